@@ -1,0 +1,113 @@
+import { fromBase64, isSqsText, toBase64, toText } from './bytes.ts'
+import { isObject } from './json.ts'
+import { MAX_WAIT_MS, type Notification } from './notification.ts'
+import { scanArray, scanObject } from './scan.ts'
+import { ProtocolError } from './errors.ts'
+
+/**
+ * CloudEvents in JSON: one event, or the batch format (a JSON array). The packet's text is put in and taken out as it is; it is
+ * never parsed and written again. Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
+ */
+
+// Attributes may hold any character of a reference; what some SQS servers refuse is escaped, which JSON allows in any string.
+const escapeUnit = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+const PLAIN = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
+
+function quote(text: string): string {
+  if (PLAIN.test(text)) return `"${text}"`
+  return JSON.stringify(text).replace(/[\x7f-\x9f\uD800-\uDFFF\uFFFE\uFFFF]/g, escapeUnit)
+}
+
+const isJson = (contentType: string) => /^[^;]*[/+]json\b/i.test(contentType)
+
+// JSON text with space around it would come out without that space.
+const isBare = (text: string) => text.charCodeAt(0) > 0x20 && text.charCodeAt(text.length - 1) > 0x20
+
+function formatData(contentType: string, data: string | Uint8Array): string {
+  if (typeof data !== 'string' || !isSqsText(data) || (isJson(contentType) && !isBare(data))) return `"data_base64":"${toBase64(data)}"`
+  return isJson(contentType) ? `"data":${data}` : `"data":${quote(data)}`
+}
+
+/**
+ * One notification as a CloudEvent in JSON. With `datacontenttype` JSON, `data` must be valid JSON text.
+ */
+export function formatEvent(n: Notification): string {
+  const subject = n.subject === undefined ? '' : `"subject":${quote(n.subject)},`
+  const trace = n.traceparent === undefined ? '' : `"traceparent":${quote(n.traceparent)},`
+  const wait = n.maxwaitms === undefined ? '' : `"maxwaitms":${Math.min(Math.max(0, Math.round(n.maxwaitms)), MAX_WAIT_MS)},`
+  const reason = n.reason === undefined ? '' : `"reason":${quote(n.reason)},`
+  return (
+    `{"specversion":"1.0","id":${quote(n.id)},"source":${quote(n.source)},"type":${quote(n.type)},${subject}"time":"${n.time}",` +
+    `"datacontenttype":${quote(n.datacontenttype)},"transport":"${n.transport}","channel":${quote(n.channel)},"sequence":"${n.sequence}",` +
+    `${trace}${wait}${reason}${formatData(n.datacontenttype, n.data)}}`
+  )
+}
+
+/** A message body: the event itself when there is one, else the batch format. Takes what `formatEvent` made. */
+export function joinEvents(events: readonly string[]): string {
+  return events.length === 1 ? (events[0] as string) : `[${events.join(',')}]`
+}
+
+/**
+ * The notifications in a message body, in order. Accepts any CloudEvents 1.0 JSON, in any order and spacing of members; unknown
+ * extensions are ignored.
+ *
+ * @throws ProtocolError `not_cloudevents` that says what is missing.
+ */
+export function parseEvents(body: string): Notification[] {
+  let value: unknown
+  try {
+    value = JSON.parse(body)
+  } catch (cause) {
+    throw new ProtocolError('not_cloudevents', 'the body is not JSON', { cause })
+  }
+  if (Array.isArray(value)) {
+    const texts = scanArray(body)
+    return value.map((element, index) => toNotification(element, texts[index] as string))
+  }
+  return [toNotification(value, body)]
+}
+
+function toNotification(value: unknown, text: string): Notification {
+  if (!isObject(value)) throw new ProtocolError('not_cloudevents', 'an event is not a JSON object')
+  const required = (name: string): string => {
+    const attribute = value[name]
+    if (typeof attribute === 'string' && attribute !== '') return attribute
+    throw new ProtocolError('not_cloudevents', `the attribute ${name} is missing or not a string`)
+  }
+  if (required('specversion') !== '1.0') throw new ProtocolError('not_cloudevents', 'specversion is not 1.0')
+  const optional = (name: string) => (typeof value[name] === 'string' ? { [name]: value[name] } : {})
+  const transport = value['transport']
+  const wait = Number(value['maxwaitms'])
+  const datacontenttype = typeof value['datacontenttype'] === 'string' ? value['datacontenttype'] : 'application/json'
+  return {
+    id: required('id'),
+    source: required('source'),
+    type: required('type'),
+    time: typeof value['time'] === 'string' && !Number.isNaN(Date.parse(value['time'])) ? value['time'] : new Date(0).toISOString(),
+    datacontenttype,
+    data: takeData(value, text, datacontenttype),
+    transport: transport === 'pubsub' || transport === 'resync' ? transport : 'list',
+    channel: typeof value['channel'] === 'string' ? value['channel'] : '',
+    sequence: typeof value['sequence'] === 'string' ? value['sequence'] : '',
+    ...optional('subject'),
+    ...optional('traceparent'),
+    ...optional('reason'),
+    ...(value['maxwaitms'] !== undefined && Number.isFinite(wait) ? { maxwaitms: wait } : {}),
+  }
+}
+
+function takeData(value: Record<string, unknown>, text: string, contentType: string): string | Uint8Array {
+  const base64 = value['data_base64']
+  if (typeof base64 === 'string') {
+    let bytes: Uint8Array
+    try {
+      bytes = fromBase64(base64)
+    } catch (cause) {
+      throw new ProtocolError('not_cloudevents', 'data_base64 is not base64', { cause })
+    }
+    return toText(bytes) ?? bytes
+  }
+  if (!isJson(contentType) && typeof value['data'] === 'string') return value['data']
+  return scanObject(text).get('data') ?? ''
+}

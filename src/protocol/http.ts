@@ -1,0 +1,95 @@
+import { toText } from './bytes.ts'
+import { ProtocolError } from './errors.ts'
+import { type Notification, parseEventType } from './notification.ts'
+import type { Transport } from './ids.ts'
+
+/**
+ * The CloudEvents HTTP binding, binary mode: attributes in `ce-*` headers, the packet itself as the body.
+ * Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md
+ */
+
+const ATTRIBUTES = ['id', 'source', 'type', 'subject', 'time', 'transport', 'channel', 'sequence', 'traceparent', 'maxwaitms', 'reason'] as const
+
+// Section 3.1.3.2: space, double quote, percent and everything outside printable ASCII is percent-encoded as UTF-8.
+function encodeHeader(text: string): string {
+  return text.toWellFormed().replace(/[^\x21\x23\x24\x26-\x7e]/gu, encodeURIComponent)
+}
+
+function decodeHeader(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
+}
+
+const segment = (text: string) => {
+  // A URL takes these two segments out of a path, also when they are percent-encoded; `%252E` survives and is decoded twice below.
+  if (text === '.' || text === '..') return text.replaceAll('.', '%252E')
+  return encodeURIComponent(text.toWellFormed())
+}
+
+/** `/agents/call/1002`; without a reference `/campaigns/cdr`. Segments are percent-encoded. */
+export function toPath(n: Pick<Notification, 'type' | 'subject'>): string {
+  const parsed = parseEventType(n.type) ?? { type: 'unknown', subType: n.type }
+  const base = `/${segment(parsed.type)}/${segment(parsed.subType)}`
+  return n.subject === undefined || n.subject === '' ? base : `${base}/${segment(n.subject)}`
+}
+
+/** The `ce-*` headers and the content type. */
+export function toHeaders(n: Notification): Headers {
+  const headers = new Headers({ 'content-type': n.datacontenttype, 'ce-specversion': '1.0' })
+  for (const name of ATTRIBUTES) {
+    const value = n[name]
+    if (value !== undefined) headers.set(`ce-${name}`, encodeHeader(String(value)))
+  }
+  return headers
+}
+
+/** The request for a handler: `POST /<type>/<sub_type>[/<reference>]`. Host and scheme mean nothing. */
+export function toRequest(n: Notification, signal?: AbortSignal): Request {
+  return new Request(`http://enigma${toPath(n)}`, {
+    method: 'POST',
+    headers: toHeaders(n),
+    body: n.data as string | Uint8Array<ArrayBuffer>,
+    ...(signal === undefined ? {} : { signal }),
+  })
+}
+
+/**
+ * The inverse of `toRequest`: headers and the body's bytes into a notification.
+ *
+ * @throws ProtocolError `not_cloudevents` naming the header that is missing.
+ */
+export function fromHttp(headers: Headers, body: Uint8Array): Notification {
+  const get = (name: string) => {
+    const value = headers.get(`ce-${name}`)
+    return value === null ? undefined : decodeHeader(value)
+  }
+  const required = (name: string) => {
+    const value = get(name)
+    if (value === undefined || value === '') throw new ProtocolError('not_cloudevents', `the header ce-${name} is missing`)
+    return value
+  }
+  const optional = (name: string) => {
+    const value = get(name)
+    return value === undefined ? {} : { [name]: value }
+  }
+  const wait = get('maxwaitms')
+  const transport = get('transport')
+  return {
+    id: required('id'),
+    source: required('source'),
+    type: required('type'),
+    time: get('time') ?? new Date(0).toISOString(),
+    datacontenttype: headers.get('content-type') ?? 'application/json',
+    data: toText(body) ?? body,
+    transport: (transport === 'pubsub' || transport === 'resync' ? transport : 'list') satisfies Transport,
+    channel: get('channel') ?? '',
+    sequence: get('sequence') ?? '',
+    ...optional('subject'),
+    ...optional('traceparent'),
+    ...optional('reason'),
+    ...(wait !== undefined && Number.isFinite(Number(wait)) ? { maxwaitms: Number(wait) } : {}),
+  }
+}

@@ -1,0 +1,35 @@
+/**
+ * Ids and sequences. Both are made of a number that one script in the dialler's Redis gives out (a claim's or an epoch's) and an
+ * index, so that they never change when something is sent again and never repeat.
+ */
+
+export type Transport = 'list' | 'pubsub' | 'resync'
+
+const LETTERS = { list: 'l', pubsub: 'p', resync: 'r' } as const
+
+/** `main/l/1764000000000/17`: the source's id, the transport's letter, the number, the index. */
+export function formatId(source: string, transport: Transport, number: number, index: number): string {
+  return `${source}/${LETTERS[transport]}/${number}/${index}`
+}
+
+/** `0001764000000000.0000000017`: sorts as text within one source and transport. */
+export function formatSequence(number: number, index: number): string {
+  return `${String(number).padStart(16, '0')}.${String(index).padStart(10, '0')}`
+}
+
+/** Negative when `a` came before `b`. Only for sequences of one source and transport. */
+export function compareSequences(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}
+
+/**
+ * A W3C trace context that is the same for each copy of a notification: trace id from the source, number and index.
+ * Source: https://www.w3.org/TR/trace-context/
+ */
+export function formatTraceparent(source: string, transport: Transport, number: number, index: number): string {
+  const hex = (value: number, digits: number) => value.toString(16).padStart(digits, '0').slice(-digits)
+  let hash = 0x811c9dc5
+  for (let at = 0; at < source.length; at++) hash = Math.imul(hash ^ source.charCodeAt(at), 0x01000193)
+  const letter = LETTERS[transport].charCodeAt(0)
+  return `00-${hex(hash >>> 0, 8)}${hex(letter, 2)}${hex(number, 14)}${hex(index, 8)}-${hex(letter, 2)}${hex(number, 8)}${hex(index, 6)}-01`
+}

@@ -1,0 +1,116 @@
+import { canonicalType, parseKey } from './keys.ts'
+import type { PacketFault } from './packet.ts'
+
+/**
+ * The route table: the only source of the names of queues and functions and of their limits.
+ */
+export type Route = {
+  /** Unique: `agents-status`, `other`. Queue and function are named after it. */
+  readonly name: string
+  /** The canonical (plural) type of the key; `*` for the route that takes everything else. */
+  readonly type: string
+  /** The packet's `type`. */
+  readonly subType: string
+  /** A notification older than this (ms) is stale: it is handled, but never shown as live. Absent: never stale. */
+  readonly maxAgeMs?: number
+  /** How many ordered streams the route has. Changing it moves references to other lanes. */
+  readonly lanes: number
+  /** Requests to SQS in flight at once. */
+  readonly inFlight: number
+  /** How long (ms) a notification may wait for company when nothing else makes it wait; 0: leaves at once. */
+  readonly lingerMs: number
+  /** Most notifications in one pack. */
+  readonly packNotifications: number
+  /** Most bytes in one pack, unless one notification alone is larger. SQS bills each 64 KiB. */
+  readonly packBytes: number
+  /** How often SQS hands out a message before it goes to the dead-letter queue. */
+  readonly maxReceiveCount: number
+  /** The function's time limit (s); the queue's visibility timeout is six times this. */
+  readonly timeoutSeconds: number
+}
+
+const DEFAULTS = {
+  lanes: 64,
+  inFlight: 4,
+  lingerMs: 0,
+  packNotifications: 200,
+  packBytes: 64 * 1024,
+  maxReceiveCount: 10,
+  timeoutSeconds: 30,
+} as const
+
+function route(type: string, subType: string, own: Partial<Route> = {}): Route {
+  return { ...DEFAULTS, name: type === '*' ? 'other' : `${type}-${subType}`, type, subType, ...own }
+}
+
+/** Where everything goes that has no route of its own: unknown types and sub_types, and what could not be read. */
+export const OTHER: Route = route('*', '*')
+
+/** A call that is older is worthless: the agent has long been talking, or has hung up. */
+const CALL_MAX_AGE_MS = 30_000
+
+export const ROUTES: readonly Route[] = [
+  route('agents', 'status'),
+  route('agents', 'call', { maxAgeMs: CALL_MAX_AGE_MS }),
+  route('agents', 'stats'),
+  route('campaigns', 'cdr'),
+  route('campaigns', 'status'),
+  route('campaigns', 'stats'),
+  route('campaigns', 'dial_preview'),
+  route('inbound', 'call', { maxAgeMs: CALL_MAX_AGE_MS }),
+  route('dialers', 'status'),
+  OTHER,
+]
+
+const BY_TYPES = new Map(ROUTES.map((r) => [`${r.type}/${r.subType}`, r]))
+
+/** The route of a type and sub_type, exactly as in the table; undefined when there is none. */
+export function findRoute(type: string, subType: string): Route | undefined {
+  return BY_TYPES.get(`${type}/${subType}`)
+}
+
+/** `enigma-agents-status.fifo` */
+export function queueName(prefix: string, r: Route): string {
+  return `${prefix}${r.name}.fifo`
+}
+
+/** `enigma-agents-status-dlq.fifo` */
+export function deadLetterQueueName(prefix: string, r: Route): string {
+  return `${prefix}${r.name}-dlq.fifo`
+}
+
+/** Why a notification went to `other`. */
+export type OtherReason = PacketFault | 'key_outside_scheme' | 'no_key_type' | 'unknown_type'
+
+/** What a key and a packet's type say about a notification: its route, and the parts of its CloudEvents type. */
+export type Routing = {
+  readonly route: Route
+  readonly type: string
+  readonly subType: string
+  readonly reference?: string
+  readonly reason?: OtherReason
+}
+
+// A Click2Dial list is named after what it carries, not after a type.
+const LIST_ALIASES: Readonly<Record<string, string>> = { cdr: 'campaigns' }
+
+const NAME = /^[A-Za-z0-9_-]{1,64}$/
+const nameOr = (text: string | undefined): string => (text !== undefined && NAME.test(text) ? text : 'unknown')
+
+/**
+ * Where a packet goes.
+ *
+ * @param key the Redis key or channel
+ * @param subType the packet's `type`, or undefined with the `fault` that made it unreadable
+ */
+export function routePacket(key: string, subType: string | undefined, fault?: PacketFault): Routing {
+  const parsed = parseKey(key)
+  const written = parsed?.type === undefined ? undefined : canonicalType(parsed.type)
+  const type = written !== undefined && subType === written && LIST_ALIASES[written] !== undefined ? LIST_ALIASES[written] : written
+  const reference = parsed?.reference
+  const found = type !== undefined && subType !== undefined && fault === undefined ? findRoute(type, subType) : undefined
+  const to = reference === undefined ? {} : { reference }
+  if (found !== undefined && type !== undefined && subType !== undefined) return { route: found, type, subType, ...to }
+  const reason = fault ?? (parsed === undefined ? 'key_outside_scheme' : parsed.type === undefined ? 'no_key_type' : 'unknown_type')
+  return { route: OTHER, type: nameOr(type), subType: nameOr(subType), ...to, reason }
+}

@@ -1,0 +1,11 @@
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** Waits `ms`, or less when the signal aborts; resolves either way, so that a loop looks at its signal and not for an error. */
+export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted) return
+  try {
+    await delay(ms, undefined, signal === undefined ? {} : { signal })
+  } catch {
+    // Aborted: that is what the caller asked for.
+  }
+}
