@@ -1,0 +1,38 @@
+import { CreateQueueCommand, GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
+import { ROUTES, deadLetterQueueName, queueName, type Route } from '../protocol/index.ts'
+
+/** The attributes of a route's queue, but for the link to its dead-letter queue. Source: CreateQueue in the SQS API reference. */
+function queueAttributes(): Record<string, string> {
+  return {
+    FifoQueue: 'true',
+    DeduplicationScope: 'messageGroup',
+    FifoThroughputLimit: 'perMessageGroupId',
+    MessageRetentionPeriod: String(14 * 24 * 3600),
+    MaximumMessageSize: String(1024 * 1024),
+  }
+}
+
+/** What `createQueues` makes, without making it: each route's queue and dead-letter queue by name. */
+export function listQueues(prefix: string): { route: Route; queue: string; deadLetterQueue: string }[] {
+  return ROUTES.map((route) => ({ route, queue: queueName(prefix, route), deadLetterQueue: deadLetterQueueName(prefix, route) }))
+}
+
+/**
+ * Makes every queue that is not there yet: FIFO, high throughput, a dead-letter queue each. A queue that exists with the same
+ * attributes is left alone. @throws the SDK's error, for instance when a queue exists with other attributes.
+ */
+export async function createQueues(sqs: SQSClient, prefix: string): Promise<{ route: Route; url: string }[]> {
+  return Promise.all(
+    listQueues(prefix).map(async ({ route, queue, deadLetterQueue }) => {
+      const dead = await sqs.send(new CreateQueueCommand({ QueueName: deadLetterQueue, Attributes: queueAttributes() }))
+      const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl: dead.QueueUrl, AttributeNames: ['QueueArn'] }))
+      const attributes = {
+        ...queueAttributes(),
+        VisibilityTimeout: String(route.timeoutSeconds * 6),
+        RedrivePolicy: JSON.stringify({ deadLetterTargetArn: Attributes?.['QueueArn'], maxReceiveCount: route.maxReceiveCount }),
+      }
+      const made = await sqs.send(new CreateQueueCommand({ QueueName: queue, Attributes: attributes }))
+      return { route, url: made.QueueUrl as string }
+    }),
+  )
+}
