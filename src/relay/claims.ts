@@ -1,0 +1,183 @@
+import { MAX_WAIT_MS } from '../protocol/index.ts'
+import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
+import { describe } from './errors.ts'
+import type { Item, Keeper } from './item.ts'
+import { claimPrefix, claimsKey, NUMBER_KEY, PARKED_KEY, SEEN_EMPTY_KEY, settledKey, waitingKey } from './keys.ts'
+import { formatParked } from './parked.ts'
+import { asBytes, type Redis } from './redis.ts'
+import type { TakeReply } from './scripts.ts'
+
+/** List items that Redis keeps for this relay until SQS has accepted them. */
+export type Claim = {
+  readonly number: number
+  readonly list: string
+  readonly takenMs: number
+  readonly maxWaitMs: number
+  /** In order; undefined for an item that is settled already. */
+  readonly items: readonly (Buffer | undefined)[]
+  readonly keeper: Keeper
+}
+
+export type ClaimsOptions = {
+  readonly client: Redis
+  readonly relayId: string
+  readonly listEnd: 'right' | 'left'
+  readonly log: Logger
+  readonly now: () => number
+  /** Called when a claim's items are all settled. */
+  readonly onSettled: () => void
+  /** Aborts when what is left is to be left. */
+  readonly signal: AbortSignal
+}
+
+type Open = { readonly number: number; readonly size: number; readonly settled: Set<number> }
+
+/**
+ * The claims of one source. A claim is a list of the relay's own; the item leaves the dialler's list and enters the claim in one
+ * step, and the claim is deleted when all of its items are settled. What is found in Redis and not known here (a crash, or a
+ * reply that was cut) is adopted: sent again, with the same ids.
+ */
+export function createClaims({ client, relayId, listEnd, log, now, onSettled, signal }: ClaimsOptions) {
+  const bytes = asBytes(client)
+  const registry = claimsKey(relayId)
+  const prefix = claimPrefix(relayId)
+  const open = new Map<number, Open>()
+  const taking = new Set<Promise<unknown>>()
+  let deletable: number[] = []
+  let deleting: Promise<void> | undefined
+
+  /** Settled claims are deleted together; one that Redis did not delete stays on the list for the next time. */
+  const deleteSettled = async (): Promise<void> => {
+    while (deletable.length > 0 && client.isReady) {
+      const batch = deletable
+      deletable = []
+      try {
+        await Promise.all(batch.flatMap((number) => [
+          client.del([prefix + number, settledKey(relayId, number)]),
+          client.hDel(registry, String(number)),
+        ]))
+        for (const number of batch) open.delete(number)
+      } catch {
+        deletable = [...batch, ...deletable]
+        return
+      }
+    }
+  }
+  const flush = (): Promise<void> => {
+    deleting ??= deleteSettled().finally(() => {
+      deleting = undefined
+    })
+    return deleting
+  }
+
+  const settleIndex = (claim: Open, index: number) => {
+    claim.settled.add(index)
+    if (claim.settled.size < claim.size) return
+    deletable.push(claim.number)
+    void flush()
+    onSettled()
+  }
+
+  const park = async (claim: Open, item: Item, reason: string, detail: string): Promise<void> => {
+    const entry = formatParked(item, reason, detail, now())
+    for (let failures = 1; !signal.aborted; failures++) {
+      try {
+        await client.park([PARKED_KEY, settledKey(relayId, claim.number)], [entry, item.place])
+        settleIndex(claim, item.place)
+        return
+      } catch (error) {
+        if (failures === 1) log.warn({ id: item.id, reason, error: describe(error) }, 'cannot park yet, trying again')
+        await sleep(backoffMs(failures), signal)
+      }
+    }
+  }
+
+  const openClaim = (number: number, list: string, takenMs: number, wait: number, items: (Buffer | undefined)[], size: number): Claim => {
+    const claim: Open = { number, size, settled: new Set() }
+    open.set(number, claim)
+    const keeper: Keeper = {
+      settle: (item) => settleIndex(claim, item.place),
+      park: (item, reason, detail) => park(claim, item, reason, detail),
+    }
+    items.forEach((item, index) => {
+      if (item === undefined) claim.settled.add(index)
+    })
+    if (claim.settled.size === claim.size) {
+      deletable.push(number)
+      void flush()
+    }
+    return { number, list, takenMs, maxWaitMs: wait < 0 ? MAX_WAIT_MS : wait, items, keeper }
+  }
+
+  return {
+    /**
+     * Takes from a list into a claim: what a blocking move took before, and up to `count` items. Undefined when there was nothing.
+     *
+     * @param lastEmptyMs when the list was last seen empty, if that is known better here than in Redis
+     */
+    async take(list: string, count: number, maxBytes: number, lastEmptyMs?: number): Promise<{ claim: Claim; left: number } | undefined> {
+      const takenMs = now()
+      const keys = [list, waitingKey(relayId, list), registry, NUMBER_KEY, SEEN_EMPTY_KEY]
+      const taken = bytes.take(keys, [count, maxBytes, listEnd, takenMs, prefix, lastEmptyMs ?? '']).then((reply) => {
+        const [number, wait, left, items] = reply as TakeReply
+        return items.length === 0 ? undefined : { claim: openClaim(number, list, takenMs, wait, items, items.length), left }
+      })
+      taking.add(taken)
+      try {
+        return await taken
+      } finally {
+        taking.delete(taken)
+      }
+    },
+
+    /** The numbers of claims in Redis that are not open here, the oldest first. */
+    async unknown(): Promise<number[]> {
+      const fields = await client.hKeys(registry)
+      // A take whose reply is on its way is in Redis and not open here, but it is not left over either.
+      await Promise.allSettled(taking)
+      return fields.map(Number).filter((number) => Number.isFinite(number) && !open.has(number)).toSorted((a, b) => a - b)
+    },
+
+    /** Takes up a claim that was left: its items are to be sent again, with the same ids. */
+    async adopt(number: number): Promise<Claim | undefined> {
+      const [meta, items, settled] = await Promise.all([
+        client.hGet(registry, String(number)),
+        bytes.lRange(prefix + number, 0, -1),
+        client.sMembers(settledKey(relayId, number)),
+      ])
+      const match = /^(\d+):(-?\d+):(.*)$/s.exec(meta ?? '')
+      if (match === null) return undefined
+      const done = new Set(settled.map(Number))
+      const left = items.map((item, index) => (done.has(index) ? undefined : item))
+      return openClaim(number, match[3] as string, Number(match[1]), Number(match[2]), left, items.length)
+    },
+
+    /** The lists for which a blocking move may have taken something that no claim has. */
+    async waitingLists(): Promise<string[]> {
+      const fields = await client.hKeys(registry)
+      return fields.filter((field) => field.startsWith('waiting:')).map((field) => field.slice('waiting:'.length))
+    },
+
+    /** To be called before the first blocking move from a list, so that what it takes is found again. */
+    async announceWaiting(list: string): Promise<void> {
+      await client.hSet(registry, `waiting:${list}`, '1')
+    },
+
+    /** Deletes what is settled; to be called again after a reconnect. */
+    flush,
+
+    /** At the end: notes in Redis which items of unfinished claims were sent, so that the next start does not send them again. */
+    async leave(): Promise<void> {
+      await flush()
+      const partial = [...open.values()].filter((claim) => claim.settled.size > 0 && claim.settled.size < claim.size)
+      await Promise.all(partial.map((claim) => client.sAdd(settledKey(relayId, claim.number), [...claim.settled].map(String))))
+    },
+
+    /** Claims that are not settled. */
+    get openCount(): number {
+      return open.size
+    },
+  }
+}
+
+export type Claims = ReturnType<typeof createClaims>

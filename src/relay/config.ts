@@ -1,0 +1,105 @@
+import { hostname } from 'node:os'
+import { createEnvReader, LOG_LEVELS, type Env, type LogLevel } from '../runtime/index.ts'
+
+/** One Redis server that the relay reads. */
+export type SourceConfig = {
+  /** Part of every id: letters, digits, `_` and `-`. Never give it to another Redis. */
+  readonly id: string
+  /** `redis://` or `rediss://`; may hold a password and is therefore never logged. */
+  readonly url: string
+}
+
+export type RelayConfig = {
+  readonly sources: readonly SourceConfig[]
+  /** List keys to take from, in every source. None by default: taking from a list takes it from whoever reads it today. */
+  readonly lists: readonly string[]
+  /** The end of a list with the oldest item. */
+  readonly listEnd: 'right' | 'left'
+  /** PubSub patterns as Redis understands them. Where several match, the first counts. */
+  readonly channels: readonly string[]
+  readonly queuePrefix: string
+  /** The folder of the journal. */
+  readonly dataDir: string
+  /** Names this relay's claims, lease and journal; the same after a restart. */
+  readonly relayId: string
+  readonly http: { readonly host: string; readonly port: number }
+  readonly logLevel: LogLevel
+  readonly region: string
+  /** A custom SQS endpoint; undefined means AWS. */
+  readonly endpoint: string | undefined
+}
+
+/** The words that a user may write for "nothing". */
+const NONE = 'none'
+
+const toList = (text: string) =>
+  text === NONE ? [] : [...new Set(text.split(',').map((part) => part.trim()).filter((part) => part !== ''))]
+
+/**
+ * Reads the configuration from the environment.
+ *
+ * @throws ConfigError with all faults, each with its fix; never with the value of a secret.
+ */
+export function readConfig(env: Env): RelayConfig {
+  const reader = createEnvReader(env)
+  const sources = reader.read('ENIGMA_SOURCES', 'main=redis://127.0.0.1:8001', (text, fault): SourceConfig[] => {
+    const parsed = toList(text).map((entry) => {
+      const equals = entry.indexOf('=')
+      const id = entry.slice(0, Math.max(0, equals))
+      if (!/^[A-Za-z0-9_-]{1,64}$/.test(id)) {
+        return fault('an entry has no id before "="', 'write id=redis://host:port, the id of letters, digits, _ and -; several separated by commas')
+      }
+      const url = entry.slice(equals + 1)
+      if (!/^rediss?:\/\/[^\s]+$/.test(url) || !URL.canParse(url)) {
+        return fault(`the address of "${id}" is not a redis:// or rediss:// URL`, `write ${id}=redis://host:8001`)
+      }
+      return { id, url }
+    })
+    if (parsed.length === 0) return fault('names no source', 'write main=redis://127.0.0.1:8001')
+    if (new Set(parsed.map((source) => source.id)).size < parsed.length) {
+      return fault('names an id twice', 'give each source an id of its own: notifications are told apart by it')
+    }
+    return parsed
+  })
+  const lists = reader.read('ENIGMA_LISTS', NONE, toList)
+  const listEnd = reader.read('ENIGMA_LIST_END', 'right', (text, fault) =>
+    text === 'right' || text === 'left' ? text : fault(`"${text}" is no end of a list`, 'write right (the dialler pushes left) or left'),
+  )
+  const channels = reader.read('ENIGMA_CHANNELS', 'enigma:notifications*', toList)
+  const queuePrefix = reader.read('ENIGMA_QUEUE_PREFIX', 'enigma-', (text, fault) =>
+    /^[A-Za-z0-9_-]{1,40}$/.test(text) ? text : fault('is not a prefix of SQS queue names', 'use at most 40 letters, digits, - and _, such as enigma-'),
+  )
+  const dataDir = reader.read('ENIGMA_DATA_DIR', '.enigma/relay', (text) => text)
+  const relayId = reader.read('ENIGMA_RELAY_ID', hostname(), (text, fault) =>
+    /^[A-Za-z0-9._-]{1,128}$/.test(text) ? text : fault('has characters that a key cannot have', 'use letters, digits, dots, - and _'),
+  )
+  const http = reader.read('ENIGMA_HTTP', '127.0.0.1:8081', (text, fault) => {
+    const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text)
+    const port = Number(match?.[3])
+    if (match === null || port > 65_535) return fault(`"${text}" is not host:port`, 'write 127.0.0.1:8081, or 0.0.0.0:8081 for all interfaces')
+    return { host: (match[1] ?? match[2]) as string, port }
+  })
+  const logLevel = reader.read('ENIGMA_LOG_LEVEL', 'info', (text, fault) =>
+    LOG_LEVELS.find((level) => level === text) ?? fault(`"${text}" is no level`, `use one of ${LOG_LEVELS.join(', ')}`),
+  )
+  const endpoint = reader.read('AWS_ENDPOINT_URL_SQS', '', (text, fault) =>
+    text === '' || (/^https?:\/\//.test(text) && URL.canParse(text)) ? text : fault('is not an http:// or https:// URL', 'write http://127.0.0.1:4566, or leave it out for AWS'),
+  )
+  const region = reader.read('AWS_REGION', env['AWS_DEFAULT_REGION']?.trim() || (endpoint ? 'us-east-1' : ''), (text, fault) =>
+    text !== '' ? text : fault('is not set', 'write the region of your queues, such as eu-west-1'),
+  )
+  reader.check()
+  return {
+    sources: sources as SourceConfig[],
+    lists: lists as string[],
+    listEnd: listEnd as 'right' | 'left',
+    channels: channels as string[],
+    queuePrefix: queuePrefix as string,
+    dataDir: dataDir as string,
+    relayId: relayId as string,
+    http: http as RelayConfig['http'],
+    logLevel: logLevel as LogLevel,
+    region: region as string,
+    endpoint: endpoint === '' ? undefined : endpoint,
+  }
+}

@@ -1,0 +1,18 @@
+/** What the relay cannot go on with, or cannot do for one notification. */
+export class RelayError extends Error {
+  override readonly name = 'RelayError'
+  readonly code: 'journal_locked' | 'journal_unusable' | 'address_in_use' | 'heartbeat_lost'
+
+  constructor(code: RelayError['code'], message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** The words of an error, for a log line: the deepest cause of a connection error says more than its wrapper. */
+export function describe(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return describe(error.errors[0])
+  if (!(error instanceof Error)) return String(error)
+  const code = 'code' in error && typeof error.code === 'string' && !error.message.includes(error.code) ? ` (${error.code})` : ''
+  return `${error.name === 'Error' ? '' : `${error.name}: `}${error.message}${code}`
+}

@@ -1,0 +1,86 @@
+import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
+import type { Claim, Claims } from './claims.ts'
+import { describe } from './errors.ts'
+import { waitingKey } from './keys.ts'
+import type { Redis } from './redis.ts'
+
+export type ListSourceOptions = {
+  readonly list: string
+  readonly claims: Claims
+  /** A connection of its own, since it is blocked most of the time. */
+  readonly waiter: Redis
+  readonly relayId: string
+  readonly listEnd: 'right' | 'left'
+  readonly log: Logger
+  readonly now: () => number
+  /** Resolves when there is room for another claim. */
+  readonly room: (signal: AbortSignal) => Promise<void>
+  readonly onClaim: (claim: Claim) => void
+  /** Sets how many items are on the list. */
+  readonly onBacklog: (items: number) => void
+  /** Adopts what is in Redis and not known here; to be done before anything newer is taken. */
+  readonly adopt: (signal: AbortSignal) => Promise<void>
+  /** Counts the connections of the claims' client: when it changed, a reply may have been cut. */
+  readonly connections: () => number
+}
+
+/** Items in one claim: enough to fill packs, few enough to send again after a crash. */
+const TAKE_ITEMS = 500
+const TAKE_BYTES = 4 * 1024 * 1024
+
+/** A blocked connection is heard from at least this often, so that a dead one is noticed. */
+const BLOCK_SECONDS = 3
+
+/** Takes one list until the signal aborts: claim after claim while there is something, else a blocking move for the next item. */
+export async function runListSource(options: ListSourceOptions, signal: AbortSignal): Promise<void> {
+  const { list, claims, waiter, relayId, listEnd, log, now, room, onClaim, onBacklog, adopt, connections } = options
+  let lastEmptyMs: number | undefined
+  let seenConnection = -1
+  let failures = 0
+  const waiting = waitingKey(relayId, list)
+
+  const waitForItem = async (): Promise<void> => {
+    const from = now()
+    const moved = listEnd === 'right'
+      ? await waiter.brPopLPush(list, waiting, BLOCK_SECONDS)
+      : await waiter.blMove(list, waiting, 'LEFT', 'LEFT', BLOCK_SECONDS)
+    // While it was blocked the list was empty: what came, came now. Nothing came: it was empty just before the time was up.
+    lastEmptyMs = moved === null ? from : now()
+  }
+
+  while (!signal.aborted) {
+    try {
+      if (seenConnection !== connections()) {
+        const connection = connections()
+        await adopt(signal)
+        await claims.announceWaiting(list)
+        seenConnection = connection
+      }
+      await room(signal)
+      if (signal.aborted) return
+      const taken = await claims.take(list, TAKE_ITEMS, TAKE_BYTES, lastEmptyMs)
+      if (failures > 0) log.info({ list }, 'the list can be taken from again')
+      failures = 0
+      lastEmptyMs = undefined
+      onBacklog(taken?.left ?? 0)
+      if (taken !== undefined) onClaim(taken.claim)
+      else await waitForItem()
+    } catch (error) {
+      if (signal.aborted) return
+      failures++
+      // What was cut may have happened: look again before taking more.
+      seenConnection = -1
+      if (failures === 1) log.warn({ list, error: describe(error) }, adviceFor(error))
+      await sleep(backoffMs(failures, { baseMs: 50, maxMs: 1_000 }), signal)
+    }
+  }
+}
+
+function adviceFor(error: unknown): string {
+  const text = describe(error)
+  if (text.includes('WRONGTYPE')) return 'this key of ENIGMA_LISTS is not a list: name the right one, or delete the key; trying again'
+  if (text.includes('OOM')) return 'Redis is out of memory and refuses to copy: raise maxmemory or free some; trying again'
+  if (text.includes('READONLY')) return 'this Redis is a read-only replica: name the primary in ENIGMA_SOURCES; trying again'
+  if (text.includes('NOPERM') || text.includes('NOAUTH')) return 'Redis refuses a command: give the user rights for lists, scripts and PubSub; trying again'
+  return 'cannot take from the list now; it keeps its items, trying again'
+}

@@ -1,0 +1,43 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+
+/** What Prometheus and the live view read. Names start with `enigma_relay_`, durations are in seconds, sizes in bytes. */
+export function createMetrics() {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry, prefix: 'enigma_relay_' })
+  const registers = [registry]
+  const counter = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Counter({ name: `enigma_relay_${name}`, help, labelNames, registers })
+  const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]) =>
+    new Gauge({ name: `enigma_relay_${name}`, help, labelNames, registers })
+  return {
+    registry,
+    received: counter('received_total', 'Notifications taken from lists or heard on PubSub', ['source', 'transport', 'route']),
+    other: counter('other_total', 'Notifications without a route of their own, by reason', ['source', 'reason']),
+    sent: counter('sent_total', 'Notifications that SQS has accepted', ['route']),
+    retried: counter('retried_total', 'Notifications sent again after a failure', ['route']),
+    parked: counter('parked_total', 'Notifications put aside in the source, by reason', ['route', 'reason']),
+    requests: counter('requests_total', 'SendMessageBatch requests, answered or failed', ['route', 'outcome']),
+    adopted: counter('adopted_total', 'List items and journal rows taken up again after a crash or a cut reply', ['source', 'transport']),
+    gaps: counter('gaps_total', 'Spans of time in which PubSub was not heard', ['source', 'cause']),
+    gapSeconds: counter('gap_seconds_total', 'Their length', ['source']),
+    delay: new Histogram({
+      name: 'enigma_relay_delay_seconds',
+      help: 'From received to accepted by SQS',
+      labelNames: ['route'] as const,
+      buckets: [0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600],
+      registers,
+    }),
+    heartbeat: gauge('heartbeat_seconds', 'From publishing the last heartbeat to hearing it', ['source']),
+    backlog: gauge('backlog', 'Items on the list', ['source', 'list']),
+    claims: gauge('claims', 'Claims that are not settled', ['source']),
+    held: gauge('held', 'Notifications in memory', ['route']),
+    heldBytes: gauge('held_bytes', 'Their bytes', ['route']),
+    inFlight: gauge('requests_in_flight', 'Requests to SQS in flight', ['route']),
+    oldest: gauge('oldest_seconds', 'Age of the oldest notification in memory', ['route']),
+    journalRows: gauge('journal_rows', 'PubSub notifications in the journal', []),
+    journalBytes: gauge('journal_bytes', 'Bytes of the journal in use', []),
+    parkedItems: gauge('parked', 'Entries of the parked list', ['source']),
+  }
+}
+
+export type Metrics = ReturnType<typeof createMetrics>

@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto'
+
+/**
+ * Redis' glob, as PSUBSCRIBE matches channels: `*`, `?`, `[a-z]`, `[^a]`, `\` before a literal character.
+ * Source: stringmatchlen in Redis' util.c, whose odd cases (an unclosed bracket, a reversed range) are followed.
+ */
+export function matchesPattern(pattern: string, text: string): boolean {
+  let p = 0
+  let t = 0
+  let starP = -1
+  let starT = 0
+  while (t < text.length) {
+    const step = p < pattern.length && pattern[p] !== '*' ? matchOne(pattern, p, text.charCodeAt(t)) : -1
+    if (p < pattern.length && pattern[p] === '*') {
+      starP = ++p
+      starT = t
+    } else if (step > 0) {
+      p += step
+      t++
+    } else if (starP >= 0) {
+      p = starP
+      t = ++starT
+    } else return false
+  }
+  while (pattern[p] === '*') p++
+  return p >= pattern.length
+}
+
+/** How many units of the pattern at `p` match one unit of text, or -1. */
+function matchOne(pattern: string, p: number, unit: number): number {
+  const head = pattern[p]
+  if (head === '?') return 1
+  if (head === '[') return matchSet(pattern, p, unit)
+  if (head === '\\' && p + 1 < pattern.length) return pattern.charCodeAt(p + 1) === unit ? 2 : -1
+  return pattern.charCodeAt(p) === unit ? 1 : -1
+}
+
+function matchSet(pattern: string, start: number, unit: number): number {
+  let p = start + 1
+  const not = pattern[p] === '^'
+  if (not) p++
+  let match = false
+  while (p < pattern.length && pattern[p] !== ']') {
+    if (pattern[p] === '\\' && p + 1 < pattern.length) {
+      p++
+      if (pattern.charCodeAt(p) === unit) match = true
+    } else if (pattern[p + 1] === '-' && p + 2 < pattern.length) {
+      const a = pattern.charCodeAt(p)
+      const b = pattern.charCodeAt(p + 2)
+      if (unit >= Math.min(a, b) && unit <= Math.max(a, b)) match = true
+      p += 2
+    } else if (pattern.charCodeAt(p) === unit) match = true
+    p++
+  }
+  const end = p < pattern.length ? p + 1 : p
+  return match !== not ? end - start : -1
+}
+
+/** The first of the patterns that matches: where patterns overlap, Redis sends a copy for each, and only this one counts. */
+export function firstMatch(patterns: readonly string[], channel: string): string | undefined {
+  return patterns.find((pattern) => matchesPattern(pattern, channel))
+}
+
+/** The same for relays that hear the same: a part of the heartbeat channel's name. */
+export function hashPatterns(patterns: readonly string[]): string {
+  return createHash('sha256').update(JSON.stringify(patterns)).digest('hex').slice(0, 16)
+}

@@ -1,0 +1,131 @@
+import { toText } from '../protocol/index.ts'
+import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
+import { describe, RelayError } from './errors.ts'
+import type { JournalIntake } from './journal-intake.ts'
+import { heartbeatChannel, NUMBER_KEY, RELAY_PREFIX } from './keys.ts'
+import type { Metrics } from './metrics.ts'
+import { firstMatch, hashPatterns } from './pattern.ts'
+import { createRedis, type Redis } from './redis.ts'
+import { stamp } from './stamp.ts'
+
+/** Why PubSub was not heard for a while. */
+export type GapCause = 'start' | 'reconnect' | 'heartbeat_lost'
+
+export type Gap = { readonly sourceId: string; readonly fromMs: number; readonly toMs: number; readonly cause: GapCause }
+
+export type PubsubSourceOptions = {
+  readonly sourceId: string
+  readonly url: string
+  readonly patterns: readonly string[]
+  /** For commands: a connection that listens cannot send any. */
+  readonly client: Redis
+  readonly intake: JournalIntake
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly now: () => number
+  /** Until when (ms) a former process heard this source. */
+  readonly heardUntilMs: number | undefined
+  readonly onGap: (gap: Gap) => void
+  /** Called with each heartbeat that is heard. */
+  readonly onHeard: (atMs: number) => void
+}
+
+/** A heartbeat proves this often that the subscription is alive. */
+const HEARTBEAT_MS = 1_000
+
+/** Without one for this long, the connection is taken for dead. */
+const LOST_MS = 5_000
+
+const latin1 = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1')
+
+/** Listens until the signal aborts: connection after connection, each span without one announced as a gap. */
+export async function runPubsubSource(options: PubsubSourceOptions, signal: AbortSignal): Promise<void> {
+  const { sourceId, log, now, onGap } = options
+  let heardUntilMs = options.heardUntilMs
+  let cause: GapCause = 'start'
+  let wasHeard = false
+  let failures = 0
+  const onAlive = () => {
+    failures = 0
+    wasHeard = true
+    // The very first start of all has no span before it.
+    if (heardUntilMs !== undefined) onGap({ sourceId, fromMs: heardUntilMs, toMs: now(), cause })
+  }
+  const onHeard = (atMs: number) => {
+    heardUntilMs = atMs
+    options.onHeard(atMs)
+  }
+  while (!signal.aborted) {
+    try {
+      await listen(options, signal, onAlive, onHeard)
+      return
+    } catch (error) {
+      if (signal.aborted) return
+      // The first failure is the cause of the gap; those that follow only make it longer.
+      if (wasHeard && failures === 0) cause = error instanceof RelayError && error.code === 'heartbeat_lost' ? 'heartbeat_lost' : 'reconnect'
+      failures++
+      if (failures === 1) log.warn({ source: sourceId, error: describe(error) }, 'PubSub is not heard, connecting again')
+      await sleep(backoffMs(failures, { baseMs: 50, maxMs: 1_000 }), signal)
+    }
+  }
+}
+
+/** One connection: resolves when the signal aborts, throws when the connection is lost. */
+async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive: () => void, onHeard: (atMs: number) => void): Promise<void> {
+  const { sourceId, url, patterns, client, intake, log, metrics, now } = options
+  const connection = createRedis({ url, name: `${sourceId} PubSub`, log, reconnect: false })
+  const lost = Promise.withResolvers<never>()
+  lost.promise.catch(() => undefined)
+  connection.on('error', (error: unknown) => lost.reject(error))
+  connection.on('end', () => lost.reject(new Error('the connection ended')))
+
+  // Until the first heartbeat is heard, ids are made from a number that nobody else has.
+  let number = await client.beat([NUMBER_KEY], [now(), ''])
+  let index = 0
+  let alive = false
+  let heardAt = performance.now()
+  let sentAt = heardAt
+  const channelName = heartbeatChannel(hashPatterns(patterns))
+  const globs = patterns.map((pattern) => Buffer.from(pattern).toString('latin1'))
+
+  const onBeat = (message: Buffer) => {
+    number = Number(message.toString())
+    index = 0
+    heardAt = performance.now()
+    metrics.heartbeat.set({ source: sourceId }, (heardAt - sentAt) / 1000)
+    if (!alive) onAlive()
+    alive = true
+    onHeard(now())
+  }
+  const onMessage = (glob: string) => (packet: Buffer, channelBytes: Buffer) => {
+    if (globs.length > 1 && firstMatch(globs, latin1(channelBytes)) !== glob) return
+    const channel = toText(channelBytes) ?? latin1(channelBytes)
+    if (channel.startsWith(RELAY_PREFIX)) return
+    const timeMs = now()
+    const received = { sourceId, transport: 'pubsub' as const, channel, number, index: index++, timeMs }
+    const stamped = stamp(packet, received)
+    metrics.received.inc({ source: sourceId, transport: 'pubsub', route: stamped.route.name })
+    if (stamped.reason !== undefined) metrics.other.inc({ source: sourceId, reason: stamped.reason })
+    intake.hear(stamped, { route: stamped.route.name, sourceId, channel, number: received.number, index: received.index, timeMs, packet })
+  }
+
+  const beats = async (): Promise<void> => {
+    for (let first = true; !signal.aborted; first = false) {
+      if (!first) await sleep(HEARTBEAT_MS, signal)
+      if (performance.now() - heardAt > LOST_MS) throw new RelayError('heartbeat_lost', `no heartbeat was heard for ${LOST_MS} ms`)
+      sentAt = performance.now()
+      // A failure here shows as silence; what the command connection suffers from is said by itself.
+      client.beat([NUMBER_KEY], [now(), channelName]).catch(() => undefined)
+    }
+  }
+  try {
+    await connection.connect()
+    // The heartbeat last: the index counts from one, so nothing may be missed behind the first that is heard.
+    for (const [at, pattern] of patterns.entries()) await connection.pSubscribe(pattern, onMessage(globs[at] as string), true)
+    await connection.subscribe(channelName, onBeat, true)
+    heardAt = performance.now()
+    await Promise.race([beats(), lost.promise])
+  } finally {
+    connection.destroy()
+  }
+}

@@ -1,0 +1,55 @@
+import { GetQueueAttributesCommand, GetQueueUrlCommand, type SQSClient } from '@aws-sdk/client-sqs'
+import { queueName, type Route } from '../protocol/index.ts'
+import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
+import { describe } from './errors.ts'
+
+/** What the relay must know of a queue before it can send. */
+export type Queue = {
+  readonly url: string
+  /** The largest message, and the largest request, in bytes. */
+  readonly maxBytes: number
+}
+
+/** Longest wait between two looks for a queue that is not there: it is made by hand, and then all should go on at once. */
+const LOOK_MS = 2_000
+
+/** What to do about an error of SQS: a sentence for the operator. */
+export function sqsAdvice(error: unknown, name: string, prefix: string): string {
+  const code = error instanceof Error ? error.name : ''
+  if (/NonExistentQueue|QueueDoesNotExist/.test(code)) {
+    return `the queue ${name} does not exist: make it with "enigma-relay queues --create" or deploy the stack, or correct ENIGMA_QUEUE_PREFIX (now ${prefix})`
+  }
+  if (/Credentials|Token|Signature|AccessKey/i.test(code) || /credentials/i.test(describe(error))) {
+    return 'AWS accepts no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role, and check the clock'
+  }
+  if (/AccessDenied|NotAuthorized/i.test(code)) return `AWS denies access to ${name}: allow sqs:SendMessage, sqs:GetQueueUrl and sqs:GetQueueAttributes on it`
+  return 'SQS cannot be reached or does not accept: check AWS_REGION, AWS_ENDPOINT_URL_SQS and the network; everything is kept, trying again'
+}
+
+/** Resolves a route's queue: tries until it is there and fit, or the signal aborts. Says what is wrong once. */
+export async function findQueue(sqs: SQSClient, route: Route, prefix: string, log: Logger, signal: AbortSignal): Promise<Queue | undefined> {
+  const name = queueName(prefix, route)
+  let said = ''
+  const say = (problem: string, error?: unknown) => {
+    if (said !== problem) log.error({ route: route.name, queue: name, ...(error === undefined ? {} : { error: describe(error) }) }, problem)
+    said = problem
+  }
+  for (let failures = 1; !signal.aborted; failures++) {
+    try {
+      const { QueueUrl: url } = await sqs.send(new GetQueueUrlCommand({ QueueName: name }), { abortSignal: signal })
+      const { Attributes: attributes } = await sqs.send(
+        new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ['FifoQueue', 'MaximumMessageSize'] }),
+        { abortSignal: signal },
+      )
+      if (attributes?.['FifoQueue'] === 'true' && url !== undefined) {
+        if (said !== '') log.info({ route: route.name, queue: name }, 'the queue is there now')
+        return { url, maxBytes: Number(attributes['MaximumMessageSize'] ?? 262_144) }
+      }
+      say(`the queue ${name} is not FIFO: delete it and make it with "enigma-relay queues --create"`)
+    } catch (error) {
+      if (!signal.aborted) say(sqsAdvice(error, name, prefix), error)
+    }
+    await sleep(backoffMs(failures, { maxMs: LOOK_MS }), signal)
+  }
+  return undefined
+}

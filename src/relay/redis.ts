@@ -1,0 +1,52 @@
+import { createClient, RESP_TYPES } from 'redis'
+import type { Logger } from '../runtime/index.ts'
+import { backoffMs } from '../runtime/index.ts'
+import { describe } from './errors.ts'
+import { scripts } from './scripts.ts'
+
+export type RedisOptions = {
+  readonly url: string
+  /** For log lines. */
+  readonly name: string
+  readonly log: Logger
+  /** Reconnect by itself? Without, the owner makes a new client. */
+  readonly reconnect: boolean
+}
+
+/** A reply must come within this, or the connection is taken for dead: each of ours is heard from every few seconds. */
+const SILENCE_MS = 10_000
+
+/**
+ * A client for the dialler's Redis. `RESP: 2` and no client info, since old servers know neither; no queue while it is offline,
+ * since a command that waits there would run at a time at which nobody expects it any more.
+ */
+export function createRedis({ url, name, log, reconnect }: RedisOptions) {
+  const client = createClient({
+    url,
+    RESP: 2,
+    scripts,
+    disableClientInfo: true,
+    disableOfflineQueue: true,
+    socket: {
+      connectTimeout: 5_000,
+      socketTimeout: SILENCE_MS,
+      reconnectStrategy: reconnect ? (retries) => backoffMs(retries + 1, { baseMs: 50, maxMs: 1_000 }) : false,
+    },
+  })
+  // An outage is said once, when it begins, and once when it ends.
+  let failing = false
+  client.on('error', (error: unknown) => {
+    if (!failing) log.warn({ connection: name, error: describe(error) }, 'Redis cannot be reached: is it running, and is the address in ENIGMA_SOURCES right? Trying again until it answers')
+    failing = true
+  })
+  client.on('ready', () => {
+    if (failing) log.info({ connection: name }, 'Redis answers again')
+    failing = false
+  })
+  return client
+}
+
+export type Redis = ReturnType<typeof createRedis>
+
+/** The same client with replies as bytes. */
+export const asBytes = (client: Redis) => client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })

@@ -1,0 +1,297 @@
+import { SendMessageBatchCommand, type SendMessageBatchRequestEntry, type SQSClient } from '@aws-sdk/client-sqs'
+import { CONTENT_ENCODING, GZIP, queueName, type Route } from '../protocol/index.ts'
+import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
+import { describe } from './errors.ts'
+import type { Item } from './item.ts'
+import { createLanes, hasWork, takeWaiting, type Lane } from './lane.ts'
+import type { Metrics } from './metrics.ts'
+import { countForPack, toGzippedPack, toPack, type Pack } from './pack.ts'
+import { findQueue, sqsAdvice, type Queue } from './queue.ts'
+import { judgeEntry, judgeRequest, type Verdict } from './verdict.ts'
+
+export type SenderOptions = {
+  readonly route: Route
+  readonly sqs: SQSClient
+  readonly queuePrefix: string
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly now: () => number
+  /** Called whenever notifications have left memory. */
+  readonly onRoom: () => void
+}
+
+/** A request carries at most this many packs. Source: SendMessageBatch in the SQS API reference. */
+const REQUEST_PACKS = 10
+
+/** The longest wait before a retry: what is mended goes on within two seconds. */
+const RETRY_MAX_MS = 1_500
+
+type Flight = { readonly lane: Lane; readonly pack: Pack }
+
+/**
+ * Sends the notifications of one route: lanes that have something line up, and while fewer than `inFlight` requests are out, up
+ * to ten of them send a pack each in the next request. There are no timers: under load a pack is what gathered in its lane while
+ * the last one was out, and a request what gathered while all others were.
+ */
+export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoom }: SenderOptions) {
+  const lanes = createLanes(route.lanes)
+  const name = queueName(queuePrefix, route)
+  const stopping = new AbortController()
+  let ready: Lane[] = []
+  let requests = 0
+  let scheduled = false
+  let held = 0
+  let bytes = 0
+  let queue: Queue | undefined
+  let finding = false
+  let failingSince: number | undefined
+  let lastAccepted: number | undefined
+  const idle = new Set<() => void>()
+
+  const line = (lane: Lane) => {
+    lane.state = 'ready'
+    ready.push(lane)
+    schedule()
+  }
+
+  const schedule = () => {
+    if (scheduled || stopping.signal.aborted) return
+    scheduled = true
+    // Once per turn of the event loop, so that all that came in together leaves together.
+    setImmediate(() => {
+      scheduled = false
+      dispatch()
+    })
+  }
+
+  const dispatch = () => {
+    if (stopping.signal.aborted || ready.length === 0) return
+    if (queue === undefined) return find()
+    while (requests < route.inFlight && ready.length > 0) {
+      const flights = gather(queue)
+      if (flights.length === 0) break
+      void fly(flights, queue)
+    }
+  }
+
+  const find = () => {
+    if (finding) return
+    finding = true
+    void findQueue(sqs, route, queuePrefix, log, stopping.signal).then((found) => {
+      finding = false
+      queue = found
+      if (found !== undefined) schedule()
+    })
+  }
+
+  /** The packs of the next request: of lanes in the order in which they lined up, within the size of a request. */
+  const gather = ({ maxBytes }: Queue): Flight[] => {
+    const flights: Flight[] = []
+    let total = 0
+    let used = 0
+    for (const lane of ready) {
+      if (flights.length === REQUEST_PACKS) break
+      const pack = nextPack(lane, maxBytes)
+      if (pack !== undefined && total + pack.bytes > maxBytes && flights.length > 0) {
+        lane.frozen.unshift(pack)
+        break
+      }
+      used++
+      lane.state = 'busy'
+      if (pack === undefined) void shrink(lane, maxBytes)
+      else {
+        flights.push({ lane, pack })
+        total += pack.bytes
+      }
+    }
+    ready = ready.slice(used)
+    return flights
+  }
+
+  /** Undefined when what is next in the lane is too large as it is. */
+  const nextPack = (lane: Lane, maxBytes: number): Pack | undefined => {
+    const frozen = lane.frozen.shift()
+    if (frozen !== undefined) return frozen
+    const count = countForPack(lane.waiting, lane.head, route, maxBytes)
+    if (count === 1 && (lane.waiting[lane.head] as Item).bytes > maxBytes) return undefined
+    return toPack(takeWaiting(lane, count), maxBytes)
+  }
+
+  const shrink = async (lane: Lane, maxBytes: number): Promise<void> => {
+    const items = takeWaiting(lane, 1)
+    const pack = await toGzippedPack(items, maxBytes)
+    if (pack !== undefined) lane.frozen.push(pack)
+    else await park(items[0] as Item, 'too_large', `more than the ${maxBytes} bytes of ${name}, also when gzipped`)
+    next(lane)
+  }
+
+  const next = (lane: Lane) => {
+    if (hasWork(lane)) line(lane)
+    else lane.state = 'idle'
+  }
+
+  const leave = (items: readonly Item[]) => {
+    for (const item of items) bytes -= item.bytes
+    held -= items.length
+    onRoom()
+  }
+
+  const park = async (item: Item, reason: string, detail: string): Promise<void> => {
+    log.error({ id: item.id, route: route.name, reason, detail }, 'parked: see "enigma:relay:parked" in the source')
+    await item.keeper.park(item, reason, detail)
+    metrics.parked.inc({ route: route.name, reason })
+    leave([item])
+  }
+
+  const fly = async (flights: readonly Flight[], to: Queue): Promise<void> => {
+    requests++
+    try {
+      const answer = await sqs.send(new SendMessageBatchCommand({ QueueUrl: to.url, Entries: flights.map(toEntry) }))
+      metrics.requests.inc({ route: route.name, outcome: 'answered' })
+      const accepted = new Set(answer.Successful?.map((entry) => entry.Id))
+      const failed = new Map(answer.Failed?.map((entry) => [entry.Id, entry]))
+      const refused = flights.filter((_, index) => !accepted.has(String(index)))
+      if (refused.length < flights.length) recovered()
+      flights.forEach((flight, index) => {
+        const failure = failed.get(String(index))
+        if (accepted.has(String(index))) accept(flight)
+        else fail(flight, failure === undefined ? 'retry' : judgeEntry(failure), failure?.Code ?? 'no answer', failure?.Message ?? '')
+      })
+      if (refused.length === flights.length) failing(failed.get('0')?.Code ?? 'no entry was accepted')
+    } catch (error) {
+      metrics.requests.inc({ route: route.name, outcome: 'failed' })
+      const verdict = judgeRequest(error)
+      // The queue may have been deleted and made again, under another address.
+      if (error instanceof Error && /NonExistentQueue|QueueDoesNotExist/.test(error.name)) queue = undefined
+      if (verdict === 'retry') failing(error)
+      // A refused request says nothing of its entries: each is tried alone before it is taken apart.
+      const alone = verdict === 'refused' && flights.length > 1
+      for (const flight of flights) {
+        if (alone) aloneNext(flight, to)
+        else fail(flight, verdict, error instanceof Error ? error.name : 'unknown', describe(error))
+      }
+    } finally {
+      requests--
+      if (requests === 0) for (const done of idle) done()
+      schedule()
+    }
+  }
+
+  const toEntry = ({ lane, pack }: Flight, index: number): SendMessageBatchRequestEntry => ({
+    Id: String(index),
+    MessageBody: pack.body,
+    MessageGroupId: lane.group,
+    MessageDeduplicationId: pack.deduplicationId,
+    ...(pack.gzipped ? { MessageAttributes: { [CONTENT_ENCODING]: { DataType: 'String', StringValue: GZIP } } } : {}),
+  })
+
+  const aloneNext = (flight: Flight, to: Queue) => {
+    if (stopping.signal.aborted) return void flight.lane.frozen.unshift(flight.pack)
+    void fly([flight], to)
+  }
+
+  const accept = ({ lane, pack }: Flight) => {
+    lane.failures = 0
+    lastAccepted = now()
+    for (const item of pack.items) {
+      item.keeper.settle(item)
+      metrics.delay.observe({ route: route.name }, (lastAccepted - item.receivedMs) / 1000)
+    }
+    metrics.sent.inc({ route: route.name }, pack.items.length)
+    leave(pack.items)
+    next(lane)
+  }
+
+  const fail = ({ lane, pack }: Flight, verdict: Verdict, code: string, detail: string) => {
+    if (verdict === 'refused') return void takeApart({ lane, pack }, code, detail)
+    metrics.retried.inc({ route: route.name }, pack.items.length)
+    lane.frozen.unshift(pack)
+    lane.failures++
+    void sleep(backoffMs(lane.failures, { maxMs: RETRY_MAX_MS }), stopping.signal).then(() => {
+      if (!stopping.signal.aborted) line(lane)
+    })
+  }
+
+  /** SQS did not take this pack and never will: each of its notifications alone, in order; the one to blame is parked. */
+  const takeApart = async ({ lane, pack }: Flight, code: string, detail: string): Promise<void> => {
+    const [first] = pack.items
+    if (pack.items.length === 1 && first !== undefined) await park(first, 'refused', `${code}: ${detail}`.slice(0, 300))
+    else lane.frozen.unshift(...pack.items.map((item) => toPack([item], Number.POSITIVE_INFINITY) as Pack))
+    next(lane)
+  }
+
+  const failing = (error: unknown) => {
+    if (failingSince === undefined) log.error({ route: route.name, queue: name, error: describe(error) }, sqsAdvice(error, name, queuePrefix))
+    failingSince ??= now()
+  }
+  const recovered = () => {
+    if (failingSince !== undefined) log.info({ route: route.name, queue: name, afterMs: now() - failingSince }, 'SQS accepts again')
+    failingSince = undefined
+  }
+
+  const lingering = new WeakSet<Lane>()
+  const linger = (lane: Lane) => {
+    if (lane.waiting.length - lane.head >= route.packNotifications) return line(lane)
+    if (lingering.has(lane)) return
+    lingering.add(lane)
+    void sleep(route.lingerMs, stopping.signal).then(() => {
+      lingering.delete(lane)
+      if (lane.state === 'idle' && hasWork(lane)) line(lane)
+    })
+  }
+
+  return {
+    /** Puts a notification in its lane. */
+    push(item: Item): void {
+      const lane = lanes[item.lane] as Lane
+      lane.waiting.push(item)
+      held++
+      bytes += item.bytes
+      if (lane.state === 'idle') {
+        if (route.lingerMs > 0) linger(lane)
+        else line(lane)
+      }
+    },
+    /** Sends nothing more; resolves when what is in flight is settled, or the deadline has passed. */
+    async stop(deadlineMs: number): Promise<void> {
+      stopping.abort()
+      if (requests === 0) return
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, deadlineMs)
+        idle.add(() => {
+          clearTimeout(timer)
+          resolve()
+        })
+      })
+    },
+    /** Notifications in memory. */
+    get held() {
+      return held
+    },
+    /** Their bytes. */
+    get bytes() {
+      return bytes
+    },
+    get inFlight() {
+      return requests
+    },
+    /** When (ms) the oldest that is still held was received; undefined when nothing is. */
+    oldestMs(): number | undefined {
+      let oldest: number | undefined
+      for (const lane of lanes) {
+        const first = lane.frozen[0]?.items[0] ?? lane.waiting[lane.head]
+        if (first !== undefined && (oldest === undefined || first.receivedMs < oldest)) oldest = first.receivedMs
+      }
+      return oldest
+    },
+    /** Since when (ms) SQS accepts nothing; undefined when it does, or nothing was sent. */
+    get failingSince() {
+      return failingSince ?? (finding && held > 0 ? 0 : undefined)
+    },
+    get lastAcceptedMs() {
+      return lastAccepted
+    },
+  }
+}
+
+export type Sender = ReturnType<typeof createSender>

@@ -1,0 +1,31 @@
+/** What follows from an error of SQS. */
+export type Verdict =
+  /** Another try may succeed: the network, throttling, SQS' own fault, credentials, rights, a missing queue. */
+  | 'retry'
+  /** The content was refused and always will be: alone, so that nothing else is refused with it; parked if it is alone already. */
+  | 'refused'
+
+// Source: the errors of SendMessageBatch in the SQS API reference. Each says that these very bytes are not taken.
+const REFUSALS = new Set([
+  'InvalidMessageContents', 'InvalidParameterValue', 'InvalidParameterValueException', 'BatchRequestTooLong', 'MessageTooLong', 'InvalidAttributeValue',
+  'InvalidBatchEntryId', 'TooManyEntriesInBatchRequest', 'RequestEntityTooLarge', 'ValidationError', 'ValidationException',
+])
+
+// What SQS may call the sender's fault though the content is innocent: these are mended outside, and then the same bytes are taken.
+const MENDABLE = /AccessDenied|NotAuthorized|Credential|Token|Signature|AccessKey|Throttl|Kms|NonExistentQueue|QueueDoesNotExist|OptIn|Expired|SlowDown|Limit|Quota|Unavailable|MissingAuthentication/i
+
+const bare = (code: string) => code.slice(code.lastIndexOf('.') + 1).slice(code.lastIndexOf('#') + 1)
+
+/** For an error of a whole request. */
+export function judgeRequest(error: unknown): Verdict {
+  if (!(error instanceof Error)) return 'retry'
+  const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode ?? 0
+  if (status === 413) return 'refused'
+  if (status < 400 || status >= 500 || MENDABLE.test(error.name)) return 'retry'
+  return REFUSALS.has(bare(error.name)) ? 'refused' : 'retry'
+}
+
+/** For an entry in the `Failed` part of an answer: its sender's fault is final, unless it can be mended outside. */
+export function judgeEntry(entry: { readonly Code?: string | undefined; readonly SenderFault?: boolean | undefined }): Verdict {
+  return entry.SenderFault === true && !MENDABLE.test(entry.Code ?? '') ? 'refused' : 'retry'
+}

@@ -1,0 +1,21 @@
+import { expect, test } from 'vitest'
+import { formatPacket } from '../../src/protocol/index.ts'
+import { useRedisClient, useRedisServer } from '../support/redis.ts'
+import { receiveAll, useRelay } from '../support/relay.ts'
+import { useSqs } from '../support/sqs.ts'
+
+test('what is published and what is pushed arrives in its queue, each packet byte for byte', async () => {
+  const redis = await useRedisServer()
+  const sqs = await useSqs()
+  const client = await useRedisClient(redis.url)
+  await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: ['enigma:notifications:campaigns'] })
+  const status = '{"type":"status", "payload":{"ref":"1002","status":"available","n":12345678901234567890}}'
+  await client.publish('enigma:notifications:agents:1002', status)
+  const cdr = formatPacket({ type: 'cdr', payload: { call_ref: 7, dialed_at: 1764000000, number: '27821234567' } })
+  await client.lPush('enigma:notifications:campaigns', cdr)
+  const [heard] = await receiveAll(sqs, 'agents-status', 1)
+  expect(heard).toMatchObject({ source: '/enigma/main', type: 'enigma.agents.status', subject: '1002', transport: 'pubsub', data: status })
+  const [taken] = await receiveAll(sqs, 'campaigns-cdr', 1)
+  expect(taken).toMatchObject({ type: 'enigma.campaigns.cdr', transport: 'list', channel: 'enigma:notifications:campaigns', data: cdr })
+  expect(await client.lLen('enigma:notifications:campaigns')).toBe(0)
+})
