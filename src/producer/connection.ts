@@ -1,0 +1,68 @@
+import { createClient } from 'redis'
+import { backoffMs } from '../runtime/index.ts'
+import { ProducerError } from './errors.ts'
+
+/** The two commands that a producer needs. A connected client of node-redis 4, 5 or 6 has them. */
+export type ProducerClient = {
+  publish: (channel: string, message: string | Buffer) => Promise<number>
+  lPush: (key: string, elements: (string | Buffer)[]) => Promise<number>
+}
+
+/** A client that connects when it is first needed, and again by itself after an outage. */
+export type Connection = {
+  /** The client at once when it is connected. Rejects with the client's error when the first connection fails; the next call tries again. */
+  get: () => ProducerClient | Promise<ProducerClient>
+  close: () => Promise<void>
+}
+
+/** @throws ProducerError `bad_address` */
+export function createConnection(url: string, timeoutMs: number): Connection {
+  // The URL is kept out of the words: it may hold a password.
+  if (!/^(rediss?|unix):$/.test(URL.parse(url)?.protocol ?? '')) throw new ProducerError('bad_address', 'the address is not a URL of Redis, such as redis://127.0.0.1:8001')
+  let current: ReturnType<typeof open> | undefined
+  const open = () => {
+    let wasReady = false
+    // `RESP: 2` and no client info, since old servers know neither. Without a queue while it is offline, a packet that Redis does
+    // not take is known at once.
+    const client = createClient({
+      url,
+      RESP: 2,
+      disableClientInfo: true,
+      disableOfflineQueue: true,
+      socket: { connectTimeout: timeoutMs, reconnectStrategy: (retries) => wasReady && backoffMs(retries + 1, { baseMs: 50, maxMs: 1_000 }) },
+    })
+    // Each packet that was not taken says so itself.
+    client.on('error', () => undefined)
+    client.on('ready', () => (wasReady = true))
+    const opened = { client, isOpen: false, connected: Promise.resolve() }
+    opened.connected = client.connect().then(
+      // Not before all who waited have sent theirs: the order of the calls is the order in Redis.
+      () => void setImmediate(() => (opened.isOpen = true)),
+      (error: unknown) => {
+        if (current === opened) current = undefined
+        throw error
+      },
+    )
+    return opened
+  }
+  return {
+    get: () => {
+      const opened = (current ??= open())
+      return opened.isOpen ? opened.client : opened.connected.then(() => opened.client)
+    },
+    close: async () => {
+      const closing = current
+      if (closing === undefined) return
+      await closing.connected.catch(() => undefined)
+      if (!closing.client.isOpen) return
+      // An answer that does not come must not keep the process.
+      const timer = setTimeout(() => closing.client.destroy(), timeoutMs)
+      try {
+        if (closing.client.isReady) await closing.client.close()
+        else closing.client.destroy()
+      } finally {
+        clearTimeout(timer)
+      }
+    },
+  }
+}

@@ -1,0 +1,20 @@
+/** Why a packet was not written. */
+export class ProducerError extends Error {
+  override readonly name = 'ProducerError'
+  /**
+   * - `not_taken`: Redis did not confirm it: not reachable, out of memory, no answer in time … (the reason is the `cause`). Whoever
+   *   must not lose it keeps it and writes it again. When only the answer was lost, it is then there twice, as with a real dialler.
+   * - `bad_packet`: it cannot be written as JSON.
+   * - `bad_address`: the URL is not one of Redis.
+   * - `closed`: the producer was closed before.
+   */
+  readonly code: 'not_taken' | 'bad_packet' | 'bad_address' | 'closed'
+  /** Of several packets, how many of the first ones are in Redis; 0 for one alone. Write the rest again. */
+  readonly taken: number
+
+  constructor(code: ProducerError['code'], message: string, options: ErrorOptions & { readonly taken?: number } = {}) {
+    super(message, options)
+    this.code = code
+    this.taken = options.taken ?? 0
+  }
+}

@@ -1,0 +1,5 @@
+export type { ProducerClient } from './connection.ts'
+export * from './errors.ts'
+export type { Outgoing, WriteKey, WritePacket } from './outgoing.ts'
+export * from './packets.ts'
+export * from './producer.ts'

@@ -1,0 +1,118 @@
+import { formatKey } from '../protocol/index.ts'
+import type { Outgoing } from './outgoing.ts'
+
+/**
+ * The packets that a dialler writes, one function per sub_type, each with its key and transport. Fields as the vendor's pages
+ * Agent Status, Call Connection, Campaign Status, Campaign Preview, CDR and Click2Dial Redis notifications name them.
+ */
+
+function published(type: string, subType: string, payload: { readonly ref: string }): Outgoing {
+  return { transport: 'pubsub', key: formatKey({ type, reference: payload.ref }), packet: { type: subType, payload } }
+}
+
+function pushed(type: string, subType: string, payload: object): Outgoing {
+  return { transport: 'list', key: formatKey({ type }), packet: { type: subType, payload } }
+}
+
+/** `ref`: the agent's extension. One for each campaign that the agent is in. */
+export type AgentStatusFields = {
+  readonly ref: string
+  readonly status: 'logging_in' | 'available' | 'busy' | 'wrapup' | 'logging_out' | 'offline'
+  readonly campaign_ref?: string
+}
+
+/** An agent's status in a campaign, on `enigma:notifications:agents:<ref>`. */
+export const agentStatus = (fields: AgentStatusFields): Outgoing => published('agents', 'status', fields)
+
+/** `ref` and `agent`: the extension. `call_ref`: the same as in the CDR to come. */
+export type AgentCallFields = {
+  readonly ref: string
+  readonly agent: string
+  readonly call_ref: number | string
+  readonly contact_ref: string
+  readonly number: string
+}
+
+/** A call that is about to be handed to an agent, on `enigma:notifications:agents:<ref>`. */
+export const agentCall = (fields: AgentCallFields): Outgoing => published('agents', 'call', fields)
+
+/** Cumulative; durations in ms. Not documented by the vendor. */
+export type AgentStatsFields = {
+  readonly ref: string
+  readonly calls: number
+  readonly talk_time: number
+  readonly wrapup_time: number
+  readonly idle_time: number
+}
+
+/** An agent's figures, on `enigma:notifications:agents:<ref>`. */
+export const agentStats = (fields: AgentStatsFields): Outgoing => published('agents', 'stats', fields)
+
+export type CampaignStatusFields = { readonly ref: string; readonly status: 'started' | 'stopping' | 'stopped' | 'completed' }
+
+/** A campaign's status, on `enigma:notifications:campaigns:<ref>`. */
+export const campaignStatus = (fields: CampaignStatusFields): Outgoing => published('campaigns', 'status', fields)
+
+/** Calls are counted since the campaign's start; callees as they stand. Not documented by the vendor. */
+export type CampaignStatsFields = {
+  readonly ref: string
+  readonly total_calls: number
+  readonly answered: number
+  readonly unanswered: number
+  readonly dropped: number
+  readonly rejected: number
+  readonly failed: number
+  readonly callees_remaining: number
+  readonly callees_queued: number
+  readonly callees_completed: number
+  readonly callees_failed: number
+}
+
+/** A campaign's figures, on `enigma:notifications:campaigns:<ref>`. */
+export const campaignStats = (fields: CampaignStatsFields): Outgoing => published('campaigns', 'stats', fields)
+
+export type DialPreviewFields = {
+  readonly ref: string
+  readonly callees: readonly { readonly number: string; readonly contact_ref: string }[]
+}
+
+/** Who will be dialled next, on `enigma:notifications:campaigns:<ref>`. */
+export const dialPreview = (fields: DialPreviewFields): Outgoing => published('campaigns', 'dial_preview', fields)
+
+/** `ref`: the campaign. `extension`: null when no agent had the call. `dialed_at` in unix s, times in s, `end_code` Q.850. */
+export type CdrFields = {
+  readonly ref: string
+  readonly call_ref: number | string
+  readonly extension: string | null
+  readonly number: string
+  readonly dial_number: string
+  readonly contact_ref: string
+  readonly dialed_at: number
+  readonly end_reason: string
+  readonly end_code: number
+  readonly call_time: number
+  readonly hold_time: number
+  readonly call_dir: 'inbound' | 'outbound'
+  readonly recording_url: string | null
+}
+
+/** A call data record, on the list `enigma:notifications:campaigns`. */
+export const cdr = (fields: CdrFields): Outgoing => pushed('campaigns', 'cdr', fields)
+
+/** A call data record of Click2Dial, on its list `enigma:notifications:cdr`. */
+export const click2DialCdr = (fields: CdrFields): Outgoing => pushed('cdr', 'cdr', fields)
+
+/** `dial_number`: what the caller dialled. `hold_time` in s. */
+export type InboundCallFields = AgentCallFields & {
+  readonly dial_number: string
+  readonly hold_time: number
+  readonly call_dir: 'inbound'
+}
+
+/** A Click2Dial call from outside, on the list `enigma:notifications:inbound`. */
+export const inboundCall = (fields: InboundCallFields): Outgoing => pushed('inbound', 'call', fields)
+
+export type DialerStatusFields = { readonly ref: string; readonly status: 'started' | 'stopping' | 'stopped' }
+
+/** A dialler's status, on `enigma:notifications:dialers:<ref>`. */
+export const dialerStatus = (fields: DialerStatusFields): Outgoing => published('dialers', 'status', fields)

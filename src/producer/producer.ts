@@ -1,0 +1,130 @@
+import { createConnection, type ProducerClient } from './connection.ts'
+import { ProducerError } from './errors.ts'
+import { toKey, toWire, type Outgoing, type WriteKey, type WritePacket } from './outgoing.ts'
+
+export type ProducerOptions = {
+  /** How long (ms) Redis may take to answer before a packet counts as not taken. Default 5,000. */
+  readonly timeoutMs?: number
+  /** Most packets in one LPUSH of `pushAll`. Default 500: more make nothing faster, and keep the server's other clients waiting. */
+  readonly chunkPackets?: number
+  /** Most bytes in one LPUSH of `pushAll`, unless one packet alone is larger. Default 1 MiB. */
+  readonly chunkBytes?: number
+} & (
+  | {
+      /** The dialler's Redis, such as `redis://127.0.0.1:8001`; connected at first use. */
+      readonly url: string
+    }
+  | {
+      /** A connected client of your own; `close` leaves it open. */
+      readonly client: ProducerClient
+    }
+)
+
+/** Writes packets as the dialler does. Each promise rejects with a `ProducerError` when Redis did not take the packet. */
+export type Producer = {
+  /** PUBLISH. Resolves to the number of receivers, which may be 0: nobody need be listening. */
+  publish: (key: WriteKey, packet: WritePacket) => Promise<number>
+  /** LPUSH. Resolves to the length of the list. */
+  push: (key: WriteKey, packet: WritePacket) => Promise<number>
+  /**
+   * Pushes many packets in few commands, in order: the first is popped first. Resolves to the length of the list, or to 0
+   * when there were none. When it rejects, `taken` of the error says how many of the first ones are there.
+   */
+  pushAll: (key: WriteKey, packets: readonly WritePacket[]) => Promise<number>
+  /** Publishes or pushes what the functions per sub_type made (`agentStatus`, `cdr` …). */
+  send: (outgoing: Outgoing) => Promise<number>
+  /** Ends the connection, after what is under way. */
+  close: () => Promise<void>
+}
+
+/**
+ * Plays the dialler's part: use it to test an integration without a dialler. Calls need not be awaited one by one: packets reach
+ * Redis in the order of the calls. Source: the dialler's page "State Notifications" (PUBLISH with the reference in the channel;
+ * LPUSH without one).
+ *
+ * @throws ProducerError `bad_address`
+ * @example
+ * import { agentCall, cdr, createProducer } from 'enigma-relay/producer'
+ *
+ * const producer = createProducer({ url: 'redis://127.0.0.1:8001' })
+ * await producer.send(agentCall({ ref: '1002', agent: '1002', call_ref: 17, contact_ref: 'C1', number: '27820000001' }))
+ * await producer.publish({ type: 'agents', reference: '1002' }, { type: 'status', payload: { ref: '1002', status: 'busy' } })
+ * await producer.push('enigma:notifications:campaigns', 'not JSON')
+ * await producer.close()
+ */
+export function createProducer(options: ProducerOptions): Producer {
+  const { timeoutMs = 5_000, chunkPackets = 500, chunkBytes = 1024 * 1024 } = options
+  const connection =
+    'client' in options ? { get: () => options.client, close: () => Promise.resolve() } : createConnection(options.url, timeoutMs)
+  let closed = false
+
+  const write = async (key: string, taken: number, command: (client: ProducerClient) => Promise<number>): Promise<number> => {
+    if (closed) throw new ProducerError('closed', 'the producer is closed', { taken })
+    try {
+      const client = connection.get()
+      return await withinTime(timeoutMs, 'then' in client ? client.then(command) : command(client))
+    } catch (cause) {
+      throw new ProducerError('not_taken', `Redis did not take the packet for ${JSON.stringify(key)}: ${words(cause)}`, { cause, taken })
+    }
+  }
+
+  const publish: Producer['publish'] = async (to, packet) => {
+    const key = toKey(to)
+    const wire = toWire(packet)
+    return write(key, 0, (client) => client.publish(key, wire))
+  }
+  const pushAll: Producer['pushAll'] = async (to, packets) => {
+    const key = toKey(to)
+    // All are looked at first: a packet that cannot be written must not stop the half of its list.
+    const wires = packets.map(toWire)
+    let length = 0
+    // One chunk after another: when one is refused, nothing behind it is there.
+    for (let at = 0; at < wires.length; ) {
+      const chunk = takeChunk(wires, at, chunkPackets, chunkBytes)
+      length = await write(key, at, (client) => client.lPush(key, chunk))
+      at += chunk.length
+    }
+    return length
+  }
+  const push: Producer['push'] = (to, packet) => pushAll(to, [packet])
+
+  return {
+    publish,
+    push,
+    pushAll,
+    send: ({ transport, key, packet }) => (transport === 'pubsub' ? publish(key, packet) : push(key, packet)),
+    close: async () => {
+      closed = true
+      await connection.close()
+    },
+  }
+}
+
+function takeChunk(wires: readonly (string | Buffer)[], from: number, packets: number, bytes: number): (string | Buffer)[] {
+  const chunk: (string | Buffer)[] = []
+  for (let at = from, size = 0; at < wires.length && chunk.length < packets; at++) {
+    const wire = wires[at] as string | Buffer
+    // A string's length is at least a third of its bytes, which is near enough.
+    size += wire.length
+    if (chunk.length > 0 && size > bytes) break
+    chunk.push(wire)
+  }
+  return chunk
+}
+
+async function withinTime<T>(ms: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function words(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return words(error.errors[0])
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,162 @@
+import { RESP_TYPES } from 'redis'
+import { expect, onTestFinished, test } from 'vitest'
+import { createProducer, ProducerError, type ProducerOptions } from '../../src/producer/index.ts'
+import { freePort } from '../../src/local/free-port.ts'
+import { useRedisClient, useRedisServer } from '../support/redis.ts'
+
+function useProducer(options: ProducerOptions) {
+  const producer = createProducer(options)
+  onTestFinished(() => producer.close())
+  return producer
+}
+
+async function useSubscriber(url: string, pattern: string) {
+  const client = await useRedisClient(url)
+  const heard: { channel: string; message: Buffer }[] = []
+  await client.pSubscribe(pattern, (message, channel) => void heard.push({ channel: channel.toString(), message }), true)
+  return heard
+}
+
+const rejection = async (promise: Promise<unknown>): Promise<ProducerError> => {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
+  expect(error).toBeInstanceOf(ProducerError)
+  return error as ProducerError
+}
+
+test('publish writes the packet as JSON on the channel of type and reference, and says how many received it', async () => {
+  const { url } = await useRedisServer()
+  const producer = useProducer({ url })
+  const packet = { type: 'status', payload: { ref: '1002', status: 'busy' } }
+  expect(await producer.publish({ type: 'agents', reference: '1002' }, packet)).toBe(0)
+  const heard = await useSubscriber(url, 'enigma:notifications:*')
+  expect(await producer.publish({ type: 'agents', reference: '1002' }, packet)).toBe(1)
+  await expect.poll(() => heard.map(({ channel, message }) => [channel, message.toString()])).toEqual([
+    ['enigma:notifications:agents:1002', '{"type":"status","payload":{"ref":"1002","status":"busy"}}'],
+  ])
+})
+
+test('packets called without waiting, from before the connection stands, arrive in the order of the calls', async () => {
+  const { url } = await useRedisServer()
+  const heard = await useSubscriber(url, 'order*')
+  const producer = useProducer({ url })
+  const sent: Promise<number>[] = []
+  for (let at = 0; at < 500; at++) {
+    sent.push(producer.publish('order', String(at)))
+    if (at % 50 === 0) await new Promise((resolve) => setImmediate(resolve))
+  }
+  await Promise.all(sent)
+  await expect.poll(() => heard.length).toBe(500)
+  expect(heard.map(({ message }) => Number(message.toString()))).toEqual(Array.from({ length: 500 }, (_, at) => at))
+})
+
+test('push and pushAll put the first packet where it is popped first, and return the length of the list', async () => {
+  const { url } = await useRedisServer()
+  const client = await useRedisClient(url)
+  const producer = useProducer({ url, chunkPackets: 3 })
+  const list = 'enigma:notifications:campaigns'
+  expect(await producer.push({ type: 'campaigns' }, '0')).toBe(1)
+  expect(await producer.pushAll(list, ['1', '2', '3', '4', '5', '6', '7'])).toBe(8)
+  expect(await producer.pushAll(list, [])).toBe(0)
+  const popped = []
+  for (let at = 0; at < 8; at++) popped.push(await client.rPop(list))
+  expect(popped).toEqual(['0', '1', '2', '3', '4', '5', '6', '7'])
+})
+
+test('text and bytes are written as they are', async () => {
+  const { url } = await useRedisServer()
+  const client = await useRedisClient(url)
+  const producer = useProducer({ url, chunkBytes: 4 })
+  const binary = new Uint8Array([9, 0xff, 0, 0xc3, 9]).subarray(1, 4)
+  await producer.pushAll('list', ['', '{"n":9007199254740993}', binary, '😀'])
+  const items = await client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer }).lRange('list', 0, -1)
+  expect(items).toEqual([Buffer.from('😀'), Buffer.from(binary), Buffer.from('{"n":9007199254740993}'), Buffer.from('')])
+})
+
+test('a client of the caller is used and left open', async () => {
+  const { url } = await useRedisServer()
+  const client = await useRedisClient(url)
+  const producer = createProducer({ client })
+  expect(await producer.push('list', 'x')).toBe(1)
+  await producer.close()
+  expect(await client.lLen('list')).toBe(1)
+})
+
+test('a Redis that is not there rejects with not_taken, and a later one is found', async () => {
+  const port = await freePort()
+  const producer = useProducer({ url: `redis://127.0.0.1:${port}` })
+  const error = await rejection(producer.push('list', 'x'))
+  expect(error).toMatchObject({ code: 'not_taken', taken: 0 })
+  expect(error.message).toContain('ECONNREFUSED')
+  await useRedisServer({ port })
+  expect(await producer.push('list', 'x')).toBe(1)
+})
+
+test('a Redis that goes away rejects what it did not take, and takes again when it is back', async () => {
+  const first = await useRedisServer()
+  const producer = useProducer({ url: first.url })
+  await producer.push('list', 'x')
+  await first.stop()
+  expect((await rejection(producer.push('list', 'y'))).code).toBe('not_taken')
+  const second = await useRedisServer({ port: first.port })
+  expect(second.port).toBe(first.port)
+  await expect.poll(() => producer.push('list', 'z').catch(() => 0), { timeout: 10_000 }).toBe(1)
+})
+
+test('a Redis that is out of memory rejects, and `taken` says how many of the first packets are in the list', async () => {
+  const { url } = await useRedisServer({ args: ['--maxmemory', '3mb'] })
+  const client = await useRedisClient(url)
+  const producer = useProducer({ url, chunkPackets: 10 })
+  const packets = Array.from({ length: 400 }, (_, at) => `${at} ${'x'.repeat(20_000)}`)
+  const error = await rejection(producer.pushAll('list', packets))
+  expect(error.code).toBe('not_taken')
+  expect(error.message).toContain('OOM')
+  expect(error.taken).toBeGreaterThan(0)
+  expect(error.taken).toBeLessThan(400)
+  expect(await client.lLen('list')).toBe(error.taken)
+})
+
+test('a Redis that does not answer rejects after the time limit, and does not keep close waiting', async () => {
+  const server = await useRedisServer()
+  const producer = createProducer({ url: server.url, timeoutMs: 100 })
+  await producer.push('list', 'x')
+  server.process.kill('SIGSTOP')
+  onTestFinished(() => void server.process.kill('SIGCONT'))
+  const error = await rejection(producer.push('list', 'y'))
+  expect(error.message).toContain('no answer within 100 ms')
+  await producer.close()
+})
+
+test('a wrong password and a wrong address are said without showing them', async () => {
+  const { url } = await useRedisServer({ args: ['--requirepass', 'right'] })
+  const producer = useProducer({ url: url.replace('//', '//:secret-word@') })
+  const error = await rejection(producer.push('list', 'x'))
+  expect(error.code).toBe('not_taken')
+  expect(error.message).toContain('WRONGPASS')
+  expect(error.message).not.toContain('secret-word')
+  for (const address of ['127.0.0.1:8001', 'http://:secret-word@127.0.0.1', '', 'redis//:secret-word@x']) {
+    expect(() => createProducer({ url: address })).toThrow(expect.objectContaining({ code: 'bad_address', message: expect.not.stringContaining('secret-word') }))
+  }
+})
+
+test('a packet that JSON cannot hold rejects with bad_packet, and nothing of its list is written', async () => {
+  const { url } = await useRedisServer()
+  const client = await useRedisClient(url)
+  const producer = useProducer({ url })
+  const error = await rejection(producer.pushAll('list', ['x', { type: 'cdr', payload: { call_ref: 1n } }]))
+  expect(error.code).toBe('bad_packet')
+  expect(await client.lLen('list')).toBe(0)
+})
+
+test('after close nothing is written any more, and what was under way before is', async () => {
+  const { url } = await useRedisServer()
+  const client = await useRedisClient(url)
+  const producer = createProducer({ url })
+  const before = producer.push('list', 'x')
+  await producer.close()
+  expect(await before).toBe(1)
+  expect((await rejection(producer.push('list', 'y'))).code).toBe('closed')
+  expect(await client.lLen('list')).toBe(1)
+})
