@@ -27,9 +27,17 @@ export function compareSequences(a: string, b: string): number {
  * Source: https://www.w3.org/TR/trace-context/
  */
 export function formatTraceparent(source: string, transport: Transport, number: number, index: number): string {
-  const hex = (value: number, digits: number) => value.toString(16).padStart(digits, '0').slice(-digits)
-  let hash = 0x811c9dc5
-  for (let at = 0; at < source.length; at++) hash = Math.imul(hash ^ source.charCodeAt(at), 0x01000193)
-  const letter = LETTERS[transport].charCodeAt(0)
-  return `00-${hex(hash >>> 0, 8)}${hex(letter, 2)}${hex(number, 14)}${hex(index, 8)}-${hex(letter, 2)}${hex(number, 8)}${hex(index, 6)}-01`
+  // All notifications of a claim or an epoch share the number: its part is made once.
+  if (prefix.source !== source || prefix.transport !== transport || prefix.number !== number) {
+    let hash = 0x811c9dc5
+    for (let at = 0; at < source.length; at++) hash = Math.imul(hash ^ source.charCodeAt(at), 0x01000193)
+    const letter = hex(LETTERS[transport].charCodeAt(0), 2)
+    prefix = { source, transport, number, trace: `00-${hex(hash >>> 0, 8)}${letter}${hex(number, 14)}`, span: `-${letter}${hex(number, 8)}` }
+  }
+  const digits = hex(index, 8)
+  return `${prefix.trace}${digits}${prefix.span}${digits.slice(2)}-01`
 }
+
+const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0').slice(-digits)
+
+let prefix = { source: '', transport: 'list' as Transport, number: -1, trace: '', span: '' }

@@ -9,7 +9,8 @@ export type PacketFault = 'empty' | 'not_utf8' | 'not_json' | 'not_object' | 'no
 
 /**
  * A packet as received: `data` is its exact text, or its bytes when they are not valid UTF-8; `packet` is there when it could
- * be read, else `fault` says why not.
+ * be read, else `fault` says why not. In `packet`, integers above 2^53 other than `ref` and `call_ref` may be rounded: it is for
+ * routing; who needs the payload reads `data` with `parseExact`.
  */
 export type ReadPacket = {
   readonly data: string | Uint8Array
@@ -34,7 +35,7 @@ export function readPacketText(text: string): ReadPacket {
   if (text === '') return { data: text, contentType: 'text/plain', fault: 'empty' }
   let value: unknown
   try {
-    value = parseExact(text)
+    value = parseForRouting(text)
   } catch {
     return { data: text, contentType: 'text/plain', fault: 'not_json' }
   }
@@ -44,6 +45,16 @@ export function readPacketText(text: string): ReadPacket {
   if (type === undefined || type === null) return { data: text, contentType, fault: 'no_type' }
   if (typeof type !== 'string') return { data: text, contentType, fault: 'type_not_string' }
   return { data: text, contentType, packet: { type, payload: value['payload'] } }
+}
+
+const isRounded = (value: unknown): boolean => typeof value === 'number' && !Number.isSafeInteger(value)
+
+/** What routes a packet and gives it its lane must be exact; for anything else in it, the text is what counts. */
+function parseForRouting(text: string): unknown {
+  const value: unknown = JSON.parse(text)
+  const payload = isObject(value) ? value['payload'] : undefined
+  if (!isObject(payload) || !(isRounded(payload['call_ref']) || isRounded(payload['ref']))) return value
+  return parseExact(text)
 }
 
 /** Writes a packet as the dialler does. Large integers must be given as strings or as prepared text. */

@@ -38,7 +38,7 @@ export type Relay = {
 }
 
 /** Notifications of lists in memory at once: so many are sent again at most after a crash. */
-const MAX_LIST_ITEMS = 20_000
+const MAX_LIST_ITEMS = 6_000
 
 /**
  * The relay: sources → lanes → sender. What is taken or heard is kept (by a claim in Redis, or in the journal) until SQS has
