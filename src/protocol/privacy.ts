@@ -24,7 +24,7 @@ export function maskPayload(value: unknown): unknown {
 const SHORTEST_VALUE = 4
 
 /** Five digits in a row, or seven and more with the separators that phone numbers are written with. */
-const DIGITS = /\p{Nd}(?:[ ().+-]{0,2}\p{Nd}){6,}|\p{Nd}{5,}/gu
+const DIGITS = /\p{Nd}(?:[ ()+-]{0,2}\p{Nd}){6,}|\p{Nd}{5,}/gu
 
 /**
  * A text from elsewhere (an error, an answer) that may be shown: long runs of digits are masked, and so is every personal value of

@@ -1,0 +1,53 @@
+import { toPath, toRequest } from '../protocol/index.ts'
+import type { App, Delivery } from './delivery.ts'
+import { AdapterError, describeError } from './errors.ts'
+import type { Log } from './log.ts'
+import type { Entry } from './message.ts'
+import { toOutcome, toReason, type Outcome } from './outcome.ts'
+import { within } from './within.ts'
+
+export type AttemptOptions = {
+  readonly limitMs: number
+  readonly maxAgeMs: number | undefined
+  readonly now: () => number
+  readonly log: Log
+}
+
+/** Runs the app on one notification. Never rejects; what the app does after the time limit changes nothing. */
+export async function attempt<Effect>(app: App, entry: Entry<Effect>, options: AttemptOptions): Promise<Outcome> {
+  const { notification, packet, attempt, lastAttempt } = entry
+  const payload = () => packet()?.['payload']
+  const abort = new AbortController()
+  let open = true
+  let failure: { readonly error: unknown } | undefined
+  const delivery: Delivery<Effect> = {
+    notification, packet, attempt, lastAttempt,
+    maxAgeMs: options.maxAgeMs,
+    now: options.now,
+    record: (effect) => {
+      if (open) entry.effects.push(effect)
+      else options.log({ level: 'error', message: 'an effect was recorded too late and is not kept', id: notification.id })
+    },
+    fail: (error) => (failure = { error }),
+  }
+  const run = async () => {
+    const response = await app.fetch(toRequest(notification, abort.signal), { enigma: delivery })
+    return toOutcome(response, toPath({ type: notification.type }), payload)
+  }
+  try {
+    const outcome = await within(options.limitMs, run)
+    if (outcome.kind === 'done' || failure === undefined) return outcome
+    // The answer to an error nobody caught says nothing; the error does.
+    return { ...outcome, ...explain(failure.error, payload(), outcome.status) }
+  } catch (error) {
+    if (error instanceof AdapterError) abort.abort(error)
+    return { kind: 'retry', ...explain(error, payload()) }
+  } finally {
+    open = false
+  }
+}
+
+function explain(error: unknown, payload: unknown, status?: number): { reason: string; error: unknown } {
+  const words = error instanceof AdapterError ? error.message : describeError(error, payload)
+  return { reason: toReason(status === undefined ? words : `${status}: ${words}`, payload), error }
+}

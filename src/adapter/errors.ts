@@ -1,0 +1,33 @@
+import { maskText } from '../protocol/index.ts'
+
+/** What this room itself cannot do. */
+export class AdapterError extends Error {
+  override readonly name = 'AdapterError'
+  readonly code: 'time_limit' | 'no_time' | 'no_commit'
+
+  constructor(code: AdapterError['code'], message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+const DEEPEST_CAUSE = 4
+const STACK_FRAMES = 8
+
+/** The words of an error and of its causes, masked (see `maskText`): `TypeError: fetch failed; Error: connect ECONNREFUSED`. */
+export function describeError(error: unknown, payload?: unknown): string {
+  const words: string[] = []
+  for (let at = error, depth = 0; at !== undefined && depth < DEEPEST_CAUSE; depth++) {
+    words.push(at instanceof Error ? `${at.name}: ${at.message}` : 'something was thrown that is not an Error')
+    at = at instanceof Error ? at.cause : undefined
+  }
+  return maskText(words.join('; '), payload)
+}
+
+/** Where an error comes from: the frames of its stack, without its message. */
+export function describeStack(error: unknown): string[] {
+  if (!(error instanceof Error) || error.stack === undefined) return []
+  // The message is in the stack's first lines, and a message of several lines may look like anything: only frames are taken.
+  const frames = error.stack.split('\n').filter((line) => /^\s+at .*[:(]/.test(line))
+  return frames.slice(0, STACK_FRAMES).map((line) => maskText(line.trim()))
+}

@@ -1,0 +1,103 @@
+import { ageMs, findRoute, fromHttp, parseEventType, ProtocolError, toSourceId, type Notification, type Transport } from '../protocol/index.ts'
+import { type HandlerContext, deliveryOf } from './delivery.ts'
+import { toPacket } from './packet.ts'
+import { describeIssues, problem } from './problem.ts'
+import type { StandardSchema } from './standard-schema.ts'
+
+/** A notification as a handler sees it. */
+export type HandlerEvent<Payload = unknown> = {
+  /** The same on each copy and each attempt: the idempotency key. */
+  readonly id: string
+  /** Which dialler's Redis: `main`. */
+  readonly source: string
+  /** `agents` */
+  readonly type: string
+  /** `call` */
+  readonly subType: string
+  /** The channel's reference, else the payload's `ref`. */
+  readonly reference: string | undefined
+  /** When the relay received it, ISO 8601, and the same in unix ms. */
+  readonly time: string
+  readonly timeMs: number
+  readonly transport: Transport
+  /** The Redis key or channel. */
+  readonly channel: string
+  /** Sorts as text; compares within one source and transport only. */
+  readonly sequence: string
+  /** How old (ms) it may be: since it was received, plus the longest that it may have waited in a list before. */
+  readonly ageMs: number
+  /** Older than its route allows: handle it, but do not show it as live. */
+  readonly stale: boolean
+  /** 1, 2, 3 … */
+  readonly attempt: number
+  /** What fails now is parked. */
+  readonly lastAttempt: boolean
+  /** Why it has no route of its own (on the `other` route only). */
+  readonly reason?: string
+  /** The packet's `payload`; what the schema made of it when there is one. Undefined when the packet is not a JSON object. */
+  readonly payload: Payload
+  /** The packet, exactly as the dialler wrote it; bytes when it is not UTF-8. */
+  readonly data: string | Uint8Array
+}
+
+/**
+ * The notification that a request is about, behind SQS and behind HTTP alike. With a schema (any Standard Schema library), its
+ * payload is checked and typed.
+ *
+ * @example const { reference, payload } = await event(c, AgentStatus)
+ * @throws HTTPException 422 that names the field which does not fit (never its value): such a notification is parked
+ * @throws HTTPException 400 when an HTTP request is not a CloudEvent
+ */
+export async function event(c: HandlerContext): Promise<HandlerEvent>
+export async function event<Output>(c: HandlerContext, schema: StandardSchema<Output>): Promise<HandlerEvent<Output>>
+export async function event(c: HandlerContext, schema?: StandardSchema): Promise<HandlerEvent> {
+  const delivery = deliveryOf(c)
+  const notification = delivery?.notification ?? (await readRequest(c))
+  const packet = delivery?.packet === undefined ? toPacket(notification.data) : delivery.packet()
+  const payload = packet?.['payload']
+  const { type, subType } = parseEventType(notification.type) ?? { type: 'unknown', subType: notification.type }
+  const timeMs = Date.parse(notification.time)
+  const age = ageMs(notification, (delivery?.now ?? Date.now)())
+  return {
+    id: notification.id,
+    source: toSourceId(notification.source),
+    type,
+    subType,
+    reference: toReference(notification.subject, payload),
+    time: notification.time,
+    timeMs,
+    transport: notification.transport,
+    channel: notification.channel,
+    sequence: notification.sequence,
+    ageMs: age,
+    stale: age > (delivery?.maxAgeMs ?? findRoute(type, subType)?.maxAgeMs ?? Infinity),
+    attempt: delivery?.attempt ?? 1,
+    lastAttempt: delivery?.lastAttempt ?? false,
+    ...(notification.reason === undefined ? {} : { reason: notification.reason }),
+    payload: schema === undefined ? payload : await check(schema, payload),
+    data: notification.data,
+  }
+}
+
+async function readRequest(c: HandlerContext): Promise<Notification> {
+  try {
+    const notification = fromHttp(c.req.raw.headers, new Uint8Array(await c.req.arrayBuffer()))
+    // A time that cannot be read is the oldest one, so that it never looks fresh.
+    return Number.isNaN(Date.parse(notification.time)) ? { ...notification, time: new Date(0).toISOString() } : notification
+  } catch (error) {
+    if (error instanceof ProtocolError) throw problem(400, 'Not a CloudEvent', error.message)
+    throw error
+  }
+}
+
+function toReference(subject: string | undefined, payload: unknown): string | undefined {
+  if (subject !== undefined && subject !== '') return subject
+  const ref: unknown = typeof payload === 'object' && payload !== null && 'ref' in payload ? payload.ref : undefined
+  return typeof ref === 'string' || typeof ref === 'number' ? String(ref) : subject
+}
+
+async function check<Output>(schema: StandardSchema<Output>, payload: unknown): Promise<Output> {
+  const result = await schema['~standard'].validate(payload)
+  if (result.issues === undefined) return result.value
+  throw problem(422, 'The payload does not fit', describeIssues(result.issues, payload))
+}

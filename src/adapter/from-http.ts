@@ -1,0 +1,68 @@
+import type { App, Delivery } from './delivery.ts'
+import { describeError, describeStack } from './errors.ts'
+import { logToConsole, type Log } from './log.ts'
+import type { Commit } from './options.ts'
+import { keepErrorsQuiet } from './quiet-errors.ts'
+
+export type FromHttpOptions<Effect> = {
+  /** Writes what the handler recorded, before the answer goes out; `done` is empty. */
+  readonly commit: (batch: Commit<Effect>) => Promise<void>
+  /** Older notifications (ms) are `stale`. Default: as the route table says. */
+  readonly maxAgeMs?: number | undefined
+  /** Unix ms. Default `Date.now`. */
+  readonly now?: () => number
+  /** Default: one JSON line on standard error. */
+  readonly log?: Log
+}
+
+/**
+ * The same app behind an HTTP push of CloudEvents in binary mode: a `fetch` handler. What the handler recorded is committed, then
+ * its answer goes out; when the commit fails the answer is 503, so that the pusher tries again. Order and retries are the
+ * pusher's.
+ *
+ * @example serve({ fetch: fromHttp(app, { commit: store.commit }) })
+ */
+export function fromHttp<Effect>(app: App, options: FromHttpOptions<Effect>) {
+  keepErrorsQuiet(app)
+  const { maxAgeMs, now = Date.now, log = logToConsole } = options
+  return async (request: Request, env?: object): Promise<Response> => {
+    const effects: Effect[] = []
+    let open = true
+    const delivery: Delivery<Effect> = {
+      attempt: 1,
+      lastAttempt: false,
+      maxAgeMs,
+      now,
+      record: (effect) => {
+        if (open) effects.push(effect)
+        else log({ level: 'error', message: 'an effect was recorded too late and is not kept' })
+      },
+      fail: (error) => log({ level: 'error', message: 'a handler failed', error: describeError(error), stack: describeStack(error) }),
+    }
+    const response = await run(app, request, { ...env, enigma: delivery })
+    open = false
+    if (effects.length === 0) return response
+    try {
+      await options.commit({ effects, done: new Map() })
+      return response
+    } catch (error) {
+      log({ level: 'error', message: 'commit failed: the answer is 503', error: describeError(error) })
+      return failed(503, 'The effects could not be written')
+    }
+  }
+}
+
+// A Hono app rejects only when something was thrown that is not an Error.
+async function run(app: App, request: Request, env: { enigma: Delivery<never> }): Promise<Response> {
+  try {
+    return await app.fetch(request, env)
+  } catch (error) {
+    env.enigma.fail(error)
+    return failed(500, 'The handler failed')
+  }
+}
+
+function failed(status: 500 | 503, title: string): Response {
+  const body = JSON.stringify({ type: 'about:blank', title, status })
+  return new Response(body, { status, headers: { 'content-type': 'application/problem+json' } })
+}

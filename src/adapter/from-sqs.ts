@@ -1,0 +1,76 @@
+import { createBudget } from './budget.ts'
+import type { App } from './delivery.ts'
+import { describeError } from './errors.ts'
+import { createFailures } from './failures.ts'
+import { logToConsole } from './log.ts'
+import { recallFinished, toRemember } from './memory.ts'
+import { isFinished, readMessage, type Message } from './message.ts'
+import type { FromSqsOptions } from './options.ts'
+import { parkMessage } from './park.ts'
+import { postponeFailed } from './postpone.ts'
+import { keepErrorsQuiet } from './quiet-errors.ts'
+import { runStream, type Run } from './run-stream.ts'
+import type { LambdaContext, SqsBatchResponse, SqsEvent } from './sqs-event.ts'
+import { runParallel, settleCopies, toStreams } from './streams.ts'
+import { within } from './within.ts'
+
+const MAX_PARALLEL = 100
+
+/**
+ * A Lambda handler that runs a Hono app on the notifications of an SQS batch: one request each, `POST /agents/call/1002`, each
+ * reference in order and all references at once. 2xx is done; 408, 425, 429, 5xx, an error and a timeout are retried; any other
+ * answer is parked at once, and on the last attempt so is what would be retried. What handlers recorded is committed in one go
+ * before the outcomes are reported.
+ *
+ * @example
+ * const app = new Hono<AdapterEnv<Effect>>()
+ * app.post('/agents/status/:ref?', async (c) => {
+ *   record(c, agentStatus(await event(c, AgentStatus)))
+ *   return c.body(null, 204)
+ * })
+ * export const handler = fromSqs(app, { commit, recall, park, postpone, maxReceiveCount: 10 })
+ */
+export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
+  const { maxReceiveCount, postpone, maxAgeMs, now = Date.now, log = logToConsole } = options
+  keepErrorsQuiet(app)
+  return async (event: SqsEvent, context?: LambdaContext): Promise<SqsBatchResponse> => {
+    if (!Array.isArray(event.Records)) throw new TypeError('this is not an SQS event: it has no Records')
+    const budget = createBudget(context, options.timeoutMs)
+    const parking = { park: options.park, limitMs: budget.parkMs, log }
+    const run: Run = { app, budget, parking, failures: createFailures(log), maxAgeMs, now, log }
+    const messages = await Promise.all(event.Records.map((record) => readMessage<Effect>(record, maxReceiveCount)))
+    const counts = await handleBatch(messages, run, options)
+    const failed = counts ? messages.filter((message) => !isFinished(message)) : messages
+    await postponeFailed(failed, { postpone, limitMs: budget.reportMs, log })
+    return { batchItemFailures: failed.map(({ record }) => ({ itemIdentifier: record.messageId })) }
+  }
+}
+
+/** Returns whether what was done counts. It does not when it could not be looked up or written: then the whole batch comes again. */
+async function handleBatch<Effect>(messages: readonly Message<Effect>[], run: Run, options: FromSqsOptions<Effect>): Promise<boolean> {
+  let step = 'recall'
+  try {
+    await within(run.budget.parkMs(), () => recallFinished(messages, options.recall))
+    step = 'run'
+    await runBatch(messages, run, options.maxParallel ?? MAX_PARALLEL)
+    step = 'commit'
+    const effects = messages.flatMap((message) => message.entries.flatMap((entry) => entry.effects))
+    const done = toRemember(messages)
+    if (effects.length > 0 || done.size > 0) await within(run.budget.commitMs(), () => options.commit({ effects, done }))
+    return true
+  } catch (error) {
+    run.log({ level: 'error', message: `${step} failed: the whole batch is tried again`, messages: messages.length, error: describeError(error) })
+    return false
+  }
+}
+
+async function runBatch(messages: readonly Message<unknown>[], run: Run, maxParallel: number): Promise<void> {
+  const { streams, copies } = toStreams(messages)
+  const unreadable = messages.filter((message) => message.fault !== undefined)
+  const parks = unreadable.map((message) => async () => {
+    message.faultParked = await parkMessage(message, run.parking)
+  })
+  await runParallel([...parks, ...streams.map((stream) => () => runStream(stream, run))], maxParallel)
+  settleCopies(copies)
+  run.failures.report()
+}

@@ -1,0 +1,71 @@
+import { CONTENT_ENCODING, ProtocolError, orderKey, readBody, toSourceId, type Notification } from '../protocol/index.ts'
+import type { SqsRecord } from './sqs-event.ts'
+import { lazily, toPacket } from './packet.ts'
+
+/** One SQS message of a batch, read. */
+export type Message<Effect> = {
+  readonly record: SqsRecord
+  /** 1, 2, 3 … */
+  readonly attempt: number
+  readonly lastAttempt: boolean
+  readonly entries: readonly Entry<Effect>[]
+  /** Why it could not be read. */
+  readonly fault?: string
+  readonly contentEncoding?: string | undefined
+  /** A message that could not be read has been parked. */
+  faultParked: boolean
+}
+
+/** One notification in it, and what has become of it in this batch. */
+export type Entry<Effect> = {
+  /** What makes copies of it the same. */
+  readonly key: string
+  readonly notification: Notification
+  readonly packet: () => Record<string, unknown> | undefined
+  readonly attempt: number
+  readonly lastAttempt: boolean
+  readonly record: SqsRecord
+  readonly effects: Effect[]
+  /** Handled or parked, now or before: it does not run again. */
+  finished: boolean
+  /** It was finished in an earlier attempt of its own message. */
+  remembered: boolean
+}
+
+/** Never throws: what cannot be read has a `fault`. */
+export async function readMessage<Effect>(record: SqsRecord, maxReceiveCount: number): Promise<Message<Effect>> {
+  const count = Number(record.attributes.ApproximateReceiveCount)
+  const attempt = Number.isInteger(count) && count > 0 ? count : 1
+  const lastAttempt = attempt >= maxReceiveCount
+  const contentEncoding = record.messageAttributes?.[CONTENT_ENCODING]?.stringValue
+  const about = { record, attempt, lastAttempt, contentEncoding, faultParked: false }
+  try {
+    const notifications = await readBody(record.body, contentEncoding)
+    const entries = notifications.map((notification): Entry<Effect> => {
+      const packet = lazily(() => toPacket(notification.data))
+      const state = { effects: [], finished: false, remembered: false }
+      return { key: toKey(notification), notification, packet, attempt, lastAttempt, record, ...state }
+    })
+    return entries.length > 0 ? { ...about, entries } : { ...about, entries, fault: 'the body is an empty batch' }
+  } catch (error) {
+    return { ...about, entries: [], fault: error instanceof ProtocolError ? error.message : 'the body cannot be read' }
+  }
+}
+
+// The relay's ids begin with the source's id. Of a foreign event only source and id together are unique (CloudEvents 1.0, `id`).
+function toKey({ id, source }: Notification): string {
+  return id.startsWith(`${toSourceId(source)}/`) ? id : `${source} ${id}`
+}
+
+/** What keeps its order: one reference of one type and sub_type, by the relay's own rule. */
+export function toOrder({ notification, packet }: Entry<unknown>): string {
+  const read = packet()
+  // As in the relay: a packet that could not be routed has no payload either.
+  const payload = typeof read?.['type'] === 'string' ? read['payload'] : undefined
+  return `${notification.type} ${orderKey(notification.subject, payload)}`
+}
+
+/** Whether SQS may delete the message. */
+export function isFinished(message: Message<unknown>): boolean {
+  return message.fault === undefined ? message.entries.every((entry) => entry.finished) : message.faultParked
+}

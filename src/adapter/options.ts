@@ -1,0 +1,62 @@
+import type { Notification } from '../protocol/index.ts'
+import type { Log } from './log.ts'
+
+/** What the handlers of a whole batch recorded, and what is to be remembered; written in one go. */
+export type Commit<Effect> = {
+  /** In the order of the batch: message by message, notification by notification. */
+  readonly effects: Effect[]
+  /**
+   * SQS message id → ids of its notifications that are finished. Only messages that SQS will hand out again. Remember them for
+   * longer than the queue may go on retrying.
+   */
+  readonly done: ReadonlyMap<string, readonly string[]>
+}
+
+/** A notification (or a message that could not be read) for the dead-letter queue. */
+export type Parked = {
+  /** Absent: the whole message could not be read, and `body` is there instead. */
+  readonly notification?: Notification
+  /** The message's body as it came, and its `content-encoding`. */
+  readonly body?: string
+  readonly contentEncoding?: string
+  /** One masked line of at most 500 characters. */
+  readonly reason: string
+  /** The handler's HTTP status, if it answered. */
+  readonly status?: number
+  /** How often its message was handed out. */
+  readonly attempts: number
+  /** `agents/call`: which handler gave it up. */
+  readonly handler?: string
+  readonly messageId: string
+  readonly messageGroupId?: string
+  readonly eventSourceARN: string
+  /** When SQS first handed out its message: ISO 8601. */
+  readonly firstReceivedAt?: string
+}
+
+/** A message that SQS is to hand out again. */
+export type Postponed = { readonly messageId: string; readonly receiptHandle: string; readonly eventSourceARN: string }
+
+/** How `fromSqs` reaches the world. The adapter itself does no I/O. */
+export type FromSqsOptions<Effect> = {
+  /** Writes what was recorded. Once per batch at most, before outcomes are reported; when it fails, the whole batch is retried. */
+  readonly commit: (batch: Commit<Effect>) => Promise<void>
+  /** What `commit` remembered as `done`. Once per batch at most, only for messages that were handed out before. */
+  readonly recall: (messageIds: readonly string[]) => Promise<ReadonlyMap<string, ReadonlySet<string>>>
+  /** Puts one aside, in the dead-letter queue. */
+  readonly park: (parked: Parked) => Promise<void>
+  /** Has SQS hand out a message again after this many seconds (ChangeMessageVisibility): the queue's own timeout is too long. */
+  readonly postpone: (message: Postponed, delaySeconds: number) => Promise<void>
+  /** The queue's `maxReceiveCount`: on that attempt, what fails is parked alone, before SQS moves the whole message. */
+  readonly maxReceiveCount: number
+  /** Older notifications (ms) are `stale`. Default: as the route table says. */
+  readonly maxAgeMs?: number | undefined
+  /** References that are handled at once. Default 100. */
+  readonly maxParallel?: number
+  /** Longest time (ms) for one notification. Default: what Lambda has left, less a reserve for the commit. */
+  readonly timeoutMs?: number
+  /** Unix ms. Default `Date.now`. */
+  readonly now?: () => number
+  /** Default: one JSON line on standard error. */
+  readonly log?: Log
+}
