@@ -14,7 +14,8 @@ const REFUSALS = new Set([
 // What SQS may call the sender's fault though the content is innocent: these are mended outside, and then the same bytes are taken.
 const MENDABLE = /AccessDenied|NotAuthorized|Credential|Token|Signature|AccessKey|Throttl|Kms|NonExistentQueue|QueueDoesNotExist|OptIn|Expired|SlowDown|Limit|Quota|Unavailable|MissingAuthentication/i
 
-const bare = (code: string) => code.slice(code.lastIndexOf('.') + 1).slice(code.lastIndexOf('#') + 1)
+// Servers write `com.amazonaws.sqs#Code` and `AWS.SimpleQueueService.Code`.
+const bare = (code: string) => code.slice(Math.max(code.lastIndexOf('.'), code.lastIndexOf('#')) + 1)
 
 /** For an error of a whole request. */
 export function judgeRequest(error: unknown): Verdict {

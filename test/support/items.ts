@@ -1,0 +1,33 @@
+import { formatPacket, parseEvents } from '../../src/protocol/index.ts'
+import type { Item, Keeper } from '../../src/relay/item.ts'
+import { stamp, toItem } from '../../src/relay/stamp.ts'
+
+/** Who keeps the test's notifications: notes what was settled and what was parked, by id and in order. */
+export function createKeeper() {
+  const settled: string[] = []
+  const parked: { id: string; reason: string; detail: string }[] = []
+  const keeper: Keeper = {
+    settle: (item) => void settled.push(item.id),
+    park: (item, reason, detail) => {
+      parked.push({ id: item.id, reason, detail })
+      return Promise.resolve()
+    },
+  }
+  return { keeper, settled, parked }
+}
+
+/** An agents/status notification on its way through the relay: the `n`th of agent `reference`. */
+export function makeItem(keeper: Keeper, reference: string, n: number, more: Record<string, unknown> = {}): Item {
+  const packet = formatPacket({ type: 'status', payload: { ref: reference, status: 'busy', n, ...more } })
+  const channel = `enigma:notifications:agents:${reference}`
+  const received = { sourceId: 'main', transport: 'pubsub' as const, channel, number: 1_000 + Number(reference), index: n, timeMs: 1_764_000_000_000 }
+  return toItem(stamp(Buffer.from(packet), received), keeper, n)
+}
+
+/** The `n`s in a message body, by agent. */
+export function readNumbers(body: string): { reference: string; n: number }[] {
+  return parseEvents(body).map((event) => ({
+    reference: event.subject ?? '',
+    n: (JSON.parse(String(event.data)) as { payload: { n: number } }).payload.n,
+  }))
+}
