@@ -1,4 +1,4 @@
-import { OTHER, ROUTES, type Route } from '../protocol/index.ts'
+import { OTHER, type Route } from '../protocol/index.ts'
 import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
 import { describe } from './errors.ts'
 import type { Item, Keeper } from './item.ts'
@@ -41,6 +41,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   let scheduled = false
   let brokenSince: number | undefined
   let memoryOnly = 0
+  let closed = false
 
   const keeperOf = (sourceId: string): Keeper => ({
     settle: (item) => {
@@ -69,7 +70,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   }
 
   const schedule = () => {
-    if (scheduled) return
+    if (scheduled || closed) return
     scheduled = true
     setImmediate(() => {
       scheduled = false
@@ -137,8 +138,10 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     },
     /** Takes up what a former process left. To be called once, before anything is heard. */
     adopt(): number {
-      const names = journal.routes()
-      for (const name of names) behind.set(ROUTES.find((route) => route.name === name) ?? OTHER, 0)
+      const routes = [...senders.keys()]
+      journal.reroute(routes.map((route) => route.name), OTHER.name)
+      const names = new Set(journal.routes())
+      for (const route of routes) if (names.has(route.name)) behind.set(route, 0)
       const { rows } = journal.size()
       if (rows > 0) {
         log.info({ notifications: rows }, 'taking up PubSub notifications that a former run left in the journal')
@@ -149,7 +152,11 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     },
     /** To be called when there may be room again. */
     refill,
-    flush,
+    /** Writes what is left; what SQS accepts after this is sent again by the next start. */
+    close(): void {
+      flush()
+      closed = true
+    },
     /** Since when (ms) the journal cannot be written; undefined when it can. */
     get brokenSince() {
       return brokenSince

@@ -28,6 +28,8 @@ export type Journal = {
   read: (route: string, afterRow: number, limit: number) => JournalRow[]
   /** The routes that have rows. */
   routes: () => string[]
+  /** Gives the rows of routes that are not among these (an older version's) to this route. */
+  reroute: (known: readonly string[], to: string) => void
   /** How many rows there are; bytes of the file that are in use. */
   size: () => { rows: number; bytes: number }
   /** Until when (ms) a source was heard, as noted by `noteHeard`. */
@@ -72,6 +74,7 @@ export function openJournal(dataDir: string, relayId: string): Journal {
   const pages = db.prepare('SELECT (page_count - freelist_count) * page_size AS bytes FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()')
   const getUntil = db.prepare('SELECT at FROM until WHERE source = ?')
   const setUntil = db.prepare('INSERT INTO until (source, at) VALUES (?, ?) ON CONFLICT (source) DO UPDATE SET at = excluded.at')
+  const update = db.prepare('UPDATE heard SET route = ? WHERE route = ?')
   const distinct = db.prepare('SELECT DISTINCT route FROM heard')
 
   return {
@@ -97,6 +100,9 @@ export function openJournal(dataDir: string, relayId: string): Journal {
         index: Number(r['ix']), timeMs: Number(r['time']), packet: r['packet'] as Uint8Array,
       })),
     routes: () => distinct.all().map((r) => String(r['route'])),
+    reroute: (known, to) => {
+      for (const name of distinct.all().map((r) => String(r['route']))) if (!known.includes(name)) update.run(to, name)
+    },
     size: () => ({ rows: Number(count.get()?.['rows']), bytes: Number(pages.get()?.['bytes']) }),
     lastHeard: (sourceId) => {
       const at = getUntil.get(sourceId)?.['at']

@@ -153,7 +153,7 @@ export function createRelay(options: RelayOptions): Relay {
       // What was parked or settled in the last turn is written before the rest is left.
       await sleep(0)
       end.abort()
-      intake.flush()
+      intake.close()
       await Promise.all(sources.map((source) => source.close()))
       log.info({ left: [...senders.values()].reduce((sum, sender) => sum + sender.held, 0) }, 'stopped; what is left is kept in claims and journal')
     })

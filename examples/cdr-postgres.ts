@@ -1,0 +1,64 @@
+import { Hono } from 'hono'
+import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
+import { Cdr } from 'enigma-relay/protocol'
+import { cdr as cdrEffect, type Effect } from 'enigma-relay/store'
+
+/** What this example needs of a Postgres client: `pg`'s Pool has it, and so have PGlite and most others. */
+export type Postgres = { query: (sql: string, parameters?: unknown[]) => Promise<unknown> }
+
+/** The table. References are text: some are larger than any integer. `packet` is what the dialler wrote, to the last digit. */
+export const CDR_TABLE = `
+create table if not exists cdrs (
+  source text not null,
+  call_ref text not null,
+  dialed_at timestamptz not null,
+  campaign_ref text,
+  extension text,
+  contact_ref text,
+  number text,
+  end_reason text,
+  call_time_s double precision,
+  hold_time_s double precision,
+  recording_url text,
+  packet text not null,
+  notification_id text not null,
+  received_at timestamptz not null,
+  primary key (source, call_ref, dialed_at)
+)`
+
+// The same CDR again changes nothing; other content under the same key is taken when it was received later.
+const UPSERT = `
+insert into cdrs (source, call_ref, dialed_at, campaign_ref, extension, contact_ref, number, end_reason, call_time_s, hold_time_s,
+  recording_url, packet, notification_id, received_at)
+values ($1, $2, to_timestamp($3), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+on conflict (source, call_ref, dialed_at) do update set
+  campaign_ref = excluded.campaign_ref, extension = excluded.extension, contact_ref = excluded.contact_ref, number = excluded.number,
+  end_reason = excluded.end_reason, call_time_s = excluded.call_time_s, hold_time_s = excluded.hold_time_s,
+  recording_url = excluded.recording_url, packet = excluded.packet, notification_id = excluded.notification_id,
+  received_at = excluded.received_at
+where cdrs.packet <> excluded.packet and cdrs.received_at <= excluded.received_at`
+
+/**
+ * campaigns/cdr, with each CDR written to your own Postgres: the record of CDRs, which the read model is not. Put it in the
+ * place of `functions/campaigns/cdr.ts`.
+ *
+ * While Postgres is down the query fails, SQS hands the CDR out again, and the read model has it all the same. After the last
+ * attempt it is parked in the dead-letter queue, from where it can be replayed.
+ */
+export function createCdrPostgres(postgres: Postgres) {
+  const app = new Hono<AdapterEnv<Effect>>()
+
+  app.post('/campaigns/cdr/:ref?', async (c) => {
+    const cdr = await event(c, Cdr)
+    record(c, cdrEffect(cdr))
+    const p = cdr.payload
+    const packet = typeof cdr.data === 'string' ? cdr.data : ''
+    await postgres.query(UPSERT, [
+      cdr.source, p.call_ref, p.dialed_at, p.ref ?? null, p.extension ?? null, p.contact_ref ?? null, p.number ?? null, p.end_reason ?? null,
+      p.call_time ?? null, p.hold_time ?? null, p.recording_url ?? null, packet, cdr.id, cdr.time,
+    ])
+    return c.body(null, 204)
+  })
+
+  return app
+}
