@@ -15,7 +15,10 @@ local function next_number(key, now)
 end
 `
 
-/** Source of the claim script's parts: first copy, then trim, so that a server out of memory refuses before anything changed. */
+/**
+ * First copy, then trim. The DEL before the copy also matters to a server that is over its memory limit: it refuses a copy only as
+ * the first write of a script (scripting.c, since 2.6), and taking is what relieves it.
+ */
 const TAKE = `${NEXT_NUMBER}
 local list, waiting, registry, number, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local count, max_bytes, from_left, now, prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == 'left', ARGV[4], ARGV[5]

@@ -1,0 +1,72 @@
+import { CreateQueueCommand, DeleteQueueCommand, SQSClient } from '@aws-sdk/client-sqs'
+import { expect, onTestFinished, test } from 'vitest'
+import { findRoute, type Route } from '../../src/protocol/index.ts'
+import { findQueue } from '../../src/relay/queue.ts'
+import { captureLog } from '../support/log.ts'
+import { waitFor } from '../support/relay.ts'
+import { useSqsFaults } from '../support/sqs-faults.ts'
+import { useSqs } from '../support/sqs.ts'
+
+const route = findRoute('agents', 'status') as Route
+const never = new AbortController().signal
+
+test('a queue that is there is found with the largest message that it takes', async () => {
+  const server = await useSqs()
+  const { log, lines } = captureLog()
+  expect(await findQueue(server.sqs, route, 'enigma-', log, never)).toEqual({ url: server.url('agents-status'), maxBytes: 1024 * 1024 })
+  expect(lines).toEqual([])
+})
+
+test('a queue that is not there is said once, with what to do; made later, it is found by itself', async () => {
+  const server = await useSqs()
+  await server.sqs.send(new DeleteQueueCommand({ QueueUrl: server.url('agents-status') }))
+  const { log, said } = captureLog()
+  const finding = findQueue(server.sqs, route, 'enigma-', log, never)
+  await waitFor(() => said('does not exist').length > 0, 'it to be said')
+  // A few looks later it is still said once.
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  await server.sqs.send(new CreateQueueCommand({ QueueName: 'enigma-agents-status.fifo', Attributes: { FifoQueue: 'true', MaximumMessageSize: '262144' } }))
+  expect(await finding).toMatchObject({ maxBytes: 262_144 })
+  expect(said('does not exist').map(({ msg, queue }) => ({ msg, queue }))).toEqual([
+    {
+      msg: 'the queue enigma-agents-status.fifo does not exist: make it with "enigma-relay queues --create" or deploy the stack, or correct ENIGMA_QUEUE_PREFIX (now enigma-)',
+      queue: 'enigma-agents-status.fifo',
+    },
+  ])
+  expect(said('the queue is there now')).toHaveLength(1)
+})
+
+test('a queue that keeps no order is refused', async () => {
+  const server = await useSqsFaults({ fifo: false })
+  const { log, said } = captureLog()
+  const abort = new AbortController()
+  const finding = findQueue(server.sqs, route, 'enigma-', log, abort.signal)
+  await waitFor(() => said('is not FIFO').length > 0, 'it to be said')
+  abort.abort()
+  expect(await finding).toBeUndefined()
+})
+
+test('missing credentials are said as such', async () => {
+  const server = await useSqs()
+  const missing = Object.assign(new Error('Could not load credentials from any providers'), { name: 'CredentialsProviderError' })
+  const sqs = new SQSClient({ endpoint: server.endpoint, region: 'us-east-1', credentials: () => Promise.reject(missing), maxAttempts: 1 })
+  onTestFinished(() => sqs.destroy())
+  const { log, said } = captureLog()
+  const abort = new AbortController()
+  const finding = findQueue(sqs, route, 'enigma-', log, abort.signal)
+  await waitFor(() => said('AWS_ACCESS_KEY_ID').length > 0, 'it to be said')
+  abort.abort()
+  await finding
+})
+
+test('a server that cannot be reached is said with where to look', async () => {
+  const sqs = new SQSClient({ endpoint: 'http://127.0.0.1:1', region: 'us-east-1', credentials: { accessKeyId: 'a', secretAccessKey: 'b' }, maxAttempts: 1 })
+  onTestFinished(() => sqs.destroy())
+  const { log, said } = captureLog()
+  const abort = new AbortController()
+  const finding = findQueue(sqs, route, 'enigma-', log, abort.signal)
+  await waitFor(() => said('AWS_ENDPOINT_URL_SQS').length > 0, 'it to be said')
+  abort.abort()
+  await finding
+  expect(said('SQS cannot be reached')[0]).toMatchObject({ error: expect.stringContaining('ECONNREFUSED') as string })
+})

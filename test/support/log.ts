@@ -1,0 +1,15 @@
+import { createLog } from '../../src/runtime/index.ts'
+
+type Line = Record<string, unknown> & { readonly level: number; readonly msg: string }
+
+/** A log whose lines can be looked at. */
+export function captureLog() {
+  const lines: string[] = []
+  const log = createLog('debug', { write: (line) => void lines.push(line) })
+  return {
+    log,
+    lines,
+    /** The lines whose words hold these. */
+    said: (words: string): Line[] => lines.map((line) => JSON.parse(line) as Line).filter((line) => line.msg.includes(words)),
+  }
+}
