@@ -1,0 +1,144 @@
+import { expect, test } from 'vitest'
+import { notification, sqsEvent, sqsRecord } from './factories.ts'
+import { createScene, ids } from './world.ts'
+
+test('one that fails holds back only later ones of its own reference', async () => {
+  const scene = createScene((_, index) => (index === 2 ? 503 : 204))
+  const failed = await scene.failed(
+    sqsEvent(
+      sqsRecord([notification('A', 1), notification('A', 2), notification('B', 3), notification('A', 4)], { messageId: 'm1' }),
+      sqsRecord([notification('A', 5), notification('B', 6)], { messageId: 'm2' }),
+      sqsRecord([notification('B', 7)], { messageId: 'm3' }),
+    ),
+  )
+  expect(failed).toEqual(['m1', 'm2'])
+  expect(scene.ran.toSorted()).toEqual(ids(1, 2, 3, 6, 7))
+  expect(scene.commits[0]?.done).toEqual(new Map([['m1', ids(1, 3)], ['m2', ids(6)]]))
+})
+
+test('a redelivered pack runs only what is left, in order', async () => {
+  let down = true
+  const scene = createScene((reference) => (down && reference === 'A' ? 500 : 204))
+  const pack = [1, 2, 3, 4, 5, 6].map((index) => notification(index % 2 ? 'A' : 'B', index))
+  expect(await scene.failed(sqsEvent(sqsRecord(pack)))).toEqual(['m1'])
+  expect(scene.ran.splice(0)).toEqual(ids(1, 2, 4, 6))
+  down = false
+  expect(await scene.failed(sqsEvent(sqsRecord(pack, { receiveCount: 2 })))).toEqual([])
+  expect(scene.ran).toEqual(ids(1, 3, 5))
+  expect(scene.recalls).toEqual([['m1']])
+})
+
+test('nothing is written again for a message that got no further', async () => {
+  const scene = createScene((_, index) => (index === 1 ? 'throw' : 204))
+  const pack = [notification('A', 1), notification('B', 2)]
+  await scene.failed(sqsEvent(sqsRecord(pack)))
+  expect(scene.commits.map(({ done }) => done.size)).toEqual([1])
+  await scene.failed(sqsEvent(sqsRecord(pack, { receiveCount: 2 })))
+  expect(scene.commits.map(({ done }) => done.size)).toEqual([1, 0])
+})
+
+test.each([408, 425, 429, 500, 503, 'throw'] as const)('%s is retried and its effects stay', async (answer) => {
+  const scene = createScene(() => answer)
+  expect(await scene.failed(sqsEvent(sqsRecord([notification('A', 1)])))).toEqual(['m1'])
+  expect(scene.parked).toEqual([])
+  expect(scene.commits).toEqual([{ effects: ids(1), done: new Map() }])
+})
+
+test('a failed message comes again after 1, 2, 4 … 300 seconds', async () => {
+  const scene = createScene(() => 503, { maxReceiveCount: 100 })
+  for (const receiveCount of [1, 2, 3, 9, 10, 50]) await scene.failed(sqsEvent(sqsRecord([notification('A', 1)], { receiveCount })))
+  expect(scene.postponed.map(([, delay]) => delay)).toEqual([1, 2, 4, 256, 300, 300])
+})
+
+test('failed messages of one group come again together, those of another group by their own count', async () => {
+  const scene = createScene(() => 503)
+  await scene.failed(
+    sqsEvent(
+      sqsRecord([notification('A', 1)], { messageId: 'm1', receiveCount: 4 }),
+      sqsRecord([notification('A', 2)], { messageId: 'm2', receiveCount: 1 }),
+      sqsRecord([notification('B', 3)], { messageId: 'm3', receiveCount: 2, group: '6' }),
+    ),
+  )
+  expect(scene.postponed).toEqual([['m1', 8], ['m2', 8], ['m3', 2]])
+})
+
+test('a message that cannot be postponed is still reported as failed', async () => {
+  const scene = createScene(() => 503, { postpone: () => Promise.reject(new Error('throttled')) })
+  expect(await scene.failed(sqsEvent(sqsRecord([notification('A', 1)])))).toEqual(['m1'])
+  expect(scene.lines.filter((line) => line.message.startsWith('could not be postponed'))).toHaveLength(1)
+})
+
+test('on its last attempt what fails is parked alone, and the later ones of its reference run', async () => {
+  const scene = createScene((_, index) => (index === 1 ? 503 : 204))
+  const pack = [notification('A', 1), notification('B', 2), notification('A', 3)]
+  expect(await scene.failed(sqsEvent(sqsRecord(pack, { receiveCount: 10 })))).toEqual([])
+  expect(scene.ran).toEqual(ids(1, 2, 3))
+  expect(scene.parked).toMatchObject([{ notification: { id: 'main/p/7/1' }, reason: '503: answered 503', status: 503, attempts: 10 }])
+})
+
+test('what is held back on its own last attempt is parked alone, not run before the earlier one', async () => {
+  const scene = createScene((_, index) => (index === 1 ? 503 : 204))
+  const failed = await scene.failed(
+    sqsEvent(
+      sqsRecord([notification('A', 1)], { messageId: 'm1', receiveCount: 3 }),
+      sqsRecord([notification('A', 2), notification('B', 3)], { messageId: 'm2', receiveCount: 10 }),
+    ),
+  )
+  expect(failed).toEqual(['m1'])
+  expect(scene.ran.toSorted()).toEqual(ids(1, 3))
+  expect(scene.parked.map((one) => [one.notification?.id, one.reason.slice(0, 9)])).toEqual([['main/p/7/2', 'held back']])
+})
+
+test('a copy on its last attempt is not parked beside the first one that comes again', async () => {
+  const scene = createScene(() => 503)
+  const failed = await scene.failed(
+    sqsEvent(
+      sqsRecord([notification('A', 1)], { messageId: 'm1', receiveCount: 3 }),
+      sqsRecord([notification('A', 1)], { messageId: 'm2', receiveCount: 10 }),
+    ),
+  )
+  expect(failed).toEqual(['m1'])
+  expect(scene.parked).toEqual([])
+})
+
+test('a commit that fails has the whole batch retried, and remembers nothing', async () => {
+  let down = true
+  const scene = createScene(() => 204, { failCommit: () => down })
+  const batch = (receiveCount: number) =>
+    sqsEvent(
+      sqsRecord([notification('A', 1)], { messageId: 'm1', receiveCount }),
+      sqsRecord([notification('B', 2)], { messageId: 'm2', receiveCount, group: '6' }),
+    )
+  expect(await scene.failed(batch(1))).toEqual(['m1', 'm2'])
+  expect(scene.postponed).toEqual([['m1', 1], ['m2', 1]])
+  down = false
+  expect(await scene.failed(batch(2))).toEqual([])
+  expect(scene.ran).toEqual(ids(1, 2, 1, 2))
+  expect(scene.commits).toHaveLength(1)
+})
+
+test('a recall that fails has the whole batch retried without running anything', async () => {
+  const scene = createScene(() => 204, { recall: () => Promise.reject(new Error('store down')) })
+  const again = sqsRecord([notification('A', 1)], { messageId: 'm1', receiveCount: 2 })
+  expect(await scene.failed(sqsEvent(again, sqsRecord([notification('B', 2)], { messageId: 'm2' })))).toEqual(['m1', 'm2'])
+  expect(scene.ran).toEqual([])
+})
+
+test('what was done in an earlier attempt counts for a copy in another message too', async () => {
+  const scene = createScene()
+  scene.memory.set('m1', new Set(ids(1)))
+  const failed = await scene.failed(
+    sqsEvent(
+      sqsRecord([notification('A', 1), notification('A', 2)], { messageId: 'm1', receiveCount: 2 }),
+      sqsRecord([notification('A', 1)], { messageId: 'm2' }),
+    ),
+  )
+  expect(failed).toEqual([])
+  expect(scene.ran).toEqual(ids(2))
+})
+
+test('in an outage a batch says each reason once, with a count', async () => {
+  const scene = createScene(() => 503)
+  await scene.failed(sqsEvent(sqsRecord(['A', 'B', 'C'].map((reference, index) => notification(reference, index)))))
+  expect(scene.lines).toMatchObject([{ level: 'warn', message: 'failed', count: 3, reason: '503: answered 503', type: 'enigma.agents.status' }])
+})
