@@ -13,13 +13,15 @@ const record = {
 const calls = { total_calls: 1, answered: 1, unanswered: 0, dropped: 0, rejected: 0, failed: 0 }
 const callees = { callees_remaining: 1, callees_queued: 0, callees_completed: 0, callees_failed: 0 }
 
+const preview = { ref: 'sales', callees: [{ number: '27820000001', contact_ref: 'C1' }] }
+
 const MADE: readonly (readonly [keyof typeof PAYLOADS, Outgoing['transport'], string, Outgoing])[] = [
   ['agents-status', 'pubsub', 'enigma:notifications:agents:1002', agentStatus({ ref: '1002', status: 'busy', campaign_ref: 'sales' })],
   ['agents-call', 'pubsub', 'enigma:notifications:agents:1002', agentCall(call)],
   ['agents-stats', 'pubsub', 'enigma:notifications:agents:1002', agentStats({ ref: '1002', calls: 1, talk_time: 2, wrapup_time: 3, idle_time: 4 })],
   ['campaigns-status', 'pubsub', 'enigma:notifications:campaigns:sales', campaignStatus({ ref: 'sales', status: 'started' })],
   ['campaigns-stats', 'pubsub', 'enigma:notifications:campaigns:sales', campaignStats({ ref: 'sales', ...calls, ...callees })],
-  ['campaigns-dial_preview', 'pubsub', 'enigma:notifications:campaigns:sales', dialPreview({ ref: 'sales', callees: [{ number: '1', contact_ref: '2' }] })],
+  ['campaigns-dial_preview', 'pubsub', 'enigma:notifications:campaigns:sales', dialPreview(preview)],
   ['campaigns-cdr', 'list', 'enigma:notifications:campaigns', cdr(record)],
   ['campaigns-cdr', 'list', 'enigma:notifications:cdr', click2DialCdr(record)],
   ['inbound-call', 'list', 'enigma:notifications:inbound', inboundCall({ ...call, dial_number: '27210000000', hold_time: 1, call_dir: 'inbound' })],

@@ -137,7 +137,8 @@ test('a wrong password and a wrong address are said without showing them', async
   expect(error.message).toContain('WRONGPASS')
   expect(error.message).not.toContain('secret-word')
   for (const address of ['127.0.0.1:8001', 'http://:secret-word@127.0.0.1', '', 'redis//:secret-word@x']) {
-    expect(() => createProducer({ url: address })).toThrow(expect.objectContaining({ code: 'bad_address', message: expect.not.stringContaining('secret-word') }))
+    const wrong = { code: 'bad_address', message: expect.not.stringContaining('secret-word') as unknown }
+    expect(() => createProducer({ url: address })).toThrow(expect.objectContaining(wrong))
   }
 })
 

@@ -37,7 +37,7 @@ function answer(centre: Centre, call: Call): void {
   campaign.waiting.add(call)
   serveWaiting(centre, campaign)
   if (!campaign.waiting.has(call)) return
-  centre.after(centre.random.between(2_000, 8_000), () => {
+  centre.after(centre.random.between(4_000, 12_000), () => {
     if (!campaign.waiting.delete(call)) return
     // Answered, and no agent came free: what a predictive dialler must keep rare.
     campaign.stats.dropped++

@@ -17,7 +17,7 @@ export function startCampaign(centre: Centre, campaign: Campaign): void {
   campaign.state = 'started'
   if (campaign.nextCallee >= campaign.callees) {
     campaign.list += centre.campaigns.length
-    campaign.callees = Math.ceil(campaign.members.length * CALLEES_PER_AGENT * random.between(0.7, 1.3))
+    campaign.callees = Math.ceil(Math.max(1, campaign.members.length) * CALLEES_PER_AGENT * random.between(0.7, 1.3))
     campaign.nextCallee = 0
     // Counters are those of the list; a campaign that was only stopped goes on counting.
     campaign.stats = noCampaignStats()

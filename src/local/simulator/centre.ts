@@ -1,4 +1,4 @@
-import type { AgentStatusFields, Outgoing } from '../../producer/index.ts'
+import type { AgentStatsFields, AgentStatusFields, CampaignStatsFields, Outgoing } from '../../producer/index.ts'
 import type { Random } from './random.ts'
 import type { Subscriber } from './subscribers.ts'
 import type { Timetable } from './timetable.ts'
@@ -24,6 +24,8 @@ export type Centre = Pick<Timetable, 'now' | 'after'> & {
 
 export type AgentStatus = AgentStatusFields['status']
 
+type Writable<T> = { -readonly [Name in keyof T]: T[Name] }
+
 export type Agent = {
   readonly ref: string
   readonly campaigns: Campaign[]
@@ -33,7 +35,7 @@ export type Agent = {
   onShift: boolean
   activity: 'away' | 'idle' | 'talking' | 'wrapup'
   activitySinceMs: number
-  stats: { calls: number; talk_time: number; wrapup_time: number; idle_time: number }
+  stats: Writable<Omit<AgentStatsFields, 'ref'>>
 }
 
 export type Campaign = {
@@ -55,7 +57,7 @@ export type Campaign = {
   list: number
   callees: number
   nextCallee: number
-  stats: { total_calls: number; answered: number; unanswered: number; dropped: number; rejected: number; failed: number; callees_completed: number; callees_failed: number }
+  stats: Writable<Omit<CampaignStatsFields, 'ref' | 'callees_remaining' | 'callees_queued'>>
 }
 
 export type Call = {

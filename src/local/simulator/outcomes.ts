@@ -1,10 +1,12 @@
 import type { Random } from './random.ts'
 
+type NotAnswered = 'unanswered' | 'rejected' | 'failed'
+
 /** What becomes of a number that is tried. `answered`: a person who wants to talk to an agent. */
 export type Outcome =
   | { readonly kind: 'answered'; readonly ringMs: number }
   | {
-      readonly kind: 'unanswered' | 'rejected' | 'failed'
+      readonly kind: NotAnswered
       readonly ringMs: number
       readonly endReason: string
       readonly endCode: number
@@ -14,13 +16,15 @@ export type Outcome =
 
 type Kind = { readonly weight: number; readonly make: (random: Random) => Outcome }
 
-const ended = (kind: 'unanswered' | 'rejected' | 'failed', endReason: string, codes: readonly number[], ringMs: readonly [number, number]) => (random: Random): Outcome => ({
-  kind,
-  endReason,
-  endCode: random.pick(codes),
-  ringMs: random.between(...ringMs),
-  callTime: endReason === 'voicemail' ? random.whole(3, 20) : 0,
-})
+const ended =
+  (kind: NotAnswered, endReason: string, codes: readonly number[], ringMs: readonly [number, number]) =>
+  (random: Random): Outcome => ({
+    kind,
+    endReason,
+    endCode: random.pick(codes),
+    ringMs: random.between(...ringMs),
+    callTime: endReason === 'voicemail' ? random.whole(3, 20) : 0,
+  })
 
 /** In per cent. Four of five tries reach nobody: that is why a dialler dials ahead. Codes: Q.850, as the vendor's page CDR maps them. */
 const KINDS: readonly Kind[] = [
