@@ -1,7 +1,7 @@
 import { OTHER, type Route } from '../protocol/index.ts'
 import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
 import { describe } from './errors.ts'
-import type { Item, Keeper } from './item.ts'
+import type { Keeper } from './item.ts'
 import type { Journal, JournalEntry } from './journal.ts'
 import type { Metrics } from './metrics.ts'
 import { formatParked } from './parked.ts'

@@ -38,6 +38,8 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
   const name = queueName(queuePrefix, route)
   const stopping = new AbortController()
   let ready: Lane[] = []
+  /** Packs of a request that was refused whole: each goes alone, so that none is refused for another. */
+  const alone: Flight[] = []
   let requests = 0
   let scheduled = false
   let held = 0
@@ -65,10 +67,11 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
   }
 
   const dispatch = () => {
-    if (stopping.signal.aborted || ready.length === 0) return
+    if (stopping.signal.aborted || ready.length + alone.length === 0) return
     if (queue === undefined) return find()
-    while (requests < route.inFlight && ready.length > 0) {
-      const flights = gather(queue)
+    while (requests < route.inFlight) {
+      const single = alone.shift()
+      const flights = single === undefined ? gather(queue) : [single]
       if (flights.length === 0) break
       void fly(flights, queue)
     }
@@ -165,11 +168,8 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
       if (error instanceof Error && /NonExistentQueue|QueueDoesNotExist/.test(error.name)) queue = undefined
       if (verdict === 'retry') failing(error)
       // A refused request says nothing of its entries: each is tried alone before it is taken apart.
-      const alone = verdict === 'refused' && flights.length > 1
-      for (const flight of flights) {
-        if (alone) aloneNext(flight, to)
-        else fail(flight, verdict, error instanceof Error ? error.name : 'unknown', describe(error))
-      }
+      if (verdict === 'refused' && flights.length > 1) alone.push(...flights)
+      else for (const flight of flights) fail(flight, verdict, error instanceof Error ? error.name : 'unknown', describe(error))
     } finally {
       requests--
       if (requests === 0) for (const done of idle) done()
@@ -184,11 +184,6 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     MessageDeduplicationId: pack.deduplicationId,
     ...(pack.gzipped ? { MessageAttributes: { [CONTENT_ENCODING]: { DataType: 'String', StringValue: GZIP } } } : {}),
   })
-
-  const aloneNext = (flight: Flight, to: Queue) => {
-    if (stopping.signal.aborted) return void flight.lane.frozen.unshift(flight.pack)
-    void fly([flight], to)
-  }
 
   const accept = ({ lane, pack }: Flight) => {
     lane.failures = 0

@@ -1,0 +1,40 @@
+import { findRoute, type Route } from '../../src/protocol/index.ts'
+import { createMetrics } from '../../src/relay/metrics.ts'
+import { createSender } from '../../src/relay/sender.ts'
+import { onTestFinished } from 'vitest'
+import type { SQSClient } from '@aws-sdk/client-sqs'
+import { createKeeper, makeItem } from './items.ts'
+import { captureLog } from './log.ts'
+import { waitFor } from './relay.ts'
+
+/** The route of agents/status with limits of the test's own. */
+export const routeWith = (own: Partial<Route>): Route => ({ ...(findRoute('agents', 'status') as Route), ...own })
+
+/** A sender on this SQS client, stopped when the test ends, and the keeper of what is pushed into it. */
+export function useSender(sqs: SQSClient, own: Partial<Route> = {}) {
+  const route = routeWith(own)
+  const metrics = createMetrics()
+  const { log, said, lines } = captureLog()
+  const { keeper, settled, parked } = createKeeper()
+  const sender = createSender({ route, sqs, queuePrefix: 'enigma-', log, metrics, now: Date.now, onRoom: () => undefined })
+  onTestFinished(() => sender.stop(0))
+  return {
+    sender, metrics, said, lines, settled, parked,
+    push: (reference: string, n: number, more: Record<string, unknown> = {}) => {
+      const item = makeItem(keeper, reference, n, more)
+      sender.push({ ...item, lane: item.lane % route.lanes })
+    },
+    /** Waits until nothing is held any more. */
+    drained: (timeoutMs = 10_000) => waitFor(() => sender.held === 0, 'the sender to be drained', timeoutMs),
+  }
+}
+
+/** Whether the numbers of each agent come in their order. */
+export function isInOrder(numbers: readonly { readonly reference: string; readonly n: number }[]): boolean {
+  const last = new Map<string, number>()
+  return numbers.every(({ reference, n }) => {
+    const former = last.get(reference) ?? -1
+    last.set(reference, n)
+    return n > former
+  })
+}
