@@ -66,6 +66,21 @@ describe.each([
     expect(open.size).toBe(0)
   })
 
+  test('an agent who talks leaves no other campaign meanwhile', () => {
+    const talking = new Map<unknown, unknown>()
+    const callOf = new Map<unknown, unknown>()
+    for (const { routing, payload } of seen) {
+      const { ref, status, campaign_ref, call_ref } = payload
+      if (routing.route.name === 'agents-call') callOf.set(call_ref, ref)
+      if (routing.route.name === 'campaigns-cdr') talking.delete(callOf.get(call_ref))
+      if (routing.route.name !== 'agents-status') continue
+      if (status === 'busy') talking.set(ref, campaign_ref)
+      if (!talking.has(ref) || !['wrapup', 'logging_out', 'offline'].includes(String(status))) continue
+      expect(campaign_ref).toBe(talking.get(ref))
+      talking.delete(ref)
+    }
+  })
+
   test('every call_ref is tried once: the CDRs have no gap between the first and the last', () => {
     const refs = new Set(payloadsOf(seen, 'campaigns-cdr').map(({ call_ref }) => Number(call_ref)))
     expect(Math.max(...refs) - Math.min(...refs) + 1).toBe(refs.size)
@@ -77,7 +92,9 @@ describe.each([
       if (routing.route.name === 'agents-status' && payload['status'] === 'logging_in') last.delete(payload['ref'])
       if (routing.route.name !== 'agents-stats') continue
       const before = last.get(payload['ref']) ?? {}
-      for (const name of ['calls', 'talk_time', 'wrapup_time', 'idle_time']) expect(payload[name]).toBeGreaterThanOrEqual(Number(before[name] ?? 0))
+      for (const name of ['calls', 'talk_time', 'wrapup_time', 'idle_time']) {
+        expect(payload[name]).toBeGreaterThanOrEqual(Number(before[name] ?? 0))
+      }
       last.set(payload['ref'], payload)
     }
   })

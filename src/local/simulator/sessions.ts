@@ -39,6 +39,8 @@ export function settle(centre: Centre, agent: Agent, campaign: Campaign): void {
   if (status === 'offline' && agent.onShift && campaign.state === 'started') logIn(centre, agent, campaign)
   if (status !== 'available') return
   if (!isWanted(agent, campaign)) {
+    // Not during a call of another campaign: a reader that knows no campaign of a call would take it for the end of the call.
+    if (agent.activity === 'talking') return
     campaign.ready.delete(agent)
     logOut(centre, agent, campaign)
   } else if (agent.activity === 'idle') {
