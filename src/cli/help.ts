@@ -1,0 +1,67 @@
+/** The texts behind `--help`: what a stranger needs to run each command. */
+
+export const PROGRAM_HELP = `
+Examples:
+  enigma-relay dev                          everything on this machine, with a played call centre
+  enigma-relay queues --create              make the SQS queues
+  enigma-relay relay                        forward a dialler's notifications, configured by the environment
+  enigma-relay relay --help                 the environment variables
+
+Exit codes: 0 done, 1 failed, 2 wrong arguments or variables.`
+
+const AWS_VARIABLES = `  AWS_REGION             region of the queues
+  AWS_ENDPOINT_URL_SQS   another SQS than AWS, such as http://127.0.0.1:4566 (default: AWS)
+  AWS_ACCESS_KEY_ID …    credentials, by AWS' standard chain: variables, profile, role`
+
+const RELAY_HELP = `
+Environment:
+  ENIGMA_SOURCES         the dialler's Redis (default: main=redis://127.0.0.1:8001); several by commas, rediss:// for TLS
+  ENIGMA_LISTS           lists to take from (default: none), as a rule enigma:notifications:campaigns;
+                         taking from a list takes it from whoever reads it today
+  ENIGMA_LIST_END        the end with the oldest item: right (default) or left
+  ENIGMA_CHANNELS        PubSub patterns, by commas (default: enigma:notifications*)
+  ENIGMA_QUEUE_PREFIX    what queue names begin with (default: enigma-)
+  ENIGMA_DATA_DIR        folder of the journal (default: .enigma/relay)
+  ENIGMA_RELAY_ID        this relay's name, the same after a restart (default: the host's name)
+  ENIGMA_HTTP            address of /livez, /readyz and /metrics (default: 127.0.0.1:8081)
+  ENIGMA_LOG_LEVEL       trace, debug, info (default), warn, error, fatal or silent
+${AWS_VARIABLES}
+
+Example:
+  ENIGMA_SOURCES=main=redis://dialler:8001 ENIGMA_LISTS=enigma:notifications:campaigns AWS_REGION=eu-west-1 enigma-relay relay`
+
+const QUEUES_HELP = `
+Each is FIFO with high throughput; a queue that is there already is left as it is.
+
+Environment:
+  ENIGMA_QUEUE_PREFIX    what queue names begin with (default: enigma-)
+${AWS_VARIABLES}
+
+Example:
+  AWS_REGION=eu-west-1 enigma-relay queues --create`
+
+const SIMULATE_HELP = `
+Plays campaigns, agents, calls, CDRs and statistics in believable proportions, now and then a malformed packet.
+
+Example:
+  enigma-relay simulate --agents 200 --speed 5 --url redis://127.0.0.1:8001`
+
+const DEV_HELP = `
+Starts the dialler's Redis, the relay, a local SQS, the functions, the read model and its API, and shows what goes through.
+State is kept in .enigma between runs. Works in a clone of the repository only.
+
+Environment:
+  ENIGMA_SOURCES         read these Redis servers instead of starting one; then only lists in ENIGMA_LISTS are taken
+  REDIS_URL              use this Redis server instead of starting any
+  ENIGMA_LISTS           lists to take from (default, on a Redis of dev's own: campaigns and the two of Click2Dial)
+  ENIGMA_API             address of the read API (default: 127.0.0.1:8080)
+  API_TOKEN              its bearer token (default: one is made and printed)
+  ENIGMA_HTTP            address of the relay's /livez, /readyz and /metrics (default: 127.0.0.1:8081)
+  The relay's other variables count as well: enigma-relay relay --help
+
+Examples:
+  npm run dev
+  npm run dev -- --agents 200 --speed 5
+  npm run dev -- --no-simulator --verbose`
+
+export const COMMAND_HELP = { relay: RELAY_HELP, queues: QUEUES_HELP, simulate: SIMULATE_HELP, dev: DEV_HELP } as const

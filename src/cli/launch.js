@@ -1,0 +1,54 @@
+#!/usr/bin/env node
+/**
+ * The way in: plain JavaScript that the machine's own Node (20 or later) runs before anything is installed. It installs what is
+ * missing, finds Node 24 and runs the CLI, or a tool of the project, under it.
+ *
+ *   node src/cli/launch.js <command> [arguments]          the CLI: relay, simulate, queues, dev
+ *   node src/cli/launch.js --run <tool> [arguments]       a tool of node_modules/.bin, or node
+ *   node src/cli/launch.js --redis --run <tool> …         the same, for what starts redis-servers of its own
+ */
+import { existsSync } from 'node:fs'
+import { delimiter, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { run } from './launch/child.js'
+import { ensureInstalled } from './launch/install.js'
+import { findNode } from './launch/node.js'
+import { LaunchProblem, say } from './launch/problem.js'
+import { ensureRedis } from './launch/redis.js'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+// The published package has neither: npm packs no lock file, and `files` names no TypeScript.
+const isClone = existsSync(join(root, 'package-lock.json')) && existsSync(join(root, 'src/cli/main.ts'))
+
+// The clone's exports are its TypeScript sources. `node:sqlite` warns that it is young, which is no news for the user.
+const NODE_FLAGS = [...(isClone ? ['--conditions=source'] : []), '--disable-warning=ExperimentalWarning']
+
+async function launch(args) {
+  const needsProgram = args[0] === '--redis'
+  if (needsProgram) args = args.slice(1)
+  const isTool = args[0] === '--run'
+  if (isTool && args[1] === undefined) throw new LaunchProblem('--run needs the name of a tool, such as: --run vitest run', 2)
+
+  if (isClone) await ensureInstalled(root)
+  const node = findNode(root)
+  const isHelp = args.includes('--help') || args.includes('-h')
+  if (needsProgram) await ensureRedis(root, { forTests: true })
+  else if (args[0] === 'dev' && isClone && !isHelp) await ensureRedis(root, { forTests: false })
+
+  const path = [dirname(node), join(root, 'node_modules/.bin'), process.env.PATH].filter(Boolean).join(delimiter)
+  const env = { ...process.env, PATH: path }
+  if (!isTool) {
+    const main = join(root, isClone ? 'src/cli/main.ts' : 'dist/cli/main.js')
+    return run(node, [...NODE_FLAGS, main, ...args], { env, passTerminalSignals: true })
+  }
+  const [, tool, ...rest] = args
+  return run(tool === 'node' ? node : tool, rest, { env, cwd: root, passTerminalSignals: false })
+}
+
+try {
+  process.exitCode = await launch(process.argv.slice(2))
+} catch (error) {
+  if (!(error instanceof LaunchProblem)) throw error
+  say(error.message)
+  process.exitCode = error.exitCode
+}

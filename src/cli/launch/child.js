@@ -1,0 +1,55 @@
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { constants } from 'node:os'
+import { LaunchProblem } from './problem.js'
+
+const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP']
+
+/** One key press can come from the terminal and from npm; so near together they are one. */
+const SAME_PRESS_MS = 1_000
+
+/**
+ * Runs a program with this process' input and output and resolves, when it has ended, with the exit code to end with.
+ *
+ * A signal is passed on once. Ctrl-C in a terminal reaches the child without us as well: the CLI knows a copy when it sees one
+ * (`passTerminalSignals`), other tools do not and are then left to the terminal.
+ */
+export function run(command, args, { env = process.env, cwd, stdio = 'inherit', passTerminalSignals = false, onOutput } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { env, cwd, stdio })
+    child.stdout?.on('data', onOutput)
+    child.stderr?.on('data', onOutput)
+    const passedAt = new Map()
+    const pass = (signal) => {
+      const now = performance.now()
+      if (now - (passedAt.get(signal) ?? -Infinity) < SAME_PRESS_MS) return
+      passedAt.set(signal, now)
+      if (signal === 'SIGINT' && !passTerminalSignals && isInForeground()) return
+      child.kill(signal)
+    }
+    for (const signal of FORWARDED) process.on(signal, pass)
+    const end = () => {
+      for (const signal of FORWARDED) process.off(signal, pass)
+    }
+    child.once('error', (error) => {
+      end()
+      const what = error.code === 'ENOENT' ? 'there is no such program' : error.message
+      reject(new LaunchProblem(`cannot run ${command}: ${what}`, 127))
+    })
+    child.once('close', (code, signal) => {
+      end()
+      resolve(code ?? 128 + (constants.signals[signal] ?? 0))
+    })
+  })
+}
+
+/** Whether a terminal sends its Ctrl-C to this process, and so to its children. */
+function isInForeground() {
+  try {
+    // Fields 5 and 8 of proc_pid_stat(5), counted behind the program's name: the process group, and the terminal's.
+    const fields = readFileSync('/proc/self/stat', 'utf8').replace(/^.*\) /s, '').split(' ')
+    return fields[2] === fields[5]
+  } catch {
+    return process.stdin.isTTY === true
+  }
+}

@@ -1,0 +1,65 @@
+import { ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs'
+import { createQueues, listQueues } from '../local/queues.ts'
+import { readConfig, type RelayConfig } from '../relay/index.ts'
+import type { Env } from '../runtime/index.ts'
+
+/** `enigma-relay queues [--create]`. @throws ConfigError, or Error with what to do when the queues cannot be made. */
+export async function runQueues({ create }: { readonly create: boolean }): Promise<void> {
+  const config = readQueueConfig(process.env, create)
+  const there = create ? await make(config) : undefined
+  const state = (name: string) => (there === undefined ? '' : there.has(name) ? 'there' : 'made')
+  const rows = listQueues(config.queuePrefix).flatMap(({ route, queue, deadLetterQueue }) => [
+    [route.name, queue, state(queue)],
+    ['  dead letters', deadLetterQueue, state(deadLetterQueue)],
+  ])
+  const widths = [0, 1].map((column) => Math.max(...rows.map((row) => (row[column] as string).length)) + 2)
+  const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('').trimEnd())
+  process.stdout.write(`${lines.join('\n')}\n`)
+  if (there === undefined) return
+  const made = rows.filter(([, , word]) => word === 'made').length
+  process.stdout.write(`made ${made}, there already ${rows.length - made}, at ${where(config)}\n`)
+}
+
+/** Only what concerns queues: a fault in the relay's other variables is no reason to refuse. To print names, no region is needed. */
+function readQueueConfig(env: Env, create: boolean): RelayConfig {
+  const { ENIGMA_QUEUE_PREFIX, AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_SQS } = env
+  return readConfig(create ? { ENIGMA_QUEUE_PREFIX, AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_SQS } : { ENIGMA_QUEUE_PREFIX, AWS_REGION: 'any' })
+}
+
+const where = ({ endpoint, region }: RelayConfig) => (endpoint === undefined ? `AWS, region ${region}` : endpoint)
+
+/** Makes what is missing; resolves to the names of what was there before. */
+async function make(config: RelayConfig): Promise<Set<string>> {
+  const sqs = new SQSClient({
+    region: config.region,
+    ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
+    useQueueUrlAsEndpoint: false,
+    maxAttempts: 2,
+    requestHandler: { connectionTimeout: 3_000, requestTimeout: 10_000, throwOnRequestTimeout: true },
+  })
+  try {
+    const { QueueUrls = [] } = await sqs.send(new ListQueuesCommand({ QueueNamePrefix: config.queuePrefix, MaxResults: 1_000 }))
+    await createQueues(sqs, config.queuePrefix)
+    return new Set(QueueUrls.map((url) => url.slice(url.lastIndexOf('/') + 1)))
+  } catch (error) {
+    throw new Error(`the queues could not be made at ${where(config)}: ${advice(error)}`, { cause: error })
+  } finally {
+    sqs.destroy()
+  }
+}
+
+/** What to do about an error of SQS. */
+function advice(error: unknown): string {
+  if (error instanceof AggregateError) return advice(error.errors[0])
+  if (!(error instanceof Error)) return String(error)
+  const { name, message } = error
+  if (/Credentials|Token|Signature|AccessKey/i.test(name) || /credentials/i.test(message)) {
+    return 'no credentials are accepted; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role'
+  }
+  if (/AccessDenied|NotAuthorized/i.test(name)) return 'access is denied; allow sqs:CreateQueue, sqs:GetQueueAttributes and sqs:ListQueues'
+  if (/QueueNameExists|QueueAlreadyExists/.test(name)) return `${message} (delete that queue, or choose another ENIGMA_QUEUE_PREFIX)`
+  if (/ECONN|ENOTFOUND|EAI_AGAIN|EHOST|ENETUNREACH|Timeout/.test(`${name} ${message} ${'code' in error ? String(error.code) : ''}`)) {
+    return `it cannot be reached (${message}); check AWS_ENDPOINT_URL_SQS, AWS_REGION and the network`
+  }
+  return `${name}: ${message}`
+}

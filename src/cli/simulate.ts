@@ -1,0 +1,33 @@
+import { createSimulator } from '../local/simulator/index.ts'
+import { createProducer } from '../producer/index.ts'
+import { createShutdown, sleep } from '../runtime/index.ts'
+import type { CallCentreArguments } from './program.ts'
+
+const SAY_MS = 1_000
+
+/** `enigma-relay simulate`: plays until SIGINT or SIGTERM, with a line a second. @throws ProducerError when Redis takes nothing. */
+export async function runSimulate({ url, ...callCentre }: CallCentreArguments & { readonly url: string }): Promise<void> {
+  const producer = createProducer({ url })
+  const simulator = createSimulator({ producer, ...callCentre })
+  const shutdown = createShutdown(process)
+  const ended = new AbortController()
+  const say = async () => {
+    for (; !ended.signal.aborted; await sleep(SAY_MS, ended.signal)) {
+      const { published, pushed, lost, kept } = simulator.counters
+      if (published + pushed === 0) continue
+      const troubles = lost + kept === 0 ? '' : `, lost ${lost}, kept for later ${kept}`
+      process.stdout.write(`${new Date().toTimeString().slice(0, 8)}  published ${published}, pushed ${pushed}${troubles}\n`)
+    }
+  }
+  const { agents, speed, seed } = callCentre
+  process.stdout.write(`playing ${agents} agents at ${speed} times real time, seed ${seed}; Ctrl-C ends it\n`)
+  const saying = say()
+  try {
+    await simulator.run(shutdown.signal)
+  } finally {
+    ended.abort()
+    await saying
+    await producer.close()
+    shutdown.dispose()
+  }
+}
