@@ -38,37 +38,39 @@ export function settle(centre: Centre, agent: Agent, campaign: Campaign): void {
   const status = statusIn(agent, campaign)
   if (status === 'offline' && agent.onShift && campaign.state === 'started') logIn(centre, agent, campaign)
   if (status !== 'available') return
-  if (!isWanted(agent, campaign)) {
-    // Not during a call of another campaign: a reader that knows no campaign of a call would take it for the end of the call.
-    if (agent.activity === 'talking') return
-    campaign.ready.delete(agent)
+  // A packet agents/call names no campaign: to a reader, whoever leaves any campaign has ended the call. So nobody leaves one
+  // while talking in another, and gets no call while leaving.
+  if (isWanted(agent, campaign)) {
+    if (agent.activity === 'idle' && !isLeaving(agent)) campaign.ready.add(agent)
+  } else if (agent.activity !== 'talking') {
     logOut(centre, agent, campaign)
-  } else if (agent.activity === 'idle') {
-    campaign.ready.add(agent)
   }
 }
+
+const isLeaving = (agent: Agent) => agent.campaigns.some((campaign) => statusIn(agent, campaign) === 'logging_out')
 
 function logIn(centre: Centre, agent: Agent, campaign: Campaign): void {
   setStatus(centre, agent, campaign, 'logging_in')
   const { random } = centre
   centre.after(random.between(300, 1_500), () => {
-    if (random.chance(0.015)) {
+    if (agent.activity !== 'talking' && random.chance(0.015)) {
       // A login that fails goes straight back; the agent tries again.
       setStatus(centre, agent, campaign, 'offline')
       centre.after(random.between(4_000, 12_000), () => settle(centre, agent, campaign))
       return
     }
     setStatus(centre, agent, campaign, 'available')
-    if (agent.activity === 'away') setActivity(centre, agent, 'idle')
+    if (agent.onShift && agent.activity === 'away') setActivity(centre, agent, 'idle')
     centre.after(0, () => settle(centre, agent, campaign))
   })
 }
 
 export function logOut(centre: Centre, agent: Agent, campaign: Campaign): void {
+  for (const any of agent.campaigns) any.ready.delete(agent)
   setStatus(centre, agent, campaign, 'logging_out')
   centre.after(centre.random.between(200, 900), () => {
     setStatus(centre, agent, campaign, 'offline')
-    settleSoon(centre, agent, campaign, 500)
+    for (const any of agent.campaigns) settleSoon(centre, agent, any, 500)
   })
 }
 
