@@ -1,6 +1,8 @@
+import { Hono } from 'hono'
 import { expect, test } from 'vitest'
+import { fromSqs } from '../../src/adapter/index.ts'
 import { notification, sqsEvent, sqsRecord } from './factories.ts'
-import { createScene, ids } from './world.ts'
+import { createScene, createWorld, ids } from './world.ts'
 
 test('one that fails holds back only later ones of its own reference', async () => {
   const scene = createScene((_, index) => (index === 2 ? 503 : 204))
@@ -26,6 +28,13 @@ test('a redelivered pack runs only what is left, in order', async () => {
   expect(await scene.failed(sqsEvent(sqsRecord(pack, { receiveCount: 2 })))).toEqual([])
   expect(scene.ran).toEqual(ids(1, 3, 5))
   expect(scene.recalls).toEqual([['m1']])
+})
+
+test('what is done is remembered also when no handler recorded an effect', async () => {
+  const world = createWorld()
+  const app = new Hono().post('/agents/status/:ref', (c) => (c.req.param('ref') === 'A' ? c.text('busy', 503) : c.body(null, 204)))
+  await fromSqs(app, world.options)(sqsEvent(sqsRecord([notification('A', 1), notification('B', 2)])))
+  expect(world.commits).toEqual([{ effects: [], done: new Map([['m1', ids(2)]]) }])
 })
 
 test('nothing is written again for a message that got no further', async () => {
