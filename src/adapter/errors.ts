@@ -13,15 +13,18 @@ export class AdapterError extends Error {
 
 const DEEPEST_CAUSE = 4
 const STACK_FRAMES = 8
+const LONGEST_WORDS = 500
+// Masking keeps the length, so half a number that this cuts off lies behind `LONGEST_WORDS`; a message may hold a whole 3 MiB packet.
+const LONGEST_READ = 2000
 
-/** The words of an error and of its causes, masked (see `maskText`): `TypeError: fetch failed; Error: connect ECONNREFUSED`. */
+/** The words of an error and of its causes, masked (see `maskText`), at most 500 characters: `TypeError: fetch failed; Error: connect ECONNREFUSED`. */
 export function describeError(error: unknown, payload?: unknown): string {
   const words: string[] = []
   for (let at = error, depth = 0; at !== undefined && depth < DEEPEST_CAUSE; depth++) {
     words.push(at instanceof Error ? `${at.name}: ${at.message}` : 'something was thrown that is not an Error')
     at = at instanceof Error ? at.cause : undefined
   }
-  return maskText(words.join('; '), payload)
+  return maskText(words.join('; ').slice(0, LONGEST_READ), payload).slice(0, LONGEST_WORDS)
 }
 
 /** Where an error comes from: the frames of its stack, without its message. */

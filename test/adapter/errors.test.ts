@@ -61,3 +61,13 @@ test('what is thrown and is not an Error is retried', async () => {
   expect((await fromSqs(app, world.options)(sqsEvent(sqsRecord([personal])))).batchItemFailures).toEqual([{ itemIdentifier: 'm1' }])
   expect(world.lines).toMatchObject([{ reason: 'something was thrown that is not an Error' }])
 })
+
+test('an error that holds a whole dial_preview costs no more than its first words', async () => {
+  const world = createWorld({ maxReceiveCount: 1 })
+  const callees = Array.from({ length: 20_000 }, (_, index) => ({ number: `2782${1_000_000 + index}`, contact_ref: `CONTACT-${index}` }))
+  const preview = notification('7', 1, { payload: { callees } })
+  const app = new Hono().post('*', async (c) => { throw new Error(await c.req.text()) })
+  await fromSqs(app, world.options)(sqsEvent(sqsRecord([preview])))
+  expect(world.parked[0]?.reason.length).toBeLessThanOrEqual(500)
+  expect(JSON.stringify(world.lines)).not.toMatch(/2782|CONTACT-\d/)
+})
