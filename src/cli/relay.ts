@@ -1,8 +1,10 @@
-import { createRelay, readConfig } from '../relay/index.ts'
 import { createLog, createShutdown } from '../runtime/index.ts'
+import { keepHeapSmall } from './small-heap.ts'
 
 /** `enigma-relay relay`: runs until SIGINT or SIGTERM. @throws ConfigError, RelayError */
 export async function runRelay(): Promise<void> {
+  keepHeapSmall()
+  const { createRelay, readConfig } = await import('../relay/index.ts')
   const config = readConfig(process.env)
   const shutdown = createShutdown(process)
   try {
