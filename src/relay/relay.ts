@@ -24,6 +24,8 @@ export type RelayOptions = {
   readonly memoryBytes?: number
   /** How long (ms) SIGTERM waits for what is in flight. Default 10,000. */
   readonly shutdownMs?: number
+  /** How long (ms) SQS may take to answer before a request is tried again; it knows the copy by its deduplication id. Default 10,000. */
+  readonly requestTimeoutMs?: number
   /** Called when it serves `/livez`, `/readyz` and `/metrics`, with the address. */
   readonly onListening?: (address: string) => void
 }
@@ -45,14 +47,14 @@ const MAX_LIST_ITEMS = 6_000
  * accepted it. See docs/relay.md for the way of a notification.
  */
 export function createRelay(options: RelayOptions): Relay {
-  const { config, log, now = Date.now, routes = ROUTES, memoryBytes = 64 * 1024 * 1024, shutdownMs = 10_000 } = options
+  const { config, log, now = Date.now, routes = ROUTES, memoryBytes = 64 * 1024 * 1024, shutdownMs = 10_000, requestTimeoutMs = 10_000 } = options
   const metrics = createMetrics()
 
   const run = (signal: AbortSignal): Promise<void> =>
     withReleasers(async (release) => {
       const journal = openJournal(config.dataDir, config.relayId)
       release(() => journal.close())
-      const sqs = createSqs(config)
+      const sqs = createSqs(config, requestTimeoutMs)
       release(() => sqs.destroy())
       const end = new AbortController()
       const roomListeners = new Set<() => void>()
@@ -173,10 +175,7 @@ function sayGap({ sourceId, fromMs, toMs, cause }: Gap, log: Logger, metrics: Me
   log.warn({ source: sourceId, from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString(), cause }, 'gap: PubSub was not heard')
 }
 
-/** A request that is not answered in this time is tried again; SQS knows the copy by its deduplication id. */
-const REQUEST_TIMEOUT_MS = 10_000
-
-function createSqs(config: RelayConfig): SQSClient {
+function createSqs(config: RelayConfig, requestTimeout: number): SQSClient {
   return new SQSClient({
     region: config.region,
     ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
@@ -188,7 +187,9 @@ function createSqs(config: RelayConfig): SQSClient {
     md5: false,
     requestHandler: {
       connectionTimeout: 3_000,
-      requestTimeout: REQUEST_TIMEOUT_MS,
+      requestTimeout,
+      // Without this the SDK only warns, and a lane would wait for ever.
+      throwOnRequestTimeout: true,
       httpAgent: { maxSockets: 64, keepAlive: true },
       httpsAgent: { maxSockets: 64, keepAlive: true },
     },

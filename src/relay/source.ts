@@ -78,10 +78,14 @@ export function createSource(options: SourceOptions) {
     while (!signal.aborted) {
       let pauseMs = WATCH_MS
       try {
-        for (const list of config.lists) metrics.backlog.set({ source: source.id, list }, await client.lLen(list))
-        metrics.parkedItems.set({ source: source.id }, await client.lLen(PARKED_KEY))
         await client.ping()
         state.answered = now()
+        metrics.parkedItems.set({ source: source.id }, await client.lLen(PARKED_KEY))
+        // One by one: a key that is no list must hide no other's length.
+        const lengths = await Promise.allSettled(config.lists.map((list) => client.lLen(list)))
+        lengths.forEach((length, at) => {
+          if (length.status === 'fulfilled') metrics.backlog.set({ source: source.id, list: config.lists[at] as string }, length.value)
+        })
       } catch (error) {
         log.debug({ source: source.id, error: describe(error) }, 'Redis was not asked')
         pauseMs = WATCH_MS / 10

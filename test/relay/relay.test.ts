@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest'
 import { formatPacket } from '../../src/protocol/index.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
-import { receiveAll, useRelay } from '../support/relay.ts'
+import { receiveAll, useRelay, waitFor } from '../support/relay.ts'
 import { useSqs } from '../support/sqs.ts'
+import { useSqsFaults } from '../support/sqs-faults.ts'
 
 test('what is published and what is pushed arrives in its queue, each packet byte for byte', async () => {
   const redis = await useRedisServer()
@@ -18,4 +19,16 @@ test('what is published and what is pushed arrives in its queue, each packet byt
   const [taken] = await receiveAll(sqs, 'campaigns-cdr', 1)
   expect(taken).toMatchObject({ type: 'enigma.campaigns.cdr', transport: 'list', channel: 'enigma:notifications:campaigns', data: cdr })
   expect(await client.lLen('enigma:notifications:campaigns')).toBe(0)
+})
+
+test('a request that SQS never answers is tried again', async () => {
+  const redis = await useRedisServer()
+  const sqs = await useSqsFaults()
+  const client = await useRedisClient(redis.url)
+  let hanging = 2
+  sqs.state.answer = () => (hanging-- > 0 ? 'hang' : 'accept')
+  await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, requestTimeoutMs: 50 })
+  await client.publish('enigma:notifications:agents:1002', formatPacket({ type: 'status', payload: { status: 'busy' } }))
+  await waitFor(() => sqs.accepted.length === 1, 'it to be accepted')
+  expect(sqs.requests).toHaveLength(3)
 })

@@ -1,8 +1,9 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 
-/** A TCP proxy on 127.0.0.1 in front of a local port, that can hold back answers and cut connections. */
-export async function useProxy(targetPort: number) {
+/** A TCP proxy on 127.0.0.1 in front of a local port, that can hold back answers, cut connections and change its target. */
+export async function useProxy(firstPort: number) {
+  let targetPort = firstPort
   const pairs = new Set<{ readonly client: Socket; readonly target: Socket }>()
   const state = {
     /** What the target answers is thrown away; what clients send still arrives. */
@@ -38,5 +39,8 @@ export async function useProxy(targetPort: number) {
     await new Promise((resolve) => server.close(resolve))
   })
   const { port } = server.address() as AddressInfo
-  return { port, state, cut }
+  const retarget = (port: number) => {
+    targetPort = port
+  }
+  return { port, state, cut, retarget }
 }

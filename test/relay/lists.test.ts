@@ -1,0 +1,142 @@
+import { expect, test } from 'vitest'
+import { formatPacket, MAX_WAIT_MS } from '../../src/protocol/index.ts'
+import { numberOf, readAccepted } from '../support/accepted.ts'
+import { useProxy } from '../support/proxy.ts'
+import { useRedisClient, useRedisServer } from '../support/redis.ts'
+import { useRelay, waitFor } from '../support/relay.ts'
+import { useSqsFaults } from '../support/sqs-faults.ts'
+
+const LIST = 'enigma:notifications:campaigns'
+const QUEUE = 'enigma-campaigns-cdr.fifo'
+const cdrOf = (n: number, call_ref: number = n) => formatPacket({ type: 'cdr', payload: { call_ref, dialed_at: 1_764_000_000, n } })
+
+const saying = (lines: readonly string[], words: string) => lines.filter((line) => line.includes(words))
+const taken = async (sqs: Awaited<ReturnType<typeof useSqsFaults>>, count: number, queue = QUEUE) => {
+  await waitFor(async () => (await readAccepted(sqs, queue)).length >= count, `${count} notifications`)
+  return readAccepted(sqs, queue)
+}
+
+test('a list that is there and not named is said once with its length, and not taken from', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  await client.lPush(LIST, [cdrOf(1), cdrOf(2)])
+  await client.lPush('enigma:notifications:inbound', 'x')
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: ['enigma:notifications:inbound'] })
+  await waitFor(() => saying(relay.lines, 'not named in ENIGMA_LISTS').length > 0, 'it to be said')
+  await taken(sqs, 1, 'enigma-other.fifo')
+  const said = saying(relay.lines, 'not named in ENIGMA_LISTS').map((line) => JSON.parse(line) as unknown)
+  expect(said).toEqual([expect.objectContaining({ list: LIST, items: 2, source: 'main' })])
+  expect(await client.lLen(LIST)).toBe(2)
+})
+
+test('`maxwaitms` is nothing for a fresh item, the time since the list was empty for a backlog, and the most when nobody knows', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  let clock = 1_764_000_000_000
+  const options = { redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], now: () => clock }
+  await client.lPush(LIST, cdrOf(0))
+  const first = await useRelay(options)
+  await taken(sqs, 1)
+  await client.lPush(LIST, cdrOf(1))
+  await taken(sqs, 2)
+  await first.stop()
+  await client.lPush(LIST, cdrOf(2))
+  clock += 3_600_000
+  await useRelay({ ...options, dataDir: first.dataDir })
+  await taken(sqs, 3)
+  await client.lPush(LIST, cdrOf(3))
+  const events = await taken(sqs, 4)
+  expect(new Map(events.map((event) => [numberOf(event), event.maxwaitms]))).toEqual(new Map([[0, MAX_WAIT_MS], [1, 0], [2, 3_600_000], [3, 0]]))
+})
+
+test('several sources are read side by side, each with ids of its own', async () => {
+  const [one, two, sqs] = [await useRedisServer(), await useRedisServer(), await useSqsFaults()]
+  const env = { ENIGMA_SOURCES: `east=${one.url},west=${two.url}` }
+  await useRelay({ redisUrl: one.url, endpoint: sqs.endpoint, lists: [LIST], env })
+  for (const [at, url] of [one.url, two.url].entries()) {
+    const client = await useRedisClient(url)
+    await client.lPush(LIST, cdrOf(at))
+    await client.publish('enigma:notifications:agents:1002', formatPacket({ type: 'status', payload: { status: 'busy', n: at } }))
+  }
+  const sourceOf = async (queue: string) => new Map((await taken(sqs, 2, queue)).map((event) => [numberOf(event), event.source]))
+  const expected = new Map([[0, '/enigma/east'], [1, '/enigma/west']])
+  expect(await sourceOf(QUEUE)).toEqual(expected)
+  expect(await sourceOf('enigma-agents-status.fifo')).toEqual(expected)
+})
+
+test('one source that is away keeps no other from being read', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const away = await useProxy(1)
+  away.state.refuse = true
+  const client = await useRedisClient(redis.url)
+  await client.lPush(LIST, cdrOf(0))
+  const env = { ENIGMA_SOURCES: `away=redis://127.0.0.1:${away.port},main=${redis.url}` }
+  const relay = useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], env })
+  relay.catch(() => undefined)
+  expect(await taken(sqs, 1)).toHaveLength(1)
+  const target = await useRedisServer()
+  away.retarget(target.port)
+  away.state.refuse = false
+  await relay
+})
+
+test('any key may be named as a list, and several lists are taken at once', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  const lists = ['enigma:notifications:cdr', 'enigma:notifications', 'own key é']
+  await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists })
+  for (const list of lists) await client.lPush(list, cdrOf(lists.indexOf(list)))
+  expect((await taken(sqs, 1)).map(({ channel }) => channel)).toEqual(['enigma:notifications:cdr'])
+  const others = await taken(sqs, 2, 'enigma-other.fifo')
+  expect(new Map(others.map(({ channel, reason }) => [channel, reason]))).toEqual(
+    new Map([['enigma:notifications', 'no_key_type'], ['own key é', 'key_outside_scheme']]),
+  )
+})
+
+test('from the left end what is pushed to the right comes in order, waiting or not', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  await client.rPush(LIST, [cdrOf(0, 7), cdrOf(1, 7)])
+  await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], env: { ENIGMA_LIST_END: 'left' } })
+  await taken(sqs, 2)
+  for (let n = 2; n < 12; n++) await client.rPush(LIST, cdrOf(n, 7))
+  expect((await taken(sqs, 12)).map(numberOf)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11])
+})
+
+test('a key that is no list is said once, and taken from as soon as it is one', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  await client.set(LIST, 'no list')
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
+  await waitFor(() => saying(relay.lines, 'is not a list').length > 0, 'it to be said')
+  await client.multi().del(LIST).lPush(LIST, cdrOf(1)).exec()
+  expect(await taken(sqs, 1)).toHaveLength(1)
+  expect(saying(relay.lines, 'is not a list')).toHaveLength(1)
+})
+
+test('G1: connections that are cut in mid-drain, with answers under way, lose nothing and keep the order', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  const proxy = await useProxy(redis.port)
+  await useRelay({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, lists: [LIST] })
+  const count = 6_000
+  for (let cut = 0; cut < 6; cut++) {
+    for (let n = 0; n < count / 6; n += 100) {
+      const from = cut * (count / 6) + n
+      await client.lPush(LIST, Array.from({ length: 100 }, (_, at) => cdrOf(from + at, (from + at) % 50)))
+    }
+    proxy.state.holdAnswers = cut % 2 === 0
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    proxy.state.holdAnswers = false
+    proxy.cut()
+  }
+  const unique = async () => new Map((await readAccepted(sqs, QUEUE)).map((event) => [event.id, numberOf(event)]))
+  await waitFor(async () => (await unique()).size === count, 'all of them', 15_000)
+  const last = new Map<number, number>()
+  for (const n of (await unique()).values()) {
+    expect(n).toBeGreaterThan(last.get(n % 50) ?? -1)
+    last.set(n % 50, n)
+  }
+  await waitFor(async () => (await client.keys('enigma:relay:claim*')).length <= 1, 'the claims to be deleted')
+  expect(await client.lLen(LIST)).toBe(0)
+})

@@ -1,0 +1,87 @@
+import { expect, test } from 'vitest'
+import { formatPacket } from '../../src/protocol/index.ts'
+import { numberOf, readAccepted } from '../support/accepted.ts'
+import { readMetric } from '../support/metrics.ts'
+import { useRedisClient, useRedisServer } from '../support/redis.ts'
+import { useRelay, waitFor } from '../support/relay.ts'
+import { useSqsFaults, type Answer } from '../support/sqs-faults.ts'
+
+const LIST = 'enigma:notifications:campaigns'
+const AGENTS = 20
+const PADDING = 'x'.repeat(1_000)
+const MEMORY_BYTES = 800_000
+
+const down = (): Answer => ({ status: 503, code: 'ServiceUnavailable' })
+
+async function useStreet(lists: readonly string[] = []) {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  sqs.state.answer = down
+  const options = { redisUrl: redis.url, endpoint: sqs.endpoint, lists, memoryBytes: MEMORY_BYTES }
+  const relay = await useRelay(options)
+  return { sqs, client, relay, options }
+}
+
+/** Agent by agent, the numbers that came. */
+async function byAgent(sqs: Awaited<ReturnType<typeof useSqsFaults>>, queue: string) {
+  const numbers = (await readAccepted(sqs, queue)).map(numberOf)
+  return Array.from({ length: AGENTS }, (_, agent) => numbers.filter((n) => n % AGENTS === agent))
+}
+
+const expected = (count: number) =>
+  Array.from({ length: AGENTS }, (_, agent) => Array.from({ length: count / AGENTS }, (_unused, at) => at * AGENTS + agent))
+
+test('while SQS is down lists are taken up to the bound in bytes and no further; then all of it comes, in order', async () => {
+  const { sqs, client, relay } = await useStreet([LIST])
+  const count = 3_000
+  const cdrs = Array.from({ length: count }, (_, n) => formatPacket({ type: 'cdr', payload: { call_ref: n % AGENTS, n, padding: PADDING } }))
+  await client.lPush(LIST, cdrs)
+  await waitFor(async () => (await readMetric(relay.address, 'held_bytes')) >= MEMORY_BYTES, 'memory to be full')
+  const left = await client.lLen(LIST)
+  expect(left).toBeGreaterThan(count / 3)
+  await waitFor(async () => (await readMetric(relay.address, 'retried_total')) > 0, 'a retry')
+  expect(await client.lLen(LIST)).toBe(left)
+  // One claim may have been let in just below the bound.
+  expect(await readMetric(relay.address, 'held_bytes')).toBeLessThan(MEMORY_BYTES + 500 * 1_500)
+  sqs.state.answer = () => 'accept'
+  await waitFor(async () => (await readMetric(relay.address, 'sent_total')) === count, 'all to be sent')
+  expect(await byAgent(sqs, 'enigma-campaigns-cdr.fifo')).toEqual(expected(count))
+})
+
+test('while SQS is down PubSub stays in the journal beyond the bound of its route; then all of it comes, in order, before newer', async () => {
+  const { sqs, client, relay } = await useStreet()
+  const count = 2_000
+  const publish = (n: number) =>
+    client.publish(`enigma:notifications:agents:${1_000 + (n % AGENTS)}`, formatPacket({ type: 'status', payload: { status: 'busy', n, padding: PADDING } }))
+  await Promise.all(Array.from({ length: count }, (_, n) => publish(n)))
+  await waitFor(async () => (await readMetric(relay.address, 'journal_rows')) === count, 'all to be in the journal')
+  expect(await readMetric(relay.address, 'held_bytes')).toBeLessThan(MEMORY_BYTES / 8 + 2_000)
+  sqs.state.answer = () => 'accept'
+  await Promise.all(Array.from({ length: count }, (_, n) => publish(count + n)))
+  await waitFor(async () => (await readMetric(relay.address, 'sent_total')) === 2 * count, 'all to be sent')
+  expect(await byAgent(sqs, 'enigma-agents-status.fifo')).toEqual(expected(2 * count))
+  await waitFor(async () => (await readMetric(relay.address, 'journal_rows')) === 0, 'the journal to be empty')
+})
+
+test('what a run left in claims and journal comes first in the next, with the ids that it had', async () => {
+  const { sqs, client, relay, options } = await useStreet([LIST])
+  const push = (n: number) => client.lPush(LIST, formatPacket({ type: 'cdr', payload: { call_ref: n % AGENTS, n, padding: PADDING } }))
+  const publish = (n: number) =>
+    client.publish(`enigma:notifications:agents:${1_000 + (n % AGENTS)}`, formatPacket({ type: 'status', payload: { status: 'busy', n, padding: PADDING } }))
+  for (let n = 0; n < 400; n++) await Promise.all([push(n), publish(n)])
+  await waitFor(async () => (await readMetric(relay.address, 'journal_rows')) === 400, 'all to be in the journal')
+  const before = new Map<string, string>()
+  for (const { entries } of sqs.requests) for (const entry of entries) for (const id of entry.MessageBody.match(/"id":"main[^"]+"/g) ?? []) before.set(id, entry.MessageGroupId)
+  await relay.stop()
+  sqs.state.answer = () => 'accept'
+  const next = await useRelay({ ...options, dataDir: relay.dataDir })
+  for (let n = 400; n < 500; n++) await Promise.all([push(n), publish(n)])
+  await waitFor(async () => (await readMetric(next.address, 'sent_total')) === 1_000, 'all to be sent')
+  expect(await byAgent(sqs, 'enigma-campaigns-cdr.fifo')).toEqual(expected(500))
+  expect(await byAgent(sqs, 'enigma-agents-status.fifo')).toEqual(expected(500))
+  const ids = new Set(sqs.accepted.flatMap((entry) => entry.MessageBody.match(/"id":"main[^"]+"/g) ?? []))
+  expect(ids.size).toBe(1_000)
+  expect(before.size).toBeGreaterThan(20)
+  for (const id of before.keys()) expect(ids).toContain(id)
+  expect(await readMetric(next.address, 'adopted_total', { transport: 'pubsub' })).toBe(400)
+})

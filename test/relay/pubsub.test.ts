@@ -1,0 +1,109 @@
+import { expect, test } from 'vitest'
+import { formatPacket } from '../../src/protocol/index.ts'
+import { numberOf, readAccepted } from '../support/accepted.ts'
+import { readMetric } from '../support/metrics.ts'
+import { useRedisClient, useRedisServer } from '../support/redis.ts'
+import { useRelay, waitFor, type UseRelayOptions } from '../support/relay.ts'
+import { useSqsFaults } from '../support/sqs-faults.ts'
+
+const QUEUE = 'enigma-agents-status.fifo'
+const statusOf = (n: number) => formatPacket({ type: 'status', payload: { status: 'busy', n } })
+
+async function useStreet(options: Partial<UseRelayOptions> = {}) {
+  const redis = await useRedisServer()
+  const sqs = await useSqsFaults()
+  const client = await useRedisClient(redis.url)
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, ...options })
+  const publish = (reference: string, n: number) => client.publish(`enigma:notifications:agents:${reference}`, statusOf(n))
+  const heard = async (count: number, queue = QUEUE) => {
+    await waitFor(async () => (await readAccepted(sqs, queue)).length >= count, `${count} notifications`)
+    return readAccepted(sqs, queue)
+  }
+  return { redis, sqs, client, relay, publish, heard }
+}
+
+test('relays with different ids give the same notification the same id, over heartbeats of both', async () => {
+  const { redis, sqs, relay, publish, heard } = await useStreet()
+  const other = await useRelay({
+    redisUrl: redis.url, endpoint: sqs.endpoint, env: { ENIGMA_RELAY_ID: 'another', ENIGMA_QUEUE_PREFIX: 'another-' },
+  })
+  let n = 0
+  const epochs = async () => new Set((await readAccepted(sqs, QUEUE)).map(({ id }) => id.split('/')[2])).size
+  while ((await epochs()) < 4) {
+    for (let many = 0; many < 10; many++) await publish(String(1_000 + (n % 7)), n++)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  const byNumber = (events: Awaited<ReturnType<typeof heard>>) => new Map(events.map((event) => [numberOf(event), event.id]))
+  const [one, two] = [byNumber(await heard(n)), byNumber(await heard(n, 'another-agents-status.fifo'))]
+  expect(one.size).toBe(n)
+  expect(two).toEqual(one)
+  expect(new Set(one.values()).size).toBe(n)
+  for (const { address } of [relay, other]) expect(await readMetric(address, 'gaps_total')).toBe(0)
+})
+
+test('relays with different patterns number their notifications apart', async () => {
+  const { redis, sqs, publish, heard } = await useStreet()
+  await useRelay({
+    redisUrl: redis.url, endpoint: sqs.endpoint, channels: ['enigma:notifications:agents:1002'], env: { ENIGMA_RELAY_ID: 'another', ENIGMA_QUEUE_PREFIX: 'another-' },
+  })
+  for (let n = 0; n < 10; n++) await publish(n % 2 === 0 ? '1001' : '1002', n)
+  const ids = [...(await heard(10)), ...(await heard(5, 'another-agents-status.fifo'))].map(({ id }) => id)
+  expect(new Set(ids).size).toBe(15)
+})
+
+test('what several patterns match is sent once, and the index counts it once', async () => {
+  const { relay, publish, heard } = await useStreet({ channels: ['enigma:notifications:agents:100?', 'enigma:notifications:*', 'enigma:*'] })
+  for (let n = 0; n < 20; n++) await publish(n % 2 === 0 ? '1002' : '2002', n)
+  const events = await heard(20)
+  expect(events.map(numberOf).toSorted((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, n) => n))
+  expect(await readMetric(relay.address, 'received_total')).toBe(20)
+})
+
+test('a relay for one reference hears that one alone', async () => {
+  const { publish, heard, relay } = await useStreet({ channels: ['enigma:notifications:agents:1002'] })
+  for (let n = 0; n < 9; n++) await publish(String(1_001 + (n % 3)), n)
+  expect((await heard(3)).map(({ subject }) => subject)).toEqual(['1002', '1002', '1002'])
+  expect(await readMetric(relay.address, 'received_total')).toBe(3)
+})
+
+test('a pattern that matches the relay\'s own heartbeats does not make notifications of them', async () => {
+  const { relay, publish, heard } = await useStreet({ channels: ['*'] })
+  await waitFor(async () => (await readMetric(relay.address, 'heartbeat_seconds')) > 0, 'a heartbeat')
+  await publish('1002', 0)
+  await heard(1)
+  expect(await readMetric(relay.address, 'received_total')).toBe(1)
+})
+
+test('G2: a cut subscription is announced as a gap with from, to and cause, and ids never repeat', async () => {
+  const { relay, client, publish, heard } = await useStreet()
+  expect(await readMetric(relay.address, 'gaps_total')).toBe(0)
+  for (let round = 0; round < 3; round++) {
+    for (let n = 0; n < 5; n++) await publish('1002', round * 5 + n)
+    await heard(round * 5 + 5)
+    await client.sendCommand(['CLIENT', 'KILL', 'TYPE', 'pubsub'])
+    await waitFor(async () => (await readMetric(relay.address, 'gaps_total', { cause: 'reconnect' })) === round + 1, 'the gap')
+  }
+  await publish('1002', 15)
+  const events = await heard(16)
+  expect(events.map(numberOf)).toEqual(Array.from({ length: 16 }, (_, n) => n))
+  expect(new Set(events.map(({ id }) => id)).size).toBe(16)
+  const sequences = events.map(({ sequence }) => sequence)
+  expect(sequences).toEqual(sequences.toSorted())
+  const gap = relay.lines.map((line) => JSON.parse(line) as Record<string, string>).find(({ msg }) => msg?.startsWith('gap:'))
+  expect(gap).toMatchObject({ source: 'main', cause: 'reconnect' })
+  expect(Date.parse(gap?.['from'] ?? '')).toBeLessThanOrEqual(Date.parse(gap?.['to'] ?? ''))
+})
+
+test('the time between two runs is a gap; the very first start has none', async () => {
+  const { redis, sqs, relay } = await useStreet()
+  expect(await readMetric(relay.address, 'gaps_total')).toBe(0)
+  await relay.stop()
+  const next = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, dataDir: relay.dataDir })
+  expect(await readMetric(next.address, 'gaps_total', { cause: 'start' })).toBe(1)
+})
+
+test('with no channel nothing is subscribed, and the relay is ready all the same', async () => {
+  const { client, relay } = await useStreet({ env: { ENIGMA_CHANNELS: 'none' } })
+  expect(await client.sendCommand(['PUBSUB', 'NUMPAT'])).toBe(0)
+  expect((await fetch(`${relay.address}/readyz`)).status).toBe(200)
+})
