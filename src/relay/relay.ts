@@ -183,6 +183,8 @@ function createSqs(config: RelayConfig, requestTimeout: number): SQSClient {
     useQueueUrlAsEndpoint: false,
     // Retries are the lanes' business: they know the order.
     maxAttempts: 1,
+    // The chain of middleware is the same for each request.
+    cacheMiddleware: true,
     // TLS and the signature protect the body already.
     md5: false,
     requestHandler: {
