@@ -39,6 +39,14 @@ test('a second signal ends the process at once with 130', async () => {
   expect(await exited).toEqual([130, null])
 })
 
+test('the same signal again within a second is the same key press, passed on by npm or a launcher', async () => {
+  const { child, says, exited } = await startProcess('setTimeout(() => { shutdown.dispose(); clearInterval(living) }, 300)')
+  child.kill('SIGINT')
+  await says('received SIGINT')
+  child.kill('SIGINT')
+  expect(await exited).toEqual([0, null])
+})
+
 test('after dispose a signal ends the process as if nothing had listened', async () => {
   const { child, says, exited } = await startProcess('shutdown.dispose(); console.log("disposed")')
   child.kill('SIGTERM')
