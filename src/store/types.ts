@@ -1,0 +1,176 @@
+/**
+ * What the read model keeps and what its reads return. References are strings everywhere, since some are larger than any
+ * number; times are ISO 8601 in UTC. Names follow the dialler's fields.
+ */
+
+/** A page of a list. `next` is an opaque cursor for the page behind it, or null at the end. */
+export type Page<T> = { readonly items: T[]; readonly next: string | null }
+
+/** A state that the former one cannot lead to: a packet was lost between them. */
+export type Unexpected = { readonly from: string; readonly to: string; readonly at: string }
+
+/** An agent's state in one campaign. An agent may have a different one in each. */
+export type AgentState = {
+  readonly source: string
+  /** Null where the dialler names none. */
+  readonly campaign_ref: string | null
+  readonly status: string
+  readonly since: string
+  /** The last state that could not be, if there was one, and how many there were. */
+  readonly unexpected: Unexpected | null
+  readonly unexpected_count: number
+}
+
+/** A call handed to an agent. */
+export type Call = {
+  readonly source: string
+  readonly call_ref: string | null
+  readonly contact_ref: string | null
+  readonly number: string | null
+  readonly dial_number: string | null
+  readonly campaign_ref: string | null
+  /** The `agent` field as the dialler sent it. */
+  readonly agent: string | null
+  readonly direction: 'inbound' | 'outbound'
+  readonly received_at: string
+  /** Came too late to be shown: never the current call. */
+  readonly stale: boolean
+  readonly notification_id: string
+}
+
+export type StatsPoint = {
+  readonly at: string
+  readonly values: Record<string, number>
+  /** A cumulative value went down: the dialler began to count anew. */
+  readonly reset: boolean
+}
+
+export type Stats = {
+  readonly at: string
+  readonly values: Record<string, number>
+  /** How often the dialler began to count anew. */
+  readonly resets: number
+  /** The latest points, oldest first. */
+  readonly series: StatsPoint[]
+}
+
+export type Agent = {
+  readonly ref: string
+  readonly states: AgentState[]
+  /** What belongs on the agent's screen now. */
+  readonly call: Call | null
+}
+
+export type AgentDetail = Agent & {
+  /** The latest calls, newest first, stale ones among them. */
+  readonly calls: Call[]
+  readonly stats: Stats | null
+}
+
+export type StateChange = { readonly status: string; readonly at: string; readonly source: string; readonly notification_id: string }
+
+export type Campaign = {
+  readonly ref: string
+  readonly status: string | null
+  readonly since: string | null
+  readonly source: string | null
+}
+
+export type Callee = { readonly number: string | null; readonly contact_ref: string | null; readonly [field: string]: unknown }
+
+/** Who will be dialled next. */
+export type Preview = { readonly at: string; readonly callees: Callee[] }
+
+/** How many CDRs ended how, per hour. */
+export type HourCount = { readonly hour: string; readonly end_reason: string; readonly count: number }
+
+export type CampaignDetail = Campaign & {
+  /** The latest changes, newest first. */
+  readonly history: StateChange[]
+  readonly preview: Preview | null
+  readonly stats: Stats | null
+  /** By hour, then end reason. */
+  readonly counts: HourCount[]
+}
+
+export type CdrRecord = {
+  /** For `GET /cdrs/:id`. */
+  readonly id: string
+  readonly source: string
+  readonly call_ref: string
+  readonly dialed_at: string
+  readonly campaign_ref: string | null
+  readonly extension: string | null
+  readonly contact_ref: string | null
+  readonly number: string | null
+  readonly dial_number: string | null
+  readonly end_reason: string | null
+  readonly end_code: number | null
+  readonly call_time: number | null
+  readonly hold_time: number | null
+  readonly call_dir: string | null
+  readonly recording_url: string | null
+  readonly received_at: string
+  /** Another CDR with other content came under the same key. */
+  readonly revised: boolean
+}
+
+export type CdrDetail = CdrRecord & {
+  /** What else came under the same key, newest first. */
+  readonly revisions: (Omit<CdrRecord, 'revised'>)[]
+  /** The payload with every field that the dialler sent. */
+  readonly payload: Record<string, unknown>
+}
+
+export type CdrFilter = {
+  /** `dialed_at`, unix ms, both included. */
+  readonly fromMs?: number | undefined
+  readonly toMs?: number | undefined
+  readonly campaign?: string | undefined
+  readonly agent?: string | undefined
+  readonly contact?: string | undefined
+  /** The subscriber's or the dialled number. */
+  readonly number?: string | undefined
+  readonly endReason?: string | undefined
+  readonly cursor?: string | undefined
+  /** 1 to 500. Default 100. */
+  readonly limit?: number | undefined
+}
+
+/** A notification without a route of its own. */
+export type OtherRecord = {
+  readonly notification_id: string
+  readonly source: string
+  /** `agents/unknown`: what is known of its type and sub_type. */
+  readonly type: string
+  readonly reason: string | null
+  readonly channel: string
+  readonly transport: string
+  readonly received_at: string
+  /** The packet as it was: its text, or its bytes in base64. */
+  readonly text: string | null
+  readonly base64: string | null
+}
+
+export type OtherPage = Page<OtherRecord> & {
+  /** How many there were of each type, all told. */
+  readonly counts: Record<string, number>
+}
+
+export type PageRequest = { readonly cursor?: string | undefined; readonly limit?: number | undefined }
+
+/** The reads of the read model. @throws StoreError, also with code `bad_cursor` */
+export type Reads = {
+  agents: (page?: PageRequest) => Promise<Page<Agent>>
+  agent: (ref: string) => Promise<AgentDetail | null>
+  campaigns: (page?: PageRequest) => Promise<Page<Campaign>>
+  campaign: (ref: string) => Promise<CampaignDetail | null>
+  /** Newest first by `dialed_at`. */
+  cdrs: (filter?: CdrFilter) => Promise<Page<CdrRecord>>
+  cdr: (id: string) => Promise<CdrDetail | null>
+  /** Newest first. */
+  other: (page?: PageRequest) => Promise<OtherPage>
+  dialers: () => Promise<Campaign[]>
+  /** Resolves when the database answers. */
+  ping: () => Promise<void>
+}
