@@ -17,15 +17,17 @@ export type RedisOptions = {
 const SILENCE_MS = 10_000
 
 /**
- * A client for the dialler's Redis. `RESP: 2` and no client info, since old servers know neither; no queue while it is offline,
- * since a command that waits there would run at a time at which nobody expects it any more.
+ * A client for the dialler's Redis. `RESP: 2`, since old servers know no other; no queue while it is offline, since a command that
+ * waits there would run at a time at which nobody expects it any more. Client info is sent not for its own sake (an old server's
+ * refusal is ignored): with it a connection counts as ready only when Redis has answered. Without, one that is accepted and closed
+ * at once (too many clients, a proxy with nothing behind it) would be made again without a pause, thousands of times a second.
  */
 export function createRedis({ url, name, log, reconnect }: RedisOptions) {
   const client = createClient({
     url,
     RESP: 2,
     scripts,
-    disableClientInfo: true,
+    clientInfoTag: 'enigma-relay',
     disableOfflineQueue: true,
     socket: {
       connectTimeout: 5_000,

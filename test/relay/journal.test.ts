@@ -96,3 +96,11 @@ test('a write that fails writes nothing of its batch', async () => {
   journal.write([entry(3)], [])
   expect(journal.size().rows).toBe(1)
 })
+
+test('rows of a route that is no longer known go to the one that is named, and keep their place', async () => {
+  const journal = useJournal(await useFolder())
+  journal.write([entry(1, 'gone'), entry(2, 'agents-call'), entry(3, 'other'), entry(4, 'gone')], [])
+  journal.reroute(['agents-call', 'other'], 'other')
+  expect(journal.read('other', 0, 10).map(({ index }) => index)).toEqual([1, 3, 4])
+  expect(journal.read('agents-call', 0, 10).map(({ index }) => index)).toEqual([2])
+})

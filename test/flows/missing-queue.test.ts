@@ -1,0 +1,99 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { createQueues } from '../../src/local/queues.ts'
+import { startRedisServer } from '../../src/local/redis-server.ts'
+import { formatPacket } from '../../src/protocol/index.ts'
+import { receiveDistinct } from '../support/collect.ts'
+import { useProxy } from '../support/proxy.ts'
+import { useRedisClient, useRedisServer } from '../support/redis.ts'
+import { receiveAll, useFolder, waitFor } from '../support/relay.ts'
+import { startRelayProcess } from '../support/relay-process.ts'
+import { useSqs } from '../support/sqs.ts'
+
+const LIST = 'enigma:notifications:campaigns'
+const PREFIX = { ENIGMA_QUEUE_PREFIX: 'later-' }
+const cdrOf = (n: number) => formatPacket({ type: 'cdr', payload: { call_ref: n, dialed_at: 1_764_000_000 } })
+const status = formatPacket({ type: 'status', payload: { status: 'busy' } })
+
+test('a missing queue is said once with what to do; all is kept, and goes on by itself when the queue is made', async () => {
+  const [redis, sqs, dataDir] = [await useRedisServer(), await useSqs(), await useFolder()]
+  const client = await useRedisClient(redis.url)
+  const relay = startRelayProcess({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], dataDir, env: PREFIX })
+  await relay.ready()
+  for (let n = 0; n < 10; n++) {
+    await client.lPush(LIST, cdrOf(n))
+    await client.publish('enigma:notifications:agents:1002', status)
+  }
+  await waitFor(async () => relay.said('does not exist').length >= 2 && (await relay.metric('held')) === 20, 'it to be said')
+  const queues = await createQueues(sqs.sqs, 'later-')
+  const later = { ...sqs, url: (route: string) => queues.find((queue) => queue.route.name === route)?.url ?? '' }
+  expect(await receiveAll(later, 'campaigns-cdr', 10)).toHaveLength(10)
+  expect(await receiveAll(later, 'agents-status', 10)).toHaveLength(10)
+  expect(relay.said('does not exist').map(({ queue }) => String(queue)).toSorted()).toEqual(['later-agents-status.fifo', 'later-campaigns-cdr.fifo'])
+  expect(relay.said('enigma-relay queues --create')).toHaveLength(2)
+})
+
+test('without credentials it says so once and keeps everything; started again with them, all arrives', async () => {
+  const [redis, sqs, dataDir] = [await useRedisServer(), await useSqs(), await useFolder()]
+  const client = await useRedisClient(redis.url)
+  const options = { redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], dataDir }
+  const relay = startRelayProcess({ ...options, credentials: false })
+  await relay.ready()
+  await client.lPush(LIST, [cdrOf(0), cdrOf(1)])
+  await waitFor(() => relay.said('AWS_ACCESS_KEY_ID').length > 0, 'it to be said')
+  expect(await relay.kill('SIGTERM')).toMatchObject({ code: 0, errors: '' })
+  expect(relay.said('AWS_ACCESS_KEY_ID')).toHaveLength(1)
+  startRelayProcess(options)
+  expect(await receiveAll(sqs, 'campaigns-cdr', 2)).toHaveLength(2)
+})
+
+test('a wrong Redis port is said once with the variable; when Redis answers there it goes on by itself', async () => {
+  const [redis, sqs, dataDir] = [await useRedisServer(), await useSqs(), await useFolder()]
+  const client = await useRedisClient(redis.url)
+  const proxy = await useProxy(redis.port)
+  proxy.state.refuse = true
+  await client.lPush(LIST, cdrOf(0))
+  const relay = startRelayProcess({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, lists: [LIST], dataDir })
+  await waitFor(() => relay.said('ENIGMA_SOURCES').length > 0, 'it to be said')
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  expect(relay.said('Redis cannot be reached')).toHaveLength(1)
+  proxy.state.refuse = false
+  expect(await receiveAll(sqs, 'campaigns-cdr', 1)).toHaveLength(1)
+  expect(relay.said('Redis answers again')).toHaveLength(1)
+})
+
+test('a relay that has never reached its Redis ends on SIGTERM with 0', async () => {
+  const relay = startRelayProcess({ redisUrl: 'redis://127.0.0.1:1', endpoint: 'http://127.0.0.1:1', lists: [LIST], dataDir: await useFolder() })
+  await waitFor(() => relay.said('Redis cannot be reached').length > 0, 'it to be said')
+  expect(await relay.kill('SIGTERM')).toEqual({ code: 0, signal: null, errors: '' })
+})
+
+test('a Redis that goes away and comes back is said once for each connection, and nothing of its lists is lost', { timeout: 30_000 }, async () => {
+  const [sqs, dataDir, redisDir] = [await useSqs(), await useFolder(), await useFolder()]
+  const first = await startRedisServer({ dataDir: redisDir })
+  onTestFinished(() => first.stop())
+  const relay = startRelayProcess({ redisUrl: first.url, endpoint: sqs.endpoint, lists: [LIST], dataDir })
+  await relay.ready()
+  const client = await useRedisClient(first.url)
+  await client.lPush(LIST, [cdrOf(0), cdrOf(1)])
+  client.destroy()
+  await first.stop()
+  await waitFor(() => relay.said('Redis cannot be reached').length >= 2, 'it to be said')
+  const again = await useRedisServer({ dataDir: redisDir, port: first.port })
+  expect(again.port).toBe(first.port)
+  await (await useRedisClient(again.url)).lPush(LIST, [cdrOf(2), cdrOf(3)])
+  expect(await receiveDistinct(sqs, 'campaigns-cdr', 4)).toHaveLength(4)
+  const connections = relay.said('Redis cannot be reached').map(({ connection }) => connection)
+  expect(new Set(connections).size).toBe(connections.length)
+  await waitFor(async () => (await relay.metric('gaps_total')) === 1, 'the gap')
+})
+
+test('wrong variables are said all at once, each with the fix, and end it with 2', async () => {
+  const env = { ENIGMA_SOURCES: 'redis://user:hunter2@127.0.0.1', ENIGMA_LIST_END: 'top', ENIGMA_HTTP: 'here', ENIGMA_LOG_LEVEL: 'loud' }
+  const relay = startRelayProcess({ redisUrl: '', endpoint: 'http://127.0.0.1:1', dataDir: await useFolder(), env })
+  const { code, errors } = await relay.exited
+  expect(code).toBe(2)
+  for (const name of Object.keys(env)) expect(errors).toContain(`  ${name}: `)
+  expect(errors).toContain('4 variables need mending')
+  expect(errors).not.toContain('hunter2')
+  expect(relay.lines).toEqual([])
+})

@@ -1,0 +1,70 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { onTestFinished } from 'vitest'
+import { readMetric } from './metrics.ts'
+import { relayEnv, waitFor, type UseRelayOptions } from './relay.ts'
+
+const CLI = new URL('../../src/cli/main.ts', import.meta.url).pathname
+
+export type RelayProcessOptions = Omit<UseRelayOptions, 'dataDir'> & {
+  readonly dataDir: string
+  /** Where the SDK looks for credentials: in the environment (default), or nowhere. */
+  readonly credentials?: boolean
+}
+
+type Line = Record<string, unknown> & { readonly msg: string }
+
+/** `enigma-relay relay` as a child process; killed when the test ends. */
+export function startRelayProcess({ credentials = true, ...options }: RelayProcessOptions) {
+  const child = spawn(process.execPath, ['--conditions=source', '--disable-warning=ExperimentalWarning', CLI, 'relay'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      PATH: process.env['PATH'],
+      // No profile of the user who runs the tests, and no metadata service.
+      HOME: options.dataDir,
+      AWS_EC2_METADATA_DISABLED: 'true',
+      ...(credentials ? { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' } : {}),
+      ...relayEnv(options, options.dataDir),
+    },
+  })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  const lines: Line[] = []
+  let rest = ''
+  let errors = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    const parts = (rest + chunk).split('\n')
+    rest = parts.pop() ?? ''
+    for (const part of parts) lines.push(JSON.parse(part) as Line)
+  })
+  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+    errors += chunk
+  })
+  const exited = once(child, 'exit').then(([code, signal]) => ({ code: code as number | null, signal: signal as string | null, errors }))
+  const said = (words: string) => lines.filter((line) => line.msg.includes(words))
+  const isRunning = () => child.exitCode === null && child.signalCode === null
+
+  const address = async (): Promise<string> => {
+    await waitFor(() => said('serving').length > 0 || !isRunning(), 'the relay to serve')
+    const line = said('serving')[0]
+    if (line === undefined) throw new Error(`the relay ended: ${errors}`)
+    return String(line['address'])
+  }
+  return {
+    lines,
+    said,
+    exited,
+    /** Waits until it hears and takes, whatever becomes of SQS. */
+    ready: async () => {
+      const at = await address()
+      await waitFor(async () => {
+        const { parts } = (await (await fetch(`${at}/readyz`)).json()) as { parts: Record<string, { ok: boolean }> }
+        return Object.entries(parts).every(([name, part]) => part.ok || name.startsWith('sqs:'))
+      }, 'the relay to be ready')
+    },
+    metric: async (name: string, labels?: Record<string, string>) => readMetric(await address(), name, labels),
+    kill: (signal: NodeJS.Signals) => {
+      child.kill(signal)
+      return exited
+    },
+  }
+}
