@@ -1,0 +1,27 @@
+import type { MiddlewareHandler } from 'hono'
+import { bearerAuth } from 'hono/bearer-auth'
+import { problemResponse } from './problem.ts'
+
+/** What a bearer token may be made of. Source: `b64token` in RFC 6750, section 2.1. */
+const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/
+
+/**
+ * Lets a request pass that carries `Authorization: Bearer <token>`; the comparison takes the same time whatever was sent.
+ *
+ * @throws when the token could never be sent, so that nobody runs an API that refuses everybody, or one without a token
+ */
+export function requireToken(token: string): MiddlewareHandler {
+  if (!TOKEN.test(token)) {
+    throw new Error(
+      "API_TOKEN cannot be used as a bearer token: it needs one or more of A-Z a-z 0-9 - . _ ~ + / and may end in '='; for instance what `openssl rand -hex 32` prints",
+    )
+  }
+  const refuse = (detail: string) => () => problemResponse('unauthorized', detail)
+  return bearerAuth({
+    token,
+    realm: 'enigma-relay',
+    noAuthenticationHeader: { message: refuse('Send the header Authorization: Bearer <API_TOKEN>.') },
+    invalidAuthenticationHeader: { message: refuse('The header Authorization is not of the form: Bearer <API_TOKEN>.') },
+    invalidToken: { message: refuse('This token is not the one that the API was started with.') },
+  })
+}

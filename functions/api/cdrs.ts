@@ -1,0 +1,61 @@
+import type { Reads } from 'enigma-relay/store'
+import { Hono } from 'hono'
+import * as v from 'valibot'
+import { describe } from './describe.ts'
+import { moment } from './moment.ts'
+import { problem } from './problem.ts'
+import { paging, path, phoneNumber, query, word } from './query.ts'
+import { CdrDetailAnswer, CdrsAnswer } from './schemas/cdrs.ts'
+
+const NOT_FOUND = 'There is no such CDR, or it is older than the read model keeps them.'
+
+const filters = {
+  from: v.optional(moment('Dialled at or after this:')),
+  to: v.optional(moment('Dialled at or before this:')),
+  campaign: v.optional(word('Only of this campaign.')),
+  agent: v.optional(word('Only of the agent with this extension.')),
+  contact: v.optional(word('Only of this contact reference.')),
+  number: v.optional(phoneNumber("The subscriber's number or the one that was dialled, as in the CDR; write a leading + as %2B.")),
+  end_reason: v.optional(word('Only with this end reason.')),
+}
+
+/** `GET /cdrs` and `GET /cdrs/:id` */
+export function cdrs(read: Reads): Hono {
+  return new Hono()
+    .get(
+      '/',
+      describe({
+        summary: 'CDRs, newest first',
+        description:
+          'CDRs by `dialed_at`, newest first. All filters must fit. Pages stay as they are while new CDRs arrive: what arrives after the first page is not on the later ones, unless it was dialled earlier.',
+        tag: 'cdrs',
+        answer: CdrsAnswer,
+      }),
+      query({ ...filters, ...paging }),
+      async (c) => {
+        const { from: fromMs, to: toMs, end_reason: endReason, ...rest } = c.req.valid('query')
+        if (fromMs !== undefined && toMs !== undefined && fromMs > toMs) {
+          throw problem('bad-parameter', 'from is later than to.', { parameter: 'from' })
+        }
+        const page = await read.cdrs({ ...rest, fromMs, toMs, endReason })
+        return c.json(page satisfies v.InferOutput<typeof CdrsAnswer>)
+      },
+    )
+    .get(
+      '/:id',
+      describe({
+        summary: 'One CDR',
+        description: 'A CDR with every field that the dialler sent, and with what else came under the same key.',
+        tag: 'cdrs',
+        answer: CdrDetailAnswer,
+        notFound: NOT_FOUND,
+      }),
+      path({ id: 'The `id` of a CDR.' }),
+      query({}),
+      async (c) => {
+        const cdr = await read.cdr(c.req.valid('param').id)
+        if (cdr === null) throw problem('not-found', NOT_FOUND, { parameter: 'id' })
+        return c.json(cdr satisfies v.InferOutput<typeof CdrDetailAnswer>)
+      },
+    )
+}

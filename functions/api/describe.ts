@@ -1,0 +1,42 @@
+import { describeRoute, resolver, type ResponsesWithResolver } from 'hono-openapi'
+import type * as v from 'valibot'
+import { ProblemAnswer } from './schemas/problem.ts'
+
+/** An error answer in the OpenAPI document. */
+export const problemAs = (description: string) => ({
+  description,
+  content: { 'application/problem+json': { schema: resolver(ProblemAnswer) } },
+})
+
+/** The errors that every address may answer with. */
+const COMMON: ResponsesWithResolver = {
+  304: { description: 'Nothing changed since the answer whose ETag was sent as If-None-Match.' },
+  400: problemAs('A parameter is wrong or unknown; `parameter` names it.'),
+  401: problemAs('The bearer token is missing or wrong.'),
+  503: problemAs('The read model does not answer; try again after `Retry-After` seconds.'),
+}
+
+export type Description = {
+  /** A few words. */
+  readonly summary: string
+  /** What a caller needs to know, in Markdown. */
+  readonly description: string
+  readonly tag: string
+  readonly answer: v.GenericSchema
+  /** Whether it answers 404 when there is no such thing. */
+  readonly notFound?: string
+}
+
+/** Puts an address that answers JSON into the OpenAPI document, with the schema of its answer and all its errors. */
+export function describe({ summary, description, tag, answer, notFound }: Description) {
+  return describeRoute({
+    summary,
+    description,
+    tags: [tag],
+    responses: {
+      200: { description: summary, content: { 'application/json': { schema: resolver(answer) } } },
+      ...COMMON,
+      ...(notFound === undefined ? {} : { 404: problemAs(notFound) }),
+    },
+  })
+}

@@ -1,0 +1,44 @@
+import type { Hono } from 'hono'
+import { openAPIRouteHandler } from 'hono-openapi'
+import * as v from 'valibot'
+import { describe } from './describe.ts'
+import { query } from './query.ts'
+
+const DocumentAnswer = v.looseObject({ openapi: v.string(), info: v.looseObject({}), paths: v.looseObject({}) })
+
+/**
+ * `GET /openapi.json`: the OpenAPI 3.1 document of all addresses of an app, made on the first request from the very schemas that
+ * check parameters and type answers.
+ */
+export function openApi(app: Hono) {
+  const description = describe({
+    summary: 'This document',
+    description: 'The OpenAPI 3.1 document of this API.',
+    tag: 'service',
+    answer: DocumentAnswer,
+  })
+  const document = openAPIRouteHandler(app, {
+    excludeStaticFile: false,
+    defaultValidationErrorResponse: false,
+    documentation: {
+      info: {
+        title: 'enigma-relay read API',
+        version: '1.0.0',
+        description:
+          'What an Enigma dialler said, as it stands now: agents, campaigns, calls and CDRs. References are always text, also where the dialler wrote a number. Every answer has an `ETag`.',
+        license: { name: 'MIT', identifier: 'MIT' },
+      },
+      tags: [
+        { name: 'agents', description: 'Agents: their state in each campaign, their current call, their counters.' },
+        { name: 'campaigns', description: 'Campaigns: state, history, counters, and who will be dialled next.' },
+        { name: 'cdrs', description: 'Call data records of the last days, newest first.' },
+        { name: 'dialers', description: 'The diallers themselves: started, stopping, stopped.' },
+        { name: 'other', description: 'What had no route of its own, with its bytes.' },
+        { name: 'service', description: 'The API itself.' },
+      ],
+      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'The value of `API_TOKEN`.' } } },
+      security: [{ token: [] }],
+    },
+  })
+  return [description, query({}), document] as const
+}

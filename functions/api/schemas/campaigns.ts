@@ -1,0 +1,64 @@
+import * as v from 'valibot'
+import { count, maybeText, pageOf, source, text, time } from './common.ts'
+import { StatsAnswer } from './stats.ts'
+
+const campaign = {
+  ref: text("The dialler's reference."),
+  status: maybeText('started, stopping, stopped, completed, or a word that a later dialler sends; null: not heard yet.'),
+  since: v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), v.description('When this state was heard first. ISO 8601, UTC.')),
+  source: maybeText('The Redis server that it came from, as named in ENIGMA_SOURCES.'),
+}
+
+export const CampaignAnswer = v.pipe(
+  v.object(campaign),
+  v.metadata({
+    ref: 'Campaign',
+    description: 'A campaign as it stands now.',
+    examples: [{ ref: '7', status: 'started', since: '2026-01-31T08:00:00.000Z', source: 'main' }],
+  }),
+)
+
+const StateChange = v.pipe(
+  v.object({
+    status: v.string(),
+    at: time('When it was heard.'),
+    source,
+    notification_id: text('The notification that told it.'),
+  }),
+  v.metadata({ ref: 'StateChange' }),
+)
+
+// Fields that the dialler adds to a callee are passed on as they are.
+const Callee = v.pipe(
+  v.looseObject({ number: maybeText('The number.'), contact_ref: maybeText('The reference in your own records.') }),
+  v.metadata({ ref: 'Callee', description: 'Somebody who will be dialled soon.' }),
+)
+
+const PreviewAnswer = v.pipe(
+  v.object({ at: time('When it was heard.'), callees: v.array(Callee) }),
+  v.metadata({ ref: 'Preview', description: 'Who will be dialled next; the latest list that the dialler sent.' }),
+)
+
+const HourCount = v.pipe(
+  v.object({
+    hour: time('The beginning of the hour in which the call was dialled.'),
+    end_reason: v.string(),
+    count: count('How many CDRs.'),
+  }),
+  v.metadata({ ref: 'HourCount' }),
+)
+
+export const CampaignDetailAnswer = v.pipe(
+  v.object({
+    ...campaign,
+    history: v.pipe(v.array(StateChange), v.description('The latest changes, newest first.')),
+    preview: v.pipe(v.nullable(PreviewAnswer), v.description('Null when none was heard lately.')),
+    stats: v.nullable(StatsAnswer),
+    counts: v.pipe(v.array(HourCount), v.description('CDRs by hour, then by end reason.')),
+  }),
+  v.metadata({ ref: 'CampaignDetail', description: 'A campaign with its history, counters and preview.' }),
+)
+
+export const CampaignsAnswer = pageOf(CampaignAnswer)
+
+export const DialersAnswer = v.object({ items: v.array(CampaignAnswer) })

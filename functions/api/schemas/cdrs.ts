@@ -1,0 +1,65 @@
+import * as v from 'valibot'
+import { campaignRef, maybeText, pageOf, source, text, time } from './common.ts'
+
+const maybeNumber = (description: string) => v.pipe(v.nullable(v.number()), v.description(description))
+
+const cdr = {
+  id: text('For `GET /cdrs/{id}`: made of source, call_ref and dialed_at.'),
+  source,
+  call_ref: text("The dialler's reference of the call. Unique only together with source and dialed_at."),
+  dialed_at: time('When it was dialled.'),
+  campaign_ref: campaignRef,
+  extension: maybeText('The agent; null when no agent was reached.'),
+  contact_ref: maybeText('Whom the call reached: the reference in your own records.'),
+  number: maybeText("The subscriber's number."),
+  dial_number: maybeText('The number as dialled.'),
+  end_reason: maybeText('hungup, callee_hungup, agent_hungup, voicemail, busy, reject, timeout, error, failed, or another word.'),
+  end_code: maybeNumber('The cause by Q.850.'),
+  call_time: maybeNumber('Seconds of talk.'),
+  hold_time: maybeNumber('Seconds on hold.'),
+  call_dir: maybeText('inbound or outbound.'),
+  recording_url: maybeText('Where the recording is.'),
+  received_at: time('When it was heard.'),
+}
+
+export const CdrAnswer = v.pipe(
+  v.object({ ...cdr, revised: v.pipe(v.boolean(), v.description('Another CDR with other content came under the same key.')) }),
+  v.metadata({
+    ref: 'Cdr',
+    description: 'A call data record: one for each number tried.',
+    examples: [
+      {
+        id: 'bWFpbnw5MDA3MTk5MjU0NzQwOTkzMXwxNzY5ODQ2NDAw',
+        source: 'main',
+        call_ref: '90071992547409931',
+        dialed_at: '2026-01-31T08:00:00.000Z',
+        campaign_ref: '7',
+        extension: '1002',
+        contact_ref: 'A-1001',
+        number: '+15550100',
+        dial_number: '015550100',
+        end_reason: 'hungup',
+        end_code: 16,
+        call_time: 93,
+        hold_time: 0,
+        call_dir: 'outbound',
+        recording_url: null,
+        received_at: '2026-01-31T08:01:35.000Z',
+        revised: false,
+      },
+    ],
+  }),
+)
+
+const Revision = v.pipe(v.object(cdr), v.metadata({ ref: 'CdrRevision', description: 'What else came under the key of a CDR.' }))
+
+export const CdrDetailAnswer = v.pipe(
+  v.object({
+    ...CdrAnswer.entries,
+    revisions: v.pipe(v.array(Revision), v.description('What else came under the same key, newest first.')),
+    payload: v.pipe(v.record(v.string(), v.unknown()), v.description('Every field that the dialler sent.')),
+  }),
+  v.metadata({ ref: 'CdrDetail', description: 'A CDR with its revisions and the whole payload.' }),
+)
+
+export const CdrsAnswer = pageOf(CdrAnswer)

@@ -1,0 +1,23 @@
+import * as v from 'valibot'
+import { count, time } from './common.ts'
+
+const values = v.pipe(v.record(v.string(), v.number()), v.description('By the names that the dialler gives them; durations in ms.'))
+
+const StatsPoint = v.pipe(
+  v.object({
+    at: time('When it was heard.'),
+    values,
+    reset: v.pipe(v.boolean(), v.description('A cumulative value went down here: the dialler began to count anew.')),
+  }),
+  v.metadata({ ref: 'StatsPoint', description: 'One point of a chart.' }),
+)
+
+export const StatsAnswer = v.pipe(
+  v.object({
+    at: time('When the latest values were heard.'),
+    values,
+    resets: count('How often the dialler began to count anew.'),
+    series: v.pipe(v.array(StatsPoint), v.description('The latest points, oldest first.')),
+  }),
+  v.metadata({ ref: 'Stats', description: 'The latest counters, and a short series of them for charts.' }),
+)
