@@ -1,0 +1,113 @@
+import { serve } from '@hono/node-server'
+import { Hono, type Context } from 'hono'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { createClient, RESP_TYPES } from 'redis'
+
+export type UpstashProxyOptions = {
+  /** The Redis behind it. */
+  readonly redisUrl: string
+  /** What requests must bear. */
+  readonly token: string
+  /** TCP port on 127.0.0.1. Default 0: any free one. */
+  readonly port?: number
+  /** The largest request. Default 1,048,576, as on Upstash's plans: https://upstash.com/docs/redis/overall/pricing */
+  readonly maxRequestBytes?: number
+}
+
+/** Upstash's HTTP in front of a real Redis. */
+export type UpstashProxy = {
+  readonly url: string
+  /** How many requests there were, and the bytes of the largest. */
+  readonly seen: { requests: number; largestBytes: number }
+  stop: () => Promise<void>
+}
+
+type Answer = { result: unknown } | { error: string }
+
+/**
+ * Speaks Upstash's REST API: `POST /` one command, `/pipeline` and `/multi-exec` several; `Authorization: Bearer`; results in
+ * base64 when `Upstash-Encoding` asks for it. Source: https://upstash.com/docs/redis/features/restapi
+ */
+export async function startUpstashProxy(options: UpstashProxyOptions): Promise<UpstashProxy> {
+  const { redisUrl, token, port = 0, maxRequestBytes = 1_048_576 } = options
+  const client = createClient({ url: redisUrl, RESP: 2, disableOfflineQueue: true })
+  client.on('error', () => undefined)
+  await client.connect()
+  const bytes = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer, [RESP_TYPES.SIMPLE_STRING]: String })
+  const seen = { requests: 0, largestBytes: 0 }
+
+  const run = async (command: unknown): Promise<Answer> => {
+    if (!Array.isArray(command) || command.length === 0) return { error: 'ERR failed to parse command' }
+    try {
+      return { result: await bytes.sendCommand(command.map(String)) }
+    } catch (error) {
+      return { error: error instanceof Error ? error.message : String(error) }
+    }
+  }
+  const runAll = async (commands: unknown): Promise<Answer[] | undefined> =>
+    Array.isArray(commands) ? Promise.all(commands.map(run)) : undefined
+
+  const app = new Hono()
+  app.use(async (c, next) => {
+    if (c.req.header('authorization') !== `Bearer ${token}`) {
+      return c.json({ error: 'WRONGPASS invalid or missing auth token' }, 401)
+    }
+    const body = await c.req.arrayBuffer()
+    seen.requests++
+    seen.largestBytes = Math.max(seen.largestBytes, body.byteLength)
+    if (body.byteLength > maxRequestBytes) {
+      const error = `ERR max request size exceeded. Limit: ${maxRequestBytes} bytes, Actual: ${body.byteLength} bytes. See https://upstash.com/docs/redis/troubleshooting/max_request_size_exceeded for details`
+      return c.json({ error }, 413)
+    }
+    return next()
+  })
+  const read = async (c: Context): Promise<unknown> => {
+    try {
+      return await c.req.json()
+    } catch {
+      return undefined
+    }
+  }
+  const toAnswer = (c: Context, answer: Answer): Answer =>
+    'error' in answer ? answer : { result: encode(answer.result, c.req.header('upstash-encoding') === 'base64') }
+  app.post('/', async (c) => {
+    const answer = await run(await read(c))
+    return c.json(toAnswer(c, answer), 'error' in answer ? 400 : 200)
+  })
+  app.post('/pipeline', async (c) => {
+    const answers = await runAll(await read(c))
+    return answers === undefined ? c.json({ error: 'ERR failed to parse pipeline request' }, 400) : c.json(answers.map((answer) => toAnswer(c, answer)))
+  })
+  app.post('/multi-exec', async (c) => {
+    const commands = await read(c)
+    if (!Array.isArray(commands)) return c.json({ error: 'ERR failed to parse multi-exec request' }, 400)
+    const multi = bytes.multi()
+    for (const command of commands as unknown[][]) multi.addCommand(command.map(String))
+    try {
+      return c.json((await multi.exec()).map((result) => toAnswer(c, { result })))
+    } catch (error) {
+      return c.json({ error: error instanceof Error ? error.message : String(error) }, 400)
+    }
+  })
+
+  const server = serve({ fetch: app.fetch, hostname: '127.0.0.1', port })
+  await once(server, 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    seen,
+    stop: async () => {
+      await new Promise<void>((resolve) => {
+        server.close(() => resolve())
+        if ('closeAllConnections' in server) server.closeAllConnections()
+      })
+      client.destroy()
+    },
+  }
+}
+
+/** Texts in base64 when asked for, but for status replies such as `OK`, as Upstash does. */
+function encode(reply: unknown, base64: boolean): unknown {
+  if (Buffer.isBuffer(reply)) return reply.toString(base64 ? 'base64' : 'utf8')
+  return Array.isArray(reply) ? reply.map((element) => encode(element, base64)) : reply
+}

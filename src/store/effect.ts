@@ -1,0 +1,46 @@
+import type { Transport } from '../protocol/index.ts'
+
+/** What an effect is made of: what the adapter's `event(c, schema)` gives. */
+export type StoreEvent<Payload = unknown> = {
+  readonly id: string
+  /** The source's id: `main`. */
+  readonly source: string
+  readonly type: string
+  readonly subType: string
+  readonly reference?: string | undefined
+  /** ISO 8601. */
+  readonly time: string
+  readonly timeMs: number
+  readonly transport: Transport
+  readonly channel: string
+  readonly sequence: string
+  readonly stale: boolean
+  readonly reason?: string | undefined
+  readonly payload: Payload
+  /** The packet, exactly as received. */
+  readonly data: string | Uint8Array
+}
+
+/** One step of the script `apply`: its name and its arguments. */
+export type Op = readonly [name: string, ...args: string[]]
+
+/**
+ * A change of the read model: plain data, made by a handler and committed with all others of its batch. Applied twice it changes
+ * nothing the second time; applied late it overwrites nothing newer.
+ */
+export type Effect = { readonly ops: readonly Op[] }
+
+/**
+ * What orders two notifications: `source|transport|sequence|unix ms|id`. The sequence compares within one source and transport,
+ * else the time does.
+ */
+export function toStamp(event: Pick<StoreEvent, 'source' | 'transport' | 'sequence' | 'timeMs' | 'id'>): string {
+  const part = (text: string) => text.replaceAll('|', '_')
+  return `${part(event.source)}|${event.transport}|${part(event.sequence)}|${Math.round(event.timeMs)}|${event.id}`
+}
+
+/** Text or null. */
+export const textOr = (value: unknown): string | null => (value === undefined || value === null || value === '' ? null : String(value))
+
+/** Finite number or null. */
+export const numberOr = (value: unknown): number | null => (typeof value === 'number' && Number.isFinite(value) ? value : null)

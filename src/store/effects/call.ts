@@ -1,0 +1,33 @@
+import type { AgentCall, InboundCall } from '../../protocol/index.ts'
+import { textOr, toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import type { Call } from '../types.ts'
+
+/** agents/call: the agent's current call, for the screen pop; a stale one is only recorded. */
+export const agentCall = (event: StoreEvent<AgentCall>): Effect => toCall(event, 'outbound')
+
+/** inbound/call: the same for a call that came in. */
+export const inboundCall = (event: StoreEvent<InboundCall>): Effect => toCall(event, 'inbound')
+
+function toCall(event: StoreEvent<AgentCall | InboundCall>, direction: Call['direction']): Effect {
+  const p = event.payload
+  // Before 3.0.0, inbound calls say so in place of a campaign.
+  const isInbound = direction === 'inbound' || p['call_dir'] === 'inbound' || p.campaign_ref === 'inbound'
+  const campaign = p.campaign_ref === 'inbound' ? null : textOr(p.campaign_ref)
+  const call: Call = {
+    source: event.source,
+    call_ref: textOr(p.call_ref),
+    contact_ref: textOr(p.contact_ref),
+    number: textOr(p.number),
+    dial_number: textOr(p['dial_number']),
+    campaign_ref: campaign,
+    agent: textOr(p.agent),
+    direction: isInbound ? 'inbound' : 'outbound',
+    received_at: event.time,
+    stale: event.stale,
+    notification_id: event.id,
+  }
+  const agent = event.reference ?? textOr(p.ref) ?? textOr(p.agent) ?? ''
+  return {
+    ops: [['call', agent, campaign ?? '', event.source, call.call_ref ?? '', toStamp(event), String(event.timeMs), event.stale ? '1' : '', JSON.stringify(call)]],
+  }
+}

@@ -1,0 +1,28 @@
+import { toBase64 } from '../../protocol/index.ts'
+import { toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { toParts } from '../parts.ts'
+import type { OtherRecord } from '../types.ts'
+
+/** other: the last thousand notifications without a route of their own, with their bytes, and a count per type. */
+export function other(event: StoreEvent): Effect {
+  const isText = typeof event.data === 'string'
+  const parts = toParts(isText ? (event.data as string) : toBase64(event.data))
+  const type = `${event.type}/${event.subType}`
+  const record: Omit<OtherRecord, 'text' | 'base64'> & { parts: number; form: 'text' | 'base64' } = {
+    notification_id: event.id,
+    source: event.source,
+    type,
+    reason: event.reason ?? null,
+    channel: event.channel,
+    transport: event.transport,
+    received_at: event.time,
+    parts: parts.length,
+    form: isText ? 'text' : 'base64',
+  }
+  return {
+    ops: [
+      ...parts.map((part, index) => ['part', 'other', event.id, String(index), part] as const),
+      ['other', event.id, type, toStamp(event), String(event.timeMs), JSON.stringify(record)] as const,
+    ],
+  }
+}

@@ -1,0 +1,25 @@
+import type { AgentStats, CampaignStats } from '../../protocol/index.ts'
+import { toStamp, type Effect, type StoreEvent } from '../effect.ts'
+
+/** Values that go up and down; all others are counters, and a decrease of one means that the dialler began to count anew. */
+const GAUGE = /^callees_(remaining|queued)$/
+
+/** agents/stats: the latest values and a short series. */
+export const agentStats = (event: StoreEvent<AgentStats>): Effect => toStats(event, 'agent')
+
+/** campaigns/stats */
+export const campaignStats = (event: StoreEvent<CampaignStats>): Effect => toStats(event, 'campaign')
+
+function toStats(event: StoreEvent<AgentStats | CampaignStats>, of: 'agent' | 'campaign'): Effect {
+  const reference = event.reference ?? event.payload.ref ?? ''
+  const values: Record<string, number> = {}
+  const counters: string[] = []
+  for (const [name, value] of Object.entries(event.payload)) {
+    if (name === 'ref' || name.endsWith('_ref')) continue
+    const number = typeof value === 'number' ? value : typeof value === 'string' && value.trim() !== '' ? Number(value) : Number.NaN
+    if (!Number.isFinite(number)) continue
+    values[name] = number
+    if (!GAUGE.test(name)) counters.push(name, String(number))
+  }
+  return { ops: [['stats', of, reference, toStamp(event), String(event.timeMs), event.time, event.id, JSON.stringify(values), ...counters]] }
+}

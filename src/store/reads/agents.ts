@@ -1,0 +1,45 @@
+import type { Agent, AgentDetail, AgentState, Call, Page, PageRequest } from '../types.ts'
+import { clampLimit, readNames, SEPARATOR, toMap, toTexts, type ReadOptions } from './replies.ts'
+import { statsCommands, toStats } from './stats.ts'
+
+/** A page of agents by reference, each with its states and its current call. */
+export async function readAgents(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<Page<Agent>> {
+  const { upstash, prefix } = options
+  const names = await readNames(options, `${prefix}agents`, cursor, clampLimit(limit))
+  const hashes = await upstash.readAll(names.items.map((ref) => ['HGETALL', `${prefix}agent:${ref}`]))
+  const items = names.items.map((ref, index) => toAgent(ref, toMap(hashes[index])))
+  return { items, next: names.next }
+}
+
+/** One agent with its latest calls and stats; null when nothing is known of it. */
+export async function readAgent({ upstash, prefix }: ReadOptions, ref: string): Promise<AgentDetail | null> {
+  const [hash, calls, ...stats] = await upstash.readAll([
+    ['HGETALL', `${prefix}agent:${ref}`],
+    ['ZREVRANGE', `${prefix}agent_calls:${ref}`, '0', '-1'],
+    ...statsCommands(prefix, 'agent', ref),
+  ])
+  const fields = toMap(hash)
+  const detail = { ...toAgent(ref, fields), calls: toTexts(calls).map((text) => JSON.parse(text) as Call), stats: toStats(stats) }
+  return fields.size === 0 && detail.calls.length === 0 && detail.stats === null ? null : detail
+}
+
+function toAgent(ref: string, fields: Map<string, string>): Agent {
+  const states: AgentState[] = []
+  for (const [field, value] of fields) {
+    if (!field.startsWith('s:')) continue
+    const campaign = field.slice(2)
+    const [status = '', since = '', stamp = ''] = value.split(SEPARATOR)
+    const [from, to, at] = fields.get(`u:${campaign}`)?.split(SEPARATOR) ?? []
+    states.push({
+      source: stamp.split('|')[0] ?? '',
+      campaign_ref: campaign === '' ? null : campaign,
+      status,
+      since,
+      unexpected: from === undefined || to === undefined || at === undefined ? null : { from, to, at },
+      unexpected_count: Number(fields.get(`n:${campaign}`) ?? 0),
+    })
+  }
+  states.sort((a, b) => ((a.campaign_ref ?? '') < (b.campaign_ref ?? '') ? -1 : 1))
+  const call = fields.get('call')
+  return { ref, states, call: call === undefined ? null : (JSON.parse(call) as Call) }
+}

@@ -1,0 +1,22 @@
+import type { Reads } from '../types.ts'
+import { readAgent, readAgents } from './agents.ts'
+import { readCampaign, readCampaigns, readDialers } from './campaigns.ts'
+import { readCdr, readCdrs } from './cdrs.ts'
+import { readOther } from './other.ts'
+import type { ReadOptions } from './replies.ts'
+
+export function createReads(options: ReadOptions): Reads {
+  return {
+    agents: (page) => readAgents(options, page),
+    agent: (ref) => readAgent(options, ref),
+    campaigns: (page) => readCampaigns(options, page),
+    campaign: (ref) => readCampaign(options, ref),
+    cdrs: (filter) => readCdrs(options, filter),
+    cdr: (id) => readCdr(options, id),
+    other: (page) => readOther(options, page),
+    dialers: () => readDialers(options),
+    ping: async () => {
+      await options.upstash.readAll([['PING']])
+    },
+  }
+}

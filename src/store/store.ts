@@ -1,0 +1,103 @@
+import { toBytes } from '../protocol/index.ts'
+import type { Effect, Op } from './effect.ts'
+import { createReads } from './reads/reads.ts'
+import { APPLY } from './script.ts'
+import type { Reads } from './types.ts'
+import { createUpstash, type UpstashOptions } from './upstash.ts'
+
+/** How long (s) each part of the read model is kept after it was last written. It serves the live work; the record is elsewhere. */
+export type Expiries = {
+  /** Agents' states, calls and stats. Default 7 days. */
+  readonly agent: number
+  /** Campaigns' states, history and stats. Default 30 days. */
+  readonly campaign: number
+  /** CDRs, their indexes and counters. Default 3 days: the record of CDRs is your own database. */
+  readonly cdr: number
+  /** A dial preview: it speaks of the next minutes. Default 15 minutes. */
+  readonly preview: number
+  /** What had no route of its own. Default 7 days. */
+  readonly other: number
+  /** What is done of a message that comes again; longer than a queue retries. Default 1 day. */
+  readonly done: number
+  /** That a call has ended, for a call packet that comes after its CDR. Default 1 hour. */
+  readonly ended: number
+}
+
+const DAY = 24 * 3600
+const EXPIRIES: Expiries = { agent: 7 * DAY, campaign: 30 * DAY, cdr: 3 * DAY, preview: 15 * 60, other: 7 * DAY, done: DAY, ended: 3600 }
+
+export type StoreOptions = UpstashOptions & {
+  /** Before every key, so that several stacks can share a database. Default `enigma:`. */
+  readonly prefix?: string
+  readonly expiries?: Partial<Expiries>
+  /** Bytes of one request. Default 900,000: Upstash takes 1 MB. */
+  readonly maxRequestBytes?: number
+  readonly now?: () => number
+}
+
+/** What handlers of a batch recorded, and what is to be remembered of messages that come again. */
+export type StoreBatch = { readonly effects: readonly Effect[]; readonly done: ReadonlyMap<string, readonly string[]> }
+
+export type Store = {
+  /** Writes a batch in one round trip (in several, in order, when it is over Upstash's limit of 1 MB). @throws StoreError */
+  commit: (batch: StoreBatch) => Promise<void>
+  /** What `done` said of these SQS messages; one round trip. @throws StoreError */
+  recall: (messageIds: readonly string[]) => Promise<Map<string, Set<string>>>
+  readonly read: Reads
+}
+
+/**
+ * The read model, in Upstash Redis or anything that speaks its HTTP.
+ *
+ * @example
+ * const store = createStore({ url: process.env.UPSTASH_REDIS_REST_URL, token: process.env.UPSTASH_REDIS_REST_TOKEN })
+ * await store.commit({ effects: [agentStatus(status)], done: new Map() })
+ * await store.read.agent('1002')
+ * @throws StoreError `not_configured`
+ */
+export function createStore(options: StoreOptions): Store {
+  const { prefix = 'enigma:', maxRequestBytes = 900_000, now = Date.now } = options
+  const expiries = { ...EXPIRIES, ...options.expiries }
+  const upstash = createUpstash(options)
+  const { agent, campaign, cdr, preview, other, done, ended } = expiries
+  const seconds = [agent, campaign, cdr, preview, other, done, ended].map(String)
+  const overhead = sizeOf([APPLY]) + 500
+
+  return {
+    async commit(batch) {
+      const ops: Op[] = batch.effects.flatMap((effect) => effect.ops)
+      // In portions, so that a whole batch of finished ids fits as well.
+      for (const [message, ids] of batch.done) for (let at = 0; at < ids.length; at += 1_000) ops.push(['done', message, ...ids.slice(at, at + 1_000)])
+      for (const chunk of toChunks(ops, maxRequestBytes - overhead)) {
+        await upstash.run(APPLY, [prefix, String(now()), ...seconds, ...chunk.flatMap(([name, ...args]) => [name, String(args.length), ...args])])
+      }
+    },
+    async recall(messageIds) {
+      const replies = await upstash.readAll(messageIds.map((id) => ['SMEMBERS', `${prefix}done:${id}`]))
+      return new Map(messageIds.map((id, index) => [id, new Set(replies[index] as string[])]))
+    },
+    read: createReads({ upstash, prefix, now, cdrSeconds: cdr }),
+  }
+}
+
+/** Bytes of these texts in the JSON of a request. */
+function sizeOf(texts: readonly string[]): number {
+  return texts.reduce((sum, text) => sum + toBytes(JSON.stringify(text)).length + 1, 0)
+}
+
+/** Steps in portions of a request each, in order. */
+function* toChunks(ops: readonly Op[], maxBytes: number): Generator<Op[]> {
+  let chunk: Op[] = []
+  let bytes = 0
+  for (const op of ops) {
+    const size = sizeOf(op) + 8
+    if (chunk.length > 0 && bytes + size > maxBytes) {
+      yield chunk
+      chunk = []
+      bytes = 0
+    }
+    chunk.push(op)
+    bytes += size
+  }
+  if (chunk.length > 0) yield chunk
+}

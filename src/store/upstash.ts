@@ -1,0 +1,89 @@
+import { Redis } from '@upstash/redis'
+import { StoreError } from './errors.ts'
+
+export type UpstashOptions = {
+  /** `UPSTASH_REDIS_REST_URL` */
+  readonly url: string
+  /** `UPSTASH_REDIS_REST_TOKEN` */
+  readonly token: string
+  /** Longest wait (ms) for an answer; the client itself waits for ever. Default 5,000. */
+  readonly timeoutMs?: number
+  /** Tries in all, for what may succeed later. Default 3. */
+  readonly tries?: number
+}
+
+/** A command: all text. */
+export type Command = readonly string[]
+
+/**
+ * The one place that knows the client and its traps: it has no time limit; `retry: false` still tries twice; it guesses JSON in what
+ * it reads; an error's text holds the whole command; and a missing address is only a warning.
+ */
+export function createUpstash({ url, token, timeoutMs = 5_000, tries = 3 }: UpstashOptions) {
+  if (!/^https?:\/\/\S+$/.test(url) || token.trim() === '') {
+    throw new StoreError('not_configured', 'the read model has no address: set UPSTASH_REDIS_REST_URL (https://…) and UPSTASH_REDIS_REST_TOKEN')
+  }
+  const redis = new Redis({
+    url,
+    token: token.trim(),
+    retry: { retries: 0 },
+    automaticDeserialization: false,
+    enableTelemetry: false,
+    // A function: then a request that takes too long throws, and does not look like an answer.
+    signal: () => AbortSignal.timeout(timeoutMs),
+  })
+
+  const attempt = async <T>(send: () => Promise<T>): Promise<T> => {
+    for (let failures = 1; ; failures++) {
+      try {
+        return await send()
+      } catch (error) {
+        const failure = toStoreError(error)
+        if (!failure.retryable || failures >= tries) throw failure
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 100 * 2 ** failures))
+      }
+    }
+  }
+
+  return {
+    /** One EVAL: one command, one round trip. */
+    run: (script: string, args: readonly string[]): Promise<unknown> => attempt(() => redis.eval(script, [], [...args])),
+    /** Several reads as one command, in one step. A hash comes as a flat list of names and values. */
+    readAll: async (commands: readonly Command[]): Promise<unknown[]> => {
+      if (commands.length === 0) return []
+      const args = commands.flatMap((command) => [String(command.length), ...command])
+      return (await attempt(() => redis.eval(READ_ALL, [], args))) as unknown[]
+    },
+  }
+}
+
+const READ_ALL = `
+local replies, at = {}, 1
+while at <= #ARGV do
+  local command = {}
+  for i = 1, tonumber(ARGV[at]) do command[i] = ARGV[at + i] end
+  replies[#replies + 1] = redis.call(unpack(command))
+  at = at + 1 + #command
+end
+return replies
+`
+
+export type Upstash = ReturnType<typeof createUpstash>
+
+/** The words of the client's error are looked at and not passed on: they hold the command. */
+function toStoreError(error: unknown): StoreError {
+  if (error instanceof StoreError) return error
+  const name = error instanceof Error ? error.name : ''
+  const text = error instanceof Error ? error.message : ''
+  if (name === 'TimeoutError' || name === 'AbortError') return new StoreError('timeout', 'the read model did not answer in time')
+  if (/^(WRONGPASS|Unauthorized|NOAUTH)/i.test(text)) {
+    return new StoreError('unauthorized', 'the read model refuses the token: check UPSTASH_REDIS_REST_TOKEN')
+  }
+  if (/rate limit|too many requests|max (daily )?request/i.test(text.slice(0, 200))) return new StoreError('throttled', 'the read model is over its request limit')
+  if (/max request size|request too large|payload too large/i.test(text.slice(0, 200))) {
+    return new StoreError('too_large', 'a request was over the size that the read model takes')
+  }
+  if (name === 'UpstashError') return new StoreError('refused', `the read model refused a command: ${/^[A-Z]+\b/.exec(text)?.[0] ?? 'ERR'}`)
+  if (name === 'UpstashJSONParseError') return new StoreError('unreachable', 'what answers at the address of the read model is not Upstash, or it is broken')
+  return new StoreError('unreachable', 'the read model cannot be reached: check UPSTASH_REDIS_REST_URL and the network')
+}
