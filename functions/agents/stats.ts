@@ -1,0 +1,16 @@
+import { Hono } from 'hono'
+import { event, fromSqs, record, type AdapterEnv } from 'enigma-relay/adapter'
+import { AgentStats } from 'enigma-relay/protocol'
+import { agentStats, type Effect } from 'enigma-relay/store'
+import { wire } from '../wiring.ts'
+
+/** The latest values of an agent and a short series for charts. A decrease of a counter means that the dialler began to count anew. */
+export const app = new Hono<AdapterEnv<Effect>>()
+
+app.post('/agents/stats/:ref?', async (c) => {
+  const stats = await event(c, AgentStats)
+  record(c, agentStats(stats))
+  return c.body(null, 204)
+})
+
+export const handler = fromSqs(app, wire('agents', 'stats'))

@@ -1,0 +1,19 @@
+import { Hono } from 'hono'
+import { event, fromSqs, record, type AdapterEnv } from 'enigma-relay/adapter'
+import { AgentStatus } from 'enigma-relay/protocol'
+import { agentStatus, type Effect } from 'enigma-relay/store'
+import { wire } from '../wiring.ts'
+
+/**
+ * The state of an agent in a campaign, and since when. A state that cannot follow the former one (available → wrapup) is taken and
+ * flagged: a packet was lost between them. Wrapup, logging_out and offline end the agent's call.
+ */
+export const app = new Hono<AdapterEnv<Effect>>()
+
+app.post('/agents/status/:ref?', async (c) => {
+  const status = await event(c, AgentStatus)
+  record(c, agentStatus(status))
+  return c.body(null, 204)
+})
+
+export const handler = fromSqs(app, wire('agents', 'status'))

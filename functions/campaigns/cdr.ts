@@ -1,0 +1,21 @@
+import { Hono } from 'hono'
+import { event, fromSqs, record, type AdapterEnv } from 'enigma-relay/adapter'
+import { Cdr } from 'enigma-relay/protocol'
+import { cdr as cdrEffect, type Effect } from 'enigma-relay/store'
+import { wire } from '../wiring.ts'
+
+/**
+ * One number was tried: a record per (source, call_ref, dialed_at), found by time, campaign, agent, contact and number. The same again
+ * changes nothing; other content under the same key is kept as a revision and flagged. Ends the agent's call.
+ *
+ * The record of CDRs is your own database: see examples/cdr-postgres.ts.
+ */
+export const app = new Hono<AdapterEnv<Effect>>()
+
+app.post('/campaigns/cdr/:ref?', async (c) => {
+  const cdr = await event(c, Cdr)
+  record(c, cdrEffect(cdr))
+  return c.body(null, 204)
+})
+
+export const handler = fromSqs(app, wire('campaigns', 'cdr'))

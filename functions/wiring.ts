@@ -1,0 +1,98 @@
+import type { SQSClient } from '@aws-sdk/client-sqs'
+import type { FromSqsOptions, Parked } from 'enigma-relay/adapter'
+import { findRoute, formatEvent, gzipBody, OTHER, toBytes, type Route } from 'enigma-relay/protocol'
+import { createStore, type Effect, type Store } from 'enigma-relay/store'
+
+/**
+ * What ties the functions to the world: the read model and SQS, by the environment. The only place in functions/, with api.ts, that
+ * reads variables. Both are made at the first use and kept while the environment of the function lives.
+ */
+
+let madeStore: Store | undefined
+
+/** The read model, by `UPSTASH_REDIS_REST_URL` and `UPSTASH_REDIS_REST_TOKEN`. @throws StoreError `not_configured` */
+export function store(): Store {
+  const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '' } = process.env
+  madeStore ??= createStore({ url, token })
+  return madeStore
+}
+
+type Sqs = typeof import('@aws-sdk/client-sqs')
+
+let madeSqs: Promise<{ sdk: Sqs; client: SQSClient }> | undefined
+
+/** The SDK is loaded when something goes wrong, which is seldom: a cold start does not wait for it. */
+function sqs(): Promise<{ sdk: Sqs; client: SQSClient }> {
+  madeSqs ??= import('@aws-sdk/client-sqs').then((sdk) => ({ sdk, client: new sdk.SQSClient({ useQueueUrlAsEndpoint: false }) }))
+  return madeSqs
+}
+
+const urls = new Map<string, string>()
+
+async function queueUrl(name: string): Promise<string> {
+  const known = urls.get(name)
+  if (known !== undefined) return known
+  const { sdk, client } = await sqs()
+  const { QueueUrl: url } = await client.send(new sdk.GetQueueUrlCommand({ QueueName: name }))
+  if (url === undefined) throw new Error(`SQS gave no address for the queue ${name}`)
+  urls.set(name, url)
+  return url
+}
+
+/** The options of `fromSqs` for a route of the table; `wire('*', '*')` is the one for everything else. */
+export function wire(type: string, subType: string): FromSqsOptions<Effect> {
+  const route: Route = findRoute(type, subType) ?? OTHER
+  return {
+    maxReceiveCount: route.maxReceiveCount,
+    maxAgeMs: route.maxAgeMs,
+    commit: (batch) => store().commit(batch),
+    recall: (messageIds) => store().recall(messageIds),
+    park,
+    postpone: async ({ receiptHandle, eventSourceARN }, delaySeconds) => {
+      const { sdk, client } = await sqs()
+      const QueueUrl = await queueUrl(nameOf(eventSourceARN))
+      await client.send(new sdk.ChangeMessageVisibilityCommand({ QueueUrl, ReceiptHandle: receiptHandle, VisibilityTimeout: delaySeconds }))
+    },
+  }
+}
+
+const nameOf = (arn: string): string => arn.slice(arn.lastIndexOf(':') + 1)
+
+/** SQS takes 1 MiB, attributes included. */
+const BODY_BYTES = 1024 * 1024 - 8 * 1024
+
+/** Puts one notification (or a message that could not be read) in the dead-letter queue, with the reason. */
+async function park(parked: Parked): Promise<void> {
+  const { sdk, client } = await sqs()
+  const { notification, eventSourceARN, messageId } = parked
+  const QueueUrl = await queueUrl(nameOf(eventSourceARN).replace(/\.fifo$/, '-dlq.fifo'))
+  const plain = notification === undefined ? (parked.body ?? '') : formatEvent(notification)
+  const encoding = parked.contentEncoding ?? (toBytes(plain).length > BODY_BYTES ? 'gzip' : undefined)
+  const attributes = {
+    reason: parked.reason,
+    attempts: String(parked.attempts),
+    handler: parked.handler,
+    firstReceivedAt: parked.firstReceivedAt,
+    parkedAt: new Date().toISOString(),
+    'content-encoding': encoding,
+  }
+  const set = Object.entries(attributes).filter((entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== '')
+  await client.send(
+    new sdk.SendMessageCommand({
+      QueueUrl,
+      MessageBody: encoding === 'gzip' && parked.contentEncoding === undefined ? await gzipBody(plain) : plain,
+      MessageGroupId: parked.messageGroupId ?? 'parked',
+      // The same notification parked twice is one message for SQS.
+      MessageDeduplicationId: await sha256(notification?.id ?? messageId),
+      MessageAttributes: Object.fromEntries(set.map(([name, value]) => [name, { DataType: 'String', StringValue: toSqsText(value) }])),
+    }),
+  )
+}
+
+/** Attributes take the same characters as bodies. */
+const toSqsText = (text: string): string => text.replace(/[^\x09\x0A\x0D\x20-\uD7FF\uE000-\uFFFD]/g, '?')
+
+async function sha256(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-256', toBytes(text) as Uint8Array<ArrayBuffer>)
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
+}
