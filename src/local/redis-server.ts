@@ -14,6 +14,8 @@ export type RedisServerOptions = {
   readonly args?: readonly string[]
   /** The program. Default `redis-server` on PATH. */
   readonly command?: string
+  /** In a process group of its own, so that Ctrl-C in the terminal does not end it before those who still need it. Default false. */
+  readonly ownGroup?: boolean
 }
 
 /** A real redis-server of ours, a child of this process. */
@@ -42,7 +44,7 @@ async function tryStart(options: RedisServerOptions, port: number): Promise<Redi
   const child = spawn(
     options.command ?? 'redis-server',
     ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', ...persistence, '--daemonize', 'no', ...(options.args ?? [])],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
+    { stdio: ['ignore', 'pipe', 'pipe'], detached: options.ownGroup ?? false },
   )
   let output = ''
   const ready = new Promise<boolean>((resolve) => {

@@ -1,0 +1,71 @@
+import { Console } from 'node:console'
+import { Writable } from 'node:stream'
+import { createLog, createShutdown, LOG_LEVELS, sleep } from '../runtime/index.ts'
+import type { CallCentre } from './street/dialler.ts'
+import { startStreet } from './street/street.ts'
+import { createLiveView } from './view/live-view.ts'
+import { toLines } from './view/log-lines.ts'
+import { formatHandled } from './view/notification-line.ts'
+import { createPlainView } from './view/plain-view.ts'
+
+export type ShowStreetOptions = {
+  readonly process: NodeJS.Process
+  /** Where the street keeps its state. */
+  readonly folder: string
+  readonly callCentre: CallCentre | undefined
+  /** Whether each notification gets a line. */
+  readonly isVerbose: boolean
+}
+
+const SECOND_MS = 1_000
+
+/** Runs the street and shows it until SIGINT, SIGTERM or the end of the terminal. @throws ConfigError, StreetError, RelayError */
+export async function showStreet({ process, folder, callCentre, isVerbose }: ShowStreetOptions): Promise<void> {
+  const { stdout, env } = process
+  const view = stdout.isTTY ? createLiveView(stdout) : createPlainView(stdout)
+  const shutdown = createShutdown(process)
+  const gone = new AbortController()
+  // A closed terminal, or `| head`: nobody looks any more.
+  process.once('SIGHUP', () => gone.abort())
+  stdout.on('error', () => gone.abort())
+  const signal = AbortSignal.any([shutdown.signal, gone.signal])
+  showConsole(view.line)
+
+  // Only what the user must know, unless told otherwise: the view says the rest.
+  const level = LOG_LEVELS.find((one) => one === env['ENIGMA_LOG_LEVEL']) ?? 'warn'
+  const hasToken = (env['API_TOKEN'] ?? '').trim() !== ''
+  try {
+    const street = await startStreet({
+      env,
+      folder,
+      callCentre,
+      log: createLog(level, toLines(view.line)),
+      onPart: view.part,
+      ...(isVerbose ? { onHandled: (handled) => view.line(formatHandled(handled, new Date())) } : {}),
+    })
+    view.line(`\ntry: curl -H 'Authorization: Bearer ${hasToken ? '$API_TOKEN' : street.api.token}' ${street.api.url}/agents`)
+    const failed = street.ended.catch(() => gone.abort())
+    while (!signal.aborted) {
+      await sleep(SECOND_MS - (Date.now() % SECOND_MS), signal)
+      if (!signal.aborted) view.figures(await street.readFigures())
+    }
+    view.line('stopping …')
+    await street.stop()
+    await failed
+  } finally {
+    view.close()
+    shutdown.dispose()
+  }
+}
+
+/** What functions print goes through the view, since on a terminal its block is written over. */
+function showConsole(show: (line: string) => void): void {
+  const stream = new Writable({
+    decodeStrings: false,
+    write: (chunk: unknown, _encoding, done) => {
+      show(String(chunk).replace(/\n$/, ''))
+      done()
+    },
+  })
+  globalThis.console = new Console(stream)
+}

@@ -1,0 +1,128 @@
+import { randomBytes } from 'node:crypto'
+import { withReleasers, type Logger, type Release } from '../../runtime/index.ts'
+import { freePort } from '../free-port.ts'
+import { serveApi } from './api.ts'
+import { createCrew } from './crew.ts'
+import { holdDataDir } from './data-dir.ts'
+import { DIALLER_PORT, startCallCentre, startDialler, type CallCentre } from './dialler.ts'
+import { readFigures, type Figures } from './figures.ts'
+import { createTriggers, loadApi, loadFunctions } from './functions.ts'
+import type { Part } from './part.ts'
+import { startQueues } from './queues.ts'
+import { startReadModel, type ReadModel } from './read-model.ts'
+import { startRelay } from './relay.ts'
+import { LOCAL_AWS, readSettings } from './settings.ts'
+import { createWatch, type Handled } from './watch.ts'
+
+export type StreetOptions = {
+  /** `process.env`: the variables of the relay and the API are read from it, and those that the functions need are written to it. */
+  readonly env: Record<string, string | undefined>
+  /** Where all state is kept between runs; one street at a time. */
+  readonly folder: string
+  /** For what the relay and the triggers have to say. */
+  readonly log: Logger
+  /** The call centre to play. Default: none. Where ENIGMA_SOURCES names a real dialler none is played in any case. */
+  readonly callCentre?: CallCentre | undefined
+  /** The port of the dialler's Redis; another free one is taken when it is not free. Default 8001; 0: any. */
+  readonly diallerPort?: number
+  /** The folder of the functions, with a slash at its end. Default: the repository's. */
+  readonly functions?: URL
+  /** Called as each part runs. */
+  readonly onPart?: (part: Part) => void
+  /** Called for each notification that a function has had. It holds personal data. */
+  readonly onHandled?: (handled: Handled) => void
+}
+
+/** The whole street on this machine: dialler's Redis → relay → SQS → functions → read model → API. */
+export type Street = {
+  /** The dialler's Redis; undefined where ENIGMA_SOURCES names it. */
+  readonly diallerUrl: string | undefined
+  /** Where the relay serves `/livez`, `/readyz` and `/metrics`. */
+  readonly relayUrl: string
+  readonly sqsEndpoint: string
+  readonly readModel: ReadModel
+  readonly api: { readonly url: string; readonly token: string }
+  readFigures: () => Promise<Figures>
+  /** Resolves when the street was stopped; rejects when a part fails. */
+  readonly ended: Promise<void>
+  /** Ends everything, each part before those that it needs. State is kept. */
+  stop: () => Promise<void>
+}
+
+type Started = Omit<Street, 'ended' | 'stop'>
+
+/**
+ * Starts all parts; what was started is stopped when one does not start.
+ *
+ * @throws ConfigError, StreetError or RelayError
+ * @example
+ * const street = await startStreet({ env: process.env, folder: '.enigma', log: createLog('warn') })
+ * await fetch(`${street.api.url}/agents`, { headers: { authorization: `Bearer ${street.api.token}` } })
+ * await street.stop()
+ */
+export async function startStreet(options: StreetOptions): Promise<Street> {
+  const started = Promise.withResolvers<Started>()
+  const stopping = Promise.withResolvers<void>()
+  const ended = withReleasers(async (release) => {
+    const crew = createCrew(release)
+    started.resolve(await startParts(options, release, crew))
+    await Promise.race([stopping.promise, crew.failed])
+  })
+  ended.catch(started.reject)
+  const street = await started.promise
+  const stop = () => {
+    stopping.resolve()
+    return ended
+  }
+  return { ...street, ended, stop }
+}
+
+async function startParts(options: StreetOptions, release: Release, crew: ReturnType<typeof createCrew>): Promise<Started> {
+  const { env, folder, log, callCentre, onPart = () => undefined } = options
+  const settings = readSettings(env, folder)
+  const dataDir = await holdDataDir(folder)
+  release(() => dataDir.release())
+
+  const dialler = await startDialler({ settings, port: options.diallerPort ?? DIALLER_PORT, folder, dataDir, release })
+  onPart(dialler.part)
+  const queues = await startQueues(folder, settings.relay.queuePrefix, release)
+  onPart({ name: 'SQS', address: queues.endpoint })
+  const readModel = await startReadModel({ folder, dataDir, redisUrl: settings.redisUrl, release })
+  onPart({ name: 'read model', address: readModel.url })
+
+  const token = settings.token ?? randomBytes(16).toString('hex')
+  // Before the functions are loaded, which may read them at once.
+  Object.assign(env, LOCAL_AWS, {
+    AWS_ENDPOINT_URL_SQS: queues.endpoint,
+    ENIGMA_QUEUE_PREFIX: settings.relay.queuePrefix,
+    UPSTASH_REDIS_REST_URL: readModel.url,
+    UPSTASH_REDIS_REST_TOKEN: readModel.token,
+    API_TOKEN: token,
+  })
+  delete env['AWS_SESSION_TOKEN']
+  const functions = options.functions ?? new URL('../../../functions/', import.meta.url)
+  const watch = createWatch(options.onHandled)
+  const handlers = await loadFunctions(functions)
+  for (const trigger of await createTriggers({ ...queues, handlers, log, onInvocation: watch.note })) crew.add((signal) => trigger.run(signal))
+  onPart({ name: 'functions', address: 'functions/', note: `${handlers.size}, each behind its queue` })
+
+  const apiUrl = await serveApi(await loadApi(functions), settings.api, release)
+  onPart({ name: 'read API', address: apiUrl, note: settings.token === undefined ? `Authorization: Bearer ${token}` : 'token: as API_TOKEN says' })
+
+  const httpPort = await freePort(settings.relay.http.port)
+  const config = settings.toRelayConfig({ diallerUrl: dialler.url ?? '', endpoint: queues.endpoint, httpPort })
+  const { relay, url: relayUrl } = await startRelay(config, log, crew)
+  onPart({ name: 'relay', address: relayUrl, note: 'serves /livez, /readyz and /metrics' })
+
+  if (callCentre !== undefined && dialler.url !== undefined) onPart(startCallCentre(callCentre, dialler.url, crew))
+  else onPart({ name: 'call centre', address: 'none', note: callCentre === undefined ? 'write to the dialler\'s Redis yourself' : 'ENIGMA_SOURCES names a real dialler' })
+
+  return {
+    diallerUrl: dialler.url,
+    relayUrl,
+    sqsEndpoint: queues.endpoint,
+    readModel,
+    api: { url: apiUrl, token },
+    readFigures: () => readFigures({ metrics: relay.metrics, watch, countDeadLetters: queues.countDeadLetters }),
+  }
+}

@@ -1,0 +1,125 @@
+import { readFile } from 'node:fs/promises'
+import { expect, onTestFinished, test } from 'vitest'
+import { startSqsServer } from '../../src/local/sqs-server.ts'
+import { ROUTES } from '../../src/protocol/index.ts'
+import { receiveAll, useFolder, waitFor } from '../support/relay.ts'
+import { useRedisClient, useRedisServer } from '../support/redis.ts'
+import { useSqs } from '../support/sqs.ts'
+import { LAUNCHER, ROOT, runCli, start } from './run.ts'
+
+const CREDENTIALS = { AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' }
+
+test('--help names every command, examples and the exit codes', async () => {
+  const { code, stdout } = await runCli(['--help'])
+  expect(code).toBe(0)
+  for (const words of ['relay', 'queues', 'simulate', 'dev', 'Examples:', 'Exit codes:']) expect(stdout).toContain(words)
+})
+
+test('relay --help names every variable that the relay reads', async () => {
+  const { code, stdout } = await runCli(['relay', '--help'])
+  expect(code).toBe(0)
+  const config = await readFile(`${ROOT}/src/relay/config.ts`, 'utf8')
+  const names = [...config.matchAll(/reader\.read\('(\w+)'/g)].map(([, name]) => name as string)
+  expect(names.length).toBeGreaterThan(8)
+  for (const name of names) expect(stdout).toContain(name)
+})
+
+test('--version prints the version of package.json', async () => {
+  const { version } = JSON.parse(await readFile(`${ROOT}/package.json`, 'utf8')) as { version: string }
+  expect(await runCli(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
+})
+
+test.each([
+  [['nonsense'], 'nonsense'],
+  [[], 'Usage:'],
+  [['relay', '--foo'], '--foo'],
+  [['relay', 'extra'], 'too many arguments'],
+  [['dev', '--agents', '0'], '--agents'],
+  [['dev', '--agents', '1.5'], '--agents'],
+  [['dev', '--speed', '0'], '--speed'],
+  [['dev', '--speed', 'fast'], '--speed'],
+  [['simulate', '--seed', 'x'], '--seed'],
+  [['simulate', '--url', 'http://127.0.0.1'], '--url'],
+] as const)('%j ends with 2 and says what is wrong', async (args, words) => {
+  const { code, stderr, stdout } = await runCli(args)
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+  expect(stderr).toContain(words)
+})
+
+test.each(['relay', 'dev'])('%s with wrong variables ends with 2 and names all of them', async (command) => {
+  const { code, stderr } = await runCli([command], { ENIGMA_SOURCES: 'redis://no-id:secret@host', ENIGMA_LIST_END: 'up', ENIGMA_HTTP: 'x' })
+  expect(code).toBe(2)
+  for (const name of ['ENIGMA_SOURCES', 'ENIGMA_LIST_END', 'ENIGMA_HTTP']) expect(stderr).toContain(name)
+  expect(stderr).not.toContain('secret')
+})
+
+test('dev names a fault in its own variables together with those of the relay', async () => {
+  const { code, stderr } = await runCli(['dev'], { ENIGMA_API: 'nowhere', ENIGMA_LIST_END: 'up', REDIS_URL: 'localhost:6379' })
+  expect(code).toBe(2)
+  for (const name of ['ENIGMA_API', 'ENIGMA_LIST_END', 'REDIS_URL']) expect(stderr).toContain(name)
+})
+
+test('queues prints every queue and its dead-letter queue, and needs no region for that', async () => {
+  const { code, stdout } = await runCli(['queues'], { ENIGMA_QUEUE_PREFIX: 'mine-', ENIGMA_LIST_END: 'up' })
+  expect(code).toBe(0)
+  expect(stdout.trim().split('\n')).toHaveLength(ROUTES.length * 2)
+  for (const { name } of ROUTES) {
+    expect(stdout).toContain(`mine-${name}.fifo\n`)
+    expect(stdout).toContain(`mine-${name}-dlq.fifo\n`)
+  }
+})
+
+test('queues --create makes them once, and says what it made', async () => {
+  const server = await startSqsServer()
+  onTestFinished(() => server.stop())
+  const env = { ...CREDENTIALS, AWS_ENDPOINT_URL_SQS: server.endpoint }
+  const first = await runCli(['queues', '--create'], env)
+  expect(first).toMatchObject({ code: 0, stderr: '' })
+  expect(first.stdout).toContain(`made 20, there already 0, at ${server.endpoint}`)
+  const second = await runCli(['queues', '--create'], env)
+  expect(second.stdout).toContain(`made 0, there already 20, at ${server.endpoint}`)
+})
+
+test.each<[string, Record<string, string>, number, string]>([
+  ['nothing listens there', { ...CREDENTIALS, AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9' }, 1, 'cannot be reached'],
+  ['there are no credentials', { AWS_REGION: 'us-east-1', AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9', AWS_EC2_METADATA_DISABLED: 'true' }, 1, 'no credentials are accepted'],
+  ['no region is set', {}, 2, 'AWS_REGION'],
+])('queues --create says what to do when %s', async (_what, env, code, words) => {
+  const ended = await runCli(['queues', '--create'], { ...env, HOME: '/nonexistent' })
+  expect(ended).toMatchObject({ code, stdout: '' })
+  expect(ended.stderr).toContain(words)
+})
+
+test('simulate plays on the given Redis until SIGINT, and ends with 0', async () => {
+  const redis = await useRedisServer()
+  const client = await useRedisClient(redis.url)
+  const heard: string[] = []
+  await client.pSubscribe('enigma:notifications*', (_packet, channel) => void heard.push(channel))
+  const cli = start(process.execPath, [LAUNCHER, 'simulate', '--agents', '20', '--speed', '10', '--url', redis.url])
+  await waitFor(() => heard.length > 20, 'packets')
+  await cli.says(/published \d\d/)
+  cli.child.kill('SIGINT')
+  expect(await cli.ended).toMatchObject({ code: 0, stderr: '' })
+})
+
+test('simulate says that it cannot reach Redis, and ends with 1', async () => {
+  const { code, stderr } = await runCli(['simulate', '--url', 'redis://127.0.0.1:9'])
+  expect(code).toBe(1)
+  expect(stderr).toContain('ECONNREFUSED')
+})
+
+test('relay forwards until SIGTERM, and ends with 0', async () => {
+  const redis = await useRedisServer()
+  const sqs = await useSqs()
+  const env = {
+    ...CREDENTIALS, AWS_ENDPOINT_URL_SQS: sqs.endpoint, ENIGMA_SOURCES: `main=${redis.url}`, ENIGMA_LISTS: 'enigma:notifications:campaigns',
+    ENIGMA_DATA_DIR: await useFolder(), ENIGMA_HTTP: '127.0.0.1:0',
+  }
+  const cli = start(process.execPath, [LAUNCHER, 'relay'], { env })
+  await cli.says('serving /livez')
+  const client = await useRedisClient(redis.url)
+  await client.lPush('enigma:notifications:campaigns', '{"type":"cdr","payload":{"call_ref":1}}')
+  expect(await receiveAll(sqs, 'campaigns-cdr', 1)).toMatchObject([{ data: '{"type":"cdr","payload":{"call_ref":1}}' }])
+  cli.child.kill('SIGTERM')
+  expect((await cli.ended).code).toBe(0)
+})

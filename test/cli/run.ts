@@ -1,0 +1,47 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import { onTestFinished } from 'vitest'
+
+export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+export const LAUNCHER = fileURLToPath(new URL('../../src/cli/launch.js', import.meta.url))
+
+export type Ended = { readonly code: number | null; readonly stdout: string; readonly stderr: string }
+
+export type Running = {
+  readonly child: ChildProcess
+  readonly output: () => { readonly stdout: string; readonly stderr: string }
+  /** Waits until it has written these words. */
+  says: (words: string | RegExp) => Promise<void>
+  readonly ended: Promise<Ended>
+}
+
+/** Starts a program; killed, if it still runs, when the test ends. Of the environment it gets PATH and HOME, and what is given. */
+export function start(command: string, args: readonly string[], options: { env?: Record<string, string>; cwd?: string } = {}): Running {
+  const { PATH = '', HOME = '/' } = process.env
+  const child = spawn(command, args, { cwd: options.cwd ?? ROOT, env: { PATH, HOME, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  let stdout = ''
+  let stderr = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text })
+  const closed = once(child, 'close')
+  const ended = closed.then(([code]) => ({ code: code as number | null, stdout, stderr }))
+  const has = (words: string | RegExp) => (typeof words === 'string' ? (stdout + stderr).includes(words) : words.test(stdout + stderr))
+  return {
+    child,
+    output: () => ({ stdout, stderr }),
+    ended,
+    says: async (words) => {
+      while (!has(words)) {
+        const more = await Promise.race([once(child.stdout, 'data'), once(child.stderr, 'data'), ended])
+        if ('code' in more && !has(words)) throw new Error(`ended with ${more.code} without saying ${String(words)}:\n${stdout}${stderr}`)
+      }
+    },
+  }
+}
+
+/** Runs the CLI as a user does, by the launcher, to its end. */
+export function runCli(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
+  return start(process.execPath, [LAUNCHER, ...args], { env }).ended
+}
