@@ -1,0 +1,133 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { agentCall, agentStatus, cdr, createStore, inboundCall, type Effect } from '../../src/store/index.ts'
+import { useStore } from '../support/store.ts'
+import { BASE_MS, toEvent } from './events.ts'
+
+const status = (word: string, at: number, campaign: string | null = 'c1', ref = '1002') =>
+  agentStatus(toEvent('agents', 'status', ref, { status: word, campaign_ref: campaign, ref }, at))
+const call = (callRef: string, at: number, more: { stale?: boolean; campaign?: string } = {}) =>
+  agentCall(toEvent('agents', 'call', '1002', { ref: '1002', call_ref: callRef, contact_ref: `k${callRef}`, number: '27821234567', ...(more.campaign === undefined ? {} : { campaign_ref: more.campaign }) }, at, { stale: more.stale ?? false }))
+const ended = (callRef: string, at: number, agent: string | null = '1002') =>
+  cdr(toEvent('campaigns', 'cdr', undefined, { call_ref: callRef, dialed_at: BASE_MS / 1000 + at, extension: agent, end_reason: 'hungup', ref: 'c1' }, at, { transport: 'list' }))
+const done = new Map<string, string[]>()
+
+test('an agent has a state in each campaign, and a repeated state keeps its since', async () => {
+  const { store } = await useStore()
+  await store.commit({ effects: [status('available', 1), status('busy', 2, 'c2'), status('available', 3)], done })
+  const agent = await store.read.agent('1002')
+  expect(agent?.states.map(({ campaign_ref, status: word, since }) => [campaign_ref, word, since])).toEqual([
+    ['c1', 'available', new Date(BASE_MS + 1000).toISOString()],
+    ['c2', 'busy', new Date(BASE_MS + 2000).toISOString()],
+  ])
+  expect(await store.read.agent('nobody')).toBeNull()
+})
+
+test('a state that cannot follow the former one is taken and flagged once; a first or an unknown one is not', async () => {
+  const { store } = await useStore()
+  const odd = status('wrapup', 2)
+  await store.commit({ effects: [status('available', 1), odd, odd, status('lunch', 3), status('available', 4)], done })
+  const [state] = (await store.read.agent('1002'))?.states ?? []
+  expect(state).toMatchObject({ status: 'available', unexpected: { from: 'available', to: 'wrapup' }, unexpected_count: 1 })
+})
+
+test('an older status never overwrites a newer one', async () => {
+  const { store } = await useStore()
+  await store.commit({ effects: [status('busy', 5)], done })
+  await store.commit({ effects: [status('available', 4)], done })
+  expect((await store.read.agent('1002'))?.states[0]?.status).toBe('busy')
+})
+
+test('a call is current until wrapup, logging_out or offline in its campaign, or in any if it names none', async () => {
+  const { store } = await useStore()
+  await store.commit({ effects: [call('1', 1, { campaign: 'c1' }), status('wrapup', 2, 'c2')], done })
+  expect((await store.read.agent('1002'))?.call?.call_ref).toBe('1')
+  await store.commit({ effects: [status('offline', 3, 'c1')], done })
+  expect((await store.read.agent('1002'))?.call).toBeNull()
+  await store.commit({ effects: [call('2', 4), status('busy', 5)], done })
+  expect((await store.read.agent('1002'))?.call).toMatchObject({ call_ref: '2', contact_ref: 'k2', number: '27821234567', direction: 'outbound' })
+  await store.commit({ effects: [status('wrapup', 6, 'c9')], done })
+  expect((await store.read.agent('1002'))?.call).toBeNull()
+})
+
+test('a CDR ends only the call with its own call_ref, also when it comes before the call', async () => {
+  const { store } = await useStore()
+  await store.commit({ effects: [call('1', 1), ended('9', 2)], done })
+  expect((await store.read.agent('1002'))?.call?.call_ref).toBe('1')
+  await store.commit({ effects: [ended('1', 3, null)], done })
+  expect((await store.read.agent('1002'))?.call).toBeNull()
+  await store.commit({ effects: [ended('2', 5)], done })
+  await store.commit({ effects: [call('2', 4)], done })
+  const agent = await store.read.agent('1002')
+  expect(agent?.call).toBeNull()
+  expect(agent?.calls.map(({ call_ref }) => call_ref)).toEqual(['2', '1'])
+})
+
+test('a stale call is recorded as stale and never current', async () => {
+  const { store } = await useStore()
+  await store.commit({ effects: [call('1', 1, { stale: true })], done })
+  const agent = await store.read.agent('1002')
+  expect(agent).toMatchObject({ call: null, calls: [{ call_ref: '1', stale: true }] })
+})
+
+test('an inbound call from a list is compared with a status by time', async () => {
+  const { store } = await useStore()
+  const inbound = (at: number) => inboundCall(toEvent('inbound', 'call', undefined, { ref: '1002', call_ref: `i${at}`, call_dir: 'inbound' }, at, { transport: 'list', sequence: `9.${at}` }))
+  await store.commit({ effects: [status('wrapup', 5), inbound(4)], done })
+  expect((await store.read.agent('1002'))?.call).toBeNull()
+  await store.commit({ effects: [inbound(6)], done })
+  expect((await store.read.agent('1002'))?.call).toMatchObject({ call_ref: 'i6', direction: 'inbound' })
+})
+
+test('references above 2^53 and odd ones stay what they are', async () => {
+  const { store } = await useStore()
+  const ref = '9007199254740993:a/b 😀'
+  await store.commit({ effects: [status('busy', 1, '12345678901234567891', ref)], done })
+  expect((await store.read.agent(ref))?.states[0]?.campaign_ref).toBe('12345678901234567891')
+  expect((await store.read.agents()).items.map((agent) => agent.ref)).toEqual([ref])
+})
+
+test('pages of agents name each once, in order', async () => {
+  const { store } = await useStore()
+  const refs = Array.from({ length: 25 }, (_, index) => String(1000 + index))
+  await store.commit({ effects: refs.map((ref, index) => status('available', index, 'c1', ref)), done })
+  const seen: string[] = []
+  for (let cursor: string | undefined; ; ) {
+    const page = await store.read.agents({ limit: 10, ...(cursor === undefined ? {} : { cursor }) })
+    seen.push(...page.items.map((agent) => agent.ref))
+    if (page.next === null) break
+    cursor = page.next
+  }
+  expect(seen).toEqual(refs)
+  await expect(store.read.agents({ cursor: '%%%' })).rejects.toMatchObject({ code: 'bad_cursor' })
+})
+
+test('any order and any number of copies of a history give the agent that the right order gives', async () => {
+  const { proxy } = await useStore()
+  const words = ['available', 'busy', 'wrapup', 'logging_out', 'offline', 'logging_in']
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant('status' as const), word: fc.constantFrom(...words), campaign: fc.constantFrom('c1', 'c2') }),
+    fc.record({ kind: fc.constant('call' as const), campaign: fc.constantFrom('c1', 'c2', undefined) }),
+    fc.record({ kind: fc.constant('cdr' as const), of: fc.nat(9) }),
+  )
+  let run = 0
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 9 }), fc.infiniteStream(fc.nat(1000)), async (steps, random) => {
+      const history: Effect[] = steps.map((one, at) =>
+        one.kind === 'status' ? status(one.word, at, one.campaign)
+          : one.kind === 'call' ? call(String(at), at, one.campaign === undefined ? {} : { campaign: one.campaign })
+            : ended(String(one.of % steps.length), at),
+      )
+      const shuffled = [...history, ...history].map((effect) => ({ effect, key: random.next().value as number })).toSorted((a, b) => a.key - b.key)
+      const open = () => createStore({ url: proxy.url, token: 'test-token', prefix: `run${run++}:` })
+      const [right, other] = [open(), open()]
+      await right.commit({ effects: history, done })
+      for (const { effect } of shuffled) await other.commit({ effects: [effect], done })
+      const [expected, actual] = await Promise.all([right.read.agent('1002'), other.read.agent('1002')])
+      expect(actual?.call?.call_ref ?? null).toBe(expected?.call?.call_ref ?? null)
+      const states = (agent: typeof expected) => agent?.states.map((state) => [state.campaign_ref, state.status])
+      expect(states(actual)).toEqual(states(expected))
+    }),
+    { numRuns: 60 },
+  )
+})

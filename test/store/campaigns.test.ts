@@ -1,0 +1,76 @@
+import { expect, test } from 'vitest'
+import { agentStats, campaignStats, campaignStatus, dialerStatus, dialPreview, other } from '../../src/store/index.ts'
+import { useRedisClient } from '../support/redis.ts'
+import { useStore } from '../support/store.ts'
+import { toEvent } from './events.ts'
+
+const DONE = new Map<string, string[]>()
+const status = (word: string, at: number) => campaignStatus(toEvent('campaigns', 'status', '12', { ref: '12', status: word }, at))
+const preview = (callees: Record<string, unknown>[], at: number) =>
+  dialPreview(toEvent('campaigns', 'dial_preview', '12', { ref: '12', callees: callees as { number: string; contact_ref: string }[] }, at))
+
+test('a campaign has its state, since when, and its history, newest first, each change once', async () => {
+  const { store } = await useStore()
+  await store.commit({ effects: [status('started', 1), status('stopping', 2), status('stopped', 3), status('stopping', 2)], done: DONE })
+  const campaign = await store.read.campaign('12')
+  expect(campaign).toMatchObject({ ref: '12', status: 'stopped', source: 'main' })
+  expect(campaign?.history.map((change) => change.status)).toEqual(['stopped', 'stopping', 'started'])
+  expect((await store.read.campaigns()).items).toHaveLength(1)
+  expect(await store.read.campaign('13')).toBeNull()
+})
+
+test('stats: the latest values, a series in order, and a decrease of a counter is a reset', async () => {
+  const { store } = await useStore()
+  const stats = (calls: number, queued: number, at: number) => campaignStats(toEvent('campaigns', 'stats', '12', { total_calls: calls, callees_queued: queued, ref: '12' }, at))
+  await store.commit({ effects: [stats(5, 9, 1), stats(7, 3, 2), stats(7, 3, 2), stats(6, 9, 1.5), stats(1, 4, 3)], done: DONE })
+  const found = (await store.read.campaign('12'))?.stats
+  expect(found).toMatchObject({ values: { total_calls: 1, callees_queued: 4 }, resets: 1 })
+  expect(found?.series.map((point) => [point.values['total_calls'], point.reset])).toEqual([[5, false], [7, false], [1, true]])
+  await store.commit({ effects: Array.from({ length: 130 }, (_, at) => agentStats(toEvent('agents', 'stats', '1002', { calls: at }, at))), done: DONE })
+  expect((await store.read.agent('1002'))?.stats?.series).toHaveLength(120)
+})
+
+test('a preview takes the place of the former one; an older one does not', async () => {
+  const { store, redis } = await useStore()
+  await store.commit({ effects: [preview([{ number: '1', contact_ref: 'a' }], 1), preview([{ number: '2', contact_ref: 'b' }], 2)], done: DONE })
+  await store.commit({ effects: [preview([{ number: '1', contact_ref: 'a' }], 1)], done: DONE })
+  expect((await store.read.campaign('12'))?.preview?.callees).toEqual([{ number: '2', contact_ref: 'b' }])
+  const client = await useRedisClient(redis.url)
+  expect(await client.keys('enigma:preview_part:*')).toHaveLength(1)
+})
+
+test('a preview of 3 MiB is stored in parts, each request under 1 MB, and read back whole', async () => {
+  const { store, proxy } = await useStore()
+  const callees = Array.from({ length: 45_000 }, (_, index) => ({ number: `2782${String(index).padStart(7, '0')}`, contact_ref: `contact-é-😀-"${index}"`, extra: 'x'.repeat(10) }))
+  expect(JSON.stringify(callees).length).toBeGreaterThan(3 * 1024 * 1024)
+  await store.commit({ effects: [preview(callees, 1)], done: DONE })
+  expect((await store.read.campaign('12'))?.preview?.callees).toEqual(callees)
+  expect(proxy.seen.largestBytes).toBeLessThan(1_000_000)
+})
+
+test('other: the last thousand with their bytes, and a count per type', async () => {
+  const { store } = await useStore()
+  const unknown = (at: number, data: string | Uint8Array) => other(toEvent('agents', 'mood', '1002', undefined, at, { data, reason: 'unknown_type' }))
+  await store.commit({ effects: [unknown(1, 'not json "😀"'), unknown(2, new Uint8Array([255, 0, 1])), unknown(2, new Uint8Array([255, 0, 1]))], done: DONE })
+  const page = await store.read.other()
+  expect(page.items.map(({ text, base64, reason, type }) => [text, base64, reason, type])).toEqual([
+    [null, '/wAB', 'unknown_type', 'agents/mood'],
+    ['not json "😀"', null, 'unknown_type', 'agents/mood'],
+  ])
+  expect(page.counts).toEqual({ 'agents/mood': 2 })
+  await store.commit({ effects: Array.from({ length: 1_010 }, (_, at) => unknown(10 + at, `n${at}`)), done: DONE })
+  const seen: (string | null)[] = []
+  for (let cursor: string | undefined; ; ) {
+    const next = await store.read.other({ limit: 300, ...(cursor === undefined ? {} : { cursor }) })
+    seen.push(...next.items.map((record) => record.text))
+    if (next.next === null) break
+    cursor = next.next
+  }
+  expect(seen).toEqual(Array.from({ length: 1_000 }, (_, index) => `n${1_009 - index}`))
+})
+
+test('a dialler has a state too', async () => {
+  const { store } = await useStore()
+  await store.commit({ effects: [dialerStatus(toEvent('dialers', 'status', undefined, { status: 'started' }, 1))], done: DONE })
+  expect(await store.read.dialers()).toMatchObject([{ ref: 'main', status: 'started' }])
+})

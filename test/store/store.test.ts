@@ -1,0 +1,67 @@
+import { createServer } from 'node:http'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { agentCall, createStore, StoreError } from '../../src/store/index.ts'
+import { useStore } from '../support/store.ts'
+import { toEvent } from './events.ts'
+
+const call = agentCall(toEvent('agents', 'call', '1002', { call_ref: '7', number: '27821234567' }, 1))
+const NONE = new Map<string, string[]>()
+
+async function useHttp(status: number, body: string, hang = false): Promise<string> {
+  const server = createServer((_, response) => {
+    if (!hang) response.writeHead(status).end(body)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+const failure = async (url: string, token = 'test-token'): Promise<StoreError> => {
+  const store = createStore({ url, token, timeoutMs: 300, tries: 2 })
+  return store.commit({ effects: [call], done: NONE }).then(() => Promise.reject(new Error('it was taken')), (error: unknown) => error as StoreError)
+}
+
+test('what is done of a message is recalled, and a batch is one request', async () => {
+  const { store, proxy } = await useStore()
+  await store.commit({ effects: Array.from({ length: 200 }, () => call), done: new Map([['m1', ['a', 'b']], ['m2', ['c']]]) })
+  expect(proxy.seen.requests).toBe(1)
+  expect(await store.recall(['m1', 'm2', 'm3'])).toEqual(new Map([['m1', new Set(['a', 'b'])], ['m2', new Set(['c'])], ['m3', new Set()]]))
+  expect(proxy.seen.requests).toBe(2)
+})
+
+test('a large batch goes in several requests, each under the limit', async () => {
+  const { store, proxy } = await useStore({ maxRequestBytes: 100_000 })
+  await store.commit({ effects: Array.from({ length: 500 }, (_, at) => agentCall(toEvent('agents', 'call', String(at), { call_ref: String(at) }, at))), done: NONE })
+  expect(proxy.seen.requests).toBeGreaterThan(2)
+  expect(proxy.seen.largestBytes).toBeLessThan(100_000)
+  expect((await store.read.agents({ limit: 500 })).items).toHaveLength(500)
+})
+
+test('errors have a code, say what to do, and never hold the command', async () => {
+  const { proxy } = await useStore()
+  const wrongToken = await failure(proxy.url, 'secret-wrong')
+  expect(wrongToken).toMatchObject({ code: 'unauthorized', retryable: false })
+  const refused = await failure('http://127.0.0.1:1')
+  expect(refused).toMatchObject({ code: 'unreachable', retryable: true })
+  const hanging = await failure(await useHttp(200, '', true))
+  expect(hanging).toMatchObject({ code: 'timeout', retryable: true })
+  const throttled = await failure(await useHttp(429, '{"error":"ERR rate limit exceeded, command was: 27821234567"}'))
+  expect(throttled).toMatchObject({ code: 'throttled', retryable: true })
+  const broken = await failure(await useHttp(500, '<html>27821234567</html>'))
+  expect(broken.retryable).toBe(true)
+  for (const error of [wrongToken, refused, hanging, throttled, broken]) {
+    expect(error).toBeInstanceOf(StoreError)
+    expect(`${error.message} ${String(error.cause)}`).not.toMatch(/27821234567|secret-wrong|test-token/)
+  }
+})
+
+test('without an address it says which variables to set', () => {
+  expect(() => createStore({ url: '', token: 'x' })).toThrow(/UPSTASH_REDIS_REST_URL/)
+  expect(() => createStore({ url: 'https://x.example.com', token: '' })).toThrow(/UPSTASH_REDIS_REST_TOKEN/)
+})
