@@ -13,7 +13,8 @@ const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/
 export function requireToken(token: string): MiddlewareHandler {
   if (!TOKEN.test(token)) {
     throw new Error(
-      "API_TOKEN cannot be used as a bearer token: it needs one or more of A-Z a-z 0-9 - . _ ~ + / and may end in '='; for instance what `openssl rand -hex 32` prints",
+      'API_TOKEN cannot be used as a bearer token: write one or more of A-Z a-z 0-9 - . _ ~ + / (and = at the end), ' +
+        'for instance what `openssl rand -hex 32` prints',
     )
   }
   const refuse = (detail: string) => () => problemResponse('unauthorized', detail)

@@ -27,7 +27,8 @@ export function cdrs(read: Reads): Hono {
       describe({
         summary: 'CDRs, newest first',
         description:
-          'CDRs by `dialed_at`, newest first. All filters must fit. Pages stay as they are while new CDRs arrive: what arrives after the first page is not on the later ones, unless it was dialled earlier.',
+          'CDRs by `dialed_at`, newest first. All filters must fit. A page may hold fewer than `limit`, even none, when a filter fits ' +
+          'seldom: only a `next` of null is the end. New CDRs never shift the later pages.',
         tag: 'cdrs',
         answer: CdrsAnswer,
       }),

@@ -1,4 +1,3 @@
-import { maskText } from 'enigma-relay/protocol'
 import { StoreError } from 'enigma-relay/store'
 import type { ErrorHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
@@ -12,19 +11,29 @@ export const logToConsole: Log = (line) => console.error(JSON.stringify(line))
 
 const RETRY_AFTER_SECONDS = 5
 
-/** Turns whatever was thrown into an answer; what is inside an unexpected error goes to the log, masked, and never to the caller. */
+/** Turns whatever was thrown into an answer. What is inside an unexpected error goes to the log, and never to the caller. */
 export function answerError(log: Log): ErrorHandler {
   return (error, c) => {
     if (error instanceof HTTPException) return error.getResponse()
-    if (error instanceof StoreError && error.code === 'bad_cursor') {
+    const path = c.req.routePath
+    if (!(error instanceof StoreError)) {
+      log({ level: 'error', message: 'a request failed', path, error: error.name, stack: framesOf(error) })
+      return problemResponse('internal', 'The API failed; its log says where.')
+    }
+    if (error.code === 'bad_cursor') {
       const detail = 'cursor is not the `next` of an earlier page of this list.'
       return problemResponse('bad-parameter', detail, { parameter: 'cursor' })
     }
-    log({ level: 'error', message: 'a request failed', path: c.req.routePath, error: maskText(`${error.name}: ${error.message}`) })
-    if (error instanceof StoreError) {
-      const headers = { 'retry-after': String(RETRY_AFTER_SECONDS) }
-      return problemResponse('unavailable', 'The read model does not answer. Try again a little later.', { headers })
-    }
-    return problemResponse('internal', 'The API failed; its log says why.')
+    log({ level: 'error', message: 'the read model does not answer', path, code: error.code, error: error.message })
+    const headers = { 'retry-after': String(RETRY_AFTER_SECONDS) }
+    return problemResponse('unavailable', 'The read model does not answer. Try again a little later.', { headers })
   }
+}
+
+const FRAMES = 8
+
+// Without the message: that of a JSON error, for instance, quotes the record that could not be read.
+function framesOf(error: Error): string[] {
+  const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at .*[:(]/.test(line))
+  return frames.slice(0, FRAMES).map((line) => line.trim())
 }

@@ -4,7 +4,7 @@ import * as v from 'valibot'
 import { describe } from './describe.ts'
 import { query } from './query.ts'
 
-const DocumentAnswer = v.looseObject({ openapi: v.string(), info: v.looseObject({}), paths: v.looseObject({}) })
+const DocumentAnswer = v.objectWithRest({ openapi: v.string(), paths: v.record(v.string(), v.unknown()) }, v.unknown())
 
 /**
  * `GET /openapi.json`: the OpenAPI 3.1 document of all addresses of an app, made on the first request from the very schemas that
@@ -25,7 +25,8 @@ export function openApi(app: Hono) {
         title: 'enigma-relay read API',
         version: '1.0.0',
         description:
-          'What an Enigma dialler said, as it stands now: agents, campaigns, calls and CDRs. References are always text, also where the dialler wrote a number. Every answer has an `ETag`.',
+          'What an Enigma dialler said, as it stands now: agents, campaigns, calls and CDRs. References are always text, also where ' +
+          'the dialler wrote a number. Every answer has an `ETag`; every error is a problem (RFC 9457) with its own `type`.',
         license: { name: 'MIT', identifier: 'MIT' },
       },
       tags: [

@@ -30,7 +30,7 @@ const StateChange = v.pipe(
 
 // Fields that the dialler adds to a callee are passed on as they are.
 const Callee = v.pipe(
-  v.looseObject({ number: maybeText('The number.'), contact_ref: maybeText('The reference in your own records.') }),
+  v.objectWithRest({ number: maybeText('The number.'), contact_ref: maybeText('The reference in your own records.') }, v.unknown()),
   v.metadata({ ref: 'Callee', description: 'Somebody who will be dialled soon.' }),
 )
 

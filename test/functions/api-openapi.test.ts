@@ -1,0 +1,161 @@
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import formats from 'ajv-formats'
+import { agentCall, agentStats, agentStatus, campaignStats, campaignStatus, cdr, dialerStatus, dialPreview, other, type CdrRecord, type Page } from 'enigma-relay/store'
+import { describe, expect, it } from 'vitest'
+import { notice, useApi } from './api-world.ts'
+
+type Schema = { readonly [name: string]: unknown }
+type Operation = {
+  operationId: string
+  summary?: string
+  description?: string
+  security?: unknown[]
+  parameters?: { name: string; in: string; required?: boolean; description?: string; schema: Schema }[]
+  responses: Record<string, { description: string; content?: Record<string, { schema: Schema }> }>
+}
+type Document = {
+  openapi: string
+  info: Schema
+  security: unknown[]
+  paths: Record<string, Record<string, Operation>>
+  components: { schemas: Record<string, Schema>; securitySchemes: Schema }
+}
+
+const PATHS = [
+  '/agents', '/agents/{ref}', '/campaigns', '/campaigns/{ref}', '/cdrs', '/cdrs/{id}', '/dialers', '/health', '/openapi.json', '/other',
+]
+
+/** Every object inside a value, the value itself among them. */
+function* objectsIn(value: unknown): Generator<Schema> {
+  if (typeof value !== 'object' || value === null) return
+  if (!Array.isArray(value)) yield value as Schema
+  for (const inner of Object.values(value)) yield* objectsIn(inner)
+}
+
+/** Each object schema closed, so that a field which is not documented is a fault. */
+function closed<Value>(document: Value): Value {
+  const copy = structuredClone(document)
+  for (const schema of objectsIn(copy)) {
+    if (schema['type'] === 'object' && 'properties' in schema && !('additionalProperties' in schema)) Object.assign(schema, { additionalProperties: false })
+  }
+  return copy
+}
+
+/** What finds the faults of an answer, by the schema that the document gives for it. */
+function checkerOf(document: Document) {
+  const ajv = new Ajv2020({ strict: false, allErrors: true })
+  formats.default(ajv)
+  ajv.addSchema(closed(document), 'document')
+  return (path: string, status: number, media: string, answer: unknown): unknown => {
+    const escaped = [path, media].map((part) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1')))
+    const validate = ajv.compile({ $ref: `document#/paths/${escaped[0]}/get/responses/${status}/content/${escaped[1]}/schema` })
+    return validate(answer) ? [] : validate.errors
+  }
+}
+
+describe('GET /openapi.json', () => {
+  it('describes every address, with words, all answers and all parameters', async () => {
+    const { app, json } = await useApi()
+    const document = await json<Document>('/openapi.json')
+    expect(document.openapi).toMatch(/^3\.1\./)
+    expect(document.info).toMatchObject({ title: expect.any(String), version: expect.any(String) })
+    expect(Object.keys(document.paths).toSorted()).toEqual(PATHS)
+    const served = app.routes.filter((route) => route.method === 'GET').map((route) => route.path.replace(/:(\w+)/, '{$1}'))
+    expect([...new Set(served)].toSorted()).toEqual(PATHS)
+    for (const [path, methods] of Object.entries(document.paths)) {
+      expect(Object.keys(methods)).toEqual(['get'])
+      const { get } = methods as { get: Operation }
+      expect([path, get.summary, get.description]).toEqual([path, expect.any(String), expect.any(String)])
+      for (const [status, response] of Object.entries(get.responses)) expect([path, status, response.description]).toEqual([path, status, expect.any(String)])
+      expect(Object.keys(get.responses)).toEqual(expect.arrayContaining(path === '/health' ? ['200', '503'] : ['200', '304', '400', '401', '503']))
+      const parameters = get.parameters ?? []
+      for (const parameter of parameters) expect([path, parameter.name, parameter.description]).toEqual([path, parameter.name, expect.any(String)])
+      expect(parameters.filter((parameter) => parameter.in === 'path').map(({ name, required }) => [name, required])).toEqual(
+        [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => [name, true]),
+      )
+      expect('404' in get.responses).toBe(path.includes('{'))
+    }
+    const ids = Object.values(document.paths).map((methods) => methods['get']?.operationId)
+    expect(new Set(ids).size).toBe(ids.length)
+  })
+
+  it('asks for the bearer token everywhere but at /health', async () => {
+    const { json } = await useApi()
+    const document = await json<Document>('/openapi.json')
+    expect(document.components.securitySchemes).toMatchObject({ token: { type: 'http', scheme: 'bearer' } })
+    expect(document.security).toEqual([{ token: [] }])
+    const own = Object.entries(document.paths).filter(([, methods]) => methods['get']?.security !== undefined)
+    expect(own.map(([path, methods]) => [path, methods['get']?.security])).toEqual([['/health', []]])
+  })
+
+  it('has no reference that leads nowhere, no component that nobody uses, and examples that fit', async () => {
+    const { json } = await useApi()
+    const document = await json<Document>('/openapi.json')
+    const references = [...objectsIn(document)].flatMap(({ $ref }) => (typeof $ref === 'string' ? [$ref] : []))
+    const components = Object.keys(document.components.schemas).map((name) => `#/components/schemas/${name}`)
+    expect(references.filter((reference) => !components.includes(reference))).toEqual([])
+    expect(components.filter((component) => !references.includes(component))).toEqual([])
+
+    const ajv = new Ajv2020({ strict: false })
+    formats.default(ajv)
+    ajv.addSchema(closed(document), 'document')
+    let examples = 0
+    for (const [name, schema] of Object.entries(document.components.schemas)) {
+      const validate = ajv.compile({ $ref: `document#/components/schemas/${name}` })
+      for (const example of (schema['examples'] as unknown[] | undefined) ?? []) {
+        examples++
+        expect([name, validate(example) ? [] : validate.errors]).toEqual([name, []])
+      }
+    }
+    expect(examples).toBeGreaterThan(4)
+  })
+})
+
+describe('every real answer', () => {
+  it('fits its schema in the document, with no field that is not documented', async () => {
+    const { get, json, commit } = await useApi()
+    const dialed_at = Math.floor(Date.now() / 1000) - 60
+    const of = (reference: string) => ({ reference })
+    await commit(
+      agentStatus(notice({ status: 'available', campaign_ref: '7' }, of('1002'))),
+      agentStatus(notice({ status: 'wrapup', campaign_ref: '7' }, of('1002'))),
+      agentStatus(notice({ status: 'busy' }, of('1002'))),
+      agentCall(notice({ call_ref: '1', number: '+15550100', stale: true }, { ...of('1002'), stale: true })),
+      agentCall(notice({ call_ref: '2', number: '+15550100', contact_ref: 'A-1', agent: '1002' }, of('1002'))),
+      agentStats(notice({ calls: 4, talk_time: 12.5 }, of('1002'))),
+      campaignStatus(notice({ status: 'started' }, of('7'))),
+      campaignStats(notice({ total_calls: 4 }, of('7'))),
+      campaignStats(notice({ total_calls: 4 }, of('8'))),
+      dialPreview(notice({ callees: [{ number: '+15550100', contact_ref: 'A-1', extra: { deep: [1] } }, { number: null }] }, of('7'))),
+      cdr(notice({ call_ref: '3', dialed_at, end_reason: 'busy', ref: '7' }, { transport: 'list' })),
+      cdr(notice({ call_ref: '3', dialed_at, end_reason: 'hungup', ref: '7', end_code: 16, call_time: 3, hold_time: 0.5 }, { transport: 'list' })),
+      cdr(notice({ call_ref: '4', dialed_at, extension: null, skill: { level: 3 } }, { transport: 'list' })),
+      dialerStatus(notice({ status: 'started' })),
+      other(notice({}, { type: 'unknown', subType: 'unknown', data: Uint8Array.of(0xff), reason: 'not_utf8' })),
+      other(notice({}, { type: 'unknown', subType: 'unknown', data: 'x' })),
+    )
+    const faultsOf = checkerOf(await json<Document>('/openapi.json'))
+    const ids = (await json<Page<CdrRecord>>('/cdrs')).items.map((item) => item.id)
+    const asked: [string, string][] = [
+      ['/agents', '/agents'], ['/agents', '/agents?limit=1'], ['/agents/{ref}', '/agents/1002'], ['/agents/{ref}', '/agents/none'],
+      ['/campaigns', '/campaigns'], ['/campaigns/{ref}', '/campaigns/7'], ['/campaigns/{ref}', '/campaigns/8'], ['/campaigns/{ref}', '/campaigns/none'],
+      ['/cdrs', '/cdrs'], ['/cdrs', '/cdrs?limit=1'], ['/cdrs', '/cdrs?limit=0'], ['/cdrs', '/cdrs?nothing'],
+      ...ids.map((id): [string, string] => ['/cdrs/{id}', `/cdrs/${id}`]),
+      ['/dialers', '/dialers'], ['/other', '/other'], ['/health', '/health'], ['/openapi.json', '/openapi.json'],
+    ]
+    expect(ids).toHaveLength(2)
+    for (const [path, url] of asked) {
+      const response = await get(url)
+      const media = response.headers.get('content-type') as string
+      expect([url, faultsOf(path, response.status, media, await response.json())]).toEqual([url, []])
+    }
+  })
+
+  it('does not fit when a field is missing or is not documented', async () => {
+    const { json } = await useApi()
+    const faultsOf = checkerOf(await json<Document>('/openapi.json'))
+    expect(faultsOf('/health', 200, 'application/json', { status: 'ok' })).not.toEqual([])
+    expect(faultsOf('/health', 200, 'application/json', { status: 'ok', store: 'ok', more: 1 })).not.toEqual([])
+    expect(faultsOf('/agents', 200, 'application/json', { items: [{ ref: 1, states: [], call: null }], next: null })).not.toEqual([])
+  })
+})
