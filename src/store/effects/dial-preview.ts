@@ -1,5 +1,5 @@
 import type { DialPreview } from '../../protocol/index.ts'
-import { toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { textOr, toStamp, type Effect, type StoreEvent } from '../effect.ts'
 import { toParts } from '../parts.ts'
 
 /**
@@ -8,7 +8,9 @@ import { toParts } from '../parts.ts'
  */
 export function dialPreview(event: StoreEvent<DialPreview>): Effect {
   const reference = event.reference ?? event.payload.ref ?? ''
-  const parts = toParts(JSON.stringify(event.payload.callees))
+  // A callee without one of the two has null there, as everywhere in the read model.
+  const callees = event.payload.callees.map((callee) => ({ ...callee, number: textOr(callee.number), contact_ref: textOr(callee.contact_ref) }))
+  const parts = toParts(JSON.stringify(callees))
   return {
     ops: [
       ...parts.map((part, index) => ['part', 'preview', event.id, String(index), part] as const),
