@@ -1,0 +1,100 @@
+import { createServer } from 'node:http'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { createCrmPop } from '../../examples/crm-pop.ts'
+import { fromSqs, type Parked } from '../../src/adapter/index.ts'
+import { formatPacket, formatSequence, type Notification } from '../../src/protocol/index.ts'
+import { sqsEvent, sqsRecord } from '../adapter/factories.ts'
+import { useStore } from '../support/store.ts'
+
+/** A CRM that pops each idempotency key once; `answer` says how it feels. */
+async function useCrm() {
+  const crm = { pops: new Map<string, Record<string, unknown>>(), requests: 0, answer: 200 as number | 'hang', url: '' }
+  const server = createServer((request, response) => {
+    void (async () => {
+      let body = ''
+      for await (const chunk of request) body += String(chunk)
+      crm.requests++
+      if (crm.answer === 'hang') return
+      const key = String(request.headers['idempotency-key'])
+      if (crm.answer !== 200) return response.writeHead(crm.answer).end()
+      const known = crm.pops.has(key)
+      crm.pops.set(key, JSON.parse(body) as Record<string, unknown>)
+      return response.writeHead(known ? 409 : 200).end()
+    })()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  crm.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/pops`
+  return crm
+}
+
+async function useCallFunction() {
+  const crm = await useCrm()
+  const { store } = await useStore()
+  const parked: Parked[] = []
+  const handler = fromSqs(createCrmPop({ url: crm.url, token: 'crm-token', timeoutMs: 200 }), {
+    commit: store.commit, recall: store.recall, maxReceiveCount: 10,
+    park: async (one) => void parked.push(one),
+    postpone: async () => undefined,
+  })
+  return { crm, store, parked, handler }
+}
+
+const call = (agent: string, index: number, ageMs = 0): Notification => ({
+  id: `main/p/5/${index}`, source: '/enigma/main', type: 'enigma.agents.call', subject: agent, time: new Date(Date.now() - ageMs).toISOString(),
+  datacontenttype: 'application/json', data: formatPacket({ type: 'call', payload: { ref: agent, call_ref: String(index), contact_ref: 'k', number: '27821234567' } }),
+  transport: 'pubsub', channel: `enigma:notifications:agents:${agent}`, sequence: formatSequence(5, index),
+})
+
+test('a call pops in the CRM once, also when its message comes twice', async () => {
+  const { crm, store, handler } = await useCallFunction()
+  const event = sqsEvent(sqsRecord([call('1002', 1)], { messageId: 'a' }))
+  expect((await handler(event)).batchItemFailures).toEqual([])
+  expect((await handler(event)).batchItemFailures).toEqual([])
+  expect([...crm.pops]).toEqual([['main/p/5/1', expect.objectContaining({ agent: '1002', call_ref: '1', contact_ref: 'k', number: '27821234567' })]])
+  expect((await store.read.agent('1002'))?.call?.call_ref).toBe('1')
+})
+
+test('while the CRM is down the read model has the call, neighbours are done, and the pop comes later, once', async () => {
+  const { crm, store, handler } = await useCallFunction()
+  crm.answer = 503
+  const pack = [call('1002', 1), call('1003', 2)]
+  const first = await handler(sqsEvent(sqsRecord(pack, { messageId: 'a' })))
+  expect(first.batchItemFailures).toEqual([{ itemIdentifier: 'a' }])
+  expect((await store.read.agent('1002'))?.call?.call_ref).toBe('1')
+  expect((await store.read.agent('1003'))?.call?.call_ref).toBe('2')
+  crm.answer = 200
+  expect((await handler(sqsEvent(sqsRecord(pack, { messageId: 'a', receiveCount: 2 })))).batchItemFailures).toEqual([])
+  expect([...crm.pops.keys()].toSorted()).toEqual(['main/p/5/1', 'main/p/5/2'])
+})
+
+test('a CRM that hangs costs no more than the time limit, and the pop is tried again', async () => {
+  const { crm, handler } = await useCallFunction()
+  crm.answer = 'hang'
+  const { batchItemFailures } = await handler(sqsEvent(sqsRecord([call('1002', 1)], { messageId: 'a' })))
+  expect(batchItemFailures).toEqual([{ itemIdentifier: 'a' }])
+  expect(crm.requests).toBe(1)
+})
+
+test('a stale call is recorded and pops nothing', async () => {
+  const { crm, store, handler } = await useCallFunction()
+  expect((await handler(sqsEvent(sqsRecord([call('1002', 1, 60_000)])))).batchItemFailures).toEqual([])
+  expect(crm.requests).toBe(0)
+  expect(await store.read.agent('1002')).toMatchObject({ call: null, calls: [{ stale: true }] })
+})
+
+test('a pop that the CRM refuses is parked with its reason, and the next call of the agent goes on', async () => {
+  const { crm, parked, handler } = await useCallFunction()
+  crm.answer = 400
+  expect((await handler(sqsEvent(sqsRecord([call('1002', 1), call('1002', 2)])))).batchItemFailures).toEqual([])
+  expect(parked.map(({ notification, reason }) => [notification?.id, reason])).toEqual([
+    ['main/p/5/1', expect.stringContaining('the CRM refused the pop: 400')],
+    ['main/p/5/2', expect.stringContaining('the CRM refused the pop: 400')],
+  ])
+})
