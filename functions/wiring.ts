@@ -1,6 +1,6 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { FromSqsOptions, Parked } from 'enigma-relay/adapter'
-import { findRoute, formatEvent, gzipBody, OTHER, toBytes, type Route } from 'enigma-relay/protocol'
+import { findRoute, formatEvent, gzipBody, isSqsText, OTHER, toBytes, type Route } from 'enigma-relay/protocol'
 import { createStore, type Effect, type Store } from 'enigma-relay/store'
 
 /**
@@ -90,9 +90,9 @@ async function park(parked: Parked): Promise<void> {
 }
 
 /** Attributes take the same characters as bodies. */
-const toSqsText = (text: string): string => text.replace(/[^\x09\x0A\x0D\x20-\uD7FF\uE000-\uFFFD]/g, '?')
+const toSqsText = (text: string): string => (isSqsText(text) ? text : Array.from(text, (one) => (isSqsText(one) ? one : '?')).join(''))
 
 async function sha256(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', toBytes(text) as Uint8Array<ArrayBuffer>)
+  const digest = await crypto.subtle.digest('SHA-256', new Uint8Array(toBytes(text)))
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }

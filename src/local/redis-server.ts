@@ -39,7 +39,7 @@ export async function startRedisServer(options: RedisServerOptions = {}): Promis
 
 async function tryStart(options: RedisServerOptions, port: number): Promise<RedisServer | string> {
   const temporary = options.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'enigma-redis-')) : undefined
-  const dir = options.dataDir ?? (temporary as string)
+  const dir = options.dataDir ?? temporary ?? '.'
   const persistence = temporary === undefined ? ['--appendonly', 'yes'] : ['--appendonly', 'no']
   const child = spawn(
     options.command ?? 'redis-server',

@@ -40,7 +40,6 @@ export function fromBase64(base64: string): Uint8Array {
  * (surrogates, such as emoji). Source: SendMessage in the SQS API reference lists the allowed ones; several servers leave out
  * the last range.
  */
-// oxlint-disable-next-line no-control-regex
 const REFUSED = /[^\x09\x0A\x0D\x20-\uD7FF\uE000-\uFFFD]/
 
 /** Whether every SQS server takes this text in a message body. */

@@ -6,7 +6,7 @@ import type { RelayConfig } from './config.ts'
 import { serveHealth } from './health.ts'
 import type { Keeper } from './item.ts'
 import { openJournal } from './journal.ts'
-import { createJournalIntake, type JournalIntake } from './journal-intake.ts'
+import { createJournalIntake } from './journal-intake.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import type { Gap } from './pubsub-source.ts'
 import { createSender, type Sender } from './sender.ts'
@@ -62,21 +62,17 @@ export function createRelay(options: RelayOptions): Relay {
         for (const listener of roomListeners) listener()
       }
 
-      let intake: JournalIntake | undefined
       const senders = new Map<Route, Sender>(
         routes.map((route) => [
           route,
           createSender({
             route, sqs, queuePrefix: config.queuePrefix, log, metrics, now,
-            onRoom: () => {
-              onRoom()
-              intake?.refill()
-            },
+            onRoom,
           }),
         ]),
       )
       const sources: Source[] = []
-      intake = createJournalIntake({
+      const intake = createJournalIntake({
         journal, senders, log, metrics, now, signal: end.signal,
         routeBytes: memoryBytes / 8,
         park: async (sourceId, entry) => {
@@ -84,6 +80,8 @@ export function createRelay(options: RelayOptions): Relay {
           await source?.park(entry)
         },
       })
+
+      roomListeners.add(intake.refill)
 
       let listItems = 0
       const hasRoom = () => listItems < MAX_LIST_ITEMS && sumBytes(senders) < memoryBytes
@@ -130,7 +128,7 @@ export function createRelay(options: RelayOptions): Relay {
             source, config, intake, log, metrics, now, room, onClaim, onClaimSettled: onRoom, onGap: (gap) => sayGap(gap, log, metrics),
             heardUntilMs: journal.lastHeard(source.id),
             onHeard: (sourceId, atMs) => {
-              if (intake?.brokenSince === undefined) journal.noteHeard(sourceId, atMs)
+              if (intake.brokenSince === undefined) journal.noteHeard(sourceId, atMs)
             },
             endSignal: end.signal,
           }),

@@ -40,7 +40,7 @@ export function toStamp(event: Pick<StoreEvent, 'source' | 'transport' | 'sequen
 }
 
 /** Text or null. */
-export const textOr = (value: unknown): string | null => (value === undefined || value === null || value === '' ? null : String(value))
+export const textOr = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : typeof value === 'number' || typeof value === 'bigint' ? String(value) : null)
 
 /** Finite number or null. */
 export const numberOr = (value: unknown): number | null => (typeof value === 'number' && Number.isFinite(value) ? value : null)

@@ -52,7 +52,7 @@ export function createUpstash({ url, token, timeoutMs = 5_000, tries = 3 }: Upst
     readAll: async (commands: readonly Command[]): Promise<unknown[]> => {
       if (commands.length === 0) return []
       const args = commands.flatMap((command) => [String(command.length), ...command])
-      return (await attempt(() => redis.eval(READ_ALL, [], args))) as unknown[]
+      return attempt(() => redis.eval<string[], unknown[]>(READ_ALL, [], args))
     },
   }
 }

@@ -82,10 +82,10 @@ test('a folder that cannot be made, and a file that is no journal, are said with
   const folder = await useFolder()
   await writeFile(join(folder, 'file'), 'in the way')
   const unusable: unknown = expect.objectContaining({ code: 'journal_unusable', message: expect.stringMatching(/ENIGMA_DATA_DIR/) as string })
-  expect(() => openJournal(join(folder, 'file', 'below'), 'test')).toThrow(unusable as Error)
+  expect(() => openJournal(join(folder, 'file', 'below'), 'test')).toThrow(unusable)
   await mkdir(join(folder, 'data'))
   await writeFile(join(folder, 'data', 'journal-test.db'), 'this is no database, it is a text of more than a hundred bytes, so that SQLite looks at its head and refuses it')
-  expect(() => openJournal(join(folder, 'data'), 'test')).toThrow(unusable as Error)
+  expect(() => openJournal(join(folder, 'data'), 'test')).toThrow(unusable)
 })
 
 test('a write that fails writes nothing of its batch', async () => {

@@ -28,7 +28,9 @@ export function run(command, args, { env = process.env, cwd, stdio = 'inherit', 
       child.kill(signal)
     }
     for (const signal of FORWARDED) process.on(signal, pass)
+    const watch = watchParent(() => child.kill('SIGTERM'))
     const end = () => {
+      clearInterval(watch)
       for (const signal of FORWARDED) process.off(signal, pass)
     }
     child.once('error', (error) => {
@@ -41,6 +43,21 @@ export function run(command, args, { env = process.env, cwd, stdio = 'inherit', 
       resolve(code ?? 128 + (constants.signals[signal] ?? 0))
     })
   })
+}
+
+/**
+ * npm and npx pass a signal on to the shell between us and them, which ends without a word to its children. So where one of them
+ * has started us, the end of the parent is the signal. A relay that was started by hand may outlive its shell.
+ */
+function watchParent(onEnd) {
+  if (process.env.npm_command === undefined) return undefined
+  const parent = process.ppid
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(watch)
+    onEnd()
+  }, 500)
+  return watch
 }
 
 /** Whether a terminal sends its Ctrl-C to this process, and so to its children. */

@@ -6,7 +6,7 @@ import type { OtherRecord } from '../types.ts'
 /** other: the last thousand notifications without a route of their own, with their bytes, and a count per type. */
 export function other(event: StoreEvent): Effect {
   const isText = typeof event.data === 'string'
-  const parts = toParts(isText ? (event.data as string) : toBase64(event.data))
+  const parts = toParts(typeof event.data === 'string' ? event.data : toBase64(event.data))
   const type = `${event.type}/${event.subType}`
   const record: Omit<OtherRecord, 'text' | 'base64'> & { parts: number; form: 'text' | 'base64' } = {
     notification_id: event.id,

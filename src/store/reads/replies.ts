@@ -40,7 +40,7 @@ export function parseCursor(cursor: string, length: number): (string | number)[]
   try {
     const parts: unknown = JSON.parse(toText(fromBase64(cursor.replaceAll('-', '+').replaceAll('_', '/'))) ?? '')
     const fits = Array.isArray(parts) && parts.length === length && parts.every((part) => typeof part === 'string' || typeof part === 'number')
-    if (fits) return parts as (string | number)[]
+    if (fits) return parts
   } catch {
     // Said below.
   }
