@@ -110,7 +110,8 @@ export function routePacket(key: string, subType: string | undefined, fault?: Pa
   const reference = parsed?.reference
   const found = type !== undefined && subType !== undefined && fault === undefined ? findRoute(type, subType) : undefined
   const to = reference === undefined ? {} : { reference }
-  if (found !== undefined && type !== undefined && subType !== undefined) return { route: found, type, subType, ...to }
+  // A packet may call itself `*`, as the table calls the route for everything else: it is as unknown as any other.
+  if (found !== undefined && found !== OTHER && type !== undefined && subType !== undefined) return { route: found, type, subType, ...to }
   const reason = fault ?? (parsed === undefined ? 'key_outside_scheme' : parsed.type === undefined ? 'no_key_type' : 'unknown_type')
   return { route: OTHER, type: nameOr(type), subType: nameOr(subType), ...to, reason }
 }

@@ -1,0 +1,44 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { formatPacket, parseExact, readPacket, readPacketText, toBytes } from '../../src/protocol/index.ts'
+
+test.each([
+  ['', 'empty', 'text/plain'],
+  ['nonsense', 'not_json', 'text/plain'],
+  ['\ufeff{"type":"status"}', 'not_json', 'text/plain'],
+  ['[{"type":"status"}]', 'not_object', 'application/json'],
+  ['"status"', 'not_object', 'application/json'],
+  ['null', 'not_object', 'application/json'],
+  ['{"payload":{}}', 'no_type', 'application/json'],
+  ['{"type":null}', 'no_type', 'application/json'],
+  ['{"type":5}', 'type_not_string', 'application/json'],
+  ['{"type":["status"]}', 'type_not_string', 'application/json'],
+])('%j is %s', (text, fault, contentType) => {
+  expect(readPacketText(text)).toEqual({ data: text, contentType, fault })
+})
+
+test('bytes that are not UTF-8 stay bytes', () => {
+  const bytes = new Uint8Array([0x7b, 0xff, 0x7d])
+  expect(readPacket(bytes)).toEqual({ data: bytes, contentType: 'application/octet-stream', fault: 'not_utf8' })
+})
+
+test('whatever comes, its bytes are had back, and nothing is thrown', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.uint8Array(), fc.string({ unit: 'grapheme' }).map(toBytes), fc.json().map(toBytes)), (bytes) => {
+      expect(Buffer.from(toBytes(readPacket(bytes).data)).equals(Buffer.from(bytes))).toBe(true)
+    }),
+    { numRuns: 2_000 },
+  )
+})
+
+test('what formatPacket writes is read as it was', () => {
+  expect(readPacketText(formatPacket({ type: 'status', payload: { ref: '1002' } })).packet).toEqual({ type: 'status', payload: { ref: '1002' } })
+})
+
+test('integers above 2^53 keep their digits, in an exact reading and in what routes a packet', () => {
+  expect(parseExact('{"a":9007199254740993,"b":[-12345678901234567890],"c":1e400,"d":1.5,"e":9007199254740991}')).toEqual({
+    a: '9007199254740993', b: ['-12345678901234567890'], c: Number.POSITIVE_INFINITY, d: 1.5, e: 9007199254740991,
+  })
+  expect(readPacketText('{"type":"cdr","payload":{"call_ref":9007199254740993}}').packet?.payload).toEqual({ call_ref: '9007199254740993' })
+  expect(readPacketText('{"type":"cdr","payload":{"call_ref":7}}').packet?.payload).toEqual({ call_ref: 7 })
+})

@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest'
+import { deadLetterQueueName, findRoute, OTHER, PAYLOADS, queueName, ROUTES, routePacket } from '../../src/protocol/index.ts'
+
+test('names are unique, and SQS takes the names of all queues', () => {
+  const names = ROUTES.flatMap((route) => [queueName('enigma-', route), deadLetterQueueName('enigma-', route)])
+  expect(new Set(names).size).toBe(names.length)
+  for (const name of names) expect(name).toMatch(/^[A-Za-z0-9_-]{1,75}\.fifo$/)
+  expect(names).toContain('enigma-campaigns-dial_preview.fifo')
+  expect(names).toContain('enigma-other-dlq.fifo')
+})
+
+test('every route but other has a payload schema, and only calls grow stale', () => {
+  expect(Object.keys(PAYLOADS).toSorted()).toEqual(ROUTES.filter((route) => route !== OTHER).map((route) => route.name).toSorted())
+  expect(ROUTES.filter((route) => route.maxAgeMs !== undefined).map((route) => [route.name, route.maxAgeMs])).toEqual([['agents-call', 30_000], ['inbound-call', 30_000]])
+  expect(findRoute('agents', 'call')?.name).toBe('agents-call')
+  expect(findRoute('agents', 'cdr')).toBeUndefined()
+})
+
+const N = 'enigma:notifications'
+test.each([
+  [`${N}:agents:1002`, 'status', { name: 'agents-status', type: 'agents', subType: 'status', reference: '1002' }],
+  [`${N}:agent:1002`, 'call', { name: 'agents-call', type: 'agents', subType: 'call', reference: '1002' }],
+  [`${N}:campaigns`, 'cdr', { name: 'campaigns-cdr', type: 'campaigns', subType: 'cdr' }],
+  [`${N}:campaign:12`, 'dial_preview', { name: 'campaigns-dial_preview', type: 'campaigns', subType: 'dial_preview', reference: '12' }],
+  [`${N}:cdr`, 'cdr', { name: 'campaigns-cdr', type: 'campaigns', subType: 'cdr' }],
+  [`${N}:inbound`, 'call', { name: 'inbound-call', type: 'inbound', subType: 'call' }],
+  [`${N}:dialers`, 'status', { name: 'dialers-status', type: 'dialers', subType: 'status' }],
+  [`${N}:agents:1002`, 'mood', { name: 'other', type: 'agents', subType: 'mood', reference: '1002', reason: 'unknown_type' }],
+  [`${N}:cdr`, 'status', { name: 'other', type: 'cdr', subType: 'status', reason: 'unknown_type' }],
+  [N, 'status', { name: 'other', type: 'unknown', subType: 'status', reason: 'no_key_type' }],
+  ['elsewhere', 'status', { name: 'other', type: 'unknown', subType: 'status', reason: 'key_outside_scheme' }],
+  [`${N}:a.b:1`, 'x/y', { name: 'other', type: 'unknown', subType: 'unknown', reference: '1', reason: 'unknown_type' }],
+  [`${N}:*`, '*', { name: 'other', type: 'unknown', subType: 'unknown', reason: 'unknown_type' }],
+])('%s with %s', (key, subType, expected) => {
+  const { route, ...rest } = routePacket(key, subType)
+  expect({ name: route.name, ...rest }).toEqual(expected)
+})
+
+test('a packet that cannot be read goes to other with its fault', () => {
+  expect(routePacket(`${N}:agents:1002`, undefined, 'not_json')).toEqual({ route: OTHER, type: 'agents', subType: 'unknown', reference: '1002', reason: 'not_json' })
+})
