@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { campaignRef, count, maybeText, pageOf, source, text, time } from './common.ts'
+import { campaignRef, count, maybeText, pageOf, source, text, time } from './fields.ts'
 import { StatsAnswer } from './stats.ts'
 
 const Unexpected = v.pipe(

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { count, maybeText, pageOf, source, text, time } from './common.ts'
+import { count, maybeText, pageOf, source, text, time } from './fields.ts'
 import { StatsAnswer } from './stats.ts'
 
 const campaign = {

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { campaignRef, maybeText, pageOf, source, text, time } from './common.ts'
+import { campaignRef, maybeText, pageOf, source, text, time } from './fields.ts'
 
 const maybeNumber = (description: string) => v.pipe(v.nullable(v.number()), v.description(description))
 

@@ -1,0 +1,119 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+
+/** The rules of the layout: which room may import what, how large files are, how they are named. */
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
+  .split('\n')
+  .filter((file) => file !== '')
+const read = (file: string) => {
+  try {
+    return readFileSync(join(root, file), 'utf8')
+  } catch {
+    // Deleted and not committed yet.
+    return ''
+  }
+}
+const sources = files.filter((file) => /^(src|functions|examples|bench|test)\/.*\.[tj]s$/.test(file))
+
+/** Room → the rooms and packages that it may import. `*`: anything. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  'src/protocol': ['valibot'],
+  'src/runtime': ['node:', 'pino'],
+  'src/producer': ['src/protocol', 'src/runtime', 'node:', 'redis'],
+  'src/relay': ['src/protocol', 'src/runtime', 'node:', 'redis', '@aws-sdk/client-sqs', 'prom-client', 'hono', '@hono/node-server'],
+  'src/adapter': ['src/protocol', 'hono'],
+  'src/store': ['src/protocol', '@upstash/redis'],
+  'src/local': ['*'],
+  'src/cli': ['*'],
+  functions: ['src/protocol', 'src/adapter', 'src/store', 'hono', 'functions'],
+  examples: ['src/protocol', 'src/adapter', 'src/store', 'hono'],
+}
+
+/** What single files may import besides, with the reason. */
+const MAY_ALSO: Readonly<Record<string, readonly string[]>> = {
+  // The one place that ties the functions to SQS; loaded only when something goes wrong.
+  'functions/wiring.ts': ['@aws-sdk/client-sqs'],
+}
+/** The read API makes its OpenAPI document from the schemas that check its parameters. */
+const API = ['hono-openapi', '@hono/standard-validator', 'valibot', '@valibot/to-json-schema']
+
+const roomOf = (file: string): string => (file.startsWith('src/') ? file.split('/').slice(0, 2).join('/') : (file.split('/')[0] as string))
+
+/** What a file imports: rooms for paths, names for packages, `node:` for what is built in. */
+function importsOf(file: string): string[] {
+  const text = read(file).replace(/^\s*(\/\/|\*).*$/gm, '')
+  const found = [...text.matchAll(/(?:^|\s)(?:import|export)\s[^'"`;]*?from\s*'([^']+)'|(?:^|[^.\w])import\s*\(\s*'([^']+)'\s*\)|^import\s+'([^']+)'/gm)]
+  return found.map((match) => {
+    const specifier = (match[1] ?? match[2] ?? match[3]) as string
+    if (specifier.startsWith('node:')) return 'node:'
+    if (specifier.startsWith('.')) return roomOf(relative(root, join(root, dirname(file), specifier)))
+    if (specifier.startsWith('enigma-relay/')) return `src/${specifier.slice('enigma-relay/'.length)}`
+    return specifier.split('/').slice(0, specifier.startsWith('@') ? 2 : 1).join('/')
+  })
+}
+
+test('rooms import what they may, and nothing else', () => {
+  const wrong: string[] = []
+  for (const file of sources) {
+    const room = roomOf(file)
+    if (room === 'test' || room === 'bench') continue
+    const allowed = MAY_IMPORT[room]
+    if (allowed === undefined) wrong.push(`${file}: ${room} is no room`)
+    else if (!allowed.includes('*')) {
+      const also = [...(MAY_ALSO[file] ?? []), ...(/^functions\/api(\.ts|\/)/.test(file) ? API : [])]
+      for (const target of importsOf(file)) if (target !== room && !allowed.includes(target) && !also.includes(target)) wrong.push(`${file} imports ${target}`)
+    }
+  }
+  expect(wrong).toEqual([])
+})
+
+test('the import table is not blind: it sees imports of every form', () => {
+  expect(importsOf('functions/wiring.ts')).toContain('@aws-sdk/client-sqs')
+  expect(importsOf('functions/agents/call.ts')).toEqual(expect.arrayContaining(['hono', 'src/adapter', 'src/store', 'functions']))
+  expect(importsOf('src/relay/relay.ts')).toEqual(expect.arrayContaining(['src/protocol', 'src/runtime', '@aws-sdk/client-sqs', 'src/relay']))
+})
+
+test('process.env is read in entry files only', () => {
+  const entries = /^(src\/cli\/|functions\/(wiring|api)\.ts$|bench\/|test\/)/
+  expect(sources.filter((file) => !entries.test(file) && /process\.env/.test(read(file).replace(/^\s*(\/\/|\*|\/\*).*$/gm, '')))).toEqual([])
+})
+
+/** Files over 200 lines, each one idea: the reason. */
+const LONG: Readonly<Record<string, string>> = {
+  'src/store/script.ts': 'one Lua script: it runs as a whole, and its steps share their functions',
+  'src/relay/sender.ts': 'one state machine: lanes, requests in flight and verdicts change each other',
+}
+
+test('no source is longer than 200 lines, but for those with a reason', () => {
+  const long = sources.filter((file) => /^(src|functions|examples)\//.test(file) && read(file).split('\n').length > 201)
+  expect(long.filter((file) => LONG[file] === undefined)).toEqual([])
+  expect(Object.keys(LONG).filter((file) => !long.includes(file)), 'reasons that are not needed any more').toEqual([])
+})
+
+test('files are in kebab-case, but for functions, which are named after their sub_type; none is a catch-all', () => {
+  const name = (file: string) => file.slice(file.lastIndexOf('/') + 1)
+  expect(sources.filter((file) => !/^[a-z0-9]+(-[a-z0-9]+)*(\.test|\.config)?\.[tj]s$/.test(name(file)) && file !== 'functions/campaigns/dial_preview.ts')).toEqual([])
+  expect(sources.filter((file) => /(^|[/-])(utils?|helpers?|common|managers?|services?|base|misc)[./-]/.test(file))).toEqual([])
+})
+
+test('exports have names, imports have endings, nothing is left undone or skipped, and no path of a machine is named', () => {
+  const bad: string[] = []
+  for (const file of sources) {
+    if (file === 'test/structure.test.ts') continue
+    const text = read(file)
+    if (/^export default/m.test(text)) bad.push(`${file}: export default`)
+    if (/from '\.[^']*(?<!\.ts|\.js|\.json)'/.test(text)) bad.push(`${file}: an import without its ending`)
+    if (/\b(TODO|FIXME|XXX)\b|\b(it|test|describe)\.(skip|only|todo)\b/.test(text)) bad.push(`${file}: left undone`)
+    if (/(^|[^A-Za-z0-9_.])\/(work|farm|root)\//m.test(text)) bad.push(`${file}: a path of a machine`)
+  }
+  expect(bad).toEqual([])
+})
+
+test('a lock file names no registry', () => {
+  expect(read('package-lock.json')).not.toMatch(/"resolved"/)
+})
