@@ -1,25 +1,27 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'redis'
+import { nowMs } from './clock.ts'
+import { toStatus } from './packets.ts'
 
 /**
  * Publishes agents/status at a steady rate, with the time of publishing inside: a process of its own, so that nothing else delays it.
  *
- * Environment: `REDIS_URL`, `RATE` (per second), `SECONDS`.
+ * Environment: `REDIS_URL`, `RATE` (per second), `COUNT`.
  */
 
-const AGENTS = 200
 const rate = Number(process.env['RATE'])
-const total = rate * Number(process.env['SECONDS'])
+const count = Number(process.env['COUNT'])
 const client = await createClient({ url: process.env['REDIS_URL'] as string, RESP: 2 }).connect()
-const start = performance.now()
+const startMs = nowMs()
+const published: Promise<number>[] = []
 
-for (let sent = 0; sent < total; ) {
-  const due = Math.min(total, Math.floor(((performance.now() - start) / 1000) * rate) + 1)
-  for (; sent < due; sent++) {
-    const ref = String(1000 + (sent % AGENTS))
-    const payload = { ref, status: 'available', campaign_ref: '12', n: Math.floor(sent / AGENTS), t: performance.timeOrigin + performance.now() }
-    void client.publish(`enigma:notifications:agents:${ref}`, JSON.stringify({ type: 'status', payload }))
+while (published.length < count) {
+  const due = Math.min(count, Math.floor(((nowMs() - startMs) / 1000) * rate) + 1)
+  while (published.length < due) {
+    const { ref, packet } = toStatus(published.length, nowMs())
+    published.push(client.publish(`enigma:notifications:agents:${ref}`, packet))
   }
-  await new Promise((resolve) => setTimeout(resolve, 1))
+  await sleep(1)
 }
-await client.ping()
+await Promise.all(published)
 client.destroy()

@@ -1,58 +1,62 @@
 import { once } from 'node:events'
 import { startRedisServer } from '../src/local/redis-server.ts'
-import { cpuMs, firstLine, peakRssMb, sleep, startNode, startRelay, startStandIn, type Running } from './processes.ts'
-import type { Report } from './sqs-stand-in.ts'
+import { withReleasers } from '../src/runtime/index.ts'
+import type { Report } from './arrivals.ts'
+import { nowMs } from './clock.ts'
+import { cpuMs, peakRssMb, startNode } from './processes.ts'
+import { startStandIn } from './stand-in.ts'
+import { startSubject, type Subject } from './subject.ts'
 
 export type PubsubResult = {
-  readonly what: string
+  readonly subject: Subject
   readonly rate: number
   readonly delayMs: number
-  readonly count: number
+  /** User and system, per notification, what it uses when idle included. */
   readonly cpuUs: number
   readonly requestsPerMillion: number
   readonly peakRssMb: number
+  /** How long after the last was published the last arrived: large when it cannot keep up. */
+  readonly lateMs: number
   readonly report: Report
 }
 
-/** How long a notification takes from PUBLISH to SQS, at a steady rate of agents/status of 200 agents. */
-export async function measurePubsub(what: 'relay' | 'baseline', rate: number, delayMs: number, seconds: number): Promise<PubsubResult> {
-  const redis = await startRedisServer()
-  const sqs = await startStandIn(delayMs)
-  let running: Running | undefined
-  try {
-    if (what === 'relay') {
-      const relay = await startRelay(redis.url, sqs.endpoint, 'none')
-      running = relay
-      while (!(await fetch(`${relay.address}/readyz`)).ok) await sleep(50)
-    } else {
-      running = startNode('./baseline.ts', [], { REDIS_URL: redis.url, MODE: 'pubsub', AWS_ENDPOINT_URL_SQS: sqs.endpoint })
-      await firstLine(running, /ready/)
+/** Not waited for longer than this when it cannot keep up; what has not arrived then counts as missing. */
+const LATE_LIMIT_MS = 30_000
+
+/** How long notifications take from PUBLISH to SQS, at a steady rate. @param delayMs the longest random delay of SQS' answer */
+export function measurePubsub(subject: Subject, rate: number, delayMs: number, seconds: number, signal: AbortSignal): Promise<PubsubResult> {
+  return withReleasers(async (release) => {
+    const redis = await startRedisServer()
+    release(redis.stop)
+    const sqs = await startStandIn(delayMs)
+    release(sqs.stop)
+    const running = await startSubject(subject, 'pubsub', redis.url, sqs.endpoint)
+    release(running.stop)
+
+    const publish = async (count: number): Promise<void> => {
+      const publisher = startNode('./publisher.ts', [], { REDIS_URL: redis.url, RATE: String(rate), COUNT: String(count) })
+      release(publisher.stop)
+      const [code] = (await once(publisher.child, 'exit', { signal })) as [number | null]
+      if (code !== 0) throw new Error(`the publisher failed (${code})`)
     }
-    // Half a second unmeasured, so that no code is run for the first time.
-    await publish(redis.url, rate, 0.5)
-    await sleep(1_000)
-    await sqs.report(0)
-    const before = cpuMs(running)
-    const count = await publish(redis.url, rate, seconds)
-    await sleep(1_500)
-    const cpu = cpuMs(running) - before
+    // A second unmeasured, so that no code runs for the first time and all connections are open.
+    await publish(rate)
+    await sqs.quiet(LATE_LIMIT_MS, signal)
+    await sqs.report(rate)
+
+    const cpuBefore = cpuMs(running)
+    const count = rate * seconds
+    await publish(count)
+    const publishedMs = nowMs()
+    await sqs.quiet(LATE_LIMIT_MS, signal)
+    const cpu = cpuMs(running) - cpuBefore
+    const peak = peakRssMb(running)
     const report = await sqs.report(count)
     return {
-      what, rate, delayMs, count, report, peakRssMb: peakRssMb(running),
+      subject, rate, delayMs, report, peakRssMb: peak,
+      lateMs: Math.max(0, report.lastMs - publishedMs),
       cpuUs: (cpu * 1000) / count,
       requestsPerMillion: (report.requests / report.notifications) * 1e6,
     }
-  } finally {
-    await running?.stop()
-    await sqs.stop()
-    await redis.stop()
-  }
-}
-
-async function publish(redisUrl: string, rate: number, seconds: number): Promise<number> {
-  const { child } = startNode('./publisher.ts', [], { REDIS_URL: redisUrl, RATE: String(rate), SECONDS: String(seconds) })
-  child.stdout?.resume()
-  const [code] = (await once(child, 'exit')) as [number | null]
-  if (code !== 0) throw new Error('the publisher failed')
-  return rate * seconds
+  })
 }

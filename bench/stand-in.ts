@@ -1,0 +1,36 @@
+import { sleep } from '../src/runtime/index.ts'
+import type { Report } from './arrivals.ts'
+import { firstMatch, startNode } from './processes.ts'
+
+export type StandIn = {
+  readonly endpoint: string
+  /** Resolves when no request has come for half a second, or after `limitMs`. @throws when the signal aborts */
+  quiet: (limitMs: number, signal: AbortSignal) => Promise<void>
+  /** What came since the last report. */
+  report: (expected: number) => Promise<Report>
+  stop: () => Promise<void>
+}
+
+const QUIET_MS = 500
+
+/** Starts the SQS server that only answers. @param delayMs the longest random delay of an answer, 0 for none */
+export async function startStandIn(delayMs: number): Promise<StandIn> {
+  const running = startNode('./sqs-stand-in.ts', [], { DELAY_MS: String(delayMs) })
+  const endpoint = await firstMatch(running, /http:\S+/)
+  const get = async (path: string) => (await fetch(`${endpoint}${path}`)).json()
+  return {
+    endpoint,
+    quiet: async (limitMs, signal) => {
+      const until = performance.now() + limitMs
+      for (let before = -1; performance.now() < until; ) {
+        const requests = (await get('/requests')) as number
+        if (requests === before) return
+        before = requests
+        await sleep(QUIET_MS, signal)
+        signal.throwIfAborted()
+      }
+    },
+    report: async (expected) => (await get(`/report?expected=${expected}`)) as Report,
+    stop: running.stop,
+  }
+}
