@@ -45,9 +45,10 @@ function matchSet(pattern: string, start: number, unit: number): number {
       p++
       if (pattern.charCodeAt(p) === unit) match = true
     } else if (pattern[p + 1] === '-' && p + 2 < pattern.length) {
-      const a = pattern.charCodeAt(p)
-      const b = pattern.charCodeAt(p + 2)
-      if (unit >= Math.min(a, b) && unit <= Math.max(a, b)) match = true
+      const a = toChar(pattern.charCodeAt(p))
+      const b = toChar(pattern.charCodeAt(p + 2))
+      const c = toChar(unit)
+      if (c >= Math.min(a, b) && c <= Math.max(a, b)) match = true
       p += 2
     } else if (pattern.charCodeAt(p) === unit) match = true
     p++
@@ -55,6 +56,9 @@ function matchSet(pattern: string, start: number, unit: number): number {
   const end = p < pattern.length ? p + 1 : p
   return match !== not ? end - start : -1
 }
+
+/** Redis compares the ends of a range as C's `char`, which has a sign on x86: only a range with an end outside ASCII can tell. */
+const toChar = (unit: number): number => (unit > 127 ? unit - 256 : unit)
 
 /** The first of the patterns that matches: where patterns overlap, Redis sends a copy for each, and only this one counts. */
 export function firstMatch(patterns: readonly string[], channel: string): string | undefined {

@@ -26,11 +26,12 @@ export function sqsAdvice(error: unknown, name: string, prefix: string): string 
   return 'SQS cannot be reached or does not accept: check AWS_REGION, AWS_ENDPOINT_URL_SQS and the network; everything is kept, trying again'
 }
 
-/** Resolves a route's queue: tries until it is there and fit, or the signal aborts. Says what is wrong once. */
-export async function findQueue(sqs: SQSClient, route: Route, prefix: string, log: Logger, signal: AbortSignal): Promise<Queue | undefined> {
+/** Resolves a route's queue: tries until it is there and fit, or the signal aborts. Says what is wrong once; `onFailure` hears of each try. */
+export async function findQueue(sqs: SQSClient, route: Route, prefix: string, log: Logger, signal: AbortSignal, onFailure?: () => void): Promise<Queue | undefined> {
   const name = queueName(prefix, route)
   let said = ''
   const say = (problem: string, error?: unknown) => {
+    onFailure?.()
     if (said !== problem) log.error({ route: route.name, queue: name, ...(error === undefined ? {} : { error: describe(error) }) }, problem)
     said = problem
   }

@@ -1,4 +1,3 @@
-import { SQSClient } from '@aws-sdk/client-sqs'
 import { ROUTES, type Route } from '../protocol/index.ts'
 import { sleep, withReleasers, type Logger } from '../runtime/index.ts'
 import type { Claim } from './claims.ts'
@@ -11,7 +10,9 @@ import { createMetrics, type Metrics } from './metrics.ts'
 import type { Gap } from './pubsub-source.ts'
 import { createSender, type Sender } from './sender.ts'
 import { createSource, type Source } from './source.ts'
+import { createSqs } from './sqs-client.ts'
 import { stamp, toItem } from './stamp.ts'
+import { waitUntil } from './wait-until.ts'
 
 export type RelayOptions = {
   readonly config: RelayConfig
@@ -65,10 +66,7 @@ export function createRelay(options: RelayOptions): Relay {
       const senders = new Map<Route, Sender>(
         routes.map((route) => [
           route,
-          createSender({
-            route, sqs, queuePrefix: config.queuePrefix, log, metrics, now,
-            onRoom,
-          }),
+          createSender({ route, sqs, queuePrefix: config.queuePrefix, log, metrics, now, onRoom }),
         ]),
       )
       const sources: Source[] = []
@@ -85,20 +83,7 @@ export function createRelay(options: RelayOptions): Relay {
 
       let listItems = 0
       const hasRoom = () => listItems < MAX_LIST_ITEMS && sumBytes(senders) < memoryBytes
-      const room = async (until: AbortSignal): Promise<void> => {
-        while (!hasRoom() && !until.aborted) {
-          await new Promise<void>((resolve) => {
-            const done = () => {
-              if (!hasRoom() && !until.aborted) return
-              roomListeners.delete(done)
-              until.removeEventListener('abort', done)
-              resolve()
-            }
-            roomListeners.add(done)
-            until.addEventListener('abort', done)
-          })
-        }
-      }
+      const room = (until: AbortSignal) => waitUntil(hasRoom, roomListeners, until)
       const onClaim = (sourceId: string, claim: Claim) => {
         const keeper: Keeper = {
           settle: (item) => {
@@ -146,6 +131,10 @@ export function createRelay(options: RelayOptions): Relay {
       )
       log.info({ relayId: config.relayId, sources: sources.map(({ id }) => id), lists: config.lists, channels: config.channels }, 'the relay runs')
       intake.adopt()
+      // One after the other: what is wrong with all of them is said once.
+      void (async () => {
+        for (const sender of senders.values()) if (!signal.aborted) await sender.find()
+      })()
       await Promise.all(sources.map((source) => source.run(signal)))
 
       log.info('stopping: settling what is in flight')
@@ -171,27 +160,4 @@ function sayGap({ sourceId, fromMs, toMs, cause }: Gap, log: Logger, metrics: Me
   metrics.gaps.inc({ source: sourceId, cause })
   metrics.gapSeconds.inc({ source: sourceId }, Math.max(0, toMs - fromMs) / 1000)
   log.warn({ source: sourceId, from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString(), cause }, 'gap: PubSub was not heard')
-}
-
-function createSqs(config: RelayConfig, requestTimeout: number): SQSClient {
-  return new SQSClient({
-    region: config.region,
-    ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
-    // A queue's address may name a host that only the server itself knows; the endpoint is where it was found.
-    useQueueUrlAsEndpoint: false,
-    // Retries are the lanes' business: they know the order.
-    maxAttempts: 1,
-    // The chain of middleware is the same for each request.
-    cacheMiddleware: true,
-    // TLS and the signature protect the body already.
-    md5: false,
-    requestHandler: {
-      connectionTimeout: 3_000,
-      requestTimeout,
-      // Without this the SDK only warns, and a lane would wait for ever.
-      throwOnRequestTimeout: true,
-      httpAgent: { maxSockets: 64, keepAlive: true },
-      httpsAgent: { maxSockets: 64, keepAlive: true },
-    },
-  })
 }

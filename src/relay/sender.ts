@@ -45,7 +45,8 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
   let held = 0
   let bytes = 0
   let queue: Queue | undefined
-  let finding = false
+  let finding: Promise<void> | undefined
+  let missingSince: number | undefined
   let failingSince: number | undefined
   let lastAccepted: number | undefined
   const idle = new Set<() => void>()
@@ -68,7 +69,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
 
   const dispatch = () => {
     if (stopping.signal.aborted || ready.length + alone.length === 0) return
-    if (queue === undefined) return find()
+    if (queue === undefined) return void find()
     while (requests < route.inFlight) {
       const single = alone.shift()
       const flights = single === undefined ? gather(queue) : [single]
@@ -77,14 +78,16 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     }
   }
 
-  const find = () => {
-    if (finding) return
-    finding = true
-    void findQueue(sqs, route, queuePrefix, log, stopping.signal).then((found) => {
-      finding = false
+  const find = (): Promise<void> => {
+    finding ??= findQueue(sqs, route, queuePrefix, log, stopping.signal, () => {
+      missingSince ??= now()
+    }).then((found) => {
+      finding = undefined
+      missingSince = undefined
       queue = found
       if (found !== undefined) schedule()
     })
+    return finding
   }
 
   /** The packs of the next request: of lanes in the order in which they lined up, within the size of a request. */
@@ -236,6 +239,8 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
   }
 
   return {
+    /** Looks for the queue, before there is anything to send. */
+    find,
     /** Puts a notification in its lane. */
     push(item: Item): void {
       const lane = lanes[item.lane] as Lane
@@ -279,9 +284,9 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
       }
       return oldest
     },
-    /** Since when (ms) SQS accepts nothing; undefined when it does, or nothing was sent. */
+    /** Since when (ms) SQS accepts nothing, or the queue is not there; undefined when all is well as far as is known. */
     get failingSince() {
-      return failingSince ?? (finding && held > 0 ? 0 : undefined)
+      return failingSince ?? missingSince
     },
     get lastAcceptedMs() {
       return lastAccepted
