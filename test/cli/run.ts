@@ -1,5 +1,7 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { onTestFinished } from 'vitest'
 
@@ -16,11 +18,20 @@ export type Running = {
   readonly ended: Promise<Ended>
 }
 
-/** Starts a program; killed, if it still runs, when the test ends. Of the environment it gets PATH and HOME, and what is given. */
+/**
+ * Starts a program in a process group of its own; killed with all its children, if it still runs, when the test ends. Of the
+ * environment it gets PATH and HOME, and what is given.
+ */
 export function start(command: string, args: readonly string[], options: { env?: Record<string, string>; cwd?: string } = {}): Running {
   const { PATH = '', HOME = '/' } = process.env
-  const child = spawn(command, args, { cwd: options.cwd ?? ROOT, env: { PATH, HOME, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'] })
-  onTestFinished(() => void child.kill('SIGKILL'))
+  const child = spawn(command, args, { cwd: options.cwd ?? ROOT, env: { PATH, HOME, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  onTestFinished(() => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+    } catch {
+      // All have ended.
+    }
+  })
   let stdout = ''
   let stderr = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })
@@ -39,6 +50,15 @@ export function start(command: string, args: readonly string[], options: { env?:
       }
     },
   }
+}
+
+/** The machine's own Node, which may be older than the one that runs this. */
+export function findOwnNode(): string {
+  for (const folder of (process.env['PATH'] ?? '').split(':')) {
+    const node = join(folder, 'node')
+    if (existsSync(node) && Number(execFileSync(node, ['-p', 'parseInt(process.versions.node)'], { encoding: 'utf8' })) < 24) return node
+  }
+  return process.execPath
 }
 
 /** Runs the CLI as a user does, by the launcher, to its end. */

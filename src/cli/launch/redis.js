@@ -38,8 +38,8 @@ async function aptGet(args, env) {
 
 /** The package starts a service where there is an init system. There was none before, so none is left behind. */
 async function stopService(env) {
-  if (existsSync('/run/systemd/system')) await capture('systemctl', ['disable', '--now', 'redis-server'], env)
-  else if (isAlive('/run/redis/redis-server.pid')) await capture('service', ['redis-server', 'stop'], env)
+  if (existsSync('/run/systemd/system') && isOnPath('systemctl')) await capture('systemctl', ['disable', '--now', 'redis-server'], env)
+  else if (isAlive('/run/redis/redis-server.pid') && isOnPath('service')) await capture('service', ['redis-server', 'stop'], env)
 }
 
 function isAlive(pidFile) {

@@ -1,0 +1,66 @@
+import { expect, test } from 'vitest'
+import { useClone } from './clone.ts'
+
+const isRoot = process.getuid?.() === 0
+const APT = '-o DPkg::Lock::Timeout=120'
+
+/** An apt-get that installs a program into the clone's PATH. */
+async function addAptGet(clone: Awaited<ReturnType<typeof useClone>>) {
+  await clone.addTool('apt-get', `case "$*" in *" install "*) printf '#!/bin/sh\\n' > ${clone.bin}/redis-server; /bin/chmod +x ${clone.bin}/redis-server;; esac`)
+  await clone.addTool('systemctl')
+  await clone.addTool('service')
+}
+
+test('dev without a redis-server, and without the means to install one, says what to do', async () => {
+  const clone = await useClone()
+  const { code, stdout, stderr } = await clone.launch(['dev']).ended
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+  expect(stderr).toContain('redis-server is not on PATH. Install it')
+  expect(stderr).toContain('REDIS_URL')
+})
+
+test('root on Debian gets it by apt-get, without the recommended packages; others are told', async () => {
+  const clone = await useClone()
+  await addAptGet(clone)
+  const { code, stderr } = await clone.launch(['dev']).ended
+  const calls = (await clone.calls()).filter((line) => line.startsWith('apt-get'))
+  if (isRoot) {
+    expect(code).toBe(0)
+    expect(calls).toEqual([`apt-get ${APT} update`, `apt-get ${APT} install -y --no-install-recommends redis-server`])
+  } else {
+    expect({ code, calls }).toEqual({ code: 1, calls: [] })
+    expect(stderr).toContain('redis-server is not on PATH')
+  }
+})
+
+test('when apt-get fails, its words are shown; others are told', async () => {
+  const clone = await useClone()
+  await clone.addTool('apt-get', 'echo "no network" >&2; exit 100')
+  const { code, stderr } = await clone.launch(['dev']).ended
+  expect(code).toBe(1)
+  expect(stderr).toContain(isRoot ? 'apt-get update failed (exit code 100); install redis-server by hand:\nno network' : 'redis-server is not on PATH')
+})
+
+test.each([
+  ['dev with one on PATH', ['dev'], true, {}],
+  ['dev with REDIS_URL', ['dev'], false, { REDIS_URL: 'redis://127.0.0.1:6379' }],
+  ['dev --help', ['dev', '--help'], false, {}],
+  ['relay', ['relay'], false, {}],
+  ['simulate', ['simulate'], false, {}],
+  ['a tool that needs none', ['--run', 'node', '--version'], false, {}],
+  ['a tool that needs one, on PATH', ['--redis', '--run', 'node', '--version'], true, {}],
+] as const)('%s installs no redis-server', async (_what, args, isThere, env) => {
+  const clone = await useClone()
+  await clone.addTool('apt-get')
+  if (isThere) await clone.addTool('redis-server')
+  expect((await clone.launch(args, env).ended).code).toBe(0)
+  expect((await clone.calls()).filter((line) => !line.startsWith('npm'))).toEqual([])
+})
+
+test('the tests need the program also where REDIS_URL names a server: they kill theirs', async () => {
+  const clone = await useClone()
+  const { code, stderr } = await clone.launch(['--redis', '--run', 'node', '--version'], { REDIS_URL: 'redis://127.0.0.1:6379' }).ended
+  expect(code).toBe(1)
+  expect(stderr).toContain('redis-server is not on PATH')
+  expect(stderr).not.toContain('REDIS_URL')
+})
