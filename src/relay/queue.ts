@@ -42,7 +42,8 @@ export async function findQueue(sqs: SQSClient, route: Route, prefix: string, lo
         new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ['FifoQueue', 'MaximumMessageSize'] }),
         { abortSignal: signal },
       )
-      if (attributes?.['FifoQueue'] === 'true' && url !== undefined) {
+      // SQS itself takes the ending .fifo for FIFO queues only; some servers do not name the attribute at all.
+      if (attributes?.['FifoQueue'] !== 'false' && url !== undefined) {
         if (said !== '') log.info({ route: route.name, queue: name }, 'the queue is there now')
         return { url, maxBytes: Number(attributes['MaximumMessageSize'] ?? 262_144) }
       }
