@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { CallCentreArguments } from './program.ts'
 
@@ -13,7 +14,7 @@ export async function runDev(options: DevArguments): Promise<void> {
   const { agents, speed, seed } = options
   await showStreet({
     process,
-    folder: fileURLToPath(new URL('.enigma', root)),
+    folder: resolve(process.env['ENIGMA_DATA_DIR'] || fileURLToPath(new URL('.enigma', root))),
     callCentre: options.simulator ? { agents, speed, seed } : undefined,
     isVerbose: options.verbose,
   })

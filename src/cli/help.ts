@@ -48,7 +48,7 @@ Example:
 
 const DEV_HELP = `
 Starts the dialler's Redis, the relay, a local SQS, the functions, the read model and its API, and shows what goes through.
-State is kept in .enigma between runs. Works in a clone of the repository only.
+State is kept between runs. Works in a clone of the repository only.
 
 Environment:
   ENIGMA_SOURCES         read these Redis servers instead of starting one; then only lists in ENIGMA_LISTS are taken
@@ -57,6 +57,7 @@ Environment:
   ENIGMA_API             address of the read API (default: 127.0.0.1:8080)
   API_TOKEN              its bearer token (default: one is made and printed)
   ENIGMA_HTTP            address of the relay's /livez, /readyz and /metrics (default: 127.0.0.1:8081)
+  ENIGMA_DATA_DIR        folder of all state (default: .enigma in the clone)
   The relay's other variables count as well: enigma-relay relay --help
 
 Examples:

@@ -3,7 +3,7 @@ import { sleep, type Logger } from '../../runtime/index.ts'
 import type { Crew } from './crew.ts'
 
 /** How long (ms) to wait for a relay that cannot be ready, for instance because the dialler is not there. It goes on by itself. */
-const READY_MS = 5_000
+const READY_MS = 3_000
 
 /** Starts the relay in this process; resolves when it hears and takes, so that nothing which is written now is missed. */
 export async function startRelay(config: RelayConfig, log: Logger, crew: Crew): Promise<{ relay: Relay; url: string }> {

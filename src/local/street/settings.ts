@@ -22,7 +22,7 @@ export type Settings = {
 export const LOCAL_AWS = { AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: 'local' } as const
 
 /** @throws ConfigError with the faults of all variables. */
-export function readSettings(env: Env, dataFolder: string): Settings {
+export function readSettings(env: Env, folder: string): Settings {
   const hasDialler = (env['ENIGMA_SOURCES'] ?? '').trim() !== ''
   const reader = createEnvReader(env)
   const redisUrl = reader.read('REDIS_URL', '', (text, fault) =>
@@ -38,7 +38,7 @@ export function readSettings(env: Env, dataFolder: string): Settings {
     readConfig({
       ...env,
       ENIGMA_LISTS: env['ENIGMA_LISTS'] || (hasDialler ? undefined : SIMULATOR_LISTS.join(',')),
-      ENIGMA_DATA_DIR: env['ENIGMA_DATA_DIR'] || join(dataFolder, 'relay'),
+      ENIGMA_DATA_DIR: join(folder, 'relay'),
       // Not the host's name alone, which is the name of a relay that runs here beside dev.
       ENIGMA_RELAY_ID: env['ENIGMA_RELAY_ID'] || `dev-${hostname()}`,
       ...LOCAL_AWS,

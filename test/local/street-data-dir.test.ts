@@ -1,0 +1,58 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { holdDataDir } from '../../src/local/street/data-dir.ts'
+import { StreetError } from '../../src/local/street/errors.ts'
+import { useFolder } from '../support/relay.ts'
+
+/** A process that would run for long. */
+async function useChild() {
+  const child = spawn('sleep', ['1000'], { stdio: 'ignore' })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  await once(child, 'spawn')
+  return { child, pid: child.pid as number, exited: once(child, 'exit') }
+}
+
+type Written = { pid: number; start: string; children: { pid: number; start: string }[] }
+
+test('a folder is held by one at a time, and may be held again when it was released', async () => {
+  const folder = await useFolder()
+  const first = await holdDataDir(folder)
+  await expect(holdDataDir(folder)).rejects.toThrow(StreetError)
+  await expect(holdDataDir(folder)).rejects.toThrow(`dev runs already, as process ${process.pid}`)
+  await first.release()
+  await (await holdDataDir(folder)).release()
+})
+
+test('what a killed run has left running is ended before its folder is held again', async () => {
+  const folder = await useFolder()
+  const { pid, exited } = await useChild()
+  const killed = await holdDataDir(folder)
+  await killed.noteChild(pid)
+  // As if it had been another process, which is gone.
+  const file = join(folder, 'dev.json')
+  const written = JSON.parse(await readFile(file, 'utf8')) as Written
+  const { pid: gone, exited: hasGone, child } = await useChild()
+  child.kill('SIGKILL')
+  await hasGone
+  await writeFile(file, JSON.stringify({ ...written, pid: gone }))
+  await holdDataDir(folder)
+  expect(await exited).toEqual([null, 'SIGTERM'])
+})
+
+test('a process that only has the same id as one of a killed run is left alone', async () => {
+  const folder = await useFolder()
+  const { pid, child } = await useChild()
+  const another = { pid, start: '1' }
+  await writeFile(join(folder, 'dev.json'), JSON.stringify({ ...another, children: [another] } satisfies Written))
+  await holdDataDir(folder)
+  expect(child.exitCode ?? child.signalCode).toBeNull()
+})
+
+test('a record that was cut off holds nobody up', async () => {
+  const folder = await useFolder()
+  await writeFile(join(folder, 'dev.json'), '{"pid":')
+  await (await holdDataDir(folder)).release()
+})
