@@ -2,6 +2,7 @@ import { GetQueueAttributesCommand, GetQueueUrlCommand, type SQSClient } from '@
 import { queueName, type Route } from '../protocol/index.ts'
 import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
 import { describe } from './errors.ts'
+import { createOutages, type Outages } from './outages.ts'
 
 /** What the relay must know of a queue before it can send. */
 export type Queue = {
@@ -26,13 +27,24 @@ export function sqsAdvice(error: unknown, name: string, prefix: string): string 
   return 'SQS cannot be reached or does not accept: check AWS_REGION, AWS_ENDPOINT_URL_SQS and the network; everything is kept, trying again'
 }
 
-/** Resolves a route's queue: tries until it is there and fit, or the signal aborts. Says what is wrong once; `onFailure` hears of each try. */
-export async function findQueue(sqs: SQSClient, route: Route, prefix: string, log: Logger, signal: AbortSignal, onFailure?: () => void): Promise<Queue | undefined> {
+export type FindQueueOptions = {
+  /** Shared by all routes, so that what they all suffer from is said once. */
+  readonly outages?: Outages
+  /** Called for each try that fails. */
+  readonly onFailure?: () => void
+}
+
+/** Resolves a route's queue: tries until it is there and fit, or the signal aborts. Says what is wrong once. */
+export async function findQueue(sqs: SQSClient, route: Route, prefix: string, log: Logger, signal: AbortSignal, more: FindQueueOptions = {}): Promise<Queue | undefined> {
+  const { outages = createOutages(log), onFailure } = more
   const name = queueName(prefix, route)
   let said = ''
   const say = (problem: string, error?: unknown) => {
     onFailure?.()
-    if (said !== problem) log.error({ route: route.name, queue: name, ...(error === undefined ? {} : { error: describe(error) }) }, problem)
+    if (said !== problem) {
+      outages.end(route.name)
+      outages.begin(route.name, problem, { queue: name, ...(error === undefined ? {} : { error: describe(error) }) })
+    }
     said = problem
   }
   for (let failures = 1; !signal.aborted; failures++) {
@@ -43,8 +55,9 @@ export async function findQueue(sqs: SQSClient, route: Route, prefix: string, lo
         { abortSignal: signal },
       )
       // SQS itself takes the ending .fifo for FIFO queues only; some servers do not name the attribute at all.
-      if (attributes?.['FifoQueue'] !== 'false' && url !== undefined) {
+      if (attributes !== undefined && attributes['FifoQueue'] !== 'false' && url !== undefined) {
         if (said !== '') log.info({ route: route.name, queue: name }, 'the queue is there now')
+        outages.end(route.name)
         return { url, maxBytes: Number(attributes['MaximumMessageSize'] ?? 262_144) }
       }
       say(`the queue ${name} is not FIFO: delete it and make it with "enigma-relay queues --create"`)

@@ -8,6 +8,7 @@ import { openJournal } from './journal.ts'
 import { createJournalIntake } from './journal-intake.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import type { Gap } from './pubsub-source.ts'
+import { createOutages } from './outages.ts'
 import { createSender, type Sender } from './sender.ts'
 import { createSource, type Source } from './source.ts'
 import { createSqs } from './sqs-client.ts'
@@ -63,10 +64,11 @@ export function createRelay(options: RelayOptions): Relay {
         for (const listener of roomListeners) listener()
       }
 
+      const outages = createOutages(log)
       const senders = new Map<Route, Sender>(
         routes.map((route) => [
           route,
-          createSender({ route, sqs, queuePrefix: config.queuePrefix, log, metrics, now, onRoom }),
+          createSender({ route, sqs, queuePrefix: config.queuePrefix, log, metrics, now, onRoom, outages }),
         ]),
       )
       const sources: Source[] = []

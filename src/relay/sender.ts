@@ -5,6 +5,7 @@ import { describe } from './errors.ts'
 import type { Item } from './item.ts'
 import { createLanes, hasWork, takeWaiting, type Lane } from './lane.ts'
 import type { Metrics } from './metrics.ts'
+import { createOutages, type Outages } from './outages.ts'
 import { countForPack, toGzippedPack, toPack, type Pack } from './pack.ts'
 import { findQueue, sqsAdvice, type Queue } from './queue.ts'
 import { judgeEntry, judgeRequest, type Verdict } from './verdict.ts'
@@ -16,6 +17,8 @@ export type SenderOptions = {
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
+  /** Shared by all senders, so that what they all suffer from is said once. */
+  readonly outages?: Outages
   /** Called whenever notifications have left memory. */
   readonly onRoom: () => void
 }
@@ -33,7 +36,7 @@ type Flight = { readonly lane: Lane; readonly pack: Pack }
  * to ten of them send a pack each in the next request. There are no timers: under load a pack is what gathered in its lane while
  * the last one was out, and a request what gathered while all others were.
  */
-export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoom }: SenderOptions) {
+export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoom, outages = createOutages(log) }: SenderOptions) {
   const lanes = createLanes(route.lanes)
   const name = queueName(queuePrefix, route)
   const stopping = new AbortController()
@@ -79,9 +82,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
   }
 
   const find = (): Promise<void> => {
-    finding ??= findQueue(sqs, route, queuePrefix, log, stopping.signal, () => {
-      missingSince ??= now()
-    }).then((found) => {
+    finding ??= findQueue(sqs, route, queuePrefix, log, stopping.signal, { outages, onFailure: () => (missingSince ??= now()) }).then((found) => {
       finding = undefined
       missingSince = undefined
       queue = found
@@ -219,11 +220,12 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
   }
 
   const failing = (error: unknown) => {
-    if (failingSince === undefined) log.error({ route: route.name, queue: name, error: describe(error) }, sqsAdvice(error, name, queuePrefix))
+    if (failingSince === undefined) outages.begin(route.name, sqsAdvice(error, name, queuePrefix), { queue: name, error: describe(error) })
     failingSince ??= now()
   }
   const recovered = () => {
     if (failingSince !== undefined) log.info({ route: route.name, queue: name, afterMs: now() - failingSince }, 'SQS accepts again')
+    if (failingSince !== undefined) outages.end(route.name)
     failingSince = undefined
   }
 
