@@ -39,10 +39,19 @@ export function createLiveView(output: NodeJS.WriteStream, now: () => number = (
   const update = createLogUpdate(output)
   const rate = createRates()
   const startMs = now()
+  let block: string | undefined
+  const stay = (text: string) => {
+    update.persist(text)
+    // What stays takes the block's place: it comes again below.
+    if (block !== undefined) update(block)
+  }
   return {
-    part: (part) => update.persist(partLine(part)),
-    line: (text) => update.persist(text),
-    figures: (figures) => update(formatBlock(rate(figures), figures, now() - startMs)),
+    part: (part) => stay(partLine(part)),
+    line: stay,
+    figures: (figures) => {
+      block = formatBlock(rate(figures), figures, now() - startMs)
+      update(block)
+    },
     close: () => update.done(),
   }
 }

@@ -46,7 +46,7 @@ function row(texts: readonly string[]): string {
   let at = 0
   COLUMNS.forEach(({ width }, index) => {
     const text = texts[index] ?? ''
-    if (text !== '') line = (line.length > at ? `${line} ` : line.padEnd(at)) + text
+    if (text !== '') line = (line.length >= at && at > 0 ? `${line} ` : line.padEnd(at)) + text
     at += width
   })
   return line
