@@ -50,7 +50,8 @@ export const OTHER: Route = route('*', '*')
 const CALL_MAX_AGE_MS = 30_000
 
 export const ROUTES: readonly Route[] = [
-  route('agents', 'status'),
+  // The busiest by far: at 2,660/s and 10 ms to SQS these two take 2 ms off the median for a third more requests (npm run bench).
+  route('agents', 'status', { lanes: 128, inFlight: 5 }),
   route('agents', 'call', { maxAgeMs: CALL_MAX_AGE_MS }),
   route('agents', 'stats'),
   route('campaigns', 'cdr'),

@@ -55,10 +55,10 @@ export async function findQueue(sqs: SQSClient, route: Route, prefix: string, lo
         { abortSignal: signal },
       )
       // SQS itself takes the ending .fifo for FIFO queues only; some servers do not name the attribute at all.
-      if (attributes !== undefined && attributes['FifoQueue'] !== 'false' && url !== undefined) {
+      if (attributes?.['FifoQueue'] !== 'false' && url !== undefined) {
         if (said !== '') log.info({ route: route.name, queue: name }, 'the queue is there now')
         outages.end(route.name)
-        return { url, maxBytes: Number(attributes['MaximumMessageSize'] ?? 262_144) }
+        return { url, maxBytes: Number(attributes?.['MaximumMessageSize'] ?? 262_144) }
       }
       say(`the queue ${name} is not FIFO: delete it and make it with "enigma-relay queues --create"`)
     } catch (error) {
