@@ -21,7 +21,7 @@ afterAll(async () => {
 })
 
 const headers = { authorization: `Bearer ${street.api.token}` }
-const get = async (path: string) => (await (await fetch(street.api.url + path, { headers })).json()) as unknown
+const get = async (path: string): Promise<unknown> => (await fetch(street.api.url + path, { headers })).json()
 const publish = (key: string, subType: string, payload: unknown) => client.publish(`enigma:notifications:${key}`, formatPacket({ type: subType, payload }))
 const push = (key: string, subType: string, payload: unknown) => client.lPush(`enigma:notifications:${key}`, formatPacket({ type: subType, payload }))
 
