@@ -3,10 +3,11 @@ import { CONTENT_ENCODING, GZIP, queueName, type Route } from '../protocol/index
 import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
 import { describe } from './errors.ts'
 import type { Item } from './item.ts'
-import { createLanes, hasWork, takeWaiting, type Lane } from './lane.ts'
+import { takeWaiting, type Lane } from './lane.ts'
+import { createLineUp, type Flight } from './line-up.ts'
 import type { Metrics } from './metrics.ts'
 import { createOutages, type Outages } from './outages.ts'
-import { countForPack, toGzippedPack, toPack, type Pack } from './pack.ts'
+import { toGzippedPack, toPack, type Pack } from './pack.ts'
 import { findQueue, sqsAdvice, type Queue } from './queue.ts'
 import { judgeEntry, judgeRequest, type Verdict } from './verdict.ts'
 
@@ -23,13 +24,8 @@ export type SenderOptions = {
   readonly onRoom: () => void
 }
 
-/** A request carries at most this many packs. Source: SendMessageBatch in the SQS API reference. */
-const REQUEST_PACKS = 10
-
 /** The longest wait before a retry: what is mended goes on within two seconds. */
 const RETRY_MAX_MS = 1_500
-
-type Flight = { readonly lane: Lane; readonly pack: Pack }
 
 /**
  * Sends the notifications of one route: lanes that have something line up, and while fewer than `inFlight` requests are out, up
@@ -37,10 +33,8 @@ type Flight = { readonly lane: Lane; readonly pack: Pack }
  * the last one was out, and a request what gathered while all others were.
  */
 export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoom, outages = createOutages(log) }: SenderOptions) {
-  const lanes = createLanes(route.lanes)
   const name = queueName(queuePrefix, route)
   const stopping = new AbortController()
-  let ready: Lane[] = []
   /** Packs of a request that was refused whole: each goes alone, so that none is refused for another. */
   const alone: Flight[] = []
   let requests = 0
@@ -54,12 +48,6 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
   let lastAccepted: number | undefined
   const idle = new Set<() => void>()
 
-  const line = (lane: Lane) => {
-    lane.state = 'ready'
-    ready.push(lane)
-    schedule()
-  }
-
   const schedule = () => {
     if (scheduled || stopping.signal.aborted) return
     scheduled = true
@@ -70,12 +58,14 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     })
   }
 
+  const lineUp = createLineUp({ route, signal: stopping.signal, onReady: schedule, onTooLarge: (lane, maxBytes) => void shrink(lane, maxBytes) })
+
   const dispatch = () => {
-    if (stopping.signal.aborted || ready.length + alone.length === 0) return
+    if (stopping.signal.aborted || (lineUp.isEmpty && alone.length === 0)) return
     if (queue === undefined) return void find()
     while (requests < route.inFlight) {
       const single = alone.shift()
-      const flights = single === undefined ? gather(queue) : [single]
+      const flights = single === undefined ? lineUp.gather(queue.maxBytes) : [single]
       if (flights.length === 0) break
       void fly(flights, queue)
     }
@@ -91,50 +81,12 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     return finding
   }
 
-  /** The packs of the next request: of lanes in the order in which they lined up, within the size of a request. */
-  const gather = ({ maxBytes }: Queue): Flight[] => {
-    const flights: Flight[] = []
-    let total = 0
-    let used = 0
-    for (const lane of ready) {
-      if (flights.length === REQUEST_PACKS) break
-      const pack = nextPack(lane, maxBytes)
-      if (pack !== undefined && total + pack.bytes > maxBytes && flights.length > 0) {
-        lane.frozen.unshift(pack)
-        break
-      }
-      used++
-      lane.state = 'busy'
-      if (pack === undefined) void shrink(lane, maxBytes)
-      else {
-        flights.push({ lane, pack })
-        total += pack.bytes
-      }
-    }
-    ready = ready.slice(used)
-    return flights
-  }
-
-  /** Undefined when what is next in the lane is too large as it is. */
-  const nextPack = (lane: Lane, maxBytes: number): Pack | undefined => {
-    const frozen = lane.frozen.shift()
-    if (frozen !== undefined) return frozen
-    const count = countForPack(lane.waiting, lane.head, route, maxBytes)
-    if (count === 1 && (lane.waiting[lane.head] as Item).bytes > maxBytes) return undefined
-    return toPack(takeWaiting(lane, count), maxBytes)
-  }
-
   const shrink = async (lane: Lane, maxBytes: number): Promise<void> => {
     const items = takeWaiting(lane, 1)
     const pack = await toGzippedPack(items, maxBytes)
     if (pack !== undefined) lane.frozen.push(pack)
     else await park(items[0] as Item, 'too_large', `more than the ${maxBytes} bytes of ${name}, also when gzipped`)
-    next(lane)
-  }
-
-  const next = (lane: Lane) => {
-    if (hasWork(lane)) line(lane)
-    else lane.state = 'idle'
+    lineUp.next(lane)
   }
 
   const leave = (items: readonly Item[]) => {
@@ -198,7 +150,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     }
     metrics.sent.inc({ route: route.name }, pack.items.length)
     leave(pack.items)
-    next(lane)
+    lineUp.next(lane)
   }
 
   const fail = ({ lane, pack }: Flight, verdict: Verdict, code: string, detail: string) => {
@@ -207,7 +159,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     lane.frozen.unshift(pack)
     lane.failures++
     void sleep(backoffMs(lane.failures, { maxMs: RETRY_MAX_MS }), stopping.signal).then(() => {
-      if (!stopping.signal.aborted) line(lane)
+      if (!stopping.signal.aborted) lineUp.next(lane)
     })
   }
 
@@ -216,7 +168,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     const [first] = pack.items
     if (pack.items.length === 1 && first !== undefined) await park(first, 'refused', `${code}: ${detail}`.slice(0, 300))
     else lane.frozen.unshift(...pack.items.map((item) => toPack([item], Number.POSITIVE_INFINITY) as Pack))
-    next(lane)
+    lineUp.next(lane)
   }
 
   const failing = (error: unknown) => {
@@ -229,30 +181,14 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     failingSince = undefined
   }
 
-  const lingering = new WeakSet<Lane>()
-  const linger = (lane: Lane) => {
-    if (lane.waiting.length - lane.head >= route.packNotifications) return line(lane)
-    if (lingering.has(lane)) return
-    lingering.add(lane)
-    void sleep(route.lingerMs, stopping.signal).then(() => {
-      lingering.delete(lane)
-      if (lane.state === 'idle' && hasWork(lane)) line(lane)
-    })
-  }
-
   return {
     /** Looks for the queue, before there is anything to send. */
     find,
     /** Puts a notification in its lane. */
     push(item: Item): void {
-      const lane = lanes[item.lane] as Lane
-      lane.waiting.push(item)
       held++
       bytes += item.bytes
-      if (lane.state === 'idle') {
-        if (route.lingerMs > 0) linger(lane)
-        else line(lane)
-      }
+      lineUp.push(item)
     },
     /** Sends nothing more; resolves when what is in flight is settled, or the deadline has passed. */
     async stop(deadlineMs: number): Promise<void> {
@@ -277,15 +213,8 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     get inFlight() {
       return requests
     },
-    /** When (ms) the oldest that is still held was received; undefined when nothing is. */
-    oldestMs(): number | undefined {
-      let oldest: number | undefined
-      for (const lane of lanes) {
-        const first = lane.frozen[0]?.items[0] ?? lane.waiting[lane.head]
-        if (first !== undefined && (oldest === undefined || first.receivedMs < oldest)) oldest = first.receivedMs
-      }
-      return oldest
-    },
+    /** When (ms) the oldest that waits was received; undefined when nothing does. */
+    oldestMs: lineUp.oldestMs,
     /** Since when (ms) SQS accepts nothing, or the queue is not there; undefined when all is well as far as is known. */
     get failingSince() {
       return failingSince ?? missingSince
