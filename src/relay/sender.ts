@@ -214,7 +214,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
       return requests
     },
     /** When (ms) the oldest that waits was received; undefined when nothing does. */
-    oldestMs: lineUp.oldestMs,
+    oldestMs: () => lineUp.oldestMs(),
     /** Since when (ms) SQS accepts nothing, or the queue is not there; undefined when all is well as far as is known. */
     get failingSince() {
       return failingSince ?? missingSince
