@@ -6,6 +6,7 @@ import { logToConsole } from './log.ts'
 import { recallFinished, toRemember } from './memory.ts'
 import { isFinished, readMessage, type Message } from './message.ts'
 import type { FromSqsOptions } from './options.ts'
+import { createOwnMemory } from './own-memory.ts'
 import { parkMessage } from './park.ts'
 import { postponeFailed } from './postpone.ts'
 import { keepErrorsQuiet } from './quiet-errors.ts'
@@ -15,6 +16,9 @@ import { runParallel, settleCopies, toStreams } from './streams.ts'
 import { within } from './within.ts'
 
 const MAX_PARALLEL = 100
+
+/** As every queue of the route table has it. */
+const MAX_RECEIVE_COUNT = 10
 
 /**
  * A Lambda handler that runs a Hono app on the notifications of an SQS batch: one request each, `POST /agents/call/1002`, each
@@ -31,7 +35,8 @@ const MAX_PARALLEL = 100
  * export const handler = fromSqs(app, { commit, recall, park, postpone, maxReceiveCount: 10 })
  */
 export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
-  const { maxReceiveCount, postpone, maxAgeMs, now = Date.now, log = logToConsole } = options
+  const { maxReceiveCount = MAX_RECEIVE_COUNT, postpone, maxAgeMs, now = Date.now, log = logToConsole } = options
+  const memory = createMemory(options, now)
   keepErrorsQuiet(app)
   return async (event: SqsEvent, context?: LambdaContext): Promise<SqsBatchResponse> => {
     if (!Array.isArray(event.Records)) throw new TypeError('this is not an SQS event: it has no Records')
@@ -39,24 +44,39 @@ export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
     const parking = { park: options.park, limitMs: budget.parkMs, log }
     const run: Run = { app, budget, parking, failures: createFailures(log), maxAgeMs, now, log }
     const messages = await Promise.all(event.Records.map((record) => readMessage<Effect>(record, maxReceiveCount)))
-    const counts = await handleBatch(messages, run, options)
+    const counts = await handleBatch(messages, run, memory, options.maxParallel ?? MAX_PARALLEL)
     const failed = counts ? messages.filter((message) => !isFinished(message)) : messages
     await postponeFailed(failed, { postpone, limitMs: budget.reportMs, log })
     return { batchItemFailures: failed.map(({ record }) => ({ itemIdentifier: record.messageId })) }
   }
 }
 
+type Memory<Effect> = Required<Pick<FromSqsOptions<Effect>, 'commit' | 'recall'>>
+
+/** The options' own, or, where they have no `recall`, one that remembers in this process what was committed. */
+function createMemory<Effect>({ commit, recall }: FromSqsOptions<Effect>, now: () => number): Memory<Effect> {
+  if (recall !== undefined) return { commit, recall }
+  const own = createOwnMemory(now)
+  return {
+    recall: own.recall,
+    commit: async (batch) => {
+      if (batch.effects.length > 0) await commit(batch)
+      own.remember(batch.done)
+    },
+  }
+}
+
 /** Returns whether what was done counts. It does not when it could not be looked up or written: then the whole batch comes again. */
-async function handleBatch<Effect>(messages: readonly Message<Effect>[], run: Run, options: FromSqsOptions<Effect>): Promise<boolean> {
+async function handleBatch<Effect>(messages: readonly Message<Effect>[], run: Run, memory: Memory<Effect>, maxParallel: number): Promise<boolean> {
   let step = 'recall'
   try {
-    await within(run.budget.parkMs(), () => recallFinished(messages, options.recall))
+    await within(run.budget.parkMs(), () => recallFinished(messages, memory.recall))
     step = 'run'
-    await runBatch(messages, run, options.maxParallel ?? MAX_PARALLEL)
+    await runBatch(messages, run, maxParallel)
     step = 'commit'
     const effects = messages.flatMap((message) => message.entries.flatMap((entry) => entry.effects))
     const done = toRemember(messages)
-    if (effects.length > 0 || done.size > 0) await within(run.budget.commitMs(), () => options.commit({ effects, done }))
+    if (effects.length > 0 || done.size > 0) await within(run.budget.commitMs(), () => memory.commit({ effects, done }))
     return true
   } catch (error) {
     run.log({ level: 'error', message: `${step} failed: the whole batch is tried again`, messages: messages.length, error: describeError(error) })

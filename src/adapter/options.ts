@@ -41,14 +41,17 @@ export type Postponed = { readonly messageId: string; readonly receiptHandle: st
 export type FromSqsOptions<Effect> = {
   /** Writes what was recorded. Once per batch at most, before outcomes are reported; when it fails, the whole batch is retried. */
   readonly commit: (batch: Commit<Effect>) => Promise<void>
-  /** What `commit` remembered as `done`. Once per batch at most, only for messages that were handed out before. */
-  readonly recall: (messageIds: readonly string[]) => Promise<ReadonlyMap<string, ReadonlySet<string>>>
+  /**
+   * What `commit` remembered as `done`. Once per batch at most, only for messages that were handed out before. Default: what this
+   * process remembers itself, for an hour; another environment of the function knows nothing of it.
+   */
+  readonly recall?: (messageIds: readonly string[]) => Promise<ReadonlyMap<string, ReadonlySet<string>>>
   /** Puts one aside, in the dead-letter queue. */
   readonly park: (parked: Parked) => Promise<void>
   /** Has SQS hand out a message again after this many seconds (ChangeMessageVisibility): the queue's own timeout is too long. */
   readonly postpone: (message: Postponed, delaySeconds: number) => Promise<void>
-  /** The queue's `maxReceiveCount`: on that attempt, what fails is parked alone, before SQS moves the whole message. */
-  readonly maxReceiveCount: number
+  /** The queue's `maxReceiveCount`: on that attempt, what fails is parked alone, before SQS moves the whole message. Default 10. */
+  readonly maxReceiveCount?: number
   /** Older notifications (ms) are `stale`. Default: as the route table says. */
   readonly maxAgeMs?: number | undefined
   /** References that are handled at once. Default 100. */
