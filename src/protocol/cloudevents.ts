@@ -1,4 +1,5 @@
 import { fromBase64, isSqsText, toBase64, toText } from './bytes.ts'
+import { isTransport } from './ids.ts'
 import { isObject } from './json.ts'
 import { MAX_WAIT_MS, type Notification } from './notification.ts'
 import { scanArray, scanObject } from './scan.ts'
@@ -87,7 +88,7 @@ function toNotification(value: unknown, text: string): Notification {
     time: typeof value['time'] === 'string' && !Number.isNaN(Date.parse(value['time'])) ? value['time'] : new Date(0).toISOString(),
     datacontenttype,
     data: takeData(value, text, datacontenttype),
-    transport: transport === 'pubsub' || transport === 'resync' ? transport : 'list',
+    transport: isTransport(transport) ? transport : 'list',
     channel: typeof value['channel'] === 'string' ? value['channel'] : '',
     sequence: typeof value['sequence'] === 'string' ? value['sequence'] : '',
     ...optional('subject'),

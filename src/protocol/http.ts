@@ -1,7 +1,7 @@
 import { toText } from './bytes.ts'
 import { ProtocolError } from './errors.ts'
 import { type Notification, parseEventType } from './notification.ts'
-import type { Transport } from './ids.ts'
+import { isTransport } from './ids.ts'
 
 /**
  * The CloudEvents HTTP binding, binary mode: attributes in `ce-*` headers, the packet itself as the body.
@@ -84,7 +84,7 @@ export function fromHttp(headers: Headers, body: Uint8Array): Notification {
     time: get('time') ?? new Date(0).toISOString(),
     datacontenttype: headers.get('content-type') ?? 'application/json',
     data: toText(body) ?? body,
-    transport: (transport === 'pubsub' || transport === 'resync' ? transport : 'list') satisfies Transport,
+    transport: isTransport(transport) ? transport : 'list',
     channel: get('channel') ?? '',
     sequence: get('sequence') ?? '',
     ...optional('subject'),

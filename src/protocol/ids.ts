@@ -3,9 +3,12 @@
  * index, so that they never change when something is sent again and never repeat.
  */
 
-export type Transport = 'list' | 'pubsub' | 'resync'
+/** `relay`: the relay says something itself, such as a gap. */
+export type Transport = 'list' | 'pubsub' | 'resync' | 'relay'
 
-const LETTERS = { list: 'l', pubsub: 'p', resync: 'r' } as const
+const LETTERS = { list: 'l', pubsub: 'p', resync: 'r', relay: 'o' } as const
+
+export const isTransport = (text: unknown): text is Transport => typeof text === 'string' && Object.hasOwn(LETTERS, text)
 
 /** `main/l/1764000000000/17`: the source's id, the transport's letter, the number, the index. */
 export function formatId(source: string, transport: Transport, number: number, index: number): string {

@@ -5,7 +5,7 @@ import type { Transport } from './ids.ts'
  * Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md
  */
 export type Notification = {
-  /** `<source>/l/<claim>/<index>` or `<source>/p/<epoch>/<index>`; the same on each copy, never used twice. */
+  /** `<source>/l/<claim>/<index>`, `<source>/p/<epoch>/<index>`, or `<source>/o/<number>/<index>` for the relay's own; the same on each copy, never used twice. */
   readonly id: string
   /** `/enigma/<source id>` */
   readonly source: string

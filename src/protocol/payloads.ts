@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { RelayGap, RelayParked } from './notices.ts'
 
 /**
  * The payloads, as tolerant as the field demands: numbers may come as strings and strings as numbers, unknown fields are kept,
@@ -125,4 +126,6 @@ export const PAYLOADS = {
   'campaigns-dial_preview': DialPreview,
   'inbound-call': InboundCall,
   'dialers-status': DialerStatus,
+  'relay-gap': RelayGap,
+  'relay-parked': RelayParked,
 } as const
