@@ -1,9 +1,8 @@
 import { MAX_WAIT_MS } from '../protocol/index.ts'
-import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
-import { describe } from './errors.ts'
-import type { Item, Keeper } from './item.ts'
-import { claimPrefix, claimsKey, NUMBER_KEY, PARKED_KEY, SEEN_EMPTY_KEY, settledKey, waitingKey } from './keys.ts'
-import { formatParked } from './parked.ts'
+import type { Keeper } from './item.ts'
+import { claimPrefix, claimsKey, NUMBER_KEY, SEEN_EMPTY_KEY, settledKey, waitingKey } from './keys.ts'
+import type { Numbers } from './numbers.ts'
+import type { Parking } from './parking.ts'
 import { asBytes, type Redis } from './redis.ts'
 import type { TakeReply } from './scripts.ts'
 
@@ -22,12 +21,11 @@ export type ClaimsOptions = {
   readonly client: Redis
   readonly relayId: string
   readonly listEnd: 'right' | 'left'
-  readonly log: Logger
   readonly now: () => number
+  readonly numbers: Numbers
+  readonly parking: Parking
   /** Called when a claim's items are all settled. */
   readonly onSettled: () => void
-  /** Aborts when what is left is to be left. */
-  readonly signal: AbortSignal
 }
 
 type Open = { readonly number: number; readonly size: number; readonly settled: Set<number> }
@@ -37,7 +35,7 @@ type Open = { readonly number: number; readonly size: number; readonly settled: 
  * step, and the claim is deleted when all of its items are settled. What is found in Redis and not known here (a crash, or a
  * reply that was cut) is adopted: sent again, with the same ids.
  */
-export function createClaims({ client, relayId, listEnd, log, now, onSettled, signal }: ClaimsOptions) {
+export function createClaims({ client, relayId, listEnd, now, numbers, parking, onSettled }: ClaimsOptions) {
   const bytes = asBytes(client)
   const registry = claimsKey(relayId)
   const prefix = claimPrefix(relayId)
@@ -78,26 +76,15 @@ export function createClaims({ client, relayId, listEnd, log, now, onSettled, si
     onSettled()
   }
 
-  const park = async (claim: Open, item: Item, reason: string, detail: string): Promise<void> => {
-    const entry = formatParked(item, reason, detail, now())
-    for (let failures = 1; !signal.aborted; failures++) {
-      try {
-        await client.park([PARKED_KEY, settledKey(relayId, claim.number)], [entry, item.place])
-        settleIndex(claim, item.place)
-        return
-      } catch (error) {
-        if (failures === 1) log.warn({ id: item.id, reason, error: describe(error) }, 'cannot park yet, trying again')
-        await sleep(backoffMs(failures), signal)
-      }
-    }
-  }
-
   const openClaim = (number: number, list: string, takenMs: number, wait: number, items: (Buffer | undefined)[], size: number): Claim => {
     const claim: Open = { number, size, settled: new Set() }
     open.set(number, claim)
     const keeper: Keeper = {
       settle: (item) => settleIndex(claim, item.place),
-      park: (item, reason, detail) => park(claim, item, reason, detail),
+      park: async (item, reason, detail) => {
+        const at = { settledKey: settledKey(relayId, number), registryKey: registry, claim: number, index: item.place }
+        if (await parking.park(item, reason, detail, at)) settleIndex(claim, item.place)
+      },
     }
     items.forEach((item, index) => {
       if (item === undefined) claim.settled.add(index)
@@ -118,8 +105,9 @@ export function createClaims({ client, relayId, listEnd, log, now, onSettled, si
     async take(list: string, count: number, maxBytes: number, lastEmptyMs?: number): Promise<{ claim: Claim; left: number } | undefined> {
       const takenMs = now()
       const keys = [list, waitingKey(relayId, list), registry, NUMBER_KEY, SEEN_EMPTY_KEY]
-      const taken = bytes.take(keys, [count, maxBytes, listEnd, takenMs, prefix, lastEmptyMs ?? '']).then((reply) => {
+      const taken = bytes.take(keys, [count, maxBytes, listEnd, takenMs, prefix, lastEmptyMs ?? '', numbers.least()]).then((reply) => {
         const [number, wait, left, items] = reply as TakeReply
+        numbers.seen(number)
         return items.length === 0 ? undefined : { claim: openClaim(number, list, takenMs, wait, items, items.length), left }
       })
       taking.add(taken)
@@ -160,7 +148,7 @@ export function createClaims({ client, relayId, listEnd, log, now, onSettled, si
 
     /** To be called before the first blocking move from a list, so that what it takes is found again. */
     async announceWaiting(list: string): Promise<void> {
-      await client.hSet(registry, `waiting:${list}`, '1')
+      await client.announceWaiting([registry], [`waiting:${list}`])
     },
 
     /** Deletes what is settled; to be called again after a reconnect. */
@@ -170,7 +158,7 @@ export function createClaims({ client, relayId, listEnd, log, now, onSettled, si
     async leave(): Promise<void> {
       await flush()
       const partial = [...open.values()].filter((claim) => claim.settled.size > 0 && claim.settled.size < claim.size)
-      await Promise.all(partial.map((claim) => client.sAdd(settledKey(relayId, claim.number), [...claim.settled].map(String))))
+      await Promise.all(partial.map((claim) => client.noteSettled([settledKey(relayId, claim.number), registry], [claim.number, ...claim.settled])))
     },
 
     /** Claims that are not settled. */

@@ -1,12 +1,15 @@
 import { OTHER, type Route } from '../protocol/index.ts'
-import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
-import { describe } from './errors.ts'
+import type { Logger } from '../runtime/index.ts'
+import type { GivenUpLedger } from './given-up.ts'
 import type { Keeper } from './item.ts'
-import type { Journal, JournalEntry } from './journal.ts'
+import type { Journal, JournalEntry, JournalRow } from './journal.ts'
+import { trimJournal } from './journal-trim.ts'
+import { createJournalWriter } from './journal-writer.ts'
 import type { Metrics } from './metrics.ts'
-import { formatParked } from './parked.ts'
+import { isNoticeChannel, stampNotice } from './notice.ts'
 import type { Sender } from './sender.ts'
 import { stamp, toItem, type Stamped } from './stamp.ts'
+import { createUnwritten, type Heard } from './unwritten.ts'
 
 export type JournalIntakeOptions = {
   readonly journal: Journal
@@ -16,13 +19,15 @@ export type JournalIntakeOptions = {
   readonly now: () => number
   /** Bytes of one route in memory beyond which its PubSub notifications stay in the journal only. */
   readonly routeBytes: number
-  /** Appends to the parked list of a source. */
-  readonly park: (sourceId: string, entry: string) => Promise<void>
-  readonly signal: AbortSignal
+  /** Bytes of all routes in memory beyond which nothing can be kept while the journal cannot be written. */
+  readonly memoryBytes: number
+  /** Bytes on disk that the journal may use. */
+  readonly journalBytes: number
+  /** What no room is left for. */
+  readonly givenUp: GivenUpLedger
+  /** Puts one aside, in a source. Resolves with true when it is there. */
+  readonly park: (sourceId: string, ...what: Parameters<Keeper['park']>) => Promise<boolean>
 }
-
-/** What was heard and is not written yet. */
-export type Heard = { readonly stamped: Stamped; readonly entry: JournalEntry }
 
 /** Rows read back at once. */
 const READ_ROWS = 500
@@ -31,42 +36,36 @@ const READ_ROWS = 500
  * PubSub notifications on their way into the lanes, by the journal. All that is heard in one turn of the event loop is written
  * in one transaction and then goes into its lane. When a route's lanes are full, its notifications stay in the journal and are
  * read back in order when there is room; what a former process left is taken up in the same way, as if the lanes had been full.
+ * While the journal cannot be written they go on without it, as long as memory lasts.
  */
 export function createJournalIntake(options: JournalIntakeOptions) {
-  const { journal, senders, log, metrics, now, routeBytes, park, signal } = options
+  const { journal, senders, log, metrics, now, routeBytes, memoryBytes, journalBytes, givenUp, park } = options
   /** Routes whose notifications are in the journal only from behind this row on. */
   const behind = new Map<Route, number>()
   let heard: Heard[] = []
-  let settled: number[] = []
+  const unwritten = createUnwritten()
+  const writer = createJournalWriter({ journal, log, now })
   let scheduled = false
-  let brokenSince: number | undefined
   let memoryOnly = 0
   let closed = false
 
-  const keeperOf = (sourceId: string): Keeper => ({
-    settle: (item) => {
-      settled.push(item.place)
-      schedule()
-    },
-    park: async (item, reason, detail) => {
-      const entry = formatParked(item, reason, detail, now())
-      for (let failures = 1; !signal.aborted; failures++) {
-        try {
-          await park(sourceId, entry)
-          settled.push(item.place)
-          return schedule()
-        } catch (error) {
-          if (failures === 1) log.warn({ id: item.id, error: describe(error) }, 'cannot park yet, trying again')
-          await sleep(backoffMs(failures), signal)
-        }
-      }
-    },
-  })
+  const settle = (row: number) => {
+    // What never was in the journal has no row there.
+    if (row > 0) writer.forget(row)
+    schedule()
+  }
   const keepers = new Map<string, Keeper>()
-  const keeper = (sourceId: string): Keeper => {
-    const known = keepers.get(sourceId) ?? keeperOf(sourceId)
-    keepers.set(sourceId, known)
-    return known
+  const keeperOf = (sourceId: string): Keeper => {
+    const known = keepers.get(sourceId)
+    if (known !== undefined) return known
+    const keeper: Keeper = {
+      settle: (item) => settle(item.place),
+      park: async (item, reason, detail) => {
+        if (await park(sourceId, item, reason, detail)) settle(item.place)
+      },
+    }
+    keepers.set(sourceId, keeper)
+    return keeper
   }
 
   const schedule = () => {
@@ -79,35 +78,40 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   }
 
   const flush = () => {
-    if (heard.length === 0 && settled.length === 0) return
+    if (heard.length === 0 && !writer.hasWork) return
     const batch = heard
-    const rowsToForget = settled
     heard = []
-    settled = []
-    let rows: number[]
-    try {
-      rows = journal.write(batch.map(({ entry }) => entry), rowsToForget.filter((row) => row >= 0))
-      if (brokenSince !== undefined) log.info('the journal can be written again')
-      brokenSince = undefined
-    } catch (error) {
-      if (brokenSince === undefined) log.error({ error: describe(error) }, 'the journal cannot be written: PubSub goes on without it, and a crash now loses what SQS has not accepted; free the disk or mend ENIGMA_DATA_DIR')
-      brokenSince ??= now()
-      settled = [...rowsToForget, ...settled]
-      rows = batch.map(() => --memoryOnly)
+    const rows = writer.write([...unwritten.all, ...batch].map(({ entry }) => entry), closed)
+    if (rows === undefined) {
+      batch.forEach(offerUnwritten)
+      return
     }
-    batch.forEach(({ stamped, entry }, index) => offer(stamped, entry, rows[index] as number))
+    const late = unwritten.all
+    unwritten.clear()
+    ;[...late, ...batch].forEach((one, index) => offer(one, rows[index] as number))
+    try {
+      trimJournal(behind, { journal, maxBytes: journalBytes, givenUp })
+    } catch (error) {
+      writer.broken(error)
+    }
   }
 
-  const offer = (stamped: Stamped, entry: JournalEntry, row: number) => {
-    const sender = senders.get(stamped.route) as Sender
-    if (row > 0) {
-      if (behind.has(stamped.route)) return
-      if (sender.bytes > routeBytes) {
-        behind.set(stamped.route, row - 1)
-        return
-      }
-    }
-    sender.push(toItem(stamped, keeper(entry.sourceId), row))
+  const push = ({ stamped, entry }: Heard, row: number) => senders.get(stamped.route)?.push(toItem(stamped, keeperOf(entry.sourceId), row))
+
+  const offer = (one: Heard, row: number) => {
+    const { route } = one.stamped
+    if (behind.has(route)) return
+    if ((senders.get(route)?.bytes ?? 0) > routeBytes) behind.set(route, row - 1)
+    else push(one, row)
+  }
+
+  const offerUnwritten = (one: Heard) => {
+    const { route } = one.stamped
+    let held = unwritten.bytes
+    for (const sender of senders.values()) held += sender.bytes
+    if (held > memoryBytes && !isNoticeChannel(one.entry.channel)) givenUp.add(one.entry.sourceId, route, 'memory_full', one.entry.timeMs)
+    else if (!behind.has(route)) push(one, --memoryOnly)
+    else unwritten.add(one)
   }
 
   /** Reads back what stayed in the journal, as far as there is room. */
@@ -116,13 +120,21 @@ export function createJournalIntake(options: JournalIntakeOptions) {
       const sender = senders.get(route) as Sender
       let after = cursor
       while (sender.bytes <= routeBytes / 2) {
-        const rows = journal.read(route.name, after, READ_ROWS)
+        let rows: JournalRow[]
+        try {
+          rows = journal.read(route.name, after, READ_ROWS)
+        } catch (error) {
+          writer.broken(error)
+          break
+        }
         for (const { row, ...entry } of rows) {
-          sender.push(toItem(stampEntry(entry), keeper(entry.sourceId), row))
+          push({ stamped: stampEntry(entry), entry }, row)
           after = row
         }
         if (rows.length < READ_ROWS) {
           behind.delete(route)
+          // All of its rows are read: what could not be written comes next.
+          for (const one of unwritten.takeOf(route)) push(one, --memoryOnly)
           break
         }
       }
@@ -134,6 +146,11 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     /** Never waits: it is written and offered at the end of this turn. */
     hear(stamped: Stamped, entry: JournalEntry): void {
       heard.push({ stamped, entry })
+      schedule()
+    },
+    /** Keeps a number under a name, in the same transaction as what was heard before. */
+    note(name: string, value: number): void {
+      writer.note(name, value)
       schedule()
     },
     /** Takes up what a former process left. To be called once, before anything is heard. */
@@ -154,12 +171,16 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     refill,
     /** Writes what is left; what SQS accepts after this is sent again by the next start. */
     close(): void {
-      flush()
       closed = true
+      flush()
     },
     /** Since when (ms) the journal cannot be written; undefined when it can. */
     get brokenSince() {
-      return brokenSince
+      return writer.brokenSince
+    },
+    /** Routes of which a part is in the journal only. */
+    get behind(): readonly Route[] {
+      return [...behind.keys()]
     },
   }
 }
@@ -167,6 +188,6 @@ export function createJournalIntake(options: JournalIntakeOptions) {
 export type JournalIntake = ReturnType<typeof createJournalIntake>
 
 const stampEntry = (entry: JournalEntry): Stamped =>
-  stamp(entry.packet, {
+  isNoticeChannel(entry.channel) ? stampNotice(entry.packet, entry) : stamp(entry.packet, {
     sourceId: entry.sourceId, transport: 'pubsub', channel: entry.channel, number: entry.number, index: entry.index, timeMs: entry.timeMs,
   })

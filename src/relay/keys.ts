@@ -20,11 +20,18 @@ export const claimPrefix = (relayId: string) => `${RELAY_PREFIX}claim:${relayId}
 /** Set: the indexes in a claim that are parked or were sent, and are not to be sent again. */
 export const settledKey = (relayId: string, number: number) => `${claimPrefix(relayId)}${number}:settled`
 
-/** List: what a blocking move took and no claim has yet. */
-export const waitingKey = (relayId: string, list: string) => `${RELAY_PREFIX}waiting:${relayId}:${list}`
+/** List: what a blocking move took and no claim has yet. The list key is appended. */
+export const waitingPrefix = (relayId: string) => `${RELAY_PREFIX}waiting:${relayId}:`
+export const waitingKey = (relayId: string, list: string) => waitingPrefix(relayId) + list
 
 /** Who holds a relay id. */
 export const leaseKey = (relayId: string) => `${RELAY_PREFIX}lease:${relayId}`
+
+/** Sorted set: relay id → when (ms) its lease was last renewed. Where a relay looks for what others left. */
+export const RELAYS_KEY = `${RELAY_PREFIX}relays`
+
+/** A key that is never there: it stands for none, and deleting it needs no memory. */
+export const NONE_KEY = `${RELAY_PREFIX}none`
 
 /** The heartbeat's channel: relays with the same patterns share it, and so give the same ids. */
 export const heartbeatChannel = (patternHash: string) => `${RELAY_PREFIX}heartbeat:${patternHash}`

@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { sleep, type Logger } from '../runtime/index.ts'
 import { describe } from './errors.ts'
-import { leaseKey } from './keys.ts'
+import { leaseKey, RELAYS_KEY } from './keys.ts'
 import type { Redis } from './redis.ts'
+import { redisAdvice } from './redis-advice.ts'
 
 export type LeaseOptions = {
   readonly client: Redis
@@ -11,9 +12,14 @@ export type LeaseOptions = {
   readonly log: Logger
   /** How long (ms) a relay that says nothing holds its id. Default 10,000. */
   readonly leaseMs?: number
+  /** Default: `Date.now`. */
+  readonly now?: () => number
   readonly pid?: number
   readonly host?: string
 }
+
+/** How long (ms) a relay that says nothing holds its id, and keeps others from its claims. */
+export const LEASE_MS = 10_000
 
 const isAlive = (pid: number): boolean => {
   try {
@@ -29,7 +35,7 @@ const isAlive = (pid: number): boolean => {
  * The right to a relay id in one source: two processes with the same id would take up each other's claims. A lease names host
  * and process. A dead process on the same host is replaced at once; any other holder is waited for until its lease ran out.
  */
-export function createLease({ client, relayId, log, leaseMs = 10_000, pid = process.pid, host = hostname() }: LeaseOptions) {
+export function createLease({ client, relayId, log, leaseMs = LEASE_MS, now = Date.now, pid = process.pid, host = hostname() }: LeaseOptions) {
   const key = leaseKey(relayId)
   const holder = JSON.stringify({ host, pid, run: randomUUID() })
 
@@ -44,26 +50,31 @@ export function createLease({ client, relayId, log, leaseMs = 10_000, pid = proc
     }
   }
 
+  const take = (former: string) => client.takeLease([key, RELAYS_KEY], [holder, former, leaseMs, relayId, now()])
+
+  /** Undefined when it is ours, else who holds it. */
   const tryTake = async (): Promise<string | undefined> => {
-    if ((await client.set(key, holder, { condition: 'NX', expiration: { type: 'PX', value: leaseMs } })) !== null) return undefined
-    const other = await client.get(key)
-    if (other === null || other === holder) return other === null ? 'nobody' : undefined
-    if (isDead(other) && (await client.replaceLease([key], [other, holder, leaseMs])) === 1) return undefined
-    return other
+    let other = await take('')
+    if (other !== '' && isDead(other)) other = await take(other)
+    return other === '' ? undefined : other
   }
 
   return {
     /** Resolves with true when the id is ours, with false when the signal aborted first. */
     async acquire(signal: AbortSignal): Promise<boolean> {
       let said = ''
+      let failed = ''
       while (!signal.aborted) {
         try {
           const other = await tryTake()
           if (other === undefined) return true
-          if (said !== other && other !== 'nobody') log.warn({ relayId, holder: other }, 'another relay holds this ENIGMA_RELAY_ID: waiting until its lease runs out; give each relay an id of its own')
+          if (said !== other) log.warn({ relayId, holder: other }, 'another relay holds this ENIGMA_RELAY_ID: waiting until its lease runs out; give each relay an id of its own')
           said = other
         } catch (error) {
-          log.debug({ error: describe(error) }, 'the lease cannot be asked for yet')
+          // What keeps it from being reached at all is said by the client.
+          const advice = redisAdvice(error)
+          if (advice !== undefined && advice !== failed) log.error({ relayId, error: describe(error) }, advice)
+          failed = advice ?? failed
         }
         await sleep(250, signal)
       }
@@ -76,7 +87,7 @@ export function createLease({ client, relayId, log, leaseMs = 10_000, pid = proc
         if (signal.aborted) return true
         try {
           // It ran out while Redis was away: still ours, unless somebody took it meanwhile.
-          if ((await client.renewLease([key], [holder, leaseMs])) === 0 && (await tryTake()) !== undefined) return false
+          if ((await client.renewLease([key, RELAYS_KEY], [holder, leaseMs, relayId, now()])) === 0 && (await tryTake()) !== undefined) return false
         } catch (error) {
           log.debug({ error: describe(error) }, 'the lease cannot be renewed yet')
         }

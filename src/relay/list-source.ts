@@ -3,6 +3,7 @@ import type { Claim, Claims } from './claims.ts'
 import { describe } from './errors.ts'
 import { waitingKey } from './keys.ts'
 import type { Redis } from './redis.ts'
+import { redisAdvice } from './redis-advice.ts'
 
 export type ListSourceOptions = {
   readonly list: string
@@ -70,17 +71,8 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
       failures++
       // What was cut may have happened: look again before taking more.
       seenConnection = -1
-      if (failures === 1) log.warn({ list, error: describe(error) }, adviceFor(error))
+      if (failures === 1) log.warn({ list, error: describe(error) }, redisAdvice(error) ?? 'cannot take from the list now; it keeps its items, trying again')
       await sleep(backoffMs(failures, { baseMs: 50, maxMs: 1_000 }), signal)
     }
   }
-}
-
-function adviceFor(error: unknown): string {
-  const text = describe(error)
-  if (text.includes('WRONGTYPE')) return 'this key of ENIGMA_LISTS is not a list: name the right one, or delete the key; trying again'
-  if (text.includes('OOM')) return 'Redis is out of memory and refuses to copy: raise maxmemory or free some; trying again'
-  if (text.includes('READONLY')) return 'this Redis is a read-only replica: name the primary in ENIGMA_SOURCES; trying again'
-  if (text.includes('NOPERM') || text.includes('NOAUTH')) return 'Redis refuses a command: give the user rights for lists, scripts and PubSub; trying again'
-  return 'cannot take from the list now; it keeps its items, trying again'
 }

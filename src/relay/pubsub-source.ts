@@ -1,17 +1,17 @@
-import { toText } from '../protocol/index.ts'
+import { toText, type GapCause } from '../protocol/index.ts'
 import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
 import { describe, RelayError } from './errors.ts'
 import type { JournalIntake } from './journal-intake.ts'
 import { heartbeatChannel, NUMBER_KEY, RELAY_PREFIX } from './keys.ts'
 import type { Metrics } from './metrics.ts'
 import { firstMatch, hashPatterns } from './pattern.ts'
+import type { Numbers } from './numbers.ts'
 import { createRedis, type Redis } from './redis.ts'
+import type { ServerView } from './server-view.ts'
 import { stamp } from './stamp.ts'
 
-/** Why PubSub was not heard for a while. */
-export type GapCause = 'start' | 'reconnect' | 'heartbeat_lost'
-
-export type Gap = { readonly sourceId: string; readonly fromMs: number; readonly toMs: number; readonly cause: GapCause }
+/** A span in which PubSub was not heard. `number`: of the first that is heard after it, or lower. */
+export type Gap = { readonly fromMs: number; readonly toMs: number; readonly cause: GapCause; readonly number: number }
 
 export type PubsubSourceOptions = {
   readonly sourceId: string
@@ -23,6 +23,8 @@ export type PubsubSourceOptions = {
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
+  readonly numbers: Numbers
+  readonly serverView: ServerView
   /** Until when (ms) a former process heard this source. */
   readonly heardUntilMs: number | undefined
   readonly onGap: (gap: Gap) => void
@@ -40,16 +42,23 @@ const latin1 = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1')
 
 /** Listens until the signal aborts: connection after connection, each span without one announced as a gap. */
 export async function runPubsubSource(options: PubsubSourceOptions, signal: AbortSignal): Promise<void> {
-  const { sourceId, log, now, onGap } = options
+  const { sourceId, log, now, onGap, serverView } = options
   let heardUntilMs = options.heardUntilMs
   let cause: GapCause = 'start'
   let wasHeard = false
   let failures = 0
-  const onAlive = () => {
+  let overruns: number | undefined
+  const onAlive = (number: number) => {
     failures = 0
     wasHeard = true
     // The very first start of all has no span before it.
-    if (heardUntilMs !== undefined) onGap({ sourceId, fromMs: heardUntilMs, toMs: now(), cause })
+    if (heardUntilMs !== undefined) onGap({ fromMs: heardUntilMs, toMs: now(), cause, number })
+  }
+  /** Were clients cut off for their output buffer since the last look? Then this one was, as far as is known. */
+  const lookForOverrun = async () => {
+    const before = overruns
+    overruns = await serverView.overruns().catch(() => before)
+    if (wasHeard && before !== undefined && overruns !== undefined && overruns > before) cause = 'output_buffer_overrun'
   }
   const onHeard = (atMs: number) => {
     heardUntilMs = atMs
@@ -57,9 +66,11 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
   }
   while (!signal.aborted) {
     try {
+      await lookForOverrun()
       await listen(options, signal, onAlive, onHeard)
       return
     } catch (error) {
+      serverView.listenerId = undefined
       if (signal.aborted) return
       // The first failure is the cause of the gap; those that follow only make it longer.
       if (wasHeard && failures === 0) cause = error instanceof RelayError && error.code === 'heartbeat_lost' ? 'heartbeat_lost' : 'reconnect'
@@ -71,8 +82,8 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
 }
 
 /** One connection: resolves when the signal aborts, throws when the connection is lost. */
-async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive: () => void, onHeard: (atMs: number) => void): Promise<void> {
-  const { sourceId, url, patterns, client, intake, log, metrics, now } = options
+async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive: (number: number) => void, onHeard: (atMs: number) => void): Promise<void> {
+  const { sourceId, url, patterns, client, intake, log, metrics, now, numbers, serverView } = options
   const connection = createRedis({ url, name: `${sourceId} PubSub`, log, reconnect: false })
   const lost = Promise.withResolvers<never>()
   lost.promise.catch(() => undefined)
@@ -80,7 +91,9 @@ async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive
   connection.on('end', () => lost.reject(new Error('the connection ended')))
 
   // Until the first heartbeat is heard, ids are made from a number that nobody else has.
-  let number = await client.beat([NUMBER_KEY], [now(), ''])
+  const first = await client.beat([NUMBER_KEY], [numbers.least(), ''])
+  numbers.seen(first)
+  let number = first
   let index = 0
   let alive = false
   let heardAt = performance.now()
@@ -90,10 +103,11 @@ async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive
 
   const onBeat = (message: Buffer) => {
     number = Number(message.toString())
+    numbers.seen(number)
     index = 0
     heardAt = performance.now()
     metrics.heartbeat.set({ source: sourceId }, (heardAt - sentAt) / 1000)
-    if (!alive) onAlive()
+    if (!alive) onAlive(first)
     alive = true
     onHeard(now())
   }
@@ -110,16 +124,20 @@ async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive
   }
 
   const beats = async (): Promise<void> => {
-    for (let first = true; !signal.aborted; first = false) {
-      if (!first) await sleep(HEARTBEAT_MS, signal)
+    while (!signal.aborted) {
       if (performance.now() - heardAt > LOST_MS) throw new RelayError('heartbeat_lost', `no heartbeat was heard for ${LOST_MS} ms`)
       sentAt = performance.now()
       // A failure here shows as silence; what the command connection suffers from is said by itself.
-      client.beat([NUMBER_KEY], [now(), channelName]).catch(() => undefined)
+      client.beat([NUMBER_KEY], [numbers.least(), channelName]).catch(() => undefined)
+      await sleep(HEARTBEAT_MS, signal)
+      // A process that stood still heard nothing, and all of it waits to be read.
+      heardAt += Math.max(0, performance.now() - sentAt - HEARTBEAT_MS)
     }
   }
   try {
     await connection.connect()
+    // Asked before it listens, for then it cannot ask any more. A server that does not tell goes unwatched.
+    serverView.listenerId = await connection.sendCommand(['CLIENT', 'ID']).then(Number, () => undefined)
     // The heartbeat last: the index counts from one, so nothing may be missed behind the first that is heard.
     for (const [at, pattern] of patterns.entries()) await connection.pSubscribe(pattern, onMessage(globs[at] as string), true)
     await connection.subscribe(channelName, onBeat, true)

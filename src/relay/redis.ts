@@ -1,6 +1,6 @@
 import { createClient, RESP_TYPES } from 'redis'
 import type { Logger } from '../runtime/index.ts'
-import { backoffMs } from '../runtime/index.ts'
+import { backoffMs, sleep } from '../runtime/index.ts'
 import { describe } from './errors.ts'
 import { scripts } from './scripts.ts'
 
@@ -52,3 +52,15 @@ export type Redis = ReturnType<typeof createRedis>
 
 /** The same client with replies as bytes. */
 export const asBytes = (client: Redis) => client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
+
+/** Connects, however long it takes; node-redis gives up on a first connection only when told to. */
+export async function connect(client: Redis, signal: AbortSignal): Promise<void> {
+  for (let failures = 1; !signal.aborted && !client.isOpen; failures++) {
+    try {
+      await client.connect()
+    } catch {
+      // Said by the client's error listener.
+      await sleep(backoffMs(failures, { maxMs: 1_000 }), signal)
+    }
+  }
+}

@@ -1,19 +1,17 @@
-import { ROUTES, type Route } from '../protocol/index.ts'
+import { ROUTES, type GapCause, type Route } from '../protocol/index.ts'
 import { sleep, withReleasers, type Logger } from '../runtime/index.ts'
-import type { Claim } from './claims.ts'
 import type { RelayConfig } from './config.ts'
+import { createGivenUp } from './given-up.ts'
 import { serveHealth } from './health.ts'
-import type { Keeper } from './item.ts'
 import { openJournal } from './journal.ts'
 import { createJournalIntake } from './journal-intake.ts'
+import { createListIntake } from './list-intake.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
-import type { Gap } from './pubsub-source.ts'
+import { formatNotice, noticeChannel, stampNotice, type Notice } from './notice.ts'
 import { createOutages } from './outages.ts'
 import { createSender, type Sender } from './sender.ts'
 import { createSource, type Source } from './source.ts'
 import { createSqs } from './sqs-client.ts'
-import { stamp, toItem } from './stamp.ts'
-import { waitUntil } from './wait-until.ts'
 
 export type RelayOptions = {
   readonly config: RelayConfig
@@ -24,6 +22,8 @@ export type RelayOptions = {
   readonly routes?: readonly Route[]
   /** Bytes of notifications in memory beyond which nothing is taken from lists. Default 64 MiB. */
   readonly memoryBytes?: number
+  /** Bytes that the journal may use on disk; beyond, the oldest are given up, those that grow stale first. Default 2 GiB. */
+  readonly journalBytes?: number
   /** How long (ms) SIGTERM waits for what is in flight. Default 10,000. */
   readonly shutdownMs?: number
   /** How long (ms) SQS may take to answer before a request is tried again; it knows the copy by its deduplication id. Default 10,000. */
@@ -41,20 +41,17 @@ export type Relay = {
   run: (signal: AbortSignal) => Promise<void>
 }
 
-/** Notifications of lists in memory at once: so many are sent again at most after a crash. */
-const MAX_LIST_ITEMS = 6_000
-
 /**
  * The relay: sources → lanes → sender. What is taken or heard is kept (by a claim in Redis, or in the journal) until SQS has
  * accepted it. See docs/relay.md for the way of a notification.
  */
 export function createRelay(options: RelayOptions): Relay {
-  const { config, log, now = Date.now, routes = ROUTES, memoryBytes = 64 * 1024 * 1024, shutdownMs = 10_000, requestTimeoutMs = 10_000 } = options
+  const { config, log, now = Date.now, routes = ROUTES, memoryBytes = 64 * MIB, journalBytes = 2_048 * MIB, shutdownMs = 10_000, requestTimeoutMs = 10_000 } = options
   const metrics = createMetrics()
 
   const run = (signal: AbortSignal): Promise<void> =>
     withReleasers(async (release) => {
-      const journal = openJournal(config.dataDir, config.relayId)
+      const journal = openJournal({ dataDir: config.dataDir, relayId: config.relayId, log, now })
       release(() => journal.close())
       const sqs = createSqs(config, requestTimeoutMs)
       release(() => sqs.destroy())
@@ -66,57 +63,57 @@ export function createRelay(options: RelayOptions): Relay {
 
       const outages = createOutages(log)
       const senders = new Map<Route, Sender>(
-        routes.map((route) => [
-          route,
-          createSender({ route, sqs, queuePrefix: config.queuePrefix, log, metrics, now, onRoom, outages }),
-        ]),
+        routes.map((route) => [route, createSender({ route, sqs, queuePrefix: config.queuePrefix, log, metrics, now, onRoom, outages })]),
       )
       const sources: Source[] = []
-      const intake = createJournalIntake({
-        journal, senders, log, metrics, now, signal: end.signal,
-        routeBytes: memoryBytes / 8,
-        park: async (sourceId, entry) => {
-          const source = sources.find(({ id }) => id === sourceId) ?? sources[0]
-          await source?.park(entry)
+      const sourceOf = (sourceId: string): Source => (sources.find(({ id }) => id === sourceId) ?? sources[0]) as Source
+
+      /** Says in the cloud what the relay has to say itself, by the journal as if it had been heard. */
+      const announce = (sourceId: string, notice: Notice, number: number) => {
+        const origin = { sourceId, number, index: 0, timeMs: now() }
+        const packet = formatNotice(notice)
+        const stamped = stampNotice(packet, origin)
+        intake.hear(stamped, { ...origin, route: stamped.route.name, channel: noticeChannel(sourceId), packet })
+      }
+      const gapOf = (sourceId: string, fromMs: number, toMs: number, cause: GapCause) => ({
+        source: sourceId, relay: config.relayId, from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString(), cause, patterns: [...config.channels],
+      })
+      const givenUp = createGivenUp({
+        log, metrics, signal: end.signal,
+        announce: ({ sourceId, fromMs, toMs, route, lost }) => {
+          metrics.gaps.inc({ source: sourceId, cause: 'journal_full' })
+          void sourceOf(sourceId).nextNumber().then((number) => {
+            if (number !== undefined) announce(sourceId, { subType: 'gap', payload: { ...gapOf(sourceId, fromMs, toMs, 'journal_full'), lost, route } }, number)
+          })
         },
       })
-
+      const intake = createJournalIntake({
+        journal, senders, log, metrics, now, memoryBytes, journalBytes, givenUp,
+        routeBytes: memoryBytes / 8,
+        park: (sourceId, ...what) => sourceOf(sourceId).park(...what),
+      })
       roomListeners.add(intake.refill)
-
-      let listItems = 0
-      const hasRoom = () => listItems < MAX_LIST_ITEMS && sumBytes(senders) < memoryBytes
-      const room = (until: AbortSignal) => waitUntil(hasRoom, roomListeners, until)
-      const onClaim = (sourceId: string, claim: Claim) => {
-        const keeper: Keeper = {
-          settle: (item) => {
-            listItems--
-            claim.keeper.settle(item)
-          },
-          park: async (item, reason, detail) => {
-            await claim.keeper.park(item, reason, detail)
-            listItems--
-          },
-        }
-        claim.items.forEach((packet, index) => {
-          if (packet === undefined) return
-          const stamped = stamp(packet, {
-            sourceId, transport: 'list', channel: claim.list, number: claim.number, index, timeMs: claim.takenMs, maxWaitMs: claim.maxWaitMs,
-          })
-          listItems++
-          metrics.received.inc({ source: sourceId, transport: 'list', route: stamped.route.name })
-          if (stamped.reason !== undefined) metrics.other.inc({ source: sourceId, reason: stamped.reason })
-          senders.get(stamped.route)?.push(toItem(stamped, keeper, index))
-        })
-      }
+      const listIntake = createListIntake({ senders, metrics, memoryBytes, roomListeners })
 
       for (const source of config.sources) {
         sources.push(
           createSource({
-            source, config, intake, log, metrics, now, room, onClaim, onClaimSettled: onRoom, onGap: (gap) => sayGap(gap, log, metrics),
-            heardUntilMs: journal.lastHeard(source.id),
-            onHeard: (sourceId, atMs) => {
-              if (intake.brokenSince === undefined) journal.noteHeard(sourceId, atMs)
+            source, config, intake, log, metrics, now,
+            room: listIntake.room,
+            onClaim: listIntake.take,
+            onClaimSettled: onRoom,
+            announce: (notice, number) => announce(source.id, notice, number),
+            onGap: ({ fromMs, toMs, cause, number }) => {
+              const payload = gapOf(source.id, fromMs, toMs, cause)
+              metrics.gaps.inc({ source: source.id, cause })
+              metrics.gapSeconds.inc({ source: source.id }, Math.max(0, toMs - fromMs) / 1000)
+              log.warn({ source: source.id, from: payload.from, to: payload.to, cause }, 'gap: PubSub was not heard')
+              announce(source.id, { subType: 'gap', payload }, number)
             },
+            heardUntilMs: journal.noted(source.id),
+            lastNumber: journal.noted(numberNote(source.id)),
+            onHeard: (atMs) => intake.note(source.id, atMs),
+            onNumber: (number) => intake.note(numberNote(source.id), number),
             endSignal: end.signal,
           }),
         )
@@ -141,6 +138,7 @@ export function createRelay(options: RelayOptions): Relay {
 
       log.info('stopping: settling what is in flight')
       await Promise.all([...senders.values()].map((sender) => sender.stop(shutdownMs)))
+      givenUp.flush()
       // What was parked or settled in the last turn is written before the rest is left.
       await sleep(0)
       end.abort()
@@ -152,14 +150,7 @@ export function createRelay(options: RelayOptions): Relay {
   return { metrics, run }
 }
 
-const sumBytes = (senders: ReadonlyMap<Route, Sender>): number => {
-  let sum = 0
-  for (const sender of senders.values()) sum += sender.bytes
-  return sum
-}
+const MIB = 1024 * 1024
 
-function sayGap({ sourceId, fromMs, toMs, cause }: Gap, log: Logger, metrics: Metrics): void {
-  metrics.gaps.inc({ source: sourceId, cause })
-  metrics.gapSeconds.inc({ source: sourceId }, Math.max(0, toMs - fromMs) / 1000)
-  log.warn({ source: sourceId, from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString(), cause }, 'gap: PubSub was not heard')
-}
+/** In the journal: the highest number of a source that was seen. Source ids have no `#`. */
+const numberNote = (sourceId: string): string => `#number:${sourceId}`

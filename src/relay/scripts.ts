@@ -1,4 +1,7 @@
 import { defineScript, type CommandParser } from 'redis'
+import { NONE_KEY } from './keys.ts'
+import { ADOPT, RELEASE_LEASE, RENEW_LEASE, TAKE_LEASE } from './lease-lua.ts'
+import { BEGIN, NEXT_NUMBER } from './lua-parts.ts'
 
 /**
  * What must happen in one step in the dialler's Redis. Works from Redis 2.6: no `HSET` of several fields, no `LPOS`, no effects
@@ -7,22 +10,11 @@ import { defineScript, type CommandParser } from 'redis'
 
 const toReply = <T>(reply: unknown) => reply as T
 
-// The number of a claim or an epoch: goes up for ever, also after the server was emptied and when the clock is set back.
-const NEXT_NUMBER = `
-local function next_number(key, now)
-  local last = tonumber(redis.call('GET', key) or '0') or 0
-  return string.format('%.0f', math.max(last + 1, tonumber(now)))
-end
-`
-
-/**
- * First copy, then trim. The DEL before the copy also matters to a server that is over its memory limit: it refuses a copy only as
- * the first write of a script (scripting.c, since 2.6), and taking is what relieves it.
- */
+/** First copy, then trim. */
 const TAKE = `${NEXT_NUMBER}
 local list, waiting, registry, number, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local count, max_bytes, from_left, now, prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == 'left', ARGV[4], ARGV[5]
-local last_empty = ARGV[6]
+local last_empty, least = ARGV[6], ARGV[7]
 local items, bytes, taken = {}, 0, 0
 local moved = redis.call('LRANGE', waiting, 0, -1)
 for i = #moved, 1, -1 do
@@ -47,7 +39,8 @@ end
 if #items == 0 then
   return {0, 0, 0, items}
 end
-local n = next_number(number, now)
+${BEGIN}
+local n = next_number(number, least)
 local claim = prefix .. n
 redis.call('DEL', claim)
 for from = 1, #items, 500 do
@@ -55,7 +48,8 @@ for from = 1, #items, 500 do
 end
 if last_empty == '' then last_empty = redis.call('HGET', seen, list) or '' end
 local wait = -1
-if last_empty ~= '' then wait = math.max(0, tonumber(now) - tonumber(last_empty)) end
+-- Seen empty in the future: the clock was set back, and nobody knows how long an item has waited.
+if last_empty ~= '' and tonumber(last_empty) <= tonumber(now) then wait = tonumber(now) - tonumber(last_empty) end
 redis.call('HSET', registry, n, now .. ':' .. string.format('%.0f', wait) .. ':' .. list)
 redis.call('SET', number, n)
 if #moved > 0 then redis.call('DEL', waiting) end
@@ -67,35 +61,29 @@ if left == 0 then redis.call('HSET', seen, list, now) end
 return {tonumber(n), wait, left, items}
 `
 
+// On a replica nothing can be written, but what is published is heard all the same.
 const BEAT = `${NEXT_NUMBER}
+redis.pcall('DEL', '${NONE_KEY}')
 local n = next_number(KEYS[1], ARGV[1])
 redis.pcall('SET', KEYS[1], n)
 if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], n) end
 return tonumber(n)
 `
 
-const PARK = `
+const PARK = `${BEGIN}
 redis.call('RPUSH', KEYS[1], ARGV[1])
-if ARGV[2] ~= '' then redis.call('SADD', KEYS[2], ARGV[2]) end
+if ARGV[2] ~= '' and redis.call('HEXISTS', KEYS[3], ARGV[3]) == 1 then redis.call('SADD', KEYS[2], ARGV[2]) end
 return 1
 `
 
-const REPLACE_LEASE = `
-if redis.call('GET', KEYS[1]) == ARGV[1] then
-  redis.call('PSETEX', KEYS[1], ARGV[3], ARGV[2])
-  return 1
-end
-return 0
+const NOTE_SETTLED = `${BEGIN}
+if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 0 then return 0 end
+for i = 2, #ARGV do redis.call('SADD', KEYS[1], ARGV[i]) end
+return #ARGV - 1
 `
 
-const RENEW_LEASE = `
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
-return 0
-`
-
-const RELEASE_LEASE = `
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
+const ANNOUNCE_WAITING = `${BEGIN}
+return redis.call('HSET', KEYS[1], ARGV[1], '1')
 `
 
 /** `[number, longest wait in ms or -1 when unknown, items left on the list, the items in the order in which they are to go]` */
@@ -118,12 +106,24 @@ function script<Args extends readonly (string | number)[], Reply>(source: string
 
 export const scripts = {
   /** Moves what waits, and up to `count` items or `maxBytes`, into a claim of its own. */
-  take: script<[count: number, maxBytes: number, end: string, nowMs: number, claimPrefix: string, lastEmptyMs: string | number], TakeReply>(TAKE, 5),
+  take: script<
+    [count: number, maxBytes: number, end: string, nowMs: number, claimPrefix: string, lastEmptyMs: string | number, leastNumber: number],
+    TakeReply
+  >(TAKE, 5),
   /** The next number; published on a channel in the same step, so that numbers are heard in their order. */
-  beat: script<[nowMs: number, channel: string], number>(BEAT, 1),
-  /** Appends to the parked list and marks the item of a claim as settled. */
-  park: script<[entry: string, index: string | number], number>(PARK, 2),
-  replaceLease: script<[former: string, holder: string, leaseMs: number], number>(REPLACE_LEASE, 1),
-  renewLease: script<[holder: string, leaseMs: number], number>(RENEW_LEASE, 1),
+  beat: script<[leastNumber: number, channel: string], number>(BEAT, 1),
+  /** Appends to the parked list, and marks the item of a claim as settled if the claim is still there. */
+  park: script<[entry: string, index: string | number, claim: string | number], number>(PARK, 3),
+  /** Notes which items of a claim were sent, if the claim is still there. */
+  noteSettled: script<[claim: number, ...indexes: number[]], number>(NOTE_SETTLED, 2),
+  announceWaiting: script<[field: string], number>(ANNOUNCE_WAITING, 1),
+  /** '' when it is ours now, else who holds it. `former`: a holder that is known to be dead, or ''. */
+  takeLease: script<[holder: string, former: string, leaseMs: number, relayId: string, nowMs: number], string>(TAKE_LEASE, 2),
+  renewLease: script<[holder: string, leaseMs: number, relayId: string, nowMs: number], number>(RENEW_LEASE, 2),
   releaseLease: script<[holder: string], number>(RELEASE_LEASE, 1),
+  /** How many claims were moved; -1 when the relay lives. One that was not seen since `forgetMs` is forgotten. */
+  adoptFrom: script<
+    [claimPrefix: string, ownClaimPrefix: string, waitingPrefix: string, nowMs: number, leastNumber: number, relayId: string, forgetMs: number],
+    number
+  >(ADOPT, 5),
 }

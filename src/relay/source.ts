@@ -1,15 +1,22 @@
 import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
+import { adoptFromOthers } from './adoption.ts'
 import { createClaims, type Claim, type Claims } from './claims.ts'
 import type { RelayConfig, SourceConfig } from './config.ts'
 import { describe } from './errors.ts'
 import type { JournalIntake } from './journal-intake.ts'
-import { PARKED_KEY } from './keys.ts'
-import { createLease } from './lease.ts'
+import type { Keeper } from './item.ts'
+import { NUMBER_KEY } from './keys.ts'
+import { createLease, LEASE_MS } from './lease.ts'
 import { runListSource } from './list-source.ts'
 import type { Metrics } from './metrics.ts'
+import type { Notice } from './notice.ts'
+import { createNumbers } from './numbers.ts'
+import { createParking } from './parking.ts'
 import { runPubsubSource, type Gap } from './pubsub-source.ts'
-import { createRedis, type Redis } from './redis.ts'
+import { connect, createRedis, type Redis } from './redis.ts'
+import { createServerView } from './server-view.ts'
 import { sayUnnamedLists } from './unnamed-lists.ts'
+import { watchSource } from './watch-source.ts'
 
 export type SourceOptions = {
   readonly source: SourceConfig
@@ -22,15 +29,17 @@ export type SourceOptions = {
   /** Puts a claim's items in their lanes. */
   readonly onClaim: (sourceId: string, claim: Claim) => void
   readonly onClaimSettled: () => void
+  /** Until when (ms) a former process heard it, and the highest number that it saw. */
   readonly heardUntilMs: number | undefined
+  readonly lastNumber: number | undefined
   readonly onGap: (gap: Gap) => void
-  readonly onHeard: (sourceId: string, atMs: number) => void
+  readonly onHeard: (atMs: number) => void
+  readonly onNumber: (number: number) => void
+  /** Says in the cloud what the relay has to say itself. */
+  readonly announce: (notice: Notice, number: number) => void
   /** Aborts when what is left is to be left: after the last pack was settled. */
   readonly endSignal: AbortSignal
 }
-
-/** How often list lengths are looked at for the metrics. */
-const WATCH_MS = 2_000
 
 /** One Redis server of a dialler: its lists, its PubSub, and what the relay keeps there. */
 export function createSource(options: SourceOptions) {
@@ -41,9 +50,13 @@ export function createSource(options: SourceOptions) {
     connections++
     void claims.flush()
   })
-  const lease = createLease({ client, relayId: config.relayId, log })
+  const { relayId } = config
+  const numbers = createNumbers({ now, last: options.lastNumber, onSeen: options.onNumber })
+  const parking = createParking({ sourceId: source.id, client, numbers, log, now, announce: options.announce, relayId, signal: endSignal })
+  const serverView = createServerView({ client, sourceId: source.id, log, metrics })
+  const lease = createLease({ client, relayId, log, now })
   const claims: Claims = createClaims({
-    client, relayId: config.relayId, listEnd: config.listEnd, log, now, signal: endSignal,
+    client, relayId, listEnd: config.listEnd, now, numbers, parking,
     onSettled: () => {
       metrics.claims.set({ source: source.id }, claims.openCount)
       onClaimSettled()
@@ -74,24 +87,18 @@ export function createSource(options: SourceOptions) {
     }
   }
 
-  const watch = async (signal: AbortSignal): Promise<void> => {
+  /** Takes up, at the start and regularly, what this relay or others left behind: also claims of lists that are not named any more. */
+  const takeOver = async (signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
-      let pauseMs = WATCH_MS
       try {
-        await client.ping()
-        state.answered = now()
-        metrics.parkedItems.set({ source: source.id }, await client.lLen(PARKED_KEY))
-        // One by one: a key that is no list must hide no other's length.
-        const lengths = await Promise.allSettled(config.lists.map((list) => client.lLen(list)))
-        lengths.forEach((length, at) => {
-          if (length.status === 'fulfilled') metrics.backlog.set({ source: source.id, list: config.lists[at] as string }, length.value)
-        })
+        await adoptFromOthers({ client, relayId, numbers, log, now })
+        // One that is under way may have looked before these came.
+        await adopting?.catch(() => undefined)
+        await adopt(signal)
       } catch (error) {
-        log.debug({ source: source.id, error: describe(error) }, 'Redis was not asked')
-        pauseMs = WATCH_MS / 10
+        log.debug({ source: source.id, error: describe(error) }, 'what other relays left was not looked for')
       }
-      metrics.claims.set({ source: source.id }, claims.openCount)
-      await sleep(pauseMs, signal)
+      await sleep(LEASE_MS / 2, signal)
     }
   }
 
@@ -100,7 +107,7 @@ export function createSource(options: SourceOptions) {
     signal.addEventListener('abort', () => waiter.destroy(), { once: true })
     await connect(waiter, signal)
     await runListSource({
-      list, claims, waiter, relayId: config.relayId, listEnd: config.listEnd, log, now, room, adopt,
+      list, claims, waiter, relayId, listEnd: config.listEnd, log, now, room, adopt,
       connections: () => connections,
       onClaim: (claim) => onClaim(source.id, claim),
       onBacklog: (items) => metrics.backlog.set({ source: source.id, list }, items),
@@ -110,29 +117,20 @@ export function createSource(options: SourceOptions) {
   const runPubsub = async (signal: AbortSignal): Promise<void> => {
     if (config.channels.length === 0) return
     await runPubsubSource({
-      sourceId: source.id, url: source.url, patterns: config.channels, client, intake, log, metrics, now, onGap,
+      sourceId: source.id, url: source.url, patterns: config.channels, client, intake, log, metrics, now, numbers, serverView, onGap,
       heardUntilMs: state.heard ?? options.heardUntilMs,
       onHeard: (atMs) => {
         state.heard = atMs
-        onHeard(source.id, atMs)
+        onHeard(atMs)
       },
     }, signal)
   }
 
-  /** While the relay id is held. Also without a named list claims are taken up: those of lists that were named before. */
+  /** While the relay id is held. */
   const runLeased = async (signal: AbortSignal): Promise<void> => {
-    const orphans = async () => {
-      for (let failures = 1; config.lists.length === 0 && !signal.aborted; failures++) {
-        try {
-          return await adopt(signal)
-        } catch {
-          await sleep(backoffMs(failures), signal)
-        }
-      }
-    }
     await Promise.all([
       ...config.lists.map((list) => runList(list, signal)),
-      orphans(), runPubsub(signal), sayUnnamedLists(client, source.id, config.lists, log, signal),
+      takeOver(signal), runPubsub(signal), sayUnnamedLists(client, source.id, config.lists, log, signal),
     ])
   }
 
@@ -142,7 +140,12 @@ export function createSource(options: SourceOptions) {
     /** Runs until the signal aborts: then nothing more is taken or heard. */
     async run(signal: AbortSignal): Promise<void> {
       void connect(client, signal)
-      const watching = watch(signal)
+      const watching = watchSource({
+        sourceId: source.id, client, lists: config.lists, claims, serverView, log, metrics, now,
+        onAnswered: (atMs) => {
+          state.answered = atMs
+        },
+      }, signal)
       while (!signal.aborted) {
         if (!(await lease.acquire(signal))) break
         state.leased = true
@@ -151,15 +154,26 @@ export function createSource(options: SourceOptions) {
         const work = runLeased(both)
         const kept = await lease.keep(both)
         state.leased = false
-        if (!kept) log.error({ source: source.id, relayId: config.relayId }, 'another relay took this ENIGMA_RELAY_ID while Redis was away: stopped taking; give each relay an id of its own')
+        if (!kept) log.error({ source: source.id, relayId }, 'another relay took this ENIGMA_RELAY_ID while Redis was away: stopped taking; give each relay an id of its own')
         until.abort()
         await work
       }
       await watching
     },
-    /** Appends to the parked list. */
-    async park(entry: string): Promise<void> {
-      await client.rPush(PARKED_KEY, entry)
+    /** Puts one aside that no claim keeps. Resolves with false when the relay ends first. */
+    park: (...[item, reason, detail]: Parameters<Keeper['park']>): Promise<boolean> => parking.park(item, reason, detail),
+    /** A number that nothing else of this source has; undefined when the relay ends before Redis answers. */
+    async nextNumber(): Promise<number | undefined> {
+      for (let failures = 1; !endSignal.aborted; failures++) {
+        try {
+          const number = await client.beat([NUMBER_KEY], [numbers.least(), ''])
+          numbers.seen(number)
+          return number
+        } catch {
+          await sleep(backoffMs(failures, { maxMs: 1_000 }), endSignal)
+        }
+      }
+      return undefined
     },
     /** After the last pack was settled: notes what is left, gives the lease back, closes. */
     async close(): Promise<void> {
@@ -177,15 +191,3 @@ export function createSource(options: SourceOptions) {
 }
 
 export type Source = ReturnType<typeof createSource>
-
-/** Connects, however long it takes; node-redis gives up on a first connection only when told to. */
-async function connect(client: Redis, signal: AbortSignal): Promise<void> {
-  for (let failures = 1; !signal.aborted && !client.isOpen; failures++) {
-    try {
-      await client.connect()
-    } catch {
-      // Said by the client's error listener.
-      await sleep(backoffMs(failures, { maxMs: 1_000 }), signal)
-    }
-  }
-}

@@ -58,7 +58,8 @@ test('G2: what was heard while SQS was down survives a SIGKILL, and arrives in o
   const second = start()
   await second.ready()
   await Promise.all(numbers(500, 2_000).map(publish))
-  await waitFor(async () => (await second.metric('journal_rows')) === 2_500, 'the newer ones to be in the journal too')
+  // And the gap between the two processes.
+  await waitFor(async () => (await second.metric('journal_rows')) === 2_501, 'the newer ones to be in the journal too')
   proxy.state.refuse = false
   const events = await receiveDistinct(sqs, 'agents-status', 2_500)
   expect(events.map(toNumbered).map(({ n }) => n).toSorted((a, b) => a - b)).toEqual(numbers(2_500))

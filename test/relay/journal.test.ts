@@ -1,19 +1,22 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { openJournal, type JournalEntry } from '../../src/relay/journal.ts'
+import { captureLog } from '../support/log.ts'
 import { useFolder } from '../support/relay.ts'
 
 const entry = (index: number, route = 'agents-status'): JournalEntry => ({
   route, sourceId: 'main', channel: 'enigma:notifications:agents:1002', number: 1_764_000_000_000, index, timeMs: 1_764_000_000_123, packet: Buffer.from([0xff, index]),
 })
 
-const useJournal = (folder: string, relayId = 'test') => {
-  const journal = openJournal(folder, relayId)
-  let open = true
+const open = (dataDir: string, relayId = 'test', { log } = captureLog()) => openJournal({ dataDir, relayId, log, now: () => 1_764_000_000_000 })
+
+const useJournal = (folder: string, relayId = 'test', capture = captureLog()) => {
+  const journal = open(folder, relayId, capture)
+  let isOpen = true
   const close = () => {
-    if (open) journal.close()
-    open = false
+    if (isOpen) journal.close()
+    isOpen = false
   }
   onTestFinished(close)
   return { ...journal, close }
@@ -36,13 +39,13 @@ test('what was settled is gone after a reopening; the rest, and until when was h
   const first = useJournal(folder)
   const rows = first.write([entry(1), entry(2), entry(3)], [])
   first.write([], [rows[1] as number])
-  first.noteHeard('main', 1_000)
-  first.noteHeard('main', 2_000)
+  first.write([], [], new Map([['main', 1_000]]))
+  first.write([], [], new Map([['main', 2_000]]))
   first.close()
   const second = useJournal(folder)
   expect(second.read('agents-status', 0, 10).map(({ index }) => index)).toEqual([1, 3])
-  expect(second.lastHeard('main')).toBe(2_000)
-  expect(second.lastHeard('another')).toBeUndefined()
+  expect(second.noted('main')).toBe(2_000)
+  expect(second.noted('another')).toBeUndefined()
 })
 
 test('a row number is never used twice, also when the journal was empty in between', async () => {
@@ -69,7 +72,7 @@ test('the size counts rows, and bytes that are in use', async () => {
 test('a second relay with the same journal is told what to do', async () => {
   const folder = await useFolder()
   useJournal(folder)
-  expect(() => openJournal(folder, 'test')).toThrow(expect.objectContaining({ code: 'journal_locked', message: expect.stringMatching(/ENIGMA_DATA_DIR or ENIGMA_RELAY_ID/) as string }))
+  expect(() => open(folder)).toThrow(expect.objectContaining({ code: 'journal_locked', message: expect.stringMatching(/ENIGMA_DATA_DIR or ENIGMA_RELAY_ID/) as string }))
 })
 
 test('relays with different ids share a folder', async () => {
@@ -78,14 +81,69 @@ test('relays with different ids share a folder', async () => {
   expect(useJournal(folder, 'two').routes()).toEqual([])
 })
 
-test('a folder that cannot be made, and a file that is no journal, are said with the way out', async () => {
+test('a folder that cannot be made is said with the way out', async () => {
   const folder = await useFolder()
   await writeFile(join(folder, 'file'), 'in the way')
   const unusable: unknown = expect.objectContaining({ code: 'journal_unusable', message: expect.stringMatching(/ENIGMA_DATA_DIR/) as string })
-  expect(() => openJournal(join(folder, 'file', 'below'), 'test')).toThrow(unusable)
-  await mkdir(join(folder, 'data'))
-  await writeFile(join(folder, 'data', 'journal-test.db'), 'this is no database, it is a text of more than a hundred bytes, so that SQLite looks at its head and refuses it')
-  expect(() => openJournal(join(folder, 'data'), 'test')).toThrow(unusable)
+  expect(() => open(join(folder, 'file', 'below'))).toThrow(unusable)
+})
+
+test('a file that is no journal is put aside as it is, and a new one is begun', async () => {
+  const folder = await useFolder()
+  const text = 'this is no database, it is a text of more than a hundred bytes, so that SQLite looks at its head and refuses it'
+  await writeFile(join(folder, 'journal-test.db'), text)
+  const capture = captureLog()
+  const journal = useJournal(folder, 'test', capture)
+  journal.write([entry(1)], [])
+  expect(journal.read('agents-status', 0, 10).map(({ index }) => index)).toEqual([1])
+  const [aside] = (await readdir(folder)).filter((name) => name.includes('.damaged-'))
+  expect(await readFile(join(folder, aside ?? ''), 'utf8')).toBe(text)
+  expect(capture.said('the journal was damaged')).toMatchObject([{ saved: 0 }])
+})
+
+/** A closed journal of 2,000 rows, of which a page in the middle is overwritten. */
+async function useDamaged() {
+  const folder = await useFolder()
+  const first = useJournal(folder)
+  first.write(Array.from({ length: 2_000 }, (_, n) => ({ ...entry(n % 200), index: n, packet: new Uint8Array(1_000).fill(n % 251) })), [], new Map([['main', 7_000]]))
+  first.close()
+  const file = join(folder, 'journal-test.db')
+  const bytes = await readFile(file)
+  const middle = Math.floor(bytes.length / 2 / 4_096) * 4_096
+  await writeFile(file, bytes.fill(0xab, middle, middle + 3 * 4_096))
+  return folder
+}
+
+test('G2: of a journal that is damaged in the middle all rows that can be read are saved, with their numbers and notes', async () => {
+  const folder = await useDamaged()
+  const capture = captureLog()
+  const journal = useJournal(folder, 'test', capture)
+  const rows = journal.read('agents-status', 0, 5_000)
+  // Three pages of 4 KiB hold a dozen rows of 1 KB.
+  expect(rows.length).toBeGreaterThan(1_900)
+  expect(rows.length).toBeLessThan(2_000)
+  expect(rows.map(({ row }) => row)).toEqual(rows.map(({ index }) => index + 1))
+  expect(rows.every(({ index, packet }) => packet.length === 1_000 && packet.every((byte) => byte === index % 251))).toBe(true)
+  expect(journal.noted('main')).toBe(7_000)
+  expect(journal.size().rows).toBe(rows.length)
+  expect(journal.write([entry(1)], [])).toEqual([2_001])
+  expect(capture.said('the journal was damaged')).toMatchObject([{ saved: rows.length }])
+  expect((await readdir(folder)).filter((name) => /^journal-test\.db\.damaged-[^-]+-[^-]+-[^-]+$/.test(name))).toHaveLength(1)
+})
+
+test('a journal that is damaged while it is open goes on with what can be read', async () => {
+  const folder = await useFolder()
+  const capture = captureLog()
+  const journal = useJournal(folder, 'test', capture)
+  const batch = (from: number) => Array.from({ length: 1_000 }, (_, n) => ({ ...entry(0), index: from + n, packet: new Uint8Array(2_000) }))
+  journal.write(batch(0), [])
+  journal.write(batch(1_000), [])
+  // What is in the write-ahead log is read from there; of the file itself nothing is left.
+  const file = join(folder, 'journal-test.db')
+  await writeFile(file, (await readFile(file)).fill(0xcd), { flag: 'r+' })
+  const rows = journal.write(batch(2_000), [1, 2, 3])
+  expect(rows).toEqual(batch(2_001).map(({ index }) => index))
+  expect(journal.read('agents-status', 2_000, 5_000).map(({ index }) => index)).toEqual(batch(2_000).map(({ index }) => index))
 })
 
 test('a write that fails writes nothing of its batch', async () => {

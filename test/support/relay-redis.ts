@@ -1,6 +1,9 @@
 import { onTestFinished } from 'vitest'
 import { createClaims, type ClaimsOptions } from '../../src/relay/claims.ts'
 import type { Item } from '../../src/relay/item.ts'
+import type { Notice } from '../../src/relay/notice.ts'
+import { createNumbers } from '../../src/relay/numbers.ts'
+import { createParking } from '../../src/relay/parking.ts'
 import { createRedis } from '../../src/relay/redis.ts'
 import { captureLog } from './log.ts'
 
@@ -16,11 +19,16 @@ export async function useRelayRedis(url: string) {
 export async function useClaims(url: string, options: Partial<ClaimsOptions> = {}) {
   const client = options.client ?? (await useRelayRedis(url))
   const { log } = captureLog()
-  const claims = createClaims({
-    client, relayId: 'test', listEnd: 'right', log, now: Date.now, onSettled: () => undefined, signal: new AbortController().signal, ...options,
+  const now = options.now ?? Date.now
+  const relayId = options.relayId ?? 'test'
+  const numbers = createNumbers({ now, onSeen: () => undefined })
+  const notices: Notice[] = []
+  const parking = createParking({
+    sourceId: 'main', client, numbers, log, now, relayId, signal: new AbortController().signal, announce: (notice) => void notices.push(notice),
   })
-  return { client, claims }
+  const claims = createClaims({ client, relayId, listEnd: 'right', now, numbers, parking, onSettled: () => undefined, ...options })
+  return { client, claims, notices }
 }
 
 /** All of an item that a claim looks at. */
-export const itemAt = (place: number): Item => ({ id: `main/l/1/${place}`, place, route: { name: 'other' }, event: '{}' }) as unknown as Item
+export const itemAt = (place: number): Item => ({ id: `main/l/1/${place}`, place, route: { name: 'other' }, event: '{}', bytes: 2, receivedMs: 0 }) as unknown as Item

@@ -1,0 +1,53 @@
+import type { Logger } from '../runtime/index.ts'
+import { describe } from './errors.ts'
+import type { Journal, JournalEntry } from './journal.ts'
+
+/** How often (ms) a journal that cannot be written is tried again: each try costs all that waits. */
+const RETRY_MS = 250
+
+export type JournalWriterOptions = { readonly journal: Journal; readonly log: Logger; readonly now: () => number }
+
+/** Gathers what is to be forgotten and noted, and writes it with what was heard; says once when that fails, and when it works again. */
+export function createJournalWriter({ journal, log, now }: JournalWriterOptions) {
+  let settled: number[] = []
+  const notes = new Map<string, number>()
+  let brokenSince: number | undefined
+  let triedAt = 0
+
+  const broken = (error: unknown) => {
+    if (brokenSince === undefined) {
+      log.error({ error: describe(error) }, 'the journal cannot be used: PubSub goes on without it, and a crash now loses what SQS has not accepted; free the disk or mend ENIGMA_DATA_DIR')
+    }
+    brokenSince ??= now()
+  }
+
+  return {
+    broken,
+    /** This row is not needed any more. */
+    forget: (row: number): void => void settled.push(row),
+    note: (name: string, value: number): void => void notes.set(name, value),
+    /** The rows of the entries; undefined when they could not be written. `atOnce`: also right after a failure. */
+    write(entries: readonly JournalEntry[], atOnce: boolean): number[] | undefined {
+      if (brokenSince !== undefined && !atOnce && performance.now() - triedAt < RETRY_MS) return undefined
+      triedAt = performance.now()
+      try {
+        const rows = journal.write(entries, settled, notes)
+        settled = []
+        notes.clear()
+        if (brokenSince !== undefined) log.info({ afterMs: now() - brokenSince }, 'the journal can be written again')
+        brokenSince = undefined
+        return rows
+      } catch (error) {
+        broken(error)
+        return undefined
+      }
+    },
+    get hasWork(): boolean {
+      return settled.length > 0 || notes.size > 0
+    },
+    /** Since when (ms) it cannot be written; undefined when it can. */
+    get brokenSince() {
+      return brokenSince
+    },
+  }
+}

@@ -1,0 +1,64 @@
+import { NEXT_NUMBER } from './lua-parts.ts'
+
+export const TAKE_LEASE = `
+local other = redis.call('GET', KEYS[1])
+if other and other ~= ARGV[1] and other ~= ARGV[2] then return other end
+redis.call('DEL', KEYS[1])
+redis.call('PSETEX', KEYS[1], ARGV[3], ARGV[1])
+redis.call('ZADD', KEYS[2], ARGV[5], ARGV[4])
+return ''
+`
+
+export const RENEW_LEASE = `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('ZADD', KEYS[2], ARGV[4], ARGV[3])
+return 1
+`
+
+export const RELEASE_LEASE = `
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+`
+
+/**
+ * Moves the claims of a relay whose lease has run out to another one, under their numbers, and what its blocking moves took into
+ * claims of new numbers. In one step: exactly one of those that live gets them.
+ */
+export const ADOPT = `${NEXT_NUMBER}
+local registry, own_registry = KEYS[2], KEYS[3]
+local prefix, own_prefix, waiting, now, least = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+if redis.call('EXISTS', KEYS[1]) == 1 then return -1 end
+local fields = redis.call('HGETALL', registry)
+local moved = 0
+for at = 1, #fields, 2 do
+  local field, meta = fields[at], fields[at + 1]
+  local list = string.match(field, '^waiting:(.*)$')
+  if list then
+    local items = redis.call('LRANGE', waiting .. list, 0, -1)
+    if #items > 0 then
+      redis.call('DEL', waiting .. list)
+      local n = next_number(KEYS[4], least)
+      redis.call('SET', KEYS[4], n)
+      for item = #items, 1, -1 do redis.call('RPUSH', own_prefix .. n, items[item]) end
+      redis.call('HSET', own_registry, n, now .. ':-1:' .. list)
+      moved = moved + 1
+    end
+  else
+    redis.call('HDEL', registry, field)
+    if redis.call('EXISTS', prefix .. field) == 1 then
+      redis.call('RENAME', prefix .. field, own_prefix .. field)
+      if redis.call('EXISTS', prefix .. field .. ':settled') == 1 then
+        redis.call('RENAME', prefix .. field .. ':settled', own_prefix .. field .. ':settled')
+      end
+      redis.call('HSET', own_registry, field, meta)
+      moved = moved + 1
+    end
+  end
+end
+if moved == 0 and tonumber(redis.call('ZSCORE', KEYS[5], ARGV[6]) or now) < tonumber(ARGV[7]) then
+  redis.call('ZREM', KEYS[5], ARGV[6])
+  redis.call('DEL', registry)
+end
+return moved
+`

@@ -1,0 +1,83 @@
+import type { Logger } from '../runtime/index.ts'
+import type { Metrics } from './metrics.ts'
+import type { Redis } from './redis.ts'
+
+export type ServerViewOptions = { readonly client: Redis; readonly sourceId: string; readonly log: Logger; readonly metrics: Metrics }
+
+type Limit = { readonly hardBytes: number; readonly softBytes: number }
+
+/** How often the limit is asked for: it is changed by hand, if at all. */
+const LIMIT_EVERY = 30
+
+/**
+ * What the server knows of the connection that listens: bytes that wait for it there, the limit beyond which it is cut off, and how
+ * often that has happened. A user without the right to ask is told once, and the relay goes on without.
+ */
+export function createServerView({ client, sourceId, log, metrics }: ServerViewOptions) {
+  const denied = new Set<string>()
+  let listenerId: number | undefined
+  let limit: Limit | undefined
+  let looks = 0
+  let warned = false
+
+  /** The text of a reply; undefined when the server does not answer such questions. */
+  const ask = async (what: string, args: readonly string[]): Promise<unknown> => {
+    if (denied.has(what)) return undefined
+    try {
+      return await client.sendCommand([...args])
+    } catch (error) {
+      if (!(error instanceof Error) || !/NOPERM|unknown|ERR|syntax/i.test(error.message)) throw error
+      denied.add(what)
+      log.info({ source: sourceId, command: what }, 'Redis does not let the relay ask this: it goes on without these figures; allow the command to have them')
+      return undefined
+    }
+  }
+
+  const askLimit = async (): Promise<Limit | undefined> => {
+    const reply = await ask('CONFIG GET', ['CONFIG', 'GET', 'client-output-buffer-limit'])
+    const match = /pubsub (\d+) (\d+) \d+/.exec(Array.isArray(reply) ? String(reply[1]) : '')
+    return match === null ? undefined : { hardBytes: Number(match[1]), softBytes: Number(match[2]) }
+  }
+
+  /** Bytes that wait at the server for the connection that listens. */
+  const askBuffer = async (id: number): Promise<number | undefined> => {
+    const lines = String((await ask('CLIENT LIST', ['CLIENT', 'LIST'])) ?? '').split('\n')
+    const own = lines.find((line) => line.startsWith(`id=${id} `))
+    const bytes = / omem=(\d+)/.exec(own ?? '')?.[1]
+    return bytes === undefined ? undefined : Number(bytes)
+  }
+
+  return {
+    /** The server's number for the connection that listens; undefined while there is none. */
+    set listenerId(id: number | undefined) {
+      listenerId = id
+      warned = false
+    },
+    /** How often clients were cut off for their output buffer, since the server started (Redis 7.0). */
+    async overruns(): Promise<number | undefined> {
+      const stats = String((await ask('INFO', ['INFO', 'stats'])) ?? '')
+      const count = /client_output_buffer_limit_disconnections:(\d+)/.exec(stats)?.[1]
+      return count === undefined ? undefined : Number(count)
+    },
+    /** Looks once. @throws what the connection throws */
+    async look(): Promise<void> {
+      if (listenerId === undefined) return
+      if (looks++ % LIMIT_EVERY === 0) limit = await askLimit()
+      const bytes = await askBuffer(listenerId)
+      if (bytes === undefined) return
+      metrics.outputBuffer.set({ source: sourceId }, bytes)
+      if (limit === undefined) return
+      // 0 means no limit; the soft one counts only when it lasts, and is warned of all the same.
+      const limits = [limit.hardBytes, limit.softBytes].filter((size) => size > 0)
+      const smallest = limits.length === 0 ? 0 : Math.min(...limits)
+      metrics.outputBufferLimit.set({ source: sourceId }, smallest)
+      const isHigh = smallest > 0 && bytes >= smallest / 2
+      if (isHigh && !warned) {
+        log.warn({ source: sourceId, bytes, limitBytes: smallest }, 'PubSub waits at the server, half of what it allows: beyond it the connection is cut off; give the relay more CPU, or raise client-output-buffer-limit pubsub')
+      }
+      warned = isHigh
+    },
+  }
+}
+
+export type ServerView = ReturnType<typeof createServerView>

@@ -1,0 +1,59 @@
+import { sleep, type Logger } from '../runtime/index.ts'
+import type { Claims } from './claims.ts'
+import { describe } from './errors.ts'
+import { PARKED_KEY, RELAYS_KEY, SEEN_EMPTY_KEY } from './keys.ts'
+import { LEASE_MS } from './lease.ts'
+import type { Metrics } from './metrics.ts'
+import type { Redis } from './redis.ts'
+import type { ServerView } from './server-view.ts'
+
+export type WatchOptions = {
+  readonly sourceId: string
+  readonly client: Redis
+  readonly lists: readonly string[]
+  readonly claims: Claims
+  readonly serverView: ServerView
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly now: () => number
+  /** Called when Redis has answered. */
+  readonly onAnswered: (atMs: number) => void
+}
+
+/** How often the server is looked at for metrics and readiness. */
+const WATCH_MS = 2_000
+
+/** Looks at a source until the signal aborts: whether it answers, what waits there, who else is there. */
+export async function watchSource(options: WatchOptions, signal: AbortSignal): Promise<void> {
+  const { sourceId, client, claims, serverView, log, metrics, now, onAnswered } = options
+  while (!signal.aborted) {
+    let pauseMs = WATCH_MS
+    try {
+      await client.ping()
+      onAnswered(now())
+      await look(options)
+      await serverView.look()
+    } catch (error) {
+      log.debug({ source: sourceId, error: describe(error) }, 'Redis was not asked')
+      pauseMs = WATCH_MS / 10
+    }
+    metrics.claims.set({ source: sourceId }, claims.openCount)
+    await sleep(pauseMs, signal)
+  }
+}
+
+/** Each by itself: a key of the wrong type, or a command that is not allowed, hides no other figure. */
+async function look({ sourceId, client, lists, metrics, now }: WatchOptions): Promise<void> {
+  const source = { source: sourceId }
+  await Promise.allSettled([
+    client.lLen(PARKED_KEY).then((items) => metrics.parkedItems.set(source, items)),
+    client.zCount(RELAYS_KEY, now() - LEASE_MS, '+inf').then((relays) => metrics.relays.set(source, relays)),
+    ...lists.map(async (list) => {
+      const [items, empty] = await Promise.all([client.lLen(list), client.hGet(SEEN_EMPTY_KEY, list)])
+      metrics.backlog.set({ ...source, list }, items)
+      // Never seen empty: nobody knows.
+      const waitedMs = items === 0 ? 0 : empty === null ? Number.NaN : Math.max(0, now() - Number(empty))
+      metrics.backlogWait.set({ ...source, list }, waitedMs / 1000)
+    }),
+  ])
+}
