@@ -5,8 +5,12 @@ import { waitingKey } from './keys.ts'
 import type { Redis } from './redis.ts'
 import { redisAdvice } from './redis-advice.ts'
 
+/** What a list waits for, and since when (ms) nothing was taken from it though there may have been something. */
+export type ListState = { waitsFor: 'lease' | 'room' | 'redis' | 'items'; progressMs: number; items: number }
+
 export type ListSourceOptions = {
   readonly list: string
+  readonly state: ListState
   readonly claims: Claims
   /** A connection of its own, since it is blocked most of the time. */
   readonly waiter: Redis
@@ -17,8 +21,6 @@ export type ListSourceOptions = {
   /** Resolves when there is room for another claim. */
   readonly room: (signal: AbortSignal) => Promise<void>
   readonly onClaim: (claim: Claim) => void
-  /** Sets how many items are on the list. */
-  readonly onBacklog: (items: number) => void
   /** Adopts what is in Redis and not known here; to be done before anything newer is taken. */
   readonly adopt: (signal: AbortSignal) => Promise<void>
   /** Counts the connections of the claims' client: when it changed, a reply may have been cut. */
@@ -34,7 +36,7 @@ const BLOCK_SECONDS = 3
 
 /** Takes one list until the signal aborts: claim after claim while there is something, else a blocking move for the next item. */
 export async function runListSource(options: ListSourceOptions, signal: AbortSignal): Promise<void> {
-  const { list, claims, waiter, relayId, listEnd, log, now, room, onClaim, onBacklog, adopt, connections } = options
+  const { list, state, claims, waiter, relayId, listEnd, log, now, room, onClaim, adopt, connections } = options
   let lastEmptyMs: number | undefined
   let seenConnection = -1
   let failures = 0
@@ -51,21 +53,28 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
 
   while (!signal.aborted) {
     try {
+      state.waitsFor = 'redis'
       if (seenConnection !== connections()) {
         const connection = connections()
         await adopt(signal)
         await claims.announceWaiting(list)
         seenConnection = connection
       }
+      state.waitsFor = 'room'
       await room(signal)
       if (signal.aborted) return
+      state.waitsFor = 'redis'
       const taken = await claims.take(list, TAKE_ITEMS, TAKE_BYTES, lastEmptyMs)
       if (failures > 0) log.info({ list }, 'the list can be taken from again')
       failures = 0
       lastEmptyMs = undefined
-      onBacklog(taken?.left ?? 0)
+      state.items = taken?.left ?? 0
+      state.progressMs = now()
       if (taken !== undefined) onClaim(taken.claim)
-      else await waitForItem()
+      else {
+        state.waitsFor = 'items'
+        await waitForItem()
+      }
     } catch (error) {
       if (signal.aborted) return
       failures++

@@ -41,6 +41,7 @@ export function createMetrics() {
     oldest: gauge('oldest_seconds', 'Age of the oldest notification in memory', ['route']),
     journalRows: gauge('journal_rows', 'PubSub notifications in the journal', []),
     journalBytes: gauge('journal_bytes', 'Bytes of the journal in use', []),
+    ready: gauge('ready', '1 when /readyz would answer 200', []),
     parkedItems: gauge('parked', 'Entries of the parked list', ['source']),
   }
 }

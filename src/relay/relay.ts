@@ -1,3 +1,4 @@
+import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
 import { ROUTES, type GapCause, type Route } from '../protocol/index.ts'
 import { sleep, withReleasers, type Logger } from '../runtime/index.ts'
 import type { RelayConfig } from './config.ts'
@@ -9,6 +10,7 @@ import { createListIntake } from './list-intake.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { formatNotice, noticeChannel, stampNotice, type Notice } from './notice.ts'
 import { createOutages } from './outages.ts'
+import { createReadiness } from './readiness.ts'
 import { createSender, type Sender } from './sender.ts'
 import { createSource, type Source } from './source.ts'
 import { createSqs } from './sqs-client.ts'
@@ -99,8 +101,8 @@ export function createRelay(options: RelayOptions): Relay {
         sources.push(
           createSource({
             source, config, intake, log, metrics, now,
-            room: listIntake.room,
-            onClaim: listIntake.take,
+            room: (until) => listIntake.room(until),
+            onClaim: (sourceId, claim) => listIntake.take(sourceId, claim),
             onClaimSettled: onRoom,
             announce: (notice, number) => announce(source.id, notice, number),
             onGap: ({ fromMs, toMs, cause, number }) => {
@@ -119,9 +121,17 @@ export function createRelay(options: RelayOptions): Relay {
         )
       }
 
+      const readiness = createReadiness({
+        senders, sources, intake, metrics, log, now,
+        channels: config.channels,
+        askSqs: async (queueUrl) => {
+          await sqs.send(new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ['FifoQueue'] }))
+        },
+      })
+      void readiness.run(signal)
       release(
         await serveHealth({
-          http: config.http, metrics, senders, sources, intake, journal, now, channels: config.channels,
+          http: config.http, metrics, senders, sources, intake, journal, readiness, now,
           onListening: (address) => {
             log.info({ address }, 'serving /livez, /readyz and /metrics')
             options.onListening?.(address)

@@ -46,6 +46,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
   let missingSince: number | undefined
   let failingSince: number | undefined
   let lastAccepted: number | undefined
+  let progress = now()
   const idle = new Set<() => void>()
 
   const schedule = () => {
@@ -92,6 +93,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
   const leave = (items: readonly Item[]) => {
     for (const item of items) bytes -= item.bytes
     held -= items.length
+    progress = now()
     onRoom()
   }
 
@@ -186,6 +188,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     find,
     /** Puts a notification in its lane. */
     push(item: Item): void {
+      if (held === 0) progress = now()
       held++
       bytes += item.bytes
       lineUp.push(item)
@@ -221,6 +224,14 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     },
     get lastAcceptedMs() {
       return lastAccepted
+    },
+    /** When (ms) something last left memory, or came when it was empty: while nothing is held there is nothing to wait for. */
+    get progressMs() {
+      return progress
+    },
+    /** The queue's address; undefined while it is not known. */
+    get queueUrl() {
+      return queue?.url
     },
   }
 }

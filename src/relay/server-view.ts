@@ -20,11 +20,11 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
   let looks = 0
   let warned = false
 
-  /** The text of a reply; undefined when the server does not answer such questions. */
-  const ask = async (what: string, args: readonly string[]): Promise<unknown> => {
+  /** Undefined when the server does not answer such questions. */
+  const ask = async <T>(what: string, command: () => Promise<T>): Promise<T | undefined> => {
     if (denied.has(what)) return undefined
     try {
-      return await client.sendCommand([...args])
+      return await command()
     } catch (error) {
       if (!(error instanceof Error) || !/NOPERM|unknown|ERR|syntax/i.test(error.message)) throw error
       denied.add(what)
@@ -34,14 +34,14 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
   }
 
   const askLimit = async (): Promise<Limit | undefined> => {
-    const reply = await ask('CONFIG GET', ['CONFIG', 'GET', 'client-output-buffer-limit'])
-    const match = /pubsub (\d+) (\d+) \d+/.exec(Array.isArray(reply) ? String(reply[1]) : '')
+    const reply = await ask('CONFIG GET', () => client.configGet('client-output-buffer-limit'))
+    const match = /pubsub (\d+) (\d+) \d+/.exec(reply?.['client-output-buffer-limit'] ?? '')
     return match === null ? undefined : { hardBytes: Number(match[1]), softBytes: Number(match[2]) }
   }
 
   /** Bytes that wait at the server for the connection that listens. */
   const askBuffer = async (id: number): Promise<number | undefined> => {
-    const lines = String((await ask('CLIENT LIST', ['CLIENT', 'LIST'])) ?? '').split('\n')
+    const lines = ((await ask('CLIENT LIST', () => client.sendCommand<string>(['CLIENT', 'LIST']))) ?? '').split('\n')
     const own = lines.find((line) => line.startsWith(`id=${id} `))
     const bytes = / omem=(\d+)/.exec(own ?? '')?.[1]
     return bytes === undefined ? undefined : Number(bytes)
@@ -55,7 +55,7 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
     },
     /** How often clients were cut off for their output buffer, since the server started (Redis 7.0). */
     async overruns(): Promise<number | undefined> {
-      const stats = String((await ask('INFO', ['INFO', 'stats'])) ?? '')
+      const stats = (await ask('INFO', () => client.info('stats'))) ?? ''
       const count = /client_output_buffer_limit_disconnections:(\d+)/.exec(stats)?.[1]
       return count === undefined ? undefined : Number(count)
     },

@@ -7,7 +7,7 @@ import type { JournalIntake } from './journal-intake.ts'
 import type { Keeper } from './item.ts'
 import { NUMBER_KEY } from './keys.ts'
 import { createLease, LEASE_MS } from './lease.ts'
-import { runListSource } from './list-source.ts'
+import { runListSource, type ListState } from './list-source.ts'
 import type { Metrics } from './metrics.ts'
 import type { Notice } from './notice.ts'
 import { createNumbers } from './numbers.ts'
@@ -62,7 +62,8 @@ export function createSource(options: SourceOptions) {
       onClaimSettled()
     },
   })
-  const state = { answered: undefined as number | undefined, heard: undefined as number | undefined, leased: false }
+  const lists = config.lists.map((list): [string, ListState] => [list, { waitsFor: 'lease', progressMs: now(), items: 0 }])
+  const state = { answered: undefined as number | undefined, heard: undefined as number | undefined, leased: false, lists: new Map(lists) }
 
   // One at a time, whichever list asks: claims are taken up in the order of their numbers, once.
   let adopting: Promise<void> | undefined
@@ -102,15 +103,15 @@ export function createSource(options: SourceOptions) {
     }
   }
 
-  const runList = async (list: string, signal: AbortSignal): Promise<void> => {
+  const runList = async (list: string, listState: ListState, signal: AbortSignal): Promise<void> => {
+    listState.progressMs = now()
     const waiter: Redis = createRedis({ url: source.url, name: `${source.id} ${list}`, log, reconnect: true })
     signal.addEventListener('abort', () => waiter.destroy(), { once: true })
     await connect(waiter, signal)
     await runListSource({
-      list, claims, waiter, relayId, listEnd: config.listEnd, log, now, room, adopt,
+      list, state: listState, claims, waiter, relayId, listEnd: config.listEnd, log, now, room, adopt,
       connections: () => connections,
       onClaim: (claim) => onClaim(source.id, claim),
-      onBacklog: (items) => metrics.backlog.set({ source: source.id, list }, items),
     }, signal)
   }
 
@@ -129,7 +130,7 @@ export function createSource(options: SourceOptions) {
   /** While the relay id is held. */
   const runLeased = async (signal: AbortSignal): Promise<void> => {
     await Promise.all([
-      ...config.lists.map((list) => runList(list, signal)),
+      ...[...state.lists].map(([list, listState]) => runList(list, listState, signal)),
       takeOver(signal), runPubsub(signal), sayUnnamedLists(client, source.id, config.lists, log, signal),
     ])
   }
@@ -141,7 +142,7 @@ export function createSource(options: SourceOptions) {
     async run(signal: AbortSignal): Promise<void> {
       void connect(client, signal)
       const watching = watchSource({
-        sourceId: source.id, client, lists: config.lists, claims, serverView, log, metrics, now,
+        sourceId: source.id, client, lists: state.lists, claims, serverView, log, metrics, now,
         onAnswered: (atMs) => {
           state.answered = atMs
         },
@@ -154,6 +155,7 @@ export function createSource(options: SourceOptions) {
         const work = runLeased(both)
         const kept = await lease.keep(both)
         state.leased = false
+        for (const listState of state.lists.values()) listState.waitsFor = 'lease'
         if (!kept) log.error({ source: source.id, relayId }, 'another relay took this ENIGMA_RELAY_ID while Redis was away: stopped taking; give each relay an id of its own')
         until.abort()
         await work

@@ -3,6 +3,7 @@ import type { Claims } from './claims.ts'
 import { describe } from './errors.ts'
 import { PARKED_KEY, RELAYS_KEY, SEEN_EMPTY_KEY } from './keys.ts'
 import { LEASE_MS } from './lease.ts'
+import type { ListState } from './list-source.ts'
 import type { Metrics } from './metrics.ts'
 import type { Redis } from './redis.ts'
 import type { ServerView } from './server-view.ts'
@@ -10,7 +11,7 @@ import type { ServerView } from './server-view.ts'
 export type WatchOptions = {
   readonly sourceId: string
   readonly client: Redis
-  readonly lists: readonly string[]
+  readonly lists: ReadonlyMap<string, ListState>
   readonly claims: Claims
   readonly serverView: ServerView
   readonly log: Logger
@@ -48,8 +49,9 @@ async function look({ sourceId, client, lists, metrics, now }: WatchOptions): Pr
   await Promise.allSettled([
     client.lLen(PARKED_KEY).then((items) => metrics.parkedItems.set(source, items)),
     client.zCount(RELAYS_KEY, now() - LEASE_MS, '+inf').then((relays) => metrics.relays.set(source, relays)),
-    ...lists.map(async (list) => {
+    ...[...lists].map(async ([list, state]) => {
       const [items, empty] = await Promise.all([client.lLen(list), client.hGet(SEEN_EMPTY_KEY, list)])
+      state.items = items
       metrics.backlog.set({ ...source, list }, items)
       // Never seen empty: nobody knows.
       const waitedMs = items === 0 ? 0 : empty === null ? Number.NaN : Math.max(0, now() - Number(empty))

@@ -4,6 +4,7 @@ import { formatPacket } from '../../src/protocol/index.ts'
 import { createRelay, readConfig } from '../../src/relay/index.ts'
 import { captureLog } from '../support/log.ts'
 import { readMetric } from '../support/metrics.ts'
+import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { relayEnv, useFolder, useRelay, waitFor } from '../support/relay.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
@@ -11,7 +12,7 @@ import { useSqsFaults } from '../support/sqs-faults.ts'
 const LIST = 'enigma:notifications:campaigns'
 const never = new AbortController().signal
 
-type Parts = Record<string, { readonly ok: boolean; readonly reason?: string }>
+type Parts = Record<string, { readonly ok: boolean; readonly since: string; readonly reason?: string }>
 
 async function readReady(address: string) {
   const response = await fetch(`${address}/readyz`)
@@ -25,7 +26,7 @@ test('a relay that hears, takes and may write is alive and ready, and names what
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
   expect((await fetch(`${relay.address}/livez`)).status).toBe(200)
   expect(await readReady(relay.address)).toMatchObject({ status: 200, ok: true })
-  expect(Object.keys((await readReady(relay.address)).parts).toSorted()).toEqual(['journal', 'pubsub:main', 'redis:main'])
+  expect(Object.keys((await readReady(relay.address)).parts).toSorted()).toEqual(['journal', 'pubsub:main', 'redis:main', 'sqs'])
 })
 
 test('while SQS accepts nothing it is not ready and names the route; alive it is all the time; accepted again, it is ready', async () => {
@@ -35,10 +36,52 @@ test('while SQS accepts nothing it is not ready and names the route; alive it is
   sqs.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
   await client.publish('enigma:notifications:agents:1002', formatPacket({ type: 'status', payload: { status: 'busy' } }))
   await waitFor(async () => (await readReady(relay.address)).status === 503, 'it to be not ready')
-  expect((await readReady(relay.address)).broken).toEqual(['sqs:agents-status'])
+  const { broken, parts } = await readReady(relay.address)
+  expect(broken).toEqual(['sqs:agents-status'])
+  expect(parts['sqs:agents-status']).toEqual({ ok: false, since: expect.stringMatching(/^2\d{3}-.*Z$/) as string, reason: 'SQS accepts nothing, or the queue is not there' })
+  // Since when is kept while it lasts.
+  expect((await readReady(relay.address)).parts['sqs:agents-status']).toEqual(parts['sqs:agents-status'])
   expect((await fetch(`${relay.address}/livez`)).status).toBe(200)
   sqs.state.answer = () => 'accept'
   await waitFor(async () => (await readReady(relay.address)).status === 200, 'it to be ready again')
+})
+
+test('nothing to send, and SQS gone: a cheap request tells, before anything has to wait', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const proxy = await useProxy(Number(new URL(sqs.endpoint).port))
+  let jumpMs = 0
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: `http://127.0.0.1:${proxy.port}`, now: () => Date.now() + jumpMs })
+  expect((await readReady(relay.address)).parts).toMatchObject({ sqs: { ok: true } })
+  proxy.state.refuse = true
+  proxy.cut()
+  // The last answer counts for a while.
+  jumpMs = 11_000
+  await waitFor(async () => (await readReady(relay.address)).broken.includes('sqs'), 'it to be not ready')
+  expect((await readReady(relay.address)).parts['sqs']).toMatchObject({ reason: 'SQS does not answer' })
+  proxy.state.refuse = false
+  await waitFor(async () => (await readReady(relay.address)).status === 200, 'it to be ready again')
+})
+
+test('what waits without moving for half a minute is said with what it waits for, and it is not ready', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  let jumpMs = 0
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], now: () => Date.now() + jumpMs, memoryBytes: 1_000 })
+  sqs.state.answer = () => 'hang'
+  const cdr = formatPacket({ type: 'cdr', payload: { call_ref: 1, filler: 'x'.repeat(2_000) } })
+  await client.lPush(LIST, [cdr])
+  await waitFor(async () => (await readMetric(relay.address, 'held')) === 1, 'the first to be held')
+  await client.lPush(LIST, [cdr, cdr])
+  await waitFor(async () => (await readMetric(relay.address, 'backlog')) === 2, 'the others to wait on the list')
+  expect((await readReady(relay.address)).broken).toEqual([])
+  jumpMs = 31_000
+  await waitFor(() => relay.lines.filter((line) => line.includes('stalled')).length >= 2, 'the stall to be said')
+  const { parts, status } = await readReady(relay.address)
+  expect(status).toBe(503)
+  expect(parts['sqs:campaigns-cdr']?.reason).toMatch(/^1 notifications wait for the answer to a request, nothing moved for 3\d s$/)
+  expect(parts[`list:main:${LIST}`]?.reason).toMatch(/^2 items wait, nothing was taken for 3\d s: it waits for room in memory, until SQS accepts$/)
+  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  expect(relay.lines.filter((line) => line.includes('stalled'))).toHaveLength(2)
 })
 
 test('while Redis has not answered it is not ready', async () => {
@@ -52,7 +95,9 @@ test('while Redis has not answered it is not ready', async () => {
   onTestFinished(() => abort.abort())
   const address = await listening.promise
   await waitFor(() => said('Redis cannot be reached').length > 0, 'it to be said')
+  await waitFor(async () => (await readReady(address)).parts['sqs']?.ok === true, 'a queue to be found')
   expect(await readReady(address)).toMatchObject({ status: 503, broken: ['redis:main', 'pubsub:main', 'lease:main'] })
+  expect(await readMetric(address, 'ready')).toBe(0)
   abort.abort()
   await running
 })

@@ -58,7 +58,7 @@ export function startRelayProcess({ credentials = true, ...options }: RelayProce
       const at = await address()
       await waitFor(async () => {
         const { parts } = (await (await fetch(`${at}/readyz`)).json()) as { parts: Record<string, { ok: boolean }> }
-        return Object.entries(parts).every(([name, part]) => part.ok || name.startsWith('sqs:'))
+        return Object.entries(parts).every(([name, part]) => part.ok || name.startsWith('sqs'))
       }, 'the relay to be ready')
     },
     metric: async (name: string, labels?: Record<string, string>) => readMetric(await address(), name, labels),

@@ -63,7 +63,7 @@ export async function useRelay(options: UseRelayOptions) {
   const isReady = async () => ((await (await fetch(`${address}/readyz`)).json()) as { parts: Record<string, { ok: boolean }> }).parts
   await waitFor(async () => {
     const parts = await isReady()
-    return Object.entries(parts).every(([name, part]) => part.ok || name.startsWith('sqs:'))
+    return Object.entries(parts).every(([name, part]) => part.ok || name.startsWith('sqs'))
   }, 'the relay to be ready')
   return { address, stop, lines, dataDir, metrics: relay.metrics }
 }

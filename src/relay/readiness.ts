@@ -1,0 +1,151 @@
+import type { Route } from '../protocol/index.ts'
+import { sleep, type Logger } from '../runtime/index.ts'
+import type { JournalIntake } from './journal-intake.ts'
+import type { Metrics } from './metrics.ts'
+import type { Sender } from './sender.ts'
+import type { Source } from './source.ts'
+
+/** One thing that readiness rests on. `since`: ISO 8601, when it became so. */
+export type Part = { readonly ok: boolean; readonly since: string; readonly reason?: string }
+
+export type ReadinessOptions = {
+  readonly senders: ReadonlyMap<Route, Sender>
+  readonly sources: readonly Source[]
+  readonly intake: JournalIntake
+  readonly channels: readonly string[]
+  readonly metrics: Metrics
+  readonly log: Logger
+  readonly now: () => number
+  /** A cheap request, for when SQS has accepted nothing lately. Rejects when it is not answered well. */
+  readonly askSqs: (queueUrl: string) => Promise<void>
+}
+
+/** Longer than this without an answer or a heartbeat: not ready. */
+const FRESH_MS = 10_000
+
+/** So long may something wait without anything moving before it counts as stalled. */
+const STALL_MS = 30_000
+
+/** How often the watchdog looks. */
+const LOOK_MS = 1_000
+
+/** What is wrong with a part; undefined when nothing is. `stalled`: something waits, and nothing moves. */
+type Fault = { readonly reason: string; readonly stalled?: boolean } | undefined
+
+/**
+ * Ready means: Redis answered, the subscription was heard, SQS accepted lately or answers a cheap request, the journal can be
+ * written, and nothing waits without moving. A watchdog looks all the time and says what changed; `ask` asks SQS as well.
+ */
+export function createReadiness(options: ReadinessOptions) {
+  const { senders, sources, intake, channels, metrics, log, now, askSqs } = options
+  const parts = new Map<string, Part>()
+  const start = now()
+  let sqsAnswered: number | undefined
+  let sqsFault: Fault
+  const unless = (isWell: boolean, reason: string): Fault => (isWell ? undefined : { reason })
+  let asking: Promise<void> | undefined
+  const stalls = new Set<string>()
+  let wasReady: boolean | undefined
+
+  const fresh = (at: number | undefined) => at !== undefined && now() - at < FRESH_MS
+  const seconds = (since: number) => Math.round((now() - since) / 1000)
+
+  const faults = (): Map<string, Fault> => {
+    const found = new Map<string, Fault>()
+    for (const { id, state } of sources) {
+      found.set(`redis:${id}`, unless(fresh(state.answered), 'Redis does not answer'))
+      if (channels.length > 0) found.set(`pubsub:${id}`, unless(fresh(state.heard), 'no heartbeat is heard'))
+      found.set(`lease:${id}`, unless(state.leased, 'the relay id is not held: another relay has it, or Redis does not answer or refuses'))
+      for (const [list, { waitsFor, progressMs, items }] of state.lists) {
+        const stalled = items > 0 && now() - progressMs > STALL_MS
+        const reason = `${items} items wait, nothing was taken for ${seconds(progressMs)} s: it waits for ${WAITS[waitsFor]}`
+        found.set(`list:${id}:${list}`, stalled ? { reason, stalled } : undefined)
+      }
+    }
+    for (const [route, sender] of senders) {
+      const { failingSince, held, progressMs, inFlight } = sender
+      const stalled = held > 0 && now() - progressMs > STALL_MS
+      const why = inFlight > 0 ? 'for the answer to a request' : failingSince === undefined ? 'for their turn' : 'until SQS accepts again'
+      const reason = `${held} notifications wait ${why}, nothing moved for ${seconds(progressMs)} s`
+      found.set(`sqs:${route.name}`, stalled ? { reason, stalled } : unless(failingSince === undefined, 'SQS accepts nothing, or the queue is not there'))
+    }
+    found.set('sqs', fresh(lastAnswer()) ? undefined : sqsFault)
+    found.set('journal', unless(intake.brokenSince === undefined, 'the journal cannot be written'))
+    return found
+  }
+
+  const lastAnswer = (): number | undefined => {
+    const times = [...senders.values()].map((sender) => sender.lastAcceptedMs).concat(sqsAnswered).filter((at) => at !== undefined)
+    return times.length === 0 ? undefined : Math.max(...times)
+  }
+
+  const look = () => {
+    for (const [name, fault] of faults()) {
+      const former = parts.get(name)
+      const ok = fault === undefined
+      const since = former !== undefined && former.ok === ok ? former.since : new Date(former === undefined ? start : now()).toISOString()
+      parts.set(name, fault === undefined ? { ok, since } : { ok, since, reason: fault.reason })
+      if (fault?.stalled !== true) stalls.delete(name)
+      else if (!stalls.has(name)) {
+        stalls.add(name)
+        log.error({ part: name, waits: fault.reason }, 'stalled: nothing has moved for 30 s')
+      }
+    }
+    const broken = [...parts].filter(([, part]) => !part.ok).map(([name]) => name)
+    const isReady = broken.length === 0
+    metrics.ready.set(isReady ? 1 : 0)
+    if (wasReady !== isReady) {
+      if (isReady) log.info('ready')
+      else if (wasReady === true) log.warn({ parts: broken }, 'not ready: see /readyz')
+    }
+    wasReady = isReady
+    return { ok: isReady, parts: Object.fromEntries([...parts].filter(([name, part]) => !part.ok || !QUIET.test(name))) }
+  }
+
+  const probe = async (): Promise<void> => {
+    const url = [...senders.values()].find((sender) => sender.queueUrl !== undefined)?.queueUrl
+    if (url === undefined) {
+      sqsFault = { reason: 'no queue was found yet' }
+      return
+    }
+    try {
+      await askSqs(url)
+      sqsAnswered = now()
+      sqsFault = undefined
+    } catch {
+      sqsFault = { reason: 'SQS does not answer' }
+    }
+  }
+
+  return {
+    /** Looks at everything; asks SQS when it has accepted nothing lately. */
+    async ask(): Promise<{ readonly ok: boolean; readonly parts: Readonly<Record<string, Part>> }> {
+      if (!fresh(lastAnswer())) {
+        asking ??= probe().finally(() => {
+          asking = undefined
+        })
+        await asking
+      }
+      return look()
+    },
+    /** The watchdog: looks until the signal aborts. */
+    async run(signal: AbortSignal): Promise<void> {
+      while (!signal.aborted) {
+        await sleep(LOOK_MS, signal)
+        if (!signal.aborted) look()
+      }
+    },
+  }
+}
+
+export type Readiness = ReturnType<typeof createReadiness>
+
+/** Parts of which there are many: named only when they are not well. */
+const QUIET = /^(sqs:|list:|lease:)/
+
+const WAITS = {
+  lease: 'the right to the relay id',
+  room: 'room in memory, until SQS accepts',
+  redis: 'an answer of Redis',
+  items: 'an item, though there are some: its connection may be dead',
+} as const
