@@ -1,0 +1,87 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { formatPacket } from '../../src/protocol/index.ts'
+import type { useRedisClient } from './redis.ts'
+
+type Client = Awaited<ReturnType<typeof useRedisClient>>
+
+export const CAMPAIGNS = 'enigma:notifications:campaigns'
+
+/** The `n`th CDR, of one of a hundred calls: what has a `call_ref` keeps its order. */
+export const cdrOf = (n: number): string => formatPacket({ type: 'cdr', payload: { call_ref: n % 100, dialed_at: 1_764_000_000, n, number: '27821234567' } })
+
+/** The `n`th status, of one of fifty agents. */
+export const statusOf = (n: number): string => formatPacket({ type: 'status', payload: { status: 'busy', n } })
+export const agentChannel = (n: number): string => `enigma:notifications:agents:${1_000 + (n % 50)}`
+
+/** How often a load writes: what is due since the last time goes in one command. */
+const TICK_MS = 10
+
+export type Load = {
+  /** How many were written so far: they have the numbers 0 … written - 1. */
+  readonly written: number
+  /** Stops, and resolves with how many were written when the last one is there. */
+  stop: () => Promise<number>
+}
+
+/** Does `write` with the numbers that are due, at this rate; what Redis did not take is written again, as a dialler does. */
+function startLoad(perSecond: number, write: (from: number, to: number) => Promise<unknown>): Load {
+  const state = { written: 0, isStopped: false }
+  const start = performance.now()
+  const run = async () => {
+    while (!state.isStopped) {
+      const due = Math.floor(((performance.now() - start) / 1_000) * perSecond)
+      if (due > state.written) {
+        await write(state.written, due)
+        state.written = due
+      }
+      await sleep(TICK_MS)
+    }
+  }
+  const running = run()
+  return {
+    get written() {
+      return state.written
+    },
+    stop: async () => {
+      state.isStopped = true
+      await running
+      return state.written
+    },
+  }
+}
+
+const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, at) => from + at)
+
+/** Pushes CDRs; while Redis does not take them it tries again, and pushes nothing twice that it knows to be there. */
+export function pushCdrs(client: Client, perSecond: number, list = CAMPAIGNS): Load {
+  return startLoad(perSecond, async (from, to) => {
+    for (;;) {
+      try {
+        return await client.lPush(list, range(from, to).map(cdrOf))
+      } catch {
+        await sleep(TICK_MS)
+      }
+    }
+  })
+}
+
+/** When (unix ms) a number was published: before the command, and when Redis had answered. */
+export type Published = { readonly fromMs: number; readonly toMs: number; readonly taken: boolean }
+
+/** Publishes statuses, whoever listens, and notes when. Those that Redis did not take are gone, as with a dialler. */
+export function publishStatuses(client: Client, perSecond: number): Load & { readonly published: readonly Published[] } {
+  const published: Published[] = []
+  const publish = async (n: number) => {
+    const fromMs = Date.now()
+    const taken = await client.publish(agentChannel(n), statusOf(n)).then(() => true, () => false)
+    published[n] = { fromMs, toMs: Date.now(), taken }
+  }
+  const load = startLoad(perSecond, (from, to) => Promise.all(range(from, to).map(publish)))
+  return {
+    published,
+    get written() {
+      return load.written
+    },
+    stop: load.stop,
+  }
+}
