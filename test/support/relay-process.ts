@@ -14,8 +14,8 @@ export type RelayProcessOptions = Omit<UseRelayOptions, 'dataDir'> & {
 
 type Line = Record<string, unknown> & { readonly msg: string }
 
-/** `enigma-relay relay` as a child process; killed when the test ends. */
-export function startRelayProcess({ credentials = true, ...options }: RelayProcessOptions) {
+/** `enigma-relay relay` as a child process. */
+export function spawnRelay({ credentials = true, ...options }: RelayProcessOptions) {
   const child = spawn(process.execPath, ['--conditions=source', '--disable-warning=ExperimentalWarning', CLI, 'relay'], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
@@ -27,7 +27,6 @@ export function startRelayProcess({ credentials = true, ...options }: RelayProce
       ...relayEnv(options, options.dataDir),
     },
   })
-  onTestFinished(() => void child.kill('SIGKILL'))
   const lines: Line[] = []
   let rest = ''
   let errors = ''
@@ -50,8 +49,10 @@ export function startRelayProcess({ credentials = true, ...options }: RelayProce
     return String(line['address'])
   }
   return {
+    pid: child.pid,
     lines,
     said,
+    isRunning,
     exited,
     /** Waits until it hears and takes, whatever becomes of SQS. */
     ready: async () => {
@@ -67,4 +68,11 @@ export function startRelayProcess({ credentials = true, ...options }: RelayProce
       return exited
     },
   }
+}
+
+/** The same, killed when the test ends. */
+export function startRelayProcess(options: RelayProcessOptions): ReturnType<typeof spawnRelay> {
+  const relay = spawnRelay(options)
+  onTestFinished(() => void relay.kill('SIGKILL'))
+  return relay
 }

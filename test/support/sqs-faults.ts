@@ -12,7 +12,10 @@ export type WireEntry = {
   readonly MessageAttributes?: Record<string, { readonly StringValue: string }>
 }
 
-export type WireRequest = { readonly queue: string; readonly entries: readonly WireEntry[] }
+/** `accessKey`: whose signature it bears. */
+export type WireRequest = { readonly queue: string; readonly entries: readonly WireEntry[]; readonly accessKey: string }
+
+export type AcceptedEntry = WireEntry & { readonly queue: string; readonly accessKey: string }
 
 type Failure = { readonly Code: string; readonly SenderFault: boolean; readonly Message?: string }
 
@@ -30,14 +33,26 @@ export type Answer =
   /** Accepts the entries for which this returns undefined. */
   | { readonly fail: (entry: WireEntry) => Failure | undefined }
 
+export type SqsFaultsOptions = {
+  /** The largest message that its queues take. Default 1 MiB. */
+  readonly maxBytes?: number
+  /** Default true. */
+  readonly fifo?: boolean
+  /** Called with each message that is accepted; then neither messages nor requests are kept. For runs that last long. */
+  readonly onAccepted?: (entry: AcceptedEntry) => void
+}
+
+/** SQS knows a copy for five minutes. Source: the SQS developer guide, "Exactly-once processing". */
+const DEDUPLICATION_MS = 5 * 60_000
+
 /**
  * A small SQS of the tests' own: it speaks the JSON protocol as the SDK sends it, knows copies by their deduplication id, and
  * misbehaves on command. It has every queue that it is asked for, unless `missing` names it.
  */
-export async function useSqsFaults(options: { readonly maxBytes?: number; readonly fifo?: boolean; readonly requestTimeoutMs?: number } = {}) {
+export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAccepted }: SqsFaultsOptions = {}) {
   const requests: WireRequest[] = []
-  const accepted: (WireEntry & { readonly queue: string })[] = []
-  const known = new Set<string>()
+  const accepted: AcceptedEntry[] = []
+  const known = { current: new Set<string>(), former: new Set<string>(), sinceMs: performance.now() }
   const missing = new Set<string>()
   const busyGroups = new Set<string>()
   const state = {
@@ -49,11 +64,14 @@ export async function useSqsFaults(options: { readonly maxBytes?: number; readon
   }
   let inFlight = 0
 
-  const accept = (queue: string, entry: WireEntry) => {
+  const accept = ({ queue, accessKey }: WireRequest, entry: WireEntry) => {
+    if (performance.now() - known.sinceMs > DEDUPLICATION_MS) Object.assign(known, { current: new Set(), former: known.current, sinceMs: performance.now() })
     const key = `${queue} ${entry.MessageDeduplicationId}`
-    if (known.has(key)) return
-    known.add(key)
-    accepted.push({ ...entry, queue })
+    if (known.current.has(key) || known.former.has(key)) return
+    known.current.add(key)
+    const message = { ...entry, queue, accessKey }
+    if (onAccepted === undefined) accepted.push(message)
+    else onAccepted(message)
   }
   const reply = (response: ServerResponse, status: number, body: unknown) => {
     response.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' }).end(JSON.stringify(body))
@@ -67,7 +85,7 @@ export async function useSqsFaults(options: { readonly maxBytes?: number; readon
       if (busyGroups.has(group)) state.overlaps++
       busyGroups.add(group)
     }
-    requests.push(request)
+    if (onAccepted === undefined) requests.push(request)
     state.mostInFlight = Math.max(state.mostInFlight, ++inFlight)
     const answer = await state.answer(request)
     inFlight--
@@ -83,7 +101,7 @@ export async function useSqsFaults(options: { readonly maxBytes?: number; readon
         Failed.push({ Id: entry.Id, ...failure })
         continue
       }
-      accept(request.queue, entry)
+      accept(request, entry)
       Successful.push({ Id: entry.Id, MessageId: '1', MD5OfMessageBody: '' })
     }
     if (answer === 'lose') return void response.destroy()
@@ -99,30 +117,41 @@ export async function useSqsFaults(options: { readonly maxBytes?: number; readon
     const action = request.headers['x-amz-target']
     if (action === 'AmazonSQS.GetQueueUrl') return reply(response, 200, { QueueUrl: `http://sqs.test/000000000000/${queue}` })
     if (action === 'AmazonSQS.GetQueueAttributes') {
-      const Attributes = { FifoQueue: String(options.fifo ?? true), MaximumMessageSize: String(options.maxBytes ?? 1024 * 1024) }
+      const Attributes = { FifoQueue: String(fifo), MaximumMessageSize: String(maxBytes) }
       return reply(response, 200, { Attributes })
     }
-    await send({ queue, entries: body.Entries ?? [] }, response)
+    const accessKey = /Credential=([^/]*)/.exec(request.headers.authorization ?? '')?.[1] ?? ''
+    await send({ queue, entries: body.Entries ?? [], accessKey }, response)
   }
 
   const server = createServer((request, response) => {
     handle(request, response).catch(() => response.destroy())
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  onTestFinished(async () => {
-    server.closeAllConnections()
-    await new Promise((resolve) => server.close(resolve))
-  })
-  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const { port } = server.address() as AddressInfo
+  return {
+    endpoint: `http://127.0.0.1:${port}`,
+    port, requests, accepted, missing, state,
+    stop: async (): Promise<void> => {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+/** The same with a real SDK client, both ended when the test ends. */
+export async function useSqsFaults({ requestTimeoutMs = 10_000, ...options }: SqsFaultsOptions & { readonly requestTimeoutMs?: number } = {}) {
+  const server = await startSqsFaults(options)
+  onTestFinished(() => server.stop())
   const sqs = new SQSClient({
-    endpoint,
+    endpoint: server.endpoint,
     region: 'us-east-1',
     credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
     useQueueUrlAsEndpoint: false,
     maxAttempts: 1,
     md5: false,
-    requestHandler: { requestTimeout: options.requestTimeoutMs ?? 10_000, throwOnRequestTimeout: true },
+    requestHandler: { requestTimeout: requestTimeoutMs, throwOnRequestTimeout: true },
   })
   onTestFinished(() => sqs.destroy())
-  return { endpoint, sqs, requests, accepted, missing, state }
+  return { ...server, sqs }
 }
