@@ -9,7 +9,8 @@
  */
 export const APPLY = `
 local prefix, now = ARGV[1], tonumber(ARGV[2])
-local ttl = { agent = ARGV[3], campaign = ARGV[4], cdr = ARGV[5], preview = ARGV[6], other = ARGV[7], done = ARGV[8], ended = ARGV[9] }
+local ttl = {}
+for name, seconds in string.gmatch(ARGV[3], '(%a+)=(%d+)') do ttl[name] = seconds end
 local SEP = '\\31'
 local function key(name) return prefix .. name end
 local function expire(k, seconds) redis.call('EXPIRE', k, seconds) end
@@ -199,6 +200,25 @@ function apply.other(id, type, stamp, ms, json)
   expire(k, ttl.other)
 end
 
+-- What the relay put aside: by id, the last thing said of it. What was taken from there leaves a mark, for what comes late.
+local MOST_PARKED = 10000
+function apply.parked(id, state, stamp, ms, json)
+  local k, index = key('parked:' .. id), key('parked')
+  local former = redis.call('GET', k)
+  if former and not newer(stamp, string.sub(former, 1, string.find(former, SEP, 1, true) - 1)) then return end
+  if state ~= 'parked' then
+    redis.call('SET', k, stamp .. SEP, 'EX', ttl.unparked)
+    redis.call('ZREM', index, id)
+    return
+  end
+  redis.call('SET', k, stamp .. SEP .. json, 'EX', ttl.parked)
+  redis.call('ZADD', index, ms, id)
+  expire(index, ttl.parked)
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', now - tonumber(ttl.parked) * 1000)
+  for _, oldest in ipairs(redis.call('ZRANGE', index, 0, -MOST_PARKED - 1)) do redis.call('DEL', key('parked:' .. oldest)) end
+  keep_latest(index, MOST_PARKED)
+end
+
 function apply.done(message, ...)
   local k = key('done:' .. message)
   local ids = { ... }
@@ -206,7 +226,7 @@ function apply.done(message, ...)
   expire(k, ttl.done)
 end
 
-local at = 10
+local at = 4
 while at <= #ARGV do
   local count = tonumber(ARGV[at + 1])
   local args = {}

@@ -19,12 +19,18 @@ export type Expiries = {
   readonly other: number
   /** What is done of a message that comes again; longer than a queue retries. Default 1 day. */
   readonly done: number
+  /** What the relay put aside. Default 90 days. */
+  readonly parked: number
+  /** That it was sent again or dropped, for a `parked` that comes late; as long as a queue keeps one. Default 14 days. */
+  readonly unparked: number
   /** That a call has ended, for a call packet that comes after its CDR. Default 1 hour. */
   readonly ended: number
 }
 
 const DAY = 24 * 3600
-const EXPIRIES: Expiries = { agent: 7 * DAY, campaign: 30 * DAY, cdr: 3 * DAY, preview: 15 * 60, other: 7 * DAY, done: DAY, ended: 3600 }
+const EXPIRIES: Expiries = {
+  agent: 7 * DAY, campaign: 30 * DAY, cdr: 3 * DAY, preview: 15 * 60, other: 7 * DAY, done: DAY, parked: 90 * DAY, unparked: 14 * DAY, ended: 3600,
+}
 
 export type StoreOptions = UpstashOptions & {
   /** Before every key, so that several stacks can share a database. Default `enigma:`. */
@@ -59,8 +65,7 @@ export function createStore(options: StoreOptions): Store {
   const { prefix = 'enigma:', maxRequestBytes = 900_000, now = Date.now } = options
   const expiries = { ...EXPIRIES, ...options.expiries }
   const upstash = createUpstash(options)
-  const { agent, campaign, cdr, preview, other, done, ended } = expiries
-  const seconds = [agent, campaign, cdr, preview, other, done, ended].map(String)
+  const seconds = Object.entries(expiries).map(([of, value]) => `${of}=${value}`).join(' ')
   const overhead = sizeOf([APPLY]) + 500
 
   return {
@@ -69,14 +74,14 @@ export function createStore(options: StoreOptions): Store {
       // In portions, so that a whole batch of finished ids fits as well.
       for (const [message, ids] of batch.done) for (let at = 0; at < ids.length; at += 1_000) ops.push(['done', message, ...ids.slice(at, at + 1_000)])
       for (const chunk of toChunks(ops, maxRequestBytes - overhead)) {
-        await upstash.run(APPLY, [prefix, String(now()), ...seconds, ...chunk.flatMap(([name, ...args]) => [name, String(args.length), ...args])])
+        await upstash.run(APPLY, [prefix, String(now()), seconds, ...chunk.flatMap(([name, ...args]) => [name, String(args.length), ...args])])
       }
     },
     async recall(messageIds) {
       const replies = await upstash.readAll(messageIds.map((id) => ['SMEMBERS', `${prefix}done:${id}`]))
       return new Map(messageIds.map((id, index) => [id, new Set(replies[index] as string[])]))
     },
-    read: createReads({ upstash, prefix, now, cdrSeconds: cdr }),
+    read: createReads({ upstash, prefix, now, cdrSeconds: expiries.cdr }),
   }
 }
 

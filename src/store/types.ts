@@ -157,6 +157,24 @@ export type OtherPage = Page<OtherRecord> & {
   readonly counts: Record<string, number>
 }
 
+/** A notification that the relay put aside. */
+export type ParkedRecord = {
+  readonly notification_id: string
+  readonly source: string
+  /** The route's name: `agents-call`. */
+  readonly route: string
+  /** The event's type: `enigma.agents.call`. */
+  readonly type: string
+  /** `too_large`, `refused`; the set is open. */
+  readonly reason: string
+  /** One masked line. */
+  readonly detail: string
+  readonly received_at: string
+  readonly parked_at: string
+  /** Of the event. */
+  readonly bytes: number
+}
+
 export type PageRequest = { readonly cursor?: string | undefined; readonly limit?: number | undefined }
 
 /** The reads of the read model. @throws StoreError, also with code `bad_cursor` */

@@ -1,0 +1,31 @@
+import { maskText, type RelayParked } from '../../protocol/index.ts'
+import { toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import type { ParkedRecord } from '../types.ts'
+
+/**
+ * relay/parked: what the relay put aside, and that it was sent again or dropped since. Of one notification the last that was said
+ * counts.
+ */
+export function relayParked(event: StoreEvent<RelayParked>): Effect {
+  const p = event.payload
+  const parkedMs = toMs(p.parkedat, event.timeMs)
+  const record: ParkedRecord = {
+    notification_id: p.id,
+    source: p.source,
+    route: p.route,
+    type: p.type,
+    reason: p.reason,
+    // The relay has masked it; an older or a foreign one may not have.
+    detail: maskText(p.detail),
+    received_at: new Date(toMs(p.received, event.timeMs)).toISOString(),
+    parked_at: new Date(parkedMs).toISOString(),
+    bytes: p.bytes,
+  }
+  return { ops: [['parked', p.id, p.state, toStamp(event), String(parkedMs), JSON.stringify(record)]] }
+}
+
+/** Unix ms of a time, or of another where it cannot be read. */
+function toMs(time: string, otherwise: number): number {
+  const ms = Date.parse(time)
+  return Number.isNaN(ms) ? otherwise : ms
+}
