@@ -30,10 +30,15 @@ export function spawnRelay({ credentials = true, ...options }: RelayProcessOptio
   const lines: Line[] = []
   let rest = ''
   let errors = ''
+  let served: string | undefined
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
     const parts = (rest + chunk).split('\n')
     rest = parts.pop() ?? ''
-    for (const part of parts) lines.push(JSON.parse(part) as Line)
+    for (const part of parts) {
+      const line = JSON.parse(part) as Line
+      if (line.msg.startsWith('serving')) served = String(line['address'])
+      lines.push(line)
+    }
   })
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
     errors += chunk
@@ -43,10 +48,9 @@ export function spawnRelay({ credentials = true, ...options }: RelayProcessOptio
   const isRunning = () => child.exitCode === null && child.signalCode === null
 
   const address = async (): Promise<string> => {
-    await waitFor(() => said('serving').length > 0 || !isRunning(), 'the relay to serve')
-    const line = said('serving')[0]
-    if (line === undefined) throw new Error(`the relay ended: ${errors}`)
-    return String(line['address'])
+    await waitFor(() => served !== undefined || !isRunning(), 'the relay to serve', 30_000)
+    if (served === undefined) throw new Error(`the relay ended: ${errors}`)
+    return served
   }
   return {
     pid: child.pid,
