@@ -205,7 +205,7 @@ local MOST_PARKED = 10000
 function apply.parked(id, state, stamp, ms, json)
   local k, index = key('parked:' .. id), key('parked')
   local former = redis.call('GET', k)
-  if former and not newer(stamp, string.sub(former, 1, string.find(former, SEP, 1, true) - 1)) then return end
+  if former and not newer(stamp, string.match(former, '^(.*)' .. SEP)) then return end
   if state ~= 'parked' then
     redis.call('SET', k, stamp .. SEP, 'EX', ttl.unparked)
     redis.call('ZREM', index, id)

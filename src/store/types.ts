@@ -175,6 +175,24 @@ export type ParkedRecord = {
   readonly bytes: number
 }
 
+/** Of what the relay put aside and nobody has taken since. */
+export type ParkedFilter = {
+  readonly source?: string | undefined
+  readonly route?: string | undefined
+  /** Words in it, in upper or lower case. */
+  readonly reason?: string | undefined
+  /** `parked_at`, unix ms, included. */
+  readonly sinceMs?: number | undefined
+  readonly cursor?: string | undefined
+  /** 1 to 500. Default 100. */
+  readonly limit?: number | undefined
+}
+
+export type ParkedPage = Page<ParkedRecord> & {
+  /** How many there are, whatever the filter. */
+  readonly total: number
+}
+
 export type PageRequest = { readonly cursor?: string | undefined; readonly limit?: number | undefined }
 
 /** The reads of the read model. @throws StoreError, also with code `bad_cursor` */
@@ -188,6 +206,8 @@ export type Reads = {
   cdr: (id: string) => Promise<CdrDetail | null>
   /** Newest first. */
   other: (page?: PageRequest) => Promise<OtherPage>
+  /** Newest first by `parked_at`. A cursor is made of that (unix ms) and the id. */
+  parked: (filter?: ParkedFilter) => Promise<ParkedPage>
   dialers: () => Promise<Campaign[]>
   /** Resolves when the database answers. */
   ping: () => Promise<void>

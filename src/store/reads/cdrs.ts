@@ -1,32 +1,13 @@
 import type { CdrDetail, CdrFilter, CdrRecord, Page } from '../types.ts'
-import { clampLimit, formatCursor, parseCursor, SEPARATOR, toMap, toTexts, type ReadOptions } from './replies.ts'
+import { readNewestFirst } from './newest-first.ts'
+import { SEPARATOR, toTexts, type ReadOptions } from './replies.ts'
 
-/** How many candidates are looked at for one page: a filter on what has no index may leave few of them. */
-const SCAN_PAGES = 10
-
-/**
- * CDRs by filter, newest first by `dialed_at`. The smallest index that the filter names is read, and the rest of the filter applied
- * to it. The cursor names the last CDR of the page, so that it holds while new ones come in.
- */
+/** CDRs by filter, newest first by `dialed_at`. The smallest index that the filter names is read, and the rest of the filter applied to it. */
 export async function readCdrs(options: ReadOptions, filter: CdrFilter = {}): Promise<Page<CdrRecord>> {
-  const limit = clampLimit(filter.limit)
+  const { fromMs, toMs, cursor, limit } = filter
   const key = options.prefix + indexOf(filter)
-  const fits = toPredicate(filter)
-  const items: CdrRecord[] = []
-  let position = filter.cursor === undefined ? undefined : toPosition(filter.cursor)
-  for (let scanned = 0; scanned < SCAN_PAGES; scanned++) {
-    const candidates = await readIndex(options, key, filter, position, limit)
-    const records = await readRecords(options, candidates.map(({ id }) => id))
-    for (const [index, candidate] of candidates.entries()) {
-      position = candidate
-      const record = records[index]
-      if (record === undefined || !fits(record)) continue
-      items.push(record)
-      if (items.length === limit) return { items, next: formatCursor([candidate.score, candidate.id]) }
-    }
-    if (candidates.length < limit) return { items, next: null }
-  }
-  return { items, next: position === undefined ? null : formatCursor([position.score, position.id]) }
+  const readRecords = (ids: readonly string[]) => readCdrRecords(options, ids)
+  return readNewestFirst(options.upstash, { key, fromMs, toMs, cursor, limit, readRecords, fits: toPredicate(filter) })
 }
 
 /** One CDR with its revisions; null when there is none, or it has run out. */
@@ -48,13 +29,6 @@ export async function readCdr({ upstash, prefix }: ReadOptions, id: string): Pro
   }
 }
 
-type Position = { readonly score: number; readonly id: string }
-
-const toPosition = (cursor: string): Position => {
-  const [score, id] = parseCursor(cursor, 2)
-  return { score: Number(score), id: String(id) }
-}
-
 function indexOf({ number, contact, agent, campaign }: CdrFilter): string {
   if (number !== undefined) return `cdrs_by:number:${number}`
   if (contact !== undefined) return `cdrs_by:contact:${contact}`
@@ -62,20 +36,7 @@ function indexOf({ number, contact, agent, campaign }: CdrFilter): string {
   return campaign === undefined ? 'cdrs' : `cdrs_by:campaign:${campaign}`
 }
 
-/** Up to `limit` entries behind a position. Those of the same second are in the order of their ids, the last first, as Redis has them. */
-async function readIndex({ upstash }: ReadOptions, key: string, { fromMs, toMs }: CdrFilter, behind: Position | undefined, limit: number): Promise<Position[]> {
-  const min = fromMs === undefined ? '-inf' : String(fromMs)
-  const max = behind === undefined ? (toMs === undefined ? '+inf' : String(toMs)) : String(behind.score)
-  for (let count = limit; ; count *= 2) {
-    const [reply] = await upstash.readAll([['ZREVRANGEBYSCORE', key, max, min, 'WITHSCORES', 'LIMIT', '0', String(count)]])
-    const entries = [...toMap(reply)].map(([id, score]) => ({ id, score: Number(score) }))
-    const left = behind === undefined ? entries : entries.filter(({ id, score }) => score < behind.score || id < behind.id)
-    // More of one second than a page holds: all that came before were returned already, so look further.
-    if (left.length >= limit || entries.length < count) return left.slice(0, limit)
-  }
-}
-
-async function readRecords({ upstash, prefix }: ReadOptions, ids: readonly string[]): Promise<(CdrRecord | undefined)[]> {
+async function readCdrRecords({ upstash, prefix }: ReadOptions, ids: readonly string[]): Promise<(CdrRecord | undefined)[]> {
   const replies = await upstash.readAll(ids.map((id) => ['HMGET', `${prefix}cdr:${id}`, 'json', 'revised']))
   return replies.map((reply) => {
     const [json, revised] = reply as (string | null)[]

@@ -3,6 +3,7 @@ import { readAgent, readAgents } from './agents.ts'
 import { readCampaign, readCampaigns, readDialers } from './campaigns.ts'
 import { readCdr, readCdrs } from './cdrs.ts'
 import { readOther } from './other.ts'
+import { readParked } from './parked.ts'
 import type { ReadOptions } from './replies.ts'
 
 export function createReads(options: ReadOptions): Reads {
@@ -14,6 +15,7 @@ export function createReads(options: ReadOptions): Reads {
     cdrs: (filter) => readCdrs(options, filter),
     cdr: (id) => readCdr(options, id),
     other: (page) => readOther(options, page),
+    parked: (filter) => readParked(options, filter),
     dialers: () => readDialers(options),
     ping: async () => {
       await options.upstash.readAll([['PING']])
