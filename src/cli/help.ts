@@ -5,6 +5,7 @@ Examples:
   enigma-relay dev                          everything on this machine, with a played call centre
   enigma-relay queues --create              make the SQS queues
   enigma-relay relay                        forward a dialler's notifications, configured by the environment
+  enigma-relay parked                       what the relay put aside, and how to send it again
   enigma-relay relay --help                 the environment variables
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments or variables.`
@@ -40,6 +41,23 @@ ${AWS_VARIABLES}
 Example:
   AWS_REGION=eu-west-1 enigma-relay queues --create`
 
+const PARKED_HELP = `
+The table shows no personal data; --show and --export do. Works whether the relay runs or not. Ids are tried on every source.
+What is sent again keeps its id and leaves the list when SQS has accepted it; what is refused again stays, and the exit code is 1.
+
+Environment:
+  ENIGMA_SOURCES         the dialler's Redis (default: main=redis://127.0.0.1:8001)
+  ENIGMA_QUEUE_PREFIX    what queue names begin with (default: enigma-)
+${AWS_VARIABLES}
+  The relay's other variables are checked as well: enigma-relay relay --help
+
+Examples:
+  enigma-relay parked --since 2h
+  enigma-relay parked --show main/l/1764000000000/17 > packet.json
+  enigma-relay parked --retry --all --reason refused
+  enigma-relay parked --export parked.jsonl
+  enigma-relay parked --drop main/l/1764000000000/17 --yes`
+
 const SIMULATE_HELP = `
 Plays campaigns, agents, calls, CDRs and statistics in believable proportions, now and then a malformed packet.
 
@@ -65,4 +83,4 @@ Examples:
   npm run dev -- --agents 200 --speed 5
   npm run dev -- --no-simulator --verbose`
 
-export const COMMAND_HELP = { relay: RELAY_HELP, queues: QUEUES_HELP, simulate: SIMULATE_HELP, dev: DEV_HELP } as const
+export const COMMAND_HELP = { relay: RELAY_HELP, queues: QUEUES_HELP, parked: PARKED_HELP, simulate: SIMULATE_HELP, dev: DEV_HELP } as const

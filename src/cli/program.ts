@@ -1,7 +1,8 @@
 import { Command } from 'commander'
 import { readFileSync } from 'node:fs'
-import { positiveNumber, redisUrl, wholeNumber } from './arguments.ts'
+import { moment, positiveNumber, redisUrl, wholeNumber } from './arguments.ts'
 import { COMMAND_HELP, PROGRAM_HELP } from './help.ts'
+import type { ParkedArguments } from './parked-arguments.ts'
 
 /** What `simulate` and `dev` know of the call centre to play. */
 export type CallCentreArguments = { readonly agents: number; readonly speed: number; readonly seed: number }
@@ -29,6 +30,22 @@ export function createProgram(): Command {
     .option('--create', 'make those that are not there, with a dead-letter queue each', false)
     .addHelpText('after', COMMAND_HELP.queues)
     .action(async (options: { create: boolean }) => (await import('./queues.ts')).runQueues(options))
+
+  program
+    .command('parked')
+    .description('list what the relay put aside because it cannot be sent; send it again, export or drop it')
+    .option('--source <id>', 'only of this source of ENIGMA_SOURCES')
+    .option('--reason <reason>', 'only with this reason: too_large, refused, unreadable')
+    .option('--since <time>', 'only what was put aside since: 2h, 3d, 2026-01-31T10:00Z', moment)
+    .option('--json', 'print an object a line', false)
+    .option('--show <id>', "print the packet's bytes, exactly")
+    .option('--retry [ids...]', 'send these again, or --all')
+    .option('--drop [ids...]', 'delete these for ever, or --all; only with --yes')
+    .option('--export <file>', 'write entries with their packets to a new file, a line of JSON each')
+    .option('--all', 'with --retry or --drop: all that the filters mean', false)
+    .option('--yes', 'with --drop: do it', false)
+    .addHelpText('after', COMMAND_HELP.parked)
+    .action(async (options: ParkedArguments, command: Command) => (await import('./parked.ts')).runParked(options, (words) => command.error(`error: ${words}`)))
 
   withCallCentre(program.command('simulate'))
     .description('play a call centre on a Redis server, as a dialler does')

@@ -1,0 +1,70 @@
+import { toShown, UNREADABLE, type Entry } from '../relay/parked/entry.ts'
+import type { Page } from '../relay/parked/parked-list.ts'
+import type { TakenOut } from '../relay/parked/take-out.ts'
+
+/** Writes to standard output; resolves when it is written, so that a slow reader fills no memory. */
+export function print(text: string | Uint8Array): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(text, (error) => (error ? reject(error) : resolve()))
+  })
+}
+
+const HEADER = ['PARKED AT', 'SOURCE', 'ID', 'ROUTE', 'REASON', 'BYTES', 'DETAIL']
+
+const shown = (entry: Entry, source: string) =>
+  entry.kind === 'parked' ? toShown(entry, source) : { source, id: entry.id, reason: UNREADABLE, detail: entry.why, bytes: entry.raw.length }
+
+/** A table, or a line of JSON each. Personal data is masked. */
+export function createListing(json: boolean) {
+  const counts = new Map<string, number>()
+  let widths = HEADER.map((cell) => cell.length)
+
+  const addRows = (rows: readonly (readonly string[])[]) => {
+    // A column only grows: what was printed is printed.
+    widths = widths.map((width, column) => rows.reduce((most, row) => Math.max(most, row[column]?.length ?? 0), width))
+    return print(rows.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()}\n`).join(''))
+  }
+
+  return {
+    async add(entries: readonly Entry[], source: string): Promise<void> {
+      if (entries.length === 0) return
+      const all = entries.map((entry) => shown(entry, source))
+      if (json) return print(all.map((one) => `${JSON.stringify(one)}\n`).join(''))
+      const rows = all.map((one) => {
+        const [parkedat, route] = 'route' in one ? [one.parkedat, one.route] : ['?', '?']
+        return [parkedat, one.source, one.id, route, one.reason, String(one.bytes), one.detail]
+      })
+      await addRows(counts.size === 0 ? [HEADER, ...rows] : rows)
+      for (const { reason } of all) counts.set(reason, (counts.get(reason) ?? 0) + 1)
+    },
+    /** How many there were. */
+    async end(emptyWords: string): Promise<void> {
+      if (json) return
+      const total = [...counts.values()].reduce((sum, count) => sum + count, 0)
+      const parts = [...counts].map(([reason, count]) => `${count} ${reason}`)
+      await print(total === 0 ? `${emptyWords}\n` : `${total} ${total === 1 ? 'entry' : 'entries'}: ${parts.join(', ')}\n`)
+    },
+  }
+}
+
+const WORDS = { dropped: 'dropped', gone: 'gone already' } as const
+
+/** A line for what became of an entry. */
+export function formatTakenOut(taken: TakenOut, source: string, json: boolean): string {
+  if (json) return `${JSON.stringify({ source, ...taken })}\n`
+  const { id, state, queue, why } = taken
+  if (state === 'sent') return `${id}  sent to ${queue}\n`
+  return state === 'stays' ? `${id}  stays: ${why}\n` : `${id}  ${WORDS[state]}\n`
+}
+
+/** Between two lines of progress, ms. */
+const SAY_MS = 2_000
+
+let said = performance.now()
+
+/** Says on standard error how far it is, if it takes long. */
+export function sayProgress({ seen, of }: Page, source: string): void {
+  if (performance.now() - said < SAY_MS) return
+  said = performance.now()
+  process.stderr.write(`${source}: ${seen} of ${of} looked at\n`)
+}

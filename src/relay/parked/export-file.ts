@@ -1,0 +1,48 @@
+import { link, open, unlink } from 'node:fs/promises'
+import { formatEvent, toBytes } from '../../protocol/index.ts'
+import { describe } from '../errors.ts'
+import type { Entry } from './entry.ts'
+import { ParkedError } from './errors.ts'
+
+/** One line of JSON for an entry, with everything that is known of it: personal data too. What cannot be read is there as base64. */
+export function formatExportLine(entry: Entry, source: string): string {
+  if (entry.kind === 'unreadable') {
+    return JSON.stringify({ source, id: entry.id, reason: entry.kind, detail: entry.why, entry_base64: entry.raw.toString('base64') })
+  }
+  const { id, reason, detail, parkedat, route, event, notification } = entry
+  const head = JSON.stringify({ source, id, reason, detail, parkedat, route })
+  // A packet may be written over several lines: then its bytes travel as base64.
+  const line = /[\n\r]/.test(event) ? formatEvent({ ...notification, data: toBytes(notification.data) }) : event
+  return `${head.slice(0, -1)},"event":${line}}`
+}
+
+export const fileExists = (file: string) => new ParkedError('file_exists', `${file} is there already: nothing was written; name another file`)
+
+/**
+ * A file that appears whole or not at all, for its owner's eyes only, and never in place of another.
+ *
+ * @throws ParkedError `file_exists`, `file_failed`
+ */
+export async function writeExport(file: string, write: (line: (text: string) => Promise<void>) => Promise<void>): Promise<void> {
+  const onDisk = <T>(step: Promise<T>): Promise<T> =>
+    step.catch((error: unknown) => {
+      throw new ParkedError('file_failed', `cannot write ${file}: ${describe(error)}`, { cause: error })
+    })
+  const unfinished = `${file}.${process.pid}.unfinished`
+  const handle = await onDisk(open(unfinished, 'wx', 0o600))
+  try {
+    try {
+      await write((text) => onDisk(handle.appendFile(`${text}\n`)))
+      await onDisk(handle.sync())
+    } finally {
+      await handle.close()
+    }
+    // Unlike a rename, a link never takes the place of a file that is there.
+    await link(unfinished, file).catch((error: unknown) => {
+      if (error instanceof Error && 'code' in error && error.code === 'EEXIST') throw fileExists(file)
+      return onDisk(Promise.reject(error))
+    })
+  } finally {
+    await unlink(unfinished)
+  }
+}

@@ -1,0 +1,166 @@
+import { readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { cdr, PARKED_LIST, parkedEntries, parkedEntry } from '../support/parked.ts'
+import { receiveAll, useFolder, waitFor } from '../support/relay.ts'
+import { useRedisClient, useRedisServer } from '../support/redis.ts'
+import { useSqs } from '../support/sqs.ts'
+import { useSqsFaults } from '../support/sqs-faults.ts'
+import { LAUNCHER, runCli, start } from './run.ts'
+
+const AWS = { AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' }
+
+async function useParked(entries: readonly (string | Buffer)[]) {
+  const { url } = await useRedisServer()
+  const redis = await useRedisClient(url)
+  if (entries.length > 0) await redis.rPush(PARKED_LIST, [...entries])
+  const env = { ENIGMA_SOURCES: `main=${url}` }
+  return {
+    redis, env,
+    left: () => redis.lRange(PARKED_LIST, 0, -1),
+    parked: (args: readonly string[], more: Record<string, string> = {}) => runCli(['parked', ...args], { ...env, ...more }),
+  }
+}
+
+test('the list is a table, the newest last, without personal data; needs no region and no credentials; what is damaged is shown as such', async () => {
+  const quoting = parkedEntry(1, { detail: `InvalidMessageContents: ${cdr(1)}` })
+  const foreign = '{"number":"27825550009"}'
+  const { parked, redis } = await useParked([quoting.entry, foreign, parkedEntry(2, { reason: 'too_large', detail: 'more than it takes' }).entry])
+  const { code, stdout, stderr } = await parked([])
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  const lines = stdout.trimEnd().split('\n')
+  expect(lines).toHaveLength(5)
+  expect(lines[0]).toMatch(/^PARKED AT +SOURCE +ID +ROUTE +REASON +BYTES +DETAIL$/)
+  expect(lines[1]).toMatch(/^2026-01-31T10:00:01.000Z +main +main\/l\/1764000000000\/1 +campaigns-cdr +refused +\d+ +InvalidMessageContents: /)
+  expect(lines[2]).toMatch(/^\? +main +unreadable\/[0-9a-f]{16} +\? +unreadable +24 +without an id$/)
+  expect(lines[3]).toMatch(/^2026-01-31T10:00:02.000Z +main +main\/l\/1764000000000\/2 +campaigns-cdr +too_large /)
+  expect(lines[4]).toBe('3 entries: 1 refused, 1 unreadable, 1 too_large')
+  expect(stdout).not.toContain('2782555')
+  const json = await parked(['--json', '--reason', 'refused', '--since', '2026-01-31T10:00:00Z'])
+  expect(json.stdout.trimEnd().split('\n').map((line) => JSON.parse(line) as unknown)).toEqual([
+    expect.objectContaining({ source: 'main', id: quoting.id, route: 'campaigns-cdr', reason: 'refused', parkedat: '2026-01-31T10:00:01.000Z', type: 'enigma.campaigns.cdr' }),
+  ])
+  expect(json.stdout).not.toContain('2782555')
+  expect((await parked(['--since', '2h'])).stdout).toBe('nothing that is parked matches\n')
+  await redis.del(PARKED_LIST)
+  expect(await parked([])).toEqual({ code: 0, stdout: 'nothing is parked\n', stderr: '' })
+})
+
+test('--show prints the very bytes and nothing else, of a damaged entry those of the entry', async () => {
+  const packet = Buffer.from('{"type":"cdr",\n "payload":{"call_ref":12345678901234567890,"number":"27825550001"}}\n\n')
+  const one = parkedEntry(1, { packet })
+  const { parked, left } = await useParked([one.entry, 'hello', parkedEntry(1, { packet: cdr(1) }).entry])
+  const { code, stdout, stderr } = await parked(['--show', one.id])
+  expect({ code, stdout }).toEqual({ code: 0, stdout: String(packet) })
+  expect(stderr).toContain('2 entries have this id and differ')
+  const table = await parked(['--reason', 'unreadable'])
+  const id = /unreadable\/\w+/.exec(table.stdout)?.[0] ?? ''
+  expect(await parked(['--show', id])).toEqual({ code: 0, stdout: 'hello', stderr: '' })
+  expect(await parked(['--show', 'main/l/1/1'])).toEqual({ code: 1, stdout: '', stderr: 'enigma-relay: not on the list: main/l/1/1\n' })
+  expect(await left()).toHaveLength(3)
+})
+
+test('--export writes a line of JSON for each to a new file that only its owner reads, and never over another', async () => {
+  const entries = parkedEntries(3)
+  const { parked, left } = await useParked([...entries.map(({ entry }) => entry), 'hello'])
+  const file = join(await useFolder(), 'parked.jsonl')
+  expect(await parked(['--export', file])).toMatchObject({ code: 0, stdout: `wrote 4 entries to ${file}, personal data included\n` })
+  const lines = (await readFile(file, 'utf8')).trimEnd().split('\n')
+  expect(lines.slice(0, 3)).toEqual(entries.map(({ entry }) => `{"source":"main",${entry.slice(1)}`))
+  expect(JSON.parse(lines[3] ?? '')).toMatchObject({ reason: 'unreadable', entry_base64: Buffer.from('hello').toString('base64') })
+  expect((await stat(file)).mode & 0o777).toBe(0o600)
+  await writeFile(file, 'mine')
+  const again = await parked(['--export', file])
+  expect(again).toMatchObject({ code: 1, stdout: '' })
+  expect(again.stderr).toContain('is there already')
+  expect(await readFile(file, 'utf8')).toBe('mine')
+  expect(await left()).toHaveLength(4)
+})
+
+test('--retry sends again beside a running relay and says what became of each; the relay goes on', async () => {
+  const sqs = await useSqs()
+  const [first, second, third] = parkedEntries(3)
+  const { parked, left, env, redis } = await useParked([first?.entry ?? '', 'hello', second?.entry ?? '', third?.entry ?? ''])
+  const aws = { ...AWS, AWS_ENDPOINT_URL_SQS: sqs.endpoint }
+  const relay = start(process.execPath, [LAUNCHER, 'relay'], { env: { ...env, ...aws, ENIGMA_DATA_DIR: await useFolder(), ENIGMA_HTTP: '127.0.0.1:0', ENIGMA_LISTS: 'enigma:notifications:campaigns' } })
+  await relay.says('serving /livez')
+  const one = await parked(['--retry', second?.id ?? '', 'main/l/9/9'], aws)
+  expect(one.stdout).toBe(`${second?.id}  sent to enigma-campaigns-cdr.fifo\n`)
+  expect(one).toMatchObject({ code: 1, stderr: 'enigma-relay: not on the list: main/l/9/9\n' })
+  const all = await parked(['--retry', '--all'], aws)
+  expect(all.stdout.split('\n').toSorted().slice(1)).toEqual([
+    `${first?.id}  sent to enigma-campaigns-cdr.fifo`, `${third?.id}  sent to enigma-campaigns-cdr.fifo`, expect.stringMatching(/^unreadable\/\w+ {2}stays: it cannot be sent: not JSON$/),
+  ])
+  expect(all).toMatchObject({ code: 1, stderr: 'enigma-relay: 1 of 3 stays on the list\n' })
+  expect(await left()).toEqual(['hello'])
+  expect((await receiveAll(sqs, 'campaigns-cdr', 3)).map(({ id }) => id).toSorted()).toEqual([first?.id, second?.id, third?.id])
+  expect(await receiveAll(sqs, 'relay-parked', 3)).toHaveLength(3)
+  await redis.lPush('enigma:notifications:campaigns', cdr(9))
+  expect(await receiveAll(sqs, 'campaigns-cdr', 1)).toMatchObject([{ data: cdr(9) }])
+})
+
+test('--drop says what it would drop and ends with 2; with --yes it is gone, and nothing else is', async () => {
+  const sqs = await useSqs()
+  const entries = parkedEntries(3, (n) => ({ reason: n === 1 ? 'refused' : 'too_large' }))
+  const { parked, left } = await useParked(entries.map(({ entry }) => entry))
+  const ids = [entries[0]?.id ?? '', entries[2]?.id ?? '']
+  const asked = await parked(['--drop', ...ids])
+  expect(asked.code).toBe(2)
+  for (const id of ids) expect(asked.stdout).toContain(id)
+  expect(asked.stdout).toContain('2 entries: 2 too_large')
+  expect(asked.stderr).toContain('add --yes')
+  expect(await left()).toHaveLength(3)
+  const done = await parked(['--drop', '--all', '--reason', 'too_large', '--yes', '--json'], { ...AWS, AWS_ENDPOINT_URL_SQS: sqs.endpoint })
+  expect(done).toMatchObject({ code: 0, stderr: '' })
+  expect(done.stdout.trimEnd().split('\n').map((line) => JSON.parse(line) as unknown)).toEqual(ids.map((id) => ({ source: 'main', id, state: 'dropped' })))
+  expect(await left()).toEqual([entries[1]?.entry])
+  const told = await receiveAll(sqs, 'relay-parked', 2)
+  expect(told.map(({ subject }) => subject)).toEqual(expect.arrayContaining(ids))
+})
+
+test('G1 parked: killed after SQS accepted and before the entry left the list, the next try sends it with the same id, and all is well', async () => {
+  const one = parkedEntry(1)
+  const { parked, left, env } = await useParked([one.entry])
+  const sqs = await useSqsFaults()
+  sqs.state.answer = ({ queue }) => (queue === 'enigma-relay-parked.fifo' ? 'hang' : 'accept')
+  const aws = { ...AWS, AWS_ENDPOINT_URL_SQS: sqs.endpoint }
+  const killed = start(process.execPath, [LAUNCHER, 'parked', '--retry', one.id], { env: { ...env, ...aws } })
+  await waitFor(() => sqs.requests.some(({ queue }) => queue === 'enigma-relay-parked.fifo'), 'the announcement', 15_000)
+  process.kill(-(killed.child.pid ?? 0), 'SIGKILL')
+  await killed.ended
+  expect(await left()).toEqual([one.entry])
+  sqs.state.answer = () => 'accept'
+  expect(await parked(['--retry', one.id], aws)).toMatchObject({ code: 0, stdout: `${one.id}  sent to enigma-campaigns-cdr.fifo\n` })
+  expect(await left()).toEqual([])
+  const sent = sqs.requests.filter(({ queue }) => queue === 'enigma-campaigns-cdr.fifo').flatMap(({ entries }) => entries)
+  expect(sent.map(({ MessageBody }) => MessageBody)).toEqual([one.event, one.event])
+  expect(new Set(sent.map((entry) => entry.MessageDeduplicationId)).size).toBe(1)
+})
+
+test.each([
+  [['--retry'], '--retry needs ids, or --all'],
+  [['--drop', '--yes'], '--drop needs ids, or --all'],
+  [['--retry', 'a', '--all'], 'not both'],
+  [['--retry', 'a', '--drop', 'b'], '--retry and --drop cannot go together'],
+  [['--all'], '--all goes with --retry or --drop'],
+  [['--yes'], '--yes goes with --drop'],
+  [['--since', 'yesterday'], '--since'],
+  [['--source', 'nowhere'], 'ENIGMA_SOURCES names no source "nowhere", only main'],
+] as const)('%j ends with 2 and says what is wrong', async (args, words) => {
+  const { code, stdout, stderr } = await runCli(['parked', ...args])
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+  expect(stderr).toContain(words)
+})
+
+test.each<[string, readonly string[], Record<string, string>, string]>([
+  ['Redis is away', [], { ENIGMA_SOURCES: 'main=redis://user:secret@127.0.0.1:9' }, 'the Redis of "main" at 127.0.0.1:9 cannot be used'],
+  ['SQS is away', ['--retry', '--all'], { ...AWS, AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9' }, 'SQS cannot be reached'],
+  ['there are no credentials', ['--retry', '--all'], { AWS_REGION: 'us-east-1', AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9', AWS_EC2_METADATA_DISABLED: 'true', HOME: '/nonexistent' }, 'AWS accepts no credentials'],
+])('when %s, it says what to do, ends with 1 and touches nothing', async (_what, args, more, words) => {
+  const { parked, left } = await useParked([parkedEntry(1).entry])
+  const { code, stdout, stderr } = await parked(args, more)
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
+  expect(stderr).toContain(words)
+  expect(stderr).not.toMatch(/secret|trying again/)
+  expect(await left()).toHaveLength(1)
+})
