@@ -1,6 +1,7 @@
 import { handle } from 'hono/aws-lambda'
 import { createApi } from './api/create-api.ts'
-import { store } from './wiring.ts'
+import { createDeadLetters } from './api/dead-letters/dead-letters.ts'
+import { sqs, store } from './wiring.ts'
 
 const token = process.env['API_TOKEN']?.trim()
 // Thrown when the function starts, so that a deployment without a token shows at once, and never answers anybody.
@@ -10,8 +11,19 @@ if (token === undefined || token === '') {
   )
 }
 
-/** The read API with the options of the environment: API_TOKEN, API_CORS_ORIGIN, UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN. */
-export const app = createApi({ read: store().read, token, corsOrigin: process.env['API_CORS_ORIGIN'] ?? '' })
+// Which queues there are for `GET /parked`; without it, that is answered without what the functions put aside.
+const prefix = process.env['ENIGMA_QUEUE_PREFIX']?.trim() ?? ''
+
+/**
+ * The read API with the options of the environment: API_TOKEN, API_CORS_ORIGIN, ENIGMA_QUEUE_PREFIX, UPSTASH_REDIS_REST_URL and
+ * UPSTASH_REDIS_REST_TOKEN.
+ */
+export const app = createApi({
+  read: store().read,
+  token,
+  corsOrigin: process.env['API_CORS_ORIGIN'] ?? '',
+  deadLetters: prefix === '' ? undefined : createDeadLetters({ prefix, connect: sqs }),
+})
 
 /** For a Lambda function URL. */
 export const handler = handle(app)

@@ -17,12 +17,13 @@ export function store(): Store {
   return madeStore
 }
 
-type Sqs = typeof import('@aws-sdk/client-sqs')
+/** The SDK and a client of it. */
+export type Sqs = { readonly sdk: typeof import('@aws-sdk/client-sqs'); readonly client: SQSClient }
 
-let madeSqs: Promise<{ sdk: Sqs; client: SQSClient }> | undefined
+let madeSqs: Promise<Sqs> | undefined
 
-/** The SDK is loaded when something goes wrong, which is seldom: a cold start does not wait for it. */
-function sqs(): Promise<{ sdk: Sqs; client: SQSClient }> {
+/** The SDK is loaded when something goes wrong, which is seldom, or is looked for: a cold start does not wait for it. */
+export function sqs(): Promise<Sqs> {
   madeSqs ??= import('@aws-sdk/client-sqs').then((sdk) => ({ sdk, client: new sdk.SQSClient({ useQueueUrlAsEndpoint: false }) }))
   return madeSqs
 }
@@ -61,10 +62,16 @@ const nameOf = (arn: string): string => arn.slice(arn.lastIndexOf(':') + 1)
 /** SQS takes 1 MiB, attributes included. */
 const BODY_BYTES = 1024 * 1024 - 8 * 1024
 
-/** Puts one notification (or a message that could not be read) in the dead-letter queue, with the reason. */
+/** Characters of an id that are shown; the relay's own have some 40. */
+const MOST_ID = 500
+
+/**
+ * Puts one notification (or a message that could not be read) in the dead-letter queue, with what `GET /parked` says of it. SQS takes
+ * ten attributes; these are nine.
+ */
 async function park(parked: Parked): Promise<void> {
   const { sdk, client } = await sqs()
-  const { notification, eventSourceARN, messageId } = parked
+  const { notification, eventSourceARN, messageId, status } = parked
   const QueueUrl = await queueUrl(nameOf(eventSourceARN).replace(/\.fifo$/, '-dlq.fifo'))
   const plain = notification === undefined ? (parked.body ?? '') : formatEvent(notification)
   const encoding = parked.contentEncoding ?? (toBytes(plain).length > BODY_BYTES ? 'gzip' : undefined)
@@ -72,18 +79,25 @@ async function park(parked: Parked): Promise<void> {
     reason: parked.reason,
     attempts: String(parked.attempts),
     handler: parked.handler,
+    status: status === undefined ? undefined : String(status),
+    id: notification?.id.slice(0, MOST_ID),
     firstReceivedAt: parked.firstReceivedAt,
     parkedAt: new Date().toISOString(),
+    // Its group in the queue that it came from.
+    messageGroupId: parked.messageGroupId,
     'content-encoding': encoding,
   }
   const set = Object.entries(attributes).filter((entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== '')
+  // Of a foreign event only source and id together are unique.
+  const digest = await sha256(notification === undefined ? messageId : `${notification.source} ${notification.id}`)
   await client.send(
     new sdk.SendMessageCommand({
       QueueUrl,
       MessageBody: encoding === 'gzip' && parked.contentEncoding === undefined ? await gzipBody(plain) : plain,
-      MessageGroupId: parked.messageGroupId ?? 'parked',
+      // A group of its own: one that is being looked at or sent again hides no other.
+      MessageGroupId: digest,
       // The same notification parked twice is one message for SQS.
-      MessageDeduplicationId: await sha256(notification?.id ?? messageId),
+      MessageDeduplicationId: digest,
       MessageAttributes: Object.fromEntries(set.map(([name, value]) => [name, { DataType: 'String', StringValue: toSqsText(value) }])),
     }),
   )

@@ -7,11 +7,13 @@ import { requireToken } from './auth.ts'
 import { campaigns } from './campaigns.ts'
 import { cdrs } from './cdrs.ts'
 import { allowOrigins } from './cors.ts'
+import type { DeadLetters } from './dead-letters/dead-letters.ts'
 import { dialers } from './dialers.ts'
 import { answerError, type Log, logToConsole } from './errors.ts'
 import { health } from './health.ts'
 import { openApi } from './openapi.ts'
 import { other } from './other.ts'
+import { parked } from './parked.ts'
 import { problemResponse } from './problem.ts'
 
 export type ApiOptions = {
@@ -21,6 +23,8 @@ export type ApiOptions = {
   readonly token: string
   /** The origins whose pages may read the API: several by commas, or `*`. Default: none. */
   readonly corsOrigin?: string
+  /** What the functions put aside, for `GET /parked`. Default: said to be not configured. */
+  readonly deadLetters?: DeadLetters | undefined
   /** Where unexpected errors are said, masked. Default: JSON lines on standard error. */
   readonly log?: Log
 }
@@ -36,7 +40,7 @@ const KEPT_AT_304 = ['access-control-allow-origin', 'access-control-expose-heade
  * const app = createApi({ read: store.read, token: 'secret' })
  * await app.request('/agents/1002', { headers: { authorization: 'Bearer secret' } })
  */
-export function createApi({ read, token, corsOrigin, log = logToConsole }: ApiOptions): Hono {
+export function createApi({ read, token, corsOrigin, deadLetters, log = logToConsole }: ApiOptions): Hono {
   const app = new Hono()
   app.onError(answerError(log))
   app.notFound((c) => problemResponse('not-found', `There is no ${c.req.path} here; GET /openapi.json lists what there is.`))
@@ -57,6 +61,7 @@ export function createApi({ read, token, corsOrigin, log = logToConsole }: ApiOp
   app.route('/cdrs', cdrs(read))
   app.route('/dialers', dialers(read))
   app.route('/other', other(read))
+  app.route('/parked', parked(read, deadLetters))
   app.get('/openapi.json', ...openApi(app))
   return app
 }

@@ -35,6 +35,7 @@ export function openApi(app: Hono) {
         { name: 'cdrs', description: 'Call data records of the last days, newest first.' },
         { name: 'dialers', description: 'The diallers themselves: started, stopping, stopped.' },
         { name: 'other', description: 'What had no route of its own, with its bytes.' },
+        { name: 'parked', description: 'What was put aside: by the relay, and by the functions.' },
         { name: 'service', description: 'The API itself.' },
       ],
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'The value of `API_TOKEN`.' } } },
