@@ -40,6 +40,7 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
   let lastEmptyMs: number | undefined
   let seenConnection = -1
   let failures = 0
+  let said: string | undefined
   const waiting = waitingKey(relayId, list)
 
   const waitForItem = async (): Promise<void> => {
@@ -80,7 +81,12 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
       failures++
       // What was cut may have happened: look again before taking more.
       seenConnection = -1
-      if (failures === 1) log.warn({ list, error: describe(error) }, redisAdvice(error) ?? 'cannot take from the list now; it keeps its items, trying again')
+      const advice = redisAdvice(error)
+      // Once for each thing that can be done about it; what ended first may not be what lasts.
+      if (failures === 1 || (advice !== undefined && advice !== said)) {
+        log.warn({ list, error: describe(error) }, advice ?? 'cannot take from the list now; it keeps its items, trying again')
+        said = advice
+      }
       await sleep(backoffMs(failures, { baseMs: 50, maxMs: 1_000 }), signal)
     }
   }

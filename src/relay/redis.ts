@@ -1,7 +1,7 @@
 import { createClient, RESP_TYPES } from 'redis'
 import type { Logger } from '../runtime/index.ts'
 import { backoffMs, sleep } from '../runtime/index.ts'
-import { describe } from './errors.ts'
+import { describe, RelayError } from './errors.ts'
 import { scripts } from './scripts.ts'
 
 export type RedisOptions = {
@@ -52,6 +52,28 @@ export type Redis = ReturnType<typeof createRedis>
 
 /** The same client with replies as bytes. */
 export const asBytes = (client: Redis) => client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
+
+/**
+ * Waits for an answer of this connection for at most `limitMs`; without one it is dead, whatever TCP says, and is made anew.
+ *
+ * @throws RelayError `no_answer`, or what the client throws
+ */
+export async function answerWithin<T>(client: Redis, limitMs: number, answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => late.reject(new RelayError('no_answer', `no answer came for ${limitMs} ms`)), limitMs)
+  try {
+    return await Promise.race([answer, late.promise])
+  } catch (error) {
+    if (error instanceof RelayError && client.isOpen) {
+      answer.catch(() => undefined)
+      client.destroy()
+      await connect(client, signal)
+    }
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
+}
 
 /** Connects, however long it takes; node-redis gives up on a first connection only when told to. */
 export async function connect(client: Redis, signal: AbortSignal): Promise<void> {

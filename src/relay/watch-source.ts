@@ -5,7 +5,7 @@ import { PARKED_KEY, RELAYS_KEY, SEEN_EMPTY_KEY } from './keys.ts'
 import { LEASE_MS } from './lease.ts'
 import type { ListState } from './list-source.ts'
 import type { Metrics } from './metrics.ts'
-import type { Redis } from './redis.ts'
+import { answerWithin, type Redis } from './redis.ts'
 import type { ServerView } from './server-view.ts'
 
 export type WatchOptions = {
@@ -24,13 +24,16 @@ export type WatchOptions = {
 /** How often the server is looked at for metrics and readiness. */
 const WATCH_MS = 2_000
 
+/** An answer that takes longer will not come any more; if it was only slow, connecting again costs nothing. */
+const ANSWER_MS = 5_000
+
 /** Looks at a source until the signal aborts: whether it answers, what waits there, who else is there. */
 export async function watchSource(options: WatchOptions, signal: AbortSignal): Promise<void> {
   const { sourceId, client, claims, serverView, log, metrics, now, onAnswered } = options
   while (!signal.aborted) {
     let pauseMs = WATCH_MS
     try {
-      await client.ping()
+      await answerWithin(client, ANSWER_MS, client.ping(), signal)
       onAnswered(now())
       await look(options)
       await serverView.look()

@@ -1,8 +1,11 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 
-/** A TCP proxy on 127.0.0.1 in front of a local port, that can hold back answers, cut connections and change its target. */
-export async function useProxy(firstPort: number) {
+/**
+ * A TCP proxy on 127.0.0.1 in front of a local port, that makes the faults of a network: it holds back answers, delays, cuts in the
+ * middle of an answer, goes half-open, and changes its target.
+ */
+export async function startProxy(firstPort: number) {
   let targetPort = firstPort
   const pairs = new Set<{ readonly client: Socket; readonly target: Socket }>()
   const state = {
@@ -10,21 +13,41 @@ export async function useProxy(firstPort: number) {
     holdAnswers: false,
     /** New connections are closed at once. */
     refuse: false,
+    /** Packets vanish in both directions, without a reset: nobody is told anything. Connections that go through this never heal. */
+    halfOpen: false,
+    /** Everything is this late (ms), in each direction. */
+    delayMs: 0,
+    /** After this many more bytes of answers each connection is cut, in the middle of an answer as a rule. */
+    cutAfterBytes: undefined as number | undefined,
   }
   const server = createServer((client) => {
     if (state.refuse) return void client.destroy()
     const target = connect(targetPort, '127.0.0.1')
     const pair = { client, target }
+    let isLost = false
+    let answered = 0
     pairs.add(pair)
     const end = () => {
+      if (isLost) return
       pairs.delete(pair)
       client.destroy()
       target.destroy()
     }
     for (const socket of [client, target]) socket.on('error', end).on('close', end)
-    client.on('data', (chunk) => void target.write(chunk))
+    const pass = (to: Socket, chunk: Buffer) => {
+      if (state.delayMs === 0) to.write(chunk)
+      else setTimeout(() => void (to.destroyed || to.write(chunk)), state.delayMs)
+    }
+    const vanishes = () => (isLost ||= state.halfOpen)
+    client.on('data', (chunk) => {
+      if (!vanishes()) pass(target, chunk)
+    })
     target.on('data', (chunk) => {
-      if (!state.holdAnswers) client.write(chunk)
+      if (vanishes() || state.holdAnswers) return
+      const left = state.cutAfterBytes === undefined ? undefined : state.cutAfterBytes - answered
+      answered += chunk.length
+      if (left === undefined || chunk.length < left) return pass(client, chunk)
+      client.write(chunk.subarray(0, Math.max(0, left)), end)
     })
   })
   const cut = () => {
@@ -34,13 +57,27 @@ export async function useProxy(firstPort: number) {
     }
   }
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  onTestFinished(async () => {
-    cut()
-    await new Promise((resolve) => server.close(resolve))
-  })
   const { port } = server.address() as AddressInfo
-  const retarget = (port: number) => {
-    targetPort = port
+  return {
+    port,
+    state,
+    /** Cuts all connections. */
+    cut,
+    retarget: (to: number): void => {
+      targetPort = to
+    },
+    stop: async (): Promise<void> => {
+      cut()
+      await new Promise((resolve) => server.close(resolve))
+    },
   }
-  return { port, state, cut, retarget }
+}
+
+export type Proxy = Awaited<ReturnType<typeof startProxy>>
+
+/** The same, stopped when the test ends. */
+export async function useProxy(port: number): Promise<Proxy> {
+  const proxy = await startProxy(port)
+  onTestFinished(() => proxy.stop())
+  return proxy
 }

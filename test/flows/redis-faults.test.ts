@@ -1,0 +1,206 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createClient } from 'redis'
+import { expect, onTestFinished, test } from 'vitest'
+import { startRedisServer, type RedisServer, type RedisServerOptions } from '../../src/local/redis-server.ts'
+import { arrivedAt, expectAll, expectHeardOrAnnounced, expectOrderAndIds, gapsOf } from '../support/arrived.ts'
+import { CAMPAIGNS, cdrOf, publishStatuses, pushCdrs } from '../support/load.ts'
+import { readMetric } from '../support/metrics.ts'
+import { useProxy } from '../support/proxy.ts'
+import { useRedisClient, useRedisServer } from '../support/redis.ts'
+import { useFolder, useRelay, waitFor } from '../support/relay.ts'
+import { startRelayProcess } from '../support/relay-process.ts'
+import { useSqsFaults } from '../support/sqs-faults.ts'
+
+const numbers = (count: number) => Array.from({ length: count }, (_, n) => n)
+
+/** A Redis that can be ended and started again on its port, with a client that comes back by itself. */
+async function useRestartable(options: RedisServerOptions = {}) {
+  let server: RedisServer = await startRedisServer(options)
+  onTestFinished(() => server.stop())
+  const { url, port } = server
+  const client = createClient({ url, RESP: 2, disableOfflineQueue: true, socket: { reconnectStrategy: () => 20 } })
+  client.on('error', () => undefined)
+  await client.connect()
+  onTestFinished(() => client.destroy())
+  return {
+    url, client,
+    end: async (signal: NodeJS.Signals) => {
+      const exited = new Promise((resolve) => server.process.once('exit', resolve))
+      server.process.kill(signal)
+      await exited
+    },
+    start: async () => {
+      server = await startRedisServer({ ...options, port })
+    },
+  }
+}
+
+const drained = (client: { lLen: (key: string) => Promise<number>; keys: (pattern: string) => Promise<string[]> }) => async () =>
+  (await client.lLen(CAMPAIGNS)) === 0 && (await client.keys('enigma:relay:claim:*')).length === 0
+
+test('G1, G2: Redis restarted under load, once in order and once killed, costs no CDR, and the unheard time is announced', { timeout: 60_000 }, async () => {
+  const redis = await useRestartable({ dataDir: await useFolder(), args: ['--appendfsync', 'always'] })
+  const sqs = await useSqsFaults()
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
+  const cdrs = pushCdrs(redis.client, 1_000)
+  const statuses = publishStatuses(redis.client, 500)
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    await sleep(700)
+    await redis.end(signal)
+    await sleep(500)
+    await redis.start()
+    await waitFor(() => redis.client.isReady, 'the dialler to be connected again')
+  }
+  await sleep(500)
+  const [pushed] = await Promise.all([cdrs.stop(), statuses.stop()])
+  await waitFor(drained(redis.client), 'all to be sent')
+  await waitFor(async () => (await gapsOf(sqs)).length >= 2, 'the gaps to be announced')
+  await waitFor(async () => (await readMetric(relay.address, 'journal_rows')) === 0, 'the journal to be empty')
+  const events = await arrivedAt(sqs, 'campaigns-cdr')
+  // A push whose answer was cut may be there twice: the dialler pushed it again.
+  expect(new Set(events.map((event) => (JSON.parse(String(event.data)) as { payload: { n: number } }).payload.n)).size).toBe(pushed)
+  await expectHeardOrAnnounced(sqs, statuses.published)
+  expect((await gapsOf(sqs)).every(({ cause, source, patterns }) => cause === 'reconnect' && source === 'main' && patterns[0] === 'enigma:notifications*')).toBe(true)
+  expect(relay.lines.filter((line) => line.includes('Redis answers again')).length).toBeGreaterThan(0)
+})
+
+test('G1: Redis killed and back empty: what was taken arrives all the same, and no id comes twice, though the clock was set back meanwhile', { timeout: 60_000 }, async () => {
+  const redis = await useRestartable()
+  const sqs = await useSqsFaults()
+  let backMs = 0
+  sqs.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS], now: () => Date.now() - backMs })
+  await redis.client.lPush(CAMPAIGNS, numbers(1_000).map(cdrOf))
+  await waitFor(async () => (await redis.client.lLen(CAMPAIGNS)) === 0, 'all to be taken')
+  await redis.end('SIGKILL')
+  backMs = 3_600_000
+  await redis.start()
+  await waitFor(() => redis.client.isReady, 'the dialler to be connected again')
+  expect(await redis.client.exists('enigma:relay:number')).toBe(0)
+  sqs.state.answer = () => 'accept'
+  await redis.client.lPush(CAMPAIGNS, numbers(2_000).slice(1_000).map(cdrOf))
+  await waitFor(async () => (await readMetric(relay.address, 'sent_total', { route: 'campaigns-cdr' })) === 2_000, 'all to be sent')
+  const events = await arrivedAt(sqs, 'campaigns-cdr')
+  expectAll(events, 2_000)
+  expectOrderAndIds(events)
+  expect(new Set(events.map(({ id }) => id)).size).toBe(2_000)
+  // What is newer sorts behind, whatever the clock says.
+  const sequences = events.toSorted((a, b) => (a.sequence < b.sequence ? -1 : 1)).map((event) => (JSON.parse(String(event.data)) as { payload: { n: number } }).payload.n)
+  expect(sequences).toEqual(numbers(2_000))
+})
+
+test('G1, G3: answers that are cut half-way, again and again, cost nothing and change no id', { timeout: 60_000 }, async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  const proxy = await useProxy(redis.port)
+  const relay = await useRelay({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
+  const statuses = publishStatuses(client, 200)
+  const count = 6_000
+  let cuts = 0
+  for (let from = 0; from < count; from += 500) await client.lPush(CAMPAIGNS, numbers(from + 500).slice(from).map(cdrOf))
+  // A claim of 500 is some 70 KB: each connection is cut somewhere in it, until the list is empty.
+  const bytes = [40_000, 3_000, 65_000, 20_000, 100, 150_000, 50_000, 500]
+  while ((await client.lLen(CAMPAIGNS)) > 0 && cuts < 200) {
+    proxy.state.cutAfterBytes = bytes[cuts++ % bytes.length]
+    await sleep(100)
+  }
+  proxy.state.cutAfterBytes = undefined
+  proxy.cut()
+  await statuses.stop()
+  const endMs = Date.now()
+  await waitFor(drained(client), 'all to be sent', 20_000)
+  await waitFor(async () => (await gapsOf(sqs)).some(({ toMs }) => toMs >= endMs), 'the last gap to be announced')
+  expect(cuts).toBeGreaterThan(3)
+  expect(await readMetric(relay.address, 'adopted_total', { transport: 'list' })).toBeGreaterThan(0)
+  const events = await arrivedAt(sqs, 'campaigns-cdr')
+  expectAll(events, count)
+  expectOrderAndIds(events)
+  await waitFor(async () => (await readMetric(relay.address, 'journal_rows')) === 0, 'the journal to be empty')
+  expectOrderAndIds(await arrivedAt(sqs, 'agents-status'))
+  await expectHeardOrAnnounced(sqs, statuses.published)
+})
+
+test('a Redis that becomes a read-only replica is said once with what to do; as a primary again it is drained', { timeout: 60_000 }, async () => {
+  const [redis, other, sqs] = [await useRedisServer(), await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
+  const primary = await useRedisClient(other.url)
+  await client.sendCommand(['REPLICAOF', '127.0.0.1', String(other.port)])
+  await primary.lPush(CAMPAIGNS, numbers(100).map(cdrOf))
+  const said = () => relay.lines.filter((line) => line.includes('read-only replica: name the primary in ENIGMA_SOURCES'))
+  await waitFor(() => said().length > 0, 'it to be said')
+  await waitFor(async () => (await client.lLen(CAMPAIGNS)) === 100, 'the replica to have it all')
+  await sleep(500)
+  expect(said()).toHaveLength(1)
+  expect(sqs.accepted.filter(({ queue }) => queue.includes('cdr'))).toEqual([])
+  await client.sendCommand(['REPLICAOF', 'NO', 'ONE'])
+  await waitFor(async () => (await arrivedAt(sqs, 'campaigns-cdr')).length === 100, 'all to be sent', 20_000)
+  expectAll(await arrivedAt(sqs, 'campaigns-cdr'), 100)
+})
+
+test('a relay that finds a read-only replica at its start says what to do, and begins when it is a primary', { timeout: 60_000 }, async () => {
+  const [redis, other, sqs, dataDir] = [await useRedisServer(), await useRedisServer(), await useSqsFaults(), await useFolder()]
+  const client = await useRedisClient(redis.url)
+  await client.lPush(CAMPAIGNS, numbers(10).map(cdrOf))
+  await (await useRedisClient(other.url)).lPush(CAMPAIGNS, numbers(10).map(cdrOf))
+  await client.sendCommand(['REPLICAOF', '127.0.0.1', String(other.port)])
+  await waitFor(async () => (await client.info('replication')).includes('master_link_status:up'), 'the replica')
+  const relay = startRelayProcess({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir })
+  await waitFor(() => relay.said('read-only replica: name the primary').length > 0, 'it to be said')
+  await client.sendCommand(['REPLICAOF', 'NO', 'ONE'])
+  await waitFor(async () => (await arrivedAt(sqs, 'campaigns-cdr')).length === 10, 'all to be sent')
+  expect(relay.said('read-only replica')).toHaveLength(1)
+})
+
+test('G1: a Redis that its CDR list has filled to the last byte is relieved by draining it, by a relay that starts only then', { timeout: 60_000 }, async () => {
+  const redis = await useRedisServer({ args: ['--maxmemory', '12mb', '--maxmemory-policy', 'noeviction'] })
+  const [sqs, client] = [await useSqsFaults({ maxBytes: 4_096 }), await useRedisClient(redis.url)]
+  let pushed = 0
+  const pushMore = async (count: number) => {
+    for (const end = pushed + count; pushed < end; pushed++) await client.lPush(CAMPAIGNS, cdrOf(pushed))
+  }
+  // One that SQS will not take is among them: it is parked in the full server.
+  await client.lPush(CAMPAIGNS, JSON.stringify({ type: 'cdr', payload: { call_ref: 5, n: -1, filler: Array.from({ length: 9_000 }, () => Math.random().toString(36)[4]).join('') } }))
+  await expect((async () => {
+    for (;;) {
+      await client.lPush(CAMPAIGNS, numbers(pushed + 500).slice(pushed).map(cdrOf))
+      pushed += 500
+    }
+  })()).rejects.toThrow('OOM')
+  await expect(pushMore(1_000)).rejects.toThrow('OOM')
+  await expect(client.set('x', 'y')).rejects.toThrow('OOM')
+  expect(pushed).toBeGreaterThan(20_000)
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
+  await waitFor(drained(client), 'all to be sent', 30_000)
+  const events = await arrivedAt(sqs, 'campaigns-cdr')
+  expectAll(events, pushed)
+  expectOrderAndIds(events)
+  expect(await client.lLen('enigma:relay:parked')).toBe(1)
+  // The dialler can push again, and is heard.
+  await pushMore(100)
+  await waitFor(async () => (await readMetric(relay.address, 'sent_total', { route: 'campaigns-cdr' })) === pushed, 'the new ones to be sent')
+})
+
+test('G2: packets that vanish without a reset are noticed by the heartbeat; the relay connects again and announces the gap', { timeout: 60_000 }, async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  const proxy = await useProxy(redis.port)
+  const relay = await useRelay({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
+  const statuses = publishStatuses(client, 100)
+  const cdrs = pushCdrs(client, 100)
+  await waitFor(() => statuses.written > 50, 'some to be published')
+  proxy.state.halfOpen = true
+  await sleep(500)
+  // What was lost stays lost: new connections alone get through.
+  proxy.state.halfOpen = false
+  await waitFor(async () => (await gapsOf(sqs)).length > 0, 'the gap to be announced', 15_000)
+  const [pushed] = await Promise.all([cdrs.stop(), statuses.stop()])
+  await waitFor(drained(client), 'all CDRs to be sent', 20_000)
+  await waitFor(async () => (await readMetric(relay.address, 'journal_rows')) === 0, 'the journal to be empty')
+  const [gap] = await gapsOf(sqs)
+  expect(gap).toMatchObject({ cause: 'heartbeat_lost', source: 'main', relay: 'test' })
+  const events = await arrivedAt(sqs, 'campaigns-cdr')
+  expectAll(events, pushed)
+  expectOrderAndIds(events)
+  await expectHeardOrAnnounced(sqs, statuses.published)
+})
