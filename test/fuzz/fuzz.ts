@@ -10,6 +10,7 @@ export type FuzzOptions = {
   readonly seed: number
   /** Most samples in one batch. Default 500. */
   readonly batch?: number
+  /** Ends it between two rounds. */
   readonly signal?: AbortSignal
 }
 
@@ -24,7 +25,7 @@ const SHRINK_MS = 60_000
  *
  * @throws Error with the seed, the path and the smallest batch that fails
  */
-export async function fuzz(street: FuzzStreet, { count, seed, batch = 500, signal }: FuzzOptions): Promise<FuzzResult> {
+export async function fuzz(street: FuzzStreet, { count, seed, batch = 500, signal = new AbortController().signal }: FuzzOptions): Promise<FuzzResult> {
   const handle = await createHandling(street.store)
   const result = { samples: 0, batches: 0, other: 0, parked: 0, refused: 0 }
   const tryBatch = async (batchOf: readonly Sample[]) => {
@@ -40,7 +41,7 @@ export async function fuzz(street: FuzzStreet, { count, seed, batch = 500, signa
   }
   // All of one length while nothing fails; shorter ones only come of shrinking.
   const batches = fc.noBias(fc.array(samples, { minLength: 1, maxLength: batch, size: 'max' }))
-  for (let round = 0; result.samples < count && signal?.aborted !== true; round++) {
+  for (let round = 0; result.samples < count && !signal.aborted; round++) {
     const report = await fc.check(fc.asyncProperty(batches, tryBatch), { seed: seed + round, numRuns: 4, interruptAfterTimeLimit: SHRINK_MS })
     if (report.failed && report.counterexample !== null) {
       const [smallest] = report.counterexample
