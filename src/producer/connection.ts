@@ -2,16 +2,20 @@ import { createClient } from 'redis'
 import { backoffMs } from '../runtime/index.ts'
 import { ProducerError } from './errors.ts'
 
-/** The two commands that a producer needs. A connected client of node-redis 4, 5 or 6 has them. */
+/** The commands that a producer needs. A connected client of node-redis 4, 5 or 6 has them. */
 export type ProducerClient = {
   publish: (channel: string, message: string | Buffer) => Promise<number>
   lPush: (key: string, elements: (string | Buffer)[]) => Promise<number>
+  /** For a producer with a backup: without it, packets whose answer was lost come twice. */
+  sendCommand?: (args: (string | Buffer)[]) => Promise<unknown>
 }
 
 /** A client that connects when it is first needed, and again by itself after an outage. */
 export type Connection = {
   /** The client at once when it is connected. Rejects with the client's error when the first connection fails; the next call tries again. */
   get: () => ProducerClient | Promise<ProducerClient>
+  /** Gives up a connection that does not answer, so that the next call makes a new one. */
+  renew: () => void
   close: () => Promise<void>
 }
 
@@ -51,6 +55,11 @@ export function createConnection(url: string, timeoutMs: number): Connection {
     get: () => {
       const opened = (current ??= open())
       return opened.isOpen ? opened.client : opened.connected.then(() => opened.client)
+    },
+    renew: () => {
+      const silent = current
+      current = undefined
+      if (silent?.client.isOpen === true) silent.client.destroy()
     },
     close: async () => {
       const closing = current

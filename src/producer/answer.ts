@@ -1,0 +1,29 @@
+import { maskText } from '../protocol/index.ts'
+
+/** That Redis said nothing: whether it has done what was asked is not known. */
+export class NoAnswerError extends Error {
+  override readonly name = 'NoAnswerError'
+}
+
+/** @throws NoAnswerError */
+export async function withinTime<T>(ms: number, promise: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new NoAnswerError(`no answer within ${ms} ms`)), ms)
+  })
+  try {
+    return await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Whether it is Redis' own answer, such as `OOM command not allowed …`, and not an error of the connection. */
+export const isAnswer = (error: unknown): error is Error => error instanceof Error && /^[A-Z]{2,} /.test(error.message)
+
+/** An error's words that may be shown: an answer of Redis may quote the packet. */
+export function words(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return words(error.errors[0])
+  if (isAnswer(error)) return maskText(error.message)
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,153 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createAppendFile, type AppendFile } from './append-file.ts'
+import { keepDamaged, lastNumberIn } from './damaged.ts'
+import { createFileList } from './file-list.ts'
+import { readLines, type Line } from './lines.ts'
+import type { BackupLog } from './options.ts'
+import { formatFileName, isFileName, type Position } from './position.ts'
+import { formatRecord, parseRecord, type BackupRecord, type Item } from './record.ts'
+import { readState, writeFirstState, writeState } from './state.ts'
+
+export type BackupFilesOptions = {
+  readonly folder: string
+  readonly maxFileBytes: number
+  readonly log: BackupLog
+  /** Default `Date.now`. */
+  readonly now?: () => number
+}
+
+/** A packet that was read, and the place behind it. */
+export type ReadRecord = BackupRecord & { readonly end: Position }
+/** The next packets, and the place behind all that was read, which is further than the last packet where damaged lines follow. */
+export type Chunk = { readonly records: readonly ReadRecord[]; readonly end: Position }
+
+/**
+ * Packets in files that are only added to, read from the oldest on and removed when they are pushed. A run never adds to a file of
+ * another run: it may end with half a line. Appending is one at a time; so is reading with advancing; the two go on beside each other.
+ */
+export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: BackupFilesOptions) {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const run = randomBytes(4).toString('hex')
+  const names = readdirSync(folder).filter(isFileName).toSorted()
+  const stored = readState(folder)
+  if (stored === undefined && names.length > 0) {
+    log.warn({ folder }, 'the state of the backup folder is lost: all that is in its files is pushed, some packets perhaps again')
+  }
+  const id = stored?.id ?? randomBytes(8).toString('hex')
+  if (stored === undefined) writeFirstState(folder, { id })
+  let lastNumber = Math.max(stored?.position?.number ?? 0, ...names.slice(-1).map((name) => lastNumberIn(folder, name)))
+  const list = createFileList(names.map((name) => ({ name, bytes: statSync(join(folder, name)).size })), stored?.position, lastNumber)
+  for (const name of list.done) rmSync(join(folder, name), { force: true })
+
+  let active: AppendFile | undefined
+  let isAppending = false
+  let isStateKept = true
+  /** What is before this place is known not to be readable, and kept. */
+  let kept: Position | undefined
+
+  const closeActive = async (): Promise<void> => {
+    const closing = active
+    active = undefined
+    await closing?.close()
+  }
+
+  const keep = async (line: Line, from: Position): Promise<void> => {
+    if (kept?.file === from.file && kept.offset >= line.end) return
+    log.warn(
+      { file: join(folder, from.file), offset: from.offset, bytes: line.bytes.length },
+      `${line.isWhole ? 'a damaged line' : 'half a line at the end'} of a backup file is skipped; it is kept in <file>.damaged`,
+    )
+    await keepDamaged(folder, from.file, line.bytes)
+    kept = { ...from, offset: line.end }
+  }
+
+  const linesOf = async ({ file, offset, bytes }: Position & { readonly bytes: number }): Promise<readonly Line[]> => {
+    try {
+      return await readLines(join(folder, file), offset, bytes)
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+      log.error({ file: join(folder, file), offset, bytes }, 'a backup file was removed by somebody: what was in it and not pushed is lost')
+      return [{ bytes: Buffer.alloc(0), end: bytes, isWhole: false }]
+    }
+  }
+
+  return {
+    id,
+    run,
+    /** The number of the packet that was added last. */
+    get lastNumber() {
+      return lastNumber
+    },
+    get isEmpty() {
+      return list.first() === undefined && !isAppending
+    },
+    /** How many packets are not pushed yet; those in damaged lines count until they are passed. */
+    get pending() {
+      return lastNumber - (list.first()?.number ?? lastNumber)
+    },
+
+    /** Resolves when all are on disk; when it rejects, none is. `op`: the command that may have brought them to Redis. */
+    append: async (items: readonly Item[], op?: string): Promise<void> => {
+      isAppending = true
+      const atMs = now()
+      const data = Buffer.concat(items.map((item, at) => formatRecord({ ...item, number: lastNumber + 1 + at, atMs, op })))
+      try {
+        if (active === undefined || active.isBroken || active.bytes >= maxFileBytes) {
+          await closeActive()
+          const name = formatFileName(lastNumber + 1, run)
+          active = await createAppendFile(folder, name)
+          list.add(name)
+        }
+        await active.append(data)
+        list.grow(active.name, active.bytes)
+        lastNumber += items.length
+      } catch (error) {
+        // Perhaps the file stands there all the same: the next one needs another name.
+        if (active === undefined || active.isBroken) lastNumber += items.length
+        throw error
+      } finally {
+        isAppending = false
+      }
+    },
+
+    /** The next packets, up to `most` and to what is in about 256 KiB; undefined when there are none. */
+    read: async (most: number): Promise<Chunk | undefined> => {
+      const from = list.first()
+      if (from === undefined) return undefined
+      const records: ReadRecord[] = []
+      let end: Position = { file: from.file, offset: from.offset, number: from.number }
+      for (const line of await linesOf(from)) {
+        if (records.length === most) break
+        const record = line.isWhole ? parseRecord(line.bytes) : undefined
+        if (record === undefined && line.bytes.length > 0) await keep(line, end)
+        end = { file: from.file, offset: line.end, number: record?.number ?? end.number }
+        if (record !== undefined) records.push({ ...record, end })
+      }
+      return { records, end }
+    },
+
+    /** Takes note, durably, that all before `to` is pushed, and removes the files that are done. */
+    advance: async (to: Position): Promise<void> => {
+      const done = list.drop(to, isAppending ? active?.name : undefined)
+      if (active !== undefined && done.includes(active.name)) await closeActive()
+      for (const name of done) await rm(join(folder, name), { force: true })
+      try {
+        await writeState(folder, { id, position: to })
+        isStateKept = true
+      } catch (error) {
+        // Without it a restart pushes some again: no reason to stop pushing, which is what makes room on a full disk.
+        if (isStateKept) log.warn({ folder, error: String(error) }, 'how far the backup files are pushed cannot be noted on disk')
+        isStateKept = false
+      }
+    },
+
+    /** Whether `to` is a place in these files, behind what is known to be pushed. */
+    isAhead: list.isAhead,
+    close: closeActive,
+  }
+}
+
+export type BackupFiles = ReturnType<typeof openBackupFiles>

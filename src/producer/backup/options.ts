@@ -1,0 +1,31 @@
+import type { WritePacket } from '../outgoing.ts'
+
+/** Where a producer says what becomes of its backup; a pino logger is one. No line holds a packet or a number out of one. */
+export type BackupLog = Readonly<Record<'info' | 'warn' | 'error', (fields: Record<string, unknown>, message: string) => void>>
+
+/** Keeps what Redis did not take in files, and pushes it when Redis takes again. */
+export type BackupOptions = {
+  /** A folder for the files, for this producer alone; made when it is not there. Keep it: what a killed producer left is pushed by the next. */
+  readonly folder: string
+  /** From this size on (bytes) a file is not added to any more, and a new one begun; a file is removed when all of it is pushed. Default 16 MiB. */
+  readonly maxFileBytes?: number
+  /**
+   * Which PubSub packets are kept as well. Default none: most matter only now, and a call that pops up late is worse than none. Those
+   * are rejected while Redis does not take them. `key` is the channel.
+   */
+  readonly pubsub?: (key: string, packet: WritePacket) => boolean
+  /** How often (ms) a key that refuses (not a list, no rights) is tried again; other keys go on. Default 30,000. */
+  readonly retryRefusedMs?: number
+  /** Default: nothing is said. */
+  readonly log?: BackupLog
+}
+
+/** The state of a producer's backup. */
+export type Backup = {
+  /** How many packets are in the files, not yet in Redis. */
+  readonly pending: number
+  /** How many of them wait for a key that refuses, such as one that is not a list. */
+  readonly refused: number
+  /** Resolves when no packet waits, in memory or in the files; those of keys that refuse are not waited for. @throws ProducerError `closed` */
+  drained: () => Promise<void>
+}

@@ -1,0 +1,142 @@
+import { isAnswer, NoAnswerError, withinTime, words } from '../answer.ts'
+import type { Connection, ProducerClient } from '../connection.ts'
+import { lengthsOf, toGroups } from './groups.ts'
+import type { BackupLog } from './options.ts'
+import { parsePosition, type Position } from './position.ts'
+import type { Item } from './record.ts'
+import { SYNC, WRITE } from './scripts.ts'
+
+/** What became of packets. Of the first ones `results` has the answers; of all, unless `refused` or `cause` says why not. */
+export type Written = {
+  /** The list's length behind it, or the receivers; -1 where publishing is not allowed. */
+  readonly results: readonly number[]
+  /** Keys that take no packet, such as one that is not a list. Those of other keys can be written. */
+  readonly refused?: ReadonlySet<string>
+  /** Why Redis takes none at all. */
+  readonly cause?: unknown
+  /** The command's name in the note. */
+  readonly op: string
+}
+
+/** What Redis knows of the folder: the last command that was done, and up to where packets of the files were pushed. */
+export type Note = { readonly op: string; readonly at: Position | undefined }
+
+/** Answers that pass by themselves, or when somebody mends the server: no reason to go without the note. */
+const PASSES = /OOM|READONLY|MISCONF|NOREPLICAS|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|NOAUTH|WRONGPASS|max number of clients/
+
+export type WriterOptions = {
+  readonly connection: Pick<Connection, 'get' | 'renew'>
+  readonly id: string
+  readonly run: string
+  readonly timeoutMs: number
+  readonly log: BackupLog
+}
+
+/** Writes packets so that none comes twice, even if an answer is lost; one command at a time. Where Redis runs no scripts, without that. */
+export function createWriter({ connection, id, run, timeoutMs, log }: WriterOptions) {
+  const noteKey = `enigma:producer:${id}:backup`
+  let note: Note = { op: '', at: undefined }
+  let fence: string | undefined
+  let isPlain = false
+  let count = 0
+  const name = () => `${run}.${++count}`
+
+  const connect = async (): Promise<ProducerClient> => withinTime(timeoutMs, Promise.resolve(connection.get()))
+
+  // EVAL and not EVALSHA: the script is short beside what it carries, and a restarted server need not be told of it again.
+  const runScript = async (client: ProducerClient, script: string, keys: readonly string[], args: readonly (string | Buffer)[]): Promise<unknown[]> => {
+    const command = client.sendCommand?.(['EVAL', script, String(keys.length), ...keys, ...args]) ?? Promise.resolve([])
+    return (await withinTime(timeoutMs, command)) as unknown[]
+  }
+
+  const sync = async (client: ProducerClient): Promise<void> => {
+    const next = name()
+    const [op, at] = await runScript(client, SYNC, [noteKey], [next])
+    note = { op: String(op), at: parsePosition(String(at)) }
+    fence = next
+  }
+
+  const writeNoted = async (client: ProducerClient, items: readonly Item[], op: string, at: string): Promise<Written> => {
+    const groups = toGroups(items)
+    const lists = new Set(items.filter(({ transport }) => transport === 'list').map(({ key }) => key))
+    const packets = groups.flatMap(({ transport, key, wires }) => [transport, key, String(wires.length), ...wires])
+    for (let attempt = 1; attempt <= 2; attempt++) {
+      if (fence === undefined) await sync(client)
+      const [kind, ...reply] = await runScript(client, WRITE, [noteKey, ...lists], [String(fence), op, at, ...packets])
+      if (String(kind) === 'refused') return { results: [], refused: new Set(reply.map(String)), op }
+      if (String(kind) === 'taken') {
+        const answers = reply.map(Number).values()
+        const next = () => answers.next().value ?? 0
+        return { results: groups.flatMap(({ transport, wires }) => (transport === 'list' ? lengthsOf(wires.length, next()) : wires.map(next))), op }
+      }
+      // The server lost the note: emptied, or another one in its place. Nothing was done.
+      fence = undefined
+    }
+    throw new Error('another producer writes with a copy of this backup folder')
+  }
+
+  const writePlain = async (client: ProducerClient, items: readonly Item[], op: string): Promise<Written> => {
+    const results: number[] = []
+    for (const { transport, key, wires } of toGroups(items)) {
+      try {
+        if (transport === 'list') results.push(...lengthsOf(wires.length, await withinTime(timeoutMs, client.lPush(key, wires))))
+        else results.push(...(await withinTime(timeoutMs, Promise.all(wires.map((wire) => client.publish(key, wire))))))
+      } catch (cause) {
+        if (isAnswer(cause) && /^(WRONGTYPE|NOPERM)/.test(cause.message)) return { results, refused: new Set([key]), op }
+        if (cause instanceof NoAnswerError) connection.renew()
+        return { results, cause, op }
+      }
+    }
+    return { results, op }
+  }
+
+  /** Runs what needs the note; `plain` when Redis does not let it. Rejects when Redis is not there, or takes nothing. */
+  const withNote = async <T>(work: (client: ProducerClient) => Promise<T>, plain: (client: ProducerClient) => Promise<T>): Promise<T> => {
+    try {
+      const client = await connect()
+      if (isPlain || client.sendCommand === undefined) return await plain(client)
+      try {
+        return await work(client)
+      } catch (error) {
+        if (!isAnswer(error) || PASSES.test(error.message)) throw error
+        isPlain = true
+        log.warn(
+          { error: words(error) },
+          `Redis does not let the producer note what it has pushed: after an outage some packets may come twice; it needs EVAL and the key ${noteKey}`,
+        )
+        return await plain(client)
+      }
+    } catch (error) {
+      // Whether it was done is not known: ask before the next.
+      if (!isAnswer(error)) fence = undefined
+      if (error instanceof NoAnswerError) connection.renew()
+      throw error
+    }
+  }
+
+  return {
+    /** What Redis knows, asked again after an answer was lost. Rejects when Redis is not there. */
+    ready: (): Promise<Note> =>
+      withNote(
+        async (client) => {
+          if (fence === undefined) await sync(client)
+          return note
+        },
+        () => Promise.resolve(note),
+      ),
+    /** Never rejects. `at`: the place in the files behind these packets, as the note has it. */
+    write: async (items: readonly Item[], at = ''): Promise<Written> => {
+      const op = name()
+      try {
+        return await withNote(
+          (client) => writeNoted(client, items, op, at),
+          (client) => writePlain(client, items, op),
+        )
+      } catch (cause) {
+        return { results: [], cause, op }
+      }
+    },
+  }
+}
+
+export type Writer = ReturnType<typeof createWriter>
