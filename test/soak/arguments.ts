@@ -1,0 +1,60 @@
+import { parseArgs } from 'node:util'
+import { FAULT_KINDS, type FaultKind } from './faults.ts'
+
+export type SoakOptions = {
+  readonly minutes: number
+  readonly seed: number
+  readonly kinds: readonly FaultKind[]
+  readonly rate: number
+  /** Fuzz samples after the soak. */
+  readonly fuzz: number
+  /** Shows what is to come, and does nothing. */
+  readonly plan: boolean
+}
+
+const FUZZ_PER_MINUTE = 10_000
+const FUZZ_MOST = 100_000
+
+export const HELP = `npm run soak -- [options]: the street under random faults and random load; exits with 1 when a promise is broken
+
+  --minutes M      how long (1)
+  --seed S         what comes when: the same plan for the same seed (1)
+  --faults a,b     only these, or all that begin so: redis,sqs-hang (all)
+  --rate R         multiplies the load; 1 has bursts of 20,000 CDRs a second (1)
+  --fuzz N         random and mutated packets afterwards (${FUZZ_PER_MINUTE} for each minute, ${FUZZ_MOST} at most)
+  --plan           shows what is to come, and does nothing
+
+Faults: ${FAULT_KINDS.join(', ')}`
+
+/** Undefined when help was asked for. @throws Error that says what is wrong */
+export function readArguments(args: readonly string[]): SoakOptions | undefined {
+  const text = { type: 'string' } as const
+  const { values } = parseArgs({
+    args: [...args],
+    options: { minutes: text, seed: text, faults: text, rate: text, fuzz: text, plan: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
+  })
+  if (values.help) return undefined
+  const minutes = toNumber('minutes', values.minutes ?? '1')
+  return {
+    minutes,
+    seed: toNumber('seed', values.seed ?? '1'),
+    kinds: values.faults === undefined ? FAULT_KINDS : toKinds(values.faults),
+    rate: toNumber('rate', values.rate ?? '1'),
+    fuzz: toNumber('fuzz', values.fuzz ?? String(Math.min(FUZZ_MOST, Math.round(minutes * FUZZ_PER_MINUTE)))),
+    plan: values.plan,
+  }
+}
+
+function toNumber(name: string, text: string): number {
+  const value = Number(text)
+  if (text.trim() === '' || !Number.isFinite(value) || value < 0) throw new Error(`--${name} takes a number, not "${text}"`)
+  return value
+}
+
+function toKinds(text: string): FaultKind[] {
+  return text.split(',').filter((part) => part !== '' && part !== 'none').flatMap((part) => {
+    const kinds = FAULT_KINDS.filter((kind) => kind === part || kind.startsWith(`${part}-`))
+    if (kinds.length === 0) throw new Error(`--faults: there is no "${part}"; there are ${FAULT_KINDS.join(', ')}`)
+    return kinds
+  })
+}

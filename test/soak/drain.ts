@@ -1,0 +1,33 @@
+import { sleep } from '../../src/runtime/index.ts'
+import { countKept, readParked } from './kept.ts'
+import type { Street } from './street.ts'
+
+/** Longer than a lease (10 s) and a look for what a dead relay left (5 s), and than a request that is never answered. */
+const LIMIT_MS = 120_000
+const QUIET_MS = 1_500
+
+/** With all faults over: waits until nothing is on its way any more. What still is then is broken. */
+export async function drain(street: Street, signal: AbortSignal): Promise<void> {
+  const { client, functions, broken, state, checker } = street
+  const untilMs = performance.now() + LIMIT_MS
+  let left: Record<string, number> = {}
+  while (!signal.aborted) {
+    left = await countLeft(street).catch((error: unknown) => ({ [`not to be asked: ${String(error)}`]: 1 }))
+    if (Object.values(left).every((count) => count === 0) && Date.now() - state.lastAcceptedMs > QUIET_MS && functions.pending === 0) break
+    if (performance.now() > untilMs) {
+      broken.add('G1 lists', `${LIMIT_MS} ms after the last fault there is still on its way: ${JSON.stringify({ ...left, functions: functions.pending })}`)
+      break
+    }
+    await sleep(250, signal)
+  }
+  for (const { event, reason } of await readParked(client)) checker.park(event, reason)
+  for (const id of checker.parked) if (!state.parkedNotices.has(id)) broken.add('G5 parked', `${id} is parked, and nobody was told`)
+  for (const id of state.parkedNotices) if (!checker.parked.has(id)) broken.add('G5 parked', `${id} was announced as parked, and is not in the list`)
+}
+
+async function countLeft({ client, relays }: Street): Promise<Record<string, number>> {
+  const first = relays.get('first')
+  if (first === undefined) return { 'relays that run': -1 }
+  const [kept, held, rows] = await Promise.all([countKept(client), first.metric('held'), first.metric('journal_rows')])
+  return { 'in Redis': kept, 'in memory': held, 'in the journal': rows }
+}

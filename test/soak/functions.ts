@@ -1,0 +1,127 @@
+import { mix } from '../../src/local/simulator/random.ts'
+import type { Notification } from '../../src/protocol/index.ts'
+import { loadHandlers } from '../support/handlers.ts'
+import type { AcceptedEntry } from '../support/sqs-faults.ts'
+import type { Broken } from './broken.ts'
+import { createColumn } from './column.ts'
+import { createFifo, type Fifo } from './fifo.ts'
+import { FED, HANDLED, type Ledger } from './ledger.ts'
+import { makePacket, readMark, STREAMS, type Stream } from './packets.ts'
+import type { ReadModel } from './read-model.ts'
+
+export type HandlerMode = 'well' | 'throw' | 'hang' | '422'
+
+export type FunctionsOptions = { readonly seed: number; readonly ledger: Ledger; readonly broken: Broken; readonly model: ReadModel }
+
+/** The function's time limit, ms. */
+const TIMEOUT_MS = 2_500
+
+/** Of the CDRs, which are many, one lane in so many is handled; of all else, each. */
+const CDR_LANES = 8
+
+/** A handler's fault hits one reference in so many. */
+const SLICES = 10
+
+/** The functions of `functions/` on what SQS has accepted, with faults, and what they are expected to have done. */
+export async function createFunctions({ seed, ledger, broken, model }: FunctionsOptions) {
+  const state = { mode: 'well' as HandlerMode, slice: 0, runs: 0, faults: 0, parked: 0 }
+  const fed = Object.fromEntries(STREAMS.map((stream) => [stream, createColumn((length) => new Float64Array(length))])) as Record<Stream, ReturnType<typeof createColumn>>
+  let feeds = 0
+  const latest = new Map<string, number>()
+  const refused = new Set<string>()
+  const dead = new Set<string>()
+  /** What the read model must show. */
+  const statuses = new Map<string, number>()
+  const cdrs = { main: 0, shared: 0 }
+  const fifos = new Map<string, Fifo>()
+
+  const isHit = (reference: string) => mix(Number(reference) || 0) % SLICES === state.slice
+  const answerInstead = (stream: Stream, n: number, reference: string): Response | Promise<Response> | undefined => {
+    if (state.mode === 'well' || !isHit(reference)) return undefined
+    state.faults++
+    if (state.mode === 'throw') throw new Error('thrown, as the soak wants it')
+    if (state.mode === 'hang') return new Promise<Response>(() => undefined)
+    refused.add(`${stream} ${n}`)
+    return new Response('refused, as the soak wants it', { status: 422 })
+  }
+  const noteDone = (stream: Stream, n: number, type: string) => {
+    const { route, reference } = makePacket(seed, stream, n)
+    const order = `${type} ${reference}`
+    const at = fed[stream].get(n)
+    // A list that relays share comes in the order of each.
+    if (stream !== 'shared') {
+      if (at < (latest.get(`${stream} ${order}`) ?? 0)) broken.add('G3 order', `${stream} ${n} of ${order} was handled behind a later one`)
+      latest.set(`${stream} ${order}`, at)
+    }
+    if (route === 'agents-status') statuses.set(reference, Math.max(n, statuses.get(reference) ?? 0))
+    if (route === 'campaigns-cdr' && stream !== 'pubsub') cdrs[stream]++
+  }
+
+  const handlers = await loadHandlers({
+    store: model.store,
+    park: async ({ notification, reason }) => {
+      const mark = notification === undefined ? undefined : readMark(notification.data)
+      if (mark === undefined) return broken.add('G7 functions', `a function parked what is none of the soak's: ${reason}`)
+      const { stream, n } = mark
+      const name = `${stream} ${n}`
+      if (dead.has(name)) return
+      dead.add(name)
+      state.parked++
+      ledger[stream].set(n, HANDLED)
+      if (!refused.has(name) && makePacket(seed, stream, n).handler !== 'parked') broken.add('G7 functions', `${name} was parked by its function: ${reason}`)
+    },
+    postpone: async ({ messageId, eventSourceARN }, delaySeconds) => fifos.get(eventSourceARN.slice(eventSourceARN.lastIndexOf(':') + 1))?.postpone(messageId, delaySeconds),
+    around: async (request, run) => {
+      state.runs++
+      const mark = readMark(await request.clone().text())
+      if (mark === undefined) return run()
+      const { stream, n } = mark
+      const instead = answerInstead(stream, n, makePacket(seed, stream, n).reference)
+      if (instead !== undefined) return instead
+      const response = await run()
+      if (response.ok && !ledger[stream].has(n, HANDLED)) {
+        ledger[stream].set(n, HANDLED)
+        noteDone(stream, n, request.headers.get('ce-type') ?? '')
+      }
+      return response
+    },
+  })
+  for (const [queue, handler] of handlers) {
+    const onDead = ({ MessageDeduplicationId }: AcceptedEntry) => broken.add('G7 functions', `a whole message of ${queue} went to the dead-letter queue: ${MessageDeduplicationId}`)
+    fifos.set(queue, createFifo({ queue, handler, timeoutMs: TIMEOUT_MS, onDead }))
+  }
+
+  return {
+    state, statuses, cdrs,
+    /** What SQS has accepted, as soon as it has. */
+    feed(entry: AcceptedEntry, events: readonly Notification[]): void {
+      const fifo = fifos.get(entry.queue)
+      if (fifo === undefined || (entry.queue === 'enigma-campaigns-cdr.fifo' && Number(entry.MessageGroupId) % CDR_LANES !== 0)) return
+      for (const { data } of events) {
+        const mark = readMark(data)
+        if (mark === undefined || ledger[mark.stream].has(mark.n, FED)) continue
+        ledger[mark.stream].set(mark.n, FED)
+        fed[mark.stream].set(mark.n, ++feeds)
+      }
+      fifo.push(entry)
+    },
+    get pending(): number {
+      return [...fifos.values()].reduce((sum, { state: { pending } }) => sum + pending, 0)
+    },
+    get invocations(): number {
+      return [...fifos.values()].reduce((sum, { state: { invocations } }) => sum + invocations, 0)
+    },
+    /** What was given to a function and came to no end, or to the wrong one. */
+    finish(): void {
+      for (const stream of STREAMS) {
+        for (let n = 0; n < ledger[stream].state.written; n++) {
+          if (!ledger[stream].has(n, FED)) continue
+          if (!ledger[stream].has(n, HANDLED)) broken.add('G7 functions', `${stream} ${n} was neither handled nor parked`)
+          else if (makePacket(seed, stream, n).handler === 'parked' && !dead.has(`${stream} ${n}`)) broken.add('G5 functions', `${stream} ${n} was to be parked by its function`)
+        }
+      }
+    },
+  }
+}
+
+export type Functions = Awaited<ReturnType<typeof createFunctions>>

@@ -1,0 +1,41 @@
+import { parseEvents, type Notification } from '../../src/protocol/index.ts'
+import { claimPrefix, claimsKey, PARKED_KEY, settledKey, waitingPrefix } from '../../src/relay/keys.ts'
+import type { DiallerClient } from './dialler-redis.ts'
+import { LIST_OF } from './packets.ts'
+import type { RelayName } from './relays.ts'
+
+/** The relay's parked list: each event and why it is there. */
+export async function readParked(client: DiallerClient): Promise<{ event: Notification; reason: string }[]> {
+  const entries = await client.lRange(PARKED_KEY, 0, -1)
+  // The event's own text: parsed and written again it would not be the same.
+  return entries.flatMap((entry) =>
+    parseEvents(entry.slice(entry.indexOf(',"event":') + ',"event":'.length, -1)).map((event) => ({ event, reason: (JSON.parse(entry) as { reason: string }).reason })))
+}
+
+/** A claim as it lies in Redis: the items that are not settled. */
+export type KeptClaim = { readonly relay: RelayName; readonly list: string; readonly takenMs: number; readonly items: readonly string[] }
+
+/** What lies in a Redis and is not sent: items that nobody has taken or no claim has, and claims. */
+export async function readKept(client: DiallerClient): Promise<{ untaken: string[]; claims: KeptClaim[] }> {
+  const untaken: string[] = []
+  const claims: KeptClaim[] = []
+  for (const list of Object.values(LIST_OF)) untaken.push(...(await client.lRange(list, 0, -1)))
+  for (const relay of ['first', 'second'] as const) {
+    for (const list of Object.values(LIST_OF)) untaken.push(...(await client.lRange(waitingPrefix(relay) + list, 0, -1)))
+    for (const [number, meta] of Object.entries(await client.hGetAll(claimsKey(relay)))) {
+      const match = /^(\d+):(-?\d+):(.*)$/s.exec(meta)
+      if (match === null) continue
+      const settled = new Set(await client.sMembers(settledKey(relay, Number(number))))
+      const items = await client.lRange(claimPrefix(relay) + number, 0, -1)
+      claims.push({ relay, list: match[3] as string, takenMs: Number(match[1]), items: items.filter((_, at) => !settled.has(String(at))) })
+    }
+  }
+  return { untaken, claims }
+}
+
+/** How much is on its way in Redis: on a list, moved or claimed. */
+export async function countKept(client: DiallerClient): Promise<number> {
+  const kept = await Promise.all([client.keys('enigma:relay:claim:*'), client.keys('enigma:relay:waiting:*')])
+  const waiting = await Promise.all(Object.values(LIST_OF).map((list) => client.lLen(list)))
+  return kept.flat().length + waiting.reduce((sum, length) => sum + length, 0)
+}

@@ -1,0 +1,103 @@
+import { createRandom, mix } from '../../src/local/simulator/random.ts'
+import { formatPacket } from '../../src/protocol/index.ts'
+
+/**
+ * What the soak's dialler writes: the `n`th packet of a stream is the same each time, so that a ledger need not keep it. `main` is
+ * a list that one relay takes, `shared` one that two may share.
+ */
+export const STREAMS = ['main', 'shared', 'pubsub'] as const
+export type Stream = (typeof STREAMS)[number]
+
+export const LIST_OF = { main: 'enigma:notifications:campaigns', shared: 'enigma:notifications:cdr' } as const
+
+/** Where the relay is to bring it, and what a function is to make of it there. */
+export type Made = {
+  readonly key: string
+  readonly packet: string | Buffer
+  /** The queue; what is parked by the relay comes to none. */
+  readonly route: 'campaigns-cdr' | 'campaigns-status' | 'agents-status' | 'agents-call' | 'other'
+  /** What keeps its order. */
+  readonly reference: string
+  /** `parked`: SQS takes it in no way. */
+  readonly relay: 'sent' | 'parked'
+  /** `parked`: the payload is not what the function takes. */
+  readonly handler: 'done' | 'parked'
+}
+
+/** SQS refuses a message with this in it. */
+export const POISON = 'soak-poison'
+
+/** In each packet, also where it is broken: `soak-main-17-`. */
+const markOf = (stream: Stream, n: number): string => `soak-${stream}-${n}-`
+const MARK = /soak-(main|shared|pubsub)-(\d+)-/
+
+/** Which packet it is; undefined when it is none of the soak's. */
+export function readMark(data: string | Uint8Array): { readonly stream: Stream; readonly n: number } | undefined {
+  const match = MARK.exec(typeof data === 'string' ? data : Buffer.from(data.subarray(0, 200)).toString('latin1'))
+  return match === null ? undefined : { stream: match[1] as Stream, n: Number(match[2]) }
+}
+
+/** All numbers of subscribers begin with this: none of it may be seen in a log. */
+export const NUMBER_PREFIX = '2782123'
+
+const numberOf = (n: number) => NUMBER_PREFIX + String(n % 10_000).padStart(4, '0')
+const broken = (mark: string, which: number): Buffer =>
+  [
+    Buffer.from(`{"type":"status","payload":{"mark":"${mark}"`),
+    Buffer.from(`{"payload":{"mark":"${mark}"}}`),
+    Buffer.from(`{"type":17,"payload":{"mark":"${mark}"}}`),
+    Buffer.from(`["${mark}"]`),
+    Buffer.from(`"${mark}"`),
+    Buffer.concat([Buffer.from(mark), Buffer.from([0xff, 0xfe, 0x00, 0x80, 0x0d])]),
+    Buffer.from(` {"mark":"${mark}","emoji":"💃"} \n`),
+  ][which % 7] as Buffer
+
+function noise(seed: number, length: number): string {
+  const random = createRandom(seed)
+  return Array.from({ length }, () => 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/'[Math.floor(random.next() * 64)]).join('')
+}
+
+export function makePacket(seed: number, stream: Stream, n: number): Made {
+  const hash = mix(mix(n + 1) ^ mix(seed * 4 + STREAMS.indexOf(stream)))
+  return stream === 'pubsub' ? makePubsub(hash, n) : makeCdr(hash, stream, n)
+}
+
+function makeCdr(hash: number, stream: 'main' | 'shared', n: number): Made {
+  const dice = hash % 10_000
+  const key = LIST_OF[stream]
+  const mark = markOf(stream, n)
+  if (dice >= 30 && dice < 80) return { key, packet: broken(mark, hash >>> 16), route: 'other', reference: '', relay: 'sent', handler: 'done' }
+  const call_ref = (stream === 'main' ? 0 : 1_000) + ((hash >>> 16) % 200)
+  const isInvalid = dice >= 80 && dice < 110
+  const payload = {
+    call_ref, mark, number: numberOf(n), campaign_ref: stream, end_reason: 'hungup',
+    ...(isInvalid ? {} : { dialed_at: 1_764_000_000 + n }),
+    ...(dice < 2 ? { filler: noise(hash, 100_000) } : {}),
+    ...(dice >= 2 && dice < 6 ? { filler: 'a call and '.repeat(10_000) } : {}),
+    ...(dice >= 6 && dice < 10 ? { poison: POISON } : {}),
+    ...(dice >= 110 && dice < 200 ? { contact_ref: 'ü 💃 \uffff' } : {}),
+  }
+  const isParked = dice < 2 || (dice >= 6 && dice < 10)
+  return {
+    key, packet: formatPacket({ type: 'cdr', payload }), route: 'campaigns-cdr', reference: String(call_ref),
+    relay: isParked ? 'parked' : 'sent', handler: isInvalid ? 'parked' : 'done',
+  }
+}
+
+function makePubsub(hash: number, n: number): Made {
+  const dice = hash % 10_000
+  const mark = markOf('pubsub', n)
+  const reference = String(1_000 + ((hash >>> 16) % 300))
+  const agent = { key: `enigma:notifications:agents:${reference}`, reference, relay: 'sent', handler: 'done' } as const
+  if (dice < 100) return { ...agent, packet: broken(mark, hash >>> 16), route: 'other' }
+  if (dice < 150) return { ...agent, packet: formatPacket({ type: 'dance', payload: { mark } }), route: 'other' }
+  if (dice < 160) return { ...agent, packet: formatPacket({ type: 'status', payload: { status: 'busy', mark, poison: POISON } }), route: 'agents-status', relay: 'parked' }
+  if (dice < 200) return { ...agent, packet: formatPacket({ type: 'status', payload: { mark } }), route: 'agents-status', handler: 'parked' }
+  if (dice < 500) {
+    return { ...agent, key: `enigma:notifications:campaigns:${reference}`, packet: formatPacket({ type: 'status', payload: { status: 'running', mark } }), route: 'campaigns-status' }
+  }
+  if (dice < 3_000) {
+    return { ...agent, packet: formatPacket({ type: 'call', payload: { call_ref: 5_000_000 + n, number: numberOf(n), mark } }), route: 'agents-call' }
+  }
+  return { ...agent, packet: formatPacket({ type: 'status', payload: { status: mark, campaign_ref: '7' } }), route: 'agents-status' }
+}

@@ -1,0 +1,71 @@
+import { createRandom, type Random } from '../../src/local/simulator/random.ts'
+import { faultOf, TRACKS, type FaultKind, type Track } from './faults.ts'
+
+/** A fault that is to come. `seed` is for what it decides itself. */
+export type PlannedFault = { readonly kind: FaultKind; readonly track: Track; readonly atMs: number; readonly lastsMs: number; readonly seed: number }
+
+/** Rates per second from this time on. */
+export type LoadStep = { readonly atMs: number; readonly main: number; readonly shared: number; readonly pubsub: number }
+
+/** All that a soak decides by chance: the same for the same seed, minutes, kinds and rate. Times are ms since its start. */
+export type Plan = { readonly lastsMs: number; readonly faults: readonly PlannedFault[]; readonly load: readonly LoadStep[] }
+
+export type PlanOptions = {
+  readonly minutes: number
+  readonly seed: number
+  readonly kinds: readonly FaultKind[]
+  /** Multiplies all rates. 1: bursts of 20,000 CDRs a second. */
+  readonly rate: number
+}
+
+/** Quiet before the first fault, and after the last. */
+const CALM_MS = 2_000
+
+/** Between two faults of a track, from and to. */
+const PAUSE_MS = { relay: [2_000, 5_000], redis: [1_500, 3_500], sqs: [1_000, 3_000], functions: [1_000, 3_000] } as const
+
+export function makePlan({ minutes, seed, kinds, rate }: PlanOptions): Plan {
+  const lastsMs = Math.round(minutes * 60_000)
+  const faults = TRACKS.flatMap((track, index) =>
+    planTrack(kinds.filter((kind) => faultOf(kind).track === track), createRandom(seed * 8 + index), PAUSE_MS[track], lastsMs - CALM_MS))
+  return { lastsMs, faults: faults.toSorted((a, b) => a.atMs - b.atMs), load: planLoad(createRandom(seed * 8 + 7), rate, lastsMs) }
+}
+
+/** Each kind once in random order, then all again: also a short run sees them all, or most. */
+function planTrack(kinds: readonly FaultKind[], random: Random, [leastMs, mostMs]: readonly [number, number], endMs: number): PlannedFault[] {
+  const planned: PlannedFault[] = []
+  let deck: FaultKind[] = []
+  let atMs = CALM_MS
+  while (kinds.length > 0) {
+    atMs += random.between(leastMs, mostMs)
+    if (deck.length === 0) deck = shuffle(kinds, random)
+    const kind = deck.pop() as FaultKind
+    const { track, span } = faultOf(kind)
+    const lastsMs = Math.round(random.between(...span))
+    if (atMs + lastsMs > endMs) return planned
+    planned.push({ kind, track, atMs: Math.round(atMs), lastsMs, seed: random.whole(0, 2 ** 31) })
+    atMs += lastsMs
+  }
+  return planned
+}
+
+function shuffle<T>(items: readonly T[], random: Random): T[] {
+  return items.map((item) => ({ item, by: random.next() })).toSorted((a, b) => a.by - b.by).map(({ item }) => item)
+}
+
+/** A quiet load, and now and then a burst of a fraction of a second on one of the lists. */
+function planLoad(random: Random, rate: number, endMs: number): LoadStep[] {
+  const steps: LoadStep[] = []
+  const add = (atMs: number, main: number, shared: number, pubsub: number) =>
+    steps.push({ atMs: Math.round(atMs), main: Math.round(main * rate), shared: Math.round(shared * rate), pubsub: Math.round(pubsub * rate) })
+  for (let atMs = 0; atMs < endMs; ) {
+    const [main, shared, pubsub] = [random.between(50, 400), random.between(20, 150), random.between(100, 400)]
+    add(atMs, main, shared, pubsub)
+    atMs += random.between(1_500, 6_000)
+    const lastsMs = random.between(80, 300)
+    if (random.chance(0.7)) add(atMs, random.between(5_000, 20_000), shared, pubsub * 2)
+    else add(atMs, main, random.between(1_000, 5_000), pubsub * 4)
+    atMs += lastsMs
+  }
+  return steps
+}

@@ -1,0 +1,71 @@
+import { claimsKey } from '../../src/relay/keys.ts'
+import { sleep } from '../../src/runtime/index.ts'
+import { waitFor } from '../support/relay.ts'
+import { readKept, readParked } from './kept.ts'
+import { ARRIVED, MAYBE_LOST, PARKED } from './ledger.ts'
+import { LIST_OF, readMark, type Stream } from './packets.ts'
+import type { FaultOf } from './run-faults.ts'
+import type { RelayName } from './relays.ts'
+import type { Street } from './street.ts'
+
+/** How long SQS takes nothing before, so that the relays have something in memory. */
+const GATHER_MS = 1_500
+
+/** An answer may have been on its way for so long when Redis died. */
+const ON_THE_WAY_MS = 1_000
+
+/** Until a relay that takes and sends is seen to know all of its claims. */
+const KNOWN_MS = 10_000
+
+/** Until what must arrive has arrived; what has not by then is found missing at the end. */
+const ARRIVAL_MS = 30_000
+
+/**
+ * Redis killed and back empty. What nobody had taken is gone, and so is a claim that no relay has in memory. The rule: a claim must
+ * arrive all the same when it was taken by a relay that still runs, since it was ready, and a second or more before the end; the
+ * first relay's own list only, since it may have adopted claims of the other one. So nothing else may go wrong until it has arrived:
+ * this fault has the tracks of relays and SQS to itself.
+ */
+export const redisEmpty: FaultOf = async (street, { lastsMs }) => {
+  const { client, redis, relays, cloud, ledger, checker } = street
+  const first = relays.get('first')
+  await waitFor(() => first?.readyMs !== undefined || first?.isRunning() !== true, 'the first relay to be ready', 60_000)
+  // A claim of which the answer was cut is in Redis only, until the relay has looked again.
+  const knowsAll = async () => (await first?.metric('claims')) === (await client.hKeys(claimsKey('first'))).filter((field) => /^\d+$/.test(field)).length
+  const isKnown = await waitFor(() => knowsAll().catch(() => false), 'the relay to know its claims', KNOWN_MS).then(() => true, () => false)
+  cloud.state.mode = '500'
+  await sleep(GATHER_MS)
+  const endedMs = Date.now()
+  await redis.end('SIGKILL')
+  const mustArrive: [Stream, number][] = []
+  await redis.empty(async (former) => {
+    for (const { event, reason } of await readParked(former)) checker.park(event, reason)
+    const { untaken, claims } = await readKept(former)
+    for (const item of untaken) lose(street, item)
+    for (const { relay, list, takenMs, items } of claims) {
+      const isHeld = isKnown && list === LIST_OF.main && takenMs > readySince(street, relay) && takenMs < endedMs - ON_THE_WAY_MS
+      for (const item of items) {
+        const mark = readMark(item)
+        if (isHeld && mark !== undefined) mustArrive.push([mark.stream, mark.n])
+        else lose(street, item)
+      }
+    }
+  })
+  street.state.dialler?.emptied()
+  await sleep(lastsMs)
+  await redis.start()
+  cloud.state.mode = 'well'
+  street.state.heldWhenEmptied += mustArrive.length
+  const isThere = async () => {
+    for (const { event, reason } of await readParked(client).catch(() => [])) checker.park(event, reason)
+    return mustArrive.every(([stream, n]) => ledger[stream].has(n, ARRIVED) || ledger[stream].has(n, PARKED))
+  }
+  await waitFor(isThere, 'what the relay had in memory', ARRIVAL_MS).catch(() => undefined)
+}
+
+const readySince = ({ relays }: Street, relay: RelayName): number => relays.get(relay)?.readyMs ?? Infinity
+
+function lose({ ledger }: Street, item: string): void {
+  const mark = readMark(item)
+  if (mark !== undefined) ledger[mark.stream].set(mark.n, MAYBE_LOST)
+}

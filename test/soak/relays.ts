@@ -1,0 +1,122 @@
+import { readFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { spawnRelay } from '../support/relay-process.ts'
+import type { Broken } from './broken.ts'
+import { LIST_OF, NUMBER_PREFIX } from './packets.ts'
+
+export type RelaysOptions = {
+  readonly redisPort: number
+  readonly endpoint: string
+  readonly folder: string
+  readonly broken: Broken
+}
+
+export type RelayName = 'first' | 'second'
+
+/** Both take the list `cdr`; only the first takes the other one and listens, so that their order is one relay's. */
+const SETTINGS = {
+  first: { lists: [LIST_OF.main, LIST_OF.shared] },
+  second: { lists: [LIST_OF.shared], channels: ['none'] },
+} as const
+
+const MIB = 1024 * 1024
+/** SIGTERM waits ten seconds for what is in flight; the rest is for a slow machine. */
+const TERM_MS = 25_000
+const SAMPLE_MS = 200
+
+type Life = ReturnType<typeof spawnRelay> & { readonly name: RelayName; readonly spawnedMs: number; readyMs: number | undefined; cpuMs: number; isEnding: boolean }
+
+/** The relays of a soak, as processes: started and ended by their names, watched for memory, CPU, early ends and telling logs. */
+export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOptions) {
+  const alive = new Map<RelayName, Life>()
+  const figures = { starts: 0, kills: 0, terms: 0, mostRssMb: 0, cpuMs: 0, gapsLogged: 0, logged: new Map<string, number>() }
+  /** When (unix ms) a relay took up what another had left. */
+  const adoptions: number[] = []
+
+  const readLines = (life: Life) => {
+    for (const line of life.lines.splice(0)) {
+      if (JSON.stringify(line).includes(NUMBER_PREFIX)) broken.add('privacy', `the log of the ${life.name} relay shows a number: "${line.msg}"`)
+      if (line.msg.startsWith('another relay is gone')) adoptions.push(Date.now())
+      if (line.msg.startsWith('gap:')) figures.gapsLogged++
+      if (Number(line['level']) >= 40) figures.logged.set(line.msg, (figures.logged.get(line.msg) ?? 0) + 1)
+    }
+  }
+  const measure = (life: Life) => {
+    try {
+      const status = readFileSync(`/proc/${life.pid}/status`, 'utf8')
+      figures.mostRssMb = Math.max(figures.mostRssMb, (Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024) / MIB)
+      // Fields 14 and 15, in ticks of 10 ms. Source: proc(5).
+      const fields = readFileSync(`/proc/${life.pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')
+      life.cpuMs = (Number(fields[11]) + Number(fields[12])) * 10
+    } catch {
+      // It has just ended, or this machine has no /proc.
+    }
+  }
+  const forget = (life: Life) => {
+    readLines(life)
+    figures.cpuMs += life.cpuMs
+    life.cpuMs = 0
+    if (alive.get(life.name) === life) alive.delete(life.name)
+  }
+  const timer = setInterval(() => {
+    for (const life of alive.values()) {
+      measure(life)
+      readLines(life)
+    }
+  }, SAMPLE_MS)
+
+  const start = async (name: RelayName): Promise<void> => {
+    const dataDir = join(folder, name)
+    await mkdir(dataDir, { recursive: true })
+    const relay = spawnRelay({ redisUrl: `redis://127.0.0.1:${redisPort}`, endpoint, dataDir, ...SETTINGS[name], env: { ENIGMA_RELAY_ID: name } })
+    const life: Life = Object.assign(relay, { name, spawnedMs: Date.now(), readyMs: undefined, cpuMs: 0, isEnding: false })
+    alive.set(name, life)
+    figures.starts++
+    // Whatever the faults do meanwhile, it comes to hear and take in the end; who must know, waits for it.
+    life.ready().then(() => (life.readyMs = Date.now()), () => undefined)
+    void life.exited.then(({ code, signal, errors }) => {
+      if (!life.isEnding) broken.add('the relay runs', `the ${name} relay ended by itself: code ${code}, signal ${signal}, ${errors.slice(-1_000)}`)
+      forget(life)
+    })
+  }
+
+  return {
+    figures,
+    adoptions,
+    start,
+    get: (name: RelayName): Life | undefined => alive.get(name),
+    async kill(name: RelayName): Promise<void> {
+      const life = alive.get(name)
+      if (life === undefined) return
+      measure(life)
+      life.isEnding = true
+      figures.kills++
+      await life.kill('SIGKILL')
+    },
+    async term(name: RelayName): Promise<void> {
+      const life = alive.get(name)
+      if (life === undefined) return
+      measure(life)
+      life.isEnding = true
+      figures.terms++
+      const timer = setTimeout(() => {
+        broken.add('SIGTERM', `the ${name} relay did not end within ${TERM_MS} ms`)
+        void life.kill('SIGKILL')
+      }, TERM_MS)
+      const { code, errors } = await life.kill('SIGTERM')
+      clearTimeout(timer)
+      if (code !== 0) broken.add('SIGTERM', `the ${name} relay ended with ${code}: ${errors.slice(-1_000)}`)
+    },
+    async stop(): Promise<void> {
+      clearInterval(timer)
+      for (const life of [...alive.values()]) {
+        measure(life)
+        life.isEnding = true
+        await life.kill('SIGKILL')
+      }
+    },
+  }
+}
+
+export type Relays = ReturnType<typeof createRelays>

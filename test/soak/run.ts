@@ -1,0 +1,65 @@
+import { sleep, type Release } from '../../src/runtime/index.ts'
+import type { SoakOptions } from './arguments.ts'
+import { checkReadModel } from './check-read-model.ts'
+import { startDialler } from './dialler.ts'
+import { drain } from './drain.ts'
+import type { Plan } from './plan.ts'
+import { formatFaults, formatFigures, formatStreams } from './report.ts'
+import { runFaults } from './run-faults.ts'
+import { startStreet, type Street } from './street.ts'
+
+export type SoakResult = { readonly broken: number; readonly lines: readonly string[] }
+
+const TELL_MS = 10_000
+
+/** DESIGN.md: the relay stays below this in an outage of SQS. */
+const MOST_RSS_MB = 200
+
+/** A claim that another relay took up was taken at most so long before: lease, look, and a slow machine. */
+const ADOPTED_AFTER_MS = 120_000
+
+/** Runs the plan on a street of its own, checks what came, and resolves with what was found. */
+export async function runSoak({ seed }: SoakOptions, plan: Plan, release: Release, signal: AbortSignal, say: (line: string) => void): Promise<SoakResult> {
+  const street = await startStreet(seed, release)
+  const { broken, relays, checker, functions, model, state } = street
+  const startMs = performance.now()
+  const dialler = await startDialler({ seed, redis: street.redis, ledger: street.ledger, load: plan.load })
+  state.dialler = dialler
+  const done = new AbortController()
+  const telling = tell(street, AbortSignal.any([signal, done.signal]), say)
+  const faults = runFaults(street, plan.faults, signal)
+  await Promise.all([sleep(plan.lastsMs, signal), faults])
+  await dialler.stop()
+  const seconds = (performance.now() - startMs) / 1_000
+  await drain(street, signal)
+  done.abort()
+  await telling
+  if (signal.aborted) return { broken: 0, lines: ['ended early: nothing was checked'] }
+
+  // Claims are numbered by the clock: one that is not younger than the moment when somebody took up what was left may have been among it.
+  const counts = checker.finish((n, stream) => {
+    const takenMs = street.ledger[stream].numberOf(n)
+    return relays.adoptions.some((atMs) => takenMs <= atMs && takenMs > atMs - ADOPTED_AFTER_MS)
+  })
+  functions.finish()
+  await checkReadModel(model, functions, broken)
+  if (relays.figures.mostRssMb > MOST_RSS_MB) broken.add('memory', `a relay used ${relays.figures.mostRssMb.toFixed(0)} MB, more than ${MOST_RSS_MB}`)
+  await relays.term('first')
+  return {
+    broken: broken.count,
+    lines: [formatFaults(street), '', formatStreams(street), '', formatFigures(street, counts, seconds), '', ...broken.lines()],
+  }
+}
+
+/** A line now and then, for whoever looks on. */
+async function tell({ ledger, state, timeline, functions, broken }: Street, signal: AbortSignal, say: (line: string) => void): Promise<void> {
+  const startMs = performance.now()
+  while (!signal.aborted) {
+    await sleep(TELL_MS, signal)
+    if (signal.aborted) return
+    const written = Object.values(ledger).reduce((sum, rows) => sum + rows.state.written, 0)
+    const arrived = Object.values(ledger).reduce((sum, rows) => sum + rows.state.arrived, 0)
+    const faults = timeline.happened.length
+    say(`${((performance.now() - startMs) / 1_000).toFixed(0)} s: ${written} written, ${arrived} arrived, ${state.accepted - arrived} copies and notices, ${functions.pending} messages before functions, ${faults} faults, ${broken.count} broken`)
+  }
+}

@@ -1,0 +1,60 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Notification, type RelayGap, type RelayParked } from '../../src/protocol/index.ts'
+import type { Release } from '../../src/runtime/index.ts'
+import type { AcceptedEntry } from '../support/sqs-faults.ts'
+import { createBroken } from './broken.ts'
+import { createChecker } from './checker.ts'
+import { startCloud } from './cloud.ts'
+import type { Dialler } from './dialler.ts'
+import { startDiallerRedis } from './dialler-redis.ts'
+import { createFunctions } from './functions.ts'
+import { createLedger } from './ledger.ts'
+import { startReadModel } from './read-model.ts'
+import { createRecovery } from './recovery.ts'
+import { createRelays } from './relays.ts'
+import { createTimeline } from './timeline.ts'
+
+/** The whole street of a soak, but for the dialler: started with everything well. Ended by the releases, the last first. */
+export async function startStreet(seed: number, release: Release) {
+  const startMs = Date.now()
+  const folder = await mkdtemp(join(tmpdir(), 'enigma-soak-'))
+  release(() => rm(folder, { recursive: true, force: true }))
+  const [broken, ledger, timeline] = [createBroken(), createLedger(), createTimeline(startMs)]
+  const recovery = createRecovery({ ledger, timeline })
+  const checker = createChecker({ seed, ledger, broken, describe: (atMs) => timeline.describe(atMs), onFirst: (stream, n, atMs) => recovery.arrived(stream, n, atMs) })
+  const model = await startReadModel(seed + 1, release)
+  const functions = await createFunctions({ seed, ledger, broken, model })
+  const state = { accepted: 0, lastAcceptedMs: 0, heldWhenEmptied: 0, parkedNotices: new Set<string>(), dialler: undefined as Dialler | undefined }
+
+  const readNotice = ({ type, data }: Notification) => {
+    const { payload } = JSON.parse(String(data)) as { payload: RelayGap & RelayParked }
+    if (type === 'enigma.relay.gap') checker.gaps.push({ fromMs: Date.parse(payload.from), toMs: Date.parse(payload.to) })
+    else if (payload.state === 'parked') state.parkedNotices.add(payload.id)
+  }
+  const onAccepted = (entry: AcceptedEntry, events: readonly Notification[]) => {
+    const nowMs = Date.now()
+    state.lastAcceptedMs = nowMs
+    for (const event of events) {
+      state.accepted++
+      checker.arrive(entry.queue, event, nowMs)
+      if (event.transport === 'relay') readNotice(event)
+    }
+    functions.feed(entry, events)
+  }
+  const cloud = await startCloud({ seed: seed + 2, onAccepted })
+  release(() => cloud.stop())
+  await mkdir(join(folder, 'redis'))
+  const redis = await startDiallerRedis(join(folder, 'redis'))
+  release(() => redis.stop())
+  const client = await redis.connect()
+  const relays = createRelays({ redisPort: redis.proxy.port, endpoint: cloud.endpoint, folder, broken })
+  release(() => relays.stop())
+  await relays.start('first')
+  // The very first start of all knows no time before it: nothing is written until it hears.
+  await relays.get('first')?.ready()
+  return { seed, broken, ledger, timeline, recovery, checker, model, functions, cloud, redis, client, relays, state }
+}
+
+export type Street = Awaited<ReturnType<typeof startStreet>>
