@@ -10,6 +10,7 @@ import { allowOrigins } from './cors.ts'
 import type { DeadLetters } from './dead-letters/dead-letters.ts'
 import { dialers } from './dialers.ts'
 import { answerError, type Log, logToConsole } from './errors.ts'
+import { gaps } from './gaps.ts'
 import { health } from './health.ts'
 import { openApi } from './openapi.ts'
 import { other } from './other.ts'
@@ -60,6 +61,7 @@ export function createApi({ read, token, corsOrigin, deadLetters, log = logToCon
   app.route('/campaigns', campaigns(read))
   app.route('/cdrs', cdrs(read))
   app.route('/dialers', dialers(read))
+  app.route('/gaps', gaps(read))
   app.route('/other', other(read))
   app.route('/parked', parked(read, deadLetters))
   app.get('/openapi.json', ...openApi(app))

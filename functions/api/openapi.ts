@@ -34,6 +34,7 @@ export function openApi(app: Hono) {
         { name: 'campaigns', description: 'Campaigns: state, history, counters, and who will be dialled next.' },
         { name: 'cdrs', description: 'Call data records of the last days, newest first.' },
         { name: 'dialers', description: 'The diallers themselves: started, stopping, stopped.' },
+        { name: 'gaps', description: 'When PubSub was not heard, and so what is unsure.' },
         { name: 'other', description: 'What had no route of its own, with its bytes.' },
         { name: 'parked', description: 'What was put aside: by the relay, and by the functions.' },
         { name: 'service', description: 'The API itself.' },

@@ -39,6 +39,12 @@ export function toStamp(event: Pick<StoreEvent, 'source' | 'transport' | 'sequen
   return `${part(event.source)}|${event.transport}|${part(event.sequence)}|${Math.round(event.timeMs)}|${event.id}`
 }
 
+/** Unix ms of a time, or of another where it cannot be read. */
+export function toMs(time: string, otherwise: number): number {
+  const ms = Date.parse(time)
+  return Number.isNaN(ms) ? otherwise : ms
+}
+
 /** Text or null. */
 export const textOr = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : typeof value === 'number' || typeof value === 'bigint' ? String(value) : null)
 

@@ -219,6 +219,31 @@ function apply.parked(id, state, stamp, ms, json)
   keep_latest(index, MOST_PARKED)
 end
 
+-- Gaps of PubSub, and the greatest sequence of them per source (per route of it, where only that was given up).
+local MOST_GAPS = 1000
+function apply.gap(id, source, route, sequence, to_ms, json)
+  local k, index, own, latest = key('gap:' .. id), key('gaps'), key('gaps_of:' .. source), key('gap_latest')
+  local field = route == '' and source or source .. '|' .. route
+  local a, b = string.match(redis.call('HGET', latest, field) or '', '^([^|]*)|(.*)$')
+  if sequence > (a or '') then a = sequence end
+  if tonumber(to_ms) > (tonumber(b) or 0) then b = to_ms end
+  redis.call('HSET', latest, field, a .. '|' .. b)
+  expire(latest, ttl.gap)
+  local oldest = now - tonumber(ttl.gap) * 1000
+  if tonumber(to_ms) < oldest or redis.call('EXISTS', k) == 1 then return end
+  redis.call('SET', k, json, 'EX', ttl.gap)
+  for _, set in ipairs({ index, own }) do
+    redis.call('ZADD', set, to_ms, id)
+    redis.call('ZREMRANGEBYSCORE', set, '-inf', oldest)
+    expire(set, ttl.gap)
+  end
+  for _, dropped in ipairs(redis.call('ZRANGE', own, 0, -MOST_GAPS - 1)) do
+    redis.call('DEL', key('gap:' .. dropped))
+    redis.call('ZREM', index, dropped)
+  end
+  keep_latest(own, MOST_GAPS)
+end
+
 function apply.done(message, ...)
   local k = key('done:' .. message)
   local ids = { ... }

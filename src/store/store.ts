@@ -23,13 +23,16 @@ export type Expiries = {
   readonly parked: number
   /** That it was sent again or dropped, for a `parked` that comes late; as long as a queue keeps one. Default 14 days. */
   readonly unparked: number
+  /** Spans in which PubSub was not heard, and that states from before them are unsure. Default 30 days. */
+  readonly gap: number
   /** That a call has ended, for a call packet that comes after its CDR. Default 1 hour. */
   readonly ended: number
 }
 
 const DAY = 24 * 3600
 const EXPIRIES: Expiries = {
-  agent: 7 * DAY, campaign: 30 * DAY, cdr: 3 * DAY, preview: 15 * 60, other: 7 * DAY, done: DAY, parked: 90 * DAY, unparked: 14 * DAY, ended: 3600,
+  agent: 7 * DAY, campaign: 30 * DAY, cdr: 3 * DAY, preview: 15 * 60, other: 7 * DAY, done: DAY, parked: 90 * DAY, unparked: 14 * DAY, gap: 30 * DAY,
+  ended: 3600,
 }
 
 export type StoreOptions = UpstashOptions & {

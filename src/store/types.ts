@@ -1,3 +1,5 @@
+import type { GapFilter, GapRecord, OtherPage, ParkedFilter, ParkedPage } from './operator-types.ts'
+
 /**
  * What the read model keeps and what its reads return. References are strings everywhere, since some are larger than any
  * number; times are ISO 8601 in UTC. Names follow the dialler's fields.
@@ -19,6 +21,8 @@ export type AgentState = {
   /** The last state that could not be, if there was one, and how many there were. */
   readonly unexpected: Unexpected | null
   readonly unexpected_count: number
+  /** PubSub was not heard for a while since: it may have changed unheard. */
+  readonly unsure: boolean
 }
 
 /** A call handed to an agent. */
@@ -59,6 +63,8 @@ export type Agent = {
   readonly states: AgentState[]
   /** What belongs on the agent's screen now. */
   readonly call: Call | null
+  /** PubSub was not heard for a while since the call: it may have ended unheard. */
+  readonly call_unsure: boolean
 }
 
 export type AgentDetail = Agent & {
@@ -74,6 +80,8 @@ export type Campaign = {
   readonly status: string | null
   readonly since: string | null
   readonly source: string | null
+  /** PubSub was not heard for a while since: the state may have changed unheard. */
+  readonly unsure: boolean
 }
 
 export type Callee = { readonly number: string | null; readonly contact_ref: string | null; readonly [field: string]: unknown }
@@ -137,62 +145,6 @@ export type CdrFilter = {
   readonly limit?: number | undefined
 }
 
-/** A notification without a route of its own. */
-export type OtherRecord = {
-  readonly notification_id: string
-  readonly source: string
-  /** `agents/unknown`: what is known of its type and sub_type. */
-  readonly type: string
-  readonly reason: string | null
-  readonly channel: string
-  readonly transport: string
-  readonly received_at: string
-  /** The packet as it was: its text, or its bytes in base64. */
-  readonly text: string | null
-  readonly base64: string | null
-}
-
-export type OtherPage = Page<OtherRecord> & {
-  /** How many there were of each type, all told. */
-  readonly counts: Record<string, number>
-}
-
-/** A notification that the relay put aside. */
-export type ParkedRecord = {
-  readonly notification_id: string
-  readonly source: string
-  /** The route's name: `agents-call`. */
-  readonly route: string
-  /** The event's type: `enigma.agents.call`. */
-  readonly type: string
-  /** `too_large`, `refused`; the set is open. */
-  readonly reason: string
-  /** One masked line. */
-  readonly detail: string
-  readonly received_at: string
-  readonly parked_at: string
-  /** Of the event. */
-  readonly bytes: number
-}
-
-/** Of what the relay put aside and nobody has taken since. */
-export type ParkedFilter = {
-  readonly source?: string | undefined
-  readonly route?: string | undefined
-  /** Words in it, in upper or lower case. */
-  readonly reason?: string | undefined
-  /** `parked_at`, unix ms, included. */
-  readonly sinceMs?: number | undefined
-  readonly cursor?: string | undefined
-  /** 1 to 500. Default 100. */
-  readonly limit?: number | undefined
-}
-
-export type ParkedPage = Page<ParkedRecord> & {
-  /** How many there are, whatever the filter. */
-  readonly total: number
-}
-
 export type PageRequest = { readonly cursor?: string | undefined; readonly limit?: number | undefined }
 
 /** The reads of the read model. @throws StoreError, also with code `bad_cursor` */
@@ -208,6 +160,8 @@ export type Reads = {
   other: (page?: PageRequest) => Promise<OtherPage>
   /** Newest first by `parked_at`. A cursor is made of that (unix ms) and the id. */
   parked: (filter?: ParkedFilter) => Promise<ParkedPage>
+  /** Newest first by `to`. */
+  gaps: (filter?: GapFilter) => Promise<Page<GapRecord>>
   dialers: () => Promise<Campaign[]>
   /** Resolves when the database answers. */
   ping: () => Promise<void>

@@ -1,6 +1,6 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
-import { agentCall, agentStats, agentStatus, campaignStats, campaignStatus, cdr, dialerStatus, dialPreview, other, relayParked, type CdrRecord, type Page } from 'enigma-relay/store'
+import { agentCall, agentStats, agentStatus, campaignStats, campaignStatus, cdr, dialerStatus, dialPreview, other, relayGap, relayParked, type CdrRecord, type Page } from 'enigma-relay/store'
 import { describe, expect, it } from 'vitest'
 import { notice, useApi } from './api-world.ts'
 import { toBody, toNotification, useParked } from './dead-letters-world.ts'
@@ -23,7 +23,7 @@ type Document = {
 }
 
 const PATHS = [
-  '/agents', '/agents/{ref}', '/campaigns', '/campaigns/{ref}', '/cdrs', '/cdrs/{id}', '/dialers', '/health', '/openapi.json', '/other', '/parked',
+  '/agents', '/agents/{ref}', '/campaigns', '/campaigns/{ref}', '/cdrs', '/cdrs/{id}', '/dialers', '/gaps', '/health', '/openapi.json', '/other', '/parked',
 ]
 
 /** Every object inside a value, the value itself among them. */
@@ -118,6 +118,7 @@ describe('every real answer', () => {
     await put('agents-stats', toBody(toNotification('agents', 'stats', {})))
     await put('agents-status', 'not json', { reason: 'the body is not JSON', attempts: '1', parkedAt: '2026-01-31T08:00:00.000Z' })
     const parked = { source: 'main', id: 'main/l/1/1', state: 'parked', route: 'other', reason: 'refused', detail: '', received: '', parkedat: '', bytes: 2, type: 'enigma.x.y' } as const
+    const gap = { source: 'main', relay: 'r1', from: '2026-01-31T08:00:00.000Z', to: new Date().toISOString(), cause: 'start', patterns: ['enigma:*'] }
     const dialed_at = Math.floor(Date.now() / 1000) - 60
     const of = (reference: string) => ({ reference })
     await commit(
@@ -137,6 +138,8 @@ describe('every real answer', () => {
       dialerStatus(notice({ status: 'started' })),
       other(notice({}, { type: 'unknown', subType: 'unknown', data: Uint8Array.of(0xff), reason: 'not_utf8' })),
       other(notice({}, { type: 'unknown', subType: 'unknown', data: 'x' })),
+      relayGap(notice(gap, { transport: 'relay' })),
+      relayGap(notice({ ...gap, cause: 'journal_full', route: 'agents-stats', lost: 7 }, { transport: 'relay' })),
       relayParked(notice(parked, { transport: 'relay' })),
     )
     const faultsOf = checkerOf(await json<Document>('/openapi.json'))
@@ -146,7 +149,7 @@ describe('every real answer', () => {
       ['/campaigns', '/campaigns'], ['/campaigns/{ref}', '/campaigns/7'], ['/campaigns/{ref}', '/campaigns/8'], ['/campaigns/{ref}', '/campaigns/none'],
       ['/cdrs', '/cdrs'], ['/cdrs', '/cdrs?limit=1'], ['/cdrs', '/cdrs?limit=0'], ['/cdrs', '/cdrs?nothing'],
       ...ids.map((id): [string, string] => ['/cdrs/{id}', `/cdrs/${id}`]),
-      ['/dialers', '/dialers'], ['/other', '/other'], ['/parked', '/parked'], ['/parked', '/parked?from=relay'], ['/parked', '/parked?from=none'], ['/health', '/health'], ['/openapi.json', '/openapi.json'],
+      ['/dialers', '/dialers'], ['/gaps', '/gaps'], ['/gaps', '/gaps?since=nonsense'], ['/other', '/other'], ['/parked', '/parked'], ['/parked', '/parked?from=relay'], ['/parked', '/parked?from=none'], ['/health', '/health'], ['/openapi.json', '/openapi.json'],
     ]
     expect(ids).toHaveLength(2)
     for (const [path, url] of asked) {

@@ -1,6 +1,6 @@
 import {
-  agentCall, agentStats, agentStatus, campaignStats, campaignStatus, dialerStatus, dialPreview, other,
-  type Agent, type AgentDetail, type Campaign, type CampaignDetail, type OtherPage, type Page,
+  agentCall, agentStats, agentStatus, campaignStats, campaignStatus, dialerStatus, dialPreview, other, relayGap,
+  type Agent, type AgentDetail, type Campaign, type CampaignDetail, type GapRecord, type OtherPage, type Page,
 } from 'enigma-relay/store'
 import { describe, expect, it } from 'vitest'
 import { notice, useApi } from './api-world.ts'
@@ -118,6 +118,23 @@ describe('GET /other', () => {
     const second = await json<OtherPage>(`/other?limit=2&cursor=${encodeURIComponent(first.next as string)}`)
     expect(second.items.map(({ text }) => text)).toEqual(['{"type":"lunch"}'])
     expect(second.next).toBeNull()
+  })
+})
+
+describe('GET /gaps', () => {
+  it('shows when PubSub was not heard, newest first, by source and time, and marks what is unsure', async () => {
+    const { commit, json, get } = await useApi()
+    const gap = (source: string, to: string) => relayGap(notice({ source, relay: 'r1', from: to, to, cause: 'start', patterns: ['enigma:*'] }, { source, transport: 'relay', type: 'relay' }))
+    const [first, second] = [new Date(Date.now() - 60_000).toISOString(), new Date(Date.now() - 30_000).toISOString()]
+    await commit(agentStatus(notice({ status: 'busy' }, { reference: '1002' })), gap('main', first), gap('north', second))
+    const ids = async (query: string) => (await json<Page<GapRecord>>(`/gaps${query}`)).items.map(({ source, to }) => [source, to])
+    expect(await ids('')).toEqual([['north', second], ['main', first]])
+    expect(await ids('?source=main')).toEqual([['main', first]])
+    expect(await ids(`?since=${second}`)).toEqual([['north', second]])
+    const page = await json<Page<GapRecord>>('/gaps?limit=1')
+    expect(await ids(`?limit=1&cursor=${encodeURIComponent(page.next as string)}`)).toEqual([['main', first]])
+    expect((await json<Agent>('/agents/1002')).states).toMatchObject([{ status: 'busy', unsure: true }])
+    expect((await get('/gaps?since=nonsense')).status).toBe(400)
   })
 })
 

@@ -18,6 +18,7 @@ const FILES = {
   'campaigns/dial_preview': () => import('../../functions/campaigns/dial_preview.ts'),
   'inbound/call': () => import('../../functions/inbound/call.ts'),
   'dialers/status': () => import('../../functions/dialers/status.ts'),
+  'relay/gap': () => import('../../functions/relay/gap.ts'),
   other: () => import('../../functions/other.ts'),
 }
 
@@ -86,6 +87,10 @@ test('each function turns its notification into what an application reads', asyn
   expect((await store.read.agent('801'))?.call).toMatchObject({ call_ref: 'i1', direction: 'inbound' })
   await run('dialers/status', 'dialers-status', toNotification('dialers', 'status', 'd1', { status: 'started' }))
   expect(await store.read.dialers()).toMatchObject([{ ref: 'd1', status: 'started' }])
+  const gap = { source: 'main', relay: 'r1', from: new Date(base - 5000).toISOString(), to: new Date(base + 60_000).toISOString(), cause: 'reconnect', patterns: ['enigma:notifications*'] }
+  await run('relay/gap', 'relay-gap', toNotification('relay', 'gap', 'main', gap, { id: `main/o/${base}/0`, transport: 'relay', channel: 'enigma:relay:main' }))
+  expect(await store.read.gaps()).toMatchObject({ items: [{ cause: 'reconnect', relay: 'r1' }] })
+  expect(await store.read.agent('1002')).toMatchObject({ states: [{ unsure: true }] })
   await run('other', 'other', toNotification('agents', 'mood', '1002', { odd: true }, { reason: 'unknown_type' }))
   expect(await store.read.other()).toMatchObject({ items: [{ reason: 'unknown_type' }], counts: { 'agents/mood': 1 } })
 })

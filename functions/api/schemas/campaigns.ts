@@ -7,6 +7,7 @@ const campaign = {
   status: maybeText('started, stopping, stopped, completed, or a word that a later dialler sends; null: not heard yet.'),
   since: v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), v.description('When this state was heard first. ISO 8601, UTC.')),
   source: maybeText('The Redis server that it came from, as named in ENIGMA_SOURCES.'),
+  unsure: v.pipe(v.boolean(), v.description('PubSub was not heard for a while since: the state may have changed unheard. Sure again when it is heard again.')),
 }
 
 export const CampaignAnswer = v.pipe(
@@ -14,7 +15,7 @@ export const CampaignAnswer = v.pipe(
   v.metadata({
     ref: 'Campaign',
     description: 'A campaign as it stands now.',
-    examples: [{ ref: '7', status: 'started', since: '2026-01-31T08:00:00.000Z', source: 'main' }],
+    examples: [{ ref: '7', status: 'started', since: '2026-01-31T08:00:00.000Z', source: 'main', unsure: false }],
   }),
 )
 

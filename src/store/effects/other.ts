@@ -1,7 +1,7 @@
 import { toBase64 } from '../../protocol/index.ts'
 import { toStamp, type Effect, type StoreEvent } from '../effect.ts'
 import { toParts } from '../parts.ts'
-import type { OtherRecord } from '../types.ts'
+import type { OtherRecord } from '../operator-types.ts'
 
 /** other: the last thousand notifications without a route of their own, with their bytes, and a count per type. */
 export function other(event: StoreEvent): Effect {

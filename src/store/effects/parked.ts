@@ -1,6 +1,6 @@
 import { maskText, type RelayParked } from '../../protocol/index.ts'
-import { toStamp, type Effect, type StoreEvent } from '../effect.ts'
-import type { ParkedRecord } from '../types.ts'
+import { toMs, toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import type { ParkedRecord } from '../operator-types.ts'
 
 /**
  * relay/parked: what the relay put aside, and that it was sent again or dropped since. Of one notification the last that was said
@@ -22,10 +22,4 @@ export function relayParked(event: StoreEvent<RelayParked>): Effect {
     bytes: p.bytes,
   }
   return { ops: [['parked', p.id, p.state, toStamp(event), String(parkedMs), JSON.stringify(record)]] }
-}
-
-/** Unix ms of a time, or of another where it cannot be read. */
-function toMs(time: string, otherwise: number): number {
-  const ms = Date.parse(time)
-  return Number.isNaN(ms) ? otherwise : ms
 }

@@ -1,35 +1,43 @@
 import type { Callee, Campaign, CampaignDetail, HourCount, Page, PageRequest, Preview, StateChange } from '../types.ts'
+import { gapsCommand, toGapMarks, type GapMarks } from './gap-marks.ts'
 import { readParts } from './parts.ts'
 import { clampLimit, readNames, toMap, toTexts, type ReadOptions } from './replies.ts'
 import { statsCommands, toStats } from './stats.ts'
 
-const toCampaign = (ref: string, fields: Map<string, string>): Campaign => ({
+type Of = 'campaign' | 'dialer'
+
+const toCampaign = (of: Of, ref: string, fields: Map<string, string>, gaps: GapMarks): Campaign => ({
   ref,
   status: fields.get('status') ?? null,
   since: fields.get('since') ?? null,
   source: fields.get('source') ?? null,
+  unsure: gaps.coverState(fields.get('stamp') ?? '', `${of}s-status`),
 })
 
 /** A page of campaigns by reference. */
 export async function readCampaigns(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<Page<Campaign>> {
-  const { upstash, prefix } = options
-  const names = await readNames(options, `${prefix}campaigns`, cursor, clampLimit(limit))
-  const hashes = await upstash.readAll(names.items.map((ref) => ['HGETALL', `${prefix}campaign:${ref}`]))
-  return { items: names.items.map((ref, index) => toCampaign(ref, toMap(hashes[index]))), next: names.next }
+  const names = await readNames(options, `${options.prefix}campaigns`, cursor, clampLimit(limit))
+  return { items: await readStates(options, 'campaign', names.items), next: names.next }
 }
 
 /** All diallers. */
-export async function readDialers({ upstash, prefix }: ReadOptions): Promise<Campaign[]> {
+export async function readDialers(options: ReadOptions): Promise<Campaign[]> {
+  const { upstash, prefix } = options
   const [reply] = await upstash.readAll([['ZRANGE', `${prefix}dialers`, '0', '-1']])
-  const names = toTexts(reply)
-  const hashes = await upstash.readAll(names.map((ref) => ['HGETALL', `${prefix}dialer:${ref}`]))
-  return names.map((ref, index) => toCampaign(ref, toMap(hashes[index])))
+  return readStates(options, 'dialer', toTexts(reply))
+}
+
+async function readStates({ upstash, prefix }: ReadOptions, of: Of, refs: readonly string[]): Promise<Campaign[]> {
+  const [gaps, ...hashes] = await upstash.readAll([gapsCommand(prefix), ...refs.map((ref) => ['HGETALL', `${prefix}${of}:${ref}`])])
+  const marks = toGapMarks(gaps)
+  return refs.map((ref, index) => toCampaign(of, ref, toMap(hashes[index]), marks))
 }
 
 /** One campaign with history, preview, stats and counters; null when nothing is known of it. */
 export async function readCampaign(options: ReadOptions, ref: string): Promise<CampaignDetail | null> {
   const { upstash, prefix } = options
-  const [registered, hash, history, preview, counts, ...stats] = await upstash.readAll([
+  const [gaps, registered, hash, history, preview, counts, ...stats] = await upstash.readAll([
+    gapsCommand(prefix),
     ['ZSCORE', `${prefix}campaigns`, ref],
     ['HGETALL', `${prefix}campaign:${ref}`],
     ['ZREVRANGE', `${prefix}campaign_history:${ref}`, '0', '-1'],
@@ -39,7 +47,7 @@ export async function readCampaign(options: ReadOptions, ref: string): Promise<C
   ])
   if (registered === null) return null
   return {
-    ...toCampaign(ref, toMap(hash)),
+    ...toCampaign('campaign', ref, toMap(hash), toGapMarks(gaps)),
     history: toTexts(history).map((text) => JSON.parse(text) as StateChange),
     preview: await readPreview(options, toMap(preview)),
     stats: toStats(stats),

@@ -1,4 +1,5 @@
-import type { OtherPage, OtherRecord, PageRequest } from '../types.ts'
+import type { OtherPage, OtherRecord } from '../operator-types.ts'
+import type { PageRequest } from '../types.ts'
 import { readParts } from './parts.ts'
 import { clampLimit, formatCursor, parseCursor, toMap, toTexts, type ReadOptions } from './replies.ts'
 

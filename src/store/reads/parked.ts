@@ -1,4 +1,4 @@
-import type { ParkedFilter, ParkedPage, ParkedRecord } from '../types.ts'
+import type { ParkedFilter, ParkedPage, ParkedRecord } from '../operator-types.ts'
 import { readNewestFirst } from './newest-first.ts'
 import { SEPARATOR, type ReadOptions } from './replies.ts'
 

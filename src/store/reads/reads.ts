@@ -2,6 +2,7 @@ import type { Reads } from '../types.ts'
 import { readAgent, readAgents } from './agents.ts'
 import { readCampaign, readCampaigns, readDialers } from './campaigns.ts'
 import { readCdr, readCdrs } from './cdrs.ts'
+import { readGaps } from './gaps.ts'
 import { readOther } from './other.ts'
 import { readParked } from './parked.ts'
 import type { ReadOptions } from './replies.ts'
@@ -16,6 +17,7 @@ export function createReads(options: ReadOptions): Reads {
     cdr: (id) => readCdr(options, id),
     other: (page) => readOther(options, page),
     parked: (filter) => readParked(options, filter),
+    gaps: (filter) => readGaps(options, filter),
     dialers: () => readDialers(options),
     ping: async () => {
       await options.upstash.readAll([['PING']])

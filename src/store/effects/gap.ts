@@ -1,0 +1,22 @@
+import { maskText, type RelayGap } from '../../protocol/index.ts'
+import { textOr, numberOr, toMs, type Effect, type StoreEvent } from '../effect.ts'
+import type { GapRecord } from '../operator-types.ts'
+
+/** relay/gap: a span in which PubSub was not heard. What was heard before it is unsure until it is heard again. */
+export function relayGap(event: StoreEvent<RelayGap>): Effect {
+  const p = event.payload
+  const toMsUnix = toMs(p.to, event.timeMs)
+  const record: GapRecord = {
+    notification_id: event.id,
+    source: p.source,
+    relay: p.relay,
+    from: new Date(toMs(p.from, toMsUnix)).toISOString(),
+    to: new Date(toMsUnix).toISOString(),
+    cause: p.cause,
+    // A pattern of a source's own configuration may name anything.
+    patterns: p.patterns.map(maskText),
+    route: textOr(p.route),
+    lost: numberOr(p.lost),
+  }
+  return { ops: [['gap', event.id, p.source, p.route ?? '', event.sequence, String(toMsUnix), JSON.stringify(record)]] }
+}
