@@ -1,4 +1,4 @@
-import { SendMessageBatchCommand, type SendMessageBatchRequestEntry, type SQSClient } from '@aws-sdk/client-sqs'
+import { SendMessageBatchCommand, type SendMessageBatchCommandInput, type SendMessageBatchRequestEntry, type SQSClient } from '@aws-sdk/client-sqs'
 import { CONTENT_ENCODING, GZIP, queueName, type Route } from '../protocol/index.ts'
 import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
 import { describe } from './errors.ts'
@@ -9,6 +9,7 @@ import type { Metrics } from './metrics.ts'
 import { createOutages, type Outages } from './outages.ts'
 import { toGzippedPack, toPack, type Pack } from './pack.ts'
 import { findQueue, sqsAdvice, type Queue } from './queue.ts'
+import { createRequests } from './requests.ts'
 import { judgeEntry, judgeRequest, type Verdict } from './verdict.ts'
 
 export type SenderOptions = {
@@ -37,7 +38,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
   const stopping = new AbortController()
   /** Packs of a request that was refused whole: each goes alone, so that none is refused for another. */
   const alone: Flight[] = []
-  let requests = 0
+  const requests = createRequests((input: SendMessageBatchCommandInput, abortSignal) => sqs.send(new SendMessageBatchCommand(input), { abortSignal }))
   let scheduled = false
   let held = 0
   let bytes = 0
@@ -64,7 +65,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
   const dispatch = () => {
     if (stopping.signal.aborted || (lineUp.isEmpty && alone.length === 0)) return
     if (queue === undefined) return void find()
-    while (requests < route.inFlight) {
+    while (requests.size < route.inFlight) {
       const single = alone.shift()
       const flights = single === undefined ? lineUp.gather(queue.maxBytes) : [single]
       if (flights.length === 0) break
@@ -105,9 +106,8 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
   }
 
   const fly = async (flights: readonly Flight[], to: Queue): Promise<void> => {
-    requests++
     try {
-      const answer = await sqs.send(new SendMessageBatchCommand({ QueueUrl: to.url, Entries: flights.map(toEntry) }))
+      const answer = await requests.send({ QueueUrl: to.url, Entries: flights.map(toEntry) })
       metrics.requests.inc({ route: route.name, outcome: 'answered' })
       const accepted = new Set(answer.Successful?.map((entry) => entry.Id))
       const failed = new Map(answer.Failed?.map((entry) => [entry.Id, entry]))
@@ -129,8 +129,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
       if (verdict === 'refused' && flights.length > 1) alone.push(...flights)
       else for (const flight of flights) fail(flight, verdict, error instanceof Error ? error.name : 'unknown', describe(error))
     } finally {
-      requests--
-      if (requests === 0) for (const done of idle) done()
+      if (requests.size === 0) for (const done of idle) done()
       schedule()
     }
   }
@@ -196,7 +195,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     /** Sends nothing more; resolves when what is in flight is settled, or the deadline has passed. */
     async stop(deadlineMs: number): Promise<void> {
       stopping.abort()
-      if (requests === 0) return
+      if (requests.size === 0) return
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, deadlineMs)
         idle.add(() => {
@@ -214,7 +213,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
       return bytes
     },
     get inFlight() {
-      return requests
+      return requests.size
     },
     /** When (ms) the oldest that waits was received; undefined when nothing does. */
     oldestMs: () => lineUp.oldestMs(),

@@ -3,9 +3,9 @@ import { onTestFinished } from 'vitest'
 
 /**
  * A TCP proxy on 127.0.0.1 in front of a local port, that makes the faults of a network: it holds back answers, delays, cuts in the
- * middle of an answer, goes half-open, and changes its target.
+ * middle of an answer, goes half-open, and changes its target. `listenPort` is for one that comes back where it was.
  */
-export async function startProxy(firstPort: number) {
+export async function startProxy(firstPort: number, listenPort = 0) {
   let targetPort = firstPort
   const pairs = new Set<{ readonly client: Socket; readonly target: Socket }>()
   const state = {
@@ -56,7 +56,7 @@ export async function startProxy(firstPort: number) {
       target.destroy()
     }
   }
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(listenPort, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   return {
     port,
