@@ -46,12 +46,12 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   const unwritten = createUnwritten()
   const writer = createJournalWriter({ journal, log, now })
   let scheduled = false
-  let memoryOnly = 0
   let closed = false
 
-  const settle = (row: number) => {
-    // What never was in the journal has no row there.
-    if (row > 0) writer.forget(row)
+  const settle = (place: number) => {
+    // What was heard while the journal could not be written may have no row there.
+    const row = place > 0 ? place : unwritten.settle(place)
+    if (row !== undefined) writer.forget(row)
     schedule()
   }
   const keepers = new Map<string, Keeper>()
@@ -81,14 +81,11 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     if (heard.length === 0 && !writer.hasWork) return
     const batch = heard
     heard = []
-    const rows = writer.write([...unwritten.all, ...batch].map(({ entry }) => entry), closed)
-    if (rows === undefined) {
-      batch.forEach(offerUnwritten)
-      return
-    }
-    const late = unwritten.all
-    unwritten.clear()
-    ;[...late, ...batch].forEach((one, index) => offer(one, rows[index] as number))
+    // The older ones first: rows are in the order in which they were heard.
+    const isWritten = unwritten.size === 0 || (writer.mayTry(closed) && unwritten.writeAll(writer.write, offer))
+    const rows = isWritten && writer.mayTry(closed) ? writer.write(batch.map(({ entry }) => entry)) : undefined
+    if (rows === undefined) return batch.forEach(offerUnwritten)
+    batch.forEach((one, index) => offer(one, rows[index] as number))
     try {
       trimJournal(behind, { journal, maxBytes: journalBytes, givenUp })
     } catch (error) {
@@ -110,8 +107,8 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     let held = unwritten.bytes
     for (const sender of senders.values()) held += sender.bytes
     if (held > memoryBytes && !isNoticeChannel(one.entry.channel)) givenUp.add(one.entry.sourceId, route, 'memory_full', one.entry.timeMs)
-    else if (!behind.has(route)) push(one, --memoryOnly)
-    else unwritten.add(one)
+    else if (!behind.has(route)) push(one, unwritten.addToLane(one))
+    else unwritten.addWaiting(one)
   }
 
   /** Reads back what stayed in the journal, as far as there is room. */
@@ -134,7 +131,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
         if (rows.length < READ_ROWS) {
           behind.delete(route)
           // All of its rows are read: what could not be written comes next.
-          for (const one of unwritten.takeOf(route)) push(one, --memoryOnly)
+          for (const one of unwritten.takeOf(route)) push(one, unwritten.addToLane(one))
           break
         }
       }

@@ -2,7 +2,7 @@ import type { Logger } from '../runtime/index.ts'
 import { describe } from './errors.ts'
 import type { Journal, JournalEntry } from './journal.ts'
 
-/** How often (ms) a journal that cannot be written is tried again: each try costs all that waits. */
+/** How often (ms) a journal that cannot be written is tried again: a try is not free. */
 const RETRY_MS = 250
 
 export type JournalWriterOptions = { readonly journal: Journal; readonly log: Logger; readonly now: () => number }
@@ -26,9 +26,10 @@ export function createJournalWriter({ journal, log, now }: JournalWriterOptions)
     /** This row is not needed any more. */
     forget: (row: number): void => void settled.push(row),
     note: (name: string, value: number): void => void notes.set(name, value),
-    /** The rows of the entries; undefined when they could not be written. `atOnce`: also right after a failure. */
-    write(entries: readonly JournalEntry[], atOnce: boolean): number[] | undefined {
-      if (brokenSince !== undefined && !atOnce && performance.now() - triedAt < RETRY_MS) return undefined
+    /** False right after a failure, unless at once. */
+    mayTry: (atOnce: boolean): boolean => brokenSince === undefined || atOnce || performance.now() - triedAt >= RETRY_MS,
+    /** The rows of the entries; undefined when they could not be written. */
+    write(entries: readonly JournalEntry[]): number[] | undefined {
       triedAt = performance.now()
       try {
         const rows = journal.write(entries, settled, notes)

@@ -47,18 +47,11 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
   let cause: GapCause = 'start'
   let wasHeard = false
   let failures = 0
-  let overruns: number | undefined
   const onAlive = (number: number) => {
     failures = 0
     wasHeard = true
     // The very first start of all has no span before it.
     if (heardUntilMs !== undefined) onGap({ fromMs: heardUntilMs, toMs: now(), cause, number })
-  }
-  /** Were clients cut off for their output buffer since the last look? Then this one was, as far as is known. */
-  const lookForOverrun = async () => {
-    const before = overruns
-    overruns = await serverView.overruns().catch(() => before)
-    if (wasHeard && before !== undefined && overruns !== undefined && overruns > before) cause = 'output_buffer_overrun'
   }
   const onHeard = (atMs: number) => {
     heardUntilMs = atMs
@@ -66,7 +59,9 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
   }
   while (!signal.aborted) {
     try {
-      await lookForOverrun()
+      // Was a client cut off for its output buffer since the last time? Then this one was, as far as is known.
+      const overran = await serverView.overran().catch(() => false)
+      if (wasHeard && overran) cause = 'output_buffer_overrun'
       await listen(options, signal, onAlive, onHeard)
       return
     } catch (error) {

@@ -6,6 +6,12 @@ export type ServerViewOptions = { readonly client: Redis; readonly sourceId: str
 
 type Limit = { readonly hardBytes: number; readonly softBytes: number }
 
+/** 0 means no limit; the soft one counts only when it lasts, and is warned of all the same. */
+function smallestOf({ hardBytes, softBytes }: Limit): number {
+  const limits = [hardBytes, softBytes].filter((size) => size > 0)
+  return limits.length === 0 ? 0 : Math.min(...limits)
+}
+
 /** How often the limit is asked for: it is changed by hand, if at all. */
 const LIMIT_EVERY = 30
 
@@ -19,6 +25,9 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
   let limit: Limit | undefined
   let looks = 0
   let warned = false
+  /** The server's count of clients that were cut off, and what waited for this one at the last look. */
+  let disconnections = Number.NaN
+  let seenBytes = 0
 
   /** Undefined when the server does not answer such questions. */
   const ask = async <T>(what: string, command: () => Promise<T>): Promise<T | undefined> => {
@@ -53,11 +62,18 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
       listenerId = id
       warned = false
     },
-    /** How often clients were cut off for their output buffer, since the server started (Redis 7.0). */
-    async overruns(): Promise<number | undefined> {
-      const stats = (await ask('INFO', () => client.info('stats'))) ?? ''
-      const count = /client_output_buffer_limit_disconnections:(\d+)/.exec(stats)?.[1]
-      return count === undefined ? undefined : Number(count)
+    /**
+     * Whether a client was cut off for its output buffer since this was last asked, as far as the server tells: some count it (Redis
+     * 7.2); of others (from 5.0) it is known how much the fullest buffer of the last seconds held. @throws what the connection throws
+     */
+    async overran(): Promise<boolean> {
+      const info = `${(await ask('INFO', () => client.info('stats'))) ?? ''}${(await ask('INFO', () => client.info('clients'))) ?? ''}`
+      const read = (field: string) => Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(info)?.[1] ?? Number.NaN)
+      const [count, former] = [read('client_output_buffer_limit_disconnections'), disconnections]
+      disconnections = count
+      if (!Number.isNaN(count)) return count > former
+      const smallest = limit === undefined ? 0 : smallestOf(limit)
+      return smallest > 0 && Math.max(read('client_recent_max_output_buffer') || 0, seenBytes) >= smallest / 2
     },
     /** Looks once. @throws what the connection throws */
     async look(): Promise<void> {
@@ -65,11 +81,10 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
       if (looks++ % LIMIT_EVERY === 0) limit = await askLimit()
       const bytes = await askBuffer(listenerId)
       if (bytes === undefined) return
+      seenBytes = bytes
       metrics.outputBuffer.set({ source: sourceId }, bytes)
       if (limit === undefined) return
-      // 0 means no limit; the soft one counts only when it lasts, and is warned of all the same.
-      const limits = [limit.hardBytes, limit.softBytes].filter((size) => size > 0)
-      const smallest = limits.length === 0 ? 0 : Math.min(...limits)
+      const smallest = smallestOf(limit)
       metrics.outputBufferLimit.set({ source: sourceId }, smallest)
       const isHigh = smallest > 0 && bytes >= smallest / 2
       if (isHigh && !warned) {

@@ -1,22 +1,28 @@
-import { spawn } from 'node:child_process'
+import { execFile as execFileCallback, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { promisify } from 'node:util'
 import { onTestFinished } from 'vitest'
 import { readMetric } from './metrics.ts'
 import { relayEnv, waitFor, type UseRelayOptions } from './relay.ts'
 
+const execFile = promisify(execFileCallback)
 const CLI = new URL('../../src/cli/main.ts', import.meta.url).pathname
 
 export type RelayProcessOptions = Omit<UseRelayOptions, 'dataDir'> & {
   readonly dataDir: string
   /** Where the SDK looks for credentials: in the environment (default), or nowhere. */
   readonly credentials?: boolean
+  /** A limit on the size of its files, in KiB: as on a disk that is full. `liftFileLimit` takes it away. */
+  readonly fileKib?: number
 }
 
 type Line = Record<string, unknown> & { readonly msg: string }
 
 /** `enigma-relay relay` as a child process. */
-export function spawnRelay({ credentials = true, ...options }: RelayProcessOptions) {
-  const child = spawn(process.execPath, ['--conditions=source', '--disable-warning=ExperimentalWarning', CLI, 'relay'], {
+export function spawnRelay({ credentials = true, fileKib, ...options }: RelayProcessOptions) {
+  const node = [process.execPath, '--conditions=source', '--disable-warning=ExperimentalWarning', CLI, 'relay']
+  const [command = '', ...args] = fileKib === undefined ? node : ['bash', '-c', `ulimit -S -f ${fileKib}; exec "$0" "$@"`, ...node]
+  const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       PATH: process.env['PATH'],
@@ -66,6 +72,12 @@ export function spawnRelay({ credentials = true, ...options }: RelayProcessOptio
         return Object.entries(parts).every(([name, part]) => part.ok || name.startsWith('sqs'))
       }, 'the relay to be ready')
     },
+    /** What `/readyz` answers. */
+    readiness: async () => {
+      const answer = await fetch(`${await address()}/readyz`)
+      return { status: answer.status, parts: ((await answer.json()) as { parts: Record<string, { ok: boolean; since: string; reason?: string }> }).parts }
+    },
+    liftFileLimit: () => execFile('prlimit', ['--fsize=unlimited', '--pid', String(child.pid)]),
     metric: async (name: string, labels?: Record<string, string>) => readMetric(await address(), name, labels),
     kill: (signal: NodeJS.Signals) => {
       child.kill(signal)
