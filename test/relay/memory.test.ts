@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { formatPacket } from '../../src/protocol/index.ts'
+import { formatPacket, type RelayGap } from '../../src/protocol/index.ts'
 import { numberOf, readAccepted } from '../support/accepted.ts'
 import { readMetric } from '../support/metrics.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
@@ -85,4 +85,45 @@ test('what a run left in claims and journal comes first in the next, with the id
   expect(before.size).toBeGreaterThan(20)
   for (const id of before.keys()) expect(ids).toContain(id)
   expect(await readMetric(next.address, 'adopted_total', { transport: 'pubsub' })).toBe(400)
+})
+
+test('G2: over the bound of the journal the oldest calls go, which grow stale, then the oldest of the rest; each is counted and announced as a gap', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  sqs.state.answer = down
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, memoryBytes: MEMORY_BYTES, journalBytes: 3_000_000 })
+  const publish = async (type: string, from: number, to: number) => {
+    for (let n = from; n < to; n += 100) {
+      await Promise.all(Array.from({ length: 100 }, (_, at) =>
+        client.publish(`enigma:notifications:agents:${1_000 + ((n + at) % AGENTS)}`, formatPacket({ type, payload: { status: 'busy', call_ref: 'c', n: n + at, padding: PADDING } }))))
+    }
+  }
+  const givenUp = (route: string) => readMetric(relay.address, 'given_up_total', { route })
+  const allHeard = (count: number) => waitFor(async () => (await readMetric(relay.address, 'received_total', { transport: 'pubsub' })) === count, 'all to be heard')
+  await publish('call', 0, 1_000)
+  await publish('status', 0, 1_000)
+  await allHeard(2_000)
+  expect([await givenUp('agents-call'), await givenUp('agents-status')]).toEqual([0, 0])
+  await publish('status', 1_000, 1_400)
+  await allHeard(2_400)
+  await waitFor(async () => (await givenUp('agents-call')) > 0, 'calls to be given up')
+  expect(await givenUp('agents-status')).toBe(0)
+  await publish('status', 1_400, 4_000)
+  await allHeard(5_000)
+  await waitFor(async () => (await givenUp('agents-status')) > 0, 'statuses to be given up, when no call is left that could be')
+
+  sqs.state.answer = () => 'accept'
+  await waitFor(async () => (await readMetric(relay.address, 'journal_rows')) === 0, 'all to be sent')
+  const gaps = async () => (await readAccepted(sqs, 'enigma-relay-gap.fifo')).map((event) => (JSON.parse(String(event.data)) as { payload: RelayGap }).payload)
+  const lost = async (route: string) => (await gaps()).filter((gap) => gap.route === route).reduce((sum, gap) => sum + (gap.lost ?? 0), 0)
+  await waitFor(async () => (await lost('agents-call')) === (await givenUp('agents-call')) && (await lost('agents-status')) === (await givenUp('agents-status')), 'the gaps')
+  expect((await gaps()).every(({ cause }) => cause === 'journal_full')).toBe(true)
+  const arrived = async (queue: string) => (await readAccepted(sqs, queue)).map(numberOf)
+  expect((await arrived('enigma-agents-call.fifo')).length + (await lost('agents-call'))).toBe(1_000)
+  const statuses = await arrived('enigma-agents-status.fifo')
+  expect(statuses.length + (await lost('agents-status'))).toBe(4_000)
+  // What was in memory and the newest are kept; each agent's are in order.
+  expect(new Set(statuses).has(3_999)).toBe(true)
+  expect(new Set(statuses).has(0)).toBe(true)
+  for (const numbers of await byAgent(sqs, 'enigma-agents-status.fifo')) expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
 })
