@@ -1,3 +1,4 @@
+export type { Backup, BackupLog, BackupOptions } from './backup/options.ts'
 export type { ProducerClient } from './connection.ts'
 export * from './errors.ts'
 export type { Outgoing, WriteKey, WritePacket } from './outgoing.ts'

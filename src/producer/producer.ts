@@ -1,3 +1,7 @@
+import { withinTime, words } from './answer.ts'
+import { openBackup } from './backup/backup.ts'
+import type { Backup, BackupOptions } from './backup/options.ts'
+import type { Item } from './backup/record.ts'
 import { createConnection, type ProducerClient } from './connection.ts'
 import { ProducerError } from './errors.ts'
 import { toKey, toWire, type Outgoing, type WriteKey, type WritePacket } from './outgoing.ts'
@@ -9,6 +13,11 @@ export type ProducerOptions = {
   readonly chunkPackets?: number
   /** Most bytes in one LPUSH of `pushAll`, unless one packet alone is larger. Default 1 MiB. */
   readonly chunkBytes?: number
+  /**
+   * Keeps what Redis does not take in files, and pushes it, the oldest first, when Redis is back; what is newer queues behind it. Without
+   * it, such packets are rejected.
+   */
+  readonly backup?: BackupOptions
 } & (
   | {
       /** The dialler's Redis, such as `redis://127.0.0.1:8001`; connected at first use. */
@@ -20,20 +29,25 @@ export type ProducerOptions = {
     }
 )
 
-/** Writes packets as the dialler does. Each promise rejects with a `ProducerError` when Redis did not take the packet. */
+/**
+ * Writes packets as the dialler does. Each promise rejects with a `ProducerError` when Redis did not take the packet, or, with a backup,
+ * when it could not be kept either.
+ */
 export type Producer = {
   /** PUBLISH. Resolves to the number of receivers, which may be 0: nobody need be listening. */
   publish: (key: WriteKey, packet: WritePacket) => Promise<number>
-  /** LPUSH. Resolves to the length of the list. */
+  /** LPUSH. Resolves to the length of the list; to 0 when the packet is in the backup, safely on disk, and not in Redis yet. */
   push: (key: WriteKey, packet: WritePacket) => Promise<number>
   /**
    * Pushes many packets in few commands, in order: the first is popped first. Resolves to the length of the list, or to 0
-   * when there were none. When it rejects, `taken` of the error says how many of the first ones are there.
+   * when there were none, or when they are in the backup. When it rejects, `taken` of the error says how many of the first ones are there.
    */
   pushAll: (key: WriteKey, packets: readonly WritePacket[]) => Promise<number>
   /** Publishes or pushes what the functions per sub_type made (`agentStatus`, `cdr` …). */
   send: (outgoing: Outgoing) => Promise<number>
-  /** Ends the connection, after what is under way. */
+  /** What waits in the backup; undefined when there is none. */
+  readonly backup: Backup | undefined
+  /** Ends the connection, after what is under way. What is in the backup stays there, for the next producer with its folder. */
   close: () => Promise<void>
 }
 
@@ -42,7 +56,7 @@ export type Producer = {
  * Redis in the order of the calls. Source: the dialler's page "State Notifications" (PUBLISH with the reference in the channel;
  * LPUSH without one).
  *
- * @throws ProducerError `bad_address`
+ * @throws ProducerError `bad_address`, `backup_locked`, `backup_unusable`
  * @example
  * import { agentCall, cdr, createProducer } from 'enigma-relay/producer'
  *
@@ -55,7 +69,8 @@ export type Producer = {
 export function createProducer(options: ProducerOptions): Producer {
   const { timeoutMs = 5_000, chunkPackets = 500, chunkBytes = 1024 * 1024 } = options
   const connection =
-    'client' in options ? { get: () => options.client, close: () => Promise.resolve() } : createConnection(options.url, timeoutMs)
+    'client' in options ? { get: () => options.client, renew: () => undefined, close: () => Promise.resolve() } : createConnection(options.url, timeoutMs)
+  const kept = options.backup && openBackup({ options: options.backup, connection, timeoutMs, chunkPackets })
   let closed = false
 
   const write = async (key: string, taken: number, command: (client: ProducerClient) => Promise<number>): Promise<number> => {
@@ -68,9 +83,19 @@ export function createProducer(options: ProducerOptions): Producer {
     }
   }
 
+  const put = async (taken: number, items: readonly Item[]): Promise<number> => {
+    if (closed || kept === undefined) throw new ProducerError('closed', 'the producer is closed', { taken })
+    try {
+      return await kept.put(items)
+    } catch (error) {
+      throw error instanceof ProducerError && taken > 0 ? new ProducerError(error.code, error.message, { cause: error.cause, taken }) : error
+    }
+  }
+
   const publish: Producer['publish'] = async (to, packet) => {
     const key = toKey(to)
     const wire = toWire(packet)
+    if (options.backup?.pubsub?.(key, packet) === true) return put(0, [{ transport: 'pubsub', key, wire }])
     return write(key, 0, (client) => client.publish(key, wire))
   }
   const pushAll: Producer['pushAll'] = async (to, packets) => {
@@ -81,7 +106,7 @@ export function createProducer(options: ProducerOptions): Producer {
     // One chunk after another: when one is refused, nothing behind it is there.
     for (let at = 0; at < wires.length; ) {
       const chunk = takeChunk(wires, at, chunkPackets, chunkBytes)
-      length = await write(key, at, (client) => client.lPush(key, chunk))
+      length = await (kept === undefined ? write(key, at, (client) => client.lPush(key, chunk)) : put(at, chunk.map((wire) => ({ transport: 'list', key, wire }))))
       at += chunk.length
     }
     return length
@@ -93,8 +118,11 @@ export function createProducer(options: ProducerOptions): Producer {
     push,
     pushAll,
     send: ({ transport, key, packet }) => (transport === 'pubsub' ? publish(key, packet) : push(key, packet)),
+    backup: kept?.backup,
     close: async () => {
+      if (closed) return
       closed = true
+      await kept?.close()
       await connection.close()
     },
   }
@@ -110,21 +138,4 @@ function takeChunk(wires: readonly (string | Buffer)[], from: number, packets: n
     chunk.push(wire)
   }
   return chunk
-}
-
-async function withinTime<T>(ms: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms)
-  })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
-
-function words(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) return words(error.errors[0])
-  return error instanceof Error ? error.message : String(error)
 }

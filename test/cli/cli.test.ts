@@ -75,9 +75,9 @@ test('queues --create makes them once, and says what it made', async () => {
   const env = { ...CREDENTIALS, AWS_ENDPOINT_URL_SQS: server.endpoint }
   const first = await runCli(['queues', '--create'], env)
   expect(first).toMatchObject({ code: 0, stderr: '' })
-  expect(first.stdout).toContain(`made 20, there already 0, at ${server.endpoint}`)
+  expect(first.stdout).toContain(`made ${2 * ROUTES.length}, there already 0, at ${server.endpoint}`)
   const second = await runCli(['queues', '--create'], env)
-  expect(second.stdout).toContain(`made 0, there already 20, at ${server.endpoint}`)
+  expect(second.stdout).toContain(`made 0, there already ${2 * ROUTES.length}, at ${server.endpoint}`)
 })
 
 test.each<[string, Record<string, string>, number, string]>([

@@ -44,7 +44,8 @@ test('G1, G2: Redis restarted under load, once in order and once killed, costs n
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
   const cdrs = pushCdrs(redis.client, 1_000)
   const statuses = publishStatuses(redis.client, 500)
-  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+  for (const [round, signal] of (['SIGTERM', 'SIGKILL'] as const).entries()) {
+    await waitFor(async () => (await gapsOf(sqs)).length >= round, 'the gap to be announced')
     await sleep(700)
     await redis.end(signal)
     await sleep(500)

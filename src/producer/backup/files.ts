@@ -89,8 +89,11 @@ export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: B
       return lastNumber - (list.first()?.number ?? lastNumber)
     },
 
-    /** Resolves when all are on disk; when it rejects, none is. `op`: the command that may have brought them to Redis. */
-    append: async (items: readonly Item[], op?: string): Promise<void> => {
+    /**
+     * Resolves to the number of the first when all are on disk; when it rejects, none is. `op`: the command that may have brought them to
+     * Redis.
+     */
+    append: async (items: readonly Item[], op?: string): Promise<number> => {
       isAppending = true
       const atMs = now()
       const data = Buffer.concat(items.map((item, at) => formatRecord({ ...item, number: lastNumber + 1 + at, atMs, op })))
@@ -104,6 +107,7 @@ export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: B
         await active.append(data)
         list.grow(active.name, active.bytes)
         lastNumber += items.length
+        return lastNumber - items.length + 1
       } catch (error) {
         // Perhaps the file stands there all the same: the next one needs another name.
         if (active === undefined || active.isBroken) lastNumber += items.length

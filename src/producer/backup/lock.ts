@@ -1,3 +1,4 @@
+import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { ProducerError } from '../errors.ts'
@@ -9,6 +10,7 @@ import { ProducerError } from '../errors.ts'
  * @throws ProducerError `backup_locked`
  */
 export function lockFolder(folder: string): { release: () => void } {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
   const db = new DatabaseSync(join(folder, 'lock'))
   try {
     // Never committed: the lock lasts as long as the transaction.

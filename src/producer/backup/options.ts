@@ -1,6 +1,6 @@
 import type { WritePacket } from '../outgoing.ts'
 
-/** Where a producer says what becomes of its backup; a pino logger is one. No line holds a packet or a number out of one. */
+/** Where a producer says what becomes of its backup; a pino logger is one. No line holds a packet. */
 export type BackupLog = Readonly<Record<'info' | 'warn' | 'error', (fields: Record<string, unknown>, message: string) => void>>
 
 /** Keeps what Redis did not take in files, and pushes it when Redis takes again. */
@@ -14,8 +14,6 @@ export type BackupOptions = {
    * are rejected while Redis does not take them. `key` is the channel.
    */
   readonly pubsub?: (key: string, packet: WritePacket) => boolean
-  /** How often (ms) a key that refuses (not a list, no rights) is tried again; other keys go on. Default 30,000. */
-  readonly retryRefusedMs?: number
   /** Default: nothing is said. */
   readonly log?: BackupLog
 }
@@ -24,8 +22,6 @@ export type BackupOptions = {
 export type Backup = {
   /** How many packets are in the files, not yet in Redis. */
   readonly pending: number
-  /** How many of them wait for a key that refuses, such as one that is not a list. */
-  readonly refused: number
-  /** Resolves when no packet waits, in memory or in the files; those of keys that refuse are not waited for. @throws ProducerError `closed` */
+  /** Resolves when no packet waits, in memory or in the files. @throws ProducerError `closed` */
   drained: () => Promise<void>
 }
