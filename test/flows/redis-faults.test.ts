@@ -169,7 +169,6 @@ test('G1: a Redis that its CDR list has filled to the last byte is relieved by d
     }
   })()).rejects.toThrow('OOM')
   await expect(pushMore(1_000)).rejects.toThrow('OOM')
-  await expect(client.set('x', 'y')).rejects.toThrow('OOM')
   expect(pushed).toBeGreaterThan(20_000)
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
   await waitFor(drained(client), 'all to be sent', 30_000)
