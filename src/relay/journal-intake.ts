@@ -82,7 +82,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     const batch = heard
     heard = []
     // The older ones first: rows are in the order in which they were heard.
-    const isWritten = unwritten.size === 0 || (writer.mayTry(closed) && unwritten.writeAll(writer.write, offer))
+    const isWritten = unwritten.size === 0 || (writer.mayTry(closed) && unwritten.writeAll((entries) => writer.write(entries), offer))
     const rows = isWritten && writer.mayTry(closed) ? writer.write(batch.map(({ entry }) => entry)) : undefined
     if (rows === undefined) return batch.forEach(offerUnwritten)
     batch.forEach((one, index) => offer(one, rows[index] as number))

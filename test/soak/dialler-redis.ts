@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises'
 import { createClient } from 'redis'
 import { startRedisServer, type RedisServer } from '../../src/local/redis-server.ts'
 import { sleep } from '../../src/runtime/index.ts'
-import { startProxy, type Proxy } from '../support/proxy.ts'
+import { startProxy } from '../support/proxy.ts'
 
 // Without fsync: what was answered is in the kernel's hands, and a SIGKILL of the server takes nothing from there.
 const ARGS = ['--appendfsync', 'no']
@@ -32,7 +32,7 @@ export async function startDiallerRedis(dataDir: string) {
     await exited
   }
   return {
-    proxy: proxy as Proxy,
+    proxy,
     connect: async (): Promise<DiallerClient> => {
       const client = createDiallerClient(plain.port)
       clients.push(client)

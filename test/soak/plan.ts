@@ -27,12 +27,17 @@ const PAUSE_MS = { relay: [2_000, 5_000], redis: [1_500, 3_500], sqs: [1_000, 3_
 export function makePlan({ minutes, seed, kinds, rate }: PlanOptions): Plan {
   const lastsMs = Math.round(minutes * 60_000)
   const faults = TRACKS.flatMap((track, index) =>
-    planTrack(kinds.filter((kind) => faultOf(kind).track === track), createRandom(seed * 8 + index), PAUSE_MS[track], lastsMs - CALM_MS))
+    planTrack(kinds.filter((kind) => faultOf(kind).track === track), createRandom(seed * 8 + index), PAUSE_MS[track], lastsMs - CALM_MS, track === 'sqs' && minutes >= LONG_MINUTES))
   return { lastsMs, faults: faults.toSorted((a, b) => a.atMs - b.atMs), load: planLoad(createRandom(seed * 8 + 7), rate, lastsMs) }
 }
 
+/** In a run of so many minutes, SQS fails for `LONG_MS` now and then, while the relay and Redis go through faults of their own. */
+const LONG_MINUTES = 10
+const LONG_MS = 20_000
+const LONG_CHANCE = 0.15
+
 /** Each kind once in random order, then all again: also a short run sees them all, or most. */
-function planTrack(kinds: readonly FaultKind[], random: Random, [leastMs, mostMs]: readonly [number, number], endMs: number): PlannedFault[] {
+function planTrack(kinds: readonly FaultKind[], random: Random, [leastMs, mostMs]: readonly [number, number], endMs: number, hasLong: boolean): PlannedFault[] {
   const planned: PlannedFault[] = []
   let deck: FaultKind[] = []
   let atMs = CALM_MS
@@ -41,7 +46,7 @@ function planTrack(kinds: readonly FaultKind[], random: Random, [leastMs, mostMs
     if (deck.length === 0) deck = shuffle(kinds, random)
     const kind = deck.pop() as FaultKind
     const { track, span } = faultOf(kind)
-    const lastsMs = Math.round(random.between(...span))
+    const lastsMs = hasLong && random.chance(LONG_CHANCE) ? LONG_MS : Math.round(random.between(...span))
     if (atMs + lastsMs > endMs) return planned
     planned.push({ kind, track, atMs: Math.round(atMs), lastsMs, seed: random.whole(0, 2 ** 31) })
     atMs += lastsMs

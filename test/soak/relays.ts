@@ -110,7 +110,7 @@ export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOpti
     },
     async stop(): Promise<void> {
       clearInterval(timer)
-      for (const life of [...alive.values()]) {
+      for (const life of alive.values()) {
         measure(life)
         life.isEnding = true
         await life.kill('SIGKILL')

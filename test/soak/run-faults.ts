@@ -98,7 +98,7 @@ export async function runFaults(street: Street, planned: readonly PlannedFault[]
   }
   const runTrack = async (track: Track) => {
     for (const fault of planned.filter((one) => one.track === track)) {
-      await sleep(fault.atMs - (performance.now() - startMs), signal)
+      await sleep(Math.max(0, fault.atMs - (performance.now() - startMs)), signal)
       if (signal.aborted) return
       const needed = [track, ...(ALONE[fault.kind] ?? [])]
       await needed.reduceRight<() => Promise<void>>((inner, one) => () => (tracks.get(one) as Turns)(inner), () => make(fault))()

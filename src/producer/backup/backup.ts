@@ -35,7 +35,7 @@ export function openBackup({ options: { folder, maxFileBytes = 16 * 1024 * 1024,
   const append = (items: readonly Item[], op?: string) => appending(() => files.append(items, op))
   const stopping = new AbortController()
   const waiters = new Set<PromiseWithResolvers<void>>()
-  let waiting: Parcel[] = []
+  const waiting: Parcel[] = []
   let pumping: Promise<void> | undefined
   let draining: Promise<void> | undefined
 
@@ -126,7 +126,8 @@ export function openBackup({ options: { folder, maxFileBytes = 16 * 1024 * 1024,
       }),
     /** Writes or keeps what was put before, and leaves what is in the files. */
     async close(): Promise<void> {
-      while (pumping !== undefined) await pumping
+      // A pump that ends starts the next one when something has come meanwhile.
+      for (let pump = pumping; pump !== undefined; pump = pumping) await pump
       stopping.abort()
       for (const { reject } of waiters) reject(new ProducerError('closed', 'the producer is closed; what is left is in the backup folder'))
       waiters.clear()

@@ -35,7 +35,7 @@ export async function drainFiles({ files, writer, append, chunkPackets, log, sig
       await files.advance(note.at)
       return 0
     }
-    const { move, rest } = refusals.sort(records.filter(({ op }) => op === undefined || op !== note.op))
+    const { move, rest } = refusals.split(records.filter(({ op }) => op === undefined || op !== note.op))
     if (move.length > 0) {
       // First at the end, then gone from here: a crash in between brings a copy.
       refusals.moved(move, await append(move))

@@ -19,7 +19,7 @@ export function createRefusals(log: BackupLog) {
       keys.set(key, { first: undefined, movedTo: 0 })
     },
     /** What is to be moved, and what is to be tried. */
-    sort(records: readonly ReadRecord[]): { readonly move: ReadRecord[]; readonly rest: ReadRecord[] } {
+    split(records: readonly ReadRecord[]): { readonly move: ReadRecord[]; readonly rest: ReadRecord[] } {
       const move: ReadRecord[] = []
       const rest: ReadRecord[] = []
       for (const record of records) {
