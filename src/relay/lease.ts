@@ -21,7 +21,8 @@ export type LeaseOptions = {
 /** How long (ms) a relay that says nothing holds its id, and keeps others from its claims. */
 export const LEASE_MS = 10_000
 
-const isAlive = (pid: number): boolean => {
+/** Whether a process of this number runs on this host. */
+export const isAlive = (pid: number): boolean => {
   try {
     process.kill(pid, 0)
     return true

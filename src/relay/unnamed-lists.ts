@@ -3,7 +3,7 @@ import { sleep, type Logger } from '../runtime/index.ts'
 import type { Redis } from './redis.ts'
 
 /** The keys that diallers are known to use as lists. */
-const KNOWN_LISTS = ['', ':campaigns', ':campaign', ':cdr', ':inbound', ':agents', ':agent', ':dialers'].map((end) => BASE_KEY + end)
+export const KNOWN_LISTS = ['', ':campaigns', ':campaign', ':cdr', ':inbound', ':agents', ':agent', ':dialers'].map((end) => BASE_KEY + end)
 
 /** Says once, with its length, which list is there and not named in ENIGMA_LISTS: its items stay where they are. */
 export async function sayUnnamedLists(client: Redis, sourceId: string, named: readonly string[], log: Logger, signal: AbortSignal): Promise<void> {
