@@ -4,6 +4,7 @@ export const PROGRAM_HELP = `
 Examples:
   enigma-relay dev                          everything on this machine, with a played call centre
   enigma-relay queues --create              make the SQS queues
+  enigma-relay doctor                       check Redis, SQS and this machine before the relay runs, or when it does not
   enigma-relay relay                        forward a dialler's notifications, configured by the environment
   enigma-relay parked                       what the relay put aside, and how to send it again
   enigma-relay relay --help                 the environment variables
@@ -30,6 +31,16 @@ ${AWS_VARIABLES}
 
 Example:
   ENIGMA_SOURCES=main=redis://dialler:8001 ENIGMA_LISTS=enigma:notifications:campaigns AWS_REGION=eu-west-1 enigma-relay relay`
+
+const DOCTOR_HELP = `
+A line for each check: ok, warn or fail, what was found, and behind → what mends it. Works whether the relay runs or not. The
+environment is the relay's: enigma-relay relay --help. Redis commands are shown without the password; put it into REDISCLI_AUTH.
+
+Exit codes: 0 nothing fails, 1 something does, 2 wrong variables.
+
+Examples:
+  enigma-relay doctor
+  enigma-relay doctor --json | jq '.checks[] | select(.state != "ok")'`
 
 const QUEUES_HELP = `
 Each is FIFO with high throughput; a queue that is there already is left as it is.
@@ -62,7 +73,8 @@ const SIMULATE_HELP = `
 Plays campaigns, agents, calls, CDRs and statistics in believable proportions, now and then a malformed packet.
 
 Example:
-  enigma-relay simulate --agents 200 --speed 5 --url redis://127.0.0.1:8001`
+  enigma-relay simulate --agents 200 --speed 5 --url redis://127.0.0.1:8001
+  enigma-relay simulate --backup backup     # CDRs are kept through an outage of Redis`
 
 const DEV_HELP = `
 Starts the dialler's Redis, the relay, a local SQS, the functions, the read model and its API, and shows what goes through.
@@ -83,4 +95,4 @@ Examples:
   npm run dev -- --agents 200 --speed 5
   npm run dev -- --no-simulator --verbose`
 
-export const COMMAND_HELP = { relay: RELAY_HELP, queues: QUEUES_HELP, parked: PARKED_HELP, simulate: SIMULATE_HELP, dev: DEV_HELP } as const
+export const COMMAND_HELP = { relay: RELAY_HELP, doctor: DOCTOR_HELP, queues: QUEUES_HELP, parked: PARKED_HELP, simulate: SIMULATE_HELP, dev: DEV_HELP } as const

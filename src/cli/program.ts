@@ -7,6 +7,8 @@ import type { ParkedArguments } from './parked-arguments.ts'
 /** What `simulate` and `dev` know of the call centre to play. */
 export type CallCentreArguments = { readonly agents: number; readonly speed: number; readonly seed: number }
 
+export type SimulateArguments = CallCentreArguments & { readonly url: string; readonly backup?: string }
+
 /** The commands and their arguments. What a command does is loaded when it is run. */
 export function createProgram(): Command {
   const program = new Command('enigma-relay')
@@ -23,6 +25,13 @@ export function createProgram(): Command {
     .description('run the relay beside the dialler, until SIGTERM or Ctrl-C')
     .addHelpText('after', COMMAND_HELP.relay)
     .action(async () => (await import('./relay.ts')).runRelay())
+
+  program
+    .command('doctor')
+    .description('check everything that the relay needs, and say what mends it; takes, sends and changes nothing')
+    .option('--json', 'print all findings as JSON', false)
+    .addHelpText('after', COMMAND_HELP.doctor)
+    .action(async (options: { json: boolean }) => (await import('./doctor.ts')).runDoctor(options))
 
   program
     .command('queues')
@@ -50,8 +59,9 @@ export function createProgram(): Command {
   withCallCentre(program.command('simulate'))
     .description('play a call centre on a Redis server, as a dialler does')
     .option('--url <url>', 'the Redis server to write to', redisUrl, 'redis://127.0.0.1:8001')
+    .option('--backup <folder>', 'keep there what Redis does not take, and push it when it is back')
     .addHelpText('after', COMMAND_HELP.simulate)
-    .action(async (options: CallCentreArguments & { url: string }) => (await import('./simulate.ts')).runSimulate(options))
+    .action(async (options: SimulateArguments) => (await import('./simulate.ts')).runSimulate(options))
 
   withCallCentre(program.command('dev'))
     .description('run the whole street on this machine, with a played call centre')

@@ -1,13 +1,16 @@
 import { createSimulator } from '../local/simulator/index.ts'
 import { createProducer } from '../producer/index.ts'
 import { createShutdown, sleep } from '../runtime/index.ts'
-import type { CallCentreArguments } from './program.ts'
+import type { SimulateArguments } from './program.ts'
 
 const SAY_MS = 1_000
 
+const tell = (_fields: unknown, message: string) => void process.stdout.write(`${message}\n`)
+const BACKUP_LOG = { info: tell, warn: tell, error: tell }
+
 /** `enigma-relay simulate`: plays until SIGINT or SIGTERM, with a line a second. @throws ProducerError when Redis takes nothing. */
-export async function runSimulate({ url, ...callCentre }: CallCentreArguments & { readonly url: string }): Promise<void> {
-  const producer = createProducer({ url })
+export async function runSimulate({ url, backup, ...callCentre }: SimulateArguments): Promise<void> {
+  const producer = createProducer({ url, ...(backup === undefined ? {} : { backup: { folder: backup, log: BACKUP_LOG } }) })
   const simulator = createSimulator({ producer, ...callCentre })
   const shutdown = createShutdown(process)
   const ended = new AbortController()

@@ -1,7 +1,8 @@
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { startSqsServer } from '../../src/local/sqs-server.ts'
 import { ROUTES } from '../../src/protocol/index.ts'
+import { useProxy } from '../support/proxy.ts'
 import { receiveAll, useFolder, waitFor } from '../support/relay.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useSqs } from '../support/sqs.ts'
@@ -100,6 +101,24 @@ test('simulate plays on the given Redis until SIGINT, and ends with 0', async ()
   await cli.says(/published \d\d/)
   cli.child.kill('SIGINT')
   expect(await cli.ended).toMatchObject({ code: 0, stderr: '' })
+})
+
+test('simulate --backup keeps in files what Redis does not take, and pushes it when it is back', async () => {
+  const [redis, folder] = [await useRedisServer(), await useFolder()]
+  const [proxy, client] = [await useProxy(redis.port), await useRedisClient(redis.url)]
+  const cli = start(process.execPath, [LAUNCHER, 'simulate', '--agents', '40', '--speed', '20', '--url', `redis://127.0.0.1:${proxy.port}`, '--backup', folder])
+  await cli.says(/pushed [1-9]/)
+  const filesOf = async () => (await readdir(folder)).filter((name) => name.endsWith('.jsonl'))
+  proxy.state.refuse = true
+  proxy.cut()
+  await waitFor(async () => (await filesOf()).length > 0, 'packets to be kept')
+  const before = await client.lLen('enigma:notifications:campaigns')
+  proxy.state.refuse = false
+  await cli.says('all that was in the backup is pushed')
+  expect(await client.lLen('enigma:notifications:campaigns')).toBeGreaterThan(before)
+  cli.child.kill('SIGINT')
+  expect(await cli.ended).toMatchObject({ code: 0, stderr: '' })
+  expect(await filesOf()).toEqual([])
 })
 
 test('simulate says that it cannot reach Redis, and ends with 1', async () => {
