@@ -1,0 +1,40 @@
+import { styleText } from 'node:util'
+import { countStates, examine } from '../relay/doctor/doctor.ts'
+import type { Finding } from '../relay/doctor/finding.ts'
+import { readConfig } from '../relay/index.ts'
+
+const COLOURS = { ok: 'green', warn: 'yellow', fail: 'red' } as const
+
+/** What is said for each route, and in one line when all is well. */
+const FOR_EACH_ROUTE = [
+  { prefix: 'sqs/queue/', check: 'sqs/queues', say: (count: number) => `${count} queues and their dead-letter queues are as they should be` },
+  { prefix: 'sqs/send/', check: 'sqs/rights', say: (count: number) => `may send to ${count} queues` },
+] as const
+
+/** `enigma-relay doctor [--json]`. @throws ConfigError, or Error when something fails */
+export async function runDoctor({ json }: { readonly json: boolean }): Promise<void> {
+  const config = readConfig(process.env)
+  const findings: Finding[] = []
+  const wells = new Map<string, number>()
+  for await (const finding of examine({ config })) {
+    findings.push(finding)
+    const each = finding.state === 'ok' ? FOR_EACH_ROUTE.find(({ prefix }) => finding.check.startsWith(prefix)) : undefined
+    if (json) continue
+    if (each === undefined) print(finding)
+    else wells.set(each.prefix, (wells.get(each.prefix) ?? 0) + 1)
+  }
+  for (const { prefix, check, say } of FOR_EACH_ROUTE) {
+    const count = wells.get(prefix)
+    if (count !== undefined && !json) print({ check, state: 'ok', text: say(count) })
+  }
+  const summary = countStates(findings)
+  if (json) process.stdout.write(`${JSON.stringify({ checks: findings, summary }, null, 2)}\n`)
+  else process.stdout.write(`${summary.ok} ok, ${summary.warn} warn, ${summary.fail} fail\n`)
+  if (summary.fail > 0) throw new Error(`${summary.fail} ${summary.fail === 1 ? 'check fails' : 'checks fail'}`)
+}
+
+/** `fail  redis/main/memory  …  → redis-cli …`. In colours on a terminal, unless NO_COLOR is set. */
+function print({ check, state, text, fix }: Finding): void {
+  const word = styleText(COLOURS[state], state.padEnd(4), { stream: process.stdout })
+  process.stdout.write(`${word}  ${check}  ${text}${fix === undefined ? '' : `  ${styleText('bold', '→', { stream: process.stdout })} ${fix}`}\n`)
+}

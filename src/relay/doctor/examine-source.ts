@@ -1,0 +1,84 @@
+import { createLog } from '../../runtime/index.ts'
+import type { RelayConfig, SourceConfig } from '../config.ts'
+import { createRedis, type Redis } from '../redis.ts'
+import { makeCheck, within, type Check } from './check.ts'
+import { fail, ok, warn, type Finding } from './finding.ts'
+import { checkHeartbeat } from './heartbeat-check.ts'
+import { checkList, checkNames, lookAtKeys } from './list-checks.ts'
+import { checkChannels, checkConsumers, checkOutputBuffer } from './listener-checks.ts'
+import { checkPersistence } from './persistence-check.ts'
+import { checkClaims, checkParked, checkRelayId } from './relay-checks.ts'
+import { checkRights } from './rights-check.ts'
+import { checkMemory, checkRole, checkVersion } from './server-checks.ts'
+import { ANSWER_MS, createSourceView, type SourceView } from './source-view.ts'
+import { isDenied, isUnknown, wordsOf } from './words-of.ts'
+
+/** Three round trips of a claim at this many ms each are felt by the agent whose call it is. */
+const SLOW_MS = 200
+
+/** Everything about one Redis of ENIGMA_SOURCES. Changes nothing there and takes nothing. Never throws. */
+export async function examineSource(source: SourceConfig, config: RelayConfig, now: () => number): Promise<readonly Finding[]> {
+  // What goes wrong becomes a finding.
+  const log = createLog('silent')
+  const [client, connection, listener] = Array.from({ length: 3 }, () => createRedis({ ...source, name: source.id, log, reconnect: false })) as [Redis, Redis, Redis]
+  const view = createSourceView({ source, config, client, now })
+  const { name, ask } = view
+  try {
+    await within(2 * ANSWER_MS, client.connect())
+    const from = performance.now()
+    await ask('PING')
+    const ms = Math.max(1, Math.round(performance.now() - from))
+    const answer = ms > SLOW_MS ? warn(name('answer'), `Redis answers after ${ms} ms: each claim waits for that`, 'run the relay nearer to the dialler') : ok(name('answer'), `Redis answers after ${ms} ms`)
+    return [answer, ...(await makeChecks(view, connection, listener))]
+  } catch (error) {
+    return [unreachable(view, error)]
+  } finally {
+    for (const one of [client, connection, listener]) if (one.isOpen) one.destroy()
+  }
+}
+
+async function makeChecks(view: SourceView, connection: Redis, listener: Redis): Promise<readonly Finding[]> {
+  const { name, config } = view
+  let keys: ReturnType<typeof lookAtKeys> | undefined
+  const look = () => (keys ??= lookAtKeys(view))
+  const checks: Check[] = [
+    { name: name('version'), run: () => checkVersion(view) },
+    { name: name('role'), run: () => checkRole(view) },
+    { name: name('memory'), run: () => checkMemory(view) },
+    { name: name('persistence'), run: () => checkPersistence(view) },
+    { name: name('rights'), run: () => within(ANSWER_MS, connection.connect()).then(() => checkRights(view, connection)) },
+    { name: name('heartbeat'), run: () => within(ANSWER_MS, listener.connect()).then(() => checkHeartbeat(view, listener)) },
+    { name: name('output-buffer'), run: () => checkOutputBuffer(view) },
+    { name: name('channels'), run: () => checkChannels(view) },
+    ...config.lists.map((list) => ({
+      name: name(`list/${list}`),
+      run: async () => {
+        const all = await look()
+        return checkList(view, all.find(({ key }) => key === list) ?? { key: list, type: 'none', items: 0 }, all)
+      },
+    })),
+    { name: name('lists'), run: async () => checkNames(view, await look()) },
+    { name: name('consumers'), run: () => checkConsumers(view) },
+    { name: name('relay-id'), run: () => checkRelayId(view) },
+    { name: name('claims'), run: () => checkClaims(view) },
+    { name: name('parked'), run: () => checkParked(view) },
+  ]
+  return (await Promise.all(checks.map((check) => makeCheck(check, advise)))).flat()
+}
+
+function advise(error: unknown): string | undefined {
+  if (isDenied(error)) return 'allow the user this command, if you want to know'
+  if (isUnknown(error)) return 'give the command its name back in redis.conf, if you want to know'
+  return undefined
+}
+
+function unreachable({ name, source, cli }: SourceView, error: unknown): Finding {
+  const { host } = new URL(source.url)
+  const words = wordsOf(error)
+  const says = `Redis at ${host} cannot be used: ${words}`
+  if (/NOAUTH|WRONGPASS|invalid password|without any password|no password is set/i.test(words)) return fail(name('answer'), says, `write user and password into ENIGMA_SOURCES: ${source.id}=redis://user:password@${host}`)
+  if (/ECONNREFUSED/.test(words)) return fail(name('answer'), `nothing listens at ${host}`, 'start Redis there, or correct ENIGMA_SOURCES')
+  if (/ENOTFOUND|EAI_AGAIN/.test(words)) return fail(name('answer'), `the host of ${host} is not known`, 'correct ENIGMA_SOURCES')
+  if (/certificate|self.signed|SSL|TLS/i.test(words)) return fail(name('answer'), says, 'correct the certificate authority of this source in ENIGMA_SOURCES')
+  return fail(name('answer'), says, `check that it is there from here: ${cli('PING')}`)
+}

@@ -1,0 +1,59 @@
+import { fail, ok, warn, type Finding } from './finding.ts'
+import type { SourceView } from './source-view.ts'
+
+/** The oldest Redis with the scripts that the relay is made of, and the first one with BLMOVE. */
+const OLDEST = [2, 6]
+const WITH_BLMOVE = [6, 2]
+
+const isOlder = (version: string, [major = 0, minor = 0]: readonly number[]): boolean => {
+  const [a = 0, b = 0] = version.split('.').map(Number)
+  return a < major || (a === major && b < minor)
+}
+
+export async function checkVersion({ name, info, config }: SourceView): Promise<Finding> {
+  const version = await info('redis_version')
+  if (version === undefined) return warn(name('version'), 'the server does not tell its version')
+  if (isOlder(version, OLDEST)) return fail(name('version'), `Redis ${version} is too old: the relay works from 2.6`, 'upgrade Redis')
+  if (config.listEnd === 'left' && config.lists.length > 0 && isOlder(version, WITH_BLMOVE)) {
+    return fail(name('version'), `Redis ${version} has no BLMOVE, which ENIGMA_LIST_END=left needs (6.2)`, 'upgrade Redis to 6.2, or let the dialler push left and set ENIGMA_LIST_END=right')
+  }
+  return ok(name('version'), `Redis ${version}`)
+}
+
+/** Lists can only be taken from a primary, and the scripts name keys that a cluster could not place. */
+export async function checkRole({ name, info, source }: SourceView): Promise<Finding> {
+  const [role, isCluster, host, port, isReadOnly] = await Promise.all(
+    ['role', 'cluster_enabled', 'master_host', 'master_port', 'slave_read_only'].map((field) => info(field)),
+  )
+  if (isCluster === '1') return fail(name('role'), 'this is a Redis Cluster, and the relay reads single servers', 'name a server that is none in ENIGMA_SOURCES')
+  if (role === 'slave') {
+    const fix = `ENIGMA_SOURCES=${source.id}=redis://${host}:${port}`
+    if (isReadOnly === '0') return warn(name('role'), `a replica of ${host}:${port} that can be written: what is taken here stays on the primary`, fix)
+    return fail(name('role'), `a read-only replica of ${host}:${port}: nothing can be taken from its lists`, fix)
+  }
+  return ok(name('role'), `a primary with ${(await info('connected_slaves')) ?? '0'} replicas`)
+}
+
+/** How full a server may be before it is said. */
+const NEARLY_FULL = 0.9
+
+/** A server that evicts throws away lists of the dialler's and claims of the relay's. */
+export async function checkMemory({ name, info, setting, cli }: SourceView): Promise<Finding> {
+  const policy = (await info('maxmemory_policy')) ?? (await setting('maxmemory-policy'))
+  const used = Number(await info('used_memory'))
+  const most = Number((await info('maxmemory')) ?? (await setting('maxmemory')) ?? 0)
+  const fix = cli('CONFIG SET maxmemory-policy noeviction')
+  const size = most > 0 ? `${mib(used)} of ${mib(most)} used` : `${mib(used)} used, no limit`
+  const text = `${size}, maxmemory-policy ${policy ?? 'unknown'}`
+  if (policy?.startsWith('allkeys-')) {
+    return most > 0
+      ? fail(name('memory'), `${text}: when it is full, Redis throws away lists with what waits in them`, fix)
+      : warn(name('memory'), `${text}: once maxmemory is set, Redis throws away lists when it is full`, fix)
+  }
+  if (most > 0 && used >= most) return fail(name('memory'), `${text}: Redis is full, and the dialler's notifications are refused`, cli(`CONFIG SET maxmemory ${Math.ceil(used * 2)}`))
+  if (most > 0 && used >= most * NEARLY_FULL) return warn(name('memory'), `${text}: Redis is nearly full`, cli(`CONFIG SET maxmemory ${Math.ceil(used * 2)}`))
+  if (policy?.startsWith('volatile-') && most > 0) return warn(name('memory'), `${text}: when it is full, Redis throws away the relay's lease, and another relay takes its place`, fix)
+  return ok(name('memory'), text)
+}
+
+const mib = (bytes: number) => `${Math.round(bytes / 1024 / 1024)} MiB`
