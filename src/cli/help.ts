@@ -17,7 +17,8 @@ const AWS_VARIABLES = `  AWS_REGION             region of the queues
 
 const RELAY_HELP = `
 Environment:
-  ENIGMA_SOURCES         the dialler's Redis (default: main=redis://127.0.0.1:8001); several by commas, rediss:// for TLS
+  ENIGMA_SOURCES         the dialler's Redis (default: main=redis://127.0.0.1:8001); several by commas, rediss:// for TLS,
+                         with ?caFile=…&userFile=…&passwordFile=… where there are secrets
   ENIGMA_LISTS           lists to take from (default: none), as a rule enigma:notifications:campaigns;
                          taking from a list takes it from whoever reads it today
   ENIGMA_LIST_END        the end with the oldest item: right (default) or left

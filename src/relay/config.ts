@@ -1,12 +1,11 @@
 import { hostname } from 'node:os'
 import { createEnvReader, LOG_LEVELS, type Env, type LogLevel } from '../runtime/index.ts'
+import { parseRedisAddress, type RedisAddress } from './redis-address.ts'
 
 /** One Redis server that the relay reads. */
-export type SourceConfig = {
+export type SourceConfig = RedisAddress & {
   /** Part of every id: letters, digits, `_` and `-`. Never give it to another Redis. */
   readonly id: string
-  /** `redis://` or `rediss://`; may hold a password and is therefore never logged. */
-  readonly url: string
 }
 
 export type RelayConfig = {
@@ -49,11 +48,7 @@ export function readConfig(env: Env): RelayConfig {
       if (!/^[A-Za-z0-9_-]{1,64}$/.test(id)) {
         return fault('an entry has no id before "="', 'write id=redis://host:port, the id of letters, digits, _ and -; several separated by commas')
       }
-      const url = entry.slice(equals + 1)
-      if (!/^rediss?:\/\/[^\s]+$/.test(url) || !URL.canParse(url)) {
-        return fault(`the address of "${id}" is not a redis:// or rediss:// URL`, `write ${id}=redis://host:8001`)
-      }
-      return { id, url }
+      return { id, ...parseRedisAddress(id, entry.slice(equals + 1), fault) }
     })
     if (parsed.length === 0) return fault('names no source', 'write main=redis://127.0.0.1:8001')
     if (new Set(parsed.map((source) => source.id)).size < parsed.length) {

@@ -7,6 +7,7 @@ import type { Metrics } from './metrics.ts'
 import { firstMatch, hashPatterns } from './pattern.ts'
 import type { Numbers } from './numbers.ts'
 import { createRedis, type Redis } from './redis.ts'
+import type { RedisAddress } from './redis-address.ts'
 import type { ServerView } from './server-view.ts'
 import { stamp } from './stamp.ts'
 
@@ -15,7 +16,7 @@ export type Gap = { readonly fromMs: number; readonly toMs: number; readonly cau
 
 export type PubsubSourceOptions = {
   readonly sourceId: string
-  readonly url: string
+  readonly address: RedisAddress
   readonly patterns: readonly string[]
   /** For commands: a connection that listens cannot send any. */
   readonly client: Redis
@@ -78,8 +79,8 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
 
 /** One connection: resolves when the signal aborts, throws when the connection is lost. */
 async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive: (number: number) => void, onHeard: (atMs: number) => void): Promise<void> {
-  const { sourceId, url, patterns, client, intake, log, metrics, now, numbers, serverView } = options
-  const connection = createRedis({ url, name: `${sourceId} PubSub`, log, reconnect: false })
+  const { sourceId, address, patterns, client, intake, log, metrics, now, numbers, serverView } = options
+  const connection = createRedis({ ...address, name: `${sourceId} PubSub`, log, reconnect: false })
   const lost = Promise.withResolvers<never>()
   lost.promise.catch(() => undefined)
   connection.on('error', (error: unknown) => lost.reject(error))

@@ -2,10 +2,10 @@ import { createClient, RESP_TYPES } from 'redis'
 import type { Logger } from '../runtime/index.ts'
 import { backoffMs, sleep } from '../runtime/index.ts'
 import { describe, RelayError } from './errors.ts'
+import { toClientOptions, type RedisAddress } from './redis-address.ts'
 import { scripts } from './scripts.ts'
 
-export type RedisOptions = {
-  readonly url: string
+export type RedisOptions = RedisAddress & {
   /** For log lines. */
   readonly name: string
   readonly log: Logger
@@ -22,14 +22,16 @@ const SILENCE_MS = 10_000
  * refusal is ignored): with it a connection counts as ready only when Redis has answered. Without, one that is accepted and closed
  * at once (too many clients, a proxy with nothing behind it) would be made again without a pause, thousands of times a second.
  */
-export function createRedis({ url, name, log, reconnect }: RedisOptions) {
+export function createRedis({ name, log, reconnect, ...address }: RedisOptions) {
+  const { tls, ...access } = toClientOptions(address)
   const client = createClient({
-    url,
+    ...access,
     RESP: 2,
     scripts,
     clientInfoTag: 'enigma-relay',
     disableOfflineQueue: true,
     socket: {
+      ...tls,
       connectTimeout: 5_000,
       socketTimeout: SILENCE_MS,
       reconnectStrategy: reconnect ? (retries) => backoffMs(retries + 1, { baseMs: 50, maxMs: 1_000 }) : false,

@@ -14,6 +14,7 @@ import { createNumbers } from './numbers.ts'
 import { createParking } from './parking.ts'
 import { runPubsubSource, type Gap } from './pubsub-source.ts'
 import { connect, createRedis, type Redis } from './redis.ts'
+import { looseSecrets } from './redis-address.ts'
 import { createServerView } from './server-view.ts'
 import { sayUnnamedLists } from './unnamed-lists.ts'
 import { watchSource } from './watch-source.ts'
@@ -44,7 +45,8 @@ export type SourceOptions = {
 /** One Redis server of a dialler: its lists, its PubSub, and what the relay keeps there. */
 export function createSource(options: SourceOptions) {
   const { source, config, intake, log, metrics, now, room, onClaim, onClaimSettled, onGap, onHeard, endSignal } = options
-  const client = createRedis({ url: source.url, name: source.id, log, reconnect: true })
+  const client = createRedis({ ...source, name: source.id, log, reconnect: true })
+  for (const file of looseSecrets(source)) log.warn({ source: source.id, file }, 'everybody on this machine can read this secret: chmod 600')
   let connections = 0
   client.on('ready', () => {
     connections++
@@ -105,7 +107,7 @@ export function createSource(options: SourceOptions) {
 
   const runList = async (list: string, listState: ListState, signal: AbortSignal): Promise<void> => {
     listState.progressMs = now()
-    const waiter: Redis = createRedis({ url: source.url, name: `${source.id} ${list}`, log, reconnect: true })
+    const waiter: Redis = createRedis({ ...source, name: `${source.id} ${list}`, log, reconnect: true })
     signal.addEventListener('abort', () => waiter.destroy(), { once: true })
     await connect(waiter, signal)
     await runListSource({
@@ -118,7 +120,7 @@ export function createSource(options: SourceOptions) {
   const runPubsub = async (signal: AbortSignal): Promise<void> => {
     if (config.channels.length === 0) return
     await runPubsubSource({
-      sourceId: source.id, url: source.url, patterns: config.channels, client, intake, log, metrics, now, numbers, serverView, onGap,
+      sourceId: source.id, address: source, patterns: config.channels, client, intake, log, metrics, now, numbers, serverView, onGap,
       heardUntilMs: state.heard ?? options.heardUntilMs,
       onHeard: (atMs) => {
         state.heard = atMs

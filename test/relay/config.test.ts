@@ -1,7 +1,10 @@
+import { writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ConfigError } from '../../src/runtime/index.ts'
 import { readConfig } from '../../src/relay/index.ts'
+import { useFolder } from '../support/relay.ts'
 
 const faultsOf = (env: Record<string, string>) => {
   try {
@@ -100,4 +103,31 @@ test.each([
   const read = () => readConfig({ ENIGMA_SOURCES: sources, AWS_REGION: 'eu-west-1' })
   expect(read).toThrow(/ENIGMA_SOURCES/)
   expect(read).not.toThrow(/hunter2/)
+})
+
+test('secrets of a source may stand in files; what cannot be used is said with the fix, and without the password', async () => {
+  const folder = await useFolder()
+  const [ca, password] = [join(folder, 'ca.pem'), join(folder, 'password')]
+  await writeFile(ca, '')
+  await writeFile(password, '')
+  const sourcesOf = (address: string) => readConfig({ ENIGMA_SOURCES: `main=${address}`, AWS_REGION: 'eu-west-1' }).sources
+  expect(sourcesOf(`rediss://relay@dialler:8001/2?caFile=${ca}&passwordFile=${password}&servername=d`)).toEqual([
+    { id: 'main', url: 'rediss://relay@dialler:8001/2', caFile: ca, passwordFile: password, servername: 'd' },
+  ])
+  const fault = (address: string) => faultsOf({ ENIGMA_SOURCES: `main=${address}`, AWS_REGION: 'eu-west-1' })
+  const wrong: [string, RegExp][] = [
+    [`rediss://h?caFile=${ca}.not`, /caFile of "main" cannot be read/],
+    [`rediss://h?passwordFile=${folder}`, /passwordFile of "main" cannot be read/],
+    [`redis://h?caFile=${ca}`, /no TLS/],
+    ['redis://:topsecret@h?password=topsecret', /parameter that is not known/],
+    [`redis://:topsecret@h?passwordFile=${password}`, /one in a file/],
+    [`redis://u@h?userFile=${password}&passwordFile=${password}`, /a user in the address and one in a file/],
+    [`redis://h?userFile=${password}`, /no password/],
+    ['redis://h?caFile=', /empty/],
+  ]
+  for (const [address, words] of wrong) {
+    const [found] = fault(address)
+    expect(found).toMatchObject({ name: 'ENIGMA_SOURCES', problem: expect.stringMatching(words) as string })
+    expect(JSON.stringify(found)).not.toContain('topsecret')
+  }
 })

@@ -25,7 +25,7 @@ const MIB = 1024 * 1024
 const TERM_MS = 25_000
 const SAMPLE_MS = 200
 
-type Life = ReturnType<typeof spawnRelay> & { readonly name: RelayName; readonly spawnedMs: number; readyMs: number | undefined; cpuMs: number; isEnding: boolean }
+type Life = ReturnType<typeof spawnRelay> & { readonly name: RelayName; readonly spawnedMs: number; readyMs: number | undefined; cpuMs: number; isEnding: boolean; hasSpoken: boolean }
 
 /** The relays of a soak, as processes: started and ended by their names, watched for memory, CPU, early ends and telling logs. */
 export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOptions) {
@@ -36,6 +36,7 @@ export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOpti
 
   const readLines = (life: Life) => {
     for (const line of life.lines.splice(0)) {
+      life.hasSpoken = true
       if (JSON.stringify(line).includes(NUMBER_PREFIX)) broken.add('privacy', `the log of the ${life.name} relay shows a number: "${line.msg}"`)
       if (line.msg.startsWith('another relay is gone')) adoptions.push(Date.now())
       if (line.msg.startsWith('gap:')) figures.gapsLogged++
@@ -70,7 +71,7 @@ export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOpti
     const dataDir = join(folder, name)
     await mkdir(dataDir, { recursive: true })
     const relay = spawnRelay({ redisUrl: `redis://127.0.0.1:${redisPort}`, endpoint, dataDir, ...SETTINGS[name], env: { ENIGMA_RELAY_ID: name } })
-    const life: Life = Object.assign(relay, { name, spawnedMs: Date.now(), readyMs: undefined, cpuMs: 0, isEnding: false })
+    const life: Life = Object.assign(relay, { name, spawnedMs: Date.now(), readyMs: undefined, cpuMs: 0, isEnding: false, hasSpoken: false })
     alive.set(name, life)
     figures.starts++
     // Whatever the faults do meanwhile, it comes to hear and take in the end; who must know, waits for it.
@@ -106,7 +107,9 @@ export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOpti
       }, TERM_MS)
       const { code, errors } = await life.kill('SIGTERM')
       clearTimeout(timer)
-      if (code !== 0) broken.add('SIGTERM', `the ${name} relay ended with ${code}: ${errors.slice(-1_000)}`)
+      readLines(life)
+      // One that has said nothing yet is not so far that it could hear a signal.
+      if (code !== 0 && life.hasSpoken) broken.add('SIGTERM', `the ${name} relay ended with ${code}: ${errors.slice(-1_000)}`)
     },
     async stop(): Promise<void> {
       clearInterval(timer)

@@ -54,6 +54,7 @@ export async function runSoak({ seed }: SoakOptions, plan: Plan, release: Releas
 /** A line now and then, for whoever looks on. */
 async function tell({ ledger, state, timeline, functions, broken }: Street, signal: AbortSignal, say: (line: string) => void): Promise<void> {
   const startMs = performance.now()
+  let told = 0
   while (!signal.aborted) {
     await sleep(TELL_MS, signal)
     if (signal.aborted) return
@@ -61,5 +62,7 @@ async function tell({ ledger, state, timeline, functions, broken }: Street, sign
     const arrived = Object.values(ledger).reduce((sum, rows) => sum + rows.state.arrived, 0)
     const faults = timeline.happened.length
     say(`${((performance.now() - startMs) / 1_000).toFixed(0)} s: ${written} written, ${arrived} arrived, ${state.accepted - arrived} copies and notices, ${functions.pending} messages before functions, ${faults} faults, ${broken.count} broken`)
+    if (broken.count > told) for (const line of broken.lines()) say(`  ${line}`)
+    told = broken.count
   }
 }

@@ -1,0 +1,89 @@
+import { accessSync, constants, readFileSync, statSync } from 'node:fs'
+
+/** Where a Redis server is, and what is needed to be let in. */
+export type RedisAddress = {
+  /** `redis://` or `rediss://`, without the parameters below; may hold a password and is therefore never logged. */
+  readonly url: string
+  /** PEM files of the authorities to trust in place of the system's, all in one. */
+  readonly caFile?: string
+  /** The name in the server's certificate, where it is not the host's. */
+  readonly servername?: string
+  /** Files with the name of the ACL user and the password: read again for each connection, so that they can be changed. */
+  readonly userFile?: string
+  readonly passwordFile?: string
+}
+
+type Fault = (problem: string, fix: string) => never
+
+const FILES = ['caFile', 'userFile', 'passwordFile'] as const
+const PARAMETERS = [...FILES, 'servername'] as const
+type Parameter = (typeof PARAMETERS)[number]
+
+const isParameter = (name: string): name is Parameter => (PARAMETERS as readonly string[]).includes(name)
+
+/**
+ * Reads an address: `rediss://dialler:8001?caFile=/etc/enigma/ca.pem&userFile=/etc/enigma/user&passwordFile=/etc/enigma/password`.
+ * The files are looked at, so that one that is not there is known at once. No words hold the address, since a password may be in it.
+ */
+export function parseRedisAddress(id: string, text: string, fault: Fault): RedisAddress {
+  const url = /^rediss?:\/\/[^\s]+$/.test(text) ? URL.parse(text) : null
+  if (url === null) return fault(`the address of "${id}" is not a redis:// or rediss:// URL`, `write ${id}=redis://host:8001`)
+  const given: Partial<Record<Parameter, string>> = {}
+  for (const [name, value] of url.searchParams) {
+    if (!isParameter(name)) return fault(`the address of "${id}" has a parameter that is not known`, `there are ${PARAMETERS.join(', ')}`)
+    if (value === '') return fault(`${name} of "${id}" is empty`, `write ${name}=… or leave it out`)
+    given[name] = value
+  }
+  for (const name of FILES) {
+    const file = given[name]
+    if (file !== undefined && !isReadable(file)) return fault(`${name} of "${id}" cannot be read: ${file}`, 'make the file, and let the user of the relay read it')
+  }
+  if (url.protocol !== 'rediss:' && (given.caFile ?? given.servername) !== undefined) {
+    return fault(`"${id}" has a certificate to check, and no TLS`, `write ${id}=rediss://…`)
+  }
+  if (given.passwordFile !== undefined && url.password !== '') return fault(`"${id}" has a password in the address and one in a file`, 'leave the one in the address out')
+  if (given.userFile !== undefined && url.username !== '') return fault(`"${id}" has a user in the address and one in a file`, 'leave one of them out')
+  if (given.userFile !== undefined && given.passwordFile === undefined && url.password === '') return fault(`"${id}" has a user and no password`, 'add passwordFile=…')
+  url.search = ''
+  // As it was written, when there is nothing to take out.
+  return { url: Object.keys(given).length === 0 ? text : url.href, ...given }
+}
+
+/** What node-redis needs of an address besides its URL. */
+export function toClientOptions({ url, caFile, servername, userFile, passwordFile }: RedisAddress) {
+  const tls = { ...(caFile === undefined ? {} : { ca: readFileSync(caFile) }), ...(servername === undefined ? {} : { servername }) }
+  if (passwordFile === undefined && userFile === undefined) return { url, tls }
+  const parsed = new URL(url)
+  const [username, password] = [decodeURIComponent(parsed.username), decodeURIComponent(parsed.password)]
+  // With them in the URL, node-redis would look at nothing else.
+  parsed.username = ''
+  parsed.password = ''
+  return {
+    url: parsed.href,
+    tls,
+    credentialsProvider: {
+      type: 'async-credentials-provider' as const,
+      credentials: () =>
+        new Promise<{ username?: string; password: string }>((resolve) => {
+          const user = userFile === undefined ? username : readSecret(userFile)
+          resolve({ ...(user === '' ? {} : { username: user }), password: passwordFile === undefined ? password : readSecret(passwordFile) })
+        }),
+    },
+  }
+}
+
+/** The files of secrets that others than their owner can read. */
+export const looseSecrets = ({ passwordFile, userFile }: RedisAddress): string[] =>
+  [passwordFile, userFile].filter((file) => file !== undefined).filter((file) => (statSync(file).mode & 0o007) !== 0)
+
+/** An editor ends the file with a line's end; a password has none. */
+const readSecret = (file: string): string => readFileSync(file, 'utf8').replace(/\r?\n$/, '')
+
+function isReadable(file: string): boolean {
+  try {
+    accessSync(file, constants.R_OK)
+    return statSync(file).isFile()
+  } catch {
+    return false
+  }
+}
