@@ -11,12 +11,12 @@ import { isDenied, isUnknown, wordsOf } from './words-of.ts'
  *
  * @param listener a connection of its own, on which nothing else can be done any more
  */
-export async function checkHeartbeat({ name, config, ask, cli }: SourceView, listener: Redis): Promise<Finding> {
+export async function checkHeartbeat({ name, config, ask, cli, user: askUser }: SourceView, listener: Redis): Promise<Finding> {
   const check = name('heartbeat')
   if (config.channels.length === 0) return ok(check, 'ENIGMA_CHANNELS names none: PubSub is not heard')
   const channel = `${RELAY_PREFIX}heartbeat:doctor:${randomUUID()}`
   const heard = Promise.withResolvers<void>()
-  const user = await ask('ACL', 'WHOAMI').then(String, () => 'default')
+  const user = await askUser()
   const grant = (what: string) => cli(`ACL SETUSER ${user} ${what}`)
   try {
     for (const pattern of config.channels) await within(ANSWER_MS, listener.pSubscribe(pattern, () => undefined))

@@ -26,8 +26,8 @@ async function scanKeys(ask: SourceView['ask']): Promise<string[]> {
   let cursor = '0'
   for (let step = 0; step < SCAN_STEPS; step++) {
     const reply = (await ask('SCAN', cursor, 'MATCH', `${BASE_KEY}*`, 'COUNT', String(SCAN_KEYS))) as [string, string[]]
-    cursor = String(reply[0])
-    found.push(...reply[1].map(String))
+    cursor = reply[0]
+    found.push(...reply[1])
     if (cursor === '0') break
   }
   return found

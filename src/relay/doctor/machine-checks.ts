@@ -1,9 +1,9 @@
-import { accessSync, constants, existsSync, statSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmdirSync, statSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import type { RelayConfig } from '../config.ts'
-import { describe } from '../errors.ts'
 import { fail, ok, warn, type Finding } from './finding.ts'
+import { wordsOf } from './words-of.ts'
 
 const OLDEST_NODE = 24
 
@@ -19,15 +19,15 @@ function nearest(folder: string): string {
   return existsSync(path) || dirname(path) === path ? path : nearest(dirname(path))
 }
 
-/** Whether the journal can be written. Makes nothing. */
+/** Whether the journal can be written: rights alone do not tell, so a folder is made there, and removed at once. */
 export function checkFolder({ dataDir }: RelayConfig): Finding {
   const there = nearest(dataDir)
   const fix = `mkdir -p ${dataDir} && chown $(id -un) ${dataDir}, or set ENIGMA_DATA_DIR to another folder`
   try {
     if (!statSync(there).isDirectory()) return fail('machine/folder', `${there} is a file: the journal cannot be in it`, 'ENIGMA_DATA_DIR=<a folder>')
-    accessSync(there, constants.W_OK | constants.X_OK)
+    rmdirSync(mkdtempSync(join(there, '.enigma-doctor-')))
   } catch (error) {
-    return fail('machine/folder', `${there} cannot be written: ${describe(error)}`, fix)
+    return fail('machine/folder', `${there} cannot be written: ${wordsOf(error)}`, fix)
   }
   return ok('machine/folder', there === resolve(dataDir) ? `${dataDir} can be written` : `${dataDir} is not there yet, and can be made`)
 }

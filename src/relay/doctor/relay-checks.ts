@@ -9,8 +9,8 @@ import type { SourceView } from './source-view.ts'
 export async function checkRelayId({ name, ask, config }: SourceView): Promise<Finding> {
   const check = name('relay-id')
   const holder = await ask('GET', leaseKey(config.relayId))
-  if (holder === null) return ok(check, `${config.relayId} is free: no relay runs under it`)
-  const { host, pid } = readHolder(String(holder))
+  if (typeof holder !== 'string') return ok(check, `${config.relayId} is free: no relay runs under it`)
+  const { host, pid } = readHolder(holder)
   if (host === hostname() && pid !== undefined) {
     return ok(check, isAlive(pid) ? `${config.relayId} is held by process ${pid} on this host: the relay runs` : `${config.relayId} was held by process ${pid} on this host, which is gone: the next start takes it at once`)
   }

@@ -25,7 +25,7 @@ return 1
  *
  * @param connection of its own: a transaction on it holds back nobody else's commands
  */
-export async function checkRights({ name, config, cli }: SourceView, connection: Redis): Promise<Finding[]> {
+export async function checkRights({ name, config, cli, user: askUser }: SourceView, connection: Redis): Promise<Finding[]> {
   const ownKey = `${RELAY_PREFIX}doctor:${randomUUID()}`
   const give = (command: readonly string[]): Promise<unknown> => within(ANSWER_MS, connection.sendCommand<unknown>([...command]))
   const refused = async (need: Need, given: Promise<unknown>): Promise<Refusal[]> => {
@@ -52,7 +52,7 @@ export async function checkRights({ name, config, cli }: SourceView, connection:
     refusals.push(...tried.flat())
   }
 
-  const user = await give(['ACL', 'WHOAMI']).then(String, () => 'default')
+  const user = await askUser()
   const [lacking, lackingOptional] = [refusals.filter((one) => one.isOptional !== true), refusals.filter((one) => one.isOptional === true)]
   const check = name('rights')
   const count = new Set([...needs, ...writes].filter((one) => one.isOptional !== true).map(({ command }) => commandName(command))).size

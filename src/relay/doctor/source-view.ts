@@ -18,6 +18,8 @@ export type SourceView = {
   readonly info: (field: string) => Promise<string | undefined>
   /** A setting of the server; undefined when it has none of this name. @throws when the server does not let ask */
   readonly setting: (name: string) => Promise<string | undefined>
+  /** The name of the user that the relay is; what a shell makes it of, when it is in a file. */
+  readonly user: () => Promise<string>
   /** The name of a check: `redis/main/<of>`. */
   readonly name: (of: string) => string
   /** A command line for redis-cli, without the password: it is taken from REDISCLI_AUTH. */
@@ -37,13 +39,26 @@ export function createSourceView({ source, config, client, now }: Pick<SourceVie
       const reply = await ask('CONFIG', 'GET', name)
       return Array.isArray(reply) && reply.length > 1 ? String(reply[1]) : undefined
     },
+    user: () => ask('ACL', 'WHOAMI').then(String, () => userOf(source)),
     name: (of) => `redis/${source.id}/${of}`,
-    cli: (command) => `${redisCli(source.url)} ${command}`,
+    cli: (command) => `${redisCli(source)} ${command}`,
   }
 }
 
+/** A server without users, or one that does not tell: as the address says. */
+function userOf({ url, userFile }: SourceConfig): string {
+  return userFile === undefined ? decodeURIComponent(new URL(url).username) || 'default' : `$(cat ${userFile})`
+}
+
 /** `redis-cli -h dialler -p 8001 --user relay`: how this server is reached by hand. Never with the password. */
-function redisCli(address: string): string {
-  const { hostname, port, protocol, username } = new URL(address)
-  return ['redis-cli', '-h', hostname, '-p', port || '6379', ...(protocol === 'rediss:' ? ['--tls'] : []), ...(username === '' ? [] : ['--user', decodeURIComponent(username)])].join(' ')
+function redisCli(source: SourceConfig): string {
+  const { hostname, port, protocol } = new URL(source.url)
+  const user = userOf(source)
+  return [
+    `redis-cli -h ${hostname} -p ${port || '6379'}`,
+    ...(protocol === 'rediss:' ? ['--tls'] : []),
+    ...(source.caFile === undefined ? [] : [`--cacert ${source.caFile}`]),
+    ...(source.servername === undefined ? [] : [`--sni ${source.servername}`]),
+    ...(user === 'default' ? [] : [`--user ${user}`]),
+  ].join(' ')
 }

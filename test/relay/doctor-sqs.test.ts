@@ -1,0 +1,110 @@
+import { CreateQueueCommand, DeleteQueueCommand, GetQueueAttributesCommand, SetQueueAttributesCommand } from '@aws-sdk/client-sqs'
+import { beforeAll, expect, test } from 'vitest'
+import { examineSqs } from '../../src/relay/doctor/examine-sqs.ts'
+import { readConfig } from '../../src/relay/index.ts'
+import { ROUTES } from '../../src/protocol/index.ts'
+import { byCheck } from '../support/doctor.ts'
+import { useSqs } from '../support/sqs.ts'
+import { useSqsFaults } from '../support/sqs-faults.ts'
+
+beforeAll(() => {
+  process.env['AWS_ACCESS_KEY_ID'] ??= 'test'
+  process.env['AWS_SECRET_ACCESS_KEY'] ??= 'test'
+})
+
+const lookAtSqs = async (endpoint: string, now: () => number = Date.now) =>
+  byCheck(await examineSqs(readConfig({ AWS_ENDPOINT_URL_SQS: endpoint, AWS_REGION: 'us-east-1' }), now))
+
+test('queues as "queues --create" makes them are well, the right to send is there, and nothing was sent', async () => {
+  const { endpoint, sqs, queues } = await useSqs()
+  const found = await lookAtSqs(endpoint)
+  expect(Object.values(found).flat().filter(({ state }) => state !== 'ok')).toEqual([])
+  for (const { name } of ROUTES) for (const of of ['queue', 'send']) expect(found[`sqs/${of}/${name}`], name).toHaveLength(1)
+  for (const { url } of queues) {
+    const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesNotVisible'] }))
+    expect(Attributes).toEqual({ ApproximateNumberOfMessages: '0', ApproximateNumberOfMessagesNotVisible: '0' })
+  }
+})
+
+test('a queue or a dead-letter queue that is missing, and attributes that are wrong, are found each by itself, and the fix mends them', async () => {
+  const { endpoint, sqs, url } = await useSqs()
+  const deadUrl = (route: string) => url(route).replace('.fifo', '-dlq.fifo')
+  const attributesOf = async (QueueUrl: string) => (await sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] }))).Attributes ?? {}
+  const set = (route: string, Attributes: Record<string, string>) => sqs.send(new SetQueueAttributesCommand({ QueueUrl: url(route), Attributes }))
+  await sqs.send(new DeleteQueueCommand({ QueueUrl: url('agents-stats') }))
+  await sqs.send(new DeleteQueueCommand({ QueueUrl: deadUrl('agents-call') }))
+  await set('agents-status', { VisibilityTimeout: '30', MessageRetentionPeriod: '3600', MaximumMessageSize: '262144' })
+  // The local server does not let these be changed.
+  const made = await attributesOf(url('campaigns-cdr'))
+  await sqs.send(new DeleteQueueCommand({ QueueUrl: url('campaigns-cdr') }))
+  const { RedrivePolicy = '', VisibilityTimeout = '', MessageRetentionPeriod = '', MaximumMessageSize = '' } = made
+  await sqs.send(new CreateQueueCommand({ QueueName: 'enigma-campaigns-cdr.fifo', Attributes: { FifoQueue: 'true', RedrivePolicy, VisibilityTimeout, MessageRetentionPeriod, MaximumMessageSize } }))
+  const arn = (await attributesOf(deadUrl('campaigns-status')))['QueueArn'] ?? ''
+  await set('campaigns-stats', { RedrivePolicy: JSON.stringify({ deadLetterTargetArn: arn, maxReceiveCount: 10 }) })
+  await set('campaigns-status', { RedrivePolicy: JSON.stringify({ deadLetterTargetArn: arn, maxReceiveCount: 3 }) })
+  const found = await lookAtSqs(endpoint)
+  const of = (route: string) => found[`sqs/queue/${route}`]?.[0]
+  expect(of('agents-stats')).toMatchObject({ state: 'fail', text: 'the queue enigma-agents-stats.fifo does not exist', fix: expect.stringContaining('enigma-relay queues --create') as string })
+  expect(found['sqs/send/agents-stats']).toBeUndefined()
+  expect(of('agents-call')).toMatchObject({ state: 'fail', text: 'the dead-letter queue enigma-agents-call-dlq.fifo does not exist' })
+  expect(of('agents-status')?.state).toBe('warn')
+  for (const words of ['after 30 s, which is less than six times', 'keeps messages for 1 hours instead of 14 days', 'messages of 262144 bytes only']) expect(of('agents-status')?.text).toContain(words)
+  expect(of('campaigns-cdr')).toMatchObject({ state: 'warn', text: expect.stringMatching(/^enigma-campaigns-cdr.fifo: has not the throughput[^;]*$/) as string, fix: expect.stringContaining('"DeduplicationScope":"messageGroup","FifoThroughputLimit":"perMessageGroupId"') as string })
+  expect(of('campaigns-stats')).toMatchObject({ state: 'fail', text: expect.stringContaining('enigma-campaigns-status-dlq.fifo instead of enigma-campaigns-stats-dlq.fifo') as string })
+  expect(of('campaigns-status')).toMatchObject({ state: 'warn', text: expect.stringContaining('after 3 tries instead of 10') as string })
+  expect(of('inbound-call')?.state).toBe('ok')
+  // What the fixes set is what was missing.
+  const mendable = ['agents-status', 'campaigns-stats', 'campaigns-status']
+  for (const route of mendable) {
+    const json = /--attributes '(.*)'$/.exec(of(route)?.fix ?? '')?.[1] ?? '{}'
+    expect(of(route)?.fix).toContain(`--queue-url ${url(route)}`)
+    await set(route, JSON.parse(json) as Record<string, string>)
+  }
+  const mended = await lookAtSqs(endpoint)
+  for (const route of mendable) expect(mended[`sqs/queue/${route}`]?.[0]).toMatchObject({ state: 'ok' })
+})
+
+test('a queue without a dead-letter queue fails', async () => {
+  const { endpoint, sqs, url } = await useSqs()
+  await sqs.send(new DeleteQueueCommand({ QueueUrl: url('dialers-status') }))
+  await sqs.send(new CreateQueueCommand({ QueueName: 'enigma-dialers-status.fifo', Attributes: { FifoQueue: 'true' } }))
+  expect((await lookAtSqs(endpoint))['sqs/queue/dialers-status']?.[0]).toMatchObject({
+    state: 'fail', text: expect.stringContaining('has no dead-letter queue') as string, fix: expect.stringContaining('enigma-dialers-status-dlq.fifo') as string,
+  })
+})
+
+test('a queue that may not be sent to fails; a server that answers in another way is a warning', async () => {
+  const { endpoint, state } = await useSqsFaults()
+  state.answer = ({ queue }) => {
+    if (queue === 'enigma-agents-call.fifo') return { status: 403, code: 'AccessDeniedException' }
+    if (queue === 'enigma-agents-status.fifo') return { status: 400, code: 'Surprise' }
+    return queue === 'enigma-other.fifo' ? 'accept' : { fail: () => ({ Code: 'InvalidMessageContents', SenderFault: true }) }
+  }
+  const found = await lookAtSqs(endpoint)
+  expect(found['sqs/send/agents-call']?.[0]).toMatchObject({ state: 'fail', text: 'may not send to enigma-agents-call.fifo', fix: expect.stringContaining('sqs:SendMessage') as string })
+  expect(found['sqs/send/agents-status']?.[0]).toMatchObject({ state: 'warn', text: expect.stringContaining('could not be checked') as string })
+  expect(found['sqs/send/other']?.[0]).toMatchObject({ state: 'warn', text: expect.stringContaining('this is no SQS') as string })
+  expect(found['sqs/send/campaigns-cdr']?.[0]).toMatchObject({ state: 'ok' })
+})
+
+test('to a queue that is not FIFO, where it would be taken, nothing is sent', async () => {
+  const { endpoint, requests } = await useSqsFaults({ fifo: false })
+  const found = await lookAtSqs(endpoint)
+  for (const { name } of ROUTES) expect(found[`sqs/queue/${name}`]?.[0]).toMatchObject({ state: 'fail', text: expect.stringContaining('is not FIFO') as string })
+  expect(requests).toEqual([])
+})
+
+test.each([
+  ['agrees', 0, 'ok', "this clock agrees with SQS's"],
+  ['is two minutes ahead', 120_000, 'warn', "ahead of SQS's"],
+  ['is ten minutes behind', -600_000, 'fail', "behind SQS's"],
+] as const)('a clock that %s', async (_words, skewMs, state, text) => {
+  const { endpoint } = await useSqs()
+  expect((await lookAtSqs(endpoint, () => Date.now() + skewMs))['sqs/clock']?.[0]).toMatchObject({ state, text: expect.stringContaining(text) as string })
+})
+
+test('an SQS that is not there is said once', async () => {
+  const found = await lookAtSqs('http://127.0.0.1:1')
+  expect(Object.keys(found)).toEqual(['sqs/answer', 'sqs/clock'])
+  expect(found['sqs/answer']?.[0]).toMatchObject({ state: 'fail', text: expect.stringContaining('http://127.0.0.1:1') as string })
+})
