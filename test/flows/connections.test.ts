@@ -21,13 +21,13 @@ const RELAY_RIGHTS = [
   '+info', '+client|id', '+client|list', '+config|get',
 ] as const
 
-const PASSWORD = 'p@ss:w/rd?&=secret'
+const PASSWORD = 'p@ss:w/rd?&=hidden'
 
 type Client = ReturnType<typeof createClient>
 
 /** A dialler's own client. */
 async function connect(options: Parameters<typeof createClient>[0]): Promise<Client> {
-  const client = createClient({ RESP: 2, ...options }) as unknown as Client
+  const client = createClient({ RESP: 2, ...options })
   client.on('error', () => undefined)
   await client.connect()
   onTestFinished(() => client.destroy())
@@ -68,7 +68,7 @@ test('TLS with an own CA, a user with just the rights that it needs, his name an
   await waitFor(async () => (await readMetric(relay.address, 'output_buffer_limit_bytes')) > 0, 'the limit to be known')
   const text = relay.lines.join('\n')
   expect(text).not.toContain('NOPERM')
-  expect(text).not.toContain('secret')
+  expect(text).not.toContain('hidden')
   expect(text).not.toContain('another"')
   expect(relay.lines.filter((line) => line.includes('everybody on this machine can read this secret'))).toHaveLength(1)
   expect((await admin.sendCommand(['ACL', 'LOG']) as unknown as unknown[]).flat().filter((entry) => entry === 'channel' || entry === 'key')).toEqual([])
@@ -85,7 +85,7 @@ test('a server whose certificate another authority has signed is not talked to: 
   expect(String(relay.said('Redis cannot be reached')[0]?.['error'])).toMatch(/certificate|signature/)
   expect((await relay.readiness()).parts['redis:main']).toMatchObject({ ok: false })
   expect(relay.said('Redis cannot be reached').filter((line) => line['connection'] === 'main')).toHaveLength(1)
-  expect(JSON.stringify(relay.lines)).not.toContain('secret')
+  expect(JSON.stringify(relay.lines)).not.toContain('hidden')
   expect(await relay.kill('SIGTERM')).toMatchObject({ code: 0, errors: '' })
 })
 
@@ -98,13 +98,13 @@ test('a server on which HELLO, BLMOVE and CLIENT are renamed away, with a passwo
   await expectThrough(client, sqs, 0, 300)
   const errors = relay.lines.map((line) => JSON.parse(line) as { level: number; msg: string }).filter(({ level }) => level >= 50)
   expect(errors).toEqual([])
-  expect(relay.lines.join('\n')).not.toContain('secret')
+  expect(relay.lines.join('\n')).not.toContain('hidden')
 })
 
 test('a wrong password is said with what it is, and not what it is made of; the right one in its file lets the relay in', { timeout: 60_000 }, async () => {
   const [redis, sqs, folder] = [await useRedisServer({ args: ['--requirepass', PASSWORD] }), await useSqsFaults(), await useFolder()]
   const passwordFile = join(folder, 'password')
-  await writeFile(passwordFile, 'the wrong secret', { mode: 0o600 })
+  await writeFile(passwordFile, 'the wrong hidden one', { mode: 0o600 })
   const client = await connect({ url: redis.url.replace('redis://', `redis://:${encodeURIComponent(PASSWORD)}@`) })
   await client.lPush(CAMPAIGNS, cdrOf(0))
   const relay = startRelayProcess({ redisUrl: `${redis.url}?passwordFile=${passwordFile}`, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir: await useFolder() })
@@ -112,5 +112,5 @@ test('a wrong password is said with what it is, and not what it is made of; the 
   await writeFile(passwordFile, PASSWORD)
   await relay.ready()
   await waitFor(async () => (await arrivedAt(sqs, 'campaigns-cdr')).length === 1, 'it to arrive')
-  expect(JSON.stringify(relay.lines)).not.toContain('secret')
+  expect(JSON.stringify(relay.lines)).not.toContain('hidden')
 })
