@@ -35,7 +35,7 @@ Example:
 
 const DOCTOR_HELP = `
 A line for each check: ok, warn or fail, what was found, and behind → what mends it. Works whether the relay runs or not. The
-environment is the relay's: enigma-relay relay --help. Redis commands are shown without the password; put it into REDISCLI_AUTH.
+environment is the relay's: enigma-relay relay --help. Commands for Redis are shown without user and password: add an administrator's (--user, REDISCLI_AUTH).
 
 Exit codes: 0 nothing fails, 1 something does, 2 wrong variables.
 

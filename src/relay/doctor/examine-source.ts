@@ -2,6 +2,7 @@ import { ErrorReply } from 'redis'
 import { createLog } from '../../runtime/index.ts'
 import type { RelayConfig, SourceConfig } from '../config.ts'
 import { createRedis, type Redis } from '../redis.ts'
+import { looseSecrets } from '../redis-address.ts'
 import { makeCheck, within, type Check } from './check.ts'
 import { fail, ok, warn, type Finding } from './finding.ts'
 import { checkHeartbeat } from './heartbeat-check.ts'
@@ -11,7 +12,7 @@ import { checkPersistence } from './persistence-check.ts'
 import { checkClaims, checkParked, checkRelayId } from './relay-checks.ts'
 import { checkRights } from './rights-check.ts'
 import { checkMemory, checkRole, checkVersion } from './server-checks.ts'
-import { ANSWER_MS, createSourceView, type SourceView } from './source-view.ts'
+import { ANSWER_MS, createSourceView, redisCli, type SourceView } from './source-view.ts'
 import { isDenied, isUnknown, wordsOf } from './words-of.ts'
 
 /** Three round trips of a claim at this many ms each are felt by the agent whose call it is. */
@@ -21,11 +22,17 @@ const SLOW_MS = 200
 export async function examineSource(source: SourceConfig, config: RelayConfig, now: () => number): Promise<readonly Finding[]> {
   // What goes wrong becomes a finding.
   const log = createLog('silent')
-  const [client, connection, listener] = Array.from({ length: 3 }, () => createRedis({ ...source, name: source.id, log, reconnect: false })) as [Redis, Redis, Redis]
-  const view = createSourceView({ source, config, client, now })
-  const { name, ask } = view
+  const opened: Redis[] = []
+  const create = (): Redis => {
+    const client = createRedis({ ...source, name: source.id, log, reconnect: false })
+    opened.push(client)
+    return client
+  }
   try {
-    await within(2 * ANSWER_MS, client.connect())
+    const [client, connection, listener] = [create(), create(), create()]
+    const view = createSourceView({ source, config, client, now })
+    const { name, ask } = view
+    await within(ANSWER_MS, client.connect())
     const from = performance.now()
     await ask('PING').catch((error: unknown) => {
       // A server that refuses writes, reads its data or knows this user by fewer rights refuses this as well; that is said below.
@@ -35,14 +42,14 @@ export async function examineSource(source: SourceConfig, config: RelayConfig, n
     const answer = ms > SLOW_MS ? warn(name('answer'), `Redis answers after ${ms} ms: each claim waits for that`, 'run the relay nearer to the dialler') : ok(name('answer'), `Redis answers after ${ms} ms`)
     return [answer, ...(await makeChecks(view, connection, listener))]
   } catch (error) {
-    return [unreachable(view, error)]
+    return [unreachable(source, error)]
   } finally {
-    for (const one of [client, connection, listener]) if (one.isOpen) one.destroy()
+    for (const client of opened) if (client.isOpen) client.destroy()
   }
 }
 
 async function makeChecks(view: SourceView, connection: Redis, listener: Redis): Promise<readonly Finding[]> {
-  const { name, config } = view
+  const { name, config, source } = view
   let keys: ReturnType<typeof lookAtKeys> | undefined
   const look = () => (keys ??= lookAtKeys(view))
   const checks: Check[] = [
@@ -50,6 +57,7 @@ async function makeChecks(view: SourceView, connection: Redis, listener: Redis):
     { name: name('role'), run: () => checkRole(view) },
     { name: name('memory'), run: () => checkMemory(view) },
     { name: name('persistence'), run: () => checkPersistence(view) },
+    ...(source.passwordFile === undefined ? [] : [{ name: name('secrets'), run: async () => checkSecrets(view) }]),
     { name: name('rights'), run: () => within(ANSWER_MS, connection.connect()).then(() => checkRights(view, connection)) },
     { name: name('heartbeat'), run: () => within(ANSWER_MS, listener.connect()).then(() => checkHeartbeat(view, listener)) },
     { name: name('output-buffer'), run: () => checkOutputBuffer(view) },
@@ -70,19 +78,27 @@ async function makeChecks(view: SourceView, connection: Redis, listener: Redis):
   return (await Promise.all(checks.map((check) => makeCheck(check, advise)))).flat()
 }
 
+function checkSecrets({ name, source }: SourceView): Finding {
+  const loose = looseSecrets(source)
+  return loose.length === 0 ? ok(name('secrets'), 'only their owners can read the files of user and password') : warn(name('secrets'), 'everybody on this machine can read a secret', `chmod 600 ${loose.join(' ')}`)
+}
+
 function advise(error: unknown): string | undefined {
   if (isDenied(error)) return 'allow the user this command, if you want to know'
   if (isUnknown(error)) return 'give the command its name back in redis.conf, if you want to know'
   return undefined
 }
 
-function unreachable({ name, source, cli }: SourceView, error: unknown): Finding {
+function unreachable(source: SourceConfig, error: unknown): Finding {
+  const check = `redis/${source.id}/answer`
   const { host } = new URL(source.url)
   const words = wordsOf(error)
   const says = `Redis at ${host} cannot be used: ${words}`
-  if (/NOAUTH|WRONGPASS|invalid password|without any password|no password is set/i.test(words)) return fail(name('answer'), says, `write user and password into ENIGMA_SOURCES: ${source.id}=redis://user:password@${host}`)
-  if (/ECONNREFUSED/.test(words)) return fail(name('answer'), `nothing listens at ${host}`, 'start Redis there, or correct ENIGMA_SOURCES')
-  if (/ENOTFOUND|EAI_AGAIN/.test(words)) return fail(name('answer'), `the host of ${host} is not known`, 'correct ENIGMA_SOURCES')
-  if (/certificate|self.signed|SSL|TLS/i.test(words)) return fail(name('answer'), says, 'correct the certificate authority of this source in ENIGMA_SOURCES')
-  return fail(name('answer'), says, `check that it is there from here: ${cli('PING')}`)
+  if (/NOAUTH|WRONGPASS|invalid password|without any password|no password is set/i.test(words)) {
+    return fail(check, says, 'correct user and password in ENIGMA_SOURCES, best in files: docs/relay.md, "TLS, users and passwords"')
+  }
+  if (/ECONNREFUSED/.test(words)) return fail(check, `nothing listens at ${host}`, 'start Redis there, or correct ENIGMA_SOURCES')
+  if (/ENOTFOUND|EAI_AGAIN/.test(words)) return fail(check, `the host of ${host} is not known`, 'correct ENIGMA_SOURCES')
+  if (/certificate|altnames|self.signed|SSL|TLS/i.test(words)) return fail(check, says, 'name the authority of its certificate by caFile=, and the name in it by servername=: docs/relay.md, "TLS, users and passwords"')
+  return fail(check, says, `check that it is there from here: ${redisCli(source)} PING`)
 }

@@ -22,7 +22,7 @@ export type SourceView = {
   readonly user: () => Promise<string>
   /** The name of a check: `redis/main/<of>`. */
   readonly name: (of: string) => string
-  /** A command line for redis-cli, without the password: it is taken from REDISCLI_AUTH. */
+  /** A command line for redis-cli. */
   readonly cli: (command: string) => string
 }
 
@@ -50,15 +50,13 @@ function userOf({ url, userFile }: SourceConfig): string {
   return userFile === undefined ? decodeURIComponent(new URL(url).username) || 'default' : `$(cat ${userFile})`
 }
 
-/** `redis-cli -h dialler -p 8001 --user relay`: how this server is reached by hand. Never with the password. */
-function redisCli(source: SourceConfig): string {
+/** `redis-cli -h dialler -p 8001`: how this server is reached by hand. Without user and password: what mends needs an administrator's. */
+export function redisCli(source: SourceConfig): string {
   const { hostname, port, protocol } = new URL(source.url)
-  const user = userOf(source)
   return [
     `redis-cli -h ${hostname} -p ${port || '6379'}`,
     ...(protocol === 'rediss:' ? ['--tls'] : []),
     ...(source.caFile === undefined ? [] : [`--cacert ${source.caFile}`]),
     ...(source.servername === undefined ? [] : [`--sni ${source.servername}`]),
-    ...(user === 'default' ? [] : [`--user ${user}`]),
   ].join(' ')
 }
