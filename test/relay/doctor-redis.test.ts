@@ -64,7 +64,7 @@ test('a replica fails and names the primary', async () => {
   const redis = await useRedisClient(url)
   await waitFor(async () => (await redis.info('replication')).includes('master_link_status:up'), 'the replica')
   expect((await lookAtRedis(url))['role']).toMatchObject({ state: 'fail', fix: `ENIGMA_SOURCES=main=redis://127.0.0.1:${primary.port}` })
-  expect((await lookAtRedis(primary.url))['role']).toMatchObject({ state: 'ok', text: 'a primary with 1 replicas' })
+  expect((await lookAtRedis(primary.url))['role']).toMatchObject({ state: 'ok', text: 'a primary with 1 replica' })
 })
 
 test('lists: the wrong type, the other end, the singular, one that is not named', async () => {
@@ -79,7 +79,9 @@ test('lists: the wrong type, the other end, the singular, one that is not named'
   expect(found['list/enigma:notifications:cdr']).toMatchObject({ state: 'fail', text: 'holds a string, no list: nothing can be taken from it' })
   expect(found['list/enigma:notifications:campaign']).toMatchObject({ state: 'warn', fix: 'ENIGMA_LIST_END=left' })
   expect(found['list/enigma:notifications:inbound']).toMatchObject({ state: 'ok', text: 'empty: nothing waits on it' })
-  expect((await lookAtRedis(url, { ...env, ENIGMA_LIST_END: 'left' }))['list/enigma:notifications:campaign']).toMatchObject({ state: 'ok', text: '9 items, the oldest on the left' })
+  const left = await lookAtRedis(url, { ...env, ENIGMA_LIST_END: 'left' })
+  expect(left['list/enigma:notifications:campaign']).toMatchObject({ state: 'ok', text: '9 items, the oldest on the left' })
+  expect(left).toMatchObject({ rights: { state: 'ok' }, version: { state: 'ok' } })
   await redis.rPush('enigma:notifications:campaigns:12', ['x', 'not json', '{}'])
   const unnamed = await lookAtRedis(url, { ENIGMA_LISTS: 'enigma:notifications:campaign,enigma:notifications:campaigns:12' })
   expect(unnamed['lists']).toMatchObject({ state: 'ok' })

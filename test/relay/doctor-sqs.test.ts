@@ -48,7 +48,7 @@ test('a queue or a dead-letter queue that is missing, and attributes that are wr
   expect(found['sqs/send/agents-stats']).toBeUndefined()
   expect(of('agents-call')).toMatchObject({ state: 'fail', text: 'the dead-letter queue enigma-agents-call-dlq.fifo does not exist' })
   expect(of('agents-status')?.state).toBe('warn')
-  for (const words of ['after 30 s, which is less than six times', 'keeps messages for 1 hours instead of 14 days', 'messages of 262144 bytes only']) expect(of('agents-status')?.text).toContain(words)
+  for (const words of ['after 30 s, which is less than six times', 'keeps messages for 1 h instead of 14 days', 'messages of 262144 bytes only']) expect(of('agents-status')?.text).toContain(words)
   expect(of('campaigns-cdr')).toMatchObject({ state: 'warn', text: expect.stringMatching(/^enigma-campaigns-cdr.fifo: has not the throughput[^;]*$/) as string, fix: expect.stringContaining('"DeduplicationScope":"messageGroup","FifoThroughputLimit":"perMessageGroupId"') as string })
   expect(of('campaigns-stats')).toMatchObject({ state: 'fail', text: expect.stringContaining('enigma-campaigns-status-dlq.fifo instead of enigma-campaigns-stats-dlq.fifo') as string })
   expect(of('campaigns-status')).toMatchObject({ state: 'warn', text: expect.stringContaining('after 3 tries instead of 10') as string })

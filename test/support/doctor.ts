@@ -8,11 +8,13 @@ export function byCheck(findings: readonly Finding[]): Record<string, Finding[]>
   return Object.fromEntries(Map.groupBy(findings, ({ check }) => check))
 }
 
-/** What doctor says of the Redis at this address, `redis/main/` left out. Variables are the relay's. */
+/** What doctor says of the Redis at this address, `redis/main/` left out; texts of one check joined by lines. Variables are the relay's. */
 export async function lookAtRedis(url: string, env: Record<string, string> = {}): Promise<Record<string, Finding>> {
   const config = readConfig({ ENIGMA_SOURCES: `main=${url}`, ENIGMA_RELAY_ID: 'test', AWS_REGION: 'none', ...env })
   const findings = await examineSource(config.sources[0] as (typeof config.sources)[0], config, Date.now)
-  return Object.fromEntries(findings.map((finding) => [finding.check.replace('redis/main/', ''), finding]))
+  return Object.fromEntries(Object.entries(byCheck(findings)).map(([check, ofCheck]) => [
+    check.replace('redis/main/', ''), { ...(ofCheck[0] as Finding), text: ofCheck.map(({ text }) => text).join('\n') },
+  ]))
 }
 
 /** All that is in a Redis, byte for byte, and how many changes it has seen. */

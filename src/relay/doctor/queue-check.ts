@@ -89,7 +89,7 @@ function redriveOf(attributes: Readonly<Record<string, string>>): { readonly dea
   }
 }
 
-const days = (seconds: number) => (seconds < 24 * 3600 ? `${Math.round(seconds / 3600)} hours` : `${Math.round(seconds / 86_400)} days`)
+const days = (seconds: number) => (seconds < 24 * 3600 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} days`)
 
 function setAttributes(config: RelayConfig, queue: { readonly url: string }, faults: readonly Fault[]): string | undefined {
   const attributes = Object.assign({}, ...faults.map(({ set }) => set ?? {})) as Record<string, string>

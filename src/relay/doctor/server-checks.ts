@@ -31,7 +31,8 @@ export async function checkRole({ name, info, source }: SourceView): Promise<Fin
     if (isReadOnly === '0') return warn(name('role'), `a replica of ${host}:${port} that can be written: what is taken here stays on the primary`, fix)
     return fail(name('role'), `a read-only replica of ${host}:${port}: nothing can be taken from its lists`, fix)
   }
-  return ok(name('role'), `a primary with ${(await info('connected_slaves')) ?? '0'} replicas`)
+  const replicas = (await info('connected_slaves')) ?? '0'
+  return ok(name('role'), `a primary with ${replicas} ${replicas === '1' ? 'replica' : 'replicas'}`)
 }
 
 /** How full a server may be before it is said. */
