@@ -14,5 +14,7 @@ export function describe(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return describe(error.errors[0])
   if (!(error instanceof Error)) return String(error)
   const code = 'code' in error && typeof error.code === 'string' && !error.message.includes(error.code) ? ` (${error.code})` : ''
-  return `${error.name === 'Error' ? '' : `${error.name}: `}${error.message}${code}`
+  // Redis quotes the arguments of a command that it does not know: the password of AUTH among them.
+  const message = error.message.replace(/,? with args beginning with:.*$/s, '')
+  return `${error.name === 'Error' ? '' : `${error.name}: `}${message}${code}`
 }

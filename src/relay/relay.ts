@@ -20,8 +20,6 @@ export type RelayOptions = {
   readonly log: Logger
   /** Default: `Date.now`. */
   readonly now?: () => number
-  /** Routes, lanes and limits. Default: the route table. */
-  readonly routes?: readonly Route[]
   /** Bytes of notifications in memory beyond which nothing is taken from lists. Default 64 MiB. */
   readonly memoryBytes?: number
   /** Bytes that the journal may use on disk; beyond, the oldest are given up, those that grow stale first. Default 2 GiB. */
@@ -48,7 +46,7 @@ export type Relay = {
  * accepted it. See docs/relay.md for the way of a notification.
  */
 export function createRelay(options: RelayOptions): Relay {
-  const { config, log, now = Date.now, routes = ROUTES, memoryBytes = 64 * MIB, journalBytes = 2_048 * MIB, shutdownMs = 10_000, requestTimeoutMs = 10_000 } = options
+  const { config, log, now = Date.now, memoryBytes = 64 * MIB, journalBytes = 2_048 * MIB, shutdownMs = 10_000, requestTimeoutMs = 10_000 } = options
   const metrics = createMetrics()
 
   const run = (signal: AbortSignal): Promise<void> =>
@@ -65,7 +63,7 @@ export function createRelay(options: RelayOptions): Relay {
 
       const outages = createOutages(log)
       const senders = new Map<Route, Sender>(
-        routes.map((route) => [route, createSender({ route, sqs, queuePrefix: config.queuePrefix, log, metrics, now, onRoom, outages })]),
+        ROUTES.map((route) => [route, createSender({ route, sqs, queuePrefix: config.queuePrefix, log, metrics, now, onRoom, outages })]),
       )
       const sources: Source[] = []
       const sourceOf = (sourceId: string): Source => (sources.find(({ id }) => id === sourceId) ?? sources[0]) as Source

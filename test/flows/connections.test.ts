@@ -114,3 +114,11 @@ test('a wrong password is said with what it is, and not what it is made of; the 
   await waitFor(async () => (await arrivedAt(sqs, 'campaigns-cdr')).length === 1, 'it to arrive')
   expect(JSON.stringify(relay.lines)).not.toContain('hidden')
 })
+
+test('a server that does not know AUTH quotes the password in its answer; the log does not', { timeout: 60_000 }, async () => {
+  const [redis, sqs] = [await useRedisServer({ args: ['--rename-command', 'AUTH', ''] }), await useSqsFaults()]
+  const redisUrl = redis.url.replace('redis://', `redis://relay:${encodeURIComponent(PASSWORD)}@`)
+  const relay = startRelayProcess({ redisUrl, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir: await useFolder(), env: { ENIGMA_LOG_LEVEL: 'trace' } })
+  await waitFor(() => JSON.stringify(relay.lines).includes("unknown command 'AUTH'"), 'it to be said')
+  expect(JSON.stringify(relay.lines)).not.toContain('hidden')
+})

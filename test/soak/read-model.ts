@@ -9,7 +9,7 @@ import type { Release } from '../../src/runtime/index.ts'
 import { createStore } from '../../src/store/index.ts'
 
 /** How Upstash misbehaves just now. */
-export type UpstashMode = 'well' | 'down' | 'slow' | '429' | 'lose'
+export type UpstashMode = 'well' | 'down' | 'slow' | '429' | '500' | 'lose' | 'hang'
 
 /** Longer is given up by the client, and some of what is slow takes longer. */
 const TIMEOUT_MS = 700
@@ -31,6 +31,8 @@ export async function startReadModel(seed: number, release: Release) {
     if (mode === '429') {
       return void response.writeHead(429, { 'content-type': 'application/json' }).end(JSON.stringify({ error: 'ERR max requests limit exceeded. Too many requests' }))
     }
+    if (mode === '500') return void response.writeHead(500, { 'content-type': 'text/html' }).end('<html>Internal Server Error</html>')
+    if (mode === 'hang') return
     if (mode === 'slow') await sleep(random.between(50, 1_200))
     const { authorization = '', 'upstash-encoding': encoding } = request.headers
     const answer = await fetch(`${upstash.url}${request.url}`, {
@@ -50,7 +52,7 @@ export async function startReadModel(seed: number, release: Release) {
     await new Promise((resolve) => server.close(resolve))
   })
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  return { state, store: createStore({ url, token: 'soak', timeoutMs: TIMEOUT_MS }) }
+  return { state, redisUrl: redis.url, store: createStore({ url, token: 'soak', timeoutMs: TIMEOUT_MS }) }
 }
 
 export type ReadModel = Awaited<ReturnType<typeof startReadModel>>

@@ -7,6 +7,8 @@ import type { Effect, Store } from '../../src/store/index.ts'
 
 export type HandlersOptions = Pick<FromSqsOptions<Effect>, 'park' | 'postpone'> & {
   readonly store: Store
+  /** After this (ms) a call is stale. Default: the route's. */
+  readonly maxAgeMs?: number
   /** Stands between the adapter and an app: sees each request, and may answer instead. Default: runs the app. */
   readonly around?: (request: Request, run: () => Promise<Response>) => Promise<Response>
 }
@@ -25,14 +27,14 @@ export async function loadHandlers(options: HandlersOptions): Promise<ReadonlyMa
   })))
 }
 
-function toHandler(route: Route, app: App, { store, park, postpone, around = (_request, run) => run() }: HandlersOptions): Handler {
+function toHandler(route: Route, app: App, { store, park, postpone, maxAgeMs = route.maxAgeMs, around = (_request, run) => run() }: HandlersOptions): Handler {
   const fetch: App['fetch'] = (request, env) => around(request, async () => app.fetch(request, env))
   return fromSqs<Effect>({ fetch }, {
     park, postpone,
     commit: (batch) => store.commit(batch),
     recall: (messageIds) => store.recall(messageIds),
     maxReceiveCount: route.maxReceiveCount,
-    maxAgeMs: route.maxAgeMs,
+    maxAgeMs,
     log: () => undefined,
   })
 }
