@@ -1,3 +1,5 @@
+import { maskText } from '../protocol/index.ts'
+
 /** What the relay cannot go on with, or cannot do for one notification. */
 export class RelayError extends Error {
   override readonly name = 'RelayError'
@@ -9,12 +11,15 @@ export class RelayError extends Error {
   }
 }
 
+/** Whether a server said so: it may quote what it was sent, and so a packet. An error of the connection names addresses and ports only. */
+const isAnswer = (error: Error): boolean => '$metadata' in error || /^-?[A-Z]{2,} /.test(error.message)
+
 /** The words of an error, for a log line: the deepest cause of a connection error says more than its wrapper. */
 export function describe(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return describe(error.errors[0])
   if (!(error instanceof Error)) return String(error)
   const code = 'code' in error && typeof error.code === 'string' && !error.message.includes(error.code) ? ` (${error.code})` : ''
   // Redis quotes the arguments of a command that it does not know: the password of AUTH among them.
-  const message = error.message.replace(/,? with args beginning with:.*$/s, '')
-  return `${error.name === 'Error' ? '' : `${error.name}: `}${message}${code}`
+  const message = isAnswer(error) ? maskText(error.message.replace(/,? with args beginning with:.*$/s, '')) : error.message
+  return `${error.name === 'Error' ? '' : `${isAnswer(error) ? maskText(error.name) : error.name}: `}${message}${code}`
 }

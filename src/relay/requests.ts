@@ -67,6 +67,15 @@ export function createRequests<Input, Output>(attempt: (input: Input, signal: Ab
         if (copy?.of === one) copy.abort.abort()
       }
     },
+    /** Gives up what is open: it fails. To be called when nothing more is sent. */
+    close(): void {
+      clearTimeout(timer)
+      copy?.abort.abort()
+      for (const { abort, reject } of open) {
+        reject(new Error('the relay ends'))
+        abort.abort()
+      }
+    },
     get size(): number {
       return open.size
     },

@@ -203,6 +203,8 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
           resolve()
         })
       })
+      // What SQS has not answered by now is sent again by the next start, and keeps nobody from ending.
+      requests.close()
     },
     /** Notifications in memory. */
     get held() {

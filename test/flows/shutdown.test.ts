@@ -47,3 +47,26 @@ test('G1, G3: SIGTERM while SQS is slow and the lists are full ends it with 0; n
   const later = sqs.requests.slice(requestsBefore).flatMap(({ entries }) => entries as AcceptedEntry[])
   expect(later.filter(({ MessageDeduplicationId }) => before.has(MessageDeduplicationId))).toEqual([])
 })
+
+test('G1: SIGTERM while SQS answers nothing at all ends it with 0 at its deadline; what was under way is sent by the next start', { timeout: 60_000 }, async () => {
+  const [redis, sqs, dataDir] = [await useRedisServer(), await useSqsFaults(), await useFolder()]
+  const client = await useRedisClient(redis.url)
+  const start = () => startRelayProcess({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir })
+  const relay = start()
+  await relay.ready()
+  sqs.state.answer = () => 'hang'
+  await client.lPush(CAMPAIGNS, Array.from({ length: 500 }, (_, n) => cdrOf(n)))
+  const statuses = publishStatuses(client, 200)
+  await waitFor(() => sqs.requests.length > 8, 'requests to hang')
+  const published = await statuses.stop()
+  const from = performance.now()
+  expect(await relay.kill('SIGTERM')).toEqual({ code: 0, signal: null, errors: '' })
+  // Ten seconds for what is in flight, and the rest for a slow machine.
+  expect(performance.now() - from).toBeLessThan(20_000)
+  sqs.state.answer = () => 'accept'
+  const next = start()
+  await next.ready()
+  await waitFor(async () => (await next.metric('held')) === 0 && (await next.metric('journal_rows')) === 0, 'all to be sent', 20_000)
+  expectAll(await arrivedAt(sqs, 'campaigns-cdr'), 500)
+  expectAll(await arrivedAt(sqs, 'agents-status'), published)
+})

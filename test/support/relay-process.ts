@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { promisify } from 'node:util'
 import { onTestFinished } from 'vitest'
 import { readMetric } from './metrics.ts'
+import { expectPrivate } from './privacy.ts'
 import { relayEnv, waitFor, type UseRelayOptions } from './relay.ts'
 
 const execFile = promisify(execFileCallback)
@@ -89,6 +90,9 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
 /** The same, killed when the test ends. */
 export function startRelayProcess(options: RelayProcessOptions): ReturnType<typeof spawnRelay> {
   const relay = spawnRelay(options)
-  onTestFinished(() => void relay.kill('SIGKILL'))
+  onTestFinished(async () => {
+    const { errors } = await relay.kill('SIGKILL')
+    expectPrivate([...relay.lines.map((line) => JSON.stringify(line)), errors], 'the output of a relay')
+  })
   return relay
 }

@@ -6,6 +6,7 @@ import { onTestFinished } from 'vitest'
 import { readBody, type Notification } from '../../src/protocol/index.ts'
 import { createRelay, readConfig, type RelayOptions } from '../../src/relay/index.ts'
 import { createLog } from '../../src/runtime/index.ts'
+import { expectPrivate } from './privacy.ts'
 import type { useSqs } from './sqs.ts'
 
 export type UseRelayOptions = Partial<Omit<RelayOptions, 'config' | 'log'>> & {
@@ -58,7 +59,10 @@ export async function useRelay(options: UseRelayOptions) {
     stopped ??= done
     return stopped
   }
-  onTestFinished(() => stop().catch(() => undefined))
+  onTestFinished(async () => {
+    await stop().catch(() => undefined)
+    expectPrivate(lines, 'the log of the relay')
+  })
   const address = await listening.promise
   const isReady = async () => ((await (await fetch(`${address}/readyz`)).json()) as { parts: Record<string, { ok: boolean }> }).parts
   await waitFor(async () => {
