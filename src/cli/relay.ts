@@ -11,5 +11,7 @@ export async function runRelay(): Promise<void> {
     await createRelay({ config, log: createLog(config.logLevel) }).run(shutdown.signal)
   } finally {
     shutdown.dispose()
+    // All is closed; a connection that hangs in its making must not keep the process.
+    setTimeout(() => process.exit(), 1_000).unref()
   }
 }

@@ -142,10 +142,15 @@ export function createRelay(options: RelayOptions): Relay {
       void (async () => {
         for (const sender of senders.values()) if (!signal.aborted) await sender.find()
       })()
-      await Promise.all(sources.map((source) => source.run(signal)))
+      const stopped = Promise.withResolvers<number>()
+      if (signal.aborted) stopped.resolve(performance.now())
+      else signal.addEventListener('abort', () => stopped.resolve(performance.now()), { once: true })
+      // A source whose Redis answers nothing is not waited for.
+      await Promise.race([Promise.all(sources.map((source) => source.run(signal))), stopped.promise.then(() => sleep(shutdownMs / 2))])
 
       log.info('stopping: settling what is in flight')
-      await Promise.all([...senders.values()].map((sender) => sender.stop(shutdownMs)))
+      const leftMs = Math.max(0, (await stopped.promise) + shutdownMs - performance.now())
+      await Promise.all([...senders.values()].map((sender) => sender.stop(leftMs)))
       givenUp.flush()
       // What was parked or settled in the last turn is written before the rest is left.
       await sleep(0)

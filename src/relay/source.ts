@@ -1,16 +1,15 @@
-import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
+import { sleep, type Logger } from '../runtime/index.ts'
 import { adoptFromOthers } from './adoption.ts'
 import { createClaims, type Claim, type Claims } from './claims.ts'
 import type { RelayConfig, SourceConfig } from './config.ts'
 import { describe } from './errors.ts'
 import type { JournalIntake } from './journal-intake.ts'
 import type { Keeper } from './item.ts'
-import { NUMBER_KEY } from './keys.ts'
 import { createLease, LEASE_MS } from './lease.ts'
 import { runListSource, type ListState } from './list-source.ts'
 import type { Metrics } from './metrics.ts'
 import type { Notice } from './notice.ts'
-import { createNumbers } from './numbers.ts'
+import { createNumbers, makeNumber } from './numbers.ts'
 import { createParking } from './parking.ts'
 import { runPubsubSource, type Gap } from './pubsub-source.ts'
 import { connect, createRedis, type Redis } from './redis.ts'
@@ -41,6 +40,9 @@ export type SourceOptions = {
   /** Aborts when what is left is to be left: after the last pack was settled. */
   readonly endSignal: AbortSignal
 }
+
+/** How long (ms) noting what is left may take at the end. */
+const LEAVE_MS = 3_000
 
 /** One Redis server of a dialler: its lists, its PubSub, and what the relay keeps there. */
 export function createSource(options: SourceOptions) {
@@ -137,6 +139,11 @@ export function createSource(options: SourceOptions) {
     ])
   }
 
+  const leave = async (): Promise<void> => {
+    await claims.leave()
+    await lease.release()
+  }
+
   return {
     id: source.id,
     state,
@@ -167,25 +174,12 @@ export function createSource(options: SourceOptions) {
     /** Puts one aside that no claim keeps. Resolves with false when the relay ends first. */
     park: (...[item, reason, detail]: Parameters<Keeper['park']>): Promise<boolean> => parking.park(item, reason, detail),
     /** A number that nothing else of this source has; undefined when the relay ends before Redis answers. */
-    async nextNumber(): Promise<number | undefined> {
-      for (let failures = 1; !endSignal.aborted; failures++) {
-        try {
-          const number = await client.beat([NUMBER_KEY], [numbers.least(), ''])
-          numbers.seen(number)
-          return number
-        } catch {
-          await sleep(backoffMs(failures, { maxMs: 1_000 }), endSignal)
-        }
-      }
-      return undefined
-    },
+    nextNumber: (): Promise<number | undefined> => makeNumber(client, numbers, endSignal),
     /** After the last pack was settled: notes what is left, gives the lease back, closes. */
     async close(): Promise<void> {
       try {
-        if (client.isReady) {
-          await claims.leave()
-          await lease.release()
-        }
+        // A Redis that does not answer must not keep the process.
+        if (client.isReady) await Promise.race([leave(), sleep(LEAVE_MS).then(() => Promise.reject(new Error(`no answer within ${LEAVE_MS} ms`)))])
       } catch (error) {
         log.warn({ source: source.id, error: describe(error) }, 'what was sent could not be noted in Redis: some of it is sent again, with the same ids')
       }

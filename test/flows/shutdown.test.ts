@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { arrivedAt, expectAll, expectOrderAndIds } from '../support/arrived.ts'
 import { CAMPAIGNS, cdrOf, publishStatuses } from '../support/load.ts'
+import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useFolder, waitFor } from '../support/relay.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
@@ -69,4 +70,26 @@ test('G1: SIGTERM while SQS answers nothing at all ends it with 0 at its deadlin
   await waitFor(async () => (await next.metric('held')) === 0 && (await next.metric('journal_rows')) === 0, 'all to be sent', 20_000)
   expectAll(await arrivedAt(sqs, 'campaigns-cdr'), 500)
   expectAll(await arrivedAt(sqs, 'agents-status'), published)
+})
+
+test('G1: SIGTERM while neither Redis nor SQS answers ends it with 0 at its deadline, and nothing is lost', { timeout: 60_000 }, async () => {
+  const [redis, sqs, dataDir] = [await useRedisServer(), await useSqsFaults(), await useFolder()]
+  const [client, proxy] = [await useRedisClient(redis.url), await useProxy(redis.port)]
+  const options = { redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir }
+  const relay = startRelayProcess(options)
+  await relay.ready()
+  sqs.state.answer = () => 'hang'
+  await client.lPush(CAMPAIGNS, Array.from({ length: 3_000 }, (_, n) => cdrOf(n)))
+  await waitFor(() => sqs.requests.length > 3, 'requests to hang')
+  proxy.state.halfOpen = true
+  await sleep(200)
+  const from = performance.now()
+  expect(await relay.kill('SIGTERM')).toEqual({ code: 0, signal: null, errors: '' })
+  expect(performance.now() - from).toBeLessThan(20_000)
+  proxy.state.halfOpen = false
+  sqs.state.answer = () => 'accept'
+  const next = startRelayProcess(options)
+  await next.ready()
+  await waitFor(async () => (await client.lLen(CAMPAIGNS)) === 0 && (await client.keys('enigma:relay:claim:*')).length === 0, 'all to be sent', 20_000)
+  expectAll(await arrivedAt(sqs, 'campaigns-cdr'), 3_000)
 })
