@@ -26,6 +26,10 @@ function startDialler(url: string, folder: string, from: number) {
       return text.split('\n').slice(0, -1).filter((line) => /^\d+$/.test(line)).map(Number)
     },
     isDrained: () => text.includes('drained'),
+    /** Fails when it has ended by itself. */
+    check: () => {
+      if (child.exitCode !== null) throw new Error(`the dialler ended with ${child.exitCode}: ${errors}`)
+    },
     exited: () => exited.then(([code, signal]) => ({ code: code as number | null, signal: signal as string | null, errors })),
     kill: async () => {
       child.kill('SIGKILL')
@@ -51,7 +55,11 @@ test('G1 at the dialler: 5,000 CDRs through two outages of Redis and a SIGKILL o
     from = Math.max(-1, ...safe) + 1
     dialler = startDialler(url, folder, from)
   }
-  const reached = (count: number) => waitFor(() => safe.size + dialler.safe.length >= count, `${count} to be safe`, 20_000)
+  const reached = (count: number) =>
+    waitFor(() => {
+      dialler.check()
+      return safe.size + dialler.safe.length >= count
+    }, `${count} to be safe`, 20_000)
 
   let dialler = startDialler(url, folder, from)
   await reached(800)

@@ -48,8 +48,8 @@ export function openBackup({ options: { folder, maxFileBytes = 16 * 1024 * 1024,
   const drain = () => {
     draining ??= drainFiles({ files, writer, append, chunkPackets, log, signal: stopping.signal }).finally(() => {
       draining = undefined
-      // Something may have come in between.
-      if (!files.isEmpty && !stopping.signal.aborted) drain()
+      // Something may have come in between. What is just being added drains when it is there.
+      if (files.pending > 0 && !stopping.signal.aborted) drain()
       look()
     })
   }

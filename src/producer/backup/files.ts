@@ -120,7 +120,8 @@ export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: B
     /** The next packets, up to `most` and to what is in about 256 KiB; undefined when there are none. */
     read: async (most: number): Promise<Chunk | undefined> => {
       const from = list.first()
-      if (from === undefined) return undefined
+      // All of it is read, and more is just being added: whoever adds it says so.
+      if (from === undefined || from.offset >= from.bytes) return undefined
       const records: ReadRecord[] = []
       let end: Position = { file: from.file, offset: from.offset, number: from.number }
       for (const line of await linesOf(from)) {
