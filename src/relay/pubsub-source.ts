@@ -130,16 +130,23 @@ async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive
       heardAt += Math.max(0, performance.now() - sentAt - HEARTBEAT_MS)
     }
   }
-  try {
+  const subscribe = async (): Promise<void> => {
     await connection.connect()
     // Asked before it listens, for then it cannot ask any more. A server that does not tell goes unwatched.
     serverView.listenerId = await connection.sendCommand(['CLIENT', 'ID']).then(Number, () => undefined)
     // The heartbeat last: the index counts from one, so nothing may be missed behind the first that is heard.
     for (const [at, pattern] of patterns.entries()) await connection.pSubscribe(pattern, onMessage(globs[at] as string), true)
     await connection.subscribe(channelName, onBeat, true)
+  }
+  const late = setTimeout(() => lost.reject(new RelayError('no_answer', `no subscription within ${LOST_MS} ms`)), LOST_MS)
+  try {
+    // A client that lost its connection never settles what it is asked then.
+    await Promise.race([subscribe(), lost.promise])
+    clearTimeout(late)
     heardAt = performance.now()
     await Promise.race([beats(), lost.promise])
   } finally {
+    clearTimeout(late)
     connection.destroy()
   }
 }

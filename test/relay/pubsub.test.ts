@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest'
 import { formatPacket } from '../../src/protocol/index.ts'
 import { numberOf, readAccepted } from '../support/accepted.ts'
+import { gapsOf } from '../support/arrived.ts'
 import { readMetric } from '../support/metrics.ts'
+import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useRelay, waitFor, type UseRelayOptions } from '../support/relay.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
@@ -106,4 +108,22 @@ test('with no channel nothing is subscribed, and the relay is ready all the same
   const { client, relay } = await useStreet({ env: { ENIGMA_CHANNELS: 'none' } })
   expect(await client.sendCommand(['PUBSUB', 'NUMPAT'])).toBe(0)
   expect((await fetch(`${relay.address}/readyz`)).status).toBe(200)
+})
+
+test.each([
+  ['cut', '\r\nID\r\n'], ['cut', '\r\npsubscribe\r\n'], ['cut', '\r\nsubscribe\r\n'],
+  ['vanish', 'SETINFO'], ['vanish', '\r\nID\r\n'],
+] as const)('G2: a connection that fails while it subscribes (%s at %j) is made anew, and the unheard time is announced', { timeout: 40_000 }, async (how, words) => {
+  const redis = await useRedisServer()
+  const [sqs, client, proxy] = [await useSqsFaults(), await useRedisClient(redis.url), await useProxy(redis.port)]
+  await useRelay({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint })
+  const former = (await client.sendCommand<string>(['CLIENT', 'LIST', 'TYPE', 'pubsub'])).match(/id=(\d+)/)?.[1]
+  proxy.state.failAt = { words, how }
+  await client.sendCommand(['CLIENT', 'KILL', 'ID', former ?? ''])
+  await waitFor(() => proxy.state.failures > 0, 'the fault to happen')
+  proxy.state.failAt = undefined
+  await waitFor(async () => (await gapsOf(sqs)).length > 0, 'the gap to be announced', 20_000)
+  expect(await gapsOf(sqs)).toMatchObject([{ cause: 'reconnect', source: 'main' }])
+  await client.publish('enigma:notifications:agents:1001', statusOf(1))
+  await waitFor(async () => (await readAccepted(sqs, QUEUE)).length === 1, 'what is published then to arrive')
 })

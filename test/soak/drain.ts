@@ -28,6 +28,8 @@ export async function drain(street: Street, signal: AbortSignal): Promise<void> 
 async function countLeft({ client, relays }: Street): Promise<Record<string, number>> {
   const first = relays.get('first')
   if (first === undefined) return { 'relays that run': -1 }
+  // While PubSub is not heard a gap is open, and an open gap is announced when it ends.
+  const unready = Object.values((await first.readiness()).parts).filter(({ ok }) => !ok).length
   const [kept, held, rows] = await Promise.all([countKept(client), first.metric('held'), first.metric('journal_rows')])
-  return { 'in Redis': kept, 'in memory': held, 'in the journal': rows }
+  return { 'parts that are not ready': unready, 'in Redis': kept, 'in memory': held, 'in the journal': rows }
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { sleep } from '../../src/runtime/index.ts'
 import { spawnRelay } from '../support/relay-process.ts'
 import type { Broken } from './broken.ts'
 import { LIST_OF, NUMBER_PREFIX } from './packets.ts'
@@ -67,6 +68,11 @@ export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOpti
     }
   }, SAMPLE_MS)
 
+  // Whatever the faults do meanwhile, and for however long: it comes to hear and take in the end; who must know, waits for it.
+  const watchReady = async (life: Life) => {
+    while (life.readyMs === undefined && life.isRunning()) await life.ready().then(() => (life.readyMs = Date.now()), () => sleep(SAMPLE_MS))
+  }
+
   const start = async (name: RelayName): Promise<void> => {
     const dataDir = join(folder, name)
     await mkdir(dataDir, { recursive: true })
@@ -74,8 +80,7 @@ export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOpti
     const life: Life = Object.assign(relay, { name, spawnedMs: Date.now(), readyMs: undefined, cpuMs: 0, isEnding: false, hasSpoken: false })
     alive.set(name, life)
     figures.starts++
-    // Whatever the faults do meanwhile, it comes to hear and take in the end; who must know, waits for it.
-    life.ready().then(() => (life.readyMs = Date.now()), () => undefined)
+    void watchReady(life)
     void life.exited.then(({ code, signal, errors }) => {
       if (!life.isEnding) broken.add('the relay runs', `the ${name} relay ended by itself: code ${code}, signal ${signal}, ${errors.slice(-1_000)}`)
       forget(life)

@@ -19,6 +19,10 @@ export async function startProxy(firstPort: number, listenPort = 0) {
     delayMs: 0,
     /** After this many more bytes of answers each connection is cut, in the middle of an answer as a rule. */
     cutAfterBytes: undefined as number | undefined,
+    /** The connection on which a client sends this is cut then, or goes half-open for good. */
+    failAt: undefined as { readonly words: string; readonly how: 'cut' | 'vanish' } | undefined,
+    /** How many times that has happened. */
+    failures: 0,
   }
   const server = createServer((client) => {
     if (state.refuse) return void client.destroy()
@@ -40,6 +44,10 @@ export async function startProxy(firstPort: number, listenPort = 0) {
     }
     const vanishes = () => (isLost ||= state.halfOpen)
     client.on('data', (chunk) => {
+      const failure = state.failAt !== undefined && chunk.includes(state.failAt.words) ? state.failAt.how : undefined
+      if (failure !== undefined) state.failures++
+      if (failure === 'cut') return end()
+      isLost ||= failure === 'vanish'
       if (!vanishes()) pass(target, chunk)
     })
     target.on('data', (chunk) => {
