@@ -83,6 +83,22 @@ test('an answer that is lost after Redis took the packets brings none of them tw
   expect(await pushed()).toEqual([...numbers(10), ...numbers(400, 100)])
 })
 
+test('a command that was long under way, and comes to Redis after its packets were pushed again, does nothing', async () => {
+  const { produce, proxy, client, pushed } = await useStreet()
+  const producer = produce({}, 300)
+  await pushEach(producer, numbers(10))
+  proxy.state.failAt = { words: '"late"', how: 'late' }
+  expect(await producer.push(LIST, '"late"')).toBe(0)
+  proxy.state.failAt = undefined
+  await producer.backup?.drained()
+  await pushEach(producer, numbers(10, 10))
+  const done = async () => Number(/cmdstat_eval:calls=(\d+)/.exec(await client.info('commandstats'))?.[1])
+  const before = await done()
+  expect(proxy.deliver()).toBe(1)
+  await waitFor(async () => (await done()) > before, 'the late command to be run')
+  expect(await pushed()).toEqual([...numbers(10), '"late"', ...numbers(10, 10)])
+})
+
 test('what a producer left in the files is pushed first by the next one, from where it was', async () => {
   const { produce, away, back, pushed, filesOf } = await useStreet()
   away()

@@ -19,16 +19,21 @@ export async function startProxy(firstPort: number, listenPort = 0) {
     delayMs: 0,
     /** After this many more bytes of answers each connection is cut, in the middle of an answer as a rule. */
     cutAfterBytes: undefined as number | undefined,
-    /** The connection on which a client sends this is cut then, or goes half-open for good. */
-    failAt: undefined as { readonly words: string; readonly how: 'cut' | 'vanish' } | undefined,
+    /**
+     * The connection on which a client sends this is cut then, or goes half-open for good, or what it sends from there on is under way
+     * until `deliver`, which is after the client has given up.
+     */
+    failAt: undefined as { readonly words: string; readonly how: 'cut' | 'vanish' | 'late' } | undefined,
     /** How many times that has happened. */
     failures: 0,
   }
+  const late: (() => void)[] = []
   const server = createServer((client) => {
     if (state.refuse) return void client.destroy()
     const target = connect(targetPort, '127.0.0.1')
     const pair = { client, target }
     let isLost = false
+    let isLate = false
     let answered = 0
     pairs.add(pair)
     const end = () => {
@@ -47,7 +52,9 @@ export async function startProxy(firstPort: number, listenPort = 0) {
       const failure = state.failAt !== undefined && chunk.includes(state.failAt.words) ? state.failAt.how : undefined
       if (failure !== undefined) state.failures++
       if (failure === 'cut') return end()
-      isLost ||= failure === 'vanish'
+      isLost ||= failure === 'vanish' || failure === 'late'
+      isLate ||= failure === 'late'
+      if (isLate) late.push(() => target.write(chunk))
       if (!vanishes()) pass(target, chunk)
     })
     target.on('data', (chunk) => {
@@ -71,6 +78,8 @@ export async function startProxy(firstPort: number, listenPort = 0) {
     state,
     /** Cuts all connections. */
     cut,
+    /** What was under way reaches the target now. */
+    deliver: (): number => late.splice(0).map((write) => write()).length,
     retarget: (to: number): void => {
       targetPort = to
     },
