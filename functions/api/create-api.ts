@@ -16,6 +16,7 @@ import { openApi } from './openapi.ts'
 import { other } from './other.ts'
 import { parked } from './parked.ts'
 import { problemResponse } from './problem.ts'
+import { relays } from './relays.ts'
 
 export type ApiOptions = {
   /** The read model's reads: `store.read`. */
@@ -64,6 +65,7 @@ export function createApi({ read, token, corsOrigin, deadLetters, log = logToCon
   app.route('/gaps', gaps(read))
   app.route('/other', other(read))
   app.route('/parked', parked(read, deadLetters))
+  app.route('/relays', relays(read))
   app.get('/openapi.json', ...openApi(app))
   return app
 }

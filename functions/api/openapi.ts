@@ -37,6 +37,7 @@ export function openApi(app: Hono) {
         { name: 'gaps', description: 'When PubSub was not heard, and so what is unsure.' },
         { name: 'other', description: 'What had no route of its own, with its bytes.' },
         { name: 'parked', description: 'What was put aside: by the relay, and by the functions.' },
+        { name: 'relays', description: 'The relays, and when each was last ready.' },
         { name: 'service', description: 'The API itself.' },
       ],
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'The value of `API_TOKEN`.' } } },

@@ -1,5 +1,5 @@
 import { CreateQueueCommand, GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
-import { ROUTES, deadLetterQueueName, queueName, type Route } from '../protocol/index.ts'
+import { QUEUE_LIMITS, ROUTES, deadLetterQueueName, queueName, visibilitySeconds, type Route } from '../protocol/index.ts'
 
 /** The attributes of a route's queue, but for the link to its dead-letter queue. Source: CreateQueue in the SQS API reference. */
 function queueAttributes(): Record<string, string> {
@@ -7,8 +7,8 @@ function queueAttributes(): Record<string, string> {
     FifoQueue: 'true',
     DeduplicationScope: 'messageGroup',
     FifoThroughputLimit: 'perMessageGroupId',
-    MessageRetentionPeriod: String(14 * 24 * 3600),
-    MaximumMessageSize: String(1024 * 1024),
+    MessageRetentionPeriod: String(QUEUE_LIMITS.retentionSeconds),
+    MaximumMessageSize: String(QUEUE_LIMITS.messageBytes),
   }
 }
 
@@ -28,7 +28,7 @@ export async function createQueues(sqs: SQSClient, prefix: string): Promise<{ ro
       const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl: dead.QueueUrl, AttributeNames: ['QueueArn'] }))
       const attributes = {
         ...queueAttributes(),
-        VisibilityTimeout: String(route.timeoutSeconds * 6),
+        VisibilityTimeout: String(visibilitySeconds(route)),
         RedrivePolicy: JSON.stringify({ deadLetterTargetArn: Attributes?.['QueueArn'], maxReceiveCount: route.maxReceiveCount }),
       }
       const made = await sqs.send(new CreateQueueCommand({ QueueName: queue, Attributes: attributes }))

@@ -28,6 +28,17 @@ export const RelayGap = v.looseObject({
 })
 export type RelayGap = v.InferOutput<typeof RelayGap>
 
+/** A relay lives and is ready: said once a minute. One that is silent raises an alarm in the cloud. */
+export const RelayAlive = v.looseObject({
+  /** The relay's id, and the event's `subject`. */
+  relay: v.pipe(v.string(), v.nonEmpty('must not be empty')),
+  /** The ids of the sources that it reads. */
+  sources: v.array(v.string()),
+  /** ISO 8601, ms: when this process began. */
+  started: v.string(),
+})
+export type RelayAlive = v.InferOutput<typeof RelayAlive>
+
 /** A notification that the relay put aside, or that somebody took from there. The last one, by `sequence`, counts. */
 export const RelayParked = v.looseObject({
   source: v.string(),

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { RelayGap, RelayParked } from './notices.ts'
+import { RelayAlive, RelayGap, RelayParked } from './notices.ts'
 
 /**
  * The payloads, as tolerant as the field demands: numbers may come as strings and strings as numbers, unknown fields are kept,
@@ -126,6 +126,7 @@ export const PAYLOADS = {
   'campaigns-dial_preview': DialPreview,
   'inbound-call': InboundCall,
   'dialers-status': DialerStatus,
+  'relay-alive': RelayAlive,
   'relay-gap': RelayGap,
   'relay-parked': RelayParked,
 } as const

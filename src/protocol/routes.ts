@@ -27,6 +27,12 @@ export type Route = {
   readonly maxReceiveCount: number
   /** The function's time limit (s); the queue's visibility timeout is six times this. */
   readonly timeoutSeconds: number
+  /** The function's memory (MiB); its share of a processor goes with it. */
+  readonly memoryMiB: number
+  /** Most invocations of the function at once, 2 to 1,000. */
+  readonly maxConcurrency: number
+  /** A message that waits in the queue for longer than this (s) raises an alarm. */
+  readonly alarmAgeSeconds: number
 }
 
 const DEFAULTS = {
@@ -37,6 +43,9 @@ const DEFAULTS = {
   packBytes: 64 * 1024,
   maxReceiveCount: 10,
   timeoutSeconds: 30,
+  memoryMiB: 256,
+  maxConcurrency: 10,
+  alarmAgeSeconds: 300,
 } as const
 
 function route(type: string, subType: string, own: Partial<Route> = {}): Route {
@@ -49,21 +58,25 @@ export const OTHER: Route = route('*', '*')
 /** A call that is older is worthless: the agent has long been talking, or has hung up. */
 const CALL_MAX_AGE_MS = 30_000
 
+/** A screen pop is waited for by a human: more of a processor, so that also a cold start is short. */
+const CALL = { maxAgeMs: CALL_MAX_AGE_MS, memoryMiB: 512, maxConcurrency: 50, alarmAgeSeconds: 5 } as const
+
 /** The type of what the relay says itself (a gap, something parked). No key of the dialler's leads to its routes. */
 export const RELAY_TYPE = 'relay'
-const RELAY_OWN = { lanes: 8, inFlight: 1 } as const
+const RELAY_OWN = { lanes: 8, inFlight: 1, maxConcurrency: 2 } as const
 
 export const ROUTES: readonly Route[] = [
   // The busiest by far: at 2,660/s and 10 ms to SQS these two take 2 ms off the median for a third more requests (npm run bench).
-  route('agents', 'status', { lanes: 128, inFlight: 5 }),
-  route('agents', 'call', { maxAgeMs: CALL_MAX_AGE_MS }),
+  route('agents', 'status', { lanes: 128, inFlight: 5, maxConcurrency: 50, alarmAgeSeconds: 60 }),
+  route('agents', 'call', CALL),
   route('agents', 'stats'),
-  route('campaigns', 'cdr'),
+  route('campaigns', 'cdr', { maxConcurrency: 50 }),
   route('campaigns', 'status'),
   route('campaigns', 'stats'),
   route('campaigns', 'dial_preview'),
-  route('inbound', 'call', { maxAgeMs: CALL_MAX_AGE_MS }),
+  route('inbound', 'call', CALL),
   route('dialers', 'status'),
+  route(RELAY_TYPE, 'alive', RELAY_OWN),
   route(RELAY_TYPE, 'gap', RELAY_OWN),
   route(RELAY_TYPE, 'parked', RELAY_OWN),
   OTHER,
@@ -85,6 +98,12 @@ export function queueName(prefix: string, r: Route): string {
 export function deadLetterQueueName(prefix: string, r: Route): string {
   return `${prefix}${r.name}-dlq.fifo`
 }
+
+/** How long (s) a queue keeps a message, and the most bytes of one: SQS takes no more of either. Source: quotas in the SQS developer guide. */
+export const QUEUE_LIMITS = { retentionSeconds: 14 * 24 * 3600, messageBytes: 1024 * 1024 } as const
+
+/** Six times the function's limit: a message that is in work is not handed out again meanwhile. Source: AWS Lambda developer guide. */
+export const visibilitySeconds = (r: Route): number => r.timeoutSeconds * 6
 
 /** Why a notification went to `other`. */
 export type OtherReason = PacketFault | 'key_outside_scheme' | 'no_key_type' | 'unknown_type'

@@ -1,12 +1,15 @@
 import {
   findRoute, formatEvent, formatEventType, formatId, formatSequence, formatTraceparent, isObject, laneOf, orderKey, OTHER, RELAY_TYPE, toEventSource, toText,
-  type RelayGap, type RelayParked,
+  type RelayAlive, type RelayGap, type RelayParked,
 } from '../protocol/index.ts'
 import { RELAY_PREFIX } from './keys.ts'
 import type { Stamped } from './stamp.ts'
 
 /** What the relay says itself, and its payload. */
-export type Notice = { readonly subType: 'gap'; readonly payload: RelayGap } | { readonly subType: 'parked'; readonly payload: RelayParked }
+export type Notice =
+  | { readonly subType: 'alive'; readonly payload: RelayAlive }
+  | { readonly subType: 'gap'; readonly payload: RelayGap }
+  | { readonly subType: 'parked'; readonly payload: RelayParked }
 
 /** What is known of a notice besides its packet. Its number is one that nothing else of the source has. */
 export type NoticeOrigin = { readonly sourceId: string; readonly number: number; readonly index: number; readonly timeMs: number }
@@ -21,11 +24,12 @@ export function formatNotice({ subType, payload }: Notice): Buffer {
   return Buffer.from(JSON.stringify({ type: subType, payload }))
 }
 
-/** Makes a packet of `formatNotice` a notification of the source it is about; its subject is the parked id, or the source. */
+/** Makes a packet of `formatNotice` a notification of the source it is about; its subject is the parked id, the relay that lives, or the source. */
 export function stampNotice(packet: Uint8Array, { sourceId, number, index, timeMs }: NoticeOrigin): Stamped {
   const data = toText(packet) ?? ''
   const { type: subType, payload } = JSON.parse(data) as { type: string; payload: unknown }
-  const subject = isObject(payload) && typeof payload['id'] === 'string' ? payload['id'] : sourceId
+  const named = isObject(payload) ? payload[subType === 'alive' ? 'relay' : 'id'] : undefined
+  const subject = typeof named === 'string' ? named : sourceId
   const route = findRoute(RELAY_TYPE, subType) ?? OTHER
   const id = formatId(sourceId, 'relay', number, index)
   const event = formatEvent({

@@ -1,6 +1,7 @@
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
 import { ROUTES, type GapCause, type Route } from '../protocol/index.ts'
 import { sleep, withReleasers, type Logger } from '../runtime/index.ts'
+import { sayAlive } from './alive.ts'
 import type { RelayConfig } from './config.ts'
 import { createGivenUp } from './given-up.ts'
 import { serveHealth } from './health.ts'
@@ -28,6 +29,8 @@ export type RelayOptions = {
   readonly shutdownMs?: number
   /** How long (ms) SQS may take to answer before a request is tried again; it knows the copy by its deduplication id. Default 10,000. */
   readonly requestTimeoutMs?: number
+  /** How often (ms) it says in the cloud that it lives, while it is ready. Default 60,000. */
+  readonly aliveMs?: number
   /** Called when it serves `/livez`, `/readyz` and `/metrics`, with the address. */
   readonly onListening?: (address: string) => void
 }
@@ -46,7 +49,7 @@ export type Relay = {
  * accepted it. See docs/relay.md for the way of a notification.
  */
 export function createRelay(options: RelayOptions): Relay {
-  const { config, log, now = Date.now, memoryBytes = 64 * MIB, journalBytes = 2_048 * MIB, shutdownMs = 10_000, requestTimeoutMs = 10_000 } = options
+  const { config, log, now = Date.now, memoryBytes = 64 * MIB, journalBytes = 2_048 * MIB, shutdownMs = 10_000, requestTimeoutMs = 10_000, aliveMs = 60_000 } = options
   const metrics = createMetrics()
 
   const run = (signal: AbortSignal): Promise<void> =>
@@ -127,6 +130,12 @@ export function createRelay(options: RelayOptions): Relay {
         },
       })
       void readiness.run(signal)
+      const alive = sayAlive({
+        relayId: config.relayId, sourceIds: sources.map(({ id }) => id), startedMs: now(), everyMs: aliveMs, log, now,
+        isReady: async () => (await readiness.ask()).ok,
+        nextNumber: () => (sources[0] as Source).nextNumber(),
+        push: (item) => senders.get(item.route)?.push(item),
+      }, signal)
       release(
         await serveHealth({
           http: config.http, metrics, senders, sources, intake, journal, readiness, now,
@@ -146,7 +155,7 @@ export function createRelay(options: RelayOptions): Relay {
       if (signal.aborted) stopped.resolve(performance.now())
       else signal.addEventListener('abort', () => stopped.resolve(performance.now()), { once: true })
       // A source whose Redis answers nothing is not waited for.
-      await Promise.race([Promise.all(sources.map((source) => source.run(signal))), stopped.promise.then(() => sleep(shutdownMs / 2))])
+      await Promise.race([Promise.all([alive, ...sources.map((source) => source.run(signal))]), stopped.promise.then(() => sleep(shutdownMs / 2))])
 
       log.info('stopping: settling what is in flight')
       const leftMs = Math.max(0, (await stopped.promise) + shutdownMs - performance.now())

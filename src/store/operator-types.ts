@@ -74,6 +74,17 @@ export type GapRecord = {
   readonly lost: number | null
 }
 
+/** A relay that was ready. */
+export type RelayRecord = {
+  /** Its ENIGMA_RELAY_ID. */
+  readonly relay: string
+  /** The ids of the sources that it reads. */
+  readonly sources: string[]
+  /** When its process began, and when it last said that it is ready: once a minute. */
+  readonly started_at: string
+  readonly ready_at: string
+}
+
 export type GapFilter = {
   readonly source?: string | undefined
   /** `to`, unix ms, included. */

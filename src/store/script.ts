@@ -219,6 +219,19 @@ function apply.parked(id, state, stamp, ms, json)
   keep_latest(index, MOST_PARKED)
 end
 
+-- The relays that were ready within as many days as gaps are kept.
+function apply.alive(relay, stamp, json)
+  local k = key('relays')
+  if not newer(stamp, string.match(redis.call('HGET', k, relay) or '', '^(.*)' .. SEP)) then return end
+  redis.call('HSET', k, relay, stamp .. SEP .. json)
+  expire(k, ttl.gap)
+  local all = redis.call('HGETALL', k)
+  for i = 1, #all, 2 do
+    local _, _, ms = split(all[i + 1])
+    if ms < now - tonumber(ttl.gap) * 1000 then redis.call('HDEL', k, all[i]) end
+  end
+end
+
 -- Gaps of PubSub, and the greatest sequence of them per source (per route of it, where only that was given up).
 local MOST_GAPS = 1000
 function apply.gap(id, source, route, sequence, to_ms, json)

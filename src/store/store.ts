@@ -23,7 +23,7 @@ export type Expiries = {
   readonly parked: number
   /** That it was sent again or dropped, for a `parked` that comes late; as long as a queue keeps one. Default 14 days. */
   readonly unparked: number
-  /** Spans in which PubSub was not heard, and that states from before them are unsure. Default 30 days. */
+  /** Spans in which PubSub was not heard, and that states from before them are unsure; relays that were ready. Default 30 days. */
   readonly gap: number
   /** That a call has ended, for a call packet that comes after its CDR. Default 1 hour. */
   readonly ended: number

@@ -1,4 +1,4 @@
-import type { GapFilter, GapRecord, OtherPage, ParkedFilter, ParkedPage } from './operator-types.ts'
+import type { GapFilter, GapRecord, OtherPage, ParkedFilter, ParkedPage, RelayRecord } from './operator-types.ts'
 
 /**
  * What the read model keeps and what its reads return. References are strings everywhere, since some are larger than any
@@ -162,6 +162,7 @@ export type Reads = {
   parked: (filter?: ParkedFilter) => Promise<ParkedPage>
   /** Newest first by `to`. */
   gaps: (filter?: GapFilter) => Promise<Page<GapRecord>>
+  relays: () => Promise<RelayRecord[]>
   dialers: () => Promise<Campaign[]>
   /** Resolves when the database answers. */
   ping: () => Promise<void>

@@ -1,6 +1,6 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
-import { agentCall, agentStats, agentStatus, campaignStats, campaignStatus, cdr, dialerStatus, dialPreview, other, relayGap, relayParked, type CdrRecord, type Page } from 'enigma-relay/store'
+import { agentCall, agentStats, agentStatus, campaignStats, campaignStatus, cdr, dialerStatus, dialPreview, other, relayAlive, relayGap, relayParked, type CdrRecord, type Page } from 'enigma-relay/store'
 import { describe, expect, it } from 'vitest'
 import { notice, useApi } from './api-world.ts'
 import { toBody, toNotification, useParked } from './dead-letters-world.ts'
@@ -23,7 +23,7 @@ type Document = {
 }
 
 const PATHS = [
-  '/agents', '/agents/{ref}', '/campaigns', '/campaigns/{ref}', '/cdrs', '/cdrs/{id}', '/dialers', '/gaps', '/health', '/openapi.json', '/other', '/parked',
+  '/agents', '/agents/{ref}', '/campaigns', '/campaigns/{ref}', '/cdrs', '/cdrs/{id}', '/dialers', '/gaps', '/health', '/openapi.json', '/other', '/parked', '/relays',
 ]
 
 /** Every object inside a value, the value itself among them. */
@@ -141,6 +141,7 @@ describe('every real answer', () => {
       relayGap(notice(gap, { transport: 'relay' })),
       relayGap(notice({ ...gap, cause: 'journal_full', route: 'agents-stats', lost: 7 }, { transport: 'relay' })),
       relayParked(notice(parked, { transport: 'relay' })),
+      relayAlive(notice({ relay: 'r1', sources: ['main'], started: new Date().toISOString() }, { transport: 'relay' })),
     )
     const faultsOf = checkerOf(await json<Document>('/openapi.json'))
     const ids = (await json<Page<CdrRecord>>('/cdrs')).items.map((item) => item.id)
@@ -149,7 +150,7 @@ describe('every real answer', () => {
       ['/campaigns', '/campaigns'], ['/campaigns/{ref}', '/campaigns/7'], ['/campaigns/{ref}', '/campaigns/8'], ['/campaigns/{ref}', '/campaigns/none'],
       ['/cdrs', '/cdrs'], ['/cdrs', '/cdrs?limit=1'], ['/cdrs', '/cdrs?limit=0'], ['/cdrs', '/cdrs?nothing'],
       ...ids.map((id): [string, string] => ['/cdrs/{id}', `/cdrs/${id}`]),
-      ['/dialers', '/dialers'], ['/gaps', '/gaps'], ['/gaps', '/gaps?since=nonsense'], ['/other', '/other'], ['/parked', '/parked'], ['/parked', '/parked?from=relay'], ['/parked', '/parked?from=none'], ['/health', '/health'], ['/openapi.json', '/openapi.json'],
+      ['/dialers', '/dialers'], ['/gaps', '/gaps'], ['/gaps', '/gaps?since=nonsense'], ['/other', '/other'], ['/parked', '/parked'], ['/parked', '/parked?from=relay'], ['/parked', '/parked?from=none'], ['/relays', '/relays'], ['/health', '/health'], ['/openapi.json', '/openapi.json'],
     ]
     expect(ids).toHaveLength(2)
     for (const [path, url] of asked) {

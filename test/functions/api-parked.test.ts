@@ -1,5 +1,5 @@
 import { ReceiveMessageCommand } from '@aws-sdk/client-sqs'
-import type { RelayParked } from 'enigma-relay/protocol'
+import { ROUTES, type RelayParked } from 'enigma-relay/protocol'
 import { relayParked } from 'enigma-relay/store'
 import { createServer, type AddressInfo } from 'node:net'
 import { expect, it, onTestFinished } from 'vitest'
@@ -136,7 +136,7 @@ it('requests at the same time, and soon after, share one look', async () => {
   const answers = await Promise.all(Array.from({ length: 5 }, () => json<Answer>('/parked')))
   answers.push(await json<Answer>('/parked?limit=1'))
   for (const { items } of answers) expect(items).toHaveLength(1)
-  expect(asked.filter((command) => command === 'GetQueueAttributes')).toHaveLength(12)
+  expect(asked.filter((command) => command === 'GetQueueAttributes')).toHaveLength(ROUTES.length)
 })
 
 it("when SQS is away the relay's part is answered, and what is missing is said", async () => {
@@ -170,7 +170,7 @@ it('an SQS that never answers is given up, a queue that is not there is named', 
   await gone.sqs.sqs.send(new sdk.DeleteQueueCommand({ QueueUrl: gone.url('inbound-call') }))
   const { items, functions } = await gone.json<Answer>('/parked')
   expect(items).toHaveLength(1)
-  expect(functions).toMatchObject({ status: 'incomplete', detail: expect.stringMatching(/^1 of 12 queues cannot be read\. enigma-inbound-call-dlq\.fifo/) })
+  expect(functions).toMatchObject({ status: 'incomplete', detail: expect.stringMatching(/^1 of 13 queues cannot be read\. enigma-inbound-call-dlq\.fifo/) })
 })
 
 it('without a queue prefix the functions part is not configured; by `from` it is not asked', async () => {

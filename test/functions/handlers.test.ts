@@ -18,6 +18,7 @@ const FILES = {
   'campaigns/dial_preview': () => import('../../functions/campaigns/dial_preview.ts'),
   'inbound/call': () => import('../../functions/inbound/call.ts'),
   'dialers/status': () => import('../../functions/dialers/status.ts'),
+  'relay/alive': () => import('../../functions/relay/alive.ts'),
   'relay/gap': () => import('../../functions/relay/gap.ts'),
   other: () => import('../../functions/other.ts'),
 }
@@ -91,6 +92,9 @@ test('each function turns its notification into what an application reads', asyn
   await run('relay/gap', 'relay-gap', toNotification('relay', 'gap', 'main', gap, { id: `main/o/${base}/0`, transport: 'relay', channel: 'enigma:relay:main' }))
   expect(await store.read.gaps()).toMatchObject({ items: [{ cause: 'reconnect', relay: 'r1' }] })
   expect(await store.read.agent('1002')).toMatchObject({ states: [{ unsure: true }] })
+  const alive = { relay: 'r1', sources: ['main'], started: new Date(base - 9000).toISOString() }
+  await run('relay/alive', 'relay-alive', toNotification('relay', 'alive', 'r1', alive, { id: `main/o/${base}/1`, transport: 'relay', channel: 'enigma:relay:main' }))
+  expect(await store.read.relays()).toMatchObject([{ relay: 'r1', sources: ['main'], started_at: alive.started }])
   await run('other', 'other', toNotification('agents', 'mood', '1002', { odd: true }, { reason: 'unknown_type' }))
   expect(await store.read.other()).toMatchObject({ items: [{ reason: 'unknown_type' }], counts: { 'agents/mood': 1 } })
 })

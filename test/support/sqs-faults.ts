@@ -51,6 +51,7 @@ const DEDUPLICATION_MS = 5 * 60_000
  */
 export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAccepted }: SqsFaultsOptions = {}) {
   const requests: WireRequest[] = []
+  const signsOfLife: WireRequest[] = []
   const accepted: AcceptedEntry[] = []
   const known = { current: new Set<string>(), former: new Set<string>(), sinceMs: performance.now() }
   const missing = new Set<string>()
@@ -58,6 +59,8 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
   const state = {
     /** Decides about each request; may wait before it does. */
     answer: (_request: WireRequest): Answer | Promise<Answer> => 'accept',
+    /** The relay's signs of life are none of the other requests: when they come is a matter of the clock. */
+    answerSignOfLife: (_request: WireRequest): Answer | Promise<Answer> => 'accept',
     mostInFlight: 0,
     /** How often a request carried a group of which another one was out. */
     overlaps: 0,
@@ -80,6 +83,10 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
     reply(response, status, { __type: `com.amazonaws.sqs#${code}`, message: `${code}, as the test wants it` })
 
   const send = async (request: WireRequest, response: ServerResponse) => {
+    if (request.queue.endsWith('relay-alive.fifo')) {
+      signsOfLife.push(request)
+      return answerWith(await state.answerSignOfLife(request), request, response, () => undefined)
+    }
     const groups = request.entries.map((entry) => `${request.queue} ${entry.MessageGroupId}`)
     for (const group of groups) {
       if (busyGroups.has(group)) state.overlaps++
@@ -90,6 +97,10 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
     const answer = await state.answer(request)
     inFlight--
     for (const group of groups) busyGroups.delete(group)
+    answerWith(answer, request, response, (entry) => accept(request, entry))
+  }
+
+  const answerWith = (answer: Answer, request: WireRequest, response: ServerResponse, take: (entry: WireEntry) => void): void => {
     if (answer === 'hang') return
     if (answer === 'close') return void response.destroy()
     if (typeof answer === 'object' && 'status' in answer) return refuse(response, answer.status, answer.code)
@@ -101,7 +112,7 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
         Failed.push({ Id: entry.Id, ...failure })
         continue
       }
-      accept(request, entry)
+      take(entry)
       Successful.push({ Id: entry.Id, MessageId: '1', MD5OfMessageBody: '' })
     }
     if (answer === 'lose') return void response.destroy()
@@ -131,7 +142,7 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
   const { port } = server.address() as AddressInfo
   return {
     endpoint: `http://127.0.0.1:${port}`,
-    port, requests, accepted, missing, state,
+    port, requests, signsOfLife, accepted, missing, state,
     stop: async (): Promise<void> => {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))

@@ -1,5 +1,5 @@
 import { GetQueueAttributesCommand, GetQueueUrlCommand, type QueueAttributeName, type SQSClient } from '@aws-sdk/client-sqs'
-import { deadLetterQueueName, queueName, type Route } from '../../protocol/index.ts'
+import { deadLetterQueueName, QUEUE_LIMITS, queueName, visibilitySeconds, type Route } from '../../protocol/index.ts'
 import type { RelayConfig } from '../config.ts'
 import { fail, ok, warn, type Finding } from './finding.ts'
 import { isMissing, sqsCli, sqsFix, sqsWords } from './sqs-words.ts'
@@ -21,13 +21,6 @@ export async function lookAtQueue(sqs: SQSClient, queue: string): Promise<QueueV
     return { error }
   }
 }
-
-/** SQS takes no longer retention and no larger message. Source: quotas in the SQS developer guide. */
-const RETENTION_SECONDS = 14 * 24 * 3600
-const MESSAGE_BYTES = 1024 * 1024
-
-/** AWS advises six times the function's time limit. Source: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html */
-const VISIBILITY_FACTOR = 6
 
 type Fault = { readonly state: 'warn' | 'fail'; readonly text: string; readonly set?: Readonly<Record<string, string>> }
 
@@ -53,9 +46,9 @@ export function checkQueue(config: RelayConfig, route: Route, queue: QueueView, 
 function* faultsOf(attributes: Readonly<Record<string, string>>, route: Route, deadName: string, dead: QueueView): Generator<Fault> {
   const number = (name: string) => Number(attributes[name] ?? Number.NaN)
   const below = (name: string, least: number, text: string): Fault[] => (number(name) < least ? [{ state: 'warn', text, set: { [name]: String(least) } }] : [])
-  yield* below('MaximumMessageSize', MESSAGE_BYTES, `takes messages of ${number('MaximumMessageSize')} bytes only, larger ones are parked`)
-  yield* below('MessageRetentionPeriod', RETENTION_SECONDS, `keeps messages for ${days(number('MessageRetentionPeriod'))} instead of 14 days`)
-  yield* below('VisibilityTimeout', route.timeoutSeconds * VISIBILITY_FACTOR, `hands a message out again after ${number('VisibilityTimeout')} s, which is less than six times the function's ${route.timeoutSeconds} s`)
+  yield* below('MaximumMessageSize', QUEUE_LIMITS.messageBytes, `takes messages of ${number('MaximumMessageSize')} bytes only, larger ones are parked`)
+  yield* below('MessageRetentionPeriod', QUEUE_LIMITS.retentionSeconds, `keeps messages for ${days(number('MessageRetentionPeriod'))} instead of 14 days`)
+  yield* below('VisibilityTimeout', visibilitySeconds(route), `hands a message out again after ${number('VisibilityTimeout')} s, which is less than six times the function's ${route.timeoutSeconds} s`)
   if (attributes['DeduplicationScope'] !== 'messageGroup' || attributes['FifoThroughputLimit'] !== 'perMessageGroupId') {
     yield { state: 'warn', text: 'has not the throughput that FIFO can have, 300 requests a second instead', set: { DeduplicationScope: 'messageGroup', FifoThroughputLimit: 'perMessageGroupId' } }
   }
@@ -73,9 +66,9 @@ function* faultsOf(attributes: Readonly<Record<string, string>>, route: Route, d
 
 function* deadFaults(attributes: Readonly<Record<string, string>>, main: Readonly<Record<string, string>>, name: string): Generator<Fault> {
   const retention = Number(attributes['MessageRetentionPeriod'] ?? Number.NaN)
-  if (retention < RETENTION_SECONDS) yield { state: 'warn', text: `${name} keeps messages for ${days(retention)} instead of 14 days`, set: { MessageRetentionPeriod: String(RETENTION_SECONDS) } }
+  if (retention < QUEUE_LIMITS.retentionSeconds) yield { state: 'warn', text: `${name} keeps messages for ${days(retention)} instead of 14 days`, set: { MessageRetentionPeriod: String(QUEUE_LIMITS.retentionSeconds) } }
   const [bytes, needed] = [Number(attributes['MaximumMessageSize'] ?? Number.NaN), Number(main['MaximumMessageSize'] ?? Number.NaN)]
-  if (bytes < Math.max(needed, MESSAGE_BYTES)) yield { state: 'warn', text: `${name} takes messages of ${bytes} bytes only`, set: { MaximumMessageSize: String(MESSAGE_BYTES) } }
+  if (bytes < Math.max(needed, QUEUE_LIMITS.messageBytes)) yield { state: 'warn', text: `${name} takes messages of ${bytes} bytes only`, set: { MaximumMessageSize: String(QUEUE_LIMITS.messageBytes) } }
 }
 
 const unseen = (name: string, error: unknown): Fault => ({ state: 'warn', text: `${name} could not be looked at: ${sqsWords(error)}` })

@@ -5,6 +5,7 @@ import { readCdr, readCdrs } from './cdrs.ts'
 import { readGaps } from './gaps.ts'
 import { readOther } from './other.ts'
 import { readParked } from './parked.ts'
+import { readRelays } from './relays.ts'
 import type { ReadOptions } from './replies.ts'
 
 export function createReads(options: ReadOptions): Reads {
@@ -18,6 +19,7 @@ export function createReads(options: ReadOptions): Reads {
     other: (page) => readOther(options, page),
     parked: (filter) => readParked(options, filter),
     gaps: (filter) => readGaps(options, filter),
+    relays: () => readRelays(options),
     dialers: () => readDialers(options),
     ping: async () => {
       await options.upstash.readAll([['PING']])

@@ -1,0 +1,18 @@
+import * as v from 'valibot'
+import { text, time } from './fields.ts'
+
+const RelayAnswer = v.pipe(
+  v.object({
+    relay: text('Its id: ENIGMA_RELAY_ID, or the name of its host.'),
+    sources: v.pipe(v.array(v.string()), v.description('The sources that it reads, as named in ENIGMA_SOURCES.')),
+    started_at: time('When its process began.'),
+    ready_at: time('When it last said that it is ready. It says so once a minute; older than that, look at it.'),
+  }),
+  v.metadata({
+    ref: 'Relay',
+    description: 'A relay that was ready within the last 30 days.',
+    examples: [{ relay: 'relay-1', sources: ['main'], started_at: '2026-01-30T06:00:00.000Z', ready_at: '2026-01-31T08:00:00.000Z' }],
+  }),
+)
+
+export const RelaysAnswer = v.object({ items: v.array(RelayAnswer) })
