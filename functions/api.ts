@@ -1,15 +1,17 @@
-import { handle } from 'hono/aws-lambda'
+import { handle, streamHandle } from 'hono/aws-lambda'
+import { checkToken } from './api/auth.ts'
 import { createApi } from './api/create-api.ts'
 import { createDeadLetters } from './api/dead-letters/dead-letters.ts'
-import { sqs, store } from './wiring.ts'
+import { setting, sqs, store } from './wiring.ts'
 
-const token = process.env['API_TOKEN']?.trim()
 // Thrown when the function starts, so that a deployment without a token shows at once, and never answers anybody.
-if (token === undefined || token === '') {
+const token = await setting('API_TOKEN')
+if (token === '') {
   throw new Error(
     'API_TOKEN is not set: the read API shows personal data and does not start without a token. Set it to what `openssl rand -hex 32` prints.',
   )
 }
+checkToken(token)
 
 // Which queues there are for `GET /parked`; without it, that is answered without what the functions put aside.
 const prefix = process.env['ENIGMA_QUEUE_PREFIX']?.trim() ?? ''
@@ -20,10 +22,10 @@ const prefix = process.env['ENIGMA_QUEUE_PREFIX']?.trim() ?? ''
  */
 export const app = createApi({
   read: store().read,
-  token,
+  token: () => setting('API_TOKEN'),
   corsOrigin: process.env['API_CORS_ORIGIN'] ?? '',
   deadLetters: prefix === '' ? undefined : createDeadLetters({ prefix, connect: sqs }),
 })
 
-/** For a Lambda function URL. */
-export const handler = handle(app)
+/** For a Lambda function URL: streams its answers where the runtime can, as that with `invokeMode: RESPONSE_STREAM` does. */
+export const handler = ('awslambda' in globalThis ? streamHandle(app) : handle(app)) as ReturnType<typeof handle>

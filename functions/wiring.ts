@@ -1,20 +1,53 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { FromSqsOptions, Parked } from 'enigma-relay/adapter'
 import { findRoute, formatEvent, gzipBody, isSqsText, OTHER, toBytes, type Route } from 'enigma-relay/protocol'
-import { createStore, type Effect, type Store } from 'enigma-relay/store'
+import { createStore, type Effect, type Store, type UpstashAddress } from 'enigma-relay/store'
+import { createParameters, type Parameters } from './parameters.ts'
 
 /**
  * What ties the functions to the world: the read model and SQS, by the environment. The only place in functions/, with api.ts, that
  * reads variables. Both are made at the first use and kept while the environment of the function lives.
  */
 
+/** Values that may be secrets: the variable of the name, or the parameter in AWS Systems Manager that `<name>_PARAMETER` names. */
+const SETTINGS = ['UPSTASH_REDIS_REST_URL', 'UPSTASH_REDIS_REST_TOKEN', 'API_TOKEN'] as const
+
+type Setting = (typeof SETTINGS)[number]
+
+let madeParameters: Parameters | undefined
+
+function parameters(): Parameters {
+  const { AWS_REGION: region = '', AWS_ACCESS_KEY_ID: accessKeyId = '', AWS_SECRET_ACCESS_KEY: secretAccessKey = '', AWS_SESSION_TOKEN: sessionToken } = process.env
+  const named = SETTINGS.map((name): [string, string | undefined] => [name, process.env[`${name}_PARAMETER`]])
+  const names = Object.fromEntries(named.filter((entry): entry is [string, string] => entry[1] !== undefined))
+  madeParameters ??= createParameters({ names, region, credentials: { accessKeyId, secretAccessKey, sessionToken }, endpoint: process.env['AWS_ENDPOINT_URL_SSM'] })
+  return madeParameters
+}
+
+/** The value of a setting, at most so old (ms); '' when there is none. */
+export async function setting(name: Setting, maxAgeMs?: number): Promise<string> {
+  const plain = process.env[name]?.trim() ?? ''
+  if (plain !== '' || process.env[`${name}_PARAMETER`] === undefined) return plain
+  return (await parameters().read(maxAgeMs))[name] ?? ''
+}
+
+/** A token that the read model refuses is looked for again unless that was done so lately (ms). */
+const REFUSED_MS = 5_000
+
 let madeStore: Store | undefined
 
-/** The read model, by `UPSTASH_REDIS_REST_URL` and `UPSTASH_REDIS_REST_TOKEN`. @throws StoreError `not_configured` */
+/** The read model, by `UPSTASH_REDIS_REST_URL` and `UPSTASH_REDIS_REST_TOKEN`; its keys begin with `ENIGMA_STORE_PREFIX` (`enigma:`). */
 export function store(): Store {
-  const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '' } = process.env
-  madeStore ??= createStore({ url, token })
+  const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '', ENIGMA_STORE_PREFIX: prefix = 'enigma:' } = process.env
+  const isParameter = ['UPSTASH_REDIS_REST_URL_PARAMETER', 'UPSTASH_REDIS_REST_TOKEN_PARAMETER'].some((name) => process.env[name] !== undefined)
+  madeStore ??= createStore({ prefix, ...(isParameter ? { address } : { url, token }) })
   return madeStore
+}
+
+async function address(refused?: string): Promise<UpstashAddress> {
+  const maxAgeMs = refused === undefined ? undefined : REFUSED_MS
+  const [url, token] = await Promise.all([setting('UPSTASH_REDIS_REST_URL', maxAgeMs), setting('UPSTASH_REDIS_REST_TOKEN', maxAgeMs)])
+  return { url, token }
 }
 
 /** The SDK and a client of it. */

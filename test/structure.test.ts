@@ -38,6 +38,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const MAY_ALSO: Readonly<Record<string, readonly string[]>> = {
   // The one place that ties the functions to SQS; loaded only when something goes wrong.
   'functions/wiring.ts': ['@aws-sdk/client-sqs'],
+  // The SDK takes longer to load than all else that a cold start does.
+  'functions/parameters.ts': ['aws4fetch'],
 }
 /** The read API makes its OpenAPI document from the schemas that check its parameters. */
 const API = ['hono-openapi', '@hono/standard-validator', 'valibot', '@valibot/to-json-schema']

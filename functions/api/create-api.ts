@@ -21,8 +21,8 @@ import { relays } from './relays.ts'
 export type ApiOptions = {
   /** The read model's reads: `store.read`. */
   readonly read: Reads
-  /** The bearer token that every request needs, but for /health. There is no way to do without. */
-  readonly token: string
+  /** The bearer token that every request needs, but for /health; a function when it may change. There is no way to do without. */
+  readonly token: string | (() => Promise<string>)
   /** The origins whose pages may read the API: several by commas, or `*`. Default: none. */
   readonly corsOrigin?: string
   /** What the functions put aside, for `GET /parked`. Default: said to be not configured. */

@@ -1,11 +1,21 @@
 import { Redis } from '@upstash/redis'
 import { StoreError } from './errors.ts'
 
-export type UpstashOptions = {
+/** Where the database is, and the right to it. */
+export type UpstashAddress = {
   /** `UPSTASH_REDIS_REST_URL` */
   readonly url: string
   /** `UPSTASH_REDIS_REST_TOKEN` */
   readonly token: string
+}
+
+export type UpstashOptions = (
+  | UpstashAddress
+  | {
+      /** Asked before each request, so it should remember. `refused`: this token is refused; if there is another by now, it is tried once. */
+      readonly address: (refused?: string) => Promise<UpstashAddress>
+    }
+) & {
   /** Longest wait (ms) for an answer; the client itself waits for ever. Default 5,000. */
   readonly timeoutMs?: number
   /** Tries in all, for what may succeed later. Default 3. */
@@ -19,26 +29,30 @@ export type Command = readonly string[]
  * The one place that knows the client and its traps: it has no time limit; `retry: false` still tries twice; it guesses JSON in what
  * it reads; an error's text holds the whole command; and a missing address is only a warning.
  */
-export function createUpstash({ url, token, timeoutMs = 5_000, tries = 3 }: UpstashOptions) {
-  if (!/^https?:\/\/\S+$/.test(url) || token.trim() === '') {
-    throw new StoreError('not_configured', 'the read model has no address: set UPSTASH_REDIS_REST_URL (https://…) and UPSTASH_REDIS_REST_TOKEN')
+export function createUpstash(options: UpstashOptions) {
+  const { timeoutMs = 5_000, tries = 3 } = options
+  const addressOf = 'address' in options ? options.address : () => Promise.resolve(options)
+  let last: { readonly address: UpstashAddress; readonly client: Redis } | undefined
+  const clientOf = (address: UpstashAddress): Redis => {
+    if (last?.address.url !== address.url || last.address.token !== address.token) last = { address, client: createClient(address, timeoutMs) }
+    return last.client
   }
-  const redis = new Redis({
-    url,
-    token: token.trim(),
-    retry: { retries: 0 },
-    automaticDeserialization: false,
-    enableTelemetry: false,
-    // A function: then a request that takes too long throws, and does not look like an answer.
-    signal: () => AbortSignal.timeout(timeoutMs),
-  })
+  // What is fixed is wrong at once, not at the first request.
+  if (!('address' in options)) clientOf(options)
 
-  const attempt = async <T>(send: () => Promise<T>): Promise<T> => {
-    for (let failures = 1; ; failures++) {
+  const attempt = async <T>(send: (client: Redis) => Promise<T>): Promise<T> => {
+    let address = await addressOf()
+    for (let failures = 1, isRenewed = false; ; failures++) {
       try {
-        return await send()
+        return await send(clientOf(address))
       } catch (error) {
         const failure = toStoreError(error)
+        const { token } = address
+        if (failure.code === 'unauthorized' && !isRenewed) {
+          isRenewed = true
+          address = await addressOf(token)
+          if (address.token !== token) continue
+        }
         if (!failure.retryable || failures >= tries) throw failure
         await new Promise((resolve) => setTimeout(resolve, Math.random() * 100 * 2 ** failures))
       }
@@ -47,14 +61,30 @@ export function createUpstash({ url, token, timeoutMs = 5_000, tries = 3 }: Upst
 
   return {
     /** One EVAL: one command, one round trip. */
-    run: (script: string, args: readonly string[]): Promise<unknown> => attempt(() => redis.eval(script, [], [...args])),
+    run: (script: string, args: readonly string[]): Promise<unknown> => attempt((client) => client.eval(script, [], [...args])),
     /** Several reads as one command, in one step. A hash comes as a flat list of names and values. */
     readAll: async (commands: readonly Command[]): Promise<unknown[]> => {
       if (commands.length === 0) return []
       const args = commands.flatMap((command) => [String(command.length), ...command])
-      return attempt(() => redis.eval<string[], unknown[]>(READ_ALL, [], args))
+      return attempt((client) => client.eval<string[], unknown[]>(READ_ALL, [], args))
     },
   }
+}
+
+/** @throws StoreError `not_configured` */
+function createClient({ url, token }: UpstashAddress, timeoutMs: number): Redis {
+  if (!/^https?:\/\/\S+$/.test(url) || token.trim() === '') {
+    throw new StoreError('not_configured', 'the read model has no address: set UPSTASH_REDIS_REST_URL (https://…) and UPSTASH_REDIS_REST_TOKEN')
+  }
+  return new Redis({
+    url,
+    token: token.trim(),
+    retry: { retries: 0 },
+    automaticDeserialization: false,
+    enableTelemetry: false,
+    // A function: then a request that takes too long throws, and does not look like an answer.
+    signal: () => AbortSignal.timeout(timeoutMs),
+  })
 }
 
 const READ_ALL = `

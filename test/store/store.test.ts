@@ -65,3 +65,23 @@ test('without an address it says which variables to set', () => {
   expect(() => createStore({ url: '', token: 'x' })).toThrow(/UPSTASH_REDIS_REST_URL/)
   expect(() => createStore({ url: 'https://x.example.com', token: '' })).toThrow(/UPSTASH_REDIS_REST_TOKEN/)
 })
+
+test('an address that is asked for is asked for again when its token is refused, and a new one is tried once', async () => {
+  const { proxy } = await useStore()
+  const asked: (string | undefined)[] = []
+  let token = 'former-token'
+  const store = createStore({
+    address: (refused) => {
+      asked.push(refused)
+      if (refused === 'former-token') token = 'test-token'
+      return Promise.resolve({ url: proxy.url, token })
+    },
+  })
+  await store.commit({ effects: [call], done: NONE })
+  expect(asked).toEqual([undefined, 'former-token'])
+  expect((await store.read.agent('1002'))?.call).toMatchObject({ call_ref: '7' })
+  expect(asked).toEqual([undefined, 'former-token', undefined])
+  const stubborn = createStore({ address: () => Promise.resolve({ url: proxy.url, token: 'wrong' }) })
+  await expect(stubborn.read.ping()).rejects.toMatchObject({ code: 'unauthorized' })
+  await expect(createStore({ address: () => Promise.resolve({ url: '', token: '' }) }).read.ping()).rejects.toMatchObject({ code: 'not_configured' })
+})

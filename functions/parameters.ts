@@ -1,0 +1,90 @@
+import { AwsClient } from 'aws4fetch'
+
+export type ParametersOptions = {
+  /** What a value is called here → its name in Parameter Store. At most ten: one request asks for all. */
+  readonly names: Readonly<Record<string, string>>
+  readonly region: string
+  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string | undefined }
+  /** Default: the region's own. */
+  readonly endpoint?: string | undefined
+  readonly now?: () => number
+}
+
+/** Values that are not in the configuration of a function, since whoever may see that would see them too. */
+export type Parameters = {
+  /** All values, by what they are called here; at most so old (ms). An older one is good as long as Parameter Store does not answer. */
+  read: (maxAgeMs?: number) => Promise<Readonly<Record<string, string>>>
+}
+
+/** A parameter that was changed counts everywhere after so long (ms). */
+const FRESH_MS = 5 * 60_000
+
+/** So long (ms) may Parameter Store take to answer. */
+const TIMEOUT_MS = 3_000
+
+/** Parameter Store answers some forty requests a second, and many functions may start at once. */
+const TRIES = 5
+
+/**
+ * Reads parameters of AWS Systems Manager, kept while the environment of the function lives. A request by hand, since loading the SDK
+ * takes longer than all else that a cold start does.
+ * Source: GetParameters in the Systems Manager API reference.
+ */
+export function createParameters({ names, region, credentials, endpoint, now = Date.now }: ParametersOptions): Parameters {
+  const { accessKeyId, secretAccessKey, sessionToken } = credentials
+  const aws = new AwsClient({ accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }), service: 'ssm', region, retries: 2 })
+  const url = endpoint ?? `https://ssm.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}/`
+  const body = JSON.stringify({ Names: Object.values(names), WithDecryption: true })
+  let last: { readonly values: Readonly<Record<string, string>>; readonly atMs: number } | undefined
+  let asking: Promise<Readonly<Record<string, string>>> | undefined
+
+  const ask = async (): Promise<Readonly<Record<string, string>>> => {
+    for (let tries = 1; ; tries++) {
+      const response = await aws.fetch(url, {
+        method: 'POST',
+        headers: { 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': 'AmazonSSM.GetParameters' },
+        body,
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      })
+      const answer = (await response.json()) as Answer
+      if (response.ok) return pick(answer)
+      const code = (answer.__type ?? '').replace(/^.*#/, '')
+      // Its text may name the role and the parameters, and is for the operator: no value is ever in it.
+      if (!/Throttling/.test(code) || tries >= TRIES) throw new Error(`Parameter Store refuses: ${code} ${answer.message ?? answer.Message ?? ''}`.trim())
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 100 * 2 ** tries))
+    }
+  }
+
+  const pick = ({ Parameters: found = [] }: Answer): Readonly<Record<string, string>> => {
+    const values = new Map(found.map(({ Name, Value }) => [Name, Value.trim()]))
+    const missing = Object.values(names).filter((name) => (values.get(name) ?? '') === '')
+    if (missing.length > 0) {
+      throw new Error(`Parameter Store has no ${missing.join(', ')}: make each with \`aws ssm put-parameter --type SecureString --name … --value …\``)
+    }
+    return Object.fromEntries(Object.entries(names).map(([own, name]) => [own, values.get(name) as string]))
+  }
+
+  return {
+    async read(maxAgeMs = FRESH_MS) {
+      if (last !== undefined && now() - last.atMs < maxAgeMs) return last.values
+      asking ??= ask().finally(() => {
+        asking = undefined
+      })
+      try {
+        last = { values: await asking, atMs: now() }
+      } catch (error) {
+        if (last === undefined) throw error
+        console.warn(JSON.stringify({ level: 'warn', message: 'parameters could not be read again, the former ones are used', error: String(error) }))
+        last = { values: last.values, atMs: now() }
+      }
+      return last.values
+    },
+  }
+}
+
+type Answer = {
+  readonly Parameters?: readonly { readonly Name: string; readonly Value: string }[]
+  readonly __type?: string
+  readonly message?: string
+  readonly Message?: string
+}

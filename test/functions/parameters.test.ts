@@ -1,0 +1,86 @@
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { createParameters } from '../../functions/parameters.ts'
+import { startParameterStore } from '../../src/local/parameter-store.ts'
+import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
+import { notice, TOKEN } from './api-world.ts'
+import { useStore } from '../support/store.ts'
+import { agentStatus } from '../../src/store/index.ts'
+
+const NAMES = { TOKEN: '/enigma-prod/token', URL: '/enigma-prod/url' }
+const CREDENTIALS = { accessKeyId: 'AKID', secretAccessKey: 'no-secret' }
+
+async function useParameters(values: Readonly<Record<string, string>>) {
+  const server = await startParameterStore(values)
+  onTestFinished(() => server.stop())
+  const clock = { ms: 0 }
+  const parameters = createParameters({ names: NAMES, region: 'eu-west-1', credentials: CREDENTIALS, endpoint: server.url, now: () => clock.ms })
+  return { server, clock, parameters }
+}
+
+const GOOD = { '/enigma-prod/token': ' t1\n', '/enigma-prod/url': 'https://x.example.com' }
+
+test('all parameters come by one request, decrypted, and are kept for five minutes', async () => {
+  const { server, clock, parameters } = await useParameters(GOOD)
+  expect(await Promise.all([parameters.read(), parameters.read()])).toEqual([{ TOKEN: 't1', URL: GOOD['/enigma-prod/url'] }, { TOKEN: 't1', URL: GOOD['/enigma-prod/url'] }])
+  server.values.set('/enigma-prod/token', 't2')
+  clock.ms = 299_999
+  expect((await parameters.read())['TOKEN']).toBe('t1')
+  expect(server.seen.requests).toBe(1)
+  expect((await parameters.read(1_000))['TOKEN']).toBe('t2')
+  clock.ms = 700_000
+  await parameters.read()
+  expect(server.seen.requests).toBe(3)
+})
+
+test('a parameter that is not there is named, with the command that makes it', async () => {
+  const { parameters } = await useParameters({ '/enigma-prod/url': 'https://x.example.com' })
+  await expect(parameters.read()).rejects.toThrow(/has no \/enigma-prod\/token: make each with `aws ssm put-parameter/)
+})
+
+test('Parameter Store over its limit is asked again; one that refuses is quoted; one that goes away later changes nothing', async () => {
+  const { server, clock, parameters } = await useParameters(GOOD)
+  server.fault = { status: 400, code: 'AccessDeniedException' }
+  await expect(parameters.read()).rejects.toThrow('Parameter Store refuses: AccessDeniedException as was wanted')
+  server.fault = { status: 400, code: 'ThrottlingException' }
+  setTimeout(() => {
+    server.fault = undefined
+  }, 100)
+  expect((await parameters.read())['TOKEN']).toBe('t1')
+  clock.ms = 600_000
+  server.fault = { status: 400, code: 'AccessDeniedException' }
+  const warn = vi.spyOn(console, 'warn').mockImplementation(() => undefined)
+  onTestFinished(() => warn.mockRestore())
+  expect((await parameters.read())['TOKEN']).toBe('t1')
+  expect(warn).toHaveBeenCalledOnce()
+  expect(String(warn.mock.calls[0]?.[0])).not.toMatch(/t1|no-secret/)
+})
+
+test('the functions take the address of the read model and the API its token from Parameter Store; what is changed there counts without a deployment', async () => {
+  const { redis, proxy } = await useStore()
+  const { server } = await useParameters({ '/s/url': proxy.url, '/s/token': 'test-token', '/s/api': TOKEN })
+  for (const [name, value] of Object.entries({
+    UPSTASH_REDIS_REST_URL_PARAMETER: '/s/url', UPSTASH_REDIS_REST_TOKEN_PARAMETER: '/s/token', API_TOKEN_PARAMETER: '/s/api',
+    AWS_ENDPOINT_URL_SSM: server.url, AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test', ENIGMA_STORE_PREFIX: 'enigma-prod:',
+    UPSTASH_REDIS_REST_URL: undefined, UPSTASH_REDIS_REST_TOKEN: undefined, API_TOKEN: undefined,
+  })) vi.stubEnv(name, value)
+  onTestFinished(() => void vi.unstubAllEnvs())
+  vi.resetModules()
+  const { store, setting } = await import('../../functions/wiring.ts')
+  const { app } = await import('../../functions/api.ts')
+  const get = (token: string) => app.request('/agents/1002', { headers: { authorization: `Bearer ${token}` } })
+  await store().commit({ effects: [agentStatus(notice({ status: 'available' }, { reference: '1002' }))], done: new Map() })
+  expect(await (await get(TOKEN)).json()).toMatchObject({ states: [{ status: 'available' }] })
+  expect((await get('other')).status).toBe(401)
+  expect(server.seen.requests).toBe(1)
+
+  // The token of the database is rotated: the first refusal makes the functions look, once the last look is some seconds old.
+  await proxy.stop()
+  const next = await startUpstashProxy({ redisUrl: redis.url, token: 'second-token' })
+  onTestFinished(() => next.stop())
+  server.values.set('/s/url', next.url)
+  server.values.set('/s/token', 'second-token')
+  server.values.set('/s/api', 'second-api-token')
+  await setting('API_TOKEN', 0)
+  expect((await get('second-api-token')).status).toBe(200)
+  expect((await get(TOKEN)).status).toBe(401)
+})
