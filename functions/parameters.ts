@@ -48,7 +48,8 @@ export function createParameters({ names, region, credentials, endpoint, now = D
       })
       const answer = (await response.json()) as Answer
       if (response.ok) return pick(answer)
-      const code = (answer.__type ?? '').replace(/^.*#/, '')
+      const { __type: type = '' } = answer
+      const code = type.replace(/^.*#/, '')
       // Its text may name the role and the parameters, and is for the operator: no value is ever in it.
       if (!/Throttling/.test(code) || tries >= TRIES) throw new Error(`Parameter Store refuses: ${code} ${answer.message ?? answer.Message ?? ''}`.trim())
       await new Promise((resolve) => setTimeout(resolve, Math.random() * 100 * 2 ** tries))
