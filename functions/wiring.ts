@@ -1,7 +1,7 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { FromSqsOptions, Parked } from 'enigma-relay/adapter'
 import { findRoute, formatEvent, gzipBody, isSqsText, OTHER, toBytes, type Route } from 'enigma-relay/protocol'
-import { createStore, type Effect, type Store, type UpstashAddress } from 'enigma-relay/store'
+import { createStore, createStoreWriter, type Effect, type Store, type StoreOptions, type StoreWriter, type UpstashAddress } from 'enigma-relay/store'
 import { createParameters, type Parameters } from './parameters.ts'
 
 /**
@@ -34,14 +34,25 @@ export async function setting(name: Setting, maxAgeMs?: number): Promise<string>
 /** A token that the read model refuses is looked for again unless that was done so lately (ms). */
 const REFUSED_MS = 5_000
 
+function storeOptions(): StoreOptions {
+  const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '', ENIGMA_STORE_PREFIX: prefix = 'enigma:' } = process.env
+  const isParameter = ['UPSTASH_REDIS_REST_URL_PARAMETER', 'UPSTASH_REDIS_REST_TOKEN_PARAMETER'].some((name) => process.env[name] !== undefined)
+  return { prefix, ...(isParameter ? { address } : { url, token }) }
+}
+
 let madeStore: Store | undefined
+let madeWriter: StoreWriter | undefined
 
 /** The read model, by `UPSTASH_REDIS_REST_URL` and `UPSTASH_REDIS_REST_TOKEN`; its keys begin with `ENIGMA_STORE_PREFIX` (`enigma:`). */
 export function store(): Store {
-  const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '', ENIGMA_STORE_PREFIX: prefix = 'enigma:' } = process.env
-  const isParameter = ['UPSTASH_REDIS_REST_URL_PARAMETER', 'UPSTASH_REDIS_REST_TOKEN_PARAMETER'].some((name) => process.env[name] !== undefined)
-  madeStore ??= createStore({ prefix, ...(isParameter ? { address } : { url, token }) })
+  madeStore ??= createStore(storeOptions())
   return madeStore
+}
+
+/** What handlers need of it. A function that reads nothing is smaller without the rest. */
+function writer(): StoreWriter {
+  madeWriter ??= createStoreWriter(storeOptions())
+  return madeWriter
 }
 
 async function address(refused?: string): Promise<UpstashAddress> {
@@ -79,8 +90,8 @@ export function wire(type: string, subType: string): FromSqsOptions<Effect> {
   return {
     maxReceiveCount: route.maxReceiveCount,
     maxAgeMs: route.maxAgeMs,
-    commit: (batch) => store().commit(batch),
-    recall: (messageIds) => store().recall(messageIds),
+    commit: (batch) => writer().commit(batch),
+    recall: (messageIds) => writer().recall(messageIds),
     park,
     postpone: async ({ receiptHandle, eventSourceARN }, delaySeconds) => {
       const { sdk, client } = await sqs()

@@ -13,7 +13,7 @@ export type SimulateArguments = CallCentreArguments & { readonly url: string; re
 export function createProgram(): Command {
   const program = new Command('enigma-relay')
     .description('Forwards every notification of an Enigma dialler from Redis into SQS: nothing lost, in order.')
-    .version(readVersion(), '-V, --version', 'print the version')
+    .version(`enigma-relay ${readVersion()}`, '-V, --version', 'print what this is')
     .helpOption('-h, --help', 'print this help')
     .showHelpAfterError('Run with --help to see what there is.')
     // main.ts chooses the exit code.
@@ -80,8 +80,12 @@ function withCallCentre(command: Command): Command {
     .option('--seed <n>', 'the same seed plays the same calls', wholeNumber(Number.MIN_SAFE_INTEGER), 1)
 }
 
-/** The version in package.json: two folders up from `src/cli`, and from `dist/cli`. */
+/** What a bundle was made of; in a clone and in the package it is not there. */
+declare const ENIGMA_VERSION: string | undefined
+
+/** Of the bundle, or else of package.json: two folders up from `src/cli`, and from `dist/cli`. */
 function readVersion(): string {
+  if (typeof ENIGMA_VERSION === 'string') return ENIGMA_VERSION
   const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
   return version
 }

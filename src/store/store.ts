@@ -55,6 +55,9 @@ export type Store = {
   readonly read: Reads
 }
 
+/** What a handler's batch needs of the read model. */
+export type StoreWriter = Pick<Store, 'commit' | 'recall'>
+
 /**
  * The read model, in Upstash Redis or anything that speaks its HTTP.
  *
@@ -65,9 +68,22 @@ export type Store = {
  * @throws StoreError `not_configured`
  */
 export function createStore(options: StoreOptions): Store {
+  const settings = withDefaults(options)
+  const { upstash, prefix, now, expiries } = settings
+  return { ...writerOf(settings), read: createReads({ upstash, prefix, now, cdrSeconds: expiries.cdr }) }
+}
+
+/** The same without the reads: a bundle that only writes is smaller by them. @throws StoreError `not_configured` */
+export function createStoreWriter(options: StoreOptions): StoreWriter {
+  return writerOf(withDefaults(options))
+}
+
+function withDefaults(options: StoreOptions) {
   const { prefix = 'enigma:', maxRequestBytes = 900_000, now = Date.now } = options
-  const expiries = { ...EXPIRIES, ...options.expiries }
-  const upstash = createUpstash(options)
+  return { upstash: createUpstash(options), prefix, maxRequestBytes, now, expiries: { ...EXPIRIES, ...options.expiries } }
+}
+
+function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnType<typeof withDefaults>): StoreWriter {
   const seconds = Object.entries(expiries).map(([of, value]) => `${of}=${value}`).join(' ')
   const overhead = sizeOf([APPLY]) + 500
 
@@ -84,7 +100,6 @@ export function createStore(options: StoreOptions): Store {
       const replies = await upstash.readAll(messageIds.map((id) => ['SMEMBERS', `${prefix}done:${id}`]))
       return new Map(messageIds.map((id, index) => [id, new Set(replies[index] as string[])]))
     },
-    read: createReads({ upstash, prefix, now, cdrSeconds: expiries.cdr }),
   }
 }
 

@@ -1,0 +1,65 @@
+import { build, type Metafile, type Plugin } from 'esbuild'
+import { chmod } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import packageJson from '../../package.json' with { type: 'json' }
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+
+export const RELAY_FILE = 'dist/enigma-relay.mjs'
+
+/** The command line in one file that needs Node and nothing else. `dev` is for a clone, and says so. */
+export async function bundleRelay(): Promise<Metafile> {
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: ['src/cli/main.ts'],
+    outfile: RELAY_FILE,
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node24',
+    conditions: ['source'],
+    define: { ENIGMA_VERSION: JSON.stringify(`${packageJson.version} (single file)`) },
+    sourcemap: 'linked',
+    sourcesContent: false,
+    legalComments: 'none',
+    banner: { js: BANNER },
+    metafile: true,
+    logLevel: 'warning',
+    plugins: [lateBuiltins, withoutStreet],
+  })
+  await chmod(join(root, RELAY_FILE), 0o755)
+  return metafile
+}
+
+/**
+ * Before all else: words for an old Node, none about the young `node:sqlite`; and `require`, which some packages call for what is
+ * built into Node.
+ */
+const BANNER = `#!/usr/bin/env node
+import { createRequire as __createRequire } from 'node:module'
+if (Number(process.versions.node.split('.')[0]) < 24) {
+  process.stderr.write('enigma-relay: needs Node 24 or newer; this is ' + process.version + '\\n')
+  process.exit(2)
+}
+const __emitWarning = process.emitWarning
+process.emitWarning = (warning, type, ...more) => (type === 'ExperimentalWarning' || type?.type === 'ExperimentalWarning' ? undefined : __emitWarning.call(process, warning, type, ...more))
+const require = __createRequire(import.meta.url)`
+
+/** What an old Node has not is looked for when it is used: an import would fail before anything could be said. */
+const lateBuiltins: Plugin = {
+  name: 'late-builtins',
+  setup(build) {
+    build.onResolve({ filter: /^node:sqlite$/ }, ({ path }) => ({ path, namespace: 'late-builtins' }))
+    build.onLoad({ filter: /.*/, namespace: 'late-builtins' }, ({ path }) => ({ contents: `export const { DatabaseSync } = process.getBuiltinModule('${path}')`, loader: 'js' }))
+  },
+}
+
+/** `dev` plays the street out of a clone's functions, and says so before it needs any of this. */
+const withoutStreet: Plugin = {
+  name: 'without-street',
+  setup(build) {
+    build.onLoad({ filter: /\/src\/local\/show-street\.ts$/ }, () => ({ contents: 'export const showStreet = undefined', loader: 'js' }))
+  },
+}

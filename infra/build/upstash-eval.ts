@@ -1,0 +1,40 @@
+import type { Plugin } from 'esbuild'
+import { readFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { createRequire } from 'node:module'
+
+/**
+ * Of `@upstash/redis` the store uses one command. Its class `Redis` names two hundred, which no bundler can leave out; its own HTTP
+ * client under it does all the work. In a bundle, `Redis` is that client with `eval`.
+ *
+ * @throws at the build when the package is laid out in another way than this knows
+ */
+export function upstashEval(): Plugin {
+  const entry = createRequire(import.meta.url).resolve('@upstash/redis').replace(/\.js$/, '.mjs')
+  const chunk = /import \{[^}]*\bHttpClient\b[^}]*\berror_exports\b[^}]*\} from "(\.\/[^"]+)"/.exec(readFileSync(entry, 'utf8'))?.[1]
+  if (chunk === undefined) throw new Error('infra/build/upstash-eval.ts: this version of @upstash/redis is laid out in another way; adapt it, or leave the plugin out')
+  return {
+    name: 'upstash-eval',
+    setup(build) {
+      build.onResolve({ filter: /^@upstash\/redis$/ }, () => ({ path: entry, namespace: 'upstash-eval', sideEffects: false }))
+      build.onLoad({ filter: /.*/, namespace: 'upstash-eval' }, () => ({ contents: CLIENT.replace('CHUNK', chunk), resolveDir: dirname(entry), loader: 'js' }))
+    },
+  }
+}
+
+// What `Redis` of the package does for this command, with the options that the store sets.
+const CLIENT = `
+import { HttpClient, error_exports } from 'CHUNK'
+export class Redis {
+  #http
+  constructor({ url, token, retry, signal }) {
+    this.#http = new HttpClient({ baseUrl: url, retry, headers: { authorization: 'Bearer ' + token }, cache: 'no-store', signal })
+  }
+  async eval(script, keys, args) {
+    const { result, error } = await this.#http.request({ body: ['eval', script, keys.length, ...keys, ...args] })
+    if (error) throw new error_exports.UpstashError(error)
+    if (result === undefined) throw new TypeError('Request did not return a result')
+    return result
+  }
+}
+`

@@ -1,0 +1,13 @@
+/**
+ * The framework exports every output under the service's name and stage, so that of two stacks of one stage with different prefixes
+ * the second could not be made. Nobody imports them.
+ */
+module.exports = class NoExports {
+  constructor(serverless) {
+    this.hooks = {
+      'after:aws:package:finalize:addExportNameForOutputs': () => {
+        for (const output of Object.values(serverless.service.provider.compiledCloudFormationTemplate.Outputs)) delete output.Export
+      },
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import { ROUTES } from '../../src/protocol/index.ts'
+import { API, functionKey, functionName, logicalName, parameterName, PARAMETER_VARIABLES, stackName, STORE_PARAMETERS, type ParameterVariable } from './names.ts'
+import type { StackOptions } from './options.ts'
+import { roleName } from './roles.ts'
+import { arnOf } from './template.ts'
+
+/** Lambda's pollers take up to so many messages at once; FIFO allows no more. Source: CreateEventSourceMapping in the Lambda API reference. */
+const BATCH_SIZE = 10
+
+/** The API answers within this time (s), or not at all. */
+const API_TIMEOUT_SECONDS = 29
+const API_MEMORY_MIB = 512
+
+/** The functions of serverless.yml: one for each route, fed by its queue, and the read API behind a URL. */
+export function createFunctions(options: StackOptions): Readonly<Record<string, unknown>> {
+  const { prefix, corsOrigin } = options
+  const ofRoutes = ROUTES.map((route) => [
+    functionKey(route),
+    {
+      ...bundle(route.name),
+      name: functionName(prefix, route),
+      description: `Handles ${route.name}: functions/${route.type === '*' ? 'other' : `${route.type}/${route.subType}`}.ts`,
+      role: roleName(logicalName(route)),
+      memorySize: route.memoryMiB,
+      timeout: route.timeoutSeconds,
+      environment: environment(options, STORE_PARAMETERS),
+      events: [
+        { sqs: { arn: arnOf(`${logicalName(route)}Queue`), batchSize: BATCH_SIZE, maximumConcurrency: route.maxConcurrency, functionResponseType: 'ReportBatchItemFailures' } },
+      ],
+    },
+  ])
+  const ofApi = [
+    API,
+    {
+      ...bundle(API),
+      name: prefix + API,
+      description: 'The read API: functions/api.ts',
+      role: roleName('Api'),
+      memorySize: API_MEMORY_MIB,
+      timeout: API_TIMEOUT_SECONDS,
+      environment: { ...environment(options, PARAMETER_VARIABLES), ENIGMA_QUEUE_PREFIX: prefix, API_CORS_ORIGIN: corsOrigin },
+      // Every request needs the bearer token, which the function checks.
+      url: { invokeMode: 'RESPONSE_STREAM' },
+    },
+  ]
+  return Object.fromEntries([...ofRoutes, ofApi]) as Record<string, unknown>
+}
+
+/** The bundle that the build made, and nothing else. */
+const bundle = (name: string) => ({
+  handler: `dist/functions/${name}/index.handler`,
+  package: { patterns: ['!**', `dist/functions/${name}/**`] },
+})
+
+/** The variables of a function. Secrets are not among them, only where they are. */
+function environment({ prefix }: StackOptions, parameters: readonly ParameterVariable[]): Record<string, string> {
+  return {
+    NODE_OPTIONS: '--enable-source-maps',
+    ENIGMA_STORE_PREFIX: `${stackName(prefix)}:`,
+    ...Object.fromEntries(parameters.map((variable) => [`${variable}_PARAMETER`, parameterName(prefix, variable)])),
+  }
+}

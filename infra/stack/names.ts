@@ -1,0 +1,33 @@
+import { OTHER, type Route } from '../../src/protocol/index.ts'
+
+/** The name of a stack: its prefix without the dash at its end. */
+export const stackName = (prefix: string): string => prefix.replace(/-$/, '')
+
+/** `campaigns`, `dial_preview` → `CampaignsDialPreview`: what the parts of a route are called in the template. */
+export const logicalName = (route: Route): string => (route === OTHER ? 'Other' : `${route.type}_${route.subType}`.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase()))
+
+/** The same as the key of a function in serverless.yml, which the framework turns into `<LogicalName>LambdaFunction`. */
+export const functionKey = (route: Route): string => logicalName(route).replace(/^./, (letter) => letter.toLowerCase())
+
+/** As Lambda calls it. */
+export const functionName = (prefix: string, route: Route): string => prefix + route.name
+
+/** The key and the bundle of the read API. */
+export const API = 'api'
+
+/** What is kept in Parameter Store: the variable that is made of it → the last part of its name. */
+const PARAMETERS = {
+  UPSTASH_REDIS_REST_URL: 'upstash-redis-rest-url',
+  UPSTASH_REDIS_REST_TOKEN: 'upstash-redis-rest-token',
+  API_TOKEN: 'api-token',
+} as const
+
+export type ParameterVariable = keyof typeof PARAMETERS
+
+export const PARAMETER_VARIABLES = Object.keys(PARAMETERS) as ParameterVariable[]
+
+/** The parameters of the functions behind queues. */
+export const STORE_PARAMETERS: readonly ParameterVariable[] = ['UPSTASH_REDIS_REST_URL', 'UPSTASH_REDIS_REST_TOKEN']
+
+/** `/enigma-prod/upstash-redis-rest-url` */
+export const parameterName = (prefix: string, variable: ParameterVariable): string => `/${stackName(prefix)}/${PARAMETERS[variable]}`

@@ -1,0 +1,63 @@
+import { ROUTES } from '../../src/protocol/index.ts'
+
+/** What the parameters of a deployment say: `--param="prefix=acme-"`. */
+export type StackOptions = {
+  /** Before every name; ends with a dash. Without that dash it is the name of the stack: `enigma-prod-` → `enigma-prod`. */
+  readonly prefix: string
+  readonly logRetentionDays: number
+  /** Who is written to when an alarm goes off; '': nobody yet. */
+  readonly alarmEmail: string
+  /** Which origins' pages may read the API: several by commas, or `*`; '': none. */
+  readonly corsOrigin: string
+  /** Of the key that the parameters are encrypted with, where it is not the account's own for Systems Manager. */
+  readonly kmsKeyArn: string
+  /** Whether queues and logs stay when the stack is removed. */
+  readonly keep: boolean
+}
+
+/** Every fault of the parameters at once, each with what to write instead. */
+export class StackOptionsError extends Error {
+  override readonly name = 'StackOptionsError'
+  readonly faults: readonly string[]
+
+  constructor(faults: readonly string[]) {
+    super(faults.join('\n'))
+    this.faults = faults
+  }
+}
+
+/** Lambda takes names of 64 characters. Source: CreateFunction in the Lambda API reference. */
+const MOST_FUNCTION_NAME = 64
+const LONGEST_ROUTE = Math.max(...ROUTES.map(({ name }) => name.length))
+
+/** The longest prefix with which every name is valid; the names of functions are the shortest that are allowed. */
+export const MOST_PREFIX = MOST_FUNCTION_NAME - LONGEST_ROUTE
+
+/** The retentions that CloudWatch Logs knows. Source: PutRetentionPolicy in the CloudWatch Logs API reference. */
+const RETENTIONS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653]
+
+/** @throws StackOptionsError */
+export function readStackOptions(values: Readonly<Record<string, string>>): StackOptions {
+  const faults: string[] = []
+  const value = (name: string) => (values[name] ?? '').trim()
+  const prefix = value('prefix')
+  if (!/^[a-z][a-z0-9-]*-$/.test(prefix) || prefix.includes('--')) {
+    faults.push(`prefix "${prefix}": write small letters, digits and single dashes, beginning with a letter and ending with a dash, such as acme-prod-`)
+  } else if (/^(aws|ssm)/.test(prefix)) {
+    faults.push(`prefix "${prefix}": Parameter Store keeps names that begin with aws or ssm for AWS; write another one, such as my-${prefix}`)
+  }
+  if (prefix.length > MOST_PREFIX) faults.push(`prefix "${prefix}" has ${prefix.length} characters: at most ${MOST_PREFIX}, so that Lambda takes the names of all functions`)
+  const logRetentionDays = Number(value('logRetentionDays') || 30)
+  if (!RETENTIONS.includes(logRetentionDays)) faults.push(`logRetentionDays "${value('logRetentionDays')}": CloudWatch takes ${RETENTIONS.join(', ')}`)
+  const alarmEmail = value('alarmEmail')
+  if (alarmEmail !== '' && !/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(alarmEmail)) faults.push(`alarmEmail "${alarmEmail}": write an address such as ops@example.com`)
+  const kmsKeyArn = value('kmsKeyArn')
+  if (kmsKeyArn !== '' && !/^arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key\/.+$/.test(kmsKeyArn)) faults.push(`kmsKeyArn "${kmsKeyArn}": write the ARN of a key, arn:aws:kms:<region>:<account>:key/<id>`)
+  const corsOrigin = value('corsOrigin')
+  const wrongOrigin = corsOrigin.split(',').map((one) => one.trim()).find((one) => one !== '' && one !== '*' && !(/^https?:\/\/[^/\s]+$/.test(one) && URL.canParse(one)))
+  if (wrongOrigin !== undefined) faults.push(`corsOrigin "${wrongOrigin}": write origins such as https://console.example.com, several by commas, or *`)
+  const keep = value('keep') || 'yes'
+  if (keep !== 'yes' && keep !== 'no') faults.push(`keep "${keep}": write yes, or no to have queues and logs removed with the stack`)
+  if (faults.length > 0) throw new StackOptionsError(faults)
+  return { prefix, logRetentionDays, alarmEmail, corsOrigin, kmsKeyArn, keep: keep === 'yes' }
+}

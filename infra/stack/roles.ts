@@ -1,0 +1,79 @@
+import { ROUTES, type Route } from '../../src/protocol/index.ts'
+import { API, functionName, logicalName, parameterName, PARAMETER_VARIABLES, STORE_PARAMETERS, type ParameterVariable } from './names.ts'
+import type { StackOptions } from './options.ts'
+import { arnOf, sub, type Resource, type Resources } from './template.ts'
+
+type Statement = { readonly Effect: 'Allow'; readonly Action: readonly string[]; readonly Resource: unknown }
+
+const allow = (Action: readonly string[], resource: unknown): Statement => ({ Effect: 'Allow', Action, Resource: resource })
+
+/** The logical name of a function's role. */
+export const roleName = (logical: string): string => `${logical}Role`
+
+/** A role for each function, with what that one needs and no more. */
+export function createRoles(options: StackOptions): Resources {
+  const { prefix } = options
+  const ofRoutes = ROUTES.map((route): [string, Resource] => [
+    roleName(logicalName(route)),
+    role([
+      ...common(options, functionName(prefix, route), STORE_PARAMETERS),
+      // Lambda's own pollers use the first three; the adapter, the other two.
+      allow(['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:GetQueueUrl', 'sqs:ChangeMessageVisibility'], arnOf(`${logicalName(route)}Queue`)),
+      allow(['sqs:SendMessage', 'sqs:GetQueueUrl'], deadLetterArn(route)),
+    ]),
+  ])
+  const ofApi: [string, Resource] = [
+    roleName('Api'),
+    // `GET /parked` looks at what the functions put aside, and has it seen again at once.
+    role([
+      ...common(options, prefix + API, PARAMETER_VARIABLES),
+      allow(['sqs:ReceiveMessage', 'sqs:ChangeMessageVisibility', 'sqs:GetQueueAttributes', 'sqs:GetQueueUrl'], ROUTES.map(deadLetterArn)),
+    ]),
+  ]
+  return Object.fromEntries([...ofRoutes, ofApi])
+}
+
+const deadLetterArn = (route: Route) => arnOf(`${logicalName(route)}DeadLetterQueue`)
+
+function common({ prefix, kmsKeyArn }: StackOptions, name: string, parameters: readonly ParameterVariable[]): Statement[] {
+  return [
+    allow(['logs:CreateLogStream', 'logs:PutLogEvents'], sub(`arn:\${AWS::Partition}:logs:\${AWS::Region}:\${AWS::AccountId}:log-group:/aws/lambda/${name}:*`)),
+    // X-Ray knows no resource to name. Source: Service Authorization Reference, actions of AWS X-Ray.
+    allow(['xray:PutTraceSegments', 'xray:PutTelemetryRecords'], '*'),
+    allow(['ssm:GetParameters'], parameters.map((one) => sub(`arn:\${AWS::Partition}:ssm:\${AWS::Region}:\${AWS::AccountId}:parameter${parameterName(prefix, one)}`))),
+    ...(kmsKeyArn === '' ? [] : [allow(['kms:Decrypt'], kmsKeyArn)]),
+  ]
+}
+
+function role(statements: readonly Statement[]): Resource {
+  return {
+    Type: 'AWS::IAM::Role',
+    Properties: {
+      AssumeRolePolicyDocument: {
+        Version: '2012-10-17',
+        Statement: [{ Effect: 'Allow', Principal: { Service: 'lambda.amazonaws.com' }, Action: 'sts:AssumeRole' }],
+      },
+      Policies: [{ PolicyName: 'own', PolicyDocument: { Version: '2012-10-17', Statement: statements } }],
+    },
+  }
+}
+
+/** What the relay beside the dialler may do: send to these queues, and see how they are. */
+export function createRelayPolicy(): Resources {
+  return {
+    RelayPolicy: {
+      Type: 'AWS::IAM::ManagedPolicy',
+      Properties: {
+        Description: 'For the credentials of enigma-relay beside the dialler: it sends to the queues of this stack and looks at them.',
+        PolicyDocument: {
+          Version: '2012-10-17',
+          Statement: [
+            allow(['sqs:SendMessage', 'sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], ROUTES.map((route) => arnOf(`${logicalName(route)}Queue`))),
+            // `enigma-relay doctor` looks whether each queue has its dead-letter queue.
+            allow(['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], ROUTES.map(deadLetterArn)),
+          ],
+        },
+      },
+    },
+  }
+}
