@@ -1,4 +1,6 @@
-import { build, type Metafile } from 'esbuild'
+import { build, type Metafile, type OutputFile } from 'esbuild'
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ROUTES, type Route } from '../../src/protocol/index.ts'
 import { openApiDocument, readOpenApiDocument } from './openapi-document.ts'
@@ -22,7 +24,7 @@ export const MOST_BYTES = 150_000
  */
 export async function bundleFunctions(): Promise<Metafile> {
   const entryPoints = Object.fromEntries([...ROUTES.map((route) => [`${route.name}/index`, sourceOf(route)]), ['api/index', 'functions/api.ts']]) as Record<string, string>
-  const { metafile } = await build({
+  const { metafile, outputFiles } = await build({
     absWorkingDir: root,
     entryPoints,
     outdir: FUNCTIONS_FOLDER,
@@ -39,6 +41,7 @@ export async function bundleFunctions(): Promise<Metafile> {
     sourcesContent: false,
     legalComments: 'none',
     metafile: true,
+    write: false,
     logLevel: 'warning',
     plugins: [upstashEval(), openApiDocument(await readOpenApiDocument())],
   })
@@ -46,5 +49,21 @@ export async function bundleFunctions(): Promise<Metafile> {
   if (large.length > 0) {
     throw new Error(`over ${MOST_BYTES} bytes: ${large.map(([file, { bytes }]) => `${file} has ${bytes}`).join(', ')}. What each is made of is in the report above; import less, or when it is needed`)
   }
+  await writeBundles(outputFiles)
   return metafile
+}
+
+/** Writes what has changed, each file in one step: somebody may be packaging, or running, what is there. Others are removed. */
+async function writeBundles(files: readonly OutputFile[]): Promise<void> {
+  const folder = join(root, FUNCTIONS_FOLDER)
+  const wanted = new Set(files.map(({ path }) => dirname(path)))
+  for (const name of await readdir(folder).catch((): string[] => [])) if (!wanted.has(join(folder, name))) await rm(join(folder, name), { recursive: true, force: true })
+  for (const { path, contents } of files) {
+    const former = await readFile(path).catch(() => undefined)
+    if (former !== undefined && Buffer.compare(former, contents) === 0) continue
+    await mkdir(dirname(path), { recursive: true })
+    const temporary = `${path}.${process.pid}`
+    await writeFile(temporary, contents)
+    await rename(temporary, path)
+  }
 }

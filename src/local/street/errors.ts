@@ -8,7 +8,7 @@ export class StreetError extends Error {
    * - `bad_queues`: the local queues cannot be made.
    * - `no_address`: the API's address cannot be had.
    */
-  readonly code: 'already_runs' | 'no_redis' | 'bad_function' | 'bad_queues' | 'no_address'
+  readonly code: 'already_runs' | 'not_packaged' | 'no_redis' | 'bad_function' | 'bad_queues' | 'no_address'
 
   constructor(code: StreetError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

@@ -1,0 +1,47 @@
+import { checkPolicies, checkRoles } from './policies.ts'
+import { checkReferences } from './references.ts'
+import { checkRoutes } from './routes.ts'
+import { faultsOf, lookUp } from './schemas.ts'
+import { checkSecrets } from './secrets.ts'
+import type { Template } from './template.ts'
+
+/** CloudFormation's own limits. Source: "Understand CloudFormation quotas". */
+const MOST_RESOURCES = 500
+const MOST_BYTES = 1024 * 1024
+
+/** Everything that is wrong with a compiled template, in words; empty when nothing is. */
+export function checkTemplate(template: Template, prefix: string): string[] {
+  return [
+    ...checkSize(template), ...checkProperties(template), ...checkReferences(template), ...checkRoutes(template, prefix), ...checkPolicies(template), ...checkRoles(template),
+    ...checkSecrets(template), ...checkAlarms(template),
+  ]
+}
+
+function* checkSize(template: Template): Generator<string> {
+  const count = Object.keys(template.Resources).length
+  if (count > MOST_RESOURCES) yield `${count} resources: CloudFormation takes ${MOST_RESOURCES}`
+  const bytes = Buffer.byteLength(JSON.stringify(template))
+  if (bytes > MOST_BYTES) yield `${bytes} bytes: CloudFormation takes ${MOST_BYTES}`
+}
+
+/** Names, presence and types of properties, against the public CloudFormation schemas. */
+function* checkProperties({ Resources }: Template): Generator<string> {
+  for (const [name, { Type, Properties = {} }] of Object.entries(Resources)) {
+    const schema = lookUp(Type)
+    if (schema === undefined) yield `${name}: ${Type} is no type that CloudFormation knows`
+    else yield* faultsOf(schema.properties, Properties, name)
+  }
+}
+
+/** Each alarm tells somebody, says what to do, and is about something that is there. */
+function* checkAlarms({ Resources }: Template): Generator<string> {
+  const names = new Set(Object.values(Resources).flatMap(({ Properties: p = {} }) => [p['QueueName'], p['FunctionName']]).filter((name) => typeof name === 'string'))
+  for (const [name, { Type, Properties: p = {} }] of Object.entries(Resources)) {
+    if (Type !== 'AWS::CloudWatch::Alarm') continue
+    if (!Array.isArray(p['AlarmActions']) || p['AlarmActions'].length === 0) yield `${name} tells nobody`
+    const says = String(p['AlarmDescription'] ?? '')
+    if (says.length < 80 || says.length > 1024) yield `${name} does not say what to do, or at too great a length`
+    const [dimension] = p['Dimensions'] as readonly { readonly Value: string }[]
+    if (!names.has(dimension?.Value)) yield `${name} is about ${dimension?.Value}, which is not there`
+  }
+}

@@ -1,0 +1,37 @@
+import { isRecord, objectsIn, type Template } from './template.ts'
+
+/** What AWS gives no narrower right for: the actions, and why. */
+const UNBOUNDED: Readonly<Record<string, string>> = {
+  'xray:PutTraceSegments': 'X-Ray knows no resource to name',
+  'xray:PutTelemetryRecords': 'X-Ray knows no resource to name',
+}
+
+/** Rights that are wider than they must be: any action or resource, in any policy that allows. */
+export function* checkPolicies({ Resources }: Template): Generator<string> {
+  for (const [name, resource] of Object.entries(Resources)) {
+    if (!resource.Type.startsWith('AWS::IAM::')) continue
+    for (const [path, object] of objectsIn(resource.Properties, name)) {
+      if (object['Effect'] !== 'Allow') continue
+      const actions = [object['Action']].flat().map(String)
+      if ('NotAction' in object || 'NotResource' in object) yield `${path} allows all but something`
+      for (const action of actions) if (action.includes('*')) yield `${path} allows ${action}`
+      const isTrust = isRecord(object['Principal'])
+      const isAny = [object['Resource']].flat().includes('*')
+      const narrow = actions.filter((action) => UNBOUNDED[action] === undefined)
+      if (isAny && narrow.length > 0) yield `${path} allows ${narrow.join(', ')} on every resource`
+      if (!isTrust && object['Resource'] === undefined) yield `${path} names no resource`
+    }
+  }
+}
+
+/** Each function has a role, and no two the same one. */
+export function* checkRoles({ Resources }: Template): Generator<string> {
+  const users = new Map<string, string>()
+  for (const [name, { Type, Properties = {} }] of Object.entries(Resources)) {
+    if (Type !== 'AWS::Lambda::Function') continue
+    const role = JSON.stringify(Properties['Role'])
+    const other = users.get(role)
+    if (other !== undefined) yield `${name} and ${other} have the same role`
+    users.set(role, name)
+  }
+}

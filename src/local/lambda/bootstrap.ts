@@ -1,0 +1,119 @@
+import { request } from 'node:http'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { Transform, type Writable } from 'node:stream'
+import { pathToFileURL } from 'node:url'
+
+/**
+ * What runs a bundle in an execution environment: takes invocations from the Runtime API and answers them, as the runtime nodejs24.x
+ * does. It runs in a process of its own, started by environment.ts, with the variables of the function and nothing else.
+ * Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+ */
+
+type Context = { readonly functionName: string; readonly memoryLimitInMB: string; readonly invokedFunctionArn: string; readonly awsRequestId: string; getRemainingTimeInMillis: () => number }
+type Handler = (event: unknown, context: Context) => unknown
+type StreamHandler = (event: unknown, stream: Writable, context: Context) => Promise<void>
+type Head = { readonly statusCode?: number; readonly headers?: Record<string, string>; readonly cookies?: readonly string[] }
+
+const { AWS_LAMBDA_RUNTIME_API: api = '', _HANDLER: named = '', LAMBDA_TASK_ROOT: root = '', AWS_LAMBDA_FUNCTION_NAME: functionName = '', AWS_LAMBDA_FUNCTION_MEMORY_SIZE: memory = '' } = process.env
+const STREAMS = Symbol('streams')
+const HEAD_TYPE = 'application/vnd.awslambda.http-integration-response'
+
+/** A stream whose metadata go before its bytes, with eight NULs between. Source: "Response streaming for Lambda functions". */
+class ResponseStream extends Transform {
+  contentType = 'application/octet-stream'
+  head: Head | undefined
+
+  override _transform(chunk: Buffer, _encoding: string, done: (error: null, chunk: Buffer) => void): void {
+    const head = this.head === undefined ? Buffer.alloc(0) : Buffer.concat([Buffer.from(JSON.stringify(this.head)), Buffer.alloc(8)])
+    this.head = undefined
+    done(null, Buffer.concat([head, chunk]))
+  }
+}
+
+Object.assign(globalThis, {
+  awslambda: {
+    streamifyResponse: (handler: StreamHandler) => Object.assign(handler, { [STREAMS]: true }),
+    HttpResponseStream: {
+      from: (stream: ResponseStream, head: Head) => {
+        stream.head = head
+        stream.contentType = HEAD_TYPE
+        return stream
+      },
+    },
+  },
+})
+
+function call(method: string, path: string, headers: Record<string, string> = {}) {
+  const [host, port] = api.split(':')
+  return request({ host, port, method, path: `/2018-06-01/runtime/${path}`, headers })
+}
+
+async function send(path: string, body: string, headers: Record<string, string> = {}): Promise<void> {
+  const sending = call('POST', path, { 'content-type': 'application/json', ...headers })
+  sending.end(body)
+  const [response] = (await once(sending, 'response')) as [NodeJS.ReadableStream]
+  response.resume()
+  await once(response, 'end')
+}
+
+const toError = (error: unknown) =>
+  error instanceof Error ? { errorType: error.name, errorMessage: error.message, stackTrace: (error.stack ?? '').split('\n').slice(1) } : { errorType: typeof error, errorMessage: String(error), stackTrace: [] }
+
+async function load(): Promise<Handler | StreamHandler> {
+  const [, file, name] = /^(.*)\.([^./]+)$/.exec(named) ?? []
+  const module = (await import(pathToFileURL(join(root, `${file}.mjs`)).href)) as Record<string, unknown>
+  const handler = module[name as string]
+  if (typeof handler !== 'function') throw new Error(`${named} is not a function`)
+  return handler as Handler
+}
+
+async function work(handler: Handler | StreamHandler): Promise<never> {
+  for (;;) {
+    const asking = call('GET', 'invocation/next')
+    asking.end()
+    const [response] = (await once(asking, 'response')) as [NodeJS.ReadableStream & { headers: Record<string, string> }]
+    let text = ''
+    for await (const chunk of response.setEncoding('utf8')) text += chunk as string
+    const id = response.headers['lambda-runtime-aws-request-id'] as string
+    const deadlineMs = Number(response.headers['lambda-runtime-deadline-ms'])
+    process.env['_X_AMZN_TRACE_ID'] = response.headers['lambda-runtime-trace-id']
+    const context: Context = {
+      functionName, memoryLimitInMB: memory, awsRequestId: id,
+      invokedFunctionArn: response.headers['lambda-runtime-invoked-function-arn'] as string,
+      getRemainingTimeInMillis: () => Math.max(0, deadlineMs - Date.now()),
+    }
+    try {
+      if (STREAMS in handler) await stream(handler as StreamHandler, JSON.parse(text), context)
+      else await send(`invocation/${id}/response`, JSON.stringify((await (handler as Handler)(JSON.parse(text), context)) ?? null))
+    } catch (error) {
+      process.stderr.write(`${JSON.stringify({ level: 'error', ...toError(error) })}\n`)
+      await send(`invocation/${id}/error`, JSON.stringify(toError(error)), { 'lambda-runtime-function-error-type': 'Unhandled' })
+    }
+  }
+}
+
+async function stream(handler: StreamHandler, event: unknown, context: Context): Promise<void> {
+  const out = new ResponseStream()
+  const running = handler(event, out, context)
+  // The headers of the answer are known with its first bytes.
+  await Promise.race([once(out, 'readable'), running])
+  const sending = call('POST', `invocation/${context.awsRequestId}/response`, {
+    'content-type': out.contentType, 'lambda-runtime-function-response-mode': 'streaming', 'transfer-encoding': 'chunked',
+  })
+  const answered = once(sending, 'response') as Promise<[NodeJS.ReadableStream]>
+  out.pipe(sending)
+  await running
+  const [response] = await answered
+  response.resume()
+  await once(response, 'end')
+}
+
+try {
+  const handler = await load()
+  await work(handler)
+} catch (error) {
+  process.stderr.write(`${JSON.stringify({ level: 'error', message: 'the function did not start', ...toError(error) })}\n`)
+  await send('init/error', JSON.stringify(toError(error))).catch(() => undefined)
+  process.exit(1)
+}

@@ -1,0 +1,116 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { randomUUID } from 'node:crypto'
+import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { FunctionError } from './errors.ts'
+import { startRuntimeApi, type Answer } from './runtime-api.ts'
+
+/** A function as the template says it. */
+export type FunctionSpec = {
+  readonly name: string
+  /** `dist/functions/api/index.handler`, in `taskRoot`. */
+  readonly handler: string
+  /** Where its artefact was unpacked. */
+  readonly taskRoot: string
+  readonly memoryMiB: number
+  readonly timeoutMs: number
+  /** Its variables, and no others but those that Lambda sets. */
+  readonly variables: Readonly<Record<string, string>>
+}
+
+export type EnvironmentOptions = {
+  /** What is AWS' own: credentials, the region, and where services are that are played here. */
+  readonly aws: Readonly<Record<string, string>> & { readonly AWS_REGION: string }
+  /** Called for each line that the function writes. */
+  readonly onLine: (line: string) => void
+  /** Called with the id of the process. */
+  readonly onStart?: (pid: number) => void
+}
+
+/** A process with one function in it, which has at most one invocation at a time and is frozen between two. */
+export type Environment = {
+  /** Resolves with what the function answered, or the beginning of it. @throws FunctionError; it is of no use any more then */
+  invoke: (event: unknown) => Promise<Answer>
+  /** Resolves when the invocation is over and the process is frozen; rejects when the environment has ended. */
+  idle: () => Promise<void>
+  stop: () => Promise<void>
+}
+
+/** So long (ms) may a function take to start. Source: "Lambda execution environment lifecycle". */
+const INIT_MS = 10_000
+
+const BOOTSTRAP = fileURLToPath(new URL('bootstrap.ts', import.meta.url))
+
+/** Starts a function cold. Resolves when it can be invoked. @throws FunctionError */
+export async function startEnvironment(spec: FunctionSpec, { aws, onLine, onStart }: EnvironmentOptions): Promise<Environment> {
+  const { name, handler, taskRoot, memoryMiB, timeoutMs, variables } = spec
+  const api = await startRuntimeApi()
+  const child = spawn(process.execPath, [`--max-old-space-size=${Math.floor(memoryMiB * 0.9)}`, BOOTSTRAP], {
+    cwd: taskRoot,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    // Ctrl-C in a terminal is for the street, which ends this in its turn.
+    detached: true,
+    env: {
+      ...variables,
+      ...aws,
+      TZ: ':UTC',
+      LANG: 'en_US.UTF-8',
+      LAMBDA_TASK_ROOT: taskRoot,
+      _HANDLER: handler,
+      AWS_LAMBDA_RUNTIME_API: api.address,
+      AWS_LAMBDA_FUNCTION_NAME: name,
+      AWS_LAMBDA_FUNCTION_VERSION: '$LATEST',
+      AWS_LAMBDA_FUNCTION_MEMORY_SIZE: String(memoryMiB),
+      AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',
+    },
+  })
+  const ended = once(child, 'close').then(() => {
+    api.fail(new FunctionError('Runtime.ExitError', `the process of ${name} has ended (${child.signalCode ?? child.exitCode})`))
+    api.close()
+  })
+  for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', onLine)
+  if (child.pid !== undefined) onStart?.(child.pid)
+
+  const kill = (error: FunctionError) => {
+    api.fail(error)
+    child.kill('SIGKILL')
+  }
+  const freeze = async () => {
+    await api.idle()
+    child.kill('SIGSTOP')
+  }
+  const within = async <T>(ms: number, work: Promise<T>, late: FunctionError): Promise<T> => {
+    const timer = setTimeout(() => kill(late), ms)
+    try {
+      return await work
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  await within(INIT_MS, freeze(), new FunctionError('Runtime.InitError', `${name} has not started within ${INIT_MS / 1000} seconds`))
+  let frozen = Promise.resolve()
+  return {
+    async invoke(event) {
+      await frozen
+      child.kill('SIGCONT')
+      const late = new FunctionError('Sandbox.Timedout', `${name}: Task timed out after ${(timeoutMs / 1000).toFixed(2)} seconds`)
+      const answer = api.invoke({ requestId: randomUUID(), event, deadlineMs: Date.now() + timeoutMs, arn: `arn:aws:lambda:${aws.AWS_REGION}:000000000000:function:${name}` })
+      // The time limit is for the whole answer, and not for its beginning.
+      frozen = within(timeoutMs, answer.then(freeze), late)
+      frozen.catch(() => undefined)
+      return answer
+    },
+    idle: () => frozen,
+    async stop() {
+      kill(new FunctionError('Runtime.ExitError', `${name} was stopped`))
+      await Promise.race([ended, delay(5_000, undefined, { ref: false })])
+    },
+  }
+}
+
+/** What a function that does not stream has answered. */
+export const readJson = async (answer: Answer): Promise<unknown> => JSON.parse(await text(answer.body)) as unknown

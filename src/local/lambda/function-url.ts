@@ -1,0 +1,83 @@
+import { randomUUID } from 'node:crypto'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { once } from 'node:events'
+import { buffer } from 'node:stream/consumers'
+import type { Readable } from 'node:stream'
+import type { LambdaFunction } from './function.ts'
+import { readJson } from './environment.ts'
+import type { Answer } from './runtime-api.ts'
+
+type Head = { readonly statusCode?: number; readonly headers?: Readonly<Record<string, string>>; readonly cookies?: readonly string[] }
+
+/** A function's URL: HTTP requests become invocations, and its answers, streamed or not, answers. */
+export function createFunctionUrl(lambda: LambdaFunction) {
+  return createServer((request, response) => {
+    answer(lambda, request, response).catch(() => {
+      if (!response.headersSent) response.writeHead(502, { 'content-type': 'application/json' })
+      // What Lambda says when the function has failed.
+      response.end('{"Message":"Internal Server Error"}')
+    })
+  })
+}
+
+async function answer(lambda: LambdaFunction, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const given = await lambda.invoke(await toEvent(request))
+  if (given.isStream) return passStream(given, response)
+  const { body = '', isBase64Encoded = false, ...head } = (await readJson(given)) as Head & { body?: string; isBase64Encoded?: boolean }
+  writeHead(head, response)
+  response.end(Buffer.from(body, isBase64Encoded ? 'base64' : 'utf8'))
+}
+
+/** The payload format 2.0. Source: "Invoking Lambda function URLs" in the Lambda developer guide. */
+async function toEvent(request: IncomingMessage): Promise<unknown> {
+  const { pathname, search } = new URL(request.url ?? '/', 'http://localhost')
+  const body = await buffer(request)
+  const { cookie, ...headers } = request.headers
+  const domainName = request.headers.host ?? 'localhost'
+  const now = new Date()
+  return {
+    version: '2.0',
+    routeKey: '$default',
+    rawPath: pathname,
+    rawQueryString: search.slice(1),
+    ...(cookie === undefined ? {} : { cookies: cookie.split('; ') }),
+    headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)])),
+    requestContext: {
+      accountId: 'anonymous', apiId: 'local', domainName, domainPrefix: 'local', requestId: randomUUID(), routeKey: '$default', stage: '$default',
+      http: { method: request.method, path: pathname, protocol: 'HTTP/1.1', sourceIp: request.socket.remoteAddress ?? '', userAgent: request.headers['user-agent'] ?? '' },
+      time: now.toISOString(), timeEpoch: now.getTime(),
+    },
+    ...(body.length === 0 ? {} : { body: body.toString('base64') }),
+    isBase64Encoded: body.length > 0,
+  }
+}
+
+/** What stands before the body: JSON, then eight NULs. */
+async function passStream({ contentType, body }: Answer, response: ServerResponse): Promise<void> {
+  if (contentType === 'application/vnd.awslambda.http-integration-response') writeHead(await readHead(body), response)
+  else response.writeHead(200, { 'content-type': contentType })
+  for await (const chunk of body) if (!response.write(chunk)) await once(response, 'drain')
+  response.end()
+}
+
+async function readHead(body: Readable): Promise<Head> {
+  let held = Buffer.alloc(0)
+  for (;;) {
+    const chunk = body.read() as Buffer | null
+    if (chunk === null) {
+      if (body.readableEnded) throw new Error('the answer has no head')
+      await Promise.race([once(body, 'readable'), once(body, 'end')])
+      continue
+    }
+    held = Buffer.concat([held, chunk])
+    const at = held.indexOf(Buffer.alloc(8))
+    if (at < 0) continue
+    const rest = held.subarray(at + 8)
+    if (rest.length > 0) body.unshift(rest)
+    return JSON.parse(held.subarray(0, at).toString()) as Head
+  }
+}
+
+function writeHead({ statusCode = 200, headers = {}, cookies = [] }: Head, response: ServerResponse): void {
+  response.writeHead(statusCode, { ...headers, ...(cookies.length === 0 ? {} : { 'set-cookie': [...cookies] }) })
+}
