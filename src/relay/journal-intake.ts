@@ -47,6 +47,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   const writer = createJournalWriter({ journal, log, now })
   let scheduled = false
   let closed = false
+  const waiting: (() => void)[] = []
 
   const settle = (place: number) => {
     // What was heard while the journal could not be written may have no row there.
@@ -74,7 +75,11 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     setImmediate(() => {
       scheduled = false
       flush()
+      tellWritten()
     })
+  }
+  const tellWritten = () => {
+    for (const told of waiting.splice(0)) told()
   }
 
   const flush = () => {
@@ -145,6 +150,8 @@ export function createJournalIntake(options: JournalIntakeOptions) {
       heard.push({ stamped, entry })
       schedule()
     },
+    /** Resolves when what was heard is in the journal, or the journal cannot be written. */
+    written: (): Promise<void> => (closed ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
     /** Keeps a number under a name, in the same transaction as what was heard before. */
     note(name: string, value: number): void {
       writer.note(name, value)
@@ -170,6 +177,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     close(): void {
       closed = true
       flush()
+      tellWritten()
     },
     /** Since when (ms) the journal cannot be written; undefined when it can. */
     get brokenSince() {

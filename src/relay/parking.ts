@@ -14,8 +14,8 @@ export type ParkingOptions = {
   readonly numbers: Numbers
   readonly log: Logger
   readonly now: () => number
-  /** Says in the cloud what is parked. */
-  readonly announce: (notice: Notice, number: number) => void
+  /** Says in the cloud what is parked. Resolves when that is in the journal. */
+  readonly announce: (notice: Notice, number: number) => Promise<void>
   readonly relayId: string
   /** Aborts when what is left is to be left. */
   readonly signal: AbortSignal
@@ -40,7 +40,7 @@ export function createParking({ sourceId, client, numbers, log, now, announce, r
           if (!announced) {
             const number = await client.beat([NUMBER_KEY], [numbers.least(), ''])
             numbers.seen(number)
-            announce({ subType: 'parked', payload: toNotice(item, reason, detail, parkedMs) }, number)
+            await announce({ subType: 'parked', payload: toNotice(item, reason, detail, parkedMs) }, number)
             announced = true
           }
           await client.park([PARKED_KEY, at?.settledKey ?? NONE_KEY, at?.registryKey ?? NONE_KEY], [entry, at?.index ?? '', at?.claim ?? ''])

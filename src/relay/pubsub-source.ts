@@ -29,8 +29,8 @@ export type PubsubSourceOptions = {
   /** Until when (ms) a former process heard this source. */
   readonly heardUntilMs: number | undefined
   readonly onGap: (gap: Gap) => void
-  /** Called with each heartbeat that is heard. */
-  readonly onHeard: (atMs: number) => void
+  /** Called with each heartbeat that is heard: when, and until when (ms) all is heard that was published. */
+  readonly onHeard: (atMs: number, untilMs: number) => void
 }
 
 /** A heartbeat proves this often that the subscription is alive. */
@@ -54,9 +54,9 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
     // The very first start of all has no span before it.
     if (heardUntilMs !== undefined) onGap({ fromMs: heardUntilMs, toMs: now(), cause, number })
   }
-  const onHeard = (atMs: number) => {
-    heardUntilMs = atMs
-    options.onHeard(atMs)
+  const onHeard = (atMs: number, untilMs: number) => {
+    heardUntilMs = untilMs
+    options.onHeard(atMs, untilMs)
   }
   while (!signal.aborted) {
     try {
@@ -78,7 +78,7 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
 }
 
 /** One connection: resolves when the signal aborts, throws when the connection is lost. */
-async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive: (number: number) => void, onHeard: (atMs: number) => void): Promise<void> {
+async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive: (number: number) => void, onHeard: PubsubSourceOptions['onHeard']): Promise<void> {
   const { sourceId, address, patterns, client, intake, log, metrics, now, numbers, serverView } = options
   const connection = createRedis({ ...address, name: `${sourceId} PubSub`, log, reconnect: false })
   const lost = Promise.withResolvers<never>()
@@ -94,6 +94,9 @@ async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive
   let alive = false
   let heardAt = performance.now()
   let sentAt = heardAt
+  // When (ms) a heartbeat was sent last, and before that.
+  let sentMs = now()
+  let sentBeforeMs = sentMs
   const channelName = heartbeatChannel(hashPatterns(patterns))
   const globs = patterns.map((pattern) => Buffer.from(pattern).toString('latin1'))
 
@@ -105,7 +108,10 @@ async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive
     metrics.heartbeat.set({ source: sourceId }, (heardAt - sentAt) / 1000)
     if (!alive) onAlive(first)
     alive = true
-    onHeard(now())
+    // All that was published before this heartbeat is heard; what was published behind it may be on its way, and lost with the
+    // connection. Its number is the clock's when it was sent, or is ahead of that, and then it is as old as one that went before it.
+    const nowMs = now()
+    onHeard(nowMs, number <= nowMs ? number : sentBeforeMs)
   }
   const onMessage = (glob: string) => (packet: Buffer, channelBytes: Buffer) => {
     if (globs.length > 1 && firstMatch(globs, latin1(channelBytes)) !== glob) return
@@ -123,6 +129,8 @@ async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive
     while (!signal.aborted) {
       if (performance.now() - heardAt > LOST_MS) throw new RelayError('heartbeat_lost', `no heartbeat was heard for ${LOST_MS} ms`)
       sentAt = performance.now()
+      sentBeforeMs = sentMs
+      sentMs = now()
       // A failure here shows as silence; what the command connection suffers from is said by itself.
       client.beat([NUMBER_KEY], [numbers.least(), channelName]).catch(() => undefined)
       await sleep(HEARTBEAT_MS, signal)

@@ -71,12 +71,13 @@ export function createRelay(options: RelayOptions): Relay {
       const sources: Source[] = []
       const sourceOf = (sourceId: string): Source => (sources.find(({ id }) => id === sourceId) ?? sources[0]) as Source
 
-      /** Says in the cloud what the relay has to say itself, by the journal as if it had been heard. */
-      const announce = (sourceId: string, notice: Notice, number: number) => {
+      /** Says in the cloud what the relay has to say itself, by the journal as if it had been heard. Resolves when it is there. */
+      const announce = (sourceId: string, notice: Notice, number: number): Promise<void> => {
         const origin = { sourceId, number, index: 0, timeMs: now() }
         const packet = formatNotice(notice)
         const stamped = stampNotice(packet, origin)
         intake.hear(stamped, { ...origin, route: stamped.route.name, channel: noticeChannel(sourceId), packet })
+        return intake.written()
       }
       const gapOf = (sourceId: string, fromMs: number, toMs: number, cause: GapCause) => ({
         source: sourceId, relay: config.relayId, from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString(), cause, patterns: [...config.channels],
@@ -86,7 +87,7 @@ export function createRelay(options: RelayOptions): Relay {
         announce: ({ sourceId, fromMs, toMs, route, lost }) => {
           metrics.gaps.inc({ source: sourceId, cause: 'journal_full' })
           void sourceOf(sourceId).nextNumber().then((number) => {
-            if (number !== undefined) announce(sourceId, { subType: 'gap', payload: { ...gapOf(sourceId, fromMs, toMs, 'journal_full'), lost, route } }, number)
+            if (number !== undefined) void announce(sourceId, { subType: 'gap', payload: { ...gapOf(sourceId, fromMs, toMs, 'journal_full'), lost, route } }, number)
           })
         },
       })
@@ -111,7 +112,7 @@ export function createRelay(options: RelayOptions): Relay {
               metrics.gaps.inc({ source: source.id, cause })
               metrics.gapSeconds.inc({ source: source.id }, Math.max(0, toMs - fromMs) / 1000)
               log.warn({ source: source.id, from: payload.from, to: payload.to, cause }, 'gap: PubSub was not heard')
-              announce(source.id, { subType: 'gap', payload }, number)
+              void announce(source.id, { subType: 'gap', payload }, number)
             },
             heardUntilMs: journal.noted(source.id),
             lastNumber: journal.noted(numberNote(source.id)),

@@ -36,7 +36,7 @@ export type SourceOptions = {
   readonly onHeard: (atMs: number) => void
   readonly onNumber: (number: number) => void
   /** Says in the cloud what the relay has to say itself. */
-  readonly announce: (notice: Notice, number: number) => void
+  readonly announce: (notice: Notice, number: number) => Promise<void>
   /** Aborts when what is left is to be left: after the last pack was settled. */
   readonly endSignal: AbortSignal
 }
@@ -68,6 +68,8 @@ export function createSource(options: SourceOptions) {
   })
   const lists = config.lists.map((list): [string, ListState] => [list, { waitsFor: 'lease', progressMs: now(), items: 0 }])
   const state = { answered: undefined as number | undefined, heard: undefined as number | undefined, leased: false, lists: new Map(lists) }
+
+  let { heardUntilMs } = options
 
   // One at a time, whichever list asks: claims are taken up in the order of their numbers, once.
   let adopting: Promise<void> | undefined
@@ -123,10 +125,11 @@ export function createSource(options: SourceOptions) {
     if (config.channels.length === 0) return
     await runPubsubSource({
       sourceId: source.id, address: source, patterns: config.channels, client, intake, log, metrics, now, numbers, serverView, onGap,
-      heardUntilMs: state.heard ?? options.heardUntilMs,
-      onHeard: (atMs) => {
+      heardUntilMs,
+      onHeard: (atMs, untilMs) => {
         state.heard = atMs
-        onHeard(atMs)
+        heardUntilMs = untilMs
+        onHeard(untilMs)
       },
     }, signal)
   }

@@ -84,6 +84,20 @@ test('a claim whose items are all settled leaves nothing in Redis but the number
   expect([settledClaims, claims.openCount]).toEqual([1, 0])
 })
 
+test('G5: nothing is aside before it is kept that the cloud is told of it', async () => {
+  const { url } = await useRedisServer()
+  const told = Promise.withResolvers<void>()
+  const { client, claims } = await useClaims(url, { announce: () => told.promise })
+  await client.lPush(LIST, ['1'])
+  const claim = (await claims.take(LIST, 10, BIG))?.claim
+  const parking = claim?.keeper.park(itemAt(0), 'too_large', 'the detail')
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  expect(await client.lLen(PARKED_KEY)).toBe(0)
+  told.resolve()
+  await parking
+  expect(await client.lLen(PARKED_KEY)).toBe(1)
+})
+
 test('to park puts the entry aside and settles the item in the same step', async () => {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url, { now: () => 1_764_000_000_000 })

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { formatPacket } from '../../src/protocol/index.ts'
 import { numberOf, readAccepted } from '../support/accepted.ts'
-import { gapsOf } from '../support/arrived.ts'
+import { expectHeardOrAnnounced, gapsOf } from '../support/arrived.ts'
+import { publishStatuses } from '../support/load.ts'
 import { readMetric } from '../support/metrics.ts'
 import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
@@ -95,6 +96,28 @@ test('G2: a cut subscription is announced as a gap with from, to and cause, and 
   expect(gap).toMatchObject({ source: 'main', cause: 'reconnect' })
   expect(Date.parse(gap?.['from'] ?? '')).toBeLessThanOrEqual(Date.parse(gap?.['to'] ?? ''))
 })
+
+test('G2: what was on its way when a connection was lost is within the gap', async () => {
+  const redis = await useRedisServer()
+  const [sqs, client, proxy] = [await useSqsFaults(), await useRedisClient(redis.url), await useProxy(redis.port)]
+  const relay = await useRelay({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint })
+  proxy.state.delayMs = 400
+  const statuses = publishStatuses(client, 200)
+  const heartbeat = () => readMetric(relay.address, 'heartbeat_seconds')
+  for (let round = 1; round <= 3; round++) {
+    // Right after a heartbeat: what was published behind it is still in the network.
+    await new Promise((resolve) => setTimeout(resolve, 1_200))
+    const before = await heartbeat()
+    await waitFor(async () => (await heartbeat()) !== before, 'the next heartbeat')
+    proxy.cut()
+    await waitFor(async () => (await readMetric(relay.address, 'gaps_total', { cause: 'reconnect' })) === round, 'the gap', 20_000)
+  }
+  await statuses.stop()
+  proxy.state.delayMs = 0
+  await waitFor(async () => (await gapsOf(sqs)).length === 3, 'the gaps to be announced')
+  await waitFor(async () => (await readMetric(relay.address, 'journal_rows')) === 0, 'the journal to be empty')
+  await expectHeardOrAnnounced(sqs, statuses.published)
+}, 60_000)
 
 test('the time between two runs is a gap; the very first start has none', async () => {
   const { redis, sqs, relay } = await useStreet()

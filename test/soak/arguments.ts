@@ -3,6 +3,8 @@ import { FAULT_KINDS, type FaultKind } from './faults.ts'
 
 export type SoakOptions = {
   readonly minutes: number
+  /** Of the plan only so many, from its beginning. */
+  readonly seconds: number | undefined
   readonly seed: number
   readonly kinds: readonly FaultKind[]
   readonly rate: number
@@ -18,6 +20,7 @@ const FUZZ_MOST = 100_000
 export const HELP = `npm run soak -- [options]: the street under random faults and random load; exits with 1 when a promise is broken
 
   --minutes M      how long (1)
+  --seconds N      only the first N seconds of what is planned for so many minutes: what went wrong early in a long run, again
   --seed S         what comes when: the same plan for the same seed (1)
   --faults a,b     only these, or all that begin so: redis,sqs-hang (all)
   --rate R         multiplies the load; 1 has bursts of 20,000 CDRs a second (1)
@@ -31,12 +34,13 @@ export function readArguments(args: readonly string[]): SoakOptions | undefined 
   const text = { type: 'string' } as const
   const { values } = parseArgs({
     args: [...args],
-    options: { minutes: text, seed: text, faults: text, rate: text, fuzz: text, plan: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
+    options: { minutes: text, seconds: text, seed: text, faults: text, rate: text, fuzz: text, plan: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
   })
   if (values.help) return undefined
   const minutes = toNumber('minutes', values.minutes ?? '1')
   return {
     minutes,
+    seconds: values.seconds === undefined ? undefined : toNumber('seconds', values.seconds),
     seed: toNumber('seed', values.seed ?? '1'),
     kinds: values.faults === undefined ? FAULT_KINDS : toKinds(values.faults),
     rate: toNumber('rate', values.rate ?? '1'),

@@ -22,7 +22,7 @@ export async function drain(street: Street, signal: AbortSignal): Promise<void> 
   }
   for (const { event, reason } of await readParked(client)) checker.park(event, reason)
   for (const id of checker.parked) if (!state.parkedNotices.has(id)) broken.add('G5 parked', `${id} is parked, and nobody was told`)
-  for (const id of state.parkedNotices) if (!checker.parked.has(id)) broken.add('G5 parked', `${id} was announced as parked, and is not in the list`)
+  for (const id of state.parkedNotices) if (!checker.parked.has(id) && !state.lostIds.has(id)) broken.add('G5 parked', `${id} was announced as parked, and is not in the list`)
 }
 
 async function countLeft({ client, relays }: Street): Promise<Record<string, number>> {

@@ -30,6 +30,7 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
   const latest = new Map<string, number>()
   const refused = new Set<string>()
   const dead = new Set<string>()
+  const revived = new Set<string>()
   /** What the read model must show. */
   const statuses = new Map<string, number>()
   const cdrs = { main: 0, shared: 0 }
@@ -44,8 +45,13 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
     refused.add(`${stream} ${n}`)
     return new Response('refused, as the soak wants it', { status: 422 })
   }
-  const noteDone = (stream: Stream, n: number, type: string) => {
+  const noteEffect = (stream: Stream, n: number) => {
     const { route, reference } = makePacket(seed, stream, n)
+    if (route === 'agents-status') statuses.set(reference, Math.max(n, statuses.get(reference) ?? 0))
+    if (route === 'campaigns-cdr' && stream !== 'pubsub') cdrs[stream]++
+  }
+  const noteDone = (stream: Stream, n: number, type: string) => {
+    const { reference } = makePacket(seed, stream, n)
     const order = `${type} ${reference}`
     const at = fed[stream].get(n)
     // A list that relays share comes in the order of each.
@@ -53,8 +59,7 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
       if (at < (latest.get(`${stream} ${order}`) ?? 0)) broken.add('G3 order', `${stream} ${n} of ${order} was handled behind a later one`)
       latest.set(`${stream} ${order}`, at)
     }
-    if (route === 'agents-status') statuses.set(reference, Math.max(n, statuses.get(reference) ?? 0))
-    if (route === 'campaigns-cdr' && stream !== 'pubsub') cdrs[stream]++
+    noteEffect(stream, n)
   }
 
   const handlers = await loadHandlers({
@@ -79,6 +84,11 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
       const instead = answerInstead(stream, n, makePacket(seed, stream, n).reference)
       if (instead !== undefined) return instead
       const response = await run()
+      // A copy of what was parked, in another message: it is handled all the same.
+      if (response.ok && dead.has(`${stream} ${n}`) && !revived.has(`${stream} ${n}`)) {
+        revived.add(`${stream} ${n}`)
+        noteEffect(stream, n)
+      }
       if (response.ok && !ledger[stream].has(n, HANDLED)) {
         ledger[stream].set(n, HANDLED)
         noteDone(stream, n, request.headers.get('ce-type') ?? '')

@@ -1,4 +1,4 @@
-import { parseEvents, type Notification } from '../../src/protocol/index.ts'
+import { formatId, parseEvents, type Notification } from '../../src/protocol/index.ts'
 import { claimPrefix, claimsKey, PARKED_KEY, settledKey, waitingPrefix } from '../../src/relay/keys.ts'
 import type { DiallerClient } from './dialler-redis.ts'
 import { LIST_OF } from './packets.ts'
@@ -13,7 +13,7 @@ export async function readParked(client: DiallerClient): Promise<{ event: Notifi
 }
 
 /** A claim as it lies in Redis: the items that are not settled. */
-export type KeptClaim = { readonly relay: RelayName; readonly list: string; readonly takenMs: number; readonly items: readonly string[] }
+export type KeptClaim = { readonly relay: RelayName; readonly list: string; readonly takenMs: number; readonly items: readonly string[]; readonly ids: readonly string[] }
 
 /** What lies in a Redis and is not sent: items that nobody has taken or no claim has, and claims. */
 export async function readKept(client: DiallerClient): Promise<{ untaken: string[]; claims: KeptClaim[] }> {
@@ -27,7 +27,8 @@ export async function readKept(client: DiallerClient): Promise<{ untaken: string
       if (match === null) continue
       const settled = new Set(await client.sMembers(settledKey(relay, Number(number))))
       const items = await client.lRange(claimPrefix(relay) + number, 0, -1)
-      claims.push({ relay, list: match[3] as string, takenMs: Number(match[1]), items: items.filter((_, at) => !settled.has(String(at))) })
+      const left = [...items.keys()].filter((at) => !settled.has(String(at)))
+      claims.push({ relay, list: match[3] as string, takenMs: Number(match[1]), items: left.map((at) => items[at] as string), ids: left.map((at) => formatId('main', 'list', Number(number), at)) })
     }
   }
   return { untaken, claims }

@@ -12,6 +12,8 @@ export type Plan = { readonly lastsMs: number; readonly faults: readonly Planned
 
 export type PlanOptions = {
   readonly minutes: number
+  /** Only the beginning of it. */
+  readonly seconds?: number | undefined
   readonly seed: number
   readonly kinds: readonly FaultKind[]
   /** Multiplies all rates. 1: bursts of 20,000 CDRs a second. */
@@ -24,11 +26,13 @@ const CALM_MS = 2_000
 /** Between two faults of a track, from and to. */
 const PAUSE_MS = { relay: [2_000, 5_000], redis: [1_500, 3_500], sqs: [1_000, 3_000], functions: [1_000, 3_000] } as const
 
-export function makePlan({ minutes, seed, kinds, rate }: PlanOptions): Plan {
+export function makePlan({ minutes, seconds, seed, kinds, rate }: PlanOptions): Plan {
   const lastsMs = Math.round(minutes * 60_000)
   const faults = TRACKS.flatMap((track, index) =>
     planTrack(kinds.filter((kind) => faultOf(kind).track === track), createRandom(seed * 8 + index), PAUSE_MS[track], lastsMs - CALM_MS, track === 'sqs' && minutes >= LONG_MINUTES))
-  return { lastsMs, faults: faults.toSorted((a, b) => a.atMs - b.atMs), load: planLoad(createRandom(seed * 8 + 7), rate, lastsMs) }
+  const untilMs = Math.min(lastsMs, (seconds ?? Infinity) * 1_000)
+  const early = faults.filter(({ atMs }) => atMs < untilMs - CALM_MS)
+  return { lastsMs: untilMs, faults: early.toSorted((a, b) => a.atMs - b.atMs), load: planLoad(createRandom(seed * 8 + 7), rate, lastsMs) }
 }
 
 /** In a run of so many minutes, SQS fails for `LONG_MS` now and then, while the relay and Redis go through faults of their own. */

@@ -42,8 +42,10 @@ export const redisEmpty: FaultOf = async (street, { lastsMs }) => {
     for (const { event, reason } of await readParked(former)) checker.park(event, reason)
     const { untaken, claims } = await readKept(former)
     for (const item of untaken) lose(street, item)
-    for (const { relay, list, takenMs, items } of claims) {
+    for (const { relay, list, takenMs, items, ids } of claims) {
       const isHeld = isKnown && list === LIST_OF.main && takenMs > readySince(street, relay) && takenMs < endedMs - ON_THE_WAY_MS
+      // Some may have been announced as parked, and not be aside yet.
+      if (!isHeld) for (const id of ids) street.state.lostIds.add(id)
       for (const item of items) {
         const mark = readMark(item)
         if (isHeld && mark !== undefined) mustArrive.push([mark.stream, mark.n])

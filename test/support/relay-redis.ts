@@ -16,7 +16,7 @@ export async function useRelayRedis(url: string) {
 }
 
 /** The claims of a relay on a client of their own: a second call with the same id is what the next process sees. */
-export async function useClaims(url: string, options: Partial<ClaimsOptions> = {}) {
+export async function useClaims(url: string, options: Partial<ClaimsOptions> & { readonly announce?: (notice: Notice) => Promise<void> } = {}) {
   const client = options.client ?? (await useRelayRedis(url))
   const { log } = captureLog()
   const now = options.now ?? Date.now
@@ -24,7 +24,7 @@ export async function useClaims(url: string, options: Partial<ClaimsOptions> = {
   const numbers = createNumbers({ now, onSeen: () => undefined })
   const notices: Notice[] = []
   const parking = createParking({
-    sourceId: 'main', client, numbers, log, now, relayId, signal: new AbortController().signal, announce: (notice) => void notices.push(notice),
+    sourceId: 'main', client, numbers, log, now, relayId, signal: new AbortController().signal, announce: options.announce ?? ((notice) => Promise.resolve(void notices.push(notice))),
   })
   const claims = createClaims({ client, relayId, listEnd: 'right', now, numbers, parking, onSettled: () => undefined, ...options })
   return { client, claims, notices }
