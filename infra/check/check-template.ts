@@ -42,6 +42,6 @@ function* checkAlarms({ Resources }: Template): Generator<string> {
     const says = String(p['AlarmDescription'] ?? '')
     if (says.length < 80 || says.length > 1024) yield `${name} does not say what to do, or at too great a length`
     const [dimension] = p['Dimensions'] as readonly { readonly Value: string }[]
-    if (!names.has(dimension?.Value)) yield `${name} is about ${dimension?.Value}, which is not there`
+    if (!names.has(dimension?.Value ?? '')) yield `${name} is about ${dimension?.Value}, which is not there`
   }
 }

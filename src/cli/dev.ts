@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { CallCentreArguments } from './program.ts'
 
-export type DevArguments = CallCentreArguments & { readonly simulator: boolean; readonly verbose: boolean }
+export type DevArguments = CallCentreArguments & { readonly simulator: boolean; readonly bundles: boolean; readonly verbose: boolean }
 
 /** `enigma-relay dev`: the whole street until SIGINT or SIGTERM. @throws ConfigError, StreetError, RelayError */
 export async function runDev(options: DevArguments): Promise<void> {
@@ -16,6 +16,7 @@ export async function runDev(options: DevArguments): Promise<void> {
     process,
     folder: resolve(process.env['ENIGMA_DATA_DIR'] || fileURLToPath(new URL('.enigma', root))),
     callCentre: options.simulator ? { agents, speed, seed } : undefined,
+    bundles: options.bundles,
     isVerbose: options.verbose,
   })
 }

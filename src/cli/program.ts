@@ -66,9 +66,10 @@ export function createProgram(): Command {
   withCallCentre(program.command('dev'))
     .description('run the whole street on this machine, with a played call centre')
     .option('--no-simulator', 'play nothing: a real dialler, or your redis-cli, writes')
+    .option('--bundles', 'run the functions out of the bundles that would be deployed, as on Lambda', false)
     .option('--verbose', 'print each notification, personal data masked', false)
     .addHelpText('after', COMMAND_HELP.dev)
-    .action(async (options: CallCentreArguments & { simulator: boolean; verbose: boolean }) => (await import('./dev.ts')).runDev(options))
+    .action(async (options: CallCentreArguments & { simulator: boolean; bundles: boolean; verbose: boolean }) => (await import('./dev.ts')).runDev(options))
 
   return program
 }

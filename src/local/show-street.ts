@@ -13,6 +13,8 @@ export type ShowStreetOptions = {
   /** Where the street keeps its state. */
   readonly folder: string
   readonly callCentre: CallCentre | undefined
+  /** Whether the functions run out of their bundles. */
+  readonly bundles: boolean
   /** Whether each notification gets a line. */
   readonly isVerbose: boolean
 }
@@ -20,7 +22,7 @@ export type ShowStreetOptions = {
 const SECOND_MS = 1_000
 
 /** Runs the street and shows it until SIGINT, SIGTERM or the end of the terminal. @throws ConfigError, StreetError, RelayError */
-export async function showStreet({ process, folder, callCentre, isVerbose }: ShowStreetOptions): Promise<void> {
+export async function showStreet({ process, folder, callCentre, bundles, isVerbose }: ShowStreetOptions): Promise<void> {
   const { stdout, env } = process
   const view = stdout.isTTY ? createLiveView(stdout) : createPlainView(stdout)
   const shutdown = createShutdown(process)
@@ -39,6 +41,7 @@ export async function showStreet({ process, folder, callCentre, isVerbose }: Sho
       env,
       folder,
       callCentre,
+      bundles,
       log: createLog(level, toLines(view.line)),
       onPart: view.part,
       ...(isVerbose ? { onHandled: (handled) => view.line(formatHandled(handled, new Date())) } : {}),

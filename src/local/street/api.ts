@@ -1,14 +1,22 @@
-import { serve } from '@hono/node-server'
+import { createAdaptorServer } from '@hono/node-server'
 import { once } from 'node:events'
+import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Release } from '../../runtime/index.ts'
 import { freePort } from '../free-port.ts'
 import { StreetError } from './errors.ts'
 import type { App } from './functions.ts'
 
+type Place = { readonly host: string; readonly port: number }
+
 /** Serves an app, on another port when the wanted one is taken; resolves to its URL. @throws StreetError `no_address` */
-export async function serveApi(app: App, at: { readonly host: string; readonly port: number }, release: Release): Promise<string> {
-  const server = serve({ fetch: app.fetch, hostname: at.host, port: await freePort(at.port) })
+export function serveApi(app: App, at: Place, release: Release): Promise<string> {
+  return listen(createAdaptorServer({ fetch: app.fetch }) as Server, at, release)
+}
+
+/** The same with a server. @throws StreetError `no_address` */
+export async function listen(server: Server, at: Place, release: Release): Promise<string> {
+  server.listen(await freePort(at.port), at.host)
   try {
     await once(server, 'listening')
   } catch (cause) {
@@ -18,7 +26,7 @@ export async function serveApi(app: App, at: { readonly host: string; readonly p
     () =>
       new Promise((resolve) => {
         server.close(() => resolve())
-        if ('closeAllConnections' in server) server.closeAllConnections()
+        server.closeAllConnections()
       }),
   )
   return `http://${at.host}:${(server.address() as AddressInfo).port}`

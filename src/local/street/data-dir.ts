@@ -79,6 +79,8 @@ async function end(child: Known): Promise<void> {
   const until = performance.now() + END_MS
   while (await isAlive(child)) {
     process.kill(child.pid, performance.now() < until ? 'SIGTERM' : 'SIGKILL')
+    // One that is frozen hears nothing else.
+    process.kill(child.pid, 'SIGCONT')
     await delay(50)
   }
 }

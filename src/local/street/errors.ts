@@ -6,6 +6,7 @@ export class StreetError extends Error {
    * - `no_redis`: no redis-server could be started or reached.
    * - `bad_function`: a file of functions/ cannot be loaded, or exports no handler.
    * - `bad_queues`: the local queues cannot be made.
+   * - `not_packaged`: the bundles cannot be made.
    * - `no_address`: the API's address cannot be had.
    */
   readonly code: 'already_runs' | 'not_packaged' | 'no_redis' | 'bad_function' | 'bad_queues' | 'no_address'

@@ -1,17 +1,17 @@
 import { randomBytes } from 'node:crypto'
 import { withReleasers, type Logger, type Release } from '../../runtime/index.ts'
 import { freePort } from '../free-port.ts'
-import { serveApi } from './api.ts'
 import { createCrew } from './crew.ts'
 import { holdDataDir } from './data-dir.ts'
 import { DIALLER_PORT, startCallCentre, startDialler, type CallCentre } from './dialler.ts'
 import { readFigures, type Figures } from './figures.ts'
-import { createTriggers, loadApi, loadFunctions } from './functions.ts'
+import { createTriggers } from './functions.ts'
 import type { Part } from './part.ts'
 import { startQueues } from './queues.ts'
 import { startReadModel, type ReadModel } from './read-model.ts'
 import { startRelay } from './relay.ts'
 import { LOCAL_AWS, readSettings } from './settings.ts'
+import { startBundles, startSources } from './start-functions.ts'
 import { createWatch, type Handled } from './watch.ts'
 
 export type StreetOptions = {
@@ -25,6 +25,10 @@ export type StreetOptions = {
   readonly callCentre?: CallCentre | undefined
   /** The port of the dialler's Redis; another free one is taken when it is not free. Default 8001; 0: any. */
   readonly diallerPort?: number
+  /** Runs the functions out of their bundles, each in processes of its own as on Lambda, and not out of their sources in this one. */
+  readonly bundles?: boolean
+  /** A packaged stack for `bundles`. Default: packaged anew. */
+  readonly packaged?: string
   /** The folder of the functions, with a slash at its end. Default: the repository's. */
   readonly functions?: URL
   /** Called as each part runs. */
@@ -91,23 +95,15 @@ async function startParts(options: StreetOptions, release: Release, crew: Return
   onPart({ name: 'read model', address: readModel.url })
 
   const token = settings.token ?? randomBytes(16).toString('hex')
-  // Before the functions are loaded, which may read them at once.
-  Object.assign(env, LOCAL_AWS, {
-    AWS_ENDPOINT_URL_SQS: queues.endpoint,
-    ENIGMA_QUEUE_PREFIX: settings.relay.queuePrefix,
-    UPSTASH_REDIS_REST_URL: readModel.url,
-    UPSTASH_REDIS_REST_TOKEN: readModel.token,
-    API_TOKEN: token,
-  })
+  // The relay takes its credentials from there, and functions in this process theirs.
+  Object.assign(env, LOCAL_AWS)
   delete env['AWS_SESSION_TOKEN']
-  const functions = options.functions ?? new URL('../../../functions/', import.meta.url)
   const watch = createWatch(options.onHandled)
-  const handlers = await loadFunctions(functions)
-  for (const trigger of await createTriggers({ ...queues, handlers, log, onInvocation: watch.note })) crew.add((signal) => trigger.run(signal))
-  onPart({ name: 'functions', address: 'functions/', note: `${handlers.size}, each behind its queue` })
-
-  const apiUrl = await serveApi(await loadApi(functions), settings.api, release)
-  onPart({ name: 'read API', address: apiUrl, note: settings.token === undefined ? `Authorization: Bearer ${token}` : 'token: as API_TOKEN says' })
+  const place = { settings, queues, readModel, token, folder, release }
+  const loaded = options.bundles === true ? await startBundles(place, options, dataDir) : await startSources(place, options)
+  for (const trigger of await createTriggers({ ...queues, handlers: loaded.handlers, log, onInvocation: watch.note })) crew.add((signal) => trigger.run(signal))
+  onPart({ name: 'functions', address: loaded.address, note: `${loaded.handlers.size}, each behind its queue` })
+  onPart({ name: 'read API', address: loaded.apiUrl, note: settings.token === undefined ? `Authorization: Bearer ${token}` : 'token: as API_TOKEN says' })
 
   const httpPort = await freePort(settings.relay.http.port)
   const config = settings.toRelayConfig({ diallerUrl: dialler.url ?? '', endpoint: queues.endpoint, httpPort })
@@ -122,7 +118,7 @@ async function startParts(options: StreetOptions, release: Release, crew: Return
     relayUrl,
     sqsEndpoint: queues.endpoint,
     readModel,
-    api: { url: apiUrl, token },
+    api: { url: loaded.apiUrl, token },
     readFigures: () => readFigures({ metrics: relay.metrics, watch, countDeadLetters: queues.countDeadLetters }),
   }
 }

@@ -1,0 +1,56 @@
+import { join } from 'node:path'
+import type { Release } from '../../runtime/index.ts'
+import type { LambdaHandler } from '../lambda-event.ts'
+import type { Route } from '../../protocol/index.ts'
+import { listen, serveApi } from './api.ts'
+import { loadBundles, packageStack } from './bundles.ts'
+import type { DataDir } from './data-dir.ts'
+import { loadApi, loadFunctions } from './functions.ts'
+import type { Queues } from './queues.ts'
+import type { ReadModel } from './read-model.ts'
+import type { Settings } from './settings.ts'
+import type { StreetOptions } from './street.ts'
+
+/** What the functions stand on. */
+export type Place = {
+  readonly settings: Settings
+  readonly queues: Queues
+  readonly readModel: ReadModel
+  readonly token: string
+  readonly folder: string
+  readonly release: Release
+}
+
+export type Loaded = { readonly handlers: ReadonlyMap<Route, LambdaHandler>; readonly apiUrl: string; readonly address: string }
+
+/** The functions out of their sources, in this process. @throws StreetError */
+export async function startSources({ settings, queues, readModel, token, release }: Place, options: StreetOptions): Promise<Loaded> {
+  // Before the functions are loaded, which may read them at once.
+  Object.assign(options.env, {
+    AWS_ENDPOINT_URL_SQS: queues.endpoint,
+    ENIGMA_QUEUE_PREFIX: settings.relay.queuePrefix,
+    UPSTASH_REDIS_REST_URL: readModel.url,
+    UPSTASH_REDIS_REST_TOKEN: readModel.token,
+    API_TOKEN: token,
+  })
+  const functions = options.functions ?? new URL('../../../functions/', import.meta.url)
+  const handlers = await loadFunctions(functions)
+  return { handlers, apiUrl: await serveApi(await loadApi(functions), settings.api, release), address: 'functions/' }
+}
+
+/** The functions out of the bundles that would be deployed, each in processes of its own, with the variables of the template. @throws StreetError */
+export async function startBundles({ settings, queues, readModel, token, folder, release }: Place, options: StreetOptions, dataDir: DataDir): Promise<Loaded> {
+  const { queuePrefix } = settings.relay
+  const packaged = options.packaged ?? join(folder, 'package')
+  if (options.packaged === undefined) await packageStack(packaged, queuePrefix)
+  const { handlers, api } = await loadBundles({
+    packaged, queuePrefix, release,
+    folder: join(folder, 'lambda'),
+    sqsEndpoint: queues.endpoint,
+    secrets: { UPSTASH_REDIS_REST_URL: readModel.url, UPSTASH_REDIS_REST_TOKEN: readModel.token, API_TOKEN: token },
+    // Through the view, as what functions in this process print.
+    onLine: (line) => console.log(line),
+    onStart: (pid) => void dataDir.noteChild(pid),
+  })
+  return { handlers, apiUrl: await listen(api, settings.api, release), address: 'dist/functions/' }
+}
