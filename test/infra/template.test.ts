@@ -1,0 +1,99 @@
+import { unzipSync } from 'fflate'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { checkTemplate } from '../../infra/check/check-template.ts'
+import type { Template } from '../../infra/check/template.ts'
+import { deadLetterQueueName, queueName, ROUTES } from '../../src/protocol/index.ts'
+import { usePackaged } from '../support/packaged.ts'
+
+const PREFIX = 'acme-eu-'
+const CANARY = 'c4nary0a8f3e2d1b5c6f7a8e9d0b1c2d3e4f5a6b'
+// Whatever the machine's variables hold, it is not for the template.
+process.env['UPSTASH_REDIS_REST_TOKEN'] = CANARY
+process.env['API_TOKEN'] = CANARY
+const { folder, template } = await usePackaged(PREFIX)
+const faults = checkTemplate(template, PREFIX)
+
+type Part = { Type: string; Properties: Record<string, unknown>; DeletionPolicy?: string; UpdateReplacePolicy?: string }
+
+/** The faults of the template with one thing changed. */
+function withChange(change: (resources: Record<string, Part>, whole: { Resources: Record<string, Part> }) => void): string[] {
+  const copy = structuredClone(template) as unknown as { Resources: Record<string, Part> }
+  change(copy.Resources, copy)
+  return checkTemplate(copy as unknown as Template, PREFIX)
+}
+const part = (resources: Record<string, Part>, name: string): Part => resources[name] as Part
+const all = (type: string) => Object.entries(template.Resources).filter(([, { Type }]) => Type === type)
+
+test('the packaged template is as it should be, and every name begins with the prefix', () => {
+  expect(faults).toEqual([])
+  expect(all('AWS::SQS::Queue').map(([, { Properties }]) => Properties?.['QueueName']).toSorted()).toEqual(ROUTES.flatMap((route) => [queueName(PREFIX, route), deadLetterQueueName(PREFIX, route)]).toSorted())
+  const names = Object.values(template.Resources).flatMap(({ Properties: p = {} }) => [p['FunctionName'], p['AlarmName'], p['TopicName'], p['LogGroupName']].filter((name) => typeof name === 'string'))
+  expect(names.filter((name) => !name.replace('/aws/lambda/', '').startsWith(PREFIX))).toEqual([])
+  expect(names.length).toBeGreaterThan(80)
+})
+
+test('queues and logs stay when the stack is removed, the rest does not', () => {
+  const kept = Object.entries(template.Resources).filter(([, { DeletionPolicy }]) => DeletionPolicy === 'Retain').map(([name]) => name)
+  expect(kept.toSorted()).toEqual([...all('AWS::SQS::Queue'), ...all('AWS::Logs::LogGroup')].map(([name]) => name).toSorted())
+})
+
+test('the stack exports nothing, so that two of one stage stand side by side', () => {
+  expect(JSON.stringify(template.Outputs)).not.toContain('Export')
+  expect(Object.keys(template.Outputs ?? {})).toEqual(expect.arrayContaining(['QueuePrefix', 'RelayPolicyArn', 'AlarmTopicArn', 'ApiLambdaFunctionUrl']))
+})
+
+test("the relay may send to the stack's queues and look at them, and nothing else", () => {
+  const { PolicyDocument } = template.Resources['RelayPolicy']?.Properties as { PolicyDocument: { Statement: { Action: string[]; Resource: unknown[] }[] } }
+  expect(PolicyDocument.Statement.map(({ Action, Resource }) => [Action, Resource.length])).toEqual([
+    [['sqs:SendMessage', 'sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], ROUTES.length],
+    [['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], ROUTES.length],
+  ])
+})
+
+test('no secret of the machine is in the template or in an artefact; each artefact is one module and its map', async () => {
+  expect(JSON.stringify(template)).not.toContain(CANARY)
+  for (const [, { Properties: p = {} }] of all('AWS::Lambda::Function')) {
+    const zip = String((p['Code'] as { S3Key: string }).S3Key.split('/').at(-1))
+    const files = unzipSync(await readFile(join(folder, zip)))
+    const module = String(p['Handler']).replace(/\.handler$/, '.mjs')
+    expect(Object.keys(files).toSorted()).toEqual([module, `${module}.map`])
+    for (const bytes of Object.values(files)) expect(Buffer.from(bytes).includes(CANARY)).toBe(false)
+  }
+})
+
+test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
+  ['a route without its queue', /campaigns-cdr: has no queue/, (r) => void delete r['CampaignsCdrQueue']],
+  ['a queue without encryption', /agents-call: the queue has SqsManagedSseEnabled/, (r) => void (part(r, 'AgentsCallQueue').Properties['SqsManagedSseEnabled'] = false)],
+  ['another retention', /agents-call: the dead-letter queue has MessageRetentionPeriod/, (r) => void (part(r, 'AgentsCallDeadLetterQueue').Properties['MessageRetentionPeriod'] = 60)],
+  ['a dead-letter queue that takes from nobody', /other: the dead-letter queue does not allow/, (r) => void delete part(r, 'OtherDeadLetterQueue').Properties['RedriveAllowPolicy']],
+  ['another number of attempts', /does not hand over to its dead-letter queue/, (r) => void ((part(r, 'OtherQueue').Properties['RedrivePolicy'] as { maxReceiveCount: number }).maxReceiveCount = 1)],
+  ['a timeout that the queue does not cover', /less than 6 times/, (r) => void (part(r, 'OtherLambdaFunction').Properties['Timeout'] = 31)],
+  ['a function that nothing feeds', /agents-stats: the function is fed by 0 queues/, (r) => void delete r['AgentsStatsEventSourceMappingSQSAgentsStatsQueue']],
+  ['a mapping that fails whole batches', /the mapping has FunctionResponseTypes/, (r) => void delete part(r, 'AgentsStatsEventSourceMappingSQSAgentsStatsQueue').Properties['FunctionResponseTypes']],
+  ['logs for ever', /the log of the function is kept for ever/, (r) => void delete part(r, 'OtherLogGroup').Properties['RetentionInDays']],
+  ['no X-Ray', /the function has TracingConfig/, (r) => void delete part(r, 'OtherLambdaFunction').Properties['TracingConfig']],
+  ['an alarm that is not there', /agents-call: no alarm for ApproximateAgeOfOldestMessage/, (r) => void delete r['AgentsCallAgeAlarm']],
+  ['an alarm that comes too late', /the alarm for ApproximateAgeOfOldestMessage has Threshold 60/, (r) => void (part(r, 'AgentsCallAgeAlarm').Properties['Threshold'] = 60)],
+  ['an alarm that tells nobody', /RelaySilentAlarm tells nobody/, (r) => void (part(r, 'RelaySilentAlarm').Properties['AlarmActions'] = [])],
+  ['an alarm that says nothing', /RelayGapAlarm does not say what to do/, (r) => void (part(r, 'RelayGapAlarm').Properties['AlarmDescription'] = 'gap')],
+  ['a right on everything', /allows sqs:SendMessage on every resource/, (r) => void (statementsOf(part(r, 'OtherRole'))[0] = { Effect: 'Allow', Action: ['sqs:SendMessage'], Resource: '*' })],
+  ['all rights', /allows sqs:\*/, (r) => void (statementsOf(part(r, 'OtherRole'))[0] = { Effect: 'Allow', Action: ['sqs:*'], Resource: ['arn:aws:sqs:eu-west-1:1:x'] })],
+  ['two functions with one role', /have the same role/, (r) => void (part(r, 'OtherLambdaFunction').Properties['Role'] = part(r, 'ApiLambdaFunction').Properties['Role'])],
+  ['a secret', /looks like a secret in plain text/, (r) => void (variablesOf(part(r, 'ApiLambdaFunction'))['API_TOKEN'] = 'x')],
+  ['what looks like one', /holds what looks like a token/, (r) => void (variablesOf(part(r, 'ApiLambdaFunction'))['OTHER'] = CANARY)],
+  ['a reference to nothing', /Ref of Nobody, which is not there/, (r) => void (part(r, 'OtherLambdaFunction').Properties['Description'] = { Ref: 'Nobody' })],
+  ['an attribute of nothing', /Fn::GetAtt of Nobody/, (r) => void (part(r, 'OtherLambdaFunction').Properties['Role'] = { 'Fn::GetAtt': ['Nobody', 'Arn'] })],
+  ['an attribute that there is not', /has no attribute Colour/, (r) => void (part(r, 'OtherLambdaFunction').Properties['Role'] = { 'Fn::GetAtt': ['OtherRole', 'Colour'] })],
+  ['a text with a reference to nothing', /Fn::Sub of Nobody/, (r) => void (part(r, 'OtherLambdaFunction').Properties['Description'] = { 'Fn::Sub': '${AWS::Region} ${Nobody.Arn}' })],
+  ['a slip in a property', /OtherQueue.FifoQueu is no property/, (r) => void (part(r, 'OtherQueue').Properties['FifoQueu'] = true)],
+  ['a slip inside a property', /ScalingConfig.MaximumConcurency is no property/, (r) => void (part(r, 'OtherEventSourceMappingSQSOtherQueue').Properties['ScalingConfig'] = { MaximumConcurency: 2 })],
+  ['a wrong type', /OtherQueue.VisibilityTimeout must be of the type integer/, (r) => void (part(r, 'OtherQueue').Properties['VisibilityTimeout'] = 'long')],
+  ['a type that there is not', /AWS::SQS::Pipe is no type/, (r) => void (part(r, 'AlarmTopic').Type = 'AWS::SQS::Pipe')],
+])('%s is found', (_, expected, change) => {
+  expect(withChange(change).join('\n')).toMatch(expected)
+})
+
+const statementsOf = (role: Part) => (role.Properties['Policies'] as { PolicyDocument: { Statement: unknown[] } }[])[0]?.PolicyDocument.Statement as unknown[]
+const variablesOf = (lambda: Part) => (lambda.Properties['Environment'] as { Variables: Record<string, string> }).Variables
