@@ -99,8 +99,8 @@ export async function startEnvironment(spec: FunctionSpec, { aws, onLine, onStar
       child.kill('SIGCONT')
       const late = new FunctionError('Sandbox.Timedout', `${name}: Task timed out after ${(timeoutMs / 1000).toFixed(2)} seconds`)
       const answer = api.invoke({ requestId: randomUUID(), event, deadlineMs: Date.now() + timeoutMs, arn: `arn:aws:lambda:${aws.AWS_REGION}:000000000000:function:${name}` })
-      // The time limit is for the whole answer, and not for its beginning.
-      frozen = within(timeoutMs, answer.then(freeze), late)
+      // The time limit is for the whole answer, and not for its beginning. After an error it goes on to be used.
+      frozen = within(timeoutMs, freeze(), late)
       frozen.catch(() => undefined)
       return answer
     },

@@ -1,3 +1,4 @@
+import { sleep } from '../../runtime/index.ts'
 import { startEnvironment, type Environment, type EnvironmentOptions, type FunctionSpec } from './environment.ts'
 import type { Answer } from './runtime-api.ts'
 
@@ -11,8 +12,12 @@ export type LambdaFunction = {
   stop: () => Promise<void>
 }
 
+/** So long (ms) is one waited for that has answered and is not frozen yet. */
+const SOON_MS = 50
+
 export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOptions): LambdaFunction {
   const idle: Environment[] = []
+  const soonIdle = new Set<Promise<void>>()
   const all = new Set<Environment>()
   const seen = { coldStarts: 0, environments: 0 }
   let isStopped = false
@@ -31,14 +36,23 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
     return environment
   }
 
+  const noteAnswered = (environment: Environment) => async () => {
+    // One that has ended, or ran out of time, is not used again.
+    const over = environment.idle().then(() => void idle.push(environment), () => end(environment))
+    soonIdle.add(over)
+    await over
+    soonIdle.delete(over)
+  }
+
   return {
     spec,
     seen,
     async invoke(event) {
+      // One that has just answered is soon free.
+      if (idle.length === 0 && soonIdle.size > 0) await Promise.race([...soonIdle, sleep(SOON_MS)])
       const environment = idle.pop() ?? (await start())
       const answer = environment.invoke(event)
-      // One that has failed, or run out of time, is not used again.
-      void answer.then(() => environment.idle()).then(() => idle.push(environment), () => end(environment))
+      void answer.then(noteAnswered(environment), noteAnswered(environment))
       return answer
     },
     async stop() {
