@@ -11,6 +11,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     reporters: ['default', new ClosingLine()],
     pool: 'forks',
+    // Bundles are run as they are.
+    server: { deps: { external: [/\/dist\/functions\//] } },
     // Most of the time is waiting for servers and processes.
     maxWorkers: 3,
     execArgv: ['--conditions=source', '--disable-warning=ExperimentalWarning'],

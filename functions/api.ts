@@ -27,5 +27,7 @@ export const app = createApi({
   deadLetters: prefix === '' ? undefined : createDeadLetters({ prefix, connect: sqs }),
 })
 
-/** For a Lambda function URL: streams its answers where the runtime can, as that with `invokeMode: RESPONSE_STREAM` does. */
-export const handler = ('awslambda' in globalThis ? streamHandle(app) : handle(app)) as ReturnType<typeof handle>
+const { awslambda } = globalThis as { readonly awslambda?: { readonly streamifyResponse?: unknown } }
+
+/** For a Lambda function URL: streams its answers where the runtime can, as a URL with `invokeMode: RESPONSE_STREAM` wants it. */
+export const handler = (awslambda?.streamifyResponse === undefined ? handle(app) : streamHandle(app)) as ReturnType<typeof handle>

@@ -1,5 +1,8 @@
 import { GetQueueAttributesCommand, ReceiveMessageCommand, SendMessageCommand } from '@aws-sdk/client-sqs'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { bundleFunctions, FUNCTIONS_FOLDER } from '../../infra/build/bundle-functions.ts'
 import type { SqsEvent } from '../../src/adapter/index.ts'
 import { formatEvent, formatPacket, formatSequence, readBody, type Notification } from '../../src/protocol/index.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
@@ -23,6 +26,8 @@ const FILES = {
   other: () => import('../../functions/other.ts'),
 }
 
+beforeAll(async () => void (await bundleFunctions()))
+
 let index = 0
 const base = Date.now()
 
@@ -44,8 +49,12 @@ const toEvent = (queue: string, notifications: readonly Notification[], receiveC
   })),
 })
 
+let fresh = 0
+/** The bundle, each time as a module of its own. */
+const loadBundle = (file: string): Promise<unknown> => import(`${pathToFileURL(resolve(FUNCTIONS_FOLDER, file.replace('/', '-'), 'index.mjs')).href}?${fresh++}`)
+
 /** The handlers as Lambda loads them, on real servers by their environment. */
-async function useFunctions() {
+async function useFunctions(from: 'sources' | 'bundles') {
   const sqs = await useSqs()
   const { store, proxy, redis } = await useStore()
   const env = {
@@ -59,98 +68,100 @@ async function useFunctions() {
   })
   // Each test has servers of its own, and so functions of its own: a fresh environment, as Lambda makes one.
   vi.resetModules()
-  const load = async (file: keyof typeof FILES) => ((await FILES[file]()) as { handler: Handler }).handler
+  const load = async (file: keyof typeof FILES) => ((await (from === 'sources' ? FILES[file]() : loadBundle(file))) as { handler: Handler }).handler
   return { sqs, store, redis, proxy, load }
 }
 
 const NONE = { batchItemFailures: [] }
 
-test('each function turns its notification into what an application reads', async () => {
-  const { store, load } = await useFunctions()
-  const run = async (file: keyof typeof FILES, queue: string, ...notifications: Notification[]) =>
-    expect(await (await load(file))(toEvent(queue, notifications)), file).toEqual(NONE)
+describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
+  test('each function turns its notification into what an application reads', async () => {
+    const { store, load } = await useFunctions(from)
+    const run = async (file: keyof typeof FILES, queue: string, ...notifications: Notification[]) =>
+      expect(await (await load(file))(toEvent(queue, notifications)), file).toEqual(NONE)
 
-  await run('agents/status', 'agents-status', toNotification('agents', 'status', '1002', { ref: 1002, status: 'available', campaign_ref: 12 }))
-  await run('agents/call', 'agents-call', toNotification('agents', 'call', '1002', { ref: '1002', call_ref: 77, contact_ref: 'k', number: 27821234567, agent: 'x' }))
-  await run('agents/stats', 'agents-stats', toNotification('agents', 'stats', '1002', { calls: '3', talk_time: 5000 }))
-  expect(await store.read.agent('1002')).toMatchObject({
-    states: [{ campaign_ref: '12', status: 'available' }], call: { call_ref: '77', number: '27821234567' }, stats: { values: { calls: 3, talk_time: 5000 } },
+    await run('agents/status', 'agents-status', toNotification('agents', 'status', '1002', { ref: 1002, status: 'available', campaign_ref: 12 }))
+    await run('agents/call', 'agents-call', toNotification('agents', 'call', '1002', { ref: '1002', call_ref: 77, contact_ref: 'k', number: 27821234567, agent: 'x' }))
+    await run('agents/stats', 'agents-stats', toNotification('agents', 'stats', '1002', { calls: '3', talk_time: 5000 }))
+    expect(await store.read.agent('1002')).toMatchObject({
+      states: [{ campaign_ref: '12', status: 'available' }], call: { call_ref: '77', number: '27821234567' }, stats: { values: { calls: 3, talk_time: 5000 } },
+    })
+
+    await run('campaigns/status', 'campaigns-status', toNotification('campaigns', 'status', '12', { ref: '12', status: 'started' }))
+    await run('campaigns/stats', 'campaigns-stats', toNotification('campaigns', 'stats', '12', { total_calls: 9 }))
+    await run('campaigns/dial_preview', 'campaigns-dial_preview', toNotification('campaigns', 'dial_preview', '12', { callees: [{ number: 1, contact_ref: 2 }] }))
+    await run('campaigns/cdr', 'campaigns-cdr', toNotification('campaigns', 'cdr', undefined, { call_ref: 77, dialed_at: Math.floor(base / 1000), extension: 1002, end_reason: 'hungup', ref: 12 }, { transport: 'list' }))
+    expect(await store.read.campaign('12')).toMatchObject({ status: 'started', stats: { values: { total_calls: 9 } }, preview: { callees: [{ number: '1', contact_ref: '2' }] }, counts: [{ end_reason: 'hungup', count: 1 }] })
+    expect((await store.read.agent('1002'))?.call).toBeNull()
+
+    await run('inbound/call', 'inbound-call', toNotification('inbound', 'call', undefined, { ref: '801', call_ref: 'i1', call_dir: 'inbound' }, { transport: 'list', maxwaitms: 3 }))
+    expect((await store.read.agent('801'))?.call).toMatchObject({ call_ref: 'i1', direction: 'inbound' })
+    await run('dialers/status', 'dialers-status', toNotification('dialers', 'status', 'd1', { status: 'started' }))
+    expect(await store.read.dialers()).toMatchObject([{ ref: 'd1', status: 'started' }])
+    const gap = { source: 'main', relay: 'r1', from: new Date(base - 5000).toISOString(), to: new Date(base + 60_000).toISOString(), cause: 'reconnect', patterns: ['enigma:notifications*'] }
+    await run('relay/gap', 'relay-gap', toNotification('relay', 'gap', 'main', gap, { id: `main/o/${base}/0`, transport: 'relay', channel: 'enigma:relay:main' }))
+    expect(await store.read.gaps()).toMatchObject({ items: [{ cause: 'reconnect', relay: 'r1' }] })
+    expect(await store.read.agent('1002')).toMatchObject({ states: [{ unsure: true }] })
+    const alive = { relay: 'r1', sources: ['main'], started: new Date(base - 9000).toISOString() }
+    await run('relay/alive', 'relay-alive', toNotification('relay', 'alive', 'r1', alive, { id: `main/o/${base}/1`, transport: 'relay', channel: 'enigma:relay:main' }))
+    expect(await store.read.relays()).toMatchObject([{ relay: 'r1', sources: ['main'], started_at: alive.started }])
+    await run('other', 'other', toNotification('agents', 'mood', '1002', { odd: true }, { reason: 'unknown_type' }))
+    expect(await store.read.other()).toMatchObject({ items: [{ reason: 'unknown_type' }], counts: { 'agents/mood': 1 } })
   })
 
-  await run('campaigns/status', 'campaigns-status', toNotification('campaigns', 'status', '12', { ref: '12', status: 'started' }))
-  await run('campaigns/stats', 'campaigns-stats', toNotification('campaigns', 'stats', '12', { total_calls: 9 }))
-  await run('campaigns/dial_preview', 'campaigns-dial_preview', toNotification('campaigns', 'dial_preview', '12', { callees: [{ number: 1, contact_ref: 2 }] }))
-  await run('campaigns/cdr', 'campaigns-cdr', toNotification('campaigns', 'cdr', undefined, { call_ref: 77, dialed_at: Math.floor(base / 1000), extension: 1002, end_reason: 'hungup', ref: 12 }, { transport: 'list' }))
-  expect(await store.read.campaign('12')).toMatchObject({ status: 'started', stats: { values: { total_calls: 9 } }, preview: { callees: [{ number: '1', contact_ref: '2' }] }, counts: [{ end_reason: 'hungup', count: 1 }] })
-  expect((await store.read.agent('1002'))?.call).toBeNull()
+  test('a call of an hour ago is recorded as stale and shown to nobody', async () => {
+    const { store, load } = await useFunctions(from)
+    const handler = await load('agents/call')
+    const old = toNotification('agents', 'call', '1003', { call_ref: '1' }, { time: new Date(base - 3600_000).toISOString() })
+    const waited = toNotification('agents', 'call', '1004', { call_ref: '2' }, { maxwaitms: 3600_000 })
+    expect(await handler(toEvent('agents-call', [old, waited]))).toEqual(NONE)
+    for (const ref of ['1003', '1004']) expect(await store.read.agent(ref)).toMatchObject({ call: null, calls: [{ stale: true }] })
+  })
 
-  await run('inbound/call', 'inbound-call', toNotification('inbound', 'call', undefined, { ref: '801', call_ref: 'i1', call_dir: 'inbound' }, { transport: 'list', maxwaitms: 3 }))
-  expect((await store.read.agent('801'))?.call).toMatchObject({ call_ref: 'i1', direction: 'inbound' })
-  await run('dialers/status', 'dialers-status', toNotification('dialers', 'status', 'd1', { status: 'started' }))
-  expect(await store.read.dialers()).toMatchObject([{ ref: 'd1', status: 'started' }])
-  const gap = { source: 'main', relay: 'r1', from: new Date(base - 5000).toISOString(), to: new Date(base + 60_000).toISOString(), cause: 'reconnect', patterns: ['enigma:notifications*'] }
-  await run('relay/gap', 'relay-gap', toNotification('relay', 'gap', 'main', gap, { id: `main/o/${base}/0`, transport: 'relay', channel: 'enigma:relay:main' }))
-  expect(await store.read.gaps()).toMatchObject({ items: [{ cause: 'reconnect', relay: 'r1' }] })
-  expect(await store.read.agent('1002')).toMatchObject({ states: [{ unsure: true }] })
-  const alive = { relay: 'r1', sources: ['main'], started: new Date(base - 9000).toISOString() }
-  await run('relay/alive', 'relay-alive', toNotification('relay', 'alive', 'r1', alive, { id: `main/o/${base}/1`, transport: 'relay', channel: 'enigma:relay:main' }))
-  expect(await store.read.relays()).toMatchObject([{ relay: 'r1', sources: ['main'], started_at: alive.started }])
-  await run('other', 'other', toNotification('agents', 'mood', '1002', { odd: true }, { reason: 'unknown_type' }))
-  expect(await store.read.other()).toMatchObject({ items: [{ reason: 'unknown_type' }], counts: { 'agents/mood': 1 } })
-})
+  test('a payload that does not fit is parked in the dead-letter queue with the reason, and its neighbours are done', async () => {
+    const { sqs, store, load } = await useFunctions(from)
+    const handler = await load('agents/status')
+    const bad = toNotification('agents', 'status', '1005', { campaign_ref: '12', number: '27821234567' })
+    const good = toNotification('agents', 'status', '1006', { status: 'busy' })
+    expect(await handler(toEvent('agents-status', [bad, good]))).toEqual(NONE)
+    expect((await store.read.agent('1006'))?.states[0]?.status).toBe('busy')
+    const QueueUrl = sqs.url('agents-status').replace('.fifo', '-dlq.fifo')
+    const { Messages = [] } = await sqs.sqs.send(new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames: ['All'], MaxNumberOfMessages: 10 }))
+    expect(Messages).toHaveLength(1)
+    expect(await readBody(Messages[0]?.Body ?? '')).toEqual([bad])
+    const attributes = Messages[0]?.MessageAttributes ?? {}
+    expect(attributes['reason']?.StringValue).toMatch(/422.*status/)
+    expect(attributes).toMatchObject({ attempts: { StringValue: '1' }, handler: { StringValue: 'agents/status' } })
+    expect(JSON.stringify(attributes)).not.toContain('27821234567')
+  })
 
-test('a call of an hour ago is recorded as stale and shown to nobody', async () => {
-  const { store, load } = await useFunctions()
-  const handler = await load('agents/call')
-  const old = toNotification('agents', 'call', '1003', { call_ref: '1' }, { time: new Date(base - 3600_000).toISOString() })
-  const waited = toNotification('agents', 'call', '1004', { call_ref: '2' }, { maxwaitms: 3600_000 })
-  expect(await handler(toEvent('agents-call', [old, waited]))).toEqual(NONE)
-  for (const ref of ['1003', '1004']) expect(await store.read.agent(ref)).toMatchObject({ call: null, calls: [{ stale: true }] })
-})
-
-test('a payload that does not fit is parked in the dead-letter queue with the reason, and its neighbours are done', async () => {
-  const { sqs, store, load } = await useFunctions()
-  const handler = await load('agents/status')
-  const bad = toNotification('agents', 'status', '1005', { campaign_ref: '12', number: '27821234567' })
-  const good = toNotification('agents', 'status', '1006', { status: 'busy' })
-  expect(await handler(toEvent('agents-status', [bad, good]))).toEqual(NONE)
-  expect((await store.read.agent('1006'))?.states[0]?.status).toBe('busy')
-  const QueueUrl = sqs.url('agents-status').replace('.fifo', '-dlq.fifo')
-  const { Messages = [] } = await sqs.sqs.send(new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames: ['All'], MaxNumberOfMessages: 10 }))
-  expect(Messages).toHaveLength(1)
-  expect(await readBody(Messages[0]?.Body ?? '')).toEqual([bad])
-  const attributes = Messages[0]?.MessageAttributes ?? {}
-  expect(attributes['reason']?.StringValue).toMatch(/422.*status/)
-  expect(attributes).toMatchObject({ attempts: { StringValue: '1' }, handler: { StringValue: 'agents/status' } })
-  expect(JSON.stringify(attributes)).not.toContain('27821234567')
-})
-
-test('while the read model is down the batch is handed out again soon, and then done once', async () => {
-  const { sqs, store, redis, proxy, load } = await useFunctions()
-  const handler = await load('agents/status')
-  const QueueUrl = sqs.url('agents-status')
-  const one = toNotification('agents', 'status', '1007', { status: 'busy' })
-  await sqs.sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: formatEvent(one), MessageGroupId: '1', MessageDeduplicationId: '1' }))
-  const receive = async (WaitTimeSeconds: number): Promise<SqsEvent> => {
-    const { Messages = [] } = await sqs.sqs.send(new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds, MessageSystemAttributeNames: ['All'] }))
-    return {
-      Records: Messages.map((m) => ({
-        messageId: m.MessageId ?? '', receiptHandle: m.ReceiptHandle ?? '', body: m.Body ?? '', attributes: m.Attributes ?? {}, messageAttributes: {},
-        eventSourceARN: 'arn:aws:sqs:us-east-1:000000000000:enigma-agents-status.fifo',
-      })) as SqsEvent['Records'],
+  test('while the read model is down the batch is handed out again soon, and then done once', async () => {
+    const { sqs, store, redis, proxy, load } = await useFunctions(from)
+    const handler = await load('agents/status')
+    const QueueUrl = sqs.url('agents-status')
+    const one = toNotification('agents', 'status', '1007', { status: 'busy' })
+    await sqs.sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: formatEvent(one), MessageGroupId: '1', MessageDeduplicationId: '1' }))
+    const receive = async (WaitTimeSeconds: number): Promise<SqsEvent> => {
+      const { Messages = [] } = await sqs.sqs.send(new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds, MessageSystemAttributeNames: ['All'] }))
+      return {
+        Records: Messages.map((m) => ({
+          messageId: m.MessageId ?? '', receiptHandle: m.ReceiptHandle ?? '', body: m.Body ?? '', attributes: m.Attributes ?? {}, messageAttributes: {},
+          eventSourceARN: 'arn:aws:sqs:us-east-1:000000000000:enigma-agents-status.fifo',
+        })) as SqsEvent['Records'],
+      }
     }
-  }
-  const first = await receive(1)
-  await proxy.stop()
-  expect((await handler(first)).batchItemFailures).toHaveLength(1)
-  // The queue's own visibility timeout is three minutes; the adapter has shortened it to a second.
-  const again = await receive(10)
-  expect(again.Records).toHaveLength(1)
-  expect(again.Records[0]?.attributes['ApproximateReceiveCount']).toBe('2')
-  const { Attributes } = await sqs.sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] }))
-  expect(Attributes?.['ApproximateNumberOfMessagesNotVisible']).toBe('1')
-  const back = await startUpstashProxy({ redisUrl: redis.url, token: 'test-token', port: Number(new URL(proxy.url).port) })
-  onTestFinished(() => back.stop())
-  expect(await handler(again)).toEqual(NONE)
-  expect((await store.read.agent('1007'))?.states).toMatchObject([{ status: 'busy' }])
+    const first = await receive(1)
+    await proxy.stop()
+    expect((await handler(first)).batchItemFailures).toHaveLength(1)
+    // The queue's own visibility timeout is three minutes; the adapter has shortened it to a second.
+    const again = await receive(10)
+    expect(again.Records).toHaveLength(1)
+    expect(again.Records[0]?.attributes['ApproximateReceiveCount']).toBe('2')
+    const { Attributes } = await sqs.sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] }))
+    expect(Attributes?.['ApproximateNumberOfMessagesNotVisible']).toBe('1')
+    const back = await startUpstashProxy({ redisUrl: redis.url, token: 'test-token', port: Number(new URL(proxy.url).port) })
+    onTestFinished(() => back.stop())
+    expect(await handler(again)).toEqual(NONE)
+    expect((await store.read.agent('1007'))?.states).toMatchObject([{ status: 'busy' }])
+  })
 })
