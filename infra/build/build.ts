@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { rmSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { bundleFunctions } from './bundle-functions.ts'
 import { bundleRelay } from './bundle-relay.ts'
@@ -8,8 +8,9 @@ import { formatReport } from './report.ts'
 /** `npm run build`: the package's rooms as JavaScript with types, a bundle for each function, the relay in one file. All in dist/. */
 async function build(): Promise<void> {
   const root = fileURLToPath(new URL('../../', import.meta.url))
-  // What a former version left there would be published, or deployed.
-  rmSync(new URL('../../dist/', import.meta.url), { recursive: true, force: true })
+  // What a former version left there would be published. The bundles see to their own.
+  const dist = new URL('../../dist/', import.meta.url)
+  for (const name of existsSync(dist) ? readdirSync(dist) : []) if (name !== 'functions') rmSync(new URL(name, dist), { recursive: true, force: true })
   execFileSync('tsc', ['-p', 'src/tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
   const [functions, relay] = await Promise.all([bundleFunctions(), bundleRelay()])
   process.stdout.write(`${formatReport(functions)}\n${formatReport(relay)}\n`)

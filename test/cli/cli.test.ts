@@ -27,7 +27,7 @@ test('relay --help names every variable that the relay reads', async () => {
 
 test('--version prints the version of package.json', async () => {
   const { version } = JSON.parse(await readFile(`${ROOT}/package.json`, 'utf8')) as { version: string }
-  expect(await runCli(['--version'])).toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
+  expect(await runCli(['--version'])).toEqual({ code: 0, stdout: `enigma-relay ${version}\n`, stderr: '' })
 })
 
 test.each([
