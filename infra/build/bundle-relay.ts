@@ -1,6 +1,6 @@
 import { build, type Metafile, type Plugin } from 'esbuild'
 import { chmod } from 'node:fs/promises'
-import { join } from 'node:path'
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import packageJson from '../../package.json' with { type: 'json' }
 
@@ -9,11 +9,11 @@ const root = fileURLToPath(new URL('../../', import.meta.url))
 export const RELAY_FILE = 'dist/enigma-relay.mjs'
 
 /** The command line in one file that needs Node and nothing else. `dev` is for a clone, and says so. */
-export async function bundleRelay(): Promise<Metafile> {
+export async function bundleRelay(outfile = RELAY_FILE): Promise<Metafile> {
   const { metafile } = await build({
     absWorkingDir: root,
     entryPoints: ['src/cli/main.ts'],
-    outfile: RELAY_FILE,
+    outfile,
     bundle: true,
     minify: true,
     format: 'esm',
@@ -29,7 +29,7 @@ export async function bundleRelay(): Promise<Metafile> {
     logLevel: 'warning',
     plugins: [lateBuiltins, withoutStreet],
   })
-  await chmod(join(root, RELAY_FILE), 0o755)
+  await chmod(resolve(root, outfile), 0o755)
   return metafile
 }
 

@@ -1,0 +1,108 @@
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { bundleRelay } from '../../infra/build/bundle-relay.ts'
+import { formatPacket } from '../../src/protocol/index.ts'
+import { ROOT } from '../cli/run.ts'
+import { useRedisClient, useRedisServer } from '../support/redis.ts'
+import { relayEnv, waitFor } from '../support/relay.ts'
+import { useSqsFaults } from '../support/sqs-faults.ts'
+
+const run = promisify(execFile)
+
+/** What the image is made of: its instructions, the words of each as a shell or JSON would have them. */
+async function readDockerfile(): Promise<Map<string, string>> {
+  const text = (await readFile(join(ROOT, 'infra/relay/Dockerfile'), 'utf8')).replaceAll(/^#.*\n/gm, '').replaceAll('\\\n', ' ')
+  return new Map([...text.matchAll(/^([A-Z]+) +(.*)$/gm)].map(([, name = '', words = '']) => [name, words.trim()]))
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'enigma-one-'))
+const [app, data, file] = [join(folder, 'app'), join(folder, 'data'), join(folder, 'app/enigma-relay.mjs')]
+/** nobody, where the tests may become somebody else. */
+const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
+const docker = await readDockerfile()
+
+beforeAll(async () => {
+  await mkdir(app)
+  await bundleRelay(file)
+  await rm(`${file}.map`)
+  await chmod(folder, 0o755)
+  await mkdir(data, { mode: 0o700 })
+  if (user.uid !== undefined) await chown(data, user.uid, user.gid as number)
+  // The root file system is read-only but for the volume.
+  await chmod(file, 0o555)
+  await chmod(app, 0o555)
+})
+afterAll(async () => {
+  await chmod(app, 0o755)
+  await rm(folder, { recursive: true, force: true })
+})
+
+const CLEAN = { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent' }
+/** The words of an instruction, with the places of the image turned into those here. */
+const wordsOf = (instruction: string) => (JSON.parse((docker.get(instruction) ?? '').replace(/^.*?CMD /, '')) as string[]).map((word) => (word === 'node' ? process.execPath : word.replace('/app/', `${app}/`)))
+
+test('the file alone says what it is, and has every command', async () => {
+  const one = (...args: string[]) => run(process.execPath, [file, ...args], { cwd: data, env: CLEAN, ...user })
+  expect((await one('--version')).stdout).toMatch(/^enigma-relay \d+\.\d+\.\d+ \(single file\)\n$/)
+  const { stdout } = await one('--help')
+  for (const command of ['relay', 'doctor', 'queues', 'parked', 'simulate', 'dev']) expect(stdout).toMatch(new RegExp(`^ +${command}\\b`, 'm'))
+  await expect(one('dev')).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('runs in a clone') as string })
+  await expect(one('relay')).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining('AWS_REGION') as string })
+})
+
+test('an old Node is told what is needed', async () => {
+  const old = (await run('sh', ['-c', 'ls /usr/bin/node /usr/local/bin/node 2>/dev/null; true'])).stdout.split('\n').filter((path) => path !== '')
+  for (const node of old) {
+    const { stdout } = await run(node, ['--version'])
+    if (Number(stdout.slice(1).split('.')[0]) >= 24) continue
+    await expect(run(node, [file, '--version'])).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining(`needs Node 24 or newer; this is ${stdout.trim()}`) as string })
+  }
+})
+
+test('as the image runs it, as another user, on a read-only file system but for its volume, it forwards, is found healthy, and ends on SIGTERM with 0', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  expect(docker.get('USER')).toBe('node')
+  expect(docker.get('VOLUME')).toBe('/data')
+  const port = 20_000 + Math.floor(Math.random() * 20_000)
+  const env = {
+    ...CLEAN, ...relayEnv({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: ['enigma:notifications:campaigns'] }, data), AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test',
+    ...Object.fromEntries((docker.get('ENV') ?? '').split(' ').map((pair) => pair.split('=') as [string, string])), ENIGMA_DATA_DIR: data, ENIGMA_HTTP: `127.0.0.1:${port}`,
+  }
+  const [command = '', ...args] = [...wordsOf('ENTRYPOINT'), ...wordsOf('CMD')]
+  const child = spawn(command, args, { cwd: data, env, stdio: ['ignore', 'pipe', 'pipe'], ...user })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  let errors = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
+  child.stdout.resume()
+  const isHealthy = async () => {
+    const [program = '', ...rest] = wordsOf('HEALTHCHECK')
+    return run(program, rest, { env: { ...CLEAN, ENIGMA_HTTP: env.ENIGMA_HTTP } }).then(() => true, () => false)
+  }
+  await waitFor(isHealthy, 'it to be healthy', 15_000)
+  await waitFor(async () => (await fetch(`http://${env.ENIGMA_HTTP}/readyz`)).ok, 'it to be ready')
+  await client.publish('enigma:notifications:agents:1002', formatPacket({ type: 'status', payload: { status: 'busy' } }))
+  await client.lPush('enigma:notifications:campaigns', formatPacket({ type: 'cdr', payload: { call_ref: '1', dialed_at: 1 } }))
+  await waitFor(() => sqs.accepted.length === 2, 'both to be forwarded')
+  child.kill('SIGTERM')
+  expect((await once(child, 'exit'))[0]).toBe(0)
+  expect(errors).toBe('')
+  expect(await isHealthy()).toBe(false)
+}, 60_000)
+
+test('the service passes the check of systemd', async () => {
+  const unit = join(folder, 'enigma-relay.service')
+  const text = await readFile(join(ROOT, 'infra/relay/enigma-relay.service'), 'utf8')
+  // The check looks whether the program is there.
+  await writeFile(unit, text.replace('ExecStart=/usr/bin/node', `ExecStart=${process.execPath}`))
+  for (const line of ['Restart=always', 'LoadCredential=aws:', 'DynamicUser=yes', 'ProtectSystem=strict', 'NoNewPrivileges=yes', 'StateDirectory=enigma-relay']) expect(text).toContain(line)
+  const hasProgram = await run('systemd-analyze', ['--version']).then(() => true, () => false)
+  if (!hasProgram) return console.warn('systemd-analyze is not here: apt-get install systemd, to have the unit checked')
+  const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', unit])
+  expect(`${stdout}${stderr}`.split('\n').filter((line) => line.includes('enigma-relay'))).toEqual([])
+})
