@@ -1,0 +1,109 @@
+import { CreateQueueCommand } from '@aws-sdk/client-sqs'
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { expect, onTestFinished, test } from 'vitest'
+import { startParameterStore } from '../../src/local/parameter-store.ts'
+import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
+import { ROOT } from '../cli/run.ts'
+import { useRedisServer } from '../support/redis.ts'
+import { useSqs } from '../support/sqs.ts'
+
+const run = promisify(execFile)
+
+/** CloudFormation, as far as it is asked: which stacks there are. */
+async function useCloudFormation(stacks: readonly string[] = []): Promise<string> {
+  const server = createServer((request, response) => {
+    void (async () => {
+      let body = ''
+      for await (const chunk of request) body += String(chunk)
+      const name = new URLSearchParams(body).get('StackName') ?? ''
+      const isThere = stacks.includes(name)
+      const stack = `<member><StackName>${name}</StackName><StackStatus>UPDATE_COMPLETE</StackStatus><CreationTime>2026-01-31T08:00:00Z</CreationTime></member>`
+      response.writeHead(isThere ? 200 : 400, { 'content-type': 'text/xml' })
+      response.end(
+        isThere
+          ? `<DescribeStacksResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><DescribeStacksResult><Stacks>${stack}</Stacks></DescribeStacksResult></DescribeStacksResponse>`
+          : `<ErrorResponse xmlns="http://cloudformation.amazonaws.com/doc/2010-05-15/"><Error><Type>Sender</Type><Code>ValidationError</Code><Message>Stack with id ${name} does not exist</Message></Error></ErrorResponse>`,
+      )
+    })()
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => void server.close())
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+/** An account with all that a deployment needs, and what `npm run deploy -- --check` says in it. */
+async function useAccount(stacks: readonly string[] = []) {
+  const [redis, sqs, cloudFormation] = [await useRedisServer(), await useSqs(), await useCloudFormation(stacks)]
+  const upstash = await startUpstashProxy({ redisUrl: redis.url, token: 'upstash-token' })
+  const parameters = await startParameterStore({ '/acme-eu/upstash-redis-rest-url': upstash.url, '/acme-eu/upstash-redis-rest-token': 'upstash-token', '/acme-eu/api-token': 'an-api-token' })
+  onTestFinished(async () => {
+    await upstash.stop()
+    await parameters.stop()
+  })
+  const env = {
+    PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', AWS_EC2_METADATA_DISABLED: 'true', AWS_ACCESS_KEY_ID: 'AKIDTEST', AWS_SECRET_ACCESS_KEY: 'hidden-secret',
+    AWS_ENDPOINT_URL_SSM: parameters.url, AWS_ENDPOINT_URL_SQS: sqs.endpoint, AWS_ENDPOINT_URL_CLOUDFORMATION: cloudFormation,
+  }
+  const check = async (args: readonly string[] = ['--region', 'us-east-1', '--param=prefix=acme-eu-'], own: Record<string, string | undefined> = {}) => {
+    const given = Object.fromEntries(Object.entries({ ...env, ...own }).filter((entry): entry is [string, string] => entry[1] !== undefined))
+    const ended = run(process.execPath, ['--conditions=source', join(ROOT, 'infra/deploy/main.ts'), '--check', '--stage', 'prod', ...args], { cwd: ROOT, env: given })
+    const { code = 0, stdout, stderr } = await ended.then((out) => ({ code: 0, ...out }), (error: unknown) => error as { code: number; stdout: string; stderr: string })
+    expect(stdout + stderr).not.toMatch(/hidden-secret|upstash-token|an-api-token/)
+    return { code, said: stdout + stderr }
+  }
+  return { sqs, parameters, check }
+}
+
+test('an account that has all is told so, and nothing is done', async () => {
+  const { check } = await useAccount()
+  const { code, said } = await check()
+  expect(said.split('\n').filter((line) => line !== '')).toEqual([
+    'ok    region us-east-1, names acme-eu-*', 'ok    parameter /acme-eu/upstash-redis-rest-url', 'ok    parameter /acme-eu/upstash-redis-rest-token', 'ok    parameter /acme-eu/api-token',
+    'ok    Upstash answers, and takes the token', 'ok    the token of the API can be sent as one', 'ok    the stack acme-eu is new',
+  ])
+  expect(code).toBe(0)
+})
+
+test('a stack that is there is updated', async () => {
+  const { check } = await useAccount(['acme-eu'])
+  expect(await check()).toMatchObject({ code: 0, said: expect.stringContaining('the stack acme-eu is there (UPDATE_COMPLETE) and is updated') as string })
+})
+
+test('what is wrong with the arguments is said before anything is asked', async () => {
+  const { check, parameters } = await useAccount()
+  expect(await check(['--region', 'us-east-1', '--param=prefix=Acme'])).toMatchObject({ code: 2, said: expect.stringMatching(/prefix "Acme": write small letters/) as string })
+  expect(await check(['--region', 'us-east-1', `--param=prefix=${'a'.repeat(50)}-`])).toMatchObject({ code: 2, said: expect.stringContaining('at most 42') as string })
+  expect(await check(['--param=prefix=acme-eu-'])).toMatchObject({ code: 1, said: expect.stringMatching(/FAIL {2}no region is named\n.*--region eu-west-1[^]*nothing was deployed/) as string })
+  expect(await check(['--region', 'europe', '--param=prefix=acme-eu-'])).toMatchObject({ code: 1, said: expect.stringContaining('"europe" is no region') as string })
+  expect(parameters.seen.requests).toBe(0)
+})
+
+test('missing credentials, a missing parameter, and rights that are missing are named with what mends them', async () => {
+  const { check, parameters } = await useAccount()
+  expect(await check(undefined, { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined })).toMatchObject({ code: 1, said: expect.stringMatching(/FAIL {2}AWS gives no credentials[^]*AWS_PROFILE/) as string })
+  parameters.values.delete('/acme-eu/api-token')
+  const missing = await check()
+  expect(missing.said).toContain('FAIL  the parameter /acme-eu/api-token is not there in us-east-1\n      aws ssm put-parameter --region us-east-1 --type SecureString --name /acme-eu/api-token --value "$(openssl rand -hex 32)"')
+  expect(missing.code).toBe(1)
+  parameters.fault = { status: 400, code: 'AccessDeniedException' }
+  expect((await check()).said).toMatch(/FAIL {2}Parameter Store of us-east-1 cannot be read[^]*let your user read it/)
+  // Another region, or a slip in its name: nobody is there.
+  expect((await check(undefined, { AWS_ENDPOINT_URL_SSM: 'http://ssm.eu-wset-1.amazonaws.invalid' })).said).toMatch(/cannot be read: getaddrinfo \w+ ssm\.eu-wset-1[^]*describe-regions/)
+})
+
+test('a wrong token of Upstash, one of the API that nobody can send, and queues that a former stack left are found', async () => {
+  const { check, parameters, sqs } = await useAccount()
+  parameters.values.set('/acme-eu/upstash-redis-rest-token', 'another')
+  parameters.values.set('/acme-eu/api-token', 'with spaces in it')
+  await sqs.sqs.send(new CreateQueueCommand({ QueueName: 'acme-eu-agents-call.fifo', Attributes: { FifoQueue: 'true' } }))
+  const { code, said } = await check()
+  expect(code).toBe(1)
+  expect(said).toMatch(/FAIL {2}Upstash: the read model refuses the token[^]*REST API section/)
+  expect(said).toMatch(/FAIL {2}API_TOKEN cannot be used as a bearer token/)
+  expect(said).toMatch(/FAIL {2}1 queues of a stack that was removed, or made by hand, are still there, such as acme-eu-agents-call\.fifo/)
+})
