@@ -1,13 +1,14 @@
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { createShutdown } from '../src/runtime/index.ts'
+import { measureColdStarts } from './cold-start.ts'
 import { measureDrain, type DrainResult } from './drain.ts'
 import { measurePubsub, type PubsubResult } from './pubsub.ts'
-import { drainTargets, formatDrain, formatPubsub, formatTargets, pubsubTargets, type Target } from './report.ts'
+import { coldTargets, drainTargets, formatCold, formatDrain, formatPubsub, formatTargets, pubsubTargets, type Target } from './report.ts'
 import type { Subject } from './subject.ts'
 
 /**
- * `npm run bench [-- --smoke] [--only drain|pubsub|baseline]`: the relay and the script that everybody writes, in one run. Exits with 1
+ * `npm run bench [-- --smoke] [--only drain|pubsub|baseline|cold]`: the relay and the script that everybody writes, in one run; cold starts of the bundles. Exits with 1
  * when the relay lost something or sent it out of order; what is slower than its target is said and is no failure, since machines
  * differ. All options: docs/benchmarks.md.
  */
@@ -24,7 +25,7 @@ const { values } = parseArgs({
   },
 })
 const { smoke, only } = values
-if (only !== undefined && !['drain', 'pubsub', 'baseline'].includes(only)) throw new Error('--only takes drain, pubsub or baseline')
+if (only !== undefined && !['drain', 'pubsub', 'baseline', 'cold'].includes(only)) throw new Error('--only takes drain, pubsub, baseline or cold')
 
 const toCount = (text: string) => {
   const count = Number(text)
@@ -73,15 +74,22 @@ async function pubsub(): Promise<void> {
   targets.push(...pubsubTargets(results))
 }
 
+async function cold(): Promise<void> {
+  const results = await measureColdStarts(smoke ? 3 : 21, signal)
+  console.log(`\n${formatCold(results)}`)
+  targets.push(...coldTargets(results))
+}
+
 try {
   console.log(`${availableParallelism()} processors, Node ${process.versions.node}; what counts is the ratio within one run`)
-  if (only !== 'pubsub') await drain()
-  if (only !== 'drain') await pubsub()
+  if (only === undefined || only === 'drain' || only === 'baseline') await drain()
+  if (only === undefined || only === 'pubsub' || only === 'baseline') await pubsub()
+  if (only === undefined || only === 'cold') await cold()
   // A smoke run is too short to say how fast anything is.
   if (!smoke && targets.length > 0) console.log(`\n${formatTargets(targets)}`)
   for (const fault of faults) console.error(`FAULT ${fault}`)
   if (faults.length > 0) process.exitCode = 1
-  else if (only !== 'baseline') console.log('\nnothing missing, nothing out of order')
+  else if (only !== 'baseline' && only !== 'cold') console.log('\nnothing missing, nothing out of order')
 } catch (error) {
   if (!signal.aborted) throw error
   process.exitCode = 130

@@ -1,3 +1,4 @@
+import type { ColdStart } from './cold-start.ts'
 import type { DrainResult } from './drain.ts'
 import type { PubsubResult } from './pubsub.ts'
 import { formatTable } from './table.ts'
@@ -26,6 +27,17 @@ export function formatPubsub(results: readonly PubsubResult[]): string {
   ])
   return `PubSub into SQS, from PUBLISH to accepted\n${formatTable(head, rows)}`
 }
+
+export function formatCold(results: readonly ColdStart[]): string {
+  const rows = results.map(({ name, kilobytes, importMs, invokeMs, moreMs }) => [name, kilobytes.toFixed(1), importMs.toFixed(1), invokeMs.toFixed(1), moreMs.toFixed(1)])
+  return `Cold starts of bundles, medians\n${formatTable(['', 'kB', 'import ms', 'first invoke ms', 'more than empty ms'], rows)}`
+}
+
+/** Import and first invocation: at most so much (ms) more than those of an empty handler. */
+const MOST_COLD_MS = 60
+
+export const coldTargets = (results: readonly ColdStart[]): Target[] =>
+  results.slice(1).map(({ name, moreMs }) => ({ name: `cold start of ${name}: ${MOST_COLD_MS} ms or less more than an empty handler`, measured: moreMs.toFixed(1), ok: moreMs <= MOST_COLD_MS }))
 
 export function formatTargets(targets: readonly Target[]): string {
   return formatTable(['target for the relay', 'measured', ''], targets.map(({ name, measured, ok }) => [name, measured, ok ? 'ok' : 'missed']))

@@ -3,11 +3,13 @@
  * the second could not be made. Nobody imports them.
  */
 module.exports = class NoExports {
+  hooks = { 'after:aws:package:finalize:addExportNameForOutputs': () => this.removeExports() }
+
   constructor(serverless) {
-    this.hooks = {
-      'after:aws:package:finalize:addExportNameForOutputs': () => {
-        for (const output of Object.values(serverless.service.provider.compiledCloudFormationTemplate.Outputs)) delete output.Export
-      },
-    }
+    this.serverless = serverless
+  }
+
+  removeExports() {
+    for (const output of Object.values(this.serverless.service.provider.compiledCloudFormationTemplate.Outputs)) delete output.Export
   }
 }

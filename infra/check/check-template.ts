@@ -39,7 +39,7 @@ function* checkAlarms({ Resources }: Template): Generator<string> {
   for (const [name, { Type, Properties: p = {} }] of Object.entries(Resources)) {
     if (Type !== 'AWS::CloudWatch::Alarm') continue
     if (!Array.isArray(p['AlarmActions']) || p['AlarmActions'].length === 0) yield `${name} tells nobody`
-    const says = String(p['AlarmDescription'] ?? '')
+    const says = typeof p['AlarmDescription'] === 'string' ? p['AlarmDescription'] : ''
     if (says.length < 80 || says.length > 1024) yield `${name} does not say what to do, or at too great a length`
     const [dimension] = p['Dimensions'] as readonly { readonly Value: string }[]
     if (!names.has(dimension?.Value ?? '')) yield `${name} is about ${dimension?.Value}, which is not there`

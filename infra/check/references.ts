@@ -12,7 +12,7 @@ export function* checkReferences({ Resources, Outputs = {} }: Template): Generat
       const at = `${where}${path === '' ? '' : `.${path}`}`
       const { Ref, 'Fn::GetAtt': attribute, 'Fn::Sub': text, DependsOn } = object
       if (typeof Ref === 'string' && !isKnown(Ref)) yield `${at}: Ref of ${Ref}, which is not there`
-      for (const name of [DependsOn ?? []].flat()) if (path === '' && !isKnown(String(name))) yield `${at}: DependsOn ${String(name)}, which is not there`
+      for (const name of toNames(DependsOn)) if (path === '' && !isKnown(name)) yield `${at}: DependsOn ${name}, which is not there`
       if (attribute !== undefined) yield* checkAttribute(Resources, attribute, at)
       const template = Array.isArray(text) ? String(text[0]) : text
       if (typeof template === 'string') {
@@ -29,3 +29,5 @@ function* checkAttribute(resources: Template['Resources'], attribute: unknown, a
   const known = lookUp(resource.Type)?.attributes
   if (known !== undefined && !known.has(rest.join('.'))) yield `${at}: ${name} is a ${resource.Type} and has no attribute ${rest.join('.')}`
 }
+
+const toNames = (value: unknown): string[] => [value].flat().filter((name) => typeof name === 'string')

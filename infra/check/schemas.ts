@@ -41,7 +41,7 @@ function* faultsOfType(type: PropertyType, value: unknown, path: string): Genera
     case 'ref': {
       const definition = loaded?.get('typeDefinition', type.reference.$ref)
       if (!isObject(value)) yield `${path} must be an object`
-      else if (definition !== undefined) yield* faultsOf(definition.properties as unknown as Readonly<Record<string, Property>>, value, path)
+      else if (definition !== undefined) yield* faultsOf(definition.properties, value, path)
       return
     }
     case 'union': {
@@ -63,7 +63,12 @@ function* faultsOfType(type: PropertyType, value: unknown, path: string): Genera
     case 'json':
       if (!isObject(value) && !Array.isArray(value)) yield `${path} must be JSON`
       return
-    default:
+    case 'string':
+    case 'date-time':
+    case 'integer':
+    case 'number':
+    case 'boolean':
+    case 'null':
       if (!fits(type.type, value)) yield `${path} must be of the type ${type.type}, not ${JSON.stringify(value)}`
   }
 }

@@ -30,7 +30,7 @@ async function deploy(args: readonly string[]): Promise<number> {
     return 1
   }
   if (isCheck) return 0
-  const packaged = await packageStack([...given, '--region', read.region])
+  const packaged = await packageStack([...given, '--region', read.region], process.env)
   if (packaged !== 0) return packaged
   const code = await runFramework(['deploy', ...given, '--region', read.region, '--package', read.folder], process.env)
   if (code === 0) await showOutputs(read)

@@ -15,19 +15,21 @@ const root = fileURLToPath(new URL('../../', import.meta.url))
 /** What the framework would deploy. */
 const TEMPLATE = 'cloudformation-template-update-stack.json'
 
+type Env = Readonly<Record<string, string | undefined>>
+
 /** Runs the framework in the repository. Resolves with its exit code. */
-export async function runFramework(args: readonly string[], env: Readonly<Record<string, string | undefined>>): Promise<number> {
+export async function runFramework(args: readonly string[], env: Env): Promise<number> {
   const child = spawn('osls', args, { cwd: root, stdio: 'inherit', env: { ...env, SLS_NOTIFICATIONS_MODE: 'off', SLS_TELEMETRY_DISABLED: '1', PATH: `${join(root, 'node_modules/.bin')}:${env['PATH'] ?? ''}` } })
   const [code] = (await once(child, 'exit')) as [number | null]
   return code ?? 1
 }
 
 /** Bundles, packages and checks. Needs no credentials and no network. Resolves with the exit code: 0, 1 failed, 2 wrong arguments. */
-export async function packageStack(args: readonly string[]): Promise<number> {
+export async function packageStack(args: readonly string[], env: Env): Promise<number> {
   try {
-    const { folder, stack } = readArguments(args, process.env)
+    const { folder, stack } = readArguments(args, env)
     process.stdout.write(`${formatReport(await bundleFunctions())}\n`)
-    const code = await runFramework(['package', ...args], process.env)
+    const code = await runFramework(['package', ...args], env)
     if (code !== 0) return code
     const template = JSON.parse(await readFile(join(resolve(root, folder), TEMPLATE), 'utf8')) as Template
     const faults = checkTemplate(template, stack.prefix)

@@ -52,7 +52,7 @@ async function useAccount(stacks: readonly string[] = []) {
   const check = async (args: readonly string[] = ['--region', 'us-east-1', '--param=prefix=acme-eu-'], own: Record<string, string | undefined> = {}) => {
     const given = Object.fromEntries(Object.entries({ ...env, ...own }).filter((entry): entry is [string, string] => entry[1] !== undefined))
     const ended = run(process.execPath, ['--conditions=source', join(ROOT, 'infra/deploy/main.ts'), '--check', '--stage', 'prod', ...args], { cwd: ROOT, env: given })
-    const { code = 0, stdout, stderr } = await ended.then((out) => ({ code: 0, ...out }), (error: unknown) => error as { code: number; stdout: string; stderr: string })
+    const { code, stdout, stderr } = await ended.then((out) => ({ code: 0, ...out }), (error: unknown) => error as { code: number; stdout: string; stderr: string })
     expect(stdout + stderr).not.toMatch(/hidden-secret|upstash-token|an-api-token/)
     return { code, said: stdout + stderr }
   }

@@ -32,7 +32,7 @@ beforeAll(async () => {
   await rm(`${file}.map`)
   await chmod(folder, 0o755)
   await mkdir(data, { mode: 0o700 })
-  if (user.uid !== undefined) await chown(data, user.uid, user.gid as number)
+  if (user.uid !== undefined) await chown(data, user.uid, user.gid)
   // The root file system is read-only but for the volume.
   await chmod(file, 0o555)
   await chmod(app, 0o555)

@@ -1,0 +1,15 @@
+/**
+ * One cold start: imports a bundle and has it handle one event. Prints how long (ms) each of the two took.
+ * Arguments: the bundle, the event as JSON.
+ */
+const [, , bundle = '', event = ''] = process.argv
+
+type Handler = (event: unknown, context: unknown) => Promise<unknown>
+
+const from = performance.now()
+const { handler } = (await import(bundle)) as { handler: Handler }
+const imported = performance.now()
+const answer = await handler(JSON.parse(event), { awsRequestId: '1', functionName: 'bench', getRemainingTimeInMillis: () => 30_000 })
+const done = performance.now()
+process.stdout.write(JSON.stringify({ importMs: imported - from, invokeMs: done - imported, answer }))
+process.exit(0)
