@@ -9,7 +9,7 @@ import { bundleRelay } from '../../infra/build/bundle-relay.ts'
 import { formatPacket } from '../../src/protocol/index.ts'
 import { ROOT } from '../cli/run.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
-import { relayEnv, waitFor } from '../support/relay.ts'
+import { relayEnv, useFolder, waitFor } from '../support/relay.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 
 const run = promisify(execFile)
@@ -94,6 +94,28 @@ test('as the image runs it, as another user, on a read-only file system but for 
   expect(errors).toBe('')
   expect(await isHealthy()).toBe(false)
 }, 60_000)
+
+test.each([
+  ['a file of credentials, as the service has it', (file: string) => ({ AWS_SHARED_CREDENTIALS_FILE: file }), '[default]\naws_access_key_id = AKIDFILE\naws_secret_access_key = x\n', 'AKIDFILE'],
+  [
+    'a program that gives them, as IAM Roles Anywhere has one',
+    (file: string) => ({ AWS_CONFIG_FILE: file }),
+    `[default]\ncredential_process = /bin/echo '{"Version":1,"AccessKeyId":"AKIDPROCESS","SecretAccessKey":"x","SessionToken":"t","Expiration":"2099-01-01T00:00:00Z"}'\n`,
+    'AKIDPROCESS',
+  ],
+])('it takes its credentials from %s', async (_, variables, text, accessKey) => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const own = await useFolder()
+  const credentials = join(own, 'aws')
+  await writeFile(credentials, text)
+  const env = { ...CLEAN, AWS_EC2_METADATA_DISABLED: 'true', ...relayEnv({ redisUrl: redis.url, endpoint: sqs.endpoint }, own), ...variables(credentials) }
+  const child = spawn(process.execPath, [file, 'relay'], { cwd: own, env, stdio: 'ignore' })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  await waitFor(() => sqs.signsOfLife.length > 0, 'a sign of life', 15_000)
+  expect(sqs.signsOfLife[0]?.accessKey).toBe(accessKey)
+  child.kill('SIGTERM')
+  expect((await once(child, 'exit'))[0]).toBe(0)
+}, 30_000)
 
 test('the service passes the check of systemd', async () => {
   const unit = join(folder, 'enigma-relay.service')
