@@ -4,8 +4,8 @@ import { dirname } from 'node:path'
 import { createRequire } from 'node:module'
 
 /**
- * Of `@upstash/redis` the store uses one command. Its class `Redis` names two hundred, which no bundler can leave out; its own HTTP
- * client under it does all the work. In a bundle, `Redis` is that client with `eval`.
+ * Of `@upstash/redis` the store uses two commands. Its class `Redis` names two hundred, which no bundler can leave out; its own HTTP
+ * client under it does all the work. In a bundle, `Redis` is that client with those.
  *
  * @throws at the build when the package is laid out in another way than this knows
  */
@@ -22,7 +22,7 @@ export function upstashEval(): Plugin {
   }
 }
 
-// What `Redis` of the package does for this command, with the options that the store sets.
+// What `Redis` of the package does for these commands, with the options that the store sets.
 const CLIENT = `
 import { HttpClient, error_exports } from 'CHUNK'
 export class Redis {
@@ -30,8 +30,10 @@ export class Redis {
   constructor({ url, token, retry, signal }) {
     this.#http = new HttpClient({ baseUrl: url, retry, headers: { authorization: 'Bearer ' + token }, cache: 'no-store', signal })
   }
-  async eval(script, keys, args) {
-    const { result, error } = await this.#http.request({ body: ['eval', script, keys.length, ...keys, ...args] })
+  eval(script, keys, args) { return this.#run(['eval', script, keys.length, ...keys, ...args]) }
+  evalsha(digest, keys, args) { return this.#run(['evalsha', digest, keys.length, ...keys, ...args]) }
+  async #run(body) {
+    const { result, error } = await this.#http.request({ body })
     if (error) throw new error_exports.UpstashError(error)
     if (result === undefined) throw new TypeError('Request did not return a result')
     return result

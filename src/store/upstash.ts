@@ -1,4 +1,5 @@
 import { Redis } from '@upstash/redis'
+import { toBytes } from '../protocol/index.ts'
 import { StoreError } from './errors.ts'
 
 /** Where the database is, and the right to it. */
@@ -33,6 +34,8 @@ export function createUpstash(options: UpstashOptions) {
   const { timeoutMs = 5_000, tries = 3 } = options
   const addressOf = 'address' in options ? options.address : () => Promise.resolve(options)
   let last: { readonly address: UpstashAddress; readonly client: Redis } | undefined
+  const known = new Map<string, string>()
+  let forgotten = 0
   const clientOf = (address: UpstashAddress): Redis => {
     if (last?.address.url !== address.url || last.address.token !== address.token) last = { address, client: createClient(address, timeoutMs) }
     return last.client
@@ -60,8 +63,27 @@ export function createUpstash(options: UpstashOptions) {
   }
 
   return {
-    /** One EVAL: one command, one round trip. */
-    run: (script: string, args: readonly string[]): Promise<unknown> => attempt((client) => client.eval(script, [], [...args])),
+    /**
+     * One script: one command, one round trip. It goes along the first time, which makes the database know it, and then only its
+     * digest does: a script is larger than most of what it writes.
+     */
+    run: (script: string, args: readonly string[]): Promise<unknown> =>
+      attempt(async (client) => {
+        const digest = known.get(script)
+        if (digest === undefined || forgotten >= MOST_FORGOTTEN) {
+          const reply = await client.eval(script, [], [...args])
+          known.set(script, await sha1(script))
+          return reply
+        }
+        try {
+          return await client.evalsha(digest, [], [...args])
+        } catch (error) {
+          if (!(error instanceof Error) || !/^[^[]{0,40}\bNOSCRIPT\b/.test(error.message)) throw error
+          // Restarted, or another one in its place. One that forgets each time gets the script each time.
+          forgotten++
+          return client.eval(script, [], [...args])
+        }
+      }),
     /** Several reads as one command, in one step. A hash comes as a flat list of names and values. */
     readAll: async (commands: readonly Command[]): Promise<unknown[]> => {
       if (commands.length === 0) return []
@@ -82,9 +104,19 @@ function createClient({ url, token }: UpstashAddress, timeoutMs: number): Redis 
     retry: { retries: 0 },
     automaticDeserialization: false,
     enableTelemetry: false,
+    // It would gather commands of one turn in a pipeline, and change the words of their errors.
+    enableAutoPipelining: false,
     // A function: then a request that takes too long throws, and does not look like an answer.
     signal: () => AbortSignal.timeout(timeoutMs),
   })
+}
+
+/** A database that has forgotten a script so often is not asked whether it knows one. */
+const MOST_FORGOTTEN = 3
+
+async function sha1(text: string): Promise<string> {
+  const digest = await crypto.subtle.digest('SHA-1', new Uint8Array(toBytes(text)))
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
 const READ_ALL = `

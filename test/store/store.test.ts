@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { agentCall, createStore, StoreError } from '../../src/store/index.ts'
+import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
 import { toEvent } from './events.ts'
 
@@ -84,4 +85,23 @@ test('an address that is asked for is asked for again when its token is refused,
   const stubborn = createStore({ address: () => Promise.resolve({ url: proxy.url, token: 'wrong' }) })
   await expect(stubborn.read.ping()).rejects.toMatchObject({ code: 'unauthorized' })
   await expect(createStore({ address: () => Promise.resolve({ url: '', token: '' }) }).read.ping()).rejects.toMatchObject({ code: 'not_configured' })
+})
+
+test('the script goes along once, and again when the database has forgotten it', async () => {
+  const { store, proxy, redis } = await useStore()
+  const client = await useRedisClient(redis.url)
+  const calls = async (name: string) => Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(await client.info('commandstats'))?.[1] ?? 0)
+  for (let n = 0; n < 5; n++) await store.commit({ effects: [call], done: NONE })
+  expect([await calls('eval'), await calls('evalsha'), proxy.seen.requests]).toEqual([1, 4, 5])
+  await client.scriptFlush()
+  await store.commit({ effects: [call], done: NONE })
+  await store.commit({ effects: [call], done: NONE })
+  expect([await calls('eval'), proxy.seen.requests]).toEqual([2, 8])
+  // One that forgets each time is not asked again and again.
+  for (let n = 0; n < 6; n++) {
+    await client.scriptFlush()
+    await store.commit({ effects: [call], done: NONE })
+  }
+  expect(proxy.seen.requests).toBe(8 + 2 * 2 + 4)
+  expect((await store.read.agent('1002'))?.call).toMatchObject({ call_ref: '7' })
 })
