@@ -81,7 +81,7 @@ async function* checkValues({ UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TO
 async function checkLeftovers(sqs: SQSClient, region: string, prefix: string): Promise<Finding> {
   try {
     const { Stacks = [] } = await new CloudFormationClient({ region }).send(new DescribeStacksCommand({ StackName: stackName(prefix) }))
-    return ok(`the stack ${stackName(prefix)} is there (${Stacks[0]?.StackStatus}) and is updated`)
+    return judgeStack(stackName(prefix), Stacks[0]?.StackStatus ?? '', region)
   } catch (error) {
     if (!/does not exist/.test(words(error))) return fail(`CloudFormation of ${region} cannot be asked: ${words(error)}`, fixOf(error, region))
   }
@@ -96,6 +96,15 @@ async function checkLeftovers(sqs: SQSClient, region: string, prefix: string): P
     `${left.length} queues of a stack that was removed, or made by hand, are still there, such as ${left[0]}: a new stack cannot take their names`,
     `another --param="prefix=…"; or, when nothing in them is needed, delete them and their dead-letter queues: aws sqs list-queues --region ${region} --queue-name-prefix ${prefix}`,
   )
+}
+
+/** Source: "Stack status codes" in the CloudFormation user guide. */
+function judgeStack(name: string, status: string, region: string): Finding {
+  if (status === 'ROLLBACK_COMPLETE' || status === 'DELETE_FAILED') {
+    return fail(`the stack ${name} could not be made, or removed, before (${status}): it cannot be updated`, `aws cloudformation delete-stack --region ${region} --stack-name ${name}`)
+  }
+  if (status.endsWith('_IN_PROGRESS')) return fail(`the stack ${name} is being changed by somebody (${status})`, `aws cloudformation wait stack-update-complete --region ${region} --stack-name ${name}`)
+  return ok(`the stack ${name} is there (${status}) and is updated`)
 }
 
 /** The words of an error; the deepest cause says what happened. */

@@ -142,3 +142,23 @@ test('a second dev on the same state is refused; after a SIGKILL the next one en
   third.child.kill('SIGINT')
   expect((await third.ended).code).toBe(0)
 }, 40_000)
+
+test('with --bundles the functions run in processes of their own; a SIGKILL leaves none for the next one', async () => {
+  const folder = await useFolder()
+  const first = startDev(folder, ['--bundles', '--agents', '10', '--speed', '5'])
+  await first.says(/^functions +dist\/functions\/ +13, each behind its queue$/m)
+  await waitFor(async () => ((await get(first, '/agents')).body['items'] as unknown[]).length > 0, 'agents at the API', 30_000)
+  const { pid, children } = JSON.parse(await readFile(join(folder, 'dev.json'), 'utf8')) as { pid: number; children: { pid: number }[] }
+  // Two redis-servers, and some functions, most of them frozen now.
+  expect(children.length).toBeGreaterThan(4)
+  process.kill(pid, 'SIGKILL')
+  await first.ended
+  const second = startDev(folder, ['--bundles', '--no-simulator'])
+  await second.says(FIGURES)
+  expect((await processesOf(folder)).filter((one) => children.some((child) => child.pid === one))).toEqual([])
+  expect(((await get(second, '/agents')).body['items'] as unknown[]).length).toBeGreaterThan(0)
+  second.child.kill('SIGINT')
+  expect((await second.ended).code).toBe(0)
+  expect(await processesOf(folder)).toEqual([])
+  expect(first.output().stdout + first.output().stderr).not.toMatch(/\b2782\d{7}\b|the-token-of-this-test/)
+}, 90_000)

@@ -15,14 +15,14 @@ import { useSqs } from '../support/sqs.ts'
 const run = promisify(execFile)
 
 /** CloudFormation, as far as it is asked: which stacks there are. */
-async function useCloudFormation(stacks: readonly string[] = []): Promise<string> {
+async function useCloudFormation(stacks: Readonly<Record<string, string>>): Promise<string> {
   const server = createServer((request, response) => {
     void (async () => {
       let body = ''
       for await (const chunk of request) body += String(chunk)
       const name = new URLSearchParams(body).get('StackName') ?? ''
-      const isThere = stacks.includes(name)
-      const stack = `<member><StackName>${name}</StackName><StackStatus>UPDATE_COMPLETE</StackStatus><CreationTime>2026-01-31T08:00:00Z</CreationTime></member>`
+      const isThere = stacks[name] !== undefined
+      const stack = `<member><StackName>${name}</StackName><StackStatus>${stacks[name]}</StackStatus><CreationTime>2026-01-31T08:00:00Z</CreationTime></member>`
       response.writeHead(isThere ? 200 : 400, { 'content-type': 'text/xml' })
       response.end(
         isThere
@@ -37,7 +37,7 @@ async function useCloudFormation(stacks: readonly string[] = []): Promise<string
 }
 
 /** An account with all that a deployment needs, and what `npm run deploy -- --check` says in it. */
-async function useAccount(stacks: readonly string[] = []) {
+async function useAccount(stacks: Readonly<Record<string, string>> = {}) {
   const [redis, sqs, cloudFormation] = [await useRedisServer(), await useSqs(), await useCloudFormation(stacks)]
   const upstash = await startUpstashProxy({ redisUrl: redis.url, token: 'upstash-token' })
   const parameters = await startParameterStore({ '/acme-eu/upstash-redis-rest-url': upstash.url, '/acme-eu/upstash-redis-rest-token': 'upstash-token', '/acme-eu/api-token': 'an-api-token' })
@@ -70,8 +70,13 @@ test('an account that has all is told so, and nothing is done', async () => {
 })
 
 test('a stack that is there is updated', async () => {
-  const { check } = await useAccount(['acme-eu'])
+  const { check } = await useAccount({ 'acme-eu': 'UPDATE_COMPLETE' })
   expect(await check()).toMatchObject({ code: 0, said: expect.stringContaining('the stack acme-eu is there (UPDATE_COMPLETE) and is updated') as string })
+})
+
+test.each([['ROLLBACK_COMPLETE', 'delete-stack'], ['UPDATE_IN_PROGRESS', 'wait stack-update-complete']])('a stack that cannot be updated now (%s) is said', async (status, fix) => {
+  const { check } = await useAccount({ 'acme-eu': status })
+  expect(await check()).toMatchObject({ code: 1, said: expect.stringMatching(new RegExp(`FAIL {2}the stack acme-eu .*\\(${status}\\)[^]*${fix}`)) as string })
 })
 
 test('what is wrong with the arguments is said before anything is asked', async () => {

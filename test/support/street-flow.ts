@@ -69,6 +69,9 @@ export async function testStreet(own: Partial<StreetOptions> = {}): Promise<void
     await publish('agents:1002', 'mood', { odd: '😀' })
     await client.publish('enigma:notifications:agents:1002', 'not json at all')
     await see('/other', { counts: { 'agents/mood': 1, 'agents/unknown': 1 } })
+    await publish('agents:1009', 'status', { campaign_ref: '12' })
+    await see('/parked', { items: [{ from: 'functions', handler: 'agents/status', status: 422, subject: '1009' }], functions: { status: 'read', total: 1 } })
+    await see('/relays', { items: [{ sources: ['main'] }] })
   })
 
   test('a large preview, a large number and emoji come through the whole street to the digit', { timeout: 60_000 }, async () => {

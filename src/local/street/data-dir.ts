@@ -34,14 +34,19 @@ export async function holdDataDir(folder: string): Promise<DataDir> {
 
   const self = { pid: process.pid, start: (await readStart(process.pid)) ?? '' }
   const children: Known[] = []
-  const write = () => writeFile(file, JSON.stringify({ ...self, children } satisfies Record))
+  let writing = Promise.resolve()
+  // One after the other: two at once would leave something between the two.
+  const write = (): Promise<void> => (writing = writing.then(() => writeFile(file, JSON.stringify({ ...self, children } satisfies Record))))
   await write()
   return {
     noteChild: async (pid) => {
       children.push({ pid, start: (await readStart(pid)) ?? '' })
       await write()
     },
-    release: () => rm(file, { force: true }),
+    release: async () => {
+      await writing
+      await rm(file, { force: true })
+    },
   }
 }
 
