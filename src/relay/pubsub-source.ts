@@ -109,9 +109,10 @@ async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive
     if (!alive) onAlive(first)
     alive = true
     // All that was published before this heartbeat is heard; what was published behind it may be on its way, and lost with the
-    // connection. Its number is the clock's when it was sent, or is ahead of that, and then it is as old as one that went before it.
+    // connection. Its number is the clock's when it was sent, or a little more; one that is ahead of the clock tells nothing, and then it
+    // is taken to be as old as the one before the last.
     const nowMs = now()
-    onHeard(nowMs, number <= nowMs ? number : sentBeforeMs)
+    onHeard(nowMs, number <= nowMs ? Math.min(number, sentMs) : sentBeforeMs)
   }
   const onMessage = (glob: string) => (packet: Buffer, channelBytes: Buffer) => {
     if (globs.length > 1 && firstMatch(globs, latin1(channelBytes)) !== glob) return

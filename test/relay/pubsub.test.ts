@@ -113,8 +113,12 @@ test('G2: what was on its way when a connection was lost is within the gap', asy
     await waitFor(async () => (await readMetric(relay.address, 'gaps_total', { cause: 'reconnect' })) === round, 'the gap', 20_000)
   }
   await statuses.stop()
-  proxy.state.delayMs = 0
   await waitFor(async () => (await gapsOf(sqs)).length === 3, 'the gaps to be announced')
+  // Heartbeats that were sent after the last status.
+  for (let beats = 0; beats < 2; beats++) {
+    const before = await heartbeat()
+    await waitFor(async () => (await heartbeat()) !== before, 'a heartbeat')
+  }
   await waitFor(async () => (await readMetric(relay.address, 'journal_rows')) === 0, 'the journal to be empty')
   await expectHeardOrAnnounced(sqs, statuses.published)
 }, 60_000)
