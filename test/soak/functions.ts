@@ -4,6 +4,7 @@ import { loadHandlers } from '../support/handlers.ts'
 import type { AcceptedEntry } from '../support/sqs-faults.ts'
 import type { Broken } from './broken.ts'
 import { createColumn } from './column.ts'
+import { createEffects } from './effects.ts'
 import { createFifo, type Fifo } from './fifo.ts'
 import { FED, HANDLED, type Ledger } from './ledger.ts'
 import { makePacket, readMark, STREAMS, type Stream } from './packets.ts'
@@ -30,10 +31,9 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
   const latest = new Map<string, number>()
   const refused = new Set<string>()
   const dead = new Set<string>()
-  const revived = new Set<string>()
-  /** What the read model must show. */
-  const statuses = new Map<string, number>()
-  const cdrs = { main: 0, shared: 0 }
+  /** CDRs that their function has done with. */
+  const handled = { main: 0, shared: 0 }
+  const effects = createEffects(model.store)
   const fifos = new Map<string, Fifo>()
 
   const isHit = (reference: string) => mix(Number(reference) || 0) % SLICES === state.slice
@@ -45,11 +45,6 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
     refused.add(`${stream} ${n}`)
     return new Response('refused, as the soak wants it', { status: 422 })
   }
-  const noteEffect = (stream: Stream, n: number) => {
-    const { route, reference } = makePacket(seed, stream, n)
-    if (route === 'agents-status') statuses.set(reference, Math.max(n, statuses.get(reference) ?? 0))
-    if (route === 'campaigns-cdr' && stream !== 'pubsub') cdrs[stream]++
-  }
   const noteDone = (stream: Stream, n: number, type: string) => {
     const { reference } = makePacket(seed, stream, n)
     const order = `${type} ${reference}`
@@ -59,11 +54,10 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
       if (at < (latest.get(`${stream} ${order}`) ?? 0)) broken.add('G3 order', `${stream} ${n} of ${order} was handled behind a later one`)
       latest.set(`${stream} ${order}`, at)
     }
-    noteEffect(stream, n)
   }
 
   const handlers = await loadHandlers({
-    store: model.store,
+    store: { ...model.store, commit: effects.commit },
     park: async ({ notification, reason }) => {
       const mark = notification === undefined ? undefined : readMark(notification.data)
       if (mark === undefined) return broken.add('G7 functions', `a function parked what is none of the soak's: ${reason}`)
@@ -84,11 +78,6 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
       const instead = answerInstead(stream, n, makePacket(seed, stream, n).reference)
       if (instead !== undefined) return instead
       const response = await run()
-      // A copy of what was parked, in another message: it is handled all the same.
-      if (response.ok && dead.has(`${stream} ${n}`) && !revived.has(`${stream} ${n}`)) {
-        revived.add(`${stream} ${n}`)
-        noteEffect(stream, n)
-      }
       if (response.ok && !ledger[stream].has(n, HANDLED)) {
         ledger[stream].set(n, HANDLED)
         noteDone(stream, n, request.headers.get('ce-type') ?? '')
@@ -102,7 +91,7 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
   }
 
   return {
-    state, statuses, cdrs,
+    state, effects, handled,
     /** What SQS has accepted, as soon as it has. */
     feed(entry: AcceptedEntry, events: readonly Notification[]): void {
       const fifo = fifos.get(entry.queue)
@@ -126,8 +115,11 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
       for (const stream of STREAMS) {
         for (let n = 0; n < ledger[stream].state.written; n++) {
           if (!ledger[stream].has(n, FED)) continue
+          const { handler, route } = makePacket(seed, stream, n)
           if (!ledger[stream].has(n, HANDLED)) broken.add('G7 functions', `${stream} ${n} was neither handled nor parked`)
-          else if (makePacket(seed, stream, n).handler === 'parked' && !dead.has(`${stream} ${n}`)) broken.add('G5 functions', `${stream} ${n} was to be parked by its function`)
+          else if (dead.has(`${stream} ${n}`)) continue
+          else if (handler === 'parked') broken.add('G5 functions', `${stream} ${n} was to be parked by its function`)
+          else if (route === 'campaigns-cdr' && stream !== 'pubsub') handled[stream]++
         }
       }
     },
