@@ -4,14 +4,9 @@ import { createApi } from './api/create-api.ts'
 import { createDeadLetters } from './api/dead-letters/dead-letters.ts'
 import { setting, sqs, store } from './wiring.ts'
 
-// Thrown when the function starts, so that a deployment without a token shows at once, and never answers anybody.
-const token = await setting('API_TOKEN')
-if (token === '') {
-  throw new Error(
-    'API_TOKEN is not set: the read API shows personal data and does not start without a token. Set it to what `openssl rand -hex 32` prints.',
-  )
-}
-checkToken(token)
+// Thrown when the function starts, so that a deployment without a token shows at once, and never answers anybody. One in Parameter
+// Store is on its way, and looked at by each request.
+const token = process.env['API_TOKEN_PARAMETER'] === undefined ? checkToken(await setting('API_TOKEN')) : () => setting('API_TOKEN')
 
 // Which queues there are for `GET /parked`; without it, that is answered without what the functions put aside.
 const prefix = process.env['ENIGMA_QUEUE_PREFIX']?.trim() ?? ''
@@ -22,7 +17,7 @@ const prefix = process.env['ENIGMA_QUEUE_PREFIX']?.trim() ?? ''
  */
 export const app = createApi({
   read: store().read,
-  token: () => setting('API_TOKEN'),
+  token,
   corsOrigin: process.env['API_CORS_ORIGIN'] ?? '',
   deadLetters: prefix === '' ? undefined : createDeadLetters({ prefix, connect: sqs }),
 })

@@ -24,6 +24,9 @@ function parameters(): Parameters {
   return madeParameters
 }
 
+// Asked for while the rest of a cold start goes on. What fails now is asked for again when it is needed, and said then.
+if (SETTINGS.some((name) => process.env[`${name}_PARAMETER`] !== undefined)) parameters().read().catch(() => undefined)
+
 /** The value of a setting, at most so old (ms); '' when there is none. */
 export async function setting(name: Setting, maxAgeMs?: number): Promise<string> {
   const plain = process.env[name]?.trim() ?? ''

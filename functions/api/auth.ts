@@ -28,6 +28,11 @@ export function requireToken(token: string | (() => Promise<string>)): Middlewar
 /** The token, as it is. @throws when it could never be sent */
 export function checkToken(token: string): string {
   if (TOKEN.test(token)) return token
+  if (token === '') {
+    throw new Error(
+      'API_TOKEN is not set: the read API shows personal data and does not start without a token. Set it to what `openssl rand -hex 32` prints.',
+    )
+  }
   throw new Error(
     'API_TOKEN cannot be used as a bearer token: write one or more of A-Z a-z 0-9 - . _ ~ + / (and = at the end), ' +
       'for instance what `openssl rand -hex 32` prints',

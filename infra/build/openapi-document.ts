@@ -1,4 +1,5 @@
 import type { Plugin } from 'esbuild'
+import { readFile } from 'node:fs/promises'
 import { brotliCompressSync, constants } from 'node:zlib'
 import { createApi } from '../../functions/api/create-api.ts'
 import type { Reads } from '../../src/store/index.ts'
@@ -26,6 +27,11 @@ export function openApiDocument(document: string): Plugin {
         resolveDir: (pluginData as { resolveDir: string }).resolveDir,
         loader: 'js',
       }))
+      // The schemas of answers are for the document only.
+      build.onLoad({ filter: /\/functions\/api\/schemas\/[^/]+\.ts$/ }, async ({ path }) => {
+        const names = [...(await readFile(path, 'utf8')).matchAll(/^export const (\w+)/gm)].map(([, name]) => name)
+        return { contents: names.map((name) => `export const ${name} = undefined`).join('\n'), loader: 'js' }
+      })
     },
   }
 }

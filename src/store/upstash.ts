@@ -71,8 +71,8 @@ export function createUpstash(options: UpstashOptions) {
       attempt(async (client) => {
         const digest = known.get(script)
         if (digest === undefined || forgotten >= MOST_FORGOTTEN) {
-          const reply = await client.eval(script, [], [...args])
-          known.set(script, await sha1(script))
+          const [reply, its] = await Promise.all([client.eval(script, [], [...args]), sha1(script)])
+          known.set(script, its)
           return reply
         }
         try {
