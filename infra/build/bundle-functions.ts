@@ -1,15 +1,11 @@
 import { build, type Metafile, type OutputFile } from 'esbuild'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { ROUTES, type Route } from '../../src/protocol/index.ts'
+import { functionFile, ROUTES } from '../../src/protocol/index.ts'
+import { BUNDLE, root } from './bundle-options.ts'
 import { openApiDocument, readOpenApiDocument } from './openapi-document.ts'
+import { formatReport } from './report.ts'
 import { upstashEval } from './upstash-eval.ts'
-
-const root = fileURLToPath(new URL('../../', import.meta.url))
-
-/** The source of a route's function: `functions/campaigns/cdr.ts`. */
-export const sourceOf = (route: Route): string => `functions/${route.type === '*' ? route.name : `${route.type}/${route.subType}`}.ts`
 
 /** Where bundles are put: `dist/functions/campaigns-cdr/index.mjs`, its source map beside it. */
 export const FUNCTIONS_FOLDER = 'dist/functions'
@@ -23,31 +19,20 @@ export const MOST_BYTES = 150_000
  * @throws the bundler's error, or one that names the bundles that are too large
  */
 export async function bundleFunctions(): Promise<Metafile> {
-  const entryPoints = Object.fromEntries([...ROUTES.map((route) => [`${route.name}/index`, sourceOf(route)]), ['api/index', 'functions/api.ts']]) as Record<string, string>
+  const entryPoints = Object.fromEntries([...ROUTES.map((route) => [`${route.name}/index`, `functions/${functionFile(route)}`]), ['api/index', 'functions/api.ts']]) as Record<string, string>
   const { metafile, outputFiles } = await build({
-    absWorkingDir: root,
+    ...BUNDLE,
     entryPoints,
     outdir: FUNCTIONS_FOLDER,
     outExtension: { '.js': '.mjs' },
-    bundle: true,
-    minify: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node24',
-    conditions: ['source'],
     external: ['@aws-sdk/*'],
-    // The stack in a log names files and lines of the sources. Their text is not needed for that.
-    sourcemap: 'linked',
-    sourcesContent: false,
-    legalComments: 'none',
-    metafile: true,
     write: false,
-    logLevel: 'warning',
     plugins: [upstashEval(), openApiDocument(await readOpenApiDocument())],
   })
   const large = Object.entries(metafile.outputs).filter(([file, { bytes }]) => file.endsWith('.mjs') && bytes > MOST_BYTES)
   if (large.length > 0) {
-    throw new Error(`over ${MOST_BYTES} bytes: ${large.map(([file, { bytes }]) => `${file} has ${bytes}`).join(', ')}. What each is made of is in the report above; import less, or when it is needed`)
+    const sizes = large.map(([file, { bytes }]) => `${file} has ${bytes} bytes`).join(', ')
+    throw new Error(`${sizes}: at most ${MOST_BYTES}. Import less, or when it is needed:\n${formatReport(metafile)}`)
   }
   await writeBundles(outputFiles)
   return metafile

@@ -1,32 +1,19 @@
 import { build, type Metafile, type Plugin } from 'esbuild'
 import { chmod } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import packageJson from '../../package.json' with { type: 'json' }
-
-const root = fileURLToPath(new URL('../../', import.meta.url))
+import { BUNDLE, root } from './bundle-options.ts'
 
 export const RELAY_FILE = 'dist/enigma-relay.mjs'
 
 /** The command line in one file that needs Node and nothing else. `dev` is for a clone, and says so. */
 export async function bundleRelay(outfile = RELAY_FILE): Promise<Metafile> {
   const { metafile } = await build({
-    absWorkingDir: root,
+    ...BUNDLE,
     entryPoints: ['src/cli/main.ts'],
     outfile,
-    bundle: true,
-    minify: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node24',
-    conditions: ['source'],
     define: { ENIGMA_VERSION: JSON.stringify(`${packageJson.version} (single file)`) },
-    sourcemap: 'linked',
-    sourcesContent: false,
-    legalComments: 'none',
     banner: { js: BANNER },
-    metafile: true,
-    logLevel: 'warning',
     plugins: [lateBuiltins, withoutStreet],
   })
   await chmod(resolve(root, outfile), 0o755)

@@ -1,4 +1,4 @@
-import { ROUTES } from '../../src/protocol/index.ts'
+import { functionFile, ROUTES } from '../../src/protocol/index.ts'
 import { API, functionKey, functionName, logicalName, parameterName, PARAMETER_VARIABLES, stackName, STORE_PARAMETERS, type ParameterVariable } from './names.ts'
 import type { StackOptions } from './options.ts'
 import { roleName } from './roles.ts'
@@ -19,7 +19,7 @@ export function createFunctions(options: StackOptions): Readonly<Record<string, 
     {
       ...bundle(route.name),
       name: functionName(prefix, route),
-      description: `Handles ${route.name}: functions/${route.type === '*' ? 'other' : `${route.type}/${route.subType}`}.ts`,
+      description: `Handles ${route.name}: functions/${functionFile(route)}`,
       role: roleName(logicalName(route)),
       memorySize: route.memoryMiB,
       timeout: route.timeoutSeconds,

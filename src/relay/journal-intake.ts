@@ -151,7 +151,10 @@ export function createJournalIntake(options: JournalIntakeOptions) {
       schedule()
     },
     /** Resolves when what was heard is in the journal, or the journal cannot be written. */
-    written: (): Promise<void> => (closed ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
+    written: (): Promise<void> => {
+      schedule()
+      return closed ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))
+    },
     /** Keeps a number under a name, in the same transaction as what was heard before. */
     note(name: string, value: number): void {
       writer.note(name, value)

@@ -1,8 +1,7 @@
 import { existsSync } from 'node:fs'
 import { fromSqs, type App, type FromSqsOptions, type SqsBatchResponse, type SqsEvent, type LambdaContext } from '../../src/adapter/index.ts'
 import { keepErrorsQuiet } from '../../src/adapter/quiet-errors.ts'
-import { functionFile } from '../../src/local/street/functions.ts'
-import { queueName, ROUTES, type Route } from '../../src/protocol/index.ts'
+import { functionFile, queueName, ROUTES, type Route } from '../../src/protocol/index.ts'
 import type { Effect, Store } from '../../src/store/index.ts'
 
 export type HandlersOptions = Pick<FromSqsOptions<Effect>, 'park' | 'postpone'> & {

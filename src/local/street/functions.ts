@@ -1,12 +1,9 @@
 import { GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
-import { ROUTES, type Route } from '../../protocol/index.ts'
+import { functionFile, ROUTES, type Route } from '../../protocol/index.ts'
 import type { Logger } from '../../runtime/index.ts'
 import type { LambdaHandler } from '../lambda-event.ts'
 import { createLambdaTrigger, type Invocation, type LambdaTrigger } from '../lambda-trigger.ts'
 import { StreetError } from './errors.ts'
-
-/** `agents/status.ts` */
-export const functionFile = (route: Route): string => (route.type === '*' ? `${route.name}.ts` : `${route.type}/${route.subType}.ts`)
 
 /** The handler of each route, out of the folder `functions/`. @throws StreetError `bad_function` */
 export async function loadFunctions(folder: URL): Promise<ReadonlyMap<Route, LambdaHandler>> {
