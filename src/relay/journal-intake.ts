@@ -6,9 +6,10 @@ import type { Journal, JournalEntry, JournalRow } from './journal.ts'
 import { trimJournal } from './journal-trim.ts'
 import { createJournalWriter } from './journal-writer.ts'
 import type { Metrics } from './metrics.ts'
-import { isNoticeChannel, stampNotice } from './notice.ts'
+import { isNoticeChannel } from './notice.ts'
 import type { Sender } from './sender.ts'
-import { stamp, toItem, type Stamped } from './stamp.ts'
+import { toItem, type Stamped } from './stamp.ts'
+import { stampEntry } from './stamp-entry.ts'
 import { createUnwritten, type Heard } from './unwritten.ts'
 
 export type JournalIntakeOptions = {
@@ -194,8 +195,3 @@ export function createJournalIntake(options: JournalIntakeOptions) {
 }
 
 export type JournalIntake = ReturnType<typeof createJournalIntake>
-
-const stampEntry = (entry: JournalEntry): Stamped =>
-  isNoticeChannel(entry.channel) ? stampNotice(entry.packet, entry) : stamp(entry.packet, {
-    sourceId: entry.sourceId, transport: 'pubsub', channel: entry.channel, number: entry.number, index: entry.index, timeMs: entry.timeMs,
-  })
