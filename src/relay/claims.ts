@@ -118,12 +118,15 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
       }
     },
 
-    /** The numbers of claims in Redis that are not open here, the oldest first. */
-    async unknown(): Promise<number[]> {
-      const fields = await client.hKeys(registry)
+    /** The claims in Redis that are not open here, and their lists: the oldest first. */
+    async unknown(): Promise<{ readonly number: number; readonly list: string }[]> {
+      const found = Object.entries(await client.hGetAll(registry))
       // A take whose reply is on its way is in Redis and not open here, but it is not left over either.
       await Promise.allSettled(taking)
-      return fields.map(Number).filter((number) => Number.isFinite(number) && !open.has(number)).toSorted((a, b) => a - b)
+      return found
+        .map(([field, meta]) => ({ number: Number(field), list: parseMeta(meta)?.list }))
+        .filter((claim): claim is { number: number; list: string } => claim.list !== undefined && !open.has(claim.number))
+        .toSorted((one, other) => one.number - other.number)
     },
 
     /** Takes up a claim that was left: its items are to be sent again, with the same ids. */
@@ -133,11 +136,11 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
         bytes.lRange(prefix + number, 0, -1),
         client.sMembers(settledKey(relayId, number)),
       ])
-      const match = /^(\d+):(-?\d+):(.*)$/s.exec(meta ?? '')
-      if (match === null) return undefined
+      const parsed = parseMeta(meta ?? '')
+      if (parsed === undefined) return undefined
       const done = new Set(settled.map(Number))
       const left = items.map((item, index) => (done.has(index) ? undefined : item))
-      return openClaim(number, match[3] as string, Number(match[1]), Number(match[2]), left, items.length)
+      return openClaim(number, parsed.list, parsed.takenMs, parsed.waitMs, left, items.length)
     },
 
     /** The lists for which a blocking move may have taken something that no claim has. */
@@ -169,3 +172,9 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
 }
 
 export type Claims = ReturnType<typeof createClaims>
+
+/** Reads what the registry says of a claim; undefined for what is none. */
+function parseMeta(meta: string): { readonly takenMs: number; readonly waitMs: number; readonly list: string } | undefined {
+  const match = /^(\d+):(-?\d+):(.*)$/s.exec(meta)
+  return match === null ? undefined : { takenMs: Number(match[1]), waitMs: Number(match[2]), list: match[3] as string }
+}

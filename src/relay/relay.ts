@@ -103,7 +103,7 @@ export function createRelay(options: RelayOptions): Relay {
         sources.push(
           createSource({
             source, config, intake, log, metrics, now,
-            room: (until) => listIntake.room(until),
+            room: (list, until) => listIntake.room(source.id, list, until),
             onClaim: (sourceId, claim) => listIntake.take(sourceId, claim),
             onClaimSettled: onRoom,
             announce: (notice, number) => announce(source.id, notice, number),

@@ -1,11 +1,11 @@
 import { sleep, type Logger } from '../runtime/index.ts'
-import { adoptFromOthers } from './adoption.ts'
 import { createClaims, type Claim, type Claims } from './claims.ts'
 import type { RelayConfig, SourceConfig } from './config.ts'
 import { describe } from './errors.ts'
 import type { JournalIntake } from './journal-intake.ts'
 import type { Keeper } from './item.ts'
-import { createLease, LEASE_MS } from './lease.ts'
+import { createLeftBehind } from './left-behind.ts'
+import { createLease } from './lease.ts'
 import { runListSource, type ListState } from './list-source.ts'
 import type { Metrics } from './metrics.ts'
 import type { Notice } from './notice.ts'
@@ -25,7 +25,7 @@ export type SourceOptions = {
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
-  readonly room: (signal: AbortSignal) => Promise<void>
+  readonly room: (list: string, signal: AbortSignal) => Promise<void>
   /** Puts a claim's items in their lanes. */
   readonly onClaim: (sourceId: string, claim: Claim) => void
   readonly onClaimSettled: () => void
@@ -66,48 +66,14 @@ export function createSource(options: SourceOptions) {
       onClaimSettled()
     },
   })
+  const leftBehind = createLeftBehind({
+    sourceId: source.id, client, relayId, claims, numbers, lists: config.lists, room, log, metrics, now,
+    onClaim: (claim) => onClaim(source.id, claim),
+  })
   const lists = config.lists.map((list): [string, ListState] => [list, { waitsFor: 'lease', progressMs: now(), items: 0 }])
   const state = { answered: undefined as number | undefined, heard: undefined as number | undefined, leased: false, lists: new Map(lists) }
 
   let { heardUntilMs } = options
-
-  // One at a time, whichever list asks: claims are taken up in the order of their numbers, once.
-  let adopting: Promise<void> | undefined
-  const adopt = (signal: AbortSignal): Promise<void> => {
-    adopting ??= adoptAll(signal).finally(() => {
-      adopting = undefined
-    })
-    return adopting
-  }
-  const adoptAll = async (signal: AbortSignal): Promise<void> => {
-    for (const list of await claims.waitingLists()) {
-      // A list that is no longer named: what was moved from it is ours all the same.
-      if (!config.lists.includes(list)) await claims.take(list, 0, 1).then((taken) => taken && onClaim(source.id, taken.claim))
-    }
-    for (const number of await claims.unknown()) {
-      await room(signal)
-      if (signal.aborted) return
-      const claim = await claims.adopt(number)
-      if (claim === undefined) continue
-      metrics.adopted.inc({ source: source.id, transport: 'list' }, claim.items.filter((item) => item !== undefined).length)
-      onClaim(source.id, claim)
-    }
-  }
-
-  /** Takes up, at the start and regularly, what this relay or others left behind: also claims of lists that are not named any more. */
-  const takeOver = async (signal: AbortSignal): Promise<void> => {
-    while (!signal.aborted) {
-      try {
-        await adoptFromOthers({ client, relayId, numbers, log, now })
-        // One that is under way may have looked before these came.
-        await adopting?.catch(() => undefined)
-        await adopt(signal)
-      } catch (error) {
-        log.debug({ source: source.id, error: describe(error) }, 'what other relays left was not looked for')
-      }
-      await sleep(LEASE_MS / 2, signal)
-    }
-  }
 
   const runList = async (list: string, listState: ListState, signal: AbortSignal): Promise<void> => {
     listState.progressMs = now()
@@ -115,7 +81,9 @@ export function createSource(options: SourceOptions) {
     signal.addEventListener('abort', () => waiter.destroy(), { once: true })
     await connect(waiter, signal)
     await runListSource({
-      list, state: listState, claims, waiter, relayId, listEnd: config.listEnd, log, now, room, adopt,
+      list, state: listState, claims, waiter, relayId, listEnd: config.listEnd, log, now,
+      room: (until) => room(list, until),
+      adopt: (until) => leftBehind.adopt(list, until),
       connections: () => connections,
       onClaim: (claim) => onClaim(source.id, claim),
     }, signal)
@@ -138,7 +106,7 @@ export function createSource(options: SourceOptions) {
   const runLeased = async (signal: AbortSignal): Promise<void> => {
     await Promise.all([
       ...[...state.lists].map(([list, listState]) => runList(list, listState, signal)),
-      takeOver(signal), runPubsub(signal), sayUnnamedLists(client, source.id, config.lists, log, signal),
+      leftBehind.run(signal), runPubsub(signal), sayUnnamedLists(client, source.id, config.lists, log, signal),
     ])
   }
 

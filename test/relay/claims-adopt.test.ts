@@ -7,6 +7,7 @@ import { itemAt, useClaims } from '../support/relay-redis.ts'
 
 const LIST = 'enigma:notifications:campaigns'
 const BIG = 1_000_000
+const ofList = (number: number) => ({ number, list: LIST })
 
 /** Claims of a process that was killed: three of two items each. */
 async function useLeftClaims() {
@@ -20,7 +21,7 @@ async function useLeftClaims() {
 test('the next process finds what was left, the oldest first, with the same numbers, times and items', async () => {
   const { url, taken } = await useLeftClaims()
   const next = await useClaims(url)
-  expect(await next.claims.unknown()).toEqual([7_000, 7_001, 7_002])
+  expect(await next.claims.unknown()).toEqual([7_000, 7_001, 7_002].map(ofList))
   for (const claim of taken) {
     const { keeper: _, ...same } = (await next.claims.adopt(claim?.number ?? 0)) ?? {}
     expect(same).toEqual({ number: claim?.number, list: LIST, takenMs: 7_000, maxWaitMs: claim?.maxWaitMs, items: claim?.items })
@@ -41,7 +42,7 @@ test('what was sent before an orderly end is not sent again after it', async () 
   taken[1]?.keeper.settle(itemAt(0))
   await former.claims.leave()
   const next = await useClaims(url)
-  expect(await next.claims.unknown()).toEqual([7_001, 7_002])
+  expect(await next.claims.unknown()).toEqual([7_001, 7_002].map(ofList))
   const adopted = await next.claims.adopt(7_001)
   expect(adopted?.items.map(String)).toEqual(['undefined', '4'])
   adopted?.keeper.settle(itemAt(1))
@@ -65,7 +66,7 @@ test('a claim of which only the registry knows is taken off it', async () => {
   const next = await useClaims(url)
   expect((await next.claims.adopt(7_001))?.items).toEqual([])
   await next.claims.flush()
-  expect(await next.claims.unknown()).toEqual([7_000, 7_002])
+  expect(await next.claims.unknown()).toEqual([7_000, 7_002].map(ofList))
   expect(await next.claims.adopt(4_711)).toBeUndefined()
 })
 
@@ -95,8 +96,8 @@ test('a take whose answer was cut is found as a leftover, and nothing of it is l
   proxy.cut()
   await cut
   await waitFor(() => client.isReady, 'the client to be back')
-  const [number] = await claims.unknown()
-  expect((await claims.adopt(number ?? 0))?.items.map(String)).toEqual(['1', '2', '3'])
+  const [left] = await claims.unknown()
+  expect((await claims.adopt(left?.number ?? 0))?.items.map(String)).toEqual(['1', '2', '3'])
 })
 
 test('what a blocking move took before the crash is found, also for a list that is no longer named', async () => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { formatPacket, MAX_WAIT_MS } from '../../src/protocol/index.ts'
 import { numberOf, readAccepted } from '../support/accepted.ts'
+import { readMetric } from '../support/metrics.ts'
 import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useRelay, waitFor } from '../support/relay.ts'
@@ -92,6 +93,34 @@ test('any key may be named as a list, and several lists are taken at once', asyn
     new Map([['enigma:notifications', 'no_key_type'], ['own key é', 'key_outside_scheme']]),
   )
 })
+
+test('G7: a list whose queue accepts nothing keeps no other list waiting, at once and after a restart', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  const inbound = 'enigma:notifications:inbound'
+  const callOf = (n: number) => formatPacket({ type: 'call', payload: { call_ref: n, ref: '1002', n } })
+  sqs.state.answer = ({ queue }) => (queue === QUEUE ? { status: 403, code: 'AccessDenied' } : 'accept')
+  const options = { redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST, inbound] }
+  // A relay that ends leaves as much of the list as one may hold: the next one has no room for more of it from the start.
+  const count = 14_000
+  for (let n = 0; n < count; n += 1_000) await client.lPush(LIST, Array.from({ length: 1_000 }, (_, at) => cdrOf(n + at)))
+  const former = await useRelay({ ...options, env: { ENIGMA_RELAY_ID: 'former' } })
+  await waitFor(async () => (await client.lLen(LIST)) === count - 6_000, 'the former relay to be full')
+  await client.lPush(inbound, callOf(1))
+  await taken(sqs, 1, 'enigma-inbound-call.fifo')
+  await former.stop()
+  const next = await useRelay(options)
+  await waitFor(async () => (await readMetric(next.address, 'held', { route: 'campaigns-cdr' })) >= 6_000, 'the next relay to be full')
+  await client.lPush(inbound, callOf(2))
+  expect((await taken(sqs, 2, 'enigma-inbound-call.fifo')).map(numberOf)).toEqual([1, 2])
+  await next.stop()
+  await useRelay({ ...options, dataDir: next.dataDir })
+  await client.lPush(inbound, callOf(3))
+  expect((await taken(sqs, 3, 'enigma-inbound-call.fifo')).map(numberOf)).toEqual([1, 2, 3])
+  sqs.state.answer = () => 'accept'
+  await waitFor(async () => (await client.lLen(LIST)) === 0, 'the list to be taken', 20_000)
+  await waitFor(async () => new Set((await readAccepted(sqs, QUEUE)).map(numberOf)).size === count, 'every CDR', 20_000)
+}, 60_000)
 
 test('from the left end what is pushed to the right comes in order, waiting or not', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
