@@ -101,9 +101,13 @@ async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive
   const globs = patterns.map((pattern) => Buffer.from(pattern).toString('latin1'))
 
   const onBeat = (message: Buffer) => {
-    number = Number(message.toString())
-    numbers.seen(number)
-    index = 0
+    const beat = Number(message.toString())
+    numbers.seen(beat)
+    // On a replica nobody can keep the last number, and two relays may come to the same one: it begins no second epoch, or ids would repeat.
+    if (beat > number) {
+      number = beat
+      index = 0
+    }
     heardAt = performance.now()
     metrics.heartbeat.set({ source: sourceId }, (heardAt - sentAt) / 1000)
     if (!alive) onAlive(first)
@@ -112,7 +116,7 @@ async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive
     // connection. Its number is the clock's when it was sent, or a little more; one that is ahead of the clock tells nothing, and then it
     // is taken to be as old as the one before the last.
     const nowMs = now()
-    onHeard(nowMs, number <= nowMs ? Math.min(number, sentMs) : sentBeforeMs)
+    onHeard(nowMs, beat <= nowMs ? Math.min(beat, sentMs) : sentBeforeMs)
   }
   const onMessage = (glob: string) => (packet: Buffer, channelBytes: Buffer) => {
     if (globs.length > 1 && firstMatch(globs, latin1(channelBytes)) !== glob) return

@@ -77,6 +77,24 @@ test('a pattern that matches the relay\'s own heartbeats does not make notificat
   expect(await readMetric(relay.address, 'received_total')).toBe(1)
 })
 
+test('a heartbeat whose number was heard before begins no second epoch: ids do not repeat', async () => {
+  const { redis, publish, heard } = await useStreet()
+  const [onlooker, client] = [await useRedisClient(redis.url), await useRedisClient(redis.url)]
+  const beat = Promise.withResolvers<[number: string, channel: string]>()
+  await onlooker.pSubscribe('enigma:relay:heartbeat:*', (number, channel) => beat.resolve([number, channel]))
+  const [number, channel] = await beat.promise
+  // As another relay on the same replica would, in the same millisecond.
+  for (let n = 0; n < 6; n++) {
+    await publish('1002', n)
+    await client.publish(channel, number)
+  }
+  const events = await heard(6)
+  expect(events.map(numberOf)).toEqual([0, 1, 2, 3, 4, 5])
+  expect(new Set(events.map(({ id }) => id)).size).toBe(6)
+  const sequences = events.map(({ sequence }) => sequence)
+  expect(sequences).toEqual(sequences.toSorted())
+})
+
 test('G2: a cut subscription is announced as a gap with from, to and cause, and ids never repeat', async () => {
   const { relay, client, publish, heard } = await useStreet()
   expect(await readMetric(relay.address, 'gaps_total')).toBe(0)
