@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { sleep, type Logger } from '../runtime/index.ts'
 import { describe } from './errors.ts'
@@ -16,6 +17,10 @@ export type LeaseOptions = {
   readonly now?: () => number
   readonly pid?: number
   readonly host?: string
+  /** Names the journal that this process holds alone. */
+  readonly journal?: number | undefined
+  /** Where process numbers mean the same: each container has its own. Default: the kernel's name for it, '' where there is none. */
+  readonly pidSpace?: string
 }
 
 /** How long (ms) a relay that says nothing holds its id, and keeps others from its claims. */
@@ -32,20 +37,34 @@ export const isAlive = (pid: number): boolean => {
   }
 }
 
+/** Linux names the space that a process' number belongs to: https://man7.org/linux/man-pages/man7/pid_namespaces.7.html */
+export function readPidSpace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid')
+  } catch {
+    return ''
+  }
+}
+
 /**
- * The right to a relay id in one source: two processes with the same id would take up each other's claims. A lease names host
- * and process. A dead process on the same host is replaced at once; any other holder is waited for until its lease ran out.
+ * The right to a relay id in one source: two processes with the same id would take up each other's claims. A lease names host,
+ * process and journal. A dead process on the same host is replaced at once, and so is whoever had our journal before us; any other
+ * holder is waited for until its lease ran out.
  */
-export function createLease({ client, relayId, log, leaseMs = LEASE_MS, now = Date.now, pid = process.pid, host = hostname() }: LeaseOptions) {
+export function createLease(options: LeaseOptions) {
+  const { client, relayId, log, leaseMs = LEASE_MS, now = Date.now, pid = process.pid, host = hostname(), journal, pidSpace = readPidSpace() } = options
   const key = leaseKey(relayId)
-  const holder = JSON.stringify({ host, pid, run: randomUUID() })
+  const holder = JSON.stringify({ host, pid, pidSpace, journal, run: randomUUID() })
 
   const isDead = (other: string): boolean => {
+    if (other === holder) return false
     try {
-      const parsed = JSON.parse(other) as { host?: unknown; pid?: unknown }
+      const parsed = JSON.parse(other) as { host?: unknown; pid?: unknown; pidSpace?: unknown; journal?: unknown }
       if (parsed.host !== host || typeof parsed.pid !== 'number') return false
-      // The same number is a former life of this very process: in a container each has number 1.
-      return parsed.pid === pid ? other !== holder : !isAlive(parsed.pid)
+      // One process at a time can have the journal, and we do.
+      if (journal !== undefined && parsed.journal === journal) return true
+      // Two containers on one host both have a number 1: of the other nothing is known.
+      return parsed.pidSpace === pidSpace && (parsed.pid === pid || !isAlive(parsed.pid))
     } catch {
       return false
     }

@@ -6,6 +6,7 @@ import type { RelayConfig } from './config.ts'
 import { createGivenUp } from './given-up.ts'
 import { serveHealth } from './health.ts'
 import { openJournal } from './journal.ts'
+import { nameJournal } from './journal-name.ts'
 import { createJournalIntake } from './journal-intake.ts'
 import { createListIntake } from './list-intake.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
@@ -56,6 +57,7 @@ export function createRelay(options: RelayOptions): Relay {
     withReleasers(async (release) => {
       const journal = openJournal({ dataDir: config.dataDir, relayId: config.relayId, log, now })
       release(() => journal.close())
+      const journalName = nameJournal(journal)
       const sqs = createSqs(config, requestTimeoutMs)
       release(() => sqs.destroy())
       const end = new AbortController()
@@ -116,6 +118,7 @@ export function createRelay(options: RelayOptions): Relay {
             },
             heardUntilMs: journal.noted(source.id),
             lastNumber: journal.noted(numberNote(source.id)),
+            journalName,
             onHeard: (atMs) => intake.note(source.id, atMs),
             onNumber: (number) => intake.note(numberNote(source.id), number),
             endSignal: end.signal,

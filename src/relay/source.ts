@@ -32,6 +32,8 @@ export type SourceOptions = {
   /** Until when (ms) a former process heard it, and the highest number that it saw. */
   readonly heardUntilMs: number | undefined
   readonly lastNumber: number | undefined
+  /** Of the journal that this process holds alone. */
+  readonly journalName: number | undefined
   readonly onGap: (gap: Gap) => void
   readonly onHeard: (atMs: number) => void
   readonly onNumber: (number: number) => void
@@ -58,7 +60,7 @@ export function createSource(options: SourceOptions) {
   const numbers = createNumbers({ now, last: options.lastNumber, onSeen: options.onNumber })
   const parking = createParking({ sourceId: source.id, client, numbers, log, now, announce: options.announce, relayId, signal: endSignal })
   const serverView = createServerView({ client, sourceId: source.id, log, metrics })
-  const lease = createLease({ client, relayId, log, now })
+  const lease = createLease({ client, relayId, log, now, journal: options.journalName })
   const claims: Claims = createClaims({
     client, relayId, listEnd: config.listEnd, now, numbers, parking,
     onSettled: () => {

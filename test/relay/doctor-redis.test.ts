@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import { expect, onTestFinished, test } from 'vitest'
 import { createClient } from 'redis'
+import { readPidSpace } from '../../src/relay/lease.ts'
 import { everythingIn, lookAtRedis } from '../support/doctor.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { waitFor } from '../support/relay.ts'
@@ -122,7 +123,7 @@ test('a small output buffer, and channels that others listen to and ENIGMA_CHANN
 test('the relay id of another host, claims of a relay that is gone, and parked notifications are said', async () => {
   const { url } = await useRedisServer()
   const redis = await useRedisClient(url)
-  const lease = (host: string, pid: number) => redis.set('enigma:relay:lease:test', JSON.stringify({ host, pid, run: 'x' }))
+  const lease = (host: string, pid: number) => redis.set('enigma:relay:lease:test', JSON.stringify({ host, pid, pidSpace: readPidSpace(), run: 'x' }))
   expect((await lookAtRedis(url))['relay-id']).toMatchObject({ state: 'ok', text: 'test is free: no relay runs under it' })
   await lease('elsewhere', 7)
   expect((await lookAtRedis(url))['relay-id']).toMatchObject({ state: 'warn', text: expect.stringContaining('process 7 on host elsewhere') as string })

@@ -47,14 +47,23 @@ test('a process with our own number on our own host is a former life of ours', a
   expect(await lease({ pid: 1 }).acquire(never)).toBe(true)
 })
 
+test('who had our journal before us is dead, whatever its number and its container were', async () => {
+  const { lease } = await useLeases()
+  await lease({ pid: process.ppid, pidSpace: 'pid:[1]', journal: 7, leaseMs: 3_600_000 }).acquire(never)
+  expect(await lease({ journal: 7 }).acquire(never)).toBe(true)
+})
+
 test.each([
   ['a process that lives on the same host', { pid: process.ppid }],
   ['a process of another host, which may live', { pid: deadPid(), host: 'elsewhere' }],
+  ['a process of another container with our own number', { pid: process.pid, pidSpace: 'pid:[1]' }],
+  ['a process of another container whose number nobody has here', { pid: deadPid(), pidSpace: 'pid:[1]' }],
+  ['a process with another journal in another container', { pid: process.pid, pidSpace: 'pid:[1]', journal: 8 }],
 ])('%s is waited for until it gives the lease back, and named once', async (_name, options) => {
   const { lease, holder } = await useLeases()
   const former = lease({ ...options, leaseMs: 3_600_000 })
   await former.acquire(never)
-  const next = lease()
+  const next = lease({ journal: 7 })
   let taken = false
   const waiting = next.acquire(never).then((got) => {
     taken = true

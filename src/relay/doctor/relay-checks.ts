@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { isObject } from '../../protocol/index.ts'
 import { claimPrefix, claimsKey, leaseKey, PARKED_KEY, RELAYS_KEY, waitingKey } from '../keys.ts'
-import { isAlive } from '../lease.ts'
+import { isAlive, readPidSpace } from '../lease.ts'
 import { ok, warn, type Finding } from './finding.ts'
 import type { SourceView } from './source-view.ts'
 
@@ -10,19 +10,22 @@ export async function checkRelayId({ name, ask, config }: SourceView): Promise<F
   const check = name('relay-id')
   const holder = await ask('GET', leaseKey(config.relayId))
   if (typeof holder !== 'string') return ok(check, `${config.relayId} is free: no relay runs under it`)
-  const { host, pid } = readHolder(holder)
-  if (host === hostname() && pid !== undefined) {
+  const { host, pid, pidSpace } = readHolder(holder)
+  // A number of another container says nothing here.
+  if (host === hostname() && pid !== undefined && pidSpace === readPidSpace()) {
     return ok(check, isAlive(pid) ? `${config.relayId} is held by process ${pid} on this host: the relay runs` : `${config.relayId} was held by process ${pid} on this host, which is gone: the next start takes it at once`)
   }
   return warn(check, `${config.relayId} is held by process ${pid ?? '?'} on host ${host ?? '?'}: a second relay waits until that one has ended`, `ENIGMA_RELAY_ID=${config.relayId}-2, or another name of its own, unless it is this relay`)
 }
 
-function readHolder(text: string): { readonly host?: string; readonly pid?: number } {
+function readHolder(text: string): { readonly host?: string; readonly pid?: number; readonly pidSpace?: string } {
   try {
     const holder: unknown = JSON.parse(text)
     if (!isObject(holder)) return {}
-    const { host, pid } = holder
-    return { ...(typeof host === 'string' ? { host } : {}), ...(typeof pid === 'number' ? { pid } : {}) }
+    const { host, pid, pidSpace } = holder
+    return {
+      ...(typeof host === 'string' ? { host } : {}), ...(typeof pid === 'number' ? { pid } : {}), ...(typeof pidSpace === 'string' ? { pidSpace } : {}),
+    }
   } catch {
     return {}
   }
