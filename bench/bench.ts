@@ -1,14 +1,17 @@
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
 import { createShutdown } from '../src/runtime/index.ts'
+import type { Report } from './arrivals.ts'
 import { measureColdStarts } from './cold-start.ts'
 import { measureDrain, type DrainResult } from './drain.ts'
+import { measureOutage } from './outage.ts'
 import { measurePubsub, type PubsubResult } from './pubsub.ts'
-import { coldTargets, drainTargets, formatCold, formatDrain, formatPubsub, formatTargets, pubsubTargets, type Target } from './report.ts'
+import { coldTargets, drainTargets, formatCold, formatDrain, formatOutage, formatPubsub, formatTargets, outageTargets, pubsubTargets, type Target } from './report.ts'
 import type { Subject } from './subject.ts'
 
 /**
- * `npm run bench [-- --smoke] [--only drain|pubsub|baseline|cold]`: the relay and the script that everybody writes, in one run; cold starts of the bundles. Exits with 1
+ * `npm run bench [-- --smoke] [--only drain|pubsub|outage|baseline|cold]`: the relay and the script that everybody writes, in one run; the relay in
+ * an outage of SQS; cold starts of the bundles. Exits with 1
  * when the relay lost something or sent it out of order; what is slower than its target is said and is no failure, since machines
  * differ. All options: docs/benchmarks.md.
  */
@@ -25,7 +28,7 @@ const { values } = parseArgs({
   },
 })
 const { smoke, only } = values
-if (only !== undefined && !['drain', 'pubsub', 'baseline', 'cold'].includes(only)) throw new Error('--only takes drain, pubsub, baseline or cold')
+if (only !== undefined && !['drain', 'pubsub', 'outage', 'baseline', 'cold'].includes(only)) throw new Error('--only takes drain, pubsub, outage, baseline or cold')
 
 const toCount = (text: string) => {
   const count = Number(text)
@@ -47,9 +50,7 @@ const { signal } = shutdown
 const faults: string[] = []
 const targets: Target[] = []
 
-function check(name: string, { subject, report: { missing, disorder } }: DrainResult | PubsubResult): void {
-  // The baseline keeps no order: that is no fault of the bench.
-  if (subject === 'baseline') return
+function check(name: string, { missing, disorder }: Report): void {
   if (missing !== 0) faults.push(`${name}: ${missing} missing`)
   if (disorder !== 0) faults.push(`${name}: ${disorder} out of order`)
 }
@@ -57,7 +58,8 @@ function check(name: string, { subject, report: { missing, disorder } }: DrainRe
 async function drain(): Promise<void> {
   const results: DrainResult[] = []
   for (const subject of subjects) results.push(await measureDrain(subject, counts[subject], signal))
-  for (const result of results) check('drain', result)
+  // The baseline keeps no order: that is no fault of the bench.
+  for (const { subject, report } of results) if (subject === 'relay') check('drain', report)
   console.log(`\n${formatDrain(results)}`)
   targets.push(...drainTargets(results))
 }
@@ -69,9 +71,16 @@ async function pubsub(): Promise<void> {
       for (const subject of subjects) results.push(await measurePubsub(subject, rate, delayMs, seconds, signal))
     }
   }
-  for (const result of results) check(`pubsub ${result.rate}/s, ${result.delayMs} ms`, result)
+  for (const { subject, rate, delayMs, report } of results) if (subject === 'relay') check(`pubsub ${rate}/s, ${delayMs} ms`, report)
   console.log(`\n${formatPubsub(results)}`)
   targets.push(...pubsubTargets(results))
+}
+
+async function outage(): Promise<void> {
+  const result = await measureOutage(smoke ? 2 : 60, 2_660, signal)
+  check('outage', result.report)
+  console.log(`\n${formatOutage(result)}`)
+  targets.push(...outageTargets(result))
 }
 
 async function cold(): Promise<void> {
@@ -84,6 +93,7 @@ try {
   console.log(`${availableParallelism()} processors, Node ${process.versions.node}; what counts is the ratio within one run`)
   if (only === undefined || only === 'drain' || only === 'baseline') await drain()
   if (only === undefined || only === 'pubsub' || only === 'baseline') await pubsub()
+  if (only === undefined || only === 'outage') await outage()
   if (only === undefined || only === 'cold') await cold()
   // A smoke run is too short to say how fast anything is.
   if (!smoke && targets.length > 0) console.log(`\n${formatTargets(targets)}`)

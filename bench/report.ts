@@ -1,5 +1,6 @@
 import type { ColdStart } from './cold-start.ts'
 import type { DrainResult } from './drain.ts'
+import type { OutageResult } from './outage.ts'
 import type { PubsubResult } from './pubsub.ts'
 import { formatTable } from './table.ts'
 
@@ -27,6 +28,16 @@ export function formatPubsub(results: readonly PubsubResult[]): string {
   ])
   return `PubSub into SQS, from PUBLISH to accepted\n${formatTable(head, rows)}`
 }
+
+export function formatOutage({ seconds, rate, cdrs, peakRssMb, recoveryMs, caughtUpMs, report: { missing, copies, disorder } }: OutageResult): string {
+  const head = ['', 'seconds', 'PubSub per second', 'CDRs on the list', 'peak RSS MB', 'first after ms', 'all after ms', 'missing', 'copies', 'disorder']
+  return `SQS accepts nothing\n${formatTable(head, [['relay', ...[seconds, rate, cdrs, peakRssMb, recoveryMs, caughtUpMs, missing, copies, disorder].map(thousands)]])}`
+}
+
+export const outageTargets = ({ seconds, rate, peakRssMb, recoveryMs }: OutageResult): Target[] => [
+  { name: `outage of ${seconds} s at ${thousands(rate)}/s: 200 MB or less`, measured: thousands(peakRssMb), ok: peakRssMb <= 200 },
+  { name: 'outage: accepted again within 2 s of its end', measured: `${thousands(recoveryMs)} ms`, ok: recoveryMs <= 2_000 },
+]
 
 export function formatCold(results: readonly ColdStart[]): string {
   const rows = results.map(({ name, kilobytes, importMs, invokeMs, moreMs }) => [name, kilobytes.toFixed(1), importMs.toFixed(1), invokeMs.toFixed(1), moreMs.toFixed(1)])

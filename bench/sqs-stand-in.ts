@@ -10,7 +10,7 @@ import { nowMs } from './clock.ts'
  * and reads it when it is asked to. A notification has arrived when its answer goes out, after the delay: the harsh view.
  *
  * Environment: `DELAY_MS`, the longest random delay before an answer, 0 for none. Prints its address when it listens.
- * `GET /requests`: how many there were so far. `GET /report?expected=N`: see `Report`; what came is forgotten then.
+ * `GET /outage?on=1`: from now on nothing is accepted (503); `on=0`: again. `GET /requests`: how many there were so far. `GET /report?expected=N`: see `Report`; what came is forgotten then.
  * Wire format: AWS JSON 1.0, https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-making-api-requests-json.html
  */
 
@@ -19,6 +19,7 @@ type Input = { readonly QueueName?: string; readonly QueueUrl?: string; readonly
 
 const delayMs = Number(process.env['DELAY_MS'] ?? 0)
 let requests = 0
+let isOut = false
 let arrivals: Arrival[] = []
 
 const server = createServer((request, response) => {
@@ -27,6 +28,10 @@ const server = createServer((request, response) => {
 
 async function inspect({ url = '/' }: IncomingMessage, response: ServerResponse): Promise<void> {
   const { pathname, searchParams } = new URL(url, 'http://stand-in')
+  if (pathname === '/outage') {
+    isOut = searchParams.get('on') === '1'
+    return answer(response, isOut)
+  }
   if (pathname === '/requests') return answer(response, requests)
   const report = await toReport(arrivals, requests, Number(searchParams.get('expected')))
   requests = 0
@@ -37,6 +42,7 @@ async function inspect({ url = '/' }: IncomingMessage, response: ServerResponse)
 async function act(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const input = JSON.parse(await text(request)) as Input
   const action = String(request.headers['x-amz-target'])
+  if (isOut && action.startsWith('AmazonSQS.SendMessage')) return answer(response, { __type: 'com.amazonaws.sqs#ServiceUnavailable', message: 'an outage' }, 503)
   switch (action) {
     case 'AmazonSQS.GetQueueUrl':
       return answer(response, { QueueUrl: `http://127.0.0.1/000000000000/${input.QueueName}` })

@@ -4,8 +4,10 @@ import { firstMatch, startNode } from './processes.ts'
 
 export type StandIn = {
   readonly endpoint: string
-  /** Resolves when no request has come for half a second, or after `limitMs`. @throws when the signal aborts */
-  quiet: (limitMs: number, signal: AbortSignal) => Promise<void>
+  /** Resolves when no request has come for `quietMs` (default 500), or after `limitMs`. @throws when the signal aborts */
+  quiet: (limitMs: number, signal: AbortSignal, quietMs?: number) => Promise<void>
+  /** Accepts nothing while it is on. */
+  outage: (on: boolean) => Promise<void>
   /** What came since the last report. */
   report: (expected: number) => Promise<Report>
   stop: () => Promise<void>
@@ -20,16 +22,17 @@ export async function startStandIn(delayMs: number): Promise<StandIn> {
   const get = async (path: string) => (await fetch(`${endpoint}${path}`)).json()
   return {
     endpoint,
-    quiet: async (limitMs, signal) => {
+    quiet: async (limitMs, signal, quietMs = QUIET_MS) => {
       const until = performance.now() + limitMs
       for (let before = -1; performance.now() < until; ) {
         const requests = (await get('/requests')) as number
         if (requests === before) return
         before = requests
-        await sleep(QUIET_MS, signal)
+        await sleep(quietMs, signal)
         signal.throwIfAborted()
       }
     },
+    outage: async (on) => void (await get(`/outage?on=${on ? 1 : 0}`)),
     report: async (expected) => (await get(`/report?expected=${expected}`)) as Report,
     stop: running.stop,
   }

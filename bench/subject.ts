@@ -7,10 +7,13 @@ import { firstMatch, startNode, type Running } from './processes.ts'
 /** What is measured: the relay, or the script that everybody writes. */
 export type Subject = 'relay' | 'baseline'
 
+/** Only the relay can do both at once. */
+export type Mode = 'list' | 'pubsub' | 'both'
+
 export const LIST = 'enigma:notifications:campaigns'
 
 /** Starts what is measured and resolves when it waits for notifications. */
-export function startSubject(subject: Subject, mode: 'list' | 'pubsub', redisUrl: string, sqsEndpoint: string): Promise<Running> {
+export function startSubject(subject: Subject, mode: Mode, redisUrl: string, sqsEndpoint: string): Promise<Running> {
   return subject === 'relay' ? startRelay(mode, redisUrl, sqsEndpoint) : startBaseline(mode, redisUrl, sqsEndpoint)
 }
 
@@ -21,10 +24,10 @@ async function startBaseline(mode: string, redisUrl: string, sqsEndpoint: string
 }
 
 /** The relay as a user runs it, with a journal folder of its own. */
-async function startRelay(mode: 'list' | 'pubsub', redisUrl: string, sqsEndpoint: string): Promise<Running> {
+async function startRelay(mode: Mode, redisUrl: string, sqsEndpoint: string): Promise<Running> {
   const dataDir = await mkdtemp(join(tmpdir(), 'enigma-bench-'))
   const running = startNode('../src/cli/main.ts', ['relay'], {
-    ENIGMA_SOURCES: `main=${redisUrl}`, ENIGMA_LISTS: mode === 'list' ? LIST : 'none', ENIGMA_DATA_DIR: dataDir, ENIGMA_RELAY_ID: 'bench',
+    ENIGMA_SOURCES: `main=${redisUrl}`, ENIGMA_LISTS: mode === 'pubsub' ? 'none' : LIST, ENIGMA_DATA_DIR: dataDir, ENIGMA_RELAY_ID: 'bench',
     ENIGMA_HTTP: '127.0.0.1:0', AWS_ENDPOINT_URL_SQS: sqsEndpoint,
   })
   const stop = async () => {

@@ -27,6 +27,8 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       PATH: process.env['PATH'],
+      // What Node made of TypeScript before, so that a start is quick; where files may not be large it is not written either.
+      ...(fileKib === undefined ? { NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] } : {}),
       // No profile of the user who runs the tests, and no metadata service.
       HOME: options.dataDir,
       AWS_EC2_METADATA_DISABLED: 'true',
