@@ -15,7 +15,7 @@ import { withReleasers } from '../src/runtime/index.ts'
 export type ColdStart = { readonly name: string; readonly kilobytes: number; readonly importMs: number; readonly invokeMs: number; readonly moreMs: number }
 
 const run = promisify(execFile)
-const CHILD = fileURLToPath(new URL('cold-child.ts', import.meta.url))
+const CHILD = fileURLToPath(new URL('cold-child.js', import.meta.url))
 const EMPTY = 'empty handler'
 
 const notification = (type: string, subType: string, payload: unknown) =>

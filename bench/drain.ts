@@ -1,11 +1,8 @@
-import { createClient } from 'redis'
-import { startRedisServer } from '../src/local/redis-server.ts'
-import { sleep, withReleasers } from '../src/runtime/index.ts'
+import { withReleasers } from '../src/runtime/index.ts'
 import type { Report } from './arrivals.ts'
-import { toCdr } from './packets.ts'
 import { cpuMs, peakRssMb } from './processes.ts'
-import { startStandIn } from './stand-in.ts'
-import { LIST, startSubject, type Subject } from './subject.ts'
+import { setStage } from './stage.ts'
+import { LIST, type Subject } from './subject.ts'
 
 export type DrainResult = {
   readonly subject: Subject
@@ -19,7 +16,6 @@ export type DrainResult = {
   readonly report: Report
 }
 
-const PUSH_AT_ONCE = 1_000
 const LIMIT_MS = 180_000
 
 /**
@@ -28,26 +24,13 @@ const LIMIT_MS = 180_000
  */
 export function measureDrain(subject: Subject, count: number, signal: AbortSignal): Promise<DrainResult> {
   return withReleasers(async (release) => {
-    const redis = await startRedisServer()
-    release(redis.stop)
-    const sqs = await startStandIn(0)
-    release(sqs.stop)
-    const client = await createClient({ url: redis.url, RESP: 2 }).connect()
-    release(() => client.destroy())
-    for (let from = 0; from < count; from += PUSH_AT_ONCE) {
-      await client.lPush('bench:full', Array.from({ length: Math.min(PUSH_AT_ONCE, count - from) }, (_, index) => toCdr(from + index)))
-      signal.throwIfAborted()
-    }
-    const running = await startSubject(subject, 'list', redis.url, sqs.endpoint)
-    release(running.stop)
+    const { sqs, client, start, fill, emptied } = await setStage(release, signal)
+    await fill('bench:full', count)
+    const running = await start(subject, 'list')
 
     const cpuBefore = cpuMs(running)
-    const until = performance.now() + LIMIT_MS
     await client.rename('bench:full', LIST)
-    while ((await client.lLen(LIST)) > 0 && performance.now() < until) {
-      await sleep(50, signal)
-      signal.throwIfAborted()
-    }
+    await emptied(LIST, LIMIT_MS)
     await sqs.quiet(LIMIT_MS, signal)
     const cpu = cpuMs(running) - cpuBefore
     const peak = peakRssMb(running)

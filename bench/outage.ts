@@ -1,13 +1,9 @@
-import { once } from 'node:events'
-import { createClient } from 'redis'
-import { startRedisServer } from '../src/local/redis-server.ts'
-import { sleep, withReleasers } from '../src/runtime/index.ts'
+import { withReleasers } from '../src/runtime/index.ts'
 import type { Report } from './arrivals.ts'
 import { nowMs } from './clock.ts'
-import { toCdr } from './packets.ts'
-import { peakRssMb, startNode } from './processes.ts'
-import { startStandIn } from './stand-in.ts'
-import { LIST, startSubject } from './subject.ts'
+import { peakRssMb } from './processes.ts'
+import { setStage } from './stage.ts'
+import { LIST } from './subject.ts'
 
 export type OutageResult = {
   readonly seconds: number
@@ -22,7 +18,6 @@ export type OutageResult = {
 }
 
 const CDRS = 20_000
-const PUSH_AT_ONCE = 1_000
 const LIMIT_MS = 120_000
 /** What comes back from the journal pauses now and then, on a busy machine. */
 const QUIET_MS = 3_000
@@ -33,30 +28,17 @@ const QUIET_MS = 3_000
  */
 export function measureOutage(seconds: number, rate: number, signal: AbortSignal): Promise<OutageResult> {
   return withReleasers(async (release) => {
-    const redis = await startRedisServer()
-    release(redis.stop)
-    const sqs = await startStandIn(0)
-    release(sqs.stop)
-    const client = await createClient({ url: redis.url, RESP: 2 }).connect()
-    release(() => client.destroy())
-    const running = await startSubject('relay', 'both', redis.url, sqs.endpoint)
-    release(running.stop)
+    const { sqs, start, fill, emptied, publish } = await setStage(release, signal)
+    const running = await start('relay', 'both')
 
     await sqs.outage(true)
-    for (let from = 0; from < CDRS; from += PUSH_AT_ONCE) await client.lPush(LIST, Array.from({ length: PUSH_AT_ONCE }, (_, index) => toCdr(from + index)))
+    await fill(LIST, CDRS)
     const count = rate * seconds
-    const publisher = startNode('./publisher.ts', [], { REDIS_URL: redis.url, RATE: String(rate), COUNT: String(count) })
-    release(publisher.stop)
-    const [code] = (await once(publisher.child, 'exit', { signal })) as [number | null]
-    if (code !== 0) throw new Error(`the publisher failed (${code})`)
+    await publish(rate, count)
 
     await sqs.outage(false)
     const endedMs = nowMs()
-    const until = performance.now() + LIMIT_MS
-    while ((await client.lLen(LIST)) > 0 && performance.now() < until) {
-      await sleep(50, signal)
-      signal.throwIfAborted()
-    }
+    await emptied(LIST, LIMIT_MS)
     await sqs.quiet(LIMIT_MS, signal, QUIET_MS)
     const peak = peakRssMb(running)
     const report = await sqs.report(count + CDRS)

@@ -1,11 +1,9 @@
-import { once } from 'node:events'
-import { startRedisServer } from '../src/local/redis-server.ts'
 import { withReleasers } from '../src/runtime/index.ts'
 import type { Report } from './arrivals.ts'
 import { nowMs } from './clock.ts'
-import { cpuMs, peakRssMb, startNode } from './processes.ts'
-import { startStandIn } from './stand-in.ts'
-import { startSubject, type Subject } from './subject.ts'
+import { cpuMs, peakRssMb } from './processes.ts'
+import { setStage } from './stage.ts'
+import type { Subject } from './subject.ts'
 
 export type PubsubResult = {
   readonly subject: Subject
@@ -26,27 +24,17 @@ const LATE_LIMIT_MS = 30_000
 /** How long notifications take from PUBLISH to SQS, at a steady rate. @param delayMs the longest random delay of SQS' answer */
 export function measurePubsub(subject: Subject, rate: number, delayMs: number, seconds: number, signal: AbortSignal): Promise<PubsubResult> {
   return withReleasers(async (release) => {
-    const redis = await startRedisServer()
-    release(redis.stop)
-    const sqs = await startStandIn(delayMs)
-    release(sqs.stop)
-    const running = await startSubject(subject, 'pubsub', redis.url, sqs.endpoint)
-    release(running.stop)
+    const { sqs, start, publish } = await setStage(release, signal, delayMs)
+    const running = await start(subject, 'pubsub')
 
-    const publish = async (count: number): Promise<void> => {
-      const publisher = startNode('./publisher.ts', [], { REDIS_URL: redis.url, RATE: String(rate), COUNT: String(count) })
-      release(publisher.stop)
-      const [code] = (await once(publisher.child, 'exit', { signal })) as [number | null]
-      if (code !== 0) throw new Error(`the publisher failed (${code})`)
-    }
     // A second unmeasured, so that no code runs for the first time and all connections are open.
-    await publish(rate)
+    await publish(rate, rate)
     await sqs.quiet(LATE_LIMIT_MS, signal)
     await sqs.report(rate)
 
     const cpuBefore = cpuMs(running)
     const count = rate * seconds
-    await publish(count)
+    await publish(rate, count)
     const publishedMs = nowMs()
     await sqs.quiet(LATE_LIMIT_MS, signal)
     const cpu = cpuMs(running) - cpuBefore
