@@ -16,7 +16,8 @@ export function upstashEval(): Plugin {
   return {
     name: 'upstash-eval',
     setup(build) {
-      build.onResolve({ filter: /^@upstash\/redis$/ }, () => ({ path: entry, namespace: 'upstash-eval', sideEffects: false }))
+      // By its name and not by its file, which is in another folder on another machine: source maps have it.
+      build.onResolve({ filter: /^@upstash\/redis$/ }, ({ path }) => ({ path, namespace: 'upstash-eval', sideEffects: false }))
       build.onLoad({ filter: /.*/, namespace: 'upstash-eval' }, () => ({ contents: CLIENT.replace('CHUNK', chunk), resolveDir: dirname(entry), loader: 'js' }))
     },
   }

@@ -7,6 +7,7 @@ import { bundleFunctions, FUNCTIONS_FOLDER, MOST_BYTES } from '../../infra/build
 import { formatReport } from '../../infra/build/report.ts'
 import { readOpenApiDocument } from '../../infra/build/openapi-document.ts'
 import { ROUTES } from '../../src/protocol/index.ts'
+import { ROOT } from '../cli/run.ts'
 
 const names = [...ROUTES.map(({ name }) => name), 'api'].toSorted()
 
@@ -33,6 +34,8 @@ test('each function is one small module, the same bytes each time; what the runt
   const map = JSON.parse(await readFile(join(FUNCTIONS_FOLDER, 'agents-call/index.mjs.map'), 'utf8')) as { sources: string[]; sourcesContent?: unknown }
   expect(map.sources).toContain('../../../functions/agents/call.ts')
   expect(map.sourcesContent).toBeUndefined()
+  // The same bytes also in another folder, on another machine.
+  for (const name of names) expect(await readFile(join(FUNCTIONS_FOLDER, name, 'index.mjs.map'), 'utf8'), name).not.toContain(ROOT.replace(/\/$/, ''))
 })
 
 test('the report names each bundle, its size and its three largest inputs', async () => {
