@@ -15,6 +15,9 @@ export type StackOptions = {
   readonly keep: boolean
 }
 
+/** The parameters of a deployment, as serverless.yml and docs/deploy.md have them. */
+export const STACK_PARAMETERS = ['prefix', 'logRetentionDays', 'alarmEmail', 'corsOrigin', 'kmsKeyArn', 'keep'] as const
+
 /** Every fault of the parameters at once, each with what to write instead. */
 export class StackOptionsError extends Error {
   override readonly name = 'StackOptionsError'
@@ -39,7 +42,9 @@ const RETENTIONS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 73
 /** @throws StackOptionsError */
 export function readStackOptions(values: Readonly<Record<string, string>>): StackOptions {
   const faults: string[] = []
-  const value = (name: string) => (values[name] ?? '').trim()
+  const value = (name: (typeof STACK_PARAMETERS)[number]) => (values[name] ?? '').trim()
+  // The framework takes any name: with a slip in one, the alarms of a stack that is there would tell nobody any more.
+  for (const name of Object.keys(values)) if (!STACK_PARAMETERS.some((known) => known === name)) faults.push(`there is no parameter "${name}": write one of ${STACK_PARAMETERS.join(', ')}`)
   const prefix = value('prefix')
   if (!/^[a-z][a-z0-9-]*-$/.test(prefix) || prefix.includes('--')) {
     faults.push(`prefix "${prefix}": write small letters, digits and single dashes, beginning with a letter and ending with a dash, such as acme-prod-`)

@@ -24,6 +24,7 @@ test.each([
   [{ corsOrigin: 'https://a.example,b.example' }, /corsOrigin "b.example"/],
   [{ kmsKeyArn: 'alias/x' }, /kmsKeyArn "alias\/x": write the ARN/],
   [{ keep: 'maybe' }, /keep "maybe": write yes, or no/],
+  [{ alarmMail: 'ops@example.com' }, /no parameter "alarmMail": write one of prefix, .*alarmEmail/],
 ])('%j is refused with what to write instead', (values, words) => {
   expect(() => readStackOptions({ prefix: 'acme-', ...values })).toThrow(words)
 })
