@@ -1,5 +1,7 @@
+import { checkApi } from './api.ts'
 import { checkPolicies, checkRoles } from './policies.ts'
 import { checkReferences } from './references.ts'
+import { checkRelay } from './relay.ts'
 import { checkRoutes } from './routes.ts'
 import { faultsOf, lookUp } from './schemas.ts'
 import { checkSecrets } from './secrets.ts'
@@ -12,8 +14,8 @@ const MOST_BYTES = 1024 * 1024
 /** Everything that is wrong with a compiled template, in words; empty when nothing is. */
 export function checkTemplate(template: Template, prefix: string): string[] {
   return [
-    ...checkSize(template), ...checkProperties(template), ...checkReferences(template), ...checkRoutes(template, prefix), ...checkPolicies(template), ...checkRoles(template),
-    ...checkSecrets(template), ...checkAlarms(template),
+    ...checkSize(template), ...checkProperties(template), ...checkReferences(template), ...checkRoutes(template, prefix), ...checkApi(template, prefix),
+    ...checkRelay(template, prefix), ...checkPolicies(template), ...checkRoles(template), ...checkSecrets(template, prefix), ...checkAlarms(template),
   ]
 }
 

@@ -1,7 +1,5 @@
 import { deadLetterQueueName, QUEUE_LIMITS, queueName, ROUTES, visibilitySeconds, type Route } from '../../src/protocol/index.ts'
-import { isRecord, targetOf, type Template, type TemplateResource } from './template.ts'
-
-type Properties = Readonly<Record<string, unknown>>
+import { find, isRecord, ofType, targetOf, type Properties, type Template } from './template.ts'
 
 /** Lambda's pollers may hold a message for so many times the function's limit. Source: "Configuring a queue to use with Lambda". */
 const VISIBILITY_FACTOR = 6
@@ -11,13 +9,6 @@ export function* checkRoutes(template: Template, prefix: string): Generator<stri
   for (const route of ROUTES) for (const fault of faultsOf(template, prefix, route)) yield `${route.name}: ${fault}`
   const queues = ofType(template, 'AWS::SQS::Queue').length
   if (queues !== ROUTES.length * 2) yield `the template has ${queues} queues for ${ROUTES.length} routes`
-}
-
-const ofType = ({ Resources }: Template, type: string): [string, TemplateResource][] => Object.entries(Resources).filter(([, one]) => one.Type === type)
-
-function find(template: Template, type: string, fits: (properties: Properties) => boolean): readonly [string, Properties] | undefined {
-  const [name, resource] = ofType(template, type).find(([, { Properties = {} }]) => fits(Properties)) ?? []
-  return name === undefined ? undefined : [name, resource?.Properties ?? {}]
 }
 
 const same = (found: unknown, wanted: unknown): boolean => JSON.stringify(found) === JSON.stringify(wanted)

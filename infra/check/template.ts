@@ -1,7 +1,9 @@
+export type Properties = Readonly<Record<string, unknown>>
+
 /** A compiled template, as far as it is looked at. */
 export type TemplateResource = {
   readonly Type: string
-  readonly Properties?: Readonly<Record<string, unknown>>
+  readonly Properties?: Properties
   readonly DependsOn?: string | readonly string[]
   readonly DeletionPolicy?: string
   readonly UpdateReplacePolicy?: string
@@ -30,4 +32,13 @@ export function targetOf(value: unknown): string | undefined {
   const attribute = value['Fn::GetAtt']
   if (typeof value['Ref'] === 'string') return value['Ref']
   return Array.isArray(attribute) ? String(attribute[0]) : typeof attribute === 'string' ? attribute.split('.')[0] : undefined
+}
+
+/** The resources of a type, by their logical ids. */
+export const ofType = ({ Resources }: Template, type: string): [logicalId: string, resource: TemplateResource][] => Object.entries(Resources).filter(([, one]) => one.Type === type)
+
+/** The first resource of a type whose properties fit. */
+export function find(template: Template, type: string, fits: (properties: Properties) => boolean): readonly [logicalId: string, properties: Properties] | undefined {
+  const [logicalId, resource] = ofType(template, type).find(([, { Properties = {} }]) => fits(Properties)) ?? []
+  return logicalId === undefined ? undefined : [logicalId, resource?.Properties ?? {}]
 }

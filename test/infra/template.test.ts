@@ -16,9 +16,11 @@ const faults = checkTemplate(template, PREFIX)
 
 type Part = { Type: string; Properties: Record<string, unknown>; DeletionPolicy?: string; UpdateReplacePolicy?: string }
 
+type Whole = { Resources: Record<string, Part>; Outputs: Record<string, unknown> }
+
 /** The faults of the template with one thing changed. */
-function withChange(change: (resources: Record<string, Part>, whole: { Resources: Record<string, Part> }) => void): string[] {
-  const copy = structuredClone(template) as unknown as { Resources: Record<string, Part> }
+function withChange(change: (resources: Record<string, Part>, whole: Whole) => void): string[] {
+  const copy = structuredClone(template) as unknown as Whole
   change(copy.Resources, copy)
   return checkTemplate(copy, PREFIX)
 }
@@ -33,8 +35,17 @@ test('the packaged template is as it should be, and every name begins with the p
   expect(names.length).toBeGreaterThan(80)
 })
 
-test('queues and logs stay when the stack is removed, the rest does not', () => {
-  const kept = Object.entries(template.Resources).filter(([, { DeletionPolicy }]) => DeletionPolicy === 'Retain').map(([name]) => name)
+test('a prefix with digits, however long, and an address with some are no secrets', () => {
+  // As another prefix would have made it.
+  const prefix = 'callcentre2-eu-west-1-production-'
+  const other = JSON.parse(JSON.stringify(template).replaceAll(PREFIX, prefix).replaceAll('acme-eu', prefix.slice(0, -1))) as { Resources: Record<string, Part> }
+  part(other.Resources, 'AlarmTopic').Properties['Subscription'] = [{ Protocol: 'email', Endpoint: 'enigma-production-0a8f3e2d1b5c6f7a8e9d@acme.pagerduty.example' }]
+  expect(checkTemplate(other, prefix)).toEqual([])
+})
+
+test('queues and logs stay when the stack is removed, but not when its creation fails; the rest does not', () => {
+  const kept = Object.entries(template.Resources).filter(([, { DeletionPolicy }]) => DeletionPolicy === 'RetainExceptOnCreate').map(([name]) => name)
+  expect(Object.values(template.Resources).filter(({ DeletionPolicy }) => DeletionPolicy === 'Retain')).toEqual([])
   expect(kept.toSorted()).toEqual([...all('AWS::SQS::Queue'), ...all('AWS::Logs::LogGroup')].map(([name]) => name).toSorted())
 })
 
@@ -89,6 +100,14 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
   ['a slip in a property', /OtherQueue.FifoQueu is no property/, (r) => void (part(r, 'OtherQueue').Properties['FifoQueu'] = true)],
   ['a slip inside a property', /ScalingConfig.MaximumConcurency is no property/, (r) => void (part(r, 'OtherEventSourceMappingSQSOtherQueue').Properties['ScalingConfig'] = { MaximumConcurency: 2 })],
   ['a wrong type', /OtherQueue.VisibilityTimeout must be of the type integer/, (r) => void (part(r, 'OtherQueue').Properties['VisibilityTimeout'] = 'long')],
+  ['an API without a URL', /the read API has no URL/, (r) => void delete r['ApiLambdaFunctionUrl']],
+  ['an API that does not stream', /does not stream/, (r) => void delete part(r, 'ApiLambdaFunctionUrl').Properties['InvokeMode']],
+  ['a URL that answers 403', /nobody may run the read API through its URL/, (r) => void delete r['ApiLambdaPermissionFn']],
+  ['a URL that nobody may call', /nobody may call the URL/, (r) => void delete r['ApiLambdaPermissionFnUrl']],
+  ['an API that anybody may run', /run by others than its URL/, (r) => void delete part(r, 'ApiLambdaPermissionFn').Properties['InvokedViaFunctionUrl']],
+  ['a silent relay that nobody hears of', /RelaySilentAlarm is quiet when the relay is/, (r) => void (part(r, 'RelaySilentAlarm').Properties['TreatMissingData'] = 'notBreaching')],
+  ['a gap that nobody hears of', /no alarm for what the relay sends to acme-eu-relay-gap\.fifo/, (r) => void delete r['RelayGapAlarm']],
+  ['a relay that gets no rights', /the policy of the relay is no output/, (_, whole) => void delete whole.Outputs['RelayPolicyArn']],
   ['a type that there is not', /AWS::SQS::Pipe is no type/, (r) => void (part(r, 'AlarmTopic').Type = 'AWS::SQS::Pipe')],
 ])('%s is found', (_, expected, change) => {
   expect(withChange(change).join('\n')).toMatch(expected)

@@ -1,0 +1,21 @@
+import { API } from '../stack/names.ts'
+import { find, ofType, targetOf, type Template } from './template.ts'
+
+/**
+ * Whether the read API can be called by everybody who has its token: a URL that streams, and both rights that AWS asks for. With one
+ * of them only, AWS answers every request with 403. Source: "Control access to Lambda function URLs" in the Lambda developer guide.
+ */
+export function* checkApi(template: Template, prefix: string): Generator<string> {
+  const [functionId] = find(template, 'AWS::Lambda::Function', (p) => p['FunctionName'] === prefix + API) ?? []
+  if (functionId === undefined) return yield 'the read API has no function'
+  const [, url] = find(template, 'AWS::Lambda::Url', (p) => targetOf(p['TargetFunctionArn']) === functionId) ?? []
+  if (url === undefined) return yield 'the read API has no URL'
+  if (url['InvokeMode'] !== 'RESPONSE_STREAM') yield 'the URL of the read API does not stream'
+  const rights = ofType(template, 'AWS::Lambda::Permission').filter(([, { Properties: p = {} }]) => targetOf(p['FunctionName']) === functionId)
+  const allows = (action: string, condition: string, value: unknown) => rights.some(([, { Properties: p = {} }]) => p['Action'] === action && p['Principal'] === '*' && p[condition] === value)
+  if (!allows('lambda:InvokeFunctionUrl', 'FunctionUrlAuthType', 'NONE')) yield 'nobody may call the URL of the read API (lambda:InvokeFunctionUrl)'
+  if (!allows('lambda:InvokeFunction', 'InvokedViaFunctionUrl', true)) yield 'nobody may run the read API through its URL (lambda:InvokeFunction)'
+  for (const [, { Properties: p = {} }] of rights) {
+    if (p['FunctionUrlAuthType'] === undefined && p['InvokedViaFunctionUrl'] !== true) yield 'the read API may be run by others than its URL'
+  }
+}
