@@ -31,7 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/local': ['*'],
   'src/cli': ['*'],
   functions: ['src/protocol', 'src/adapter', 'src/store', 'hono', 'functions'],
-  infra: ['src/protocol', 'src/store', 'functions', 'package.json', 'node:', 'esbuild', '@aws-cdk/aws-service-spec', '@aws-sdk/client-cloudformation', '@aws-sdk/client-sqs', '@aws-sdk/client-ssm'],
+  infra: ['src/protocol', 'src/store', 'functions', 'package.json', 'node:', 'esbuild', '@aws-cdk/aws-service-spec', '@aws-sdk/client-cloudformation', '@aws-sdk/client-cloudwatch-logs', '@aws-sdk/client-sqs', '@aws-sdk/client-ssm'],
   examples: ['src/protocol', 'src/adapter', 'src/store', 'hono'],
 }
 

@@ -1,0 +1,78 @@
+import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation'
+import { CloudWatchLogsClient, paginateDescribeLogGroups } from '@aws-sdk/client-cloudwatch-logs'
+import { GetQueueUrlCommand, SQSClient } from '@aws-sdk/client-sqs'
+import { deadLetterQueueName, queueName, ROUTES } from '../../src/protocol/index.ts'
+import { API, functionName, stackName } from '../stack/names.ts'
+import { fail, fixOf, ok, words, type Finding } from './finding.ts'
+
+/** Whether CloudFormation can make the stack, or change it. */
+export async function* checkStack(region: string, prefix: string): AsyncGenerator<Finding> {
+  const name = stackName(prefix)
+  try {
+    const { Stacks = [] } = await new CloudFormationClient({ region }).send(new DescribeStacksCommand({ StackName: name }))
+    return yield judgeStack(name, Stacks[0]?.StackStatus ?? '', region)
+  } catch (error) {
+    if (!/does not exist/.test(words(error))) return yield fail(`CloudFormation of ${region} cannot be asked: ${words(error)}`, fixOf(error, region))
+  }
+  const findings = [await lookForQueues(region, prefix), await lookForLogs(region, prefix)].filter((one) => one !== undefined)
+  yield* findings
+  if (findings.length === 0) yield ok(`the stack ${name} is new`)
+}
+
+const LEFT = 'of a stack that was removed, or made by hand, are still there'
+
+/** Queues that CloudFormation would not take for its own. */
+async function lookForQueues(region: string, prefix: string): Promise<Finding | undefined> {
+  const sqs = new SQSClient({ region })
+  const isThere = async (QueueName: string): Promise<boolean> => {
+    try {
+      await sqs.send(new GetQueueUrlCommand({ QueueName }))
+      return true
+    } catch (error) {
+      if (error instanceof Error && /QueueDoesNotExist|NonExistentQueue/.test(error.name)) return false
+      throw error
+    }
+  }
+  try {
+    const names = ROUTES.flatMap((route) => [queueName(prefix, route), deadLetterQueueName(prefix, route)])
+    const found = await Promise.all(names.map(isThere))
+    const left = names.filter((_, index) => found[index])
+    if (left.length === 0) return undefined
+    return fail(
+      `${left.length} queues ${LEFT}, such as ${left[0]}: a new stack cannot take their names`,
+      `another --param="prefix=…"; or, when nothing in them is needed, delete-queue for each, and wait a minute: aws sqs list-queues --region ${region} --queue-name-prefix ${prefix}`,
+    )
+  } catch (error) {
+    return fail(`SQS of ${region} cannot be asked: ${words(error)}`, fixOf(error, region))
+  }
+}
+
+/** Logs that CloudFormation would not take for its own. */
+async function lookForLogs(region: string, prefix: string): Promise<Finding | undefined> {
+  const names = new Set([...ROUTES.map((route) => functionName(prefix, route)), prefix + API].map((name) => `/aws/lambda/${name}`))
+  const left: string[] = []
+  try {
+    for await (const { logGroups = [] } of paginateDescribeLogGroups({ client: new CloudWatchLogsClient({ region }) }, { logGroupNamePrefix: `/aws/lambda/${prefix}` })) {
+      left.push(...logGroups.flatMap(({ logGroupName: name = '' }) => (names.has(name) ? [name] : [])))
+    }
+  } catch (error) {
+    return fail(`CloudWatch Logs of ${region} cannot be asked: ${words(error)}`, fixOf(error, region))
+  }
+  if (left.length === 0) return undefined
+  return fail(
+    `${left.length} log groups ${LEFT}, such as ${left[0]}: a new stack cannot take their names`,
+    `another --param="prefix=…"; or, when they are not needed, delete-log-group for each: aws logs describe-log-groups --region ${region} --log-group-name-prefix /aws/lambda/${prefix}`,
+  )
+}
+
+/** Source: "Stack status codes" in the CloudFormation user guide. */
+function judgeStack(name: string, status: string, region: string): Finding {
+  const aws = (command: string) => `aws cloudformation ${command} --region ${region} --stack-name ${name}`
+  // The last one is a stack of which there is only a plan.
+  if (/^(CREATE_FAILED|ROLLBACK_COMPLETE|ROLLBACK_FAILED|DELETE_FAILED|REVIEW_IN_PROGRESS)$/.test(status)) {
+    return fail(`the stack ${name} could not be made, or removed, before (${status}): it cannot be updated`, aws('delete-stack'))
+  }
+  if (status === 'UPDATE_ROLLBACK_FAILED') return fail(`the stack ${name} has an update that failed and could not be undone (${status})`, aws('continue-update-rollback'))
+  if (status.endsWith('_IN_PROGRESS')) return fail(`the stack ${name} is being changed by somebody (${status})`, aws('wait stack-update-complete'))
+  return ok(`the stack ${name} is there (${status}) and is updated`)
+}
