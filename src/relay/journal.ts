@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, renameSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Logger } from '../runtime/index.ts'
 import { describe, RelayError } from './errors.ts'
 import { isDamage, openJournalFile, type JournalEntry, type JournalFile, type JournalRow } from './journal-file.ts'
+import { journalPath, takeFormerJournal } from './journal-former.ts'
 import { salvage } from './journal-salvage.ts'
 
 export type { JournalEntry, JournalRow } from './journal-file.ts'
@@ -37,7 +37,7 @@ export type JournalOptions = { readonly dataDir: string; readonly relayId: strin
 
 /** Opens the journal of a relay and keeps it for this process alone. @throws RelayError `journal_locked`, `journal_unusable` */
 export function openJournal({ dataDir, relayId, log, now }: JournalOptions): Journal {
-  const path = join(dataDir, `journal-${relayId}.db`)
+  const path = journalPath(dataDir, relayId)
   let lastRow = 0
   let rowCount = 0
 
@@ -68,6 +68,7 @@ export function openJournal({ dataDir, relayId, log, now }: JournalOptions): Jou
     let file: JournalFile | undefined
     try {
       mkdirSync(dataDir, { recursive: true })
+      takeFormerJournal(dataDir, relayId, log)
       file = open()
       if (file.usedBytes() > CHECKED_BYTES || file.isSound()) return file
       file.close()

@@ -81,6 +81,27 @@ test('relays with different ids share a folder', async () => {
   expect(useJournal(folder, 'two').routes()).toEqual([])
 })
 
+test('G2: a relay with a new id takes over the journal on its volume that nobody uses, and leaves alone one that is in use', async () => {
+  const folder = await useFolder()
+  const running = useJournal(folder, 'running')
+  running.write([entry(7)], [])
+  const former = useJournal(folder, 'container-1')
+  former.write([entry(1), entry(2)], [], new Map([['main', 1_000]]))
+  former.close()
+  const capture = captureLog()
+  const next = useJournal(folder, 'container-2', capture)
+  expect(next.read('agents-status', 0, 10).map(({ index }) => index)).toEqual([1, 2])
+  expect(next.noted('main')).toBe(1_000)
+  expect((await readdir(folder)).filter((name) => name.endsWith('.db')).toSorted()).toEqual(['journal-container-2.db', 'journal-running.db'])
+  expect(capture.said('took over the journal')).toHaveLength(1)
+  // One that has a journal keeps it, whatever else is in the folder.
+  next.close()
+  const third = useJournal(folder, 'running-too')
+  third.close()
+  running.close()
+  expect(useJournal(folder, 'running').read('agents-status', 0, 10).map(({ index }) => index)).toEqual([7])
+})
+
 test('a folder that cannot be made is said with the way out', async () => {
   const folder = await useFolder()
   await writeFile(join(folder, 'file'), 'in the way')

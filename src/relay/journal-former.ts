@@ -1,0 +1,36 @@
+import { existsSync, readdirSync, renameSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Logger } from '../runtime/index.ts'
+import { describe } from './errors.ts'
+import { isDamage, openJournalFile } from './journal-file.ts'
+
+/** The journal of a relay in its folder. */
+export const journalPath = (dataDir: string, relayId: string): string => join(dataDir, `journal-${relayId}.db`)
+
+/**
+ * A relay that has no journal yet takes over the youngest one in its folder that nobody uses: a container that is made anew has
+ * another host name, and so another id, and what the former one heard and did not send is on the volume. One that a running relay
+ * has is locked, and stays where it is.
+ */
+export function takeFormerJournal(dataDir: string, relayId: string, log: Logger): void {
+  const path = journalPath(dataDir, relayId)
+  if (existsSync(path)) return
+  const others = readdirSync(dataDir).filter((name) => /^journal-.+\.db$/.test(name)).map((name) => join(dataDir, name))
+  const changedMs = (file: string) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0
+  for (const other of others.toSorted((a, b) => changedMs(b) - changedMs(a))) {
+    if (!isFree(other)) continue
+    for (const end of ['', '-wal', '-shm']) if (existsSync(other + end)) renameSync(other + end, path + end)
+    return log.warn({ file: other, relayId }, 'took over the journal of a relay with another id that does not run; set ENIGMA_RELAY_ID for an id that stays')
+  }
+
+  function isFree(file: string): boolean {
+    try {
+      openJournalFile(file).close()
+      return true
+    } catch (error) {
+      // A damaged one is mended when it is opened next.
+      if (!isDamage(error)) log.info({ file, error: describe(error) }, 'the journal of another relay stays with it')
+      return isDamage(error)
+    }
+  }
+}
