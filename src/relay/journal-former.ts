@@ -10,9 +10,9 @@ export const journalPath = (dataDir: string, relayId: string): string => join(da
 /**
  * A relay that has no journal yet takes over the youngest one in its folder that nobody uses: a container that is made anew has
  * another host name, and so another id, and what the former one heard and did not send is on the volume. One that a running relay
- * has is locked, and stays where it is.
+ * has is locked, and stays where it is; so does one of a relay of other sources, which is to announce their gaps when it is back.
  */
-export function takeFormerJournal(dataDir: string, relayId: string, log: Logger): void {
+export function takeFormerJournal(dataDir: string, relayId: string, sourceIds: readonly string[], log: Logger): void {
   const path = journalPath(dataDir, relayId)
   if (existsSync(path)) return
   const others = readdirSync(dataDir).filter((name) => /^journal-.+\.db$/.test(name)).map((name) => join(dataDir, name))
@@ -25,8 +25,10 @@ export function takeFormerJournal(dataDir: string, relayId: string, log: Logger)
 
   function isFree(file: string): boolean {
     try {
-      openJournalFile(file).close()
-      return true
+      const journal = openJournalFile(file)
+      const heard = [...journal.notes().keys()].filter((name) => !name.startsWith('#'))
+      journal.close()
+      return heard.every((sourceId) => sourceIds.includes(sourceId))
     } catch (error) {
       // A damaged one is mended when it is opened next.
       if (!isDamage(error)) log.info({ file, error: describe(error) }, 'the journal of another relay stays with it')

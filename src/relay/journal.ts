@@ -33,10 +33,17 @@ export type Journal = {
 /** A larger file is not looked through at the start: PubSub would not be heard meanwhile. Damage then shows when it is read. */
 const CHECKED_BYTES = 256 * 1024 * 1024
 
-export type JournalOptions = { readonly dataDir: string; readonly relayId: string; readonly log: Logger; readonly now: () => number }
+export type JournalOptions = {
+  readonly dataDir: string
+  readonly relayId: string
+  /** Of the relay: the journal of another one is taken over only if it heard no others. */
+  readonly sourceIds: readonly string[]
+  readonly log: Logger
+  readonly now: () => number
+}
 
 /** Opens the journal of a relay and keeps it for this process alone. @throws RelayError `journal_locked`, `journal_unusable` */
-export function openJournal({ dataDir, relayId, log, now }: JournalOptions): Journal {
+export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOptions): Journal {
   const path = journalPath(dataDir, relayId)
   let lastRow = 0
   let rowCount = 0
@@ -68,7 +75,7 @@ export function openJournal({ dataDir, relayId, log, now }: JournalOptions): Jou
     let file: JournalFile | undefined
     try {
       mkdirSync(dataDir, { recursive: true })
-      takeFormerJournal(dataDir, relayId, log)
+      takeFormerJournal(dataDir, relayId, sourceIds, log)
       file = open()
       if (file.usedBytes() > CHECKED_BYTES || file.isSound()) return file
       file.close()

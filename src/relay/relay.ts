@@ -55,7 +55,7 @@ export function createRelay(options: RelayOptions): Relay {
 
   const run = (signal: AbortSignal): Promise<void> =>
     withReleasers(async (release) => {
-      const journal = openJournal({ dataDir: config.dataDir, relayId: config.relayId, log, now })
+      const journal = openJournal({ dataDir: config.dataDir, relayId: config.relayId, sourceIds: config.sources.map(({ id }) => id), log, now })
       release(() => journal.close())
       const journalName = nameJournal(journal)
       const sqs = createSqs(config, requestTimeoutMs)

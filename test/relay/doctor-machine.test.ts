@@ -14,7 +14,7 @@ const filesIn = async (folder: string) => Promise.all((await readdir(folder)).ma
 test('a journal that a relay has open is sound, and how much waits in it is said; its folder stays as it is', async () => {
   const dataDir = await useFolder()
   expect(await checkJournal(configOf(dataDir))).toMatchObject({ state: 'ok', text: 'none yet: the relay makes it' })
-  const journal = openJournal({ dataDir, relayId: 'test', log: createLog('silent'), now: Date.now })
+  const journal = openJournal({ dataDir, relayId: 'test', sourceIds: ['main'], log: createLog('silent'), now: Date.now })
   const entry = { route: 'agents-call', sourceId: 'main', channel: 'c', number: 1, index: 0, timeMs: 1, packet: Buffer.from('{}') }
   journal.write([entry, { ...entry, index: 1 }], [])
   const open = await filesIn(dataDir)
@@ -28,7 +28,7 @@ test('a journal that a relay has open is sound, and how much waits in it is said
 
 test('a damaged journal is a warning, and is left to the relay', async () => {
   const dataDir = await useFolder()
-  const journal = openJournal({ dataDir, relayId: 'test', log: createLog('silent'), now: Date.now })
+  const journal = openJournal({ dataDir, relayId: 'test', sourceIds: ['main'], log: createLog('silent'), now: Date.now })
   journal.write([{ route: 'agents-call', sourceId: 'main', channel: 'c', number: 1, index: 0, timeMs: 1, packet: Buffer.alloc(20_000, 'a') }], [])
   journal.close()
   const file = await open(join(dataDir, 'journal-test.db'), 'r+')

@@ -9,7 +9,7 @@ const entry = (index: number, route = 'agents-status'): JournalEntry => ({
   route, sourceId: 'main', channel: 'enigma:notifications:agents:1002', number: 1_764_000_000_000, index, timeMs: 1_764_000_000_123, packet: Buffer.from([0xff, index]),
 })
 
-const open = (dataDir: string, relayId = 'test', { log } = captureLog()) => openJournal({ dataDir, relayId, log, now: () => 1_764_000_000_000 })
+const open = (dataDir: string, relayId = 'test', { log } = captureLog()) => openJournal({ dataDir, relayId, sourceIds: ['main'], log, now: () => 1_764_000_000_000 })
 
 const useJournal = (folder: string, relayId = 'test', capture = captureLog()) => {
   const journal = open(folder, relayId, capture)
@@ -85,6 +85,9 @@ test('G2: a relay with a new id takes over the journal on its volume that nobody
   const folder = await useFolder()
   const running = useJournal(folder, 'running')
   running.write([entry(7)], [])
+  const foreign = useJournal(folder, 'of-another-dialler')
+  foreign.write([], [], new Map([['east', 1_000]]))
+  foreign.close()
   const former = useJournal(folder, 'container-1')
   former.write([entry(1), entry(2)], [], new Map([['main', 1_000]]))
   former.close()
@@ -92,7 +95,7 @@ test('G2: a relay with a new id takes over the journal on its volume that nobody
   const next = useJournal(folder, 'container-2', capture)
   expect(next.read('agents-status', 0, 10).map(({ index }) => index)).toEqual([1, 2])
   expect(next.noted('main')).toBe(1_000)
-  expect((await readdir(folder)).filter((name) => name.endsWith('.db')).toSorted()).toEqual(['journal-container-2.db', 'journal-running.db'])
+  expect((await readdir(folder)).filter((name) => name.endsWith('.db')).toSorted()).toEqual(['journal-container-2.db', 'journal-of-another-dialler.db', 'journal-running.db'])
   expect(capture.said('took over the journal')).toHaveLength(1)
   // One that has a journal keeps it, whatever else is in the folder.
   next.close()
