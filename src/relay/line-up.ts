@@ -65,14 +65,14 @@ export function createLineUp({ route, signal, onReady, onTooLarge }: LineUpOptio
       else lane.state = 'idle'
     },
     /** The packs of the next request, within the size of a request. Their lanes are busy until `next`. */
-    gather(maxBytes: number): Flight[] {
+    gather(maxBytes: number, requestBytes: number): Flight[] {
       const flights: Flight[] = []
       let total = 0
       let used = 0
       for (const lane of ready) {
         if (flights.length === REQUEST_PACKS) break
         const pack = nextPack(lane, maxBytes)
-        if (pack !== undefined && total + pack.bytes > maxBytes && flights.length > 0) {
+        if (pack !== undefined && total + pack.bytes > requestBytes && flights.length > 0) {
           lane.frozen.unshift(pack)
           break
         }

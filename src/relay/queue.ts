@@ -7,8 +7,10 @@ import { createOutages, type Outages } from './outages.ts'
 /** What the relay must know of a queue before it can send. */
 export type Queue = {
   readonly url: string
-  /** The largest message, and the largest request, in bytes. */
+  /** The largest message, in bytes. */
   readonly maxBytes: number
+  /** The largest request, in bytes, where it is known to be less than a message may have. Default: as `maxBytes`. */
+  readonly requestBytes?: number
 }
 
 /** Longest wait between two looks for a queue that is not there: it is made by hand, and then all should go on at once. */

@@ -10,7 +10,7 @@ import { createOutages, type Outages } from './outages.ts'
 import { toGzippedPack, toPack, type Pack } from './pack.ts'
 import { findQueue, sqsAdvice, type Queue } from './queue.ts'
 import { createRequests } from './requests.ts'
-import { judgeEntry, judgeRequest, type Verdict } from './verdict.ts'
+import { codeOf, isForSize, judgeEntry, judgeRequest, type Verdict } from './verdict.ts'
 
 export type SenderOptions = {
   readonly route: Route
@@ -67,7 +67,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     if (queue === undefined) return void find()
     while (requests.size < route.inFlight) {
       const single = alone.shift()
-      const flights = single === undefined ? lineUp.gather(queue.maxBytes) : [single]
+      const flights = single === undefined ? lineUp.gather(queue.maxBytes, queue.requestBytes ?? queue.maxBytes) : [single]
       if (flights.length === 0) break
       void fly(flights, queue)
     }
@@ -77,7 +77,8 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     finding ??= findQueue(sqs, route, queuePrefix, log, stopping.signal, { outages, onFailure: () => (missingSince ??= now()) }).then((found) => {
       finding = undefined
       missingSince = undefined
-      queue = found
+      // What was learned of it still counts.
+      if (found === undefined || found.url !== queue?.url || found.maxBytes !== queue.maxBytes) queue = found
       if (found !== undefined) schedule()
     })
     return finding
@@ -85,9 +86,17 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
 
   const shrink = async (lane: Lane, maxBytes: number): Promise<void> => {
     const items = takeWaiting(lane, 1)
-    const pack = await toGzippedPack(items, maxBytes)
+    let pack = await toGzippedPack(items, maxBytes)
+    let most = maxBytes
+    if (pack === undefined) {
+      // The limit may have been raised since the queue was looked at. When the relay ends first, the next start sees to it.
+      await find()
+      if (queue === undefined) return
+      most = queue.maxBytes
+      if (most > maxBytes) pack = await toGzippedPack(items, most)
+    }
     if (pack !== undefined) lane.frozen.push(pack)
-    else await park(items[0] as Item, 'too_large', `more than the ${maxBytes} bytes of ${name}, also when gzipped`)
+    else await park(items[0] as Item, 'too_large', `more than the ${most} bytes of ${name}, also when gzipped`)
     lineUp.next(lane)
   }
 
@@ -126,12 +135,22 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
       if (error instanceof Error && /NonExistentQueue|QueueDoesNotExist/.test(error.name)) queue = undefined
       if (verdict === 'retry') failing(error)
       // A refused request says nothing of its entries: each is tried alone before it is taken apart.
-      if (verdict === 'refused' && flights.length > 1) alone.push(...flights)
-      else for (const flight of flights) fail(flight, verdict, error instanceof Error ? error.name : 'unknown', describe(error))
+      if (verdict === 'refused' && flights.length > 1) {
+        if (isForSize(codeOf(error), describe(error))) sendLess(flights, to)
+        alone.push(...flights)
+      } else for (const flight of flights) fail(flight, verdict, codeOf(error), describe(error))
     } finally {
       if (requests.size === 0) for (const done of idle) done()
       schedule()
     }
+  }
+
+  /** The server, or a proxy before it, takes less at once than the queue says: without this every full request would be refused first. */
+  const sendLess = (flights: readonly Flight[], to: Queue) => {
+    const requestBytes = Math.floor(flights.reduce((sum, { pack }) => sum + pack.bytes, 0) / 2)
+    if (queue === undefined || queue.url !== to.url || requestBytes >= (queue.requestBytes ?? queue.maxBytes)) return
+    queue = { ...queue, requestBytes }
+    log.warn({ route: route.name, queue: name, maxBytes: queue.maxBytes, requestBytes }, 'SQS takes less in a request than the queue says: smaller ones from now on')
   }
 
   const toEntry = ({ lane, pack }: Flight, index: number): SendMessageBatchRequestEntry => ({
@@ -167,9 +186,17 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
   /** SQS did not take this pack and never will: each of its notifications alone, in order; the one to blame is parked. */
   const takeApart = async ({ lane, pack }: Flight, code: string, detail: string): Promise<void> => {
     const [first] = pack.items
-    if (pack.items.length === 1 && first !== undefined) await park(first, 'refused', `${code}: ${detail}`.slice(0, 300))
+    if (pack.items.length === 1 && first !== undefined) await shrinkRefused(lane, pack, first, code, detail)
     else lane.frozen.unshift(...pack.items.map((item) => toPack([item], Number.POSITIVE_INFINITY) as Pack))
     lineUp.next(lane)
+  }
+
+  /** One for itself: where it was only too large for this server, it may yet be taken gzipped. */
+  const shrinkRefused = async (lane: Lane, pack: Pack, item: Item, code: string, detail: string): Promise<void> => {
+    const isTooLarge = isForSize(code, detail)
+    const smaller = isTooLarge && !pack.gzipped ? await toGzippedPack([item], pack.bytes - 1) : undefined
+    if (smaller !== undefined) lane.frozen.unshift(smaller)
+    else await park(item, isTooLarge ? 'too_large' : 'refused', (detail.startsWith(`${code}:`) ? detail : `${code}: ${detail}`).slice(0, 300))
   }
 
   const failing = (error: unknown) => {

@@ -26,6 +26,18 @@ export function judgeRequest(error: unknown): Verdict {
   return REFUSALS.has(bare(error.name)) ? 'refused' : 'retry'
 }
 
+/**
+ * Whether it was refused for its size. A server may take less than its queues say, and so may a proxy before it; each has words of its
+ * own: `MessageTooLong` as a message, `BatchRequestTooLong` for one entry, "must be shorter than 262144 bytes".
+ */
+export const isForSize = (code: string, words: string): boolean => /too ?(long|large)|(shorter|longer) than/i.test(`${code} ${words}`)
+
+/** What an error of a whole request is called. What a proxy answers has no name of its own. */
+export function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown'
+  return (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode === 413 ? 'RequestEntityTooLarge' : error.name
+}
+
 /** For an entry in the `Failed` part of an answer: its sender's fault is final, unless it can be mended outside. */
 export function judgeEntry(entry: { readonly Code?: string | undefined; readonly SenderFault?: boolean | undefined }): Verdict {
   return entry.SenderFault === true && !MENDABLE.test(entry.Code ?? '') ? 'refused' : 'retry'

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import type { RelayParked } from '../../src/protocol/index.ts'
 import { createAnnouncer } from '../../src/relay/parked/announce.ts'
@@ -11,6 +12,7 @@ import { cdr, PARKED_LIST, parkedEntries, parkedEntry, toArray } from '../suppor
 import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useRelayRedis } from '../support/relay-redis.ts'
+import { SMALLER_SERVERS } from '../support/smaller-sqs.ts'
 import { useSqsFaults, type Answer, type SqsFaultsOptions, type WireEntry, type WireRequest } from '../support/sqs-faults.ts'
 
 const CDRS = 'enigma-campaigns-cdr.fifo'
@@ -168,6 +170,18 @@ test('what was too large is gzipped if the queue takes it so, and stays if it do
   expect(await retry()).toMatchObject([{ id: never.id, state: 'stays', why: expect.stringContaining('more than the 8192 bytes') }, { id: fits.id, state: 'sent' }])
   expect(await left()).toEqual([never.entry])
   expect((await readAccepted(sqs, CDRS)).map(({ data }) => data)).toEqual([String(fits.bytes)])
+})
+
+test.each(SMALLER_SERVERS)('what only this server finds too large (%s) is gzipped, and what is then still too large stays alone', async (_name, answer) => {
+  const fits = parkedEntry(1, { packet: `{"type":"cdr","payload":{"call_ref":1,"note":"${'x'.repeat(300_000)}"}}` })
+  const never = parkedEntry(2, { packet: `{"type":"cdr","payload":{"call_ref":2,"note":"${randomBytes(300_000).toString('base64')}"}}` })
+  const small = parkedEntry(3)
+  const { sqs, left, retry } = await useParked([fits.entry, never.entry, small.entry])
+  sqs.state.answer = (request) => (request.queue === CDRS ? answer(request) : 'accept')
+  const states = Object.fromEntries((await retry()).map(({ id, state }) => [id, state]))
+  expect(states).toEqual({ [fits.id]: 'sent', [never.id]: 'stays', [small.id]: 'sent' })
+  expect(await left()).toEqual([never.entry])
+  expect((await readAccepted(sqs, CDRS)).map(({ data }) => data).toSorted()).toEqual([String(fits.bytes), String(small.bytes)].toSorted())
 })
 
 test('a queue that is not there holds back its own route only; without the queue for notices nothing is touched', async () => {

@@ -29,7 +29,7 @@ export type Answer =
   /** Never answers. */
   | 'hang'
   /** Refuses the whole request. */
-  | { readonly status: number; readonly code: string }
+  | { readonly status: number; readonly code: string; readonly message?: string }
   /** Accepts the entries for which this returns undefined. */
   | { readonly fail: (entry: WireEntry) => Failure | undefined }
 
@@ -61,6 +61,8 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
     answer: (_request: WireRequest): Answer | Promise<Answer> => 'accept',
     /** The relay's signs of life are none of the other requests: when they come is a matter of the clock. */
     answerSignOfLife: (_request: WireRequest): Answer | Promise<Answer> => 'accept',
+    /** The attribute that its queues have now. */
+    maxBytes,
     mostInFlight: 0,
     /** How often a request carried a group of which another one was out. */
     overlaps: 0,
@@ -79,8 +81,8 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
   const reply = (response: ServerResponse, status: number, body: unknown) => {
     response.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' }).end(JSON.stringify(body))
   }
-  const refuse = (response: ServerResponse, status: number, code: string) =>
-    reply(response, status, { __type: `com.amazonaws.sqs#${code}`, message: `${code}, as the test wants it` })
+  const refuse = (response: ServerResponse, status: number, code: string, message = `${code}, as the test wants it`) =>
+    reply(response, status, { __type: `com.amazonaws.sqs#${code}`, message })
 
   const send = async (request: WireRequest, response: ServerResponse) => {
     if (request.queue.endsWith('relay-alive.fifo')) {
@@ -103,7 +105,7 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
   const answerWith = (answer: Answer, request: WireRequest, response: ServerResponse, take: (entry: WireEntry) => void): void => {
     if (answer === 'hang') return
     if (answer === 'close') return void response.destroy()
-    if (typeof answer === 'object' && 'status' in answer) return refuse(response, answer.status, answer.code)
+    if (typeof answer === 'object' && 'status' in answer) return refuse(response, answer.status, answer.code, answer.message)
     const Successful: object[] = []
     const Failed: object[] = []
     for (const entry of request.entries) {
@@ -128,7 +130,7 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
     const action = request.headers['x-amz-target']
     if (action === 'AmazonSQS.GetQueueUrl') return reply(response, 200, { QueueUrl: `http://sqs.test/000000000000/${queue}` })
     if (action === 'AmazonSQS.GetQueueAttributes') {
-      const Attributes = { FifoQueue: String(fifo), MaximumMessageSize: String(maxBytes) }
+      const Attributes = { FifoQueue: String(fifo), MaximumMessageSize: String(state.maxBytes) }
       return reply(response, 200, { Attributes })
     }
     const accessKey = /Credential=([^/]*)/.exec(request.headers.authorization ?? '')?.[1] ?? ''

@@ -2,8 +2,8 @@ import { SendMessageBatchCommand, type SendMessageBatchRequestEntry, type SQSCli
 import { CONTENT_ENCODING, GZIP } from '../../protocol/index.ts'
 import { backoffMs, sleep } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
-import type { Pack } from '../pack.ts'
-import { judgeEntry, judgeRequest } from '../verdict.ts'
+import { toGzippedPack, type Pack } from '../pack.ts'
+import { codeOf, isForSize, judgeEntry, judgeRequest } from '../verdict.ts'
 
 /** A pack and the message group that it goes to. */
 export type Parcel = { readonly group: string; readonly pack: Pack }
@@ -24,13 +24,25 @@ export async function sendParcels(sqs: SQSClient, url: string, parcels: readonly
   const answers = new Map<Parcel, Answer>()
   let left = parcels
   for (let failures = 1; left.length > 0; failures++) {
-    const latest = await sendOnce(sqs, url, left)
+    const latest = await sendFitting(sqs, url, left)
     left.forEach((parcel, index) => answers.set(parcel, latest[index] as Answer))
     left = left.filter((parcel) => answers.get(parcel)?.kind === 'failed')
     if (failures === TRIES) break
     if (left.length > 0) await sleep(backoffMs(failures))
   }
   return parcels.map((parcel) => answers.get(parcel) as Answer)
+}
+
+/** What is only too large for this server, though not for its queue, goes again gzipped. */
+async function sendFitting(sqs: SQSClient, url: string, parcels: readonly Parcel[]): Promise<Answer[]> {
+  const answers = await sendOnce(sqs, url, parcels)
+  for (const [index, parcel] of parcels.entries()) {
+    const answer = answers[index] as Answer
+    if (answer.kind !== 'refused' || parcel.pack.gzipped || !isForSize('', answer.why)) continue
+    const pack = await toGzippedPack(parcel.pack.items, parcel.pack.bytes - 1)
+    if (pack !== undefined) answers[index] = (await sendOnce(sqs, url, [{ ...parcel, pack }]))[0] as Answer
+  }
+  return answers
 }
 
 async function sendOnce(sqs: SQSClient, url: string, parcels: readonly Parcel[]): Promise<Answer[]> {
@@ -46,7 +58,7 @@ async function sendOnce(sqs: SQSClient, url: string, parcels: readonly Parcel[])
     })
   } catch (error) {
     if (judgeRequest(error) === 'retry') return parcels.map(() => ({ kind: 'failed', why: describe(error), error }))
-    if (parcels.length === 1) return [{ kind: 'refused', why: describe(error) }]
+    if (parcels.length === 1) return [{ kind: 'refused', why: isForSize(codeOf(error), '') ? `too large: ${describe(error)}` : describe(error) }]
     // A request that was refused whole says nothing of its entries: each alone.
     const answers: Answer[] = []
     for (const parcel of parcels) answers.push(...(await sendOnce(sqs, url, [parcel])))
