@@ -106,8 +106,11 @@ export function wire(type: string, subType: string): FromSqsOptions<Effect> {
 
 const nameOf = (arn: string): string => arn.slice(arn.lastIndexOf(':') + 1)
 
-/** SQS takes 1 MiB, attributes included. */
-const BODY_BYTES = 1024 * 1024 - 8 * 1024
+/**
+ * What is larger goes gzipped, as it came. A dead-letter queue may take 256 KiB only, attributes included: as it was made once, or on a
+ * server that knows no more.
+ */
+const BODY_BYTES = 256 * 1024 - 8 * 1024
 
 /** Characters of an id that are shown; the relay's own have some 40. */
 const MOST_ID = 500

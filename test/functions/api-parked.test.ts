@@ -1,4 +1,4 @@
-import { ReceiveMessageCommand } from '@aws-sdk/client-sqs'
+import { ReceiveMessageCommand, SetQueueAttributesCommand } from '@aws-sdk/client-sqs'
 import { ROUTES, type RelayParked } from 'enigma-relay/protocol'
 import { relayParked } from 'enigma-relay/store'
 import { createServer, type AddressInfo } from 'node:net'
@@ -45,6 +45,17 @@ it('G5: what a function parked says why, by whom, how often and when, and never 
   expect(answer.functions).toEqual({ status: 'read', detail: null, total: 2 })
   expect(JSON.stringify(answer)).not.toContain(NUMBER)
   expect(await visible('agents-call')).toBe(2)
+})
+
+it('a large one is parked also where the dead-letter queue takes 256 KiB only', async () => {
+  const { park, json, sqs, url } = await useParked()
+  await sqs.sqs.send(new SetQueueAttributesCommand({ QueueUrl: url('campaigns-dial_preview'), Attributes: { MaximumMessageSize: String(256 * 1024) } }))
+  const preview = toNotification('campaigns', 'dial_preview', { callees: Array.from({ length: 6_000 }, (_, n) => ({ number: NUMBER, contact_ref: `c${n}` })) })
+  expect(String(preview.data).length).toBeGreaterThan(256 * 1024)
+  const parkPreview = await park('campaigns', 'dial_preview')
+  const eventSourceARN = 'arn:aws:sqs:us-east-1:000000000000:enigma-campaigns-dial_preview.fifo'
+  await parkPreview({ notification: preview, reason: '422', attempts: 1, messageId: 'm1', messageGroupId: '17', eventSourceARN })
+  expect((await json<Answer>('/parked')).items).toMatchObject([{ notification_ids: [preview.id], reason: '422' }])
 })
 
 it('what SQS moved itself is shown with all notifications in it, also when the pack was compressed or cannot be read', async () => {
