@@ -58,6 +58,7 @@ function advice(error: unknown): string {
   }
   if (/AccessDenied|NotAuthorized/i.test(name)) return 'access is denied; allow sqs:CreateQueue, sqs:GetQueueAttributes and sqs:ListQueues'
   if (/QueueNameExists|QueueAlreadyExists/.test(name)) return `${message} (delete that queue, or choose another ENIGMA_QUEUE_PREFIX)`
+  if (name === 'SyntaxError') return 'what answers there is no SQS, or one that does not speak its JSON protocol; check AWS_ENDPOINT_URL_SQS, and proxies on the way'
   if (/ECONN|ENOTFOUND|EAI_AGAIN|EHOST|ENETUNREACH|Timeout/.test(`${name} ${message} ${'code' in error ? String(error.code) : ''}`)) {
     return `it cannot be reached (${message}); check AWS_ENDPOINT_URL_SQS, AWS_REGION and the network`
   }

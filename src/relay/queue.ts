@@ -1,7 +1,7 @@
 import { GetQueueAttributesCommand, GetQueueUrlCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import { queueName, type Route } from '../protocol/index.ts'
 import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
-import { describe } from './errors.ts'
+import { describe, isForeignAnswer } from './errors.ts'
 import { createOutages, type Outages } from './outages.ts'
 
 /** What the relay must know of a queue before it can send. */
@@ -26,8 +26,14 @@ export function sqsAdvice(error: unknown, name: string, prefix: string): string 
     return 'AWS accepts no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role, and check the clock'
   }
   if (/AccessDenied|NotAuthorized/i.test(code)) return `AWS denies access to ${name}: allow sqs:SendMessage, sqs:GetQueueUrl and sqs:GetQueueAttributes on it`
+  if (isForeignAnswer(error)) {
+    return 'what answers is no SQS, or one that does not speak its JSON protocol: check AWS_ENDPOINT_URL_SQS, and proxies on the way; everything is kept, trying again'
+  }
   return 'SQS cannot be reached or does not accept: check AWS_REGION, AWS_ENDPOINT_URL_SQS and the network; everything is kept, trying again'
 }
+
+/** The limit (bytes) of a queue that does not say its own: what every SQS takes, and some servers know no more. */
+export const ASSUMED_BYTES = 262_144
 
 export type FindQueueOptions = {
   /** Shared by all routes, so that what they all suffer from is said once. */
@@ -60,7 +66,7 @@ export async function findQueue(sqs: SQSClient, route: Route, prefix: string, lo
       if (attributes?.['FifoQueue'] !== 'false' && url !== undefined) {
         if (said !== '') log.info({ route: route.name, queue: name }, 'the queue is there now')
         outages.end(route.name)
-        return { url, maxBytes: Number(attributes?.['MaximumMessageSize'] ?? 262_144) }
+        return { url, maxBytes: Number(attributes?.['MaximumMessageSize'] ?? ASSUMED_BYTES) }
       }
       say(`the queue ${name} is not FIFO: delete it and make it with "enigma-relay queues --create"`)
     } catch (error) {

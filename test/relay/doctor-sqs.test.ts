@@ -103,8 +103,35 @@ test.each([
   expect((await lookAtSqs(endpoint, () => Date.now() + skewMs))['sqs/clock']?.[0]).toMatchObject({ state, text: expect.stringContaining(text) as string })
 })
 
-test('an SQS that is not there is said once', async () => {
+test('a server that refuses the whole request for what is wrong with its entry has looked at the right to send', async () => {
+  const { endpoint, state } = await useSqsFaults()
+  state.answer = ({ queue }) => ({ status: 400, code: queue === 'enigma-other.fifo' ? 'MissingParameter' : 'InvalidParameterValue' })
+  state.answerSignOfLife = state.answer
+  const found = await lookAtSqs(endpoint)
+  for (const { name } of ROUTES) expect(found[`sqs/send/${name}`]?.[0], name).toMatchObject({ state: 'ok' })
+})
+
+test('a server that says little of its queues is said once, and what it leaves out is no fault of theirs', async () => {
+  const { endpoint, state } = await useSqsFaults()
+  state.maxBytes = undefined
+  const found = await lookAtSqs(endpoint)
+  expect(found['sqs/limits']).toMatchObject([{ state: 'warn', text: expect.stringContaining('256 KiB are assumed') as string }])
+  for (const { name } of ROUTES) expect(found[`sqs/queue/${name}`]?.[0]?.text, name).not.toContain('throughput')
+})
+
+test('what answers and is no SQS is said once, and its page is not quoted', async () => {
+  const { endpoint, state } = await useSqsFaults()
+  state.page = '<html>the proxy of the house</html>'
+  const found = await lookAtSqs(endpoint)
+  expect(Object.keys(found)).toEqual(['sqs/answer', 'sqs/clock'])
+  expect(found['sqs/answer']?.[0]).toMatchObject({ state: 'fail', text: expect.stringContaining('what answered is no SQS (status 400)') as string, fix: expect.stringContaining('AWS_ENDPOINT_URL_SQS') as string })
+  expect(JSON.stringify(found)).not.toContain('the proxy of the house')
+})
+
+test('an SQS that is not there is said once, with its port', async () => {
   const found = await lookAtSqs('http://127.0.0.1:1')
   expect(Object.keys(found)).toEqual(['sqs/answer', 'sqs/clock'])
   expect(found['sqs/answer']?.[0]).toMatchObject({ state: 'fail', text: expect.stringContaining('http://127.0.0.1:1') as string })
+  const elsewhere = await lookAtSqs('http://127.0.0.1:65434')
+  expect(elsewhere['sqs/answer']?.[0]?.text).toContain('ECONNREFUSED 127.0.0.1:65434')
 })

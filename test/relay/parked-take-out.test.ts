@@ -181,7 +181,7 @@ test.each(SMALLER_SERVERS)('what only this server finds too large (%s) is gzippe
   const states = Object.fromEntries((await retry()).map(({ id, state }) => [id, state]))
   expect(states).toEqual({ [fits.id]: 'sent', [never.id]: 'stays', [small.id]: 'sent' })
   expect(await left()).toEqual([never.entry])
-  expect((await readAccepted(sqs, CDRS)).map(({ data }) => data).toSorted()).toEqual([String(fits.bytes), String(small.bytes)].toSorted())
+  expect(new Set((await readAccepted(sqs, CDRS)).map(({ data }) => data))).toEqual(new Set([String(fits.bytes), String(small.bytes)]))
 })
 
 test('a queue that is not there holds back its own route only; without the queue for notices nothing is touched', async () => {

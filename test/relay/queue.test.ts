@@ -59,6 +59,18 @@ test('missing credentials are said as such', async () => {
   await finding
 })
 
+test('what answers and is no SQS is said as such, and its page is not quoted', async () => {
+  const server = await useSqsFaults()
+  server.state.page = '<html>the proxy of the house</html>'
+  const { log, said, lines } = captureLog()
+  const abort = new AbortController()
+  const finding = findQueue(server.sqs, route, 'enigma-', log, abort.signal)
+  await waitFor(() => said('what answers is no SQS').length > 0, 'it to be said')
+  server.state.page = undefined
+  expect(await finding).toMatchObject({ maxBytes: 1024 * 1024 })
+  expect(lines.join('')).not.toContain('the proxy of the house')
+})
+
 test('a server that cannot be reached is said with where to look', async () => {
   const sqs = new SQSClient({ endpoint: 'http://127.0.0.1:1', region: 'us-east-1', credentials: { accessKeyId: 'a', secretAccessKey: 'b' }, maxAttempts: 1 })
   onTestFinished(() => sqs.destroy())

@@ -61,8 +61,10 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
     answer: (_request: WireRequest): Answer | Promise<Answer> => 'accept',
     /** The relay's signs of life are none of the other requests: when they come is a matter of the clock. */
     answerSignOfLife: (_request: WireRequest): Answer | Promise<Answer> => 'accept',
-    /** The attribute that its queues have now. */
-    maxBytes,
+    /** The attribute that its queues have now; undefined: they do not say it. */
+    maxBytes: maxBytes as number | undefined,
+    /** What it answers to everything, as a proxy does, or a server of another protocol. */
+    page: undefined as string | undefined,
     mostInFlight: 0,
     /** How often a request carried a group of which another one was out. */
     overlaps: 0,
@@ -124,13 +126,14 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
   const handle = async (request: IncomingMessage, response: ServerResponse) => {
     let text = ''
     for await (const chunk of request.setEncoding('utf8')) text += chunk as string
+    if (state.page !== undefined) return void response.writeHead(400, { 'content-type': 'text/html' }).end(state.page)
     const body = JSON.parse(text) as { QueueName?: string; QueueUrl?: string; Entries?: WireEntry[] }
     const queue = body.QueueName ?? body.QueueUrl?.split('/').at(-1) ?? ''
     if (missing.has(queue)) return refuse(response, 400, 'QueueDoesNotExist')
     const action = request.headers['x-amz-target']
     if (action === 'AmazonSQS.GetQueueUrl') return reply(response, 200, { QueueUrl: `http://sqs.test/000000000000/${queue}` })
     if (action === 'AmazonSQS.GetQueueAttributes') {
-      const Attributes = { FifoQueue: String(fifo), MaximumMessageSize: String(state.maxBytes) }
+      const Attributes = { FifoQueue: String(fifo), ...(state.maxBytes === undefined ? {} : { MaximumMessageSize: String(state.maxBytes) }) }
       return reply(response, 200, { Attributes })
     }
     const accessKey = /Credential=([^/]*)/.exec(request.headers.authorization ?? '')?.[1] ?? ''

@@ -4,7 +4,7 @@ import type { RelayConfig } from '../config.ts'
 import { createSqs } from '../sqs-client.ts'
 import { checkClock, watchDate } from './clock-check.ts'
 import { fail, ok, warn, type Finding } from './finding.ts'
-import { checkQueue, lookAtQueue } from './queue-check.ts'
+import { checkLimits, checkQueue, lookAtQueue } from './queue-check.ts'
 import { checkSend } from './send-check.ts'
 import { isForAll, sqsFix, sqsWords } from './sqs-words.ts'
 
@@ -36,12 +36,13 @@ async function examine(sqs: SQSClient, config: RelayConfig, date: ReturnType<typ
   const ms = Math.round(performance.now() - from)
   const queues = await Promise.all(ROUTES.map(async (route) => {
     const [queue, dead] = await Promise.all([lookAtQueue(sqs, queueName(config.queuePrefix, route)), lookAtQueue(sqs, deadLetterQueueName(config.queuePrefix, route))])
-    return [checkQueue(config, route, queue, dead), await checkSend(sqs, config, route, queue)] as const
+    return { queue, finding: checkQueue(config, route, queue, dead), send: await checkSend(sqs, config, route, queue) }
   }))
   return [
     ok('sqs/answer', `SQS answers after ${ms} ms (${where})`),
     ...checkClock(date.last()),
-    ...queues.map(([finding]) => finding),
-    ...queues.flatMap(([, finding]) => finding ?? []),
+    ...checkLimits(queues.map(({ queue }) => queue)),
+    ...queues.map(({ finding }) => finding),
+    ...queues.flatMap(({ send }) => send ?? []),
   ]
 }

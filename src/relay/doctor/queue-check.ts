@@ -1,6 +1,7 @@
 import { GetQueueAttributesCommand, GetQueueUrlCommand, type QueueAttributeName, type SQSClient } from '@aws-sdk/client-sqs'
 import { deadLetterQueueName, QUEUE_LIMITS, queueName, visibilitySeconds, type Route } from '../../protocol/index.ts'
 import type { RelayConfig } from '../config.ts'
+import { ASSUMED_BYTES } from '../queue.ts'
 import { fail, ok, warn, type Finding } from './finding.ts'
 import { isMissing, sqsCli, sqsFix, sqsWords } from './sqs-words.ts'
 
@@ -20,6 +21,14 @@ export async function lookAtQueue(sqs: SQSClient, queue: string): Promise<QueueV
   } catch (error) {
     return { error }
   }
+}
+
+const isTold = (attributes: Readonly<Record<string, string>>): boolean => attributes['MaximumMessageSize'] !== undefined
+
+/** Every queue of SQS says how large a message may be. What a server does not say cannot be checked, and the relay has to assume it. */
+export function checkLimits(queues: readonly QueueView[]): Finding[] {
+  if (queues.every((queue) => 'error' in queue || isTold(queue.attributes))) return []
+  return [warn('sqs/limits', `this server does not say how large a message may be: ${ASSUMED_BYTES / 1024} KiB are assumed; what is larger is gzipped, and parked when that does not help`)]
 }
 
 type Fault = { readonly state: 'warn' | 'fail'; readonly text: string; readonly set?: Readonly<Record<string, string>> }
@@ -49,7 +58,8 @@ function* faultsOf(attributes: Readonly<Record<string, string>>, route: Route, d
   yield* below('MaximumMessageSize', QUEUE_LIMITS.messageBytes, `takes messages of ${number('MaximumMessageSize')} bytes only, larger ones are parked`)
   yield* below('MessageRetentionPeriod', QUEUE_LIMITS.retentionSeconds, `keeps messages for ${days(number('MessageRetentionPeriod'))} instead of 14 days`)
   yield* below('VisibilityTimeout', visibilitySeconds(route), `hands a message out again after ${number('VisibilityTimeout')} s, which is less than six times the function's ${route.timeoutSeconds} s`)
-  if (attributes['DeduplicationScope'] !== 'messageGroup' || attributes['FifoThroughputLimit'] !== 'perMessageGroupId') {
+  // A server that leaves out what every queue has says nothing by leaving out these.
+  if (isTold(attributes) && (attributes['DeduplicationScope'] !== 'messageGroup' || attributes['FifoThroughputLimit'] !== 'perMessageGroupId')) {
     yield { state: 'warn', text: 'has not the throughput that FIFO can have, 300 requests a second instead', set: { DeduplicationScope: 'messageGroup', FifoThroughputLimit: 'perMessageGroupId' } }
   }
   const { deadLetterTargetArn, maxReceiveCount } = redriveOf(attributes)

@@ -1,13 +1,15 @@
 import { SendMessageBatchCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import { queueName, type Route } from '../../protocol/index.ts'
 import type { RelayConfig } from '../config.ts'
+import { judgeRequest } from '../verdict.ts'
 import { fail, ok, warn, type Finding } from './finding.ts'
 import type { QueueView } from './queue-check.ts'
 import { isAccessDenied, sqsFix, sqsWords } from './sqs-words.ts'
 
 /**
  * A message that no FIFO queue takes: without a group, and of a character that SQS does not allow. A batch of it alone is answered
- * entry by entry, and SQS looks at entries when it has looked at the right to send; without that the whole request is refused.
+ * entry by entry, and SQS looks at entries when it has looked at the right to send; without that the whole request is refused. Some
+ * servers refuse the whole request for an entry, and say what is wrong with it.
  * Source: SendMessageBatch and SendMessage in the SQS API reference.
  */
 const REFUSED = { Id: 'doctor', MessageBody: '\u0001' } as const
@@ -27,6 +29,7 @@ export async function checkSend(sqs: SQSClient, config: RelayConfig, route: Rout
     return ok(check, `may send to ${name}`)
   } catch (error) {
     if (isAccessDenied(error)) return fail(check, `may not send to ${name}`, sqsFix(error, name))
+    if (judgeRequest(error) === 'refused' || (error instanceof Error && error.name === 'MissingParameter')) return ok(check, `may send to ${name}`)
     return warn(check, `whether the relay may send to ${name} could not be checked: ${sqsWords(error)}`)
   }
 }
