@@ -96,7 +96,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
       if (most > maxBytes) pack = await toGzippedPack(items, most)
     }
     if (pack !== undefined) lane.frozen.push(pack)
-    else await park(items[0] as Item, 'too_large', `more than the ${most} bytes of ${name}, also when gzipped`)
+    else await park(items[0] as Item, 'too_large', `more than the ${most} bytes (${Math.floor(most / 1024)} KiB) of ${name}, also when gzipped`)
     lineUp.next(lane)
   }
 
