@@ -112,7 +112,7 @@ const nameOf = (arn: string): string => arn.slice(arn.lastIndexOf(':') + 1)
  */
 const BODY_BYTES = 256 * 1024 - 8 * 1024
 
-/** Characters of an id that are shown; the relay's own have some 40. */
+/** Characters of an id or a handler's name that are shown; the relay's own have some 40. */
 const MOST_ID = 500
 
 /**
@@ -128,7 +128,7 @@ async function park(parked: Parked): Promise<void> {
   const attributes = {
     reason: parked.reason,
     attempts: String(parked.attempts),
-    handler: parked.handler,
+    handler: parked.handler?.slice(0, MOST_ID),
     status: status === undefined ? undefined : String(status),
     id: notification?.id.slice(0, MOST_ID),
     firstReceivedAt: parked.firstReceivedAt,
@@ -138,15 +138,16 @@ async function park(parked: Parked): Promise<void> {
     'content-encoding': encoding,
   }
   const set = Object.entries(attributes).filter((entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== '')
-  // Of a foreign event only source and id together are unique.
-  const digest = await sha256(notification === undefined ? messageId : `${notification.source} ${notification.id}`)
+  // The same one parked twice out of one message is one message for SQS: its batch was tried again. Once it was sent again from there it
+  // is another message, with an id of its own, and must not look like a copy: SQS throws those away for five minutes, also when the
+  // first is gone by now. Of a foreign event only source and id together are unique.
+  const digest = await sha256([messageId, parked.firstReceivedAt, notification?.source, notification?.id].join(' '))
   await client.send(
     new sdk.SendMessageCommand({
       QueueUrl,
       MessageBody: encoding === 'gzip' && parked.contentEncoding === undefined ? await gzipBody(plain) : plain,
       // A group of its own: one that is being looked at or sent again hides no other.
       MessageGroupId: digest,
-      // The same notification parked twice is one message for SQS.
       MessageDeduplicationId: digest,
       MessageAttributes: Object.fromEntries(set.map(([name, value]) => [name, { DataType: 'String', StringValue: toSqsText(value) }])),
     }),

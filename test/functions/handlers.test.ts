@@ -1,4 +1,4 @@
-import { GetQueueAttributesCommand, ReceiveMessageCommand, SendMessageCommand } from '@aws-sdk/client-sqs'
+import { DeleteMessageCommand, GetQueueAttributesCommand, ReceiveMessageCommand, SendMessageCommand } from '@aws-sdk/client-sqs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -133,6 +133,27 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
     expect(attributes['reason']?.StringValue).toMatch(/422.*status/)
     expect(attributes).toMatchObject({ attempts: { StringValue: '1' }, handler: { StringValue: 'agents/status' } })
     expect(JSON.stringify(attributes)).not.toContain('27821234567')
+  })
+
+  test('what is parked, sent again and parked once more within minutes is there again: SQS takes it for no copy', async () => {
+    const { sqs, load } = await useFunctions(from)
+    const handler = await load('agents/status')
+    const bad = toNotification('agents', 'status', '1005', { campaign_ref: '12' })
+    const QueueUrl = sqs.url('agents-status').replace('.fifo', '-dlq.fifo')
+    const receive = async () => (await sqs.sqs.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10 }))).Messages ?? []
+    const [first] = toEvent('agents-status', [bad]).Records
+    if (first === undefined) throw new Error('no record')
+    // Handed out twice, since the commit failed after it was parked: one message.
+    for (const ApproximateReceiveCount of ['1', '2']) {
+      expect(await handler({ Records: [{ ...first, attributes: { ...first.attributes, ApproximateReceiveCount } }] })).toEqual(NONE)
+    }
+    const [one, ...more] = await receive()
+    expect(more).toEqual([])
+    expect(await readBody(one?.Body ?? '')).toEqual([bad])
+    // A redrive gives it another message id.
+    await sqs.sqs.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle: one?.ReceiptHandle ?? '' }))
+    expect(await handler({ Records: [{ ...first, messageId: 'redriven' }] })).toEqual(NONE)
+    expect(await Promise.all((await receive()).map(({ Body }) => readBody(Body ?? '')))).toEqual([[bad]])
   })
 
   test('while the read model is down the batch is handed out again soon, and then done once', async () => {
