@@ -11,3 +11,17 @@ export class StoreError extends Error {
     this.retryable = code === 'unreachable' || code === 'timeout' || code === 'throttled'
   }
 }
+
+/**
+ * A notification that the read model can never take. As the errors of Hono it brings its own answer, a 413, so that a handler which
+ * lets it pass has this one parked.
+ */
+export class EffectError extends Error {
+  override readonly name = 'EffectError'
+  readonly code = 'too_large'
+
+  getResponse(): Response {
+    const problem = { type: 'about:blank', title: 'The read model cannot take it', status: 413, detail: this.message }
+    return new Response(JSON.stringify(problem), { status: 413, headers: { 'content-type': 'application/problem+json' } })
+  }
+}

@@ -141,10 +141,11 @@ function toStoreError(error: unknown): StoreError {
   if (/^(WRONGPASS|Unauthorized|NOAUTH)/i.test(text)) {
     return new StoreError('unauthorized', 'the read model refuses the token: check UPSTASH_REDIS_REST_TOKEN')
   }
-  if (/rate limit|too many requests|max (daily )?request/i.test(text.slice(0, 200))) return new StoreError('throttled', 'the read model is over its request limit')
+  // Before the next: its words, `max request size exceeded`, are much like those of a limit.
   if (/max request size|request too large|payload too large/i.test(text.slice(0, 200))) {
     return new StoreError('too_large', 'a request was over the size that the read model takes')
   }
+  if (/rate limit|too many requests|max (daily )?request/i.test(text.slice(0, 200))) return new StoreError('throttled', 'the read model is over its request limit')
   if (name === 'UpstashError') return new StoreError('refused', `the read model refused a command: ${/^[A-Z]+\b/.exec(text)?.[0] ?? 'ERR'}`)
   if (name === 'UpstashJSONParseError') return new StoreError('unreachable', 'what answers at the address of the read model is not Upstash, or it is broken')
   return new StoreError('unreachable', 'the read model cannot be reached: check UPSTASH_REDIS_REST_URL and the network')

@@ -156,6 +156,25 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
     expect(await Promise.all((await receive()).map(({ Body }) => readBody(Body ?? '')))).toEqual([[bad]])
   })
 
+  test('G7: what no request to the read model can carry is parked alone, and holds up nobody of its batch', async () => {
+    const { sqs, store, load } = await useFunctions(from)
+    const toCdr = (ref: number, more: object) =>
+      toNotification('campaigns', 'cdr', undefined, { call_ref: ref, dialed_at: Math.floor(base / 1000), end_reason: 'hungup', ref: 12, ...more }, { transport: 'list' })
+    const huge = toCdr(1, { recording_url: 'x'.repeat(450_000) })
+    expect(await (await load('campaigns/cdr'))(toEvent('campaigns-cdr', [huge, toCdr(2, {})]))).toEqual(NONE)
+    expect((await store.read.cdrs()).items.map(({ call_ref }) => call_ref)).toEqual(['2'])
+    const fields = Object.fromEntries(Array.from({ length: 5_000 }, (_, at) => [`f${at}`, at]))
+    const many = toNotification('agents', 'stats', '1008', fields)
+    expect(await (await load('agents/stats'))(toEvent('agents-stats', [many, toNotification('agents', 'stats', '1009', { calls: 1 })]))).toEqual(NONE)
+    expect((await store.read.agents()).items.map(({ ref }) => ref)).toEqual(['1009'])
+    for (const [queue, parked] of [['campaigns-cdr', huge], ['agents-stats', many]] as const) {
+      const QueueUrl = sqs.url(queue).replace('.fifo', '-dlq.fifo')
+      const { Messages = [] } = await sqs.sqs.send(new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames: ['All'], MaxNumberOfMessages: 10 }))
+      expect(await Promise.all(Messages.map(({ Body }) => readBody(Body ?? '')))).toEqual([[parked]])
+      expect(Messages[0]?.MessageAttributes?.['reason']?.StringValue).toMatch(/^413: it .* than .*the read model takes/)
+    }
+  })
+
   test('while the read model is down the batch is handed out again soon, and then done once', async () => {
     const { sqs, store, redis, proxy, load } = await useFunctions(from)
     const handler = await load('agents/status')

@@ -54,9 +54,12 @@ test('errors have a code, say what to do, and never hold the command', async () 
   expect(hanging).toMatchObject({ code: 'timeout', retryable: true })
   const throttled = await failure(await useHttp(429, '{"error":"ERR rate limit exceeded, command was: 27821234567"}'))
   expect(throttled).toMatchObject({ code: 'throttled', retryable: true })
+  // Tried again it would be as large.
+  const large = await failure(await useHttp(413, '{"error":"ERR max request size exceeded. Limit: 1048576 bytes, Actual: 1048577 bytes"}'))
+  expect(large).toMatchObject({ code: 'too_large', retryable: false })
   const broken = await failure(await useHttp(500, '<html>27821234567</html>'))
   expect(broken.retryable).toBe(true)
-  for (const error of [wrongToken, refused, hanging, throttled, broken]) {
+  for (const error of [wrongToken, refused, hanging, throttled, large, broken]) {
     expect(error).toBeInstanceOf(StoreError)
     expect(`${error.message} ${String(error.cause)}`).not.toMatch(/27821234567|secret-wrong|test-token/)
   }

@@ -1,5 +1,6 @@
 import type { AgentStatus } from '../../protocol/index.ts'
 import { toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { toEffect } from '../to-effect.ts'
 
 /**
  * The states that may follow a state; what is not in the table may follow and be followed by anything. Source: the vendor's page
@@ -27,10 +28,8 @@ const ENDS_CALL = new Set(['wrapup', 'logging_out', 'offline'])
 export function agentStatus(event: StoreEvent<AgentStatus>): Effect {
   const { status, campaign_ref, ref } = event.payload
   const known = Object.keys(MAY_FOLLOW).join(',')
-  return {
-    ops: [[
-      'agent_status', event.reference ?? ref ?? '', campaign_ref ?? '', status, toStamp(event), event.time,
-      ENDS_CALL.has(status) ? '1' : '', Object.hasOwn(MAY_FOLLOW, status) ? known : '', mayComeBefore(status).join(','),
-    ]],
-  }
+  return toEffect([[
+    'agent_status', event.reference ?? ref ?? '', campaign_ref ?? '', status, toStamp(event), event.time,
+    ENDS_CALL.has(status) ? '1' : '', Object.hasOwn(MAY_FOLLOW, status) ? known : '', mayComeBefore(status).join(','),
+  ]])
 }

@@ -1,5 +1,6 @@
 import type { RelayAlive } from '../../protocol/index.ts'
 import { toMs, toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { toEffect } from '../to-effect.ts'
 import type { RelayRecord } from '../operator-types.ts'
 
 /** relay/alive: a relay was ready then. */
@@ -11,5 +12,5 @@ export function relayAlive(event: StoreEvent<RelayAlive>): Effect {
     started_at: new Date(toMs(p.started, event.timeMs)).toISOString(),
     ready_at: new Date(event.timeMs).toISOString(),
   }
-  return { ops: [['alive', p.relay, toStamp(event), JSON.stringify(record)]] }
+  return toEffect([['alive', p.relay, toStamp(event), JSON.stringify(record)]])
 }

@@ -1,5 +1,6 @@
 import type { AgentCall, InboundCall } from '../../protocol/index.ts'
 import { textOr, toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { toEffect } from '../to-effect.ts'
 import type { Call } from '../types.ts'
 
 /** agents/call: the agent's current call, for the screen pop; a stale one is only recorded. */
@@ -27,7 +28,5 @@ function toCall(event: StoreEvent<AgentCall | InboundCall>, direction: Call['dir
     notification_id: event.id,
   }
   const agent = event.reference ?? textOr(p.ref) ?? textOr(p.agent) ?? ''
-  return {
-    ops: [['call', agent, campaign ?? '', event.source, call.call_ref ?? '', toStamp(event), String(event.timeMs), event.stale ? '1' : '', JSON.stringify(call)]],
-  }
+  return toEffect([['call', agent, campaign ?? '', event.source, call.call_ref ?? '', toStamp(event), String(event.timeMs), event.stale ? '1' : '', JSON.stringify(call)]])
 }

@@ -1,5 +1,6 @@
 import { toBase64, type Cdr } from '../../protocol/index.ts'
 import { numberOr, textOr, toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { toEffect } from '../to-effect.ts'
 import type { CdrRecord } from '../types.ts'
 
 /** The id of a CDR, for URLs: base64url of its source, `call_ref` and `dialed_at` (unix s). */
@@ -44,10 +45,8 @@ export function cdr(event: StoreEvent<Cdr>): Effect {
     ['campaign', campaign], ['agent', record.extension], ['contact', record.contact_ref], ['number', record.number], ['number', record.dial_number],
   ].filter((index): index is [string, string] => index[1] !== null)
   const keys = [...new Set(indexes.map(([of, value]) => `${of}:${value}`))]
-  return {
-    ops: [[
-      'cdr', id, event.source, p.call_ref, record.extension ?? '', toStamp(event), String(event.timeMs), String(dialedMs), canonical(p), JSON.stringify(record),
-      campaign ?? '', `${dialedAt.slice(0, 13)}:00:00Z|${record.end_reason ?? 'unknown'}`, ...keys,
-    ]],
-  }
+  return toEffect([[
+    'cdr', id, event.source, p.call_ref, record.extension ?? '', toStamp(event), String(event.timeMs), String(dialedMs), canonical(p), JSON.stringify(record),
+    campaign ?? '', `${dialedAt.slice(0, 13)}:00:00Z|${record.end_reason ?? 'unknown'}`, ...keys,
+  ]])
 }

@@ -1,5 +1,6 @@
 import type { DialPreview } from '../../protocol/index.ts'
 import { textOr, toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { toEffect } from '../to-effect.ts'
 import { toParts } from '../parts.ts'
 
 /**
@@ -11,10 +12,8 @@ export function dialPreview(event: StoreEvent<DialPreview>): Effect {
   // A callee without one of the two has null there, as everywhere in the read model.
   const callees = event.payload.callees.map((callee) => ({ ...callee, number: textOr(callee.number), contact_ref: textOr(callee.contact_ref) }))
   const parts = toParts(JSON.stringify(callees))
-  return {
-    ops: [
-      ...parts.map((part, index) => ['part', 'preview', event.id, String(index), part] as const),
-      ['preview', reference, event.id, String(parts.length), toStamp(event), event.time] as const,
-    ],
-  }
+  return toEffect([
+    ...parts.map((part, index) => ['part', 'preview', event.id, String(index), part] as const),
+    ['preview', reference, event.id, String(parts.length), toStamp(event), event.time] as const,
+  ])
 }

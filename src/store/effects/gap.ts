@@ -1,5 +1,6 @@
 import { maskText, type RelayGap } from '../../protocol/index.ts'
 import { textOr, numberOr, toMs, type Effect, type StoreEvent } from '../effect.ts'
+import { toEffect } from '../to-effect.ts'
 import type { GapRecord } from '../operator-types.ts'
 
 /** relay/gap: a span in which PubSub was not heard. What was heard before it is unsure until it is heard again. */
@@ -18,5 +19,5 @@ export function relayGap(event: StoreEvent<RelayGap>): Effect {
     route: textOr(p.route),
     lost: numberOr(p.lost),
   }
-  return { ops: [['gap', event.id, p.source, p.route ?? '', event.sequence, String(toMsUnix), JSON.stringify(record)]] }
+  return toEffect([['gap', event.id, p.source, p.route ?? '', event.sequence, String(toMsUnix), JSON.stringify(record)]])
 }

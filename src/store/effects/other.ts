@@ -1,5 +1,6 @@
 import { toBase64 } from '../../protocol/index.ts'
 import { toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { toEffect } from '../to-effect.ts'
 import { toParts } from '../parts.ts'
 import type { OtherRecord } from '../operator-types.ts'
 
@@ -19,10 +20,8 @@ export function other(event: StoreEvent): Effect {
     parts: parts.length,
     form: isText ? 'text' : 'base64',
   }
-  return {
-    ops: [
-      ...parts.map((part, index) => ['part', 'other', event.id, String(index), part] as const),
-      ['other', event.id, type, toStamp(event), String(event.timeMs), JSON.stringify(record)] as const,
-    ],
-  }
+  return toEffect([
+    ...parts.map((part, index) => ['part', 'other', event.id, String(index), part] as const),
+    ['other', event.id, type, toStamp(event), String(event.timeMs), JSON.stringify(record)] as const,
+  ])
 }

@@ -1,5 +1,6 @@
 import { maskText, type RelayParked } from '../../protocol/index.ts'
 import { toMs, toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { toEffect } from '../to-effect.ts'
 import type { ParkedRecord } from '../operator-types.ts'
 
 /**
@@ -21,5 +22,5 @@ export function relayParked(event: StoreEvent<RelayParked>): Effect {
     parked_at: new Date(parkedMs).toISOString(),
     bytes: p.bytes,
   }
-  return { ops: [['parked', p.id, p.state, toStamp(event), String(parkedMs), JSON.stringify(record)]] }
+  return toEffect([['parked', p.id, p.state, toStamp(event), String(parkedMs), JSON.stringify(record)]])
 }

@@ -1,5 +1,6 @@
 import type { CampaignStatus, DialerStatus } from '../../protocol/index.ts'
 import { toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { toEffect } from '../to-effect.ts'
 import type { StateChange } from '../types.ts'
 
 /** campaigns/status: the state and its history. */
@@ -12,5 +13,5 @@ function toState(event: StoreEvent<CampaignStatus | DialerStatus>, of: 'campaign
   const { status, ref } = event.payload
   const reference = event.reference || ref || (of === 'dialer' ? event.source : '')
   const change: StateChange = { status, at: event.time, source: event.source, notification_id: event.id }
-  return { ops: [['state', of, reference, status, toStamp(event), String(event.timeMs), event.time, event.source, JSON.stringify(change)]] }
+  return toEffect([['state', of, reference, status, toStamp(event), String(event.timeMs), event.time, event.source, JSON.stringify(change)]])
 }

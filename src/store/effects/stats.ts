@@ -1,5 +1,6 @@
 import type { AgentStats, CampaignStats } from '../../protocol/index.ts'
 import { toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { toEffect } from '../to-effect.ts'
 
 /** Values that go up and down; all others are counters, and a decrease of one means that the dialler began to count anew. */
 const GAUGE = /^callees_(remaining|queued)$/
@@ -21,5 +22,5 @@ function toStats(event: StoreEvent<AgentStats | CampaignStats>, of: 'agent' | 'c
     values[name] = number
     if (!GAUGE.test(name)) counters.push(name, String(number))
   }
-  return { ops: [['stats', of, reference, toStamp(event), String(event.timeMs), event.time, event.id, JSON.stringify(values), ...counters]] }
+  return toEffect([['stats', of, reference, toStamp(event), String(event.timeMs), event.time, event.id, JSON.stringify(values), ...counters]])
 }
