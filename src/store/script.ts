@@ -8,7 +8,7 @@
  * Values are opaque text: nothing here parses or writes JSON, so no number can lose a digit. Works from Redis 6.
  */
 export const APPLY = `
-local prefix, now = ARGV[1], tonumber(ARGV[2])
+local prefix, now, oldest_hour = ARGV[1], tonumber(ARGV[2]), ARGV[4]
 local ttl = {}
 for name, seconds in string.gmatch(ARGV[3], '(%a+)=(%d+)') do ttl[name] = seconds end
 local SEP = '\\31'
@@ -31,14 +31,49 @@ local function newer(a, b)
 end
 local function contains(list, word) return string.find(',' .. list .. ',', ',' .. word .. ',', 1, true) ~= nil end
 local function keep_latest(k, count) redis.call('ZREMRANGEBYRANK', k, 0, -count - 1) end
-local function register(set, ref) redis.call('ZADD', key(set), 0, ref) end
+local function oldest(of) return now - tonumber(ttl[of]) * 1000 end
+-- Names in the order of their text; a second set knows when each was last heard of, so that those are forgotten whose records are gone.
+local function register(set, ref, of)
+  local names, heard = key(set), key(set .. '_heard')
+  redis.call('ZADD', names, 0, ref)
+  redis.call('ZADD', heard, now, ref)
+  for _, gone in ipairs(redis.call('ZRANGEBYSCORE', heard, '-inf', oldest(of), 'LIMIT', 0, 100)) do
+    redis.call('ZREM', names, gone)
+    redis.call('ZREM', heard, gone)
+  end
+  expire(names, ttl[of])
+  expire(heard, ttl[of])
+end
+-- By the notification's id, which is before the separator: in a copy something else may be different, such as when it was received, or
+-- that it has grown stale since.
+local function add_once(k, score, id, json)
+  for _, member in ipairs(redis.call('ZRANGE', k, 0, -1)) do
+    if string.sub(member, 1, #id + 1) == id .. SEP then return end
+  end
+  redis.call('ZADD', k, score, id .. SEP .. json)
+end
 
 local apply = {}
+
+-- A campaign in which the agent was not heard of for as long as an agent is kept.
+local function forget_campaigns(k)
+  local fields = redis.call('HGETALL', k)
+  for i = 1, #fields, 2 do
+    local kind, campaign = string.match(fields[i], '^([sc]):(.*)$')
+    local stamp = kind == 's' and string.match(fields[i + 1], '[^' .. SEP .. ']*$') or fields[i + 1]
+    local _, _, ms = split(stamp)
+    if kind and ms < oldest('agent') then
+      redis.call('HDEL', k, fields[i])
+      if kind == 's' then redis.call('HDEL', k, 'u:' .. campaign, 'n:' .. campaign) end
+    end
+  end
+end
 
 function apply.agent_status(ref, campaign, status, stamp, at, ends_call, known, may_come_before)
   local k, field = key('agent:' .. ref), 's:' .. campaign
   local former = redis.call('HGET', k, field)
   local f_status, f_since, f_stamp
+  if not former then forget_campaigns(k) end
   if former then
     local a = string.find(former, SEP, 1, true)
     local b = string.find(former, SEP, a + 1, true)
@@ -52,8 +87,8 @@ function apply.agent_status(ref, campaign, status, stamp, at, ends_call, known, 
       redis.call('HINCRBY', k, 'n:' .. campaign, 1)
     end
     redis.call('HSET', k, field, status .. SEP .. since .. SEP .. stamp)
-    register('agents', ref)
   end
+  register('agents', ref, 'agent')
   if ends_call == '1' then
     local cleared = 'c:' .. campaign
     if newer(stamp, redis.call('HGET', k, cleared)) then redis.call('HSET', k, cleared, stamp) end
@@ -63,12 +98,12 @@ function apply.agent_status(ref, campaign, status, stamp, at, ends_call, known, 
   expire(k, ttl.agent)
 end
 
-function apply.call(ref, campaign, source, call_ref, stamp, ms, stale, json)
+function apply.call(ref, campaign, source, call_ref, stamp, ms, stale, id, json)
   local k, calls = key('agent:' .. ref), key('agent_calls:' .. ref)
-  redis.call('ZADD', calls, ms, json)
+  add_once(calls, ms, id, json)
   keep_latest(calls, 20)
   expire(calls, ttl.agent)
-  register('agents', ref)
+  register('agents', ref, 'agent')
   if newer(stamp, redis.call('HGET', k, 'call_stamp')) then
     local over = stale == '1' or (call_ref ~= '' and redis.call('EXISTS', key('ended:' .. source .. ':' .. call_ref)) == 1)
     if not over then
@@ -113,12 +148,12 @@ function apply.stats(of, ref, stamp, ms, at, id, values, ...)
   keep_latest(series, 120)
   expire(k, ttl[of])
   expire(series, ttl[of])
-  register(of .. 's', ref)
+  register(of .. 's', ref, of)
 end
 
-function apply.state(of, ref, status, stamp, ms, at, source, change)
+function apply.state(of, ref, status, stamp, ms, at, source, id, change)
   local k, history = key(of .. ':' .. ref), key(of .. '_history:' .. ref)
-  redis.call('ZADD', history, ms, change)
+  add_once(history, ms, id, change)
   keep_latest(history, 100)
   expire(history, ttl.campaign)
   local former = redis.call('HMGET', k, 'stamp', 'status')
@@ -127,7 +162,7 @@ function apply.state(of, ref, status, stamp, ms, at, source, change)
     redis.call('HSET', k, 'status', status, 'stamp', stamp, 'source', source)
   end
   expire(k, ttl.campaign)
-  register(of .. 's', ref)
+  register(of .. 's', ref, 'campaign')
 end
 
 function apply.part(of, id, index, text)
@@ -144,28 +179,38 @@ function apply.preview(ref, id, parts, stamp, at)
     if former[2] and former[2] ~= id then drop_parts('preview', former[2], former[3]) end
     redis.call('HSET', k, 'stamp', stamp, 'id', id, 'parts', parts, 'at', at)
     expire(k, ttl.preview)
-    register('campaigns', ref)
+    register('campaigns', ref, 'campaign')
   elseif former[2] ~= id then
     drop_parts('preview', id, parts)
   end
 end
 
+-- A count's name begins with its hour. The first of a kind in an hour clears away the hours that are no longer kept.
 local function count_cdr(campaign, field, by)
+  if field < oldest_hour then return end
   local k = key('counts:' .. campaign)
-  if redis.call('HINCRBY', k, field, by) <= 0 then redis.call('HDEL', k, field) end
+  local count = redis.call('HINCRBY', k, field, by)
+  if count <= 0 then redis.call('HDEL', k, field) end
+  if count == 1 and by == 1 then
+    for _, former in ipairs(redis.call('HKEYS', k)) do
+      if former < oldest_hour then redis.call('HDEL', k, former) end
+    end
+  end
   expire(k, ttl.cdr)
 end
 local function index_cdr(id, ms, keys, first)
   for i = first, #keys do
     local k = key('cdrs_by:' .. keys[i])
     redis.call('ZADD', k, ms, id)
-    redis.call('ZREMRANGEBYSCORE', k, '-inf', now - tonumber(ttl.cdr) * 1000)
+    redis.call('ZREMRANGEBYSCORE', k, '-inf', oldest('cdr'))
     expire(k, ttl.cdr)
   end
 end
 
 function apply.cdr(id, source, call_ref, agent, stamp, ms, dialed_ms, content, json, campaign, count_field, ...)
   end_call(source, call_ref, agent)
+  -- Milliseconds for seconds, or a wrong clock: it must not lie in front of all others for ever.
+  if tonumber(dialed_ms) > now + 86400000 then dialed_ms = ARGV[2] end
   local k, revisions = key('cdr:' .. id), key('cdr_revisions:' .. id)
   local former = redis.call('HMGET', k, 'content', 'stamp', 'json', 'campaign', 'count', 'ms')
   if former[1] == content then return end
@@ -180,24 +225,35 @@ function apply.cdr(id, source, call_ref, agent, stamp, ms, dialed_ms, content, j
     redis.call('HSET', revisions, former[1], former[6] .. SEP .. former[3])
     expire(revisions, ttl.cdr)
     count_cdr(former[4], former[5], -1)
-  elseif tonumber(dialed_ms) > now - tonumber(ttl.cdr) * 1000 then
+  elseif tonumber(dialed_ms) > oldest('cdr') then
     -- One that is older than what is kept is found by its id only.
     redis.call('ZADD', key('cdrs'), dialed_ms, id)
   end
   redis.call('HSET', k, 'content', content, 'stamp', stamp, 'json', json, 'campaign', campaign, 'count', count_field, 'ms', ms)
   expire(k, ttl.cdr)
-  redis.call('ZREMRANGEBYSCORE', key('cdrs'), '-inf', now - tonumber(ttl.cdr) * 1000)
+  redis.call('ZREMRANGEBYSCORE', key('cdrs'), '-inf', oldest('cdr'))
+  expire(key('cdrs'), ttl.cdr)
   index_cdr(id, dialed_ms, { ... }, 1)
   count_cdr(campaign, count_field, 1)
-  if campaign ~= '' then register('campaigns', campaign) end
+  if campaign ~= '' then register('campaigns', campaign, 'campaign') end
 end
 
-function apply.other(id, type, stamp, ms, json)
-  local k = key('other')
-  if redis.call('ZADD', k, ms, json) == 0 then return end
-  redis.call('HINCRBY', key('other_counts'), type, 1)
-  keep_latest(k, 1000)
+-- What had no route: a record and its bytes by id, the latest of them, and how many there were of each type.
+local MOST_OTHER, MOST_TYPES = 1000, 1000
+function apply.other(id, type, parts, ms, json)
+  local k, counts = key('other'), key('other_counts')
+  if not redis.call('SET', key('other_record:' .. id), parts .. SEP .. json, 'NX', 'EX', ttl.other) then return end
+  redis.call('ZADD', k, ms, id)
   expire(k, ttl.other)
+  for _, dropped in ipairs(redis.call('ZRANGE', k, 0, -MOST_OTHER - 1)) do
+    local record = key('other_record:' .. dropped)
+    drop_parts('other', dropped, string.match(redis.call('GET', record) or '', '^%d+'))
+    redis.call('DEL', record)
+  end
+  keep_latest(k, MOST_OTHER)
+  -- Somebody may write words of chance for types.
+  if redis.call('HEXISTS', counts, type) == 0 and redis.call('HLEN', counts) >= MOST_TYPES then type = 'unknown/unknown' end
+  redis.call('HINCRBY', counts, type, 1)
 end
 
 -- What the relay put aside: by id, the last thing said of it. What was taken from there leaves a mark, for what comes late.
@@ -214,8 +270,8 @@ function apply.parked(id, state, stamp, ms, json)
   redis.call('SET', k, stamp .. SEP .. json, 'EX', ttl.parked)
   redis.call('ZADD', index, ms, id)
   expire(index, ttl.parked)
-  redis.call('ZREMRANGEBYSCORE', index, '-inf', now - tonumber(ttl.parked) * 1000)
-  for _, oldest in ipairs(redis.call('ZRANGE', index, 0, -MOST_PARKED - 1)) do redis.call('DEL', key('parked:' .. oldest)) end
+  redis.call('ZREMRANGEBYSCORE', index, '-inf', oldest('parked'))
+  for _, dropped in ipairs(redis.call('ZRANGE', index, 0, -MOST_PARKED - 1)) do redis.call('DEL', key('parked:' .. dropped)) end
   keep_latest(index, MOST_PARKED)
 end
 
@@ -228,7 +284,7 @@ function apply.alive(relay, stamp, json)
   local all = redis.call('HGETALL', k)
   for i = 1, #all, 2 do
     local _, _, ms = split(all[i + 1])
-    if ms < now - tonumber(ttl.gap) * 1000 then redis.call('HDEL', k, all[i]) end
+    if ms < oldest('gap') then redis.call('HDEL', k, all[i]) end
   end
 end
 
@@ -242,12 +298,11 @@ function apply.gap(id, source, route, sequence, to_ms, json)
   if tonumber(to_ms) > (tonumber(b) or 0) then b = to_ms end
   redis.call('HSET', latest, field, a .. '|' .. b)
   expire(latest, ttl.gap)
-  local oldest = now - tonumber(ttl.gap) * 1000
-  if tonumber(to_ms) < oldest or redis.call('EXISTS', k) == 1 then return end
+  if tonumber(to_ms) < oldest('gap') or redis.call('EXISTS', k) == 1 then return end
   redis.call('SET', k, json, 'EX', ttl.gap)
   for _, set in ipairs({ index, own }) do
     redis.call('ZADD', set, to_ms, id)
-    redis.call('ZREMRANGEBYSCORE', set, '-inf', oldest)
+    redis.call('ZREMRANGEBYSCORE', set, '-inf', oldest('gap'))
     expire(set, ttl.gap)
   end
   for _, dropped in ipairs(redis.call('ZRANGE', own, 0, -MOST_GAPS - 1)) do
@@ -264,7 +319,7 @@ function apply.done(message, ...)
   expire(k, ttl.done)
 end
 
-local at = 4
+local at = 5
 while at <= #ARGV do
   local count = tonumber(ARGV[at + 1])
   local args = {}

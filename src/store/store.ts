@@ -92,8 +92,9 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
       const ops: Op[] = batch.effects.flatMap((effect) => effect.ops)
       // In portions, so that a whole batch of finished ids fits as well.
       for (const [message, ids] of batch.done) for (let at = 0; at < ids.length; at += 1_000) ops.push(['done', message, ...ids.slice(at, at + 1_000)])
+      const oldestHour = new Date(now() - expiries.cdr * 1000).toISOString().slice(0, 13)
       for (const chunk of toChunks(ops, maxRequestBytes - overhead)) {
-        await upstash.run(APPLY, [prefix, String(now()), seconds, ...chunk.flatMap(([name, ...args]) => [name, String(args.length), ...args])])
+        await upstash.run(APPLY, [prefix, String(now()), seconds, oldestHour, ...chunk.flatMap(([name, ...args]) => [name, String(args.length), ...args])])
       }
     },
     async recall(messageIds) {

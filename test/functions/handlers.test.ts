@@ -160,7 +160,7 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
     const { sqs, store, load } = await useFunctions(from)
     const toCdr = (ref: number, more: object) =>
       toNotification('campaigns', 'cdr', undefined, { call_ref: ref, dialed_at: Math.floor(base / 1000), end_reason: 'hungup', ref: 12, ...more }, { transport: 'list' })
-    const huge = toCdr(1, { recording_url: 'x'.repeat(450_000) })
+    const huge = toCdr(1, { recording_url: 'x'.repeat(600_000) })
     expect(await (await load('campaigns/cdr'))(toEvent('campaigns-cdr', [huge, toCdr(2, {})]))).toEqual(NONE)
     expect((await store.read.cdrs()).items.map(({ call_ref }) => call_ref)).toEqual(['2'])
     const fields = Object.fromEntries(Array.from({ length: 5_000 }, (_, at) => [`f${at}`, at]))

@@ -11,6 +11,7 @@ const call = (callRef: string, at: number, more: { stale?: boolean; campaign?: s
 const ended = (callRef: string, at: number, agent: string | null = '1002') =>
   cdr(toEvent('campaigns', 'cdr', undefined, { call_ref: callRef, dialed_at: BASE_MS / 1000 + at, extension: agent, end_reason: 'hungup', ref: 'c1' }, at, { transport: 'list' }))
 const done = new Map<string, string[]>()
+const DAY = 24 * 3600
 
 test('an agent has a state in each campaign, and a repeated state keeps its since', async () => {
   const { store } = await useStore()
@@ -68,6 +69,27 @@ test('a stale call is recorded as stale and never current', async () => {
   await store.commit({ effects: [call('1', 1, { stale: true })], done })
   const agent = await store.read.agent('1002')
   expect(agent).toMatchObject({ call: null, calls: [{ call_ref: '1', stale: true }] })
+})
+
+test('G4: a call that has grown stale between two attempts is the same call, and still there once', async () => {
+  const { store } = await useStore()
+  await store.commit({ effects: [call('7', 1)], done })
+  await store.commit({ effects: [call('7', 1, { stale: true })], done })
+  expect(await store.read.agent('1002')).toMatchObject({ call: { call_ref: '7' }, calls: [{ call_ref: '7', stale: false }] })
+  expect((await store.read.agent('1002'))?.calls).toHaveLength(1)
+})
+
+test('an agent of many months has the campaigns of the last days only, and one that left is forgotten', async () => {
+  let nowMs = BASE_MS
+  const { store } = await useStore({ now: () => nowMs })
+  await store.commit({ effects: [status('offline', 0, 'c0', '1001')], done })
+  for (let day = 0; day < 20; day += 2) {
+    nowMs = BASE_MS + day * DAY * 1000
+    // In one campaign all the time, and in each of the others for a day.
+    await store.commit({ effects: [status('busy', day * DAY, 'all'), status('wrapup', day * DAY + 1, `c${day}`)], done })
+  }
+  expect((await store.read.agent('1002'))?.states.map((state) => state.campaign_ref)).toEqual(['all', 'c12', 'c14', 'c16', 'c18'])
+  expect((await store.read.agents()).items.map(({ ref }) => ref)).toEqual(['1002'])
 })
 
 test('an inbound call from a list is compared with a status by time', async () => {

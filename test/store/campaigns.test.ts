@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { agentStats, campaignStats, campaignStatus, dialerStatus, dialPreview, other } from '../../src/store/index.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
-import { toEvent } from './events.ts'
+import { BASE_MS, toEvent } from './events.ts'
 
 const DONE = new Map<string, string[]>()
 const status = (word: string, at: number) => campaignStatus(toEvent('campaigns', 'status', '12', { ref: '12', status: word }, at))
@@ -67,6 +67,36 @@ test('other: the last thousand with their bytes, and a count per type', async ()
     cursor = next.next
   }
   expect(seen).toEqual(Array.from({ length: 1_000 }, (_, index) => `n${1_009 - index}`))
+})
+
+test('other: what is dropped leaves no bytes behind, and types of chance do not fill the counts', async () => {
+  const { store, redis } = await useStore()
+  const unknown = (at: number) => other(toEvent('agents', `t${at}`, '1002', undefined, at, { data: 'x'.repeat(200_000 * (at % 2)), reason: 'unknown_type' }))
+  await store.commit({ effects: [unknown(1), unknown(3)], done: DONE })
+  await store.commit({ effects: Array.from({ length: 1_100 }, (_, at) => unknown(10 + 2 * at)), done: DONE })
+  const client = await useRedisClient(redis.url)
+  expect((await client.keys('enigma:other_part:*')).length).toBe(1_000)
+  expect((await client.keys('enigma:other_record:*')).length).toBe(1_000)
+  const { counts } = await store.read.other()
+  expect(Object.keys(counts)).toHaveLength(1_001)
+  expect(counts['unknown/unknown']).toBe(102)
+})
+
+test('G4: a copy that another relay heard a moment later is the same change', async () => {
+  const { store } = await useStore()
+  const copy = campaignStatus(toEvent('campaigns', 'status', '12', { status: 'started', ref: '12' }, 1, { time: new Date(BASE_MS + 1_007).toISOString(), timeMs: BASE_MS + 1_007 }))
+  await store.commit({ effects: [status('started', 1), copy], done: DONE })
+  expect((await store.read.campaign('12'))?.history).toMatchObject([{ at: new Date(BASE_MS + 1_000).toISOString() }])
+})
+
+test('campaigns that were not heard of for thirty days are forgotten', async () => {
+  let nowMs = BASE_MS
+  const { store } = await useStore({ now: () => nowMs })
+  await store.commit({ effects: [status('completed', 1)], done: DONE })
+  nowMs += 31 * 24 * 3600_000
+  await store.commit({ effects: [campaignStatus(toEvent('campaigns', 'status', '13', { status: 'started', ref: '13' }, 31 * 24 * 3600))], done: DONE })
+  expect((await store.read.campaigns()).items.map(({ ref }) => ref)).toEqual(['13'])
+  expect(await store.read.campaign('12')).toBeNull()
 })
 
 test('a dialler has a state too', async () => {

@@ -6,6 +6,7 @@ import { BASE_MS, nextId, toEvent } from './events.ts'
 
 const DONE = new Map<string, string[]>()
 const DIALED = BASE_MS / 1000
+const DAY = 24 * 3600
 
 const toCdr = (callRef: string | number, at: number, more: Record<string, unknown> = {}, receivedAt = at) =>
   cdr(toEvent('campaigns', 'cdr', undefined, {
@@ -93,6 +94,28 @@ test('CDRs run out: records, indexes and counters have an expiry', async () => {
   const client = await useRedisClient(redis.url)
   const keys = await client.keys('enigma:*')
   const lasting = await Promise.all(keys.map(async (key) => ((await client.ttl(key)) === -1 ? key : undefined)))
-  // The registry of names and the index by time have none: the one holds names only, the other is trimmed with each CDR.
-  expect(lasting.filter((key) => key !== undefined).toSorted()).toEqual(['enigma:campaigns', 'enigma:cdrs'])
+  expect(lasting.filter((key) => key !== undefined)).toEqual([])
+})
+
+test('a campaign that runs for months has the counts of the last days only', async () => {
+  let nowMs = BASE_MS
+  const { store } = await useStore({ now: () => nowMs })
+  for (let day = 0; day < 9; day++) {
+    nowMs = BASE_MS + day * DAY * 1000
+    await store.commit({ effects: [toCdr(day, day * DAY)], done: DONE })
+  }
+  // One that comes back out of the dialler's backup a week late.
+  await store.commit({ effects: [toCdr(99, DAY, {}, 8 * DAY)], done: DONE })
+  const hours = (await store.read.campaign('c1'))?.counts.map(({ hour, count }) => [hour, count])
+  expect(hours).toEqual([5, 6, 7, 8].map((day) => [`${new Date(BASE_MS + day * DAY * 1000).toISOString().slice(0, 13)}:00:00Z`, 1]))
+})
+
+test('one that was dialled in thousands of years is found among those of today, and goes when they go', async () => {
+  let nowMs = BASE_MS
+  const { store } = await useStore({ now: () => nowMs })
+  await store.commit({ effects: [toCdr('ms', DIALED * 999)], done: DONE })
+  expect(await all(store.read, { toMs: nowMs })).toEqual(['ms'])
+  nowMs += 4 * DAY * 1000
+  await store.commit({ effects: [toCdr(1, 4 * DAY)], done: DONE })
+  expect(await all(store.read, {})).toEqual(['1'])
 })

@@ -1,5 +1,5 @@
 import { toBase64 } from '../../protocol/index.ts'
-import { toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { type Effect, type StoreEvent } from '../effect.ts'
 import { toEffect } from '../to-effect.ts'
 import { toParts } from '../parts.ts'
 import type { OtherRecord } from '../operator-types.ts'
@@ -9,7 +9,7 @@ export function other(event: StoreEvent): Effect {
   const isText = typeof event.data === 'string'
   const parts = toParts(typeof event.data === 'string' ? event.data : toBase64(event.data))
   const type = `${event.type}/${event.subType}`
-  const record: Omit<OtherRecord, 'text' | 'base64'> & { parts: number; form: 'text' | 'base64' } = {
+  const record: Omit<OtherRecord, 'text' | 'base64'> & { form: 'text' | 'base64' } = {
     notification_id: event.id,
     source: event.source,
     type,
@@ -17,11 +17,10 @@ export function other(event: StoreEvent): Effect {
     channel: event.channel,
     transport: event.transport,
     received_at: event.time,
-    parts: parts.length,
     form: isText ? 'text' : 'base64',
   }
   return toEffect([
     ...parts.map((part, index) => ['part', 'other', event.id, String(index), part] as const),
-    ['other', event.id, type, toStamp(event), String(event.timeMs), JSON.stringify(record)] as const,
+    ['other', event.id, type, String(parts.length), String(event.timeMs), JSON.stringify(record)] as const,
   ])
 }

@@ -1,6 +1,6 @@
 import type { Agent, AgentDetail, AgentState, Call, Page, PageRequest } from '../types.ts'
 import { gapsCommand, toGapMarks, type GapMarks } from './gap-marks.ts'
-import { clampLimit, readNames, SEPARATOR, toMap, toTexts, type ReadOptions } from './replies.ts'
+import { afterSeparator, clampLimit, readNames, SEPARATOR, toMap, toTexts, type ReadOptions } from './replies.ts'
 import { statsCommands, toStats } from './stats.ts'
 
 /** A page of agents by reference, each with its states and its current call. */
@@ -22,7 +22,7 @@ export async function readAgent({ upstash, prefix }: ReadOptions, ref: string): 
     ...statsCommands(prefix, 'agent', ref),
   ])
   const fields = toMap(hash)
-  const detail = { ...toAgent(ref, fields, toGapMarks(gaps)), calls: toTexts(calls).map((text) => JSON.parse(text) as Call), stats: toStats(stats) }
+  const detail = { ...toAgent(ref, fields, toGapMarks(gaps)), calls: toTexts(calls).map((text) => JSON.parse(afterSeparator(text)) as Call), stats: toStats(stats) }
   return fields.size === 0 && detail.calls.length === 0 && detail.stats === null ? null : detail
 }
 

@@ -1,7 +1,7 @@
 import type { Callee, Campaign, CampaignDetail, HourCount, Page, PageRequest, Preview, StateChange } from '../types.ts'
 import { gapsCommand, toGapMarks, type GapMarks } from './gap-marks.ts'
 import { readParts } from './parts.ts'
-import { clampLimit, readNames, toMap, toTexts, type ReadOptions } from './replies.ts'
+import { afterSeparator, clampLimit, readNames, toMap, toTexts, type ReadOptions } from './replies.ts'
 import { statsCommands, toStats } from './stats.ts'
 
 type Of = 'campaign' | 'dialer'
@@ -48,7 +48,7 @@ export async function readCampaign(options: ReadOptions, ref: string): Promise<C
   if (registered === null) return null
   return {
     ...toCampaign('campaign', ref, toMap(hash), toGapMarks(gaps)),
-    history: toTexts(history).map((text) => JSON.parse(text) as StateChange),
+    history: toTexts(history).map((text) => JSON.parse(afterSeparator(text)) as StateChange),
     preview: await readPreview(options, toMap(preview)),
     stats: toStats(stats),
     counts: toCounts(toMap(counts)),

@@ -1,6 +1,6 @@
 import type { ParkedFilter, ParkedPage, ParkedRecord } from '../operator-types.ts'
 import { readNewestFirst } from './newest-first.ts'
-import { SEPARATOR, type ReadOptions } from './replies.ts'
+import { afterSeparator, type ReadOptions } from './replies.ts'
 
 /** What the relay put aside and nobody has sent again or dropped, newest first. */
 export async function readParked(options: ReadOptions, filter: ParkedFilter = {}): Promise<ParkedPage> {
@@ -27,7 +27,7 @@ async function readRecords({ upstash, prefix }: ReadOptions, ids: readonly strin
   const [values] = await upstash.readAll([['MGET', ...ids.map((id) => `${prefix}parked:${id}`)]])
   return (values as (string | null)[]).map((value) => {
     // Before the separator is what orders it; nothing is behind it when it was taken from there in between.
-    const json = value?.slice(value.lastIndexOf(SEPARATOR) + 1) ?? ''
+    const json = afterSeparator(value ?? '')
     return json === '' ? undefined : (JSON.parse(json) as ParkedRecord)
   })
 }

@@ -15,6 +15,9 @@ export type ReadOptions = {
 /** Separates the parts of a value: a control character, which no JSON text holds unescaped. */
 export const SEPARATOR = '\u001f'
 
+/** The JSON in a value, behind what orders or names it. */
+export const afterSeparator = (value: string): string => value.slice(value.lastIndexOf(SEPARATOR) + 1)
+
 /** A hash's reply, a flat list, as a map. */
 export function toMap(reply: unknown): Map<string, string> {
   const flat = (reply ?? []) as string[]
