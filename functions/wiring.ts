@@ -93,6 +93,8 @@ export function wire(type: string, subType: string): FromSqsOptions<Effect> {
   return {
     maxReceiveCount: route.maxReceiveCount,
     maxAgeMs: route.maxAgeMs,
+    timeoutMs: route.handlerSeconds === undefined ? undefined : route.handlerSeconds * 1_000,
+    longestDelaySeconds: route.retrySeconds,
     commit: (batch) => writer().commit(batch),
     recall: (messageIds) => writer().recall(messageIds),
     park,

@@ -15,7 +15,7 @@ export type AttemptOptions = {
 
 /** Runs the app on one notification. Never rejects; what the app does after the time limit changes nothing. */
 export async function attempt<Effect>(app: App, entry: Entry<Effect>, options: AttemptOptions): Promise<Outcome> {
-  const { notification, packet, attempt, lastAttempt } = entry
+  const { notification, packet, attempt, lastAttempt, record } = entry
   const payload = () => packet()?.['payload']
   const abort = new AbortController()
   let open = true
@@ -23,6 +23,7 @@ export async function attempt<Effect>(app: App, entry: Entry<Effect>, options: A
   const delivery: Delivery<Effect> = {
     notification, packet, attempt, lastAttempt,
     maxAgeMs: options.maxAgeMs,
+    sentMs: Number(record.attributes.SentTimestamp) || undefined,
     now: options.now,
     record: (effect) => {
       if (open) entry.effects.push(effect)

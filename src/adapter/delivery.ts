@@ -8,6 +8,8 @@ export type Delivery<Effect> = {
   /** Absent behind HTTP, where headers and body tell. */
   readonly notification?: Notification
   readonly packet?: () => Record<string, unknown> | undefined
+  /** When SQS took its message, unix ms. Absent: not known. */
+  readonly sentMs?: number | undefined
   /** How often this notification's message was handed out, this time included. */
   readonly attempt: number
   /** What fails now is parked. */

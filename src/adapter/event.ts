@@ -57,7 +57,9 @@ export async function event(c: HandlerContext, schema?: StandardSchema): Promise
   const payload = packet?.['payload']
   const { type, subType } = parseEventType(notification.type) ?? { type: 'unknown', subType: notification.type }
   const timeMs = Date.parse(notification.time)
-  const age = ageMs(notification, (delivery?.now ?? Date.now)())
+  // A relay whose clock is ahead must not make old ones look fresh: SQS knows since when it has had them.
+  const nowMs = (delivery?.now ?? Date.now)()
+  const age = Math.max(ageMs(notification, nowMs), nowMs - (delivery?.sentMs ?? Infinity))
   return {
     id: notification.id,
     source: toSourceId(notification.source),

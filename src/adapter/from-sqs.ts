@@ -46,7 +46,7 @@ export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
     const messages = await Promise.all(event.Records.map((record) => readMessage<Effect>(record, maxReceiveCount)))
     const counts = await handleBatch(messages, run, memory, options.maxParallel ?? MAX_PARALLEL)
     const failed = counts ? messages.filter((message) => !isFinished(message)) : messages
-    await postponeFailed(failed, { postpone, limitMs: budget.reportMs, log })
+    await postponeFailed(failed, { postpone, longestDelaySeconds: counts ? options.longestDelaySeconds : undefined, limitMs: budget.reportMs, log })
     return { batchItemFailures: failed.map(({ record }) => ({ itemIdentifier: record.messageId })) }
   }
 }

@@ -50,6 +50,11 @@ export type FromSqsOptions<Effect> = {
   readonly park: (parked: Parked) => Promise<void>
   /** Has SQS hand out a message again after this many seconds (ChangeMessageVisibility): the queue's own timeout is too long. */
   readonly postpone: (message: Postponed, delaySeconds: number) => Promise<void>
+  /**
+   * Longest pause (s) before one is tried again that fails while the read model works. SQS holds back the whole message group meanwhile, and
+   * so all that is new in its lane. Default 300; where `commit` or `recall` fails it is always 300.
+   */
+  readonly longestDelaySeconds?: number | undefined
   /** The queue's `maxReceiveCount`: on that attempt, what fails is parked alone, before SQS moves the whole message. Default 10. */
   readonly maxReceiveCount?: number
   /** Older notifications (ms) are `stale`. Default: as the route table says. */
@@ -57,7 +62,7 @@ export type FromSqsOptions<Effect> = {
   /** References that are handled at once. Default 100. */
   readonly maxParallel?: number
   /** Longest time (ms) for one notification. Default: what Lambda has left, less a reserve for the commit. */
-  readonly timeoutMs?: number
+  readonly timeoutMs?: number | undefined
   /** Unix ms. Default `Date.now`. */
   readonly now?: () => number
   /** Default: one JSON line on standard error. */

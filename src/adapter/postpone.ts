@@ -8,12 +8,14 @@ import { within } from './within.ts'
 const LONGEST_DELAY_SECONDS = 300
 
 /** 1 s after the first attempt, doubled after each. */
-export function delaySeconds(attempt: number): number {
-  return Math.min(2 ** (attempt - 1), LONGEST_DELAY_SECONDS)
+export function delaySeconds(attempt: number, longest = LONGEST_DELAY_SECONDS): number {
+  return Math.min(2 ** (attempt - 1), longest)
 }
 
 export type PostponeOptions = {
   readonly postpone: (message: Postponed, delaySeconds: number) => Promise<void>
+  /** Default 300. */
+  readonly longestDelaySeconds?: number | undefined
   readonly limitMs: () => number
   readonly log: Log
 }
@@ -26,11 +28,11 @@ export async function postponeFailed(failed: readonly Message<unknown>[], option
   const delays = new Map<string, number>()
   for (const message of failed) {
     const group = toGroup(message)
-    delays.set(group, Math.max(delays.get(group) ?? 0, delaySeconds(message.attempt)))
+    delays.set(group, Math.max(delays.get(group) ?? 0, delaySeconds(message.attempt, options.longestDelaySeconds)))
   }
   const one = async (message: Message<unknown>) => {
     const { messageId, receiptHandle, eventSourceARN } = message.record
-    const delay = delays.get(toGroup(message)) ?? delaySeconds(message.attempt)
+    const delay = delays.get(toGroup(message)) ?? delaySeconds(message.attempt, options.longestDelaySeconds)
     try {
       await within(options.limitMs(), () => options.postpone({ messageId, receiptHandle, eventSourceARN }, delay))
     } catch (error) {

@@ -28,12 +28,14 @@ const HELD = 'held back: an earlier one of its reference is still being retried,
  */
 export async function runStream(stream: readonly Entry<unknown>[], run: Run): Promise<void> {
   let blocked = false
-  for (const entry of stream) {
+  for (const [at, entry] of stream.entries()) {
     if (blocked) {
       if (entry.lastAttempt) entry.finished = await parkEntry(entry, HELD, undefined, run.parking)
       continue
     }
-    const outcome = await attempt(run.app, entry, { ...run, limitMs: run.budget.handlerMs() })
+    const limitMs = run.budget.handlerMs()
+    // There is no other time for those behind it: one that hangs leaves them half of it.
+    const outcome = await attempt(run.app, entry, { ...run, limitMs: entry.lastAttempt && at < stream.length - 1 ? limitMs / 2 : limitMs })
     if (outcome.kind === 'done') {
       entry.finished = true
       continue

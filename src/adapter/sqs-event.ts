@@ -14,6 +14,8 @@ export type SqsRecord = {
     readonly ApproximateReceiveCount: string
     /** Unix ms. */
     readonly ApproximateFirstReceiveTimestamp?: string | undefined
+    /** When SQS took it, unix ms. */
+    readonly SentTimestamp?: string | undefined
     readonly MessageGroupId?: string | undefined
   }
   readonly messageAttributes?: { readonly [name: string]: { readonly stringValue?: string | undefined } | undefined }

@@ -29,6 +29,10 @@ export type Route = {
   readonly timeoutSeconds: number
   /** The function's memory (MiB); its share of a processor goes with it. */
   readonly memoryMiB: number
+  /** Longest time (s) for one notification: the effects of its neighbours in a batch wait for it. Absent: as long as the function may run. */
+  readonly handlerSeconds?: number
+  /** Longest pause (s) before one that fails is tried again: SQS holds back all that is new in its lane meanwhile. */
+  readonly retrySeconds: number
   /** Most invocations of the function at once, 2 to 1,000. */
   readonly maxConcurrency: number
   /** A message that waits in the queue for longer than this (s) raises an alarm. */
@@ -44,6 +48,7 @@ const DEFAULTS = {
   maxReceiveCount: 10,
   timeoutSeconds: 30,
   memoryMiB: 256,
+  retrySeconds: 300,
   maxConcurrency: 10,
   alarmAgeSeconds: 300,
 } as const
@@ -58,8 +63,11 @@ export const OTHER: Route = route('*', '*')
 /** A call that is older is worthless: the agent has long been talking, or has hung up. */
 const CALL_MAX_AGE_MS = 30_000
 
-/** A screen pop is waited for by a human: more of a processor, so that also a cold start is short. */
-const CALL = { maxAgeMs: CALL_MAX_AGE_MS, memoryMiB: 512, maxConcurrency: 50, alarmAgeSeconds: 5 } as const
+/**
+ * A screen pop is waited for by a human: more of a processor, so that also a cold start is short, and no long wait for a neighbour that
+ * hangs or is tried again.
+ */
+const CALL = { maxAgeMs: CALL_MAX_AGE_MS, memoryMiB: 512, handlerSeconds: 5, retrySeconds: 5, maxConcurrency: 50, alarmAgeSeconds: 5 } as const
 
 /** The type of what the relay says itself (a gap, something parked). No key of the dialler's leads to its routes. */
 export const RELAY_TYPE = 'relay'
@@ -67,7 +75,7 @@ const RELAY_OWN = { lanes: 8, inFlight: 1, maxConcurrency: 2 } as const
 
 export const ROUTES: readonly Route[] = [
   // The busiest by far: at 2,660/s and 10 ms to SQS these two take 2 ms off the median for a third more requests (npm run bench).
-  route('agents', 'status', { lanes: 128, inFlight: 5, maxConcurrency: 50, alarmAgeSeconds: 60 }),
+  route('agents', 'status', { lanes: 128, inFlight: 5, maxConcurrency: 50, alarmAgeSeconds: 60, retrySeconds: 30 }),
   route('agents', 'call', CALL),
   route('agents', 'stats'),
   route('campaigns', 'cdr', { maxConcurrency: 50 }),

@@ -56,6 +56,15 @@ test('a call is stale when it is older than its route allows, with the time that
   expect((await hear(notification('1', 1), 1e9))[0].stale).toBe(false)
 })
 
+test('G6: a call that has waited in SQS for too long is stale, also when the clock of its relay was ahead', async () => {
+  const heard: HandlerEvent[] = []
+  const app = new Hono().post('*', async (c) => (heard.push(await event(c)), c.body(null, 204)))
+  const handler = fromSqs(app, createWorld({ now: later(0) }).options)
+  const ahead = notification('1', 1, { type: 'enigma.agents.call', time: new Date(later(3600_000)()).toISOString() })
+  for (const waitedMs of [30_001, 30_000]) await handler(sqsEvent(sqsRecord([ahead], { sentMs: later(-waitedMs)() })))
+  expect(heard.map(({ stale, ageMs }) => [stale, ageMs])).toEqual([[true, 30_001], [false, 30_000]])
+})
+
 test('maxAgeMs goes before the route table, and a time that cannot be read is never fresh', async () => {
   const stale: boolean[] = []
   const app = new Hono().post('*', async (c) => (stale.push((await event(c)).stale), c.body(null, 204)))

@@ -28,11 +28,11 @@ export function cdr(callRef: number | string, index: number, own: Partial<Notifi
   return { ...rest, id: `main/l/9/${index}`, type: 'enigma.campaigns.cdr', transport: 'list', channel: 'enigma:notifications:campaigns' }
 }
 
-export type RecordOptions = { messageId?: string; group?: string; receiveCount?: number; encoding?: string }
+export type RecordOptions = { messageId?: string; group?: string; receiveCount?: number; encoding?: string; sentMs?: number }
 
 /** An SQS message as Lambda hands it out. A text is the body as it is. */
 export function sqsRecord(content: readonly Notification[] | string, options: RecordOptions = {}): SqsRecord {
-  const { messageId = 'm1', group = '5', receiveCount = 1, encoding } = options
+  const { messageId = 'm1', group = '5', receiveCount = 1, encoding, sentMs } = options
   return {
     messageId,
     receiptHandle: `receipt-${messageId}-${receiveCount}`,
@@ -41,6 +41,7 @@ export function sqsRecord(content: readonly Notification[] | string, options: Re
       ApproximateReceiveCount: String(receiveCount),
       ApproximateFirstReceiveTimestamp: String(Date.parse(RECEIVED)),
       MessageGroupId: group,
+      ...(sentMs === undefined ? {} : { SentTimestamp: String(sentMs) }),
     },
     messageAttributes: encoding === undefined ? {} : { 'content-encoding': { stringValue: encoding } },
     eventSourceARN: QUEUE_ARN,

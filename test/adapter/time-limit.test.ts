@@ -49,6 +49,25 @@ test('what could not begin in time is retried, and parked alone on the last atte
   }
 })
 
+test('on its last attempt one that hangs leaves time for those behind it: they are done, and it is parked alone', async () => {
+  const context = lambda(800)
+  const world = createWorld<string>()
+  const ran: string[] = []
+  const app = new Hono<AdapterEnv<string>>().post('*', async (c) => {
+    const { id, attempt } = await event(c)
+    ran.push(id)
+    if (!id.endsWith('/1')) return c.body(null, 204)
+    await new Promise((resolve) => c.req.raw.signal.addEventListener('abort', resolve))
+    // As much time is over as it was given; the words say how much that is.
+    context.left -= Number(/within ([\d.]+) s/.exec(String(c.req.raw.signal.reason))?.[1]) * 1000
+    return c.text(`attempt ${attempt}`, 503)
+  })
+  const pack = sqsRecord([notification('A', 1), notification('A', 2), notification('A', 3)], { receiveCount: 10 })
+  expect(await fromSqs(app, world.options)(sqsEvent(pack), context)).toEqual({ batchItemFailures: [] })
+  expect(ran).toEqual(ids(1, 2, 3))
+  expect(world.parked.map((one) => [one.notification?.id, one.reason])).toEqual([['main/p/7/1', 'no answer within 0.3 s']])
+})
+
 test('what a handler records after its time limit is not kept', async () => {
   let late: Promise<void> | undefined
   const world = createWorld<string>({ timeoutMs: 20 })

@@ -12,6 +12,8 @@ test('names are unique, and SQS takes the names of all queues', () => {
 test('every route but other has a payload schema, and only calls grow stale', () => {
   expect(Object.keys(PAYLOADS).toSorted()).toEqual(ROUTES.filter((route) => route !== OTHER).map((route) => route.name).toSorted())
   expect(ROUTES.filter((route) => route.maxAgeMs !== undefined).map((route) => [route.name, route.maxAgeMs])).toEqual([['agents-call', 30_000], ['inbound-call', 30_000]])
+  // So that a neighbour that hangs or is tried again makes no call stale.
+  for (const route of ROUTES.filter(({ maxAgeMs }) => maxAgeMs !== undefined)) expect([route.handlerSeconds, route.retrySeconds]).toEqual([5, 5])
   expect(findRoute('agents', 'call')?.name).toBe('agents-call')
   expect(findRoute('agents', 'cdr')).toBeUndefined()
 })
