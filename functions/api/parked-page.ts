@@ -1,4 +1,4 @@
-import { formatCursor, parseCursor, type ParkedRecord } from 'enigma-relay/store'
+import { formatCursor, parsePlace, type ParkedRecord } from 'enigma-relay/store'
 import type { ParkedItem } from './schemas/parked.ts'
 
 type Page = { readonly items: ParkedItem[]; readonly next: string | null }
@@ -18,20 +18,14 @@ const positionOf = (item: ParkedItem): Position => ({ ms: Date.parse(item.parked
 /** Newest first; of the same moment by id, as the read model does. */
 const compare = (a: Position, b: Position): number => b.ms - a.ms || (a.id < b.id ? 1 : a.id > b.id ? -1 : 0)
 
-/** @throws StoreError `bad_cursor` */
-function toPosition(cursor: string): Position {
-  const [ms, id] = parseCursor(cursor, 2)
-  return { ms: Number(ms), id: String(id) }
-}
-
 /**
  * One page of both lists, newest first. `relay` is a page of the read model behind the cursor, `letters` all that lies in the dead-letter
  * queues, in any order. A cursor is the place of the last item in the order of both, so it is one for the read model too.
  */
 export function mergePage(relay: Page, letters: readonly ParkedItem[], { cursor, limit }: PageRequest): Page {
-  const after = cursor === undefined ? undefined : toPosition(cursor)
+  const after = cursor === undefined ? undefined : parsePlace(cursor)
   // Behind the end of the read model's page, more of it may come before the next letter.
-  const horizon = relay.next === null ? undefined : toPosition(relay.next)
+  const horizon = relay.next === null ? undefined : parsePlace(relay.next)
   const isOnPage = (at: Position) => (after === undefined || compare(after, at) < 0) && (horizon === undefined || compare(at, horizon) <= 0)
   const all = [...relay.items, ...letters.filter((letter) => isOnPage(positionOf(letter)))].toSorted((a, b) => compare(positionOf(a), positionOf(b)))
   const items = all.slice(0, limit)

@@ -31,8 +31,15 @@ export async function attempt<Effect>(app: App, entry: Entry<Effect>, options: A
     },
     fail: (error) => (failure = { error }),
   }
+  let request: Request
+  try {
+    request = toRequest(notification, abort.signal)
+  } catch (error) {
+    // A foreign event may have what no header can carry: it never will.
+    return { kind: 'park', ...explain(error, payload()) }
+  }
   const run = async () => {
-    const response = await app.fetch(toRequest(notification, abort.signal), { enigma: delivery })
+    const response = await app.fetch(request, { enigma: delivery })
     return toOutcome(response, toPath({ type: notification.type }), payload)
   }
   try {

@@ -67,6 +67,14 @@ test('a message that holds no CloudEvents is parked whole with its bytes, and it
   expect(scene.ran).toEqual(ids(1))
 })
 
+test('a foreign event of which no request can be made is parked at once', async () => {
+  const scene = createScene()
+  const body = JSON.stringify({ specversion: '1.0', id: '1', source: 's', type: 'foreign', datacontenttype: 'a\nb', data: 1 })
+  expect(await scene.failed(sqsEvent(sqsRecord(body), sqsRecord([notification('A', 1)], { messageId: 'ok' })))).toEqual([])
+  expect(scene.parked).toMatchObject([{ notification: { id: '1' }, reason: expect.stringContaining('invalid header value'), attempts: 1 }])
+  expect(scene.ran).toEqual(ids(1))
+})
+
 test('a message that can neither be read nor parked comes again', async () => {
   const scene = createScene(() => 204, { park: () => Promise.reject(new Error('no queue')) })
   expect(await scene.failed(sqsEvent(sqsRecord('not json')))).toEqual(['m1'])

@@ -39,9 +39,9 @@ describe('parameters', () => {
     expect(problem.detail).toContain(words)
   })
 
-  it.each(['/agents', '/campaigns', '/cdrs', '/other'])('%s refuses a cursor that it did not give', async (path) => {
+  it.each(['/agents', '/campaigns', '/cdrs', '/other', '/gaps', '/parked'])('%s refuses a cursor that it did not give', async (path) => {
     const { get } = await useApi()
-    for (const cursor of ['nonsense', '%00', encodeURIComponent('{"a":1}'), 'W10', 'bnVsbA', 'eyJhIjoxfQ', '-1', '1e400']) {
+    for (const cursor of ['nonsense', '%00', encodeURIComponent('{"a":1}'), 'W10', 'bnVsbA', 'eyJhIjoxfQ', 'WyJhYmMiLCJ4Il0', 'WzFlNDAwLCJ4Il0', '-1', '1e400']) {
       const problem = await problemOf(await get(`${path}?cursor=${cursor}`))
       expect(problem, cursor).toMatchObject({ code: 'bad-parameter', status: 400, parameter: 'cursor' })
     }

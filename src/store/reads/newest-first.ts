@@ -1,6 +1,6 @@
 import type { Page } from '../types.ts'
 import type { Upstash } from '../upstash.ts'
-import { clampLimit, formatCursor, parseCursor, toMap } from './replies.ts'
+import { clampLimit, formatCursor, parsePlace, toMap } from './replies.ts'
 
 /** How many candidates are looked at for one page: a filter on what has no index may leave few of them. */
 const SCAN_PAGES = 10
@@ -44,8 +44,8 @@ export async function readNewestFirst<T>(upstash: Upstash, { readRecords, fits, 
 type Position = { readonly score: number; readonly id: string }
 
 const toPosition = (cursor: string): Position => {
-  const [score, id] = parseCursor(cursor, 2)
-  return { score: Number(score), id: String(id) }
+  const { ms: score, id } = parsePlace(cursor)
+  return { score, id }
 }
 
 type Range = Pick<NewestFirst<unknown>, 'key' | 'fromMs' | 'toMs'>

@@ -38,6 +38,8 @@ export function formatCursor(parts: readonly (string | number)[]): string {
   return toBase64(JSON.stringify(parts)).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')
 }
 
+const NOT_OURS = 'the cursor is not one that this API gave'
+
 /** @throws StoreError `bad_cursor` */
 export function parseCursor(cursor: string, length: number): (string | number)[] {
   try {
@@ -47,7 +49,14 @@ export function parseCursor(cursor: string, length: number): (string | number)[]
   } catch {
     // Said below.
   }
-  throw new StoreError('bad_cursor', 'the cursor is not one that this API gave')
+  throw new StoreError('bad_cursor', NOT_OURS)
+}
+
+/** A cursor of a list by time: unix ms and the id of the last one. @throws StoreError `bad_cursor` */
+export function parsePlace(cursor: string): { readonly ms: number; readonly id: string } {
+  const [ms, id] = parseCursor(cursor, 2)
+  if (typeof ms === 'number' && Number.isFinite(ms) && typeof id === 'string') return { ms, id }
+  throw new StoreError('bad_cursor', NOT_OURS)
 }
 
 /** A page of the names in a registry, in the order of their text. */
