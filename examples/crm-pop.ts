@@ -38,8 +38,8 @@ export function createCrmPop({ url, token, timeoutMs = 2_000 }: CrmOptions) {
     })
     // 409: this very pop is there already.
     if (answer.ok || answer.status === 409) return c.body(null, 204)
-    // Any other 4xx will not get better by trying again: parked with this text. 5xx and 429 are tried again.
-    if (answer.status >= 400 && answer.status < 500 && answer.status !== 429) return c.text(`the CRM refused the pop: ${answer.status}`, 422)
+    // Any other 4xx will not get better by trying again: parked with this text. 5xx and these three are tried again.
+    if (answer.status >= 400 && answer.status < 500 && ![408, 425, 429].includes(answer.status)) return c.text(`the CRM refused the pop: ${answer.status}`, 422)
     return c.text(`the CRM is not available: ${answer.status}`, 503)
   })
 

@@ -62,7 +62,8 @@ export type StoreWriter = Pick<Store, 'commit' | 'recall'>
  * The read model, in Upstash Redis or anything that speaks its HTTP.
  *
  * @example
- * const store = createStore({ url: process.env.UPSTASH_REDIS_REST_URL, token: process.env.UPSTASH_REDIS_REST_TOKEN })
+ * const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '' } = process.env
+ * const store = createStore({ url, token })
  * await store.commit({ effects: [agentStatus(status)], done: new Map() })
  * await store.read.agent('1002')
  * @throws StoreError `not_configured`

@@ -82,6 +82,13 @@ test('a CRM that hangs costs no more than the time limit, and the pop is tried a
   expect(crm.requests).toBe(1)
 })
 
+test.each([408, 425, 429, 503])('a CRM that answers %i is asked again', async (answer) => {
+  const { crm, parked, handler } = await useCallFunction()
+  crm.answer = answer
+  expect((await handler(sqsEvent(sqsRecord([call('1002', 1)], { messageId: 'a' })))).batchItemFailures).toEqual([{ itemIdentifier: 'a' }])
+  expect(parked).toEqual([])
+})
+
 test('a stale call is recorded and pops nothing', async () => {
   const { crm, store, handler } = await useCallFunction()
   expect((await handler(sqsEvent(sqsRecord([call('1002', 1, 60_000)])))).batchItemFailures).toEqual([])
