@@ -29,6 +29,7 @@ local function newer(a, b)
   if ms_a ~= ms_b then return ms_a > ms_b end
   return a > b
 end
+local function source_of(stamp) return string.match(stamp or '', '^([^|]*)') end
 local function contains(list, word) return string.find(',' .. list .. ',', ',' .. word .. ',', 1, true) ~= nil end
 local function keep_latest(k, count) redis.call('ZREMRANGEBYRANK', k, 0, -count - 1) end
 local function oldest(of) return now - tonumber(ttl[of]) * 1000 end
@@ -70,7 +71,10 @@ local function forget_campaigns(k)
 end
 
 function apply.agent_status(ref, campaign, status, stamp, at, ends_call, known, may_come_before)
-  local k, field = key('agent:' .. ref), 's:' .. campaign
+  -- The same extension on another dialler is somebody else: nothing there is about this one's campaigns and calls.
+  local source = source_of(stamp)
+  local k, own = key('agent:' .. ref), source .. '|' .. campaign
+  local field = 's:' .. own
   local former = redis.call('HGET', k, field)
   local f_status, f_since, f_stamp
   if not former then forget_campaigns(k) end
@@ -83,17 +87,17 @@ function apply.agent_status(ref, campaign, status, stamp, at, ends_call, known, 
     local since = at
     if f_status == status then since = f_since
     elseif f_status and known ~= '' and contains(known, f_status) and not contains(may_come_before, f_status) then
-      redis.call('HSET', k, 'u:' .. campaign, f_status .. SEP .. status .. SEP .. at)
-      redis.call('HINCRBY', k, 'n:' .. campaign, 1)
+      redis.call('HSET', k, 'u:' .. own, f_status .. SEP .. status .. SEP .. at)
+      redis.call('HINCRBY', k, 'n:' .. own, 1)
     end
     redis.call('HSET', k, field, status .. SEP .. since .. SEP .. stamp)
   end
   register('agents', ref, 'agent')
   if ends_call == '1' then
-    local cleared = 'c:' .. campaign
+    local cleared = 'c:' .. own
     if newer(stamp, redis.call('HGET', k, cleared)) then redis.call('HSET', k, cleared, stamp) end
     local call = redis.call('HMGET', k, 'call', 'call_stamp', 'call_campaign')
-    if call[1] and newer(stamp, call[2]) and (call[3] == '' or campaign == '' or call[3] == campaign) then redis.call('HDEL', k, 'call') end
+    if call[1] and source_of(call[2]) == source and newer(stamp, call[2]) and (call[3] == '' or campaign == '' or call[3] == campaign) then redis.call('HDEL', k, 'call') end
   end
   expire(k, ttl.agent)
 end
@@ -110,8 +114,8 @@ function apply.call(ref, campaign, source, call_ref, stamp, ms, stale, id, json)
       -- A status that ends it may have been written before it: they come by different queues.
       local fields = redis.call('HGETALL', k)
       for i = 1, #fields, 2 do
-        local cleared = string.match(fields[i], '^c:(.*)$')
-        if cleared and (campaign == '' or cleared == '' or cleared == campaign) and newer(fields[i + 1], stamp) then over = true end
+        local by, cleared = string.match(fields[i], '^c:([^|]*)|(.*)$')
+        if by == source_of(stamp) and (campaign == '' or cleared == '' or cleared == campaign) and newer(fields[i + 1], stamp) then over = true end
       end
     end
     redis.call('HSET', k, 'call_stamp', stamp, 'call_campaign', campaign, 'call_ref', call_ref, 'call_source', source)

@@ -11,7 +11,7 @@ export type Page<T> = { readonly items: T[]; readonly next: string | null }
 /** A state that the former one cannot lead to: a packet was lost between them. */
 export type Unexpected = { readonly from: string; readonly to: string; readonly at: string }
 
-/** An agent's state in one campaign. An agent may have a different one in each. */
+/** An agent's state in one campaign of one source. An agent may have a different one in each. */
 export type AgentState = {
   readonly source: string
   /** Null where the dialler names none. */

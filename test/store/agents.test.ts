@@ -71,6 +71,18 @@ test('a stale call is recorded as stale and never current', async () => {
   expect(agent).toMatchObject({ call: null, calls: [{ call_ref: '1', stale: true }] })
 })
 
+test('the same extension on another dialler is somebody else: it ends no call here, and its states are its own', async () => {
+  const { store } = await useStore()
+  const north = (word: string, at: number) =>
+    agentStatus(toEvent('agents', 'status', '1002', { status: word, campaign_ref: 'c1', ref: '1002' }, at, { source: 'north', id: `north/p/1/${at}` }))
+  await store.commit({ effects: [status('busy', 1), call('7', 2), north('wrapup', 3), north('offline', 9), call('8', 4)], done })
+  expect(await store.read.agent('1002')).toMatchObject({
+    states: [{ source: 'main', campaign_ref: 'c1', status: 'busy', unexpected: null }, { source: 'north', campaign_ref: 'c1', status: 'offline' }], call: { call_ref: '8' },
+  })
+  await store.commit({ effects: [status('wrapup', 5)], done })
+  expect((await store.read.agent('1002'))?.call).toBeNull()
+})
+
 test('G4: a call that has grown stale between two attempts is the same call, and still there once', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [call('7', 1)], done })

@@ -30,20 +30,22 @@ function toAgent(ref: string, fields: Map<string, string>, gaps: GapMarks): Agen
   const states: AgentState[] = []
   for (const [field, value] of fields) {
     if (!field.startsWith('s:')) continue
-    const campaign = field.slice(2)
+    const own = field.slice(2)
+    const campaign = own.slice(own.indexOf('|') + 1)
     const [status = '', since = '', stamp = ''] = value.split(SEPARATOR)
-    const [from, to, at] = fields.get(`u:${campaign}`)?.split(SEPARATOR) ?? []
+    const [from, to, at] = fields.get(`u:${own}`)?.split(SEPARATOR) ?? []
     states.push({
       source: stamp.split('|')[0] ?? '',
       campaign_ref: campaign === '' ? null : campaign,
       status,
       since,
       unexpected: from === undefined || to === undefined || at === undefined ? null : { from, to, at },
-      unexpected_count: Number(fields.get(`n:${campaign}`) ?? 0),
+      unexpected_count: Number(fields.get(`n:${own}`) ?? 0),
       unsure: gaps.coverState(stamp, 'agents-status'),
     })
   }
-  states.sort((a, b) => ((a.campaign_ref ?? '') < (b.campaign_ref ?? '') ? -1 : 1))
+  const order = ({ campaign_ref: campaign, source }: AgentState) => `${campaign ?? ''} ${source}`
+  states.sort((a, b) => (order(a) < order(b) ? -1 : 1))
   const call = fields.get('call')
   if (call === undefined) return { ref, states, call: null, call_unsure: false }
   return { ref, states, call: JSON.parse(call) as Call, call_unsure: gaps.coverCall(fields.get('call_stamp') ?? '') }
