@@ -23,8 +23,9 @@ const quantity = v.pipe(
   v.finite('must be finite'),
 )
 
-/** Absent and null mean the same: not known. */
-const maybe = <const S extends v.GenericSchema>(schema: S) => v.nullish(schema)
+/** Absent, null and empty text mean the same: not known. No call and no CDR is given up because a field beside it is empty. */
+const maybe = <const S extends v.GenericSchema>(schema: S) =>
+  v.nullish(v.pipe(v.unknown(), v.transform((value) => (value === '' ? null : value)), v.nullable(schema)))
 
 export const AgentStatus = v.looseObject({
   ref: maybe(reference),

@@ -14,6 +14,13 @@ test('a CDR: no agent, an end reason nobody knows, a time as text', () => {
   expect(cdr).toEqual({ extension: null, call_ref: '7', dialed_at: 1764000000, end_reason: 'abducted', end_code: 16, call_time: 1, hold_time: 0 })
 })
 
+test('an empty field is not known, and no reason to refuse a call or a CDR; one that does not fit is named', () => {
+  expect(v.parse(AgentCall, { ref: '', call_ref: '', agent: '', number: 1 })).toEqual({ ref: null, call_ref: null, agent: null, number: '1' })
+  expect(v.parse(Cdr, { call_ref: 7, dialed_at: 1, end_code: '', hold_time: '', extension: '' })).toEqual({ call_ref: '7', dialed_at: 1, end_code: null, hold_time: null, extension: null })
+  const { issues = [] } = v.safeParse(AgentCall, { number: { deep: 1 } })
+  expect(issues.map((issue) => [v.getDotPath(issue), issue.message])).toEqual([['number', 'must be text or a number']])
+})
+
 test.each([
   [AgentStatus, {}],
   [AgentStatus, { status: '' }],
