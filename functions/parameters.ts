@@ -74,7 +74,11 @@ export function createParameters({ names, region, credentials, endpoint, now = D
       try {
         last = { values: await asking, atMs: now() }
       } catch (error) {
-        if (last === undefined) throw error
+        if (last === undefined) {
+          // Said here: whoever asked may have to keep the words of an error to himself, and this one holds no value.
+          console.error(JSON.stringify({ level: 'error', message: 'parameters cannot be read', error: String(error) }))
+          throw error
+        }
         console.warn(JSON.stringify({ level: 'warn', message: 'parameters could not be read again, the former ones are used', error: String(error) }))
         last = { values: last.values, atMs: now() }
       }

@@ -40,7 +40,10 @@ test('a parameter that is not there is named, with the command that makes it', a
 test('Parameter Store over its limit is asked again; one that refuses is quoted; one that goes away later changes nothing', async () => {
   const { server, clock, parameters } = await useParameters(GOOD)
   server.fault = { status: 400, code: 'AccessDeniedException' }
+  const said = vi.spyOn(console, 'error').mockImplementation(() => undefined)
+  onTestFinished(() => said.mockRestore())
   await expect(parameters.read()).rejects.toThrow('Parameter Store refuses: AccessDeniedException as was wanted')
+  expect(said.mock.calls.join()).toContain('parameters cannot be read","error":"Error: Parameter Store refuses: AccessDeniedException as was wanted')
   server.fault = { status: 400, code: 'ThrottlingException' }
   setTimeout(() => {
     server.fault = undefined
