@@ -18,12 +18,15 @@ const MODES: readonly UpstashMode[] = ['down', 'slow', '429', '500', 'lose', 'ha
 const FAULT_MS = 1_500
 const AGENTS = 20
 
-/** All keys of a read model, in the order of their text, but what it notes for itself: what is done of a message, which call was whose. */
+/**
+ * All keys of a read model, in the order of their text, but what it notes for itself: what is done of a message, which call was whose, when it
+ * was last told of somebody.
+ */
 async function dump(url: string): Promise<Record<string, unknown>> {
   const client = createClient({ url, RESP: 2 })
   await client.connect()
   try {
-    const keys = (await client.keys('*')).filter((key) => !/^enigma:(done|call_of|ended):/.test(key)).toSorted()
+    const keys = (await client.keys('*')).filter((key) => !/^enigma:(?:(?:done|call_of|ended):|\w+_heard$)/.test(key)).toSorted()
     return Object.fromEntries(await Promise.all(keys.map(async (key) => {
       const type = await client.type(key)
       if (type === 'string') return [key, await client.get(key)]
