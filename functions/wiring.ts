@@ -91,10 +91,11 @@ async function queueUrl(name: string): Promise<string> {
 export function wire(type: string, subType: string): FromSqsOptions<Effect> {
   const route: Route = findRoute(type, subType) ?? OTHER
   return {
-    maxReceiveCount: route.maxReceiveCount,
+    maxReceiveCount: route.attempts,
     maxAgeMs: route.maxAgeMs,
     timeoutMs: route.handlerSeconds === undefined ? undefined : route.handlerSeconds * 1_000,
     longestDelaySeconds: route.retrySeconds,
+    longestOutageDelaySeconds: route.outageSeconds,
     commit: (batch) => writer().commit(batch),
     recall: (messageIds) => writer().recall(messageIds),
     park,

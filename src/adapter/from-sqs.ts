@@ -17,7 +17,7 @@ import { within } from './within.ts'
 
 const MAX_PARALLEL = 100
 
-/** As every queue of the route table has it. */
+/** As most routes of the table have it. */
 const MAX_RECEIVE_COUNT = 10
 
 /**
@@ -46,7 +46,7 @@ export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
     const messages = await Promise.all(event.Records.map((record) => readMessage<Effect>(record, maxReceiveCount)))
     const counts = await handleBatch(messages, run, memory, options.maxParallel ?? MAX_PARALLEL)
     const failed = counts ? messages.filter((message) => !isFinished(message)) : messages
-    await postponeFailed(failed, { postpone, longestDelaySeconds: counts ? options.longestDelaySeconds : undefined, limitMs: budget.reportMs, log })
+    await postponeFailed(failed, { postpone, longestDelaySeconds: counts ? options.longestDelaySeconds : options.longestOutageDelaySeconds, limitMs: budget.reportMs, log })
     return { batchItemFailures: failed.map(({ record }) => ({ itemIdentifier: record.messageId })) }
   }
 }

@@ -52,10 +52,15 @@ export type FromSqsOptions<Effect> = {
   readonly postpone: (message: Postponed, delaySeconds: number) => Promise<void>
   /**
    * Longest pause (s) before one is tried again that fails while the read model works. SQS holds back the whole message group meanwhile, and
-   * so all that is new in its lane. Default 300; where `commit` or `recall` fails it is always 300.
+   * so all that is new in its lane. Default 300.
    */
   readonly longestDelaySeconds?: number | undefined
-  /** The queue's `maxReceiveCount`: on that attempt, what fails is parked alone, before SQS moves the whole message. Default 10. */
+  /** The same where `commit` or `recall` fails. Default 300. */
+  readonly longestOutageDelaySeconds?: number | undefined
+  /**
+   * On that attempt, what fails is parked alone. At most the queue's own `maxReceiveCount`, where SQS moves the whole message; less, so that
+   * an outage of the read model may last longer than a handler's fault. Default 10.
+   */
   readonly maxReceiveCount?: number
   /** Older notifications (ms) are `stale`. Default: as the route table says. */
   readonly maxAgeMs?: number | undefined

@@ -4,7 +4,7 @@ import type { Message } from './message.ts'
 import type { Postponed } from './options.ts'
 import { within } from './within.ts'
 
-/** Ten attempts at 1, 2, 4 … 256 s last eight and a half minutes; a higher `maxReceiveCount` adds five minutes each. */
+/** Ten attempts at 1, 2, 4 … 256 s last eight and a half minutes; each one more adds five minutes. */
 const LONGEST_DELAY_SECONDS = 300
 
 /** 1 s after the first attempt, doubled after each. */

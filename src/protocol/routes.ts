@@ -23,7 +23,12 @@ export type Route = {
   readonly packNotifications: number
   /** Most bytes in one pack, unless one notification alone is larger. SQS bills each 64 KiB. */
   readonly packBytes: number
-  /** How often SQS hands out a message before it goes to the dead-letter queue. */
+  /** On this attempt, what its handler fails at is parked alone. */
+  readonly attempts: number
+  /**
+   * How often SQS hands out a message before it goes to the dead-letter queue whole. More than `attempts`: only a read model that is away for
+   * hours, or a function that ends in the middle each time, comes so far.
+   */
   readonly maxReceiveCount: number
   /** The function's time limit (s); the queue's visibility timeout is six times this. */
   readonly timeoutSeconds: number
@@ -33,6 +38,8 @@ export type Route = {
   readonly handlerSeconds?: number
   /** Longest pause (s) before one that fails is tried again: SQS holds back all that is new in its lane meanwhile. */
   readonly retrySeconds: number
+  /** The same while the read model cannot be written: so long after its outage a lane may still wait. */
+  readonly outageSeconds: number
   /** Most invocations of the function at once, 2 to 1,000. */
   readonly maxConcurrency: number
   /** A message that waits in the queue for longer than this (s) raises an alarm. */
@@ -45,10 +52,13 @@ const DEFAULTS = {
   lingerMs: 0,
   packNotifications: 200,
   packBytes: 64 * 1024,
-  maxReceiveCount: 10,
+  attempts: 10,
+  // 3.9 hours at the pauses below.
+  maxReceiveCount: 50,
   timeoutSeconds: 30,
   memoryMiB: 256,
   retrySeconds: 300,
+  outageSeconds: 300,
   maxConcurrency: 10,
   alarmAgeSeconds: 300,
 } as const
@@ -63,11 +73,14 @@ export const OTHER: Route = route('*', '*')
 /** A call that is older is worthless: the agent has long been talking, or has hung up. */
 const CALL_MAX_AGE_MS = 30_000
 
+/** What people look at goes on soon after an outage, and what is handed out more often has more tries: fifty minutes of them. */
+const SOON = { outageSeconds: 30, maxReceiveCount: 100 } as const
+
 /**
  * A screen pop is waited for by a human: more of a processor, so that also a cold start is short, and no long wait for a neighbour that
  * hangs or is tried again.
  */
-const CALL = { maxAgeMs: CALL_MAX_AGE_MS, memoryMiB: 512, handlerSeconds: 5, retrySeconds: 5, maxConcurrency: 50, alarmAgeSeconds: 5 } as const
+const CALL = { maxAgeMs: CALL_MAX_AGE_MS, memoryMiB: 512, handlerSeconds: 5, retrySeconds: 5, ...SOON, maxConcurrency: 50, alarmAgeSeconds: 5 } as const
 
 /** The type of what the relay says itself (a gap, something parked). No key of the dialler's leads to its routes. */
 export const RELAY_TYPE = 'relay'
@@ -75,7 +88,7 @@ const RELAY_OWN = { lanes: 8, inFlight: 1, maxConcurrency: 2 } as const
 
 export const ROUTES: readonly Route[] = [
   // The busiest by far: at 2,660/s and 10 ms to SQS these two take 2 ms off the median for a third more requests (npm run bench).
-  route('agents', 'status', { lanes: 128, inFlight: 5, maxConcurrency: 50, alarmAgeSeconds: 60, retrySeconds: 30, maxReceiveCount: 20 }),
+  route('agents', 'status', { lanes: 128, inFlight: 5, maxConcurrency: 50, alarmAgeSeconds: 60, retrySeconds: 30, attempts: 20, ...SOON }),
   route('agents', 'call', CALL),
   route('agents', 'stats'),
   route('campaigns', 'cdr', { maxConcurrency: 50 }),

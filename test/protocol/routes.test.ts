@@ -18,6 +18,15 @@ test('every route but other has a payload schema, and only calls grow stale', ()
   expect(findRoute('agents', 'cdr')).toBeUndefined()
 })
 
+test('an outage of the read model may last for hours before SQS moves what waits: far longer than a handler that fails is tried', () => {
+  const lasts = (tries: number, longestSeconds: number) => Array.from({ length: tries - 1 }, (_, at) => Math.min(2 ** at, longestSeconds)).reduce((sum, pause) => sum + pause, 0)
+  for (const { name, attempts, maxReceiveCount, outageSeconds, retrySeconds } of ROUTES) {
+    expect(lasts(maxReceiveCount, outageSeconds), name).toBeGreaterThan(outageSeconds < 300 ? 45 * 60 : 3 * 3_600)
+    expect(lasts(attempts, retrySeconds), name).toBeLessThan(15 * 60)
+  }
+  expect(findRoute('agents', 'call')?.outageSeconds).toBe(30)
+})
+
 const N = 'enigma:notifications'
 test.each([
   [`${N}:agents:1002`, 'status', { name: 'agents-status', type: 'agents', subType: 'status', reference: '1002' }],

@@ -4,16 +4,16 @@ import type { AcceptedEntry } from '../support/sqs-faults.ts'
 export type FifoOptions = {
   readonly queue: string
   readonly handler: Handler
+  /** How often it hands out a message; beyond, SQS moves it to the dead-letter queue. As the route table says. */
+  readonly maxReceiveCount: number
   /** Of the function, ms. */
   readonly timeoutMs: number
-  /** Called with what was still not finished after `MOST_ATTEMPTS`. */
+  /** Called with what was still not finished after that. */
   readonly onDead: (entry: AcceptedEntry) => void
 }
 
 type Message = { readonly id: string; readonly entry: AcceptedEntry; attempts: number }
 
-/** As in the route table: beyond, SQS moves it to the dead-letter queue. */
-const MOST_ATTEMPTS = 10
 const BATCH = 10
 const INVOCATIONS = 4
 
@@ -25,7 +25,7 @@ const DELAY_MAX_MS = 4_000
  * A FIFO queue with a function on it, as SQS and Lambda do it: messages of a group in order, no later one while an earlier one is
  * out or waits to come again, batches of up to ten, what is not failed is deleted.
  */
-export function createFifo({ queue, handler, timeoutMs, onDead }: FifoOptions) {
+export function createFifo({ queue, handler, maxReceiveCount, timeoutMs, onDead }: FifoOptions) {
   const groups = new Map<string, Message[]>()
   const ready = new Set<string>()
   const delays = new Map<string, number>()
@@ -72,7 +72,7 @@ export function createFifo({ queue, handler, timeoutMs, onDead }: FifoOptions) {
 
   const settle = (group: string, messages: readonly Message[], failed: ReadonlySet<string>) => {
     const waiting = groups.get(group) as Message[]
-    const dead = messages.filter(({ id, attempts }) => failed.has(id) && attempts >= MOST_ATTEMPTS)
+    const dead = messages.filter(({ id, attempts }) => failed.has(id) && attempts >= maxReceiveCount)
     for (const { entry } of dead) onDead(entry)
     const gone = new Set(messages.filter((message) => !failed.has(message.id) || dead.includes(message)))
     const left = waiting.filter((message) => !gone.has(message))

@@ -1,5 +1,5 @@
 import { mix } from '../../src/local/simulator/random.ts'
-import type { Notification } from '../../src/protocol/index.ts'
+import { OTHER, queueName, ROUTES, type Notification } from '../../src/protocol/index.ts'
 import { loadHandlers } from '../support/handlers.ts'
 import type { AcceptedEntry } from '../support/sqs-faults.ts'
 import type { Broken } from './broken.ts'
@@ -56,6 +56,7 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
     }
   }
 
+  const mostOf = (queue: string) => ROUTES.find((route) => queueName('enigma-', route) === queue)?.maxReceiveCount ?? OTHER.maxReceiveCount
   const handlers = await loadHandlers({
     store: { ...model.store, commit: effects.commit },
     park: async ({ notification, reason }) => {
@@ -87,7 +88,7 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
   })
   for (const [queue, handler] of handlers) {
     const onDead = ({ MessageDeduplicationId }: AcceptedEntry) => broken.add('G7 functions', `a whole message of ${queue} went to the dead-letter queue: ${MessageDeduplicationId}`)
-    fifos.set(queue, createFifo({ queue, handler, timeoutMs: TIMEOUT_MS, onDead }))
+    fifos.set(queue, createFifo({ queue, handler, maxReceiveCount: mostOf(queue), timeoutMs: TIMEOUT_MS, onDead }))
   }
 
   return {

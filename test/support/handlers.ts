@@ -32,7 +32,7 @@ function toHandler(route: Route, app: App, { store, park, postpone, maxAgeMs = r
     park, postpone,
     commit: (batch) => store.commit(batch),
     recall: (messageIds) => store.recall(messageIds),
-    maxReceiveCount: route.maxReceiveCount,
+    maxReceiveCount: route.attempts,
     maxAgeMs,
     log: () => undefined,
   })
