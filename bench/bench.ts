@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
-import { parseArgs } from 'node:util'
 import { createShutdown } from '../src/runtime/index.ts'
+import { HELP, readArguments, type BenchOptions } from './arguments.ts'
 import type { Report } from './arrivals.ts'
 import { measureColdStarts } from './cold-start.ts'
 import { measureDrain, type DrainResult } from './drain.ts'
@@ -16,33 +16,22 @@ import type { Subject } from './subject.ts'
  * differ. All options: docs/benchmarks.md.
  */
 
-const { values } = parseArgs({
-  options: {
-    smoke: { type: 'boolean', default: false },
-    only: { type: 'string' },
-    count: { type: 'string' },
-    'baseline-count': { type: 'string' },
-    rates: { type: 'string' },
-    delays: { type: 'string' },
-    seconds: { type: 'string' },
-  },
-})
-const { smoke, only } = values
-if (only !== undefined && !['drain', 'pubsub', 'outage', 'baseline', 'cold'].includes(only)) throw new Error('--only takes drain, pubsub, outage, baseline or cold')
+/** Undefined when help was asked for, or the arguments are wrong; either was said. */
+function readOptions(): BenchOptions | undefined {
+  try {
+    const options = readArguments(process.argv.slice(2))
+    if (options === undefined) console.log(HELP)
+    return options
+  } catch (error) {
+    console.error(`bench: ${error instanceof Error ? error.message : String(error)}\nnpm run bench -- --help says what there is.`)
+    process.exitCode = 2
+    return undefined
+  }
+}
 
-const toCount = (text: string) => {
-  const count = Number(text)
-  if (!Number.isInteger(count) || count < 0) throw new Error(`"${text}" is not a whole number`)
-  return count
-}
-const toCounts = (text: string) => text.split(',').map(toCount)
-const counts = {
-  relay: toCount(values.count ?? (smoke ? '20000' : '200000')),
-  baseline: toCount(values['baseline-count'] ?? (smoke ? '1000' : '20000')),
-}
-const rates = toCounts(values.rates ?? (smoke ? '500' : '20,500,2660'))
-const delays = toCounts(values.delays ?? (smoke ? '20' : '0,20'))
-const seconds = toCount(values.seconds ?? (smoke ? '2' : '10'))
+const options = readOptions()
+if (options === undefined) process.exit()
+const { smoke, only, counts, rates, delays, seconds } = options
 const subjects: readonly Subject[] = only === 'baseline' ? ['baseline'] : ['relay', 'baseline']
 
 const shutdown = createShutdown(process)

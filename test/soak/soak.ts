@@ -34,9 +34,20 @@ async function run(options: SoakOptions, plan: Plan, signal: AbortSignal): Promi
   return isWell
 }
 
-const options = readArguments(process.argv.slice(2))
-if (options === undefined) say(HELP)
-else {
+/** Undefined when the arguments are wrong, and that was said. */
+function readOptions(): SoakOptions | 'help' | undefined {
+  try {
+    return readArguments(process.argv.slice(2)) ?? 'help'
+  } catch (error) {
+    console.error(`soak: ${error instanceof Error ? error.message : String(error)}\nnpm run soak -- --help says what there is.`)
+    process.exitCode = 2
+    return undefined
+  }
+}
+
+const options = readOptions()
+if (options === 'help') say(HELP)
+else if (options !== undefined) {
   const plan = makePlan(options)
   if (options.plan) showPlan(plan)
   else {
