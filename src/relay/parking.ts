@@ -1,4 +1,4 @@
-import { maskText, parseEventType, type RelayParked } from '../protocol/index.ts'
+import { isTooLarge, maskText, parseEventType, type RelayParked } from '../protocol/index.ts'
 import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
 import { describe } from './errors.ts'
 import type { Item } from './item.ts'
@@ -56,7 +56,7 @@ export function createParking({ sourceId, client, numbers, log, now, announce, r
 
   function toNotice(item: Item, reason: string, detail: string, parkedMs: number): RelayParked {
     return {
-      source: sourceId, relay: relayId, id: item.id, state: 'parked', route: item.route.name, reason, detail: maskText(detail),
+      source: sourceId, relay: relayId, id: item.id, state: 'parked', route: item.route.name, reason, detail: isTooLarge(detail) ? detail : maskText(detail),
       received: new Date(item.receivedMs).toISOString(), parkedat: new Date(parkedMs).toISOString(), bytes: item.bytes, type: typeOf(item.event),
     }
   }

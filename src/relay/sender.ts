@@ -1,5 +1,5 @@
 import { SendMessageBatchCommand, type SendMessageBatchCommandInput, type SendMessageBatchRequestEntry, type SQSClient } from '@aws-sdk/client-sqs'
-import { CONTENT_ENCODING, GZIP, queueName, type Route } from '../protocol/index.ts'
+import { CONTENT_ENCODING, GZIP, queueName, tooLarge, type Route } from '../protocol/index.ts'
 import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
 import { describe } from './errors.ts'
 import type { Item } from './item.ts'
@@ -96,7 +96,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
       if (most > maxBytes) pack = await toGzippedPack(items, most)
     }
     if (pack !== undefined) lane.frozen.push(pack)
-    else await park(items[0] as Item, 'too_large', `more than the ${most} bytes (${Math.floor(most / 1024)} KiB) of ${name}, also when gzipped`)
+    else await park(items[0] as Item, 'too_large', tooLarge(most, name))
     lineUp.next(lane)
   }
 
@@ -108,7 +108,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
   }
 
   const park = async (item: Item, reason: string, detail: string): Promise<void> => {
-    log.error({ id: item.id, route: route.name, reason, detail }, 'parked: see "enigma:relay:parked" in the source')
+    log.error({ id: item.id, route: route.name, reason, detail }, 'parked: enigma-relay parked shows it, and sends it again')
     await item.keeper.park(item, reason, detail)
     metrics.parked.inc({ route: route.name, reason })
     leave([item])

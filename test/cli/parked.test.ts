@@ -25,7 +25,7 @@ async function useParked(entries: readonly (string | Buffer)[]) {
 test('the list is a table, the newest last, without personal data; needs no region and no credentials; what is damaged is shown as such', async () => {
   const quoting = parkedEntry(1, { detail: `InvalidMessageContents: ${cdr(1)}` })
   const foreign = '{"number":"27825550009"}'
-  const { parked, redis } = await useParked([quoting.entry, foreign, parkedEntry(2, { reason: 'too_large', detail: 'more than it takes' }).entry])
+  const { parked, redis } = await useParked([quoting.entry, foreign, parkedEntry(2, { reason: 'too_large', detail: 'more than the 1048576 bytes of enigma-campaigns-cdr.fifo, also when gzipped' }).entry])
   const { code, stdout, stderr } = await parked([])
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   const lines = stdout.trimEnd().split('\n')
@@ -33,7 +33,7 @@ test('the list is a table, the newest last, without personal data; needs no regi
   expect(lines[0]).toMatch(/^PARKED AT +SOURCE +ID +ROUTE +REASON +BYTES +DETAIL$/)
   expect(lines[1]).toMatch(/^2026-01-31T10:00:01.000Z +main +main\/l\/1764000000000\/1 +campaigns-cdr +refused +\d+ +InvalidMessageContents: /)
   expect(lines[2]).toMatch(/^\? +main +unreadable\/[0-9a-f]{16} +\? +unreadable +24 +without an id$/)
-  expect(lines[3]).toMatch(/^2026-01-31T10:00:02.000Z +main +main\/l\/1764000000000\/2 +campaigns-cdr +too_large /)
+  expect(lines[3]).toMatch(/^2026-01-31T10:00:02.000Z +main +main\/l\/1764000000000\/2 +campaigns-cdr +too_large +\d+ +more than the 1048576 bytes of enigma-campaigns-cdr\.fifo, also when gzipped$/)
   expect(lines[4]).toBe('3 entries: 1 refused, 1 unreadable, 1 too_large')
   expect(stdout).not.toContain('2782555')
   const json = await parked(['--json', '--reason', 'refused', '--since', '2026-01-31T10:00:00Z'])

@@ -34,6 +34,13 @@ test('G5: what the relay put aside is there until it was sent again or dropped, 
   expect((await store.read.parked()).items.map((item) => [item.notification_id, item.parked_at])).toEqual([['main/l/1/2', iso(20)], ['main/l/1/1', iso(1)]])
 })
 
+test('the size that was too large is shown as it is; other words that came with a notification are masked', async () => {
+  const { store } = await useStore()
+  const detail = 'more than the 1048576 bytes of enigma-campaigns-cdr.fifo, also when gzipped'
+  await store.commit({ effects: [say('parked', 1, 1, { detail }), say('parked', 2, 2, { detail: `${detail}: 27825550001` })], done: DONE })
+  expect((await store.read.parked()).items.map((item) => item.detail)).toEqual([expect.not.stringContaining('27825550001'), detail])
+})
+
 test('filters and pages find each that fits once, newest first', async () => {
   const { store } = await useStore()
   const own = (number: number) => ({ ...(number % 2 === 0 ? { source: 'north', route: 'agents-call' } : {}), reason: number % 5 === 0 ? 'refused' : 'too_large' })

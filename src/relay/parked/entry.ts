@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto'
-import { isObject, maskText, parseEvents, parseEventType, readPacketText, toText, type Notification, type RelayParked } from '../../protocol/index.ts'
+import { isObject, isTooLarge, maskText, parseEvents, parseEventType, readPacketText, toText, type Notification, type RelayParked } from '../../protocol/index.ts'
 import { scanObject } from '../../protocol/scan.ts'
 
 /** An entry of the parked list, as `formatParked` wrote it. */
@@ -89,7 +89,7 @@ export type Shown = Pick<RelayParked, 'source' | 'id' | 'route' | 'reason' | 'de
 export function toShown(entry: ParkedEntry, source: string): Shown {
   const { id, route, reason, detail, parkedat, event, notification } = entry
   return {
-    source, id, route, reason, detail: masked(detail, entry),
+    source, id, route, reason, detail: isTooLarge(detail) ? detail : masked(detail, entry),
     received: notification.time, parkedat, bytes: Buffer.byteLength(event),
     type: parseEventType(notification.type) === undefined ? 'enigma.unknown.unknown' : notification.type.replace(CONTROL, ' '),
   }

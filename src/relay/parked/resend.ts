@@ -1,5 +1,5 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
-import { findRoute, laneOf, maskText, orderKey, OTHER, parseEventType, type Notification, type Route } from '../../protocol/index.ts'
+import { findRoute, laneOf, maskText, orderKey, OTHER, parseEventType, tooLarge, type Notification, type Route } from '../../protocol/index.ts'
 import type { Item, Keeper } from '../item.ts'
 import { toGzippedPack, toPack } from '../pack.ts'
 import type { Queue } from '../queue.ts'
@@ -40,7 +40,7 @@ export async function* resend(entries: readonly ParkedEntry[], { sqs, queues, si
     let waiting: Waiting[] = []
     for (const entry of ofRoute) {
       const parcel = await toParcel(entry, route, queue)
-      if (parcel === undefined) yield [stays(entry, `more than the ${queue.maxBytes} bytes of ${queues.name(route)}, also when gzipped`)]
+      if (parcel === undefined) yield [stays(entry, tooLarge(queue.maxBytes, queues.name(route)))]
       else waiting.push({ ...parcel, entry })
     }
     while (waiting.length > 0 && !signal.aborted) {

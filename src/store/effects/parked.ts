@@ -1,4 +1,4 @@
-import { maskText, type RelayParked } from '../../protocol/index.ts'
+import { isTooLarge, maskText, type RelayParked } from '../../protocol/index.ts'
 import { toMs, toStamp, type Effect, type StoreEvent } from '../effect.ts'
 import { toEffect } from '../to-effect.ts'
 import type { ParkedRecord } from '../operator-types.ts'
@@ -17,7 +17,7 @@ export function relayParked(event: StoreEvent<RelayParked>): Effect {
     type: p.type,
     reason: p.reason,
     // The relay has masked it; an older or a foreign one may not have.
-    detail: maskText(p.detail),
+    detail: isTooLarge(p.detail) ? p.detail : maskText(p.detail),
     received_at: new Date(toMs(p.received, event.timeMs)).toISOString(),
     parked_at: new Date(parkedMs).toISOString(),
     bytes: p.bytes,
