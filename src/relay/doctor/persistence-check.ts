@@ -18,7 +18,7 @@ export async function checkPersistence({ name, info, setting, cli }: SourceView)
       : fail(check, `the last snapshot could not be written in ${await dir()}, and Redis refuses writes`, 'free the disk of Redis')
   }
   if (aof === '1') return ok(check, 'append-only file, the last write succeeded')
-  const fix = `${cli('CONFIG SET appendonly yes')} and CONFIG REWRITE`
+  const fix = `${cli('CONFIG SET appendonly yes')} && ${cli('CONFIG REWRITE')}`
   const save = await tell(setting('save'))
   if (save === undefined) return warn(check, 'no append-only file: a crash of Redis loses what came since the last snapshot, if it makes any', fix)
   return save === ''
