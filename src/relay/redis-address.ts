@@ -28,6 +28,10 @@ const isParameter = (name: string): name is Parameter => (PARAMETERS as readonly
 export function parseRedisAddress(id: string, text: string, fault: Fault): RedisAddress {
   const url = /^rediss?:\/\/[^\s]+$/.test(text) ? URL.parse(text) : null
   if (url === null) return fault(`the address of "${id}" is not a redis:// or rediss:// URL`, `write ${id}=redis://host:8001`)
+  if (!/^\/?\d*$/.test(url.pathname)) return fault(`the address of "${id}" has a path that is no number of a database`, `write ${id}=redis://host:8001, or …:8001/1 for database 1`)
+  if (!isDecodable(url.username) || !isDecodable(url.password)) {
+    return fault(`user or password in the address of "${id}" has a % that stands for nothing`, 'write % as %25, or put them into files: userFile=…&passwordFile=…')
+  }
   const given: Partial<Record<Parameter, string>> = {}
   for (const [name, value] of url.searchParams) {
     if (!isParameter(name)) return fault(`the address of "${id}" has a parameter that is not known`, `there are ${PARAMETERS.join(', ')}`)
@@ -37,6 +41,9 @@ export function parseRedisAddress(id: string, text: string, fault: Fault): Redis
   for (const name of FILES) {
     const file = given[name]
     if (file !== undefined && !isReadable(file)) return fault(`${name} of "${id}" cannot be read: ${file}`, 'make the file, and let the user of the relay read it')
+  }
+  if (given.caFile !== undefined && url.protocol === 'rediss:' && !readFileSync(given.caFile, 'utf8').includes('-----BEGIN CERTIFICATE-----')) {
+    return fault(`caFile of "${id}" holds no certificate in PEM: ${given.caFile}`, 'name the file of the authority, which begins with -----BEGIN CERTIFICATE-----')
   }
   if (url.protocol !== 'rediss:' && (given.caFile ?? given.servername) !== undefined) {
     return fault(`"${id}" has a certificate to check, and no TLS`, `write ${id}=rediss://…`)
@@ -78,6 +85,15 @@ export const looseSecrets = ({ passwordFile, userFile }: RedisAddress): string[]
 
 /** An editor ends the file with a line's end; a password has none. */
 const readSecret = (file: string): string => readFileSync(file, 'utf8').replace(/\r?\n$/, '')
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text)
+    return true
+  } catch {
+    return false
+  }
+}
 
 function isReadable(file: string): boolean {
   try {

@@ -105,10 +105,25 @@ test.each([
   expect(read).not.toThrow(/hunter2/)
 })
 
+test('an address that Redis\' client would stumble over is said with the variable and the fix, and without the password', async () => {
+  const folder = await useFolder()
+  const notPem = join(folder, 'ca.pem')
+  await writeFile(notPem, 'no certificate')
+  for (const [address, problem, fix] of [
+    ['redis://:hidden%zz@10.0.0.1:8001', /a % that stands for nothing/, /%25/],
+    ['redis://10.0.0.1:8001/first', /no number of a database/, /8001\/1/],
+    [`rediss://10.0.0.1:8001?caFile=${notPem}`, /holds no certificate in PEM/, /BEGIN CERTIFICATE/],
+  ] as const) {
+    const faults = faultsOf({ ENIGMA_SOURCES: `main=${address}`, AWS_REGION: 'eu-west-1' })
+    expect(faults).toEqual([{ name: 'ENIGMA_SOURCES', problem: expect.stringMatching(problem) as string, fix: expect.stringMatching(fix) as string }])
+    expect(JSON.stringify(faults)).not.toContain('hidden')
+  }
+})
+
 test('secrets of a source may stand in files; what cannot be used is said with the fix, and without the password', async () => {
   const folder = await useFolder()
   const [ca, password] = [join(folder, 'ca.pem'), join(folder, 'password')]
-  await writeFile(ca, '')
+  await writeFile(ca, '-----BEGIN CERTIFICATE-----\n')
   await writeFile(password, '')
   const sourcesOf = (address: string) => readConfig({ ENIGMA_SOURCES: `main=${address}`, AWS_REGION: 'eu-west-1' }).sources
   expect(sourcesOf(`rediss://relay@dialler:8001/2?caFile=${ca}&passwordFile=${password}&servername=d`)).toEqual([
