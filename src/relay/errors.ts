@@ -26,6 +26,7 @@ export function describe(error: unknown): string {
   if (isForeignAnswer(error)) return `what answered is no SQS (status ${statusOf(error) ?? 'unknown'})`
   const code = 'code' in error && typeof error.code === 'string' && !error.message.includes(error.code) ? ` (${error.code})` : ''
   // Redis quotes the arguments of a command that it does not know: the password of AUTH among them.
-  const message = isAnswer(error) ? maskText(error.message.replace(/,? with args beginning with:.*$/s, '')) : error.message
+  // Behind the words of a failed script stand its digest and a line of it: they tell an operator nothing.
+  const message = isAnswer(error) ? maskText(error.message.replace(/,? with args beginning with:.*$/s, '').replace(/ script: [0-9a-f]{40}, on @user_script.*$/s, '')) : error.message
   return `${error.name === 'Error' ? '' : `${isAnswer(error) ? maskText(error.name) : error.name}: `}${message}${code}`
 }

@@ -6,7 +6,13 @@ import type { Redis } from './redis.ts'
 import { redisAdvice } from './redis-advice.ts'
 
 /** What a list waits for, and since when (ms) nothing was taken from it though there may have been something. */
-export type ListState = { waitsFor: 'lease' | 'room' | 'redis' | 'items'; progressMs: number; items: number }
+export type ListState = {
+  waitsFor: 'lease' | 'room' | 'redis' | 'items'
+  progressMs: number
+  items: number
+  /** Nothing can be taken: since when (ms), and why. */
+  failing?: { readonly sinceMs: number; readonly reason: string } | undefined
+}
 
 export type ListSourceOptions = {
   readonly list: string
@@ -52,6 +58,14 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
     lastEmptyMs = moved === null ? from : now()
   }
 
+  // Only when a round is through: taking may work while waiting does not.
+  const endFailure = () => {
+    if (failures > 0) log.info({ list }, 'the list can be taken from again')
+    failures = 0
+    said = undefined
+    state.failing = undefined
+  }
+
   while (!signal.aborted) {
     try {
       state.waitsFor = 'redis'
@@ -66,8 +80,6 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
       if (signal.aborted) return
       state.waitsFor = 'redis'
       const taken = await claims.take(list, TAKE_ITEMS, TAKE_BYTES, lastEmptyMs)
-      if (failures > 0) log.info({ list }, 'the list can be taken from again')
-      failures = 0
       lastEmptyMs = undefined
       state.items = taken?.left ?? 0
       state.progressMs = now()
@@ -76,6 +88,7 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
         state.waitsFor = 'items'
         await waitForItem()
       }
+      endFailure()
     } catch (error) {
       if (signal.aborted) return
       failures++
@@ -87,6 +100,7 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
         log.warn({ list, error: describe(error) }, advice ?? 'cannot take from the list now; it keeps its items, trying again')
         said = advice
       }
+      state.failing = { sinceMs: state.failing?.sinceMs ?? now(), reason: advice ?? describe(error) }
       await sleep(backoffMs(failures, { baseMs: 50, maxMs: 1_000 }), signal)
     }
   }

@@ -26,6 +26,8 @@ export type PubsubSourceOptions = {
   readonly now: () => number
   readonly numbers: Numbers
   readonly serverView: ServerView
+  /** The connections to this server that fail now. */
+  readonly failing: Set<string>
   /** Until when (ms) a former process heard this source. */
   readonly heardUntilMs: number | undefined
   readonly onGap: (gap: Gap) => void
@@ -52,7 +54,10 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
     failures = 0
     wasHeard = true
     // The very first start of all has no span before it.
-    if (heardUntilMs !== undefined) onGap({ fromMs: heardUntilMs, toMs: now(), cause, number })
+    if (heardUntilMs === undefined) return
+    const toMs = now()
+    // The clock may have been set back meanwhile: then nobody knows how long it was.
+    onGap({ fromMs: Math.min(heardUntilMs, toMs), toMs, cause, number })
   }
   const onHeard = (atMs: number, untilMs: number) => {
     heardUntilMs = untilMs
@@ -79,8 +84,8 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
 
 /** One connection: resolves when the signal aborts, throws when the connection is lost. */
 async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive: (number: number) => void, onHeard: PubsubSourceOptions['onHeard']): Promise<void> {
-  const { sourceId, address, patterns, client, intake, log, metrics, now, numbers, serverView } = options
-  const connection = createRedis({ ...address, name: `${sourceId} PubSub`, log, reconnect: false })
+  const { sourceId, address, patterns, client, intake, log, metrics, now, numbers, serverView, failing } = options
+  const connection = createRedis({ ...address, name: `${sourceId} PubSub`, log, reconnect: false, failing })
   const lost = Promise.withResolvers<never>()
   lost.promise.catch(() => undefined)
   connection.on('error', (error: unknown) => lost.reject(error))

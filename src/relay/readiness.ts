@@ -34,7 +34,7 @@ type Fault = { readonly reason: string; readonly stalled?: boolean } | undefined
 
 /**
  * Ready means: Redis answered, the subscription was heard, SQS accepted lately or answers a cheap request, the journal can be
- * written, and nothing waits without moving. A watchdog looks all the time and says what changed; `ask` asks SQS as well.
+ * written, and nothing waits without moving. A watchdog looks all the time and says what changed.
  */
 export function createReadiness(options: ReadinessOptions) {
   const { senders, sources, intake, channels, metrics, log, now, askSqs } = options
@@ -56,10 +56,12 @@ export function createReadiness(options: ReadinessOptions) {
       found.set(`redis:${id}`, unless(fresh(state.answered), 'Redis does not answer'))
       if (channels.length > 0) found.set(`pubsub:${id}`, unless(fresh(state.heard), 'no heartbeat is heard'))
       found.set(`lease:${id}`, unless(state.leased, 'the relay id is not held: another relay has it, or Redis does not answer or refuses'))
-      for (const [list, { waitsFor, progressMs, items }] of state.lists) {
+      for (const [list, { waitsFor, progressMs, items, failing }] of state.lists) {
         const stalled = items > 0 && now() - progressMs > STALL_MS
         const reason = `${items} items wait, nothing was taken for ${seconds(progressMs)} s: it waits for ${WAITS[waitsFor]}`
-        found.set(`list:${id}:${list}`, stalled ? { reason, stalled } : undefined)
+        // What is wrong with the whole server is said by its own part.
+        const isRefused = failing !== undefined && now() - failing.sinceMs > FRESH_MS && fresh(state.answered)
+        found.set(`list:${id}:${list}`, stalled ? { reason, stalled } : isRefused ? { reason: failing.reason } : undefined)
       }
     }
     for (const [route, sender] of senders) {
@@ -69,7 +71,9 @@ export function createReadiness(options: ReadinessOptions) {
       const reason = `${held} notifications wait ${why}, nothing moved for ${seconds(progressMs)} s`
       found.set(`sqs:${route.name}`, stalled ? { reason, stalled } : unless(failingSince === undefined, 'SQS accepts nothing, or the queue is not there'))
     }
-    found.set('sqs', fresh(lastAnswer()) ? undefined : sqsFault)
+    // What was wrong before SQS answered again says nothing about what is wrong later.
+    if (fresh(lastAnswer())) sqsFault = undefined
+    found.set('sqs', sqsFault)
     found.set('journal', unless(intake.brokenSince === undefined, 'the journal cannot be written'))
     return found
   }
@@ -91,12 +95,12 @@ export function createReadiness(options: ReadinessOptions) {
         log.error({ part: name, waits: fault.reason }, 'stalled: nothing has moved for 30 s')
       }
     }
-    const broken = [...parts].filter(([, part]) => !part.ok).map(([name]) => name)
+    const broken = [...parts].filter(([, part]) => !part.ok)
     const isReady = broken.length === 0
     metrics.ready.set(isReady ? 1 : 0)
     if (wasReady !== isReady) {
       if (isReady) log.info('ready')
-      else if (wasReady === true) log.warn({ parts: broken }, 'not ready: see /readyz')
+      else if (wasReady === true) log.warn({ parts: Object.fromEntries(broken.map(([name, { reason }]) => [name, reason])) }, 'not ready: see /readyz')
     }
     wasReady = isReady
     return { ok: isReady, parts: Object.fromEntries([...parts].filter(([name, part]) => !part.ok || !QUIET.test(name))) }
@@ -117,22 +121,28 @@ export function createReadiness(options: ReadinessOptions) {
     }
   }
 
+  /** Resolves when it is known whether SQS answers. */
+  const askSqsUnlessFresh = async (): Promise<void> => {
+    if (fresh(lastAnswer())) return
+    asking ??= probe().finally(() => {
+      asking = undefined
+    })
+    await asking
+  }
+
   return {
     /** Looks at everything; asks SQS when it has accepted nothing lately. */
     async ask(): Promise<{ readonly ok: boolean; readonly parts: Readonly<Record<string, Part>> }> {
-      if (!fresh(lastAnswer())) {
-        asking ??= probe().finally(() => {
-          asking = undefined
-        })
-        await asking
-      }
+      await askSqsUnlessFresh()
       return look()
     },
-    /** The watchdog: looks until the signal aborts. */
+    /** The watchdog: looks until the signal aborts. It asks SQS as well, so that log and metric know what `/readyz` would say. */
     async run(signal: AbortSignal): Promise<void> {
       while (!signal.aborted) {
         await sleep(LOOK_MS, signal)
-        if (!signal.aborted) look()
+        if (signal.aborted) return
+        void askSqsUnlessFresh()
+        look()
       }
     },
   }

@@ -2,6 +2,7 @@ import { createClient, RESP_TYPES } from 'redis'
 import type { Logger } from '../runtime/index.ts'
 import { backoffMs, sleep } from '../runtime/index.ts'
 import { describe, RelayError } from './errors.ts'
+import { connectionAdvice } from './redis-advice.ts'
 import { toClientOptions, type RedisAddress } from './redis-address.ts'
 import { scripts } from './scripts.ts'
 
@@ -11,6 +12,8 @@ export type RedisOptions = RedisAddress & {
   readonly log: Logger
   /** Reconnect by itself? Without, the owner makes a new client. */
   readonly reconnect: boolean
+  /** The connections to the same server that fail now, by name: an outage of it is said once, not once for each. Default: this one alone. */
+  readonly failing?: Set<string>
 }
 
 /** A reply must come within this, or the connection is taken for dead: each of ours is heard from every few seconds. */
@@ -22,7 +25,7 @@ const SILENCE_MS = 10_000
  * refusal is ignored): with it a connection counts as ready only when Redis has answered. Without, one that is accepted and closed
  * at once (too many clients, a proxy with nothing behind it) would be made again without a pause, thousands of times a second.
  */
-export function createRedis({ name, log, reconnect, ...address }: RedisOptions) {
+export function createRedis({ name, log, reconnect, failing = new Set(), ...address }: RedisOptions) {
   const { tls, ...access } = toClientOptions(address)
   const client = createClient({
     ...access,
@@ -38,14 +41,12 @@ export function createRedis({ name, log, reconnect, ...address }: RedisOptions) 
     },
   })
   // An outage is said once, when it begins, and once when it ends.
-  let failing = false
   client.on('error', (error: unknown) => {
-    if (!failing) log.warn({ connection: name, error: describe(error) }, 'Redis cannot be reached: is it running, and is the address in ENIGMA_SOURCES right? Trying again until it answers')
-    failing = true
+    if (failing.size === 0) log.warn({ connection: name, error: describe(error) }, connectionAdvice(error))
+    failing.add(name)
   })
   client.on('ready', () => {
-    if (failing) log.info({ connection: name }, 'Redis answers again')
-    failing = false
+    if (failing.delete(name) && failing.size === 0) log.info({ connection: name }, 'Redis answers again')
   })
   return client
 }
@@ -54,6 +55,18 @@ export type Redis = ReturnType<typeof createRedis>
 
 /** The same client with replies as bytes. */
 export const asBytes = (client: Redis) => client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
+
+/** How often a connection that may have nothing to do is asked for a sign of life. */
+const PING_MS = 4_000
+
+/** Keeps a connection heard while it has nothing to do: silence would be taken for its death. Until the signal aborts. */
+export async function keepHeard(client: Redis, isIdle: () => boolean, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await sleep(PING_MS, signal)
+    // A failure ends the connection, and that is said by its listener.
+    if (client.isReady && isIdle()) client.ping().catch(() => undefined)
+  }
+}
 
 /**
  * Waits for an answer of this connection for at most `limitMs`; without one it is dead, whatever TCP says, and is made anew.

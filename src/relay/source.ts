@@ -12,7 +12,7 @@ import type { Notice } from './notice.ts'
 import { createNumbers, makeNumber } from './numbers.ts'
 import { createParking } from './parking.ts'
 import { runPubsubSource, type Gap } from './pubsub-source.ts'
-import { connect, createRedis, type Redis } from './redis.ts'
+import { connect, createRedis, keepHeard, type Redis } from './redis.ts'
 import { looseSecrets } from './redis-address.ts'
 import { createServerView } from './server-view.ts'
 import { sayUnnamedLists } from './unnamed-lists.ts'
@@ -49,7 +49,8 @@ const LEAVE_MS = 3_000
 /** One Redis server of a dialler: its lists, its PubSub, and what the relay keeps there. */
 export function createSource(options: SourceOptions) {
   const { source, config, intake, log, metrics, now, room, onClaim, onClaimSettled, onGap, onHeard, endSignal } = options
-  const client = createRedis({ ...source, name: source.id, log, reconnect: true })
+  const failing = new Set<string>()
+  const client = createRedis({ ...source, name: source.id, log, reconnect: true, failing })
   for (const file of looseSecrets(source)) log.warn({ source: source.id, file }, 'everybody on this machine can read this secret: chmod 600')
   let connections = 0
   client.on('ready', () => {
@@ -79,9 +80,12 @@ export function createSource(options: SourceOptions) {
 
   const runList = async (list: string, listState: ListState, signal: AbortSignal): Promise<void> => {
     listState.progressMs = now()
-    const waiter: Redis = createRedis({ ...source, name: `${source.id} ${list}`, log, reconnect: true })
+    listState.failing = undefined
+    const waiter: Redis = createRedis({ ...source, name: `${source.id} ${list}`, log, reconnect: true, failing })
     signal.addEventListener('abort', () => waiter.destroy(), { once: true })
     await connect(waiter, signal)
+    // It blocks while it waits for items, and is answered every few seconds; else it is not used at all.
+    void keepHeard(waiter, () => listState.waitsFor !== 'items', signal)
     await runListSource({
       list, state: listState, claims, waiter, relayId, listEnd: config.listEnd, log, now,
       room: (until) => room(list, until),
@@ -94,7 +98,7 @@ export function createSource(options: SourceOptions) {
   const runPubsub = async (signal: AbortSignal): Promise<void> => {
     if (config.channels.length === 0) return
     await runPubsubSource({
-      sourceId: source.id, address: source, patterns: config.channels, client, intake, log, metrics, now, numbers, serverView, onGap,
+      sourceId: source.id, address: source, patterns: config.channels, client, intake, log, metrics, now, numbers, serverView, onGap, failing,
       heardUntilMs,
       onHeard: (atMs, untilMs) => {
         state.heard = atMs

@@ -143,6 +143,33 @@ test('a key that is no list is said once, and taken from as soon as it is one', 
   expect(saying(relay.lines, 'is not a list')).toHaveLength(1)
 })
 
+test('a list that nothing can be taken from makes the relay not ready after ten seconds, with what to do; ready when it can be taken from', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
+  const readPart = async () => ((await (await fetch(`${relay.address}/readyz`)).json()) as { parts: Record<string, unknown> }).parts[`list:main:${LIST}`]
+  expect(await readPart()).toBeUndefined()
+  await client.set(LIST, 'no list')
+  await waitFor(async () => (await readPart()) !== undefined, 'it to be not ready', 15_000)
+  expect(await readPart()).toMatchObject({ ok: false, reason: expect.stringContaining('is not a list') as string })
+  expect(saying(relay.lines, 'not ready').at(-1)).toContain('is not a list')
+  // The connection that waits for items had nothing to do meanwhile, and was kept.
+  expect(saying(relay.lines, 'Socket timeout')).toEqual([])
+  await client.del(LIST)
+  await waitFor(async () => (await readPart()) === undefined, 'it to be ready')
+})
+
+test('a list whose items can be taken and not be waited for is said once, while nothing changes', async () => {
+  const [redis, sqs] = [await useRedisServer({ args: ['--rename-command', 'BLMOVE', ''] }), await useSqsFaults()]
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], env: { ENIGMA_LIST_END: 'left' } })
+  const waits = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await (await useRedisClient(redis.url)).info('commandstats'))?.[1])
+  await waitFor(() => saying(relay.lines, 'does not have a command').length > 0, 'it to be said')
+  const before = await waits()
+  await waitFor(async () => (await waits()) > before + 10, 'it to be tried again')
+  expect(saying(relay.lines, 'does not have a command')).toHaveLength(1)
+  expect(saying(relay.lines, 'can be taken from again')).toEqual([])
+})
+
 test('G1: connections that are cut in mid-drain, with answers under way, lose nothing and keep the order', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)

@@ -1,0 +1,59 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { ROUTES, type Route } from '../../src/protocol/index.ts'
+import type { JournalIntake } from '../../src/relay/journal-intake.ts'
+import { createMetrics } from '../../src/relay/metrics.ts'
+import { createReadiness } from '../../src/relay/readiness.ts'
+import type { Sender } from '../../src/relay/sender.ts'
+import { captureLog } from '../support/log.ts'
+import { waitFor } from '../support/relay.ts'
+
+/** The readiness of a relay with one route and nothing else, whose SQS is the test's to play. */
+function useReadiness(askSqs: () => Promise<void>) {
+  const clock = { nowMs: 1_764_000_000_000 }
+  const sender = { queueUrl: 'http://queue', lastAcceptedMs: undefined as number | undefined, failingSince: undefined, held: 0, progressMs: clock.nowMs, inFlight: 0 }
+  const capture = captureLog()
+  const metrics = createMetrics()
+  const readiness = createReadiness({
+    senders: new Map([[ROUTES[0] as Route, sender as unknown as Sender]]), sources: [], intake: { brokenSince: undefined } as JournalIntake,
+    channels: [], metrics, log: capture.log, now: () => clock.nowMs, askSqs,
+  })
+  const watch = () => {
+    const abort = new AbortController()
+    const done = readiness.run(abort.signal)
+    onTestFinished(async () => {
+      abort.abort()
+      await done
+    })
+  }
+  return { readiness, clock, sender, watch, said: capture.said, isReady: async () => (await metrics.ready.get()).values[0]?.value }
+}
+
+test('the metric and the log know that SQS is gone, though nobody asks /readyz and nothing is to be sent', async () => {
+  let isGone = false
+  const { readiness, clock, watch, said, isReady } = useReadiness(() => (isGone ? Promise.reject(new Error('gone')) : Promise.resolve()))
+  await readiness.ask()
+  expect(await isReady()).toBe(1)
+  watch()
+  isGone = true
+  clock.nowMs += 11_000
+  await waitFor(async () => (await isReady()) === 0, 'the metric to tell')
+  expect(said('not ready')).toMatchObject([{ parts: { sqs: 'SQS does not answer' } }])
+  isGone = false
+  await waitFor(async () => (await isReady()) === 1, 'the metric to tell')
+})
+
+test('an outage of SQS that is over makes nothing not ready later, when SQS was not asked for a while', async () => {
+  let asked = 0
+  const { readiness, clock, sender, watch, said, isReady } = useReadiness(() => {
+    asked++
+    return asked === 1 ? Promise.reject(new Error('gone')) : new Promise(() => undefined)
+  })
+  expect(await readiness.ask()).toMatchObject({ ok: false, parts: { sqs: { ok: false } } })
+  sender.lastAcceptedMs = clock.nowMs
+  expect(await readiness.ask()).toMatchObject({ ok: true })
+  clock.nowMs += 11_000
+  watch()
+  await waitFor(() => asked === 2, 'SQS to be asked')
+  expect(await isReady()).toBe(1)
+  expect(said('not ready')).toEqual([])
+})
