@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, renameSync } from 'node:fs'
+import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs'
 import type { Logger } from '../runtime/index.ts'
 import { describe, RelayError } from './errors.ts'
 import { isDamage, openJournalFile, type JournalEntry, type JournalFile, type JournalRow } from './journal-file.ts'
@@ -27,6 +27,8 @@ export type Journal = {
   size: () => { readonly rows: number; readonly bytes: number }
   /** What was noted by `write` under this name. */
   noted: (name: string) => number | undefined
+  /** When (ms) a journal was written last whose notes were lost, when it was found damaged at the start; else undefined. */
+  readonly lostMs: number | undefined
   close: () => void
 }
 
@@ -47,6 +49,7 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
   const path = journalPath(dataDir, relayId)
   let lastRow = 0
   let rowCount = 0
+  let lostMs: number | undefined
 
   const open = (): JournalFile => {
     const file = openJournalFile(path)
@@ -58,6 +61,7 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
   /** Puts the file aside and takes over what can be read of it, with the same row numbers. */
   const recover = (cause: unknown): JournalFile => {
     const aside = `${path}.damaged-${new Date(now()).toISOString().replaceAll(':', '')}`
+    const writtenMs = Math.floor(statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? now())
     for (const end of ['', '-wal', '-shm']) if (existsSync(path + end)) renameSync(path + end, aside + end)
     const { rows, notes, lastRow: highest } = salvage(aside)
     lastRow = Math.max(lastRow, highest)
@@ -67,6 +71,7 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
       for (const [name, value] of notes) file.note(name, value)
     })
     rowCount = file.countRows()
+    if (notes.size === 0) lostMs = writtenMs
     log.error({ file: aside, saved: rows.length, error: describe(cause) }, 'the journal was damaged: it is put aside, and what could be read of it goes on; check the disk')
     return file
   }
@@ -138,6 +143,7 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
         for (const name of file.routes()) if (!known.includes(name)) file.reroute(name, to)
       }),
     size: () => ({ rows: rowCount, bytes: guarded('read', () => file.usedBytes()) }),
+    lostMs,
     noted: (name) => guarded('read', () => file.notes().get(name)),
     close: () => closeQuietly(file),
   }

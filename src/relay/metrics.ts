@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
+import { GAP_CAUSES, ROUTES } from '../protocol/index.ts'
 
 /** What Prometheus and the live view read. Names start with `enigma_relay_`, durations are in seconds, sizes in bytes. */
 export function createMetrics() {
@@ -18,32 +19,50 @@ export function createMetrics() {
     parked: counter('parked_total', 'Notifications put aside in the source, by reason', ['route', 'reason']),
     requests: counter('requests_total', 'SendMessageBatch requests, answered or failed', ['route', 'outcome']),
     adopted: counter('adopted_total', 'List items and journal rows taken up again after a crash or a cut reply', ['source', 'transport']),
-    gaps: counter('gaps_total', 'Spans of time in which PubSub was not heard', ['source', 'cause']),
-    givenUp: counter('given_up_total', 'PubSub notifications that no room was left for: announced as gaps', ['route', 'reason']),
-    gapSeconds: counter('gap_seconds_total', 'Their length', ['source']),
+    gaps: counter('gaps_total', 'Spans of time in which PubSub was not heard, by cause', ['source', 'cause']),
+    givenUp: counter('given_up_total', 'PubSub notifications that no room was left for: lost, and announced as gaps', ['route', 'reason']),
+    gapSeconds: counter('gap_seconds_total', 'Length of the spans in which PubSub was not heard, all together', ['source']),
     delay: new Histogram({
       name: 'enigma_relay_delay_seconds',
-      help: 'From received to accepted by SQS',
+      help: 'From received by the relay to accepted by SQS',
       labelNames: ['route'] as const,
       buckets: [0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600],
       registers,
     }),
-    heartbeat: gauge('heartbeat_seconds', 'From publishing the last heartbeat to hearing it', ['source']),
+    heartbeat: gauge('heartbeat_seconds', 'From publishing the last heartbeat that was heard to hearing it', ['source']),
     backlog: gauge('backlog', 'Items on the list', ['source', 'list']),
     backlogWait: gauge('backlog_oldest_seconds', 'At most so long the oldest item on the list has waited', ['source', 'list']),
-    claims: gauge('claims', 'Claims that are not settled', ['source']),
+    claims: gauge('claims', 'Claims of this relay that are not settled', ['source']),
     relays: gauge('relays', 'Relays that hold a lease in the source', ['source']),
-    outputBuffer: gauge('output_buffer_bytes', 'PubSub that waits at the server for this relay', ['source']),
-    outputBufferLimit: gauge('output_buffer_limit_bytes', 'Beyond this the server cuts the relay off; 0: never', ['source']),
-    held: gauge('held', 'Notifications in memory', ['route']),
-    heldBytes: gauge('held_bytes', 'Their bytes', ['route']),
+    outputBuffer: gauge('output_buffer_bytes', 'Bytes of PubSub that wait at the server for this relay', ['source']),
+    outputBufferLimit: gauge('output_buffer_limit_bytes', 'Beyond so many bytes the server cuts the relay off; 0: never', ['source']),
+    held: gauge('held', 'Notifications in memory, on their way to SQS', ['route']),
+    heldBytes: gauge('held_bytes', 'Bytes of the notifications in memory', ['route']),
     inFlight: gauge('requests_in_flight', 'Requests to SQS in flight', ['route']),
     oldest: gauge('oldest_seconds', 'Age of the oldest notification in memory', ['route']),
     journalRows: gauge('journal_rows', 'PubSub notifications in the journal', []),
     journalBytes: gauge('journal_bytes', 'Bytes of the journal in use', []),
     ready: gauge('ready', '1 when /readyz would answer 200', []),
-    parkedItems: gauge('parked', 'Entries of the parked list', ['source']),
+    parkedItems: gauge('parked', 'Entries of the parked list: see enigma-relay parked', ['source']),
   }
 }
 
 export type Metrics = ReturnType<typeof createMetrics>
+
+/**
+ * Makes the series that alarms are made of, at 0. Prometheus' `increase()` sees nothing of a counter that begins with 1: the first gap
+ * of a relay's life would raise no alarm. Source: https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics
+ */
+export function beginAtZero({ gaps, gapSeconds, givenUp, parked, requests, retried, sent }: Metrics, sourceIds: readonly string[]): void {
+  for (const source of sourceIds) {
+    gapSeconds.inc({ source }, 0)
+    for (const cause of GAP_CAUSES) gaps.inc({ source, cause }, 0)
+  }
+  for (const { name: route } of ROUTES) {
+    sent.inc({ route }, 0)
+    retried.inc({ route }, 0)
+    for (const outcome of ['answered', 'failed']) requests.inc({ route, outcome }, 0)
+    for (const reason of ['refused', 'too_large']) parked.inc({ route, reason }, 0)
+    for (const reason of ['journal_full', 'memory_full']) givenUp.inc({ route, reason }, 0)
+  }
+}

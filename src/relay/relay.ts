@@ -9,7 +9,7 @@ import { openJournal } from './journal.ts'
 import { nameJournal } from './journal-name.ts'
 import { createJournalIntake } from './journal-intake.ts'
 import { createListIntake } from './list-intake.ts'
-import { createMetrics, type Metrics } from './metrics.ts'
+import { beginAtZero, createMetrics, type Metrics } from './metrics.ts'
 import { formatNotice, noticeChannel, stampNotice, type Notice } from './notice.ts'
 import { createOutages } from './outages.ts'
 import { createReadiness } from './readiness.ts'
@@ -52,6 +52,7 @@ export type Relay = {
 export function createRelay(options: RelayOptions): Relay {
   const { config, log, now = Date.now, memoryBytes = 64 * MIB, journalBytes = 2_048 * MIB, shutdownMs = 10_000, requestTimeoutMs = 10_000, aliveMs = 60_000 } = options
   const metrics = createMetrics()
+  beginAtZero(metrics, config.sources.map(({ id }) => id))
 
   const run = (signal: AbortSignal): Promise<void> =>
     withReleasers(async (release) => {
@@ -116,7 +117,8 @@ export function createRelay(options: RelayOptions): Relay {
               log.warn({ source: source.id, from: payload.from, to: payload.to, cause }, 'gap: PubSub was not heard')
               void announce(source.id, { subType: 'gap', payload }, number)
             },
-            heardUntilMs: journal.noted(source.id),
+            // Of a journal that lost its notes only the time of its file is known: a gap is announced all the same.
+            heardUntilMs: journal.noted(source.id) ?? journal.lostMs,
             lastNumber: journal.noted(numberNote(source.id)),
             journalName,
             onHeard: (atMs) => intake.note(source.id, atMs),
@@ -150,6 +152,7 @@ export function createRelay(options: RelayOptions): Relay {
         }),
       )
       log.info({ relayId: config.relayId, sources: sources.map(({ id }) => id), lists: config.lists, channels: config.channels }, 'the relay runs')
+      if (config.lists.length + config.channels.length === 0) log.warn('ENIGMA_LISTS and ENIGMA_CHANNELS both name nothing: nothing is forwarded')
       intake.adopt()
       // One after the other: what is wrong with all of them is said once.
       void (async () => {

@@ -122,6 +122,16 @@ test('/metrics counts what was received, sent and is held, for each route', asyn
   expect([await metric('requests_in_flight', { route: 'other' }), await metric('journal_rows')]).toEqual([1, 1])
 })
 
+test('what alarms are made of is there at 0 from the start, so that the first of each is seen to be more', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint })
+  const lines = (await (await fetch(`${relay.address}/metrics`)).text()).split('\n')
+  for (const series of [
+    'gaps_total{source="main",cause="heartbeat_lost"}', 'gap_seconds_total{source="main"}', 'given_up_total{route="agents-call",reason="journal_full"}',
+    'parked_total{route="campaigns-cdr",reason="too_large"}', 'requests_total{route="campaigns-cdr",outcome="failed"}', 'retried_total{route="other"}',
+  ]) expect(lines).toContain(`enigma_relay_${series} 0`)
+})
+
 test('a key that is no list makes neither Redis look dead nor hides the length of another list', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)

@@ -1,3 +1,5 @@
+import { stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { formatPacket } from '../../src/protocol/index.ts'
 import { numberOf, readAccepted } from '../support/accepted.ts'
@@ -149,10 +151,31 @@ test('the time between two runs is a gap; the very first start has none', async 
   expect(await readMetric(next.address, 'gaps_total', { cause: 'start' })).toBe(1)
 })
 
+test('a journal of which nothing can be read is no very first start: the time since it was written is a gap', async () => {
+  const { redis, sqs, relay } = await useStreet()
+  await relay.stop()
+  const file = join(relay.dataDir, 'journal-test.db')
+  await writeFile(file, 'this is no database, it is a text of more than a hundred bytes, so that SQLite looks at its head and refuses it')
+  const written = new Date(Math.floor((await stat(file)).mtimeMs)).toISOString()
+  await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, dataDir: relay.dataDir })
+  await waitFor(async () => (await gapsOf(sqs)).length > 0, 'the gap to be announced')
+  expect(await gapsOf(sqs)).toEqual([expect.objectContaining({ cause: 'start', from: written })])
+})
+
+test('a gap does not end before it begins when the clock was set back meanwhile', async () => {
+  const { redis, sqs, relay } = await useStreet()
+  await relay.stop()
+  await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, dataDir: relay.dataDir, now: () => Date.now() - 3_600_000 })
+  await waitFor(async () => (await gapsOf(sqs)).length > 0, 'the gap to be announced')
+  const [gap] = await gapsOf(sqs)
+  expect(gap).toMatchObject({ cause: 'start', from: gap?.to })
+})
+
 test('with no channel nothing is subscribed, and the relay is ready all the same', async () => {
   const { client, relay } = await useStreet({ env: { ENIGMA_CHANNELS: 'none' } })
   expect(await client.sendCommand(['PUBSUB', 'NUMPAT'])).toBe(0)
   expect((await fetch(`${relay.address}/readyz`)).status).toBe(200)
+  expect(relay.lines.filter((line) => line.includes('both name nothing'))).toHaveLength(1)
 })
 
 test.each([
