@@ -162,7 +162,7 @@ export function createRelay(options: RelayOptions): Relay {
       if (signal.aborted) stopped.resolve(performance.now())
       else signal.addEventListener('abort', () => stopped.resolve(performance.now()), { once: true })
       // A source whose Redis answers nothing is not waited for.
-      await Promise.race([Promise.all([alive, ...sources.map((source) => source.run(signal))]), stopped.promise.then(() => sleep(shutdownMs / 2))])
+      await Promise.race([Promise.all([alive, ...sources.map((source) => source.run(signal))]), stopped.promise.then(() => sleep(shutdownMs / 2, end.signal))])
 
       log.info('stopping: settling what is in flight')
       const leftMs = Math.max(0, (await stopped.promise) + shutdownMs - performance.now())

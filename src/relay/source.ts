@@ -75,7 +75,6 @@ export function createSource(options: SourceOptions) {
   })
   const lists = config.lists.map((list): [string, ListState] => [list, { waitsFor: 'lease', progressMs: now(), items: 0 }])
   const state = { answered: undefined as number | undefined, heard: undefined as number | undefined, leased: false, lists: new Map(lists) }
-
   let { heardUntilMs } = options
 
   const runList = async (list: string, listState: ListState, signal: AbortSignal): Promise<void> => {
@@ -154,11 +153,14 @@ export function createSource(options: SourceOptions) {
     nextNumber: (): Promise<number | undefined> => makeNumber(client, numbers, endSignal),
     /** After the last pack was settled: notes what is left, gives the lease back, closes. */
     async close(): Promise<void> {
+      const left = new AbortController()
       try {
         // A Redis that does not answer must not keep the process.
-        if (client.isReady) await Promise.race([leave(), sleep(LEAVE_MS).then(() => Promise.reject(new Error(`no answer within ${LEAVE_MS} ms`)))])
+        if (client.isReady) await Promise.race([leave(), sleep(LEAVE_MS, left.signal).then(() => Promise.reject(new Error(`no answer within ${LEAVE_MS} ms`)))])
       } catch (error) {
         log.warn({ source: source.id, error: describe(error) }, 'what was sent could not be noted in Redis: some of it is sent again, with the same ids')
+      } finally {
+        left.abort()
       }
       client.destroy()
     },

@@ -32,3 +32,14 @@ test('a request that SQS never answers is tried again', async () => {
   await waitFor(() => sqs.accepted.length === 1, 'it to be accepted')
   expect(sqs.requests).toHaveLength(3)
 })
+
+test('a relay that has ended leaves no timer behind that would keep the process', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqs()]
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length
+  await new Promise((resolve) => setTimeout(resolve, 10))
+  const before = timers()
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, shutdownMs: 120_000 })
+  await relay.stop()
+  // The shortest that was ever left had three seconds.
+  await waitFor(() => timers() <= before, 'its timers to end', 2_000)
+})
