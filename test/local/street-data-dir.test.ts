@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { holdDataDir } from '../../src/local/street/data-dir.ts'
@@ -49,6 +49,22 @@ test('a process that only has the same id as one of a killed run is left alone',
   await writeFile(join(folder, 'dev.json'), JSON.stringify({ ...another, children: [another] } satisfies Written))
   await holdDataDir(folder)
   expect(child.exitCode ?? child.signalCode).toBeNull()
+})
+
+test('the record can be read at any moment, also while children are noted', async () => {
+  const folder = await useFolder()
+  const held = await holdDataDir(folder)
+  const { pid } = await useChild()
+  const state = { isNoting: true }
+  const noting = Promise.all(Array.from({ length: 300 }, () => held.noteChild(pid))).finally(() => {
+    state.isNoting = false
+  })
+  const counts: number[] = []
+  while (state.isNoting) counts.push((JSON.parse(await readFile(join(folder, 'dev.json'), 'utf8')) as Written).children.length)
+  await noting
+  expect(counts.length).toBeGreaterThan(10)
+  await held.release()
+  expect(await readdir(folder)).toEqual([])
 })
 
 test('a record that was cut off holds nobody up', async () => {

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { StreetError } from './errors.ts'
@@ -36,7 +36,12 @@ export async function holdDataDir(folder: string): Promise<DataDir> {
   const children: Known[] = []
   let writing = Promise.resolve()
   // One after the other: two at once would leave something between the two.
-  const write = (): Promise<void> => (writing = writing.then(() => writeFile(file, JSON.stringify({ ...self, children } satisfies Record))))
+  const write = (): Promise<void> => (writing = writing.then(writeRecord))
+  // Never half of it, nor none: a run that is killed just now has children as well.
+  const writeRecord = async (): Promise<void> => {
+    await writeFile(`${file}.new`, JSON.stringify({ ...self, children } satisfies Record))
+    await rename(`${file}.new`, file)
+  }
   await write()
   return {
     noteChild: async (pid) => {
