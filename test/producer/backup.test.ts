@@ -22,9 +22,9 @@ async function useStreet() {
     },
     back: () => (proxy.state.refuse = false),
     proxy,
-    produce: (own: Partial<BackupOptions> = {}, timeoutMs = 2_000): Producer & { said: ReturnType<typeof captureLog>['said'] } => {
+    produce: (own: Partial<BackupOptions> = {}, timeoutMs = 2_000, chunkPackets = 500): Producer & { said: ReturnType<typeof captureLog>['said'] } => {
       const { log, said } = captureLog()
-      const producer = createProducer({ url: `redis://127.0.0.1:${proxy.port}`, timeoutMs, backup: { folder, log, ...own } })
+      const producer = createProducer({ url: `redis://127.0.0.1:${proxy.port}`, timeoutMs, chunkPackets, backup: { folder, log, ...own } })
       onTestFinished(() => producer.close())
       return Object.assign(producer, { said })
     },
@@ -115,6 +115,31 @@ test('what a producer left in the files is pushed first by the next one, from wh
   await next.backup?.drained()
   expect(await pushed()).toEqual(numbers(310))
   expect(await filesOf()).toEqual([])
+})
+
+test.each([
+  ['Redis has lost the note', 'note'],
+  ['the process died before it was noted in the folder', 'state'],
+] as const)('how far the files were pushed is known, though %s: none comes twice', async (_what, lost) => {
+  const { produce, away, back, pushed, client, folder, proxy } = await useStreet()
+  const state = join(folder, 'state.json')
+  away()
+  const former = produce()
+  await pushEach(former, numbers(200))
+  await former.close()
+  const before = await readFile(state)
+  // Half of them go; then the connection is cut whenever the next ones are sent.
+  proxy.state.failAt = { words: '$3\r\n100\r\n', how: 'cut' }
+  back()
+  const half = produce({}, 2_000, 50)
+  await waitFor(async () => (await pushed()).length === 100 && proxy.state.failures > 1, 'half of them to be pushed')
+  await half.close()
+  proxy.state.failAt = undefined
+  if (lost === 'note') expect(await client.del(await client.keys('enigma:producer:*'))).toBe(1)
+  else await writeFile(state, before)
+  const last = produce()
+  await last.backup?.drained()
+  expect(await pushed()).toEqual(numbers(200))
 })
 
 test('half a line at the end and a damaged line in the middle are skipped, kept aside and said; all others arrive', async () => {

@@ -64,6 +64,15 @@ test('a CDR ends only the call with its own call_ref, also when it comes before 
   expect(agent?.calls.map(({ call_ref }) => call_ref)).toEqual(['2', '1'])
 })
 
+test('a CDR of another dialler ends no call, though it has the same call_ref and agent', async () => {
+  const { store } = await useStore()
+  const ofAnother = cdr(toEvent('campaigns', 'cdr', undefined, { call_ref: '1', dialed_at: BASE_MS / 1000, extension: '1002', end_reason: 'hungup', ref: 'c1' }, 2, { source: 'another', transport: 'list' }))
+  await store.commit({ effects: [call('1', 1), ofAnother], done })
+  expect((await store.read.agent('1002'))?.call?.call_ref).toBe('1')
+  await store.commit({ effects: [ofAnother, call('2', 3), ended('2', 4)], done })
+  expect((await store.read.agent('1002'))?.call).toBeNull()
+})
+
 test('a stale call is recorded as stale and never current', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [call('1', 1, { stale: true })], done })
