@@ -44,6 +44,10 @@ test('G2: with the disk full it is not ready and says why, lists and PubSub go o
 
   await client.lPush(CAMPAIGNS, numbers(2_000).map(cdrOf))
   await waitFor(async () => (await arrivedAt(sqs, 'campaigns-cdr')).length === 2_000, 'the lists to go on')
+  // What SQS takes of PubSub does not wait for the disk.
+  await client.publish('enigma:notifications:campaigns:7', statusOf(0))
+  await waitFor(async () => (await arrivedAt(sqs, 'campaigns-status')).length === 1, 'PubSub to go on')
+  expect((await relay.readiness()).parts['journal']?.ok).toBe(false)
   await relay.liftFileLimit()
   await waitFor(async () => (await relay.readiness()).parts['journal']?.ok === true, 'the journal to be written again', 20_000)
   await publish(3_000, 3_500)
