@@ -48,6 +48,29 @@ test('while SQS is down lists are taken up to the bound in bytes and no further;
   expect(await byAgent(sqs, 'enigma-campaigns-cdr.fifo')).toEqual(expected(count))
 })
 
+test('G1: of a list of small items, however far memory is from its bound, no more are taken than may be sent twice after a crash', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  sqs.state.answer = down
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
+  const count = 15_000
+  const push = (from: number, to: number) => client.lPush(LIST, Array.from({ length: to - from }, (_, at) => formatPacket({ type: 'cdr', payload: { call_ref: (from + at) % AGENTS, n: from + at } })))
+  for (let from = 0; from < count; from += 1_000) await push(from, from + 1_000)
+  const held = () => readMetric(relay.address, 'held')
+  let former = -1
+  await waitFor(async () => {
+    const now = await held()
+    const isStill = now > 0 && now === former
+    former = now
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    return isStill
+  }, 'nothing more to be taken')
+  // The claim that reaches the bound may go over it.
+  expect(await held()).toBeGreaterThan(5_000)
+  expect(await held()).toBeLessThan(6_500)
+  expect(await client.lLen(LIST)).toBe(count - (await held()))
+})
+
 test('while SQS is down PubSub stays in the journal beyond the bound of its route; then all of it comes, in order, before newer', async () => {
   const { sqs, client, relay } = await useStreet()
   const count = 2_000

@@ -58,6 +58,8 @@ test('a state that came by a list stays sure; a call that came by one may have e
   const { store } = await useStore()
   const list = { transport: 'list' } as const
   await store.commit({ effects: [status('1', 1, list), call('1', 2, list), gap(10)], done: DONE })
+  expect(await store.read.agent('1')).toMatchObject({ states: [{ unsure: false }], call_unsure: true })  // An older gap that is told late makes nothing sure.
+  await store.commit({ effects: [gap(1)], done: DONE })
   expect(await store.read.agent('1')).toMatchObject({ states: [{ unsure: false }], call_unsure: true })
 })
 
