@@ -132,7 +132,7 @@ test('what alarms are made of is there at 0 from the start, so that the first of
   ]) expect(lines).toContain(`enigma_relay_${series} 0`)
 })
 
-test('a key that is no list makes neither Redis look dead nor hides the length of another list', async () => {
+test('a key that is no list makes neither Redis look dead nor hides any other figure', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   await client.set(LIST, 'no list')
@@ -143,6 +143,8 @@ test('a key that is no list makes neither Redis look dead nor hides the length o
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST, other] })
   await waitFor(async () => (await readMetric(relay.address, 'backlog', { list: other })) > 0, 'the length to be known')
   expect((await readReady(relay.address)).parts).toMatchObject({ 'redis:main': { ok: true } })
+  // Nor is the output buffer unwatched.
+  await waitFor(async () => (await readMetric(relay.address, 'output_buffer_limit_bytes')) > 0, 'the limit to be known')
 })
 
 test('an address that is taken is said with the variable, and leaves the journal free', async () => {
