@@ -110,7 +110,8 @@ test('stop waits for what is in flight, and sends nothing that waits', async () 
 })
 
 test('stop waits no longer than its deadline', async () => {
-  const server = await useSqsFaults()
+  // Without a time limit of the client's own: it would end the wait as well.
+  const server = await useSqsFaults({ requestTimeoutMs: 3_600_000 })
   const { push, sender, settled } = useSender(server.sqs)
   server.state.answer = () => 'hang'
   push('1000', 0)
