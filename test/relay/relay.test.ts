@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { formatPacket } from '../../src/protocol/index.ts'
+import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { receiveAll, useRelay, waitFor } from '../support/relay.ts'
 import { useSqs } from '../support/sqs.ts'
@@ -42,4 +43,16 @@ test('a relay that has ended leaves no timer behind that would keep the process'
   await relay.stop()
   // The shortest that was ever left had three seconds.
   await waitFor(() => timers() <= before, 'its timers to end', 2_000)
+})
+
+test('a queue that is asked for while SQS answers nothing is found when it answers again', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const [client, proxy] = [await useRedisClient(redis.url), await useProxy(sqs.port)]
+  // What is asked now is never answered, also when all is well again.
+  proxy.state.halfOpen = true
+  await useRelay({ redisUrl: redis.url, endpoint: `http://127.0.0.1:${proxy.port}`, requestTimeoutMs: 200 })
+  await client.publish('enigma:notifications:agents:1002', formatPacket({ type: 'status', payload: { status: 'busy' } }))
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  proxy.state.halfOpen = false
+  await waitFor(() => sqs.accepted.length === 1, 'it to be accepted')
 })
