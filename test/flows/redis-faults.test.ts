@@ -204,3 +204,17 @@ test('G2: packets that vanish without a reset are noticed by the heartbeat; the 
   expectOrderAndIds(events)
   await expectHeardOrAnnounced(sqs, statuses.published)
 })
+
+test('G1: when it is the connection that waits for an item from which packets vanish, what is pushed meanwhile is taken all the same', { timeout: 60_000 }, async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const [client, proxy] = [await useRedisClient(redis.url), await useProxy(redis.port)]
+  await useRelay({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
+  proxy.state.failAt = { words: 'BRPOPLPUSH', how: 'vanish' }
+  await waitFor(() => proxy.state.failures > 0, 'it to wait in vain')
+  proxy.state.failAt = undefined
+  await client.lPush(CAMPAIGNS, numbers(10).map(cdrOf))
+  await waitFor(drained(client), 'all to be sent', 30_000)
+  const events = await arrivedAt(sqs, 'campaigns-cdr')
+  expectAll(events, 10)
+  expectOrderAndIds(events)
+})

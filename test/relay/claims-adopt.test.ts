@@ -1,5 +1,9 @@
 import { expect, test } from 'vitest'
+import { adoptFromOthers } from '../../src/relay/adoption.ts'
 import { claimsKey, settledKey, waitingKey } from '../../src/relay/keys.ts'
+import { createLease } from '../../src/relay/lease.ts'
+import { createNumbers } from '../../src/relay/numbers.ts'
+import { captureLog } from '../support/log.ts'
 import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { waitFor } from '../support/relay.ts'
@@ -108,4 +112,22 @@ test('what a blocking move took before the crash is found, also for a list that 
   const next = await useClaims(url)
   expect(await next.claims.waitingLists()).toEqual(['former:list'])
   expect((await next.claims.take('former:list', 0, 1))?.claim.items.map(String)).toEqual(['moved'])
+})
+
+test('claims of another relay are its own as long as its lease runs; then they come to who looks first, with what is known of them', async () => {
+  const { url, former, taken } = await useLeftClaims()
+  const { log } = captureLog()
+  const lease = createLease({ client: former.client, relayId: 'test', log })
+  expect(await lease.acquire(new AbortController().signal)).toBe(true)
+  taken[1]?.keeper.settle(itemAt(0))
+  await former.claims.leave()
+  const [one, two] = [await useClaims(url, { relayId: 'one' }), await useClaims(url, { relayId: 'two' })]
+  const look = ({ client }: typeof one, relayId: string) => adoptFromOthers({ client, relayId, numbers: createNumbers({ now: Date.now, onSeen: () => undefined }), log, now: Date.now })
+  expect([await look(one, 'one'), await one.claims.unknown()]).toEqual([0, []])
+  await lease.release()
+  expect([await look(one, 'one'), await look(two, 'two')]).toEqual([3, 0])
+  expect((await one.claims.unknown()).map(({ number }) => number)).toEqual([7_000, 7_001, 7_002])
+  // What was sent before it ended is not sent again.
+  expect((await one.claims.adopt(7_001))?.items.map(String)).toEqual(['undefined', '4'])
+  expect(await two.claims.unknown()).toEqual([])
 })

@@ -1,13 +1,16 @@
 import { stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { formatPacket } from '../../src/protocol/index.ts'
+import { heartbeatChannel, NUMBER_KEY } from '../../src/relay/keys.ts'
+import { hashPatterns } from '../../src/relay/pattern.ts'
 import { numberOf, readAccepted } from '../support/accepted.ts'
 import { expectHeardOrAnnounced, gapsOf } from '../support/arrived.ts'
 import { publishStatuses } from '../support/load.ts'
 import { readMetric } from '../support/metrics.ts'
 import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
+import { useRelayRedis } from '../support/relay-redis.ts'
 import { useRelay, waitFor, type UseRelayOptions } from '../support/relay.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 
@@ -44,6 +47,39 @@ test('relays with different ids give the same notification the same id, over hea
   expect(two).toEqual(one)
   expect(new Set(one.values()).size).toBe(n)
   for (const { address } of [relay, other]) expect(await readMetric(address, 'gaps_total')).toBe(0)
+})
+
+test('a relay that begins to listen later gives what it hears the ids that the others give, from its first heartbeat on', { timeout: 40_000 }, async () => {
+  const { redis, sqs, client, heard } = await useStreet()
+  const [proxy, beating] = [await useProxy(redis.port), await useRelayRedis(redis.url)]
+  const statuses = publishStatuses(client, 200)
+  const isOver = new AbortController()
+  onTestFinished(() => isOver.abort())
+  // So often that some are heard at each point of its way in, which takes a second.
+  const channel = heartbeatChannel(hashPatterns(['enigma:notifications*']))
+  let made = 0
+  const beats = (async () => {
+    for (; !isOver.signal.aborted; made++) {
+      await beating.beat([NUMBER_KEY], [Date.now(), channel]).catch(() => undefined)
+      await new Promise((resolve) => setTimeout(resolve, 40))
+    }
+  })()
+  proxy.state.delayMs = 150
+  const later = await useRelay({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, env: { ENIGMA_RELAY_ID: 'another', ENIGMA_QUEUE_PREFIX: 'another-' } })
+  const epochOf = (id: string) => id.split('/')[2]
+  const from = made
+  await waitFor(() => made > from + 20, 'many a heartbeat', 30_000)
+  const published = await statuses.stop()
+  isOver.abort()
+  await beats
+  const idsOf = (events: Awaited<ReturnType<typeof heard>>) => new Map(events.map((event) => [numberOf(event), event.id]))
+  const ids = idsOf(await heard(published))
+  await waitFor(async () => (await readMetric(later.address, 'journal_rows')) === 0, 'all that it heard to be sent')
+  const epochs = new Set([...ids.values()].map(epochOf))
+  // What it heard before the first heartbeat has ids of its own.
+  const shared = [...idsOf(await readAccepted(sqs, 'another-agents-status.fifo'))].filter(([, id]) => epochs.has(epochOf(id)))
+  expect(shared.length).toBeGreaterThan(20)
+  expect(shared.filter(([n, id]) => ids.get(n) !== id)).toEqual([])
 })
 
 test('relays with different patterns number their notifications apart', async () => {
@@ -117,14 +153,18 @@ test('G2: a cut subscription is announced as a gap with from, to and cause, and 
   expect(Date.parse(gap?.['from'] ?? '')).toBeLessThanOrEqual(Date.parse(gap?.['to'] ?? ''))
 })
 
-test('G2: what was on its way when a connection was lost is within the gap', async () => {
+test.each([
+  ['', 0, 3],
+  [', also while the numbers in Redis are ahead of the clock, as after it was set back', 3_600_000, 1],
+])('G2: what was on its way when a connection was lost is within the gap%s', async (_when, aheadMs, rounds) => {
   const redis = await useRedisServer()
   const [sqs, client, proxy] = [await useSqsFaults(), await useRedisClient(redis.url), await useProxy(redis.port)]
+  if (aheadMs > 0) await client.set(NUMBER_KEY, Date.now() + aheadMs)
   const relay = await useRelay({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint })
   proxy.state.delayMs = 400
   const statuses = publishStatuses(client, 200)
   const heartbeat = () => readMetric(relay.address, 'heartbeat_seconds')
-  for (let round = 1; round <= 3; round++) {
+  for (let round = 1; round <= rounds; round++) {
     // Right after a heartbeat: what was published behind it is still in the network.
     await new Promise((resolve) => setTimeout(resolve, 1_200))
     const before = await heartbeat()
@@ -133,7 +173,7 @@ test('G2: what was on its way when a connection was lost is within the gap', asy
     await waitFor(async () => (await readMetric(relay.address, 'gaps_total', { cause: 'reconnect' })) === round, 'the gap', 20_000)
   }
   await statuses.stop()
-  await waitFor(async () => (await gapsOf(sqs)).length === 3, 'the gaps to be announced')
+  await waitFor(async () => (await gapsOf(sqs)).length === rounds, 'the gaps to be announced')
   // Heartbeats that were sent after the last status.
   for (let beats = 0; beats < 2; beats++) {
     const before = await heartbeat()
