@@ -8,6 +8,7 @@ import { createLineUp, type Flight } from './line-up.ts'
 import type { Metrics } from './metrics.ts'
 import { createOutages, type Outages } from './outages.ts'
 import { toGzippedPack, toPack, type Pack } from './pack.ts'
+import { maskDetail } from './parked.ts'
 import { findQueue, sqsAdvice, type Queue } from './queue.ts'
 import { createRequests } from './requests.ts'
 import { codeOf, isForSize, judgeEntry, judgeRequest, type Verdict } from './verdict.ts'
@@ -196,7 +197,7 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     const isTooLarge = isForSize(code, detail)
     const smaller = isTooLarge && !pack.gzipped ? await toGzippedPack([item], pack.bytes - 1) : undefined
     if (smaller !== undefined) lane.frozen.unshift(smaller)
-    else await park(item, isTooLarge ? 'too_large' : 'refused', (detail.startsWith(`${code}:`) ? detail : `${code}: ${detail}`).slice(0, 300))
+    else await park(item, isTooLarge ? 'too_large' : 'refused', maskDetail(detail.startsWith(`${code}:`) ? detail : `${code}: ${detail}`, item))
   }
 
   const failing = (error: unknown) => {

@@ -44,7 +44,7 @@ test('no number, contact, recording, callee or secret is in a log, an error, a m
   sqs.state.answer = () => {
     calls++
     if (calls % 7 === 0) return { status: 500, code: `Internal ${NUMBER}` }
-    return { fail: ({ MessageBody }) => (MessageBody.includes('"n":-1') ? { Code: 'InvalidMessageContents', SenderFault: true, Message: `cannot take ${MessageBody.slice(0, 4_000)}` } : undefined) }
+    return { fail: ({ MessageBody }) => (MessageBody.includes('"n":-1') ? { Code: 'InvalidMessageContents', SenderFault: true, Message: `cannot take ${MessageBody.slice(Math.max(0, MessageBody.indexOf('"payload"')))}` } : undefined) }
   }
   const env = { ENIGMA_LOG_LEVEL: 'trace', AWS_SECRET_ACCESS_KEY: PASSWORD }
   const relay = await useRelay({ redisUrl, endpoint: sqs.endpoint, lists: [CAMPAIGNS], env })
@@ -57,6 +57,11 @@ test('no number, contact, recording, callee or secret is in a log, an error, a m
   await client.lPush(CAMPAIGNS, formatPacket({ type: 'cdr', payload: { ...PERSON, call_ref: 10, filler } }))
   await waitFor(async () => (await client.lLen('enigma:relay:parked')) === 2, 'two to be parked', 20_000)
   await waitFor(async () => sqs.accepted.length > 0 && (await client.lLen(CAMPAIGNS)) === 0, 'the rest to be sent')
+  // Nor in what the cloud is told of them, though SQS quoted one of them.
+  const told = async () => (await readAccepted(sqs, 'enigma-relay-parked.fifo')).map(({ data }) => String(data))
+  await waitFor(async () => (await told()).length === 2, 'the cloud to be told')
+  expect((await told()).join('\n')).toContain('cannot take')
+  expectPrivate(await told(), 'what the cloud is told')
   const pages = await Promise.all(['/metrics', '/readyz', '/livez'].map(async (path) => (await fetch(relay.address + path)).text()))
   expectPrivate(pages, 'a page of the relay')
   expect((await readAccepted(sqs, 'enigma-other.fifo')).length).toBeGreaterThan(5)

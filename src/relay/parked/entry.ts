@@ -10,7 +10,7 @@ export type ParkedEntry = {
   /** The notification's. Several entries may have it: a crash parks once more. */
   readonly id: string
   readonly reason: string
-  /** Not masked; see `masked`. */
+  /** As it stands there, and so perhaps not masked; see `masked`. */
   readonly detail: string
   /** ISO 8601: when it was put aside. */
   readonly parkedat: string
