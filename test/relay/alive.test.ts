@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { readBody } from '../../src/protocol/index.ts'
+import { agentChannel, statusOf } from '../support/load.ts'
 import { useProxy } from '../support/proxy.ts'
-import { useRedisServer } from '../support/redis.ts'
+import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useRelay, waitFor } from '../support/relay.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 
@@ -18,9 +19,9 @@ test('a relay that is ready says so in its queue, again and again, each time ane
   expect(second?.id).not.toBe(first?.id)
 })
 
-test('a relay that hears nothing, or whose last sign SQS does not take, says nothing', async () => {
+test('a relay that is not ready, hears nothing, or whose last sign SQS does not take, says nothing', { timeout: 60_000 }, async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
-  const proxy = await useProxy(redis.port)
+  const [proxy, client] = [await useProxy(redis.port), await useRedisClient(redis.url)]
   const relay = await useRelay({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, aliveMs: 50 })
   await waitFor(() => sqs.signsOfLife.length >= 2, 'signs of life')
   const isReady = async () => (await fetch(`${relay.address}/readyz`)).status === 200
@@ -34,10 +35,22 @@ test('a relay that hears nothing, or whose last sign SQS does not take, says not
   sqs.state.answerSignOfLife = () => 'accept'
   await waitFor(isReady, 'it to be ready again')
 
+  // Not ready for another reason, while signs of life would be taken.
+  const silent = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    const before = sqs.signsOfLife.length
+    await new Promise((resolve) => setTimeout(resolve, 1_500))
+    expect(sqs.signsOfLife.length).toBe(before)
+  }
+  sqs.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
+  await client.publish(agentChannel(0), statusOf(0))
+  await waitFor(async () => !(await isReady()), 'it to be not ready')
+  await silent()
+  sqs.state.answer = () => 'accept'
+  await waitFor(isReady, 'it to be ready again')
+
   proxy.state.refuse = true
   proxy.cut()
   await waitFor(async () => !(await isReady()), 'it to be not ready', 20_000)
-  const before = sqs.signsOfLife.length
-  await new Promise((resolve) => setTimeout(resolve, 1_500))
-  expect(sqs.signsOfLife.length).toBe(before)
+  await silent()
 })

@@ -202,3 +202,23 @@ test('G1: connections that are cut in mid-drain, with answers under way, lose no
   await waitFor(async () => (await client.keys('enigma:relay:claim*')).length <= 1, 'the claims to be deleted')
   expect(await client.lLen(LIST)).toBe(0)
 })
+
+test('a claim that is settled while Redis is away is deleted when it is back, though nothing comes after it', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const [client, proxy] = [await useRedisClient(redis.url), await useProxy(redis.port)]
+  const held = Promise.withResolvers<'accept'>()
+  sqs.state.answer = () => held.promise
+  await useRelay({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, lists: [LIST] })
+  await client.lPush(LIST, cdrOf(1))
+  await waitFor(() => sqs.requests.length > 0, 'it to be under way')
+  proxy.state.refuse = true
+  proxy.cut()
+  held.resolve('accept')
+  await taken(sqs, 1)
+  // Long enough for it to be settled, and for the try to delete it to fail.
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  expect(await client.keys('enigma:relay:claim:*')).toHaveLength(1)
+  proxy.state.refuse = false
+  await waitFor(async () => (await client.keys('enigma:relay:claim:*')).length === 0, 'the claim to be deleted')
+  expect(await client.hKeys('enigma:relay:claims:test')).toEqual([`waiting:${LIST}`])
+})

@@ -52,7 +52,7 @@ test('relays with different ids give the same notification the same id, over hea
 test('a relay that begins to listen later gives what it hears the ids that the others give, from its first heartbeat on', { timeout: 40_000 }, async () => {
   const { redis, sqs, client, heard } = await useStreet()
   const [proxy, beating] = [await useProxy(redis.port), await useRelayRedis(redis.url)]
-  const statuses = publishStatuses(client, 200)
+  const statuses = publishStatuses(client, 500)
   const isOver = new AbortController()
   onTestFinished(() => isOver.abort())
   // So often that some are heard at each point of its way in, which takes a second.
@@ -61,7 +61,7 @@ test('a relay that begins to listen later gives what it hears the ids that the o
   const beats = (async () => {
     for (; !isOver.signal.aborted; made++) {
       await beating.beat([NUMBER_KEY], [Date.now(), channel]).catch(() => undefined)
-      await new Promise((resolve) => setTimeout(resolve, 40))
+      await new Promise((resolve) => setTimeout(resolve, 100))
     }
   })()
   proxy.state.delayMs = 150
