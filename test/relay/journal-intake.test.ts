@@ -28,7 +28,7 @@ test('while the journal cannot be written and memory is full, the newest are giv
   const { sqs } = await useSqsFaults()
   const { log } = captureLog()
   const metrics = createMetrics()
-  const journal = openJournal({ dataDir: await useFolder(), relayId: 'test', log, now: Date.now })
+  const journal = openJournal({ dataDir: await useFolder(), relayId: 'test', sourceIds: ['main'], log, now: Date.now })
   onTestFinished(() => journal.close())
   const ended = new AbortController()
   const announced: GivenUp[] = []
@@ -64,7 +64,7 @@ test('G3: what is heard while the journal cannot be written waits for the rows o
   const { sqs, state } = server
   const { log } = captureLog()
   const metrics = createMetrics()
-  const journal = openJournal({ dataDir: await useFolder(), relayId: 'test', log, now: Date.now })
+  const journal = openJournal({ dataDir: await useFolder(), relayId: 'test', sourceIds: ['main'], log, now: Date.now })
   onTestFinished(() => journal.close())
   const held = Promise.withResolvers<'accept'>()
   state.answer = () => held.promise

@@ -13,7 +13,7 @@ const [GAP, STATUS, CALL] = [routeOf('relay', 'gap'), routeOf('agents', 'status'
 
 test('over its bound the journal gives up calls, then the rest, and never what tells of it; nor what is in memory', async () => {
   const { log } = captureLog()
-  const journal = openJournal({ dataDir: await useFolder(), relayId: 'test', log, now: Date.now })
+  const journal = openJournal({ dataDir: await useFolder(), relayId: 'test', sourceIds: ['main'], log, now: Date.now })
   onTestFinished(() => journal.close())
   const rows = new Map([GAP, STATUS, CALL].map((route) => [route, journal.write(Array.from({ length: EACH }, (_, index) => (
     { route: route.name, sourceId: 'main', channel: 'c', number: 1, index, timeMs: index, packet: Buffer.from('{}') })), [])]))
