@@ -65,8 +65,8 @@ it('what SQS moved itself is shown with all notifications in it, also when the p
   await put('agents-stats', 'bm90IGd6aXA=', { 'content-encoding': 'gzip' })
   const { items } = await json<Answer>('/parked')
   expect(items.toSorted((a, b) => a.notification_ids.length - b.notification_ids.length)).toMatchObject([
-    { notification_ids: [], type: null, reason: 'moved by SQS after 10 deliveries' },
-    { notification_ids: pack.map((one) => one.id), source: 'main', type: 'enigma.agents.stats', subject: null, reason: 'moved by SQS after 10 deliveries', attempts: 10, received_at: pack[0]?.time },
+    { notification_ids: [], type: null, reason: 'moved by SQS after 50 deliveries' },
+    { notification_ids: pack.map((one) => one.id), source: 'main', type: 'enigma.agents.stats', subject: null, reason: 'moved by SQS after 50 deliveries', attempts: 50, received_at: pack[0]?.time },
   ])
 })
 

@@ -170,7 +170,7 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
     for (const [queue, parked] of [['campaigns-cdr', huge], ['agents-stats', many]] as const) {
       const QueueUrl = sqs.url(queue).replace('.fifo', '-dlq.fifo')
       const { Messages = [] } = await sqs.sqs.send(new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames: ['All'], MaxNumberOfMessages: 10 }))
-      expect(await Promise.all(Messages.map(({ Body }) => readBody(Body ?? '')))).toEqual([[parked]])
+      expect(await Promise.all(Messages.map(({ Body, MessageAttributes }) => readBody(Body ?? '', MessageAttributes?.['content-encoding']?.StringValue)))).toEqual([[parked]])
       expect(Messages[0]?.MessageAttributes?.['reason']?.StringValue).toMatch(/^413: it .* than .*the read model takes/)
     }
   })

@@ -9,6 +9,10 @@ export const CAMPAIGNS = 'enigma:notifications:campaigns'
 /** The `n`th CDR, of one of a hundred calls: what has a `call_ref` keeps its order. */
 export const cdrOf = (n: number): string => formatPacket({ type: 'cdr', payload: { call_ref: n % 100, dialed_at: 1_764_000_000, n, number: '27821234567' } })
 
+/** Whether all CDRs were taken and sent: neither on the list nor in a claim. */
+export const drained = (client: { lLen: (key: string) => Promise<number>; keys: (pattern: string) => Promise<string[]> }) => async (): Promise<boolean> =>
+  (await client.lLen(CAMPAIGNS)) === 0 && (await client.keys('enigma:relay:claim:*')).length === 0
+
 /** The `n`th status, of one of fifty agents. */
 export const statusOf = (n: number): string => formatPacket({ type: 'status', payload: { status: 'busy', n } })
 export const agentChannel = (n: number): string => `enigma:notifications:agents:${1_000 + (n % 50)}`
