@@ -7,8 +7,8 @@ import { agentCall, type Effect } from 'enigma-relay/store'
 export type CrmOptions = {
   /** Where the CRM takes a pop, by POST. */
   readonly url: string
-  /** Sent as a bearer token. */
-  readonly token: string
+  /** Sent as a bearer token; asked for before each pop, so that one that was changed counts at once. */
+  readonly token: () => string | Promise<string>
   /** Longest wait (ms) for the CRM. An agent looks at the screen now: rather another try than a long wait. Default 2,000. */
   readonly timeoutMs?: number
 }
@@ -31,7 +31,7 @@ export function createCrmPop({ url, token, timeoutMs = 2_000 }: CrmOptions) {
     const { call_ref, contact_ref, number, campaign_ref } = call.payload
     const answer = await fetch(url, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', authorization: `Bearer ${token}`, 'idempotency-key': call.id },
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${await token()}`, 'idempotency-key': call.id },
       body: JSON.stringify({ agent: call.reference, call_ref, contact_ref, number, campaign_ref, at: call.time }),
       // The time limit of this step, and the one of the notification.
       signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), c.req.raw.signal]),

@@ -9,28 +9,32 @@ import { createParameters, type Parameters } from './parameters.ts'
  * reads variables. Both are made at the first use and kept while the environment of the function lives.
  */
 
-/** Values that may be secrets: the variable of the name, or the parameter in AWS Systems Manager that `<name>_PARAMETER` names. */
-const SETTINGS = ['UPSTASH_REDIS_REST_URL', 'UPSTASH_REDIS_REST_TOKEN', 'API_TOKEN'] as const
-
-type Setting = (typeof SETTINGS)[number]
+/** Values that may be secrets: the variable `NAME`, or the parameter in AWS Systems Manager that the variable `NAME_PARAMETER` names. */
+const OF_PARAMETER = '_PARAMETER'
+const isOfParameter = (variable: string, name = ''): boolean => variable.endsWith(OF_PARAMETER) && name.startsWith('/')
 
 let madeParameters: Parameters | undefined
 
 function parameters(): Parameters {
   const { AWS_REGION: region = '', AWS_ACCESS_KEY_ID: accessKeyId = '', AWS_SECRET_ACCESS_KEY: secretAccessKey = '', AWS_SESSION_TOKEN: sessionToken } = process.env
-  const named = SETTINGS.map((name): [string, string | undefined] => [name, process.env[`${name}_PARAMETER`]])
-  const names = Object.fromEntries(named.filter((entry): entry is [string, string] => entry[1] !== undefined))
+  const named = Object.entries(process.env).filter(([variable, name]) => isOfParameter(variable, name)).map(([variable, name = '']) => [variable.slice(0, -OF_PARAMETER.length), name])
+  const names = Object.fromEntries(named) as Record<string, string>
   madeParameters ??= createParameters({ names, region, credentials: { accessKeyId, secretAccessKey, sessionToken }, endpoint: process.env['AWS_ENDPOINT_URL_SSM'] })
   return madeParameters
 }
 
 // Asked for while the rest of a cold start goes on. What fails now is asked for again when it is needed, and said then.
-if (SETTINGS.some((name) => process.env[`${name}_PARAMETER`] !== undefined)) parameters().read().catch(() => undefined)
+if (Object.entries(process.env).some(([variable, name]) => isOfParameter(variable, name))) parameters().read().catch(() => undefined)
 
-/** The value of a setting, at most so old (ms); '' when there is none. */
-export async function setting(name: Setting, maxAgeMs?: number): Promise<string> {
+/**
+ * The value of a setting, at most so old (ms); '' when there is none. Settings of your own: functions/settings.ts.
+ *
+ * @example
+ * const token = await setting('CRM_TOKEN')
+ */
+export async function setting(name: string, maxAgeMs?: number): Promise<string> {
   const plain = process.env[name]?.trim() ?? ''
-  if (plain !== '' || process.env[`${name}_PARAMETER`] === undefined) return plain
+  if (plain !== '' || process.env[name + OF_PARAMETER] === undefined) return plain
   return (await parameters().read(maxAgeMs))[name] ?? ''
 }
 

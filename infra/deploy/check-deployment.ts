@@ -2,16 +2,21 @@ import { GetParametersCommand, SSMClient, type Parameter } from '@aws-sdk/client
 import { checkToken } from '../../functions/api/auth.ts'
 import { createStore } from '../../src/store/index.ts'
 import type { PackageArguments } from '../package/arguments.ts'
-import { parameterName, PARAMETER_VARIABLES, type ParameterVariable } from '../stack/names.ts'
+import { parameterName, type ParameterVariable } from '../stack/names.ts'
+import { allParameters } from '../stack/own-settings.ts'
+import type { StackOptions } from '../stack/options.ts'
 import { checkStack } from './check-stack.ts'
 import { fail, fixOf, ok, words, type Finding } from './finding.ts'
 
 /** Where values of parameters come from, for whoever has none yet. */
-const SOURCES: Readonly<Record<ParameterVariable, string>> = {
+const SOURCES: Readonly<Record<ParameterVariable, string>> & Readonly<Record<string, string>> = {
   UPSTASH_REDIS_REST_URL: 'https://….upstash.io',
   UPSTASH_REDIS_REST_TOKEN: '…',
   API_TOKEN: '"$(openssl rand -hex 32)"',
 }
+
+/** GetParameters takes so many names. Source: the Systems Manager API reference. */
+const AT_ONCE = 10
 
 /** Looks at everything that a deployment needs, and changes nothing: findings as they are made. */
 export async function* checkDeployment({ region, stack }: PackageArguments): AsyncGenerator<Finding> {
@@ -24,7 +29,7 @@ export async function* checkDeployment({ region, stack }: PackageArguments): Asy
     return yield fail(`AWS gives no credentials: ${words(error)}`, 'set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; aws sts get-caller-identity shows who you are')
   }
   yield ok(`region ${region}, names ${stack.prefix}*`)
-  const parameters = await readParameters(ssm, region, stack.prefix)
+  const parameters = await readParameters(ssm, region, stack)
   yield* parameters.findings
   if (parameters.values !== undefined) yield* checkValues(parameters.values)
   yield* checkStack(region, stack.prefix)
@@ -32,19 +37,22 @@ export async function* checkDeployment({ region, stack }: PackageArguments): Asy
 
 type Values = Readonly<Record<ParameterVariable, string>>
 
-async function readParameters(ssm: SSMClient, region: string, prefix: string): Promise<{ readonly findings: readonly Finding[]; readonly values?: Values }> {
-  const names = PARAMETER_VARIABLES.map((variable) => parameterName(prefix, variable))
-  let found: readonly Parameter[]
+async function readParameters(ssm: SSMClient, region: string, { prefix, settings }: StackOptions): Promise<{ readonly findings: readonly Finding[]; readonly values?: Values }> {
+  const variables = allParameters(settings)
+  const names = variables.map((variable) => parameterName(prefix, variable))
+  const found: Parameter[] = []
   try {
-    found = (await ssm.send(new GetParametersCommand({ Names: names, WithDecryption: true }))).Parameters ?? []
+    for (let from = 0; from < names.length; from += AT_ONCE) {
+      found.push(...((await ssm.send(new GetParametersCommand({ Names: names.slice(from, from + AT_ONCE), WithDecryption: true }))).Parameters ?? []))
+    }
   } catch (error) {
     return { findings: [fail(`Parameter Store of ${region} cannot be read: ${words(error)}`, fixOf(error, region))] }
   }
   // By a pipe: the list of processes shows no value, and version 1 of the AWS CLI would fetch one that begins with https.
-  const put = (variable: ParameterVariable) =>
-    `printf %s ${SOURCES[variable]} | aws ssm put-parameter --region ${region} --type SecureString --name ${parameterName(prefix, variable)} --value file:///dev/stdin`
-  const parameterOf = (variable: ParameterVariable) => found.find(({ Name }) => Name === parameterName(prefix, variable))
-  const findings = PARAMETER_VARIABLES.map((variable): Finding => {
+  const put = (variable: string) =>
+    `printf %s ${SOURCES[variable] ?? '…'} | aws ssm put-parameter --region ${region} --type SecureString --name ${parameterName(prefix, variable)} --value file:///dev/stdin`
+  const parameterOf = (variable: string) => found.find(({ Name }) => Name === parameterName(prefix, variable))
+  const findings = variables.map((variable): Finding => {
     const parameter = parameterOf(variable)
     const name = parameterName(prefix, variable)
     if ((parameter?.Value ?? '').trim() === '') return fail(`the parameter ${name} is not there in ${region}`, put(variable))
@@ -52,7 +60,7 @@ async function readParameters(ssm: SSMClient, region: string, prefix: string): P
     return ok(`parameter ${name}`)
   })
   if (!findings.every((finding) => finding.ok)) return { findings }
-  return { findings, values: Object.fromEntries(PARAMETER_VARIABLES.map((variable) => [variable, (parameterOf(variable)?.Value ?? '').trim()])) as Values }
+  return { findings, values: Object.fromEntries(variables.map((variable) => [variable, (parameterOf(variable)?.Value ?? '').trim()])) as Values }
 }
 
 async function* checkValues({ UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token, API_TOKEN: apiToken }: Values): AsyncGenerator<Finding> {

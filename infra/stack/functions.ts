@@ -1,5 +1,5 @@
 import { functionFile, ROUTES } from '../../src/protocol/index.ts'
-import { API, functionKey, functionName, logicalName, parameterName, PARAMETER_VARIABLES, stackName, STORE_PARAMETERS, type ParameterVariable } from './names.ts'
+import { API, functionKey, functionName, logicalName, parameterName, PARAMETER_VARIABLES, stackName, STORE_PARAMETERS } from './names.ts'
 import type { StackOptions } from './options.ts'
 import { roleName } from './roles.ts'
 import { arnOf } from './template.ts'
@@ -23,7 +23,7 @@ export function createFunctions(options: StackOptions): Readonly<Record<string, 
       role: roleName(logicalName(route)),
       memorySize: route.memoryMiB,
       timeout: route.timeoutSeconds,
-      environment: environment(options, STORE_PARAMETERS),
+      environment: { ...environment(options, [...STORE_PARAMETERS, ...(options.settings[route.name]?.parameters ?? [])]), ...options.settings[route.name]?.variables },
       events: [
         { sqs: { arn: arnOf(`${logicalName(route)}Queue`), batchSize: BATCH_SIZE, maximumConcurrency: route.maxConcurrency, functionResponseType: 'ReportBatchItemFailures' } },
       ],
@@ -53,7 +53,7 @@ const bundle = (name: string) => ({
 })
 
 /** The variables of a function. Secrets are not among them, only where they are. */
-function environment({ prefix }: StackOptions, parameters: readonly ParameterVariable[]): Record<string, string> {
+function environment({ prefix }: StackOptions, parameters: readonly string[]): Record<string, string> {
   return {
     NODE_OPTIONS: '--enable-source-maps',
     ENIGMA_STORE_PREFIX: `${stackName(prefix)}:`,

@@ -15,19 +15,13 @@ export const functionName = (prefix: string, route: Route): string => prefix + r
 /** The key and the bundle of the read API. */
 export const API = 'api'
 
-/** What is kept in Parameter Store: the variable that is made of it → the last part of its name. */
-const PARAMETERS = {
-  UPSTASH_REDIS_REST_URL: 'upstash-redis-rest-url',
-  UPSTASH_REDIS_REST_TOKEN: 'upstash-redis-rest-token',
-  API_TOKEN: 'api-token',
-} as const
+/** What is kept in Parameter Store, by the variable that is made of it. */
+export const PARAMETER_VARIABLES = ['UPSTASH_REDIS_REST_URL', 'UPSTASH_REDIS_REST_TOKEN', 'API_TOKEN'] as const
 
-export type ParameterVariable = keyof typeof PARAMETERS
-
-export const PARAMETER_VARIABLES = Object.keys(PARAMETERS) as ParameterVariable[]
+export type ParameterVariable = (typeof PARAMETER_VARIABLES)[number]
 
 /** The parameters of the functions behind queues. */
 export const STORE_PARAMETERS: readonly ParameterVariable[] = ['UPSTASH_REDIS_REST_URL', 'UPSTASH_REDIS_REST_TOKEN']
 
-/** `/enigma-prod/upstash-redis-rest-url` */
-export const parameterName = (prefix: string, variable: ParameterVariable): string => `/${stackName(prefix)}/${PARAMETERS[variable]}`
+/** `UPSTASH_REDIS_REST_URL` → `/enigma-prod/upstash-redis-rest-url` */
+export const parameterName = (prefix: string, variable: string): string => `/${stackName(prefix)}/${variable.toLowerCase().replaceAll('_', '-')}`

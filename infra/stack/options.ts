@@ -1,4 +1,6 @@
+import { SETTINGS } from '../../functions/settings.ts'
 import { ROUTES } from '../../src/protocol/index.ts'
+import { checkOwnSettings, type OwnSettings } from './own-settings.ts'
 
 /** What the parameters of a deployment say: `--param="prefix=acme-"`. */
 export type StackOptions = {
@@ -13,6 +15,8 @@ export type StackOptions = {
   readonly kmsKeyArn: string
   /** Whether queues and logs stay when the stack is removed. */
   readonly keep: boolean
+  /** What functions of the user's own need besides: functions/settings.ts. */
+  readonly settings: OwnSettings
 }
 
 /** The parameters of a deployment, as serverless.yml and docs/deploy.md have them. */
@@ -40,8 +44,8 @@ export const MOST_PREFIX = MOST_FUNCTION_NAME - LONGEST_ROUTE
 const RETENTIONS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653]
 
 /** @throws StackOptionsError */
-export function readStackOptions(values: Readonly<Record<string, string>>): StackOptions {
-  const faults: string[] = []
+export function readStackOptions(values: Readonly<Record<string, string>>, settings: OwnSettings = SETTINGS): StackOptions {
+  const faults: string[] = [...checkOwnSettings(settings)]
   const value = (name: (typeof STACK_PARAMETERS)[number]) => (values[name] ?? '').trim()
   // The framework takes any name: with a slip in one, the alarms of a stack that is there would tell nobody any more.
   for (const name of Object.keys(values)) if (!STACK_PARAMETERS.some((known) => known === name)) faults.push(`there is no parameter "${name}": write one of ${STACK_PARAMETERS.join(', ')}`)
@@ -64,5 +68,5 @@ export function readStackOptions(values: Readonly<Record<string, string>>): Stac
   const keep = value('keep') || 'yes'
   if (keep !== 'yes' && keep !== 'no') faults.push(`keep "${keep}": write yes, or no to have queues and logs removed with the stack`)
   if (faults.length > 0) throw new StackOptionsError(faults)
-  return { prefix, logRetentionDays, alarmEmail, corsOrigin, kmsKeyArn, keep: keep === 'yes' }
+  return { prefix, logRetentionDays, alarmEmail, corsOrigin, kmsKeyArn, keep: keep === 'yes', settings }
 }

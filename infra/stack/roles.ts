@@ -1,5 +1,5 @@
 import { ROUTES, type Route } from '../../src/protocol/index.ts'
-import { API, functionName, logicalName, parameterName, PARAMETER_VARIABLES, STORE_PARAMETERS, type ParameterVariable } from './names.ts'
+import { API, functionName, logicalName, parameterName, PARAMETER_VARIABLES, STORE_PARAMETERS } from './names.ts'
 import type { StackOptions } from './options.ts'
 import { arnOf, sub, type Resource, type Resources } from './template.ts'
 
@@ -16,7 +16,7 @@ export function createRoles(options: StackOptions): Resources {
   const ofRoutes = ROUTES.map((route): [string, Resource] => [
     roleName(logicalName(route)),
     role([
-      ...common(options, functionName(prefix, route), STORE_PARAMETERS),
+      ...common(options, functionName(prefix, route), [...STORE_PARAMETERS, ...(options.settings[route.name]?.parameters ?? [])]),
       // Lambda's own pollers use the first three; the adapter, the other two.
       allow(['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:GetQueueUrl', 'sqs:ChangeMessageVisibility'], arnOf(`${logicalName(route)}Queue`)),
       allow(['sqs:SendMessage', 'sqs:GetQueueUrl'], deadLetterArn(route)),
@@ -35,7 +35,7 @@ export function createRoles(options: StackOptions): Resources {
 
 const deadLetterArn = (route: Route) => arnOf(`${logicalName(route)}DeadLetterQueue`)
 
-function common({ prefix, kmsKeyArn }: StackOptions, name: string, parameters: readonly ParameterVariable[]): Statement[] {
+function common({ prefix, kmsKeyArn }: StackOptions, name: string, parameters: readonly string[]): Statement[] {
   return [
     allow(['logs:CreateLogStream', 'logs:PutLogEvents'], sub(`arn:\${AWS::Partition}:logs:\${AWS::Region}:\${AWS::AccountId}:log-group:/aws/lambda/${name}:*`)),
     // X-Ray knows no resource to name. Source: Service Authorization Reference, actions of AWS X-Ray.

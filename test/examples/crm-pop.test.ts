@@ -38,7 +38,7 @@ async function useCallFunction() {
   const crm = await useCrm()
   const { store } = await useStore()
   const parked: Parked[] = []
-  const handler = fromSqs(createCrmPop({ url: crm.url, token: 'crm-token', timeoutMs: 200 }), {
+  const handler = fromSqs(createCrmPop({ url: crm.url, token: () => 'crm-token', timeoutMs: 1_500 }), {
     commit: store.commit, recall: store.recall, maxReceiveCount: 10,
     park: async (one) => void parked.push(one),
     postpone: async () => undefined,

@@ -60,9 +60,9 @@ test('Parameter Store over its limit is asked again; one that refuses is quoted;
 
 test('the functions take the address of the read model and the API its token from Parameter Store; what is changed there counts without a deployment', async () => {
   const { redis, proxy } = await useStore()
-  const { server } = await useParameters({ '/s/url': proxy.url, '/s/token': 'test-token', '/s/api': TOKEN })
+  const { server } = await useParameters({ '/s/url': proxy.url, '/s/token': 'test-token', '/s/api': TOKEN, '/s/crm': 'a-crm-token' })
   for (const [name, value] of Object.entries({
-    UPSTASH_REDIS_REST_URL_PARAMETER: '/s/url', UPSTASH_REDIS_REST_TOKEN_PARAMETER: '/s/token', API_TOKEN_PARAMETER: '/s/api',
+    UPSTASH_REDIS_REST_URL_PARAMETER: '/s/url', UPSTASH_REDIS_REST_TOKEN_PARAMETER: '/s/token', API_TOKEN_PARAMETER: '/s/api', CRM_TOKEN_PARAMETER: '/s/crm', NOT_OURS_PARAMETER: 'x',
     AWS_ENDPOINT_URL_SSM: server.url, AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test', ENIGMA_STORE_PREFIX: 'enigma-prod:',
     UPSTASH_REDIS_REST_URL: undefined, UPSTASH_REDIS_REST_TOKEN: undefined, API_TOKEN: undefined,
   })) vi.stubEnv(name, value)
@@ -84,6 +84,7 @@ test('the functions take the address of the read model and the API its token fro
   server.values.set('/s/token', 'second-token')
   server.values.set('/s/api', 'second-api-token')
   await setting('API_TOKEN', 0)
+  expect(await setting('CRM_TOKEN')).toBe('a-crm-token')
   expect((await get('second-api-token')).status).toBe(200)
   expect((await get(TOKEN)).status).toBe(401)
 })

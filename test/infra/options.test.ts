@@ -2,12 +2,14 @@ import { expect, test } from 'vitest'
 import { readArguments } from '../../infra/package/arguments.ts'
 import { logicalName } from '../../infra/stack/names.ts'
 import { MOST_PREFIX, readStackOptions } from '../../infra/stack/options.ts'
+import { allParameters } from '../../infra/stack/own-settings.ts'
+import { createStack } from '../../infra/stack/stack.ts'
 import { ROUTES } from '../../src/protocol/index.ts'
 
 test('what is not said has a default; the prefix comes from the stage', () => {
   expect(readArguments(['--stage', 'prod', '--param=alarmEmail=ops@example.com', '--param', 'corsOrigin=https://a.example'], { AWS_REGION: 'eu-west-1' })).toEqual({
     stage: 'prod', region: 'eu-west-1', folder: '.serverless',
-    stack: { prefix: 'enigma-prod-', logRetentionDays: 30, alarmEmail: 'ops@example.com', corsOrigin: 'https://a.example', kmsKeyArn: '', keep: true },
+    stack: { prefix: 'enigma-prod-', logRetentionDays: 30, alarmEmail: 'ops@example.com', corsOrigin: 'https://a.example', kmsKeyArn: '', keep: true, settings: {} },
   })
   expect(readArguments(['-s', 'x', '-r', 'eu-north-1', '-p', '/p'], { AWS_REGION: 'eu-west-1' })).toMatchObject({ region: 'eu-north-1', folder: '/p', stack: { prefix: 'enigma-x-' } })
 })
@@ -27,6 +29,28 @@ test.each([
   [{ alarmMail: 'ops@example.com' }, /no parameter "alarmMail": write one of prefix, .*alarmEmail/],
 ])('%j is refused with what to write instead', (values, words) => {
   expect(() => readStackOptions({ prefix: 'acme-', ...values })).toThrow(words)
+})
+
+test.each([
+  [{ 'agents-calls': {} }, /"agents-calls": there is no such route; write one of agents-status/],
+  [{ other: { variables: { 'crm-url': 'x' } } }, /"other": "crm-url" is no name of a variable/],
+  [{ other: { variables: { NODE_OPTIONS: 'x' } } }, /"NODE_OPTIONS" is set by the stack or by AWS/],
+  [{ other: { parameters: ['API_TOKEN'] } }, /"API_TOKEN" is set by the stack/],
+  [{ other: { variables: { CRM_TOKEN: 'x' }, parameters: ['CRM_TOKEN'] } }, /"CRM_TOKEN" is there twice/],
+  [{ other: { parameters: Array.from({ length: 9 }, (_, at) => `P${at}`) } }, /9 parameters; at most 8/],
+])('functions/settings.ts with %j is refused with what to write instead', (settings, words) => {
+  expect(() => readStackOptions({ prefix: 'acme-' }, settings)).toThrow(words)
+})
+
+test("settings of one's own reach their function alone, secrets as where they are, with the right to read them", () => {
+  const options = readStackOptions({ prefix: 'acme-' }, { 'agents-call': { variables: { CRM_URL: 'https://crm.example.com' }, parameters: ['CRM_TOKEN'] } })
+  const { functions, resources } = createStack(options)
+  const variables = (key: string) => (functions[key] as { environment: Record<string, string> }).environment
+  expect(variables('agentsCall')).toMatchObject({ CRM_URL: 'https://crm.example.com', CRM_TOKEN_PARAMETER: '/acme/crm-token' })
+  expect(Object.keys(variables('agentsStatus')).filter((name) => name.startsWith('CRM'))).toEqual([])
+  const mayRead = (role: string) => JSON.stringify(resources.Resources[role]).includes('parameter/acme/crm-token')
+  expect([mayRead('AgentsCallRole'), mayRead('AgentsStatusRole'), mayRead('ApiRole')]).toEqual([true, false, false])
+  expect(allParameters(options.settings)).toEqual(['UPSTASH_REDIS_REST_URL', 'UPSTASH_REDIS_REST_TOKEN', 'API_TOKEN', 'CRM_TOKEN'])
 })
 
 test('all faults are said at once', () => {
