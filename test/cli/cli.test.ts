@@ -115,6 +115,8 @@ test('simulate --backup keeps in files what Redis does not take, and pushes it w
   const before = await client.lLen('enigma:notifications:campaigns')
   proxy.state.refuse = false
   await cli.says('all that was in the backup is pushed')
+  // What came in between is pushed after it.
+  await waitFor(async () => (await filesOf()).length === 0, 'the files to be gone')
   expect(await client.lLen('enigma:notifications:campaigns')).toBeGreaterThan(before)
   cli.child.kill('SIGINT')
   expect(await cli.ended).toMatchObject({ code: 0, stderr: '' })
