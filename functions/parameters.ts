@@ -1,10 +1,11 @@
-import { AwsClient } from 'aws4fetch'
+import { post } from './post.ts'
+import { signPost, type Credentials } from './signature.ts'
 
 export type ParametersOptions = {
   /** What a value is called here → its name in Parameter Store. At most ten: one request asks for all. */
   readonly names: Readonly<Record<string, string>>
   readonly region: string
-  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string | undefined }
+  readonly credentials: Credentials
   /** Default: the region's own. */
   readonly endpoint?: string | undefined
   readonly now?: () => number
@@ -31,27 +32,19 @@ const TRIES = 5
  * Source: GetParameters in the Systems Manager API reference.
  */
 export function createParameters({ names, region, credentials, endpoint, now = Date.now }: ParametersOptions): Parameters {
-  const { accessKeyId, secretAccessKey, sessionToken } = credentials
-  const aws = new AwsClient({ accessKeyId, secretAccessKey, ...(sessionToken === undefined ? {} : { sessionToken }), service: 'ssm', region, retries: 2 })
-  const url = endpoint ?? `https://ssm.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}/`
+  const address = endpoint ?? `https://ssm.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}/`
   const body = JSON.stringify({ Names: Object.values(names), WithDecryption: true })
   let last: { readonly values: Readonly<Record<string, string>>; readonly atMs: number } | undefined
   let asking: Promise<Readonly<Record<string, string>>> | undefined
 
   const ask = async (): Promise<Readonly<Record<string, string>>> => {
+    const url = new URL(address)
     for (let tries = 1; ; tries++) {
-      const response = await aws.fetch(url, {
-        method: 'POST',
-        headers: { 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': 'AmazonSSM.GetParameters' },
-        body,
-        signal: AbortSignal.timeout(TIMEOUT_MS),
-      })
-      const answer = (await response.json()) as Answer
-      if (response.ok) return pick(answer)
-      const { __type: type = '' } = answer
-      const code = type.replace(/^.*#/, '')
-      // Its text may name the role and the parameters, and is for the operator: no value is ever in it.
-      if (!/Throttling/.test(code) || tries >= TRIES) throw new Error(`Parameter Store refuses: ${code} ${answer.message ?? answer.Message ?? ''}`.trim())
+      const headers = signPost({ url, headers: HEADERS, body, service: 'ssm', region, credentials, nowMs: Date.now() })
+      const { status, text } = await post(url, { headers, body, signal: AbortSignal.timeout(TIMEOUT_MS) })
+      if (status === 200) return pick(JSON.parse(text) as Answer)
+      const refusal = toRefusal(status, text)
+      if (!refusal.isPassing || tries >= TRIES) throw new Error(`Parameter Store refuses: ${refusal.words}`)
       await new Promise((resolve) => setTimeout(resolve, Math.random() * 100 * 2 ** tries))
     }
   }
@@ -87,9 +80,21 @@ export function createParameters({ names, region, credentials, endpoint, now = D
   }
 }
 
-type Answer = {
-  readonly Parameters?: readonly { readonly Name: string; readonly Value: string }[]
-  readonly __type?: string
-  readonly message?: string
-  readonly Message?: string
+const HEADERS = { 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': 'AmazonSSM.GetParameters' }
+
+type Answer = { readonly Parameters?: readonly { readonly Name: string; readonly Value: string }[] }
+
+/** Its text may name the role and the parameters, and is for the operator: no value is ever in it. */
+function toRefusal(status: number, text: string): { readonly words: string; readonly isPassing: boolean } {
+  const { __type: type = '', message, Message } = parse(text)
+  const code = type.replace(/^.*#/, '')
+  return { words: `${code === '' ? status : code} ${message ?? Message ?? ''}`.trim(), isPassing: status === 429 || status >= 500 || /Throttling/.test(code) }
+}
+
+function parse(text: string): { readonly __type?: string; readonly message?: string; readonly Message?: string } {
+  try {
+    return JSON.parse(text) as object
+  } catch {
+    return {}
+  }
 }

@@ -58,6 +58,16 @@ test('Parameter Store over its limit is asked again; one that refuses is quoted;
   expect(String(warn.mock.calls[0]?.[0])).not.toMatch(/t1|no-secret/)
 })
 
+test('a Parameter Store that fails for a moment is asked again', async () => {
+  const { server, parameters } = await useParameters(GOOD)
+  server.fault = { status: 503, code: 'ServiceUnavailable' }
+  setTimeout(() => {
+    server.fault = undefined
+  }, 100)
+  expect((await parameters.read())['TOKEN']).toBe('t1')
+  expect(server.seen.requests).toBeGreaterThan(1)
+})
+
 test('the functions take the address of the read model and the API its token from Parameter Store; what is changed there counts without a deployment', async () => {
   const { redis, proxy } = await useStore()
   const { server } = await useParameters({ '/s/url': proxy.url, '/s/token': 'test-token', '/s/api': TOKEN, '/s/crm': 'a-crm-token' })
