@@ -56,7 +56,7 @@ export function createApi({ read, token, corsOrigin, deadLetters, log = logToCon
   app.use(async (c, next) => {
     await next()
     // Personal data: a browser may keep it, but must ask each time; nothing between may keep it.
-    if (c.res.ok) c.header('cache-control', 'private, no-cache')
+    if (c.res.ok) c.res.headers.set('cache-control', 'private, no-cache')
   })
   app.route('/agents', agents(read))
   app.route('/campaigns', campaigns(read))

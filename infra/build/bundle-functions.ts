@@ -1,4 +1,4 @@
-import { build, type Metafile, type OutputFile } from 'esbuild'
+import { build, type BuildOptions, type Metafile, type OutputFile } from 'esbuild'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { functionFile, ROUTES } from '../../src/protocol/index.ts'
@@ -13,19 +13,20 @@ export const FUNCTIONS_FOLDER = 'dist/functions'
 /** A larger bundle takes too long to load. Bytes. */
 export const MOST_BYTES = 150_000
 
+/** What they have in common. The AWS SDK comes with Lambda's runtime. */
+export const FUNCTION_BUNDLE = { ...BUNDLE, outExtension: { '.js': '.mjs' }, external: ['@aws-sdk/*'], inject: ['infra/build/light/globals.ts'] } satisfies BuildOptions
+
 /**
- * One minified ES module per function. The AWS SDK comes with Lambda's runtime. The same sources make the same bytes.
+ * One minified ES module per function. The same sources make the same bytes.
  *
  * @throws the bundler's error, or one that names the bundles that are too large
  */
 export async function bundleFunctions(): Promise<Metafile> {
   const entryPoints = Object.fromEntries([...ROUTES.map((route) => [`${route.name}/index`, `functions/${functionFile(route)}`]), ['api/index', 'functions/api.ts']]) as Record<string, string>
   const { metafile, outputFiles } = await build({
-    ...BUNDLE,
+    ...FUNCTION_BUNDLE,
     entryPoints,
     outdir: FUNCTIONS_FOLDER,
-    outExtension: { '.js': '.mjs' },
-    external: ['@aws-sdk/*'],
     write: false,
     plugins: [upstashEval(), openApiDocument(await readOpenApiDocument())],
   })

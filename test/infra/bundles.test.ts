@@ -1,13 +1,19 @@
+import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { bundleFunctions, FUNCTIONS_FOLDER, MOST_BYTES } from '../../infra/build/bundle-functions.ts'
 import { formatReport } from '../../infra/build/report.ts'
 import { readOpenApiDocument } from '../../infra/build/openapi-document.ts'
-import { ROUTES } from '../../src/protocol/index.ts'
+import { startParameterStore } from '../../src/local/parameter-store.ts'
+import { formatEvent, formatPacket, ROUTES } from '../../src/protocol/index.ts'
 import { ROOT } from '../cli/run.ts'
+import { useStore } from '../support/store.ts'
+
+const run = promisify(execFile)
 
 const names = [...ROUTES.map(({ name }) => name), 'api'].toSorted()
 
@@ -36,6 +42,39 @@ test('each function is one small module, the same bytes each time; what the runt
   expect(map.sourcesContent).toBeUndefined()
   // The same bytes also in another folder, on another machine.
   for (const name of names) expect(await readFile(join(FUNCTIONS_FOLDER, name, 'index.mjs.map'), 'utf8'), name).not.toContain(ROOT.replace(/\/$/, ''))
+})
+
+test('no function loads what Node has for the fetch standard before its handler wants it: that takes as long as all else in a cold start', async () => {
+  await bundleFunctions()
+  const { proxy } = await useStore()
+  const parameters = await startParameterStore({ '/s/url': proxy.url, '/s/token': 'test-token', '/s/api': 'a-token' })
+  onTestFinished(() => parameters.stop())
+  const env = {
+    AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'x', AWS_ENDPOINT_URL_SSM: parameters.url,
+    UPSTASH_REDIS_REST_URL_PARAMETER: '/s/url', UPSTASH_REDIS_REST_TOKEN_PARAMETER: '/s/token', API_TOKEN_PARAMETER: '/s/api',
+  }
+  /** Whether it is there after this; the answer is that of the handler. */
+  const start = async (name: string, event: unknown) => {
+    const code = `
+      const { handler } = await import(${JSON.stringify(pathToFileURL(join(FUNCTIONS_FOLDER, name, 'index.mjs')).href)})
+      const isLoaded = () => process.moduleLoadList.some((module) => module.endsWith('internal/deps/undici/undici'))
+      const answer = await handler(${JSON.stringify(event)}, { getRemainingTimeInMillis: () => 30_000 })
+      const loaded = [isLoaded()]
+      void globalThis.Request
+      loaded.push(isLoaded())
+      process.stdout.write(JSON.stringify({ answer, loaded }))
+      process.exit(0)`
+    return JSON.parse((await run(process.execPath, ['--input-type=module', '-e', code], { env })).stdout) as unknown
+  }
+  const body = formatEvent({
+    id: 'main/p/1/0', source: '/enigma/main', type: 'enigma.agents.call', subject: '1002', time: new Date().toISOString(), datacontenttype: 'application/json',
+    data: formatPacket({ type: 'call', payload: { ref: '1002', call_ref: '7' } }), transport: 'pubsub', channel: 'enigma:notifications:agents:1002', sequence: '1',
+  })
+  const record = { messageId: 'm', receiptHandle: 'r', body, attributes: { ApproximateReceiveCount: '1' }, eventSourceARN: 'arn:aws:sqs:us-east-1:0:q.fifo' }
+  expect(await start('agents-call', { Records: [record] })).toEqual({ answer: { batchItemFailures: [] }, loaded: [false, true] })
+  const headers = { host: 'example', authorization: 'Bearer a-token' }
+  const request = { version: '2.0', rawPath: '/agents', rawQueryString: '', headers, requestContext: { domainName: 'example', http: { method: 'GET', path: '/agents' } }, isBase64Encoded: false }
+  expect(await start('api', request)).toMatchObject({ answer: { statusCode: 200, headers: { etag: expect.stringMatching(/^W/) as string, 'cache-control': 'private, no-cache' } }, loaded: [false, true] })
 })
 
 test('the report names each bundle, its size and its three largest inputs', async () => {
