@@ -26,7 +26,7 @@ import { createCrmPop } from './crm-pop.ts'
 
 const store = createStoreWriter({ url: process.env['STORE'] ?? '', token: 'test-token' })
 
-export const handler = fromSqs<Effect>(createCrmPop({ url: process.env['CRM'] ?? '', token: 'crm-token' }), {
+export const handler = fromSqs<Effect>(createCrmPop({ url: process.env['CRM'] ?? '', token: () => 'crm-token' }), {
   commit: store.commit, recall: store.recall, maxReceiveCount: 10, park: async () => undefined, postpone: async () => undefined,
 })
 `

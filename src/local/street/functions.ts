@@ -26,6 +26,14 @@ export async function loadApi(folder: URL): Promise<App> {
   throw new StreetError('bad_function', 'functions/api.ts exports no Hono app named app')
 }
 
+/** As in `settings.ts`, which the package does not carry: it is not imported. */
+export type OwnSettings = { readonly variables?: Readonly<Record<string, string>>; readonly parameters?: readonly string[] }
+
+/** What functions of the user's own need. @throws StreetError `bad_function` */
+export async function loadSettings(folder: URL): Promise<readonly OwnSettings[]> {
+  return Object.values((await load(folder, 'settings.ts'))['SETTINGS'] as Readonly<Record<string, OwnSettings>>)
+}
+
 async function load(folder: URL, file: string): Promise<Readonly<Record<string, unknown>>> {
   try {
     return (await import(new URL(file, folder).href)) as Record<string, unknown>

@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import { SETTINGS } from '../../../functions/settings.ts'
 import type { Release } from '../../runtime/index.ts'
 import type { LambdaHandler } from '../lambda-event.ts'
 import type { Route } from '../../protocol/index.ts'
@@ -7,7 +6,7 @@ import { listen, serveApi } from './api.ts'
 import { loadBundles, packageStack } from './bundles.ts'
 import type { DataDir } from './data-dir.ts'
 import { StreetError } from './errors.ts'
-import { loadApi, loadFunctions } from './functions.ts'
+import { loadApi, loadFunctions, loadSettings, type OwnSettings } from './functions.ts'
 import type { Queues } from './queues.ts'
 import type { ReadModel } from './read-model.ts'
 import type { Settings } from './settings.ts'
@@ -23,19 +22,21 @@ export type Place = {
   readonly release: Release
 }
 
+const FUNCTIONS = new URL('../../../functions/', import.meta.url)
+
 export type Loaded = { readonly handlers: ReadonlyMap<Route, LambdaHandler>; readonly apiUrl: string; readonly address: string }
 
 /** The functions out of their sources, in this process. @throws StreetError */
 export async function startSources({ settings, queues, readModel, token, release }: Place, options: StreetOptions): Promise<Loaded> {
   // Before the functions are loaded, which may read them at once. What was set for this run comes before functions/settings.ts.
-  Object.assign(options.env, { ...ownVariables(), ...options.env }, {
+  Object.assign(options.env, { ...ownVariables(await loadSettings(FUNCTIONS)), ...options.env }, {
     AWS_ENDPOINT_URL_SQS: queues.endpoint,
     ENIGMA_QUEUE_PREFIX: settings.relay.queuePrefix,
     UPSTASH_REDIS_REST_URL: readModel.url,
     UPSTASH_REDIS_REST_TOKEN: readModel.token,
     API_TOKEN: token,
   })
-  const functions = options.functions ?? new URL('../../../functions/', import.meta.url)
+  const functions = options.functions ?? FUNCTIONS
   const handlers = await loadFunctions(functions)
   return { handlers, apiUrl: await serveApi(await loadApi(functions), settings.api, release), address: 'functions/' }
 }
@@ -49,7 +50,7 @@ export async function startBundles({ settings, queues, readModel, token, folder,
     packaged, queuePrefix, release,
     folder: join(folder, 'lambda'),
     sqsEndpoint: queues.endpoint,
-    secrets: { ...ownSecrets(options.env), UPSTASH_REDIS_REST_URL: readModel.url, UPSTASH_REDIS_REST_TOKEN: readModel.token, API_TOKEN: token },
+    secrets: { ...ownSecrets(await loadSettings(FUNCTIONS), options.env), UPSTASH_REDIS_REST_URL: readModel.url, UPSTASH_REDIS_REST_TOKEN: readModel.token, API_TOKEN: token },
     // Through the view, as what functions in this process print.
     onLine: (line) => console.log(line),
     onStart: (pid) => void dataDir.noteChild(pid),
@@ -57,11 +58,11 @@ export async function startBundles({ settings, queues, readModel, token, folder,
   return { handlers, apiUrl: await listen(api, settings.api, release), address: 'dist/functions/' }
 }
 
-const ownVariables = (): Record<string, string> => Object.assign({}, ...Object.values(SETTINGS).map(({ variables }) => variables)) as Record<string, string>
+const ownVariables = (settings: readonly OwnSettings[]): Record<string, string> => Object.assign({}, ...settings.map(({ variables }) => variables)) as Record<string, string>
 
 /** What Parameter Store would have for functions of the user's own. @throws StreetError `no_parameter` */
-function ownSecrets(env: StreetOptions['env']): Record<string, string> {
-  const names = Object.values(SETTINGS).flatMap(({ parameters = [] }) => parameters)
+function ownSecrets(settings: readonly OwnSettings[], env: StreetOptions['env']): Record<string, string> {
+  const names = settings.flatMap(({ parameters = [] }) => parameters)
   const missing = names.filter((name) => (env[name] ?? '') === '')
   if (missing.length > 0) throw new StreetError('no_parameter', `functions/settings.ts names ${missing.join(', ')}, which a deployed function takes from Parameter Store: set it for this run`)
   return Object.fromEntries(names.map((name) => [name, env[name] ?? '']))
