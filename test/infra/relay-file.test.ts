@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { bundleRelay } from '../../infra/build/bundle-relay.ts'
+import { freePort } from '../../src/local/free-port.ts'
 import { formatPacket } from '../../src/protocol/index.ts'
 import { ROOT } from '../cli/run.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
@@ -69,7 +70,7 @@ test('as the image runs it, as another user, on a read-only file system but for 
   const client = await useRedisClient(redis.url)
   expect(docker.get('USER')).toBe('node')
   expect(docker.get('VOLUME')).toBe('/data')
-  const port = 20_000 + Math.floor(Math.random() * 20_000)
+  const port = await freePort()
   const env = {
     ...CLEAN, ...relayEnv({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: ['enigma:notifications:campaigns'] }, data), AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test',
     ...Object.fromEntries((docker.get('ENV') ?? '').split(' ').map((pair) => pair.split('=') as [string, string])), ENIGMA_DATA_DIR: data, ENIGMA_HTTP: `127.0.0.1:${port}`,
@@ -84,7 +85,8 @@ test('as the image runs it, as another user, on a read-only file system but for 
     const [program = '', ...rest] = wordsOf('HEALTHCHECK')
     return run(program, rest, { env: { ...CLEAN, ENIGMA_HTTP: env.ENIGMA_HTTP } }).then(() => true, () => false)
   }
-  await waitFor(isHealthy, 'it to be healthy', 15_000)
+  await waitFor(async () => child.exitCode !== null || (await isHealthy()), 'it to be healthy', 30_000)
+  expect({ code: child.exitCode, errors }).toEqual({ code: null, errors: '' })
   await waitFor(async () => (await fetch(`http://${env.ENIGMA_HTTP}/readyz`)).ok, 'it to be ready')
   await client.publish('enigma:notifications:agents:1002', formatPacket({ type: 'status', payload: { status: 'busy' } }))
   await client.lPush('enigma:notifications:campaigns', formatPacket({ type: 'cdr', payload: { call_ref: '1', dialed_at: 1 } }))
