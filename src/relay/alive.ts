@@ -1,6 +1,7 @@
 import { sleep, type Logger } from '../runtime/index.ts'
 import type { Item } from './item.ts'
 import { formatNotice, stampNotice } from './notice.ts'
+import { ownIndex } from './numbers.ts'
 import { toItem } from './stamp.ts'
 
 export type AliveOptions = {
@@ -39,7 +40,7 @@ async function say({ relayId, sourceIds, startedMs, nextNumber, push, log, now }
   const number = await nextNumber()
   if (number === undefined || signal.aborted) return
   const payload = { relay: relayId, sources: [...sourceIds], started: new Date(startedMs).toISOString() }
-  const stamped = stampNotice(formatNotice({ subType: 'alive', payload }), { sourceId: sourceIds[0] ?? '', number, index: 0, timeMs: now() })
+  const stamped = stampNotice(formatNotice({ subType: 'alive', payload }), { sourceId: sourceIds[0] ?? '', number, index: ownIndex(relayId), timeMs: now() })
   await new Promise<void>((resolve) => {
     signal.addEventListener('abort', () => resolve(), { once: true })
     const park = (_item: Item, reason: string, detail: string): Promise<void> => {

@@ -1,15 +1,18 @@
+import { hash } from 'node:crypto'
 import { backoffMs, sleep } from '../runtime/index.ts'
 import { NUMBER_KEY } from './keys.ts'
 import type { Redis } from './redis.ts'
 
 /**
  * The least number that the next claim or epoch may have. The number itself is given out by a script in Redis, which knows the last
- * one; this is for a Redis that came back empty while the clock was set back: no number that was ever seen here comes again.
+ * one; this is for a Redis that came back empty while the clock was set back: no number that was ever seen here comes again. Nor is one
+ * asked for twice: a read-only replica keeps none, and would answer two questions of the same instant with the same one.
  */
 export function createNumbers({ now, last = 0, onSeen }: { readonly now: () => number; readonly last?: number | undefined; readonly onSeen: (number: number) => void }) {
   let highest = last
+  let asked = 0
   return {
-    least: (): number => Math.max(now(), highest + 1),
+    least: (): number => (asked = Math.max(now(), highest + 1, asked + 1)),
     seen(number: number): void {
       if (number <= highest) return
       highest = number
@@ -19,6 +22,12 @@ export function createNumbers({ now, last = 0, onSeen }: { readonly now: () => n
 }
 
 export type Numbers = ReturnType<typeof createNumbers>
+
+/**
+ * Where the index begins in what a relay numbers by itself: apart from that of others, which may have the same number where Redis keeps
+ * none. The same relay id has the same.
+ */
+export const ownIndex = (relayId: string): number => 1 + (hash('sha256', relayId, 'buffer').readUInt32BE() % 1_000_000_000)
 
 /** A number that nothing else of the source has; undefined when the signal aborts before Redis answers. */
 export async function makeNumber(client: Redis, numbers: Numbers, signal: AbortSignal): Promise<number | undefined> {

@@ -5,7 +5,7 @@ import type { JournalIntake } from './journal-intake.ts'
 import { heartbeatChannel, NUMBER_KEY, RELAY_PREFIX } from './keys.ts'
 import type { Metrics } from './metrics.ts'
 import { firstMatch, hashPatterns } from './pattern.ts'
-import type { Numbers } from './numbers.ts'
+import { ownIndex, type Numbers } from './numbers.ts'
 import { createRedis, type Redis } from './redis.ts'
 import type { RedisAddress } from './redis-address.ts'
 import type { ServerView } from './server-view.ts'
@@ -16,6 +16,7 @@ export type Gap = { readonly fromMs: number; readonly toMs: number; readonly cau
 
 export type PubsubSourceOptions = {
   readonly sourceId: string
+  readonly relayId: string
   readonly address: RedisAddress
   readonly patterns: readonly string[]
   /** For commands: a connection that listens cannot send any. */
@@ -84,7 +85,7 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
 
 /** One connection: resolves when the signal aborts, throws when the connection is lost. */
 async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive: (number: number) => void, onHeard: PubsubSourceOptions['onHeard']): Promise<void> {
-  const { sourceId, address, patterns, client, intake, log, metrics, now, numbers, serverView, failing } = options
+  const { sourceId, relayId, address, patterns, client, intake, log, metrics, now, numbers, serverView, failing } = options
   const connection = createRedis({ ...address, name: `${sourceId} PubSub`, log, reconnect: false, failing })
   const lost = Promise.withResolvers<never>()
   lost.promise.catch(() => undefined)
@@ -95,7 +96,7 @@ async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive
   const first = await client.beat([NUMBER_KEY], [numbers.least(), ''])
   numbers.seen(first)
   let number = first
-  let index = 0
+  let index = ownIndex(relayId)
   let alive = false
   let heardAt = performance.now()
   let sentAt = heardAt

@@ -11,6 +11,7 @@ import { createJournalIntake } from './journal-intake.ts'
 import { createListIntake } from './list-intake.ts'
 import { beginAtZero, createMetrics, type Metrics } from './metrics.ts'
 import { formatNotice, noticeChannel, stampNotice, type Notice } from './notice.ts'
+import { ownIndex } from './numbers.ts'
 import { createOutages } from './outages.ts'
 import { createReadiness } from './readiness.ts'
 import { createSender, type Sender } from './sender.ts'
@@ -76,7 +77,7 @@ export function createRelay(options: RelayOptions): Relay {
 
       /** Says in the cloud what the relay has to say itself, by the journal as if it had been heard. Resolves when it is there. */
       const announce = (sourceId: string, notice: Notice, number: number): Promise<void> => {
-        const origin = { sourceId, number, index: 0, timeMs: now() }
+        const origin = { sourceId, number, index: ownIndex(config.relayId), timeMs: now() }
         const packet = formatNotice(notice)
         const stamped = stampNotice(packet, origin)
         intake.hear(stamped, { ...origin, route: stamped.route.name, channel: noticeChannel(sourceId), packet })

@@ -97,7 +97,7 @@ export function createSource(options: SourceOptions) {
   const runPubsub = async (signal: AbortSignal): Promise<void> => {
     if (config.channels.length === 0) return
     await runPubsubSource({
-      sourceId: source.id, address: source, patterns: config.channels, client, intake, log, metrics, now, numbers, serverView, onGap, failing,
+      sourceId: source.id, relayId, address: source, patterns: config.channels, client, intake, log, metrics, now, numbers, serverView, onGap, failing,
       heardUntilMs,
       onHeard: (atMs, untilMs) => {
         state.heard = atMs

@@ -7,6 +7,7 @@ import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { receiveAll, useFolder, waitFor } from '../support/relay.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
+import { restartRedisServer } from '../support/restart-redis.ts'
 import { useSqs } from '../support/sqs.ts'
 
 const LIST = 'enigma:notifications:campaigns'
@@ -78,8 +79,8 @@ test('a Redis that goes away and comes back is said once, however many connectio
   client.destroy()
   await first.stop()
   await waitFor(() => relay.said('Redis cannot be reached').length > 0 && relay.said('PubSub is not heard').length > 0, 'it to be said')
-  const again = await useRedisServer({ dataDir: redisDir, port: first.port })
-  expect(again.port).toBe(first.port)
+  const again = await restartRedisServer({ dataDir: redisDir, port: first.port })
+  onTestFinished(() => again.stop())
   await (await useRedisClient(again.url)).lPush(LIST, [cdrOf(2), cdrOf(3)])
   expect(await receiveDistinct(sqs, 'campaigns-cdr', 4)).toHaveLength(4)
   await waitFor(async () => (await relay.metric('gaps_total')) === 1, 'the gap')

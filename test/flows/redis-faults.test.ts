@@ -4,12 +4,13 @@ import { expect, onTestFinished, test } from 'vitest'
 import { startRedisServer, type RedisServer, type RedisServerOptions } from '../../src/local/redis-server.ts'
 import { formatPacket } from '../../src/protocol/index.ts'
 import { arrivedAt, expectAll, expectHeardOrAnnounced, expectOrderAndIds, gapsOf } from '../support/arrived.ts'
-import { CAMPAIGNS, cdrOf, drained, publishStatuses, pushCdrs } from '../support/load.ts'
+import { CAMPAIGNS, cdrOf, drained, publishStatuses, pushCdrs, statusOf } from '../support/load.ts'
 import { readMetric } from '../support/metrics.ts'
 import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useFolder, useRelay, waitFor } from '../support/relay.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
+import { restartRedisServer } from '../support/restart-redis.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 
 const numbers = (count: number) => Array.from({ length: count }, (_, n) => n)
@@ -31,7 +32,7 @@ async function useRestartable(options: RedisServerOptions = {}) {
       await exited
     },
     start: async () => {
-      server = await startRedisServer({ ...options, port })
+      server = await restartRedisServer({ ...options, port })
     },
   }
 }
@@ -180,4 +181,20 @@ test('G1: a Redis that its CDR list has filled to the last byte is relieved by d
   // The dialler can push again, and is heard.
   await pushMore(100)
   await waitFor(async () => (await readMetric(relay.address, 'sent_total', { route: 'campaigns-cdr' })) === pushed, 'the new ones to be sent')
+})
+
+test('G5: what is parked while Redis is a read-only replica, many in one instant, is announced each under an id of its own', { timeout: 60_000 }, async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  // SQS takes none of the statuses, and never will.
+  sqs.state.answer = ({ queue }) => (queue === 'enigma-agents-status.fifo' ? { fail: () => ({ Code: 'InvalidMessageContents', SenderFault: true }) } : 'accept')
+  const relays = await Promise.all(['one', 'two'].map((id) => useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, env: { ENIGMA_RELAY_ID: id } })))
+  await client.sendCommand(['REPLICAOF', '127.0.0.1', '1'])
+  const count = 40
+  await Promise.all(numbers(count).map((n) => client.publish(`enigma:notifications:agents:${1_000 + n}`, statusOf(n))))
+  const notices = () => arrivedAt(sqs, 'relay-parked')
+  await waitFor(async () => (await notices()).length === count * relays.length, 'each to be announced by both', 30_000)
+  expect(new Set((await notices()).map(({ id }) => id)).size).toBe(count * relays.length)
+  await client.sendCommand(['REPLICAOF', 'NO', 'ONE'])
+  await waitFor(async () => (await client.lLen('enigma:relay:parked')) === count * relays.length, 'all to be aside', 20_000)
 })

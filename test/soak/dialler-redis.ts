@@ -3,6 +3,7 @@ import { createClient } from 'redis'
 import { startRedisServer, type RedisServer } from '../../src/local/redis-server.ts'
 import { sleep } from '../../src/runtime/index.ts'
 import { startProxy } from '../support/proxy.ts'
+import { restartRedisServer } from '../support/restart-redis.ts'
 
 // Without fsync: what was answered is in the kernel's hands, and a SIGKILL of the server takes nothing from there.
 const ARGS = ['--appendfsync', 'no']
@@ -42,7 +43,7 @@ export async function startDiallerRedis(dataDir: string) {
     end,
     start: async (): Promise<void> => {
       // Its port may have been taken meanwhile: then it is another one.
-      server = await startRedisServer({ ...options, port: server.port })
+      server = await restartRedisServer({ ...options, port: server.port })
       for (const one of [proxy, plain]) one.retarget(server.port)
     },
     /** Shows what it holds on disk to `look`, by a server of its own, and then deletes it. To be called between `end` and `start`. */
