@@ -16,7 +16,7 @@ export default defineConfig({
     // Most of the time is waiting for servers and processes.
     maxWorkers: 3,
     execArgv: ['--conditions=source', '--disable-warning=ExperimentalWarning'],
-    testTimeout: 20_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
   },
 })

@@ -72,8 +72,8 @@ export async function useRelay(options: UseRelayOptions) {
   return { address, stop, lines, dataDir, metrics: relay.metrics }
 }
 
-/** Waits until the condition holds; fails with the words when it does not within `timeoutMs` (default 10 s). */
-export async function waitFor(condition: () => boolean | Promise<boolean>, what: string, timeoutMs = 10_000): Promise<void> {
+/** Waits until the condition holds; fails with the words when it does not within `timeoutMs` (default 20 s: a machine may be busy). */
+export async function waitFor(condition: () => boolean | Promise<boolean>, what: string, timeoutMs = 20_000): Promise<void> {
   const until = performance.now() + timeoutMs
   while (!(await condition())) {
     if (performance.now() > until) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`)
@@ -82,7 +82,7 @@ export async function waitFor(condition: () => boolean | Promise<boolean>, what:
 }
 
 /** Receives and deletes until `count` notifications of a route have come; in the order of each message group. */
-export async function receiveAll(server: Awaited<ReturnType<typeof useSqs>>, route: string, count: number, timeoutMs = 10_000): Promise<Notification[]> {
+export async function receiveAll(server: Awaited<ReturnType<typeof useSqs>>, route: string, count: number, timeoutMs = 20_000): Promise<Notification[]> {
   const QueueUrl = server.url(route)
   const received: Notification[] = []
   const until = performance.now() + timeoutMs
