@@ -58,8 +58,9 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
     lastEmptyMs = moved === null ? from : now()
   }
 
-  // Only when a round is through: taking may work while waiting does not.
+  // Only when a round is through, and both connections are back: taking may work while waiting does not.
   const endFailure = () => {
+    if (!waiter.isReady) return
     if (failures > 0) log.info({ list }, 'the list can be taken from again')
     failures = 0
     said = undefined

@@ -62,16 +62,21 @@ export function makePacket(seed: number, stream: Stream, n: number): Made {
   return stream === 'pubsub' ? makePubsub(hash, n) : makeCdr(hash, stream, n)
 }
 
+/** Within the days that the read model counts, also after two million: it forgets older ones. Unix s. */
+const FIRST_DIALED_AT = Math.floor(Date.now() / 1_000) - 60 * 60 * 60
+/** So many in turn have one `dialed_at` and calls of their own: only both together name a CDR. */
+const DIALED_AT_ONCE = 12
+
 function makeCdr(hash: number, stream: 'main' | 'shared', n: number): Made {
   const dice = hash % 10_000
   const key = LIST_OF[stream]
   const mark = markOf(stream, n)
   if (dice >= 30 && dice < 80) return { key, packet: broken(mark, hash >>> 16), route: 'other', reference: '', relay: 'sent', handler: 'done' }
-  const call_ref = (stream === 'main' ? 0 : 1_000) + ((hash >>> 16) % 200)
+  const call_ref = (stream === 'main' ? 0 : 1_000) + (n % DIALED_AT_ONCE) + DIALED_AT_ONCE * ((hash >>> 16) % 16)
   const isInvalid = dice >= 80 && dice < 110
   const payload = {
     call_ref, mark, number: numberOf(n), campaign_ref: stream, end_reason: 'hungup',
-    ...(isInvalid ? {} : { dialed_at: 1_764_000_000 + n }),
+    ...(isInvalid ? {} : { dialed_at: FIRST_DIALED_AT + Math.floor(n / DIALED_AT_ONCE) }),
     ...(dice < 2 ? { filler: noise(hash, 100_000) } : {}),
     ...(dice >= 2 && dice < 6 ? { filler: 'a call and '.repeat(10_000) } : {}),
     ...(dice >= 6 && dice < 10 ? { poison: POISON } : {}),
