@@ -31,7 +31,7 @@ export type JournalIntakeOptions = {
 }
 
 /** Rows read back at once. */
-const READ_ROWS = 500
+const READ_ROWS = 200
 
 /**
  * PubSub notifications on their way into the lanes, by the journal. All that is heard in one turn of the event loop is written

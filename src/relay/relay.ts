@@ -97,7 +97,7 @@ export function createRelay(options: RelayOptions): Relay {
       })
       const intake = createJournalIntake({
         journal, senders, log, metrics, now, memoryBytes, journalBytes, givenUp,
-        routeBytes: memoryBytes / 8,
+        routeBytes: memoryBytes / 16,
         park: (sourceId, ...what) => sourceOf(sourceId).park(...what),
       })
       roomListeners.add(intake.refill)
