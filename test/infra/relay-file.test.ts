@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, chown, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -26,12 +26,16 @@ const [app, data, file] = [join(folder, 'app'), join(folder, 'data'), join(folde
 /** nobody, where the tests may become somebody else. */
 const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
 const docker = await readDockerfile()
+/** A copy of this Node: the folder of the clone may be closed to everybody else. */
+const node = join(folder, 'node')
 
 beforeAll(async () => {
   await mkdir(app)
   await bundleRelay(file)
   await rm(`${file}.map`)
   await chmod(folder, 0o755)
+  await copyFile(process.execPath, node)
+  await chmod(node, 0o755)
   await mkdir(data, { mode: 0o700 })
   if (user.uid !== undefined) await chown(data, user.uid, user.gid)
   // The root file system is read-only but for the volume.
@@ -45,10 +49,10 @@ afterAll(async () => {
 
 const CLEAN = { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent' }
 /** The words of an instruction, with the places of the image turned into those here. */
-const wordsOf = (instruction: string) => (JSON.parse((docker.get(instruction) ?? '').replace(/^.*?CMD /, '')) as string[]).map((word) => (word === 'node' ? process.execPath : word.replace('/app/', `${app}/`)))
+const wordsOf = (instruction: string) => (JSON.parse((docker.get(instruction) ?? '').replace(/^.*?CMD /, '')) as string[]).map((word) => (word === 'node' ? node : word.replace('/app/', `${app}/`)))
 
 test('the file alone says what it is, and has every command', async () => {
-  const one = (...args: string[]) => run(process.execPath, [file, ...args], { cwd: data, env: CLEAN, ...user })
+  const one = (...args: string[]) => run(node, [file, ...args], { cwd: data, env: CLEAN, ...user })
   expect((await one('--version')).stdout).toMatch(/^enigma-relay \d+\.\d+\.\d+ \(single file\)\n$/)
   const { stdout } = await one('--help')
   for (const command of ['relay', 'doctor', 'queues', 'parked', 'simulate', 'dev']) expect(stdout).toMatch(new RegExp(`^ +${command}\\b`, 'm'))
