@@ -57,7 +57,12 @@ end
 local apply = {}
 
 -- A campaign in which the agent was not heard of for as long as an agent is kept.
-local function forget_campaigns(k)
+-- Looked for once an hour: somebody may write words of chance for campaigns.
+local function forget_campaigns(k, ref)
+  local looked = key('looked:' .. ref)
+  local last = tonumber(redis.call('GET', looked) or '')
+  if last and now - last < 3600000 then return end
+  redis.call('SET', looked, now, 'EX', ttl.agent)
   local fields = redis.call('HGETALL', k)
   for i = 1, #fields, 2 do
     local kind, campaign = string.match(fields[i], '^([sc]):(.*)$')
@@ -77,7 +82,7 @@ function apply.agent_status(ref, campaign, status, stamp, at, ends_call, known, 
   local field = 's:' .. own
   local former = redis.call('HGET', k, field)
   local f_status, f_since, f_stamp
-  if not former then forget_campaigns(k) end
+  if not former then forget_campaigns(k, ref) end
   if former then
     local a = string.find(former, SEP, 1, true)
     local b = string.find(former, SEP, a + 1, true)

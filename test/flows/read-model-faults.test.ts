@@ -28,7 +28,7 @@ async function dump(url: string): Promise<Record<string, unknown>> {
   const client = createClient({ url, RESP: 2 })
   await client.connect()
   try {
-    const keys = (await client.keys('*')).filter((key) => !/^enigma:(?:(?:done|call_of|ended):|\w+_heard$)/.test(key)).toSorted()
+    const keys = (await client.keys('*')).filter((key) => !/^enigma:(?:(?:done|call_of|ended|looked):|\w+_heard$)/.test(key)).toSorted()
     return Object.fromEntries(await Promise.all(keys.map(async (key) => {
       const type = await client.type(key)
       if (type === 'string') return [key, await client.get(key)]
