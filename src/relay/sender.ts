@@ -184,11 +184,18 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     })
   }
 
-  /** SQS did not take this pack and never will: each of its notifications alone, in order; the one to blame is parked. */
+  /**
+   * SQS did not take this pack and never will: its halves, in order, until the one to blame is alone and parked. Its lane waits for a few
+   * requests so, and not for one for each notification.
+   */
   const takeApart = async ({ lane, pack }: Flight, code: string, detail: string): Promise<void> => {
-    const [first] = pack.items
-    if (pack.items.length === 1 && first !== undefined) await shrinkRefused(lane, pack, first, code, detail)
-    else lane.frozen.unshift(...pack.items.map((item) => toPack([item], Number.POSITIVE_INFINITY) as Pack))
+    const { items } = pack
+    const [first] = items
+    if (items.length === 1 && first !== undefined) await shrinkRefused(lane, pack, first, code, detail)
+    else {
+      const middle = Math.ceil(items.length / 2)
+      lane.frozen.unshift(...[items.slice(0, middle), items.slice(middle)].map((half) => toPack(half, Number.POSITIVE_INFINITY) as Pack))
+    }
     lineUp.next(lane)
   }
 

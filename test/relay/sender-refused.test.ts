@@ -49,6 +49,23 @@ test.each([['an entry', refuseEntries], ['the whole request', refuseRequests]] a
   },
 )
 
+test('of a full pack the one to blame is found by halves: its lane does not wait for a request for each of two hundred', async () => {
+  const server = await useSqsFaults()
+  const { push, drained, parked } = useSender(server.sqs)
+  const first = Promise.withResolvers<'accept'>()
+  server.state.answer = () => first.promise
+  push('1000', 0)
+  await waitFor(() => server.requests.length > 0, 'the first request')
+  for (let n = 1; n <= 200; n++) push('1000', n, n === 130 ? { word: 'poison' } : {})
+  server.state.answer = refuseEntries
+  first.resolve('accept')
+  await drained()
+  expect(parked).toMatchObject([{ id: 'main/p/2000/130', reason: 'refused' }])
+  expect(server.accepted.flatMap((entry) => readNumbers(entry.MessageBody)).map(({ n }) => n)).toEqual(Array.from({ length: 201 }, (_, n) => n).filter((n) => n !== 130))
+  // The first, the pack, and twice for each of eight halvings.
+  expect(server.requests.length).toBeLessThanOrEqual(18)
+})
+
 test('a refused request is not taken as leave for more requests in flight', async () => {
   const { server } = await sendPoisoned(async (request) => {
     await new Promise((resolve) => setTimeout(resolve, 5))
