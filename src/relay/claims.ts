@@ -26,6 +26,8 @@ export type ClaimsOptions = {
   readonly parking: Parking
   /** Called when a claim's items are all settled. */
   readonly onSettled: () => void
+  /** Called with the number of claims that are not deleted yet, whenever it changes. */
+  readonly onCount: (open: number) => void
 }
 
 type Open = { readonly number: number; readonly size: number; readonly settled: Set<number> }
@@ -35,7 +37,7 @@ type Open = { readonly number: number; readonly size: number; readonly settled: 
  * step, and the claim is deleted when all of its items are settled. What is found in Redis and not known here (a crash, or a
  * reply that was cut) is adopted: sent again, with the same ids.
  */
-export function createClaims({ client, relayId, listEnd, now, numbers, parking, onSettled }: ClaimsOptions) {
+export function createClaims({ client, relayId, listEnd, now, numbers, parking, onSettled, onCount }: ClaimsOptions) {
   const bytes = asBytes(client)
   const registry = claimsKey(relayId)
   const prefix = claimPrefix(relayId)
@@ -55,6 +57,7 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
           client.hDel(registry, String(number)),
         ]))
         for (const number of batch) open.delete(number)
+        onCount(open.size)
       } catch {
         deletable = [...batch, ...deletable]
         return
@@ -79,6 +82,7 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
   const openClaim = (number: number, list: string, takenMs: number, wait: number, items: (Buffer | undefined)[], size: number): Claim => {
     const claim: Open = { number, size, settled: new Set() }
     open.set(number, claim)
+    onCount(open.size)
     const keeper: Keeper = {
       settle: (item) => settleIndex(claim, item.place),
       park: async (item, reason, detail) => {
@@ -162,11 +166,6 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
       await flush()
       const partial = [...open.values()].filter((claim) => claim.settled.size > 0 && claim.settled.size < claim.size)
       await Promise.all(partial.map((claim) => client.noteSettled([settledKey(relayId, claim.number), registry], [claim.number, ...claim.settled])))
-    },
-
-    /** Claims that are not settled. */
-    get openCount(): number {
-      return open.size
     },
   }
 }

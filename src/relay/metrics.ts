@@ -32,7 +32,7 @@ export function createMetrics() {
     heartbeat: gauge('heartbeat_seconds', 'From publishing the last heartbeat that was heard to hearing it', ['source']),
     backlog: gauge('backlog', 'Items on the list', ['source', 'list']),
     backlogWait: gauge('backlog_oldest_seconds', 'At most so long the oldest item on the list has waited', ['source', 'list']),
-    claims: gauge('claims', 'Claims of this relay that are not settled', ['source']),
+    claims: gauge('claims', 'Claims of this relay that are not deleted yet', ['source']),
     relays: gauge('relays', 'Relays that hold a lease in the source', ['source']),
     outputBuffer: gauge('output_buffer_bytes', 'Bytes of PubSub that wait at the server for this relay', ['source']),
     outputBufferLimit: gauge('output_buffer_limit_bytes', 'Beyond so many bytes the server cuts the relay off; 0: never', ['source']),
@@ -53,8 +53,9 @@ export type Metrics = ReturnType<typeof createMetrics>
  * Makes the series that alarms are made of, at 0. Prometheus' `increase()` sees nothing of a counter that begins with 1: the first gap
  * of a relay's life would raise no alarm. Source: https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics
  */
-export function beginAtZero({ gaps, gapSeconds, givenUp, parked, requests, retried, sent }: Metrics, sourceIds: readonly string[]): void {
+export function beginAtZero({ claims, gaps, gapSeconds, givenUp, parked, requests, retried, sent }: Metrics, sourceIds: readonly string[]): void {
   for (const source of sourceIds) {
+    claims.set({ source }, 0)
     gapSeconds.inc({ source }, 0)
     for (const cause of GAP_CAUSES) gaps.inc({ source, cause }, 0)
   }

@@ -64,10 +64,8 @@ export function createSource(options: SourceOptions) {
   const lease = createLease({ client, relayId, log, now, journal: options.journalName })
   const claims: Claims = createClaims({
     client, relayId, listEnd: config.listEnd, now, numbers, parking,
-    onSettled: () => {
-      metrics.claims.set({ source: source.id }, claims.openCount)
-      onClaimSettled()
-    },
+    onSettled: onClaimSettled,
+    onCount: (open) => metrics.claims.set({ source: source.id }, open),
   })
   const leftBehind = createLeftBehind({
     sourceId: source.id, client, relayId, claims, numbers, lists: config.lists, room, log, metrics, now,
@@ -127,7 +125,7 @@ export function createSource(options: SourceOptions) {
     async run(signal: AbortSignal): Promise<void> {
       void connect(client, signal)
       const watching = watchSource({
-        sourceId: source.id, client, lists: state.lists, claims, serverView, log, metrics, now,
+        sourceId: source.id, client, lists: state.lists, serverView, log, metrics, now,
         onAnswered: (atMs) => {
           state.answered = atMs
         },

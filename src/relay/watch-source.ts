@@ -1,5 +1,4 @@
 import { sleep, type Logger } from '../runtime/index.ts'
-import type { Claims } from './claims.ts'
 import { describe } from './errors.ts'
 import { PARKED_KEY, RELAYS_KEY, SEEN_EMPTY_KEY } from './keys.ts'
 import { LEASE_MS } from './lease.ts'
@@ -12,7 +11,6 @@ export type WatchOptions = {
   readonly sourceId: string
   readonly client: Redis
   readonly lists: ReadonlyMap<string, ListState>
-  readonly claims: Claims
   readonly serverView: ServerView
   readonly log: Logger
   readonly metrics: Metrics
@@ -29,7 +27,7 @@ const ANSWER_MS = 5_000
 
 /** Looks at a source until the signal aborts: whether it answers, what waits there, who else is there. */
 export async function watchSource(options: WatchOptions, signal: AbortSignal): Promise<void> {
-  const { sourceId, client, claims, serverView, log, metrics, now, onAnswered } = options
+  const { sourceId, client, serverView, log, metrics, now, onAnswered } = options
   while (!signal.aborted) {
     let pauseMs = WATCH_MS
     try {
@@ -41,7 +39,6 @@ export async function watchSource(options: WatchOptions, signal: AbortSignal): P
       log.debug({ source: sourceId, error: describe(error) }, 'Redis was not asked')
       pauseMs = WATCH_MS / 10
     }
-    metrics.claims.set({ source: sourceId }, claims.openCount)
     await sleep(pauseMs, signal)
   }
 }

@@ -26,7 +26,7 @@ export async function useClaims(url: string, options: Partial<ClaimsOptions> & {
   const parking = createParking({
     sourceId: 'main', client, numbers, log, now, relayId, signal: new AbortController().signal, announce: options.announce ?? ((notice) => Promise.resolve(void notices.push(notice))),
   })
-  const claims = createClaims({ client, relayId, listEnd: 'right', now, numbers, parking, onSettled: () => undefined, ...options })
+  const claims = createClaims({ client, relayId, listEnd: 'right', now, numbers, parking, onSettled: () => undefined, onCount: () => undefined, ...options })
   return { client, claims, notices }
 }
 
