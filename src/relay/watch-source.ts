@@ -27,7 +27,7 @@ const ANSWER_MS = 5_000
 
 /** Looks at a source until the signal aborts: whether it answers, what waits there, who else is there. */
 export async function watchSource(options: WatchOptions, signal: AbortSignal): Promise<void> {
-  const { sourceId, client, serverView, log, metrics, now, onAnswered } = options
+  const { sourceId, client, serverView, log, now, onAnswered } = options
   while (!signal.aborted) {
     let pauseMs = WATCH_MS
     try {

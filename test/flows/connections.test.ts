@@ -2,13 +2,13 @@ import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createClient } from 'redis'
 import { expect, onTestFinished, test } from 'vitest'
-import { freePort } from '../../src/local/free-port.ts'
 import { arrivedAt, expectAll } from '../support/arrived.ts'
 import { agentChannel, CAMPAIGNS, cdrOf, statusOf } from '../support/load.ts'
 import { readMetric } from '../support/metrics.ts'
 import { useRedisServer } from '../support/redis.ts'
 import { useFolder, useRelay, waitFor } from '../support/relay.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
+import { useReservedPort } from '../support/reserved-port.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 import { makeCertificates } from '../support/tls.ts'
 
@@ -44,7 +44,7 @@ async function expectThrough(client: Client, sqs: Awaited<ReturnType<typeof useS
 
 test('TLS with an own CA, a user with just the rights that it needs, his name and password from files: the whole relay works', { timeout: 60_000 }, async () => {
   const folder = await useFolder()
-  const [{ caFile, certFile, keyFile }, tlsPort, sqs] = [await makeCertificates(folder), await freePort(0), await useSqsFaults()]
+  const [{ caFile, certFile, keyFile }, tlsPort, sqs] = [await makeCertificates(folder), await useReservedPort(), await useSqsFaults()]
   const redis = await useRedisServer({ args: ['--tls-port', String(tlsPort), '--tls-cert-file', certFile, '--tls-key-file', keyFile, '--tls-ca-cert-file', caFile, '--tls-auth-clients', 'no'] })
   const admin = await connect({ url: redis.url })
   await admin.sendCommand(['ACL', 'SETUSER', 'relay', 'on', `>${PASSWORD}`, ...RELAY_RIGHTS])
@@ -76,7 +76,7 @@ test('TLS with an own CA, a user with just the rights that it needs, his name an
 
 test('a server whose certificate another authority has signed is not talked to: said once with the reason, no password and nothing in the clear', { timeout: 60_000 }, async () => {
   const folder = await useFolder()
-  const [{ certFile, keyFile, caFile }, other, tlsPort, sqs] = [await makeCertificates(folder), await makeCertificates(folder, 'other'), await freePort(0), await useSqsFaults()]
+  const [{ certFile, keyFile, caFile }, other, tlsPort, sqs] = [await makeCertificates(folder), await makeCertificates(folder, 'other'), await useReservedPort(), await useSqsFaults()]
   await useRedisServer({ args: ['--tls-port', String(tlsPort), '--tls-cert-file', certFile, '--tls-key-file', keyFile, '--tls-ca-cert-file', caFile, '--tls-auth-clients', 'no'] })
   const relay = startRelayProcess({
     redisUrl: `rediss://:${encodeURIComponent(PASSWORD)}@127.0.0.1:${tlsPort}?caFile=${other.caFile}`, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir: await useFolder(),

@@ -7,7 +7,7 @@ import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { receiveAll, useFolder, waitFor } from '../support/relay.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
-import { restartRedisServer } from '../support/restart-redis.ts'
+import { useReservedPort } from '../support/reserved-port.ts'
 import { useSqs } from '../support/sqs.ts'
 
 const LIST = 'enigma:notifications:campaigns'
@@ -70,7 +70,8 @@ test('a relay that has never reached its Redis ends on SIGTERM with 0', async ()
 
 test('a Redis that goes away and comes back is said once, however many connections there are, and nothing of its lists is lost', { timeout: 30_000 }, async () => {
   const [sqs, dataDir, redisDir] = [await useSqs(), await useFolder(), await useFolder()]
-  const first = await startRedisServer({ dataDir: redisDir })
+  const options = { dataDir: redisDir, port: await useReservedPort() }
+  const first = await startRedisServer(options)
   onTestFinished(() => first.stop())
   const relay = startRelayProcess({ redisUrl: first.url, endpoint: sqs.endpoint, lists: [LIST], dataDir })
   await relay.ready()
@@ -79,7 +80,7 @@ test('a Redis that goes away and comes back is said once, however many connectio
   client.destroy()
   await first.stop()
   await waitFor(() => relay.said('Redis cannot be reached').length > 0 && relay.said('PubSub is not heard').length > 0, 'it to be said')
-  const again = await restartRedisServer({ dataDir: redisDir, port: first.port })
+  const again = await startRedisServer(options)
   onTestFinished(() => again.stop())
   await (await useRedisClient(again.url)).lPush(LIST, [cdrOf(2), cdrOf(3)])
   expect(await receiveDistinct(sqs, 'campaigns-cdr', 4)).toHaveLength(4)

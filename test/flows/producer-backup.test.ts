@@ -8,7 +8,6 @@ import { CAMPAIGNS } from '../support/load.ts'
 import { useProxy } from '../support/proxy.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { useFolder, waitFor } from '../support/relay.ts'
-import { restartRedisServer } from '../support/restart-redis.ts'
 
 const CDRS = 5_000
 const SCRIPT = new URL('../support/produce.ts', import.meta.url).pathname
@@ -72,7 +71,8 @@ test('G1 at the dialler: 5,000 CDRs through two outages of Redis and a SIGKILL o
   expect((await filesOf()).length).toBeGreaterThan(0)
   await killAndStart()
   await reached(2_200)
-  redis = await restartRedisServer({ ...options, port: redis.port })
+  redis = await startRedisServer(options)
+  proxy.retarget(redis.port)
   const client = await useRedisClient(redis.url)
   // Killed once more while it pushes what had gathered.
   await waitFor(async () => (await client.lLen(CAMPAIGNS)) > 1_000, 'the backup to be pushed', 20_000)

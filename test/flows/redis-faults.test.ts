@@ -10,16 +10,18 @@ import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useFolder, useRelay, waitFor } from '../support/relay.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
-import { restartRedisServer } from '../support/restart-redis.ts'
+import { useReservedPort } from '../support/reserved-port.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 
 const numbers = (count: number) => Array.from({ length: count }, (_, n) => n)
 
 /** A Redis that can be ended and started again on its port, with a client that comes back by itself. */
 async function useRestartable(options: RedisServerOptions = {}) {
-  let server: RedisServer = await startRedisServer(options)
+  const port = await useReservedPort()
+  const start = () => startRedisServer({ ...options, port })
+  let server: RedisServer = await start()
   onTestFinished(() => server.stop())
-  const { url, port } = server
+  const { url } = server
   const client = createClient({ url, RESP: 2, disableOfflineQueue: true, socket: { reconnectStrategy: () => 20 } })
   client.on('error', () => undefined)
   await client.connect()
@@ -32,7 +34,7 @@ async function useRestartable(options: RedisServerOptions = {}) {
       await exited
     },
     start: async () => {
-      server = await restartRedisServer({ ...options, port })
+      server = await start()
     },
   }
 }

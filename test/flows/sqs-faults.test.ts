@@ -6,6 +6,7 @@ import { startProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useFolder, waitFor } from '../support/relay.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
+import { useReservedPort } from '../support/reserved-port.ts'
 import { useSqsFaults, type Answer, type WireEntry } from '../support/sqs-faults.ts'
 
 const FAULT_MS = 3_000
@@ -24,7 +25,8 @@ const ANSWERS: Readonly<Record<string, () => Answer>> = {
 test('G1, G3, G7: whatever SQS does for three seconds each, at 500 a second all arrives, in order, soon after, and nothing is sent again that SQS has', { timeout: 120_000 }, async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
-  let proxy = await startProxy(sqs.port)
+  const port = await useReservedPort()
+  let proxy = await startProxy(sqs.port, port)
   onTestFinished(() => proxy.stop())
   const relay = startRelayProcess({ redisUrl: redis.url, endpoint: `http://127.0.0.1:${proxy.port}`, lists: [CAMPAIGNS], dataDir: await useFolder() })
   await relay.ready()
@@ -46,7 +48,7 @@ test('G1, G3, G7: whatever SQS does for three seconds each, at 500 a second all 
   }
   const acceptedOf = (route: string) => sqs.accepted.filter(({ queue }) => queue === `enigma-${route}.fifo`).length
   const faults: [string, () => unknown, () => unknown][] = [
-    ['refuses connections', () => proxy.stop(), async () => (proxy = await startProxy(sqs.port, proxy.port))],
+    ['refuses connections', () => proxy.stop(), async () => (proxy = await startProxy(sqs.port, port))],
     ...Object.entries(ANSWERS).map(([name, answer]): [string, () => unknown, () => unknown] => [name, () => (behave = answer), () => (behave = () => 'accept')]),
   ]
   const recoveredMs: Record<string, number> = {}

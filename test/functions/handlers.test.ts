@@ -6,6 +6,7 @@ import { bundleFunctions, FUNCTIONS_FOLDER } from '../../infra/build/bundle-func
 import type { SqsEvent } from '../../src/adapter/index.ts'
 import { formatEvent, formatPacket, formatSequence, readBody, type Notification } from '../../src/protocol/index.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
+import { useReservedPort } from '../support/reserved-port.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useStore } from '../support/store.ts'
 
@@ -56,7 +57,8 @@ const loadBundle = (file: string): Promise<unknown> => import(`${pathToFileURL(r
 /** The handlers as Lambda loads them, on real servers by their environment. */
 async function useFunctions(from: 'sources' | 'bundles') {
   const sqs = await useSqs()
-  const { store, proxy, redis } = await useStore()
+  const port = await useReservedPort()
+  const { store, proxy, redis } = await useStore({ proxy: { port } })
   const env = {
     UPSTASH_REDIS_REST_URL: proxy.url, UPSTASH_REDIS_REST_TOKEN: 'test-token', AWS_ENDPOINT_URL_SQS: sqs.endpoint, AWS_REGION: 'us-east-1',
     AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test',
@@ -69,7 +71,7 @@ async function useFunctions(from: 'sources' | 'bundles') {
   // Each test has servers of its own, and so functions of its own: a fresh environment, as Lambda makes one.
   vi.resetModules()
   const load = async (file: keyof typeof FILES) => ((await (from === 'sources' ? FILES[file]() : loadBundle(file))) as { handler: Handler }).handler
-  return { sqs, store, redis, proxy, load }
+  return { sqs, store, redis, proxy, port, load }
 }
 
 const NONE = { batchItemFailures: [] }
@@ -176,7 +178,7 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
   })
 
   test('while the read model is down the batch is handed out again soon, and then done once', async () => {
-    const { sqs, store, redis, proxy, load } = await useFunctions(from)
+    const { sqs, store, redis, proxy, port, load } = await useFunctions(from)
     const handler = await load('agents/status')
     const QueueUrl = sqs.url('agents-status')
     const one = toNotification('agents', 'status', '1007', { status: 'busy' })
@@ -199,7 +201,7 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
     expect(again.Records[0]?.attributes['ApproximateReceiveCount']).toBe('2')
     const { Attributes } = await sqs.sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] }))
     expect(Attributes?.['ApproximateNumberOfMessagesNotVisible']).toBe('1')
-    const back = await startUpstashProxy({ redisUrl: redis.url, token: 'test-token', port: Number(new URL(proxy.url).port) })
+    const back = await startUpstashProxy({ redisUrl: redis.url, token: 'test-token', port })
     onTestFinished(() => back.stop())
     expect(await handler(again)).toEqual(NONE)
     expect((await store.read.agent('1007'))?.states).toMatchObject([{ status: 'busy' }])

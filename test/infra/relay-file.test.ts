@@ -6,11 +6,11 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { bundleRelay } from '../../infra/build/bundle-relay.ts'
-import { freePort } from '../../src/local/free-port.ts'
 import { formatPacket } from '../../src/protocol/index.ts'
 import { ROOT } from '../cli/run.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { relayEnv, useFolder, waitFor } from '../support/relay.ts'
+import { useReservedPort } from '../support/reserved-port.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 
 const run = promisify(execFile)
@@ -74,7 +74,7 @@ test('as the image runs it, as another user, on a read-only file system but for 
   const client = await useRedisClient(redis.url)
   expect(docker.get('USER')).toBe('node')
   expect(docker.get('VOLUME')).toBe('/data')
-  const port = await freePort()
+  const port = await useReservedPort()
   const env = {
     ...CLEAN, ...relayEnv({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: ['enigma:notifications:campaigns'] }, data), AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test',
     ...Object.fromEntries((docker.get('ENV') ?? '').split(' ').map((pair) => pair.split('=') as [string, string])), ENIGMA_DATA_DIR: data, ENIGMA_HTTP: `127.0.0.1:${port}`,

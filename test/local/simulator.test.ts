@@ -1,9 +1,9 @@
 import { RESP_TYPES } from 'redis'
 import { expect, onTestFinished, test } from 'vitest'
 import { createSchedule, createSimulator, SIMULATOR_LISTS, type SimulatorOptions, type TimedPacket } from '../../src/local/simulator/index.ts'
-import { freePort } from '../../src/local/free-port.ts'
 import { createProducer, type Outgoing } from '../../src/producer/index.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
+import { useReservedPort } from '../support/reserved-port.ts'
 import { START_MS } from '../support/simulator.ts'
 
 /** A simulator that writes to a Redis, stopped when the test ends. */
@@ -57,15 +57,15 @@ test('what subscribers hear and lists hold is what was generated, in order, byte
 })
 
 test('while Redis is away PubSub is lost and lists are kept; when it is back, no CDR is missing', async () => {
-  const first = await useRedisServer()
+  const port = await useReservedPort()
+  const first = await useRedisServer({ port })
   const { simulator, events, stop } = useSimulator(first.url, { speed: 60 })
   await expect.poll(() => simulator.counters.pushed, { timeout: 10_000 }).toBeGreaterThan(20)
   await first.stop()
   await expect.poll(() => simulator.counters.kept, { timeout: 10_000 }).toBeGreaterThan(20)
   expect(simulator.counters.lost).toBeGreaterThan(0)
   const before = events.length
-  const second = await useRedisServer({ port: first.port })
-  expect(second.port).toBe(first.port)
+  const second = await useRedisServer({ port })
   await expect.poll(() => simulator.counters.kept, { timeout: 10_000 }).toBe(0)
   await stop()
 
@@ -75,7 +75,7 @@ test('while Redis is away PubSub is lost and lists are kept; when it is back, no
 })
 
 test('a Redis that is not there at the start ends the run with the reason', async () => {
-  const { done } = useSimulator(`redis://127.0.0.1:${await freePort()}`, {})
+  const { done } = useSimulator(`redis://127.0.0.1:${await useReservedPort()}`, {})
   await expect(done).rejects.toMatchObject({ code: 'not_taken', message: expect.stringContaining('ECONNREFUSED') as unknown })
 })
 

@@ -1,8 +1,8 @@
 import { RESP_TYPES } from 'redis'
 import { expect, onTestFinished, test } from 'vitest'
 import { createProducer, ProducerError, type ProducerOptions } from '../../src/producer/index.ts'
-import { freePort } from '../../src/local/free-port.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
+import { useReservedPort } from '../support/reserved-port.ts'
 
 function useProducer(options: ProducerOptions) {
   const producer = createProducer(options)
@@ -85,7 +85,7 @@ test('a client of the caller is used and left open', async () => {
 })
 
 test('a Redis that is not there rejects with not_taken, and a later one is found', async () => {
-  const port = await freePort()
+  const port = await useReservedPort()
   const producer = useProducer({ url: `redis://127.0.0.1:${port}` })
   const error = await rejection(producer.push('list', 'x'))
   expect(error).toMatchObject({ code: 'not_taken', taken: 0 })
@@ -95,13 +95,13 @@ test('a Redis that is not there rejects with not_taken, and a later one is found
 })
 
 test('a Redis that goes away rejects what it did not take, and takes again when it is back', async () => {
-  const first = await useRedisServer()
+  const port = await useReservedPort()
+  const first = await useRedisServer({ port })
   const producer = useProducer({ url: first.url })
   await producer.push('list', 'x')
   await first.stop()
   expect((await rejection(producer.push('list', 'y'))).code).toBe('not_taken')
-  const second = await useRedisServer({ port: first.port })
-  expect(second.port).toBe(first.port)
+  await useRedisServer({ port })
   await expect.poll(() => producer.push('list', 'z').catch(() => 0), { timeout: 10_000 }).toBe(1)
 })
 

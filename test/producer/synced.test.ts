@@ -1,9 +1,9 @@
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { freePort } from '../../src/local/free-port.ts'
 import { createProducer } from '../../src/producer/index.ts'
 import { useFolder, waitFor } from '../support/relay.ts'
+import { useReservedPort } from '../support/reserved-port.ts'
 
 const LIST = 'enigma:notifications:campaigns'
 
@@ -33,7 +33,7 @@ test('push resolves when the disk has the packet and its file\'s name, and not b
   })
   onTestFinished(() => [synced, datasynced].forEach((spy) => spy.mockRestore()))
   // Nothing listens there.
-  const producer = createProducer({ url: `redis://127.0.0.1:${await freePort(0)}`, timeoutMs: 500, backup: { folder } })
+  const producer = createProducer({ url: `redis://127.0.0.1:${await useReservedPort()}`, timeoutMs: 500, backup: { folder } })
   const done: string[] = []
   const push = (packet: string) => producer.push(LIST, packet).then(() => void done.push(packet))
   const first = push('first')

@@ -1,13 +1,13 @@
 import { chmod, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { freePort } from '../../src/local/free-port.ts'
 import { examineSource } from '../../src/relay/doctor/examine-source.ts'
 import { readConfig } from '../../src/relay/index.ts'
 import { lookAtRedis } from '../support/doctor.ts'
 import { useRedisServer } from '../support/redis.ts'
 import { useProxy } from '../support/proxy.ts'
 import { useFolder } from '../support/relay.ts'
+import { useReservedPort } from '../support/reserved-port.ts'
 import { makeCertificates } from '../support/tls.ts'
 
 test('a Redis that is not there, or not for this user, is one line without the password', async () => {
@@ -24,7 +24,7 @@ test('a Redis that is not there, or not for this user, is one line without the p
 test('TLS with an own CA, user and password in files: all checks go through it; without the CA it is one line; a secret that all can read is said', { timeout: 30_000 }, async () => {
   const folder = await useFolder()
   const { caFile, certFile, keyFile } = await makeCertificates(folder)
-  const tlsPort = await freePort(0)
+  const tlsPort = await useReservedPort()
   await useRedisServer({
     args: ['--tls-port', String(tlsPort), '--tls-cert-file', certFile, '--tls-key-file', keyFile, '--tls-ca-cert-file', caFile, '--tls-auth-clients', 'no', '--user', 'relay', 'on', '>hunter2', '~*', '&*', '+@all', '-ltrim', '-acl'],
   })

@@ -3,7 +3,6 @@ import { createClient } from 'redis'
 import { startRedisServer, type RedisServer } from '../../src/local/redis-server.ts'
 import { sleep } from '../../src/runtime/index.ts'
 import { startProxy } from '../support/proxy.ts'
-import { restartRedisServer } from '../support/restart-redis.ts'
 
 // Without fsync: what was answered is in the kernel's hands, and a SIGKILL of the server takes nothing from there.
 const ARGS = ['--appendfsync', 'no']
@@ -42,8 +41,8 @@ export async function startDiallerRedis(dataDir: string) {
     },
     end,
     start: async (): Promise<void> => {
-      // Its port may have been taken meanwhile: then it is another one.
-      server = await restartRedisServer({ ...options, port: server.port })
+      // On another port: somebody may have got the one that it had.
+      server = await startRedisServer(options)
       for (const one of [proxy, plain]) one.retarget(server.port)
     },
     /** Shows what it holds on disk to `look`, by a server of its own, and then deletes it. To be called between `end` and `start`. */
