@@ -3,7 +3,7 @@ import { maskText } from '../protocol/index.ts'
 /** What the relay cannot go on with, or cannot do for one notification. */
 export class RelayError extends Error {
   override readonly name = 'RelayError'
-  readonly code: 'journal_locked' | 'journal_unusable' | 'address_in_use' | 'heartbeat_lost' | 'no_answer'
+  readonly code: 'journal_locked' | 'journal_unusable' | 'address_in_use' | 'heartbeat_lost' | 'no_answer' | 'no_secret'
 
   constructor(code: RelayError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

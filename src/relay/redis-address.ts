@@ -1,4 +1,5 @@
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
+import { describe, RelayError } from './errors.ts'
 
 /** Where a Redis server is, and what is needed to be let in. */
 export type RedisAddress = {
@@ -83,8 +84,21 @@ export function toClientOptions({ url, caFile, servername, userFile, passwordFil
 export const looseSecrets = ({ passwordFile, userFile }: RedisAddress): string[] =>
   [passwordFile, userFile].filter((file) => file !== undefined).filter((file) => (statSync(file).mode & 0o007) !== 0)
 
-/** An editor ends the file with a line's end; a password has none. */
-const readSecret = (file: string): string => readFileSync(file, 'utf8').replace(/\r?\n$/, '')
+/**
+ * An editor ends the file with a line's end; a password has none. An empty file is one that is being written: without a password
+ * node-redis would not log in at all, and stay on a connection that is refused everything.
+ *
+ * @throws RelayError `no_secret` when there is nothing to read
+ */
+function readSecret(file: string): string {
+  try {
+    const secret = readFileSync(file, 'utf8').replace(/\r?\n$/, '')
+    if (secret !== '') return secret
+  } catch (error) {
+    throw new RelayError('no_secret', `cannot be read: ${describe(error)}`)
+  }
+  throw new RelayError('no_secret', `${file} is empty`)
+}
 
 function isDecodable(text: string): boolean {
   try {

@@ -1,4 +1,4 @@
-import { describe } from './errors.ts'
+import { describe, RelayError } from './errors.ts'
 
 /** What to do about an error that Redis answered with: a sentence for the operator. Undefined when the error says nothing of its own. */
 export function redisAdvice(error: unknown): string | undefined {
@@ -16,6 +16,7 @@ export function redisAdvice(error: unknown): string | undefined {
 
 /** What to do about a connection that cannot be had, or that has ended. */
 export function connectionAdvice(error: unknown): string {
+  if (error instanceof RelayError && error.code === 'no_secret') return 'a file with a user or password cannot be read or is empty: write it, and let the user of the relay read it; trying again'
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return "the server's certificate has another name: write servername=… in ENIGMA_SOURCES (docs/relay.md); trying again"
   if (/CERT|ISSUER|SELF_SIGNED|VERIFY/.test(code)) return "the server's certificate is not trusted: name its authority by caFile=… in ENIGMA_SOURCES (docs/relay.md); trying again"

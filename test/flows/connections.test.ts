@@ -117,6 +117,17 @@ test('a wrong password is said with what it is, and not what it is made of; the 
   expect(JSON.stringify(relay.lines)).not.toContain('hidden')
 })
 
+test('a password file that is empty for a moment, as while it is written, keeps no connection that is refused everything: what it holds then lets the relay in', { timeout: 60_000 }, async () => {
+  const [redis, sqs, folder] = [await useRedisServer({ args: ['--requirepass', PASSWORD] }), await useSqsFaults(), await useFolder()]
+  const passwordFile = join(folder, 'password')
+  await writeFile(passwordFile, '', { mode: 0o600 })
+  const relay = startRelayProcess({ redisUrl: `${redis.url}?passwordFile=${passwordFile}`, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir: await useFolder() })
+  await waitFor(() => relay.said('a file with a user or password cannot be read or is empty').length > 0, 'it to be said')
+  await writeFile(passwordFile, PASSWORD)
+  await relay.ready()
+  expect(await relay.kill('SIGTERM')).toMatchObject({ code: 0, errors: '' })
+})
+
 test('a server that does not know AUTH quotes the password in its answer; the log does not', { timeout: 60_000 }, async () => {
   const [redis, sqs] = [await useRedisServer({ args: ['--rename-command', 'AUTH', ''] }), await useSqsFaults()]
   const redisUrl = redis.url.replace('redis://', `redis://relay:${encodeURIComponent(PASSWORD)}@`)
