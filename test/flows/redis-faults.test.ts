@@ -75,11 +75,13 @@ test('G1: Redis killed and back empty: what was taken arrives all the same, and 
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS], now: () => Date.now() - backMs })
   await redis.client.lPush(CAMPAIGNS, numbers(1_000).map(cdrOf))
   await waitFor(async () => (await redis.client.lLen(CAMPAIGNS)) === 0, 'all to be taken')
+  await redis.client.set('there before', '1')
   await redis.end('SIGKILL')
   backMs = 3_600_000
   await redis.start()
   await waitFor(() => redis.client.isReady, 'the dialler to be connected again')
-  expect(await redis.client.exists('enigma:relay:number')).toBe(0)
+  // Keys of the relay may be there again by now.
+  expect(await redis.client.exists('there before')).toBe(0)
   sqs.state.answer = () => 'accept'
   await redis.client.lPush(CAMPAIGNS, numbers(2_000).slice(1_000).map(cdrOf))
   await waitFor(async () => (await readMetric(relay.address, 'sent_total', { route: 'campaigns-cdr' })) === 2_000, 'all to be sent')
