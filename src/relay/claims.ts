@@ -5,6 +5,7 @@ import type { Numbers } from './numbers.ts'
 import type { Parking } from './parking.ts'
 import { asBytes, type Redis } from './redis.ts'
 import type { TakeReply } from './scripts.ts'
+import { createWriteBack, isUnsettled, type OpenClaim } from './write-back.ts'
 
 /** List items that Redis keeps for this relay until SQS has accepted them. */
 export type Claim = {
@@ -30,8 +31,6 @@ export type ClaimsOptions = {
   readonly onCount: (open: number) => void
 }
 
-type Open = { readonly number: number; readonly size: number; readonly settled: Set<number> }
-
 /**
  * The claims of one source. A claim is a list of the relay's own; the item leaves the dialler's list and enters the claim in one
  * step, and the claim is deleted when all of its items are settled. What is found in Redis and not known here (a crash, or a
@@ -41,14 +40,17 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
   const bytes = asBytes(client)
   const registry = claimsKey(relayId)
   const prefix = claimPrefix(relayId)
-  const open = new Map<number, Open>()
+  const open = new Map<number, OpenClaim>()
   const taking = new Set<Promise<unknown>>()
   let deletable: number[] = []
   let deleting: Promise<void> | undefined
+  const writeBack = createWriteBack({ client, relayId, open })
 
   /** Settled claims are deleted together; one that Redis did not delete stays on the list for the next time. */
   const deleteSettled = async (): Promise<void> => {
     while (deletable.length > 0 && client.isReady) {
+      // What is written back must not come behind its deletion.
+      await writeBack.underWay()
       const batch = deletable
       deletable = []
       try {
@@ -71,16 +73,16 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
     return deleting
   }
 
-  const settleIndex = (claim: Open, index: number) => {
+  const settleIndex = (claim: OpenClaim, index: number) => {
     claim.settled.add(index)
-    if (claim.settled.size < claim.size) return
+    if (isUnsettled(claim)) return
     deletable.push(claim.number)
     void flush()
     onSettled()
   }
 
-  const openClaim = (number: number, list: string, takenMs: number, wait: number, items: (Buffer | undefined)[], size: number): Claim => {
-    const claim: Open = { number, size, settled: new Set() }
+  const openClaim = (number: number, list: string, takenMs: number, wait: number, items: (Buffer | undefined)[]): Claim => {
+    const claim: OpenClaim = { number, meta: formatMeta(takenMs, wait, list), items, settled: new Set() }
     open.set(number, claim)
     onCount(open.size)
     const keeper: Keeper = {
@@ -93,7 +95,7 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
     items.forEach((item, index) => {
       if (item === undefined) claim.settled.add(index)
     })
-    if (claim.settled.size === claim.size) {
+    if (!isUnsettled(claim)) {
       deletable.push(number)
       void flush()
     }
@@ -112,7 +114,7 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
       const taken = bytes.take(keys, [count, maxBytes, listEnd, takenMs, prefix, lastEmptyMs ?? '', numbers.least()]).then((reply) => {
         const [number, wait, left, items] = reply as TakeReply
         numbers.seen(number)
-        return items.length === 0 ? undefined : { claim: openClaim(number, list, takenMs, wait, items, items.length), left }
+        return items.length === 0 ? undefined : { claim: openClaim(number, list, takenMs, wait, items), left }
       })
       taking.add(taken)
       try {
@@ -144,7 +146,7 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
       if (parsed === undefined) return undefined
       const done = new Set(settled.map(Number))
       const left = items.map((item, index) => (done.has(index) ? undefined : item))
-      return openClaim(number, parsed.list, parsed.takenMs, parsed.waitMs, left, items.length)
+      return openClaim(number, parsed.list, parsed.takenMs, parsed.waitMs, left)
     },
 
     /** The lists for which a blocking move may have taken something that no claim has. */
@@ -161,16 +163,23 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
     /** Deletes what is settled; to be called again after a reconnect. */
     flush,
 
+    /** Writes the claims that are open here and gone from Redis once more. Resolves to how many. @throws what Redis answers */
+    writeBack: writeBack.run,
+
     /** At the end: notes in Redis which items of unfinished claims were sent, so that the next start does not send them again. */
     async leave(): Promise<void> {
       await flush()
-      const partial = [...open.values()].filter((claim) => claim.settled.size > 0 && claim.settled.size < claim.size)
+      await writeBack.run()
+      const partial = [...open.values()].filter((claim) => claim.settled.size > 0 && isUnsettled(claim))
       await Promise.all(partial.map((claim) => client.noteSettled([settledKey(relayId, claim.number), registry], [claim.number, ...claim.settled])))
     },
   }
 }
 
 export type Claims = ReturnType<typeof createClaims>
+
+/** What the registry says of a claim; the script that takes writes the same. */
+const formatMeta = (takenMs: number, waitMs: number, list: string) => `${takenMs}:${waitMs}:${list}`
 
 /** Reads what the registry says of a claim; undefined for what is none. */
 function parseMeta(meta: string): { readonly takenMs: number; readonly waitMs: number; readonly list: string } | undefined {

@@ -82,6 +82,21 @@ for i = 2, #ARGV do redis.call('SADD', KEYS[1], ARGV[i]) end
 return #ARGV - 1
 `
 
+// Not what is there already: a write whose answer was cut was quicker. What it writes first needs no memory.
+const WRITE_BACK = `
+local registry, claim, settled, number = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local n, meta, indexes = ARGV[1], ARGV[2], tonumber(ARGV[3])
+if redis.call('HEXISTS', registry, n) == 1 then return 0 end
+redis.call('DEL', claim, settled)
+for i = 4, 3 + indexes do redis.call('SADD', settled, ARGV[i]) end
+for from = 4 + indexes, #ARGV, 500 do
+  redis.call('RPUSH', claim, unpack(ARGV, from, math.min(from + 499, #ARGV)))
+end
+redis.call('HSET', registry, n, meta)
+if (tonumber(redis.call('GET', number) or '0') or 0) < tonumber(n) then redis.call('SET', number, n) end
+return 1
+`
+
 const ANNOUNCE_WAITING = `${BEGIN}
 return redis.call('HSET', KEYS[1], ARGV[1], '1')
 `
@@ -91,14 +106,14 @@ export type TakeReply = [number: number, waitMs: number, left: number, items: Bu
 
 type Keys = readonly string[]
 
-function script<Args extends readonly (string | number)[], Reply>(source: string, keys: number) {
+function script<Args extends readonly (string | number | Buffer)[], Reply>(source: string, keys: number) {
   return defineScript({
     SCRIPT: source,
     NUMBER_OF_KEYS: keys,
     IS_READ_ONLY: false,
     parseCommand(parser: CommandParser, names: Keys, args: Args) {
       for (const name of names) parser.pushKey(name)
-      for (const arg of args) parser.push(String(arg))
+      for (const arg of args) parser.push(typeof arg === 'number' ? String(arg) : arg)
     },
     transformReply: toReply<Reply>,
   })
@@ -116,6 +131,8 @@ export const scripts = {
   park: script<[entry: string, index: string | number, claim: string | number], number>(PARK, 3),
   /** Notes which items of a claim were sent, if the claim is still there. */
   noteSettled: script<[claim: number, ...indexes: number[]], number>(NOTE_SETTLED, 2),
+  /** Writes a claim of which the server knows nothing. 1 when it did, 0 when the claim is there. */
+  writeBack: script<[claim: number, meta: string, settled: number, ...settledAndItems: (number | string | Buffer)[]], number>(WRITE_BACK, 4),
   announceWaiting: script<[field: string], number>(ANNOUNCE_WAITING, 1),
   /** '' when it is ours now, else who holds it. `former`: a holder that is known to be dead, or ''. */
   takeLease: script<[holder: string, former: string, leaseMs: number, relayId: string, nowMs: number], string>(TAKE_LEASE, 2),

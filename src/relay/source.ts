@@ -105,6 +105,17 @@ export function createSource(options: SourceOptions) {
     }, signal)
   }
 
+  /** A Redis that came back empty has lost the claims; while this relay runs it has them in memory. */
+  const writeBack = async (): Promise<void> => {
+    if (!state.leased) return
+    try {
+      const written = await claims.writeBack()
+      if (written > 0) log.warn({ source: source.id, claims: written }, 'claims were gone from Redis (it came back empty, or another relay took them up while this one was away): written back, so that a restart loses nothing')
+    } catch (error) {
+      log.debug({ source: source.id, error: describe(error) }, 'claims are not written back yet')
+    }
+  }
+
   /** While the relay id is held. */
   const runLeased = async (signal: AbortSignal): Promise<void> => {
     await Promise.all([
@@ -128,6 +139,7 @@ export function createSource(options: SourceOptions) {
         sourceId: source.id, client, lists: state.lists, serverView, log, metrics, now,
         onAnswered: (atMs) => {
           state.answered = atMs
+          void writeBack()
         },
       }, signal)
       while (!signal.aborted) {

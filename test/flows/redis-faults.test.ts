@@ -3,6 +3,7 @@ import { createClient } from 'redis'
 import { expect, onTestFinished, test } from 'vitest'
 import { startRedisServer, type RedisServer, type RedisServerOptions } from '../../src/local/redis-server.ts'
 import { formatPacket } from '../../src/protocol/index.ts'
+import { claimsKey } from '../../src/relay/keys.ts'
 import { arrivedAt, expectAll, expectHeardOrAnnounced, expectOrderAndIds, gapsOf } from '../support/arrived.ts'
 import { CAMPAIGNS, cdrOf, drained, publishStatuses, pushCdrs, statusOf } from '../support/load.ts'
 import { readMetric } from '../support/metrics.ts'
@@ -92,6 +93,34 @@ test('G1: Redis killed and back empty: what was taken arrives all the same, and 
   // What is newer sorts behind, whatever the clock says.
   const sequences = events.toSorted((a, b) => (a.sequence < b.sequence ? -1 : 1)).map((event) => (JSON.parse(String(event.data)) as { payload: { n: number } }).payload.n)
   expect(sequences).toEqual(numbers(2_000))
+})
+
+test('G1: Redis back empty while SQS takes nothing, and the relay killed after it: its claims were written back, and all arrives with the ids it had', { timeout: 60_000 }, async () => {
+  const redis = await useRestartable()
+  const sqs = await useSqsFaults()
+  sqs.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
+  const options = { redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir: await useFolder() }
+  const claimed = () => redis.client.hGetAll(claimsKey('test'))
+  const first = startRelayProcess(options)
+  await redis.client.lPush(CAMPAIGNS, numbers(3_000).map(cdrOf))
+  await waitFor(async () => (await redis.client.lLen(CAMPAIGNS)) === 0, 'all to be taken', 20_000)
+  await waitFor(async () => (await first.metric('claims')) === 6, 'the relay to know its claims')
+  const before = await claimed()
+  await redis.end('SIGKILL')
+  await redis.start()
+  await waitFor(() => first.said('written back').length > 0, 'the claims to be written back', 20_000)
+  expect(await claimed()).toMatchObject(Object.fromEntries(Object.entries(before).filter(([field]) => /^\d+$/.test(field))))
+  await first.kill('SIGKILL')
+  const second = startRelayProcess(options)
+  await second.ready()
+  sqs.state.answer = () => 'accept'
+  await waitFor(async () => (await arrivedAt(sqs, 'campaigns-cdr')).length >= 3_000, 'all to be sent', 20_000)
+  const events = await arrivedAt(sqs, 'campaigns-cdr')
+  expectAll(events, 3_000)
+  expectOrderAndIds(events)
+  const taken = Object.keys(before).filter((field) => /^\d+$/.test(field))
+  expect(new Set(events.map(({ id }) => id.split('/')[2]))).toEqual(new Set(taken))
+  await waitFor(drained(redis.client), 'the claims to be deleted')
 })
 
 test('G1, G3: answers that are cut half-way, again and again, cost nothing and change no id', { timeout: 60_000 }, async () => {

@@ -43,6 +43,16 @@ test('TLS with an own CA, user and password in files: all checks go through it; 
   expect(await examineSource(config.sources[0] as (typeof config.sources)[0], config, Date.now)).toMatchObject([{ check: 'redis/main/answer', state: 'fail' }])
 })
 
+test('a password file that is empty is named, with what to do, and Redis is not blamed', async () => {
+  const { port } = await useRedisServer({ args: ['--requirepass', 'hunter2'] })
+  const passwordFile = join(await useFolder(), 'password')
+  const look = async () => (await lookAtRedis(`redis://127.0.0.1:${port}?passwordFile=${passwordFile}`))['answer']
+  await writeFile(passwordFile, '\n', { mode: 0o600 })
+  expect(await look()).toMatchObject({ state: 'fail', text: `no user or password for 127.0.0.1:${port}: ${passwordFile} is empty`, fix: expect.stringContaining('write the file') as string })
+  await writeFile(passwordFile, 'hunter2\n')
+  expect(await look()).toMatchObject({ state: 'ok' })
+})
+
 test('a Redis that accepts and never answers is one line after some seconds', { timeout: 30_000 }, async () => {
   const { port } = await useRedisServer()
   const proxy = await useProxy(port)

@@ -1,6 +1,7 @@
 import { ErrorReply } from 'redis'
 import { createLog } from '../../runtime/index.ts'
 import type { RelayConfig, SourceConfig } from '../config.ts'
+import { RelayError } from '../errors.ts'
 import { createRedis, type Redis } from '../redis.ts'
 import { looseSecrets } from '../redis-address.ts'
 import { makeCheck, within, type Check } from './check.ts'
@@ -94,6 +95,7 @@ function unreachable(source: SourceConfig, error: unknown): Finding {
   const { host } = new URL(source.url)
   const words = wordsOf(error)
   const says = `Redis at ${host} cannot be used: ${words}`
+  if (error instanceof RelayError && error.code === 'no_secret') return fail(check, `no user or password for ${host}: ${error.message}`, 'write the file, and let the user of the relay read it: docs/relay.md, "TLS, users and passwords"')
   if (/NOAUTH|WRONGPASS|invalid password|without any password|no password is set/i.test(words)) {
     return fail(check, says, 'correct user and password in ENIGMA_SOURCES, best in files: docs/relay.md, "TLS, users and passwords"')
   }
