@@ -17,11 +17,11 @@ export type KeptClaim = { readonly relay: RelayName; readonly list: string; read
 
 /** What lies in a Redis and is not sent: items that nobody has taken or no claim has, and claims. */
 export async function readKept(client: DiallerClient): Promise<{ untaken: string[]; claims: KeptClaim[] }> {
-  const untaken: string[] = []
+  const lists: string[][] = []
   const claims: KeptClaim[] = []
-  for (const list of Object.values(LIST_OF)) untaken.push(...(await client.lRange(list, 0, -1)))
+  for (const list of Object.values(LIST_OF)) lists.push(await client.lRange(list, 0, -1))
   for (const relay of ['first', 'second'] as const) {
-    for (const list of Object.values(LIST_OF)) untaken.push(...(await client.lRange(waitingPrefix(relay) + list, 0, -1)))
+    for (const list of Object.values(LIST_OF)) lists.push(await client.lRange(waitingPrefix(relay) + list, 0, -1))
     for (const [number, meta] of Object.entries(await client.hGetAll(claimsKey(relay)))) {
       const match = /^(\d+):(-?\d+):(.*)$/s.exec(meta)
       if (match === null) continue
@@ -31,7 +31,7 @@ export async function readKept(client: DiallerClient): Promise<{ untaken: string
       claims.push({ relay, list: match[3] as string, takenMs: Number(match[1]), items: left.map((at) => items[at] as string), ids: left.map((at) => formatId('main', 'list', Number(number), at)) })
     }
   }
-  return { untaken, claims }
+  return { untaken: lists.flat(), claims }
 }
 
 /** How much is on its way in Redis: on a list, moved or claimed. */

@@ -32,7 +32,7 @@ export function makePlan({ minutes, seconds, seed, kinds, rate }: PlanOptions): 
     planTrack(kinds.filter((kind) => faultOf(kind).track === track), createRandom(seed * 8 + index), PAUSE_MS[track], lastsMs - CALM_MS, track === 'sqs' && minutes >= LONG_MINUTES))
   const untilMs = Math.min(lastsMs, (seconds ?? Infinity) * 1_000)
   const early = faults.filter(({ atMs }) => atMs < untilMs - CALM_MS)
-  return { lastsMs: untilMs, faults: early.toSorted((a, b) => a.atMs - b.atMs), load: planLoad(createRandom(seed * 8 + 7), rate, lastsMs) }
+  return { lastsMs: untilMs, faults: early.toSorted((a, b) => a.atMs - b.atMs), load: endLoad(planLoad(createRandom(seed * 8 + 7), rate, lastsMs), untilMs) }
 }
 
 /** In a run of so many minutes, SQS fails for `LONG_MS` now and then, while the relay and Redis go through faults of their own. */
@@ -78,3 +78,6 @@ function planLoad(random: Random, rate: number, endMs: number): LoadStep[] {
   }
   return steps
 }
+
+/** Nothing is written after the end, however long the last faults take: each step lasts until the next one. */
+const endLoad = (load: readonly LoadStep[], untilMs: number): LoadStep[] => [...load.filter(({ atMs }) => atMs < untilMs), { atMs: untilMs, main: 0, shared: 0, pubsub: 0 }]

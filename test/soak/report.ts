@@ -42,7 +42,7 @@ export function formatFigures(street: Street, { inGaps, lostWithRedis, excused }
     `${seconds.toFixed(0)} s, ${written} packets (${(written / seconds).toFixed(0)}/s on average)`,
     `parked by the relay ${checker.parked.size}, each announced`,
     `PubSub: ${checker.gaps.length} gaps of ${gapSeconds.toFixed(1)} s announced (${figures.gapsLogged} logged), ${inGaps} packets missing, all within them`,
-    `Redis emptied: ${lostWithRedis} CDRs gone that no relay had taken into memory; ${state.heldWhenEmptied} that one had, arrived`,
+    `Redis emptied: ${lostWithRedis} CDRs gone that no relay had taken into memory; ${state.heldWhenEmptied} that one had, arrived (${state.killedWhenEmptied} times the relay was killed after it)`,
     `order: ${excused} late of claims that another relay took up (${adoptions.length} times)`,
     `relays: ${figures.starts} started, ${figures.kills} killed, ${figures.terms} ended; most memory ${figures.mostRssMb.toFixed(0)} MB; CPU ${(figures.cpuMs / 1_000).toFixed(1)} s, ${(figures.cpuMs / (written / 1_000)).toFixed(1)} ms per 1,000 packets`,
     `SQS: ${cloud.state.requests} requests, ${cloud.state.refused} refused`,

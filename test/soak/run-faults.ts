@@ -3,7 +3,7 @@ import { sleep } from '../../src/runtime/index.ts'
 import type { SqsMode } from './cloud.ts'
 import { TRACKS, type FaultKind, type Track } from './faults.ts'
 import type { HandlerMode } from './functions.ts'
-import type { PlannedFault } from './plan.ts'
+import type { Plan, PlannedFault } from './plan.ts'
 import type { UpstashMode } from './read-model.ts'
 import { redisEmpty } from './redis-empty.ts'
 import { redisFaults } from './redis-faults.ts'
@@ -83,11 +83,15 @@ const FAULTS: Readonly<Record<FaultKind, FaultOf>> = {
 /** What has tracks of others to itself besides its own. */
 const ALONE: Partial<Record<FaultKind, readonly Track[]>> = { 'redis-empty': ['relay', 'sqs'] }
 
-/** Makes the planned faults at their times, each track by itself; resolves when the last is over. */
-export async function runFaults(street: Street, planned: readonly PlannedFault[], signal: AbortSignal): Promise<void> {
+/**
+ * Makes the planned faults at their times, each track by itself; resolves when the last is over. One that had to wait for others until
+ * after the end of the plan is left out.
+ */
+export async function runFaults(street: Street, { faults: planned, lastsMs }: Plan, signal: AbortSignal): Promise<void> {
   const startMs = performance.now()
   const tracks = new Map(TRACKS.map((track) => [track, createTurns()]))
   const make = async (fault: PlannedFault) => {
+    if (performance.now() - startMs > lastsMs) return
     const happened = street.timeline.begin(fault.kind)
     try {
       await FAULTS[fault.kind](street, fault, createRandom(fault.seed), signal)

@@ -27,7 +27,7 @@ export async function runSoak({ seed }: SoakOptions, plan: Plan, release: Releas
   state.dialler = dialler
   const done = new AbortController()
   const telling = tell(street, AbortSignal.any([signal, done.signal]), say)
-  const faults = runFaults(street, plan.faults, signal)
+  const faults = runFaults(street, plan, signal)
   await Promise.all([sleep(plan.lastsMs, signal), faults])
   await dialler.stop()
   const seconds = (performance.now() - startMs) / 1_000

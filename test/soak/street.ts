@@ -26,7 +26,7 @@ export async function startStreet(seed: number, release: Release) {
   const checker = createChecker({ seed, ledger, broken, describe: (atMs) => timeline.describe(atMs), onFirst: (stream, n, atMs) => recovery.arrived(stream, n, atMs) })
   const model = await startReadModel(seed + 1, release)
   const functions = await createFunctions({ seed, ledger, broken, model })
-  const state = { accepted: 0, lastAcceptedMs: 0, heldWhenEmptied: 0, parkedNotices: new Set<string>(), lostIds: new Set<string>(), dialler: undefined as Dialler | undefined }
+  const state = { accepted: 0, lastAcceptedMs: 0, heldWhenEmptied: 0, killedWhenEmptied: 0, parkedNotices: new Set<string>(), lostIds: new Set<string>(), dialler: undefined as Dialler | undefined }
 
   const readNotice = ({ type, data }: Notification) => {
     const { payload } = JSON.parse(String(data)) as { payload: RelayGap & RelayParked }
