@@ -35,8 +35,14 @@ export function readArguments(args: readonly string[]): BenchOptions | undefined
   const { values } = parseArgs({
     args: [...args],
     options: {
-      smoke: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false },
-      only: text, count: text, 'baseline-count': text, rates: text, delays: text, seconds: text,
+      smoke: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+      only: text,
+      count: text,
+      'baseline-count': text,
+      rates: text,
+      delays: text,
+      seconds: text,
     },
   })
   if (values.help) return undefined
@@ -51,7 +57,8 @@ export function readArguments(args: readonly string[]): BenchOptions | undefined
     return count
   }
   return {
-    smoke, only: part,
+    smoke,
+    only: part,
     counts: { relay: readOne('count', '200000', '20000'), baseline: readOne('baseline-count', '20000', '1000') },
     rates: read('rates', '20,500,2660', '500'),
     delays: read('delays', '0,20', '20'),
@@ -61,6 +68,7 @@ export function readArguments(args: readonly string[]): BenchOptions | undefined
 
 function toCount(name: string, text: string): number {
   const count = Number(text)
-  if (text.trim() === '' || !Number.isInteger(count) || count < 0) throw new Error(`--${name} takes whole numbers, not "${text}"`)
+  if (text.trim() === '' || !Number.isInteger(count) || count < 0)
+    throw new Error(`--${name} takes whole numbers, not "${text}"`)
   return count
 }

@@ -53,8 +53,17 @@ export async function toReport(arrivals: readonly Arrival[], requests: number, e
   delays.sort((a, b) => a - b)
   const percentile = (part: number) => delays[Math.ceil(delays.length * part) - 1] ?? 0
   return {
-    requests, messages: arrivals.length, notifications, bytes, missing: expected - (notifications - copies), copies, disorder,
-    firstMs: arrivals[0]?.atMs ?? 0, lastMs: arrivals.at(-1)?.atMs ?? 0, p50Ms: percentile(0.5), p99Ms: percentile(0.99),
+    requests,
+    messages: arrivals.length,
+    notifications,
+    bytes,
+    missing: expected - (notifications - copies),
+    copies,
+    disorder,
+    firstMs: arrivals[0]?.atMs ?? 0,
+    lastMs: arrivals.at(-1)?.atMs ?? 0,
+    p50Ms: percentile(0.5),
+    p99Ms: percentile(0.99),
   }
 }
 

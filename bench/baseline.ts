@@ -20,7 +20,14 @@ const sqs = new SQSClient({
 const QueueUrl = 'http://127.0.0.1/000000000000/baseline.fifo'
 let count = 0
 const send = (MessageBody: string) =>
-  sqs.send(new SendMessageCommand({ QueueUrl, MessageBody, MessageGroupId: '0', MessageDeduplicationId: `${process.pid}-${count++}` }))
+  sqs.send(
+    new SendMessageCommand({
+      QueueUrl,
+      MessageBody,
+      MessageGroupId: '0',
+      MessageDeduplicationId: `${process.pid}-${count++}`,
+    }),
+  )
 
 const connect = () => createClient({ url, RESP: 2 }).connect()
 

@@ -6,7 +6,18 @@ import { measureColdStarts } from './cold-start.ts'
 import { measureDrain, type DrainResult } from './drain.ts'
 import { measureOutage } from './outage.ts'
 import { measurePubsub, type PubsubResult } from './pubsub.ts'
-import { coldTargets, drainTargets, formatCold, formatDrain, formatOutage, formatPubsub, formatTargets, outageTargets, pubsubTargets, type Target } from './report.ts'
+import {
+  coldTargets,
+  drainTargets,
+  formatCold,
+  formatDrain,
+  formatOutage,
+  formatPubsub,
+  formatTargets,
+  outageTargets,
+  pubsubTargets,
+  type Target,
+} from './report.ts'
 import type { Subject } from './subject.ts'
 
 /**
@@ -23,7 +34,9 @@ function readOptions(): BenchOptions | undefined {
     if (options === undefined) console.log(HELP)
     return options
   } catch (error) {
-    console.error(`bench: ${error instanceof Error ? error.message : String(error)}\nnpm run bench -- --help says what there is.`)
+    console.error(
+      `bench: ${error instanceof Error ? error.message : String(error)}\nnpm run bench -- --help says what there is.`,
+    )
     process.exitCode = 2
     return undefined
   }
@@ -60,7 +73,8 @@ async function pubsub(): Promise<void> {
       for (const subject of subjects) results.push(await measurePubsub(subject, rate, delayMs, seconds, signal))
     }
   }
-  for (const { subject, rate, delayMs, report } of results) if (subject === 'relay') check(`pubsub ${rate}/s, ${delayMs} ms`, report)
+  for (const { subject, rate, delayMs, report } of results)
+    if (subject === 'relay') check(`pubsub ${rate}/s, ${delayMs} ms`, report)
   console.log(`\n${formatPubsub(results)}`)
   targets.push(...pubsubTargets(results))
 }
@@ -79,7 +93,9 @@ async function cold(): Promise<void> {
 }
 
 try {
-  console.log(`${availableParallelism()} processors, Node ${process.versions.node}; what counts is the ratio within one run`)
+  console.log(
+    `${availableParallelism()} processors, Node ${process.versions.node}; what counts is the ratio within one run`,
+  )
   if (only === undefined || only === 'drain' || only === 'baseline') await drain()
   if (only === undefined || only === 'pubsub' || only === 'baseline') await pubsub()
   if (only === undefined || only === 'outage') await outage()

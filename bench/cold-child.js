@@ -20,7 +20,11 @@ const [, , bundle = '', event = ''] = process.argv
 const from = performance.now()
 const { handler } = await import(bundle)
 const imported = performance.now()
-const answer = await handler(JSON.parse(event), { awsRequestId: '1', functionName: 'bench', getRemainingTimeInMillis: () => 30_000 })
+const answer = await handler(JSON.parse(event), {
+  awsRequestId: '1',
+  functionName: 'bench',
+  getRemainingTimeInMillis: () => 30_000,
+})
 const done = performance.now()
 process.stdout.write(JSON.stringify({ importMs: imported - from, invokeMs: done - imported, answer }))
 process.exit(0)

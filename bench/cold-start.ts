@@ -12,7 +12,13 @@ import { formatEvent, formatPacket, formatSequence } from '../src/protocol/index
 import { withReleasers } from '../src/runtime/index.ts'
 
 /** Medians of one bundle, ms. `moreMs`: import and first invocation together, more than those of an empty handler. */
-export type ColdStart = { readonly name: string; readonly kilobytes: number; readonly importMs: number; readonly invokeMs: number; readonly moreMs: number }
+export type ColdStart = {
+  readonly name: string
+  readonly kilobytes: number
+  readonly importMs: number
+  readonly invokeMs: number
+  readonly moreMs: number
+}
 
 const run = promisify(execFile)
 const CHILD = fileURLToPath(new URL('cold-child.js', import.meta.url))
@@ -20,25 +26,50 @@ const EMPTY = 'empty handler'
 
 const notification = (type: string, subType: string, payload: unknown) =>
   formatEvent({
-    id: `main/p/${Date.now()}/0`, source: '/enigma/main', type: `enigma.${type}.${subType}`, subject: '1002', time: new Date().toISOString(), datacontenttype: 'application/json',
-    data: formatPacket({ type: subType, payload }), transport: 'pubsub', channel: 'enigma:notifications:x:1002', sequence: formatSequence(Date.now(), 0),
+    id: `main/p/${Date.now()}/0`,
+    source: '/enigma/main',
+    type: `enigma.${type}.${subType}`,
+    subject: '1002',
+    time: new Date().toISOString(),
+    datacontenttype: 'application/json',
+    data: formatPacket({ type: subType, payload }),
+    transport: 'pubsub',
+    channel: 'enigma:notifications:x:1002',
+    sequence: formatSequence(Date.now(), 0),
   })
 
 const sqsEvent = (queue: string, body: string) =>
   JSON.stringify({
-    Records: [{ messageId: 'm', receiptHandle: 'r', body, messageAttributes: {}, attributes: { ApproximateReceiveCount: '1', MessageGroupId: '1' }, eventSourceARN: `arn:aws:sqs:us-east-1:000000000000:enigma-${queue}.fifo` }],
+    Records: [
+      {
+        messageId: 'm',
+        receiptHandle: 'r',
+        body,
+        messageAttributes: {},
+        attributes: { ApproximateReceiveCount: '1', MessageGroupId: '1' },
+        eventSourceARN: `arn:aws:sqs:us-east-1:000000000000:enigma-${queue}.fifo`,
+      },
+    ],
   })
 
 const httpEvent = (path: string) =>
   JSON.stringify({
-    version: '2.0', rawPath: path, rawQueryString: '', headers: { host: 'example', authorization: 'Bearer bench-token' },
-    requestContext: { domainName: 'example', http: { method: 'GET', path }, stage: '$default' }, isBase64Encoded: false,
+    version: '2.0',
+    rawPath: path,
+    rawQueryString: '',
+    headers: { host: 'example', authorization: 'Bearer bench-token' },
+    requestContext: { domainName: 'example', http: { method: 'GET', path }, stage: '$default' },
+    isBase64Encoded: false,
   })
 
 /** What is started, and what it is given first: it takes its secrets from Parameter Store and writes to, or reads, the read model. */
 const EVENTS: Readonly<Record<string, () => string>> = {
   'agents-call': () => sqsEvent('agents-call', notification('agents', 'call', { ref: '1002', call_ref: '7' })),
-  'campaigns-cdr': () => sqsEvent('campaigns-cdr', notification('campaigns', 'cdr', { call_ref: '7', dialed_at: Math.floor(Date.now() / 1000) })),
+  'campaigns-cdr': () =>
+    sqsEvent(
+      'campaigns-cdr',
+      notification('campaigns', 'cdr', { call_ref: '7', dialed_at: Math.floor(Date.now() / 1000) }),
+    ),
   api: () => httpEvent('/agents'),
 }
 
@@ -54,30 +85,59 @@ export async function measureColdStarts(rounds: number, signal: AbortSignal): Pr
     release(() => redis.stop())
     const upstash = await startUpstashProxy({ redisUrl: redis.url, token: 'bench-upstash' })
     release(() => upstash.stop())
-    const parameters = await startParameterStore({ '/b/url': upstash.url, '/b/token': 'bench-upstash', '/b/api': 'bench-token' })
+    const parameters = await startParameterStore({
+      '/b/url': upstash.url,
+      '/b/token': 'bench-upstash',
+      '/b/api': 'bench-token',
+    })
     release(() => parameters.stop())
     const env = {
-      NODE_OPTIONS: '--enable-source-maps', AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'bench', AWS_SECRET_ACCESS_KEY: 'bench', AWS_ENDPOINT_URL_SSM: parameters.url,
-      UPSTASH_REDIS_REST_URL_PARAMETER: '/b/url', UPSTASH_REDIS_REST_TOKEN_PARAMETER: '/b/token', API_TOKEN_PARAMETER: '/b/api',
+      NODE_OPTIONS: '--enable-source-maps',
+      AWS_REGION: 'us-east-1',
+      AWS_ACCESS_KEY_ID: 'bench',
+      AWS_SECRET_ACCESS_KEY: 'bench',
+      AWS_ENDPOINT_URL_SSM: parameters.url,
+      UPSTASH_REDIS_REST_URL_PARAMETER: '/b/url',
+      UPSTASH_REDIS_REST_TOKEN_PARAMETER: '/b/token',
+      API_TOKEN_PARAMETER: '/b/api',
     }
     const start = async (file: string, event: string): Promise<{ importMs: number; invokeMs: number }> => {
       const { stdout } = await run(process.execPath, [CHILD, pathToFileURL(resolve(file)).href, event], { env, signal })
-      const { importMs, invokeMs, answer } = JSON.parse(stdout) as { importMs: number; invokeMs: number; answer: { batchItemFailures?: unknown[]; statusCode?: number } }
+      const { importMs, invokeMs, answer } = JSON.parse(stdout) as {
+        importMs: number
+        invokeMs: number
+        answer: { batchItemFailures?: unknown[]; statusCode?: number }
+      }
       // A handler that fails is quick.
-      if ((answer.batchItemFailures?.length ?? 0) > 0 || (answer.statusCode ?? 200) !== 200) throw new Error(`${file} has failed: ${stdout}`)
+      if ((answer.batchItemFailures?.length ?? 0) > 0 || (answer.statusCode ?? 200) !== 200)
+        throw new Error(`${file} has failed: ${stdout}`)
       return { importMs, invokeMs }
     }
-    const samples = new Map<string, { importMs: number; invokeMs: number }[]>([[EMPTY, []], ...Object.keys(EVENTS).map((name): [string, []] => [name, []])])
+    const samples = new Map<string, { importMs: number; invokeMs: number }[]>([
+      [EMPTY, []],
+      ...Object.keys(EVENTS).map((name): [string, []] => [name, []]),
+    ])
     for (let round = 0; round < rounds; round++) {
       samples.get(EMPTY)?.push(await start(empty, sqsEvent('x', '{}')))
-      for (const [name, event] of Object.entries(EVENTS)) samples.get(name)?.push(await start(`${FUNCTIONS_FOLDER}/${name}/index.mjs`, event()))
+      for (const [name, event] of Object.entries(EVENTS))
+        samples.get(name)?.push(await start(`${FUNCTIONS_FOLDER}/${name}/index.mjs`, event()))
     }
-    const medians = [...samples].map(([name, all]) => ({ name, importMs: median(all.map((one) => one.importMs)), invokeMs: median(all.map((one) => one.invokeMs)), sum: median(all.map((one) => one.importMs + one.invokeMs)) }))
+    const medians = [...samples].map(([name, all]) => ({
+      name,
+      importMs: median(all.map((one) => one.importMs)),
+      invokeMs: median(all.map((one) => one.invokeMs)),
+      sum: median(all.map((one) => one.importMs + one.invokeMs)),
+    }))
     const base = medians[0]?.sum ?? 0
     return medians.map(({ name, importMs, invokeMs, sum }) => ({
-      name, importMs, invokeMs, moreMs: sum - base, kilobytes: (metafile.outputs[`${FUNCTIONS_FOLDER}/${name}/index.mjs`]?.bytes ?? 0) / 1000,
+      name,
+      importMs,
+      invokeMs,
+      moreMs: sum - base,
+      kilobytes: (metafile.outputs[`${FUNCTIONS_FOLDER}/${name}/index.mjs`]?.bytes ?? 0) / 1000,
     }))
   })
 }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0

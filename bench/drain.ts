@@ -36,7 +36,10 @@ export function measureDrain(subject: Subject, count: number, signal: AbortSigna
     const peak = peakRssMb(running)
     const report = await sqs.report(count)
     return {
-      subject, count, report, peakRssMb: peak,
+      subject,
+      count,
+      report,
+      peakRssMb: peak,
       perSecond: (report.notifications / (report.lastMs - report.firstMs)) * 1000,
       cpuUs: (cpu * 1000) / count,
       requestsPerNotification: report.requests / report.notifications,

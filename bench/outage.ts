@@ -42,6 +42,14 @@ export function measureOutage(seconds: number, rate: number, signal: AbortSignal
     await sqs.quiet(LIMIT_MS, signal, QUIET_MS)
     const peak = peakRssMb(running)
     const report = await sqs.report(count + CDRS)
-    return { seconds, rate, cdrs: CDRS, report, peakRssMb: peak, recoveryMs: report.firstMs - endedMs, caughtUpMs: report.lastMs - endedMs }
+    return {
+      seconds,
+      rate,
+      cdrs: CDRS,
+      report,
+      peakRssMb: peak,
+      recoveryMs: report.firstMs - endedMs,
+      caughtUpMs: report.lastMs - endedMs,
+    }
   })
 }

@@ -12,7 +12,8 @@ const AGENTS = 200
 /** Agents/status of 200 agents in turn: the `index`th packet, for the channel of `ref`. */
 export function toStatus(index: number, t: number): { readonly ref: string; readonly packet: string } {
   const ref = String(1000 + (index % AGENTS))
-  const payload = { ref, status: 'available', campaign_ref: '12', n: Math.floor(index / AGENTS), t } satisfies Mark & Record<string, unknown>
+  const payload = { ref, status: 'available', campaign_ref: '12', n: Math.floor(index / AGENTS), t } satisfies Mark &
+    Record<string, unknown>
   return { ref, packet: JSON.stringify({ type: 'status', payload }) }
 }
 
@@ -27,9 +28,21 @@ export function toCdr(index: number): string {
   const n = Math.floor(pair / CALLS) * 2 + (index % 2)
   const number = `2782${String(call % 10_000_000).padStart(7, '0')}`
   const payload = {
-    extension: n % 2 === 1 ? String(1000 + (call % AGENTS)) : null, number, dial_number: `0${number.slice(2)}`, call_ref: call, contact_ref: `C${call}`,
-    dialed_at: 1_764_000_000 + index, end_reason: 'hungup', end_code: 16, call_time: 33, hold_time: 2, call_dir: 'outbound',
-    recording_url: `https://recordings.example.com/2026/11/23/${number}-${1_764_000_000 + index}.wav`, ref: String(call), n, note: '',
+    extension: n % 2 === 1 ? String(1000 + (call % AGENTS)) : null,
+    number,
+    dial_number: `0${number.slice(2)}`,
+    call_ref: call,
+    contact_ref: `C${call}`,
+    dialed_at: 1_764_000_000 + index,
+    end_reason: 'hungup',
+    end_code: 16,
+    call_time: 33,
+    hold_time: 2,
+    call_dir: 'outbound',
+    recording_url: `https://recordings.example.com/2026/11/23/${number}-${1_764_000_000 + index}.wav`,
+    ref: String(call),
+    n,
+    note: '',
   } satisfies Mark & Record<string, unknown>
   const missing = CDR_BYTES - JSON.stringify({ type: 'cdr', payload }).length
   return JSON.stringify({ type: 'cdr', payload: { ...payload, note: 'x'.repeat(Math.max(0, missing)) } })

@@ -35,7 +35,10 @@ export function startNode(file: string, args: readonly string[], env: Record<str
 export function firstMatch({ child }: Running, pattern: RegExp): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = ''
-    const timer = setTimeout(() => reject(new Error(`a process of the bench did not start within ${START_MS} ms: ${text}`)), START_MS)
+    const timer = setTimeout(
+      () => reject(new Error(`a process of the bench did not start within ${START_MS} ms: ${text}`)),
+      START_MS,
+    )
     child.stdout?.on('data', (chunk: Buffer) => {
       text = (text + chunk.toString()).slice(-10_000)
       const match = pattern.exec(text)
@@ -52,7 +55,9 @@ export function firstMatch({ child }: Running, pattern: RegExp): Promise<string>
 
 /** CPU time (ms, user and system) that a process has used. Source: proc(5), fields 14 and 15 of `stat`, in ticks of 10 ms. */
 export function cpuMs({ child }: Running): number {
-  const fields = readFileSync(`/proc/${child.pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')
+  const fields = readFileSync(`/proc/${child.pid}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ')
   return (Number(fields[11]) + Number(fields[12])) * 10
 }
 

@@ -22,7 +22,13 @@ export type PubsubResult = {
 const LATE_LIMIT_MS = 30_000
 
 /** How long notifications take from PUBLISH to SQS, at a steady rate. @param delayMs the longest random delay of SQS' answer */
-export function measurePubsub(subject: Subject, rate: number, delayMs: number, seconds: number, signal: AbortSignal): Promise<PubsubResult> {
+export function measurePubsub(
+  subject: Subject,
+  rate: number,
+  delayMs: number,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<PubsubResult> {
   return withReleasers(async (release) => {
     const { sqs, start, publish } = await setStage(release, signal, delayMs)
     const running = await start(subject, 'pubsub')
@@ -41,7 +47,11 @@ export function measurePubsub(subject: Subject, rate: number, delayMs: number, s
     const peak = peakRssMb(running)
     const report = await sqs.report(count)
     return {
-      subject, rate, delayMs, report, peakRssMb: peak,
+      subject,
+      rate,
+      delayMs,
+      report,
+      peakRssMb: peak,
       lateMs: Math.max(0, report.lastMs - publishedMs),
       cpuUs: (cpu * 1000) / count,
       requestsPerMillion: (report.requests / report.notifications) * 1e6,

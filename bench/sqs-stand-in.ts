@@ -14,8 +14,16 @@ import { nowMs } from './clock.ts'
  * Wire format: AWS JSON 1.0, https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-making-api-requests-json.html
  */
 
-type Entry = { readonly Id?: string; readonly MessageBody: string; readonly MessageAttributes?: Exclude<Arrival['attributes'], undefined> }
-type Input = { readonly QueueName?: string; readonly QueueUrl?: string; readonly Entries?: readonly Entry[] } & Partial<Entry>
+type Entry = {
+  readonly Id?: string
+  readonly MessageBody: string
+  readonly MessageAttributes?: Exclude<Arrival['attributes'], undefined>
+}
+type Input = {
+  readonly QueueName?: string
+  readonly QueueUrl?: string
+  readonly Entries?: readonly Entry[]
+} & Partial<Entry>
 
 const delayMs = Number(process.env['DELAY_MS'] ?? 0)
 let requests = 0
@@ -42,7 +50,8 @@ async function inspect({ url = '/' }: IncomingMessage, response: ServerResponse)
 async function act(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const input = JSON.parse(await text(request)) as Input
   const action = String(request.headers['x-amz-target'])
-  if (isOut && action.startsWith('AmazonSQS.SendMessage')) return answer(response, { __type: 'com.amazonaws.sqs#ServiceUnavailable', message: 'an outage' }, 503)
+  if (isOut && action.startsWith('AmazonSQS.SendMessage'))
+    return answer(response, { __type: 'com.amazonaws.sqs#ServiceUnavailable', message: 'an outage' }, 503)
   switch (action) {
     case 'AmazonSQS.GetQueueUrl':
       return answer(response, { QueueUrl: `http://127.0.0.1/000000000000/${input.QueueName}` })
@@ -52,23 +61,40 @@ async function act(request: IncomingMessage, response: ServerResponse): Promise<
       return accept(response, [input as Entry], ([result]) => result)
     case 'AmazonSQS.SendMessageBatch':
       // The relay's sign of life is nothing that is measured.
-      if (input.QueueUrl?.endsWith('relay-alive.fifo') === true) return answer(response, { Successful: input.Entries?.map(({ Id }) => ({ Id, MessageId: 'm', MD5OfMessageBody: '' })), Failed: [] })
+      if (input.QueueUrl?.endsWith('relay-alive.fifo') === true)
+        return answer(response, {
+          Successful: input.Entries?.map(({ Id }) => ({ Id, MessageId: 'm', MD5OfMessageBody: '' })),
+          Failed: [],
+        })
       return accept(response, input.Entries ?? [], (results) => ({ Successful: results, Failed: [] }))
     default:
-      return answer(response, { __type: 'com.amazonaws.sqs#UnsupportedOperation', message: `the stand-in does not know ${action}` }, 400)
+      return answer(
+        response,
+        { __type: 'com.amazonaws.sqs#UnsupportedOperation', message: `the stand-in does not know ${action}` },
+        400,
+      )
   }
 }
 
 type Result = { readonly Id?: string; readonly MessageId: string; readonly MD5OfMessageBody: string }
 
-function accept(response: ServerResponse, entries: readonly Entry[], toReply: (results: readonly Result[]) => unknown): void {
+function accept(
+  response: ServerResponse,
+  entries: readonly Entry[],
+  toReply: (results: readonly Result[]) => unknown,
+): void {
   const reply = toReply(
-    entries.map(({ Id, MessageBody }) => ({ ...(Id === undefined ? {} : { Id }), MessageId: 'm', MD5OfMessageBody: hash('md5', MessageBody, 'hex') })),
+    entries.map(({ Id, MessageBody }) => ({
+      ...(Id === undefined ? {} : { Id }),
+      MessageId: 'm',
+      MD5OfMessageBody: hash('md5', MessageBody, 'hex'),
+    })),
   )
   const arrive = () => {
     requests++
     const atMs = nowMs()
-    for (const { MessageBody: body, MessageAttributes: attributes } of entries) arrivals.push({ atMs, body, attributes })
+    for (const { MessageBody: body, MessageAttributes: attributes } of entries)
+      arrivals.push({ atMs, body, attributes })
     answer(response, reply)
   }
   if (delayMs > 0) setTimeout(arrive, Math.random() * delayMs)

@@ -29,7 +29,10 @@ export async function setStage(release: Release, signal: AbortSignal, delayMs = 
     /** Pushes so many CDRs. */
     fill: async (list: string, count: number): Promise<void> => {
       for (let from = 0; from < count; from += PUSH_AT_ONCE) {
-        await client.lPush(list, Array.from({ length: Math.min(PUSH_AT_ONCE, count - from) }, (_, index) => toCdr(from + index)))
+        await client.lPush(
+          list,
+          Array.from({ length: Math.min(PUSH_AT_ONCE, count - from) }, (_, index) => toCdr(from + index)),
+        )
         signal.throwIfAborted()
       }
     },
@@ -43,7 +46,11 @@ export async function setStage(release: Release, signal: AbortSignal, delayMs = 
     },
     /** Publishes so many statuses, `rate` per second, from a process of its own. */
     publish: async (rate: number, count: number): Promise<void> => {
-      const publisher = startNode('./publisher.ts', [], { REDIS_URL: redis.url, RATE: String(rate), COUNT: String(count) })
+      const publisher = startNode('./publisher.ts', [], {
+        REDIS_URL: redis.url,
+        RATE: String(rate),
+        COUNT: String(count),
+      })
       release(publisher.stop)
       const [code] = (await once(publisher.child, 'exit', { signal })) as [number | null]
       if (code !== 0) throw new Error(`the publisher failed (${code})`)

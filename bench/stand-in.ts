@@ -24,7 +24,7 @@ export async function startStandIn(delayMs: number): Promise<StandIn> {
     endpoint,
     quiet: async (limitMs, signal, quietMs = QUIET_MS) => {
       const until = performance.now() + limitMs
-      for (let before = -1; performance.now() < until; ) {
+      for (let before = -1; performance.now() < until;) {
         const requests = (await get('/requests')) as number
         if (requests === before) return
         before = requests

@@ -27,8 +27,12 @@ async function startBaseline(mode: string, redisUrl: string, sqsEndpoint: string
 async function startRelay(mode: Mode, redisUrl: string, sqsEndpoint: string): Promise<Running> {
   const dataDir = await mkdtemp(join(tmpdir(), 'enigma-bench-'))
   const running = startNode('../src/cli/main.ts', ['relay'], {
-    ENIGMA_SOURCES: `main=${redisUrl}`, ENIGMA_LISTS: mode === 'pubsub' ? 'none' : LIST, ENIGMA_DATA_DIR: dataDir, ENIGMA_RELAY_ID: 'bench',
-    ENIGMA_HTTP: '127.0.0.1:0', AWS_ENDPOINT_URL_SQS: sqsEndpoint,
+    ENIGMA_SOURCES: `main=${redisUrl}`,
+    ENIGMA_LISTS: mode === 'pubsub' ? 'none' : LIST,
+    ENIGMA_DATA_DIR: dataDir,
+    ENIGMA_RELAY_ID: 'bench',
+    ENIGMA_HTTP: '127.0.0.1:0',
+    AWS_ENDPOINT_URL_SQS: sqsEndpoint,
   })
   const stop = async () => {
     await running.stop()

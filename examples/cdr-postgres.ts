@@ -54,8 +54,20 @@ export function createCdrPostgres(postgres: Postgres) {
     const p = cdr.payload
     const packet = typeof cdr.data === 'string' ? cdr.data : ''
     await postgres.query(UPSERT, [
-      cdr.source, p.call_ref, p.dialed_at, p.ref ?? null, p.extension ?? null, p.contact_ref ?? null, p.number ?? null, p.end_reason ?? null,
-      p.call_time ?? null, p.hold_time ?? null, p.recording_url ?? null, packet, cdr.id, cdr.time,
+      cdr.source,
+      p.call_ref,
+      p.dialed_at,
+      p.ref ?? null,
+      p.extension ?? null,
+      p.contact_ref ?? null,
+      p.number ?? null,
+      p.end_reason ?? null,
+      p.call_time ?? null,
+      p.hold_time ?? null,
+      p.recording_url ?? null,
+      packet,
+      cdr.id,
+      cdr.time,
     ])
     return c.body(null, 204)
   })

@@ -31,7 +31,11 @@ export function createCrmPop({ url, token, timeoutMs = 2_000 }: CrmOptions) {
     const { call_ref, contact_ref, number, campaign_ref } = call.payload
     const answer = await fetch(url, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', authorization: `Bearer ${await token()}`, 'idempotency-key': call.id },
+      headers: {
+        'content-type': 'application/json',
+        authorization: `Bearer ${await token()}`,
+        'idempotency-key': call.id,
+      },
       body: JSON.stringify({ agent: call.reference, call_ref, contact_ref, number, campaign_ref, at: call.time }),
       // The time limit of this step, and the one of the notification.
       signal: AbortSignal.any([AbortSignal.timeout(timeoutMs), c.req.raw.signal]),
@@ -39,7 +43,8 @@ export function createCrmPop({ url, token, timeoutMs = 2_000 }: CrmOptions) {
     // 409: this very pop is there already.
     if (answer.ok || answer.status === 409) return c.body(null, 204)
     // Any other 4xx will not get better by trying again: parked with this text. 5xx and these three are tried again.
-    if (answer.status >= 400 && answer.status < 500 && ![408, 425, 429].includes(answer.status)) return c.text(`the CRM refused the pop: ${answer.status}`, 422)
+    if (answer.status >= 400 && answer.status < 500 && ![408, 425, 429].includes(answer.status))
+      return c.text(`the CRM refused the pop: ${answer.status}`, 422)
     return c.text(`the CRM is not available: ${answer.status}`, 503)
   })
 

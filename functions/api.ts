@@ -6,7 +6,8 @@ import { setting, sqs, store } from './wiring.ts'
 
 // Thrown when the function starts, so that a deployment without a token shows at once, and never answers anybody. One in Parameter
 // Store is on its way, and looked at by each request.
-const token = process.env['API_TOKEN_PARAMETER'] === undefined ? checkToken(await setting('API_TOKEN')) : () => setting('API_TOKEN')
+const token =
+  process.env['API_TOKEN_PARAMETER'] === undefined ? checkToken(await setting('API_TOKEN')) : () => setting('API_TOKEN')
 
 // Which queues there are for `GET /parked`; without it, that is answered without what the functions put aside.
 const prefix = process.env['ENIGMA_QUEUE_PREFIX']?.trim() ?? ''
@@ -25,4 +26,6 @@ export const app = createApi({
 const { awslambda } = globalThis as { readonly awslambda?: { readonly streamifyResponse?: unknown } }
 
 /** For a Lambda function URL: streams its answers where the runtime can, as a URL with `invokeMode: RESPONSE_STREAM` wants it. */
-export const handler = (awslambda?.streamifyResponse === undefined ? handle(app) : streamHandle(app)) as ReturnType<typeof handle>
+export const handler = (awslambda?.streamifyResponse === undefined ? handle(app) : streamHandle(app)) as ReturnType<
+  typeof handle
+>

@@ -31,7 +31,13 @@ const TRIES = 5
  * takes longer than all else that a cold start does.
  * Source: GetParameters in the Systems Manager API reference.
  */
-export function createParameters({ names, region, credentials, endpoint, now = Date.now }: ParametersOptions): Parameters {
+export function createParameters({
+  names,
+  region,
+  credentials,
+  endpoint,
+  now = Date.now,
+}: ParametersOptions): Parameters {
   const address = endpoint ?? `https://ssm.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}/`
   const body = JSON.stringify({ Names: Object.values(names), WithDecryption: true })
   let last: { readonly values: Readonly<Record<string, string>>; readonly atMs: number } | undefined
@@ -53,7 +59,9 @@ export function createParameters({ names, region, credentials, endpoint, now = D
     const values = new Map(found.map(({ Name, Value }) => [Name, Value.trim()]))
     const missing = Object.values(names).filter((name) => (values.get(name) ?? '') === '')
     if (missing.length > 0) {
-      throw new Error(`Parameter Store has no ${missing.join(', ')}: make each with \`aws ssm put-parameter --type SecureString --name … --value …\``)
+      throw new Error(
+        `Parameter Store has no ${missing.join(', ')}: make each with \`aws ssm put-parameter --type SecureString --name … --value …\``,
+      )
     }
     return Object.fromEntries(Object.entries(names).map(([own, name]) => [own, values.get(name) as string]))
   }
@@ -72,7 +80,13 @@ export function createParameters({ names, region, credentials, endpoint, now = D
           console.error(JSON.stringify({ level: 'error', message: 'parameters cannot be read', error: String(error) }))
           throw error
         }
-        console.warn(JSON.stringify({ level: 'warn', message: 'parameters could not be read again, the former ones are used', error: String(error) }))
+        console.warn(
+          JSON.stringify({
+            level: 'warn',
+            message: 'parameters could not be read again, the former ones are used',
+            error: String(error),
+          }),
+        )
         last = { values: last.values, atMs: now() }
       }
       return last.values
@@ -88,7 +102,10 @@ type Answer = { readonly Parameters?: readonly { readonly Name: string; readonly
 function toRefusal(status: number, text: string): { readonly words: string; readonly isPassing: boolean } {
   const { __type: type = '', message, Message } = parse(text)
   const code = type.replace(/^.*#/, '')
-  return { words: `${code === '' ? status : code} ${message ?? Message ?? ''}`.trim(), isPassing: status === 429 || status >= 500 || /Throttling/.test(code) }
+  return {
+    words: `${code === '' ? status : code} ${message ?? Message ?? ''}`.trim(),
+    isPassing: status === 429 || status >= 500 || /Throttling/.test(code),
+  }
 }
 
 function parse(text: string): { readonly __type?: string; readonly message?: string; readonly Message?: string } {

@@ -20,7 +20,11 @@ export async function post(url: string | URL, { headers, body, signal }: Post): 
   // Not by `import`: that reads all that the module exports, and one of those (WebSocket) loads `fetch`.
   const { request } = process.getBuiltinModule(target.protocol === 'http:' ? 'node:http' : 'node:https')
   for (;;) {
-    const asking = request(target, { method: 'POST', headers: { ...headers, 'accept-encoding': 'gzip', 'content-length': Buffer.byteLength(body) }, signal })
+    const asking = request(target, {
+      method: 'POST',
+      headers: { ...headers, 'accept-encoding': 'gzip', 'content-length': Buffer.byteLength(body) },
+      signal,
+    })
     try {
       return await read(await send(asking, body))
     } catch (error) {
@@ -33,7 +37,8 @@ export async function post(url: string | URL, { headers, body, signal }: Post): 
   }
 }
 
-const isCut = (error: unknown): boolean => error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
+const isCut = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE')
 
 const send = (asking: ClientRequest, body: string): Promise<IncomingMessage> =>
   new Promise((resolve, reject) => {

@@ -1,7 +1,15 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { FromSqsOptions, Parked } from 'enigma-relay/adapter'
 import { findRoute, formatEvent, gzipBody, isSqsText, OTHER, toBytes, type Route } from 'enigma-relay/protocol'
-import { createStore, createStoreWriter, type Effect, type Store, type StoreOptions, type StoreWriter, type UpstashAddress } from 'enigma-relay/store'
+import {
+  createStore,
+  createStoreWriter,
+  type Effect,
+  type Store,
+  type StoreOptions,
+  type StoreWriter,
+  type UpstashAddress,
+} from 'enigma-relay/store'
 import { createParameters, type Parameters } from './parameters.ts'
 
 /**
@@ -16,15 +24,30 @@ const isOfParameter = (variable: string, name = ''): boolean => variable.endsWit
 let madeParameters: Parameters | undefined
 
 function parameters(): Parameters {
-  const { AWS_REGION: region = '', AWS_ACCESS_KEY_ID: accessKeyId = '', AWS_SECRET_ACCESS_KEY: secretAccessKey = '', AWS_SESSION_TOKEN: sessionToken } = process.env
-  const named = Object.entries(process.env).filter(([variable, name]) => isOfParameter(variable, name)).map(([variable, name = '']) => [variable.slice(0, -OF_PARAMETER.length), name])
+  const {
+    AWS_REGION: region = '',
+    AWS_ACCESS_KEY_ID: accessKeyId = '',
+    AWS_SECRET_ACCESS_KEY: secretAccessKey = '',
+    AWS_SESSION_TOKEN: sessionToken,
+  } = process.env
+  const named = Object.entries(process.env)
+    .filter(([variable, name]) => isOfParameter(variable, name))
+    .map(([variable, name = '']) => [variable.slice(0, -OF_PARAMETER.length), name])
   const names = Object.fromEntries(named) as Record<string, string>
-  madeParameters ??= createParameters({ names, region, credentials: { accessKeyId, secretAccessKey, sessionToken }, endpoint: process.env['AWS_ENDPOINT_URL_SSM'] })
+  madeParameters ??= createParameters({
+    names,
+    region,
+    credentials: { accessKeyId, secretAccessKey, sessionToken },
+    endpoint: process.env['AWS_ENDPOINT_URL_SSM'],
+  })
   return madeParameters
 }
 
 // Asked for while the rest of a cold start goes on. What fails now is asked for again when it is needed, and said then.
-if (Object.entries(process.env).some(([variable, name]) => isOfParameter(variable, name))) parameters().read().catch(() => undefined)
+if (Object.entries(process.env).some(([variable, name]) => isOfParameter(variable, name)))
+  parameters()
+    .read()
+    .catch(() => undefined)
 
 /**
  * The value of a setting, at most so old (ms); '' when there is none. Settings of your own: functions/settings.ts.
@@ -42,8 +65,14 @@ export async function setting(name: string, maxAgeMs?: number): Promise<string> 
 const REFUSED_MS = 5_000
 
 function storeOptions(): StoreOptions {
-  const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '', ENIGMA_STORE_PREFIX: prefix = 'enigma:' } = process.env
-  const isParameter = ['UPSTASH_REDIS_REST_URL_PARAMETER', 'UPSTASH_REDIS_REST_TOKEN_PARAMETER'].some((name) => process.env[name] !== undefined)
+  const {
+    UPSTASH_REDIS_REST_URL: url = '',
+    UPSTASH_REDIS_REST_TOKEN: token = '',
+    ENIGMA_STORE_PREFIX: prefix = 'enigma:',
+  } = process.env
+  const isParameter = ['UPSTASH_REDIS_REST_URL_PARAMETER', 'UPSTASH_REDIS_REST_TOKEN_PARAMETER'].some(
+    (name) => process.env[name] !== undefined,
+  )
   return { prefix, ...(isParameter ? { address } : { url, token }) }
 }
 
@@ -64,7 +93,10 @@ function writer(): StoreWriter {
 
 async function address(refused?: string): Promise<UpstashAddress> {
   const maxAgeMs = refused === undefined ? undefined : REFUSED_MS
-  const [url, token] = await Promise.all([setting('UPSTASH_REDIS_REST_URL', maxAgeMs), setting('UPSTASH_REDIS_REST_TOKEN', maxAgeMs)])
+  const [url, token] = await Promise.all([
+    setting('UPSTASH_REDIS_REST_URL', maxAgeMs),
+    setting('UPSTASH_REDIS_REST_TOKEN', maxAgeMs),
+  ])
   return { url, token }
 }
 
@@ -75,7 +107,10 @@ let madeSqs: Promise<Sqs> | undefined
 
 /** The SDK is loaded when something goes wrong, which is seldom, or is looked for: a cold start does not wait for it. */
 export function sqs(): Promise<Sqs> {
-  madeSqs ??= import('@aws-sdk/client-sqs').then((sdk) => ({ sdk, client: new sdk.SQSClient({ useQueueUrlAsEndpoint: false }) }))
+  madeSqs ??= import('@aws-sdk/client-sqs').then((sdk) => ({
+    sdk,
+    client: new sdk.SQSClient({ useQueueUrlAsEndpoint: false }),
+  }))
   return madeSqs
 }
 
@@ -106,7 +141,13 @@ export function wire(type: string, subType: string): FromSqsOptions<Effect> {
     postpone: async ({ receiptHandle, eventSourceARN }, delaySeconds) => {
       const { sdk, client } = await sqs()
       const QueueUrl = await queueUrl(nameOf(eventSourceARN))
-      await client.send(new sdk.ChangeMessageVisibilityCommand({ QueueUrl, ReceiptHandle: receiptHandle, VisibilityTimeout: delaySeconds }))
+      await client.send(
+        new sdk.ChangeMessageVisibilityCommand({
+          QueueUrl,
+          ReceiptHandle: receiptHandle,
+          VisibilityTimeout: delaySeconds,
+        }),
+      )
     },
   }
 }
@@ -144,7 +185,9 @@ async function park(parked: Parked): Promise<void> {
     messageGroupId: parked.messageGroupId,
     'content-encoding': encoding,
   }
-  const set = Object.entries(attributes).filter((entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== '')
+  const set = Object.entries(attributes).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== '',
+  )
   // The same one parked twice out of one message is one message for SQS: its batch was tried again. Once it was sent again from there it
   // is another message, with an id of its own, and must not look like a copy: SQS throws those away for five minutes, also when the
   // first is gone by now. Of a foreign event only source and id together are unique.
@@ -156,13 +199,16 @@ async function park(parked: Parked): Promise<void> {
       // A group of its own: one that is being looked at or sent again hides no other.
       MessageGroupId: digest,
       MessageDeduplicationId: digest,
-      MessageAttributes: Object.fromEntries(set.map(([name, value]) => [name, { DataType: 'String', StringValue: toSqsText(value) }])),
+      MessageAttributes: Object.fromEntries(
+        set.map(([name, value]) => [name, { DataType: 'String', StringValue: toSqsText(value) }]),
+      ),
     }),
   )
 }
 
 /** Attributes take the same characters as bodies. */
-const toSqsText = (text: string): string => (isSqsText(text) ? text : Array.from(text, (one) => (isSqsText(one) ? one : '?')).join(''))
+const toSqsText = (text: string): string =>
+  isSqsText(text) ? text : Array.from(text, (one) => (isSqsText(one) ? one : '?')).join('')
 
 async function sha256(text: string): Promise<string> {
   const digest = await crypto.subtle.digest('SHA-256', new Uint8Array(toBytes(text)))

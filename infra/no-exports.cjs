@@ -10,6 +10,7 @@ module.exports = class NoExports {
   }
 
   removeExports() {
-    for (const output of Object.values(this.serverless.service.provider.compiledCloudFormationTemplate.Outputs)) delete output.Export
+    for (const output of Object.values(this.serverless.service.provider.compiledCloudFormationTemplate.Outputs))
+      delete output.Export
   }
 }

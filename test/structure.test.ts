@@ -7,7 +7,10 @@ import { expect, test } from 'vitest'
 /** The rules of the layout: which room may import what, how large files are, how they are named. */
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
+const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+  cwd: root,
+  encoding: 'utf8',
+})
   .split('\n')
   .filter((file) => file !== '')
 const read = (file: string) => {
@@ -25,13 +28,34 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/protocol': ['valibot'],
   'src/runtime': ['node:', 'pino'],
   'src/producer': ['src/protocol', 'src/runtime', 'node:', 'redis'],
-  'src/relay': ['src/protocol', 'src/runtime', 'node:', 'redis', '@aws-sdk/client-sqs', 'prom-client', 'hono', '@hono/node-server'],
+  'src/relay': [
+    'src/protocol',
+    'src/runtime',
+    'node:',
+    'redis',
+    '@aws-sdk/client-sqs',
+    'prom-client',
+    'hono',
+    '@hono/node-server',
+  ],
   'src/adapter': ['src/protocol', 'hono'],
   'src/store': ['src/protocol', '@upstash/redis'],
   'src/local': ['*'],
   'src/cli': ['*'],
   functions: ['src/protocol', 'src/adapter', 'src/store', 'hono', 'functions'],
-  infra: ['src/protocol', 'src/store', 'functions', 'package.json', 'node:', 'esbuild', '@aws-cdk/aws-service-spec', '@aws-sdk/client-cloudformation', '@aws-sdk/client-cloudwatch-logs', '@aws-sdk/client-sqs', '@aws-sdk/client-ssm'],
+  infra: [
+    'src/protocol',
+    'src/store',
+    'functions',
+    'package.json',
+    'node:',
+    'esbuild',
+    '@aws-cdk/aws-service-spec',
+    '@aws-sdk/client-cloudformation',
+    '@aws-sdk/client-cloudwatch-logs',
+    '@aws-sdk/client-sqs',
+    '@aws-sdk/client-ssm',
+  ],
   examples: ['src/protocol', 'src/adapter', 'src/store', 'hono'],
 }
 
@@ -49,18 +73,26 @@ const MAY_ALSO: Readonly<Record<string, readonly string[]>> = {
 /** The read API makes its OpenAPI document from the schemas that check its parameters. */
 const API = ['hono-openapi', '@hono/standard-validator', 'valibot', '@valibot/to-json-schema']
 
-const roomOf = (file: string): string => (file.startsWith('src/') ? file.split('/').slice(0, 2).join('/') : (file.split('/')[0] as string))
+const roomOf = (file: string): string =>
+  file.startsWith('src/') ? file.split('/').slice(0, 2).join('/') : (file.split('/')[0] as string)
 
 /** What a file imports: rooms for paths, names for packages, `node:` for what is built in. */
 function importsOf(file: string): string[] {
   const text = read(file).replace(/^\s*(\/\/|\*).*$/gm, '')
-  const found = [...text.matchAll(/(?:^|\s)(?:import|export)\s[^'"`;]*?from\s*'([^']+)'|(?:^|[^.\w])import\s*\(\s*'([^']+)'\s*\)|^import\s+'([^']+)'/gm)]
+  const found = [
+    ...text.matchAll(
+      /(?:^|\s)(?:import|export)\s[^'"`;]*?from\s*'([^']+)'|(?:^|[^.\w])import\s*\(\s*'([^']+)'\s*\)|^import\s+'([^']+)'/gm,
+    ),
+  ]
   return found.map((match) => {
     const specifier = (match[1] ?? match[2] ?? match[3]) as string
     if (specifier.startsWith('node:')) return 'node:'
     if (specifier.startsWith('.')) return roomOf(relative(root, join(root, dirname(file), specifier)))
     if (specifier.startsWith('enigma-relay/')) return `src/${specifier.slice('enigma-relay/'.length)}`
-    return specifier.split('/').slice(0, specifier.startsWith('@') ? 2 : 1).join('/')
+    return specifier
+      .split('/')
+      .slice(0, specifier.startsWith('@') ? 2 : 1)
+      .join('/')
   })
 }
 
@@ -73,7 +105,9 @@ test('rooms import what they may, and nothing else', () => {
     if (allowed === undefined) wrong.push(`${file}: ${room} is no room`)
     else if (!allowed.includes('*')) {
       const also = [...(MAY_ALSO[file] ?? []), ...(/^functions\/api(\.ts|\/)/.test(file) ? API : [])]
-      for (const target of importsOf(file)) if (target !== room && !allowed.includes(target) && !also.includes(target)) wrong.push(`${file} imports ${target}`)
+      for (const target of importsOf(file))
+        if (target !== room && !allowed.includes(target) && !also.includes(target))
+          wrong.push(`${file} imports ${target}`)
     }
   }
   expect(wrong).toEqual([])
@@ -81,30 +115,52 @@ test('rooms import what they may, and nothing else', () => {
 
 test('the import table is not blind: it sees imports of every form', () => {
   expect(importsOf('functions/wiring.ts')).toContain('@aws-sdk/client-sqs')
-  expect(importsOf('functions/agents/call.ts')).toEqual(expect.arrayContaining(['hono', 'src/adapter', 'src/store', 'functions']))
+  expect(importsOf('functions/agents/call.ts')).toEqual(
+    expect.arrayContaining(['hono', 'src/adapter', 'src/store', 'functions']),
+  )
   expect(importsOf('src/relay/sqs-client.ts')).toEqual(expect.arrayContaining(['@aws-sdk/client-sqs', 'src/relay']))
 })
 
 test('process.env is read in entry files only', () => {
-  const entries = /^(src\/cli\/|src\/local\/lambda\/bootstrap\.ts$|functions\/(wiring|api)\.ts$|infra\/(package|deploy)\/main\.ts$|bench\/|test\/)/
-  expect(sources.filter((file) => !entries.test(file) && /process\.env/.test(read(file).replace(/^\s*(\/\/|\*|\/\*).*$/gm, '')))).toEqual([])
+  const entries =
+    /^(src\/cli\/|src\/local\/lambda\/bootstrap\.ts$|functions\/(wiring|api)\.ts$|infra\/(package|deploy)\/main\.ts$|bench\/|test\/)/
+  expect(
+    sources.filter(
+      (file) => !entries.test(file) && /process\.env/.test(read(file).replace(/^\s*(\/\/|\*|\/\*).*$/gm, '')),
+    ),
+  ).toEqual([])
 })
 
-/** Files over 200 lines, each one idea: the reason. */
+/** Files over 250 lines, each one idea: the reason. */
 const LONG: Readonly<Record<string, string>> = {
+  'src/relay/relay.ts': 'wires the rooms of the relay: each part is named once, with what it is given',
+  'src/relay/source.ts': 'wires the parts of one source: each part is named once, with what it is given',
   'src/relay/sender.ts': 'one state machine: requests in flight, verdicts and retries change each other',
 }
 
-test('no source is longer than 200 lines, but for those with a reason', () => {
-  const long = sources.filter((file) => /^(src|functions|infra|examples)\//.test(file) && read(file).split('\n').length > 201)
+test('no source is longer than 250 lines, except those with a reason', () => {
+  const long = sources.filter(
+    (file) => /^(src|functions|infra|examples)\//.test(file) && read(file).split('\n').length > 251,
+  )
   expect(long.filter((file) => LONG[file] === undefined)).toEqual([])
-  expect(Object.keys(LONG).filter((file) => !long.includes(file)), 'reasons that are not needed any more').toEqual([])
+  expect(
+    Object.keys(LONG).filter((file) => !long.includes(file)),
+    'reasons that are not needed any more',
+  ).toEqual([])
 })
 
 test('files are in kebab-case, but for functions, which are named after their sub_type; none is a catch-all', () => {
   const name = (file: string) => file.slice(file.lastIndexOf('/') + 1)
-  expect(sources.filter((file) => !/^[a-z0-9]+(-[a-z0-9]+)*(\.test|\.config)?\.[tj]s$/.test(name(file)) && file !== 'functions/campaigns/dial_preview.ts')).toEqual([])
-  expect(sources.filter((file) => /(^|[/-])(utils?|helpers?|common|managers?|services?|base|misc)[./-]/.test(file))).toEqual([])
+  expect(
+    sources.filter(
+      (file) =>
+        !/^[a-z0-9]+(-[a-z0-9]+)*(\.test|\.config)?\.[tj]s$/.test(name(file)) &&
+        file !== 'functions/campaigns/dial_preview.ts',
+    ),
+  ).toEqual([])
+  expect(
+    sources.filter((file) => /(^|[/-])(utils?|helpers?|common|managers?|services?|base|misc)[./-]/.test(file)),
+  ).toEqual([])
 })
 
 test('exports have names, imports have endings, nothing is left undone or skipped, and no path of a machine is named', () => {

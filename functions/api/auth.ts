@@ -20,7 +20,9 @@ export function requireToken(token: string | (() => Promise<string>)): Middlewar
     verifyToken: async (given) => timingSafeEqual(given, checkToken(await tokenOf())),
     realm: 'enigma-relay',
     noAuthenticationHeader: { message: refuse('Send the header Authorization: Bearer <API_TOKEN>.') },
-    invalidAuthenticationHeader: { message: refuse('The header Authorization is not of the form: Bearer <API_TOKEN>.') },
+    invalidAuthenticationHeader: {
+      message: refuse('The header Authorization is not of the form: Bearer <API_TOKEN>.'),
+    },
     invalidToken: { message: refuse('This token is not the one that the API was started with.') },
   })
 }

@@ -26,7 +26,8 @@ export function campaigns(read: Reads): Hono {
       '/:ref',
       describe({
         summary: 'One campaign',
-        description: 'A campaign with its history, its counters as a series, the counts of its CDRs, and who will be dialled next.',
+        description:
+          'A campaign with its history, its counters as a series, the counts of its CDRs, and who will be dialled next.',
         tag: 'campaigns',
         answer: CampaignDetailAnswer,
         notFound: NOT_FOUND,

@@ -15,7 +15,9 @@ const filters = {
   campaign: v.optional(word('Only of this campaign.')),
   agent: v.optional(word('Only of the agent with this extension.')),
   contact: v.optional(word('Only of this contact reference.')),
-  number: v.optional(phoneNumber("The subscriber's number or the one that was dialled, as in the CDR; write a leading + as %2B.")),
+  number: v.optional(
+    phoneNumber("The subscriber's number or the one that was dialled, as in the CDR; write a leading + as %2B."),
+  ),
   end_reason: v.optional(word('Only with this end reason.')),
 }
 

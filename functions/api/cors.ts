@@ -14,7 +14,9 @@ export function allowOrigins(corsOrigin: string): MiddlewareHandler {
     .filter((origin) => origin !== '')
   for (const origin of origins) {
     if (origin !== '*' && !isOrigin(origin)) {
-      throw new Error(`API_CORS_ORIGIN: '${origin}' is not an origin; write scheme and host alone, such as https://console.example.com`)
+      throw new Error(
+        `API_CORS_ORIGIN: '${origin}' is not an origin; write scheme and host alone, such as https://console.example.com`,
+      )
     }
   }
   return cors({

@@ -45,7 +45,9 @@ const KEPT_AT_304 = ['access-control-allow-origin', 'access-control-expose-heade
 export function createApi({ read, token, corsOrigin, deadLetters, log = logToConsole }: ApiOptions): Hono {
   const app = new Hono()
   app.onError(answerError(log))
-  app.notFound((c) => problemResponse('not-found', `There is no ${c.req.path} here; GET /openapi.json lists what there is.`))
+  app.notFound((c) =>
+    problemResponse('not-found', `There is no ${c.req.path} here; GET /openapi.json lists what there is.`),
+  )
 
   if (corsOrigin !== undefined && corsOrigin.trim() !== '') app.use(allowOrigins(corsOrigin))
   app.route('/health', health(read))

@@ -11,7 +11,8 @@ export function dialers(read: Reads): Hono {
     '/',
     describe({
       summary: 'All diallers',
-      description: 'Every dialler that told its state: started, stopping, stopped. There are few, so there are no pages.',
+      description:
+        'Every dialler that told its state: started, stopping, stopped. There are few, so there are no pages.',
       tag: 'dialers',
       answer: DialersAnswer,
     }),

@@ -4,7 +4,11 @@ import { HTTPException } from 'hono/http-exception'
 import { problemResponse } from './problem.ts'
 
 /** A line for the log: no personal data, no secret. */
-export type Log = (line: { readonly level: 'error'; readonly message: string; readonly [field: string]: unknown }) => void
+export type Log = (line: {
+  readonly level: 'error'
+  readonly message: string
+  readonly [field: string]: unknown
+}) => void
 
 /** One JSON line on standard error, which CloudWatch reads as fields. */
 export const logToConsole: Log = (line) => console.error(JSON.stringify(line))

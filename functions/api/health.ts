@@ -5,7 +5,10 @@ import * as v from 'valibot'
 import { problemAs } from './describe.ts'
 
 const HealthAnswer = v.pipe(
-  v.object({ status: v.literal('ok'), store: v.pipe(v.literal('ok'), v.description('The read model answered just now.')) }),
+  v.object({
+    status: v.literal('ok'),
+    store: v.pipe(v.literal('ok'), v.description('The read model answered just now.')),
+  }),
   v.metadata({ ref: 'Health' }),
 )
 
@@ -28,7 +31,9 @@ export function health(read: Reads): Hono {
     }),
     async (c) => {
       await read.ping()
-      return c.json({ status: 'ok', store: 'ok' } satisfies v.InferOutput<typeof HealthAnswer>, 200, { 'cache-control': 'no-store' })
+      return c.json({ status: 'ok', store: 'ok' } satisfies v.InferOutput<typeof HealthAnswer>, 200, {
+        'cache-control': 'no-store',
+      })
     },
   )
 }

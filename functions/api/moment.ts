@@ -6,7 +6,8 @@ const ISO_DATE = /^\d{4}-\d{2}-\d{2}$/
 const ISO_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+ -]\d{2}:?\d{2})$/i
 const ISO_TIME_WITHOUT_ZONE = /^\d{4}-\d{2}-\d{2}T[\d:.]+$/i
 
-const WORDS = 'ISO 8601 with a zone (2026-01-31T08:00:00Z), a date (2026-01-31, midnight UTC) or unix seconds (1769846400)'
+const WORDS =
+  'ISO 8601 with a zone (2026-01-31T08:00:00Z), a date (2026-01-31, midnight UTC) or unix seconds (1769846400)'
 
 /**
  * Text to milliseconds since 1970: ISO 8601 with a zone, a date, or unix seconds. A local time is refused, since nobody knows whose

@@ -40,7 +40,9 @@ export function openApi(app: Hono) {
         { name: 'relays', description: 'The relays, and when each was last ready.' },
         { name: 'service', description: 'The API itself.' },
       ],
-      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'The value of `API_TOKEN`.' } } },
+      components: {
+        securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'The value of `API_TOKEN`.' } },
+      },
       security: [{ token: [] }],
     },
   })

@@ -11,7 +11,8 @@ export function other(read: Reads): Hono {
     '/',
     describe({
       summary: 'What had no route of its own, newest first',
-      description: 'The last thousand notifications of unknown types, and what could not be read, with their bytes and the reason.',
+      description:
+        'The last thousand notifications of unknown types, and what could not be read, with their bytes and the reason.',
       tag: 'other',
       answer: OtherAnswer,
     }),

@@ -9,7 +9,12 @@ import { DEFAULT_LIMIT, paging, query, word } from './query.ts'
 import { ParkedAnswer, type ParkedItem } from './schemas/parked.ts'
 
 const filters = {
-  from: v.optional(v.pipe(v.picklist(['relay', 'functions'], 'must be relay or functions'), v.description('Only what this one put aside.'))),
+  from: v.optional(
+    v.pipe(
+      v.picklist(['relay', 'functions'], 'must be relay or functions'),
+      v.description('Only what this one put aside.'),
+    ),
+  ),
   source: v.optional(word('Only of this source, as named in ENIGMA_SOURCES.')),
   route: v.optional(word('Only of this route, such as agents-call.')),
   reason: v.optional(word('Only with these words in the reason, in upper or lower case.')),
@@ -18,7 +23,11 @@ const filters = {
 
 const NOT_CONFIGURED: DeadLettersPeek = {
   items: [],
-  part: { status: 'not_configured', detail: 'ENIGMA_QUEUE_PREFIX is not set, so the dead-letter queues are not known', total: null },
+  part: {
+    status: 'not_configured',
+    detail: 'ENIGMA_QUEUE_PREFIX is not set, so the dead-letter queues are not known',
+    total: null,
+  },
 }
 const NOT_ASKED: DeadLettersPeek = { items: [], part: { status: 'not_asked', detail: null, total: null } }
 
@@ -43,13 +52,21 @@ export function parked(read: Reads, deadLetters?: DeadLetters): Hono {
         from === 'functions' ? { items: [], next: null, total: null } : read.parked(filter),
         from === 'relay' ? NOT_ASKED : (deadLetters?.peek() ?? NOT_CONFIGURED),
       ])
-      const page = mergePage({ items: relay.items.map(toParkedItem), next: relay.next }, letters.filter((letter) => fits(letter, filter)), { cursor, limit })
-      return c.json({ ...page, relay: { total: relay.total }, functions: part } satisfies v.InferOutput<typeof ParkedAnswer>)
+      const page = mergePage(
+        { items: relay.items.map(toParkedItem), next: relay.next },
+        letters.filter((letter) => fits(letter, filter)),
+        { cursor, limit },
+      )
+      return c.json({ ...page, relay: { total: relay.total }, functions: part } satisfies v.InferOutput<
+        typeof ParkedAnswer
+      >)
     },
   )
 }
 
-type Filter = { readonly [name in 'source' | 'route' | 'reason']: string | undefined } & { readonly sinceMs: number | undefined }
+type Filter = { readonly [name in 'source' | 'route' | 'reason']: string | undefined } & {
+  readonly sinceMs: number | undefined
+}
 
 /** As the read model's filter does. */
 function fits(item: ParkedItem, { source, route, reason, sinceMs }: Filter): boolean {

@@ -12,7 +12,12 @@ const MOST_CURSOR = 2_048
 
 /** A word to search for, found only when it is the same. */
 export const word = (description: string, most = MOST_WORD) =>
-  v.pipe(v.string('is given twice'), v.nonEmpty('must not be empty'), v.maxLength(most, 'is too long'), v.description(description))
+  v.pipe(
+    v.string('is given twice'),
+    v.nonEmpty('must not be empty'),
+    v.maxLength(most, 'is too long'),
+    v.description(description),
+  )
 
 /** A number that CDRs are searched by. */
 export const phoneNumber = (description: string) =>
@@ -24,7 +29,9 @@ export const phoneNumber = (description: string) =>
 
 /** What every list understands. */
 export const paging = {
-  cursor: v.optional(word('Where to go on: `next` of the page before. Opaque; keep the other parameters as they were.', MOST_CURSOR)),
+  cursor: v.optional(
+    word('Where to go on: `next` of the page before. Opaque; keep the other parameters as they were.', MOST_CURSOR),
+  ),
   limit: v.optional(
     v.pipe(
       v.string('is given twice'),
@@ -47,7 +54,10 @@ export function query<Entries extends v.ObjectEntries>(entries: Entries) {
     const stranger = Object.keys(result.data).find((name) => !known.includes(name))
     if (stranger !== undefined) {
       const which = known.length === 0 ? 'This address takes none' : `Those that there are: ${known.join(', ')}`
-      throw problem('unknown-parameter', `${shown(stranger)} is not a parameter here. ${which}.`, { parameter: shown(stranger), known })
+      throw problem('unknown-parameter', `${shown(stranger)} is not a parameter here. ${which}.`, {
+        parameter: shown(stranger),
+        known,
+      })
     }
     if (!result.success) {
       const [issue] = result.error
@@ -60,7 +70,10 @@ export function query<Entries extends v.ObjectEntries>(entries: Entries) {
 
 /** Reads the parameters in the path, and puts them with these words into the OpenAPI document. */
 export function path<Name extends string>(words: Readonly<Record<Name, string>>) {
-  const entries = Object.entries<string>(words).map(([name, description]) => [name, v.pipe(v.string(), v.description(description))])
+  const entries = Object.entries<string>(words).map(([name, description]) => [
+    name,
+    v.pipe(v.string(), v.description(description)),
+  ])
   return validator('param', v.object(Object.fromEntries(entries) as Record<Name, v.GenericSchema<string>>))
 }
 

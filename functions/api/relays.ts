@@ -11,7 +11,8 @@ export function relays(read: Reads): Hono {
     '/',
     describe({
       summary: 'All relays',
-      description: 'Every relay that was ready within the last 30 days, and when it last was. There are few, so there are no pages.',
+      description:
+        'Every relay that was ready within the last 30 days, and when it last was. There are few, so there are no pages.',
       tag: 'relays',
       answer: RelaysAnswer,
     }),

@@ -10,7 +10,8 @@ async function build(): Promise<void> {
   const root = fileURLToPath(new URL('../../', import.meta.url))
   // What a former version left there would be published. The bundles see to their own.
   const dist = new URL('../../dist/', import.meta.url)
-  for (const name of existsSync(dist) ? readdirSync(dist) : []) if (name !== 'functions') rmSync(new URL(name, dist), { recursive: true, force: true })
+  for (const name of existsSync(dist) ? readdirSync(dist) : [])
+    if (name !== 'functions') rmSync(new URL(name, dist), { recursive: true, force: true })
   execFileSync('tsc', ['-p', 'src/tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
   const [functions, relay] = await Promise.all([bundleFunctions(), bundleRelay()])
   process.stdout.write(`${formatReport(functions)}\n${formatReport(relay)}\n`)

@@ -14,7 +14,12 @@ export const FUNCTIONS_FOLDER = 'dist/functions'
 export const MOST_BYTES = 150_000
 
 /** What they have in common. The AWS SDK comes with Lambda's runtime. */
-export const FUNCTION_BUNDLE = { ...BUNDLE, outExtension: { '.js': '.mjs' }, external: ['@aws-sdk/*'], inject: ['infra/build/light/globals.ts'] } satisfies BuildOptions
+export const FUNCTION_BUNDLE = {
+  ...BUNDLE,
+  outExtension: { '.js': '.mjs' },
+  external: ['@aws-sdk/*'],
+  inject: ['infra/build/light/globals.ts'],
+} satisfies BuildOptions
 
 /**
  * One minified ES module per function. The same sources make the same bytes.
@@ -22,7 +27,10 @@ export const FUNCTION_BUNDLE = { ...BUNDLE, outExtension: { '.js': '.mjs' }, ext
  * @throws the bundler's error, or one that names the bundles that are too large
  */
 export async function bundleFunctions(): Promise<Metafile> {
-  const entryPoints = Object.fromEntries([...ROUTES.map((route) => [`${route.name}/index`, `functions/${functionFile(route)}`]), ['api/index', 'functions/api.ts']]) as Record<string, string>
+  const entryPoints = Object.fromEntries([
+    ...ROUTES.map((route) => [`${route.name}/index`, `functions/${functionFile(route)}`]),
+    ['api/index', 'functions/api.ts'],
+  ]) as Record<string, string>
   const { metafile, outputFiles } = await build({
     ...FUNCTION_BUNDLE,
     entryPoints,
@@ -30,7 +38,9 @@ export async function bundleFunctions(): Promise<Metafile> {
     write: false,
     plugins: [upstashEval(), openApiDocument(await readOpenApiDocument())],
   })
-  const large = Object.entries(metafile.outputs).filter(([file, { bytes }]) => file.endsWith('.mjs') && bytes > MOST_BYTES)
+  const large = Object.entries(metafile.outputs).filter(
+    ([file, { bytes }]) => file.endsWith('.mjs') && bytes > MOST_BYTES,
+  )
   if (large.length > 0) {
     const sizes = large.map(([file, { bytes }]) => `${file} has ${bytes} bytes`).join(', ')
     throw new Error(`${sizes}: at most ${MOST_BYTES}. Import less, or when it is needed:\n${formatReport(metafile)}`)
@@ -43,7 +53,8 @@ export async function bundleFunctions(): Promise<Metafile> {
 async function writeBundles(files: readonly OutputFile[]): Promise<void> {
   const folder = join(root, FUNCTIONS_FOLDER)
   const wanted = new Set(files.map(({ path }) => dirname(path)))
-  for (const name of await readdir(folder).catch((): string[] => [])) if (!wanted.has(join(folder, name))) await rm(join(folder, name), { recursive: true, force: true })
+  for (const name of await readdir(folder).catch((): string[] => []))
+    if (!wanted.has(join(folder, name))) await rm(join(folder, name), { recursive: true, force: true })
   for (const { path, contents } of files) {
     const former = await readFile(path).catch(() => undefined)
     if (former !== undefined && Buffer.compare(former, contents) === 0) continue

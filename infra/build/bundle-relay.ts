@@ -39,7 +39,10 @@ const lateBuiltins: Plugin = {
   name: 'late-builtins',
   setup(build) {
     build.onResolve({ filter: /^node:sqlite$/ }, ({ path }) => ({ path, namespace: 'late-builtins' }))
-    build.onLoad({ filter: /.*/, namespace: 'late-builtins' }, ({ path }) => ({ contents: `export const { DatabaseSync } = process.getBuiltinModule('${path}')`, loader: 'js' }))
+    build.onLoad({ filter: /.*/, namespace: 'late-builtins' }, ({ path }) => ({
+      contents: `export const { DatabaseSync } = process.getBuiltinModule('${path}')`,
+      loader: 'js',
+    }))
   },
 }
 
@@ -47,6 +50,9 @@ const lateBuiltins: Plugin = {
 const withoutStreet: Plugin = {
   name: 'without-street',
   setup(build) {
-    build.onLoad({ filter: /\/src\/local\/show-street\.ts$/ }, () => ({ contents: 'export const showStreet = undefined', loader: 'js' }))
+    build.onLoad({ filter: /\/src\/local\/show-street\.ts$/ }, () => ({
+      contents: 'export const showStreet = undefined',
+      loader: 'js',
+    }))
   },
 }

@@ -17,11 +17,18 @@ export async function readOpenApiDocument(): Promise<string> {
  * checks of parameters stay as they are.
  */
 export function openApiDocument(document: string): Plugin {
-  const packed = brotliCompressSync(document, { params: { [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY } }).toString('base64')
+  const packed = brotliCompressSync(document, {
+    params: { [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY },
+  }).toString('base64')
   return {
     name: 'openapi-document',
     setup(build) {
-      build.onResolve({ filter: /^hono-openapi$/ }, ({ resolveDir }) => ({ path: 'hono-openapi', namespace: 'openapi-document', sideEffects: false, pluginData: { resolveDir } }))
+      build.onResolve({ filter: /^hono-openapi$/ }, ({ resolveDir }) => ({
+        path: 'hono-openapi',
+        namespace: 'openapi-document',
+        sideEffects: false,
+        pluginData: { resolveDir },
+      }))
       build.onLoad({ filter: /.*/, namespace: 'openapi-document' }, ({ pluginData }) => ({
         contents: SHIM.replace('PACKED', packed),
         resolveDir: (pluginData as { resolveDir: string }).resolveDir,

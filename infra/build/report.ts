@@ -16,12 +16,23 @@ export function formatReport(metafile: Metafile): string {
     .filter(([file]) => file.endsWith('.mjs'))
     .map(([file, { bytes, inputs }]) => {
       const parts = new Map<string, number>()
-      for (const [input, { bytesInOutput }] of Object.entries(inputs)) parts.set(partOf(input), (parts.get(partOf(input)) ?? 0) + bytesInOutput)
-      const largest = [...parts].toSorted(([, a], [, b]) => b - a).slice(0, 3).map(([name, size]) => `${name} ${toKilobytes(size)}`)
-      return { name: file.replace(/^dist\/(functions\/)?/, '').replace(/\/index\.mjs$/, ''), size: toKilobytes(bytes), largest: largest.join(', ') }
+      for (const [input, { bytesInOutput }] of Object.entries(inputs))
+        parts.set(partOf(input), (parts.get(partOf(input)) ?? 0) + bytesInOutput)
+      const largest = [...parts]
+        .toSorted(([, a], [, b]) => b - a)
+        .slice(0, 3)
+        .map(([name, size]) => `${name} ${toKilobytes(size)}`)
+      return {
+        name: file.replace(/^dist\/(functions\/)?/, '').replace(/\/index\.mjs$/, ''),
+        size: toKilobytes(bytes),
+        largest: largest.join(', '),
+      }
     })
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
   const width = Math.max('bundle'.length, ...rows.map(({ name }) => name.length))
   const header = `${'bundle'.padEnd(width)}       kB  largest inputs, kB`
-  return [header, ...rows.map(({ name, size, largest }) => `${name.padEnd(width)}  ${size.padStart(7)}  ${largest}`)].join('\n')
+  return [
+    header,
+    ...rows.map(({ name, size, largest }) => `${name.padEnd(width)}  ${size.padStart(7)}  ${largest}`),
+  ].join('\n')
 }

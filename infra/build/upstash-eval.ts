@@ -13,16 +13,34 @@ import { fileURLToPath } from 'node:url'
  * @throws at the build when the package is laid out in another way than this knows
  */
 export function upstashEval(): Plugin {
-  const entry = createRequire(import.meta.url).resolve('@upstash/redis').replace(/\.js$/, '.mjs')
-  const chunk = /import \{[^}]*\bHttpClient\b[^}]*\berror_exports\b[^}]*\} from "(\.\/[^"]+)"/.exec(readFileSync(entry, 'utf8'))?.[1]
-  if (chunk === undefined) throw new Error('infra/build/upstash-eval.ts: this version of @upstash/redis is laid out in another way; adapt it, or leave the plugin out')
+  const entry = createRequire(import.meta.url)
+    .resolve('@upstash/redis')
+    .replace(/\.js$/, '.mjs')
+  const chunk = /import \{[^}]*\bHttpClient\b[^}]*\berror_exports\b[^}]*\} from "(\.\/[^"]+)"/.exec(
+    readFileSync(entry, 'utf8'),
+  )?.[1]
+  if (chunk === undefined)
+    throw new Error(
+      'infra/build/upstash-eval.ts: this version of @upstash/redis is laid out in another way; adapt it, or leave the plugin out',
+    )
   return {
     name: 'upstash-eval',
     setup(build) {
       // By its name and not by its file, which is in another folder on another machine: source maps have it.
-      build.onResolve({ filter: /^@upstash\/redis$/ }, ({ path }) => ({ path, namespace: 'upstash-eval', sideEffects: false }))
-      build.onLoad({ filter: /.*/, namespace: 'upstash-eval' }, () => ({ contents: CLIENT.replace('CHUNK', chunk), resolveDir: dirname(entry), loader: 'js' }))
-      build.onLoad({ filter: /\/@upstash\/redis\/chunk-[^/]+\.mjs$/ }, async ({ path }) => ({ contents: (await readFile(path, 'utf8')) + IMPORT_FETCH, loader: 'js' }))
+      build.onResolve({ filter: /^@upstash\/redis$/ }, ({ path }) => ({
+        path,
+        namespace: 'upstash-eval',
+        sideEffects: false,
+      }))
+      build.onLoad({ filter: /.*/, namespace: 'upstash-eval' }, () => ({
+        contents: CLIENT.replace('CHUNK', chunk),
+        resolveDir: dirname(entry),
+        loader: 'js',
+      }))
+      build.onLoad({ filter: /\/@upstash\/redis\/chunk-[^/]+\.mjs$/ }, async ({ path }) => ({
+        contents: (await readFile(path, 'utf8')) + IMPORT_FETCH,
+        loader: 'js',
+      }))
     },
   }
 }

@@ -11,11 +11,19 @@ export function* checkApi(template: Template, prefix: string): Generator<string>
   const [, url] = find(template, 'AWS::Lambda::Url', (p) => targetOf(p['TargetFunctionArn']) === functionId) ?? []
   if (url === undefined) return yield 'the read API has no URL'
   if (url['InvokeMode'] !== 'RESPONSE_STREAM') yield 'the URL of the read API does not stream'
-  const rights = ofType(template, 'AWS::Lambda::Permission').filter(([, { Properties: p = {} }]) => targetOf(p['FunctionName']) === functionId)
-  const allows = (action: string, condition: string, value: unknown) => rights.some(([, { Properties: p = {} }]) => p['Action'] === action && p['Principal'] === '*' && p[condition] === value)
-  if (!allows('lambda:InvokeFunctionUrl', 'FunctionUrlAuthType', 'NONE')) yield 'nobody may call the URL of the read API (lambda:InvokeFunctionUrl)'
-  if (!allows('lambda:InvokeFunction', 'InvokedViaFunctionUrl', true)) yield 'nobody may run the read API through its URL (lambda:InvokeFunction)'
+  const rights = ofType(template, 'AWS::Lambda::Permission').filter(
+    ([, { Properties: p = {} }]) => targetOf(p['FunctionName']) === functionId,
+  )
+  const allows = (action: string, condition: string, value: unknown) =>
+    rights.some(
+      ([, { Properties: p = {} }]) => p['Action'] === action && p['Principal'] === '*' && p[condition] === value,
+    )
+  if (!allows('lambda:InvokeFunctionUrl', 'FunctionUrlAuthType', 'NONE'))
+    yield 'nobody may call the URL of the read API (lambda:InvokeFunctionUrl)'
+  if (!allows('lambda:InvokeFunction', 'InvokedViaFunctionUrl', true))
+    yield 'nobody may run the read API through its URL (lambda:InvokeFunction)'
   for (const [, { Properties: p = {} }] of rights) {
-    if (p['FunctionUrlAuthType'] === undefined && p['InvokedViaFunctionUrl'] !== true) yield 'the read API may be run by others than its URL'
+    if (p['FunctionUrlAuthType'] === undefined && p['InvokedViaFunctionUrl'] !== true)
+      yield 'the read API may be run by others than its URL'
   }
 }

@@ -14,8 +14,16 @@ const MOST_BYTES = 1024 * 1024
 /** Everything that is wrong with a compiled template, in words; empty when nothing is. */
 export function checkTemplate(template: Template, prefix: string): string[] {
   return [
-    ...checkSize(template), ...checkProperties(template), ...checkReferences(template), ...checkRoutes(template, prefix), ...checkApi(template, prefix),
-    ...checkRelay(template, prefix), ...checkPolicies(template), ...checkRoles(template), ...checkSecrets(template, prefix), ...checkAlarms(template),
+    ...checkSize(template),
+    ...checkProperties(template),
+    ...checkReferences(template),
+    ...checkRoutes(template, prefix),
+    ...checkApi(template, prefix),
+    ...checkRelay(template, prefix),
+    ...checkPolicies(template),
+    ...checkRoles(template),
+    ...checkSecrets(template, prefix),
+    ...checkAlarms(template),
   ]
 }
 
@@ -37,7 +45,11 @@ function* checkProperties({ Resources }: Template): Generator<string> {
 
 /** Each alarm tells somebody, says what to do, and is about something that is there. */
 function* checkAlarms({ Resources }: Template): Generator<string> {
-  const names = new Set(Object.values(Resources).flatMap(({ Properties: p = {} }) => [p['QueueName'], p['FunctionName']]).filter((name) => typeof name === 'string'))
+  const names = new Set(
+    Object.values(Resources)
+      .flatMap(({ Properties: p = {} }) => [p['QueueName'], p['FunctionName']])
+      .filter((name) => typeof name === 'string'),
+  )
   for (const [name, { Type, Properties: p = {} }] of Object.entries(Resources)) {
     if (Type !== 'AWS::CloudWatch::Alarm') continue
     if (!Array.isArray(p['AlarmActions']) || p['AlarmActions'].length === 0) yield `${name} tells nobody`

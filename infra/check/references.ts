@@ -2,7 +2,16 @@ import { lookUp } from './schemas.ts'
 import { objectsIn, type Template } from './template.ts'
 
 /** What CloudFormation knows by itself. */
-const PSEUDO = new Set(['AWS::AccountId', 'AWS::NotificationARNs', 'AWS::NoValue', 'AWS::Partition', 'AWS::Region', 'AWS::StackId', 'AWS::StackName', 'AWS::URLSuffix'])
+const PSEUDO = new Set([
+  'AWS::AccountId',
+  'AWS::NotificationARNs',
+  'AWS::NoValue',
+  'AWS::Partition',
+  'AWS::Region',
+  'AWS::StackId',
+  'AWS::StackName',
+  'AWS::URLSuffix',
+])
 
 /** References that lead nowhere: of `Ref`, `Fn::GetAtt`, `Fn::Sub` and `DependsOn`. */
 export function* checkReferences({ Resources, Outputs = {} }: Template): Generator<string> {
@@ -12,11 +21,13 @@ export function* checkReferences({ Resources, Outputs = {} }: Template): Generat
       const at = `${where}${path === '' ? '' : `.${path}`}`
       const { Ref, 'Fn::GetAtt': attribute, 'Fn::Sub': text, DependsOn } = object
       if (typeof Ref === 'string' && !isKnown(Ref)) yield `${at}: Ref of ${Ref}, which is not there`
-      for (const name of toNames(DependsOn)) if (path === '' && !isKnown(name)) yield `${at}: DependsOn ${name}, which is not there`
+      for (const name of toNames(DependsOn))
+        if (path === '' && !isKnown(name)) yield `${at}: DependsOn ${name}, which is not there`
       if (attribute !== undefined) yield* checkAttribute(Resources, attribute, at)
       const template = Array.isArray(text) ? String(text[0]) : text
       if (typeof template === 'string') {
-        for (const [, name = ''] of template.matchAll(/\$\{([^!}][^}]*)\}/g)) if (!isKnown(name.split('.')[0] ?? '')) yield `${at}: Fn::Sub of ${name}, which is not there`
+        for (const [, name = ''] of template.matchAll(/\$\{([^!}][^}]*)\}/g))
+          if (!isKnown(name.split('.')[0] ?? '')) yield `${at}: Fn::Sub of ${name}, which is not there`
       }
     }
   }
@@ -27,7 +38,8 @@ function* checkAttribute(resources: Template['Resources'], attribute: unknown, a
   const resource = resources[name]
   if (resource === undefined) return yield `${at}: Fn::GetAtt of ${name}, which is not there`
   const known = lookUp(resource.Type)?.attributes
-  if (known !== undefined && !known.has(rest.join('.'))) yield `${at}: ${name} is a ${resource.Type} and has no attribute ${rest.join('.')}`
+  if (known !== undefined && !known.has(rest.join('.')))
+    yield `${at}: ${name} is a ${resource.Type} and has no attribute ${rest.join('.')}`
 }
 
 const toNames = (value: unknown): string[] => [value].flat().filter((name) => typeof name === 'string')

@@ -5,12 +5,27 @@ import { find, isRecord, type Template } from './template.ts'
 export function* checkRelay(template: Template, prefix: string): Generator<string> {
   for (const subType of ['alive', 'gap', 'parked']) {
     const queue = queueName(prefix, findRoute(RELAY_TYPE, subType) as Route)
-    const [id, alarm] = find(template, 'AWS::CloudWatch::Alarm', (p) => p['MetricName'] === 'NumberOfMessagesSent' && JSON.stringify(p['Dimensions']).includes(`"Value":"${queue}"`)) ?? []
+    const [id, alarm] =
+      find(
+        template,
+        'AWS::CloudWatch::Alarm',
+        (p) =>
+          p['MetricName'] === 'NumberOfMessagesSent' && JSON.stringify(p['Dimensions']).includes(`"Value":"${queue}"`),
+      ) ?? []
     if (alarm === undefined) yield `no alarm for what the relay sends to ${queue}`
     // SQS has no figure for a queue that nobody uses: for a sign of life, that is the very thing.
-    else if (subType === 'alive' && (alarm['TreatMissingData'] !== 'breaching' || alarm['ComparisonOperator'] !== 'LessThanThreshold')) yield `${id} is quiet when the relay is`
+    else if (
+      subType === 'alive' &&
+      (alarm['TreatMissingData'] !== 'breaching' || alarm['ComparisonOperator'] !== 'LessThanThreshold')
+    )
+      yield `${id} is quiet when the relay is`
   }
   const output = template.Outputs?.['RelayPolicyArn']
   const [policyId] = find(template, 'AWS::IAM::ManagedPolicy', () => true) ?? []
-  if (policyId === undefined || !isRecord(output) || JSON.stringify(output['Value']) !== JSON.stringify({ Ref: policyId })) yield 'the policy of the relay is no output of the stack'
+  if (
+    policyId === undefined ||
+    !isRecord(output) ||
+    JSON.stringify(output['Value']) !== JSON.stringify({ Ref: policyId })
+  )
+    yield 'the policy of the relay is no output of the stack'
 }

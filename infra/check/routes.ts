@@ -1,4 +1,11 @@
-import { deadLetterQueueName, QUEUE_LIMITS, queueName, ROUTES, visibilitySeconds, type Route } from '../../src/protocol/index.ts'
+import {
+  deadLetterQueueName,
+  QUEUE_LIMITS,
+  queueName,
+  ROUTES,
+  visibilitySeconds,
+  type Route,
+} from '../../src/protocol/index.ts'
 import { find, isRecord, ofType, targetOf, type Properties, type Template } from './template.ts'
 
 /** Lambda's pollers may hold a message for so many times the function's limit. Source: "Configuring a queue to use with Lambda". */
@@ -14,23 +21,37 @@ export function* checkRoutes(template: Template, prefix: string): Generator<stri
 const same = (found: unknown, wanted: unknown): boolean => JSON.stringify(found) === JSON.stringify(wanted)
 
 function* expect(of: string, properties: Properties, wanted: Properties): Generator<string> {
-  for (const [name, value] of Object.entries(wanted)) if (!same(properties[name], value)) yield `${of} has ${name} ${JSON.stringify(properties[name])}, the route table says ${JSON.stringify(value)}`
+  for (const [name, value] of Object.entries(wanted))
+    if (!same(properties[name], value))
+      yield `${of} has ${name} ${JSON.stringify(properties[name])}, the route table says ${JSON.stringify(value)}`
 }
 
 function* faultsOf(template: Template, prefix: string, route: Route): Generator<string> {
   const [queueId, queue] = find(template, 'AWS::SQS::Queue', (p) => p['QueueName'] === queueName(prefix, route)) ?? []
-  const [deadId, dead] = find(template, 'AWS::SQS::Queue', (p) => p['QueueName'] === deadLetterQueueName(prefix, route)) ?? []
-  if (queue === undefined || dead === undefined || queueId === undefined || deadId === undefined) return yield 'has no queue, or no dead-letter queue'
+  const [deadId, dead] =
+    find(template, 'AWS::SQS::Queue', (p) => p['QueueName'] === deadLetterQueueName(prefix, route)) ?? []
+  if (queue === undefined || dead === undefined || queueId === undefined || deadId === undefined)
+    return yield 'has no queue, or no dead-letter queue'
   const common = {
-    FifoQueue: true, DeduplicationScope: 'messageGroup', FifoThroughputLimit: 'perMessageGroupId', MaximumMessageSize: QUEUE_LIMITS.messageBytes,
-    MessageRetentionPeriod: QUEUE_LIMITS.retentionSeconds, SqsManagedSseEnabled: true,
+    FifoQueue: true,
+    DeduplicationScope: 'messageGroup',
+    FifoThroughputLimit: 'perMessageGroupId',
+    MaximumMessageSize: QUEUE_LIMITS.messageBytes,
+    MessageRetentionPeriod: QUEUE_LIMITS.retentionSeconds,
+    SqsManagedSseEnabled: true,
   }
   yield* expect('the queue', queue, { ...common, VisibilityTimeout: visibilitySeconds(route) })
   yield* expect('the dead-letter queue', dead, common)
   const redrive = queue['RedrivePolicy']
-  if (!isRecord(redrive) || targetOf(redrive['deadLetterTargetArn']) !== deadId || redrive['maxReceiveCount'] !== route.maxReceiveCount) yield 'the queue does not hand over to its dead-letter queue as the route table says'
+  if (
+    !isRecord(redrive) ||
+    targetOf(redrive['deadLetterTargetArn']) !== deadId ||
+    redrive['maxReceiveCount'] !== route.maxReceiveCount
+  )
+    yield 'the queue does not hand over to its dead-letter queue as the route table says'
   const allowed = dead['RedriveAllowPolicy']
-  const sources = isRecord(allowed) && allowed['redrivePermission'] === 'byQueue' ? JSON.stringify(allowed['sourceQueueArns']) : ''
+  const sources =
+    isRecord(allowed) && allowed['redrivePermission'] === 'byQueue' ? JSON.stringify(allowed['sourceQueueArns']) : ''
   if (!sources.includes(`:${queueName(prefix, route)}"`)) yield 'the dead-letter queue does not allow its queue'
   yield* faultsOfFunction(template, prefix, route, queueId)
   yield* faultsOfAlarms(template, prefix, route)
@@ -41,17 +62,29 @@ function* faultsOfFunction(template: Template, prefix: string, route: Route, que
   const [functionId, properties] = find(template, 'AWS::Lambda::Function', (p) => p['FunctionName'] === name) ?? []
   if (properties === undefined || functionId === undefined) return yield 'has no function'
   yield* expect('the function', properties, {
-    Runtime: 'nodejs24.x', Architectures: ['arm64'], MemorySize: route.memoryMiB, Timeout: route.timeoutSeconds, TracingConfig: { Mode: 'Active' },
+    Runtime: 'nodejs24.x',
+    Architectures: ['arm64'],
+    MemorySize: route.memoryMiB,
+    Timeout: route.timeoutSeconds,
+    TracingConfig: { Mode: 'Active' },
   })
   const [, queue] = find(template, 'AWS::SQS::Queue', (p) => p['QueueName'] === queueName(prefix, route)) ?? []
-  if (Number(queue?.['VisibilityTimeout']) < VISIBILITY_FACTOR * Number(properties['Timeout'])) yield `the visibility timeout is less than ${VISIBILITY_FACTOR} times the function's`
-  const mappings = ofType(template, 'AWS::Lambda::EventSourceMapping').filter(([, { Properties: p = {} }]) => targetOf(p['FunctionName']) === functionId)
+  if (Number(queue?.['VisibilityTimeout']) < VISIBILITY_FACTOR * Number(properties['Timeout']))
+    yield `the visibility timeout is less than ${VISIBILITY_FACTOR} times the function's`
+  const mappings = ofType(template, 'AWS::Lambda::EventSourceMapping').filter(
+    ([, { Properties: p = {} }]) => targetOf(p['FunctionName']) === functionId,
+  )
   if (mappings.length !== 1) yield `the function is fed by ${mappings.length} queues`
   const mapping = mappings[0]?.[1].Properties ?? {}
   if (targetOf(mapping['EventSourceArn']) !== queueId) yield 'the function is fed by another queue'
-  yield* expect('the mapping', mapping, { BatchSize: 10, FunctionResponseTypes: ['ReportBatchItemFailures'], ScalingConfig: { MaximumConcurrency: route.maxConcurrency } })
+  yield* expect('the mapping', mapping, {
+    BatchSize: 10,
+    FunctionResponseTypes: ['ReportBatchItemFailures'],
+    ScalingConfig: { MaximumConcurrency: route.maxConcurrency },
+  })
   const [, logs] = find(template, 'AWS::Logs::LogGroup', (p) => p['LogGroupName'] === `/aws/lambda/${name}`) ?? []
-  if (typeof logs?.['RetentionInDays'] !== 'number') yield 'the log of the function is kept for ever, or is not in the template'
+  if (typeof logs?.['RetentionInDays'] !== 'number')
+    yield 'the log of the function is kept for ever, or is not in the template'
 }
 
 function* faultsOfAlarms(template: Template, prefix: string, route: Route): Generator<string> {
@@ -62,8 +95,16 @@ function* faultsOfAlarms(template: Template, prefix: string, route: Route): Gene
     ['Throttles', `${prefix}${route.name}`, 0],
   ]
   for (const [metric, of, threshold] of wanted) {
-    const alarm = find(template, 'AWS::CloudWatch::Alarm', (p) => p['MetricName'] === metric && JSON.stringify(p['Dimensions']).includes(`"Value":"${of}"`))?.[1]
+    const alarm = find(
+      template,
+      'AWS::CloudWatch::Alarm',
+      (p) => p['MetricName'] === metric && JSON.stringify(p['Dimensions']).includes(`"Value":"${of}"`),
+    )?.[1]
     if (alarm === undefined) yield `no alarm for ${metric}`
-    else yield* expect(`the alarm for ${metric}`, alarm, { Threshold: threshold, ComparisonOperator: 'GreaterThanThreshold' })
+    else
+      yield* expect(`the alarm for ${metric}`, alarm, {
+        Threshold: threshold,
+        ComparisonOperator: 'GreaterThanThreshold',
+      })
   }
 }

@@ -17,17 +17,27 @@ export function lookUp(type: string) {
   loaded ??= loadAwsServiceSpecSync()
   const [resource] = loaded.lookup('resource', 'cloudFormationType', 'equals', type)
   if (resource === undefined) return undefined
-  return { properties: resource.properties as unknown as Readonly<Record<string, Property>>, attributes: new Set(Object.keys(resource.attributes)) }
+  return {
+    properties: resource.properties as unknown as Readonly<Record<string, Property>>,
+    attributes: new Set(Object.keys(resource.attributes)),
+  }
 }
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** CloudFormation puts something in this place when it deploys: what, cannot be known here. */
-const isIntrinsic = (value: unknown): boolean => isObject(value) && Object.keys(value).length === 1 && /^(Ref|Fn::[A-Za-z]+)$/.test(Object.keys(value)[0] ?? '')
+const isIntrinsic = (value: unknown): boolean =>
+  isObject(value) && Object.keys(value).length === 1 && /^(Ref|Fn::[A-Za-z]+)$/.test(Object.keys(value)[0] ?? '')
 
 /** What of these properties does not fit the schemas: names that there are not, missing ones, wrong types. */
-export function* faultsOf(properties: Readonly<Record<string, Property>>, given: Readonly<Record<string, unknown>>, path: string): Generator<string> {
-  for (const [name, { required }] of Object.entries(properties)) if (required === true && given[name] === undefined) yield `${path}.${name} is missing`
+export function* faultsOf(
+  properties: Readonly<Record<string, Property>>,
+  given: Readonly<Record<string, unknown>>,
+  path: string,
+): Generator<string> {
+  for (const [name, { required }] of Object.entries(properties))
+    if (required === true && given[name] === undefined) yield `${path}.${name} is missing`
   for (const [name, value] of Object.entries(given)) {
     const property = properties[name]
     if (property === undefined) yield `${path}.${name} is no property`
@@ -50,15 +60,18 @@ function* faultsOfType(type: PropertyType, value: unknown, path: string): Genera
       return
     }
     case 'array':
-      if (Array.isArray(value)) for (const [index, one] of value.entries()) yield* faultsOfType(type.element, one, `${path}[${index}]`)
+      if (Array.isArray(value))
+        for (const [index, one] of value.entries()) yield* faultsOfType(type.element, one, `${path}[${index}]`)
       else yield `${path} must be a list`
       return
     case 'map':
-      if (isObject(value)) for (const [name, one] of Object.entries(value)) yield* faultsOfType(type.element, one, `${path}.${name}`)
+      if (isObject(value))
+        for (const [name, one] of Object.entries(value)) yield* faultsOfType(type.element, one, `${path}.${name}`)
       else yield `${path} must be a map`
       return
     case 'tag':
-      if (!isObject(value) || typeof value['Key'] !== 'string' || typeof value['Value'] !== 'string') yield `${path} must have Key and Value`
+      if (!isObject(value) || typeof value['Key'] !== 'string' || typeof value['Value'] !== 'string')
+        yield `${path} must have Key and Value`
       return
     case 'json':
       if (!isObject(value) && !Array.isArray(value)) yield `${path} must be JSON`

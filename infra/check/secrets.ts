@@ -19,7 +19,8 @@ export function* checkSecrets(template: Template, prefix: string): Generator<str
       for (const [key, value] of Object.entries(object)) {
         if (typeof value !== 'string') continue
         if (SECRET.test(key) && !key.endsWith('_PARAMETER')) yield `${path}.${key} looks like a secret in plain text`
-        else if (RANDOM.test(withoutPrefix(value)) && !OPEN.test(key) && !value.includes(':') && !value.startsWith('/')) yield `${path}.${key} holds what looks like a token`
+        else if (RANDOM.test(withoutPrefix(value)) && !OPEN.test(key) && !value.includes(':') && !value.startsWith('/'))
+          yield `${path}.${key} holds what looks like a token`
       }
     }
   }

@@ -20,13 +20,18 @@ const AT_ONCE = 10
 
 /** Looks at everything that a deployment needs, and changes nothing: findings as they are made. */
 export async function* checkDeployment({ region, stack }: PackageArguments): AsyncGenerator<Finding> {
-  if (region === '') return yield fail('no region is named', 'npm run deploy -- --stage … --region eu-west-1, or set AWS_REGION')
-  if (!/^[a-z]{2}(-[a-z]+)+-\d+$/.test(region)) return yield fail(`"${region}" is no region`, 'write one such as eu-west-1; aws ec2 describe-regions lists them')
+  if (region === '')
+    return yield fail('no region is named', 'npm run deploy -- --stage … --region eu-west-1, or set AWS_REGION')
+  if (!/^[a-z]{2}(-[a-z]+)+-\d+$/.test(region))
+    return yield fail(`"${region}" is no region`, 'write one such as eu-west-1; aws ec2 describe-regions lists them')
   const ssm = new SSMClient({ region })
   try {
     await ssm.config.credentials()
   } catch (error) {
-    return yield fail(`AWS gives no credentials: ${words(error)}`, 'set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; aws sts get-caller-identity shows who you are')
+    return yield fail(
+      `AWS gives no credentials: ${words(error)}`,
+      'set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; aws sts get-caller-identity shows who you are',
+    )
   }
   yield ok(`region ${region}, names ${stack.prefix}*`)
   const parameters = await readParameters(ssm, region, stack)
@@ -37,13 +42,21 @@ export async function* checkDeployment({ region, stack }: PackageArguments): Asy
 
 type Values = Readonly<Record<ParameterVariable, string>>
 
-async function readParameters(ssm: SSMClient, region: string, { prefix, settings }: StackOptions): Promise<{ readonly findings: readonly Finding[]; readonly values?: Values }> {
+async function readParameters(
+  ssm: SSMClient,
+  region: string,
+  { prefix, settings }: StackOptions,
+): Promise<{ readonly findings: readonly Finding[]; readonly values?: Values }> {
   const variables = allParameters(settings)
   const names = variables.map((variable) => parameterName(prefix, variable))
   const found: Parameter[] = []
   try {
     for (let from = 0; from < names.length; from += AT_ONCE) {
-      found.push(...((await ssm.send(new GetParametersCommand({ Names: names.slice(from, from + AT_ONCE), WithDecryption: true }))).Parameters ?? []))
+      found.push(
+        ...((
+          await ssm.send(new GetParametersCommand({ Names: names.slice(from, from + AT_ONCE), WithDecryption: true }))
+        ).Parameters ?? []),
+      )
     }
   } catch (error) {
     return { findings: [fail(`Parameter Store of ${region} cannot be read: ${words(error)}`, fixOf(error, region))] }
@@ -55,20 +68,37 @@ async function readParameters(ssm: SSMClient, region: string, { prefix, settings
   const findings = variables.map((variable): Finding => {
     const parameter = parameterOf(variable)
     const name = parameterName(prefix, variable)
-    if ((parameter?.Value ?? '').trim() === '') return fail(`the parameter ${name} is not there in ${region}`, put(variable))
-    if (parameter?.Type !== 'SecureString') return fail(`the parameter ${name} is in plain text (${parameter?.Type})`, `aws ssm delete-parameter --region ${region} --name ${name} && ${put(variable)}`)
+    if ((parameter?.Value ?? '').trim() === '')
+      return fail(`the parameter ${name} is not there in ${region}`, put(variable))
+    if (parameter?.Type !== 'SecureString')
+      return fail(
+        `the parameter ${name} is in plain text (${parameter?.Type})`,
+        `aws ssm delete-parameter --region ${region} --name ${name} && ${put(variable)}`,
+      )
     return ok(`parameter ${name}`)
   })
   if (!findings.every((finding) => finding.ok)) return { findings }
-  return { findings, values: Object.fromEntries(variables.map((variable) => [variable, (parameterOf(variable)?.Value ?? '').trim()])) as Values }
+  return {
+    findings,
+    values: Object.fromEntries(
+      variables.map((variable) => [variable, (parameterOf(variable)?.Value ?? '').trim()]),
+    ) as Values,
+  }
 }
 
-async function* checkValues({ UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: token, API_TOKEN: apiToken }: Values): AsyncGenerator<Finding> {
+async function* checkValues({
+  UPSTASH_REDIS_REST_URL: url,
+  UPSTASH_REDIS_REST_TOKEN: token,
+  API_TOKEN: apiToken,
+}: Values): AsyncGenerator<Finding> {
   try {
     await createStore({ url, token }).read.ping()
     yield ok('Upstash answers, and takes the token')
   } catch (error) {
-    yield fail(`Upstash: ${words(error)}`, 'compare the two parameters with the REST API section of the database in the Upstash console; put-parameter --overwrite changes one')
+    yield fail(
+      `Upstash: ${words(error)}`,
+      'compare the two parameters with the REST API section of the database in the Upstash console; put-parameter --overwrite changes one',
+    )
   }
   try {
     checkToken(apiToken)

@@ -9,12 +9,17 @@ import { fail, fixOf, ok, words, type Finding } from './finding.ts'
 export async function* checkStack(region: string, prefix: string): AsyncGenerator<Finding> {
   const name = stackName(prefix)
   try {
-    const { Stacks = [] } = await new CloudFormationClient({ region }).send(new DescribeStacksCommand({ StackName: name }))
+    const { Stacks = [] } = await new CloudFormationClient({ region }).send(
+      new DescribeStacksCommand({ StackName: name }),
+    )
     return yield judgeStack(name, Stacks[0]?.StackStatus ?? '', region)
   } catch (error) {
-    if (!/does not exist/.test(words(error))) return yield fail(`CloudFormation of ${region} cannot be asked: ${words(error)}`, fixOf(error, region))
+    if (!/does not exist/.test(words(error)))
+      return yield fail(`CloudFormation of ${region} cannot be asked: ${words(error)}`, fixOf(error, region))
   }
-  const findings = [await lookForQueues(region, prefix), await lookForLogs(region, prefix)].filter((one) => one !== undefined)
+  const findings = [await lookForQueues(region, prefix), await lookForLogs(region, prefix)].filter(
+    (one) => one !== undefined,
+  )
   yield* findings
   if (findings.length === 0) yield ok(`the stack ${name} is new`)
 }
@@ -49,10 +54,15 @@ async function lookForQueues(region: string, prefix: string): Promise<Finding | 
 
 /** Logs that CloudFormation would not take for its own. */
 async function lookForLogs(region: string, prefix: string): Promise<Finding | undefined> {
-  const names = new Set([...ROUTES.map((route) => functionName(prefix, route)), prefix + API].map((name) => `/aws/lambda/${name}`))
+  const names = new Set(
+    [...ROUTES.map((route) => functionName(prefix, route)), prefix + API].map((name) => `/aws/lambda/${name}`),
+  )
   const left: string[] = []
   try {
-    for await (const { logGroups = [] } of paginateDescribeLogGroups({ client: new CloudWatchLogsClient({ region }) }, { logGroupNamePrefix: `/aws/lambda/${prefix}` })) {
+    for await (const { logGroups = [] } of paginateDescribeLogGroups(
+      { client: new CloudWatchLogsClient({ region }) },
+      { logGroupNamePrefix: `/aws/lambda/${prefix}` },
+    )) {
       left.push(...logGroups.flatMap(({ logGroupName: name = '' }) => (names.has(name) ? [name] : [])))
     }
   } catch (error) {
@@ -70,9 +80,17 @@ function judgeStack(name: string, status: string, region: string): Finding {
   const aws = (command: string) => `aws cloudformation ${command} --region ${region} --stack-name ${name}`
   // The last one is a stack of which there is only a plan.
   if (/^(CREATE_FAILED|ROLLBACK_COMPLETE|ROLLBACK_FAILED|DELETE_FAILED|REVIEW_IN_PROGRESS)$/.test(status)) {
-    return fail(`the stack ${name} could not be made, or removed, before (${status}): it cannot be updated`, aws('delete-stack'))
+    return fail(
+      `the stack ${name} could not be made, or removed, before (${status}): it cannot be updated`,
+      aws('delete-stack'),
+    )
   }
-  if (status === 'UPDATE_ROLLBACK_FAILED') return fail(`the stack ${name} has an update that failed and could not be undone (${status})`, aws('continue-update-rollback'))
-  if (status.endsWith('_IN_PROGRESS')) return fail(`the stack ${name} is being changed by somebody (${status})`, aws('wait stack-update-complete'))
+  if (status === 'UPDATE_ROLLBACK_FAILED')
+    return fail(
+      `the stack ${name} has an update that failed and could not be undone (${status})`,
+      aws('continue-update-rollback'),
+    )
+  if (status.endsWith('_IN_PROGRESS'))
+    return fail(`the stack ${name} is being changed by somebody (${status})`, aws('wait stack-update-complete'))
   return ok(`the stack ${name} is there (${status}) and is updated`)
 }

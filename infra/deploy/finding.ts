@@ -2,7 +2,11 @@
 export type Finding = { readonly ok: boolean; readonly text: string; readonly fix?: string }
 
 export const ok = (text: string): Finding => ({ ok: true, text })
-export const fail = (text: string, fix?: string): Finding => ({ ok: false, text, ...(fix === undefined ? {} : { fix }) })
+export const fail = (text: string, fix?: string): Finding => ({
+  ok: false,
+  text,
+  ...(fix === undefined ? {} : { fix }),
+})
 
 /** The words of an error; the deepest cause says what happened. What the SDK adds for its developers is left out. */
 export function words(error: unknown): string {
@@ -15,6 +19,7 @@ export function fixOf(error: unknown, region: string): string {
   const code = error instanceof Error ? `${error.name} ${error.message}` : ''
   if (/ENOTFOUND|getaddrinfo/.test(code)) return `is ${region} a region? aws ec2 describe-regions lists them`
   if (/AccessDenied|NotAuthorized/.test(code)) return 'let your user read it, or take another AWS_PROFILE'
-  if (/Token|Signature|AccessKey|Credential|Expired/.test(code)) return 'aws sts get-caller-identity shows whether AWS knows you; log in again'
+  if (/Token|Signature|AccessKey|Credential|Expired/.test(code))
+    return 'aws sts get-caller-identity shows whether AWS knows you; log in again'
   return `check the network, and that your account uses ${region}`
 }

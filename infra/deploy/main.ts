@@ -39,12 +39,21 @@ async function deploy(args: readonly string[]): Promise<number> {
 
 /** What the relay and its operator need to know of the stack. */
 async function showOutputs({ region, stack }: PackageArguments): Promise<void> {
-  const { Stacks: [found] = [] } = await new CloudFormationClient({ region }).send(new DescribeStacksCommand({ StackName: stackName(stack.prefix) }))
+  const { Stacks: [found] = [] } = await new CloudFormationClient({ region }).send(
+    new DescribeStacksCommand({ StackName: stackName(stack.prefix) }),
+  )
   const outputs = new Map(found?.Outputs?.map(({ OutputKey, OutputValue }) => [OutputKey, OutputValue]))
   process.stdout.write(
     [
-      '', '# for relay.env on the host of the relay', `ENIGMA_QUEUE_PREFIX=${outputs.get('QueuePrefix') ?? stack.prefix}`, `AWS_REGION=${region}`, '',
-      `policy for its credentials: ${outputs.get('RelayPolicyArn')}`, `read API: ${outputs.get('ApiLambdaFunctionUrl')}`, `alarms: ${outputs.get('AlarmTopicArn')}`, '',
+      '',
+      '# for relay.env on the host of the relay',
+      `ENIGMA_QUEUE_PREFIX=${outputs.get('QueuePrefix') ?? stack.prefix}`,
+      `AWS_REGION=${region}`,
+      '',
+      `policy for its credentials: ${outputs.get('RelayPolicyArn')}`,
+      `read API: ${outputs.get('ApiLambdaFunctionUrl')}`,
+      `alarms: ${outputs.get('AlarmTopicArn')}`,
+      '',
     ].join('\n'),
   )
 }

@@ -11,11 +11,19 @@ export type PackageArguments = {
 }
 
 /** Reads what the framework is given: `--stage prod --region eu-west-1 --param="prefix=acme-"`. @throws StackOptionsError */
-export function readArguments(args: readonly string[], env: Readonly<Record<string, string | undefined>>): PackageArguments {
+export function readArguments(
+  args: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): PackageArguments {
   const { values } = parseArgs({
     args: [...args],
     strict: false,
-    options: { stage: { type: 'string', short: 's' }, region: { type: 'string', short: 'r' }, package: { type: 'string', short: 'p' }, param: { type: 'string', multiple: true } },
+    options: {
+      stage: { type: 'string', short: 's' },
+      region: { type: 'string', short: 'r' },
+      package: { type: 'string', short: 'p' },
+      param: { type: 'string', multiple: true },
+    },
   })
   const text = (value: unknown) => (typeof value === 'string' ? value : '')
   const stage = text(values['stage']) || 'dev'

@@ -19,7 +19,16 @@ type Env = Readonly<Record<string, string | undefined>>
 
 /** Runs the framework in the repository. Resolves with its exit code. */
 export async function runFramework(args: readonly string[], env: Env): Promise<number> {
-  const child = spawn('osls', args, { cwd: root, stdio: 'inherit', env: { ...env, SLS_NOTIFICATIONS_MODE: 'off', SLS_TELEMETRY_DISABLED: '1', PATH: `${join(root, 'node_modules/.bin')}:${env['PATH'] ?? ''}` } })
+  const child = spawn('osls', args, {
+    cwd: root,
+    stdio: 'inherit',
+    env: {
+      ...env,
+      SLS_NOTIFICATIONS_MODE: 'off',
+      SLS_TELEMETRY_DISABLED: '1',
+      PATH: `${join(root, 'node_modules/.bin')}:${env['PATH'] ?? ''}`,
+    },
+  })
   const [code] = (await once(child, 'exit')) as [number | null]
   return code ?? 1
 }
@@ -35,7 +44,9 @@ export async function packageStack(args: readonly string[], env: Env): Promise<n
     const faults = checkTemplate(template, stack.prefix)
     for (const fault of faults) process.stderr.write(`template: ${fault}\n`)
     if (faults.length > 0) return 1
-    process.stdout.write(`the template is as it should be: ${Object.keys(template.Resources).length} resources, ${stack.prefix}*\n`)
+    process.stdout.write(
+      `the template is as it should be: ${Object.keys(template.Resources).length} resources, ${stack.prefix}*\n`,
+    )
     return 0
   } catch (error) {
     if (!(error instanceof StackOptionsError)) throw error

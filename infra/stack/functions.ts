@@ -1,5 +1,14 @@
 import { functionFile, ROUTES } from '../../src/protocol/index.ts'
-import { API, functionKey, functionName, logicalName, parameterName, PARAMETER_VARIABLES, stackName, STORE_PARAMETERS } from './names.ts'
+import {
+  API,
+  functionKey,
+  functionName,
+  logicalName,
+  parameterName,
+  PARAMETER_VARIABLES,
+  stackName,
+  STORE_PARAMETERS,
+} from './names.ts'
 import type { StackOptions } from './options.ts'
 import { roleName } from './roles.ts'
 import { arnOf } from './template.ts'
@@ -23,9 +32,19 @@ export function createFunctions(options: StackOptions): Readonly<Record<string, 
       role: roleName(logicalName(route)),
       memorySize: route.memoryMiB,
       timeout: route.timeoutSeconds,
-      environment: { ...environment(options, [...STORE_PARAMETERS, ...(options.settings[route.name]?.parameters ?? [])]), ...options.settings[route.name]?.variables },
+      environment: {
+        ...environment(options, [...STORE_PARAMETERS, ...(options.settings[route.name]?.parameters ?? [])]),
+        ...options.settings[route.name]?.variables,
+      },
       events: [
-        { sqs: { arn: arnOf(`${logicalName(route)}Queue`), batchSize: BATCH_SIZE, maximumConcurrency: route.maxConcurrency, functionResponseType: 'ReportBatchItemFailures' } },
+        {
+          sqs: {
+            arn: arnOf(`${logicalName(route)}Queue`),
+            batchSize: BATCH_SIZE,
+            maximumConcurrency: route.maxConcurrency,
+            functionResponseType: 'ReportBatchItemFailures',
+          },
+        },
       ],
     },
   ])
@@ -38,7 +57,11 @@ export function createFunctions(options: StackOptions): Readonly<Record<string, 
       role: roleName('Api'),
       memorySize: API_MEMORY_MIB,
       timeout: API_TIMEOUT_SECONDS,
-      environment: { ...environment(options, PARAMETER_VARIABLES), ENIGMA_QUEUE_PREFIX: prefix, API_CORS_ORIGIN: corsOrigin },
+      environment: {
+        ...environment(options, PARAMETER_VARIABLES),
+        ENIGMA_QUEUE_PREFIX: prefix,
+        API_CORS_ORIGIN: corsOrigin,
+      },
       // Every request needs the bearer token, which the function checks.
       url: { invokeMode: 'RESPONSE_STREAM' },
     },

@@ -4,7 +4,10 @@ import { OTHER, type Route } from '../../src/protocol/index.ts'
 export const stackName = (prefix: string): string => prefix.replace(/-$/, '')
 
 /** `campaigns`, `dial_preview` → `CampaignsDialPreview`: what the parts of a route are called in the template. */
-export const logicalName = (route: Route): string => (route === OTHER ? 'Other' : `${route.type}_${route.subType}`.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase()))
+export const logicalName = (route: Route): string =>
+  route === OTHER
+    ? 'Other'
+    : `${route.type}_${route.subType}`.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase())
 
 /** The same as the key of a function in serverless.yml, which the framework turns into `<LogicalName>LambdaFunction`. */
 export const functionKey = (route: Route): string => logicalName(route).replace(/^./, (letter) => letter.toLowerCase())
@@ -24,4 +27,5 @@ export type ParameterVariable = (typeof PARAMETER_VARIABLES)[number]
 export const STORE_PARAMETERS: readonly ParameterVariable[] = ['UPSTASH_REDIS_REST_URL', 'UPSTASH_REDIS_REST_TOKEN']
 
 /** `UPSTASH_REDIS_REST_URL` → `/enigma-prod/upstash-redis-rest-url` */
-export const parameterName = (prefix: string, variable: string): string => `/${stackName(prefix)}/${variable.toLowerCase().replaceAll('_', '-')}`
+export const parameterName = (prefix: string, variable: string): string =>
+  `/${stackName(prefix)}/${variable.toLowerCase().replaceAll('_', '-')}`

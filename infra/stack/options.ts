@@ -41,32 +41,56 @@ const LONGEST_ROUTE = Math.max(...ROUTES.map(({ name }) => name.length))
 export const MOST_PREFIX = MOST_FUNCTION_NAME - LONGEST_ROUTE
 
 /** The retentions that CloudWatch Logs knows. Source: PutRetentionPolicy in the CloudWatch Logs API reference. */
-const RETENTIONS = [1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653]
+const RETENTIONS = [
+  1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+]
 
 /** @throws StackOptionsError */
-export function readStackOptions(values: Readonly<Record<string, string>>, settings: OwnSettings = SETTINGS): StackOptions {
+export function readStackOptions(
+  values: Readonly<Record<string, string>>,
+  settings: OwnSettings = SETTINGS,
+): StackOptions {
   const faults: string[] = [...checkOwnSettings(settings)]
   const value = (name: (typeof STACK_PARAMETERS)[number]) => (values[name] ?? '').trim()
   // The framework takes any name: with a slip in one, the alarms of a stack that is there would tell nobody any more.
-  for (const name of Object.keys(values)) if (!STACK_PARAMETERS.some((known) => known === name)) faults.push(`there is no parameter "${name}": write one of ${STACK_PARAMETERS.join(', ')}`)
+  for (const name of Object.keys(values))
+    if (!STACK_PARAMETERS.some((known) => known === name))
+      faults.push(`there is no parameter "${name}": write one of ${STACK_PARAMETERS.join(', ')}`)
   const prefix = value('prefix')
   if (!/^[a-z][a-z0-9-]*-$/.test(prefix) || prefix.includes('--')) {
-    faults.push(`prefix "${prefix}": write small letters, digits and single dashes, beginning with a letter and ending with a dash, such as acme-prod-`)
+    faults.push(
+      `prefix "${prefix}": write small letters, digits and single dashes, beginning with a letter and ending with a dash, such as acme-prod-`,
+    )
   } else if (/^(aws|ssm)/.test(prefix)) {
-    faults.push(`prefix "${prefix}": Parameter Store keeps names that begin with aws or ssm for AWS; write another one, such as my-${prefix}`)
+    faults.push(
+      `prefix "${prefix}": Parameter Store keeps names that begin with aws or ssm for AWS; write another one, such as my-${prefix}`,
+    )
   }
-  if (prefix.length > MOST_PREFIX) faults.push(`prefix "${prefix}" has ${prefix.length} characters: at most ${MOST_PREFIX}, so that Lambda takes the names of all functions`)
+  if (prefix.length > MOST_PREFIX)
+    faults.push(
+      `prefix "${prefix}" has ${prefix.length} characters: at most ${MOST_PREFIX}, so that Lambda takes the names of all functions`,
+    )
   const logRetentionDays = Number(value('logRetentionDays') || 30)
-  if (!RETENTIONS.includes(logRetentionDays)) faults.push(`logRetentionDays "${value('logRetentionDays')}": CloudWatch takes ${RETENTIONS.join(', ')}`)
+  if (!RETENTIONS.includes(logRetentionDays))
+    faults.push(`logRetentionDays "${value('logRetentionDays')}": CloudWatch takes ${RETENTIONS.join(', ')}`)
   const alarmEmail = value('alarmEmail')
-  if (alarmEmail !== '' && !/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(alarmEmail)) faults.push(`alarmEmail "${alarmEmail}": write an address such as ops@example.com`)
+  if (alarmEmail !== '' && !/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(alarmEmail))
+    faults.push(`alarmEmail "${alarmEmail}": write an address such as ops@example.com`)
   const kmsKeyArn = value('kmsKeyArn')
-  if (kmsKeyArn !== '' && !/^arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key\/.+$/.test(kmsKeyArn)) faults.push(`kmsKeyArn "${kmsKeyArn}": write the ARN of a key, arn:aws:kms:<region>:<account>:key/<id>`)
+  if (kmsKeyArn !== '' && !/^arn:[a-z-]+:kms:[a-z0-9-]+:\d{12}:key\/.+$/.test(kmsKeyArn))
+    faults.push(`kmsKeyArn "${kmsKeyArn}": write the ARN of a key, arn:aws:kms:<region>:<account>:key/<id>`)
   const corsOrigin = value('corsOrigin')
-  const wrongOrigin = corsOrigin.split(',').map((one) => one.trim()).find((one) => one !== '' && one !== '*' && !(/^https?:\/\/[^/\s]+$/.test(one) && URL.canParse(one)))
-  if (wrongOrigin !== undefined) faults.push(`corsOrigin "${wrongOrigin}": write origins such as https://console.example.com, several by commas, or *`)
+  const wrongOrigin = corsOrigin
+    .split(',')
+    .map((one) => one.trim())
+    .find((one) => one !== '' && one !== '*' && !(/^https?:\/\/[^/\s]+$/.test(one) && URL.canParse(one)))
+  if (wrongOrigin !== undefined)
+    faults.push(
+      `corsOrigin "${wrongOrigin}": write origins such as https://console.example.com, several by commas, or *`,
+    )
   const keep = value('keep') || 'yes'
-  if (keep !== 'yes' && keep !== 'no') faults.push(`keep "${keep}": write yes, or no to have queues and logs removed with the stack`)
+  if (keep !== 'yes' && keep !== 'no')
+    faults.push(`keep "${keep}": write yes, or no to have queues and logs removed with the stack`)
   if (faults.length > 0) throw new StackOptionsError(faults)
   return { prefix, logRetentionDays, alarmEmail, corsOrigin, kmsKeyArn, keep: keep === 'yes', settings }
 }

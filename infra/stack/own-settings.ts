@@ -14,10 +14,12 @@ const RESERVED = /^(AWS_|LAMBDA_|ENIGMA_|NODE_OPTIONS$|.*_PARAMETER$)/
 export function* checkOwnSettings(settings: OwnSettings): Generator<string> {
   for (const [route, { variables = {}, parameters = [] }] of Object.entries(settings)) {
     const at = `functions/settings.ts, "${route}"`
-    if (!ROUTES.some(({ name }) => name === route)) yield `${at}: there is no such route; write one of ${ROUTES.map(({ name }) => name).join(', ')}`
+    if (!ROUTES.some(({ name }) => name === route))
+      yield `${at}: there is no such route; write one of ${ROUTES.map(({ name }) => name).join(', ')}`
     for (const name of [...Object.keys(variables), ...parameters]) {
       const isTaken = RESERVED.test(name) || PARAMETER_VARIABLES.some((one) => one === name)
-      if (!/^[A-Z][A-Z0-9_]*$/.test(name) || isTaken) yield `${at}: "${name}" ${isTaken ? 'is set by the stack or by AWS' : 'is no name of a variable'}; write one such as CRM_URL`
+      if (!/^[A-Z][A-Z0-9_]*$/.test(name) || isTaken)
+        yield `${at}: "${name}" ${isTaken ? 'is set by the stack or by AWS' : 'is no name of a variable'}; write one such as CRM_URL`
     }
     const twice = parameters.find((name, index) => name in variables || parameters.indexOf(name) !== index)
     if (twice !== undefined) yield `${at}: "${twice}" is there twice; write it once`
@@ -26,4 +28,6 @@ export function* checkOwnSettings(settings: OwnSettings): Generator<string> {
 }
 
 /** All of the stack's own parameters, and those of functions/settings.ts, each once. */
-export const allParameters = (settings: OwnSettings): string[] => [...new Set([...PARAMETER_VARIABLES, ...Object.values(settings).flatMap(({ parameters = [] }) => parameters)])]
+export const allParameters = (settings: OwnSettings): string[] => [
+  ...new Set([...PARAMETER_VARIABLES, ...Object.values(settings).flatMap(({ parameters = [] }) => parameters)]),
+]

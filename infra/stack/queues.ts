@@ -32,7 +32,10 @@ export function createQueueResources({ prefix, keep }: StackOptions): Resources 
               QueueName: queue,
               ...COMMON,
               VisibilityTimeout: visibilitySeconds(route),
-              RedrivePolicy: { deadLetterTargetArn: arnOf(`${name}DeadLetterQueue`), maxReceiveCount: route.maxReceiveCount },
+              RedrivePolicy: {
+                deadLetterTargetArn: arnOf(`${name}DeadLetterQueue`),
+                maxReceiveCount: route.maxReceiveCount,
+              },
             },
           },
         ],
@@ -44,7 +47,12 @@ export function createQueueResources({ prefix, keep }: StackOptions): Resources 
             Properties: {
               QueueName: deadLetterQueueName(prefix, route),
               ...COMMON,
-              RedriveAllowPolicy: { redrivePermission: 'byQueue', sourceQueueArns: [{ 'Fn::Sub': `arn:\${AWS::Partition}:sqs:\${AWS::Region}:\${AWS::AccountId}:${queue}` }] },
+              RedriveAllowPolicy: {
+                redrivePermission: 'byQueue',
+                sourceQueueArns: [
+                  { 'Fn::Sub': `arn:\${AWS::Partition}:sqs:\${AWS::Region}:\${AWS::AccountId}:${queue}` },
+                ],
+              },
             },
           },
         ],

@@ -5,7 +5,11 @@ import { arnOf, sub, type Resource, type Resources } from './template.ts'
 
 type Statement = { readonly Effect: 'Allow'; readonly Action: readonly string[]; readonly Resource: unknown }
 
-const allow = (Action: readonly string[], resource: unknown): Statement => ({ Effect: 'Allow', Action, Resource: resource })
+const allow = (Action: readonly string[], resource: unknown): Statement => ({
+  Effect: 'Allow',
+  Action,
+  Resource: resource,
+})
 
 /** The logical name of a function's role. */
 export const roleName = (logical: string): string => `${logical}Role`
@@ -16,9 +20,21 @@ export function createRoles(options: StackOptions): Resources {
   const ofRoutes = ROUTES.map((route): [string, Resource] => [
     roleName(logicalName(route)),
     role([
-      ...common(options, functionName(prefix, route), [...STORE_PARAMETERS, ...(options.settings[route.name]?.parameters ?? [])]),
+      ...common(options, functionName(prefix, route), [
+        ...STORE_PARAMETERS,
+        ...(options.settings[route.name]?.parameters ?? []),
+      ]),
       // Lambda's own pollers use the first three; the adapter, the other two.
-      allow(['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes', 'sqs:GetQueueUrl', 'sqs:ChangeMessageVisibility'], arnOf(`${logicalName(route)}Queue`)),
+      allow(
+        [
+          'sqs:ReceiveMessage',
+          'sqs:DeleteMessage',
+          'sqs:GetQueueAttributes',
+          'sqs:GetQueueUrl',
+          'sqs:ChangeMessageVisibility',
+        ],
+        arnOf(`${logicalName(route)}Queue`),
+      ),
       allow(['sqs:SendMessage', 'sqs:GetQueueUrl'], deadLetterArn(route)),
     ]),
   ])
@@ -27,7 +43,10 @@ export function createRoles(options: StackOptions): Resources {
     // `GET /parked` looks at what the functions put aside, and has it seen again at once.
     role([
       ...common(options, prefix + API, PARAMETER_VARIABLES),
-      allow(['sqs:ReceiveMessage', 'sqs:ChangeMessageVisibility', 'sqs:GetQueueAttributes', 'sqs:GetQueueUrl'], ROUTES.map(deadLetterArn)),
+      allow(
+        ['sqs:ReceiveMessage', 'sqs:ChangeMessageVisibility', 'sqs:GetQueueAttributes', 'sqs:GetQueueUrl'],
+        ROUTES.map(deadLetterArn),
+      ),
     ]),
   ]
   return Object.fromEntries([...ofRoutes, ofApi])
@@ -37,10 +56,18 @@ const deadLetterArn = (route: Route) => arnOf(`${logicalName(route)}DeadLetterQu
 
 function common({ prefix, kmsKeyArn }: StackOptions, name: string, parameters: readonly string[]): Statement[] {
   return [
-    allow(['logs:CreateLogStream', 'logs:PutLogEvents'], sub(`arn:\${AWS::Partition}:logs:\${AWS::Region}:\${AWS::AccountId}:log-group:/aws/lambda/${name}:*`)),
+    allow(
+      ['logs:CreateLogStream', 'logs:PutLogEvents'],
+      sub(`arn:\${AWS::Partition}:logs:\${AWS::Region}:\${AWS::AccountId}:log-group:/aws/lambda/${name}:*`),
+    ),
     // X-Ray knows no resource to name. Source: Service Authorization Reference, actions of AWS X-Ray.
     allow(['xray:PutTraceSegments', 'xray:PutTelemetryRecords'], '*'),
-    allow(['ssm:GetParameters'], parameters.map((one) => sub(`arn:\${AWS::Partition}:ssm:\${AWS::Region}:\${AWS::AccountId}:parameter${parameterName(prefix, one)}`))),
+    allow(
+      ['ssm:GetParameters'],
+      parameters.map((one) =>
+        sub(`arn:\${AWS::Partition}:ssm:\${AWS::Region}:\${AWS::AccountId}:parameter${parameterName(prefix, one)}`),
+      ),
+    ),
     ...(kmsKeyArn === '' ? [] : [allow(['kms:Decrypt'], kmsKeyArn)]),
   ]
 }
@@ -64,11 +91,15 @@ export function createRelayPolicy(): Resources {
     RelayPolicy: {
       Type: 'AWS::IAM::ManagedPolicy',
       Properties: {
-        Description: 'For the credentials of enigma-relay beside the dialler: it sends to the queues of this stack and looks at them.',
+        Description:
+          'For the credentials of enigma-relay beside the dialler: it sends to the queues of this stack and looks at them.',
         PolicyDocument: {
           Version: '2012-10-17',
           Statement: [
-            allow(['sqs:SendMessage', 'sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], ROUTES.map((route) => arnOf(`${logicalName(route)}Queue`))),
+            allow(
+              ['sqs:SendMessage', 'sqs:GetQueueUrl', 'sqs:GetQueueAttributes'],
+              ROUTES.map((route) => arnOf(`${logicalName(route)}Queue`)),
+            ),
             // `enigma-relay doctor` looks whether each queue has its dead-letter queue.
             allow(['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], ROUTES.map(deadLetterArn)),
           ],

@@ -16,13 +16,21 @@ export function createStack(options: StackOptions) {
     functions: createFunctions(options),
     resources: {
       Description: `enigma-relay: what Enigma diallers say, queue by queue to a function each (${stackName(options.prefix)})`,
-      Resources: { ...createQueueResources(options), ...createRoles(options), ...createRelayPolicy(), ...createAlarms(options) },
+      Resources: {
+        ...createQueueResources(options),
+        ...createRoles(options),
+        ...createRelayPolicy(),
+        ...createAlarms(options),
+      },
       // The framework makes the log groups.
       extensions: Object.fromEntries(logGroups) as Record<string, ReturnType<typeof kept>>,
       Outputs: {
         QueuePrefix: { Description: 'ENIGMA_QUEUE_PREFIX of the relay', Value: options.prefix },
         Region: { Description: 'AWS_REGION of the relay', Value: ref('AWS::Region') },
-        RelayPolicyArn: { Description: 'The managed policy for the credentials of the relay', Value: ref('RelayPolicy') },
+        RelayPolicyArn: {
+          Description: 'The managed policy for the credentials of the relay',
+          Value: ref('RelayPolicy'),
+        },
         AlarmTopicArn: { Description: 'Where alarms go: subscribe to it', Value: ref('AlarmTopic') },
         ApiFunctionName: { Description: 'The function behind the read API', Value: options.prefix + API },
       },

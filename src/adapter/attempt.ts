@@ -21,13 +21,17 @@ export async function attempt<Effect>(app: App, entry: Entry<Effect>, options: A
   let open = true
   let failure: { readonly error: unknown } | undefined
   const delivery: Delivery<Effect> = {
-    notification, packet, attempt, lastAttempt,
+    notification,
+    packet,
+    attempt,
+    lastAttempt,
     maxAgeMs: options.maxAgeMs,
     sentMs: Number(record.attributes.SentTimestamp) || undefined,
     now: options.now,
     record: (effect) => {
       if (open) entry.effects.push(effect)
-      else options.log({ level: 'error', message: 'an effect was recorded too late and is not kept', id: notification.id })
+      else
+        options.log({ level: 'error', message: 'an effect was recorded too late and is not kept', id: notification.id })
     },
     fail: (error) => (failure = { error }),
   }

@@ -1,4 +1,13 @@
-import { ageMs, findRoute, fromHttp, parseEventType, ProtocolError, toSourceId, type Notification, type Transport } from '../protocol/index.ts'
+import {
+  ageMs,
+  findRoute,
+  fromHttp,
+  parseEventType,
+  ProtocolError,
+  toSourceId,
+  type Notification,
+  type Transport,
+} from '../protocol/index.ts'
 import { type HandlerContext, deliveryOf } from './delivery.ts'
 import { toPacket } from './packet.ts'
 import { describeIssues, problem } from './problem.ts'
@@ -85,7 +94,9 @@ async function readRequest(c: HandlerContext): Promise<Notification> {
   try {
     const notification = fromHttp(c.req.raw.headers, new Uint8Array(await c.req.arrayBuffer()))
     // A time that cannot be read is the oldest one, so that it never looks fresh.
-    return Number.isNaN(Date.parse(notification.time)) ? { ...notification, time: new Date(0).toISOString() } : notification
+    return Number.isNaN(Date.parse(notification.time))
+      ? { ...notification, time: new Date(0).toISOString() }
+      : notification
   } catch (error) {
     if (error instanceof ProtocolError) throw problem(400, 'Not a CloudEvent', error.message)
     throw error

@@ -24,9 +24,19 @@ export function createFailures(log: Log): Failures {
       const all = [...lines.values()]
       for (const { count, entry, reason, error } of all.slice(0, MOST_LINES)) {
         const { notification, attempt } = entry
-        log({ level: 'warn', message: 'failed', count, reason, attempt, type: notification.type, firstId: notification.id, stack: describeStack(error) })
+        log({
+          level: 'warn',
+          message: 'failed',
+          count,
+          reason,
+          attempt,
+          type: notification.type,
+          firstId: notification.id,
+          stack: describeStack(error),
+        })
       }
-      if (all.length > MOST_LINES) log({ level: 'warn', message: `failed for ${all.length - MOST_LINES} other reasons as well` })
+      if (all.length > MOST_LINES)
+        log({ level: 'warn', message: `failed for ${all.length - MOST_LINES} other reasons as well` })
     },
   }
 }

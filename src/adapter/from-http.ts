@@ -37,7 +37,8 @@ export function fromHttp<Effect>(app: App, options: FromHttpOptions<Effect>) {
         if (open) effects.push(effect)
         else log({ level: 'error', message: 'an effect was recorded too late and is not kept' })
       },
-      fail: (error) => log({ level: 'error', message: 'a handler failed', error: describeError(error), stack: describeStack(error) }),
+      fail: (error) =>
+        log({ level: 'error', message: 'a handler failed', error: describeError(error), stack: describeStack(error) }),
     }
     const response = await run(app, request, { ...env, enigma: delivery })
     open = false

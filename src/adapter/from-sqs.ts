@@ -46,7 +46,12 @@ export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
     const messages = await Promise.all(event.Records.map((record) => readMessage<Effect>(record, maxReceiveCount)))
     const counts = await handleBatch(messages, run, memory, options.maxParallel ?? MAX_PARALLEL)
     const failed = counts ? messages.filter((message) => !isFinished(message)) : messages
-    await postponeFailed(failed, { postpone, longestDelaySeconds: counts ? options.longestDelaySeconds : options.longestOutageDelaySeconds, limitMs: budget.reportMs, log })
+    await postponeFailed(failed, {
+      postpone,
+      longestDelaySeconds: counts ? options.longestDelaySeconds : options.longestOutageDelaySeconds,
+      limitMs: budget.reportMs,
+      log,
+    })
     return { batchItemFailures: failed.map(({ record }) => ({ itemIdentifier: record.messageId })) }
   }
 }
@@ -67,7 +72,12 @@ function createMemory<Effect>({ commit, recall }: FromSqsOptions<Effect>, now: (
 }
 
 /** Returns whether what was done counts. It does not when it could not be looked up or written: then the whole batch comes again. */
-async function handleBatch<Effect>(messages: readonly Message<Effect>[], run: Run, memory: Memory<Effect>, maxParallel: number): Promise<boolean> {
+async function handleBatch<Effect>(
+  messages: readonly Message<Effect>[],
+  run: Run,
+  memory: Memory<Effect>,
+  maxParallel: number,
+): Promise<boolean> {
   let step = 'recall'
   try {
     await within(run.budget.parkMs(), () => recallFinished(messages, memory.recall))
@@ -79,7 +89,12 @@ async function handleBatch<Effect>(messages: readonly Message<Effect>[], run: Ru
     if (effects.length > 0 || done.size > 0) await within(run.budget.commitMs(), () => memory.commit({ effects, done }))
     return true
   } catch (error) {
-    run.log({ level: 'error', message: `${step} failed: the whole batch is tried again`, messages: messages.length, error: describeError(error) })
+    run.log({
+      level: 'error',
+      message: `${step} failed: the whole batch is tried again`,
+      messages: messages.length,
+      error: describeError(error),
+    })
     return false
   }
 }

@@ -25,7 +25,10 @@ export function toRemember(messages: readonly Message<unknown>[]): Map<string, s
   for (const message of messages) {
     const finished = message.entries.filter((entry) => entry.finished)
     if (isFinished(message) || finished.every((entry) => entry.remembered)) continue
-    done.set(message.record.messageId, finished.map((entry) => entry.key))
+    done.set(
+      message.record.messageId,
+      finished.map((entry) => entry.key),
+    )
   }
   return done
 }

@@ -1,4 +1,11 @@
-import { CONTENT_ENCODING, ProtocolError, orderKey, readBody, toSourceId, type Notification } from '../protocol/index.ts'
+import {
+  CONTENT_ENCODING,
+  ProtocolError,
+  orderKey,
+  readBody,
+  toSourceId,
+  type Notification,
+} from '../protocol/index.ts'
 import type { SqsRecord } from './sqs-event.ts'
 import { lazily, toPacket } from './packet.ts'
 

@@ -43,7 +43,9 @@ async function readWords(response: Response): Promise<string> {
 
 /** A text as the reason of a parked notification: masked, one line, short, of characters that every SQS server takes. */
 export function toReason(text: string, payload?: unknown): string {
-  const line = maskText(text.slice(0, LONGEST_READ), payload).replace(/[\s\p{Cc}]+/gu, ' ').trim()
+  const line = maskText(text.slice(0, LONGEST_READ), payload)
+    .replace(/[\s\p{Cc}]+/gu, ' ')
+    .trim()
   const short = line.length > LONGEST_REASON ? `${line.slice(0, LONGEST_REASON - 1)}…` : line
   return isSqsText(short) ? short : short.replace(/[^\x20-\uD7FF\uE000-\uFFFD]/g, '?')
 }

@@ -24,7 +24,14 @@ export function createOwnMemory(now: () => number) {
     },
     recall: ((messageIds) => {
       const found = messageIds.map((id) => [id, kept.get(id)] as const)
-      return Promise.resolve(new Map(found.map(([id, entry]) => [id, entry !== undefined && entry.untilMs > now() ? entry.ids : new Set<string>()])))
+      return Promise.resolve(
+        new Map(
+          found.map(([id, entry]) => [
+            id,
+            entry !== undefined && entry.untilMs > now() ? entry.ids : new Set<string>(),
+          ]),
+        ),
+      )
     }) satisfies FromSqsOptions<unknown>['recall'],
   }
 }

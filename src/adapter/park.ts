@@ -7,10 +7,19 @@ import { toReason } from './outcome.ts'
 import type { SqsRecord } from './sqs-event.ts'
 import { within } from './within.ts'
 
-export type ParkOptions = { readonly park: (parked: Parked) => Promise<void>; readonly limitMs: () => number; readonly log: Log }
+export type ParkOptions = {
+  readonly park: (parked: Parked) => Promise<void>
+  readonly limitMs: () => number
+  readonly log: Log
+}
 
 /** Parks one notification. Returns whether it is put aside; if not, it has to come again. */
-export async function parkEntry(entry: Entry<unknown>, reason: string, status: number | undefined, options: ParkOptions): Promise<boolean> {
+export async function parkEntry(
+  entry: Entry<unknown>,
+  reason: string,
+  status: number | undefined,
+  options: ParkOptions,
+): Promise<boolean> {
   const { notification, record, attempt } = entry
   const types = parseEventType(notification.type)
   const handler = types === undefined ? {} : { handler: `${types.type}/${types.subType}` }
@@ -22,7 +31,10 @@ export async function parkEntry(entry: Entry<unknown>, reason: string, status: n
 export async function parkMessage(message: Message<unknown>, options: ParkOptions): Promise<boolean> {
   const { record, contentEncoding, attempt, fault } = message
   const encoding = contentEncoding === undefined ? {} : { contentEncoding }
-  return tryPark({ body: record.body, ...encoding, reason: toReason(fault ?? ''), attempts: attempt, ...about(record) }, options)
+  return tryPark(
+    { body: record.body, ...encoding, reason: toReason(fault ?? ''), attempts: attempt, ...about(record) },
+    options,
+  )
 }
 
 async function tryPark(parked: Parked, { park, limitMs, log }: ParkOptions): Promise<boolean> {

@@ -36,7 +36,12 @@ export async function postponeFailed(failed: readonly Message<unknown>[], option
     try {
       await within(options.limitMs(), () => options.postpone({ messageId, receiptHandle, eventSourceARN }, delay))
     } catch (error) {
-      options.log({ level: 'warn', message: 'could not be postponed: SQS hands it out after its own timeout', messageId, error: describeError(error) })
+      options.log({
+        level: 'warn',
+        message: 'could not be postponed: SQS hands it out after its own timeout',
+        messageId,
+        error: describeError(error),
+      })
     }
   }
   await Promise.all(failed.map(one))

@@ -16,7 +16,9 @@ export function describeIssues(issues: readonly SchemaIssue[], payload: unknown)
   const described = issues.slice(0, MOST_ISSUES).map((issue) => {
     const path = (issue.path ?? []).map((part) => (typeof part === 'object' ? part.key : part))
     const field = maskText(['payload', ...path.map(String)].join('.'))
-    return quotesValue(issue.message, valueAt(payload, path)) ? `${field} does not fit` : `${field}: ${maskText(issue.message, payload)}`
+    return quotesValue(issue.message, valueAt(payload, path))
+      ? `${field} does not fit`
+      : `${field}: ${maskText(issue.message, payload)}`
   })
   if (issues.length > MOST_ISSUES) described.push(`and ${issues.length - MOST_ISSUES} more`)
   return described.join('; ')

@@ -12,7 +12,12 @@ const defaultHandler: unknown = Reflect.get(new Hono(), 'errorHandler')
  * app with an `onError` of its own keeps it, also when it is set later.
  */
 export function keepErrorsQuiet(app: App): void {
-  if (app instanceof Object && Reflect.get(app, 'errorHandler') === defaultHandler && 'onError' in app && typeof app.onError === 'function') {
+  if (
+    app instanceof Object &&
+    Reflect.get(app, 'errorHandler') === defaultHandler &&
+    'onError' in app &&
+    typeof app.onError === 'function'
+  ) {
     app.onError(answerQuietly)
   }
 }
@@ -24,6 +29,12 @@ const answerQuietly: ErrorHandler = (error, c) => {
   }
   const delivery = deliveryOf(c)
   if (delivery !== undefined) delivery.fail(error)
-  else logToConsole({ level: 'error', message: 'a handler failed', error: describeError(error), stack: describeStack(error) })
+  else
+    logToConsole({
+      level: 'error',
+      message: 'a handler failed',
+      error: describeError(error),
+      stack: describeStack(error),
+    })
   return c.text('Internal Server Error', 500)
 }

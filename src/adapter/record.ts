@@ -8,10 +8,16 @@ import { AdapterError } from './errors.ts'
  * @example record(c, { kind: 'agent-status', ref: status.reference, to: status.payload.status })
  * @throws AdapterError `no_commit` when the app runs neither behind `fromSqs` nor behind `fromHttp`
  */
-export function record<Effect>(c: { readonly env: { readonly enigma?: Delivery<Effect> } }, effect: NoInfer<Effect>): void {
+export function record<Effect>(
+  c: { readonly env: { readonly enigma?: Delivery<Effect> } },
+  effect: NoInfer<Effect>,
+): void {
   const delivery = c.env?.enigma
   if (delivery === undefined) {
-    throw new AdapterError('no_commit', 'record(c, effect) has no commit to give the effect to: run the app by fromSqs or fromHttp')
+    throw new AdapterError(
+      'no_commit',
+      'record(c, effect) has no commit to give the effect to: run the app by fromSqs or fromHttp',
+    )
   }
   delivery.record(effect)
 }

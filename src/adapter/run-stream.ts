@@ -17,7 +17,8 @@ export type Run = {
   readonly log: Log
 }
 
-const HELD = 'held back: an earlier one of its reference is still being retried, and its own message was on its last attempt'
+const HELD =
+  'held back: an earlier one of its reference is still being retried, and its own message was on its last attempt'
 
 /**
  * Runs one reference, in order. Behind one that is to be retried, the rest is held back: it is not run and not finished.
@@ -35,14 +36,18 @@ export async function runStream(stream: readonly Entry<unknown>[], run: Run): Pr
     }
     const limitMs = run.budget.handlerMs()
     // There is no other time for those behind it: one that hangs leaves them half of it.
-    const outcome = await attempt(run.app, entry, { ...run, limitMs: entry.lastAttempt && at < stream.length - 1 ? limitMs / 2 : limitMs })
+    const outcome = await attempt(run.app, entry, {
+      ...run,
+      limitMs: entry.lastAttempt && at < stream.length - 1 ? limitMs / 2 : limitMs,
+    })
     if (outcome.kind === 'done') {
       entry.finished = true
       continue
     }
     const { reason, status, error } = outcome
     if (outcome.kind === 'retry') run.failures.add(entry, reason, error)
-    if (outcome.kind === 'park' || entry.lastAttempt) entry.finished = await parkEntry(entry, reason, status, run.parking)
+    if (outcome.kind === 'park' || entry.lastAttempt)
+      entry.finished = await parkEntry(entry, reason, status, run.parking)
     blocked = !entry.finished
   }
 }

@@ -10,7 +10,8 @@ export type StandardSchema<Output = unknown> = {
   }
 }
 
-export type SchemaResult<Output> = { readonly value: Output; readonly issues?: undefined } | { readonly issues: readonly SchemaIssue[] }
+export type SchemaResult<Output> =
+  { readonly value: Output; readonly issues?: undefined } | { readonly issues: readonly SchemaIssue[] }
 
 export type SchemaIssue = {
   readonly message: string

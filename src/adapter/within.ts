@@ -15,7 +15,10 @@ export async function within<T>(limitMs: number, work: () => Promise<T>): Promis
   if (limitMs > LONGEST_TIMER_MS) return work()
   let timer: ReturnType<typeof setTimeout> | undefined
   const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new AdapterError('time_limit', `no answer within ${(limitMs / 1000).toFixed(1)} s`)), limitMs)
+    timer = setTimeout(
+      () => reject(new AdapterError('time_limit', `no answer within ${(limitMs / 1000).toFixed(1)} s`)),
+      limitMs,
+    )
   })
   try {
     return await Promise.race([work(), limit])

@@ -3,13 +3,18 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { CallCentreArguments } from './program.ts'
 
-export type DevArguments = CallCentreArguments & { readonly simulator: boolean; readonly bundles: boolean; readonly verbose: boolean }
+export type DevArguments = CallCentreArguments & {
+  readonly simulator: boolean
+  readonly bundles: boolean
+  readonly verbose: boolean
+}
 
 /** `enigma-relay dev`: the whole street until SIGINT or SIGTERM. @throws ConfigError, StreetError, RelayError */
 export async function runDev(options: DevArguments): Promise<void> {
   const root = new URL('../../', import.meta.url)
   // The published package carries neither the functions nor what stands in for AWS.
-  if (!existsSync(new URL('functions/api.ts', root))) throw new Error('dev runs in a clone of the repository, where the functions are')
+  if (!existsSync(new URL('functions/api.ts', root)))
+    throw new Error('dev runs in a clone of the repository, where the functions are')
   const { showStreet } = await import('../local/show-street.ts')
   const { agents, speed, seed } = options
   await showStreet({

@@ -7,7 +7,11 @@ const COLOURS = { ok: 'green', warn: 'yellow', fail: 'red' } as const
 
 /** What is said for each route, and in one line when all is well. */
 const FOR_EACH_ROUTE = [
-  { prefix: 'sqs/queue/', check: 'sqs/queues', say: (count: number) => `${count} queues and their dead-letter queues are as they should be` },
+  {
+    prefix: 'sqs/queue/',
+    check: 'sqs/queues',
+    say: (count: number) => `${count} queues and their dead-letter queues are as they should be`,
+  },
   { prefix: 'sqs/send/', check: 'sqs/rights', say: (count: number) => `may send to ${count} queues` },
 ] as const
 
@@ -18,7 +22,8 @@ export async function runDoctor({ json }: { readonly json: boolean }): Promise<v
   const wells = new Map<string, number>()
   for await (const finding of examine({ config })) {
     findings.push(finding)
-    const each = finding.state === 'ok' ? FOR_EACH_ROUTE.find(({ prefix }) => finding.check.startsWith(prefix)) : undefined
+    const each =
+      finding.state === 'ok' ? FOR_EACH_ROUTE.find(({ prefix }) => finding.check.startsWith(prefix)) : undefined
     if (json) continue
     if (each === undefined) print(finding)
     else wells.set(each.prefix, (wells.get(each.prefix) ?? 0) + 1)
@@ -36,5 +41,7 @@ export async function runDoctor({ json }: { readonly json: boolean }): Promise<v
 /** `fail  redis/main/memory  …  → redis-cli …`. In colours on a terminal, unless NO_COLOR is set. */
 function print({ check, state, text, fix }: Finding): void {
   const word = styleText(COLOURS[state], state.padEnd(4), { stream: process.stdout })
-  process.stdout.write(`${word}  ${check}  ${text}${fix === undefined ? '' : `  ${styleText('bold', '→', { stream: process.stdout })} ${fix}`}\n`)
+  process.stdout.write(
+    `${word}  ${check}  ${text}${fix === undefined ? '' : `  ${styleText('bold', '→', { stream: process.stdout })} ${fix}`}\n`,
+  )
 }

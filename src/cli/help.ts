@@ -96,4 +96,11 @@ Examples:
   npm run dev -- --agents 200 --speed 5
   npm run dev -- --no-simulator --verbose`
 
-export const COMMAND_HELP = { relay: RELAY_HELP, doctor: DOCTOR_HELP, queues: QUEUES_HELP, parked: PARKED_HELP, simulate: SIMULATE_HELP, dev: DEV_HELP } as const
+export const COMMAND_HELP = {
+  relay: RELAY_HELP,
+  doctor: DOCTOR_HELP,
+  queues: QUEUES_HELP,
+  parked: PARKED_HELP,
+  simulate: SIMULATE_HELP,
+  dev: DEV_HELP,
+} as const

@@ -27,7 +27,8 @@ async function launch(args) {
   const needsProgram = args[0] === '--redis'
   if (needsProgram) args = args.slice(1)
   const isTool = args[0] === '--run'
-  if (isTool && args[1] === undefined) throw new LaunchProblem('--run needs the name of a tool, such as: --run vitest run', 2)
+  if (isTool && args[1] === undefined)
+    throw new LaunchProblem('--run needs the name of a tool, such as: --run vitest run', 2)
 
   if (isClone) await ensureInstalled(root)
   const node = findNode(root)

@@ -11,7 +11,12 @@ async function main(argv: readonly string[]): Promise<number> {
     // Commander has printed its words already; `--help` and `--version` end here with 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     if (error instanceof ConfigError) return fail(error.message, 2)
-    return fail(process.env['ENIGMA_LOG_LEVEL'] === 'debug' && error instanceof Error ? (error.stack ?? error.message) : words(error), 1)
+    return fail(
+      process.env['ENIGMA_LOG_LEVEL'] === 'debug' && error instanceof Error
+        ? (error.stack ?? error.message)
+        : words(error),
+      1,
+    )
   }
 }
 

@@ -21,8 +21,13 @@ export type ParkedAction =
   | { readonly name: 'retry' | 'drop'; readonly ids?: readonly string[] | undefined }
 
 /** Finds out what is to be done. @param refuse called with what is wrong */
-export function readAction({ show, retry, drop, export: file, all, yes }: ParkedArguments, refuse: (words: string) => never): ParkedAction {
-  const named = Object.entries({ show, retry, drop, export: file }).flatMap(([name, value]) => (value === undefined ? [] : [`--${name}`]))
+export function readAction(
+  { show, retry, drop, export: file, all, yes }: ParkedArguments,
+  refuse: (words: string) => never,
+): ParkedAction {
+  const named = Object.entries({ show, retry, drop, export: file }).flatMap(([name, value]) =>
+    value === undefined ? [] : [`--${name}`],
+  )
   if (named.length > 1) refuse(`${named.join(' and ')} cannot go together`)
   if (yes && drop === undefined) refuse('--yes goes with --drop')
   const taken = retry ?? drop

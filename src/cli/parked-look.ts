@@ -25,7 +25,10 @@ export async function showParked(scope: ParkedScope): Promise<void> {
     }
   })
   if (first !== undefined) await print(first)
-  if (differ) process.stderr.write(`enigma-relay: ${copies} entries have this id and differ: this is the oldest; --export has them all\n`)
+  if (differ)
+    process.stderr.write(
+      `enigma-relay: ${copies} entries have this id and differ: this is the oldest; --export has them all\n`,
+    )
 }
 
 /** Writes all that is known of the entries to a new file. @throws ParkedError when it is there already or cannot be written */

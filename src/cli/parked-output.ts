@@ -12,7 +12,9 @@ export function print(text: string | Uint8Array): Promise<void> {
 const HEADER = ['PARKED AT', 'SOURCE', 'ID', 'ROUTE', 'REASON', 'BYTES', 'DETAIL']
 
 const shown = (entry: Entry, source: string) =>
-  entry.kind === 'parked' ? toShown(entry, source) : { source, id: entry.id, reason: UNREADABLE, detail: entry.why, bytes: entry.raw.length }
+  entry.kind === 'parked'
+    ? toShown(entry, source)
+    : { source, id: entry.id, reason: UNREADABLE, detail: entry.why, bytes: entry.raw.length }
 
 /** A table, or a line of JSON each. Personal data is masked. */
 export function createListing(json: boolean) {
@@ -22,7 +24,17 @@ export function createListing(json: boolean) {
   const addRows = (rows: readonly (readonly string[])[]) => {
     // A column only grows: what was printed is printed.
     widths = widths.map((width, column) => rows.reduce((most, row) => Math.max(most, row[column]?.length ?? 0), width))
-    return print(rows.map((row) => `${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()}\n`).join(''))
+    return print(
+      rows
+        .map(
+          (row) =>
+            `${row
+              .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+              .join('  ')
+              .trimEnd()}\n`,
+        )
+        .join(''),
+    )
   }
 
   return {
@@ -42,7 +54,9 @@ export function createListing(json: boolean) {
       if (json) return
       const total = [...counts.values()].reduce((sum, count) => sum + count, 0)
       const parts = [...counts].map(([reason, count]) => `${count} ${reason}`)
-      await print(total === 0 ? `${emptyWords}\n` : `${total} ${total === 1 ? 'entry' : 'entries'}: ${parts.join(', ')}\n`)
+      await print(
+        total === 0 ? `${emptyWords}\n` : `${total} ${total === 1 ? 'entry' : 'entries'}: ${parts.join(', ')}\n`,
+      )
     },
   }
 }

@@ -35,7 +35,10 @@ export async function overSources(
 }
 
 /** The entries of all sources, a page at a time. @throws ParkedError, or Error when it was stopped */
-export async function overPages(scope: ParkedScope, body: (entries: readonly Entry[], sourceId: string) => Promise<void>): Promise<void> {
+export async function overPages(
+  scope: ParkedScope,
+  body: (entries: readonly Entry[], sourceId: string) => Promise<void>,
+): Promise<void> {
   await overSources(scope, async (list, sourceId) => {
     for await (const page of list.pages(scope.filter)) {
       for (const { id } of page.entries) scope.unseen.delete(id)

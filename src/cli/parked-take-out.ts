@@ -20,7 +20,15 @@ export async function takeOut(scope: ParkedScope, config: RelayConfig, act: type
     const queues = createQueueFinder({ sqs, prefix: config.queuePrefix, log: createLog('silent'), signal })
     await overSources(scope, async (list, sourceId, client) => {
       const announcer = createAnnouncer({ sourceId, client, sqs, queues, now: Date.now })
-      for await (const taken of act({ list, filter, announcer, sqs, queues, signal, onPage: (page) => sayProgress(page, sourceId) })) {
+      for await (const taken of act({
+        list,
+        filter,
+        announcer,
+        sqs,
+        queues,
+        signal,
+        onPage: (page) => sayProgress(page, sourceId),
+      })) {
         unseen.delete(taken.id)
         if (taken.state === 'stays') stay++
         else done++

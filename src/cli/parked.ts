@@ -17,7 +17,8 @@ export async function runParked(options: ParkedArguments, refuse: (words: string
   const isDryRun = action.name === 'drop' && !options.yes
   const config = readParkedConfig(process.env, action.name === 'retry' || (action.name === 'drop' && options.yes))
   const sources = config.sources.filter(({ id }) => options.source === undefined || id === options.source)
-  if (sources.length === 0) refuse(`ENIGMA_SOURCES names no source "${options.source}", only ${config.sources.map(({ id }) => id).join(', ')}`)
+  if (sources.length === 0)
+    refuse(`ENIGMA_SOURCES names no source "${options.source}", only ${config.sources.map(({ id }) => id).join(', ')}`)
   // A reader that has seen enough, such as head, closes the pipe.
   process.stdout.on('error', () => process.exit(1))
   const shutdown = createShutdown(process)

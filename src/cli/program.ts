@@ -54,7 +54,9 @@ export function createProgram(): Command {
     .option('--all', 'with --retry or --drop: all that the filters mean', false)
     .option('--yes', 'with --drop: do it', false)
     .addHelpText('after', COMMAND_HELP.parked)
-    .action(async (options: ParkedArguments, command: Command) => (await import('./parked.ts')).runParked(options, (words) => command.error(`error: ${words}`)))
+    .action(async (options: ParkedArguments, command: Command) =>
+      (await import('./parked.ts')).runParked(options, (words) => command.error(`error: ${words}`)),
+    )
 
   withCallCentre(program.command('simulate'))
     .description('play a call centre on a Redis server, as a dialler does')
@@ -69,7 +71,9 @@ export function createProgram(): Command {
     .option('--bundles', 'run the functions out of the bundles that would be deployed, as on Lambda', false)
     .option('--verbose', 'print each notification, personal data masked', false)
     .addHelpText('after', COMMAND_HELP.dev)
-    .action(async (options: CallCentreArguments & { simulator: boolean; bundles: boolean; verbose: boolean }) => (await import('./dev.ts')).runDev(options))
+    .action(async (options: CallCentreArguments & { simulator: boolean; bundles: boolean; verbose: boolean }) =>
+      (await import('./dev.ts')).runDev(options),
+    )
 
   return program
 }
@@ -87,6 +91,8 @@ declare const ENIGMA_VERSION: string | undefined
 /** Of the bundle, or else of package.json: two folders up from `src/cli`, and from `dist/cli`. */
 function readVersion(): string {
   if (typeof ENIGMA_VERSION === 'string') return ENIGMA_VERSION
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string
+  }
   return version
 }

@@ -13,7 +13,12 @@ export async function runQueues({ create }: { readonly create: boolean }): Promi
     ['  dead letters', deadLetterQueue, state(deadLetterQueue)],
   ])
   const widths = [0, 1].map((column) => Math.max(...rows.map((row) => (row[column] as string).length)) + 2)
-  const lines = rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('').trimEnd())
+  const lines = rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('')
+      .trimEnd(),
+  )
   process.stdout.write(`${lines.join('\n')}\n`)
   if (there === undefined) return
   const made = rows.filter(([, , word]) => word === 'made').length
@@ -23,7 +28,11 @@ export async function runQueues({ create }: { readonly create: boolean }): Promi
 /** Only what concerns queues: a fault in the relay's other variables is no reason to refuse. To print names, no region is needed. */
 function readQueueConfig(env: Env, create: boolean): RelayConfig {
   const { ENIGMA_QUEUE_PREFIX, AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_SQS } = env
-  return readConfig(create ? { ENIGMA_QUEUE_PREFIX, AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_SQS } : { ENIGMA_QUEUE_PREFIX, AWS_REGION: 'any' })
+  return readConfig(
+    create
+      ? { ENIGMA_QUEUE_PREFIX, AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_SQS }
+      : { ENIGMA_QUEUE_PREFIX, AWS_REGION: 'any' },
+  )
 }
 
 const where = ({ endpoint, region }: RelayConfig) => (endpoint === undefined ? `AWS, region ${region}` : endpoint)
@@ -38,7 +47,9 @@ async function make(config: RelayConfig): Promise<Set<string>> {
     requestHandler: { connectionTimeout: 3_000, requestTimeout: 10_000, throwOnRequestTimeout: true },
   })
   try {
-    const { QueueUrls = [] } = await sqs.send(new ListQueuesCommand({ QueueNamePrefix: config.queuePrefix, MaxResults: 1_000 }))
+    const { QueueUrls = [] } = await sqs.send(
+      new ListQueuesCommand({ QueueNamePrefix: config.queuePrefix, MaxResults: 1_000 }),
+    )
     await createQueues(sqs, config.queuePrefix)
     return new Set(QueueUrls.map((url) => url.slice(url.lastIndexOf('/') + 1)))
   } catch (error) {
@@ -56,10 +67,17 @@ function advice(error: unknown): string {
   if (/Credentials|Token|Signature|AccessKey/i.test(name) || /credentials/i.test(message)) {
     return 'no credentials are accepted; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role'
   }
-  if (/AccessDenied|NotAuthorized/i.test(name)) return 'access is denied; allow sqs:CreateQueue, sqs:GetQueueAttributes and sqs:ListQueues'
-  if (/QueueNameExists|QueueAlreadyExists/.test(name)) return `${message} (delete that queue, or choose another ENIGMA_QUEUE_PREFIX)`
-  if (name === 'SyntaxError') return 'what answers there is no SQS, or one that does not speak its JSON protocol; check AWS_ENDPOINT_URL_SQS, and proxies on the way'
-  if (/ECONN|ENOTFOUND|EAI_AGAIN|EHOST|ENETUNREACH|Timeout/.test(`${name} ${message} ${'code' in error ? String(error.code) : ''}`)) {
+  if (/AccessDenied|NotAuthorized/i.test(name))
+    return 'access is denied; allow sqs:CreateQueue, sqs:GetQueueAttributes and sqs:ListQueues'
+  if (/QueueNameExists|QueueAlreadyExists/.test(name))
+    return `${message} (delete that queue, or choose another ENIGMA_QUEUE_PREFIX)`
+  if (name === 'SyntaxError')
+    return 'what answers there is no SQS, or one that does not speak its JSON protocol; check AWS_ENDPOINT_URL_SQS, and proxies on the way'
+  if (
+    /ECONN|ENOTFOUND|EAI_AGAIN|EHOST|ENETUNREACH|Timeout/.test(
+      `${name} ${message} ${'code' in error ? String(error.code) : ''}`,
+    )
+  ) {
     return `it cannot be reached (${message}); check AWS_ENDPOINT_URL_SQS, AWS_REGION and the network`
   }
   return `${name}: ${message}`

@@ -10,7 +10,10 @@ const BACKUP_LOG = { info: tell, warn: tell, error: tell }
 
 /** `enigma-relay simulate`: plays until SIGINT or SIGTERM, with a line a second. @throws ProducerError when Redis takes nothing. */
 export async function runSimulate({ url, backup, ...callCentre }: SimulateArguments): Promise<void> {
-  const producer = createProducer({ url, ...(backup === undefined ? {} : { backup: { folder: backup, log: BACKUP_LOG } }) })
+  const producer = createProducer({
+    url,
+    ...(backup === undefined ? {} : { backup: { folder: backup, log: BACKUP_LOG } }),
+  })
   const simulator = createSimulator({ producer, ...callCentre })
   const shutdown = createShutdown(process)
   const ended = new AbortController()
@@ -19,7 +22,9 @@ export async function runSimulate({ url, backup, ...callCentre }: SimulateArgume
       const { published, pushed, lost, kept } = simulator.counters
       if (published + pushed === 0) continue
       const troubles = lost + kept === 0 ? '' : `, lost ${lost}, kept for later ${kept}`
-      process.stdout.write(`${new Date().toTimeString().slice(0, 8)}  published ${published}, pushed ${pushed}${troubles}\n`)
+      process.stdout.write(
+        `${new Date().toTimeString().slice(0, 8)}  published ${published}, pushed ${pushed}${troubles}\n`,
+      )
     }
   }
   const { agents, speed, seed } = callCentre

@@ -25,7 +25,9 @@ type LambdaAttribute = {
 export type LambdaEvent = { readonly Records: readonly LambdaRecord[] }
 
 /** A function's answer: SQS deletes all but these. */
-export type LambdaAnswer = { readonly batchItemFailures?: readonly { readonly itemIdentifier: string }[] | null } | null | void
+export type LambdaAnswer = {
+  readonly batchItemFailures?: readonly { readonly itemIdentifier: string }[] | null
+} | null | void
 
 /** What a function gets besides the event, as far as a local one can know. */
 export type LambdaContext = {
@@ -38,12 +40,14 @@ export type LambdaHandler = (event: LambdaEvent, context: LambdaContext) => Prom
 
 /** A message as the SQS API gives it → the record that Lambda makes of it. */
 export function toLambdaRecord(message: Message, queueArn: string): LambdaRecord {
-  const messageAttributes = Object.entries(message.MessageAttributes ?? {}).map(([name, value]): [string, LambdaAttribute] => {
-    const { StringValue, BinaryValue, DataType = 'String' } = value
-    const text = StringValue === undefined ? {} : { stringValue: StringValue }
-    const bytes = BinaryValue === undefined ? {} : { binaryValue: Buffer.from(BinaryValue).toString('base64') }
-    return [name, { ...text, ...bytes, dataType: DataType, stringListValues: [], binaryListValues: [] }]
-  })
+  const messageAttributes = Object.entries(message.MessageAttributes ?? {}).map(
+    ([name, value]): [string, LambdaAttribute] => {
+      const { StringValue, BinaryValue, DataType = 'String' } = value
+      const text = StringValue === undefined ? {} : { stringValue: StringValue }
+      const bytes = BinaryValue === undefined ? {} : { binaryValue: Buffer.from(BinaryValue).toString('base64') }
+      return [name, { ...text, ...bytes, dataType: DataType, stringListValues: [], binaryListValues: [] }]
+    },
+  )
   return {
     messageId: message.MessageId ?? '',
     receiptHandle: message.ReceiptHandle ?? '',
@@ -70,7 +74,10 @@ export function readAnswer(answer: unknown, messageIds: ReadonlySet<string>): Re
   if (!Array.isArray(failures)) return 'all'
   const failed = new Set<string>()
   for (const failure of failures as unknown[]) {
-    const id: unknown = typeof failure === 'object' && failure !== null && 'itemIdentifier' in failure ? failure.itemIdentifier : undefined
+    const id: unknown =
+      typeof failure === 'object' && failure !== null && 'itemIdentifier' in failure
+        ? failure.itemIdentifier
+        : undefined
     if (typeof id !== 'string' || !messageIds.has(id)) return 'all'
     failed.add(id)
   }

@@ -87,7 +87,8 @@ async function poll(options: LambdaTriggerOptions, signal: AbortSignal): Promise
   consumer.on('error', (error) => {
     failures++
     // The words of SQS, which hold no payload; once for a row of them.
-    if (!signal.aborted && failures === 1) log.error({ function: functionName, error: error.message }, 'SQS refuses, trying again')
+    if (!signal.aborted && failures === 1)
+      log.error({ function: functionName, error: error.message }, 'SQS refuses, trying again')
     endCycle()
   })
   if (signal.aborted) return
@@ -104,7 +105,11 @@ async function invoke(options: LambdaTriggerOptions, messages: Message[]): Promi
   const records = messages.map((message) => toLambdaRecord(message, queueArn))
   const ids = new Set(records.map((record) => record.messageId))
   const endMs = performance.now() + timeoutMs
-  const context = { functionName, awsRequestId: randomUUID(), getRemainingTimeInMillis: () => Math.max(0, endMs - performance.now()) }
+  const context = {
+    functionName,
+    awsRequestId: randomUUID(),
+    getRemainingTimeInMillis: () => Math.max(0, endMs - performance.now()),
+  }
   let failed: ReadonlySet<string> = ids
   const finished = new AbortController()
   try {
@@ -114,11 +119,18 @@ async function invoke(options: LambdaTriggerOptions, messages: Message[]): Promi
     // It loses the race as a rule, and then nobody listens.
     late.catch(() => undefined)
     const answer = readAnswer(await Promise.race([handler({ Records: records }, context), late]), ids)
-    if (answer === 'all') log.error({ function: functionName }, 'the function has given an answer that Lambda does not understand: the whole batch counts as failed')
+    if (answer === 'all')
+      log.error(
+        { function: functionName },
+        'the function has given an answer that Lambda does not understand: the whole batch counts as failed',
+      )
     else failed = answer
   } catch (error) {
     // Only the error's name: its words are the function's, and might hold personal data.
-    log.error({ function: functionName, error: error instanceof Error ? error.name : typeof error }, 'the function has thrown: the whole batch counts as failed')
+    log.error(
+      { function: functionName, error: error instanceof Error ? error.name : typeof error },
+      'the function has thrown: the whole batch counts as failed',
+    )
   } finally {
     finished.abort()
   }

@@ -27,16 +27,22 @@ export async function startParameterStore(values: Readonly<Record<string, string
   const app = new Hono()
   app.post('/', async (c) => {
     seen.requests++
-    const refuse = (status: number, code: string, message: string) => c.body(JSON.stringify({ __type: code, message }), status as 400, TYPE)
+    const refuse = (status: number, code: string, message: string) =>
+      c.body(JSON.stringify({ __type: code, message }), status as 400, TYPE)
     if (store.fault !== undefined) return refuse(store.fault.status, store.fault.code, 'as was wanted')
-    if (!/^AWS4-HMAC-SHA256 Credential=[^/]+\/\d{8}\/[^/]+\/ssm\/aws4_request, /.test(c.req.header('authorization') ?? '')) {
+    if (
+      !/^AWS4-HMAC-SHA256 Credential=[^/]+\/\d{8}\/[^/]+\/ssm\/aws4_request, /.test(c.req.header('authorization') ?? '')
+    ) {
       return refuse(400, 'MissingAuthenticationTokenException', 'Missing Authentication Token')
     }
     if (c.req.header('x-amz-target') !== 'AmazonSSM.GetParameters') return refuse(400, 'UnknownOperationException', '')
     const { Names = [], WithDecryption } = await c.req.json<Question>()
-    if (Names.length === 0 || Names.length > 10) return refuse(400, 'ValidationException', 'Member must have length between 1 and 10')
+    if (Names.length === 0 || Names.length > 10)
+      return refuse(400, 'ValidationException', 'Member must have length between 1 and 10')
     const Parameters = Names.filter((Name) => held.has(Name)).map((Name) => ({
-      Name, Type: 'SecureString', Value: WithDecryption === true ? held.get(Name) : Buffer.from('encrypted').toString('base64'),
+      Name,
+      Type: 'SecureString',
+      Value: WithDecryption === true ? held.get(Name) : Buffer.from('encrypted').toString('base64'),
     }))
     return c.body(JSON.stringify({ Parameters, InvalidParameters: Names.filter((Name) => !held.has(Name)) }), 200, TYPE)
   })

@@ -1,5 +1,12 @@
 import { CreateQueueCommand, GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
-import { QUEUE_LIMITS, ROUTES, deadLetterQueueName, queueName, visibilitySeconds, type Route } from '../protocol/index.ts'
+import {
+  QUEUE_LIMITS,
+  ROUTES,
+  deadLetterQueueName,
+  queueName,
+  visibilitySeconds,
+  type Route,
+} from '../protocol/index.ts'
 
 /** The attributes of a route's queue, but for the link to its dead-letter queue. Source: CreateQueue in the SQS API reference. */
 function queueAttributes(): Record<string, string> {
@@ -14,7 +21,11 @@ function queueAttributes(): Record<string, string> {
 
 /** What `createQueues` makes, without making it: each route's queue and dead-letter queue by name. */
 export function listQueues(prefix: string): { route: Route; queue: string; deadLetterQueue: string }[] {
-  return ROUTES.map((route) => ({ route, queue: queueName(prefix, route), deadLetterQueue: deadLetterQueueName(prefix, route) }))
+  return ROUTES.map((route) => ({
+    route,
+    queue: queueName(prefix, route),
+    deadLetterQueue: deadLetterQueueName(prefix, route),
+  }))
 }
 
 /**
@@ -25,11 +36,16 @@ export async function createQueues(sqs: SQSClient, prefix: string): Promise<{ ro
   return Promise.all(
     listQueues(prefix).map(async ({ route, queue, deadLetterQueue }) => {
       const dead = await sqs.send(new CreateQueueCommand({ QueueName: deadLetterQueue, Attributes: queueAttributes() }))
-      const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl: dead.QueueUrl, AttributeNames: ['QueueArn'] }))
+      const { Attributes } = await sqs.send(
+        new GetQueueAttributesCommand({ QueueUrl: dead.QueueUrl, AttributeNames: ['QueueArn'] }),
+      )
       const attributes = {
         ...queueAttributes(),
         VisibilityTimeout: String(visibilitySeconds(route)),
-        RedrivePolicy: JSON.stringify({ deadLetterTargetArn: Attributes?.['QueueArn'], maxReceiveCount: route.maxReceiveCount }),
+        RedrivePolicy: JSON.stringify({
+          deadLetterTargetArn: Attributes?.['QueueArn'],
+          maxReceiveCount: route.maxReceiveCount,
+        }),
       }
       const made = await sqs.send(new CreateQueueCommand({ QueueName: queue, Attributes: attributes }))
       return { route, url: made.QueueUrl as string }

@@ -43,7 +43,20 @@ async function tryStart(options: RedisServerOptions, port: number): Promise<Redi
   const persistence = temporary === undefined ? ['--appendonly', 'yes'] : ['--appendonly', 'no']
   const child = spawn(
     options.command ?? 'redis-server',
-    ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', ...persistence, '--daemonize', 'no', ...(options.args ?? [])],
+    [
+      '--port',
+      String(port),
+      '--bind',
+      '127.0.0.1',
+      '--dir',
+      dir,
+      '--save',
+      '',
+      ...persistence,
+      '--daemonize',
+      'no',
+      ...(options.args ?? []),
+    ],
     { stdio: ['ignore', 'pipe', 'pipe'], detached: options.ownGroup ?? false },
   )
   let output = ''

@@ -22,7 +22,13 @@ export type ShowStreetOptions = {
 const SECOND_MS = 1_000
 
 /** Runs the street and shows it until SIGINT, SIGTERM or the end of the terminal. @throws ConfigError, StreetError, RelayError */
-export async function showStreet({ process, folder, callCentre, bundles, isVerbose }: ShowStreetOptions): Promise<void> {
+export async function showStreet({
+  process,
+  folder,
+  callCentre,
+  bundles,
+  isVerbose,
+}: ShowStreetOptions): Promise<void> {
   const { stdout, env } = process
   const view = stdout.isTTY ? createLiveView(stdout) : createPlainView(stdout)
   const shutdown = createShutdown(process)
@@ -46,7 +52,9 @@ export async function showStreet({ process, folder, callCentre, bundles, isVerbo
       onPart: view.part,
       ...(isVerbose ? { onHandled: (handled) => view.line(formatHandled(handled, new Date())) } : {}),
     })
-    view.line(`\ntry: curl -H 'Authorization: Bearer ${hasToken ? '$API_TOKEN' : street.api.token}' ${street.api.url}/agents`)
+    view.line(
+      `\ntry: curl -H 'Authorization: Bearer ${hasToken ? '$API_TOKEN' : street.api.token}' ${street.api.url}/agents`,
+    )
     const failed = street.ended.catch(() => gone.abort())
     while (!signal.aborted) {
       await sleep(SECOND_MS - (Date.now() % SECOND_MS), signal)

@@ -77,7 +77,9 @@ export async function startUpstashProxy(options: UpstashProxyOptions): Promise<U
   })
   app.post('/pipeline', async (c) => {
     const answers = await runAll(await read(c))
-    return answers === undefined ? c.json({ error: 'ERR failed to parse pipeline request' }, 400) : c.json(answers.map((answer) => toAnswer(c, answer)))
+    return answers === undefined
+      ? c.json({ error: 'ERR failed to parse pipeline request' }, 400)
+      : c.json(answers.map((answer) => toAnswer(c, answer)))
   })
   app.post('/multi-exec', async (c) => {
     const commands = await read(c)

@@ -35,7 +35,10 @@ export function createConnection(url: string, timeoutMs: number): Connection {
       RESP: 2,
       disableClientInfo: true,
       disableOfflineQueue: true,
-      socket: { connectTimeout: timeoutMs, reconnectStrategy: (retries) => wasReady && backoffMs(retries + 1, { baseMs: 50, maxMs: 1_000 }) },
+      socket: {
+        connectTimeout: timeoutMs,
+        reconnectStrategy: (retries) => wasReady && backoffMs(retries + 1, { baseMs: 50, maxMs: 1_000 }),
+      },
     })
     // Each packet that was not taken says so itself.
     client.on('error', () => undefined)

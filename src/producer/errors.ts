@@ -11,7 +11,8 @@ export class ProducerError extends Error {
    * - `backup_unusable`: the backup folder cannot be made, read or written.
    * - `closed`: the producer was closed before.
    */
-  readonly code: 'not_taken' | 'not_kept' | 'bad_packet' | 'bad_address' | 'backup_locked' | 'backup_unusable' | 'closed'
+  readonly code:
+    'not_taken' | 'not_kept' | 'bad_packet' | 'bad_address' | 'backup_locked' | 'backup_unusable' | 'closed'
   /** Of several packets, how many of the first ones are in Redis or in the backup; 0 for one alone. Write the rest again. */
   readonly taken: number
 

@@ -24,6 +24,10 @@ export function toWire(packet: WritePacket): string | Buffer {
     return formatPacket(packet)
   } catch (cause) {
     // Its words may quote the packet, and so personal data: they stay in the cause.
-    throw new ProducerError('bad_packet', `the packet of type ${JSON.stringify(packet.type)} cannot be written as JSON`, { cause })
+    throw new ProducerError(
+      'bad_packet',
+      `the packet of type ${JSON.stringify(packet.type)} cannot be written as JSON`,
+      { cause },
+    )
   }
 }

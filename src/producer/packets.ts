@@ -48,7 +48,10 @@ export type AgentStatsFields = {
 /** An agent's figures, on `enigma:notifications:agents:<ref>`. */
 export const agentStats = (fields: AgentStatsFields): Outgoing => published('agents', 'stats', fields)
 
-export type CampaignStatusFields = { readonly ref: string; readonly status: 'started' | 'stopping' | 'stopped' | 'completed' }
+export type CampaignStatusFields = {
+  readonly ref: string
+  readonly status: 'started' | 'stopping' | 'stopped' | 'completed'
+}
 
 /** A campaign's status, on `enigma:notifications:campaigns:<ref>`. */
 export const campaignStatus = (fields: CampaignStatusFields): Outgoing => published('campaigns', 'status', fields)

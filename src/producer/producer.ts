@@ -69,17 +69,27 @@ export type Producer = {
 export function createProducer(options: ProducerOptions): Producer {
   const { timeoutMs = 5_000, chunkPackets = 500, chunkBytes = 1024 * 1024 } = options
   const connection =
-    'client' in options ? { get: () => options.client, renew: () => undefined, close: () => Promise.resolve() } : createConnection(options.url, timeoutMs)
+    'client' in options
+      ? { get: () => options.client, renew: () => undefined, close: () => Promise.resolve() }
+      : createConnection(options.url, timeoutMs)
   const kept = options.backup && openBackup({ options: options.backup, connection, timeoutMs, chunkPackets })
   let closed = false
 
-  const write = async (key: string, taken: number, command: (client: ProducerClient) => Promise<number>): Promise<number> => {
+  const write = async (
+    key: string,
+    taken: number,
+    command: (client: ProducerClient) => Promise<number>,
+  ): Promise<number> => {
     if (closed) throw new ProducerError('closed', 'the producer is closed', { taken })
     try {
       const client = connection.get()
       return await withinTime(timeoutMs, 'then' in client ? client.then(command) : command(client))
     } catch (cause) {
-      throw new ProducerError('not_taken', `Redis did not take the packet for ${JSON.stringify(key)}: ${words(cause)}`, { cause, taken })
+      throw new ProducerError(
+        'not_taken',
+        `Redis did not take the packet for ${JSON.stringify(key)}: ${words(cause)}`,
+        { cause, taken },
+      )
     }
   }
 
@@ -88,7 +98,9 @@ export function createProducer(options: ProducerOptions): Producer {
     try {
       return await kept.put(items)
     } catch (error) {
-      throw error instanceof ProducerError && taken > 0 ? new ProducerError(error.code, error.message, { cause: error.cause, taken }) : error
+      throw error instanceof ProducerError && taken > 0
+        ? new ProducerError(error.code, error.message, { cause: error.cause, taken })
+        : error
     }
   }
 
@@ -104,9 +116,14 @@ export function createProducer(options: ProducerOptions): Producer {
     const wires = packets.map(toWire)
     let length = 0
     // One chunk after another: when one is refused, nothing behind it is there.
-    for (let at = 0; at < wires.length; ) {
+    for (let at = 0; at < wires.length;) {
       const chunk = takeChunk(wires, at, chunkPackets, chunkBytes)
-      length = await (kept === undefined ? write(key, at, (client) => client.lPush(key, chunk)) : put(at, chunk.map((wire) => ({ transport: 'list', key, wire }))))
+      length = await (kept === undefined
+        ? write(key, at, (client) => client.lPush(key, chunk))
+        : put(
+            at,
+            chunk.map((wire) => ({ transport: 'list', key, wire })),
+          ))
       at += chunk.length
     }
     return length
@@ -128,7 +145,12 @@ export function createProducer(options: ProducerOptions): Producer {
   }
 }
 
-function takeChunk(wires: readonly (string | Buffer)[], from: number, packets: number, bytes: number): (string | Buffer)[] {
+function takeChunk(
+  wires: readonly (string | Buffer)[],
+  from: number,
+  packets: number,
+  bytes: number,
+): (string | Buffer)[] {
   const chunk: (string | Buffer)[] = []
   for (let at = from, size = 0; at < wires.length && chunk.length < packets; at++) {
     const wire = wires[at] as string | Buffer

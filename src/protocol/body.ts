@@ -23,7 +23,11 @@ export async function gunzipBody(body: string): Promise<string> {
     const text = toText(await through(fromBase64(body), new DecompressionStream('gzip')))
     if (text !== undefined) return text
   } catch (cause) {
-    throw new ProtocolError('not_gzip', 'the attribute content-encoding says gzip, but the body is not base64 of gzip', { cause })
+    throw new ProtocolError(
+      'not_gzip',
+      'the attribute content-encoding says gzip, but the body is not base64 of gzip',
+      { cause },
+    )
   }
   throw new ProtocolError('not_gzip', 'the gzipped body is not UTF-8 text')
 }

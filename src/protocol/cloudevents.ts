@@ -25,7 +25,8 @@ const isJson = (contentType: string) => /^[^;]*[/+]json\b/i.test(contentType)
 const isBare = (text: string) => text.charCodeAt(0) > 0x20 && text.charCodeAt(text.length - 1) > 0x20
 
 function formatData(contentType: string, data: string | Uint8Array): string {
-  if (typeof data !== 'string' || !isSqsText(data) || (isJson(contentType) && !isBare(data))) return `"data_base64":"${toBase64(data)}"`
+  if (typeof data !== 'string' || !isSqsText(data) || (isJson(contentType) && !isBare(data)))
+    return `"data_base64":"${toBase64(data)}"`
   return isJson(contentType) ? `"data":${data}` : `"data":${quote(data)}`
 }
 
@@ -35,7 +36,8 @@ function formatData(contentType: string, data: string | Uint8Array): string {
 export function formatEvent(n: Notification): string {
   const subject = n.subject === undefined ? '' : `"subject":${quote(n.subject)},`
   const trace = n.traceparent === undefined ? '' : `"traceparent":${quote(n.traceparent)},`
-  const wait = n.maxwaitms === undefined ? '' : `"maxwaitms":${Math.min(Math.max(0, Math.round(n.maxwaitms)), MAX_WAIT_MS)},`
+  const wait =
+    n.maxwaitms === undefined ? '' : `"maxwaitms":${Math.min(Math.max(0, Math.round(n.maxwaitms)), MAX_WAIT_MS)},`
   const reason = n.reason === undefined ? '' : `"reason":${quote(n.reason)},`
   return (
     `{"specversion":"1.0","id":${quote(n.id)},"source":${quote(n.source)},"type":${quote(n.type)},${subject}"time":"${n.time}",` +
@@ -85,7 +87,10 @@ function toNotification(value: unknown, text: string): Notification {
     id: required('id'),
     source: required('source'),
     type: required('type'),
-    time: typeof value['time'] === 'string' && !Number.isNaN(Date.parse(value['time'])) ? value['time'] : new Date(0).toISOString(),
+    time:
+      typeof value['time'] === 'string' && !Number.isNaN(Date.parse(value['time']))
+        ? value['time']
+        : new Date(0).toISOString(),
     datacontenttype,
     data: takeData(value, text, datacontenttype),
     transport: isTransport(transport) ? transport : 'list',

@@ -8,7 +8,19 @@ import { isTransport } from './ids.ts'
  * Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md
  */
 
-const ATTRIBUTES = ['id', 'source', 'type', 'subject', 'time', 'transport', 'channel', 'sequence', 'traceparent', 'maxwaitms', 'reason'] as const
+const ATTRIBUTES = [
+  'id',
+  'source',
+  'type',
+  'subject',
+  'time',
+  'transport',
+  'channel',
+  'sequence',
+  'traceparent',
+  'maxwaitms',
+  'reason',
+] as const
 
 // Section 3.1.3.2: space, double quote, percent and everything outside printable ASCII is percent-encoded as UTF-8.
 function encodeHeader(text: string): string {
@@ -68,7 +80,8 @@ export function fromHttp(headers: Headers, body: Uint8Array): Notification {
   }
   const required = (name: string) => {
     const value = get(name)
-    if (value === undefined || value === '') throw new ProtocolError('not_cloudevents', `the header ce-${name} is missing`)
+    if (value === undefined || value === '')
+      throw new ProtocolError('not_cloudevents', `the header ce-${name} is missing`)
     return value
   }
   const optional = (name: string) => {

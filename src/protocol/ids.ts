@@ -8,7 +8,8 @@ export type Transport = 'list' | 'pubsub' | 'resync' | 'relay'
 
 const LETTERS = { list: 'l', pubsub: 'p', resync: 'r', relay: 'o' } as const
 
-export const isTransport = (text: unknown): text is Transport => typeof text === 'string' && Object.hasOwn(LETTERS, text)
+export const isTransport = (text: unknown): text is Transport =>
+  typeof text === 'string' && Object.hasOwn(LETTERS, text)
 
 /** `main/l/1764000000000/17`: the source's id, the transport's letter, the number, the index. */
 export function formatId(source: string, transport: Transport, number: number, index: number): string {
@@ -35,7 +36,13 @@ export function formatTraceparent(source: string, transport: Transport, number: 
     let hash = 0x811c9dc5
     for (let at = 0; at < source.length; at++) hash = Math.imul(hash ^ source.charCodeAt(at), 0x01000193)
     const letter = hex(LETTERS[transport].charCodeAt(0), 2)
-    prefix = { source, transport, number, trace: `00-${hex(hash >>> 0, 8)}${letter}${hex(number, 14)}`, span: `-${letter}${hex(number, 8)}` }
+    prefix = {
+      source,
+      transport,
+      number,
+      trace: `00-${hex(hash >>> 0, 8)}${letter}${hex(number, 14)}`,
+      span: `-${letter}${hex(number, 8)}`,
+    }
   }
   const digits = hex(index, 8)
   return `${prefix.trace}${digits}${prefix.span}${digits.slice(2)}-01`

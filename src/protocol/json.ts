@@ -9,7 +9,9 @@ type ReviverContext = { readonly source?: string }
 type Reviver = (key: string, value: unknown, context: ReviverContext) => unknown
 
 const keepDigits: Reviver = (_key, value, context) =>
-  typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(context.source ?? '') ? context.source : value
+  typeof value === 'number' && !Number.isSafeInteger(value) && /^-?\d+$/.test(context.source ?? '')
+    ? context.source
+    : value
 
 /**
  * `JSON.parse`, but an integer that a double cannot hold comes back as a string of its digits.
@@ -18,7 +20,9 @@ const keepDigits: Reviver = (_key, value, context) =>
  */
 export function parseExact(text: string): unknown {
   // The reviver is ten times as slow: it is used only where a long number may be in the text.
-  return LONG_NUMBER.test(text) ? JSON.parse(text, keepDigits as (key: string, value: unknown) => unknown) : JSON.parse(text)
+  return LONG_NUMBER.test(text)
+    ? JSON.parse(text, keepDigits as (key: string, value: unknown) => unknown)
+    : JSON.parse(text)
 }
 
 /** Whether a value is a JSON object (not null, not an array). */

@@ -34,7 +34,8 @@ export function parseKey(key: string): Key | undefined {
  */
 export function formatKey(key: Key): string {
   if (key.type === undefined) return BASE_KEY
-  if (key.type.includes(':')) throw new RangeError(`the type of a key must not contain a colon: ${JSON.stringify(key.type)}`)
+  if (key.type.includes(':'))
+    throw new RangeError(`the type of a key must not contain a colon: ${JSON.stringify(key.type)}`)
   const typed = `${BASE_KEY}:${key.type}`
   return key.reference === undefined ? typed : `${typed}:${key.reference}`
 }

@@ -25,7 +25,13 @@ const quantity = v.pipe(
 
 /** Absent, null and empty text mean the same: not known. No call and no CDR is given up because a field beside it is empty. */
 const maybe = <const S extends v.GenericSchema>(schema: S) =>
-  v.nullish(v.pipe(v.unknown(), v.transform((value) => (value === '' ? null : value)), v.nullable(schema)))
+  v.nullish(
+    v.pipe(
+      v.unknown(),
+      v.transform((value) => (value === '' ? null : value)),
+      v.nullable(schema),
+    ),
+  )
 
 export const AgentStatus = v.looseObject({
   ref: maybe(reference),
@@ -55,7 +61,10 @@ export const AgentStats = v.looseObject({
 })
 export type AgentStats = v.InferOutput<typeof AgentStats>
 
-export const CampaignStatus = v.looseObject({ ref: maybe(reference), status: v.pipe(text, v.nonEmpty('must not be empty')) })
+export const CampaignStatus = v.looseObject({
+  ref: maybe(reference),
+  status: v.pipe(text, v.nonEmpty('must not be empty')),
+})
 export type CampaignStatus = v.InferOutput<typeof CampaignStatus>
 
 /** Listed by the vendor, not documented: counters since the start, and gauges. */
@@ -108,12 +117,23 @@ export const InboundCall = v.looseObject({
 })
 export type InboundCall = v.InferOutput<typeof InboundCall>
 
-export const DialerStatus = v.looseObject({ ref: maybe(reference), status: v.pipe(text, v.nonEmpty('must not be empty')) })
+export const DialerStatus = v.looseObject({
+  ref: maybe(reference),
+  status: v.pipe(text, v.nonEmpty('must not be empty')),
+})
 export type DialerStatus = v.InferOutput<typeof DialerStatus>
 
 /** The end reasons that the vendor names; the set is open. */
 export const END_REASONS = [
-  'hungup', 'callee_hungup', 'agent_hungup', 'voicemail', 'busy', 'reject', 'timeout', 'error', 'failed',
+  'hungup',
+  'callee_hungup',
+  'agent_hungup',
+  'voicemail',
+  'busy',
+  'reject',
+  'timeout',
+  'error',
+  'failed',
 ] as const
 
 /** The schema of each route's payload. */

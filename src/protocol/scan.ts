@@ -21,7 +21,7 @@ function skipSpace(text: string, at: number): number {
 }
 
 function skipString(text: string, at: number): number {
-  for (let from = at + 1; ; ) {
+  for (let from = at + 1; ;) {
     const end = text.indexOf('"', from)
     if (end < 0) return text.length
     let slashes = 0
@@ -43,7 +43,7 @@ export function skipValue(text: string, at: number): number {
     }
     return at
   }
-  for (let depth = 0; at < text.length; ) {
+  for (let depth = 0; at < text.length;) {
     const code = text.charCodeAt(at)
     if (code === QUOTE) {
       at = skipString(text, at)

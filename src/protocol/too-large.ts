@@ -1,5 +1,6 @@
 /** Why a notification is parked that no message of the queue can hold. */
-export const tooLarge = (maxBytes: number, queue: string): string => `more than the ${maxBytes} bytes of ${queue}, also when gzipped`
+export const tooLarge = (maxBytes: number, queue: string): string =>
+  `more than the ${maxBytes} bytes of ${queue}, also when gzipped`
 
 const WORDS = /^more than the \d+ bytes of [\w.-]+, also when gzipped$/
 

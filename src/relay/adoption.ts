@@ -24,10 +24,21 @@ export async function adoptFromOthers({ client, relayId, numbers, log, now }: Ad
     if (other === relayId) continue
     const claims = await client.adoptFrom(
       [leaseKey(other), claimsKey(other), claimsKey(relayId), NUMBER_KEY, RELAYS_KEY],
-      [claimPrefix(other), claimPrefix(relayId), waitingPrefix(other), now(), numbers.least(), other, now() - FORGET_MS],
+      [
+        claimPrefix(other),
+        claimPrefix(relayId),
+        waitingPrefix(other),
+        now(),
+        numbers.least(),
+        other,
+        now() - FORGET_MS,
+      ],
     )
     if (claims <= 0) continue
-    log.warn({ relayId: other, claims }, 'another relay is gone: its claims are taken up and sent again, with the same ids')
+    log.warn(
+      { relayId: other, claims },
+      'another relay is gone: its claims are taken up and sent again, with the same ids',
+    )
     moved += claims
   }
   return moved

@@ -36,11 +36,19 @@ export async function sayAlive(options: AliveOptions, signal: AbortSignal): Prom
 }
 
 /** Resolves when SQS has it, or the relay ends. */
-async function say({ relayId, sourceIds, startedMs, nextNumber, push, log, now }: AliveOptions, signal: AbortSignal): Promise<void> {
+async function say(
+  { relayId, sourceIds, startedMs, nextNumber, push, log, now }: AliveOptions,
+  signal: AbortSignal,
+): Promise<void> {
   const number = await nextNumber()
   if (number === undefined || signal.aborted) return
   const payload = { relay: relayId, sources: [...sourceIds], started: new Date(startedMs).toISOString() }
-  const stamped = stampNotice(formatNotice({ subType: 'alive', payload }), { sourceId: sourceIds[0] ?? '', number, index: ownIndex(relayId), timeMs: now() })
+  const stamped = stampNotice(formatNotice({ subType: 'alive', payload }), {
+    sourceId: sourceIds[0] ?? '',
+    number,
+    index: ownIndex(relayId),
+    timeMs: now(),
+  })
   await new Promise<void>((resolve) => {
     signal.addEventListener('abort', () => resolve(), { once: true })
     const park = (_item: Item, reason: string, detail: string): Promise<void> => {

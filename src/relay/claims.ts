@@ -54,10 +54,12 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
       const batch = deletable
       deletable = []
       try {
-        await Promise.all(batch.flatMap((number) => [
-          client.del([prefix + number, settledKey(relayId, number)]),
-          client.hDel(registry, String(number)),
-        ]))
+        await Promise.all(
+          batch.flatMap((number) => [
+            client.del([prefix + number, settledKey(relayId, number)]),
+            client.hDel(registry, String(number)),
+          ]),
+        )
         for (const number of batch) open.delete(number)
         onCount(open.size)
       } catch {
@@ -81,7 +83,13 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
     onSettled()
   }
 
-  const openClaim = (number: number, list: string, takenMs: number, wait: number, items: (Buffer | undefined)[]): Claim => {
+  const openClaim = (
+    number: number,
+    list: string,
+    takenMs: number,
+    wait: number,
+    items: (Buffer | undefined)[],
+  ): Claim => {
     const claim: OpenClaim = { number, meta: formatMeta(takenMs, wait, list), items, settled: new Set() }
     open.set(number, claim)
     onCount(open.size)
@@ -108,14 +116,21 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
      *
      * @param lastEmptyMs when the list was last seen empty, if that is known better here than in Redis
      */
-    async take(list: string, count: number, maxBytes: number, lastEmptyMs?: number): Promise<{ claim: Claim; left: number } | undefined> {
+    async take(
+      list: string,
+      count: number,
+      maxBytes: number,
+      lastEmptyMs?: number,
+    ): Promise<{ claim: Claim; left: number } | undefined> {
       const takenMs = now()
       const keys = [list, waitingKey(relayId, list), registry, NUMBER_KEY, SEEN_EMPTY_KEY]
-      const taken = bytes.take(keys, [count, maxBytes, listEnd, takenMs, prefix, lastEmptyMs ?? '', numbers.least()]).then((reply) => {
-        const [number, wait, left, items] = reply as TakeReply
-        numbers.seen(number)
-        return items.length === 0 ? undefined : { claim: openClaim(number, list, takenMs, wait, items), left }
-      })
+      const taken = bytes
+        .take(keys, [count, maxBytes, listEnd, takenMs, prefix, lastEmptyMs ?? '', numbers.least()])
+        .then((reply) => {
+          const [number, wait, left, items] = reply as TakeReply
+          numbers.seen(number)
+          return items.length === 0 ? undefined : { claim: openClaim(number, list, takenMs, wait, items), left }
+        })
       taking.add(taken)
       try {
         return await taken
@@ -131,7 +146,9 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
       await Promise.allSettled(taking)
       return found
         .map(([field, meta]) => ({ number: Number(field), list: parseMeta(meta)?.list }))
-        .filter((claim): claim is { number: number; list: string } => claim.list !== undefined && !open.has(claim.number))
+        .filter(
+          (claim): claim is { number: number; list: string } => claim.list !== undefined && !open.has(claim.number),
+        )
         .toSorted((one, other) => one.number - other.number)
     },
 
@@ -171,7 +188,11 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
       await flush()
       await writeBack.run()
       const partial = [...open.values()].filter((claim) => claim.settled.size > 0 && isUnsettled(claim))
-      await Promise.all(partial.map((claim) => client.noteSettled([settledKey(relayId, claim.number), registry], [claim.number, ...claim.settled])))
+      await Promise.all(
+        partial.map((claim) =>
+          client.noteSettled([settledKey(relayId, claim.number), registry], [claim.number, ...claim.settled]),
+        ),
+      )
     },
   }
 }
@@ -182,7 +203,9 @@ export type Claims = ReturnType<typeof createClaims>
 const formatMeta = (takenMs: number, waitMs: number, list: string) => `${takenMs}:${waitMs}:${list}`
 
 /** Reads what the registry says of a claim; undefined for what is none. */
-function parseMeta(meta: string): { readonly takenMs: number; readonly waitMs: number; readonly list: string } | undefined {
+function parseMeta(
+  meta: string,
+): { readonly takenMs: number; readonly waitMs: number; readonly list: string } | undefined {
   const match = /^(\d+):(-?\d+):(.*)$/s.exec(meta)
   return match === null ? undefined : { takenMs: Number(match[1]), waitMs: Number(match[2]), list: match[3] as string }
 }

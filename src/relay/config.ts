@@ -32,7 +32,16 @@ export type RelayConfig = {
 const NONE = 'none'
 
 const toList = (text: string) =>
-  text === NONE ? [] : [...new Set(text.split(',').map((part) => part.trim()).filter((part) => part !== ''))]
+  text === NONE
+    ? []
+    : [
+        ...new Set(
+          text
+            .split(',')
+            .map((part) => part.trim())
+            .filter((part) => part !== ''),
+        ),
+      ]
 
 /**
  * Reads the configuration from the environment.
@@ -46,7 +55,10 @@ export function readConfig(env: Env): RelayConfig {
       const equals = entry.indexOf('=')
       const id = entry.slice(0, Math.max(0, equals))
       if (!/^[A-Za-z0-9_-]{1,64}$/.test(id)) {
-        return fault('an entry has no id before "="', 'write id=redis://host:port, the id of letters, digits, _ and -; several separated by commas')
+        return fault(
+          'an entry has no id before "="',
+          'write id=redis://host:port, the id of letters, digits, _ and -; several separated by commas',
+        )
       }
       return { id, ...parseRedisAddress(id, entry.slice(equals + 1), fault) }
     })
@@ -58,30 +70,45 @@ export function readConfig(env: Env): RelayConfig {
   })
   const lists = reader.read('ENIGMA_LISTS', NONE, toList)
   const listEnd = reader.read('ENIGMA_LIST_END', 'right', (text, fault) =>
-    text === 'right' || text === 'left' ? text : fault(`"${text}" is no end of a list`, 'write right (the dialler pushes left) or left'),
+    text === 'right' || text === 'left'
+      ? text
+      : fault(`"${text}" is no end of a list`, 'write right (the dialler pushes left) or left'),
   )
   const channels = reader.read('ENIGMA_CHANNELS', 'enigma:notifications*', toList)
   const queuePrefix = reader.read('ENIGMA_QUEUE_PREFIX', 'enigma-', (text, fault) =>
-    /^[A-Za-z0-9_-]{1,40}$/.test(text) ? text : fault('is not a prefix of SQS queue names', 'use at most 40 letters, digits, - and _, such as enigma-'),
+    /^[A-Za-z0-9_-]{1,40}$/.test(text)
+      ? text
+      : fault('is not a prefix of SQS queue names', 'use at most 40 letters, digits, - and _, such as enigma-'),
   )
   const dataDir = reader.read('ENIGMA_DATA_DIR', '.enigma/relay', (text) => text)
   const relayId = reader.read('ENIGMA_RELAY_ID', hostname(), (text, fault) =>
-    /^[A-Za-z0-9._-]{1,128}$/.test(text) ? text : fault('has characters that a key cannot have', 'use letters, digits, dots, - and _'),
+    /^[A-Za-z0-9._-]{1,128}$/.test(text)
+      ? text
+      : fault('has characters that a key cannot have', 'use letters, digits, dots, - and _'),
   )
   const http = reader.read('ENIGMA_HTTP', '127.0.0.1:8081', (text, fault) => {
     const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text)
     const port = Number(match?.[3])
-    if (match === null || port > 65_535) return fault(`"${text}" is not host:port`, 'write 127.0.0.1:8081, or 0.0.0.0:8081 for all interfaces')
+    if (match === null || port > 65_535)
+      return fault(`"${text}" is not host:port`, 'write 127.0.0.1:8081, or 0.0.0.0:8081 for all interfaces')
     return { host: (match[1] ?? match[2]) as string, port }
   })
-  const logLevel = reader.read('ENIGMA_LOG_LEVEL', 'info', (text, fault) =>
-    LOG_LEVELS.find((level) => level === text) ?? fault(`"${text}" is no level`, `use one of ${LOG_LEVELS.join(', ')}`),
+  const logLevel = reader.read(
+    'ENIGMA_LOG_LEVEL',
+    'info',
+    (text, fault) =>
+      LOG_LEVELS.find((level) => level === text) ??
+      fault(`"${text}" is no level`, `use one of ${LOG_LEVELS.join(', ')}`),
   )
   const endpoint = reader.read('AWS_ENDPOINT_URL_SQS', '', (text, fault) =>
-    text === '' || (/^https?:\/\//.test(text) && URL.canParse(text)) ? text : fault('is not an http:// or https:// URL', 'write http://127.0.0.1:4566, or leave it out for AWS'),
+    text === '' || (/^https?:\/\//.test(text) && URL.canParse(text))
+      ? text
+      : fault('is not an http:// or https:// URL', 'write http://127.0.0.1:4566, or leave it out for AWS'),
   )
-  const region = reader.read('AWS_REGION', env['AWS_DEFAULT_REGION']?.trim() || (endpoint ? 'us-east-1' : ''), (text, fault) =>
-    text !== '' ? text : fault('is not set', 'write the region of your queues, such as eu-west-1'),
+  const region = reader.read(
+    'AWS_REGION',
+    env['AWS_DEFAULT_REGION']?.trim() || (endpoint ? 'us-east-1' : ''),
+    (text, fault) => (text !== '' ? text : fault('is not set', 'write the region of your queues, such as eu-west-1')),
   )
   reader.check()
   return {

@@ -3,7 +3,13 @@ import { sleep, type Logger } from '../runtime/index.ts'
 import type { Metrics } from './metrics.ts'
 
 /** Notifications of a route that no room was left for, from the oldest to the newest. */
-export type GivenUp = { readonly sourceId: string; readonly route: string; readonly fromMs: number; readonly toMs: number; readonly lost: number }
+export type GivenUp = {
+  readonly sourceId: string
+  readonly route: string
+  readonly fromMs: number
+  readonly toMs: number
+  readonly lost: number
+}
 
 export type GivenUpOptions = {
   readonly log: Logger
@@ -28,7 +34,10 @@ export function createGivenUp({ log, metrics, announce, signal }: GivenUpOptions
     const all = [...gathered.values()]
     gathered.clear()
     for (const lost of all) {
-      log.error({ source: lost.sourceId, route: lost.route, notifications: lost.lost }, 'no room is left: PubSub notifications were given up and are announced as a gap')
+      log.error(
+        { source: lost.sourceId, route: lost.route, notifications: lost.lost },
+        'no room is left: PubSub notifications were given up and are announced as a gap',
+      )
       announce(lost)
     }
   }
@@ -39,7 +48,8 @@ export function createGivenUp({ log, metrics, announce, signal }: GivenUpOptions
       const key = `${sourceId} ${route.name}`
       const former = gathered.get(key)
       gathered.set(key, {
-        sourceId, route: route.name,
+        sourceId,
+        route: route.name,
         fromMs: Math.min(former?.fromMs ?? timeMs, timeMs),
         toMs: Math.max(former?.toMs ?? timeMs, timeMs),
         lost: (former?.lost ?? 0) + 1,

@@ -31,13 +31,18 @@ export async function serveHealth(options: HealthOptions): Promise<() => Promise
   try {
     await once(server, 'listening')
   } catch (error) {
-    throw new RelayError('address_in_use', `cannot serve on ${host}:${port} (${describe(error)}): set ENIGMA_HTTP to a free address`, { cause: error })
+    throw new RelayError(
+      'address_in_use',
+      `cannot serve on ${host}:${port} (${describe(error)}): set ENIGMA_HTTP to a free address`,
+      { cause: error },
+    )
   }
   options.onListening(`http://${host}:${(server.address() as AddressInfo).port}`)
-  return () => new Promise((resolve) => {
-    server.close(() => resolve())
-    if ('closeAllConnections' in server) server.closeAllConnections()
-  })
+  return () =>
+    new Promise((resolve) => {
+      server.close(() => resolve())
+      if ('closeAllConnections' in server) server.closeAllConnections()
+    })
 }
 
 export function createHealth(options: HealthOptions): Hono {

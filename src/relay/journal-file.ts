@@ -40,13 +40,21 @@ export function openJournalFile(file: string) {
     db.close()
     throw error
   }
-  const insert = db.prepare('INSERT INTO heard (row, route, source, channel, number, ix, time, packet) VALUES (?, ?, ?, ?, ?, ?, ?, ?)')
+  const insert = db.prepare(
+    'INSERT INTO heard (row, route, source, channel, number, ix, time, packet) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+  )
   const remove = db.prepare('DELETE FROM heard WHERE row = ?')
   const select = db.prepare('SELECT * FROM heard WHERE route = ? AND row > ? ORDER BY row LIMIT ?')
-  const oldest = db.prepare(`SELECT row, time, source, ${SIZE} AS size FROM heard WHERE route = ? AND row > ? ORDER BY row LIMIT ?`)
+  const oldest = db.prepare(
+    `SELECT row, time, source, ${SIZE} AS size FROM heard WHERE route = ? AND row > ? ORDER BY row LIMIT ?`,
+  )
   const count = db.prepare('SELECT count(*) AS rows FROM heard')
-  const pages = db.prepare('SELECT (page_count - freelist_count) * page_size AS bytes FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()')
-  const setNote = db.prepare('INSERT INTO until (source, at) VALUES (?, ?) ON CONFLICT (source) DO UPDATE SET at = excluded.at')
+  const pages = db.prepare(
+    'SELECT (page_count - freelist_count) * page_size AS bytes FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()',
+  )
+  const setNote = db.prepare(
+    'INSERT INTO until (source, at) VALUES (?, ?) ON CONFLICT (source) DO UPDATE SET at = excluded.at',
+  )
   const getNotes = db.prepare('SELECT source, at FROM until')
   const update = db.prepare('UPDATE heard SET route = ? WHERE route = ?')
   const distinct = db.prepare('SELECT DISTINCT route FROM heard')
@@ -67,21 +75,34 @@ export function openJournalFile(file: string) {
         throw error
       }
     },
-    insert: (row: number, e: JournalEntry) => void insert.run(row, e.route, e.sourceId, e.channel, e.number, e.index, e.timeMs, e.packet),
+    insert: (row: number, e: JournalEntry) =>
+      void insert.run(row, e.route, e.sourceId, e.channel, e.number, e.index, e.timeMs, e.packet),
     /** How many rows that were: 0 or 1. */
     remove: (row: number): number => Number(remove.run(row).changes),
     note: (name: string, value: number) => void setNote.run(name, value),
     notes: () => new Map(getNotes.all().map((r) => [String(r['source']), Number(r['at'])])),
-    read: (route: string, afterRow: number, limit: number): JournalRow[] => select.all(route, afterRow, limit).map(toRow),
+    read: (route: string, afterRow: number, limit: number): JournalRow[] =>
+      select.all(route, afterRow, limit).map(toRow),
     oldest: (route: string, afterRow: number, limit: number) =>
-      oldest.all(route, afterRow, limit).map((r) => ({ row: Number(r['row']), timeMs: Number(r['time']), sourceId: String(r['source']), bytes: Number(r['size']) })),
+      oldest
+        .all(route, afterRow, limit)
+        .map((r) => ({
+          row: Number(r['row']),
+          timeMs: Number(r['time']),
+          sourceId: String(r['source']),
+          bytes: Number(r['size']),
+        })),
     countRows: () => Number(count.get()?.['rows'] ?? 0),
     usedBytes: () => Number(pages.get()?.['bytes'] ?? 0),
     routes: () => distinct.all().map((r) => String(r['route'])),
     reroute: (from: string, to: string) => void update.run(to, from),
     lastRow: () => Number(last.get()?.['seq'] ?? 0),
     /** Whether SQLite finds the file sound. */
-    isSound: () => db.prepare('PRAGMA quick_check(1)').all().every((r) => Object.values(r)[0] === 'ok'),
+    isSound: () =>
+      db
+        .prepare('PRAGMA quick_check(1)')
+        .all()
+        .every((r) => Object.values(r)[0] === 'ok'),
     close: () => db.close(),
   }
 }
@@ -90,8 +111,14 @@ export type JournalFile = ReturnType<typeof openJournalFile>
 
 export function toRow(r: Readonly<Record<string, unknown>>): JournalRow {
   return {
-    row: Number(r['row']), route: String(r['route']), sourceId: String(r['source']), channel: String(r['channel']), number: Number(r['number']),
-    index: Number(r['ix']), timeMs: Number(r['time']), packet: r['packet'] as Uint8Array,
+    row: Number(r['row']),
+    route: String(r['route']),
+    sourceId: String(r['source']),
+    channel: String(r['channel']),
+    number: Number(r['number']),
+    index: Number(r['ix']),
+    timeMs: Number(r['time']),
+    packet: r['packet'] as Uint8Array,
   }
 }
 

@@ -15,12 +15,17 @@ export const journalPath = (dataDir: string, relayId: string): string => join(da
 export function takeFormerJournal(dataDir: string, relayId: string, sourceIds: readonly string[], log: Logger): void {
   const path = journalPath(dataDir, relayId)
   if (existsSync(path)) return
-  const others = readdirSync(dataDir).filter((name) => /^journal-.+\.db$/.test(name)).map((name) => join(dataDir, name))
+  const others = readdirSync(dataDir)
+    .filter((name) => /^journal-.+\.db$/.test(name))
+    .map((name) => join(dataDir, name))
   const changedMs = (file: string) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0
   for (const other of others.toSorted((a, b) => changedMs(b) - changedMs(a))) {
     if (!isFree(other)) continue
     for (const end of ['', '-wal', '-shm']) if (existsSync(other + end)) renameSync(other + end, path + end)
-    return log.warn({ file: other, relayId }, 'took over the journal of a relay with another id that does not run; set ENIGMA_RELAY_ID for an id that stays')
+    return log.warn(
+      { file: other, relayId },
+      'took over the journal of a relay with another id that does not run; set ENIGMA_RELAY_ID for an id that stays',
+    )
   }
 
   function isFree(file: string): boolean {

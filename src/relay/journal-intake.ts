@@ -88,7 +88,8 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     const batch = heard
     heard = []
     // The older ones first: rows are in the order in which they were heard.
-    const isWritten = unwritten.size === 0 || (writer.mayTry(closed) && unwritten.writeAll((entries) => writer.write(entries), offer))
+    const isWritten =
+      unwritten.size === 0 || (writer.mayTry(closed) && unwritten.writeAll((entries) => writer.write(entries), offer))
     const rows = isWritten && writer.mayTry(closed) ? writer.write(batch.map(({ entry }) => entry)) : undefined
     if (rows === undefined) return batch.forEach(offerUnwritten)
     batch.forEach((one, index) => offer(one, rows[index] as number))
@@ -99,7 +100,8 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     }
   }
 
-  const push = ({ stamped, entry }: Heard, row: number) => senders.get(stamped.route)?.push(toItem(stamped, keeperOf(entry.sourceId), row))
+  const push = ({ stamped, entry }: Heard, row: number) =>
+    senders.get(stamped.route)?.push(toItem(stamped, keeperOf(entry.sourceId), row))
 
   const offer = (one: Heard, row: number) => {
     const { route } = one.stamped
@@ -112,7 +114,8 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     const { route } = one.stamped
     let held = unwritten.bytes
     for (const sender of senders.values()) held += sender.bytes
-    if (held > memoryBytes && !isNoticeChannel(one.entry.channel)) givenUp.add(one.entry.sourceId, route, 'memory_full', one.entry.timeMs)
+    if (held > memoryBytes && !isNoticeChannel(one.entry.channel))
+      givenUp.add(one.entry.sourceId, route, 'memory_full', one.entry.timeMs)
     else if (!behind.has(route)) push(one, unwritten.addToLane(one))
     else unwritten.addWaiting(one)
   }
@@ -164,7 +167,10 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     /** Takes up what a former process left. To be called once, before anything is heard. */
     adopt(): number {
       const routes = [...senders.keys()]
-      journal.reroute(routes.map((route) => route.name), OTHER.name)
+      journal.reroute(
+        routes.map((route) => route.name),
+        OTHER.name,
+      )
       const names = new Set(journal.routes())
       for (const route of routes) if (names.has(route.name)) behind.set(route, 0)
       const { rows } = journal.size()

@@ -4,7 +4,11 @@ import { toRow, type JournalRow } from './journal-file.ts'
 /** So many rows are looked for one by one where no scan gets through. */
 const MOST_LOOKS = 1_000_000
 
-export type Salvaged = { readonly rows: readonly JournalRow[]; readonly notes: ReadonlyMap<string, number>; readonly lastRow: number }
+export type Salvaged = {
+  readonly rows: readonly JournalRow[]
+  readonly notes: ReadonlyMap<string, number>
+  readonly lastRow: number
+}
 
 /**
  * What can be read of a damaged journal: from the first row on until a page cannot be read, from the last one back, and between
@@ -25,12 +29,14 @@ export function salvage(file: string): Salvaged {
   }
   const keep = (found: Readonly<Record<string, unknown>>) => {
     const row = toRow(found)
-    if (Number.isSafeInteger(row.row) && Number.isSafeInteger(row.number) && row.packet instanceof Uint8Array) rows.set(row.row, row)
+    if (Number.isSafeInteger(row.row) && Number.isSafeInteger(row.number) && row.packet instanceof Uint8Array)
+      rows.set(row.row, row)
     return row.row
   }
 
   trying((open) => {
-    for (const found of open.prepare('SELECT source, at FROM until').iterate()) notes.set(String(found['source']), Number(found['at']))
+    for (const found of open.prepare('SELECT source, at FROM until').iterate())
+      notes.set(String(found['source']), Number(found['at']))
   })
   trying((open) => {
     lastRow = Number(open.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'heard'").get()?.['seq'] ?? 0)
@@ -44,7 +50,8 @@ export function salvage(file: string): Salvaged {
   })
   if (from < to) {
     trying((open) => {
-      for (const found of open.prepare('SELECT * FROM heard NOT INDEXED WHERE row > ? ORDER BY row DESC').iterate(from)) to = keep(found)
+      for (const found of open.prepare('SELECT * FROM heard NOT INDEXED WHERE row > ? ORDER BY row DESC').iterate(from))
+        to = keep(found)
     })
   }
   for (let row = from + 1; row < Math.min(to, from + MOST_LOOKS); row++) {

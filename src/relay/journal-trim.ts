@@ -26,7 +26,10 @@ export function trimJournal(behind: ReadonlyMap<Route, number>, { journal, maxBy
       .filter(({ rows }) => rows.length > 0)
       .toSorted((a, b) => (a.rows[0]?.row ?? 0) - (b.rows[0]?.row ?? 0))
     if (first === undefined) continue
-    journal.write([], first.rows.map(({ row }) => row))
+    journal.write(
+      [],
+      first.rows.map(({ row }) => row),
+    )
     for (const { sourceId, timeMs } of first.rows) givenUp.add(sourceId, first.route, 'journal_full', timeMs)
     return
   }

@@ -16,7 +16,10 @@ export function createJournalWriter({ journal, log, now }: JournalWriterOptions)
 
   const broken = (error: unknown) => {
     if (brokenSince === undefined) {
-      log.error({ error: describe(error) }, 'the journal cannot be used: PubSub goes on without it, and a crash now loses what SQS has not accepted; free the disk or mend ENIGMA_DATA_DIR')
+      log.error(
+        { error: describe(error) },
+        'the journal cannot be used: PubSub goes on without it, and a crash now loses what SQS has not accepted; free the disk or mend ENIGMA_DATA_DIR',
+      )
     }
     brokenSince ??= now()
   }
@@ -27,7 +30,8 @@ export function createJournalWriter({ journal, log, now }: JournalWriterOptions)
     forget: (row: number): void => void settled.push(row),
     note: (name: string, value: number): void => void notes.set(name, value),
     /** False right after a failure, unless at once. */
-    mayTry: (atOnce: boolean): boolean => brokenSince === undefined || atOnce || performance.now() - triedAt >= RETRY_MS,
+    mayTry: (atOnce: boolean): boolean =>
+      brokenSince === undefined || atOnce || performance.now() - triedAt >= RETRY_MS,
     /** The rows of the entries; undefined when they could not be written. */
     write(entries: readonly JournalEntry[]): number[] | undefined {
       triedAt = performance.now()

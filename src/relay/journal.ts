@@ -14,11 +14,19 @@ export type { JournalEntry, JournalRow } from './journal-file.ts'
  */
 export type Journal = {
   /** Writes, forgets and notes in one transaction. Returns the rows of the entries, in order. Throws `journal_unusable`. */
-  write: (entries: readonly JournalEntry[], settledRows: readonly number[], notes?: ReadonlyMap<string, number>) => number[]
+  write: (
+    entries: readonly JournalEntry[],
+    settledRows: readonly number[],
+    notes?: ReadonlyMap<string, number>,
+  ) => number[]
   /** Up to `limit` rows of a route behind `afterRow`, in the order heard. Throws `journal_unusable`. */
   read: (route: string, afterRow: number, limit: number) => JournalRow[]
   /** The first rows of a route behind `afterRow`, without their packets. Throws `journal_unusable`. */
-  oldest: (route: string, afterRow: number, limit: number) => { readonly row: number; readonly bytes: number; readonly timeMs: number; readonly sourceId: string }[]
+  oldest: (
+    route: string,
+    afterRow: number,
+    limit: number,
+  ) => { readonly row: number; readonly bytes: number; readonly timeMs: number; readonly sourceId: string }[]
   /** The routes that have rows. */
   routes: () => string[]
   /** Gives the rows of routes that are not among these (an older version's) to this route. */
@@ -72,7 +80,10 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
     })
     rowCount = file.countRows()
     if (notes.size === 0) lostMs = writtenMs
-    log.error({ file: aside, saved: rows.length, error: describe(cause) }, 'the journal was damaged: it is put aside, and what could be read of it goes on; check the disk')
+    log.error(
+      { file: aside, saved: rows.length, error: describe(cause) },
+      'the journal was damaged: it is put aside, and what could be read of it goes on; check the disk',
+    )
     return file
   }
 
@@ -99,9 +110,17 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
     file = start()
   } catch (error) {
     if (/locked|busy/i.test(describe(error))) {
-      throw new RelayError('journal_locked', `another process uses the journal in ${dataDir}: end it, or set ENIGMA_DATA_DIR or ENIGMA_RELAY_ID to something of its own`, { cause: error })
+      throw new RelayError(
+        'journal_locked',
+        `another process uses the journal in ${dataDir}: end it, or set ENIGMA_DATA_DIR or ENIGMA_RELAY_ID to something of its own`,
+        { cause: error },
+      )
     }
-    throw new RelayError('journal_unusable', `the journal in ${dataDir} cannot be opened (${describe(error)}): make the folder writable, or set ENIGMA_DATA_DIR`, { cause: error })
+    throw new RelayError(
+      'journal_unusable',
+      `the journal in ${dataDir} cannot be opened (${describe(error)}): make the folder writable, or set ENIGMA_DATA_DIR`,
+      { cause: error },
+    )
   }
 
   /** Does it; once more on a new file when this one turns out to be damaged. */

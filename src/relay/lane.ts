@@ -19,7 +19,14 @@ export type Lane = {
 }
 
 export function createLanes(count: number): Lane[] {
-  return Array.from({ length: count }, (_, index) => ({ group: String(index), waiting: [], head: 0, frozen: [], state: 'idle', failures: 0 }))
+  return Array.from({ length: count }, (_, index) => ({
+    group: String(index),
+    waiting: [],
+    head: 0,
+    frozen: [],
+    state: 'idle',
+    failures: 0,
+  }))
 }
 
 export const hasWork = (lane: Lane): boolean => lane.frozen.length > 0 || lane.head < lane.waiting.length

@@ -52,7 +52,17 @@ export function readPidSpace(): string {
  * holder is waited for until its lease ran out.
  */
 export function createLease(options: LeaseOptions) {
-  const { client, relayId, log, leaseMs = LEASE_MS, now = Date.now, pid = process.pid, host = hostname(), journal, pidSpace = readPidSpace() } = options
+  const {
+    client,
+    relayId,
+    log,
+    leaseMs = LEASE_MS,
+    now = Date.now,
+    pid = process.pid,
+    host = hostname(),
+    journal,
+    pidSpace = readPidSpace(),
+  } = options
   const key = leaseKey(relayId)
   const holder = JSON.stringify({ host, pid, pidSpace, journal, run: randomUUID() })
 
@@ -88,7 +98,11 @@ export function createLease(options: LeaseOptions) {
         try {
           const other = await tryTake()
           if (other === undefined) return true
-          if (said !== other) log.warn({ relayId, holder: other }, 'another relay holds this ENIGMA_RELAY_ID: waiting until its lease runs out; give each relay an id of its own')
+          if (said !== other)
+            log.warn(
+              { relayId, holder: other },
+              'another relay holds this ENIGMA_RELAY_ID: waiting until its lease runs out; give each relay an id of its own',
+            )
           said = other
         } catch (error) {
           // What keeps it from being reached at all is said by the client.
@@ -107,7 +121,11 @@ export function createLease(options: LeaseOptions) {
         if (signal.aborted) return true
         try {
           // It ran out while Redis was away: still ours, unless somebody took it meanwhile.
-          if ((await client.renewLease([key, RELAYS_KEY], [holder, leaseMs, relayId, now()])) === 0 && (await tryTake()) !== undefined) return false
+          if (
+            (await client.renewLease([key, RELAYS_KEY], [holder, leaseMs, relayId, now()])) === 0 &&
+            (await tryTake()) !== undefined
+          )
+            return false
         } catch (error) {
           log.debug({ error: describe(error) }, 'the lease cannot be renewed yet')
         }

@@ -24,7 +24,19 @@ export type LeftBehindOptions = {
 }
 
 /** What this relay or others left in claims: list by list, in the order of their numbers, each claim once. */
-export function createLeftBehind({ sourceId, client, relayId, claims, numbers, lists, room, onClaim, log, metrics, now }: LeftBehindOptions) {
+export function createLeftBehind({
+  sourceId,
+  client,
+  relayId,
+  claims,
+  numbers,
+  lists,
+  room,
+  onClaim,
+  log,
+  metrics,
+  now,
+}: LeftBehindOptions) {
   const underWay = new Map<string, Promise<void>>()
   /** Lists to be looked at again, since more may have come after the look that is under way. */
   const again = new Set<string>()
@@ -35,7 +47,10 @@ export function createLeftBehind({ sourceId, client, relayId, claims, numbers, l
       if (signal.aborted) return
       const claim = await claims.adopt(number)
       if (claim === undefined) continue
-      metrics.adopted.inc({ source: sourceId, transport: 'list' }, claim.items.filter((item) => item !== undefined).length)
+      metrics.adopted.inc(
+        { source: sourceId, transport: 'list' },
+        claim.items.filter((item) => item !== undefined).length,
+      )
       onClaim(claim)
     }
   }
@@ -64,7 +79,8 @@ export function createLeftBehind({ sourceId, client, relayId, claims, numbers, l
     // Not waited for: a list that has no room keeps nobody else's claims waiting.
     for (const list of new Set((await claims.unknown()).map((claim) => claim.list))) adopt(list, signal).catch(unseen)
   }
-  const unseen = (error: unknown) => log.debug({ source: sourceId, error: describe(error) }, 'what was left behind was not looked for')
+  const unseen = (error: unknown) =>
+    log.debug({ source: sourceId, error: describe(error) }, 'what was left behind was not looked for')
 
   return {
     adopt,

@@ -31,7 +31,8 @@ export function createListIntake({ senders, metrics, memoryBytes, roomListeners 
   }
   return {
     /** Resolves when another claim of this list may be taken, or the signal aborts. */
-    room: (sourceId: string, list: string, signal: AbortSignal): Promise<void> => waitUntil(() => hasRoom(keyOf(sourceId, list)), roomListeners, signal),
+    room: (sourceId: string, list: string, signal: AbortSignal): Promise<void> =>
+      waitUntil(() => hasRoom(keyOf(sourceId, list)), roomListeners, signal),
     /** Puts a claim's items in their lanes. */
     take(sourceId: string, claim: Claim): void {
       const key = keyOf(sourceId, claim.list)
@@ -48,7 +49,13 @@ export function createListIntake({ senders, metrics, memoryBytes, roomListeners 
       claim.items.forEach((packet, index) => {
         if (packet === undefined) return
         const stamped = stamp(packet, {
-          sourceId, transport: 'list', channel: claim.list, number: claim.number, index, timeMs: claim.takenMs, maxWaitMs: claim.maxWaitMs,
+          sourceId,
+          transport: 'list',
+          channel: claim.list,
+          number: claim.number,
+          index,
+          timeMs: claim.takenMs,
+          maxWaitMs: claim.maxWaitMs,
         })
         count(key, 1)
         metrics.received.inc({ source: sourceId, transport: 'list', route: stamped.route.name })

@@ -51,9 +51,10 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
 
   const waitForItem = async (): Promise<void> => {
     const from = now()
-    const moved = listEnd === 'right'
-      ? await waiter.brPopLPush(list, waiting, BLOCK_SECONDS)
-      : await waiter.blMove(list, waiting, 'LEFT', 'LEFT', BLOCK_SECONDS)
+    const moved =
+      listEnd === 'right'
+        ? await waiter.brPopLPush(list, waiting, BLOCK_SECONDS)
+        : await waiter.blMove(list, waiting, 'LEFT', 'LEFT', BLOCK_SECONDS)
     // While it was blocked the list was empty: what came, came now. Nothing came: it was empty just before the time was up.
     lastEmptyMs = moved === null ? from : now()
   }
@@ -98,7 +99,10 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
       const advice = redisAdvice(error)
       // Once for each thing that can be done about it; what ended first may not be what lasts.
       if (failures === 1 || (advice !== undefined && advice !== said)) {
-        log.warn({ list, error: describe(error) }, advice ?? 'cannot take from the list now; it keeps its items, trying again')
+        log.warn(
+          { list, error: describe(error) },
+          advice ?? 'cannot take from the list now; it keeps its items, trying again',
+        )
         said = advice
       }
       state.failing = { sinceMs: state.failing?.sinceMs ?? now(), reason: advice ?? describe(error) }

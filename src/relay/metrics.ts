@@ -12,16 +12,28 @@ export function createMetrics() {
     new Gauge({ name: `enigma_relay_${name}`, help, labelNames, registers })
   return {
     registry,
-    received: counter('received_total', 'Notifications taken from lists or heard on PubSub', ['source', 'transport', 'route']),
+    received: counter('received_total', 'Notifications taken from lists or heard on PubSub', [
+      'source',
+      'transport',
+      'route',
+    ]),
     other: counter('other_total', 'Notifications without a route of their own, by reason', ['source', 'reason']),
     sent: counter('sent_total', 'Notifications that SQS has accepted', ['route']),
     retried: counter('retried_total', 'Notifications sent again after a failure', ['route']),
     parked: counter('parked_total', 'Notifications put aside in the source, by reason', ['route', 'reason']),
     requests: counter('requests_total', 'SendMessageBatch requests, answered or failed', ['route', 'outcome']),
-    adopted: counter('adopted_total', 'List items and journal rows taken up again after a crash or a cut reply', ['source', 'transport']),
+    adopted: counter('adopted_total', 'List items and journal rows taken up again after a crash or a cut reply', [
+      'source',
+      'transport',
+    ]),
     gaps: counter('gaps_total', 'Spans of time in which PubSub was not heard, by cause', ['source', 'cause']),
-    givenUp: counter('given_up_total', 'PubSub notifications that no room was left for: lost, and announced as gaps', ['route', 'reason']),
-    gapSeconds: counter('gap_seconds_total', 'Length of the spans in which PubSub was not heard, all together', ['source']),
+    givenUp: counter('given_up_total', 'PubSub notifications that no room was left for: lost, and announced as gaps', [
+      'route',
+      'reason',
+    ]),
+    gapSeconds: counter('gap_seconds_total', 'Length of the spans in which PubSub was not heard, all together', [
+      'source',
+    ]),
     delay: new Histogram({
       name: 'enigma_relay_delay_seconds',
       help: 'From received by the relay to accepted by SQS',
@@ -29,13 +41,22 @@ export function createMetrics() {
       buckets: [0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600],
       registers,
     }),
-    heartbeat: gauge('heartbeat_seconds', 'From publishing the last heartbeat that was heard to hearing it', ['source']),
+    heartbeat: gauge('heartbeat_seconds', 'From publishing the last heartbeat that was heard to hearing it', [
+      'source',
+    ]),
     backlog: gauge('backlog', 'Items on the list', ['source', 'list']),
-    backlogWait: gauge('backlog_oldest_seconds', 'At most so long the oldest item on the list has waited', ['source', 'list']),
+    backlogWait: gauge('backlog_oldest_seconds', 'At most so long the oldest item on the list has waited', [
+      'source',
+      'list',
+    ]),
     claims: gauge('claims', 'Claims of this relay that are not deleted yet', ['source']),
     relays: gauge('relays', 'Relays that hold a lease in the source', ['source']),
     outputBuffer: gauge('output_buffer_bytes', 'Bytes of PubSub that wait at the server for this relay', ['source']),
-    outputBufferLimit: gauge('output_buffer_limit_bytes', 'Beyond so many bytes the server cuts the relay off; 0: never', ['source']),
+    outputBufferLimit: gauge(
+      'output_buffer_limit_bytes',
+      'Beyond so many bytes the server cuts the relay off; 0: never',
+      ['source'],
+    ),
     held: gauge('held', 'Notifications in memory, on their way to SQS', ['route']),
     heldBytes: gauge('held_bytes', 'Bytes of the notifications in memory', ['route']),
     inFlight: gauge('requests_in_flight', 'Requests to SQS in flight', ['route']),
@@ -53,7 +74,10 @@ export type Metrics = ReturnType<typeof createMetrics>
  * Makes the series that alarms are made of, at 0. Prometheus' `increase()` sees nothing of a counter that begins with 1: the first gap
  * of a relay's life would raise no alarm. Source: https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics
  */
-export function beginAtZero({ claims, gaps, gapSeconds, givenUp, parked, requests, retried, sent }: Metrics, sourceIds: readonly string[]): void {
+export function beginAtZero(
+  { claims, gaps, gapSeconds, givenUp, parked, requests, retried, sent }: Metrics,
+  sourceIds: readonly string[],
+): void {
   for (const source of sourceIds) {
     claims.set({ source }, 0)
     gapSeconds.inc({ source }, 0)

@@ -1,6 +1,20 @@
 import {
-  findRoute, formatEvent, formatEventType, formatId, formatSequence, formatTraceparent, isObject, laneOf, orderKey, OTHER, RELAY_TYPE, toEventSource, toText,
-  type RelayAlive, type RelayGap, type RelayParked,
+  findRoute,
+  formatEvent,
+  formatEventType,
+  formatId,
+  formatSequence,
+  formatTraceparent,
+  isObject,
+  laneOf,
+  orderKey,
+  OTHER,
+  RELAY_TYPE,
+  toEventSource,
+  toText,
+  type RelayAlive,
+  type RelayGap,
+  type RelayParked,
 } from '../protocol/index.ts'
 import { RELAY_PREFIX } from './keys.ts'
 import type { Stamped } from './stamp.ts'
@@ -12,7 +26,12 @@ export type Notice =
   | { readonly subType: 'parked'; readonly payload: RelayParked }
 
 /** What is known of a notice besides its packet. Its number is one that nothing else of the source has. */
-export type NoticeOrigin = { readonly sourceId: string; readonly number: number; readonly index: number; readonly timeMs: number }
+export type NoticeOrigin = {
+  readonly sourceId: string
+  readonly number: number
+  readonly index: number
+  readonly timeMs: number
+}
 
 /** `enigma:relay:main`: no dialler writes there, and PubSub on it is not listened to. */
 export const noticeChannel = (sourceId: string): string => RELAY_PREFIX + sourceId
@@ -33,9 +52,25 @@ export function stampNotice(packet: Uint8Array, { sourceId, number, index, timeM
   const route = findRoute(RELAY_TYPE, subType) ?? OTHER
   const id = formatId(sourceId, 'relay', number, index)
   const event = formatEvent({
-    id, source: toEventSource(sourceId), type: formatEventType(RELAY_TYPE, subType), subject, time: new Date(timeMs).toISOString(),
-    datacontenttype: 'application/json', data, transport: 'relay', channel: noticeChannel(sourceId),
-    sequence: formatSequence(number, index), traceparent: formatTraceparent(sourceId, 'relay', number, index),
+    id,
+    source: toEventSource(sourceId),
+    type: formatEventType(RELAY_TYPE, subType),
+    subject,
+    time: new Date(timeMs).toISOString(),
+    datacontenttype: 'application/json',
+    data,
+    transport: 'relay',
+    channel: noticeChannel(sourceId),
+    sequence: formatSequence(number, index),
+    traceparent: formatTraceparent(sourceId, 'relay', number, index),
   })
-  return { id, route, lane: laneOf(orderKey(subject, payload), route.lanes), event, bytes: Buffer.byteLength(event), receivedMs: timeMs, reason: undefined }
+  return {
+    id,
+    route,
+    lane: laneOf(orderKey(subject, payload), route.lanes),
+    event,
+    bytes: Buffer.byteLength(event),
+    receivedMs: timeMs,
+    reason: undefined,
+  }
 }

@@ -8,7 +8,15 @@ import type { Redis } from './redis.ts'
  * one; this is for a Redis that came back empty while the clock was set back: no number that was ever seen here comes again. Nor is one
  * asked for twice: a read-only replica keeps none, and would answer two questions of the same instant with the same one.
  */
-export function createNumbers({ now, last = 0, onSeen }: { readonly now: () => number; readonly last?: number | undefined; readonly onSeen: (number: number) => void }) {
+export function createNumbers({
+  now,
+  last = 0,
+  onSeen,
+}: {
+  readonly now: () => number
+  readonly last?: number | undefined
+  readonly onSeen: (number: number) => void
+}) {
   let highest = last
   let asked = 0
   return {
@@ -27,7 +35,8 @@ export type Numbers = ReturnType<typeof createNumbers>
  * Where the index begins in what a relay numbers by itself: apart from that of others, which may have the same number where Redis keeps
  * none. The same relay id has the same.
  */
-export const ownIndex = (relayId: string): number => 1 + (hash('sha256', relayId, 'buffer').readUInt32BE() % 1_000_000_000)
+export const ownIndex = (relayId: string): number =>
+  1 + (hash('sha256', relayId, 'buffer').readUInt32BE() % 1_000_000_000)
 
 /** A number that nothing else of the source has; undefined when the signal aborts before Redis answers. */
 export async function makeNumber(client: Redis, numbers: Numbers, signal: AbortSignal): Promise<number | undefined> {

@@ -12,7 +12,8 @@ export function createOutages(log: Logger) {
     },
     /** The route has no problem any more. */
     end(route: string): void {
-      for (const [problem, routes] of suffering) if (routes.delete(route) && routes.size === 0) suffering.delete(problem)
+      for (const [problem, routes] of suffering)
+        if (routes.delete(route) && routes.size === 0) suffering.delete(problem)
     },
   }
 }

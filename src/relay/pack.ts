@@ -37,7 +37,13 @@ export function countForPack(waiting: readonly Item[], from: number, route: Rout
 export function toPack(items: readonly Item[], maxBytes: number): Pack | undefined {
   const bytes = items.reduce((sum, item) => sum + item.bytes + 1, items.length > 1 ? 1 : -1)
   if (bytes > maxBytes) return undefined
-  return { items, body: joinEvents(items.map((item) => item.event)), bytes, gzipped: false, deduplicationId: deduplicationId(items) }
+  return {
+    items,
+    body: joinEvents(items.map((item) => item.event)),
+    bytes,
+    gzipped: false,
+    deduplicationId: deduplicationId(items),
+  }
 }
 
 /** The same, gzipped, as base64; undefined when it is still too large. */

@@ -6,7 +6,13 @@ import type { Item } from './item.ts'
  * the packet's bytes, so that it can be looked at and sent again as it was.
  */
 export function formatParked(item: Item, reason: string, detail: string, nowMs: number): string {
-  const head = JSON.stringify({ id: item.id, reason, detail, parkedat: new Date(nowMs).toISOString(), route: item.route.name })
+  const head = JSON.stringify({
+    id: item.id,
+    reason,
+    detail,
+    parkedat: new Date(nowMs).toISOString(),
+    route: item.route.name,
+  })
   return `${head.slice(0, -1)},"event":${item.event}}`
 }
 

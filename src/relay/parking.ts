@@ -22,7 +22,12 @@ export type ParkingOptions = {
 }
 
 /** Where it is noted, in the same step, that an item of a claim is settled. */
-export type SettledAt = { readonly settledKey: string; readonly registryKey: string; readonly claim: number; readonly index: number }
+export type SettledAt = {
+  readonly settledKey: string
+  readonly registryKey: string
+  readonly claim: number
+  readonly index: number
+}
 
 /**
  * Puts aside what cannot be sent at all: into the parked list of the source. Announced first, then parked: a crash in between
@@ -43,7 +48,10 @@ export function createParking({ sourceId, client, numbers, log, now, announce, r
             await announce({ subType: 'parked', payload: toNotice(item, reason, detail, parkedMs) }, number)
             announced = true
           }
-          await client.park([PARKED_KEY, at?.settledKey ?? NONE_KEY, at?.registryKey ?? NONE_KEY], [entry, at?.index ?? '', at?.claim ?? ''])
+          await client.park(
+            [PARKED_KEY, at?.settledKey ?? NONE_KEY, at?.registryKey ?? NONE_KEY],
+            [entry, at?.index ?? '', at?.claim ?? ''],
+          )
           return true
         } catch (error) {
           if (failures === 1) log.warn({ id: item.id, reason, error: describe(error) }, 'cannot park yet, trying again')
@@ -56,8 +64,17 @@ export function createParking({ sourceId, client, numbers, log, now, announce, r
 
   function toNotice(item: Item, reason: string, detail: string, parkedMs: number): RelayParked {
     return {
-      source: sourceId, relay: relayId, id: item.id, state: 'parked', route: item.route.name, reason, detail: isTooLarge(detail) ? detail : maskText(detail),
-      received: new Date(item.receivedMs).toISOString(), parkedat: new Date(parkedMs).toISOString(), bytes: item.bytes, type: typeOf(item.event),
+      source: sourceId,
+      relay: relayId,
+      id: item.id,
+      state: 'parked',
+      route: item.route.name,
+      reason,
+      detail: isTooLarge(detail) ? detail : maskText(detail),
+      received: new Date(item.receivedMs).toISOString(),
+      parkedat: new Date(parkedMs).toISOString(),
+      bytes: item.bytes,
+      type: typeOf(item.event),
     }
   }
 }

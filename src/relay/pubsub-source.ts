@@ -75,17 +75,25 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
       serverView.listenerId = undefined
       if (signal.aborted) return
       // The first failure is the cause of the gap; those that follow only make it longer.
-      if (wasHeard && failures === 0) cause = error instanceof RelayError && error.code === 'heartbeat_lost' ? 'heartbeat_lost' : 'reconnect'
+      if (wasHeard && failures === 0)
+        cause = error instanceof RelayError && error.code === 'heartbeat_lost' ? 'heartbeat_lost' : 'reconnect'
       failures++
-      if (failures === 1) log.warn({ source: sourceId, error: describe(error) }, 'PubSub is not heard, connecting again')
+      if (failures === 1)
+        log.warn({ source: sourceId, error: describe(error) }, 'PubSub is not heard, connecting again')
       await sleep(backoffMs(failures, { baseMs: 50, maxMs: 1_000 }), signal)
     }
   }
 }
 
 /** One connection: resolves when the signal aborts, throws when the connection is lost. */
-async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive: (number: number) => void, onHeard: PubsubSourceOptions['onHeard']): Promise<void> {
-  const { sourceId, relayId, address, patterns, client, intake, log, metrics, now, numbers, serverView, failing } = options
+async function listen(
+  options: PubsubSourceOptions,
+  signal: AbortSignal,
+  onAlive: (number: number) => void,
+  onHeard: PubsubSourceOptions['onHeard'],
+): Promise<void> {
+  const { sourceId, relayId, address, patterns, client, intake, log, metrics, now, numbers, serverView, failing } =
+    options
   const connection = createRedis({ ...address, name: `${sourceId} PubSub`, log, reconnect: false, failing })
   const lost = Promise.withResolvers<never>()
   lost.promise.catch(() => undefined)
@@ -133,12 +141,21 @@ async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive
     const stamped = stamp(packet, received)
     metrics.received.inc({ source: sourceId, transport: 'pubsub', route: stamped.route.name })
     if (stamped.reason !== undefined) metrics.other.inc({ source: sourceId, reason: stamped.reason })
-    intake.hear(stamped, { route: stamped.route.name, sourceId, channel, number: received.number, index: received.index, timeMs, packet })
+    intake.hear(stamped, {
+      route: stamped.route.name,
+      sourceId,
+      channel,
+      number: received.number,
+      index: received.index,
+      timeMs,
+      packet,
+    })
   }
 
   const beats = async (): Promise<void> => {
     while (!signal.aborted) {
-      if (performance.now() - heardAt > LOST_MS) throw new RelayError('heartbeat_lost', `no heartbeat was heard for ${LOST_MS} ms`)
+      if (performance.now() - heardAt > LOST_MS)
+        throw new RelayError('heartbeat_lost', `no heartbeat was heard for ${LOST_MS} ms`)
       sentAt = performance.now()
       sentBeforeMs = sentMs
       sentMs = now()
@@ -154,10 +171,14 @@ async function listen(options: PubsubSourceOptions, signal: AbortSignal, onAlive
     // Asked before it listens, for then it cannot ask any more. A server that does not tell goes unwatched.
     serverView.listenerId = await connection.sendCommand(['CLIENT', 'ID']).then(Number, () => undefined)
     // The heartbeat last: the index counts from one, so nothing may be missed behind the first that is heard.
-    for (const [at, pattern] of patterns.entries()) await connection.pSubscribe(pattern, onMessage(globs[at] as string), true)
+    for (const [at, pattern] of patterns.entries())
+      await connection.pSubscribe(pattern, onMessage(globs[at] as string), true)
     await connection.subscribe(channelName, onBeat, true)
   }
-  const late = setTimeout(() => lost.reject(new RelayError('no_answer', `no subscription within ${LOST_MS} ms`)), LOST_MS)
+  const late = setTimeout(
+    () => lost.reject(new RelayError('no_answer', `no subscription within ${LOST_MS} ms`)),
+    LOST_MS,
+  )
   try {
     // A client that lost its connection never settles what it is asked then.
     await Promise.race([subscribe(), lost.promise])

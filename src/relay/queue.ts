@@ -25,7 +25,8 @@ export function sqsAdvice(error: unknown, name: string, prefix: string): string 
   if (/Credentials|Token|Signature|AccessKey/i.test(code) || /credentials/i.test(describe(error))) {
     return 'AWS accepts no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role, and check the clock'
   }
-  if (/AccessDenied|NotAuthorized/i.test(code)) return `AWS denies access to ${name}: allow sqs:SendMessage, sqs:GetQueueUrl and sqs:GetQueueAttributes on it`
+  if (/AccessDenied|NotAuthorized/i.test(code))
+    return `AWS denies access to ${name}: allow sqs:SendMessage, sqs:GetQueueUrl and sqs:GetQueueAttributes on it`
   if (isForeignAnswer(error)) {
     return 'what answers is no SQS, or one that does not speak its JSON protocol: check AWS_ENDPOINT_URL_SQS, and proxies on the way; everything is kept, trying again'
   }
@@ -43,7 +44,14 @@ export type FindQueueOptions = {
 }
 
 /** Resolves a route's queue: tries until it is there and fit, or the signal aborts. Says what is wrong once. */
-export async function findQueue(sqs: SQSClient, route: Route, prefix: string, log: Logger, signal: AbortSignal, more: FindQueueOptions = {}): Promise<Queue | undefined> {
+export async function findQueue(
+  sqs: SQSClient,
+  route: Route,
+  prefix: string,
+  log: Logger,
+  signal: AbortSignal,
+  more: FindQueueOptions = {},
+): Promise<Queue | undefined> {
   const { outages = createOutages(log), onFailure } = more
   const name = queueName(prefix, route)
   let said = ''

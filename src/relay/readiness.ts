@@ -55,21 +55,37 @@ export function createReadiness(options: ReadinessOptions) {
     for (const { id, state } of sources) {
       found.set(`redis:${id}`, unless(fresh(state.answered), 'Redis does not answer'))
       if (channels.length > 0) found.set(`pubsub:${id}`, unless(fresh(state.heard), 'no heartbeat is heard'))
-      found.set(`lease:${id}`, unless(state.leased, 'the relay id is not held: another relay has it, or Redis does not answer or refuses'))
+      found.set(
+        `lease:${id}`,
+        unless(state.leased, 'the relay id is not held: another relay has it, or Redis does not answer or refuses'),
+      )
       for (const [list, { waitsFor, progressMs, items, failing }] of state.lists) {
         const stalled = items > 0 && now() - progressMs > STALL_MS
         const reason = `${items} items wait, nothing was taken for ${seconds(progressMs)} s: it waits for ${WAITS[waitsFor]}`
         // What is wrong with the whole server is said by its own part.
         const isRefused = failing !== undefined && now() - failing.sinceMs > FRESH_MS && fresh(state.answered)
-        found.set(`list:${id}:${list}`, stalled ? { reason, stalled } : isRefused ? { reason: failing.reason } : undefined)
+        found.set(
+          `list:${id}:${list}`,
+          stalled ? { reason, stalled } : isRefused ? { reason: failing.reason } : undefined,
+        )
       }
     }
     for (const [route, sender] of senders) {
       const { failingSince, held, progressMs, inFlight } = sender
       const stalled = held > 0 && now() - progressMs > STALL_MS
-      const why = inFlight > 0 ? 'for the answer to a request' : failingSince === undefined ? 'for their turn' : 'until SQS accepts again'
+      const why =
+        inFlight > 0
+          ? 'for the answer to a request'
+          : failingSince === undefined
+            ? 'for their turn'
+            : 'until SQS accepts again'
       const reason = `${held} notifications wait ${why}, nothing moved for ${seconds(progressMs)} s`
-      found.set(`sqs:${route.name}`, stalled ? { reason, stalled } : unless(failingSince === undefined, 'SQS accepts nothing, or the queue is not there'))
+      found.set(
+        `sqs:${route.name}`,
+        stalled
+          ? { reason, stalled }
+          : unless(failingSince === undefined, 'SQS accepts nothing, or the queue is not there'),
+      )
     }
     // What was wrong before SQS answered again says nothing about what is wrong later.
     if (fresh(lastAnswer())) sqsFault = undefined
@@ -79,7 +95,10 @@ export function createReadiness(options: ReadinessOptions) {
   }
 
   const lastAnswer = (): number | undefined => {
-    const times = [...senders.values()].map((sender) => sender.lastAcceptedMs).concat(sqsAnswered).filter((at) => at !== undefined)
+    const times = [...senders.values()]
+      .map((sender) => sender.lastAcceptedMs)
+      .concat(sqsAnswered)
+      .filter((at) => at !== undefined)
     return times.length === 0 ? undefined : Math.max(...times)
   }
 
@@ -87,7 +106,10 @@ export function createReadiness(options: ReadinessOptions) {
     for (const [name, fault] of faults()) {
       const former = parts.get(name)
       const ok = fault === undefined
-      const since = former !== undefined && former.ok === ok ? former.since : new Date(former === undefined ? start : now()).toISOString()
+      const since =
+        former !== undefined && former.ok === ok
+          ? former.since
+          : new Date(former === undefined ? start : now()).toISOString()
       parts.set(name, fault === undefined ? { ok, since } : { ok, since, reason: fault.reason })
       if (fault?.stalled !== true) stalls.delete(name)
       else if (!stalls.has(name)) {
@@ -100,10 +122,17 @@ export function createReadiness(options: ReadinessOptions) {
     metrics.ready.set(isReady ? 1 : 0)
     if (wasReady !== isReady) {
       if (isReady) log.info('ready')
-      else if (wasReady === true) log.warn({ parts: Object.fromEntries(broken.map(([name, { reason }]) => [name, reason])) }, 'not ready: see /readyz')
+      else if (wasReady === true)
+        log.warn(
+          { parts: Object.fromEntries(broken.map(([name, { reason }]) => [name, reason])) },
+          'not ready: see /readyz',
+        )
     }
     wasReady = isReady
-    return { ok: isReady, parts: Object.fromEntries([...parts].filter(([name, part]) => !part.ok || !QUIET.test(name))) }
+    return {
+      ok: isReady,
+      parts: Object.fromEntries([...parts].filter(([name, part]) => !part.ok || !QUIET.test(name))),
+    }
   }
 
   const probe = async (): Promise<void> => {

@@ -28,30 +28,50 @@ const isParameter = (name: string): name is Parameter => (PARAMETERS as readonly
  */
 export function parseRedisAddress(id: string, text: string, fault: Fault): RedisAddress {
   const url = /^rediss?:\/\/[^\s]+$/.test(text) ? URL.parse(text) : null
-  if (url === null) return fault(`the address of "${id}" is not a redis:// or rediss:// URL`, `write ${id}=redis://host:8001`)
-  if (!/^\/?\d*$/.test(url.pathname)) return fault(`the address of "${id}" has a path that is no number of a database`, `write ${id}=redis://host:8001, or …:8001/1 for database 1`)
+  if (url === null)
+    return fault(`the address of "${id}" is not a redis:// or rediss:// URL`, `write ${id}=redis://host:8001`)
+  if (!/^\/?\d*$/.test(url.pathname))
+    return fault(
+      `the address of "${id}" has a path that is no number of a database`,
+      `write ${id}=redis://host:8001, or …:8001/1 for database 1`,
+    )
   if (!isDecodable(url.username) || !isDecodable(url.password)) {
-    return fault(`user or password in the address of "${id}" has a % that stands for nothing`, 'write % as %25, or put them into files: userFile=…&passwordFile=…')
+    return fault(
+      `user or password in the address of "${id}" has a % that stands for nothing`,
+      'write % as %25, or put them into files: userFile=…&passwordFile=…',
+    )
   }
   const given: Partial<Record<Parameter, string>> = {}
   for (const [name, value] of url.searchParams) {
-    if (!isParameter(name)) return fault(`the address of "${id}" has a parameter that is not known`, `there are ${PARAMETERS.join(', ')}`)
+    if (!isParameter(name))
+      return fault(`the address of "${id}" has a parameter that is not known`, `there are ${PARAMETERS.join(', ')}`)
     if (value === '') return fault(`${name} of "${id}" is empty`, `write ${name}=… or leave it out`)
     given[name] = value
   }
   for (const name of FILES) {
     const file = given[name]
-    if (file !== undefined && !isReadable(file)) return fault(`${name} of "${id}" cannot be read: ${file}`, 'make the file, and let the user of the relay read it')
+    if (file !== undefined && !isReadable(file))
+      return fault(`${name} of "${id}" cannot be read: ${file}`, 'make the file, and let the user of the relay read it')
   }
-  if (given.caFile !== undefined && url.protocol === 'rediss:' && !readFileSync(given.caFile, 'utf8').includes('-----BEGIN CERTIFICATE-----')) {
-    return fault(`caFile of "${id}" holds no certificate in PEM: ${given.caFile}`, 'name the file of the authority, which begins with -----BEGIN CERTIFICATE-----')
+  if (
+    given.caFile !== undefined &&
+    url.protocol === 'rediss:' &&
+    !readFileSync(given.caFile, 'utf8').includes('-----BEGIN CERTIFICATE-----')
+  ) {
+    return fault(
+      `caFile of "${id}" holds no certificate in PEM: ${given.caFile}`,
+      'name the file of the authority, which begins with -----BEGIN CERTIFICATE-----',
+    )
   }
   if (url.protocol !== 'rediss:' && (given.caFile ?? given.servername) !== undefined) {
     return fault(`"${id}" has a certificate to check, and no TLS`, `write ${id}=rediss://…`)
   }
-  if (given.passwordFile !== undefined && url.password !== '') return fault(`"${id}" has a password in the address and one in a file`, 'leave the one in the address out')
-  if (given.userFile !== undefined && url.username !== '') return fault(`"${id}" has a user in the address and one in a file`, 'leave one of them out')
-  if (given.userFile !== undefined && given.passwordFile === undefined && url.password === '') return fault(`"${id}" has a user and no password`, 'add passwordFile=…')
+  if (given.passwordFile !== undefined && url.password !== '')
+    return fault(`"${id}" has a password in the address and one in a file`, 'leave the one in the address out')
+  if (given.userFile !== undefined && url.username !== '')
+    return fault(`"${id}" has a user in the address and one in a file`, 'leave one of them out')
+  if (given.userFile !== undefined && given.passwordFile === undefined && url.password === '')
+    return fault(`"${id}" has a user and no password`, 'add passwordFile=…')
   url.search = ''
   // As it was written, when there is nothing to take out.
   return { url: Object.keys(given).length === 0 ? text : url.href, ...given }
@@ -59,7 +79,10 @@ export function parseRedisAddress(id: string, text: string, fault: Fault): Redis
 
 /** What node-redis needs of an address besides its URL. */
 export function toClientOptions({ url, caFile, servername, userFile, passwordFile }: RedisAddress) {
-  const tls = { ...(caFile === undefined ? {} : { ca: readFileSync(caFile) }), ...(servername === undefined ? {} : { servername }) }
+  const tls = {
+    ...(caFile === undefined ? {} : { ca: readFileSync(caFile) }),
+    ...(servername === undefined ? {} : { servername }),
+  }
   if (passwordFile === undefined && userFile === undefined) return { url, tls }
   const parsed = new URL(url)
   const [username, password] = [decodeURIComponent(parsed.username), decodeURIComponent(parsed.password)]
@@ -74,7 +97,10 @@ export function toClientOptions({ url, caFile, servername, userFile, passwordFil
       credentials: () =>
         new Promise<{ username?: string; password: string }>((resolve) => {
           const user = userFile === undefined ? username : readSecret(userFile)
-          resolve({ ...(user === '' ? {} : { username: user }), password: passwordFile === undefined ? password : readSecret(passwordFile) })
+          resolve({
+            ...(user === '' ? {} : { username: user }),
+            password: passwordFile === undefined ? password : readSecret(passwordFile),
+          })
         }),
     },
   }

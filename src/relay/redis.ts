@@ -73,7 +73,12 @@ export async function keepHeard(client: Redis, isIdle: () => boolean, signal: Ab
  *
  * @throws RelayError `no_answer`, or what the client throws
  */
-export async function answerWithin<T>(client: Redis, limitMs: number, answer: Promise<T>, signal: AbortSignal): Promise<T> {
+export async function answerWithin<T>(
+  client: Redis,
+  limitMs: number,
+  answer: Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(() => late.reject(new RelayError('no_answer', `no answer came for ${limitMs} ms`)), limitMs)
   try {

@@ -51,13 +51,31 @@ export type Relay = {
  * accepted it. See docs/relay.md for the way of a notification.
  */
 export function createRelay(options: RelayOptions): Relay {
-  const { config, log, now = Date.now, memoryBytes = 64 * MIB, journalBytes = 2_048 * MIB, shutdownMs = 10_000, requestTimeoutMs = 10_000, aliveMs = 60_000 } = options
+  const {
+    config,
+    log,
+    now = Date.now,
+    memoryBytes = 64 * MIB,
+    journalBytes = 2_048 * MIB,
+    shutdownMs = 10_000,
+    requestTimeoutMs = 10_000,
+    aliveMs = 60_000,
+  } = options
   const metrics = createMetrics()
-  beginAtZero(metrics, config.sources.map(({ id }) => id))
+  beginAtZero(
+    metrics,
+    config.sources.map(({ id }) => id),
+  )
 
   const run = (signal: AbortSignal): Promise<void> =>
     withReleasers(async (release) => {
-      const journal = openJournal({ dataDir: config.dataDir, relayId: config.relayId, sourceIds: config.sources.map(({ id }) => id), log, now })
+      const journal = openJournal({
+        dataDir: config.dataDir,
+        relayId: config.relayId,
+        sourceIds: config.sources.map(({ id }) => id),
+        log,
+        now,
+      })
       release(() => journal.close())
       const journalName = nameJournal(journal)
       const sqs = createSqs(config, requestTimeoutMs)
@@ -70,7 +88,10 @@ export function createRelay(options: RelayOptions): Relay {
 
       const outages = createOutages(log)
       const senders = new Map<Route, Sender>(
-        ROUTES.map((route) => [route, createSender({ route, sqs, queuePrefix: config.queuePrefix, log, metrics, now, onRoom, outages })]),
+        ROUTES.map((route) => [
+          route,
+          createSender({ route, sqs, queuePrefix: config.queuePrefix, log, metrics, now, onRoom, outages }),
+        ]),
       )
       const sources: Source[] = []
       const sourceOf = (sourceId: string): Source => (sources.find(({ id }) => id === sourceId) ?? sources[0]) as Source
@@ -84,19 +105,40 @@ export function createRelay(options: RelayOptions): Relay {
         return intake.written()
       }
       const gapOf = (sourceId: string, fromMs: number, toMs: number, cause: GapCause) => ({
-        source: sourceId, relay: config.relayId, from: new Date(fromMs).toISOString(), to: new Date(toMs).toISOString(), cause, patterns: [...config.channels],
+        source: sourceId,
+        relay: config.relayId,
+        from: new Date(fromMs).toISOString(),
+        to: new Date(toMs).toISOString(),
+        cause,
+        patterns: [...config.channels],
       })
       const givenUp = createGivenUp({
-        log, metrics, signal: end.signal,
+        log,
+        metrics,
+        signal: end.signal,
         announce: ({ sourceId, fromMs, toMs, route, lost }) => {
           metrics.gaps.inc({ source: sourceId, cause: 'journal_full' })
-          void sourceOf(sourceId).nextNumber().then((number) => {
-            if (number !== undefined) void announce(sourceId, { subType: 'gap', payload: { ...gapOf(sourceId, fromMs, toMs, 'journal_full'), lost, route } }, number)
-          })
+          void sourceOf(sourceId)
+            .nextNumber()
+            .then((number) => {
+              if (number !== undefined)
+                void announce(
+                  sourceId,
+                  { subType: 'gap', payload: { ...gapOf(sourceId, fromMs, toMs, 'journal_full'), lost, route } },
+                  number,
+                )
+            })
         },
       })
       const intake = createJournalIntake({
-        journal, senders, log, metrics, now, memoryBytes, journalBytes, givenUp,
+        journal,
+        senders,
+        log,
+        metrics,
+        now,
+        memoryBytes,
+        journalBytes,
+        givenUp,
         routeBytes: memoryBytes / 16,
         park: (sourceId, ...what) => sourceOf(sourceId).park(...what),
       })
@@ -106,7 +148,12 @@ export function createRelay(options: RelayOptions): Relay {
       for (const source of config.sources) {
         sources.push(
           createSource({
-            source, config, intake, log, metrics, now,
+            source,
+            config,
+            intake,
+            log,
+            metrics,
+            now,
             room: (list, until) => listIntake.room(source.id, list, until),
             onClaim: (sourceId, claim) => listIntake.take(sourceId, claim),
             onClaimSettled: onRoom,
@@ -130,30 +177,59 @@ export function createRelay(options: RelayOptions): Relay {
       }
 
       const readiness = createReadiness({
-        senders, sources, intake, metrics, log, now,
+        senders,
+        sources,
+        intake,
+        metrics,
+        log,
+        now,
         channels: config.channels,
         askSqs: async (queueUrl) => {
           await sqs.send(new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ['FifoQueue'] }))
         },
       })
       void readiness.run(signal)
-      const alive = sayAlive({
-        relayId: config.relayId, sourceIds: sources.map(({ id }) => id), startedMs: now(), everyMs: aliveMs, log, now,
-        isReady: async () => (await readiness.ask()).ok,
-        nextNumber: () => (sources[0] as Source).nextNumber(),
-        push: (item) => senders.get(item.route)?.push(item),
-      }, signal)
+      const alive = sayAlive(
+        {
+          relayId: config.relayId,
+          sourceIds: sources.map(({ id }) => id),
+          startedMs: now(),
+          everyMs: aliveMs,
+          log,
+          now,
+          isReady: async () => (await readiness.ask()).ok,
+          nextNumber: () => (sources[0] as Source).nextNumber(),
+          push: (item) => senders.get(item.route)?.push(item),
+        },
+        signal,
+      )
       release(
         await serveHealth({
-          http: config.http, metrics, senders, sources, intake, journal, readiness, now,
+          http: config.http,
+          metrics,
+          senders,
+          sources,
+          intake,
+          journal,
+          readiness,
+          now,
           onListening: (address) => {
             log.info({ address }, 'serving /livez, /readyz and /metrics')
             options.onListening?.(address)
           },
         }),
       )
-      log.info({ relayId: config.relayId, sources: sources.map(({ id }) => id), lists: config.lists, channels: config.channels }, 'the relay runs')
-      if (config.lists.length + config.channels.length === 0) log.warn('ENIGMA_LISTS and ENIGMA_CHANNELS both name nothing: nothing is forwarded')
+      log.info(
+        {
+          relayId: config.relayId,
+          sources: sources.map(({ id }) => id),
+          lists: config.lists,
+          channels: config.channels,
+        },
+        'the relay runs',
+      )
+      if (config.lists.length + config.channels.length === 0)
+        log.warn('ENIGMA_LISTS and ENIGMA_CHANNELS both name nothing: nothing is forwarded')
       intake.adopt()
       // One after the other: what is wrong with all of them is said once.
       void (async () => {
@@ -163,7 +239,10 @@ export function createRelay(options: RelayOptions): Relay {
       if (signal.aborted) stopped.resolve(performance.now())
       else signal.addEventListener('abort', () => stopped.resolve(performance.now()), { once: true })
       // A source whose Redis answers nothing is not waited for.
-      await Promise.race([Promise.all([alive, ...sources.map((source) => source.run(signal))]), stopped.promise.then(() => sleep(shutdownMs / 2, end.signal))])
+      await Promise.race([
+        Promise.all([alive, ...sources.map((source) => source.run(signal))]),
+        stopped.promise.then(() => sleep(shutdownMs / 2, end.signal)),
+      ])
 
       log.info('stopping: settling what is in flight')
       const leftMs = Math.max(0, (await stopped.promise) + shutdownMs - performance.now())
@@ -174,7 +253,10 @@ export function createRelay(options: RelayOptions): Relay {
       end.abort()
       intake.close()
       await Promise.all(sources.map((source) => source.close()))
-      log.info({ left: [...senders.values()].reduce((sum, sender) => sum + sender.held, 0) }, 'stopped; what is left is kept in claims and journal')
+      log.info(
+        { left: [...senders.values()].reduce((sum, sender) => sum + sender.held, 0) },
+        'stopped; what is left is kept in claims and journal',
+      )
     })
 
   return { metrics, run }

@@ -18,7 +18,10 @@ type Open<Input, Output> = {
  *
  * `attempt` sends a request; it rejects when the signal aborts, and an error that SQS answered carries `$metadata.httpStatusCode`.
  */
-export function createRequests<Input, Output>(attempt: (input: Input, signal: AbortSignal) => Promise<Output>, silentMs: number = SILENT_MS) {
+export function createRequests<Input, Output>(
+  attempt: (input: Input, signal: AbortSignal) => Promise<Output>,
+  silentMs: number = SILENT_MS,
+) {
   /** In the order in which they were sent. */
   const open = new Set<Open<Input, Output>>()
   let copy: { readonly of: Open<Input, Output>; readonly abort: AbortController } | undefined
@@ -47,7 +50,11 @@ export function createRequests<Input, Output>(attempt: (input: Input, signal: Ab
     of.abort.abort()
     for (const other of open) {
       if (other === of || other.startedMs > startedMs - silentMs) continue
-      other.reject(new Error(`SQS did not answer within ${Math.round(performance.now() - other.startedMs)} ms, though it answers others`))
+      other.reject(
+        new Error(
+          `SQS did not answer within ${Math.round(performance.now() - other.startedMs)} ms, though it answers others`,
+        ),
+      )
       other.abort.abort()
     }
   }
@@ -82,4 +89,5 @@ export function createRequests<Input, Output>(attempt: (input: Input, signal: Ab
   }
 }
 
-const isAnswer = (error: unknown): boolean => (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode !== undefined
+const isAnswer = (error: unknown): boolean =>
+  (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode !== undefined

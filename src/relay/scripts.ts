@@ -122,7 +122,15 @@ function script<Args extends readonly (string | number | Buffer)[], Reply>(sourc
 export const scripts = {
   /** Moves what waits, and up to `count` items or `maxBytes`, into a claim of its own. */
   take: script<
-    [count: number, maxBytes: number, end: string, nowMs: number, claimPrefix: string, lastEmptyMs: string | number, leastNumber: number],
+    [
+      count: number,
+      maxBytes: number,
+      end: string,
+      nowMs: number,
+      claimPrefix: string,
+      lastEmptyMs: string | number,
+      leastNumber: number,
+    ],
     TakeReply
   >(TAKE, 5),
   /** The next number; published on a channel in the same step, so that numbers are heard in their order. */
@@ -132,15 +140,29 @@ export const scripts = {
   /** Notes which items of a claim were sent, if the claim is still there. */
   noteSettled: script<[claim: number, ...indexes: number[]], number>(NOTE_SETTLED, 2),
   /** Writes a claim of which the server knows nothing. 1 when it did, 0 when the claim is there. */
-  writeBack: script<[claim: number, meta: string, settled: number, ...settledAndItems: (number | string | Buffer)[]], number>(WRITE_BACK, 4),
+  writeBack: script<
+    [claim: number, meta: string, settled: number, ...settledAndItems: (number | string | Buffer)[]],
+    number
+  >(WRITE_BACK, 4),
   announceWaiting: script<[field: string], number>(ANNOUNCE_WAITING, 1),
   /** '' when it is ours now, else who holds it. `former`: a holder that is known to be dead, or ''. */
-  takeLease: script<[holder: string, former: string, leaseMs: number, relayId: string, nowMs: number], string>(TAKE_LEASE, 2),
+  takeLease: script<[holder: string, former: string, leaseMs: number, relayId: string, nowMs: number], string>(
+    TAKE_LEASE,
+    2,
+  ),
   renewLease: script<[holder: string, leaseMs: number, relayId: string, nowMs: number], number>(RENEW_LEASE, 2),
   releaseLease: script<[holder: string], number>(RELEASE_LEASE, 1),
   /** How many claims were moved; -1 when the relay lives. One that was not seen since `forgetMs` is forgotten. */
   adoptFrom: script<
-    [claimPrefix: string, ownClaimPrefix: string, waitingPrefix: string, nowMs: number, leastNumber: number, relayId: string, forgetMs: number],
+    [
+      claimPrefix: string,
+      ownClaimPrefix: string,
+      waitingPrefix: string,
+      nowMs: number,
+      leastNumber: number,
+      relayId: string,
+      forgetMs: number,
+    ],
     number
   >(ADOPT, 5),
 }

@@ -1,4 +1,9 @@
-import { SendMessageBatchCommand, type SendMessageBatchCommandInput, type SendMessageBatchRequestEntry, type SQSClient } from '@aws-sdk/client-sqs'
+import {
+  SendMessageBatchCommand,
+  type SendMessageBatchCommandInput,
+  type SendMessageBatchRequestEntry,
+  type SQSClient,
+} from '@aws-sdk/client-sqs'
 import { CONTENT_ENCODING, GZIP, queueName, tooLarge, type Route } from '../protocol/index.ts'
 import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
 import { describe } from './errors.ts'
@@ -34,12 +39,23 @@ const RETRY_MAX_MS = 1_500
  * to ten of them send a pack each in the next request. There are no timers: under load a pack is what gathered in its lane while
  * the last one was out, and a request what gathered while all others were.
  */
-export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoom, outages = createOutages(log) }: SenderOptions) {
+export function createSender({
+  route,
+  sqs,
+  queuePrefix,
+  log,
+  metrics,
+  now,
+  onRoom,
+  outages = createOutages(log),
+}: SenderOptions) {
   const name = queueName(queuePrefix, route)
   const stopping = new AbortController()
   /** Packs of a request that was refused whole: each goes alone, so that none is refused for another. */
   const alone: Flight[] = []
-  const requests = createRequests((input: SendMessageBatchCommandInput, abortSignal) => sqs.send(new SendMessageBatchCommand(input), { abortSignal }))
+  const requests = createRequests((input: SendMessageBatchCommandInput, abortSignal) =>
+    sqs.send(new SendMessageBatchCommand(input), { abortSignal }),
+  )
   let scheduled = false
   let held = 0
   let bytes = 0
@@ -61,21 +77,30 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     })
   }
 
-  const lineUp = createLineUp({ route, signal: stopping.signal, onReady: schedule, onTooLarge: (lane, maxBytes) => void shrink(lane, maxBytes) })
+  const lineUp = createLineUp({
+    route,
+    signal: stopping.signal,
+    onReady: schedule,
+    onTooLarge: (lane, maxBytes) => void shrink(lane, maxBytes),
+  })
 
   const dispatch = () => {
     if (stopping.signal.aborted || (lineUp.isEmpty && alone.length === 0)) return
     if (queue === undefined) return void find()
     while (requests.size < route.inFlight) {
       const single = alone.shift()
-      const flights = single === undefined ? lineUp.gather(queue.maxBytes, queue.requestBytes ?? queue.maxBytes) : [single]
+      const flights =
+        single === undefined ? lineUp.gather(queue.maxBytes, queue.requestBytes ?? queue.maxBytes) : [single]
       if (flights.length === 0) break
       void fly(flights, queue)
     }
   }
 
   const find = (): Promise<void> => {
-    finding ??= findQueue(sqs, route, queuePrefix, log, stopping.signal, { outages, onFailure: () => (missingSince ??= now()) }).then((found) => {
+    finding ??= findQueue(sqs, route, queuePrefix, log, stopping.signal, {
+      outages,
+      onFailure: () => (missingSince ??= now()),
+    }).then((found) => {
       finding = undefined
       missingSince = undefined
       // What was learned of it still counts.
@@ -109,7 +134,10 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
   }
 
   const park = async (item: Item, reason: string, detail: string): Promise<void> => {
-    log.error({ id: item.id, route: route.name, reason, detail }, 'parked: enigma-relay parked shows it, and sends it again')
+    log.error(
+      { id: item.id, route: route.name, reason, detail },
+      'parked: enigma-relay parked shows it, and sends it again',
+    )
     await item.keeper.park(item, reason, detail)
     metrics.parked.inc({ route: route.name, reason })
     leave([item])
@@ -126,7 +154,13 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
       flights.forEach((flight, index) => {
         const failure = failed.get(String(index))
         if (accepted.has(String(index))) accept(flight)
-        else fail(flight, failure === undefined ? 'retry' : judgeEntry(failure), failure?.Code ?? 'no answer', failure?.Message ?? '')
+        else
+          fail(
+            flight,
+            failure === undefined ? 'retry' : judgeEntry(failure),
+            failure?.Code ?? 'no answer',
+            failure?.Message ?? '',
+          )
       })
       if (refused.length === flights.length) failing(failed.get('0')?.Code ?? 'no entry was accepted')
     } catch (error) {
@@ -151,7 +185,10 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     const requestBytes = Math.floor(flights.reduce((sum, { pack }) => sum + pack.bytes, 0) / 2)
     if (queue === undefined || queue.url !== to.url || requestBytes >= (queue.requestBytes ?? queue.maxBytes)) return
     queue = { ...queue, requestBytes }
-    log.warn({ route: route.name, queue: name, maxBytes: queue.maxBytes, requestBytes }, 'SQS takes less in a request than the queue says: smaller ones from now on')
+    log.warn(
+      { route: route.name, queue: name, maxBytes: queue.maxBytes, requestBytes },
+      'SQS takes less in a request than the queue says: smaller ones from now on',
+    )
   }
 
   const toEntry = ({ lane, pack }: Flight, index: number): SendMessageBatchRequestEntry => ({
@@ -194,7 +231,9 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     if (items.length === 1 && first !== undefined) await shrinkRefused(lane, pack, first, code, detail)
     else {
       const middle = Math.ceil(items.length / 2)
-      lane.frozen.unshift(...[items.slice(0, middle), items.slice(middle)].map((half) => toPack(half, Number.POSITIVE_INFINITY) as Pack))
+      lane.frozen.unshift(
+        ...[items.slice(0, middle), items.slice(middle)].map((half) => toPack(half, Number.POSITIVE_INFINITY) as Pack),
+      )
     }
     lineUp.next(lane)
   }
@@ -204,15 +243,22 @@ export function createSender({ route, sqs, queuePrefix, log, metrics, now, onRoo
     const isTooLarge = isForSize(code, detail)
     const smaller = isTooLarge && !pack.gzipped ? await toGzippedPack([item], pack.bytes - 1) : undefined
     if (smaller !== undefined) lane.frozen.unshift(smaller)
-    else await park(item, isTooLarge ? 'too_large' : 'refused', maskDetail(detail.startsWith(`${code}:`) ? detail : `${code}: ${detail}`, item))
+    else
+      await park(
+        item,
+        isTooLarge ? 'too_large' : 'refused',
+        maskDetail(detail.startsWith(`${code}:`) ? detail : `${code}: ${detail}`, item),
+      )
   }
 
   const failing = (error: unknown) => {
-    if (failingSince === undefined) outages.begin(route.name, sqsAdvice(error, name, queuePrefix), { queue: name, error: describe(error) })
+    if (failingSince === undefined)
+      outages.begin(route.name, sqsAdvice(error, name, queuePrefix), { queue: name, error: describe(error) })
     failingSince ??= now()
   }
   const recovered = () => {
-    if (failingSince !== undefined) log.info({ route: route.name, queue: name, afterMs: now() - failingSince }, 'SQS accepts again')
+    if (failingSince !== undefined)
+      log.info({ route: route.name, queue: name, afterMs: now() - failingSince }, 'SQS accepts again')
     if (failingSince !== undefined) outages.end(route.name)
     failingSince = undefined
   }

@@ -2,7 +2,12 @@ import type { Logger } from '../runtime/index.ts'
 import type { Metrics } from './metrics.ts'
 import type { Redis } from './redis.ts'
 
-export type ServerViewOptions = { readonly client: Redis; readonly sourceId: string; readonly log: Logger; readonly metrics: Metrics }
+export type ServerViewOptions = {
+  readonly client: Redis
+  readonly sourceId: string
+  readonly log: Logger
+  readonly metrics: Metrics
+}
 
 type Limit = { readonly hardBytes: number; readonly softBytes: number }
 
@@ -37,7 +42,10 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
     } catch (error) {
       if (!(error instanceof Error) || !/NOPERM|unknown|ERR|syntax/i.test(error.message)) throw error
       denied.add(what)
-      log.info({ source: sourceId, command: what }, 'Redis does not let the relay ask this: it goes on without these figures; allow the command to have them')
+      log.info(
+        { source: sourceId, command: what },
+        'Redis does not let the relay ask this: it goes on without these figures; allow the command to have them',
+      )
       return undefined
     }
   }
@@ -88,7 +96,10 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
       metrics.outputBufferLimit.set({ source: sourceId }, smallest)
       const isHigh = smallest > 0 && bytes >= smallest / 2
       if (isHigh && !warned) {
-        log.warn({ source: sourceId, bytes, limitBytes: smallest }, 'PubSub waits at the server, half of what it allows: beyond it the connection is cut off; give the relay more CPU, or raise client-output-buffer-limit pubsub')
+        log.warn(
+          { source: sourceId, bytes, limitBytes: smallest },
+          'PubSub waits at the server, half of what it allows: beyond it the connection is cut off; give the relay more CPU, or raise client-output-buffer-limit pubsub',
+        )
       }
       warned = isHigh
     },

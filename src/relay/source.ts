@@ -48,10 +48,12 @@ const LEAVE_MS = 3_000
 
 /** One Redis server of a dialler: its lists, its PubSub, and what the relay keeps there. */
 export function createSource(options: SourceOptions) {
-  const { source, config, intake, log, metrics, now, room, onClaim, onClaimSettled, onGap, onHeard, endSignal } = options
+  const { source, config, intake, log, metrics, now, room, onClaim, onClaimSettled, onGap, onHeard, endSignal } =
+    options
   const failing = new Set<string>()
   const client = createRedis({ ...source, name: source.id, log, reconnect: true, failing })
-  for (const file of looseSecrets(source)) log.warn({ source: source.id, file }, 'everybody on this machine can read this secret: chmod 600')
+  for (const file of looseSecrets(source))
+    log.warn({ source: source.id, file }, 'everybody on this machine can read this secret: chmod 600')
   let connections = 0
   client.on('ready', () => {
     connections++
@@ -59,20 +61,51 @@ export function createSource(options: SourceOptions) {
   })
   const { relayId } = config
   const numbers = createNumbers({ now, last: options.lastNumber, onSeen: options.onNumber })
-  const parking = createParking({ sourceId: source.id, client, numbers, log, now, announce: options.announce, relayId, signal: endSignal })
+  const parking = createParking({
+    sourceId: source.id,
+    client,
+    numbers,
+    log,
+    now,
+    announce: options.announce,
+    relayId,
+    signal: endSignal,
+  })
   const serverView = createServerView({ client, sourceId: source.id, log, metrics })
   const lease = createLease({ client, relayId, log, now, journal: options.journalName })
   const claims: Claims = createClaims({
-    client, relayId, listEnd: config.listEnd, now, numbers, parking,
+    client,
+    relayId,
+    listEnd: config.listEnd,
+    now,
+    numbers,
+    parking,
     onSettled: onClaimSettled,
     onCount: (open) => metrics.claims.set({ source: source.id }, open),
   })
   const leftBehind = createLeftBehind({
-    sourceId: source.id, client, relayId, claims, numbers, lists: config.lists, room, log, metrics, now,
+    sourceId: source.id,
+    client,
+    relayId,
+    claims,
+    numbers,
+    lists: config.lists,
+    room,
+    log,
+    metrics,
+    now,
     onClaim: (claim) => onClaim(source.id, claim),
   })
-  const lists = config.lists.map((list): [string, ListState] => [list, { waitsFor: 'lease', progressMs: now(), items: 0 }])
-  const state = { answered: undefined as number | undefined, heard: undefined as number | undefined, leased: false, lists: new Map(lists) }
+  const lists = config.lists.map((list): [string, ListState] => [
+    list,
+    { waitsFor: 'lease', progressMs: now(), items: 0 },
+  ])
+  const state = {
+    answered: undefined as number | undefined,
+    heard: undefined as number | undefined,
+    leased: false,
+    lists: new Map(lists),
+  }
   let { heardUntilMs } = options
 
   const runList = async (list: string, listState: ListState, signal: AbortSignal): Promise<void> => {
@@ -83,26 +116,51 @@ export function createSource(options: SourceOptions) {
     await connect(waiter, signal)
     // It blocks while it waits for items, and is answered every few seconds; else it is not used at all.
     void keepHeard(waiter, () => listState.waitsFor !== 'items', signal)
-    await runListSource({
-      list, state: listState, claims, waiter, relayId, listEnd: config.listEnd, log, now,
-      room: (until) => room(list, until),
-      adopt: (until) => leftBehind.adopt(list, until),
-      connections: () => connections,
-      onClaim: (claim) => onClaim(source.id, claim),
-    }, signal)
+    await runListSource(
+      {
+        list,
+        state: listState,
+        claims,
+        waiter,
+        relayId,
+        listEnd: config.listEnd,
+        log,
+        now,
+        room: (until) => room(list, until),
+        adopt: (until) => leftBehind.adopt(list, until),
+        connections: () => connections,
+        onClaim: (claim) => onClaim(source.id, claim),
+      },
+      signal,
+    )
   }
 
   const runPubsub = async (signal: AbortSignal): Promise<void> => {
     if (config.channels.length === 0) return
-    await runPubsubSource({
-      sourceId: source.id, relayId, address: source, patterns: config.channels, client, intake, log, metrics, now, numbers, serverView, onGap, failing,
-      heardUntilMs,
-      onHeard: (atMs, untilMs) => {
-        state.heard = atMs
-        heardUntilMs = untilMs
-        onHeard(untilMs)
+    await runPubsubSource(
+      {
+        sourceId: source.id,
+        relayId,
+        address: source,
+        patterns: config.channels,
+        client,
+        intake,
+        log,
+        metrics,
+        now,
+        numbers,
+        serverView,
+        onGap,
+        failing,
+        heardUntilMs,
+        onHeard: (atMs, untilMs) => {
+          state.heard = atMs
+          heardUntilMs = untilMs
+          onHeard(untilMs)
+        },
       },
-    }, signal)
+      signal,
+    )
   }
 
   /** A Redis that came back empty has lost the claims; while this relay runs it has them in memory. */
@@ -110,7 +168,11 @@ export function createSource(options: SourceOptions) {
     if (!state.leased) return
     try {
       const written = await claims.writeBack()
-      if (written > 0) log.warn({ source: source.id, claims: written }, 'claims were gone from Redis (it came back empty, or another relay took them up while this one was away): written back, so that a restart loses nothing')
+      if (written > 0)
+        log.warn(
+          { source: source.id, claims: written },
+          'claims were gone from Redis (it came back empty, or another relay took them up while this one was away): written back, so that a restart loses nothing',
+        )
     } catch (error) {
       log.debug({ source: source.id, error: describe(error) }, 'claims are not written back yet')
     }
@@ -120,7 +182,9 @@ export function createSource(options: SourceOptions) {
   const runLeased = async (signal: AbortSignal): Promise<void> => {
     await Promise.all([
       ...[...state.lists].map(([list, listState]) => runList(list, listState, signal)),
-      leftBehind.run(signal), runPubsub(signal), sayUnnamedLists(client, source.id, config.lists, log, signal),
+      leftBehind.run(signal),
+      runPubsub(signal),
+      sayUnnamedLists(client, source.id, config.lists, log, signal),
     ])
   }
 
@@ -135,13 +199,22 @@ export function createSource(options: SourceOptions) {
     /** Runs until the signal aborts: then nothing more is taken or heard. */
     async run(signal: AbortSignal): Promise<void> {
       void connect(client, signal)
-      const watching = watchSource({
-        sourceId: source.id, client, lists: state.lists, serverView, log, metrics, now,
-        onAnswered: (atMs) => {
-          state.answered = atMs
-          void writeBack()
+      const watching = watchSource(
+        {
+          sourceId: source.id,
+          client,
+          lists: state.lists,
+          serverView,
+          log,
+          metrics,
+          now,
+          onAnswered: (atMs) => {
+            state.answered = atMs
+            void writeBack()
+          },
         },
-      }, signal)
+        signal,
+      )
       while (!signal.aborted) {
         if (!(await lease.acquire(signal))) break
         state.leased = true
@@ -151,14 +224,19 @@ export function createSource(options: SourceOptions) {
         const kept = await lease.keep(both)
         state.leased = false
         for (const listState of state.lists.values()) listState.waitsFor = 'lease'
-        if (!kept) log.error({ source: source.id, relayId }, 'another relay took this ENIGMA_RELAY_ID while Redis was away: stopped taking; give each relay an id of its own')
+        if (!kept)
+          log.error(
+            { source: source.id, relayId },
+            'another relay took this ENIGMA_RELAY_ID while Redis was away: stopped taking; give each relay an id of its own',
+          )
         until.abort()
         await work
       }
       await watching
     },
     /** Puts one aside that no claim keeps. Resolves with false when the relay ends first. */
-    park: (...[item, reason, detail]: Parameters<Keeper['park']>): Promise<boolean> => parking.park(item, reason, detail),
+    park: (...[item, reason, detail]: Parameters<Keeper['park']>): Promise<boolean> =>
+      parking.park(item, reason, detail),
     /** A number that nothing else of this source has; undefined when the relay ends before Redis answers. */
     nextNumber: (): Promise<number | undefined> => makeNumber(client, numbers, endSignal),
     /** After the last pack was settled: notes what is left, gives the lease back, closes. */
@@ -166,9 +244,16 @@ export function createSource(options: SourceOptions) {
       const left = new AbortController()
       try {
         // A Redis that does not answer must not keep the process.
-        if (client.isReady) await Promise.race([leave(), sleep(LEAVE_MS, left.signal).then(() => Promise.reject(new Error(`no answer within ${LEAVE_MS} ms`)))])
+        if (client.isReady)
+          await Promise.race([
+            leave(),
+            sleep(LEAVE_MS, left.signal).then(() => Promise.reject(new Error(`no answer within ${LEAVE_MS} ms`))),
+          ])
       } catch (error) {
-        log.warn({ source: source.id, error: describe(error) }, 'what was sent could not be noted in Redis: some of it is sent again, with the same ids')
+        log.warn(
+          { source: source.id, error: describe(error) },
+          'what was sent could not be noted in Redis: some of it is sent again, with the same ids',
+        )
       } finally {
         left.abort()
       }

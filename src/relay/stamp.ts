@@ -1,6 +1,16 @@
 import {
-  formatEvent, formatEventType, formatId, formatSequence, formatTraceparent, laneOf, orderKey, readPacket, routePacket, toEventSource,
-  type OtherReason, type Transport,
+  formatEvent,
+  formatEventType,
+  formatId,
+  formatSequence,
+  formatTraceparent,
+  laneOf,
+  orderKey,
+  readPacket,
+  routePacket,
+  toEventSource,
+  type OtherReason,
+  type Transport,
 } from '../protocol/index.ts'
 import type { Item, Keeper } from './item.ts'
 
@@ -18,7 +28,9 @@ export type Received = {
 }
 
 /** A packet made into a notification, and where it goes. */
-export type Stamped = Pick<Item, 'id' | 'route' | 'lane' | 'event' | 'bytes' | 'receivedMs'> & { readonly reason: OtherReason | undefined }
+export type Stamped = Pick<Item, 'id' | 'route' | 'lane' | 'event' | 'bytes' | 'receivedMs'> & {
+  readonly reason: OtherReason | undefined
+}
 
 /** Reads, routes and stamps a packet. A pure function: a packet replayed is the same notification again. */
 export function stamp(packetBytes: Uint8Array, received: Received): Stamped {
@@ -56,4 +68,3 @@ export function toItem(stamped: Stamped, keeper: Keeper, place: number): Item {
   const { id, route, lane, event, bytes, receivedMs } = stamped
   return { id, route, lane, event, bytes, receivedMs, keeper, place }
 }
-

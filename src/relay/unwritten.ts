@@ -53,7 +53,10 @@ export function createUnwritten() {
      * Gives all of it to `write`, in order and in portions, until that returns undefined. `onRow` is called for each that waited and
      * has a row now. Returns whether nothing is left.
      */
-    writeAll(write: (entries: readonly JournalEntry[]) => readonly number[] | undefined, onRow: (one: Heard, row: number) => void): boolean {
+    writeAll(
+      write: (entries: readonly JournalEntry[]) => readonly number[] | undefined,
+      onRow: (one: Heard, row: number) => void,
+    ): boolean {
       while (rowless.size > 0) {
         const portion = [...rowless].slice(0, PORTION)
         const written = write(portion.map(([, { entry }]) => entry))

@@ -7,12 +7,22 @@ export type Verdict =
 
 // Source: the errors of SendMessageBatch in the SQS API reference. Each says that these very bytes are not taken.
 const REFUSALS = new Set([
-  'InvalidMessageContents', 'InvalidParameterValue', 'InvalidParameterValueException', 'BatchRequestTooLong', 'MessageTooLong', 'InvalidAttributeValue',
-  'InvalidBatchEntryId', 'TooManyEntriesInBatchRequest', 'RequestEntityTooLarge', 'ValidationError', 'ValidationException',
+  'InvalidMessageContents',
+  'InvalidParameterValue',
+  'InvalidParameterValueException',
+  'BatchRequestTooLong',
+  'MessageTooLong',
+  'InvalidAttributeValue',
+  'InvalidBatchEntryId',
+  'TooManyEntriesInBatchRequest',
+  'RequestEntityTooLarge',
+  'ValidationError',
+  'ValidationException',
 ])
 
 // What SQS may call the sender's fault though the content is innocent: these are mended outside, and then the same bytes are taken.
-const MENDABLE = /AccessDenied|NotAuthorized|Credential|Token|Signature|AccessKey|Throttl|Kms|NonExistentQueue|QueueDoesNotExist|OptIn|Expired|SlowDown|Limit|Quota|Unavailable|MissingAuthentication/i
+const MENDABLE =
+  /AccessDenied|NotAuthorized|Credential|Token|Signature|AccessKey|Throttl|Kms|NonExistentQueue|QueueDoesNotExist|OptIn|Expired|SlowDown|Limit|Quota|Unavailable|MissingAuthentication/i
 
 // Servers write `com.amazonaws.sqs#Code` and `AWS.SimpleQueueService.Code`.
 const bare = (code: string) => code.slice(Math.max(code.lastIndexOf('.'), code.lastIndexOf('#')) + 1)
@@ -30,15 +40,21 @@ export function judgeRequest(error: unknown): Verdict {
  * Whether it was refused for its size. A server may take less than its queues say, and so may a proxy before it; each has words of its
  * own: `MessageTooLong` as a message, `BatchRequestTooLong` for one entry, "must be shorter than 262144 bytes".
  */
-export const isForSize = (code: string, words: string): boolean => /too ?(long|large)|(shorter|longer) than/i.test(`${code} ${words}`)
+export const isForSize = (code: string, words: string): boolean =>
+  /too ?(long|large)|(shorter|longer) than/i.test(`${code} ${words}`)
 
 /** What an error of a whole request is called. What a proxy answers has no name of its own. */
 export function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown'
-  return (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode === 413 ? 'RequestEntityTooLarge' : error.name
+  return (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode === 413
+    ? 'RequestEntityTooLarge'
+    : error.name
 }
 
 /** For an entry in the `Failed` part of an answer: its sender's fault is final, unless it can be mended outside. */
-export function judgeEntry(entry: { readonly Code?: string | undefined; readonly SenderFault?: boolean | undefined }): Verdict {
+export function judgeEntry(entry: {
+  readonly Code?: string | undefined
+  readonly SenderFault?: boolean | undefined
+}): Verdict {
   return entry.SenderFault === true && !MENDABLE.test(entry.Code ?? '') ? 'refused' : 'retry'
 }

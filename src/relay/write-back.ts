@@ -35,7 +35,10 @@ export function createWriteBack({ client, relayId, open }: WriteBackOptions) {
   const write = (claim: OpenClaim): Promise<number> => {
     const { number, meta, settled } = claim
     const items = claim.items.map((item, index) => (item === undefined || settled.has(index) ? '' : item))
-    return client.writeBack([registry, claimPrefix(relayId) + number, settledKey(relayId, number), NUMBER_KEY], [number, meta, settled.size, ...settled, ...items])
+    return client.writeBack(
+      [registry, claimPrefix(relayId) + number, settledKey(relayId, number), NUMBER_KEY],
+      [number, meta, settled.size, ...settled, ...items],
+    )
   }
 
   const writeMissing = async (): Promise<number> => {
@@ -45,7 +48,10 @@ export function createWriteBack({ client, relayId, open }: WriteBackOptions) {
     let written = 0
     for (let from = 0; from < missing.length; from += CLAIMS_AT_ONCE) {
       // Some may have been settled since.
-      const answers = missing.slice(from, from + CLAIMS_AT_ONCE).filter(isUnsettled).map(write)
+      const answers = missing
+        .slice(from, from + CLAIMS_AT_ONCE)
+        .filter(isUnsettled)
+        .map(write)
       writing = Promise.allSettled(answers)
       for (const answer of await Promise.all(answers)) written += answer
     }

@@ -12,7 +12,9 @@ export class ConfigError extends Error {
 
   constructor(faults: readonly EnvFault[]) {
     const lines = faults.map((fault) => `  ${fault.name}: ${fault.problem}\n    ${fault.fix}`)
-    super(`${faults.length === 1 ? 'one variable needs' : `${faults.length} variables need`} mending:\n${lines.join('\n')}`)
+    super(
+      `${faults.length === 1 ? 'one variable needs' : `${faults.length} variables need`} mending:\n${lines.join('\n')}`,
+    )
     this.faults = faults
   }
 }
@@ -20,7 +22,11 @@ export class ConfigError extends Error {
 /** Collects the faults of several variables. */
 export type EnvReader = {
   /** The value, or the default when it is unset or empty; `parse` throws an `EnvFault`'s words by `fault`. */
-  read: <T>(name: string, fallback: string, parse: (text: string, fault: (problem: string, fix: string) => never) => T) => T | undefined
+  read: <T>(
+    name: string,
+    fallback: string,
+    parse: (text: string, fault: (problem: string, fix: string) => never) => T,
+  ) => T | undefined
   /** Throws a `ConfigError` when there was any fault. */
   check: () => void
 }

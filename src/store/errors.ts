@@ -1,7 +1,8 @@
 /** What is wrong between here and the database. The text never holds a command: commands hold personal data. */
 export class StoreError extends Error {
   override readonly name = 'StoreError'
-  readonly code: 'unreachable' | 'timeout' | 'throttled' | 'unauthorized' | 'too_large' | 'refused' | 'not_configured' | 'bad_cursor'
+  readonly code:
+    'unreachable' | 'timeout' | 'throttled' | 'unauthorized' | 'too_large' | 'refused' | 'not_configured' | 'bad_cursor'
   /** Whether the same may succeed later. */
   readonly retryable: boolean
 
@@ -22,6 +23,9 @@ export class EffectError extends Error {
 
   getResponse(): Response {
     const problem = { type: 'about:blank', title: 'The read model cannot take it', status: 413, detail: this.message }
-    return new Response(JSON.stringify(problem), { status: 413, headers: { 'content-type': 'application/problem+json' } })
+    return new Response(JSON.stringify(problem), {
+      status: 413,
+      headers: { 'content-type': 'application/problem+json' },
+    })
   }
 }

@@ -11,7 +11,14 @@ export { relayParked } from './effects/parked.ts'
 export type { Effect, StoreEvent } from './effect.ts'
 export { EffectError, StoreError } from './errors.ts'
 export { formatCursor, parsePlace } from './reads/replies.ts'
-export { createStore, createStoreWriter, type Expiries, type Store, type StoreOptions, type StoreWriter } from './store.ts'
+export {
+  createStore,
+  createStoreWriter,
+  type Expiries,
+  type Store,
+  type StoreOptions,
+  type StoreWriter,
+} from './store.ts'
 export type * from './operator-types.ts'
 export type * from './types.ts'
 export type { UpstashAddress } from './upstash.ts'

@@ -4,7 +4,7 @@ const PART_CHARACTERS = 128 * 1024
 /** Cuts a text into parts that a request can carry; never between the halves of a surrogate pair. */
 export function toParts(text: string): string[] {
   const parts: string[] = []
-  for (let from = 0; from < text.length || parts.length === 0; ) {
+  for (let from = 0; from < text.length || parts.length === 0;) {
     let to = Math.min(text.length, from + PART_CHARACTERS)
     const last = text.charCodeAt(to - 1)
     if (to < text.length && last >= 0xd800 && last <= 0xdbff) to--

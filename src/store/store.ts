@@ -31,7 +31,15 @@ export type Expiries = {
 
 const DAY = 24 * 3600
 const EXPIRIES: Expiries = {
-  agent: 7 * DAY, campaign: 30 * DAY, cdr: 3 * DAY, preview: 15 * 60, other: 7 * DAY, done: DAY, parked: 90 * DAY, unparked: 14 * DAY, gap: 30 * DAY,
+  agent: 7 * DAY,
+  campaign: 30 * DAY,
+  cdr: 3 * DAY,
+  preview: 15 * 60,
+  other: 7 * DAY,
+  done: DAY,
+  parked: 90 * DAY,
+  unparked: 14 * DAY,
+  gap: 30 * DAY,
   ended: 3600,
 }
 
@@ -81,21 +89,36 @@ export function createStoreWriter(options: StoreOptions): StoreWriter {
 
 function withDefaults(options: StoreOptions) {
   const { prefix = 'enigma:', maxRequestBytes = 900_000, now = Date.now } = options
-  return { upstash: createUpstash(options), prefix, maxRequestBytes, now, expiries: { ...EXPIRIES, ...options.expiries } }
+  return {
+    upstash: createUpstash(options),
+    prefix,
+    maxRequestBytes,
+    now,
+    expiries: { ...EXPIRIES, ...options.expiries },
+  }
 }
 
 function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnType<typeof withDefaults>): StoreWriter {
-  const seconds = Object.entries(expiries).map(([of, value]) => `${of}=${value}`).join(' ')
+  const seconds = Object.entries(expiries)
+    .map(([of, value]) => `${of}=${value}`)
+    .join(' ')
   const overhead = sizeOf([APPLY]) + 500
 
   return {
     async commit(batch) {
       const ops: Op[] = batch.effects.flatMap((effect) => effect.ops)
       // In portions, so that a whole batch of finished ids fits as well.
-      for (const [message, ids] of batch.done) for (let at = 0; at < ids.length; at += 1_000) ops.push(['done', message, ...ids.slice(at, at + 1_000)])
+      for (const [message, ids] of batch.done)
+        for (let at = 0; at < ids.length; at += 1_000) ops.push(['done', message, ...ids.slice(at, at + 1_000)])
       const oldestHour = new Date(now() - expiries.cdr * 1000).toISOString().slice(0, 13)
       for (const chunk of toChunks(ops, maxRequestBytes - overhead)) {
-        await upstash.run(APPLY, [prefix, String(now()), seconds, oldestHour, ...chunk.flatMap(([name, ...args]) => [name, String(args.length), ...args])])
+        await upstash.run(APPLY, [
+          prefix,
+          String(now()),
+          seconds,
+          oldestHour,
+          ...chunk.flatMap(([name, ...args]) => [name, String(args.length), ...args]),
+        ])
       }
     },
     async recall(messageIds) {

@@ -20,7 +20,8 @@ export function toEffect(ops: readonly Op[]): Effect {
     if (op.length > MOST_ARGUMENTS) throw new EffectError('it has more fields than the read model takes')
     const length = op.reduce((sum, text) => sum + text.length, 0)
     // Measured only where it may be too much.
-    if (length * MOST_BYTES_EACH > MOST_BYTES && toBytes(JSON.stringify(op)).length > MOST_BYTES) throw new EffectError('it is larger than what the read model takes')
+    if (length * MOST_BYTES_EACH > MOST_BYTES && toBytes(JSON.stringify(op)).length > MOST_BYTES)
+      throw new EffectError('it is larger than what the read model takes')
   }
   return { ops }
 }

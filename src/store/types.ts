@@ -73,7 +73,12 @@ export type AgentDetail = Agent & {
   readonly stats: Stats | null
 }
 
-export type StateChange = { readonly status: string; readonly at: string; readonly source: string; readonly notification_id: string }
+export type StateChange = {
+  readonly status: string
+  readonly at: string
+  readonly source: string
+  readonly notification_id: string
+}
 
 export type Campaign = {
   readonly ref: string
@@ -84,7 +89,11 @@ export type Campaign = {
   readonly unsure: boolean
 }
 
-export type Callee = { readonly number: string | null; readonly contact_ref: string | null; readonly [field: string]: unknown }
+export type Callee = {
+  readonly number: string | null
+  readonly contact_ref: string | null
+  readonly [field: string]: unknown
+}
 
 /** Who will be dialled next. */
 export type Preview = { readonly at: string; readonly callees: Callee[] }
@@ -125,7 +134,7 @@ export type CdrRecord = {
 
 export type CdrDetail = CdrRecord & {
   /** What else came under the same key, newest first. */
-  readonly revisions: (Omit<CdrRecord, 'revised'>)[]
+  readonly revisions: Omit<CdrRecord, 'revised'>[]
   /** The payload with every field that the dialler sent. */
   readonly payload: Record<string, unknown>
 }

@@ -37,7 +37,8 @@ export function createUpstash(options: UpstashOptions) {
   const known = new Map<string, string>()
   let forgotten = 0
   const clientOf = (address: UpstashAddress): Redis => {
-    if (last?.address.url !== address.url || last.address.token !== address.token) last = { address, client: createClient(address, timeoutMs) }
+    if (last?.address.url !== address.url || last.address.token !== address.token)
+      last = { address, client: createClient(address, timeoutMs) }
     return last.client
   }
   // What is fixed is wrong at once, not at the first request.
@@ -96,7 +97,10 @@ export function createUpstash(options: UpstashOptions) {
 /** @throws StoreError `not_configured` */
 function createClient({ url, token }: UpstashAddress, timeoutMs: number): Redis {
   if (!/^https?:\/\/\S+$/.test(url) || token.trim() === '') {
-    throw new StoreError('not_configured', 'the read model has no address: set UPSTASH_REDIS_REST_URL (https://…) and UPSTASH_REDIS_REST_TOKEN')
+    throw new StoreError(
+      'not_configured',
+      'the read model has no address: set UPSTASH_REDIS_REST_URL (https://…) and UPSTASH_REDIS_REST_TOKEN',
+    )
   }
   return new Redis({
     url,
@@ -137,7 +141,8 @@ function toStoreError(error: unknown): StoreError {
   if (error instanceof StoreError) return error
   const name = error instanceof Error ? error.name : ''
   const text = error instanceof Error ? error.message : ''
-  if (name === 'TimeoutError' || name === 'AbortError') return new StoreError('timeout', 'the read model did not answer in time')
+  if (name === 'TimeoutError' || name === 'AbortError')
+    return new StoreError('timeout', 'the read model did not answer in time')
   if (/^(WRONGPASS|Unauthorized|NOAUTH)/i.test(text)) {
     return new StoreError('unauthorized', 'the read model refuses the token: check UPSTASH_REDIS_REST_TOKEN')
   }
@@ -145,8 +150,14 @@ function toStoreError(error: unknown): StoreError {
   if (/max request size|request too large|payload too large/i.test(text.slice(0, 200))) {
     return new StoreError('too_large', 'a request was over the size that the read model takes')
   }
-  if (/rate limit|too many requests|max (daily )?request/i.test(text.slice(0, 200))) return new StoreError('throttled', 'the read model is over its request limit')
-  if (name === 'UpstashError') return new StoreError('refused', `the read model refused a command: ${/^[A-Z]+\b/.exec(text)?.[0] ?? 'ERR'}`)
-  if (name === 'UpstashJSONParseError') return new StoreError('unreachable', 'what answers at the address of the read model is not Upstash, or it is broken')
+  if (/rate limit|too many requests|max (daily )?request/i.test(text.slice(0, 200)))
+    return new StoreError('throttled', 'the read model is over its request limit')
+  if (name === 'UpstashError')
+    return new StoreError('refused', `the read model refused a command: ${/^[A-Z]+\b/.exec(text)?.[0] ?? 'ERR'}`)
+  if (name === 'UpstashJSONParseError')
+    return new StoreError(
+      'unreachable',
+      'what answers at the address of the read model is not Upstash, or it is broken',
+    )
   return new StoreError('unreachable', 'the read model cannot be reached: check UPSTASH_REDIS_REST_URL and the network')
 }

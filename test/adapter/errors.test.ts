@@ -24,7 +24,10 @@ test('an error that nobody caught is logged with its words and stack, but withou
   await fromSqs(app, world.options)(sqsEvent(sqsRecord([personal])))
   expect(said()).toBe('[]')
   const reason = '500: TypeError: failed: SET call ***********; Error: ******* is unknown'
-  expect(world.lines.find((line) => line.message === 'failed')).toMatchObject({ reason, stack: expect.arrayContaining([expect.stringContaining('errors.test.ts')]) })
+  expect(world.lines.find((line) => line.message === 'failed')).toMatchObject({
+    reason,
+    stack: expect.arrayContaining([expect.stringContaining('errors.test.ts')]),
+  })
   expect(world.parked).toMatchObject([{ reason, status: 500 }])
   expect(JSON.stringify(world.lines)).not.toMatch(/2782|JONES/)
 })
@@ -32,10 +35,14 @@ test('an error that nobody caught is logged with its words and stack, but withou
 test('the same behind HTTP, and without any adapter', async () => {
   const said = watchConsole()
   const world = createWorld()
-  const app = new Hono().post('*', () => { throw new TypeError('failed: SET call 27821234567') })
+  const app = new Hono().post('*', () => {
+    throw new TypeError('failed: SET call 27821234567')
+  })
   const response = await fromHttp(app, world.options)(toRequest(personal))
   expect([response.status, await response.text()]).toEqual([500, 'Internal Server Error'])
-  expect(world.lines).toMatchObject([{ level: 'error', message: 'a handler failed', error: 'TypeError: failed: SET call ***********' }])
+  expect(world.lines).toMatchObject([
+    { level: 'error', message: 'a handler failed', error: 'TypeError: failed: SET call ***********' },
+  ])
   expect((await app.fetch(toRequest(personal))).status).toBe(500)
   expect(said()).toContain('SET call ***********')
   expect(said()).not.toContain('2782')
@@ -57,16 +64,25 @@ test('an onError of the user is kept, set before or after', async () => {
 test('what is thrown and is not an Error is retried', async () => {
   const world = createWorld()
   // oxlint-disable-next-line typescript/only-throw-error -- that is the case
-  const app = new Hono().post('*', () => { throw '27821234567' })
-  expect((await fromSqs(app, world.options)(sqsEvent(sqsRecord([personal])))).batchItemFailures).toEqual([{ itemIdentifier: 'm1' }])
+  const app = new Hono().post('*', () => {
+    throw '27821234567'
+  })
+  expect((await fromSqs(app, world.options)(sqsEvent(sqsRecord([personal])))).batchItemFailures).toEqual([
+    { itemIdentifier: 'm1' },
+  ])
   expect(world.lines).toMatchObject([{ reason: 'something was thrown that is not an Error' }])
 })
 
 test('an error that holds a whole dial_preview costs no more than its first words', async () => {
   const world = createWorld({ maxReceiveCount: 1 })
-  const callees = Array.from({ length: 20_000 }, (_, index) => ({ number: `2782${1_000_000 + index}`, contact_ref: `CONTACT-${index}` }))
+  const callees = Array.from({ length: 20_000 }, (_, index) => ({
+    number: `2782${1_000_000 + index}`,
+    contact_ref: `CONTACT-${index}`,
+  }))
   const preview = notification('7', 1, { payload: { callees } })
-  const app = new Hono().post('*', async (c) => { throw new Error(await c.req.text()) })
+  const app = new Hono().post('*', async (c) => {
+    throw new Error(await c.req.text())
+  })
   await fromSqs(app, world.options)(sqsEvent(sqsRecord([preview])))
   expect(world.parked[0]?.reason.length).toBeLessThanOrEqual(500)
   expect(JSON.stringify(world.lines)).not.toMatch(/2782|CONTACT-\d/)

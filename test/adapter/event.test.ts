@@ -1,6 +1,14 @@
 import { Hono } from 'hono'
 import { expect, test } from 'vitest'
-import { event, fromHttp, fromSqs, record, type AdapterEnv, type HandlerEvent, type StandardSchema } from '../../src/adapter/index.ts'
+import {
+  event,
+  fromHttp,
+  fromSqs,
+  record,
+  type AdapterEnv,
+  type HandlerEvent,
+  type StandardSchema,
+} from '../../src/adapter/index.ts'
 import { AgentStatus, toRequest, type Notification } from '../../src/protocol/index.ts'
 import { cdr, notification, RECEIVED, sqsEvent, sqsRecord } from './factories.ts'
 import { createWorld } from './world.ts'
@@ -21,8 +29,17 @@ async function hear(n: Notification, nowMs = 0): Promise<[HandlerEvent, HandlerE
 }
 
 test('a handler hears the same behind SQS and behind HTTP', async () => {
-  const odd = notification('ü 1/2:😀%', 3, { payload: { status: 'busy', n: '😀' }, traceparent: '00-1-2-01', reason: 'unknown_type' })
-  for (const one of [odd, cdr(5, 1, { maxwaitms: 10 }), cdr(6, 2, { data: Uint8Array.of(0xff) }), cdr(7, 3, { data: 'not json', datacontenttype: 'text/plain' })]) {
+  const odd = notification('ü 1/2:😀%', 3, {
+    payload: { status: 'busy', n: '😀' },
+    traceparent: '00-1-2-01',
+    reason: 'unknown_type',
+  })
+  for (const one of [
+    odd,
+    cdr(5, 1, { maxwaitms: 10 }),
+    cdr(6, 2, { data: Uint8Array.of(0xff) }),
+    cdr(7, 3, { data: 'not json', datacontenttype: 'text/plain' }),
+  ]) {
     const [sqs, http] = await hear(one, 1000)
     expect(http).toEqual(sqs)
   }
@@ -31,21 +48,37 @@ test('a handler hears the same behind SQS and behind HTTP', async () => {
 test('all that is known of a notification is there', async () => {
   const [heard] = await hear(notification('1002', 3, { reason: 'why' }), 1500)
   expect(heard).toEqual({
-    id: 'main/p/7/3', source: 'main', type: 'agents', subType: 'status', reference: '1002', time: RECEIVED, timeMs: Date.parse(RECEIVED),
-    transport: 'pubsub', channel: 'enigma:notifications:agents:1002', sequence: '0000000000000007.0000000003', ageMs: 1500, stale: false,
-    attempt: 1, lastAttempt: false, reason: 'why', payload: { status: 'available', ref: '1002', index: 3 },
+    id: 'main/p/7/3',
+    source: 'main',
+    type: 'agents',
+    subType: 'status',
+    reference: '1002',
+    time: RECEIVED,
+    timeMs: Date.parse(RECEIVED),
+    transport: 'pubsub',
+    channel: 'enigma:notifications:agents:1002',
+    sequence: '0000000000000007.0000000003',
+    ageMs: 1500,
+    stale: false,
+    attempt: 1,
+    lastAttempt: false,
+    reason: 'why',
+    payload: { status: 'available', ref: '1002', index: 3 },
     data: '{"type":"status","payload":{"status":"available","ref":"1002","index":3}}',
   })
 })
 
-test('the reference is the channel\'s, else the payload\'s ref with all its digits', async () => {
+test("the reference is the channel's, else the payload's ref with all its digits", async () => {
   const data = '{"type":"cdr","payload":{"ref":90071992547409931}}'
   expect((await hear(cdr(1, 1, { data })))[0].reference).toBe('90071992547409931')
   expect((await hear(cdr(1, 1, { payload: {} })))[0].reference).toBeUndefined()
 })
 
 test('a packet that is not JSON has no payload but its text', async () => {
-  expect((await hear(cdr(1, 1, { data: '{"a', datacontenttype: 'text/plain' })))[0]).toMatchObject({ payload: undefined, data: '{"a' })
+  expect((await hear(cdr(1, 1, { data: '{"a', datacontenttype: 'text/plain' })))[0]).toMatchObject({
+    payload: undefined,
+    data: '{"a',
+  })
 })
 
 test('a call is stale when it is older than its route allows, with the time that it may have waited', async () => {
@@ -62,7 +95,10 @@ test('G6: a call that has waited in SQS for too long is stale, also when the clo
   const handler = fromSqs(app, createWorld({ now: later(0) }).options)
   const ahead = notification('1', 1, { type: 'enigma.agents.call', time: new Date(later(3600_000)()).toISOString() })
   for (const waitedMs of [30_001, 30_000]) await handler(sqsEvent(sqsRecord([ahead], { sentMs: later(-waitedMs)() })))
-  expect(heard.map(({ stale, ageMs }) => [stale, ageMs])).toEqual([[true, 30_001], [false, 30_000]])
+  expect(heard.map(({ stale, ageMs }) => [stale, ageMs])).toEqual([
+    [true, 30_001],
+    [false, 30_000],
+  ])
 })
 
 test('maxAgeMs goes before the route table, and a time that cannot be read is never fresh', async () => {
@@ -84,7 +120,12 @@ test('attempt and lastAttempt follow the receive count', async () => {
   })
   const handler = fromSqs(app, createWorld({ maxReceiveCount: 3 }).options)
   for (const receiveCount of [1, 2, 3, 4]) await handler(sqsEvent(sqsRecord([notification('1', 1)], { receiveCount })))
-  expect(heard).toEqual([[1, false], [2, false], [3, true], [4, true]])
+  expect(heard).toEqual([
+    [1, false],
+    [2, false],
+    [3, true],
+    [4, true],
+  ])
 })
 
 test('a body that was read by a middleware can still be an event, and an event can be asked for twice', async () => {
@@ -101,14 +142,22 @@ test('a schema of any library is used, and what it says about a value does not g
     '~standard': {
       version: 1,
       vendor: 'own',
-      validate: async () => ({ issues: [{ message: 'expected a word, received "ZX-81"', path: [{ key: 'list' }, 0] }, { message: 'too short', path: ['a'] }] }),
+      validate: async () => ({
+        issues: [
+          { message: 'expected a word, received "ZX-81"', path: [{ key: 'list' }, 0] },
+          { message: 'too short', path: ['a'] },
+        ],
+      }),
     },
   }
   const app = new Hono().post('*', async (c) => c.text((await event(c, schema)).payload))
   const response = await app.fetch(toRequest(notification('1', 1, { payload: { list: ['ZX-81'] } })))
   expect(response.status).toBe(422)
   expect(response.headers.get('content-type')).toBe('application/problem+json')
-  expect(await response.json()).toMatchObject({ status: 422, detail: 'payload.list.0 does not fit; payload.a: too short' })
+  expect(await response.json()).toMatchObject({
+    status: 422,
+    detail: 'payload.list.0 does not fit; payload.a: too short',
+  })
 })
 
 test('a request that is not a CloudEvent is refused with the header that is missing', async () => {
@@ -124,5 +173,7 @@ test('record without an adapter says what is missing', async () => {
     return c.body(null, 204)
   })
   app.onError((error, c) => c.text(error.message, 500))
-  expect(await (await app.fetch(toRequest(notification('1', 1)))).text()).toContain('run the app by fromSqs or fromHttp')
+  expect(await (await app.fetch(toRequest(notification('1', 1)))).text()).toContain(
+    'run the app by fromSqs or fromHttp',
+  )
 })

@@ -5,7 +5,11 @@ export const QUEUE_ARN = 'arn:aws:sqs:us-east-1:000000000000:enigma-agents-statu
 export const RECEIVED = '2026-03-02T08:00:00.000Z'
 
 /** A notification of an agent's status: `n('1002', 1)`. */
-export function notification(reference: string, index: number, own: Partial<Notification> & { payload?: unknown } = {}): Notification {
+export function notification(
+  reference: string,
+  index: number,
+  own: Partial<Notification> & { payload?: unknown } = {},
+): Notification {
   const { payload = { status: 'available', ref: reference, index }, ...rest } = own
   return {
     id: `main/p/7/${index}`,
@@ -23,12 +27,31 @@ export function notification(reference: string, index: number, own: Partial<Noti
 }
 
 /** A CDR as it comes from a list: it has no subject. */
-export function cdr(callRef: number | string, index: number, own: Partial<Notification> & { payload?: unknown } = {}): Notification {
-  const { subject: _none, ...rest } = notification('', index, { payload: { call_ref: callRef, dialed_at: 1_764_000_000, ref: '12' }, ...own })
-  return { ...rest, id: `main/l/9/${index}`, type: 'enigma.campaigns.cdr', transport: 'list', channel: 'enigma:notifications:campaigns' }
+export function cdr(
+  callRef: number | string,
+  index: number,
+  own: Partial<Notification> & { payload?: unknown } = {},
+): Notification {
+  const { subject: _none, ...rest } = notification('', index, {
+    payload: { call_ref: callRef, dialed_at: 1_764_000_000, ref: '12' },
+    ...own,
+  })
+  return {
+    ...rest,
+    id: `main/l/9/${index}`,
+    type: 'enigma.campaigns.cdr',
+    transport: 'list',
+    channel: 'enigma:notifications:campaigns',
+  }
 }
 
-export type RecordOptions = { messageId?: string; group?: string; receiveCount?: number; encoding?: string; sentMs?: number }
+export type RecordOptions = {
+  messageId?: string
+  group?: string
+  receiveCount?: number
+  encoding?: string
+  sentMs?: number
+}
 
 /** An SQS message as Lambda hands it out. A text is the body as it is. */
 export function sqsRecord(content: readonly Notification[] | string, options: RecordOptions = {}): SqsRecord {

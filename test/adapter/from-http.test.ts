@@ -15,7 +15,9 @@ function createApp(status: 204 | 400 | 500 = 204) {
 
 test('what the handler recorded is committed before its answer goes out', async () => {
   const steps: string[] = []
-  const fetch = fromHttp<string>(createApp(), { commit: async ({ effects, done }) => void steps.push(...effects, `${done.size} done`) })
+  const fetch = fromHttp<string>(createApp(), {
+    commit: async ({ effects, done }) => void steps.push(...effects, `${done.size} done`),
+  })
   steps.push(String((await fetch(toRequest(notification('1002', 1)), { REGION: 'eu' })).status))
   expect(steps).toEqual(['main/p/7/1 in eu', '0 done', '204'])
 })
@@ -43,6 +45,8 @@ test('a commit that fails is a 503', async () => {
 
 test('what is thrown and is not an Error is a 500', async () => {
   // oxlint-disable-next-line typescript/only-throw-error -- that is the case
-  const app = new Hono().post('*', () => { throw 'x' })
+  const app = new Hono().post('*', () => {
+    throw 'x'
+  })
   expect((await fromHttp(app, createWorld().options)(toRequest(notification('1', 1)))).status).toBe(500)
 })

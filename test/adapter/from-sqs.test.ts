@@ -23,7 +23,14 @@ test('one notification becomes one POST to its type, sub_type and reference, and
   const { heard, paths, handler } = listen()
   expect(await handler(sqsEvent(sqsRecord([notification('1002', 1)])))).toEqual({ batchItemFailures: [] })
   expect(paths).toEqual(['/agents/status/1002'])
-  expect(heard[0]).toMatchObject({ id: 'main/p/7/1', source: 'main', type: 'agents', subType: 'status', reference: '1002', attempt: 1 })
+  expect(heard[0]).toMatchObject({
+    id: 'main/p/7/1',
+    source: 'main',
+    type: 'agents',
+    subType: 'status',
+    reference: '1002',
+    attempt: 1,
+  })
 })
 
 test('a batch in one message, a gzipped one and bytes that are not UTF-8 all arrive, with their very bytes', async () => {
@@ -34,7 +41,10 @@ test('a batch in one message, a gzipped one and bytes that are not UTF-8 all arr
     sqsEvent(
       sqsRecord([cdr(1, 1, { data: large }), cdr(2, 2)], { messageId: 'm1', group: '1' }),
       await gzippedRecord([cdr(3, 3, { data: large }), cdr(4, 4)], { messageId: 'm2', group: '2' }),
-      sqsRecord([cdr(5, 5, { data: bytes, datacontenttype: 'application/octet-stream' })], { messageId: 'm3', group: '3' }),
+      sqsRecord([cdr(5, 5, { data: bytes, datacontenttype: 'application/octet-stream' })], {
+        messageId: 'm3',
+        group: '3',
+      }),
     ),
   )
   expect(response.batchItemFailures).toEqual([])
@@ -43,13 +53,20 @@ test('a batch in one message, a gzipped one and bytes that are not UTF-8 all arr
   expect(data.get('main/l/9/1')).toBe(large)
   expect(data.get('main/l/9/3')).toBe(large)
   expect(data.get('main/l/9/5')).toEqual(bytes)
-  expect(heard.find((one) => one.id === 'main/l/9/1')?.payload).toEqual({ call_ref: '90071992547409931', x: 1, e: '😀' })
+  expect(heard.find((one) => one.id === 'main/l/9/1')?.payload).toEqual({
+    call_ref: '90071992547409931',
+    x: 1,
+    e: '😀',
+  })
 })
 
 test('ten packs of one group: each reference runs in the order of the packs, and one commit holds all', async () => {
   const scene = createScene()
   const packs = range(10).map((pack) =>
-    sqsRecord(range(10).map((at) => notification(`10${at % 3}`, pack * 10 + at)), { messageId: `m${pack}` }),
+    sqsRecord(
+      range(10).map((at) => notification(`10${at % 3}`, pack * 10 + at)),
+      { messageId: `m${pack}` },
+    ),
   )
   expect(await scene.failed(sqsEvent(...packs))).toEqual([])
   for (const reference of range(3)) {
@@ -63,7 +80,10 @@ test('ten packs of one group: each reference runs in the order of the packs, and
 test('ten packs of 200 run once each, and their effects are committed in the order of the batch', async () => {
   const scene = createScene()
   const packs = range(10).map((pack) =>
-    sqsRecord(range(200).map((at) => notification(String(1000 + at), pack * 200 + at)), { messageId: `m${pack}`, group: String(pack) }),
+    sqsRecord(
+      range(200).map((at) => notification(String(1000 + at), pack * 200 + at)),
+      { messageId: `m${pack}`, group: String(pack) },
+    ),
   )
   expect(await scene.failed(sqsEvent(...packs))).toEqual([])
   expect(new Set(scene.ran).size).toBe(2000)
@@ -115,7 +135,11 @@ test('copies of a notification in one batch run once and share the outcome', asy
 
 test('events of another maker with the same id but another source are no copies', async () => {
   const scene = createScene()
-  await scene.failed(sqsEvent(sqsRecord([notification('1', 1, { id: '1', source: '/a' }), notification('1', 1, { id: '1', source: '/b' })])))
+  await scene.failed(
+    sqsEvent(
+      sqsRecord([notification('1', 1, { id: '1', source: '/a' }), notification('1', 1, { id: '1', source: '/b' })]),
+    ),
+  )
   expect(scene.ran).toEqual(['1', '1'])
 })
 

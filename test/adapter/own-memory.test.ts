@@ -21,7 +21,8 @@ function useApp() {
     now: () => state.nowMs,
     log: () => undefined,
   })
-  const run = (receiveCount: number) => handler(sqsEvent(sqsRecord([notification('1002', 1), notification('1003', 2)], { messageId: 'a', receiveCount })))
+  const run = (receiveCount: number) =>
+    handler(sqsEvent(sqsRecord([notification('1002', 1), notification('1003', 2)], { messageId: 'a', receiveCount })))
   return { state, run }
 }
 

@@ -13,8 +13,15 @@ test('a poison is parked at once with its reason, and its neighbours are done on
   expect(scene.ran.toSorted()).toEqual(ids(1, 2, 3, 4))
   expect(scene.parked).toEqual([
     {
-      notification: pack[1], reason: '400: answered 400', status: 400, attempts: 1, handler: 'agents/status',
-      messageId: 'm1', messageGroupId: '5', eventSourceARN: QUEUE_ARN, firstReceivedAt: RECEIVED,
+      notification: pack[1],
+      reason: '400: answered 400',
+      status: 400,
+      attempts: 1,
+      handler: 'agents/status',
+      messageId: 'm1',
+      messageGroupId: '5',
+      eventSourceARN: QUEUE_ARN,
+      firstReceivedAt: RECEIVED,
     },
   ])
 })
@@ -44,9 +51,14 @@ test('the next of the reference waits until the park is done', async () => {
 
 test('a park that fails is a retry, also on the last attempt: the later ones of its reference wait', async () => {
   for (const receiveCount of [1, 10]) {
-    const scene = createScene((_, index) => (index === 1 ? 400 : 204), { park: () => Promise.reject(new Error('no queue')) })
+    const scene = createScene((_, index) => (index === 1 ? 400 : 204), {
+      park: () => Promise.reject(new Error('no queue')),
+    })
     const first = sqsRecord([notification('A', 1), notification('B', 2)], { messageId: 'm1', receiveCount })
-    expect(await scene.failed(sqsEvent(first, sqsRecord([notification('A', 3)], { messageId: 'm2' })))).toEqual(['m1', 'm2'])
+    expect(await scene.failed(sqsEvent(first, sqsRecord([notification('A', 3)], { messageId: 'm2' })))).toEqual([
+      'm1',
+      'm2',
+    ])
     expect(scene.ran.toSorted()).toEqual(ids(1, 2))
     expect(scene.commits[0]?.done).toEqual(new Map([['m1', ids(2)]]))
   }
@@ -57,21 +69,42 @@ test('a message that holds no CloudEvents is parked whole with its bytes, and it
   const scene = createScene()
   const records = bodies.map((body, index) => sqsRecord(body, { messageId: `m${index}` }))
   const gzip = sqsRecord('@@@', { messageId: 'm9', encoding: 'gzip' })
-  expect(await scene.failed(sqsEvent(...records, gzip, sqsRecord([notification('A', 1)], { messageId: 'ok' })))).toEqual([])
+  expect(
+    await scene.failed(sqsEvent(...records, gzip, sqsRecord([notification('A', 1)], { messageId: 'ok' }))),
+  ).toEqual([])
   expect(scene.parked.map((one) => one.body)).toEqual([...bodies, '@@@'])
   expect(scene.parked[0]).toEqual({
-    body: 'not json', reason: 'the body is not JSON', attempts: 1,
-    messageId: 'm0', messageGroupId: '5', eventSourceARN: QUEUE_ARN, firstReceivedAt: RECEIVED,
+    body: 'not json',
+    reason: 'the body is not JSON',
+    attempts: 1,
+    messageId: 'm0',
+    messageGroupId: '5',
+    eventSourceARN: QUEUE_ARN,
+    firstReceivedAt: RECEIVED,
   })
-  expect(scene.parked[5]).toMatchObject({ contentEncoding: 'gzip', reason: expect.stringContaining('not base64 of gzip') })
+  expect(scene.parked[5]).toMatchObject({
+    contentEncoding: 'gzip',
+    reason: expect.stringContaining('not base64 of gzip'),
+  })
   expect(scene.ran).toEqual(ids(1))
 })
 
 test('a foreign event of which no request can be made is parked at once', async () => {
   const scene = createScene()
-  const body = JSON.stringify({ specversion: '1.0', id: '1', source: 's', type: 'foreign', datacontenttype: 'a\nb', data: 1 })
-  expect(await scene.failed(sqsEvent(sqsRecord(body), sqsRecord([notification('A', 1)], { messageId: 'ok' })))).toEqual([])
-  expect(scene.parked).toMatchObject([{ notification: { id: '1' }, reason: expect.stringContaining('invalid header value'), attempts: 1 }])
+  const body = JSON.stringify({
+    specversion: '1.0',
+    id: '1',
+    source: 's',
+    type: 'foreign',
+    datacontenttype: 'a\nb',
+    data: 1,
+  })
+  expect(await scene.failed(sqsEvent(sqsRecord(body), sqsRecord([notification('A', 1)], { messageId: 'ok' })))).toEqual(
+    [],
+  )
+  expect(scene.parked).toMatchObject([
+    { notification: { id: '1' }, reason: expect.stringContaining('invalid header value'), attempts: 1 },
+  ])
   expect(scene.ran).toEqual(ids(1))
 })
 
@@ -98,23 +131,41 @@ test('a payload that does not fit its schema is parked with the name of the fiel
   await fromSqs(app, world.options)(sqsEvent(sqsRecord(pack)))
   expect(world.parked.map((one) => one.status)).toEqual([422, 422, 422])
   expect(world.parked.map((one) => one.reason).slice(0, 2)).toEqual([
-    '422: payload.status: must be text or a number', '422: payload.status: must not be empty',
+    '422: payload.status: must be text or a number',
+    '422: payload.status: must not be empty',
   ])
   expect(world.parked[2]?.reason).toMatch(/^422: payload/)
 })
 
 test.each([
   ['text', () => new Response('too\n\tmany', { status: 409 }), '409: too many'],
-  ['problem+json', () => Response.json({ title: 'No', detail: 'unknown agent' }, { status: 404 }), '404: unknown agent'],
-  ['an error of Hono', () => { throw new HTTPException(403, { message: 'forbidden' }) }, '403: forbidden'],
+  [
+    'problem+json',
+    () => Response.json({ title: 'No', detail: 'unknown agent' }, { status: 404 }),
+    '404: unknown agent',
+  ],
+  [
+    'an error of Hono',
+    () => {
+      throw new HTTPException(403, { message: 'forbidden' })
+    },
+    '403: forbidden',
+  ],
   ['nothing', () => new Response(null, { status: 400 }), '400'],
-  ['a number', () => new Response('no contact 27821234567 or 082 123 4567', { status: 400 }), '400: no contact *********** or ************'],
+  [
+    'a number',
+    () => new Response('no contact 27821234567 or 082 123 4567', { status: 400 }),
+    '400: no contact *********** or ************',
+  ],
   ['a contact', () => new Response('no JONES-X', { status: 400 }), '400: no *******'],
   ['emoji', () => new Response('no 😀', { status: 400 }), '400: no ??'],
 ])('the reason is a short masked line when the answer is %s', async (_, answer, reason) => {
   const world = createWorld()
   const app = new Hono().post('*', () => answer())
-  await fromSqs(app, world.options)(sqsEvent(sqsRecord([notification('A', 1, { payload: { contact_ref: 'JONES-X' } })])))
+  await fromSqs(
+    app,
+    world.options,
+  )(sqsEvent(sqsRecord([notification('A', 1, { payload: { contact_ref: 'JONES-X' } })])))
   expect(world.parked.map((one) => one.reason)).toEqual([reason])
 })
 

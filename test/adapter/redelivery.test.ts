@@ -5,7 +5,12 @@ import type { Notification } from '../../src/protocol/index.ts'
 import { notification, sqsEvent, sqsRecord } from './factories.ts'
 import { createScene, type Answer } from './world.ts'
 
-type Waiting = { readonly messageId: string; readonly group: string; readonly content: Notification[]; receiveCount: number }
+type Waiting = {
+  readonly messageId: string
+  readonly group: string
+  readonly content: Notification[]
+  receiveCount: number
+}
 
 /**
  * A FIFO queue as Lambda sees it: up to ten messages, in order within their group; failed ones come again before what is behind
@@ -40,14 +45,20 @@ const GROUPS = 2
 const streets = fc.record({
   // Packs of notifications, by the index of their reference; the group follows from the pack.
   packs: fc.array(
-    fc.record({ group: fc.nat(GROUPS - 1), references: fc.array(fc.nat(REFERENCES.length - 1), { minLength: 1, maxLength: 6 }) }),
+    fc.record({
+      group: fc.nat(GROUPS - 1),
+      references: fc.array(fc.nat(REFERENCES.length - 1), { minLength: 1, maxLength: 6 }),
+    }),
     { minLength: 1, maxLength: 12 },
   ),
   // What a reference's handler answers, time after time.
-  answers: fc.array(fc.array(fc.constantFrom<Answer>(204, 204, 204, 503, 'throw', 400), { minLength: 1, maxLength: 8 }), {
-    minLength: REFERENCES.length * GROUPS,
-    maxLength: REFERENCES.length * GROUPS,
-  }),
+  answers: fc.array(
+    fc.array(fc.constantFrom<Answer>(204, 204, 204, 503, 'throw', 400), { minLength: 1, maxLength: 8 }),
+    {
+      minLength: REFERENCES.length * GROUPS,
+      maxLength: REFERENCES.length * GROUPS,
+    },
+  ),
   batches: fc.array(fc.nat(19), { minLength: 1, maxLength: 20 }),
   fewAttempts: fc.integer({ min: 1, max: 6 }),
   commitFails: fc.array(fc.boolean(), { maxLength: 6 }),
@@ -74,7 +85,9 @@ test('whatever fails, each notification is done or parked exactly once, and each
         (reference, number) => {
           const call = calls.get(reference) ?? 0
           calls.set(reference, call + 1)
-          const own = answers[REFERENCES.indexOf(reference[0] as string) * GROUPS + Number(reference[1])] as readonly Answer[]
+          const own = answers[
+            REFERENCES.indexOf(reference[0] as string) * GROUPS + Number(reference[1])
+          ] as readonly Answer[]
           const answer = own[call % own.length]
           if (answer === 204) uncommitted.push(number)
           return answer

@@ -8,14 +8,21 @@ test('one that fails holds back only later ones of its own reference', async () 
   const scene = createScene((_, index) => (index === 2 ? 503 : 204))
   const failed = await scene.failed(
     sqsEvent(
-      sqsRecord([notification('A', 1), notification('A', 2), notification('B', 3), notification('A', 4)], { messageId: 'm1' }),
+      sqsRecord([notification('A', 1), notification('A', 2), notification('B', 3), notification('A', 4)], {
+        messageId: 'm1',
+      }),
       sqsRecord([notification('A', 5), notification('B', 6)], { messageId: 'm2' }),
       sqsRecord([notification('B', 7)], { messageId: 'm3' }),
     ),
   )
   expect(failed).toEqual(['m1', 'm2'])
   expect(scene.ran.toSorted()).toEqual(ids(1, 2, 3, 6, 7))
-  expect(scene.commits[0]?.done).toEqual(new Map([['m1', ids(1, 3)], ['m2', ids(6)]]))
+  expect(scene.commits[0]?.done).toEqual(
+    new Map([
+      ['m1', ids(1, 3)],
+      ['m2', ids(6)],
+    ]),
+  )
 })
 
 test('a redelivered pack runs only what is left, in order', async () => {
@@ -32,7 +39,9 @@ test('a redelivered pack runs only what is left, in order', async () => {
 
 test('what is done is remembered also when no handler recorded an effect', async () => {
   const world = createWorld()
-  const app = new Hono().post('/agents/status/:ref', (c) => (c.req.param('ref') === 'A' ? c.text('busy', 503) : c.body(null, 204)))
+  const app = new Hono().post('/agents/status/:ref', (c) =>
+    c.req.param('ref') === 'A' ? c.text('busy', 503) : c.body(null, 204),
+  )
   await fromSqs(app, world.options)(sqsEvent(sqsRecord([notification('A', 1), notification('B', 2)])))
   expect(world.commits).toEqual([{ effects: [], done: new Map([['m1', ids(2)]]) }])
 })
@@ -55,14 +64,20 @@ test.each([408, 425, 429, 500, 503, 'throw'] as const)('%s is retried and its ef
 
 test('a failed message comes again after 1, 2, 4 … 300 seconds', async () => {
   const scene = createScene(() => 503, { maxReceiveCount: 100 })
-  for (const receiveCount of [1, 2, 3, 9, 10, 50]) await scene.failed(sqsEvent(sqsRecord([notification('A', 1)], { receiveCount })))
+  for (const receiveCount of [1, 2, 3, 9, 10, 50])
+    await scene.failed(sqsEvent(sqsRecord([notification('A', 1)], { receiveCount })))
   expect(scene.postponed.map(([, delay]) => delay)).toEqual([1, 2, 4, 256, 300, 300])
 })
 
 test('G7: where only one fails its pauses are short, since new ones of its lane wait in SQS for as long; not so where the read model is down', async () => {
   let down = false
-  const scene = createScene(() => 503, { longestDelaySeconds: 5, longestOutageDelaySeconds: 200, failCommit: () => down })
-  for (const receiveCount of [1, 3, 4, 9]) await scene.failed(sqsEvent(sqsRecord([notification('A', 1)], { receiveCount })))
+  const scene = createScene(() => 503, {
+    longestDelaySeconds: 5,
+    longestOutageDelaySeconds: 200,
+    failCommit: () => down,
+  })
+  for (const receiveCount of [1, 3, 4, 9])
+    await scene.failed(sqsEvent(sqsRecord([notification('A', 1)], { receiveCount })))
   down = true
   await scene.failed(sqsEvent(sqsRecord([notification('A', 1)], { receiveCount: 9 })))
   expect(scene.postponed.map(([, delay]) => delay)).toEqual([1, 4, 5, 5, 200])
@@ -77,7 +92,11 @@ test('failed messages of one group come again together, those of another group b
       sqsRecord([notification('B', 3)], { messageId: 'm3', receiveCount: 2, group: '6' }),
     ),
   )
-  expect(scene.postponed).toEqual([['m1', 8], ['m2', 8], ['m3', 2]])
+  expect(scene.postponed).toEqual([
+    ['m1', 8],
+    ['m2', 8],
+    ['m3', 2],
+  ])
 })
 
 test('a message that cannot be postponed is still reported as failed', async () => {
@@ -91,7 +110,9 @@ test('on its last attempt what fails is parked alone, and the later ones of its 
   const pack = [notification('A', 1), notification('B', 2), notification('A', 3)]
   expect(await scene.failed(sqsEvent(sqsRecord(pack, { receiveCount: 10 })))).toEqual([])
   expect(scene.ran).toEqual(ids(1, 2, 3))
-  expect(scene.parked).toMatchObject([{ notification: { id: 'main/p/7/1' }, reason: '503: answered 503', status: 503, attempts: 10 }])
+  expect(scene.parked).toMatchObject([
+    { notification: { id: 'main/p/7/1' }, reason: '503: answered 503', status: 503, attempts: 10 },
+  ])
 })
 
 test('what is held back on its own last attempt is parked alone, not run before the earlier one', async () => {
@@ -104,7 +125,9 @@ test('what is held back on its own last attempt is parked alone, not run before 
   )
   expect(failed).toEqual(['m1'])
   expect(scene.ran.toSorted()).toEqual(ids(1, 3))
-  expect(scene.parked.map((one) => [one.notification?.id, one.reason.slice(0, 9)])).toEqual([['main/p/7/2', 'held back']])
+  expect(scene.parked.map((one) => [one.notification?.id, one.reason.slice(0, 9)])).toEqual([
+    ['main/p/7/2', 'held back'],
+  ])
 })
 
 test('a copy on its last attempt is not parked beside the first one that comes again', async () => {
@@ -128,7 +151,10 @@ test('a commit that fails has the whole batch retried, and remembers nothing', a
       sqsRecord([notification('B', 2)], { messageId: 'm2', receiveCount, group: '6' }),
     )
   expect(await scene.failed(batch(1))).toEqual(['m1', 'm2'])
-  expect(scene.postponed).toEqual([['m1', 1], ['m2', 1]])
+  expect(scene.postponed).toEqual([
+    ['m1', 1],
+    ['m2', 1],
+  ])
   down = false
   expect(await scene.failed(batch(2))).toEqual([])
   expect(scene.ran).toEqual(ids(1, 2, 1, 2))
@@ -138,7 +164,10 @@ test('a commit that fails has the whole batch retried, and remembers nothing', a
 test('a recall that fails has the whole batch retried without running anything', async () => {
   const scene = createScene(() => 204, { recall: () => Promise.reject(new Error('store down')) })
   const again = sqsRecord([notification('A', 1)], { messageId: 'm1', receiveCount: 2 })
-  expect(await scene.failed(sqsEvent(again, sqsRecord([notification('B', 2)], { messageId: 'm2' })))).toEqual(['m1', 'm2'])
+  expect(await scene.failed(sqsEvent(again, sqsRecord([notification('B', 2)], { messageId: 'm2' })))).toEqual([
+    'm1',
+    'm2',
+  ])
   expect(scene.ran).toEqual([])
 })
 
@@ -158,5 +187,7 @@ test('what was done in an earlier attempt counts for a copy in another message t
 test('in an outage a batch says each reason once, with a count', async () => {
   const scene = createScene(() => 503)
   await scene.failed(sqsEvent(sqsRecord(['A', 'B', 'C'].map((reference, index) => notification(reference, index)))))
-  expect(scene.lines).toMatchObject([{ level: 'warn', message: 'failed', count: 3, reason: '503: answered 503', type: 'enigma.agents.status' }])
+  expect(scene.lines).toMatchObject([
+    { level: 'warn', message: 'failed', count: 3, reason: '503: answered 503', type: 'enigma.agents.status' },
+  ])
 })

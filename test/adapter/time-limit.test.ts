@@ -26,7 +26,9 @@ test('a handler that hangs is retried, its Request is aborted, and its neighbour
 
 test('without a limit of its own, a hanging handler ends while Lambda still has time for the commit', async () => {
   const scene = createScene((_, index) => (index === 1 ? 'hang' : 204))
-  expect(await scene.failed(sqsEvent(sqsRecord([notification('A', 1), notification('B', 2)])), lambda(100))).toEqual(['m1'])
+  expect(await scene.failed(sqsEvent(sqsRecord([notification('A', 1), notification('B', 2)])), lambda(100))).toEqual([
+    'm1',
+  ])
   expect(scene.commits[0]?.done).toEqual(new Map([['m1', ids(2)]]))
   expect(scene.lines).toMatchObject([{ reason: 'no answer within 0.1 s' }])
 })
@@ -45,7 +47,9 @@ test('what could not begin in time is retried, and parked alone on the last atte
     const pack = sqsRecord([notification('A', 1), notification('B', 2)], { receiveCount })
     expect(await scene.failed(sqsEvent(pack), context)).toEqual(receiveCount === 1 ? ['m1'] : [])
     expect(scene.ran).toEqual(ids(1))
-    expect(scene.parked.map((one) => one.reason)).toEqual(receiveCount === 1 ? [] : ['the function had no time left for it'])
+    expect(scene.parked.map((one) => one.reason)).toEqual(
+      receiveCount === 1 ? [] : ['the function had no time left for it'],
+    )
   }
 })
 
@@ -65,7 +69,9 @@ test('on its last attempt one that hangs leaves time for those behind it: they a
   const pack = sqsRecord([notification('A', 1), notification('A', 2), notification('A', 3)], { receiveCount: 10 })
   expect(await fromSqs(app, world.options)(sqsEvent(pack), context)).toEqual({ batchItemFailures: [] })
   expect(ran).toEqual(ids(1, 2, 3))
-  expect(world.parked.map((one) => [one.notification?.id, one.reason])).toEqual([['main/p/7/1', 'no answer within 0.3 s']])
+  expect(world.parked.map((one) => [one.notification?.id, one.reason])).toEqual([
+    ['main/p/7/1', 'no answer within 0.3 s'],
+  ])
 })
 
 test('what a handler records after its time limit is not kept', async () => {
@@ -74,17 +80,22 @@ test('what a handler records after its time limit is not kept', async () => {
   const app = new Hono<AdapterEnv<string>>().post('*', async (c) => {
     const { id } = await event(c)
     record(c, `${id} early`)
-    late = new Promise<void>((resolve) => c.req.raw.signal.addEventListener('abort', () => resolve())).then(async () => {
-      await new Promise((resolve) => setImmediate(resolve))
-      record(c, `${id} late`)
-    })
+    late = new Promise<void>((resolve) => c.req.raw.signal.addEventListener('abort', () => resolve())).then(
+      async () => {
+        await new Promise((resolve) => setImmediate(resolve))
+        record(c, `${id} late`)
+      },
+    )
     await late
     return c.body(null, 204)
   })
   await fromSqs(app, world.options)(sqsEvent(sqsRecord([notification('A', 1)])))
   await late
   expect(world.commits.map(({ effects }) => effects)).toEqual([['main/p/7/1 early']])
-  expect(world.lines).toMatchObject([{ message: 'failed' }, { level: 'error', message: 'an effect was recorded too late and is not kept' }])
+  expect(world.lines).toMatchObject([
+    { message: 'failed' },
+    { level: 'error', message: 'an effect was recorded too late and is not kept' },
+  ])
 })
 
 test('a park, a recall or a commit that hangs ends before Lambda kills the function', async () => {

@@ -1,5 +1,13 @@
 import { Hono } from 'hono'
-import { event, fromSqs, record, type AdapterEnv, type FromSqsOptions, type LogLine, type Parked } from '../../src/adapter/index.ts'
+import {
+  event,
+  fromSqs,
+  record,
+  type AdapterEnv,
+  type FromSqsOptions,
+  type LogLine,
+  type Parked,
+} from '../../src/adapter/index.ts'
 import { RECEIVED } from './factories.ts'
 
 export type WorldOptions<Effect> = Partial<FromSqsOptions<Effect>> & { failCommit?: () => boolean }
@@ -16,7 +24,8 @@ export function createWorld<Effect = unknown>({ failCommit = () => false, ...own
     commit: async (batch) => {
       if (failCommit()) throw new Error('store down')
       commits.push(batch)
-      for (const [messageId, ids] of batch.done) memory.set(messageId, new Set([...(memory.get(messageId) ?? []), ...ids]))
+      for (const [messageId, ids] of batch.done)
+        memory.set(messageId, new Set([...(memory.get(messageId) ?? []), ...ids]))
     },
     recall: async (messageIds) => {
       recalls.push(messageIds)
@@ -38,7 +47,10 @@ export type Answer = number | 'throw' | 'hang' | undefined
  * A handler behind a real Hono app that records each notification's id, notes that it ran, and then answers as it is told: a
  * status, an error, or never. Failures are in the data: `answers` is asked with the reference and the id's index.
  */
-export function createScene(answers: (reference: string, index: number) => Answer = () => 204, own: WorldOptions<string> = {}) {
+export function createScene(
+  answers: (reference: string, index: number) => Answer = () => 204,
+  own: WorldOptions<string> = {},
+) {
   const world = createWorld<string>(own)
   const ran: string[] = []
   const aborted: string[] = []
@@ -49,7 +61,10 @@ export function createScene(answers: (reference: string, index: number) => Answe
     record(c, id)
     const answer = answers(reference, Number(id.split('/').at(-1))) ?? 204
     if (answer === 'throw') throw new Error('the handler broke')
-    if (answer === 'hang') await new Promise((_, reject) => c.req.raw.signal.addEventListener('abort', () => (aborted.push(id), reject(new Error('late')))))
+    if (answer === 'hang')
+      await new Promise((_, reject) =>
+        c.req.raw.signal.addEventListener('abort', () => (aborted.push(id), reject(new Error('late')))),
+      )
     return answer === 204 ? c.body(null, 204) : c.text(`answered ${answer}`, answer as 400)
   })
   const failed = async (...args: Parameters<ReturnType<typeof fromSqs<string>>>) =>

@@ -6,15 +6,24 @@ import { toGzippedPack, toPack } from '../../src/relay/pack.ts'
 import { createKeeper, makeItem } from '../support/items.ts'
 
 const arrivalOf = (packet: string, atMs = 0): Arrival => ({ atMs, body: packet, attributes: undefined })
-const packetOf = (ref: string, n: number, t?: number) => JSON.stringify({ type: 'status', payload: { ref, n, ...(t === undefined ? {} : { t }) } satisfies Mark })
+const packetOf = (ref: string, n: number, t?: number) =>
+  JSON.stringify({ type: 'status', payload: { ref, n, ...(t === undefined ? {} : { t }) } satisfies Mark })
 const arrivals = (...marks: readonly [ref: string, n: number][]) => marks.map(([ref, n]) => arrivalOf(packetOf(ref, n)))
 
 test('what came after a later one of its reference is out of order, other references are not', async () => {
-  expect(await toReport(arrivals(['a', 0], ['a', 2], ['b', 0], ['a', 1], ['b', 1]), 5, 5)).toMatchObject({ disorder: 1, missing: 0, copies: 0 })
+  expect(await toReport(arrivals(['a', 0], ['a', 2], ['b', 0], ['a', 1], ['b', 1]), 5, 5)).toMatchObject({
+    disorder: 1,
+    missing: 0,
+    copies: 0,
+  })
 })
 
 test('a second copy is a copy and not out of order, and stands in for nothing that is missing', async () => {
-  expect(await toReport(arrivals(['a', 0], ['a', 1], ['a', 0]), 3, 3)).toMatchObject({ disorder: 0, copies: 1, missing: 1 })
+  expect(await toReport(arrivals(['a', 0], ['a', 1], ['a', 0]), 3, 3)).toMatchObject({
+    disorder: 0,
+    copies: 1,
+    missing: 1,
+  })
 })
 
 test('packs of the relay are read, gzipped ones too', async () => {
@@ -26,7 +35,13 @@ test('packs of the relay are read, gzipped ones too', async () => {
     { atMs: 0, body: plain?.body ?? '', attributes: undefined },
     { atMs: 0, body: gzipped?.body ?? '', attributes: { [CONTENT_ENCODING]: { StringValue: GZIP } } },
   ]
-  expect(await toReport(came, 1, 4)).toMatchObject({ requests: 1, messages: 2, notifications: 4, missing: 0, disorder: 0 })
+  expect(await toReport(came, 1, 4)).toMatchObject({
+    requests: 1,
+    messages: 2,
+    notifications: 4,
+    missing: 0,
+    disorder: 0,
+  })
 })
 
 test('percentiles are of the time from publishing to arrival', async () => {

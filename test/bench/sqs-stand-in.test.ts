@@ -1,4 +1,11 @@
-import { GetQueueAttributesCommand, GetQueueUrlCommand, ReceiveMessageCommand, SendMessageBatchCommand, SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
+import {
+  GetQueueAttributesCommand,
+  GetQueueUrlCommand,
+  ReceiveMessageCommand,
+  SendMessageBatchCommand,
+  SendMessageCommand,
+  SQSClient,
+} from '@aws-sdk/client-sqs'
 import { expect, onTestFinished, test } from 'vitest'
 import { toStatus } from '../../bench/packets.ts'
 import { startStandIn } from '../../bench/stand-in.ts'
@@ -17,7 +24,8 @@ async function useStandIn() {
     maxAttempts: 1,
   })
   onTestFinished(() => sqs.destroy())
-  const send = (index: number) => sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: toStatus(index, 0).packet, MessageGroupId: '0' }))
+  const send = (index: number) =>
+    sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: toStatus(index, 0).packet, MessageGroupId: '0' }))
   return { ...standIn, sqs, send }
 }
 
@@ -28,16 +36,29 @@ test('the SDK finds a FIFO queue and sends single messages and batches, with the
   const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] }))
   expect(Attributes).toEqual({ FifoQueue: 'true', MaximumMessageSize: '1048576' })
   await send(0)
-  const Entries = [1, 2].map((index) => ({ Id: String(index), MessageBody: toStatus(index, 0).packet, MessageGroupId: '0' }))
+  const Entries = [1, 2].map((index) => ({
+    Id: String(index),
+    MessageBody: toStatus(index, 0).packet,
+    MessageGroupId: '0',
+  }))
   const { Successful, Failed } = await sqs.send(new SendMessageBatchCommand({ QueueUrl, Entries }))
   expect(Successful?.map(({ Id }) => Id)).toEqual(['1', '2'])
   expect(Failed).toEqual([])
-  expect(await report(3)).toMatchObject({ requests: 2, messages: 3, notifications: 3, missing: 0, copies: 0, disorder: 0 })
+  expect(await report(3)).toMatchObject({
+    requests: 2,
+    messages: 3,
+    notifications: 3,
+    missing: 0,
+    copies: 0,
+    disorder: 0,
+  })
 })
 
 test('what it does not know is refused', async () => {
   const { sqs } = await useStandIn()
-  await expect(sqs.send(new ReceiveMessageCommand({ QueueUrl }))).rejects.toMatchObject({ $metadata: { httpStatusCode: 400 } })
+  await expect(sqs.send(new ReceiveMessageCommand({ QueueUrl }))).rejects.toMatchObject({
+    $metadata: { httpStatusCode: 400 },
+  })
 })
 
 test('a report forgets what it has told', async () => {

@@ -13,7 +13,8 @@ const CREDENTIALS = { AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SE
 test('--help names every command, examples and the exit codes', async () => {
   const { code, stdout } = await runCli(['--help'])
   expect(code).toBe(0)
-  for (const words of ['relay', 'queues', 'simulate', 'dev', 'Examples:', 'Exit codes:']) expect(stdout).toContain(words)
+  for (const words of ['relay', 'queues', 'simulate', 'dev', 'Examples:', 'Exit codes:'])
+    expect(stdout).toContain(words)
 })
 
 test('relay --help names every variable that the relay reads', async () => {
@@ -48,14 +49,22 @@ test.each([
 })
 
 test.each(['relay', 'dev'])('%s with wrong variables ends with 2 and names all of them', async (command) => {
-  const { code, stderr } = await runCli([command], { ENIGMA_SOURCES: 'redis://no-id:secret@host', ENIGMA_LIST_END: 'up', ENIGMA_HTTP: 'x' })
+  const { code, stderr } = await runCli([command], {
+    ENIGMA_SOURCES: 'redis://no-id:secret@host',
+    ENIGMA_LIST_END: 'up',
+    ENIGMA_HTTP: 'x',
+  })
   expect(code).toBe(2)
   for (const name of ['ENIGMA_SOURCES', 'ENIGMA_LIST_END', 'ENIGMA_HTTP']) expect(stderr).toContain(name)
   expect(stderr).not.toContain('secret')
 })
 
 test('dev names a fault in its own variables together with those of the relay', async () => {
-  const { code, stderr } = await runCli(['dev'], { ENIGMA_API: 'nowhere', ENIGMA_LIST_END: 'up', REDIS_URL: 'localhost:6379' })
+  const { code, stderr } = await runCli(['dev'], {
+    ENIGMA_API: 'nowhere',
+    ENIGMA_LIST_END: 'up',
+    REDIS_URL: 'localhost:6379',
+  })
   expect(code).toBe(2)
   for (const name of ['ENIGMA_API', 'ENIGMA_LIST_END', 'REDIS_URL']) expect(stderr).toContain(name)
 })
@@ -83,7 +92,12 @@ test('queues --create makes them once, and says what it made', async () => {
 
 test.each<[string, Record<string, string>, number, string]>([
   ['nothing listens there', { ...CREDENTIALS, AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9' }, 1, 'cannot be reached'],
-  ['there are no credentials', { AWS_REGION: 'us-east-1', AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9', AWS_EC2_METADATA_DISABLED: 'true' }, 1, 'no credentials are accepted'],
+  [
+    'there are no credentials',
+    { AWS_REGION: 'us-east-1', AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9', AWS_EC2_METADATA_DISABLED: 'true' },
+    1,
+    'no credentials are accepted',
+  ],
   ['no region is set', {}, 2, 'AWS_REGION'],
 ])('queues --create says what to do when %s', async (_what, env, code, words) => {
   const ended = await runCli(['queues', '--create'], { ...env, HOME: '/nonexistent' })
@@ -106,7 +120,18 @@ test('simulate plays on the given Redis until SIGINT, and ends with 0', async ()
 test('simulate --backup keeps in files what Redis does not take, and pushes it when it is back', async () => {
   const [redis, folder] = [await useRedisServer(), await useFolder()]
   const [proxy, client] = [await useProxy(redis.port), await useRedisClient(redis.url)]
-  const cli = start(process.execPath, [LAUNCHER, 'simulate', '--agents', '40', '--speed', '20', '--url', `redis://127.0.0.1:${proxy.port}`, '--backup', folder])
+  const cli = start(process.execPath, [
+    LAUNCHER,
+    'simulate',
+    '--agents',
+    '40',
+    '--speed',
+    '20',
+    '--url',
+    `redis://127.0.0.1:${proxy.port}`,
+    '--backup',
+    folder,
+  ])
   await cli.says(/pushed [1-9]/)
   const filesOf = async () => (await readdir(folder)).filter((name) => name.endsWith('.jsonl'))
   proxy.state.refuse = true
@@ -132,8 +157,12 @@ test('relay forwards until SIGTERM, and ends with 0', async () => {
   const redis = await useRedisServer()
   const sqs = await useSqs()
   const env = {
-    ...CREDENTIALS, AWS_ENDPOINT_URL_SQS: sqs.endpoint, ENIGMA_SOURCES: `main=${redis.url}`, ENIGMA_LISTS: 'enigma:notifications:campaigns',
-    ENIGMA_DATA_DIR: await useFolder(), ENIGMA_HTTP: '127.0.0.1:0',
+    ...CREDENTIALS,
+    AWS_ENDPOINT_URL_SQS: sqs.endpoint,
+    ENIGMA_SOURCES: `main=${redis.url}`,
+    ENIGMA_LISTS: 'enigma:notifications:campaigns',
+    ENIGMA_DATA_DIR: await useFolder(),
+    ENIGMA_HTTP: '127.0.0.1:0',
   }
   const cli = start(process.execPath, [LAUNCHER, 'relay'], { env })
   await cli.says('serving /livez')

@@ -43,7 +43,12 @@ export async function useClone(): Promise<Clone> {
   await writeFile(join(folder, 'package.json'), '{ "type": "module" }')
   await writeFile(join(folder, 'npm-cli.cjs'), NPM)
   const lock = (version: string) =>
-    writeFile(join(folder, 'package-lock.json'), JSON.stringify({ packages: { '': {}, 'node_modules/a': { version }, 'node_modules/b': { version, optional: true } } }))
+    writeFile(
+      join(folder, 'package-lock.json'),
+      JSON.stringify({
+        packages: { '': {}, 'node_modules/a': { version }, 'node_modules/b': { version, optional: true } },
+      }),
+    )
   await lock('1.0.0')
   return {
     folder,

@@ -13,22 +13,39 @@ async function useStreet() {
   const { url } = await useRedisServer({ args: ['--appendonly', 'yes'] })
   const { endpoint } = await useSqs()
   const env = {
-    ENIGMA_SOURCES: `main=${url}`, ENIGMA_LISTS: LIST, ENIGMA_DATA_DIR: await useFolder(), ENIGMA_RELAY_ID: 'test',
-    AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test', AWS_ENDPOINT_URL_SQS: endpoint,
+    ENIGMA_SOURCES: `main=${url}`,
+    ENIGMA_LISTS: LIST,
+    ENIGMA_DATA_DIR: await useFolder(),
+    ENIGMA_RELAY_ID: 'test',
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: 'test',
+    AWS_ENDPOINT_URL_SQS: endpoint,
   }
-  return { url, env, redis: await useRedisClient(url), doctor: (args: readonly string[] = [], more: Record<string, string> = {}) => runCli(['doctor', ...args], { ...env, ...more }) }
+  return {
+    url,
+    env,
+    redis: await useRedisClient(url),
+    doctor: (args: readonly string[] = [], more: Record<string, string> = {}) =>
+      runCli(['doctor', ...args], { ...env, ...more }),
+  }
 }
 
 test('when all is well: a line for each check, the queues in one, no colours, exit code 0, and nothing was changed', async () => {
   const { url, redis, doctor } = await useStreet()
-  await redis.rPush(LIST, ['{"type":"cdr","payload":{"dialed_at":2,"number":"27825550001"}}', '{"type":"cdr","payload":{"dialed_at":1}}'])
+  await redis.rPush(LIST, [
+    '{"type":"cdr","payload":{"dialed_at":2,"number":"27825550001"}}',
+    '{"type":"cdr","payload":{"dialed_at":1}}',
+  ])
   const before = await everythingIn(url)
   const { code, stdout, stderr } = await doctor()
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   const lines = stdout.trimEnd().split('\n')
   expect(lines.slice(0, -1).filter((line) => !/^(ok  |warn|fail) {2}[\w/:-]+ {2}\S/.test(line))).toEqual([])
   expect(lines).toContain(`ok    redis/main/list/${LIST}  2 items, the oldest on the right`)
-  expect(lines).toContain(`ok    sqs/queues  ${ROUTES.length} queues and their dead-letter queues are as they should be`)
+  expect(lines).toContain(
+    `ok    sqs/queues  ${ROUTES.length} queues and their dead-letter queues are as they should be`,
+  )
   expect(lines).toContain(`ok    sqs/rights  may send to ${ROUTES.length} queues`)
   expect(lines.at(-1)).toMatch(/^\d+ ok, \d warn, 0 fail$/)
   expect(stdout).not.toContain('27825550001')
@@ -42,19 +59,37 @@ test('--json has every check and a summary of the same; something that fails end
   expect(code).toBe(1)
   expect(stderr).toBe('enigma-relay: 1 check fails\n')
   const { checks, summary } = JSON.parse(stdout) as { checks: Finding[]; summary: Record<string, number> }
-  for (const finding of checks) expect(finding).toEqual({ check: expect.any(String) as string, state: expect.stringMatching(/^(ok|warn|fail)$/) as string, text: expect.any(String) as string, ...(finding.fix === undefined ? {} : { fix: expect.any(String) as string }) })
+  for (const finding of checks)
+    expect(finding).toEqual({
+      check: expect.any(String) as string,
+      state: expect.stringMatching(/^(ok|warn|fail)$/) as string,
+      text: expect.any(String) as string,
+      ...(finding.fix === undefined ? {} : { fix: expect.any(String) as string }),
+    })
   for (const { name } of ROUTES) expect(checks.map(({ check }) => check)).toContain(`sqs/queue/${name}`)
-  for (const state of ['ok', 'warn', 'fail']) expect(summary[state]).toBe(checks.filter((finding) => finding.state === state).length)
+  for (const state of ['ok', 'warn', 'fail'])
+    expect(summary[state]).toBe(checks.filter((finding) => finding.state === state).length)
   const text = await doctor()
   expect(text.code).toBe(1)
-  expect(text.stdout).toMatch(new RegExp(`^fail  redis/main/list/${LIST}  holds a string, no list: nothing can be taken from it  → name the right key`, 'm'))
+  expect(text.stdout).toMatch(
+    new RegExp(
+      `^fail  redis/main/list/${LIST}  holds a string, no list: nothing can be taken from it  → name the right key`,
+      'm',
+    ),
+  )
 })
 
 test('a Redis and an SQS that are not there are a line each; wrong variables end with 2, without a password', async () => {
   const { doctor } = await useStreet()
-  const { code, stdout } = await doctor([], { ENIGMA_SOURCES: 'main=redis://relay:hunter2@127.0.0.1:1', AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:1' })
+  const { code, stdout } = await doctor([], {
+    ENIGMA_SOURCES: 'main=redis://relay:hunter2@127.0.0.1:1',
+    AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:1',
+  })
   expect(code).toBe(1)
-  expect(stdout.match(/^fail .*$/gm)).toEqual([expect.stringContaining('redis/main/answer  nothing listens at 127.0.0.1:1'), expect.stringContaining('sqs/answer')])
+  expect(stdout.match(/^fail .*$/gm)).toEqual([
+    expect.stringContaining('redis/main/answer  nothing listens at 127.0.0.1:1'),
+    expect.stringContaining('sqs/answer'),
+  ])
   expect(stdout).not.toContain('hunter2')
   const wrong = await doctor([], { ENIGMA_SOURCES: 'relay:hunter2@x', ENIGMA_LIST_END: 'up' })
   expect(wrong).toMatchObject({ code: 2, stdout: '' })

@@ -6,7 +6,10 @@ const APT = '-o DPkg::Lock::Timeout=120'
 
 /** An apt-get that installs a program into the clone's PATH. */
 async function addAptGet(clone: Awaited<ReturnType<typeof useClone>>) {
-  await clone.addTool('apt-get', `case "$*" in *" install "*) printf '#!/bin/sh\\n' > ${clone.bin}/redis-server; /bin/chmod +x ${clone.bin}/redis-server;; esac`)
+  await clone.addTool(
+    'apt-get',
+    `case "$*" in *" install "*) printf '#!/bin/sh\\n' > ${clone.bin}/redis-server; /bin/chmod +x ${clone.bin}/redis-server;; esac`,
+  )
   await clone.addTool('systemctl')
   await clone.addTool('service')
 }
@@ -38,7 +41,11 @@ test('when apt-get fails, its words are shown; others are told', async () => {
   await clone.addTool('apt-get', 'echo "no network" >&2; exit 100')
   const { code, stderr } = await clone.launch(['dev']).ended
   expect(code).toBe(1)
-  expect(stderr).toContain(isRoot ? 'apt-get update failed (exit code 100); install redis-server by hand:\nno network' : 'redis-server is not on PATH')
+  expect(stderr).toContain(
+    isRoot
+      ? 'apt-get update failed (exit code 100); install redis-server by hand:\nno network'
+      : 'redis-server is not on PATH',
+  )
 })
 
 test.each([
@@ -59,7 +66,9 @@ test.each([
 
 test('the tests need the program also where REDIS_URL names a server: they kill theirs', async () => {
   const clone = await useClone()
-  const { code, stderr } = await clone.launch(['--redis', '--run', 'node', '--version'], { REDIS_URL: 'redis://127.0.0.1:6379' }).ended
+  const { code, stderr } = await clone.launch(['--redis', '--run', 'node', '--version'], {
+    REDIS_URL: 'redis://127.0.0.1:6379',
+  }).ended
   expect(code).toBe(1)
   expect(stderr).toContain('redis-server is not on PATH')
   expect(stderr).not.toContain('REDIS_URL')

@@ -8,7 +8,13 @@ import { findOwnNode, LAUNCHER, start } from './run.ts'
 const NPM_CI = 'npm ci --include=dev --include=optional --no-audit --no-fund --loglevel=error'
 
 test('whatever Node starts it, tools run under Node 24 or later', async () => {
-  const { code, stdout } = await start(findOwnNode(), [LAUNCHER, '--run', 'node', '-p', 'process.versions.node + " " + process.env.PATH']).ended
+  const { code, stdout } = await start(findOwnNode(), [
+    LAUNCHER,
+    '--run',
+    'node',
+    '-p',
+    'process.versions.node + " " + process.env.PATH',
+  ]).ended
   expect(code).toBe(0)
   expect(Number.parseInt(stdout, 10)).toBeGreaterThanOrEqual(24)
   expect(stdout).toContain('node_modules/.bin')
@@ -20,7 +26,17 @@ test('whatever Node starts it, the CLI runs', async () => {
 
 test('arguments and the exit code are passed on as they are', async () => {
   const program = 'console.log(JSON.stringify(process.argv.slice(1))); process.exit(7)'
-  const { code, stdout } = await start(process.execPath, [LAUNCHER, '--run', 'node', '-e', program, '--', 'a b', '--redis', '']).ended
+  const { code, stdout } = await start(process.execPath, [
+    LAUNCHER,
+    '--run',
+    'node',
+    '-e',
+    program,
+    '--',
+    'a b',
+    '--redis',
+    '',
+  ]).ended
   expect({ code, stdout }).toEqual({ code: 7, stdout: '["a b","--redis",""]\n' })
 })
 
@@ -33,24 +49,37 @@ test.each([
   expect(ended.stderr.trim().split('\n')).toEqual([expect.stringContaining(words)])
 })
 
-test.each(['SIGINT', 'SIGTERM'] as const)('%s is passed on once, and the launcher waits for its child', async (signal) => {
-  const program = `let n = 0; process.on('${signal}', () => { n++; setTimeout(() => { console.log('times', n); process.exit(5) }, 300) }); setInterval(() => {}, 1000); console.log('ready')`
-  const { child, says, ended } = start(process.execPath, [LAUNCHER, '--run', 'node', '-e', program])
-  await says('ready')
-  child.kill(signal)
-  child.kill(signal)
-  expect(await ended).toMatchObject({ code: 5, stdout: 'ready\ntimes 1\n' })
-})
+test.each(['SIGINT', 'SIGTERM'] as const)(
+  '%s is passed on once, and the launcher waits for its child',
+  async (signal) => {
+    const program = `let n = 0; process.on('${signal}', () => { n++; setTimeout(() => { console.log('times', n); process.exit(5) }, 300) }); setInterval(() => {}, 1000); console.log('ready')`
+    const { child, says, ended } = start(process.execPath, [LAUNCHER, '--run', 'node', '-e', program])
+    await says('ready')
+    child.kill(signal)
+    child.kill(signal)
+    expect(await ended).toMatchObject({ code: 5, stdout: 'ready\ntimes 1\n' })
+  },
+)
 
 test('a child that a signal has ended makes the exit code that a shell would make', async () => {
-  const { code } = await start(process.execPath, [LAUNCHER, '--run', 'node', '-e', 'process.kill(process.pid, "SIGKILL")']).ended
+  const { code } = await start(process.execPath, [
+    LAUNCHER,
+    '--run',
+    'node',
+    '-e',
+    'process.kill(process.pid, "SIGKILL")',
+  ]).ended
   expect(code).toBe(137)
 })
 
 test('started by npm, the child ends with the shell between', async () => {
   const program = `process.on('SIGTERM', () => { console.log('told'); process.exit(0) }); setInterval(() => {}, 1000); console.log('ready')`
   // The shell waits, as that of npx does, and ends without a word to its children.
-  const shell = start('/bin/sh', ['-c', '"$0" "$@"; exit', process.execPath, LAUNCHER, '--run', 'node', '-e', program], { env: { npm_command: 'exec' } })
+  const shell = start(
+    '/bin/sh',
+    ['-c', '"$0" "$@"; exit', process.execPath, LAUNCHER, '--run', 'node', '-e', program],
+    { env: { npm_command: 'exec' } },
+  )
   await shell.says('ready')
   shell.child.kill('SIGTERM')
   await waitFor(() => shell.output().stdout.includes('told'), 'the child to be told')

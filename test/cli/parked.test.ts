@@ -16,29 +16,54 @@ async function useParked(entries: readonly (string | Buffer)[]) {
   if (entries.length > 0) await redis.rPush(PARKED_LIST, [...entries])
   const env = { ENIGMA_SOURCES: `main=${url}` }
   return {
-    redis, env,
+    redis,
+    env,
     left: () => redis.lRange(PARKED_LIST, 0, -1),
-    parked: (args: readonly string[], more: Record<string, string> = {}) => runCli(['parked', ...args], { ...env, ...more }),
+    parked: (args: readonly string[], more: Record<string, string> = {}) =>
+      runCli(['parked', ...args], { ...env, ...more }),
   }
 }
 
 test('the list is a table, the newest last, without personal data; needs no region and no credentials; what is damaged is shown as such', async () => {
   const quoting = parkedEntry(1, { detail: `InvalidMessageContents: ${cdr(1)}` })
   const foreign = '{"number":"27825550009"}'
-  const { parked, redis } = await useParked([quoting.entry, foreign, parkedEntry(2, { reason: 'too_large', detail: 'more than the 1048576 bytes of enigma-campaigns-cdr.fifo, also when gzipped' }).entry])
+  const { parked, redis } = await useParked([
+    quoting.entry,
+    foreign,
+    parkedEntry(2, {
+      reason: 'too_large',
+      detail: 'more than the 1048576 bytes of enigma-campaigns-cdr.fifo, also when gzipped',
+    }).entry,
+  ])
   const { code, stdout, stderr } = await parked([])
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   const lines = stdout.trimEnd().split('\n')
   expect(lines).toHaveLength(5)
   expect(lines[0]).toMatch(/^PARKED AT +SOURCE +ID +ROUTE +REASON +BYTES +DETAIL$/)
-  expect(lines[1]).toMatch(/^2026-01-31T10:00:01.000Z +main +main\/l\/1764000000000\/1 +campaigns-cdr +refused +\d+ +InvalidMessageContents: /)
+  expect(lines[1]).toMatch(
+    /^2026-01-31T10:00:01.000Z +main +main\/l\/1764000000000\/1 +campaigns-cdr +refused +\d+ +InvalidMessageContents: /,
+  )
   expect(lines[2]).toMatch(/^\? +main +unreadable\/[0-9a-f]{16} +\? +unreadable +24 +without an id$/)
-  expect(lines[3]).toMatch(/^2026-01-31T10:00:02.000Z +main +main\/l\/1764000000000\/2 +campaigns-cdr +too_large +\d+ +more than the 1048576 bytes of enigma-campaigns-cdr\.fifo, also when gzipped$/)
+  expect(lines[3]).toMatch(
+    /^2026-01-31T10:00:02.000Z +main +main\/l\/1764000000000\/2 +campaigns-cdr +too_large +\d+ +more than the 1048576 bytes of enigma-campaigns-cdr\.fifo, also when gzipped$/,
+  )
   expect(lines[4]).toBe('3 entries: 1 refused, 1 unreadable, 1 too_large')
   expect(stdout).not.toContain('2782555')
   const json = await parked(['--json', '--reason', 'refused', '--since', '2026-01-31T10:00:00Z'])
-  expect(json.stdout.trimEnd().split('\n').map((line) => JSON.parse(line) as unknown)).toEqual([
-    expect.objectContaining({ source: 'main', id: quoting.id, route: 'campaigns-cdr', reason: 'refused', parkedat: '2026-01-31T10:00:01.000Z', type: 'enigma.campaigns.cdr' }),
+  expect(
+    json.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown),
+  ).toEqual([
+    expect.objectContaining({
+      source: 'main',
+      id: quoting.id,
+      route: 'campaigns-cdr',
+      reason: 'refused',
+      parkedat: '2026-01-31T10:00:01.000Z',
+      type: 'enigma.campaigns.cdr',
+    }),
   ])
   expect(json.stdout).not.toContain('2782555')
   expect((await parked(['--since', '2h'])).stdout).toBe('nothing that is parked matches\n')
@@ -56,7 +81,11 @@ test('--show prints the very bytes and nothing else, of a damaged entry those of
   const table = await parked(['--reason', 'unreadable'])
   const id = /unreadable\/\w+/.exec(table.stdout)?.[0] ?? ''
   expect(await parked(['--show', id])).toEqual({ code: 0, stdout: 'hello', stderr: '' })
-  expect(await parked(['--show', 'main/l/1/1'])).toEqual({ code: 1, stdout: '', stderr: 'enigma-relay: not on the list: main/l/1/1\n' })
+  expect(await parked(['--show', 'main/l/1/1'])).toEqual({
+    code: 1,
+    stdout: '',
+    stderr: 'enigma-relay: not on the list: main/l/1/1\n',
+  })
   expect(await left()).toHaveLength(3)
 })
 
@@ -64,10 +93,16 @@ test('--export writes a line of JSON for each to a new file that only its owner 
   const entries = parkedEntries(3)
   const { parked, left } = await useParked([...entries.map(({ entry }) => entry), 'hello'])
   const file = join(await useFolder(), 'parked.jsonl')
-  expect(await parked(['--export', file])).toMatchObject({ code: 0, stdout: `wrote 4 entries to ${file}, personal data included\n` })
+  expect(await parked(['--export', file])).toMatchObject({
+    code: 0,
+    stdout: `wrote 4 entries to ${file}, personal data included\n`,
+  })
   const lines = (await readFile(file, 'utf8')).trimEnd().split('\n')
   expect(lines.slice(0, 3)).toEqual(entries.map(({ entry }) => `{"source":"main",${entry.slice(1)}`))
-  expect(JSON.parse(lines[3] ?? '')).toMatchObject({ reason: 'unreadable', entry_base64: Buffer.from('hello').toString('base64') })
+  expect(JSON.parse(lines[3] ?? '')).toMatchObject({
+    reason: 'unreadable',
+    entry_base64: Buffer.from('hello').toString('base64'),
+  })
   expect((await stat(file)).mode & 0o777).toBe(0o600)
   await writeFile(file, 'mine')
   const again = await parked(['--export', file])
@@ -80,20 +115,39 @@ test('--export writes a line of JSON for each to a new file that only its owner 
 test('--retry sends again beside a running relay and says what became of each; the relay goes on', async () => {
   const sqs = await useSqs()
   const [first, second, third] = parkedEntries(3)
-  const { parked, left, env, redis } = await useParked([first?.entry ?? '', 'hello', second?.entry ?? '', third?.entry ?? ''])
+  const { parked, left, env, redis } = await useParked([
+    first?.entry ?? '',
+    'hello',
+    second?.entry ?? '',
+    third?.entry ?? '',
+  ])
   const aws = { ...AWS, AWS_ENDPOINT_URL_SQS: sqs.endpoint }
-  const relay = start(process.execPath, [LAUNCHER, 'relay'], { env: { ...env, ...aws, ENIGMA_DATA_DIR: await useFolder(), ENIGMA_HTTP: '127.0.0.1:0', ENIGMA_LISTS: 'enigma:notifications:campaigns' } })
+  const relay = start(process.execPath, [LAUNCHER, 'relay'], {
+    env: {
+      ...env,
+      ...aws,
+      ENIGMA_DATA_DIR: await useFolder(),
+      ENIGMA_HTTP: '127.0.0.1:0',
+      ENIGMA_LISTS: 'enigma:notifications:campaigns',
+    },
+  })
   await relay.says('serving /livez')
   const one = await parked(['--retry', second?.id ?? '', 'main/l/9/9'], aws)
   expect(one.stdout).toBe(`${second?.id}  sent to enigma-campaigns-cdr.fifo\n`)
   expect(one).toMatchObject({ code: 1, stderr: 'enigma-relay: not on the list: main/l/9/9\n' })
   const all = await parked(['--retry', '--all'], aws)
   expect(all.stdout.split('\n').toSorted().slice(1)).toEqual([
-    `${first?.id}  sent to enigma-campaigns-cdr.fifo`, `${third?.id}  sent to enigma-campaigns-cdr.fifo`, expect.stringMatching(/^unreadable\/\w+ {2}stays: it cannot be sent: not JSON$/),
+    `${first?.id}  sent to enigma-campaigns-cdr.fifo`,
+    `${third?.id}  sent to enigma-campaigns-cdr.fifo`,
+    expect.stringMatching(/^unreadable\/\w+ {2}stays: it cannot be sent: not JSON$/),
   ])
   expect(all).toMatchObject({ code: 1, stderr: 'enigma-relay: 1 of 3 stays on the list\n' })
   expect(await left()).toEqual(['hello'])
-  expect((await receiveAll(sqs, 'campaigns-cdr', 3)).map(({ id }) => id).toSorted()).toEqual([first?.id, second?.id, third?.id])
+  expect((await receiveAll(sqs, 'campaigns-cdr', 3)).map(({ id }) => id).toSorted()).toEqual([
+    first?.id,
+    second?.id,
+    third?.id,
+  ])
   expect(await receiveAll(sqs, 'relay-parked', 3)).toHaveLength(3)
   await redis.lPush('enigma:notifications:campaigns', cdr(9))
   expect(await receiveAll(sqs, 'campaigns-cdr', 1)).toMatchObject([{ data: cdr(9) }])
@@ -110,9 +164,17 @@ test('--drop says what it would drop and ends with 2; with --yes it is gone, and
   expect(asked.stdout).toContain('2 entries: 2 too_large')
   expect(asked.stderr).toContain('add --yes')
   expect(await left()).toHaveLength(3)
-  const done = await parked(['--drop', '--all', '--reason', 'too_large', '--yes', '--json'], { ...AWS, AWS_ENDPOINT_URL_SQS: sqs.endpoint })
+  const done = await parked(['--drop', '--all', '--reason', 'too_large', '--yes', '--json'], {
+    ...AWS,
+    AWS_ENDPOINT_URL_SQS: sqs.endpoint,
+  })
   expect(done).toMatchObject({ code: 0, stderr: '' })
-  expect(done.stdout.trimEnd().split('\n').map((line) => JSON.parse(line) as unknown)).toEqual(ids.map((id) => ({ source: 'main', id, state: 'dropped' })))
+  expect(
+    done.stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown),
+  ).toEqual(ids.map((id) => ({ source: 'main', id, state: 'dropped' })))
   expect(await left()).toEqual([entries[1]?.entry])
   const told = await receiveAll(sqs, 'relay-parked', 2)
   expect(told.map(({ subject }) => subject)).toEqual(expect.arrayContaining(ids))
@@ -125,14 +187,23 @@ test('G1 parked: killed after SQS accepted and before the entry left the list, t
   sqs.state.answer = ({ queue }) => (queue === 'enigma-relay-parked.fifo' ? 'hang' : 'accept')
   const aws = { ...AWS, AWS_ENDPOINT_URL_SQS: sqs.endpoint }
   const killed = start(process.execPath, [LAUNCHER, 'parked', '--retry', one.id], { env: { ...env, ...aws } })
-  await waitFor(() => sqs.requests.some(({ queue }) => queue === 'enigma-relay-parked.fifo'), 'the announcement', 15_000)
+  await waitFor(
+    () => sqs.requests.some(({ queue }) => queue === 'enigma-relay-parked.fifo'),
+    'the announcement',
+    15_000,
+  )
   process.kill(-(killed.child.pid ?? 0), 'SIGKILL')
   await killed.ended
   expect(await left()).toEqual([one.entry])
   sqs.state.answer = () => 'accept'
-  expect(await parked(['--retry', one.id], aws)).toMatchObject({ code: 0, stdout: `${one.id}  sent to enigma-campaigns-cdr.fifo\n` })
+  expect(await parked(['--retry', one.id], aws)).toMatchObject({
+    code: 0,
+    stdout: `${one.id}  sent to enigma-campaigns-cdr.fifo\n`,
+  })
   expect(await left()).toEqual([])
-  const sent = sqs.requests.filter(({ queue }) => queue === 'enigma-campaigns-cdr.fifo').flatMap(({ entries }) => entries)
+  const sent = sqs.requests
+    .filter(({ queue }) => queue === 'enigma-campaigns-cdr.fifo')
+    .flatMap(({ entries }) => entries)
   expect(sent.map(({ MessageBody }) => MessageBody)).toEqual([one.event, one.event])
   expect(new Set(sent.map((entry) => entry.MessageDeduplicationId)).size).toBe(1)
 })
@@ -153,9 +224,29 @@ test.each([
 })
 
 test.each<[string, readonly string[], Record<string, string>, string]>([
-  ['Redis is away', [], { ENIGMA_SOURCES: 'main=redis://user:secret@127.0.0.1:9' }, 'the Redis of "main" at 127.0.0.1:9 cannot be used'],
-  ['SQS is away', ['--retry', '--all'], { ...AWS, AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9' }, 'SQS cannot be reached'],
-  ['there are no credentials', ['--retry', '--all'], { AWS_REGION: 'us-east-1', AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9', AWS_EC2_METADATA_DISABLED: 'true', HOME: '/nonexistent' }, 'AWS accepts no credentials'],
+  [
+    'Redis is away',
+    [],
+    { ENIGMA_SOURCES: 'main=redis://user:secret@127.0.0.1:9' },
+    'the Redis of "main" at 127.0.0.1:9 cannot be used',
+  ],
+  [
+    'SQS is away',
+    ['--retry', '--all'],
+    { ...AWS, AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9' },
+    'SQS cannot be reached',
+  ],
+  [
+    'there are no credentials',
+    ['--retry', '--all'],
+    {
+      AWS_REGION: 'us-east-1',
+      AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9',
+      AWS_EC2_METADATA_DISABLED: 'true',
+      HOME: '/nonexistent',
+    },
+    'AWS accepts no credentials',
+  ],
 ])('when %s, it says what to do, ends with 1 and touches nothing', async (_what, args, more, words) => {
   const { parked, left } = await useParked([parkedEntry(1).entry])
   const { code, stdout, stderr } = await parked(args, more)

@@ -23,9 +23,18 @@ export type Running = {
  * Starts a program in a process group of its own; killed with all its children, if it still runs, when the test ends. Of the
  * environment it gets PATH and HOME, and what is given.
  */
-export function start(command: string, args: readonly string[], options: { env?: Record<string, string>; cwd?: string } = {}): Running {
+export function start(
+  command: string,
+  args: readonly string[],
+  options: { env?: Record<string, string>; cwd?: string } = {},
+): Running {
   const { PATH = '', HOME = '/' } = process.env
-  const child = spawn(command, args, { cwd: options.cwd ?? ROOT, env: { PATH, HOME, ...options.env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  const child = spawn(command, args, {
+    cwd: options.cwd ?? ROOT,
+    env: { PATH, HOME, ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  })
   onTestFinished(() => {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
@@ -35,18 +44,25 @@ export function start(command: string, args: readonly string[], options: { env?:
   })
   let stdout = ''
   let stderr = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })
-  child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text })
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
   const closed = once(child, 'close')
   const ended = closed.then(([code]) => ({ code: code as number | null, stdout, stderr }))
-  const has = (words: string | RegExp) => (typeof words === 'string' ? (stdout + stderr).includes(words) : words.test(stdout + stderr))
+  const has = (words: string | RegExp) =>
+    typeof words === 'string' ? (stdout + stderr).includes(words) : words.test(stdout + stderr)
   return {
     child,
     output: () => ({ stdout, stderr }),
     ended,
     says: async (words) => {
       let hasEnded = false
-      void ended.then(() => { hasEnded = true })
+      void ended.then(() => {
+        hasEnded = true
+      })
       while (!has(words)) {
         if (hasEnded) throw new Error(`ended without saying ${String(words)}:\n${stdout}${stderr}`)
         await delay(10)
@@ -59,7 +75,11 @@ export function start(command: string, args: readonly string[], options: { env?:
 export function findOwnNode(): string {
   for (const folder of (process.env['PATH'] ?? '').split(':')) {
     const node = join(folder, 'node')
-    if (existsSync(node) && Number(execFileSync(node, ['-p', 'parseInt(process.versions.node)'], { encoding: 'utf8' })) < 24) return node
+    if (
+      existsSync(node) &&
+      Number(execFileSync(node, ['-p', 'parseInt(process.versions.node)'], { encoding: 'utf8' })) < 24
+    )
+      return node
   }
   return process.execPath
 }

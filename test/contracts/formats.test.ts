@@ -1,33 +1,70 @@
 import { expect, test } from 'vitest'
 import { readFileSync } from 'node:fs'
-import { formatEvent, joinEvents, parseEvents, toBytes, toPath, toRequest, type Notification } from '../../src/protocol/index.ts'
+import {
+  formatEvent,
+  joinEvents,
+  parseEvents,
+  toBytes,
+  toPath,
+  toRequest,
+  type Notification,
+} from '../../src/protocol/index.ts'
 import { stamp } from '../../src/relay/stamp.ts'
 
 /**
  * The formats as they stand on the wire. Queues hold messages for fourteen days, so what is written here must be read by every later
  * version: an example may be added, and never changed.
  */
-type Example = { name: string; packet: string; channel: string; transport: 'list' | 'pubsub'; number: number; index: number; timeMs: number; maxWaitMs?: number; event: string; path: string; lane: number; queue: string }
+type Example = {
+  name: string
+  packet: string
+  channel: string
+  transport: 'list' | 'pubsub'
+  number: number
+  index: number
+  timeMs: number
+  maxWaitMs?: number
+  event: string
+  path: string
+  lane: number
+  queue: string
+}
 
 const examples = JSON.parse(readFileSync(new URL('./formats.json', import.meta.url), 'utf8')) as Example[]
 
-test.each(examples)('$name', ({ packet, channel, transport, number, index, timeMs, maxWaitMs, event, path, lane, queue }) => {
-  const stamped = stamp(Buffer.from(packet, 'base64'), { sourceId: 'main', transport, channel, number, index, timeMs, maxWaitMs })
-  expect(stamped.event).toBe(event)
-  expect(stamped.lane).toBe(lane)
-  expect(stamped.route.name).toBe(queue)
-  const [read] = parseEvents(event) as [Notification]
-  expect(formatEvent(read)).toBe(event)
-  expect(Buffer.from(toBytes(read.data)).toString('base64')).toBe(packet)
-  expect(toPath(read)).toBe(path)
-  const { headers } = toRequest(read)
-  expect(headers.get('ce-id')).toBe(stamped.id)
-})
+test.each(examples)(
+  '$name',
+  ({ packet, channel, transport, number, index, timeMs, maxWaitMs, event, path, lane, queue }) => {
+    const stamped = stamp(Buffer.from(packet, 'base64'), {
+      sourceId: 'main',
+      transport,
+      channel,
+      number,
+      index,
+      timeMs,
+      maxWaitMs,
+    })
+    expect(stamped.event).toBe(event)
+    expect(stamped.lane).toBe(lane)
+    expect(stamped.route.name).toBe(queue)
+    const [read] = parseEvents(event) as [Notification]
+    expect(formatEvent(read)).toBe(event)
+    expect(Buffer.from(toBytes(read.data)).toString('base64')).toBe(packet)
+    expect(toPath(read)).toBe(path)
+    const { headers } = toRequest(read)
+    expect(headers.get('ce-id')).toBe(stamped.id)
+  },
+)
 
 test('every example is a CloudEvent 1.0', () => {
   for (const { event } of examples) {
     const parsed = JSON.parse(event) as Record<string, unknown>
-    expect(parsed).toMatchObject({ specversion: '1.0', id: expect.any(String), source: expect.stringMatching(/^\/enigma\//), type: expect.stringMatching(/^enigma\./) })
+    expect(parsed).toMatchObject({
+      specversion: '1.0',
+      id: expect.any(String),
+      source: expect.stringMatching(/^\/enigma\//),
+      type: expect.stringMatching(/^enigma\./),
+    })
     for (const name of Object.keys(parsed)) if (name !== 'data_base64') expect(name).toMatch(/^[a-z0-9]{1,20}$/)
     expect(new Date(String(parsed['time'])).toISOString()).toBe(parsed['time'])
     expect('data' in parsed !== 'data_base64' in parsed).toBe(true)

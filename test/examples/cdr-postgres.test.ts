@@ -22,7 +22,11 @@ async function useCdrFunction() {
     },
   }
   const handler = fromSqs(createCdrPostgres(client), {
-    commit: store.commit, recall: store.recall, maxReceiveCount: 10, park: async () => undefined, postpone: async () => undefined,
+    commit: store.commit,
+    recall: store.recall,
+    maxReceiveCount: 10,
+    park: async () => undefined,
+    postpone: async () => undefined,
   })
   const rows = async () => (await postgres.query<Record<string, unknown>>('select * from cdrs order by call_ref')).rows
   return { store, handler, rows, setDown: (value: boolean) => (down = value) }
@@ -32,9 +36,26 @@ const NOW = Date.now()
 const DIALED = Math.floor(NOW / 1000) - 60
 
 const cdr = (callRef: string, index: number, more: Record<string, unknown> = {}): Notification => ({
-  id: `main/l/9/${index}`, source: '/enigma/main', type: 'enigma.campaigns.cdr', time: new Date(NOW + index).toISOString(), datacontenttype: 'application/json',
-  data: formatPacket({ type: 'cdr', payload: { call_ref: callRef, dialed_at: DIALED, extension: null, number: '27821234567', end_reason: 'busy', ref: '12', ...more } }),
-  transport: 'list', channel: 'enigma:notifications:campaigns', sequence: formatSequence(9, index),
+  id: `main/l/9/${index}`,
+  source: '/enigma/main',
+  type: 'enigma.campaigns.cdr',
+  time: new Date(NOW + index).toISOString(),
+  datacontenttype: 'application/json',
+  data: formatPacket({
+    type: 'cdr',
+    payload: {
+      call_ref: callRef,
+      dialed_at: DIALED,
+      extension: null,
+      number: '27821234567',
+      end_reason: 'busy',
+      ref: '12',
+      ...more,
+    },
+  }),
+  transport: 'list',
+  channel: 'enigma:notifications:campaigns',
+  sequence: formatSequence(9, index),
 })
 
 test('a CDR is one row, to the last digit, however often it comes', async () => {
@@ -43,15 +64,24 @@ test('a CDR is one row, to the last digit, however often it comes', async () => 
   const event = sqsEvent(sqsRecord([one, cdr('9007199254740993', 2)], { messageId: 'a' }))
   expect((await handler(event)).batchItemFailures).toEqual([])
   expect((await handler(event)).batchItemFailures).toEqual([])
-  expect(await rows()).toMatchObject([{
-    source: 'main', call_ref: '9007199254740993', campaign_ref: '12', extension: null, end_reason: 'busy', packet: one.data, notification_id: 'main/l/9/1',
-    dialed_at: new Date(DIALED * 1000),
-  }])
+  expect(await rows()).toMatchObject([
+    {
+      source: 'main',
+      call_ref: '9007199254740993',
+      campaign_ref: '12',
+      extension: null,
+      end_reason: 'busy',
+      packet: one.data,
+      notification_id: 'main/l/9/1',
+      dialed_at: new Date(DIALED * 1000),
+    },
+  ])
 })
 
 test('other content under the same key is taken when it was received later, and not when earlier', async () => {
   const { handler, rows } = await useCdrFunction()
-  const run = (notification: Notification, messageId: string) => handler(sqsEvent(sqsRecord([notification], { messageId })))
+  const run = (notification: Notification, messageId: string) =>
+    handler(sqsEvent(sqsRecord([notification], { messageId })))
   await run(cdr('1', 5, { end_reason: 'hungup' }), 'a')
   await run(cdr('1', 2, { end_reason: 'busy' }), 'b')
   expect(await rows()).toMatchObject([{ end_reason: 'hungup' }])
@@ -62,7 +92,8 @@ test('other content under the same key is taken when it was received later, and 
 test('while Postgres is down the read model has the CDR, and the row comes when it is back', async () => {
   const { store, handler, rows, setDown } = await useCdrFunction()
   setDown(true)
-  const record = (receiveCount: number) => sqsEvent(sqsRecord([cdr('1', 1), cdr('2', 2)], { messageId: 'a', receiveCount }))
+  const record = (receiveCount: number) =>
+    sqsEvent(sqsRecord([cdr('1', 1), cdr('2', 2)], { messageId: 'a', receiveCount }))
   expect((await handler(record(1))).batchItemFailures).toEqual([{ itemIdentifier: 'a' }])
   expect((await store.read.cdrs()).items.map(({ call_ref }) => call_ref).toSorted()).toEqual(['1', '2'])
   expect(await rows()).toEqual([])

@@ -39,7 +39,9 @@ async function useCallFunction() {
   const { store } = await useStore()
   const parked: Parked[] = []
   const handler = fromSqs(createCrmPop({ url: crm.url, token: () => 'crm-token', timeoutMs: 1_500 }), {
-    commit: store.commit, recall: store.recall, maxReceiveCount: 10,
+    commit: store.commit,
+    recall: store.recall,
+    maxReceiveCount: 10,
     park: async (one) => void parked.push(one),
     postpone: async () => undefined,
   })
@@ -47,9 +49,19 @@ async function useCallFunction() {
 }
 
 const call = (agent: string, index: number, ageMs = 0): Notification => ({
-  id: `main/p/5/${index}`, source: '/enigma/main', type: 'enigma.agents.call', subject: agent, time: new Date(Date.now() - ageMs).toISOString(),
-  datacontenttype: 'application/json', data: formatPacket({ type: 'call', payload: { ref: agent, call_ref: String(index), contact_ref: 'k', number: '27821234567' } }),
-  transport: 'pubsub', channel: `enigma:notifications:agents:${agent}`, sequence: formatSequence(5, index),
+  id: `main/p/5/${index}`,
+  source: '/enigma/main',
+  type: 'enigma.agents.call',
+  subject: agent,
+  time: new Date(Date.now() - ageMs).toISOString(),
+  datacontenttype: 'application/json',
+  data: formatPacket({
+    type: 'call',
+    payload: { ref: agent, call_ref: String(index), contact_ref: 'k', number: '27821234567' },
+  }),
+  transport: 'pubsub',
+  channel: `enigma:notifications:agents:${agent}`,
+  sequence: formatSequence(5, index),
 })
 
 test('a call pops in the CRM once, also when its message comes twice', async () => {
@@ -57,7 +69,9 @@ test('a call pops in the CRM once, also when its message comes twice', async () 
   const event = sqsEvent(sqsRecord([call('1002', 1)], { messageId: 'a' }))
   expect((await handler(event)).batchItemFailures).toEqual([])
   expect((await handler(event)).batchItemFailures).toEqual([])
-  expect([...crm.pops]).toEqual([['main/p/5/1', expect.objectContaining({ agent: '1002', call_ref: '1', contact_ref: 'k', number: '27821234567' })]])
+  expect([...crm.pops]).toEqual([
+    ['main/p/5/1', expect.objectContaining({ agent: '1002', call_ref: '1', contact_ref: 'k', number: '27821234567' })],
+  ])
   expect((await store.read.agent('1002'))?.call?.call_ref).toBe('1')
 })
 
@@ -85,7 +99,9 @@ test('a CRM that hangs costs no more than the time limit, and the pop is tried a
 test.each([408, 425, 429, 503])('a CRM that answers %i is asked again', async (answer) => {
   const { crm, parked, handler } = await useCallFunction()
   crm.answer = answer
-  expect((await handler(sqsEvent(sqsRecord([call('1002', 1)], { messageId: 'a' })))).batchItemFailures).toEqual([{ itemIdentifier: 'a' }])
+  expect((await handler(sqsEvent(sqsRecord([call('1002', 1)], { messageId: 'a' })))).batchItemFailures).toEqual([
+    { itemIdentifier: 'a' },
+  ])
   expect(parked).toEqual([])
 })
 

@@ -14,11 +14,49 @@ import { makeCertificates } from '../support/tls.ts'
 
 /** What docs/relay.md says that the relay's user needs. */
 const RELAY_RIGHTS = [
-  '~enigma:notifications*', '~enigma:relay:*', '&enigma:notifications*', '&enigma:relay:*',
-  '+ping', '+eval', '+evalsha', '+publish', '+subscribe', '+psubscribe', '+unsubscribe', '+punsubscribe',
-  '+llen', '+lrange', '+ltrim', '+rpush', '+brpoplpush', '+blmove', '+get', '+set', '+psetex', '+pexpire', '+exists', '+del', '+rename', '+type',
-  '+hget', '+hset', '+hdel', '+hkeys', '+hgetall', '+hexists', '+sadd', '+smembers', '+zadd', '+zrem', '+zrange', '+zcount', '+zscore',
-  '+info', '+client|id', '+client|list', '+config|get',
+  '~enigma:notifications*',
+  '~enigma:relay:*',
+  '&enigma:notifications*',
+  '&enigma:relay:*',
+  '+ping',
+  '+eval',
+  '+evalsha',
+  '+publish',
+  '+subscribe',
+  '+psubscribe',
+  '+unsubscribe',
+  '+punsubscribe',
+  '+llen',
+  '+lrange',
+  '+ltrim',
+  '+rpush',
+  '+brpoplpush',
+  '+blmove',
+  '+get',
+  '+set',
+  '+psetex',
+  '+pexpire',
+  '+exists',
+  '+del',
+  '+rename',
+  '+type',
+  '+hget',
+  '+hset',
+  '+hdel',
+  '+hkeys',
+  '+hgetall',
+  '+hexists',
+  '+sadd',
+  '+smembers',
+  '+zadd',
+  '+zrem',
+  '+zrange',
+  '+zcount',
+  '+zscore',
+  '+info',
+  '+client|id',
+  '+client|list',
+  '+config|get',
 ] as const
 
 const PASSWORD = 'p@ss:w/rd?&=hidden'
@@ -36,102 +74,209 @@ async function connect(options: Parameters<typeof createClient>[0]): Promise<Cli
 
 /** Pushes and publishes the numbers, and waits until all of them have arrived. */
 async function expectThrough(client: Client, sqs: Awaited<ReturnType<typeof useSqsFaults>>, from: number, to: number) {
-  for (let n = from; n < to; n++) await Promise.all([client.lPush(CAMPAIGNS, cdrOf(n)), client.publish(agentChannel(n), statusOf(n))])
-  const all = async () => Promise.all(['campaigns-cdr', 'agents-status'].map(async (route) => (await arrivedAt(sqs, route)).length))
+  for (let n = from; n < to; n++)
+    await Promise.all([client.lPush(CAMPAIGNS, cdrOf(n)), client.publish(agentChannel(n), statusOf(n))])
+  const all = async () =>
+    Promise.all(['campaigns-cdr', 'agents-status'].map(async (route) => (await arrivedAt(sqs, route)).length))
   await waitFor(async () => (await all()).every((count) => count >= to), 'all to arrive')
   for (const route of ['campaigns-cdr', 'agents-status']) expectAll(await arrivedAt(sqs, route), to)
 }
 
-test('TLS with an own CA, a user with just the rights that it needs, his name and password from files: the whole relay works', { timeout: 60_000 }, async () => {
-  const folder = await useFolder()
-  const [{ caFile, certFile, keyFile }, tlsPort, sqs] = [await makeCertificates(folder), await useReservedPort(), await useSqsFaults()]
-  const redis = await useRedisServer({ args: ['--tls-port', String(tlsPort), '--tls-cert-file', certFile, '--tls-key-file', keyFile, '--tls-ca-cert-file', caFile, '--tls-auth-clients', 'no'] })
-  const admin = await connect({ url: redis.url })
-  await admin.sendCommand(['ACL', 'SETUSER', 'relay', 'on', `>${PASSWORD}`, ...RELAY_RIGHTS])
-  const [userFile, passwordFile] = [join(folder, 'user'), join(folder, 'password')]
-  await writeFile(userFile, 'relay\n', { mode: 0o600 })
-  await writeFile(passwordFile, `${PASSWORD}\n`)
-  await chmod(passwordFile, 0o644)
-  const address = `rediss://127.0.0.1:${tlsPort}?caFile=${caFile}&userFile=${userFile}&passwordFile=${passwordFile}`
-  const relay = await useRelay({ redisUrl: address, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
-  await expectThrough(admin, sqs, 0, 200)
-  // A dead connection, and a password that was changed meanwhile.
-  await admin.sendCommand(['ACL', 'SETUSER', 'relay', 'resetpass', '>another'])
-  await writeFile(passwordFile, 'another')
-  await admin.sendCommand(['CLIENT', 'KILL', 'USER', 'relay'])
-  await waitFor(() => relay.lines.some((line) => line.includes('gap: PubSub was not heard')), 'it to hear again')
-  await expectThrough(admin, sqs, 200, 400)
-  // Parking and adoption work under these rights as well.
-  sqs.state.answer = ({ queue }) => (queue.includes('cdr') ? { fail: () => ({ Code: 'InvalidMessageContents', SenderFault: true }) } : 'accept')
-  await admin.lPush(CAMPAIGNS, cdrOf(400))
-  await waitFor(async () => (await admin.lLen('enigma:relay:parked')) === 1, 'one to be parked')
-  await waitFor(async () => (await readMetric(relay.address, 'output_buffer_limit_bytes')) > 0, 'the limit to be known')
-  const text = relay.lines.join('\n')
-  expect(text).not.toContain('NOPERM')
-  expect(text).not.toContain('hidden')
-  expect(text).not.toContain('another"')
-  expect(relay.lines.filter((line) => line.includes('everybody on this machine can read this secret'))).toHaveLength(1)
-  expect((await admin.sendCommand(['ACL', 'LOG']) as unknown as unknown[]).flat().filter((entry) => entry === 'channel' || entry === 'key')).toEqual([])
-})
+test(
+  'TLS with an own CA, a user with just the rights that it needs, his name and password from files: the whole relay works',
+  { timeout: 60_000 },
+  async () => {
+    const folder = await useFolder()
+    const [{ caFile, certFile, keyFile }, tlsPort, sqs] = [
+      await makeCertificates(folder),
+      await useReservedPort(),
+      await useSqsFaults(),
+    ]
+    const redis = await useRedisServer({
+      args: [
+        '--tls-port',
+        String(tlsPort),
+        '--tls-cert-file',
+        certFile,
+        '--tls-key-file',
+        keyFile,
+        '--tls-ca-cert-file',
+        caFile,
+        '--tls-auth-clients',
+        'no',
+      ],
+    })
+    const admin = await connect({ url: redis.url })
+    await admin.sendCommand(['ACL', 'SETUSER', 'relay', 'on', `>${PASSWORD}`, ...RELAY_RIGHTS])
+    const [userFile, passwordFile] = [join(folder, 'user'), join(folder, 'password')]
+    await writeFile(userFile, 'relay\n', { mode: 0o600 })
+    await writeFile(passwordFile, `${PASSWORD}\n`)
+    await chmod(passwordFile, 0o644)
+    const address = `rediss://127.0.0.1:${tlsPort}?caFile=${caFile}&userFile=${userFile}&passwordFile=${passwordFile}`
+    const relay = await useRelay({ redisUrl: address, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
+    await expectThrough(admin, sqs, 0, 200)
+    // A dead connection, and a password that was changed meanwhile.
+    await admin.sendCommand(['ACL', 'SETUSER', 'relay', 'resetpass', '>another'])
+    await writeFile(passwordFile, 'another')
+    await admin.sendCommand(['CLIENT', 'KILL', 'USER', 'relay'])
+    await waitFor(() => relay.lines.some((line) => line.includes('gap: PubSub was not heard')), 'it to hear again')
+    await expectThrough(admin, sqs, 200, 400)
+    // Parking and adoption work under these rights as well.
+    sqs.state.answer = ({ queue }) =>
+      queue.includes('cdr') ? { fail: () => ({ Code: 'InvalidMessageContents', SenderFault: true }) } : 'accept'
+    await admin.lPush(CAMPAIGNS, cdrOf(400))
+    await waitFor(async () => (await admin.lLen('enigma:relay:parked')) === 1, 'one to be parked')
+    await waitFor(
+      async () => (await readMetric(relay.address, 'output_buffer_limit_bytes')) > 0,
+      'the limit to be known',
+    )
+    const text = relay.lines.join('\n')
+    expect(text).not.toContain('NOPERM')
+    expect(text).not.toContain('hidden')
+    expect(text).not.toContain('another"')
+    expect(relay.lines.filter((line) => line.includes('everybody on this machine can read this secret'))).toHaveLength(
+      1,
+    )
+    expect(
+      ((await admin.sendCommand(['ACL', 'LOG'])) as unknown as unknown[])
+        .flat()
+        .filter((entry) => entry === 'channel' || entry === 'key'),
+    ).toEqual([])
+  },
+)
 
-test('a server whose certificate another authority has signed is not talked to: said once with the reason, no password and nothing in the clear', { timeout: 60_000 }, async () => {
-  const folder = await useFolder()
-  const [{ certFile, keyFile, caFile }, other, tlsPort, sqs] = [await makeCertificates(folder), await makeCertificates(folder, 'other'), await useReservedPort(), await useSqsFaults()]
-  await useRedisServer({ args: ['--tls-port', String(tlsPort), '--tls-cert-file', certFile, '--tls-key-file', keyFile, '--tls-ca-cert-file', caFile, '--tls-auth-clients', 'no'] })
-  const relay = startRelayProcess({
-    redisUrl: `rediss://:${encodeURIComponent(PASSWORD)}@127.0.0.1:${tlsPort}?caFile=${other.caFile}`, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir: await useFolder(),
-  })
-  const said = () => relay.said("the server's certificate is not trusted")
-  await waitFor(() => said().length > 0, 'it to be said')
-  expect(String(said()[0]?.['error'])).toMatch(/certificate|signature/)
-  expect((await relay.readiness()).parts['redis:main']).toMatchObject({ ok: false })
-  expect(said()).toHaveLength(1)
-  expect(JSON.stringify(relay.lines)).not.toContain('hidden')
-  expect(await relay.kill('SIGTERM')).toMatchObject({ code: 0, errors: '' })
-})
+test(
+  'a server whose certificate another authority has signed is not talked to: said once with the reason, no password and nothing in the clear',
+  { timeout: 60_000 },
+  async () => {
+    const folder = await useFolder()
+    const [{ certFile, keyFile, caFile }, other, tlsPort, sqs] = [
+      await makeCertificates(folder),
+      await makeCertificates(folder, 'other'),
+      await useReservedPort(),
+      await useSqsFaults(),
+    ]
+    await useRedisServer({
+      args: [
+        '--tls-port',
+        String(tlsPort),
+        '--tls-cert-file',
+        certFile,
+        '--tls-key-file',
+        keyFile,
+        '--tls-ca-cert-file',
+        caFile,
+        '--tls-auth-clients',
+        'no',
+      ],
+    })
+    const relay = startRelayProcess({
+      redisUrl: `rediss://:${encodeURIComponent(PASSWORD)}@127.0.0.1:${tlsPort}?caFile=${other.caFile}`,
+      endpoint: sqs.endpoint,
+      lists: [CAMPAIGNS],
+      dataDir: await useFolder(),
+    })
+    const said = () => relay.said("the server's certificate is not trusted")
+    await waitFor(() => said().length > 0, 'it to be said')
+    expect(String(said()[0]?.['error'])).toMatch(/certificate|signature/)
+    expect((await relay.readiness()).parts['redis:main']).toMatchObject({ ok: false })
+    expect(said()).toHaveLength(1)
+    expect(JSON.stringify(relay.lines)).not.toContain('hidden')
+    expect(await relay.kill('SIGTERM')).toMatchObject({ code: 0, errors: '' })
+  },
+)
 
-test('a server on which HELLO, BLMOVE and CLIENT are renamed away, with a password alone, as on an old dialler', { timeout: 60_000 }, async () => {
-  const renamed = ['HELLO', 'BLMOVE', 'LMOVE', 'CLIENT', 'CONFIG', 'ACL'].flatMap((command) => ['--rename-command', command, ''])
-  const [redis, sqs] = [await useRedisServer({ args: ['--requirepass', PASSWORD, ...renamed] }), await useSqsFaults()]
-  const url = redis.url.replace('redis://', `redis://:${encodeURIComponent(PASSWORD)}@`)
-  const client = await connect({ url, disableClientInfo: true })
-  const relay = await useRelay({ redisUrl: url, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
-  await expectThrough(client, sqs, 0, 300)
-  const errors = relay.lines.map((line) => JSON.parse(line) as { level: number; msg: string }).filter(({ level }) => level >= 50)
-  expect(errors).toEqual([])
-  expect(relay.lines.join('\n')).not.toContain('hidden')
-})
+test(
+  'a server on which HELLO, BLMOVE and CLIENT are renamed away, with a password alone, as on an old dialler',
+  { timeout: 60_000 },
+  async () => {
+    const renamed = ['HELLO', 'BLMOVE', 'LMOVE', 'CLIENT', 'CONFIG', 'ACL'].flatMap((command) => [
+      '--rename-command',
+      command,
+      '',
+    ])
+    const [redis, sqs] = [await useRedisServer({ args: ['--requirepass', PASSWORD, ...renamed] }), await useSqsFaults()]
+    const url = redis.url.replace('redis://', `redis://:${encodeURIComponent(PASSWORD)}@`)
+    const client = await connect({ url, disableClientInfo: true })
+    const relay = await useRelay({ redisUrl: url, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
+    await expectThrough(client, sqs, 0, 300)
+    const errors = relay.lines
+      .map((line) => JSON.parse(line) as { level: number; msg: string })
+      .filter(({ level }) => level >= 50)
+    expect(errors).toEqual([])
+    expect(relay.lines.join('\n')).not.toContain('hidden')
+  },
+)
 
-test('a wrong password is said with what it is, and not what it is made of; the right one in its file lets the relay in', { timeout: 60_000 }, async () => {
-  const [redis, sqs, folder] = [await useRedisServer({ args: ['--requirepass', PASSWORD] }), await useSqsFaults(), await useFolder()]
-  const passwordFile = join(folder, 'password')
-  await writeFile(passwordFile, 'the wrong hidden one', { mode: 0o600 })
-  const client = await connect({ url: redis.url.replace('redis://', `redis://:${encodeURIComponent(PASSWORD)}@`) })
-  await client.lPush(CAMPAIGNS, cdrOf(0))
-  const relay = startRelayProcess({ redisUrl: `${redis.url}?passwordFile=${passwordFile}`, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir: await useFolder() })
-  await waitFor(() => relay.said('does not let the relay in: correct user and password').length > 0, 'it to be said')
-  expect(JSON.stringify(relay.lines)).toContain('WRONGPASS')
-  await writeFile(passwordFile, PASSWORD)
-  await relay.ready()
-  await waitFor(async () => (await arrivedAt(sqs, 'campaigns-cdr')).length === 1, 'it to arrive')
-  expect(JSON.stringify(relay.lines)).not.toContain('hidden')
-})
+test(
+  'a wrong password is said with what it is, and not what it is made of; the right one in its file lets the relay in',
+  { timeout: 60_000 },
+  async () => {
+    const [redis, sqs, folder] = [
+      await useRedisServer({ args: ['--requirepass', PASSWORD] }),
+      await useSqsFaults(),
+      await useFolder(),
+    ]
+    const passwordFile = join(folder, 'password')
+    await writeFile(passwordFile, 'the wrong hidden one', { mode: 0o600 })
+    const client = await connect({ url: redis.url.replace('redis://', `redis://:${encodeURIComponent(PASSWORD)}@`) })
+    await client.lPush(CAMPAIGNS, cdrOf(0))
+    const relay = startRelayProcess({
+      redisUrl: `${redis.url}?passwordFile=${passwordFile}`,
+      endpoint: sqs.endpoint,
+      lists: [CAMPAIGNS],
+      dataDir: await useFolder(),
+    })
+    await waitFor(() => relay.said('does not let the relay in: correct user and password').length > 0, 'it to be said')
+    expect(JSON.stringify(relay.lines)).toContain('WRONGPASS')
+    await writeFile(passwordFile, PASSWORD)
+    await relay.ready()
+    await waitFor(async () => (await arrivedAt(sqs, 'campaigns-cdr')).length === 1, 'it to arrive')
+    expect(JSON.stringify(relay.lines)).not.toContain('hidden')
+  },
+)
 
-test('a password file that is empty for a moment, as while it is written, keeps no connection that is refused everything: what it holds then lets the relay in', { timeout: 60_000 }, async () => {
-  const [redis, sqs, folder] = [await useRedisServer({ args: ['--requirepass', PASSWORD] }), await useSqsFaults(), await useFolder()]
-  const passwordFile = join(folder, 'password')
-  await writeFile(passwordFile, '', { mode: 0o600 })
-  const relay = startRelayProcess({ redisUrl: `${redis.url}?passwordFile=${passwordFile}`, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir: await useFolder() })
-  await waitFor(() => relay.said('a file with a user or password cannot be read or is empty').length > 0, 'it to be said')
-  await writeFile(passwordFile, PASSWORD)
-  await relay.ready()
-  expect(await relay.kill('SIGTERM')).toMatchObject({ code: 0, errors: '' })
-})
+test(
+  'a password file that is empty for a moment, as while it is written, keeps no connection that is refused everything: what it holds then lets the relay in',
+  { timeout: 60_000 },
+  async () => {
+    const [redis, sqs, folder] = [
+      await useRedisServer({ args: ['--requirepass', PASSWORD] }),
+      await useSqsFaults(),
+      await useFolder(),
+    ]
+    const passwordFile = join(folder, 'password')
+    await writeFile(passwordFile, '', { mode: 0o600 })
+    const relay = startRelayProcess({
+      redisUrl: `${redis.url}?passwordFile=${passwordFile}`,
+      endpoint: sqs.endpoint,
+      lists: [CAMPAIGNS],
+      dataDir: await useFolder(),
+    })
+    await waitFor(
+      () => relay.said('a file with a user or password cannot be read or is empty').length > 0,
+      'it to be said',
+    )
+    await writeFile(passwordFile, PASSWORD)
+    await relay.ready()
+    expect(await relay.kill('SIGTERM')).toMatchObject({ code: 0, errors: '' })
+  },
+)
 
-test('a server that does not know AUTH quotes the password in its answer; the log does not', { timeout: 60_000 }, async () => {
-  const [redis, sqs] = [await useRedisServer({ args: ['--rename-command', 'AUTH', ''] }), await useSqsFaults()]
-  const redisUrl = redis.url.replace('redis://', `redis://relay:${encodeURIComponent(PASSWORD)}@`)
-  const relay = startRelayProcess({ redisUrl, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir: await useFolder(), env: { ENIGMA_LOG_LEVEL: 'trace' } })
-  await waitFor(() => JSON.stringify(relay.lines).includes("unknown command 'AUTH'"), 'it to be said')
-  expect(JSON.stringify(relay.lines)).not.toContain('hidden')
-})
+test(
+  'a server that does not know AUTH quotes the password in its answer; the log does not',
+  { timeout: 60_000 },
+  async () => {
+    const [redis, sqs] = [await useRedisServer({ args: ['--rename-command', 'AUTH', ''] }), await useSqsFaults()]
+    const redisUrl = redis.url.replace('redis://', `redis://relay:${encodeURIComponent(PASSWORD)}@`)
+    const relay = startRelayProcess({
+      redisUrl,
+      endpoint: sqs.endpoint,
+      lists: [CAMPAIGNS],
+      dataDir: await useFolder(),
+      env: { ENIGMA_LOG_LEVEL: 'trace' },
+    })
+    await waitFor(() => JSON.stringify(relay.lines).includes("unknown command 'AUTH'"), 'it to be said')
+    expect(JSON.stringify(relay.lines)).not.toContain('hidden')
+  },
+)

@@ -10,7 +10,12 @@ const TOKEN = 'the-token-of-this-test'
 const LIST = 'enigma:notifications:campaigns'
 
 /** `npm run dev` with state of its own, on free ports. */
-function startDev(folder: string, args: readonly string[], env: Record<string, string> = {}, command: readonly string[] = ['npm', 'run', 'dev', '--']): Running {
+function startDev(
+  folder: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+  command: readonly string[] = ['npm', 'run', 'dev', '--'],
+): Running {
   const [program = '', ...first] = command
   onTestFinished(async () => {
     for (const pid of await processesOf(folder)) kill(pid)
@@ -28,7 +33,9 @@ async function addressOf(dev: Running, part: string): Promise<string> {
 }
 
 async function get(dev: Running, path: string): Promise<{ status: number; body: Record<string, unknown> }> {
-  const response = await fetch((await addressOf(dev, 'read API')) + path, { headers: { authorization: `Bearer ${TOKEN}` } })
+  const response = await fetch((await addressOf(dev, 'read API')) + path, {
+    headers: { authorization: `Bearer ${TOKEN}` },
+  })
   return { status: response.status, body: (await response.json()) as Record<string, unknown> }
 }
 
@@ -36,7 +43,10 @@ async function get(dev: Running, path: string): Promise<{ status: number; body: 
 async function processesOf(folder: string): Promise<number[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
   const found = pids.map(async (pid) => {
-    const [environment, cwd] = await Promise.all([readFile(`/proc/${pid}/environ`, 'utf8').catch(() => ''), readlink(`/proc/${pid}/cwd`).catch(() => '')])
+    const [environment, cwd] = await Promise.all([
+      readFile(`/proc/${pid}/environ`, 'utf8').catch(() => ''),
+      readlink(`/proc/${pid}/cwd`).catch(() => ''),
+    ])
     return environment.includes(folder) || cwd.startsWith(folder) ? [Number(pid)] : []
   })
   return (await Promise.all(found)).flat()
@@ -56,7 +66,8 @@ const FIGURES = /^\d\d:\d\d:\d\d (?:[\d./kM]+ +){10}/m
 test('npm run dev shows what runs where and what goes through, answers at the API, and SIGINT leaves no process', async () => {
   const folder = await useFolder()
   const dev = startDev(folder, ['--agents', '20', '--speed', '5'])
-  for (const part of ["dialler's Redis", 'SQS', 'read model', 'read API', 'relay']) expect(await addressOf(dev, part)).toMatch(/^(http|redis):\/\/127\.0\.0\.1:\d+$/)
+  for (const part of ["dialler's Redis", 'SQS', 'read model', 'read API', 'relay'])
+    expect(await addressOf(dev, part)).toMatch(/^(http|redis):\/\/127\.0\.0\.1:\d+$/)
   await dev.says(/^call centre +played +20 agents, 5 times real time, seed 1$/m)
   await dev.says(FIGURES)
   await waitFor(async () => ((await get(dev, '/agents')).body['items'] as unknown[]).length > 0, 'agents at the API')
@@ -73,8 +84,14 @@ test('without a simulator it waits for a dialler; what that has written is there
   const first = startDev(folder, ['--no-simulator', '--verbose'])
   const dialler = await useRedisClient(await addressOf(first, "dialler's Redis"))
   await first.says(/^call centre +none/m)
-  await dialler.publish('enigma:notifications:agents:1002', '{"type":"status","payload":{"ref":"1002","status":"available","campaign_ref":"c1"}}')
-  await dialler.lPush(LIST, `{"type":"cdr","payload":{"ref":"c1","call_ref":17,"dialed_at":${Math.floor(Date.now() / 1_000)},"end_reason":"timeout","number":"27821234567"}}`)
+  await dialler.publish(
+    'enigma:notifications:agents:1002',
+    '{"type":"status","payload":{"ref":"1002","status":"available","campaign_ref":"c1"}}',
+  )
+  await dialler.lPush(
+    LIST,
+    `{"type":"cdr","payload":{"ref":"c1","call_ref":17,"dialed_at":${Math.floor(Date.now() / 1_000)},"end_reason":"timeout","number":"27821234567"}}`,
+  )
   await waitFor(async () => (await get(first, '/agents/1002')).status === 200, 'the agent')
   await waitFor(async () => ((await get(first, '/cdrs')).body['items'] as unknown[]).length === 1, 'the CDR')
   await first.says(/campaigns\/cdr +\{.*"number":"27\*+67".*\} +done after/)
@@ -84,7 +101,9 @@ test('without a simulator it waits for a dialler; what that has written is there
   expect(first.output().stdout).not.toContain('27821234567')
 
   const second = startDev(folder, ['--no-simulator'])
-  expect((await get(second, '/agents/1002')).body).toMatchObject({ states: [{ status: 'available', campaign_ref: 'c1' }] })
+  expect((await get(second, '/agents/1002')).body).toMatchObject({
+    states: [{ status: 'available', campaign_ref: 'c1' }],
+  })
   expect((await get(second, '/cdrs')).body['items']).toHaveLength(1)
   second.child.kill('SIGINT')
   expect((await second.ended).code).toBe(0)
@@ -97,11 +116,16 @@ test('on a dialler that is there it hears PubSub, and takes from no list that is
   await dialler.lPush(LIST, '{"type":"cdr","payload":{"call_ref":1}}')
   const dev = startDev(folder, [], { ENIGMA_SOURCES: `real=${redis.url}` })
   await dev.says(/^call centre +none +ENIGMA_SOURCES names a real dialler$/m)
-  await dialler.publish('enigma:notifications:agents:1002', '{"type":"status","payload":{"ref":"1002","status":"available"}}')
+  await dialler.publish(
+    'enigma:notifications:agents:1002',
+    '{"type":"status","payload":{"ref":"1002","status":"available"}}',
+  )
   await waitFor(async () => (await get(dev, '/agents/1002')).status === 200, 'the agent')
   expect(await dialler.lLen(LIST)).toBe(1)
   // The read model's, and none for a dialler.
-  const named = await Promise.all((await processesOf(folder)).map((pid) => readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')))
+  const named = await Promise.all(
+    (await processesOf(folder)).map((pid) => readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')),
+  )
   expect(named.filter((name) => name.startsWith('redis-server'))).toHaveLength(1)
   dev.child.kill('SIGINT')
   expect((await dev.ended).code).toBe(0)
@@ -114,7 +138,7 @@ test('when port 8001 is taken it says so, and takes another', async () => {
   onTestFinished(() => new Promise((resolve) => void server.close(() => resolve())))
   const dev = startDev(await useFolder(), ['--no-simulator'])
   expect(await addressOf(dev, "dialler's Redis")).not.toContain(':8001')
-  await dev.says("port 8001 is taken by something else")
+  await dev.says('port 8001 is taken by something else')
   await dev.says(FIGURES)
   dev.child.kill('SIGINT')
   expect((await dev.ended).code).toBe(0)
@@ -131,7 +155,10 @@ test('a second dev on the same state is refused; after a SIGKILL the next one en
 
   const dialler = await useRedisClient(await addressOf(first, "dialler's Redis"))
   await dialler.set('kept', '1')
-  const { pid, children } = JSON.parse(await readFile(join(folder, 'dev.json'), 'utf8')) as { pid: number; children: { pid: number }[] }
+  const { pid, children } = JSON.parse(await readFile(join(folder, 'dev.json'), 'utf8')) as {
+    pid: number
+    children: { pid: number }[]
+  }
   process.kill(pid, 'SIGKILL')
   await first.ended
   const third = startDev(folder, ['--no-simulator'], {}, cli)
@@ -147,8 +174,15 @@ test('with --bundles the functions run in processes of their own; a SIGKILL leav
   const folder = await useFolder()
   const first = startDev(folder, ['--bundles', '--agents', '10', '--speed', '5'])
   await first.says(/^functions +dist\/functions\/ +13, each behind its queue$/m)
-  await waitFor(async () => ((await get(first, '/agents')).body['items'] as unknown[]).length > 0, 'agents at the API', 30_000)
-  const { pid, children } = JSON.parse(await readFile(join(folder, 'dev.json'), 'utf8')) as { pid: number; children: { pid: number }[] }
+  await waitFor(
+    async () => ((await get(first, '/agents')).body['items'] as unknown[]).length > 0,
+    'agents at the API',
+    30_000,
+  )
+  const { pid, children } = JSON.parse(await readFile(join(folder, 'dev.json'), 'utf8')) as {
+    pid: number
+    children: { pid: number }[]
+  }
   // Two redis-servers, and some functions, most of them frozen now.
   expect(children.length).toBeGreaterThan(4)
   process.kill(pid, 'SIGKILL')

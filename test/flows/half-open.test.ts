@@ -8,40 +8,55 @@ import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useRelay, waitFor } from '../support/relay.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 
-test('G2: packets that vanish without a reset are noticed by the heartbeat; the relay connects again and announces the gap', { timeout: 60_000 }, async () => {
-  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
-  const client = await useRedisClient(redis.url)
-  const proxy = await useProxy(redis.port)
-  const relay = await useRelay({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
-  const statuses = publishStatuses(client, 100)
-  const cdrs = pushCdrs(client, 100)
-  await waitFor(() => statuses.written > 50, 'some to be published')
-  proxy.state.halfOpen = true
-  await sleep(500)
-  // What was lost stays lost: new connections alone get through.
-  proxy.state.halfOpen = false
-  await waitFor(async () => (await gapsOf(sqs)).length > 0, 'the gap to be announced', 15_000)
-  const [pushed] = await Promise.all([cdrs.stop(), statuses.stop()])
-  await waitFor(drained(client), 'all CDRs to be sent', 20_000)
-  await waitFor(async () => (await readMetric(relay.address, 'journal_rows')) === 0, 'the journal to be empty')
-  const [gap] = await gapsOf(sqs)
-  expect(gap).toMatchObject({ cause: 'heartbeat_lost', source: 'main', relay: 'test' })
-  const events = await arrivedAt(sqs, 'campaigns-cdr')
-  expectAll(events, pushed)
-  expectOrderAndIds(events)
-  await expectHeardOrAnnounced(sqs, statuses.published)
-})
+test(
+  'G2: packets that vanish without a reset are noticed by the heartbeat; the relay connects again and announces the gap',
+  { timeout: 60_000 },
+  async () => {
+    const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+    const client = await useRedisClient(redis.url)
+    const proxy = await useProxy(redis.port)
+    const relay = await useRelay({
+      redisUrl: `redis://127.0.0.1:${proxy.port}`,
+      endpoint: sqs.endpoint,
+      lists: [CAMPAIGNS],
+    })
+    const statuses = publishStatuses(client, 100)
+    const cdrs = pushCdrs(client, 100)
+    await waitFor(() => statuses.written > 50, 'some to be published')
+    proxy.state.halfOpen = true
+    await sleep(500)
+    // What was lost stays lost: new connections alone get through.
+    proxy.state.halfOpen = false
+    await waitFor(async () => (await gapsOf(sqs)).length > 0, 'the gap to be announced', 15_000)
+    const [pushed] = await Promise.all([cdrs.stop(), statuses.stop()])
+    await waitFor(drained(client), 'all CDRs to be sent', 20_000)
+    await waitFor(async () => (await readMetric(relay.address, 'journal_rows')) === 0, 'the journal to be empty')
+    const [gap] = await gapsOf(sqs)
+    expect(gap).toMatchObject({ cause: 'heartbeat_lost', source: 'main', relay: 'test' })
+    const events = await arrivedAt(sqs, 'campaigns-cdr')
+    expectAll(events, pushed)
+    expectOrderAndIds(events)
+    await expectHeardOrAnnounced(sqs, statuses.published)
+  },
+)
 
-test('G1: when it is the connection that waits for an item from which packets vanish, what is pushed meanwhile is taken all the same', { timeout: 60_000 }, async () => {
-  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
-  const [client, proxy] = [await useRedisClient(redis.url), await useProxy(redis.port)]
-  await useRelay({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
-  proxy.state.failAt = { words: 'BRPOPLPUSH', how: 'vanish' }
-  await waitFor(() => proxy.state.failures > 0, 'it to wait in vain')
-  proxy.state.failAt = undefined
-  await client.lPush(CAMPAIGNS, Array.from({ length: 10 }, (_, n) => cdrOf(n)))
-  await waitFor(drained(client), 'all to be sent', 30_000)
-  const events = await arrivedAt(sqs, 'campaigns-cdr')
-  expectAll(events, 10)
-  expectOrderAndIds(events)
-})
+test(
+  'G1: when it is the connection that waits for an item from which packets vanish, what is pushed meanwhile is taken all the same',
+  { timeout: 60_000 },
+  async () => {
+    const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+    const [client, proxy] = [await useRedisClient(redis.url), await useProxy(redis.port)]
+    await useRelay({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
+    proxy.state.failAt = { words: 'BRPOPLPUSH', how: 'vanish' }
+    await waitFor(() => proxy.state.failures > 0, 'it to wait in vain')
+    proxy.state.failAt = undefined
+    await client.lPush(
+      CAMPAIGNS,
+      Array.from({ length: 10 }, (_, n) => cdrOf(n)),
+    )
+    await waitFor(drained(client), 'all to be sent', 30_000)
+    const events = await arrivedAt(sqs, 'campaigns-cdr')
+    expectAll(events, 10)
+    expectOrderAndIds(events)
+  },
+)

@@ -17,84 +17,107 @@ async function useStreet() {
   const [redis, sqs, dataDir] = [await useRedisServer(), await useSqsFaults(), await useFolder()]
   const client = await useRedisClient(redis.url)
   return {
-    sqs, client, dataDir,
-    refuse: () => (sqs.state.answer = ({ queue }) => (queue.includes('agents') || queue.includes('relay') ? { status: 503, code: 'ServiceUnavailable' } : 'accept')),
+    sqs,
+    client,
+    dataDir,
+    refuse: () =>
+      (sqs.state.answer = ({ queue }) =>
+        queue.includes('agents') || queue.includes('relay') ? { status: 503, code: 'ServiceUnavailable' } : 'accept'),
     accept: () => (sqs.state.answer = () => 'accept'),
     publish: async (from: number, to: number) => {
-      for (let n = from; n < to; n += 200) await Promise.all(numbers(Math.min(200, to - n)).map((at) => client.publish(agentChannel(n + at), largeStatusOf(n + at))))
+      for (let n = from; n < to; n += 200)
+        await Promise.all(
+          numbers(Math.min(200, to - n)).map((at) => client.publish(agentChannel(n + at), largeStatusOf(n + at))),
+        )
     },
-    start: (own: Partial<RelayProcessOptions> = {}) => startRelayProcess({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir, ...own }),
+    start: (own: Partial<RelayProcessOptions> = {}) =>
+      startRelayProcess({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir, ...own }),
   }
 }
 
-test('G2: with the disk full it is not ready and says why, lists and PubSub go on without the disk, and with room again all is journalled again', { timeout: 60_000 }, async () => {
-  const { sqs, client, refuse, accept, publish, start } = await useStreet()
-  const relay = start({ fileKib: 1_024 })
-  await relay.ready()
-  expect((await relay.readiness()).status).toBe(200)
-  refuse()
-  await publish(0, 3_000)
-  await waitFor(async () => (await relay.metric('received_total', { transport: 'pubsub' })) === 3_000, 'all to be heard')
-  const { status, parts } = await relay.readiness()
-  expect([status, parts['journal']]).toMatchObject([503, { ok: false, reason: 'the journal cannot be written' }])
-  const [line] = relay.said('the journal cannot be used')
-  expect(line).toMatchObject({ level: 50 })
-  expect(JSON.stringify(line)).toMatch(/disk|full|I\/O/)
-  expect(relay.said('the journal cannot be used')).toHaveLength(1)
+test(
+  'G2: with the disk full it is not ready and says why, lists and PubSub go on without the disk, and with room again all is journalled again',
+  { timeout: 60_000 },
+  async () => {
+    const { sqs, client, refuse, accept, publish, start } = await useStreet()
+    const relay = start({ fileKib: 1_024 })
+    await relay.ready()
+    expect((await relay.readiness()).status).toBe(200)
+    refuse()
+    await publish(0, 3_000)
+    await waitFor(
+      async () => (await relay.metric('received_total', { transport: 'pubsub' })) === 3_000,
+      'all to be heard',
+    )
+    const { status, parts } = await relay.readiness()
+    expect([status, parts['journal']]).toMatchObject([503, { ok: false, reason: 'the journal cannot be written' }])
+    const [line] = relay.said('the journal cannot be used')
+    expect(line).toMatchObject({ level: 50 })
+    expect(JSON.stringify(line)).toMatch(/disk|full|I\/O/)
+    expect(relay.said('the journal cannot be used')).toHaveLength(1)
 
-  await client.lPush(CAMPAIGNS, numbers(2_000).map(cdrOf))
-  await waitFor(async () => (await arrivedAt(sqs, 'campaigns-cdr')).length === 2_000, 'the lists to go on')
-  // What SQS takes of PubSub does not wait for the disk.
-  await client.publish('enigma:notifications:campaigns:7', statusOf(0))
-  await waitFor(async () => (await arrivedAt(sqs, 'campaigns-status')).length === 1, 'PubSub to go on')
-  expect((await relay.readiness()).parts['journal']?.ok).toBe(false)
-  await relay.liftFileLimit()
-  await waitFor(async () => (await relay.readiness()).parts['journal']?.ok === true, 'the journal to be written again', 20_000)
-  await publish(3_000, 3_500)
-  await waitFor(async () => (await relay.metric('journal_rows')) >= 3_500, 'all that waits to be in the journal')
-  // So it survives even this.
-  await relay.kill('SIGKILL')
-  accept()
-  const next = start()
-  await next.ready()
-  await waitFor(async () => (await next.metric('journal_rows')) === 0, 'all to be sent', 20_000)
-  const events = await arrivedAt(sqs, 'agents-status')
-  expectAll(events, 3_500)
-  expectOrderAndIds(events)
-  expect((await gapsOf(sqs)).map(({ cause }) => cause)).toEqual(['start'])
-  expect((await next.readiness()).status).toBe(200)
-})
+    await client.lPush(CAMPAIGNS, numbers(2_000).map(cdrOf))
+    await waitFor(async () => (await arrivedAt(sqs, 'campaigns-cdr')).length === 2_000, 'the lists to go on')
+    // What SQS takes of PubSub does not wait for the disk.
+    await client.publish('enigma:notifications:campaigns:7', statusOf(0))
+    await waitFor(async () => (await arrivedAt(sqs, 'campaigns-status')).length === 1, 'PubSub to go on')
+    expect((await relay.readiness()).parts['journal']?.ok).toBe(false)
+    await relay.liftFileLimit()
+    await waitFor(
+      async () => (await relay.readiness()).parts['journal']?.ok === true,
+      'the journal to be written again',
+      20_000,
+    )
+    await publish(3_000, 3_500)
+    await waitFor(async () => (await relay.metric('journal_rows')) >= 3_500, 'all that waits to be in the journal')
+    // So it survives even this.
+    await relay.kill('SIGKILL')
+    accept()
+    const next = start()
+    await next.ready()
+    await waitFor(async () => (await next.metric('journal_rows')) === 0, 'all to be sent', 20_000)
+    const events = await arrivedAt(sqs, 'agents-status')
+    expectAll(events, 3_500)
+    expectOrderAndIds(events)
+    expect((await gapsOf(sqs)).map(({ cause }) => cause)).toEqual(['start'])
+    expect((await next.readiness()).status).toBe(200)
+  },
+)
 
-test('G2: of a journal that was damaged while SQS was down, the file is put aside and what can be read of it arrives, in order, before what is newer', { timeout: 60_000 }, async () => {
-  const { sqs, dataDir, refuse, accept, publish, start } = await useStreet()
-  refuse()
-  const relay = start()
-  await relay.ready()
-  await publish(0, 4_000)
-  await waitFor(async () => (await relay.metric('journal_rows')) === 4_000, 'all to be in the journal')
-  await relay.kill('SIGTERM')
-  const file = join(dataDir, 'journal-test.db')
-  const bytes = (await stat(file)).size
-  expect(bytes).toBeGreaterThan(1024 * 1024)
-  const handle = await open(file, 'r+')
-  await handle.write(Buffer.alloc(20_000, 0xaa), 0, 20_000, Math.floor(bytes / 2 / 4_096) * 4_096)
-  await handle.close()
+test(
+  'G2: of a journal that was damaged while SQS was down, the file is put aside and what can be read of it arrives, in order, before what is newer',
+  { timeout: 60_000 },
+  async () => {
+    const { sqs, dataDir, refuse, accept, publish, start } = await useStreet()
+    refuse()
+    const relay = start()
+    await relay.ready()
+    await publish(0, 4_000)
+    await waitFor(async () => (await relay.metric('journal_rows')) === 4_000, 'all to be in the journal')
+    await relay.kill('SIGTERM')
+    const file = join(dataDir, 'journal-test.db')
+    const bytes = (await stat(file)).size
+    expect(bytes).toBeGreaterThan(1024 * 1024)
+    const handle = await open(file, 'r+')
+    await handle.write(Buffer.alloc(20_000, 0xaa), 0, 20_000, Math.floor(bytes / 2 / 4_096) * 4_096)
+    await handle.close()
 
-  const next = start()
-  await next.ready()
-  const [said] = next.said('damaged')
-  expect(said).toMatchObject({ level: 50 })
-  const aside = (await readdir(dataDir)).filter((name) => name.includes('damaged'))
-  expect(aside.length).toBeGreaterThan(0)
-  expect((await stat(join(dataDir, aside[0] as string))).size).toBe(bytes)
-  await publish(4_000, 4_500)
-  accept()
-  await waitFor(async () => (await next.metric('journal_rows')) === 0, 'all to be sent', 20_000)
-  const events = await arrivedAt(sqs, 'agents-status')
-  expectOrderAndIds(events)
-  const arrived = new Set(events.map((event) => toNumbered(event).n))
-  // Five pages of some seven rows each, and no more.
-  expect(arrived.size).toBeGreaterThan(4_400)
-  expect(arrived.size).toBeLessThan(4_500)
-  expect(numbers(500).filter((n) => !arrived.has(4_000 + n))).toEqual([])
-})
+    const next = start()
+    await next.ready()
+    const [said] = next.said('damaged')
+    expect(said).toMatchObject({ level: 50 })
+    const aside = (await readdir(dataDir)).filter((name) => name.includes('damaged'))
+    expect(aside.length).toBeGreaterThan(0)
+    expect((await stat(join(dataDir, aside[0] as string))).size).toBe(bytes)
+    await publish(4_000, 4_500)
+    accept()
+    await waitFor(async () => (await next.metric('journal_rows')) === 0, 'all to be sent', 20_000)
+    const events = await arrivedAt(sqs, 'agents-status')
+    expectOrderAndIds(events)
+    const arrived = new Set(events.map((event) => toNumbered(event).n))
+    // Five pages of some seven rows each, and no more.
+    expect(arrived.size).toBeGreaterThan(4_400)
+    expect(arrived.size).toBeLessThan(4_500)
+    expect(numbers(500).filter((n) => !arrived.has(4_000 + n))).toEqual([])
+  },
+)

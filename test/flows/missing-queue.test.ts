@@ -24,12 +24,20 @@ test('a missing queue is said once with what to do; all is kept, and goes on by 
     await client.lPush(LIST, cdrOf(n))
     await client.publish('enigma:notifications:agents:1002', status)
   }
-  await waitFor(async () => relay.said('does not exist').length >= 2 && (await relay.metric('held')) === 20, 'it to be said')
+  await waitFor(
+    async () => relay.said('does not exist').length >= 2 && (await relay.metric('held')) === 20,
+    'it to be said',
+  )
   const queues = await createQueues(sqs.sqs, 'later-')
   const later = { ...sqs, url: (route: string) => queues.find((queue) => queue.route.name === route)?.url ?? '' }
   expect(await receiveAll(later, 'campaigns-cdr', 10)).toHaveLength(10)
   expect(await receiveAll(later, 'agents-status', 10)).toHaveLength(10)
-  expect(relay.said('does not exist').map(({ queue }) => String(queue)).toSorted()).toEqual(['later-agents-status.fifo', 'later-campaigns-cdr.fifo'])
+  expect(
+    relay
+      .said('does not exist')
+      .map(({ queue }) => String(queue))
+      .toSorted(),
+  ).toEqual(['later-agents-status.fifo', 'later-campaigns-cdr.fifo'])
   expect(relay.said('enigma-relay queues --create')).toHaveLength(2)
 })
 
@@ -53,7 +61,12 @@ test('a wrong Redis port is said once with the variable; when Redis answers ther
   const proxy = await useProxy(redis.port)
   proxy.state.refuse = true
   await client.lPush(LIST, cdrOf(0))
-  const relay = startRelayProcess({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, lists: [LIST], dataDir })
+  const relay = startRelayProcess({
+    redisUrl: `redis://127.0.0.1:${proxy.port}`,
+    endpoint: sqs.endpoint,
+    lists: [LIST],
+    dataDir,
+  })
   await waitFor(() => relay.said('ENIGMA_SOURCES').length > 0, 'it to be said')
   await new Promise((resolve) => setTimeout(resolve, 500))
   expect(relay.said('Redis cannot be reached')).toHaveLength(1)
@@ -63,37 +76,60 @@ test('a wrong Redis port is said once with the variable; when Redis answers ther
 })
 
 test('a relay that has never reached its Redis ends on SIGTERM with 0', async () => {
-  const relay = startRelayProcess({ redisUrl: 'redis://127.0.0.1:1', endpoint: 'http://127.0.0.1:1', lists: [LIST], dataDir: await useFolder() })
+  const relay = startRelayProcess({
+    redisUrl: 'redis://127.0.0.1:1',
+    endpoint: 'http://127.0.0.1:1',
+    lists: [LIST],
+    dataDir: await useFolder(),
+  })
   await waitFor(() => relay.said('Redis cannot be reached').length > 0, 'it to be said')
   expect(await relay.kill('SIGTERM')).toEqual({ code: 0, signal: null, errors: '' })
 })
 
-test('a Redis that goes away and comes back is said once, however many connections there are, and nothing of its lists is lost', { timeout: 30_000 }, async () => {
-  const [sqs, dataDir, redisDir] = [await useSqs(), await useFolder(), await useFolder()]
-  const options = { dataDir: redisDir, port: await useReservedPort() }
-  const first = await startRedisServer(options)
-  onTestFinished(() => first.stop())
-  const relay = startRelayProcess({ redisUrl: first.url, endpoint: sqs.endpoint, lists: [LIST], dataDir })
-  await relay.ready()
-  const client = await useRedisClient(first.url)
-  await client.lPush(LIST, [cdrOf(0), cdrOf(1)])
-  client.destroy()
-  await first.stop()
-  await waitFor(() => relay.said('Redis cannot be reached').length > 0 && relay.said('PubSub is not heard').length > 0, 'it to be said')
-  const again = await startRedisServer(options)
-  onTestFinished(() => again.stop())
-  await (await useRedisClient(again.url)).lPush(LIST, [cdrOf(2), cdrOf(3)])
-  expect(await receiveDistinct(sqs, 'campaigns-cdr', 4)).toHaveLength(4)
-  await waitFor(async () => (await relay.metric('gaps_total')) === 1, 'the gap')
-  await relay.ready()
-  const once = ['Redis cannot be reached', 'Redis answers again', 'cannot take from the list', 'can be taken from again', 'PubSub is not heard']
-  // The last connection may come back after all is well.
-  for (const words of once) await waitFor(() => relay.said(words).length > 0, `"${words}" to be said`)
-  for (const words of once) expect(relay.said(words), words).toHaveLength(1)
-})
+test(
+  'a Redis that goes away and comes back is said once, however many connections there are, and nothing of its lists is lost',
+  { timeout: 30_000 },
+  async () => {
+    const [sqs, dataDir, redisDir] = [await useSqs(), await useFolder(), await useFolder()]
+    const options = { dataDir: redisDir, port: await useReservedPort() }
+    const first = await startRedisServer(options)
+    onTestFinished(() => first.stop())
+    const relay = startRelayProcess({ redisUrl: first.url, endpoint: sqs.endpoint, lists: [LIST], dataDir })
+    await relay.ready()
+    const client = await useRedisClient(first.url)
+    await client.lPush(LIST, [cdrOf(0), cdrOf(1)])
+    client.destroy()
+    await first.stop()
+    await waitFor(
+      () => relay.said('Redis cannot be reached').length > 0 && relay.said('PubSub is not heard').length > 0,
+      'it to be said',
+    )
+    const again = await startRedisServer(options)
+    onTestFinished(() => again.stop())
+    await (await useRedisClient(again.url)).lPush(LIST, [cdrOf(2), cdrOf(3)])
+    expect(await receiveDistinct(sqs, 'campaigns-cdr', 4)).toHaveLength(4)
+    await waitFor(async () => (await relay.metric('gaps_total')) === 1, 'the gap')
+    await relay.ready()
+    const once = [
+      'Redis cannot be reached',
+      'Redis answers again',
+      'cannot take from the list',
+      'can be taken from again',
+      'PubSub is not heard',
+    ]
+    // The last connection may come back after all is well.
+    for (const words of once) await waitFor(() => relay.said(words).length > 0, `"${words}" to be said`)
+    for (const words of once) expect(relay.said(words), words).toHaveLength(1)
+  },
+)
 
 test('wrong variables are said all at once, each with the fix, and end it with 2', async () => {
-  const env = { ENIGMA_SOURCES: 'redis://user:hunter2@127.0.0.1', ENIGMA_LIST_END: 'top', ENIGMA_HTTP: 'here', ENIGMA_LOG_LEVEL: 'loud' }
+  const env = {
+    ENIGMA_SOURCES: 'redis://user:hunter2@127.0.0.1',
+    ENIGMA_LIST_END: 'top',
+    ENIGMA_HTTP: 'here',
+    ENIGMA_LOG_LEVEL: 'loud',
+  }
   const relay = startRelayProcess({ redisUrl: '', endpoint: 'http://127.0.0.1:1', dataDir: await useFolder(), env })
   const { code, errors } = await relay.exited
   expect(code).toBe(2)

@@ -13,7 +13,9 @@ import { useTrigger } from '../support/triggers.ts'
 
 /** Agents of two lanes only: each pack holds many of several. */
 const LANES = findRoute('agents', 'status')?.lanes ?? 1
-const AGENTS = Array.from({ length: 9_000 }, (_, at) => String(1_000 + at)).filter((agent) => laneOf(agent, LANES) < 2).slice(0, 30)
+const AGENTS = Array.from({ length: 9_000 }, (_, at) => String(1_000 + at))
+  .filter((agent) => laneOf(agent, LANES) < 2)
+  .slice(0, 30)
 const EACH = 12
 const ATTEMPTS = 3
 /** The handler refuses one of this agent's, throws at one of the next one's, and hangs at one of the third's, the first time. */
@@ -29,69 +31,107 @@ function useEnvironment(env: Record<string, string>) {
   })
 }
 
-test('G4, G7: of full packs one that is refused, one at which the handler throws and one at which it hangs hurt no neighbour: those are done once, in order, and the bad ones parked alone', { timeout: 60_000 }, async () => {
-  const [redis, sqs, { store, proxy }] = [await useRedisServer(), await useSqs(), await useStore()]
-  useEnvironment({
-    UPSTASH_REDIS_REST_URL: proxy.url, UPSTASH_REDIS_REST_TOKEN: 'test-token', AWS_ENDPOINT_URL_SQS: sqs.endpoint, AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test',
-  })
-  const { wire } = await import('../../functions/wiring.ts')
-  const client = await useRedisClient(redis.url)
-  const front = await useProxy(Number(new URL(sqs.endpoint).port))
-  await useRelay({ redisUrl: redis.url, endpoint: `http://127.0.0.1:${front.port}` })
-  const packs: number[] = []
-  // What gathers in an outage makes full packs.
-  front.state.refuse = true
-  front.cut()
-  await Promise.all(AGENTS.flatMap((agent) => Array.from({ length: EACH }, (_, n) =>
-    client.publish(`enigma:notifications:agents:${agent}`, formatPacket({ type: 'status', payload: { ref: agent, status: 'busy', n, number: '27821234567' } })))))
-  front.state.refuse = false
+test(
+  'G4, G7: of full packs one that is refused, one at which the handler throws and one at which it hangs hurt no neighbour: those are done once, in order, and the bad ones parked alone',
+  { timeout: 60_000 },
+  async () => {
+    const [redis, sqs, { store, proxy }] = [await useRedisServer(), await useSqs(), await useStore()]
+    useEnvironment({
+      UPSTASH_REDIS_REST_URL: proxy.url,
+      UPSTASH_REDIS_REST_TOKEN: 'test-token',
+      AWS_ENDPOINT_URL_SQS: sqs.endpoint,
+      AWS_REGION: 'us-east-1',
+      AWS_ACCESS_KEY_ID: 'test',
+      AWS_SECRET_ACCESS_KEY: 'test',
+    })
+    const { wire } = await import('../../functions/wiring.ts')
+    const client = await useRedisClient(redis.url)
+    const front = await useProxy(Number(new URL(sqs.endpoint).port))
+    await useRelay({ redisUrl: redis.url, endpoint: `http://127.0.0.1:${front.port}` })
+    const packs: number[] = []
+    // What gathers in an outage makes full packs.
+    front.state.refuse = true
+    front.cut()
+    await Promise.all(
+      AGENTS.flatMap((agent) =>
+        Array.from({ length: EACH }, (_, n) =>
+          client.publish(
+            `enigma:notifications:agents:${agent}`,
+            formatPacket({ type: 'status', payload: { ref: agent, status: 'busy', n, number: '27821234567' } }),
+          ),
+        ),
+      ),
+    )
+    front.state.refuse = false
 
-  const runs: { readonly reference: string; readonly n: number; outcome: string }[] = []
-  const app = new Hono<AdapterEnv<Effect>>().post('/agents/status/:ref?', async (c) => {
-    const status = await event(c, AgentStatus)
-    const run = { reference: status.reference ?? '', n: Number(status.payload['n']), outcome: 'begun' }
-    runs.push(run)
-    record(c, agentStatus(status))
-    if (run.n === BAD && run.reference === REFUSED) return c.text('cannot be done with 27821234567', 422)
-    if (run.n === BAD && run.reference === THROWN) throw new Error('broken for 27821234567')
-    if (run.n === BAD && run.reference === HANGING && runs.filter((one) => one.reference === HANGING && one.n === BAD).length === 1) await new Promise(() => undefined)
-    run.outcome = 'done'
-    return c.body(null, 204)
-  })
-  const handler = fromSqs(app, { ...wire('agents', 'status'), maxReceiveCount: ATTEMPTS, log: () => undefined })
-  await useTrigger(sqs, 'agents-status', handler, { timeoutMs: 2_000, onInvocation: ({ records }) => void packs.push(...records.map(({ body }) => body.split('"specversion"').length - 1)) })
+    const runs: { readonly reference: string; readonly n: number; outcome: string }[] = []
+    const app = new Hono<AdapterEnv<Effect>>().post('/agents/status/:ref?', async (c) => {
+      const status = await event(c, AgentStatus)
+      const run = { reference: status.reference ?? '', n: Number(status.payload['n']), outcome: 'begun' }
+      runs.push(run)
+      record(c, agentStatus(status))
+      if (run.n === BAD && run.reference === REFUSED) return c.text('cannot be done with 27821234567', 422)
+      if (run.n === BAD && run.reference === THROWN) throw new Error('broken for 27821234567')
+      if (
+        run.n === BAD &&
+        run.reference === HANGING &&
+        runs.filter((one) => one.reference === HANGING && one.n === BAD).length === 1
+      )
+        await new Promise(() => undefined)
+      run.outcome = 'done'
+      return c.body(null, 204)
+    })
+    const handler = fromSqs(app, { ...wire('agents', 'status'), maxReceiveCount: ATTEMPTS, log: () => undefined })
+    await useTrigger(sqs, 'agents-status', handler, {
+      timeoutMs: 2_000,
+      onInvocation: ({ records }) =>
+        void packs.push(...records.map(({ body }) => body.split('"specversion"').length - 1)),
+    })
 
-  const done = (reference: string) => runs.filter((run) => run.reference === reference && run.outcome === 'done').map(({ n }) => n)
-  const all = Array.from({ length: EACH }, (_, n) => n)
-  const expected = (reference: string) => (reference === REFUSED || reference === THROWN ? all.filter((n) => n !== BAD) : all)
-  await waitFor(() => AGENTS.every((agent) => done(agent).length >= expected(agent).length), 'all to be done', 40_000)
-  // Each once, and in order.
-  for (const agent of AGENTS) expect([agent, done(agent)]).toEqual([agent, expected(agent)])
-  expect(Math.max(...packs)).toBeGreaterThan(50)
-  const tries = (reference: string) => runs.filter((run) => run.reference === reference && run.n === BAD).length
-  expect([tries(REFUSED), tries(THROWN), tries(HANGING)]).toEqual([1, ATTEMPTS, 2])
-  for (const agent of AGENTS.filter((one) => ![REFUSED, THROWN, HANGING].includes(one))) expect(runs.filter((run) => run.reference === agent)).toHaveLength(EACH)
-  // What is behind the bad one waited for what becomes of it.
-  const at = (reference: string, n: number) => runs.findIndex((run) => run.reference === reference && run.n === n)
-  const lastTry = runs.findLastIndex((run) => run.reference === THROWN && run.n === BAD)
-  expect(at(THROWN, BAD + 1)).toBeGreaterThan(lastTry)
-  expect((await store.read.agents()).items.map(({ ref }) => ref)).toEqual(AGENTS)
+    const done = (reference: string) =>
+      runs.filter((run) => run.reference === reference && run.outcome === 'done').map(({ n }) => n)
+    const all = Array.from({ length: EACH }, (_, n) => n)
+    const expected = (reference: string) =>
+      reference === REFUSED || reference === THROWN ? all.filter((n) => n !== BAD) : all
+    await waitFor(() => AGENTS.every((agent) => done(agent).length >= expected(agent).length), 'all to be done', 40_000)
+    // Each once, and in order.
+    for (const agent of AGENTS) expect([agent, done(agent)]).toEqual([agent, expected(agent)])
+    expect(Math.max(...packs)).toBeGreaterThan(50)
+    const tries = (reference: string) => runs.filter((run) => run.reference === reference && run.n === BAD).length
+    expect([tries(REFUSED), tries(THROWN), tries(HANGING)]).toEqual([1, ATTEMPTS, 2])
+    for (const agent of AGENTS.filter((one) => ![REFUSED, THROWN, HANGING].includes(one)))
+      expect(runs.filter((run) => run.reference === agent)).toHaveLength(EACH)
+    // What is behind the bad one waited for what becomes of it.
+    const at = (reference: string, n: number) => runs.findIndex((run) => run.reference === reference && run.n === n)
+    const lastTry = runs.findLastIndex((run) => run.reference === THROWN && run.n === BAD)
+    expect(at(THROWN, BAD + 1)).toBeGreaterThan(lastTry)
+    expect((await store.read.agents()).items.map(({ ref }) => ref)).toEqual(AGENTS)
 
-  const QueueUrl = sqs.url('agents-status').replace('.fifo', '-dlq.fifo')
-  const parked = new Map<string, { reason: string; attempts: string }>()
-  for (let round = 0; round < 3; round++) {
-    const { Messages = [] } = await sqs.sqs.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10, MessageAttributeNames: ['All'] }))
-    for (const { Body, MessageAttributes = {} } of Messages) {
-      const [one, ...more] = await readBody(Body ?? '')
-      expect(more).toEqual([])
-      expect((JSON.parse(String(one?.data)) as { payload: { n: number } }).payload.n).toBe(BAD)
-      expect(MessageAttributes).toMatchObject({ handler: { StringValue: 'agents/status' }, firstReceivedAt: { StringValue: expect.stringMatching(/^20/) as string }, parkedAt: { StringValue: expect.stringMatching(/^20/) as string } })
-      expect(JSON.stringify(MessageAttributes)).not.toContain('27821234567')
-      parked.set(one?.subject ?? '', { reason: String(MessageAttributes['reason']?.StringValue), attempts: String(MessageAttributes['attempts']?.StringValue) })
+    const QueueUrl = sqs.url('agents-status').replace('.fifo', '-dlq.fifo')
+    const parked = new Map<string, { reason: string; attempts: string }>()
+    for (let round = 0; round < 3; round++) {
+      const { Messages = [] } = await sqs.sqs.send(
+        new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10, MessageAttributeNames: ['All'] }),
+      )
+      for (const { Body, MessageAttributes = {} } of Messages) {
+        const [one, ...more] = await readBody(Body ?? '')
+        expect(more).toEqual([])
+        expect((JSON.parse(String(one?.data)) as { payload: { n: number } }).payload.n).toBe(BAD)
+        expect(MessageAttributes).toMatchObject({
+          handler: { StringValue: 'agents/status' },
+          firstReceivedAt: { StringValue: expect.stringMatching(/^20/) as string },
+          parkedAt: { StringValue: expect.stringMatching(/^20/) as string },
+        })
+        expect(JSON.stringify(MessageAttributes)).not.toContain('27821234567')
+        parked.set(one?.subject ?? '', {
+          reason: String(MessageAttributes['reason']?.StringValue),
+          attempts: String(MessageAttributes['attempts']?.StringValue),
+        })
+      }
     }
-  }
-  expect(Object.fromEntries(parked)).toEqual({
-    [REFUSED]: { reason: expect.stringContaining('422') as string, attempts: '1' },
-    [THROWN]: { reason: expect.stringContaining('500') as string, attempts: String(ATTEMPTS) },
-  })
-})
+    expect(Object.fromEntries(parked)).toEqual({
+      [REFUSED]: { reason: expect.stringContaining('422') as string, attempts: '1' },
+      [THROWN]: { reason: expect.stringContaining('500') as string, attempts: String(ATTEMPTS) },
+    })
+  },
+)

@@ -16,109 +16,194 @@ import { useSqsFaults } from '../support/sqs-faults.ts'
 import { useTrigger } from '../support/triggers.ts'
 
 const NUMBER = '27829998877'
-const PERSON = { number: NUMBER, dial_number: '0829998877', contact_ref: 'C-PRIVATE-77', recording_url: 'https://r.example/private-recording.wav', callees: [{ number: NUMBER, contact_ref: 'C-PRIVATE-77' }] }
+const PERSON = {
+  number: NUMBER,
+  dial_number: '0829998877',
+  contact_ref: 'C-PRIVATE-77',
+  recording_url: 'https://r.example/private-recording.wav',
+  callees: [{ number: NUMBER, contact_ref: 'C-PRIVATE-77' }],
+}
 const PASSWORD = 'secret-of-the-test'
 
 /** Personal data in every place that a packet and its key have. */
 const PACKETS: readonly (readonly [key: string, packet: string | Buffer])[] = [
-  ['enigma:notifications:agents:1002', formatPacket({ type: 'call', payload: { ...PERSON, ref: '1002', call_ref: '1' } })],
+  [
+    'enigma:notifications:agents:1002',
+    formatPacket({ type: 'call', payload: { ...PERSON, ref: '1002', call_ref: '1' } }),
+  ],
   [`enigma:notifications:agents:${NUMBER}`, formatPacket({ type: 'status', payload: { ...PERSON, status: 'busy' } })],
   [`enigma:notifications:${NUMBER}:x`, formatPacket({ type: 'status', payload: PERSON })],
   ['enigma:notifications:agents:1002', formatPacket({ type: NUMBER, payload: PERSON })],
   ['enigma:notifications:agents:1002', `{"type":"call","payload":{"number":"${NUMBER}","contact_ref":"C-PRIVATE-77"`],
   ['enigma:notifications:agents:1002', NUMBER],
-  ['enigma:notifications:agents:1002', Buffer.concat([Buffer.from(`{"type":"call","payload":{"number":"${NUMBER}`), Buffer.from([0xff, 0xfe]), Buffer.from('"}}')])],
+  [
+    'enigma:notifications:agents:1002',
+    Buffer.concat([
+      Buffer.from(`{"type":"call","payload":{"number":"${NUMBER}`),
+      Buffer.from([0xff, 0xfe]),
+      Buffer.from('"}}'),
+    ]),
+  ],
   // No payload of the type: the schema says what is wrong with it.
-  ['enigma:notifications:agents:1002', formatPacket({ type: 'status', payload: { status: { number: NUMBER }, contact_ref: ['C-PRIVATE-77'] } })],
+  [
+    'enigma:notifications:agents:1002',
+    formatPacket({ type: 'status', payload: { status: { number: NUMBER }, contact_ref: ['C-PRIVATE-77'] } }),
+  ],
   ['enigma:notifications:agents:1002', formatPacket({ type: 'call', payload: NUMBER })],
   ['enigma:notifications:campaigns:7', formatPacket({ type: 'dial_preview', payload: { callees: PERSON } })],
   ['enigma:notifications:campaigns:7', formatPacket({ type: 'dial_preview', payload: PERSON })],
 ]
 
-test('no number, contact, recording, callee or secret is in a log, an error, a metric, a health page or a list of the relay, whatever SQS says of the packets', { timeout: 60_000 }, async () => {
-  const [redis, sqs] = [await useRedisServer({ args: ['--requirepass', PASSWORD] }), await useSqsFaults({ maxBytes: 20_000 })]
-  const redisUrl = redis.url.replace('redis://', `redis://:${PASSWORD}@`)
-  const client = await useRedisClient(redisUrl)
-  // SQS quotes what it refuses, and what it fails at.
-  let calls = 0
-  sqs.state.answer = () => {
-    calls++
-    if (calls % 7 === 0) return { status: 500, code: `Internal ${NUMBER}` }
-    return { fail: ({ MessageBody }) => (MessageBody.includes('"n":-1') ? { Code: 'InvalidMessageContents', SenderFault: true, Message: `cannot take ${MessageBody.slice(Math.max(0, MessageBody.indexOf('"payload"')))}` } : undefined) }
-  }
-  const env = { ENIGMA_LOG_LEVEL: 'trace', AWS_SECRET_ACCESS_KEY: PASSWORD }
-  const relay = await useRelay({ redisUrl, endpoint: sqs.endpoint, lists: [CAMPAIGNS], env })
-  for (const [key, packet] of PACKETS) {
-    await client.publish(key, packet)
-    await client.lPush(CAMPAIGNS, packet)
-  }
-  await client.lPush(CAMPAIGNS, formatPacket({ type: 'cdr', payload: { ...PERSON, call_ref: 9, n: -1 } }))
-  const filler = Array.from({ length: 60_000 }, () => Math.random().toString(36)[4]).join('')
-  await client.lPush(CAMPAIGNS, formatPacket({ type: 'cdr', payload: { ...PERSON, call_ref: 10, filler } }))
-  await waitFor(async () => (await client.lLen('enigma:relay:parked')) === 2, 'two to be parked', 20_000)
-  await waitFor(async () => (await readAccepted(sqs, 'enigma-other.fifo')).length > 5 && (await client.lLen(CAMPAIGNS)) === 0, 'the rest to be sent')
-  // Nor in what the cloud is told of them, though SQS quoted one of them.
-  const told = async () => (await readAccepted(sqs, 'enigma-relay-parked.fifo')).map(({ data }) => String(data))
-  await waitFor(async () => (await told()).length === 2, 'the cloud to be told')
-  expect((await told()).join('\n')).toContain('cannot take')
-  expectPrivate(await told(), 'what the cloud is told')
-  const pages = await Promise.all(['/metrics', '/readyz', '/livez'].map(async (path) => (await fetch(relay.address + path)).text()))
-  expectPrivate(pages, 'a page of the relay')
-  const cli = { ENIGMA_SOURCES: `main=${redisUrl}`, ENIGMA_LISTS: CAMPAIGNS, AWS_ENDPOINT_URL_SQS: sqs.endpoint, AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: PASSWORD }
-  for (const args of [['parked'], ['parked', '--json'], ['parked', '--retry', '--all'], ['doctor'], ['doctor', '--json']]) {
-    const { stdout, stderr } = await runCli(args, cli)
-    expect(stdout.length + stderr.length).toBeGreaterThan(20)
-    expectPrivate([stdout, stderr], `enigma-relay ${args.join(' ')}`)
-  }
-  expect(relay.lines.length).toBeGreaterThan(5)
-})
+test(
+  'no number, contact, recording, callee or secret is in a log, an error, a metric, a health page or a list of the relay, whatever SQS says of the packets',
+  { timeout: 60_000 },
+  async () => {
+    const [redis, sqs] = [
+      await useRedisServer({ args: ['--requirepass', PASSWORD] }),
+      await useSqsFaults({ maxBytes: 20_000 }),
+    ]
+    const redisUrl = redis.url.replace('redis://', `redis://:${PASSWORD}@`)
+    const client = await useRedisClient(redisUrl)
+    // SQS quotes what it refuses, and what it fails at.
+    let calls = 0
+    sqs.state.answer = () => {
+      calls++
+      if (calls % 7 === 0) return { status: 500, code: `Internal ${NUMBER}` }
+      return {
+        fail: ({ MessageBody }) =>
+          MessageBody.includes('"n":-1')
+            ? {
+                Code: 'InvalidMessageContents',
+                SenderFault: true,
+                Message: `cannot take ${MessageBody.slice(Math.max(0, MessageBody.indexOf('"payload"')))}`,
+              }
+            : undefined,
+      }
+    }
+    const env = { ENIGMA_LOG_LEVEL: 'trace', AWS_SECRET_ACCESS_KEY: PASSWORD }
+    const relay = await useRelay({ redisUrl, endpoint: sqs.endpoint, lists: [CAMPAIGNS], env })
+    for (const [key, packet] of PACKETS) {
+      await client.publish(key, packet)
+      await client.lPush(CAMPAIGNS, packet)
+    }
+    await client.lPush(CAMPAIGNS, formatPacket({ type: 'cdr', payload: { ...PERSON, call_ref: 9, n: -1 } }))
+    const filler = Array.from({ length: 60_000 }, () => Math.random().toString(36)[4]).join('')
+    await client.lPush(CAMPAIGNS, formatPacket({ type: 'cdr', payload: { ...PERSON, call_ref: 10, filler } }))
+    await waitFor(async () => (await client.lLen('enigma:relay:parked')) === 2, 'two to be parked', 20_000)
+    await waitFor(
+      async () => (await readAccepted(sqs, 'enigma-other.fifo')).length > 5 && (await client.lLen(CAMPAIGNS)) === 0,
+      'the rest to be sent',
+    )
+    // Nor in what the cloud is told of them, though SQS quoted one of them.
+    const told = async () => (await readAccepted(sqs, 'enigma-relay-parked.fifo')).map(({ data }) => String(data))
+    await waitFor(async () => (await told()).length === 2, 'the cloud to be told')
+    expect((await told()).join('\n')).toContain('cannot take')
+    expectPrivate(await told(), 'what the cloud is told')
+    const pages = await Promise.all(
+      ['/metrics', '/readyz', '/livez'].map(async (path) => (await fetch(relay.address + path)).text()),
+    )
+    expectPrivate(pages, 'a page of the relay')
+    const cli = {
+      ENIGMA_SOURCES: `main=${redisUrl}`,
+      ENIGMA_LISTS: CAMPAIGNS,
+      AWS_ENDPOINT_URL_SQS: sqs.endpoint,
+      AWS_REGION: 'us-east-1',
+      AWS_ACCESS_KEY_ID: 'test',
+      AWS_SECRET_ACCESS_KEY: PASSWORD,
+    }
+    for (const args of [
+      ['parked'],
+      ['parked', '--json'],
+      ['parked', '--retry', '--all'],
+      ['doctor'],
+      ['doctor', '--json'],
+    ]) {
+      const { stdout, stderr } = await runCli(args, cli)
+      expect(stdout.length + stderr.length).toBeGreaterThan(20)
+      expectPrivate([stdout, stderr], `enigma-relay ${args.join(' ')}`)
+    }
+    expect(relay.lines.length).toBeGreaterThan(5)
+  },
+)
 
-test('nor in what functions, the read model and the API log, when handlers and Upstash put it in their errors', { timeout: 60_000 }, async () => {
-  const [redis, sqs] = [await useRedisServer(), await useSqs()]
-  const client = await useRedisClient(redis.url)
-  // An Upstash that answers each request with what it was sent.
-  const upstash = createServer((request, response) => {
-    let body = ''
-    request.setEncoding('utf8').on('data', (chunk: string) => (body += chunk))
-    request.on('end', () => response.writeHead(400, { 'content-type': 'application/json' }).end(JSON.stringify({ error: `ERR cannot run ${body.slice(-3_000)} for ${NUMBER} ${request.headers.authorization}` })))
-  })
-  await new Promise<void>((resolve) => upstash.listen(0, '127.0.0.1', resolve))
-  onTestFinished(() => void upstash.close())
-  const url = `http://127.0.0.1:${(upstash.address() as AddressInfo).port}`
-  const former = { ...process.env }
-  Object.assign(process.env, {
-    UPSTASH_REDIS_REST_URL: url, UPSTASH_REDIS_REST_TOKEN: PASSWORD, AWS_ENDPOINT_URL_SQS: sqs.endpoint, AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: PASSWORD,
-  })
-  onTestFinished(() => {
-    process.env = former
-  })
-  const lines: string[] = []
-  const spies = (['log', 'info', 'warn', 'error', 'debug'] as const).map((level) => vi.spyOn(console, level).mockImplementation((...args: unknown[]) => void lines.push(args.map(String).join(' '))))
-  onTestFinished(() => spies.forEach((spy) => spy.mockRestore()))
+test(
+  'nor in what functions, the read model and the API log, when handlers and Upstash put it in their errors',
+  { timeout: 60_000 },
+  async () => {
+    const [redis, sqs] = [await useRedisServer(), await useSqs()]
+    const client = await useRedisClient(redis.url)
+    // An Upstash that answers each request with what it was sent.
+    const upstash = createServer((request, response) => {
+      let body = ''
+      request.setEncoding('utf8').on('data', (chunk: string) => (body += chunk))
+      request.on('end', () =>
+        response
+          .writeHead(400, { 'content-type': 'application/json' })
+          .end(
+            JSON.stringify({
+              error: `ERR cannot run ${body.slice(-3_000)} for ${NUMBER} ${request.headers.authorization}`,
+            }),
+          ),
+      )
+    })
+    await new Promise<void>((resolve) => upstash.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void upstash.close())
+    const url = `http://127.0.0.1:${(upstash.address() as AddressInfo).port}`
+    const former = { ...process.env }
+    Object.assign(process.env, {
+      UPSTASH_REDIS_REST_URL: url,
+      UPSTASH_REDIS_REST_TOKEN: PASSWORD,
+      AWS_ENDPOINT_URL_SQS: sqs.endpoint,
+      AWS_REGION: 'us-east-1',
+      AWS_ACCESS_KEY_ID: 'test',
+      AWS_SECRET_ACCESS_KEY: PASSWORD,
+    })
+    onTestFinished(() => {
+      process.env = former
+    })
+    const lines: string[] = []
+    const spies = (['log', 'info', 'warn', 'error', 'debug'] as const).map((level) =>
+      vi.spyOn(console, level).mockImplementation((...args: unknown[]) => void lines.push(args.map(String).join(' '))),
+    )
+    onTestFinished(() => spies.forEach((spy) => spy.mockRestore()))
 
-  await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
-  const files = {
-    'agents-status': () => import('../../functions/agents/status.ts'), 'agents-call': () => import('../../functions/agents/call.ts'),
-    'campaigns-cdr': () => import('../../functions/campaigns/cdr.ts'), 'campaigns-dial_preview': () => import('../../functions/campaigns/dial_preview.ts'), other: () => import('../../functions/other.ts'),
-  }
-  let invocations = 0
-  for (const [route, load] of Object.entries(files)) {
-    const { handler } = (await load()) as { handler: LambdaHandler }
-    await useTrigger(sqs, route, handler, { timeoutMs: 5_000, onInvocation: () => void invocations++ })
-  }
-  for (const [key, packet] of PACKETS) await client.publish(key, packet)
-  await client.lPush(CAMPAIGNS, formatPacket({ type: 'cdr', payload: { ...PERSON, call_ref: 9, dialed_at: Math.floor(Date.now() / 1_000), end_reason: 'hungup' } }))
-  await waitFor(() => invocations > 8 && lines.some((line) => line.includes('commit failed')), 'the functions to fail', 20_000)
+    await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
+    const files = {
+      'agents-status': () => import('../../functions/agents/status.ts'),
+      'agents-call': () => import('../../functions/agents/call.ts'),
+      'campaigns-cdr': () => import('../../functions/campaigns/cdr.ts'),
+      'campaigns-dial_preview': () => import('../../functions/campaigns/dial_preview.ts'),
+      other: () => import('../../functions/other.ts'),
+    }
+    let invocations = 0
+    for (const [route, load] of Object.entries(files)) {
+      const { handler } = (await load()) as { handler: LambdaHandler }
+      await useTrigger(sqs, route, handler, { timeoutMs: 5_000, onInvocation: () => void invocations++ })
+    }
+    for (const [key, packet] of PACKETS) await client.publish(key, packet)
+    await client.lPush(
+      CAMPAIGNS,
+      formatPacket({
+        type: 'cdr',
+        payload: { ...PERSON, call_ref: 9, dialed_at: Math.floor(Date.now() / 1_000), end_reason: 'hungup' },
+      }),
+    )
+    await waitFor(
+      () => invocations > 8 && lines.some((line) => line.includes('commit failed')),
+      'the functions to fail',
+      20_000,
+    )
 
-  const store = createStore({ url, token: PASSWORD })
-  const app = createApi({ read: store.read, token: PASSWORD })
-  for (const path of ['/agents', `/agents/${NUMBER}`, `/cdrs?number=${NUMBER}`, `/cdrs/${NUMBER}`, '/health']) {
-    const response = await app.request(path, { headers: { authorization: `Bearer ${PASSWORD}` } })
-    expect(response.status).toBeGreaterThanOrEqual(400)
-    expectPrivate([await response.text()], `the answer to ${path}`)
-  }
-  const refused = await app.request('/agents', { headers: { authorization: 'Bearer wrong' } })
-  expectPrivate([await refused.text()], 'a refusal')
-  expect(lines.length).toBeGreaterThan(5)
-  expectPrivate(lines, 'the log of the functions and the API')
-})
+    const store = createStore({ url, token: PASSWORD })
+    const app = createApi({ read: store.read, token: PASSWORD })
+    for (const path of ['/agents', `/agents/${NUMBER}`, `/cdrs?number=${NUMBER}`, `/cdrs/${NUMBER}`, '/health']) {
+      const response = await app.request(path, { headers: { authorization: `Bearer ${PASSWORD}` } })
+      expect(response.status).toBeGreaterThanOrEqual(400)
+      expectPrivate([await response.text()], `the answer to ${path}`)
+    }
+    const refused = await app.request('/agents', { headers: { authorization: 'Bearer wrong' } })
+    expectPrivate([await refused.text()], 'a refusal')
+    expect(lines.length).toBeGreaterThan(5)
+    expectPrivate(lines, 'the log of the functions and the API')
+  },
+)

@@ -14,7 +14,11 @@ const SCRIPT = new URL('../support/produce.ts', import.meta.url).pathname
 
 /** A dialler's process, and the numbers that it said to be safe. */
 function startDialler(url: string, folder: string, from: number) {
-  const child = spawn(process.execPath, ['--conditions=source', '--disable-warning=ExperimentalWarning', SCRIPT, url, folder, String(from), String(CDRS)], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(
+    process.execPath,
+    ['--conditions=source', '--disable-warning=ExperimentalWarning', SCRIPT, url, folder, String(from), String(CDRS)],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  )
   const exited = once(child, 'exit')
   onTestFinished(() => void child.kill('SIGKILL'))
   let text = ''
@@ -23,14 +27,19 @@ function startDialler(url: string, folder: string, from: number) {
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (errors += chunk))
   return {
     get safe() {
-      return text.split('\n').slice(0, -1).filter((line) => /^\d+$/.test(line)).map(Number)
+      return text
+        .split('\n')
+        .slice(0, -1)
+        .filter((line) => /^\d+$/.test(line))
+        .map(Number)
     },
     isDrained: () => text.includes('drained'),
     /** Fails when it has ended by itself. */
     check: () => {
       if (child.exitCode !== null) throw new Error(`the dialler ended with ${child.exitCode}: ${errors}`)
     },
-    exited: () => exited.then(([code, signal]) => ({ code: code as number | null, signal: signal as string | null, errors })),
+    exited: () =>
+      exited.then(([code, signal]) => ({ code: code as number | null, signal: signal as string | null, errors })),
     kill: async () => {
       child.kill('SIGKILL')
       await exited
@@ -38,65 +47,75 @@ function startDialler(url: string, folder: string, from: number) {
   }
 }
 
-test('G1 at the dialler: 5,000 CDRs through two outages of Redis and a SIGKILL of the dialler in each: all that it called safe is there, in order', { timeout: 60_000 }, async () => {
-  const [dataDir, folder] = [await useFolder(), await useFolder()]
-  const options = { dataDir, args: ['--appendfsync', 'always'] }
-  let redis = await startRedisServer(options)
-  onTestFinished(() => redis.stop())
-  const proxy = await useProxy(redis.port)
-  const url = `redis://127.0.0.1:${proxy.port}`
-  const safe = new Set<number>()
-  let from = 0
-  const filesOf = async () => (await readdir(folder)).filter((name) => name.endsWith('.jsonl'))
-  /** The dialler is killed and comes back; what it had not called safe it writes again. */
-  const killAndStart = async () => {
-    await dialler.kill()
+test(
+  'G1 at the dialler: 5,000 CDRs through two outages of Redis and a SIGKILL of the dialler in each: all that it called safe is there, in order',
+  { timeout: 60_000 },
+  async () => {
+    const [dataDir, folder] = [await useFolder(), await useFolder()]
+    const options = { dataDir, args: ['--appendfsync', 'always'] }
+    let redis = await startRedisServer(options)
+    onTestFinished(() => redis.stop())
+    const proxy = await useProxy(redis.port)
+    const url = `redis://127.0.0.1:${proxy.port}`
+    const safe = new Set<number>()
+    let from = 0
+    const filesOf = async () => (await readdir(folder)).filter((name) => name.endsWith('.jsonl'))
+    /** The dialler is killed and comes back; what it had not called safe it writes again. */
+    const killAndStart = async () => {
+      await dialler.kill()
+      for (const n of dialler.safe) safe.add(n)
+      from = Math.max(-1, ...safe) + 1
+      dialler = startDialler(url, folder, from)
+    }
+    const reached = (count: number) =>
+      waitFor(
+        () => {
+          dialler.check()
+          return safe.size + dialler.safe.length >= count
+        },
+        `${count} to be safe`,
+        20_000,
+      )
+
+    let dialler = startDialler(url, folder, from)
+    await reached(800)
+    // First the server dies, in the middle of what it does.
+    const exited = once(redis.process, 'exit')
+    redis.process.kill('SIGKILL')
+    await exited
+    await reached(1_600)
+    expect((await filesOf()).length).toBeGreaterThan(0)
+    await killAndStart()
+    await reached(2_200)
+    redis = await startRedisServer(options)
+    proxy.retarget(redis.port)
+    const client = await useRedisClient(redis.url)
+    // Killed once more while it pushes what had gathered.
+    await waitFor(async () => (await client.lLen(CAMPAIGNS)) > 1_000, 'the backup to be pushed', 20_000)
+    await killAndStart()
+    await reached(3_200)
+    // Then the network, with answers under way.
+    proxy.state.holdAnswers = true
+    await sleep(150)
+    proxy.cut()
+    proxy.state.refuse = true
+    await reached(4_000)
+    await killAndStart()
+    await reached(4_400)
+    Object.assign(proxy.state, { refuse: false, holdAnswers: false })
+    await waitFor(() => dialler.isDrained(), 'all to be pushed', 20_000)
+    expect(await dialler.exited()).toEqual({ code: 0, signal: null, errors: '' })
     for (const n of dialler.safe) safe.add(n)
-    from = Math.max(-1, ...safe) + 1
-    dialler = startDialler(url, folder, from)
-  }
-  const reached = (count: number) =>
-    waitFor(() => {
-      dialler.check()
-      return safe.size + dialler.safe.length >= count
-    }, `${count} to be safe`, 20_000)
+    expect(safe.size).toBe(CDRS)
 
-  let dialler = startDialler(url, folder, from)
-  await reached(800)
-  // First the server dies, in the middle of what it does.
-  const exited = once(redis.process, 'exit')
-  redis.process.kill('SIGKILL')
-  await exited
-  await reached(1_600)
-  expect((await filesOf()).length).toBeGreaterThan(0)
-  await killAndStart()
-  await reached(2_200)
-  redis = await startRedisServer(options)
-  proxy.retarget(redis.port)
-  const client = await useRedisClient(redis.url)
-  // Killed once more while it pushes what had gathered.
-  await waitFor(async () => (await client.lLen(CAMPAIGNS)) > 1_000, 'the backup to be pushed', 20_000)
-  await killAndStart()
-  await reached(3_200)
-  // Then the network, with answers under way.
-  proxy.state.holdAnswers = true
-  await sleep(150)
-  proxy.cut()
-  proxy.state.refuse = true
-  await reached(4_000)
-  await killAndStart()
-  await reached(4_400)
-  Object.assign(proxy.state, { refuse: false, holdAnswers: false })
-  await waitFor(() => dialler.isDrained(), 'all to be pushed', 20_000)
-  expect(await dialler.exited()).toEqual({ code: 0, signal: null, errors: '' })
-  for (const n of dialler.safe) safe.add(n)
-  expect(safe.size).toBe(CDRS)
-
-  const there = (await client.lRange(CAMPAIGNS, 0, -1)).toReversed().map((packet) => (JSON.parse(packet) as { payload: { n: number } }).payload.n)
-  const first = [...new Set(there)]
-  expect([...safe].filter((n) => !new Set(there).has(n))).toEqual([])
-  expect(first).toEqual(Array.from({ length: CDRS }, (_, n) => n))
-  // Only what a dead process had under way, and nobody called safe, may be there twice.
-  expect(there.length - first.length).toBeLessThanOrEqual(3 * 20)
-  expect(await filesOf()).toEqual([])
-})
+    const there = (await client.lRange(CAMPAIGNS, 0, -1))
+      .toReversed()
+      .map((packet) => (JSON.parse(packet) as { payload: { n: number } }).payload.n)
+    const first = [...new Set(there)]
+    expect([...safe].filter((n) => !new Set(there).has(n))).toEqual([])
+    expect(first).toEqual(Array.from({ length: CDRS }, (_, n) => n))
+    // Only what a dead process had under way, and nobody called safe, may be there twice.
+    expect(there.length - first.length).toBeLessThanOrEqual(3 * 20)
+    expect(await filesOf()).toEqual([])
+  },
+)

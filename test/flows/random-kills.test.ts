@@ -23,37 +23,49 @@ function readJournal(dataDir: string): string[] {
   }
 }
 
-test('G1, G2, G3: killed at ten random instants under 20,000 CDRs a second and PubSub, the relay loses nothing that it took or journalled', { timeout: 120_000 }, async () => {
-  const [redis, sqs, dataDir] = [await useRedisServer(), await useSqsFaults(), await useFolder()]
-  const client = await useRedisClient(redis.url)
-  sqs.state.answer = () => sleep(Math.random() * 10, 'accept' as const)
-  const start = () => startRelayProcess({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir })
-  const journalled = new Set<string>()
-  // The very first start of all knows no time before it: no gap either.
-  let relay = start()
-  await relay.ready()
-  const cdrs = pushCdrs(client, 20_000)
-  const statuses = publishStatuses(client, 500)
-  for (let kill = 0; kill < KILLS; kill++) {
-    if (kill > 0) relay = start()
-    const before = sqs.accepted.length
-    await waitFor(() => sqs.accepted.length > before, 'it to send')
-    await sleep(Math.random() * 400)
-    expect(await relay.kill('SIGKILL')).toMatchObject({ signal: 'SIGKILL' })
-    for (const id of readJournal(dataDir)) journalled.add(id)
-  }
-  const [pushed] = await Promise.all([cdrs.stop(), statuses.stop()])
-  relay = start()
-  await relay.ready()
-  await waitFor(async () => (await client.lLen(CAMPAIGNS)) === 0 && (await relay.metric('held')) === 0, 'all to be sent', 60_000)
-  await waitFor(async () => (await relay.metric('journal_rows')) === 0 && (await client.keys('enigma:relay:claim:*')).length === 0, 'nothing to be kept')
+test(
+  'G1, G2, G3: killed at ten random instants under 20,000 CDRs a second and PubSub, the relay loses nothing that it took or journalled',
+  { timeout: 120_000 },
+  async () => {
+    const [redis, sqs, dataDir] = [await useRedisServer(), await useSqsFaults(), await useFolder()]
+    const client = await useRedisClient(redis.url)
+    sqs.state.answer = () => sleep(Math.random() * 10, 'accept' as const)
+    const start = () => startRelayProcess({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir })
+    const journalled = new Set<string>()
+    // The very first start of all knows no time before it: no gap either.
+    let relay = start()
+    await relay.ready()
+    const cdrs = pushCdrs(client, 20_000)
+    const statuses = publishStatuses(client, 500)
+    for (let kill = 0; kill < KILLS; kill++) {
+      if (kill > 0) relay = start()
+      const before = sqs.accepted.length
+      await waitFor(() => sqs.accepted.length > before, 'it to send')
+      await sleep(Math.random() * 400)
+      expect(await relay.kill('SIGKILL')).toMatchObject({ signal: 'SIGKILL' })
+      for (const id of readJournal(dataDir)) journalled.add(id)
+    }
+    const [pushed] = await Promise.all([cdrs.stop(), statuses.stop()])
+    relay = start()
+    await relay.ready()
+    await waitFor(
+      async () => (await client.lLen(CAMPAIGNS)) === 0 && (await relay.metric('held')) === 0,
+      'all to be sent',
+      60_000,
+    )
+    await waitFor(
+      async () =>
+        (await relay.metric('journal_rows')) === 0 && (await client.keys('enigma:relay:claim:*')).length === 0,
+      'nothing to be kept',
+    )
 
-  const [cdrEvents, statusEvents] = [await arrivedAt(sqs, 'campaigns-cdr'), await arrivedAt(sqs, 'agents-status')]
-  expectAll(cdrEvents, pushed)
-  expectOrderAndIds(cdrEvents)
-  expectOrderAndIds(statusEvents)
-  expect(journalled.size).toBeGreaterThan(0)
-  const arrived = new Set(statusEvents.map(({ id }) => id))
-  expect([...journalled].filter((id) => !arrived.has(id))).toEqual([])
-  await expectHeardOrAnnounced(sqs, statuses.published)
-})
+    const [cdrEvents, statusEvents] = [await arrivedAt(sqs, 'campaigns-cdr'), await arrivedAt(sqs, 'agents-status')]
+    expectAll(cdrEvents, pushed)
+    expectOrderAndIds(cdrEvents)
+    expectOrderAndIds(statusEvents)
+    expect(journalled.size).toBeGreaterThan(0)
+    const arrived = new Set(statusEvents.map(({ id }) => id))
+    expect([...journalled].filter((id) => !arrived.has(id))).toEqual([])
+    await expectHeardOrAnnounced(sqs, statuses.published)
+  },
+)

@@ -15,68 +15,95 @@ const ROUTES = ['campaigns-cdr', 'agents-status']
 /** What SQS does in each fault; every third group fails where only some entries do. */
 const ANSWERS: Readonly<Record<string, () => Answer>> = {
   'answers 500': () => ({ status: 500, code: 'InternalFailure' }),
-  'throttles': () => ({ status: 400, code: 'ThrottlingException' }),
-  'hangs': () => 'hang',
+  throttles: () => ({ status: 400, code: 'ThrottlingException' }),
+  hangs: () => 'hang',
   'accepts, but the answer is lost': () => 'lose',
-  'refuses some entries for now': () => ({ fail: ({ MessageGroupId }) => (Number(MessageGroupId) % 3 === 0 ? { Code: 'InternalError', SenderFault: false } : undefined) }),
+  'refuses some entries for now': () => ({
+    fail: ({ MessageGroupId }) =>
+      Number(MessageGroupId) % 3 === 0 ? { Code: 'InternalError', SenderFault: false } : undefined,
+  }),
   'says that the credentials have expired': () => ({ status: 403, code: 'ExpiredToken' }),
 }
 
-test('G1, G3, G7: whatever SQS does for three seconds each, at 500 a second all arrives, in order, soon after, and nothing is sent again that SQS has', { timeout: 120_000 }, async () => {
-  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
-  const client = await useRedisClient(redis.url)
-  const port = await useReservedPort()
-  let proxy = await startProxy(sqs.port, port)
-  onTestFinished(() => proxy.stop())
-  const relay = startRelayProcess({ redisUrl: redis.url, endpoint: `http://127.0.0.1:${proxy.port}`, lists: [CAMPAIGNS], dataDir: await useFolder() })
-  await relay.ready()
-  const cdrs = pushCdrs(client, 250)
-  const statuses = publishStatuses(client, 250)
+test(
+  'G1, G3, G7: whatever SQS does for three seconds each, at 500 a second all arrives, in order, soon after, and nothing is sent again that SQS has',
+  { timeout: 120_000 },
+  async () => {
+    const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+    const client = await useRedisClient(redis.url)
+    const port = await useReservedPort()
+    let proxy = await startProxy(sqs.port, port)
+    onTestFinished(() => proxy.stop())
+    const relay = startRelayProcess({
+      redisUrl: redis.url,
+      endpoint: `http://127.0.0.1:${proxy.port}`,
+      lists: [CAMPAIGNS],
+      dataDir: await useFolder(),
+    })
+    await relay.ready()
+    const cdrs = pushCdrs(client, 250)
+    const statuses = publishStatuses(client, 250)
 
-  /** What SQS has, and was told of in an answer that it gave. */
-  const known = new Set<string>()
-  const again: string[] = []
-  const idOf = (queue: string, entry: WireEntry) => `${queue} ${entry.MessageDeduplicationId}`
-  let behave = (): Answer => 'accept'
-  sqs.state.answer = ({ queue, entries }) => {
-    const answer = behave()
-    for (const entry of entries) {
-      if (known.has(idOf(queue, entry))) again.push(idOf(queue, entry))
-      if (answer === 'accept' || (typeof answer === 'object' && 'fail' in answer && answer.fail(entry) === undefined)) known.add(idOf(queue, entry))
+    /** What SQS has, and was told of in an answer that it gave. */
+    const known = new Set<string>()
+    const again: string[] = []
+    const idOf = (queue: string, entry: WireEntry) => `${queue} ${entry.MessageDeduplicationId}`
+    let behave = (): Answer => 'accept'
+    sqs.state.answer = ({ queue, entries }) => {
+      const answer = behave()
+      for (const entry of entries) {
+        if (known.has(idOf(queue, entry))) again.push(idOf(queue, entry))
+        if (answer === 'accept' || (typeof answer === 'object' && 'fail' in answer && answer.fail(entry) === undefined))
+          known.add(idOf(queue, entry))
+      }
+      return answer
     }
-    return answer
-  }
-  const acceptedOf = (route: string) => sqs.accepted.filter(({ queue }) => queue === `enigma-${route}.fifo`).length
-  const faults: [string, () => unknown, () => unknown][] = [
-    ['refuses connections', () => proxy.stop(), async () => (proxy = await startProxy(sqs.port, port))],
-    ...Object.entries(ANSWERS).map(([name, answer]): [string, () => unknown, () => unknown] => [name, () => (behave = answer), () => (behave = () => 'accept')]),
-  ]
-  const recoveredMs: Record<string, number> = {}
-  let most = 0
-  for (const [name, begin, end] of faults) {
-    await waitFor(async () => (await relay.metric('held')) < 100, `it to catch up before SQS ${name}`)
-    await begin()
-    await sleep(FAULT_MS)
-    most = Math.max(most, await relay.metric('held'))
-    await end()
-    const [from, before] = [performance.now(), ROUTES.map(acceptedOf)]
-    await waitFor(() => ROUTES.every((route, at) => acceptedOf(route) > (before[at] ?? 0)), `it to send again after SQS ${name}`)
-    recoveredMs[name] = Math.round(performance.now() - from)
-  }
-  const [pushed, published] = await Promise.all([cdrs.stop(), statuses.stop()])
-  await waitFor(async () => (await client.lLen(CAMPAIGNS)) === 0 && (await relay.metric('held')) === 0 && (await relay.metric('journal_rows')) === 0, 'all to be sent', 30_000)
-  const [cdrEvents, statusEvents] = [await arrivedAt(sqs, 'campaigns-cdr'), await arrivedAt(sqs, 'agents-status')]
-  expectAll(cdrEvents, pushed)
-  expectAll(statusEvents, published)
-  for (const events of [cdrEvents, statusEvents]) {
-    expectOrderAndIds(events)
-    // A copy that SQS knows is no message: each is there once.
-    expect(new Set(events.map(({ id }) => id)).size).toBe(events.length)
-  }
-  expect(again).toEqual([])
-  // What SQS did was felt.
-  expect(most).toBeGreaterThan(500)
-  expect(Object.entries(recoveredMs).filter(([, ms]) => ms > 2_000)).toEqual([])
-  expect(await relay.metric('process_resident_memory_bytes')).toBeLessThan(200 * 1024 * 1024)
-  expect(await relay.metric('parked_total')).toBe(0)
-})
+    const acceptedOf = (route: string) => sqs.accepted.filter(({ queue }) => queue === `enigma-${route}.fifo`).length
+    const faults: [string, () => unknown, () => unknown][] = [
+      ['refuses connections', () => proxy.stop(), async () => (proxy = await startProxy(sqs.port, port))],
+      ...Object.entries(ANSWERS).map(([name, answer]): [string, () => unknown, () => unknown] => [
+        name,
+        () => (behave = answer),
+        () => (behave = () => 'accept'),
+      ]),
+    ]
+    const recoveredMs: Record<string, number> = {}
+    let most = 0
+    for (const [name, begin, end] of faults) {
+      await waitFor(async () => (await relay.metric('held')) < 100, `it to catch up before SQS ${name}`)
+      await begin()
+      await sleep(FAULT_MS)
+      most = Math.max(most, await relay.metric('held'))
+      await end()
+      const [from, before] = [performance.now(), ROUTES.map(acceptedOf)]
+      await waitFor(
+        () => ROUTES.every((route, at) => acceptedOf(route) > (before[at] ?? 0)),
+        `it to send again after SQS ${name}`,
+      )
+      recoveredMs[name] = Math.round(performance.now() - from)
+    }
+    const [pushed, published] = await Promise.all([cdrs.stop(), statuses.stop()])
+    await waitFor(
+      async () =>
+        (await client.lLen(CAMPAIGNS)) === 0 &&
+        (await relay.metric('held')) === 0 &&
+        (await relay.metric('journal_rows')) === 0,
+      'all to be sent',
+      30_000,
+    )
+    const [cdrEvents, statusEvents] = [await arrivedAt(sqs, 'campaigns-cdr'), await arrivedAt(sqs, 'agents-status')]
+    expectAll(cdrEvents, pushed)
+    expectAll(statusEvents, published)
+    for (const events of [cdrEvents, statusEvents]) {
+      expectOrderAndIds(events)
+      // A copy that SQS knows is no message: each is there once.
+      expect(new Set(events.map(({ id }) => id)).size).toBe(events.length)
+    }
+    expect(again).toEqual([])
+    // What SQS did was felt.
+    expect(most).toBeGreaterThan(500)
+    expect(Object.entries(recoveredMs).filter(([, ms]) => ms > 2_000)).toEqual([])
+    expect(await relay.metric('process_resident_memory_bytes')).toBeLessThan(200 * 1024 * 1024)
+    expect(await relay.metric('parked_total')).toBe(0)
+  },
+)

@@ -8,7 +8,14 @@ const THEN = Math.floor(Date.now() / 1000) - 900
 
 const tried = (callRef: number | string, own: Partial<Cdr> = {}) => {
   const payload = {
-    call_ref: String(callRef), dialed_at: THEN + Number(callRef), ref: '7', extension: '1002', number: '+15550100', contact_ref: 'A-1', end_reason: 'hungup', ...own,
+    call_ref: String(callRef),
+    dialed_at: THEN + Number(callRef),
+    ref: '7',
+    extension: '1002',
+    number: '+15550100',
+    contact_ref: 'A-1',
+    end_reason: 'hungup',
+    ...own,
   }
   return cdr(notice<Cdr>(payload, { type: 'campaigns', subType: 'cdr', transport: 'list' }))
 }
@@ -52,18 +59,25 @@ describe('GET /cdrs', () => {
     expect(page.next).toBeNull()
   })
 
-  it.each(['', 'campaign=7&', 'end_reason=hungup&'])('keeps the pages of %s/cdrs as they are while newer CDRs arrive', async (filter) => {
-    const { commit, json } = await useApi()
-    await commit(...Array.from({ length: 9 }, (_, index) => tried(index + 1)))
-    const first = await json<Page<CdrRecord>>(`/cdrs?${filter}limit=4`)
-    expect(refs(first)).toEqual(['9', '8', '7', '6'])
-    await commit(tried(10), tried(11))
-    const second = await json<Page<CdrRecord>>(`/cdrs?${filter}limit=4&cursor=${encodeURIComponent(first.next as string)}`)
-    expect(refs(second)).toEqual(['5', '4', '3', '2'])
-    const third = await json<Page<CdrRecord>>(`/cdrs?${filter}limit=4&cursor=${encodeURIComponent(second.next as string)}`)
-    expect(refs(third)).toEqual(['1'])
-    expect(third.next).toBeNull()
-  })
+  it.each(['', 'campaign=7&', 'end_reason=hungup&'])(
+    'keeps the pages of %s/cdrs as they are while newer CDRs arrive',
+    async (filter) => {
+      const { commit, json } = await useApi()
+      await commit(...Array.from({ length: 9 }, (_, index) => tried(index + 1)))
+      const first = await json<Page<CdrRecord>>(`/cdrs?${filter}limit=4`)
+      expect(refs(first)).toEqual(['9', '8', '7', '6'])
+      await commit(tried(10), tried(11))
+      const second = await json<Page<CdrRecord>>(
+        `/cdrs?${filter}limit=4&cursor=${encodeURIComponent(first.next as string)}`,
+      )
+      expect(refs(second)).toEqual(['5', '4', '3', '2'])
+      const third = await json<Page<CdrRecord>>(
+        `/cdrs?${filter}limit=4&cursor=${encodeURIComponent(second.next as string)}`,
+      )
+      expect(refs(third)).toEqual(['1'])
+      expect(third.next).toBeNull()
+    },
+  )
 
   it('gives each CDR once when many were dialled in the same second', async () => {
     const { commit, json } = await useApi()
@@ -72,7 +86,9 @@ describe('GET /cdrs', () => {
     const seen: string[] = []
     let next: string | null = ''
     while (next !== null) {
-      const page: Page<CdrRecord> = await json(`/cdrs?limit=4${next === '' ? '' : `&cursor=${encodeURIComponent(next)}`}`)
+      const page: Page<CdrRecord> = await json(
+        `/cdrs?limit=4${next === '' ? '' : `&cursor=${encodeURIComponent(next)}`}`,
+      )
       seen.push(...refs(page))
       next = page.next
     }
@@ -81,11 +97,17 @@ describe('GET /cdrs', () => {
 
   it('fills a page although most CDRs do not fit the filter', async () => {
     const { commit, json } = await useApi()
-    await commit(...Array.from({ length: 60 }, (_, index) => tried(index + 1, { end_reason: index % 20 === 0 ? 'failed' : 'busy' })))
+    await commit(
+      ...Array.from({ length: 60 }, (_, index) =>
+        tried(index + 1, { end_reason: index % 20 === 0 ? 'failed' : 'busy' }),
+      ),
+    )
     const seen: string[] = []
     let next: string | null = ''
     while (next !== null) {
-      const page: Page<CdrRecord> = await json(`/cdrs?end_reason=failed&limit=2${next === '' ? '' : `&cursor=${encodeURIComponent(next)}`}`)
+      const page: Page<CdrRecord> = await json(
+        `/cdrs?end_reason=failed&limit=2${next === '' ? '' : `&cursor=${encodeURIComponent(next)}`}`,
+      )
       seen.push(...refs(page))
       next = page.next
     }
@@ -109,7 +131,9 @@ describe('GET /cdrs/:id', () => {
     await commit(tried(1, { end_reason: 'busy' }), tried(1, { end_reason: 'busy' }), tried(1, { end_reason: 'hungup' }))
     const [item, ...more] = (await json<Page<CdrRecord>>('/cdrs')).items
     expect([item?.end_reason, item?.revised, more]).toEqual(['hungup', true, []])
-    expect((await json<CdrDetail>(`/cdrs/${item?.id}`)).revisions.map((revision) => revision.end_reason)).toEqual(['busy'])
+    expect((await json<CdrDetail>(`/cdrs/${item?.id}`)).revisions.map((revision) => revision.end_reason)).toEqual([
+      'busy',
+    ])
     expect((await json<CampaignDetail>('/campaigns/7')).counts).toMatchObject([{ end_reason: 'hungup', count: 1 }])
   })
 })

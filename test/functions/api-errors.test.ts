@@ -39,13 +39,27 @@ describe('parameters', () => {
     expect(problem.detail).toContain(words)
   })
 
-  it.each(['/agents', '/campaigns', '/cdrs', '/other', '/gaps', '/parked'])('%s refuses a cursor that it did not give', async (path) => {
-    const { get } = await useApi()
-    for (const cursor of ['nonsense', '%00', encodeURIComponent('{"a":1}'), 'W10', 'bnVsbA', 'eyJhIjoxfQ', 'WyJhYmMiLCJ4Il0', 'WzFlNDAwLCJ4Il0', '-1', '1e400']) {
-      const problem = await problemOf(await get(`${path}?cursor=${cursor}`))
-      expect(problem, cursor).toMatchObject({ code: 'bad-parameter', status: 400, parameter: 'cursor' })
-    }
-  })
+  it.each(['/agents', '/campaigns', '/cdrs', '/other', '/gaps', '/parked'])(
+    '%s refuses a cursor that it did not give',
+    async (path) => {
+      const { get } = await useApi()
+      for (const cursor of [
+        'nonsense',
+        '%00',
+        encodeURIComponent('{"a":1}'),
+        'W10',
+        'bnVsbA',
+        'eyJhIjoxfQ',
+        'WyJhYmMiLCJ4Il0',
+        'WzFlNDAwLCJ4Il0',
+        '-1',
+        '1e400',
+      ]) {
+        const problem = await problemOf(await get(`${path}?cursor=${cursor}`))
+        expect(problem, cursor).toMatchObject({ code: 'bad-parameter', status: 400, parameter: 'cursor' })
+      }
+    },
+  )
 
   it('an unknown parameter is refused with the names of the known ones', async () => {
     const { get } = await useApi()
@@ -55,10 +69,13 @@ describe('parameters', () => {
     for (const name of known) expect(problem.detail).toContain(name)
   })
 
-  it.each(['/agents/1002?limit=1', '/campaigns/7?x', '/cdrs/abc?from=1', '/dialers?limit=1', '/openapi.json?x=1'])('%s has none to give', async (path) => {
-    const { get } = await useApi()
-    expect(await problemOf(await get(path))).toMatchObject({ code: 'unknown-parameter', known: [] })
-  })
+  it.each(['/agents/1002?limit=1', '/campaigns/7?x', '/cdrs/abc?from=1', '/dialers?limit=1', '/openapi.json?x=1'])(
+    '%s has none to give',
+    async (path) => {
+      const { get } = await useApi()
+      expect(await problemOf(await get(path))).toMatchObject({ code: 'unknown-parameter', known: [] })
+    },
+  )
 })
 
 describe('what is not there', () => {
@@ -86,17 +103,30 @@ describe('what is not there', () => {
 })
 
 describe('the token', () => {
-  it.each(['/agents', '/agents/1', '/campaigns', '/campaigns/1', '/cdrs', '/cdrs/1', '/dialers', '/other', '/openapi.json', '/nothing'])(
-    '%s needs it',
-    async (path) => {
-      const { app } = await useApi()
-      for (const headers of [{}, { authorization: 'Bearer wrong' }, { authorization: `Basic ${TOKEN}` }, { authorization: `Bearer ${TOKEN}x` }]) {
-        const response = await app.request(path, { headers })
-        expect(response.headers.get('www-authenticate')).toContain('Bearer')
-        expect(await problemOf(response)).toMatchObject({ code: 'unauthorized', status: 401 })
-      }
-    },
-  )
+  it.each([
+    '/agents',
+    '/agents/1',
+    '/campaigns',
+    '/campaigns/1',
+    '/cdrs',
+    '/cdrs/1',
+    '/dialers',
+    '/other',
+    '/openapi.json',
+    '/nothing',
+  ])('%s needs it', async (path) => {
+    const { app } = await useApi()
+    for (const headers of [
+      {},
+      { authorization: 'Bearer wrong' },
+      { authorization: `Basic ${TOKEN}` },
+      { authorization: `Bearer ${TOKEN}x` },
+    ]) {
+      const response = await app.request(path, { headers })
+      expect(response.headers.get('www-authenticate')).toContain('Bearer')
+      expect(await problemOf(response)).toMatchObject({ code: 'unauthorized', status: 401 })
+    }
+  })
 
   it.each(['', ' ', 'two words', 'ümlaut'])('the API does not start with the token "%s"', async (token) => {
     const { store } = await useApi()
@@ -105,17 +135,21 @@ describe('the token', () => {
 })
 
 describe('a read model that does not answer', () => {
-  it.each(['/health', '/agents', '/cdrs?number=15550100999', '/campaigns/7'])('%s is 503 with Retry-After and says nothing of its inside', async (path) => {
-    const { get, proxy, lines } = await useApi({ store: { tries: 1 } })
-    await proxy.stop()
-    const response = await get(path)
-    expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
-    const problem = await problemOf(response)
-    expect(problem).toMatchObject({ code: 'unavailable', status: 503 })
-    expect(JSON.stringify(problem)).not.toMatch(/UPSTASH|127\.0\.0\.1/)
-    for (const secret of ['store-token', TOKEN, '15550100999']) expect(JSON.stringify([problem, lines])).not.toContain(secret)
-    expect(lines).toMatchObject([{ code: 'unreachable' }])
-  })
+  it.each(['/health', '/agents', '/cdrs?number=15550100999', '/campaigns/7'])(
+    '%s is 503 with Retry-After and says nothing of its inside',
+    async (path) => {
+      const { get, proxy, lines } = await useApi({ store: { tries: 1 } })
+      await proxy.stop()
+      const response = await get(path)
+      expect(Number(response.headers.get('retry-after'))).toBeGreaterThan(0)
+      const problem = await problemOf(response)
+      expect(problem).toMatchObject({ code: 'unavailable', status: 503 })
+      expect(JSON.stringify(problem)).not.toMatch(/UPSTASH|127\.0\.0\.1/)
+      for (const secret of ['store-token', TOKEN, '15550100999'])
+        expect(JSON.stringify([problem, lines])).not.toContain(secret)
+      expect(lines).toMatchObject([{ code: 'unreachable' }])
+    },
+  )
 })
 
 describe('a record that cannot be read', () => {

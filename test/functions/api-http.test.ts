@@ -45,7 +45,10 @@ describe('ETag', () => {
 
 describe('CORS', () => {
   const ORIGINS = 'https://console.example.com, http://localhost:5173'
-  const preflight = { method: 'OPTIONS', headers: { origin: 'http://localhost:5173', 'access-control-request-method': 'GET' } }
+  const preflight = {
+    method: 'OPTIONS',
+    headers: { origin: 'http://localhost:5173', 'access-control-request-method': 'GET' },
+  }
 
   it('a preflight of a listed origin passes without a token', async () => {
     const { app } = await useApi({ corsOrigin: ORIGINS })
@@ -67,20 +70,26 @@ describe('CORS', () => {
       await app.request('/agents', { headers: { origin } }),
       await app.request('/health', { headers: { origin } }),
     ]
-    expect(responses.map(({ status, headers }) => [status, headers.get('access-control-allow-origin'), headers.get('vary')])).toEqual(
-      [200, 304, 400, 401, 200].map((status) => [status, origin, 'Origin']),
-    )
-    expect((await get('/agents', { origin: 'https://evil.example' })).headers.get('access-control-allow-origin')).toBeNull()
+    expect(
+      responses.map(({ status, headers }) => [status, headers.get('access-control-allow-origin'), headers.get('vary')]),
+    ).toEqual([200, 304, 400, 401, 200].map((status) => [status, origin, 'Origin']))
+    expect(
+      (await get('/agents', { origin: 'https://evil.example' })).headers.get('access-control-allow-origin'),
+    ).toBeNull()
   })
 
   it('* lets every origin read', async () => {
     const { get } = await useApi({ corsOrigin: '*' })
-    expect((await get('/agents', { origin: 'https://any.example' })).headers.get('access-control-allow-origin')).toBe('*')
+    expect((await get('/agents', { origin: 'https://any.example' })).headers.get('access-control-allow-origin')).toBe(
+      '*',
+    )
   })
 
   it('no origin is allowed when none is named', async () => {
     const { get } = await useApi({ corsOrigin: '' })
-    expect((await get('/agents', { origin: 'https://any.example' })).headers.get('access-control-allow-origin')).toBeNull()
+    expect(
+      (await get('/agents', { origin: 'https://any.example' })).headers.get('access-control-allow-origin'),
+    ).toBeNull()
   })
 
   it.each(['console.example.com', 'https://a.example/', 'https://a.example/page', 'https://a.example,b'])(

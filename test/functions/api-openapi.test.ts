@@ -1,6 +1,21 @@
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
-import { agentCall, agentStats, agentStatus, campaignStats, campaignStatus, cdr, dialerStatus, dialPreview, other, relayAlive, relayGap, relayParked, type CdrRecord, type Page } from 'enigma-relay/store'
+import {
+  agentCall,
+  agentStats,
+  agentStatus,
+  campaignStats,
+  campaignStatus,
+  cdr,
+  dialerStatus,
+  dialPreview,
+  other,
+  relayAlive,
+  relayGap,
+  relayParked,
+  type CdrRecord,
+  type Page,
+} from 'enigma-relay/store'
 import { describe, expect, it } from 'vitest'
 import { notice, useApi } from './api-world.ts'
 import { toBody, toNotification, useParked } from './dead-letters-world.ts'
@@ -23,7 +38,19 @@ type Document = {
 }
 
 const PATHS = [
-  '/agents', '/agents/{ref}', '/campaigns', '/campaigns/{ref}', '/cdrs', '/cdrs/{id}', '/dialers', '/gaps', '/health', '/openapi.json', '/other', '/parked', '/relays',
+  '/agents',
+  '/agents/{ref}',
+  '/campaigns',
+  '/campaigns/{ref}',
+  '/cdrs',
+  '/cdrs/{id}',
+  '/dialers',
+  '/gaps',
+  '/health',
+  '/openapi.json',
+  '/other',
+  '/parked',
+  '/relays',
 ]
 
 /** Every object inside a value, the value itself among them. */
@@ -37,7 +64,8 @@ function* objectsIn(value: unknown): Generator<Schema> {
 function closed<Value>(document: Value): Value {
   const copy = structuredClone(document)
   for (const schema of objectsIn(copy)) {
-    if (schema['type'] === 'object' && 'properties' in schema && !('additionalProperties' in schema)) Object.assign(schema, { additionalProperties: false })
+    if (schema['type'] === 'object' && 'properties' in schema && !('additionalProperties' in schema))
+      Object.assign(schema, { additionalProperties: false })
   }
   return copy
 }
@@ -49,7 +77,9 @@ function checkerOf(document: Document) {
   ajv.addSchema(closed(document), 'document')
   return (path: string, status: number, media: string, answer: unknown): unknown => {
     const escaped = [path, media].map((part) => encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1')))
-    const validate = ajv.compile({ $ref: `document#/paths/${escaped[0]}/get/responses/${status}/content/${escaped[1]}/schema` })
+    const validate = ajv.compile({
+      $ref: `document#/paths/${escaped[0]}/get/responses/${status}/content/${escaped[1]}/schema`,
+    })
     return validate(answer) ? [] : validate.errors
   }
 }
@@ -61,19 +91,25 @@ describe('GET /openapi.json', () => {
     expect(document.openapi).toMatch(/^3\.1\./)
     expect(document.info).toMatchObject({ title: expect.any(String), version: expect.any(String) })
     expect(Object.keys(document.paths).toSorted()).toEqual(PATHS)
-    const served = app.routes.filter((route) => route.method === 'GET').map((route) => route.path.replace(/:(\w+)/, '{$1}'))
+    const served = app.routes
+      .filter((route) => route.method === 'GET')
+      .map((route) => route.path.replace(/:(\w+)/, '{$1}'))
     expect([...new Set(served)].toSorted()).toEqual(PATHS)
     for (const [path, methods] of Object.entries(document.paths)) {
       expect(Object.keys(methods)).toEqual(['get'])
       const { get } = methods as { get: Operation }
       expect([path, get.summary, get.description]).toEqual([path, expect.any(String), expect.any(String)])
-      for (const [status, response] of Object.entries(get.responses)) expect([path, status, response.description]).toEqual([path, status, expect.any(String)])
-      expect(Object.keys(get.responses)).toEqual(expect.arrayContaining(path === '/health' ? ['200', '503'] : ['200', '304', '400', '401', '503']))
-      const parameters = get.parameters ?? []
-      for (const parameter of parameters) expect([path, parameter.name, parameter.description]).toEqual([path, parameter.name, expect.any(String)])
-      expect(parameters.filter((parameter) => parameter.in === 'path').map(({ name, required }) => [name, required])).toEqual(
-        [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => [name, true]),
+      for (const [status, response] of Object.entries(get.responses))
+        expect([path, status, response.description]).toEqual([path, status, expect.any(String)])
+      expect(Object.keys(get.responses)).toEqual(
+        expect.arrayContaining(path === '/health' ? ['200', '503'] : ['200', '304', '400', '401', '503']),
       )
+      const parameters = get.parameters ?? []
+      for (const parameter of parameters)
+        expect([path, parameter.name, parameter.description]).toEqual([path, parameter.name, expect.any(String)])
+      expect(
+        parameters.filter((parameter) => parameter.in === 'path').map(({ name, required }) => [name, required]),
+      ).toEqual([...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => [name, true]))
       expect('404' in get.responses).toBe(path.includes('{'))
     }
     const ids = Object.values(document.paths).map((methods) => methods['get']?.operationId)
@@ -116,9 +152,31 @@ describe('every real answer', () => {
   it('fits its schema in the document, with no field that is not documented', async () => {
     const { get, json, commit, put } = await useParked()
     await put('agents-stats', toBody(toNotification('agents', 'stats', {})))
-    await put('agents-status', 'not json', { reason: 'the body is not JSON', attempts: '1', parkedAt: '2026-01-31T08:00:00.000Z' })
-    const parked = { source: 'main', id: 'main/l/1/1', state: 'parked', route: 'other', reason: 'refused', detail: '', received: '', parkedat: '', bytes: 2, type: 'enigma.x.y' } as const
-    const gap = { source: 'main', relay: 'r1', from: '2026-01-31T08:00:00.000Z', to: new Date().toISOString(), cause: 'start', patterns: ['enigma:*'] }
+    await put('agents-status', 'not json', {
+      reason: 'the body is not JSON',
+      attempts: '1',
+      parkedAt: '2026-01-31T08:00:00.000Z',
+    })
+    const parked = {
+      source: 'main',
+      id: 'main/l/1/1',
+      state: 'parked',
+      route: 'other',
+      reason: 'refused',
+      detail: '',
+      received: '',
+      parkedat: '',
+      bytes: 2,
+      type: 'enigma.x.y',
+    } as const
+    const gap = {
+      source: 'main',
+      relay: 'r1',
+      from: '2026-01-31T08:00:00.000Z',
+      to: new Date().toISOString(),
+      cause: 'start',
+      patterns: ['enigma:*'],
+    }
     const dialed_at = Math.floor(Date.now() / 1000) - 60
     const of = (reference: string) => ({ reference })
     await commit(
@@ -131,9 +189,19 @@ describe('every real answer', () => {
       campaignStatus(notice({ status: 'started' }, of('7'))),
       campaignStats(notice({ total_calls: 4 }, of('7'))),
       campaignStats(notice({ total_calls: 4 }, of('8'))),
-      dialPreview(notice({ callees: [{ number: '+15550100', contact_ref: 'A-1', extra: { deep: [1] } }, { number: null }] }, of('7'))),
+      dialPreview(
+        notice(
+          { callees: [{ number: '+15550100', contact_ref: 'A-1', extra: { deep: [1] } }, { number: null }] },
+          of('7'),
+        ),
+      ),
       cdr(notice({ call_ref: '3', dialed_at, end_reason: 'busy', ref: '7' }, { transport: 'list' })),
-      cdr(notice({ call_ref: '3', dialed_at, end_reason: 'hungup', ref: '7', end_code: 16, call_time: 3, hold_time: 0.5 }, { transport: 'list' })),
+      cdr(
+        notice(
+          { call_ref: '3', dialed_at, end_reason: 'hungup', ref: '7', end_code: 16, call_time: 3, hold_time: 0.5 },
+          { transport: 'list' },
+        ),
+      ),
       cdr(notice({ call_ref: '4', dialed_at, extension: null, skill: { level: 3 } }, { transport: 'list' })),
       dialerStatus(notice({ status: 'started' })),
       other(notice({}, { type: 'unknown', subType: 'unknown', data: Uint8Array.of(0xff), reason: 'not_utf8' })),
@@ -146,11 +214,29 @@ describe('every real answer', () => {
     const faultsOf = checkerOf(await json<Document>('/openapi.json'))
     const ids = (await json<Page<CdrRecord>>('/cdrs')).items.map((item) => item.id)
     const asked: [string, string][] = [
-      ['/agents', '/agents'], ['/agents', '/agents?limit=1'], ['/agents/{ref}', '/agents/1002'], ['/agents/{ref}', '/agents/none'],
-      ['/campaigns', '/campaigns'], ['/campaigns/{ref}', '/campaigns/7'], ['/campaigns/{ref}', '/campaigns/8'], ['/campaigns/{ref}', '/campaigns/none'],
-      ['/cdrs', '/cdrs'], ['/cdrs', '/cdrs?limit=1'], ['/cdrs', '/cdrs?limit=0'], ['/cdrs', '/cdrs?nothing'],
+      ['/agents', '/agents'],
+      ['/agents', '/agents?limit=1'],
+      ['/agents/{ref}', '/agents/1002'],
+      ['/agents/{ref}', '/agents/none'],
+      ['/campaigns', '/campaigns'],
+      ['/campaigns/{ref}', '/campaigns/7'],
+      ['/campaigns/{ref}', '/campaigns/8'],
+      ['/campaigns/{ref}', '/campaigns/none'],
+      ['/cdrs', '/cdrs'],
+      ['/cdrs', '/cdrs?limit=1'],
+      ['/cdrs', '/cdrs?limit=0'],
+      ['/cdrs', '/cdrs?nothing'],
       ...ids.map((id): [string, string] => ['/cdrs/{id}', `/cdrs/${id}`]),
-      ['/dialers', '/dialers'], ['/gaps', '/gaps'], ['/gaps', '/gaps?since=nonsense'], ['/other', '/other'], ['/parked', '/parked'], ['/parked', '/parked?from=relay'], ['/parked', '/parked?from=none'], ['/relays', '/relays'], ['/health', '/health'], ['/openapi.json', '/openapi.json'],
+      ['/dialers', '/dialers'],
+      ['/gaps', '/gaps'],
+      ['/gaps', '/gaps?since=nonsense'],
+      ['/other', '/other'],
+      ['/parked', '/parked'],
+      ['/parked', '/parked?from=relay'],
+      ['/parked', '/parked?from=none'],
+      ['/relays', '/relays'],
+      ['/health', '/health'],
+      ['/openapi.json', '/openapi.json'],
     ]
     expect(ids).toHaveLength(2)
     for (const [path, url] of asked) {
@@ -165,6 +251,8 @@ describe('every real answer', () => {
     const faultsOf = checkerOf(await json<Document>('/openapi.json'))
     expect(faultsOf('/health', 200, 'application/json', { status: 'ok' })).not.toEqual([])
     expect(faultsOf('/health', 200, 'application/json', { status: 'ok', store: 'ok', more: 1 })).not.toEqual([])
-    expect(faultsOf('/agents', 200, 'application/json', { items: [{ ref: 1, states: [], call: null }], next: null })).not.toEqual([])
+    expect(
+      faultsOf('/agents', 200, 'application/json', { items: [{ ref: 1, states: [], call: null }], next: null }),
+    ).not.toEqual([])
   })
 })

@@ -1,6 +1,20 @@
 import {
-  agentCall, agentStats, agentStatus, campaignStats, campaignStatus, dialerStatus, dialPreview, other, relayGap,
-  type Agent, type AgentDetail, type Campaign, type CampaignDetail, type GapRecord, type OtherPage, type Page,
+  agentCall,
+  agentStats,
+  agentStatus,
+  campaignStats,
+  campaignStatus,
+  dialerStatus,
+  dialPreview,
+  other,
+  relayGap,
+  type Agent,
+  type AgentDetail,
+  type Campaign,
+  type CampaignDetail,
+  type GapRecord,
+  type OtherPage,
+  type Page,
 } from 'enigma-relay/store'
 import { describe, expect, it } from 'vitest'
 import { notice, useApi } from './api-world.ts'
@@ -11,14 +25,27 @@ describe('GET /agents', () => {
     await commit(
       agentStatus(notice({ status: 'available', campaign_ref: '7' }, { reference: '1002' })),
       agentStatus(notice({ status: 'busy', campaign_ref: '8' }, { reference: '1002' })),
-      agentCall(notice({ call_ref: '90071992547409931', number: '+15550100', contact_ref: 'A-1', campaign_ref: '8' }, { reference: '1002' })),
+      agentCall(
+        notice(
+          { call_ref: '90071992547409931', number: '+15550100', contact_ref: 'A-1', campaign_ref: '8' },
+          { reference: '1002' },
+        ),
+      ),
       agentStatus(notice({ status: 'logging_in', campaign_ref: '7' }, { reference: '1003' })),
     )
     const { items, next } = await json<Page<Agent>>('/agents')
     expect(next).toBeNull()
     expect(items.map((agent) => agent.ref)).toEqual(['1002', '1003'])
-    expect(items[0]?.states.map(({ campaign_ref, status }) => [campaign_ref, status]).toSorted()).toEqual([['7', 'available'], ['8', 'busy']])
-    expect(items[0]?.call).toMatchObject({ call_ref: '90071992547409931', number: '+15550100', contact_ref: 'A-1', stale: false })
+    expect(items[0]?.states.map(({ campaign_ref, status }) => [campaign_ref, status]).toSorted()).toEqual([
+      ['7', 'available'],
+      ['8', 'busy'],
+    ])
+    expect(items[0]?.call).toMatchObject({
+      call_ref: '90071992547409931',
+      number: '+15550100',
+      contact_ref: 'A-1',
+      stale: false,
+    })
     expect(items[1]?.call).toBeNull()
   })
 
@@ -29,7 +56,9 @@ describe('GET /agents', () => {
     const seen: string[] = []
     let next: string | null = ''
     while (next !== null) {
-      const page: Page<Agent> = await json(`/agents?limit=10${next === '' ? '' : `&cursor=${encodeURIComponent(next)}`}`)
+      const page: Page<Agent> = await json(
+        `/agents?limit=10${next === '' ? '' : `&cursor=${encodeURIComponent(next)}`}`,
+      )
       expect(page.items.length).toBeLessThanOrEqual(10)
       seen.push(...page.items.map((agent) => agent.ref))
       next = page.next
@@ -55,9 +84,15 @@ describe('GET /agents/:ref', () => {
     )
     const agent = await json<AgentDetail>('/agents/1002')
     expect(agent.call?.call_ref).toBe('2')
-    expect(agent.calls.map(({ call_ref, stale }) => [call_ref, stale])).toEqual([['2', false], ['1', true]])
+    expect(agent.calls.map(({ call_ref, stale }) => [call_ref, stale])).toEqual([
+      ['2', false],
+      ['1', true],
+    ])
     expect(agent.stats).toMatchObject({ values: { calls: 1, talk_time: 100 }, resets: 1 })
-    expect(agent.stats?.series.map(({ values, reset }) => [values['calls'], reset])).toEqual([[9, false], [1, true]])
+    expect(agent.stats?.series.map(({ values, reset }) => [values['calls'], reset])).toEqual([
+      [9, false],
+      [1, true],
+    ])
   })
 
   it.each(['a/b', 'a b', 'zoë', '100%', '+27', 'x:y', '?', '..%2f'])('finds the agent called %s', async (reference) => {
@@ -75,7 +110,10 @@ describe('GET /campaigns', () => {
       campaignStats(notice({ total_calls: 3 }, { reference: '8' })),
     )
     const { items } = await json<Page<Campaign>>('/campaigns')
-    expect(items.map(({ ref, status }) => [ref, status])).toEqual([['7', 'started'], ['8', null]])
+    expect(items.map(({ ref, status }) => [ref, status])).toEqual([
+      ['7', 'started'],
+      ['8', null],
+    ])
   })
 
   it('shows history newest first, counters as a series, and who will be dialled next', async () => {
@@ -113,7 +151,10 @@ describe('GET /other', () => {
       other(notice({}, { ...own, type: 'unknown', data: '', reason: 'empty' })),
     )
     const first = await json<OtherPage>('/other?limit=2')
-    expect(first.items.map(({ reason, text, base64 }) => [reason, text, base64])).toEqual([['empty', '', null], ['not_utf8', null, '//4=']])
+    expect(first.items.map(({ reason, text, base64 }) => [reason, text, base64])).toEqual([
+      ['empty', '', null],
+      ['not_utf8', null, '//4='],
+    ])
     expect(first.counts).toEqual({ 'agents/unknown': 2, 'unknown/unknown': 1 })
     const second = await json<OtherPage>(`/other?limit=2&cursor=${encodeURIComponent(first.next as string)}`)
     expect(second.items.map(({ text }) => text)).toEqual(['{"type":"lunch"}'])
@@ -124,11 +165,25 @@ describe('GET /other', () => {
 describe('GET /gaps', () => {
   it('shows when PubSub was not heard, newest first, by source and time, and marks what is unsure', async () => {
     const { commit, json, get } = await useApi()
-    const gap = (source: string, to: string) => relayGap(notice({ source, relay: 'r1', from: to, to, cause: 'start', patterns: ['enigma:*'] }, { source, transport: 'relay', type: 'relay' }))
+    const gap = (source: string, to: string) =>
+      relayGap(
+        notice(
+          { source, relay: 'r1', from: to, to, cause: 'start', patterns: ['enigma:*'] },
+          { source, transport: 'relay', type: 'relay' },
+        ),
+      )
     const [first, second] = [new Date(Date.now() - 60_000).toISOString(), new Date(Date.now() - 30_000).toISOString()]
-    await commit(agentStatus(notice({ status: 'busy' }, { reference: '1002' })), gap('main', first), gap('north', second))
-    const ids = async (query: string) => (await json<Page<GapRecord>>(`/gaps${query}`)).items.map(({ source, to }) => [source, to])
-    expect(await ids('')).toEqual([['north', second], ['main', first]])
+    await commit(
+      agentStatus(notice({ status: 'busy' }, { reference: '1002' })),
+      gap('main', first),
+      gap('north', second),
+    )
+    const ids = async (query: string) =>
+      (await json<Page<GapRecord>>(`/gaps${query}`)).items.map(({ source, to }) => [source, to])
+    expect(await ids('')).toEqual([
+      ['north', second],
+      ['main', first],
+    ])
     expect(await ids('?source=main')).toEqual([['main', first]])
     expect(await ids(`?since=${second}`)).toEqual([['north', second]])
     const page = await json<Page<GapRecord>>('/gaps?limit=1')

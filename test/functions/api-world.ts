@@ -8,14 +8,18 @@ export const TOKEN = 'api-token-of-the-test'
 export const AUTH = { authorization: `Bearer ${TOKEN}` }
 
 /** The read API over a real store, behind the proxy, on a redis-server of the test's own. */
-export async function useApi({ store: storeOptions, ...options }: Partial<ApiOptions> & { store?: Partial<StoreOptions> } = {}) {
+export async function useApi({
+  store: storeOptions,
+  ...options
+}: Partial<ApiOptions> & { store?: Partial<StoreOptions> } = {}) {
   const redis = await useRedisServer()
   const proxy = await startUpstashProxy({ redisUrl: redis.url, token: 'store-token' })
   onTestFinished(() => proxy.stop())
   const store = createStore({ url: proxy.url, token: 'store-token', ...storeOptions })
   const lines: object[] = []
   const app = createApi({ read: store.read, token: TOKEN, log: (line) => void lines.push(line), ...options })
-  const get = async (path: string, headers: Record<string, string> = {}) => app.request(path, { headers: { ...AUTH, ...headers } })
+  const get = async (path: string, headers: Record<string, string> = {}) =>
+    app.request(path, { headers: { ...AUTH, ...headers } })
   return {
     app,
     store,

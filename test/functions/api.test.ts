@@ -56,7 +56,11 @@ describe('functions/api.ts', () => {
       return (await handler(functionUrlEvent(path, query, headers))) as APIGatewayProxyStructuredResultV2
     }
     const found = await ask('/agents/a%20b')
-    expect(found).toMatchObject({ statusCode: 200, isBase64Encoded: false, headers: { 'access-control-allow-origin': 'https://console.example.com' } })
+    expect(found).toMatchObject({
+      statusCode: 200,
+      isBase64Encoded: false,
+      headers: { 'access-control-allow-origin': 'https://console.example.com' },
+    })
     expect((JSON.parse(found.body ?? '') as AgentDetail).states).toMatchObject([{ status: 'available' }])
     const refused = await ask('/agents', 'limit=0')
     expect(refused).toMatchObject({ statusCode: 400, isBase64Encoded: false })
@@ -64,11 +68,17 @@ describe('functions/api.ts', () => {
   })
 
   it.each([undefined, '', '  '])('does not start when API_TOKEN is %j, and says what to do', async (token) => {
-    const entry = loadEntry({ API_TOKEN: token, UPSTASH_REDIS_REST_URL: 'http://127.0.0.1:9', UPSTASH_REDIS_REST_TOKEN: 'x' })
+    const entry = loadEntry({
+      API_TOKEN: token,
+      UPSTASH_REDIS_REST_URL: 'http://127.0.0.1:9',
+      UPSTASH_REDIS_REST_TOKEN: 'x',
+    })
     await expect(entry).rejects.toThrow(/API_TOKEN is not set.*openssl rand/)
   })
 
   it('does not start without the address of the read model', async () => {
-    await expect(loadEntry({ API_TOKEN: TOKEN, UPSTASH_REDIS_REST_URL: '', UPSTASH_REDIS_REST_TOKEN: '' })).rejects.toThrow('UPSTASH_REDIS_REST_URL')
+    await expect(
+      loadEntry({ API_TOKEN: TOKEN, UPSTASH_REDIS_REST_URL: '', UPSTASH_REDIS_REST_TOKEN: '' }),
+    ).rejects.toThrow('UPSTASH_REDIS_REST_URL')
   })
 })

@@ -1,4 +1,9 @@
-import { DeleteMessageCommand, GetQueueAttributesCommand, ReceiveMessageCommand, SendMessageCommand } from '@aws-sdk/client-sqs'
+import {
+  DeleteMessageCommand,
+  GetQueueAttributesCommand,
+  ReceiveMessageCommand,
+  SendMessageCommand,
+} from '@aws-sdk/client-sqs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -33,26 +38,48 @@ let index = 0
 const base = Date.now()
 
 /** A notification as the relay makes it. */
-function toNotification(type: string, subType: string, reference: string | undefined, payload: unknown, own: Partial<Notification> = {}): Notification {
+function toNotification(
+  type: string,
+  subType: string,
+  reference: string | undefined,
+  payload: unknown,
+  own: Partial<Notification> = {},
+): Notification {
   const number = base + index++
   return {
-    id: `main/p/${number}/0`, source: '/enigma/main', type: `enigma.${type}.${subType}`, subject: reference, time: new Date(number).toISOString(),
-    datacontenttype: 'application/json', data: formatPacket({ type: subType, payload }), transport: 'pubsub',
-    channel: `enigma:notifications:${type}:${reference}`, sequence: formatSequence(number, 0), ...own,
+    id: `main/p/${number}/0`,
+    source: '/enigma/main',
+    type: `enigma.${type}.${subType}`,
+    subject: reference,
+    time: new Date(number).toISOString(),
+    datacontenttype: 'application/json',
+    data: formatPacket({ type: subType, payload }),
+    transport: 'pubsub',
+    channel: `enigma:notifications:${type}:${reference}`,
+    sequence: formatSequence(number, 0),
+    ...own,
   }
 }
 
 const toEvent = (queue: string, notifications: readonly Notification[], receiveCount = 1): SqsEvent => ({
   Records: notifications.map((notification, at) => ({
-    messageId: `m${at}-${notification.id}`, receiptHandle: 'r', body: formatEvent(notification), messageAttributes: {},
-    attributes: { ApproximateReceiveCount: String(receiveCount), MessageGroupId: '1', ApproximateFirstReceiveTimestamp: String(base) },
+    messageId: `m${at}-${notification.id}`,
+    receiptHandle: 'r',
+    body: formatEvent(notification),
+    messageAttributes: {},
+    attributes: {
+      ApproximateReceiveCount: String(receiveCount),
+      MessageGroupId: '1',
+      ApproximateFirstReceiveTimestamp: String(base),
+    },
     eventSourceARN: `arn:aws:sqs:us-east-1:000000000000:enigma-${queue}.fifo`,
   })),
 })
 
 let fresh = 0
 /** The bundle, each time as a module of its own. */
-const loadBundle = (file: string): Promise<unknown> => import(`${pathToFileURL(resolve(FUNCTIONS_FOLDER, file.replace('/', '-'), 'index.mjs')).href}?${fresh++}`)
+const loadBundle = (file: string): Promise<unknown> =>
+  import(`${pathToFileURL(resolve(FUNCTIONS_FOLDER, file.replace('/', '-'), 'index.mjs')).href}?${fresh++}`)
 
 /** The handlers as Lambda loads them, on real servers by their environment. */
 async function useFunctions(from: 'sources' | 'bundles') {
@@ -60,8 +87,12 @@ async function useFunctions(from: 'sources' | 'bundles') {
   const port = await useReservedPort()
   const { store, proxy, redis } = await useStore({ proxy: { port } })
   const env = {
-    UPSTASH_REDIS_REST_URL: proxy.url, UPSTASH_REDIS_REST_TOKEN: 'test-token', AWS_ENDPOINT_URL_SQS: sqs.endpoint, AWS_REGION: 'us-east-1',
-    AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test',
+    UPSTASH_REDIS_REST_URL: proxy.url,
+    UPSTASH_REDIS_REST_TOKEN: 'test-token',
+    AWS_ENDPOINT_URL_SQS: sqs.endpoint,
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: 'test',
   }
   const former = { ...process.env }
   Object.assign(process.env, env)
@@ -70,7 +101,8 @@ async function useFunctions(from: 'sources' | 'bundles') {
   })
   // Each test has servers of its own, and so functions of its own: a fresh environment, as Lambda makes one.
   vi.resetModules()
-  const load = async (file: keyof typeof FILES) => ((await (from === 'sources' ? FILES[file]() : loadBundle(file))) as { handler: Handler }).handler
+  const load = async (file: keyof typeof FILES) =>
+    ((await (from === 'sources' ? FILES[file]() : loadBundle(file))) as { handler: Handler }).handler
   return { sqs, store, redis, proxy, port, load }
 }
 
@@ -82,42 +114,128 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
     const run = async (file: keyof typeof FILES, queue: string, ...notifications: Notification[]) =>
       expect(await (await load(file))(toEvent(queue, notifications)), file).toEqual(NONE)
 
-    await run('agents/status', 'agents-status', toNotification('agents', 'status', '1002', { ref: 1002, status: 'available', campaign_ref: 12 }))
-    await run('agents/call', 'agents-call', toNotification('agents', 'call', '1002', { ref: '1002', call_ref: 77, contact_ref: 'k', number: 27821234567, agent: 'x' }))
-    await run('agents/stats', 'agents-stats', toNotification('agents', 'stats', '1002', { calls: '3', talk_time: 5000 }))
+    await run(
+      'agents/status',
+      'agents-status',
+      toNotification('agents', 'status', '1002', { ref: 1002, status: 'available', campaign_ref: 12 }),
+    )
+    await run(
+      'agents/call',
+      'agents-call',
+      toNotification('agents', 'call', '1002', {
+        ref: '1002',
+        call_ref: 77,
+        contact_ref: 'k',
+        number: 27821234567,
+        agent: 'x',
+      }),
+    )
+    await run(
+      'agents/stats',
+      'agents-stats',
+      toNotification('agents', 'stats', '1002', { calls: '3', talk_time: 5000 }),
+    )
     expect(await store.read.agent('1002')).toMatchObject({
-      states: [{ campaign_ref: '12', status: 'available' }], call: { call_ref: '77', number: '27821234567' }, stats: { values: { calls: 3, talk_time: 5000 } },
+      states: [{ campaign_ref: '12', status: 'available' }],
+      call: { call_ref: '77', number: '27821234567' },
+      stats: { values: { calls: 3, talk_time: 5000 } },
     })
 
-    await run('campaigns/status', 'campaigns-status', toNotification('campaigns', 'status', '12', { ref: '12', status: 'started' }))
+    await run(
+      'campaigns/status',
+      'campaigns-status',
+      toNotification('campaigns', 'status', '12', { ref: '12', status: 'started' }),
+    )
     await run('campaigns/stats', 'campaigns-stats', toNotification('campaigns', 'stats', '12', { total_calls: 9 }))
-    await run('campaigns/dial_preview', 'campaigns-dial_preview', toNotification('campaigns', 'dial_preview', '12', { callees: [{ number: 1, contact_ref: 2 }] }))
-    await run('campaigns/cdr', 'campaigns-cdr', toNotification('campaigns', 'cdr', undefined, { call_ref: 77, dialed_at: Math.floor(base / 1000), extension: 1002, end_reason: 'hungup', ref: 12 }, { transport: 'list' }))
-    expect(await store.read.campaign('12')).toMatchObject({ status: 'started', stats: { values: { total_calls: 9 } }, preview: { callees: [{ number: '1', contact_ref: '2' }] }, counts: [{ end_reason: 'hungup', count: 1 }] })
+    await run(
+      'campaigns/dial_preview',
+      'campaigns-dial_preview',
+      toNotification('campaigns', 'dial_preview', '12', { callees: [{ number: 1, contact_ref: 2 }] }),
+    )
+    await run(
+      'campaigns/cdr',
+      'campaigns-cdr',
+      toNotification(
+        'campaigns',
+        'cdr',
+        undefined,
+        { call_ref: 77, dialed_at: Math.floor(base / 1000), extension: 1002, end_reason: 'hungup', ref: 12 },
+        { transport: 'list' },
+      ),
+    )
+    expect(await store.read.campaign('12')).toMatchObject({
+      status: 'started',
+      stats: { values: { total_calls: 9 } },
+      preview: { callees: [{ number: '1', contact_ref: '2' }] },
+      counts: [{ end_reason: 'hungup', count: 1 }],
+    })
     expect((await store.read.agent('1002'))?.call).toBeNull()
 
-    await run('inbound/call', 'inbound-call', toNotification('inbound', 'call', undefined, { ref: '801', call_ref: 'i1', call_dir: 'inbound' }, { transport: 'list', maxwaitms: 3 }))
+    await run(
+      'inbound/call',
+      'inbound-call',
+      toNotification(
+        'inbound',
+        'call',
+        undefined,
+        { ref: '801', call_ref: 'i1', call_dir: 'inbound' },
+        { transport: 'list', maxwaitms: 3 },
+      ),
+    )
     expect((await store.read.agent('801'))?.call).toMatchObject({ call_ref: 'i1', direction: 'inbound' })
     await run('dialers/status', 'dialers-status', toNotification('dialers', 'status', 'd1', { status: 'started' }))
     expect(await store.read.dialers()).toMatchObject([{ ref: 'd1', status: 'started' }])
-    const gap = { source: 'main', relay: 'r1', from: new Date(base - 5000).toISOString(), to: new Date(base + 60_000).toISOString(), cause: 'reconnect', patterns: ['enigma:notifications*'] }
-    await run('relay/gap', 'relay-gap', toNotification('relay', 'gap', 'main', gap, { id: `main/o/${base}/0`, transport: 'relay', channel: 'enigma:relay:main' }))
+    const gap = {
+      source: 'main',
+      relay: 'r1',
+      from: new Date(base - 5000).toISOString(),
+      to: new Date(base + 60_000).toISOString(),
+      cause: 'reconnect',
+      patterns: ['enigma:notifications*'],
+    }
+    await run(
+      'relay/gap',
+      'relay-gap',
+      toNotification('relay', 'gap', 'main', gap, {
+        id: `main/o/${base}/0`,
+        transport: 'relay',
+        channel: 'enigma:relay:main',
+      }),
+    )
     expect(await store.read.gaps()).toMatchObject({ items: [{ cause: 'reconnect', relay: 'r1' }] })
     expect(await store.read.agent('1002')).toMatchObject({ states: [{ unsure: true }] })
     const alive = { relay: 'r1', sources: ['main'], started: new Date(base - 9000).toISOString() }
-    await run('relay/alive', 'relay-alive', toNotification('relay', 'alive', 'r1', alive, { id: `main/o/${base}/1`, transport: 'relay', channel: 'enigma:relay:main' }))
+    await run(
+      'relay/alive',
+      'relay-alive',
+      toNotification('relay', 'alive', 'r1', alive, {
+        id: `main/o/${base}/1`,
+        transport: 'relay',
+        channel: 'enigma:relay:main',
+      }),
+    )
     expect(await store.read.relays()).toMatchObject([{ relay: 'r1', sources: ['main'], started_at: alive.started }])
     await run('other', 'other', toNotification('agents', 'mood', '1002', { odd: true }, { reason: 'unknown_type' }))
-    expect(await store.read.other()).toMatchObject({ items: [{ reason: 'unknown_type' }], counts: { 'agents/mood': 1 } })
+    expect(await store.read.other()).toMatchObject({
+      items: [{ reason: 'unknown_type' }],
+      counts: { 'agents/mood': 1 },
+    })
   })
 
   test('a call of an hour ago is recorded as stale and shown to nobody', async () => {
     const { store, load } = await useFunctions(from)
     const handler = await load('agents/call')
-    const old = toNotification('agents', 'call', '1003', { call_ref: '1' }, { time: new Date(base - 3600_000).toISOString() })
+    const old = toNotification(
+      'agents',
+      'call',
+      '1003',
+      { call_ref: '1' },
+      { time: new Date(base - 3600_000).toISOString() },
+    )
     const waited = toNotification('agents', 'call', '1004', { call_ref: '2' }, { maxwaitms: 3600_000 })
     expect(await handler(toEvent('agents-call', [old, waited]))).toEqual(NONE)
-    for (const ref of ['1003', '1004']) expect(await store.read.agent(ref)).toMatchObject({ call: null, calls: [{ stale: true }] })
+    for (const ref of ['1003', '1004'])
+      expect(await store.read.agent(ref)).toMatchObject({ call: null, calls: [{ stale: true }] })
   })
 
   test('a payload that does not fit is parked in the dead-letter queue with the reason, and its neighbours are done', async () => {
@@ -128,7 +246,9 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
     expect(await handler(toEvent('agents-status', [bad, good]))).toEqual(NONE)
     expect((await store.read.agent('1006'))?.states[0]?.status).toBe('busy')
     const QueueUrl = sqs.url('agents-status').replace('.fifo', '-dlq.fifo')
-    const { Messages = [] } = await sqs.sqs.send(new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames: ['All'], MaxNumberOfMessages: 10 }))
+    const { Messages = [] } = await sqs.sqs.send(
+      new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames: ['All'], MaxNumberOfMessages: 10 }),
+    )
     expect(Messages).toHaveLength(1)
     expect(await readBody(Messages[0]?.Body ?? '')).toEqual([bad])
     const attributes = Messages[0]?.MessageAttributes ?? {}
@@ -142,12 +262,15 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
     const handler = await load('agents/status')
     const bad = toNotification('agents', 'status', '1005', { campaign_ref: '12' })
     const QueueUrl = sqs.url('agents-status').replace('.fifo', '-dlq.fifo')
-    const receive = async () => (await sqs.sqs.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10 }))).Messages ?? []
+    const receive = async () =>
+      (await sqs.sqs.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10 }))).Messages ?? []
     const [first] = toEvent('agents-status', [bad]).Records
     if (first === undefined) throw new Error('no record')
     // Handed out twice, since the commit failed after it was parked: one message.
     for (const ApproximateReceiveCount of ['1', '2']) {
-      expect(await handler({ Records: [{ ...first, attributes: { ...first.attributes, ApproximateReceiveCount } }] })).toEqual(NONE)
+      expect(
+        await handler({ Records: [{ ...first, attributes: { ...first.attributes, ApproximateReceiveCount } }] }),
+      ).toEqual(NONE)
     }
     const [one, ...more] = await receive()
     expect(more).toEqual([])
@@ -161,18 +284,39 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
   test('G7: what no request to the read model can carry is parked alone, and holds up nobody of its batch', async () => {
     const { sqs, store, load } = await useFunctions(from)
     const toCdr = (ref: number, more: object) =>
-      toNotification('campaigns', 'cdr', undefined, { call_ref: ref, dialed_at: Math.floor(base / 1000), end_reason: 'hungup', ref: 12, ...more }, { transport: 'list' })
+      toNotification(
+        'campaigns',
+        'cdr',
+        undefined,
+        { call_ref: ref, dialed_at: Math.floor(base / 1000), end_reason: 'hungup', ref: 12, ...more },
+        { transport: 'list' },
+      )
     const huge = toCdr(1, { recording_url: 'x'.repeat(600_000) })
     expect(await (await load('campaigns/cdr'))(toEvent('campaigns-cdr', [huge, toCdr(2, {})]))).toEqual(NONE)
     expect((await store.read.cdrs()).items.map(({ call_ref }) => call_ref)).toEqual(['2'])
     const fields = Object.fromEntries(Array.from({ length: 5_000 }, (_, at) => [`f${at}`, at]))
     const many = toNotification('agents', 'stats', '1008', fields)
-    expect(await (await load('agents/stats'))(toEvent('agents-stats', [many, toNotification('agents', 'stats', '1009', { calls: 1 })]))).toEqual(NONE)
+    expect(
+      await (
+        await load('agents/stats')
+      )(toEvent('agents-stats', [many, toNotification('agents', 'stats', '1009', { calls: 1 })])),
+    ).toEqual(NONE)
     expect((await store.read.agents()).items.map(({ ref }) => ref)).toEqual(['1009'])
-    for (const [queue, parked] of [['campaigns-cdr', huge], ['agents-stats', many]] as const) {
+    for (const [queue, parked] of [
+      ['campaigns-cdr', huge],
+      ['agents-stats', many],
+    ] as const) {
       const QueueUrl = sqs.url(queue).replace('.fifo', '-dlq.fifo')
-      const { Messages = [] } = await sqs.sqs.send(new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames: ['All'], MaxNumberOfMessages: 10 }))
-      expect(await Promise.all(Messages.map(({ Body, MessageAttributes }) => readBody(Body ?? '', MessageAttributes?.['content-encoding']?.StringValue)))).toEqual([[parked]])
+      const { Messages = [] } = await sqs.sqs.send(
+        new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames: ['All'], MaxNumberOfMessages: 10 }),
+      )
+      expect(
+        await Promise.all(
+          Messages.map(({ Body, MessageAttributes }) =>
+            readBody(Body ?? '', MessageAttributes?.['content-encoding']?.StringValue),
+          ),
+        ),
+      ).toEqual([[parked]])
       expect(Messages[0]?.MessageAttributes?.['reason']?.StringValue).toMatch(/^413: it .* than .*the read model takes/)
     }
   })
@@ -182,12 +326,25 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
     const handler = await load('agents/status')
     const QueueUrl = sqs.url('agents-status')
     const one = toNotification('agents', 'status', '1007', { status: 'busy' })
-    await sqs.sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: formatEvent(one), MessageGroupId: '1', MessageDeduplicationId: '1' }))
+    await sqs.sqs.send(
+      new SendMessageCommand({
+        QueueUrl,
+        MessageBody: formatEvent(one),
+        MessageGroupId: '1',
+        MessageDeduplicationId: '1',
+      }),
+    )
     const receive = async (WaitTimeSeconds: number): Promise<SqsEvent> => {
-      const { Messages = [] } = await sqs.sqs.send(new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds, MessageSystemAttributeNames: ['All'] }))
+      const { Messages = [] } = await sqs.sqs.send(
+        new ReceiveMessageCommand({ QueueUrl, WaitTimeSeconds, MessageSystemAttributeNames: ['All'] }),
+      )
       return {
         Records: Messages.map((m) => ({
-          messageId: m.MessageId ?? '', receiptHandle: m.ReceiptHandle ?? '', body: m.Body ?? '', attributes: m.Attributes ?? {}, messageAttributes: {},
+          messageId: m.MessageId ?? '',
+          receiptHandle: m.ReceiptHandle ?? '',
+          body: m.Body ?? '',
+          attributes: m.Attributes ?? {},
+          messageAttributes: {},
           eventSourceARN: 'arn:aws:sqs:us-east-1:000000000000:enigma-agents-status.fifo',
         })) as SqsEvent['Records'],
       }

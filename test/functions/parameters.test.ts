@@ -13,7 +13,13 @@ async function useParameters(values: Readonly<Record<string, string>>) {
   const server = await startParameterStore(values)
   onTestFinished(() => server.stop())
   const clock = { ms: 0 }
-  const parameters = createParameters({ names: NAMES, region: 'eu-west-1', credentials: CREDENTIALS, endpoint: server.url, now: () => clock.ms })
+  const parameters = createParameters({
+    names: NAMES,
+    region: 'eu-west-1',
+    credentials: CREDENTIALS,
+    endpoint: server.url,
+    now: () => clock.ms,
+  })
   return { server, clock, parameters }
 }
 
@@ -21,7 +27,10 @@ const GOOD = { '/enigma-prod/token': ' t1\n', '/enigma-prod/url': 'https://x.exa
 
 test('all parameters come by one request, decrypted, and are kept for five minutes', async () => {
   const { server, clock, parameters } = await useParameters(GOOD)
-  expect(await Promise.all([parameters.read(), parameters.read()])).toEqual([{ TOKEN: 't1', URL: GOOD['/enigma-prod/url'] }, { TOKEN: 't1', URL: GOOD['/enigma-prod/url'] }])
+  expect(await Promise.all([parameters.read(), parameters.read()])).toEqual([
+    { TOKEN: 't1', URL: GOOD['/enigma-prod/url'] },
+    { TOKEN: 't1', URL: GOOD['/enigma-prod/url'] },
+  ])
   server.values.set('/enigma-prod/token', 't2')
   clock.ms = 299_999
   expect((await parameters.read())['TOKEN']).toBe('t1')
@@ -43,7 +52,9 @@ test('Parameter Store over its limit is asked again; one that refuses is quoted;
   const said = vi.spyOn(console, 'error').mockImplementation(() => undefined)
   onTestFinished(() => said.mockRestore())
   await expect(parameters.read()).rejects.toThrow('Parameter Store refuses: AccessDeniedException as was wanted')
-  expect(said.mock.calls.join()).toContain('parameters cannot be read","error":"Error: Parameter Store refuses: AccessDeniedException as was wanted')
+  expect(said.mock.calls.join()).toContain(
+    'parameters cannot be read","error":"Error: Parameter Store refuses: AccessDeniedException as was wanted',
+  )
   server.fault = { status: 400, code: 'ThrottlingException' }
   setTimeout(() => {
     server.fault = undefined
@@ -70,18 +81,37 @@ test('a Parameter Store that fails for a moment is asked again', async () => {
 
 test('the functions take the address of the read model and the API its token from Parameter Store; what is changed there counts without a deployment', async () => {
   const { redis, proxy } = await useStore()
-  const { server } = await useParameters({ '/s/url': proxy.url, '/s/token': 'test-token', '/s/api': TOKEN, '/s/crm': 'a-crm-token' })
+  const { server } = await useParameters({
+    '/s/url': proxy.url,
+    '/s/token': 'test-token',
+    '/s/api': TOKEN,
+    '/s/crm': 'a-crm-token',
+  })
   for (const [name, value] of Object.entries({
-    UPSTASH_REDIS_REST_URL_PARAMETER: '/s/url', UPSTASH_REDIS_REST_TOKEN_PARAMETER: '/s/token', API_TOKEN_PARAMETER: '/s/api', CRM_TOKEN_PARAMETER: '/s/crm', NOT_OURS_PARAMETER: 'x',
-    AWS_ENDPOINT_URL_SSM: server.url, AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test', ENIGMA_STORE_PREFIX: 'enigma-prod:',
-    UPSTASH_REDIS_REST_URL: undefined, UPSTASH_REDIS_REST_TOKEN: undefined, API_TOKEN: undefined,
-  })) vi.stubEnv(name, value)
+    UPSTASH_REDIS_REST_URL_PARAMETER: '/s/url',
+    UPSTASH_REDIS_REST_TOKEN_PARAMETER: '/s/token',
+    API_TOKEN_PARAMETER: '/s/api',
+    CRM_TOKEN_PARAMETER: '/s/crm',
+    NOT_OURS_PARAMETER: 'x',
+    AWS_ENDPOINT_URL_SSM: server.url,
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: 'test',
+    ENIGMA_STORE_PREFIX: 'enigma-prod:',
+    UPSTASH_REDIS_REST_URL: undefined,
+    UPSTASH_REDIS_REST_TOKEN: undefined,
+    API_TOKEN: undefined,
+  }))
+    vi.stubEnv(name, value)
   onTestFinished(() => void vi.unstubAllEnvs())
   vi.resetModules()
   const { store, setting } = await import('../../functions/wiring.ts')
   const { app } = await import('../../functions/api.ts')
   const get = (token: string) => app.request('/agents/1002', { headers: { authorization: `Bearer ${token}` } })
-  await store().commit({ effects: [agentStatus(notice({ status: 'available' }, { reference: '1002' }))], done: new Map() })
+  await store().commit({
+    effects: [agentStatus(notice({ status: 'available' }, { reference: '1002' }))],
+    done: new Map(),
+  })
   expect(await (await get(TOKEN)).json()).toMatchObject({ states: [{ status: 'available' }] })
   expect((await get('other')).status).toBe(401)
   expect(server.seen.requests).toBe(1)

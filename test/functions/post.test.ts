@@ -12,27 +12,48 @@ async function useServer(listener: RequestListener) {
     server.closeAllConnections()
   })
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/some/path`
-  return { server, ask: (body: string, signal = AbortSignal.timeout(10_000)) => post(url, { headers: { 'x-own': 'yes' }, body, signal }) }
+  return {
+    server,
+    ask: (body: string, signal = AbortSignal.timeout(10_000)) =>
+      post(url, { headers: { 'x-own': 'yes' }, body, signal }),
+  }
 }
 
 test('a body goes out and an answer comes in as they are, also when it is gzipped', async () => {
   const { ask } = await useServer((request, response) => {
     const chunks: Buffer[] = []
-    request.on('data', (chunk: Buffer) => chunks.push(chunk)).on('end', () => {
-      const { method, url, headers } = request
-      const text = JSON.stringify({ method, url, own: headers['x-own'], length: headers['content-length'], body: Buffer.concat(chunks).toString() })
-      response.writeHead(418, { 'content-encoding': 'gzip', 'x-answer': 'here' }).end(gzipSync(text))
-    })
+    request
+      .on('data', (chunk: Buffer) => chunks.push(chunk))
+      .on('end', () => {
+        const { method, url, headers } = request
+        const text = JSON.stringify({
+          method,
+          url,
+          own: headers['x-own'],
+          length: headers['content-length'],
+          body: Buffer.concat(chunks).toString(),
+        })
+        response.writeHead(418, { 'content-encoding': 'gzip', 'x-answer': 'here' }).end(gzipSync(text))
+      })
   })
   const { status, headers, text } = await ask('é☎')
-  expect({ status, answer: headers['x-answer'], ...(JSON.parse(text) as object) }).toEqual({ status: 418, answer: 'here', method: 'POST', url: '/some/path', own: 'yes', length: '5', body: 'é☎' })
+  expect({ status, answer: headers['x-answer'], ...(JSON.parse(text) as object) }).toEqual({
+    status: 418,
+    answer: 'here',
+    method: 'POST',
+    url: '/some/path',
+    own: 'yes',
+    length: '5',
+    body: 'é☎',
+  })
 })
 
 test('a signal ends it with its own reason, before the answer and in the middle of it', async () => {
   const reached = Promise.withResolvers<void>()
   const silent = await useServer(() => reached.resolve())
   const halfway = await useServer((_, response) => response.writeHead(200, { 'content-length': '10' }).write('half'))
-  for (const { ask } of [silent, halfway]) await expect(ask('', AbortSignal.timeout(50))).rejects.toMatchObject({ name: 'TimeoutError' })
+  for (const { ask } of [silent, halfway])
+    await expect(ask('', AbortSignal.timeout(50))).rejects.toMatchObject({ name: 'TimeoutError' })
   await reached.promise
 })
 

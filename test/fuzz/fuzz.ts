@@ -14,7 +14,13 @@ export type FuzzOptions = {
   readonly signal?: AbortSignal
 }
 
-export type FuzzResult = { readonly samples: number; readonly batches: number; readonly other: number; readonly parked: number; readonly refused: number }
+export type FuzzResult = {
+  readonly samples: number
+  readonly batches: number
+  readonly other: number
+  readonly parked: number
+  readonly refused: number
+}
 
 /** How long (ms) a failing batch is made smaller. */
 const SHRINK_MS = 60_000
@@ -25,7 +31,10 @@ const SHRINK_MS = 60_000
  *
  * @throws Error with the seed, the path and the smallest batch that fails
  */
-export async function fuzz(street: FuzzStreet, { count, seed, batch = 500, signal = new AbortController().signal }: FuzzOptions): Promise<FuzzResult> {
+export async function fuzz(
+  street: FuzzStreet,
+  { count, seed, batch = 500, signal = new AbortController().signal }: FuzzOptions,
+): Promise<FuzzResult> {
   const handle = await createHandling(street.store)
   const result = { samples: 0, batches: 0, other: 0, parked: 0, refused: 0 }
   const tryBatch = async (batchOf: readonly Sample[]) => {
@@ -42,11 +51,17 @@ export async function fuzz(street: FuzzStreet, { count, seed, batch = 500, signa
   // All of one length while nothing fails; shorter ones only come of shrinking.
   const batches = fc.noBias(fc.array(samples, { minLength: 1, maxLength: batch, size: 'max' }))
   for (let round = 0; result.samples < count && !signal.aborted; round++) {
-    const report = await fc.check(fc.asyncProperty(batches, tryBatch), { seed: seed + round, numRuns: 4, interruptAfterTimeLimit: SHRINK_MS })
+    const report = await fc.check(fc.asyncProperty(batches, tryBatch), {
+      seed: seed + round,
+      numRuns: 4,
+      interruptAfterTimeLimit: SHRINK_MS,
+    })
     if (report.failed && report.counterexample !== null) {
       const [smallest] = report.counterexample
       const why = report.errorInstance instanceof Error ? report.errorInstance.message : String(report.errorInstance)
-      throw new Error(`seed ${report.seed}, path ${report.counterexamplePath}: ${why}\nthe smallest batch that fails:\n${smallest.slice(0, 20).map(formatSample).join('\n')}`)
+      throw new Error(
+        `seed ${report.seed}, path ${report.counterexamplePath}: ${why}\nthe smallest batch that fails:\n${smallest.slice(0, 20).map(formatSample).join('\n')}`,
+      )
     }
   }
   await readAll(street)

@@ -19,7 +19,12 @@ const BATCH = 10
 
 /** Gives what SQS accepted to the functions of `functions/`, with the read model behind them. */
 export async function createHandling(store: Store) {
-  let [bodies, done, parked, problems] = [new Map<string, Buffer>(), new Set<string>(), new Set<string>(), [] as string[]]
+  let [bodies, done, parked, problems] = [
+    new Map<string, Buffer>(),
+    new Set<string>(),
+    new Set<string>(),
+    [] as string[],
+  ]
   const handlers = await loadHandlers({
     store,
     park: async ({ notification, reason }) => {
@@ -44,7 +49,8 @@ export async function createHandling(store: Store) {
       for (let at = 0; at < own.length; at += BATCH) {
         try {
           const { batchItemFailures } = await handler(toEvent(own.slice(at, at + BATCH), at))
-          if (batchItemFailures.length > 0) problems.push(`${queue}: ${batchItemFailures.length} messages are to be tried again`)
+          if (batchItemFailures.length > 0)
+            problems.push(`${queue}: ${batchItemFailures.length} messages are to be tried again`)
         } catch (error) {
           problems.push(`${queue}: the function has thrown: ${String(error)}`)
         }
@@ -61,7 +67,12 @@ function toEvent(messages: readonly AcceptedEntry[], first: number): SqsEvent {
       receiptHandle: 'receipt',
       body: message.MessageBody,
       attributes: { ApproximateReceiveCount: '1', MessageGroupId: message.MessageGroupId },
-      messageAttributes: Object.fromEntries(Object.entries(message.MessageAttributes ?? {}).map(([name, { StringValue }]) => [name, { stringValue: StringValue, dataType: 'String' }])),
+      messageAttributes: Object.fromEntries(
+        Object.entries(message.MessageAttributes ?? {}).map(([name, { StringValue }]) => [
+          name,
+          { stringValue: StringValue, dataType: 'String' },
+        ]),
+      ),
       eventSourceARN: `arn:aws:sqs:us-east-1:000000000000:${message.queue}`,
     })),
   }

@@ -5,7 +5,13 @@ import { formatSample, type Sample } from './samples.ts'
 import { MAX_BYTES, type Carried } from './street.ts'
 
 export const readMessages = async (messages: readonly AcceptedEntry[]): Promise<Notification[]> =>
-  (await Promise.all(messages.map(({ MessageBody, MessageAttributes }) => readBody(MessageBody, MessageAttributes?.['content-encoding']?.StringValue)))).flat()
+  (
+    await Promise.all(
+      messages.map(({ MessageBody, MessageAttributes }) =>
+        readBody(MessageBody, MessageAttributes?.['content-encoding']?.StringValue),
+      ),
+    )
+  ).flat()
 
 /** The event of an entry of the parked list, as its text: parsed and written again it would not be the same. */
 export const readParked = async (entry: string): Promise<{ notification: Notification; reason: string }> => {
@@ -15,7 +21,8 @@ export const readParked = async (entry: string): Promise<{ notification: Notific
 
 // A channel that is not UTF-8 is told by its bytes, one character each.
 const toChannel = (key: Buffer): string => toText(key) ?? key.toString('latin1')
-const keyOf = (transport: string, channel: string, data: string | Uint8Array): string => `${transport} ${channel} ${Buffer.from(toBytes(data)).toString('latin1')}`
+const keyOf = (transport: string, channel: string, data: string | Uint8Array): string =>
+  `${transport} ${channel} ${Buffer.from(toBytes(data)).toString('latin1')}`
 
 /** What the strictest SQS takes. Source: SendMessage in the SQS API reference; several servers leave out what is beyond U+FFFF. */
 const REFUSED = /[^\x09\x0A\x0D\x20-\uD7FF\uE000-\uFFFD]/
@@ -24,11 +31,18 @@ const REFUSED = /[^\x09\x0A\x0D\x20-\uD7FF\uE000-\uFFFD]/
 const MAY_BE_TOO_LARGE = MAX_BYTES / 2
 
 /** What is wrong with what became of a batch; empty when each sample arrived once, or is parked, with its very bytes. */
-export async function judge(samples: readonly Sample[], { messages, parked }: Carried, handled: Handled, isEnd: (channel: string) => boolean): Promise<string[]> {
+export async function judge(
+  samples: readonly Sample[],
+  { messages, parked }: Carried,
+  handled: Handled,
+  isEnd: (channel: string) => boolean,
+): Promise<string[]> {
   const problems = [...handled.problems]
   for (const { queue, MessageBody } of messages) {
-    if (REFUSED.test(MessageBody)) problems.push(`${queue}: SQS may refuse the characters of ${MessageBody.slice(0, 300)}`)
-    if (Buffer.byteLength(MessageBody) > MAX_BYTES) problems.push(`${queue}: a message of ${Buffer.byteLength(MessageBody)} bytes`)
+    if (REFUSED.test(MessageBody))
+      problems.push(`${queue}: SQS may refuse the characters of ${MessageBody.slice(0, 300)}`)
+    if (Buffer.byteLength(MessageBody) > MAX_BYTES)
+      problems.push(`${queue}: a message of ${Buffer.byteLength(MessageBody)} bytes`)
   }
   const came = new Map<string, number>()
   const count = ({ transport, channel, data }: Notification) => {
@@ -42,13 +56,16 @@ export async function judge(samples: readonly Sample[], { messages, parked }: Ca
     const body = handled.bodies.get(id)
     // What the relay says itself may have no function yet.
     if (transport === 'relay' && body === undefined) continue
-    if (body === undefined || !body.equals(toBytes(data))) problems.push(`${id}: the function was asked with ${body === undefined ? 'nothing' : 'other bytes'}`)
-    if (!handled.done.has(id) && !handled.parked.has(id)) problems.push(`${id}: neither done nor parked by its function`)
+    if (body === undefined || !body.equals(toBytes(data)))
+      problems.push(`${id}: the function was asked with ${body === undefined ? 'nothing' : 'other bytes'}`)
+    if (!handled.done.has(id) && !handled.parked.has(id))
+      problems.push(`${id}: neither done nor parked by its function`)
   }
   for (const entry of parked) {
     const { notification, reason } = await readParked(entry)
     count(notification)
-    if (reason !== 'too_large' || toBytes(notification.data).length < MAY_BE_TOO_LARGE) problems.push(`${notification.id}: parked as ${reason}, with ${toBytes(notification.data).length} bytes`)
+    if (reason !== 'too_large' || toBytes(notification.data).length < MAY_BE_TOO_LARGE)
+      problems.push(`${notification.id}: parked as ${reason}, with ${toBytes(notification.data).length} bytes`)
   }
   for (const sample of samples) {
     const key = keyOf(sample.transport, toChannel(sample.key), sample.packet)

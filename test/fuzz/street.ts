@@ -70,10 +70,20 @@ export async function startFuzzStreet(release: Release) {
       const { isRunning, exited, metric } = relay
       messages = []
       const mark = `end ${++batches}`
-      await Promise.all(samples.map(({ transport, key, packet }) => (transport === 'list' ? client.lPush(key, packet) : client.publish(key, packet))))
+      await Promise.all(
+        samples.map(({ transport, key, packet }) =>
+          transport === 'list' ? client.lPush(key, packet) : client.publish(key, packet),
+        ),
+      )
       await client.publish(END, mark)
-      const isThrough = () => messages.findLastIndex(({ queue, MessageBody }) => queue === 'enigma-other.fifo' && MessageBody.includes(`"${mark}"`)) >= 0
-      const isEmpty = async () => (await client.eval(COUNT_LEFT, { keys: [...LISTS] })) === 0 && (await metric('held')) === 0 && (await metric('journal_rows')) === 0
+      const isThrough = () =>
+        messages.findLastIndex(
+          ({ queue, MessageBody }) => queue === 'enigma-other.fifo' && MessageBody.includes(`"${mark}"`),
+        ) >= 0
+      const isEmpty = async () =>
+        (await client.eval(COUNT_LEFT, { keys: [...LISTS] })) === 0 &&
+        (await metric('held')) === 0 &&
+        (await metric('journal_rows')) === 0
       await waitFor(async () => !isRunning() || (isThrough() && (await isEmpty())), 'a batch to be through', LIMIT_MS)
       if (!isRunning()) throw new Error(`the relay ended: ${JSON.stringify(await exited)}`)
       const parked = await client.lRange('enigma:relay:parked', 0, -1)

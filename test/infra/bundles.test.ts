@@ -18,8 +18,19 @@ const run = promisify(execFile)
 const names = [...ROUTES.map(({ name }) => name), 'api'].toSorted()
 
 const digest = async (): Promise<Record<string, string>> => {
-  const files = (await readdir(FUNCTIONS_FOLDER, { recursive: true })).filter((file) => /\.mjs(\.map)?$/.test(file)).toSorted()
-  return Object.fromEntries(await Promise.all(files.map(async (file) => [file, createHash('sha256').update(await readFile(join(FUNCTIONS_FOLDER, file))).digest('hex')])))
+  const files = (await readdir(FUNCTIONS_FOLDER, { recursive: true }))
+    .filter((file) => /\.mjs(\.map)?$/.test(file))
+    .toSorted()
+  return Object.fromEntries(
+    await Promise.all(
+      files.map(async (file) => [
+        file,
+        createHash('sha256')
+          .update(await readFile(join(FUNCTIONS_FOLDER, file)))
+          .digest('hex'),
+      ]),
+    ),
+  )
 }
 
 test('each function is one small module, the same bytes each time; what the runtime has, and what only makes documents, is not in it', async () => {
@@ -31,17 +42,34 @@ test('each function is one small module, the same bytes each time; what the runt
   for (const [file, { bytes, inputs, imports }] of Object.entries(metafile.outputs)) {
     if (!file.endsWith('.mjs')) continue
     expect(bytes, file).toBeLessThanOrEqual(MOST_BYTES)
-    const parts = Object.entries(inputs).filter(([, { bytesInOutput }]) => bytesInOutput > 0).map(([name]) => name).join('\n')
+    const parts = Object.entries(inputs)
+      .filter(([, { bytesInOutput }]) => bytesInOutput > 0)
+      .map(([name]) => name)
+      .join('\n')
     expect(parts, file).not.toMatch(/@aws-sdk|@smithy|to-json-schema|standard-openapi|node_modules\/hono-openapi/)
     // Loaded when something goes wrong, and not when a function starts.
-    expect(imports.filter(({ path }) => path.startsWith('@aws-sdk/')).every(({ kind }) => kind === 'dynamic-import'), file).toBe(true)
-    expect(imports.filter(({ path, external }) => external === true && !path.startsWith('@aws-sdk/') && !/^(node:|crypto$)/.test(path)), file).toEqual([])
+    expect(
+      imports.filter(({ path }) => path.startsWith('@aws-sdk/')).every(({ kind }) => kind === 'dynamic-import'),
+      file,
+    ).toBe(true)
+    expect(
+      imports.filter(
+        ({ path, external }) => external === true && !path.startsWith('@aws-sdk/') && !/^(node:|crypto$)/.test(path),
+      ),
+      file,
+    ).toEqual([])
   }
-  const map = JSON.parse(await readFile(join(FUNCTIONS_FOLDER, 'agents-call/index.mjs.map'), 'utf8')) as { sources: string[]; sourcesContent?: unknown }
+  const map = JSON.parse(await readFile(join(FUNCTIONS_FOLDER, 'agents-call/index.mjs.map'), 'utf8')) as {
+    sources: string[]
+    sourcesContent?: unknown
+  }
   expect(map.sources).toContain('../../../functions/agents/call.ts')
   expect(map.sourcesContent).toBeUndefined()
   // The same bytes also in another folder, on another machine.
-  for (const name of names) expect(await readFile(join(FUNCTIONS_FOLDER, name, 'index.mjs.map'), 'utf8'), name).not.toContain(ROOT.replace(/\/$/, ''))
+  for (const name of names)
+    expect(await readFile(join(FUNCTIONS_FOLDER, name, 'index.mjs.map'), 'utf8'), name).not.toContain(
+      ROOT.replace(/\/$/, ''),
+    )
 })
 
 test('no function loads what Node has for the fetch standard before its handler wants it: that takes as long as all else in a cold start', async () => {
@@ -50,8 +78,13 @@ test('no function loads what Node has for the fetch standard before its handler 
   const parameters = await startParameterStore({ '/s/url': proxy.url, '/s/token': 'test-token', '/s/api': 'a-token' })
   onTestFinished(() => parameters.stop())
   const env = {
-    AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'x', AWS_SECRET_ACCESS_KEY: 'x', AWS_ENDPOINT_URL_SSM: parameters.url,
-    UPSTASH_REDIS_REST_URL_PARAMETER: '/s/url', UPSTASH_REDIS_REST_TOKEN_PARAMETER: '/s/token', API_TOKEN_PARAMETER: '/s/api',
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'x',
+    AWS_SECRET_ACCESS_KEY: 'x',
+    AWS_ENDPOINT_URL_SSM: parameters.url,
+    UPSTASH_REDIS_REST_URL_PARAMETER: '/s/url',
+    UPSTASH_REDIS_REST_TOKEN_PARAMETER: '/s/token',
+    API_TOKEN_PARAMETER: '/s/api',
   }
   /** Whether it is there after this; the answer is that of the handler. */
   const start = async (name: string, event: unknown) => {
@@ -67,28 +100,66 @@ test('no function loads what Node has for the fetch standard before its handler 
     return JSON.parse((await run(process.execPath, ['--input-type=module', '-e', code], { env })).stdout) as unknown
   }
   const body = formatEvent({
-    id: 'main/p/1/0', source: '/enigma/main', type: 'enigma.agents.call', subject: '1002', time: new Date().toISOString(), datacontenttype: 'application/json',
-    data: formatPacket({ type: 'call', payload: { ref: '1002', call_ref: '7' } }), transport: 'pubsub', channel: 'enigma:notifications:agents:1002', sequence: '1',
+    id: 'main/p/1/0',
+    source: '/enigma/main',
+    type: 'enigma.agents.call',
+    subject: '1002',
+    time: new Date().toISOString(),
+    datacontenttype: 'application/json',
+    data: formatPacket({ type: 'call', payload: { ref: '1002', call_ref: '7' } }),
+    transport: 'pubsub',
+    channel: 'enigma:notifications:agents:1002',
+    sequence: '1',
   })
-  const record = { messageId: 'm', receiptHandle: 'r', body, attributes: { ApproximateReceiveCount: '1' }, eventSourceARN: 'arn:aws:sqs:us-east-1:0:q.fifo' }
-  expect(await start('agents-call', { Records: [record] })).toEqual({ answer: { batchItemFailures: [] }, loaded: [false, true] })
+  const record = {
+    messageId: 'm',
+    receiptHandle: 'r',
+    body,
+    attributes: { ApproximateReceiveCount: '1' },
+    eventSourceARN: 'arn:aws:sqs:us-east-1:0:q.fifo',
+  }
+  expect(await start('agents-call', { Records: [record] })).toEqual({
+    answer: { batchItemFailures: [] },
+    loaded: [false, true],
+  })
   const headers = { host: 'example', authorization: 'Bearer a-token' }
-  const request = { version: '2.0', rawPath: '/agents', rawQueryString: '', headers, requestContext: { domainName: 'example', http: { method: 'GET', path: '/agents' } }, isBase64Encoded: false }
-  expect(await start('api', request)).toMatchObject({ answer: { statusCode: 200, headers: { etag: expect.stringMatching(/^W/) as string, 'cache-control': 'private, no-cache' } }, loaded: [false, true] })
+  const request = {
+    version: '2.0',
+    rawPath: '/agents',
+    rawQueryString: '',
+    headers,
+    requestContext: { domainName: 'example', http: { method: 'GET', path: '/agents' } },
+    isBase64Encoded: false,
+  }
+  expect(await start('api', request)).toMatchObject({
+    answer: {
+      statusCode: 200,
+      headers: { etag: expect.stringMatching(/^W/) as string, 'cache-control': 'private, no-cache' },
+    },
+    loaded: [false, true],
+  })
 })
 
 test('the report names each bundle, its size and its three largest inputs', async () => {
   const lines = formatReport(await bundleFunctions()).split('\n')
   expect(lines[0]).toMatch(/^bundle +kB +largest inputs, kB$/)
   expect(lines.slice(1).map((line) => line.split(' ')[0])).toEqual(names)
-  for (const line of lines.slice(1)) expect(line).toMatch(/ \d+\.\d {2}[@\w/-]+ \d+\.\d, [@\w/-]+ \d+\.\d, [@\w/-]+ \d+\.\d$/)
+  for (const line of lines.slice(1))
+    expect(line).toMatch(/ \d+\.\d {2}[@\w/-]+ \d+\.\d, [@\w/-]+ \d+\.\d, [@\w/-]+ \d+\.\d$/)
 })
 
 test('the bundled API answers with the very document that its sources make', async () => {
   await bundleFunctions()
-  for (const [name, value] of Object.entries({ API_TOKEN: 'a-token', UPSTASH_REDIS_REST_URL: 'http://127.0.0.1:1', UPSTASH_REDIS_REST_TOKEN: 'x' })) vi.stubEnv(name, value)
+  for (const [name, value] of Object.entries({
+    API_TOKEN: 'a-token',
+    UPSTASH_REDIS_REST_URL: 'http://127.0.0.1:1',
+    UPSTASH_REDIS_REST_TOKEN: 'x',
+  }))
+    vi.stubEnv(name, value)
   onTestFinished(() => void vi.unstubAllEnvs())
-  const { app } = (await import(pathToFileURL(join(FUNCTIONS_FOLDER, 'api/index.mjs')).href)) as { app: { request: (path: string, init?: RequestInit) => Promise<Response> } }
+  const { app } = (await import(pathToFileURL(join(FUNCTIONS_FOLDER, 'api/index.mjs')).href)) as {
+    app: { request: (path: string, init?: RequestInit) => Promise<Response> }
+  }
   const get = (path: string) => app.request(path, { headers: { authorization: 'Bearer a-token' } })
   const response = await get('/openapi.json')
   expect(response.headers.get('content-type')).toMatch(/^application\/json/)

@@ -44,7 +44,13 @@ async function useLogs(groups: readonly string[]): Promise<string> {
       for await (const chunk of request) body += String(chunk)
       const { logGroupNamePrefix = '' } = JSON.parse(body) as { logGroupNamePrefix?: string }
       response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' })
-      response.end(JSON.stringify({ logGroups: groups.filter((name) => name.startsWith(logGroupNamePrefix)).map((logGroupName) => ({ logGroupName })) }))
+      response.end(
+        JSON.stringify({
+          logGroups: groups
+            .filter((name) => name.startsWith(logGroupNamePrefix))
+            .map((logGroupName) => ({ logGroupName })),
+        }),
+      )
     })()
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -54,22 +60,49 @@ async function useLogs(groups: readonly string[]): Promise<string> {
 
 /** An account with all that a deployment needs, and what `npm run deploy -- --check` says in it. */
 async function useAccount(stacks: Readonly<Record<string, string>> = {}, logGroups: readonly string[] = []) {
-  const [redis, sqs, cloudFormation, logs] = [await useRedisServer(), await useSqs(), await useCloudFormation(stacks), await useLogs(logGroups)]
+  const [redis, sqs, cloudFormation, logs] = [
+    await useRedisServer(),
+    await useSqs(),
+    await useCloudFormation(stacks),
+    await useLogs(logGroups),
+  ]
   const upstash = await startUpstashProxy({ redisUrl: redis.url, token: 'upstash-token' })
-  const parameters = await startParameterStore({ '/acme-eu/upstash-redis-rest-url': upstash.url, '/acme-eu/upstash-redis-rest-token': 'upstash-token', '/acme-eu/api-token': 'an-api-token' })
+  const parameters = await startParameterStore({
+    '/acme-eu/upstash-redis-rest-url': upstash.url,
+    '/acme-eu/upstash-redis-rest-token': 'upstash-token',
+    '/acme-eu/api-token': 'an-api-token',
+  })
   onTestFinished(async () => {
     await upstash.stop()
     await parameters.stop()
   })
   const env = {
-    PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', AWS_EC2_METADATA_DISABLED: 'true', AWS_ACCESS_KEY_ID: 'AKIDTEST', AWS_SECRET_ACCESS_KEY: 'hidden-secret',
-    AWS_ENDPOINT_URL_SSM: parameters.url, AWS_ENDPOINT_URL_SQS: sqs.endpoint, AWS_ENDPOINT_URL_CLOUDFORMATION: cloudFormation,
+    PATH: process.env['PATH'] ?? '',
+    HOME: '/nonexistent',
+    AWS_EC2_METADATA_DISABLED: 'true',
+    AWS_ACCESS_KEY_ID: 'AKIDTEST',
+    AWS_SECRET_ACCESS_KEY: 'hidden-secret',
+    AWS_ENDPOINT_URL_SSM: parameters.url,
+    AWS_ENDPOINT_URL_SQS: sqs.endpoint,
+    AWS_ENDPOINT_URL_CLOUDFORMATION: cloudFormation,
     AWS_ENDPOINT_URL_CLOUDWATCH_LOGS: logs,
   }
-  const check = async (args: readonly string[] = ['--region', 'us-east-1', '--param=prefix=acme-eu-'], own: Record<string, string | undefined> = {}) => {
-    const given = Object.fromEntries(Object.entries({ ...env, ...own }).filter((entry): entry is [string, string] => entry[1] !== undefined))
-    const ended = run(process.execPath, ['--conditions=source', join(ROOT, 'infra/deploy/main.ts'), '--check', '--stage', 'prod', ...args], { cwd: ROOT, env: given })
-    const { code, stdout, stderr } = await ended.then((out) => ({ code: 0, ...out }), (error: unknown) => error as { code: number; stdout: string; stderr: string })
+  const check = async (
+    args: readonly string[] = ['--region', 'us-east-1', '--param=prefix=acme-eu-'],
+    own: Record<string, string | undefined> = {},
+  ) => {
+    const given = Object.fromEntries(
+      Object.entries({ ...env, ...own }).filter((entry): entry is [string, string] => entry[1] !== undefined),
+    )
+    const ended = run(
+      process.execPath,
+      ['--conditions=source', join(ROOT, 'infra/deploy/main.ts'), '--check', '--stage', 'prod', ...args],
+      { cwd: ROOT, env: given },
+    )
+    const { code, stdout, stderr } = await ended.then(
+      (out) => ({ code: 0, ...out }),
+      (error: unknown) => error as { code: number; stdout: string; stderr: string },
+    )
     expect(stdout + stderr).not.toMatch(/hidden-secret|upstash-token|an-api-token/)
     return { code, said: stdout + stderr }
   }
@@ -80,72 +113,115 @@ test('an account that has all is told so, and nothing is done', async () => {
   const { check } = await useAccount()
   const { code, said } = await check()
   expect(said.split('\n').filter((line) => line !== '')).toEqual([
-    'ok    region us-east-1, names acme-eu-*', 'ok    parameter /acme-eu/upstash-redis-rest-url', 'ok    parameter /acme-eu/upstash-redis-rest-token', 'ok    parameter /acme-eu/api-token',
-    'ok    Upstash answers, and takes the token', 'ok    the token of the API can be sent as one', 'ok    the stack acme-eu is new',
+    'ok    region us-east-1, names acme-eu-*',
+    'ok    parameter /acme-eu/upstash-redis-rest-url',
+    'ok    parameter /acme-eu/upstash-redis-rest-token',
+    'ok    parameter /acme-eu/api-token',
+    'ok    Upstash answers, and takes the token',
+    'ok    the token of the API can be sent as one',
+    'ok    the stack acme-eu is new',
   ])
   expect(code).toBe(0)
 })
 
 test('a stack that is there is updated', async () => {
   const { check } = await useAccount({ 'acme-eu': 'UPDATE_COMPLETE' })
-  expect(await check()).toMatchObject({ code: 0, said: expect.stringContaining('the stack acme-eu is there (UPDATE_COMPLETE) and is updated') as string })
+  expect(await check()).toMatchObject({
+    code: 0,
+    said: expect.stringContaining('the stack acme-eu is there (UPDATE_COMPLETE) and is updated') as string,
+  })
 })
 
 test.each([
-  ['ROLLBACK_COMPLETE', 'delete-stack'], ['REVIEW_IN_PROGRESS', 'delete-stack'], ['UPDATE_IN_PROGRESS', 'wait stack-update-complete'], ['UPDATE_ROLLBACK_FAILED', 'continue-update-rollback'],
+  ['ROLLBACK_COMPLETE', 'delete-stack'],
+  ['REVIEW_IN_PROGRESS', 'delete-stack'],
+  ['UPDATE_IN_PROGRESS', 'wait stack-update-complete'],
+  ['UPDATE_ROLLBACK_FAILED', 'continue-update-rollback'],
 ])('a stack that cannot be updated now (%s) is said', async (status, fix) => {
   const { check } = await useAccount({ 'acme-eu': status })
-  expect(await check()).toMatchObject({ code: 1, said: expect.stringMatching(new RegExp(`FAIL {2}the stack acme-eu .*\\(${status}\\)[^]*${fix}`)) as string })
+  expect(await check()).toMatchObject({
+    code: 1,
+    said: expect.stringMatching(new RegExp(`FAIL {2}the stack acme-eu .*\\(${status}\\)[^]*${fix}`)) as string,
+  })
 })
 
 test('what is wrong with the arguments is said before anything is asked', async () => {
   const { check, parameters } = await useAccount()
-  expect(await check(['--region', 'us-east-1', '--param=prefix=Acme'])).toMatchObject({ code: 2, said: expect.stringMatching(/prefix "Acme": write small letters/) as string })
-  expect(await check(['--region', 'us-east-1', `--param=prefix=${'a'.repeat(50)}-`])).toMatchObject({ code: 2, said: expect.stringContaining('at most 42') as string })
-  expect(await check(['--param=prefix=acme-eu-'])).toMatchObject({ code: 1, said: expect.stringMatching(/FAIL {2}no region is named\n.*--region eu-west-1[^]*nothing was deployed/) as string })
-  expect(await check(['--region', 'europe', '--param=prefix=acme-eu-'])).toMatchObject({ code: 1, said: expect.stringContaining('"europe" is no region') as string })
+  expect(await check(['--region', 'us-east-1', '--param=prefix=Acme'])).toMatchObject({
+    code: 2,
+    said: expect.stringMatching(/prefix "Acme": write small letters/) as string,
+  })
+  expect(await check(['--region', 'us-east-1', `--param=prefix=${'a'.repeat(50)}-`])).toMatchObject({
+    code: 2,
+    said: expect.stringContaining('at most 42') as string,
+  })
+  expect(await check(['--param=prefix=acme-eu-'])).toMatchObject({
+    code: 1,
+    said: expect.stringMatching(/FAIL {2}no region is named\n.*--region eu-west-1[^]*nothing was deployed/) as string,
+  })
+  expect(await check(['--region', 'europe', '--param=prefix=acme-eu-'])).toMatchObject({
+    code: 1,
+    said: expect.stringContaining('"europe" is no region') as string,
+  })
   expect(parameters.seen.requests).toBe(0)
 })
 
 test('missing credentials, a missing parameter, and rights that are missing are named with what mends them', async () => {
   const { check, parameters } = await useAccount()
-  expect(await check(undefined, { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined })).toMatchObject({ code: 1, said: expect.stringMatching(/FAIL {2}AWS gives no credentials[^]*AWS_PROFILE/) as string })
+  expect(await check(undefined, { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined })).toMatchObject({
+    code: 1,
+    said: expect.stringMatching(/FAIL {2}AWS gives no credentials[^]*AWS_PROFILE/) as string,
+  })
   parameters.values.delete('/acme-eu/api-token')
   const missing = await check()
-  expect(missing.said).toContain('FAIL  the parameter /acme-eu/api-token is not there in us-east-1\n      printf %s "$(openssl rand -hex 32)" | aws ssm put-parameter --region us-east-1 --type SecureString --name /acme-eu/api-token --value file:///dev/stdin')
+  expect(missing.said).toContain(
+    'FAIL  the parameter /acme-eu/api-token is not there in us-east-1\n      printf %s "$(openssl rand -hex 32)" | aws ssm put-parameter --region us-east-1 --type SecureString --name /acme-eu/api-token --value file:///dev/stdin',
+  )
   expect(missing.code).toBe(1)
   parameters.fault = { status: 400, code: 'AccessDeniedException' }
   expect((await check()).said).toMatch(/FAIL {2}Parameter Store of us-east-1 cannot be read[^]*let your user read it/)
   // Another region, or a slip in its name: nobody is there.
-  expect((await check(undefined, { AWS_ENDPOINT_URL_SSM: 'http://ssm.eu-wset-1.amazonaws.invalid' })).said).toMatch(/cannot be read: getaddrinfo \w+ ssm\.eu-wset-1[^]*describe-regions/)
+  expect((await check(undefined, { AWS_ENDPOINT_URL_SSM: 'http://ssm.eu-wset-1.amazonaws.invalid' })).said).toMatch(
+    /cannot be read: getaddrinfo \w+ ssm\.eu-wset-1[^]*describe-regions/,
+  )
 })
 
 test('a wrong token of Upstash, one of the API that nobody can send, and queues that a former stack left are found', async () => {
   const { check, parameters, sqs } = await useAccount()
   parameters.values.set('/acme-eu/upstash-redis-rest-token', 'another')
   parameters.values.set('/acme-eu/api-token', 'with spaces in it')
-  await sqs.sqs.send(new CreateQueueCommand({ QueueName: 'acme-eu-agents-call.fifo', Attributes: { FifoQueue: 'true' } }))
+  await sqs.sqs.send(
+    new CreateQueueCommand({ QueueName: 'acme-eu-agents-call.fifo', Attributes: { FifoQueue: 'true' } }),
+  )
   const { code, said } = await check()
   expect(code).toBe(1)
   expect(said).toMatch(/FAIL {2}Upstash: the read model refuses the token[^]*REST API section/)
   expect(said).toMatch(/FAIL {2}API_TOKEN cannot be used as a bearer token/)
-  expect(said).toMatch(/FAIL {2}1 queues of a stack that was removed, or made by hand, are still there, such as acme-eu-agents-call\.fifo/)
+  expect(said).toMatch(
+    /FAIL {2}1 queues of a stack that was removed, or made by hand, are still there, such as acme-eu-agents-call\.fifo/,
+  )
 })
 
 test('what a removed stack left behind is found also where only a dead-letter queue or a log is left; what others have is not', async () => {
   const { check, sqs } = await useAccount({}, ['/aws/lambda/acme-eu-api', '/aws/lambda/acme-eu-north-api'])
   await sqs.sqs.send(new CreateQueueCommand({ QueueName: 'acme-eu-other-dlq.fifo', Attributes: { FifoQueue: 'true' } }))
-  await sqs.sqs.send(new CreateQueueCommand({ QueueName: 'acme-eu-north-other.fifo', Attributes: { FifoQueue: 'true' } }))
+  await sqs.sqs.send(
+    new CreateQueueCommand({ QueueName: 'acme-eu-north-other.fifo', Attributes: { FifoQueue: 'true' } }),
+  )
   const { code, said } = await check()
   expect(code).toBe(1)
   expect(said).toMatch(/FAIL {2}1 queues of a stack that was removed.*such as acme-eu-other-dlq\.fifo/)
-  expect(said).toMatch(/FAIL {2}1 log groups of a stack that was removed.*such as \/aws\/lambda\/acme-eu-api:[^]*delete-log-group/)
+  expect(said).toMatch(
+    /FAIL {2}1 log groups of a stack that was removed.*such as \/aws\/lambda\/acme-eu-api:[^]*delete-log-group/,
+  )
   expect(said).not.toContain('is new')
 })
 
 test('a service of AWS that does not answer as it should is said in one line, and nothing is taken for new', async () => {
   const { check } = await useAccount()
-  const web = createServer((_, response) => void response.writeHead(500, { 'content-type': 'text/html' }).end('<html><title>busy</html>')).listen(0, '127.0.0.1')
+  const web = createServer(
+    (_, response) => void response.writeHead(500, { 'content-type': 'text/html' }).end('<html><title>busy</html>'),
+  ).listen(0, '127.0.0.1')
   await once(web, 'listening')
   onTestFinished(() => void web.close())
   const endpoint = `http://127.0.0.1:${(web.address() as AddressInfo).port}`

@@ -6,7 +6,11 @@ import { LightRequest } from '../../infra/build/light/request.ts'
 import { LightResponse } from '../../infra/build/light/response.ts'
 
 /** The same steps are done with Node's own classes and with those of the bundles; what is seen of them must be the same. */
-type Classes = { readonly Headers: typeof Headers; readonly Request: typeof Request; readonly Response: typeof Response }
+type Classes = {
+  readonly Headers: typeof Headers
+  readonly Request: typeof Request
+  readonly Response: typeof Response
+}
 type Subject = Headers | Request | Response
 
 const NODE: Classes = { Headers, Request, Response }
@@ -22,7 +26,8 @@ async function see(work: () => unknown): Promise<string> {
 }
 
 function toText(value: unknown): string {
-  if (value instanceof Uint8Array || value instanceof ArrayBuffer) return `${value.constructor.name} ${Buffer.from(value as ArrayBuffer).toString('hex')}`
+  if (value instanceof Uint8Array || value instanceof ArrayBuffer)
+    return `${value.constructor.name} ${Buffer.from(value as ArrayBuffer).toString('hex')}`
   if (value instanceof Blob) return `Blob ${value.type} ${value.size}`
   if (value instanceof FormData) return `FormData ${JSON.stringify([...value])}`
   if (value instanceof AbortSignal) return `AbortSignal ${value.aborted} ${String(value.reason)}`
@@ -36,14 +41,18 @@ async function readAll(body: ReadableStream<Uint8Array> | null, options?: { mode
   const chunks: Uint8Array[] = []
   const reader = options === undefined ? body.getReader() : body.getReader(options)
   for (;;) {
-    const { done, value } = reader instanceof ReadableStreamBYOBReader ? await reader.read(new Uint8Array(3)) : await reader.read()
+    const { done, value } =
+      reader instanceof ReadableStreamBYOBReader ? await reader.read(new Uint8Array(3)) : await reader.read()
     if (done) return Buffer.concat(chunks).toString('hex')
     chunks.push(value)
   }
 }
 
 /** Compares after each step. `make` is given the classes. */
-async function compare<T extends Subject>(make: (classes: Classes) => T, steps: readonly ((subject: T, classes: Classes) => unknown)[]): Promise<void> {
+async function compare<T extends Subject>(
+  make: (classes: Classes) => T,
+  steps: readonly ((subject: T, classes: Classes) => unknown)[],
+): Promise<void> {
   let node: T | undefined
   let own: T | undefined
   const made = [await see(() => void (node = make(NODE))), await see(() => void (own = make(light)))]
@@ -55,9 +64,28 @@ async function compare<T extends Subject>(make: (classes: Classes) => T, steps: 
 }
 
 const oddity = fc.constantFrom('', ' a ', 'a\tb', 'é', '☎', 'a\nb', 'a\0', '\r\n', 'x, y', 'text/html')
-const value = fc.oneof({ weight: 3, arbitrary: fc.stringMatching(/^[ -~]{0,8}$/) }, oddity, fc.constantFrom(1, null, undefined, { toString: () => 'made' }, ['a', 'b'])) as fc.Arbitrary<string>
+const value = fc.oneof(
+  { weight: 3, arbitrary: fc.stringMatching(/^[ -~]{0,8}$/) },
+  oddity,
+  fc.constantFrom(1, null, undefined, { toString: () => 'made' }, ['a', 'b']),
+) as fc.Arbitrary<string>
 const name = fc.oneof(
-  { weight: 4, arbitrary: fc.constantFrom('a', 'A', 'content-type', 'Content-Type', 'x-y', 'cookie', 'Cookie', 'set-cookie', 'Set-Cookie', '__proto__', 'constructor') },
+  {
+    weight: 4,
+    arbitrary: fc.constantFrom(
+      'a',
+      'A',
+      'content-type',
+      'Content-Type',
+      'x-y',
+      'cookie',
+      'Cookie',
+      'set-cookie',
+      'Set-Cookie',
+      '__proto__',
+      'constructor',
+    ),
+  },
   oddity,
   fc.constantFrom(1, undefined, 'a b', 'x_y', 'a:'),
 ) as fc.Arbitrary<string>
@@ -71,14 +99,37 @@ const headersInit: fc.Arbitrary<HeadersMaker> = fc.oneof(
   pairs.map((all) => (classes: Classes) => new classes.Headers(all)),
   pairs.map((all) => (classes: Classes) => new classes.Headers(Object.fromEntries(all))),
   pairs.map((all) => () => new Headers(all)),
-  fc.constantFrom<HeadersMaker>(() => undefined, () => null, () => 'a', () => [['a']], () => ({ [Symbol('s')]: 'a' }), () => Object.create({ a: 'b' }) as object, () => new (class { a = 'b' })()),
+  fc.constantFrom<HeadersMaker>(
+    () => undefined,
+    () => null,
+    () => 'a',
+    () => [['a']],
+    () => ({ [Symbol('s')]: 'a' }),
+    () => Object.create({ a: 'b' }) as object,
+    () =>
+      new (class {
+        a = 'b'
+      })(),
+  ),
 )
 
 type HeadersStep = (headers: Headers, classes: Classes) => unknown
 const headersStep: fc.Arbitrary<HeadersStep> = fc.oneof(
-  fc.tuple(name, value).map(([n, v]): HeadersStep => (headers) => headers.set(n, v)),
-  fc.tuple(name, value).map(([n, v]): HeadersStep => (headers) => headers.append(n, v)),
-  name.map((n): HeadersStep => (headers) => headers.delete(n)),
+  fc.tuple(name, value).map(
+    ([n, v]): HeadersStep =>
+      (headers) =>
+        headers.set(n, v),
+  ),
+  fc.tuple(name, value).map(
+    ([n, v]): HeadersStep =>
+      (headers) =>
+        headers.append(n, v),
+  ),
+  name.map(
+    (n): HeadersStep =>
+      (headers) =>
+        headers.delete(n),
+  ),
   name.map((n): HeadersStep => (headers) => [headers.get(n), headers.has(n)]),
   fc.tuple(name, value).map(([n, v]): HeadersStep => (headers) => {
     // What changes while it is gone through.
@@ -91,10 +142,18 @@ const headersStep: fc.Arbitrary<HeadersStep> = fc.oneof(
     return seen
   }),
   fc.constantFrom<HeadersStep>(
-    (headers) => [[...headers], [...headers.keys()], [...headers.values()], [...headers.entries()], headers.getSetCookie()],
+    (headers) => [
+      [...headers],
+      [...headers.keys()],
+      [...headers.values()],
+      [...headers.entries()],
+      headers.getSetCookie(),
+    ],
     (headers) => {
       const seen: unknown[] = []
-      headers.forEach(function (this: unknown, v, n, all) { seen.push([v, n, all === headers, this]) }, 'self')
+      headers.forEach(function (this: unknown, v, n, all) {
+        seen.push([v, n, all === headers, this])
+      }, 'self')
       return seen
     },
     (headers) => headers.forEach(undefined as never),
@@ -105,18 +164,36 @@ const headersStep: fc.Arbitrary<HeadersStep> = fc.oneof(
 )
 
 test('headers: whatever they are made of, and whatever is done with them', async () => {
-  await fc.assert(fc.asyncProperty(headersInit, fc.array(headersStep, { maxLength: 8 }), (init, steps) => compare((classes) => new classes.Headers(init(classes) as never), [...steps, (headers) => [...headers]])), RUNS)
+  await fc.assert(
+    fc.asyncProperty(headersInit, fc.array(headersStep, { maxLength: 8 }), (init, steps) =>
+      compare((classes) => new classes.Headers(init(classes) as never), [...steps, (headers) => [...headers]]),
+    ),
+    RUNS,
+  )
 })
 
 const text = fc.constantFrom('', '{"a":1}', 'a=1&b=2', 'é☎', '\uFEFFbom', '\uD800', 'not json')
 const body = fc.oneof(
   { weight: 3, arbitrary: text.map((one) => () => one) },
-  fc.constantFrom<() => unknown>(() => null, () => undefined, () => new Uint8Array([1, 2]), () => new Blob(['b'], { type: 'text/x' }), () => new URLSearchParams('a=1'), () => ReadableStream.from([new Uint8Array([1])]), () => 5, () => ({})),
+  fc.constantFrom<() => unknown>(
+    () => null,
+    () => undefined,
+    () => new Uint8Array([1, 2]),
+    () => new Blob(['b'], { type: 'text/x' }),
+    () => new URLSearchParams('a=1'),
+    () => ReadableStream.from([new Uint8Array([1])]),
+    () => 5,
+    () => ({}),
+  ),
 )
 
 type MessageStep = (message: Request | Response, classes: Classes) => unknown
 const messageStep: fc.Arbitrary<MessageStep> = fc.oneof(
-  headersStep.map((step): MessageStep => (message, classes) => step(message.headers, classes)),
+  headersStep.map(
+    (step): MessageStep =>
+      (message, classes) =>
+        step(message.headers, classes),
+  ),
   fc.constantFrom<MessageStep>(
     (message) => message.text(),
     (message) => message.json(),
@@ -159,14 +236,41 @@ const responseStep: fc.Arbitrary<ResponseStep> = fc.oneof(
 )
 
 test('responses: whatever they are made of, and whatever is done with them', async () => {
-  const status = fc.constantFrom(200, 201, 204, 205, 304, 404, 500, 599, 101, 199, 600, 200.5, Number.NaN, '404', null, undefined)
-  const init = fc.record({ status, statusText: fc.constantFrom('', 'Fine', 'é☎', 5, undefined), headers: headersInit }, { requiredKeys: [] })
+  const status = fc.constantFrom(
+    200,
+    201,
+    204,
+    205,
+    304,
+    404,
+    500,
+    599,
+    101,
+    199,
+    600,
+    200.5,
+    Number.NaN,
+    '404',
+    null,
+    undefined,
+  )
+  const init = fc.record(
+    { status, statusText: fc.constantFrom('', 'Fine', 'é☎', 5, undefined), headers: headersInit },
+    { requiredKeys: [] },
+  )
   await fc.assert(
     fc.asyncProperty(body, fc.option(init), fc.array(responseStep, { maxLength: 6 }), (bodyOf, options, steps) =>
       compare(
-        (classes) => new classes.Response(bodyOf() as never, (options === null ? undefined : { ...options, ...('headers' in options ? { headers: options.headers?.(classes) } : {}) }) as never),
+        (classes) =>
+          new classes.Response(
+            bodyOf() as never,
+            (options === null
+              ? undefined
+              : { ...options, ...('headers' in options ? { headers: options.headers?.(classes) } : {}) }) as never,
+          ),
         [...steps, ({ bodyUsed, headers }) => [bodyUsed, [...headers]]],
-      )),
+      ),
+    ),
     RUNS,
   )
 })
@@ -175,7 +279,33 @@ type RequestStep = (request: Request, classes: Classes) => unknown
 const requestStep: fc.Arbitrary<RequestStep> = fc.oneof(
   { weight: 3, arbitrary: messageStep },
   fc.constantFrom<RequestStep>(
-    ({ method, url, destination, referrer, referrerPolicy, mode, credentials, cache, redirect, integrity, keepalive, duplex }) => [method, url, destination, referrer, referrerPolicy, mode, credentials, cache, redirect, integrity, keepalive, duplex],
+    ({
+      method,
+      url,
+      destination,
+      referrer,
+      referrerPolicy,
+      mode,
+      credentials,
+      cache,
+      redirect,
+      integrity,
+      keepalive,
+      duplex,
+    }) => [
+      method,
+      url,
+      destination,
+      referrer,
+      referrerPolicy,
+      mode,
+      credentials,
+      cache,
+      redirect,
+      integrity,
+      keepalive,
+      duplex,
+    ],
     (request) => request.signal,
     async (request, classes) => {
       const next = new classes.Request(request, { headers: { 'x-next': '1' } })
@@ -190,30 +320,65 @@ const requestStep: fc.Arbitrary<RequestStep> = fc.oneof(
 )
 
 test('requests: whatever they are made of, and whatever is done with them', async () => {
-  const url = fc.oneof({ weight: 3, arbitrary: fc.constantFrom('http://enigma/agents/call/1002', 'https://h:8443/%2E/a b?q=é#part') }, fc.constantFrom<unknown>('/relative', '', 'http://user:word@h/', 'data:,x', new URL('http://u/'), undefined))
+  const url = fc.oneof(
+    { weight: 3, arbitrary: fc.constantFrom('http://enigma/agents/call/1002', 'https://h:8443/%2E/a b?q=é#part') },
+    fc.constantFrom<unknown>('/relative', '', 'http://user:word@h/', 'data:,x', new URL('http://u/'), undefined),
+  )
   const signal = fc.constantFrom(undefined, null, AbortSignal.abort('gone'), new AbortController().signal, {})
   const init = fc.record(
-    { method: fc.constantFrom('GET', 'HEAD', 'POST', 'PUT', 'put', 'post', 'QUERY', 'TRACE', 'a b', undefined, 5), headers: headersInit, body, signal, redirect: fc.constant('manual'), duplex: fc.constant('half') },
+    {
+      method: fc.constantFrom('GET', 'HEAD', 'POST', 'PUT', 'put', 'post', 'QUERY', 'TRACE', 'a b', undefined, 5),
+      headers: headersInit,
+      body,
+      signal,
+      redirect: fc.constant('manual'),
+      duplex: fc.constant('half'),
+    },
     { requiredKeys: [] },
   )
   await fc.assert(
     fc.asyncProperty(url, fc.option(init), fc.array(requestStep, { maxLength: 6 }), (input, options, steps) =>
       compare(
-        (classes) => new classes.Request(input as string, (options === null ? undefined : { ...options, ...('headers' in options ? { headers: options.headers?.(classes) } : {}), ...('body' in options ? { body: options.body?.() } : {}) }) as never),
+        (classes) =>
+          new classes.Request(
+            input as string,
+            (options === null
+              ? undefined
+              : {
+                  ...options,
+                  ...('headers' in options ? { headers: options.headers?.(classes) } : {}),
+                  ...('body' in options ? { body: options.body?.() } : {}),
+                }) as never,
+          ),
         [...steps, ({ bodyUsed, headers }) => [bodyUsed, [...headers]]],
-      )),
+      ),
+    ),
     RUNS,
   )
 })
 
 test('a light one has all that Node’s own has', () => {
-  for (const [node, own] of [[Headers, LightHeaders], [Request, LightRequest], [Response, LightResponse]] as const) {
-    expect(Reflect.ownKeys(node.prototype).filter((key) => !(key in own.prototype)), node.name).toEqual([])
+  for (const [node, own] of [
+    [Headers, LightHeaders],
+    [Request, LightRequest],
+    [Response, LightResponse],
+  ] as const) {
+    expect(
+      Reflect.ownKeys(node.prototype).filter((key) => !(key in own.prototype)),
+      node.name,
+    ).toEqual([])
   }
 })
 
 test('what is simple is light, and what is not is Node’s own', () => {
-  expect(new light.Request('http://h/', { method: 'POST', headers: new light.Headers({ a: 'b' }), body: 'x', signal: AbortSignal.timeout(9) })).toBeInstanceOf(LightRequest)
+  expect(
+    new light.Request('http://h/', {
+      method: 'POST',
+      headers: new light.Headers({ a: 'b' }),
+      body: 'x',
+      signal: AbortSignal.timeout(9),
+    }),
+  ).toBeInstanceOf(LightRequest)
   expect(new light.Response(null, { status: 204 })).toBeInstanceOf(LightResponse)
   expect(new light.Response(new Uint8Array(1))).not.toBeInstanceOf(LightResponse)
   expect(new light.Response(new Uint8Array(1))).toBeInstanceOf(Response)
@@ -224,7 +389,10 @@ test('several values are one line, with a space between', () => {
     const headers = new Own({ a: '1', Cookie: '1' })
     headers.append('A', '2')
     headers.append('cookie', '2')
-    expect([...headers]).toEqual([['a', '1, 2'], ['cookie', '1; 2']])
+    expect([...headers]).toEqual([
+      ['a', '1, 2'],
+      ['cookie', '1; 2'],
+    ])
   }
 })
 
@@ -234,8 +402,14 @@ test('the type of a text that was taken away stays away', async () => {
     return message.blob()
   }
   await compare((classes) => new classes.Response('x'), [step, ({ headers }) => [...headers]])
-  await compare((classes) => new classes.Response('x'), [({ headers }) => headers.delete('content-type'), (response) => [...response.clone().headers]])
-  await compare((classes) => new classes.Request('http://h/', { method: 'POST', body: 'x' }), [step, ({ headers }) => [...headers]])
+  await compare(
+    (classes) => new classes.Response('x'),
+    [({ headers }) => headers.delete('content-type'), (response) => [...response.clone().headers]],
+  )
+  await compare(
+    (classes) => new classes.Request('http://h/', { method: 'POST', body: 'x' }),
+    [step, ({ headers }) => [...headers]],
+  )
 })
 
 test('a signal is heard before and after Node’s own stands for the request', () => {
@@ -257,10 +431,18 @@ test('statics and classes that extend them are those of Node', async () => {
     }
   }
   const own = new Own('x', { status: 201 })
-  expect([own.twice, await own.text(), own instanceof Own, own instanceof light.Response, own instanceof Response]).toEqual([402, 'x', true, true, true])
+  expect([
+    own.twice,
+    await own.text(),
+    own instanceof Own,
+    own instanceof light.Response,
+    own instanceof Response,
+  ]).toEqual([402, 'x', true, true, true])
   expect(new light.Response('x') instanceof Own).toBe(false)
   expect(await light.Response.json({ a: 1 }).json()).toEqual({ a: 1 })
   expect(light.Response.error().type).toBe('error')
   expect(light.Response.name).toBe('Response')
-  expect([null, 1, 'x', {}, [], new Map(), () => 0].some((value) => (value as unknown) instanceof light.Response)).toBe(false)
+  expect([null, 1, 'x', {}, [], new Map(), () => 0].some((value) => (value as unknown) instanceof light.Response)).toBe(
+    false,
+  )
 })

@@ -7,11 +7,30 @@ import { createStack } from '../../infra/stack/stack.ts'
 import { ROUTES } from '../../src/protocol/index.ts'
 
 test('what is not said has a default; the prefix comes from the stage', () => {
-  expect(readArguments(['--stage', 'prod', '--param=alarmEmail=ops@example.com', '--param', 'corsOrigin=https://a.example'], { AWS_REGION: 'eu-west-1' })).toEqual({
-    stage: 'prod', region: 'eu-west-1', folder: '.serverless',
-    stack: { prefix: 'enigma-prod-', logRetentionDays: 30, alarmEmail: 'ops@example.com', corsOrigin: 'https://a.example', kmsKeyArn: '', keep: true, settings: {} },
+  expect(
+    readArguments(
+      ['--stage', 'prod', '--param=alarmEmail=ops@example.com', '--param', 'corsOrigin=https://a.example'],
+      { AWS_REGION: 'eu-west-1' },
+    ),
+  ).toEqual({
+    stage: 'prod',
+    region: 'eu-west-1',
+    folder: '.serverless',
+    stack: {
+      prefix: 'enigma-prod-',
+      logRetentionDays: 30,
+      alarmEmail: 'ops@example.com',
+      corsOrigin: 'https://a.example',
+      kmsKeyArn: '',
+      keep: true,
+      settings: {},
+    },
   })
-  expect(readArguments(['-s', 'x', '-r', 'eu-north-1', '-p', '/p'], { AWS_REGION: 'eu-west-1' })).toMatchObject({ region: 'eu-north-1', folder: '/p', stack: { prefix: 'enigma-x-' } })
+  expect(readArguments(['-s', 'x', '-r', 'eu-north-1', '-p', '/p'], { AWS_REGION: 'eu-west-1' })).toMatchObject({
+    region: 'eu-north-1',
+    folder: '/p',
+    stack: { prefix: 'enigma-x-' },
+  })
 })
 
 test.each([
@@ -43,14 +62,25 @@ test.each([
 })
 
 test("settings of one's own reach their function alone, secrets as where they are, with the right to read them", () => {
-  const options = readStackOptions({ prefix: 'acme-' }, { 'agents-call': { variables: { CRM_URL: 'https://crm.example.com' }, parameters: ['CRM_TOKEN'] } })
+  const options = readStackOptions(
+    { prefix: 'acme-' },
+    { 'agents-call': { variables: { CRM_URL: 'https://crm.example.com' }, parameters: ['CRM_TOKEN'] } },
+  )
   const { functions, resources } = createStack(options)
   const variables = (key: string) => (functions[key] as { environment: Record<string, string> }).environment
-  expect(variables('agentsCall')).toMatchObject({ CRM_URL: 'https://crm.example.com', CRM_TOKEN_PARAMETER: '/acme/crm-token' })
+  expect(variables('agentsCall')).toMatchObject({
+    CRM_URL: 'https://crm.example.com',
+    CRM_TOKEN_PARAMETER: '/acme/crm-token',
+  })
   expect(Object.keys(variables('agentsStatus')).filter((name) => name.startsWith('CRM'))).toEqual([])
   const mayRead = (role: string) => JSON.stringify(resources.Resources[role]).includes('parameter/acme/crm-token')
   expect([mayRead('AgentsCallRole'), mayRead('AgentsStatusRole'), mayRead('ApiRole')]).toEqual([true, false, false])
-  expect(allParameters(options.settings)).toEqual(['UPSTASH_REDIS_REST_URL', 'UPSTASH_REDIS_REST_TOKEN', 'API_TOKEN', 'CRM_TOKEN'])
+  expect(allParameters(options.settings)).toEqual([
+    'UPSTASH_REDIS_REST_URL',
+    'UPSTASH_REDIS_REST_TOKEN',
+    'API_TOKEN',
+    'CRM_TOKEN',
+  ])
 })
 
 test('all faults are said at once', () => {

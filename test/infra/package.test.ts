@@ -16,7 +16,8 @@ const folder = await mkdtemp(join(tmpdir(), 'enigma-package-'))
 afterAll(() => rm(folder, { recursive: true, force: true }))
 // Node 24, as the tests run under.
 const PATH = `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}`
-const inFolder = (command: string, args: readonly string[], env: Record<string, string> = {}) => run(command, args, { cwd: folder, env: { PATH, HOME: process.env['HOME'] ?? '/', ...env } })
+const inFolder = (command: string, args: readonly string[], env: Record<string, string> = {}) =>
+  run(command, args, { cwd: folder, env: { PATH, HOME: process.env['HOME'] ?? '/', ...env } })
 
 /** A function of a user's own, as docs/functions.md shows it, around an example. */
 const OWN = `
@@ -45,35 +46,63 @@ console.log(JSON.stringify(await handler({ Records: [record] })))
 `
 
 beforeAll(async () => {
-  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], { cwd: ROOT, env: { ...process.env, PATH }, maxBuffer: 64 * 1024 * 1024 })
+  const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', folder], {
+    cwd: ROOT,
+    env: { ...process.env, PATH },
+    maxBuffer: 64 * 1024 * 1024,
+  })
   const [packed] = JSON.parse(stdout.slice(stdout.indexOf('[\n'))) as [{ filename: string }]
   await mkdir(folder, { recursive: true })
   await writeFile(join(folder, 'package.json'), '{ "name": "own", "private": true, "type": "module" }')
   // With all that this machine says of registries, proxies and authorities.
-  await run('npm', ['install', '--no-audit', '--no-fund', '--omit=optional', join(folder, packed.filename)], { cwd: folder, env: { ...process.env, PATH }, timeout: 120_000 })
+  await run('npm', ['install', '--no-audit', '--no-fund', '--omit=optional', join(folder, packed.filename)], {
+    cwd: folder,
+    env: { ...process.env, PATH },
+    timeout: 120_000,
+  })
 }, 180_000)
 
 test('the package has no sources and nothing of the clone, and its program says what it is', async () => {
   const { stdout } = await inFolder('npx', ['--no-install', 'enigma-relay', '--help'])
   expect(stdout).toContain('Usage: enigma-relay')
   const { version } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { version: string }
-  expect((await inFolder('npx', ['--no-install', 'enigma-relay', '--version'])).stdout.trim()).toBe(`enigma-relay ${version}`)
-  const { stdout: files } = await run('find', ['.', '-name', '*.ts', '-not', '-name', '*.d.ts', '-o', '-path', '*functions*', '-o', '-name', '*.mjs'], { cwd: join(folder, 'node_modules/enigma-relay') })
-  expect(files.split('\n').filter((file) => file !== '' && !file.startsWith('./docs/') && !file.includes('node_modules'))).toEqual([])
+  expect((await inFolder('npx', ['--no-install', 'enigma-relay', '--version'])).stdout.trim()).toBe(
+    `enigma-relay ${version}`,
+  )
+  const { stdout: files } = await run(
+    'find',
+    ['.', '-name', '*.ts', '-not', '-name', '*.d.ts', '-o', '-path', '*functions*', '-o', '-name', '*.mjs'],
+    { cwd: join(folder, 'node_modules/enigma-relay') },
+  )
+  expect(
+    files.split('\n').filter((file) => file !== '' && !file.startsWith('./docs/') && !file.includes('node_modules')),
+  ).toEqual([])
 })
 
 test("a user's own function is type-checked and runs against the package", async () => {
   await cp(join(ROOT, 'examples/crm-pop.ts'), join(folder, 'crm-pop.ts'))
   await writeFile(join(folder, 'own.ts'), OWN)
   await writeFile(join(folder, 'run.ts'), RUN)
-  await writeFile(join(folder, 'tsconfig.json'), JSON.stringify({
-    compilerOptions: {
-      target: 'es2024', module: 'nodenext', strict: true, exactOptionalPropertyTypes: true, noEmit: true, allowImportingTsExtensions: true, erasableSyntaxOnly: true,
-      types: ['node'], typeRoots: [join(ROOT, 'node_modules/@types')],
-    },
-    files: ['own.ts', 'run.ts'],
-  }))
-  await inFolder(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', '.']).catch(({ stdout }: { stdout: string }) => expect(stdout).toBe(''))
+  await writeFile(
+    join(folder, 'tsconfig.json'),
+    JSON.stringify({
+      compilerOptions: {
+        target: 'es2024',
+        module: 'nodenext',
+        strict: true,
+        exactOptionalPropertyTypes: true,
+        noEmit: true,
+        allowImportingTsExtensions: true,
+        erasableSyntaxOnly: true,
+        types: ['node'],
+        typeRoots: [join(ROOT, 'node_modules/@types')],
+      },
+      files: ['own.ts', 'run.ts'],
+    }),
+  )
+  await inFolder(process.execPath, [join(ROOT, 'node_modules/typescript/bin/tsc'), '-p', '.']).catch(
+    ({ stdout }: { stdout: string }) => expect(stdout).toBe(''),
+  )
 
   const { store, proxy } = await useStore()
   const pops: unknown[] = []
@@ -83,7 +112,10 @@ test("a user's own function is type-checked and runs against the package", async
   }).listen(0, '127.0.0.1')
   await once(crm, 'listening')
   onTestFinished(() => void crm.close())
-  const { stdout } = await inFolder(process.execPath, ['run.ts'], { STORE: proxy.url, CRM: `http://127.0.0.1:${(crm.address() as AddressInfo).port}/` })
+  const { stdout } = await inFolder(process.execPath, ['run.ts'], {
+    STORE: proxy.url,
+    CRM: `http://127.0.0.1:${(crm.address() as AddressInfo).port}/`,
+  })
   expect(JSON.parse(stdout)).toEqual({ batchItemFailures: [] })
   expect(pops).toEqual(['main/p/5/1'])
   expect((await store.read.agent('1002'))?.call).toMatchObject({ call_ref: '7' })

@@ -17,7 +17,9 @@ const run = promisify(execFile)
 
 /** What the image is made of: its instructions, the words of each as a shell or JSON would have them. */
 async function readDockerfile(): Promise<Map<string, string>> {
-  const text = (await readFile(join(ROOT, 'infra/relay/Dockerfile'), 'utf8')).replaceAll(/^#.*\n/gm, '').replaceAll('\\\n', ' ')
+  const text = (await readFile(join(ROOT, 'infra/relay/Dockerfile'), 'utf8'))
+    .replaceAll(/^#.*\n/gm, '')
+    .replaceAll('\\\n', ' ')
   return new Map([...text.matchAll(/^([A-Z]+) +(.*)$/gm)].map(([, name = '', words = '']) => [name, words.trim()]))
 }
 
@@ -49,23 +51,35 @@ afterAll(async () => {
 
 const CLEAN = { PATH: process.env['PATH'] ?? '', HOME: '/nonexistent' }
 /** The words of an instruction, with the places of the image turned into those here. */
-const wordsOf = (instruction: string) => (JSON.parse((docker.get(instruction) ?? '').replace(/^.*?CMD /, '')) as string[]).map((word) => (word === 'node' ? node : word.replace('/app/', `${app}/`)))
+const wordsOf = (instruction: string) =>
+  (JSON.parse((docker.get(instruction) ?? '').replace(/^.*?CMD /, '')) as string[]).map((word) =>
+    word === 'node' ? node : word.replace('/app/', `${app}/`),
+  )
 
 test('the file alone says what it is, and has every command', async () => {
   const one = (...args: string[]) => run(node, [file, ...args], { cwd: data, env: CLEAN, ...user })
   expect((await one('--version')).stdout).toMatch(/^enigma-relay \d+\.\d+\.\d+ \(single file\)\n$/)
   const { stdout } = await one('--help')
-  for (const command of ['relay', 'doctor', 'queues', 'parked', 'simulate', 'dev']) expect(stdout).toMatch(new RegExp(`^ +${command}\\b`, 'm'))
-  await expect(one('dev')).rejects.toMatchObject({ code: 1, stderr: expect.stringContaining('runs in a clone') as string })
+  for (const command of ['relay', 'doctor', 'queues', 'parked', 'simulate', 'dev'])
+    expect(stdout).toMatch(new RegExp(`^ +${command}\\b`, 'm'))
+  await expect(one('dev')).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('runs in a clone') as string,
+  })
   await expect(one('relay')).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining('AWS_REGION') as string })
 })
 
 test('an old Node is told what is needed', async () => {
-  const old = (await run('sh', ['-c', 'ls /usr/bin/node /usr/local/bin/node 2>/dev/null; true'])).stdout.split('\n').filter((path) => path !== '')
+  const old = (await run('sh', ['-c', 'ls /usr/bin/node /usr/local/bin/node 2>/dev/null; true'])).stdout
+    .split('\n')
+    .filter((path) => path !== '')
   for (const node of old) {
     const { stdout } = await run(node, ['--version'])
     if (Number(stdout.slice(1).split('.')[0]) >= 24) continue
-    await expect(run(node, [file, '--version'])).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining(`needs Node 24 or newer; this is ${stdout.trim()}`) as string })
+    await expect(run(node, [file, '--version'])).rejects.toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining(`needs Node 24 or newer; this is ${stdout.trim()}`) as string,
+    })
   }
 })
 
@@ -76,8 +90,13 @@ test('as the image runs it, as another user, on a read-only file system but for 
   expect(docker.get('VOLUME')).toBe('/data')
   const port = await useReservedPort()
   const env = {
-    ...CLEAN, ...relayEnv({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: ['enigma:notifications:campaigns'] }, data), AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test',
-    ...Object.fromEntries((docker.get('ENV') ?? '').split(' ').map((pair) => pair.split('=') as [string, string])), ENIGMA_DATA_DIR: data, ENIGMA_HTTP: `127.0.0.1:${port}`,
+    ...CLEAN,
+    ...relayEnv({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: ['enigma:notifications:campaigns'] }, data),
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: 'test',
+    ...Object.fromEntries((docker.get('ENV') ?? '').split(' ').map((pair) => pair.split('=') as [string, string])),
+    ENIGMA_DATA_DIR: data,
+    ENIGMA_HTTP: `127.0.0.1:${port}`,
   }
   const [command = '', ...args] = [...wordsOf('ENTRYPOINT'), ...wordsOf('CMD')]
   const child = spawn(command, args, { cwd: data, env, stdio: ['ignore', 'pipe', 'pipe'], ...user })
@@ -87,13 +106,22 @@ test('as the image runs it, as another user, on a read-only file system but for 
   child.stdout.resume()
   const isHealthy = async () => {
     const [program = '', ...rest] = wordsOf('HEALTHCHECK')
-    return run(program, rest, { env: { ...CLEAN, ENIGMA_HTTP: env.ENIGMA_HTTP } }).then(() => true, () => false)
+    return run(program, rest, { env: { ...CLEAN, ENIGMA_HTTP: env.ENIGMA_HTTP } }).then(
+      () => true,
+      () => false,
+    )
   }
   await waitFor(async () => child.exitCode !== null || (await isHealthy()), 'it to be healthy', 30_000)
   expect({ code: child.exitCode, errors }).toEqual({ code: null, errors: '' })
   await waitFor(async () => (await fetch(`http://${env.ENIGMA_HTTP}/readyz`)).ok, 'it to be ready')
-  await client.publish('enigma:notifications:agents:1002', formatPacket({ type: 'status', payload: { status: 'busy' } }))
-  await client.lPush('enigma:notifications:campaigns', formatPacket({ type: 'cdr', payload: { call_ref: '1', dialed_at: 1 } }))
+  await client.publish(
+    'enigma:notifications:agents:1002',
+    formatPacket({ type: 'status', payload: { status: 'busy' } }),
+  )
+  await client.lPush(
+    'enigma:notifications:campaigns',
+    formatPacket({ type: 'cdr', payload: { call_ref: '1', dialed_at: 1 } }),
+  )
   await waitFor(() => sqs.accepted.length === 2, 'both to be forwarded')
   child.kill('SIGTERM')
   expect((await once(child, 'exit'))[0]).toBe(0)
@@ -102,34 +130,59 @@ test('as the image runs it, as another user, on a read-only file system but for 
 }, 60_000)
 
 test.each([
-  ['a file of credentials, as the service has it', (file: string) => ({ AWS_SHARED_CREDENTIALS_FILE: file }), '[default]\naws_access_key_id = AKIDFILE\naws_secret_access_key = x\n', 'AKIDFILE'],
+  [
+    'a file of credentials, as the service has it',
+    (file: string) => ({ AWS_SHARED_CREDENTIALS_FILE: file }),
+    '[default]\naws_access_key_id = AKIDFILE\naws_secret_access_key = x\n',
+    'AKIDFILE',
+  ],
   [
     'a program that gives them, as IAM Roles Anywhere has one',
     (file: string) => ({ AWS_CONFIG_FILE: file }),
     `[default]\ncredential_process = /bin/echo '{"Version":1,"AccessKeyId":"AKIDPROCESS","SecretAccessKey":"x","SessionToken":"t","Expiration":"2099-01-01T00:00:00Z"}'\n`,
     'AKIDPROCESS',
   ],
-])('it takes its credentials from %s', async (_, variables, text, accessKey) => {
-  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
-  const own = await useFolder()
-  const credentials = join(own, 'aws')
-  await writeFile(credentials, text)
-  const env = { ...CLEAN, AWS_EC2_METADATA_DISABLED: 'true', ...relayEnv({ redisUrl: redis.url, endpoint: sqs.endpoint }, own), ...variables(credentials) }
-  const child = spawn(process.execPath, [file, 'relay'], { cwd: own, env, stdio: 'ignore' })
-  onTestFinished(() => void child.kill('SIGKILL'))
-  await waitFor(() => sqs.signsOfLife.length > 0, 'a sign of life', 15_000)
-  expect(sqs.signsOfLife[0]?.accessKey).toBe(accessKey)
-  child.kill('SIGTERM')
-  expect((await once(child, 'exit'))[0]).toBe(0)
-}, 30_000)
+])(
+  'it takes its credentials from %s',
+  async (_, variables, text, accessKey) => {
+    const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+    const own = await useFolder()
+    const credentials = join(own, 'aws')
+    await writeFile(credentials, text)
+    const env = {
+      ...CLEAN,
+      AWS_EC2_METADATA_DISABLED: 'true',
+      ...relayEnv({ redisUrl: redis.url, endpoint: sqs.endpoint }, own),
+      ...variables(credentials),
+    }
+    const child = spawn(process.execPath, [file, 'relay'], { cwd: own, env, stdio: 'ignore' })
+    onTestFinished(() => void child.kill('SIGKILL'))
+    await waitFor(() => sqs.signsOfLife.length > 0, 'a sign of life', 15_000)
+    expect(sqs.signsOfLife[0]?.accessKey).toBe(accessKey)
+    child.kill('SIGTERM')
+    expect((await once(child, 'exit'))[0]).toBe(0)
+  },
+  30_000,
+)
 
 test('the service passes the check of systemd', async () => {
   const unit = join(folder, 'enigma-relay.service')
   const text = await readFile(join(ROOT, 'infra/relay/enigma-relay.service'), 'utf8')
   // The check looks whether the program is there.
   await writeFile(unit, text.replace('ExecStart=/usr/bin/node', `ExecStart=${process.execPath}`))
-  for (const line of ['Restart=always', 'LoadCredential=aws:', 'DynamicUser=yes', 'ProtectSystem=strict', 'NoNewPrivileges=yes', 'StateDirectory=enigma-relay']) expect(text).toContain(line)
-  const hasProgram = await run('systemd-analyze', ['--version']).then(() => true, () => false)
+  for (const line of [
+    'Restart=always',
+    'LoadCredential=aws:',
+    'DynamicUser=yes',
+    'ProtectSystem=strict',
+    'NoNewPrivileges=yes',
+    'StateDirectory=enigma-relay',
+  ])
+    expect(text).toContain(line)
+  const hasProgram = await run('systemd-analyze', ['--version']).then(
+    () => true,
+    () => false,
+  )
   if (!hasProgram) return console.warn('systemd-analyze is not here: apt-get install systemd, to have the unit checked')
   const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', unit])
   expect(`${stdout}${stderr}`.split('\n').filter((line) => line.includes('enigma-relay'))).toEqual([])

@@ -29,8 +29,14 @@ const all = (type: string) => Object.entries(template.Resources).filter(([, { Ty
 
 test('the packaged template is as it should be, and every name begins with the prefix', () => {
   expect(faults).toEqual([])
-  expect(all('AWS::SQS::Queue').map(([, { Properties }]) => String(Properties?.['QueueName'])).toSorted()).toEqual(ROUTES.flatMap((route) => [queueName(PREFIX, route), deadLetterQueueName(PREFIX, route)]).toSorted())
-  const names = Object.values(template.Resources).flatMap(({ Properties: p = {} }) => [p['FunctionName'], p['AlarmName'], p['TopicName'], p['LogGroupName']].filter((name) => typeof name === 'string'))
+  expect(
+    all('AWS::SQS::Queue')
+      .map(([, { Properties }]) => String(Properties?.['QueueName']))
+      .toSorted(),
+  ).toEqual(ROUTES.flatMap((route) => [queueName(PREFIX, route), deadLetterQueueName(PREFIX, route)]).toSorted())
+  const names = Object.values(template.Resources).flatMap(({ Properties: p = {} }) =>
+    [p['FunctionName'], p['AlarmName'], p['TopicName'], p['LogGroupName']].filter((name) => typeof name === 'string'),
+  )
   expect(names.filter((name) => !name.replace('/aws/lambda/', '').startsWith(PREFIX))).toEqual([])
   expect(names.length).toBeGreaterThan(80)
 })
@@ -38,24 +44,36 @@ test('the packaged template is as it should be, and every name begins with the p
 test('a prefix with digits, however long, and an address with some are no secrets', () => {
   // As another prefix would have made it.
   const prefix = 'callcentre2-eu-west-1-production-'
-  const other = JSON.parse(JSON.stringify(template).replaceAll(PREFIX, prefix).replaceAll('acme-eu', prefix.slice(0, -1))) as { Resources: Record<string, Part> }
-  part(other.Resources, 'AlarmTopic').Properties['Subscription'] = [{ Protocol: 'email', Endpoint: 'enigma-production-0a8f3e2d1b5c6f7a8e9d@acme.pagerduty.example' }]
+  const other = JSON.parse(
+    JSON.stringify(template).replaceAll(PREFIX, prefix).replaceAll('acme-eu', prefix.slice(0, -1)),
+  ) as { Resources: Record<string, Part> }
+  part(other.Resources, 'AlarmTopic').Properties['Subscription'] = [
+    { Protocol: 'email', Endpoint: 'enigma-production-0a8f3e2d1b5c6f7a8e9d@acme.pagerduty.example' },
+  ]
   expect(checkTemplate(other, prefix)).toEqual([])
 })
 
 test('queues and logs stay when the stack is removed, but not when its creation fails; the rest does not', () => {
-  const kept = Object.entries(template.Resources).filter(([, { DeletionPolicy }]) => DeletionPolicy === 'RetainExceptOnCreate').map(([name]) => name)
+  const kept = Object.entries(template.Resources)
+    .filter(([, { DeletionPolicy }]) => DeletionPolicy === 'RetainExceptOnCreate')
+    .map(([name]) => name)
   expect(Object.values(template.Resources).filter(({ DeletionPolicy }) => DeletionPolicy === 'Retain')).toEqual([])
-  expect(kept.toSorted()).toEqual([...all('AWS::SQS::Queue'), ...all('AWS::Logs::LogGroup')].map(([name]) => name).toSorted())
+  expect(kept.toSorted()).toEqual(
+    [...all('AWS::SQS::Queue'), ...all('AWS::Logs::LogGroup')].map(([name]) => name).toSorted(),
+  )
 })
 
 test('the stack exports nothing, so that two of one stage stand side by side', () => {
   expect(JSON.stringify(template.Outputs)).not.toContain('Export')
-  expect(Object.keys(template.Outputs ?? {})).toEqual(expect.arrayContaining(['QueuePrefix', 'RelayPolicyArn', 'AlarmTopicArn', 'ApiLambdaFunctionUrl']))
+  expect(Object.keys(template.Outputs ?? {})).toEqual(
+    expect.arrayContaining(['QueuePrefix', 'RelayPolicyArn', 'AlarmTopicArn', 'ApiLambdaFunctionUrl']),
+  )
 })
 
 test("the relay may send to the stack's queues and look at them, and nothing else", () => {
-  const { PolicyDocument } = (template.Resources['RelayPolicy'] as { Properties: unknown }).Properties as { PolicyDocument: { Statement: { Action: string[]; Resource: unknown[] }[] } }
+  const { PolicyDocument } = (template.Resources['RelayPolicy'] as { Properties: unknown }).Properties as {
+    PolicyDocument: { Statement: { Action: string[]; Resource: unknown[] }[] }
+  }
   expect(PolicyDocument.Statement.map(({ Action, Resource }) => [Action, Resource.length])).toEqual([
     [['sqs:SendMessage', 'sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], ROUTES.length],
     [['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], ROUTES.length],
@@ -75,43 +93,183 @@ test('no secret of the machine is in the template or in an artefact; each artefa
 
 test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
   ['a route without its queue', /campaigns-cdr: has no queue/, (r) => void delete r['CampaignsCdrQueue']],
-  ['a queue without encryption', /agents-call: the queue has SqsManagedSseEnabled/, (r) => void (part(r, 'AgentsCallQueue').Properties['SqsManagedSseEnabled'] = false)],
-  ['another retention', /agents-call: the dead-letter queue has MessageRetentionPeriod/, (r) => void (part(r, 'AgentsCallDeadLetterQueue').Properties['MessageRetentionPeriod'] = 60)],
-  ['a dead-letter queue that takes from nobody', /other: the dead-letter queue does not allow/, (r) => void delete part(r, 'OtherDeadLetterQueue').Properties['RedriveAllowPolicy']],
-  ['another number of attempts', /does not hand over to its dead-letter queue/, (r) => void ((part(r, 'OtherQueue').Properties['RedrivePolicy'] as { maxReceiveCount: number }).maxReceiveCount = 1)],
-  ['a timeout that the queue does not cover', /less than 6 times/, (r) => void (part(r, 'OtherLambdaFunction').Properties['Timeout'] = 31)],
-  ['a function that nothing feeds', /agents-stats: the function is fed by 0 queues/, (r) => void delete r['AgentsStatsEventSourceMappingSQSAgentsStatsQueue']],
-  ['a mapping that fails whole batches', /the mapping has FunctionResponseTypes/, (r) => void delete part(r, 'AgentsStatsEventSourceMappingSQSAgentsStatsQueue').Properties['FunctionResponseTypes']],
-  ['logs for ever', /the log of the function is kept for ever/, (r) => void delete part(r, 'OtherLogGroup').Properties['RetentionInDays']],
-  ['no X-Ray', /the function has TracingConfig/, (r) => void delete part(r, 'OtherLambdaFunction').Properties['TracingConfig']],
-  ['an alarm that is not there', /agents-call: no alarm for ApproximateAgeOfOldestMessage/, (r) => void delete r['AgentsCallAgeAlarm']],
-  ['an alarm that comes too late', /the alarm for ApproximateAgeOfOldestMessage has Threshold 60/, (r) => void (part(r, 'AgentsCallAgeAlarm').Properties['Threshold'] = 60)],
-  ['an alarm that tells nobody', /RelaySilentAlarm tells nobody/, (r) => void (part(r, 'RelaySilentAlarm').Properties['AlarmActions'] = [])],
-  ['an alarm that says nothing', /RelayGapAlarm does not say what to do/, (r) => void (part(r, 'RelayGapAlarm').Properties['AlarmDescription'] = 'gap')],
-  ['a right on everything', /allows sqs:SendMessage on every resource/, (r) => void (statementsOf(part(r, 'OtherRole'))[0] = { Effect: 'Allow', Action: ['sqs:SendMessage'], Resource: '*' })],
-  ['all rights', /allows sqs:\*/, (r) => void (statementsOf(part(r, 'OtherRole'))[0] = { Effect: 'Allow', Action: ['sqs:*'], Resource: ['arn:aws:sqs:eu-west-1:1:x'] })],
-  ['two functions with one role', /have the same role/, (r) => void (part(r, 'OtherLambdaFunction').Properties['Role'] = part(r, 'ApiLambdaFunction').Properties['Role'])],
-  ['a secret', /looks like a secret in plain text/, (r) => void (variablesOf(part(r, 'ApiLambdaFunction'))['API_TOKEN'] = 'x')],
-  ['what looks like one', /holds what looks like a token/, (r) => void (variablesOf(part(r, 'ApiLambdaFunction'))['OTHER'] = CANARY)],
-  ['a reference to nothing', /Ref of Nobody, which is not there/, (r) => void (part(r, 'OtherLambdaFunction').Properties['Description'] = { Ref: 'Nobody' })],
-  ['an attribute of nothing', /Fn::GetAtt of Nobody/, (r) => void (part(r, 'OtherLambdaFunction').Properties['Role'] = { 'Fn::GetAtt': ['Nobody', 'Arn'] })],
-  ['an attribute that there is not', /has no attribute Colour/, (r) => void (part(r, 'OtherLambdaFunction').Properties['Role'] = { 'Fn::GetAtt': ['OtherRole', 'Colour'] })],
-  ['a text with a reference to nothing', /Fn::Sub of Nobody/, (r) => void (part(r, 'OtherLambdaFunction').Properties['Description'] = { 'Fn::Sub': '${AWS::Region} ${Nobody.Arn}' })],
-  ['a slip in a property', /OtherQueue.FifoQueu is no property/, (r) => void (part(r, 'OtherQueue').Properties['FifoQueu'] = true)],
-  ['a slip inside a property', /ScalingConfig.MaximumConcurency is no property/, (r) => void (part(r, 'OtherEventSourceMappingSQSOtherQueue').Properties['ScalingConfig'] = { MaximumConcurency: 2 })],
-  ['a wrong type', /OtherQueue.VisibilityTimeout must be of the type integer/, (r) => void (part(r, 'OtherQueue').Properties['VisibilityTimeout'] = 'long')],
+  [
+    'a queue without encryption',
+    /agents-call: the queue has SqsManagedSseEnabled/,
+    (r) => void (part(r, 'AgentsCallQueue').Properties['SqsManagedSseEnabled'] = false),
+  ],
+  [
+    'another retention',
+    /agents-call: the dead-letter queue has MessageRetentionPeriod/,
+    (r) => void (part(r, 'AgentsCallDeadLetterQueue').Properties['MessageRetentionPeriod'] = 60),
+  ],
+  [
+    'a dead-letter queue that takes from nobody',
+    /other: the dead-letter queue does not allow/,
+    (r) => void delete part(r, 'OtherDeadLetterQueue').Properties['RedriveAllowPolicy'],
+  ],
+  [
+    'another number of attempts',
+    /does not hand over to its dead-letter queue/,
+    (r) =>
+      void ((part(r, 'OtherQueue').Properties['RedrivePolicy'] as { maxReceiveCount: number }).maxReceiveCount = 1),
+  ],
+  [
+    'a timeout that the queue does not cover',
+    /less than 6 times/,
+    (r) => void (part(r, 'OtherLambdaFunction').Properties['Timeout'] = 31),
+  ],
+  [
+    'a function that nothing feeds',
+    /agents-stats: the function is fed by 0 queues/,
+    (r) => void delete r['AgentsStatsEventSourceMappingSQSAgentsStatsQueue'],
+  ],
+  [
+    'a mapping that fails whole batches',
+    /the mapping has FunctionResponseTypes/,
+    (r) => void delete part(r, 'AgentsStatsEventSourceMappingSQSAgentsStatsQueue').Properties['FunctionResponseTypes'],
+  ],
+  [
+    'logs for ever',
+    /the log of the function is kept for ever/,
+    (r) => void delete part(r, 'OtherLogGroup').Properties['RetentionInDays'],
+  ],
+  [
+    'no X-Ray',
+    /the function has TracingConfig/,
+    (r) => void delete part(r, 'OtherLambdaFunction').Properties['TracingConfig'],
+  ],
+  [
+    'an alarm that is not there',
+    /agents-call: no alarm for ApproximateAgeOfOldestMessage/,
+    (r) => void delete r['AgentsCallAgeAlarm'],
+  ],
+  [
+    'an alarm that comes too late',
+    /the alarm for ApproximateAgeOfOldestMessage has Threshold 60/,
+    (r) => void (part(r, 'AgentsCallAgeAlarm').Properties['Threshold'] = 60),
+  ],
+  [
+    'an alarm that tells nobody',
+    /RelaySilentAlarm tells nobody/,
+    (r) => void (part(r, 'RelaySilentAlarm').Properties['AlarmActions'] = []),
+  ],
+  [
+    'an alarm that says nothing',
+    /RelayGapAlarm does not say what to do/,
+    (r) => void (part(r, 'RelayGapAlarm').Properties['AlarmDescription'] = 'gap'),
+  ],
+  [
+    'a right on everything',
+    /allows sqs:SendMessage on every resource/,
+    (r) =>
+      void (statementsOf(part(r, 'OtherRole'))[0] = { Effect: 'Allow', Action: ['sqs:SendMessage'], Resource: '*' }),
+  ],
+  [
+    'all rights',
+    /allows sqs:\*/,
+    (r) =>
+      void (statementsOf(part(r, 'OtherRole'))[0] = {
+        Effect: 'Allow',
+        Action: ['sqs:*'],
+        Resource: ['arn:aws:sqs:eu-west-1:1:x'],
+      }),
+  ],
+  [
+    'two functions with one role',
+    /have the same role/,
+    (r) => void (part(r, 'OtherLambdaFunction').Properties['Role'] = part(r, 'ApiLambdaFunction').Properties['Role']),
+  ],
+  [
+    'a secret',
+    /looks like a secret in plain text/,
+    (r) => void (variablesOf(part(r, 'ApiLambdaFunction'))['API_TOKEN'] = 'x'),
+  ],
+  [
+    'what looks like one',
+    /holds what looks like a token/,
+    (r) => void (variablesOf(part(r, 'ApiLambdaFunction'))['OTHER'] = CANARY),
+  ],
+  [
+    'a reference to nothing',
+    /Ref of Nobody, which is not there/,
+    (r) => void (part(r, 'OtherLambdaFunction').Properties['Description'] = { Ref: 'Nobody' }),
+  ],
+  [
+    'an attribute of nothing',
+    /Fn::GetAtt of Nobody/,
+    (r) => void (part(r, 'OtherLambdaFunction').Properties['Role'] = { 'Fn::GetAtt': ['Nobody', 'Arn'] }),
+  ],
+  [
+    'an attribute that there is not',
+    /has no attribute Colour/,
+    (r) => void (part(r, 'OtherLambdaFunction').Properties['Role'] = { 'Fn::GetAtt': ['OtherRole', 'Colour'] }),
+  ],
+  [
+    'a text with a reference to nothing',
+    /Fn::Sub of Nobody/,
+    (r) =>
+      void (part(r, 'OtherLambdaFunction').Properties['Description'] = { 'Fn::Sub': '${AWS::Region} ${Nobody.Arn}' }),
+  ],
+  [
+    'a slip in a property',
+    /OtherQueue.FifoQueu is no property/,
+    (r) => void (part(r, 'OtherQueue').Properties['FifoQueu'] = true),
+  ],
+  [
+    'a slip inside a property',
+    /ScalingConfig.MaximumConcurency is no property/,
+    (r) =>
+      void (part(r, 'OtherEventSourceMappingSQSOtherQueue').Properties['ScalingConfig'] = { MaximumConcurency: 2 }),
+  ],
+  [
+    'a wrong type',
+    /OtherQueue.VisibilityTimeout must be of the type integer/,
+    (r) => void (part(r, 'OtherQueue').Properties['VisibilityTimeout'] = 'long'),
+  ],
   ['an API without a URL', /the read API has no URL/, (r) => void delete r['ApiLambdaFunctionUrl']],
-  ['an API that does not stream', /does not stream/, (r) => void delete part(r, 'ApiLambdaFunctionUrl').Properties['InvokeMode']],
-  ['a URL that answers 403', /nobody may run the read API through its URL/, (r) => void delete r['ApiLambdaPermissionFn']],
+  [
+    'an API that does not stream',
+    /does not stream/,
+    (r) => void delete part(r, 'ApiLambdaFunctionUrl').Properties['InvokeMode'],
+  ],
+  [
+    'a URL that answers 403',
+    /nobody may run the read API through its URL/,
+    (r) => void delete r['ApiLambdaPermissionFn'],
+  ],
   ['a URL that nobody may call', /nobody may call the URL/, (r) => void delete r['ApiLambdaPermissionFnUrl']],
-  ['an API that anybody may run', /run by others than its URL/, (r) => void delete part(r, 'ApiLambdaPermissionFn').Properties['InvokedViaFunctionUrl']],
-  ['a silent relay that nobody hears of', /RelaySilentAlarm is quiet when the relay is/, (r) => void (part(r, 'RelaySilentAlarm').Properties['TreatMissingData'] = 'notBreaching')],
-  ['a gap that nobody hears of', /no alarm for what the relay sends to acme-eu-relay-gap\.fifo/, (r) => void delete r['RelayGapAlarm']],
-  ['a relay that gets no rights', /the policy of the relay is no output/, (_, whole) => void delete whole.Outputs['RelayPolicyArn']],
-  ['a type that there is not', /AWS::SQS::Pipe is no type/, (r) => void (part(r, 'AlarmTopic').Type = 'AWS::SQS::Pipe')],
+  [
+    'an API that anybody may run',
+    /run by others than its URL/,
+    (r) => void delete part(r, 'ApiLambdaPermissionFn').Properties['InvokedViaFunctionUrl'],
+  ],
+  [
+    'a silent relay that nobody hears of',
+    /RelaySilentAlarm is quiet when the relay is/,
+    (r) => void (part(r, 'RelaySilentAlarm').Properties['TreatMissingData'] = 'notBreaching'),
+  ],
+  [
+    'a gap that nobody hears of',
+    /no alarm for what the relay sends to acme-eu-relay-gap\.fifo/,
+    (r) => void delete r['RelayGapAlarm'],
+  ],
+  [
+    'a relay that gets no rights',
+    /the policy of the relay is no output/,
+    (_, whole) => void delete whole.Outputs['RelayPolicyArn'],
+  ],
+  [
+    'a type that there is not',
+    /AWS::SQS::Pipe is no type/,
+    (r) => void (part(r, 'AlarmTopic').Type = 'AWS::SQS::Pipe'),
+  ],
 ])('%s is found', (_, expected, change) => {
   expect(withChange(change).join('\n')).toMatch(expected)
 })
 
-const statementsOf = (role: Part) => (role.Properties['Policies'] as { PolicyDocument: { Statement: unknown[] } }[])[0]?.PolicyDocument.Statement as unknown[]
-const variablesOf = (lambda: Part) => (lambda.Properties['Environment'] as { Variables: Record<string, string> }).Variables
+const statementsOf = (role: Part) =>
+  (role.Properties['Policies'] as { PolicyDocument: { Statement: unknown[] } }[])[0]?.PolicyDocument
+    .Statement as unknown[]
+const variablesOf = (lambda: Part) =>
+  (lambda.Properties['Environment'] as { Variables: Record<string, string> }).Variables

@@ -10,13 +10,22 @@ import { useSqs } from '../support/sqs.ts'
 async function useTrigger(handler: LambdaHandler, more: Partial<LambdaTriggerOptions> = {}) {
   const { sqs, url } = await useSqs()
   const queueUrl = url('agents-call')
-  const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ['QueueArn'] }))
+  const { Attributes } = await sqs.send(
+    new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ['QueueArn'] }),
+  )
   const queueArn = Attributes?.['QueueArn'] as string
   const invocations: Invocation[] = []
   const lines: string[] = []
   const log = createLog('info', { write: (line) => void lines.push(line) })
   const trigger = createLambdaTrigger({
-    sqs, queueUrl, queueArn, handler, functionName: 'agents-call', log, onInvocation: (invocation) => void invocations.push(invocation), ...more,
+    sqs,
+    queueUrl,
+    queueArn,
+    handler,
+    functionName: 'agents-call',
+    log,
+    onInvocation: (invocation) => void invocations.push(invocation),
+    ...more,
   })
   const abort = new AbortController()
   let running: Promise<void> | undefined
@@ -35,7 +44,9 @@ async function useTrigger(handler: LambdaHandler, more: Partial<LambdaTriggerOpt
         MessageBody: body,
         MessageGroupId: group,
         MessageDeduplicationId: body,
-        MessageAttributes: Object.fromEntries(Object.entries(attributes).map(([name, StringValue]) => [name, { DataType: 'String', StringValue }])),
+        MessageAttributes: Object.fromEntries(
+          Object.entries(attributes).map(([name, StringValue]) => [name, { DataType: 'String', StringValue }]),
+        ),
       }),
     )
   /** Messages in the queue, those in flight included. */
@@ -45,7 +56,13 @@ async function useTrigger(handler: LambdaHandler, more: Partial<LambdaTriggerOpt
     return names.reduce((sum, name) => sum + Number(answer.Attributes?.[name]), 0)
   }
   const release = (record: LambdaRecord) =>
-    sqs.send(new ChangeMessageVisibilityCommand({ QueueUrl: queueUrl, ReceiptHandle: record.receiptHandle, VisibilityTimeout: 0 }))
+    sqs.send(
+      new ChangeMessageVisibilityCommand({
+        QueueUrl: queueUrl,
+        ReceiptHandle: record.receiptHandle,
+        VisibilityTimeout: 0,
+      }),
+    )
   return { start, stop, send, count, release, invocations, lines, queueArn }
 }
 
@@ -76,7 +93,9 @@ test('a function gets the event that Lambda would give it, and what it has done 
       ApproximateFirstReceiveTimestamp: expect.stringMatching(/^\d{13}$/) as string,
       SequenceNumber: expect.stringMatching(/^\d{20}$/) as string,
     }) as unknown,
-    messageAttributes: { 'content-encoding': { stringValue: 'gzip', dataType: 'String', stringListValues: [], binaryListValues: [] } },
+    messageAttributes: {
+      'content-encoding': { stringValue: 'gzip', dataType: 'String', stringListValues: [], binaryListValues: [] },
+    },
   }
   expect(events).toEqual([[{ Records: [record] }, 'agents-call', true, 36]])
 })
@@ -84,24 +103,37 @@ test('a function gets the event that Lambda would give it, and what it has done 
 test('only the failed ones of a batch come again, with a higher receive count', async () => {
   const seen: string[] = []
   let release: (record: LambdaRecord) => Promise<unknown> = () => Promise.resolve()
-  const trigger = await useTrigger(async ({ Records }) => {
-    const failed = Records.filter((record) => record.body.startsWith('fail') && record.attributes.ApproximateReceiveCount === '1')
-    for (const record of Records) seen.push(`${record.body} ${record.attributes.ApproximateReceiveCount}`)
-    for (const record of failed) await release(record)
-    return { batchItemFailures: failed.map((record) => ({ itemIdentifier: record.messageId })) }
-  }, { pollers: 1 })
+  const trigger = await useTrigger(
+    async ({ Records }) => {
+      const failed = Records.filter(
+        (record) => record.body.startsWith('fail') && record.attributes.ApproximateReceiveCount === '1',
+      )
+      for (const record of Records) seen.push(`${record.body} ${record.attributes.ApproximateReceiveCount}`)
+      for (const record of failed) await release(record)
+      return { batchItemFailures: failed.map((record) => ({ itemIdentifier: record.messageId })) }
+    },
+    { pollers: 1 },
+  )
   release = trigger.release
   for (let n = 0; n < 10; n++) await trigger.send(n % 5 === 0 ? `fail ${n}` : `good ${n}`, `group ${n}`)
   trigger.start()
   await waitFor(async () => (await trigger.count()) === 0, 'all to be deleted')
-  expect(trigger.invocations[0]).toMatchObject({ functionName: 'agents-call', records: { length: 10 }, failed: { size: 2 } })
+  expect(trigger.invocations[0]).toMatchObject({
+    functionName: 'agents-call',
+    records: { length: 10 },
+    failed: { size: 2 },
+  })
   expect(seen.filter((line) => line.endsWith(' 2')).toSorted()).toEqual(['fail 0 2', 'fail 5 2'])
   expect(seen).toHaveLength(12)
 })
 
 test.each<[string, LambdaHandler, Partial<LambdaTriggerOptions>]>([
   ['throws', () => Promise.reject(new Error('called 27821234567')), {}],
-  ['names a message that is not in the batch', () => Promise.resolve({ batchItemFailures: [{ itemIdentifier: 'another' }] }), {}],
+  [
+    'names a message that is not in the batch',
+    () => Promise.resolve({ batchItemFailures: [{ itemIdentifier: 'another' }] }),
+    {},
+  ],
   ['has not answered in time', () => new Promise(() => undefined), { timeoutMs: 50 }],
 ])('nothing is deleted when the function %s', async (_what, handler, more) => {
   const trigger = await useTrigger(handler, more)

@@ -16,14 +16,27 @@ async function useFunction(code: string, own: Partial<FunctionSpec> = {}) {
   const lines: string[] = []
   const pids: number[] = []
   const lambda = createLambdaFunction(
-    { name: 'enigma-test', handler: 'dist/index.handler', taskRoot, memoryMiB: 128, timeoutMs: 2_000, variables: { GREETING: 'hello' }, ...own },
-    { aws: { AWS_REGION: 'eu-west-1', AWS_ACCESS_KEY_ID: 'local' }, onLine: (line) => lines.push(line), onStart: (pid) => pids.push(pid) },
+    {
+      name: 'enigma-test',
+      handler: 'dist/index.handler',
+      taskRoot,
+      memoryMiB: 128,
+      timeoutMs: 2_000,
+      variables: { GREETING: 'hello' },
+      ...own,
+    },
+    {
+      aws: { AWS_REGION: 'eu-west-1', AWS_ACCESS_KEY_ID: 'local' },
+      onLine: (line) => lines.push(line),
+      onStart: (pid) => pids.push(pid),
+    },
   )
   onTestFinished(() => lambda.stop())
   return { lambda, lines, pids, call: async (event: unknown) => readJson(await lambda.invoke(event)) }
 }
 
-const stateOf = async (pid: number | undefined) => /\) (\w)/.exec(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''))?.[1] ?? 'gone'
+const stateOf = async (pid: number | undefined) =>
+  /\) (\w)/.exec(await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => ''))?.[1] ?? 'gone'
 
 test('a function starts cold, is invoked with its context, and is frozen between two invocations', async () => {
   const { lambda, pids, call } = await useFunction(`
@@ -33,7 +46,13 @@ test('a function starts cold, is invoked with its context, and is frozen between
       event, count: ++count, ticks, id: context.awsRequestId, name: context.functionName, arn: context.invokedFunctionArn, left: context.getRemainingTimeInMillis(), trace: process.env._X_AMZN_TRACE_ID,
     })`)
   const first = (await call({ a: 1 })) as Record<string, unknown>
-  expect(first).toMatchObject({ event: { a: 1 }, count: 1, name: 'enigma-test', arn: 'arn:aws:lambda:eu-west-1:000000000000:function:enigma-test', trace: expect.stringMatching(/^Root=1-/) as string })
+  expect(first).toMatchObject({
+    event: { a: 1 },
+    count: 1,
+    name: 'enigma-test',
+    arn: 'arn:aws:lambda:eu-west-1:000000000000:function:enigma-test',
+    trace: expect.stringMatching(/^Root=1-/) as string,
+  })
   expect(first['left']).toBeGreaterThan(1_000)
   await waitFor(async () => (await stateOf(pids[0])) === 'T', 'it to be frozen')
   await new Promise((resolve) => setTimeout(resolve, 500))
@@ -51,22 +70,45 @@ test('it sees the variables of the template and those that Lambda sets, and none
   const env = (await call({})) as Record<string, string>
   delete env['_X_AMZN_TRACE_ID']
   expect(Object.keys(env).toSorted()).toEqual([
-    'AWS_ACCESS_KEY_ID', 'AWS_EXECUTION_ENV', 'AWS_LAMBDA_FUNCTION_MEMORY_SIZE', 'AWS_LAMBDA_FUNCTION_NAME', 'AWS_LAMBDA_FUNCTION_VERSION', 'AWS_LAMBDA_RUNTIME_API', 'AWS_REGION', 'GREETING', 'LAMBDA_TASK_ROOT', 'LANG', 'TZ', '_HANDLER',
+    'AWS_ACCESS_KEY_ID',
+    'AWS_EXECUTION_ENV',
+    'AWS_LAMBDA_FUNCTION_MEMORY_SIZE',
+    'AWS_LAMBDA_FUNCTION_NAME',
+    'AWS_LAMBDA_FUNCTION_VERSION',
+    'AWS_LAMBDA_RUNTIME_API',
+    'AWS_REGION',
+    'GREETING',
+    'LAMBDA_TASK_ROOT',
+    'LANG',
+    'TZ',
+    '_HANDLER',
   ])
-  expect(env).toMatchObject({ GREETING: 'hello', AWS_LAMBDA_FUNCTION_MEMORY_SIZE: '128', AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x' })
+  expect(env).toMatchObject({
+    GREETING: 'hello',
+    AWS_LAMBDA_FUNCTION_MEMORY_SIZE: '128',
+    AWS_EXECUTION_ENV: 'AWS_Lambda_nodejs24.x',
+  })
 })
 
 test('what runs out of time is killed, and the next invocation starts anew', async () => {
-  const { lambda, pids, call } = await useFunction('export const handler = async (event) => (event.hang ? new Promise(() => setInterval(() => 0, 1000)) : process.pid)', { timeoutMs: 400 })
+  const { lambda, pids, call } = await useFunction(
+    'export const handler = async (event) => (event.hang ? new Promise(() => setInterval(() => 0, 1000)) : process.pid)',
+    { timeoutMs: 400 },
+  )
   const pid = await call({})
-  await expect(call({ hang: true })).rejects.toMatchObject({ code: 'Sandbox.Timedout', message: 'enigma-test: Task timed out after 0.40 seconds' })
+  await expect(call({ hang: true })).rejects.toMatchObject({
+    code: 'Sandbox.Timedout',
+    message: 'enigma-test: Task timed out after 0.40 seconds',
+  })
   await waitFor(async () => (await stateOf(pids[0])) === 'gone', 'the process to be gone')
   expect(await call({})).not.toBe(pid)
   expect(lambda.seen.coldStarts).toBe(2)
 })
 
 test('invocations at the same time have environments of their own', async () => {
-  const { lambda, call } = await useFunction('export const handler = async () => { await new Promise((resolve) => setTimeout(resolve, 200)); return process.pid }')
+  const { lambda, call } = await useFunction(
+    'export const handler = async () => { await new Promise((resolve) => setTimeout(resolve, 200)); return process.pid }',
+  )
   expect(new Set(await Promise.all([call({}), call({}), call({})])).size).toBe(3)
   await call({})
   expect(lambda.seen).toEqual({ coldStarts: 3, environments: 3 })
@@ -106,7 +148,11 @@ test('a URL streams: the first bytes are there before the last ones are made', a
       out.end()
     })`)
   const response = await fetch(`http://127.0.0.1:${port}/some/path?q=%20`)
-  expect([response.status, response.headers.get('x-path'), response.headers.getSetCookie()]).toEqual([203, '/some/path?q=%20', ['a=1', 'b=2']])
+  expect([response.status, response.headers.get('x-path'), response.headers.getSetCookie()]).toEqual([
+    203,
+    '/some/path?q=%20',
+    ['a=1', 'b=2'],
+  ])
   const reader = (response.body as ReadableStream<Uint8Array>).getReader()
   const from = performance.now()
   expect(Buffer.from((await reader.read()).value ?? []).toString()).toBe('first ')

@@ -19,7 +19,12 @@ test('the local SQS listens on 127.0.0.1 and keeps queues and messages between r
   const dataDir = await mkdtemp(join(tmpdir(), 'enigma-sqs-'))
   onTestFinished(() => rm(dataDir, { recursive: true, force: true }))
   const connect = (endpoint: string) =>
-    new SQSClient({ endpoint, region: 'us-east-1', credentials: { accessKeyId: 'a', secretAccessKey: 'b' }, useQueueUrlAsEndpoint: false })
+    new SQSClient({
+      endpoint,
+      region: 'us-east-1',
+      credentials: { accessKeyId: 'a', secretAccessKey: 'b' },
+      useQueueUrlAsEndpoint: false,
+    })
   const first = await startSqsServer({ dataDir })
   expect(first.endpoint).toMatch(/^http:\/\/127\.0\.0\.1:/)
   const queues = await createQueues(connect(first.endpoint), 'enigma-')

@@ -40,7 +40,8 @@ describe.each([
   test('a campaign goes from status to status as the vendor says, and agents have a status only while it runs', () => {
     const now = new Map<unknown, string>()
     for (const { routing, payload } of seen) {
-      if (routing.route.name === 'agents-status') expect(['started', 'stopping']).toContain(now.get(payload['campaign_ref']))
+      if (routing.route.name === 'agents-status')
+        expect(['started', 'stopping']).toContain(now.get(payload['campaign_ref']))
       if (routing.route.name !== 'campaigns-status') continue
       const before = now.get(payload['ref']) ?? 'stopped'
       expect(CAMPAIGN_NEXT[before], `${String(payload['ref'])} after ${before}`).toContain(payload['status'])
@@ -105,7 +106,9 @@ describe.each([
       const of = (...names: string[]) => names.reduce((sum, name) => sum + Number(stats[name]), 0)
       const callees = of('callees_remaining', 'callees_queued', 'callees_completed', 'callees_failed')
       lists.set(stats['ref'], (lists.get(stats['ref']) ?? new Set()).add(callees))
-      expect(of('answered', 'unanswered', 'dropped', 'rejected', 'failed')).toBeLessThanOrEqual(Number(stats['total_calls']))
+      expect(of('answered', 'unanswered', 'dropped', 'rejected', 'failed')).toBeLessThanOrEqual(
+        Number(stats['total_calls']),
+      )
     }
     // The length of a list is the same as long as the list is dialled; some lists are dialled in an hour.
     for (const lengths of lists.values()) expect(lengths.size).toBeLessThan(8)
@@ -122,7 +125,9 @@ describe.each([
       const present = [...(active.get(payload['ref'])?.values() ?? [])].filter(Boolean).length
       expect((payload['callees'] as unknown[]).length).toBeLessThanOrEqual(2 * present)
     }
-    const callees = payloadsOf(seen, 'campaigns-dial_preview').flatMap((preview) => preview['callees'] as { contact_ref: string }[])
+    const callees = payloadsOf(seen, 'campaigns-dial_preview').flatMap(
+      (preview) => preview['callees'] as { contact_ref: string }[],
+    )
     const previewed = new Set(callees.map(({ contact_ref }) => contact_ref))
     const dialled = payloadsOf(seen, 'campaigns-cdr').filter(({ ref }) => ref !== 'click2dial')
     const known = dialled.filter(({ contact_ref }) => previewed.has(String(contact_ref))).length

@@ -14,11 +14,14 @@ test('the same agents and seed give the same packets, another seed gives others'
   expect(takeUntil(scheduleOf(40, 2), 60_000)).not.toEqual(takeUntil(scheduleOf(40, 1), 60_000))
 })
 
-test.each([1, 2, 7, 40, 300])('with %i agents time never goes back, and the first packet says that the dialler has started', (agents) => {
-  const packets = takeUntil(scheduleOf(agents, 5), 300_000)
-  expect(packets[0]?.outgoing.packet).toEqual({ type: 'status', payload: { ref: 'dialler-1', status: 'started' } })
-  for (const [at, event] of packets.entries()) expect(event.atMs).toBeGreaterThanOrEqual(packets[at - 1]?.atMs ?? 0)
-})
+test.each([1, 2, 7, 40, 300])(
+  'with %i agents time never goes back, and the first packet says that the dialler has started',
+  (agents) => {
+    const packets = takeUntil(scheduleOf(agents, 5), 300_000)
+    expect(packets[0]?.outgoing.packet).toEqual({ type: 'status', payload: { ref: 'dialler-1', status: 'started' } })
+    for (const [at, event] of packets.entries()) expect(event.atMs).toBeGreaterThanOrEqual(packets[at - 1]?.atMs ?? 0)
+  },
+)
 
 describe.each(hours)('an hour of 40 agents, seed $seed', ({ packets }) => {
   const seen = packets.map(see)
@@ -31,8 +34,13 @@ describe.each(hours)('an hour of 40 agents, seed $seed', ({ packets }) => {
   })
 
   test('has most agents available within the first 10 seconds', () => {
-    const statuses = payloadsOf(seen.filter(({ atMs }) => atMs <= 10_000), 'agents-status')
-    expect(new Set(statuses.filter(({ status }) => status === 'available').map(({ ref }) => ref)).size).toBeGreaterThan(28)
+    const statuses = payloadsOf(
+      seen.filter(({ atMs }) => atMs <= 10_000),
+      'agents-status',
+    )
+    expect(new Set(statuses.filter(({ status }) => status === 'available').map(({ ref }) => ref)).size).toBeGreaterThan(
+      28,
+    )
   })
 
   test('has only packets that fit the schema of their route, except those meant to be odd', () => {
@@ -51,14 +59,24 @@ describe.each(hours)('an hour of 40 agents, seed $seed', ({ packets }) => {
     }
     expect(new Set(codes.keys())).toEqual(new Set(END_REASONS))
     const sorted = (reason: string) => [...(codes.get(reason) ?? [])].map(Number).toSorted((a, b) => a - b)
-    expect({ hungup: sorted('hungup'), busy: sorted('busy'), reject: sorted('reject'), timeout: sorted('timeout') }).toEqual({
-      hungup: [0, 16], busy: [17], reject: [19, 21, 22], timeout: [18, 102],
+    expect({
+      hungup: sorted('hungup'),
+      busy: sorted('busy'),
+      reject: sorted('reject'),
+      timeout: sorted('timeout'),
+    }).toEqual({
+      hungup: [0, 16],
+      busy: [17],
+      reject: [19, 21, 22],
+      timeout: [18, 102],
     })
   })
 
   test('has every kind of odd packet, malformed ones on both transports', () => {
     const faults = (transport: string) =>
-      new Set(packets.filter((event) => event.outgoing.transport === transport).flatMap((event) => see(event).fault ?? []))
+      new Set(
+        packets.filter((event) => event.outgoing.transport === transport).flatMap((event) => see(event).fault ?? []),
+      )
     const all = ['empty', 'no_type', 'not_json', 'not_object', 'not_utf8', 'type_not_string']
     expect([...faults('list')].toSorted()).toEqual(all)
     expect([...faults('pubsub')].toSorted()).toEqual(all)

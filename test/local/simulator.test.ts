@@ -1,6 +1,12 @@
 import { RESP_TYPES } from 'redis'
 import { expect, onTestFinished, test } from 'vitest'
-import { createSchedule, createSimulator, SIMULATOR_LISTS, type SimulatorOptions, type TimedPacket } from '../../src/local/simulator/index.ts'
+import {
+  createSchedule,
+  createSimulator,
+  SIMULATOR_LISTS,
+  type SimulatorOptions,
+  type TimedPacket,
+} from '../../src/local/simulator/index.ts'
 import { createProducer, type Outgoing } from '../../src/producer/index.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useReservedPort } from '../support/reserved-port.ts'
@@ -23,9 +29,13 @@ function useSimulator(url: string, options: Omit<SimulatorOptions, 'producer' | 
 }
 
 const wire = ({ packet }: Outgoing) =>
-  packet instanceof Uint8Array ? Buffer.from(packet) : Buffer.from(typeof packet === 'string' ? packet : JSON.stringify(packet))
+  packet instanceof Uint8Array
+    ? Buffer.from(packet)
+    : Buffer.from(typeof packet === 'string' ? packet : JSON.stringify(packet))
 const wires = (events: readonly TimedPacket[], transport: string, key?: string) =>
-  events.map(({ outgoing }) => outgoing).filter((outgoing) => outgoing.transport === transport && (key ?? outgoing.key) === outgoing.key)
+  events
+    .map(({ outgoing }) => outgoing)
+    .filter((outgoing) => outgoing.transport === transport && (key ?? outgoing.key) === outgoing.key)
 
 async function listOf(url: string, key: string) {
   const client = await useRedisClient(url)
@@ -36,7 +46,11 @@ test('what subscribers hear and lists hold is what was generated, in order, byte
   const { url } = await useRedisServer()
   const subscriber = await useRedisClient(url)
   const heard: [string, Buffer][] = []
-  await subscriber.pSubscribe('enigma:notifications*', (message, channel) => void heard.push([channel.toString(), message]), true)
+  await subscriber.pSubscribe(
+    'enigma:notifications*',
+    (message, channel) => void heard.push([channel.toString(), message]),
+    true,
+  )
   const { simulator, events, stop } = useSimulator(url, { agents: 40, speed: 200, seed: 3 })
   await expect.poll(() => events.length, { timeout: 15_000 }).toBeGreaterThan(2_000)
   const before = events.length
@@ -51,7 +65,12 @@ test('what subscribers hear and lists hold is what was generated, in order, byte
   for (const list of SIMULATOR_LISTS) expect(await listOf(url, list)).toEqual(wires(events, 'list', list).map(wire))
 
   const { counters } = simulator
-  expect(counters).toMatchObject({ published: published.length, pushed: events.length - published.length, lost: 0, kept: 0 })
+  expect(counters).toMatchObject({
+    published: published.length,
+    pushed: events.length - published.length,
+    lost: 0,
+    kept: 0,
+  })
   expect(Object.values(counters.routes).reduce((sum, count) => sum + count, 0)).toBe(events.length)
   expect(events.at(-1)?.outgoing.packet).toEqual({ type: 'status', payload: { ref: 'dialler-1', status: 'stopped' } })
 })
@@ -70,19 +89,30 @@ test('while Redis is away PubSub is lost and lists are kept; when it is back, no
   await stop()
 
   // The second server is empty at first: what it holds is what was kept, and what came later, in order.
-  for (const list of SIMULATOR_LISTS) expect(await listOf(second.url, list)).toEqual(wires(events.slice(before), 'list', list).map(wire))
+  for (const list of SIMULATOR_LISTS)
+    expect(await listOf(second.url, list)).toEqual(wires(events.slice(before), 'list', list).map(wire))
   expect(simulator.counters.pushed).toBe(wires(events, 'list').length)
 })
 
 test('a Redis that is not there at the start ends the run with the reason', async () => {
   const { done } = useSimulator(`redis://127.0.0.1:${await useReservedPort()}`, {})
-  await expect(done).rejects.toMatchObject({ code: 'not_taken', message: expect.stringContaining('ECONNREFUSED') as unknown })
+  await expect(done).rejects.toMatchObject({
+    code: 'not_taken',
+    message: expect.stringContaining('ECONNREFUSED') as unknown,
+  })
 })
 
 test('options that cannot be used are named', () => {
   const producer = createProducer({ url: 'redis://127.0.0.1:1' })
   const bad: [keyof SimulatorOptions, number][] = [
-    ['agents', 0], ['agents', 1.5], ['agents', 100_001], ['agents', Number.NaN], ['speed', 0], ['speed', Number.POSITIVE_INFINITY], ['seed', 0.5],
+    ['agents', 0],
+    ['agents', 1.5],
+    ['agents', 100_001],
+    ['agents', Number.NaN],
+    ['speed', 0],
+    ['speed', Number.POSITIVE_INFINITY],
+    ['seed', 0.5],
   ]
-  for (const [name, value] of bad) expect(() => createSimulator({ producer, [name]: value })).toThrow(new RegExp(`^${name} must be`))
+  for (const [name, value] of bad)
+    expect(() => createSimulator({ producer, [name]: value })).toThrow(new RegExp(`^${name} must be`))
 })

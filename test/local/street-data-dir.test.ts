@@ -60,7 +60,8 @@ test('the record can be read at any moment, also while children are noted', asyn
     state.isNoting = false
   })
   const counts: number[] = []
-  while (state.isNoting) counts.push((JSON.parse(await readFile(join(folder, 'dev.json'), 'utf8')) as Written).children.length)
+  while (state.isNoting)
+    counts.push((JSON.parse(await readFile(join(folder, 'dev.json'), 'utf8')) as Written).children.length)
   await noting
   expect(counts.length).toBeGreaterThan(10)
   await held.release()

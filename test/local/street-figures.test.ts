@@ -24,13 +24,19 @@ const makeNotification = (data: string, more: Partial<Notification> = {}): Notif
   ...more,
 })
 
-const PACKET = '{"type":"call","payload":{"ref":"1002","number":"27821234567","contact_ref":"C-778899","call_ref":9007199254740993}}'
+const PACKET =
+  '{"type":"call","payload":{"ref":"1002","number":"27821234567","contact_ref":"C-778899","call_ref":9007199254740993}}'
 
 /** A record with one notification in it. */
 async function makeRecord(notification: Notification, gzip = false) {
   const body = formatEvent(notification)
-  const attributes = gzip ? { MessageAttributes: { 'content-encoding': { DataType: 'String', StringValue: 'gzip' } } } : {}
-  return toLambdaRecord({ MessageId: notification.id, Body: gzip ? await gzipBody(body) : body, ...attributes }, 'arn:aws:sqs:us-east-1:1:q.fifo')
+  const attributes = gzip
+    ? { MessageAttributes: { 'content-encoding': { DataType: 'String', StringValue: 'gzip' } } }
+    : {}
+  return toLambdaRecord(
+    { MessageId: notification.id, Body: gzip ? await gzipBody(body) : body, ...attributes },
+    'arn:aws:sqs:us-east-1:1:q.fifo',
+  )
 }
 
 /** What a watch has told of one invocation. */
@@ -38,16 +44,23 @@ async function watchOne(failed: boolean, gzip = false) {
   const told: Handled[] = []
   const watch = createWatch((handled) => told.push(handled))
   const record = await makeRecord(makeNotification(PACKET), gzip)
-  watch.note(ROUTE, { functionName: 'agents-call', records: [record], failed: new Set(failed ? [record.messageId] : []) })
+  watch.note(ROUTE, {
+    functionName: 'agents-call',
+    records: [record],
+    failed: new Set(failed ? [record.messageId] : []),
+  })
   await waitFor(() => told.length === 1, 'the notification')
   return { watch, told }
 }
 
-test.each([false, true])('notifications of messages that are done are counted and timed (gzipped: %s)', async (gzip) => {
-  const { watch, told } = await watchOne(false, gzip)
-  expect(watch.handled.get('agents-call')).toBe(1)
-  expect(told[0]).toMatchObject({ route: ROUTE, outcome: 'done', notification: { id: 'main/p/1/1', data: PACKET } })
-})
+test.each([false, true])(
+  'notifications of messages that are done are counted and timed (gzipped: %s)',
+  async (gzip) => {
+    const { watch, told } = await watchOne(false, gzip)
+    expect(watch.handled.get('agents-call')).toBe(1)
+    expect(told[0]).toMatchObject({ route: ROUTE, outcome: 'done', notification: { id: 'main/p/1/1', data: PACKET } })
+  },
+)
 
 test('notifications of a failed message are told and not counted', async () => {
   const { watch, told } = await watchOne(true)
@@ -67,12 +80,17 @@ test('figures put together what the relay and the watch have counted, and what i
   const { watch } = await watchOne(false)
   const figures = await readFigures({ metrics: relay.metrics, watch, countDeadLetters: () => Promise.resolve(10) })
   expect(figures).toMatchObject({ backlog: 9, parked: 16, gaps: 1 })
-  expect(figures.routes.find(({ name }) => name === 'agents-call')).toEqual({ name: 'agents-call', received: 5, handled: 1 })
+  expect(figures.routes.find(({ name }) => name === 'agents-call')).toEqual({
+    name: 'agents-call',
+    received: 5,
+    handled: 1,
+  })
   expect(figures.routes.find(({ name }) => name === 'other')).toEqual({ name: 'other', received: 0, handled: 0 })
   expect(quantile([], figures.relayDelay, 0.5)).toBeCloseTo(0.0015)
 })
 
-const buckets = (...counts: number[]): Buckets => [0.1, 0.2, 0.4, Infinity].map((atMost, at) => ({ atMost, count: counts[at] as number }))
+const buckets = (...counts: number[]): Buckets =>
+  [0.1, 0.2, 0.4, Infinity].map((atMost, at) => ({ atMost, count: counts[at] as number }))
 
 test.each<[string, Buckets, Buckets, number, number | undefined]>([
   ['of no samples is unknown', [], buckets(0, 0, 0, 0), 0.5, undefined],
@@ -106,8 +124,14 @@ test.each([
 })
 
 test('a long payload is shown by its beginning and its size', () => {
-  const data = JSON.stringify({ type: 'call', payload: Array.from({ length: 1_000 }, () => ({ number: '27821234567' })) })
-  const line = formatHandled({ route: ROUTE, notification: makeNotification(data), outcome: 'done', delayMs: 1 }, new Date())
+  const data = JSON.stringify({
+    type: 'call',
+    payload: Array.from({ length: 1_000 }, () => ({ number: '27821234567' })),
+  })
+  const line = formatHandled(
+    { route: ROUTE, notification: makeNotification(data), outcome: 'done', delayMs: 1 },
+    new Date(),
+  )
   expect(line.length).toBeLessThan(400)
   expect(line).toContain(`(${data.length} bytes)`)
 })

@@ -5,11 +5,20 @@ import { readSettings } from '../../src/local/street/settings.ts'
 import { ConfigError } from '../../src/runtime/index.ts'
 
 const PLACES = { diallerUrl: 'redis://127.0.0.1:8001', endpoint: 'http://127.0.0.1:4566', httpPort: 9000 }
-const CLICK2DIAL_AND_CAMPAIGNS = ['enigma:notifications:campaigns', 'enigma:notifications:cdr', 'enigma:notifications:inbound']
+const CLICK2DIAL_AND_CAMPAIGNS = [
+  'enigma:notifications:campaigns',
+  'enigma:notifications:cdr',
+  'enigma:notifications:inbound',
+]
 
 test('without variables, the relay reads the Redis of the street, all lists of a dialler, and sends to the local SQS', () => {
   const settings = readSettings({}, '/state')
-  expect(settings).toMatchObject({ hasDialler: false, redisUrl: undefined, token: undefined, api: { host: '127.0.0.1', port: 8080 } })
+  expect(settings).toMatchObject({
+    hasDialler: false,
+    redisUrl: undefined,
+    token: undefined,
+    api: { host: '127.0.0.1', port: 8080 },
+  })
   expect(settings.toRelayConfig(PLACES)).toMatchObject({
     sources: [{ id: 'main', url: 'redis://127.0.0.1:8001' }],
     lists: CLICK2DIAL_AND_CAMPAIGNS,
@@ -23,14 +32,25 @@ test('a dialler that ENIGMA_SOURCES names is read, and no list of it that is not
   const env = { ENIGMA_SOURCES: 'a=redis://dialler:8001' }
   const settings = readSettings(env, '/state')
   expect(settings.hasDialler).toBe(true)
-  expect(settings.toRelayConfig(PLACES)).toMatchObject({ sources: [{ id: 'a', url: 'redis://dialler:8001' }], lists: [] })
+  expect(settings.toRelayConfig(PLACES)).toMatchObject({
+    sources: [{ id: 'a', url: 'redis://dialler:8001' }],
+    lists: [],
+  })
   const named = readSettings({ ...env, ENIGMA_LISTS: 'enigma:notifications:campaigns' }, '/state')
   expect(named.toRelayConfig(PLACES).lists).toEqual(['enigma:notifications:campaigns'])
 })
 
 test('no variable leads to a real SQS', () => {
-  const env = { AWS_REGION: 'eu-west-1', AWS_ENDPOINT_URL_SQS: 'https://sqs.eu-west-1.amazonaws.com', ENIGMA_QUEUE_PREFIX: 'live-' }
-  expect(readSettings(env, '/state').toRelayConfig(PLACES)).toMatchObject({ endpoint: 'http://127.0.0.1:4566', region: 'us-east-1', queuePrefix: 'live-' })
+  const env = {
+    AWS_REGION: 'eu-west-1',
+    AWS_ENDPOINT_URL_SQS: 'https://sqs.eu-west-1.amazonaws.com',
+    ENIGMA_QUEUE_PREFIX: 'live-',
+  }
+  expect(readSettings(env, '/state').toRelayConfig(PLACES)).toMatchObject({
+    endpoint: 'http://127.0.0.1:4566',
+    region: 'us-east-1',
+    queuePrefix: 'live-',
+  })
 })
 
 test('faults of the relay and of the street are told together', () => {

@@ -36,7 +36,12 @@ async function useFunctions(leaveOut?: string): Promise<URL> {
   const files = [...ROUTES.map(functionFile), 'api.ts'].filter((file) => file !== leaveOut)
   for (const file of files) {
     await mkdir(join(folder, file, '..'), { recursive: true })
-    await writeFile(join(folder, file), file === 'api.ts' ? 'export const app = { fetch: () => new Response("[]") }' : 'export const handler = () => Promise.resolve()')
+    await writeFile(
+      join(folder, file),
+      file === 'api.ts'
+        ? 'export const app = { fetch: () => new Response("[]") }'
+        : 'export const handler = () => Promise.resolve()',
+    )
   }
   return pathToFileURL(`${folder}/`)
 }
@@ -46,17 +51,37 @@ const FREE = { ENIGMA_API: '127.0.0.1:0', ENIGMA_HTTP: '127.0.0.1:0' }
 test('what is published and pushed at one end is read at the other', async () => {
   Object.assign(process.env, FREE)
   const { street, parts, lines, get } = await useStreet()
-  expect(parts.map(({ name }) => name)).toEqual(["dialler's Redis", 'SQS', 'read model', 'functions', 'read API', 'relay', 'call centre'])
+  expect(parts.map(({ name }) => name)).toEqual([
+    "dialler's Redis",
+    'SQS',
+    'read model',
+    'functions',
+    'read API',
+    'relay',
+    'call centre',
+  ])
   const dialler = await useRedisClient(street.diallerUrl as string)
-  await dialler.publish('enigma:notifications:agents:1002', '{"type":"status","payload":{"ref":"1002","status":"available","campaign_ref":"c1"}}')
+  await dialler.publish(
+    'enigma:notifications:agents:1002',
+    '{"type":"status","payload":{"ref":"1002","status":"available","campaign_ref":"c1"}}',
+  )
   const dialedAt = Math.floor(Date.now() / 1_000)
-  await dialler.lPush('enigma:notifications:campaigns', `{"type":"cdr","payload":{"ref":"c1","call_ref":9007199254740993,"dialed_at":${dialedAt},"end_reason":"timeout","number":"27821234567"}}`)
+  await dialler.lPush(
+    'enigma:notifications:campaigns',
+    `{"type":"cdr","payload":{"ref":"c1","call_ref":9007199254740993,"dialed_at":${dialedAt},"end_reason":"timeout","number":"27821234567"}}`,
+  )
   await waitFor(async () => (await get('/agents/1002')).status === 200, 'the agent')
-  await waitFor(async () => ((await get('/cdrs?number=27821234567')).body['items'] as unknown[]).length === 1, 'the CDR')
+  await waitFor(
+    async () => ((await get('/cdrs?number=27821234567')).body['items'] as unknown[]).length === 1,
+    'the CDR',
+  )
   expect((await get('/agents/1002')).body).toMatchObject({ states: [{ status: 'available', campaign_ref: 'c1' }] })
   expect((await get('/cdrs?number=27821234567')).body).toMatchObject({ items: [{ call_ref: '9007199254740993' }] })
 
-  const counted = async () => (await street.readFigures()).routes.filter(({ received, handled }) => received === 1 && handled === 1).map(({ name }) => name)
+  const counted = async () =>
+    (await street.readFigures()).routes
+      .filter(({ received, handled }) => received === 1 && handled === 1)
+      .map(({ name }) => name)
   await waitFor(async () => (await counted()).length === 2, 'both to be counted')
   expect(await counted()).toEqual(['agents-status', 'campaigns-cdr'])
   expect(await street.readFigures()).toMatchObject({ backlog: 0, parked: 0, gaps: 0 })
@@ -67,16 +92,26 @@ test('what is published and pushed at one end is read at the other', async () =>
   expect(lines).toEqual([])
 })
 
-test.each(['agents/status.ts', 'api.ts'])('a function that cannot be loaded is named: %s; what was started is stopped', async (file) => {
-  const folder = await useFolder()
-  const started = useStreet({ env: { ...FREE }, folder, functions: await useFunctions(file) })
-  await expect(started).rejects.toMatchObject({ code: 'bad_function', message: expect.stringContaining(`functions/${file} cannot be loaded`) as unknown })
-  // Released: it can be started again, and the record of its processes is gone.
-  expect(await readdir(folder)).not.toContain('dev.json')
-})
+test.each(['agents/status.ts', 'api.ts'])(
+  'a function that cannot be loaded is named: %s; what was started is stopped',
+  async (file) => {
+    const folder = await useFolder()
+    const started = useStreet({ env: { ...FREE }, folder, functions: await useFunctions(file) })
+    await expect(started).rejects.toMatchObject({
+      code: 'bad_function',
+      message: expect.stringContaining(`functions/${file} cannot be loaded`) as unknown,
+    })
+    // Released: it can be started again, and the record of its processes is gone.
+    expect(await readdir(folder)).not.toContain('dev.json')
+  },
+)
 
 test('the street ends with the error of a part that fails while it runs', async () => {
-  const { street } = await useStreet({ env: { ...FREE }, functions: await useFunctions(), callCentre: { agents: 0, speed: 1, seed: 1 } })
+  const { street } = await useStreet({
+    env: { ...FREE },
+    functions: await useFunctions(),
+    callCentre: { agents: 0, speed: 1, seed: 1 },
+  })
   await expect(street.ended).rejects.toThrow('agents must be')
   // What it was is told once: stopping it then is the same.
   await expect(street.stop()).rejects.toThrow('agents must be')
@@ -85,13 +120,23 @@ test('the street ends with the error of a part that fails while it runs', async 
 test('two streets never share a folder', async () => {
   const folder = await useFolder()
   await useStreet({ env: { ...FREE }, folder, functions: await useFunctions() })
-  await expect(useStreet({ env: { ...FREE }, folder, functions: await useFunctions() })).rejects.toMatchObject({ code: 'already_runs' })
+  await expect(useStreet({ env: { ...FREE }, folder, functions: await useFunctions() })).rejects.toMatchObject({
+    code: 'already_runs',
+  })
 })
 
 test('a street on a dialler that is there starts no Redis for one, and plays no call centre on it', async () => {
   const env = { ...FREE, ENIGMA_SOURCES: 'real=redis://user:secret@127.0.0.1:9' }
-  const { street, parts } = await useStreet({ env, functions: await useFunctions(), callCentre: { agents: 1, speed: 1, seed: 1 } })
+  const { street, parts } = await useStreet({
+    env,
+    functions: await useFunctions(),
+    callCentre: { agents: 1, speed: 1, seed: 1 },
+  })
   expect(street.diallerUrl).toBeUndefined()
-  expect(parts[0]).toEqual({ name: "dialler's Redis", address: 'real=redis://127.0.0.1:9', note: 'as ENIGMA_SOURCES says' })
+  expect(parts[0]).toEqual({
+    name: "dialler's Redis",
+    address: 'real=redis://127.0.0.1:9',
+    note: 'as ENIGMA_SOURCES says',
+  })
   expect(parts.at(-1)).toEqual({ name: 'call centre', address: 'none', note: 'ENIGMA_SOURCES names a real dialler' })
 })

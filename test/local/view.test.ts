@@ -10,15 +10,30 @@ import { partLine, short, shortMs } from '../../src/local/view/words.ts'
 
 /** Figures after so many notifications of each route, each a delay of 1.5 ms in the relay. */
 function makeFigures(received: number, handled = received, more: Partial<Figures> = {}): Figures {
-  const buckets = (count: number): Buckets => [{ atMost: 0.001, count: 0 }, { atMost: 0.002, count }, { atMost: Infinity, count }]
+  const buckets = (count: number): Buckets => [
+    { atMost: 0.001, count: 0 },
+    { atMost: 0.002, count },
+    { atMost: Infinity, count },
+  ]
   const routes = ROUTES.map(({ name }) => ({ name, received, handled }))
-  return { routes, relayDelay: buckets(received), handledDelay: buckets(handled), backlog: 0, parked: 0, gaps: 0, ...more }
+  return {
+    routes,
+    relayDelay: buckets(received),
+    handledDelay: buckets(handled),
+    backlog: 0,
+    parked: 0,
+    gaps: 0,
+    ...more,
+  }
 }
 
 /** What a plain view has written, at noon. */
 function usePlainView() {
   const lines: string[] = []
-  const view = createPlainView({ write: (text) => lines.push(...text.replace(/\n$/, '').split('\n')) }, () => new Date(2026, 0, 1, 12, 0, 5))
+  const view = createPlainView(
+    { write: (text) => lines.push(...text.replace(/\n$/, '').split('\n')) },
+    () => new Date(2026, 0, 1, 12, 0, 5),
+  )
   return { view, lines }
 }
 
@@ -36,7 +51,12 @@ test('a line a second shows what went in and out of each sub_type in that second
 test('each figure stands below its heading', () => {
   const { view, lines } = usePlainView()
   view.figures(makeFigures(0))
-  view.figures({ ...makeFigures(0), routes: makeFigures(0).routes.map((route) => (route.name === 'campaigns-dial_preview' ? { ...route, received: 9 } : route)) })
+  view.figures({
+    ...makeFigures(0),
+    routes: makeFigures(0).routes.map((route) =>
+      route.name === 'campaigns-dial_preview' ? { ...route, received: 9 } : route,
+    ),
+  })
   const [, , , below, , line] = lines
   expect(line?.indexOf('9/0')).toBe(below?.indexOf('preview'))
 })
@@ -52,7 +72,12 @@ test('figures that are too wide for their column stay apart from the next', () =
   const { view, lines } = usePlainView()
   view.figures(makeFigures(0))
   view.figures(makeFigures(12_345, 1_200))
-  expect(lines.at(-1)?.split(' ').filter((cell) => cell === '12k/1.2k')).toHaveLength(10)
+  expect(
+    lines
+      .at(-1)
+      ?.split(' ')
+      .filter((cell) => cell === '12k/1.2k'),
+  ).toHaveLength(10)
 })
 
 test('the heading comes again when it has scrolled away', () => {
@@ -63,7 +88,11 @@ test('the heading comes again when it has scrolled away', () => {
 
 test('percentiles are of the last ten readings only', () => {
   const rate = createRates()
-  const slow: Buckets = [{ atMost: 1, count: 0 }, { atMost: 2, count: 100 }, { atMost: Infinity, count: 100 }]
+  const slow: Buckets = [
+    { atMost: 1, count: 0 },
+    { atMost: 2, count: 100 },
+    { atMost: Infinity, count: 100 },
+  ]
   expect(rate({ ...makeFigures(0), relayDelay: slow }).relayP50).toBeCloseTo(1_500)
   for (let n = 0; n < 9; n++) rate({ ...makeFigures(0), relayDelay: slow })
   expect(rate({ ...makeFigures(0), relayDelay: slow }).relayP50).toBeUndefined()
@@ -74,31 +103,50 @@ test('the block of a terminal names each route with what went through, and fits 
   rate(makeFigures(1_000))
   const figures = makeFigures(1_234_567, 1_234_560)
   // Colours take no room.
-  const lines = formatBlock(rate(figures), figures, 3_725_000).replace(/\x1b\[\d+m/g, '').split('\n')
-  for (const { name } of ROUTES) expect(lines.some((line) => line.startsWith(name) && line.includes('1,234,567'))).toBe(true)
+  const lines = formatBlock(rate(figures), figures, 3_725_000)
+    .replace(/\x1b\[\d+m/g, '')
+    .split('\n')
+  for (const { name } of ROUTES)
+    expect(lines.some((line) => line.startsWith(name) && line.includes('1,234,567'))).toBe(true)
   expect(lines.at(-1)).toContain('up 01:02:05')
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(100)
 })
 
-test.each([[0, '0'], [999, '999'], [1_234, '1.2k'], [9_960, '10k'], [34_400, '34k'], [999_499, '999k'], [999_500, '1.0M'], [12_345_678, '12M']] as const)(
-  '%d is shown as %s',
-  (n, text) => {
-    expect(short(n)).toBe(text)
-  },
-)
+test.each([
+  [0, '0'],
+  [999, '999'],
+  [1_234, '1.2k'],
+  [9_960, '10k'],
+  [34_400, '34k'],
+  [999_499, '999k'],
+  [999_500, '1.0M'],
+  [12_345_678, '12M'],
+] as const)('%d is shown as %s', (n, text) => {
+  expect(short(n)).toBe(text)
+})
 
-test.each([[undefined, '-'], [0.44, '0.4'], [9.96, '10'], [1_500, '1.5k']] as const)('%s ms are shown as %s', (ms, text) => {
+test.each([
+  [undefined, '-'],
+  [0.44, '0.4'],
+  [9.96, '10'],
+  [1_500, '1.5k'],
+] as const)('%s ms are shown as %s', (ms, text) => {
   expect(shortMs(ms)).toBe(text)
 })
 
 test('the line of a part holds its name, its address and the note', () => {
-  expect(partLine({ name: 'relay', address: 'http://127.0.0.1:8081', note: 'serves /livez' })).toMatch(/^relay {2,}http:\/\/127\.0\.0\.1:8081 {2,}serves \/livez$/)
+  expect(partLine({ name: 'relay', address: 'http://127.0.0.1:8081', note: 'serves /livez' })).toMatch(
+    /^relay {2,}http:\/\/127\.0\.0\.1:8081 {2,}serves \/livez$/,
+  )
   expect(partLine({ name: 'SQS', address: 'http://127.0.0.1:4566' })).toMatch(/^SQS {2,}http:\/\/127\.0\.0\.1:4566$/)
 })
 
 test('a log line is shown as a sentence with its fields', () => {
   const lines: string[] = []
-  const log = createLog('info', toLines((line) => lines.push(line)))
+  const log = createLog(
+    'info',
+    toLines((line) => lines.push(line)),
+  )
   log.warn({ source: 'main', items: 3 }, 'gap: PubSub was not heard')
   log.error('broken')
   expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d warning: gap: PubSub was not heard \(source main, items 3\)$/)

@@ -15,16 +15,27 @@ async function useStreet() {
   const redis = await useRedisServer()
   const [client, proxy, folder] = [await useRedisClient(redis.url), await useProxy(redis.port), await useFolder()]
   return {
-    redis, client, folder,
+    redis,
+    client,
+    folder,
     away: () => {
       proxy.state.refuse = true
       proxy.cut()
     },
     back: () => (proxy.state.refuse = false),
     proxy,
-    produce: (own: Partial<BackupOptions> = {}, timeoutMs = 2_000, chunkPackets = 500): Producer & { said: ReturnType<typeof captureLog>['said'] } => {
+    produce: (
+      own: Partial<BackupOptions> = {},
+      timeoutMs = 2_000,
+      chunkPackets = 500,
+    ): Producer & { said: ReturnType<typeof captureLog>['said'] } => {
       const { log, said } = captureLog()
-      const producer = createProducer({ url: `redis://127.0.0.1:${proxy.port}`, timeoutMs, chunkPackets, backup: { folder, log, ...own } })
+      const producer = createProducer({
+        url: `redis://127.0.0.1:${proxy.port}`,
+        timeoutMs,
+        chunkPackets,
+        backup: { folder, log, ...own },
+      })
       onTestFinished(() => producer.close())
       return Object.assign(producer, { said })
     },
@@ -34,7 +45,8 @@ async function useStreet() {
   }
 }
 
-const pushEach = (producer: Producer, packets: readonly string[], key = LIST) => Promise.all(packets.map((packet) => producer.push(key, packet)))
+const pushEach = (producer: Producer, packets: readonly string[], key = LIST) =>
+  Promise.all(packets.map((packet) => producer.push(key, packet)))
 
 test('while Redis takes packets nothing is kept, and push says the length of the list', async () => {
   const { produce, pushed, filesOf } = await useStreet()
@@ -54,7 +66,12 @@ test('what Redis does not take is on disk when push resolves, and in Redis when 
   expect(await pushEach(producer, numbers(500, 10))).toEqual(Array.from({ length: 500 }, () => 0))
   expect(producer.backup?.pending).toBe(500)
   const [file = ''] = await filesOf()
-  expect((await readFile(join(folder, file), 'utf8')).split('\n').slice(0, -1).map((line) => (JSON.parse(line) as { text: string }).text)).toEqual(numbers(500, 10))
+  expect(
+    (await readFile(join(folder, file), 'utf8'))
+      .split('\n')
+      .slice(0, -1)
+      .map((line) => (JSON.parse(line) as { text: string }).text),
+  ).toEqual(numbers(500, 10))
   expect((await stat(join(folder, file))).mode & 0o777).toBe(0o600)
   back()
   // These come while the old ones are pushed: behind them all the same.
@@ -158,7 +175,10 @@ test('half a line at the end and a damaged line in the middle are skipped, kept 
   await pushEach(next, numbers(1, 100))
   await next.backup?.drained()
   expect(await pushed()).toEqual(numbers(101).filter((text) => text !== '40'))
-  expect((await readFile(join(folder, `${file}.damaged`), 'utf8')).split('\n').filter((line) => line !== '')).toEqual([lines[40], expect.stringContaining('"transport":"li')])
+  expect((await readFile(join(folder, `${file}.damaged`), 'utf8')).split('\n').filter((line) => line !== '')).toEqual([
+    lines[40],
+    expect.stringContaining('"transport":"li'),
+  ])
   expect(next.said('is skipped; it is kept in')).toHaveLength(2)
 })
 
@@ -166,12 +186,22 @@ test('bytes that are no UTF-8, emoji and line ends come out as they went in', as
   const { produce, away, back, client } = await useStreet()
   away()
   const producer = produce()
-  const packets = [Uint8Array.of(0xff, 0x00, 0x0a, 0xfe), '{"a":"\u{1f600}\\n"}\n', '', Buffer.from('x\u2028y'), 'z'.repeat(700_000)]
+  const packets = [
+    Uint8Array.of(0xff, 0x00, 0x0a, 0xfe),
+    '{"a":"\u{1f600}\\n"}\n',
+    '',
+    Buffer.from('x\u2028y'),
+    'z'.repeat(700_000),
+  ]
   for (const packet of packets) await producer.push(LIST, packet)
   back()
   await producer.backup?.drained()
-  const wires = (await client.sendCommand(['LRANGE', LIST, '0', '-1'], { typeMapping: { 36: Buffer } })) as unknown as Buffer[]
-  expect(wires.toReversed().map((wire) => Buffer.from(wire).toString('hex'))).toEqual(packets.map((packet) => Buffer.from(packet as string).toString('hex')))
+  const wires = (await client.sendCommand(['LRANGE', LIST, '0', '-1'], {
+    typeMapping: { 36: Buffer },
+  })) as unknown as Buffer[]
+  expect(wires.toReversed().map((wire) => Buffer.from(wire).toString('hex'))).toEqual(
+    packets.map((packet) => Buffer.from(packet as string).toString('hex')),
+  )
 })
 
 test('PubSub is not kept, for it matters only now, but for what the option names', async () => {
@@ -195,7 +225,8 @@ test('a key that is no list keeps its own packets waiting, in order, and no othe
   const producer = produce()
   await client.set('odd', 'text')
   await pushEach(producer, numbers(3), 'odd')
-  for (let n = 0; n < 30; n++) await Promise.all([producer.push(LIST, `good ${n}`), producer.push('odd', String(3 + n))])
+  for (let n = 0; n < 30; n++)
+    await Promise.all([producer.push(LIST, `good ${n}`), producer.push('odd', String(3 + n))])
   await waitFor(async () => (await pushed()).length === 30, 'the good ones')
   expect(await pushed()).toEqual(Array.from({ length: 30 }, (_, n) => `good ${n}`))
   await client.del('odd')
@@ -207,7 +238,9 @@ test('a key that is no list keeps its own packets waiting, in order, and no othe
 test('two producers never share a folder; a folder that cannot be used is said', async () => {
   const { produce, folder } = await useStreet()
   const first = produce()
-  expect(() => produce()).toThrow(expect.objectContaining({ code: 'backup_locked', message: expect.stringContaining(folder) as string }) as Error)
+  expect(() => produce()).toThrow(
+    expect.objectContaining({ code: 'backup_locked', message: expect.stringContaining(folder) as string }) as Error,
+  )
   await first.close()
   await produce().close()
   const file = join(folder, 'a-file')
@@ -224,7 +257,10 @@ test('a server that is out of memory, or runs no scripts, is no reason to lose o
   await producer.backup?.drained()
   await producer.close()
   await client.sendCommand(['ACL', 'SETUSER', 'bare', 'on', '>secret', '~*', '&*', '+@all', '-@scripting'])
-  const bare = createProducer({ url: redis.url.replace('redis://', 'redis://bare:secret@'), backup: { folder: await useFolder() } })
+  const bare = createProducer({
+    url: redis.url.replace('redis://', 'redis://bare:secret@'),
+    backup: { folder: await useFolder() },
+  })
   onTestFinished(() => bare.close())
   await pushEach(bare, numbers(50, 50))
   await bare.backup?.drained()
@@ -241,7 +277,11 @@ test('a packet that can be neither pushed nor kept is rejected, with what to do;
   await rm(join(folder, 'deep'), { recursive: true })
   const error = (await other.push(LIST, '{"number":"27821234567"}').catch((reason: unknown) => reason)) as ProducerError
   expect(error).toBeInstanceOf(ProducerError)
-  expect(error).toMatchObject({ code: 'not_kept', taken: 0, message: expect.stringContaining('write it again') as string })
+  expect(error).toMatchObject({
+    code: 'not_kept',
+    taken: 0,
+    message: expect.stringContaining('write it again') as string,
+  })
   expect(error.message).not.toContain('27821234567')
   expect(producer.backup?.pending).toBe(1)
 })

@@ -13,7 +13,11 @@ function useProducer(options: ProducerOptions) {
 async function useSubscriber(url: string, pattern: string) {
   const client = await useRedisClient(url)
   const heard: { channel: string; message: Buffer }[] = []
-  await client.pSubscribe(pattern, (message, channel) => void heard.push({ channel: channel.toString(), message }), true)
+  await client.pSubscribe(
+    pattern,
+    (message, channel) => void heard.push({ channel: channel.toString(), message }),
+    true,
+  )
   return heard
 }
 
@@ -33,9 +37,9 @@ test('publish writes the packet as JSON on the channel of type and reference, an
   expect(await producer.publish({ type: 'agents', reference: '1002' }, packet)).toBe(0)
   const heard = await useSubscriber(url, 'enigma:notifications:*')
   expect(await producer.publish({ type: 'agents', reference: '1002' }, packet)).toBe(1)
-  await expect.poll(() => heard.map(({ channel, message }) => [channel, message.toString()])).toEqual([
-    ['enigma:notifications:agents:1002', '{"type":"status","payload":{"ref":"1002","status":"busy"}}'],
-  ])
+  await expect
+    .poll(() => heard.map(({ channel, message }) => [channel, message.toString()]))
+    .toEqual([['enigma:notifications:agents:1002', '{"type":"status","payload":{"ref":"1002","status":"busy"}}']])
 })
 
 test('packets called without waiting, from before the connection stands, arrive in the order of the calls', async () => {
@@ -72,7 +76,12 @@ test('text and bytes are written as they are', async () => {
   const binary = new Uint8Array([9, 0xff, 0, 0xc3, 9]).subarray(1, 4)
   await producer.pushAll('list', ['', '{"n":9007199254740993}', binary, '😀'])
   const items = await client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer }).lRange('list', 0, -1)
-  expect(items).toEqual([Buffer.from('😀'), Buffer.from(binary), Buffer.from('{"n":9007199254740993}'), Buffer.from('')])
+  expect(items).toEqual([
+    Buffer.from('😀'),
+    Buffer.from(binary),
+    Buffer.from('{"n":9007199254740993}'),
+    Buffer.from(''),
+  ])
 })
 
 test('a client of the caller is used and left open', async () => {

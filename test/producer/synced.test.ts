@@ -15,7 +15,7 @@ async function fileHandles(folder: string): Promise<{ sync: () => Promise<void>;
 }
 
 // No kill of a process tells whether a disk has what it was given; that it was asked to keep it does.
-test('push resolves when the disk has the packet and its file\'s name, and not before; packets that wait meanwhile share the next sync', async () => {
+test("push resolves when the disk has the packet and its file's name, and not before; packets that wait meanwhile share the next sync", async () => {
   const [folder, handles] = [await useFolder(), await fileHandles(await useFolder())]
   const asked: string[] = []
   const gates: PromiseWithResolvers<void>[] = []
@@ -33,7 +33,11 @@ test('push resolves when the disk has the packet and its file\'s name, and not b
   })
   onTestFinished(() => [synced, datasynced].forEach((spy) => spy.mockRestore()))
   // Nothing listens there.
-  const producer = createProducer({ url: `redis://127.0.0.1:${await useReservedPort()}`, timeoutMs: 500, backup: { folder } })
+  const producer = createProducer({
+    url: `redis://127.0.0.1:${await useReservedPort()}`,
+    timeoutMs: 500,
+    backup: { folder },
+  })
   const done: string[] = []
   const push = (packet: string) => producer.push(LIST, packet).then(() => void done.push(packet))
   const first = push('first')

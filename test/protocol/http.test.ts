@@ -3,8 +3,16 @@ import { expect, test } from 'vitest'
 import { fromHttp, toPath, toRequest, type Notification } from '../../src/protocol/index.ts'
 
 const base: Notification = {
-  id: 'main/p/1/0', source: '/enigma/main', type: 'enigma.agents.call', subject: '1002', time: '2026-03-02T08:00:00.000Z', datacontenttype: 'application/json',
-  data: '{"type":"call"}', transport: 'pubsub', channel: 'enigma:notifications:agents:1002', sequence: '1.0',
+  id: 'main/p/1/0',
+  source: '/enigma/main',
+  type: 'enigma.agents.call',
+  subject: '1002',
+  time: '2026-03-02T08:00:00.000Z',
+  datacontenttype: 'application/json',
+  data: '{"type":"call"}',
+  transport: 'pubsub',
+  channel: 'enigma:notifications:agents:1002',
+  sequence: '1.0',
 }
 
 test.each([
@@ -20,18 +28,33 @@ test.each([
 })
 
 test('a path is never shortened by a reference of dots', () => {
-  for (const subject of ['.', '..', '%2E', '%2e%2e']) expect(new URL(toRequest({ ...base, subject }).url).pathname.split('/')).toHaveLength(4)
+  for (const subject of ['.', '..', '%2E', '%2e%2e'])
+    expect(new URL(toRequest({ ...base, subject }).url).pathname.split('/')).toHaveLength(4)
 })
 
 test('a notification is the same behind HTTP, whatever its reference and its bytes', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.string({ unit: 'binary' }), fc.oneof(fc.string({ unit: 'binary' }), fc.uint8Array()), async (reference, data) => {
-      const text = typeof data === 'string' ? data : undefined
-      const one = { ...base, subject: reference, channel: `enigma:notifications:agents:${reference}`, data: text ?? data, maxwaitms: 5, reason: 'x' }
-      const request = toRequest(one)
-      const back = fromHttp(request.headers, new Uint8Array(await request.arrayBuffer()))
-      expect({ ...back, data: Buffer.from(back.data).toString('hex') }).toEqual({ ...one, data: Buffer.from(one.data).toString('hex') })
-    }),
+    fc.asyncProperty(
+      fc.string({ unit: 'binary' }),
+      fc.oneof(fc.string({ unit: 'binary' }), fc.uint8Array()),
+      async (reference, data) => {
+        const text = typeof data === 'string' ? data : undefined
+        const one = {
+          ...base,
+          subject: reference,
+          channel: `enigma:notifications:agents:${reference}`,
+          data: text ?? data,
+          maxwaitms: 5,
+          reason: 'x',
+        }
+        const request = toRequest(one)
+        const back = fromHttp(request.headers, new Uint8Array(await request.arrayBuffer()))
+        expect({ ...back, data: Buffer.from(back.data).toString('hex') }).toEqual({
+          ...one,
+          data: Buffer.from(one.data).toString('hex'),
+        })
+      },
+    ),
     { numRuns: 500 },
   )
 })

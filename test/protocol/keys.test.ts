@@ -22,12 +22,19 @@ test.each<[string, Key | undefined]>([
 
 const anyText = fc.string({ unit: 'binary' })
 const type = anyText.filter((text) => !text.includes(':'))
-const anyKey: fc.Arbitrary<Key> = fc.oneof(fc.constant({}), fc.record({ type }), fc.record({ type, reference: anyText }))
+const anyKey: fc.Arbitrary<Key> = fc.oneof(
+  fc.constant({}),
+  fc.record({ type }),
+  fc.record({ type, reference: anyText }),
+)
 
 test('what is formatted is parsed to the same, for any type and reference', () => {
-  fc.assert(fc.property(anyKey, (key) => {
-    expect(parseKey(formatKey(key))).toEqual(key)
-  }), { numRuns: 2_000 })
+  fc.assert(
+    fc.property(anyKey, (key) => {
+      expect(parseKey(formatKey(key))).toEqual(key)
+    }),
+    { numRuns: 2_000 },
+  )
 })
 
 test('what is parsed is formatted to the same, for any text behind the base', () => {
@@ -47,7 +54,7 @@ test('a type with a colon is refused: it would be read as a reference', () => {
 })
 
 test('singular types are the plural ones; unknown ones, also of the names of object members, stay', () => {
-  expect(['agent', 'agents', 'campaign', 'dialer', 'inbound', 'mood', 'constructor', '__proto__'].map(canonicalType)).toEqual([
-    'agents', 'agents', 'campaigns', 'dialers', 'inbound', 'mood', 'constructor', '__proto__',
-  ])
+  expect(
+    ['agent', 'agents', 'campaign', 'dialer', 'inbound', 'mood', 'constructor', '__proto__'].map(canonicalType),
+  ).toEqual(['agents', 'agents', 'campaigns', 'dialers', 'inbound', 'mood', 'constructor', '__proto__'])
 })

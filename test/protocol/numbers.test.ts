@@ -1,16 +1,29 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import {
-  ageMs, compareSequences, formatId, formatSequence, formatTraceparent, gunzipBody, gzipBody, laneOf, orderKey, readBody,
+  ageMs,
+  compareSequences,
+  formatId,
+  formatSequence,
+  formatTraceparent,
+  gunzipBody,
+  gzipBody,
+  laneOf,
+  orderKey,
+  readBody,
 } from '../../src/protocol/index.ts'
 
 const number = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
 const index = fc.integer({ min: 0, max: 0xffff_ffff })
 
 test('sequences sort as text as their numbers do', () => {
-  fc.assert(fc.property(number, index, number, index, (n1, i1, n2, i2) => {
-    expect(Math.sign(compareSequences(formatSequence(n1, i1), formatSequence(n2, i2)))).toBe(Math.sign(n1 === n2 ? i1 - i2 : n1 - n2))
-  }))
+  fc.assert(
+    fc.property(number, index, number, index, (n1, i1, n2, i2) => {
+      expect(Math.sign(compareSequences(formatSequence(n1, i1), formatSequence(n2, i2)))).toBe(
+        Math.sign(n1 === n2 ? i1 - i2 : n1 - n2),
+      )
+    }),
+  )
 })
 
 test('ids name source, transport, number and index', () => {
@@ -20,23 +33,29 @@ test('ids name source, transport, number and index', () => {
 
 test('a trace context is valid, the same for copies and another for each notification', () => {
   const seen = new Set<string>()
-  for (const source of ['main', 'b']) for (const transport of ['list', 'pubsub'] as const) for (const n of [1, 1764000000000]) for (const i of [0, 1, 500]) {
-    const trace = formatTraceparent(source, transport, n, i)
-    expect(trace).toMatch(/^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-01$/)
-    expect(formatTraceparent(source, transport, n, i)).toBe(trace)
-    seen.add(trace)
-  }
+  for (const source of ['main', 'b'])
+    for (const transport of ['list', 'pubsub'] as const)
+      for (const n of [1, 1764000000000])
+        for (const i of [0, 1, 500]) {
+          const trace = formatTraceparent(source, transport, n, i)
+          expect(trace).toMatch(/^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-01$/)
+          expect(formatTraceparent(source, transport, n, i)).toBe(trace)
+          seen.add(trace)
+        }
   expect(seen.size).toBe(24)
 })
 
 test('lanes: in range, the same for the same key, and well spread', () => {
-  fc.assert(fc.property(fc.string({ unit: 'binary' }), fc.integer({ min: 1, max: 512 }), (key, lanes) => {
-    const lane = laneOf(key, lanes)
-    expect(lane).toBe(laneOf(key, lanes))
-    expect(lane >= 0 && lane < lanes && Number.isInteger(lane)).toBe(true)
-  }))
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), fc.integer({ min: 1, max: 512 }), (key, lanes) => {
+      const lane = laneOf(key, lanes)
+      expect(lane).toBe(laneOf(key, lanes))
+      expect(lane >= 0 && lane < lanes && Number.isInteger(lane)).toBe(true)
+    }),
+  )
   const counts = new Map<number, number>()
-  for (let agent = 1000; agent < 7400; agent++) counts.set(laneOf(String(agent), 64), (counts.get(laneOf(String(agent), 64)) ?? 0) + 1)
+  for (let agent = 1000; agent < 7400; agent++)
+    counts.set(laneOf(String(agent), 64), (counts.get(laneOf(String(agent), 64)) ?? 0) + 1)
   expect(counts.size).toBe(64)
   expect(Math.max(...counts.values())).toBeLessThan(250)
 })
@@ -52,7 +71,9 @@ test('order is kept by reference, else call_ref, else ref; a number and its text
 
 test('age counts from when it was received, and what it may have waited before', () => {
   expect(ageMs({ time: '2026-03-02T08:00:00.000Z' }, Date.parse('2026-03-02T08:00:01.500Z'))).toBe(1_500)
-  expect(ageMs({ time: '2026-03-02T08:00:00.000Z', maxwaitms: 60_000 }, Date.parse('2026-03-02T08:00:01.500Z'))).toBe(61_500)
+  expect(ageMs({ time: '2026-03-02T08:00:00.000Z', maxwaitms: 60_000 }, Date.parse('2026-03-02T08:00:01.500Z'))).toBe(
+    61_500,
+  )
 })
 
 test('a body is the same behind gzip; what is not gzip is refused', async () => {

@@ -24,21 +24,35 @@ test('bytes that are not UTF-8 stay bytes', () => {
 
 test('whatever comes, its bytes are had back, and nothing is thrown', () => {
   fc.assert(
-    fc.property(fc.oneof(fc.uint8Array(), fc.string({ unit: 'grapheme' }).map(toBytes), fc.json().map(toBytes)), (bytes) => {
-      expect(Buffer.from(toBytes(readPacket(bytes).data)).equals(Buffer.from(bytes))).toBe(true)
-    }),
+    fc.property(
+      fc.oneof(fc.uint8Array(), fc.string({ unit: 'grapheme' }).map(toBytes), fc.json().map(toBytes)),
+      (bytes) => {
+        expect(Buffer.from(toBytes(readPacket(bytes).data)).equals(Buffer.from(bytes))).toBe(true)
+      },
+    ),
     { numRuns: 2_000 },
   )
 })
 
 test('what formatPacket writes is read as it was', () => {
-  expect(readPacketText(formatPacket({ type: 'status', payload: { ref: '1002' } })).packet).toEqual({ type: 'status', payload: { ref: '1002' } })
+  expect(readPacketText(formatPacket({ type: 'status', payload: { ref: '1002' } })).packet).toEqual({
+    type: 'status',
+    payload: { ref: '1002' },
+  })
 })
 
 test('integers above 2^53 keep their digits, in an exact reading and in what routes a packet', () => {
-  expect(parseExact('{"a":9007199254740993,"b":[-12345678901234567890],"c":1e400,"d":1.5,"e":9007199254740991}')).toEqual({
-    a: '9007199254740993', b: ['-12345678901234567890'], c: Number.POSITIVE_INFINITY, d: 1.5, e: 9007199254740991,
+  expect(
+    parseExact('{"a":9007199254740993,"b":[-12345678901234567890],"c":1e400,"d":1.5,"e":9007199254740991}'),
+  ).toEqual({
+    a: '9007199254740993',
+    b: ['-12345678901234567890'],
+    c: Number.POSITIVE_INFINITY,
+    d: 1.5,
+    e: 9007199254740991,
   })
-  expect(readPacketText('{"type":"cdr","payload":{"call_ref":9007199254740993}}').packet?.payload).toEqual({ call_ref: '9007199254740993' })
+  expect(readPacketText('{"type":"cdr","payload":{"call_ref":9007199254740993}}').packet?.payload).toEqual({
+    call_ref: '9007199254740993',
+  })
   expect(readPacketText('{"type":"cdr","payload":{"call_ref":7}}').packet?.payload).toEqual({ call_ref: 7 })
 })

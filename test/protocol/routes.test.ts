@@ -1,5 +1,13 @@
 import { expect, test } from 'vitest'
-import { deadLetterQueueName, findRoute, OTHER, PAYLOADS, queueName, ROUTES, routePacket } from '../../src/protocol/index.ts'
+import {
+  deadLetterQueueName,
+  findRoute,
+  OTHER,
+  PAYLOADS,
+  queueName,
+  ROUTES,
+  routePacket,
+} from '../../src/protocol/index.ts'
 
 test('names are unique, and SQS takes the names of all queues', () => {
   const names = ROUTES.flatMap((route) => [queueName('enigma-', route), deadLetterQueueName('enigma-', route)])
@@ -10,16 +18,28 @@ test('names are unique, and SQS takes the names of all queues', () => {
 })
 
 test('every route but other has a payload schema, and only calls grow stale', () => {
-  expect(Object.keys(PAYLOADS).toSorted()).toEqual(ROUTES.filter((route) => route !== OTHER).map((route) => route.name).toSorted())
-  expect(ROUTES.filter((route) => route.maxAgeMs !== undefined).map((route) => [route.name, route.maxAgeMs])).toEqual([['agents-call', 30_000], ['inbound-call', 30_000]])
+  expect(Object.keys(PAYLOADS).toSorted()).toEqual(
+    ROUTES.filter((route) => route !== OTHER)
+      .map((route) => route.name)
+      .toSorted(),
+  )
+  expect(ROUTES.filter((route) => route.maxAgeMs !== undefined).map((route) => [route.name, route.maxAgeMs])).toEqual([
+    ['agents-call', 30_000],
+    ['inbound-call', 30_000],
+  ])
   // So that a neighbour that hangs or is tried again makes no call stale.
-  for (const route of ROUTES.filter(({ maxAgeMs }) => maxAgeMs !== undefined)) expect([route.handlerSeconds, route.retrySeconds]).toEqual([5, 5])
+  for (const route of ROUTES.filter(({ maxAgeMs }) => maxAgeMs !== undefined))
+    expect([route.handlerSeconds, route.retrySeconds]).toEqual([5, 5])
   expect(findRoute('agents', 'call')?.name).toBe('agents-call')
   expect(findRoute('agents', 'cdr')).toBeUndefined()
 })
 
 test('an outage of the read model may last for hours before SQS moves what waits: far longer than a handler that fails is tried', () => {
-  const lasts = (tries: number, longestSeconds: number) => Array.from({ length: tries - 1 }, (_, at) => Math.min(2 ** at, longestSeconds)).reduce((sum, pause) => sum + pause, 0)
+  const lasts = (tries: number, longestSeconds: number) =>
+    Array.from({ length: tries - 1 }, (_, at) => Math.min(2 ** at, longestSeconds)).reduce(
+      (sum, pause) => sum + pause,
+      0,
+    )
   for (const { name, attempts, maxReceiveCount, outageSeconds, retrySeconds } of ROUTES) {
     expect(lasts(maxReceiveCount, outageSeconds), name).toBeGreaterThan(outageSeconds < 300 ? 45 * 60 : 3 * 3_600)
     expect(lasts(attempts, retrySeconds), name).toBeLessThan(15 * 60)
@@ -32,11 +52,19 @@ test.each([
   [`${N}:agents:1002`, 'status', { name: 'agents-status', type: 'agents', subType: 'status', reference: '1002' }],
   [`${N}:agent:1002`, 'call', { name: 'agents-call', type: 'agents', subType: 'call', reference: '1002' }],
   [`${N}:campaigns`, 'cdr', { name: 'campaigns-cdr', type: 'campaigns', subType: 'cdr' }],
-  [`${N}:campaign:12`, 'dial_preview', { name: 'campaigns-dial_preview', type: 'campaigns', subType: 'dial_preview', reference: '12' }],
+  [
+    `${N}:campaign:12`,
+    'dial_preview',
+    { name: 'campaigns-dial_preview', type: 'campaigns', subType: 'dial_preview', reference: '12' },
+  ],
   [`${N}:cdr`, 'cdr', { name: 'campaigns-cdr', type: 'campaigns', subType: 'cdr' }],
   [`${N}:inbound`, 'call', { name: 'inbound-call', type: 'inbound', subType: 'call' }],
   [`${N}:dialers`, 'status', { name: 'dialers-status', type: 'dialers', subType: 'status' }],
-  [`${N}:agents:1002`, 'mood', { name: 'other', type: 'agents', subType: 'mood', reference: '1002', reason: 'unknown_type' }],
+  [
+    `${N}:agents:1002`,
+    'mood',
+    { name: 'other', type: 'agents', subType: 'mood', reference: '1002', reason: 'unknown_type' },
+  ],
   [`${N}:cdr`, 'status', { name: 'other', type: 'cdr', subType: 'status', reason: 'unknown_type' }],
   [N, 'status', { name: 'other', type: 'unknown', subType: 'status', reason: 'no_key_type' }],
   ['elsewhere', 'status', { name: 'other', type: 'unknown', subType: 'status', reason: 'key_outside_scheme' }],
@@ -48,5 +76,11 @@ test.each([
 })
 
 test('a packet that cannot be read goes to other with its fault', () => {
-  expect(routePacket(`${N}:agents:1002`, undefined, 'not_json')).toEqual({ route: OTHER, type: 'agents', subType: 'unknown', reference: '1002', reason: 'not_json' })
+  expect(routePacket(`${N}:agents:1002`, undefined, 'not_json')).toEqual({
+    route: OTHER,
+    type: 'agents',
+    subType: 'unknown',
+    reference: '1002',
+    reason: 'not_json',
+  })
 })

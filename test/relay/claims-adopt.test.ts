@@ -18,7 +18,11 @@ async function useLeftClaims() {
   const { url } = await useRedisServer()
   const former = await useClaims(url, { now: () => 7_000 })
   await former.client.lPush(LIST, ['1', '2', '3', '4', '5', '6'])
-  const taken = [await former.claims.take(LIST, 2, BIG), await former.claims.take(LIST, 2, BIG), await former.claims.take(LIST, 2, BIG)]
+  const taken = [
+    await former.claims.take(LIST, 2, BIG),
+    await former.claims.take(LIST, 2, BIG),
+    await former.claims.take(LIST, 2, BIG),
+  ]
   return { url, former, taken: taken.map((part) => part?.claim) }
 }
 
@@ -28,12 +32,18 @@ test('the next process finds what was left, the oldest first, with the same numb
   expect(await next.claims.unknown()).toEqual([7_000, 7_001, 7_002].map(ofList))
   for (const claim of taken) {
     const { keeper: _, ...same } = (await next.claims.adopt(claim?.number ?? 0)) ?? {}
-    expect(same).toEqual({ number: claim?.number, list: LIST, takenMs: 7_000, maxWaitMs: claim?.maxWaitMs, items: claim?.items })
+    expect(same).toEqual({
+      number: claim?.number,
+      list: LIST,
+      takenMs: 7_000,
+      maxWaitMs: claim?.maxWaitMs,
+      items: claim?.items,
+    })
   }
   expect(await next.claims.unknown()).toEqual([])
 })
 
-test('claims are the process\'s own: another relay id finds none', async () => {
+test("claims are the process's own: another relay id finds none", async () => {
   const { url } = await useLeftClaims()
   const other = await useClaims(url, { relayId: 'another' })
   expect(await other.claims.unknown()).toEqual([])
@@ -77,7 +87,10 @@ test('a claim of which only the registry knows is taken off it', async () => {
 test('a take whose answer is on its way is not taken for a leftover', async () => {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url)
-  await client.lPush(LIST, Array.from({ length: 200 }, (_, n) => String(n)))
+  await client.lPush(
+    LIST,
+    Array.from({ length: 200 }, (_, n) => String(n)),
+  )
   for (let round = 0; round < 20; round++) {
     const taking = claims.take(LIST, 5, BIG)
     expect(await claims.unknown()).toEqual([])
@@ -122,7 +135,14 @@ test('claims of another relay are its own as long as its lease runs; then they c
   taken[1]?.keeper.settle(itemAt(0))
   await former.claims.leave()
   const [one, two] = [await useClaims(url, { relayId: 'one' }), await useClaims(url, { relayId: 'two' })]
-  const look = ({ client }: typeof one, relayId: string) => adoptFromOthers({ client, relayId, numbers: createNumbers({ now: Date.now, onSeen: () => undefined }), log, now: Date.now })
+  const look = ({ client }: typeof one, relayId: string) =>
+    adoptFromOthers({
+      client,
+      relayId,
+      numbers: createNumbers({ now: Date.now, onSeen: () => undefined }),
+      log,
+      now: Date.now,
+    })
   expect([await look(one, 'one'), await one.claims.unknown()]).toEqual([0, []])
   await lease.release()
   expect([await look(one, 'one'), await look(two, 'two')]).toEqual([3, 0])

@@ -8,23 +8,24 @@ import { itemAt, useClaims, useRelayRedis } from '../support/relay-redis.ts'
 const LIST = 'enigma:notifications:campaigns'
 const BIG = 1_000_000
 
-const texts = (taken: { claim: { items: readonly (Buffer | undefined)[] } } | undefined) => taken?.claim.items.map((item) => item?.toString())
+const texts = (taken: { claim: { items: readonly (Buffer | undefined)[] } } | undefined) =>
+  taken?.claim.items.map((item) => item?.toString())
 
-test.each([['right', ['1', '2', '3'], ['5', '4']], ['left', ['5', '4', '3'], ['2', '1']]] as const)(
-  'from the %s end items come in the order in which they are to go',
-  async (listEnd, first, rest) => {
-    const { url } = await useRedisServer()
-    const { client, claims } = await useClaims(url, { listEnd })
-    for (const item of ['1', '2', '3', '4', '5']) await client.lPush(LIST, item)
-    const taken = await claims.take(LIST, 3, BIG)
-    expect(texts(taken)).toEqual(first)
-    expect(taken?.left).toBe(2)
-    expect(await client.lRange(LIST, 0, -1)).toEqual(rest)
-    expect(await client.lRange(claimPrefix('test') + String(taken?.claim.number), 0, -1)).toEqual(first)
-    expect(texts(await claims.take(LIST, 10, BIG))).toEqual(listEnd === 'right' ? ['4', '5'] : ['2', '1'])
-    expect(await claims.take(LIST, 10, BIG)).toBeUndefined()
-  },
-)
+test.each([
+  ['right', ['1', '2', '3'], ['5', '4']],
+  ['left', ['5', '4', '3'], ['2', '1']],
+] as const)('from the %s end items come in the order in which they are to go', async (listEnd, first, rest) => {
+  const { url } = await useRedisServer()
+  const { client, claims } = await useClaims(url, { listEnd })
+  for (const item of ['1', '2', '3', '4', '5']) await client.lPush(LIST, item)
+  const taken = await claims.take(LIST, 3, BIG)
+  expect(texts(taken)).toEqual(first)
+  expect(taken?.left).toBe(2)
+  expect(await client.lRange(LIST, 0, -1)).toEqual(rest)
+  expect(await client.lRange(claimPrefix('test') + String(taken?.claim.number), 0, -1)).toEqual(first)
+  expect(texts(await claims.take(LIST, 10, BIG))).toEqual(listEnd === 'right' ? ['4', '5'] : ['2', '1'])
+  expect(await claims.take(LIST, 10, BIG)).toBeUndefined()
+})
 
 test('items come as the bytes that were pushed', async () => {
   const { url } = await useRedisServer()
@@ -45,7 +46,10 @@ test('a thousand items go into one claim, in order', async () => {
 test('large items end a claim before its bytes get out of hand, but one is always taken', async () => {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url)
-  await client.lPush(LIST, Array.from({ length: 64 }, () => 'x'.repeat(10_000)))
+  await client.lPush(
+    LIST,
+    Array.from({ length: 64 }, () => 'x'.repeat(10_000)),
+  )
   const bytes = (await claims.take(LIST, 500, 50_000))?.claim.items.reduce((sum, item) => sum + (item?.length ?? 0), 0)
   expect(bytes).toBeGreaterThanOrEqual(50_000)
   expect(bytes).toBeLessThan(150_000)
@@ -73,7 +77,10 @@ test('a claim whose items are all settled leaves nothing in Redis but the number
   const { url } = await useRedisServer()
   let settledClaims = 0
   const counts: number[] = []
-  const { client, claims } = await useClaims(url, { onSettled: () => settledClaims++, onCount: (open) => counts.push(open) })
+  const { client, claims } = await useClaims(url, {
+    onSettled: () => settledClaims++,
+    onCount: (open) => counts.push(open),
+  })
   await client.lPush(LIST, ['1', '2'])
   const claim = (await claims.take(LIST, 10, BIG))?.claim
   claim?.keeper.settle(itemAt(1))
@@ -107,7 +114,14 @@ test('to park puts the entry aside and settles the item in the same step', async
   const claim = (await claims.take(LIST, 10, BIG))?.claim
   await claim?.keeper.park(itemAt(0), 'too_large', 'the detail')
   expect((await client.lRange(PARKED_KEY, 0, -1)).map((entry) => JSON.parse(entry) as unknown)).toEqual([
-    { id: 'main/l/1/0', reason: 'too_large', detail: 'the detail', parkedat: '2025-11-24T16:00:00.000Z', route: 'other', event: {} },
+    {
+      id: 'main/l/1/0',
+      reason: 'too_large',
+      detail: 'the detail',
+      parkedat: '2025-11-24T16:00:00.000Z',
+      route: 'other',
+      event: {},
+    },
   ])
   const next = await useClaims(url)
   expect((await next.claims.adopt(claim?.number ?? 0))?.items.map(String)).toEqual(['undefined', '2'])
@@ -153,7 +167,9 @@ test('two relays that share a list get each item once between them', async () =>
   const [one, two] = [await useClaims(url, { relayId: 'one' }), await useClaims(url, { relayId: 'two' })]
   const all = Array.from({ length: 400 }, (_, n) => String(n))
   await one.client.lPush(LIST, all)
-  const taken = await Promise.all(Array.from({ length: 20 }, (_, n) => (n % 2 === 0 ? one : two).claims.take(LIST, 20, BIG)))
+  const taken = await Promise.all(
+    Array.from({ length: 20 }, (_, n) => (n % 2 === 0 ? one : two).claims.take(LIST, 20, BIG)),
+  )
   expect(taken.flatMap((part) => texts(part) ?? []).toSorted((a, b) => Number(a) - Number(b))).toEqual(all)
   expect(new Set(taken.map((part) => part?.claim.number)).size).toBe(20)
 })

@@ -59,7 +59,10 @@ test('an address may be of IPv6 or of all interfaces', () => {
 })
 
 test('a custom endpoint needs no region', () => {
-  expect(readConfig({ AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:4566' })).toMatchObject({ region: 'us-east-1', endpoint: 'http://127.0.0.1:4566' })
+  expect(readConfig({ AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:4566' })).toMatchObject({
+    region: 'us-east-1',
+    endpoint: 'http://127.0.0.1:4566',
+  })
 })
 
 test('all faults are in one error, each with a fix', () => {
@@ -73,7 +76,14 @@ test('all faults are in one error, each with a fix', () => {
     AWS_ENDPOINT_URL_SQS: 'localhost:4566',
   })
   expect(faults.map(({ name }) => name)).toEqual([
-    'ENIGMA_SOURCES', 'ENIGMA_LIST_END', 'ENIGMA_QUEUE_PREFIX', 'ENIGMA_RELAY_ID', 'ENIGMA_HTTP', 'ENIGMA_LOG_LEVEL', 'AWS_ENDPOINT_URL_SQS', 'AWS_REGION',
+    'ENIGMA_SOURCES',
+    'ENIGMA_LIST_END',
+    'ENIGMA_QUEUE_PREFIX',
+    'ENIGMA_RELAY_ID',
+    'ENIGMA_HTTP',
+    'ENIGMA_LOG_LEVEL',
+    'AWS_ENDPOINT_URL_SQS',
+    'AWS_REGION',
   ])
   for (const fault of faults) expect(fault.fix).toMatch(/\w/)
 })
@@ -105,7 +115,7 @@ test.each([
   expect(read).not.toThrow(/hunter2/)
 })
 
-test('an address that Redis\' client would stumble over is said with the variable and the fix, and without the password', async () => {
+test("an address that Redis' client would stumble over is said with the variable and the fix, and without the password", async () => {
   const folder = await useFolder()
   const notPem = join(folder, 'ca.pem')
   await writeFile(notPem, 'no certificate')
@@ -115,7 +125,13 @@ test('an address that Redis\' client would stumble over is said with the variabl
     [`rediss://10.0.0.1:8001?caFile=${notPem}`, /holds no certificate in PEM/, /BEGIN CERTIFICATE/],
   ] as const) {
     const faults = faultsOf({ ENIGMA_SOURCES: `main=${address}`, AWS_REGION: 'eu-west-1' })
-    expect(faults).toEqual([{ name: 'ENIGMA_SOURCES', problem: expect.stringMatching(problem) as string, fix: expect.stringMatching(fix) as string }])
+    expect(faults).toEqual([
+      {
+        name: 'ENIGMA_SOURCES',
+        problem: expect.stringMatching(problem) as string,
+        fix: expect.stringMatching(fix) as string,
+      },
+    ])
     expect(JSON.stringify(faults)).not.toContain('hidden')
   }
 })
@@ -125,7 +141,8 @@ test('secrets of a source may stand in files; what cannot be used is said with t
   const [ca, password] = [join(folder, 'ca.pem'), join(folder, 'password')]
   await writeFile(ca, '-----BEGIN CERTIFICATE-----\n')
   await writeFile(password, '')
-  const sourcesOf = (address: string) => readConfig({ ENIGMA_SOURCES: `main=${address}`, AWS_REGION: 'eu-west-1' }).sources
+  const sourcesOf = (address: string) =>
+    readConfig({ ENIGMA_SOURCES: `main=${address}`, AWS_REGION: 'eu-west-1' }).sources
   expect(sourcesOf(`rediss://relay@dialler:8001/2?caFile=${ca}&passwordFile=${password}&servername=d`)).toEqual([
     { id: 'main', url: 'rediss://relay@dialler:8001/2', caFile: ca, passwordFile: password, servername: 'd' },
   ])

@@ -8,50 +8,103 @@ import { openJournal } from '../../src/relay/journal.ts'
 import { createLog } from '../../src/runtime/index.ts'
 import { useFolder } from '../support/relay.ts'
 
-const configOf = (dataDir: string) => readConfig({ ENIGMA_DATA_DIR: dataDir, ENIGMA_RELAY_ID: 'test', AWS_REGION: 'none' })
-const filesIn = async (folder: string) => Promise.all((await readdir(folder)).map(async (file) => [file, (await stat(join(folder, file))).size]))
+const configOf = (dataDir: string) =>
+  readConfig({ ENIGMA_DATA_DIR: dataDir, ENIGMA_RELAY_ID: 'test', AWS_REGION: 'none' })
+const filesIn = async (folder: string) =>
+  Promise.all((await readdir(folder)).map(async (file) => [file, (await stat(join(folder, file))).size]))
 
 test('a journal that a relay has open is sound, and how much waits in it is said; its folder stays as it is', async () => {
   const dataDir = await useFolder()
   expect(await checkJournal(configOf(dataDir))).toMatchObject({ state: 'ok', text: 'none yet: the relay makes it' })
-  const journal = openJournal({ dataDir, relayId: 'test', sourceIds: ['main'], log: createLog('silent'), now: Date.now })
-  const entry = { route: 'agents-call', sourceId: 'main', channel: 'c', number: 1, index: 0, timeMs: 1, packet: Buffer.from('{}') }
+  const journal = openJournal({
+    dataDir,
+    relayId: 'test',
+    sourceIds: ['main'],
+    log: createLog('silent'),
+    now: Date.now,
+  })
+  const entry = {
+    route: 'agents-call',
+    sourceId: 'main',
+    channel: 'c',
+    number: 1,
+    index: 0,
+    timeMs: 1,
+    packet: Buffer.from('{}'),
+  }
   journal.write([entry, { ...entry, index: 1 }], [])
   const open = await filesIn(dataDir)
-  expect(await checkJournal(configOf(dataDir))).toMatchObject({ state: 'ok', text: 'sound, and 2 notifications wait in it for SQS' })
+  expect(await checkJournal(configOf(dataDir))).toMatchObject({
+    state: 'ok',
+    text: 'sound, and 2 notifications wait in it for SQS',
+  })
   expect(await filesIn(dataDir)).toEqual(open)
   journal.close()
   const closed = await filesIn(dataDir)
-  expect(await checkJournal(configOf(dataDir))).toMatchObject({ state: 'ok', text: 'sound, and 2 notifications wait in it for SQS' })
+  expect(await checkJournal(configOf(dataDir))).toMatchObject({
+    state: 'ok',
+    text: 'sound, and 2 notifications wait in it for SQS',
+  })
   expect(await filesIn(dataDir)).toEqual(closed)
 })
 
 test('a damaged journal is a warning, and is left to the relay', async () => {
   const dataDir = await useFolder()
-  const journal = openJournal({ dataDir, relayId: 'test', sourceIds: ['main'], log: createLog('silent'), now: Date.now })
-  journal.write([{ route: 'agents-call', sourceId: 'main', channel: 'c', number: 1, index: 0, timeMs: 1, packet: Buffer.alloc(20_000, 'a') }], [])
+  const journal = openJournal({
+    dataDir,
+    relayId: 'test',
+    sourceIds: ['main'],
+    log: createLog('silent'),
+    now: Date.now,
+  })
+  journal.write(
+    [
+      {
+        route: 'agents-call',
+        sourceId: 'main',
+        channel: 'c',
+        number: 1,
+        index: 0,
+        timeMs: 1,
+        packet: Buffer.alloc(20_000, 'a'),
+      },
+    ],
+    [],
+  )
   journal.close()
   const file = await open(join(dataDir, 'journal-test.db'), 'r+')
   await file.write(Buffer.alloc(8_192, 0x5a), 0, 8_192, 4_096)
   await file.close()
   const before = await filesIn(dataDir)
-  expect(await checkJournal(configOf(dataDir))).toMatchObject({ state: 'warn', text: expect.stringContaining('is damaged') as string })
+  expect(await checkJournal(configOf(dataDir))).toMatchObject({
+    state: 'warn',
+    text: expect.stringContaining('is damaged') as string,
+  })
   expect(await filesIn(dataDir)).toEqual(before)
 })
 
 test('the folder: there, to be made, a file, and one that cannot be written; nothing is left there', async () => {
   const folder = await useFolder()
   expect(checkFolder(configOf(folder))).toMatchObject({ state: 'ok', text: `${folder} can be written` })
-  expect(checkFolder(configOf(join(folder, 'a/b')))).toMatchObject({ state: 'ok', text: expect.stringContaining('can be made') as string })
+  expect(checkFolder(configOf(join(folder, 'a/b')))).toMatchObject({
+    state: 'ok',
+    text: expect.stringContaining('can be made') as string,
+  })
   expect(await readdir(folder)).toEqual([])
   await writeFile(join(folder, 'file'), '')
-  expect(checkFolder(configOf(join(folder, 'file')))).toMatchObject({ state: 'fail', text: expect.stringContaining('is a file') as string })
+  expect(checkFolder(configOf(join(folder, 'file')))).toMatchObject({
+    state: 'fail',
+    text: expect.stringContaining('is a file') as string,
+  })
   const closed = join(folder, 'closed')
   await mkdir(closed)
   await chmod(closed, 0o500)
   onTestFinished(() => chmod(closed, 0o700))
   // Root may write everywhere but where nothing can be made.
-  expect(checkFolder(configOf(process.getuid?.() === 0 ? '/proc/enigma' : closed))).toMatchObject({ state: 'fail', fix: expect.stringContaining('ENIGMA_DATA_DIR') as string })
+  expect(checkFolder(configOf(process.getuid?.() === 0 ? '/proc/enigma' : closed))).toMatchObject({
+    state: 'fail',
+    fix: expect.stringContaining('ENIGMA_DATA_DIR') as string,
+  })
 })
 
 test.each([

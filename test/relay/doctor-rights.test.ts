@@ -9,19 +9,54 @@ const LISTS = { ENIGMA_LISTS: LIST }
 
 /** All that a relay needs; with these alone it must work. */
 const COMMANDS = [
-  'ping', 'eval', 'evalsha', 'llen', 'lrange', 'ltrim', 'brpoplpush', 'rpush', 'get', 'set', 'psetex', 'pexpire', 'exists', 'del', 'rename',
-  'hget', 'hset', 'hdel', 'hkeys', 'hgetall', 'hexists', 'smembers', 'sadd', 'zadd', 'zrem', 'zrange', 'zcount', 'zscore', 'publish', 'subscribe', 'psubscribe',
+  'ping',
+  'eval',
+  'evalsha',
+  'llen',
+  'lrange',
+  'ltrim',
+  'brpoplpush',
+  'rpush',
+  'get',
+  'set',
+  'psetex',
+  'pexpire',
+  'exists',
+  'del',
+  'rename',
+  'hget',
+  'hset',
+  'hdel',
+  'hkeys',
+  'hgetall',
+  'hexists',
+  'smembers',
+  'sadd',
+  'zadd',
+  'zrem',
+  'zrange',
+  'zcount',
+  'zscore',
+  'publish',
+  'subscribe',
+  'psubscribe',
 ]
 // PSUBSCRIBE is allowed for the very patterns of the rules only, SUBSCRIBE for what they match.
 const CHANNELS = ['&enigma:notifications*', '&enigma:relay:*']
-const rules = (commands: readonly string[], ...more: string[]) => ['~enigma:*', ...CHANNELS, ...commands.map((command) => `+${command}`), ...more]
+const rules = (commands: readonly string[], ...more: string[]) => [
+  '~enigma:*',
+  ...CHANNELS,
+  ...commands.map((command) => `+${command}`),
+  ...more,
+]
 
 /** A server with a user `relay`, and two items that must stay as they are. */
 async function useUser(first: readonly string[]) {
   const { url, port } = await useRedisServer({ args: ['--appendonly', 'yes'] })
   const redis = await useRedisClient(url)
   await redis.rPush(LIST, ['{"type":"cdr","payload":{"dialed_at":2}}', '{"type":"cdr","payload":{"dialed_at":1}}'])
-  const set = (given: readonly string[]) => redis.sendCommand(['ACL', 'SETUSER', 'relay', 'reset', 'on', '>hunter2', ...given])
+  const set = (given: readonly string[]) =>
+    redis.sendCommand(['ACL', 'SETUSER', 'relay', 'reset', 'on', '>hunter2', ...given])
   await set(first)
   const userUrl = `redis://relay:hunter2@127.0.0.1:${port}`
   return { url, redis, set, userUrl, look: (env: Record<string, string> = LISTS) => lookAtRedis(userUrl, env) }
@@ -33,8 +68,15 @@ test('a user with exactly the rights that the relay needs is well, with and with
   const found = await look()
   expect(found['rights']).toMatchObject({ state: 'ok' })
   expect(found['heartbeat']).toMatchObject({ state: 'ok' })
-  expect(found['rights/optional']).toMatchObject({ state: 'warn', fix: expect.stringContaining('+client|list') as string })
-  for (const check of ['version', 'memory', 'consumers', 'output-buffer']) expect(found[check]).toMatchObject({ state: 'warn', text: expect.stringMatching(/^could not be checked: .*NOPERM/) as string })
+  expect(found['rights/optional']).toMatchObject({
+    state: 'warn',
+    fix: expect.stringContaining('+client|list') as string,
+  })
+  for (const check of ['version', 'memory', 'consumers', 'output-buffer'])
+    expect(found[check]).toMatchObject({
+      state: 'warn',
+      text: expect.stringMatching(/^could not be checked: .*NOPERM/) as string,
+    })
   // Without a transaction two writes to a key of its own are taken back in their step.
   const after = await everythingIn(url)
   expect(after.values).toEqual(before.values)
@@ -51,7 +93,8 @@ test('each right of which one is missing is found missing, and the fix grants it
     await set(rules(left, ...(command === 'rpush' ? ['+multi', '+discard'] : [])))
     const found = await look()
     const finding = found[command.endsWith('subscribe') ? 'heartbeat' : 'rights']
-    if (finding?.state !== 'fail' || !finding.fix?.includes(`+${command}`)) unseen.push(`${command}: ${JSON.stringify(finding)}`)
+    if (finding?.state !== 'fail' || !finding.fix?.includes(`+${command}`))
+      unseen.push(`${command}: ${JSON.stringify(finding)}`)
   }
   expect(unseen).toEqual([])
   // The fix is one that Redis takes, and it mends.
@@ -64,11 +107,18 @@ test('each right of which one is missing is found missing, and the fix grants it
 test('keys and channels that a user may not use are found, and named in the fix', async () => {
   const commands = COMMANDS.map((command) => `+${command}`)
   const { look, set } = await useUser(['~enigma:notifications:*', ...CHANNELS, ...commands])
-  expect((await look())['rights']).toMatchObject({ state: 'fail', text: expect.stringContaining('may not use the keys') as string, fix: expect.stringContaining('~enigma:relay:*') as string })
+  expect((await look())['rights']).toMatchObject({
+    state: 'fail',
+    text: expect.stringContaining('may not use the keys') as string,
+    fix: expect.stringContaining('~enigma:relay:*') as string,
+  })
   await set(['~enigma:relay:*', ...CHANNELS, ...commands])
   expect((await look())['rights']).toMatchObject({ state: 'fail', fix: expect.stringContaining(`~${LIST}`) as string })
   await set(['~enigma:*', '&enigma:relay:*', ...commands])
-  expect((await look())['heartbeat']).toMatchObject({ state: 'fail', fix: expect.stringContaining('&enigma:notifications*') as string })
+  expect((await look())['heartbeat']).toMatchObject({
+    state: 'fail',
+    fix: expect.stringContaining('&enigma:notifications*') as string,
+  })
   expect((await look({ ENIGMA_CHANNELS: 'none' }))['heartbeat']).toMatchObject({ state: 'ok' })
 })
 
@@ -91,17 +141,44 @@ test('on a server with commands renamed away each check that needs one says so, 
   await redis.rPush(LIST, 'x')
   const found = await lookAtRedis(url, LISTS)
   for (const check of ['version', 'role', 'memory', 'persistence', 'output-buffer', 'channels', 'consumers', 'lists']) {
-    expect(found[check], check).toMatchObject({ state: 'warn', text: expect.stringMatching(/^could not be checked: .*unknown command/) as string })
+    expect(found[check], check).toMatchObject({
+      state: 'warn',
+      text: expect.stringMatching(/^could not be checked: .*unknown command/) as string,
+    })
   }
-  for (const check of ['answer', 'rights', 'heartbeat', 'relay-id', 'claims', 'parked']) expect(found[check], check).toMatchObject({ state: 'ok' })
-  expect(found['rights/optional']).toMatchObject({ state: 'warn', text: expect.stringContaining('Redis does not have TYPE, INFO, CLIENT ID') as string })
+  for (const check of ['answer', 'rights', 'heartbeat', 'relay-id', 'claims', 'parked'])
+    expect(found[check], check).toMatchObject({ state: 'ok' })
+  expect(found['rights/optional']).toMatchObject({
+    state: 'warn',
+    text: expect.stringContaining('Redis does not have TYPE, INFO, CLIENT ID') as string,
+  })
   expect(await redis.keys('*')).toEqual([LIST])
 })
 
 test('a command that the relay cannot do without, renamed away, fails and is named; a password is not', async () => {
-  const { port } = await useRedisServer({ args: ['--rename-command', 'BRPOPLPUSH', '', '--rename-command', 'AUTH', '', '--user', 'relay', 'on', '>hunter2', '~*', '&*', '+@all'] })
+  const { port } = await useRedisServer({
+    args: [
+      '--rename-command',
+      'BRPOPLPUSH',
+      '',
+      '--rename-command',
+      'AUTH',
+      '',
+      '--user',
+      'relay',
+      'on',
+      '>hunter2',
+      '~*',
+      '&*',
+      '+@all',
+    ],
+  })
   const found = await lookAtRedis(`redis://127.0.0.1:${port}`, LISTS)
-  expect(found['rights']).toMatchObject({ state: 'fail', text: 'Redis does not have BRPOPLPUSH', fix: 'take the lines rename-command BRPOPLPUSH out of redis.conf and start Redis again' })
+  expect(found['rights']).toMatchObject({
+    state: 'fail',
+    text: 'Redis does not have BRPOPLPUSH',
+    fix: 'take the lines rename-command BRPOPLPUSH out of redis.conf and start Redis again',
+  })
   const refused = await lookAtRedis(`redis://relay:hunter2@127.0.0.1:${port}`, LISTS)
   expect(refused['answer']).toMatchObject({ state: 'fail' })
   expect(JSON.stringify(refused)).not.toContain('hunter2')

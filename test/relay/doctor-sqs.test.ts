@@ -1,4 +1,9 @@
-import { CreateQueueCommand, DeleteQueueCommand, GetQueueAttributesCommand, SetQueueAttributesCommand } from '@aws-sdk/client-sqs'
+import {
+  CreateQueueCommand,
+  DeleteQueueCommand,
+  GetQueueAttributesCommand,
+  SetQueueAttributesCommand,
+} from '@aws-sdk/client-sqs'
 import { beforeAll, expect, test } from 'vitest'
 import { examineSqs } from '../../src/relay/doctor/examine-sqs.ts'
 import { readConfig } from '../../src/relay/index.ts'
@@ -18,10 +23,20 @@ const lookAtSqs = async (endpoint: string, now: () => number = Date.now) =>
 test('queues as "queues --create" makes them are well, the right to send is there, and nothing was sent', async () => {
   const { endpoint, sqs, queues } = await useSqs()
   const found = await lookAtSqs(endpoint)
-  expect(Object.values(found).flat().filter(({ state }) => state !== 'ok')).toEqual([])
-  for (const { name } of ROUTES) for (const of of ['queue', 'send']) expect(found[`sqs/${of}/${name}`], name).toHaveLength(1)
+  expect(
+    Object.values(found)
+      .flat()
+      .filter(({ state }) => state !== 'ok'),
+  ).toEqual([])
+  for (const { name } of ROUTES)
+    for (const of of ['queue', 'send']) expect(found[`sqs/${of}/${name}`], name).toHaveLength(1)
   for (const { url } of queues) {
-    const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesNotVisible'] }))
+    const { Attributes } = await sqs.send(
+      new GetQueueAttributesCommand({
+        QueueUrl: url,
+        AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesNotVisible'],
+      }),
+    )
     expect(Attributes).toEqual({ ApproximateNumberOfMessages: '0', ApproximateNumberOfMessagesNotVisible: '0' })
   }
 })
@@ -29,8 +44,10 @@ test('queues as "queues --create" makes them are well, the right to send is ther
 test('a queue or a dead-letter queue that is missing, and attributes that are wrong, are found each by itself, and the fix mends them', async () => {
   const { endpoint, sqs, url } = await useSqs()
   const deadUrl = (route: string) => url(route).replace('.fifo', '-dlq.fifo')
-  const attributesOf = async (QueueUrl: string) => (await sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] }))).Attributes ?? {}
-  const set = (route: string, Attributes: Record<string, string>) => sqs.send(new SetQueueAttributesCommand({ QueueUrl: url(route), Attributes }))
+  const attributesOf = async (QueueUrl: string) =>
+    (await sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] }))).Attributes ?? {}
+  const set = (route: string, Attributes: Record<string, string>) =>
+    sqs.send(new SetQueueAttributesCommand({ QueueUrl: url(route), Attributes }))
   await sqs.send(new DeleteQueueCommand({ QueueUrl: url('agents-stats') }))
   await sqs.send(new DeleteQueueCommand({ QueueUrl: deadUrl('agents-call') }))
   await set('agents-status', { VisibilityTimeout: '30', MessageRetentionPeriod: '3600', MaximumMessageSize: '262144' })
@@ -38,20 +55,53 @@ test('a queue or a dead-letter queue that is missing, and attributes that are wr
   const made = await attributesOf(url('campaigns-cdr'))
   await sqs.send(new DeleteQueueCommand({ QueueUrl: url('campaigns-cdr') }))
   const { RedrivePolicy = '', VisibilityTimeout = '', MessageRetentionPeriod = '', MaximumMessageSize = '' } = made
-  await sqs.send(new CreateQueueCommand({ QueueName: 'enigma-campaigns-cdr.fifo', Attributes: { FifoQueue: 'true', RedrivePolicy, VisibilityTimeout, MessageRetentionPeriod, MaximumMessageSize } }))
+  await sqs.send(
+    new CreateQueueCommand({
+      QueueName: 'enigma-campaigns-cdr.fifo',
+      Attributes: { FifoQueue: 'true', RedrivePolicy, VisibilityTimeout, MessageRetentionPeriod, MaximumMessageSize },
+    }),
+  )
   const arn = (await attributesOf(deadUrl('campaigns-status')))['QueueArn'] ?? ''
   await set('campaigns-stats', { RedrivePolicy: JSON.stringify({ deadLetterTargetArn: arn, maxReceiveCount: 10 }) })
   await set('campaigns-status', { RedrivePolicy: JSON.stringify({ deadLetterTargetArn: arn, maxReceiveCount: 3 }) })
   const found = await lookAtSqs(endpoint)
   const of = (route: string) => found[`sqs/queue/${route}`]?.[0]
-  expect(of('agents-stats')).toMatchObject({ state: 'fail', text: 'the queue enigma-agents-stats.fifo does not exist', fix: expect.stringContaining('enigma-relay queues --create') as string })
+  expect(of('agents-stats')).toMatchObject({
+    state: 'fail',
+    text: 'the queue enigma-agents-stats.fifo does not exist',
+    fix: expect.stringContaining('enigma-relay queues --create') as string,
+  })
   expect(found['sqs/send/agents-stats']).toBeUndefined()
-  expect(of('agents-call')).toMatchObject({ state: 'fail', text: 'the dead-letter queue enigma-agents-call-dlq.fifo does not exist' })
+  expect(of('agents-call')).toMatchObject({
+    state: 'fail',
+    text: 'the dead-letter queue enigma-agents-call-dlq.fifo does not exist',
+  })
   expect(of('agents-status')?.state).toBe('warn')
-  for (const words of ['after 30 s, which is less than six times', 'keeps messages for 1 h instead of 14 days', 'messages of 262144 bytes only']) expect(of('agents-status')?.text).toContain(words)
-  expect(of('campaigns-cdr')).toMatchObject({ state: 'warn', text: expect.stringMatching(/^enigma-campaigns-cdr.fifo: has not the throughput[^;]*$/) as string, fix: expect.stringContaining('"DeduplicationScope":"messageGroup","FifoThroughputLimit":"perMessageGroupId"') as string })
-  expect(of('campaigns-stats')).toMatchObject({ state: 'fail', text: expect.stringContaining('enigma-campaigns-status-dlq.fifo instead of enigma-campaigns-stats-dlq.fifo') as string })
-  expect(of('campaigns-status')).toMatchObject({ state: 'warn', text: expect.stringContaining(`after 3 tries instead of ${findRoute('campaigns', 'status')?.maxReceiveCount}`) as string })
+  for (const words of [
+    'after 30 s, which is less than six times',
+    'keeps messages for 1 h instead of 14 days',
+    'messages of 262144 bytes only',
+  ])
+    expect(of('agents-status')?.text).toContain(words)
+  expect(of('campaigns-cdr')).toMatchObject({
+    state: 'warn',
+    text: expect.stringMatching(/^enigma-campaigns-cdr.fifo: has not the throughput[^;]*$/) as string,
+    fix: expect.stringContaining(
+      '"DeduplicationScope":"messageGroup","FifoThroughputLimit":"perMessageGroupId"',
+    ) as string,
+  })
+  expect(of('campaigns-stats')).toMatchObject({
+    state: 'fail',
+    text: expect.stringContaining(
+      'enigma-campaigns-status-dlq.fifo instead of enigma-campaigns-stats-dlq.fifo',
+    ) as string,
+  })
+  expect(of('campaigns-status')).toMatchObject({
+    state: 'warn',
+    text: expect.stringContaining(
+      `after 3 tries instead of ${findRoute('campaigns', 'status')?.maxReceiveCount}`,
+    ) as string,
+  })
   expect(of('inbound-call')?.state).toBe('ok')
   // What the fixes set is what was missing.
   const mendable = ['agents-status', 'campaigns-stats', 'campaigns-status']
@@ -69,7 +119,9 @@ test('a queue without a dead-letter queue fails', async () => {
   await sqs.send(new DeleteQueueCommand({ QueueUrl: url('dialers-status') }))
   await sqs.send(new CreateQueueCommand({ QueueName: 'enigma-dialers-status.fifo', Attributes: { FifoQueue: 'true' } }))
   expect((await lookAtSqs(endpoint))['sqs/queue/dialers-status']?.[0]).toMatchObject({
-    state: 'fail', text: expect.stringContaining('has no dead-letter queue') as string, fix: expect.stringContaining('enigma-dialers-status-dlq.fifo') as string,
+    state: 'fail',
+    text: expect.stringContaining('has no dead-letter queue') as string,
+    fix: expect.stringContaining('enigma-dialers-status-dlq.fifo') as string,
   })
 })
 
@@ -78,19 +130,35 @@ test('a queue that may not be sent to fails; a server that answers in another wa
   state.answer = ({ queue }) => {
     if (queue === 'enigma-agents-call.fifo') return { status: 403, code: 'AccessDeniedException' }
     if (queue === 'enigma-agents-status.fifo') return { status: 400, code: 'Surprise' }
-    return queue === 'enigma-other.fifo' ? 'accept' : { fail: () => ({ Code: 'InvalidMessageContents', SenderFault: true }) }
+    return queue === 'enigma-other.fifo'
+      ? 'accept'
+      : { fail: () => ({ Code: 'InvalidMessageContents', SenderFault: true }) }
   }
   const found = await lookAtSqs(endpoint)
-  expect(found['sqs/send/agents-call']?.[0]).toMatchObject({ state: 'fail', text: 'may not send to enigma-agents-call.fifo', fix: expect.stringContaining('sqs:SendMessage') as string })
-  expect(found['sqs/send/agents-status']?.[0]).toMatchObject({ state: 'warn', text: expect.stringContaining('could not be checked') as string })
-  expect(found['sqs/send/other']?.[0]).toMatchObject({ state: 'warn', text: expect.stringContaining('this is no SQS') as string })
+  expect(found['sqs/send/agents-call']?.[0]).toMatchObject({
+    state: 'fail',
+    text: 'may not send to enigma-agents-call.fifo',
+    fix: expect.stringContaining('sqs:SendMessage') as string,
+  })
+  expect(found['sqs/send/agents-status']?.[0]).toMatchObject({
+    state: 'warn',
+    text: expect.stringContaining('could not be checked') as string,
+  })
+  expect(found['sqs/send/other']?.[0]).toMatchObject({
+    state: 'warn',
+    text: expect.stringContaining('this is no SQS') as string,
+  })
   expect(found['sqs/send/campaigns-cdr']?.[0]).toMatchObject({ state: 'ok' })
 })
 
 test('to a queue that is not FIFO, where it would be taken, nothing is sent', async () => {
   const { endpoint, requests } = await useSqsFaults({ fifo: false })
   const found = await lookAtSqs(endpoint)
-  for (const { name } of ROUTES) expect(found[`sqs/queue/${name}`]?.[0]).toMatchObject({ state: 'fail', text: expect.stringContaining('is not FIFO') as string })
+  for (const { name } of ROUTES)
+    expect(found[`sqs/queue/${name}`]?.[0]).toMatchObject({
+      state: 'fail',
+      text: expect.stringContaining('is not FIFO') as string,
+    })
   expect(requests).toEqual([])
 })
 
@@ -100,12 +168,18 @@ test.each([
   ['is ten minutes behind', -600_000, 'fail', "behind SQS's"],
 ] as const)('a clock that %s', async (_words, skewMs, state, text) => {
   const { endpoint } = await useSqs()
-  expect((await lookAtSqs(endpoint, () => Date.now() + skewMs))['sqs/clock']?.[0]).toMatchObject({ state, text: expect.stringContaining(text) as string })
+  expect((await lookAtSqs(endpoint, () => Date.now() + skewMs))['sqs/clock']?.[0]).toMatchObject({
+    state,
+    text: expect.stringContaining(text) as string,
+  })
 })
 
 test('a server that refuses the whole request for what is wrong with its entry has looked at the right to send', async () => {
   const { endpoint, state } = await useSqsFaults()
-  state.answer = ({ queue }) => ({ status: 400, code: queue === 'enigma-other.fifo' ? 'MissingParameter' : 'InvalidParameterValue' })
+  state.answer = ({ queue }) => ({
+    status: 400,
+    code: queue === 'enigma-other.fifo' ? 'MissingParameter' : 'InvalidParameterValue',
+  })
   state.answerSignOfLife = state.answer
   const found = await lookAtSqs(endpoint)
   for (const { name } of ROUTES) expect(found[`sqs/send/${name}`]?.[0], name).toMatchObject({ state: 'ok' })
@@ -115,7 +189,9 @@ test('a server that says little of its queues is said once, and what it leaves o
   const { endpoint, state } = await useSqsFaults()
   state.maxBytes = undefined
   const found = await lookAtSqs(endpoint)
-  expect(found['sqs/limits']).toMatchObject([{ state: 'warn', text: expect.stringContaining('256 KiB are assumed') as string }])
+  expect(found['sqs/limits']).toMatchObject([
+    { state: 'warn', text: expect.stringContaining('256 KiB are assumed') as string },
+  ])
   for (const { name } of ROUTES) expect(found[`sqs/queue/${name}`]?.[0]?.text, name).not.toContain('throughput')
 })
 
@@ -124,14 +200,21 @@ test('what answers and is no SQS is said once, and its page is not quoted', asyn
   state.page = '<html>the proxy of the house</html>'
   const found = await lookAtSqs(endpoint)
   expect(Object.keys(found)).toEqual(['sqs/answer', 'sqs/clock'])
-  expect(found['sqs/answer']?.[0]).toMatchObject({ state: 'fail', text: expect.stringContaining('what answered is no SQS (status 400)') as string, fix: expect.stringContaining('AWS_ENDPOINT_URL_SQS') as string })
+  expect(found['sqs/answer']?.[0]).toMatchObject({
+    state: 'fail',
+    text: expect.stringContaining('what answered is no SQS (status 400)') as string,
+    fix: expect.stringContaining('AWS_ENDPOINT_URL_SQS') as string,
+  })
   expect(JSON.stringify(found)).not.toContain('the proxy of the house')
 })
 
 test('an SQS that is not there is said once, with its port', async () => {
   const found = await lookAtSqs('http://127.0.0.1:1')
   expect(Object.keys(found)).toEqual(['sqs/answer', 'sqs/clock'])
-  expect(found['sqs/answer']?.[0]).toMatchObject({ state: 'fail', text: expect.stringContaining('http://127.0.0.1:1') as string })
+  expect(found['sqs/answer']?.[0]).toMatchObject({
+    state: 'fail',
+    text: expect.stringContaining('http://127.0.0.1:1') as string,
+  })
   const elsewhere = await lookAtSqs('http://127.0.0.1:65434')
   expect(elsewhere['sqs/answer']?.[0]?.text).toContain('ECONNREFUSED 127.0.0.1:65434')
 })

@@ -6,7 +6,9 @@ const withCode = (message: string, code: string) => Object.assign(new Error(mess
 
 test('the words of a script that failed are shown without its digest', () => {
   const words = 'WRONGTYPE Operation against a key holding the wrong kind of value'
-  expect(describe(new Error(`${words} script: 123456d1de5476ed9f1f5b2ebd12345678901234, on @user_script:21.`))).toBe(words)
+  expect(describe(new Error(`${words} script: 123456d1de5476ed9f1f5b2ebd12345678901234, on @user_script:21.`))).toBe(
+    words,
+  )
 })
 
 test.each([
@@ -20,5 +22,7 @@ test.each([
 })
 
 test('a right that is missing is not called a wrong password', () => {
-  expect(redisAdvice(new Error("NOPERM this user has no permissions to run the 'eval' command"))).toContain('give the user rights')
+  expect(redisAdvice(new Error("NOPERM this user has no permissions to run the 'eval' command"))).toContain(
+    'give the user rights',
+  )
 })

@@ -17,7 +17,9 @@ type Parts = Record<string, { readonly ok: boolean; readonly since: string; read
 async function readReady(address: string) {
   const response = await fetch(`${address}/readyz`)
   const { ok, parts } = (await response.json()) as { ok: boolean; parts: Parts }
-  const broken = Object.entries(parts).filter(([, part]) => !part.ok).map(([name]) => name)
+  const broken = Object.entries(parts)
+    .filter(([, part]) => !part.ok)
+    .map(([name]) => name)
   return { status: response.status, ok, parts, broken }
 }
 
@@ -26,7 +28,12 @@ test('a relay that hears, takes and may write is alive and ready, and names what
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
   expect((await fetch(`${relay.address}/livez`)).status).toBe(200)
   expect(await readReady(relay.address)).toMatchObject({ status: 200, ok: true })
-  expect(Object.keys((await readReady(relay.address)).parts).toSorted()).toEqual(['journal', 'pubsub:main', 'redis:main', 'sqs'])
+  expect(Object.keys((await readReady(relay.address)).parts).toSorted()).toEqual([
+    'journal',
+    'pubsub:main',
+    'redis:main',
+    'sqs',
+  ])
 })
 
 test('while SQS accepts nothing it is not ready and names the route; alive it is all the time; accepted again, it is ready', async () => {
@@ -34,11 +41,18 @@ test('while SQS accepts nothing it is not ready and names the route; alive it is
   const client = await useRedisClient(redis.url)
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint })
   sqs.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
-  await client.publish('enigma:notifications:agents:1002', formatPacket({ type: 'status', payload: { status: 'busy' } }))
+  await client.publish(
+    'enigma:notifications:agents:1002',
+    formatPacket({ type: 'status', payload: { status: 'busy' } }),
+  )
   await waitFor(async () => (await readReady(relay.address)).status === 503, 'it to be not ready')
   const { broken, parts } = await readReady(relay.address)
   expect(broken).toEqual(['sqs:agents-status'])
-  expect(parts['sqs:agents-status']).toEqual({ ok: false, since: expect.stringMatching(/^2\d{3}-.*Z$/) as string, reason: 'SQS accepts nothing, or the queue is not there' })
+  expect(parts['sqs:agents-status']).toEqual({
+    ok: false,
+    since: expect.stringMatching(/^2\d{3}-.*Z$/) as string,
+    reason: 'SQS accepts nothing, or the queue is not there',
+  })
   // Since when is kept while it lasts.
   expect((await readReady(relay.address)).parts['sqs:agents-status']).toEqual(parts['sqs:agents-status'])
   expect((await fetch(`${relay.address}/livez`)).status).toBe(200)
@@ -50,7 +64,11 @@ test('nothing to send, and SQS gone: a cheap request tells, before anything has 
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const proxy = await useProxy(Number(new URL(sqs.endpoint).port))
   let jumpMs = 0
-  const relay = await useRelay({ redisUrl: redis.url, endpoint: `http://127.0.0.1:${proxy.port}`, now: () => Date.now() + jumpMs })
+  const relay = await useRelay({
+    redisUrl: redis.url,
+    endpoint: `http://127.0.0.1:${proxy.port}`,
+    now: () => Date.now() + jumpMs,
+  })
   expect((await readReady(relay.address)).parts).toMatchObject({ sqs: { ok: true } })
   proxy.state.refuse = true
   proxy.cut()
@@ -66,7 +84,13 @@ test('what waits without moving for half a minute is said with what it waits for
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   let jumpMs = 0
-  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], now: () => Date.now() + jumpMs, memoryBytes: 1_000 })
+  const relay = await useRelay({
+    redisUrl: redis.url,
+    endpoint: sqs.endpoint,
+    lists: [LIST],
+    now: () => Date.now() + jumpMs,
+    memoryBytes: 1_000,
+  })
   sqs.state.answer = () => 'hang'
   const cdr = formatPacket({ type: 'cdr', payload: { call_ref: 1, filler: 'x'.repeat(2_000) } })
   await client.lPush(LIST, [cdr])
@@ -78,8 +102,12 @@ test('what waits without moving for half a minute is said with what it waits for
   await waitFor(() => relay.lines.filter((line) => line.includes('stalled')).length >= 2, 'the stall to be said')
   const { parts, status } = await readReady(relay.address)
   expect(status).toBe(503)
-  expect(parts['sqs:campaigns-cdr']?.reason).toMatch(/^1 notifications wait for the answer to a request, nothing moved for 3\d s$/)
-  expect(parts[`list:main:${LIST}`]?.reason).toMatch(/^2 items wait, nothing was taken for 3\d s: it waits for room in memory, until SQS accepts$/)
+  expect(parts['sqs:campaigns-cdr']?.reason).toMatch(
+    /^1 notifications wait for the answer to a request, nothing moved for 3\d s$/,
+  )
+  expect(parts[`list:main:${LIST}`]?.reason).toMatch(
+    /^2 items wait, nothing was taken for 3\d s: it waits for room in memory, until SQS accepts$/,
+  )
   await new Promise((resolve) => setTimeout(resolve, 1_500))
   expect(relay.lines.filter((line) => line.includes('stalled'))).toHaveLength(2)
 })
@@ -88,7 +116,9 @@ test('while Redis has not answered it is not ready', async () => {
   const sqs = await useSqsFaults()
   const folder = await useFolder()
   const listening = Promise.withResolvers<string>()
-  const config = readConfig(relayEnv({ redisUrl: 'redis://127.0.0.1:1', endpoint: sqs.endpoint, lists: [LIST] }, folder))
+  const config = readConfig(
+    relayEnv({ redisUrl: 'redis://127.0.0.1:1', endpoint: sqs.endpoint, lists: [LIST] }, folder),
+  )
   const abort = new AbortController()
   const { log, said } = captureLog()
   const running = createRelay({ config, log, onListening: listening.resolve }).run(abort.signal)
@@ -107,7 +137,10 @@ test('/metrics counts what was received, sent and is held, for each route', asyn
   const client = await useRedisClient(redis.url)
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], shutdownMs: 10 })
   const metric = (name: string, labels: Record<string, string> = {}) => readMetric(relay.address, name, labels)
-  await client.lPush(LIST, Array.from({ length: 30 }, (_, n) => formatPacket({ type: 'cdr', payload: { call_ref: n } })))
+  await client.lPush(
+    LIST,
+    Array.from({ length: 30 }, (_, n) => formatPacket({ type: 'cdr', payload: { call_ref: n } })),
+  )
   await client.publish('enigma:notifications:agents:1002', 'not JSON')
   await waitFor(async () => (await metric('sent_total')) === 31, 'all to be sent')
   expect(await metric('received_total', { transport: 'list', route: 'campaigns-cdr' })).toBe(30)
@@ -115,7 +148,12 @@ test('/metrics counts what was received, sent and is held, for each route', asyn
   expect(await metric('other_total', { reason: 'not_json' })).toBe(1)
   expect(await metric('delay_seconds_count', { route: 'campaigns-cdr' })).toBe(30)
   await waitFor(async () => (await metric('journal_rows')) === 0, 'the journal to be empty')
-  expect([await metric('held'), await metric('held_bytes'), await metric('requests_in_flight'), await metric('backlog')]).toEqual([0, 0, 0, 0])
+  expect([
+    await metric('held'),
+    await metric('held_bytes'),
+    await metric('requests_in_flight'),
+    await metric('backlog'),
+  ]).toEqual([0, 0, 0, 0])
   sqs.state.answer = () => 'hang'
   await client.publish('enigma:notifications:agents:1002', 'not JSON')
   await waitFor(async () => (await metric('held', { route: 'other' })) === 1, 'it to be held')
@@ -127,9 +165,14 @@ test('what alarms are made of is there at 0 from the start, so that the first of
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint })
   const lines = (await (await fetch(`${relay.address}/metrics`)).text()).split('\n')
   for (const series of [
-    'gaps_total{source="main",cause="heartbeat_lost"}', 'gap_seconds_total{source="main"}', 'given_up_total{route="agents-call",reason="journal_full"}',
-    'parked_total{route="campaigns-cdr",reason="too_large"}', 'requests_total{route="campaigns-cdr",outcome="failed"}', 'retried_total{route="other"}',
-  ]) expect(lines).toContain(`enigma_relay_${series} 0`)
+    'gaps_total{source="main",cause="heartbeat_lost"}',
+    'gap_seconds_total{source="main"}',
+    'given_up_total{route="agents-call",reason="journal_full"}',
+    'parked_total{route="campaigns-cdr",reason="too_large"}',
+    'requests_total{route="campaigns-cdr",outcome="failed"}',
+    'retried_total{route="other"}',
+  ])
+    expect(lines).toContain(`enigma_relay_${series} 0`)
 })
 
 test('a key that is no list makes neither Redis look dead nor hides any other figure', async () => {
@@ -139,7 +182,10 @@ test('a key that is no list makes neither Redis look dead nor hides any other fi
   const other = 'enigma:notifications:inbound'
   sqs.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
   const packet = formatPacket({ type: 'call', payload: { call_ref: 1 } })
-  await client.lPush(other, Array.from({ length: 7_000 }, () => packet))
+  await client.lPush(
+    other,
+    Array.from({ length: 7_000 }, () => packet),
+  )
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST, other] })
   await waitFor(async () => (await readMetric(relay.address, 'backlog', { list: other })) > 0, 'the length to be known')
   expect((await readReady(relay.address)).parts).toMatchObject({ 'redis:main': { ok: true } })
@@ -154,7 +200,9 @@ test('an address that is taken is said with the variable, and leaves the journal
   const env = { ENIGMA_HTTP: `127.0.0.1:${(taken.address() as AddressInfo).port}` }
   const options = { redisUrl: redis.url, endpoint: sqs.endpoint, dataDir: folder }
   const relay = createRelay({ config: readConfig(relayEnv({ ...options, env }, folder)), log: captureLog().log })
-  await expect(relay.run(never)).rejects.toThrow(expect.objectContaining({ code: 'address_in_use', message: expect.stringContaining('ENIGMA_HTTP') as string }))
+  await expect(relay.run(never)).rejects.toThrow(
+    expect.objectContaining({ code: 'address_in_use', message: expect.stringContaining('ENIGMA_HTTP') as string }),
+  )
   expect((await fetch(`${(await useRelay(options)).address}/livez`)).status).toBe(200)
 })
 

@@ -32,14 +32,32 @@ test('while the journal cannot be written and memory is full, the newest are giv
   onTestFinished(() => journal.close())
   const ended = new AbortController()
   const announced: GivenUp[] = []
-  const senders = new Map([STATUS, GAP].map((route) => [route, createSender({ route, sqs, queuePrefix: 'enigma-', log, metrics, now: Date.now, onRoom: () => undefined })]))
+  const senders = new Map(
+    [STATUS, GAP].map((route) => [
+      route,
+      createSender({ route, sqs, queuePrefix: 'enigma-', log, metrics, now: Date.now, onRoom: () => undefined }),
+    ]),
+  )
   // Nothing is sent, as in an outage.
   for (const sender of senders.values()) await sender.stop(0)
   const givenUp = createGivenUp({ log, metrics, announce: (lost) => void announced.push(lost), signal: ended.signal })
   const intake = createJournalIntake({
     // A disk without room.
-    journal: { ...journal, write: () => { throw new RelayError('journal_unusable', 'database or disk is full') } },
-    senders, log, metrics, now: Date.now, routeBytes: Number.MAX_SAFE_INTEGER, memoryBytes: MEMORY_BYTES, journalBytes: Number.MAX_SAFE_INTEGER, givenUp, park: () => Promise.resolve(true),
+    journal: {
+      ...journal,
+      write: () => {
+        throw new RelayError('journal_unusable', 'database or disk is full')
+      },
+    },
+    senders,
+    log,
+    metrics,
+    now: Date.now,
+    routeBytes: Number.MAX_SAFE_INTEGER,
+    memoryBytes: MEMORY_BYTES,
+    journalBytes: Number.MAX_SAFE_INTEGER,
+    givenUp,
+    park: () => Promise.resolve(true),
   })
   for (let n = 0; n < COUNT; n++) intake.hear(...statusAt(n))
   await intake.written()
@@ -48,11 +66,25 @@ test('while the journal cannot be written and memory is full, the newest are giv
   expect(2 * (senders.get(STATUS)?.bytes ?? 0)).toBeLessThan(MEMORY_BYTES + 2_000)
   expect([(statuses ?? 0) > 10, gaps]).toEqual([true, 0])
   givenUp.flush()
-  expect(announced).toEqual([{ sourceId: 'main', route: STATUS.name, fromMs: statuses, toMs: COUNT - 1, lost: COUNT - (statuses ?? 0) }])
-  expect((await metrics.givenUp.get()).values).toMatchObject([{ labels: { route: STATUS.name, reason: 'memory_full' }, value: COUNT - (statuses ?? 0) }])
+  expect(announced).toEqual([
+    { sourceId: 'main', route: STATUS.name, fromMs: statuses, toMs: COUNT - 1, lost: COUNT - (statuses ?? 0) },
+  ])
+  expect((await metrics.givenUp.get()).values).toMatchObject([
+    { labels: { route: STATUS.name, reason: 'memory_full' }, value: COUNT - (statuses ?? 0) },
+  ])
 
-  const payload = { source: 'main', relay: 'test', from: new Date(0).toISOString(), to: new Date(1).toISOString(), cause: 'journal_full' as const, patterns: [] }
-  const [notice, from] = [formatNotice({ subType: 'gap', payload }), { sourceId: 'main', number: 2, index: 0, timeMs: 1 }]
+  const payload = {
+    source: 'main',
+    relay: 'test',
+    from: new Date(0).toISOString(),
+    to: new Date(1).toISOString(),
+    cause: 'journal_full' as const,
+    patterns: [],
+  }
+  const [notice, from] = [
+    formatNotice({ subType: 'gap', payload }),
+    { sourceId: 'main', number: 2, index: 0, timeMs: 1 },
+  ]
   intake.hear(stampNotice(notice, from), { ...from, route: GAP.name, channel: noticeChannel('main'), packet: notice })
   await intake.written()
   expect(senders.get(GAP)?.held).toBe(1)
@@ -78,8 +110,16 @@ test('G3: what is heard while the journal cannot be written waits for the rows o
     return journal.write(...what)
   }
   const intake = createJournalIntake({
-    journal: { ...journal, write }, senders: new Map([[STATUS, sender]]),
-    log, metrics, now: Date.now, routeBytes: 2_000, memoryBytes: 1e6, journalBytes: 1e9, givenUp, park: () => Promise.resolve(true),
+    journal: { ...journal, write },
+    senders: new Map([[STATUS, sender]]),
+    log,
+    metrics,
+    now: Date.now,
+    routeBytes: 2_000,
+    memoryBytes: 1e6,
+    journalBytes: 1e9,
+    givenUp,
+    park: () => Promise.resolve(true),
   })
   for (let n = 0; n < 100; n++) intake.hear(...statusAt(n))
   await intake.written()
@@ -90,6 +130,8 @@ test('G3: what is heard while the journal cannot be written waits for the rows o
   expect(intake.brokenSince).toBeDefined()
   held.resolve('accept')
   await waitFor(() => sender.held === 0 && intake.behind.length === 0, 'all to be sent')
-  const events = (await readAccepted(server, 'enigma-agents-status.fifo')).map(({ data }) => (JSON.parse(String(data)) as { payload: { n: number } }).payload.n)
+  const events = (await readAccepted(server, 'enigma-agents-status.fifo')).map(
+    ({ data }) => (JSON.parse(String(data)) as { payload: { n: number } }).payload.n,
+  )
   expect(events).toEqual(Array.from({ length: 150 }, (_, n) => n))
 })

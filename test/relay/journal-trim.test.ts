@@ -15,12 +15,36 @@ test('over its bound the journal gives up calls, then the rest, and never what t
   const { log } = captureLog()
   const journal = openJournal({ dataDir: await useFolder(), relayId: 'test', sourceIds: ['main'], log, now: Date.now })
   onTestFinished(() => journal.close())
-  const rows = new Map([GAP, STATUS, CALL].map((route) => [route, journal.write(Array.from({ length: EACH }, (_, index) => (
-    { route: route.name, sourceId: 'main', channel: 'c', number: 1, index, timeMs: index, packet: Buffer.from('{}') })), [])]))
+  const rows = new Map(
+    [GAP, STATUS, CALL].map((route) => [
+      route,
+      journal.write(
+        Array.from({ length: EACH }, (_, index) => ({
+          route: route.name,
+          sourceId: 'main',
+          channel: 'c',
+          number: 1,
+          index,
+          timeMs: index,
+          packet: Buffer.from('{}'),
+        })),
+        [],
+      ),
+    ]),
+  )
   const announced: GivenUp[] = []
-  const givenUp = createGivenUp({ log, metrics: createMetrics(), announce: (lost) => void announced.push(lost), signal: new AbortController().signal })
+  const givenUp = createGivenUp({
+    log,
+    metrics: createMetrics(),
+    announce: (lost) => void announced.push(lost),
+    signal: new AbortController().signal,
+  })
   // Of the statuses, the first three are in memory.
-  const behind = new Map([[GAP, 0], [STATUS, rows.get(STATUS)?.[2] ?? 0], [CALL, 0]])
+  const behind = new Map([
+    [GAP, 0],
+    [STATUS, rows.get(STATUS)?.[2] ?? 0],
+    [CALL, 0],
+  ])
   const left = () => [CALL, STATUS, GAP].map((route) => journal.read(route.name, 0, 100).length)
   const trim = () => trimJournal(behind, { journal, maxBytes: 1, givenUp })
   trim()
@@ -30,5 +54,8 @@ test('over its bound the journal gives up calls, then the rest, and never what t
   trim()
   expect(left()).toEqual([0, 3, EACH])
   givenUp.flush()
-  expect(announced.map(({ route, lost, fromMs, toMs }) => [route, lost, fromMs, toMs])).toEqual([['agents-call', EACH, 0, 9], ['agents-status', 7, 3, 9]])
+  expect(announced.map(({ route, lost, fromMs, toMs }) => [route, lost, fromMs, toMs])).toEqual([
+    ['agents-call', EACH, 0, 9],
+    ['agents-status', 7, 3, 9],
+  ])
 })

@@ -6,10 +6,17 @@ import { captureLog } from '../support/log.ts'
 import { useFolder } from '../support/relay.ts'
 
 const entry = (index: number, route = 'agents-status'): JournalEntry => ({
-  route, sourceId: 'main', channel: 'enigma:notifications:agents:1002', number: 1_764_000_000_000, index, timeMs: 1_764_000_000_123, packet: Buffer.from([0xff, index]),
+  route,
+  sourceId: 'main',
+  channel: 'enigma:notifications:agents:1002',
+  number: 1_764_000_000_000,
+  index,
+  timeMs: 1_764_000_000_123,
+  packet: Buffer.from([0xff, index]),
 })
 
-const open = (dataDir: string, relayId = 'test', { log } = captureLog()) => openJournal({ dataDir, relayId, sourceIds: ['main'], log, now: () => 1_764_000_000_000 })
+const open = (dataDir: string, relayId = 'test', { log } = captureLog()) =>
+  openJournal({ dataDir, relayId, sourceIds: ['main'], log, now: () => 1_764_000_000_000 })
 
 const useJournal = (folder: string, relayId = 'test', capture = captureLog()) => {
   const journal = open(folder, relayId, capture)
@@ -61,7 +68,10 @@ test('a row number is never used twice, also when the journal was empty in betwe
 test('the size counts rows, and bytes that are in use', async () => {
   const journal = useJournal(await useFolder())
   const empty = journal.size()
-  const rows = journal.write(Array.from({ length: 2_000 }, (_, n) => ({ ...entry(n % 200), packet: new Uint8Array(1_000) })), [])
+  const rows = journal.write(
+    Array.from({ length: 2_000 }, (_, n) => ({ ...entry(n % 200), packet: new Uint8Array(1_000) })),
+    [],
+  )
   expect(journal.size().rows).toBe(2_000)
   expect(journal.size().bytes - empty.bytes).toBeGreaterThan(2_000_000)
   journal.write([], rows)
@@ -72,7 +82,12 @@ test('the size counts rows, and bytes that are in use', async () => {
 test('a second relay with the same journal is told what to do', async () => {
   const folder = await useFolder()
   useJournal(folder)
-  expect(() => open(folder)).toThrow(expect.objectContaining({ code: 'journal_locked', message: expect.stringMatching(/ENIGMA_DATA_DIR or ENIGMA_RELAY_ID/) as string }))
+  expect(() => open(folder)).toThrow(
+    expect.objectContaining({
+      code: 'journal_locked',
+      message: expect.stringMatching(/ENIGMA_DATA_DIR or ENIGMA_RELAY_ID/) as string,
+    }),
+  )
 })
 
 test('relays with different ids share a folder', async () => {
@@ -95,26 +110,38 @@ test('G2: a relay with a new id takes over the journal on its volume that nobody
   const next = useJournal(folder, 'container-2', capture)
   expect(next.read('agents-status', 0, 10).map(({ index }) => index)).toEqual([1, 2])
   expect(next.noted('main')).toBe(1_000)
-  expect((await readdir(folder)).filter((name) => name.endsWith('.db')).toSorted()).toEqual(['journal-container-2.db', 'journal-of-another-dialler.db', 'journal-running.db'])
+  expect((await readdir(folder)).filter((name) => name.endsWith('.db')).toSorted()).toEqual([
+    'journal-container-2.db',
+    'journal-of-another-dialler.db',
+    'journal-running.db',
+  ])
   expect(capture.said('took over the journal')).toHaveLength(1)
   // One that has a journal keeps it, whatever else is in the folder.
   next.close()
   const third = useJournal(folder, 'running-too')
   third.close()
   running.close()
-  expect(useJournal(folder, 'running').read('agents-status', 0, 10).map(({ index }) => index)).toEqual([7])
+  expect(
+    useJournal(folder, 'running')
+      .read('agents-status', 0, 10)
+      .map(({ index }) => index),
+  ).toEqual([7])
 })
 
 test('a folder that cannot be made is said with the way out', async () => {
   const folder = await useFolder()
   await writeFile(join(folder, 'file'), 'in the way')
-  const unusable: unknown = expect.objectContaining({ code: 'journal_unusable', message: expect.stringMatching(/ENIGMA_DATA_DIR/) as string })
+  const unusable: unknown = expect.objectContaining({
+    code: 'journal_unusable',
+    message: expect.stringMatching(/ENIGMA_DATA_DIR/) as string,
+  })
   expect(() => open(join(folder, 'file', 'below'))).toThrow(unusable)
 })
 
 test('a file that is no journal is put aside as it is, and a new one is begun', async () => {
   const folder = await useFolder()
-  const text = 'this is no database, it is a text of more than a hundred bytes, so that SQLite looks at its head and refuses it'
+  const text =
+    'this is no database, it is a text of more than a hundred bytes, so that SQLite looks at its head and refuses it'
   await writeFile(join(folder, 'journal-test.db'), text)
   const capture = captureLog()
   const journal = useJournal(folder, 'test', capture)
@@ -129,7 +156,15 @@ test('a file that is no journal is put aside as it is, and a new one is begun', 
 async function useDamaged() {
   const folder = await useFolder()
   const first = useJournal(folder)
-  first.write(Array.from({ length: 2_000 }, (_, n) => ({ ...entry(n % 200), index: n, packet: new Uint8Array(1_000).fill(n % 251) })), [], new Map([['main', 7_000]]))
+  first.write(
+    Array.from({ length: 2_000 }, (_, n) => ({
+      ...entry(n % 200),
+      index: n,
+      packet: new Uint8Array(1_000).fill(n % 251),
+    })),
+    [],
+    new Map([['main', 7_000]]),
+  )
   first.close()
   const file = join(folder, 'journal-test.db')
   const bytes = await readFile(file)
@@ -147,19 +182,24 @@ test('G2: of a journal that is damaged in the middle all rows that can be read a
   expect(rows.length).toBeGreaterThan(1_900)
   expect(rows.length).toBeLessThan(2_000)
   expect(rows.map(({ row }) => row)).toEqual(rows.map(({ index }) => index + 1))
-  expect(rows.every(({ index, packet }) => packet.length === 1_000 && packet.every((byte) => byte === index % 251))).toBe(true)
+  expect(
+    rows.every(({ index, packet }) => packet.length === 1_000 && packet.every((byte) => byte === index % 251)),
+  ).toBe(true)
   expect(journal.noted('main')).toBe(7_000)
   expect(journal.size().rows).toBe(rows.length)
   expect(journal.write([entry(1)], [])).toEqual([2_001])
   expect(capture.said('the journal was damaged')).toMatchObject([{ saved: rows.length }])
-  expect((await readdir(folder)).filter((name) => /^journal-test\.db\.damaged-[^-]+-[^-]+-[^-]+$/.test(name))).toHaveLength(1)
+  expect(
+    (await readdir(folder)).filter((name) => /^journal-test\.db\.damaged-[^-]+-[^-]+-[^-]+$/.test(name)),
+  ).toHaveLength(1)
 })
 
 test('a journal that is damaged while it is open goes on with what can be read', async () => {
   const folder = await useFolder()
   const capture = captureLog()
   const journal = useJournal(folder, 'test', capture)
-  const batch = (from: number) => Array.from({ length: 1_000 }, (_, n) => ({ ...entry(0), index: from + n, packet: new Uint8Array(2_000) }))
+  const batch = (from: number) =>
+    Array.from({ length: 1_000 }, (_, n) => ({ ...entry(0), index: from + n, packet: new Uint8Array(2_000) }))
   journal.write(batch(0), [])
   journal.write(batch(1_000), [])
   // What is in the write-ahead log is read from there; of the file itself nothing is left.
@@ -167,7 +207,9 @@ test('a journal that is damaged while it is open goes on with what can be read',
   await writeFile(file, (await readFile(file)).fill(0xcd), { flag: 'r+' })
   const rows = journal.write(batch(2_000), [1, 2, 3])
   expect(rows).toEqual(batch(2_001).map(({ index }) => index))
-  expect(journal.read('agents-status', 2_000, 5_000).map(({ index }) => index)).toEqual(batch(2_000).map(({ index }) => index))
+  expect(journal.read('agents-status', 2_000, 5_000).map(({ index }) => index)).toEqual(
+    batch(2_000).map(({ index }) => index),
+  )
 })
 
 test('a write that fails writes nothing of its batch', async () => {

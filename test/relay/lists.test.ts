@@ -9,7 +9,8 @@ import { useSqsFaults } from '../support/sqs-faults.ts'
 
 const LIST = 'enigma:notifications:campaigns'
 const QUEUE = 'enigma-campaigns-cdr.fifo'
-const cdrOf = (n: number, call_ref: number = n) => formatPacket({ type: 'cdr', payload: { call_ref, dialed_at: 1_764_000_000, n } })
+const cdrOf = (n: number, call_ref: number = n) =>
+  formatPacket({ type: 'cdr', payload: { call_ref, dialed_at: 1_764_000_000, n } })
 
 const saying = (lines: readonly string[], words: string) => lines.filter((line) => line.includes(words))
 const taken = async (sqs: Awaited<ReturnType<typeof useSqsFaults>>, count: number, queue = QUEUE) => {
@@ -47,7 +48,14 @@ test('`maxwaitms` is nothing for a fresh item, the time since the list was empty
   await taken(sqs, 3)
   await client.lPush(LIST, cdrOf(3))
   const events = await taken(sqs, 4)
-  expect(new Map(events.map((event) => [numberOf(event), event.maxwaitms]))).toEqual(new Map([[0, MAX_WAIT_MS], [1, 0], [2, 3_600_000], [3, 0]]))
+  expect(new Map(events.map((event) => [numberOf(event), event.maxwaitms]))).toEqual(
+    new Map([
+      [0, MAX_WAIT_MS],
+      [1, 0],
+      [2, 3_600_000],
+      [3, 0],
+    ]),
+  )
 })
 
 test('several sources are read side by side, each with ids of its own', async () => {
@@ -57,10 +65,17 @@ test('several sources are read side by side, each with ids of its own', async ()
   for (const [at, url] of [one.url, two.url].entries()) {
     const client = await useRedisClient(url)
     await client.lPush(LIST, cdrOf(at))
-    await client.publish('enigma:notifications:agents:1002', formatPacket({ type: 'status', payload: { status: 'busy', n: at } }))
+    await client.publish(
+      'enigma:notifications:agents:1002',
+      formatPacket({ type: 'status', payload: { status: 'busy', n: at } }),
+    )
   }
-  const sourceOf = async (queue: string) => new Map((await taken(sqs, 2, queue)).map((event) => [numberOf(event), event.source]))
-  const expected = new Map([[0, '/enigma/east'], [1, '/enigma/west']])
+  const sourceOf = async (queue: string) =>
+    new Map((await taken(sqs, 2, queue)).map((event) => [numberOf(event), event.source]))
+  const expected = new Map([
+    [0, '/enigma/east'],
+    [1, '/enigma/west'],
+  ])
   expect(await sourceOf(QUEUE)).toEqual(expected)
   expect(await sourceOf('enigma-agents-status.fifo')).toEqual(expected)
 })
@@ -90,7 +105,10 @@ test('any key may be named as a list, and several lists are taken at once', asyn
   expect((await taken(sqs, 1)).map(({ channel }) => channel)).toEqual(['enigma:notifications:cdr'])
   const others = await taken(sqs, 2, 'enigma-other.fifo')
   expect(new Map(others.map(({ channel, reason }) => [channel, reason]))).toEqual(
-    new Map([['enigma:notifications', 'no_key_type'], ['own key é', 'key_outside_scheme']]),
+    new Map([
+      ['enigma:notifications', 'no_key_type'],
+      ['own key é', 'key_outside_scheme'],
+    ]),
   )
 })
 
@@ -103,14 +121,21 @@ test('G7: a list whose queue accepts nothing keeps no other list waiting, at onc
   const options = { redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST, inbound] }
   // A relay that ends leaves as much of the list as one may hold: the next one has no room for more of it from the start.
   const count = 14_000
-  for (let n = 0; n < count; n += 1_000) await client.lPush(LIST, Array.from({ length: 1_000 }, (_, at) => cdrOf(n + at)))
+  for (let n = 0; n < count; n += 1_000)
+    await client.lPush(
+      LIST,
+      Array.from({ length: 1_000 }, (_, at) => cdrOf(n + at)),
+    )
   const former = await useRelay({ ...options, env: { ENIGMA_RELAY_ID: 'former' } })
   await waitFor(async () => (await client.lLen(LIST)) === count - 6_000, 'the former relay to be full')
   await client.lPush(inbound, callOf(1))
   await taken(sqs, 1, 'enigma-inbound-call.fifo')
   await former.stop()
   const next = await useRelay(options)
-  await waitFor(async () => (await readMetric(next.address, 'held', { route: 'campaigns-cdr' })) >= 6_000, 'the next relay to be full')
+  await waitFor(
+    async () => (await readMetric(next.address, 'held', { route: 'campaigns-cdr' })) >= 6_000,
+    'the next relay to be full',
+  )
   await client.lPush(inbound, callOf(2))
   expect((await taken(sqs, 2, 'enigma-inbound-call.fifo')).map(numberOf)).toEqual([1, 2])
   await next.stop()
@@ -136,7 +161,11 @@ test('a key that is no list is said once, and taken from as soon as it is one', 
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   await client.set(LIST, 'no list')
-  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST, 'enigma:notifications:cdr'] })
+  const relay = await useRelay({
+    redisUrl: redis.url,
+    endpoint: sqs.endpoint,
+    lists: [LIST, 'enigma:notifications:cdr'],
+  })
   await waitFor(() => saying(relay.lines, 'is not a list').length > 0, 'it to be said')
   // Tried again and again, which nobody need be told, and another list does not wait for.
   const failed = async () => Number(/cmdstat_evalsha:.*failed_calls=(\d+)/.exec(await client.info('commandstats'))?.[1])
@@ -153,7 +182,10 @@ test('a list that nothing can be taken from makes the relay not ready after ten 
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
-  const readPart = async () => ((await (await fetch(`${relay.address}/readyz`)).json()) as { parts: Record<string, unknown> }).parts[`list:main:${LIST}`]
+  const readPart = async () =>
+    ((await (await fetch(`${relay.address}/readyz`)).json()) as { parts: Record<string, unknown> }).parts[
+      `list:main:${LIST}`
+    ]
   expect(await readPart()).toBeUndefined()
   await client.set(LIST, 'no list')
   await waitFor(async () => (await readPart()) !== undefined, 'it to be not ready', 15_000)
@@ -167,8 +199,14 @@ test('a list that nothing can be taken from makes the relay not ready after ten 
 
 test('a list whose items can be taken and not be waited for is said once, while nothing changes', async () => {
   const [redis, sqs] = [await useRedisServer({ args: ['--rename-command', 'BLMOVE', ''] }), await useSqsFaults()]
-  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], env: { ENIGMA_LIST_END: 'left' } })
-  const waits = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await (await useRedisClient(redis.url)).info('commandstats'))?.[1])
+  const relay = await useRelay({
+    redisUrl: redis.url,
+    endpoint: sqs.endpoint,
+    lists: [LIST],
+    env: { ENIGMA_LIST_END: 'left' },
+  })
+  const waits = async () =>
+    Number(/cmdstat_evalsha:calls=(\d+)/.exec(await (await useRedisClient(redis.url)).info('commandstats'))?.[1])
   await waitFor(() => saying(relay.lines, 'does not have a command').length > 0, 'it to be said')
   const before = await waits()
   await waitFor(async () => (await waits()) > before + 10, 'it to be tried again')
@@ -185,7 +223,10 @@ test('G1: connections that are cut in mid-drain, with answers under way, lose no
   for (let cut = 0; cut < 6; cut++) {
     for (let n = 0; n < count / 6; n += 100) {
       const from = cut * (count / 6) + n
-      await client.lPush(LIST, Array.from({ length: 100 }, (_, at) => cdrOf(from + at, (from + at) % 50)))
+      await client.lPush(
+        LIST,
+        Array.from({ length: 100 }, (_, at) => cdrOf(from + at, (from + at) % 50)),
+      )
     }
     proxy.state.holdAnswers = cut % 2 === 0
     await new Promise((resolve) => setTimeout(resolve, 10))

@@ -29,12 +29,16 @@ async function byAgent(sqs: Awaited<ReturnType<typeof useSqsFaults>>, queue: str
 }
 
 const expected = (count: number) =>
-  Array.from({ length: AGENTS }, (_, agent) => Array.from({ length: count / AGENTS }, (_unused, at) => at * AGENTS + agent))
+  Array.from({ length: AGENTS }, (_, agent) =>
+    Array.from({ length: count / AGENTS }, (_unused, at) => at * AGENTS + agent),
+  )
 
 test('while SQS is down lists are taken up to the bound in bytes and no further; then all of it comes, in order', async () => {
   const { sqs, client, relay } = await useStreet([LIST])
   const count = 3_000
-  const cdrs = Array.from({ length: count }, (_, n) => formatPacket({ type: 'cdr', payload: { call_ref: n % AGENTS, n, padding: PADDING } }))
+  const cdrs = Array.from({ length: count }, (_, n) =>
+    formatPacket({ type: 'cdr', payload: { call_ref: n % AGENTS, n, padding: PADDING } }),
+  )
   await client.lPush(LIST, cdrs)
   await waitFor(async () => (await readMetric(relay.address, 'held_bytes')) >= MEMORY_BYTES, 'memory to be full')
   const left = await client.lLen(LIST)
@@ -54,7 +58,13 @@ test('G1: of a list of small items, however far memory is from its bound, no mor
   sqs.state.answer = down
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
   const count = 15_000
-  const push = (from: number, to: number) => client.lPush(LIST, Array.from({ length: to - from }, (_, at) => formatPacket({ type: 'cdr', payload: { call_ref: (from + at) % AGENTS, n: from + at } })))
+  const push = (from: number, to: number) =>
+    client.lPush(
+      LIST,
+      Array.from({ length: to - from }, (_, at) =>
+        formatPacket({ type: 'cdr', payload: { call_ref: (from + at) % AGENTS, n: from + at } }),
+      ),
+    )
   for (let from = 0; from < count; from += 1_000) await push(from, from + 1_000)
   const held = () => readMetric(relay.address, 'held')
   let former = -1
@@ -75,7 +85,10 @@ test('while SQS is down PubSub stays in the journal beyond the bound of its rout
   const { sqs, client, relay } = await useStreet()
   const count = 2_000
   const publish = (n: number) =>
-    client.publish(`enigma:notifications:agents:${1_000 + (n % AGENTS)}`, formatPacket({ type: 'status', payload: { status: 'busy', n, padding: PADDING } }))
+    client.publish(
+      `enigma:notifications:agents:${1_000 + (n % AGENTS)}`,
+      formatPacket({ type: 'status', payload: { status: 'busy', n, padding: PADDING } }),
+    )
   await Promise.all(Array.from({ length: count }, (_, n) => publish(n)))
   await waitFor(async () => (await readMetric(relay.address, 'journal_rows')) === count, 'all to be in the journal')
   expect(await readMetric(relay.address, 'held_bytes')).toBeLessThan(MEMORY_BYTES / 16 + 2_000)
@@ -88,13 +101,19 @@ test('while SQS is down PubSub stays in the journal beyond the bound of its rout
 
 test('what a run left in claims and journal comes first in the next, with the ids that it had', async () => {
   const { sqs, client, relay, options } = await useStreet([LIST])
-  const push = (n: number) => client.lPush(LIST, formatPacket({ type: 'cdr', payload: { call_ref: n % AGENTS, n, padding: PADDING } }))
+  const push = (n: number) =>
+    client.lPush(LIST, formatPacket({ type: 'cdr', payload: { call_ref: n % AGENTS, n, padding: PADDING } }))
   const publish = (n: number) =>
-    client.publish(`enigma:notifications:agents:${1_000 + (n % AGENTS)}`, formatPacket({ type: 'status', payload: { status: 'busy', n, padding: PADDING } }))
+    client.publish(
+      `enigma:notifications:agents:${1_000 + (n % AGENTS)}`,
+      formatPacket({ type: 'status', payload: { status: 'busy', n, padding: PADDING } }),
+    )
   for (let n = 0; n < 400; n++) await Promise.all([push(n), publish(n)])
   await waitFor(async () => (await readMetric(relay.address, 'journal_rows')) === 400, 'all to be in the journal')
   const before = new Map<string, string>()
-  for (const { entries } of sqs.requests) for (const entry of entries) for (const id of entry.MessageBody.match(/"id":"main[^"]+"/g) ?? []) before.set(id, entry.MessageGroupId)
+  for (const { entries } of sqs.requests)
+    for (const entry of entries)
+      for (const id of entry.MessageBody.match(/"id":"main[^"]+"/g) ?? []) before.set(id, entry.MessageGroupId)
   await relay.stop()
   sqs.state.answer = () => 'accept'
   const next = await useRelay({ ...options, dataDir: relay.dataDir })
@@ -103,7 +122,11 @@ test('what a run left in claims and journal comes first in the next, with the id
   await waitFor(async () => (await sent('campaigns-cdr')) + (await sent('agents-status')) === 1_000, 'all to be sent')
   expect(await byAgent(sqs, 'enigma-campaigns-cdr.fifo')).toEqual(expected(500))
   expect(await byAgent(sqs, 'enigma-agents-status.fifo')).toEqual(expected(500))
-  const ids = new Set(sqs.accepted.filter(({ queue }) => !queue.includes('relay-')).flatMap((entry) => entry.MessageBody.match(/"id":"main[^"]+"/g) ?? []))
+  const ids = new Set(
+    sqs.accepted
+      .filter(({ queue }) => !queue.includes('relay-'))
+      .flatMap((entry) => entry.MessageBody.match(/"id":"main[^"]+"/g) ?? []),
+  )
   expect(ids.size).toBe(1_000)
   expect(before.size).toBeGreaterThan(20)
   for (const id of before.keys()) expect(ids).toContain(id)
@@ -114,15 +137,30 @@ test('G2: over the bound of the journal the oldest calls go, which grow stale, t
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)
   sqs.state.answer = down
-  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, memoryBytes: MEMORY_BYTES, journalBytes: 3_000_000 })
+  const relay = await useRelay({
+    redisUrl: redis.url,
+    endpoint: sqs.endpoint,
+    memoryBytes: MEMORY_BYTES,
+    journalBytes: 3_000_000,
+  })
   const publish = async (type: string, from: number, to: number) => {
     for (let n = from; n < to; n += 100) {
-      await Promise.all(Array.from({ length: 100 }, (_, at) =>
-        client.publish(`enigma:notifications:agents:${1_000 + ((n + at) % AGENTS)}`, formatPacket({ type, payload: { status: 'busy', call_ref: 'c', n: n + at, padding: PADDING } }))))
+      await Promise.all(
+        Array.from({ length: 100 }, (_, at) =>
+          client.publish(
+            `enigma:notifications:agents:${1_000 + ((n + at) % AGENTS)}`,
+            formatPacket({ type, payload: { status: 'busy', call_ref: 'c', n: n + at, padding: PADDING } }),
+          ),
+        ),
+      )
     }
   }
   const givenUp = (route: string) => readMetric(relay.address, 'given_up_total', { route })
-  const allHeard = (count: number) => waitFor(async () => (await readMetric(relay.address, 'received_total', { transport: 'pubsub' })) === count, 'all to be heard')
+  const allHeard = (count: number) =>
+    waitFor(
+      async () => (await readMetric(relay.address, 'received_total', { transport: 'pubsub' })) === count,
+      'all to be heard',
+    )
   await publish('call', 0, 1_000)
   await publish('status', 0, 1_000)
   await allHeard(2_000)
@@ -133,13 +171,25 @@ test('G2: over the bound of the journal the oldest calls go, which grow stale, t
   expect(await givenUp('agents-status')).toBe(0)
   await publish('status', 1_400, 4_000)
   await allHeard(5_000)
-  await waitFor(async () => (await givenUp('agents-status')) > 0, 'statuses to be given up, when no call is left that could be')
+  await waitFor(
+    async () => (await givenUp('agents-status')) > 0,
+    'statuses to be given up, when no call is left that could be',
+  )
 
   sqs.state.answer = () => 'accept'
   await waitFor(async () => (await readMetric(relay.address, 'journal_rows')) === 0, 'all to be sent')
-  const gaps = async () => (await readAccepted(sqs, 'enigma-relay-gap.fifo')).map((event) => (JSON.parse(String(event.data)) as { payload: RelayGap }).payload)
-  const lost = async (route: string) => (await gaps()).filter((gap) => gap.route === route).reduce((sum, gap) => sum + (gap.lost ?? 0), 0)
-  await waitFor(async () => (await lost('agents-call')) === (await givenUp('agents-call')) && (await lost('agents-status')) === (await givenUp('agents-status')), 'the gaps')
+  const gaps = async () =>
+    (await readAccepted(sqs, 'enigma-relay-gap.fifo')).map(
+      (event) => (JSON.parse(String(event.data)) as { payload: RelayGap }).payload,
+    )
+  const lost = async (route: string) =>
+    (await gaps()).filter((gap) => gap.route === route).reduce((sum, gap) => sum + (gap.lost ?? 0), 0)
+  await waitFor(
+    async () =>
+      (await lost('agents-call')) === (await givenUp('agents-call')) &&
+      (await lost('agents-status')) === (await givenUp('agents-status')),
+    'the gaps',
+  )
   expect((await gaps()).every(({ cause }) => cause === 'journal_full')).toBe(true)
   const arrived = async (queue: string) => (await readAccepted(sqs, queue)).map(numberOf)
   expect((await arrived('enigma-agents-call.fifo')).length + (await lost('agents-call'))).toBe(1_000)
@@ -148,5 +198,6 @@ test('G2: over the bound of the journal the oldest calls go, which grow stale, t
   // What was in memory and the newest are kept; each agent's are in order.
   expect(new Set(statuses).has(3_999)).toBe(true)
   expect(new Set(statuses).has(0)).toBe(true)
-  for (const numbers of await byAgent(sqs, 'enigma-agents-status.fifo')) expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
+  for (const numbers of await byAgent(sqs, 'enigma-agents-status.fifo'))
+    expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
 })

@@ -36,7 +36,10 @@ test('a queue that takes less than a pack sets the limit', () => {
 
 test('the size of a pack is the size of its body, alone and with others', () => {
   for (const count of [1, 2, 7]) {
-    const pack = toPack(Array.from({ length: count }, (_, n) => makeItem(keeper, '1002', n, { word: 'für' })), MIB)
+    const pack = toPack(
+      Array.from({ length: count }, (_, n) => makeItem(keeper, '1002', n, { word: 'für' })),
+      MIB,
+    )
     expect(pack?.bytes).toBe(Buffer.byteLength(pack?.body ?? ''))
   }
 })
@@ -57,11 +60,17 @@ test('a body over the limit is not made; gzipped it fits, and comes out as it we
 })
 
 test('what gzip cannot make small enough makes no pack', async () => {
-  expect(await toGzippedPack([makeItem(keeper, '1002', 0, { noise: randomBytes(2 * MIB).toString('base64') })], MIB)).toBeUndefined()
+  expect(
+    await toGzippedPack([makeItem(keeper, '1002', 0, { noise: randomBytes(2 * MIB).toString('base64') })], MIB),
+  ).toBeUndefined()
 })
 
 test('the deduplication id is of the ids alone: the same for a copy, another for any other pack', () => {
-  const idOf = (...numbers: number[]) => toPack(numbers.map((n) => make(n)), MIB)?.deduplicationId
+  const idOf = (...numbers: number[]) =>
+    toPack(
+      numbers.map((n) => make(n)),
+      MIB,
+    )?.deduplicationId
   expect(idOf(1, 2)).toBe(idOf(1, 2))
   expect(toPack([make(1, 500)], MIB)?.deduplicationId).toBe(idOf(1))
   const others = [idOf(1), idOf(2), idOf(1, 2), idOf(2, 1), idOf(1, 2, 3), idOf(12, 3)]

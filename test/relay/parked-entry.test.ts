@@ -22,7 +22,14 @@ test('an entry is read back as it was parked, whatever the packet: id, reason, t
     fc.property(anyPacket, fc.string(), (packet, detail) => {
       const { id, entry, event } = parkedEntry(7, { packet, detail })
       const found = read(entry)
-      expect(found).toMatchObject({ kind: 'parked', id, reason: 'refused', detail, event, parkedat: new Date(PARKED_MS + 7_000).toISOString() })
+      expect(found).toMatchObject({
+        kind: 'parked',
+        id,
+        reason: 'refused',
+        detail,
+        event,
+        parkedat: new Date(PARKED_MS + 7_000).toISOString(),
+      })
       expect(found.kind === 'parked' && Buffer.from(toBytes(found.notification.data)).equals(packet)).toBe(true)
     }),
     { numRuns: 500 },
@@ -36,10 +43,26 @@ test.each([
   ['a number', '12', 'not a JSON object'],
   ['an entry without an id', parkedEntry(1).entry.replace('"id"', '"di"'), 'without an id'],
   ['an id that would steer a terminal', parkedEntry(1).entry.replaceAll('main/l', '\\u001b[2J'), 'without an id'],
-  ['an entry without a time', parkedEntry(1).entry.replace(/"parkedat":"[^"]*"/, '"parkedat":"soon"'), 'without a time'],
-  ['an event of another', parkedEntry(1).entry.replace('main/l/1764000000000/1', 'main/l/1764000000000/2'), 'its event has another id'],
-  ['an event that is none', '{"id":"a","reason":"b","route":"c","parkedat":"2026-01-31T10:00:00.000Z","event":{"id":"a"}}', 'without an event that can be read'],
-  ['several events', '{"id":"a","reason":"b","route":"c","parkedat":"2026-01-31T10:00:00.000Z","event":[]}', 'without an event that can be read'],
+  [
+    'an entry without a time',
+    parkedEntry(1).entry.replace(/"parkedat":"[^"]*"/, '"parkedat":"soon"'),
+    'without a time',
+  ],
+  [
+    'an event of another',
+    parkedEntry(1).entry.replace('main/l/1764000000000/1', 'main/l/1764000000000/2'),
+    'its event has another id',
+  ],
+  [
+    'an event that is none',
+    '{"id":"a","reason":"b","route":"c","parkedat":"2026-01-31T10:00:00.000Z","event":{"id":"a"}}',
+    'without an event that can be read',
+  ],
+  [
+    'several events',
+    '{"id":"a","reason":"b","route":"c","parkedat":"2026-01-31T10:00:00.000Z","event":[]}',
+    'without an event that can be read',
+  ],
 ])('%s in the list has a name of its own and is shown without its content', (_what, raw, why) => {
   const entry = read(raw)
   expect(entry).toMatchObject({ kind: 'unreadable', why, id: expect.stringMatching(/^unreadable\/[0-9a-f]{16}$/) })
@@ -48,23 +71,41 @@ test.each([
 })
 
 test('what is shown of an entry has no personal data, also when SQS quotes the packet', () => {
-  const packet = '{"type":"cdr","payload":{"call_ref":1,"number":"27825550001","contact_ref":"ACC-77-X","callees":["0215550002"],"recording_url":"https://rec/9.wav"}}'
+  const packet =
+    '{"type":"cdr","payload":{"call_ref":1,"number":"27825550001","contact_ref":"ACC-77-X","callees":["0215550002"],"recording_url":"https://rec/9.wav"}}'
   const { entry } = parkedEntry(1, { packet, detail: `InvalidMessageContents: bad\n\u001b[2J ${packet}` })
   const found = read(entry)
   if (found.kind !== 'parked') throw new Error(found.why)
   const shown = JSON.stringify(toShown(found, 'main'))
-  for (const secret of ['27825550001', 'ACC-77-X', '0215550002', 'https://rec/9.wav', '\\u001b', '\\n']) expect(shown).not.toContain(secret)
+  for (const secret of ['27825550001', 'ACC-77-X', '0215550002', 'https://rec/9.wav', '\\u001b', '\\n'])
+    expect(shown).not.toContain(secret)
   expect(shown).toContain('InvalidMessageContents: bad')
-  expect(toShown(found, 'main')).toMatchObject({ source: 'main', route: 'campaigns-cdr', type: 'enigma.campaigns.cdr', received: '2026-01-31T09:59:55.000Z' })
+  expect(toShown(found, 'main')).toMatchObject({
+    source: 'main',
+    route: 'campaigns-cdr',
+    type: 'enigma.campaigns.cdr',
+    received: '2026-01-31T09:59:55.000Z',
+  })
 })
 
 test('filters: by id, by reason, since a time; what cannot be read came at no known time', () => {
   const parked = read(parkedEntry(10, { reason: 'too_large' }).entry)
   const foreign = read('hello')
   expect(matches(parked, {}) && matches(foreign, {})).toBe(true)
-  expect([matches(parked, { reason: 'too_large' }), matches(parked, { reason: 'refused' }), matches(foreign, { reason: 'unreadable' })]).toEqual([true, false, true])
-  expect([matches(parked, { sinceMs: PARKED_MS + 10_000 }), matches(parked, { sinceMs: PARKED_MS + 10_001 }), matches(foreign, { sinceMs: 0 })]).toEqual([true, false, false])
-  expect([matches(parked, { ids: new Set([parked.id]) }), matches(foreign, { ids: new Set([parked.id]) })]).toEqual([true, false])
+  expect([
+    matches(parked, { reason: 'too_large' }),
+    matches(parked, { reason: 'refused' }),
+    matches(foreign, { reason: 'unreadable' }),
+  ]).toEqual([true, false, true])
+  expect([
+    matches(parked, { sinceMs: PARKED_MS + 10_000 }),
+    matches(parked, { sinceMs: PARKED_MS + 10_001 }),
+    matches(foreign, { sinceMs: 0 }),
+  ]).toEqual([true, false, false])
+  expect([matches(parked, { ids: new Set([parked.id]) }), matches(foreign, { ids: new Set([parked.id]) })]).toEqual([
+    true,
+    false,
+  ])
 })
 
 test('an exported entry is one line that gives the very bytes back, whatever the packet', () => {
@@ -82,16 +123,21 @@ test('an exported entry is one line that gives the very bytes back, whatever the
     { numRuns: 500 },
   )
   const foreign = Buffer.from([1, 2, 255])
-  expect(JSON.parse(formatExportLine(readEntry(foreign), 'main'))).toMatchObject({ reason: 'unreadable', entry_base64: foreign.toString('base64') })
+  expect(JSON.parse(formatExportLine(readEntry(foreign), 'main'))).toMatchObject({
+    reason: 'unreadable',
+    entry_base64: foreign.toString('base64'),
+  })
 })
 
 test('an export is whole or not there, for its owner only, and never in place of another file', async () => {
   const folder = await useFolder()
   const file = join(folder, 'parked.jsonl')
-  await expect(writeExport(file, async (line) => {
-    await line(cdr(1))
-    throw new Error('Redis went away')
-  })).rejects.toThrow(/^Redis went away$/)
+  await expect(
+    writeExport(file, async (line) => {
+      await line(cdr(1))
+      throw new Error('Redis went away')
+    }),
+  ).rejects.toThrow(/^Redis went away$/)
   expect(await readdir(folder)).toEqual([])
   await writeExport(file, (line) => line(cdr(1)))
   expect(await readFile(file, 'utf8')).toBe(`${cdr(1)}\n`)

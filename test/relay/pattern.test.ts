@@ -25,7 +25,8 @@ test.each([
 test('for any pattern and channel it says what PSUBSCRIBE of a real Redis does, byte for byte', async () => {
   const server = await useRedisServer()
   const [listener, publisher] = [await useRedisClient(server.url), await useRedisClient(server.url)]
-  const text = (units: string[], maxLength: number) => fc.array(fc.constantFrom(...units), { maxLength }).map((parts) => parts.join(''))
+  const text = (units: string[], maxLength: number) =>
+    fc.array(fc.constantFrom(...units), { maxLength }).map((parts) => parts.join(''))
   const latin1 = (string: string) => Buffer.from(string).toString('latin1')
   // To Redis 7 the empty channel matches no star, to others it does; no dialler has one.
   const notEmpty = (channel: string) => channel || 'a'

@@ -22,7 +22,8 @@ async function useStreet(options: Partial<UseRelayOptions> = {}) {
   const sqs = await useSqsFaults()
   const client = await useRedisClient(redis.url)
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, ...options })
-  const publish = (reference: string, n: number) => client.publish(`enigma:notifications:agents:${reference}`, statusOf(n))
+  const publish = (reference: string, n: number) =>
+    client.publish(`enigma:notifications:agents:${reference}`, statusOf(n))
   const heard = async (count: number, queue = QUEUE) => {
     await waitFor(async () => (await readAccepted(sqs, queue)).length >= count, `${count} notifications`)
     return readAccepted(sqs, queue)
@@ -33,7 +34,9 @@ async function useStreet(options: Partial<UseRelayOptions> = {}) {
 test('relays with different ids give the same notification the same id, over heartbeats of both', async () => {
   const { redis, sqs, relay, publish, heard } = await useStreet()
   const other = await useRelay({
-    redisUrl: redis.url, endpoint: sqs.endpoint, env: { ENIGMA_RELAY_ID: 'another', ENIGMA_QUEUE_PREFIX: 'another-' },
+    redisUrl: redis.url,
+    endpoint: sqs.endpoint,
+    env: { ENIGMA_RELAY_ID: 'another', ENIGMA_QUEUE_PREFIX: 'another-' },
   })
   let n = 0
   const epochs = async () => new Set((await readAccepted(sqs, QUEUE)).map(({ id }) => id.split('/')[2])).size
@@ -41,7 +44,8 @@ test('relays with different ids give the same notification the same id, over hea
     for (let many = 0; many < 10; many++) await publish(String(1_000 + (n % 7)), n++)
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
-  const byNumber = (events: Awaited<ReturnType<typeof heard>>) => new Map(events.map((event) => [numberOf(event), event.id]))
+  const byNumber = (events: Awaited<ReturnType<typeof heard>>) =>
+    new Map(events.map((event) => [numberOf(event), event.id]))
   const [one, two] = [byNumber(await heard(n)), byNumber(await heard(n, 'another-agents-status.fifo'))]
   expect(one.size).toBe(n)
   expect(two).toEqual(one)
@@ -49,43 +53,57 @@ test('relays with different ids give the same notification the same id, over hea
   for (const { address } of [relay, other]) expect(await readMetric(address, 'gaps_total')).toBe(0)
 })
 
-test('a relay that begins to listen later gives what it hears the ids that the others give, from its first heartbeat on', { timeout: 40_000 }, async () => {
-  const { redis, sqs, client, heard } = await useStreet()
-  const [proxy, beating] = [await useProxy(redis.port), await useRelayRedis(redis.url)]
-  const statuses = publishStatuses(client, 500)
-  const isOver = new AbortController()
-  onTestFinished(() => isOver.abort())
-  // So often that some are heard at each point of its way in, which takes a second.
-  const channel = heartbeatChannel(hashPatterns(['enigma:notifications*']))
-  let made = 0
-  const beats = (async () => {
-    for (; !isOver.signal.aborted; made++) {
-      await beating.beat([NUMBER_KEY], [Date.now(), channel]).catch(() => undefined)
-      await new Promise((resolve) => setTimeout(resolve, 100))
-    }
-  })()
-  proxy.state.delayMs = 150
-  const later = await useRelay({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, env: { ENIGMA_RELAY_ID: 'another', ENIGMA_QUEUE_PREFIX: 'another-' } })
-  const epochOf = (id: string) => id.split('/')[2]
-  const from = made
-  await waitFor(() => made > from + 20, 'many a heartbeat', 30_000)
-  const published = await statuses.stop()
-  isOver.abort()
-  await beats
-  const idsOf = (events: Awaited<ReturnType<typeof heard>>) => new Map(events.map((event) => [numberOf(event), event.id]))
-  const ids = idsOf(await heard(published))
-  await waitFor(async () => (await readMetric(later.address, 'journal_rows')) === 0, 'all that it heard to be sent')
-  const epochs = new Set([...ids.values()].map(epochOf))
-  // What it heard before the first heartbeat has ids of its own.
-  const shared = [...idsOf(await readAccepted(sqs, 'another-agents-status.fifo'))].filter(([, id]) => epochs.has(epochOf(id)))
-  expect(shared.length).toBeGreaterThan(20)
-  expect(shared.filter(([n, id]) => ids.get(n) !== id)).toEqual([])
-})
+test(
+  'a relay that begins to listen later gives what it hears the ids that the others give, from its first heartbeat on',
+  { timeout: 40_000 },
+  async () => {
+    const { redis, sqs, client, heard } = await useStreet()
+    const [proxy, beating] = [await useProxy(redis.port), await useRelayRedis(redis.url)]
+    const statuses = publishStatuses(client, 500)
+    const isOver = new AbortController()
+    onTestFinished(() => isOver.abort())
+    // So often that some are heard at each point of its way in, which takes a second.
+    const channel = heartbeatChannel(hashPatterns(['enigma:notifications*']))
+    let made = 0
+    const beats = (async () => {
+      for (; !isOver.signal.aborted; made++) {
+        await beating.beat([NUMBER_KEY], [Date.now(), channel]).catch(() => undefined)
+        await new Promise((resolve) => setTimeout(resolve, 100))
+      }
+    })()
+    proxy.state.delayMs = 150
+    const later = await useRelay({
+      redisUrl: `redis://127.0.0.1:${proxy.port}`,
+      endpoint: sqs.endpoint,
+      env: { ENIGMA_RELAY_ID: 'another', ENIGMA_QUEUE_PREFIX: 'another-' },
+    })
+    const epochOf = (id: string) => id.split('/')[2]
+    const from = made
+    await waitFor(() => made > from + 20, 'many a heartbeat', 30_000)
+    const published = await statuses.stop()
+    isOver.abort()
+    await beats
+    const idsOf = (events: Awaited<ReturnType<typeof heard>>) =>
+      new Map(events.map((event) => [numberOf(event), event.id]))
+    const ids = idsOf(await heard(published))
+    await waitFor(async () => (await readMetric(later.address, 'journal_rows')) === 0, 'all that it heard to be sent')
+    const epochs = new Set([...ids.values()].map(epochOf))
+    // What it heard before the first heartbeat has ids of its own.
+    const shared = [...idsOf(await readAccepted(sqs, 'another-agents-status.fifo'))].filter(([, id]) =>
+      epochs.has(epochOf(id)),
+    )
+    expect(shared.length).toBeGreaterThan(20)
+    expect(shared.filter(([n, id]) => ids.get(n) !== id)).toEqual([])
+  },
+)
 
 test('relays with different patterns number their notifications apart', async () => {
   const { redis, sqs, publish, heard } = await useStreet()
   await useRelay({
-    redisUrl: redis.url, endpoint: sqs.endpoint, channels: ['enigma:notifications:agents:1002'], env: { ENIGMA_RELAY_ID: 'another', ENIGMA_QUEUE_PREFIX: 'another-' },
+    redisUrl: redis.url,
+    endpoint: sqs.endpoint,
+    channels: ['enigma:notifications:agents:1002'],
+    env: { ENIGMA_RELAY_ID: 'another', ENIGMA_QUEUE_PREFIX: 'another-' },
   })
   for (let n = 0; n < 10; n++) await publish(n % 2 === 0 ? '1001' : '1002', n)
   const ids = [...(await heard(10)), ...(await heard(5, 'another-agents-status.fifo'))].map(({ id }) => id)
@@ -93,7 +111,9 @@ test('relays with different patterns number their notifications apart', async ()
 })
 
 test('what several patterns match is sent once, and the index counts it once', async () => {
-  const { relay, publish, heard } = await useStreet({ channels: ['enigma:notifications:agents:100?', 'enigma:notifications:*', 'enigma:*'] })
+  const { relay, publish, heard } = await useStreet({
+    channels: ['enigma:notifications:agents:100?', 'enigma:notifications:*', 'enigma:*'],
+  })
   for (let n = 0; n < 20; n++) await publish(n % 2 === 0 ? '1002' : '2002', n)
   const events = await heard(20)
   expect(events.map(numberOf).toSorted((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, n) => n))
@@ -107,7 +127,7 @@ test('a relay for one reference hears that one alone', async () => {
   expect(await readMetric(relay.address, 'received_total')).toBe(3)
 })
 
-test('a pattern that matches the relay\'s own heartbeats does not make notifications of them', async () => {
+test("a pattern that matches the relay's own heartbeats does not make notifications of them", async () => {
   const { relay, publish, heard } = await useStreet({ channels: ['*'] })
   await waitFor(async () => (await readMetric(relay.address, 'heartbeat_seconds')) > 0, 'a heartbeat')
   await publish('1002', 0)
@@ -140,7 +160,10 @@ test('G2: a cut subscription is announced as a gap with from, to and cause, and 
     for (let n = 0; n < 5; n++) await publish('1002', round * 5 + n)
     await heard(round * 5 + 5)
     await client.sendCommand(['CLIENT', 'KILL', 'TYPE', 'pubsub'])
-    await waitFor(async () => (await readMetric(relay.address, 'gaps_total', { cause: 'reconnect' })) === round + 1, 'the gap')
+    await waitFor(
+      async () => (await readMetric(relay.address, 'gaps_total', { cause: 'reconnect' })) === round + 1,
+      'the gap',
+    )
   }
   await publish('1002', 15)
   const events = await heard(16)
@@ -148,7 +171,9 @@ test('G2: a cut subscription is announced as a gap with from, to and cause, and 
   expect(new Set(events.map(({ id }) => id)).size).toBe(16)
   const sequences = events.map(({ sequence }) => sequence)
   expect(sequences).toEqual(sequences.toSorted())
-  const gap = relay.lines.map((line) => JSON.parse(line) as Record<string, string>).find(({ msg }) => msg?.startsWith('gap:'))
+  const gap = relay.lines
+    .map((line) => JSON.parse(line) as Record<string, string>)
+    .find(({ msg }) => msg?.startsWith('gap:'))
   expect(gap).toMatchObject({ source: 'main', cause: 'reconnect' })
   expect(Date.parse(gap?.['from'] ?? '')).toBeLessThanOrEqual(Date.parse(gap?.['to'] ?? ''))
 })
@@ -165,7 +190,10 @@ test('a journal of which nothing can be read is no very first start: the time si
   const { redis, sqs, relay } = await useStreet()
   await relay.stop()
   const file = join(relay.dataDir, 'journal-test.db')
-  await writeFile(file, 'this is no database, it is a text of more than a hundred bytes, so that SQLite looks at its head and refuses it')
+  await writeFile(
+    file,
+    'this is no database, it is a text of more than a hundred bytes, so that SQLite looks at its head and refuses it',
+  )
   const written = new Date(Math.floor((await stat(file)).mtimeMs)).toISOString()
   await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, dataDir: relay.dataDir })
   await waitFor(async () => (await gapsOf(sqs)).length > 0, 'the gap to be announced')
@@ -175,7 +203,12 @@ test('a journal of which nothing can be read is no very first start: the time si
 test('a gap does not end before it begins when the clock was set back meanwhile', async () => {
   const { redis, sqs, relay } = await useStreet()
   await relay.stop()
-  await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, dataDir: relay.dataDir, now: () => Date.now() - 3_600_000 })
+  await useRelay({
+    redisUrl: redis.url,
+    endpoint: sqs.endpoint,
+    dataDir: relay.dataDir,
+    now: () => Date.now() - 3_600_000,
+  })
   await waitFor(async () => (await gapsOf(sqs)).length > 0, 'the gap to be announced')
   const [gap] = await gapsOf(sqs)
   expect(gap).toMatchObject({ cause: 'start', from: gap?.to })

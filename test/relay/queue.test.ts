@@ -13,7 +13,10 @@ const never = new AbortController().signal
 test('a queue that is there is found with the largest message that it takes', async () => {
   const server = await useSqs()
   const { log, lines } = captureLog()
-  expect(await findQueue(server.sqs, route, 'enigma-', log, never)).toEqual({ url: server.url('agents-status'), maxBytes: 1024 * 1024 })
+  expect(await findQueue(server.sqs, route, 'enigma-', log, never)).toEqual({
+    url: server.url('agents-status'),
+    maxBytes: 1024 * 1024,
+  })
   expect(lines).toEqual([])
 })
 
@@ -25,7 +28,12 @@ test('a queue that is not there is said once, with what to do; made later, it is
   await waitFor(() => said('does not exist').length > 0, 'it to be said')
   // A few looks later it is still said once.
   await new Promise((resolve) => setTimeout(resolve, 300))
-  await server.sqs.send(new CreateQueueCommand({ QueueName: 'enigma-agents-status.fifo', Attributes: { FifoQueue: 'true', MaximumMessageSize: '262144' } }))
+  await server.sqs.send(
+    new CreateQueueCommand({
+      QueueName: 'enigma-agents-status.fifo',
+      Attributes: { FifoQueue: 'true', MaximumMessageSize: '262144' },
+    }),
+  )
   expect(await finding).toMatchObject({ maxBytes: 262_144 })
   expect(said('does not exist').map(({ msg, queue }) => ({ msg, queue }))).toEqual([
     {
@@ -48,8 +56,15 @@ test('a queue that keeps no order is refused', async () => {
 
 test('missing credentials are said as such', async () => {
   const server = await useSqs()
-  const missing = Object.assign(new Error('Could not load credentials from any providers'), { name: 'CredentialsProviderError' })
-  const sqs = new SQSClient({ endpoint: server.endpoint, region: 'us-east-1', credentials: () => Promise.reject(missing), maxAttempts: 1 })
+  const missing = Object.assign(new Error('Could not load credentials from any providers'), {
+    name: 'CredentialsProviderError',
+  })
+  const sqs = new SQSClient({
+    endpoint: server.endpoint,
+    region: 'us-east-1',
+    credentials: () => Promise.reject(missing),
+    maxAttempts: 1,
+  })
   onTestFinished(() => sqs.destroy())
   const { log, said } = captureLog()
   const abort = new AbortController()
@@ -72,7 +87,12 @@ test('what answers and is no SQS is said as such, and its page is not quoted', a
 })
 
 test('a server that cannot be reached is said with where to look', async () => {
-  const sqs = new SQSClient({ endpoint: 'http://127.0.0.1:1', region: 'us-east-1', credentials: { accessKeyId: 'a', secretAccessKey: 'b' }, maxAttempts: 1 })
+  const sqs = new SQSClient({
+    endpoint: 'http://127.0.0.1:1',
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'a', secretAccessKey: 'b' },
+    maxAttempts: 1,
+  })
   onTestFinished(() => sqs.destroy())
   const { log, said } = captureLog()
   const abort = new AbortController()

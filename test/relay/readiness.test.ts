@@ -10,12 +10,25 @@ import { waitFor } from '../support/relay.ts'
 /** The readiness of a relay with one route and nothing else, whose SQS is the test's to play. */
 function useReadiness(askSqs: () => Promise<void>) {
   const clock = { nowMs: 1_764_000_000_000 }
-  const sender = { queueUrl: 'http://queue', lastAcceptedMs: undefined as number | undefined, failingSince: undefined, held: 0, progressMs: clock.nowMs, inFlight: 0 }
+  const sender = {
+    queueUrl: 'http://queue',
+    lastAcceptedMs: undefined as number | undefined,
+    failingSince: undefined,
+    held: 0,
+    progressMs: clock.nowMs,
+    inFlight: 0,
+  }
   const capture = captureLog()
   const metrics = createMetrics()
   const readiness = createReadiness({
-    senders: new Map([[ROUTES[0] as Route, sender as unknown as Sender]]), sources: [], intake: { brokenSince: undefined } as JournalIntake,
-    channels: [], metrics, log: capture.log, now: () => clock.nowMs, askSqs,
+    senders: new Map([[ROUTES[0] as Route, sender as unknown as Sender]]),
+    sources: [],
+    intake: { brokenSince: undefined } as JournalIntake,
+    channels: [],
+    metrics,
+    log: capture.log,
+    now: () => clock.nowMs,
+    askSqs,
   })
   const watch = () => {
     const abort = new AbortController()
@@ -25,12 +38,21 @@ function useReadiness(askSqs: () => Promise<void>) {
       await done
     })
   }
-  return { readiness, clock, sender, watch, said: capture.said, isReady: async () => (await metrics.ready.get()).values[0]?.value }
+  return {
+    readiness,
+    clock,
+    sender,
+    watch,
+    said: capture.said,
+    isReady: async () => (await metrics.ready.get()).values[0]?.value,
+  }
 }
 
 test('the metric and the log know that SQS is gone, though nobody asks /readyz and nothing is to be sent', async () => {
   let isGone = false
-  const { readiness, clock, watch, said, isReady } = useReadiness(() => (isGone ? Promise.reject(new Error('gone')) : Promise.resolve()))
+  const { readiness, clock, watch, said, isReady } = useReadiness(() =>
+    isGone ? Promise.reject(new Error('gone')) : Promise.resolve(),
+  )
   await readiness.ask()
   expect(await isReady()).toBe(1)
   watch()

@@ -16,9 +16,20 @@ test('what is published and what is pushed arrives in its queue, each packet byt
   const cdr = formatPacket({ type: 'cdr', payload: { call_ref: 7, dialed_at: 1764000000, number: '27821234567' } })
   await client.lPush('enigma:notifications:campaigns', cdr)
   const [heard] = await receiveAll(sqs, 'agents-status', 1)
-  expect(heard).toMatchObject({ source: '/enigma/main', type: 'enigma.agents.status', subject: '1002', transport: 'pubsub', data: status })
+  expect(heard).toMatchObject({
+    source: '/enigma/main',
+    type: 'enigma.agents.status',
+    subject: '1002',
+    transport: 'pubsub',
+    data: status,
+  })
   const [taken] = await receiveAll(sqs, 'campaigns-cdr', 1)
-  expect(taken).toMatchObject({ type: 'enigma.campaigns.cdr', transport: 'list', channel: 'enigma:notifications:campaigns', data: cdr })
+  expect(taken).toMatchObject({
+    type: 'enigma.campaigns.cdr',
+    transport: 'list',
+    channel: 'enigma:notifications:campaigns',
+    data: cdr,
+  })
   expect(await client.lLen('enigma:notifications:campaigns')).toBe(0)
 })
 
@@ -29,7 +40,10 @@ test('a request that SQS never answers is tried again', async () => {
   let hanging = 2
   sqs.state.answer = () => (hanging-- > 0 ? 'hang' : 'accept')
   await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, requestTimeoutMs: 50 })
-  await client.publish('enigma:notifications:agents:1002', formatPacket({ type: 'status', payload: { status: 'busy' } }))
+  await client.publish(
+    'enigma:notifications:agents:1002',
+    formatPacket({ type: 'status', payload: { status: 'busy' } }),
+  )
   await waitFor(() => sqs.accepted.length === 1, 'it to be accepted')
   expect(sqs.requests).toHaveLength(3)
 })
@@ -51,7 +65,10 @@ test('a queue that is asked for while SQS answers nothing is found when it answe
   // What is asked now is never answered, also when all is well again.
   proxy.state.halfOpen = true
   await useRelay({ redisUrl: redis.url, endpoint: `http://127.0.0.1:${proxy.port}`, requestTimeoutMs: 200 })
-  await client.publish('enigma:notifications:agents:1002', formatPacket({ type: 'status', payload: { status: 'busy' } }))
+  await client.publish(
+    'enigma:notifications:agents:1002',
+    formatPacket({ type: 'status', payload: { status: 'busy' } }),
+  )
   await new Promise((resolve) => setTimeout(resolve, 300))
   proxy.state.halfOpen = false
   await waitFor(() => sqs.accepted.length === 1, 'it to be accepted')

@@ -12,7 +12,9 @@ function useServer() {
     sent.push({ input, signal })
     const answer = server.answer(input)
     if (answer !== 'hang') return answer
-    return new Promise<string>((_resolve, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))))
+    return new Promise<string>((_resolve, reject) =>
+      signal.addEventListener('abort', () => reject(new Error('aborted'))),
+    )
   }, SILENT_MS)
   onTestFinished(() => requests.close())
   /** What becomes of it, as words. */
@@ -40,7 +42,11 @@ test('when its copy is answered, what was sent before and still hangs fails at o
   expect(a).toBe('a is there')
   for (const other of [b, c]) expect(other).toMatch(/^SQS did not answer within \d+ ms, though it answers others$/)
   expect([times('b'), times('c'), requests.size]).toEqual([1, 1, 0])
-  expect(sent.slice(0, 3).map(({ input, signal }) => [input, signal.aborted])).toEqual([['a', true], ['b', true], ['c', true]])
+  expect(sent.slice(0, 3).map(({ input, signal }) => [input, signal.aborted])).toEqual([
+    ['a', true],
+    ['b', true],
+    ['c', true],
+  ])
 })
 
 test('one that was sent a moment ago is given its time when a copy is answered', async () => {

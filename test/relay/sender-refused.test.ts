@@ -12,12 +12,16 @@ const isBad = (body: string) => body.includes('poison')
 /** Refuses bad bodies as entries, as SQS does. */
 const refuseEntries = () => ({
   fail: (entry: { readonly MessageBody: string }) =>
-    isBad(entry.MessageBody) ? { Code: 'InvalidMessageContents', SenderFault: true, Message: 'not these characters' } : undefined,
+    isBad(entry.MessageBody)
+      ? { Code: 'InvalidMessageContents', SenderFault: true, Message: 'not these characters' }
+      : undefined,
 })
 
 /** Refuses the whole request for one bad body. */
 const refuseRequests = ({ entries }: WireRequest) =>
-  entries.some((entry) => isBad(entry.MessageBody)) ? ({ status: 400, code: 'InvalidMessageContents' } as const) : 'accept'
+  entries.some((entry) => isBad(entry.MessageBody))
+    ? ({ status: 400, code: 'InvalidMessageContents' } as const)
+    : 'accept'
 
 /** One lane's pack with a bad one in its middle, and neighbours in other lanes. */
 async function sendPoisoned(answer: (request: WireRequest) => Answer | Promise<Answer>, inFlight = 4) {
@@ -28,7 +32,8 @@ async function sendPoisoned(answer: (request: WireRequest) => Answer | Promise<A
   for (let agent = 1_000; agent < 1_010; agent++) use.push(String(agent), 0)
   await waitFor(() => server.requests.length > 0, 'the first request')
   for (let n = 1; n <= 7; n++) {
-    for (let agent = 1_000; agent < 1_010; agent++) use.push(String(agent), n, agent === 1_005 && n === 4 ? { word: 'poison' } : {})
+    for (let agent = 1_000; agent < 1_010; agent++)
+      use.push(String(agent), n, agent === 1_005 && n === 4 ? { word: 'poison' } : {})
   }
   server.state.answer = answer
   first.resolve('accept')
@@ -36,11 +41,16 @@ async function sendPoisoned(answer: (request: WireRequest) => Answer | Promise<A
   return { server, ...use }
 }
 
-test.each([['an entry', refuseEntries], ['the whole request', refuseRequests]] as const)(
+test.each([
+  ['an entry', refuseEntries],
+  ['the whole request', refuseRequests],
+] as const)(
   'when SQS refuses %s for its contents, only the one to blame is parked, and all others are sent in order',
   async (_name, answer) => {
     const { server, parked, settled, metrics } = await sendPoisoned(answer)
-    expect(parked).toEqual([{ id: 'main/p/2005/4', reason: 'refused', detail: expect.stringContaining('InvalidMessageContents') as string }])
+    expect(parked).toEqual([
+      { id: 'main/p/2005/4', reason: 'refused', detail: expect.stringContaining('InvalidMessageContents') as string },
+    ])
     const numbers = server.accepted.flatMap((entry) => readNumbers(entry.MessageBody))
     expect(numbers).toHaveLength(79)
     expect(isInOrder(numbers)).toBe(true)
@@ -61,7 +71,9 @@ test('of a full pack the one to blame is found by halves: its lane does not wait
   first.resolve('accept')
   await drained()
   expect(parked).toMatchObject([{ id: 'main/p/2000/130', reason: 'refused' }])
-  expect(server.accepted.flatMap((entry) => readNumbers(entry.MessageBody)).map(({ n }) => n)).toEqual(Array.from({ length: 201 }, (_, n) => n).filter((n) => n !== 130))
+  expect(server.accepted.flatMap((entry) => readNumbers(entry.MessageBody)).map(({ n }) => n)).toEqual(
+    Array.from({ length: 201 }, (_, n) => n).filter((n) => n !== 130),
+  )
   // The first, the pack, and twice for each of eight halvings.
   expect(server.requests.length).toBeLessThanOrEqual(18)
 })
@@ -89,9 +101,12 @@ test('one that is too large is gzipped, and arrives in its place', async () => {
   push('1000', 2)
   await drained()
   const received = []
-  for (const entry of server.accepted) received.push(...(await readBody(entry.MessageBody, entry.MessageAttributes?.['content-encoding']?.StringValue)))
+  for (const entry of server.accepted)
+    received.push(...(await readBody(entry.MessageBody, entry.MessageAttributes?.['content-encoding']?.StringValue)))
   expect(received.map(({ id }) => id)).toEqual(['main/p/2000/0', 'main/p/2000/1', 'main/p/2000/2'])
-  expect(String(received[1]?.data)).toHaveLength(3 * MIB + '{"type":"status","payload":{"ref":"1000","status":"busy","n":1,"padding":""}}'.length)
+  expect(String(received[1]?.data)).toHaveLength(
+    3 * MIB + '{"type":"status","payload":{"ref":"1000","status":"busy","n":1,"padding":""}}'.length,
+  )
   expect(parked).toEqual([])
 })
 

@@ -30,7 +30,9 @@ test.each([
   await waitFor(() => server.requests.length === 1, 'the first request')
   push('1000', 1)
   await drained()
-  const sent = server.requests.map(({ entries }) => entries.map((entry) => [entry.MessageDeduplicationId, entry.MessageBody]))
+  const sent = server.requests.map(({ entries }) =>
+    entries.map((entry) => [entry.MessageDeduplicationId, entry.MessageBody]),
+  )
   expect(sent).toHaveLength(4)
   expect(sent[1]).toEqual(sent[0])
   expect(sent[2]).toEqual(sent[0])
@@ -65,7 +67,9 @@ test('of a request in which one entry failed only that one is sent again', async
   await drained()
   const [first, second] = server.requests
   expect(first?.entries.length).toBeGreaterThan(4)
-  expect(second?.entries).toEqual([{ ...first?.entries.find((entry) => entry.MessageGroupId === failedGroup), Id: '0' }])
+  expect(second?.entries).toEqual([
+    { ...first?.entries.find((entry) => entry.MessageGroupId === failedGroup), Id: '0' },
+  ])
   expect(server.requests).toHaveLength(2)
 })
 
@@ -76,7 +80,10 @@ test('while one lane is tried again the others go on', async () => {
   let unlucky = ''
   server.state.answer = ({ entries }) => {
     unlucky ||= entries[0]?.MessageGroupId ?? ''
-    return { fail: (entry) => (!mended && entry.MessageGroupId === unlucky ? { Code: 'InternalError', SenderFault: false } : undefined) }
+    return {
+      fail: (entry) =>
+        !mended && entry.MessageGroupId === unlucky ? { Code: 'InternalError', SenderFault: false } : undefined,
+    }
   }
   push('1000', 0)
   await waitFor(() => unlucky !== '', 'the lane to fail')
@@ -93,8 +100,16 @@ test('under random faults nothing is lost, nothing is there twice, and each refe
   const { push, drained, settled, parked } = useSender(server.sqs, { packNotifications: 4 })
   let turn = 0
   const faults: Answer[] = [
-    'accept', { status: 500, code: 'InternalError' }, 'lose', 'accept', 'close',
-    { fail: (entry) => (Number(entry.MessageGroupId) % 3 === turn % 3 ? { Code: 'InternalError', SenderFault: false } : undefined) }, 'accept',
+    'accept',
+    { status: 500, code: 'InternalError' },
+    'lose',
+    'accept',
+    'close',
+    {
+      fail: (entry) =>
+        Number(entry.MessageGroupId) % 3 === turn % 3 ? { Code: 'InternalError', SenderFault: false } : undefined,
+    },
+    'accept',
   ]
   server.state.answer = () => (turn < 60 ? (faults[turn++ % faults.length] as Answer) : 'accept')
   for (let n = 0; n < 25; n++) for (const agent of AGENTS) push(agent, n)
@@ -129,5 +144,9 @@ test('a queue that is deleted and made again takes up where it was', async () =>
   await waitFor(() => said('does not exist').length > 0, 'it to be said')
   await createQueues(server.sqs, 'enigma-')
   await drained()
-  expect((await receiveAll(server, 'agents-status', 3)).map(({ id }) => id)).toEqual(['main/p/2000/1', 'main/p/2000/2', 'main/p/2000/3'])
+  expect((await receiveAll(server, 'agents-status', 3)).map(({ id }) => id)).toEqual([
+    'main/p/2000/1',
+    'main/p/2000/2',
+    'main/p/2000/3',
+  ])
 })

@@ -13,7 +13,10 @@ test('through a real SDK into fauxqs everything arrives once, each reference in 
   for (let n = 0; n < 30; n++) for (const agent of AGENTS) push(agent, n)
   const received = await receiveAll(server, 'agents-status', 3_000)
   await drained()
-  const numbers = received.map((event) => ({ reference: event.subject ?? '', n: (JSON.parse(String(event.data)) as { payload: { n: number } }).payload.n }))
+  const numbers = received.map((event) => ({
+    reference: event.subject ?? '',
+    n: (JSON.parse(String(event.data)) as { payload: { n: number } }).payload.n,
+  }))
   expect(new Set(received.map(({ id }) => id)).size).toBe(3_000)
   expect(isInOrder(numbers)).toBe(true)
   expect(new Set(settled)).toEqual(new Set(received.map(({ id }) => id)))
@@ -30,7 +33,10 @@ test('one notification alone leaves alone and at once; what gathers meanwhile ma
   for (let n = 1; n <= 50; n++) push('1000', n)
   held.resolve('accept')
   await drained()
-  expect(server.requests.map(({ entries }) => entries.map((entry) => readNumbers(entry.MessageBody).length))).toEqual([[1], [50]])
+  expect(server.requests.map(({ entries }) => entries.map((entry) => readNumbers(entry.MessageBody).length))).toEqual([
+    [1],
+    [50],
+  ])
 })
 
 test('up to ten lanes share a request', async () => {

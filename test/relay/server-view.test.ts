@@ -23,7 +23,9 @@ async function useDeafListener(port: number): Promise<number> {
   const socket = connect(port, '127.0.0.1').on('error', () => undefined)
   onTestFinished(() => void socket.destroy())
   socket.write('CLIENT ID\r\n')
-  const id = await new Promise<number>((resolve) => socket.once('data', (reply) => resolve(Number(String(reply).slice(1)))))
+  const id = await new Promise<number>((resolve) =>
+    socket.once('data', (reply) => resolve(Number(String(reply).slice(1)))),
+  )
   socket.pause()
   socket.write('SUBSCRIBE big\r\n')
   return id
@@ -35,7 +37,10 @@ test('what waits at the server for the listener is measured against the limit, a
   view.listenerId = await useDeafListener(redis.port)
   expect(await view.overran()).toBe(false)
   await view.look()
-  const values = async () => [(await metrics.outputBuffer.get()).values[0]?.value ?? 0, (await metrics.outputBufferLimit.get()).values[0]?.value]
+  const values = async () => [
+    (await metrics.outputBuffer.get()).values[0]?.value ?? 0,
+    (await metrics.outputBufferLimit.get()).values[0]?.value,
+  ]
   expect(await values()).toEqual([0, 8 * MIB])
   expect(said('half of what it allows')).toHaveLength(0)
   await waitFor(async () => {
@@ -52,7 +57,19 @@ test('what waits at the server for the listener is measured against the limit, a
 test('a user without the right to ask is told once per question, and nothing fails', async () => {
   const redis = await useRedisServer()
   const admin = await useRedisClient(redis.url)
-  await admin.sendCommand(['ACL', 'SETUSER', 'bare', 'on', '>secret', '~*', '&*', '+@all', '-client|list', '-config', '-info'])
+  await admin.sendCommand([
+    'ACL',
+    'SETUSER',
+    'bare',
+    'on',
+    '>secret',
+    '~*',
+    '&*',
+    '+@all',
+    '-client|list',
+    '-config',
+    '-info',
+  ])
   const { view, said } = await useView(redis.url.replace('redis://', 'redis://bare:secret@'))
   view.listenerId = 1
   for (let look = 0; look < 3; look++) await view.look()

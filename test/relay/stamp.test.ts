@@ -3,7 +3,12 @@ import { formatPacket, parseEvents } from '../../src/protocol/index.ts'
 import { stamp, type Received } from '../../src/relay/stamp.ts'
 
 const received: Received = {
-  sourceId: 'main', transport: 'pubsub', channel: 'enigma:notifications:agents:1002', number: 1_764_000_000_000, index: 17, timeMs: Date.UTC(2026, 0, 2, 3, 4, 5, 6),
+  sourceId: 'main',
+  transport: 'pubsub',
+  channel: 'enigma:notifications:agents:1002',
+  number: 1_764_000_000_000,
+  index: 17,
+  timeMs: Date.UTC(2026, 0, 2, 3, 4, 5, 6),
 }
 
 const eventOf = (packet: string | Buffer, more: Partial<Received> = {}) => {
@@ -38,7 +43,11 @@ test('the same packet received the same way is the same notification to the last
 
 test('a list item says how long it may have waited; its lane follows its call_ref', () => {
   const cdr = (call_ref: number | string) =>
-    eventOf(formatPacket({ type: 'cdr', payload: { call_ref, ref: '7' } }), { transport: 'list', channel: 'enigma:notifications:campaigns', maxWaitMs: 4_000 })
+    eventOf(formatPacket({ type: 'cdr', payload: { call_ref, ref: '7' } }), {
+      transport: 'list',
+      channel: 'enigma:notifications:campaigns',
+      maxWaitMs: 4_000,
+    })
   expect(cdr(1).parsed).toMatchObject({ transport: 'list', maxwaitms: 4_000, id: 'main/l/1764000000000/17' })
   expect(cdr(1).parsed).not.toHaveProperty('subject')
   expect(cdr(1).lane).toBe(cdr('1').lane)
@@ -46,7 +55,8 @@ test('a list item says how long it may have waited; its lane follows its call_re
 })
 
 test('two references above 2^53 that a double cannot tell apart are not given one lane by that', () => {
-  const laneOf = (ref: string) => eventOf(`{"type":"cdr","payload":{"call_ref":${ref}}}`, { channel: 'enigma:notifications:campaigns' }).lane
+  const laneOf = (ref: string) =>
+    eventOf(`{"type":"cdr","payload":{"call_ref":${ref}}}`, { channel: 'enigma:notifications:campaigns' }).lane
   const lanes = new Set(Array.from({ length: 20 }, (_, n) => laneOf(`90071992547409${String(n).padStart(2, '0')}123`)))
   expect(lanes.size).toBeGreaterThan(5)
   expect(laneOf('9007199254740993')).not.toBe(laneOf('9007199254740992'))

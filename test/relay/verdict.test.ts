@@ -3,7 +3,12 @@ import { expect, test } from 'vitest'
 import { judgeEntry, judgeRequest } from '../../src/relay/verdict.ts'
 
 const errorOf = (name: string, httpStatusCode: number) =>
-  new SQSServiceException({ name, message: 'of the test', $fault: httpStatusCode < 500 ? 'client' : 'server', $metadata: { httpStatusCode } })
+  new SQSServiceException({
+    name,
+    message: 'of the test',
+    $fault: httpStatusCode < 500 ? 'client' : 'server',
+    $metadata: { httpStatusCode },
+  })
 
 test.each([
   ['InvalidMessageContents', 400, 'refused'],

@@ -28,9 +28,14 @@ test('G1: claims that Redis has lost are there again, as they were: the next pro
   const next = await useClaims(url)
   expect((await next.claims.unknown()).map(({ number }) => number)).toEqual([7_000, 7_001, 7_002])
   const adopted = await Promise.all([7_000, 7_001, 7_002].map((number) => next.claims.adopt(number)))
-  expect(adopted.map((claim) => claim?.items.map(String))).toEqual([many, ['undefined', 'second'], [String(Buffer.from([0, 0xff, 0x0d]))]])
+  expect(adopted.map((claim) => claim?.items.map(String))).toEqual([
+    many,
+    ['undefined', 'second'],
+    [String(Buffer.from([0, 0xff, 0x0d]))],
+  ])
   expect(adopted[2]?.items).toEqual([Buffer.from([0, 0xff, 0x0d])])
-  for (const [index, claim] of adopted.entries()) expect(claim).toMatchObject({ list: LIST, takenMs: 7_000, maxWaitMs: taken[index]?.maxWaitMs })
+  for (const [index, claim] of adopted.entries())
+    expect(claim).toMatchObject({ list: LIST, takenMs: 7_000, maxWaitMs: taken[index]?.maxWaitMs })
 })
 
 test('what is in Redis is left as it is, also by two at once', async () => {

@@ -12,11 +12,16 @@ test('the bound of the wait doubles with each failure, up to the longest', () =>
 test('a wait is never shorter than 10 ms and never longer than the longest, also after a million failures', () => {
   const random = fc.double({ min: 0, max: most, noNaN: true })
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 1_000_000 }), random, fc.integer({ min: 10, max: 60_000 }), (failures, part, maxMs) => {
-      const wait = backoffMs(failures, { maxMs, random: () => part })
-      expect(wait).toBeGreaterThanOrEqual(10)
-      expect(wait).toBeLessThanOrEqual(maxMs)
-    }),
+    fc.property(
+      fc.integer({ min: 1, max: 1_000_000 }),
+      random,
+      fc.integer({ min: 10, max: 60_000 }),
+      (failures, part, maxMs) => {
+        const wait = backoffMs(failures, { maxMs, random: () => part })
+        expect(wait).toBeGreaterThanOrEqual(10)
+        expect(wait).toBeLessThanOrEqual(maxMs)
+      },
+    ),
   )
 })
 

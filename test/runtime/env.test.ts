@@ -3,8 +3,12 @@ import { ConfigError, createEnvReader, type Env } from '../../src/runtime/index.
 
 const readTwo = (env: Env) => {
   const reader = createEnvReader(env)
-  const size = reader.read('SIZE', '10', (text, fault) => (/^\d+$/.test(text) ? Number(text) : fault('is not a number', 'write digits')))
-  const side = reader.read('SIDE', 'left', (text, fault) => (text === 'left' ? text : fault('is no side', 'write left')))
+  const size = reader.read('SIZE', '10', (text, fault) =>
+    /^\d+$/.test(text) ? Number(text) : fault('is not a number', 'write digits'),
+  )
+  const side = reader.read('SIDE', 'left', (text, fault) =>
+    text === 'left' ? text : fault('is no side', 'write left'),
+  )
   reader.check()
   return { size, side }
 }
@@ -20,7 +24,9 @@ test('space around a value does not count', () => {
 test('every fault is in one error, each with its name, the problem and the fix', () => {
   const read = () => readTwo({ SIZE: 'many', SIDE: 'up' })
   expect(read).toThrow(ConfigError)
-  expect(read).toThrow('2 variables need mending:\n  SIZE: is not a number\n    write digits\n  SIDE: is no side\n    write left')
+  expect(read).toThrow(
+    '2 variables need mending:\n  SIZE: is not a number\n    write digits\n  SIDE: is no side\n    write left',
+  )
 })
 
 test('a single fault is said in the singular', () => {
@@ -29,5 +35,9 @@ test('a single fault is said in the singular', () => {
 
 test('an error that is no fault of the variable is not turned into one', () => {
   const reader = createEnvReader({})
-  expect(() => reader.read('SIZE', '', () => { throw new TypeError('a mistake in the parser') })).toThrow(TypeError)
+  expect(() =>
+    reader.read('SIZE', '', () => {
+      throw new TypeError('a mistake in the parser')
+    }),
+  ).toThrow(TypeError)
 })

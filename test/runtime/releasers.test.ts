@@ -27,7 +27,9 @@ test('a release that fails keeps no other from being tried', async () => {
   const order: string[] = []
   const failing = withReleasers((release) => {
     release(() => void order.push('released'))
-    release(() => { throw new Error('cannot release') })
+    release(() => {
+      throw new Error('cannot release')
+    })
     return Promise.resolve()
   })
   await expect(failing).rejects.toThrow('cannot release')

@@ -13,10 +13,16 @@ async function startProcess(afterwards: string) {
     shutdown.signal.addEventListener('abort', () => { console.log(shutdown.signal.reason.message); ${afterwards} })
     console.log('ready')
   `
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', program], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(
+    process.execPath,
+    ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', program],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  )
   onTestFinished(() => void child.kill('SIGKILL'))
   let output = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => { output += text })
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text
+  })
   const says = async (words: string) => {
     while (!output.includes(words)) await once(child.stdout, 'data')
   }
@@ -24,12 +30,15 @@ async function startProcess(afterwards: string) {
   return { child, says, exited: once(child, 'exit') }
 }
 
-test.each(['SIGINT', 'SIGTERM'] as const)('%s aborts the signal with its name, and the process may end by itself with 0', async (name) => {
-  const { child, says, exited } = await startProcess('shutdown.dispose(); clearInterval(living)')
-  child.kill(name)
-  await says(`received ${name}`)
-  expect(await exited).toEqual([0, null])
-})
+test.each(['SIGINT', 'SIGTERM'] as const)(
+  '%s aborts the signal with its name, and the process may end by itself with 0',
+  async (name) => {
+    const { child, says, exited } = await startProcess('shutdown.dispose(); clearInterval(living)')
+    child.kill(name)
+    await says(`received ${name}`)
+    expect(await exited).toEqual([0, null])
+  },
+)
 
 test('a second signal ends the process at once with 130', async () => {
   const { child, says, exited } = await startProcess('')
@@ -40,7 +49,9 @@ test('a second signal ends the process at once with 130', async () => {
 })
 
 test('the same signal again within a second is the same key press, passed on by npm or a launcher', async () => {
-  const { child, says, exited } = await startProcess('setTimeout(() => { shutdown.dispose(); clearInterval(living) }, 300)')
+  const { child, says, exited } = await startProcess(
+    'setTimeout(() => { shutdown.dispose(); clearInterval(living) }, 300)',
+  )
   child.kill('SIGINT')
   await says('received SIGINT')
   child.kill('SIGINT')

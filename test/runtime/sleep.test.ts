@@ -18,8 +18,14 @@ test('a sleep that is over leaves no listener on its signal', async () => {
   const { signal } = new AbortController()
   let listeners = 0
   const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)]
-  signal.addEventListener = (...args: Parameters<typeof add>) => { listeners++; add(...args) }
-  signal.removeEventListener = (...args: Parameters<typeof remove>) => { listeners--; remove(...args) }
+  signal.addEventListener = (...args: Parameters<typeof add>) => {
+    listeners++
+    add(...args)
+  }
+  signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+    listeners--
+    remove(...args)
+  }
   await sleep(1, signal)
   expect(listeners).toBe(0)
 })

@@ -34,7 +34,16 @@ export function readArguments(args: readonly string[]): SoakOptions | undefined 
   const text = { type: 'string' } as const
   const { values } = parseArgs({
     args: [...args],
-    options: { minutes: text, seconds: text, seed: text, faults: text, rate: text, fuzz: text, plan: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false } },
+    options: {
+      minutes: text,
+      seconds: text,
+      seed: text,
+      faults: text,
+      rate: text,
+      fuzz: text,
+      plan: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
+    },
   })
   if (values.help) return undefined
   const minutes = toNumber('minutes', values.minutes ?? '1')
@@ -51,14 +60,18 @@ export function readArguments(args: readonly string[]): SoakOptions | undefined 
 
 function toNumber(name: string, text: string): number {
   const value = Number(text)
-  if (text.trim() === '' || !Number.isFinite(value) || value < 0) throw new Error(`--${name} takes a number, not "${text}"`)
+  if (text.trim() === '' || !Number.isFinite(value) || value < 0)
+    throw new Error(`--${name} takes a number, not "${text}"`)
   return value
 }
 
 function toKinds(text: string): FaultKind[] {
-  return text.split(',').filter((part) => part !== '' && part !== 'none').flatMap((part) => {
-    const kinds = FAULT_KINDS.filter((kind) => kind === part || kind.startsWith(`${part}-`))
-    if (kinds.length === 0) throw new Error(`--faults: there is no "${part}"; there are ${FAULT_KINDS.join(', ')}`)
-    return kinds
-  })
+  return text
+    .split(',')
+    .filter((part) => part !== '' && part !== 'none')
+    .flatMap((part) => {
+      const kinds = FAULT_KINDS.filter((kind) => kind === part || kind.startsWith(`${part}-`))
+      if (kinds.length === 0) throw new Error(`--faults: there is no "${part}"; there are ${FAULT_KINDS.join(', ')}`)
+      return kinds
+    })
 }

@@ -17,7 +17,13 @@ export type CheckerOptions = {
 }
 
 /** A packet that came behind a later one of its reference. */
-type Inversion = { readonly stream: Stream; readonly n: number; readonly behind: number; readonly reference: string; readonly atMs: number }
+type Inversion = {
+  readonly stream: Stream
+  readonly n: number
+  readonly behind: number
+  readonly reference: string
+  readonly atMs: number
+}
 
 /**
  * Judges what arrives by what was written, without asking the relay: each packet on its queue, with its bytes and one id for all of
@@ -32,24 +38,33 @@ export function createChecker({ seed, ledger, broken, describe, onFirst }: Check
   const name = (stream: Stream, n: number) => `${stream} ${n}, written at ${describe(ledger[stream].fromMs.get(n))}`
 
   const checkFirst = (queue: string, event: Notification, made: Made, stream: Stream, n: number, atMs: number) => {
-    if (queue !== `enigma-${made.route}.fifo` || made.relay !== 'sent') broken.add('G5 route', `${name(stream, n)} came to ${queue}, and was to be ${made.relay} to ${made.route}`)
-    if (!Buffer.from(toBytes(event.data)).equals(Buffer.from(made.packet))) broken.add('G5 bytes', `${name(stream, n)} came with other bytes`)
-    if (event.channel !== made.key || toSourceId(event.source) !== 'main') broken.add('G5 channel', `${name(stream, n)} came as of ${event.channel}`)
+    if (queue !== `enigma-${made.route}.fifo` || made.relay !== 'sent')
+      broken.add('G5 route', `${name(stream, n)} came to ${queue}, and was to be ${made.relay} to ${made.route}`)
+    if (!Buffer.from(toBytes(event.data)).equals(Buffer.from(made.packet)))
+      broken.add('G5 bytes', `${name(stream, n)} came with other bytes`)
+    if (event.channel !== made.key || toSourceId(event.source) !== 'main')
+      broken.add('G5 channel', `${name(stream, n)} came as of ${event.channel}`)
     // A list that several relays share keeps its order within a claim, and the bits of one claim only.
-    const order = stream === 'shared' ? `${stream} ${queue} ${made.reference} ${ledger[stream].numberOf(n)}` : `${stream} ${event.type} ${made.reference}`
+    const order =
+      stream === 'shared'
+        ? `${stream} ${queue} ${made.reference} ${ledger[stream].numberOf(n)}`
+        : `${stream} ${event.type} ${made.reference}`
     const before = latest.get(order)
-    if (before !== undefined && before > n) inversions.push({ stream, n, behind: before, reference: made.reference, atMs })
+    if (before !== undefined && before > n)
+      inversions.push({ stream, n, behind: before, reference: made.reference, atMs })
     else latest.set(order, n)
   }
 
   return {
-    gaps, parked,
+    gaps,
+    parked,
     /** What SQS has accepted, in the order of each queue and group. */
     arrive(queue: string, event: Notification, atMs: number): void {
       if (event.transport === 'relay') {
         const text = String(event.data)
         const known = own.get(event.id)
-        if (known !== undefined && known !== text) broken.add('G1 ids', `${event.id} stands for two notices of the relay`)
+        if (known !== undefined && known !== text)
+          broken.add('G1 ids', `${event.id} stands for two notices of the relay`)
         own.set(event.id, text)
         return
       }
@@ -60,7 +75,8 @@ export function createChecker({ seed, ledger, broken, describe, onFirst }: Check
       if (!rows.has(n, WRITTEN)) return broken.add('G5 bytes', `${stream} ${n} came, and was never written`)
       if (rows.has(n, ARRIVED)) {
         rows.state.copies++
-        if (rows.idOf(n) !== event.id && !rows.has(n, MAYBE_TWICE)) broken.add('G1 ids', `${name(stream, n)} came as ${rows.idOf(n)} and as ${event.id} at ${describe(atMs)}`)
+        if (rows.idOf(n) !== event.id && !rows.has(n, MAYBE_TWICE))
+          broken.add('G1 ids', `${name(stream, n)} came as ${rows.idOf(n)} and as ${event.id} at ${describe(atMs)}`)
         return
       }
       rows.arrive(n, event.id, atMs)
@@ -76,8 +92,10 @@ export function createChecker({ seed, ledger, broken, describe, onFirst }: Check
       const { stream, n } = mark
       ledger[stream].set(n, PARKED)
       const made = makePacket(seed, stream, n)
-      if (made.relay !== 'parked') broken.add('G5 parked', `${name(stream, n)} is parked as ${reason}, and SQS takes it`)
-      if (!Buffer.from(toBytes(event.data)).equals(Buffer.from(made.packet))) broken.add('G5 bytes', `${name(stream, n)} is parked with other bytes`)
+      if (made.relay !== 'parked')
+        broken.add('G5 parked', `${name(stream, n)} is parked as ${reason}, and SQS takes it`)
+      if (!Buffer.from(toBytes(event.data)).equals(Buffer.from(made.packet)))
+        broken.add('G5 bytes', `${name(stream, n)} is parked with other bytes`)
     },
 
     /**
@@ -85,7 +103,11 @@ export function createChecker({ seed, ledger, broken, describe, onFirst }: Check
      *
      * @param mayBeLate whether an inversion is one that nobody promised to avoid
      */
-    finish(mayBeLate: (n: number, stream: Stream) => boolean): { inGaps: number; lostWithRedis: number; excused: number } {
+    finish(mayBeLate: (n: number, stream: Stream) => boolean): {
+      inGaps: number
+      lostWithRedis: number
+      excused: number
+    } {
       const counts = { inGaps: 0, lostWithRedis: 0, excused: 0 }
       const announced = mergeSpans(gaps)
       for (const stream of STREAMS) {
@@ -95,13 +117,18 @@ export function createChecker({ seed, ledger, broken, describe, onFirst }: Check
           if (stream !== 'pubsub') {
             if (rows.has(n, MAYBE_LOST)) counts.lostWithRedis++
             else if (rows.has(n, TAKEN)) broken.add('G1 lists', `missing: ${name(stream, n)}`)
-          } else if (announced.some(({ fromMs, toMs }) => fromMs <= rows.toMs.get(n) && toMs >= rows.fromMs.get(n))) counts.inGaps++
+          } else if (announced.some(({ fromMs, toMs }) => fromMs <= rows.toMs.get(n) && toMs >= rows.fromMs.get(n)))
+            counts.inGaps++
           else if (rows.has(n, TAKEN)) broken.add('G2 PubSub', `missing without a gap: ${name(stream, n)}`)
         }
       }
       for (const { stream, n, behind, reference, atMs } of inversions) {
         if (mayBeLate(n, stream)) counts.excused++
-        else broken.add('G3 order', `of reference ${reference} ${name(stream, n)} (${ledger[stream].idOf(n)}) came behind ${behind} (${ledger[stream].idOf(behind)}), at ${describe(atMs)}`)
+        else
+          broken.add(
+            'G3 order',
+            `of reference ${reference} ${name(stream, n)} (${ledger[stream].idOf(n)}) came behind ${behind} (${ledger[stream].idOf(behind)}), at ${describe(atMs)}`,
+          )
       }
       for (const [id, a, b] of findTwice(ledger)) broken.add('G1 ids', `${id} stands for ${a} and for ${b}`)
       return counts
@@ -116,7 +143,8 @@ function mergeSpans(spans: readonly GapSpan[]): GapSpan[] {
   const merged: GapSpan[] = []
   for (const span of spans.toSorted((a, b) => a.fromMs - b.fromMs)) {
     const last = merged.at(-1)
-    if (last !== undefined && span.fromMs <= last.toMs) merged[merged.length - 1] = { fromMs: last.fromMs, toMs: Math.max(last.toMs, span.toMs) }
+    if (last !== undefined && span.fromMs <= last.toMs)
+      merged[merged.length - 1] = { fromMs: last.fromMs, toMs: Math.max(last.toMs, span.toMs) }
     else merged.push(span)
   }
   return merged
@@ -125,11 +153,16 @@ function mergeSpans(spans: readonly GapSpan[]): GapSpan[] {
 /** Ids that two packets came with first. */
 function findTwice(ledger: Ledger): [id: string, a: string, b: string][] {
   const all = STREAMS.flatMap((stream) =>
-    Array.from({ length: ledger[stream].state.written }, (_, n) => ({ stream, n, rows: ledger[stream] })).filter(({ rows, n }) => rows.has(n, ARRIVED)))
+    Array.from({ length: ledger[stream].state.written }, (_, n) => ({ stream, n, rows: ledger[stream] })).filter(
+      ({ rows, n }) => rows.has(n, ARRIVED),
+    ),
+  )
   all.sort((a, b) => a.rows.numberOf(a.n) - b.rows.numberOf(b.n) || a.rows.indexOf(a.n) - b.rows.indexOf(b.n))
   return all.flatMap((one, at): [string, string, string][] => {
     const before = all[at - 1]
     const id = one.rows.idOf(one.n)
-    return before !== undefined && before.rows.idOf(before.n) === id ? [[id, `${before.stream} ${before.n}`, `${one.stream} ${one.n}`]] : []
+    return before !== undefined && before.rows.idOf(before.n) === id
+      ? [[id, `${before.stream} ${before.n}`, `${one.stream} ${one.n}`]]
+      : []
   })
 }

@@ -3,7 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createRandom } from '../../src/local/simulator/random.ts'
 import { CONTENT_ENCODING, GZIP, parseEvents, type Notification } from '../../src/protocol/index.ts'
 import { startProxy } from '../support/proxy.ts'
-import { startSqsFaults, type AcceptedEntry, type Answer, type WireEntry, type WireRequest } from '../support/sqs-faults.ts'
+import {
+  startSqsFaults,
+  type AcceptedEntry,
+  type Answer,
+  type WireEntry,
+  type WireRequest,
+} from '../support/sqs-faults.ts'
 import { POISON } from './packets.ts'
 
 /** How SQS misbehaves just now. */
@@ -45,7 +51,8 @@ export async function startCloud({ seed, onAccepted }: CloudOptions) {
     if (mode === 'lose' && !request.entries.some(isPoison) && random.chance(0.5)) return 'lose'
     return {
       fail: (entry) => {
-        if (isPoison(entry)) return { Code: 'InvalidMessageContents', SenderFault: true, Message: 'refused, as the soak wants it' }
+        if (isPoison(entry))
+          return { Code: 'InvalidMessageContents', SenderFault: true, Message: 'refused, as the soak wants it' }
         return mode === 'failed' && random.chance(0.3) ? { Code: 'InternalError', SenderFault: false } : undefined
       },
     }

@@ -11,7 +11,12 @@ export type DiallerRedis = Awaited<ReturnType<typeof startDiallerRedis>>
 export type DiallerClient = ReturnType<typeof createDiallerClient>
 
 const createDiallerClient = (port: number) => {
-  const client = createClient({ url: `redis://127.0.0.1:${port}`, RESP: 2, disableOfflineQueue: true, socket: { reconnectStrategy: () => 20 } })
+  const client = createClient({
+    url: `redis://127.0.0.1:${port}`,
+    RESP: 2,
+    disableOfflineQueue: true,
+    socket: { reconnectStrategy: () => 20 },
+  })
   client.on('error', () => undefined)
   return client
 }

@@ -67,13 +67,18 @@ export async function startDialler({ seed, redis, ledger, load }: DiallerOptions
   }
   const publish = async (from: number, to: number) => {
     const rows = ledger.pubsub
-    await Promise.all(Array.from({ length: to - from }, async (_, at) => {
-      const n = from + at
-      const { key, packet } = makePacket(seed, 'pubsub', n)
-      rows.begin(n, Date.now())
-      const taken = await publishing.publish(key, packet).then(() => true, () => false)
-      rows.end(n, Date.now(), taken)
-    }))
+    await Promise.all(
+      Array.from({ length: to - from }, async (_, at) => {
+        const n = from + at
+        const { key, packet } = makePacket(seed, 'pubsub', n)
+        rows.begin(n, Date.now())
+        const taken = await publishing.publish(key, packet).then(
+          () => true,
+          () => false,
+        )
+        rows.end(n, Date.now(), taken)
+      }),
+    )
   }
   const run = async (stream: Stream) => {
     let written = 0

@@ -13,16 +13,27 @@ export async function drain(street: Street, signal: AbortSignal): Promise<void> 
   let left: Record<string, number> = {}
   while (!signal.aborted) {
     left = await countLeft(street).catch((error: unknown) => ({ [`not to be asked: ${String(error)}`]: 1 }))
-    if (Object.values(left).every((count) => count === 0) && Date.now() - state.lastAcceptedMs > QUIET_MS && functions.pending === 0) break
+    if (
+      Object.values(left).every((count) => count === 0) &&
+      Date.now() - state.lastAcceptedMs > QUIET_MS &&
+      functions.pending === 0
+    )
+      break
     if (performance.now() > untilMs) {
-      broken.add('G1 lists', `${LIMIT_MS} ms after the last fault there is still on its way: ${JSON.stringify({ ...left, functions: functions.pending })}`)
+      broken.add(
+        'G1 lists',
+        `${LIMIT_MS} ms after the last fault there is still on its way: ${JSON.stringify({ ...left, functions: functions.pending })}`,
+      )
       break
     }
     await sleep(250, signal)
   }
   for (const { event, reason } of await readParked(client)) checker.park(event, reason)
-  for (const id of checker.parked) if (!state.parkedNotices.has(id)) broken.add('G5 parked', `${id} is parked, and nobody was told`)
-  for (const id of state.parkedNotices) if (!checker.parked.has(id) && !state.lostIds.has(id)) broken.add('G5 parked', `${id} was announced as parked, and is not in the list`)
+  for (const id of checker.parked)
+    if (!state.parkedNotices.has(id)) broken.add('G5 parked', `${id} is parked, and nobody was told`)
+  for (const id of state.parkedNotices)
+    if (!checker.parked.has(id) && !state.lostIds.has(id))
+      broken.add('G5 parked', `${id} was announced as parked, and is not in the list`)
 }
 
 async function countLeft({ client, relays }: Street): Promise<Record<string, number>> {

@@ -16,7 +16,8 @@ export type Effects = { readonly committed: Noted; readonly attempted: Noted; re
 export function createEffects(store: Store): Effects {
   const [committed, attempted] = [createNotes(), createNotes()]
   return {
-    committed, attempted,
+    committed,
+    attempted,
     commit: async (batch) => {
       attempted.add(batch.effects)
       await store.commit(batch)
@@ -29,7 +30,8 @@ function createNotes() {
   const cdrs = new Map<string, Set<string>>()
   const statuses = new Map<string, number>()
   return {
-    cdrs, statuses,
+    cdrs,
+    statuses,
     add(effects: readonly Effect[]): void {
       for (const [name, ...args] of effects.flatMap(({ ops }) => ops)) {
         // The steps of the store's script: src/store/effects.

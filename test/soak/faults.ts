@@ -69,9 +69,12 @@ const FAULTS_OF = {
 type FaultsOf = typeof FAULTS_OF
 export type FaultKind = { [T in Track]: keyof FaultsOf[T] }[Track]
 
-const ALL = TRACKS.flatMap((track) => Object.entries<Span>(FAULTS_OF[track]).map(([kind, span]) => ({ kind: kind as FaultKind, track, span })))
+const ALL = TRACKS.flatMap((track) =>
+  Object.entries<Span>(FAULTS_OF[track]).map(([kind, span]) => ({ kind: kind as FaultKind, track, span })),
+)
 
 export const FAULT_KINDS: readonly FaultKind[] = ALL.map(({ kind }) => kind)
 
 const BY_KIND = new Map(ALL.map((fault) => [fault.kind, fault]))
-export const faultOf = (kind: FaultKind): { readonly kind: FaultKind; readonly track: Track; readonly span: Span } => BY_KIND.get(kind) as (typeof ALL)[number]
+export const faultOf = (kind: FaultKind): { readonly kind: FaultKind; readonly track: Track; readonly span: Span } =>
+  BY_KIND.get(kind) as (typeof ALL)[number]

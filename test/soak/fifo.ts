@@ -67,7 +67,12 @@ export function createFifo({ queue, handler, maxReceiveCount, timeoutMs, onDead 
       failed = new Set(batch.map(({ id }) => id))
     }
     state.retried += failed.size
-    for (const group of taken) settle(group, batch.filter(({ entry }) => entry.MessageGroupId === group), failed)
+    for (const group of taken)
+      settle(
+        group,
+        batch.filter(({ entry }) => entry.MessageGroupId === group),
+        failed,
+      )
   }
 
   const settle = (group: string, messages: readonly Message[], failed: ReadonlySet<string>) => {
@@ -115,7 +120,12 @@ function toRecord({ id, entry, attempts }: Message, queue: string) {
     receiptHandle: id,
     body: entry.MessageBody,
     attributes: { ApproximateReceiveCount: String(attempts), MessageGroupId: entry.MessageGroupId },
-    messageAttributes: Object.fromEntries(Object.entries(entry.MessageAttributes ?? {}).map(([name, { StringValue }]) => [name, { stringValue: StringValue }])),
+    messageAttributes: Object.fromEntries(
+      Object.entries(entry.MessageAttributes ?? {}).map(([name, { StringValue }]) => [
+        name,
+        { stringValue: StringValue },
+      ]),
+    ),
     eventSourceARN: `arn:aws:sqs:us-east-1:000000000000:${queue}`,
   }
 }

@@ -12,7 +12,12 @@ import type { ReadModel } from './read-model.ts'
 
 export type HandlerMode = 'well' | 'throw' | 'hang' | '422'
 
-export type FunctionsOptions = { readonly seed: number; readonly ledger: Ledger; readonly broken: Broken; readonly model: ReadModel }
+export type FunctionsOptions = {
+  readonly seed: number
+  readonly ledger: Ledger
+  readonly broken: Broken
+  readonly model: ReadModel
+}
 
 /** The function's time limit, ms. */
 const TIMEOUT_MS = 2_500
@@ -26,7 +31,9 @@ const SLICES = 10
 /** The functions of `functions/` on what SQS has accepted, with faults, and what they are expected to have done. */
 export async function createFunctions({ seed, ledger, broken, model }: FunctionsOptions) {
   const state = { mode: 'well' as HandlerMode, slice: 0, runs: 0, faults: 0, parked: 0 }
-  const fed = Object.fromEntries(STREAMS.map((stream) => [stream, createColumn((length) => new Float64Array(length))])) as Record<Stream, ReturnType<typeof createColumn>>
+  const fed = Object.fromEntries(
+    STREAMS.map((stream) => [stream, createColumn((length) => new Float64Array(length))]),
+  ) as Record<Stream, ReturnType<typeof createColumn>>
   let feeds = 0
   const latest = new Map<string, number>()
   const refused = new Set<string>()
@@ -51,26 +58,31 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
     const at = fed[stream].get(n)
     // A list that relays share comes in the order of each.
     if (stream !== 'shared') {
-      if (at < (latest.get(`${stream} ${order}`) ?? 0)) broken.add('G3 order', `${stream} ${n} of ${order} was handled behind a later one`)
+      if (at < (latest.get(`${stream} ${order}`) ?? 0))
+        broken.add('G3 order', `${stream} ${n} of ${order} was handled behind a later one`)
       latest.set(`${stream} ${order}`, at)
     }
   }
 
-  const mostOf = (queue: string) => ROUTES.find((route) => queueName('enigma-', route) === queue)?.maxReceiveCount ?? OTHER.maxReceiveCount
+  const mostOf = (queue: string) =>
+    ROUTES.find((route) => queueName('enigma-', route) === queue)?.maxReceiveCount ?? OTHER.maxReceiveCount
   const handlers = await loadHandlers({
     store: { ...model.store, commit: effects.commit },
     park: async ({ notification, reason }) => {
       const mark = notification === undefined ? undefined : readMark(notification.data)
-      if (mark === undefined) return broken.add('G7 functions', `a function parked what is none of the soak's: ${reason}`)
+      if (mark === undefined)
+        return broken.add('G7 functions', `a function parked what is none of the soak's: ${reason}`)
       const { stream, n } = mark
       const name = `${stream} ${n}`
       if (dead.has(name)) return
       dead.add(name)
       state.parked++
       ledger[stream].set(n, HANDLED)
-      if (!refused.has(name) && makePacket(seed, stream, n).handler !== 'parked') broken.add('G7 functions', `${name} was parked by its function: ${reason}`)
+      if (!refused.has(name) && makePacket(seed, stream, n).handler !== 'parked')
+        broken.add('G7 functions', `${name} was parked by its function: ${reason}`)
     },
-    postpone: async ({ messageId, eventSourceARN }, delaySeconds) => fifos.get(eventSourceARN.slice(eventSourceARN.lastIndexOf(':') + 1))?.postpone(messageId, delaySeconds),
+    postpone: async ({ messageId, eventSourceARN }, delaySeconds) =>
+      fifos.get(eventSourceARN.slice(eventSourceARN.lastIndexOf(':') + 1))?.postpone(messageId, delaySeconds),
     around: async (request, run) => {
       state.runs++
       const mark = readMark(await request.clone().text())
@@ -87,16 +99,23 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
     },
   })
   for (const [queue, handler] of handlers) {
-    const onDead = ({ MessageDeduplicationId }: AcceptedEntry) => broken.add('G7 functions', `a whole message of ${queue} went to the dead-letter queue: ${MessageDeduplicationId}`)
+    const onDead = ({ MessageDeduplicationId }: AcceptedEntry) =>
+      broken.add('G7 functions', `a whole message of ${queue} went to the dead-letter queue: ${MessageDeduplicationId}`)
     fifos.set(queue, createFifo({ queue, handler, maxReceiveCount: mostOf(queue), timeoutMs: TIMEOUT_MS, onDead }))
   }
 
   return {
-    state, effects, handled,
+    state,
+    effects,
+    handled,
     /** What SQS has accepted, as soon as it has. */
     feed(entry: AcceptedEntry, events: readonly Notification[]): void {
       const fifo = fifos.get(entry.queue)
-      if (fifo === undefined || (entry.queue === 'enigma-campaigns-cdr.fifo' && Number(entry.MessageGroupId) % CDR_LANES !== 0)) return
+      if (
+        fifo === undefined ||
+        (entry.queue === 'enigma-campaigns-cdr.fifo' && Number(entry.MessageGroupId) % CDR_LANES !== 0)
+      )
+        return
       for (const { data } of events) {
         const mark = readMark(data)
         if (mark === undefined || ledger[mark.stream].has(mark.n, FED)) continue
@@ -117,7 +136,8 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
         for (let n = 0; n < ledger[stream].state.written; n++) {
           if (!ledger[stream].has(n, FED)) continue
           const { handler, route } = makePacket(seed, stream, n)
-          if (!ledger[stream].has(n, HANDLED)) broken.add('G7 functions', `${stream} ${n} was neither handled nor parked`)
+          if (!ledger[stream].has(n, HANDLED))
+            broken.add('G7 functions', `${stream} ${n} was neither handled nor parked`)
           else if (dead.has(`${stream} ${n}`)) continue
           else if (handler === 'parked') broken.add('G5 functions', `${stream} ${n} was to be parked by its function`)
           else if (route === 'campaigns-cdr' && stream !== 'pubsub') handled[stream]++

@@ -9,11 +9,21 @@ export async function readParked(client: DiallerClient): Promise<{ event: Notifi
   const entries = await client.lRange(PARKED_KEY, 0, -1)
   // The event's own text: parsed and written again it would not be the same.
   return entries.flatMap((entry) =>
-    parseEvents(entry.slice(entry.indexOf(',"event":') + ',"event":'.length, -1)).map((event) => ({ event, reason: (JSON.parse(entry) as { reason: string }).reason })))
+    parseEvents(entry.slice(entry.indexOf(',"event":') + ',"event":'.length, -1)).map((event) => ({
+      event,
+      reason: (JSON.parse(entry) as { reason: string }).reason,
+    })),
+  )
 }
 
 /** A claim as it lies in Redis: the items that are not settled. */
-export type KeptClaim = { readonly relay: RelayName; readonly list: string; readonly takenMs: number; readonly items: readonly string[]; readonly ids: readonly string[] }
+export type KeptClaim = {
+  readonly relay: RelayName
+  readonly list: string
+  readonly takenMs: number
+  readonly items: readonly string[]
+  readonly ids: readonly string[]
+}
 
 /** What lies in a Redis and is not sent: items that nobody has taken or no claim has, and claims. */
 export async function readKept(client: DiallerClient): Promise<{ untaken: string[]; claims: KeptClaim[] }> {
@@ -28,7 +38,13 @@ export async function readKept(client: DiallerClient): Promise<{ untaken: string
       const settled = new Set(await client.sMembers(settledKey(relay, Number(number))))
       const items = await client.lRange(claimPrefix(relay) + number, 0, -1)
       const left = [...items.keys()].filter((at) => !settled.has(String(at)))
-      claims.push({ relay, list: match[3] as string, takenMs: Number(match[1]), items: left.map((at) => items[at] as string), ids: left.map((at) => formatId('main', 'list', Number(number), at)) })
+      claims.push({
+        relay,
+        list: match[3] as string,
+        takenMs: Number(match[1]),
+        items: left.map((at) => items[at] as string),
+        ids: left.map((at) => formatId('main', 'list', Number(number), at)),
+      })
     }
   }
   return { untaken: lists.flat(), claims }

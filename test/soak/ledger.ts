@@ -19,14 +19,25 @@ const LETTERS = 'lpro'
 
 /** All packets of a stream by their number: when they were written, and as what they arrived first. Some 40 bytes each. */
 export function createStreamLedger() {
-  const [fromMs, toMs, arrivedMs] = [createColumn((length) => new Float64Array(length)), createColumn((length) => new Float64Array(length)), createColumn((length) => new Float64Array(length))]
-  const [number, index, letter] = [createColumn((length) => new Float64Array(length)), createColumn((length) => new Int32Array(length)), createColumn((length) => new Uint8Array(length))]
+  const [fromMs, toMs, arrivedMs] = [
+    createColumn((length) => new Float64Array(length)),
+    createColumn((length) => new Float64Array(length)),
+    createColumn((length) => new Float64Array(length)),
+  ]
+  const [number, index, letter] = [
+    createColumn((length) => new Float64Array(length)),
+    createColumn((length) => new Int32Array(length)),
+    createColumn((length) => new Uint8Array(length)),
+  ]
   const flags = createColumn((length) => new Uint8Array(length))
   const state = { written: 0, arrived: 0, copies: 0 }
   const has = (n: number, flag: number): boolean => (flags.get(n) & flag) !== 0
   return {
     state,
-    fromMs, toMs, arrivedMs, has,
+    fromMs,
+    toMs,
+    arrivedMs,
+    has,
     set: (n: number, flag: number): void => flags.set(n, flags.get(n) | flag),
     /** Before the command is sent. */
     begin(n: number, atMs: number): void {
@@ -61,4 +72,5 @@ export function createStreamLedger() {
 export type StreamLedger = ReturnType<typeof createStreamLedger>
 export type Ledger = Readonly<Record<Stream, StreamLedger>>
 
-export const createLedger = (): Ledger => Object.fromEntries(STREAMS.map((stream) => [stream, createStreamLedger()])) as unknown as Ledger
+export const createLedger = (): Ledger =>
+  Object.fromEntries(STREAMS.map((stream) => [stream, createStreamLedger()])) as unknown as Ledger

@@ -54,7 +54,10 @@ const broken = (mark: string, which: number): Buffer =>
 
 function noise(seed: number, length: number): string {
   const random = createRandom(seed)
-  return Array.from({ length }, () => 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/'[Math.floor(random.next() * 64)]).join('')
+  return Array.from(
+    { length },
+    () => 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/'[Math.floor(random.next() * 64)],
+  ).join('')
 }
 
 export function makePacket(seed: number, stream: Stream, n: number): Made {
@@ -71,11 +74,16 @@ function makeCdr(hash: number, stream: 'main' | 'shared', n: number): Made {
   const dice = hash % 10_000
   const key = LIST_OF[stream]
   const mark = markOf(stream, n)
-  if (dice >= 30 && dice < 80) return { key, packet: broken(mark, hash >>> 16), route: 'other', reference: '', relay: 'sent', handler: 'done' }
+  if (dice >= 30 && dice < 80)
+    return { key, packet: broken(mark, hash >>> 16), route: 'other', reference: '', relay: 'sent', handler: 'done' }
   const call_ref = (stream === 'main' ? 0 : 1_000) + (n % DIALED_AT_ONCE) + DIALED_AT_ONCE * ((hash >>> 16) % 16)
   const isInvalid = dice >= 80 && dice < 110
   const payload = {
-    call_ref, mark, number: numberOf(n), campaign_ref: stream, end_reason: 'hungup',
+    call_ref,
+    mark,
+    number: numberOf(n),
+    campaign_ref: stream,
+    end_reason: 'hungup',
     ...(isInvalid ? {} : { dialed_at: FIRST_DIALED_AT + Math.floor(n / DIALED_AT_ONCE) }),
     ...(dice < 2 ? { filler: noise(hash, 100_000) } : {}),
     ...(dice >= 2 && dice < 6 ? { filler: 'a call and '.repeat(10_000) } : {}),
@@ -84,8 +92,12 @@ function makeCdr(hash: number, stream: 'main' | 'shared', n: number): Made {
   }
   const isParked = dice < 2 || (dice >= 6 && dice < 10)
   return {
-    key, packet: formatPacket({ type: 'cdr', payload }), route: 'campaigns-cdr', reference: String(call_ref),
-    relay: isParked ? 'parked' : 'sent', handler: isInvalid ? 'parked' : 'done',
+    key,
+    packet: formatPacket({ type: 'cdr', payload }),
+    route: 'campaigns-cdr',
+    reference: String(call_ref),
+    relay: isParked ? 'parked' : 'sent',
+    handler: isInvalid ? 'parked' : 'done',
   }
 }
 
@@ -96,13 +108,38 @@ function makePubsub(hash: number, n: number): Made {
   const agent = { key: `enigma:notifications:agents:${reference}`, reference, relay: 'sent', handler: 'done' } as const
   if (dice < 100) return { ...agent, packet: broken(mark, hash >>> 16), route: 'other' }
   if (dice < 150) return { ...agent, packet: formatPacket({ type: 'dance', payload: { mark } }), route: 'other' }
-  if (dice < 160) return { ...agent, packet: formatPacket({ type: 'status', payload: { status: 'busy', mark, poison: POISON } }), route: 'agents-status', relay: 'parked' }
-  if (dice < 200) return { ...agent, packet: formatPacket({ type: 'status', payload: { mark } }), route: 'agents-status', handler: 'parked' }
+  if (dice < 160)
+    return {
+      ...agent,
+      packet: formatPacket({ type: 'status', payload: { status: 'busy', mark, poison: POISON } }),
+      route: 'agents-status',
+      relay: 'parked',
+    }
+  if (dice < 200)
+    return {
+      ...agent,
+      packet: formatPacket({ type: 'status', payload: { mark } }),
+      route: 'agents-status',
+      handler: 'parked',
+    }
   if (dice < 500) {
-    return { ...agent, key: `enigma:notifications:campaigns:${reference}`, packet: formatPacket({ type: 'status', payload: { status: 'running', mark } }), route: 'campaigns-status' }
+    return {
+      ...agent,
+      key: `enigma:notifications:campaigns:${reference}`,
+      packet: formatPacket({ type: 'status', payload: { status: 'running', mark } }),
+      route: 'campaigns-status',
+    }
   }
   if (dice < 3_000) {
-    return { ...agent, packet: formatPacket({ type: 'call', payload: { call_ref: 5_000_000 + n, number: numberOf(n), mark } }), route: 'agents-call' }
+    return {
+      ...agent,
+      packet: formatPacket({ type: 'call', payload: { call_ref: 5_000_000 + n, number: numberOf(n), mark } }),
+      route: 'agents-call',
+    }
   }
-  return { ...agent, packet: formatPacket({ type: 'status', payload: { status: mark, campaign_ref: '7' } }), route: 'agents-status' }
+  return {
+    ...agent,
+    packet: formatPacket({ type: 'status', payload: { status: mark, campaign_ref: '7' } }),
+    route: 'agents-status',
+  }
 }

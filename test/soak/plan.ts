@@ -2,13 +2,28 @@ import { createRandom, type Random } from '../../src/local/simulator/random.ts'
 import { faultOf, TRACKS, type FaultKind, type Track } from './faults.ts'
 
 /** A fault that is to come. `seed` is for what it decides itself. */
-export type PlannedFault = { readonly kind: FaultKind; readonly track: Track; readonly atMs: number; readonly lastsMs: number; readonly seed: number }
+export type PlannedFault = {
+  readonly kind: FaultKind
+  readonly track: Track
+  readonly atMs: number
+  readonly lastsMs: number
+  readonly seed: number
+}
 
 /** Rates per second from this time on. */
-export type LoadStep = { readonly atMs: number; readonly main: number; readonly shared: number; readonly pubsub: number }
+export type LoadStep = {
+  readonly atMs: number
+  readonly main: number
+  readonly shared: number
+  readonly pubsub: number
+}
 
 /** All that a soak decides by chance: the same for the same seed, minutes, kinds and rate. Times are ms since its start. */
-export type Plan = { readonly lastsMs: number; readonly faults: readonly PlannedFault[]; readonly load: readonly LoadStep[] }
+export type Plan = {
+  readonly lastsMs: number
+  readonly faults: readonly PlannedFault[]
+  readonly load: readonly LoadStep[]
+}
 
 export type PlanOptions = {
   readonly minutes: number
@@ -24,15 +39,31 @@ export type PlanOptions = {
 const CALM_MS = 2_000
 
 /** Between two faults of a track, from and to. */
-const PAUSE_MS = { relay: [2_000, 5_000], redis: [1_500, 3_500], sqs: [1_000, 3_000], functions: [1_000, 3_000] } as const
+const PAUSE_MS = {
+  relay: [2_000, 5_000],
+  redis: [1_500, 3_500],
+  sqs: [1_000, 3_000],
+  functions: [1_000, 3_000],
+} as const
 
 export function makePlan({ minutes, seconds, seed, kinds, rate }: PlanOptions): Plan {
   const lastsMs = Math.round(minutes * 60_000)
   const faults = TRACKS.flatMap((track, index) =>
-    planTrack(kinds.filter((kind) => faultOf(kind).track === track), createRandom(seed * 8 + index), PAUSE_MS[track], lastsMs - CALM_MS, track === 'sqs' && minutes >= LONG_MINUTES))
+    planTrack(
+      kinds.filter((kind) => faultOf(kind).track === track),
+      createRandom(seed * 8 + index),
+      PAUSE_MS[track],
+      lastsMs - CALM_MS,
+      track === 'sqs' && minutes >= LONG_MINUTES,
+    ),
+  )
   const untilMs = Math.min(lastsMs, (seconds ?? Infinity) * 1_000)
   const early = faults.filter(({ atMs }) => atMs < untilMs - CALM_MS)
-  return { lastsMs: untilMs, faults: early.toSorted((a, b) => a.atMs - b.atMs), load: endLoad(planLoad(createRandom(seed * 8 + 7), rate, lastsMs), untilMs) }
+  return {
+    lastsMs: untilMs,
+    faults: early.toSorted((a, b) => a.atMs - b.atMs),
+    load: endLoad(planLoad(createRandom(seed * 8 + 7), rate, lastsMs), untilMs),
+  }
 }
 
 /** In a run of so many minutes, SQS fails for `LONG_MS` now and then, while the relay and Redis go through faults of their own. */
@@ -41,7 +72,13 @@ const LONG_MS = 20_000
 const LONG_CHANCE = 0.15
 
 /** Each kind once in random order, then all again: also a short run sees them all, or most. */
-function planTrack(kinds: readonly FaultKind[], random: Random, [leastMs, mostMs]: readonly [number, number], endMs: number, hasLong: boolean): PlannedFault[] {
+function planTrack(
+  kinds: readonly FaultKind[],
+  random: Random,
+  [leastMs, mostMs]: readonly [number, number],
+  endMs: number,
+  hasLong: boolean,
+): PlannedFault[] {
   const planned: PlannedFault[] = []
   let deck: FaultKind[] = []
   let atMs = CALM_MS
@@ -59,15 +96,23 @@ function planTrack(kinds: readonly FaultKind[], random: Random, [leastMs, mostMs
 }
 
 function shuffle<T>(items: readonly T[], random: Random): T[] {
-  return items.map((item) => ({ item, by: random.next() })).toSorted((a, b) => a.by - b.by).map(({ item }) => item)
+  return items
+    .map((item) => ({ item, by: random.next() }))
+    .toSorted((a, b) => a.by - b.by)
+    .map(({ item }) => item)
 }
 
 /** A quiet load, and now and then a burst of a fraction of a second on one of the lists. */
 function planLoad(random: Random, rate: number, endMs: number): LoadStep[] {
   const steps: LoadStep[] = []
   const add = (atMs: number, main: number, shared: number, pubsub: number) =>
-    steps.push({ atMs: Math.round(atMs), main: Math.round(main * rate), shared: Math.round(shared * rate), pubsub: Math.round(pubsub * rate) })
-  for (let atMs = 0; atMs < endMs; ) {
+    steps.push({
+      atMs: Math.round(atMs),
+      main: Math.round(main * rate),
+      shared: Math.round(shared * rate),
+      pubsub: Math.round(pubsub * rate),
+    })
+  for (let atMs = 0; atMs < endMs;) {
     const [main, shared, pubsub] = [random.between(50, 400), random.between(20, 150), random.between(100, 400)]
     add(atMs, main, shared, pubsub)
     atMs += random.between(1_500, 6_000)
@@ -80,4 +125,7 @@ function planLoad(random: Random, rate: number, endMs: number): LoadStep[] {
 }
 
 /** Nothing is written after the end, however long the last faults take: each step lasts until the next one. */
-const endLoad = (load: readonly LoadStep[], untilMs: number): LoadStep[] => [...load.filter(({ atMs }) => atMs < untilMs), { atMs: untilMs, main: 0, shared: 0, pubsub: 0 }]
+const endLoad = (load: readonly LoadStep[], untilMs: number): LoadStep[] => [
+  ...load.filter(({ atMs }) => atMs < untilMs),
+  { atMs: untilMs, main: 0, shared: 0, pubsub: 0 },
+]

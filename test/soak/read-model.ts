@@ -29,15 +29,23 @@ export async function startReadModel(seed: number, release: Release) {
     if (mode === 'down') return void response.destroy()
     const body = await buffer(request)
     if (mode === '429') {
-      return void response.writeHead(429, { 'content-type': 'application/json' }).end(JSON.stringify({ error: 'ERR max requests limit exceeded. Too many requests' }))
+      return void response
+        .writeHead(429, { 'content-type': 'application/json' })
+        .end(JSON.stringify({ error: 'ERR max requests limit exceeded. Too many requests' }))
     }
-    if (mode === '500') return void response.writeHead(500, { 'content-type': 'text/html' }).end('<html>Internal Server Error</html>')
+    if (mode === '500')
+      return void response.writeHead(500, { 'content-type': 'text/html' }).end('<html>Internal Server Error</html>')
     if (mode === 'hang') return
     if (mode === 'slow') await sleep(random.between(50, 1_200))
     const { authorization = '', 'upstash-encoding': encoding } = request.headers
     const answer = await fetch(`${upstash.url}${request.url}`, {
-      method: 'POST', body,
-      headers: { authorization, 'content-type': 'application/json', ...(encoding === undefined ? {} : { 'upstash-encoding': String(encoding) }) },
+      method: 'POST',
+      body,
+      headers: {
+        authorization,
+        'content-type': 'application/json',
+        ...(encoding === undefined ? {} : { 'upstash-encoding': String(encoding) }),
+      },
     })
     const text = await answer.text()
     if (mode === 'lose' && random.chance(0.5)) return void response.destroy()

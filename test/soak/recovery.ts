@@ -16,7 +16,13 @@ export function createRecovery({ ledger, timeline }: RecoveryOptions) {
   const times = new Map<FaultKind, { main: number[]; pubsub: number[] }>()
 
   const isDisturbed = ({ fault, endMs }: Watch, nowMs: number) =>
-    timeline.happened.some((other) => other !== fault && faultOf(other.kind).track !== 'functions' && other.fromMs <= nowMs && (other.toMs ?? Infinity) >= Math.min(fault.fromMs, endMs))
+    timeline.happened.some(
+      (other) =>
+        other !== fault &&
+        faultOf(other.kind).track !== 'functions' &&
+        other.fromMs <= nowMs &&
+        (other.toMs ?? Infinity) >= Math.min(fault.fromMs, endMs),
+    )
 
   return {
     times,

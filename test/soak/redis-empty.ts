@@ -30,12 +30,21 @@ const ARRIVAL_MS = 120_000
 export const redisEmpty: FaultOf = async (street, { lastsMs }, random, signal) => {
   const { client, redis, relays, cloud, ledger, checker, broken } = street
   const first = relays.get('first')
-  await waitFor(() => first?.readyMs !== undefined || first?.isRunning() !== true, 'the first relay to be ready', 60_000)
+  await waitFor(
+    () => first?.readyMs !== undefined || first?.isRunning() !== true,
+    'the first relay to be ready',
+    60_000,
+  )
   cloud.state.mode = '500'
   await sleep(GATHER_MS)
   // A claim of which the answer was cut is in Redis only, until the relay has looked again. None is deleted meanwhile: as many are the same ones.
-  const knowsAll = async () => (await first?.metric('claims')) === (await client.hKeys(claimsKey('first'))).filter((field) => /^\d+$/.test(field)).length
-  const isKnown = await waitFor(() => knowsAll().catch(() => false), 'the relay to know its claims', KNOWN_MS).then(() => true, () => false)
+  const knowsAll = async () =>
+    (await first?.metric('claims')) ===
+    (await client.hKeys(claimsKey('first'))).filter((field) => /^\d+$/.test(field)).length
+  const isKnown = await waitFor(() => knowsAll().catch(() => false), 'the relay to know its claims', KNOWN_MS).then(
+    () => true,
+    () => false,
+  )
   const endedMs = Date.now()
   await redis.end('SIGKILL')
   const mustArrive: [Stream, number][] = []
@@ -44,7 +53,8 @@ export const redisEmpty: FaultOf = async (street, { lastsMs }, random, signal) =
     const { untaken, claims } = await readKept(former)
     for (const item of untaken) lose(street, item)
     for (const { relay, list, takenMs, items, ids } of claims) {
-      const isHeld = isKnown && list === LIST_OF.main && takenMs > readySince(street, relay) && takenMs < endedMs - ON_THE_WAY_MS
+      const isHeld =
+        isKnown && list === LIST_OF.main && takenMs > readySince(street, relay) && takenMs < endedMs - ON_THE_WAY_MS
       // Some may have been announced as parked, and not be aside yet.
       if (!isHeld) for (const id of ids) street.state.lostIds.add(id)
       for (const item of items) {
@@ -58,15 +68,20 @@ export const redisEmpty: FaultOf = async (street, { lastsMs }, random, signal) =
   await sleep(lastsMs)
   await redis.start()
   if (random.chance(0.5) && mustArrive.length > 0) {
-    await waitFor(() => knowsAll().catch(() => false), 'the claims to be written back', KNOWN_MS).then(async () => {
-      await relays.kill('first')
-      await relays.start('first')
-      street.state.killedWhenEmptied++
-    }, () => broken.add('G1 lists', `the relay had not written its claims back ${KNOWN_MS} ms after Redis came back empty`))
+    await waitFor(() => knowsAll().catch(() => false), 'the claims to be written back', KNOWN_MS).then(
+      async () => {
+        await relays.kill('first')
+        await relays.start('first')
+        street.state.killedWhenEmptied++
+      },
+      () =>
+        broken.add('G1 lists', `the relay had not written its claims back ${KNOWN_MS} ms after Redis came back empty`),
+    )
   }
   cloud.state.mode = 'well'
   street.state.heldWhenEmptied += mustArrive.length
-  const missing = () => mustArrive.filter(([stream, n]) => !ledger[stream].has(n, ARRIVED) && !ledger[stream].has(n, PARKED))
+  const missing = () =>
+    mustArrive.filter(([stream, n]) => !ledger[stream].has(n, ARRIVED) && !ledger[stream].has(n, PARKED))
   const isThere = async () => {
     for (const { event, reason } of await readParked(client).catch(() => [])) checker.park(event, reason)
     return signal.aborted || missing().length === 0
@@ -75,7 +90,10 @@ export const redisEmpty: FaultOf = async (street, { lastsMs }, random, signal) =
     const late = missing()
     const last = relays.get('first')
     const held = await last?.metric('held').catch(() => 'unknown')
-    broken.add('G1 lists', `${late.length} of ${mustArrive.length} that the relay had when Redis was emptied had not come after ${ARRIVAL_MS} ms, from ${late[0]?.join(' ')} on; it holds ${held}, and ${last === first ? 'has run since' : 'was killed since'}`)
+    broken.add(
+      'G1 lists',
+      `${late.length} of ${mustArrive.length} that the relay had when Redis was emptied had not come after ${ARRIVAL_MS} ms, from ${late[0]?.join(' ')} on; it holds ${held}, and ${last === first ? 'has run since' : 'was killed since'}`,
+    )
   })
 }
 

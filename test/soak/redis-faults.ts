@@ -17,20 +17,24 @@ if redis.call('EXISTS', KEYS[2]) == 1 then redis.call('RENAME', KEYS[2], KEYS[1]
 `
 
 /** Ends the server and starts it again on its data. */
-const restart = (signal: NodeJS.Signals): FaultOf => async ({ redis }, { lastsMs }) => {
-  await redis.end(signal)
-  await sleep(lastsMs)
-  await redis.start()
-}
+const restart =
+  (signal: NodeJS.Signals): FaultOf =>
+  async ({ redis }, { lastsMs }) => {
+    await redis.end(signal)
+    await sleep(lastsMs)
+    await redis.start()
+  }
 
 /** Sets a fault of the proxy for a while. */
-const throughProxy = (set: (state: Street['redis']['proxy']['state'], on: boolean) => void, cuts: 'before' | 'after' | 'never'): FaultOf => async ({ redis: { proxy } }, { lastsMs }) => {
-  set(proxy.state, true)
-  if (cuts === 'before') proxy.cut()
-  await sleep(lastsMs)
-  set(proxy.state, false)
-  if (cuts === 'after') proxy.cut()
-}
+const throughProxy =
+  (set: (state: Street['redis']['proxy']['state'], on: boolean) => void, cuts: 'before' | 'after' | 'never'): FaultOf =>
+  async ({ redis: { proxy } }, { lastsMs }) => {
+    set(proxy.state, true)
+    if (cuts === 'before') proxy.cut()
+    await sleep(lastsMs)
+    set(proxy.state, false)
+    if (cuts === 'after') proxy.cut()
+  }
 
 export const redisFaults = {
   'redis-cut': async ({ redis: { proxy } }) => proxy.cut(),

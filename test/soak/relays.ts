@@ -26,19 +26,35 @@ const MIB = 1024 * 1024
 const TERM_MS = 25_000
 const SAMPLE_MS = 200
 
-type Life = ReturnType<typeof spawnRelay> & { readonly name: RelayName; readonly spawnedMs: number; readyMs: number | undefined; cpuMs: number; isEnding: boolean; hasSpoken: boolean }
+type Life = ReturnType<typeof spawnRelay> & {
+  readonly name: RelayName
+  readonly spawnedMs: number
+  readyMs: number | undefined
+  cpuMs: number
+  isEnding: boolean
+  hasSpoken: boolean
+}
 
 /** The relays of a soak, as processes: started and ended by their names, watched for memory, CPU, early ends and telling logs. */
 export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOptions) {
   const alive = new Map<RelayName, Life>()
-  const figures = { starts: 0, kills: 0, terms: 0, mostRssMb: 0, cpuMs: 0, gapsLogged: 0, logged: new Map<string, number>() }
+  const figures = {
+    starts: 0,
+    kills: 0,
+    terms: 0,
+    mostRssMb: 0,
+    cpuMs: 0,
+    gapsLogged: 0,
+    logged: new Map<string, number>(),
+  }
   /** When (unix ms) a relay took up what another had left. */
   const adoptions: number[] = []
 
   const readLines = (life: Life) => {
     for (const line of life.lines.splice(0)) {
       life.hasSpoken = true
-      if (JSON.stringify(line).includes(NUMBER_PREFIX)) broken.add('privacy', `the log of the ${life.name} relay shows a number: "${line.msg}"`)
+      if (JSON.stringify(line).includes(NUMBER_PREFIX))
+        broken.add('privacy', `the log of the ${life.name} relay shows a number: "${line.msg}"`)
       if (line.msg.startsWith('another relay is gone')) adoptions.push(Date.now())
       if (line.msg.startsWith('gap:')) figures.gapsLogged++
       if (Number(line['level']) >= 40) figures.logged.set(line.msg, (figures.logged.get(line.msg) ?? 0) + 1)
@@ -49,7 +65,9 @@ export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOpti
       const status = readFileSync(`/proc/${life.pid}/status`, 'utf8')
       figures.mostRssMb = Math.max(figures.mostRssMb, (Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024) / MIB)
       // Fields 14 and 15, in ticks of 10 ms. Source: proc(5).
-      const fields = readFileSync(`/proc/${life.pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')
+      const fields = readFileSync(`/proc/${life.pid}/stat`, 'utf8')
+        .replace(/^.*\) /s, '')
+        .split(' ')
       life.cpuMs = (Number(fields[11]) + Number(fields[12])) * 10
     } catch {
       // It has just ended, or this machine has no /proc.
@@ -70,19 +88,40 @@ export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOpti
 
   // Whatever the faults do meanwhile, and for however long: it comes to hear and take in the end; who must know, waits for it.
   const watchReady = async (life: Life) => {
-    while (life.readyMs === undefined && life.isRunning()) await life.ready().then(() => (life.readyMs = Date.now()), () => sleep(SAMPLE_MS))
+    while (life.readyMs === undefined && life.isRunning())
+      await life.ready().then(
+        () => (life.readyMs = Date.now()),
+        () => sleep(SAMPLE_MS),
+      )
   }
 
   const start = async (name: RelayName): Promise<void> => {
     const dataDir = join(folder, name)
     await mkdir(dataDir, { recursive: true })
-    const relay = spawnRelay({ redisUrl: `redis://127.0.0.1:${redisPort}`, endpoint, dataDir, ...SETTINGS[name], env: { ENIGMA_RELAY_ID: name } })
-    const life: Life = Object.assign(relay, { name, spawnedMs: Date.now(), readyMs: undefined, cpuMs: 0, isEnding: false, hasSpoken: false })
+    const relay = spawnRelay({
+      redisUrl: `redis://127.0.0.1:${redisPort}`,
+      endpoint,
+      dataDir,
+      ...SETTINGS[name],
+      env: { ENIGMA_RELAY_ID: name },
+    })
+    const life: Life = Object.assign(relay, {
+      name,
+      spawnedMs: Date.now(),
+      readyMs: undefined,
+      cpuMs: 0,
+      isEnding: false,
+      hasSpoken: false,
+    })
     alive.set(name, life)
     figures.starts++
     void watchReady(life)
     void life.exited.then(({ code, signal, errors }) => {
-      if (!life.isEnding) broken.add('the relay runs', `the ${name} relay ended by itself: code ${code}, signal ${signal}, ${errors.slice(-1_000)}`)
+      if (!life.isEnding)
+        broken.add(
+          'the relay runs',
+          `the ${name} relay ended by itself: code ${code}, signal ${signal}, ${errors.slice(-1_000)}`,
+        )
       forget(life)
     })
   }
@@ -114,7 +153,8 @@ export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOpti
       clearTimeout(timer)
       readLines(life)
       // One that has said nothing yet is not so far that it could hear a signal.
-      if (code !== 0 && life.hasSpoken) broken.add('SIGTERM', `the ${name} relay ended with ${code}: ${errors.slice(-1_000)}`)
+      if (code !== 0 && life.hasSpoken)
+        broken.add('SIGTERM', `the ${name} relay ended with ${code}: ${errors.slice(-1_000)}`)
     },
     async stop(): Promise<void> {
       clearInterval(timer)

@@ -4,13 +4,22 @@ import type { Street } from './street.ts'
 
 export type Counts = { readonly inGaps: number; readonly lostWithRedis: number; readonly excused: number }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
-const toMs = (values: readonly number[]): string => (values.length === 0 ? '–' : `${median(values)} / ${Math.max(...values)}`)
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+const toMs = (values: readonly number[]): string =>
+  values.length === 0 ? '–' : `${median(values)} / ${Math.max(...values)}`
 
 /** Rows of texts, the first the head, in columns. */
 function formatTable(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
-  return rows.map((row) => row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ').trimEnd()).join('\n')
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => (column === 0 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
 }
 
 /** Faults, how often each was, and after how many ms something written after it arrived. */
@@ -19,7 +28,13 @@ export function formatFaults({ timeline, recovery }: Street): string {
     const happened = timeline.happened.filter((one) => one.kind === kind)
     const lastedMs = happened.reduce((sum, { fromMs, toMs: endMs = fromMs }) => sum + endMs - fromMs, 0)
     const times = recovery.times.get(kind)
-    return [kind, String(happened.length), (lastedMs / 1_000).toFixed(1), toMs(times?.main ?? []), toMs(times?.pubsub ?? [])]
+    return [
+      kind,
+      String(happened.length),
+      (lastedMs / 1_000).toFixed(1),
+      toMs(times?.main ?? []),
+      toMs(times?.pubsub ?? []),
+    ]
   }).filter(([, count]) => count !== '0')
   return formatTable([['fault', 'times', 'lasted s', 'a CDR after ms (median / most)', 'PubSub after ms'], ...rows])
 }
@@ -35,7 +50,15 @@ export function formatStreams({ ledger }: Street): string {
 
 /** All else that a run is judged by. */
 export function formatFigures(street: Street, { inGaps, lostWithRedis, excused }: Counts, seconds: number): string {
-  const { ledger, checker, relays: { figures, adoptions }, functions, cloud, model, state } = street
+  const {
+    ledger,
+    checker,
+    relays: { figures, adoptions },
+    functions,
+    cloud,
+    model,
+    state,
+  } = street
   const written = STREAMS.reduce((sum, stream) => sum + ledger[stream].state.written, 0)
   const gapSeconds = checker.gaps.reduce((sum, { fromMs, toMs: endMs }) => sum + endMs - fromMs, 0) / 1_000
   return [
@@ -48,6 +71,8 @@ export function formatFigures(street: Street, { inGaps, lostWithRedis, excused }
     `SQS: ${cloud.state.requests} requests, ${cloud.state.refused} refused`,
     `functions: ${functions.invocations} invocations, ${functions.state.runs} runs, ${functions.state.faults} with a fault, ${functions.state.parked} parked; ${model.state.requests} requests to Upstash`,
     'said by the relays, warnings and worse:',
-    ...[...figures.logged].toSorted(([, a], [, b]) => b - a).map(([words, count]) => `  ${String(count).padStart(5)}  ${words}`),
+    ...[...figures.logged]
+      .toSorted(([, a], [, b]) => b - a)
+      .map(([words, count]) => `  ${String(count).padStart(5)}  ${words}`),
   ].join('\n')
 }

@@ -12,21 +12,27 @@ import type { Street } from './street.ts'
 /** Makes a fault and resolves when it is over. The signal aborts when nobody waits for the end any more. */
 export type FaultOf = (street: Street, fault: PlannedFault, random: Random, signal: AbortSignal) => Promise<void>
 
-const sqsMode = (mode: SqsMode): FaultOf => async ({ cloud }, { lastsMs }) => {
-  cloud.state.mode = mode
-  await sleep(lastsMs)
-  cloud.state.mode = 'well'
-}
-const handlerMode = (mode: HandlerMode): FaultOf => async ({ functions: { state } }, { lastsMs }, random) => {
-  Object.assign(state, { mode, slice: random.whole(0, 9) })
-  await sleep(lastsMs)
-  state.mode = 'well'
-}
-const upstashMode = (mode: UpstashMode): FaultOf => async ({ model }, { lastsMs }) => {
-  model.state.mode = mode
-  await sleep(lastsMs)
-  model.state.mode = 'well'
-}
+const sqsMode =
+  (mode: SqsMode): FaultOf =>
+  async ({ cloud }, { lastsMs }) => {
+    cloud.state.mode = mode
+    await sleep(lastsMs)
+    cloud.state.mode = 'well'
+  }
+const handlerMode =
+  (mode: HandlerMode): FaultOf =>
+  async ({ functions: { state } }, { lastsMs }, random) => {
+    Object.assign(state, { mode, slice: random.whole(0, 9) })
+    await sleep(lastsMs)
+    state.mode = 'well'
+  }
+const upstashMode =
+  (mode: UpstashMode): FaultOf =>
+  async ({ model }, { lastsMs }) => {
+    model.state.mode = mode
+    await sleep(lastsMs)
+    model.state.mode = 'well'
+  }
 
 const FAULTS: Readonly<Record<FaultKind, FaultOf>> = {
   ...redisFaults,
@@ -87,7 +93,11 @@ const ALONE: Partial<Record<FaultKind, readonly Track[]>> = { 'redis-empty': ['r
  * Makes the planned faults at their times, each track by itself; resolves when the last is over. One that had to wait for others until
  * after the end of the plan is left out.
  */
-export async function runFaults(street: Street, { faults: planned, lastsMs }: Plan, signal: AbortSignal): Promise<void> {
+export async function runFaults(
+  street: Street,
+  { faults: planned, lastsMs }: Plan,
+  signal: AbortSignal,
+): Promise<void> {
   const startMs = performance.now()
   const tracks = new Map(TRACKS.map((track) => [track, createTurns()]))
   const make = async (fault: PlannedFault) => {
@@ -105,7 +115,10 @@ export async function runFaults(street: Street, { faults: planned, lastsMs }: Pl
       await sleep(Math.max(0, fault.atMs - (performance.now() - startMs)), signal)
       if (signal.aborted) return
       const needed = [track, ...(ALONE[fault.kind] ?? [])]
-      await needed.reduceRight<() => Promise<void>>((inner, one) => () => (tracks.get(one) as Turns)(inner), () => make(fault))()
+      await needed.reduceRight<() => Promise<void>>(
+        (inner, one) => () => (tracks.get(one) as Turns)(inner),
+        () => make(fault),
+      )()
     }
   }
   await Promise.all(TRACKS.map(runTrack))

@@ -19,7 +19,13 @@ const MOST_RSS_MB = 200
 const ADOPTED_AFTER_MS = 120_000
 
 /** Runs the plan on a street of its own, checks what came, and resolves with what was found. */
-export async function runSoak({ seed }: SoakOptions, plan: Plan, release: Release, signal: AbortSignal, say: (line: string) => void): Promise<SoakResult> {
+export async function runSoak(
+  { seed }: SoakOptions,
+  plan: Plan,
+  release: Release,
+  signal: AbortSignal,
+  say: (line: string) => void,
+): Promise<SoakResult> {
   const street = await startStreet(seed, release)
   const { broken, relays, checker, functions, model, state } = street
   const startMs = performance.now()
@@ -43,16 +49,29 @@ export async function runSoak({ seed }: SoakOptions, plan: Plan, release: Releas
   })
   functions.finish()
   await checkReadModel(model, functions, broken)
-  if (relays.figures.mostRssMb > MOST_RSS_MB) broken.add('memory', `a relay used ${relays.figures.mostRssMb.toFixed(0)} MB, more than ${MOST_RSS_MB}`)
+  if (relays.figures.mostRssMb > MOST_RSS_MB)
+    broken.add('memory', `a relay used ${relays.figures.mostRssMb.toFixed(0)} MB, more than ${MOST_RSS_MB}`)
   await relays.term('first')
   return {
     broken: broken.count,
-    lines: [formatFaults(street), '', formatStreams(street), '', formatFigures(street, counts, seconds), '', ...broken.lines()],
+    lines: [
+      formatFaults(street),
+      '',
+      formatStreams(street),
+      '',
+      formatFigures(street, counts, seconds),
+      '',
+      ...broken.lines(),
+    ],
   }
 }
 
 /** A line now and then, for whoever looks on. */
-async function tell({ ledger, state, timeline, functions, broken }: Street, signal: AbortSignal, say: (line: string) => void): Promise<void> {
+async function tell(
+  { ledger, state, timeline, functions, broken }: Street,
+  signal: AbortSignal,
+  say: (line: string) => void,
+): Promise<void> {
   const startMs = performance.now()
   let told = 0
   while (!signal.aborted) {
@@ -61,7 +80,9 @@ async function tell({ ledger, state, timeline, functions, broken }: Street, sign
     const written = Object.values(ledger).reduce((sum, rows) => sum + rows.state.written, 0)
     const arrived = Object.values(ledger).reduce((sum, rows) => sum + rows.state.arrived, 0)
     const faults = timeline.happened.length
-    say(`${((performance.now() - startMs) / 1_000).toFixed(0)} s: ${written} written, ${arrived} arrived, ${state.accepted - arrived} copies and notices, ${functions.pending} messages before functions, ${faults} faults, ${broken.count} broken`)
+    say(
+      `${((performance.now() - startMs) / 1_000).toFixed(0)} s: ${written} written, ${arrived} arrived, ${state.accepted - arrived} copies and notices, ${functions.pending} messages before functions, ${faults} faults, ${broken.count} broken`,
+    )
     if (broken.count > told) for (const line of broken.lines()) say(`  ${line}`)
     told = broken.count
   }

@@ -11,7 +11,8 @@ import { runSoak } from './run.ts'
 const say = (line: string) => console.log(line)
 
 function showPlan({ faults, load }: Plan): void {
-  for (const { kind, atMs, lastsMs } of faults) say(`${(atMs / 1_000).toFixed(1).padStart(8)} s  ${kind}, ${lastsMs} ms`)
+  for (const { kind, atMs, lastsMs } of faults)
+    say(`${(atMs / 1_000).toFixed(1).padStart(8)} s  ${kind}, ${lastsMs} ms`)
   say(`${faults.length} faults, ${load.length} steps of load`)
 }
 
@@ -24,8 +25,12 @@ async function run(options: SoakOptions, plan: Plan, signal: AbortSignal): Promi
   }
   if (options.fuzz > 0 && !signal.aborted) {
     try {
-      const { samples, other, refused, parked } = await withReleasers(async (release) => fuzz(await startFuzzStreet(release), { count: options.fuzz, seed: options.seed, signal }))
-      say(`fuzz: ${samples} packets, ${other} to other, ${refused} refused by their function, ${parked} parked: none missing, none changed`)
+      const { samples, other, refused, parked } = await withReleasers(async (release) =>
+        fuzz(await startFuzzStreet(release), { count: options.fuzz, seed: options.seed, signal }),
+      )
+      say(
+        `fuzz: ${samples} packets, ${other} to other, ${refused} refused by their function, ${parked} parked: none missing, none changed`,
+      )
     } catch (error) {
       say(`BROKEN fuzz\n${error instanceof Error ? error.message : String(error)}`)
       isWell = false
@@ -39,7 +44,9 @@ function readOptions(): SoakOptions | 'help' | undefined {
   try {
     return readArguments(process.argv.slice(2)) ?? 'help'
   } catch (error) {
-    console.error(`soak: ${error instanceof Error ? error.message : String(error)}\nnpm run soak -- --help says what there is.`)
+    console.error(
+      `soak: ${error instanceof Error ? error.message : String(error)}\nnpm run soak -- --help says what there is.`,
+    )
     process.exitCode = 2
     return undefined
   }
@@ -53,9 +60,17 @@ else if (options !== undefined) {
   else {
     const shutdown = createShutdown(process)
     try {
-      say(`seed ${options.seed}: ${plan.faults.length} faults in ${options.minutes} minutes, ${availableParallelism()} processors, Node ${process.versions.node}`)
+      say(
+        `seed ${options.seed}: ${plan.faults.length} faults in ${options.minutes} minutes, ${availableParallelism()} processors, Node ${process.versions.node}`,
+      )
       const isWell = await run(options, plan, shutdown.signal)
-      say(shutdown.signal.aborted ? 'ended early' : isWell ? '\nno promise was broken' : `\nA PROMISE WAS BROKEN: npm run soak -- --minutes ${options.minutes} --seed ${options.seed} has the same plan`)
+      say(
+        shutdown.signal.aborted
+          ? 'ended early'
+          : isWell
+            ? '\nno promise was broken'
+            : `\nA PROMISE WAS BROKEN: npm run soak -- --minutes ${options.minutes} --seed ${options.seed} has the same plan`,
+      )
       process.exitCode = shutdown.signal.aborted ? 130 : isWell ? 0 : 1
     } finally {
       shutdown.dispose()

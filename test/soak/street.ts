@@ -23,14 +23,29 @@ export async function startStreet(seed: number, release: Release) {
   release(() => rm(folder, { recursive: true, force: true }))
   const [broken, ledger, timeline] = [createBroken(), createLedger(), createTimeline(startMs)]
   const recovery = createRecovery({ ledger, timeline })
-  const checker = createChecker({ seed, ledger, broken, describe: (atMs) => timeline.describe(atMs), onFirst: (stream, n, atMs) => recovery.arrived(stream, n, atMs) })
+  const checker = createChecker({
+    seed,
+    ledger,
+    broken,
+    describe: (atMs) => timeline.describe(atMs),
+    onFirst: (stream, n, atMs) => recovery.arrived(stream, n, atMs),
+  })
   const model = await startReadModel(seed + 1, release)
   const functions = await createFunctions({ seed, ledger, broken, model })
-  const state = { accepted: 0, lastAcceptedMs: 0, heldWhenEmptied: 0, killedWhenEmptied: 0, parkedNotices: new Set<string>(), lostIds: new Set<string>(), dialler: undefined as Dialler | undefined }
+  const state = {
+    accepted: 0,
+    lastAcceptedMs: 0,
+    heldWhenEmptied: 0,
+    killedWhenEmptied: 0,
+    parkedNotices: new Set<string>(),
+    lostIds: new Set<string>(),
+    dialler: undefined as Dialler | undefined,
+  }
 
   const readNotice = ({ type, data }: Notification) => {
     const { payload } = JSON.parse(String(data)) as { payload: RelayGap & RelayParked }
-    if (type === 'enigma.relay.gap') checker.gaps.push({ fromMs: Date.parse(payload.from), toMs: Date.parse(payload.to) })
+    if (type === 'enigma.relay.gap')
+      checker.gaps.push({ fromMs: Date.parse(payload.from), toMs: Date.parse(payload.to) })
     else if (payload.state === 'parked') state.parkedNotices.add(payload.id)
   }
   const onAccepted = (entry: AcceptedEntry, events: readonly Notification[]) => {

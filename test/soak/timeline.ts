@@ -18,7 +18,9 @@ export function createTimeline(startMs: number) {
     },
     /** `12.345 s, during redis-kill, sqs-hang; after sqs-500 by 200 ms` */
     describe(atMs: number): string {
-      const during = happened.filter(({ fromMs, toMs = Infinity }) => fromMs <= atMs && toMs >= atMs).map(({ kind }) => kind)
+      const during = happened
+        .filter(({ fromMs, toMs = Infinity }) => fromMs <= atMs && toMs >= atMs)
+        .map(({ kind }) => kind)
       const last = happened.findLast(({ toMs = Infinity }) => toMs < atMs)
       const words = [
         `${((atMs - startMs) / 1_000).toFixed(3)} s`,

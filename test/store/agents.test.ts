@@ -7,9 +7,33 @@ import { BASE_MS, toEvent } from './events.ts'
 const status = (word: string, at: number, campaign: string | null = 'c1', ref = '1002') =>
   agentStatus(toEvent('agents', 'status', ref, { status: word, campaign_ref: campaign, ref }, at))
 const call = (callRef: string, at: number, more: { stale?: boolean; campaign?: string } = {}) =>
-  agentCall(toEvent('agents', 'call', '1002', { ref: '1002', call_ref: callRef, contact_ref: `k${callRef}`, number: '27821234567', ...(more.campaign === undefined ? {} : { campaign_ref: more.campaign }) }, at, { stale: more.stale ?? false }))
+  agentCall(
+    toEvent(
+      'agents',
+      'call',
+      '1002',
+      {
+        ref: '1002',
+        call_ref: callRef,
+        contact_ref: `k${callRef}`,
+        number: '27821234567',
+        ...(more.campaign === undefined ? {} : { campaign_ref: more.campaign }),
+      },
+      at,
+      { stale: more.stale ?? false },
+    ),
+  )
 const ended = (callRef: string, at: number, agent: string | null = '1002') =>
-  cdr(toEvent('campaigns', 'cdr', undefined, { call_ref: callRef, dialed_at: BASE_MS / 1000 + at, extension: agent, end_reason: 'hungup', ref: 'c1' }, at, { transport: 'list' }))
+  cdr(
+    toEvent(
+      'campaigns',
+      'cdr',
+      undefined,
+      { call_ref: callRef, dialed_at: BASE_MS / 1000 + at, extension: agent, end_reason: 'hungup', ref: 'c1' },
+      at,
+      { transport: 'list' },
+    ),
+  )
 const done = new Map<string, string[]>()
 const DAY = 24 * 3600
 
@@ -29,7 +53,11 @@ test('a state that cannot follow the former one is taken and flagged once; a fir
   const odd = status('wrapup', 2)
   await store.commit({ effects: [status('available', 1), odd, odd, status('lunch', 3), status('available', 4)], done })
   const [state] = (await store.read.agent('1002'))?.states ?? []
-  expect(state).toMatchObject({ status: 'available', unexpected: { from: 'available', to: 'wrapup' }, unexpected_count: 1 })
+  expect(state).toMatchObject({
+    status: 'available',
+    unexpected: { from: 'available', to: 'wrapup' },
+    unexpected_count: 1,
+  })
 })
 
 test('an older status never overwrites a newer one', async () => {
@@ -46,7 +74,12 @@ test('a call is current until wrapup, logging_out or offline in its campaign, or
   await store.commit({ effects: [status('offline', 3, 'c1')], done })
   expect((await store.read.agent('1002'))?.call).toBeNull()
   await store.commit({ effects: [call('2', 4), status('busy', 5)], done })
-  expect((await store.read.agent('1002'))?.call).toMatchObject({ call_ref: '2', contact_ref: 'k2', number: '27821234567', direction: 'outbound' })
+  expect((await store.read.agent('1002'))?.call).toMatchObject({
+    call_ref: '2',
+    contact_ref: 'k2',
+    number: '27821234567',
+    direction: 'outbound',
+  })
   await store.commit({ effects: [status('wrapup', 6, 'c9')], done })
   expect((await store.read.agent('1002'))?.call).toBeNull()
 })
@@ -66,7 +99,16 @@ test('a CDR ends only the call with its own call_ref, also when it comes before 
 
 test('a CDR of another dialler ends no call, though it has the same call_ref and agent', async () => {
   const { store } = await useStore()
-  const ofAnother = cdr(toEvent('campaigns', 'cdr', undefined, { call_ref: '1', dialed_at: BASE_MS / 1000, extension: '1002', end_reason: 'hungup', ref: 'c1' }, 2, { source: 'another', transport: 'list' }))
+  const ofAnother = cdr(
+    toEvent(
+      'campaigns',
+      'cdr',
+      undefined,
+      { call_ref: '1', dialed_at: BASE_MS / 1000, extension: '1002', end_reason: 'hungup', ref: 'c1' },
+      2,
+      { source: 'another', transport: 'list' },
+    ),
+  )
   await store.commit({ effects: [call('1', 1), ofAnother], done })
   expect((await store.read.agent('1002'))?.call?.call_ref).toBe('1')
   await store.commit({ effects: [ofAnother, call('2', 3), ended('2', 4)], done })
@@ -83,10 +125,22 @@ test('a stale call is recorded as stale and never current', async () => {
 test('the same extension on another dialler is somebody else: it ends no call here, and its states are its own', async () => {
   const { store } = await useStore()
   const north = (word: string, at: number) =>
-    agentStatus(toEvent('agents', 'status', '1002', { status: word, campaign_ref: 'c1', ref: '1002' }, at, { source: 'north', id: `north/p/1/${at}` }))
-  await store.commit({ effects: [status('busy', 1), call('7', 2), north('wrapup', 3), north('offline', 9), call('8', 4)], done })
+    agentStatus(
+      toEvent('agents', 'status', '1002', { status: word, campaign_ref: 'c1', ref: '1002' }, at, {
+        source: 'north',
+        id: `north/p/1/${at}`,
+      }),
+    )
+  await store.commit({
+    effects: [status('busy', 1), call('7', 2), north('wrapup', 3), north('offline', 9), call('8', 4)],
+    done,
+  })
   expect(await store.read.agent('1002')).toMatchObject({
-    states: [{ source: 'main', campaign_ref: 'c1', status: 'busy', unexpected: null }, { source: 'north', campaign_ref: 'c1', status: 'offline' }], call: { call_ref: '8' },
+    states: [
+      { source: 'main', campaign_ref: 'c1', status: 'busy', unexpected: null },
+      { source: 'north', campaign_ref: 'c1', status: 'offline' },
+    ],
+    call: { call_ref: '8' },
   })
   await store.commit({ effects: [status('wrapup', 5)], done })
   expect((await store.read.agent('1002'))?.call).toBeNull()
@@ -96,7 +150,10 @@ test('G4: a call that has grown stale between two attempts is the same call, and
   const { store } = await useStore()
   await store.commit({ effects: [call('7', 1)], done })
   await store.commit({ effects: [call('7', 1, { stale: true })], done })
-  expect(await store.read.agent('1002')).toMatchObject({ call: { call_ref: '7' }, calls: [{ call_ref: '7', stale: false }] })
+  expect(await store.read.agent('1002')).toMatchObject({
+    call: { call_ref: '7' },
+    calls: [{ call_ref: '7', stale: false }],
+  })
   expect((await store.read.agent('1002'))?.calls).toHaveLength(1)
 })
 
@@ -107,15 +164,30 @@ test('an agent of many months has the campaigns of the last days only, and one t
   for (let day = 0; day < 20; day += 2) {
     nowMs = BASE_MS + day * DAY * 1000
     // In one campaign all the time, and in each of the others for a day.
-    await store.commit({ effects: [status('busy', day * DAY, 'all'), status('wrapup', day * DAY + 1, `c${day}`)], done })
+    await store.commit({
+      effects: [status('busy', day * DAY, 'all'), status('wrapup', day * DAY + 1, `c${day}`)],
+      done,
+    })
   }
-  expect((await store.read.agent('1002'))?.states.map((state) => state.campaign_ref)).toEqual(['all', 'c12', 'c14', 'c16', 'c18'])
+  expect((await store.read.agent('1002'))?.states.map((state) => state.campaign_ref)).toEqual([
+    'all',
+    'c12',
+    'c14',
+    'c16',
+    'c18',
+  ])
   expect((await store.read.agents()).items.map(({ ref }) => ref)).toEqual(['1002'])
 })
 
 test('an inbound call from a list is compared with a status by time', async () => {
   const { store } = await useStore()
-  const inbound = (at: number) => inboundCall(toEvent('inbound', 'call', undefined, { ref: '1002', call_ref: `i${at}`, call_dir: 'inbound' }, at, { transport: 'list', sequence: `9.${at}` }))
+  const inbound = (at: number) =>
+    inboundCall(
+      toEvent('inbound', 'call', undefined, { ref: '1002', call_ref: `i${at}`, call_dir: 'inbound' }, at, {
+        transport: 'list',
+        sequence: `9.${at}`,
+      }),
+    )
   await store.commit({ effects: [status('wrapup', 5), inbound(4)], done })
   expect((await store.read.agent('1002'))?.call).toBeNull()
   await store.commit({ effects: [inbound(6)], done })
@@ -135,7 +207,7 @@ test('pages of agents name each once, in order', async () => {
   const refs = Array.from({ length: 25 }, (_, index) => String(1000 + index))
   await store.commit({ effects: refs.map((ref, index) => status('available', index, 'c1', ref)), done })
   const seen: string[] = []
-  for (let cursor: string | undefined; ; ) {
+  for (let cursor: string | undefined; ;) {
     const page = await store.read.agents({ limit: 10, ...(cursor === undefined ? {} : { cursor }) })
     seen.push(...page.items.map((agent) => agent.ref))
     if (page.next === null) break
@@ -149,28 +221,40 @@ test('any order and any number of copies of a history give the agent that the ri
   const { proxy } = await useStore()
   const words = ['available', 'busy', 'wrapup', 'logging_out', 'offline', 'logging_in']
   const step = fc.oneof(
-    fc.record({ kind: fc.constant('status' as const), word: fc.constantFrom(...words), campaign: fc.constantFrom('c1', 'c2') }),
+    fc.record({
+      kind: fc.constant('status' as const),
+      word: fc.constantFrom(...words),
+      campaign: fc.constantFrom('c1', 'c2'),
+    }),
     fc.record({ kind: fc.constant('call' as const), campaign: fc.constantFrom('c1', 'c2', undefined) }),
     fc.record({ kind: fc.constant('cdr' as const), of: fc.nat(9) }),
   )
   let run = 0
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 9 }), fc.infiniteStream(fc.nat(1000)), async (steps, random) => {
-      const history: Effect[] = steps.map((one, at) =>
-        one.kind === 'status' ? status(one.word, at, one.campaign)
-          : one.kind === 'call' ? call(String(at), at, one.campaign === undefined ? {} : { campaign: one.campaign })
-            : ended(String(one.of % steps.length), at),
-      )
-      const shuffled = [...history, ...history].map((effect) => ({ effect, key: random.next().value as number })).toSorted((a, b) => a.key - b.key)
-      const open = () => createStore({ url: proxy.url, token: 'test-token', prefix: `run${run++}:` })
-      const [right, other] = [open(), open()]
-      await right.commit({ effects: history, done })
-      for (const { effect } of shuffled) await other.commit({ effects: [effect], done })
-      const [expected, actual] = await Promise.all([right.read.agent('1002'), other.read.agent('1002')])
-      expect(actual?.call?.call_ref ?? null).toBe(expected?.call?.call_ref ?? null)
-      const states = (agent: typeof expected) => agent?.states.map((state) => [state.campaign_ref, state.status])
-      expect(states(actual)).toEqual(states(expected))
-    }),
+    fc.asyncProperty(
+      fc.array(step, { minLength: 1, maxLength: 9 }),
+      fc.infiniteStream(fc.nat(1000)),
+      async (steps, random) => {
+        const history: Effect[] = steps.map((one, at) =>
+          one.kind === 'status'
+            ? status(one.word, at, one.campaign)
+            : one.kind === 'call'
+              ? call(String(at), at, one.campaign === undefined ? {} : { campaign: one.campaign })
+              : ended(String(one.of % steps.length), at),
+        )
+        const shuffled = [...history, ...history]
+          .map((effect) => ({ effect, key: random.next().value as number }))
+          .toSorted((a, b) => a.key - b.key)
+        const open = () => createStore({ url: proxy.url, token: 'test-token', prefix: `run${run++}:` })
+        const [right, other] = [open(), open()]
+        await right.commit({ effects: history, done })
+        for (const { effect } of shuffled) await other.commit({ effects: [effect], done })
+        const [expected, actual] = await Promise.all([right.read.agent('1002'), other.read.agent('1002')])
+        expect(actual?.call?.call_ref ?? null).toBe(expected?.call?.call_ref ?? null)
+        const states = (agent: typeof expected) => agent?.states.map((state) => [state.campaign_ref, state.status])
+        expect(states(actual)).toEqual(states(expected))
+      },
+    ),
     { numRuns: 60 },
   )
 })

@@ -5,13 +5,25 @@ import { useStore } from '../support/store.ts'
 import { BASE_MS, toEvent } from './events.ts'
 
 const DONE = new Map<string, string[]>()
-const status = (word: string, at: number) => campaignStatus(toEvent('campaigns', 'status', '12', { ref: '12', status: word }, at))
+const status = (word: string, at: number) =>
+  campaignStatus(toEvent('campaigns', 'status', '12', { ref: '12', status: word }, at))
 const preview = (callees: Record<string, unknown>[], at: number) =>
-  dialPreview(toEvent('campaigns', 'dial_preview', '12', { ref: '12', callees: callees as { number: string; contact_ref: string }[] }, at))
+  dialPreview(
+    toEvent(
+      'campaigns',
+      'dial_preview',
+      '12',
+      { ref: '12', callees: callees as { number: string; contact_ref: string }[] },
+      at,
+    ),
+  )
 
 test('a campaign has its state, since when, and its history, newest first, each change once', async () => {
   const { store } = await useStore()
-  await store.commit({ effects: [status('started', 1), status('stopping', 2), status('stopped', 3), status('stopping', 2)], done: DONE })
+  await store.commit({
+    effects: [status('started', 1), status('stopping', 2), status('stopped', 3), status('stopping', 2)],
+    done: DONE,
+  })
   const campaign = await store.read.campaign('12')
   expect(campaign).toMatchObject({ ref: '12', status: 'stopped', source: 'main' })
   expect(campaign?.history.map((change) => change.status)).toEqual(['stopped', 'stopping', 'started'])
@@ -21,18 +33,32 @@ test('a campaign has its state, since when, and its history, newest first, each 
 
 test('stats: the latest values, a series in order, and a decrease of a counter is a reset', async () => {
   const { store } = await useStore()
-  const stats = (calls: number, queued: number, at: number) => campaignStats(toEvent('campaigns', 'stats', '12', { total_calls: calls, callees_queued: queued, ref: '12' }, at))
-  await store.commit({ effects: [stats(5, 9, 1), stats(7, 3, 2), stats(7, 3, 2), stats(6, 9, 1.5), stats(1, 4, 3)], done: DONE })
+  const stats = (calls: number, queued: number, at: number) =>
+    campaignStats(toEvent('campaigns', 'stats', '12', { total_calls: calls, callees_queued: queued, ref: '12' }, at))
+  await store.commit({
+    effects: [stats(5, 9, 1), stats(7, 3, 2), stats(7, 3, 2), stats(6, 9, 1.5), stats(1, 4, 3)],
+    done: DONE,
+  })
   const found = (await store.read.campaign('12'))?.stats
   expect(found).toMatchObject({ values: { total_calls: 1, callees_queued: 4 }, resets: 1 })
-  expect(found?.series.map((point) => [point.values['total_calls'], point.reset])).toEqual([[5, false], [7, false], [1, true]])
-  await store.commit({ effects: Array.from({ length: 130 }, (_, at) => agentStats(toEvent('agents', 'stats', '1002', { calls: at }, at))), done: DONE })
+  expect(found?.series.map((point) => [point.values['total_calls'], point.reset])).toEqual([
+    [5, false],
+    [7, false],
+    [1, true],
+  ])
+  await store.commit({
+    effects: Array.from({ length: 130 }, (_, at) => agentStats(toEvent('agents', 'stats', '1002', { calls: at }, at))),
+    done: DONE,
+  })
   expect((await store.read.agent('1002'))?.stats?.series).toHaveLength(120)
 })
 
 test('a preview takes the place of the former one; an older one does not', async () => {
   const { store, redis } = await useStore()
-  await store.commit({ effects: [preview([{ number: '1', contact_ref: 'a' }], 1), preview([{ number: '2', contact_ref: 'b' }], 2)], done: DONE })
+  await store.commit({
+    effects: [preview([{ number: '1', contact_ref: 'a' }], 1), preview([{ number: '2', contact_ref: 'b' }], 2)],
+    done: DONE,
+  })
   await store.commit({ effects: [preview([{ number: '1', contact_ref: 'a' }], 1)], done: DONE })
   expect((await store.read.campaign('12'))?.preview?.callees).toEqual([{ number: '2', contact_ref: 'b' }])
   const client = await useRedisClient(redis.url)
@@ -41,7 +67,11 @@ test('a preview takes the place of the former one; an older one does not', async
 
 test('a preview of 3 MiB is stored in parts, each request under 1 MB, and read back whole', async () => {
   const { store, proxy } = await useStore()
-  const callees = Array.from({ length: 45_000 }, (_, index) => ({ number: `2782${String(index).padStart(7, '0')}`, contact_ref: `contact-é-😀-"${index}"`, extra: 'x'.repeat(10) }))
+  const callees = Array.from({ length: 45_000 }, (_, index) => ({
+    number: `2782${String(index).padStart(7, '0')}`,
+    contact_ref: `contact-é-😀-"${index}"`,
+    extra: 'x'.repeat(10),
+  }))
   expect(JSON.stringify(callees).length).toBeGreaterThan(3 * 1024 * 1024)
   await store.commit({ effects: [preview(callees, 1)], done: DONE })
   expect((await store.read.campaign('12'))?.preview?.callees).toEqual(callees)
@@ -50,8 +80,16 @@ test('a preview of 3 MiB is stored in parts, each request under 1 MB, and read b
 
 test('other: the last thousand with their bytes, and a count per type', async () => {
   const { store } = await useStore()
-  const unknown = (at: number, data: string | Uint8Array) => other(toEvent('agents', 'mood', '1002', undefined, at, { data, reason: 'unknown_type' }))
-  await store.commit({ effects: [unknown(1, 'not json "😀"'), unknown(2, new Uint8Array([255, 0, 1])), unknown(2, new Uint8Array([255, 0, 1]))], done: DONE })
+  const unknown = (at: number, data: string | Uint8Array) =>
+    other(toEvent('agents', 'mood', '1002', undefined, at, { data, reason: 'unknown_type' }))
+  await store.commit({
+    effects: [
+      unknown(1, 'not json "😀"'),
+      unknown(2, new Uint8Array([255, 0, 1])),
+      unknown(2, new Uint8Array([255, 0, 1])),
+    ],
+    done: DONE,
+  })
   const page = await store.read.other()
   expect(page.items.map(({ text, base64, reason, type }) => [text, base64, reason, type])).toEqual([
     [null, '/wAB', 'unknown_type', 'agents/mood'],
@@ -60,7 +98,7 @@ test('other: the last thousand with their bytes, and a count per type', async ()
   expect(page.counts).toEqual({ 'agents/mood': 2 })
   await store.commit({ effects: Array.from({ length: 1_010 }, (_, at) => unknown(10 + at, `n${at}`)), done: DONE })
   const seen: (string | null)[] = []
-  for (let cursor: string | undefined; ; ) {
+  for (let cursor: string | undefined; ;) {
     const next = await store.read.other({ limit: 300, ...(cursor === undefined ? {} : { cursor }) })
     seen.push(...next.items.map((record) => record.text))
     if (next.next === null) break
@@ -71,7 +109,13 @@ test('other: the last thousand with their bytes, and a count per type', async ()
 
 test('other: what is dropped leaves no bytes behind, and types of chance do not fill the counts', async () => {
   const { store, redis } = await useStore()
-  const unknown = (at: number) => other(toEvent('agents', `t${at}`, '1002', undefined, at, { data: 'x'.repeat(200_000 * (at % 2)), reason: 'unknown_type' }))
+  const unknown = (at: number) =>
+    other(
+      toEvent('agents', `t${at}`, '1002', undefined, at, {
+        data: 'x'.repeat(200_000 * (at % 2)),
+        reason: 'unknown_type',
+      }),
+    )
   await store.commit({ effects: [unknown(1), unknown(3)], done: DONE })
   await store.commit({ effects: Array.from({ length: 1_100 }, (_, at) => unknown(10 + 2 * at)), done: DONE })
   const client = await useRedisClient(redis.url)
@@ -84,7 +128,12 @@ test('other: what is dropped leaves no bytes behind, and types of chance do not 
 
 test('G4: a copy that another relay heard a moment later is the same change', async () => {
   const { store } = await useStore()
-  const copy = campaignStatus(toEvent('campaigns', 'status', '12', { status: 'started', ref: '12' }, 1, { time: new Date(BASE_MS + 1_007).toISOString(), timeMs: BASE_MS + 1_007 }))
+  const copy = campaignStatus(
+    toEvent('campaigns', 'status', '12', { status: 'started', ref: '12' }, 1, {
+      time: new Date(BASE_MS + 1_007).toISOString(),
+      timeMs: BASE_MS + 1_007,
+    }),
+  )
   await store.commit({ effects: [status('started', 1), copy], done: DONE })
   expect((await store.read.campaign('12'))?.history).toMatchObject([{ at: new Date(BASE_MS + 1_000).toISOString() }])
 })
@@ -94,13 +143,19 @@ test('campaigns that were not heard of for thirty days are forgotten', async () 
   const { store } = await useStore({ now: () => nowMs })
   await store.commit({ effects: [status('completed', 1)], done: DONE })
   nowMs += 31 * 24 * 3600_000
-  await store.commit({ effects: [campaignStatus(toEvent('campaigns', 'status', '13', { status: 'started', ref: '13' }, 31 * 24 * 3600))], done: DONE })
+  await store.commit({
+    effects: [campaignStatus(toEvent('campaigns', 'status', '13', { status: 'started', ref: '13' }, 31 * 24 * 3600))],
+    done: DONE,
+  })
   expect((await store.read.campaigns()).items.map(({ ref }) => ref)).toEqual(['13'])
   expect(await store.read.campaign('12')).toBeNull()
 })
 
 test('a dialler has a state too', async () => {
   const { store } = await useStore()
-  await store.commit({ effects: [dialerStatus(toEvent('dialers', 'status', undefined, { status: 'started' }, 1))], done: DONE })
+  await store.commit({
+    effects: [dialerStatus(toEvent('dialers', 'status', undefined, { status: 'started' }, 1))],
+    done: DONE,
+  })
   expect(await store.read.dialers()).toMatchObject([{ ref: 'main', status: 'started' }])
 })

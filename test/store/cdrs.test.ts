@@ -9,14 +9,32 @@ const DIALED = BASE_MS / 1000
 const DAY = 24 * 3600
 
 const toCdr = (callRef: string | number, at: number, more: Record<string, unknown> = {}, receivedAt = at) =>
-  cdr(toEvent('campaigns', 'cdr', undefined, {
-    call_ref: String(callRef), dialed_at: DIALED + at, number: '27821234567', dial_number: '0821234567', contact_ref: 'k1', extension: '1002',
-    end_reason: 'hungup', end_code: 16, call_time: 30, ref: 'c1', ...more,
-  }, receivedAt, { transport: 'list', id: nextId() }))
+  cdr(
+    toEvent(
+      'campaigns',
+      'cdr',
+      undefined,
+      {
+        call_ref: String(callRef),
+        dialed_at: DIALED + at,
+        number: '27821234567',
+        dial_number: '0821234567',
+        contact_ref: 'k1',
+        extension: '1002',
+        end_reason: 'hungup',
+        end_code: 16,
+        call_time: 30,
+        ref: 'c1',
+        ...more,
+      },
+      receivedAt,
+      { transport: 'list', id: nextId() },
+    ),
+  )
 
 async function all(read: Reads, filter: CdrFilter): Promise<string[]> {
   const refs: string[] = []
-  for (let cursor: string | undefined; ; ) {
+  for (let cursor: string | undefined; ;) {
     const page = await read.cdrs({ ...filter, ...(cursor === undefined ? {} : { cursor }) })
     refs.push(...page.items.map((record) => record.call_ref))
     if (page.next === null) return refs
@@ -27,7 +45,12 @@ async function all(read: Reads, filter: CdrFilter): Promise<string[]> {
 test('a CDR is found by time, campaign, agent, contact, number and end reason', async () => {
   const { store } = await useStore()
   await store.commit({
-    effects: [toCdr(1, 1), toCdr(2, 2, { ref: 'c2', extension: null }), toCdr(3, 3, { contact_ref: 'k9', end_reason: 'busy' }), toCdr(4, 4, { number: '27830000000' })],
+    effects: [
+      toCdr(1, 1),
+      toCdr(2, 2, { ref: 'c2', extension: null }),
+      toCdr(3, 3, { contact_ref: 'k9', end_reason: 'busy' }),
+      toCdr(4, 4, { number: '27830000000' }),
+    ],
     done: DONE,
   })
   expect(await all(store.read, {})).toEqual(['4', '3', '2', '1'])
@@ -55,7 +78,11 @@ test('other content under the same key is kept as a revision, flagged, and count
   const second = toCdr(1, 1, { end_reason: 'busy' }, 2)
   await store.commit({ effects: [first, second, first, second], done: DONE })
   const id = cdrId('main', '1', DIALED + 1)
-  expect(await store.read.cdr(id)).toMatchObject({ end_reason: 'busy', revised: true, revisions: [{ end_reason: 'hungup' }] })
+  expect(await store.read.cdr(id)).toMatchObject({
+    end_reason: 'busy',
+    revised: true,
+    revisions: [{ end_reason: 'hungup' }],
+  })
   expect((await store.read.campaign('c1'))?.counts).toMatchObject([{ end_reason: 'busy', count: 1 }])
   expect(await all(store.read, { agent: '1002' })).toEqual(['1'])
 })
@@ -63,7 +90,11 @@ test('other content under the same key is kept as a revision, flagged, and count
 test('a revision that was received earlier does not take the place of a later one', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [toCdr(1, 1, { end_reason: 'busy' }, 2), toCdr(1, 1, {}, 1)], done: DONE })
-  expect(await store.read.cdr(cdrId('main', '1', DIALED + 1))).toMatchObject({ end_reason: 'busy', revised: true, revisions: [{ end_reason: 'hungup' }] })
+  expect(await store.read.cdr(cdrId('main', '1', DIALED + 1))).toMatchObject({
+    end_reason: 'busy',
+    revised: true,
+    revisions: [{ end_reason: 'hungup' }],
+  })
 })
 
 test('cursors hold while new CDRs come in, also with many of the same second', async () => {
@@ -72,19 +103,22 @@ test('cursors hold while new CDRs come in, also with many of the same second', a
   const first = await store.read.cdrs({ limit: 7 })
   await store.commit({ effects: Array.from({ length: 5 }, (_, index) => toCdr(100 + index, 6)), done: DONE })
   const seen = first.items.map((record) => record.call_ref)
-  for (let cursor = first.next; cursor !== null; ) {
+  for (let cursor = first.next; cursor !== null;) {
     const page = await store.read.cdrs({ limit: 7, cursor })
     seen.push(...page.items.map((record) => record.call_ref))
     cursor = page.next
   }
-  expect(seen.toSorted((a, b) => Number(a) - Number(b))).toEqual(Array.from({ length: 30 }, (_, index) => String(index)))
+  expect(seen.toSorted((a, b) => Number(a) - Number(b))).toEqual(
+    Array.from({ length: 30 }, (_, index) => String(index)),
+  )
 })
 
 test('a large call_ref and a fraction keep their digits; every field that was sent is in the payload', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [toCdr('123456789012345678901', 1, { vendor_extra: { deep: '😀' } })], done: DONE })
   expect(await store.read.cdr(cdrId('main', '123456789012345678901', DIALED + 1))).toMatchObject({
-    call_ref: '123456789012345678901', payload: { vendor_extra: { deep: '😀' } },
+    call_ref: '123456789012345678901',
+    payload: { vendor_extra: { deep: '😀' } },
   })
 })
 
@@ -107,7 +141,9 @@ test('a campaign that runs for months has the counts of the last days only', asy
   // One that comes back out of the dialler's backup a week late.
   await store.commit({ effects: [toCdr(99, DAY, {}, 8 * DAY)], done: DONE })
   const hours = (await store.read.campaign('c1'))?.counts.map(({ hour, count }) => [hour, count])
-  expect(hours).toEqual([5, 6, 7, 8].map((day) => [`${new Date(BASE_MS + day * DAY * 1000).toISOString().slice(0, 13)}:00:00Z`, 1]))
+  expect(hours).toEqual(
+    [5, 6, 7, 8].map((day) => [`${new Date(BASE_MS + day * DAY * 1000).toISOString().slice(0, 13)}:00:00Z`, 1]),
+  )
 })
 
 test('one that was dialled in thousands of years is found among those of today, and goes when they go', async () => {

@@ -25,20 +25,40 @@ async function useHttp(status: number, body: string, hang = false): Promise<stri
 
 const failure = async (url: string, token = 'test-token'): Promise<StoreError> => {
   const store = createStore({ url, token, timeoutMs: 300, tries: 2 })
-  return store.commit({ effects: [call], done: NONE }).then(() => Promise.reject(new Error('it was taken')), (error: unknown) => error as StoreError)
+  return store.commit({ effects: [call], done: NONE }).then(
+    () => Promise.reject(new Error('it was taken')),
+    (error: unknown) => error as StoreError,
+  )
 }
 
 test('what is done of a message is recalled, and a batch is one request', async () => {
   const { store, proxy } = await useStore()
-  await store.commit({ effects: Array.from({ length: 200 }, () => call), done: new Map([['m1', ['a', 'b']], ['m2', ['c']]]) })
+  await store.commit({
+    effects: Array.from({ length: 200 }, () => call),
+    done: new Map([
+      ['m1', ['a', 'b']],
+      ['m2', ['c']],
+    ]),
+  })
   expect(proxy.seen.requests).toBe(1)
-  expect(await store.recall(['m1', 'm2', 'm3'])).toEqual(new Map([['m1', new Set(['a', 'b'])], ['m2', new Set(['c'])], ['m3', new Set()]]))
+  expect(await store.recall(['m1', 'm2', 'm3'])).toEqual(
+    new Map([
+      ['m1', new Set(['a', 'b'])],
+      ['m2', new Set(['c'])],
+      ['m3', new Set()],
+    ]),
+  )
   expect(proxy.seen.requests).toBe(2)
 })
 
 test('a large batch goes in several requests, each under the limit', async () => {
   const { store, proxy } = await useStore({ maxRequestBytes: 100_000 })
-  await store.commit({ effects: Array.from({ length: 500 }, (_, at) => agentCall(toEvent('agents', 'call', String(at), { call_ref: String(at) }, at))), done: NONE })
+  await store.commit({
+    effects: Array.from({ length: 500 }, (_, at) =>
+      agentCall(toEvent('agents', 'call', String(at), { call_ref: String(at) }, at)),
+    ),
+    done: NONE,
+  })
   expect(proxy.seen.requests).toBeGreaterThan(2)
   expect(proxy.seen.largestBytes).toBeLessThan(100_000)
   expect((await store.read.agents({ limit: 500 })).items).toHaveLength(500)
@@ -55,7 +75,9 @@ test('errors have a code, say what to do, and never hold the command', async () 
   const throttled = await failure(await useHttp(429, '{"error":"ERR rate limit exceeded, command was: 27821234567"}'))
   expect(throttled).toMatchObject({ code: 'throttled', retryable: true })
   // Tried again it would be as large.
-  const large = await failure(await useHttp(413, '{"error":"ERR max request size exceeded. Limit: 1048576 bytes, Actual: 1048577 bytes"}'))
+  const large = await failure(
+    await useHttp(413, '{"error":"ERR max request size exceeded. Limit: 1048576 bytes, Actual: 1048577 bytes"}'),
+  )
   expect(large).toMatchObject({ code: 'too_large', retryable: false })
   const broken = await failure(await useHttp(500, '<html>27821234567</html>'))
   expect(broken.retryable).toBe(true)
@@ -87,13 +109,16 @@ test('an address that is asked for is asked for again when its token is refused,
   expect(asked).toEqual([undefined, 'former-token', undefined])
   const stubborn = createStore({ address: () => Promise.resolve({ url: proxy.url, token: 'wrong' }) })
   await expect(stubborn.read.ping()).rejects.toMatchObject({ code: 'unauthorized' })
-  await expect(createStore({ address: () => Promise.resolve({ url: '', token: '' }) }).read.ping()).rejects.toMatchObject({ code: 'not_configured' })
+  await expect(
+    createStore({ address: () => Promise.resolve({ url: '', token: '' }) }).read.ping(),
+  ).rejects.toMatchObject({ code: 'not_configured' })
 })
 
 test('the script goes along once, and again when the database has forgotten it', async () => {
   const { store, proxy, redis } = await useStore()
   const client = await useRedisClient(redis.url)
-  const calls = async (name: string) => Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(await client.info('commandstats'))?.[1] ?? 0)
+  const calls = async (name: string) =>
+    Number(new RegExp(`cmdstat_${name}:calls=(\\d+)`).exec(await client.info('commandstats'))?.[1] ?? 0)
   for (let n = 0; n < 5; n++) await store.commit({ effects: [call], done: NONE })
   expect([await calls('eval'), await calls('evalsha'), proxy.seen.requests]).toEqual([1, 4, 5])
   await client.scriptFlush()

@@ -7,7 +7,8 @@ import { isInOrder } from './sender.ts'
 import type { useSqsFaults } from './sqs-faults.ts'
 
 /** The notifications that SQS accepted for a route, with copies, in the order of each group. */
-export const arrivedAt = (sqs: Awaited<ReturnType<typeof useSqsFaults>>, route: string): Promise<Notification[]> => readAccepted(sqs, `enigma-${route}.fifo`)
+export const arrivedAt = (sqs: Awaited<ReturnType<typeof useSqsFaults>>, route: string): Promise<Notification[]> =>
+  readAccepted(sqs, `enigma-${route}.fifo`)
 
 /** Asserts what G1 to G3 say of everything that arrived: each reference in order, and a notification the same id on each copy. */
 export function expectOrderAndIds(events: readonly Notification[]): void {
@@ -37,11 +38,17 @@ export async function gapsOf(sqs: Awaited<ReturnType<typeof useSqsFaults>>) {
 }
 
 /** Asserts G2 of what was published: each number arrived, or it was published in a gap that was announced. */
-export async function expectHeardOrAnnounced(sqs: Awaited<ReturnType<typeof useSqsFaults>>, published: readonly Published[]): Promise<void> {
+export async function expectHeardOrAnnounced(
+  sqs: Awaited<ReturnType<typeof useSqsFaults>>,
+  published: readonly Published[],
+): Promise<void> {
   const arrived = new Set((await arrivedAt(sqs, 'agents-status')).map((event) => toNumbered(event).n))
   const gaps = await gapsOf(sqs)
   const silent = published
     .map((one, n) => ({ n, ...one }))
-    .filter(({ n, taken, fromMs, toMs }) => taken && !arrived.has(n) && !gaps.some((gap) => gap.fromMs <= toMs && gap.toMs >= fromMs))
+    .filter(
+      ({ n, taken, fromMs, toMs }) =>
+        taken && !arrived.has(n) && !gaps.some((gap) => gap.fromMs <= toMs && gap.toMs >= fromMs),
+    )
   expect(silent).toEqual([])
 }

@@ -3,7 +3,12 @@ import { readBody, type Notification } from '../../src/protocol/index.ts'
 import type { useSqs } from './sqs.ts'
 
 /** Receives and deletes until `count` different notifications of a route have come; with all copies, in the order of each group. */
-export async function receiveDistinct(server: Awaited<ReturnType<typeof useSqs>>, route: string, count: number, timeoutMs = 15_000): Promise<Notification[]> {
+export async function receiveDistinct(
+  server: Awaited<ReturnType<typeof useSqs>>,
+  route: string,
+  count: number,
+  timeoutMs = 15_000,
+): Promise<Notification[]> {
   const QueueUrl = server.url(route)
   const received: Notification[] = []
   const ids = new Set<string>()
@@ -11,12 +16,25 @@ export async function receiveDistinct(server: Awaited<ReturnType<typeof useSqs>>
   while (ids.size < count) {
     if (performance.now() > until) throw new Error(`of ${count} notifications for ${route} came ${ids.size}`)
     const { Messages = [] } = await server.sqs.send(
-      new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10, WaitTimeSeconds: 1, MessageAttributeNames: ['All'] }),
+      new ReceiveMessageCommand({
+        QueueUrl,
+        MaxNumberOfMessages: 10,
+        WaitTimeSeconds: 1,
+        MessageAttributeNames: ['All'],
+      }),
     )
     if (Messages.length === 0) continue
-    for (const message of Messages) received.push(...(await readBody(message.Body ?? '', message.MessageAttributes?.['content-encoding']?.StringValue)))
+    for (const message of Messages)
+      received.push(
+        ...(await readBody(message.Body ?? '', message.MessageAttributes?.['content-encoding']?.StringValue)),
+      )
     for (const { id } of received.slice(-2_000)) ids.add(id)
-    await server.sqs.send(new DeleteMessageBatchCommand({ QueueUrl, Entries: Messages.map((m, i) => ({ Id: String(i), ReceiptHandle: m.ReceiptHandle })) }))
+    await server.sqs.send(
+      new DeleteMessageBatchCommand({
+        QueueUrl,
+        Entries: Messages.map((m, i) => ({ Id: String(i), ReceiptHandle: m.ReceiptHandle })),
+      }),
+    )
   }
   return received
 }

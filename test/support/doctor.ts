@@ -12,9 +12,12 @@ export function byCheck(findings: readonly Finding[]): Record<string, Finding[]>
 export async function lookAtRedis(url: string, env: Record<string, string> = {}): Promise<Record<string, Finding>> {
   const config = readConfig({ ENIGMA_SOURCES: `main=${url}`, ENIGMA_RELAY_ID: 'test', AWS_REGION: 'none', ...env })
   const findings = await examineSource(config.sources[0] as (typeof config.sources)[0], config, Date.now)
-  return Object.fromEntries(Object.entries(byCheck(findings)).map(([check, ofCheck]) => [
-    check.replace('redis/main/', ''), { ...(ofCheck[0] as Finding), text: ofCheck.map(({ text }) => text).join('\n') },
-  ]))
+  return Object.fromEntries(
+    Object.entries(byCheck(findings)).map(([check, ofCheck]) => [
+      check.replace('redis/main/', ''),
+      { ...(ofCheck[0] as Finding), text: ofCheck.map(({ text }) => text).join('\n') },
+    ]),
+  )
 }
 
 /** All that is in a Redis, byte for byte, and how many changes it has seen. */
@@ -25,7 +28,9 @@ export async function everythingIn(url: string) {
   try {
     const keys = (await client.keys('*')).toSorted()
     const asBytes = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
-    const values = await Promise.all(keys.map(async (key) => [key, (await asBytes.dump(key))?.toString('hex'), (await client.pTTL(key)) === -1]))
+    const values = await Promise.all(
+      keys.map(async (key) => [key, (await asBytes.dump(key))?.toString('hex'), (await client.pTTL(key)) === -1]),
+    )
     return { values, changes: /rdb_changes_since_last_save:(\d+)/.exec(await client.info('persistence'))?.[1] }
   } finally {
     client.destroy()

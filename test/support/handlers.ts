@@ -1,5 +1,12 @@
 import { existsSync } from 'node:fs'
-import { fromSqs, type App, type FromSqsOptions, type SqsBatchResponse, type SqsEvent, type LambdaContext } from '../../src/adapter/index.ts'
+import {
+  fromSqs,
+  type App,
+  type FromSqsOptions,
+  type SqsBatchResponse,
+  type SqsEvent,
+  type LambdaContext,
+} from '../../src/adapter/index.ts'
 import { keepErrorsQuiet } from '../../src/adapter/quiet-errors.ts'
 import { functionFile, queueName, ROUTES, type Route } from '../../src/protocol/index.ts'
 import type { Effect, Store } from '../../src/store/index.ts'
@@ -18,22 +25,36 @@ const FUNCTIONS = new URL('../../functions/', import.meta.url)
 
 /** The apps of `functions/` as Lambda handlers, by the name of their queue; what they reach of the world is given here. */
 export async function loadHandlers(options: HandlersOptions): Promise<ReadonlyMap<string, Handler>> {
-  const files = ROUTES.map((route) => ({ route, url: new URL(functionFile(route), FUNCTIONS) })).filter(({ url }) => existsSync(url))
-  return new Map(await Promise.all(files.map(async ({ route, url }): Promise<[string, Handler]> => {
-    const { app } = (await import(url.href)) as { app: App }
-    keepErrorsQuiet(app)
-    return [queueName('enigma-', route), toHandler(route, app, options)]
-  })))
+  const files = ROUTES.map((route) => ({ route, url: new URL(functionFile(route), FUNCTIONS) })).filter(({ url }) =>
+    existsSync(url),
+  )
+  return new Map(
+    await Promise.all(
+      files.map(async ({ route, url }): Promise<[string, Handler]> => {
+        const { app } = (await import(url.href)) as { app: App }
+        keepErrorsQuiet(app)
+        return [queueName('enigma-', route), toHandler(route, app, options)]
+      }),
+    ),
+  )
 }
 
-function toHandler(route: Route, app: App, { store, park, postpone, maxAgeMs = route.maxAgeMs, around = (_request, run) => run() }: HandlersOptions): Handler {
+function toHandler(
+  route: Route,
+  app: App,
+  { store, park, postpone, maxAgeMs = route.maxAgeMs, around = (_request, run) => run() }: HandlersOptions,
+): Handler {
   const fetch: App['fetch'] = (request, env) => around(request, async () => app.fetch(request, env))
-  return fromSqs<Effect>({ fetch }, {
-    park, postpone,
-    commit: (batch) => store.commit(batch),
-    recall: (messageIds) => store.recall(messageIds),
-    maxReceiveCount: route.attempts,
-    maxAgeMs,
-    log: () => undefined,
-  })
+  return fromSqs<Effect>(
+    { fetch },
+    {
+      park,
+      postpone,
+      commit: (batch) => store.commit(batch),
+      recall: (messageIds) => store.recall(messageIds),
+      maxReceiveCount: route.attempts,
+      maxAgeMs,
+      log: () => undefined,
+    },
+  )
 }

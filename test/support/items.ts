@@ -20,7 +20,14 @@ export function createKeeper() {
 export function makeItem(keeper: Keeper, reference: string, n: number, more: Record<string, unknown> = {}): Item {
   const packet = formatPacket({ type: 'status', payload: { ref: reference, status: 'busy', n, ...more } })
   const channel = `enigma:notifications:agents:${reference}`
-  const received = { sourceId: 'main', transport: 'pubsub' as const, channel, number: 1_000 + Number(reference), index: n, timeMs: 1_764_000_000_000 }
+  const received = {
+    sourceId: 'main',
+    transport: 'pubsub' as const,
+    channel,
+    number: 1_000 + Number(reference),
+    index: n,
+    timeMs: 1_764_000_000_000,
+  }
   return toItem(stamp(Buffer.from(packet), received), keeper, n)
 }
 

@@ -7,11 +7,14 @@ type Client = Awaited<ReturnType<typeof useRedisClient>>
 export const CAMPAIGNS = 'enigma:notifications:campaigns'
 
 /** The `n`th CDR, of one of a hundred calls: what has a `call_ref` keeps its order. */
-export const cdrOf = (n: number): string => formatPacket({ type: 'cdr', payload: { call_ref: n % 100, dialed_at: 1_764_000_000, n, number: '27821234567' } })
+export const cdrOf = (n: number): string =>
+  formatPacket({ type: 'cdr', payload: { call_ref: n % 100, dialed_at: 1_764_000_000, n, number: '27821234567' } })
 
 /** Whether all CDRs were taken and sent: neither on the list nor in a claim. */
-export const drained = (client: { lLen: (key: string) => Promise<number>; keys: (pattern: string) => Promise<string[]> }) => async (): Promise<boolean> =>
-  (await client.lLen(CAMPAIGNS)) === 0 && (await client.keys('enigma:relay:claim:*')).length === 0
+export const drained =
+  (client: { lLen: (key: string) => Promise<number>; keys: (pattern: string) => Promise<string[]> }) =>
+  async (): Promise<boolean> =>
+    (await client.lLen(CAMPAIGNS)) === 0 && (await client.keys('enigma:relay:claim:*')).length === 0
 
 /** The `n`th status, of one of fifty agents. */
 export const statusOf = (n: number): string => formatPacket({ type: 'status', payload: { status: 'busy', n } })
@@ -73,11 +76,17 @@ export function pushCdrs(client: Client, perSecond: number, list = CAMPAIGNS): L
 export type Published = { readonly fromMs: number; readonly toMs: number; readonly taken: boolean }
 
 /** Publishes statuses, whoever listens, and notes when. Those that Redis did not take are gone, as with a dialler. */
-export function publishStatuses(client: Client, perSecond: number): Load & { readonly published: readonly Published[] } {
+export function publishStatuses(
+  client: Client,
+  perSecond: number,
+): Load & { readonly published: readonly Published[] } {
   const published: Published[] = []
   const publish = async (n: number) => {
     const fromMs = Date.now()
-    const taken = await client.publish(agentChannel(n), statusOf(n)).then(() => true, () => false)
+    const taken = await client.publish(agentChannel(n), statusOf(n)).then(
+      () => true,
+      () => false,
+    )
     published[n] = { fromMs, toMs: Date.now(), taken }
   }
   const load = startLoad(perSecond, (from, to) => Promise.all(range(from, to).map(publish)))

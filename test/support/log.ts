@@ -10,6 +10,7 @@ export function captureLog() {
     log,
     lines,
     /** The lines whose words hold these. */
-    said: (words: string): Line[] => lines.map((line) => JSON.parse(line) as Line).filter((line) => line.msg.includes(words)),
+    said: (words: string): Line[] =>
+      lines.map((line) => JSON.parse(line) as Line).filter((line) => line.msg.includes(words)),
   }
 }

@@ -9,6 +9,11 @@ export async function readMetric(address: string, name: string, labels: Record<s
   const wanted = Object.entries(labels).map(([label, value]) => `${label}="${value}"`)
   return text
     .split('\n')
-    .filter((line) => new RegExp(`^enigma_relay_${name}[{ ]`).test(line) && wanted.every((label) => line.includes(label)) && !line.includes('route="relay-alive"'))
+    .filter(
+      (line) =>
+        new RegExp(`^enigma_relay_${name}[{ ]`).test(line) &&
+        wanted.every((label) => line.includes(label)) &&
+        !line.includes('route="relay-alive"'),
+    )
     .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
 }

@@ -24,12 +24,36 @@ export const cdr = (n: number, reference: number | string = n): string =>
   `{"type":"cdr","payload":{"call_ref":${reference},"n":${n},"number":"2782555${String(n).padStart(4, '0')}"}}`
 
 /** The `n`th entry as a relay parks it: its id is `main/l/1764000000000/<n>`. */
-export function parkedEntry(n: number, { packet = cdr(n), key = 'enigma:notifications:campaigns', reason = 'refused', detail = 'InvalidMessageContents: no', type }: ParkedOptions = {}) {
+export function parkedEntry(
+  n: number,
+  {
+    packet = cdr(n),
+    key = 'enigma:notifications:campaigns',
+    reason = 'refused',
+    detail = 'InvalidMessageContents: no',
+    type,
+  }: ParkedOptions = {},
+) {
   const bytes = typeof packet === 'string' ? Buffer.from(packet) : Buffer.from(packet)
-  const stamped = stamp(bytes, { sourceId: 'main', transport: 'list', channel: key, number: 1_764_000_000_000, index: n, timeMs: PARKED_MS - 5_000 })
+  const stamped = stamp(bytes, {
+    sourceId: 'main',
+    transport: 'list',
+    channel: key,
+    number: 1_764_000_000_000,
+    index: n,
+    timeMs: PARKED_MS - 5_000,
+  })
   const item: Item = toItem(stamped, createKeeper().keeper, n)
-  const changed: Item = type === undefined ? item : { ...item, route: OTHER, event: item.event.replace(/"type":"[^"]*"/, `"type":"${type}"`) }
-  return { id: item.id, bytes, event: changed.event, entry: formatParked(changed, reason, detail, PARKED_MS + n * 1_000) }
+  const changed: Item =
+    type === undefined
+      ? item
+      : { ...item, route: OTHER, event: item.event.replace(/"type":"[^"]*"/, `"type":"${type}"`) }
+  return {
+    id: item.id,
+    bytes,
+    event: changed.event,
+    entry: formatParked(changed, reason, detail, PARKED_MS + n * 1_000),
+  }
 }
 
 export const parkedEntries = (count: number, options?: (n: number) => ParkedOptions) =>

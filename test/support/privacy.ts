@@ -5,6 +5,7 @@ const NEVER = [/2782\d{7}/, /\b082\d{7}\b/, /C-PRIVATE/, /private-recording/, /s
 export function expectPrivate(lines: readonly string[], whose: string): void {
   for (const line of lines) {
     const found = NEVER.find((pattern) => pattern.test(line))
-    if (found !== undefined) throw new Error(`personal data or a secret in ${whose}, by ${found.source}: ${line.slice(0, 2_000)}`)
+    if (found !== undefined)
+      throw new Error(`personal data or a secret in ${whose}, by ${found.source}: ${line.slice(0, 2_000)}`)
   }
 }

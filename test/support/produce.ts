@@ -11,10 +11,12 @@ const WIDTH = 20
 const producer = createProducer({ url, timeoutMs: 1_000, backup: { folder, maxFileBytes: 100_000 } })
 for (let n = Number(from); n < Number(to); n += WIDTH) {
   const batch = Array.from({ length: Math.min(WIDTH, Number(to) - n) }, (_, at) => n + at)
-  await Promise.all(batch.map(async (one) => {
-    await producer.push(CAMPAIGNS, cdrOf(one))
-    process.stdout.write(`${one}\n`)
-  }))
+  await Promise.all(
+    batch.map(async (one) => {
+      await producer.push(CAMPAIGNS, cdrOf(one))
+      process.stdout.write(`${one}\n`)
+    }),
+  )
   // Some 2,000 a second, as a large dialler.
   await new Promise((resolve) => setTimeout(resolve, 10))
 }

@@ -22,7 +22,8 @@ type Line = Record<string, unknown> & { readonly msg: string }
 /** `enigma-relay relay` as a child process. */
 export function spawnRelay({ credentials = true, fileKib, ...options }: RelayProcessOptions) {
   const node = [process.execPath, '--conditions=source', '--disable-warning=ExperimentalWarning', CLI, 'relay']
-  const [command = '', ...args] = fileKib === undefined ? node : ['bash', '-c', `ulimit -S -f ${fileKib}; exec "$0" "$@"`, ...node]
+  const [command = '', ...args] =
+    fileKib === undefined ? node : ['bash', '-c', `ulimit -S -f ${fileKib}; exec "$0" "$@"`, ...node]
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
@@ -52,7 +53,11 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
     errors += chunk
   })
-  const exited = once(child, 'exit').then(([code, signal]) => ({ code: code as number | null, signal: signal as string | null, errors }))
+  const exited = once(child, 'exit').then(([code, signal]) => ({
+    code: code as number | null,
+    signal: signal as string | null,
+    errors,
+  }))
   const said = (words: string) => lines.filter((line) => line.msg.includes(words))
   const isRunning = () => child.exitCode === null && child.signalCode === null
 
@@ -78,7 +83,11 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
     /** What `/readyz` answers. */
     readiness: async () => {
       const answer = await fetch(`${await address()}/readyz`)
-      return { status: answer.status, parts: ((await answer.json()) as { parts: Record<string, { ok: boolean; since: string; reason?: string }> }).parts }
+      return {
+        status: answer.status,
+        parts: ((await answer.json()) as { parts: Record<string, { ok: boolean; since: string; reason?: string }> })
+          .parts,
+      }
     },
     liftFileLimit: () => execFile('prlimit', ['--fsize=unlimited', '--pid', String(child.pid)]),
     metric: async (name: string, labels?: Record<string, string>) => readMetric(await address(), name, labels),

@@ -16,7 +16,10 @@ export async function useRelayRedis(url: string) {
 }
 
 /** The claims of a relay on a client of their own: a second call with the same id is what the next process sees. */
-export async function useClaims(url: string, options: Partial<ClaimsOptions> & { readonly announce?: (notice: Notice) => Promise<void> } = {}) {
+export async function useClaims(
+  url: string,
+  options: Partial<ClaimsOptions> & { readonly announce?: (notice: Notice) => Promise<void> } = {},
+) {
   const client = options.client ?? (await useRelayRedis(url))
   const { log } = captureLog()
   const now = options.now ?? Date.now
@@ -24,11 +27,36 @@ export async function useClaims(url: string, options: Partial<ClaimsOptions> & {
   const numbers = createNumbers({ now, onSeen: () => undefined })
   const notices: Notice[] = []
   const parking = createParking({
-    sourceId: 'main', client, numbers, log, now, relayId, signal: new AbortController().signal, announce: options.announce ?? ((notice) => Promise.resolve(void notices.push(notice))),
+    sourceId: 'main',
+    client,
+    numbers,
+    log,
+    now,
+    relayId,
+    signal: new AbortController().signal,
+    announce: options.announce ?? ((notice) => Promise.resolve(void notices.push(notice))),
   })
-  const claims = createClaims({ client, relayId, listEnd: 'right', now, numbers, parking, onSettled: () => undefined, onCount: () => undefined, ...options })
+  const claims = createClaims({
+    client,
+    relayId,
+    listEnd: 'right',
+    now,
+    numbers,
+    parking,
+    onSettled: () => undefined,
+    onCount: () => undefined,
+    ...options,
+  })
   return { client, claims, notices }
 }
 
 /** All of an item that a claim looks at. */
-export const itemAt = (place: number): Item => ({ id: `main/l/1/${place}`, place, route: { name: 'other' }, event: '{}', bytes: 2, receivedMs: 0 }) as unknown as Item
+export const itemAt = (place: number): Item =>
+  ({
+    id: `main/l/1/${place}`,
+    place,
+    route: { name: 'other' },
+    event: '{}',
+    bytes: 2,
+    receivedMs: 0,
+  }) as unknown as Item

@@ -26,7 +26,10 @@ export async function useFolder(): Promise<string> {
 }
 
 /** The environment of a relay for these servers. */
-export function relayEnv({ redisUrl, endpoint, lists = [], channels, env }: UseRelayOptions, dataDir: string): Record<string, string> {
+export function relayEnv(
+  { redisUrl, endpoint, lists = [], channels, env }: UseRelayOptions,
+  dataDir: string,
+): Record<string, string> {
   return {
     ENIGMA_SOURCES: `main=${redisUrl}`,
     ENIGMA_LISTS: lists.join(',') || 'none',
@@ -48,8 +51,21 @@ export async function useRelay(options: UseRelayOptions) {
   const lines: string[] = []
   const log = createLog('debug', { write: (line) => void lines.push(line) })
   const listening = Promise.withResolvers<string>()
-  const { redisUrl: _url, endpoint: _endpoint, lists: _lists, channels: _channels, env: _env, dataDir: _dir, ...more } = options
-  const relay = createRelay({ config: readConfig(relayEnv(options, dataDir)), log, ...more, onListening: listening.resolve })
+  const {
+    redisUrl: _url,
+    endpoint: _endpoint,
+    lists: _lists,
+    channels: _channels,
+    env: _env,
+    dataDir: _dir,
+    ...more
+  } = options
+  const relay = createRelay({
+    config: readConfig(relayEnv(options, dataDir)),
+    log,
+    ...more,
+    onListening: listening.resolve,
+  })
   const abort = new AbortController()
   const done = relay.run(abort.signal)
   done.catch(listening.reject)
@@ -64,7 +80,8 @@ export async function useRelay(options: UseRelayOptions) {
     expectPrivate(lines, 'the log of the relay')
   })
   const address = await listening.promise
-  const isReady = async () => ((await (await fetch(`${address}/readyz`)).json()) as { parts: Record<string, { ok: boolean }> }).parts
+  const isReady = async () =>
+    ((await (await fetch(`${address}/readyz`)).json()) as { parts: Record<string, { ok: boolean }> }).parts
   await waitFor(async () => {
     const parts = await isReady()
     return Object.entries(parts).every(([name, part]) => part.ok || name.startsWith('sqs'))
@@ -73,7 +90,11 @@ export async function useRelay(options: UseRelayOptions) {
 }
 
 /** Waits until the condition holds; fails with the words when it does not within `timeoutMs` (default 20 s: a machine may be busy). */
-export async function waitFor(condition: () => boolean | Promise<boolean>, what: string, timeoutMs = 20_000): Promise<void> {
+export async function waitFor(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  timeoutMs = 20_000,
+): Promise<void> {
   const until = performance.now() + timeoutMs
   while (!(await condition())) {
     if (performance.now() > until) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`)
@@ -82,18 +103,36 @@ export async function waitFor(condition: () => boolean | Promise<boolean>, what:
 }
 
 /** Receives and deletes until `count` notifications of a route have come; in the order of each message group. */
-export async function receiveAll(server: Awaited<ReturnType<typeof useSqs>>, route: string, count: number, timeoutMs = 20_000): Promise<Notification[]> {
+export async function receiveAll(
+  server: Awaited<ReturnType<typeof useSqs>>,
+  route: string,
+  count: number,
+  timeoutMs = 20_000,
+): Promise<Notification[]> {
   const QueueUrl = server.url(route)
   const received: Notification[] = []
   const until = performance.now() + timeoutMs
   while (received.length < count) {
     if (performance.now() > until) throw new Error(`of ${count} notifications for ${route} came ${received.length}`)
     const { Messages = [] } = await server.sqs.send(
-      new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10, WaitTimeSeconds: 1, MessageAttributeNames: ['All'] }),
+      new ReceiveMessageCommand({
+        QueueUrl,
+        MaxNumberOfMessages: 10,
+        WaitTimeSeconds: 1,
+        MessageAttributeNames: ['All'],
+      }),
     )
-    for (const message of Messages) received.push(...(await readBody(message.Body ?? '', message.MessageAttributes?.['content-encoding']?.StringValue)))
+    for (const message of Messages)
+      received.push(
+        ...(await readBody(message.Body ?? '', message.MessageAttributes?.['content-encoding']?.StringValue)),
+      )
     if (Messages.length > 0) {
-      await server.sqs.send(new DeleteMessageBatchCommand({ QueueUrl, Entries: Messages.map((m, i) => ({ Id: String(i), ReceiptHandle: m.ReceiptHandle })) }))
+      await server.sqs.send(
+        new DeleteMessageBatchCommand({
+          QueueUrl,
+          Entries: Messages.map((m, i) => ({ Id: String(i), ReceiptHandle: m.ReceiptHandle })),
+        }),
+      )
     }
   }
   return received

@@ -16,10 +16,23 @@ export function useSender(sqs: SQSClient, own: Partial<Route> = {}) {
   const metrics = createMetrics()
   const { log, said, lines } = captureLog()
   const { keeper, settled, parked } = createKeeper()
-  const sender = createSender({ route, sqs, queuePrefix: 'enigma-', log, metrics, now: Date.now, onRoom: () => undefined })
+  const sender = createSender({
+    route,
+    sqs,
+    queuePrefix: 'enigma-',
+    log,
+    metrics,
+    now: Date.now,
+    onRoom: () => undefined,
+  })
   onTestFinished(() => sender.stop(0))
   return {
-    sender, metrics, said, lines, settled, parked,
+    sender,
+    metrics,
+    said,
+    lines,
+    settled,
+    parked,
     push: (reference: string, n: number, more: Record<string, unknown> = {}) => {
       const item = makeItem(keeper, reference, n, more)
       sender.push({ ...item, lane: item.lane % route.lanes })

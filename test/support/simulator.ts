@@ -3,7 +3,8 @@ import { readPacket, readPacketText, routePacket, type Routing } from '../../src
 
 export const START_MS = 1_764_000_000_000
 
-export const scheduleOf = (agents: number, seed: number): Schedule => createSchedule({ agents, seed, toUnixMs: (atMs) => START_MS + atMs })
+export const scheduleOf = (agents: number, seed: number): Schedule =>
+  createSchedule({ agents, seed, toUnixMs: (atMs) => START_MS + atMs })
 
 /** The packets of the first `ms` of virtual time, and the one after: it has been taken, so what comes next builds upon it. */
 export function takeUntil(schedule: Schedule, ms: number): TimedPacket[] {
@@ -12,15 +13,25 @@ export function takeUntil(schedule: Schedule, ms: number): TimedPacket[] {
   return packets
 }
 
-export type Seen = { readonly atMs: number; readonly routing: Routing; readonly fault: string | undefined; readonly payload: Record<string, unknown> }
+export type Seen = {
+  readonly atMs: number
+  readonly routing: Routing
+  readonly fault: string | undefined
+  readonly payload: Record<string, unknown>
+}
 
 /** A packet as the relay sees it. */
 export function see({ atMs, outgoing: { key, packet } }: TimedPacket): Seen {
   const read =
-    typeof packet === 'string' ? readPacketText(packet) : packet instanceof Uint8Array ? readPacket(packet) : readPacketText(JSON.stringify(packet))
+    typeof packet === 'string'
+      ? readPacketText(packet)
+      : packet instanceof Uint8Array
+        ? readPacket(packet)
+        : readPacketText(JSON.stringify(packet))
   const payload = (read.packet?.payload ?? {}) as Record<string, unknown>
   return { atMs, routing: routePacket(key, read.packet?.type, read.fault), fault: read.fault, payload }
 }
 
 /** The payloads of a route, in order. */
-export const payloadsOf = (seen: readonly Seen[], route: string) => seen.filter(({ routing }) => routing.route.name === route).map(({ payload }) => payload)
+export const payloadsOf = (seen: readonly Seen[], route: string) =>
+  seen.filter(({ routing }) => routing.route.name === route).map(({ payload }) => payload)

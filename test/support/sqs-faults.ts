@@ -72,7 +72,8 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
   let inFlight = 0
 
   const accept = ({ queue, accessKey }: WireRequest, entry: WireEntry) => {
-    if (performance.now() - known.sinceMs > DEDUPLICATION_MS) Object.assign(known, { current: new Set(), former: known.current, sinceMs: performance.now() })
+    if (performance.now() - known.sinceMs > DEDUPLICATION_MS)
+      Object.assign(known, { current: new Set(), former: known.current, sinceMs: performance.now() })
     const key = `${queue} ${entry.MessageDeduplicationId}`
     if (known.current.has(key) || known.former.has(key)) return
     known.current.add(key)
@@ -104,10 +105,16 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
     answerWith(answer, request, response, (entry) => accept(request, entry))
   }
 
-  const answerWith = (answer: Answer, request: WireRequest, response: ServerResponse, take: (entry: WireEntry) => void): void => {
+  const answerWith = (
+    answer: Answer,
+    request: WireRequest,
+    response: ServerResponse,
+    take: (entry: WireEntry) => void,
+  ): void => {
     if (answer === 'hang') return
     if (answer === 'close') return void response.destroy()
-    if (typeof answer === 'object' && 'status' in answer) return refuse(response, answer.status, answer.code, answer.message)
+    if (typeof answer === 'object' && 'status' in answer)
+      return refuse(response, answer.status, answer.code, answer.message)
     const Successful: object[] = []
     const Failed: object[] = []
     for (const entry of request.entries) {
@@ -131,9 +138,13 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
     const queue = body.QueueName ?? body.QueueUrl?.split('/').at(-1) ?? ''
     if (missing.has(queue)) return refuse(response, 400, 'QueueDoesNotExist')
     const action = request.headers['x-amz-target']
-    if (action === 'AmazonSQS.GetQueueUrl') return reply(response, 200, { QueueUrl: `http://sqs.test/000000000000/${queue}` })
+    if (action === 'AmazonSQS.GetQueueUrl')
+      return reply(response, 200, { QueueUrl: `http://sqs.test/000000000000/${queue}` })
     if (action === 'AmazonSQS.GetQueueAttributes') {
-      const Attributes = { FifoQueue: String(fifo), ...(state.maxBytes === undefined ? {} : { MaximumMessageSize: String(state.maxBytes) }) }
+      const Attributes = {
+        FifoQueue: String(fifo),
+        ...(state.maxBytes === undefined ? {} : { MaximumMessageSize: String(state.maxBytes) }),
+      }
       return reply(response, 200, { Attributes })
     }
     const accessKey = /Credential=([^/]*)/.exec(request.headers.authorization ?? '')?.[1] ?? ''
@@ -147,7 +158,12 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
   const { port } = server.address() as AddressInfo
   return {
     endpoint: `http://127.0.0.1:${port}`,
-    port, requests, signsOfLife, accepted, missing, state,
+    port,
+    requests,
+    signsOfLife,
+    accepted,
+    missing,
+    state,
     stop: async (): Promise<void> => {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
@@ -156,7 +172,10 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
 }
 
 /** The same with a real SDK client, both ended when the test ends. */
-export async function useSqsFaults({ requestTimeoutMs = 10_000, ...options }: SqsFaultsOptions & { readonly requestTimeoutMs?: number } = {}) {
+export async function useSqsFaults({
+  requestTimeoutMs = 10_000,
+  ...options
+}: SqsFaultsOptions & { readonly requestTimeoutMs?: number } = {}) {
   const server = await startSqsFaults(options)
   onTestFinished(() => server.stop())
   const sqs = new SQSClient({

@@ -15,5 +15,10 @@ export async function useSqs(options?: SqsServerOptions) {
   })
   onTestFinished(() => sqs.destroy())
   const queues = await createQueues(sqs, 'enigma-')
-  return { ...server, sqs, queues, url: (route: string) => queues.find((queue) => queue.route.name === route)?.url as string }
+  return {
+    ...server,
+    sqs,
+    queues,
+    url: (route: string) => queues.find((queue) => queue.route.name === route)?.url as string,
+  }
 }

@@ -4,7 +4,9 @@ import { createStore, type StoreOptions } from '../../src/store/index.ts'
 import { useRedisServer } from './redis.ts'
 
 /** A store on a real Redis behind the proxy, all ended with the test. */
-export async function useStore(options: Partial<StoreOptions> & { readonly proxy?: Partial<UpstashProxyOptions> } = {}) {
+export async function useStore(
+  options: Partial<StoreOptions> & { readonly proxy?: Partial<UpstashProxyOptions> } = {},
+) {
   const redis = await useRedisServer()
   const { proxy: proxyOptions, ...storeOptions } = options
   const proxy = await startUpstashProxy({ redisUrl: redis.url, token: 'test-token', ...proxyOptions })

@@ -26,8 +26,10 @@ export async function testStreet(own: Partial<StreetOptions> = {}): Promise<void
 
   const headers = { authorization: `Bearer ${street.api.token}` }
   const get = async (path: string): Promise<unknown> => (await fetch(street.api.url + path, { headers })).json()
-  const publish = (key: string, subType: string, payload: unknown) => client.publish(`enigma:notifications:${key}`, formatPacket({ type: subType, payload }))
-  const push = (key: string, subType: string, payload: unknown) => client.lPush(`enigma:notifications:${key}`, formatPacket({ type: subType, payload }))
+  const publish = (key: string, subType: string, payload: unknown) =>
+    client.publish(`enigma:notifications:${key}`, formatPacket({ type: subType, payload }))
+  const push = (key: string, subType: string, payload: unknown) =>
+    client.lPush(`enigma:notifications:${key}`, formatPacket({ type: subType, payload }))
 
   /** Waits until the API answers with at least this; fails with what it answered last. */
   async function see(path: string, expected: unknown): Promise<void> {
@@ -44,7 +46,13 @@ export async function testStreet(own: Partial<StreetOptions> = {}): Promise<void
 
     await publish('agents:1002', 'status', { ref: 1002, status: 'busy', campaign_ref: 12 })
     await see('/agents/1002', { ref: '1002', states: [{ campaign_ref: '12', status: 'busy' }] })
-    await publish('agent:1002', 'call', { ref: '1002', call_ref: 77, agent: '1002', contact_ref: 'k7', number: '27821234567' })
+    await publish('agent:1002', 'call', {
+      ref: '1002',
+      call_ref: 77,
+      agent: '1002',
+      contact_ref: 'k7',
+      number: '27821234567',
+    })
     await see('/agents/1002', { call: { call_ref: '77', contact_ref: 'k7', number: '27821234567', stale: false } })
     await publish('agents:1002', 'stats', { calls: 5, talk_time: 60_000 })
     await see('/agents/1002', { stats: { values: { calls: 5, talk_time: 60_000 } } })
@@ -56,8 +64,19 @@ export async function testStreet(own: Partial<StreetOptions> = {}): Promise<void
     await publish('campaigns:12', 'dial_preview', { ref: '12', callees: [{ number: '27830000001', contact_ref: 'a' }] })
     await see('/campaigns/12', { preview: { callees: [{ number: '27830000001', contact_ref: 'a' }] } })
 
-    await push('campaigns', 'cdr', { call_ref: 77, dialed_at: now, extension: 1002, number: '27821234567', contact_ref: 'k7', end_reason: 'hungup', end_code: 16, ref: 12 })
-    await see('/cdrs?campaign=12&agent=1002&number=27821234567', { items: [{ call_ref: '77', end_reason: 'hungup', campaign_ref: '12' }] })
+    await push('campaigns', 'cdr', {
+      call_ref: 77,
+      dialed_at: now,
+      extension: 1002,
+      number: '27821234567',
+      contact_ref: 'k7',
+      end_reason: 'hungup',
+      end_code: 16,
+      ref: 12,
+    })
+    await see('/cdrs?campaign=12&agent=1002&number=27821234567', {
+      items: [{ call_ref: '77', end_reason: 'hungup', campaign_ref: '12' }],
+    })
     await see('/agents/1002', { call: null })
     await push('cdr', 'cdr', { call_ref: 'c2d', dialed_at: now, end_reason: 'busy', ref: 'click2dial' })
     await see('/cdrs?end_reason=busy', { items: [{ call_ref: 'c2d' }] })
@@ -70,20 +89,42 @@ export async function testStreet(own: Partial<StreetOptions> = {}): Promise<void
     await client.publish('enigma:notifications:agents:1002', 'not json at all')
     await see('/other', { counts: { 'agents/mood': 1, 'agents/unknown': 1 } })
     await publish('agents:1009', 'status', { campaign_ref: '12' })
-    await see('/parked', { items: [{ from: 'functions', handler: 'agents/status', status: 422, subject: '1009' }], functions: { status: 'read', total: 1 } })
+    await see('/parked', {
+      items: [{ from: 'functions', handler: 'agents/status', status: 422, subject: '1009' }],
+      functions: { status: 'read', total: 1 },
+    })
     await see('/relays', { items: [{ sources: ['main'] }] })
   })
 
-  test('a large preview, a large number and emoji come through the whole street to the digit', { timeout: 60_000 }, async () => {
-    const callees = Array.from({ length: 45_000 }, (_, index) => ({ number: `2782${String(index).padStart(7, '0')}`, contact_ref: `k${index}`, note: 'x'.repeat(20) }))
-    const packet = formatPacket({ type: 'dial_preview', payload: { ref: '13', callees } })
-    expect(packet.length).toBeGreaterThan(3 * 1024 * 1024)
-    await client.publish('enigma:notifications:campaigns:13', packet)
-    await client.publish('enigma:notifications:agents:9007199254740993', '{"type":"status","payload":{"status":"on 😀 break","campaign_ref":12345678901234567890}}')
-    await see('/agents/9007199254740993', { states: [{ campaign_ref: '12345678901234567890', status: 'on 😀 break' }] })
-    await waitFor(async () => ((await get('/campaigns/13')) as { preview?: { callees?: unknown[] } | null }).preview?.callees?.length === callees.length, 'the whole preview', 20_000)
-    expect(((await get('/campaigns/13')) as { preview: { callees: unknown[] } }).preview.callees).toEqual(callees)
-  })
+  test(
+    'a large preview, a large number and emoji come through the whole street to the digit',
+    { timeout: 60_000 },
+    async () => {
+      const callees = Array.from({ length: 45_000 }, (_, index) => ({
+        number: `2782${String(index).padStart(7, '0')}`,
+        contact_ref: `k${index}`,
+        note: 'x'.repeat(20),
+      }))
+      const packet = formatPacket({ type: 'dial_preview', payload: { ref: '13', callees } })
+      expect(packet.length).toBeGreaterThan(3 * 1024 * 1024)
+      await client.publish('enigma:notifications:campaigns:13', packet)
+      await client.publish(
+        'enigma:notifications:agents:9007199254740993',
+        '{"type":"status","payload":{"status":"on 😀 break","campaign_ref":12345678901234567890}}',
+      )
+      await see('/agents/9007199254740993', {
+        states: [{ campaign_ref: '12345678901234567890', status: 'on 😀 break' }],
+      })
+      await waitFor(
+        async () =>
+          ((await get('/campaigns/13')) as { preview?: { callees?: unknown[] } | null }).preview?.callees?.length ===
+          callees.length,
+        'the whole preview',
+        20_000,
+      )
+      expect(((await get('/campaigns/13')) as { preview: { callees: unknown[] } }).preview.callees).toEqual(callees)
+    },
+  )
 }
 
 function matches(actual: unknown, expected: unknown): boolean {

@@ -7,11 +7,48 @@ const execFile = promisify(execFileCallback)
 
 /** An authority of the test's own, and a certificate of its for 127.0.0.1, in a folder. */
 export async function makeCertificates(folder: string, name = 'ca') {
-  const [caFile, caKey, certFile, keyFile, request, extension] = ['ca.pem', 'ca.key', 'server.pem', 'server.key', 'server.csr', 'server.ext'].map((file) => join(folder, `${name}-${file}`)) as [string, string, string, string, string, string]
+  const [caFile, caKey, certFile, keyFile, request, extension] = [
+    'ca.pem',
+    'ca.key',
+    'server.pem',
+    'server.key',
+    'server.csr',
+    'server.ext',
+  ].map((file) => join(folder, `${name}-${file}`)) as [string, string, string, string, string, string]
   const openssl = (...args: string[]) => execFile('openssl', args)
-  await openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', `/CN=${name} of the test`, '-keyout', caKey, '-out', caFile)
+  await openssl(
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-days',
+    '2',
+    '-subj',
+    `/CN=${name} of the test`,
+    '-keyout',
+    caKey,
+    '-out',
+    caFile,
+  )
   await openssl('req', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=dialler', '-keyout', keyFile, '-out', request)
   await writeFile(extension, 'subjectAltName=IP:127.0.0.1,DNS:dialler.test\n')
-  await openssl('x509', '-req', '-in', request, '-CA', caFile, '-CAkey', caKey, '-CAcreateserial', '-days', '2', '-extfile', extension, '-out', certFile)
+  await openssl(
+    'x509',
+    '-req',
+    '-in',
+    request,
+    '-CA',
+    caFile,
+    '-CAkey',
+    caKey,
+    '-CAcreateserial',
+    '-days',
+    '2',
+    '-extfile',
+    extension,
+    '-out',
+    certFile,
+  )
   return { caFile, certFile, keyFile }
 }

@@ -37,7 +37,8 @@ export async function toParkedItem(message: DeadMessage, route: Route): Promise<
     handler: own('handler'),
     attempts: reason === null ? route.maxReceiveCount : toCount(own('attempts')),
     received_at: toTime(Math.min(...notifications.map((notification) => Date.parse(notification.time)))),
-    first_attempt_at: reason === null ? firstDelivery(system, sentMs) : toTime(Date.parse(own('firstReceivedAt') ?? '')),
+    first_attempt_at:
+      reason === null ? firstDelivery(system, sentMs) : toTime(Date.parse(own('firstReceivedAt') ?? '')),
     parked_at: toTime(Date.parse(own('parkedAt') ?? '')) ?? toTime(sentMs) ?? new Date(0).toISOString(),
     bytes: toBytes(Body).length,
     message_id: MessageId,

@@ -28,13 +28,23 @@ export type DeadLetters = { peek: () => Promise<DeadLettersPeek> }
 const AT_ONCE = 4
 
 /** The dead-letter queues as `GET /parked` shows them. Requests that come at the same time, or soon after, share one look. */
-export function createDeadLetters({ prefix, connect, keepMs = 5_000, limitMs = 8_000, now = Date.now, log = logToConsole }: DeadLettersOptions): DeadLetters {
+export function createDeadLetters({
+  prefix,
+  connect,
+  keepMs = 5_000,
+  limitMs = 8_000,
+  now = Date.now,
+  log = logToConsole,
+}: DeadLettersOptions): DeadLetters {
   const urls = new Map<string, string>()
   let kept: { readonly peek: Promise<DeadLettersPeek>; readonly untilMs: number } | undefined
 
   const look = async ({ sdk, client }: Sqs, route: Route, signal: AbortSignal): Promise<QueuePeek> => {
     const name = deadLetterQueueName(prefix, route)
-    const url = urls.get(name) ?? (await client.send(new sdk.GetQueueUrlCommand({ QueueName: name }), { abortSignal: signal })).QueueUrl ?? ''
+    const url =
+      urls.get(name) ??
+      (await client.send(new sdk.GetQueueUrlCommand({ QueueName: name }), { abortSignal: signal })).QueueUrl ??
+      ''
     urls.set(name, url)
     return peekQueue({ sqs: { sdk, client }, url, route, signal })
   }
@@ -55,7 +65,8 @@ export function createDeadLetters({ prefix, connect, keepMs = 5_000, limitMs = 8
     }
     await Promise.all(Array.from({ length: AT_ONCE }, worker))
     const items = seen.flatMap((queue) => queue.items)
-    if (faults.length > 0) log({ level: 'error', message: 'dead-letter queues cannot be read', queues: faults.length, error: faults[0] })
+    if (faults.length > 0)
+      log({ level: 'error', message: 'dead-letter queues cannot be read', queues: faults.length, error: faults[0] })
     return { items, part: toPart(seen, items.length, faults) }
   }
 
@@ -75,7 +86,12 @@ export function createDeadLetters({ prefix, connect, keepMs = 5_000, limitMs = 8
 function toPart(seen: readonly QueuePeek[], shown: number, faults: readonly string[]): FunctionsPart {
   if (seen.length === 0) return { status: 'unavailable', detail: faults[0] ?? null, total: null }
   const total = seen.reduce((sum, queue) => sum + queue.total, 0)
-  if (faults.length > 0) return { status: 'incomplete', detail: `${faults.length} of ${ROUTES.length} queues cannot be read. ${faults[0]}`, total: null }
+  if (faults.length > 0)
+    return {
+      status: 'incomplete',
+      detail: `${faults.length} of ${ROUTES.length} queues cannot be read. ${faults[0]}`,
+      total: null,
+    }
   if (shown < total) return { status: 'incomplete', detail: `${shown} of about ${total} could be looked at`, total }
   return { status: 'read', detail: null, total }
 }

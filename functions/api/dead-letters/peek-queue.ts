@@ -15,16 +15,33 @@ const RELEASE_LIMIT_MS = 3_000
 /** What lies in a dead-letter queue: what was seen, and how many there are, about. */
 export type QueuePeek = { readonly items: readonly ParkedItem[]; readonly total: number }
 
-export type QueuePeekOptions = { readonly sqs: Sqs; readonly url: string; readonly route: Route; readonly signal: AbortSignal }
+export type QueuePeekOptions = {
+  readonly sqs: Sqs
+  readonly url: string
+  readonly route: Route
+  readonly signal: AbortSignal
+}
 
 /**
  * Looks at the messages of a queue and leaves them there: they are hidden from others for a moment, and then put back in their place.
  * Of a message group SQS shows ten at most. @throws the SDK's error
  */
-export async function peekQueue({ sqs: { sdk, client }, url: QueueUrl, route, signal }: QueuePeekOptions): Promise<QueuePeek> {
-  const names = ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesNotVisible', 'ApproximateNumberOfMessagesDelayed'] as const
+export async function peekQueue({
+  sqs: { sdk, client },
+  url: QueueUrl,
+  route,
+  signal,
+}: QueuePeekOptions): Promise<QueuePeek> {
+  const names = [
+    'ApproximateNumberOfMessages',
+    'ApproximateNumberOfMessagesNotVisible',
+    'ApproximateNumberOfMessagesDelayed',
+  ] as const
   const options = { abortSignal: signal }
-  const { Attributes = {} } = await client.send(new sdk.GetQueueAttributesCommand({ QueueUrl, AttributeNames: [...names] }), options)
+  const { Attributes = {} } = await client.send(
+    new sdk.GetQueueAttributesCommand({ QueueUrl, AttributeNames: [...names] }),
+    options,
+  )
   const visible = Number(Attributes.ApproximateNumberOfMessages ?? 0)
   const total = names.reduce((sum, name) => sum + Number(Attributes[name] ?? 0), 0)
   if (visible === 0) return { items: [], total }
@@ -64,7 +81,9 @@ async function putBack({ sdk, client }: Sqs, QueueUrl: string, receipts: readonl
   const options = { abortSignal: AbortSignal.timeout(RELEASE_LIMIT_MS) }
   const requests = []
   for (let from = 0; from < receipts.length; from += BATCH) {
-    const Entries = receipts.slice(from, from + BATCH).map((ReceiptHandle, index) => ({ Id: String(index), ReceiptHandle, VisibilityTimeout: 0 }))
+    const Entries = receipts
+      .slice(from, from + BATCH)
+      .map((ReceiptHandle, index) => ({ Id: String(index), ReceiptHandle, VisibilityTimeout: 0 }))
     requests.push(client.send(new sdk.ChangeMessageVisibilityBatchCommand({ QueueUrl, Entries }), options))
   }
   await Promise.allSettled(requests)

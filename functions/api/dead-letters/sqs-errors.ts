@@ -5,7 +5,8 @@ export function describeSqsError(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return describeSqsError(error.errors[0])
   if (!(error instanceof Error)) return 'an error without words'
   const { name, message } = error
-  if (/QueueDoesNotExist|NonExistentQueue/.test(name)) return 'there is no such queue; check ENIGMA_QUEUE_PREFIX, or make it with `enigma-relay queues --create`'
+  if (/QueueDoesNotExist|NonExistentQueue/.test(name))
+    return 'there is no such queue; check ENIGMA_QUEUE_PREFIX, or make it with `enigma-relay queues --create`'
   if (/AccessDenied|NotAuthorized/i.test(name)) {
     return 'access is denied; allow sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage and sqs:ChangeMessageVisibility'
   }

@@ -19,13 +19,26 @@ const AgentStateAnswer = v.pipe(
     since: time('When this state was heard first.'),
     unexpected: v.pipe(v.nullable(Unexpected), v.description('The last change that cannot be.')),
     unexpected_count: count('How many such changes there were.'),
-    unsure: v.pipe(v.boolean(), v.description('PubSub was not heard for a while since: it may have changed unheard. Sure again when it is heard again.')),
+    unsure: v.pipe(
+      v.boolean(),
+      v.description(
+        'PubSub was not heard for a while since: it may have changed unheard. Sure again when it is heard again.',
+      ),
+    ),
   }),
   v.metadata({
     ref: 'AgentState',
     description: "An agent's state in one campaign. It may be another one in each.",
     examples: [
-      { source: 'main', campaign_ref: '7', status: 'busy', since: '2026-01-31T08:00:00.000Z', unexpected: null, unexpected_count: 0, unsure: false },
+      {
+        source: 'main',
+        campaign_ref: '7',
+        status: 'busy',
+        since: '2026-01-31T08:00:00.000Z',
+        unexpected: null,
+        unexpected_count: 0,
+        unsure: false,
+      },
     ],
   }),
 )
@@ -69,10 +82,16 @@ const agent = {
   ref: text("The agent's extension."),
   states: v.pipe(v.array(AgentStateAnswer), v.description('One for each campaign.')),
   call: v.pipe(v.nullable(CallAnswer), v.description("What belongs on the agent's screen now.")),
-  call_unsure: v.pipe(v.boolean(), v.description('PubSub was not heard for a while since the call: it may have ended unheard.')),
+  call_unsure: v.pipe(
+    v.boolean(),
+    v.description('PubSub was not heard for a while since the call: it may have ended unheard.'),
+  ),
 }
 
-export const AgentAnswer = v.pipe(v.object(agent), v.metadata({ ref: 'Agent', description: 'An agent as it stands now.' }))
+export const AgentAnswer = v.pipe(
+  v.object(agent),
+  v.metadata({ ref: 'Agent', description: 'An agent as it stands now.' }),
+)
 
 export const AgentDetailAnswer = v.pipe(
   v.object({

@@ -4,10 +4,20 @@ import { StatsAnswer } from './stats.ts'
 
 const campaign = {
   ref: text("The dialler's reference."),
-  status: maybeText('started, stopping, stopped, completed, or a word that a later dialler sends; null: not heard yet.'),
-  since: v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), v.description('When this state was heard first. ISO 8601, UTC.')),
+  status: maybeText(
+    'started, stopping, stopped, completed, or a word that a later dialler sends; null: not heard yet.',
+  ),
+  since: v.pipe(
+    v.nullable(v.pipe(v.string(), v.isoTimestamp())),
+    v.description('When this state was heard first. ISO 8601, UTC.'),
+  ),
   source: maybeText('The Redis server that it came from, as named in ENIGMA_SOURCES.'),
-  unsure: v.pipe(v.boolean(), v.description('PubSub was not heard for a while since: the state may have changed unheard. Sure again when it is heard again.')),
+  unsure: v.pipe(
+    v.boolean(),
+    v.description(
+      'PubSub was not heard for a while since: the state may have changed unheard. Sure again when it is heard again.',
+    ),
+  ),
 }
 
 export const CampaignAnswer = v.pipe(
@@ -31,7 +41,10 @@ const StateChange = v.pipe(
 
 // Fields that the dialler adds to a callee are passed on as they are.
 const Callee = v.pipe(
-  v.objectWithRest({ number: maybeText('The number.'), contact_ref: maybeText('The reference in your own records.') }, v.unknown()),
+  v.objectWithRest(
+    { number: maybeText('The number.'), contact_ref: maybeText('The reference in your own records.') },
+    v.unknown(),
+  ),
   v.metadata({ ref: 'Callee', description: 'Somebody who will be dialled soon.' }),
 )
 

@@ -13,7 +13,9 @@ const cdr = {
   contact_ref: maybeText('Whom the call reached: the reference in your own records.'),
   number: maybeText("The subscriber's number."),
   dial_number: maybeText('The number as dialled.'),
-  end_reason: maybeText('hungup, callee_hungup, agent_hungup, voicemail, busy, reject, timeout, error, failed, or another word.'),
+  end_reason: maybeText(
+    'hungup, callee_hungup, agent_hungup, voicemail, busy, reject, timeout, error, failed, or another word.',
+  ),
   end_code: maybeNumber('The cause by Q.850.'),
   call_time: maybeNumber('Seconds of talk.'),
   hold_time: maybeNumber('Seconds on hold.'),
@@ -23,7 +25,10 @@ const cdr = {
 }
 
 export const CdrAnswer = v.pipe(
-  v.object({ ...cdr, revised: v.pipe(v.boolean(), v.description('Another CDR with other content came under the same key.')) }),
+  v.object({
+    ...cdr,
+    revised: v.pipe(v.boolean(), v.description('Another CDR with other content came under the same key.')),
+  }),
   v.metadata({
     ref: 'Cdr',
     description: 'A call data record: one for each number tried.',
@@ -51,7 +56,10 @@ export const CdrAnswer = v.pipe(
   }),
 )
 
-const Revision = v.pipe(v.object(cdr), v.metadata({ ref: 'CdrRevision', description: 'What else came under the key of a CDR.' }))
+const Revision = v.pipe(
+  v.object(cdr),
+  v.metadata({ ref: 'CdrRevision', description: 'What else came under the key of a CDR.' }),
+)
 
 export const CdrDetailAnswer = v.pipe(
   v.object({

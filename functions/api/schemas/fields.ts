@@ -12,7 +12,8 @@ export const text = (description: string) => v.pipe(v.string(), v.description(de
 export const maybeText = (description: string) => v.pipe(v.nullable(v.string()), v.description(description))
 
 /** A moment. */
-export const time = (description: string) => v.pipe(v.string(), v.isoTimestamp(), v.description(`${description} ISO 8601, UTC.`))
+export const time = (description: string) =>
+  v.pipe(v.string(), v.isoTimestamp(), v.description(`${description} ISO 8601, UTC.`))
 
 /** A number of things. */
 export const count = (description: string) => v.pipe(v.number(), v.integer(), v.minValue(0), v.description(description))

@@ -8,14 +8,20 @@ const GapAnswer = v.pipe(
     relay: text('The relay that did not hear; another one may have.'),
     from: time('When PubSub was last heard.'),
     to: time('When it was heard again.'),
-    cause: text('start, reconnect, heartbeat_lost, output_buffer_overrun, journal_full, or a word that a later relay sends.'),
+    cause: text(
+      'start, reconnect, heartbeat_lost, output_buffer_overrun, journal_full, or a word that a later relay sends.',
+    ),
     patterns: v.pipe(v.array(v.string()), v.description('The PubSub patterns that were not heard.')),
     route: maybeText('journal_full: the route whose notifications were given up; null: all.'),
-    lost: v.pipe(v.nullable(v.number()), v.description('journal_full: how many were given up. Nobody can count what was not heard: null.')),
+    lost: v.pipe(
+      v.nullable(v.number()),
+      v.description('journal_full: how many were given up. Nobody can count what was not heard: null.'),
+    ),
   }),
   v.metadata({
     ref: 'Gap',
-    description: 'A span of time in which PubSub was not heard. What the dialler published in it, and did not push to a list, is unknown.',
+    description:
+      'A span of time in which PubSub was not heard. What the dialler published in it, and did not push to a list, is unknown.',
     examples: [
       {
         notification_id: 'main/o/1769846400000/0',

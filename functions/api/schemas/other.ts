@@ -18,5 +18,8 @@ const OtherRecordAnswer = v.pipe(
 
 export const OtherAnswer = v.object({
   ...pageOf(OtherRecordAnswer).entries,
-  counts: v.pipe(v.record(v.string(), count('How many.')), v.description('How many there were of each type, all told.')),
+  counts: v.pipe(
+    v.record(v.string(), count('How many.')),
+    v.description('How many there were of each type, all told.'),
+  ),
 })

@@ -1,21 +1,32 @@
 import * as v from 'valibot'
 import { maybeText, pageOf, text, time } from './fields.ts'
 
-const maybeCount = (description: string) => v.pipe(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0))), v.description(description))
-const maybeTime = (description: string) => v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), v.description(`${description} ISO 8601, UTC.`))
+const maybeCount = (description: string) =>
+  v.pipe(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0))), v.description(description))
+const maybeTime = (description: string) =>
+  v.pipe(v.nullable(v.pipe(v.string(), v.isoTimestamp())), v.description(`${description} ISO 8601, UTC.`))
 
 export const ParkedItemAnswer = v.pipe(
   v.object({
-    from: v.pipe(v.picklist(['relay', 'functions']), v.description('Who put it aside: the relay, or the functions in their dead-letter queues.')),
+    from: v.pipe(
+      v.picklist(['relay', 'functions']),
+      v.description('Who put it aside: the relay, or the functions in their dead-letter queues.'),
+    ),
     notification_ids: v.pipe(
       v.array(v.string()),
-      v.description('What lies there: one notification as a rule, a whole pack when SQS moved it, none when it cannot be read.'),
+      v.description(
+        'What lies there: one notification as a rule, a whole pack when SQS moved it, none when it cannot be read.',
+      ),
     ),
     source: maybeText('The Redis server that it came from, as named in ENIGMA_SOURCES; null when it cannot be read.'),
     route: text('Its route, and so its queue: agents-call.'),
     type: maybeText('The type of the event: enigma.agents.call.'),
-    subject: maybeText('Its reference; null where it has none, in a pack of several, and for what the relay put aside.'),
-    reason: text('Why: too_large or refused from the relay; a status and its first words, or that SQS moved it, from the functions.'),
+    subject: maybeText(
+      'Its reference; null where it has none, in a pack of several, and for what the relay put aside.',
+    ),
+    reason: text(
+      'Why: too_large or refused from the relay; a status and its first words, or that SQS moved it, from the functions.',
+    ),
     detail: maybeText('More on that from the relay, masked.'),
     status: maybeCount("The handler's HTTP status."),
     handler: maybeText('Who gave it up: agents/call.'),
@@ -59,7 +70,9 @@ const FunctionsPart = v.pipe(
   v.object({
     status: v.pipe(
       v.picklist(['read', 'incomplete', 'unavailable', 'not_configured', 'not_asked']),
-      v.description('read: all are in the list. incomplete: some are. unavailable, not_configured: none are; detail says why. not_asked: by `from`.'),
+      v.description(
+        'read: all are in the list. incomplete: some are. unavailable, not_configured: none are; detail says why. not_asked: by `from`.',
+      ),
     ),
     detail: maybeText('What could not be read, and why.'),
     total: maybeCount('How many messages are in all dead-letter queues, about; null when not known.'),

@@ -11,7 +11,14 @@ const RelayAnswer = v.pipe(
   v.metadata({
     ref: 'Relay',
     description: 'A relay that was ready within the last 30 days.',
-    examples: [{ relay: 'relay-1', sources: ['main'], started_at: '2026-01-30T06:00:00.000Z', ready_at: '2026-01-31T08:00:00.000Z' }],
+    examples: [
+      {
+        relay: 'relay-1',
+        sources: ['main'],
+        started_at: '2026-01-30T06:00:00.000Z',
+        ready_at: '2026-01-31T08:00:00.000Z',
+      },
+    ],
   }),
 )
 

@@ -1,7 +1,10 @@
 import * as v from 'valibot'
 import { count, time } from './fields.ts'
 
-const values = v.pipe(v.record(v.string(), v.number()), v.description('By the names that the dialler gives them; durations in ms.'))
+const values = v.pipe(
+  v.record(v.string(), v.number()),
+  v.description('By the names that the dialler gives them; durations in ms.'),
+)
 
 const StatsPoint = v.pipe(
   v.object({

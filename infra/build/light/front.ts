@@ -9,12 +9,17 @@ type Light = (new (...args: never[]) => object) & { readonly from: (...args: nev
 export function front<N extends Name>(name: N, light: Light): (typeof globalThis)[N] {
   const isInstance = function (this: unknown, value: unknown): boolean {
     // Of a class that extends it, `this` is that class.
-    return this === proxy ? value instanceof light || (!isOrdinary(value) && value instanceof nodeClass(name)) : Function.prototype[Symbol.hasInstance].call(this as () => void, value)
+    return this === proxy
+      ? value instanceof light || (!isOrdinary(value) && value instanceof nodeClass(name))
+      : Function.prototype[Symbol.hasInstance].call(this as () => void, value)
   }
   const proxy: object = new Proxy(function () {}, {
     construct(_, args: never[], newTarget) {
       const isOwn = newTarget === proxy
-      return (isOwn ? light.from(...args) : undefined) ?? (Reflect.construct(nodeClass(name), args.map(toNode), isOwn ? nodeClass(name) : newTarget) as object)
+      return (
+        (isOwn ? light.from(...args) : undefined) ??
+        (Reflect.construct(nodeClass(name), args.map(toNode), isOwn ? nodeClass(name) : newTarget) as object)
+      )
     },
     get: (_, key) => (key === Symbol.hasInstance ? isInstance : (Reflect.get(nodeClass(name), key) as unknown)),
     has: (_, key) => Reflect.has(nodeClass(name), key),

@@ -13,6 +13,12 @@ export const Request = /* @__PURE__ */ front('Request', LightRequest)
 export const Response = /* @__PURE__ */ front('Response', LightResponse)
 
 /** Node's own, which knows its own requests only. */
-export const fetch: typeof globalThis.fetch = (input, init) => Reflect.get(globalThis, 'fetch')(toNode(input) as Request, init)
+export const fetch: typeof globalThis.fetch = (input, init) =>
+  Reflect.get(globalThis, 'fetch')(toNode(input) as Request, init)
 
-export { Headers as 'globalThis.Headers', Request as 'globalThis.Request', Response as 'globalThis.Response', fetch as 'globalThis.fetch' }
+export {
+  Headers as 'globalThis.Headers',
+  Request as 'globalThis.Request',
+  Response as 'globalThis.Response',
+  fetch as 'globalThis.fetch',
+}

@@ -22,9 +22,16 @@ export class LightHeaders {
       light.#entries = new Map(init.#entries)
       return light
     }
-    if (typeof init !== 'object' || init === null || Object.getPrototypeOf(init) !== Object.prototype || Object.getOwnPropertySymbols(init).length > 0) return undefined
+    if (
+      typeof init !== 'object' ||
+      init === null ||
+      Object.getPrototypeOf(init) !== Object.prototype ||
+      Object.getOwnPropertySymbols(init).length > 0
+    )
+      return undefined
     // Node skips `__proto__` of an object, and only there.
-    for (const [name, value] of Object.entries(init)) if (name === '__proto__' || !light.#append(name, value)) return undefined
+    for (const [name, value] of Object.entries(init))
+      if (name === '__proto__' || !light.#append(name, value)) return undefined
     return light
   }
 
@@ -104,14 +111,19 @@ export class LightHeaders {
     if (!isPlain(name, value)) return false
     const key = name.toLowerCase()
     const former = this.#entries.get(key)
-    this.#entries.set(key, former === undefined ? [name, value] : [former[0], former[1] + (key === 'cookie' ? '; ' : ', ') + value])
+    this.#entries.set(
+      key,
+      former === undefined ? [name, value] : [former[0], former[1] + (key === 'cookie' ? '; ' : ', ') + value],
+    )
     this.#sorted = undefined
     return true
   }
 
   #all(): readonly Entry[] {
     if (this.#node !== undefined) return [...this.#node]
-    this.#sorted ??= [...this.#entries].map(([key, [, value]]): Entry => [key, value]).toSorted(([a], [b]) => (a < b ? -1 : 1))
+    this.#sorted ??= [...this.#entries]
+      .map(([key, [, value]]): Entry => [key, value])
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
     return this.#sorted
   }
 }

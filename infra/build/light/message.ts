@@ -100,7 +100,8 @@ export abstract class LightMessage<Node extends Request | Response> {
   }
 }
 
-const isDisturbed = (stream: ReadableStream): boolean => process.getBuiltinModule('node:stream').Readable.isDisturbed(stream as unknown as NodeJS.ReadableStream)
+const isDisturbed = (stream: ReadableStream): boolean =>
+  process.getBuiltinModule('node:stream').Readable.isDisturbed(stream as unknown as NodeJS.ReadableStream)
 
 /** As Node's own does it. */
 const toStream = (text: string): ReadableStream<Uint8Array> =>

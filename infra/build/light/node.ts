@@ -11,11 +11,16 @@ export const NODE = Symbol('node')
 
 /** A light object as one of Node's own; anything else as it is. */
 export function toNode(value: unknown): unknown {
-  return typeof value === 'object' && value !== null && NODE in value && typeof value[NODE] === 'function' ? (value as { [NODE]: () => unknown })[NODE]() : value
+  return typeof value === 'object' && value !== null && NODE in value && typeof value[NODE] === 'function'
+    ? (value as { [NODE]: () => unknown })[NODE]()
+    : value
 }
 
 /** Gives a light class those members that only Node's own objects have, or have more of. */
-export function delegate(light: { readonly prototype: object }, { getters, methods }: { readonly getters: readonly string[]; readonly methods: readonly (string | symbol)[] }): void {
+export function delegate(
+  light: { readonly prototype: object },
+  { getters, methods }: { readonly getters: readonly string[]; readonly methods: readonly (string | symbol)[] },
+): void {
   for (const name of getters) {
     Object.defineProperty(light.prototype, name, {
       configurable: true,

@@ -15,11 +15,22 @@ export class LightRequest extends LightMessage<Request> {
 
   /** Undefined: not as simple as that. */
   static from(input?: unknown, init: unknown = {}): LightRequest | undefined {
-    if (typeof input !== 'string' || typeof init !== 'object' || init === null || Object.keys(init).some((key) => !OPTIONS.has(key))) return undefined
+    if (
+      typeof input !== 'string' ||
+      typeof init !== 'object' ||
+      init === null ||
+      Object.keys(init).some((key) => !OPTIONS.has(key))
+    )
+      return undefined
     const { method = 'GET', headers, body = null, signal } = init as { readonly [option: string]: unknown }
     const url = URL.parse(input)
     if (url === null || url.username !== '' || url.password !== '') return undefined
-    if (typeof method !== 'string' || !METHODS.has(method) || (signal !== undefined && !(signal instanceof AbortSignal))) return undefined
+    if (
+      typeof method !== 'string' ||
+      !METHODS.has(method) ||
+      (signal !== undefined && !(signal instanceof AbortSignal))
+    )
+      return undefined
     if (body !== null && (typeof body !== 'string' || WITHOUT_BODY.has(method))) return undefined
     const own = toHeaders(headers, body)
     return own && new LightRequest({ url: url.href, method, signal }, own, body)
@@ -49,6 +60,21 @@ export class LightRequest extends LightMessage<Request> {
 }
 
 delegate(LightRequest, {
-  getters: ['destination', 'referrer', 'referrerPolicy', 'mode', 'credentials', 'cache', 'redirect', 'integrity', 'keepalive', 'isReloadNavigation', 'isHistoryNavigation', 'signal', 'duplex', 'attribute'],
+  getters: [
+    'destination',
+    'referrer',
+    'referrerPolicy',
+    'mode',
+    'credentials',
+    'cache',
+    'redirect',
+    'integrity',
+    'keepalive',
+    'isReloadNavigation',
+    'isHistoryNavigation',
+    'signal',
+    'duplex',
+    'attribute',
+  ],
   methods: ['blob', 'bytes', 'clone', 'formData', Symbol.for('nodejs.util.inspect.custom')],
 })

@@ -13,7 +13,8 @@ export class LightResponse extends LightMessage<Response> {
   static from(body: unknown = null, init: unknown = {}): LightResponse | undefined {
     if ((body !== null && typeof body !== 'string') || typeof init !== 'object' || init === null) return undefined
     const { status = 200, statusText = '', headers } = init as { readonly [option: string]: unknown }
-    if (typeof status !== 'number' || !Number.isInteger(status) || status < 200 || status > 599 || statusText !== '') return undefined
+    if (typeof status !== 'number' || !Number.isInteger(status) || status < 200 || status > 599 || statusText !== '')
+      return undefined
     if (body !== null && WITHOUT_BODY.has(status)) return undefined
     const own = toHeaders(headers, body)
     return own && new LightResponse(status, own, body)
@@ -47,7 +48,9 @@ export class LightResponse extends LightMessage<Response> {
 
   clone(): Response {
     const { untouched } = this
-    return untouched === undefined ? this[NODE]().clone() : (new LightResponse(this.#status, untouched.headers, untouched.text) as unknown as Response)
+    return untouched === undefined
+      ? this[NODE]().clone()
+      : (new LightResponse(this.#status, untouched.headers, untouched.text) as unknown as Response)
   }
 
   get type(): Response['type'] {
@@ -67,4 +70,7 @@ export class LightResponse extends LightMessage<Response> {
   }
 }
 
-delegate(LightResponse, { getters: [], methods: ['blob', 'bytes', 'formData', Symbol.for('nodejs.util.inspect.custom')] })
+delegate(LightResponse, {
+  getters: [],
+  methods: ['blob', 'bytes', 'formData', Symbol.for('nodejs.util.inspect.custom')],
+})

@@ -14,7 +14,11 @@ const SAME_PRESS_MS = 1_000
  * A signal is passed on once. Ctrl-C in a terminal reaches the child without us as well: the CLI knows a copy when it sees one
  * (`passTerminalSignals`), other tools do not and are then left to the terminal.
  */
-export function run(command, args, { env = process.env, cwd, stdio = 'inherit', passTerminalSignals = false, onOutput } = {}) {
+export function run(
+  command,
+  args,
+  { env = process.env, cwd, stdio = 'inherit', passTerminalSignals = false, onOutput } = {},
+) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { env, cwd, stdio })
     child.stdout?.on('data', onOutput)
@@ -64,7 +68,9 @@ function watchParent(onEnd) {
 function isInForeground() {
   try {
     // Fields 5 and 8 of proc_pid_stat(5), counted behind the program's name: the process group, and the terminal's.
-    const fields = readFileSync('/proc/self/stat', 'utf8').replace(/^.*\) /s, '').split(' ')
+    const fields = readFileSync('/proc/self/stat', 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ')
     return fields[2] === fields[5]
   } catch {
     return process.stdin.isTTY === true

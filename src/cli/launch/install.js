@@ -14,7 +14,11 @@ export async function ensureInstalled(root) {
     let output = ''
     const [program, ...first] = findNpm()
     const args = [...first, 'ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error']
-    const code = await run(program, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], onOutput: (chunk) => (output += chunk) })
+    const code = await run(program, args, {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      onOutput: (chunk) => (output += chunk),
+    })
     if (code !== 0) throw new LaunchProblem(`npm ci failed (exit code ${code}):\n${output.trim()}`)
   })
 }

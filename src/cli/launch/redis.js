@@ -27,19 +27,24 @@ async function install() {
   await aptGet(['update'], env)
   await aptGet(['install', '-y', '--no-install-recommends', 'redis-server'], env)
   await stopService(env)
-  if (!isOnPath('redis-server')) throw new LaunchProblem('apt-get has installed redis-server, but there is none on PATH: add /usr/bin to PATH.')
+  if (!isOnPath('redis-server'))
+    throw new LaunchProblem('apt-get has installed redis-server, but there is none on PATH: add /usr/bin to PATH.')
 }
 
 async function aptGet(args, env) {
   const { code, output } = await capture('apt-get', ['-o', 'DPkg::Lock::Timeout=120', ...args], env)
   if (code === 0) return
-  throw new LaunchProblem(`apt-get ${args.join(' ')} failed (exit code ${code}); install redis-server by hand:\n${output}`)
+  throw new LaunchProblem(
+    `apt-get ${args.join(' ')} failed (exit code ${code}); install redis-server by hand:\n${output}`,
+  )
 }
 
 /** The package starts a service where there is an init system. There was none before, so none is left behind. */
 async function stopService(env) {
-  if (existsSync('/run/systemd/system') && isOnPath('systemctl')) await capture('systemctl', ['disable', '--now', 'redis-server'], env)
-  else if (isAlive('/run/redis/redis-server.pid') && isOnPath('service')) await capture('service', ['redis-server', 'stop'], env)
+  if (existsSync('/run/systemd/system') && isOnPath('systemctl'))
+    await capture('systemctl', ['disable', '--now', 'redis-server'], env)
+  else if (isAlive('/run/redis/redis-server.pid') && isOnPath('service'))
+    await capture('service', ['redis-server', 'stop'], env)
 }
 
 function isAlive(pidFile) {
@@ -53,7 +58,11 @@ function isAlive(pidFile) {
 
 async function capture(program, args, env) {
   let output = ''
-  const code = await run(program, args, { env, stdio: ['ignore', 'pipe', 'pipe'], onOutput: (chunk) => (output += chunk) })
+  const code = await run(program, args, {
+    env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    onOutput: (chunk) => (output += chunk),
+  })
   return { code, output: output.trim() }
 }
 

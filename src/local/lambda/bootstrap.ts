@@ -10,12 +10,28 @@ import { pathToFileURL } from 'node:url'
  * Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
  */
 
-type Context = { readonly functionName: string; readonly memoryLimitInMB: string; readonly invokedFunctionArn: string; readonly awsRequestId: string; getRemainingTimeInMillis: () => number }
+type Context = {
+  readonly functionName: string
+  readonly memoryLimitInMB: string
+  readonly invokedFunctionArn: string
+  readonly awsRequestId: string
+  getRemainingTimeInMillis: () => number
+}
 type Handler = (event: unknown, context: Context) => unknown
 type StreamHandler = (event: unknown, stream: Writable, context: Context) => Promise<void>
-type Head = { readonly statusCode?: number; readonly headers?: Record<string, string>; readonly cookies?: readonly string[] }
+type Head = {
+  readonly statusCode?: number
+  readonly headers?: Record<string, string>
+  readonly cookies?: readonly string[]
+}
 
-const { AWS_LAMBDA_RUNTIME_API: api = '', _HANDLER: named = '', LAMBDA_TASK_ROOT: root = '', AWS_LAMBDA_FUNCTION_NAME: functionName = '', AWS_LAMBDA_FUNCTION_MEMORY_SIZE: memory = '' } = process.env
+const {
+  AWS_LAMBDA_RUNTIME_API: api = '',
+  _HANDLER: named = '',
+  LAMBDA_TASK_ROOT: root = '',
+  AWS_LAMBDA_FUNCTION_NAME: functionName = '',
+  AWS_LAMBDA_FUNCTION_MEMORY_SIZE: memory = '',
+} = process.env
 const STREAMS = Symbol('streams')
 const HEAD_TYPE = 'application/vnd.awslambda.http-integration-response'
 
@@ -25,7 +41,10 @@ class ResponseStream extends Transform {
   head: Head | undefined
 
   override _transform(chunk: Buffer, _encoding: string, done: (error: null, chunk: Buffer) => void): void {
-    const head = this.head === undefined ? Buffer.alloc(0) : Buffer.concat([Buffer.from(JSON.stringify(this.head)), Buffer.alloc(8)])
+    const head =
+      this.head === undefined
+        ? Buffer.alloc(0)
+        : Buffer.concat([Buffer.from(JSON.stringify(this.head)), Buffer.alloc(8)])
     this.head = undefined
     done(null, Buffer.concat([head, chunk]))
   }
@@ -58,7 +77,9 @@ async function send(path: string, body: string, headers: Record<string, string> 
 }
 
 const toError = (error: unknown) =>
-  error instanceof Error ? { errorType: error.name, errorMessage: error.message, stackTrace: (error.stack ?? '').split('\n').slice(1) } : { errorType: typeof error, errorMessage: String(error), stackTrace: [] }
+  error instanceof Error
+    ? { errorType: error.name, errorMessage: error.message, stackTrace: (error.stack ?? '').split('\n').slice(1) }
+    : { errorType: typeof error, errorMessage: String(error), stackTrace: [] }
 
 async function load(): Promise<Handler | StreamHandler> {
   const [, file, name] = /^(.*)\.([^./]+)$/.exec(named) ?? []
@@ -79,16 +100,24 @@ async function work(handler: Handler | StreamHandler): Promise<never> {
     const deadlineMs = Number(response.headers['lambda-runtime-deadline-ms'])
     process.env['_X_AMZN_TRACE_ID'] = response.headers['lambda-runtime-trace-id']
     const context: Context = {
-      functionName, memoryLimitInMB: memory, awsRequestId: id,
+      functionName,
+      memoryLimitInMB: memory,
+      awsRequestId: id,
       invokedFunctionArn: response.headers['lambda-runtime-invoked-function-arn'] as string,
       getRemainingTimeInMillis: () => Math.max(0, deadlineMs - Date.now()),
     }
     try {
       if (STREAMS in handler) await stream(handler as StreamHandler, JSON.parse(text), context)
-      else await send(`invocation/${id}/response`, JSON.stringify((await (handler as Handler)(JSON.parse(text), context)) ?? null))
+      else
+        await send(
+          `invocation/${id}/response`,
+          JSON.stringify((await (handler as Handler)(JSON.parse(text), context)) ?? null),
+        )
     } catch (error) {
       process.stderr.write(`${JSON.stringify({ level: 'error', ...toError(error) })}\n`)
-      await send(`invocation/${id}/error`, JSON.stringify(toError(error)), { 'lambda-runtime-function-error-type': 'Unhandled' })
+      await send(`invocation/${id}/error`, JSON.stringify(toError(error)), {
+        'lambda-runtime-function-error-type': 'Unhandled',
+      })
     }
   }
 }
@@ -99,7 +128,9 @@ async function stream(handler: StreamHandler, event: unknown, context: Context):
   // The headers of the answer are known with its first bytes.
   await Promise.race([once(out, 'readable'), running])
   const sending = call('POST', `invocation/${context.awsRequestId}/response`, {
-    'content-type': out.contentType, 'lambda-runtime-function-response-mode': 'streaming', 'transfer-encoding': 'chunked',
+    'content-type': out.contentType,
+    'lambda-runtime-function-response-mode': 'streaming',
+    'transfer-encoding': 'chunked',
   })
   const answered = once(sending, 'response') as Promise<[NodeJS.ReadableStream]>
   out.pipe(sending)
@@ -113,7 +144,9 @@ try {
   const handler = await load()
   await work(handler)
 } catch (error) {
-  process.stderr.write(`${JSON.stringify({ level: 'error', message: 'the function did not start', ...toError(error) })}\n`)
+  process.stderr.write(
+    `${JSON.stringify({ level: 'error', message: 'the function did not start', ...toError(error) })}\n`,
+  )
   await send('init/error', JSON.stringify(toError(error))).catch(() => undefined)
   process.exit(1)
 }

@@ -45,7 +45,10 @@ const INIT_MS = 10_000
 const BOOTSTRAP = fileURLToPath(new URL('bootstrap.ts', import.meta.url))
 
 /** Starts a function cold. Resolves when it can be invoked. @throws FunctionError */
-export async function startEnvironment(spec: FunctionSpec, { aws, onLine, onStart }: EnvironmentOptions): Promise<Environment> {
+export async function startEnvironment(
+  spec: FunctionSpec,
+  { aws, onLine, onStart }: EnvironmentOptions,
+): Promise<Environment> {
   const { name, handler, taskRoot, memoryMiB, timeoutMs, variables } = spec
   const api = await startRuntimeApi()
   const child = spawn(process.execPath, [`--max-old-space-size=${Math.floor(memoryMiB * 0.9)}`, BOOTSTRAP], {
@@ -68,7 +71,12 @@ export async function startEnvironment(spec: FunctionSpec, { aws, onLine, onStar
     },
   })
   const ended = once(child, 'close').then(() => {
-    api.fail(new FunctionError('Runtime.ExitError', `the process of ${name} has ended (${child.signalCode ?? child.exitCode})`))
+    api.fail(
+      new FunctionError(
+        'Runtime.ExitError',
+        `the process of ${name} has ended (${child.signalCode ?? child.exitCode})`,
+      ),
+    )
     api.close()
   })
   for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', onLine)
@@ -91,14 +99,26 @@ export async function startEnvironment(spec: FunctionSpec, { aws, onLine, onStar
     }
   }
 
-  await within(INIT_MS, freeze(), new FunctionError('Runtime.InitError', `${name} has not started within ${INIT_MS / 1000} seconds`))
+  await within(
+    INIT_MS,
+    freeze(),
+    new FunctionError('Runtime.InitError', `${name} has not started within ${INIT_MS / 1000} seconds`),
+  )
   let frozen = Promise.resolve()
   return {
     async invoke(event) {
       await frozen
       child.kill('SIGCONT')
-      const late = new FunctionError('Sandbox.Timedout', `${name}: Task timed out after ${(timeoutMs / 1000).toFixed(2)} seconds`)
-      const answer = api.invoke({ requestId: randomUUID(), event, deadlineMs: Date.now() + timeoutMs, arn: `arn:aws:lambda:${aws.AWS_REGION}:000000000000:function:${name}` })
+      const late = new FunctionError(
+        'Sandbox.Timedout',
+        `${name}: Task timed out after ${(timeoutMs / 1000).toFixed(2)} seconds`,
+      )
+      const answer = api.invoke({
+        requestId: randomUUID(),
+        event,
+        deadlineMs: Date.now() + timeoutMs,
+        arn: `arn:aws:lambda:${aws.AWS_REGION}:000000000000:function:${name}`,
+      })
       // The time limit is for the whole answer, and not for its beginning. After an error it goes on to be used.
       frozen = within(timeoutMs, freeze(), late)
       frozen.catch(() => undefined)

@@ -7,7 +7,11 @@ import type { LambdaFunction } from './function.ts'
 import { readJson } from './environment.ts'
 import type { Answer } from './runtime-api.ts'
 
-type Head = { readonly statusCode?: number; readonly headers?: Readonly<Record<string, string>>; readonly cookies?: readonly string[] }
+type Head = {
+  readonly statusCode?: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly cookies?: readonly string[]
+}
 
 /** A function's URL: HTTP requests become invocations, and its answers, streamed or not, answers. */
 export function createFunctionUrl(lambda: LambdaFunction) {
@@ -23,7 +27,11 @@ export function createFunctionUrl(lambda: LambdaFunction) {
 async function answer(lambda: LambdaFunction, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const given = await lambda.invoke(await toEvent(request))
   if (given.isStream) return passStream(given, response)
-  const { body = '', isBase64Encoded = false, ...head } = (await readJson(given)) as Head & { body?: string; isBase64Encoded?: boolean }
+  const {
+    body = '',
+    isBase64Encoded = false,
+    ...head
+  } = (await readJson(given)) as Head & { body?: string; isBase64Encoded?: boolean }
   writeHead(head, response)
   response.end(Buffer.from(body, isBase64Encoded ? 'base64' : 'utf8'))
 }
@@ -43,9 +51,22 @@ async function toEvent(request: IncomingMessage): Promise<unknown> {
     ...(cookie === undefined ? {} : { cookies: cookie.split('; ') }),
     headers: Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)])),
     requestContext: {
-      accountId: 'anonymous', apiId: 'local', domainName, domainPrefix: 'local', requestId: randomUUID(), routeKey: '$default', stage: '$default',
-      http: { method: request.method, path: pathname, protocol: 'HTTP/1.1', sourceIp: request.socket.remoteAddress ?? '', userAgent: request.headers['user-agent'] ?? '' },
-      time: now.toISOString(), timeEpoch: now.getTime(),
+      accountId: 'anonymous',
+      apiId: 'local',
+      domainName,
+      domainPrefix: 'local',
+      requestId: randomUUID(),
+      routeKey: '$default',
+      stage: '$default',
+      http: {
+        method: request.method,
+        path: pathname,
+        protocol: 'HTTP/1.1',
+        sourceIp: request.socket.remoteAddress ?? '',
+        userAgent: request.headers['user-agent'] ?? '',
+      },
+      time: now.toISOString(),
+      timeEpoch: now.getTime(),
     },
     ...(body.length === 0 ? {} : { body: body.toString('base64') }),
     isBase64Encoded: body.length > 0,

@@ -38,7 +38,10 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
 
   const noteAnswered = (environment: Environment) => async () => {
     // One that has ended, or ran out of time, is not used again.
-    const over = environment.idle().then(() => void idle.push(environment), () => end(environment))
+    const over = environment.idle().then(
+      () => void idle.push(environment),
+      () => end(environment),
+    )
     soonIdle.add(over)
     await over
     soonIdle.delete(over)

@@ -6,7 +6,12 @@ import { FunctionError } from './errors.ts'
 /** What a function answered: for a streaming one as it comes. */
 export type Answer = { readonly isStream: boolean; readonly contentType: string; readonly body: Readable }
 
-export type Invocation = { readonly requestId: string; readonly event: unknown; readonly deadlineMs: number; readonly arn: string }
+export type Invocation = {
+  readonly requestId: string
+  readonly event: unknown
+  readonly deadlineMs: number
+  readonly arn: string
+}
 
 /**
  * The Runtime API for one execution environment, on 127.0.0.1: hands it one invocation after the other.
@@ -71,7 +76,8 @@ export async function startRuntimeApi(): Promise<RuntimeApi> {
     idle: () => idling.promise,
     invoke({ requestId, event, deadlineMs, arn }) {
       if (failure !== undefined) return Promise.reject(failure)
-      if (asking === undefined) return Promise.reject(new FunctionError('Runtime.Busy', 'the environment has an invocation'))
+      if (asking === undefined)
+        return Promise.reject(new FunctionError('Runtime.Busy', 'the environment has an invocation'))
       const next = asking
       asking = undefined
       idling = Promise.withResolvers()

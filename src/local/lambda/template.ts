@@ -23,10 +23,15 @@ export async function readTemplateFunctions(folder: string): Promise<TemplateFun
   const { Resources } = JSON.parse(await readFile(join(folder, TEMPLATE_FILE), 'utf8')) as Template
   const ofType = (type: string) => Object.entries(Resources).filter(([, resource]) => resource.Type === type)
   return ofType('AWS::Lambda::Function').map(([logicalId, { Properties: p }]) => {
-    const mapping = ofType('AWS::Lambda::EventSourceMapping').find(([, one]) => targetOf(one.Properties['FunctionName']) === logicalId)?.[1].Properties
-    const url = ofType('AWS::Lambda::Url').find(([, one]) => targetOf(one.Properties['TargetFunctionArn']) === logicalId)?.[1].Properties
+    const mapping = ofType('AWS::Lambda::EventSourceMapping').find(
+      ([, one]) => targetOf(one.Properties['FunctionName']) === logicalId,
+    )?.[1].Properties
+    const url = ofType('AWS::Lambda::Url').find(
+      ([, one]) => targetOf(one.Properties['TargetFunctionArn']) === logicalId,
+    )?.[1].Properties
     const code = p['Code'] as { readonly S3Key: string }
-    const environment = (p['Environment'] as { readonly Variables?: Readonly<Record<string, unknown>> } | undefined)?.Variables ?? {}
+    const environment =
+      (p['Environment'] as { readonly Variables?: Readonly<Record<string, unknown>> } | undefined)?.Variables ?? {}
     return {
       name: p['FunctionName'] as string,
       handler: p['Handler'] as string,
@@ -43,7 +48,11 @@ export async function readTemplateFunctions(folder: string): Promise<TemplateFun
 function toQueue(mapping: Resource['Properties'], resources: Template['Resources']) {
   const queue = resources[targetOf(mapping['EventSourceArn']) ?? '']
   const scaling = mapping['ScalingConfig'] as { readonly MaximumConcurrency: number }
-  return { name: queue?.Properties['QueueName'] as string, batchSize: mapping['BatchSize'] as number, maxConcurrency: scaling.MaximumConcurrency }
+  return {
+    name: queue?.Properties['QueueName'] as string,
+    batchSize: mapping['BatchSize'] as number,
+    maxConcurrency: scaling.MaximumConcurrency,
+  }
 }
 
 /** The logical id that a reference means. */

@@ -66,7 +66,9 @@ function handOver(centre: Centre, call: Call, agent: Agent): void {
   agent.stats.calls++
   setActivity(centre, agent, 'talking')
   const { ref } = agent
-  centre.emit(agentCall({ ref, agent: ref, call_ref: call.callRef, contact_ref: call.callee.contactRef, number: call.number }))
+  centre.emit(
+    agentCall({ ref, agent: ref, call_ref: call.callRef, contact_ref: call.callee.contactRef, number: call.number }),
+  )
   setStatus(centre, agent, campaign, 'busy')
   centre.after(Math.max(3_000, centre.random.skewed(55_000, 0.9, 240_000)), () => endTalk(centre, call, agent))
 }
@@ -79,7 +81,11 @@ function endTalk(centre: Centre, call: Call, agent: Agent): void {
   const goesAway = centre.random.chance(0.02)
   if (stays && !goesAway) setStatus(centre, agent, campaign, 'wrapup')
   else logOut(centre, agent, campaign)
-  endCall(centre, call, { end_reason: pickTalkEnd(centre.random), end_code: 16, call_time: seconds(centre.now() - (call.handedOverAtMs ?? 0)) })
+  endCall(centre, call, {
+    end_reason: pickTalkEnd(centre.random),
+    end_code: 16,
+    call_time: seconds(centre.now() - (call.handedOverAtMs ?? 0)),
+  })
   if (goesAway) return takeBreak(centre, agent)
   if (!stays) return becomeIdle(centre, agent)
   setActivity(centre, agent, 'wrapup')
@@ -96,7 +102,11 @@ function becomeIdle(centre: Centre, agent: Agent): void {
 }
 
 /** Writes the CDR. */
-export function endCall(centre: Centre, call: Call, end: Pick<CdrFields, 'end_reason' | 'end_code' | 'call_time'>): void {
+export function endCall(
+  centre: Centre,
+  call: Call,
+  end: Pick<CdrFields, 'end_reason' | 'end_code' | 'call_time'>,
+): void {
   centre.calls.delete(call)
   const { agent, answeredAtMs, handedOverAtMs, campaign, callRef, number } = call
   const record = cdr({

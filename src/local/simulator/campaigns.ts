@@ -72,6 +72,11 @@ export function toCampaignStats(campaign: Campaign) {
   const queued = campaign.ringing + campaign.waiting.size + campaign.talking
   const { callees_completed, callees_failed, ...calls } = campaign.stats
   return campaignStats({
-    ref: campaign.ref, ...calls, callees_remaining: campaign.callees - campaign.nextCallee, callees_queued: queued, callees_completed, callees_failed,
+    ref: campaign.ref,
+    ...calls,
+    callees_remaining: campaign.callees - campaign.nextCallee,
+    callees_queued: queued,
+    callees_completed,
+    callees_failed,
   })
 }

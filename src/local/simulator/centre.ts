@@ -74,5 +74,12 @@ export type Call = {
 export const noAgentStats = (): Agent['stats'] => ({ calls: 0, talk_time: 0, wrapup_time: 0, idle_time: 0 })
 
 export const noCampaignStats = (): Campaign['stats'] => ({
-  total_calls: 0, answered: 0, unanswered: 0, dropped: 0, rejected: 0, failed: 0, callees_completed: 0, callees_failed: 0,
+  total_calls: 0,
+  answered: 0,
+  unanswered: 0,
+  dropped: 0,
+  rejected: 0,
+  failed: 0,
+  callees_completed: 0,
+  callees_failed: 0,
 })

@@ -12,7 +12,9 @@ const SERVICE_NUMBER = '27100000100'
 
 export function startClick2Dial(centre: Centre): void {
   const { random } = centre
-  const extensions = Array.from({ length: Math.min(99, Math.max(2, Math.round(centre.agents.length / 20))) }, (_, at) => String(801 + at))
+  const extensions = Array.from({ length: Math.min(99, Math.max(2, Math.round(centre.agents.length / 20))) }, (_, at) =>
+    String(801 + at),
+  )
   let callers = 0
   for (const [at, extension] of extensions.entries()) {
     const call = () => {
@@ -36,7 +38,13 @@ function talk(centre: Centre, extension: string, inbound: boolean, caller: numbe
   const talkMs = caller === 0 ? random.between(4_000, 6_000) : random.skewed(60_000, 0.8, 240_000)
   const dialedAtMs = centre.now() - holdMs
   const dialNumber = inbound ? SERVICE_NUMBER : toDialNumber(number)
-  const who = { call_ref: callRef, contact_ref: contactRef, number, dial_number: dialNumber, hold_time: seconds(holdMs) }
+  const who = {
+    call_ref: callRef,
+    contact_ref: contactRef,
+    number,
+    dial_number: dialNumber,
+    hold_time: seconds(holdMs),
+  }
   if (inbound) centre.emit(inboundCall({ ref: extension, agent: extension, ...who, call_dir: 'inbound' }))
   const startedAtMs = centre.now()
   const end = () => {

@@ -8,11 +8,13 @@ export function closeCentre(centre: Centre): void {
   const { dialerRef: ref } = centre
   centre.emit(dialerStatus({ ref, status: 'stopping' }))
   const running = centre.campaigns.filter((campaign) => campaign.state !== 'stopped')
-  for (const campaign of running) if (campaign.state !== 'stopping') centre.emit(campaignStatus({ ref: campaign.ref, status: 'stopping' }))
+  for (const campaign of running)
+    if (campaign.state !== 'stopping') centre.emit(campaignStatus({ ref: campaign.ref, status: 'stopping' }))
   for (const call of centre.calls) {
     const handedOver = call.handedOverAtMs
     if (handedOver === undefined) endCall(centre, call, { end_reason: 'hungup', end_code: 0, call_time: 0 })
-    else endCall(centre, call, { end_reason: 'agent_hungup', end_code: 16, call_time: seconds(centre.now() - handedOver) })
+    else
+      endCall(centre, call, { end_reason: 'agent_hungup', end_code: 16, call_time: seconds(centre.now() - handedOver) })
   }
   for (const end of centre.sideCalls) end()
   for (const agent of centre.agents) for (const campaign of agent.campaigns) sendHome(centre, agent, campaign)

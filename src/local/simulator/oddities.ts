@@ -26,9 +26,17 @@ const ODDITIES: readonly Outgoing[] = [
     { transport: 'list', key: LIST, packet },
     { transport: 'pubsub', key: CHANNEL, packet },
   ]),
-  { transport: 'list', key: LIST, packet: { type: 'survey', payload: { ref: 'spring-offer', call_ref: 1, answers: [5, 4, 5] } } },
+  {
+    transport: 'list',
+    key: LIST,
+    packet: { type: 'survey', payload: { ref: 'spring-offer', call_ref: 1, answers: [5, 4, 5] } },
+  },
   { transport: 'pubsub', key: CHANNEL, packet: { type: 'whisper', payload: { ref: '1001', supervisor: '9001' } } },
-  { transport: 'pubsub', key: `${BASE_KEY}:trunks:gateway-2`, packet: { type: 'status', payload: { ref: 'gateway-2', status: 'registered' } } },
+  {
+    transport: 'pubsub',
+    key: `${BASE_KEY}:trunks:gateway-2`,
+    packet: { type: 'status', payload: { ref: 'gateway-2', status: 'registered' } },
+  },
   { transport: 'pubsub', key: BASE_KEY, packet: { type: 'notice', payload: { text: 'licence renewed' } } },
 ]
 
@@ -45,7 +53,8 @@ export function startOddities(centre: Centre): void {
 
   // After an outage the dialler pushes its backup files back: the same CDRs again, in any order.
   const replay = () => {
-    for (let count = random.whole(2, 6); count > 0 && centre.recentCdrs.length > 0; count--) centre.emit(random.pick(centre.recentCdrs))
+    for (let count = random.whole(2, 6); count > 0 && centre.recentCdrs.length > 0; count--)
+      centre.emit(random.pick(centre.recentCdrs))
     centre.after(random.wait(REPLAY_MEAN_MS), replay)
   }
   centre.after(random.wait(REPLAY_MEAN_MS), replay)

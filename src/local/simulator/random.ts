@@ -46,7 +46,8 @@ export function createRandom(seed: number): Random {
       return items[Math.floor(next() * items.length)] as T
     },
     // The sum of four is near enough to a bell.
-    skewed: (median, sigma, max) => Math.min(max, median * Math.exp(sigma * (next() + next() + next() + next() - 2) * Math.sqrt(3))),
+    skewed: (median, sigma, max) =>
+      Math.min(max, median * Math.exp(sigma * (next() + next() + next() + next() - 2) * Math.sqrt(3))),
     wait: (mean) => -Math.log(1 - next()) * mean,
   }
 }

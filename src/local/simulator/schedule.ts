@@ -73,8 +73,19 @@ export function createSchedule({ agents, seed, toUnixMs }: ScheduleOptions): Sch
 function makeCampaigns(agents: number): Campaign[] {
   const count = Math.min(CAMPAIGNS.length, 2 + Math.floor(Math.log10(agents)))
   return CAMPAIGNS.slice(0, count).map((ref, list) => ({
-    ref, members: [], ready: new Set(), waiting: new Set(), state: 'stopped', run: 0,
-    ringing: 0, talking: 0, present: 0, list, callees: 0, nextCallee: 0, stats: noCampaignStats(),
+    ref,
+    members: [],
+    ready: new Set(),
+    waiting: new Set(),
+    state: 'stopped',
+    run: 0,
+    ringing: 0,
+    talking: 0,
+    present: 0,
+    list,
+    callees: 0,
+    nextCallee: 0,
+    stats: noCampaignStats(),
   }))
 }
 
@@ -85,7 +96,13 @@ function makeAgents(count: number, campaigns: readonly Campaign[], random: Rando
     const share = Math.min(campaigns.length, point < 0.1 ? 3 : point < 0.5 ? 2 : 1)
     const own = Array.from({ length: share }, (_none, step) => campaigns[(at + step) % campaigns.length] as Campaign)
     const agent: Agent = {
-      ref: String(1001 + at), campaigns: own, statuses: new Map(), onShift: false, activity: 'away', activitySinceMs: 0, stats: noAgentStats(),
+      ref: String(1001 + at),
+      campaigns: own,
+      statuses: new Map(),
+      onShift: false,
+      activity: 'away',
+      activitySinceMs: 0,
+      stats: noAgentStats(),
     }
     for (const campaign of own) campaign.members.push(agent)
     return agent
@@ -96,7 +113,8 @@ function makeAgents(count: number, campaigns: readonly Campaign[], random: Rando
 function open(centre: Centre): void {
   const { random } = centre
   centre.emit(dialerStatus({ ref: centre.dialerRef, status: 'started' }))
-  for (const [at, campaign] of centre.campaigns.entries()) centre.after(200 + at * 500, () => startCampaign(centre, campaign))
+  for (const [at, campaign] of centre.campaigns.entries())
+    centre.after(200 + at * 500, () => startCampaign(centre, campaign))
   for (const agent of centre.agents) {
     const late = random.chance(0.1)
     centre.after(late ? random.between(10_000, 120_000) : random.between(300, 8_000), () => startShift(centre, agent))

@@ -54,7 +54,12 @@ const BATCH = 1_000
  */
 export function createSimulator(options: SimulatorOptions): Simulator {
   const { producer, agents = 40, speed = 1, seed = 1, now = () => performance.now(), onEvent } = options
-  check('agents', agents, Number.isInteger(agents) && agents >= 1 && agents <= 100_000, 'a whole number from 1 to 100,000')
+  check(
+    'agents',
+    agents,
+    Number.isInteger(agents) && agents >= 1 && agents <= 100_000,
+    'a whole number from 1 to 100,000',
+  )
   check('speed', speed, Number.isFinite(speed) && speed > 0, 'a number above 0')
   check('seed', seed, Number.isSafeInteger(seed), 'a whole number')
   const writer = createWriter({ producer, onEvent })

@@ -52,13 +52,18 @@ export function createWriter({ producer, onEvent }: WriterOptions): Writer {
   /** Pushes what was kept; false when Redis still does not take it. */
   const pushKept = async (): Promise<boolean> => {
     for (const [key, events] of Map.groupBy(kept, (event) => event.outgoing.key)) {
-      const count = await producer.pushAll(key, events.map(({ outgoing }) => outgoing.packet)).then(
-        () => events.length,
-        (error: unknown) => {
-          if (error instanceof ProducerError && error.code === 'not_taken') return error.taken
-          throw error
-        },
-      )
+      const count = await producer
+        .pushAll(
+          key,
+          events.map(({ outgoing }) => outgoing.packet),
+        )
+        .then(
+          () => events.length,
+          (error: unknown) => {
+            if (error instanceof ProducerError && error.code === 'not_taken') return error.taken
+            throw error
+          },
+        )
       const gone = new Set(events.slice(0, count))
       kept = kept.filter((event) => !gone.has(event))
       for (const event of gone) taken(event)

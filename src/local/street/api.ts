@@ -20,7 +20,11 @@ export async function listen(server: Server, at: Place, release: Release): Promi
   try {
     await once(server, 'listening')
   } catch (cause) {
-    throw new StreetError('no_address', `the read API cannot be served on ${at.host}: set ENIGMA_API to an address of this machine`, { cause })
+    throw new StreetError(
+      'no_address',
+      `the read API cannot be served on ${at.host}: set ENIGMA_API to an address of this machine`,
+      { cause },
+    )
   }
   release(
     () =>

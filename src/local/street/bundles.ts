@@ -43,12 +43,28 @@ export type Bundles = {
 
 /** Packages the stack as a deployment does, offline, into a folder. @throws StreetError `not_packaged` */
 export async function packageStack(folder: string, prefix: string): Promise<void> {
-  const child = spawn(process.execPath, ['--conditions=source', join(ROOT, 'infra/package/main.ts'), '--package', folder, `--param=prefix=${prefix}`, '--stage', 'local'], {
-    cwd: ROOT,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const child = spawn(
+    process.execPath,
+    [
+      '--conditions=source',
+      join(ROOT, 'infra/package/main.ts'),
+      '--package',
+      folder,
+      `--param=prefix=${prefix}`,
+      '--stage',
+      'local',
+    ],
+    {
+      cwd: ROOT,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  )
   const [out, errors] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
-  if (child.exitCode !== 0) throw new StreetError('not_packaged', `npm run package fails: ${(errors + out).trim().split('\n').slice(-5).join(' ')}`)
+  if (child.exitCode !== 0)
+    throw new StreetError(
+      'not_packaged',
+      `npm run package fails: ${(errors + out).trim().split('\n').slice(-5).join(' ')}`,
+    )
 }
 
 /** Starts nothing yet: a function starts when it is invoked first. */
@@ -62,7 +78,12 @@ export async function loadBundles(options: BundlesOptions): Promise<Bundles> {
   await mkdir(join(folder, 'node_modules'), { recursive: true })
   await symlink(join(ROOT, 'node_modules/@aws-sdk'), join(folder, 'node_modules/@aws-sdk'))
 
-  const aws = { ...LOCAL_AWS, AWS_DEFAULT_REGION: LOCAL_AWS.AWS_REGION, AWS_ENDPOINT_URL_SQS: options.sqsEndpoint, AWS_ENDPOINT_URL_SSM: parameters.url }
+  const aws = {
+    ...LOCAL_AWS,
+    AWS_DEFAULT_REGION: LOCAL_AWS.AWS_REGION,
+    AWS_ENDPOINT_URL_SQS: options.sqsEndpoint,
+    AWS_ENDPOINT_URL_SSM: parameters.url,
+  }
   const functions = new Map<string, LambdaFunction>()
   for (const spec of specs) {
     const taskRoot = join(folder, spec.name)
@@ -73,19 +94,32 @@ export async function loadBundles(options: BundlesOptions): Promise<Bundles> {
   }
   const handlers = ROUTES.map((route): [Route, LambdaHandler] => {
     const spec = specs.find(({ queue }) => queue?.name === queueName(queuePrefix, route))
-    if (spec === undefined) throw new StreetError('bad_function', `the packaged stack has no function for the queue ${queueName(queuePrefix, route)}: package it anew`)
+    if (spec === undefined)
+      throw new StreetError(
+        'bad_function',
+        `the packaged stack has no function for the queue ${queueName(queuePrefix, route)}: package it anew`,
+      )
     return [route, handlerOf(functions.get(spec.name) as LambdaFunction)]
   })
   const api = specs.find(({ url }) => url !== undefined)
-  if (api === undefined) throw new StreetError('bad_function', 'the packaged stack has no function with a URL: package it anew')
+  if (api === undefined)
+    throw new StreetError('bad_function', 'the packaged stack has no function with a URL: package it anew')
   return { handlers: new Map(handlers), functions, api: createFunctionUrl(functions.get(api.name) as LambdaFunction) }
 }
 
-const handlerOf = (lambda: LambdaFunction): LambdaHandler => async (event) => (await readJson(await lambda.invoke(event))) as LambdaAnswer
+const handlerOf =
+  (lambda: LambdaFunction): LambdaHandler =>
+  async (event) =>
+    (await readJson(await lambda.invoke(event))) as LambdaAnswer
 
 /** What the functions ask Parameter Store for, by the names that the template gives them. */
-function parametersOf(specs: readonly TemplateFunction[], secrets: Readonly<Record<string, string>>): Record<string, string> {
-  const named = specs.flatMap(({ variables }) => Object.entries(secrets).map(([variable, value]) => [variables[`${variable}_PARAMETER`], value]))
+function parametersOf(
+  specs: readonly TemplateFunction[],
+  secrets: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const named = specs.flatMap(({ variables }) =>
+    Object.entries(secrets).map(([variable, value]) => [variables[`${variable}_PARAMETER`], value]),
+  )
   return Object.fromEntries(named.filter(([name]) => name !== undefined)) as Record<string, string>
 }
 

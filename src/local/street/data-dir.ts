@@ -28,7 +28,10 @@ export async function holdDataDir(folder: string): Promise<DataDir> {
   await mkdir(folder, { recursive: true })
   const former = await readRecord(file)
   if (former !== undefined && (await isAlive(former))) {
-    throw new StreetError('already_runs', `dev runs already, as process ${former.pid}: stop it first (state is kept in ${folder}, which only one can use)`)
+    throw new StreetError(
+      'already_runs',
+      `dev runs already, as process ${former.pid}: stop it first (state is kept in ${folder}, which only one can use)`,
+    )
   }
   for (const child of former?.children ?? []) await end(child)
 

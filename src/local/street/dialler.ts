@@ -24,14 +24,23 @@ export type DiallerOptions = {
 }
 
 /** The dialler's Redis: the one that is there, else one of the street's own. `url` is undefined where ENIGMA_SOURCES names it. */
-export async function startDialler({ settings, port, folder, dataDir, release }: DiallerOptions): Promise<{ url?: string; part: Part }> {
+export async function startDialler({
+  settings,
+  port,
+  folder,
+  dataDir,
+  release,
+}: DiallerOptions): Promise<{ url?: string; part: Part }> {
   const name = "dialler's Redis"
   if (settings.hasDialler) {
     const address = settings.relay.sources.map((source) => `${source.id}=${hideCredentials(source.url)}`).join(',')
     return { part: { name, address, note: 'as ENIGMA_SOURCES says' } }
   }
   if (settings.redisUrl !== undefined) {
-    return { url: settings.redisUrl, part: { name, address: hideCredentials(settings.redisUrl), note: 'as REDIS_URL says' } }
+    return {
+      url: settings.redisUrl,
+      part: { name, address: hideCredentials(settings.redisUrl), note: 'as REDIS_URL says' },
+    }
   }
   const server = await startOwnRedis({ folder: join(folder, 'dialler'), port, dataDir, release })
   const note = port === 0 || server.port === port ? {} : { note: `port ${port} is taken by something else` }
@@ -48,5 +57,9 @@ export function startCallCentre({ agents, speed, seed }: CallCentre, url: string
       await producer.close()
     }
   })
-  return { name: 'call centre', address: 'played', note: `${agents} agents, ${speed === 1 ? 'real time' : `${speed} times real time`}, seed ${seed}` }
+  return {
+    name: 'call centre',
+    address: 'played',
+    note: `${agents} agents, ${speed === 1 ? 'real time' : `${speed} times real time`}, seed ${seed}`,
+  }
 }

@@ -10,7 +10,8 @@ export class StreetError extends Error {
    * - `no_parameter`: the value of a parameter of functions/settings.ts is not there.
    * - `no_address`: the API's address cannot be had.
    */
-  readonly code: 'already_runs' | 'not_packaged' | 'no_redis' | 'bad_function' | 'bad_queues' | 'no_parameter' | 'no_address'
+  readonly code:
+    'already_runs' | 'not_packaged' | 'no_redis' | 'bad_function' | 'bad_queues' | 'no_parameter' | 'no_address'
 
   constructor(code: StreetError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

@@ -35,7 +35,11 @@ export async function readFigures({ metrics, watch, countDeadLetters }: FiguresO
     received.set(route, (received.get(route) ?? 0) + value)
   }
   return {
-    routes: ROUTES.map(({ name }) => ({ name, received: received.get(name) ?? 0, handled: watch.handled.get(name) ?? 0 })),
+    routes: ROUTES.map(({ name }) => ({
+      name,
+      received: received.get(name) ?? 0,
+      handled: watch.handled.get(name) ?? 0,
+    })),
     relayDelay: await readBuckets(metrics.delay),
     handledDelay: await readBuckets(watch.delay),
     backlog: await sum(metrics.backlog),

@@ -27,7 +27,10 @@ export async function loadApi(folder: URL): Promise<App> {
 }
 
 /** As in `settings.ts`, which the package does not carry: it is not imported. */
-export type OwnSettings = { readonly variables?: Readonly<Record<string, string>>; readonly parameters?: readonly string[] }
+export type OwnSettings = {
+  readonly variables?: Readonly<Record<string, string>>
+  readonly parameters?: readonly string[]
+}
 
 /** What functions of the user's own need. @throws StreetError `bad_function` */
 export async function loadSettings(folder: URL): Promise<readonly OwnSettings[]> {
@@ -38,7 +41,11 @@ async function load(folder: URL, file: string): Promise<Readonly<Record<string, 
   try {
     return (await import(new URL(file, folder).href)) as Record<string, unknown>
   } catch (cause) {
-    throw new StreetError('bad_function', `functions/${file} cannot be loaded: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    throw new StreetError(
+      'bad_function',
+      `functions/${file} cannot be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    )
   }
 }
 
@@ -52,11 +59,19 @@ export type TriggersOptions = {
 }
 
 /** A trigger for each function, on its queue. */
-export async function createTriggers({ sqs, handlers, urls, log, onInvocation }: TriggersOptions): Promise<readonly LambdaTrigger[]> {
+export async function createTriggers({
+  sqs,
+  handlers,
+  urls,
+  log,
+  onInvocation,
+}: TriggersOptions): Promise<readonly LambdaTrigger[]> {
   return Promise.all(
     [...handlers].map(async ([route, handler]) => {
       const queueUrl = urls.get(route) as string
-      const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ['QueueArn'] }))
+      const { Attributes } = await sqs.send(
+        new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ['QueueArn'] }),
+      )
       return createLambdaTrigger({
         sqs,
         queueUrl,

@@ -17,7 +17,11 @@ export async function startOwnRedis({ folder, port = 0, dataDir, release }: OwnR
   await mkdir(folder, { recursive: true })
   const server = await startRedisServer({ port, dataDir: folder, ownGroup: true }).catch((cause: unknown) => {
     const words = cause instanceof Error ? cause.message : String(cause)
-    throw new StreetError('no_redis', `${words}; install redis-server, or name one that runs by REDIS_URL=redis://host:port`, { cause })
+    throw new StreetError(
+      'no_redis',
+      `${words}; install redis-server, or name one that runs by REDIS_URL=redis://host:port`,
+      { cause },
+    )
   })
   // Also when the process ends by an error, or by a second Ctrl-C: nothing asynchronous runs then.
   const endAtOnce = () => void server.process.kill('SIGTERM')

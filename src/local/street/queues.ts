@@ -31,14 +31,23 @@ export async function startQueues(folder: string, prefix: string, release: Relea
   release(() => sqs.destroy())
   const made = await createQueues(sqs, prefix).catch((cause: unknown) => {
     const words = cause instanceof Error ? cause.message : String(cause)
-    throw new StreetError('bad_queues', `the queues kept in ${join(folder, 'sqs')} do not fit (${words}): remove that folder and start again`, { cause })
+    throw new StreetError(
+      'bad_queues',
+      `the queues kept in ${join(folder, 'sqs')} do not fit (${words}): remove that folder and start again`,
+      { cause },
+    )
   })
   const deadLetterUrls = await Promise.all(
-    ROUTES.map(async (route) => (await sqs.send(new GetQueueUrlCommand({ QueueName: deadLetterQueueName(prefix, route) }))).QueueUrl),
+    ROUTES.map(
+      async (route) =>
+        (await sqs.send(new GetQueueUrlCommand({ QueueName: deadLetterQueueName(prefix, route) }))).QueueUrl,
+    ),
   )
   const countDeadLetters = async () => {
     const counts = deadLetterUrls.map(async (QueueUrl) => {
-      const { Attributes } = await sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['ApproximateNumberOfMessages'] }))
+      const { Attributes } = await sqs.send(
+        new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['ApproximateNumberOfMessages'] }),
+      )
       return Number(Attributes?.['ApproximateNumberOfMessages'] ?? 0)
     })
     return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0)

@@ -14,19 +14,29 @@ export type Settings = {
   /** API_TOKEN; undefined: make one. */
   readonly token: string | undefined
   /** The relay's configuration, with these places filled in. */
-  toRelayConfig: (places: { readonly diallerUrl: string; readonly endpoint: string; readonly httpPort: number }) => RelayConfig
+  toRelayConfig: (places: {
+    readonly diallerUrl: string
+    readonly endpoint: string
+    readonly httpPort: number
+  }) => RelayConfig
   readonly relay: RelayConfig
 }
 
 /** The street's SQS is a local one, whatever the variables say, so that no real queue is written to by accident. */
-export const LOCAL_AWS = { AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'local', AWS_SECRET_ACCESS_KEY: 'local' } as const
+export const LOCAL_AWS = {
+  AWS_REGION: 'us-east-1',
+  AWS_ACCESS_KEY_ID: 'local',
+  AWS_SECRET_ACCESS_KEY: 'local',
+} as const
 
 /** @throws ConfigError with the faults of all variables. */
 export function readSettings(env: Env, folder: string): Settings {
   const hasDialler = (env['ENIGMA_SOURCES'] ?? '').trim() !== ''
   const reader = createEnvReader(env)
   const redisUrl = reader.read('REDIS_URL', '', (text, fault) =>
-    text === '' || (/^rediss?:\/\/\S+$/.test(text) && URL.canParse(text)) ? text : fault('is not a redis:// or rediss:// URL', 'write redis://127.0.0.1:6379'),
+    text === '' || (/^rediss?:\/\/\S+$/.test(text) && URL.canParse(text))
+      ? text
+      : fault('is not a redis:// or rediss:// URL', 'write redis://127.0.0.1:6379'),
   )
   const api = reader.read('ENIGMA_API', '127.0.0.1:8080', (text, fault) => {
     const match = /^([^:\s]+):(\d{1,5})$/.exec(text)
@@ -53,7 +63,10 @@ export function readSettings(env: Env, folder: string): Settings {
     token: env['API_TOKEN']?.trim() || undefined,
     relay,
     toRelayConfig: ({ diallerUrl, endpoint, httpPort }) => {
-      const config = toConfig({ AWS_ENDPOINT_URL_SQS: endpoint, ...(hasDialler ? {} : { ENIGMA_SOURCES: `main=${diallerUrl}` }) })
+      const config = toConfig({
+        AWS_ENDPOINT_URL_SQS: endpoint,
+        ...(hasDialler ? {} : { ENIGMA_SOURCES: `main=${diallerUrl}` }),
+      })
       return { ...config, http: { host: config.http.host, port: httpPort } }
     },
   }

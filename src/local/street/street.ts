@@ -81,7 +81,11 @@ export async function startStreet(options: StreetOptions): Promise<Street> {
   return { ...street, ended, stop }
 }
 
-async function startParts(options: StreetOptions, release: Release, crew: ReturnType<typeof createCrew>): Promise<Started> {
+async function startParts(
+  options: StreetOptions,
+  release: Release,
+  crew: ReturnType<typeof createCrew>,
+): Promise<Started> {
   const { env, folder, log, callCentre, onPart = () => undefined } = options
   const settings = readSettings(env, folder)
   const dataDir = await holdDataDir(folder)
@@ -100,10 +104,16 @@ async function startParts(options: StreetOptions, release: Release, crew: Return
   delete env['AWS_SESSION_TOKEN']
   const watch = createWatch(options.onHandled)
   const place = { settings, queues, readModel, token, folder, release }
-  const loaded = options.bundles === true ? await startBundles(place, options, dataDir) : await startSources(place, options)
-  for (const trigger of await createTriggers({ ...queues, handlers: loaded.handlers, log, onInvocation: watch.note })) crew.add((signal) => trigger.run(signal))
+  const loaded =
+    options.bundles === true ? await startBundles(place, options, dataDir) : await startSources(place, options)
+  for (const trigger of await createTriggers({ ...queues, handlers: loaded.handlers, log, onInvocation: watch.note }))
+    crew.add((signal) => trigger.run(signal))
   onPart({ name: 'functions', address: loaded.address, note: `${loaded.handlers.size}, each behind its queue` })
-  onPart({ name: 'read API', address: loaded.apiUrl, note: settings.token === undefined ? `Authorization: Bearer ${token}` : 'token: as API_TOKEN says' })
+  onPart({
+    name: 'read API',
+    address: loaded.apiUrl,
+    note: settings.token === undefined ? `Authorization: Bearer ${token}` : 'token: as API_TOKEN says',
+  })
 
   const httpPort = await freePort(settings.relay.http.port)
   const config = settings.toRelayConfig({ diallerUrl: dialler.url ?? '', endpoint: queues.endpoint, httpPort })
@@ -111,7 +121,12 @@ async function startParts(options: StreetOptions, release: Release, crew: Return
   onPart({ name: 'relay', address: relayUrl, note: 'serves /livez, /readyz and /metrics' })
 
   if (callCentre !== undefined && dialler.url !== undefined) onPart(startCallCentre(callCentre, dialler.url, crew))
-  else onPart({ name: 'call centre', address: 'none', note: callCentre === undefined ? 'write to the dialler\'s Redis yourself' : 'ENIGMA_SOURCES names a real dialler' })
+  else
+    onPart({
+      name: 'call centre',
+      address: 'none',
+      note: callCentre === undefined ? "write to the dialler's Redis yourself" : 'ENIGMA_SOURCES names a real dialler',
+    })
 
   return {
     diallerUrl: dialler.url,

@@ -15,7 +15,8 @@ export function formatBlock(rates: Rates, figures: Figures, upMs: number): strin
   const totals = new Map(figures.routes.map((route) => [route.name, route]))
   const rows = rates.routes.map(({ name, received, handled }) => {
     const total = totals.get(name)
-    const text = name.padEnd(NAME_WIDTH) + cells([received, handled, total?.received ?? 0, total?.handled ?? 0].map(count))
+    const text =
+      name.padEnd(NAME_WIDTH) + cells([received, handled, total?.received ?? 0, total?.handled ?? 0].map(count))
     return received + handled > 0 ? text : pc.dim(text)
   })
   const alarm = (n: number) => (n > 0 ? pc.yellow(count(n)) : count(n))
@@ -31,7 +32,9 @@ export function formatBlock(rates: Rates, figures: Figures, upMs: number): strin
 
 function upTime(ms: number): string {
   const seconds = Math.floor(ms / 1_000)
-  return [seconds / 3_600, (seconds / 60) % 60, seconds % 60].map((part) => String(Math.floor(part)).padStart(2, '0')).join(':')
+  return [seconds / 3_600, (seconds / 60) % 60, seconds % 60]
+    .map((part) => String(Math.floor(part)).padStart(2, '0'))
+    .join(':')
 }
 
 /** For a terminal: what happens scrolls by above a block with the figures. */

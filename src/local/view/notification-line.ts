@@ -5,7 +5,10 @@ import { shortMs, timeOfDay } from './words.ts'
 /** `12:00:05 agents/call 1002  {"ref":"1002","number":"27*******67"}  done after 12 ms`: personal data masked. */
 export function formatHandled({ route, notification, outcome, delayMs }: Handled, date: Date): string {
   const name = notification.type.replace(/^enigma\./, '').replace('.', '/')
-  const to = notification.subject === undefined ? '' : ` ${route.type === '*' ? maskText(notification.subject) : notification.subject}`
+  const to =
+    notification.subject === undefined
+      ? ''
+      : ` ${route.type === '*' ? maskText(notification.subject) : notification.subject}`
   const end = `${outcome === 'done' ? 'done after' : 'comes again, after'} ${shortMs(delayMs)} ms`
   const why = notification.reason === undefined ? '' : ` (${notification.reason})`
   return `${timeOfDay(date)} ${name}${to}${why}  ${describeData(notification, route.type !== '*')}  ${end}`

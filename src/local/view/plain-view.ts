@@ -11,7 +11,12 @@ type Column = {
   readonly cell: (rates: Rates, figures: Figures, date: Date) => string
 }
 
-const route = (name: string, above: string, below: string, width: number): Column => ({ above, below, width, cell: (rates) => inAndOut(rates, name) })
+const route = (name: string, above: string, below: string, width: number): Column => ({
+  above,
+  below,
+  width,
+  cell: (rates) => inAndOut(rates, name),
+})
 
 /** 100 characters together. */
 const COLUMNS: readonly Column[] = [

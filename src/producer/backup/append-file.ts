@@ -50,7 +50,7 @@ export async function createAppendFile(folder: string, name: string): Promise<Ap
 }
 
 async function writeAll(handle: FileHandle, data: Buffer, position: number): Promise<void> {
-  for (let at = 0; at < data.length; ) {
+  for (let at = 0; at < data.length;) {
     const { bytesWritten } = await handle.write(data, at, data.length - at, position + at)
     at += bytesWritten
   }

@@ -17,7 +17,11 @@ export type OpenBackupOptions = {
 }
 
 /** Packets of one key that are taken all or none, and who waits for that. */
-type Parcel = { readonly items: readonly Item[]; readonly resolve: (result: number) => void; readonly reject: (error: ProducerError) => void }
+type Parcel = {
+  readonly items: readonly Item[]
+  readonly resolve: (result: number) => void
+  readonly reject: (error: ProducerError) => void
+}
 
 const SILENT = { info: () => undefined, warn: () => undefined, error: () => undefined }
 
@@ -27,11 +31,19 @@ const SILENT = { info: () => undefined, warn: () => undefined, error: () => unde
  *
  * @throws ProducerError `backup_locked`, `backup_unusable`
  */
-export function openBackup({ options: { folder, maxFileBytes = 16 * 1024 * 1024, log = SILENT }, connection, timeoutMs, chunkPackets }: OpenBackupOptions) {
+export function openBackup({
+  options: { folder, maxFileBytes = 16 * 1024 * 1024, log = SILENT },
+  connection,
+  timeoutMs,
+  chunkPackets,
+}: OpenBackupOptions) {
   const { lock, files } = open(folder, maxFileBytes, log)
   const raw = createWriter({ connection, id: files.id, run: files.run, timeoutMs, log })
   const [inTurn, appending] = [createTurns(), createTurns()]
-  const writer = { ready: () => inTurn(raw.ready), write: (items: readonly Item[], at?: string) => inTurn(() => raw.write(items, at)) }
+  const writer = {
+    ready: () => inTurn(raw.ready),
+    write: (items: readonly Item[], at?: string) => inTurn(() => raw.write(items, at)),
+  }
   const append = (items: readonly Item[], op?: string) => appending(() => files.append(items, op))
   const stopping = new AbortController()
   const waiters = new Set<PromiseWithResolvers<void>>()
@@ -62,7 +74,10 @@ export function openBackup({ options: { folder, maxFileBytes = 16 * 1024 * 1024,
 
   const keep = async (parcels: readonly Parcel[], op?: string, refusal?: unknown): Promise<void> => {
     try {
-      await append(parcels.flatMap(({ items }) => items), op)
+      await append(
+        parcels.flatMap(({ items }) => items),
+        op,
+      )
       for (const { resolve } of parcels) resolve(0)
       drain()
     } catch (cause) {
@@ -101,7 +116,10 @@ export function openBackup({ options: { folder, maxFileBytes = 16 * 1024 * 1024,
   }
 
   if (!files.isEmpty) {
-    log.info({ folder, packets: files.pending }, 'a former run left packets in the backup folder: they are pushed first')
+    log.info(
+      { folder, packets: files.pending },
+      'a former run left packets in the backup folder: they are pushed first',
+    )
     drain()
   }
   const backup: Backup = {
@@ -129,7 +147,8 @@ export function openBackup({ options: { folder, maxFileBytes = 16 * 1024 * 1024,
       // A pump that ends starts the next one when something has come meanwhile.
       for (let pump = pumping; pump !== undefined; pump = pumping) await pump
       stopping.abort()
-      for (const { reject } of waiters) reject(new ProducerError('closed', 'the producer is closed; what is left is in the backup folder'))
+      for (const { reject } of waiters)
+        reject(new ProducerError('closed', 'the producer is closed; what is left is in the backup folder'))
       waiters.clear()
       await draining
       await files.close()

@@ -18,7 +18,7 @@ export async function keepDamaged(folder: string, file: string, line: Buffer): P
 /** The number of the last packet in a file that can be read. */
 export function lastNumberIn(folder: string, file: string): number {
   const bytes = readFileSync(join(folder, file))
-  for (let end = bytes.length; end > 0; ) {
+  for (let end = bytes.length; end > 0;) {
     const start = bytes.lastIndexOf(10, end - 1) + 1
     const record = parseRecord(bytes.subarray(start, end))
     if (record !== undefined) return record.number

@@ -59,10 +59,15 @@ export async function drainFiles({ files, writer, append, chunkPackets, log, sig
       const chunk = await files.read(chunkPackets)
       if (chunk === undefined) break
       pushed += await push(chunk)
-      if (failures > 0) log.info({ packets: files.pending }, 'Redis takes packets again: those in the backup are pushed')
+      if (failures > 0)
+        log.info({ packets: files.pending }, 'Redis takes packets again: those in the backup are pushed')
       failures = 0
     } catch (error) {
-      if (failures++ === 0) log.warn({ packets: files.pending, error: words(error) }, 'packets cannot be pushed: they are kept in the backup folder, trying again')
+      if (failures++ === 0)
+        log.warn(
+          { packets: files.pending, error: words(error) },
+          'packets cannot be pushed: they are kept in the backup folder, trying again',
+        )
       await sleep(backoffMs(failures, { baseMs: 50, maxMs: 1_000 }), signal)
     }
   }

@@ -41,8 +41,10 @@ export function createFileList(found: readonly ListedFile[], position: Position 
       return at > 0 || (at === 0 && to.offset > offset)
     },
     /** Where reading goes on, and in how long a file. */
-    first: (): (Position & { readonly bytes: number }) | undefined => files[0] && { file: files[0].name, bytes: files[0].bytes, offset, number },
+    first: (): (Position & { readonly bytes: number }) | undefined =>
+      files[0] && { file: files[0].name, bytes: files[0].bytes, offset, number },
     add: (name: string): void => void (files = [...files, { name, bytes: 0 }]),
-    grow: (name: string, bytes: number): void => void (files = files.map((file) => (file.name === name ? { name, bytes } : file))),
+    grow: (name: string, bytes: number): void =>
+      void (files = files.map((file) => (file.name === name ? { name, bytes } : file))),
   }
 }

@@ -34,12 +34,19 @@ export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: B
   const names = readdirSync(folder).filter(isFileName).toSorted()
   const stored = readState(folder)
   if (stored === undefined && names.length > 0) {
-    log.warn({ folder }, 'the state of the backup folder is lost: all that is in its files is pushed, some packets perhaps again')
+    log.warn(
+      { folder },
+      'the state of the backup folder is lost: all that is in its files is pushed, some packets perhaps again',
+    )
   }
   const id = stored?.id ?? randomBytes(8).toString('hex')
   if (stored === undefined) writeFirstState(folder, { id })
   let lastNumber = Math.max(stored?.position?.number ?? 0, ...names.slice(-1).map((name) => lastNumberIn(folder, name)))
-  const list = createFileList(names.map((name) => ({ name, bytes: statSync(join(folder, name)).size })), stored?.position, lastNumber)
+  const list = createFileList(
+    names.map((name) => ({ name, bytes: statSync(join(folder, name)).size })),
+    stored?.position,
+    lastNumber,
+  )
   for (const name of list.done) rmSync(join(folder, name), { force: true })
 
   let active: AppendFile | undefined
@@ -69,7 +76,10 @@ export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: B
       return await readLines(join(folder, file), offset, bytes)
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
-      log.error({ file: join(folder, file), offset, bytes }, 'a backup file was removed by somebody: what was in it and not pushed is lost')
+      log.error(
+        { file: join(folder, file), offset, bytes },
+        'a backup file was removed by somebody: what was in it and not pushed is lost',
+      )
       return [{ bytes: Buffer.alloc(0), end: bytes, isWhole: false }]
     }
   }
@@ -96,7 +106,9 @@ export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: B
     append: async (items: readonly Item[], op?: string): Promise<number> => {
       isAppending = true
       const atMs = now()
-      const data = Buffer.concat(items.map((item, at) => formatRecord({ ...item, number: lastNumber + 1 + at, atMs, op })))
+      const data = Buffer.concat(
+        items.map((item, at) => formatRecord({ ...item, number: lastNumber + 1 + at, atMs, op })),
+      )
       try {
         if (active === undefined || active.isBroken || active.bytes >= maxFileBytes) {
           await closeActive()
@@ -144,7 +156,8 @@ export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: B
         isStateKept = true
       } catch (error) {
         // Without it a restart pushes some again: no reason to stop pushing, which is what makes room on a full disk.
-        if (isStateKept) log.warn({ folder, error: String(error) }, 'how far the backup files are pushed cannot be noted on disk')
+        if (isStateKept)
+          log.warn({ folder, error: String(error) }, 'how far the backup files are pushed cannot be noted on disk')
         isStateKept = false
       }
     },

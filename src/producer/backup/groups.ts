@@ -14,4 +14,5 @@ export function toGroups(items: readonly Item[]): Group[] {
 }
 
 /** The length of the list after each of the packets that were pushed together. */
-export const lengthsOf = (count: number, length: number): number[] => Array.from({ length: count }, (_, at) => length - count + 1 + at)
+export const lengthsOf = (count: number, length: number): number[] =>
+  Array.from({ length: count }, (_, at) => length - count + 1 + at)

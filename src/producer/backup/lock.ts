@@ -18,7 +18,11 @@ export function lockFolder(folder: string): { release: () => void } {
   } catch (cause) {
     db.close()
     if (cause instanceof Error && /locked/.test(cause.message)) {
-      throw new ProducerError('backup_locked', `another producer uses the backup folder ${folder}; give each a folder of its own`, { cause })
+      throw new ProducerError(
+        'backup_locked',
+        `another producer uses the backup folder ${folder}; give each a folder of its own`,
+        { cause },
+      )
     }
     throw cause
   }

@@ -1,7 +1,9 @@
 import type { WritePacket } from '../outgoing.ts'
 
 /** Where a producer says what becomes of its backup; a pino logger is one. No line holds a packet. */
-export type BackupLog = Readonly<Record<'info' | 'warn' | 'error', (fields: Record<string, unknown>, message: string) => void>>
+export type BackupLog = Readonly<
+  Record<'info' | 'warn' | 'error', (fields: Record<string, unknown>, message: string) => void>
+>
 
 /** Keeps what Redis did not take in files, and pushes it when Redis takes again. */
 export type BackupOptions = {

@@ -9,7 +9,8 @@ export type Position = {
 const NAME = /^\d{16}-[0-9a-f]{8}\.jsonl$/
 
 /** A file's name: the number of its first packet, so that names sort in the order of the packets, and the run that made it. */
-export const formatFileName = (firstNumber: number, run: string): string => `${String(firstNumber).padStart(16, '0')}-${run}.jsonl`
+export const formatFileName = (firstNumber: number, run: string): string =>
+  `${String(firstNumber).padStart(16, '0')}-${run}.jsonl`
 
 export const isFileName = (name: string): boolean => NAME.test(name)
 

@@ -35,9 +35,19 @@ export function parseRecord(line: Buffer): BackupRecord | undefined {
   const end = line.lastIndexOf(CRC)
   if (end < 0 || line.toString('latin1', end) !== `${CRC}${checksum(line.subarray(0, end))}"}`) return undefined
   try {
-    const { n, at, transport, key, op, text, base64 } = JSON.parse(`${line.toString('utf8', 0, end)}}`) as Record<string, unknown>
-    const wire = typeof text === 'string' ? text : typeof base64 === 'string' ? Buffer.from(base64, 'base64') : undefined
-    if (typeof n !== 'number' || typeof key !== 'string' || (transport !== 'list' && transport !== 'pubsub') || wire === undefined) return undefined
+    const { n, at, transport, key, op, text, base64 } = JSON.parse(`${line.toString('utf8', 0, end)}}`) as Record<
+      string,
+      unknown
+    >
+    const wire =
+      typeof text === 'string' ? text : typeof base64 === 'string' ? Buffer.from(base64, 'base64') : undefined
+    if (
+      typeof n !== 'number' ||
+      typeof key !== 'string' ||
+      (transport !== 'list' && transport !== 'pubsub') ||
+      wire === undefined
+    )
+      return undefined
     return { number: n, atMs: Date.parse(String(at)), transport, key, wire, ...(typeof op === 'string' ? { op } : {}) }
   } catch {
     return undefined

@@ -13,7 +13,10 @@ export function createRefusals(log: BackupLog) {
   return {
     add(key: string): void {
       if (!said.has(key)) {
-        log.error({ key }, 'Redis takes no packet for this key: is it a list, has the user the right? They wait in the backup folder, others go on')
+        log.error(
+          { key },
+          'Redis takes no packet for this key: is it a list, has the user the right? They wait in the backup folder, others go on',
+        )
       }
       said.add(key)
       keys.set(key, { first: undefined, movedTo: 0 })

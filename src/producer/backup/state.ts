@@ -14,7 +14,8 @@ export type State = {
 
 const FILE = 'state.json'
 
-const format = ({ id, position }: State): string => `${JSON.stringify({ id, ...(position && { position: formatPosition(position) }) })}\n`
+const format = ({ id, position }: State): string =>
+  `${JSON.stringify({ id, ...(position && { position: formatPosition(position) }) })}\n`
 
 /** Undefined when there is none, or none that can be read. */
 export function readState(folder: string): State | undefined {

@@ -22,7 +22,8 @@ export type Written = {
 export type Note = { readonly op: string; readonly at: Position | undefined }
 
 /** Answers that pass by themselves, or when somebody mends the server: no reason to go without the note. */
-const PASSES = /OOM|READONLY|MISCONF|NOREPLICAS|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|NOAUTH|WRONGPASS|max number of clients/
+const PASSES =
+  /OOM|READONLY|MISCONF|NOREPLICAS|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|NOAUTH|WRONGPASS|max number of clients/
 
 export type WriterOptions = {
   readonly connection: Pick<Connection, 'get' | 'renew'>
@@ -44,7 +45,12 @@ export function createWriter({ connection, id, run, timeoutMs, log }: WriterOpti
   const connect = async (): Promise<ProducerClient> => withinTime(timeoutMs, Promise.resolve(connection.get()))
 
   // EVAL and not EVALSHA: the script is short beside what it carries, and a restarted server need not be told of it again.
-  const runScript = async (client: ProducerClient, script: string, keys: readonly string[], args: readonly (string | Buffer)[]): Promise<unknown[]> => {
+  const runScript = async (
+    client: ProducerClient,
+    script: string,
+    keys: readonly string[],
+    args: readonly (string | Buffer)[],
+  ): Promise<unknown[]> => {
     const command = client.sendCommand?.(['EVAL', script, String(keys.length), ...keys, ...args]) ?? Promise.resolve([])
     return (await withinTime(timeoutMs, command)) as unknown[]
   }
@@ -56,7 +62,12 @@ export function createWriter({ connection, id, run, timeoutMs, log }: WriterOpti
     fence = next
   }
 
-  const writeNoted = async (client: ProducerClient, items: readonly Item[], op: string, at: string): Promise<Written> => {
+  const writeNoted = async (
+    client: ProducerClient,
+    items: readonly Item[],
+    op: string,
+    at: string,
+  ): Promise<Written> => {
     const groups = toGroups(items)
     const lists = new Set(items.filter(({ transport }) => transport === 'list').map(({ key }) => key))
     const packets = groups.flatMap(({ transport, key, wires }) => [transport, key, String(wires.length), ...wires])
@@ -67,7 +78,12 @@ export function createWriter({ connection, id, run, timeoutMs, log }: WriterOpti
       if (String(kind) === 'taken') {
         const answers = reply.map(Number).values()
         const next = () => answers.next().value ?? 0
-        return { results: groups.flatMap(({ transport, wires }) => (transport === 'list' ? lengthsOf(wires.length, next()) : wires.map(next))), op }
+        return {
+          results: groups.flatMap(({ transport, wires }) =>
+            transport === 'list' ? lengthsOf(wires.length, next()) : wires.map(next),
+          ),
+          op,
+        }
       }
       // The server lost the note: emptied, or another one in its place. Nothing was done.
       fence = undefined
@@ -79,10 +95,12 @@ export function createWriter({ connection, id, run, timeoutMs, log }: WriterOpti
     const results: number[] = []
     for (const { transport, key, wires } of toGroups(items)) {
       try {
-        if (transport === 'list') results.push(...lengthsOf(wires.length, await withinTime(timeoutMs, client.lPush(key, wires))))
+        if (transport === 'list')
+          results.push(...lengthsOf(wires.length, await withinTime(timeoutMs, client.lPush(key, wires))))
         else results.push(...(await withinTime(timeoutMs, Promise.all(wires.map((wire) => client.publish(key, wire))))))
       } catch (cause) {
-        if (isAnswer(cause) && /^(WRONGTYPE|NOPERM)/.test(cause.message)) return { results, refused: new Set([key]), op }
+        if (isAnswer(cause) && /^(WRONGTYPE|NOPERM)/.test(cause.message))
+          return { results, refused: new Set([key]), op }
         if (cause instanceof NoAnswerError) connection.renew()
         return { results, cause, op }
       }
@@ -91,7 +109,10 @@ export function createWriter({ connection, id, run, timeoutMs, log }: WriterOpti
   }
 
   /** Runs what needs the note; `plain` when Redis does not let it. Rejects when Redis is not there, or takes nothing. */
-  const withNote = async <T>(work: (client: ProducerClient) => Promise<T>, plain: (client: ProducerClient) => Promise<T>): Promise<T> => {
+  const withNote = async <T>(
+    work: (client: ProducerClient) => Promise<T>,
+    plain: (client: ProducerClient) => Promise<T>,
+  ): Promise<T> => {
     try {
       const client = await connect()
       if (isPlain || client.sendCommand === undefined) return await plain(client)

@@ -8,7 +8,10 @@ export type Check = { readonly name: string; readonly run: () => Promise<Finding
 const LIMIT_MS = 20_000
 
 /** Makes a check. Never throws. @param explain what could be done about what it threw */
-export async function makeCheck({ name, run }: Check, explain: (error: unknown) => string | undefined = () => undefined): Promise<readonly Finding[]> {
+export async function makeCheck(
+  { name, run }: Check,
+  explain: (error: unknown) => string | undefined = () => undefined,
+): Promise<readonly Finding[]> {
   try {
     return [await within(LIMIT_MS, run())].flat()
   } catch (error) {

@@ -17,7 +17,11 @@ export type DoctorOptions = {
  * time: the machine, each source, SQS. Takes nothing from a list, sends nothing, leaves no key and no file behind.
  */
 export async function* examine({ config, now = Date.now }: DoctorOptions): AsyncGenerator<Finding> {
-  const parts = [examineMachine(config), ...config.sources.map((source) => examineSource(source, config, now)), examineSqs(config, now)]
+  const parts = [
+    examineMachine(config),
+    ...config.sources.map((source) => examineSource(source, config, now)),
+    examineSqs(config, now),
+  ]
   for (const part of parts) yield* await part
 }
 

@@ -20,7 +20,11 @@ import { isDenied, isUnknown, wordsOf } from './words-of.ts'
 const SLOW_MS = 200
 
 /** Everything about one Redis of ENIGMA_SOURCES. Changes nothing there and takes nothing. Never throws. */
-export async function examineSource(source: SourceConfig, config: RelayConfig, now: () => number): Promise<readonly Finding[]> {
+export async function examineSource(
+  source: SourceConfig,
+  config: RelayConfig,
+  now: () => number,
+): Promise<readonly Finding[]> {
   // What goes wrong becomes a finding.
   const log = createLog('silent')
   const opened: Redis[] = []
@@ -40,7 +44,14 @@ export async function examineSource(source: SourceConfig, config: RelayConfig, n
       if (!(error instanceof ErrorReply) || /NOAUTH/.test(error.message)) throw error
     })
     const ms = Math.max(1, Math.round(performance.now() - from))
-    const answer = ms > SLOW_MS ? warn(name('answer'), `Redis answers after ${ms} ms: each claim waits for that`, 'run the relay nearer to the dialler') : ok(name('answer'), `Redis answers after ${ms} ms`)
+    const answer =
+      ms > SLOW_MS
+        ? warn(
+            name('answer'),
+            `Redis answers after ${ms} ms: each claim waits for that`,
+            'run the relay nearer to the dialler',
+          )
+        : ok(name('answer'), `Redis answers after ${ms} ms`)
     return [answer, ...(await makeChecks(view, connection, listener))]
   } catch (error) {
     return [unreachable(source, error)]
@@ -59,8 +70,14 @@ async function makeChecks(view: SourceView, connection: Redis, listener: Redis):
     { name: name('memory'), run: () => checkMemory(view) },
     { name: name('persistence'), run: () => checkPersistence(view) },
     ...(source.passwordFile === undefined ? [] : [{ name: name('secrets'), run: async () => checkSecrets(view) }]),
-    { name: name('rights'), run: () => within(ANSWER_MS, connection.connect()).then(() => checkRights(view, connection)) },
-    { name: name('heartbeat'), run: () => within(ANSWER_MS, listener.connect()).then(() => checkHeartbeat(view, listener)) },
+    {
+      name: name('rights'),
+      run: () => within(ANSWER_MS, connection.connect()).then(() => checkRights(view, connection)),
+    },
+    {
+      name: name('heartbeat'),
+      run: () => within(ANSWER_MS, listener.connect()).then(() => checkHeartbeat(view, listener)),
+    },
     { name: name('output-buffer'), run: () => checkOutputBuffer(view) },
     { name: name('channels'), run: () => checkChannels(view) },
     ...config.lists.map((list) => ({
@@ -81,7 +98,9 @@ async function makeChecks(view: SourceView, connection: Redis, listener: Redis):
 
 function checkSecrets({ name, source }: SourceView): Finding {
   const loose = looseSecrets(source)
-  return loose.length === 0 ? ok(name('secrets'), 'only their owners can read the files of user and password') : warn(name('secrets'), 'everybody on this machine can read a secret', `chmod 600 ${loose.join(' ')}`)
+  return loose.length === 0
+    ? ok(name('secrets'), 'only their owners can read the files of user and password')
+    : warn(name('secrets'), 'everybody on this machine can read a secret', `chmod 600 ${loose.join(' ')}`)
 }
 
 function advise(error: unknown): string | undefined {
@@ -95,12 +114,28 @@ function unreachable(source: SourceConfig, error: unknown): Finding {
   const { host } = new URL(source.url)
   const words = wordsOf(error)
   const says = `Redis at ${host} cannot be used: ${words}`
-  if (error instanceof RelayError && error.code === 'no_secret') return fail(check, `no user or password for ${host}: ${error.message}`, 'write the file, and let the user of the relay read it: docs/relay.md, "TLS, users and passwords"')
+  if (error instanceof RelayError && error.code === 'no_secret')
+    return fail(
+      check,
+      `no user or password for ${host}: ${error.message}`,
+      'write the file, and let the user of the relay read it: docs/relay.md, "TLS, users and passwords"',
+    )
   if (/NOAUTH|WRONGPASS|invalid password|without any password|no password is set/i.test(words)) {
-    return fail(check, says, 'correct user and password in ENIGMA_SOURCES, best in files: docs/relay.md, "TLS, users and passwords"')
+    return fail(
+      check,
+      says,
+      'correct user and password in ENIGMA_SOURCES, best in files: docs/relay.md, "TLS, users and passwords"',
+    )
   }
-  if (/ECONNREFUSED/.test(words)) return fail(check, `nothing listens at ${host}`, 'start Redis there, or correct ENIGMA_SOURCES')
-  if (/ENOTFOUND|EAI_AGAIN/.test(words)) return fail(check, `the host of ${host} is not known`, 'correct ENIGMA_SOURCES')
-  if (/certificate|altnames|self.signed|SSL|TLS/i.test(words)) return fail(check, says, 'name the authority of its certificate by caFile=, and the name in it by servername=: docs/relay.md, "TLS, users and passwords"')
+  if (/ECONNREFUSED/.test(words))
+    return fail(check, `nothing listens at ${host}`, 'start Redis there, or correct ENIGMA_SOURCES')
+  if (/ENOTFOUND|EAI_AGAIN/.test(words))
+    return fail(check, `the host of ${host} is not known`, 'correct ENIGMA_SOURCES')
+  if (/certificate|altnames|self.signed|SSL|TLS/i.test(words))
+    return fail(
+      check,
+      says,
+      'name the authority of its certificate by caFile=, and the name in it by servername=: docs/relay.md, "TLS, users and passwords"',
+    )
   return fail(check, says, `check that it is there from here: ${redisCli(source)} PING`)
 }

@@ -24,20 +24,40 @@ export async function examineSqs(config: RelayConfig, now: () => number): Promis
   }
 }
 
-async function examine(sqs: SQSClient, config: RelayConfig, date: ReturnType<typeof watchDate>): Promise<readonly Finding[]> {
+async function examine(
+  sqs: SQSClient,
+  config: RelayConfig,
+  date: ReturnType<typeof watchDate>,
+): Promise<readonly Finding[]> {
   const where = config.endpoint ?? `AWS, region ${config.region}`
   const [first] = ROUTES
   const from = performance.now()
   // One first: where SQS is not there at all, that is said once.
   const probe = first === undefined ? undefined : await lookAtQueue(sqs, queueName(config.queuePrefix, first))
   if (probe !== undefined && 'error' in probe && isForAll(probe.error)) {
-    return [fail('sqs/answer', `SQS cannot be used (${where}): ${sqsWords(probe.error)}`, sqsFix(probe.error, `${config.queuePrefix}*`)), ...checkClock(date.last())]
+    return [
+      fail(
+        'sqs/answer',
+        `SQS cannot be used (${where}): ${sqsWords(probe.error)}`,
+        sqsFix(probe.error, `${config.queuePrefix}*`),
+      ),
+      ...checkClock(date.last()),
+    ]
   }
   const ms = Math.round(performance.now() - from)
-  const queues = await Promise.all(ROUTES.map(async (route) => {
-    const [queue, dead] = await Promise.all([lookAtQueue(sqs, queueName(config.queuePrefix, route)), lookAtQueue(sqs, deadLetterQueueName(config.queuePrefix, route))])
-    return { queue, finding: checkQueue(config, route, queue, dead), send: await checkSend(sqs, config, route, queue) }
-  }))
+  const queues = await Promise.all(
+    ROUTES.map(async (route) => {
+      const [queue, dead] = await Promise.all([
+        lookAtQueue(sqs, queueName(config.queuePrefix, route)),
+        lookAtQueue(sqs, deadLetterQueueName(config.queuePrefix, route)),
+      ])
+      return {
+        queue,
+        finding: checkQueue(config, route, queue, dead),
+        send: await checkSend(sqs, config, route, queue),
+      }
+    }),
+  )
   return [
     ok('sqs/answer', `SQS answers after ${ms} ms (${where})`),
     ...checkClock(date.last()),

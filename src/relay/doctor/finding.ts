@@ -13,5 +13,15 @@ export type Finding = {
 }
 
 export const ok = (check: string, text: string): Finding => ({ check, state: 'ok', text })
-export const warn = (check: string, text: string, fix?: string): Finding => ({ check, state: 'warn', text, ...(fix === undefined ? {} : { fix }) })
-export const fail = (check: string, text: string, fix?: string): Finding => ({ check, state: 'fail', text, ...(fix === undefined ? {} : { fix }) })
+export const warn = (check: string, text: string, fix?: string): Finding => ({
+  check,
+  state: 'warn',
+  text,
+  ...(fix === undefined ? {} : { fix }),
+})
+export const fail = (check: string, text: string, fix?: string): Finding => ({
+  check,
+  state: 'fail',
+  text,
+  ...(fix === undefined ? {} : { fix }),
+})

@@ -11,7 +11,10 @@ import { isDenied, isUnknown, wordsOf } from './words-of.ts'
  *
  * @param listener a connection of its own, on which nothing else can be done any more
  */
-export async function checkHeartbeat({ name, config, ask, cli, user: askUser }: SourceView, listener: Redis): Promise<Finding> {
+export async function checkHeartbeat(
+  { name, config, ask, cli, user: askUser }: SourceView,
+  listener: Redis,
+): Promise<Finding> {
   const check = name('heartbeat')
   if (config.channels.length === 0) return ok(check, 'ENIGMA_CHANNELS names none: PubSub is not heard')
   const channel = `${RELAY_PREFIX}heartbeat:doctor:${randomUUID()}`
@@ -19,24 +22,53 @@ export async function checkHeartbeat({ name, config, ask, cli, user: askUser }: 
   const user = await askUser()
   const grant = (what: string) => cli(`ACL SETUSER ${user} ${what}`)
   try {
-    for (const pattern of config.channels) await within(ANSWER_MS, listener.pSubscribe(pattern, () => undefined))
-    await within(ANSWER_MS, listener.subscribe(channel, () => heard.resolve()))
+    for (const pattern of config.channels)
+      await within(
+        ANSWER_MS,
+        listener.pSubscribe(pattern, () => undefined),
+      )
+    await within(
+      ANSWER_MS,
+      listener.subscribe(channel, () => heard.resolve()),
+    )
   } catch (error) {
-    if (isDenied(error)) return fail(check, `the user ${user} may not listen to ${config.channels.join(', ')} and ${RELAY_PREFIX}*: ${wordsOf(error)}`, grant(`+subscribe +psubscribe &${RELAY_PREFIX}* ${config.channels.map((one) => `&${one}`).join(' ')}`))
-    if (isUnknown(error)) return fail(check, `Redis does not listen: ${wordsOf(error)}`, 'take the line rename-command out of redis.conf and start Redis again')
+    if (isDenied(error))
+      return fail(
+        check,
+        `the user ${user} may not listen to ${config.channels.join(', ')} and ${RELAY_PREFIX}*: ${wordsOf(error)}`,
+        grant(`+subscribe +psubscribe &${RELAY_PREFIX}* ${config.channels.map((one) => `&${one}`).join(' ')}`),
+      )
+    if (isUnknown(error))
+      return fail(
+        check,
+        `Redis does not listen: ${wordsOf(error)}`,
+        'take the line rename-command out of redis.conf and start Redis again',
+      )
     throw error
   }
   const from = performance.now()
   try {
     await ask('PUBLISH', channel, '')
   } catch (error) {
-    if (isDenied(error)) return fail(check, `the user ${user} may not publish the heartbeat: ${wordsOf(error)}`, grant(`+publish &${RELAY_PREFIX}*`))
+    if (isDenied(error))
+      return fail(
+        check,
+        `the user ${user} may not publish the heartbeat: ${wordsOf(error)}`,
+        grant(`+publish &${RELAY_PREFIX}*`),
+      )
     throw error
   }
   try {
     await within(ANSWER_MS, heard.promise)
   } catch {
-    return fail(check, `a heartbeat was published and not heard within ${ANSWER_MS / 1000} s: something between here and Redis does not pass PubSub on`, 'name the Redis itself in ENIGMA_SOURCES, no proxy')
+    return fail(
+      check,
+      `a heartbeat was published and not heard within ${ANSWER_MS / 1000} s: something between here and Redis does not pass PubSub on`,
+      'name the Redis itself in ENIGMA_SOURCES, no proxy',
+    )
   }
-  return ok(check, `a heartbeat was heard after ${Math.max(1, Math.round(performance.now() - from))} ms, and the user may listen to ${config.channels.join(', ')}`)
+  return ok(
+    check,
+    `a heartbeat was heard after ${Math.max(1, Math.round(performance.now() - from))} ms, and the user may listen to ${config.channels.join(', ')}`,
+  )
 }

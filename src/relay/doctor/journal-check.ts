@@ -25,18 +25,32 @@ export async function checkJournal({ dataDir, relayId }: RelayConfig): Promise<F
   let bytes: number
   try {
     bytes = (await stat(path)).size
-    if (bytes > LOOKED_INTO_BYTES) return ok(check, `${Math.round(bytes / 1024 / 1024)} MiB, too large to be looked into here; the relay looks when it starts`)
+    if (bytes > LOOKED_INTO_BYTES)
+      return ok(
+        check,
+        `${Math.round(bytes / 1024 / 1024)} MiB, too large to be looked into here; the relay looks when it starts`,
+      )
   } catch (error) {
     return fail(check, `${path} cannot be read: ${wordsOf(error)}`, `chown $(id -un) ${path}`)
   }
   let damage = ''
   for (let attempt = 1; attempt <= TRIES; attempt++) {
     const seen = await lookInto(path)
-    if (typeof seen === 'number') return ok(check, seen === 0 ? 'sound, and nothing waits in it' : `sound, and ${seen} ${seen === 1 ? 'notification waits' : 'notifications wait'} in it for SQS`)
+    if (typeof seen === 'number')
+      return ok(
+        check,
+        seen === 0
+          ? 'sound, and nothing waits in it'
+          : `sound, and ${seen} ${seen === 1 ? 'notification waits' : 'notifications wait'} in it for SQS`,
+      )
     damage = seen
     await sleep(200)
   }
-  return warn(check, `${path} is damaged (${damage}): the relay puts it aside when it starts, and saves what can be read`, 'check the disk, and start the relay again')
+  return warn(
+    check,
+    `${path} is damaged (${damage}): the relay puts it aside when it starts, and saves what can be read`,
+    'check the disk, and start the relay again',
+  )
 }
 
 /** How many rows there are, or what is wrong. */

@@ -11,10 +11,12 @@ export type KeyView = { readonly key: string; readonly type: string; readonly it
 /** The keys of ENIGMA_LISTS, those that diallers are known to use, and those found beside them; in this order. */
 export async function lookAtKeys({ ask, config }: SourceView): Promise<KeyView[]> {
   const found = await scanKeys(ask).catch(() => [])
-  return Promise.all([...new Set([...config.lists, ...KNOWN_LISTS, ...found])].map(async (key) => {
-    const type = String(await ask('TYPE', key))
-    return { key, type, items: type === 'list' ? Number(await ask('LLEN', key)) : 0 }
-  }))
+  return Promise.all(
+    [...new Set([...config.lists, ...KNOWN_LISTS, ...found])].map(async (key) => {
+      const type = String(await ask('TYPE', key))
+      return { key, type, items: type === 'list' ? Number(await ask('LLEN', key)) : 0 }
+    }),
+  )
 }
 
 /** A look at a busy server must not last: so many steps of SCAN, of so many keys each. */
@@ -34,20 +36,38 @@ async function scanKeys(ask: SourceView['ask']): Promise<string[]> {
 }
 
 /** One list of ENIGMA_LISTS: what it is, how much is on it, and at which end the oldest item is. */
-export async function checkList({ name, client, config, cli }: SourceView, view: KeyView, all: readonly KeyView[]): Promise<Finding> {
+export async function checkList(
+  { name, client, config, cli }: SourceView,
+  view: KeyView,
+  all: readonly KeyView[],
+): Promise<Finding> {
   const { key, type, items } = view
   const check = name(`list/${key}`)
   if (type === 'none') {
     const other = all.find((one) => one.type === 'list' && one.key !== key && singular(one.key) === singular(key))
     if (other === undefined) return ok(check, 'empty: nothing waits on it')
     const lists = config.lists.map((list) => (list === key ? other.key : list))
-    return warn(check, `nothing is there, but ${other.key} is, with ${other.items} items`, `ENIGMA_LISTS=${lists.join(',')}`)
+    return warn(
+      check,
+      `nothing is there, but ${other.key} is, with ${other.items} items`,
+      `ENIGMA_LISTS=${lists.join(',')}`,
+    )
   }
-  if (type !== 'list') return fail(check, `holds a ${type}, no list: nothing can be taken from it`, `name the right key in ENIGMA_LISTS, or delete this one if nobody needs it: ${cli(`DEL ${key}`)}`)
+  if (type !== 'list')
+    return fail(
+      check,
+      `holds a ${type}, no list: nothing can be taken from it`,
+      `name the right key in ENIGMA_LISTS, or delete this one if nobody needs it: ${cli(`DEL ${key}`)}`,
+    )
   const oldest = await within(ANSWER_MS, findOldestEnd(client, key, items))
   const text = `${items} ${items === 1 ? 'item' : 'items'}`
   if (oldest === undefined) return ok(check, `${text}; which end has the oldest cannot be told by dialed_at`)
-  if (oldest !== config.listEnd) return warn(check, `${text}; the oldest is on the ${oldest}, and ENIGMA_LIST_END says ${config.listEnd}: the newest would be taken first`, `ENIGMA_LIST_END=${oldest}`)
+  if (oldest !== config.listEnd)
+    return warn(
+      check,
+      `${text}; the oldest is on the ${oldest}, and ENIGMA_LIST_END says ${config.listEnd}: the newest would be taken first`,
+      `ENIGMA_LIST_END=${oldest}`,
+    )
   return ok(check, `${text}, the oldest on the ${oldest}`)
 }
 
@@ -55,13 +75,32 @@ export async function checkList({ name, client, config, cli }: SourceView, view:
 export function checkNames({ name, config }: SourceView, all: readonly KeyView[]): Finding[] {
   const lists = all.filter(({ type }) => type === 'list')
   const unnamed = lists.filter(({ key }) => !config.lists.includes(key))
-  const both = lists.filter((one) => lists.some((other) => other.key !== one.key && singular(other.key) === singular(one.key)))
+  const both = lists.filter((one) =>
+    lists.some((other) => other.key !== one.key && singular(other.key) === singular(one.key)),
+  )
   const check = name('lists')
   const findings: Finding[] = unnamed.map(({ key, items }) =>
-    warn(check, `${key} is there with ${items} items and not named in ENIGMA_LISTS: nothing is taken from it`, `ENIGMA_LISTS=${[...config.lists, key].join(',')}, if this relay shall be its reader`))
-  if (both.length > 0) findings.push(warn(check, `singular and plural are both in use: ${both.map(({ key }) => key).join(', ')}`, `ENIGMA_LISTS=${[...new Set([...config.lists, ...both.map(({ key }) => key)])].join(',')}, if this relay shall be the reader of both`))
+    warn(
+      check,
+      `${key} is there with ${items} items and not named in ENIGMA_LISTS: nothing is taken from it`,
+      `ENIGMA_LISTS=${[...config.lists, key].join(',')}, if this relay shall be its reader`,
+    ),
+  )
+  if (both.length > 0)
+    findings.push(
+      warn(
+        check,
+        `singular and plural are both in use: ${both.map(({ key }) => key).join(', ')}`,
+        `ENIGMA_LISTS=${[...new Set([...config.lists, ...both.map(({ key }) => key)])].join(',')}, if this relay shall be the reader of both`,
+      ),
+    )
   if (findings.length > 0) return findings
-  return [ok(check, lists.length === 0 ? 'no list of the dialler is there now' : 'every list that is there is named in ENIGMA_LISTS')]
+  return [
+    ok(
+      check,
+      lists.length === 0 ? 'no list of the dialler is there now' : 'every list that is there is named in ENIGMA_LISTS',
+    ),
+  ]
 }
 
 const singular = (key: string) => key.replace(/s$/, '')

@@ -9,10 +9,18 @@ type Client = { readonly addr: string; readonly cmd: string; readonly isBlocked:
 
 /** What the server tells of its clients. Source: https://redis.io/docs/latest/commands/client-list/ */
 async function listClients({ ask }: SourceView): Promise<Client[]> {
-  return String(await ask('CLIENT', 'LIST')).split('\n').filter((line) => line !== '').map((line) => {
-    const field = (name: string) => new RegExp(`(?:^| )${name}=(\\S*)`).exec(line)?.[1] ?? ''
-    return { addr: field('addr'), cmd: field('cmd'), isBlocked: field('flags').includes('b'), listens: Number(field('sub')) + Number(field('psub')) > 0 }
-  })
+  return String(await ask('CLIENT', 'LIST'))
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const field = (name: string) => new RegExp(`(?:^| )${name}=(\\S*)`).exec(line)?.[1] ?? ''
+      return {
+        addr: field('addr'),
+        cmd: field('cmd'),
+        isBlocked: field('flags').includes('b'),
+        listens: Number(field('sub')) + Number(field('psub')) > 0,
+      }
+    })
 }
 
 /** Commands that take from a list. The relay's own wait is among the latter. */
@@ -23,7 +31,10 @@ const MOVES = new Set(['brpoplpush', 'blmove'])
 export async function checkConsumers(view: SourceView): Promise<Finding> {
   const { name, ask, config, now } = view
   const check = name('consumers')
-  const [clients, relays] = await Promise.all([listClients(view), ask('ZCOUNT', RELAYS_KEY, String(now() - LEASE_MS), '+inf').then(Number)])
+  const [clients, relays] = await Promise.all([
+    listClients(view),
+    ask('ZCOUNT', RELAYS_KEY, String(now() - LEASE_MS), '+inf').then(Number),
+  ])
   const takers = clients.filter(({ cmd }) => TAKES.has(cmd))
   const movers = clients.filter(({ cmd, isBlocked }) => MOVES.has(cmd) && isBlocked)
   // A relay waits with one connection for each of its lists.
@@ -31,7 +42,11 @@ export async function checkConsumers(view: SourceView): Promise<Finding> {
   const own = movers.length > 0 && relays > 0 ? `, but for ${relays === 1 ? 'a relay' : `${relays} relays`}` : ''
   if (others.length === 0) return ok(check, `nobody else is seen to take from a list${own}`)
   const who = others.map(({ addr, cmd, isBlocked }) => `${addr} (${cmd}${isBlocked ? ', waiting' : ''})`).join(', ')
-  return warn(check, `another client takes from a list of this server: ${who}; an item goes to one reader only`, config.lists.length === 0 ? undefined : 'end the other reader, or leave its list out of ENIGMA_LISTS')
+  return warn(
+    check,
+    `another client takes from a list of this server: ${who}; an item goes to one reader only`,
+    config.lists.length === 0 ? undefined : 'end the other reader, or leave its list out of ENIGMA_LISTS',
+  )
 }
 
 /** Below this (bytes) a second of a busy dialler, heard late, ends the connection. Redis' own default is 32 MiB, 8 MiB for a minute. */
@@ -42,24 +57,43 @@ export async function checkOutputBuffer(view: SourceView): Promise<Finding> {
   const { name, setting, cli } = view
   const check = name('output-buffer')
   const match = /pubsub (\d+) (\d+) (\d+)/.exec((await setting('client-output-buffer-limit')) ?? '')
-  const listeners = await listClients(view).then((clients) => clients.filter(({ listens }) => listens).length, () => undefined)
-  const who = listeners === undefined ? '' : `; ${listeners} ${listeners === 1 ? 'client listens' : 'clients listen'} now`
+  const listeners = await listClients(view).then(
+    (clients) => clients.filter(({ listens }) => listens).length,
+    () => undefined,
+  )
+  const who =
+    listeners === undefined ? '' : `; ${listeners} ${listeners === 1 ? 'client listens' : 'clients listen'} now`
   if (match === null) return warn(check, `the server does not tell what may wait for a client that listens${who}`)
   const limits = [Number(match[1]), Number(match[2])].filter((bytes) => bytes > 0)
   const text = `${toText(Number(match[1]))} may wait for a client that listens, ${toText(Number(match[2]))} for ${match[3]} s${who}`
   if (limits.length > 0 && Math.min(...limits) < SMALL_BUFFER) {
-    return warn(check, `${text}: that is little, and a relay that is slow for a moment is cut off`, cli('CONFIG SET client-output-buffer-limit "pubsub 268435456 67108864 60"'))
+    return warn(
+      check,
+      `${text}: that is little, and a relay that is slow for a moment is cut off`,
+      cli('CONFIG SET client-output-buffer-limit "pubsub 268435456 67108864 60"'),
+    )
   }
   return ok(check, text)
 }
 
-const toText = (bytes: number) => (bytes === 0 ? 'any size' : bytes < 1024 * 1024 ? `${bytes} bytes` : `${Math.floor(bytes / 1024 / 1024)} MiB`)
+const toText = (bytes: number) =>
+  bytes === 0 ? 'any size' : bytes < 1024 * 1024 ? `${bytes} bytes` : `${Math.floor(bytes / 1024 / 1024)} MiB`
 
 /** Channels that others listen to tell how this dialler writes its keys. */
 export async function checkChannels({ name, ask, config }: SourceView): Promise<Finding> {
   const channels = ((await ask('PUBSUB', 'CHANNELS', `${BASE_KEY}*`)) as unknown[]).map(String)
   const missed = channels.filter((channel) => firstMatch(config.channels, channel) === undefined)
   const check = name('channels')
-  if (missed.length === 0) return ok(check, channels.length === 0 ? 'nobody else listens to a single channel' : `${channels.length} channels that others listen to, all matched by ENIGMA_CHANNELS`)
-  return warn(check, `others listen to what ENIGMA_CHANNELS does not match: ${maskText(missed.slice(0, 5).join(', '))}${missed.length > 5 ? ` and ${missed.length - 5} more` : ''}`, `ENIGMA_CHANNELS=${[...config.channels, `${BASE_KEY}*`].join(',')}, if the relay shall hear them`)
+  if (missed.length === 0)
+    return ok(
+      check,
+      channels.length === 0
+        ? 'nobody else listens to a single channel'
+        : `${channels.length} channels that others listen to, all matched by ENIGMA_CHANNELS`,
+    )
+  return warn(
+    check,
+    `others listen to what ENIGMA_CHANNELS does not match: ${maskText(missed.slice(0, 5).join(', '))}${missed.length > 5 ? ` and ${missed.length - 5} more` : ''}`,
+    `ENIGMA_CHANNELS=${[...config.channels, `${BASE_KEY}*`].join(',')}, if the relay shall hear them`,
+  )
 }

@@ -10,7 +10,11 @@ const OLDEST_NODE = 24
 export function checkNode(version: string = process.versions.node): Finding {
   return Number.parseInt(version, 10) >= OLDEST_NODE
     ? ok('machine/node', `Node ${version}`)
-    : fail('machine/node', `Node ${version} is too old: the relay needs ${OLDEST_NODE}`, `npm install --include=optional, which brings Node ${OLDEST_NODE} along`)
+    : fail(
+        'machine/node',
+        `Node ${version} is too old: the relay needs ${OLDEST_NODE}`,
+        `npm install --include=optional, which brings Node ${OLDEST_NODE} along`,
+      )
 }
 
 /** The folder itself, or the nearest one above it that is there. */
@@ -24,12 +28,16 @@ export function checkFolder({ dataDir }: RelayConfig): Finding {
   const there = nearest(dataDir)
   const fix = `mkdir -p ${dataDir} && chown $(id -un) ${dataDir}, or set ENIGMA_DATA_DIR to another folder`
   try {
-    if (!statSync(there).isDirectory()) return fail('machine/folder', `${there} is a file: the journal cannot be in it`, 'ENIGMA_DATA_DIR=<a folder>')
+    if (!statSync(there).isDirectory())
+      return fail('machine/folder', `${there} is a file: the journal cannot be in it`, 'ENIGMA_DATA_DIR=<a folder>')
     rmdirSync(mkdtempSync(join(there, '.enigma-doctor-')))
   } catch (error) {
     return fail('machine/folder', `${there} cannot be written: ${wordsOf(error)}`, fix)
   }
-  return ok('machine/folder', there === resolve(dataDir) ? `${dataDir} can be written` : `${dataDir} is not there yet, and can be made`)
+  return ok(
+    'machine/folder',
+    there === resolve(dataDir) ? `${dataDir} can be written` : `${dataDir} is not there yet, and can be made`,
+  )
 }
 
 /** The journal may grow to 2 GiB. Below the lower mark it has no room for a minute of a busy dialler. */
@@ -46,5 +54,7 @@ export function judgeDisk(free: number, dataDir: string): Finding {
   const text = `${free >= 1024 ** 3 ? `${Math.floor(free / 1024 ** 3)} GiB` : `${Math.floor(free / 1024 ** 2)} MiB`} free for the journal`
   const fix = `free the disk of ${dataDir}, or set ENIGMA_DATA_DIR to a folder on another one`
   if (free < LEAST_BYTES) return fail('machine/disk', `${text}: an outage of SQS fills it`, fix)
-  return free < ENOUGH_BYTES ? warn('machine/disk', `${text}: the journal may grow to 2 GiB`, fix) : ok('machine/disk', text)
+  return free < ENOUGH_BYTES
+    ? warn('machine/disk', `${text}: the journal may grow to 2 GiB`, fix)
+    : ok('machine/disk', text)
 }

@@ -16,25 +16,54 @@ export function listNeeds({ lists, listEnd, relayId }: RelayConfig, ownKey: stri
   const optional = (...command: string[]): Need => ({ command, isOptional: true })
   const claim = `${claimPrefix(relayId)}0:doctor`
   return [
-    need('PING'), need('EVAL', 'return 1', '0'), need('EVALSHA', 'f'.repeat(40), '0'),
+    need('PING'),
+    need('EVAL', 'return 1', '0'),
+    need('EVALSHA', 'f'.repeat(40), '0'),
     ...lists.flatMap((list) => [
       need('LLEN', list),
       need('LRANGE', list, NONE, NONE),
       need('LTRIM', list, NONE, NONE),
       // Without a time they do not begin to wait.
-      listEnd === 'right' ? need('BRPOPLPUSH', list, waitingKey(relayId, list), NONE) : need('BLMOVE', list, waitingKey(relayId, list), 'LEFT', 'LEFT', NONE),
+      listEnd === 'right'
+        ? need('BRPOPLPUSH', list, waitingKey(relayId, list), NONE)
+        : need('BLMOVE', list, waitingKey(relayId, list), 'LEFT', 'LEFT', NONE),
     ]),
-    need('GET', ownKey), need('SET', ownKey, '1', 'EX', NONE), need('PSETEX', ownKey, NONE, '1'), need('PEXPIRE', ownKey, NONE), need('EXISTS', ownKey),
-    need('DEL', ownKey), need('RENAME', claim, ownKey), need('LLEN', ownKey), need('LRANGE', ownKey, NONE, NONE),
-    need('HGET', ownKey, 'f'), need('HSET', ownKey, 'f', '1', 'g'), need('HDEL', ownKey, 'f'), need('HKEYS', ownKey), need('HGETALL', ownKey), need('HEXISTS', ownKey, 'f'),
-    need('SMEMBERS', ownKey), need('ZADD', ownKey, NONE, 'm'), need('ZREM', ownKey, 'm'), need('ZRANGE', ownKey, NONE, NONE), need('ZCOUNT', ownKey, NONE, NONE), need('ZSCORE', ownKey, 'm'),
+    need('GET', ownKey),
+    need('SET', ownKey, '1', 'EX', NONE),
+    need('PSETEX', ownKey, NONE, '1'),
+    need('PEXPIRE', ownKey, NONE),
+    need('EXISTS', ownKey),
+    need('DEL', ownKey),
+    need('RENAME', claim, ownKey),
+    need('LLEN', ownKey),
+    need('LRANGE', ownKey, NONE, NONE),
+    need('HGET', ownKey, 'f'),
+    need('HSET', ownKey, 'f', '1', 'g'),
+    need('HDEL', ownKey, 'f'),
+    need('HKEYS', ownKey),
+    need('HGETALL', ownKey),
+    need('HEXISTS', ownKey, 'f'),
+    need('SMEMBERS', ownKey),
+    need('ZADD', ownKey, NONE, 'm'),
+    need('ZREM', ownKey, 'm'),
+    need('ZRANGE', ownKey, NONE, NONE),
+    need('ZCOUNT', ownKey, NONE, NONE),
+    need('ZSCORE', ownKey, 'm'),
     need('PUBLISH', `${RELAY_PREFIX}heartbeat:doctor`, ''),
-    optional('TYPE', ownKey), optional('INFO', 'server'), optional('CLIENT', 'ID'), optional('CLIENT', 'LIST'), optional('CONFIG', 'GET', 'client-output-buffer-limit'),
+    optional('TYPE', ownKey),
+    optional('INFO', 'server'),
+    optional('CLIENT', 'ID'),
+    optional('CLIENT', 'LIST'),
+    optional('CONFIG', 'GET', 'client-output-buffer-limit'),
   ]
 }
 
 /** What has no form without effect. */
-export const writeNeeds = (ownKey: string): readonly Need[] => [{ command: ['RPUSH', ownKey, '1'] }, { command: ['SADD', ownKey, '1'] }]
+export const writeNeeds = (ownKey: string): readonly Need[] => [
+  { command: ['RPUSH', ownKey, '1'] },
+  { command: ['SADD', ownKey, '1'] },
+]
 
 /** `LTRIM`, `CLIENT LIST`: what a command is called. */
-export const commandName = ([first = '', second = '']: readonly string[]): string => (first === 'CLIENT' || first === 'CONFIG' ? `${first} ${second}` : first)
+export const commandName = ([first = '', second = '']: readonly string[]): string =>
+  first === 'CLIENT' || first === 'CONFIG' ? `${first} ${second}` : first

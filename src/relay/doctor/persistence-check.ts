@@ -10,17 +10,31 @@ export async function checkPersistence({ name, info, setting, cli }: SourceView)
   const check = name('persistence')
   const dir = async () => (await tell(setting('dir'))) ?? 'its data folder'
   if (loading === '1') return warn(check, 'Redis is reading its data from disk: it takes nothing yet')
-  if (aof === '1' && lastWrite !== undefined && lastWrite !== 'ok') return fail(check, `Redis could not write its append-only file in ${await dir()} and refuses writes`, 'free the disk of Redis')
+  if (aof === '1' && lastWrite !== undefined && lastWrite !== 'ok')
+    return fail(
+      check,
+      `Redis could not write its append-only file in ${await dir()} and refuses writes`,
+      'free the disk of Redis',
+    )
   // Redis refuses every write after a snapshot that failed, unless it is told not to.
   if (lastSave !== undefined && lastSave !== 'ok') {
     return (await tell(setting('stop-writes-on-bgsave-error'))) === 'no'
       ? warn(check, `the last snapshot could not be written in ${await dir()}`, 'free the disk of Redis')
-      : fail(check, `the last snapshot could not be written in ${await dir()}, and Redis refuses writes`, 'free the disk of Redis')
+      : fail(
+          check,
+          `the last snapshot could not be written in ${await dir()}, and Redis refuses writes`,
+          'free the disk of Redis',
+        )
   }
   if (aof === '1') return ok(check, 'append-only file, the last write succeeded')
   const fix = `${cli('CONFIG SET appendonly yes')} && ${cli('CONFIG REWRITE')}`
   const save = await tell(setting('save'))
-  if (save === undefined) return warn(check, 'no append-only file: a crash of Redis loses what came since the last snapshot, if it makes any', fix)
+  if (save === undefined)
+    return warn(
+      check,
+      'no append-only file: a crash of Redis loses what came since the last snapshot, if it makes any',
+      fix,
+    )
   return save === ''
     ? warn(check, 'none: what waits in lists and claims is lost when Redis ends', fix)
     : warn(check, `snapshots only (save ${save}): a crash of Redis loses what came since the last one`, fix)

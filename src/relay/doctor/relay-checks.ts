@@ -13,9 +13,18 @@ export async function checkRelayId({ name, ask, config }: SourceView): Promise<F
   const { host, pid, pidSpace } = readHolder(holder)
   // A number of another container says nothing here.
   if (host === hostname() && pid !== undefined && pidSpace === readPidSpace()) {
-    return ok(check, isAlive(pid) ? `${config.relayId} is held by process ${pid} on this host: the relay runs` : `${config.relayId} was held by process ${pid} on this host, which is gone: the next start takes it at once`)
+    return ok(
+      check,
+      isAlive(pid)
+        ? `${config.relayId} is held by process ${pid} on this host: the relay runs`
+        : `${config.relayId} was held by process ${pid} on this host, which is gone: the next start takes it at once`,
+    )
   }
-  return warn(check, `${config.relayId} is held by process ${pid ?? '?'} on host ${host ?? '?'}: a second relay waits until that one has ended`, `ENIGMA_RELAY_ID=${config.relayId}-2, or another name of its own, unless it is this relay`)
+  return warn(
+    check,
+    `${config.relayId} is held by process ${pid ?? '?'} on host ${host ?? '?'}: a second relay waits until that one has ended`,
+    `ENIGMA_RELAY_ID=${config.relayId}-2, or another name of its own, unless it is this relay`,
+  )
 }
 
 function readHolder(text: string): { readonly host?: string; readonly pid?: number; readonly pidSpace?: string } {
@@ -24,7 +33,9 @@ function readHolder(text: string): { readonly host?: string; readonly pid?: numb
     if (!isObject(holder)) return {}
     const { host, pid, pidSpace } = holder
     return {
-      ...(typeof host === 'string' ? { host } : {}), ...(typeof pid === 'number' ? { pid } : {}), ...(typeof pidSpace === 'string' ? { pidSpace } : {}),
+      ...(typeof host === 'string' ? { host } : {}),
+      ...(typeof pid === 'number' ? { pid } : {}),
+      ...(typeof pidSpace === 'string' ? { pidSpace } : {}),
     }
   } catch {
     return {}
@@ -35,19 +46,43 @@ function readHolder(text: string): { readonly host?: string; readonly pid?: numb
 export async function checkClaims({ name, ask, config }: SourceView): Promise<Finding[]> {
   const check = name('claims')
   const known = ((await ask('ZRANGE', RELAYS_KEY, '0', '-1')) as unknown[]).map(String)
-  const left = await Promise.all([...new Set([config.relayId, ...known])].map(async (relayId) => {
-    const [lives, fields] = await Promise.all([ask('EXISTS', leaseKey(relayId)), ask('HKEYS', claimsKey(relayId))])
-    const keys = (fields as unknown[]).map(String).map((field) => (field.startsWith('waiting:') ? waitingKey(relayId, field.slice('waiting:'.length)) : claimPrefix(relayId) + field))
-    const items = lives === 1 ? 0 : (await Promise.all(keys.map((key) => ask('LLEN', key).then(Number)))).reduce((sum, count) => sum + count, 0)
-    return { relayId, items }
-  }))
-  const findings = left.filter(({ items }) => items > 0).map(({ relayId, items }) =>
-    warn(check, `${items} ${items === 1 ? 'item is' : 'items are'} in claims of ${relayId}, which does not run: the next relay that does sends them`, 'enigma-relay relay'))
+  const left = await Promise.all(
+    [...new Set([config.relayId, ...known])].map(async (relayId) => {
+      const [lives, fields] = await Promise.all([ask('EXISTS', leaseKey(relayId)), ask('HKEYS', claimsKey(relayId))])
+      const keys = (fields as unknown[])
+        .map(String)
+        .map((field) =>
+          field.startsWith('waiting:')
+            ? waitingKey(relayId, field.slice('waiting:'.length))
+            : claimPrefix(relayId) + field,
+        )
+      const items =
+        lives === 1
+          ? 0
+          : (await Promise.all(keys.map((key) => ask('LLEN', key).then(Number)))).reduce((sum, count) => sum + count, 0)
+      return { relayId, items }
+    }),
+  )
+  const findings = left
+    .filter(({ items }) => items > 0)
+    .map(({ relayId, items }) =>
+      warn(
+        check,
+        `${items} ${items === 1 ? 'item is' : 'items are'} in claims of ${relayId}, which does not run: the next relay that does sends them`,
+        'enigma-relay relay',
+      ),
+    )
   return findings.length > 0 ? findings : [ok(check, 'none is left by a relay that does not run')]
 }
 
 /** What cannot be sent at all waits for somebody to look at it. */
 export async function checkParked({ name, ask }: SourceView): Promise<Finding> {
   const items = Number(await ask('LLEN', PARKED_KEY))
-  return items === 0 ? ok(name('parked'), 'nothing is parked') : warn(name('parked'), `${items} ${items === 1 ? 'notification is' : 'notifications are'} parked`, 'enigma-relay parked')
+  return items === 0
+    ? ok(name('parked'), 'nothing is parked')
+    : warn(
+        name('parked'),
+        `${items} ${items === 1 ? 'notification is' : 'notifications are'} parked`,
+        'enigma-relay parked',
+      )
 }

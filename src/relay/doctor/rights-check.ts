@@ -25,9 +25,13 @@ return 1
  *
  * @param connection of its own: a transaction on it holds back nobody else's commands
  */
-export async function checkRights({ name, config, cli, user: askUser }: SourceView, connection: Redis): Promise<Finding[]> {
+export async function checkRights(
+  { name, config, cli, user: askUser }: SourceView,
+  connection: Redis,
+): Promise<Finding[]> {
   const ownKey = `${RELAY_PREFIX}doctor:${randomUUID()}`
-  const give = (command: readonly string[]): Promise<unknown> => within(ANSWER_MS, connection.sendCommand<unknown>([...command]))
+  const give = (command: readonly string[]): Promise<unknown> =>
+    within(ANSWER_MS, connection.sendCommand<unknown>([...command]))
   const refused = async (need: Need, given: Promise<unknown>): Promise<Refusal[]> => {
     try {
       await given
@@ -48,25 +52,45 @@ export async function checkRights({ name, config, cli, user: askUser }: SourceVi
     await give(['DISCARD'])
     refusals.push(...queued.flat())
   } else if (!refusals.some(({ command }) => command[0] === 'EVAL' || command[0] === 'DEL')) {
-    const tried = await Promise.all(writes.map((need) => refused(need, give(['EVAL', TRY_AND_TAKE_BACK, '1', ownKey, need.command[0] ?? '', '1']))))
+    const tried = await Promise.all(
+      writes.map((need) => refused(need, give(['EVAL', TRY_AND_TAKE_BACK, '1', ownKey, need.command[0] ?? '', '1']))),
+    )
     refusals.push(...tried.flat())
   }
 
   const user = await askUser()
-  const [lacking, lackingOptional] = [refusals.filter((one) => one.isOptional !== true), refusals.filter((one) => one.isOptional === true)]
+  const [lacking, lackingOptional] = [
+    refusals.filter((one) => one.isOptional !== true),
+    refusals.filter((one) => one.isOptional === true),
+  ]
   const check = name('rights')
-  const count = new Set([...needs, ...writes].filter((one) => one.isOptional !== true).map(({ command }) => commandName(command))).size
+  const count = new Set(
+    [...needs, ...writes].filter((one) => one.isOptional !== true).map(({ command }) => commandName(command)),
+  ).size
   return [
-    lacking.length === 0 ? ok(check, `the user ${user} may all ${count} commands that the relay needs`) : fail(check, sayLacking(lacking, user), mend(lacking, user, cli)),
-    ...(lackingOptional.length === 0 ? [] : [warn(name('rights/optional'), `${sayLacking(lackingOptional, user)}; the relay goes on without, and tells less`, mend(lackingOptional, user, cli))]),
+    lacking.length === 0
+      ? ok(check, `the user ${user} may all ${count} commands that the relay needs`)
+      : fail(check, sayLacking(lacking, user), mend(lacking, user, cli)),
+    ...(lackingOptional.length === 0
+      ? []
+      : [
+          warn(
+            name('rights/optional'),
+            `${sayLacking(lackingOptional, user)}; the relay goes on without, and tells less`,
+            mend(lackingOptional, user, cli),
+          ),
+        ]),
   ]
 }
 
 const begins = (give: (command: readonly string[]) => Promise<unknown>): Promise<boolean> =>
-  give(['MULTI']).then(() => true, (error: unknown) => {
-    if (isDenied(error) || isUnknown(error)) return false
-    throw error
-  })
+  give(['MULTI']).then(
+    () => true,
+    (error: unknown) => {
+      if (isDenied(error) || isUnknown(error)) return false
+      throw error
+    },
+  )
 
 /** What Redis says when it is not the command that is refused, but the key. Source: ACL_DENIED_KEY in Redis' acl.c, 6.0 to 7.2. */
 const isKeyDenied = ({ error }: Refusal) => /access (one of the keys|a key)|can't access/i.test(describe(error))
@@ -77,7 +101,9 @@ function sayLacking(refusals: readonly Refusal[], user: string): string {
   const keys = refusals.filter(isKeyDenied)
   const commands = refusals.filter((one) => !unknown.includes(one) && !keys.includes(one))
   return [
-    ...(commands.length > 0 ? [`the user ${user} may not ${names(commands, ({ command }) => commandName(command))}`] : []),
+    ...(commands.length > 0
+      ? [`the user ${user} may not ${names(commands, ({ command }) => commandName(command))}`]
+      : []),
     ...(keys.length > 0 ? [`the user ${user} may not use the keys ${names(keys, keyPattern)}`] : []),
     ...(unknown.length > 0 ? [`Redis does not have ${names(unknown, ({ command }) => commandName(command))}`] : []),
   ].join('; ')
@@ -87,7 +113,13 @@ const keyPattern = ({ command: [, key = ''] }: Refusal) => (key.startsWith(RELAY
 
 /** `ACL SETUSER relay +ltrim ~enigma:*`; what is renamed away is given back in the server's configuration. */
 function mend(refusals: readonly Refusal[], user: string, cli: SourceView['cli']): string {
-  const granted = new Set(refusals.filter(({ error }) => isDenied(error)).map((one) => (isKeyDenied(one) ? `~${keyPattern(one)}` : `+${commandName(one.command).toLowerCase().replace(' ', '|')}`)))
+  const granted = new Set(
+    refusals
+      .filter(({ error }) => isDenied(error))
+      .map((one) =>
+        isKeyDenied(one) ? `~${keyPattern(one)}` : `+${commandName(one.command).toLowerCase().replace(' ', '|')}`,
+      ),
+  )
   if (granted.size > 0) return cli(`ACL SETUSER ${user} ${[...granted].join(' ')}`)
   const names = new Set(refusals.map(({ command }) => commandName(command).split(' ')[0]))
   return `take the lines rename-command ${[...names].join(', ')} out of redis.conf and start Redis again`

@@ -15,21 +15,35 @@ import { isAccessDenied, sqsFix, sqsWords } from './sqs-words.ts'
 const REFUSED = { Id: 'doctor', MessageBody: '\u0001' } as const
 
 /** Whether the relay may send to a route's queue; nothing is sent. */
-export async function checkSend(sqs: SQSClient, config: RelayConfig, route: Route, queue: QueueView): Promise<Finding | undefined> {
+export async function checkSend(
+  sqs: SQSClient,
+  config: RelayConfig,
+  route: Route,
+  queue: QueueView,
+): Promise<Finding | undefined> {
   const name = queueName(config.queuePrefix, route)
   // Said already; and to a queue that is not FIFO it would be sent.
   if ('error' in queue || queue.attributes['FifoQueue'] === 'false') return undefined
   const check = `sqs/send/${route.name}`
   try {
-    const { Failed = [], Successful = [] } = await sqs.send(new SendMessageBatchCommand({ QueueUrl: queue.url, Entries: [REFUSED] }))
-    if (Successful.length > 0) return warn(check, `${name} took a message that SQS refuses: this is no SQS, and one empty message is in it now`)
+    const { Failed = [], Successful = [] } = await sqs.send(
+      new SendMessageBatchCommand({ QueueUrl: queue.url, Entries: [REFUSED] }),
+    )
+    if (Successful.length > 0)
+      return warn(check, `${name} took a message that SQS refuses: this is no SQS, and one empty message is in it now`)
     if (Failed.length === 0) return warn(check, `could not be checked: ${name} said nothing of an entry`)
     const key = queue.attributes['KmsMasterKeyId'] ?? ''
-    if (key !== '') return warn(check, `may send to ${name}; whether the relay may use the key that encrypts it could not be checked`, 'allow kms:GenerateDataKey and kms:Decrypt on that key')
+    if (key !== '')
+      return warn(
+        check,
+        `may send to ${name}; whether the relay may use the key that encrypts it could not be checked`,
+        'allow kms:GenerateDataKey and kms:Decrypt on that key',
+      )
     return ok(check, `may send to ${name}`)
   } catch (error) {
     if (isAccessDenied(error)) return fail(check, `may not send to ${name}`, sqsFix(error, name))
-    if (judgeRequest(error) === 'refused' || (error instanceof Error && error.name === 'MissingParameter')) return ok(check, `may send to ${name}`)
+    if (judgeRequest(error) === 'refused' || (error instanceof Error && error.name === 'MissingParameter'))
+      return ok(check, `may send to ${name}`)
     return warn(check, `whether the relay may send to ${name} could not be checked: ${sqsWords(error)}`)
   }
 }

@@ -13,9 +13,14 @@ const isOlder = (version: string, [major = 0, minor = 0]: readonly number[]): bo
 export async function checkVersion({ name, info, config }: SourceView): Promise<Finding> {
   const version = await info('redis_version')
   if (version === undefined) return warn(name('version'), 'the server does not tell its version')
-  if (isOlder(version, OLDEST)) return fail(name('version'), `Redis ${version} is too old: the relay works from 2.6`, 'upgrade Redis')
+  if (isOlder(version, OLDEST))
+    return fail(name('version'), `Redis ${version} is too old: the relay works from 2.6`, 'upgrade Redis')
   if (config.listEnd === 'left' && config.lists.length > 0 && isOlder(version, WITH_BLMOVE)) {
-    return fail(name('version'), `Redis ${version} has no BLMOVE, which ENIGMA_LIST_END=left needs (6.2)`, 'upgrade Redis to 6.2, or let the dialler push left and set ENIGMA_LIST_END=right')
+    return fail(
+      name('version'),
+      `Redis ${version} has no BLMOVE, which ENIGMA_LIST_END=left needs (6.2)`,
+      'upgrade Redis to 6.2, or let the dialler push left and set ENIGMA_LIST_END=right',
+    )
   }
   return ok(name('version'), `Redis ${version}`)
 }
@@ -25,10 +30,20 @@ export async function checkRole({ name, info, source }: SourceView): Promise<Fin
   const [role, isCluster, host, port, isReadOnly] = await Promise.all(
     ['role', 'cluster_enabled', 'master_host', 'master_port', 'slave_read_only'].map((field) => info(field)),
   )
-  if (isCluster === '1') return fail(name('role'), 'this is a Redis Cluster, and the relay reads single servers', 'name a server that is none in ENIGMA_SOURCES')
+  if (isCluster === '1')
+    return fail(
+      name('role'),
+      'this is a Redis Cluster, and the relay reads single servers',
+      'name a server that is none in ENIGMA_SOURCES',
+    )
   if (role === 'slave') {
     const fix = `ENIGMA_SOURCES=${source.id}=redis://${host}:${port}`
-    if (isReadOnly === '0') return warn(name('role'), `a replica of ${host}:${port} that can be written: what is taken here stays on the primary`, fix)
+    if (isReadOnly === '0')
+      return warn(
+        name('role'),
+        `a replica of ${host}:${port} that can be written: what is taken here stays on the primary`,
+        fix,
+      )
     return fail(name('role'), `a read-only replica of ${host}:${port}: nothing can be taken from its lists`, fix)
   }
   const replicas = (await info('connected_slaves')) ?? '0'
@@ -51,9 +66,20 @@ export async function checkMemory({ name, info, setting, cli }: SourceView): Pro
       ? fail(name('memory'), `${text}: when it is full, Redis throws away lists with what waits in them`, fix)
       : warn(name('memory'), `${text}: once maxmemory is set, Redis throws away lists when it is full`, fix)
   }
-  if (most > 0 && used >= most) return fail(name('memory'), `${text}: Redis is full, and the dialler's notifications are refused`, cli(`CONFIG SET maxmemory ${Math.ceil(used * 2)}`))
-  if (most > 0 && used >= most * NEARLY_FULL) return warn(name('memory'), `${text}: Redis is nearly full`, cli(`CONFIG SET maxmemory ${Math.ceil(used * 2)}`))
-  if (policy?.startsWith('volatile-') && most > 0) return warn(name('memory'), `${text}: when it is full, Redis throws away the relay's lease, and another relay takes its place`, fix)
+  if (most > 0 && used >= most)
+    return fail(
+      name('memory'),
+      `${text}: Redis is full, and the dialler's notifications are refused`,
+      cli(`CONFIG SET maxmemory ${Math.ceil(used * 2)}`),
+    )
+  if (most > 0 && used >= most * NEARLY_FULL)
+    return warn(name('memory'), `${text}: Redis is nearly full`, cli(`CONFIG SET maxmemory ${Math.ceil(used * 2)}`))
+  if (policy?.startsWith('volatile-') && most > 0)
+    return warn(
+      name('memory'),
+      `${text}: when it is full, Redis throws away the relay's lease, and another relay takes its place`,
+      fix,
+    )
   return ok(name('memory'), text)
 }
 

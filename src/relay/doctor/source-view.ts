@@ -26,11 +26,20 @@ export type SourceView = {
   readonly cli: (command: string) => string
 }
 
-export function createSourceView({ source, config, client, now }: Pick<SourceView, 'source' | 'config' | 'client' | 'now'>): SourceView {
+export function createSourceView({
+  source,
+  config,
+  client,
+  now,
+}: Pick<SourceView, 'source' | 'config' | 'client' | 'now'>): SourceView {
   const ask = (...command: string[]): Promise<unknown> => within(ANSWER_MS, client.sendCommand<unknown>(command))
   let infoText: Promise<string> | undefined
   return {
-    source, config, client, now, ask,
+    source,
+    config,
+    client,
+    now,
+    ask,
     info: async (field) => {
       infoText ??= ask('INFO').then(String)
       return new RegExp(`^${field}:(.*?)\\r?$`, 'm').exec(await infoText)?.[1]

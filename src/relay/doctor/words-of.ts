@@ -7,7 +7,10 @@ const CONTROL = /\p{Cc}+/gu
  * password where AUTH is renamed away: they are cut.
  */
 export function wordsOf(error: unknown): string {
-  return describe(error).replace(/,? with args beginning with:.*$/s, '').replace(CONTROL, ' ').slice(0, 300)
+  return describe(error)
+    .replace(/,? with args beginning with:.*$/s, '')
+    .replace(CONTROL, ' ')
+    .slice(0, 300)
 }
 
 /** Redis refuses for want of rights. `The user executing the script`: Redis 6 about what a script calls. */

@@ -50,10 +50,19 @@ export function createAnnouncer({ sourceId, client, sqs, queues, now }: Announce
       for (let from = 0; from < entries.length; from += REQUEST_PARCELS) {
         const number = await askRedis(sourceId, () => client.beat([NUMBER_KEY], [numbers.least(), '']))
         numbers.seen(number)
-        const parcels = entries.slice(from, from + REQUEST_PARCELS).map((entry, index) => toParcel(entry, state, number, index))
-        const answers = typeof queue === 'string' ? [{ kind: 'failed' as const, why: queue }] : await sendParcels(sqs, queue.url, parcels)
+        const parcels = entries
+          .slice(from, from + REQUEST_PARCELS)
+          .map((entry, index) => toParcel(entry, state, number, index))
+        const answers =
+          typeof queue === 'string'
+            ? [{ kind: 'failed' as const, why: queue }]
+            : await sendParcels(sqs, queue.url, parcels)
         const failed = answers.find((answer) => answer.kind !== 'accepted')
-        if (failed !== undefined) throw new ParkedError('not_announced', `${queues.name(PARKED_ROUTE)} does not take what became of them: ${maskText(failed.why)}`)
+        if (failed !== undefined)
+          throw new ParkedError(
+            'not_announced',
+            `${queues.name(PARKED_ROUTE)} does not take what became of them: ${maskText(failed.why)}`,
+          )
       }
     },
   }

@@ -17,7 +17,11 @@ export async function askRedis<T>(sourceId: string, command: () => Promise<T>): 
       return await command()
     } catch (error) {
       if (error instanceof ErrorReply || failures === TRIES) {
-        throw new ParkedError('redis_failed', `the Redis of "${sourceId}" does not do what it is asked: ${describe(error)}`, { cause: error })
+        throw new ParkedError(
+          'redis_failed',
+          `the Redis of "${sourceId}" does not do what it is asked: ${describe(error)}`,
+          { cause: error },
+        )
       }
       await sleep(backoffMs(failures))
     }

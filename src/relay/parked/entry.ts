@@ -1,5 +1,15 @@
 import { hash } from 'node:crypto'
-import { isObject, isTooLarge, maskText, parseEvents, parseEventType, readPacketText, toText, type Notification, type RelayParked } from '../../protocol/index.ts'
+import {
+  isObject,
+  isTooLarge,
+  maskText,
+  parseEvents,
+  parseEventType,
+  readPacketText,
+  toText,
+  type Notification,
+  type RelayParked,
+} from '../../protocol/index.ts'
 import { scanObject } from '../../protocol/scan.ts'
 
 /** An entry of the parked list, as `formatParked` wrote it. */
@@ -41,7 +51,12 @@ const NAME = /^[A-Za-z0-9_-]{1,128}$/
 
 /** Reads an element of the parked list; the inverse of `formatParked`. Never throws. */
 export function readEntry(raw: Buffer): Entry {
-  const unreadable = (why: string): UnreadableEntry => ({ kind: 'unreadable', raw, id: `${UNREADABLE}/${hash('sha256', raw, 'hex').slice(0, 16)}`, why })
+  const unreadable = (why: string): UnreadableEntry => ({
+    kind: 'unreadable',
+    raw,
+    id: `${UNREADABLE}/${hash('sha256', raw, 'hex').slice(0, 16)}`,
+    why,
+  })
   const text = toText(raw)
   if (text === undefined) return unreadable('not UTF-8')
   let head: unknown
@@ -60,7 +75,17 @@ export function readEntry(raw: Buffer): Entry {
   const notification = event === undefined ? undefined : readNotification(event)
   if (event === undefined || notification === undefined) return unreadable('without an event that can be read')
   if (notification.id !== id) return unreadable('its event has another id')
-  return { kind: 'parked', raw, id, reason, detail: typeof detail === 'string' ? detail : '', parkedat, route, event, notification }
+  return {
+    kind: 'parked',
+    raw,
+    id,
+    reason,
+    detail: typeof detail === 'string' ? detail : '',
+    parkedat,
+    route,
+    event,
+    notification,
+  }
 }
 
 function readNotification(event: string): Notification | undefined {
@@ -84,13 +109,25 @@ export function masked(text: string, entry: ParkedEntry): string {
 }
 
 /** What may be shown of an entry, without personal data: the fields of the notice about it. */
-export type Shown = Pick<RelayParked, 'source' | 'id' | 'route' | 'reason' | 'detail' | 'received' | 'parkedat' | 'bytes' | 'type'>
+export type Shown = Pick<
+  RelayParked,
+  'source' | 'id' | 'route' | 'reason' | 'detail' | 'received' | 'parkedat' | 'bytes' | 'type'
+>
 
 export function toShown(entry: ParkedEntry, source: string): Shown {
   const { id, route, reason, detail, parkedat, event, notification } = entry
   return {
-    source, id, route, reason, detail: isTooLarge(detail) ? detail : masked(detail, entry),
-    received: notification.time, parkedat, bytes: Buffer.byteLength(event),
-    type: parseEventType(notification.type) === undefined ? 'enigma.unknown.unknown' : notification.type.replace(CONTROL, ' '),
+    source,
+    id,
+    route,
+    reason,
+    detail: isTooLarge(detail) ? detail : masked(detail, entry),
+    received: notification.time,
+    parkedat,
+    bytes: Buffer.byteLength(event),
+    type:
+      parseEventType(notification.type) === undefined
+        ? 'enigma.unknown.unknown'
+        : notification.type.replace(CONTROL, ' '),
   }
 }

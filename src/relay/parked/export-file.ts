@@ -7,7 +7,13 @@ import { ParkedError } from './errors.ts'
 /** One line of JSON for an entry, with everything that is known of it: personal data too. What cannot be read is there as base64. */
 export function formatExportLine(entry: Entry, source: string): string {
   if (entry.kind === 'unreadable') {
-    return JSON.stringify({ source, id: entry.id, reason: entry.kind, detail: entry.why, entry_base64: entry.raw.toString('base64') })
+    return JSON.stringify({
+      source,
+      id: entry.id,
+      reason: entry.kind,
+      detail: entry.why,
+      entry_base64: entry.raw.toString('base64'),
+    })
   }
   const { id, reason, detail, parkedat, route, event, notification } = entry
   const head = JSON.stringify({ source, id, reason, detail, parkedat, route })
@@ -16,14 +22,18 @@ export function formatExportLine(entry: Entry, source: string): string {
   return `${head.slice(0, -1)},"event":${line}}`
 }
 
-export const fileExists = (file: string) => new ParkedError('file_exists', `${file} is there already: nothing was written; name another file`)
+export const fileExists = (file: string) =>
+  new ParkedError('file_exists', `${file} is there already: nothing was written; name another file`)
 
 /**
  * A file that appears whole or not at all, for its owner's eyes only, and never in place of another.
  *
  * @throws ParkedError `file_exists`, `file_failed`
  */
-export async function writeExport(file: string, write: (line: (text: string) => Promise<void>) => Promise<void>): Promise<void> {
+export async function writeExport(
+  file: string,
+  write: (line: (text: string) => Promise<void>) => Promise<void>,
+): Promise<void> {
   const onDisk = <T>(step: Promise<T>): Promise<T> =>
     step.catch((error: unknown) => {
       throw new ParkedError('file_failed', `cannot write ${file}: ${describe(error)}`, { cause: error })

@@ -40,13 +40,17 @@ export function createParkedList(client: Redis, sourceId: string) {
     async *pages(filter: Filter): AsyncGenerator<Page> {
       from = 0
       length = await ask(() => client.lLen(PARKED_KEY))
-      for (let seen = 0; from < length; ) {
+      for (let seen = 0; from < length;) {
         const range = [from, Math.min(PAGE_ENTRIES, length - from), PAGE_BYTES].map(String)
         const page = (await ask(() => asBytes(client).eval(PAGE, { keys: [PARKED_KEY], arguments: range }))) as Buffer[]
         if (page.length === 0) return
         from += page.length
         seen += page.length
-        yield { entries: page.map(readEntry).filter((entry) => matches(entry, filter)), seen, of: seen + Math.max(0, length - from) }
+        yield {
+          entries: page.map(readEntry).filter((entry) => matches(entry, filter)),
+          seen,
+          of: seen + Math.max(0, length - from),
+        }
       }
     },
     /** @throws ParkedError when nothing can be removed here: to be found out before anything is sent. */

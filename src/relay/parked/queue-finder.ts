@@ -9,7 +9,12 @@ const LOOKS = 3
 /** A relay tries for ever, and its advice says so; who asks by hand wants to know now. */
 const forNow = (advice: string) => advice.replace('; everything is kept, trying again', '')
 
-export type QueueFinderOptions = { readonly sqs: SQSClient; readonly prefix: string; readonly log: Logger; readonly signal: AbortSignal }
+export type QueueFinderOptions = {
+  readonly sqs: SQSClient
+  readonly prefix: string
+  readonly log: Logger
+  readonly signal: AbortSignal
+}
 
 /** The queues of the routes. One that cannot be used is not asked for again: what is to go there stays where it is. */
 export function createQueueFinder({ sqs, prefix, log, signal }: QueueFinderOptions) {
@@ -20,7 +25,12 @@ export function createQueueFinder({ sqs, prefix, log, signal }: QueueFinderOptio
     let problem = 'stopped'
     const enough = new AbortController()
     const queue = await findQueue(sqs, route, prefix, log, AbortSignal.any([signal, enough.signal]), {
-      outages: { begin: (_route, said) => { problem = said }, end: () => undefined },
+      outages: {
+        begin: (_route, said) => {
+          problem = said
+        },
+        end: () => undefined,
+      },
       onFailure: () => {
         if (++failures === LOOKS) enough.abort()
       },

@@ -1,5 +1,15 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
-import { findRoute, laneOf, maskText, orderKey, OTHER, parseEventType, tooLarge, type Notification, type Route } from '../../protocol/index.ts'
+import {
+  findRoute,
+  laneOf,
+  maskText,
+  orderKey,
+  OTHER,
+  parseEventType,
+  tooLarge,
+  type Notification,
+  type Route,
+} from '../../protocol/index.ts'
 import type { Item, Keeper } from '../item.ts'
 import { toGzippedPack, toPack } from '../pack.ts'
 import type { Queue } from '../queue.ts'
@@ -29,7 +39,10 @@ export function routeOf({ type, reason }: Notification): Route {
  * Sends entries again, each as a pack of its own with the same id, in their order in each lane. Yields what became of those of a
  * request before the next one goes out. When the signal aborts, the rest is not sent.
  */
-export async function* resend(entries: readonly ParkedEntry[], { sqs, queues, signal }: ResendOptions): AsyncGenerator<readonly Resent[]> {
+export async function* resend(
+  entries: readonly ParkedEntry[],
+  { sqs, queues, signal }: ResendOptions,
+): AsyncGenerator<readonly Resent[]> {
   for (const [route, ofRoute] of Map.groupBy(entries, (entry) => routeOf(entry.notification))) {
     const queue = await queues.find(route)
     if (signal.aborted) return
@@ -52,7 +65,9 @@ export async function* resend(entries: readonly ParkedEntry[], { sqs, queues, si
       yield request.map(({ entry }, index): Resent => {
         const answer = answers[index]
         if (answer?.kind === 'refused') return stays(entry, `refused again: ${masked(answer.why, entry)}`)
-        return answer?.kind === 'failed' && problem !== undefined ? stays(entry, problem) : { entry, accepted: true, queue: queues.name(route) }
+        return answer?.kind === 'failed' && problem !== undefined
+          ? stays(entry, problem)
+          : { entry, accepted: true, queue: queues.name(route) }
       })
       if (problem === undefined) continue
       // Nothing may overtake what was not taken.
@@ -64,7 +79,9 @@ export async function* resend(entries: readonly ParkedEntry[], { sqs, queues, si
 }
 
 function describeFailure({ why, error }: Failure, route: Route, queues: QueueFinder): string {
-  return error === undefined ? `SQS does not accept on ${queues.name(route)}: ${maskText(why)}` : queues.advise(error, route)
+  return error === undefined
+    ? `SQS does not accept on ${queues.name(route)}: ${maskText(why)}`
+    : queues.advise(error, route)
 }
 
 const stays = (entry: ParkedEntry, why: string): Resent => ({ entry, accepted: false, why })
@@ -72,7 +89,16 @@ const stays = (entry: ParkedEntry, why: string): Resent => ({ entry, accepted: f
 async function toParcel(entry: ParkedEntry, route: Route, { maxBytes }: Queue): Promise<Parcel | undefined> {
   const { id, event, notification } = entry
   const lane = laneOf(orderKey(notification.subject, payloadOf(entry)), route.lanes)
-  const item: Item = { id, route, lane, event, bytes: Buffer.byteLength(event), receivedMs: Date.parse(notification.time), keeper: PARKED_LIST, place: 0 }
+  const item: Item = {
+    id,
+    route,
+    lane,
+    event,
+    bytes: Buffer.byteLength(event),
+    receivedMs: Date.parse(notification.time),
+    keeper: PARKED_LIST,
+    place: 0,
+  }
   const pack = toPack([item], maxBytes) ?? (await toGzippedPack([item], maxBytes))
   return pack === undefined ? undefined : { group: String(lane), pack }
 }

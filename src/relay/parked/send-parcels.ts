@@ -54,11 +54,17 @@ async function sendOnce(sqs: SQSClient, url: string, parcels: readonly Parcel[])
       if (accepted.has(String(index))) return { kind: 'accepted' }
       const failure = failed.get(String(index))
       if (failure === undefined) return { kind: 'failed', why: 'SQS said nothing of it' }
-      return { kind: judgeEntry(failure) === 'refused' ? 'refused' : 'failed', why: `${failure.Code}: ${failure.Message ?? ''}` }
+      return {
+        kind: judgeEntry(failure) === 'refused' ? 'refused' : 'failed',
+        why: `${failure.Code}: ${failure.Message ?? ''}`,
+      }
     })
   } catch (error) {
     if (judgeRequest(error) === 'retry') return parcels.map(() => ({ kind: 'failed', why: describe(error), error }))
-    if (parcels.length === 1) return [{ kind: 'refused', why: isForSize(codeOf(error), '') ? `too large: ${describe(error)}` : describe(error) }]
+    if (parcels.length === 1)
+      return [
+        { kind: 'refused', why: isForSize(codeOf(error), '') ? `too large: ${describe(error)}` : describe(error) },
+      ]
     // A request that was refused whole says nothing of its entries: each alone.
     const answers: Answer[] = []
     for (const parcel of parcels) answers.push(...(await sendOnce(sqs, url, [parcel])))

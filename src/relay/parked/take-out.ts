@@ -35,14 +35,24 @@ const isParked = (entry: Entry): entry is ParkedEntry => entry.kind === 'parked'
  *
  * @throws ParkedError when the list cannot be read or changed, or nothing can be announced
  */
-export async function* retryParked({ list, filter, announcer, signal, onPage, ...sending }: TakeOutOptions & Omit<ResendOptions, 'signal'>): AsyncGenerator<TakenOut> {
+export async function* retryParked({
+  list,
+  filter,
+  announcer,
+  signal,
+  onPage,
+  ...sending
+}: TakeOutOptions & Omit<ResendOptions, 'signal'>): AsyncGenerator<TakenOut> {
   await list.checkWritable()
   await announcer.check()
   for await (const page of list.pages(filter)) {
     for (const entry of page.entries) if (!isParked(entry)) yield cannotBeSent(entry)
     for await (const request of resend(page.entries.filter(isParked), { ...sending, signal })) {
       const accepted = request.filter((one) => one.accepted)
-      await announcer.announce(accepted.map(({ entry }) => entry), 'retried')
+      await announcer.announce(
+        accepted.map(({ entry }) => entry),
+        'retried',
+      )
       for (const { entry, queue } of accepted) {
         await list.remove(entry.raw)
         yield { id: entry.id, state: 'sent', queue }
@@ -54,14 +64,24 @@ export async function* retryParked({ list, filter, announcer, signal, onPage, ..
   }
 }
 
-const cannotBeSent = ({ id, why }: UnreadableEntry): TakenOut => ({ id, state: 'stays', why: `it cannot be sent: ${why}` })
+const cannotBeSent = ({ id, why }: UnreadableEntry): TakenOut => ({
+  id,
+  state: 'stays',
+  why: `it cannot be sent: ${why}`,
+})
 
 /**
  * Removes what the filter means, for ever.
  *
  * @throws ParkedError when the list cannot be read or changed, or nothing can be announced
  */
-export async function* dropParked({ list, filter, announcer, signal, onPage }: TakeOutOptions): AsyncGenerator<TakenOut> {
+export async function* dropParked({
+  list,
+  filter,
+  announcer,
+  signal,
+  onPage,
+}: TakeOutOptions): AsyncGenerator<TakenOut> {
   await list.checkWritable()
   await announcer.check()
   for await (const page of list.pages(filter)) {

@@ -10,7 +10,11 @@ import { ParkedError } from './errors.ts'
  *
  * @throws ParkedError `redis_failed`, or what `body` throws
  */
-export async function withSource<T>(source: SourceConfig, log: Logger, body: (client: Redis) => Promise<T>): Promise<T> {
+export async function withSource<T>(
+  source: SourceConfig,
+  log: Logger,
+  body: (client: Redis) => Promise<T>,
+): Promise<T> {
   const client = createRedis({ ...source, name: source.id, log, reconnect: true })
   try {
     // The client itself would try for ever: its first failure ends it here.
@@ -21,7 +25,11 @@ export async function withSource<T>(source: SourceConfig, log: Logger, body: (cl
   } catch (error) {
     if (client.isOpen) client.destroy()
     const { host } = new URL(source.url)
-    throw new ParkedError('redis_failed', `the Redis of "${source.id}" at ${host} cannot be used: ${describe(error)}; check ENIGMA_SOURCES`, { cause: error })
+    throw new ParkedError(
+      'redis_failed',
+      `the Redis of "${source.id}" at ${host} cannot be used: ${describe(error)}; check ENIGMA_SOURCES`,
+      { cause: error },
+    )
   }
   try {
     return await body(client)

@@ -28,8 +28,17 @@ const ENDS_CALL = new Set(['wrapup', 'logging_out', 'offline'])
 export function agentStatus(event: StoreEvent<AgentStatus>): Effect {
   const { status, campaign_ref, ref } = event.payload
   const known = Object.keys(MAY_FOLLOW).join(',')
-  return toEffect([[
-    'agent_status', event.reference ?? ref ?? '', campaign_ref ?? '', status, toStamp(event), event.time,
-    ENDS_CALL.has(status) ? '1' : '', Object.hasOwn(MAY_FOLLOW, status) ? known : '', mayComeBefore(status).join(','),
-  ]])
+  return toEffect([
+    [
+      'agent_status',
+      event.reference ?? ref ?? '',
+      campaign_ref ?? '',
+      status,
+      toStamp(event),
+      event.time,
+      ENDS_CALL.has(status) ? '1' : '',
+      Object.hasOwn(MAY_FOLLOW, status) ? known : '',
+      mayComeBefore(status).join(','),
+    ],
+  ])
 }

@@ -28,5 +28,18 @@ function toCall(event: StoreEvent<AgentCall | InboundCall>, direction: Call['dir
     notification_id: event.id,
   }
   const agent = event.reference ?? textOr(p.ref) ?? textOr(p.agent) ?? ''
-  return toEffect([['call', agent, campaign ?? '', event.source, call.call_ref ?? '', toStamp(event), String(event.timeMs), event.stale ? '1' : '', event.id, JSON.stringify(call)]])
+  return toEffect([
+    [
+      'call',
+      agent,
+      campaign ?? '',
+      event.source,
+      call.call_ref ?? '',
+      toStamp(event),
+      String(event.timeMs),
+      event.stale ? '1' : '',
+      event.id,
+      JSON.stringify(call),
+    ],
+  ])
 }

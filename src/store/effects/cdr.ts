@@ -5,7 +5,10 @@ import type { CdrRecord } from '../types.ts'
 
 /** The id of a CDR, for URLs: base64url of its source, `call_ref` and `dialed_at` (unix s). */
 export function cdrId(source: string, callRef: string, dialedAt: number): string {
-  return toBase64(JSON.stringify([source, callRef, dialedAt])).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')
+  return toBase64(JSON.stringify([source, callRef, dialedAt]))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replace(/=+$/, '')
 }
 
 /** The same content is the same text, whatever the order of its fields. */
@@ -42,11 +45,28 @@ export function cdr(event: StoreEvent<Cdr>): Effect {
     received_at: event.time,
   }
   const indexes = [
-    ['campaign', campaign], ['agent', record.extension], ['contact', record.contact_ref], ['number', record.number], ['number', record.dial_number],
+    ['campaign', campaign],
+    ['agent', record.extension],
+    ['contact', record.contact_ref],
+    ['number', record.number],
+    ['number', record.dial_number],
   ].filter((index): index is [string, string] => index[1] !== null)
   const keys = [...new Set(indexes.map(([of, value]) => `${of}:${value}`))]
-  return toEffect([[
-    'cdr', id, event.source, p.call_ref, record.extension ?? '', toStamp(event), String(event.timeMs), String(dialedMs), canonical(p), JSON.stringify(record),
-    campaign ?? '', `${dialedAt.slice(0, 13)}:00:00Z|${record.end_reason ?? 'unknown'}`, ...keys,
-  ]])
+  return toEffect([
+    [
+      'cdr',
+      id,
+      event.source,
+      p.call_ref,
+      record.extension ?? '',
+      toStamp(event),
+      String(event.timeMs),
+      String(dialedMs),
+      canonical(p),
+      JSON.stringify(record),
+      campaign ?? '',
+      `${dialedAt.slice(0, 13)}:00:00Z|${record.end_reason ?? 'unknown'}`,
+      ...keys,
+    ],
+  ])
 }

@@ -10,7 +10,11 @@ import { toParts } from '../parts.ts'
 export function dialPreview(event: StoreEvent<DialPreview>): Effect {
   const reference = event.reference ?? event.payload.ref ?? ''
   // A callee without one of the two has null there, as everywhere in the read model.
-  const callees = event.payload.callees.map((callee) => ({ ...callee, number: textOr(callee.number), contact_ref: textOr(callee.contact_ref) }))
+  const callees = event.payload.callees.map((callee) => ({
+    ...callee,
+    number: textOr(callee.number),
+    contact_ref: textOr(callee.contact_ref),
+  }))
   const parts = toParts(JSON.stringify(callees))
   return toEffect([
     ...parts.map((part, index) => ['part', 'preview', event.id, String(index), part] as const),

@@ -19,5 +19,7 @@ export function relayGap(event: StoreEvent<RelayGap>): Effect {
     route: textOr(p.route),
     lost: numberOr(p.lost),
   }
-  return toEffect([['gap', event.id, p.source, p.route ?? '', event.sequence, String(toMsUnix), JSON.stringify(record)]])
+  return toEffect([
+    ['gap', event.id, p.source, p.route ?? '', event.sequence, String(toMsUnix), JSON.stringify(record)],
+  ])
 }

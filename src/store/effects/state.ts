@@ -13,5 +13,18 @@ function toState(event: StoreEvent<CampaignStatus | DialerStatus>, of: 'campaign
   const { status, ref } = event.payload
   const reference = event.reference || ref || (of === 'dialer' ? event.source : '')
   const change: StateChange = { status, at: event.time, source: event.source, notification_id: event.id }
-  return toEffect([['state', of, reference, status, toStamp(event), String(event.timeMs), event.time, event.source, event.id, JSON.stringify(change)]])
+  return toEffect([
+    [
+      'state',
+      of,
+      reference,
+      status,
+      toStamp(event),
+      String(event.timeMs),
+      event.time,
+      event.source,
+      event.id,
+      JSON.stringify(change),
+    ],
+  ])
 }

@@ -17,10 +17,23 @@ function toStats(event: StoreEvent<AgentStats | CampaignStats>, of: 'agent' | 'c
   const counters: string[] = []
   for (const [name, value] of Object.entries(event.payload)) {
     if (name === 'ref' || name.endsWith('_ref')) continue
-    const number = typeof value === 'number' ? value : typeof value === 'string' && value.trim() !== '' ? Number(value) : Number.NaN
+    const number =
+      typeof value === 'number' ? value : typeof value === 'string' && value.trim() !== '' ? Number(value) : Number.NaN
     if (!Number.isFinite(number)) continue
     values[name] = number
     if (!GAUGE.test(name)) counters.push(name, String(number))
   }
-  return toEffect([['stats', of, reference, toStamp(event), String(event.timeMs), event.time, event.id, JSON.stringify(values), ...counters]])
+  return toEffect([
+    [
+      'stats',
+      of,
+      reference,
+      toStamp(event),
+      String(event.timeMs),
+      event.time,
+      event.id,
+      JSON.stringify(values),
+      ...counters,
+    ],
+  ])
 }

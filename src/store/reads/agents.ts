@@ -7,7 +7,10 @@ import { statsCommands, toStats } from './stats.ts'
 export async function readAgents(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<Page<Agent>> {
   const { upstash, prefix } = options
   const names = await readNames(options, `${prefix}agents`, cursor, clampLimit(limit))
-  const [gaps, ...hashes] = await upstash.readAll([gapsCommand(prefix), ...names.items.map((ref) => ['HGETALL', `${prefix}agent:${ref}`])])
+  const [gaps, ...hashes] = await upstash.readAll([
+    gapsCommand(prefix),
+    ...names.items.map((ref) => ['HGETALL', `${prefix}agent:${ref}`]),
+  ])
   const marks = toGapMarks(gaps)
   const items = names.items.map((ref, index) => toAgent(ref, toMap(hashes[index]), marks))
   return { items, next: names.next }
@@ -22,7 +25,11 @@ export async function readAgent({ upstash, prefix }: ReadOptions, ref: string): 
     ...statsCommands(prefix, 'agent', ref),
   ])
   const fields = toMap(hash)
-  const detail = { ...toAgent(ref, fields, toGapMarks(gaps)), calls: toTexts(calls).map((text) => JSON.parse(afterSeparator(text)) as Call), stats: toStats(stats) }
+  const detail = {
+    ...toAgent(ref, fields, toGapMarks(gaps)),
+    calls: toTexts(calls).map((text) => JSON.parse(afterSeparator(text)) as Call),
+    stats: toStats(stats),
+  }
   return fields.size === 0 && detail.calls.length === 0 && detail.stats === null ? null : detail
 }
 

@@ -15,7 +15,10 @@ const toCampaign = (of: Of, ref: string, fields: Map<string, string>, gaps: GapM
 })
 
 /** A page of campaigns by reference. */
-export async function readCampaigns(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<Page<Campaign>> {
+export async function readCampaigns(
+  options: ReadOptions,
+  { cursor, limit }: PageRequest = {},
+): Promise<Page<Campaign>> {
   const names = await readNames(options, `${options.prefix}campaigns`, cursor, clampLimit(limit))
   return { items: await readStates(options, 'campaign', names.items), next: names.next }
 }
@@ -28,7 +31,10 @@ export async function readDialers(options: ReadOptions): Promise<Campaign[]> {
 }
 
 async function readStates({ upstash, prefix }: ReadOptions, of: Of, refs: readonly string[]): Promise<Campaign[]> {
-  const [gaps, ...hashes] = await upstash.readAll([gapsCommand(prefix), ...refs.map((ref) => ['HGETALL', `${prefix}${of}:${ref}`])])
+  const [gaps, ...hashes] = await upstash.readAll([
+    gapsCommand(prefix),
+    ...refs.map((ref) => ['HGETALL', `${prefix}${of}:${ref}`]),
+  ])
   const marks = toGapMarks(gaps)
   return refs.map((ref, index) => toCampaign(of, ref, toMap(hashes[index]), marks))
 }

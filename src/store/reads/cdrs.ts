@@ -19,7 +19,10 @@ export async function readCdr({ upstash, prefix }: ReadOptions, id: string): Pro
   const [json, revised, content] = hash as (string | null)[]
   if (typeof json !== 'string') return null
   const former = toTexts(revisions)
-    .map((text) => ({ ms: Number(text.slice(0, text.indexOf(SEPARATOR))), json: text.slice(text.indexOf(SEPARATOR) + 1) }))
+    .map((text) => ({
+      ms: Number(text.slice(0, text.indexOf(SEPARATOR))),
+      json: text.slice(text.indexOf(SEPARATOR) + 1),
+    }))
     .toSorted((a, b) => b.ms - a.ms)
   return {
     ...(JSON.parse(json) as Omit<CdrRecord, 'revised'>),
@@ -36,11 +39,16 @@ function indexOf({ number, contact, agent, campaign }: CdrFilter): string {
   return campaign === undefined ? 'cdrs' : `cdrs_by:campaign:${campaign}`
 }
 
-async function readCdrRecords({ upstash, prefix }: ReadOptions, ids: readonly string[]): Promise<(CdrRecord | undefined)[]> {
+async function readCdrRecords(
+  { upstash, prefix }: ReadOptions,
+  ids: readonly string[],
+): Promise<(CdrRecord | undefined)[]> {
   const replies = await upstash.readAll(ids.map((id) => ['HMGET', `${prefix}cdr:${id}`, 'json', 'revised']))
   return replies.map((reply) => {
     const [json, revised] = reply as (string | null)[]
-    return typeof json === 'string' ? { ...(JSON.parse(json) as Omit<CdrRecord, 'revised'>), revised: revised === '1' } : undefined
+    return typeof json === 'string'
+      ? { ...(JSON.parse(json) as Omit<CdrRecord, 'revised'>), revised: revised === '1' }
+      : undefined
   })
 }
 

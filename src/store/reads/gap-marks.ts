@@ -22,7 +22,8 @@ export function toGapMarks(reply: unknown): GapMarks {
     })
   }
   return {
-    coverState: (stamp, route) => stamp !== '' && stamp.split('|')[1] !== 'list' && isBefore(stamp, (source) => [source, `${source}|${route}`]),
+    coverState: (stamp, route) =>
+      stamp !== '' && stamp.split('|')[1] !== 'list' && isBefore(stamp, (source) => [source, `${source}|${route}`]),
     coverCall: (stamp) => isBefore(stamp, (source) => [source, `${source}|agents-status`, `${source}|agents-call`]),
   }
 }

@@ -4,7 +4,10 @@ import { readNewestFirst } from './newest-first.ts'
 import type { ReadOptions } from './replies.ts'
 
 /** The spans in which PubSub was not heard, newest first. */
-export async function readGaps({ upstash, prefix }: ReadOptions, { source, sinceMs, cursor, limit }: GapFilter = {}): Promise<Page<GapRecord>> {
+export async function readGaps(
+  { upstash, prefix }: ReadOptions,
+  { source, sinceMs, cursor, limit }: GapFilter = {},
+): Promise<Page<GapRecord>> {
   return readNewestFirst<GapRecord>(upstash, {
     key: source === undefined ? `${prefix}gaps` : `${prefix}gaps_of:${source}`,
     fromMs: sinceMs,

@@ -22,7 +22,10 @@ export type NewestFirst<T> = {
  * A page of what fits, newest first. The cursor names the time and the id of the last one that was looked at, so that it holds while
  * new ones come in. @throws StoreError
  */
-export async function readNewestFirst<T>(upstash: Upstash, { readRecords, fits, ...range }: NewestFirst<T>): Promise<Page<T>> {
+export async function readNewestFirst<T>(
+  upstash: Upstash,
+  { readRecords, fits, ...range }: NewestFirst<T>,
+): Promise<Page<T>> {
   const limit = clampLimit(range.limit)
   const items: T[] = []
   let position = range.cursor === undefined ? undefined : toPosition(range.cursor)
@@ -51,13 +54,21 @@ const toPosition = (cursor: string): Position => {
 type Range = Pick<NewestFirst<unknown>, 'key' | 'fromMs' | 'toMs'>
 
 /** Up to `limit` entries behind a position. Those of the same moment are in the order of their ids, the last first, as Redis has them. */
-async function readIndex(upstash: Upstash, { key, fromMs, toMs }: Range, behind: Position | undefined, limit: number): Promise<Position[]> {
+async function readIndex(
+  upstash: Upstash,
+  { key, fromMs, toMs }: Range,
+  behind: Position | undefined,
+  limit: number,
+): Promise<Position[]> {
   const min = fromMs === undefined ? '-inf' : String(fromMs)
   const max = behind === undefined ? (toMs === undefined ? '+inf' : String(toMs)) : String(behind.score)
   for (let count = limit; ; count *= 2) {
-    const [reply] = await upstash.readAll([['ZREVRANGEBYSCORE', key, max, min, 'WITHSCORES', 'LIMIT', '0', String(count)]])
+    const [reply] = await upstash.readAll([
+      ['ZREVRANGEBYSCORE', key, max, min, 'WITHSCORES', 'LIMIT', '0', String(count)],
+    ])
     const entries = [...toMap(reply)].map(([id, score]) => ({ id, score: Number(score) }))
-    const left = behind === undefined ? entries : entries.filter(({ id, score }) => score < behind.score || id < behind.id)
+    const left =
+      behind === undefined ? entries : entries.filter(({ id, score }) => score < behind.score || id < behind.id)
     // More of one moment than a page holds: all that came before were returned already, so look further.
     if (left.length >= limit || entries.length < count) return left.slice(0, limit)
   }

@@ -22,7 +22,10 @@ export async function readParked(options: ReadOptions, filter: ParkedFilter = {}
   return { ...page, total: Number(total) }
 }
 
-async function readRecords({ upstash, prefix }: ReadOptions, ids: readonly string[]): Promise<(ParkedRecord | undefined)[]> {
+async function readRecords(
+  { upstash, prefix }: ReadOptions,
+  ids: readonly string[],
+): Promise<(ParkedRecord | undefined)[]> {
   if (ids.length === 0) return []
   const [values] = await upstash.readAll([['MGET', ...ids.map((id) => `${prefix}parked:${id}`)]])
   return (values as (string | null)[]).map((value) => {

@@ -4,9 +4,15 @@ import type { ReadOptions } from './replies.ts'
 export type PartsOf = { readonly id: string; readonly parts: number }
 
 /** Values that were written in parts, all in one round trip; null for one of which a part is gone. */
-export async function readParts({ upstash, prefix }: ReadOptions, of: 'preview' | 'other', values: readonly PartsOf[]): Promise<(string | null)[]> {
+export async function readParts(
+  { upstash, prefix }: ReadOptions,
+  of: 'preview' | 'other',
+  values: readonly PartsOf[],
+): Promise<(string | null)[]> {
   const replies = await upstash.readAll(
-    values.flatMap(({ id, parts }) => Array.from({ length: parts }, (_, index) => ['GET', `${prefix}${of}_part:${id}:${index}`])),
+    values.flatMap(({ id, parts }) =>
+      Array.from({ length: parts }, (_, index) => ['GET', `${prefix}${of}_part:${id}:${index}`]),
+    ),
   )
   let at = 0
   return values.map(({ parts }) => {

@@ -26,12 +26,14 @@ export function toMap(reply: unknown): Map<string, string> {
   return map
 }
 
-export const toTexts = (reply: unknown): string[] => ((reply ?? []) as (string | null)[]).filter((text) => text !== null)
+export const toTexts = (reply: unknown): string[] =>
+  ((reply ?? []) as (string | null)[]).filter((text) => text !== null)
 
 export const DEFAULT_LIMIT = 100
 const MAX_LIMIT = 500
 
-export const clampLimit = (limit: number | undefined): number => Math.min(MAX_LIMIT, Math.max(1, Math.floor(limit ?? DEFAULT_LIMIT)))
+export const clampLimit = (limit: number | undefined): number =>
+  Math.min(MAX_LIMIT, Math.max(1, Math.floor(limit ?? DEFAULT_LIMIT)))
 
 /** A cursor for the outside: opaque, but only text that tells where the page ended. */
 export function formatCursor(parts: readonly (string | number)[]): string {
@@ -44,7 +46,10 @@ const NOT_OURS = 'the cursor is not one that this API gave'
 export function parseCursor(cursor: string, length: number): (string | number)[] {
   try {
     const parts: unknown = JSON.parse(toText(fromBase64(cursor.replaceAll('-', '+').replaceAll('_', '/'))) ?? '')
-    const fits = Array.isArray(parts) && parts.length === length && parts.every((part) => typeof part === 'string' || typeof part === 'number')
+    const fits =
+      Array.isArray(parts) &&
+      parts.length === length &&
+      parts.every((part) => typeof part === 'string' || typeof part === 'number')
     if (fits) return parts
   } catch {
     // Said below.
@@ -60,7 +65,12 @@ export function parsePlace(cursor: string): { readonly ms: number; readonly id: 
 }
 
 /** A page of the names in a registry, in the order of their text. */
-export async function readNames({ upstash }: ReadOptions, key: string, cursor: string | undefined, limit: number): Promise<Page<string>> {
+export async function readNames(
+  { upstash }: ReadOptions,
+  key: string,
+  cursor: string | undefined,
+  limit: number,
+): Promise<Page<string>> {
   const after = cursor === undefined ? '-' : `(${String(parseCursor(cursor, 1)[0])}`
   const [reply] = await upstash.readAll([['ZRANGEBYLEX', key, after, '+', 'LIMIT', '0', String(limit + 1)]])
   const names = toTexts(reply)
