@@ -1,11 +1,23 @@
-import { pino, type Logger } from 'pino'
-
-export type { Logger } from 'pino'
+import { pino } from 'pino'
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
-/** JSON lines on standard output (or what is given). Callers pass no payload; see `maskPayload` where one must be shown. */
+/**
+ * Names what happened, and never changes: `relay.sqs.throttled` is room, part, event. Tests, doctor and alarms match codes. Each is in
+ * docs/logs.md with its meaning and its remedy.
+ */
+export type Code = `${string}.${string}.${string}`
+
+/** Writes one line: the code and fields for a machine, the sentence for a human. No payload, no secret; phone numbers masked. */
+type WriteLine = {
+  (fields: { readonly code?: Code; readonly [field: string]: unknown }, sentence: string): void
+  (sentence: string): void
+}
+
+export type Logger = { readonly [level in Exclude<LogLevel, 'silent'>]: WriteLine }
+
+/** Writes JSON lines to standard output, or to `destination`. */
 export function createLog(level: LogLevel, destination?: { write: (line: string) => void }): Logger {
   const options = { level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` }
   return destination === undefined ? pino(options) : pino(options, destination)

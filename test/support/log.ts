@@ -9,6 +9,9 @@ export function captureLog() {
   return {
     log,
     lines,
+    /** The lines with this code. */
+    coded: (code: string): Line[] =>
+      lines.map((line) => JSON.parse(line) as Line).filter((line) => line['code'] === code),
     /** The lines whose words hold these. */
     said: (words: string): Line[] =>
       lines.map((line) => JSON.parse(line) as Line).filter((line) => line.msg.includes(words)),
