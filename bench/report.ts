@@ -119,13 +119,11 @@ export function formatCold(results: readonly ColdStart[]): string {
 const MOST_COLD_MS = 60
 
 export const coldTargets = (results: readonly ColdStart[]): Target[] =>
-  results
-    .slice(1)
-    .map(({ name, moreMs }) => ({
-      name: `cold start of ${name}: ${MOST_COLD_MS} ms or less more than an empty handler`,
-      measured: moreMs.toFixed(1),
-      ok: moreMs <= MOST_COLD_MS,
-    }))
+  results.slice(1).map(({ name, moreMs }) => ({
+    name: `cold start of ${name}: ${MOST_COLD_MS} ms or less more than an empty handler`,
+    measured: moreMs.toFixed(1),
+    ok: moreMs <= MOST_COLD_MS,
+  }))
 
 export function formatTargets(targets: readonly Target[]): string {
   return formatTable(

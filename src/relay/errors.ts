@@ -1,11 +1,20 @@
 import { maskText } from '../protocol/index.ts'
 
+/** Why the relay cannot go on: each is in docs/logs.md with its remedy. */
+type RelayErrorCode =
+  | 'relay.journal.locked'
+  | 'relay.journal.unusable'
+  | 'relay.http.address_in_use'
+  | 'relay.pubsub.heartbeat_lost'
+  | 'relay.redis.no_answer'
+  | 'relay.redis.no_secret'
+
 /** What the relay cannot go on with, or cannot do for one notification. */
 export class RelayError extends Error {
   override readonly name = 'RelayError'
-  readonly code: 'journal_locked' | 'journal_unusable' | 'address_in_use' | 'heartbeat_lost' | 'no_answer' | 'no_secret'
+  readonly code: RelayErrorCode
 
-  constructor(code: RelayError['code'], message: string, options?: ErrorOptions) {
+  constructor(code: RelayErrorCode, message: string, options?: ErrorOptions) {
     super(message, options)
     this.code = code
   }

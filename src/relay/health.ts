@@ -23,7 +23,7 @@ export type HealthOptions = {
   readonly onListening: (address: string) => void
 }
 
-/** Serves `/livez`, `/readyz` and `/metrics`; resolves with how to stop. @throws RelayError `address_in_use` */
+/** Serves `/livez`, `/readyz` and `/metrics`; resolves with how to stop. @throws RelayError `relay.http.address_in_use` */
 export async function serveHealth(options: HealthOptions): Promise<() => Promise<void>> {
   const app = createHealth(options)
   const { host, port } = options.http
@@ -32,7 +32,7 @@ export async function serveHealth(options: HealthOptions): Promise<() => Promise
     await once(server, 'listening')
   } catch (error) {
     throw new RelayError(
-      'address_in_use',
+      'relay.http.address_in_use',
       `cannot serve on ${host}:${port} (${describe(error)}): set ENIGMA_HTTP to a free address`,
       { cause: error },
     )

@@ -84,14 +84,12 @@ export function openJournalFile(file: string) {
     read: (route: string, afterRow: number, limit: number): JournalRow[] =>
       select.all(route, afterRow, limit).map(toRow),
     oldest: (route: string, afterRow: number, limit: number) =>
-      oldest
-        .all(route, afterRow, limit)
-        .map((r) => ({
-          row: Number(r['row']),
-          timeMs: Number(r['time']),
-          sourceId: String(r['source']),
-          bytes: Number(r['size']),
-        })),
+      oldest.all(route, afterRow, limit).map((r) => ({
+        row: Number(r['row']),
+        timeMs: Number(r['time']),
+        sourceId: String(r['source']),
+        bytes: Number(r['size']),
+      })),
     countRows: () => Number(count.get()?.['rows'] ?? 0),
     usedBytes: () => Number(pages.get()?.['bytes'] ?? 0),
     routes: () => distinct.all().map((r) => String(r['route'])),

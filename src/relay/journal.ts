@@ -13,15 +13,15 @@ export type { JournalEntry, JournalRow } from './journal-file.ts'
  * in one turn of the event loop. A file that turns out to be damaged is put aside, and what can be read of it is taken over.
  */
 export type Journal = {
-  /** Writes, forgets and notes in one transaction. Returns the rows of the entries, in order. Throws `journal_unusable`. */
+  /** Writes, forgets and notes in one transaction. Returns the rows of the entries, in order. Throws `relay.journal.unusable`. */
   write: (
     entries: readonly JournalEntry[],
     settledRows: readonly number[],
     notes?: ReadonlyMap<string, number>,
   ) => number[]
-  /** Up to `limit` rows of a route behind `afterRow`, in the order heard. Throws `journal_unusable`. */
+  /** Up to `limit` rows of a route behind `afterRow`, in the order heard. Throws `relay.journal.unusable`. */
   read: (route: string, afterRow: number, limit: number) => JournalRow[]
-  /** The first rows of a route behind `afterRow`, without their packets. Throws `journal_unusable`. */
+  /** The first rows of a route behind `afterRow`, without their packets. Throws `relay.journal.unusable`. */
   oldest: (
     route: string,
     afterRow: number,
@@ -52,7 +52,7 @@ export type JournalOptions = {
   readonly now: () => number
 }
 
-/** Opens the journal of a relay and keeps it for this process alone. @throws RelayError `journal_locked`, `journal_unusable` */
+/** Opens the journal of a relay and keeps it for this process alone. @throws RelayError `relay.journal.locked`, `relay.journal.unusable` */
 export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOptions): Journal {
   const path = journalPath(dataDir, relayId)
   let lastRow = 0
@@ -111,13 +111,13 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
   } catch (error) {
     if (/locked|busy/i.test(describe(error))) {
       throw new RelayError(
-        'journal_locked',
+        'relay.journal.locked',
         `another process uses the journal in ${dataDir}: end it, or set ENIGMA_DATA_DIR or ENIGMA_RELAY_ID to something of its own`,
         { cause: error },
       )
     }
     throw new RelayError(
-      'journal_unusable',
+      'relay.journal.unusable',
       `the journal in ${dataDir} cannot be opened (${describe(error)}): make the folder writable, or set ENIGMA_DATA_DIR`,
       { cause: error },
     )
@@ -135,7 +135,9 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
         return work()
       }
     } catch (error) {
-      throw new RelayError('journal_unusable', `the journal cannot be ${what}: ${describe(error)}`, { cause: error })
+      throw new RelayError('relay.journal.unusable', `the journal cannot be ${what}: ${describe(error)}`, {
+        cause: error,
+      })
     }
   }
 

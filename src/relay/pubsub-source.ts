@@ -76,7 +76,8 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
       if (signal.aborted) return
       // The first failure is the cause of the gap; those that follow only make it longer.
       if (wasHeard && failures === 0)
-        cause = error instanceof RelayError && error.code === 'heartbeat_lost' ? 'heartbeat_lost' : 'reconnect'
+        cause =
+          error instanceof RelayError && error.code === 'relay.pubsub.heartbeat_lost' ? 'heartbeat_lost' : 'reconnect'
       failures++
       if (failures === 1)
         log.warn({ source: sourceId, error: describe(error) }, 'PubSub is not heard, connecting again')
@@ -155,7 +156,7 @@ async function listen(
   const beats = async (): Promise<void> => {
     while (!signal.aborted) {
       if (performance.now() - heardAt > LOST_MS)
-        throw new RelayError('heartbeat_lost', `no heartbeat was heard for ${LOST_MS} ms`)
+        throw new RelayError('relay.pubsub.heartbeat_lost', `no heartbeat was heard for ${LOST_MS} ms`)
       sentAt = performance.now()
       sentBeforeMs = sentMs
       sentMs = now()
@@ -176,7 +177,7 @@ async function listen(
     await connection.subscribe(channelName, onBeat, true)
   }
   const late = setTimeout(
-    () => lost.reject(new RelayError('no_answer', `no subscription within ${LOST_MS} ms`)),
+    () => lost.reject(new RelayError('relay.redis.no_answer', `no subscription within ${LOST_MS} ms`)),
     LOST_MS,
   )
   try {

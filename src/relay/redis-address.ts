@@ -114,16 +114,16 @@ export const looseSecrets = ({ passwordFile, userFile }: RedisAddress): string[]
  * An editor ends the file with a line's end; a password has none. An empty file is one that is being written: without a password
  * node-redis would not log in at all, and stay on a connection that is refused everything.
  *
- * @throws RelayError `no_secret` when there is nothing to read
+ * @throws RelayError `relay.redis.no_secret` when there is nothing to read
  */
 function readSecret(file: string): string {
   try {
     const secret = readFileSync(file, 'utf8').replace(/\r?\n$/, '')
     if (secret !== '') return secret
   } catch (error) {
-    throw new RelayError('no_secret', `cannot be read: ${describe(error)}`)
+    throw new RelayError('relay.redis.no_secret', `cannot be read: ${describe(error)}`)
   }
-  throw new RelayError('no_secret', `${file} is empty`)
+  throw new RelayError('relay.redis.no_secret', `${file} is empty`)
 }
 
 function isDecodable(text: string): boolean {

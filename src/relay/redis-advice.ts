@@ -23,7 +23,7 @@ export function redisAdvice(error: unknown): string | undefined {
 
 /** What to do about a connection that cannot be had, or that has ended. */
 export function connectionAdvice(error: unknown): string {
-  if (error instanceof RelayError && error.code === 'no_secret')
+  if (error instanceof RelayError && error.code === 'relay.redis.no_secret')
     return 'a file with a user or password cannot be read or is empty: write it, and let the user of the relay read it; trying again'
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')

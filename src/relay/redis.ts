@@ -71,7 +71,7 @@ export async function keepHeard(client: Redis, isIdle: () => boolean, signal: Ab
 /**
  * Waits for an answer of this connection for at most `limitMs`; without one it is dead, whatever TCP says, and is made anew.
  *
- * @throws RelayError `no_answer`, or what the client throws
+ * @throws RelayError `relay.redis.no_answer`, or what the client throws
  */
 export async function answerWithin<T>(
   client: Redis,
@@ -80,7 +80,10 @@ export async function answerWithin<T>(
   signal: AbortSignal,
 ): Promise<T> {
   const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new RelayError('no_answer', `no answer came for ${limitMs} ms`)), limitMs)
+  const timer = setTimeout(
+    () => late.reject(new RelayError('relay.redis.no_answer', `no answer came for ${limitMs} ms`)),
+    limitMs,
+  )
   try {
     return await Promise.race([answer, late.promise])
   } catch (error) {

@@ -137,13 +137,11 @@ test(
       let body = ''
       request.setEncoding('utf8').on('data', (chunk: string) => (body += chunk))
       request.on('end', () =>
-        response
-          .writeHead(400, { 'content-type': 'application/json' })
-          .end(
-            JSON.stringify({
-              error: `ERR cannot run ${body.slice(-3_000)} for ${NUMBER} ${request.headers.authorization}`,
-            }),
-          ),
+        response.writeHead(400, { 'content-type': 'application/json' }).end(
+          JSON.stringify({
+            error: `ERR cannot run ${body.slice(-3_000)} for ${NUMBER} ${request.headers.authorization}`,
+          }),
+        ),
       )
     })
     await new Promise<void>((resolve) => upstash.listen(0, '127.0.0.1', resolve))

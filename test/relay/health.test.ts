@@ -201,7 +201,10 @@ test('an address that is taken is said with the variable, and leaves the journal
   const options = { redisUrl: redis.url, endpoint: sqs.endpoint, dataDir: folder }
   const relay = createRelay({ config: readConfig(relayEnv({ ...options, env }, folder)), log: captureLog().log })
   await expect(relay.run(never)).rejects.toThrow(
-    expect.objectContaining({ code: 'address_in_use', message: expect.stringContaining('ENIGMA_HTTP') as string }),
+    expect.objectContaining({
+      code: 'relay.http.address_in_use',
+      message: expect.stringContaining('ENIGMA_HTTP') as string,
+    }),
   )
   expect((await fetch(`${(await useRelay(options)).address}/livez`)).status).toBe(200)
 })
@@ -211,5 +214,5 @@ test('a second relay with the same id and folder ends at once with the way out',
   const options = { redisUrl: redis.url, endpoint: sqs.endpoint }
   const { dataDir } = await useRelay(options)
   const second = createRelay({ config: readConfig(relayEnv(options, dataDir)), log: captureLog().log })
-  await expect(second.run(never)).rejects.toThrow(expect.objectContaining({ code: 'journal_locked' }))
+  await expect(second.run(never)).rejects.toThrow(expect.objectContaining({ code: 'relay.journal.locked' }))
 })

@@ -46,7 +46,7 @@ test('while the journal cannot be written and memory is full, the newest are giv
     journal: {
       ...journal,
       write: () => {
-        throw new RelayError('journal_unusable', 'database or disk is full')
+        throw new RelayError('relay.journal.unusable', 'database or disk is full')
       },
     },
     senders,
@@ -106,7 +106,7 @@ test('G3: what is heard while the journal cannot be written waits for the rows o
   onTestFinished(() => sender.stop(0))
   const givenUp = createGivenUp({ log, metrics, announce: () => undefined, signal: new AbortController().signal })
   const write: typeof journal.write = (...what) => {
-    if (isFull) throw new RelayError('journal_unusable', 'database or disk is full')
+    if (isFull) throw new RelayError('relay.journal.unusable', 'database or disk is full')
     return journal.write(...what)
   }
   const intake = createJournalIntake({

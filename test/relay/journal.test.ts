@@ -84,7 +84,7 @@ test('a second relay with the same journal is told what to do', async () => {
   useJournal(folder)
   expect(() => open(folder)).toThrow(
     expect.objectContaining({
-      code: 'journal_locked',
+      code: 'relay.journal.locked',
       message: expect.stringMatching(/ENIGMA_DATA_DIR or ENIGMA_RELAY_ID/) as string,
     }),
   )
@@ -132,7 +132,7 @@ test('a folder that cannot be made is said with the way out', async () => {
   const folder = await useFolder()
   await writeFile(join(folder, 'file'), 'in the way')
   const unusable: unknown = expect.objectContaining({
-    code: 'journal_unusable',
+    code: 'relay.journal.unusable',
     message: expect.stringMatching(/ENIGMA_DATA_DIR/) as string,
   })
   expect(() => open(join(folder, 'file', 'below'))).toThrow(unusable)
@@ -215,7 +215,9 @@ test('a journal that is damaged while it is open goes on with what can be read',
 test('a write that fails writes nothing of its batch', async () => {
   const journal = useJournal(await useFolder())
   const broken = { ...entry(2), channel: undefined as unknown as string }
-  expect(() => journal.write([entry(1), broken], [])).toThrow(expect.objectContaining({ code: 'journal_unusable' }))
+  expect(() => journal.write([entry(1), broken], [])).toThrow(
+    expect.objectContaining({ code: 'relay.journal.unusable' }),
+  )
   expect(journal.size().rows).toBe(0)
   journal.write([entry(3)], [])
   expect(journal.size().rows).toBe(1)

@@ -114,7 +114,7 @@ function unreachable(source: SourceConfig, error: unknown): Finding {
   const { host } = new URL(source.url)
   const words = wordsOf(error)
   const says = `Redis at ${host} cannot be used: ${words}`
-  if (error instanceof RelayError && error.code === 'no_secret')
+  if (error instanceof RelayError && error.code === 'relay.redis.no_secret')
     return fail(
       check,
       `no user or password for ${host}: ${error.message}`,
