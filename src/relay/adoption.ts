@@ -36,8 +36,8 @@ export async function adoptFromOthers({ client, relayId, numbers, log, now }: Ad
     )
     if (claims <= 0) continue
     log.warn(
-      { relayId: other, claims },
-      'another relay is gone: its claims are taken up and sent again, with the same ids',
+      { code: 'relay.claims.adopted', relayId: other, claims },
+      'Adopted the claims of another relay, whose lease has expired; their items are sent again with the same ids',
     )
     moved += claims
   }

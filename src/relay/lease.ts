@@ -100,14 +100,15 @@ export function createLease(options: LeaseOptions) {
           if (other === undefined) return true
           if (said !== other)
             log.warn(
-              { relayId, holder: other },
-              'another relay holds this ENIGMA_RELAY_ID: waiting until its lease runs out; give each relay an id of its own',
+              { code: 'relay.lease.held', relayId, holder: other },
+              'Another relay holds this ENIGMA_RELAY_ID; waiting until its lease expires. Give each relay an id of its own',
             )
           said = other
         } catch (error) {
           // What keeps it from being reached at all is said by the client.
           const advice = redisAdvice(error)
-          if (advice !== undefined && advice !== failed) log.error({ relayId, error: describe(error) }, advice)
+          if (advice !== undefined && advice !== failed)
+            log.error({ code: 'relay.lease.refused', relayId, error: describe(error) }, advice)
           failed = advice ?? failed
         }
         await sleep(250, signal)
@@ -127,7 +128,10 @@ export function createLease(options: LeaseOptions) {
           )
             return false
         } catch (error) {
-          log.debug({ error: describe(error) }, 'the lease cannot be renewed yet')
+          log.debug(
+            { code: 'relay.lease.renew_failed', error: describe(error) },
+            'Could not renew the lease; trying again',
+          )
         }
       }
       return true
@@ -137,7 +141,10 @@ export function createLease(options: LeaseOptions) {
       try {
         await client.releaseLease([key], [holder])
       } catch (error) {
-        log.debug({ error: describe(error) }, 'the lease was not given back: it runs out by itself')
+        log.debug(
+          { code: 'relay.lease.release_failed', error: describe(error) },
+          'Could not release the lease; it expires by itself',
+        )
       }
     },
   }

@@ -80,7 +80,10 @@ export function createLeftBehind({
     for (const list of new Set((await claims.unknown()).map((claim) => claim.list))) adopt(list, signal).catch(unseen)
   }
   const unseen = (error: unknown) =>
-    log.debug({ source: sourceId, error: describe(error) }, 'what was left behind was not looked for')
+    log.warn(
+      { code: 'relay.claims.look_failed', source: sourceId, error: describe(error) },
+      'Could not look for leftover claims; trying again',
+    )
 
   return {
     adopt,

@@ -62,7 +62,7 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
   // Only when a round is through, and both connections are back: taking may work while waiting does not.
   const endFailure = () => {
     if (!waiter.isReady) return
-    if (failures > 0) log.info({ list }, 'the list can be taken from again')
+    if (failures > 0) log.info({ code: 'relay.list.recovered', list }, 'Taking from the list again')
     failures = 0
     said = undefined
     state.failing = undefined
@@ -100,8 +100,8 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
       // Once for each thing that can be done about it; what ended first may not be what lasts.
       if (failures === 1 || (advice !== undefined && advice !== said)) {
         log.warn(
-          { list, error: describe(error) },
-          advice ?? 'cannot take from the list now; it keeps its items, trying again',
+          { code: 'relay.list.failed', list, error: describe(error) },
+          advice ?? 'Could not take from the list, which keeps its items; trying again',
         )
         said = advice
       }

@@ -170,11 +170,14 @@ export function createSource(options: SourceOptions) {
       const written = await claims.writeBack()
       if (written > 0)
         log.warn(
-          { source: source.id, claims: written },
-          'claims were gone from Redis (it came back empty, or another relay took them up while this one was away): written back, so that a restart loses nothing',
+          { code: 'relay.claims.restored', source: source.id, claims: written },
+          'Redis had lost claims of this relay (it came back empty, or another relay adopted them); wrote them back from memory',
         )
     } catch (error) {
-      log.debug({ source: source.id, error: describe(error) }, 'claims are not written back yet')
+      log.debug(
+        { code: 'relay.claims.restore_failed', source: source.id, error: describe(error) },
+        'Could not write claims back to Redis yet; trying again',
+      )
     }
   }
 
@@ -226,8 +229,8 @@ export function createSource(options: SourceOptions) {
         for (const listState of state.lists.values()) listState.waitsFor = 'lease'
         if (!kept)
           log.error(
-            { source: source.id, relayId },
-            'another relay took this ENIGMA_RELAY_ID while Redis was away: stopped taking; give each relay an id of its own',
+            { code: 'relay.lease.lost', source: source.id, relayId },
+            'Another relay took this ENIGMA_RELAY_ID while Redis was away; this one has stopped taking. Give each relay an id of its own',
           )
         until.abort()
         await work
@@ -251,8 +254,8 @@ export function createSource(options: SourceOptions) {
           ])
       } catch (error) {
         log.warn(
-          { source: source.id, error: describe(error) },
-          'what was sent could not be noted in Redis: some of it is sent again, with the same ids',
+          { code: 'relay.claims.not_noted', source: source.id, error: describe(error) },
+          'Could not note in Redis which items SQS has; the next start sends some of them again, with the same ids',
         )
       } finally {
         left.abort()

@@ -22,8 +22,8 @@ export async function sayUnnamedLists(
         if ((await client.type(list)) !== 'list') continue
         unsaid.delete(list)
         log.warn(
-          { source: sourceId, list, items: await client.lLen(list) },
-          'this list is there and not named in ENIGMA_LISTS: it is not taken from; name it if this relay shall be its reader',
+          { code: 'relay.list.unnamed', source: sourceId, list, items: await client.lLen(list) },
+          'Redis has this list, but ENIGMA_LISTS does not name it, so the relay leaves it alone; add it if this relay should consume it',
         )
       }
     } catch {

@@ -58,7 +58,7 @@ test(
     expect([...idsOf.values()].filter((ids) => ids.size > 1)).toEqual([])
     // An item that was just handed over, and in no claim yet, is taken up as one.
     expect(
-      c?.said('another relay is gone').reduce((sum, line) => sum + Number(line['claims']), 0),
+      c?.coded('relay.claims.adopted').reduce((sum, line) => sum + Number(line['claims']), 0),
     ).toBeGreaterThanOrEqual(left)
     expect(await c?.metric('adopted_total', { transport: 'list' })).toBeGreaterThan(0)
     expect([await claimsOf('a'), await claimsOf('b')]).toEqual([0, 0])

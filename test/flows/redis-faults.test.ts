@@ -136,7 +136,7 @@ test(
     const before = await claimed()
     await redis.end('SIGKILL')
     await redis.start()
-    await waitFor(() => first.said('written back').length > 0, 'the claims to be written back', 20_000)
+    await waitFor(() => first.coded('relay.claims.restored').length > 0, 'the claims to be written back', 20_000)
     expect(await claimed()).toMatchObject(
       Object.fromEntries(Object.entries(before).filter(([field]) => /^\d+$/.test(field))),
     )

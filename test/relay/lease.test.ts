@@ -16,8 +16,8 @@ async function useLeases() {
   const { url } = await useRedisServer()
   const client = await useRelayRedis(url)
   const lease = (options: Partial<LeaseOptions> = {}) => {
-    const { log, said } = captureLog()
-    return { ...createLease({ client, relayId: 'test', log, host: 'here', ...options }), said }
+    const { log, coded } = captureLog()
+    return { ...createLease({ client, relayId: 'test', log, host: 'here', ...options }), coded }
   }
   const holder = async () => JSON.parse((await client.get(leaseKey('test'))) ?? '{}') as { host?: string; pid?: number }
   return { client, lease, holder }
@@ -38,7 +38,7 @@ test('a dead process on the same host is replaced without waiting for its lease'
   const next = lease()
   expect(await next.acquire(never)).toBe(true)
   expect(await holder()).toMatchObject({ pid: process.pid })
-  expect(next.said('another relay holds')).toEqual([])
+  expect(next.coded('relay.lease.held')).toEqual([])
 })
 
 test('a process with our own number on our own host is a former life of ours', async () => {
@@ -69,12 +69,12 @@ test.each([
     taken = true
     return got
   })
-  await waitFor(() => next.said('another relay holds').length > 0, 'the holder to be named')
+  await waitFor(() => next.coded('relay.lease.held').length > 0, 'the holder to be named')
   expect(taken).toBe(false)
   expect(await holder()).toMatchObject(options)
   await former.release()
   expect(await waiting).toBe(true)
-  expect(next.said('another relay holds')).toHaveLength(1)
+  expect(next.coded('relay.lease.held')).toHaveLength(1)
 })
 
 test('a lease that nobody renews runs out', async () => {
@@ -127,7 +127,7 @@ test('who waits for a lease stops when told to', async () => {
   const abort = new AbortController()
   const next = lease()
   const waiting = next.acquire(abort.signal)
-  await waitFor(() => next.said('another relay holds').length > 0, 'the holder to be named')
+  await waitFor(() => next.coded('relay.lease.held').length > 0, 'the holder to be named')
   abort.abort()
   expect(await waiting).toBe(false)
 })

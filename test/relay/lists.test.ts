@@ -13,6 +13,7 @@ const cdrOf = (n: number, call_ref: number = n) =>
   formatPacket({ type: 'cdr', payload: { call_ref, dialed_at: 1_764_000_000, n } })
 
 const saying = (lines: readonly string[], words: string) => lines.filter((line) => line.includes(words))
+const coded = (lines: readonly string[], code: string) => saying(lines, `"code":"${code}"`)
 const taken = async (sqs: Awaited<ReturnType<typeof useSqsFaults>>, count: number, queue = QUEUE) => {
   await waitFor(async () => (await readAccepted(sqs, queue)).length >= count, `${count} notifications`)
   return readAccepted(sqs, queue)
@@ -24,9 +25,9 @@ test('a list that is there and not named is said once with its length, and not t
   await client.lPush(LIST, [cdrOf(1), cdrOf(2)])
   await client.lPush('enigma:notifications:inbound', 'x')
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: ['enigma:notifications:inbound'] })
-  await waitFor(() => saying(relay.lines, 'not named in ENIGMA_LISTS').length > 0, 'it to be said')
+  await waitFor(() => coded(relay.lines, 'relay.list.unnamed').length > 0, 'it to be said')
   await taken(sqs, 1, 'enigma-other.fifo')
-  const said = saying(relay.lines, 'not named in ENIGMA_LISTS').map((line) => JSON.parse(line) as unknown)
+  const said = coded(relay.lines, 'relay.list.unnamed').map((line) => JSON.parse(line) as unknown)
   expect(said).toEqual([expect.objectContaining({ list: LIST, items: 2, source: 'main' })])
   expect(await client.lLen(LIST)).toBe(2)
 })
@@ -166,7 +167,7 @@ test('a key that is no list is said once, and taken from as soon as it is one', 
     endpoint: sqs.endpoint,
     lists: [LIST, 'enigma:notifications:cdr'],
   })
-  await waitFor(() => saying(relay.lines, 'is not a list').length > 0, 'it to be said')
+  await waitFor(() => coded(relay.lines, 'relay.list.failed').length > 0, 'it to be said')
   // Tried again and again, which nobody need be told, and another list does not wait for.
   const failed = async () => Number(/cmdstat_evalsha:.*failed_calls=(\d+)/.exec(await client.info('commandstats'))?.[1])
   const before = await failed()
@@ -175,7 +176,7 @@ test('a key that is no list is said once, and taken from as soon as it is one', 
   expect(await taken(sqs, 1)).toHaveLength(1)
   await client.multi().del(LIST).lPush(LIST, cdrOf(1)).exec()
   expect((await taken(sqs, 2)).map(numberOf)).toEqual([0, 1])
-  expect(saying(relay.lines, 'is not a list')).toHaveLength(1)
+  expect(coded(relay.lines, 'relay.list.failed')).toHaveLength(1)
 })
 
 test('a list that nothing can be taken from makes the relay not ready after ten seconds, with what to do; ready when it can be taken from', async () => {
@@ -207,11 +208,11 @@ test('a list whose items can be taken and not be waited for is said once, while 
   })
   const waits = async () =>
     Number(/cmdstat_evalsha:calls=(\d+)/.exec(await (await useRedisClient(redis.url)).info('commandstats'))?.[1])
-  await waitFor(() => saying(relay.lines, 'does not have a command').length > 0, 'it to be said')
+  await waitFor(() => coded(relay.lines, 'relay.list.failed').length > 0, 'it to be said')
   const before = await waits()
   await waitFor(async () => (await waits()) > before + 10, 'it to be tried again')
-  expect(saying(relay.lines, 'does not have a command')).toHaveLength(1)
-  expect(saying(relay.lines, 'can be taken from again')).toEqual([])
+  expect(coded(relay.lines, 'relay.list.failed')).toHaveLength(1)
+  expect(coded(relay.lines, 'relay.list.recovered')).toEqual([])
 })
 
 test('G1: connections that are cut in mid-drain, with answers under way, lose nothing and keep the order', async () => {

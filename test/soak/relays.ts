@@ -55,7 +55,7 @@ export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOpti
       life.hasSpoken = true
       if (JSON.stringify(line).includes(NUMBER_PREFIX))
         broken.add('privacy', `the log of the ${life.name} relay shows a number: "${line.msg}"`)
-      if (line.msg.startsWith('another relay is gone')) adoptions.push(Date.now())
+      if (line['code'] === 'relay.claims.adopted') adoptions.push(Date.now())
       if (line.msg.startsWith('gap:')) figures.gapsLogged++
       if (Number(line['level']) >= 40) figures.logged.set(line.msg, (figures.logged.get(line.msg) ?? 0) + 1)
     }

@@ -59,6 +59,8 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
     errors,
   }))
   const said = (words: string) => lines.filter((line) => line.msg.includes(words))
+  /** The lines with this code. */
+  const coded = (code: string) => lines.filter((line) => line['code'] === code)
   const isRunning = () => child.exitCode === null && child.signalCode === null
 
   const address = async (): Promise<string> => {
@@ -70,6 +72,7 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
     pid: child.pid,
     lines,
     said,
+    coded,
     isRunning,
     exited,
     /** Waits until it hears and takes, whatever becomes of SQS. */
