@@ -6,6 +6,7 @@ type RelayErrorCode =
   | 'relay.journal.unusable'
   | 'relay.http.address_in_use'
   | 'relay.pubsub.heartbeat_lost'
+  | 'relay.pubsub.disconnected'
   | 'relay.redis.no_answer'
   | 'relay.redis.no_secret'
 

@@ -35,8 +35,8 @@ export function createGivenUp({ log, metrics, announce, signal }: GivenUpOptions
     gathered.clear()
     for (const lost of all) {
       log.error(
-        { source: lost.sourceId, route: lost.route, notifications: lost.lost },
-        'no room is left: PubSub notifications were given up and are announced as a gap',
+        { code: 'relay.journal.given_up', source: lost.sourceId, route: lost.route, notifications: lost.lost },
+        'No room is left in the journal or in memory: the relay discarded Pub/Sub notifications and announces a gap',
       )
       announce(lost)
     }

@@ -23,8 +23,8 @@ export function takeFormerJournal(dataDir: string, relayId: string, sourceIds: r
     if (!isFree(other)) continue
     for (const end of ['', '-wal', '-shm']) if (existsSync(other + end)) renameSync(other + end, path + end)
     return log.warn(
-      { file: other, relayId },
-      'took over the journal of a relay with another id that does not run; set ENIGMA_RELAY_ID for an id that stays',
+      { code: 'relay.journal.taken_over', file: other, relayId },
+      'The relay took over the journal of a relay with another id that is not running; set ENIGMA_RELAY_ID to keep one id',
     )
   }
 
@@ -36,7 +36,11 @@ export function takeFormerJournal(dataDir: string, relayId: string, sourceIds: r
       return heard.every((sourceId) => sourceIds.includes(sourceId))
     } catch (error) {
       // A damaged one is mended when it is opened next.
-      if (!isDamage(error)) log.info({ file, error: describe(error) }, 'the journal of another relay stays with it')
+      if (!isDamage(error))
+        log.info(
+          { code: 'relay.journal.not_taken', file, error: describe(error) },
+          'The relay leaves the journal of another relay alone',
+        )
       return isDamage(error)
     }
   }

@@ -175,7 +175,10 @@ export function createJournalIntake(options: JournalIntakeOptions) {
       for (const route of routes) if (names.has(route.name)) behind.set(route, 0)
       const { rows } = journal.size()
       if (rows > 0) {
-        log.info({ notifications: rows }, 'taking up PubSub notifications that a former run left in the journal')
+        log.info(
+          { code: 'relay.journal.adopted', notifications: rows },
+          'The relay continues with Pub/Sub notifications that an earlier run left in the journal',
+        )
         metrics.adopted.inc({ source: 'journal', transport: 'pubsub' }, rows)
       }
       refill()

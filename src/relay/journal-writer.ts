@@ -17,8 +17,8 @@ export function createJournalWriter({ journal, log, now }: JournalWriterOptions)
   const broken = (error: unknown) => {
     if (brokenSince === undefined) {
       log.error(
-        { error: describe(error) },
-        'the journal cannot be used: PubSub goes on without it, and a crash now loses what SQS has not accepted; free the disk or mend ENIGMA_DATA_DIR',
+        { code: 'relay.journal.write_failed', error: describe(error) },
+        'The journal cannot be used. Pub/Sub continues without it, and a crash now loses notifications that SQS has not accepted; free disk space or correct ENIGMA_DATA_DIR',
       )
     }
     brokenSince ??= now()
@@ -39,7 +39,8 @@ export function createJournalWriter({ journal, log, now }: JournalWriterOptions)
         const rows = journal.write(entries, settled, notes)
         settled = []
         notes.clear()
-        if (brokenSince !== undefined) log.info({ afterMs: now() - brokenSince }, 'the journal can be written again')
+        if (brokenSince !== undefined)
+          log.info({ code: 'relay.journal.writable', afterMs: now() - brokenSince }, 'The journal can be written again')
         brokenSince = undefined
         return rows
       } catch (error) {

@@ -81,8 +81,8 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
     rowCount = file.countRows()
     if (notes.size === 0) lostMs = writtenMs
     log.error(
-      { file: aside, saved: rows.length, error: describe(cause) },
-      'the journal was damaged: it is put aside, and what could be read of it goes on; check the disk',
+      { code: 'relay.journal.damaged', file: aside, saved: rows.length, error: describe(cause) },
+      'The journal file was damaged. The relay moved it aside and continues with the rows that could be read; check the disk',
     )
     return file
   }

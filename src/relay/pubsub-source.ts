@@ -80,7 +80,10 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
           error instanceof RelayError && error.code === 'relay.pubsub.heartbeat_lost' ? 'heartbeat_lost' : 'reconnect'
       failures++
       if (failures === 1)
-        log.warn({ source: sourceId, error: describe(error) }, 'PubSub is not heard, connecting again')
+        log.warn(
+          { code: 'relay.pubsub.unheard', source: sourceId, error: describe(error) },
+          'The Pub/Sub subscription is lost; the relay reconnects',
+        )
       await sleep(backoffMs(failures, { baseMs: 50, maxMs: 1_000 }), signal)
     }
   }
@@ -99,7 +102,7 @@ async function listen(
   const lost = Promise.withResolvers<never>()
   lost.promise.catch(() => undefined)
   connection.on('error', (error: unknown) => lost.reject(error))
-  connection.on('end', () => lost.reject(new Error('the connection ended')))
+  connection.on('end', () => lost.reject(new RelayError('relay.pubsub.disconnected', 'the connection ended')))
 
   // Until the first heartbeat is heard, ids are made from a number that nobody else has.
   const first = await client.beat([NUMBER_KEY], [numbers.least(), ''])
@@ -177,7 +180,7 @@ async function listen(
     await connection.subscribe(channelName, onBeat, true)
   }
   const late = setTimeout(
-    () => lost.reject(new RelayError('relay.redis.no_answer', `no subscription within ${LOST_MS} ms`)),
+    () => lost.reject(new RelayError('relay.pubsub.disconnected', `no subscription within ${LOST_MS} ms`)),
     LOST_MS,
   )
   try {

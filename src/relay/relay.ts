@@ -162,7 +162,10 @@ export function createRelay(options: RelayOptions): Relay {
               const payload = gapOf(source.id, fromMs, toMs, cause)
               metrics.gaps.inc({ source: source.id, cause })
               metrics.gapSeconds.inc({ source: source.id }, Math.max(0, toMs - fromMs) / 1000)
-              log.warn({ source: source.id, from: payload.from, to: payload.to, cause }, 'gap: PubSub was not heard')
+              log.warn(
+                { code: 'relay.pubsub.gap', source: source.id, from: payload.from, to: payload.to, cause },
+                'The relay could not hear Pub/Sub for a while (a gap)',
+              )
               void announce(source.id, { subType: 'gap', payload }, number)
             },
             // Of a journal that lost its notes only the time of its file is known: a gap is announced all the same.
@@ -214,22 +217,26 @@ export function createRelay(options: RelayOptions): Relay {
           readiness,
           now,
           onListening: (address) => {
-            log.info({ address }, 'serving /livez, /readyz and /metrics')
+            log.info({ code: 'relay.http.listening', address }, 'The relay serves /livez, /readyz and /metrics')
             options.onListening?.(address)
           },
         }),
       )
       log.info(
         {
+          code: 'relay.process.started',
           relayId: config.relayId,
           sources: sources.map(({ id }) => id),
           lists: config.lists,
           channels: config.channels,
         },
-        'the relay runs',
+        'The relay is running',
       )
       if (config.lists.length + config.channels.length === 0)
-        log.warn('ENIGMA_LISTS and ENIGMA_CHANNELS both name nothing: nothing is forwarded')
+        log.warn(
+          { code: 'relay.process.idle' },
+          'ENIGMA_LISTS and ENIGMA_CHANNELS are both "none": the relay forwards nothing',
+        )
       intake.adopt()
       // One after the other: what is wrong with all of them is said once.
       void (async () => {
@@ -244,7 +251,7 @@ export function createRelay(options: RelayOptions): Relay {
         stopped.promise.then(() => sleep(shutdownMs / 2, end.signal)),
       ])
 
-      log.info('stopping: settling what is in flight')
+      log.info({ code: 'relay.process.stopping' }, 'The relay is stopping: it waits for requests in flight')
       const leftMs = Math.max(0, (await stopped.promise) + shutdownMs - performance.now())
       await Promise.all([...senders.values()].map((sender) => sender.stop(leftMs)))
       givenUp.flush()
@@ -254,8 +261,8 @@ export function createRelay(options: RelayOptions): Relay {
       intake.close()
       await Promise.all(sources.map((source) => source.close()))
       log.info(
-        { left: [...senders.values()].reduce((sum, sender) => sum + sender.held, 0) },
-        'stopped; what is left is kept in claims and journal',
+        { code: 'relay.process.stopped', left: [...senders.values()].reduce((sum, sender) => sum + sender.held, 0) },
+        'The relay has stopped; unsent notifications stay in claims and the journal',
       )
     })
 

@@ -7,7 +7,7 @@ export type EnvFault = { readonly name: string; readonly problem: string; readon
 
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
-  readonly code = 'bad_config'
+  readonly code = 'config.variables.invalid'
   readonly faults: readonly EnvFault[]
 
   constructor(faults: readonly EnvFault[]) {

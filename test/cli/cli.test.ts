@@ -165,7 +165,7 @@ test('relay forwards until SIGTERM, and ends with 0', async () => {
     ENIGMA_HTTP: '127.0.0.1:0',
   }
   const cli = start(process.execPath, [LAUNCHER, 'relay'], { env })
-  await cli.says('serving /livez')
+  await cli.says('relay.http.listening')
   const client = await useRedisClient(redis.url)
   await client.lPush('enigma:notifications:campaigns', '{"type":"cdr","payload":{"call_ref":1}}')
   expect(await receiveAll(sqs, 'campaigns-cdr', 1)).toMatchObject([{ data: '{"type":"cdr","payload":{"call_ref":1}}' }])

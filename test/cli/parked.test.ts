@@ -131,7 +131,7 @@ test('--retry sends again beside a running relay and says what became of each; t
       ENIGMA_LISTS: 'enigma:notifications:campaigns',
     },
   })
-  await relay.says('serving /livez')
+  await relay.says('relay.http.listening')
   const one = await parked(['--retry', second?.id ?? '', 'main/l/9/9'], aws)
   expect(one.stdout).toBe(`${second?.id}  sent to enigma-campaigns-cdr.fifo\n`)
   expect(one).toMatchObject({ code: 1, stderr: 'enigma-relay: not on the list: main/l/9/9\n' })

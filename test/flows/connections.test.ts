@@ -119,7 +119,7 @@ test(
     await admin.sendCommand(['ACL', 'SETUSER', 'relay', 'resetpass', '>another'])
     await writeFile(passwordFile, 'another')
     await admin.sendCommand(['CLIENT', 'KILL', 'USER', 'relay'])
-    await waitFor(() => relay.lines.some((line) => line.includes('gap: PubSub was not heard')), 'it to hear again')
+    await waitFor(() => relay.lines.some((line) => line.includes('relay.pubsub.gap')), 'it to hear again')
     await expectThrough(admin, sqs, 200, 400)
     // Parking and adoption work under these rights as well.
     sqs.state.answer = ({ queue }) =>

@@ -51,10 +51,10 @@ test(
     )
     const { status, parts } = await relay.readiness()
     expect([status, parts['journal']]).toMatchObject([503, { ok: false, reason: 'the journal cannot be written' }])
-    const [line] = relay.said('the journal cannot be used')
+    const [line] = relay.coded('relay.journal.write_failed')
     expect(line).toMatchObject({ level: 50 })
     expect(JSON.stringify(line)).toMatch(/disk|full|I\/O/)
-    expect(relay.said('the journal cannot be used')).toHaveLength(1)
+    expect(relay.coded('relay.journal.write_failed')).toHaveLength(1)
 
     await client.lPush(CAMPAIGNS, numbers(2_000).map(cdrOf))
     await waitFor(async () => (await arrivedAt(sqs, 'campaigns-cdr')).length === 2_000, 'the lists to go on')
@@ -104,7 +104,7 @@ test(
 
     const next = start()
     await next.ready()
-    const [said] = next.said('damaged')
+    const [said] = next.coded('relay.journal.damaged')
     expect(said).toMatchObject({ level: 50 })
     const aside = (await readdir(dataDir)).filter((name) => name.includes('damaged'))
     expect(aside.length).toBeGreaterThan(0)

@@ -112,7 +112,7 @@ test(
       await waitFor(async () => (await client.lLen(LIST)) < perRound, 'the drain to begin')
       const ended = await relay.kill('SIGTERM')
       expect(ended).toEqual({ code: 0, signal: null, errors: '' })
-      expect(relay.said('stopped; what is left')).toHaveLength(1)
+      expect(relay.coded('relay.process.stopped')).toHaveLength(1)
     }
     start()
     const [cdrs, statuses] = await Promise.all([

@@ -39,7 +39,7 @@ test(
     await statuses.stop()
     await waitFor(async () => (await relay.metric('journal_rows')) === 0, 'all to be sent')
     expect(await gapsOf(sqs)).toMatchObject([{ cause: 'output_buffer_overrun', source: 'main' }])
-    expect(relay.said('gap: PubSub was not heard')).toMatchObject([{ cause: 'output_buffer_overrun' }])
+    expect(relay.coded('relay.pubsub.gap')).toMatchObject([{ cause: 'output_buffer_overrun' }])
     const events = (await arrivedAt(sqs, 'agents-status')).filter((event) => !String(event.data).includes(filler))
     expectOrderAndIds(events)
     await expectHeardOrAnnounced(sqs, statuses.published)

@@ -37,7 +37,7 @@ test(
 
     const ended = await first.kill('SIGTERM')
     expect(ended).toEqual({ code: 0, signal: null, errors: '' })
-    expect(Number(first.said('stopped; what is left')[0]?.['left'])).toBeGreaterThan(0)
+    expect(Number(first.coded('relay.process.stopped')[0]?.['left'])).toBeGreaterThan(0)
     const before = new Set(sqs.accepted.map(({ MessageDeduplicationId }) => MessageDeduplicationId))
     const idsOf = async () =>
       (await Promise.all(['campaigns-cdr', 'agents-status'].map((route) => arrivedAt(sqs, route))))

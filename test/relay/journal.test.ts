@@ -115,7 +115,7 @@ test('G2: a relay with a new id takes over the journal on its volume that nobody
     'journal-of-another-dialler.db',
     'journal-running.db',
   ])
-  expect(capture.said('took over the journal')).toHaveLength(1)
+  expect(capture.coded('relay.journal.taken_over')).toHaveLength(1)
   // One that has a journal keeps it, whatever else is in the folder.
   next.close()
   const third = useJournal(folder, 'running-too')
@@ -149,7 +149,7 @@ test('a file that is no journal is put aside as it is, and a new one is begun', 
   expect(journal.read('agents-status', 0, 10).map(({ index }) => index)).toEqual([1])
   const [aside] = (await readdir(folder)).filter((name) => name.includes('.damaged-'))
   expect(await readFile(join(folder, aside ?? ''), 'utf8')).toBe(text)
-  expect(capture.said('the journal was damaged')).toMatchObject([{ saved: 0 }])
+  expect(capture.coded('relay.journal.damaged')).toMatchObject([{ saved: 0 }])
 })
 
 /** A closed journal of 2,000 rows, of which a page in the middle is overwritten. */
@@ -188,7 +188,7 @@ test('G2: of a journal that is damaged in the middle all rows that can be read a
   expect(journal.noted('main')).toBe(7_000)
   expect(journal.size().rows).toBe(rows.length)
   expect(journal.write([entry(1)], [])).toEqual([2_001])
-  expect(capture.said('the journal was damaged')).toMatchObject([{ saved: rows.length }])
+  expect(capture.coded('relay.journal.damaged')).toMatchObject([{ saved: rows.length }])
   expect(
     (await readdir(folder)).filter((name) => /^journal-test\.db\.damaged-[^-]+-[^-]+-[^-]+$/.test(name)),
   ).toHaveLength(1)

@@ -173,7 +173,7 @@ test('G2: a cut subscription is announced as a gap with from, to and cause, and 
   expect(sequences).toEqual(sequences.toSorted())
   const gap = relay.lines
     .map((line) => JSON.parse(line) as Record<string, string>)
-    .find(({ msg }) => msg?.startsWith('gap:'))
+    .find(({ code }) => code === 'relay.pubsub.gap')
   expect(gap).toMatchObject({ source: 'main', cause: 'reconnect' })
   expect(Date.parse(gap?.['from'] ?? '')).toBeLessThanOrEqual(Date.parse(gap?.['to'] ?? ''))
 })
@@ -218,5 +218,5 @@ test('with no channel nothing is subscribed, and the relay is ready all the same
   const { client, relay } = await useStreet({ env: { ENIGMA_CHANNELS: 'none' } })
   expect(await client.sendCommand(['PUBSUB', 'NUMPAT'])).toBe(0)
   expect((await fetch(`${relay.address}/readyz`)).status).toBe(200)
-  expect(relay.lines.filter((line) => line.includes('both name nothing'))).toHaveLength(1)
+  expect(relay.lines.filter((line) => line.includes('relay.process.idle'))).toHaveLength(1)
 })

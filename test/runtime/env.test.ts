@@ -24,6 +24,7 @@ test('space around a value does not count', () => {
 test('every fault is in one error, each with its name, the problem and the fix', () => {
   const read = () => readTwo({ SIZE: 'many', SIDE: 'up' })
   expect(read).toThrow(ConfigError)
+  expect(read).toThrow(expect.objectContaining({ code: 'config.variables.invalid' }))
   expect(read).toThrow(
     '2 variables need mending:\n  SIZE: is not a number\n    write digits\n  SIDE: is no side\n    write left',
   )

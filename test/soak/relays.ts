@@ -56,7 +56,7 @@ export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOpti
       if (JSON.stringify(line).includes(NUMBER_PREFIX))
         broken.add('privacy', `the log of the ${life.name} relay shows a number: "${line.msg}"`)
       if (line['code'] === 'relay.claims.adopted') adoptions.push(Date.now())
-      if (line.msg.startsWith('gap:')) figures.gapsLogged++
+      if (line['code'] === 'relay.pubsub.gap') figures.gapsLogged++
       if (Number(line['level']) >= 40) figures.logged.set(line.msg, (figures.logged.get(line.msg) ?? 0) + 1)
     }
   }

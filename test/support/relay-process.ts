@@ -46,7 +46,7 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
     rest = parts.pop() ?? ''
     for (const part of parts) {
       const line = JSON.parse(part) as Line
-      if (line.msg.startsWith('serving')) served = String(line['address'])
+      if (line['code'] === 'relay.http.listening') served = String(line['address'])
       lines.push(line)
     }
   })
@@ -58,6 +58,7 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
     signal: signal as string | null,
     errors,
   }))
+  const coded = (code: string) => lines.filter((line) => line['code'] === code)
   const said = (words: string) => lines.filter((line) => line.msg.includes(words))
   /** The lines with this code. */
   const coded = (code: string) => lines.filter((line) => line['code'] === code)
@@ -71,6 +72,7 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
   return {
     pid: child.pid,
     lines,
+    coded,
     said,
     coded,
     isRunning,
