@@ -58,7 +58,6 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
     signal: signal as string | null,
     errors,
   }))
-  const coded = (code: string) => lines.filter((line) => line['code'] === code)
   const said = (words: string) => lines.filter((line) => line.msg.includes(words))
   /** The lines with this code. */
   const coded = (code: string) => lines.filter((line) => line['code'] === code)
@@ -72,7 +71,6 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
   return {
     pid: child.pid,
     lines,
-    coded,
     said,
     coded,
     isRunning,
