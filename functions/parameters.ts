@@ -1,3 +1,4 @@
+import { FunctionsError } from './functions-error.ts'
 import { post } from './post.ts'
 import { signPost, type Credentials } from './signature.ts'
 
@@ -50,7 +51,11 @@ export function createParameters({
       const { status, text } = await post(url, { headers, body, signal: AbortSignal.timeout(TIMEOUT_MS) })
       if (status === 200) return pick(JSON.parse(text) as Answer)
       const refusal = toRefusal(status, text)
-      if (!refusal.isPassing || tries >= TRIES) throw new Error(`Parameter Store refuses: ${refusal.words}`)
+      if (!refusal.isPassing || tries >= TRIES)
+        throw new FunctionsError(
+          'functions.parameters.refused',
+          `Parameter Store refused the request: ${refusal.words}`,
+        )
       await new Promise((resolve) => setTimeout(resolve, Math.random() * 100 * 2 ** tries))
     }
   }
@@ -59,7 +64,8 @@ export function createParameters({
     const values = new Map(found.map(({ Name, Value }) => [Name, Value.trim()]))
     const missing = Object.values(names).filter((name) => (values.get(name) ?? '') === '')
     if (missing.length > 0) {
-      throw new Error(
+      throw new FunctionsError(
+        'functions.parameters.missing',
         `Parameter Store has no ${missing.join(', ')}: make each with \`aws ssm put-parameter --type SecureString --name … --value …\``,
       )
     }
@@ -77,13 +83,22 @@ export function createParameters({
       } catch (error) {
         if (last === undefined) {
           // Said here: whoever asked may have to keep the words of an error to himself, and this one holds no value.
-          console.error(JSON.stringify({ level: 'error', message: 'parameters cannot be read', error: String(error) }))
+          console.error(
+            JSON.stringify({
+              level: 'error',
+              code: 'functions.parameters.unreadable',
+              message: 'the parameters cannot be read from Parameter Store',
+              error: String(error),
+            }),
+          )
           throw error
         }
         console.warn(
           JSON.stringify({
             level: 'warn',
-            message: 'parameters could not be read again, the former ones are used',
+            code: 'functions.parameters.stale',
+            message:
+              'the parameters could not be refreshed from Parameter Store; the function goes on with the values it has',
             error: String(error),
           }),
         )

@@ -10,6 +10,7 @@ import {
   type StoreWriter,
   type UpstashAddress,
 } from 'enigma-relay/store'
+import { FunctionsError } from './functions-error.ts'
 import { createParameters, type Parameters } from './parameters.ts'
 
 /**
@@ -121,7 +122,8 @@ async function queueUrl(name: string): Promise<string> {
   if (known !== undefined) return known
   const { sdk, client } = await sqs()
   const { QueueUrl: url } = await client.send(new sdk.GetQueueUrlCommand({ QueueName: name }))
-  if (url === undefined) throw new Error(`SQS gave no address for the queue ${name}`)
+  if (url === undefined)
+    throw new FunctionsError('functions.queues.no_url', `SQS returned no URL for the queue ${name}`)
   urls.set(name, url)
   return url
 }

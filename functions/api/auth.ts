@@ -1,6 +1,7 @@
 import type { MiddlewareHandler } from 'hono'
 import { bearerAuth } from 'hono/bearer-auth'
 import { timingSafeEqual } from 'hono/utils/buffer'
+import { FunctionsError } from '../functions-error.ts'
 import { problemResponse } from './problem.ts'
 
 /** What a bearer token may be made of. Source: `b64token` in RFC 6750, section 2.1. */
@@ -31,11 +32,13 @@ export function requireToken(token: string | (() => Promise<string>)): Middlewar
 export function checkToken(token: string): string {
   if (TOKEN.test(token)) return token
   if (token === '') {
-    throw new Error(
+    throw new FunctionsError(
+      'functions.tokens.missing',
       'API_TOKEN is not set: the read API shows personal data and does not start without a token. Set it to what `openssl rand -hex 32` prints.',
     )
   }
-  throw new Error(
+  throw new FunctionsError(
+    'functions.tokens.invalid',
     'API_TOKEN cannot be used as a bearer token: write one or more of A-Z a-z 0-9 - . _ ~ + / (and = at the end), ' +
       'for instance what `openssl rand -hex 32` prints',
   )

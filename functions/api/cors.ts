@@ -1,5 +1,6 @@
 import { cors } from 'hono/cors'
 import type { MiddlewareHandler } from 'hono'
+import { FunctionsError } from '../functions-error.ts'
 
 const METHODS = ['GET', 'HEAD']
 const SENT_HEADERS = ['Authorization', 'If-None-Match', 'Last-Event-ID']
@@ -14,7 +15,8 @@ export function allowOrigins(corsOrigin: string): MiddlewareHandler {
     .filter((origin) => origin !== '')
   for (const origin of origins) {
     if (origin !== '*' && !isOrigin(origin)) {
-      throw new Error(
+      throw new FunctionsError(
+        'functions.cors.bad_origin',
         `API_CORS_ORIGIN: '${origin}' is not an origin; write scheme and host alone, such as https://console.example.com`,
       )
     }

@@ -3,14 +3,16 @@ import type { ErrorHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { problemResponse } from './problem.ts'
 
-/** A line for the log: no personal data, no secret. */
+/** Writes a line to the log: no personal data, no secret. */
 export type Log = (line: {
   readonly level: 'error'
+  /** See docs/logs.md. */
+  readonly code: `functions.${string}.${string}`
   readonly message: string
   readonly [field: string]: unknown
 }) => void
 
-/** One JSON line on standard error, which CloudWatch reads as fields. */
+/** Writes one JSON line to standard error; CloudWatch reads its fields. */
 export const logToConsole: Log = (line) => console.error(JSON.stringify(line))
 
 const RETRY_AFTER_SECONDS = 5
@@ -21,14 +23,28 @@ export function answerError(log: Log): ErrorHandler {
     if (error instanceof HTTPException) return error.getResponse()
     const path = c.req.routePath
     if (!(error instanceof StoreError)) {
-      log({ level: 'error', message: 'a request failed', path, error: error.name, stack: framesOf(error) })
+      log({
+        level: 'error',
+        code: 'functions.api.failed',
+        message: 'the API failed to answer a request',
+        path,
+        error: error.name,
+        stack: framesOf(error),
+      })
       return problemResponse('internal', 'The API failed; its log says where.')
     }
     if (error.code === 'bad_cursor') {
       const detail = 'cursor is not the `next` of an earlier page of this list.'
       return problemResponse('bad-parameter', detail, { parameter: 'cursor' })
     }
-    log({ level: 'error', message: 'the read model does not answer', path, code: error.code, error: error.message })
+    log({
+      level: 'error',
+      code: 'functions.api.unavailable',
+      message: 'the API answered 503: the read model did not answer a request',
+      path,
+      cause: error.code,
+      error: error.message,
+    })
     const headers = { 'retry-after': String(RETRY_AFTER_SECONDS) }
     return problemResponse('unavailable', 'The read model does not answer. Try again a little later.', { headers })
   }

@@ -50,7 +50,7 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
       name: `${prefix}${route.name}-old`,
       says:
         `A message has waited in ${queue} for more than ${route.alarmAgeSeconds} s. Nothing is lost, but ${route.maxAgeMs === undefined ? 'the read model is behind' : 'screen pops come late or not at all'}. ` +
-        `Look at the log of ${functionName(prefix, route)} for "commit failed" (Upstash away or over its limit?), at its throttles, and at its concurrency.`,
+        `Look at the log of ${functionName(prefix, route)} for the code adapter.commit.failed (Upstash away or over its limit?), at its throttles, and at its concurrency.`,
       metric: ['AWS/SQS', 'ApproximateAgeOfOldestMessage'],
       of: queue,
       statistic: 'Maximum',
@@ -65,7 +65,7 @@ function functionAlarms(logical: string, name: string): [string, Resource][] {
     alarm(`${logical}ErrorsAlarm`, {
       name: `${name}-errors`,
       says:
-        `${name} crashed, ran out of time or did not start. Its messages come again by themselves. Look at its log: "Parameter Store" means that a ` +
+        `${name} crashed, ran out of time or did not start. Its messages come again by themselves. Look at its log: a code functions.parameters.… means that a ` +
         'parameter is missing or may not be read; an error after a deployment means: roll back (docs/deploy.md).',
       metric: ['AWS/Lambda', 'Errors'],
       of: name,

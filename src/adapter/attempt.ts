@@ -31,7 +31,12 @@ export async function attempt<Effect>(app: App, entry: Entry<Effect>, options: A
     record: (effect) => {
       if (open) entry.effects.push(effect)
       else
-        options.log({ level: 'error', message: 'an effect was recorded too late and is not kept', id: notification.id })
+        options.log({
+          level: 'error',
+          code: 'adapter.record.too_late',
+          message: 'the handler recorded an effect after its answer or its time limit; the effect was discarded',
+          id: notification.id,
+        })
     },
     fail: (error) => (failure = { error }),
   }

@@ -1,9 +1,10 @@
 import { maskText } from '../protocol/index.ts'
 
-/** What this room itself cannot do. */
+/** An error of the adapter itself. */
 export class AdapterError extends Error {
   override readonly name = 'AdapterError'
-  readonly code: 'time_limit' | 'no_time' | 'no_commit'
+  readonly code:
+    'adapter.step.time_limit' | 'adapter.step.no_time' | 'adapter.record.no_commit' | 'adapter.event.not_sqs'
 
   constructor(code: AdapterError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

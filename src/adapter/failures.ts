@@ -26,7 +26,8 @@ export function createFailures(log: Log): Failures {
         const { notification, attempt } = entry
         log({
           level: 'warn',
-          message: 'failed',
+          code: 'adapter.handler.failed',
+          message: 'the handler failed; SQS will deliver these notifications again',
           count,
           reason,
           attempt,
@@ -36,7 +37,12 @@ export function createFailures(log: Log): Failures {
         })
       }
       if (all.length > MOST_LINES)
-        log({ level: 'warn', message: `failed for ${all.length - MOST_LINES} other reasons as well` })
+        log({
+          level: 'warn',
+          code: 'adapter.handler.failed_more',
+          message: 'the handler failed for other reasons as well',
+          reasons: all.length - MOST_LINES,
+        })
     },
   }
 }

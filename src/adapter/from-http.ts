@@ -35,10 +35,21 @@ export function fromHttp<Effect>(app: App, options: FromHttpOptions<Effect>) {
       now,
       record: (effect) => {
         if (open) effects.push(effect)
-        else log({ level: 'error', message: 'an effect was recorded too late and is not kept' })
+        else
+          log({
+            level: 'error',
+            code: 'adapter.record.too_late',
+            message: 'the handler recorded an effect after its answer; the effect was discarded',
+          })
       },
       fail: (error) =>
-        log({ level: 'error', message: 'a handler failed', error: describeError(error), stack: describeStack(error) }),
+        log({
+          level: 'error',
+          code: 'adapter.handler.failed',
+          message: 'the handler failed',
+          error: describeError(error),
+          stack: describeStack(error),
+        }),
     }
     const response = await run(app, request, { ...env, enigma: delivery })
     open = false
@@ -47,7 +58,12 @@ export function fromHttp<Effect>(app: App, options: FromHttpOptions<Effect>) {
       await options.commit({ effects, done: new Map() })
       return response
     } catch (error) {
-      log({ level: 'error', message: 'commit failed: the answer is 503', error: describeError(error) })
+      log({
+        level: 'error',
+        code: 'adapter.commit.failed',
+        message: 'the effects could not be committed; the answer is 503',
+        error: describeError(error),
+      })
       return failed(503, 'The effects could not be written')
     }
   }

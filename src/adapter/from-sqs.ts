@@ -1,6 +1,6 @@
 import { createBudget } from './budget.ts'
 import type { App } from './delivery.ts'
-import { describeError } from './errors.ts'
+import { AdapterError, describeError } from './errors.ts'
 import { createFailures } from './failures.ts'
 import { logToConsole } from './log.ts'
 import { recallFinished, toRemember } from './memory.ts'
@@ -39,7 +39,11 @@ export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
   const memory = createMemory(options, now)
   keepErrorsQuiet(app)
   return async (event: SqsEvent, context?: LambdaContext): Promise<SqsBatchResponse> => {
-    if (!Array.isArray(event.Records)) throw new TypeError('this is not an SQS event: it has no Records')
+    if (!Array.isArray(event.Records))
+      throw new AdapterError(
+        'adapter.event.not_sqs',
+        'the event has no Records, so it is not from SQS: invoke the function through its event source mapping',
+      )
     const budget = createBudget(context, options.timeoutMs)
     const parking = { park: options.park, limitMs: budget.parkMs, log }
     const run: Run = { app, budget, parking, failures: createFailures(log), maxAgeMs, now, log }
@@ -78,7 +82,7 @@ async function handleBatch<Effect>(
   memory: Memory<Effect>,
   maxParallel: number,
 ): Promise<boolean> {
-  let step = 'recall'
+  let step: 'recall' | 'run' | 'commit' = 'recall'
   try {
     await within(run.budget.parkMs(), () => recallFinished(messages, memory.recall))
     step = 'run'
@@ -91,7 +95,8 @@ async function handleBatch<Effect>(
   } catch (error) {
     run.log({
       level: 'error',
-      message: `${step} failed: the whole batch is tried again`,
+      code: `adapter.${step}.failed`,
+      message: `the batch failed at the step ${step}; SQS will deliver all of it again`,
       messages: messages.length,
       error: describeError(error),
     })

@@ -42,10 +42,16 @@ async function tryPark(parked: Parked, { park, limitMs, log }: ParkOptions): Pro
   const what = { messageId, id: notification?.id, handler, attempts, reason }
   try {
     await within(limitMs(), () => park(parked))
-    log({ level: 'warn', message: 'parked', ...what })
+    log({ level: 'warn', code: 'adapter.park.parked', message: 'the notification was parked', ...what })
     return true
   } catch (error) {
-    log({ level: 'error', message: 'could not be parked, so it is tried again', ...what, error: describeError(error) })
+    log({
+      level: 'error',
+      code: 'adapter.park.failed',
+      message: 'the notification could not be parked; SQS will deliver it again',
+      ...what,
+      error: describeError(error),
+    })
     return false
   }
 }

@@ -38,7 +38,8 @@ export async function postponeFailed(failed: readonly Message<unknown>[], option
     } catch (error) {
       options.log({
         level: 'warn',
-        message: 'could not be postponed: SQS hands it out after its own timeout',
+        code: 'adapter.postpone.failed',
+        message: "the message's retry could not be scheduled; SQS will deliver it after the queue's visibility timeout",
         messageId,
         error: describeError(error),
       })

@@ -32,7 +32,8 @@ const answerQuietly: ErrorHandler = (error, c) => {
   else
     logToConsole({
       level: 'error',
-      message: 'a handler failed',
+      code: 'adapter.handler.failed',
+      message: 'the handler failed',
       error: describeError(error),
       stack: describeStack(error),
     })

@@ -6,7 +6,7 @@ import { AdapterError } from './errors.ts'
  * are reported. Effects recorded before a step that fails stay; what is recorded after the answer or the time limit is not kept.
  *
  * @example record(c, { kind: 'agent-status', ref: status.reference, to: status.payload.status })
- * @throws AdapterError `no_commit` when the app runs neither behind `fromSqs` nor behind `fromHttp`
+ * @throws AdapterError `adapter.record.no_commit` when the app runs neither behind `fromSqs` nor behind `fromHttp`
  */
 export function record<Effect>(
   c: { readonly env: { readonly enigma?: Delivery<Effect> } },
@@ -15,8 +15,8 @@ export function record<Effect>(
   const delivery = c.env?.enigma
   if (delivery === undefined) {
     throw new AdapterError(
-      'no_commit',
-      'record(c, effect) has no commit to give the effect to: run the app by fromSqs or fromHttp',
+      'adapter.record.no_commit',
+      'record(c, effect) was called outside fromSqs and fromHttp, so nothing would commit the effect: run the app by one of them',
     )
   }
   delivery.record(effect)

@@ -24,7 +24,7 @@ test('an error that nobody caught is logged with its words and stack, but withou
   await fromSqs(app, world.options)(sqsEvent(sqsRecord([personal])))
   expect(said()).toBe('[]')
   const reason = '500: TypeError: failed: SET call ***********; Error: ******* is unknown'
-  expect(world.lines.find((line) => line.message === 'failed')).toMatchObject({
+  expect(world.lines.find((line) => line.code === 'adapter.handler.failed')).toMatchObject({
     reason,
     stack: expect.arrayContaining([expect.stringContaining('errors.test.ts')]),
   })
@@ -41,7 +41,7 @@ test('the same behind HTTP, and without any adapter', async () => {
   const response = await fromHttp(app, world.options)(toRequest(personal))
   expect([response.status, await response.text()]).toEqual([500, 'Internal Server Error'])
   expect(world.lines).toMatchObject([
-    { level: 'error', message: 'a handler failed', error: 'TypeError: failed: SET call ***********' },
+    { level: 'error', code: 'adapter.handler.failed', error: 'TypeError: failed: SET call ***********' },
   ])
   expect((await app.fetch(toRequest(personal))).status).toBe(500)
   expect(said()).toContain('SET call ***********')

@@ -144,5 +144,5 @@ test('events of another maker with the same id but another source are no copies'
 })
 
 test('what is not an SQS event is refused by name', async () => {
-  await expect(createScene().handler({} as never)).rejects.toThrow('not an SQS event')
+  await expect(createScene().handler({} as never)).rejects.toMatchObject({ code: 'adapter.event.not_sqs' })
 })

@@ -102,7 +102,7 @@ test('failed messages of one group come again together, those of another group b
 test('a message that cannot be postponed is still reported as failed', async () => {
   const scene = createScene(() => 503, { postpone: () => Promise.reject(new Error('throttled')) })
   expect(await scene.failed(sqsEvent(sqsRecord([notification('A', 1)])))).toEqual(['m1'])
-  expect(scene.lines.filter((line) => line.message.startsWith('could not be postponed'))).toHaveLength(1)
+  expect(scene.lines.filter((line) => line.code === 'adapter.postpone.failed')).toHaveLength(1)
 })
 
 test('on its last attempt what fails is parked alone, and the later ones of its reference run', async () => {
@@ -188,6 +188,12 @@ test('in an outage a batch says each reason once, with a count', async () => {
   const scene = createScene(() => 503)
   await scene.failed(sqsEvent(sqsRecord(['A', 'B', 'C'].map((reference, index) => notification(reference, index)))))
   expect(scene.lines).toMatchObject([
-    { level: 'warn', message: 'failed', count: 3, reason: '503: answered 503', type: 'enigma.agents.status' },
+    {
+      level: 'warn',
+      code: 'adapter.handler.failed',
+      count: 3,
+      reason: '503: answered 503',
+      type: 'enigma.agents.status',
+    },
   ])
 })

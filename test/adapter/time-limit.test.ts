@@ -21,7 +21,9 @@ test('a handler that hangs is retried, its Request is aborted, and its neighbour
   expect(failed).toEqual(['m1'])
   expect(scene.aborted).toEqual(ids(1))
   expect(scene.commits[0]?.done).toEqual(new Map([['m1', ids(2)]]))
-  expect(scene.lines).toMatchObject([{ message: 'failed', reason: expect.stringContaining('no answer within') }])
+  expect(scene.lines).toMatchObject([
+    { code: 'adapter.handler.failed', reason: expect.stringContaining('no answer within') },
+  ])
 })
 
 test('without a limit of its own, a hanging handler ends while Lambda still has time for the commit', async () => {
@@ -48,7 +50,7 @@ test('what could not begin in time is retried, and parked alone on the last atte
     expect(await scene.failed(sqsEvent(pack), context)).toEqual(receiveCount === 1 ? ['m1'] : [])
     expect(scene.ran).toEqual(ids(1))
     expect(scene.parked.map((one) => one.reason)).toEqual(
-      receiveCount === 1 ? [] : ['the function had no time left for it'],
+      receiveCount === 1 ? [] : ['the function had no time left for this step'],
     )
   }
 })
@@ -93,8 +95,8 @@ test('what a handler records after its time limit is not kept', async () => {
   await late
   expect(world.commits.map(({ effects }) => effects)).toEqual([['main/p/7/1 early']])
   expect(world.lines).toMatchObject([
-    { message: 'failed' },
-    { level: 'error', message: 'an effect was recorded too late and is not kept' },
+    { code: 'adapter.handler.failed' },
+    { level: 'error', code: 'adapter.record.too_late' },
   ])
 })
 

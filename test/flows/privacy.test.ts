@@ -187,7 +187,7 @@ test(
       }),
     )
     await waitFor(
-      () => invocations > 8 && lines.some((line) => line.includes('commit failed')),
+      () => invocations > 8 && lines.some((line) => line.includes('adapter.commit.failed')),
       'the functions to fail',
       20_000,
     )

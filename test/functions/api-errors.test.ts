@@ -130,7 +130,9 @@ describe('the token', () => {
 
   it.each(['', ' ', 'two words', 'ümlaut'])('the API does not start with the token "%s"', async (token) => {
     const { store } = await useApi()
-    expect(() => createApi({ read: store.read, token })).toThrow('API_TOKEN')
+    expect(() => createApi({ read: store.read, token })).toThrow(
+      expect.objectContaining({ code: expect.stringMatching(/^functions\.tokens\./) as string }) as Error,
+    )
   })
 })
 
@@ -147,7 +149,7 @@ describe('a read model that does not answer', () => {
       expect(JSON.stringify(problem)).not.toMatch(/UPSTASH|127\.0\.0\.1/)
       for (const secret of ['store-token', TOKEN, '15550100999'])
         expect(JSON.stringify([problem, lines])).not.toContain(secret)
-      expect(lines).toMatchObject([{ code: 'unreachable' }])
+      expect(lines).toMatchObject([{ code: 'functions.api.unavailable', cause: 'unreachable' }])
     },
   )
 })
@@ -160,7 +162,7 @@ describe('a record that cannot be read', () => {
     await client.zAdd('enigma:campaign_history:7', { score: 1, value: '{"number":"+15550100", Mrs Miller' })
     const problem = await problemOf(await get('/campaigns/7'))
     expect(problem).toMatchObject({ code: 'internal', status: 500 })
-    expect(lines).toMatchObject([{ error: 'SyntaxError', path: '/campaigns/:ref' }])
+    expect(lines).toMatchObject([{ code: 'functions.api.failed', error: 'SyntaxError', path: '/campaigns/:ref' }])
     expect(JSON.stringify([problem, lines])).not.toMatch(/Miller|5550100/)
   })
 })

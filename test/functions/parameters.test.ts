@@ -43,7 +43,10 @@ test('all parameters come by one request, decrypted, and are kept for five minut
 
 test('a parameter that is not there is named, with the command that makes it', async () => {
   const { parameters } = await useParameters({ '/enigma-prod/url': 'https://x.example.com' })
-  await expect(parameters.read()).rejects.toThrow(/has no \/enigma-prod\/token: make each with `aws ssm put-parameter/)
+  await expect(parameters.read()).rejects.toMatchObject({
+    code: 'functions.parameters.missing',
+    message: expect.stringMatching(/has no \/enigma-prod\/token: make each with `aws ssm put-parameter/) as string,
+  })
 })
 
 test('Parameter Store over its limit is asked again; one that refuses is quoted; one that goes away later changes nothing', async () => {
@@ -51,10 +54,13 @@ test('Parameter Store over its limit is asked again; one that refuses is quoted;
   server.fault = { status: 400, code: 'AccessDeniedException' }
   const said = vi.spyOn(console, 'error').mockImplementation(() => undefined)
   onTestFinished(() => said.mockRestore())
-  await expect(parameters.read()).rejects.toThrow('Parameter Store refuses: AccessDeniedException as was wanted')
-  expect(said.mock.calls.join()).toContain(
-    'parameters cannot be read","error":"Error: Parameter Store refuses: AccessDeniedException as was wanted',
-  )
+  await expect(parameters.read()).rejects.toMatchObject({
+    code: 'functions.parameters.refused',
+    message: 'Parameter Store refused the request: AccessDeniedException as was wanted',
+  })
+  expect(said.mock.calls.map(([line]) => JSON.parse(line as string) as unknown)).toMatchObject([
+    { code: 'functions.parameters.unreadable', error: expect.stringContaining('AccessDeniedException as was wanted') },
+  ])
   server.fault = { status: 400, code: 'ThrottlingException' }
   setTimeout(() => {
     server.fault = undefined

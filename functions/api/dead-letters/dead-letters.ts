@@ -66,7 +66,13 @@ export function createDeadLetters({
     await Promise.all(Array.from({ length: AT_ONCE }, worker))
     const items = seen.flatMap((queue) => queue.items)
     if (faults.length > 0)
-      log({ level: 'error', message: 'dead-letter queues cannot be read', queues: faults.length, error: faults[0] })
+      log({
+        level: 'error',
+        code: 'functions.dead_letters.unreadable',
+        message: 'some dead-letter queues cannot be read, so GET /parked is incomplete',
+        queues: faults.length,
+        error: faults[0],
+      })
     return { items, part: toPart(seen, items.length, faults) }
   }
 

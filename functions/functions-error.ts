@@ -1,0 +1,16 @@
+/** An error of the functions themselves: of their settings, of Parameter Store, of a queue. Holds no secret. */
+export class FunctionsError extends Error {
+  override readonly name = 'FunctionsError'
+  readonly code:
+    | 'functions.parameters.refused'
+    | 'functions.parameters.missing'
+    | 'functions.queues.no_url'
+    | 'functions.tokens.missing'
+    | 'functions.tokens.invalid'
+    | 'functions.cors.bad_origin'
+
+  constructor(code: FunctionsError['code'], message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
