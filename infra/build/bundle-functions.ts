@@ -2,6 +2,7 @@ import { build, type BuildOptions, type Metafile, type OutputFile } from 'esbuil
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { functionFile, ROUTES } from '../../src/protocol/index.ts'
+import { DeployError } from '../errors.ts'
 import { BUNDLE, root } from './bundle-options.ts'
 import { openApiDocument, readOpenApiDocument } from './openapi-document.ts'
 import { formatReport } from './report.ts'
@@ -43,7 +44,10 @@ export async function bundleFunctions(): Promise<Metafile> {
   )
   if (large.length > 0) {
     const sizes = large.map(([file, { bytes }]) => `${file} has ${bytes} bytes`).join(', ')
-    throw new Error(`${sizes}: at most ${MOST_BYTES}. Import less, or when it is needed:\n${formatReport(metafile)}`)
+    throw new DeployError(
+      'deploy.bundle.too_large',
+      `${sizes}: at most ${MOST_BYTES}. Import less, or when it is needed:\n${formatReport(metafile)}`,
+    )
   }
   await writeBundles(outputFiles)
   return metafile

@@ -3,12 +3,14 @@ import { readFile } from 'node:fs/promises'
 import { brotliCompressSync, constants } from 'node:zlib'
 import { createApi } from '../../functions/api/create-api.ts'
 import type { Reads } from '../../src/store/index.ts'
+import { DeployError } from '../errors.ts'
 
 /** The OpenAPI document of the read API, as it answers it. */
 export async function readOpenApiDocument(): Promise<string> {
   const app = createApi({ read: {} as Reads, token: 'build' })
   const response = await app.request('/openapi.json', { headers: { authorization: 'Bearer build' } })
-  if (!response.ok) throw new Error(`the read API answers ${response.status} to GET /openapi.json`)
+  if (!response.ok)
+    throw new DeployError('deploy.openapi.failed', `the read API answers ${response.status} to GET /openapi.json`)
   return response.text()
 }
 

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { DeployError } from '../errors.ts'
 
 /**
  * Of `@upstash/redis` the store uses two commands. Its class `Redis` names two hundred, which no bundler can leave out; its own HTTP
@@ -20,8 +21,9 @@ export function upstashEval(): Plugin {
     readFileSync(entry, 'utf8'),
   )?.[1]
   if (chunk === undefined)
-    throw new Error(
-      'infra/build/upstash-eval.ts: this version of @upstash/redis is laid out in another way; adapt it, or leave the plugin out',
+    throw new DeployError(
+      'deploy.bundle.unknown_layout',
+      'this version of @upstash/redis is laid out in another way: adapt infra/build/upstash-eval.ts, or leave the plugin out',
     )
   return {
     name: 'upstash-eval',

@@ -1,8 +1,8 @@
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation'
 import { readArguments, type PackageArguments } from '../package/arguments.ts'
 import { packageStack, runFramework } from '../package/package-stack.ts'
+import { reportError } from '../errors.ts'
 import { stackName } from '../stack/names.ts'
-import { StackOptionsError } from '../stack/options.ts'
 import { checkDeployment } from './check-deployment.ts'
 
 /**
@@ -16,9 +16,7 @@ async function deploy(args: readonly string[]): Promise<number> {
   try {
     read = readArguments(given, process.env)
   } catch (error) {
-    if (!(error instanceof StackOptionsError)) throw error
-    for (const fault of error.faults) process.stderr.write(`enigma-relay: ${fault}\n`)
-    return 2
+    return reportError(error)
   }
   let isWell = true
   for await (const { ok, text, fix } of checkDeployment(read)) {
@@ -26,7 +24,9 @@ async function deploy(args: readonly string[]): Promise<number> {
     process.stdout.write(`${ok ? 'ok  ' : 'FAIL'}  ${text}\n${fix === undefined ? '' : `      ${fix}\n`}`)
   }
   if (!isWell) {
-    process.stderr.write('enigma-relay: nothing was deployed\n')
+    process.stderr.write(
+      'enigma-relay: nothing was deployed: mend what FAIL names and run this again (deploy.check.failed)\n',
+    )
     return 1
   }
   if (isCheck) return 0

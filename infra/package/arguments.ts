@@ -10,7 +10,7 @@ export type PackageArguments = {
   readonly stack: StackOptions
 }
 
-/** Reads what the framework is given: `--stage prod --region eu-west-1 --param="prefix=acme-"`. @throws StackOptionsError */
+/** Reads what the framework is given: `--stage prod --region eu-west-1 --param="prefix=acme-"`. @throws DeployError `deploy.options.invalid` */
 export function readArguments(
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,

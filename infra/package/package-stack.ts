@@ -7,7 +7,7 @@ import { bundleFunctions } from '../build/bundle-functions.ts'
 import { formatReport } from '../build/report.ts'
 import { checkTemplate } from '../check/check-template.ts'
 import type { Template } from '../check/template.ts'
-import { StackOptionsError } from '../stack/options.ts'
+import { reportError } from '../errors.ts'
 import { readArguments } from './arguments.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -42,15 +42,13 @@ export async function packageStack(args: readonly string[], env: Env): Promise<n
     if (code !== 0) return code
     const template = JSON.parse(await readFile(join(resolve(root, folder), TEMPLATE), 'utf8')) as Template
     const faults = checkTemplate(template, stack.prefix)
-    for (const fault of faults) process.stderr.write(`template: ${fault}\n`)
+    for (const fault of faults) process.stderr.write(`enigma-relay: the template: ${fault} (deploy.template.invalid)\n`)
     if (faults.length > 0) return 1
     process.stdout.write(
       `the template is as it should be: ${Object.keys(template.Resources).length} resources, ${stack.prefix}*\n`,
     )
     return 0
   } catch (error) {
-    if (!(error instanceof StackOptionsError)) throw error
-    for (const fault of error.faults) process.stderr.write(`enigma-relay: ${fault}\n`)
-    return 2
+    return reportError(error)
   }
 }

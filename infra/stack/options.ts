@@ -1,5 +1,6 @@
 import { SETTINGS } from '../../functions/settings.ts'
 import { ROUTES } from '../../src/protocol/index.ts'
+import { DeployError } from '../errors.ts'
 import { checkOwnSettings, type OwnSettings } from './own-settings.ts'
 
 /** What the parameters of a deployment say: `--param="prefix=acme-"`. */
@@ -22,17 +23,6 @@ export type StackOptions = {
 /** The parameters of a deployment, as serverless.yml and docs/deploy.md have them. */
 export const STACK_PARAMETERS = ['prefix', 'logRetentionDays', 'alarmEmail', 'corsOrigin', 'kmsKeyArn', 'keep'] as const
 
-/** Every fault of the parameters at once, each with what to write instead. */
-export class StackOptionsError extends Error {
-  override readonly name = 'StackOptionsError'
-  readonly faults: readonly string[]
-
-  constructor(faults: readonly string[]) {
-    super(faults.join('\n'))
-    this.faults = faults
-  }
-}
-
 /** Lambda takes names of 64 characters. Source: CreateFunction in the Lambda API reference. */
 const MOST_FUNCTION_NAME = 64
 const LONGEST_ROUTE = Math.max(...ROUTES.map(({ name }) => name.length))
@@ -45,7 +35,7 @@ const RETENTIONS = [
   1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 ]
 
-/** @throws StackOptionsError */
+/** @throws DeployError `deploy.options.invalid` with every fault, one a line, each with what to write instead */
 export function readStackOptions(
   values: Readonly<Record<string, string>>,
   settings: OwnSettings = SETTINGS,
@@ -91,6 +81,6 @@ export function readStackOptions(
   const keep = value('keep') || 'yes'
   if (keep !== 'yes' && keep !== 'no')
     faults.push(`keep "${keep}": write yes, or no to have queues and logs removed with the stack`)
-  if (faults.length > 0) throw new StackOptionsError(faults)
+  if (faults.length > 0) throw new DeployError('deploy.options.invalid', faults.join('\n'))
   return { prefix, logRetentionDays, alarmEmail, corsOrigin, kmsKeyArn, keep: keep === 'yes', settings }
 }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { CliError } from './errors.ts'
 import type { CallCentreArguments } from './program.ts'
 
 export type DevArguments = CallCentreArguments & {
@@ -9,12 +10,15 @@ export type DevArguments = CallCentreArguments & {
   readonly verbose: boolean
 }
 
-/** `enigma-relay dev`: the whole street until SIGINT or SIGTERM. @throws ConfigError, StreetError, RelayError */
+/** `enigma-relay dev`: the whole street until SIGINT or SIGTERM. @throws CliError, ConfigError, StreetError, RelayError */
 export async function runDev(options: DevArguments): Promise<void> {
   const root = new URL('../../', import.meta.url)
   // The published package carries neither the functions nor what stands in for AWS.
   if (!existsSync(new URL('functions/api.ts', root)))
-    throw new Error('dev runs in a clone of the repository, where the functions are')
+    throw new CliError(
+      'cli.dev.no_clone',
+      'dev runs only in a clone of the repository, which has the functions: git clone it and run npm run dev there',
+    )
   const { showStreet } = await import('../local/show-street.ts')
   const { agents, speed, seed } = options
   await showStreet({

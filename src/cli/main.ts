@@ -8,27 +8,25 @@ async function main(argv: readonly string[]): Promise<number> {
     await createProgram().parseAsync(argv, { from: 'user' })
     return 0
   } catch (error) {
-    // Commander has printed its words already; `--help` and `--version` end here with 0.
+    // program.ts has printed it already; `--help` and `--version` end here with 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-    if (error instanceof ConfigError) return fail(error.message, 2)
-    return fail(
-      process.env['ENIGMA_LOG_LEVEL'] === 'debug' && error instanceof Error
-        ? (error.stack ?? error.message)
-        : words(error),
-      1,
-    )
+    const first = firstOf(error)
+    const isDebug = process.env['ENIGMA_LOG_LEVEL'] === 'debug'
+    const words = first instanceof Error ? (isDebug && first.stack) || first.message : String(first)
+    process.stderr.write(`enigma-relay: ${words} (${codeOf(first)})\n`)
+    return first instanceof ConfigError ? 2 : 1
   }
 }
 
-function fail(message: string, exitCode: number): number {
-  process.stderr.write(`enigma-relay: ${message}\n`)
-  return exitCode
+/** Returns the first of several errors: an AggregateError alone says nothing. */
+function firstOf(error: unknown): unknown {
+  return error instanceof AggregateError && error.errors.length > 0 ? firstOf(error.errors[0]) : error
 }
 
-/** The deepest cause says what happened; an AggregateError alone says nothing. */
-function words(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) return words(error.errors[0])
-  return error instanceof Error ? error.message : String(error)
+/** Returns the error's own code; Node and the AWS SDK have codes too, which have no three parts. */
+function codeOf(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return /^[a-z_]+\.[a-z_]+\.[a-z_]+$/.test(code) ? code : 'cli.command.failed'
 }
 
 process.exitCode = await main(process.argv.slice(2))

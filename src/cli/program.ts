@@ -16,6 +16,10 @@ export function createProgram(): Command {
     .version(`enigma-relay ${readVersion()}`, '-V, --version', 'print what this is')
     .helpOption('-h, --help', 'print this help')
     .showHelpAfterError('Run with --help to see what there is.')
+    .configureOutput({
+      outputError: (text, write) =>
+        write(`enigma-relay: ${text.replace(/^error: /, '').trim()} (cli.arguments.invalid)\n`),
+    })
     // main.ts chooses the exit code.
     .exitOverride()
     .addHelpText('after', PROGRAM_HELP)
@@ -55,7 +59,7 @@ export function createProgram(): Command {
     .option('--yes', 'with --drop: do it', false)
     .addHelpText('after', COMMAND_HELP.parked)
     .action(async (options: ParkedArguments, command: Command) =>
-      (await import('./parked.ts')).runParked(options, (words) => command.error(`error: ${words}`)),
+      (await import('./parked.ts')).runParked(options, (words) => command.error(words)),
     )
 
   withCallCentre(program.command('simulate'))

@@ -2,8 +2,9 @@ import { ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { createQueues, listQueues } from '../local/queues.ts'
 import { readConfig, type RelayConfig } from '../relay/index.ts'
 import type { Env } from '../runtime/index.ts'
+import { CliError } from './errors.ts'
 
-/** `enigma-relay queues [--create]`. @throws ConfigError, or Error with what to do when the queues cannot be made. */
+/** `enigma-relay queues [--create]`. @throws ConfigError, CliError */
 export async function runQueues({ create }: { readonly create: boolean }): Promise<void> {
   const config = readQueueConfig(process.env, create)
   const there = create ? await make(config) : undefined
@@ -53,7 +54,9 @@ async function make(config: RelayConfig): Promise<Set<string>> {
     await createQueues(sqs, config.queuePrefix)
     return new Set(QueueUrls.map((url) => url.slice(url.lastIndexOf('/') + 1)))
   } catch (error) {
-    throw new Error(`the queues could not be made at ${where(config)}: ${advice(error)}`, { cause: error })
+    throw new CliError('cli.queues.not_created', `the queues were not created at ${where(config)}: ${advice(error)}`, {
+      cause: error,
+    })
   } finally {
     sqs.destroy()
   }

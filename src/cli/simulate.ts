@@ -1,11 +1,12 @@
 import { createSimulator } from '../local/simulator/index.ts'
 import { createProducer } from '../producer/index.ts'
-import { createShutdown, sleep } from '../runtime/index.ts'
+import { createShutdown, sleep, type Code } from '../runtime/index.ts'
 import type { SimulateArguments } from './program.ts'
 
 const SAY_MS = 1_000
 
-const tell = (_fields: unknown, message: string) => void process.stdout.write(`${message}\n`)
+const tell = ({ code }: { readonly code: Code }, sentence: string) =>
+  void process.stdout.write(`${sentence} (${code})\n`)
 const BACKUP_LOG = { info: tell, warn: tell, error: tell }
 
 /** `enigma-relay simulate`: plays until SIGINT or SIGTERM, with a line a second. @throws ProducerError when Redis takes nothing. */

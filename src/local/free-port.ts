@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
+import { StreetError } from './errors.ts'
 
 /** A TCP port on 127.0.0.1 that was free a moment ago; `wanted` itself when it is free. */
 export async function freePort(wanted = 0): Promise<number> {
@@ -16,5 +17,5 @@ export async function freePort(wanted = 0): Promise<number> {
       await new Promise((resolve) => server.close(resolve))
     }
   }
-  throw new Error('no free TCP port on 127.0.0.1')
+  throw new StreetError('dev.port.none_free', 'there is no free TCP port on 127.0.0.1')
 }

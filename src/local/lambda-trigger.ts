@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { Consumer } from 'sqs-consumer'
 import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
+import { StreetError } from './errors.ts'
 import { readAnswer, toLambdaRecord, type LambdaHandler, type LambdaRecord } from './lambda-event.ts'
 
 /** What came of one invocation. */
@@ -88,7 +89,10 @@ async function poll(options: LambdaTriggerOptions, signal: AbortSignal): Promise
     failures++
     // The words of SQS, which hold no payload; once for a row of them.
     if (!signal.aborted && failures === 1)
-      log.error({ function: functionName, error: error.message }, 'SQS refuses, trying again')
+      log.error(
+        { code: 'dev.trigger.sqs_refused', function: functionName, error: error.message },
+        'SQS refused a request; the trigger tries again',
+      )
     endCycle()
   })
   if (signal.aborted) return
@@ -114,22 +118,22 @@ async function invoke(options: LambdaTriggerOptions, messages: Message[]): Promi
   const finished = new AbortController()
   try {
     const late = sleep(timeoutMs, finished.signal).then((): never => {
-      throw new Error(`the function has not answered within ${timeoutMs} ms`)
+      throw new StreetError('dev.function.timed_out', `the function did not answer within ${timeoutMs} ms`)
     })
     // It loses the race as a rule, and then nobody listens.
     late.catch(() => undefined)
     const answer = readAnswer(await Promise.race([handler({ Records: records }, context), late]), ids)
     if (answer === 'all')
       log.error(
-        { function: functionName },
-        'the function has given an answer that Lambda does not understand: the whole batch counts as failed',
+        { code: 'dev.function.bad_answer', function: functionName },
+        'the function returned an answer that Lambda does not understand: the whole batch counts as failed',
       )
     else failed = answer
   } catch (error) {
     // Only the error's name: its words are the function's, and might hold personal data.
     log.error(
-      { function: functionName, error: error instanceof Error ? error.name : typeof error },
-      'the function has thrown: the whole batch counts as failed',
+      { code: 'dev.function.threw', function: functionName, error: error instanceof Error ? error.name : typeof error },
+      'the function threw an error: the whole batch counts as failed',
     )
   } finally {
     finished.abort()

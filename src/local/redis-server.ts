@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { StreetError } from './errors.ts'
 import { freePort } from './free-port.ts'
 
 export type RedisServerOptions = {
@@ -33,7 +34,8 @@ export async function startRedisServer(options: RedisServerOptions = {}): Promis
     // Between finding a free port and listening on it, another process may take it: then with another one.
     const started = await tryStart(options, await freePort(attempt === 1 ? options.port : 0))
     if (typeof started !== 'string') return started
-    if (attempt === 5 || !started.includes('in use')) throw new Error(`redis-server did not start: ${started}`)
+    if (attempt === 5 || !started.includes('in use'))
+      throw new StreetError('dev.redis.not_started', `redis-server did not start: ${started}`)
   }
 }
 

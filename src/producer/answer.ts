@@ -1,8 +1,9 @@
 import { maskText } from '../protocol/index.ts'
 
-/** That Redis said nothing: whether it has done what was asked is not known. */
+/** Says that Redis did not answer in time: whether it ran the command is not known. */
 export class NoAnswerError extends Error {
   override readonly name = 'NoAnswerError'
+  readonly code = 'producer.redis.no_answer'
 }
 
 /** @throws NoAnswerError */

@@ -19,11 +19,14 @@ export type Connection = {
   close: () => Promise<void>
 }
 
-/** @throws ProducerError `bad_address` */
+/** @throws ProducerError `producer.address.invalid` */
 export function createConnection(url: string, timeoutMs: number): Connection {
   // The URL is kept out of the words: it may hold a password.
   if (!/^(rediss?|unix):$/.test(URL.parse(url)?.protocol ?? '')) {
-    throw new ProducerError('bad_address', 'the address is not a URL of Redis, such as redis://127.0.0.1:8001')
+    throw new ProducerError(
+      'producer.address.invalid',
+      'the address is not a URL of Redis, such as redis://127.0.0.1:8001',
+    )
   }
   let current: ReturnType<typeof open> | undefined
   const open = () => {

@@ -10,12 +10,12 @@ export type WritePacket = Packet | string | Uint8Array
 /** A packet with its way: `pubsub` is published on the channel `key`, `list` is pushed left on the list `key`. */
 export type Outgoing = { readonly transport: 'pubsub' | 'list'; readonly key: string; readonly packet: WritePacket }
 
-/** The key as Redis knows it. @throws RangeError when the type in it has a colon. */
+/** The key as Redis knows it. @throws ProtocolError when the type in it has a colon. */
 export function toKey(key: WriteKey): string {
   return typeof key === 'string' ? key : formatKey(key)
 }
 
-/** What Redis gets: JSON of a packet, everything else as it is. @throws ProducerError `bad_packet` */
+/** What Redis gets: JSON of a packet, everything else as it is. @throws ProducerError `producer.packet.invalid` */
 export function toWire(packet: WritePacket): string | Buffer {
   if (typeof packet === 'string') return packet
   // A view, not a copy.
@@ -25,7 +25,7 @@ export function toWire(packet: WritePacket): string | Buffer {
   } catch (cause) {
     // Its words may quote the packet, and so personal data: they stay in the cause.
     throw new ProducerError(
-      'bad_packet',
+      'producer.packet.invalid',
       `the packet of type ${JSON.stringify(packet.type)} cannot be written as JSON`,
       { cause },
     )

@@ -56,7 +56,7 @@ export type Producer = {
  * Redis in the order of the calls. Source: the dialler's page "State Notifications" (PUBLISH with the reference in the channel;
  * LPUSH without one).
  *
- * @throws ProducerError `bad_address`, `backup_locked`, `backup_unusable`
+ * @throws ProducerError `producer.address.invalid`, `producer.backup.locked`, `producer.backup.unusable`
  * @example
  * import { agentCall, cdr, createProducer } from 'enigma-relay/producer'
  *
@@ -80,13 +80,13 @@ export function createProducer(options: ProducerOptions): Producer {
     taken: number,
     command: (client: ProducerClient) => Promise<number>,
   ): Promise<number> => {
-    if (closed) throw new ProducerError('closed', 'the producer is closed', { taken })
+    if (closed) throw new ProducerError('producer.connection.closed', 'the producer is closed', { taken })
     try {
       const client = connection.get()
       return await withinTime(timeoutMs, 'then' in client ? client.then(command) : command(client))
     } catch (cause) {
       throw new ProducerError(
-        'not_taken',
+        'producer.write.not_taken',
         `Redis did not take the packet for ${JSON.stringify(key)}: ${words(cause)}`,
         { cause, taken },
       )
@@ -94,7 +94,8 @@ export function createProducer(options: ProducerOptions): Producer {
   }
 
   const put = async (taken: number, items: readonly Item[]): Promise<number> => {
-    if (closed || kept === undefined) throw new ProducerError('closed', 'the producer is closed', { taken })
+    if (closed || kept === undefined)
+      throw new ProducerError('producer.connection.closed', 'the producer is closed', { taken })
     try {
       return await kept.put(items)
     } catch (error) {

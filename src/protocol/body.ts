@@ -17,19 +17,19 @@ export async function gzipBody(body: string): Promise<string> {
   return toBase64(await through(toBytes(body), new CompressionStream('gzip')))
 }
 
-/** @throws ProtocolError `not_gzip` */
+/** @throws ProtocolError `protocol.body.not_gzip` */
 export async function gunzipBody(body: string): Promise<string> {
   try {
     const text = toText(await through(fromBase64(body), new DecompressionStream('gzip')))
     if (text !== undefined) return text
   } catch (cause) {
     throw new ProtocolError(
-      'not_gzip',
-      'the attribute content-encoding says gzip, but the body is not base64 of gzip',
+      'protocol.body.not_gzip',
+      'the attribute content-encoding says gzip, but the body is not gzip in base64',
       { cause },
     )
   }
-  throw new ProtocolError('not_gzip', 'the gzipped body is not UTF-8 text')
+  throw new ProtocolError('protocol.body.not_gzip', 'the gzipped body is not UTF-8 text')
 }
 
 /**

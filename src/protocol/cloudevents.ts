@@ -55,14 +55,14 @@ export function joinEvents(events: readonly string[]): string {
  * The notifications in a message body, in order. Accepts any CloudEvents 1.0 JSON, in any order and spacing of members; unknown
  * extensions are ignored.
  *
- * @throws ProtocolError `not_cloudevents` that says what is missing.
+ * @throws ProtocolError `protocol.event.invalid` that says what is missing.
  */
 export function parseEvents(body: string): Notification[] {
   let value: unknown
   try {
     value = JSON.parse(body)
   } catch (cause) {
-    throw new ProtocolError('not_cloudevents', 'the body is not JSON', { cause })
+    throw new ProtocolError('protocol.event.invalid', 'the body is not JSON', { cause })
   }
   if (Array.isArray(value)) {
     const texts = scanArray(body)
@@ -72,13 +72,13 @@ export function parseEvents(body: string): Notification[] {
 }
 
 function toNotification(value: unknown, text: string): Notification {
-  if (!isObject(value)) throw new ProtocolError('not_cloudevents', 'an event is not a JSON object')
+  if (!isObject(value)) throw new ProtocolError('protocol.event.invalid', 'an event is not a JSON object')
   const required = (name: string): string => {
     const attribute = value[name]
     if (typeof attribute === 'string' && attribute !== '') return attribute
-    throw new ProtocolError('not_cloudevents', `the attribute ${name} is missing or not a string`)
+    throw new ProtocolError('protocol.event.invalid', `the attribute ${name} is missing or not a string`)
   }
-  if (required('specversion') !== '1.0') throw new ProtocolError('not_cloudevents', 'specversion is not 1.0')
+  if (required('specversion') !== '1.0') throw new ProtocolError('protocol.event.invalid', 'specversion is not 1.0')
   const optional = (name: string) => (typeof value[name] === 'string' ? { [name]: value[name] } : {})
   const transport = value['transport']
   const wait = Number(value['maxwaitms'])
@@ -110,7 +110,7 @@ function takeData(value: Record<string, unknown>, text: string, contentType: str
     try {
       bytes = fromBase64(base64)
     } catch (cause) {
-      throw new ProtocolError('not_cloudevents', 'data_base64 is not base64', { cause })
+      throw new ProtocolError('protocol.event.invalid', 'data_base64 is not base64', { cause })
     }
     return toText(bytes) ?? bytes
   }

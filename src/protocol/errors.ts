@@ -1,7 +1,12 @@
-/** What is wrong with a message in one of the formats of this room. */
+/** Says what is wrong with a message in one of the formats of this room. */
 export class ProtocolError extends Error {
   override readonly name = 'ProtocolError'
-  readonly code: 'not_cloudevents' | 'not_gzip' | 'bad_payload'
+  /**
+   * - `protocol.event.invalid`: the text is not a CloudEvent, or lacks an attribute.
+   * - `protocol.body.not_gzip`: the message says that its body is gzipped, and it is not.
+   * - `protocol.key.invalid`: a key cannot be made of this type and reference.
+   */
+  readonly code: 'protocol.event.invalid' | 'protocol.body.not_gzip' | 'protocol.key.invalid'
 
   constructor(code: ProtocolError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

@@ -71,7 +71,7 @@ export function toRequest(n: Notification, signal?: AbortSignal): Request {
 /**
  * The inverse of `toRequest`: headers and the body's bytes into a notification.
  *
- * @throws ProtocolError `not_cloudevents` naming the header that is missing.
+ * @throws ProtocolError `protocol.event.invalid` naming the header that is missing.
  */
 export function fromHttp(headers: Headers, body: Uint8Array): Notification {
   const get = (name: string) => {
@@ -81,7 +81,7 @@ export function fromHttp(headers: Headers, body: Uint8Array): Notification {
   const required = (name: string) => {
     const value = get(name)
     if (value === undefined || value === '')
-      throw new ProtocolError('not_cloudevents', `the header ce-${name} is missing`)
+      throw new ProtocolError('protocol.event.invalid', `the header ce-${name} is missing`)
     return value
   }
   const optional = (name: string) => {

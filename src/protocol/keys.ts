@@ -1,3 +1,5 @@
+import { ProtocolError } from './errors.ts'
+
 /**
  * The dialler's keys: `enigma:notifications[:type[:reference]]`. The same string may name a Redis list and be the prefix of
  * PubSub channels. Source: the dialler's page "State Notifications"; everything after the second colon behind the type is the
@@ -29,13 +31,13 @@ export function parseKey(key: string): Key | undefined {
 /**
  * Writes a key.
  *
- * @throws RangeError when the type has a colon: it could not be told from the reference.
+ * @throws ProtocolError `protocol.key.invalid` when the type has a colon: it could not be told from the reference.
  * @example formatKey({ type: 'agents', reference: '1002' }) // 'enigma:notifications:agents:1002'
  */
 export function formatKey(key: Key): string {
   if (key.type === undefined) return BASE_KEY
   if (key.type.includes(':'))
-    throw new RangeError(`the type of a key must not contain a colon: ${JSON.stringify(key.type)}`)
+    throw new ProtocolError('protocol.key.invalid', `the type of a key contains a colon: ${JSON.stringify(key.type)}`)
   const typed = `${BASE_KEY}:${key.type}`
   return key.reference === undefined ? typed : `${typed}:${key.reference}`
 }

@@ -127,15 +127,16 @@ test('only the failed ones of a batch come again, with a higher receive count', 
   expect(seen).toHaveLength(12)
 })
 
-test.each<[string, LambdaHandler, Partial<LambdaTriggerOptions>]>([
-  ['throws', () => Promise.reject(new Error('called 27821234567')), {}],
+test.each<[string, string, LambdaHandler, Partial<LambdaTriggerOptions>]>([
+  ['throws', 'dev.function.threw', () => Promise.reject(new Error('called 27821234567')), {}],
   [
     'names a message that is not in the batch',
+    'dev.function.bad_answer',
     () => Promise.resolve({ batchItemFailures: [{ itemIdentifier: 'another' }] }),
     {},
   ],
-  ['has not answered in time', () => new Promise(() => undefined), { timeoutMs: 50 }],
-])('nothing is deleted when the function %s', async (_what, handler, more) => {
+  ['has not answered in time', 'dev.function.threw', () => new Promise(() => undefined), { timeoutMs: 50 }],
+])('nothing is deleted when the function %s', async (_what, code, handler, more) => {
   const trigger = await useTrigger(handler, more)
   await trigger.send('one', 'a')
   await trigger.send('two', 'b')
@@ -143,7 +144,7 @@ test.each<[string, LambdaHandler, Partial<LambdaTriggerOptions>]>([
   await waitFor(() => trigger.invocations.reduce((sum, { failed }) => sum + failed.size, 0) === 2, 'both to fail')
   await trigger.stop()
   expect(await trigger.count()).toBe(2)
-  expect(trigger.lines.join('')).toContain('the whole batch counts as failed')
+  expect(trigger.lines.join('')).toContain(`"code":"${code}"`)
   expect(trigger.lines.join('')).not.toContain('27821234567')
 })
 

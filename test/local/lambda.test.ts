@@ -97,7 +97,7 @@ test('what runs out of time is killed, and the next invocation starts anew', asy
   )
   const pid = await call({})
   await expect(call({ hang: true })).rejects.toMatchObject({
-    code: 'Sandbox.Timedout',
+    errorType: 'Sandbox.Timedout',
     message: 'enigma-test: Task timed out after 0.40 seconds',
   })
   await waitFor(async () => (await stateOf(pids[0])) === 'gone', 'the process to be gone')
@@ -116,15 +116,18 @@ test('invocations at the same time have environments of their own', async () => 
 
 test('an error, an end and a start that fails each have their name', async () => {
   const thrower = await useFunction('export const handler = async () => { throw new RangeError("too far") }')
-  await expect(thrower.call({})).rejects.toMatchObject({ code: 'RangeError', message: 'too far' })
+  await expect(thrower.call({})).rejects.toMatchObject({ errorType: 'RangeError', message: 'too far' })
   // It goes on to be used.
-  await expect(thrower.call({})).rejects.toMatchObject({ code: 'RangeError' })
+  await expect(thrower.call({})).rejects.toMatchObject({ errorType: 'RangeError' })
   expect(thrower.lambda.seen.coldStarts).toBe(1)
   await waitFor(() => thrower.lines.some((line) => line.includes('too far')), 'the error in its log')
   const quitter = await useFunction('export const handler = async () => process.exit(3)')
-  await expect(quitter.call({})).rejects.toMatchObject({ code: 'Runtime.ExitError' })
+  await expect(quitter.call({})).rejects.toMatchObject({ errorType: 'Runtime.ExitError' })
   const broken = await useFunction('throw new TypeError("no address")\nexport const handler = 1')
-  await expect(broken.call({})).rejects.toMatchObject({ code: 'Runtime.InitError', message: 'TypeError: no address' })
+  await expect(broken.call({})).rejects.toMatchObject({
+    errorType: 'Runtime.InitError',
+    message: 'TypeError: no address',
+  })
 })
 
 async function useUrl(code: string, own: Partial<FunctionSpec> = {}) {

@@ -97,7 +97,7 @@ test('while Redis is away PubSub is lost and lists are kept; when it is back, no
 test('a Redis that is not there at the start ends the run with the reason', async () => {
   const { done } = useSimulator(`redis://127.0.0.1:${await useReservedPort()}`, {})
   await expect(done).rejects.toMatchObject({
-    code: 'not_taken',
+    code: 'producer.write.not_taken',
     message: expect.stringContaining('ECONNREFUSED') as unknown,
   })
 })

@@ -4,7 +4,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { holdDataDir } from '../../src/local/street/data-dir.ts'
-import { StreetError } from '../../src/local/street/errors.ts'
+import { StreetError } from '../../src/local/errors.ts'
 import { useFolder } from '../support/relay.ts'
 
 /** A process that would run for long. */

@@ -98,7 +98,7 @@ test.each(['agents/status.ts', 'api.ts'])(
     const folder = await useFolder()
     const started = useStreet({ env: { ...FREE }, folder, functions: await useFunctions(file) })
     await expect(started).rejects.toMatchObject({
-      code: 'bad_function',
+      code: 'dev.functions.invalid',
       message: expect.stringContaining(`functions/${file} cannot be loaded`) as unknown,
     })
     // Released: it can be started again, and the record of its processes is gone.
@@ -121,7 +121,7 @@ test('two streets never share a folder', async () => {
   const folder = await useFolder()
   await useStreet({ env: { ...FREE }, folder, functions: await useFunctions() })
   await expect(useStreet({ env: { ...FREE }, folder, functions: await useFunctions() })).rejects.toMatchObject({
-    code: 'already_runs',
+    code: 'dev.street.already_running',
   })
 })
 

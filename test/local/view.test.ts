@@ -147,9 +147,11 @@ test('a log line is shown as a sentence with its fields', () => {
     'info',
     toLines((line) => lines.push(line)),
   )
-  log.warn({ source: 'main', items: 3 }, 'gap: PubSub was not heard')
+  log.warn({ code: 'relay.pubsub.gap', source: 'main', items: 3 }, 'Pub/Sub was not heard')
   log.error('broken')
-  expect(lines[0]).toMatch(/^\d\d:\d\d:\d\d warning: gap: PubSub was not heard \(source main, items 3\)$/)
+  expect(lines[0]).toMatch(
+    /^\d\d:\d\d:\d\d warning: Pub\/Sub was not heard \(relay\.pubsub\.gap, source main, items 3\)$/,
+  )
   expect(lines[1]).toMatch(/^\d\d:\d\d:\d\d error: broken$/)
   expect(() => formatLogLine('not JSON')).toThrow(SyntaxError)
 })

@@ -28,8 +28,8 @@ async function useStreet() {
       own: Partial<BackupOptions> = {},
       timeoutMs = 2_000,
       chunkPackets = 500,
-    ): Producer & { said: ReturnType<typeof captureLog>['said'] } => {
-      const { log, said } = captureLog()
+    ): Producer & { coded: ReturnType<typeof captureLog>['coded'] } => {
+      const { log, coded } = captureLog()
       const producer = createProducer({
         url: `redis://127.0.0.1:${proxy.port}`,
         timeoutMs,
@@ -37,7 +37,7 @@ async function useStreet() {
         backup: { folder, log, ...own },
       })
       onTestFinished(() => producer.close())
-      return Object.assign(producer, { said })
+      return Object.assign(producer, { coded })
     },
     /** As a relay takes them: the oldest first. */
     pushed: async (key = LIST) => (await client.lRange(key, 0, -1)).toReversed(),
@@ -80,7 +80,7 @@ test('what Redis does not take is on disk when push resolves, and in Redis when 
   expect(await pushed()).toEqual(numbers(1_010))
   expect([producer.backup?.pending, await filesOf()]).toEqual([0, []])
   expect(await producer.push(LIST, '1010')).toBe(1_011)
-  expect(producer.said('all that was in the backup is pushed')).toMatchObject([{ packets: 1_000 }])
+  expect(producer.coded('producer.backup.drained')).toMatchObject([{ packets: 1_000 }])
 })
 
 test('an answer that is lost after Redis took the packets brings none of them twice, on the straight way and from the files', async () => {
@@ -121,7 +121,7 @@ test('what a producer left in the files is pushed first by the next one, from wh
   away()
   const former = produce({ maxFileBytes: 4_000 })
   for (let at = 0; at < 300; at += 50) await pushEach(former, numbers(50, at))
-  const waiting = expect(former.backup?.drained()).rejects.toMatchObject({ code: 'closed' })
+  const waiting = expect(former.backup?.drained()).rejects.toMatchObject({ code: 'producer.connection.closed' })
   await former.close()
   await waiting
   expect((await filesOf()).length).toBeGreaterThan(3)
@@ -179,7 +179,7 @@ test('half a line at the end and a damaged line in the middle are skipped, kept 
     lines[40],
     expect.stringContaining('"transport":"li'),
   ])
-  expect(next.said('is skipped; it is kept in')).toHaveLength(2)
+  expect(next.coded('producer.backup.line_damaged')).toHaveLength(2)
 })
 
 test('bytes that are no UTF-8, emoji and line ends come out as they went in', async () => {
@@ -212,7 +212,9 @@ test('PubSub is not kept, for it matters only now, but for what the option names
   const producer = produce({ pubsub: (key) => key.includes(':campaigns:') })
   expect(await producer.publish('enigma:notifications:campaigns:7', 'first')).toBe(1)
   away()
-  await expect(producer.publish('enigma:notifications:agents:1', 'call')).rejects.toMatchObject({ code: 'not_taken' })
+  await expect(producer.publish('enigma:notifications:agents:1', 'call')).rejects.toMatchObject({
+    code: 'producer.write.not_taken',
+  })
   expect(await producer.publish('enigma:notifications:campaigns:7', 'kept')).toBe(0)
   back()
   await producer.backup?.drained()
@@ -232,20 +234,25 @@ test('a key that is no list keeps its own packets waiting, in order, and no othe
   await client.del('odd')
   await producer.backup?.drained()
   expect(await pushed('odd')).toEqual(numbers(33))
-  expect(producer.said('Redis takes no packet for this key')).toMatchObject([{ key: 'odd' }])
+  expect(producer.coded('producer.key.refused')).toMatchObject([{ key: 'odd' }])
 })
 
 test('two producers never share a folder; a folder that cannot be used is said', async () => {
   const { produce, folder } = await useStreet()
   const first = produce()
   expect(() => produce()).toThrow(
-    expect.objectContaining({ code: 'backup_locked', message: expect.stringContaining(folder) as string }) as Error,
+    expect.objectContaining({
+      code: 'producer.backup.locked',
+      message: expect.stringContaining(folder) as string,
+    }) as Error,
   )
   await first.close()
   await produce().close()
   const file = join(folder, 'a-file')
   await writeFile(file, '')
-  expect(() => produce({ folder: file })).toThrow(expect.objectContaining({ code: 'backup_unusable' }) as Error)
+  expect(() => produce({ folder: file })).toThrow(
+    expect.objectContaining({ code: 'producer.backup.unusable' }) as Error,
+  )
 })
 
 test('a server that is out of memory, or runs no scripts, is no reason to lose one', async () => {
@@ -278,7 +285,7 @@ test('a packet that can be neither pushed nor kept is rejected, with what to do;
   const error = (await other.push(LIST, '{"number":"27821234567"}').catch((reason: unknown) => reason)) as ProducerError
   expect(error).toBeInstanceOf(ProducerError)
   expect(error).toMatchObject({
-    code: 'not_kept',
+    code: 'producer.backup.not_kept',
     taken: 0,
     message: expect.stringContaining('write it again') as string,
   })

@@ -97,7 +97,7 @@ test('a Redis that is not there rejects with not_taken, and a later one is found
   const port = await useReservedPort()
   const producer = useProducer({ url: `redis://127.0.0.1:${port}` })
   const error = await rejection(producer.push('list', 'x'))
-  expect(error).toMatchObject({ code: 'not_taken', taken: 0 })
+  expect(error).toMatchObject({ code: 'producer.write.not_taken', taken: 0 })
   expect(error.message).toContain('ECONNREFUSED')
   await useRedisServer({ port })
   expect(await producer.push('list', 'x')).toBe(1)
@@ -109,7 +109,7 @@ test('a Redis that goes away rejects what it did not take, and takes again when 
   const producer = useProducer({ url: first.url })
   await producer.push('list', 'x')
   await first.stop()
-  expect((await rejection(producer.push('list', 'y'))).code).toBe('not_taken')
+  expect((await rejection(producer.push('list', 'y'))).code).toBe('producer.write.not_taken')
   await useRedisServer({ port })
   await expect.poll(() => producer.push('list', 'z').catch(() => 0), { timeout: 10_000 }).toBe(1)
 })
@@ -120,7 +120,7 @@ test('a Redis that is out of memory rejects, and `taken` says how many of the fi
   const producer = useProducer({ url, chunkPackets: 10 })
   const packets = Array.from({ length: 400 }, (_, at) => `${at} ${'x'.repeat(20_000)}`)
   const error = await rejection(producer.pushAll('list', packets))
-  expect(error.code).toBe('not_taken')
+  expect(error.code).toBe('producer.write.not_taken')
   expect(error.message).toContain('OOM')
   expect(error.taken).toBeGreaterThan(0)
   expect(error.taken).toBeLessThan(400)
@@ -142,11 +142,11 @@ test('a wrong password and a wrong address are said without showing them', async
   const { url } = await useRedisServer({ args: ['--requirepass', 'right'] })
   const producer = useProducer({ url: url.replace('//', '//:secret-word@') })
   const error = await rejection(producer.push('list', 'x'))
-  expect(error.code).toBe('not_taken')
+  expect(error.code).toBe('producer.write.not_taken')
   expect(error.message).toContain('WRONGPASS')
   expect(error.message).not.toContain('secret-word')
   for (const address of ['127.0.0.1:8001', 'http://:secret-word@127.0.0.1', '', 'redis//:secret-word@x']) {
-    const wrong = { code: 'bad_address', message: expect.not.stringContaining('secret-word') as unknown }
+    const wrong = { code: 'producer.address.invalid', message: expect.not.stringContaining('secret-word') as unknown }
     expect(() => createProducer({ url: address })).toThrow(expect.objectContaining(wrong))
   }
 })
@@ -156,7 +156,7 @@ test('a packet that JSON cannot hold rejects with bad_packet, and nothing of its
   const client = await useRedisClient(url)
   const producer = useProducer({ url })
   const error = await rejection(producer.pushAll('list', ['x', { type: 'cdr', payload: { call_ref: 1n } }]))
-  expect(error.code).toBe('bad_packet')
+  expect(error.code).toBe('producer.packet.invalid')
   expect(await client.lLen('list')).toBe(0)
 })
 
@@ -167,6 +167,6 @@ test('after close nothing is written any more, and what was under way before is'
   const before = producer.push('list', 'x')
   await producer.close()
   expect(await before).toBe(1)
-  expect((await rejection(producer.push('list', 'y'))).code).toBe('closed')
+  expect((await rejection(producer.push('list', 'y'))).code).toBe('producer.connection.closed')
   expect(await client.lLen('list')).toBe(1)
 })

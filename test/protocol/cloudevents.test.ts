@@ -120,6 +120,9 @@ test.each([
   ['{"specversion":"1.0","id":"a","source":"b","type":"c","data_base64":"*"}', 'data_base64'],
 ])('%s is refused, naming what is wrong', (body, words) => {
   expect(() => parseEvents(body)).toThrow(
-    expect.objectContaining({ code: 'not_cloudevents', message: expect.stringContaining(words) as string }) as Error,
+    expect.objectContaining({
+      code: 'protocol.event.invalid',
+      message: expect.stringContaining(words) as string,
+    }) as Error,
   )
 })

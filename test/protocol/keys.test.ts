@@ -50,7 +50,7 @@ test('what is parsed is formatted to the same, for any text behind the base', ()
 })
 
 test('a type with a colon is refused: it would be read as a reference', () => {
-  expect(() => formatKey({ type: 'a:b' })).toThrow(RangeError)
+  expect(() => formatKey({ type: 'a:b' })).toThrow(expect.objectContaining({ code: 'protocol.key.invalid' }) as Error)
 })
 
 test('singular types are the plural ones; unknown ones, also of the names of object members, stay', () => {

@@ -79,6 +79,6 @@ test('age counts from when it was received, and what it may have waited before',
 test('a body is the same behind gzip; what is not gzip is refused', async () => {
   const body = JSON.stringify({ text: 'é😀'.repeat(1000) })
   expect(await gunzipBody(await gzipBody(body))).toBe(body)
-  await expect(gunzipBody('*')).rejects.toMatchObject({ code: 'not_gzip' })
-  await expect(readBody('aGVsbG8=', 'gzip')).rejects.toMatchObject({ code: 'not_gzip' })
+  await expect(gunzipBody('*')).rejects.toMatchObject({ code: 'protocol.body.not_gzip' })
+  await expect(readBody('aGVsbG8=', 'gzip')).rejects.toMatchObject({ code: 'protocol.body.not_gzip' })
 })

@@ -40,7 +40,7 @@ export function run(
     child.once('error', (error) => {
       end()
       const what = error.code === 'ENOENT' ? 'there is no such program' : error.message
-      reject(new LaunchProblem(`cannot run ${command}: ${what}`, 127))
+      reject(new LaunchProblem('cli.launch.cannot_run', `cannot run ${command}: ${what}`, 127))
     })
     child.once('close', (code, signal) => {
       end()

@@ -19,7 +19,8 @@ export async function ensureInstalled(root) {
       stdio: ['ignore', 'pipe', 'pipe'],
       onOutput: (chunk) => (output += chunk),
     })
-    if (code !== 0) throw new LaunchProblem(`npm ci failed (exit code ${code}):\n${output.trim()}`)
+    if (code !== 0)
+      throw new LaunchProblem('cli.launch.install_failed', `npm ci failed (exit code ${code}):\n${output.trim()}`)
   })
 }
 

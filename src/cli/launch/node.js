@@ -17,7 +17,8 @@ export function findNode(root) {
     // Not installed, or there is none for this machine.
   }
   throw new LaunchProblem(
-    `this needs Node ${WANTED} or later; here is ${process.versions.node}, and the npm package ${name} is not there to stand in. ` +
+    'cli.launch.old_node',
+    `this needs Node ${WANTED} or later; here is ${process.versions.node}, and the npm package ${name} is not installed in its place. ` +
       `Install Node ${WANTED} from https://nodejs.org, or on Linux run "npm ci --include=optional" again.`,
   )
 }

@@ -1,8 +1,9 @@
-/** What the launcher cannot do: one sentence for the user, with what to do about it. */
+/** Says what the launcher cannot do: one sentence for the user, with what to do about it, and a code of docs/logs.md. */
 export class LaunchProblem extends Error {
-  constructor(message, exitCode = 1) {
+  constructor(code, message, exitCode = 1) {
     super(message)
     this.name = 'LaunchProblem'
+    this.code = code
     this.exitCode = exitCode
   }
 }

@@ -13,6 +13,7 @@ export async function ensureRedis(root, { forTests }) {
   const canInstall = process.platform === 'linux' && process.getuid?.() === 0 && isOnPath('apt-get')
   if (!canInstall) {
     throw new LaunchProblem(
+      'cli.launch.no_redis',
       'redis-server is not on PATH. Install it (Debian and Ubuntu: sudo apt-get install redis-server; macOS: brew install redis)' +
         (forTests ? ' and try again.' : ', or name one that runs by REDIS_URL=redis://host:port, and try again.'),
     )
@@ -28,13 +29,17 @@ async function install() {
   await aptGet(['install', '-y', '--no-install-recommends', 'redis-server'], env)
   await stopService(env)
   if (!isOnPath('redis-server'))
-    throw new LaunchProblem('apt-get has installed redis-server, but there is none on PATH: add /usr/bin to PATH.')
+    throw new LaunchProblem(
+      'cli.launch.no_redis',
+      'apt-get has installed redis-server, but there is none on PATH: add /usr/bin to PATH.',
+    )
 }
 
 async function aptGet(args, env) {
   const { code, output } = await capture('apt-get', ['-o', 'DPkg::Lock::Timeout=120', ...args], env)
   if (code === 0) return
   throw new LaunchProblem(
+    'cli.launch.redis_install_failed',
     `apt-get ${args.join(' ')} failed (exit code ${code}); install redis-server by hand:\n${output}`,
   )
 }

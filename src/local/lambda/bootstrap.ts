@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { Transform, type Writable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
+import { StreetError } from '../errors.ts'
 
 /**
  * What runs a bundle in an execution environment: takes invocations from the Runtime API and answers them, as the runtime nodejs24.x
@@ -85,7 +86,7 @@ async function load(): Promise<Handler | StreamHandler> {
   const [, file, name] = /^(.*)\.([^./]+)$/.exec(named) ?? []
   const module = (await import(pathToFileURL(join(root, `${file}.mjs`)).href)) as Record<string, unknown>
   const handler = module[name as string]
-  if (typeof handler !== 'function') throw new Error(`${named} is not a function`)
+  if (typeof handler !== 'function') throw new StreetError('dev.lambda.no_handler', `${named} is not a function`)
   return handler as Handler
 }
 
@@ -114,7 +115,9 @@ async function work(handler: Handler | StreamHandler): Promise<never> {
           JSON.stringify((await (handler as Handler)(JSON.parse(text), context)) ?? null),
         )
     } catch (error) {
-      process.stderr.write(`${JSON.stringify({ level: 'error', ...toError(error) })}\n`)
+      process.stderr.write(
+        `${JSON.stringify({ level: 'error', code: 'dev.lambda.invocation_failed', ...toError(error) })}\n`,
+      )
       await send(`invocation/${id}/error`, JSON.stringify(toError(error)), {
         'lambda-runtime-function-error-type': 'Unhandled',
       })
@@ -145,7 +148,7 @@ try {
   await work(handler)
 } catch (error) {
   process.stderr.write(
-    `${JSON.stringify({ level: 'error', message: 'the function did not start', ...toError(error) })}\n`,
+    `${JSON.stringify({ level: 'error', code: 'dev.lambda.not_started', message: 'the function did not start', ...toError(error) })}\n`,
   )
   await send('init/error', JSON.stringify(toError(error))).catch(() => undefined)
   process.exit(1)

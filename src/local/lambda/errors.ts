@@ -1,11 +1,12 @@
-/** An invocation that came to nothing, by the name that Lambda gives it. */
+/** Says why an invocation failed, with the name that Lambda gives the failure. */
 export class FunctionError extends Error {
   override readonly name = 'FunctionError'
+  readonly code = 'dev.lambda.failed'
   /** `Sandbox.Timedout`, `Runtime.ExitError`, `Runtime.InitError`, or the type of the error that the handler threw. */
-  readonly code: string
+  readonly errorType: string
 
-  constructor(code: string, message: string) {
+  constructor(errorType: string, message: string) {
     super(message)
-    this.code = code
+    this.errorType = errorType
   }
 }

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { once } from 'node:events'
 import { buffer } from 'node:stream/consumers'
 import type { Readable } from 'node:stream'
+import { StreetError } from '../errors.ts'
 import type { LambdaFunction } from './function.ts'
 import { readJson } from './environment.ts'
 import type { Answer } from './runtime-api.ts'
@@ -86,7 +87,7 @@ async function readHead(body: Readable): Promise<Head> {
   for (;;) {
     const chunk = body.read() as Buffer | null
     if (chunk === null) {
-      if (body.readableEnded) throw new Error('the answer has no head')
+      if (body.readableEnded) throw new StreetError('dev.lambda.bad_answer', 'the answer ended before its head')
       await Promise.race([once(body, 'readable'), once(body, 'end')])
       continue
     }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { StreetError } from '../errors.ts'
 import type { FunctionSpec } from './environment.ts'
 
 /** A function of a compiled template. */
@@ -18,7 +19,7 @@ type Template = { readonly Resources: Readonly<Record<string, Resource>> }
 /** The template in a folder that the framework packaged into. */
 export const TEMPLATE_FILE = 'cloudformation-template-update-stack.json'
 
-/** The functions of a packaged stack, exactly as the template sets them. @throws when a value is not plain text */
+/** The functions of a packaged stack, exactly as the template sets them. @throws StreetError `dev.bundles.bad_template` when a value is not plain text */
 export async function readTemplateFunctions(folder: string): Promise<TemplateFunction[]> {
   const { Resources } = JSON.parse(await readFile(join(folder, TEMPLATE_FILE), 'utf8')) as Template
   const ofType = (type: string) => Object.entries(Resources).filter(([, resource]) => resource.Type === type)
@@ -63,5 +64,8 @@ function targetOf(value: unknown): string | undefined {
 
 function plain(name: string, value: unknown): string {
   if (typeof value === 'string') return value
-  throw new Error(`the variable ${name} is made by CloudFormation; a local function cannot have it`)
+  throw new StreetError(
+    'dev.bundles.bad_template',
+    `CloudFormation makes the value of the variable ${name}: a local function cannot have it`,
+  )
 }

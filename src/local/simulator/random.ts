@@ -1,3 +1,5 @@
+import { StreetError } from '../errors.ts'
+
 /** Randomness that is the same each time: sfc32, seeded. Source: PractRand, http://pracrand.sourceforge.net/ */
 export type Random = {
   /** In [0, 1). */
@@ -42,7 +44,7 @@ export function createRandom(seed: number): Random {
     whole: (min, max) => min + Math.floor(next() * (max - min + 1)),
     chance: (probability) => next() < probability,
     pick: <T>(items: readonly T[]) => {
-      if (items.length === 0) throw new RangeError('nothing to pick from')
+      if (items.length === 0) throw new StreetError('dev.simulator.invalid', 'there is nothing to pick from')
       return items[Math.floor(next() * items.length)] as T
     },
     // The sum of four is near enough to a bell.

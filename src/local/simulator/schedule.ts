@@ -1,3 +1,4 @@
+import { StreetError } from '../errors.ts'
 import { dialerStatus, type Outgoing } from '../../producer/index.ts'
 import { startCampaign } from './campaigns.ts'
 import { noAgentStats, noCampaignStats, type Agent, type Campaign, type Centre } from './centre.ts'
@@ -57,7 +58,9 @@ export function createSchedule({ agents, seed, toUnixMs }: ScheduleOptions): Sch
     next: () => {
       if (at === written.length) {
         at = written.length = 0
-        while (written.length === 0) if (!timetable.step()) throw new Error('the timetable of an endless day is empty')
+        while (written.length === 0)
+          if (!timetable.step())
+            throw new StreetError('dev.simulator.invalid', 'the timetable of an endless day is empty')
       }
       return written[at++] as TimedPacket
     },

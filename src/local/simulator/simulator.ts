@@ -1,3 +1,4 @@
+import { StreetError } from '../errors.ts'
 import type { Producer } from '../../producer/index.ts'
 import { BASE_KEY } from '../../protocol/index.ts'
 import { sleep } from '../../runtime/index.ts'
@@ -83,5 +84,5 @@ export function createSimulator(options: SimulatorOptions): Simulator {
 }
 
 function check(name: string, value: number, good: boolean, wanted: string): void {
-  if (!good) throw new RangeError(`${name} must be ${wanted}, not ${value}`)
+  if (!good) throw new StreetError('dev.simulator.invalid', `${name} must be ${wanted}, not ${value}`)
 }

@@ -44,7 +44,7 @@ export function createWriter({ producer, onEvent }: WriterOptions): Writer {
   }
 
   const refused = (event: TimedPacket, error: unknown) => {
-    if (!everTaken || !(error instanceof ProducerError) || error.code !== 'not_taken') throw error
+    if (!everTaken || !(error instanceof ProducerError) || error.code !== 'producer.write.not_taken') throw error
     if (event.outgoing.transport === 'list') kept.push(event)
     else counters.lost++
   }
@@ -60,7 +60,7 @@ export function createWriter({ producer, onEvent }: WriterOptions): Writer {
         .then(
           () => events.length,
           (error: unknown) => {
-            if (error instanceof ProducerError && error.code === 'not_taken') return error.taken
+            if (error instanceof ProducerError && error.code === 'producer.write.not_taken') return error.taken
             throw error
           },
         )

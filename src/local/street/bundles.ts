@@ -13,7 +13,7 @@ import { createFunctionUrl } from '../lambda/function-url.ts'
 import { createLambdaFunction, type LambdaFunction } from '../lambda/function.ts'
 import { readTemplateFunctions, type TemplateFunction } from '../lambda/template.ts'
 import { startParameterStore } from '../parameter-store.ts'
-import { StreetError } from './errors.ts'
+import { StreetError } from '../errors.ts'
 import { LOCAL_AWS } from './settings.ts'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
@@ -41,7 +41,7 @@ export type Bundles = {
   readonly api: ReturnType<typeof createFunctionUrl>
 }
 
-/** Packages the stack as a deployment does, offline, into a folder. @throws StreetError `not_packaged` */
+/** Packages the stack as a deployment does, offline, into a folder. @throws StreetError `dev.bundles.not_packaged` */
 export async function packageStack(folder: string, prefix: string): Promise<void> {
   const child = spawn(
     process.execPath,
@@ -62,7 +62,7 @@ export async function packageStack(folder: string, prefix: string): Promise<void
   const [out, errors] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
   if (child.exitCode !== 0)
     throw new StreetError(
-      'not_packaged',
+      'dev.bundles.not_packaged',
       `npm run package fails: ${(errors + out).trim().split('\n').slice(-5).join(' ')}`,
     )
 }
@@ -96,14 +96,14 @@ export async function loadBundles(options: BundlesOptions): Promise<Bundles> {
     const spec = specs.find(({ queue }) => queue?.name === queueName(queuePrefix, route))
     if (spec === undefined)
       throw new StreetError(
-        'bad_function',
+        'dev.functions.invalid',
         `the packaged stack has no function for the queue ${queueName(queuePrefix, route)}: package it anew`,
       )
     return [route, handlerOf(functions.get(spec.name) as LambdaFunction)]
   })
   const api = specs.find(({ url }) => url !== undefined)
   if (api === undefined)
-    throw new StreetError('bad_function', 'the packaged stack has no function with a URL: package it anew')
+    throw new StreetError('dev.functions.invalid', 'the packaged stack has no function with a URL: package it anew')
   return { handlers: new Map(handlers), functions, api: createFunctionUrl(functions.get(api.name) as LambdaFunction) }
 }
 

@@ -1,7 +1,7 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { StreetError } from './errors.ts'
+import { StreetError } from '../errors.ts'
 
 /** A process as it can be known again: ids are used anew, but not with the same start. */
 type Known = { readonly pid: number; readonly start: string }
@@ -21,7 +21,7 @@ const END_MS = 5_000
 /**
  * Holds the folder: two streets on the same files would ruin them. What a killed run has left running is ended first.
  *
- * @throws StreetError `already_runs`
+ * @throws StreetError `dev.street.already_running`
  */
 export async function holdDataDir(folder: string): Promise<DataDir> {
   const file = join(folder, 'dev.json')
@@ -29,7 +29,7 @@ export async function holdDataDir(folder: string): Promise<DataDir> {
   const former = await readRecord(file)
   if (former !== undefined && (await isAlive(former))) {
     throw new StreetError(
-      'already_runs',
+      'dev.street.already_running',
       `dev runs already, as process ${former.pid}: stop it first (state is kept in ${folder}, which only one can use)`,
     )
   }

@@ -3,15 +3,15 @@ import { functionFile, ROUTES, type Route } from '../../protocol/index.ts'
 import type { Logger } from '../../runtime/index.ts'
 import type { LambdaHandler } from '../lambda-event.ts'
 import { createLambdaTrigger, type Invocation, type LambdaTrigger } from '../lambda-trigger.ts'
-import { StreetError } from './errors.ts'
+import { StreetError } from '../errors.ts'
 
-/** The handler of each route, out of the folder `functions/`. @throws StreetError `bad_function` */
+/** The handler of each route, out of the folder `functions/`. @throws StreetError `dev.functions.invalid` */
 export async function loadFunctions(folder: URL): Promise<ReadonlyMap<Route, LambdaHandler>> {
   const loaded = ROUTES.map(async (route): Promise<[Route, LambdaHandler]> => {
     const file = functionFile(route)
     const handler = (await load(folder, file))['handler']
     if (typeof handler === 'function') return [route, handler as LambdaHandler]
-    throw new StreetError('bad_function', `functions/${file} exports no function named handler`)
+    throw new StreetError('dev.functions.invalid', `functions/${file} exports no function named handler`)
   })
   return new Map(await Promise.all(loaded))
 }
@@ -19,11 +19,11 @@ export async function loadFunctions(folder: URL): Promise<ReadonlyMap<Route, Lam
 /** A Hono app, or anything that answers requests. */
 export type App = { fetch: (request: Request) => Response | Promise<Response> }
 
-/** The app of `api.ts`, made of the environment as on Lambda. @throws StreetError `bad_function` */
+/** The app of `api.ts`, made of the environment as on Lambda. @throws StreetError `dev.functions.invalid` */
 export async function loadApi(folder: URL): Promise<App> {
   const app = (await load(folder, 'api.ts'))['app']
   if (typeof app === 'object' && app !== null && 'fetch' in app) return app as App
-  throw new StreetError('bad_function', 'functions/api.ts exports no Hono app named app')
+  throw new StreetError('dev.functions.invalid', 'functions/api.ts exports no Hono app named app')
 }
 
 /** As in `settings.ts`, which the package does not carry: it is not imported. */
@@ -32,7 +32,7 @@ export type OwnSettings = {
   readonly parameters?: readonly string[]
 }
 
-/** What functions of the user's own need. @throws StreetError `bad_function` */
+/** What functions of the user's own need. @throws StreetError `dev.functions.invalid` */
 export async function loadSettings(folder: URL): Promise<readonly OwnSettings[]> {
   return Object.values((await load(folder, 'settings.ts'))['SETTINGS'] as Readonly<Record<string, OwnSettings>>)
 }
@@ -42,7 +42,7 @@ async function load(folder: URL, file: string): Promise<Readonly<Record<string, 
     return (await import(new URL(file, folder).href)) as Record<string, unknown>
   } catch (cause) {
     throw new StreetError(
-      'bad_function',
+      'dev.functions.invalid',
       `functions/${file} cannot be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
       { cause },
     )

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { startRedisServer, type RedisServer } from '../redis-server.ts'
 import type { Release } from '../../runtime/index.ts'
 import type { DataDir } from './data-dir.ts'
-import { StreetError } from './errors.ts'
+import { StreetError } from '../errors.ts'
 
 export type OwnRedisOptions = {
   readonly folder: string
@@ -12,13 +12,13 @@ export type OwnRedisOptions = {
   readonly release: Release
 }
 
-/** A redis-server of the street's own, which keeps its data between runs and never outlives this process. @throws StreetError `no_redis` */
+/** A redis-server of the street's own, which keeps its data between runs and never outlives this process. @throws StreetError `dev.redis.not_started` */
 export async function startOwnRedis({ folder, port = 0, dataDir, release }: OwnRedisOptions): Promise<RedisServer> {
   await mkdir(folder, { recursive: true })
   const server = await startRedisServer({ port, dataDir: folder, ownGroup: true }).catch((cause: unknown) => {
     const words = cause instanceof Error ? cause.message : String(cause)
     throw new StreetError(
-      'no_redis',
+      'dev.redis.not_started',
       `${words}; install redis-server, or name one that runs by REDIS_URL=redis://host:port`,
       { cause },
     )

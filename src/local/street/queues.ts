@@ -4,7 +4,7 @@ import { deadLetterQueueName, ROUTES, type Route } from '../../protocol/index.ts
 import type { Release } from '../../runtime/index.ts'
 import { createQueues } from '../queues.ts'
 import { startSqsServer } from '../sqs-server.ts'
-import { StreetError } from './errors.ts'
+import { StreetError } from '../errors.ts'
 import { LOCAL_AWS } from './settings.ts'
 
 /** The local SQS with every queue. */
@@ -16,7 +16,7 @@ export type Queues = {
   countDeadLetters: () => Promise<number>
 }
 
-/** Starts fauxqs, its state in `<folder>/sqs`, and makes the queues that are not there. @throws StreetError `bad_queues` */
+/** Starts fauxqs, its state in `<folder>/sqs`, and makes the queues that are not there. @throws StreetError `dev.queues.invalid` */
 export async function startQueues(folder: string, prefix: string, release: Release): Promise<Queues> {
   const server = await startSqsServer({ dataDir: join(folder, 'sqs'), region: LOCAL_AWS.AWS_REGION })
   release(() => server.stop())
@@ -32,7 +32,7 @@ export async function startQueues(folder: string, prefix: string, release: Relea
   const made = await createQueues(sqs, prefix).catch((cause: unknown) => {
     const words = cause instanceof Error ? cause.message : String(cause)
     throw new StreetError(
-      'bad_queues',
+      'dev.queues.invalid',
       `the queues kept in ${join(folder, 'sqs')} do not fit (${words}): remove that folder and start again`,
       { cause },
     )

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { Release } from '../../runtime/index.ts'
 import { startUpstashProxy } from '../upstash-proxy.ts'
 import type { DataDir } from './data-dir.ts'
-import { StreetError } from './errors.ts'
+import { StreetError } from '../errors.ts'
 import { startOwnRedis } from './own-redis.ts'
 
 export type ReadModelOptions = {

@@ -5,7 +5,7 @@ import type { Route } from '../../protocol/index.ts'
 import { listen, serveApi } from './api.ts'
 import { loadBundles, packageStack } from './bundles.ts'
 import type { DataDir } from './data-dir.ts'
-import { StreetError } from './errors.ts'
+import { StreetError } from '../errors.ts'
 import { loadApi, loadFunctions, loadSettings, type OwnSettings } from './functions.ts'
 import type { Queues } from './queues.ts'
 import type { ReadModel } from './read-model.ts'
@@ -83,13 +83,13 @@ export async function startBundles(
 const ownVariables = (settings: readonly OwnSettings[]): Record<string, string> =>
   Object.assign({}, ...settings.map(({ variables }) => variables)) as Record<string, string>
 
-/** What Parameter Store would have for functions of the user's own. @throws StreetError `no_parameter` */
+/** What Parameter Store would have for functions of the user's own. @throws StreetError `dev.parameters.missing` */
 function ownSecrets(settings: readonly OwnSettings[], env: StreetOptions['env']): Record<string, string> {
   const names = settings.flatMap(({ parameters = [] }) => parameters)
   const missing = names.filter((name) => (env[name] ?? '') === '')
   if (missing.length > 0)
     throw new StreetError(
-      'no_parameter',
+      'dev.parameters.missing',
       `functions/settings.ts names ${missing.join(', ')}, which a deployed function takes from Parameter Store: set it for this run`,
     )
   return Object.fromEntries(names.map((name) => [name, env[name] ?? '']))

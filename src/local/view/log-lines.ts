@@ -9,17 +9,19 @@ const WORDS: Readonly<Record<number, string>> = {
   60: 'fatal',
 }
 
-/** The relay's JSON log lines as lines to read: `12:00:05 warning: gap: PubSub was not heard (source main, cause restart)`. */
+/** Formats a JSON log line for a human: `12:00:05 warning: the sentence (relay.pubsub.gap, source main)`. */
 export function formatLogLine(json: string): string {
-  const { level, time, msg, ...fields } = JSON.parse(json) as {
+  const { level, time, msg, code, ...fields } = JSON.parse(json) as {
     level: number
     time: string
     msg: string
+    code?: string
     [field: string]: unknown
   }
-  const more = Object.entries(fields).map(
+  const named = Object.entries(fields).map(
     ([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`,
   )
+  const more = code === undefined ? named : [code, ...named]
   return `${new Date(time).toTimeString().slice(0, 8)} ${WORDS[level] ?? level}: ${msg}${more.length === 0 ? '' : ` (${more.join(', ')})`}`
 }
 

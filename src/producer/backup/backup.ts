@@ -29,7 +29,7 @@ const SILENT = { info: () => undefined, warn: () => undefined, error: () => unde
  * A queue into Redis with files behind it. While the files are empty, parcels go straight to Redis, as many at once as have gathered;
  * what Redis does not take goes to the files, and everything newer behind it, until they are drained.
  *
- * @throws ProducerError `backup_locked`, `backup_unusable`
+ * @throws ProducerError `producer.backup.locked`, `producer.backup.unusable`
  */
 export function openBackup({
   options: { folder, maxFileBytes = 16 * 1024 * 1024, log = SILENT },
@@ -83,7 +83,7 @@ export function openBackup({
     } catch (cause) {
       const why = refusal === undefined ? 'others wait before it' : words(refusal)
       const message = `the packet is neither in Redis (${why}) nor in the backup folder ${folder} (${words(cause)}): keep it and write it again`
-      for (const { reject } of parcels) reject(new ProducerError('not_kept', message, { cause }))
+      for (const { reject } of parcels) reject(new ProducerError('producer.backup.not_kept', message, { cause }))
     }
   }
 
@@ -117,8 +117,8 @@ export function openBackup({
 
   if (!files.isEmpty) {
     log.info(
-      { folder, packets: files.pending },
-      'a former run left packets in the backup folder: they are pushed first',
+      { code: 'producer.backup.leftovers', folder, packets: files.pending },
+      'an earlier run left packets in the backup folder; the producer pushes them first',
     )
     drain()
   }
@@ -128,7 +128,8 @@ export function openBackup({
     },
     drained: () => {
       const waiter = Promise.withResolvers<void>()
-      if (stopping.signal.aborted) waiter.reject(new ProducerError('closed', 'the producer is closed'))
+      if (stopping.signal.aborted)
+        waiter.reject(new ProducerError('producer.connection.closed', 'the producer is closed'))
       else waiters.add(waiter)
       look()
       return waiter.promise
@@ -136,7 +137,7 @@ export function openBackup({
   }
   return {
     backup,
-    /** Resolves to Redis' answer for the last of them, or to 0 when they are in the files. @throws ProducerError `not_kept` */
+    /** Resolves to Redis' answer for the last of them, or to 0 when they are in the files. @throws ProducerError `producer.backup.not_kept` */
     put: (items: readonly Item[]): Promise<number> =>
       new Promise((resolve, reject) => {
         waiting.push({ items, resolve, reject })
@@ -148,7 +149,12 @@ export function openBackup({
       for (let pump = pumping; pump !== undefined; pump = pumping) await pump
       stopping.abort()
       for (const { reject } of waiters)
-        reject(new ProducerError('closed', 'the producer is closed; what is left is in the backup folder'))
+        reject(
+          new ProducerError(
+            'producer.connection.closed',
+            'the producer is closed; what is left is in the backup folder',
+          ),
+        )
       waiters.clear()
       await draining
       await files.close()
@@ -165,6 +171,8 @@ function open(folder: string, maxFileBytes: number, log: NonNullable<BackupOptio
   } catch (cause) {
     lock?.release()
     if (cause instanceof ProducerError) throw cause
-    throw new ProducerError('backup_unusable', `the backup folder ${folder} cannot be used: ${words(cause)}`, { cause })
+    throw new ProducerError('producer.backup.unusable', `the backup folder ${folder} cannot be used: ${words(cause)}`, {
+      cause,
+    })
   }
 }

@@ -60,16 +60,20 @@ export async function drainFiles({ files, writer, append, chunkPackets, log, sig
       if (chunk === undefined) break
       pushed += await push(chunk)
       if (failures > 0)
-        log.info({ packets: files.pending }, 'Redis takes packets again: those in the backup are pushed')
+        log.info(
+          { code: 'producer.backup.resumed', packets: files.pending },
+          'Redis accepts packets again; the producer pushes those in the backup folder',
+        )
       failures = 0
     } catch (error) {
       if (failures++ === 0)
         log.warn(
-          { packets: files.pending, error: words(error) },
-          'packets cannot be pushed: they are kept in the backup folder, trying again',
+          { code: 'producer.backup.waiting', packets: files.pending, error: words(error) },
+          'Redis accepts no packets: they wait in the backup folder, and the producer tries again',
         )
       await sleep(backoffMs(failures, { baseMs: 50, maxMs: 1_000 }), signal)
     }
   }
-  if (pushed > 0 && !signal.aborted) log.info({ packets: pushed }, 'all that was in the backup is pushed')
+  if (pushed > 0 && !signal.aborted)
+    log.info({ code: 'producer.backup.drained', packets: pushed }, 'every packet in the backup folder was pushed')
 }

@@ -35,8 +35,8 @@ export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: B
   const stored = readState(folder)
   if (stored === undefined && names.length > 0) {
     log.warn(
-      { folder },
-      'the state of the backup folder is lost: all that is in its files is pushed, some packets perhaps again',
+      { code: 'producer.backup.state_lost', folder },
+      'the backup folder has lost its state file: every packet in its files is pushed, some perhaps a second time',
     )
   }
   const id = stored?.id ?? randomBytes(8).toString('hex')
@@ -64,8 +64,13 @@ export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: B
   const keep = async (line: Line, from: Position): Promise<void> => {
     if (kept?.file === from.file && kept.offset >= line.end) return
     log.warn(
-      { file: join(folder, from.file), offset: from.offset, bytes: line.bytes.length },
-      `${line.isWhole ? 'a damaged line' : 'half a line at the end'} of a backup file is skipped; it is kept in <file>.damaged`,
+      {
+        code: 'producer.backup.line_damaged',
+        file: join(folder, from.file),
+        offset: from.offset,
+        bytes: line.bytes.length,
+      },
+      `${line.isWhole ? 'a damaged line' : 'an incomplete last line'} of a backup file is skipped and kept in <file>.damaged`,
     )
     await keepDamaged(folder, from.file, line.bytes)
     kept = { ...from, offset: line.end }
@@ -77,8 +82,8 @@ export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: B
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
       log.error(
-        { file: join(folder, file), offset, bytes },
-        'a backup file was removed by somebody: what was in it and not pushed is lost',
+        { code: 'producer.backup.file_removed', file: join(folder, file), offset, bytes },
+        'somebody removed a backup file: its packets that were not pushed are lost',
       )
       return [{ bytes: Buffer.alloc(0), end: bytes, isWhole: false }]
     }
@@ -157,7 +162,10 @@ export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: B
       } catch (error) {
         // Without it a restart pushes some again: no reason to stop pushing, which is what makes room on a full disk.
         if (isStateKept)
-          log.warn({ folder, error: String(error) }, 'how far the backup files are pushed cannot be noted on disk')
+          log.warn(
+            { code: 'producer.backup.position_unsaved', folder, error: String(error) },
+            'the producer cannot save how far the backup files are pushed: a restart pushes some packets again',
+          )
         isStateKept = false
       }
     },

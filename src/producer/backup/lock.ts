@@ -7,7 +7,7 @@ import { ProducerError } from '../errors.ts'
  * Keeps a folder for this process until it is released. The lock is SQLite's on a file: the system gives it back when the process dies,
  * by `kill -9` too, and it holds between containers that share the folder, where process ids mean nothing.
  *
- * @throws ProducerError `backup_locked`
+ * @throws ProducerError `producer.backup.locked`
  */
 export function lockFolder(folder: string): { release: () => void } {
   mkdirSync(folder, { recursive: true, mode: 0o700 })
@@ -19,7 +19,7 @@ export function lockFolder(folder: string): { release: () => void } {
     db.close()
     if (cause instanceof Error && /locked/.test(cause.message)) {
       throw new ProducerError(
-        'backup_locked',
+        'producer.backup.locked',
         `another producer uses the backup folder ${folder}; give each a folder of its own`,
         { cause },
       )

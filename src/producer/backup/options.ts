@@ -1,8 +1,12 @@
+import type { Code } from '../../runtime/index.ts'
 import type { WritePacket } from '../outgoing.ts'
 
-/** Where a producer says what becomes of its backup; a pino logger is one. No line holds a packet. */
+/** Where a producer logs what happens to its backup; a pino logger fits. Each line has a `code`, and no line holds a packet. */
 export type BackupLog = Readonly<
-  Record<'info' | 'warn' | 'error', (fields: Record<string, unknown>, message: string) => void>
+  Record<
+    'info' | 'warn' | 'error',
+    (fields: { readonly code: Code; readonly [field: string]: unknown }, message: string) => void
+  >
 >
 
 /** Keeps what Redis did not take in files, and pushes it when Redis takes again. */
@@ -24,6 +28,6 @@ export type BackupOptions = {
 export type Backup = {
   /** How many packets are in the files, not yet in Redis. */
   readonly pending: number
-  /** Resolves when no packet waits, in memory or in the files. @throws ProducerError `closed` */
+  /** Resolves when no packet waits, in memory or in the files. @throws ProducerError `producer.connection.closed` */
   drained: () => Promise<void>
 }

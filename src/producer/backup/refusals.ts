@@ -14,8 +14,8 @@ export function createRefusals(log: BackupLog) {
     add(key: string): void {
       if (!said.has(key)) {
         log.error(
-          { key },
-          'Redis takes no packet for this key: is it a list, has the user the right? They wait in the backup folder, others go on',
+          { code: 'producer.key.refused', key },
+          'Redis refuses packets for this key: check that it is a list and that the user may write to it. Its packets wait in the backup folder, those of other keys go on',
         )
       }
       said.add(key)

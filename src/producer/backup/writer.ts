@@ -1,5 +1,6 @@
 import { isAnswer, NoAnswerError, withinTime, words } from '../answer.ts'
 import type { Connection, ProducerClient } from '../connection.ts'
+import { ProducerError } from '../errors.ts'
 import { lengthsOf, toGroups } from './groups.ts'
 import type { BackupLog } from './options.ts'
 import { parsePosition, type Position } from './position.ts'
@@ -88,7 +89,7 @@ export function createWriter({ connection, id, run, timeoutMs, log }: WriterOpti
       // The server lost the note: emptied, or another one in its place. Nothing was done.
       fence = undefined
     }
-    throw new Error('another producer writes with a copy of this backup folder')
+    throw new ProducerError('producer.backup.copied', 'another producer writes with a copy of this backup folder')
   }
 
   const writePlain = async (client: ProducerClient, items: readonly Item[], op: string): Promise<Written> => {
@@ -122,8 +123,8 @@ export function createWriter({ connection, id, run, timeoutMs, log }: WriterOpti
         if (!isAnswer(error) || PASSES.test(error.message)) throw error
         isPlain = true
         log.warn(
-          { error: words(error) },
-          `Redis does not let the producer note what it has pushed: after an outage some packets may come twice; it needs EVAL and the key ${noteKey}`,
+          { code: 'producer.redis.no_scripts', error: words(error) },
+          `Redis does not let the producer record what it has pushed, so packets may come twice after an outage: allow EVAL and the key ${noteKey}`,
         )
         return await plain(client)
       }
