@@ -1,5 +1,6 @@
 import type { SourceConfig } from '../relay/index.ts'
 import type { Entry } from '../relay/parked/entry.ts'
+import { ParkedError } from '../relay/parked/errors.ts'
 import type { Filter } from '../relay/parked/filter.ts'
 import { createParkedList, type ParkedList } from '../relay/parked/parked-list.ts'
 import { withSource } from '../relay/parked/with-source.ts'
@@ -34,7 +35,7 @@ export async function overSources(
   }
 }
 
-/** The entries of all sources, a page at a time. @throws ParkedError, or Error when it was stopped */
+/** The entries of all sources, a page at a time. @throws ParkedError */
 export async function overPages(
   scope: ParkedScope,
   body: (entries: readonly Entry[], sourceId: string) => Promise<void>,
@@ -47,5 +48,5 @@ export async function overPages(
       if (scope.signal.aborted) break
     }
   })
-  if (scope.signal.aborted) throw new Error('stopped before the end of the list')
+  if (scope.signal.aborted) throw new ParkedError('relay.parked.stopped', 'stopped before the end of the list')
 }

@@ -1,5 +1,6 @@
 import type { RelayConfig } from '../relay/index.ts'
 import { createAnnouncer } from '../relay/parked/announce.ts'
+import { ParkedError } from '../relay/parked/errors.ts'
 import { createQueueFinder } from '../relay/parked/queue-finder.ts'
 import type { retryParked } from '../relay/parked/take-out.ts'
 import { createSqs } from '../relay/sqs-client.ts'
@@ -10,7 +11,7 @@ import { emptyWords, overSources, type ParkedScope } from './parked-scope.ts'
 /** Longest wait (ms) for an answer of SQS. */
 const REQUEST_MS = 10_000
 
-/** Sends again or drops, a line for each entry. @throws ParkedError, or Error when it was stopped or something stays */
+/** Sends again or drops, a line for each entry. @throws ParkedError */
 export async function takeOut(scope: ParkedScope, config: RelayConfig, act: typeof retryParked): Promise<void> {
   const { filter, unseen, json, signal } = scope
   const sqs = createSqs(config, REQUEST_MS)
@@ -38,7 +39,11 @@ export async function takeOut(scope: ParkedScope, config: RelayConfig, act: type
   } finally {
     sqs.destroy()
   }
-  if (signal.aborted) throw new Error(`stopped: ${done} done, the rest is on the list`)
-  if (stay > 0) throw new Error(`${stay} of ${done + stay} ${stay === 1 ? 'stays' : 'stay'} on the list`)
+  if (signal.aborted) throw new ParkedError('relay.parked.stopped', `stopped: ${done} done, the rest is on the list`)
+  if (stay > 0)
+    throw new ParkedError(
+      'relay.parked.incomplete',
+      `${stay} of ${done + stay} ${stay === 1 ? 'stays' : 'stay'} on the list`,
+    )
   if (done === 0 && unseen.size === 0 && !json) await print(`${emptyWords(scope)}\n`)
 }

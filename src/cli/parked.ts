@@ -1,4 +1,5 @@
 import { readConfig, type RelayConfig } from '../relay/index.ts'
+import { ParkedError } from '../relay/parked/errors.ts'
 import { dropParked, retryParked } from '../relay/parked/take-out.ts'
 import { createShutdown, type Env } from '../runtime/index.ts'
 import { readAction, type ParkedArguments } from './parked-arguments.ts'
@@ -10,7 +11,7 @@ import { takeOut } from './parked-take-out.ts'
  * `enigma-relay parked`: shows what the relay put aside, sends it again, exports or drops it.
  *
  * @param refuse ends with exit code 2 and these words
- * @throws ConfigError, ParkedError, or Error when something of it stays
+ * @throws ConfigError, ParkedError
  */
 export async function runParked(options: ParkedArguments, refuse: (words: string) => never): Promise<void> {
   const action = readAction(options, refuse)
@@ -37,7 +38,8 @@ export async function runParked(options: ParkedArguments, refuse: (words: string
   } finally {
     shutdown.dispose()
   }
-  if (scope.unseen.size > 0) throw new Error(`not on the list: ${[...scope.unseen].join(', ')}`)
+  if (scope.unseen.size > 0)
+    throw new ParkedError('relay.parked.not_found', `not on the list: ${[...scope.unseen].join(', ')}`)
   if (isDryRun) refuse('nothing was dropped: add --yes to delete this for ever')
 }
 

@@ -52,7 +52,7 @@ async function say(
   await new Promise<void>((resolve) => {
     signal.addEventListener('abort', () => resolve(), { once: true })
     const park = (_item: Item, reason: string, detail: string): Promise<void> => {
-      log.warn({ reason, detail }, 'SQS refuses what says that the relay lives')
+      log.warn({ code: 'relay.alive.rejected', reason, detail }, 'SQS rejected the liveness message')
       resolve()
       return Promise.resolve()
     }

@@ -1,16 +1,17 @@
 import type { Logger } from '../runtime/index.ts'
+import type { SqsProblem } from './queue.ts'
 
-/** What is wrong with SQS, said once while it lasts, however many routes suffer from it. */
+/** Logs each problem with SQS once while it lasts, however many routes it affects. */
 export function createOutages(log: Logger) {
   const suffering = new Map<string, Set<string>>()
   return {
-    /** A route has this problem; what is said names the first one that had it. */
-    begin(route: string, problem: string, fields: Record<string, unknown>): void {
-      const routes = suffering.get(problem) ?? new Set()
-      if (routes.size === 0) log.error({ route, ...fields }, problem)
-      suffering.set(problem, routes.add(route))
+    /** Notes that a route has this problem. The log line names the first route that had it. */
+    begin(route: string, { code, text }: SqsProblem, fields: Record<string, unknown>): void {
+      const routes = suffering.get(text) ?? new Set()
+      if (routes.size === 0) log.error({ code, route, ...fields }, text)
+      suffering.set(text, routes.add(route))
     },
-    /** The route has no problem any more. */
+    /** Notes that the route has no problem any more. */
     end(route: string): void {
       for (const [problem, routes] of suffering)
         if (routes.delete(route) && routes.size === 0) suffering.delete(problem)

@@ -54,7 +54,11 @@ export function createParking({ sourceId, client, numbers, log, now, announce, r
           )
           return true
         } catch (error) {
-          if (failures === 1) log.warn({ id: item.id, reason, error: describe(error) }, 'cannot park yet, trying again')
+          if (failures === 1)
+            log.warn(
+              { code: 'relay.parking.failed', id: item.id, reason, error: describe(error) },
+              'cannot park a notification yet: the relay retries',
+            )
           await sleep(backoffMs(failures), signal)
         }
       }

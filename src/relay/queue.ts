@@ -1,8 +1,9 @@
 import { GetQueueAttributesCommand, GetQueueUrlCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import { queueName, type Route } from '../protocol/index.ts'
-import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
+import { backoffMs, sleep, type Code, type Logger } from '../runtime/index.ts'
 import { describe, isForeignAnswer } from './errors.ts'
 import { createOutages, type Outages } from './outages.ts'
+import { isForCredentials } from './verdict.ts'
 
 /** What the relay must know of a queue before it can send. */
 export type Queue = {
@@ -16,21 +17,36 @@ export type Queue = {
 /** Longest wait between two looks for a queue that is not there: it is made by hand, and then all should go on at once. */
 const LOOK_MS = 2_000
 
-/** What to do about an error of SQS: a sentence for the operator. */
-export function sqsAdvice(error: unknown, name: string, prefix: string): string {
-  const code = error instanceof Error ? error.name : ''
-  if (/NonExistentQueue|QueueDoesNotExist/.test(code)) {
-    return `the queue ${name} does not exist: make it with "enigma-relay queues --create" or deploy the stack, or correct ENIGMA_QUEUE_PREFIX (now ${prefix})`
+/** A problem with SQS: its code, and a sentence for the operator that says what to do. */
+export type SqsProblem = { readonly code: Code; readonly text: string }
+
+/** Returns what is wrong and what to do about an error of SQS. */
+export function sqsAdvice(error: unknown, name: string, prefix: string): SqsProblem {
+  const errorName = error instanceof Error ? error.name : ''
+  if (/NonExistentQueue|QueueDoesNotExist/.test(errorName))
+    return {
+      code: 'relay.sqs.queue_missing',
+      text: `the queue ${name} does not exist: create it with "enigma-relay queues --create" or deploy the stack, or correct ENIGMA_QUEUE_PREFIX (now ${prefix})`,
+    }
+  if (isForCredentials(error))
+    return {
+      code: 'relay.sqs.credentials_rejected',
+      text: 'AWS does not accept the credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role, and check the clock',
+    }
+  if (/AccessDenied|NotAuthorized/i.test(errorName))
+    return {
+      code: 'relay.sqs.access_denied',
+      text: `AWS denies access to ${name}: allow sqs:SendMessage, sqs:GetQueueUrl and sqs:GetQueueAttributes on it`,
+    }
+  if (isForeignAnswer(error))
+    return {
+      code: 'relay.sqs.foreign_answer',
+      text: 'the server that answered is not SQS, or does not speak the JSON protocol of SQS: check AWS_ENDPOINT_URL_SQS and any proxy on the way; the relay keeps everything and retries',
+    }
+  return {
+    code: 'relay.sqs.unavailable',
+    text: 'SQS cannot be reached or does not accept messages: check AWS_REGION, AWS_ENDPOINT_URL_SQS and the network; the relay keeps everything and retries',
   }
-  if (/Credentials|Token|Signature|AccessKey/i.test(code) || /credentials/i.test(describe(error))) {
-    return 'AWS accepts no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role, and check the clock'
-  }
-  if (/AccessDenied|NotAuthorized/i.test(code))
-    return `AWS denies access to ${name}: allow sqs:SendMessage, sqs:GetQueueUrl and sqs:GetQueueAttributes on it`
-  if (isForeignAnswer(error)) {
-    return 'what answers is no SQS, or one that does not speak its JSON protocol: check AWS_ENDPOINT_URL_SQS, and proxies on the way; everything is kept, trying again'
-  }
-  return 'SQS cannot be reached or does not accept: check AWS_REGION, AWS_ENDPOINT_URL_SQS and the network; everything is kept, trying again'
 }
 
 /** The limit (bytes) of a queue that does not say its own: what every SQS takes, and some servers know no more. */
@@ -55,13 +71,13 @@ export async function findQueue(
   const { outages = createOutages(log), onFailure } = more
   const name = queueName(prefix, route)
   let said = ''
-  const say = (problem: string, error?: unknown) => {
+  const say = (problem: SqsProblem, error?: unknown) => {
     onFailure?.()
-    if (said !== problem) {
+    if (said !== problem.text) {
       outages.end(route.name)
       outages.begin(route.name, problem, { queue: name, ...(error === undefined ? {} : { error: describe(error) }) })
     }
-    said = problem
+    said = problem.text
   }
   for (let failures = 1; !signal.aborted; failures++) {
     try {
@@ -72,11 +88,15 @@ export async function findQueue(
       )
       // SQS itself takes the ending .fifo for FIFO queues only; some servers do not name the attribute at all.
       if (attributes?.['FifoQueue'] !== 'false' && url !== undefined) {
-        if (said !== '') log.info({ route: route.name, queue: name }, 'the queue is there now')
+        if (said !== '')
+          log.info({ code: 'relay.sqs.queue_found', route: route.name, queue: name }, 'the relay found the queue')
         outages.end(route.name)
         return { url, maxBytes: Number(attributes?.['MaximumMessageSize'] ?? ASSUMED_BYTES) }
       }
-      say(`the queue ${name} is not FIFO: delete it and make it with "enigma-relay queues --create"`)
+      say({
+        code: 'relay.sqs.queue_not_fifo',
+        text: `the queue ${name} is not a FIFO queue: delete it and create it with "enigma-relay queues --create"`,
+      })
     } catch (error) {
       if (!signal.aborted) say(sqsAdvice(error, name, prefix), error)
     }

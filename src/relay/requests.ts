@@ -1,3 +1,14 @@
+/** Why a request was given up before SQS answered it. */
+export class RequestError extends Error {
+  override readonly name = 'RequestError'
+  readonly code: 'relay.sqs.no_answer' | 'relay.sqs.stopping'
+
+  constructor(code: RequestError['code'], message: string) {
+    super(message)
+    this.code = code
+  }
+}
+
 /** How long (ms) a request may stay unanswered before another one is sent to see whether SQS answers at all. */
 const SILENT_MS = 1_000
 
@@ -51,7 +62,8 @@ export function createRequests<Input, Output>(
     for (const other of open) {
       if (other === of || other.startedMs > startedMs - silentMs) continue
       other.reject(
-        new Error(
+        new RequestError(
+          'relay.sqs.no_answer',
           `SQS did not answer within ${Math.round(performance.now() - other.startedMs)} ms, though it answers others`,
         ),
       )
@@ -79,7 +91,7 @@ export function createRequests<Input, Output>(
       clearTimeout(timer)
       copy?.abort.abort()
       for (const { abort, reject } of open) {
-        reject(new Error('the relay ends'))
+        reject(new RequestError('relay.sqs.stopping', 'the relay stops'))
         abort.abort()
       }
     },

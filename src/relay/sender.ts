@@ -135,8 +135,8 @@ export function createSender({
 
   const park = async (item: Item, reason: string, detail: string): Promise<void> => {
     log.error(
-      { id: item.id, route: route.name, reason, detail },
-      'parked: enigma-relay parked shows it, and sends it again',
+      { code: 'relay.parking.parked', id: item.id, route: route.name, reason, detail },
+      'parked a notification that SQS does not accept: "enigma-relay parked" shows it and sends it again',
     )
     await item.keeper.park(item, reason, detail)
     metrics.parked.inc({ route: route.name, reason })
@@ -186,8 +186,8 @@ export function createSender({
     if (queue === undefined || queue.url !== to.url || requestBytes >= (queue.requestBytes ?? queue.maxBytes)) return
     queue = { ...queue, requestBytes }
     log.warn(
-      { route: route.name, queue: name, maxBytes: queue.maxBytes, requestBytes },
-      'SQS takes less in a request than the queue says: smaller ones from now on',
+      { code: 'relay.sqs.smaller_requests', route: route.name, queue: name, maxBytes: queue.maxBytes, requestBytes },
+      'SQS, or a proxy before it, accepts less in a request than the limit of the queue: the relay sends smaller requests',
     )
   }
 
@@ -258,7 +258,10 @@ export function createSender({
   }
   const recovered = () => {
     if (failingSince !== undefined)
-      log.info({ route: route.name, queue: name, afterMs: now() - failingSince }, 'SQS accepts again')
+      log.info(
+        { code: 'relay.sqs.recovered', route: route.name, queue: name, afterMs: now() - failingSince },
+        'SQS accepts messages again',
+      )
     if (failingSince !== undefined) outages.end(route.name)
     failingSince = undefined
   }

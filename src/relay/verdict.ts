@@ -43,6 +43,12 @@ export function judgeRequest(error: unknown): Verdict {
 export const isForSize = (code: string, words: string): boolean =>
   /too ?(long|large)|(shorter|longer) than/i.test(`${code} ${words}`)
 
+/** Whether AWS does not know or no longer accepts who asks; a refresh of the credentials may help. */
+export const isForCredentials = (error: unknown): boolean =>
+  error instanceof Error &&
+  (/Credential|Token|Signature|AccessKey|UnrecognizedClient|MissingAuthentication/i.test(error.name) ||
+    /credentials|security token|access key/i.test(error.message))
+
 /** What an error of a whole request is called. What a proxy answers has no name of its own. */
 export function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown'

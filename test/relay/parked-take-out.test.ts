@@ -284,7 +284,7 @@ test('a queue that is not there holds back its own route only; without the queue
   const { sqs, left, retry, drop } = await useParked([call.entry, parkedEntry(2).entry])
   sqs.missing.add('enigma-agents-call.fifo')
   expect(await retry()).toEqual([
-    { id: call.id, state: 'stays', why: expect.stringMatching(/enigma-agents-call\.fifo does not exist: make it/) },
+    { id: call.id, state: 'stays', why: expect.stringMatching(/enigma-agents-call\.fifo does not exist: create it/) },
     { id: parkedEntry(2).id, state: 'sent', queue: CDRS },
   ])
   sqs.missing.clear()

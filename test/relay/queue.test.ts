@@ -23,9 +23,9 @@ test('a queue that is there is found with the largest message that it takes', as
 test('a queue that is not there is said once, with what to do; made later, it is found by itself', async () => {
   const server = await useSqs()
   await server.sqs.send(new DeleteQueueCommand({ QueueUrl: server.url('agents-status') }))
-  const { log, said } = captureLog()
+  const { log, coded } = captureLog()
   const finding = findQueue(server.sqs, route, 'enigma-', log, never)
-  await waitFor(() => said('does not exist').length > 0, 'it to be said')
+  await waitFor(() => coded('relay.sqs.queue_missing').length > 0, 'it to be said')
   // A few looks later it is still said once.
   await new Promise((resolve) => setTimeout(resolve, 300))
   await server.sqs.send(
@@ -35,21 +35,21 @@ test('a queue that is not there is said once, with what to do; made later, it is
     }),
   )
   expect(await finding).toMatchObject({ maxBytes: 262_144 })
-  expect(said('does not exist').map(({ msg, queue }) => ({ msg, queue }))).toEqual([
+  expect(coded('relay.sqs.queue_missing').map(({ msg, queue }) => ({ msg, queue }))).toEqual([
     {
-      msg: 'the queue enigma-agents-status.fifo does not exist: make it with "enigma-relay queues --create" or deploy the stack, or correct ENIGMA_QUEUE_PREFIX (now enigma-)',
+      msg: 'the queue enigma-agents-status.fifo does not exist: create it with "enigma-relay queues --create" or deploy the stack, or correct ENIGMA_QUEUE_PREFIX (now enigma-)',
       queue: 'enigma-agents-status.fifo',
     },
   ])
-  expect(said('the queue is there now')).toHaveLength(1)
+  expect(coded('relay.sqs.queue_found')).toHaveLength(1)
 })
 
 test('a queue that keeps no order is refused', async () => {
   const server = await useSqsFaults({ fifo: false })
-  const { log, said } = captureLog()
+  const { log, coded } = captureLog()
   const abort = new AbortController()
   const finding = findQueue(server.sqs, route, 'enigma-', log, abort.signal)
-  await waitFor(() => said('is not FIFO').length > 0, 'it to be said')
+  await waitFor(() => coded('relay.sqs.queue_not_fifo').length > 0, 'it to be said')
   abort.abort()
   expect(await finding).toBeUndefined()
 })
@@ -66,10 +66,10 @@ test('missing credentials are said as such', async () => {
     maxAttempts: 1,
   })
   onTestFinished(() => sqs.destroy())
-  const { log, said } = captureLog()
+  const { log, coded } = captureLog()
   const abort = new AbortController()
   const finding = findQueue(sqs, route, 'enigma-', log, abort.signal)
-  await waitFor(() => said('AWS_ACCESS_KEY_ID').length > 0, 'it to be said')
+  await waitFor(() => coded('relay.sqs.credentials_rejected').length > 0, 'it to be said')
   abort.abort()
   await finding
 })
@@ -77,10 +77,10 @@ test('missing credentials are said as such', async () => {
 test('what answers and is no SQS is said as such, and its page is not quoted', async () => {
   const server = await useSqsFaults()
   server.state.page = '<html>the proxy of the house</html>'
-  const { log, said, lines } = captureLog()
+  const { log, coded, lines } = captureLog()
   const abort = new AbortController()
   const finding = findQueue(server.sqs, route, 'enigma-', log, abort.signal)
-  await waitFor(() => said('what answers is no SQS').length > 0, 'it to be said')
+  await waitFor(() => coded('relay.sqs.foreign_answer').length > 0, 'it to be said')
   server.state.page = undefined
   expect(await finding).toMatchObject({ maxBytes: 1024 * 1024 })
   expect(lines.join('')).not.toContain('the proxy of the house')
@@ -94,11 +94,11 @@ test('a server that cannot be reached is said with where to look', async () => {
     maxAttempts: 1,
   })
   onTestFinished(() => sqs.destroy())
-  const { log, said } = captureLog()
+  const { log, coded } = captureLog()
   const abort = new AbortController()
   const finding = findQueue(sqs, route, 'enigma-', log, abort.signal)
-  await waitFor(() => said('AWS_ENDPOINT_URL_SQS').length > 0, 'it to be said')
+  await waitFor(() => coded('relay.sqs.unavailable').length > 0, 'it to be said')
   abort.abort()
   await finding
-  expect(said('SQS cannot be reached')[0]).toMatchObject({ error: expect.stringContaining('ECONNREFUSED') as string })
+  expect(coded('relay.sqs.unavailable')[0]).toMatchObject({ error: expect.stringContaining('ECONNREFUSED') as string })
 })

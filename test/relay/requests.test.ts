@@ -77,6 +77,6 @@ test('what is answered in time is sent once; at the end what is open fails', asy
   server.answer = () => 'hang'
   const last = send('b')
   requests.close()
-  expect(await last).toBe('the relay ends')
+  expect(await last).toBe('the relay stops')
   expect([times('a'), times('b'), requests.size]).toEqual([1, 1, 0])
 })

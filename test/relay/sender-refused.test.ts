@@ -88,8 +88,8 @@ test('a refused request is not taken as leave for more requests in flight', asyn
 })
 
 test('what is parked is said in the log without its contents', async () => {
-  const { lines, said } = await sendPoisoned(refuseEntries)
-  expect(said('parked')).toHaveLength(1)
+  const { lines, coded } = await sendPoisoned(refuseEntries)
+  expect(coded('relay.parking.parked')).toHaveLength(1)
   expect(lines.join('')).not.toContain('poison')
 })
 

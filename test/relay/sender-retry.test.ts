@@ -124,24 +124,24 @@ test('under random faults nothing is lost, nothing is there twice, and each refe
 test('an outage is said once when it begins and once when it ends', async () => {
   const server = await useSqsFaults()
   // One request at a time: of two answers that cross, either may be read first.
-  const { push, drained, said, sender } = useSender(server.sqs, { inFlight: 1 })
+  const { push, drained, coded, sender } = useSender(server.sqs, { inFlight: 1 })
   server.state.answer = timesThenAccept(12, { status: 503, code: 'ServiceUnavailable' })
   for (const agent of AGENTS) push(agent, 0)
   await waitFor(() => sender.failingSince !== undefined, 'the outage to be known')
   await drained()
-  expect(said('SQS cannot be reached or does not accept')).toHaveLength(1)
-  expect(said('SQS accepts again')).toHaveLength(1)
+  expect(coded('relay.sqs.unavailable')).toHaveLength(1)
+  expect(coded('relay.sqs.recovered')).toHaveLength(1)
   expect(sender.failingSince).toBeUndefined()
 })
 
 test('a queue that is deleted and made again takes up where it was', async () => {
   const server = await useSqs()
-  const { push, drained, said } = useSender(server.sqs)
+  const { push, drained, coded } = useSender(server.sqs)
   push('1000', 0)
   await drained()
   await server.sqs.send(new DeleteQueueCommand({ QueueUrl: server.url('agents-status') }))
   for (const n of [1, 2, 3]) push('1000', n)
-  await waitFor(() => said('does not exist').length > 0, 'it to be said')
+  await waitFor(() => coded('relay.sqs.queue_missing').length > 0, 'it to be said')
   await createQueues(server.sqs, 'enigma-')
   await drained()
   expect((await receiveAll(server, 'agents-status', 3)).map(({ id }) => id)).toEqual([

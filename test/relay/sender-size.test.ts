@@ -67,13 +67,13 @@ test('a server that takes less in a request than its queue says is asked for les
     refused++
     return { status: 400, code: 'BatchRequestTooLong' }
   }
-  const { push, drained, parked, said } = useSender(server.sqs, { inFlight: 1 })
+  const { push, drained, parked, coded } = useSender(server.sqs, { inFlight: 1 })
   for (let n = 0; n < 40; n++)
     for (let agent = 1_000; agent < 1_010; agent++) push(String(agent), n, { padding: 'x'.repeat(40 * KIB) })
   await drained(30_000)
   // The first full request, and the one that was still too large after that.
   expect(refused).toBeLessThanOrEqual(2)
-  expect(said('SQS takes less in a request').length).toBe(refused)
+  expect(coded('relay.sqs.smaller_requests').length).toBe(refused)
   const numbers = server.accepted.flatMap(({ MessageBody }) => readNumbers(MessageBody))
   expect(numbers).toHaveLength(400)
   expect(isInOrder(numbers)).toBe(true)

@@ -14,7 +14,7 @@ export const routeWith = (own: Partial<Route>): Route => ({ ...(findRoute('agent
 export function useSender(sqs: SQSClient, own: Partial<Route> = {}) {
   const route = routeWith(own)
   const metrics = createMetrics()
-  const { log, said, lines } = captureLog()
+  const { log, coded, lines } = captureLog()
   const { keeper, settled, parked } = createKeeper()
   const sender = createSender({
     route,
@@ -29,7 +29,7 @@ export function useSender(sqs: SQSClient, own: Partial<Route> = {}) {
   return {
     sender,
     metrics,
-    said,
+    coded,
     lines,
     settled,
     parked,

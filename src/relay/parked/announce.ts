@@ -39,12 +39,12 @@ export function createAnnouncer({ sourceId, client, sqs, queues, now }: Announce
   }
 
   return {
-    /** @throws ParkedError `queue_unusable` when nothing could be announced: to be found out before anything is done. */
+    /** @throws ParkedError `relay.parked.queue_unusable` when nothing could be announced: to be found out before anything is done. */
     async check(): Promise<void> {
       const queue = await queues.find(PARKED_ROUTE)
-      if (typeof queue === 'string') throw new ParkedError('queue_unusable', queue)
+      if (typeof queue === 'string') throw new ParkedError('relay.parked.queue_unusable', queue)
     },
-    /** @throws ParkedError `not_announced` */
+    /** @throws ParkedError `relay.parked.not_announced` */
     async announce(entries: readonly ParkedEntry[], state: 'retried' | 'dropped'): Promise<void> {
       const queue = await queues.find(PARKED_ROUTE)
       for (let from = 0; from < entries.length; from += REQUEST_PARCELS) {
@@ -60,7 +60,7 @@ export function createAnnouncer({ sourceId, client, sqs, queues, now }: Announce
         const failed = answers.find((answer) => answer.kind !== 'accepted')
         if (failed !== undefined)
           throw new ParkedError(
-            'not_announced',
+            'relay.parked.not_announced',
             `${queues.name(PARKED_ROUTE)} does not take what became of them: ${maskText(failed.why)}`,
           )
       }

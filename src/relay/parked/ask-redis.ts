@@ -9,7 +9,7 @@ const TRIES = 8
 /**
  * Gives a command to the Redis of a source, again when the connection was cut: it must be one that may run twice.
  *
- * @throws ParkedError `redis_failed`
+ * @throws ParkedError `relay.parked.redis_failed`
  */
 export async function askRedis<T>(sourceId: string, command: () => Promise<T>): Promise<T> {
   for (let failures = 1; ; failures++) {
@@ -18,7 +18,7 @@ export async function askRedis<T>(sourceId: string, command: () => Promise<T>): 
     } catch (error) {
       if (error instanceof ErrorReply || failures === TRIES) {
         throw new ParkedError(
-          'redis_failed',
+          'relay.parked.redis_failed',
           `the Redis of "${sourceId}" does not do what it is asked: ${describe(error)}`,
           { cause: error },
         )

@@ -23,12 +23,12 @@ export function formatExportLine(entry: Entry, source: string): string {
 }
 
 export const fileExists = (file: string) =>
-  new ParkedError('file_exists', `${file} is there already: nothing was written; name another file`)
+  new ParkedError('relay.parked.file_exists', `${file} is there already: nothing was written; name another file`)
 
 /**
  * A file that appears whole or not at all, for its owner's eyes only, and never in place of another.
  *
- * @throws ParkedError `file_exists`, `file_failed`
+ * @throws ParkedError `relay.parked.file_exists`, `relay.parked.file_failed`
  */
 export async function writeExport(
   file: string,
@@ -36,7 +36,7 @@ export async function writeExport(
 ): Promise<void> {
   const onDisk = <T>(step: Promise<T>): Promise<T> =>
     step.catch((error: unknown) => {
-      throw new ParkedError('file_failed', `cannot write ${file}: ${describe(error)}`, { cause: error })
+      throw new ParkedError('relay.parked.file_failed', `cannot write ${file}: ${describe(error)}`, { cause: error })
     })
   const unfinished = `${file}.${process.pid}.unfinished`
   const handle = await onDisk(open(unfinished, 'wx', 0o600))

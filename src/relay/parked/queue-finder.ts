@@ -7,7 +7,7 @@ import { findQueue, sqsAdvice, type Queue } from '../queue.ts'
 const LOOKS = 3
 
 /** A relay tries for ever, and its advice says so; who asks by hand wants to know now. */
-const forNow = (advice: string) => advice.replace('; everything is kept, trying again', '')
+const forNow = (advice: string) => advice.replace('; the relay keeps everything and retries', '')
 
 export type QueueFinderOptions = {
   readonly sqs: SQSClient
@@ -26,8 +26,8 @@ export function createQueueFinder({ sqs, prefix, log, signal }: QueueFinderOptio
     const enough = new AbortController()
     const queue = await findQueue(sqs, route, prefix, log, AbortSignal.any([signal, enough.signal]), {
       outages: {
-        begin: (_route, said) => {
-          problem = said
+        begin: (_route, { text }) => {
+          problem = text
         },
         end: () => undefined,
       },
@@ -50,7 +50,7 @@ export function createQueueFinder({ sqs, prefix, log, signal }: QueueFinderOptio
     note(route: Route, problem: string): void {
       found.set(route, problem)
     },
-    advise: (error: unknown, route: Route): string => forNow(sqsAdvice(error, queueName(prefix, route), prefix)),
+    advise: (error: unknown, route: Route): string => forNow(sqsAdvice(error, queueName(prefix, route), prefix).text),
   }
 }
 

@@ -8,7 +8,7 @@ import { ParkedError } from './errors.ts'
  * Connects to a source for as long as `body` needs it. Unlike a relay it does not wait for a Redis that is away at the start; a
  * connection that is cut later is made again.
  *
- * @throws ParkedError `redis_failed`, or what `body` throws
+ * @throws ParkedError `relay.parked.redis_failed`, or what `body` throws
  */
 export async function withSource<T>(
   source: SourceConfig,
@@ -26,7 +26,7 @@ export async function withSource<T>(
     if (client.isOpen) client.destroy()
     const { host } = new URL(source.url)
     throw new ParkedError(
-      'redis_failed',
+      'relay.parked.redis_failed',
       `the Redis of "${source.id}" at ${host} cannot be used: ${describe(error)}; check ENIGMA_SOURCES`,
       { cause: error },
     )
