@@ -84,7 +84,7 @@ test('--show prints the very bytes and nothing else, of a damaged entry those of
   expect(await parked(['--show', 'main/l/1/1'])).toEqual({
     code: 1,
     stdout: '',
-    stderr: 'enigma-relay: not on the list: main/l/1/1\n',
+    stderr: 'enigma-relay: not on the list: main/l/1/1 (relay.parked.not_found)\n',
   })
   expect(await left()).toHaveLength(3)
 })
@@ -134,14 +134,14 @@ test('--retry sends again beside a running relay and says what became of each; t
   await relay.says('relay.http.listening')
   const one = await parked(['--retry', second?.id ?? '', 'main/l/9/9'], aws)
   expect(one.stdout).toBe(`${second?.id}  sent to enigma-campaigns-cdr.fifo\n`)
-  expect(one).toMatchObject({ code: 1, stderr: 'enigma-relay: not on the list: main/l/9/9\n' })
+  expect(one).toMatchObject({ code: 1, stderr: 'enigma-relay: not on the list: main/l/9/9 (relay.parked.not_found)\n' })
   const all = await parked(['--retry', '--all'], aws)
   expect(all.stdout.split('\n').toSorted().slice(1)).toEqual([
     `${first?.id}  sent to enigma-campaigns-cdr.fifo`,
     `${third?.id}  sent to enigma-campaigns-cdr.fifo`,
     expect.stringMatching(/^unreadable\/\w+ {2}stays: it cannot be sent: not JSON$/),
   ])
-  expect(all).toMatchObject({ code: 1, stderr: 'enigma-relay: 1 of 3 stays on the list\n' })
+  expect(all).toMatchObject({ code: 1, stderr: 'enigma-relay: 1 of 3 stays on the list (relay.parked.incomplete)\n' })
   expect(await left()).toEqual(['hello'])
   expect((await receiveAll(sqs, 'campaigns-cdr', 3)).map(({ id }) => id).toSorted()).toEqual([
     first?.id,
