@@ -12,11 +12,14 @@ import {
 } from 'enigma-relay/store'
 import { FunctionsError } from './functions-error.ts'
 import { createParameters, type Parameters } from './parameters.ts'
+import { stayAlive } from './stay-alive.ts'
 
 /**
  * What ties the functions to the world: the read model and SQS, by the environment. The only place in functions/, with api.ts, that
  * reads variables. Both are made at the first use and kept while the environment of the function lives.
  */
+
+stayAlive()
 
 /** Values that may be secrets: the variable `NAME`, or the parameter in AWS Systems Manager that the variable `NAME_PARAMETER` names. */
 const OF_PARAMETER = '_PARAMETER'

@@ -1,10 +1,10 @@
 /** Hono apps behind SQS on Lambda, or behind HTTP. */
 export type { AdapterEnv, App, Delivery, HandlerContext } from './delivery.ts'
-export { AdapterError } from './errors.ts'
+export { AdapterError, describeError, describeStack } from './errors.ts'
 export { event, type HandlerEvent } from './event.ts'
 export { fromHttp, type FromHttpOptions } from './from-http.ts'
 export { fromSqs } from './from-sqs.ts'
-export type { Log, LogLine } from './log.ts'
+export { logToConsole, type Log, type LogLine } from './log.ts'
 export type { Commit, FromSqsOptions, Parked, Postponed } from './options.ts'
 export { record } from './record.ts'
 export type { LambdaContext, SqsBatchResponse, SqsEvent, SqsRecord } from './sqs-event.ts'

@@ -30,7 +30,10 @@ export type Route = {
    * hours, or a function that ends in the middle each time, comes so far.
    */
   readonly maxReceiveCount: number
-  /** The function's time limit (s); the queue's visibility timeout is six times this. */
+  /**
+   * The function's time limit (s); the queue's visibility timeout is six times this. So long waits the lane of a message whose function
+   * was killed: one that fails in any other way is given back at once.
+   */
   readonly timeoutSeconds: number
   /** The function's memory (MiB); its share of a processor goes with it. */
   readonly memoryMiB: number
@@ -83,6 +86,7 @@ const SOON = { outageSeconds: 30, maxReceiveCount: 100 } as const
 const CALL = {
   maxAgeMs: CALL_MAX_AGE_MS,
   memoryMiB: 512,
+  timeoutSeconds: 10,
   handlerSeconds: 5,
   retrySeconds: 5,
   ...SOON,

@@ -7,6 +7,7 @@ import {
   queueName,
   ROUTES,
   routePacket,
+  visibilitySeconds,
 } from '../../src/protocol/index.ts'
 
 test('names are unique, and SQS takes the names of all queues', () => {
@@ -30,6 +31,8 @@ test('every route but other has a payload schema, and only calls grow stale', ()
   // So that a neighbour that hangs or is tried again makes no call stale.
   for (const route of ROUTES.filter(({ maxAgeMs }) => maxAgeMs !== undefined))
     expect([route.handlerSeconds, route.retrySeconds]).toEqual([5, 5])
+  // So long waits the lane of a call whose function was killed in the middle.
+  for (const route of ROUTES.filter(({ maxAgeMs }) => maxAgeMs !== undefined)) expect(visibilitySeconds(route)).toBe(60)
   expect(findRoute('agents', 'call')?.name).toBe('agents-call')
   expect(findRoute('agents', 'cdr')).toBeUndefined()
 })

@@ -99,6 +99,7 @@ async function work(handler: Handler | StreamHandler): Promise<never> {
     for await (const chunk of response.setEncoding('utf8')) text += chunk as string
     const id = response.headers['lambda-runtime-aws-request-id'] as string
     const deadlineMs = Number(response.headers['lambda-runtime-deadline-ms'])
+    invocation = id
     process.env['_X_AMZN_TRACE_ID'] = response.headers['lambda-runtime-trace-id']
     const context: Context = {
       functionName,
@@ -142,6 +143,20 @@ async function stream(handler: StreamHandler, event: unknown, context: Context):
   response.resume()
   await once(response, 'end')
 }
+
+/** The invocation in work. */
+let invocation = ''
+
+// As the runtime client up to version 3 does, with the exit codes of its src/index.mjs. Version 4 leaves both to Node, which exits as well.
+const exitAfter = (code: number) => (error: unknown) => {
+  process.stderr.write(`${JSON.stringify({ level: 'error', ...toError(error) })}\n`)
+  const path = invocation === '' ? 'init/error' : `invocation/${invocation}/error`
+  void send(path, JSON.stringify(toError(error)))
+    .catch(() => undefined)
+    .then(() => process.exit(code))
+}
+process.on('uncaughtException', exitAfter(129))
+process.on('unhandledRejection', exitAfter(128))
 
 try {
   const handler = await load()
