@@ -7,10 +7,10 @@ import { describeError, describeStack, logToConsole } from 'enigma-relay/adapter
  * Lambda's runtime client up to version 3 installs a listener that exits (src/index.mjs of aws/aws-lambda-nodejs-runtime-interface-client);
  * version 4 installs none, and Node exits by itself. The runtime client loads the function after it has installed its own listeners, so
  * these are removed here. A listener of your own (an error tracker's) goes after the import of wiring.ts.
+ *
+ * @param name the Lambda function; undefined in a process that is not Lambda's, whose listeners stay
  */
-export function stayAlive(): void {
-  const { AWS_LAMBDA_FUNCTION_NAME: name } = process.env
-  // On a developer's machine the process is not the function's own, and neither are its listeners.
+export function stayAlive(name: string | undefined): void {
   if (name !== undefined) process.removeAllListeners('unhandledRejection')
   process.on('unhandledRejection', (reason) => {
     const stack = describeStack(reason)

@@ -19,7 +19,7 @@ import { stayAlive } from './stay-alive.ts'
  * reads variables. Both are made at the first use and kept while the environment of the function lives.
  */
 
-stayAlive()
+stayAlive(process.env['AWS_LAMBDA_FUNCTION_NAME'])
 
 /** Values that may be secrets: the variable `NAME`, or the parameter in AWS Systems Manager that the variable `NAME_PARAMETER` names. */
 const OF_PARAMETER = '_PARAMETER'

@@ -148,15 +148,14 @@ async function stream(handler: StreamHandler, event: unknown, context: Context):
 let invocation = ''
 
 // As the runtime client up to version 3 does, with the exit codes of its src/index.mjs. Version 4 leaves both to Node, which exits as well.
-const exitAfter = (code: number) => (error: unknown) => {
+async function exit(code: number, error: unknown): Promise<void> {
   process.stderr.write(`${JSON.stringify({ level: 'error', ...toError(error) })}\n`)
   const path = invocation === '' ? 'init/error' : `invocation/${invocation}/error`
-  void send(path, JSON.stringify(toError(error)))
-    .catch(() => undefined)
-    .then(() => process.exit(code))
+  await send(path, JSON.stringify(toError(error))).catch(() => undefined)
+  process.exit(code)
 }
-process.on('uncaughtException', exitAfter(129))
-process.on('unhandledRejection', exitAfter(128))
+process.on('uncaughtException', (error) => void exit(129, error))
+process.on('unhandledRejection', (error) => void exit(128, error))
 
 try {
   const handler = await load()
