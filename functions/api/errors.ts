@@ -33,7 +33,7 @@ export function answerError(log: Log): ErrorHandler {
       })
       return problemResponse('internal', 'The API failed; its log says where.')
     }
-    if (error.code === 'bad_cursor') {
+    if (error.code === 'store.cursor.invalid') {
       const detail = 'cursor is not the `next` of an earlier page of this list.'
       return problemResponse('bad-parameter', detail, { parameter: 'cursor' })
     }

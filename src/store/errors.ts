@@ -1,25 +1,41 @@
-/** What is wrong between here and the database. The text never holds a command: commands hold personal data. */
+/** Says what failed between this process and the database. The text never holds a command: commands hold personal data. */
 export class StoreError extends Error {
   override readonly name = 'StoreError'
   readonly code:
-    'unreachable' | 'timeout' | 'throttled' | 'unauthorized' | 'too_large' | 'refused' | 'not_configured' | 'bad_cursor'
-  /** Whether the same may succeed later. */
+    | 'store.upstash.unreachable'
+    | 'store.upstash.timeout'
+    | 'store.upstash.throttled'
+    | 'store.upstash.unauthorized'
+    | 'store.upstash.too_large'
+    | 'store.upstash.full'
+    | 'store.upstash.refused'
+    | 'store.upstash.unexpected_reply'
+    | 'store.address.missing'
+    | 'store.cursor.invalid'
+  /** Whether the same request may succeed later. */
   readonly retryable: boolean
 
   constructor(code: StoreError['code'], message: string, options?: ErrorOptions) {
     super(message, options)
     this.code = code
-    this.retryable = code === 'unreachable' || code === 'timeout' || code === 'throttled'
+    this.retryable = RETRYABLE.has(code)
   }
 }
 
+const RETRYABLE: ReadonlySet<StoreError['code']> = new Set([
+  'store.upstash.unreachable',
+  'store.upstash.timeout',
+  'store.upstash.throttled',
+  'store.upstash.unexpected_reply',
+])
+
 /**
- * A notification that the read model can never take. As the errors of Hono it brings its own answer, a 413, so that a handler which
- * lets it pass has this one parked.
+ * Refuses a notification that the read model can never store. Like Hono's own errors it carries its answer, a 413, so that the
+ * adapter parks the notification when a handler lets the error pass.
  */
 export class EffectError extends Error {
   override readonly name = 'EffectError'
-  readonly code = 'too_large'
+  readonly code = 'store.effect.too_large'
 
   getResponse(): Response {
     const problem = { type: 'about:blank', title: 'The read model cannot take it', status: 413, detail: this.message }

@@ -74,7 +74,7 @@ export type StoreWriter = Pick<Store, 'commit' | 'recall'>
  * const store = createStore({ url, token })
  * await store.commit({ effects: [agentStatus(status)], done: new Map() })
  * await store.read.agent('1002')
- * @throws StoreError `not_configured`
+ * @throws StoreError `store.address.missing`
  */
 export function createStore(options: StoreOptions): Store {
   const settings = withDefaults(options)
@@ -82,7 +82,7 @@ export function createStore(options: StoreOptions): Store {
   return { ...writerOf(settings), read: createReads({ upstash, prefix, now, cdrSeconds: expiries.cdr }) }
 }
 
-/** The same without the reads: a bundle that only writes is smaller by them. @throws StoreError `not_configured` */
+/** The same without the reads: a bundle that only writes is smaller by them. @throws StoreError `store.address.missing` */
 export function createStoreWriter(options: StoreOptions): StoreWriter {
   return writerOf(withDefaults(options))
 }
@@ -112,13 +112,17 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
         for (let at = 0; at < ids.length; at += 1_000) ops.push(['done', message, ...ids.slice(at, at + 1_000)])
       const oldestHour = new Date(now() - expiries.cdr * 1000).toISOString().slice(0, 13)
       for (const chunk of toChunks(ops, maxRequestBytes - overhead)) {
-        await upstash.run(APPLY, [
-          prefix,
-          String(now()),
-          seconds,
-          oldestHour,
-          ...chunk.flatMap(([name, ...args]) => [name, String(args.length), ...args]),
-        ])
+        await upstash.run(
+          APPLY,
+          [
+            prefix,
+            String(now()),
+            seconds,
+            oldestHour,
+            ...chunk.flatMap(([name, ...args]) => [name, String(args.length), ...args]),
+          ],
+          `applied ${chunk.length}`,
+        )
       }
     },
     async recall(messageIds) {

@@ -156,7 +156,7 @@ export type CdrFilter = {
 
 export type PageRequest = { readonly cursor?: string | undefined; readonly limit?: number | undefined }
 
-/** The reads of the read model. @throws StoreError, also with code `bad_cursor` */
+/** The reads of the read model. @throws StoreError, also with code `store.cursor.invalid` */
 export type Reads = {
   agents: (page?: PageRequest) => Promise<Page<Agent>>
   agent: (ref: string) => Promise<AgentDetail | null>

@@ -1,5 +1,5 @@
 import { Redis } from '@upstash/redis'
-import { toBytes } from '../protocol/index.ts'
+import { maskText, toBytes } from '../protocol/index.ts'
 import { StoreError } from './errors.ts'
 
 /** Where the database is, and the right to it. */
@@ -52,7 +52,7 @@ export function createUpstash(options: UpstashOptions) {
       } catch (error) {
         const failure = toStoreError(error)
         const { token } = address
-        if (failure.code === 'unauthorized' && !isRenewed) {
+        if (failure.code === 'store.upstash.unauthorized' && !isRenewed) {
           isRenewed = true
           address = await addressOf(token)
           if (address.token !== token) continue
@@ -63,43 +63,66 @@ export function createUpstash(options: UpstashOptions) {
     }
   }
 
+  const evaluate = async (client: Redis, script: string, args: readonly string[]): Promise<unknown> => {
+    const digest = known.get(script)
+    if (digest === undefined || forgotten >= MOST_FORGOTTEN) {
+      const [reply, its] = await Promise.all([client.eval(script, [], [...args]), sha1(script)])
+      known.set(script, its)
+      return reply
+    }
+    try {
+      return await client.evalsha(digest, [], [...args])
+    } catch (error) {
+      if (!(error instanceof Error) || !/^[^[]{0,40}\bNOSCRIPT\b/.test(error.message)) throw error
+      // Restarted, or another one in its place. One that forgets each time gets the script each time.
+      forgotten++
+      return client.eval(script, [], [...args])
+    }
+  }
+  const readAll = async (commands: readonly Command[]): Promise<unknown[]> => {
+    if (commands.length === 0) return []
+    const args = commands.flatMap((command) => [String(command.length), ...command])
+    try {
+      return await attempt(async (client) => {
+        const replies: unknown = await client.eval<string[], unknown>(READ_ALL, [], args)
+        if (Array.isArray(replies) && replies.length === commands.length) return replies as unknown[]
+        throw new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
+      })
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.code !== 'store.upstash.too_large' || commands.length === 1)
+        throw error
+      const half = Math.ceil(commands.length / 2)
+      return [...(await readAll(commands.slice(0, half))), ...(await readAll(commands.slice(half)))]
+    }
+  }
+
   return {
     /**
-     * One script: one command, one round trip. It goes along the first time, which makes the database know it, and then only its
-     * digest does: a script is larger than most of what it writes.
+     * Sends one script: one command, one round trip. The script goes along the first time, which makes the database know it, and then only
+     * its digest does: a script is larger than most of what it writes. Any reply but `expected` is a failure.
      */
-    run: (script: string, args: readonly string[]): Promise<unknown> =>
+    run: (script: string, args: readonly string[], expected: string): Promise<void> =>
       attempt(async (client) => {
-        const digest = known.get(script)
-        if (digest === undefined || forgotten >= MOST_FORGOTTEN) {
-          const [reply, its] = await Promise.all([client.eval(script, [], [...args]), sha1(script)])
-          known.set(script, its)
-          return reply
-        }
-        try {
-          return await client.evalsha(digest, [], [...args])
-        } catch (error) {
-          if (!(error instanceof Error) || !/^[^[]{0,40}\bNOSCRIPT\b/.test(error.message)) throw error
-          // Restarted, or another one in its place. One that forgets each time gets the script each time.
-          forgotten++
-          return client.eval(script, [], [...args])
-        }
+        const reply = await evaluate(client, script, args)
+        if (reply !== expected) throw new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
       }),
-    /** Several reads as one command, in one step. A hash comes as a flat list of names and values. */
-    readAll: async (commands: readonly Command[]): Promise<unknown[]> => {
-      if (commands.length === 0) return []
-      const args = commands.flatMap((command) => [String(command.length), ...command])
-      return attempt((client) => client.eval<string[], unknown[]>(READ_ALL, [], args))
-    },
+    /**
+     * Sends several reads as one command, in one step; a reply larger than the plan allows is asked for in halves. A hash comes as a flat
+     * list of names and values.
+     */
+    readAll,
   }
 }
 
-/** @throws StoreError `not_configured` */
+const NOT_ITS_REPLY =
+  "the read model answered with something else than its script's reply; check UPSTASH_REDIS_REST_URL"
+
+/** @throws StoreError `store.address.missing` */
 function createClient({ url, token }: UpstashAddress, timeoutMs: number): Redis {
   if (!/^https?:\/\/\S+$/.test(url) || token.trim() === '') {
     throw new StoreError(
-      'not_configured',
-      'the read model has no address: set UPSTASH_REDIS_REST_URL (https://…) and UPSTASH_REDIS_REST_TOKEN',
+      'store.address.missing',
+      'the read model has no address; set UPSTASH_REDIS_REST_URL (https://…) and UPSTASH_REDIS_REST_TOKEN',
     )
   }
   return new Redis({
@@ -118,7 +141,7 @@ function createClient({ url, token }: UpstashAddress, timeoutMs: number): Redis 
 /** A database that has forgotten a script so often is not asked whether it knows one. */
 const MOST_FORGOTTEN = 3
 
-async function sha1(text: string): Promise<string> {
+export async function sha1(text: string): Promise<string> {
   const digest = await crypto.subtle.digest('SHA-1', new Uint8Array(toBytes(text)))
   return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
@@ -136,28 +159,62 @@ return replies
 
 export type Upstash = ReturnType<typeof createUpstash>
 
-/** The words of the client's error are looked at and not passed on: they hold the command. */
+/** The longest part (characters) of the database's own words that an error repeats. */
+const MOST_WORDS = 200
+
+/**
+ * The database's own words in an error of the client: without the command, which the client appends, without the arguments, which Redis
+ * quotes for a command that it does not know, and masked.
+ */
+function wordsOf(text: string): string {
+  const [words = ''] = text.split(/, (?:command was:|with args beginning with:)/)
+  return maskText(words.replace(/\s+/g, ' ').slice(0, 4 * MOST_WORDS)).slice(0, MOST_WORDS)
+}
+
 function toStoreError(error: unknown): StoreError {
   if (error instanceof StoreError) return error
   const name = error instanceof Error ? error.name : ''
-  const text = error instanceof Error ? error.message : ''
   if (name === 'TimeoutError' || name === 'AbortError')
-    return new StoreError('timeout', 'the read model did not answer in time')
-  if (/^(WRONGPASS|Unauthorized|NOAUTH)/i.test(text)) {
-    return new StoreError('unauthorized', 'the read model refuses the token: check UPSTASH_REDIS_REST_TOKEN')
-  }
-  // Before the next: its words, `max request size exceeded`, are much like those of a limit.
-  if (/max request size|request too large|payload too large/i.test(text.slice(0, 200))) {
-    return new StoreError('too_large', 'a request was over the size that the read model takes')
-  }
-  if (/rate limit|too many requests|max (daily )?request/i.test(text.slice(0, 200)))
-    return new StoreError('throttled', 'the read model is over its request limit')
-  if (name === 'UpstashError')
-    return new StoreError('refused', `the read model refused a command: ${/^[A-Z]+\b/.exec(text)?.[0] ?? 'ERR'}`)
-  if (name === 'UpstashJSONParseError')
+    return new StoreError('store.upstash.timeout', 'the read model did not answer in time')
+  // The client throws the second itself when the reply is JSON of another shape; a failed fetch is a TypeError too.
+  if (name === 'UpstashJSONParseError' || (name === 'TypeError' && /\bresult\b/.test((error as Error).message)))
+    return new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
+  if (name !== 'UpstashError')
     return new StoreError(
-      'unreachable',
-      'what answers at the address of the read model is not Upstash, or it is broken',
+      'store.upstash.unreachable',
+      'the read model cannot be reached: check UPSTASH_REDIS_REST_URL and the network',
     )
-  return new StoreError('unreachable', 'the read model cannot be reached: check UPSTASH_REDIS_REST_URL and the network')
+  const words = wordsOf((error as Error).message)
+  // An error status with JSON of another shape.
+  if (words === 'undefined') return new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
+  const [code, advice] = REFUSALS.find(([, , pattern]) => pattern.test(words)) ?? REFUSED
+  return new StoreError(code, `${advice}: ${words}`)
 }
+
+/**
+ * What the database's words mean. Its limits have a page each: https://upstash.com/docs/redis/troubleshooting. The size of a request
+ * comes before the number of requests: their words are much alike.
+ */
+const REFUSALS: readonly (readonly [code: StoreError['code'], advice: string, pattern: RegExp])[] = [
+  [
+    'store.upstash.unauthorized',
+    'the read model refused the token; check UPSTASH_REDIS_REST_TOKEN',
+    /^(WRONGPASS|Unauthorized|NOAUTH)/i,
+  ],
+  [
+    'store.upstash.too_large',
+    'a request or a value is larger than the read model takes',
+    /max [\w ]*size|request too large|payload too large/i,
+  ],
+  [
+    'store.upstash.full',
+    'the read model refuses writes because it is full; choose a larger plan',
+    /capacity quota|^OOM\b/i,
+  ],
+  [
+    'store.upstash.throttled',
+    'the read model is over the request limit of its plan',
+    /rate limit|too many requests|max (daily |monthly )?requests?/i,
+  ],
+]
+const REFUSED = ['store.upstash.refused', 'the read model refused a command'] as const

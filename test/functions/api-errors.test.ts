@@ -149,7 +149,7 @@ describe('a read model that does not answer', () => {
       expect(JSON.stringify(problem)).not.toMatch(/UPSTASH|127\.0\.0\.1/)
       for (const secret of ['store-token', TOKEN, '15550100999'])
         expect(JSON.stringify([problem, lines])).not.toContain(secret)
-      expect(lines).toMatchObject([{ code: 'functions.api.unavailable', cause: 'unreachable' }])
+      expect(lines).toMatchObject([{ code: 'functions.api.unavailable', cause: 'store.upstash.unreachable' }])
     },
   )
 })

@@ -205,7 +205,7 @@ test('the read model: what it answers, and each way to fail', async () => {
     const client = app.upstash({ url, token: 'a-token', timeoutMs: 200, tries: 2 })
     const run = () =>
       client
-        .run('return 1', ['a', 'é'])
+        .run('return 1', ['a', 'é'], '1')
         .catch((error: unknown) => error as Error)
         .then((reply) =>
           reply instanceof Error
@@ -222,8 +222,5 @@ test('the read model: what it answers, and each way to fail', async () => {
   }
   // `fetch` follows it.
   answer = { status: 308, headers: { location: 'https://example.com/' }, body: '' }
-  expect((await outcome(bundle)).first).toMatchObject({
-    code: 'unreachable',
-    message: 'what answers at the address of the read model is not Upstash, or it is broken',
-  })
+  expect((await outcome(bundle)).first).toMatchObject({ code: 'store.upstash.unexpected_reply' })
 })

@@ -214,7 +214,7 @@ test('pages of agents name each once, in order', async () => {
     cursor = page.next
   }
   expect(seen).toEqual(refs)
-  await expect(store.read.agents({ cursor: '%%%' })).rejects.toMatchObject({ code: 'bad_cursor' })
+  await expect(store.read.agents({ cursor: '%%%' })).rejects.toMatchObject({ code: 'store.cursor.invalid' })
 })
 
 test('any order and any number of copies of a history give the agent that the right order gives', async () => {

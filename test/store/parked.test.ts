@@ -98,7 +98,7 @@ test('filters and pages find each that fits once, newest first', async () => {
     newest.filter((number) => number % 2 === 1 && number % 5 === 0),
   )
   expect(await find({ sinceMs: BASE_MS + 50_000 })).toEqual(newest.filter((number) => number >= 50))
-  await expect(store.read.parked({ cursor: 'nonsense' })).rejects.toMatchObject({ code: 'bad_cursor' })
+  await expect(store.read.parked({ cursor: 'nonsense' })).rejects.toMatchObject({ code: 'store.cursor.invalid' })
 })
 
 test('what is older than 90 days is not shown, and ten thousand at most are kept', async () => {

@@ -67,24 +67,67 @@ test('a large batch goes in several requests, each under the limit', async () =>
 test('errors have a code, say what to do, and never hold the command', async () => {
   const { proxy } = await useStore()
   const wrongToken = await failure(proxy.url, 'secret-wrong')
-  expect(wrongToken).toMatchObject({ code: 'unauthorized', retryable: false })
+  expect(wrongToken).toMatchObject({ code: 'store.upstash.unauthorized', retryable: false })
   const refused = await failure('http://127.0.0.1:1')
-  expect(refused).toMatchObject({ code: 'unreachable', retryable: true })
+  expect(refused).toMatchObject({ code: 'store.upstash.unreachable', retryable: true })
   const hanging = await failure(await useHttp(200, '', true))
-  expect(hanging).toMatchObject({ code: 'timeout', retryable: true })
+  expect(hanging).toMatchObject({ code: 'store.upstash.timeout', retryable: true })
   const throttled = await failure(await useHttp(429, '{"error":"ERR rate limit exceeded, command was: 27821234567"}'))
-  expect(throttled).toMatchObject({ code: 'throttled', retryable: true })
+  expect(throttled).toMatchObject({ code: 'store.upstash.throttled', retryable: true })
   // Tried again it would be as large.
   const large = await failure(
     await useHttp(413, '{"error":"ERR max request size exceeded. Limit: 1048576 bytes, Actual: 1048577 bytes"}'),
   )
-  expect(large).toMatchObject({ code: 'too_large', retryable: false })
+  expect(large).toMatchObject({ code: 'store.upstash.too_large', retryable: false })
   const broken = await failure(await useHttp(500, '<html>27821234567</html>'))
   expect(broken.retryable).toBe(true)
   for (const error of [wrongToken, refused, hanging, throttled, large, broken]) {
     expect(error).toBeInstanceOf(StoreError)
     expect(`${error.message} ${String(error.cause)}`).not.toMatch(/27821234567|secret-wrong|test-token/)
   }
+})
+
+test("the database's own words are in the error, without the command and without personal data", async () => {
+  const words = async (status: number, error: string) => failure(await useHttp(status, JSON.stringify({ error })))
+  expect(await words(400, 'ERR DB capacity quota exceeded')).toMatchObject({
+    code: 'store.upstash.full',
+    retryable: false,
+    message: expect.stringContaining('ERR DB capacity quota exceeded') as string,
+  })
+  expect(await words(400, 'ERR max requests limit exceeded. Limit: 500000, Usage: 500000')).toMatchObject({
+    code: 'store.upstash.throttled',
+    message: expect.stringContaining('ERR max requests limit exceeded') as string,
+  })
+  expect(await words(400, 'ERR max member size exceeded. Limit: 32768 bytes, Actual: 40000 bytes')).toMatchObject({
+    code: 'store.upstash.too_large',
+    message: expect.stringContaining('max member size exceeded') as string,
+  })
+  const odd = await words(400, "ERR unknown command 'X', with args beginning with: 'Mrs Miller' near 27821234567")
+  expect(odd).toMatchObject({ code: 'store.upstash.refused' })
+  expect(odd.message).toContain("ERR unknown command 'X'")
+  expect(odd.message).not.toMatch(/Miller|27821234567|apply\.|EVAL/)
+})
+
+test("anything but the script's own reply is a failure", async () => {
+  for (const body of [
+    '{"result":null}',
+    '{"result":"OK"}',
+    '{"result":1}',
+    '{"result":[]}',
+    '{}',
+    'null',
+    '[]',
+    '""',
+    '',
+    '<p>',
+  ])
+    expect([body, await failure(await useHttp(200, body))]).toMatchObject([
+      body,
+      { code: 'store.upstash.unexpected_reply' },
+    ])
+  const reads = createStore({ url: await useHttp(200, '{"result":null}'), token: 't', tries: 1 }).read
+  await expect(reads.agents()).rejects.toMatchObject({ code: 'store.upstash.unexpected_reply' })
+  await expect(reads.ping()).rejects.toMatchObject({ code: 'store.upstash.unexpected_reply' })
 })
 
 test('without an address it says which variables to set', () => {
@@ -108,10 +151,10 @@ test('an address that is asked for is asked for again when its token is refused,
   expect((await store.read.agent('1002'))?.call).toMatchObject({ call_ref: '7' })
   expect(asked).toEqual([undefined, 'former-token', undefined])
   const stubborn = createStore({ address: () => Promise.resolve({ url: proxy.url, token: 'wrong' }) })
-  await expect(stubborn.read.ping()).rejects.toMatchObject({ code: 'unauthorized' })
+  await expect(stubborn.read.ping()).rejects.toMatchObject({ code: 'store.upstash.unauthorized' })
   await expect(
     createStore({ address: () => Promise.resolve({ url: '', token: '' }) }).read.ping(),
-  ).rejects.toMatchObject({ code: 'not_configured' })
+  ).rejects.toMatchObject({ code: 'store.address.missing' })
 })
 
 test('the script goes along once, and again when the database has forgotten it', async () => {

@@ -42,7 +42,7 @@ export function formatCursor(parts: readonly (string | number)[]): string {
 
 const NOT_OURS = 'the cursor is not one that this API gave'
 
-/** @throws StoreError `bad_cursor` */
+/** @throws StoreError `store.cursor.invalid` */
 export function parseCursor(cursor: string, length: number): (string | number)[] {
   try {
     const parts: unknown = JSON.parse(toText(fromBase64(cursor.replaceAll('-', '+').replaceAll('_', '/'))) ?? '')
@@ -54,14 +54,14 @@ export function parseCursor(cursor: string, length: number): (string | number)[]
   } catch {
     // Said below.
   }
-  throw new StoreError('bad_cursor', NOT_OURS)
+  throw new StoreError('store.cursor.invalid', NOT_OURS)
 }
 
-/** A cursor of a list by time: unix ms and the id of the last one. @throws StoreError `bad_cursor` */
+/** A cursor of a list by time: unix ms and the id of the last one. @throws StoreError `store.cursor.invalid` */
 export function parsePlace(cursor: string): { readonly ms: number; readonly id: string } {
   const [ms, id] = parseCursor(cursor, 2)
   if (typeof ms === 'number' && Number.isFinite(ms) && typeof id === 'string') return { ms, id }
-  throw new StoreError('bad_cursor', NOT_OURS)
+  throw new StoreError('store.cursor.invalid', NOT_OURS)
 }
 
 /** A page of the names in a registry, in the order of their text. */
