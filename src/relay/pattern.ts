@@ -65,7 +65,13 @@ export function firstMatch(patterns: readonly string[], channel: string): string
   return patterns.find((pattern) => matchesPattern(pattern, channel))
 }
 
-/** The same for relays that hear the same: a part of the heartbeat channel's name. */
+/**
+ * Returns a part of the heartbeat channel's name: the same for relays that hear the same, in whatever order their patterns are named. The
+ * version keeps heartbeats of another form on a channel of their own.
+ */
 export function hashPatterns(patterns: readonly string[]): string {
-  return createHash('sha256').update(JSON.stringify(patterns)).digest('hex').slice(0, 16)
+  const named = [HEARTBEAT_VERSION, ...[...new Set(patterns)].toSorted()]
+  return createHash('sha256').update(JSON.stringify(named)).digest('hex').slice(0, 16)
 }
+
+const HEARTBEAT_VERSION = 'heartbeat 2'

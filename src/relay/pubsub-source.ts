@@ -1,11 +1,13 @@
 import { toText, type GapCause } from '../protocol/index.ts'
 import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
 import { describe, RelayError } from './errors.ts'
+import { parseHeartbeat } from './heartbeat.ts'
 import type { JournalIntake } from './journal-intake.ts'
 import { heartbeatChannel, NUMBER_KEY, RELAY_PREFIX } from './keys.ts'
+import { createLiveness, LOST_MS } from './liveness.ts'
 import type { Metrics } from './metrics.ts'
 import { firstMatch, hashPatterns } from './pattern.ts'
-import { ownIndex, type Numbers } from './numbers.ts'
+import type { Numbers } from './numbers.ts'
 import { createRedis, type Redis } from './redis.ts'
 import type { RedisAddress } from './redis-address.ts'
 import type { ServerView } from './server-view.ts'
@@ -16,7 +18,8 @@ export type Gap = { readonly fromMs: number; readonly toMs: number; readonly cau
 
 export type PubsubSourceOptions = {
   readonly sourceId: string
-  readonly relayId: string
+  /** Where the index begins in what this relay numbers by itself. */
+  readonly ownIndex: number
   readonly address: RedisAddress
   readonly patterns: readonly string[]
   /** For commands: a connection that listens cannot send any. */
@@ -39,9 +42,6 @@ export type PubsubSourceOptions = {
 /** A heartbeat proves this often that the subscription is alive. */
 const HEARTBEAT_MS = 1_000
 
-/** Without one for this long, the connection is taken for dead. */
-const LOST_MS = 5_000
-
 const latin1 = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1')
 
 /** Listens until the signal aborts: connection after connection, each span without one announced as a gap. */
@@ -51,6 +51,15 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
   let cause: GapCause = 'start'
   let wasHeard = false
   let failures = 0
+  let isForeignLogged = false
+  const onForeign = (bytes: number) => {
+    if (!isForeignLogged)
+      log.warn(
+        { code: 'relay.pubsub.heartbeat_ignored', source: sourceId, bytes },
+        'The relay ignores a message on its heartbeat channel that no relay of this version published',
+      )
+    isForeignLogged = true
+  }
   const onAlive = (number: number) => {
     failures = 0
     wasHeard = true
@@ -69,7 +78,7 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
       // Was a client cut off for its output buffer since the last time? Then this one was, as far as is known.
       const overran = await serverView.overran().catch(() => false)
       if (wasHeard && overran) cause = 'output_buffer_overrun'
-      await listen(options, signal, onAlive, onHeard)
+      await listen(options, signal, { onAlive, onHeard, onForeign })
       return
     } catch (error) {
       serverView.listenerId = undefined
@@ -89,15 +98,21 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
   }
 }
 
+type ListenEvents = {
+  /** Called with the number of the first that was heard, when a heartbeat is heard for the first time. */
+  readonly onAlive: (number: number) => void
+  readonly onHeard: PubsubSourceOptions['onHeard']
+  /** Called with the size of a message on the heartbeat's channel that is no heartbeat. */
+  readonly onForeign: (bytes: number) => void
+}
+
 /** One connection: resolves when the signal aborts, throws when the connection is lost. */
 async function listen(
   options: PubsubSourceOptions,
   signal: AbortSignal,
-  onAlive: (number: number) => void,
-  onHeard: PubsubSourceOptions['onHeard'],
+  { onAlive, onHeard, onForeign }: ListenEvents,
 ): Promise<void> {
-  const { sourceId, relayId, address, patterns, client, intake, log, metrics, now, numbers, serverView, failing } =
-    options
+  const { sourceId, address, patterns, client, intake, log, metrics, now, numbers, serverView, failing } = options
   const connection = createRedis({ ...address, name: `${sourceId} PubSub`, log, reconnect: false, failing })
   const lost = Promise.withResolvers<never>()
   lost.promise.catch(() => undefined)
@@ -108,28 +123,42 @@ async function listen(
   const first = await client.beat([NUMBER_KEY], [numbers.least(), ''])
   numbers.seen(first)
   let number = first
-  let index = ownIndex(relayId)
+  let index = options.ownIndex
   let alive = false
-  let heardAt = performance.now()
-  let sentAt = heardAt
+  let sentAt = performance.now()
   // When (ms) a heartbeat was sent last, and before that.
   let sentMs = now()
   let sentBeforeMs = sentMs
   const channelName = heartbeatChannel(hashPatterns(patterns))
-  const globs = patterns.map((pattern) => Buffer.from(pattern).toString('latin1'))
+  // By pattern, so that one that is named twice is listened to once.
+  const globs = new Map(patterns.map((pattern) => [pattern, Buffer.from(pattern).toString('latin1')]))
+  const ordered = [...globs.values()]
 
+  const becomeAlive = () => {
+    if (!alive) onAlive(first)
+    alive = true
+  }
+  const liveness = createLiveness({
+    ping: () => connection.ping(),
+    isReady: () => connection.isReady,
+    onAnswer: (askedMs) => {
+      becomeAlive()
+      onHeard(now(), askedMs)
+    },
+    now,
+  })
   const onBeat = (message: Buffer) => {
-    const beat = Number(message.toString())
+    const beat = parseHeartbeat(latin1(message))
+    if (beat === undefined) return onForeign(message.length)
     numbers.seen(beat)
     // On a replica nobody can keep the last number, and two relays may come to the same one: it begins no second epoch, or ids would repeat.
     if (beat > number) {
       number = beat
       index = 0
     }
-    heardAt = performance.now()
-    metrics.heartbeat.set({ source: sourceId }, (heardAt - sentAt) / 1000)
-    if (!alive) onAlive(first)
-    alive = true
+    liveness.heard(beat)
+    metrics.heartbeat.set({ source: sourceId }, (performance.now() - sentAt) / 1000)
+    becomeAlive()
     // All that was published before this heartbeat is heard; what was published behind it may be on its way, and lost with the
     // connection. Its number is the clock's when it was sent, or a little more; one that is ahead of the clock tells nothing, and then it
     // is taken to be as old as the one before the last.
@@ -137,7 +166,8 @@ async function listen(
     onHeard(nowMs, beat <= nowMs ? Math.min(beat, sentMs) : sentBeforeMs)
   }
   const onMessage = (glob: string) => (packet: Buffer, channelBytes: Buffer) => {
-    if (globs.length > 1 && firstMatch(globs, latin1(channelBytes)) !== glob) return
+    liveness.arrived()
+    if (ordered.length > 1 && firstMatch(ordered, latin1(channelBytes)) !== glob) return
     const channel = toText(channelBytes) ?? latin1(channelBytes)
     if (channel.startsWith(RELAY_PREFIX)) return
     const timeMs = now()
@@ -158,16 +188,18 @@ async function listen(
 
   const beats = async (): Promise<void> => {
     while (!signal.aborted) {
-      if (performance.now() - heardAt > LOST_MS)
-        throw new RelayError('relay.pubsub.heartbeat_lost', `no heartbeat was heard for ${LOST_MS} ms`)
+      liveness.check()
       sentAt = performance.now()
       sentBeforeMs = sentMs
       sentMs = now()
       // A failure here shows as silence; what the command connection suffers from is said by itself.
-      client.beat([NUMBER_KEY], [numbers.least(), channelName]).catch(() => undefined)
+      client.beat([NUMBER_KEY], [numbers.least(), channelName]).then(
+        (published) => liveness.published(published),
+        () => undefined,
+      )
       await sleep(HEARTBEAT_MS, signal)
       // A process that stood still heard nothing, and all of it waits to be read.
-      heardAt += Math.max(0, performance.now() - sentAt - HEARTBEAT_MS)
+      liveness.stood(Math.max(0, performance.now() - sentAt - HEARTBEAT_MS))
     }
   }
   const subscribe = async (): Promise<void> => {
@@ -175,8 +207,7 @@ async function listen(
     // Asked before it listens, for then it cannot ask any more. A server that does not tell goes unwatched.
     serverView.listenerId = await connection.sendCommand(['CLIENT', 'ID']).then(Number, () => undefined)
     // The heartbeat last: the index counts from one, so nothing may be missed behind the first that is heard.
-    for (const [at, pattern] of patterns.entries())
-      await connection.pSubscribe(pattern, onMessage(globs[at] as string), true)
+    for (const [pattern, glob] of globs) await connection.pSubscribe(pattern, onMessage(glob), true)
     await connection.subscribe(channelName, onBeat, true)
   }
   const late = setTimeout(
@@ -187,7 +218,7 @@ async function listen(
     // A client that lost its connection never settles what it is asked then.
     await Promise.race([subscribe(), lost.promise])
     clearTimeout(late)
-    heardAt = performance.now()
+    liveness.begin()
     await Promise.race([beats(), lost.promise])
   } finally {
     clearTimeout(late)

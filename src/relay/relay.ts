@@ -1,4 +1,5 @@
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
+import { randomUUID } from 'node:crypto'
 import { ROUTES, type GapCause, type Route } from '../protocol/index.ts'
 import { sleep, withReleasers, type Logger } from '../runtime/index.ts'
 import { sayAlive } from './alive.ts'
@@ -78,6 +79,8 @@ export function createRelay(options: RelayOptions): Relay {
       })
       release(() => journal.close())
       const journalName = nameJournal(journal)
+      // Two relays may bear one id: each has a journal of its own.
+      const own = ownIndex(`${config.relayId} ${journalName ?? randomUUID()}`)
       const sqs = createSqs(config, requestTimeoutMs)
       release(() => sqs.destroy())
       const end = new AbortController()
@@ -98,7 +101,7 @@ export function createRelay(options: RelayOptions): Relay {
 
       /** Says in the cloud what the relay has to say itself, by the journal as if it had been heard. Resolves when it is there. */
       const announce = (sourceId: string, notice: Notice, number: number): Promise<void> => {
-        const origin = { sourceId, number, index: ownIndex(config.relayId), timeMs: now() }
+        const origin = { sourceId, number, index: own, timeMs: now() }
         const packet = formatNotice(notice)
         const stamped = stampNotice(packet, origin)
         intake.hear(stamped, { ...origin, route: stamped.route.name, channel: noticeChannel(sourceId), packet })
@@ -172,6 +175,7 @@ export function createRelay(options: RelayOptions): Relay {
             heardUntilMs: journal.noted(source.id) ?? journal.lostMs,
             lastNumber: journal.noted(numberNote(source.id)),
             journalName,
+            ownIndex: own,
             onHeard: (atMs) => intake.note(source.id, atMs),
             onNumber: (number) => intake.note(numberNote(source.id), number),
             endSignal: end.signal,

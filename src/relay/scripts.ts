@@ -61,12 +61,14 @@ if left == 0 then redis.call('HSET', seen, list, now) end
 return {tonumber(n), wait, left, items}
 `
 
-// On a replica nothing can be written, but what is published is heard all the same.
+// On a replica nothing can be written, but what is published is heard all the same. Behind the number is its seal: see heartbeat.ts.
 const BEAT = `${NEXT_NUMBER}
 redis.pcall('DEL', '${NONE_KEY}')
 local n = next_number(KEYS[1], ARGV[1])
 redis.pcall('SET', KEYS[1], n)
-if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[2], n) end
+if ARGV[2] ~= '' then
+  redis.call('PUBLISH', ARGV[2], n .. ' ' .. string.sub(redis.sha1hex('enigma-relay ' .. n), 1, 16))
+end
 return tonumber(n)
 `
 

@@ -34,6 +34,8 @@ export type SourceOptions = {
   readonly lastNumber: number | undefined
   /** Of the journal that this process holds alone. */
   readonly journalName: number | undefined
+  /** Where the index begins in what this relay numbers by itself. */
+  readonly ownIndex: number
   readonly onGap: (gap: Gap) => void
   readonly onHeard: (atMs: number) => void
   readonly onNumber: (number: number) => void
@@ -140,7 +142,7 @@ export function createSource(options: SourceOptions) {
     await runPubsubSource(
       {
         sourceId: source.id,
-        relayId,
+        ownIndex: options.ownIndex,
         address: source,
         patterns: config.channels,
         client,

@@ -41,6 +41,40 @@ test(
 )
 
 test(
+  'a connection for commands that hangs leaves the subscription alone: nothing is missed, and no gap is announced',
+  { timeout: 60_000 },
+  async () => {
+    const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+    const [client, proxy] = [await useRedisClient(redis.url), await useProxy(redis.port)]
+    const relay = await useRelay({ redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint })
+    // The next heartbeat takes the connection that publishes it with it.
+    proxy.state.failAt = { words: 'enigma:relay:heartbeat', how: 'vanish' }
+    await waitFor(() => proxy.state.failures > 0, 'the connection for commands to hang')
+    const statuses = publishStatuses(client, 100)
+    // So does each that takes its place: longer than silence of the subscription itself may last.
+    await sleep(6_500)
+    proxy.state.failAt = undefined
+    await waitFor(async () => (await relayed()) !== undefined, 'heartbeats to be published again', 20_000)
+    const published = await statuses.stop()
+    await waitFor(
+      async () => (await readMetric(relay.address, 'received_total', { transport: 'pubsub' })) >= published,
+      'all to be heard',
+    )
+    await waitFor(async () => (await readMetric(relay.address, 'journal_rows')) === 0, 'all to be sent')
+    expectAll(await arrivedAt(sqs, 'agents-status'), published)
+    expect(await readMetric(relay.address, 'gaps_total')).toBe(0)
+
+    /** The lease is renewed by the same connection. */
+    async function relayed() {
+      const { parts } = (await (await fetch(`${relay.address}/readyz`)).json()) as {
+        parts: Record<string, { ok: boolean }>
+      }
+      return Object.values(parts).every(({ ok }) => ok) || undefined
+    }
+  },
+)
+
+test(
   'G1: when it is the connection that waits for an item from which packets vanish, what is pushed meanwhile is taken all the same',
   { timeout: 60_000 },
   async () => {

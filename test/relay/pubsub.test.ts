@@ -153,6 +153,26 @@ test('a heartbeat whose number was heard before begins no second epoch: ids do n
   expect(sequences).toEqual(sequences.toSorted())
 })
 
+test('what no relay published on the heartbeat channel begins no epoch, moves no number, is logged once, and is never kept', async () => {
+  const { redis, sqs, relay, client, publish, heard } = await useStreet({ lists: ['enigma:notifications:campaigns'] })
+  const channel = heartbeatChannel(hashPatterns(['enigma:notifications*']))
+  const strays = ['9e18', '9007199254740993', '1e999', 'NaN', '-1', '', 'hello', String(Date.now() + 3_600_000)]
+  for (const [n, stray] of strays.entries()) {
+    await client.publish(channel, stray)
+    await publish('1002', n)
+    await client.lPush('enigma:notifications:campaigns', formatPacket({ type: 'cdr', payload: { call_ref: n } }))
+    await heard(n + 1)
+    await waitFor(async () => (await readAccepted(sqs, 'enigma-campaigns-cdr.fifo')).length === n + 1, 'the CDR')
+  }
+  const events = [...(await heard(strays.length)), ...(await readAccepted(sqs, 'enigma-campaigns-cdr.fifo'))]
+  expect(new Set(events.map(({ id }) => id)).size).toBe(2 * strays.length)
+  for (const { id } of events) expect(Number(id.split('/')[2])).toBeLessThan(Date.now() + 60_000)
+  expect(relay.lines.filter((line) => line.includes('relay.pubsub.heartbeat_ignored'))).toHaveLength(1)
+  await relay.stop()
+  const next = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, dataDir: relay.dataDir })
+  expect((await fetch(`${next.address}/readyz`)).status).toBe(200)
+})
+
 test('G2: a cut subscription is announced as a gap with from, to and cause, and ids never repeat', async () => {
   const { relay, client, publish, heard } = await useStreet()
   expect(await readMetric(relay.address, 'gaps_total')).toBe(0)
