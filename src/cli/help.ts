@@ -26,6 +26,7 @@ Environment:
   ENIGMA_QUEUE_PREFIX    what queue names begin with (default: enigma-)
   ENIGMA_DATA_DIR        folder of the journal (default: .enigma/relay)
   ENIGMA_RELAY_ID        this relay's name, the same after a restart (default: the host's name)
+  ENIGMA_PARKED_MAX      entries that a source's parked list may have; further ones go to a file in ENIGMA_DATA_DIR (default: 10000)
   ENIGMA_HTTP            address of /livez, /readyz and /metrics (default: 127.0.0.1:8081)
   ENIGMA_LOG_LEVEL       trace, debug, info (default), warn, error, fatal or silent
 ${AWS_VARIABLES}
@@ -60,6 +61,7 @@ What is sent again keeps its id and leaves the list when SQS has accepted it; wh
 Environment:
   ENIGMA_SOURCES         the dialler's Redis (default: main=redis://127.0.0.1:8001)
   ENIGMA_QUEUE_PREFIX    what queue names begin with (default: enigma-)
+  ENIGMA_DATA_DIR        the relay's folder: parked entries are there too when the list in Redis is full (default: .enigma/relay)
 ${AWS_VARIABLES}
   The relay's other variables are checked as well: enigma-relay relay --help
 
@@ -87,6 +89,7 @@ Environment:
   ENIGMA_LISTS           lists to take from (default, on a Redis of dev's own: campaigns and the two of Click2Dial)
   ENIGMA_API             address of the read API (default: 127.0.0.1:8080)
   API_TOKEN              its bearer token (default: one is made and printed)
+  ENIGMA_PARKED_MAX      entries that a source's parked list may have; further ones go to a file in ENIGMA_DATA_DIR (default: 10000)
   ENIGMA_HTTP            address of the relay's /livez, /readyz and /metrics (default: 127.0.0.1:8081)
   ENIGMA_DATA_DIR        folder of all state (default: .enigma in the clone)
   The relay's other variables count as well: enigma-relay relay --help

@@ -7,7 +7,7 @@ import { emptyWords, overPages, type ParkedScope } from './parked-scope.ts'
 /** Prints a table, or a line of JSON each; the newest last. */
 export async function listParked(scope: ParkedScope): Promise<void> {
   const listing = createListing(scope.json)
-  await overPages(scope, (entries, sourceId) => listing.add(entries, sourceId))
+  await overPages(scope, (entries, sourceId, file) => listing.add(entries, sourceId, file))
   if (scope.unseen.size === 0) await listing.end(emptyWords(scope))
 }
 

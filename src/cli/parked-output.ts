@@ -11,7 +11,7 @@ export function print(text: string | Uint8Array): Promise<void> {
 
 const HEADER = ['PARKED AT', 'SOURCE', 'ID', 'ROUTE', 'REASON', 'BYTES', 'DETAIL']
 
-const shown = (entry: Entry, source: string) =>
+const toRow = (entry: Entry, source: string) =>
   entry.kind === 'parked'
     ? toShown(entry, source)
     : { source, id: entry.id, reason: UNREADABLE, detail: entry.why, bytes: entry.raw.length }
@@ -19,6 +19,7 @@ const shown = (entry: Entry, source: string) =>
 /** A table, or a line of JSON each. Personal data is masked. */
 export function createListing(json: boolean) {
   const counts = new Map<string, number>()
+  const inFiles = new Map<string, number>()
   let widths = HEADER.map((cell) => cell.length)
 
   const addRows = (rows: readonly (readonly string[])[]) => {
@@ -38,9 +39,11 @@ export function createListing(json: boolean) {
   }
 
   return {
-    async add(entries: readonly Entry[], source: string): Promise<void> {
+    /** `file`: where they are, unless on the list in Redis. */
+    async add(entries: readonly Entry[], source: string, file?: string): Promise<void> {
       if (entries.length === 0) return
-      const all = entries.map((entry) => shown(entry, source))
+      if (file !== undefined) inFiles.set(file, (inFiles.get(file) ?? 0) + entries.length)
+      const all = entries.map((entry) => ({ ...toRow(entry, source), ...(file === undefined ? {} : { file }) }))
       if (json) return print(all.map((one) => `${JSON.stringify(one)}\n`).join(''))
       const rows = all.map((one) => {
         const [parkedat, route] = 'route' in one ? [one.parkedat, one.route] : ['?', '?']
@@ -57,6 +60,7 @@ export function createListing(json: boolean) {
       await print(
         total === 0 ? `${emptyWords}\n` : `${total} ${total === 1 ? 'entry' : 'entries'}: ${parts.join(', ')}\n`,
       )
+      for (const [file, count] of inFiles) await print(`${count} of them in ${file}: the list in Redis had no room\n`)
     },
   }
 }

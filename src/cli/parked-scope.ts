@@ -1,7 +1,11 @@
+import { hostname } from 'node:os'
+import { resolve } from 'node:path'
 import type { SourceConfig } from '../relay/index.ts'
+import { PARKED_FILES_KEY } from '../relay/keys.ts'
 import type { Entry } from '../relay/parked/entry.ts'
 import { ParkedError } from '../relay/parked/errors.ts'
 import type { Filter } from '../relay/parked/filter.ts'
+import { findOverflowFiles, openOverflowList } from '../relay/parked/overflow.ts'
 import { createParkedList, type ParkedList } from '../relay/parked/parked-list.ts'
 import { withSource } from '../relay/parked/with-source.ts'
 import type { Redis } from '../relay/redis.ts'
@@ -15,6 +19,8 @@ export type ParkedScope = {
   /** The ids asked for that were not found yet. */
   readonly unseen: Set<string>
   readonly json: boolean
+  /** Where this machine's relay keeps what a parked list has no room for. */
+  readonly dataDir: string
   readonly signal: AbortSignal
 }
 
@@ -22,28 +28,45 @@ export type ParkedScope = {
 export const emptyWords = ({ filter }: ParkedScope): string =>
   Object.values(filter).every((part) => part === undefined) ? 'nothing is parked' : 'nothing that is parked matches'
 
-/** One source after the other, each with a connection of its own. @throws ParkedError */
+/** One source after the other, each with a connection of its own: its list, and then the files beside it. @throws ParkedError */
 export async function overSources(
-  { sources, signal }: ParkedScope,
+  { sources, signal, dataDir }: ParkedScope,
   body: (list: ParkedList, sourceId: string, client: Redis) => Promise<void>,
 ): Promise<void> {
   // What goes wrong is thrown, and said once by main.ts.
   const log = createLog('silent')
   for (const source of sources) {
     if (signal.aborted) return
-    await withSource(source, log, (client) => body(createParkedList(client, source.id), source.id, client))
+    await withSource(source, log, async (client) => {
+      await body(createParkedList(client, source.id), source.id, client)
+      const files = await findOverflowFiles(dataDir, source.id)
+      for (const file of files) if (!signal.aborted) await body(openOverflowList(file), source.id, client)
+      await sayFilesElsewhere(client, source.id, files)
+    })
   }
+}
+
+/** Entries may also be in files of relays on other machines, or in folders that this command does not know. */
+async function sayFilesElsewhere(client: Redis, sourceId: string, files: readonly string[]): Promise<void> {
+  // It is a hint only, and the user of Redis may have no right to read it.
+  const noted = await client.hGetAll(PARKED_FILES_KEY).catch(() => ({}))
+  const here = new Set(files.map((file) => `${hostname()}:${resolve(file)}`))
+  for (const [relayId, place] of Object.entries(noted))
+    if (!here.has(place))
+      process.stderr.write(
+        `enigma-relay: the relay ${relayId} has more parked notifications of ${sourceId} in ${place}: run this command there, with its ENIGMA_DATA_DIR\n`,
+      )
 }
 
 /** The entries of all sources, a page at a time. @throws ParkedError */
 export async function overPages(
   scope: ParkedScope,
-  body: (entries: readonly Entry[], sourceId: string) => Promise<void>,
+  body: (entries: readonly Entry[], sourceId: string, file: string | undefined) => Promise<void>,
 ): Promise<void> {
   await overSources(scope, async (list, sourceId) => {
     for await (const page of list.pages(scope.filter)) {
       for (const { id } of page.entries) scope.unseen.delete(id)
-      await body(page.entries, sourceId)
+      await body(page.entries, sourceId, list.file)
       sayProgress(page, sourceId)
       if (scope.signal.aborted) break
     }

@@ -28,6 +28,7 @@ export async function runParked(options: ParkedArguments, refuse: (words: string
     filter: { ids: action.ids && new Set(action.ids), reason: options.reason, sinceMs: options.since },
     unseen: new Set(action.ids),
     json: options.json,
+    dataDir: config.dataDir,
     signal: shutdown.signal,
   }
   try {

@@ -49,13 +49,19 @@ async function say(
     index: ownIndex(relayId),
     timeMs: now(),
   })
-  await new Promise<void>((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true })
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const end = () => resolve()
+  signal.addEventListener('abort', end)
+  try {
     const park = (_item: Item, reason: string, detail: string): Promise<void> => {
       log.warn({ code: 'relay.alive.rejected', reason, detail }, 'SQS rejected the liveness message')
       resolve()
       return Promise.resolve()
     }
-    push(toItem(stamped, { settle: () => resolve(), park }, 0))
-  })
+    push(toItem(stamped, { settle: end, park }, 0))
+    await promise
+  } finally {
+    // One a minute would stay for as long as the relay runs.
+    signal.removeEventListener('abort', end)
+  }
 }

@@ -21,6 +21,8 @@ export type RelayConfig = {
   readonly dataDir: string
   /** Names this relay's claims, lease and journal; the same after a restart. */
   readonly relayId: string
+  /** Entries that the parked list of a source may have; further ones go to a file in `dataDir`. */
+  readonly parkedMax: number
   readonly http: { readonly host: string; readonly port: number }
   readonly logLevel: LogLevel
   readonly region: string
@@ -86,6 +88,11 @@ export function readConfig(env: Env): RelayConfig {
       ? text
       : fault('has characters that a key cannot have', 'use letters, digits, dots, - and _'),
   )
+  const parkedMax = reader.read('ENIGMA_PARKED_MAX', '10000', (text, fault) =>
+    /^\d{1,9}$/.test(text)
+      ? Number(text)
+      : fault(`"${text}" is not a number of entries`, 'write a whole number, such as 10000; 0 keeps all in the file'),
+  )
   const http = reader.read('ENIGMA_HTTP', '127.0.0.1:8081', (text, fault) => {
     const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text)
     const port = Number(match?.[3])
@@ -119,6 +126,7 @@ export function readConfig(env: Env): RelayConfig {
     queuePrefix: queuePrefix as string,
     dataDir: dataDir as string,
     relayId: relayId as string,
+    parkedMax: parkedMax as number,
     http: http as RelayConfig['http'],
     logLevel: logLevel as LogLevel,
     region: region as string,

@@ -11,6 +11,9 @@ export const SEEN_EMPTY_KEY = `${RELAY_PREFIX}empty`
 /** List: what cannot be sent at all, oldest first. */
 export const PARKED_KEY = `${RELAY_PREFIX}parked`
 
+/** Hash: relay id → where it keeps what the parked list has no room for, as `<host>:<file>`. */
+export const PARKED_FILES_KEY = `${PARKED_KEY}:files`
+
 /** Hash: a claim's number → `<taken ms>:<longest wait ms>:<list key>`; and `waiting:<list key>` → 1. */
 export const claimsKey = (relayId: string) => `${RELAY_PREFIX}claims:${relayId}`
 

@@ -65,6 +65,9 @@ export function createMetrics() {
     journalBytes: gauge('journal_bytes', 'Bytes of the journal in use', []),
     ready: gauge('ready', '1 when /readyz would answer 200', []),
     parkedItems: gauge('parked', 'Entries of the parked list: see enigma-relay parked', ['source']),
+    parkedFile: gauge('parked_file', 'Parked entries in the file of this relay, for which the list has no room', [
+      'source',
+    ]),
   }
 }
 
@@ -75,11 +78,12 @@ export type Metrics = ReturnType<typeof createMetrics>
  * of a relay's life would raise no alarm. Source: https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics
  */
 export function beginAtZero(
-  { claims, gaps, gapSeconds, givenUp, parked, requests, retried, sent }: Metrics,
+  { claims, gaps, gapSeconds, givenUp, parked, parkedFile, requests, retried, sent }: Metrics,
   sourceIds: readonly string[],
 ): void {
   for (const source of sourceIds) {
     claims.set({ source }, 0)
+    parkedFile.set({ source }, 0)
     gapSeconds.inc({ source }, 0)
     for (const cause of GAP_CAUSES) gaps.inc({ source, cause }, 0)
   }

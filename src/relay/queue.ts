@@ -56,7 +56,7 @@ export type FindQueueOptions = {
   /** Shared by all routes, so that what they all suffer from is said once. */
   readonly outages?: Outages
   /** Called for each try that fails. */
-  readonly onFailure?: () => void
+  readonly onFailure?: (problem: SqsProblem) => void
 }
 
 /** Resolves a route's queue: tries until it is there and fit, or the signal aborts. Says what is wrong once. */
@@ -72,7 +72,7 @@ export async function findQueue(
   const name = queueName(prefix, route)
   let said = ''
   const say = (problem: SqsProblem, error?: unknown) => {
-    onFailure?.()
+    onFailure?.(problem)
     if (said !== problem.text) {
       outages.end(route.name)
       outages.begin(route.name, problem, { queue: name, ...(error === undefined ? {} : { error: describe(error) }) })

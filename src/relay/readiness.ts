@@ -71,7 +71,7 @@ export function createReadiness(options: ReadinessOptions) {
       }
     }
     for (const [route, sender] of senders) {
-      const { failingSince, held, progressMs, inFlight } = sender
+      const { failingSince, problem, held, progressMs, inFlight } = sender
       const stalled = held > 0 && now() - progressMs > STALL_MS
       const why =
         inFlight > 0
@@ -84,7 +84,7 @@ export function createReadiness(options: ReadinessOptions) {
         `sqs:${route.name}`,
         stalled
           ? { reason, stalled }
-          : unless(failingSince === undefined, 'SQS accepts nothing, or the queue is not there'),
+          : unless(failingSince === undefined, problem ?? 'SQS accepts nothing, or the queue does not exist'),
       )
     }
     // What was wrong before SQS answered again says nothing about what is wrong later.
@@ -96,7 +96,7 @@ export function createReadiness(options: ReadinessOptions) {
 
   const lastAnswer = (): number | undefined => {
     const times = [...senders.values()]
-      .map((sender) => sender.lastAcceptedMs)
+      .map((sender) => sender.lastAnsweredMs)
       .concat(sqsAnswered)
       .filter((at) => at !== undefined)
     return times.length === 0 ? undefined : Math.max(...times)

@@ -72,7 +72,9 @@ end
 return tonumber(n)
 `
 
-const PARK = `${BEGIN}
+const PARK = `
+if redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[4]) then return 0 end
+${BEGIN}
 redis.call('RPUSH', KEYS[1], ARGV[1])
 if ARGV[2] ~= '' and redis.call('HEXISTS', KEYS[3], ARGV[3]) == 1 then redis.call('SADD', KEYS[2], ARGV[2]) end
 return 1
@@ -137,8 +139,8 @@ export const scripts = {
   >(TAKE, 5),
   /** The next number; published on a channel in the same step, so that numbers are heard in their order. */
   beat: script<[leastNumber: number, channel: string], number>(BEAT, 1),
-  /** Appends to the parked list, and marks the item of a claim as settled if the claim is still there. */
-  park: script<[entry: string, index: string | number, claim: string | number], number>(PARK, 3),
+  /** Appends to the parked list, and marks the item of a claim as settled if the claim is still there. 0 when the list is full. */
+  park: script<[entry: string, index: string | number, claim: string | number, most: number], number>(PARK, 3),
   /** Notes which items of a claim were sent, if the claim is still there. */
   noteSettled: script<[claim: number, ...indexes: number[]], number>(NOTE_SETTLED, 2),
   /** Writes a claim of which the server knows nothing. 1 when it did, 0 when the claim is there. */

@@ -63,7 +63,9 @@ export function createSender({
   let finding: Promise<void> | undefined
   let missingSince: number | undefined
   let failingSince: number | undefined
-  let lastAccepted: number | undefined
+  /** What is wrong while SQS accepts nothing. */
+  let problem: string | undefined
+  let lastAnswered: number | undefined
   let progress = now()
   const idle = new Set<() => void>()
 
@@ -99,10 +101,14 @@ export function createSender({
   const find = (): Promise<void> => {
     finding ??= findQueue(sqs, route, queuePrefix, log, stopping.signal, {
       outages,
-      onFailure: () => (missingSince ??= now()),
+      onFailure: ({ text }) => {
+        missingSince ??= now()
+        problem = text
+      },
     }).then((found) => {
       finding = undefined
       missingSince = undefined
+      if (failingSince === undefined) problem = undefined
       // What was learned of it still counts.
       if (found === undefined || found.url !== queue?.url || found.maxBytes !== queue.maxBytes) queue = found
       if (found !== undefined) schedule()
@@ -149,26 +155,28 @@ export function createSender({
       metrics.requests.inc({ route: route.name, outcome: 'answered' })
       const accepted = new Set(answer.Successful?.map((entry) => entry.Id))
       const failed = new Map(answer.Failed?.map((entry) => [entry.Id, entry]))
-      const refused = flights.filter((_, index) => !accepted.has(String(index)))
-      if (refused.length < flights.length) recovered()
+      const verdicts = flights.map((_, index): Verdict | 'accepted' => {
+        const failure = failed.get(String(index))
+        if (accepted.has(String(index))) return 'accepted'
+        return failure === undefined ? 'retry' : judgeEntry(failure)
+      })
+      // Not to accept this content is an answer as well, and no outage.
+      if (verdicts.some((verdict) => verdict !== 'retry')) recovered()
+      else failing(failed.get('0')?.Code ?? 'no entry was accepted')
       flights.forEach((flight, index) => {
         const failure = failed.get(String(index))
-        if (accepted.has(String(index))) accept(flight)
-        else
-          fail(
-            flight,
-            failure === undefined ? 'retry' : judgeEntry(failure),
-            failure?.Code ?? 'no answer',
-            failure?.Message ?? '',
-          )
+        const verdict = verdicts[index] as Verdict | 'accepted'
+        if (verdict === 'accepted') accept(flight)
+        else fail(flight, verdict, failure?.Code ?? 'no answer', failure?.Message ?? '')
       })
-      if (refused.length === flights.length) failing(failed.get('0')?.Code ?? 'no entry was accepted')
     } catch (error) {
       metrics.requests.inc({ route: route.name, outcome: 'failed' })
       const verdict = judgeRequest(error)
       // The queue may have been deleted and made again, under another address.
       if (error instanceof Error && /NonExistentQueue|QueueDoesNotExist/.test(error.name)) queue = undefined
       if (verdict === 'retry') failing(error)
+      // A proxy may find a request too large while SQS is away.
+      else if (!isForSize(codeOf(error), describe(error))) recovered()
       // A refused request says nothing of its entries: each is tried alone before it is taken apart.
       if (verdict === 'refused' && flights.length > 1) {
         if (isForSize(codeOf(error), describe(error))) sendLess(flights, to)
@@ -201,10 +209,10 @@ export function createSender({
 
   const accept = ({ lane, pack }: Flight) => {
     lane.failures = 0
-    lastAccepted = now()
+    const acceptedMs = now()
     for (const item of pack.items) {
       item.keeper.settle(item)
-      metrics.delay.observe({ route: route.name }, (lastAccepted - item.receivedMs) / 1000)
+      metrics.delay.observe({ route: route.name }, (acceptedMs - item.receivedMs) / 1000)
     }
     metrics.sent.inc({ route: route.name }, pack.items.length)
     leave(pack.items)
@@ -252,11 +260,13 @@ export function createSender({
   }
 
   const failing = (error: unknown) => {
-    if (failingSince === undefined)
-      outages.begin(route.name, sqsAdvice(error, name, queuePrefix), { queue: name, error: describe(error) })
+    const advice = sqsAdvice(error, name, queuePrefix)
+    if (failingSince === undefined) outages.begin(route.name, advice, { queue: name, error: describe(error) })
     failingSince ??= now()
+    problem = advice.text
   }
   const recovered = () => {
+    lastAnswered = now()
     if (failingSince !== undefined)
       log.info(
         { code: 'relay.sqs.recovered', route: route.name, queue: name, afterMs: now() - failingSince },
@@ -264,6 +274,7 @@ export function createSender({
       )
     if (failingSince !== undefined) outages.end(route.name)
     failingSince = undefined
+    problem = undefined
   }
 
   return {
@@ -307,8 +318,13 @@ export function createSender({
     get failingSince() {
       return failingSince ?? missingSince
     },
-    get lastAcceptedMs() {
-      return lastAccepted
+    /** What is wrong since then, and what to do about it. */
+    get problem() {
+      return problem
+    },
+    /** When (ms) SQS last accepted a notification, or rejected one for its content. */
+    get lastAnsweredMs() {
+      return lastAnswered
     },
     /** When (ms) something last left memory, or came when it was empty: while nothing is held there is nothing to wait for. */
     get progressMs() {

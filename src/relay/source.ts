@@ -11,6 +11,7 @@ import type { Metrics } from './metrics.ts'
 import type { Notice } from './notice.ts'
 import { createNumbers, makeNumber } from './numbers.ts'
 import { createParking } from './parking.ts'
+import { overflowFile } from './parked/overflow.ts'
 import { runPubsubSource, type Gap } from './pubsub-source.ts'
 import { connect, createRedis, keepHeard, type Redis } from './redis.ts'
 import { looseSecrets } from './redis-address.ts'
@@ -71,6 +72,9 @@ export function createSource(options: SourceOptions) {
     now,
     announce: options.announce,
     relayId,
+    most: config.parkedMax,
+    file: overflowFile(config.dataDir, source.id, relayId),
+    metrics,
     signal: endSignal,
   })
   const serverView = createServerView({ client, sourceId: source.id, log, metrics })
@@ -216,6 +220,7 @@ export function createSource(options: SourceOptions) {
           onAnswered: (atMs) => {
             state.answered = atMs
             void writeBack()
+            void parking.measure()
           },
         },
         signal,

@@ -255,3 +255,37 @@ test.each<[string, readonly string[], Record<string, string>, string]>([
   expect(stderr).not.toMatch(/secret|retries/)
   expect(await left()).toHaveLength(1)
 })
+
+test('entries in a file, for which the list had no room, are listed, shown, exported, sent again and dropped as well', async () => {
+  const [listed, ...filed] = parkedEntries(4)
+  const server = await useSqs()
+  const folder = await useFolder()
+  const file = join(folder, 'parked.main.test.jsonl')
+  await writeFile(file, filed.map(({ entry }) => `${entry}\n`).join(''), { mode: 0o600 })
+  await writeFile(join(folder, 'parked.other.test.jsonl'), `${filed[0]?.entry}\n`)
+  const { redis, left, parked } = await useParked([listed?.entry ?? ''])
+  await redis.hSet('enigma:relay:parked:files', { away: 'elsewhere:/data/parked.main.away.jsonl' })
+  const env = { ...AWS, AWS_ENDPOINT_URL_SQS: server.endpoint, ENIGMA_DATA_DIR: folder }
+  const run = (...args: string[]) => parked(args, env)
+
+  const table = await run()
+  expect(table.stdout).toContain(`4 entries: 4 refused\n3 of them in ${file}: the list in Redis had no room\n`)
+  expect(table.stderr).toContain('the relay away has more parked notifications of main in elsewhere:/data/')
+  const json = (await run('--json')).stdout.trimEnd().split('\n')
+  expect(json.map((line) => (JSON.parse(line) as { file?: string }).file)).toEqual([undefined, file, file, file])
+  expect((await run('--show', filed[0]?.id ?? '')).stdout).toBe(String(filed[0]?.bytes))
+  await run('--export', join(folder, 'export.jsonl'))
+  expect((await readFile(join(folder, 'export.jsonl'), 'utf8')).trimEnd().split('\n')).toHaveLength(4)
+
+  expect(await run('--drop', filed[0]?.id ?? '', '--yes')).toMatchObject({
+    code: 0,
+    stdout: `${filed[0]?.id}  dropped\n`,
+  })
+  expect(await readFile(file, 'utf8')).not.toContain('27825550001')
+  expect((await run('--retry', '--all')).stdout.match(/sent to/g)).toHaveLength(3)
+  expect((await receiveAll(server, 'campaigns-cdr', 3)).map(({ id }) => id).toSorted()).toEqual(
+    [listed, filed[1], filed[2]].map((one) => one?.id ?? '').toSorted(),
+  )
+  expect([await left(), (await readFile(file, 'utf8')).trim()]).toEqual([[], ''])
+  expect((await run()).stdout).toBe('nothing is parked\n')
+})

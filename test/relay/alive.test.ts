@@ -1,5 +1,8 @@
+import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
 import { readBody } from '../../src/protocol/index.ts'
+import { sayAlive } from '../../src/relay/alive.ts'
+import { captureLog } from '../support/log.ts'
 import { agentChannel, statusOf } from '../support/load.ts'
 import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
@@ -65,3 +68,30 @@ test(
     await silent()
   },
 )
+
+test('a relay that has said often that it lives has as many listeners on its signal as before', async () => {
+  const abort = new AbortController()
+  let said = 0
+  const most = { listeners: 0 }
+  const alive = sayAlive(
+    {
+      relayId: 'test',
+      sourceIds: ['main'],
+      startedMs: 0,
+      everyMs: 1,
+      isReady: () => {
+        most.listeners = Math.max(most.listeners, getEventListeners(abort.signal, 'abort').length)
+        return Promise.resolve(true)
+      },
+      nextNumber: () => Promise.resolve(++said),
+      push: (item) => (said % 2 === 0 ? item.keeper.settle(item) : void item.keeper.park(item, 'refused', 'no')),
+      log: captureLog().log,
+      now: Date.now,
+    },
+    abort.signal,
+  )
+  await waitFor(() => said > 20, 'twenty signs of life')
+  abort.abort()
+  await alive
+  expect(most.listeners).toBe(0)
+})

@@ -25,6 +25,7 @@ test('with nothing but a region it has the defaults that the design names', () =
     queuePrefix: 'enigma-',
     dataDir: '.enigma/relay',
     relayId: hostname(),
+    parkedMax: 10_000,
     http: { host: '127.0.0.1', port: 8081 },
     logLevel: 'info',
     region: 'eu-west-1',

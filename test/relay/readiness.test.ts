@@ -12,7 +12,7 @@ function useReadiness(askSqs: () => Promise<void>) {
   const clock = { nowMs: 1_764_000_000_000 }
   const sender = {
     queueUrl: 'http://queue',
-    lastAcceptedMs: undefined as number | undefined,
+    lastAnsweredMs: undefined as number | undefined,
     failingSince: undefined,
     held: 0,
     progressMs: clock.nowMs,
@@ -71,7 +71,7 @@ test('an outage of SQS that is over makes nothing not ready later, when SQS was 
     return asked === 1 ? Promise.reject(new Error('gone')) : new Promise(() => undefined)
   })
   expect(await readiness.ask()).toMatchObject({ ok: false, parts: { sqs: { ok: false } } })
-  sender.lastAcceptedMs = clock.nowMs
+  sender.lastAnsweredMs = clock.nowMs
   expect(await readiness.ask()).toMatchObject({ ok: true })
   clock.nowMs += 11_000
   watch()

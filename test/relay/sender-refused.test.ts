@@ -120,3 +120,26 @@ test('one that is too large even when gzipped is parked, and its neighbours arri
   expect(parked).toMatchObject([{ id: 'main/p/2000/1', reason: 'too_large' }])
   expect(server.accepted.flatMap((entry) => readNumbers(entry.MessageBody)).map(({ n }) => n)).toEqual([0, 2])
 })
+
+test.each([
+  ['an entry', refuseEntries],
+  ['the whole request', refuseRequests],
+] as const)(
+  'a rejection of %s is an answer: the route is not failing, and an outage before it is over',
+  async (_name, answer) => {
+    const server = await useSqsFaults()
+    const { push, drained, parked, sender, coded } = useSender(server.sqs)
+    server.state.answer = answer
+    push('1000', 0, { word: 'poison' })
+    await drained()
+    expect([parked.length, sender.failingSince, coded('relay.sqs.unavailable').length]).toEqual([1, undefined, 0])
+    expect(sender.lastAnsweredMs).toBeGreaterThan(0)
+    server.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
+    push('1000', 1, { word: 'poison' })
+    await waitFor(() => sender.failingSince !== undefined, 'the outage to be known')
+    expect(sender.problem).toContain('SQS cannot be reached')
+    server.state.answer = answer
+    await drained()
+    expect([parked.length, sender.failingSince, sender.problem]).toEqual([2, undefined, undefined])
+  },
+)

@@ -1,6 +1,7 @@
 import { onTestFinished } from 'vitest'
 import { createClaims, type ClaimsOptions } from '../../src/relay/claims.ts'
 import type { Item } from '../../src/relay/item.ts'
+import { createMetrics } from '../../src/relay/metrics.ts'
 import type { Notice } from '../../src/relay/notice.ts'
 import { createNumbers } from '../../src/relay/numbers.ts'
 import { createParking } from '../../src/relay/parking.ts'
@@ -34,6 +35,9 @@ export async function useClaims(
     now,
     relayId,
     signal: new AbortController().signal,
+    most: 1_000,
+    file: '/nonexistent/parked.jsonl',
+    metrics: createMetrics(),
     announce: options.announce ?? ((notice) => Promise.resolve(void notices.push(notice))),
   })
   const claims = createClaims({

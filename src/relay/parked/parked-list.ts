@@ -5,8 +5,8 @@ import { readEntry, type Entry } from './entry.ts'
 import { matches, type Filter } from './filter.ts'
 
 /** A page holds at most so many entries and bytes, unless one entry alone is larger. */
-const PAGE_ENTRIES = 200
-const PAGE_BYTES = 4 * 1024 * 1024
+export const PAGE_ENTRIES = 200
+export const PAGE_BYTES = 4 * 1024 * 1024
 
 // The server knows how large its elements are: a page is bounded before it is sent.
 const PAGE = `
@@ -28,15 +28,26 @@ return items
 /** Some of the list: those that are meant, and how many were looked at so far, of how many. */
 export type Page = { readonly entries: readonly Entry[]; readonly seen: number; readonly of: number }
 
+/** Where parked notifications of a source are: the list in its Redis, or a file beside it. */
+export type ParkedList = {
+  /** The file; undefined for the list in Redis. */
+  readonly file?: string
+  /** The entries that the filter means, page by page: those of a page may be removed before the next one is asked for. */
+  readonly pages: (filter: Filter) => AsyncGenerator<Page>
+  /** @throws ParkedError when nothing can be removed here: to be found out before anything is sent. */
+  readonly checkWritable: () => Promise<void>
+  /** Removes one entry of a page by its bytes. False when it is gone already. */
+  readonly remove: (raw: Buffer) => Promise<boolean>
+}
+
 /** The parked list of one source, from the oldest entry to the newest that was there at the start. A relay may append meanwhile. */
-export function createParkedList(client: Redis, sourceId: string) {
+export function createParkedList(client: Redis, sourceId: string): ParkedList {
   let from = 0
   let length = 0
 
   const ask = <T>(command: () => Promise<T>): Promise<T> => askRedis(sourceId, command)
 
   return {
-    /** The entries that the filter means, page by page: those of a page may be removed before the next one is asked for. */
     async *pages(filter: Filter): AsyncGenerator<Page> {
       from = 0
       length = await ask(() => client.lLen(PARKED_KEY))
@@ -53,11 +64,9 @@ export function createParkedList(client: Redis, sourceId: string) {
         }
       }
     },
-    /** @throws ParkedError when nothing can be removed here: to be found out before anything is sent. */
     async checkWritable(): Promise<void> {
       await ask(() => client.del(NONE_KEY))
     },
-    /** Removes one entry of a page by its bytes. False when it is gone already. */
     async remove(raw: Buffer): Promise<boolean> {
       const removed = await ask(() => client.lRem(PARKED_KEY, 1, raw))
       // Gone or removed: what is behind it has moved up by one.
@@ -67,5 +76,3 @@ export function createParkedList(client: Redis, sourceId: string) {
     },
   }
 }
-
-export type ParkedList = ReturnType<typeof createParkedList>

@@ -29,6 +29,9 @@ const DROP_TOGETHER = 10
 
 const isParked = (entry: Entry): entry is ParkedEntry => entry.kind === 'parked'
 
+/** What the cloud knows as parked: not the relay's own notices, of which parking announces none. */
+const isAnnounced = (entry: Entry): entry is ParkedEntry => isParked(entry) && entry.notification.transport !== 'relay'
+
 /**
  * Sends again what the filter means, the oldest first. An entry leaves the list when SQS has accepted it and the cloud was told so;
  * a process that dies before that leaves it there, and the next one sends it with the same id.
@@ -49,10 +52,7 @@ export async function* retryParked({
     for (const entry of page.entries) if (!isParked(entry)) yield cannotBeSent(entry)
     for await (const request of resend(page.entries.filter(isParked), { ...sending, signal })) {
       const accepted = request.filter((one) => one.accepted)
-      await announcer.announce(
-        accepted.map(({ entry }) => entry),
-        'retried',
-      )
+      await announcer.announce(accepted.map(({ entry }) => entry).filter(isAnnounced), 'retried')
       for (const { entry, queue } of accepted) {
         await list.remove(entry.raw)
         yield { id: entry.id, state: 'sent', queue }
@@ -89,7 +89,7 @@ export async function* dropParked({
       if (signal.aborted) return
       const some = page.entries.slice(from, from + DROP_TOGETHER)
       // The cloud knows nothing of what was never a notification.
-      await announcer.announce(some.filter(isParked), 'dropped')
+      await announcer.announce(some.filter(isAnnounced), 'dropped')
       for (const { id, raw } of some) yield { id, state: (await list.remove(raw)) ? 'dropped' : 'gone' }
     }
     onPage?.(page)
