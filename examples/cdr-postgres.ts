@@ -55,8 +55,9 @@ export function createCdrPostgres(postgres: Postgres) {
     const packet = typeof cdr.data === 'string' ? cdr.data : ''
     await postgres.query(UPSERT, [
       cdr.source,
-      p.call_ref,
-      p.dialed_at,
+      // Not known in a few: then the notification itself is the key, and the time received the best there is.
+      p.call_ref ?? cdr.id,
+      p.dialed_at ?? cdr.timeMs / 1000,
       p.ref ?? null,
       p.extension ?? null,
       p.contact_ref ?? null,

@@ -2,8 +2,10 @@ import {
   ageMs,
   findRoute,
   fromHttp,
+  isObject,
   parseEventType,
   ProtocolError,
+  referenceOf,
   toSourceId,
   type Notification,
   type Transport,
@@ -105,8 +107,7 @@ async function readRequest(c: HandlerContext): Promise<Notification> {
 
 function toReference(subject: string | undefined, payload: unknown): string | undefined {
   if (subject !== undefined && subject !== '') return subject
-  const ref: unknown = typeof payload === 'object' && payload !== null && 'ref' in payload ? payload.ref : undefined
-  return typeof ref === 'string' || typeof ref === 'number' ? String(ref) : subject
+  return isObject(payload) ? referenceOf(payload['ref']) : undefined
 }
 
 async function check<Output>(schema: StandardSchema<Output>, payload: unknown): Promise<Output> {

@@ -1,6 +1,6 @@
 import { fromBase64, isSqsText, toBase64, toText } from './bytes.ts'
 import { isTransport } from './ids.ts'
-import { isObject } from './json.ts'
+import { hasMark, isObject } from './json.ts'
 import { MAX_WAIT_MS, type Notification } from './notification.ts'
 import { scanArray, scanObject } from './scan.ts'
 import { ProtocolError } from './errors.ts'
@@ -21,8 +21,8 @@ function quote(text: string): string {
 
 const isJson = (contentType: string) => /^[^;]*[/+]json\b/i.test(contentType)
 
-// JSON text with space around it would come out without that space.
-const isBare = (text: string) => text.charCodeAt(0) > 0x20 && text.charCodeAt(text.length - 1) > 0x20
+// JSON text with space around it would come out without that space, and a byte order mark is no JSON inside of an event.
+const isBare = (text: string) => text.charCodeAt(0) > 0x20 && text.charCodeAt(text.length - 1) > 0x20 && !hasMark(text)
 
 function formatData(contentType: string, data: string | Uint8Array): string {
   if (typeof data !== 'string' || !isSqsText(data) || (isJson(contentType) && !isBare(data)))
@@ -30,18 +30,23 @@ function formatData(contentType: string, data: string | Uint8Array): string {
   return isJson(contentType) ? `"data":${data}` : `"data":${quote(data)}`
 }
 
+// CloudEvents knows no empty attribute: one that says nothing is absent.
+const optional = (name: string, value: string | undefined): string =>
+  value === undefined || value === '' ? '' : `"${name}":${quote(value)},`
+
 /**
  * One notification as a CloudEvent in JSON. With `datacontenttype` JSON, `data` must be valid JSON text.
  */
 export function formatEvent(n: Notification): string {
-  const subject = n.subject === undefined ? '' : `"subject":${quote(n.subject)},`
-  const trace = n.traceparent === undefined ? '' : `"traceparent":${quote(n.traceparent)},`
+  const subject = optional('subject', n.subject)
+  const channel = optional('channel', n.channel)
+  const trace = optional('traceparent', n.traceparent)
   const wait =
     n.maxwaitms === undefined ? '' : `"maxwaitms":${Math.min(Math.max(0, Math.round(n.maxwaitms)), MAX_WAIT_MS)},`
-  const reason = n.reason === undefined ? '' : `"reason":${quote(n.reason)},`
+  const reason = optional('reason', n.reason)
   return (
     `{"specversion":"1.0","id":${quote(n.id)},"source":${quote(n.source)},"type":${quote(n.type)},${subject}"time":"${n.time}",` +
-    `"datacontenttype":${quote(n.datacontenttype)},"transport":"${n.transport}","channel":${quote(n.channel)},"sequence":"${n.sequence}",` +
+    `"datacontenttype":${quote(n.datacontenttype)},"transport":"${n.transport}",${channel}"sequence":"${n.sequence}",` +
     `${trace}${wait}${reason}${formatData(n.datacontenttype, n.data)}}`
   )
 }
@@ -79,7 +84,8 @@ function toNotification(value: unknown, text: string): Notification {
     throw new ProtocolError('protocol.event.invalid', `the attribute ${name} is missing or not a string`)
   }
   if (required('specversion') !== '1.0') throw new ProtocolError('protocol.event.invalid', 'specversion is not 1.0')
-  const optional = (name: string) => (typeof value[name] === 'string' ? { [name]: value[name] } : {})
+  const optionalOf = (name: string) =>
+    typeof value[name] === 'string' && value[name] !== '' ? { [name]: value[name] } : {}
   const transport = value['transport']
   const wait = Number(value['maxwaitms'])
   const datacontenttype = typeof value['datacontenttype'] === 'string' ? value['datacontenttype'] : 'application/json'
@@ -96,9 +102,9 @@ function toNotification(value: unknown, text: string): Notification {
     transport: isTransport(transport) ? transport : 'list',
     channel: typeof value['channel'] === 'string' ? value['channel'] : '',
     sequence: typeof value['sequence'] === 'string' ? value['sequence'] : '',
-    ...optional('subject'),
-    ...optional('traceparent'),
-    ...optional('reason'),
+    ...optionalOf('subject'),
+    ...optionalOf('traceparent'),
+    ...optionalOf('reason'),
     ...(value['maxwaitms'] !== undefined && Number.isFinite(wait) ? { maxwaitms: wait } : {}),
   }
 }

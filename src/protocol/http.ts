@@ -53,7 +53,7 @@ export function toHeaders(n: Notification): Headers {
   const headers = new Headers({ 'content-type': n.datacontenttype, 'ce-specversion': '1.0' })
   for (const name of ATTRIBUTES) {
     const value = n[name]
-    if (value !== undefined) headers.set(`ce-${name}`, encodeHeader(String(value)))
+    if (value !== undefined && value !== '') headers.set(`ce-${name}`, encodeHeader(String(value)))
   }
   return headers
 }
@@ -86,7 +86,7 @@ export function fromHttp(headers: Headers, body: Uint8Array): Notification {
   }
   const optional = (name: string) => {
     const value = get(name)
-    return value === undefined ? {} : { [name]: value }
+    return value === undefined || value === '' ? {} : { [name]: value }
   }
   const wait = get('maxwaitms')
   const transport = get('transport')

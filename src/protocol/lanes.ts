@@ -1,3 +1,4 @@
+import { referenceOf } from './values.ts'
 import { isObject } from './json.ts'
 
 /**
@@ -5,14 +6,9 @@ import { isObject } from './json.ts'
  * else the empty text, so that what names nothing stays in one order too.
  */
 export function orderKey(reference: string | undefined, payload: unknown): string {
-  if (reference !== undefined) return reference
+  if (reference !== undefined && reference !== '') return reference
   if (!isObject(payload)) return ''
-  return toKey(payload['call_ref']) ?? toKey(payload['ref']) ?? ''
-}
-
-function toKey(value: unknown): string | undefined {
-  if (typeof value === 'string') return value
-  return typeof value === 'number' || typeof value === 'bigint' ? String(value) : undefined
+  return referenceOf(payload['call_ref']) ?? referenceOf(payload['ref']) ?? ''
 }
 
 /** The lane of an order key: FNV-1a over its UTF-16 units, modulo the number of lanes. The SQS message group is its decimal text. */

@@ -1,4 +1,4 @@
-import { isObject, parseExact } from './json.ts'
+import { isInexact, isObject, parseExact, parseJson } from './json.ts'
 import { toText } from './bytes.ts'
 
 /** What the dialler writes: `{type: <sub_type>, payload}` in JSON. */
@@ -9,8 +9,8 @@ export type PacketFault = 'empty' | 'not_utf8' | 'not_json' | 'not_object' | 'no
 
 /**
  * A packet as received: `data` is its exact text, or its bytes when they are not valid UTF-8; `packet` is there when it could
- * be read, else `fault` says why not. In `packet`, integers above 2^53 other than `ref` and `call_ref` may be rounded: it is for
- * routing; who needs the payload reads `data` with `parseExact`.
+ * be read, else `fault` says why not. `packet` is for routing: its `ref` and `call_ref` are exact, other numbers may be rounded. To
+ * read the payload, parse `data` with `parseExact`.
  */
 export type ReadPacket = {
   readonly data: string | Uint8Array
@@ -47,14 +47,13 @@ export function readPacketText(text: string): ReadPacket {
   return { data: text, contentType, packet: { type, payload: value['payload'] } }
 }
 
-const isRounded = (value: unknown): boolean => typeof value === 'number' && !Number.isSafeInteger(value)
-
-/** What routes a packet and gives it its lane must be exact; for anything else in it, the text is what counts. */
+/** Parses a packet so that what gives it its lane is exact. A large packet is not read for numbers elsewhere in it. */
 function parseForRouting(text: string): unknown {
-  const value: unknown = JSON.parse(text)
+  const value = parseJson(text)
   const payload = isObject(value) ? value['payload'] : undefined
-  if (!isObject(payload) || !(isRounded(payload['call_ref']) || isRounded(payload['ref']))) return value
-  return parseExact(text)
+  if (!isObject(payload)) return value
+  const hasNumber = typeof payload['call_ref'] === 'number' || typeof payload['ref'] === 'number'
+  return hasNumber && isInexact(text) ? parseExact(text) : value
 }
 
 /** Writes a packet as the dialler does. Large integers must be given as strings or as prepared text. */

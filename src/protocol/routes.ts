@@ -180,7 +180,8 @@ export function routePacket(key: string, subType: string | undefined, fault?: Pa
     written !== undefined && subType === written && LIST_ALIASES[written] !== undefined
       ? LIST_ALIASES[written]
       : written
-  const reference = parsed?.reference
+  // A channel that ends with the colon before its reference names none.
+  const reference = parsed?.reference?.trim() === '' ? undefined : parsed?.reference
   const found =
     type !== undefined && type !== RELAY_TYPE && subType !== undefined && fault === undefined
       ? findRoute(type, subType)

@@ -114,7 +114,8 @@ export type CdrRecord = {
   /** For `GET /cdrs/:id`. */
   readonly id: string
   readonly source: string
-  readonly call_ref: string
+  /** Null where the dialler sent none. */
+  readonly call_ref: string | null
   readonly dialed_at: string
   readonly campaign_ref: string | null
   readonly extension: string | null

@@ -84,7 +84,7 @@ test('a message that holds no CloudEvents is parked whole with its bytes, and it
   })
   expect(scene.parked[5]).toMatchObject({
     contentEncoding: 'gzip',
-    reason: expect.stringContaining('not base64 of gzip'),
+    reason: expect.stringContaining('not gzip in base64'),
   })
   expect(scene.ran).toEqual(ids(1))
 })

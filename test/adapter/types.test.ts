@@ -15,9 +15,9 @@ test('the payload has the type of the schema, and only effects of the app can be
   const app = new Hono<AdapterEnv<Effect> & { Bindings: { REGION: string } }>()
   app.post('/campaigns/cdr', async (c) => {
     const { payload } = await event(c, Cdr)
-    expectTypeOf(payload.dialed_at).toEqualTypeOf<number>()
+    expectTypeOf(payload.dialed_at).toEqualTypeOf<number | null>()
     expectTypeOf(c.env.REGION).toEqualTypeOf<string>()
-    record(c, { kind: 'cdr', dialedAt: payload.dialed_at })
+    record(c, { kind: 'cdr', dialedAt: payload.dialed_at ?? 0 })
     // @ts-expect-error the app has no such effect
     record(c, { kind: 'status' })
     return c.body(null, 204)

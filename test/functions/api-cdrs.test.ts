@@ -83,7 +83,7 @@ describe('GET /cdrs', () => {
     const { commit, json } = await useApi()
     const same = Array.from({ length: 25 }, (_, index) => tried(index + 1, { dialed_at: THEN }))
     await commit(...same)
-    const seen: string[] = []
+    const seen: (string | null)[] = []
     let next: string | null = ''
     while (next !== null) {
       const page: Page<CdrRecord> = await json(
@@ -102,7 +102,7 @@ describe('GET /cdrs', () => {
         tried(index + 1, { end_reason: index % 20 === 0 ? 'failed' : 'busy' }),
       ),
     )
-    const seen: string[] = []
+    const seen: (string | null)[] = []
     let next: string | null = ''
     while (next !== null) {
       const page: Page<CdrRecord> = await json(

@@ -70,7 +70,7 @@ test('what goes in as a packet comes out of a pack byte for byte, and SQS takes 
         many.map((bytes) => Buffer.from(bytes).toString('hex')),
       )
       for (const { subject, channel } of out)
-        expect([subject, channel]).toEqual([reference, `enigma:notifications:agents:${reference}`])
+        expect([subject ?? '', channel]).toEqual([reference, `enigma:notifications:agents:${reference}`])
     }),
     { numRuns: 3_000 },
   )

@@ -1,11 +1,14 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { formatPacket, parseExact, readPacket, readPacketText, toBytes } from '../../src/protocol/index.ts'
+import { formatPacket, orderKey, parseExact, readPacket, readPacketText, toBytes } from '../../src/protocol/index.ts'
 
 test.each([
   ['', 'empty', 'text/plain'],
   ['nonsense', 'not_json', 'text/plain'],
-  ['\ufeff{"type":"status"}', 'not_json', 'text/plain'],
+  ['\ufeff', 'not_json', 'text/plain'],
+  ['\ufeff\ufeff{"type":"status"}', 'not_json', 'text/plain'],
+  ['\ufeff{"payload":{}}', 'no_type', 'application/json'],
+  ['{"type":"status"}\ufeff', 'not_json', 'text/plain'],
   ['[{"type":"status"}]', 'not_object', 'application/json'],
   ['"status"', 'not_object', 'application/json'],
   ['null', 'not_object', 'application/json'],
@@ -55,4 +58,45 @@ test('integers above 2^53 keep their digits, in an exact reading and in what rou
     call_ref: '9007199254740993',
   })
   expect(readPacketText('{"type":"cdr","payload":{"call_ref":7}}').packet?.payload).toEqual({ call_ref: 7 })
+})
+
+test('a byte order mark before a packet is kept in its data, and no reason not to read it', () => {
+  const bytes = toBytes('\ufeff{"type":"call","payload":{"call_ref":1.10}}')
+  const read = readPacket(bytes)
+  expect(read.packet).toEqual({ type: 'call', payload: { call_ref: '1.10' } })
+  expect(Buffer.from(toBytes(read.data)).equals(bytes)).toBe(true)
+  expect(parseExact(read.data as string)).toEqual({ type: 'call', payload: { call_ref: '1.10' } })
+})
+
+const digits = fc.stringMatching(/^\d{1,22}$/).map((text) => text.replace(/^0+(?=\d)/, ''))
+const exponent = fc.oneof(
+  fc.constant(''),
+  fc
+    .tuple(fc.constantFrom('e', 'E'), fc.constantFrom('', '+', '-'), fc.integer({ min: 0, max: 400 }))
+    .map((parts) => parts.join('')),
+)
+const fraction = fc.oneof(
+  fc.constant(''),
+  fc.stringMatching(/^\d{1,20}$/).map((text) => `.${text}`),
+)
+/** Any number as JSON writes it. */
+const jsonNumber = fc.tuple(fc.constantFrom('', '-'), digits, fraction, exponent).map((parts) => parts.join(''))
+
+test('a number that names something keeps its digits, in a packet, in a lane and in a payload', () => {
+  fc.assert(
+    fc.property(jsonNumber, fc.constantFrom('', ' ', '\n'), (number, space) => {
+      const text = `{"type":"cdr",${space}"payload":{"x":[${space}${number}],"call_ref":${space}${number}${space},"call_time":${number}}}`
+      for (const payload of [
+        readPacketText(text).packet?.payload,
+        (parseExact(text) as { payload: unknown }).payload,
+        parseExact(text.slice(text.indexOf('{"x"'), -1)),
+      ]) {
+        const { call_ref, call_time } = payload as Record<string, unknown>
+        expect(String(call_ref)).toBe(number)
+        expect(Number(call_time)).toBe(Number(number))
+        expect(orderKey(undefined, payload)).toBe(number)
+      }
+    }),
+    { numRuns: 3_000 },
+  )
 })

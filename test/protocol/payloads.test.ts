@@ -3,9 +3,13 @@ import { expect, test } from 'vitest'
 import {
   AgentCall,
   AgentStatus,
+  CampaignStats,
   Cdr,
   DialPreview,
   AgentStats,
+  InboundCall,
+  PAYLOADS,
+  parseExact,
   maskNumber,
   maskPayload,
   maskText,
@@ -51,35 +55,144 @@ test('a CDR: no agent, an end reason nobody knows, a time as text', () => {
   })
 })
 
-test('an empty field is not known, and no reason to refuse a call or a CDR; one that does not fit is named', () => {
-  expect(v.parse(AgentCall, { ref: '', call_ref: '', agent: '', number: 1 })).toEqual({
-    ref: null,
-    call_ref: null,
-    agent: null,
-    number: '1',
+/** What languages write where nothing is known. */
+const NOTHING = [
+  null,
+  false,
+  '',
+  '   ',
+  '\t\ufeff',
+  'NULL',
+  'null',
+  'None',
+  'nil',
+  'undefined',
+  'NaN',
+  'N/A',
+  '\\N',
+  '<unknown>',
+]
+const MORE_NOTHING = ['(null)', '<null>', '<nil>', '[]', '{}', [], {}]
+
+test.each([...NOTHING, ...MORE_NOTHING])(
+  '%j means not known in every field, and no field of it parks a CDR or a call',
+  (nothing) => {
+    const fieldsOf = (schema: { readonly entries: object }) => Object.keys(schema.entries)
+    for (const schema of [Cdr, AgentCall, InboundCall, AgentStats, CampaignStats]) {
+      const names = fieldsOf(schema)
+      const all = v.safeParse(schema, {
+        ...Object.fromEntries(names.map((name) => [name, nothing])),
+        extension: '1002',
+      })
+      expect(all.success).toBe(true)
+      for (const name of names)
+        if (name !== 'extension') expect((all.output as Record<string, unknown>)[name], name).toBeNull()
+      expect(all.output).not.toHaveProperty('unsure')
+    }
+    expect(v.safeParse(AgentStatus, { status: nothing }).success).toBe(false)
+    expect(v.parse(DialPreview, { callees: nothing })).toEqual({ callees: [] })
+  },
+)
+
+test('what says something is kept: 0, anonymous, a name that only begins like nothing', () => {
+  const said = ['0', 'anonymous', 'unknown', 'Nullarbor', 'none-1', '(1002)', '<1002>', ' 1002 ', '-']
+  for (const number of said) expect(v.parse(AgentCall, { number })).toEqual({ number })
+  expect(v.parse(Cdr, { call_ref: 0, call_time: 0, end_code: '0' })).toEqual({
+    call_ref: '0',
+    dialed_at: null,
+    call_time: 0,
+    end_code: 0,
   })
-  expect(v.parse(Cdr, { call_ref: 7, dialed_at: 1, end_code: '', hold_time: '', extension: '' })).toEqual({
+})
+
+test('a field that cannot be read is null and named, with what was sent; the CDR is taken all the same', () => {
+  const odd = {
+    call_ref: { a: 1 },
+    dialed_at: 'noon',
+    extension: true,
+    number: ['27821234567'],
+    end_code: -1,
+    call_time: '01:23',
+    hold_time: '1,500',
+  }
+  const nulls = Object.fromEntries(Object.keys(odd).map((name) => [name, null]))
+  expect(v.parse(Cdr, { ...odd, end_reason: 'hungup', skill: 'gold' })).toEqual({
+    ...nulls,
+    end_reason: 'hungup',
+    skill: 'gold',
+    unsure: odd,
+  })
+  expect(v.parse(Cdr, odd)).toEqual({ ...nulls, unsure: odd })
+  expect(
+    v.parse(Cdr, { call_ref: 7, dialed_at: '2025-11-24 16:00:00', call_time: '00:01:23', hold_time: '12,5' }),
+  ).toEqual({
     call_ref: '7',
-    dialed_at: 1,
-    end_code: null,
-    hold_time: null,
-    extension: null,
+    dialed_at: 1_764_000_000,
+    call_time: 83,
+    hold_time: 12.5,
+    unsure: { dialed_at: '2025-11-24 16:00:00' },
   })
-  const { issues = [] } = v.safeParse(AgentCall, { number: { deep: 1 } })
-  expect(issues.map((issue) => [v.getDotPath(issue), issue.message])).toEqual([['number', 'must be text or a number']])
+  expect(v.parse(AgentCall, { number: { deep: 1 } })).toEqual({ number: null, unsure: { number: { deep: 1 } } })
+  expect(v.parse(AgentStats, { calls: 'many', talk_time: '-5' })).toEqual({
+    calls: null,
+    talk_time: null,
+    unsure: { calls: 'many', talk_time: '-5' },
+  })
+  expect(v.parse(DialPreview, { callees: [{ number: [1] }] })).toEqual({
+    callees: [{ number: null, unsure: { number: [1] } }],
+  })
+})
+
+test('a CDR needs no single field: without a reference or a time those are null', () => {
+  expect(v.parse(Cdr, { number: '27821234567' })).toEqual({ call_ref: null, dialed_at: null, number: '27821234567' })
+  expect(v.parse(Cdr, { call_ref: 7 })).toEqual({ call_ref: '7', dialed_at: null })
 })
 
 test.each([
   [AgentStatus, {}],
   [AgentStatus, { status: '' }],
+  [AgentStatus, { status: true }],
   [AgentStatus, 'status'],
-  [Cdr, { call_ref: 7 }],
-  [Cdr, { call_ref: 7, dialed_at: 'noon' }],
-  [Cdr, { dialed_at: 1 }],
-  [DialPreview, { callees: 'none' }],
-  [AgentStats, { calls: 'many' }],
-])('what is needed and not there is refused', (schema, payload) => {
+  [Cdr, {}],
+  [Cdr, []],
+  [Cdr, [{ call_ref: 7 }]],
+  [Cdr, { call_ref: '', dialed_at: null, skill: 'gold' }],
+  [Cdr, 'cdr'],
+  [DialPreview, { callees: 'none at all' }],
+  [DialPreview, { callees: { number: 1 } }],
+])('what is needed and not there is refused: %#', (schema, payload) => {
   expect(v.safeParse(schema, payload).success).toBe(false)
+})
+
+test('every field that is text keeps its digits when it comes as a number, in whatever form', () => {
+  // The parser knows identifiers by their names: it must know all that the schemas take as text.
+  const ODD = [
+    '1764000000.10',
+    '1764000000.1',
+    '1e3',
+    '1.0',
+    '-0',
+    '12345678901234567890',
+    '1E+2',
+    '0.0000001',
+    '1e400',
+  ]
+  const schemas = Object.values(PAYLOADS).filter((schema) => 'entries' in schema && 'ref' in schema.entries)
+  expect(schemas.length).toBeGreaterThan(7)
+  for (const schema of schemas) {
+    const isText = (name: string) =>
+      (
+        v.safeParse(schema, { status: 'busy', callees: [], call_ref: 1, [name]: 'word' }).output as Record<
+          string,
+          unknown
+        >
+      )[name] === 'word'
+    for (const name of Object.keys(schema.entries).filter((name) => name !== 'callees' && isText(name)))
+      for (const digits of ODD)
+        expect((parseExact(`{"payload":{"${name}": ${digits}}}`) as { payload: object }).payload).toEqual({
+          [name]: digits === '1764000000.1' ? 1_764_000_000.1 : digits,
+        })
+  }
 })
 
 test('personal fields are masked wherever they stand, and numbers in foreign text too', () => {

@@ -84,7 +84,7 @@ function makeCdr(hash: number, stream: 'main' | 'shared', n: number): Made {
     number: numberOf(n),
     campaign_ref: stream,
     end_reason: 'hungup',
-    ...(isInvalid ? {} : { dialed_at: FIRST_DIALED_AT + Math.floor(n / DIALED_AT_ONCE) }),
+    dialed_at: FIRST_DIALED_AT + Math.floor(n / DIALED_AT_ONCE),
     ...(dice < 2 ? { filler: noise(hash, 100_000) } : {}),
     ...(dice >= 2 && dice < 6 ? { filler: 'a call and '.repeat(10_000) } : {}),
     ...(dice >= 6 && dice < 10 ? { poison: POISON } : {}),
@@ -93,9 +93,10 @@ function makeCdr(hash: number, stream: 'main' | 'shared', n: number): Made {
   const isParked = dice < 2 || (dice >= 6 && dice < 10)
   return {
     key,
-    packet: formatPacket({ type: 'cdr', payload }),
+    // A CDR in a list of one is no CDR.
+    packet: formatPacket({ type: 'cdr', payload: isInvalid ? [payload] : payload }),
     route: 'campaigns-cdr',
-    reference: String(call_ref),
+    reference: isInvalid ? '' : String(call_ref),
     relay: isParked ? 'parked' : 'sent',
     handler: isInvalid ? 'parked' : 'done',
   }

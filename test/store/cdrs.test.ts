@@ -36,7 +36,7 @@ async function all(read: Reads, filter: CdrFilter): Promise<string[]> {
   const refs: string[] = []
   for (let cursor: string | undefined; ;) {
     const page = await read.cdrs({ ...filter, ...(cursor === undefined ? {} : { cursor }) })
-    refs.push(...page.items.map((record) => record.call_ref))
+    refs.push(...page.items.map((record) => record.call_ref ?? ''))
     if (page.next === null) return refs
     cursor = page.next
   }
@@ -105,7 +105,7 @@ test('cursors hold while new CDRs come in, also with many of the same second', a
   const seen = first.items.map((record) => record.call_ref)
   for (let cursor = first.next; cursor !== null;) {
     const page = await store.read.cdrs({ limit: 7, cursor })
-    seen.push(...page.items.map((record) => record.call_ref))
+    seen.push(...page.items.map((record) => record.call_ref ?? ''))
     cursor = page.next
   }
   expect(seen.toSorted((a, b) => Number(a) - Number(b))).toEqual(

@@ -6,7 +6,7 @@ const maybeNumber = (description: string) => v.pipe(v.nullable(v.number()), v.de
 const cdr = {
   id: text('For `GET /cdrs/{id}`: made of source, call_ref and dialed_at.'),
   source,
-  call_ref: text("The dialler's reference of the call. Unique only together with source and dialed_at."),
+  call_ref: maybeText("The dialler's reference of the call. Unique only together with source and dialed_at."),
   dialed_at: time('When it was dialled.'),
   campaign_ref: campaignRef,
   extension: maybeText('The agent; null when no agent was reached.'),

@@ -22,9 +22,11 @@ function canonical(payload: Record<string, unknown>): string {
  */
 export function cdr(event: StoreEvent<Cdr>): Effect {
   const p = event.payload
-  const id = cdrId(event.source, p.call_ref, p.dialed_at)
+  // What is not known is taken from the notification: without a reference it is a CDR of its own.
+  const dialedSeconds = p.dialed_at ?? event.timeMs / 1000
+  const id = cdrId(event.source, p.call_ref ?? event.id, dialedSeconds)
   const campaign = event.reference || textOr(p.ref) || textOr(p.campaign_ref)
-  const dialedMs = Math.round(p.dialed_at * 1000)
+  const dialedMs = Math.round(dialedSeconds * 1000)
   const dialedAt = new Date(Math.abs(dialedMs) <= 8.64e15 ? dialedMs : 0).toISOString()
   const record: Omit<CdrRecord, 'revised'> = {
     id,
@@ -57,7 +59,7 @@ export function cdr(event: StoreEvent<Cdr>): Effect {
       'cdr',
       id,
       event.source,
-      p.call_ref,
+      p.call_ref ?? '',
       record.extension ?? '',
       toStamp(event),
       String(event.timeMs),
