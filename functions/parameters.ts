@@ -53,7 +53,7 @@ export function createParameters({
   endpoint,
   now = Date.now,
 }: ParametersOptions): Parameters {
-  const address = endpoint ?? `https://ssm.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}/`
+  const address = endpoint || `https://ssm.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}/`
   const body = JSON.stringify({ Names: Object.values(names), WithDecryption: true })
   let last: { readonly values: Readonly<Record<string, string>>; readonly atMs: number } | undefined
   let asking: Promise<void> | undefined

@@ -61,7 +61,7 @@ if (Object.entries(process.env).some(([variable, name]) => isOfParameter(variabl
  */
 export async function setting(name: string, maxAgeMs?: number): Promise<string> {
   const plain = process.env[name]?.trim() ?? ''
-  if (plain !== '' || process.env[name + OF_PARAMETER] === undefined) return plain
+  if (plain !== '' || !process.env[name + OF_PARAMETER]) return plain
   return (await parameters().read(maxAgeMs))[name] ?? ''
 }
 
@@ -69,14 +69,11 @@ export async function setting(name: string, maxAgeMs?: number): Promise<string> 
 const REFUSED_MS = 5_000
 
 function storeOptions(): StoreOptions {
-  const {
-    UPSTASH_REDIS_REST_URL: url = '',
-    UPSTASH_REDIS_REST_TOKEN: token = '',
-    ENIGMA_STORE_PREFIX: prefix = 'enigma:',
-  } = process.env
-  const isParameter = ['UPSTASH_REDIS_REST_URL_PARAMETER', 'UPSTASH_REDIS_REST_TOKEN_PARAMETER'].some(
-    (name) => process.env[name] !== undefined,
+  const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '' } = process.env
+  const isParameter = ['UPSTASH_REDIS_REST_URL_PARAMETER', 'UPSTASH_REDIS_REST_TOKEN_PARAMETER'].some((name) =>
+    isOfParameter(name, process.env[name]),
   )
+  const prefix = process.env['ENIGMA_STORE_PREFIX']?.trim() || 'enigma:'
   return { prefix, ...(isParameter ? { address } : { url, token }) }
 }
 

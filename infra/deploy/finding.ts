@@ -11,7 +11,9 @@ export const fail = (text: string, fix?: string): Finding => ({
 /** The words of an error; the deepest cause says what happened. What the SDK adds for its developers is left out. */
 export function words(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return words(error.errors[0])
-  return (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? ''
+  return (
+    (error instanceof Error ? error.message || error.name : String(error)).split('\n')[0] || 'an error without words'
+  )
 }
 
 /** What mends an error of AWS. */

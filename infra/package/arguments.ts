@@ -31,7 +31,7 @@ export function readArguments(
   const parameters = Object.fromEntries(given.map(([name = '', value = '']) => [name, value]))
   return {
     stage,
-    region: text(values['region']) || (env['AWS_REGION'] ?? env['AWS_DEFAULT_REGION'] ?? ''),
+    region: text(values['region']) || env['AWS_REGION']?.trim() || env['AWS_DEFAULT_REGION']?.trim() || '',
     folder: text(values['package']) || '.serverless',
     stack: readStackOptions({ prefix: `enigma-${stage}-`, ...parameters }),
   }

@@ -35,7 +35,7 @@ async function readWords(response: Response): Promise<string> {
   try {
     const body: unknown = JSON.parse(text)
     const words = isObject(body) ? [body['detail'], body['title'], body['message'], body['error']] : []
-    return words.find((word) => typeof word === 'string') ?? text
+    return words.find((word): word is string => typeof word === 'string' && word.trim() !== '') ?? text
   } catch {
     return text
   }

@@ -23,7 +23,7 @@ export async function runDev(options: DevArguments): Promise<void> {
   const { agents, speed, seed } = options
   await showStreet({
     process,
-    folder: resolve(process.env['ENIGMA_DATA_DIR'] || fileURLToPath(new URL('.enigma', root))),
+    folder: resolve(process.env['ENIGMA_DATA_DIR']?.trim() || fileURLToPath(new URL('.enigma', root))),
     callCentre: options.simulator ? { agents, speed, seed } : undefined,
     bundles: options.bundles,
     isVerbose: options.verbose,

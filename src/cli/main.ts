@@ -12,7 +12,7 @@ async function main(argv: readonly string[]): Promise<number> {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     const first = firstOf(error)
     const isDebug = process.env['ENIGMA_LOG_LEVEL'] === 'debug'
-    const words = first instanceof Error ? (isDebug && first.stack) || first.message : String(first)
+    const words = first instanceof Error ? (isDebug && first.stack) || first.message || first.name : String(first)
     process.stderr.write(`enigma-relay: ${words} (${codeOf(first)})\n`)
     return first instanceof ConfigError ? 2 : 1
   }

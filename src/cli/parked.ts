@@ -46,5 +46,5 @@ export async function runParked(options: ParkedArguments, refuse: (words: string
 
 /** Where nothing is sent, no region is needed. */
 function readParkedConfig(env: Env, sends: boolean): RelayConfig {
-  return readConfig(sends ? env : { ...env, AWS_REGION: env['AWS_REGION'] || 'none' })
+  return readConfig(sends ? env : { ...env, AWS_REGION: env['AWS_REGION']?.trim() || 'none' })
 }

@@ -88,7 +88,10 @@ function toNotification(value: unknown, text: string): Notification {
     typeof value[name] === 'string' && value[name] !== '' ? { [name]: value[name] } : {}
   const transport = value['transport']
   const wait = Number(value['maxwaitms'])
-  const datacontenttype = typeof value['datacontenttype'] === 'string' ? value['datacontenttype'] : 'application/json'
+  const datacontenttype =
+    typeof value['datacontenttype'] === 'string' && value['datacontenttype'] !== ''
+      ? value['datacontenttype']
+      : 'application/json'
   return {
     id: required('id'),
     source: required('source'),

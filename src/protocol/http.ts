@@ -76,17 +76,17 @@ export function toRequest(n: Notification, signal?: AbortSignal): Request {
 export function fromHttp(headers: Headers, body: Uint8Array): Notification {
   const get = (name: string) => {
     const value = headers.get(`ce-${name}`)
-    return value === null ? undefined : decodeHeader(value)
+    // A header that is there and empty says as little as none.
+    return value === null || value === '' ? undefined : decodeHeader(value)
   }
   const required = (name: string) => {
     const value = get(name)
-    if (value === undefined || value === '')
-      throw new ProtocolError('protocol.event.invalid', `the header ce-${name} is missing`)
+    if (value === undefined) throw new ProtocolError('protocol.event.invalid', `the header ce-${name} is missing`)
     return value
   }
   const optional = (name: string) => {
     const value = get(name)
-    return value === undefined || value === '' ? {} : { [name]: value }
+    return value === undefined ? {} : { [name]: value }
   }
   const wait = get('maxwaitms')
   const transport = get('transport')
@@ -95,7 +95,7 @@ export function fromHttp(headers: Headers, body: Uint8Array): Notification {
     source: required('source'),
     type: required('type'),
     time: get('time') ?? new Date(0).toISOString(),
-    datacontenttype: headers.get('content-type') ?? 'application/json',
+    datacontenttype: headers.get('content-type') || 'application/json',
     data: toText(body) ?? body,
     transport: isTransport(transport) ? transport : 'list',
     channel: get('channel') ?? '',

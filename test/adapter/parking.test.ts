@@ -145,6 +145,11 @@ test.each([
     '404: unknown agent',
   ],
   [
+    'an empty detail',
+    () => Response.json({ detail: '', title: ' ', error: 'no agent' }, { status: 404 }),
+    '404: no agent',
+  ],
+  [
     'an error of Hono',
     () => {
       throw new HTTPException(403, { message: 'forbidden' })

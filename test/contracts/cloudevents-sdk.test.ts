@@ -2,6 +2,7 @@ import { CloudEvent, HTTP } from 'cloudevents'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { parseEvents, toBytes, toRequest, type Notification } from '../../src/protocol/index.ts'
+import { formatNotice, stampNotice } from '../../src/relay/notice.ts'
 import { stamp } from '../../src/relay/stamp.ts'
 
 /** Every event that the relay can write passes the strict validation of the official SDK, which other consumers of the queues use. */
@@ -83,6 +84,22 @@ test('any packet on any channel is an event that the SDK takes, in the queue and
       expect([taken.id, taken.type, taken.source]).toEqual([notification.id, notification.type, notification.source])
     }),
     { numRuns: 2_000 },
+  )
+})
+
+test('the notices of the relay are such events too, whatever they are about', () => {
+  fc.assert(
+    fc.property(anyText, fc.constantFrom('alive', 'gap', 'parked'), (text, subType) => {
+      const payload = { relay: text, id: text, source: text, cause: text }
+      const { event } = stampNotice(formatNotice({ subType, payload } as never), {
+        sourceId: 'main',
+        number: 1,
+        index: 0,
+        timeMs: 0,
+      })
+      expect(() => new CloudEvent(JSON.parse(event) as object, true)).not.toThrow()
+    }),
+    { numRuns: 200 },
   )
 })
 

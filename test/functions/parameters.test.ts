@@ -4,6 +4,7 @@ import { startParameterStore } from '../../src/local/parameter-store.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { notice, TOKEN } from './api-world.ts'
 import { startProxy } from '../support/proxy.ts'
+import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
 import { agentStatus } from '../../src/store/index.ts'
 
@@ -141,6 +142,33 @@ test('a Parameter Store that fails for a moment is asked again', async () => {
   }, 100)
   expect((await parameters.read())['TOKEN']).toBe('t1')
   expect(server.seen.requests).toBeGreaterThan(1)
+})
+
+test('a variable that is there and blank is not set: no parameter is asked for, and defaults hold', async () => {
+  const { proxy, redis } = await useStore()
+  const blank = [
+    'UPSTASH_REDIS_REST_URL_PARAMETER',
+    'UPSTASH_REDIS_REST_TOKEN_PARAMETER',
+    'CRM_TOKEN_PARAMETER',
+    'ENIGMA_STORE_PREFIX',
+  ]
+  for (const name of blank) vi.stubEnv(name, '')
+  for (const [name, value] of Object.entries({
+    UPSTASH_REDIS_REST_URL: proxy.url,
+    UPSTASH_REDIS_REST_TOKEN: 'test-token',
+  }))
+    vi.stubEnv(name, value)
+  onTestFinished(() => void vi.unstubAllEnvs())
+  vi.resetModules()
+  const { store, setting } = await import('../../functions/wiring.ts')
+  expect(await setting('CRM_TOKEN')).toBe('')
+  await store().commit({
+    effects: [agentStatus(notice({ status: 'available' }, { reference: '1002' }))],
+    done: new Map(),
+  })
+  const client = await useRedisClient(redis.url)
+  expect((await client.keys('*')).filter((key) => !key.startsWith('enigma:'))).toEqual([])
+  expect(createParameters({ names: {}, region: 'eu-west-1', credentials: CREDENTIALS, endpoint: '' })).toBeDefined()
 })
 
 test('the functions take the address of the read model and the API its token from Parameter Store; what is changed there counts without a deployment', async () => {

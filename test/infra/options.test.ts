@@ -34,6 +34,14 @@ test('what is not said has a default; the prefix comes from the stage', () => {
 })
 
 test.each([
+  [{ AWS_REGION: '', AWS_DEFAULT_REGION: 'eu-west-1' }, 'eu-west-1'],
+  [{ AWS_REGION: ' ', AWS_DEFAULT_REGION: ' eu-west-1 ' }, 'eu-west-1'],
+  [{ AWS_REGION: '', AWS_DEFAULT_REGION: '' }, ''],
+])('a variable that is there and blank is not set: %j', (env, region) => {
+  expect(readArguments([], env)).toMatchObject({ region })
+})
+
+test.each([
   [{ prefix: 'acme' }, /prefix "acme": .*ending with a dash/],
   [{ prefix: 'Acme_EU-' }, /prefix "Acme_EU-": write small letters/],
   [{ prefix: 'acme--eu-' }, /single dashes/],

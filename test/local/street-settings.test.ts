@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import { expect, test } from 'vitest'
 import { hideCredentials } from '../../src/local/street/part.ts'
 import { nextDatabase } from '../../src/local/street/read-model.ts'
@@ -38,6 +39,18 @@ test('a dialler that ENIGMA_SOURCES names is read, and no list of it that is not
   })
   const named = readSettings({ ...env, ENIGMA_LISTS: 'enigma:notifications:campaigns' }, '/state')
   expect(named.toRelayConfig(PLACES).lists).toEqual(['enigma:notifications:campaigns'])
+})
+
+test('a variable that is there and blank is not set', () => {
+  const settings = readSettings(
+    { ENIGMA_LISTS: ' ', ENIGMA_RELAY_ID: ' ', API_TOKEN: ' ', REDIS_URL: ' ', ENIGMA_SOURCES: '' },
+    '/state',
+  )
+  expect(settings).toMatchObject({ token: undefined, redisUrl: undefined, hasDialler: false })
+  expect(settings.toRelayConfig(PLACES)).toMatchObject({
+    lists: CLICK2DIAL_AND_CAMPAIGNS,
+    relayId: `dev-${hostname()}`,
+  })
 })
 
 test('no variable leads to a real SQS', () => {

@@ -106,6 +106,10 @@ test('events of other producers are taken, in any order of members, with other e
   expect(
     parseEvents(JSON.stringify([{ ...foreign, datacontenttype: 'text/plain', data: 'plain "text"' }]))[0]?.data,
   ).toBe('plain "text"')
+  expect(parseEvents(JSON.stringify({ ...foreign, datacontenttype: '', subject: '' }))[0]).toMatchObject({
+    data: '{"b":1}',
+    datacontenttype: 'application/json',
+  })
   expect(parseEvents('[]')).toEqual([])
 })
 

@@ -59,6 +59,29 @@ test('a notification is the same behind HTTP, whatever its reference and its byt
   )
 })
 
+test('a header that is there and empty is not there', () => {
+  const headers = {
+    'ce-id': 'a',
+    'ce-source': 'b',
+    'ce-type': 'c',
+    'ce-time': '',
+    'ce-subject': '',
+    'content-type': '',
+    'ce-maxwaitms': '',
+  }
+  expect(fromHttp(new Headers(headers), new Uint8Array())).toEqual({
+    id: 'a',
+    source: 'b',
+    type: 'c',
+    time: '1970-01-01T00:00:00.000Z',
+    datacontenttype: 'application/json',
+    data: '',
+    transport: 'list',
+    channel: '',
+    sequence: '',
+  })
+})
+
 test('a request without a needed header is refused, naming it', () => {
   const headers = new Headers({ 'ce-id': 'a', 'ce-source': 'b' })
   expect(() => fromHttp(headers, new Uint8Array())).toThrow(/ce-type/)

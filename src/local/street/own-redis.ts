@@ -16,7 +16,7 @@ export type OwnRedisOptions = {
 export async function startOwnRedis({ folder, port = 0, dataDir, release }: OwnRedisOptions): Promise<RedisServer> {
   await mkdir(folder, { recursive: true })
   const server = await startRedisServer({ port, dataDir: folder, ownGroup: true }).catch((cause: unknown) => {
-    const words = cause instanceof Error ? cause.message : String(cause)
+    const words = cause instanceof Error ? cause.message || cause.name : String(cause)
     throw new StreetError(
       'dev.redis.not_started',
       `${words}; install redis-server, or name one that runs by REDIS_URL=redis://host:port`,

@@ -30,7 +30,7 @@ export async function startQueues(folder: string, prefix: string, release: Relea
   })
   release(() => sqs.destroy())
   const made = await createQueues(sqs, prefix).catch((cause: unknown) => {
-    const words = cause instanceof Error ? cause.message : String(cause)
+    const words = cause instanceof Error ? cause.message || cause.name : String(cause)
     throw new StreetError(
       'dev.queues.invalid',
       `the queues kept in ${join(folder, 'sqs')} do not fit (${words}): remove that folder and start again`,

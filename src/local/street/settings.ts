@@ -47,10 +47,10 @@ export function readSettings(env: Env, folder: string): Settings {
   const toConfig = (more: Env) =>
     readConfig({
       ...env,
-      ENIGMA_LISTS: env['ENIGMA_LISTS'] || (hasDialler ? undefined : SIMULATOR_LISTS.join(',')),
+      ENIGMA_LISTS: env['ENIGMA_LISTS']?.trim() || (hasDialler ? undefined : SIMULATOR_LISTS.join(',')),
       ENIGMA_DATA_DIR: join(folder, 'relay'),
       // Not the host's name alone, which is the name of a relay that runs here beside dev.
-      ENIGMA_RELAY_ID: env['ENIGMA_RELAY_ID'] || `dev-${hostname()}`,
+      ENIGMA_RELAY_ID: env['ENIGMA_RELAY_ID']?.trim() || `dev-${hostname()}`,
       ...LOCAL_AWS,
       AWS_ENDPOINT_URL_SQS: undefined,
       ...more,
