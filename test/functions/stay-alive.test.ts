@@ -78,5 +78,5 @@ test.each([
   ],
 ])('%s still ends the process', async (_, step, code) => {
   const { call } = await useStep(`${step}; await new Promise((resolve) => setTimeout(resolve, 500))`)
-  await expect(call()).rejects.toMatchObject({ code })
+  await expect(call()).rejects.toMatchObject({ errorType: code })
 })
