@@ -57,7 +57,7 @@ const httpEvent = (path: string) =>
     version: '2.0',
     rawPath: path,
     rawQueryString: '',
-    headers: { host: 'example', authorization: 'Bearer bench-token' },
+    headers: { host: 'example', authorization: 'Bearer bench-token-of-thirty-two-characters' },
     requestContext: { domainName: 'example', http: { method: 'GET', path }, stage: '$default' },
     isBase64Encoded: false,
   })
@@ -88,7 +88,7 @@ export async function measureColdStarts(rounds: number, signal: AbortSignal): Pr
     const parameters = await startParameterStore({
       '/b/url': upstash.url,
       '/b/token': 'bench-upstash',
-      '/b/api': 'bench-token',
+      '/b/api': 'bench-token-of-thirty-two-characters',
     })
     release(() => parameters.stop())
     const env = {

@@ -40,6 +40,8 @@ function parameters(): Parameters {
   const names = Object.fromEntries(named) as Record<string, string>
   madeParameters ??= createParameters({
     names,
+    // One of the two is enough; which, the API sees.
+    optional: ['API_TOKEN', 'API_TOKENS'],
     region,
     credentials: { accessKeyId, secretAccessKey, sessionToken },
     endpoint: process.env['AWS_ENDPOINT_URL_SSM'],

@@ -1,45 +1,62 @@
 import type { MiddlewareHandler } from 'hono'
 import { bearerAuth } from 'hono/bearer-auth'
 import { timingSafeEqual } from 'hono/utils/buffer'
-import { FunctionsError } from '../functions-error.ts'
-import { problemResponse } from './problem.ts'
+import { problemResponse, type ProblemCode } from './problem.ts'
+import { parseTokens, type ApiToken, type Caller, type TokenSettings } from './tokens.ts'
 
-/** What a bearer token may be made of. Source: `b64token` in RFC 6750, section 2.1. */
-const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/
+/** What the API's handlers find in their context. */
+export type ApiEnv = {
+  Bindings: {
+    /** What the platform found wrong with the request; answered once it is known who sent it. */
+    fault?: { readonly code: ProblemCode; readonly detail: string }
+  }
+  Variables: {
+    /** Who sent the request: absent at `/health`, which needs no token. */
+    caller: Caller
+  }
+}
+
+/** Texts of the settings, or functions that return them where they may change. */
+export type TokenSources = { readonly [name in keyof TokenSettings]: string | (() => Promise<string>) | undefined }
 
 /**
- * Lets a request pass that carries `Authorization: Bearer <token>`; the comparison takes the same time whatever was sent. A token that
- * may change is asked for at each request.
+ * Lets a request pass that carries `Authorization: Bearer <token>` with one of the tokens, and sets `caller`. The comparison takes the same
+ * time whatever was sent, and whichever of the tokens it is.
  *
- * @throws when the token could never be sent, so that nobody runs an API that refuses everybody, or one without a token
+ * @throws FunctionsError when a text that cannot change has no usable token, so that nobody runs an API that refuses everybody
  */
-export function requireToken(token: string | (() => Promise<string>)): MiddlewareHandler {
-  const tokenOf = typeof token === 'string' ? () => Promise.resolve(token) : token
-  if (typeof token === 'string') checkToken(token)
+export function requireToken({ token, tokens }: TokenSources): MiddlewareHandler<ApiEnv> {
+  const parse = remember(parseTokens)
+  if (typeof token !== 'function' && typeof tokens !== 'function') parse({ token, tokens })
+  const textOf = async (source: TokenSources['token']) => (typeof source === 'function' ? source() : source)
   const refuse = (detail: string) => () => problemResponse('unauthorized', detail)
   return bearerAuth({
-    verifyToken: async (given) => timingSafeEqual(given, checkToken(await tokenOf())),
-    realm: 'enigma-relay',
-    noAuthenticationHeader: { message: refuse('Send the header Authorization: Bearer <API_TOKEN>.') },
-    invalidAuthenticationHeader: {
-      message: refuse('The header Authorization is not of the form: Bearer <API_TOKEN>.'),
+    verifyToken: async (given, c) => {
+      const known = parse({ token: await textOf(token), tokens: await textOf(tokens) })
+      const caller = await findCaller(known, given)
+      if (caller !== undefined) c.set('caller', caller)
+      return caller !== undefined
     },
-    invalidToken: { message: refuse('This token is not the one that the API was started with.') },
+    realm: 'enigma-relay',
+    noAuthenticationHeader: { message: refuse('Send the header Authorization: Bearer <token>.') },
+    invalidAuthenticationHeader: { message: refuse('The header Authorization is not of the form: Bearer <token>.') },
+    invalidToken: { message: refuse('This token is not one of those that the API knows.') },
   })
 }
 
-/** The token, as it is. @throws when it could never be sent */
-export function checkToken(token: string): string {
-  if (TOKEN.test(token)) return token
-  if (token === '') {
-    throw new FunctionsError(
-      'functions.tokens.missing',
-      'API_TOKEN is not set: the read API shows personal data and does not start without a token. Set it to what `openssl rand -hex 32` prints.',
-    )
+async function findCaller(known: readonly ApiToken[], given: string): Promise<Caller | undefined> {
+  // All of them, also behind the one that fits.
+  const fits = await Promise.all(known.map(({ token }) => timingSafeEqual(token, given)))
+  const found = known[fits.indexOf(true)]
+  return found && { name: found.name, role: found.role }
+}
+
+/** The function, with its last result for the same texts. */
+function remember(parse: typeof parseTokens): typeof parseTokens {
+  let last: { readonly settings: TokenSettings; readonly known: readonly ApiToken[] } | undefined
+  return (settings) => {
+    if (last === undefined || last.settings.token !== settings.token || last.settings.tokens !== settings.tokens)
+      last = { settings, known: parse(settings) }
+    return last.known
   }
-  throw new FunctionsError(
-    'functions.tokens.invalid',
-    'API_TOKEN cannot be used as a bearer token: write one or more of A-Z a-z 0-9 - . _ ~ + / (and = at the end), ' +
-      'for instance what `openssl rand -hex 32` prints',
-  )
 }

@@ -1,7 +1,9 @@
 import type { Reads } from 'enigma-relay/store'
 import { Hono } from 'hono'
 import * as v from 'valibot'
+import type { ApiEnv } from './auth.ts'
 import { describe } from './describe.ts'
+import { refuseSearch } from './mask.ts'
 import { moment } from './moment.ts'
 import { problem } from './problem.ts'
 import { paging, path, phoneNumber, query, word } from './query.ts'
@@ -22,19 +24,20 @@ const filters = {
 }
 
 /** `GET /cdrs` and `GET /cdrs/:id` */
-export function cdrs(read: Reads): Hono {
-  return new Hono()
+export function cdrs(read: Reads): Hono<ApiEnv> {
+  return new Hono<ApiEnv>()
     .get(
       '/',
       describe({
         summary: 'CDRs, newest first',
         description:
-          'CDRs by `dialed_at`, newest first. All filters must fit. A page may hold fewer than `limit`, even none, when a filter fits ' +
+          'CDRs by `dialed_at`, newest first. All filters must fit; a token with the role masked cannot use contact and number. A page may hold fewer than `limit`, even none, when a filter fits ' +
           'seldom: only a `next` of null is the end. New CDRs never shift the later pages.',
         tag: 'cdrs',
         answer: CdrsAnswer,
       }),
       query({ ...filters, ...paging }),
+      refuseSearch('number', 'contact'),
       async (c) => {
         const { from: fromMs, to: toMs, end_reason: endReason, ...rest } = c.req.valid('query')
         if (fromMs !== undefined && toMs !== undefined && fromMs > toMs) {

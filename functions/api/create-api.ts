@@ -1,9 +1,9 @@
-import { Hono } from 'hono'
+import { Hono, type MiddlewareHandler } from 'hono'
 import { etag } from 'hono/etag'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import type { Reads } from 'enigma-relay/store'
 import { agents } from './agents.ts'
-import { requireToken } from './auth.ts'
+import { requireToken, type ApiEnv, type TokenSources } from './auth.ts'
 import { campaigns } from './campaigns.ts'
 import { cdrs } from './cdrs.ts'
 import { allowOrigins } from './cors.ts'
@@ -12,22 +12,27 @@ import { dialers } from './dialers.ts'
 import { answerError, type Log, logToConsole } from './errors.ts'
 import { gaps } from './gaps.ts'
 import { health } from './health.ts'
+import { maskAnswers } from './mask.ts'
 import { openApi } from './openapi.ts'
 import { other } from './other.ts'
 import { parked } from './parked.ts'
-import { problemResponse } from './problem.ts'
+import { problem, problemResponse } from './problem.ts'
 import { relays } from './relays.ts'
 
 export type ApiOptions = {
   /** The read model's reads: `store.read`. */
   readonly read: Reads
-  /** The bearer token that every request needs, but for /health; a function when it may change. There is no way to do without. */
-  readonly token: string | (() => Promise<string>)
+  /** One bearer token with the role `read`, as `API_TOKEN` has it; a function when it may change. */
+  readonly token?: TokenSources['token']
+  /** Several of them, as `API_TOKENS` has them: a line `name:role:token` for each. Every request but `/health` needs one of either. */
+  readonly tokens?: TokenSources['tokens']
   /** The origins whose pages may read the API: several by commas, or `*`. Default: none. */
   readonly corsOrigin?: string
   /** What the functions put aside, for `GET /parked`. Default: said to be not configured. */
   readonly deadLetters?: DeadLetters | undefined
-  /** Where unexpected errors are said, masked. Default: JSON lines on standard error. */
+  /** Unix ms. Default `Date.now`. */
+  readonly now?: () => number
+  /** Writes unexpected errors, masked. Default: JSON lines on standard error. */
   readonly log?: Log
 }
 
@@ -37,22 +42,32 @@ const KEPT_AT_304 = ['access-control-allow-origin', 'access-control-expose-heade
 /**
  * The read API: `GET` only, JSON, errors as problem+json. It holds nothing but its options and runs wherever Hono does.
  *
- * @throws when the token or an origin cannot be used
+ * @throws FunctionsError when a token or an origin cannot be used
  * @example
- * const app = createApi({ read: store.read, token: 'secret' })
- * await app.request('/agents/1002', { headers: { authorization: 'Bearer secret' } })
+ * const token = 'c0ffee…' // openssl rand -hex 32
+ * const app = createApi({ read: store.read, token })
+ * await app.request('/agents/1002', { headers: { authorization: `Bearer ${token}` } })
  */
-export function createApi({ read, token, corsOrigin, deadLetters, log = logToConsole }: ApiOptions): Hono {
-  const app = new Hono()
+export function createApi({
+  read,
+  token,
+  tokens,
+  corsOrigin,
+  deadLetters,
+  now = Date.now,
+  log = logToConsole,
+}: ApiOptions): Hono<ApiEnv> {
+  const app = new Hono<ApiEnv>()
   app.onError(answerError(log))
   app.notFound((c) =>
     problemResponse('not-found', `There is no ${c.req.path} here; GET /openapi.json lists what there is.`),
   )
 
   if (corsOrigin !== undefined && corsOrigin.trim() !== '') app.use(allowOrigins(corsOrigin))
-  app.route('/health', health(read))
+  app.route('/health', health(read, now))
 
-  app.use(requireToken(token))
+  app.use(requireToken({ token, tokens }))
+  app.use(refuseFaults)
   app.use(methodNotAllowed({ app, onMethodNotAllowed: (_, methods) => notAllowed(methods) }))
   app.use(etag({ weak: true, retainedHeaders: KEPT_AT_304 }))
   app.use(async (c, next) => {
@@ -60,6 +75,7 @@ export function createApi({ read, token, corsOrigin, deadLetters, log = logToCon
     // Personal data: a browser may keep it, but must ask each time; nothing between may keep it.
     if (c.res.ok) c.res.headers.set('cache-control', 'private, no-cache')
   })
+  app.use(maskAnswers)
   app.route('/agents', agents(read))
   app.route('/campaigns', campaigns(read))
   app.route('/cdrs', cdrs(read))
@@ -70,6 +86,20 @@ export function createApi({ read, token, corsOrigin, deadLetters, log = logToCon
   app.route('/relays', relays(read))
   app.get('/openapi.json', ...openApi(app))
   return app
+}
+
+const hasBody = (headers: Headers): boolean =>
+  headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) !== 0
+
+/** Answers what is wrong with a request itself, once it is known who sent it. */
+const refuseFaults: MiddlewareHandler<ApiEnv> = async (c, next) => {
+  // Where there is no platform, there is no environment.
+  const fault = (c.env as ApiEnv['Bindings'] | undefined)?.fault
+  if (fault !== undefined) throw problem(fault.code, fault.detail)
+  const { method } = c.req
+  if ((method === 'GET' || method === 'HEAD') && hasBody(c.req.raw.headers))
+    throw problem('bad-request', `A ${method} request has no body here; send parameters in the query string.`)
+  await next()
 }
 
 function notAllowed(methods: readonly string[]): Response {

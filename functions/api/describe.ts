@@ -13,6 +13,7 @@ const COMMON: ResponsesWithResolver = {
   304: { description: 'Nothing changed since the answer whose ETag was sent as If-None-Match.' },
   400: problemAs('A parameter is wrong or unknown; `parameter` names it.'),
   401: problemAs('The bearer token is missing or wrong.'),
+  403: problemAs("The token's role does not allow it."),
   503: problemAs('The read model does not answer; try again after `Retry-After` seconds.'),
 }
 

@@ -1,7 +1,10 @@
 import { StoreError } from 'enigma-relay/store'
 import type { ErrorHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
+import { FunctionsError } from '../functions-error.ts'
+import type { ApiEnv } from './auth.ts'
 import { problemResponse } from './problem.ts'
+import type { Caller } from './tokens.ts'
 
 /** Writes a line to the log: no personal data, no secret. */
 export type Log = (line: {
@@ -18,16 +21,24 @@ export const logToConsole: Log = (line) => console.error(JSON.stringify(line))
 const RETRY_AFTER_SECONDS = 5
 
 /** Turns whatever was thrown into an answer. What is inside an unexpected error goes to the log, and never to the caller. */
-export function answerError(log: Log): ErrorHandler {
+export function answerError(log: Log): ErrorHandler<ApiEnv> {
   return (error, c) => {
     if (error instanceof HTTPException) return error.getResponse()
     const path = c.req.routePath
+    // By its name and role, never by its token. Absent before it is known.
+    const caller = c.get('caller') as Caller | undefined
+    if (error instanceof FunctionsError) {
+      // Its words are for the operator, and hold no secret.
+      log({ level: 'error', code: error.code, message: error.message, path })
+      return problemResponse('internal', 'The API failed; its log says where.')
+    }
     if (!(error instanceof StoreError)) {
       log({
         level: 'error',
         code: 'functions.api.failed',
         message: 'the API failed to answer a request',
         path,
+        caller,
         error: error.name,
         stack: framesOf(error),
       })
@@ -42,6 +53,7 @@ export function answerError(log: Log): ErrorHandler {
       code: 'functions.api.unavailable',
       message: 'the API answered 503: the read model did not answer a request',
       path,
+      caller,
       cause: error.code,
       error: error.message,
     })

@@ -1,8 +1,13 @@
 import type { Hono } from 'hono'
 import { openAPIRouteHandler } from 'hono-openapi'
 import * as v from 'valibot'
+import type { ApiEnv } from './auth.ts'
 import { describe } from './describe.ts'
 import { query } from './query.ts'
+
+const TOKENS =
+  'The value of `API_TOKEN`, or a token of `API_TOKENS`. Its role is `read`, `masked` (personal data is masked: numbers and references show ' +
+  'their first and last two characters, packets and the callees of a preview nothing; there is no search by number or contact) or `operate`.'
 
 const DocumentAnswer = v.objectWithRest({ openapi: v.string(), paths: v.record(v.string(), v.unknown()) }, v.unknown())
 
@@ -10,7 +15,7 @@ const DocumentAnswer = v.objectWithRest({ openapi: v.string(), paths: v.record(v
  * `GET /openapi.json`: the OpenAPI 3.1 document of all addresses of an app, made on the first request from the very schemas that
  * check parameters and type answers.
  */
-export function openApi(app: Hono) {
+export function openApi(app: Hono<ApiEnv>) {
   const description = describe({
     summary: 'This document',
     description: 'The OpenAPI 3.1 document of this API.',
@@ -41,7 +46,7 @@ export function openApi(app: Hono) {
         { name: 'service', description: 'The API itself.' },
       ],
       components: {
-        securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'The value of `API_TOKEN`.' } },
+        securitySchemes: { token: { type: 'http', scheme: 'bearer', description: TOKENS } },
       },
       security: [{ token: [] }],
     },

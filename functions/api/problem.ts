@@ -7,7 +7,9 @@ import { HTTPException } from 'hono/http-exception'
 const PROBLEMS = {
   'bad-parameter': [400, 'A parameter cannot be used'],
   'unknown-parameter': [400, 'There is no such parameter'],
+  'bad-request': [400, 'The request cannot be read'],
   unauthorized: [401, 'A valid bearer token is needed'],
+  forbidden: [403, 'The role of this token does not allow it'],
   'not-found': [404, 'Not found'],
   'method-not-allowed': [405, 'This method is not allowed here'],
   internal: [500, 'The API failed'],

@@ -7,8 +7,9 @@ import { DeployError } from '../errors.ts'
 
 /** The OpenAPI document of the read API, as it answers it. */
 export async function readOpenApiDocument(): Promise<string> {
-  const app = createApi({ read: {} as Reads, token: 'build' })
-  const response = await app.request('/openapi.json', { headers: { authorization: 'Bearer build' } })
+  const token = 'of-the-build-and-of-nobody-else-at-all'
+  const app = createApi({ read: {} as Reads, token })
+  const response = await app.request('/openapi.json', { headers: { authorization: `Bearer ${token}` } })
   if (!response.ok)
     throw new DeployError('deploy.openapi.failed', `the read API answers ${response.status} to GET /openapi.json`)
   return response.text()

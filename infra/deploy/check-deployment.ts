@@ -1,8 +1,8 @@
 import { GetParametersCommand, SSMClient, type Parameter } from '@aws-sdk/client-ssm'
-import { checkToken } from '../../functions/api/auth.ts'
+import { parseTokens } from '../../functions/api/tokens.ts'
 import { createStore } from '../../src/store/index.ts'
 import type { PackageArguments } from '../package/arguments.ts'
-import { parameterName, type ParameterVariable } from '../stack/names.ts'
+import { parameterName, TOKEN_PARAMETERS, type ParameterVariable } from '../stack/names.ts'
 import { allParameters } from '../stack/own-settings.ts'
 import type { StackOptions } from '../stack/options.ts'
 import { checkStack } from './check-stack.ts'
@@ -13,6 +13,7 @@ const SOURCES: Readonly<Record<ParameterVariable, string>> & Readonly<Record<str
   UPSTASH_REDIS_REST_URL: 'https://….upstash.io',
   UPSTASH_REDIS_REST_TOKEN: '…',
   API_TOKEN: '"$(openssl rand -hex 32)"',
+  API_TOKENS: '"crm:read:$(openssl rand -hex 32)"',
 }
 
 /** GetParameters takes so many names. Source: the Systems Manager API reference. */
@@ -65,7 +66,16 @@ async function readParameters(
   const put = (variable: string) =>
     `printf %s ${SOURCES[variable] ?? '…'} | aws ssm put-parameter --region ${region} --type SecureString --name ${parameterName(prefix, variable)} --value file:///dev/stdin`
   const parameterOf = (variable: string) => found.find(({ Name }) => Name === parameterName(prefix, variable))
-  const findings = variables.map((variable): Finding => {
+  // With one of the two, the other one need not be there.
+  const hasToken = TOKEN_PARAMETERS.some((variable) => (parameterOf(variable)?.Value ?? '').trim() !== '')
+  const needed = variables.filter((variable) =>
+    TOKEN_PARAMETERS.includes(variable)
+      ? hasToken
+        ? parameterOf(variable) !== undefined
+        : variable === 'API_TOKEN'
+      : true,
+  )
+  const findings = needed.map((variable): Finding => {
     const parameter = parameterOf(variable)
     const name = parameterName(prefix, variable)
     if ((parameter?.Value ?? '').trim() === '')
@@ -90,6 +100,7 @@ async function* checkValues({
   UPSTASH_REDIS_REST_URL: url,
   UPSTASH_REDIS_REST_TOKEN: token,
   API_TOKEN: apiToken,
+  API_TOKENS: apiTokens,
 }: Values): AsyncGenerator<Finding> {
   try {
     await createStore({ url, token }).read.ping()
@@ -101,9 +112,13 @@ async function* checkValues({
     )
   }
   try {
-    checkToken(apiToken)
-    yield ok('the token of the API can be sent as one')
+    const tokens = parseTokens({ token: apiToken, tokens: apiTokens })
+    const callers = Map.groupBy(tokens, ({ name, role }) => `${name} (${role})`)
+    yield ok(
+      `tokens of the API: ${[...callers].map(([of, { length }]) => (length > 1 ? `${of} x${length}` : of)).join(', ')}`,
+    )
   } catch (error) {
-    yield fail(words(error))
+    // A line for each fault.
+    for (const fault of (error instanceof Error ? error.message : '').split('\n')) yield fail(fault)
   }
 }

@@ -19,7 +19,15 @@ export const functionName = (prefix: string, route: Route): string => prefix + r
 export const API = 'api'
 
 /** What is kept in Parameter Store, by the variable that is made of it. */
-export const PARAMETER_VARIABLES = ['UPSTASH_REDIS_REST_URL', 'UPSTASH_REDIS_REST_TOKEN', 'API_TOKEN'] as const
+export const PARAMETER_VARIABLES = [
+  'UPSTASH_REDIS_REST_URL',
+  'UPSTASH_REDIS_REST_TOKEN',
+  'API_TOKEN',
+  'API_TOKENS',
+] as const
+
+/** Of these, one is enough. */
+export const TOKEN_PARAMETERS: readonly string[] = ['API_TOKEN', 'API_TOKENS'] satisfies ParameterVariable[]
 
 export type ParameterVariable = (typeof PARAMETER_VARIABLES)[number]
 

@@ -90,6 +90,7 @@ Environment:
   ENIGMA_API             address of the read API (default: 127.0.0.1:8080)
   API_TOKEN              its bearer token (default: one is made and printed)
   ENIGMA_PARKED_MAX      entries that a source's parked list may have; further ones go to a file in ENIGMA_DATA_DIR (default: 10000)
+  API_TOKENS             more of them: a line name:role:token for each (roles: read, masked, operate)
   ENIGMA_HTTP            address of the relay's /livez, /readyz and /metrics (default: 127.0.0.1:8081)
   ENIGMA_DATA_DIR        folder of all state (default: .enigma in the clone)
   The relay's other variables count as well: enigma-relay relay --help

@@ -6,7 +6,7 @@ import { LAUNCHER, start, type Running } from '../cli/run.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useFolder, waitFor } from '../support/relay.ts'
 
-const TOKEN = 'the-token-of-this-test'
+const TOKEN = 'the-token-of-this-test-of-32-characters'
 const LIST = 'enigma:notifications:campaigns'
 
 /** `npm run dev` with state of its own, on free ports. */

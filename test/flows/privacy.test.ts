@@ -23,7 +23,7 @@ const PERSON = {
   recording_url: 'https://r.example/private-recording.wav',
   callees: [{ number: NUMBER, contact_ref: 'C-PRIVATE-77' }],
 }
-const PASSWORD = 'secret-of-the-test'
+const PASSWORD = 'secret-of-the-test-of-32-characters'
 
 /** Personal data in every place that a packet and its key have. */
 const PACKETS: readonly (readonly [key: string, packet: string | Buffer])[] = [

@@ -1,5 +1,5 @@
 import { agentStatus } from 'enigma-relay/store'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { createApi } from '../../functions/api/create-api.ts'
 import { AUTH, notice, TOKEN, useApi } from './api-world.ts'
 
@@ -9,6 +9,41 @@ describe('HEAD', () => {
     const response = await app.request('/agents', { method: 'HEAD', headers: AUTH })
     expect([response.status, await response.text()]).toEqual([200, ''])
     expect(response.headers.get('etag')).not.toBeNull()
+  })
+})
+
+describe('a body that has no place', () => {
+  it('is refused, once it is known who sent it', async () => {
+    const { app } = await useApi()
+    const headers = { 'content-length': '3' }
+    expect((await app.request('/agents', { headers })).status).toBe(401)
+    const response = await app.request('/agents', { headers: { ...AUTH, ...headers } })
+    expect([response.status, response.headers.get('content-type')]).toEqual([400, 'application/problem+json'])
+    expect((await app.request('/agents', { headers: { ...AUTH, 'content-length': '0' } })).status).toBe(200)
+    expect((await app.request('/health', { headers })).status).toBe(200)
+  })
+})
+
+describe('GET /health', () => {
+  it('asks the read model once in five seconds, however many ask, and says so when it is away', async () => {
+    const clock = { ms: 0 }
+    const { app, store, proxy } = await useApi({ now: () => clock.ms, store: { tries: 1 } })
+    const ping = vi.spyOn(store.read, 'ping')
+    const statuses = async (count: number) =>
+      new Set(
+        (await Promise.all(Array.from({ length: count }, async () => app.request('/health')))).map(
+          ({ status }) => status,
+        ),
+      )
+    expect(await statuses(50)).toEqual(new Set([200]))
+    clock.ms = 4_999
+    expect(await statuses(50)).toEqual(new Set([200]))
+    expect(ping).toHaveBeenCalledTimes(1)
+    await proxy.stop()
+    clock.ms = 5_000
+    expect(await statuses(50)).toEqual(new Set([503]))
+    expect(await statuses(50)).toEqual(new Set([503]))
+    expect(ping).toHaveBeenCalledTimes(2)
   })
 })
 

@@ -4,7 +4,7 @@ import { createApi, type ApiOptions } from '../../functions/api/create-api.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { useRedisServer } from '../support/redis.ts'
 
-export const TOKEN = 'api-token-of-the-test'
+export const TOKEN = 'api-token-of-the-test-of-32-characters'
 export const AUTH = { authorization: `Bearer ${TOKEN}` }
 
 /** The read API over a real store, behind the proxy, on a redis-server of the test's own. */

@@ -8,6 +8,7 @@ import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
 import { agentStatus } from '../../src/store/index.ts'
 
+const SECOND_TOKEN = 'the-second-api-token-of-32-characters'
 const NAMES = { TOKEN: '/enigma-prod/token', URL: '/enigma-prod/url' }
 const CREDENTIALS = { accessKeyId: 'AKID', secretAccessKey: 'no-secret' }
 
@@ -214,9 +215,9 @@ test('the functions take the address of the read model and the API its token fro
   onTestFinished(() => next.stop())
   server.values.set('/s/url', next.url)
   server.values.set('/s/token', 'second-token')
-  server.values.set('/s/api', 'second-api-token')
+  server.values.set('/s/api', SECOND_TOKEN)
   await setting('API_TOKEN', 0)
   expect(await setting('CRM_TOKEN')).toBe('a-crm-token')
-  expect((await get('second-api-token')).status).toBe(200)
+  expect((await get(SECOND_TOKEN)).status).toBe(200)
   expect((await get(TOKEN)).status).toBe(401)
 })

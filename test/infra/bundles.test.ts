@@ -13,6 +13,7 @@ import { formatEvent, formatPacket, ROUTES } from '../../src/protocol/index.ts'
 import { ROOT } from '../cli/run.ts'
 import { useStore } from '../support/store.ts'
 
+const TOKEN = 'a-token-of-thirty-two-characters-'
 const run = promisify(execFile)
 
 const names = [...ROUTES.map(({ name }) => name), 'api'].toSorted()
@@ -75,7 +76,7 @@ test('each function is one small module, the same bytes each time; what the runt
 test('no function loads what Node has for the fetch standard before its handler wants it: that takes as long as all else in a cold start', async () => {
   await bundleFunctions()
   const { proxy } = await useStore()
-  const parameters = await startParameterStore({ '/s/url': proxy.url, '/s/token': 'test-token', '/s/api': 'a-token' })
+  const parameters = await startParameterStore({ '/s/url': proxy.url, '/s/token': 'test-token', '/s/api': TOKEN })
   onTestFinished(() => parameters.stop())
   const env = {
     AWS_REGION: 'us-east-1',
@@ -85,6 +86,7 @@ test('no function loads what Node has for the fetch standard before its handler 
     UPSTASH_REDIS_REST_URL_PARAMETER: '/s/url',
     UPSTASH_REDIS_REST_TOKEN_PARAMETER: '/s/token',
     API_TOKEN_PARAMETER: '/s/api',
+    API_TOKENS_PARAMETER: '/s/apis',
   }
   /** Whether it is there after this; the answer is that of the handler. */
   const start = async (name: string, event: unknown) => {
@@ -122,7 +124,7 @@ test('no function loads what Node has for the fetch standard before its handler 
     answer: { batchItemFailures: [] },
     loaded: [false, true],
   })
-  const headers = { host: 'example', authorization: 'Bearer a-token' }
+  const headers = { host: 'example', authorization: `Bearer ${TOKEN}` }
   const request = {
     version: '2.0',
     rawPath: '/agents',
@@ -151,7 +153,7 @@ test('the report names each bundle, its size and its three largest inputs', asyn
 test('the bundled API answers with the very document that its sources make', async () => {
   await bundleFunctions()
   for (const [name, value] of Object.entries({
-    API_TOKEN: 'a-token',
+    API_TOKEN: TOKEN,
     UPSTASH_REDIS_REST_URL: 'http://127.0.0.1:1',
     UPSTASH_REDIS_REST_TOKEN: 'x',
   }))
@@ -160,7 +162,7 @@ test('the bundled API answers with the very document that its sources make', asy
   const { app } = (await import(pathToFileURL(join(FUNCTIONS_FOLDER, 'api/index.mjs')).href)) as {
     app: { request: (path: string, init?: RequestInit) => Promise<Response> }
   }
-  const get = (path: string) => app.request(path, { headers: { authorization: 'Bearer a-token' } })
+  const get = (path: string) => app.request(path, { headers: { authorization: `Bearer ${TOKEN}` } })
   const response = await get('/openapi.json')
   expect(response.headers.get('content-type')).toMatch(/^application\/json/)
   expect(await response.text()).toBe(await readOpenApiDocument())

@@ -87,6 +87,7 @@ test("settings of one's own reach their function alone, secrets as where they ar
     'UPSTASH_REDIS_REST_URL',
     'UPSTASH_REDIS_REST_TOKEN',
     'API_TOKEN',
+    'API_TOKENS',
     'CRM_TOKEN',
   ])
 })

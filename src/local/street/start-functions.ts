@@ -72,6 +72,7 @@ export async function startBundles(
       UPSTASH_REDIS_REST_URL: readModel.url,
       UPSTASH_REDIS_REST_TOKEN: readModel.token,
       API_TOKEN: token,
+      API_TOKENS: options.env['API_TOKENS'] ?? '',
     },
     // Through the view, as what functions in this process print.
     onLine: (line) => console.log(line),

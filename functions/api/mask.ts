@@ -1,0 +1,73 @@
+import { maskPayload, maskText } from 'enigma-relay/protocol'
+import type { MiddlewareHandler } from 'hono'
+import type { ApiEnv } from './auth.ts'
+import { problem } from './problem.ts'
+
+/** Texts from outside that may hold a number: a channel is named by the dialler, a reason quotes an answer. */
+const FREE_TEXT = new Set(['channel', 'reason', 'detail', 'subject', 'type'])
+
+/** Bytes of a packet, as they were. */
+const RAW = new Set(['text', 'base64'])
+
+/** The fields of a CDR that are documented: what else a dialler sends may be anything. */
+const CDR_FIELDS = new Set([
+  'ref',
+  'extension',
+  'number',
+  'dial_number',
+  'call_ref',
+  'contact_ref',
+  'dialed_at',
+  'end_reason',
+  'end_code',
+  'call_time',
+  'hold_time',
+  'call_dir',
+  'recording_url',
+])
+
+/**
+ * Masks personal data in the answers to a caller with the role `masked`. It belongs below the ETag: one of the whole answer would tell
+ * whoever guesses a number that the guess is right.
+ */
+export const maskAnswers: MiddlewareHandler<ApiEnv> = async (c, next) => {
+  await next()
+  if (c.get('caller').role !== 'masked' || !c.res.ok || c.req.path === '/openapi.json') return
+  c.res = new Response(JSON.stringify(maskAnswer(await c.res.json())), {
+    status: c.res.status,
+    headers: { 'content-type': 'application/json' },
+  })
+}
+
+/** A copy of an answer without personal data, of the same shape. */
+export function maskAnswer(value: unknown, name = ''): unknown {
+  if (RAW.has(name)) return null
+  // As many as there are, and nothing of any of them.
+  if (name === 'callees' && Array.isArray(value)) return value.map(() => ({ number: null, contact_ref: null }))
+  if (typeof value === 'string' && FREE_TEXT.has(name)) return maskText(value)
+  const { [name]: masked } = maskPayload({ [name]: value }) as Record<string, unknown>
+  // A scalar, or whatever a dialler sends as a number.
+  if (typeof masked !== 'object' || masked === null) return masked
+  if (Array.isArray(value)) return value.map((inner) => maskAnswer(inner))
+  const entries = Object.entries(value as object)
+  if (name === 'counts') return addUp(entries as [string, number][])
+  const kept = name === 'payload' ? entries.filter(([field]) => CDR_FIELDS.has(field)) : entries
+  return Object.fromEntries(kept.map(([field, inner]) => [field, maskAnswer(inner, field)]))
+}
+
+/** Counts by type, where types may become the same. */
+function addUp(counts: readonly (readonly [string, number])[]): Record<string, number> {
+  const masked: Record<string, number> = {}
+  for (const [type, count] of counts) masked[maskText(type)] = (masked[maskText(type)] ?? 0) + count
+  return masked
+}
+
+/** Refuses a search by one of these parameters to a caller who may not see what it finds. */
+export function refuseSearch(...parameters: readonly string[]): MiddlewareHandler<ApiEnv> {
+  return async (c, next) => {
+    const parameter = parameters.find((name) => c.req.query(name) !== undefined)
+    if (c.get('caller').role === 'masked' && parameter !== undefined)
+      throw problem('forbidden', `A token with the role masked cannot search by ${parameter}.`, { parameter })
+    await next()
+  }
+}
