@@ -38,10 +38,13 @@ export async function runDoctor({ json }: { readonly json: boolean }): Promise<v
   if (summary.fail > 0) throw new Error(`${summary.fail} ${summary.fail === 1 ? 'check fails' : 'checks fail'}`)
 }
 
-/** `fail  redis/main/memory  …  → redis-cli …`. In colours on a terminal, unless NO_COLOR is set. */
-function print({ check, state, text, fix }: Finding): void {
+/**
+ * `fail  redis/main/memory  …  → redis-cli …  # doctor.memory.evicts`: what follows the arrow can be pasted, for the code is a comment to
+ * a shell. In colours on a terminal, unless NO_COLOR is set.
+ */
+function print({ check, state, code, text, fix }: Finding): void {
   const word = styleText(COLOURS[state], state.padEnd(4), { stream: process.stdout })
-  process.stdout.write(
-    `${word}  ${check}  ${text}${fix === undefined ? '' : `  ${styleText('bold', '→', { stream: process.stdout })} ${fix}`}\n`,
-  )
+  const arrow = styleText('bold', '→', { stream: process.stdout })
+  const parts = [word, check, text, ...(fix === undefined ? [] : [`${arrow} ${fix}`]), ...(code === undefined ? [] : [`# ${code}`])]
+  process.stdout.write(`${parts.join('  ')}\n`)
 }

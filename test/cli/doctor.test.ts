@@ -64,6 +64,7 @@ test('--json has every check and a summary of the same; something that fails end
       check: expect.any(String) as string,
       state: expect.stringMatching(/^(ok|warn|fail)$/) as string,
       text: expect.any(String) as string,
+      ...(finding.state === 'ok' ? {} : { code: expect.stringMatching(/^doctor\.[a-z_]+\.[a-z_]+$/) as string }),
       ...(finding.fix === undefined ? {} : { fix: expect.any(String) as string }),
     })
   for (const { name } of ROUTES) expect(checks.map(({ check }) => check)).toContain(`sqs/queue/${name}`)
@@ -73,7 +74,7 @@ test('--json has every check and a summary of the same; something that fails end
   expect(text.code).toBe(1)
   expect(text.stdout).toMatch(
     new RegExp(
-      `^fail  redis/main/list/${LIST}  holds a string, no list: nothing can be taken from it  → name the right key`,
+      `^fail  redis/main/list/${LIST}  holds a string, .*  → name the right key.*  # doctor.list.wrong_type$`,
       'm',
     ),
   )

@@ -48,6 +48,7 @@ export async function examineSource(
       ms > SLOW_MS
         ? warn(
             name('answer'),
+            'doctor.redis.slow',
             `Redis answers after ${ms} ms: each claim waits for that`,
             'run the relay nearer to the dialler',
           )
@@ -100,7 +101,12 @@ function checkSecrets({ name, source }: SourceView): Finding {
   const loose = looseSecrets(source)
   return loose.length === 0
     ? ok(name('secrets'), 'only their owners can read the files of user and password')
-    : warn(name('secrets'), 'everybody on this machine can read a secret', `chmod 600 ${loose.join(' ')}`)
+    : warn(
+        name('secrets'),
+        'doctor.secrets.readable',
+        'everybody on this machine can read a secret',
+        `chmod 600 ${loose.join(' ')}`,
+      )
 }
 
 function advise(error: unknown): string | undefined {
@@ -117,25 +123,33 @@ function unreachable(source: SourceConfig, error: unknown): Finding {
   if (error instanceof RelayError && error.code === 'relay.redis.no_secret')
     return fail(
       check,
+      'doctor.redis.no_secret',
       `no user or password for ${host}: ${error.message}`,
       'write the file, and let the user of the relay read it: docs/relay.md, "TLS, users and passwords"',
     )
   if (/NOAUTH|WRONGPASS|invalid password|without any password|no password is set/i.test(words)) {
     return fail(
       check,
+      'doctor.redis.no_access',
       says,
       'correct user and password in ENIGMA_SOURCES, best in files: docs/relay.md, "TLS, users and passwords"',
     )
   }
   if (/ECONNREFUSED/.test(words))
-    return fail(check, `nothing listens at ${host}`, 'start Redis there, or correct ENIGMA_SOURCES')
+    return fail(
+      check,
+      'doctor.redis.unreachable',
+      `nothing listens at ${host}`,
+      'start Redis there, or correct ENIGMA_SOURCES',
+    )
   if (/ENOTFOUND|EAI_AGAIN/.test(words))
-    return fail(check, `the host of ${host} is not known`, 'correct ENIGMA_SOURCES')
+    return fail(check, 'doctor.redis.unknown_host', `the host of ${host} is not known`, 'correct ENIGMA_SOURCES')
   if (/certificate|altnames|self.signed|SSL|TLS/i.test(words))
     return fail(
       check,
+      'doctor.redis.untrusted',
       says,
       'name the authority of its certificate by caFile=, and the name in it by servername=: docs/relay.md, "TLS, users and passwords"',
     )
-  return fail(check, says, `check that it is there from here: ${redisCli(source)} PING`)
+  return fail(check, 'doctor.redis.unreachable', says, `check that it is there from here: ${redisCli(source)} PING`)
 }

@@ -35,12 +35,14 @@ export async function checkHeartbeat(
     if (isDenied(error))
       return fail(
         check,
+        'doctor.heartbeat.may_not_listen',
         `the user ${user} may not listen to ${config.channels.join(', ')} and ${RELAY_PREFIX}*: ${wordsOf(error)}`,
         grant(`+subscribe +psubscribe &${RELAY_PREFIX}* ${config.channels.map((one) => `&${one}`).join(' ')}`),
       )
     if (isUnknown(error))
       return fail(
         check,
+        'doctor.heartbeat.no_subscribe',
         `Redis does not listen: ${wordsOf(error)}`,
         'take the line rename-command out of redis.conf and start Redis again',
       )
@@ -53,6 +55,7 @@ export async function checkHeartbeat(
     if (isDenied(error))
       return fail(
         check,
+        'doctor.heartbeat.may_not_publish',
         `the user ${user} may not publish the heartbeat: ${wordsOf(error)}`,
         grant(`+publish &${RELAY_PREFIX}*`),
       )
@@ -63,6 +66,7 @@ export async function checkHeartbeat(
   } catch {
     return fail(
       check,
+      'doctor.heartbeat.not_heard',
       `a heartbeat was published and not heard within ${ANSWER_MS / 1000} s: something between here and Redis does not pass PubSub on`,
       'name the Redis itself in ENIGMA_SOURCES, no proxy',
     )

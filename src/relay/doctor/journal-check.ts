@@ -31,7 +31,12 @@ export async function checkJournal({ dataDir, relayId }: RelayConfig): Promise<F
         `${Math.round(bytes / 1024 / 1024)} MiB, too large to be looked into here; the relay looks when it starts`,
       )
   } catch (error) {
-    return fail(check, `${path} cannot be read: ${wordsOf(error)}`, `chown $(id -un) ${path}`)
+    return fail(
+      check,
+      'doctor.journal.unreadable',
+      `${path} cannot be read: ${wordsOf(error)}`,
+      `chown $(id -un) ${path}`,
+    )
   }
   let damage = ''
   for (let attempt = 1; attempt <= TRIES; attempt++) {
@@ -48,6 +53,7 @@ export async function checkJournal({ dataDir, relayId }: RelayConfig): Promise<F
   }
   return warn(
     check,
+    'doctor.journal.damaged',
     `${path} is damaged (${damage}): the relay puts it aside when it starts, and saves what can be read`,
     'check the disk, and start the relay again',
   )

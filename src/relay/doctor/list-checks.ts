@@ -49,6 +49,7 @@ export async function checkList(
     const lists = config.lists.map((list) => (list === key ? other.key : list))
     return warn(
       check,
+      'doctor.list.other_key',
       `nothing is there, but ${other.key} is, with ${other.items} items`,
       `ENIGMA_LISTS=${lists.join(',')}`,
     )
@@ -56,6 +57,7 @@ export async function checkList(
   if (type !== 'list')
     return fail(
       check,
+      'doctor.list.wrong_type',
       `holds a ${type}, no list: nothing can be taken from it`,
       `name the right key in ENIGMA_LISTS, or delete this one if nobody needs it: ${cli(`DEL ${key}`)}`,
     )
@@ -65,6 +67,7 @@ export async function checkList(
   if (oldest !== config.listEnd)
     return warn(
       check,
+      'doctor.list.wrong_end',
       `${text}; the oldest is on the ${oldest}, and ENIGMA_LIST_END says ${config.listEnd}: the newest would be taken first`,
       `ENIGMA_LIST_END=${oldest}`,
     )
@@ -82,6 +85,7 @@ export function checkNames({ name, config }: SourceView, all: readonly KeyView[]
   const findings: Finding[] = unnamed.map(({ key, items }) =>
     warn(
       check,
+      'doctor.lists.not_named',
       `${key} is there with ${items} items and not named in ENIGMA_LISTS: nothing is taken from it`,
       `ENIGMA_LISTS=${[...config.lists, key].join(',')}, if this relay shall be its reader`,
     ),
@@ -90,6 +94,7 @@ export function checkNames({ name, config }: SourceView, all: readonly KeyView[]
     findings.push(
       warn(
         check,
+        'doctor.lists.singular_and_plural',
         `singular and plural are both in use: ${both.map(({ key }) => key).join(', ')}`,
         `ENIGMA_LISTS=${[...new Set([...config.lists, ...both.map(({ key }) => key)])].join(',')}, if this relay shall be the reader of both`,
       ),

@@ -44,6 +44,7 @@ export async function checkConsumers(view: SourceView): Promise<Finding> {
   const who = others.map(({ addr, cmd, isBlocked }) => `${addr} (${cmd}${isBlocked ? ', waiting' : ''})`).join(', ')
   return warn(
     check,
+    'doctor.consumers.other_reader',
     `another client takes from a list of this server: ${who}; an item goes to one reader only`,
     config.lists.length === 0 ? undefined : 'end the other reader, or leave its list out of ENIGMA_LISTS',
   )
@@ -63,12 +64,18 @@ export async function checkOutputBuffer(view: SourceView): Promise<Finding> {
   )
   const who =
     listeners === undefined ? '' : `; ${listeners} ${listeners === 1 ? 'client listens' : 'clients listen'} now`
-  if (match === null) return warn(check, `the server does not tell what may wait for a client that listens${who}`)
+  if (match === null)
+    return warn(
+      check,
+      'doctor.output_buffer.unknown',
+      `the server does not tell what may wait for a client that listens${who}`,
+    )
   const limits = [Number(match[1]), Number(match[2])].filter((bytes) => bytes > 0)
   const text = `${toText(Number(match[1]))} may wait for a client that listens, ${toText(Number(match[2]))} for ${match[3]} s${who}`
   if (limits.length > 0 && Math.min(...limits) < SMALL_BUFFER) {
     return warn(
       check,
+      'doctor.output_buffer.small',
       `${text}: that is little, and a relay that is slow for a moment is cut off`,
       cli('CONFIG SET client-output-buffer-limit "pubsub 268435456 67108864 60"'),
     )
@@ -93,6 +100,7 @@ export async function checkChannels({ name, ask, config }: SourceView): Promise<
     )
   return warn(
     check,
+    'doctor.channels.not_matched',
     `others listen to what ENIGMA_CHANNELS does not match: ${maskText(missed.slice(0, 5).join(', '))}${missed.length > 5 ? ` and ${missed.length - 5} more` : ''}`,
     `ENIGMA_CHANNELS=${[...config.channels, `${BASE_KEY}*`].join(',')}, if the relay shall hear them`,
   )

@@ -12,6 +12,7 @@ export function checkNode(version: string = process.versions.node): Finding {
     ? ok('machine/node', `Node ${version}`)
     : fail(
         'machine/node',
+        'doctor.node.too_old',
         `Node ${version} is too old: the relay needs ${OLDEST_NODE}`,
         `npm install --include=optional, which brings Node ${OLDEST_NODE} along`,
       )
@@ -29,10 +30,15 @@ export function checkFolder({ dataDir }: RelayConfig): Finding {
   const fix = `mkdir -p ${dataDir} && chown $(id -un) ${dataDir}, or set ENIGMA_DATA_DIR to another folder`
   try {
     if (!statSync(there).isDirectory())
-      return fail('machine/folder', `${there} is a file: the journal cannot be in it`, 'ENIGMA_DATA_DIR=<a folder>')
+      return fail(
+        'machine/folder',
+        'doctor.folder.not_a_folder',
+        `${there} is a file: the journal cannot be in it`,
+        'ENIGMA_DATA_DIR=<a folder>',
+      )
     rmdirSync(mkdtempSync(join(there, '.enigma-doctor-')))
   } catch (error) {
-    return fail('machine/folder', `${there} cannot be written: ${wordsOf(error)}`, fix)
+    return fail('machine/folder', 'doctor.folder.not_writable', `${there} cannot be written: ${wordsOf(error)}`, fix)
   }
   return ok(
     'machine/folder',
@@ -53,8 +59,8 @@ export async function checkDisk({ dataDir }: RelayConfig): Promise<Finding> {
 export function judgeDisk(free: number, dataDir: string): Finding {
   const text = `${free >= 1024 ** 3 ? `${Math.floor(free / 1024 ** 3)} GiB` : `${Math.floor(free / 1024 ** 2)} MiB`} free for the journal`
   const fix = `free the disk of ${dataDir}, or set ENIGMA_DATA_DIR to a folder on another one`
-  if (free < LEAST_BYTES) return fail('machine/disk', `${text}: an outage of SQS fills it`, fix)
+  if (free < LEAST_BYTES) return fail('machine/disk', 'doctor.disk.full', `${text}: an outage of SQS fills it`, fix)
   return free < ENOUGH_BYTES
-    ? warn('machine/disk', `${text}: the journal may grow to 2 GiB`, fix)
+    ? warn('machine/disk', 'doctor.disk.small', `${text}: the journal may grow to 2 GiB`, fix)
     : ok('machine/disk', text)
 }

@@ -47,6 +47,7 @@ export function checkLimits(queues: readonly QueueView[]): Finding[] {
   return [
     warn(
       'sqs/limits',
+      'doctor.queue.no_size_limit',
       `this server does not say how large a message may be: ${ASSUMED_BYTES / 1024} KiB are assumed; what is larger is gzipped, and parked when that does not help`,
     ),
   ]
@@ -63,17 +64,28 @@ export function checkQueue(config: RelayConfig, route: Route, queue: QueueView, 
     const text = isMissing(queue.error)
       ? `the queue ${name} does not exist`
       : `the queue ${name} cannot be looked at: ${sqsWords(queue.error)}`
-    return fail(check, text, sqsFix(queue.error, name))
+    return fail(
+      check,
+      isMissing(queue.error) ? 'doctor.queue.missing' : 'doctor.queue.unreadable',
+      text,
+      sqsFix(queue.error, name),
+    )
   }
   // A queue's name ends in .fifo if, and only if, it is FIFO; some servers do not name the attribute.
   if (queue.attributes['FifoQueue'] === 'false')
     return fail(
       check,
+      'doctor.queue.not_fifo',
       `the queue ${name} is not FIFO`,
       `${sqsCli(config, 'delete-queue', queue.url)}, and then enigma-relay queues --create`,
     )
   if ('error' in dead && isMissing(dead.error))
-    return fail(check, `the dead-letter queue ${deadName} does not exist`, 'enigma-relay queues --create')
+    return fail(
+      check,
+      'doctor.queue.no_dead_letter_queue',
+      `the dead-letter queue ${deadName} does not exist`,
+      'enigma-relay queues --create',
+    )
   const faults = [
     ...faultsOf(queue.attributes, route, deadName, dead),
     ...('error' in dead ? [unseen(deadName, dead.error)] : deadFaults(dead.attributes, queue.attributes, deadName)),
@@ -89,6 +101,7 @@ export function checkQueue(config: RelayConfig, route: Route, queue: QueueView, 
   ].filter((fix) => fix !== undefined)
   return (faults.some(({ state }) => state === 'fail') ? fail : warn)(
     check,
+    'doctor.queue.attributes',
     `${name}: ${faults.map(({ text }) => text).join('; ')}`,
     fixes.length > 0 ? fixes.join(' && ') : undefined,
   )

@@ -22,6 +22,7 @@ export async function checkRelayId({ name, ask, config }: SourceView): Promise<F
   }
   return warn(
     check,
+    'doctor.relay_id.held',
     `${config.relayId} is held by process ${pid ?? '?'} on host ${host ?? '?'}: a second relay waits until that one has ended`,
     `ENIGMA_RELAY_ID=${config.relayId}-2, or another name of its own, unless it is this relay`,
   )
@@ -68,6 +69,7 @@ export async function checkClaims({ name, ask, config }: SourceView): Promise<Fi
     .map(({ relayId, items }) =>
       warn(
         check,
+        'doctor.claims.left',
         `${items} ${items === 1 ? 'item is' : 'items are'} in claims of ${relayId}, which does not run: the next relay that does sends them`,
         'enigma-relay relay',
       ),
@@ -82,6 +84,7 @@ export async function checkParked({ name, ask }: SourceView): Promise<Finding> {
     ? ok(name('parked'), 'nothing is parked')
     : warn(
         name('parked'),
+        'doctor.parked.waiting',
         `${items} ${items === 1 ? 'notification is' : 'notifications are'} parked`,
         'enigma-relay parked',
       )

@@ -70,12 +70,13 @@ export async function checkRights(
   return [
     lacking.length === 0
       ? ok(check, `the user ${user} may all ${count} commands that the relay needs`)
-      : fail(check, sayLacking(lacking, user), mend(lacking, user, cli)),
+      : fail(check, 'doctor.rights.missing', sayLacking(lacking, user), mend(lacking, user, cli)),
     ...(lackingOptional.length === 0
       ? []
       : [
           warn(
             name('rights/optional'),
+            'doctor.rights.optional_missing',
             `${sayLacking(lackingOptional, user)}; the relay goes on without, and tells less`,
             mend(lackingOptional, user, cli),
           ),

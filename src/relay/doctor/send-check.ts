@@ -30,20 +30,30 @@ export async function checkSend(
       new SendMessageBatchCommand({ QueueUrl: queue.url, Entries: [REFUSED] }),
     )
     if (Successful.length > 0)
-      return warn(check, `${name} took a message that SQS refuses: this is no SQS, and one empty message is in it now`)
-    if (Failed.length === 0) return warn(check, `could not be checked: ${name} said nothing of an entry`)
+      return warn(
+        check,
+        'doctor.send.not_sqs',
+        `${name} took a message that SQS refuses: this is no SQS, and one empty message is in it now`,
+      )
+    if (Failed.length === 0)
+      return warn(check, 'doctor.send.not_checked', `could not be checked: ${name} said nothing of an entry`)
     const key = queue.attributes['KmsMasterKeyId'] ?? ''
     if (key !== '')
       return warn(
         check,
+        'doctor.send.key_not_checked',
         `may send to ${name}; whether the relay may use the key that encrypts it could not be checked`,
         'allow kms:GenerateDataKey and kms:Decrypt on that key',
       )
     return ok(check, `may send to ${name}`)
   } catch (error) {
-    if (isAccessDenied(error)) return fail(check, `may not send to ${name}`, sqsFix(error, name))
+    if (isAccessDenied(error)) return fail(check, 'doctor.send.denied', `may not send to ${name}`, sqsFix(error, name))
     if (judgeRequest(error) === 'refused' || (error instanceof Error && error.name === 'MissingParameter'))
       return ok(check, `may send to ${name}`)
-    return warn(check, `whether the relay may send to ${name} could not be checked: ${sqsWords(error)}`)
+    return warn(
+      check,
+      'doctor.send.not_checked',
+      `whether the relay may send to ${name} could not be checked: ${sqsWords(error)}`,
+    )
   }
 }

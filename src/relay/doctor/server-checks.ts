@@ -12,12 +12,19 @@ const isOlder = (version: string, [major = 0, minor = 0]: readonly number[]): bo
 
 export async function checkVersion({ name, info, config }: SourceView): Promise<Finding> {
   const version = await info('redis_version')
-  if (version === undefined) return warn(name('version'), 'the server does not tell its version')
+  if (version === undefined)
+    return warn(name('version'), 'doctor.version.unknown', 'the server does not tell its version')
   if (isOlder(version, OLDEST))
-    return fail(name('version'), `Redis ${version} is too old: the relay works from 2.6`, 'upgrade Redis')
+    return fail(
+      name('version'),
+      'doctor.version.too_old',
+      `Redis ${version} is too old: the relay works from 2.6`,
+      'upgrade Redis',
+    )
   if (config.listEnd === 'left' && config.lists.length > 0 && isOlder(version, WITH_BLMOVE)) {
     return fail(
       name('version'),
+      'doctor.version.no_blmove',
       `Redis ${version} has no BLMOVE, which ENIGMA_LIST_END=left needs (6.2)`,
       'upgrade Redis to 6.2, or let the dialler push left and set ENIGMA_LIST_END=right',
     )
@@ -33,6 +40,7 @@ export async function checkRole({ name, info, source }: SourceView): Promise<Fin
   if (isCluster === '1')
     return fail(
       name('role'),
+      'doctor.role.cluster',
       'this is a Redis Cluster, and the relay reads single servers',
       'name a server that is none in ENIGMA_SOURCES',
     )
@@ -41,10 +49,16 @@ export async function checkRole({ name, info, source }: SourceView): Promise<Fin
     if (isReadOnly === '0')
       return warn(
         name('role'),
+        'doctor.role.writable_replica',
         `a replica of ${host}:${port} that can be written: what is taken here stays on the primary`,
         fix,
       )
-    return fail(name('role'), `a read-only replica of ${host}:${port}: nothing can be taken from its lists`, fix)
+    return fail(
+      name('role'),
+      'doctor.role.replica',
+      `a read-only replica of ${host}:${port}: nothing can be taken from its lists`,
+      fix,
+    )
   }
   const replicas = (await info('connected_slaves')) ?? '0'
   return ok(name('role'), `a primary with ${replicas} ${replicas === '1' ? 'replica' : 'replicas'}`)
@@ -63,20 +77,37 @@ export async function checkMemory({ name, info, setting, cli }: SourceView): Pro
   const text = `${size}, maxmemory-policy ${policy ?? 'unknown'}`
   if (policy?.startsWith('allkeys-')) {
     return most > 0
-      ? fail(name('memory'), `${text}: when it is full, Redis throws away lists with what waits in them`, fix)
-      : warn(name('memory'), `${text}: once maxmemory is set, Redis throws away lists when it is full`, fix)
+      ? fail(
+          name('memory'),
+          'doctor.memory.evicts',
+          `${text}: when it is full, Redis throws away lists with what waits in them`,
+          fix,
+        )
+      : warn(
+          name('memory'),
+          'doctor.memory.would_evict',
+          `${text}: once maxmemory is set, Redis throws away lists when it is full`,
+          fix,
+        )
   }
   if (most > 0 && used >= most)
     return fail(
       name('memory'),
+      'doctor.memory.full',
       `${text}: Redis is full, and the dialler's notifications are refused`,
       cli(`CONFIG SET maxmemory ${Math.ceil(used * 2)}`),
     )
   if (most > 0 && used >= most * NEARLY_FULL)
-    return warn(name('memory'), `${text}: Redis is nearly full`, cli(`CONFIG SET maxmemory ${Math.ceil(used * 2)}`))
+    return warn(
+      name('memory'),
+      'doctor.memory.nearly_full',
+      `${text}: Redis is nearly full`,
+      cli(`CONFIG SET maxmemory ${Math.ceil(used * 2)}`),
+    )
   if (policy?.startsWith('volatile-') && most > 0)
     return warn(
       name('memory'),
+      'doctor.memory.evicts_lease',
       `${text}: when it is full, Redis throws away the relay's lease, and another relay takes its place`,
       fix,
     )
