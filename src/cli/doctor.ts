@@ -2,6 +2,7 @@ import { styleText } from 'node:util'
 import { countStates, examine } from '../relay/doctor/doctor.ts'
 import type { Finding } from '../relay/doctor/finding.ts'
 import { readConfig } from '../relay/index.ts'
+import { CliError } from './errors.ts'
 
 const COLOURS = { ok: 'green', warn: 'yellow', fail: 'red' } as const
 
@@ -15,7 +16,7 @@ const FOR_EACH_ROUTE = [
   { prefix: 'sqs/send/', check: 'sqs/rights', say: (count: number) => `may send to ${count} queues` },
 ] as const
 
-/** `enigma-relay doctor [--json]`. @throws ConfigError, or Error when something fails */
+/** `enigma-relay doctor [--json]`. @throws ConfigError, or CliError when something fails */
 export async function runDoctor({ json }: { readonly json: boolean }): Promise<void> {
   const config = readConfig(process.env)
   const findings: Finding[] = []
@@ -35,7 +36,8 @@ export async function runDoctor({ json }: { readonly json: boolean }): Promise<v
   const summary = countStates(findings)
   if (json) process.stdout.write(`${JSON.stringify({ checks: findings, summary }, null, 2)}\n`)
   else process.stdout.write(`${summary.ok} ok, ${summary.warn} warn, ${summary.fail} fail\n`)
-  if (summary.fail > 0) throw new Error(`${summary.fail} ${summary.fail === 1 ? 'check fails' : 'checks fail'}`)
+  if (summary.fail > 0)
+    throw new CliError('cli.doctor.failed', `${summary.fail} ${summary.fail === 1 ? 'check fails' : 'checks fail'}`)
 }
 
 /**
@@ -45,6 +47,12 @@ export async function runDoctor({ json }: { readonly json: boolean }): Promise<v
 function print({ check, state, code, text, fix }: Finding): void {
   const word = styleText(COLOURS[state], state.padEnd(4), { stream: process.stdout })
   const arrow = styleText('bold', '→', { stream: process.stdout })
-  const parts = [word, check, text, ...(fix === undefined ? [] : [`${arrow} ${fix}`]), ...(code === undefined ? [] : [`# ${code}`])]
+  const parts = [
+    word,
+    check,
+    text,
+    ...(fix === undefined ? [] : [`${arrow} ${fix}`]),
+    ...(code === undefined ? [] : [`# ${code}`]),
+  ]
   process.stdout.write(`${parts.join('  ')}\n`)
 }

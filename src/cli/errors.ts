@@ -3,9 +3,10 @@ export class CliError extends Error {
   override readonly name = 'CliError'
   /**
    * - `cli.dev.no_clone`: `dev` was run outside a clone of the repository.
+   * - `cli.doctor.failed`: at least one check failed.
    * - `cli.queues.not_created`: SQS did not create the queues.
    */
-  readonly code: 'cli.dev.no_clone' | 'cli.queues.not_created'
+  readonly code: 'cli.dev.no_clone' | 'cli.doctor.failed' | 'cli.queues.not_created'
 
   constructor(code: CliError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

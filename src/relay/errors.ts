@@ -9,15 +9,24 @@ type RelayErrorCode =
   | 'relay.pubsub.disconnected'
   | 'relay.redis.no_answer'
   | 'relay.redis.no_secret'
+  | 'relay.redis.no_permission'
+  | 'relay.redis.not_redis'
+  | 'relay.redis.plain_port'
+  | 'relay.redis.tls_port'
+  | 'relay.source.refused'
+  | 'doctor.check.no_answer'
 
 /** What the relay cannot go on with, or cannot do for one notification. */
 export class RelayError extends Error {
   override readonly name = 'RelayError'
   readonly code: RelayErrorCode
+  /** What mends it, where that is not the same for all errors of this code. */
+  readonly fix: string | undefined
 
-  constructor(code: RelayErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: RelayErrorCode, message: string, options?: ErrorOptions & { readonly fix?: string }) {
     super(message, options)
     this.code = code
+    this.fix = options?.fix
   }
 }
 
@@ -46,6 +55,18 @@ export function describe(error: unknown): string {
           .replace(/,? with args beginning with:.*$/s, '')
           .replace(/ script: [0-9a-f]{40}, on @user_script.*$/s, ''),
       )
-    : error.message
+    : wordsOfConnection(error)
   return `${error.name === 'Error' ? '' : `${isAnswer(error) ? maskText(error.name) : error.name}: `}${message}${code}`
+}
+
+/**
+ * Of OpenSSL's line only the reason is for an operator (`error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required:…`).
+ * Node joins an address of IPv6 and its port as if it were one of IPv4: `connect ECONNREFUSED ::1:8001`.
+ */
+function wordsOfConnection(error: Error): string {
+  const { reason, library, address, port } = error as { [field: string]: unknown } & Error
+  if (typeof reason === 'string' && typeof library === 'string') return reason
+  if (typeof address === 'string' && address.includes(':') && typeof port === 'number')
+    return error.message.replace(`${address}:${port}`, `[${address}]:${port}`)
+  return error.message
 }

@@ -2,6 +2,9 @@
 
 export const RELAY_PREFIX = 'enigma:relay:'
 
+/** The source id by which relays call this server, `<id>` or `<id>/<database>`; in database 0, whichever of them a relay uses. */
+export const SOURCE_KEY = `${RELAY_PREFIX}source`
+
 /** The last number given out to a claim or an epoch. */
 export const NUMBER_KEY = `${RELAY_PREFIX}number`
 

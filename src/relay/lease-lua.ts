@@ -1,4 +1,4 @@
-import { NEXT_NUMBER } from './lua-parts.ts'
+import { BEGIN, NEXT_NUMBER, PROVE_REGISTRY } from './lua-parts.ts'
 
 export const TAKE_LEASE = `
 local other = redis.call('GET', KEYS[1])
@@ -25,23 +25,31 @@ return 0
  * Moves the claims of a relay whose lease has run out to another one, under their numbers, and what its blocking moves took into
  * claims of new numbers. In one step: exactly one of those that live gets them.
  */
-export const ADOPT = `${NEXT_NUMBER}
+export const ADOPT = `${NEXT_NUMBER}${PROVE_REGISTRY}
 local registry, own_registry = KEYS[2], KEYS[3]
 local prefix, own_prefix, waiting, now, least = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 if redis.call('EXISTS', KEYS[1]) == 1 then return -1 end
 local fields = redis.call('HGETALL', registry)
 local moved = 0
+if #fields > 0 then
+  -- Whatever is refused to this user is refused here, before anything is moved.
+  ${BEGIN}
+  prove_registry(registry)
+  prove_registry(own_registry)
+  local tried = redis.pcall('RENAME', prefix .. 'none', own_prefix .. 'none')
+  if not string.find(tried.err, 'no such key', 1, true) then return redis.error_reply(tried.err) end
+end
 for at = 1, #fields, 2 do
   local field, meta = fields[at], fields[at + 1]
   local list = string.match(field, '^waiting:(.*)$')
   if list then
     local items = redis.call('LRANGE', waiting .. list, 0, -1)
     if #items > 0 then
-      redis.call('DEL', waiting .. list)
       local n = next_number(KEYS[4], least)
       redis.call('SET', KEYS[4], n)
       for item = #items, 1, -1 do redis.call('RPUSH', own_prefix .. n, items[item]) end
       redis.call('HSET', own_registry, n, now .. ':-1:' .. list)
+      redis.call('DEL', waiting .. list)
       moved = moved + 1
     end
   else

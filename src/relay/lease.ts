@@ -17,6 +17,8 @@ export type LeaseOptions = {
   readonly now?: () => number
   readonly pid?: number
   readonly host?: string
+  /** Called with what keeps it from being had. */
+  readonly onRefused?: (error: unknown) => void
   /** Names the journal that this process holds alone. */
   readonly journal?: number | undefined
   /** Where process numbers mean the same: each container has its own. Default: the kernel's name for it, '' where there is none. */
@@ -105,6 +107,7 @@ export function createLease(options: LeaseOptions) {
             )
           said = other
         } catch (error) {
+          options.onRefused?.(error)
           // What keeps it from being reached at all is said by the client.
           const advice = redisAdvice(error)
           if (advice !== undefined && advice !== failed)

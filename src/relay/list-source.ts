@@ -3,7 +3,7 @@ import type { Claim, Claims } from './claims.ts'
 import { describe } from './errors.ts'
 import { waitingKey } from './keys.ts'
 import type { Redis } from './redis.ts'
-import { redisAdvice } from './redis-advice.ts'
+import { judgeRedis, reasonOf, redisAdvice } from './redis-advice.ts'
 
 /** What a list waits for, and since when (ms) nothing was taken from it though there may have been something. */
 export type ListState = {
@@ -105,7 +105,7 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
         )
         said = advice
       }
-      state.failing = { sinceMs: state.failing?.sinceMs ?? now(), reason: advice ?? describe(error) }
+      state.failing = { sinceMs: state.failing?.sinceMs ?? now(), reason: reasonOf(judgeRedis(error)) }
       await sleep(backoffMs(failures, { baseMs: 50, maxMs: 1_000 }), signal)
     }
   }

@@ -15,3 +15,15 @@ local function next_number(key, least)
   return string.format('%.0f', math.max(last + 1, tonumber(least)))
 end
 `
+
+/**
+ * Redis does not roll back a script that is refused a command in the middle. So what comes behind the first copy is tried before it, in a
+ * form that changes nothing, on the keys that it will be given.
+ */
+export const PROVE_REGISTRY = `
+local function prove_registry(key)
+  redis.call('HDEL', key, 'none')
+  redis.call('HSET', key, 'none', '1')
+  redis.call('HDEL', key, 'none')
+end
+`

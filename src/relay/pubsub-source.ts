@@ -8,7 +8,7 @@ import { createLiveness, LOST_MS } from './liveness.ts'
 import type { Metrics } from './metrics.ts'
 import { firstMatch, hashPatterns } from './pattern.ts'
 import type { Numbers } from './numbers.ts'
-import { createRedis, type Redis } from './redis.ts'
+import { createRedis, type Failing, type Redis } from './redis.ts'
 import type { RedisAddress } from './redis-address.ts'
 import type { ServerView } from './server-view.ts'
 import { stamp } from './stamp.ts'
@@ -31,10 +31,14 @@ export type PubsubSourceOptions = {
   readonly numbers: Numbers
   readonly serverView: ServerView
   /** The connections to this server that fail now. */
-  readonly failing: Set<string>
+  readonly failing: Failing
   /** Until when (ms) a former process heard this source. */
   readonly heardUntilMs: number | undefined
+  /** Resolves when the server is known to be the one that goes by this source's name. Rejects when it is another one. */
+  readonly verify: () => Promise<void>
   readonly onGap: (gap: Gap) => void
+  /** Called with what keeps it from being heard. */
+  readonly onFailed: (error: unknown) => void
   /** Called with each heartbeat that is heard: when, and until when (ms) all is heard that was published. */
   readonly onHeard: (atMs: number, untilMs: number) => void
 }
@@ -78,11 +82,13 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
       // Was a client cut off for its output buffer since the last time? Then this one was, as far as is known.
       const overran = await serverView.overran().catch(() => false)
       if (wasHeard && overran) cause = 'output_buffer_overrun'
+      await options.verify()
       await listen(options, signal, { onAlive, onHeard, onForeign })
       return
     } catch (error) {
       serverView.listenerId = undefined
       if (signal.aborted) return
+      options.onFailed(error)
       // The first failure is the cause of the gap; those that follow only make it longer.
       if (wasHeard && failures === 0)
         cause =
@@ -193,10 +199,9 @@ async function listen(
       sentBeforeMs = sentMs
       sentMs = now()
       // A failure here shows as silence; what the command connection suffers from is said by itself.
-      client.beat([NUMBER_KEY], [numbers.least(), channelName]).then(
-        (published) => liveness.published(published),
-        () => undefined,
-      )
+      client
+        .beat([NUMBER_KEY], [numbers.least(), channelName])
+        .then((published) => liveness.published(published), options.onFailed)
       await sleep(HEARTBEAT_MS, signal)
       // A process that stood still heard nothing, and all of it waits to be read.
       liveness.stood(Math.max(0, performance.now() - sentAt - HEARTBEAT_MS))

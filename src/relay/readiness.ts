@@ -2,6 +2,7 @@ import type { Route } from '../protocol/index.ts'
 import { sleep, type Logger } from '../runtime/index.ts'
 import type { JournalIntake } from './journal-intake.ts'
 import type { Metrics } from './metrics.ts'
+import { reasonOf, type RedisFault } from './redis-advice.ts'
 import type { Sender } from './sender.ts'
 import type { Source } from './source.ts'
 
@@ -50,14 +51,32 @@ export function createReadiness(options: ReadinessOptions) {
   const fresh = (at: number | undefined) => at !== undefined && now() - at < FRESH_MS
   const seconds = (since: number) => Math.round((now() - since) / 1000)
 
+  /** Only silence is no answer; what Redis refuses, and why it cannot be reached, is in its own words. */
+  const redisFault = ({ answered, refusal, connection }: Source['state']): Fault => {
+    if (!fresh(answered)) return { reason: connection === undefined ? 'Redis does not answer' : reasonOf(connection) }
+    return refusal === undefined ? undefined : { reason: reasonOf(refusal) }
+  }
+  const because = (what: string, why: RedisFault | undefined): string =>
+    why === undefined ? what : `${what}: ${reasonOf(why)}`
+
   const faults = (): Map<string, Fault> => {
     const found = new Map<string, Fault>()
     for (const { id, state } of sources) {
-      found.set(`redis:${id}`, unless(fresh(state.answered), 'Redis does not answer'))
-      if (channels.length > 0) found.set(`pubsub:${id}`, unless(fresh(state.heard), 'no heartbeat is heard'))
+      found.set(`redis:${id}`, redisFault(state))
+      // A server that is another source's is neither heard nor taken from; nothing else can be said of it.
+      found.set(`source:${id}`, unless(state.refused === undefined, state.refused ?? ''))
+      if (state.refused !== undefined) continue
+      if (channels.length > 0)
+        found.set(`pubsub:${id}`, unless(fresh(state.heard), because('no heartbeat is heard', state.unheard)))
       found.set(
         `lease:${id}`,
-        unless(state.leased, 'the relay id is not held: another relay has it, or Redis does not answer or refuses'),
+        unless(
+          state.leased,
+          because(
+            'the relay id is not held: another relay has it, or Redis does not answer or refuses',
+            state.unleased,
+          ),
+        ),
       )
       for (const [list, { waitsFor, progressMs, items, failing }] of state.lists) {
         const stalled = items > 0 && now() - progressMs > STALL_MS
@@ -103,7 +122,9 @@ export function createReadiness(options: ReadinessOptions) {
   }
 
   const look = () => {
-    for (const [name, fault] of faults()) {
+    const found = faults()
+    for (const name of parts.keys()) if (!found.has(name)) parts.delete(name)
+    for (const [name, fault] of found) {
       const former = parts.get(name)
       const ok = fault === undefined
       const since =
@@ -114,17 +135,20 @@ export function createReadiness(options: ReadinessOptions) {
       if (fault?.stalled !== true) stalls.delete(name)
       else if (!stalls.has(name)) {
         stalls.add(name)
-        log.error({ part: name, waits: fault.reason }, 'stalled: nothing has moved for 30 s')
+        log.error(
+          { code: 'relay.ready.stalled', part: name, waits: fault.reason },
+          'stalled: nothing has moved for 30 s',
+        )
       }
     }
     const broken = [...parts].filter(([, part]) => !part.ok)
     const isReady = broken.length === 0
     metrics.ready.set(isReady ? 1 : 0)
     if (wasReady !== isReady) {
-      if (isReady) log.info('ready')
+      if (isReady) log.info({ code: 'relay.ready.yes' }, 'ready')
       else if (wasReady === true)
         log.warn(
-          { parts: Object.fromEntries(broken.map(([name, { reason }]) => [name, reason])) },
+          { code: 'relay.ready.no', parts: Object.fromEntries(broken.map(([name, { reason }]) => [name, reason])) },
           'not ready: see /readyz',
         )
     }
@@ -180,7 +204,7 @@ export function createReadiness(options: ReadinessOptions) {
 export type Readiness = ReturnType<typeof createReadiness>
 
 /** Parts of which there are many: named only when they are not well. */
-const QUIET = /^(sqs:|list:|lease:)/
+const QUIET = /^(sqs:|list:|lease:|source:)/
 
 const WAITS = {
   lease: 'the right to the relay id',

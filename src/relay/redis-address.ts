@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import { describe, RelayError } from './errors.ts'
 
@@ -9,6 +10,13 @@ export type RedisAddress = {
   readonly caFile?: string
   /** The name in the server's certificate, where it is not the host's. */
   readonly servername?: string
+  /**
+   * The relay's own certificate and its key, in PEM, for a server that wants one; and a file with the key's passphrase, if it has any. Read
+   * again for each connection, as `caFile` is, so that they can be replaced while the relay runs.
+   */
+  readonly certFile?: string
+  readonly keyFile?: string
+  readonly keyPassphraseFile?: string
   /** Files with the name of the ACL user and the password: read again for each connection, so that they can be changed. */
   readonly userFile?: string
   readonly passwordFile?: string
@@ -16,7 +24,8 @@ export type RedisAddress = {
 
 type Fault = (problem: string, fix: string) => never
 
-const FILES = ['caFile', 'userFile', 'passwordFile'] as const
+const TLS_FILES = ['caFile', 'certFile', 'keyFile', 'keyPassphraseFile'] as const
+const FILES = [...TLS_FILES, 'userFile', 'passwordFile'] as const
 const PARAMETERS = [...FILES, 'servername'] as const
 type Parameter = (typeof PARAMETERS)[number]
 
@@ -53,18 +62,9 @@ export function parseRedisAddress(id: string, text: string, fault: Fault): Redis
     if (file !== undefined && !isReadable(file))
       return fault(`${name} of "${id}" cannot be read: ${file}`, 'make the file, and let the user of the relay read it')
   }
-  if (
-    given.caFile !== undefined &&
-    url.protocol === 'rediss:' &&
-    !readFileSync(given.caFile, 'utf8').includes('-----BEGIN CERTIFICATE-----')
-  ) {
-    return fault(
-      `caFile of "${id}" holds no certificate in PEM: ${given.caFile}`,
-      'name the file of the authority, which begins with -----BEGIN CERTIFICATE-----',
-    )
-  }
-  if (url.protocol !== 'rediss:' && (given.caFile ?? given.servername) !== undefined) {
-    return fault(`"${id}" has a certificate to check, and no TLS`, `write ${id}=rediss://…`)
+  if (url.protocol === 'rediss:') checkCertificates(id, given, fault)
+  else if ([...TLS_FILES, 'servername' as const].some((name) => given[name] !== undefined)) {
+    return fault(`"${id}" has a certificate to check or to show, and no TLS`, `write ${id}=rediss://…`)
   }
   if (given.passwordFile !== undefined && url.password !== '')
     return fault(`"${id}" has a password in the address and one in a file`, 'leave the one in the address out')
@@ -77,12 +77,79 @@ export function parseRedisAddress(id: string, text: string, fault: Fault): Redis
   return { url: Object.keys(given).length === 0 ? text : url.href, ...given }
 }
 
-/** What node-redis needs of an address besides its URL. */
-export function toClientOptions({ url, caFile, servername, userFile, passwordFile }: RedisAddress) {
-  const tls = {
-    ...(caFile === undefined ? {} : { ca: readFileSync(caFile) }),
-    ...(servername === undefined ? {} : { servername }),
+/** Looks into the files of certificates and keys, so that what does not fit is known at the start. */
+function checkCertificates(
+  id: string,
+  { caFile, certFile, keyFile, keyPassphraseFile }: Partial<RedisAddress>,
+  fault: Fault,
+): void {
+  for (const [name, file] of [
+    ['caFile', caFile],
+    ['certFile', certFile],
+  ] as const)
+    if (file !== undefined && !readFileSync(file, 'utf8').includes('-----BEGIN CERTIFICATE-----'))
+      fault(
+        `${name} of "${id}" holds no certificate in PEM: ${file}`,
+        `name the file of the ${name === 'caFile' ? 'authority' : 'certificate'}, which begins with -----BEGIN CERTIFICATE-----`,
+      )
+  if ((certFile === undefined) !== (keyFile === undefined))
+    fault(`"${id}" has a certificate without its key, or a key without its certificate`, 'write certFile=…&keyFile=…')
+  if (keyPassphraseFile !== undefined && keyFile === undefined)
+    fault(`"${id}" has a passphrase and no key`, 'add certFile=…&keyFile=…')
+  if (certFile === undefined || keyFile === undefined) return
+  const key = readFileSync(keyFile)
+  const passphrase = keyPassphraseFile === undefined ? undefined : readLine(keyPassphraseFile)
+  let isKeyOf = false
+  try {
+    const parsed = createPrivateKey({ key, ...(passphrase === undefined ? {} : { passphrase }) })
+    isKeyOf = new X509Certificate(readFileSync(certFile)).checkPrivateKey(parsed)
+  } catch {
+    // The words of OpenSSL are not shown: they would tell of a passphrase.
+    if (!key.includes('PRIVATE KEY-----'))
+      fault(
+        `keyFile of "${id}" holds no private key in PEM: ${keyFile}`,
+        'name the file that begins with -----BEGIN PRIVATE KEY-----',
+      )
+    if (passphrase === undefined)
+      fault(
+        `keyFile of "${id}" cannot be used without its passphrase: ${keyFile}`,
+        'write the passphrase into a file, and add keyPassphraseFile=…',
+      )
+    fault(
+      `keyPassphraseFile of "${id}" does not open keyFile, or that is damaged: ${keyPassphraseFile}`,
+      'write the right passphrase into it',
+    )
   }
+  if (!isKeyOf)
+    fault(`keyFile of "${id}" is not the key of certFile: ${keyFile}, ${certFile}`, 'name two that belong together')
+}
+
+/** A list whose one element is read anew whenever a connection asks for it: node-redis keeps the options of the first one. */
+function readEachTime<T>(read: () => T): T[] {
+  return Object.defineProperty([] as T[], 0, { get: read, enumerable: true })
+}
+
+/** What Node needs for a connection with TLS. */
+export function toTlsOptions({ caFile, servername, certFile, keyFile, keyPassphraseFile }: RedisAddress) {
+  return {
+    ...(caFile === undefined ? {} : { ca: readEachTime(() => readSecret(caFile)) }),
+    ...(servername === undefined ? {} : { servername }),
+    ...(certFile === undefined ? {} : { cert: readEachTime(() => readSecret(certFile)) }),
+    ...(keyFile === undefined
+      ? {}
+      : {
+          key: readEachTime(() => ({
+            pem: readSecret(keyFile),
+            ...(keyPassphraseFile === undefined ? {} : { passphrase: readSecret(keyPassphraseFile) }),
+          })),
+        }),
+  }
+}
+
+/** What node-redis needs of an address besides its URL. */
+export function toClientOptions(address: RedisAddress) {
+  const { url, userFile, passwordFile } = address
+  const tls = toTlsOptions(address)
   if (passwordFile === undefined && userFile === undefined) return { url, tls }
   const parsed = new URL(url)
   const [username, password] = [decodeURIComponent(parsed.username), decodeURIComponent(parsed.password)]
@@ -107,8 +174,10 @@ export function toClientOptions({ url, caFile, servername, userFile, passwordFil
 }
 
 /** The files of secrets that others than their owner can read. */
-export const looseSecrets = ({ passwordFile, userFile }: RedisAddress): string[] =>
-  [passwordFile, userFile].filter((file) => file !== undefined).filter((file) => (statSync(file).mode & 0o007) !== 0)
+export const looseSecrets = ({ passwordFile, userFile, keyFile, keyPassphraseFile }: RedisAddress): string[] =>
+  [passwordFile, userFile, keyFile, keyPassphraseFile]
+    .filter((file) => file !== undefined)
+    .filter((file) => (statSync(file).mode & 0o007) !== 0)
 
 /**
  * An editor ends the file with a line's end; a password has none. An empty file is one that is being written: without a password
@@ -118,13 +187,15 @@ export const looseSecrets = ({ passwordFile, userFile }: RedisAddress): string[]
  */
 function readSecret(file: string): string {
   try {
-    const secret = readFileSync(file, 'utf8').replace(/\r?\n$/, '')
+    const secret = readLine(file)
     if (secret !== '') return secret
   } catch (error) {
     throw new RelayError('relay.redis.no_secret', `cannot be read: ${describe(error)}`)
   }
   throw new RelayError('relay.redis.no_secret', `${file} is empty`)
 }
+
+const readLine = (file: string): string => readFileSync(file, 'utf8').replace(/\r?\n$/, '')
 
 function isDecodable(text: string): boolean {
   try {

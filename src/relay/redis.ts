@@ -1,8 +1,9 @@
 import { createClient, RESP_TYPES } from 'redis'
 import type { Logger } from '../runtime/index.ts'
 import { backoffMs, sleep } from '../runtime/index.ts'
-import { describe, RelayError } from './errors.ts'
-import { connectionAdvice } from './redis-advice.ts'
+import { askWhy } from './ask-why.ts'
+import { RelayError } from './errors.ts'
+import { judgeRedis, sentenceOf, type RedisFault } from './redis-advice.ts'
 import { toClientOptions, type RedisAddress } from './redis-address.ts'
 import { scripts } from './scripts.ts'
 
@@ -12,9 +13,28 @@ export type RedisOptions = RedisAddress & {
   readonly log: Logger
   /** Reconnect by itself? Without, the owner makes a new client. */
   readonly reconnect: boolean
-  /** The connections to the same server that fail now, by name: an outage of it is said once, not once for each. Default: this one alone. */
-  readonly failing?: Set<string>
+  /** Shared by all connections to one server: an outage of it is said once, not once for each. Default: this one alone. */
+  readonly failing?: Failing
 }
+
+/** What the connections to one server suffer from now. */
+export type Failing = {
+  /** Their names. */
+  readonly connections: Set<string>
+  /** What is known of it best; undefined while none fails. */
+  fault: RedisFault | undefined
+  /** The codes that were logged in this outage. */
+  readonly said: Set<string>
+  /** When (`performance.now()`) the server was asked why last. */
+  askedAt: number
+}
+
+export const createFailing = (): Failing => ({
+  connections: new Set(),
+  fault: undefined,
+  said: new Set(),
+  askedAt: Number.NEGATIVE_INFINITY,
+})
 
 /** A reply must come within this, or the connection is taken for dead: each of ours is heard from every few seconds. */
 const SILENCE_MS = 10_000
@@ -25,7 +45,7 @@ const SILENCE_MS = 10_000
  * refusal is ignored): with it a connection counts as ready only when Redis has answered. Without, one that is accepted and closed
  * at once (too many clients, a proxy with nothing behind it) would be made again without a pause, thousands of times a second.
  */
-export function createRedis({ name, log, reconnect, failing = new Set(), ...address }: RedisOptions) {
+export function createRedis({ name, log, reconnect, failing = createFailing(), ...address }: RedisOptions) {
   const { tls, ...access } = toClientOptions(address)
   const client = createClient({
     ...access,
@@ -40,15 +60,52 @@ export function createRedis({ name, log, reconnect, failing = new Set(), ...addr
       reconnectStrategy: reconnect ? (retries) => backoffMs(retries + 1, { baseMs: 50, maxMs: 1_000 }) : false,
     },
   })
-  // An outage is said once, when it begins, and once when it ends.
-  client.on('error', (error: unknown) => {
-    if (failing.size === 0) log.warn({ connection: name, error: describe(error) }, connectionAdvice(error))
-    failing.add(name)
-  })
+  client.on('error', (error: unknown) => void noteFailure(error, name, failing, address, log))
+  const isOver = () => {
+    if (!failing.connections.delete(name) || failing.connections.size > 0) return false
+    failing.fault = undefined
+    failing.said.clear()
+    return true
+  }
   client.on('ready', () => {
-    if (failing.delete(name) && failing.size === 0) log.info({ connection: name }, 'Redis answers again')
+    if (isOver()) log.info({ code: 'relay.redis.recovered', connection: name }, 'Redis answers again')
   })
+  // One that is given up suffers from nothing any more.
+  client.on('end', isOver)
   return client
+}
+
+/** How often (ms) a server may be asked why it ends connections. */
+const ASK_MS = 10_000
+
+/** Logs an outage once when it begins, and once more for each cause that becomes known while it lasts. */
+async function noteFailure(
+  error: unknown,
+  name: string,
+  failing: Failing,
+  address: RedisAddress,
+  log: Logger,
+): Promise<void> {
+  const fault = judgeRedis(error)
+  const isVague = fault.code === 'relay.redis.unreachable' || fault.code === 'relay.redis.not_understood'
+  failing.connections.add(name)
+  // What explains it is not forgotten for what does not: a connection is cut as well when Redis has said why.
+  if (!isVague || isRefused(error) || failing.fault === undefined) say(fault, name, failing, log)
+  if (!isVague || isRefused(error) || performance.now() - failing.askedAt < ASK_MS) return
+  failing.askedAt = performance.now()
+  const reason = await askWhy(address)
+  if (reason !== undefined && failing.connections.size > 0) say(judgeRedis(reason), name, failing, log)
+}
+
+/** Nobody listens there: there is nobody to ask. */
+const isRefused = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH/.test(String(error.code))
+
+function say(fault: RedisFault, name: string, failing: Failing, log: Logger): void {
+  failing.fault = fault
+  if (failing.said.has(fault.code)) return
+  failing.said.add(fault.code)
+  log.warn({ code: fault.code, connection: name, error: fault.words }, sentenceOf(fault))
 }
 
 export type Redis = ReturnType<typeof createRedis>

@@ -17,6 +17,7 @@ import { createOutages } from './outages.ts'
 import { createReadiness } from './readiness.ts'
 import { createSender, type Sender } from './sender.ts'
 import { createSource, type Source } from './source.ts'
+import { createServers } from './source-identity.ts'
 import { createSqs } from './sqs-client.ts'
 
 export type RelayOptions = {
@@ -96,6 +97,7 @@ export function createRelay(options: RelayOptions): Relay {
           createSender({ route, sqs, queuePrefix: config.queuePrefix, log, metrics, now, onRoom, outages }),
         ]),
       )
+      const servers = createServers(config.sources)
       const sources: Source[] = []
       const sourceOf = (sourceId: string): Source => (sources.find(({ id }) => id === sourceId) ?? sources[0]) as Source
 
@@ -160,6 +162,7 @@ export function createRelay(options: RelayOptions): Relay {
             room: (list, until) => listIntake.room(source.id, list, until),
             onClaim: (sourceId, claim) => listIntake.take(sourceId, claim),
             onClaimSettled: onRoom,
+            servers,
             announce: (notice, number) => announce(source.id, notice, number),
             onGap: ({ fromMs, toMs, cause, number }) => {
               const payload = gapOf(source.id, fromMs, toMs, cause)

@@ -1,7 +1,7 @@
 import { defineScript, type CommandParser } from 'redis'
 import { NONE_KEY } from './keys.ts'
 import { ADOPT, RELEASE_LEASE, RENEW_LEASE, TAKE_LEASE } from './lease-lua.ts'
-import { BEGIN, NEXT_NUMBER } from './lua-parts.ts'
+import { BEGIN, NEXT_NUMBER, PROVE_REGISTRY } from './lua-parts.ts'
 
 /**
  * What must happen in one step in the dialler's Redis. Works from Redis 2.6: no `HSET` of several fields, no `LPOS`, no effects
@@ -11,7 +11,7 @@ import { BEGIN, NEXT_NUMBER } from './lua-parts.ts'
 const toReply = <T>(reply: unknown) => reply as T
 
 /** First copy, then trim. */
-const TAKE = `${NEXT_NUMBER}
+const TAKE = `${NEXT_NUMBER}${PROVE_REGISTRY}
 local list, waiting, registry, number, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local count, max_bytes, from_left, now, prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == 'left', ARGV[4], ARGV[5]
 local last_empty, least = ARGV[6], ARGV[7]
@@ -40,7 +40,12 @@ if #items == 0 then
   return {0, 0, 0, items}
 end
 ${BEGIN}
+-- Whatever is refused to this user is refused here, before anything is copied.
+redis.call('LTRIM', list, 0, -1)
+redis.call('LTRIM', waiting, 0, -1)
+prove_registry(registry)
 local n = next_number(number, least)
+redis.call('SET', number, n)
 local claim = prefix .. n
 redis.call('DEL', claim)
 for from = 1, #items, 500 do
@@ -51,13 +56,12 @@ local wait = -1
 -- Seen empty in the future: the clock was set back, and nobody knows how long an item has waited.
 if last_empty ~= '' and tonumber(last_empty) <= tonumber(now) then wait = tonumber(now) - tonumber(last_empty) end
 redis.call('HSET', registry, n, now .. ':' .. string.format('%.0f', wait) .. ':' .. list)
-redis.call('SET', number, n)
 if #moved > 0 then redis.call('DEL', waiting) end
 if taken > 0 then
   if from_left then redis.call('LTRIM', list, taken, -1) else redis.call('LTRIM', list, 0, -taken - 1) end
 end
 local left = redis.call('LLEN', list)
-if left == 0 then redis.call('HSET', seen, list, now) end
+if left == 0 then redis.pcall('HSET', seen, list, now) end
 return {tonumber(n), wait, left, items}
 `
 

@@ -1,6 +1,8 @@
 import type { Logger } from '../runtime/index.ts'
+import { describe } from './errors.ts'
 import type { Metrics } from './metrics.ts'
 import type { Redis } from './redis.ts'
+import { isAnswer, isDenied, isUnknown } from './redis-advice.ts'
 
 export type ServerViewOptions = {
   readonly client: Redis
@@ -40,10 +42,12 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
     try {
       return await command()
     } catch (error) {
-      if (!(error instanceof Error) || !/NOPERM|unknown|ERR|syntax/i.test(error.message)) throw error
+      if (!isAnswer(error)) throw error
+      // A server that is busy or reads its data answers later.
+      if (!isDenied(error) && !isUnknown(error) && !/^ERR\b|syntax/.test(describe(error))) return undefined
       denied.add(what)
       log.info(
-        { source: sourceId, command: what },
+        { code: 'relay.redis.not_told', source: sourceId, command: what },
         'Redis does not let the relay ask this: it goes on without these figures; allow the command to have them',
       )
       return undefined
@@ -97,7 +101,7 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
       const isHigh = smallest > 0 && bytes >= smallest / 2
       if (isHigh && !warned) {
         log.warn(
-          { source: sourceId, bytes, limitBytes: smallest },
+          { code: 'relay.pubsub.backlog', source: sourceId, bytes, limitBytes: smallest },
           'PubSub waits at the server, half of what it allows: beyond it the connection is cut off; give the relay more CPU, or raise client-output-buffer-limit pubsub',
         )
       }

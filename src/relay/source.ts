@@ -1,7 +1,7 @@
 import { sleep, type Logger } from '../runtime/index.ts'
 import { createClaims, type Claim, type Claims } from './claims.ts'
 import type { RelayConfig, SourceConfig } from './config.ts'
-import { describe } from './errors.ts'
+import { describe, RelayError } from './errors.ts'
 import type { JournalIntake } from './journal-intake.ts'
 import type { Keeper } from './item.ts'
 import { createLeftBehind } from './left-behind.ts'
@@ -13,9 +13,12 @@ import { createNumbers, makeNumber } from './numbers.ts'
 import { createParking } from './parking.ts'
 import { overflowFile } from './parked/overflow.ts'
 import { runPubsubSource, type Gap } from './pubsub-source.ts'
-import { connect, createRedis, keepHeard, type Redis } from './redis.ts'
+import { connect, createFailing, createRedis, keepHeard, type Redis } from './redis.ts'
+import { isAnswer, judgeRedis, reasonOf, type RedisFault } from './redis-advice.ts'
 import { looseSecrets } from './redis-address.ts'
+import { createRightsGate } from './rights.ts'
 import { createServerView } from './server-view.ts'
+import { createIdentity, type Servers } from './source-identity.ts'
 import { sayUnnamedLists } from './unnamed-lists.ts'
 import { watchSource } from './watch-source.ts'
 
@@ -30,6 +33,8 @@ export type SourceOptions = {
   /** Puts a claim's items in their lanes. */
   readonly onClaim: (sourceId: string, claim: Claim) => void
   readonly onClaimSettled: () => void
+  /** The servers of all sources of this relay. */
+  readonly servers: Servers
   /** Until when (ms) a former process heard it, and the highest number that it saw. */
   readonly heardUntilMs: number | undefined
   readonly lastNumber: number | undefined
@@ -53,10 +58,13 @@ const LEAVE_MS = 3_000
 export function createSource(options: SourceOptions) {
   const { source, config, intake, log, metrics, now, room, onClaim, onClaimSettled, onGap, onHeard, endSignal } =
     options
-  const failing = new Set<string>()
+  const failing = createFailing()
   const client = createRedis({ ...source, name: source.id, log, reconnect: true, failing })
   for (const file of looseSecrets(source))
-    log.warn({ source: source.id, file }, 'everybody on this machine can read this secret: chmod 600')
+    log.warn(
+      { code: 'relay.source.secret_readable', source: source.id, file },
+      'everybody on this machine can read this secret: chmod 600',
+    )
   let connections = 0
   client.on('ready', () => {
     connections++
@@ -77,8 +85,25 @@ export function createSource(options: SourceOptions) {
     metrics,
     signal: endSignal,
   })
+  const rights = createRightsGate(client, config, source)
+  const identity = createIdentity({
+    client,
+    source,
+    servers: options.servers,
+    connections: () => connections,
+    nameRights: rights.pass,
+    log,
+    now,
+  })
   const serverView = createServerView({ client, sourceId: source.id, log, metrics })
-  const lease = createLease({ client, relayId, log, now, journal: options.journalName })
+  const lease = createLease({
+    client,
+    relayId,
+    log,
+    now,
+    journal: options.journalName,
+    onRefused: (error) => (state.unleased = isAnswer(error) ? judgeRedis(error) : undefined),
+  })
   const claims: Claims = createClaims({
     client,
     relayId,
@@ -107,8 +132,23 @@ export function createSource(options: SourceOptions) {
     { waitsFor: 'lease', progressMs: now(), items: 0 },
   ])
   const state = {
+    /** When (ms) Redis last answered, be it with an error, and that error. */
     answered: undefined as number | undefined,
+    refusal: undefined as RedisFault | undefined,
+    /** Why connections cannot be had now. */
+    get connection(): RedisFault | undefined {
+      return failing.fault
+    },
+    /** Why this source does not run at all. */
+    get refused(): string | undefined {
+      const { refusal, fault } = identity
+      if (refusal !== undefined) return `${refusal.text}: ${refusal.fix}`
+      return fault === undefined ? undefined : reasonOf(fault)
+    },
     heard: undefined as number | undefined,
+    /** Why PubSub cannot be heard now, and why the relay id cannot be had. */
+    unheard: undefined as RedisFault | undefined,
+    unleased: undefined as RedisFault | undefined,
     leased: false,
     lists: new Map(lists),
   }
@@ -133,7 +173,12 @@ export function createSource(options: SourceOptions) {
         log,
         now,
         room: (until) => room(list, until),
-        adopt: (until) => leftBehind.adopt(list, until),
+        // On each new connection, and after each failure: before anything is written.
+        adopt: async (until) => {
+          await identity.verify()
+          await rights.pass()
+          await leftBehind.adopt(list, until)
+        },
         connections: () => connections,
         onClaim: (claim) => onClaim(source.id, claim),
       },
@@ -159,8 +204,13 @@ export function createSource(options: SourceOptions) {
         onGap,
         failing,
         heardUntilMs,
+        verify: identity.verify,
+        onFailed: (error) => {
+          if (isAnswer(error)) state.unheard = judgeRedis(error)
+        },
         onHeard: (atMs, untilMs) => {
           state.heard = atMs
+          state.unheard = undefined
           heardUntilMs = untilMs
           onHeard(untilMs)
         },
@@ -171,7 +221,7 @@ export function createSource(options: SourceOptions) {
 
   /** A Redis that came back empty has lost the claims; while this relay runs it has them in memory. */
   const writeBack = async (): Promise<void> => {
-    if (!state.leased) return
+    if (!state.leased || !identity.isVerified()) return
     try {
       const written = await claims.writeBack()
       if (written > 0)
@@ -187,15 +237,56 @@ export function createSource(options: SourceOptions) {
     }
   }
 
+  /** What others left is taken up once this user may do all that it takes. */
+  const runLeftBehind = async (signal: AbortSignal): Promise<void> => {
+    while (!signal.aborted) {
+      try {
+        await rights.pass()
+        return await leftBehind.run(signal)
+      } catch {
+        // Said for each list.
+        await sleep(1_000, signal)
+      }
+    }
+  }
+
   /** While the relay id is held. */
   const runLeased = async (signal: AbortSignal): Promise<void> => {
     await Promise.all([
       ...[...state.lists].map(([list, listState]) => runList(list, listState, signal)),
-      leftBehind.run(signal),
+      runLeftBehind(signal),
       runPubsub(signal),
       sayUnnamedLists(client, source.id, config.lists, log, signal),
     ])
   }
+
+  /** While the server is known to be the right one. */
+  const runAdmitted = async (signal: AbortSignal): Promise<void> => {
+    while (!signal.aborted) {
+      if (!(await lease.acquire(signal))) break
+      state.leased = true
+      state.unleased = undefined
+      const until = new AbortController()
+      const both = AbortSignal.any([signal, until.signal])
+      const work = runLeased(both)
+      const kept = await lease.keep(both)
+      state.leased = false
+      for (const listState of state.lists.values()) listState.waitsFor = 'lease'
+      if (!kept)
+        log.error(
+          { code: 'relay.lease.lost', source: source.id, relayId },
+          'Another relay took this ENIGMA_RELAY_ID while Redis was away; this one has stopped taking. Give each relay an id of its own',
+        )
+      until.abort()
+      await work
+    }
+  }
+
+  const unseen = (error: unknown) =>
+    log.debug(
+      { code: 'relay.source.not_verified', source: source.id, error: describe(error) },
+      'Could not check whose Redis this is; trying again',
+    )
 
   const leave = async (): Promise<void> => {
     await claims.leave()
@@ -217,29 +308,20 @@ export function createSource(options: SourceOptions) {
           log,
           metrics,
           now,
-          onAnswered: (atMs) => {
+          onAnswered: (atMs, refusal) => {
             state.answered = atMs
-            void writeBack()
             void parking.measure()
+            state.refusal = refusal
+            if (refusal === undefined) void identity.look().then(writeBack, unseen)
           },
         },
         signal,
       )
-      while (!signal.aborted) {
-        if (!(await lease.acquire(signal))) break
-        state.leased = true
-        const until = new AbortController()
-        const both = AbortSignal.any([signal, until.signal])
-        const work = runLeased(both)
-        const kept = await lease.keep(both)
-        state.leased = false
-        for (const listState of state.lists.values()) listState.waitsFor = 'lease'
-        if (!kept)
-          log.error(
-            { code: 'relay.lease.lost', source: source.id, relayId },
-            'Another relay took this ENIGMA_RELAY_ID while Redis was away; this one has stopped taking. Give each relay an id of its own',
-          )
-        until.abort()
+      while (await identity.admitted(signal)) {
+        const refused = new AbortController()
+        const work = runAdmitted(AbortSignal.any([signal, refused.signal]))
+        await Promise.race([identity.refused(), work])
+        refused.abort()
         await work
       }
       await watching
@@ -257,7 +339,9 @@ export function createSource(options: SourceOptions) {
         if (client.isReady)
           await Promise.race([
             leave(),
-            sleep(LEAVE_MS, left.signal).then(() => Promise.reject(new Error(`no answer within ${LEAVE_MS} ms`))),
+            sleep(LEAVE_MS, left.signal).then(() =>
+              Promise.reject(new RelayError('relay.redis.no_answer', `no answer within ${LEAVE_MS} ms`)),
+            ),
           ])
       } catch (error) {
         log.warn(

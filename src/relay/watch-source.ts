@@ -5,6 +5,7 @@ import { LEASE_MS } from './lease.ts'
 import type { ListState } from './list-source.ts'
 import type { Metrics } from './metrics.ts'
 import { answerWithin, type Redis } from './redis.ts'
+import { isAnswer, judgeRedis, sentenceOf, type RedisFault } from './redis-advice.ts'
 import type { ServerView } from './server-view.ts'
 
 export type WatchOptions = {
@@ -15,8 +16,8 @@ export type WatchOptions = {
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
-  /** Called when Redis has answered. */
-  readonly onAnswered: (atMs: number) => void
+  /** Called when Redis has answered, with what it refuses, if it answered with an error. */
+  readonly onAnswered: (atMs: number, refusal: RedisFault | undefined) => void
 }
 
 /** How often the server is looked at for metrics and readiness. */
@@ -28,18 +29,39 @@ const ANSWER_MS = 5_000
 /** Looks at a source until the signal aborts: whether it answers, what waits there, who else is there. */
 export async function watchSource(options: WatchOptions, signal: AbortSignal): Promise<void> {
   const { sourceId, client, serverView, log, now, onAnswered } = options
+  let said: RedisFault | undefined
+  /** Said once for each thing that Redis refuses, and once when it refuses nothing any more. */
+  const say = (refusal: RedisFault | undefined) => {
+    if (refusal !== undefined && refusal.words !== said?.words)
+      log.warn({ code: refusal.code, source: sourceId, error: refusal.words }, sentenceOf(refusal))
+    if (refusal === undefined && said !== undefined)
+      log.info({ code: 'relay.redis.recovered', source: sourceId }, 'Redis answers without an error again')
+    said = refusal
+  }
   while (!signal.aborted) {
     let pauseMs = WATCH_MS
     try {
-      await answerWithin(client, ANSWER_MS, client.ping(), signal)
-      onAnswered(now())
+      const refusal = await refusalOf(answerWithin(client, ANSWER_MS, client.ping(), signal))
+      say(refusal)
+      onAnswered(now(), refusal)
       await look(options)
       await serverView.look()
     } catch (error) {
-      log.debug({ source: sourceId, error: describe(error) }, 'Redis was not asked')
+      log.debug({ code: 'relay.redis.not_watched', source: sourceId, error: describe(error) }, 'Redis was not asked')
       pauseMs = WATCH_MS / 10
     }
     await sleep(pauseMs, signal)
+  }
+}
+
+/** Every error that Redis answers with is an answer; only silence is none. @throws what the connection throws */
+async function refusalOf(answer: Promise<unknown>): Promise<RedisFault | undefined> {
+  try {
+    await answer
+    return undefined
+  } catch (error) {
+    if (isAnswer(error)) return judgeRedis(error)
+    throw error
   }
 }
 

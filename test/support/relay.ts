@@ -43,7 +43,7 @@ export function relayEnv(
   }
 }
 
-/** A relay in this process, stopped when the test ends; resolves when it hears and takes. */
+/** A relay in this process, stopped when the test ends; resolves when it hears and takes, from all sources that are not refused. */
 export async function useRelay(options: UseRelayOptions) {
   process.env['AWS_ACCESS_KEY_ID'] ??= 'test'
   process.env['AWS_SECRET_ACCESS_KEY'] ??= 'test'
@@ -84,7 +84,7 @@ export async function useRelay(options: UseRelayOptions) {
     ((await (await fetch(`${address}/readyz`)).json()) as { parts: Record<string, { ok: boolean }> }).parts
   await waitFor(async () => {
     const parts = await isReady()
-    return Object.entries(parts).every(([name, part]) => part.ok || name.startsWith('sqs'))
+    return Object.entries(parts).every(([name, part]) => part.ok || /^(sqs|source:)/.test(name))
   }, 'the relay to be ready')
   return { address, stop, lines, dataDir, metrics: relay.metrics }
 }

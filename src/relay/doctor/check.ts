@@ -1,3 +1,4 @@
+import { RelayError } from '../errors.ts'
 import { warn, type Finding } from './finding.ts'
 import { wordsOf } from './words-of.ts'
 
@@ -19,10 +20,13 @@ export async function makeCheck(
   }
 }
 
-/** The same as `promise`, for at most `limitMs`. @throws Error when it takes longer */
+/** The same as `promise`, for at most `limitMs`. @throws RelayError when it takes longer */
 export async function within<T>(limitMs: number, promise: Promise<T>): Promise<T> {
   const late = Promise.withResolvers<never>()
-  const timer = setTimeout(() => late.reject(new Error(`no answer within ${limitMs / 1000} s`)), limitMs)
+  const timer = setTimeout(
+    () => late.reject(new RelayError('doctor.check.no_answer', `no answer within ${limitMs / 1000} s`)),
+    limitMs,
+  )
   try {
     return await Promise.race([promise, late.promise])
   } finally {

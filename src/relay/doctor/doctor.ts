@@ -3,6 +3,7 @@ import { makeCheck } from './check.ts'
 import { examineSource } from './examine-source.ts'
 import { examineSqs } from './examine-sqs.ts'
 import type { Finding } from './finding.ts'
+import { createOthers } from './identity-check.ts'
 import { checkJournal } from './journal-check.ts'
 import { checkDisk, checkFolder, checkNode } from './machine-checks.ts'
 
@@ -17,9 +18,10 @@ export type DoctorOptions = {
  * time: the machine, each source, SQS. Takes nothing from a list, sends nothing, leaves no key and no file behind.
  */
 export async function* examine({ config, now = Date.now }: DoctorOptions): AsyncGenerator<Finding> {
+  const others = createOthers(config.sources)
   const parts = [
     examineMachine(config),
-    ...config.sources.map((source) => examineSource(source, config, now)),
+    ...config.sources.map((source) => examineSource(source, config, now, others)),
     examineSqs(config, now),
   ]
   for (const part of parts) yield* await part

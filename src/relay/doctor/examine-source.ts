@@ -1,20 +1,22 @@
-import { ErrorReply } from 'redis'
 import { createLog } from '../../runtime/index.ts'
 import type { RelayConfig, SourceConfig } from '../config.ts'
-import { RelayError } from '../errors.ts'
+import { askWhy } from '../ask-why.ts'
 import { createRedis, type Redis } from '../redis.ts'
 import { looseSecrets } from '../redis-address.ts'
+import { isAnswer, isDenied, isUnknown, judgeRedis, type RedisFault } from '../redis-advice.ts'
+import { redisCli } from '../redis-cli.ts'
 import { makeCheck, within, type Check } from './check.ts'
-import { fail, ok, warn, type Finding } from './finding.ts'
+import { fail, ok, warn, type DoctorCode, type Finding } from './finding.ts'
 import { checkHeartbeat } from './heartbeat-check.ts'
+import { checkIdentity, createOthers, type Others } from './identity-check.ts'
 import { checkList, checkNames, lookAtKeys } from './list-checks.ts'
 import { checkChannels, checkConsumers, checkOutputBuffer } from './listener-checks.ts'
 import { checkPersistence } from './persistence-check.ts'
 import { checkClaims, checkParked, checkRelayId } from './relay-checks.ts'
 import { checkRights } from './rights-check.ts'
 import { checkMemory, checkRole, checkVersion } from './server-checks.ts'
-import { ANSWER_MS, createSourceView, redisCli, type SourceView } from './source-view.ts'
-import { isDenied, isUnknown, wordsOf } from './words-of.ts'
+import { ANSWER_MS, createSourceView, type SourceView } from './source-view.ts'
+import { oneLine, wordsOf } from './words-of.ts'
 
 /** Three round trips of a claim at this many ms each are felt by the agent whose call it is. */
 const SLOW_MS = 200
@@ -24,6 +26,7 @@ export async function examineSource(
   source: SourceConfig,
   config: RelayConfig,
   now: () => number,
+  others: Others = createOthers([]),
 ): Promise<readonly Finding[]> {
   // What goes wrong becomes a finding.
   const log = createLog('silent')
@@ -39,10 +42,14 @@ export async function examineSource(
     const { name, ask } = view
     await within(ANSWER_MS, client.connect())
     const from = performance.now()
-    await ask('PING').catch((error: unknown) => {
-      // A server that refuses writes, reads its data or knows this user by fewer rights refuses this as well; that is said below.
-      if (!(error instanceof ErrorReply) || /NOAUTH/.test(error.message)) throw error
-    })
+    const refusal = await ask('PING').then(
+      () => undefined,
+      (error: unknown) => {
+        // An error is an answer as well, and the checks below may say more; but nothing can be asked of a server that does not let in.
+        if (!isAnswer(error) || judgeRedis(error).code === 'relay.redis.access_denied') throw error
+        return judgeRedis(error)
+      },
+    )
     const ms = Math.max(1, Math.round(performance.now() - from))
     const answer =
       ms > SLOW_MS
@@ -53,24 +60,37 @@ export async function examineSource(
             'run the relay nearer to the dialler',
           )
         : ok(name('answer'), `Redis answers after ${ms} ms`)
-    return [answer, ...(await makeChecks(view, connection, listener))]
+    const ping =
+      refusal === undefined
+        ? []
+        : [fail(name('ping'), codeOf(refusal), `${refusal.says} (${oneLine(refusal.words)})`, refusal.fix)]
+    return [answer, ...ping, ...(await makeChecks(view, connection, listener, others))]
   } catch (error) {
-    return [unreachable(source, error)]
+    return [await unreachable(source, error)]
   } finally {
+    others.get(source.id)?.resolve(undefined)
     for (const client of opened) if (client.isOpen) client.destroy()
   }
 }
 
-async function makeChecks(view: SourceView, connection: Redis, listener: Redis): Promise<readonly Finding[]> {
+async function makeChecks(
+  view: SourceView,
+  connection: Redis,
+  listener: Redis,
+  others: Others,
+): Promise<readonly Finding[]> {
   const { name, config, source } = view
   let keys: ReturnType<typeof lookAtKeys> | undefined
   const look = () => (keys ??= lookAtKeys(view))
   const checks: Check[] = [
     { name: name('version'), run: () => checkVersion(view) },
     { name: name('role'), run: () => checkRole(view) },
+    { name: name('source'), run: () => checkIdentity(view, others) },
     { name: name('memory'), run: () => checkMemory(view) },
     { name: name('persistence'), run: () => checkPersistence(view) },
-    ...(source.passwordFile === undefined ? [] : [{ name: name('secrets'), run: async () => checkSecrets(view) }]),
+    ...(source.passwordFile === undefined && source.keyFile === undefined
+      ? []
+      : [{ name: name('secrets'), run: async () => checkSecrets(view) }]),
     {
       name: name('rights'),
       run: () => within(ANSWER_MS, connection.connect()).then(() => checkRights(view, connection)),
@@ -100,7 +120,7 @@ async function makeChecks(view: SourceView, connection: Redis, listener: Redis):
 function checkSecrets({ name, source }: SourceView): Finding {
   const loose = looseSecrets(source)
   return loose.length === 0
-    ? ok(name('secrets'), 'only their owners can read the files of user and password')
+    ? ok(name('secrets'), 'only their owners can read the files of user, password and key')
     : warn(
         name('secrets'),
         'doctor.secrets.readable',
@@ -115,41 +135,32 @@ function advise(error: unknown): string | undefined {
   return undefined
 }
 
-function unreachable(source: SourceConfig, error: unknown): Finding {
+/** The same codes as in the relay's log. */
+const codeOf = ({ code }: RedisFault): DoctorCode => `doctor.redis.${code.split('.')[2]}`
+
+async function unreachable(source: SourceConfig, error: unknown): Promise<Finding> {
   const check = `redis/${source.id}/answer`
   const { host } = new URL(source.url)
-  const words = wordsOf(error)
-  const says = `Redis at ${host} cannot be used: ${words}`
-  if (error instanceof RelayError && error.code === 'relay.redis.no_secret')
+  const vague = judgeRedis(error)
+  const isVague = vague.code === 'relay.redis.unreachable' || vague.code === 'relay.redis.not_understood'
+  const reason = isVague && !/ECONNREFUSED/.test(vague.words) ? await askWhy(source) : undefined
+  const fault = reason === undefined ? vague : judgeRedis(reason)
+  const code = codeOf(fault)
+  if (fault.code === 'relay.redis.no_secret')
     return fail(
       check,
-      'doctor.redis.no_secret',
-      `no user or password for ${host}: ${error.message}`,
+      code,
+      `no user or password for ${host}: ${fault.words}`,
       'write the file, and let the user of the relay read it: docs/relay.md, "TLS, users and passwords"',
     )
-  if (/NOAUTH|WRONGPASS|invalid password|without any password|no password is set/i.test(words)) {
+  if (/ECONNREFUSED/.test(fault.words))
+    return fail(check, code, `nothing listens at ${host}`, 'start Redis there, or correct ENIGMA_SOURCES')
+  if (fault.code === 'relay.redis.unreachable')
     return fail(
       check,
-      'doctor.redis.no_access',
-      says,
-      'correct user and password in ENIGMA_SOURCES, best in files: docs/relay.md, "TLS, users and passwords"',
+      code,
+      `Redis at ${host} cannot be used: ${wordsOf(error)}`,
+      `check that it is there from here: ${redisCli(source)} PING`,
     )
-  }
-  if (/ECONNREFUSED/.test(words))
-    return fail(
-      check,
-      'doctor.redis.unreachable',
-      `nothing listens at ${host}`,
-      'start Redis there, or correct ENIGMA_SOURCES',
-    )
-  if (/ENOTFOUND|EAI_AGAIN/.test(words))
-    return fail(check, 'doctor.redis.unknown_host', `the host of ${host} is not known`, 'correct ENIGMA_SOURCES')
-  if (/certificate|altnames|self.signed|SSL|TLS/i.test(words))
-    return fail(
-      check,
-      'doctor.redis.untrusted',
-      says,
-      'name the authority of its certificate by caFile=, and the name in it by servername=: docs/relay.md, "TLS, users and passwords"',
-    )
-  return fail(check, 'doctor.redis.unreachable', says, `check that it is there from here: ${redisCli(source)} PING`)
+  return fail(check, code, `Redis at ${host} cannot be used: ${fault.says} (${oneLine(fault.words)})`, fault.fix)
 }

@@ -4,7 +4,8 @@ import type { Redis } from '../redis.ts'
 import { within } from './check.ts'
 import { fail, ok, type Finding } from './finding.ts'
 import { ANSWER_MS, type SourceView } from './source-view.ts'
-import { isDenied, isUnknown, wordsOf } from './words-of.ts'
+import { isDenied, isUnknown } from '../redis-advice.ts'
+import { wordsOf } from './words-of.ts'
 
 /**
  * Whether PubSub is heard: listens as the relay does, and publishes a heartbeat of the doctor's own.

@@ -1,5 +1,6 @@
 import type { RelayConfig, SourceConfig } from '../config.ts'
 import type { Redis } from '../redis.ts'
+import { redisCli, userOf } from '../redis-cli.ts'
 import { within } from './check.ts'
 
 /** An answer that takes longer (ms) does not come. */
@@ -52,20 +53,4 @@ export function createSourceView({
     name: (of) => `redis/${source.id}/${of}`,
     cli: (command) => `${redisCli(source)} ${command}`,
   }
-}
-
-/** A server without users, or one that does not tell: as the address says. */
-function userOf({ url, userFile }: SourceConfig): string {
-  return userFile === undefined ? decodeURIComponent(new URL(url).username) || 'default' : `$(cat ${userFile})`
-}
-
-/** `redis-cli -h dialler -p 8001`: how this server is reached by hand. Without user and password: what mends needs an administrator's. */
-export function redisCli(source: SourceConfig): string {
-  const { hostname, port, protocol } = new URL(source.url)
-  return [
-    `redis-cli -h ${hostname} -p ${port || '6379'}`,
-    ...(protocol === 'rediss:' ? ['--tls'] : []),
-    ...(source.caFile === undefined ? [] : [`--cacert ${source.caFile}`]),
-    ...(source.servername === undefined ? [] : [`--sni ${source.servername}`]),
-  ].join(' ')
 }
