@@ -75,6 +75,8 @@ function createMemory<Effect>({ commit, recall }: FromSqsOptions<Effect>, now: (
   }
 }
 
+const FAILED = { recall: 'adapter.recall.failed', run: 'adapter.run.failed', commit: 'adapter.commit.failed' } as const
+
 /** Returns whether what was done counts. It does not when it could not be looked up or written: then the whole batch comes again. */
 async function handleBatch<Effect>(
   messages: readonly Message<Effect>[],
@@ -82,7 +84,7 @@ async function handleBatch<Effect>(
   memory: Memory<Effect>,
   maxParallel: number,
 ): Promise<boolean> {
-  let step: 'recall' | 'run' | 'commit' = 'recall'
+  let step: keyof typeof FAILED = 'recall'
   try {
     await within(run.budget.parkMs(), () => recallFinished(messages, memory.recall))
     step = 'run'
@@ -95,7 +97,7 @@ async function handleBatch<Effect>(
   } catch (error) {
     run.log({
       level: 'error',
-      code: `adapter.${step}.failed`,
+      code: FAILED[step],
       message: `the batch failed at the step ${step}; SQS will deliver all of it again`,
       messages: messages.length,
       error: describeError(error),
