@@ -34,6 +34,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'node:',
     'redis',
     '@aws-sdk/client-sqs',
+    '@aws-sdk/credential-provider-node',
+    'undici',
     'prom-client',
     'hono',
     '@hono/node-server',

@@ -13,7 +13,8 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments or variables.`
 
 const AWS_VARIABLES = `  AWS_REGION             region of the queues
   AWS_ENDPOINT_URL_SQS   another SQS than AWS, such as http://127.0.0.1:4566 (default: AWS)
-  AWS_ACCESS_KEY_ID …    credentials, by AWS' standard chain: variables, profile, role`
+  AWS_ACCESS_KEY_ID …    credentials, by AWS' standard chain: variables, profile, role
+  HTTPS_PROXY, NO_PROXY  an HTTP proxy on the way to AWS, and hosts that are reached without it`
 
 const RELAY_HELP = `
 Environment:

@@ -14,7 +14,7 @@ const REQUEST_MS = 10_000
 /** Sends again or drops, a line for each entry. @throws ParkedError */
 export async function takeOut(scope: ParkedScope, config: RelayConfig, act: typeof retryParked): Promise<void> {
   const { filter, unseen, json, signal } = scope
-  const sqs = createSqs(config, REQUEST_MS)
+  const sqs = createSqs(config, { requestTimeoutMs: REQUEST_MS })
   let done = 0
   let stay = 0
   try {

@@ -1,6 +1,7 @@
-import { ListQueuesCommand, SQSClient } from '@aws-sdk/client-sqs'
+import { ListQueuesCommand } from '@aws-sdk/client-sqs'
 import { createQueues, listQueues } from '../local/queues.ts'
 import { readConfig, type RelayConfig } from '../relay/index.ts'
+import { createSqs } from '../relay/sqs-client.ts'
 import type { Env } from '../runtime/index.ts'
 import { CliError } from './errors.ts'
 
@@ -28,25 +29,16 @@ export async function runQueues({ create }: { readonly create: boolean }): Promi
 
 /** Only what concerns queues: a fault in the relay's other variables is no reason to refuse. To print names, no region is needed. */
 function readQueueConfig(env: Env, create: boolean): RelayConfig {
-  const { ENIGMA_QUEUE_PREFIX, AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_SQS } = env
-  return readConfig(
-    create
-      ? { ENIGMA_QUEUE_PREFIX, AWS_REGION, AWS_DEFAULT_REGION, AWS_ENDPOINT_URL_SQS }
-      : { ENIGMA_QUEUE_PREFIX, AWS_REGION: 'any' },
-  )
+  if (!create) return readConfig({ ENIGMA_QUEUE_PREFIX: env['ENIGMA_QUEUE_PREFIX'], AWS_REGION: 'any' })
+  const concerns = /^(ENIGMA_QUEUE_PREFIX|AWS_(DEFAULT_)?REGION|AWS_ENDPOINT_URL_SQS|(HTTPS?|NO)_PROXY)$/i
+  return readConfig(Object.fromEntries(Object.entries(env).filter(([name]) => concerns.test(name))))
 }
 
 const where = ({ endpoint, region }: RelayConfig) => (endpoint === undefined ? `AWS, region ${region}` : endpoint)
 
 /** Makes what is missing; resolves to the names of what was there before. */
 async function make(config: RelayConfig): Promise<Set<string>> {
-  const sqs = new SQSClient({
-    region: config.region,
-    ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
-    useQueueUrlAsEndpoint: false,
-    maxAttempts: 2,
-    requestHandler: { connectionTimeout: 3_000, requestTimeout: 10_000, throwOnRequestTimeout: true },
-  })
+  const sqs = createSqs(config, { requestTimeoutMs: 10_000, maxAttempts: 2 })
   try {
     const { QueueUrls = [] } = await sqs.send(
       new ListQueuesCommand({ QueueNamePrefix: config.queuePrefix, MaxResults: 1_000 }),

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { createEnvReader, LOG_LEVELS, type Env, type LogLevel } from '../runtime/index.ts'
+import { readProxies, type HttpProxies } from './http-proxy.ts'
 import { parseRedisAddress, type RedisAddress } from './redis-address.ts'
 
 /** One Redis server that the relay reads. */
@@ -28,6 +29,7 @@ export type RelayConfig = {
   readonly region: string
   /** A custom SQS endpoint; undefined means AWS. */
   readonly endpoint: string | undefined
+  readonly proxies: HttpProxies
 }
 
 /** The words that a user may write for "nothing". */
@@ -117,6 +119,7 @@ export function readConfig(env: Env): RelayConfig {
     env['AWS_DEFAULT_REGION']?.trim() || (endpoint ? 'us-east-1' : ''),
     (text, fault) => (text !== '' ? text : fault('is not set', 'write the region of your queues, such as eu-west-1')),
   )
+  const proxies = readProxies(env, reader)
   reader.check()
   return {
     sources: sources as SourceConfig[],
@@ -131,5 +134,6 @@ export function readConfig(env: Env): RelayConfig {
     logLevel: logLevel as LogLevel,
     region: region as string,
     endpoint: endpoint === '' ? undefined : endpoint,
+    proxies,
   }
 }

@@ -2,6 +2,7 @@ import { GetQueueAttributesCommand, GetQueueUrlCommand, type SQSClient } from '@
 import { queueName, type Route } from '../protocol/index.ts'
 import { backoffMs, sleep, type Code, type Logger } from '../runtime/index.ts'
 import { describe, isForeignAnswer } from './errors.ts'
+import { ProxyError } from './http-handler.ts'
 import { createOutages, type Outages } from './outages.ts'
 import { isForCredentials } from './verdict.ts'
 
@@ -27,6 +28,11 @@ export function sqsAdvice(error: unknown, name: string, prefix: string): SqsProb
     return {
       code: 'relay.sqs.queue_missing',
       text: `the queue ${name} does not exist: create it with "enigma-relay queues --create" or deploy the stack, or correct ENIGMA_QUEUE_PREFIX (now ${prefix})`,
+    }
+  if (error instanceof ProxyError)
+    return {
+      code: 'relay.proxy.refused',
+      text: `${error.message}: check HTTPS_PROXY and what the proxy allows, or name the host in NO_PROXY; the relay keeps everything and retries`,
     }
   if (isForCredentials(error))
     return {

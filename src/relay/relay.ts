@@ -82,7 +82,7 @@ export function createRelay(options: RelayOptions): Relay {
       const journalName = nameJournal(journal)
       // Two relays may bear one id: each has a journal of its own.
       const own = ownIndex(`${config.relayId} ${journalName ?? randomUUID()}`)
-      const sqs = createSqs(config, requestTimeoutMs)
+      const sqs = createSqs(config, { requestTimeoutMs, log })
       release(() => sqs.destroy())
       const end = new AbortController()
       const roomListeners = new Set<() => void>()

@@ -30,6 +30,7 @@ test('with nothing but a region it has the defaults that the design names', () =
     logLevel: 'info',
     region: 'eu-west-1',
     endpoint: undefined,
+    proxies: { https: undefined, http: undefined, except: '' },
   })
 })
 

@@ -131,6 +131,7 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
   }
 
   const handle = async (request: IncomingMessage, response: ServerResponse) => {
+    if (request.method !== 'POST') return void response.writeHead(404).end()
     let text = ''
     for await (const chunk of request.setEncoding('utf8')) text += chunk as string
     if (state.page !== undefined) return void response.writeHead(400, { 'content-type': 'text/html' }).end(state.page)

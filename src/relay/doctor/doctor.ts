@@ -5,6 +5,7 @@ import { examineSqs } from './examine-sqs.ts'
 import type { Finding } from './finding.ts'
 import { createOthers } from './identity-check.ts'
 import { checkJournal } from './journal-check.ts'
+import { checkProxy } from './proxy-check.ts'
 import { checkDisk, checkFolder, checkNode } from './machine-checks.ts'
 
 export type DoctorOptions = {
@@ -22,6 +23,7 @@ export async function* examine({ config, now = Date.now }: DoctorOptions): Async
   const parts = [
     examineMachine(config),
     ...config.sources.map((source) => examineSource(source, config, now, others)),
+    checkProxy(config),
     examineSqs(config, now),
   ]
   for (const part of parts) yield* await part

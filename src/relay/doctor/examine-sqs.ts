@@ -13,7 +13,7 @@ const REQUEST_MS = 5_000
 
 /** Everything about SQS: each queue of the route table, the right to send, the clock. Sends nothing. Never throws. */
 export async function examineSqs(config: RelayConfig, now: () => number): Promise<readonly Finding[]> {
-  const sqs = createSqs(config, REQUEST_MS)
+  const sqs = createSqs(config, { requestTimeoutMs: REQUEST_MS })
   const date = watchDate(sqs, now)
   try {
     return await examine(sqs, config, date)

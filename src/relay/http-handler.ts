@@ -1,0 +1,160 @@
+import { Agent, Pool, ProxyAgent, type Dispatcher } from 'undici'
+import { proxyFor, type HttpProxies, type HttpProxy } from './http-proxy.ts'
+
+export type HttpHandlerOptions = {
+  readonly proxies: HttpProxies
+  /** How long (ms) a request may take when its caller names no other limit. */
+  readonly requestTimeoutMs: number
+  /** Called once for each origin whose requests go through a proxy. */
+  readonly onProxy?: (origin: string, proxy: HttpProxy) => void
+}
+
+/** What the AWS SDK gives to a request handler, as far as it is used here. */
+type SdkRequest = {
+  readonly protocol: string
+  readonly hostname: string
+  readonly port?: number
+  readonly method: string
+  readonly path: string
+  readonly query?: Readonly<Record<string, string | readonly string[] | null>>
+  readonly headers: Readonly<Record<string, string>>
+  readonly body?: unknown
+}
+type SdkResponse = {
+  readonly statusCode: number
+  readonly headers: Record<string, string>
+  readonly body: Uint8Array
+}
+type PerRequest = { readonly abortSignal?: AbortSignal; readonly requestTimeout?: number }
+
+/** The proxy lets no request through. */
+export class ProxyError extends Error {
+  override readonly name = 'ProxyError'
+  readonly code = 'relay.proxy.refused'
+}
+
+/** A connection that is not there after this time (ms) will not come any more. */
+const CONNECT_MS = 3_000
+
+const CONNECTIONS = {
+  connections: 64,
+  connectTimeout: CONNECT_MS,
+  // A connection that was idle for long may have been forgotten by a router on the way.
+  keepAliveTimeout: 20_000,
+  // The limit of a request is kept by its own timer.
+  headersTimeout: 0,
+  bodyTimeout: 0,
+} as const
+
+/** How requests to an origin leave: as they are, through a tunnel, or as requests to a proxy that names the whole address. */
+type Way = { readonly dispatcher: Dispatcher; readonly pathPrefix: string; readonly headers: Record<string, string> }
+
+/**
+ * A request handler for the AWS SDK on undici: less CPU than by Node's own client, and proxies by HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
+ * Requests to `https:` are tunnelled (CONNECT); those to `http:` name the whole address, since proxies as a rule tunnel to port 443 only.
+ */
+export function createHttpHandler({ proxies, requestTimeoutMs, onProxy }: HttpHandlerOptions) {
+  const ways = new Map<string, Way>()
+  const direct = new Agent(CONNECTIONS)
+
+  const findWay = (origin: string): Way => {
+    const proxy = proxyFor(origin, proxies)
+    if (proxy === undefined) return { dispatcher: direct, pathPrefix: '', headers: {} }
+    onProxy?.(origin, proxy)
+    const { url, authorization } = proxy
+    if (origin.startsWith('http:')) {
+      const headers: Record<string, string> =
+        authorization === undefined ? {} : { 'proxy-authorization': authorization }
+      return { dispatcher: new Pool(url, CONNECTIONS), pathPrefix: origin, headers }
+    }
+    const dispatcher = new ProxyAgent({
+      ...CONNECTIONS,
+      uri: url,
+      ...(authorization === undefined ? {} : { token: authorization }),
+      // A proxy that does not answer to CONNECT must not keep the connection for ever.
+      clientFactory: (proxyOrigin, options) =>
+        new Pool(proxyOrigin, { ...options, connectTimeout: CONNECT_MS, headersTimeout: CONNECT_MS }),
+    })
+    return { dispatcher, pathPrefix: '', headers: {} }
+  }
+
+  const wayTo = (origin: string): Way => {
+    const known = ways.get(origin)
+    if (known !== undefined) return known
+    const found = findWay(origin)
+    ways.set(origin, found)
+    return found
+  }
+
+  return {
+    metadata: { handlerProtocol: 'http/1.1' },
+    /** @throws `TimeoutError`, `AbortError`, `ProxyError`, or what the connection throws */
+    async handle(
+      request: SdkRequest,
+      { abortSignal, requestTimeout }: PerRequest = {},
+    ): Promise<{ response: SdkResponse }> {
+      const origin = `${request.protocol}//${request.hostname}${request.port === undefined ? '' : `:${request.port}`}`
+      const { dispatcher, pathPrefix, headers } = wayTo(origin)
+      const limitMs = requestTimeout ?? requestTimeoutMs
+      const abort = new AbortController()
+      const timer = setTimeout(() => abort.abort(timeoutError(limitMs)), limitMs)
+      const onAbort = () => abort.abort(namedError('AbortError', 'the request was given up'))
+      if (abortSignal?.aborted === true) onAbort()
+      abortSignal?.addEventListener('abort', onAbort)
+      try {
+        const answer = await dispatcher.request({
+          origin,
+          path: pathPrefix + request.path + formatQuery(request.query),
+          method: request.method,
+          headers: { ...request.headers, ...headers },
+          body: (request.body ?? null) as string | Uint8Array | null,
+          signal: abort.signal,
+        })
+        const body = await answer.body.bytes()
+        if (answer.statusCode === 407) throw new ProxyError('the HTTP proxy asks for a user and password (407)')
+        return { response: { statusCode: answer.statusCode, headers: flatten(answer.headers), body } }
+      } catch (error) {
+        throw abort.signal.aborted ? abort.signal.reason : nameProxy(error)
+      } finally {
+        clearTimeout(timer)
+        abortSignal?.removeEventListener('abort', onAbort)
+      }
+    },
+    /** Ends all connections, and with them what is under way. */
+    destroy(): void {
+      for (const dispatcher of [direct, ...[...ways.values()].map((way) => way.dispatcher)])
+        void dispatcher.destroy().catch(() => undefined)
+    },
+    updateHttpClientConfig: (): void => undefined,
+    httpHandlerConfigs: () => ({}),
+  }
+}
+
+const namedError = (name: string, message: string): Error => Object.assign(new Error(message), { name })
+
+const timeoutError = (limitMs: number): Error => namedError('TimeoutError', `no answer within ${limitMs} ms`)
+
+/** undici says what a proxy answered to CONNECT in its message only. */
+function nameProxy(error: unknown): unknown {
+  const status = error instanceof Error ? /^Proxy response \((\d+)\)/.exec(error.message)?.[1] : undefined
+  if (status === undefined) return error
+  return new ProxyError(
+    status === '407'
+      ? 'the HTTP proxy asks for a user and password (407)'
+      : `the HTTP proxy does not connect to SQS (${status})`,
+    { cause: error },
+  )
+}
+
+function flatten(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : (value ?? '')]),
+  )
+}
+
+function formatQuery(query: SdkRequest['query']): string {
+  const pairs = Object.entries(query ?? {}).flatMap(([name, value]) =>
+    [value].flat().map((one) => encodeURIComponent(name) + (one === null ? '' : `=${encodeURIComponent(one)}`)),
+  )
+  return pairs.length === 0 ? '' : `?${pairs.join('&')}`
+}
