@@ -2,8 +2,15 @@ import * as v from 'valibot'
 
 /** What the relay says itself: packets of its own, on the routes of the type `relay`. */
 
-/** Why PubSub was not heard, or what was heard was given up. */
-export const GAP_CAUSES = ['start', 'reconnect', 'heartbeat_lost', 'output_buffer_overrun', 'journal_full'] as const
+/** Why PubSub was not heard, or why notifications that were heard are lost. */
+export const GAP_CAUSES = [
+  'start',
+  'reconnect',
+  'heartbeat_lost',
+  'output_buffer_overrun',
+  'journal_full',
+  'journal_damaged',
+] as const
 export type GapCause = (typeof GAP_CAUSES)[number]
 
 /**
@@ -22,7 +29,7 @@ export const RelayGap = v.looseObject({
   cause: v.string(),
   /** The PubSub patterns that were not heard. */
   patterns: v.array(v.string()),
-  /** `journal_full`: how many notifications were given up, of which route. */
+  /** `journal_full`, `journal_damaged`: how many notifications are lost, of which route, as far as that is known. */
   lost: v.optional(v.number()),
   route: v.optional(v.string()),
 })

@@ -1,21 +1,12 @@
-import type { Route } from '../protocol/index.ts'
 import { sleep, type Logger } from '../runtime/index.ts'
+import { addTo, type Lost } from './journal-row.ts'
 import type { Metrics } from './metrics.ts'
-
-/** Notifications of a route that no room was left for, from the oldest to the newest. */
-export type GivenUp = {
-  readonly sourceId: string
-  readonly route: string
-  readonly fromMs: number
-  readonly toMs: number
-  readonly lost: number
-}
 
 export type GivenUpOptions = {
   readonly log: Logger
   readonly metrics: Metrics
-  /** Announces it as a gap. */
-  readonly announce: (lost: GivenUp) => void
+  /** Called when what was given up is to be announced. */
+  readonly onDue: () => void
   readonly signal: AbortSignal
 }
 
@@ -23,44 +14,45 @@ export type GivenUpOptions = {
 const GATHER_MS = 5_000
 
 /**
- * Counts what is given up, says so at once, and announces it as gaps. It happens only when SQS accepts nothing for so long that
- * the journal has reached its bound, or while the journal cannot be written and memory is full as well.
+ * Counts what is given up, and has it announced as gaps. It happens only when SQS accepts nothing for so long that the journal has reached
+ * its bound, or while the journal cannot be written and memory is full as well. What the journal gave up is in its ledger, from the
+ * transaction that deleted it until the one that writes the notice of the gap; the rest is here until the journal can be written.
  */
-export function createGivenUp({ log, metrics, announce, signal }: GivenUpOptions) {
-  const gathered = new Map<string, GivenUp>()
+export function createGivenUp({ log, metrics, onDue, signal }: GivenUpOptions) {
+  const unwritten = new Map<string, Lost>()
   let gathering: Promise<void> | undefined
 
-  const announceAll = () => {
-    const all = [...gathered.values()]
-    gathered.clear()
-    for (const lost of all) {
+  const schedule = () => {
+    gathering ??= sleep(GATHER_MS, signal).then(() => {
+      gathering = undefined
+      if (!signal.aborted) onDue()
+    })
+  }
+  const count = (lost: Lost, reason: 'journal_full' | 'memory_full') => {
+    metrics.givenUp.inc({ route: lost.route, reason }, lost.lost)
+    if (gathering === undefined)
       log.error(
-        { code: 'relay.journal.given_up', source: lost.sourceId, route: lost.route, notifications: lost.lost },
-        'No room is left in the journal or in memory: the relay discarded Pub/Sub notifications and announces a gap',
+        { code: 'relay.journal.given_up', source: lost.sourceId, route: lost.route, notifications: lost.lost, reason },
+        'No room is left in the journal or in memory: the relay discards Pub/Sub notifications and announces a gap',
       )
-      announce(lost)
-    }
+    schedule()
   }
 
   return {
-    add(sourceId: string, route: Route, reason: 'journal_full' | 'memory_full', timeMs: number): void {
-      metrics.givenUp.inc({ route: route.name, reason })
-      const key = `${sourceId} ${route.name}`
-      const former = gathered.get(key)
-      gathered.set(key, {
-        sourceId,
-        route: route.name,
-        fromMs: Math.min(former?.fromMs ?? timeMs, timeMs),
-        toMs: Math.max(former?.toMs ?? timeMs, timeMs),
-        lost: (former?.lost ?? 0) + 1,
-      })
-      gathering ??= sleep(GATHER_MS, signal).then(() => {
-        gathering = undefined
-        announceAll()
-      })
+    /** The journal gave these up: they are in its ledger. */
+    count: (lost: Lost): void => count(lost, 'journal_full'),
+    /** One that neither the journal nor memory has room for. */
+    add(sourceId: string, route: string, timeMs: number): void {
+      const one: Lost = { sourceId, route, cause: 'journal_full', fromMs: timeMs, toMs: timeMs, lost: 1 }
+      addTo(unwritten, one)
+      count(one, 'memory_full')
     },
-    /** At the end: what was gathered is announced now. */
-    flush: announceAll,
+    /** What the journal's ledger does not have yet. */
+    unwritten: (): readonly Lost[] => [...unwritten.values()],
+    /** It is in the ledger, or announced. */
+    written: (): void => unwritten.clear(),
+    /** Announces it later. */
+    schedule,
   }
 }
 

@@ -2,8 +2,9 @@ import { OTHER, type Route } from '../protocol/index.ts'
 import type { Logger } from '../runtime/index.ts'
 import type { GivenUpLedger } from './given-up.ts'
 import type { Keeper } from './item.ts'
-import type { Journal, JournalEntry, JournalRow } from './journal.ts'
-import { trimJournal } from './journal-trim.ts'
+import type { Journal, JournalEntry, JournalRow, Lost } from './journal.ts'
+import { addTo } from './journal-row.ts'
+import { TRIM_ROWS, trimJournal } from './journal-trim.ts'
 import { createJournalWriter } from './journal-writer.ts'
 import type { Metrics } from './metrics.ts'
 import { isNoticeChannel } from './notice.ts'
@@ -26,12 +27,14 @@ export type JournalIntakeOptions = {
   readonly journalBytes: number
   /** What no room is left for. */
   readonly givenUp: GivenUpLedger
+  /** Makes the notice of a gap for what is lost, with a number of its own. Needs no Redis. */
+  readonly toGap: (lost: Lost) => Heard
   /** Puts one aside, in a source. Resolves with true when it is there. */
   readonly park: (sourceId: string, ...what: Parameters<Keeper['park']>) => Promise<boolean>
 }
 
-/** Rows read back at once. */
-const READ_ROWS = 200
+/** Bytes of packets read back at once. */
+const READ_BYTES = 256 * 1024
 
 /**
  * PubSub notifications on their way into the lanes, by the journal. All that is heard in one turn of the event loop is written
@@ -40,12 +43,19 @@ const READ_ROWS = 200
  * While the journal cannot be written they go on without it, as long as memory lasts.
  */
 export function createJournalIntake(options: JournalIntakeOptions) {
-  const { journal, senders, log, metrics, now, routeBytes, memoryBytes, journalBytes, givenUp, park } = options
+  const { journal, senders, log, metrics, now, routeBytes, memoryBytes, journalBytes, givenUp, toGap, park } = options
   /** Routes whose notifications are in the journal only from behind this row on. */
   const behind = new Map<Route, number>()
   let heard: Heard[] = []
   const unwritten = createUnwritten()
-  const writer = createJournalWriter({ journal, log, now })
+  const writer = createJournalWriter({
+    journal,
+    log,
+    now,
+    givenUp,
+    // What could not be read back while it was broken.
+    onWritable: () => setImmediate(() => closed || refill()),
+  })
   let scheduled = false
   let closed = false
   const waiting: (() => void)[] = []
@@ -94,7 +104,9 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     if (rows === undefined) return batch.forEach(offerUnwritten)
     batch.forEach((one, index) => offer(one, rows[index] as number))
     try {
-      trimJournal(behind, { journal, maxBytes: journalBytes, givenUp })
+      // As many as came, and some more.
+      for (let portions = 1 + batch.length / TRIM_ROWS; portions > 0; portions--)
+        if (!trimJournal(behind, { journal, maxBytes: journalBytes, givenUp })) break
     } catch (error) {
       writer.broken(error)
     }
@@ -115,7 +127,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     let held = unwritten.bytes
     for (const sender of senders.values()) held += sender.bytes
     if (held > memoryBytes && !isNoticeChannel(one.entry.channel))
-      givenUp.add(one.entry.sourceId, route, 'memory_full', one.entry.timeMs)
+      givenUp.add(one.entry.sourceId, route.name, one.entry.timeMs)
     else if (!behind.has(route)) push(one, unwritten.addToLane(one))
     else unwritten.addWaiting(one)
   }
@@ -128,7 +140,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
       while (sender.bytes <= routeBytes / 2) {
         let rows: JournalRow[]
         try {
-          rows = journal.read(route.name, after, READ_ROWS)
+          rows = journal.read(route.name, after, Math.min(READ_BYTES, routeBytes / 2))
         } catch (error) {
           writer.broken(error)
           break
@@ -137,7 +149,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
           push({ stamped: stampEntry(entry), entry }, row)
           after = row
         }
-        if (rows.length < READ_ROWS) {
+        if (rows.length === 0) {
           behind.delete(route)
           // All of its rows are read: what could not be written comes next.
           for (const one of unwritten.takeOf(route)) push(one, unwritten.addToLane(one))
@@ -148,7 +160,34 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     }
   }
 
+  /**
+   * Announces what is lost. The transaction that writes the notice takes it off the ledger: it is announced once, whatever ends the
+   * process. While the journal cannot be written, what it knows waits for it, and what it does not know is announced from memory.
+   */
+  const announceLost = () => {
+    let ledger: readonly Lost[] = []
+    try {
+      ledger = journal.lost()
+    } catch (error) {
+      writer.broken(error)
+    }
+    const notInLedger = givenUp.unwritten()
+    const all = new Map<string, Lost>()
+    for (const lost of [...ledger, ...notInLedger]) addTo(all, lost)
+    if (all.size === 0) return
+    const gaps = [...all.values()].map(toGap)
+    const rows = writer.write(
+      gaps.map(({ entry }) => entry),
+      [...all.values()],
+    )
+    if (rows !== undefined) return gaps.forEach((gap, index) => offer(gap, rows[index] as number))
+    givenUp.written()
+    for (const lost of notInLedger) offerUnwritten(toGap(lost))
+    if (ledger.length > 0) givenUp.schedule()
+  }
+
   return {
+    announceLost,
     /** Never waits: it is written and offered at the end of this turn. */
     hear(stamped: Stamped, entry: JournalEntry): void {
       heard.push({ stamped, entry })
@@ -182,6 +221,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
         metrics.adopted.inc({ source: 'journal', transport: 'pubsub' }, rows)
       }
       refill()
+      announceLost()
       return rows
     },
     /** To be called when there may be room again. */
@@ -190,6 +230,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     close(): void {
       closed = true
       flush()
+      announceLost()
       tellWritten()
     },
     /** Since when (ms) the journal cannot be written; undefined when it can. */

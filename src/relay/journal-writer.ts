@@ -1,14 +1,22 @@
 import type { Logger } from '../runtime/index.ts'
 import { describe } from './errors.ts'
-import type { Journal, JournalEntry } from './journal.ts'
+import type { GivenUpLedger } from './given-up.ts'
+import type { Journal, JournalEntry, Lost } from './journal.ts'
 
 /** How often (ms) a journal that cannot be written is tried again: a try is not free. */
 const RETRY_MS = 250
 
-export type JournalWriterOptions = { readonly journal: Journal; readonly log: Logger; readonly now: () => number }
+export type JournalWriterOptions = {
+  readonly journal: Journal
+  readonly log: Logger
+  readonly now: () => number
+  readonly givenUp: GivenUpLedger
+  /** Called when the journal can be written again. */
+  readonly onWritable: () => void
+}
 
 /** Gathers what is to be forgotten and noted, and writes it with what was heard; says once when that fails, and when it works again. */
-export function createJournalWriter({ journal, log, now }: JournalWriterOptions) {
+export function createJournalWriter({ journal, log, now, givenUp, onWritable }: JournalWriterOptions) {
   let settled: number[] = []
   const notes = new Map<string, number>()
   let brokenSince: number | undefined
@@ -28,20 +36,26 @@ export function createJournalWriter({ journal, log, now }: JournalWriterOptions)
     broken,
     /** This row is not needed any more. */
     forget: (row: number): void => void settled.push(row),
-    note: (name: string, value: number): void => void notes.set(name, value),
+    note(name: string, value: number): void {
+      // A number that SQLite would not keep as it is would keep everything else from being written.
+      if (Number.isSafeInteger(value)) notes.set(name, value)
+    },
     /** False right after a failure, unless at once. */
     mayTry: (atOnce: boolean): boolean =>
       brokenSince === undefined || atOnce || performance.now() - triedAt >= RETRY_MS,
-    /** The rows of the entries; undefined when they could not be written. */
-    write(entries: readonly JournalEntry[]): number[] | undefined {
+    /** The rows of the entries; undefined when they could not be written. `announced`: what they say is lost. */
+    write(entries: readonly JournalEntry[], announced: readonly Lost[] = []): number[] | undefined {
       triedAt = performance.now()
       try {
-        const rows = journal.write(entries, settled, notes)
+        const rows = journal.write(entries, settled, notes, { add: givenUp.unwritten(), announced })
         settled = []
         notes.clear()
+        givenUp.written()
+        const wasBroken = brokenSince !== undefined
         if (brokenSince !== undefined)
           log.info({ code: 'relay.journal.writable', afterMs: now() - brokenSince }, 'The journal can be written again')
         brokenSince = undefined
+        if (wasBroken) onWritable()
         return rows
       } catch (error) {
         broken(error)

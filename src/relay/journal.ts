@@ -1,11 +1,13 @@
-import { existsSync, mkdirSync, renameSync, statSync } from 'node:fs'
+import { mkdirSync } from 'node:fs'
 import type { Logger } from '../runtime/index.ts'
 import { describe, RelayError } from './errors.ts'
-import { isDamage, openJournalFile, type JournalEntry, type JournalFile, type JournalRow } from './journal-file.ts'
+import { isDamage, openJournalFile, type JournalFile } from './journal-file.ts'
 import { journalPath, takeFormerJournal } from './journal-former.ts'
-import { salvage } from './journal-salvage.ts'
+import { isLocked, takeJournalLock } from './journal-lock.ts'
+import { hasAside, recoverJournal, resumeRecovery, takeBack } from './journal-recovery.ts'
+import type { JournalEntry, JournalRow, Lost } from './journal-row.ts'
 
-export type { JournalEntry, JournalRow } from './journal-file.ts'
+export type { JournalEntry, JournalRow, Lost } from './journal-row.ts'
 
 /**
  * PubSub notifications on disk until SQS has accepted them. SQLite in WAL mode with `synchronous = NORMAL`: what was committed
@@ -13,14 +15,23 @@ export type { JournalEntry, JournalRow } from './journal-file.ts'
  * in one turn of the event loop. A file that turns out to be damaged is put aside, and what can be read of it is taken over.
  */
 export type Journal = {
-  /** Writes, forgets and notes in one transaction. Returns the rows of the entries, in order. Throws `relay.journal.unusable`. */
+  /**
+   * Writes, forgets and notes in one transaction, and adds to the ledger of what is lost, or takes off it what is announced by now.
+   * Returns the rows of the entries, in order. Throws `relay.journal.unusable`.
+   */
   write: (
     entries: readonly JournalEntry[],
     settledRows: readonly number[],
     notes?: ReadonlyMap<string, number>,
+    ledger?: { readonly add?: readonly Lost[]; readonly announced?: readonly Lost[] },
   ) => number[]
-  /** Up to `limit` rows of a route behind `afterRow`, in the order heard. Throws `relay.journal.unusable`. */
-  read: (route: string, afterRow: number, limit: number) => JournalRow[]
+  /**
+   * Rows of a route behind `afterRow`, in the order heard: at least one, where there is one, and no more than `maxBytes` of packets.
+   * Throws `relay.journal.unusable`.
+   */
+  read: (route: string, afterRow: number, maxBytes: number) => JournalRow[]
+  /** What is lost and was not announced yet. Throws `relay.journal.unusable`. */
+  lost: () => Lost[]
   /** The first rows of a route behind `afterRow`, without their packets. Throws `relay.journal.unusable`. */
   oldest: (
     route: string,
@@ -52,87 +63,120 @@ export type JournalOptions = {
   readonly now: () => number
 }
 
+/** A recovery that failed, as on a full disk, is not tried again before this (ms): it reads the whole file. */
+const RETRY_MS = 60_000
+
 /** Opens the journal of a relay and keeps it for this process alone. @throws RelayError `relay.journal.locked`, `relay.journal.unusable` */
 export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOptions): Journal {
   const path = journalPath(dataDir, relayId)
+  let file: JournalFile | undefined
   let lastRow = 0
   let rowCount = 0
+  let usedBytes = 0
   let lostMs: number | undefined
+  let failed: { readonly error: unknown; readonly atMs: number } | undefined
 
   const open = (): JournalFile => {
-    const file = openJournalFile(path)
+    file = openJournalFile(path)
     rowCount = file.countRows()
     lastRow = Math.max(lastRow, file.lastRow())
     return file
   }
 
-  /** Puts the file aside and takes over what can be read of it, with the same row numbers. */
-  const recover = (cause: unknown): JournalFile => {
-    const aside = `${path}.damaged-${new Date(now()).toISOString().replaceAll(':', '')}`
-    const writtenMs = Math.floor(statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? now())
-    for (const end of ['', '-wal', '-shm']) if (existsSync(path + end)) renameSync(path + end, aside + end)
-    const { rows, notes, lastRow: highest } = salvage(aside)
-    lastRow = Math.max(lastRow, highest)
-    const file = openJournalFile(path)
-    file.inTransaction(() => {
-      for (const { row, ...entry } of rows) file.insert(row, entry)
-      for (const [name, value] of notes) file.note(name, value)
-    })
-    rowCount = file.countRows()
-    if (notes.size === 0) lostMs = writtenMs
-    log.error(
-      { code: 'relay.journal.damaged', file: aside, saved: rows.length, error: describe(cause) },
-      'The journal file was damaged. The relay moved it aside and continues with the rows that could be read; check the disk',
-    )
-    return file
-  }
-
-  const start = (): JournalFile => {
-    let file: JournalFile | undefined
+  /** Goes on with a new file that has what can be read of the old one. What may be missing is in its ledger. */
+  const recover = (cause: unknown, expectedRows?: number): JournalFile => {
+    closeQuietly(file)
+    file = undefined
     try {
-      mkdirSync(dataDir, { recursive: true })
-      takeFormerJournal(dataDir, relayId, sourceIds, log)
-      file = open()
-      if (file.usedBytes() > CHECKED_BYTES || file.isSound()) return file
-      file.close()
-      return recover(new Error('SQLite finds it damaged'))
+      const found = recoverJournal(path, now(), (draft, { notes, hole, saved, lastRow: highest }) => {
+        draft.keepLastRow(Math.max(lastRow, highest))
+        if (hole === undefined || hole.mostRows === 0 || expectedRows === saved) return
+        const heard = new Set([...sourceIds, ...[...notes.keys()].filter((name) => !name.startsWith('#'))])
+        const lost = expectedRows === undefined || heard.size > 1 ? 0 : Math.max(0, expectedRows - saved)
+        for (const sourceId of heard)
+          draft.addLost({
+            sourceId,
+            route: '',
+            cause: 'journal_damaged',
+            fromMs: hole.fromMs,
+            toMs: hole.toMs,
+            lost,
+          })
+      })
+      if (found.notes.size === 0) lostMs = found.writtenMs
+      log.error(
+        { code: 'relay.journal.damaged', file: found.aside, saved: found.saved, error: describe(cause) },
+        'The journal file was damaged. The relay moved it aside and continues with the rows that could be read; check the disk',
+      )
+      return open()
     } catch (error) {
-      if (isDamage(error)) {
-        closeQuietly(file)
-        return recover(error)
-      }
+      failed = { error, atMs: now() }
       throw error
     }
   }
 
-  let file: JournalFile
-  try {
-    file = start()
-  } catch (error) {
-    if (/locked|busy/i.test(describe(error))) {
-      throw new RelayError(
-        'relay.journal.locked',
-        `another process uses the journal in ${dataDir}: end it, or set ENIGMA_DATA_DIR or ENIGMA_RELAY_ID to something of its own`,
-        { cause: error },
-      )
+  const start = (): void => {
+    if (resumeRecovery(path, now())) return void recover(new Error('a recovery had not ended'))
+    takeFormerJournal({ dataDir, relayId, sourceIds, log, nowMs: now() })
+    const opened = open()
+    if (opened.isVirgin() && hasAside(path)) {
+      closeQuietly(opened)
+      takeBack(path)
+      return void recover(new Error('a recovery had not ended'))
     }
-    throw new RelayError(
+    if (opened.usedBytes() <= CHECKED_BYTES && !opened.isSound()) recover(new Error('SQLite finds it damaged'))
+  }
+
+  const lock = ((): (() => void) => {
+    try {
+      mkdirSync(dataDir, { recursive: true })
+      const taken = takeJournalLock(path)
+      if (taken !== undefined) return taken
+    } catch (error) {
+      throw unusable(error)
+    }
+    throw locked()
+  })()
+  try {
+    try {
+      start()
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      recover(error)
+    }
+  } catch (error) {
+    closeQuietly(file)
+    lock()
+    throw isLocked(error) ? locked(error) : unusable(error)
+  }
+
+  function locked(cause?: unknown): RelayError {
+    return new RelayError(
+      'relay.journal.locked',
+      `another process uses the journal in ${dataDir}: end it, or set ENIGMA_DATA_DIR or ENIGMA_RELAY_ID to something of its own`,
+      { cause },
+    )
+  }
+  function unusable(cause: unknown): RelayError {
+    return new RelayError(
       'relay.journal.unusable',
-      `the journal in ${dataDir} cannot be opened (${describe(error)}): make the folder writable, or set ENIGMA_DATA_DIR`,
-      { cause: error },
+      `the journal in ${dataDir} cannot be opened (${describe(cause)}): make the folder writable, free disk space, or set ENIGMA_DATA_DIR`,
+      { cause },
     )
   }
 
   /** Does it; once more on a new file when this one turns out to be damaged. */
-  const guarded = <T>(what: string, work: () => T): T => {
+  const guarded = <T>(what: string, work: (file: JournalFile) => T): T => {
     try {
+      if (file === undefined) {
+        if (failed !== undefined && now() - failed.atMs < RETRY_MS) throw failed.error
+        return work(recover(failed?.error))
+      }
       try {
-        return work()
+        return work(file)
       } catch (error) {
         if (!isDamage(error)) throw error
-        closeQuietly(file)
-        file = recover(error)
-        return work()
+        return work(recover(error, rowCount))
       }
     } catch (error) {
       throw new RelayError('relay.journal.unusable', `the journal cannot be ${what}: ${describe(error)}`, {
@@ -142,31 +186,49 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
   }
 
   return {
-    write: (entries, settledRows, notes) =>
-      guarded('written', () => {
+    write: (entries, settledRows, notes, ledger = {}) =>
+      guarded('written', (to) => {
         let row = lastRow
         let removed = 0
-        file.inTransaction(() => {
-          for (const entry of entries) file.insert(++row, entry)
-          for (const settled of settledRows) removed += file.remove(settled)
-          for (const [name, value] of notes ?? []) file.note(name, value)
+        to.inTransaction(() => {
+          for (const entry of entries) to.insert(++row, entry)
+          for (const settled of settledRows) removed += to.remove(settled)
+          for (const [name, value] of notes ?? []) to.note(name, value)
+          for (const lost of ledger.add ?? []) to.addLost(lost)
+          for (const lost of ledger.announced ?? []) to.removeLost(lost)
         })
         const rows = entries.map((_, at) => lastRow + 1 + at)
         lastRow = row
         rowCount += entries.length - removed
+        try {
+          to.shrink()
+        } catch {
+          // The batch is committed all the same, and what is wrong shows again when the file is used next.
+        }
         return rows
       }),
-    read: (route, afterRow, limit) => guarded('read', () => file.read(route, afterRow, limit)),
-    oldest: (route, afterRow, limit) => guarded('read', () => file.oldest(route, afterRow, limit)),
-    routes: () => guarded('read', () => file.routes()),
+    read: (route, afterRow, maxBytes) => guarded('read', (from) => from.read(route, afterRow, maxBytes)),
+    oldest: (route, afterRow, limit) => guarded('read', (from) => from.oldest(route, afterRow, limit)),
+    lost: () => guarded('read', (from) => from.lost()),
+    routes: () => guarded('read', (from) => from.routes()),
     reroute: (known, to) =>
-      guarded('written', () => {
-        for (const name of file.routes()) if (!known.includes(name)) file.reroute(name, to)
+      guarded('written', (at) => {
+        for (const name of at.routes()) if (!known.includes(name)) at.reroute(name, to)
       }),
-    size: () => ({ rows: rowCount, bytes: guarded('read', () => file.usedBytes()) }),
+    size: () => {
+      try {
+        usedBytes = guarded('read', (from) => from.usedBytes())
+      } catch {
+        // What is known from before.
+      }
+      return { rows: rowCount, bytes: usedBytes }
+    },
     lostMs,
-    noted: (name) => guarded('read', () => file.notes().get(name)),
-    close: () => closeQuietly(file),
+    noted: (name) => guarded('read', (from) => from.notes().get(name)),
+    close: () => {
+      closeQuietly(file)
+      lock()
+    },
   }
 }
 

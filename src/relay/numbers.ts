@@ -38,6 +38,12 @@ export type Numbers = ReturnType<typeof createNumbers>
 export const ownIndex = (relayId: string): number =>
   1 + (hash('sha256', relayId, 'buffer').readUInt32BE() % 1_000_000_000)
 
+/**
+ * Where the index begins in notices that a relay numbers without Redis: those numbers are the relay's own, and Redis may give out the same
+ * ones to it at the same time.
+ */
+export const unaskedIndex = (own: number): number => own + 1_000_000_000
+
 /** A number that nothing else of the source has; undefined when the signal aborts before Redis answers. */
 export async function makeNumber(client: Redis, numbers: Numbers, signal: AbortSignal): Promise<number | undefined> {
   for (let failures = 1; !signal.aborted; failures++) {

@@ -6,19 +6,20 @@ import { sayAlive } from './alive.ts'
 import type { RelayConfig } from './config.ts'
 import { createGivenUp } from './given-up.ts'
 import { serveHealth } from './health.ts'
-import { openJournal } from './journal.ts'
+import { openJournal, type Lost } from './journal.ts'
 import { nameJournal } from './journal-name.ts'
 import { createJournalIntake } from './journal-intake.ts'
 import { createListIntake } from './list-intake.ts'
 import { beginAtZero, createMetrics, type Metrics } from './metrics.ts'
 import { formatNotice, noticeChannel, stampNotice, type Notice } from './notice.ts'
-import { ownIndex } from './numbers.ts'
+import { ownIndex, unaskedIndex } from './numbers.ts'
 import { createOutages } from './outages.ts'
 import { createReadiness } from './readiness.ts'
 import { createSender, type Sender } from './sender.ts'
 import { createSource, type Source } from './source.ts'
 import { createServers } from './source-identity.ts'
 import { createSqs } from './sqs-client.ts'
+import type { Heard } from './unwritten.ts'
 
 export type RelayOptions = {
   readonly config: RelayConfig
@@ -103,11 +104,15 @@ export function createRelay(options: RelayOptions): Relay {
 
       /** Says in the cloud what the relay has to say itself, by the journal as if it had been heard. Resolves when it is there. */
       const announce = (sourceId: string, notice: Notice, number: number): Promise<void> => {
-        const origin = { sourceId, number, index: own, timeMs: now() }
+        const { stamped, entry } = toHeard(sourceId, notice, number, own)
+        intake.hear(stamped, entry)
+        return intake.written()
+      }
+      const toHeard = (sourceId: string, notice: Notice, number: number, index: number): Heard => {
+        const origin = { sourceId, number, index, timeMs: now() }
         const packet = formatNotice(notice)
         const stamped = stampNotice(packet, origin)
-        intake.hear(stamped, { ...origin, route: stamped.route.name, channel: noticeChannel(sourceId), packet })
-        return intake.written()
+        return { stamped, entry: { ...origin, route: stamped.route.name, channel: noticeChannel(sourceId), packet } }
       }
       const gapOf = (sourceId: string, fromMs: number, toMs: number, cause: GapCause) => ({
         source: sourceId,
@@ -121,20 +126,17 @@ export function createRelay(options: RelayOptions): Relay {
         log,
         metrics,
         signal: end.signal,
-        announce: ({ sourceId, fromMs, toMs, route, lost }) => {
-          metrics.gaps.inc({ source: sourceId, cause: 'journal_full' })
-          void sourceOf(sourceId)
-            .nextNumber()
-            .then((number) => {
-              if (number !== undefined)
-                void announce(
-                  sourceId,
-                  { subType: 'gap', payload: { ...gapOf(sourceId, fromMs, toMs, 'journal_full'), lost, route } },
-                  number,
-                )
-            })
-        },
+        onDue: () => intake.announceLost(),
       })
+      const toGap = ({ sourceId, fromMs, toMs, cause, route, lost }: Lost): Heard => {
+        metrics.gaps.inc({ source: sourceId, cause })
+        const known = { ...(lost > 0 ? { lost } : {}), ...(route === '' ? {} : { route }) }
+        const notice: Notice = {
+          subType: 'gap',
+          payload: { ...gapOf(sourceId, fromMs, toMs, cause), ...known },
+        }
+        return toHeard(sourceId, notice, sourceOf(sourceId).unaskedNumber(), unaskedIndex(own))
+      }
       const intake = createJournalIntake({
         journal,
         senders,
@@ -144,6 +146,7 @@ export function createRelay(options: RelayOptions): Relay {
         memoryBytes,
         journalBytes,
         givenUp,
+        toGap,
         routeBytes: memoryBytes / 16,
         park: (sourceId, ...what) => sourceOf(sourceId).park(...what),
       })
@@ -261,7 +264,6 @@ export function createRelay(options: RelayOptions): Relay {
       log.info({ code: 'relay.process.stopping' }, 'The relay is stopping: it waits for requests in flight')
       const leftMs = Math.max(0, (await stopped.promise) + shutdownMs - performance.now())
       await Promise.all([...senders.values()].map((sender) => sender.stop(leftMs)))
-      givenUp.flush()
       // What was parked or settled in the last turn is written before the rest is left.
       await sleep(0)
       end.abort()

@@ -331,6 +331,12 @@ export function createSource(options: SourceOptions) {
       parking.park(item, reason, detail),
     /** A number that nothing else of this source has; undefined when the relay ends before Redis answers. */
     nextNumber: (): Promise<number | undefined> => makeNumber(client, numbers, endSignal),
+    /** A number of this relay's own, above all that it has seen of this source. */
+    unaskedNumber: (): number => {
+      const number = numbers.least()
+      numbers.seen(number)
+      return number
+    },
     /** After the last pack was settled: notes what is left, gives the lease back, closes. */
     async close(): Promise<void> {
       const left = new AbortController()

@@ -66,7 +66,7 @@ export type GapRecord = {
   readonly relay: string
   readonly from: string
   readonly to: string
-  /** `start`, `reconnect`, `heartbeat_lost`, `output_buffer_overrun`, `journal_full`; the set is open. */
+  /** `start`, `reconnect`, `heartbeat_lost`, `output_buffer_overrun`, `journal_full`, `journal_damaged`; the set is open. */
   readonly cause: string
   readonly patterns: string[]
   /** Where the notifications of one route were given up: which, and how many. */

@@ -1,11 +1,13 @@
+import { copyFile, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { findRoute, formatPacket, type Route } from '../../src/protocol/index.ts'
 import { RelayError } from '../../src/relay/errors.ts'
-import { createGivenUp, type GivenUp } from '../../src/relay/given-up.ts'
-import { openJournal } from '../../src/relay/journal.ts'
+import { createGivenUp } from '../../src/relay/given-up.ts'
+import { openJournal, type Lost } from '../../src/relay/journal.ts'
 import { createJournalIntake } from '../../src/relay/journal-intake.ts'
 import { formatNotice, noticeChannel, stampNotice } from '../../src/relay/notice.ts'
-import { createSender } from '../../src/relay/sender.ts'
+import { createSender, type Sender } from '../../src/relay/sender.ts'
 import { stamp } from '../../src/relay/stamp.ts'
 import { createMetrics } from '../../src/relay/metrics.ts'
 import { readAccepted } from '../support/accepted.ts'
@@ -24,107 +26,173 @@ function statusAt(n: number) {
   return [stamp(packet, { ...origin, transport: 'pubsub' }), { ...origin, route: STATUS.name, packet }] as const
 }
 
-test('while the journal cannot be written and memory is full, the newest are given up, counted and announced; what tells of it is kept', async () => {
-  const { sqs } = await useSqsFaults()
+type IntakeOptions = Parameters<typeof createJournalIntake>[0]
+
+/** An intake on a journal of its own, into senders that send nothing, as in an outage of SQS, unless the test brings its own. */
+async function useIntake({ dataDir, ...own }: Partial<IntakeOptions> & { readonly dataDir?: string } = {}) {
   const { log } = captureLog()
   const metrics = createMetrics()
-  const journal = openJournal({ dataDir: await useFolder(), relayId: 'test', sourceIds: ['main'], log, now: Date.now })
+  const folder = dataDir ?? (await useFolder())
+  const journal = openJournal({ dataDir: folder, relayId: 'test', sourceIds: ['main'], log, now: Date.now })
   onTestFinished(() => journal.close())
+  const senders = own.senders ?? new Map<Route, Sender>()
+  if (own.senders === undefined) {
+    const { sqs } = await useSqsFaults()
+    for (const route of [STATUS, GAP]) {
+      const sender = createSender({ route, sqs, queuePrefix: 'enigma-', log, metrics, now: Date.now, onRoom: () => 0 })
+      await sender.stop(0)
+      ;(senders as Map<Route, Sender>).set(route, sender)
+    }
+  }
+  const disk = { isFull: false }
+  const write: typeof journal.write = (...what) => {
+    if (disk.isFull) throw new RelayError('relay.journal.unusable', 'database or disk is full')
+    return journal.write(...what)
+  }
+  let number = 1_000
+  const announced: Lost[] = []
   const ended = new AbortController()
-  const announced: GivenUp[] = []
-  const senders = new Map(
-    [STATUS, GAP].map((route) => [
-      route,
-      createSender({ route, sqs, queuePrefix: 'enigma-', log, metrics, now: Date.now, onRoom: () => undefined }),
-    ]),
-  )
-  // Nothing is sent, as in an outage.
-  for (const sender of senders.values()) await sender.stop(0)
-  const givenUp = createGivenUp({ log, metrics, announce: (lost) => void announced.push(lost), signal: ended.signal })
+  onTestFinished(() => ended.abort())
+  const givenUp = createGivenUp({ log, metrics, onDue: () => undefined, signal: ended.signal })
   const intake = createJournalIntake({
-    // A disk without room.
-    journal: {
-      ...journal,
-      write: () => {
-        throw new RelayError('relay.journal.unusable', 'database or disk is full')
-      },
-    },
+    journal: { ...journal, write },
     senders,
     log,
     metrics,
     now: Date.now,
     routeBytes: Number.MAX_SAFE_INTEGER,
-    memoryBytes: MEMORY_BYTES,
+    memoryBytes: Number.MAX_SAFE_INTEGER,
     journalBytes: Number.MAX_SAFE_INTEGER,
     givenUp,
+    toGap: (lost) => {
+      announced.push(lost)
+      const from = { sourceId: 'main', number: ++number, index: 0, timeMs: 1 }
+      const payload = {
+        source: 'main',
+        relay: 'test',
+        from: '',
+        to: '',
+        cause: lost.cause,
+        lost: lost.lost,
+        patterns: [],
+      }
+      const packet = formatNotice({ subType: 'gap', payload })
+      const stamped = stampNotice(packet, from)
+      return { stamped, entry: { ...from, route: GAP.name, channel: noticeChannel('main'), packet } }
+    },
     park: () => Promise.resolve(true),
+    ...own,
   })
+  return { intake, journal, senders, metrics, disk, announced, givenUp, folder }
+}
+
+/** What SIGKILL would leave now: the files as they are. */
+async function killedCopyOf(folder: string): Promise<string> {
+  const copy = await useFolder()
+  for (const name of await readdir(folder))
+    if (!name.endsWith('.lock')) await copyFile(join(folder, name), join(copy, name))
+  return copy
+}
+
+test('while the journal cannot be written and memory is full, the newest are given up, counted and announced; what tells of it is kept', async () => {
+  const { intake, senders, metrics, disk, announced } = await useIntake({ memoryBytes: MEMORY_BYTES })
+  disk.isFull = true
   for (let n = 0; n < COUNT; n++) intake.hear(...statusAt(n))
   await intake.written()
   const [statuses, gaps] = [STATUS, GAP].map((route) => senders.get(route)?.held ?? 0)
   // What waits for its row is there twice.
   expect(2 * (senders.get(STATUS)?.bytes ?? 0)).toBeLessThan(MEMORY_BYTES + 2_000)
   expect([(statuses ?? 0) > 10, gaps]).toEqual([true, 0])
-  givenUp.flush()
-  expect(announced).toEqual([
-    { sourceId: 'main', route: STATUS.name, fromMs: statuses, toMs: COUNT - 1, lost: COUNT - (statuses ?? 0) },
-  ])
+  intake.announceLost()
+  const lost = { sourceId: 'main', route: STATUS.name, cause: 'journal_full', fromMs: statuses, toMs: COUNT - 1 }
+  expect(announced.at(-1)).toEqual({ ...lost, lost: COUNT - (statuses ?? 0) })
   expect((await metrics.givenUp.get()).values).toMatchObject([
     { labels: { route: STATUS.name, reason: 'memory_full' }, value: COUNT - (statuses ?? 0) },
   ])
-
-  const payload = {
-    source: 'main',
-    relay: 'test',
-    from: new Date(0).toISOString(),
-    to: new Date(1).toISOString(),
-    cause: 'journal_full' as const,
-    patterns: [],
-  }
-  const [notice, from] = [
-    formatNotice({ subType: 'gap', payload }),
-    { sourceId: 'main', number: 2, index: 0, timeMs: 1 },
-  ]
-  intake.hear(stampNotice(notice, from), { ...from, route: GAP.name, channel: noticeChannel('main'), packet: notice })
-  await intake.written()
   expect(senders.get(GAP)?.held).toBe(1)
   expect(intake.brokenSince).toBeDefined()
+  intake.announceLost()
+  expect(senders.get(GAP)?.held).toBe(1)
+})
+
+test('G2: what was given up and not announced when the process was killed is announced by the next start, once', async () => {
+  const { intake, journal, folder } = await useIntake({ routeBytes: 1_000, journalBytes: 1 })
+  for (let n = 0; n < COUNT; n++) intake.hear(...statusAt(n))
+  await intake.written()
+  const lost = journal.lost()[0]?.lost ?? 0
+  expect(lost).toBeGreaterThan(COUNT / 2)
+  const killed = await killedCopyOf(folder)
+  const next = await useIntake({ dataDir: killed })
+  expect(next.intake.adopt()).toBe(COUNT - lost)
+  expect(next.announced).toMatchObject([{ route: STATUS.name, cause: 'journal_full', lost }])
+  expect(next.senders.get(GAP)?.held).toBe(1)
+  // The notice is in the journal, and the ledger is empty, from one transaction on.
+  const third = await useIntake({ dataDir: await killedCopyOf(killed) })
+  third.intake.adopt()
+  expect([third.announced.length, third.senders.get(GAP)?.held]).toEqual([0, 1])
+})
+
+test('G2: what memory gave up while the disk was full is in the ledger from the first write on, and SIGTERM leaves nothing unannounced', async () => {
+  const { intake, journal, metrics, disk, folder, announced } = await useIntake({ memoryBytes: MEMORY_BYTES })
+  disk.isFull = true
+  for (let n = 0; n < COUNT; n++) intake.hear(...statusAt(n))
+  await intake.written()
+  disk.isFull = false
+  await waitFor(async () => {
+    intake.hear(...statusAt(COUNT))
+    await intake.written()
+    return intake.brokenSince === undefined
+  }, 'the journal to be written again')
+  const lost = journal.lost()[0]?.lost
+  expect((await metrics.givenUp.get()).values).toMatchObject([{ labels: { reason: 'memory_full' }, value: lost }])
+  const killed = await useIntake({ dataDir: await killedCopyOf(folder) })
+  killed.intake.adopt()
+  expect(killed.announced).toMatchObject([{ cause: 'journal_full', lost }])
+  intake.close()
+  expect(announced).toMatchObject([{ cause: 'journal_full', lost }])
+  const next = await useIntake({ dataDir: await killedCopyOf(folder) })
+  next.intake.adopt()
+  expect([next.announced.length, next.senders.get(GAP)?.held]).toEqual([0, 1])
+})
+
+test('packets of any size are read back by their bytes: memory holds no more than the bound of a route and one packet', async () => {
+  const [count, size, routeBytes] = [40, 300_000, 2_000_000]
+  const { journal, intake, senders } = await useIntake({ routeBytes })
+  const packet = Buffer.from(formatPacket({ type: 'status', payload: { status: 'busy', filler: 'x'.repeat(size) } }))
+  journal.write(
+    Array.from({ length: count }, (_, n) => ({ ...statusAt(n)[1], packet })),
+    [],
+  )
+  expect(intake.adopt()).toBe(count)
+  expect(senders.get(STATUS)?.bytes).toBeGreaterThan(routeBytes / 2)
+  expect(senders.get(STATUS)?.bytes).toBeLessThan(routeBytes / 2 + 2 * size)
+  expect(intake.behind).toEqual([STATUS])
 })
 
 test('G3: what is heard while the journal cannot be written waits for the rows of its route that are in the journal only, and none of it is lost', async () => {
   const server = await useSqsFaults()
   const { sqs, state } = server
-  const { log } = captureLog()
-  const metrics = createMetrics()
-  const journal = openJournal({ dataDir: await useFolder(), relayId: 'test', sourceIds: ['main'], log, now: Date.now })
-  onTestFinished(() => journal.close())
   const held = Promise.withResolvers<'accept'>()
   state.answer = () => held.promise
-  let isFull = false
-  const onRoom = () => intake.refill()
-  const sender = createSender({ route: STATUS, sqs, queuePrefix: 'enigma-', log, metrics, now: Date.now, onRoom })
-  onTestFinished(() => sender.stop(0))
-  const givenUp = createGivenUp({ log, metrics, announce: () => undefined, signal: new AbortController().signal })
-  const write: typeof journal.write = (...what) => {
-    if (isFull) throw new RelayError('relay.journal.unusable', 'database or disk is full')
-    return journal.write(...what)
-  }
-  const intake = createJournalIntake({
-    journal: { ...journal, write },
-    senders: new Map([[STATUS, sender]]),
-    log,
-    metrics,
+  const sender = createSender({
+    route: STATUS,
+    sqs,
+    queuePrefix: 'enigma-',
+    log: captureLog().log,
+    metrics: createMetrics(),
     now: Date.now,
+    onRoom: () => intake.refill(),
+  })
+  onTestFinished(() => sender.stop(0))
+  const { intake, disk } = await useIntake({
+    senders: new Map([[STATUS, sender]]),
     routeBytes: 2_000,
     memoryBytes: 1e6,
-    journalBytes: 1e9,
-    givenUp,
-    park: () => Promise.resolve(true),
   })
   for (let n = 0; n < 100; n++) intake.hear(...statusAt(n))
   await intake.written()
   expect(intake.behind).toEqual([STATUS])
-  isFull = true
+  disk.isFull = true
   for (let n = 100; n < 150; n++) intake.hear(...statusAt(n))
   await intake.written()
   expect(intake.brokenSince).toBeDefined()

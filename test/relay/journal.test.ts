@@ -1,9 +1,13 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFile, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { expect, onTestFinished, test } from 'vitest'
 import { openJournal, type JournalEntry } from '../../src/relay/journal.ts'
+import { takeJournalLock } from '../../src/relay/journal-lock.ts'
 import { captureLog } from '../support/log.ts'
-import { useFolder } from '../support/relay.ts'
+import { useFolder, waitFor } from '../support/relay.ts'
 
 const entry = (index: number, route = 'agents-status'): JournalEntry => ({
   route,
@@ -37,7 +41,9 @@ test('what was written is read back whole, in order, by route and behind a row',
     { ...entry(3), row: rows[2], packet: new Uint8Array([0xff, 3]) },
   ])
   expect(journal.read('agents-status', rows[0] as number, 10).map(({ index }) => index)).toEqual([3])
+  // At least one, and no more than fit into so many bytes.
   expect(journal.read('agents-status', 0, 1).map(({ index }) => index)).toEqual([1])
+  expect(journal.read('agents-status', 0, 3).map(({ index }) => index)).toEqual([1])
   expect(journal.routes().toSorted()).toEqual(['agents-call', 'agents-status'])
 })
 
@@ -177,7 +183,7 @@ test('G2: of a journal that is damaged in the middle all rows that can be read a
   const folder = await useDamaged()
   const capture = captureLog()
   const journal = useJournal(folder, 'test', capture)
-  const rows = journal.read('agents-status', 0, 5_000)
+  const rows = journal.read('agents-status', 0, 1e9)
   // Three pages of 4 KiB hold a dozen rows of 1 KB.
   expect(rows.length).toBeGreaterThan(1_900)
   expect(rows.length).toBeLessThan(2_000)
@@ -207,7 +213,7 @@ test('a journal that is damaged while it is open goes on with what can be read',
   await writeFile(file, (await readFile(file)).fill(0xcd), { flag: 'r+' })
   const rows = journal.write(batch(2_000), [1, 2, 3])
   expect(rows).toEqual(batch(2_001).map(({ index }) => index))
-  expect(journal.read('agents-status', 2_000, 5_000).map(({ index }) => index)).toEqual(
+  expect(journal.read('agents-status', 2_000, 1e9).map(({ index }) => index)).toEqual(
     batch(2_000).map(({ index }) => index),
   )
 })
@@ -230,3 +236,177 @@ test('rows of a route that is no longer known go to the one that is named, and k
   expect(journal.read('other', 0, 10).map(({ index }) => index)).toEqual([1, 3, 4])
   expect(journal.read('agents-call', 0, 10).map(({ index }) => index)).toEqual([2])
 })
+
+const THIS_IS_NO_DATABASE = 'this is no database, and long enough for SQLite to look at its head. '.repeat(4)
+const namesIn = async (folder: string) => (await readdir(folder)).filter((name) => !name.endsWith('.lock')).toSorted()
+
+test('G2: a recovery that was killed before its draft was whole begins again, and one that was killed later is finished', async () => {
+  const damaged = await useDamaged()
+  const recovered = await useDamaged()
+  const whole = useJournal(recovered)
+  const expected = whole.read('agents-status', 0, 1e9)
+  const lost = whole.lost()
+  whole.close()
+  expect(lost).toMatchObject([{ sourceId: 'main', route: '', cause: 'journal_damaged', lost: 0 }])
+  const [aside = ''] = (await readdir(recovered)).filter((name) => name.includes('.damaged-'))
+  const path = (name: string) => join(damaged, name)
+  const start = async () => {
+    const journal = useJournal(damaged)
+    expect(journal.read('agents-status', 0, 1e9)).toEqual(expected)
+    expect([journal.noted('main'), journal.lost()]).toEqual([7_000, lost])
+    expect(journal.write([entry(1)], [])).toEqual([2_001])
+    journal.write([], [2_001])
+    journal.close()
+    expect((await namesIn(damaged)).filter((name) => !name.includes('.damaged-'))).toEqual(['journal-test.db'])
+  }
+  // Half a draft, and even one that is none.
+  await writeFile(path('journal-test.db.recovery'), THIS_IS_NO_DATABASE)
+  await start()
+
+  // Killed when the damaged file was aside: its write-ahead log is not the draft's.
+  await rename(path('journal-test.db'), path('journal-test.db.recovery'))
+  await writeFile(path('journal-test.db-wal'), THIS_IS_NO_DATABASE)
+  const journal = useJournal(damaged)
+  expect(journal.read('agents-status', 0, 1e9)).toEqual(expected)
+  journal.close()
+
+  // A version that put the file aside first was killed before it had saved anything, or before it had committed.
+  for (const isEmptyThere of [false, true]) {
+    for (const name of await readdir(damaged)) await rm(path(name))
+    await copyFile(join(recovered, aside), path(aside))
+    if (isEmptyThere) {
+      const empty = await useFolder()
+      useJournal(empty).close()
+      await copyFile(join(empty, 'journal-test.db'), path('journal-test.db'))
+    }
+    await start()
+  }
+})
+
+test(
+  'G2: whenever a recovery is killed, the next start has all that can be read, and says once what is missing',
+  { timeout: 60_000 },
+  async () => {
+    const script = `
+    import { openJournal } from ${JSON.stringify(new URL('../../src/relay/journal.ts', import.meta.url).pathname)}
+    const log = { info() {}, warn() {}, error() {}, debug() {} }
+    openJournal({ dataDir: process.argv[1], relayId: 'test', sourceIds: ['main'], log, now: Date.now }).close()
+    process.send('done')`
+    const folder = await useDamaged()
+    let ended = false
+    for (let afterMs = 1; !ended; afterMs *= 1.7) {
+      const child = spawn(process.execPath, ['--input-type=module', '--conditions=source', '-e', script, folder], {
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      })
+      child.once('message', () => (ended = true))
+      const exited = once(child, 'exit')
+      // From the moment on at which there is a draft, or none any more.
+      const isUnderWay = async () => (await readdir(folder)).some((name) => /\.recovery|\.damaged-/.test(name))
+      while (!(await isUnderWay()) && child.exitCode === null) await new Promise(setImmediate)
+      await new Promise((resolve) => setTimeout(resolve, afterMs))
+      child.kill('SIGKILL')
+      await exited
+    }
+    const journal = useJournal(folder)
+    const rows = journal.read('agents-status', 0, 1e9)
+    expect(rows.length).toBeGreaterThan(1_900)
+    expect(rows.map(({ row }) => row)).toEqual(rows.map(({ index }) => index + 1))
+    expect(journal.lost()).toHaveLength(1)
+    expect((await namesIn(folder)).filter((name) => name.includes('.recovery'))).toEqual([])
+  },
+)
+
+test('G2: rows that a damage found while running has taken are in the ledger, with their number', async () => {
+  const folder = await useFolder()
+  const journal = useJournal(folder)
+  const batch = Array.from({ length: 4_000 }, (_, n) => ({
+    ...entry(0),
+    index: n,
+    timeMs: n,
+    packet: new Uint8Array(2_000),
+  }))
+  journal.write(batch, [])
+  // Through a second journal, so that the log is in the file.
+  journal.close()
+  const again = useJournal(folder)
+  const file = join(folder, 'journal-test.db')
+  const bytes = await readFile(file)
+  const middle = Math.floor(bytes.length / 2 / 4_096) * 4_096
+  await writeFile(file, bytes.fill(0xab, middle, middle + 20 * 4_096), { flag: 'r+' })
+  const rows: number[] = []
+  for (let after = 0; ; after = rows.at(-1) as number) {
+    const read = again.read('agents-status', after, 100_000)
+    if (read.length === 0) break
+    rows.push(...read.map(({ row }) => row))
+  }
+  expect(rows.length).toBeLessThan(4_000)
+  const [lost] = again.lost()
+  expect(lost).toMatchObject({ sourceId: 'main', route: '', cause: 'journal_damaged', lost: 4_000 - rows.length })
+  // Within the hole, and a page around it.
+  const missing = batch.map(({ index }) => index).filter((index) => !rows.includes(index + 1))
+  expect(lost?.fromMs).toBeLessThanOrEqual(missing[0] as number)
+  expect(lost?.toMs).toBeGreaterThanOrEqual(missing.at(-1) as number)
+  expect((lost?.toMs ?? 0) - (lost?.fromMs ?? 0)).toBeLessThan(1_000)
+})
+
+test('while one process recovers the journal no other can have it', async () => {
+  const folder = await useDamaged()
+  const unlock = takeJournalLock(join(folder, 'journal-test.db'))
+  expect(() => open(folder)).toThrow(expect.objectContaining({ code: 'relay.journal.locked' }))
+  unlock?.()
+  expect(useJournal(folder).size().rows).toBeGreaterThan(1_900)
+})
+
+test('numbers that an older version kept from beyond the safe integers are put right: all is read, each with an id of its own', async () => {
+  const folder = await useFolder()
+  const first = useJournal(folder)
+  first.write(
+    [1, 2, 3].map((index) => entry(index)),
+    [],
+    new Map([['main', 1_000]]),
+  )
+  first.close()
+  const db = new DatabaseSync(join(folder, 'journal-test.db'))
+  db.exec(`UPDATE heard SET number = 9000000000000000000, ix = row WHERE row > 1; UPDATE heard SET time = -1 WHERE row = 3;
+    INSERT INTO until VALUES ('#number:main', 9000000000000000000)`)
+  db.close()
+  const journal = useJournal(folder)
+  expect([journal.noted('main'), journal.noted('#number:main')]).toEqual([1_000, undefined])
+  const ids = journal.read('agents-status', 0, 1e9).map(({ number, index }) => {
+    expect([number, index].every(Number.isSafeInteger)).toBe(true)
+    return `${number}/${index}`
+  })
+  expect(new Set(ids).size).toBe(3)
+  expect(ids).toEqual(journal.read('agents-status', 0, 1e9).map(({ number, index }) => `${number}/${index}`))
+  expect(journal.oldest('agents-status', 0, 10)).toHaveLength(3)
+})
+
+test.each([['a file of this version'], ['a file that an older version made']])(
+  '%s gives its space back to the file system when it is not needed any more',
+  async (which) => {
+    const folder = await useFolder()
+    const file = join(folder, 'journal-test.db')
+    if (which.includes('older')) {
+      const db = new DatabaseSync(file)
+      db.exec(
+        'PRAGMA journal_mode = WAL; CREATE TABLE IF NOT EXISTS until (source TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT',
+      )
+      db.close()
+    }
+    const journal = useJournal(folder)
+    const rows = journal.write(
+      Array.from({ length: 20_000 }, (_, n) => ({ ...entry(n % 200), packet: new Uint8Array(1_000) })),
+      [],
+    )
+    const size = async () => (await stat(file)).size + ((await stat(`${file}-wal`).catch(() => undefined))?.size ?? 0)
+    expect(await size()).toBeGreaterThan(20_000_000)
+    journal.write([], rows.slice(100))
+    // As each heartbeat notes that it was heard.
+    await waitFor(async () => {
+      journal.write([], [], new Map([['main', 1]]))
+      return (await size()) < 3_000_000
+    }, 'the files to be small')
+    expect(journal.read('agents-status', 0, 1e9)).toHaveLength(100)
+    expect(journal.write([entry(1)], [])).toEqual([20_001])
+  },
+)

@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest'
 import { formatPacket, type RelayGap } from '../../src/protocol/index.ts'
 import { numberOf, readAccepted } from '../support/accepted.ts'
+import { gapsOf } from '../support/arrived.ts'
 import { readMetric } from '../support/metrics.ts'
+import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useRelay, waitFor } from '../support/relay.ts'
 import { useSqsFaults, type Answer } from '../support/sqs-faults.ts'
@@ -200,4 +202,31 @@ test('G2: over the bound of the journal the oldest calls go, which grow stale, t
   expect(new Set(statuses).has(0)).toBe(true)
   for (const numbers of await byAgent(sqs, 'enigma-agents-status.fifo'))
     expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
+})
+
+test('G2: SIGTERM right after notifications were given up, and a Redis five milliseconds away, leave none of them unannounced', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const [client, proxy] = [await useRedisClient(redis.url), await useProxy(redis.port)]
+  const options = { redisUrl: `redis://127.0.0.1:${proxy.port}`, endpoint: sqs.endpoint, memoryBytes: MEMORY_BYTES }
+  sqs.state.answer = down
+  const relay = await useRelay({ ...options, journalBytes: 1_000_000, shutdownMs: 100 })
+  proxy.state.delayMs = 5
+  const givenUp = async () =>
+    (await relay.metrics.givenUp.get()).values.reduce((sum: number, { value }: { value: number }) => sum + value, 0)
+  for (let n = 0; (await givenUp()) === 0; n += 100)
+    await Promise.all(
+      Array.from({ length: 100 }, (_, at) =>
+        client.publish(
+          `enigma:notifications:agents:${1_000 + at}`,
+          formatPacket({ type: 'status', payload: { status: 'busy', n: n + at, padding: PADDING } }),
+        ),
+      ),
+    )
+  await relay.stop()
+  sqs.state.answer = () => 'accept'
+  await useRelay({ ...options, dataDir: relay.dataDir })
+  const announced = async () =>
+    (await gapsOf(sqs)).filter(({ cause }) => cause === 'journal_full').reduce((sum, gap) => sum + (gap.lost ?? 0), 0)
+  await waitFor(async () => (await announced()) >= (await givenUp()), 'the gap to be announced', 10_000)
+  expect(await announced()).toBe(await givenUp())
 })

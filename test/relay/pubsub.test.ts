@@ -216,8 +216,12 @@ test('a journal of which nothing can be read is no very first start: the time si
   )
   const written = new Date(Math.floor((await stat(file)).mtimeMs)).toISOString()
   await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, dataDir: relay.dataDir })
-  await waitFor(async () => (await gapsOf(sqs)).length > 0, 'the gap to be announced')
-  expect(await gapsOf(sqs)).toEqual([expect.objectContaining({ cause: 'start', from: written })])
+  await waitFor(async () => (await gapsOf(sqs)).length === 2, 'the gaps to be announced')
+  expect((await gapsOf(sqs)).toSorted((a, b) => (a.cause < b.cause ? -1 : 1))).toEqual([
+    // Nobody knows what was in it.
+    expect.objectContaining({ cause: 'journal_damaged', from: written, to: written }),
+    expect.objectContaining({ cause: 'start', from: written }),
+  ])
 })
 
 test('a gap does not end before it begins when the clock was set back meanwhile', async () => {

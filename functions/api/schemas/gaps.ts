@@ -9,10 +9,10 @@ const GapAnswer = v.pipe(
     from: time('When PubSub was last heard.'),
     to: time('When it was heard again.'),
     cause: text(
-      'start, reconnect, heartbeat_lost, output_buffer_overrun, journal_full, or a word that a later relay sends.',
+      'start, reconnect, heartbeat_lost, output_buffer_overrun, journal_full, journal_damaged, or a word that a later relay sends.',
     ),
     patterns: v.pipe(v.array(v.string()), v.description('The PubSub patterns that were not heard.')),
-    route: maybeText('journal_full: the route whose notifications were given up; null: all.'),
+    route: maybeText('journal_full: the route whose notifications were given up; null: all, or not known.'),
     lost: v.pipe(
       v.nullable(v.number()),
       v.description('journal_full: how many were given up. Nobody can count what was not heard: null.'),
