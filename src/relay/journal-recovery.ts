@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { openJournalFile, type JournalFile } from './journal-file.ts'
 import { toLost, toNote, toRow, type JournalRow } from './journal-row.ts'
 
-/** So many rows are looked for one by one where no scan gets through. */
+/** So many rows are looked for one by one where no scan gets through; then only what can be reached from the end is taken. */
 const MOST_LOOKS = 1_000_000
 
 /** The files of a SQLite database in WAL mode. */
@@ -20,8 +20,8 @@ export type Recovered = {
   readonly lastRow: number
   /** When (ms) the damaged file was written last. */
   readonly writtenMs: number
-  /** Where rows may be missing: between these times (ms), and how many at most. Undefined when all could be read. */
-  readonly hole: { readonly fromMs: number; readonly toMs: number; readonly mostRows: number } | undefined
+  /** Where rows may be missing: between these times (ms), and how many at most. */
+  readonly hole: { readonly fromMs: number; readonly toMs: number; readonly mostRows: number }
 }
 
 /**
@@ -89,7 +89,7 @@ export function takeBack(path: string): boolean {
   return true
 }
 
-/** Copies row by row: from the first one on until a page cannot be read, from the last one back, and between them one by one. */
+/** Copies row by row, in their order. Behind a page that cannot be read, the next row that can be is looked for one by one. */
 function copyReadable(path: string, draft: JournalFile, writtenMs: number) {
   const notes = new Map<string, number>()
   let saved = 0
@@ -128,33 +128,59 @@ function copyReadable(path: string, draft: JournalFile, writtenMs: number) {
   for (const found of rowsOf("SELECT seq FROM sqlite_sequence WHERE name = 'heard'"))
     if (Number.isSafeInteger(Number(found?.['seq']))) lastRow = Number(found?.['seq'])
 
-  let from: JournalRow | undefined
-  let to: JournalRow | undefined
-  let isWhole = true
-  // NOT INDEXED: the table itself, whatever became of its index.
-  for (const found of rowsOf('SELECT * FROM heard NOT INDEXED ORDER BY row')) {
-    if (found === undefined) isWhole = false
-    else keep((from = toRow(found)))
+  for (const found of rowsOf('SELECT row FROM heard NOT INDEXED ORDER BY row DESC LIMIT 1'))
+    if (Number.isSafeInteger(Number(found?.['row']))) lastRow = Math.max(lastRow, Number(found?.['row']))
+
+  let at = 0
+  let atMs: number | undefined
+  const hole = { fromMs: undefined as number | undefined, toMs: undefined as number | undefined, mostRows: 0 }
+  const take = (row: JournalRow) => {
+    if (row.row <= at) return
+    keep(row)
+    if (hole.mostRows > 0) hole.toMs ??= row.timeMs
+    ;[at, atMs] = [row.row, row.timeMs]
   }
-  if (isWhole) return { saved, notes, lastRow, hole: undefined }
-  for (const found of rowsOf('SELECT * FROM heard NOT INDEXED WHERE row > ? ORDER BY row DESC', from?.row ?? 0))
-    if (found !== undefined) keep((to = toRow(found)))
-  const [first, end] = [(from?.row ?? 0) + 1, to?.row ?? lastRow + 1]
-  let between = 0
-  for (let row = first; row < Math.min(end, first + MOST_LOOKS); row++)
-    for (const found of rowsOf('SELECT * FROM heard NOT INDEXED WHERE row = ?', row)) {
-      if (found === undefined) continue
-      keep(toRow(found))
-      between++
+  /** So many rows cannot be read here. */
+  const miss = (rows: number) => {
+    if (hole.mostRows === 0) hole.fromMs = atMs
+    hole.mostRows += rows
+    hole.toMs = undefined
+  }
+  for (let looks = 0, isThrough = false; !isThrough;) {
+    isThrough = true
+    // NOT INDEXED: the table itself, whatever became of its index. Rows are written in their order, or the draft would be slow and large.
+    for (const found of rowsOf('SELECT * FROM heard NOT INDEXED WHERE row > ? ORDER BY row', at)) {
+      if (found === undefined) isThrough = false
+      else take(toRow(found))
     }
+    const from = at
+    for (let row = at + 1; !isThrough && at === from && row <= lastRow; row++) {
+      if (looks++ === MOST_LOOKS) row = jumpFrom(row)
+      else if (looks > MOST_LOOKS) break
+      for (const found of rowsOf('SELECT * FROM heard NOT INDEXED WHERE row = ?', row)) {
+        if (found === undefined) miss(1)
+        else take(toRow(found))
+      }
+    }
+    isThrough ||= at === from
+  }
   try {
     db?.close()
   } catch {
     // It was damaged.
   }
-  const mostRows = lastRow === 0 ? Number.POSITIVE_INFINITY : Math.max(0, end - first - between)
-  const toMs = to?.timeMs ?? writtenMs
-  return { saved, notes, lastRow, hole: { fromMs: Math.min(from?.timeMs ?? toMs, toMs), toMs, mostRows } }
+  if (lastRow === 0) return { saved, notes, lastRow, hole: { fromMs: writtenMs, toMs: writtenMs, mostRows: Infinity } }
+  const toMs = hole.toMs ?? writtenMs
+  return { saved, notes, lastRow, hole: { ...hole, fromMs: Math.min(hole.fromMs ?? toMs, toMs), toMs } }
+
+  /** The first row behind this one that can be reached from the end. */
+  function jumpFrom(row: number): number {
+    let first = lastRow + 1
+    for (const found of rowsOf('SELECT row FROM heard NOT INDEXED WHERE row >= ? ORDER BY row DESC', row))
+      if (found !== undefined) first = Number(found['row'])
+    miss(first - row)
+    return first
+  }
 }
 
 const asideOf = (path: string, nowMs: number): string =>

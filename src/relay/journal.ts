@@ -90,7 +90,7 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
     try {
       const found = recoverJournal(path, now(), (draft, { notes, hole, saved, lastRow: highest }) => {
         draft.keepLastRow(Math.max(lastRow, highest))
-        if (hole === undefined || hole.mostRows === 0 || expectedRows === saved) return
+        if (hole.mostRows === 0 || expectedRows === saved) return
         const heard = new Set([...sourceIds, ...[...notes.keys()].filter((name) => !name.startsWith('#'))])
         const lost = expectedRows === undefined || heard.size > 1 ? 0 : Math.max(0, expectedRows - saved)
         for (const sourceId of heard)

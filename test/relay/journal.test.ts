@@ -316,6 +316,30 @@ test(
   },
 )
 
+test('G2: of a journal that is damaged in many places every row is saved that no damaged page held', async () => {
+  const folder = await useFolder()
+  const first = useJournal(folder)
+  first.write(
+    Array.from({ length: 4_000 }, (_, n) => ({
+      ...entry(0),
+      index: n,
+      packet: new Uint8Array(n % 50 === 0 ? 9_000 : 500),
+    })),
+    [],
+  )
+  first.close()
+  const file = join(folder, 'journal-test.db')
+  const bytes = await readFile(file)
+  const pages = [50, 200, 201, 350, 500]
+  for (const page of pages) bytes.fill(0xab, page * 4_096, (page + 1) * 4_096)
+  await writeFile(file, bytes)
+  const journal = useJournal(folder)
+  // Seven rows or so on a page, and one whose packet goes on there.
+  expect(journal.size().rows).toBeGreaterThan(4_000 - 8 * pages.length)
+  expect(journal.size().rows).toBeLessThan(4_000)
+  expect(journal.lost()).toHaveLength(1)
+})
+
 test('G2: rows that a damage found while running has taken are in the ledger, with their number', async () => {
   const folder = await useFolder()
   const journal = useJournal(folder)
