@@ -52,6 +52,6 @@ try {
   process.exitCode = await launch(process.argv.slice(2))
 } catch (error) {
   if (!(error instanceof LaunchProblem)) throw error
-  say(`${error.message} (${error.code})`)
+  say(error.message.replace(/:?(?=\n|$)/, (end) => ` (${error.code})${end}`))
   process.exitCode = error.exitCode
 }

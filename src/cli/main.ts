@@ -13,7 +13,8 @@ async function main(argv: readonly string[]): Promise<number> {
     const first = firstOf(error)
     const isDebug = process.env['ENIGMA_LOG_LEVEL'] === 'debug'
     const words = first instanceof Error ? (isDebug && first.stack) || first.message || first.name : String(first)
-    process.stderr.write(`enigma-relay: ${words} (${codeOf(first)})\n`)
+    // Behind the sentence, which is the first line of several.
+    process.stderr.write(`enigma-relay: ${words.replace(/:?(?=\n|$)/, (end) => ` (${codeOf(first)})${end}`)}\n`)
     return first instanceof ConfigError ? 2 : 1
   }
 }

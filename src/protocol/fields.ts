@@ -42,6 +42,8 @@ type Settled<T> = { [K in keyof T]: Exclude<T[K], Unsure> } & {
 function settle<T extends object>(payload: T): Settled<T> {
   const fields = payload as Record<string, unknown>
   let unsure: Record<string, unknown> | undefined
+  // The name is ours: what a dialler sends by it would pass for a list of its own faults.
+  delete fields['unsure']
   for (const [name, value] of Object.entries(fields)) {
     if (!(value instanceof Unsure)) continue
     fields[name] = value.used

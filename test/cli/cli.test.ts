@@ -55,6 +55,7 @@ test.each(['relay', 'dev'])('%s with wrong variables ends with 2 and names all o
     ENIGMA_HTTP: 'x',
   })
   expect(code).toBe(2)
+  expect(stderr).toMatch(/^enigma-relay: .+ \(config\.variables\.invalid\):\n/)
   for (const name of ['ENIGMA_SOURCES', 'ENIGMA_LIST_END', 'ENIGMA_HTTP']) expect(stderr).toContain(name)
   expect(stderr).not.toContain('secret')
 })

@@ -43,7 +43,7 @@ test('when apt-get fails, its words are shown; others are told', async () => {
   expect(code).toBe(1)
   expect(stderr).toContain(
     isRoot
-      ? 'apt-get update failed (exit code 100); install redis-server by hand:\nno network'
+      ? 'apt-get update failed (exit code 100); install redis-server by hand (cli.launch.redis_install_failed):\nno network'
       : 'redis-server is not on PATH',
   )
 })
