@@ -1,27 +1,42 @@
 import type { Logger } from '../runtime/index.ts'
 import { claimPrefix, claimsKey, leaseKey, NUMBER_KEY, RELAYS_KEY, waitingPrefix } from './keys.ts'
+import { hasJournal, LEASE_MS, type LeaseOptions } from './lease.ts'
 import type { Numbers } from './numbers.ts'
 import type { Redis } from './redis.ts'
 
 export type AdoptionOptions = {
   readonly client: Redis
   readonly relayId: string
+  /** Of the journal that this process holds alone. */
+  readonly journal: LeaseOptions['journal']
   readonly numbers: Numbers
   readonly log: Logger
   readonly now: () => number
+  /** How long (ms) the connection has lasted. */
+  readonly connectedMs: () => number
+}
+
+export type Look = {
+  /** Relays that left something, and may live or not: nobody knows yet. */
+  readonly doubtful: number
+  /** What Redis answered for one relay; the others were looked at all the same. */
+  readonly failure: unknown
 }
 
 /** A relay that was not seen for this long, and left nothing, is no longer looked for. */
 const FORGET_MS = 24 * 60 * 60 * 1000
 
 /**
- * Moves what other relays left into this one's registry: those whose lease has run out. Resolves to how many claims were moved; they
- * keep their numbers, and so their items their ids. A relay that was only asleep sends what it has in memory as well: copies.
+ * Moves what other relays left into this one's registry; they keep their numbers, and so their items their ids. A relay is gone when
+ * it gave its lease back, when this process has its journal, or when its lease was not renewed while this one was connected for as long
+ * as a lease lasts: before that its lease may only have run out with the server, or with the network. One that was merely asleep sends
+ * what it has in memory as well: copies.
  */
-export async function adoptFromOthers({ client, relayId, numbers, log, now }: AdoptionOptions): Promise<number> {
-  let moved = 0
-  for (const other of await client.zRange(RELAYS_KEY, 0, -1)) {
-    if (other === relayId) continue
+export function createAdoption({ client, relayId, journal, numbers, log, now, connectedMs }: AdoptionOptions) {
+  /** When the lease of each relay had last been renewed when it was first looked at: by its own clock, so only good for comparing. */
+  const renewed = new Map<string, number>()
+
+  const adopt = async (other: string): Promise<void> => {
     const claims = await client.adoptFrom(
       [leaseKey(other), claimsKey(other), claimsKey(relayId), NUMBER_KEY, RELAYS_KEY],
       [
@@ -34,12 +49,49 @@ export async function adoptFromOthers({ client, relayId, numbers, log, now }: Ad
         now() - FORGET_MS,
       ],
     )
-    if (claims <= 0) continue
-    log.warn(
-      { code: 'relay.claims.adopted', relayId: other, claims },
-      'Adopted the claims of another relay, whose lease has expired; their items are sent again with the same ids',
-    )
-    moved += claims
+    if (claims > 0)
+      log.warn(
+        { code: 'relay.claims.adopted', relayId: other, claims },
+        'Adopted the claims of another relay, which no longer runs; their items are sent again with the same ids',
+      )
   }
-  return moved
+
+  const leftSomething = async (other: string): Promise<boolean> => {
+    const fields = await client.hKeys(claimsKey(other))
+    const waiting = fields.filter((field) => !/^\d+$/.test(field))
+    if (waiting.length < fields.length) return true
+    const keys = waiting.map((field) => waitingPrefix(other) + field.replace(/^waiting:/, ''))
+    return (await Promise.all(keys.map((key) => client.exists(key)))).some((exists) => exists > 0)
+  }
+
+  /** Resolves with whether it is in doubt. */
+  const lookAt = async (other: string, score: number): Promise<boolean> => {
+    if (!renewed.has(other)) renewed.set(other, score)
+    const isGivenBack = score < 0
+    if (!isGivenBack && connectedMs() < LEASE_MS) {
+      const holder = await client.get(leaseKey(other))
+      const isOurs = holder !== null && hasJournal(holder, journal)
+      if (!isOurs) return renewed.get(other) === score && (await leftSomething(other))
+      await client.releaseLease([leaseKey(other), RELAYS_KEY], [holder, other, now()])
+    }
+    await adopt(other)
+    return false
+  }
+
+  return {
+    /** Looks at all other relays once, and adopts what those left that are gone. @throws what Redis answers */
+    async look(): Promise<Look> {
+      let doubtful = 0
+      let failure: unknown
+      for (const { value: other, score } of await client.zRangeWithScores(RELAYS_KEY, 0, -1)) {
+        if (other === relayId) continue
+        try {
+          if (await lookAt(other, score)) doubtful++
+        } catch (error) {
+          failure ??= error
+        }
+      }
+      return { doubtful, failure }
+    },
+  }
 }

@@ -1,11 +1,24 @@
 import { MAX_WAIT_MS } from '../protocol/index.ts'
+import { createCompaction } from './compaction.ts'
+import { RelayError } from './errors.ts'
 import type { Keeper } from './item.ts'
-import { claimPrefix, claimsKey, NUMBER_KEY, SEEN_EMPTY_KEY, settledKey, waitingKey } from './keys.ts'
+import {
+  claimPrefix,
+  claimsKey,
+  leaseKey,
+  NUMBER_KEY,
+  SEEN_EMPTY_KEY,
+  settledKey,
+  WAITING_FIELD,
+  waitingField,
+  waitingKey,
+} from './keys.ts'
 import type { Numbers } from './numbers.ts'
+import { isUnsettled, parseMeta, type OpenClaim } from './open-claim.ts'
 import type { Parking } from './parking.ts'
 import { asBytes, type Redis } from './redis.ts'
 import type { TakeReply } from './scripts.ts'
-import { createWriteBack, isUnsettled, type OpenClaim } from './write-back.ts'
+import { createWriteBack } from './write-back.ts'
 
 /** List items that Redis keeps for this relay until SQS has accepted them. */
 export type Claim = {
@@ -13,38 +26,57 @@ export type Claim = {
   readonly list: string
   readonly takenMs: number
   readonly maxWaitMs: number
-  /** In order; undefined for an item that is settled already. */
-  readonly items: readonly (Buffer | undefined)[]
+  /** Index → item, in order. One that is settled leaves at once. */
+  readonly items: ReadonlyMap<number, Buffer>
   readonly keeper: Keeper
 }
+
+/** What came of a take: a claim and how many items the list has left; nothing; or that another generation has begun. */
+export type Taken = { readonly claim: Claim; readonly left: number } | undefined | 'fenced'
+
+/** A claim in Redis that is not open here, and how many items it holds. */
+export type UnknownClaim = { readonly number: number; readonly list: string; readonly items: number }
 
 export type ClaimsOptions = {
   readonly client: Redis
   readonly relayId: string
+  /** What the lease says while this process holds the relay id. */
+  readonly holder: string
   readonly listEnd: 'right' | 'left'
   readonly now: () => number
   readonly numbers: Numbers
   readonly parking: Parking
-  /** Called when a claim's items are all settled. */
-  readonly onSettled: () => void
+  /** Called with how many items more (or less) Redis holds for a list in claims that are open here. */
+  readonly onHeld: (list: string, more: number) => void
+  /** Whether there is little room for more of a list. */
+  readonly isShort: (list: string) => boolean
   /** Called with the number of claims that are not deleted yet, whenever it changes. */
   readonly onCount: (open: number) => void
 }
 
 /**
  * The claims of one source. A claim is a list of the relay's own; the item leaves the dialler's list and enters the claim in one
- * step, and the claim is deleted when all of its items are settled. What is found in Redis and not known here (a crash, or a
- * reply that was cut) is adopted: sent again, with the same ids.
+ * step, and the claim is deleted when all of its items are settled; what is settled long before that leaves it early. What is found in
+ * Redis and not known here (a crash, or a reply that was cut) is adopted: sent again, with the same ids.
  */
-export function createClaims({ client, relayId, listEnd, now, numbers, parking, onSettled, onCount }: ClaimsOptions) {
+export function createClaims(options: ClaimsOptions) {
+  const { client, relayId, holder, listEnd, now, numbers, parking, onHeld, isShort, onCount } = options
   const bytes = asBytes(client)
   const registry = claimsKey(relayId)
   const prefix = claimPrefix(relayId)
   const open = new Map<number, OpenClaim>()
+  const generations = new Map<string, string>()
   const taking = new Set<Promise<unknown>>()
-  let deletable: number[] = []
+  let deletable: OpenClaim[] = []
   let deleting: Promise<void> | undefined
-  const writeBack = createWriteBack({ client, relayId, open })
+  const generationOf = (list: string): string => generations.get(list) ?? ''
+  const hold = (claim: OpenClaim, held: number) => {
+    const more = held - claim.held
+    claim.held = held
+    if (more !== 0) onHeld(claim.list, more)
+  }
+  const writeBack = createWriteBack({ client, relayId, open, generationOf })
+  const compaction = createCompaction({ client, relayId, open, isShort, now, onHeld: hold })
 
   /** Settled claims are deleted together; one that Redis did not delete stays on the list for the next time. */
   const deleteSettled = async (): Promise<void> => {
@@ -55,12 +87,15 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
       deletable = []
       try {
         await Promise.all(
-          batch.flatMap((number) => [
+          batch.flatMap(({ number }) => [
             client.del([prefix + number, settledKey(relayId, number)]),
             client.hDel(registry, String(number)),
           ]),
         )
-        for (const number of batch) open.delete(number)
+        for (const claim of batch) {
+          open.delete(claim.number)
+          hold(claim, 0)
+        }
         onCount(open.size)
       } catch {
         deletable = [...batch, ...deletable]
@@ -75,61 +110,62 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
     return deleting
   }
 
-  const settleIndex = (claim: OpenClaim, index: number) => {
-    claim.settled.add(index)
+  const deleteUnlessUnsettled = (claim: OpenClaim) => {
     if (isUnsettled(claim)) return
-    deletable.push(claim.number)
+    deletable.push(claim)
     void flush()
-    onSettled()
   }
 
-  const openClaim = (
-    number: number,
-    list: string,
-    takenMs: number,
-    wait: number,
-    items: (Buffer | undefined)[],
-  ): Claim => {
-    const claim: OpenClaim = { number, meta: formatMeta(takenMs, wait, list), items, settled: new Set() }
+  const openClaim = (number: number, found: Omit<OpenClaim, 'number' | 'writtenMs' | 'held'>, held: number): Claim => {
+    const claim: OpenClaim = { ...found, number, writtenMs: now(), held: 0 }
+    const { list, takenMs, waitMs, items } = claim
     open.set(number, claim)
     onCount(open.size)
+    hold(claim, held)
+    const settle = (index: number) => {
+      if (items.delete(index)) deleteUnlessUnsettled(claim)
+    }
     const keeper: Keeper = {
-      settle: (item) => settleIndex(claim, item.place),
+      settle: (item) => settle(item.place),
       park: async (item, reason, detail) => {
         const at = { settledKey: settledKey(relayId, number), registryKey: registry, claim: number, index: item.place }
-        if (await parking.park(item, reason, detail, at)) settleIndex(claim, item.place)
+        if (await parking.park(item, reason, detail, at)) settle(item.place)
       },
     }
-    items.forEach((item, index) => {
-      if (item === undefined) claim.settled.add(index)
-    })
-    if (!isUnsettled(claim)) {
-      deletable.push(number)
-      void flush()
-    }
-    return { number, list, takenMs, maxWaitMs: wait < 0 ? MAX_WAIT_MS : wait, items, keeper }
+    deleteUnlessUnsettled(claim)
+    return { number, list, takenMs, maxWaitMs: waitMs < 0 ? MAX_WAIT_MS : waitMs, items, keeper }
   }
 
   return {
     /**
-     * Takes from a list into a claim: what a blocking move took before, and up to `count` items. Undefined when there was nothing.
-     *
-     * @param lastEmptyMs when the list was last seen empty, if that is known better here than in Redis
+     * Begins a generation of takes from a list: what was sent before, and comes to Redis after this, takes nothing. Also names the list,
+     * so that what a blocking move takes from it is found again. @throws RelayError when another process holds the relay id
      */
-    async take(
-      list: string,
-      count: number,
-      maxBytes: number,
-      lastEmptyMs?: number,
-    ): Promise<{ claim: Claim; left: number } | undefined> {
+    async announce(list: string): Promise<void> {
+      const least = Math.max(now(), Number(generationOf(list)) + 1)
+      const generation = await client.announceWaiting(
+        [registry, leaseKey(relayId)],
+        [waitingField(list), least, holder],
+      )
+      if (generation === '') throw new RelayError('relay.lease.taken', 'another process holds the relay id')
+      generations.set(list, generation)
+    },
+
+    /** Takes from a list into a claim: what a blocking move took before, and up to `count` items with it, up to `maxBytes` and one item. */
+    async take(list: string, count: number, maxBytes: number): Promise<Taken> {
       const takenMs = now()
       const keys = [list, waitingKey(relayId, list), registry, NUMBER_KEY, SEEN_EMPTY_KEY]
       const taken = bytes
-        .take(keys, [count, maxBytes, listEnd, takenMs, prefix, lastEmptyMs ?? '', numbers.least()])
-        .then((reply) => {
-          const [number, wait, left, items] = reply as TakeReply
+        .take(keys, [count, maxBytes, listEnd, takenMs, prefix, numbers.least(), generationOf(list)])
+        .then((reply): Taken => {
+          const [number, waitMs, left, items] = reply as TakeReply
+          if (number < 0) return 'fenced'
           numbers.seen(number)
-          return items.length === 0 ? undefined : { claim: openClaim(number, list, takenMs, wait, items), left }
+          if (items.length === 0) return undefined
+          return {
+            claim: openClaim(number, { list, takenMs, waitMs, items: new Map(items.entries()) }, items.length),
+            left,
+          }
         })
       taking.add(taken)
       try {
@@ -139,17 +175,20 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
       }
     },
 
-    /** The claims in Redis that are not open here, and their lists: the oldest first. */
-    async unknown(): Promise<{ readonly number: number; readonly list: string }[]> {
+    /** The claims in Redis that are not open here: the oldest first. */
+    async unknown(): Promise<UnknownClaim[]> {
       const found = Object.entries(await client.hGetAll(registry))
       // A take whose reply is on its way is in Redis and not open here, but it is not left over either.
       await Promise.allSettled(taking)
-      return found
-        .map(([field, meta]) => ({ number: Number(field), list: parseMeta(meta)?.list }))
-        .filter(
-          (claim): claim is { number: number; list: string } => claim.list !== undefined && !open.has(claim.number),
-        )
-        .toSorted((one, other) => one.number - other.number)
+      const left = found.flatMap(([field, meta]) => {
+        const list = parseMeta(meta)?.list
+        return list === undefined || !/^\d+$/.test(field) || open.has(Number(field))
+          ? []
+          : [{ number: Number(field), list }]
+      })
+      return (
+        await Promise.all(left.map(async (claim) => ({ ...claim, items: await client.lLen(prefix + claim.number) })))
+      ).toSorted((one, other) => one.number - other.number)
     },
 
     /** Takes up a claim that was left: its items are to be sent again, with the same ids. */
@@ -161,51 +200,36 @@ export function createClaims({ client, relayId, listEnd, now, numbers, parking, 
       ])
       const parsed = parseMeta(meta ?? '')
       if (parsed === undefined) return undefined
+      const { list, takenMs, waitMs, indexes = [...items.keys()] } = parsed
       const done = new Set(settled.map(Number))
-      const left = items.map((item, index) => (done.has(index) ? undefined : item))
-      return openClaim(number, parsed.list, parsed.takenMs, parsed.waitMs, left)
+      const left = items
+        .map((item, at): [number, Buffer] => [indexes[at] ?? at, item])
+        .filter(([index]) => !done.has(index))
+      return openClaim(number, { list, takenMs, waitMs, items: new Map(left) }, items.length)
     },
 
     /** The lists for which a blocking move may have taken something that no claim has. */
     async waitingLists(): Promise<string[]> {
       const fields = await client.hKeys(registry)
-      return fields.filter((field) => field.startsWith('waiting:')).map((field) => field.slice('waiting:'.length))
-    },
-
-    /** To be called before the first blocking move from a list, so that what it takes is found again. */
-    async announceWaiting(list: string): Promise<void> {
-      await client.announceWaiting([registry], [`waiting:${list}`])
+      return fields.filter((field) => field.startsWith(WAITING_FIELD)).map((field) => field.slice(WAITING_FIELD.length))
     },
 
     /** Deletes what is settled; to be called again after a reconnect. */
     flush,
 
+    /** Takes what is settled out of old claims, until the signal aborts. */
+    run: compaction.run,
+
     /** Writes the claims that are open here and gone from Redis once more. Resolves to how many. @throws what Redis answers */
     writeBack: writeBack.run,
 
-    /** At the end: notes in Redis which items of unfinished claims were sent, so that the next start does not send them again. */
+    /** At the end: takes what was sent out of unfinished claims, so that the next start does not send it again. */
     async leave(): Promise<void> {
       await flush()
       await writeBack.run()
-      const partial = [...open.values()].filter((claim) => claim.settled.size > 0 && isUnsettled(claim))
-      await Promise.all(
-        partial.map((claim) =>
-          client.noteSettled([settledKey(relayId, claim.number), registry], [claim.number, ...claim.settled]),
-        ),
-      )
+      await compaction.runOnce()
     },
   }
 }
 
 export type Claims = ReturnType<typeof createClaims>
-
-/** What the registry says of a claim; the script that takes writes the same. */
-const formatMeta = (takenMs: number, waitMs: number, list: string) => `${takenMs}:${waitMs}:${list}`
-
-/** Reads what the registry says of a claim; undefined for what is none. */
-function parseMeta(
-  meta: string,
-): { readonly takenMs: number; readonly waitMs: number; readonly list: string } | undefined {
-  const match = /^(\d+):(-?\d+):(.*)$/s.exec(meta)
-  return match === null ? undefined : { takenMs: Number(match[1]), waitMs: Number(match[2]), list: match[3] as string }
-}

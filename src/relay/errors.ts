@@ -7,6 +7,7 @@ type RelayErrorCode =
   | 'relay.http.address_in_use'
   | 'relay.pubsub.heartbeat_lost'
   | 'relay.pubsub.disconnected'
+  | 'relay.lease.taken'
   | 'relay.redis.no_answer'
   | 'relay.redis.no_secret'
   | 'relay.redis.no_permission'

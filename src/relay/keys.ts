@@ -8,7 +8,13 @@ export const SOURCE_KEY = `${RELAY_PREFIX}source`
 /** The last number given out to a claim or an epoch. */
 export const NUMBER_KEY = `${RELAY_PREFIX}number`
 
-/** Hash: list key → when (ms, the relay's clock) it was last seen empty. */
+/** String: what the number was when it was no number. Until a relay has reported it. */
+export const DAMAGED_NUMBER_KEY = `${NUMBER_KEY}:damaged`
+
+/**
+ * Hash: list key → since when (ms, the relay's clock) all that is on the list came, as a rule when it was last empty; and
+ * `mark:<list key>` → `<ms>:<items>`: what else must be taken before all of it came after that time.
+ */
 export const SEEN_EMPTY_KEY = `${RELAY_PREFIX}empty`
 
 /** List: what cannot be sent at all, oldest first. */
@@ -17,13 +23,20 @@ export const PARKED_KEY = `${RELAY_PREFIX}parked`
 /** Hash: relay id → where it keeps what the parked list has no room for, as `<host>:<file>`. */
 export const PARKED_FILES_KEY = `${PARKED_KEY}:files`
 
-/** Hash: a claim's number → `<taken ms>:<longest wait ms>:<list key>`; and `waiting:<list key>` → 1. */
+/**
+ * Hash: a claim's number → `<taken ms>:<longest wait ms>:<list key>`, with `@<index>,<index>…` before the list when the claim holds only
+ * those of its items; and `waiting:<list key>` → `<generation>:<ms>`: the generation of takes, and when the relay last found nothing.
+ */
 export const claimsKey = (relayId: string) => `${RELAY_PREFIX}claims:${relayId}`
+
+/** In that hash: a list whose items a blocking move may have taken. The list key is appended. */
+export const WAITING_FIELD = 'waiting:'
+export const waitingField = (list: string) => WAITING_FIELD + list
 
 /** List: the items of a claim, in the order in which they are sent. Its number is appended. */
 export const claimPrefix = (relayId: string) => `${RELAY_PREFIX}claim:${relayId}:`
 
-/** Set: the indexes in a claim that are parked or were sent, and are not to be sent again. */
+/** Set: the indexes in a claim that are parked, and are not to be sent. */
 export const settledKey = (relayId: string, number: number) => `${claimPrefix(relayId)}${number}:settled`
 
 /** List: what a blocking move took and no claim has yet. The list key is appended. */
@@ -33,7 +46,7 @@ export const waitingKey = (relayId: string, list: string) => waitingPrefix(relay
 /** Who holds a relay id. */
 export const leaseKey = (relayId: string) => `${RELAY_PREFIX}lease:${relayId}`
 
-/** Sorted set: relay id → when (ms) its lease was last renewed. Where a relay looks for what others left. */
+/** Sorted set: relay id → when (ms) its lease was last renewed, less than 0 when it gave it back. Where a relay looks for what others left. */
 export const RELAYS_KEY = `${RELAY_PREFIX}relays`
 
 /** A key that is never there: it stands for none, and deleting it needs no memory. */

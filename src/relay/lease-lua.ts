@@ -17,8 +17,10 @@ return 1
 `
 
 export const RELEASE_LEASE = `
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('ZADD', KEYS[2], -ARGV[3], ARGV[2])
+return 1
 `
 
 /**
@@ -48,7 +50,9 @@ for at = 1, #fields, 2 do
       local n = next_number(KEYS[4], least)
       redis.call('SET', KEYS[4], n)
       for item = #items, 1, -1 do redis.call('RPUSH', own_prefix .. n, items[item]) end
-      redis.call('HSET', own_registry, n, now .. ':-1:' .. list)
+      local empty = string.match(meta, '^%d+:(%d+)$')
+      local wait = empty and tonumber(empty) <= tonumber(now) and now - empty or -1
+      redis.call('HSET', own_registry, n, now .. ':' .. string.format('%.0f', wait) .. ':' .. list)
       redis.call('DEL', waiting .. list)
       moved = moved + 1
     end
@@ -64,7 +68,7 @@ for at = 1, #fields, 2 do
     end
   end
 end
-if moved == 0 and tonumber(redis.call('ZSCORE', KEYS[5], ARGV[6]) or now) < tonumber(ARGV[7]) then
+if moved == 0 and math.abs(redis.call('ZSCORE', KEYS[5], ARGV[6]) or now) < tonumber(ARGV[7]) then
   redis.call('ZREM', KEYS[5], ARGV[6])
   redis.call('DEL', registry)
 end

@@ -92,6 +92,8 @@ export function createLease(options: LeaseOptions) {
   }
 
   return {
+    /** What the lease says while it is ours. */
+    holder,
     /** Resolves with true when the id is ours, with false when the signal aborted first. */
     async acquire(signal: AbortSignal): Promise<boolean> {
       let said = ''
@@ -142,7 +144,7 @@ export function createLease(options: LeaseOptions) {
     /** Gives it back, so that the next start need not wait. */
     async release(): Promise<void> {
       try {
-        await client.releaseLease([key], [holder])
+        await client.releaseLease([key, RELAYS_KEY], [holder, relayId, now()])
       } catch (error) {
         log.debug(
           { code: 'relay.lease.release_failed', error: describe(error) },
@@ -150,6 +152,15 @@ export function createLease(options: LeaseOptions) {
         )
       }
     },
+  }
+}
+
+/** Whether who holds a lease had this journal. One process at a time has a journal. */
+export function hasJournal(holder: string, journal: LeaseOptions['journal']): boolean {
+  try {
+    return journal !== undefined && (JSON.parse(holder) as { journal?: unknown } | null)?.journal === journal
+  } catch {
+    return false
   }
 }
 

@@ -1,97 +1,136 @@
 import { sleep, type Logger } from '../runtime/index.ts'
-import { adoptFromOthers } from './adoption.ts'
+import { createAdoption } from './adoption.ts'
 import type { Claim, Claims } from './claims.ts'
 import { describe } from './errors.ts'
-import { LEASE_MS } from './lease.ts'
+import { LEASE_MS, type LeaseOptions } from './lease.ts'
+import type { Room } from './list-intake.ts'
 import type { Metrics } from './metrics.ts'
-import type { Numbers } from './numbers.ts'
+import { reportDamage, type Numbers } from './numbers.ts'
 import type { Redis } from './redis.ts'
+
+/** Why leftover claims cannot be looked for, and since when (ms). */
+export type LookFailure = { readonly sinceMs: number; readonly reason: string }
 
 export type LeftBehindOptions = {
   readonly sourceId: string
   readonly client: Redis
   readonly relayId: string
+  /** Of the journal that this process holds alone. */
+  readonly journal: LeaseOptions['journal']
   readonly claims: Claims
   readonly numbers: Numbers
   /** The lists that are taken from: each asks by itself for what was left of it, before it takes anything newer. */
   readonly lists: readonly string[]
-  /** Resolves when there is room for another claim of this list. */
-  readonly room: (list: string, signal: AbortSignal) => Promise<void>
+  /** Resolves when there is room for more of this list. */
+  readonly room: (list: string, signal: AbortSignal) => Promise<Room>
   readonly onClaim: (claim: Claim) => void
+  /** Called after each look. */
+  readonly onLook: (failure: LookFailure | undefined) => void
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
+  /** How long (ms) the connection has lasted. */
+  readonly connectedMs: () => number
 }
 
-/** What this relay or others left in claims: list by list, in the order of their numbers, each claim once. */
-export function createLeftBehind({
-  sourceId,
-  client,
-  relayId,
-  claims,
-  numbers,
-  lists,
-  room,
-  onClaim,
-  log,
-  metrics,
-  now,
-}: LeftBehindOptions) {
+/** How often it is looked while the lists wait for it. */
+const SOON_MS = 250
+/** A list that is not named any more gives so much at once. */
+const TAKE_BYTES = 4 * 1024 * 1024
+
+/**
+ * What this relay or others left in claims, for as long as the relay id is held: list by list, in the order of their numbers, each claim
+ * once. All that it remembers ends with the signal.
+ */
+export function createLeftBehind(options: LeftBehindOptions, signal: AbortSignal) {
+  const { sourceId, client, relayId, journal, claims, numbers, lists, room, onClaim, onLook, log, metrics, now } =
+    options
+  const { connectedMs } = options
+  const adoption = createAdoption({ client, relayId, journal, numbers, log, now, connectedMs })
   const underWay = new Map<string, Promise<void>>()
   /** Lists to be looked at again, since more may have come after the look that is under way. */
   const again = new Set<string>()
+  /** Resolved when it is known which other relays are gone: what they left goes before anything newer. */
+  const begun = Promise.withResolvers<void>()
+  let failing: LookFailure | undefined
+  /** Since the last look began, also by a list that was not waited for. */
+  let hasFailed = false
 
-  const adoptAll = async (list: string, signal: AbortSignal): Promise<void> => {
-    for (const { number } of (await claims.unknown()).filter((claim) => claim.list === list)) {
-      await room(list, signal)
+  const adoptAll = async (list: string): Promise<void> => {
+    const left = (await claims.unknown()).filter((claim) => claim.list === list)
+    while (left.length > 0) {
+      const { items } = await room(list, signal)
       if (signal.aborted) return
-      const claim = await claims.adopt(number)
-      if (claim === undefined) continue
-      metrics.adopted.inc(
-        { source: sourceId, transport: 'list' },
-        claim.items.filter((item) => item !== undefined).length,
-      )
-      onClaim(claim)
+      // As many as there is room for, at least one: many that were compacted hold few items each.
+      let count = 0
+      for (let sum = 0; count < left.length && (count === 0 || sum + (left[count]?.items ?? 0) <= items); count++)
+        sum += left[count]?.items ?? 0
+      for (const claim of await Promise.all(left.splice(0, count).map(({ number }) => claims.adopt(number)))) {
+        if (claim === undefined) continue
+        metrics.adopted.inc({ source: sourceId, transport: 'list' }, claim.items.size)
+        onClaim(claim)
+      }
     }
   }
-  const run = async (list: string, signal: AbortSignal): Promise<void> => {
-    try {
-      while (again.delete(list) && !signal.aborted) await adoptAll(list, signal)
-    } finally {
-      underWay.delete(list)
-    }
+  const adoptWhileAsked = async (list: string): Promise<void> => {
+    await begun.promise
+    while (again.delete(list) && !signal.aborted) await adoptAll(list)
   }
 
   /** Takes up what was left of this list; resolves when all of it is in lanes, or the signal aborts. @throws what Redis answers */
-  const adopt = (list: string, signal: AbortSignal): Promise<void> => {
+  const adopt = (list: string): Promise<void> => {
     again.add(list)
-    const running = underWay.get(list) ?? run(list, signal)
+    const running = underWay.get(list) ?? adoptWhileAsked(list).finally(() => underWay.delete(list))
     underWay.set(list, running)
     return running
   }
 
-  const look = async (signal: AbortSignal): Promise<void> => {
-    await adoptFromOthers({ client, relayId, numbers, log, now })
-    for (const list of await claims.waitingLists()) {
-      // A list that is no longer named: what was moved from it is ours all the same.
-      if (!lists.includes(list)) await claims.take(list, 0, 1).then((taken) => taken && onClaim(taken.claim))
-    }
-    // Not waited for: a list that has no room keeps nobody else's claims waiting.
-    for (const list of new Set((await claims.unknown()).map((claim) => claim.list))) adopt(list, signal).catch(unseen)
+  /** A list that is no longer named: what was moved from it is ours all the same. */
+  const takeUnnamed = async (list: string): Promise<void> => {
+    await claims.announce(list)
+    const taken = await claims.take(list, 0, TAKE_BYTES)
+    if (typeof taken === 'object') onClaim(taken.claim)
   }
-  const unseen = (error: unknown) =>
-    log.warn(
-      { code: 'relay.claims.look_failed', source: sourceId, error: describe(error) },
-      'Could not look for leftover claims; trying again',
-    )
+
+  const look = async (): Promise<void> => {
+    const { doubtful, failure } = await adoption.look()
+    if (doubtful === 0) begun.resolve()
+    await reportDamage({ client, sourceId, log, metrics })
+    for (const list of await claims.waitingLists()) if (!lists.includes(list)) await takeUnnamed(list)
+    // Not waited for: a list that has no room keeps nobody else's claims waiting.
+    for (const list of new Set((await claims.unknown()).map((claim) => claim.list))) adopt(list).catch(fail)
+    if (failure !== undefined) throw failure
+  }
+  const fail = (error: unknown) => {
+    hasFailed = true
+    if (failing === undefined && client.isReady)
+      log.warn(
+        { code: 'relay.claims.look_failed', source: sourceId, error: describe(error) },
+        'Could not look for leftover claims; trying again',
+      )
+    failing ??= { sinceMs: now(), reason: describe(error) }
+  }
 
   return {
     adopt,
     /** Looks regularly, also for claims of lists that are not named any more and for those of relays that are gone. */
-    async run(signal: AbortSignal): Promise<void> {
+    async run(): Promise<void> {
+      let isBegun = false
+      void begun.promise.then(() => (isBegun = true))
+      signal.addEventListener('abort', () => begun.resolve(), { once: true })
       while (!signal.aborted) {
-        await look(signal).catch(unseen)
-        await sleep(LEASE_MS / 2, signal)
+        const hadFailed = hasFailed
+        hasFailed = false
+        try {
+          await look()
+          if (!hadFailed) failing = undefined
+        } catch (error) {
+          fail(error)
+          // A server that refuses to tell must not keep the lists for ever.
+          if (connectedMs() >= LEASE_MS) begun.resolve()
+        }
+        onLook(failing)
+        await sleep(isBegun ? LEASE_MS / 2 : SOON_MS, signal)
       }
       await Promise.allSettled(underWay.values())
     },

@@ -9,45 +9,67 @@ import { waitUntil } from './wait-until.ts'
 export type ListIntakeOptions = {
   readonly senders: ReadonlyMap<Route, Sender>
   readonly metrics: Metrics
-  /** Bytes of notifications in memory beyond which nothing is taken. */
+  /** Bytes of list items in memory beyond which nothing is taken: each list has the same share of them. */
   readonly memoryBytes: number
+  /** How many lists there are, those of all sources together. */
+  readonly lists: number
   readonly roomListeners: Set<() => void>
 }
 
-/** Notifications of one list in memory at once: so many are sent again at most after a crash. */
+/** What may be taken from a list now. */
+export type Room = { readonly items: number; readonly bytes: number }
+
+/** Items of one list that Redis holds in claims: so many are sent again at most after a crash. */
 const MAX_LIST_ITEMS = 6_000
 
+/** With less room than this for more of a list, settled items leave its claims soon. */
+const SHORT_ITEMS = 500
+
 /**
- * List items on their way from claims into the lanes. Their claim keeps them; memory bounds how many are taken: in bytes for all, in
- * items for each list, so that a list whose queue accepts nothing leaves room for the others.
+ * List items on their way from claims into the lanes. Their claim keeps them. How many are taken is bounded for each list by itself, in
+ * items and in bytes, so that a list whose queue accepts nothing, or whose items are large, leaves room for the others.
  */
-export function createListIntake({ senders, metrics, memoryBytes, roomListeners }: ListIntakeOptions) {
+export function createListIntake({ senders, metrics, memoryBytes, lists, roomListeners }: ListIntakeOptions) {
+  const shareBytes = memoryBytes / Math.max(1, lists)
   const itemsOf = new Map<string, number>()
-  const count = (key: string, more: number) => itemsOf.set(key, (itemsOf.get(key) ?? 0) + more)
-  const hasRoom = (key: string) => {
-    let bytes = 0
-    for (const sender of senders.values()) bytes += sender.bytes
-    return (itemsOf.get(key) ?? 0) < MAX_LIST_ITEMS && bytes < memoryBytes
+  const bytesOf = new Map<string, number>()
+  const add = (counts: Map<string, number>, key: string, more: number) => counts.set(key, (counts.get(key) ?? 0) + more)
+  const roomOf = (key: string): Room => ({
+    items: MAX_LIST_ITEMS - (itemsOf.get(key) ?? 0),
+    bytes: shareBytes - (bytesOf.get(key) ?? 0),
+  })
+  const hasRoom = (key: string): boolean => {
+    const { items, bytes } = roomOf(key)
+    return items > 0 && bytes > 0
   }
   return {
-    /** Resolves when another claim of this list may be taken, or the signal aborts. */
-    room: (sourceId: string, list: string, signal: AbortSignal): Promise<void> =>
-      waitUntil(() => hasRoom(keyOf(sourceId, list)), roomListeners, signal),
+    /** Resolves with how much may be taken from this list, as soon as that is anything; or when the signal aborts. */
+    room: async (sourceId: string, list: string, signal: AbortSignal): Promise<Room> => {
+      const key = keyOf(sourceId, list)
+      await waitUntil(() => hasRoom(key), roomListeners, signal)
+      return roomOf(key)
+    },
+    /** Whether little more of this list may be taken, for the items that Redis holds in claims. */
+    isShort: (sourceId: string, list: string): boolean => roomOf(keyOf(sourceId, list)).items < SHORT_ITEMS,
+    /** Redis holds so many items more (or less) of this list in claims. */
+    hold(sourceId: string, list: string, more: number): void {
+      add(itemsOf, keyOf(sourceId, list), more)
+      if (more < 0) for (const listener of roomListeners) listener()
+    },
     /** Puts a claim's items in their lanes. */
     take(sourceId: string, claim: Claim): void {
       const key = keyOf(sourceId, claim.list)
       const keeper: Keeper = {
         settle: (item) => {
-          count(key, -1)
+          add(bytesOf, key, -item.bytes)
           claim.keeper.settle(item)
         },
         park: async (item, reason, detail) => {
           await claim.keeper.park(item, reason, detail)
-          count(key, -1)
+          add(bytesOf, key, -item.bytes)
         },
       }
-      claim.items.forEach((packet, index) => {
-        if (packet === undefined) return
+      for (const [index, packet] of claim.items) {
         const stamped = stamp(packet, {
           sourceId,
           transport: 'list',
@@ -57,11 +79,12 @@ export function createListIntake({ senders, metrics, memoryBytes, roomListeners 
           timeMs: claim.takenMs,
           maxWaitMs: claim.maxWaitMs,
         })
-        count(key, 1)
         metrics.received.inc({ source: sourceId, transport: 'list', route: stamped.route.name })
         if (stamped.reason !== undefined) metrics.other.inc({ source: sourceId, reason: stamped.reason })
-        senders.get(stamped.route)?.push(toItem(stamped, keeper, index))
-      })
+        const item = toItem(stamped, keeper, index)
+        add(bytesOf, key, item.bytes)
+        senders.get(stamped.route)?.push(item)
+      }
     },
   }
 }

@@ -2,12 +2,13 @@ import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
 import type { Claim, Claims } from './claims.ts'
 import { describe } from './errors.ts'
 import { waitingKey } from './keys.ts'
+import type { Room } from './list-intake.ts'
 import type { Redis } from './redis.ts'
 import { judgeRedis, reasonOf, redisAdvice } from './redis-advice.ts'
 
 /** What a list waits for, and since when (ms) nothing was taken from it though there may have been something. */
 export type ListState = {
-  waitsFor: 'lease' | 'room' | 'redis' | 'items'
+  waitsFor: 'lease' | 'claims' | 'room' | 'redis' | 'items'
   progressMs: number
   items: number
   /** Nothing can be taken: since when (ms), and why. */
@@ -25,10 +26,12 @@ export type ListSourceOptions = {
   readonly log: Logger
   readonly now: () => number
   /** Resolves when there is room for another claim. */
-  readonly room: (signal: AbortSignal) => Promise<void>
+  readonly room: (signal: AbortSignal) => Promise<Room>
   readonly onClaim: (claim: Claim) => void
+  /** Resolves when the relay may write to this Redis. */
+  readonly prepare: () => Promise<void>
   /** Adopts what is in Redis and not known here; to be done before anything newer is taken. */
-  readonly adopt: (signal: AbortSignal) => Promise<void>
+  readonly adopt: () => Promise<void>
   /** Counts the connections of the claims' client: when it changed, a reply may have been cut. */
   readonly connections: () => number
 }
@@ -42,21 +45,16 @@ const BLOCK_SECONDS = 3
 
 /** Takes one list until the signal aborts: claim after claim while there is something, else a blocking move for the next item. */
 export async function runListSource(options: ListSourceOptions, signal: AbortSignal): Promise<void> {
-  const { list, state, claims, waiter, relayId, listEnd, log, now, room, onClaim, adopt, connections } = options
-  let lastEmptyMs: number | undefined
+  const { list, state, claims, waiter, relayId, listEnd, log, now, room, onClaim, prepare, adopt, connections } =
+    options
   let seenConnection = -1
   let failures = 0
   let said: string | undefined
   const waiting = waitingKey(relayId, list)
 
   const waitForItem = async (): Promise<void> => {
-    const from = now()
-    const moved =
-      listEnd === 'right'
-        ? await waiter.brPopLPush(list, waiting, BLOCK_SECONDS)
-        : await waiter.blMove(list, waiting, 'LEFT', 'LEFT', BLOCK_SECONDS)
-    // While it was blocked the list was empty: what came, came now. Nothing came: it was empty just before the time was up.
-    lastEmptyMs = moved === null ? from : now()
+    if (listEnd === 'right') await waiter.brPopLPush(list, waiting, BLOCK_SECONDS)
+    else await waiter.blMove(list, waiting, 'LEFT', 'LEFT', BLOCK_SECONDS)
   }
 
   // Only when a round is through, and both connections are back: taking may work while waiting does not.
@@ -73,16 +71,23 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
       state.waitsFor = 'redis'
       if (seenConnection !== connections()) {
         const connection = connections()
-        await adopt(signal)
-        await claims.announceWaiting(list)
+        await prepare()
+        // First no older take can happen any more, then what it took is found.
+        await claims.announce(list)
+        state.waitsFor = 'claims'
+        await adopt()
         seenConnection = connection
       }
       state.waitsFor = 'room'
-      await room(signal)
+      const { items, bytes } = await room(signal)
       if (signal.aborted) return
       state.waitsFor = 'redis'
-      const taken = await claims.take(list, TAKE_ITEMS, TAKE_BYTES, lastEmptyMs)
-      lastEmptyMs = undefined
+      const taken = await claims.take(list, Math.min(TAKE_ITEMS, items), Math.min(TAKE_BYTES, Math.ceil(bytes)))
+      if (taken === 'fenced') {
+        // Redis came back empty, or another process has announced itself.
+        seenConnection = -1
+        continue
+      }
       state.items = taken?.left ?? 0
       state.progressMs = now()
       if (taken !== undefined) onClaim(taken.claim)

@@ -1,4 +1,4 @@
-import { NONE_KEY } from './keys.ts'
+import { DAMAGED_NUMBER_KEY, NONE_KEY } from './keys.ts'
 
 /**
  * A server over its memory limit refuses what may need memory only as the first write of a script (scripting.c since 2.6, script.c
@@ -8,11 +8,23 @@ export const BEGIN = `
 redis.call('DEL', '${NONE_KEY}')
 `
 
-/** The number of a claim or an epoch: goes up for ever, also after the server was emptied and when the clock is set back. */
+/**
+ * The number of a claim or an epoch: goes up for ever, also after the server was emptied and when the clock is set back. A counter that
+ * no relay wrote (text, a fraction, another type, more digits than a clock has for the next 30,000 years) counts as not there: the clock of
+ * the relay and what it has seen give the next number. What it was is kept for the relay to report. A double cannot count beyond 2^53.
+ */
 export const NEXT_NUMBER = `
+local function last_number(key)
+  local value = redis.pcall('GET', key)
+  if not value then return 0 end
+  -- What else is refused, such as the right, is no damage.
+  if type(value) == 'table' and not string.find(value.err, 'wrong kind', 1, true) then redis.call('GET', key) end
+  if type(value) == 'string' and #value <= 15 and string.match(value, '^%d+$') then return tonumber(value) end
+  redis.pcall('SET', '${DAMAGED_NUMBER_KEY}', type(value) == 'string' and string.sub(value, 1, 100) or 'another type')
+  return 0
+end
 local function next_number(key, least)
-  local last = tonumber(redis.call('GET', key) or '0') or 0
-  return string.format('%.0f', math.max(last + 1, tonumber(least)))
+  return string.format('%.0f', math.max(last_number(key) + 1, tonumber(least)))
 end
 `
 

@@ -50,6 +50,9 @@ export function createMetrics() {
       'list',
     ]),
     claims: gauge('claims', 'Claims of this relay that are not deleted yet', ['source']),
+    numberRepairs: counter('number_repairs_total', 'How often the counter of claims and epochs was no number', [
+      'source',
+    ]),
     relays: gauge('relays', 'Relays that hold a lease in the source', ['source']),
     outputBuffer: gauge('output_buffer_bytes', 'Bytes of PubSub that wait at the server for this relay', ['source']),
     outputBufferLimit: gauge(
@@ -78,13 +81,14 @@ export type Metrics = ReturnType<typeof createMetrics>
  * of a relay's life would raise no alarm. Source: https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics
  */
 export function beginAtZero(
-  { claims, gaps, gapSeconds, givenUp, parked, parkedFile, requests, retried, sent }: Metrics,
+  { claims, gaps, gapSeconds, givenUp, numberRepairs, parked, parkedFile, requests, retried, sent }: Metrics,
   sourceIds: readonly string[],
 ): void {
   for (const source of sourceIds) {
     claims.set({ source }, 0)
     parkedFile.set({ source }, 0)
     gapSeconds.inc({ source }, 0)
+    numberRepairs.inc({ source }, 0)
     for (const cause of GAP_CAUSES) gaps.inc({ source, cause }, 0)
   }
   for (const { name: route } of ROUTES) {

@@ -1,7 +1,14 @@
 import { hash } from 'node:crypto'
-import { backoffMs, sleep } from '../runtime/index.ts'
-import { NUMBER_KEY } from './keys.ts'
+import { maskText } from '../protocol/index.ts'
+import { backoffMs, sleep, type Logger } from '../runtime/index.ts'
+import { DAMAGED_NUMBER_KEY, NUMBER_KEY } from './keys.ts'
+import type { Metrics } from './metrics.ts'
 import type { Redis } from './redis.ts'
+
+/** No clock says more (ms) for the next 30,000 years, and a double counts well beyond it: what is larger is no number of ours. */
+const MOST = 1e15
+
+export const isNumber = (number: number): boolean => Number.isInteger(number) && number >= 0 && number < MOST
 
 /**
  * The least number that the next claim or epoch may have. The number itself is given out by a script in Redis, which knows the last
@@ -17,12 +24,12 @@ export function createNumbers({
   readonly last?: number | undefined
   readonly onSeen: (number: number) => void
 }) {
-  let highest = last
+  let highest = isNumber(last) ? last : 0
   let asked = 0
   return {
     least: (): number => (asked = Math.max(now(), highest + 1, asked + 1)),
     seen(number: number): void {
-      if (number <= highest) return
+      if (number <= highest || !isNumber(number)) return
       highest = number
       onSeen(number)
     },
@@ -56,4 +63,26 @@ export async function makeNumber(client: Redis, numbers: Numbers, signal: AbortS
     }
   }
   return undefined
+}
+
+/** Reports once that the counter in Redis was no number, and was repaired. @throws what Redis answers */
+export async function reportDamage({
+  client,
+  sourceId,
+  log,
+  metrics,
+}: {
+  readonly client: Redis
+  readonly sourceId: string
+  readonly log: Logger
+  readonly metrics: Metrics
+}): Promise<void> {
+  const value = await client.get(DAMAGED_NUMBER_KEY)
+  // Several relays see it: the one whose deletion counts reports it.
+  if (value === null || (await client.del(DAMAGED_NUMBER_KEY)) === 0) return
+  metrics.numberRepairs.inc({ source: sourceId })
+  log.error(
+    { code: 'relay.number.repaired', source: sourceId, key: NUMBER_KEY, value: maskText(value) },
+    'The counter of claims and epochs in Redis was not a number that a relay wrote; it goes on from the clock, and ids do not repeat',
+  )
 }

@@ -78,6 +78,12 @@ export function createReadiness(options: ReadinessOptions) {
           ),
         ),
       )
+      const { claims } = state
+      const isUnseen = claims !== undefined && now() - claims.sinceMs > FRESH_MS && fresh(state.answered)
+      found.set(
+        `claims:${id}`,
+        isUnseen ? { reason: `leftover claims cannot be looked for: ${claims.reason}` } : undefined,
+      )
       for (const [list, { waitsFor, progressMs, items, failing }] of state.lists) {
         const stalled = items > 0 && now() - progressMs > STALL_MS
         const reason = `${items} items wait, nothing was taken for ${seconds(progressMs)} s: it waits for ${WAITS[waitsFor]}`
@@ -204,10 +210,11 @@ export function createReadiness(options: ReadinessOptions) {
 export type Readiness = ReturnType<typeof createReadiness>
 
 /** Parts of which there are many: named only when they are not well. */
-const QUIET = /^(sqs:|list:|lease:|source:)/
+const QUIET = /^(sqs:|list:|lease:|source:|claims:)/
 
 const WAITS = {
   lease: 'the right to the relay id',
+  claims: 'what was left in claims, by this relay or another whose lease has not expired yet',
   room: 'room in memory, until SQS accepts',
   redis: 'an answer of Redis',
   items: 'an item, though there are some: its connection may be dead',

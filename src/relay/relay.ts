@@ -151,7 +151,13 @@ export function createRelay(options: RelayOptions): Relay {
         park: (sourceId, ...what) => sourceOf(sourceId).park(...what),
       })
       roomListeners.add(intake.refill)
-      const listIntake = createListIntake({ senders, metrics, memoryBytes, roomListeners })
+      const listIntake = createListIntake({
+        senders,
+        metrics,
+        memoryBytes,
+        lists: config.sources.length * config.lists.length,
+        roomListeners,
+      })
 
       for (const source of config.sources) {
         sources.push(
@@ -164,8 +170,9 @@ export function createRelay(options: RelayOptions): Relay {
             now,
             room: (list, until) => listIntake.room(source.id, list, until),
             onClaim: (sourceId, claim) => listIntake.take(sourceId, claim),
-            onClaimSettled: onRoom,
             servers,
+            isShort: (list) => listIntake.isShort(source.id, list),
+            onHeld: (list, more) => listIntake.hold(source.id, list, more),
             announce: (notice, number) => announce(source.id, notice, number),
             onGap: ({ fromMs, toMs, cause, number }) => {
               const payload = gapOf(source.id, fromMs, toMs, cause)

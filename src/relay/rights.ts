@@ -51,6 +51,7 @@ export function listNeeds({ lists, listEnd, relayId }: RelayConfig, ownKey: stri
     need('RENAME', claim, ownKey),
     need('LLEN', ownKey),
     need('LRANGE', ownKey, NONE, NONE),
+    need('LINDEX', ownKey, NONE),
     need('HGET', ownKey, 'f'),
     need('HSET', ownKey, 'f', '1', 'g'),
     need('HDEL', ownKey, 'f'),

@@ -1,4 +1,5 @@
 import { defineScript, type CommandParser } from 'redis'
+import { ANNOUNCE_WAITING, COMPACT, TAKE, WRITE_BACK } from './claims-lua.ts'
 import { NONE_KEY } from './keys.ts'
 import { ADOPT, RELEASE_LEASE, RENEW_LEASE, TAKE_LEASE } from './lease-lua.ts'
 import { BEGIN, NEXT_NUMBER, PROVE_REGISTRY } from './lua-parts.ts'
@@ -9,61 +10,6 @@ import { BEGIN, NEXT_NUMBER, PROVE_REGISTRY } from './lua-parts.ts'
  */
 
 const toReply = <T>(reply: unknown) => reply as T
-
-/** First copy, then trim. */
-const TAKE = `${NEXT_NUMBER}${PROVE_REGISTRY}
-local list, waiting, registry, number, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local count, max_bytes, from_left, now, prefix = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == 'left', ARGV[4], ARGV[5]
-local last_empty, least = ARGV[6], ARGV[7]
-local items, bytes, taken = {}, 0, 0
-local moved = redis.call('LRANGE', waiting, 0, -1)
-for i = #moved, 1, -1 do
-  items[#items + 1] = moved[i]
-  bytes = bytes + #moved[i]
-end
-local slice = 1
-while taken < count and bytes < max_bytes do
-  slice = math.min(slice, count - taken)
-  local part
-  if from_left then part = redis.call('LRANGE', list, taken, taken + slice - 1)
-  else part = redis.call('LRANGE', list, -taken - slice, -taken - 1) end
-  for i = 1, #part do
-    local item = from_left and part[i] or part[#part - i + 1]
-    items[#items + 1] = item
-    bytes = bytes + #item
-  end
-  taken = taken + #part
-  if #part < slice then break end
-  slice = slice * 2
-end
-if #items == 0 then
-  return {0, 0, 0, items}
-end
-${BEGIN}
--- Whatever is refused to this user is refused here, before anything is copied.
-redis.call('LTRIM', list, 0, -1)
-redis.call('LTRIM', waiting, 0, -1)
-prove_registry(registry)
-local n = next_number(number, least)
-redis.call('SET', number, n)
-local claim = prefix .. n
-redis.call('DEL', claim)
-for from = 1, #items, 500 do
-  redis.call('RPUSH', claim, unpack(items, from, math.min(from + 499, #items)))
-end
-if last_empty == '' then last_empty = redis.call('HGET', seen, list) or '' end
-local wait = -1
--- Seen empty in the future: the clock was set back, and nobody knows how long an item has waited.
-if last_empty ~= '' and tonumber(last_empty) <= tonumber(now) then wait = tonumber(now) - tonumber(last_empty) end
-redis.call('HSET', registry, n, now .. ':' .. string.format('%.0f', wait) .. ':' .. list)
-if #moved > 0 then redis.call('DEL', waiting) end
-if taken > 0 then
-  if from_left then redis.call('LTRIM', list, taken, -1) else redis.call('LTRIM', list, 0, -taken - 1) end
-end
-local left = redis.call('LLEN', list)
-if left == 0 then redis.pcall('HSET', seen, list, now) end
-return {tonumber(n), wait, left, items}
-`
 
 // On a replica nothing can be written, but what is published is heard all the same. Behind the number is its seal: see heartbeat.ts.
 const BEAT = `${NEXT_NUMBER}
@@ -90,26 +36,10 @@ for i = 2, #ARGV do redis.call('SADD', KEYS[1], ARGV[i]) end
 return #ARGV - 1
 `
 
-// Not what is there already: a write whose answer was cut was quicker. What it writes first needs no memory.
-const WRITE_BACK = `
-local registry, claim, settled, number = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local n, meta, indexes = ARGV[1], ARGV[2], tonumber(ARGV[3])
-if redis.call('HEXISTS', registry, n) == 1 then return 0 end
-redis.call('DEL', claim, settled)
-for i = 4, 3 + indexes do redis.call('SADD', settled, ARGV[i]) end
-for from = 4 + indexes, #ARGV, 500 do
-  redis.call('RPUSH', claim, unpack(ARGV, from, math.min(from + 499, #ARGV)))
-end
-redis.call('HSET', registry, n, meta)
-if (tonumber(redis.call('GET', number) or '0') or 0) < tonumber(n) then redis.call('SET', number, n) end
-return 1
-`
-
-const ANNOUNCE_WAITING = `${BEGIN}
-return redis.call('HSET', KEYS[1], ARGV[1], '1')
-`
-
-/** `[number, longest wait in ms or -1 when unknown, items left on the list, the items in the order in which they are to go]` */
+/**
+ * `[number, longest wait in ms or -1 when unknown, items left on the list, the items in the order in which they are to go]`. The number is
+ * 0 when there was nothing, -1 when the generation is not the last one.
+ */
 export type TakeReply = [number: number, waitMs: number, left: number, items: Buffer[]]
 
 type Keys = readonly string[]
@@ -128,7 +58,7 @@ function script<Args extends readonly (string | number | Buffer)[], Reply>(sourc
 }
 
 export const scripts = {
-  /** Moves what waits, and up to `count` items or `maxBytes`, into a claim of its own. */
+  /** Moves what a blocking move took, and more from the list, into a claim of its own: up to `count` items, `maxBytes` and one item. */
   take: script<
     [
       count: number,
@@ -136,8 +66,8 @@ export const scripts = {
       end: string,
       nowMs: number,
       claimPrefix: string,
-      lastEmptyMs: string | number,
       leastNumber: number,
+      generation: string,
     ],
     TakeReply
   >(TAKE, 5),
@@ -145,21 +75,24 @@ export const scripts = {
   beat: script<[leastNumber: number, channel: string], number>(BEAT, 1),
   /** Appends to the parked list, and marks the item of a claim as settled if the claim is still there. 0 when the list is full. */
   park: script<[entry: string, index: string | number, claim: string | number, most: number], number>(PARK, 3),
-  /** Notes which items of a claim were sent, if the claim is still there. */
+  /** Notes which items of a claim need not be sent, if the claim is still there. */
   noteSettled: script<[claim: number, ...indexes: number[]], number>(NOTE_SETTLED, 2),
-  /** Writes a claim of which the server knows nothing. 1 when it did, 0 when the claim is there. */
-  writeBack: script<
-    [claim: number, meta: string, settled: number, ...settledAndItems: (number | string | Buffer)[]],
-    number
-  >(WRITE_BACK, 4),
-  announceWaiting: script<[field: string], number>(ANNOUNCE_WAITING, 1),
+  /** Leaves in a claim only these items. How many Redis has of them. */
+  compact: script<[claim: number, ...indexes: number[]], number>(COMPACT, 2),
+  /** Writes a claim of which the server knows nothing. 1 when it did, 0 when the claim is there or the generation is not the last one. */
+  writeBack: script<[claim: number, meta: string, field: string, generation: string, ...items: Buffer[]], number>(
+    WRITE_BACK,
+    4,
+  ),
+  /** The new generation, or '' when another process holds the relay id. */
+  announceWaiting: script<[field: string, nowMs: number, holder: string], string>(ANNOUNCE_WAITING, 2),
   /** '' when it is ours now, else who holds it. `former`: a holder that is known to be dead, or ''. */
   takeLease: script<[holder: string, former: string, leaseMs: number, relayId: string, nowMs: number], string>(
     TAKE_LEASE,
     2,
   ),
   renewLease: script<[holder: string, leaseMs: number, relayId: string, nowMs: number], number>(RENEW_LEASE, 2),
-  releaseLease: script<[holder: string], number>(RELEASE_LEASE, 1),
+  releaseLease: script<[holder: string, relayId: string, nowMs: number], number>(RELEASE_LEASE, 2),
   /** How many claims were moved; -1 when the relay lives. One that was not seen since `forgetMs` is forgotten. */
   adoptFrom: script<
     [

@@ -4,7 +4,8 @@ import type { RelayConfig, SourceConfig } from './config.ts'
 import { describe, RelayError } from './errors.ts'
 import type { JournalIntake } from './journal-intake.ts'
 import type { Keeper } from './item.ts'
-import { createLeftBehind } from './left-behind.ts'
+import type { Room } from './list-intake.ts'
+import { createLeftBehind, type LeftBehind, type LookFailure } from './left-behind.ts'
 import { createLease } from './lease.ts'
 import { runListSource, type ListState } from './list-source.ts'
 import type { Metrics } from './metrics.ts'
@@ -29,10 +30,14 @@ export type SourceOptions = {
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
-  readonly room: (list: string, signal: AbortSignal) => Promise<void>
+  /** Resolves when there is room for more of a list. */
+  readonly room: (list: string, signal: AbortSignal) => Promise<Room>
+  /** Whether there is little room for more of a list. */
+  readonly isShort: (list: string) => boolean
+  /** Redis holds so many items more (or less) of a list in claims. */
+  readonly onHeld: (list: string, more: number) => void
   /** Puts a claim's items in their lanes. */
   readonly onClaim: (sourceId: string, claim: Claim) => void
-  readonly onClaimSettled: () => void
   /** The servers of all sources of this relay. */
   readonly servers: Servers
   /** Until when (ms) a former process heard it, and the highest number that it saw. */
@@ -56,8 +61,7 @@ const LEAVE_MS = 3_000
 
 /** One Redis server of a dialler: its lists, its PubSub, and what the relay keeps there. */
 export function createSource(options: SourceOptions) {
-  const { source, config, intake, log, metrics, now, room, onClaim, onClaimSettled, onGap, onHeard, endSignal } =
-    options
+  const { source, config, intake, log, metrics, now, room, onClaim, onGap, onHeard, endSignal } = options
   const failing = createFailing()
   const client = createRedis({ ...source, name: source.id, log, reconnect: true, failing })
   for (const file of looseSecrets(source))
@@ -66,8 +70,10 @@ export function createSource(options: SourceOptions) {
       'everybody on this machine can read this secret: chmod 600',
     )
   let connections = 0
+  let connectedSince = Infinity
   client.on('ready', () => {
     connections++
+    connectedSince = performance.now()
     void claims.flush()
   })
   const { relayId } = config
@@ -107,25 +113,14 @@ export function createSource(options: SourceOptions) {
   const claims: Claims = createClaims({
     client,
     relayId,
+    holder: lease.holder,
     listEnd: config.listEnd,
     now,
     numbers,
     parking,
-    onSettled: onClaimSettled,
+    onHeld: options.onHeld,
+    isShort: options.isShort,
     onCount: (open) => metrics.claims.set({ source: source.id }, open),
-  })
-  const leftBehind = createLeftBehind({
-    sourceId: source.id,
-    client,
-    relayId,
-    claims,
-    numbers,
-    lists: config.lists,
-    room,
-    log,
-    metrics,
-    now,
-    onClaim: (claim) => onClaim(source.id, claim),
   })
   const lists = config.lists.map((list): [string, ListState] => [
     list,
@@ -151,10 +146,17 @@ export function createSource(options: SourceOptions) {
     unleased: undefined as RedisFault | undefined,
     leased: false,
     lists: new Map(lists),
+    /** Leftover claims cannot be looked for. */
+    claims: undefined as LookFailure | undefined,
   }
   let { heardUntilMs } = options
 
-  const runList = async (list: string, listState: ListState, signal: AbortSignal): Promise<void> => {
+  const runList = async (
+    list: string,
+    listState: ListState,
+    leftBehind: LeftBehind,
+    signal: AbortSignal,
+  ): Promise<void> => {
     listState.progressMs = now()
     listState.failing = undefined
     const waiter: Redis = createRedis({ ...source, name: `${source.id} ${list}`, log, reconnect: true, failing })
@@ -174,11 +176,11 @@ export function createSource(options: SourceOptions) {
         now,
         room: (until) => room(list, until),
         // On each new connection, and after each failure: before anything is written.
-        adopt: async (until) => {
+        prepare: async () => {
           await identity.verify()
           await rights.pass()
-          await leftBehind.adopt(list, until)
         },
+        adopt: () => leftBehind.adopt(list),
         connections: () => connections,
         onClaim: (claim) => onClaim(source.id, claim),
       },
@@ -238,11 +240,11 @@ export function createSource(options: SourceOptions) {
   }
 
   /** What others left is taken up once this user may do all that it takes. */
-  const runLeftBehind = async (signal: AbortSignal): Promise<void> => {
+  const runLeftBehind = async (leftBehind: LeftBehind, signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
       try {
         await rights.pass()
-        return await leftBehind.run(signal)
+        return await leftBehind.run()
       } catch {
         // Said for each list.
         await sleep(1_000, signal)
@@ -252,9 +254,29 @@ export function createSource(options: SourceOptions) {
 
   /** While the relay id is held. */
   const runLeased = async (signal: AbortSignal): Promise<void> => {
+    const leftBehind = createLeftBehind(
+      {
+        sourceId: source.id,
+        client,
+        relayId,
+        journal: options.journalName,
+        claims,
+        numbers,
+        lists: config.lists,
+        room,
+        log,
+        metrics,
+        now,
+        connectedMs: () => performance.now() - connectedSince,
+        onClaim: (claim) => onClaim(source.id, claim),
+        onLook: (failure) => (state.claims = failure),
+      },
+      signal,
+    )
     await Promise.all([
-      ...[...state.lists].map(([list, listState]) => runList(list, listState, signal)),
-      runLeftBehind(signal),
+      ...[...state.lists].map(([list, listState]) => runList(list, listState, leftBehind, signal)),
+      runLeftBehind(leftBehind, signal),
+      claims.run(signal),
       runPubsub(signal),
       sayUnnamedLists(client, source.id, config.lists, log, signal),
     ])

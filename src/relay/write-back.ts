@@ -1,24 +1,17 @@
-import { claimPrefix, claimsKey, NUMBER_KEY, settledKey } from './keys.ts'
+import { claimPrefix, claimsKey, NUMBER_KEY, settledKey, waitingField } from './keys.ts'
+import { formatMeta, isUnsettled, type OpenClaim } from './open-claim.ts'
 import type { Redis } from './redis.ts'
-
-/** A claim that this process knows and has not deleted yet. */
-export type OpenClaim = {
-  readonly number: number
-  /** As the registry has it. */
-  readonly meta: string
-  /** In order; undefined for an item that was settled before. */
-  readonly items: readonly (Buffer | undefined)[]
-  /** The indexes of items that need not be sent again. */
-  readonly settled: Set<number>
-}
-
-export const isUnsettled = ({ items, settled }: OpenClaim): boolean => settled.size < items.length
 
 export type WriteBackOptions = {
   readonly client: Redis
   readonly relayId: string
   readonly open: ReadonlyMap<number, OpenClaim>
+  /** The generation of takes from a list, '' when none was announced. */
+  readonly generationOf: (list: string) => string
 }
+
+/** Whether each item is at its index. */
+const isWhole = (items: ReadonlyMap<number, Buffer>): boolean => [...items.keys()].every((index, at) => index === at)
 
 /** Claims that are written at once: together up to 16 MiB. */
 const CLAIMS_AT_ONCE = 4
@@ -27,17 +20,22 @@ const CLAIMS_AT_ONCE = 4
  * Writes claims that Redis has lost once more, with their numbers, and so with the ids of their items: a server that came back empty, or
  * as it was some time ago, has none of what memory has. Until it is written the only copy is here.
  */
-export function createWriteBack({ client, relayId, open }: WriteBackOptions) {
+export function createWriteBack({ client, relayId, open, generationOf }: WriteBackOptions) {
   const registry = claimsKey(relayId)
   let writing: Promise<unknown> | undefined
   let running: Promise<number> | undefined
 
   const write = (claim: OpenClaim): Promise<number> => {
-    const { number, meta, settled } = claim
-    const items = claim.items.map((item, index) => (item === undefined || settled.has(index) ? '' : item))
+    const { number, list, items } = claim
     return client.writeBack(
       [registry, claimPrefix(relayId) + number, settledKey(relayId, number), NUMBER_KEY],
-      [number, meta, settled.size, ...settled, ...items],
+      [
+        number,
+        formatMeta(isWhole(items) ? claim : { ...claim, indexes: [...items.keys()] }),
+        waitingField(list),
+        generationOf(list),
+        ...items.values(),
+      ],
     )
   }
 

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { arrivedAt, expectAll } from '../support/arrived.ts'
+import { arrivedAt, expectAll, expectOrderAndIds } from '../support/arrived.ts'
 import { toNumbered } from '../support/collect.ts'
-import { CAMPAIGNS, pushCdrs } from '../support/load.ts'
+import { CAMPAIGNS, cdrOf, pushCdrs } from '../support/load.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
-import { useFolder, waitFor } from '../support/relay.ts'
+import { useFolder, useRelay, waitFor } from '../support/relay.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 
@@ -63,4 +63,72 @@ test(
     expect(await c?.metric('adopted_total', { transport: 'list' })).toBeGreaterThan(0)
     expect([await claimsOf('a'), await claimsOf('b')]).toEqual([0, 0])
   },
+)
+
+const numbers = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => from + at)
+
+test('G1: a relay that stood still while another took its id takes up what that one leaves, when it has the id again', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  const start = async () =>
+    startRelayProcess({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir: await useFolder() })
+  const stopped = await start()
+  await stopped.ready()
+  const pid = stopped.pid ?? 0
+  process.kill(pid, 'SIGSTOP')
+  try {
+    // As when it has run out.
+    await client.del('enigma:relay:lease:test')
+    const second = await start()
+    await second.ready()
+    sqs.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
+    await client.lPush(CAMPAIGNS, numbers(0, 1_000).map(cdrOf))
+    await waitFor(async () => (await client.lLen(CAMPAIGNS)) === 0, 'the second to take it')
+    // Long enough for all that the first does regularly to be due at once.
+    await sleep(4_000)
+    process.kill(pid, 'SIGCONT')
+    await waitFor(() => stopped.coded('relay.lease.lost').length > 0, 'the first to notice')
+    await second.kill('SIGKILL')
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+  sqs.state.answer = () => 'accept'
+  await client.lPush(CAMPAIGNS, numbers(1_000, 1_010).map(cdrOf))
+  await waitFor(async () => (await arrivedAt(sqs, 'campaigns-cdr')).length >= 1_010, 'all of it')
+  const events = await arrivedAt(sqs, 'campaigns-cdr')
+  expectAll(events, 1_010)
+  expectOrderAndIds(events)
+}, 60_000)
+
+test.each([
+  ['restarted in good order with another id and folder', 'SIGTERM', false],
+  ['killed, and made anew with another id and the same folder', 'SIGKILL', true],
+] as const)(
+  'G3: of a relay that is %s, what it left goes before anything newer',
+  async (_how, signal, isSame) => {
+    const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+    const client = await useRedisClient(redis.url)
+    sqs.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
+    const options = { redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS], channels: ['none'] }
+    // Many relays that there were lately: looking at them takes longer than taking.
+    await client.zAdd(
+      'enigma:relay:relays',
+      numbers(0, 500).map((n) => ({ value: `before-${n}`, score: Date.now() - 60_000 })),
+    )
+    const dataDir = await useFolder()
+    const former = startRelayProcess({ ...options, dataDir, env: { ENIGMA_RELAY_ID: 'former' } })
+    await former.ready()
+    await client.lPush(CAMPAIGNS, numbers(0, 2_000).map(cdrOf))
+    await waitFor(async () => (await client.lLen(CAMPAIGNS)) === 0, 'it to be taken')
+    await former.kill(signal)
+    await client.lPush(CAMPAIGNS, numbers(2_000, 3_000).map(cdrOf))
+    sqs.state.answer = () => 'accept'
+    const next = await useRelay({ ...options, dataDir: isSame ? dataDir : await useFolder() })
+    await waitFor(async () => (await arrivedAt(sqs, 'campaigns-cdr')).length >= 3_000, 'all of it')
+    const events = await arrivedAt(sqs, 'campaigns-cdr')
+    expectAll(events, 3_000)
+    expectOrderAndIds(events)
+    expect(next.lines.filter((line) => line.includes('"relay.claims.adopted"'))).toHaveLength(1)
+  },
+  60_000,
 )

@@ -28,6 +28,7 @@ const RELAY_RIGHTS = [
   '+punsubscribe',
   '+llen',
   '+lrange',
+  '+lindex',
   '+ltrim',
   '+rpush',
   '+brpoplpush',

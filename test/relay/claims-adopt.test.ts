@@ -1,17 +1,17 @@
 import { expect, test } from 'vitest'
-import { adoptFromOthers } from '../../src/relay/adoption.ts'
+import { createAdoption } from '../../src/relay/adoption.ts'
 import { claimsKey, settledKey, waitingKey } from '../../src/relay/keys.ts'
-import { createLease } from '../../src/relay/lease.ts'
+import { createLease, type LeaseOptions } from '../../src/relay/lease.ts'
 import { createNumbers } from '../../src/relay/numbers.ts'
 import { captureLog } from '../support/log.ts'
 import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { waitFor } from '../support/relay.ts'
-import { itemAt, useClaims } from '../support/relay-redis.ts'
+import { itemAt, textsOf, useClaims } from '../support/relay-redis.ts'
 
 const LIST = 'enigma:notifications:campaigns'
 const BIG = 1_000_000
-const ofList = (number: number) => ({ number, list: LIST })
+const ofList = (number: number, items = 2) => ({ number, list: LIST, items })
 
 /** Claims of a process that was killed: three of two items each. */
 async function useLeftClaims() {
@@ -29,7 +29,7 @@ async function useLeftClaims() {
 test('the next process finds what was left, the oldest first, with the same numbers, times and items', async () => {
   const { url, taken } = await useLeftClaims()
   const next = await useClaims(url)
-  expect(await next.claims.unknown()).toEqual([7_000, 7_001, 7_002].map(ofList))
+  expect(await next.claims.unknown()).toEqual([7_000, 7_001, 7_002].map((number) => ofList(number)))
   for (const claim of taken) {
     const { keeper: _, ...same } = (await next.claims.adopt(claim?.number ?? 0)) ?? {}
     expect(same).toEqual({
@@ -56,20 +56,20 @@ test('what was sent before an orderly end is not sent again after it', async () 
   taken[1]?.keeper.settle(itemAt(0))
   await former.claims.leave()
   const next = await useClaims(url)
-  expect(await next.claims.unknown()).toEqual([7_001, 7_002].map(ofList))
+  expect(await next.claims.unknown()).toEqual([ofList(7_001, 1), ofList(7_002)])
   const adopted = await next.claims.adopt(7_001)
-  expect(adopted?.items.map(String)).toEqual(['undefined', '4'])
+  expect(adopted?.items).toEqual(new Map([[1, Buffer.from('4')]]))
   adopted?.keeper.settle(itemAt(1))
   await next.claims.flush()
   expect(await next.client.exists([settledKey('test', 7_001)])).toBe(0)
-  expect(await next.client.hKeys(claimsKey('test'))).toEqual(['7002'])
+  expect(await next.client.hKeys(claimsKey('test'))).toEqual([`waiting:${LIST}`, '7002'])
 })
 
 test('a claim that had been settled whole but not deleted is deleted, and gives nothing to send', async () => {
   const { url, former } = await useLeftClaims()
   await former.client.sAdd(settledKey('test', 7_000), ['0', '1'])
   const next = await useClaims(url)
-  expect((await next.claims.adopt(7_000))?.items).toEqual([undefined, undefined])
+  expect((await next.claims.adopt(7_000))?.items.size).toBe(0)
   await next.claims.flush()
   expect(await next.client.hExists(claimsKey('test'), '7000')).toBe(0)
 })
@@ -78,9 +78,9 @@ test('a claim of which only the registry knows is taken off it', async () => {
   const { url, former } = await useLeftClaims()
   await former.client.del('enigma:relay:claim:test:7001')
   const next = await useClaims(url)
-  expect((await next.claims.adopt(7_001))?.items).toEqual([])
+  expect((await next.claims.adopt(7_001))?.items.size).toBe(0)
   await next.claims.flush()
-  expect(await next.claims.unknown()).toEqual([7_000, 7_002].map(ofList))
+  expect(await next.claims.unknown()).toEqual([7_000, 7_002].map((number) => ofList(number)))
   expect(await next.claims.adopt(4_711)).toBeUndefined()
 })
 
@@ -114,40 +114,203 @@ test('a take whose answer was cut is found as a leftover, and nothing of it is l
   await cut
   await waitFor(() => client.isReady, 'the client to be back')
   const [left] = await claims.unknown()
-  expect((await claims.adopt(left?.number ?? 0))?.items.map(String)).toEqual(['1', '2', '3'])
+  expect(textsOf(await claims.adopt(left?.number ?? 0))).toEqual(['1', '2', '3'])
+})
+
+test('G3: a take that a lost connection still delivers takes nothing, so that nothing newer goes before it', async () => {
+  const server = await useRedisServer()
+  const proxy = await useProxy(server.port)
+  const { client, claims } = await useClaims(`redis://127.0.0.1:${proxy.port}`)
+  const onlooker = await useRedisClient(server.url)
+  await claims.announce(LIST)
+  // The server must know the script, or it would answer only that it does not.
+  await claims.takeAsIs(LIST, 2, BIG)
+  await onlooker.lPush(LIST, ['1', '2', '3', '4'])
+  proxy.state.failAt = { words: 'enigma:relay:claim:test:', how: 'late' }
+  const lost = expect(claims.takeAsIs(LIST, 2, BIG)).rejects.toThrow()
+  await waitFor(() => proxy.state.failures === 1, 'the take to be under way')
+  proxy.state.failAt = undefined
+  client.destroy()
+  await lost
+  await client.connect()
+  await claims.announce(LIST)
+  const scripts = async () => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await onlooker.info('commandstats'))?.[1])
+  const before = await scripts()
+  expect(proxy.deliver()).toBeGreaterThan(0)
+  await waitFor(async () => (await scripts()) > before, 'the late take to come')
+  expect(await claims.unknown()).toEqual([])
+  const taken = await claims.takeAsIs(LIST, 2, BIG)
+  expect(typeof taken === 'object' && textsOf(taken.claim)).toEqual(['1', '2'])
 })
 
 test('what a blocking move took before the crash is found, also for a list that is no longer named', async () => {
   const { url } = await useRedisServer()
   const former = await useClaims(url)
-  await former.claims.announceWaiting('former:list')
+  await former.claims.announce('former:list')
   await former.client.lPush(waitingKey('test', 'former:list'), 'moved')
   const next = await useClaims(url)
   expect(await next.claims.waitingLists()).toEqual(['former:list'])
-  expect((await next.claims.take('former:list', 0, 1))?.claim.items.map(String)).toEqual(['moved'])
+  expect(textsOf((await next.claims.take('former:list', 0, 1))?.claim)).toEqual(['moved'])
 })
 
-test('claims of another relay are its own as long as its lease runs; then they come to who looks first, with what is known of them', async () => {
-  const { url, former, taken } = await useLeftClaims()
-  const { log } = captureLog()
-  const lease = createLease({ client: former.client, relayId: 'test', log })
-  expect(await lease.acquire(new AbortController().signal)).toBe(true)
-  taken[1]?.keeper.settle(itemAt(0))
-  await former.claims.leave()
-  const [one, two] = [await useClaims(url, { relayId: 'one' }), await useClaims(url, { relayId: 'two' })]
-  const look = ({ client }: typeof one, relayId: string) =>
-    adoptFromOthers({
+/** A relay that left claims, and others that look for them, each connected for as long as the test says. */
+async function useLookers(options: Partial<LeaseOptions> = {}) {
+  const left = await useLeftClaims()
+  const { log, coded } = captureLog()
+  const never = new AbortController().signal
+  const former = createLease({ client: left.former.client, relayId: 'test', log, ...options })
+  expect(await former.acquire(never)).toBe(true)
+  const connected = { ms: 0 }
+  const looker = async (relayId: string, journal?: LeaseOptions['journal']) => {
+    const { client, claims } = await useClaims(left.url, { relayId })
+    const adoption = createAdoption({
       client,
       relayId,
+      journal,
       numbers: createNumbers({ now: Date.now, onSeen: () => undefined }),
       log,
       now: Date.now,
+      connectedMs: () => connected.ms,
     })
-  expect([await look(one, 'one'), await one.claims.unknown()]).toEqual([0, []])
+    const numbers = async () => (await claims.unknown()).map(({ number }) => number)
+    return { look: adoption.look, claims, numbers, client }
+  }
+  return { ...left, lease: former, connected, looker, coded }
+}
+const ALL = [7_000, 7_001, 7_002]
+const calm = { doubtful: 0, failure: undefined }
+const inDoubt = { doubtful: 1, failure: undefined }
+
+test('claims of a relay that gave its lease back come at once, to who looks first, with what is known of them', async () => {
+  const { former, taken, lease, looker, coded } = await useLookers()
+  taken[1]?.keeper.settle(itemAt(0))
+  await former.claims.leave()
   await lease.release()
-  expect([await look(one, 'one'), await look(two, 'two')]).toEqual([3, 0])
-  expect((await one.claims.unknown()).map(({ number }) => number)).toEqual([7_000, 7_001, 7_002])
+  const [one, two] = [await looker('one'), await looker('two')]
+  expect([await one.look(), await two.look()]).toEqual([calm, calm])
+  expect([await one.numbers(), await two.numbers()]).toEqual([ALL, []])
+  expect(coded('relay.claims.adopted')).toMatchObject([{ relayId: 'test', claims: 3 }])
   // What was sent before it ended is not sent again.
-  expect((await one.claims.adopt(7_001))?.items.map(String)).toEqual(['undefined', '4'])
-  expect(await two.claims.unknown()).toEqual([])
+  expect((await one.claims.adopt(7_001))?.items).toEqual(new Map([[1, Buffer.from('4')]]))
+})
+
+test('claims of a relay whose lease runs are in doubt until it is renewed, and stay with it', async () => {
+  const { lease, looker, connected } = await useLookers({ leaseMs: 400 })
+  const one = await looker('one')
+  expect(await one.look()).toEqual(inDoubt)
+  const abort = new AbortController()
+  const keeping = lease.keep(abort.signal)
+  await waitFor(async () => (await one.look()).doubtful === 0, 'the lease to be renewed')
+  connected.ms = 10_000
+  expect(await one.look()).toEqual(calm)
+  expect(await one.numbers()).toEqual([])
+  abort.abort()
+  await keeping
+})
+
+test('a lease that ran out while this relay was not connected proves nothing: its claims come when nobody renews it for as long as a lease', async () => {
+  const { former, lease, looker, connected } = await useLookers()
+  const one = await looker('one')
+  await former.client.del('enigma:relay:lease:test')
+  expect([await one.look(), await one.numbers()]).toEqual([inDoubt, []])
+  // It lives: it was only away, as this one was.
+  await lease.acquire(new AbortController().signal)
+  connected.ms = 9_999
+  expect([(await one.look()).doubtful, await one.numbers()]).toEqual([0, []])
+  await former.client.del('enigma:relay:lease:test')
+  connected.ms = 10_000
+  expect([await one.look(), await one.numbers()]).toEqual([calm, ALL])
+})
+
+test('claims of who had our journal are ours at once, whatever its lease says', async () => {
+  const { looker } = await useLookers({ journal: 7 })
+  const [other, same] = [await looker('other', 8), await looker('same', 7)]
+  expect([await other.look(), await other.numbers()]).toEqual([inDoubt, []])
+  expect([await same.look(), await same.numbers()]).toEqual([calm, ALL])
+})
+
+test('a relay that left nothing is in no doubt; one of which nothing can be read keeps no other from being adopted', async () => {
+  const { url, looker, connected } = await useLookers()
+  const one = await looker('one')
+  await one.client.zAdd('enigma:relay:relays', [
+    { value: 'idle', score: 5 },
+    { value: 'damaged', score: 5 },
+  ])
+  await one.client.hSet(claimsKey('idle'), `waiting:${LIST}`, '1')
+  await one.client.set(claimsKey('damaged'), 'no hash')
+  const { doubtful, failure } = await one.look()
+  expect([doubtful, String(failure)]).toEqual([1, expect.stringContaining('WRONGTYPE')])
+  connected.ms = 10_000
+  await (await useRedisClient(url)).del('enigma:relay:lease:test')
+  expect(String((await one.look()).failure)).toContain('WRONGTYPE')
+  expect(await one.numbers()).toEqual(ALL)
+})
+
+test('settled items leave a claim that has others, in Redis and in memory; what is left keeps its ids', async () => {
+  const { url } = await useRedisServer()
+  const clock = { ms: 7_000 }
+  let held = 0
+  const { client, claims } = await useClaims(url, {
+    now: () => clock.ms,
+    onHeld: (_list, more) => (held += more),
+    isShort: () => true,
+  })
+  await client.lPush(LIST, ['0', '1', '2', '3', '4', '5', '6', '7'])
+  const claim = (await claims.take(LIST, 8, BIG))?.claim
+  const inRedis = () => client.lRange('enigma:relay:claim:test:7000', 0, -1)
+  const abort = new AbortController()
+  const running = claims.run(abort.signal)
+  for (const index of [0, 1, 2, 4]) claim?.keeper.settle(itemAt(index))
+  expect([...(claim?.items.keys() ?? [])]).toEqual([3, 5, 6, 7])
+  // It is young: most claims are deleted whole within milliseconds.
+  expect([await inRedis(), held]).toEqual([['0', '1', '2', '3', '4', '5', '6', '7'], 8])
+  clock.ms += 50
+  await waitFor(async () => (await inRedis()).length === 4, 'it to be compacted')
+  clock.ms += 50
+  for (const index of [3, 6]) claim?.keeper.settle(itemAt(index))
+  await waitFor(async () => (await inRedis()).length === 2, 'it to be compacted again')
+  expect([await inRedis(), held]).toEqual([['5', '7'], 2])
+  // Not a view of all that came over the connection with it.
+  expect(claim?.items.get(5)?.buffer.byteLength).toBe(1)
+  abort.abort()
+  await running
+  await claim?.keeper.park(itemAt(7), 'refused', 'the detail')
+  // The next process, another relay, and a Redis that came back empty: the same item with the same id.
+  const next = await useClaims(url)
+  expect((await next.claims.adopt(7_000))?.items).toEqual(new Map([[5, Buffer.from('5')]]))
+  const other = await useClaims(url, { relayId: 'other' })
+  await client.zAdd('enigma:relay:relays', { value: 'test', score: -1 })
+  const numbers = createNumbers({ now: Date.now, onSeen: () => undefined })
+  const { log } = captureLog()
+  const more = { journal: undefined, numbers, log, now: Date.now, connectedMs: () => 0 }
+  await createAdoption({ client: other.client, relayId: 'other', ...more }).look()
+  expect((await other.claims.adopt(7_000))?.items).toEqual(new Map([[5, Buffer.from('5')]]))
+  await client.flushAll()
+  expect(await other.claims.writeBack()).toBe(1)
+  const last = await useClaims(url, { relayId: 'other' })
+  const adopted = await last.claims.adopt(7_000)
+  expect(adopted?.items).toEqual(new Map([[5, Buffer.from('5')]]))
+  adopted?.keeper.settle(itemAt(5))
+  await last.claims.flush()
+  expect(await client.keys('enigma:relay:claim*')).toEqual([])
+})
+
+test('a compaction that comes late, twice, or after the claim is gone takes nothing away and brings nothing back', async () => {
+  const { url, former } = await useLeftClaims()
+  const { client } = former
+  const keys = [claimsKey('test'), 'enigma:relay:claim:test:7000']
+  const read = async () => [await client.hGet(claimsKey('test'), '7000'), await client.lRange(keys[1] ?? '', 0, -1)]
+  expect(await client.compact(keys, [7_000, 1])).toBe(1)
+  // One that was sent before that, and had both.
+  expect(await client.compact(keys, [7_000, 0, 1])).toBe(1)
+  expect(await read()).toEqual([expect.stringMatching(/@1:enigma/), ['2']])
+  const next = await useClaims(url)
+  expect((await next.claims.adopt(7_000))?.items).toEqual(new Map([[1, Buffer.from('2')]]))
+  await client
+    .multi()
+    .del(keys[1] ?? '')
+    .hDel(claimsKey('test'), '7000')
+    .exec()
+  expect(await client.compact(keys, [7_000, 0, 1])).toBe(0)
+  expect(await read()).toEqual([null, []])
 })

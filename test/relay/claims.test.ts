@@ -1,15 +1,18 @@
 import { expect, test, vi } from 'vitest'
 import { MAX_WAIT_MS } from '../../src/protocol/index.ts'
-import { claimPrefix, claimsKey, NUMBER_KEY, PARKED_KEY, waitingKey } from '../../src/relay/keys.ts'
+import { claimPrefix, claimsKey, leaseKey, NUMBER_KEY, PARKED_KEY, waitingKey } from '../../src/relay/keys.ts'
+import { createMetrics } from '../../src/relay/metrics.ts'
+import { createNumbers, reportDamage } from '../../src/relay/numbers.ts'
+import { captureLog } from '../support/log.ts'
 import { useRedisServer } from '../support/redis.ts'
 import { waitFor } from '../support/relay.ts'
-import { itemAt, useClaims, useRelayRedis } from '../support/relay-redis.ts'
+import type { Claim } from '../../src/relay/claims.ts'
+import { itemAt, textsOf, useClaims, useRelayRedis } from '../support/relay-redis.ts'
 
 const LIST = 'enigma:notifications:campaigns'
 const BIG = 1_000_000
 
-const texts = (taken: { claim: { items: readonly (Buffer | undefined)[] } } | undefined) =>
-  taken?.claim.items.map((item) => item?.toString())
+const texts = (taken: { readonly claim: Claim } | undefined) => taken && textsOf(taken.claim)
 
 test.each([
   ['right', ['1', '2', '3'], ['5', '4']],
@@ -32,7 +35,7 @@ test('items come as the bytes that were pushed', async () => {
   const { client, claims } = await useClaims(url)
   const bytes = Buffer.from([0, 0xff, 0x0d, 0x0a, 0x80])
   await client.lPush(LIST, bytes)
-  expect((await claims.take(LIST, 10, BIG))?.claim.items).toEqual([bytes])
+  expect([...((await claims.take(LIST, 10, BIG))?.claim.items.values() ?? [])]).toEqual([bytes])
 })
 
 test('a thousand items go into one claim, in order', async () => {
@@ -43,17 +46,18 @@ test('a thousand items go into one claim, in order', async () => {
   expect(texts(await claims.take(LIST, 1_234, BIG))).toEqual(all)
 })
 
-test('large items end a claim before its bytes get out of hand, but one is always taken', async () => {
+test('a claim holds no more than its bytes and one item, whatever comes after small items, from the list or from a blocking move', async () => {
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url)
-  await client.lPush(
-    LIST,
-    Array.from({ length: 64 }, () => 'x'.repeat(10_000)),
-  )
-  const bytes = (await claims.take(LIST, 500, 50_000))?.claim.items.reduce((sum, item) => sum + (item?.length ?? 0), 0)
-  expect(bytes).toBeGreaterThanOrEqual(50_000)
-  expect(bytes).toBeLessThan(150_000)
-  expect((await claims.take(LIST, 500, 1))?.claim.items).toHaveLength(1)
+  const small = Array.from({ length: 300 }, (_, n) => `small ${n}`)
+  const large = Array.from({ length: 40 }, () => 'x'.repeat(100_000))
+  await client.lPush(LIST, [...small, ...large])
+  const first = (await claims.take(LIST, 500, 250_000))?.claim
+  expect(first?.items.size).toBe(303)
+  expect((await claims.take(LIST, 500, 1))?.claim.items.size).toBe(1)
+  await client.lPush(waitingKey('test', LIST), large)
+  expect((await claims.take(LIST, 500, 250_000))?.claim.items.size).toBe(3)
+  expect([await client.lLen(waitingKey('test', LIST)), await client.lLen(LIST)]).toEqual([37, 36])
 })
 
 test('the number goes up when the clock is set back, and after the server was emptied', async () => {
@@ -69,28 +73,30 @@ test('the number goes up when the clock is set back, and after the server was em
   expect(await next()).toBe(5_002)
   clock = 9_000
   await client.flushAll()
+  await claims.announce(LIST)
   expect(await next()).toBe(9_000)
   expect(await client.beat([NUMBER_KEY], [clock, ''])).toBe(9_001)
 })
 
 test('a claim whose items are all settled leaves nothing in Redis but the number and when the list was empty', async () => {
   const { url } = await useRedisServer()
-  let settledClaims = 0
+  let held = 0
   const counts: number[] = []
   const { client, claims } = await useClaims(url, {
-    onSettled: () => settledClaims++,
+    onHeld: (_list, more) => (held += more),
     onCount: (open) => counts.push(open),
   })
   await client.lPush(LIST, ['1', '2'])
   const claim = (await claims.take(LIST, 10, BIG))?.claim
   claim?.keeper.settle(itemAt(1))
   await claims.flush()
-  expect(await client.hLen(claimsKey('test'))).toBe(1)
+  expect(held).toBe(2)
+  expect(await client.hKeys(claimsKey('test'))).toContain(String(claim?.number))
   claim?.keeper.settle(itemAt(0))
-  await waitFor(async () => (await client.keys('enigma:relay:claim*')).length === 0, 'the claim to be deleted')
-  expect((await client.keys('*')).toSorted()).toEqual(['enigma:relay:empty', NUMBER_KEY])
+  await waitFor(async () => (await client.keys('enigma:relay:claim:*')).length === 0, 'the claim to be deleted')
+  expect((await client.keys('*')).toSorted()).toEqual([claimsKey('test'), 'enigma:relay:empty', NUMBER_KEY])
   await vi.waitFor(() => expect(counts).toEqual([1, 0]))
-  expect(settledClaims).toBe(1)
+  expect(held).toBe(0)
 })
 
 test('G5: nothing is aside before it is kept that the cloud is told of it', async () => {
@@ -124,21 +130,168 @@ test('to park puts the entry aside and settles the item in the same step', async
     },
   ])
   const next = await useClaims(url)
-  expect((await next.claims.adopt(claim?.number ?? 0))?.items.map(String)).toEqual(['undefined', '2'])
+  expect((await next.claims.adopt(claim?.number ?? 0))?.items).toEqual(new Map([[1, Buffer.from('2')]]))
 })
 
-test('how long an item may have waited is known from when the list was last seen empty', async () => {
+/** Claims whose clock stands until it is told. */
+async function useClock() {
   const { url } = await useRedisServer()
-  let clock = 10_000
-  const { client, claims } = await useClaims(url, { now: () => clock })
-  await client.lPush(LIST, ['from before the relay was there', 'too'])
-  expect((await claims.take(LIST, 1, BIG))?.claim.maxWaitMs).toBe(MAX_WAIT_MS)
-  expect((await claims.take(LIST, 1, BIG))?.claim.maxWaitMs).toBe(MAX_WAIT_MS)
-  clock = 25_000
-  await client.lPush(LIST, 'one')
-  expect((await claims.take(LIST, 1, BIG))?.claim.maxWaitMs).toBe(15_000)
-  await client.lPush(LIST, 'another')
-  expect((await claims.take(LIST, 1, BIG, 24_990))?.claim.maxWaitMs).toBe(10)
+  const clock = { ms: 10_000 }
+  const street = await useClaims(url, { now: () => clock.ms })
+  const push = (count: number) =>
+    street.client.lPush(
+      LIST,
+      Array.from({ length: count }, () => 'item'),
+    )
+  const wait = async (count = 500) => (await street.claims.take(LIST, count, BIG))?.claim.maxWaitMs
+  return { url, clock, push, wait, ...street }
+}
+
+test('how long an item may have waited is known from when the list was last empty, also when that was seen by a take of nothing', async () => {
+  const { clock, push, wait } = await useClock()
+  await push(2)
+  expect([await wait(1), await wait(1)]).toEqual([MAX_WAIT_MS, MAX_WAIT_MS])
+  clock.ms = 25_000
+  await push(1)
+  expect(await wait()).toBe(15_000)
+  clock.ms = 60_000
+  expect(await wait()).toBeUndefined()
+  clock.ms = 60_010
+  await push(1)
+  expect(await wait()).toBe(10)
+})
+
+test('an item that a blocking move took has waited since this relay last found nothing, however late the answer to the move came', async () => {
+  const { url, clock, wait, client, claims } = await useClock()
+  const other = await useClaims(url, { relayId: 'other', now: () => clock.ms })
+  expect(await wait()).toBeUndefined()
+  clock.ms = 10_100
+  await client.lPush(waitingKey('test', LIST), 'moved')
+  clock.ms = 18_000
+  // Another relay finds the list empty: that says nothing of what was moved before.
+  expect(await other.claims.take(LIST, 500, BIG)).toBeUndefined()
+  clock.ms = 18_600
+  // Nor does a connection that was lost meanwhile.
+  await claims.announce(LIST)
+  await client.lPush(LIST, 'fresh')
+  const taken = await claims.take(LIST, 500, BIG)
+  expect([texts(taken), taken?.claim.maxWaitMs]).toEqual([['moved', 'fresh'], 8_600])
+})
+
+test('of a list that is never empty it is known as soon as all that was on it at some time is taken; no item is ever said to have waited less', async () => {
+  const { clock, client, claims } = await useClock()
+  const waits: { readonly said: number; readonly most: number }[] = []
+  const push = (count: number) =>
+    client.lPush(
+      LIST,
+      Array.from({ length: count }, () => String(clock.ms)),
+    )
+  await push(100)
+  for (let round = 0; round < 60; round++) {
+    clock.ms += 1_000
+    await push(20)
+    const claim = (await claims.take(LIST, 20, BIG))?.claim
+    waits.push({
+      said: claim?.maxWaitMs ?? 0,
+      most: clock.ms - Math.min(...textsOf(claim).map(Number)),
+    })
+  }
+  expect(waits.filter(({ said, most }) => said < most)).toEqual([])
+  expect(waits[0]?.said).toBe(MAX_WAIT_MS)
+  // Five rounds are on the list: an item waits for five seconds, and is said to have waited for up to twice as long.
+  for (const { said } of waits.slice(6)) expect(said).toBeLessThanOrEqual(11_000)
+})
+
+test('a list that others shorten or that is deleted does not keep an old time', async () => {
+  const { clock, push, wait, client } = await useClock()
+  await push(10_000)
+  expect(await wait(1)).toBe(MAX_WAIT_MS)
+  await client.lTrim(LIST, 0, 4)
+  clock.ms += 1_000
+  expect(await wait(2)).toBe(MAX_WAIT_MS)
+  await push(10)
+  expect(await wait(3)).toBe(MAX_WAIT_MS)
+  clock.ms += 1_000
+  expect(await wait(1)).toBe(2_000)
+})
+
+test('a clock that was set back makes nothing look fresh; one that is behind that of another relay makes nothing look old', async () => {
+  const { clock, push, wait } = await useClock()
+  await wait()
+  clock.ms -= 5_000
+  await push(1)
+  expect(await wait()).toBe(MAX_WAIT_MS)
+  clock.ms -= 300
+  await push(1)
+  expect(await wait()).toBe(1_000)
+})
+
+test('a take that comes to Redis after a newer generation was announced takes nothing, and so does one after Redis came back empty', async () => {
+  const { url } = await useRedisServer()
+  const { client, claims } = await useClaims(url)
+  const next = await useClaims(url)
+  await client.lPush(LIST, ['1', '2'])
+  await claims.announce(LIST)
+  await next.claims.announce(LIST)
+  expect(await claims.takeAsIs(LIST, 10, BIG)).toBe('fenced')
+  expect(await claims.takeAsIs('never:announced', 10, BIG)).toBe('fenced')
+  expect(await client.lLen(LIST)).toBe(2)
+  await client.flushAll()
+  await client.lPush(LIST, '3')
+  expect(await next.claims.takeAsIs(LIST, 10, BIG)).toBe('fenced')
+  // After it was emptied, too, a generation is a new one.
+  await claims.announce(LIST)
+  await next.claims.announce(LIST)
+  expect(await claims.takeAsIs(LIST, 10, BIG)).toBe('fenced')
+  expect(texts(await next.claims.take(LIST, 10, BIG))).toEqual(['3'])
+})
+
+test('no generation begins while another process holds the relay id; the field of an older version, and garbage in it, do no harm', async () => {
+  const { url } = await useRedisServer()
+  const { client, claims } = await useClaims(url)
+  for (const value of ['1', 'garbage', '9'.repeat(30), '']) {
+    await client.hSet(claimsKey('test'), `waiting:${LIST}`, value)
+    await claims.announce(LIST)
+    expect(await claims.takeAsIs(LIST, 10, BIG)).toBeUndefined()
+  }
+  await client.set(leaseKey('test'), 'another')
+  await expect(claims.announce(LIST)).rejects.toMatchObject({ code: 'relay.lease.taken' })
+})
+
+test('a counter that no relay wrote is repaired from the clock and reported once: numbers rise and never repeat', async () => {
+  const { url } = await useRedisServer()
+  const clock = { ms: 1_764_000_000_000 }
+  const { client, claims } = await useClaims(url, { now: () => clock.ms })
+  const other = await useClaims(url, { relayId: 'other', now: () => clock.ms })
+  const metrics = createMetrics()
+  const next = async (relay = claims) => {
+    await client.lPush(LIST, 'item')
+    return (await relay.take(LIST, 1, BIG))?.claim.number ?? 0
+  }
+  const damages = ['9e18', '9223372036854775807', '9007199254740991', '1e999', '-1', '1.5', 'nan', '0x10', 'text', '']
+  for (const value of [...damages, undefined]) {
+    clock.ms += 1_000
+    const { log, coded } = captureLog()
+    const numbers = [await next()]
+    if (value === undefined) await client.multi().del(NUMBER_KEY).lPush(NUMBER_KEY, 'a list').exec()
+    else await client.set(NUMBER_KEY, value)
+    numbers.push(await next(), await next(other.claims), await client.beat([NUMBER_KEY], [clock.ms, '']), await next())
+    expect(numbers, value).toEqual([0, 1, 2, 3, 4].map((n) => clock.ms + n))
+    const report = () => reportDamage({ client, sourceId: 'main', log, metrics })
+    await Promise.all([report(), report()])
+    await report()
+    expect(coded('relay.number.repaired'), value).toMatchObject([{ source: 'main' }])
+  }
+})
+
+test('what a relay remembers is no number either when it is not: a damaged note, or one that somebody published', () => {
+  const seen: number[] = []
+  for (const last of [9e18, Number.NaN, Infinity, -1, 1.5]) {
+    const numbers = createNumbers({ now: () => 5_000, last, onSeen: (number) => seen.push(number) })
+    for (const number of [9e18, Number.NaN, Infinity, 7_000.5]) numbers.seen(number)
+    expect([numbers.least(), numbers.least()]).toEqual([5_000, 5_001])
+  }
+  expect(seen).toEqual([])
 })
 
 test('a key that is no list is refused by its type and stays as it is', async () => {
@@ -158,7 +311,7 @@ test('a server over its memory limit gives its items all the same, and that reli
   const taken = await claims.take(LIST, 10, BIG)
   expect(texts(taken)).toEqual(['1', '2', '3'])
   for (const place of [0, 1, 2]) taken?.claim.keeper.settle(itemAt(place))
-  await waitFor(async () => (await client.keys('enigma:relay:claim*')).length === 0, 'the claim to be deleted')
+  await waitFor(async () => (await client.keys('enigma:relay:claim:*')).length === 0, 'the claim to be deleted')
   expect(await client.lLen(LIST)).toBe(0)
 })
 
@@ -178,12 +331,12 @@ test('what a blocking move took goes into the next claim, before the list', asyn
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url)
   const other = await useRelayRedis(url)
-  await claims.announceWaiting(LIST)
+  await claims.announce(LIST)
   await client.lPush(LIST, ['1', '2', '3', '4'])
   await other.brPopLPush(LIST, waitingKey('test', LIST), 1)
   await other.brPopLPush(LIST, waitingKey('test', LIST), 1)
   expect(await claims.waitingLists()).toEqual([LIST])
   expect(await claims.unknown()).toEqual([])
-  expect(texts(await claims.take(LIST, 1, BIG))).toEqual(['1', '2', '3'])
+  expect(texts(await claims.take(LIST, 3, BIG))).toEqual(['1', '2', '3'])
   expect(await client.exists(waitingKey('test', LIST))).toBe(0)
 })

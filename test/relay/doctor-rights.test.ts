@@ -14,6 +14,7 @@ const COMMANDS = [
   'evalsha',
   'llen',
   'lrange',
+  'lindex',
   'ltrim',
   'brpoplpush',
   'rpush',

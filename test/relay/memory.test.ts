@@ -9,6 +9,7 @@ import { useRelay, waitFor } from '../support/relay.ts'
 import { useSqsFaults, type Answer } from '../support/sqs-faults.ts'
 
 const LIST = 'enigma:notifications:campaigns'
+const QUEUE = 'enigma-campaigns-cdr.fifo'
 const AGENTS = 20
 const PADDING = 'x'.repeat(1_000)
 const MEMORY_BYTES = 800_000
@@ -68,19 +69,72 @@ test('G1: of a list of small items, however far memory is from its bound, no mor
       ),
     )
   for (let from = 0; from < count; from += 1_000) await push(from, from + 1_000)
-  const held = () => readMetric(relay.address, 'held')
-  let former = -1
-  await waitFor(async () => {
-    const now = await held()
-    const isStill = now > 0 && now === former
-    former = now
-    await new Promise((resolve) => setTimeout(resolve, 300))
-    return isStill
-  }, 'nothing more to be taken')
-  // The claim that reaches the bound may go over it.
-  expect(await held()).toBeGreaterThan(5_000)
-  expect(await held()).toBeLessThan(6_500)
-  expect(await client.lLen(LIST)).toBe(count - (await held()))
+  await waitFor(async () => (await client.lLen(LIST)) <= count - 6_000, 'no room to be left')
+  await waitFor(async () => (await readMetric(relay.address, 'retried_total')) > 20, 'retries')
+  expect(await readMetric(relay.address, 'held')).toBe(6_000)
+  expect(await client.lLen(LIST)).toBe(count - 6_000)
+})
+
+test('G1, G7: a queue that accepts nothing keeps in Redis and in memory what is for it, and no more: all else is sent', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  sqs.state.answer = ({ queue }) => (queue === 'enigma-other.fifo' ? { status: 403, code: 'AccessDenied' } : 'accept')
+  const [count, every] = [20_000, 100]
+  const packetOf = (n: number) =>
+    formatPacket({ type: n % every === 0 ? 'odd' : 'cdr', payload: { call_ref: n % AGENTS, n } })
+  for (let from = 0; from < count; from += 1_000)
+    await client.lPush(
+      LIST,
+      Array.from({ length: 1_000 }, (_, at) => packetOf(from + at)),
+    )
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
+  const stuck = count / every
+  await waitFor(
+    async () => (await readMetric(relay.address, 'sent_total', { route: 'campaigns-cdr' })) === count - stuck,
+    'all others to be sent',
+  )
+  expect(await readMetric(relay.address, 'held')).toBe(stuck)
+  // What a crash would send again.
+  const inClaims = async () => {
+    const claims = (await client.keys('enigma:relay:claim:*')).filter((key) => /:\d+$/.test(key))
+    return (await Promise.all(claims.map((key) => client.lLen(key)))).reduce((sum, items) => sum + items, 0)
+  }
+  await waitFor(async () => (await inClaims()) === stuck, 'Redis to hold only what is not sent')
+  await relay.stop()
+  sqs.state.answer = () => 'accept'
+  const former = sqs.accepted.length
+  await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], dataDir: relay.dataDir })
+  await waitFor(async () => (await readAccepted(sqs, 'enigma-other.fifo')).length === stuck, 'the rest to be sent')
+  const [events, ids] = [await readAccepted(sqs, 'enigma-other.fifo'), new Set<string>()]
+  for (const { id } of [...events, ...(await readAccepted(sqs, QUEUE))]) ids.add(id)
+  expect(ids.size).toBe(count)
+  expect(events.map(numberOf).toSorted((a, b) => a - b)).toEqual(Array.from({ length: stuck }, (_, n) => n * every))
+  const later = sqs.accepted.slice(former).filter(({ queue }) => queue === QUEUE)
+  expect(later).toEqual([])
+})
+
+test('G7: a list of large items whose queue accepts nothing leaves the other lists their share of memory', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  sqs.state.answer = ({ queue }) => (queue === QUEUE ? down() : 'accept')
+  const inbound = 'enigma:notifications:inbound'
+  const lists = [LIST, inbound]
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists, memoryBytes: MEMORY_BYTES })
+  for (let n = 0; n < 2_000; n += 500)
+    await client.lPush(
+      LIST,
+      Array.from({ length: 500 }, (_, at) =>
+        formatPacket({ type: 'cdr', payload: { call_ref: n + at, n: n + at, padding: PADDING } }),
+      ),
+    )
+  const share = MEMORY_BYTES / 2
+  await waitFor(async () => (await readMetric(relay.address, 'held_bytes')) >= share, 'the share to be used up')
+  await waitFor(async () => (await readMetric(relay.address, 'retried_total')) > 20, 'retries')
+  expect(await readMetric(relay.address, 'held_bytes')).toBeLessThan(share * 1.4)
+  for (let n = 0; n < 5; n++) {
+    await client.lPush(inbound, formatPacket({ type: 'call', payload: { call_ref: n, ref: '1002', n } }))
+    await waitFor(async () => (await readAccepted(sqs, 'enigma-inbound-call.fifo')).length === n + 1, 'the call')
+  }
 })
 
 test('while SQS is down PubSub stays in the journal beyond the bound of its route; then all of it comes, in order, before newer', async () => {

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { NUMBER_KEY, RELAYS_KEY } from '../../src/relay/keys.ts'
-import { adoptFromOthers } from '../../src/relay/adoption.ts'
+import { createAdoption } from '../../src/relay/adoption.ts'
 import { createNumbers } from '../../src/relay/numbers.ts'
 import { captureLog } from '../support/log.ts'
-import { useClaims, useRelayRedis } from '../support/relay-redis.ts'
+import { textsOf, useClaims, useRelayRedis } from '../support/relay-redis.ts'
 import { receiveAll, useRelay, waitFor } from '../support/relay.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useSqs } from '../support/sqs.ts'
@@ -68,6 +68,7 @@ test('a take that is refused any of its commands in the middle copies nothing an
   const { claims } = await useClaims(url)
   await redis.lPush(LIST, [cdr(1), cdr(2)])
   await redis.lPush('enigma:relay:waiting:test:enigma:notifications:campaigns', 'waits')
+  await claims.announce(LIST)
   const before = await copies()
   for (const command of ['ltrim', 'rpush', 'hset', 'hdel', 'del', 'set', 'get', 'lrange']) {
     await set(`-${command}`)
@@ -80,7 +81,7 @@ test('a take that is refused any of its commands in the middle copies nothing an
   await expect(claims.take(LIST, 500, 1_000_000)).rejects.toThrow(/NOPERM|can't access/)
   expect(await copies()).toEqual(before)
   await set('resetkeys', '~enigma:*')
-  expect((await claims.take(LIST, 500, 1_000_000))?.claim.items.map(String)).toEqual(['waits', cdr(1), cdr(2)])
+  expect(textsOf((await claims.take(LIST, 500, 1_000_000))?.claim)).toEqual(['waits', cdr(1), cdr(2)])
 })
 
 test('an adoption that is refused any of its commands in the middle leaves everything where another relay finds it', async () => {
@@ -92,14 +93,21 @@ test('an adoption that is refused any of its commands in the middle leaves every
   await redis.rPush('enigma:relay:claim:gone:5', ['a', 'b'])
   await redis.sAdd('enigma:relay:claim:gone:5:settled', '0')
   await redis.rPush(gone, 'c')
-  const adopt = () =>
-    adoptFromOthers({
-      client,
-      relayId: 'test',
-      numbers: createNumbers({ now: Date.now, onSeen: () => undefined }),
-      log: captureLog().log,
-      now: Date.now,
-    })
+  const adoption = createAdoption({
+    client,
+    relayId: 'test',
+    journal: undefined,
+    numbers: createNumbers({ now: Date.now, onSeen: () => undefined }),
+    log: captureLog().log,
+    now: Date.now,
+    connectedMs: () => 10_000,
+  })
+  /** Resolves with the claims that are this relay's then. */
+  const adopt = async () => {
+    const { failure } = await adoption.look()
+    if (failure !== undefined) throw failure
+    return redis.hLen('enigma:relay:claims:test')
+  }
   const keys = async () => (await redis.keys('enigma:relay:*')).filter((key) => key !== NUMBER_KEY).toSorted()
   const before = await keys()
   for (const command of ['rename', 'hset', 'hdel', 'del']) {
@@ -113,7 +121,7 @@ test('an adoption that is refused any of its commands in the middle leaves every
   await expect(adopt()).rejects.toThrow(/can't run this command/)
   expect(await redis.lRange(gone, 0, -1)).toEqual(['c'])
   await set('+rpush')
-  expect(await adopt()).toBe(1)
+  expect(await adopt()).toBe(2)
   expect(await redis.lRange('enigma:relay:claim:test:5', 0, -1)).toEqual(['a', 'b'])
   expect(await redis.exists([gone, 'enigma:relay:claim:gone:5'])).toBe(0)
 })

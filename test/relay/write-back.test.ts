@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { claimPrefix, claimsKey, NUMBER_KEY, settledKey } from '../../src/relay/keys.ts'
 import { useRedisServer } from '../support/redis.ts'
 import { waitFor } from '../support/relay.ts'
-import { itemAt, useClaims, useRelayRedis } from '../support/relay-redis.ts'
+import { itemAt, textsOf, useClaims, useRelayRedis } from '../support/relay-redis.ts'
 
 const LIST = 'enigma:notifications:campaigns'
 const BIG = 1_000_000
@@ -28,12 +28,9 @@ test('G1: claims that Redis has lost are there again, as they were: the next pro
   const next = await useClaims(url)
   expect((await next.claims.unknown()).map(({ number }) => number)).toEqual([7_000, 7_001, 7_002])
   const adopted = await Promise.all([7_000, 7_001, 7_002].map((number) => next.claims.adopt(number)))
-  expect(adopted.map((claim) => claim?.items.map(String))).toEqual([
-    many,
-    ['undefined', 'second'],
-    [String(Buffer.from([0, 0xff, 0x0d]))],
-  ])
-  expect(adopted[2]?.items).toEqual([Buffer.from([0, 0xff, 0x0d])])
+  expect(adopted.map(textsOf)).toEqual([many, ['second'], [String(Buffer.from([0, 0xff, 0x0d]))]])
+  expect([...(adopted[1]?.items.keys() ?? [])]).toEqual([1])
+  expect([...(adopted[2]?.items.values() ?? [])]).toEqual([Buffer.from([0, 0xff, 0x0d])])
   for (const [index, claim] of adopted.entries())
     expect(claim).toMatchObject({ list: LIST, takenMs: 7_000, maxWaitMs: taken[index]?.maxWaitMs })
 })
@@ -48,7 +45,9 @@ test('what is in Redis is left as it is, also by two at once', async () => {
   expect(await claims.writeBack()).toBe(0)
   // Written between the look and the write, by a script whose answer was cut.
   const keys = [claimsKey('test'), `${claimPrefix('test')}7000`, settledKey('test', 7_000), NUMBER_KEY]
-  expect(await client.writeBack(keys, [7_000, `7000:-1:${LIST}`, 1, 0, 'another'])).toBe(0)
+  expect(await client.writeBack(keys, [7_000, `7000:-1:${LIST}`, `waiting:${LIST}`, '', Buffer.from('another')])).toBe(
+    0,
+  )
   expect(await client.lLen(`${claimPrefix('test')}7000`)).toBe(600)
   expect(await client.exists(settledKey('test', 7_000))).toBe(0)
 })
@@ -66,7 +65,7 @@ test('a claim that is settled while it is written back leaves nothing, also when
   taken[2]?.keeper.settle(itemAt(0))
   await writing
   await claims.flush()
-  await waitFor(async () => (await client.keys('enigma:relay:claim*')).length === 0, 'the claims to be deleted')
+  await waitFor(async () => (await client.keys('enigma:relay:claim:*')).length === 0, 'the claims to be deleted')
   expect(await claims.unknown()).toEqual([])
 })
 
@@ -84,5 +83,14 @@ test('an orderly end writes them before it goes', async () => {
   await claims.leave()
   const next = await useClaims(url)
   expect((await next.claims.unknown()).map(({ number }) => number)).toEqual([7_000, 7_001, 7_002])
-  expect((await next.claims.adopt(7_001))?.items.map(String)).toEqual(['undefined', 'second'])
+  expect((await next.claims.adopt(7_001))?.items).toEqual(new Map([[1, Buffer.from('second')]]))
+})
+
+test('a process that has lost the relay id writes nothing back: the next one has sent it', async () => {
+  const { url, client, claims } = await useTaken()
+  const next = await useClaims(url)
+  await next.claims.announce(LIST)
+  await client.hDel(claimsKey('test'), '7000')
+  expect(await claims.writeBack()).toBe(0)
+  expect(await client.hExists(claimsKey('test'), '7000')).toBe(0)
 })

@@ -1,5 +1,5 @@
 import { onTestFinished } from 'vitest'
-import { createClaims, type ClaimsOptions } from '../../src/relay/claims.ts'
+import { createClaims, type Claim, type ClaimsOptions } from '../../src/relay/claims.ts'
 import type { Item } from '../../src/relay/item.ts'
 import { createMetrics } from '../../src/relay/metrics.ts'
 import type { Notice } from '../../src/relay/notice.ts'
@@ -43,16 +43,30 @@ export async function useClaims(
   const claims = createClaims({
     client,
     relayId,
+    holder: '',
     listEnd: 'right',
     now,
     numbers,
     parking,
-    onSettled: () => undefined,
+    onHeld: () => undefined,
+    isShort: () => false,
     onCount: () => undefined,
     ...options,
   })
-  return { client, claims, notices }
+  const announced = new Set<string>()
+  /** Takes from a list that is announced before the first time, and fails when the take was fenced. */
+  const take = async (list: string, count: number, maxBytes: number) => {
+    if (!announced.has(list)) await claims.announce(list)
+    announced.add(list)
+    const taken = await claims.take(list, count, maxBytes)
+    if (taken === 'fenced') throw new Error('the take was fenced')
+    return taken
+  }
+  return { client, claims: { ...claims, take, takeAsIs: claims.take }, notices }
 }
+
+/** The items of a claim that are not settled, as text. */
+export const textsOf = (claim: Claim | undefined): string[] => [...(claim?.items.values() ?? [])].map(String)
 
 /** All of an item that a claim looks at. */
 export const itemAt = (place: number): Item =>
