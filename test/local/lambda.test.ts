@@ -130,6 +130,15 @@ test('an error, an end and a start that fails each have their name', async () =>
   })
 })
 
+test('one that is starting ends with the others, and is waited for', async () => {
+  const { lambda, pids, call } = await useFunction('await new Promise(() => setInterval(() => 0, 1000))')
+  const calling = call({}).catch((error: unknown) => error)
+  await waitFor(async () => (await stateOf(pids[0])) === 'S', 'it to start')
+  await lambda.stop()
+  expect(await stateOf(pids[0])).toMatch(/gone|Z/)
+  expect(await calling).toMatchObject({ errorType: 'Runtime.ExitError' })
+})
+
 async function useUrl(code: string, own: Partial<FunctionSpec> = {}) {
   const { lambda } = await useFunction(code, own)
   const server = createFunctionUrl(lambda)

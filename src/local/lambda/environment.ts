@@ -44,10 +44,11 @@ const INIT_MS = 10_000
 
 const BOOTSTRAP = fileURLToPath(new URL('bootstrap.ts', import.meta.url))
 
-/** Starts a function cold. Resolves when it can be invoked. @throws FunctionError */
+/** Starts a function cold. Resolves when it can be invoked. When the signal aborts, its process ends. @throws FunctionError */
 export async function startEnvironment(
   spec: FunctionSpec,
   { aws, onLine, onStart }: EnvironmentOptions,
+  signal?: AbortSignal,
 ): Promise<Environment> {
   const { name, handler, taskRoot, memoryMiB, timeoutMs, variables } = spec
   const api = await startRuntimeApi()
@@ -99,11 +100,24 @@ export async function startEnvironment(
     }
   }
 
-  await within(
-    INIT_MS,
-    freeze(),
-    new FunctionError('Runtime.InitError', `${name} has not started within ${INIT_MS / 1000} seconds`),
-  )
+  const gone = () => Promise.race([ended, delay(5_000, undefined, { ref: false })])
+  const abort = () => kill(new FunctionError('Runtime.ExitError', `${name} was stopped`))
+  signal?.addEventListener('abort', abort)
+  if (signal?.aborted === true) abort()
+  try {
+    await within(
+      INIT_MS,
+      freeze(),
+      new FunctionError('Runtime.InitError', `${name} has not started within ${INIT_MS / 1000} seconds`),
+    )
+  } catch (error) {
+    // Nobody else ends its process.
+    abort()
+    await gone()
+    throw error
+  } finally {
+    signal?.removeEventListener('abort', abort)
+  }
   let frozen = Promise.resolve()
   return {
     async invoke(event) {
@@ -127,7 +141,7 @@ export async function startEnvironment(
     idle: () => frozen,
     async stop() {
       kill(new FunctionError('Runtime.ExitError', `${name} was stopped`))
-      await Promise.race([ended, delay(5_000, undefined, { ref: false })])
+      await gone()
     },
   }
 }

@@ -20,7 +20,8 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
   const soonIdle = new Set<Promise<void>>()
   const all = new Set<Environment>()
   const seen = { coldStarts: 0, environments: 0 }
-  let isStopped = false
+  const starting = new Set<Promise<unknown>>()
+  const stopping = new AbortController()
 
   const end = (environment: Environment): Promise<void> => {
     all.delete(environment)
@@ -29,10 +30,11 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
   }
   const start = async (): Promise<Environment> => {
     seen.coldStarts++
-    const environment = await startEnvironment(spec, options)
+    const start = startEnvironment(spec, options, stopping.signal)
+    starting.add(start)
+    const environment = await start.finally(() => starting.delete(start))
     all.add(environment)
     seen.environments = all.size
-    if (isStopped) await end(environment)
     return environment
   }
 
@@ -59,8 +61,9 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
       return answer
     },
     async stop() {
-      isStopped = true
-      await Promise.all([...all].map(end))
+      // One that is starting ends as well, and is waited for: its process would outlive this one.
+      stopping.abort()
+      await Promise.allSettled([...starting, ...[...all].map(end)])
     },
   }
 }
