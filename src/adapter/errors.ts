@@ -4,7 +4,11 @@ import { maskText } from '../protocol/index.ts'
 export class AdapterError extends Error {
   override readonly name = 'AdapterError'
   readonly code:
-    'adapter.step.time_limit' | 'adapter.step.no_time' | 'adapter.record.no_commit' | 'adapter.event.not_sqs'
+    | 'adapter.step.time_limit'
+    | 'adapter.step.no_time'
+    | 'adapter.record.no_commit'
+    | 'adapter.event.not_sqs'
+    | 'adapter.verify.invalid'
 
   constructor(code: AdapterError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

@@ -3,8 +3,14 @@ import { describeError, describeStack } from './errors.ts'
 import { logToConsole, type Log } from './log.ts'
 import type { Commit } from './options.ts'
 import { keepErrorsQuiet } from './quiet-errors.ts'
+import { createVerify, type Verified, type Verify } from './verify.ts'
 
 export type FromHttpOptions<Effect> = {
+  /**
+   * Who may send: a bearer token, or a signature of Standard Webhooks. Whoever may not gets 401 before anything of the body is read as an
+   * event. `false` only where something before it checks that: everybody who reaches this address can write to the read model then.
+   */
+  readonly verify: Verify
   /** Writes what the handler recorded, before the answer goes out; `done` is empty. */
   readonly commit: (batch: Commit<Effect>) => Promise<void>
   /** Older notifications (ms) are `stale`. Default: as the route table says. */
@@ -20,12 +26,28 @@ export type FromHttpOptions<Effect> = {
  * its answer goes out; when the commit fails the answer is 503, so that the pusher tries again. Order and retries are the
  * pusher's.
  *
- * @example serve({ fetch: fromHttp(app, { commit: store.commit }) })
+ * @example serve({ fetch: fromHttp(app, { verify: { webhook: 'whsec_…' }, commit: store.commit }) })
+ * @throws AdapterError `adapter.verify.invalid` when `verify` is missing or has no usable secret
  */
 export function fromHttp<Effect>(app: App, options: FromHttpOptions<Effect>) {
   keepErrorsQuiet(app)
   const { maxAgeMs, now = Date.now, log = logToConsole } = options
-  return async (request: Request, env?: object): Promise<Response> => {
+  const check = createVerify(options.verify, now)
+  return async (given: Request, env?: object): Promise<Response> => {
+    let verified: Verified
+    try {
+      verified = await check(given)
+    } catch (error) {
+      log({
+        level: 'error',
+        code: 'adapter.verify.failed',
+        message: 'a request could not be verified; the answer is 503',
+        error: describeError(error),
+      })
+      return failed(503, 'The request could not be verified')
+    }
+    if (!('request' in verified)) return refused(verified.status, verified.detail)
+    const { request } = verified
     const effects: Effect[] = []
     let open = true
     const delivery: Delivery<Effect> = {
@@ -78,6 +100,14 @@ async function run(app: App, request: Request, env: { enigma: Delivery<never> })
     return failed(500, 'The handler failed')
   }
 }
+
+function refused(status: 401 | 413, detail: string): Response {
+  const body = JSON.stringify({ type: 'about:blank', title: TITLES[status], status, detail })
+  const challenge = status === 401 ? { 'www-authenticate': 'Bearer realm="enigma-relay"' } : {}
+  return new Response(body, { status, headers: { 'content-type': 'application/problem+json', ...challenge } })
+}
+
+const TITLES = { 401: 'Unauthorized', 413: 'Content Too Large' } as const
 
 function failed(status: 500 | 503, title: string): Response {
   const body = JSON.stringify({ type: 'about:blank', title, status })

@@ -38,7 +38,7 @@ test('the same behind HTTP, and without any adapter', async () => {
   const app = new Hono().post('*', () => {
     throw new TypeError('failed: SET call 27821234567')
   })
-  const response = await fromHttp(app, world.options)(toRequest(personal))
+  const response = await fromHttp(app, { ...world.options, verify: false })(toRequest(personal))
   expect([response.status, await response.text()]).toEqual([500, 'Internal Server Error'])
   expect(world.lines).toMatchObject([
     { level: 'error', code: 'adapter.handler.failed', error: 'TypeError: failed: SET call ***********' },

@@ -1,0 +1,154 @@
+import { timingSafeEqual } from 'hono/utils/buffer'
+import { AdapterError } from './errors.ts'
+
+/** One secret, several of them while one is replaced, or a function that returns them where they may change. */
+export type Secrets = string | readonly string[] | (() => Promise<string | readonly string[]>)
+
+/**
+ * How `fromHttp` knows that a request is from somebody who may send it. `false`: it is known already, by a gateway or a network before it.
+ *
+ * @example { bearer: process.env.PUSH_TOKEN }
+ * @example { webhook: 'whsec_…' }
+ */
+export type Verify =
+  | false
+  /** `Authorization: Bearer <token>` */
+  | { readonly bearer: Secrets }
+  /**
+   * A signature over the raw bytes: the headers `webhook-id`, `webhook-timestamp` and `webhook-signature`. Secrets are `whsec_` and base64.
+   * Source: https://www.standardwebhooks.com
+   */
+  | {
+      readonly webhook: Secrets
+      /** How far (ms) the time of a request may be from the clock here. Default five minutes. */
+      readonly toleranceMs?: number
+      /** A larger body is refused with 413. Default 8 MiB. */
+      readonly maxBodyBytes?: number
+    }
+
+/** A request that may go on, or why it may not. */
+export type Verified = { readonly request: Request } | { readonly status: 401 | 413; readonly detail: string }
+
+const TOLERANCE_MS = 5 * 60_000
+const MAX_BODY_BYTES = 8 * 1024 * 1024
+
+/** So many signatures of one request are looked at. */
+const MAX_SIGNATURES = 16
+
+/**
+ * Returns the check of a request. It reads nothing of the body but its bytes; what it passes on has the same ones.
+ *
+ * @throws AdapterError `adapter.verify.invalid` when a secret can never fit; of secrets that may change, the check rejects with it
+ */
+export function createVerify(verify: Verify, now: () => number): (request: Request) => Promise<Verified> {
+  if (verify === false) return (request) => Promise.resolve({ request })
+  // Whoever writes no TypeScript may leave it out.
+  const given = verify as Partial<{ bearer: Secrets; webhook: Secrets }> | undefined
+  if (given?.bearer !== undefined) return checkBearer(sourceOf(given.bearer, (token) => token))
+  if (given?.webhook !== undefined) {
+    const { toleranceMs = TOLERANCE_MS, maxBodyBytes = MAX_BODY_BYTES } = verify as {
+      toleranceMs?: number
+      maxBodyBytes?: number
+    }
+    return checkWebhook(sourceOf(given.webhook, toKey), { toleranceMs, maxBodyBytes, now })
+  }
+  throw invalid(
+    'fromHttp needs `verify`: { bearer: … }, { webhook: … }, or false where a gateway before it checks who sends',
+  )
+}
+
+const invalid = (message: string) => new AdapterError('adapter.verify.invalid', message)
+
+/** What is made of the secrets, each once. Of a text that cannot change, at once. */
+function sourceOf<Made>(secrets: Secrets, make: (secret: string) => Made): () => Promise<readonly Made[]> {
+  let made = new Map<string, Made>()
+  const makeAll = (texts: string | readonly string[]): readonly Made[] => {
+    const trimmed = [texts].flat().map((text) => text.trim())
+    if (trimmed.length === 0 || trimmed.includes('')) throw invalid('`verify` has no secret, or an empty one')
+    made = new Map(trimmed.map((text) => [text, made.get(text) ?? make(text)]))
+    return [...made.values()]
+  }
+  if (typeof secrets === 'function') return async () => makeAll(await secrets())
+  const all = makeAll(secrets)
+  return () => Promise.resolve(all)
+}
+
+function checkBearer(tokens: () => Promise<readonly string[]>) {
+  return async (request: Request): Promise<Verified> => {
+    const [, given] = /^Bearer +(\S+)$/i.exec(request.headers.get('authorization') ?? '') ?? []
+    if (given === undefined) return refuse('Send the header Authorization: Bearer <token>.')
+    // All of them, also behind the one that fits.
+    const fits = await Promise.all((await tokens()).map((token) => timingSafeEqual(token, given)))
+    return fits.includes(true) ? { request } : refuse('This token is not one of those that are known here.')
+  }
+}
+
+const refuse = (detail: string): Verified => ({ status: 401, detail })
+
+type Key = ReturnType<typeof crypto.subtle.importKey>
+type WebhookOptions = { readonly toleranceMs: number; readonly maxBodyBytes: number; readonly now: () => number }
+
+function toKey(secret: string): Key {
+  const bytes = fromBase64(secret.replace(/^whsec_/, ''))
+  if (bytes === undefined || bytes.length === 0) throw invalid('a secret of a webhook is `whsec_` and base64')
+  return crypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, false, ['verify'])
+}
+
+function checkWebhook(keys: () => Promise<readonly Key[]>, { toleranceMs, maxBodyBytes, now }: WebhookOptions) {
+  return async (request: Request): Promise<Verified> => {
+    const [id, timestamp, signatures] = ['id', 'timestamp', 'signature'].map(
+      (name) => request.headers.get(`webhook-${name}`) ?? '',
+    )
+    if (id === '' || timestamp === '' || signatures === '')
+      return refuse('Send the headers webhook-id, webhook-timestamp and webhook-signature.')
+    if (!/^\d{1,12}$/.test(timestamp as string) || Math.abs(now() - Number(timestamp) * 1000) > toleranceMs)
+      return refuse(`webhook-timestamp is not a time in unix seconds within ${toleranceMs / 1000} s of the clock here.`)
+    const given = (signatures as string)
+      .split(' ')
+      .slice(0, MAX_SIGNATURES)
+      .flatMap((one) => (one.startsWith('v1,') ? (fromBase64(one.slice(3)) ?? []) : []))
+    const body = await readBytes(request, maxBodyBytes)
+    if (body === undefined) return { status: 413, detail: `The body has more than ${maxBodyBytes} bytes.` }
+    const signed = join([new TextEncoder().encode(`${id}.${timestamp}.`), body])
+    const pairs = (await Promise.all(await keys())).flatMap((key) => given.map((signature) => ({ key, signature })))
+    const fits = await Promise.all(
+      pairs.map(async ({ key, signature }) => crypto.subtle.verify('HMAC', key, signature, signed)),
+    )
+    if (!fits.includes(true))
+      return refuse('No signature in webhook-signature is of this body and a secret that is known here.')
+    const { method } = request
+    const hasNone = method === 'GET' || method === 'HEAD'
+    return { request: hasNone ? request : new Request(request, { method, body }) }
+  }
+}
+
+/** Undefined: longer than that. */
+async function readBytes(request: Request, most: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const chunks: Uint8Array[] = []
+  let length = 0
+  for await (const chunk of request.body ?? []) {
+    length += chunk.length
+    if (length > most) return undefined
+    chunks.push(chunk)
+  }
+  return join(chunks)
+}
+
+function join(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, at)
+    at += chunk.length
+  }
+  return bytes
+}
+
+/** Undefined: it is none. */
+function fromBase64(text: string): Uint8Array<ArrayBuffer> | undefined {
+  try {
+    return Uint8Array.from(atob(text), (char) => char.charCodeAt(0))
+  } catch {
+    return undefined
+  }
+}
