@@ -39,6 +39,8 @@ export type HandlerEvent<Payload = unknown> = {
   readonly ageMs: number
   /** Older than its route allows: handle it, but do not show it as live. */
   readonly stale: boolean
+  /** Unix ms from which it is stale; absent where it never is. An effect that is committed later is judged by it. */
+  readonly staleAtMs?: number
   /** 1, 2, 3 … */
   readonly attempt: number
   /** What fails now is parked. */
@@ -71,6 +73,7 @@ export async function event(c: HandlerContext, schema?: StandardSchema): Promise
   // A relay whose clock is ahead must not make old ones look fresh: SQS knows since when it has had them.
   const nowMs = (delivery?.now ?? Date.now)()
   const age = Math.max(ageMs(notification, nowMs), nowMs - (delivery?.sentMs ?? Infinity))
+  const maxAge = delivery?.maxAgeMs ?? findRoute(type, subType)?.maxAgeMs
   return {
     id: notification.id,
     source: toSourceId(notification.source),
@@ -83,7 +86,8 @@ export async function event(c: HandlerContext, schema?: StandardSchema): Promise
     channel: notification.channel,
     sequence: notification.sequence,
     ageMs: age,
-    stale: age > (delivery?.maxAgeMs ?? findRoute(type, subType)?.maxAgeMs ?? Infinity),
+    stale: age > (maxAge ?? Infinity),
+    ...(maxAge === undefined ? {} : { staleAtMs: nowMs + maxAge - age }),
     attempt: delivery?.attempt ?? 1,
     lastAttempt: delivery?.lastAttempt ?? false,
     ...(notification.reason === undefined ? {} : { reason: notification.reason }),

@@ -12,6 +12,7 @@ import { postponeFailed } from './postpone.ts'
 import { keepErrorsQuiet } from './quiet-errors.ts'
 import { runStream, type Run } from './run-stream.ts'
 import type { LambdaContext, SqsBatchResponse, SqsEvent } from './sqs-event.ts'
+import { createUncommitted, type Uncommitted } from './uncommitted.ts'
 import { runParallel, settleCopies, toStreams } from './streams.ts'
 import { within } from './within.ts'
 
@@ -36,7 +37,7 @@ const MAX_RECEIVE_COUNT = 10
  */
 export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
   const { maxReceiveCount = MAX_RECEIVE_COUNT, postpone, maxAgeMs, now = Date.now, log = logToConsole } = options
-  const memory = createMemory(options, now)
+  const memory = { ...createMemory(options, now), uncommitted: createUncommitted<Effect>(now) }
   keepErrorsQuiet(app)
   return async (event: SqsEvent, context?: LambdaContext): Promise<SqsBatchResponse> => {
     if (!Array.isArray(event.Records))
@@ -61,6 +62,7 @@ export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
 }
 
 type Memory<Effect> = Required<Pick<FromSqsOptions<Effect>, 'commit' | 'recall'>>
+type Memories<Effect> = Memory<Effect> & { readonly uncommitted: Uncommitted<Effect> }
 
 /** The options' own, or, where they have no `recall`, one that remembers in this process what was committed. */
 function createMemory<Effect>({ commit, recall }: FromSqsOptions<Effect>, now: () => number): Memory<Effect> {
@@ -81,20 +83,23 @@ const FAILED = { recall: 'adapter.recall.failed', run: 'adapter.run.failed', com
 async function handleBatch<Effect>(
   messages: readonly Message<Effect>[],
   run: Run,
-  memory: Memory<Effect>,
+  memory: Memories<Effect>,
   maxParallel: number,
 ): Promise<boolean> {
   let step: keyof typeof FAILED = 'recall'
   try {
     await within(run.budget.parkMs(), () => recallFinished(messages, memory.recall))
+    memory.uncommitted.restore(messages)
     step = 'run'
     await runBatch(messages, run, maxParallel)
     step = 'commit'
     const effects = messages.flatMap((message) => message.entries.flatMap((entry) => entry.effects))
     const done = toRemember(messages)
     if (effects.length > 0 || done.size > 0) await within(run.budget.commitMs(), () => memory.commit({ effects, done }))
+    memory.uncommitted.forget(messages)
     return true
   } catch (error) {
+    if (step === 'commit') memory.uncommitted.keep(messages)
     run.log({
       level: 'error',
       code: FAILED[step],
@@ -108,7 +113,7 @@ async function handleBatch<Effect>(
 
 async function runBatch(messages: readonly Message<unknown>[], run: Run, maxParallel: number): Promise<void> {
   const { streams, copies } = toStreams(messages)
-  const unreadable = messages.filter((message) => message.fault !== undefined)
+  const unreadable = messages.filter((message) => message.fault !== undefined && !message.faultParked)
   const parks = unreadable.map((message) => async () => {
     message.faultParked = await parkMessage(message, run.parking)
   })

@@ -142,23 +142,43 @@ test('a copy on its last attempt is not parked beside the first one that comes a
   expect(scene.parked).toEqual([])
 })
 
-test('a commit that fails has the whole batch retried, and remembers nothing', async () => {
+test('a commit that fails has the whole batch retried: only the commit, with no step and no parking again', async () => {
   let down = true
-  const scene = createScene(() => 204, { failCommit: () => down })
+  const scene = createScene((reference) => (reference === 'B' ? 422 : reference === 'C' ? 503 : 204), {
+    failCommit: () => down,
+  })
   const batch = (receiveCount: number) =>
     sqsEvent(
-      sqsRecord([notification('A', 1)], { messageId: 'm1', receiveCount }),
-      sqsRecord([notification('B', 2)], { messageId: 'm2', receiveCount, group: '6' }),
+      sqsRecord([notification('A', 1), notification('B', 2)], { messageId: 'm1', receiveCount }),
+      sqsRecord([notification('C', 3), notification('A', 1)], { messageId: 'm2', receiveCount, group: '6' }),
+      sqsRecord('no event', { messageId: 'm3', receiveCount, group: '7' }),
     )
-  expect(await scene.failed(batch(1))).toEqual(['m1', 'm2'])
-  expect(scene.postponed).toEqual([
+  for (const attempt of [1, 2, 3]) expect(await scene.failed(batch(attempt))).toEqual(['m1', 'm2', 'm3'])
+  expect(scene.postponed.slice(0, 3)).toEqual([
     ['m1', 1],
     ['m2', 1],
+    ['m3', 1],
   ])
   down = false
+  expect(await scene.failed(batch(4))).toEqual(['m2'])
+  // Only what failed itself has run again.
+  expect(scene.ran).toEqual(ids(1, 2, 3, 3, 3, 3))
+  expect(scene.parked.map(({ notification: one, body }) => one?.id ?? body).toSorted()).toEqual([...ids(2), 'no event'])
+  expect(scene.commits).toEqual([{ effects: ids(1, 2, 3), done: new Map([['m2', ids(1)]]) }])
+  // Committed: another delivery with the same id starts anew.
+  expect(await scene.failed(batch(1))).toEqual(['m2'])
+  expect(scene.ran).toHaveLength(9)
+})
+
+test('what ran for a message whose commit failed is forgotten after an hour', async () => {
+  let [down, nowMs] = [true, 0]
+  const scene = createScene(() => 204, { failCommit: () => down, now: () => nowMs })
+  const batch = (receiveCount: number) => sqsEvent(sqsRecord([notification('A', 1)], { receiveCount }))
+  await scene.failed(batch(1))
+  down = false
+  nowMs = 3_600_001
   expect(await scene.failed(batch(2))).toEqual([])
-  expect(scene.ran).toEqual(ids(1, 2, 1, 2))
-  expect(scene.commits).toHaveLength(1)
+  expect(scene.ran).toEqual(ids(1, 1))
 })
 
 test('a recall that fails has the whole batch retried without running anything', async () => {
