@@ -3,16 +3,15 @@ import { Hono, type Context } from 'hono'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { createClient, RESP_TYPES } from 'redis'
+import { createGuard, toLimitError, type UpstashLimits } from './upstash-limits.ts'
 
-export type UpstashProxyOptions = {
+export type UpstashProxyOptions = UpstashLimits & {
   /** The Redis behind it. */
   readonly redisUrl: string
   /** What requests must bear. */
   readonly token: string
   /** TCP port on 127.0.0.1. Default 0: any free one. */
   readonly port?: number
-  /** The largest request. Default 1,048,576, as on Upstash's plans: https://upstash.com/docs/redis/overall/pricing */
-  readonly maxRequestBytes?: number
 }
 
 /** Upstash's HTTP in front of a real Redis. */
@@ -27,10 +26,12 @@ type Answer = { result: unknown } | { error: string }
 
 /**
  * Speaks Upstash's REST API: `POST /` one command, `/pipeline` and `/multi-exec` several; `Authorization: Bearer`; results in
- * base64 when `Upstash-Encoding` asks for it. Source: https://upstash.com/docs/redis/features/restapi
+ * base64 when `Upstash-Encoding` asks for it; refuses what Upstash would refuse. Source: https://upstash.com/docs/redis/features/restapi
  */
 export async function startUpstashProxy(options: UpstashProxyOptions): Promise<UpstashProxy> {
   const { redisUrl, token, port = 0, maxRequestBytes = 1_048_576 } = options
+  const { maxCommandsPerSecond = 10_000, maxCommands = Infinity } = options
+  const guard = createGuard(options)
   const client = createClient({ url: redisUrl, RESP: 2, disableOfflineQueue: true })
   client.on('error', () => undefined)
   await client.connect()
@@ -40,7 +41,7 @@ export async function startUpstashProxy(options: UpstashProxyOptions): Promise<U
   const run = async (command: unknown): Promise<Answer> => {
     if (!Array.isArray(command) || command.length === 0) return { error: 'ERR failed to parse command' }
     try {
-      return { result: await bytes.sendCommand(command.map(String)) }
+      return { result: await bytes.sendCommand(guard(command.map(String))) }
     } catch (error) {
       return { error: error instanceof Error ? error.message : String(error) }
     }
@@ -48,6 +49,27 @@ export async function startUpstashProxy(options: UpstashProxyOptions): Promise<U
   const runAll = async (commands: unknown): Promise<Answer[] | undefined> =>
     Array.isArray(commands) ? Promise.all(commands.map(run)) : undefined
 
+  const toSizeError = (actual: number) =>
+    toLimitError('request size', maxRequestBytes, actual, 'max_request_size_exceeded')
+  const used = { all: 0, second: 0, inSecond: 0 }
+  /** Counts the commands of a request; answers the limit that they are over. */
+  const count = (body: unknown): { limit: number; actual: number } | undefined => {
+    const commands = Array.isArray(body) ? body.length : 1
+    const second = Math.floor(Date.now() / 1000)
+    used.inSecond = (used.second === second ? used.inSecond : 0) + commands
+    used.second = second
+    used.all += commands
+    if (used.inSecond > maxCommandsPerSecond) return { limit: maxCommandsPerSecond, actual: used.inSecond }
+    return used.all > maxCommands ? { limit: maxCommands, actual: used.all } : undefined
+  }
+
+  const read = async (c: Context): Promise<unknown> => {
+    try {
+      return await c.req.json()
+    } catch {
+      return undefined
+    }
+  }
   const app = new Hono()
   app.use(async (c, next) => {
     if (c.req.header('authorization') !== `Bearer ${token}`) {
@@ -57,18 +79,19 @@ export async function startUpstashProxy(options: UpstashProxyOptions): Promise<U
     seen.requests++
     seen.largestBytes = Math.max(seen.largestBytes, body.byteLength)
     if (body.byteLength > maxRequestBytes) {
-      const error = `ERR max request size exceeded. Limit: ${maxRequestBytes} bytes, Actual: ${body.byteLength} bytes. See https://upstash.com/docs/redis/troubleshooting/max_request_size_exceeded for details`
-      return c.json({ error }, 413)
+      return c.json({ error: toSizeError(body.byteLength) }, 413)
     }
-    return next()
+    const usage = count(c.req.path === '/' ? undefined : await read(c))
+    if (usage !== undefined) {
+      const error = `ERR max requests limit exceeded. Limit: ${usage.limit}, Usage: ${usage.actual}. See https://upstash.com/docs/redis/troubleshooting/max_requests_limit for details`
+      return c.json({ error }, 429)
+    }
+    await next()
+    // "If you try to load all elements in the list with a single request then it can throw" (max_request_size_exceeded).
+    const reply = await c.res.clone().arrayBuffer()
+    if (reply.byteLength > maxRequestBytes) c.res = c.json({ error: toSizeError(reply.byteLength) }, 400)
+    return
   })
-  const read = async (c: Context): Promise<unknown> => {
-    try {
-      return await c.req.json()
-    } catch {
-      return undefined
-    }
-  }
   const toAnswer = (c: Context, answer: Answer): Answer =>
     'error' in answer ? answer : { result: encode(answer.result, c.req.header('upstash-encoding') === 'base64') }
   app.post('/', async (c) => {
@@ -85,7 +108,7 @@ export async function startUpstashProxy(options: UpstashProxyOptions): Promise<U
     const commands = await read(c)
     if (!Array.isArray(commands)) return c.json({ error: 'ERR failed to parse multi-exec request' }, 400)
     const multi = bytes.multi()
-    for (const command of commands as unknown[][]) multi.addCommand(command.map(String))
+    for (const command of commands as unknown[][]) multi.addCommand(guard(command.map(String)))
     try {
       return c.json((await multi.exec()).map((result) => toAnswer(c, { result })))
     } catch (error) {
