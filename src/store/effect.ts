@@ -15,6 +15,8 @@ export type StoreEvent<Payload = unknown> = {
   readonly channel: string
   readonly sequence: string
   readonly stale: boolean
+  /** Unix ms from which it is stale, for an effect that is committed late; absent where it never is. */
+  readonly staleAtMs?: number | undefined
   readonly reason?: string | undefined
   readonly payload: Payload
   /** The packet, exactly as received. */
@@ -30,14 +32,24 @@ export type Op = readonly [name: string, ...args: string[]]
  */
 export type Effect = { readonly ops: readonly Op[] }
 
+/** A text without the characters that separate the parts of a value in the read model. */
+export const plain = (text: string): string => text.replace(/[\u001e\u001f]/g, ' ')
+
 /**
  * What orders two notifications: `source|transport|sequence|unix ms|id`. The sequence compares within one source and transport,
  * else the time does.
  */
 export function toStamp(event: Pick<StoreEvent, 'source' | 'transport' | 'sequence' | 'timeMs' | 'id'>): string {
-  const part = (text: string) => text.replaceAll('|', '_')
-  return `${part(event.source)}|${event.transport}|${part(event.sequence)}|${Math.round(event.timeMs)}|${event.id}`
+  return plain(
+    `${toSource(event)}|${event.transport}|${event.sequence.replaceAll('|', '_')}|${Math.round(event.timeMs)}|${event.id}`,
+  )
 }
+
+/** The source as stamps have it. */
+export const toSource = ({ source }: Pick<StoreEvent, 'source'>): string => plain(source.replaceAll('|', '_'))
+
+/** When it was received: ISO 8601 in UTC, whatever form a foreign event gives. */
+export const toReceived = ({ timeMs }: Pick<StoreEvent, 'timeMs'>): string => new Date(timeMs).toISOString()
 
 /** Unix ms of a time, or of another where it cannot be read. */
 export function toMs(time: string, otherwise: number): number {

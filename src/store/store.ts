@@ -11,7 +11,7 @@ export type Expiries = {
   readonly agent: number
   /** Campaigns' states, history and stats. Default 30 days. */
   readonly campaign: number
-  /** CDRs, their indexes and counters. Default 3 days: the record of CDRs is your own database. */
+  /** CDRs from when they came, their indexes and counters. Default 3 days: the record of CDRs is your own database. */
   readonly cdr: number
   /** A dial preview: it speaks of the next minutes. Default 15 minutes. */
   readonly preview: number
@@ -25,7 +25,7 @@ export type Expiries = {
   readonly unparked: number
   /** Spans in which PubSub was not heard, and that states from before them are unsure; relays that were ready. Default 30 days. */
   readonly gap: number
-  /** That a call has ended, for a call packet that comes after its CDR. Default 1 hour. */
+  /** The CDRs of a reference, for a call packet that comes after its CDR. Default 1 hour. */
   readonly ended: number
 }
 
@@ -50,7 +50,11 @@ export type StoreOptions = UpstashOptions & {
   /** Bytes of one request. Default 900,000: Upstash takes 1 MB. */
   readonly maxRequestBytes?: number
   readonly now?: () => number
+  /** How long (s) a call is shown as current at most, should nothing say that it ended. Default 7,200: two hours. */
+  readonly callLimitSeconds?: number
 }
+
+const CALL_LIMIT_SECONDS = 2 * 3600
 
 /** What handlers of a batch recorded, and what is to be remembered of messages that come again. */
 export type StoreBatch = { readonly effects: readonly Effect[]; readonly done: ReadonlyMap<string, readonly string[]> }
@@ -79,7 +83,8 @@ export type StoreWriter = Pick<Store, 'commit' | 'recall'>
 export function createStore(options: StoreOptions): Store {
   const settings = withDefaults(options)
   const { upstash, prefix, now, expiries } = settings
-  return { ...writerOf(settings), read: createReads({ upstash, prefix, now, cdrSeconds: expiries.cdr }) }
+  const { callLimitSeconds = CALL_LIMIT_SECONDS } = options
+  return { ...writerOf(settings), read: createReads({ upstash, prefix, now, expiries, callLimitSeconds }) }
 }
 
 /** The same without the reads: a bundle that only writes is smaller by them. @throws StoreError `store.address.missing` */

@@ -50,6 +50,9 @@ export type StatsPoint = {
 }
 
 export type Stats = {
+  readonly source: string
+  /** Null where the dialler names none; of a campaign's own stats always. */
+  readonly campaign_ref: string | null
   readonly at: string
   readonly values: Record<string, number>
   /** How often the dialler began to count anew. */
@@ -63,14 +66,18 @@ export type Agent = {
   readonly states: AgentState[]
   /** What belongs on the agent's screen now. */
   readonly call: Call | null
-  /** PubSub was not heard for a while since the call: it may have ended unheard. */
+  /**
+   * The call may have ended: PubSub was not heard for a while since, or a CDR came that is of this call or of an earlier try, or a state
+   * of a campaign that may be the call's.
+   */
   readonly call_unsure: boolean
 }
 
 export type AgentDetail = Agent & {
   /** The latest calls, newest first, stale ones among them. */
   readonly calls: Call[]
-  readonly stats: Stats | null
+  /** One for each source and campaign. */
+  readonly stats: Stats[]
 }
 
 export type StateChange = {
@@ -105,7 +112,8 @@ export type CampaignDetail = Campaign & {
   /** The latest changes, newest first. */
   readonly history: StateChange[]
   readonly preview: Preview | null
-  readonly stats: Stats | null
+  /** One for each source. */
+  readonly stats: Stats[]
   /** By hour, then end reason. */
   readonly counts: HourCount[]
 }
@@ -116,6 +124,7 @@ export type CdrRecord = {
   readonly source: string
   /** Null where the dialler sent none. */
   readonly call_ref: string | null
+  /** Where it is not known, when the CDR was received: then `unsure` names it. */
   readonly dialed_at: string
   readonly campaign_ref: string | null
   readonly extension: string | null
@@ -129,6 +138,8 @@ export type CdrRecord = {
   readonly call_dir: string | null
   readonly recording_url: string | null
   readonly received_at: string
+  /** The fields that the dialler sent in a form that cannot be read. */
+  readonly unsure: string[]
   /** Another CDR with other content came under the same key. */
   readonly revised: boolean
 }

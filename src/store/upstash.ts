@@ -1,6 +1,7 @@
 import { Redis } from '@upstash/redis'
 import { maskText, toBytes } from '../protocol/index.ts'
 import { StoreError } from './errors.ts'
+import { sha1 } from './names.ts'
 
 /** Where the database is, and the right to it. */
 export type UpstashAddress = {
@@ -140,11 +141,6 @@ function createClient({ url, token }: UpstashAddress, timeoutMs: number): Redis 
 
 /** A database that has forgotten a script so often is not asked whether it knows one. */
 const MOST_FORGOTTEN = 3
-
-export async function sha1(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-1', new Uint8Array(toBytes(text)))
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
-}
 
 const READ_ALL = `
 local replies, at = {}, 1

@@ -21,15 +21,15 @@ const AGENTS = 20
 const NEVER_STALE_MS = 3_600_000
 
 /**
- * All keys of a read model, in the order of their text, but what it notes for itself: what is done of a message, which call was whose, when it
- * was last told of somebody.
+ * Reads all keys of a read model, in the order of their text, except what it notes for itself: what is done of a message, which call was
+ * whose, when it was last told of somebody, and since when it has kept what.
  */
 async function dump(url: string): Promise<Record<string, unknown>> {
   const client = createClient({ url, RESP: 2 })
   await client.connect()
   try {
     const keys = (await client.keys('*'))
-      .filter((key) => !/^enigma:(?:(?:done|call_of|ended|looked):|\w+_heard$)/.test(key))
+      .filter((key) => !/^enigma:(?:(?:done|call_of|ended|looked):|(?:\w+_heard|cdrs_kept)$)/.test(key))
       .toSorted()
     return Object.fromEntries(
       await Promise.all(
@@ -37,7 +37,13 @@ async function dump(url: string): Promise<Record<string, unknown>> {
           const type = await client.type(key)
           if (type === 'string') return [key, await client.get(key)]
           if (type === 'hash')
-            return [key, Object.entries(await client.hGetAll(key)).toSorted(([a], [b]) => (a < b ? -1 : 1))]
+            return [
+              key,
+              Object.entries(await client.hGetAll(key))
+                .filter(([field]) => field !== 'kept')
+                .toSorted(([a], [b]) => (a < b ? -1 : 1)),
+            ]
+          if (type === 'list') return [key, (await client.lRange(key, 0, -1)).toSorted()]
           return [key, await client.zRangeWithScores(key, 0, -1)]
         }),
       ),

@@ -88,8 +88,8 @@ describe('GET /agents/:ref', () => {
       ['2', false],
       ['1', true],
     ])
-    expect(agent.stats).toMatchObject({ values: { calls: 1, talk_time: 100 }, resets: 1 })
-    expect(agent.stats?.series.map(({ values, reset }) => [values['calls'], reset])).toEqual([
+    expect(agent.stats).toMatchObject([{ source: 'main', values: { calls: 1, talk_time: 100 }, resets: 1 }])
+    expect(agent.stats[0]?.series.map(({ values, reset }) => [values['calls'], reset])).toEqual([
       [9, false],
       [1, true],
     ])
@@ -128,7 +128,7 @@ describe('GET /campaigns', () => {
     const campaign = await json<CampaignDetail>('/campaigns/7')
     expect(campaign).toMatchObject({ ref: '7', status: 'stopping', source: 'main' })
     expect(campaign.history.map(({ status }) => status)).toEqual(['stopping', 'started'])
-    expect(campaign.stats?.series).toHaveLength(1)
+    expect(campaign.stats[0]?.series).toHaveLength(1)
     expect(campaign.preview?.callees).toEqual(callees)
   })
 })

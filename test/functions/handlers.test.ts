@@ -138,7 +138,7 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
     expect(await store.read.agent('1002')).toMatchObject({
       states: [{ campaign_ref: '12', status: 'available' }],
       call: { call_ref: '77', number: '27821234567' },
-      stats: { values: { calls: 3, talk_time: 5000 } },
+      stats: [{ values: { calls: 3, talk_time: 5000 } }],
     })
 
     await run(
@@ -165,7 +165,7 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
     )
     expect(await store.read.campaign('12')).toMatchObject({
       status: 'started',
-      stats: { values: { total_calls: 9 } },
+      stats: [{ values: { total_calls: 9 } }],
       preview: { callees: [{ number: '1', contact_ref: '2' }] },
       counts: [{ end_reason: 'hungup', count: 1 }],
     })

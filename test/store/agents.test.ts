@@ -67,7 +67,7 @@ test('an older status never overwrites a newer one', async () => {
   expect((await store.read.agent('1002'))?.states[0]?.status).toBe('busy')
 })
 
-test('a call is current until wrapup, logging_out or offline in its campaign, or in any if it names none', async () => {
+test('a call is current until wrapup, logging_out or offline in its campaign, or, if it names none, in the one that became busy with it', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [call('1', 1, { campaign: 'c1' }), status('wrapup', 2, 'c2')], done })
   expect((await store.read.agent('1002'))?.call?.call_ref).toBe('1')
@@ -80,7 +80,9 @@ test('a call is current until wrapup, logging_out or offline in its campaign, or
     number: '27821234567',
     direction: 'outbound',
   })
-  await store.commit({ effects: [status('wrapup', 6, 'c9')], done })
+  await store.commit({ effects: [status('wrapup', 6, 'c9'), status('offline', 7, 'c9')], done })
+  expect((await store.read.agent('1002'))?.call).toMatchObject({ call_ref: '2' })
+  await store.commit({ effects: [status('wrapup', 8)], done })
   expect((await store.read.agent('1002'))?.call).toBeNull()
 })
 

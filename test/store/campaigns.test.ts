@@ -39,7 +39,7 @@ test('stats: the latest values, a series in order, and a decrease of a counter i
     effects: [stats(5, 9, 1), stats(7, 3, 2), stats(7, 3, 2), stats(6, 9, 1.5), stats(1, 4, 3)],
     done: DONE,
   })
-  const found = (await store.read.campaign('12'))?.stats
+  const found = (await store.read.campaign('12'))?.stats[0]
   expect(found).toMatchObject({ values: { total_calls: 1, callees_queued: 4 }, resets: 1 })
   expect(found?.series.map((point) => [point.values['total_calls'], point.reset])).toEqual([
     [5, false],
@@ -50,7 +50,48 @@ test('stats: the latest values, a series in order, and a decrease of a counter i
     effects: Array.from({ length: 130 }, (_, at) => agentStats(toEvent('agents', 'stats', '1002', { calls: at }, at))),
     done: DONE,
   })
-  expect((await store.read.agent('1002'))?.stats?.series).toHaveLength(120)
+  expect((await store.read.agent('1002'))?.stats[0]?.series).toHaveLength(120)
+})
+
+test('stats: each source and campaign has a series of its own, and none resets another', async () => {
+  const { store } = await useStore()
+  const of = (source: string, campaign_ref: string | null, calls: number, at: number) =>
+    agentStats(toEvent('agents', 'stats', '1002', { campaign_ref, calls }, at, { source, id: `${source}/p/1/${at}` }))
+  const parts = [
+    ['main', 'c1', 100],
+    ['main', 'c2', 5],
+    ['north', 'c1', 50],
+    ['main', null, 1],
+  ] as const
+  const all = [0, 1, 2].flatMap((round) =>
+    parts.map(([source, campaign, calls], index) => of(source, campaign, calls + round, 10 * round + index)),
+  )
+  await store.commit({ effects: [...all, ...all], done: DONE })
+  const stats = (await store.read.agent('1002'))?.stats
+  expect(
+    stats?.map(({ source, campaign_ref, resets, values, series }) => [
+      source,
+      campaign_ref,
+      resets,
+      values['calls'],
+      series.length,
+    ]),
+  ).toEqual([
+    ['main', null, 0, 3, 3],
+    ['main', 'c1', 0, 102, 3],
+    ['north', 'c1', 0, 52, 3],
+    ['main', 'c2', 0, 7, 3],
+  ])
+  await store.commit({ effects: Array.from({ length: 40 }, (_, n) => of('main', `c${n + 3}`, 1, 100 + n)), done: DONE })
+  expect((await store.read.agent('1002'))?.stats).toHaveLength(20)
+  const campaign = ['main', 'north', 'main', 'north'].map((source, n) =>
+    campaignStats(toEvent('campaigns', 'stats', '12', { total_calls: n % 2 === 0 ? 90 : 9 }, n, { source })),
+  )
+  await store.commit({ effects: campaign, done: DONE })
+  expect((await store.read.campaign('12'))?.stats).toMatchObject([
+    { source: 'main', resets: 0 },
+    { source: 'north', resets: 0 },
+  ])
 })
 
 test('a preview takes the place of the former one; an older one does not', async () => {

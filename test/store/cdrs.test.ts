@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { cdr, cdrId, type CdrFilter, type Reads } from '../../src/store/index.ts'
+import { parseMoment } from '../../functions/api/moment.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
 import { BASE_MS, nextId, toEvent } from './events.ts'
@@ -7,6 +8,7 @@ import { BASE_MS, nextId, toEvent } from './events.ts'
 const DONE = new Map<string, string[]>()
 const DIALED = BASE_MS / 1000
 const DAY = 24 * 3600
+const NUMBER = '27821234567'
 
 const toCdr = (callRef: string | number, at: number, more: Record<string, unknown> = {}, receivedAt = at) =>
   cdr(
@@ -17,7 +19,7 @@ const toCdr = (callRef: string | number, at: number, more: Record<string, unknow
       {
         call_ref: String(callRef),
         dialed_at: DIALED + at,
-        number: '27821234567',
+        number: NUMBER,
         dial_number: '0821234567',
         contact_ref: 'k1',
         extension: '1002',
@@ -67,7 +69,7 @@ test('the same again changes nothing, under its own id and under another', async
   const { store } = await useStore()
   const once = toCdr(1, 1)
   await store.commit({ effects: [once, once, toCdr(1, 1, {}, 9)], done: DONE })
-  const record = await store.read.cdr(cdrId('main', '1', DIALED + 1))
+  const record = await store.read.cdr(cdrId('main', '1', DIALED + 1, NUMBER))
   expect(record).toMatchObject({ call_ref: '1', revised: false, revisions: [] })
   expect((await store.read.campaign('c1'))?.counts.map(({ count }) => count)).toEqual([1])
 })
@@ -77,7 +79,7 @@ test('other content under the same key is kept as a revision, flagged, and count
   const first = toCdr(1, 1, {}, 1)
   const second = toCdr(1, 1, { end_reason: 'busy' }, 2)
   await store.commit({ effects: [first, second, first, second], done: DONE })
-  const id = cdrId('main', '1', DIALED + 1)
+  const id = cdrId('main', '1', DIALED + 1, NUMBER)
   expect(await store.read.cdr(id)).toMatchObject({
     end_reason: 'busy',
     revised: true,
@@ -90,7 +92,7 @@ test('other content under the same key is kept as a revision, flagged, and count
 test('a revision that was received earlier does not take the place of a later one', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [toCdr(1, 1, { end_reason: 'busy' }, 2), toCdr(1, 1, {}, 1)], done: DONE })
-  expect(await store.read.cdr(cdrId('main', '1', DIALED + 1))).toMatchObject({
+  expect(await store.read.cdr(cdrId('main', '1', DIALED + 1, NUMBER))).toMatchObject({
     end_reason: 'busy',
     revised: true,
     revisions: [{ end_reason: 'hungup' }],
@@ -116,7 +118,7 @@ test('cursors hold while new CDRs come in, also with many of the same second', a
 test('a large call_ref and a fraction keep their digits; every field that was sent is in the payload', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [toCdr('123456789012345678901', 1, { vendor_extra: { deep: '😀' } })], done: DONE })
-  expect(await store.read.cdr(cdrId('main', '123456789012345678901', DIALED + 1))).toMatchObject({
+  expect(await store.read.cdr(cdrId('main', '123456789012345678901', DIALED + 1, NUMBER))).toMatchObject({
     call_ref: '123456789012345678901',
     payload: { vendor_extra: { deep: '😀' } },
   })
@@ -146,12 +148,95 @@ test('a campaign that runs for months has the counts of the last days only', asy
   )
 })
 
-test('one that was dialled in thousands of years is found among those of today, and goes when they go', async () => {
+test('one of years ago is listed like any other, for three days from when it came, and not counted in those hours', async () => {
   let nowMs = BASE_MS
   const { store } = await useStore({ now: () => nowMs })
-  await store.commit({ effects: [toCdr('ms', DIALED * 999)], done: DONE })
-  expect(await all(store.read, { toMs: nowMs })).toEqual(['ms'])
-  nowMs += 4 * DAY * 1000
-  await store.commit({ effects: [toCdr(1, 4 * DAY)], done: DONE })
-  expect(await all(store.read, {})).toEqual(['1'])
+  const old = toCdr('sample', -9 * 365 * DAY, {}, 0)
+  await store.commit({ effects: [old], done: DONE })
+  const dialedMs = (DIALED - 9 * 365 * DAY) * 1000
+  const filters: CdrFilter[] = [
+    {},
+    { campaign: 'c1' },
+    { agent: '1002' },
+    { contact: 'k1' },
+    { number: NUMBER },
+    { fromMs: dialedMs, toMs: dialedMs },
+  ]
+  const found = async () => Promise.all(filters.map((filter) => all(store.read, filter)))
+  expect(await found()).toEqual(filters.map(() => ['sample']))
+  expect((await store.read.campaign('c1'))?.counts).toEqual([])
+  nowMs += 2 * DAY * 1000
+  // A copy does not keep it for longer.
+  await store.commit({ effects: [old], done: DONE })
+  expect(await found()).toEqual(filters.map(() => ['sample']))
+  nowMs += DAY * 1000 + 1
+  expect(await found()).toEqual(filters.map(() => []))
+  await store.commit({ effects: [toCdr('sample', -9 * 365 * DAY, {}, 3 * DAY)], done: DONE })
+  expect(await found()).toEqual(filters.map(() => ['sample']))
+})
+
+test('a quiet weekend is purged a little with each commit, and what is no longer kept is never read', async () => {
+  let nowMs = BASE_MS
+  const { store, redis } = await useStore({ now: () => nowMs })
+  const client = await useRedisClient(redis.url)
+  const number = (index: number) => `2782${String(index).padStart(7, '0')}`
+  for (let from = 0; from < 1_000; from += 1_000) {
+    const effects = Array.from({ length: 1_000 }, (_, at) => toCdr(from + at, at % 60, { number: number(from + at) }))
+    await store.commit({ effects, done: DONE })
+  }
+  const size = () => client.zCard('enigma:cdrs_by:campaign:c1')
+  nowMs += 3 * DAY * 1000 + 1
+  expect((await store.read.cdrs({ limit: 500 })).items).toEqual([])
+  await store.commit({ effects: [toCdr('monday', 3 * DAY)], done: DONE })
+  const left = await size()
+  expect([left > 700, left < 1_000]).toEqual([true, true])
+  expect(await all(store.read, { fromMs: nowMs - 1000 })).toEqual(['monday'])
+  for (let n = 0; n < 200 && (await size()) > n + 2; n++)
+    await store.commit({ effects: [toCdr(`m${n}`, 3 * DAY)], done: DONE })
+  for (const name of ['cdrs', 'cdrs_kept', 'cdrs_by:campaign:c1', 'cdrs_by:agent:1002', 'cdrs_by:number:0821234567'])
+    expect([name, (await client.zCard(`enigma:${name}`)) < 60]).toEqual([name, true])
+})
+
+test('a copy that was serialised in another way is the same CDR', async () => {
+  const { store } = await useStore()
+  const first = { vendor: { b: [1, { d: '2', c: true }], a: 1.5 }, end_code: 16, empty: null }
+  const again = { empty: undefined, end_code: '16', vendor: { a: '1.5', b: ['1', { c: true, d: 2 }] }, extension: 1002 }
+  await store.commit({ effects: [toCdr(1, 1, first), toCdr(1, 1, again, 9)], done: DONE })
+  expect((await store.read.cdrs()).items).toMatchObject([{ revised: false }])
+  await store.commit({ effects: [toCdr(1, 1, { ...first, vendor: { a: 1.5 } }, 10)], done: DONE })
+  expect((await store.read.cdrs()).items).toMatchObject([{ revised: true }])
+})
+
+test('the same CDR by both transports is there once; two numbers of one second are two', async () => {
+  const { store } = await useStore()
+  const own = { call_ref: '1', dialed_at: DIALED, number: NUMBER, ref: 'c1', end_reason: 'busy' }
+  const both = (['list', 'pubsub'] as const).map((transport) =>
+    cdr(toEvent('campaigns', 'cdr', undefined, own, 1, { transport, id: nextId() })),
+  )
+  await store.commit({ effects: [...both, toCdr(1, 0, { number: '27830000000', end_reason: 'hungup' })], done: DONE })
+  expect((await store.read.cdrs()).items.map((record) => [record.number, record.revised])).toEqual([
+    [expect.any(String), false],
+    [expect.any(String), false],
+  ])
+  expect((await store.read.campaign('c1'))?.counts.map(({ count }) => count)).toEqual([1, 1])
+})
+
+test('one whose dialed_at is unknown or in the future is listed under when it came, flagged', async () => {
+  const { store } = await useStore()
+  const odd = [null, DIALED * 1000, DIALED * 999, -5, Number.NaN, DIALED + 2 * DAY]
+  await store.commit({
+    effects: odd.map((dialed_at, index) => toCdr(`odd${index}`, 0, { dialed_at }, index)),
+    done: DONE,
+  })
+  const { items } = await store.read.cdrs({ fromMs: BASE_MS, toMs: BASE_MS + odd.length * 1000 })
+  expect(
+    items.map(({ call_ref, dialed_at, received_at, unsure }) => [call_ref, dialed_at === received_at, unsure]),
+  ).toEqual(odd.map((_, index) => [`odd${odd.length - 1 - index}`, true, ['dialed_at']]))
+  for (const { dialed_at } of items) expect(parseMoment(dialed_at)).toBe(Date.parse(dialed_at))
+})
+
+test('a CDR without a reference is listed', async () => {
+  const { store } = await useStore()
+  await store.commit({ effects: [toCdr(1, 1, { call_ref: null }), toCdr(1, 1, { call_ref: null })], done: DONE })
+  expect((await store.read.cdrs()).items.map(({ call_ref }) => call_ref)).toEqual([null, null])
 })

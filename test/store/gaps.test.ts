@@ -34,8 +34,8 @@ function gap(at: number, own: Partial<RelayGap> = {}) {
     }),
   )
 }
-const status = (ref: string, at: number, own: Partial<StoreEvent> = {}) =>
-  agentStatus(toEvent('agents', 'status', ref, { status: 'available', campaign_ref: '7' }, at, own))
+const status = (ref: string, at: number, own: Partial<StoreEvent> = {}, word = 'available') =>
+  agentStatus(toEvent('agents', 'status', ref, { status: word, campaign_ref: '7' }, at, own))
 const call = (ref: string, at: number, own: Partial<StoreEvent> = {}) =>
   agentCall(toEvent('agents', 'call', ref, { call_ref: `c${at}`, campaign_ref: '7' }, at, own))
 
@@ -53,7 +53,7 @@ test('G1: a gap marks what was heard before it as unsure until it is heard again
   await store.commit({ effects: [gap(10)], done: DONE })
   expect(await unsure()).toEqual({ 1: [true, true], 2: [true, false], 3: [false, false], 4: [undefined, true] })
   // Heard again: the state at once; the call may have been another one, until its agent has a new one.
-  await store.commit({ effects: [status('1', 11), status('2', 9)], done: DONE })
+  await store.commit({ effects: [status('1', 11, {}, 'busy'), status('2', 9)], done: DONE })
   expect(await unsure()).toMatchObject({ 1: [false, true], 2: [true, false] })
   await store.commit({ effects: [call('1', 12)], done: DONE })
   expect(await store.read.agent('1')).toMatchObject({

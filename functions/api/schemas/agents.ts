@@ -84,7 +84,9 @@ const agent = {
   call: v.pipe(v.nullable(CallAnswer), v.description("What belongs on the agent's screen now.")),
   call_unsure: v.pipe(
     v.boolean(),
-    v.description('PubSub was not heard for a while since the call: it may have ended unheard.'),
+    v.description(
+      "The call may have ended: Pub/Sub was not heard for a while since, or a CDR came that may be of an earlier try, or a state of a campaign that may be the call's.",
+    ),
   ),
 }
 
@@ -97,7 +99,7 @@ export const AgentDetailAnswer = v.pipe(
   v.object({
     ...agent,
     calls: v.pipe(v.array(CallAnswer), v.description('The latest calls, newest first, stale ones among them.')),
-    stats: v.nullable(StatsAnswer),
+    stats: v.pipe(v.array(StatsAnswer), v.description('One series for each source and campaign.')),
   }),
   v.metadata({ ref: 'AgentDetail', description: 'An agent with its latest calls and its counters.' }),
 )

@@ -67,7 +67,7 @@ export const CampaignDetailAnswer = v.pipe(
     ...campaign,
     history: v.pipe(v.array(StateChange), v.description('The latest changes, newest first.')),
     preview: v.pipe(v.nullable(PreviewAnswer), v.description('Null when none was heard lately.')),
-    stats: v.nullable(StatsAnswer),
+    stats: v.pipe(v.array(StatsAnswer), v.description('One series for each source; campaign_ref is null.')),
     counts: v.pipe(v.array(HourCount), v.description('CDRs by hour, then by end reason.')),
   }),
   v.metadata({ ref: 'CampaignDetail', description: 'A campaign with its history, counters and preview.' }),

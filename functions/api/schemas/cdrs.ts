@@ -4,10 +4,10 @@ import { campaignRef, maybeText, pageOf, source, text, time } from './fields.ts'
 const maybeNumber = (description: string) => v.pipe(v.nullable(v.number()), v.description(description))
 
 const cdr = {
-  id: text('For `GET /cdrs/{id}`: made of source, call_ref and dialed_at.'),
+  id: text('For `GET /cdrs/{id}`: made of source, call_ref, dialed_at and number.'),
   source,
-  call_ref: maybeText("The dialler's reference of the call. Unique only together with source and dialed_at."),
-  dialed_at: time('When it was dialled.'),
+  call_ref: maybeText("The dialler's reference of the call. Unique only together with source, dialed_at and number."),
+  dialed_at: time('When it was dialled; where that is unknown, when it was received, and `unsure` names dialed_at.'),
   campaign_ref: campaignRef,
   extension: maybeText('The agent; null when no agent was reached.'),
   contact_ref: maybeText('Whom the call reached: the reference in your own records.'),
@@ -22,6 +22,12 @@ const cdr = {
   call_dir: maybeText('inbound or outbound.'),
   recording_url: maybeText('Where the recording is.'),
   received_at: time('When it was heard.'),
+  unsure: v.pipe(
+    v.array(v.string()),
+    v.description(
+      'The fields that the dialler sent in a form that cannot be read: null here, or another value in their place.',
+    ),
+  ),
 }
 
 export const CdrAnswer = v.pipe(
@@ -50,6 +56,7 @@ export const CdrAnswer = v.pipe(
         call_dir: 'outbound',
         recording_url: null,
         received_at: '2026-01-31T08:01:35.000Z',
+        unsure: [],
         revised: false,
       },
     ],

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { count, time } from './fields.ts'
+import { campaignRef, count, source, time } from './fields.ts'
 
 const values = v.pipe(
   v.record(v.string(), v.number()),
@@ -17,6 +17,8 @@ const StatsPoint = v.pipe(
 
 export const StatsAnswer = v.pipe(
   v.object({
+    source,
+    campaign_ref: campaignRef,
     at: time('When the latest values were heard.'),
     values,
     resets: count('How often the dialler began to count anew.'),

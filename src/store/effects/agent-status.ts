@@ -1,5 +1,5 @@
 import type { AgentStatus } from '../../protocol/index.ts'
-import { toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { plain, toReceived, toStamp, type Effect, type StoreEvent } from '../effect.ts'
 import { toEffect } from '../to-effect.ts'
 
 /**
@@ -21,23 +21,33 @@ function mayComeBefore(status: string): string[] {
   return Object.keys(MAY_FOLLOW).filter((former) => MAY_FOLLOW[former]?.includes(status))
 }
 
-/** These end whatever call the agent has. */
-const ENDS_CALL = new Set(['wrapup', 'logging_out', 'offline'])
+/**
+ * What a state says of the call that the agent had: it has one, or had one until now, or has none. Any other word says nothing.
+ * `available` is among those that end a call, since the `wrapup` before it may have been lost.
+ */
+const SAYS_OF_CALL: Readonly<Record<string, 'busy' | 'wrapup' | 'none'>> = {
+  busy: 'busy',
+  wrapup: 'wrapup',
+  available: 'none',
+  logging_in: 'none',
+  logging_out: 'none',
+  offline: 'none',
+}
 
 /** agents/status: the state per (ref, campaign), since when; one that cannot follow the former is flagged. */
 export function agentStatus(event: StoreEvent<AgentStatus>): Effect {
   const { status, campaign_ref, ref } = event.payload
-  const known = Object.keys(MAY_FOLLOW).join(',')
+  const isKnown = Object.hasOwn(MAY_FOLLOW, status)
   return toEffect([
     [
       'agent_status',
-      event.reference ?? ref ?? '',
-      campaign_ref ?? '',
-      status,
+      event.reference || ref || '',
+      plain(campaign_ref ?? ''),
+      plain(status),
       toStamp(event),
-      event.time,
-      ENDS_CALL.has(status) ? '1' : '',
-      Object.hasOwn(MAY_FOLLOW, status) ? known : '',
+      toReceived(event),
+      isKnown ? (SAYS_OF_CALL[status] ?? '') : '',
+      isKnown ? Object.keys(MAY_FOLLOW).join(',') : '',
       mayComeBefore(status).join(','),
     ],
   ])

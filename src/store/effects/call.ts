@@ -1,5 +1,6 @@
 import type { AgentCall, InboundCall } from '../../protocol/index.ts'
-import { textOr, toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { plain, textOr, toReceived, toSource, toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { toNumbers } from './numbers.ts'
 import { toEffect } from '../to-effect.ts'
 import type { Call } from '../types.ts'
 
@@ -14,7 +15,7 @@ function toCall(event: StoreEvent<AgentCall | InboundCall>, direction: Call['dir
   // Before 3.0.0, inbound calls say so in place of a campaign.
   const isInbound = direction === 'inbound' || p['call_dir'] === 'inbound' || p.campaign_ref === 'inbound'
   const campaign = p.campaign_ref === 'inbound' ? null : textOr(p.campaign_ref)
-  const call: Call = {
+  const call: Omit<Call, 'stale'> = {
     source: event.source,
     call_ref: textOr(p.call_ref),
     contact_ref: textOr(p.contact_ref),
@@ -23,23 +24,26 @@ function toCall(event: StoreEvent<AgentCall | InboundCall>, direction: Call['dir
     campaign_ref: campaign,
     agent: textOr(p.agent),
     direction: isInbound ? 'inbound' : 'outbound',
-    received_at: event.time,
-    stale: event.stale,
+    received_at: toReceived(event),
     notification_id: event.id,
   }
-  const agent = event.reference ?? textOr(p.ref) ?? textOr(p.agent) ?? ''
   return toEffect([
     [
       'call',
-      agent,
-      campaign ?? '',
-      event.source,
+      event.reference || textOr(p.ref) || textOr(p.agent) || '',
+      plain(campaign ?? ''),
+      toSource(event),
       call.call_ref ?? '',
+      toNumbers(call.number, call.dial_number),
       toStamp(event),
-      String(event.timeMs),
-      event.stale ? '1' : '',
-      event.id,
+      String(Math.round(event.timeMs)),
+      event.stale ? STALE : isInbound ? INBOUND : OUTBOUND,
+      event.staleAtMs === undefined ? '' : String(event.staleAtMs),
+      plain(event.id),
       JSON.stringify(call),
     ],
   ])
 }
+
+/** Of two copies of a call the greater one is shown. */
+const [STALE, OUTBOUND, INBOUND] = ['0', '1', '2']

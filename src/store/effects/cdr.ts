@@ -1,42 +1,58 @@
 import { toBase64, type Cdr } from '../../protocol/index.ts'
-import { numberOr, textOr, toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { numberOr, plain, textOr, toReceived, toSource, toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { toDigest } from './digest.ts'
+import { toNumbers } from './numbers.ts'
 import { toEffect } from '../to-effect.ts'
 import type { CdrRecord } from '../types.ts'
 
-/** The id of a CDR, for URLs: base64url of its source, `call_ref` and `dialed_at` (unix s). */
-export function cdrId(source: string, callRef: string, dialedAt: number): string {
-  return toBase64(JSON.stringify([source, callRef, dialedAt]))
+/**
+ * The id of a CDR, for URLs: base64url of its source, `call_ref`, `dialed_at` (unix s; null where it is unknown) and number. One CDR is
+ * written for each number tried, and a number that fails at once is followed by the next within the same second.
+ */
+export function cdrId(source: string, callRef: string, dialedAt: number | null, number: string | null = null): string {
+  return toBase64(JSON.stringify([source, callRef, dialedAt, ...(number === null ? [] : [number])]))
     .replaceAll('+', '-')
     .replaceAll('/', '_')
     .replace(/=+$/, '')
 }
 
-/** The same content is the same text, whatever the order of its fields. */
-function canonical(payload: Record<string, unknown>): string {
-  return JSON.stringify(Object.fromEntries(Object.entries(payload).toSorted(([a], [b]) => (a < b ? -1 : 1))))
+/** Clocks differ; a call that was dialled further in the future (ms) was not dialled then. */
+const AHEAD_MS = 24 * 3600_000
+
+/** Longest end reason under which CDRs are counted. */
+const MOST_REASON = 200
+
+/** Unix s, or null where it cannot be when a call was dialled. */
+function toDialedAt(value: unknown, receivedMs: number): number | null {
+  const seconds = numberOr(value)
+  return seconds === null || seconds <= 0 || seconds * 1000 > receivedMs + AHEAD_MS ? null : seconds
 }
 
 /**
- * campaigns/cdr: one record per (source, call_ref, dialed_at). The same again changes nothing; other content is a revision, kept and
- * flagged. Ends the agent's call.
+ * campaigns/cdr: one record per (source, call_ref, dialed_at, number). The same again changes nothing; other content is a revision, kept
+ * and flagged. Ends the agent's call when it is of that call.
  */
 export function cdr(event: StoreEvent<Cdr>): Effect {
   const p = event.payload
-  // What is not known is taken from the notification: without a reference it is a CDR of its own.
-  const dialedSeconds = p.dialed_at ?? event.timeMs / 1000
-  const id = cdrId(event.source, p.call_ref ?? event.id, dialedSeconds)
+  const dialedAt = toDialedAt(p.dialed_at, event.timeMs)
+  const callRef = textOr(p.call_ref)
+  const number = textOr(p.number)
+  const { unsure: said, ...payload }: Record<string, unknown> = p
+  const named = Array.isArray(said) ? said.map(String) : []
+  const unsure = dialedAt === null && !named.includes('dialed_at') ? [...named, 'dialed_at'] : named
   const campaign = event.reference || textOr(p.ref) || textOr(p.campaign_ref)
-  const dialedMs = Math.round(dialedSeconds * 1000)
-  const dialedAt = new Date(Math.abs(dialedMs) <= 8.64e15 ? dialedMs : 0).toISOString()
-  const record: Omit<CdrRecord, 'revised'> = {
-    id,
+  // In the place of what is not known, when it was received: it is found among the CDRs of then.
+  const listedMs = Math.round(dialedAt === null ? event.timeMs : dialedAt * 1000)
+  const listedAt = new Date(listedMs).toISOString()
+  const record: Omit<CdrRecord, 'id' | 'revised'> = {
     source: event.source,
-    call_ref: p.call_ref,
-    dialed_at: dialedAt,
+    call_ref: callRef,
+    dialed_at: listedAt,
+    unsure,
     campaign_ref: campaign,
     extension: textOr(p.extension),
     contact_ref: textOr(p.contact_ref),
-    number: textOr(p.number),
+    number,
     dial_number: textOr(p.dial_number),
     end_reason: textOr(p.end_reason),
     end_code: numberOr(p.end_code),
@@ -44,30 +60,35 @@ export function cdr(event: StoreEvent<Cdr>): Effect {
     hold_time: numberOr(p.hold_time),
     call_dir: textOr(p.call_dir),
     recording_url: textOr(p.recording_url),
-    received_at: event.time,
+    received_at: toReceived(event),
   }
   const indexes = [
     ['campaign', campaign],
     ['agent', record.extension],
     ['contact', record.contact_ref],
-    ['number', record.number],
+    ['number', number],
     ['number', record.dial_number],
   ].filter((index): index is [string, string] => index[1] !== null)
-  const keys = [...new Set(indexes.map(([of, value]) => `${of}:${value}`))]
+  const keys = [...new Set(indexes.map(([of, value]) => plain(`${of}:${value}`)))]
+  const seconds = Math.max(0, record.call_time ?? 0) + Math.max(0, record.hold_time ?? 0)
   return toEffect([
     [
       'cdr',
-      id,
-      event.source,
-      p.call_ref ?? '',
-      record.extension ?? '',
+      // Without a reference there is no key but the notification's own.
+      callRef === null ? cdrId(event.source, event.id, dialedAt) : cdrId(event.source, callRef, dialedAt, number),
+      toSource(event),
+      callRef ?? '',
+      plain(record.extension ?? ''),
       toStamp(event),
-      String(event.timeMs),
-      String(dialedMs),
-      canonical(p),
+      String(Math.round(event.timeMs)),
+      String(listedMs),
+      dialedAt === null ? '' : String(Math.round((dialedAt + seconds) * 1000)),
+      toNumbers(number, record.dial_number),
+      toDigest(payload),
+      JSON.stringify(payload),
       JSON.stringify(record),
       campaign ?? '',
-      `${dialedAt.slice(0, 13)}:00:00Z|${record.end_reason ?? 'unknown'}`,
+      `${listedAt.slice(0, 13)}:00:00Z|${(record.end_reason ?? 'unknown').slice(0, MOST_REASON)}`,
       ...keys,
     ],
   ])

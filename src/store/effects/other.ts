@@ -4,6 +4,9 @@ import { toEffect } from '../to-effect.ts'
 import { toParts } from '../parts.ts'
 import type { OtherRecord } from '../operator-types.ts'
 
+/** Longest type (characters) under which notifications are counted. */
+const MOST_TYPE = 200
+
 /** other: the last thousand notifications without a route of their own, with their bytes, and a count per type. */
 export function other(event: StoreEvent): Effect {
   const isText = typeof event.data === 'string'
@@ -21,6 +24,13 @@ export function other(event: StoreEvent): Effect {
   }
   return toEffect([
     ...parts.map((part, index) => ['part', 'other', event.id, String(index), part] as const),
-    ['other', event.id, type, String(parts.length), String(event.timeMs), JSON.stringify(record)] as const,
+    [
+      'other',
+      event.id,
+      type.slice(0, MOST_TYPE),
+      String(parts.length),
+      String(event.timeMs),
+      JSON.stringify(record),
+    ] as const,
   ])
 }

@@ -1,5 +1,5 @@
 import type { CampaignStatus, DialerStatus } from '../../protocol/index.ts'
-import { toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { plain, toReceived, toStamp, type Effect, type StoreEvent } from '../effect.ts'
 import { toEffect } from '../to-effect.ts'
 import type { StateChange } from '../types.ts'
 
@@ -12,7 +12,7 @@ export const dialerStatus = (event: StoreEvent<DialerStatus>): Effect => toState
 function toState(event: StoreEvent<CampaignStatus | DialerStatus>, of: 'campaign' | 'dialer'): Effect {
   const { status, ref } = event.payload
   const reference = event.reference || ref || (of === 'dialer' ? event.source : '')
-  const change: StateChange = { status, at: event.time, source: event.source, notification_id: event.id }
+  const change: StateChange = { status, at: toReceived(event), source: event.source, notification_id: event.id }
   return toEffect([
     [
       'state',
@@ -20,10 +20,10 @@ function toState(event: StoreEvent<CampaignStatus | DialerStatus>, of: 'campaign
       reference,
       status,
       toStamp(event),
-      String(event.timeMs),
-      event.time,
+      String(Math.round(event.timeMs)),
+      toReceived(event),
       event.source,
-      event.id,
+      plain(event.id),
       JSON.stringify(change),
     ],
   ])

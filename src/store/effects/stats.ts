@@ -1,18 +1,17 @@
 import type { AgentStats, CampaignStats } from '../../protocol/index.ts'
-import { toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { plain, textOr, toReceived, toStamp, type Effect, type StoreEvent } from '../effect.ts'
 import { toEffect } from '../to-effect.ts'
 
 /** Values that go up and down; all others are counters, and a decrease of one means that the dialler began to count anew. */
 const GAUGE = /^callees_(remaining|queued)$/
 
-/** agents/stats: the latest values and a short series. */
+/** agents/stats: the latest values and a short series, for each source and campaign. */
 export const agentStats = (event: StoreEvent<AgentStats>): Effect => toStats(event, 'agent')
 
 /** campaigns/stats */
 export const campaignStats = (event: StoreEvent<CampaignStats>): Effect => toStats(event, 'campaign')
 
 function toStats(event: StoreEvent<AgentStats | CampaignStats>, of: 'agent' | 'campaign'): Effect {
-  const reference = event.reference ?? event.payload.ref ?? ''
   const values: Record<string, number> = {}
   const counters: string[] = []
   for (const [name, value] of Object.entries(event.payload)) {
@@ -21,17 +20,16 @@ function toStats(event: StoreEvent<AgentStats | CampaignStats>, of: 'agent' | 'c
       typeof value === 'number' ? value : typeof value === 'string' && value.trim() !== '' ? Number(value) : Number.NaN
     if (!Number.isFinite(number)) continue
     values[name] = number
-    if (!GAUGE.test(name)) counters.push(name, String(number))
+    if (!GAUGE.test(name)) counters.push(plain(name), String(number))
   }
   return toEffect([
     [
       'stats',
       of,
-      reference,
+      event.reference || event.payload.ref || '',
+      of === 'agent' ? plain(textOr(event.payload['campaign_ref']) ?? '') : '',
       toStamp(event),
-      String(event.timeMs),
-      event.time,
-      event.id,
+      toReceived(event),
       JSON.stringify(values),
       ...counters,
     ],

@@ -1,7 +1,21 @@
 import type { Agent, AgentDetail, AgentState, Call, Page, PageRequest } from '../types.ts'
+import { toName } from '../names.ts'
+import { judgeCall } from './current-call.ts'
 import { gapsCommand, toGapMarks, type GapMarks } from './gap-marks.ts'
-import { afterSeparator, clampLimit, readNames, SEPARATOR, toMap, toTexts, type ReadOptions } from './replies.ts'
-import { statsCommands, toStats } from './stats.ts'
+import {
+  afterSeparator,
+  clampLimit,
+  newestFirst,
+  readNames,
+  SEPARATOR,
+  toMap,
+  toTexts,
+  type ReadOptions,
+} from './replies.ts'
+import { readStats, statsCommand } from './stats.ts'
+
+/** The rank of a stale call, as its effect has it. */
+const STALE = '0'
 
 /** A page of agents by reference, each with its states and its current call. */
 export async function readAgents(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<Page<Agent>> {
@@ -9,39 +23,53 @@ export async function readAgents(options: ReadOptions, { cursor, limit }: PageRe
   const names = await readNames(options, `${prefix}agents`, cursor, clampLimit(limit))
   const [gaps, ...hashes] = await upstash.readAll([
     gapsCommand(prefix),
-    ...names.items.map((ref) => ['HGETALL', `${prefix}agent:${ref}`]),
+    ...names.items.map(({ name }) => ['HGETALL', `${prefix}agent:${name}`]),
   ])
   const marks = toGapMarks(gaps)
-  const items = names.items.map((ref, index) => toAgent(ref, toMap(hashes[index]), marks))
+  const items = names.items.map(({ ref }, index) => toAgent(options, ref, toMap(hashes[index]), marks))
   return { items, next: names.next }
 }
 
 /** One agent with its latest calls and stats; null when nothing is known of it. */
-export async function readAgent({ upstash, prefix }: ReadOptions, ref: string): Promise<AgentDetail | null> {
-  const [gaps, hash, calls, ...stats] = await upstash.readAll([
+export async function readAgent(options: ReadOptions, ref: string): Promise<AgentDetail | null> {
+  const { upstash, prefix } = options
+  const name = await toName(ref)
+  const [gaps, hash, calls, stats] = await upstash.readAll([
     gapsCommand(prefix),
-    ['HGETALL', `${prefix}agent:${ref}`],
-    ['ZREVRANGE', `${prefix}agent_calls:${ref}`, '0', '-1'],
-    ...statsCommands(prefix, 'agent', ref),
+    ['HGETALL', `${prefix}agent:${name}`],
+    ['LRANGE', `${prefix}agent_calls:${name}`, '0', '-1'],
+    statsCommand(prefix, 'agent', name),
   ])
   const fields = toMap(hash)
   const detail = {
-    ...toAgent(ref, fields, toGapMarks(gaps)),
-    calls: toTexts(calls).map((text) => JSON.parse(afterSeparator(text)) as Call),
-    stats: toStats(stats),
+    ...toAgent(options, ref, fields, toGapMarks(gaps)),
+    calls: newestFirst(toTexts(calls)).map(toCall),
+    stats: await readStats(options, 'agent', name, stats),
   }
-  return fields.size === 0 && detail.calls.length === 0 && detail.stats === null ? null : detail
+  return fields.size === 0 && detail.calls.length === 0 && detail.stats.length === 0 ? null : detail
 }
 
-function toAgent(ref: string, fields: Map<string, string>, gaps: GapMarks): Agent {
-  const states: AgentState[] = []
-  for (const [field, value] of fields) {
-    if (!field.startsWith('s:')) continue
-    const own = field.slice(2)
-    const campaign = own.slice(own.indexOf('|') + 1)
-    const [status = '', since = '', stamp = ''] = value.split(SEPARATOR)
+function toCall(entry: string): Call {
+  const [, , , , , rank = ''] = entry.split(SEPARATOR)
+  const call = JSON.parse(afterSeparator(entry)) as Omit<Call, 'stale'>
+  return { ...call, stale: rank === STALE }
+}
+
+function toAgent(
+  { now, callLimitSeconds }: ReadOptions,
+  ref: string,
+  fields: Map<string, string>,
+  gaps: GapMarks,
+): Agent {
+  const held = [...fields]
+    .filter(([field]) => field.startsWith('s:'))
+    .map(([field, value]) => {
+      const [status = '', since = '', stamp = '', campaign = ''] = value.split(SEPARATOR)
+      return { own: field.slice(2), status, since, stamp, campaign }
+    })
+  const states = held.map(({ own, status, since, stamp, campaign }): AgentState => {
     const [from, to, at] = fields.get(`u:${own}`)?.split(SEPARATOR) ?? []
-    states.push({
+    return {
       source: stamp.split('|')[0] ?? '',
       campaign_ref: campaign === '' ? null : campaign,
       status,
@@ -49,11 +77,13 @@ function toAgent(ref: string, fields: Map<string, string>, gaps: GapMarks): Agen
       unexpected: from === undefined || to === undefined || at === undefined ? null : { from, to, at },
       unexpected_count: Number(fields.get(`n:${own}`) ?? 0),
       unsure: gaps.coverState(stamp, 'agents-status'),
-    })
-  }
+    }
+  })
   const order = ({ campaign_ref: campaign, source }: AgentState) => `${campaign ?? ''} ${source}`
   states.sort((a, b) => (order(a) < order(b) ? -1 : 1))
-  const call = fields.get('call')
-  if (call === undefined) return { ref, states, call: null, call_unsure: false }
-  return { ref, states, call: JSON.parse(call) as Call, call_unsure: gaps.coverCall(fields.get('call_stamp') ?? '') }
+  const judged = judgeCall({ fields, states: held, nowMs: now(), limitMs: callLimitSeconds * 1000 })
+  const json = fields.get('call')
+  if (judged === 'over' || json === undefined) return { ref, states, call: null, call_unsure: false }
+  const call = { ...(JSON.parse(json) as Omit<Call, 'stale'>), stale: false }
+  return { ref, states, call, call_unsure: judged === 'doubt' || gaps.coverCall(fields.get('call_stamp') ?? '') }
 }

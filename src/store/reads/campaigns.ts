@@ -1,8 +1,19 @@
 import type { Callee, Campaign, CampaignDetail, HourCount, Page, PageRequest, Preview, StateChange } from '../types.ts'
+import { toName } from '../names.ts'
 import { gapsCommand, toGapMarks, type GapMarks } from './gap-marks.ts'
 import { readParts } from './parts.ts'
-import { afterSeparator, clampLimit, readNames, toMap, toTexts, type ReadOptions } from './replies.ts'
-import { statsCommands, toStats } from './stats.ts'
+import {
+  afterSeparator,
+  clampLimit,
+  newestFirst,
+  readNames,
+  readReferences,
+  toMap,
+  toTexts,
+  type Named,
+  type ReadOptions,
+} from './replies.ts'
+import { readStats, statsCommand } from './stats.ts'
 
 type Of = 'campaign' | 'dialer'
 
@@ -27,36 +38,37 @@ export async function readCampaigns(
 export async function readDialers(options: ReadOptions): Promise<Campaign[]> {
   const { upstash, prefix } = options
   const [reply] = await upstash.readAll([['ZRANGE', `${prefix}dialers`, '0', '-1']])
-  return readStates(options, 'dialer', toTexts(reply))
+  return readStates(options, 'dialer', await readReferences(options, toTexts(reply)))
 }
 
-async function readStates({ upstash, prefix }: ReadOptions, of: Of, refs: readonly string[]): Promise<Campaign[]> {
+async function readStates({ upstash, prefix }: ReadOptions, of: Of, refs: readonly Named[]): Promise<Campaign[]> {
   const [gaps, ...hashes] = await upstash.readAll([
     gapsCommand(prefix),
-    ...refs.map((ref) => ['HGETALL', `${prefix}${of}:${ref}`]),
+    ...refs.map(({ name }) => ['HGETALL', `${prefix}${of}:${name}`]),
   ])
   const marks = toGapMarks(gaps)
-  return refs.map((ref, index) => toCampaign(of, ref, toMap(hashes[index]), marks))
+  return refs.map(({ ref }, index) => toCampaign(of, ref, toMap(hashes[index]), marks))
 }
 
 /** One campaign with history, preview, stats and counters; null when nothing is known of it. */
 export async function readCampaign(options: ReadOptions, ref: string): Promise<CampaignDetail | null> {
   const { upstash, prefix } = options
-  const [gaps, registered, hash, history, preview, counts, ...stats] = await upstash.readAll([
+  const name = await toName(ref)
+  const [gaps, registered, hash, history, preview, counts, stats] = await upstash.readAll([
     gapsCommand(prefix),
-    ['ZSCORE', `${prefix}campaigns`, ref],
-    ['HGETALL', `${prefix}campaign:${ref}`],
-    ['ZREVRANGE', `${prefix}campaign_history:${ref}`, '0', '-1'],
-    ['HGETALL', `${prefix}preview:${ref}`],
-    ['HGETALL', `${prefix}counts:${ref}`],
-    ...statsCommands(prefix, 'campaign', ref),
+    ['ZSCORE', `${prefix}campaigns`, name],
+    ['HGETALL', `${prefix}campaign:${name}`],
+    ['LRANGE', `${prefix}campaign_history:${name}`, '0', '-1'],
+    ['HGETALL', `${prefix}preview:${name}`],
+    ['HGETALL', `${prefix}counts:${name}`],
+    statsCommand(prefix, 'campaign', name),
   ])
   if (registered === null) return null
   return {
     ...toCampaign('campaign', ref, toMap(hash), toGapMarks(gaps)),
-    history: toTexts(history).map((text) => JSON.parse(afterSeparator(text)) as StateChange),
+    history: newestFirst(toTexts(history)).map((text) => JSON.parse(afterSeparator(text)) as StateChange),
     preview: await readPreview(options, toMap(preview)),
-    stats: toStats(stats),
+    stats: await readStats(options, 'campaign', name, stats),
     counts: toCounts(toMap(counts)),
   }
 }

@@ -1,55 +1,54 @@
 import type { CdrDetail, CdrFilter, CdrRecord, Page } from '../types.ts'
+import { toName } from '../names.ts'
 import { readNewestFirst } from './newest-first.ts'
-import { SEPARATOR, toTexts, type ReadOptions } from './replies.ts'
+import { keptSince, newestFirst, SEPARATOR, toTexts, type ReadOptions } from './replies.ts'
 
 /** CDRs by filter, newest first by `dialed_at`. The smallest index that the filter names is read, and the rest of the filter applied to it. */
 export async function readCdrs(options: ReadOptions, filter: CdrFilter = {}): Promise<Page<CdrRecord>> {
   const { fromMs, toMs, cursor, limit } = filter
-  const key = options.prefix + indexOf(filter)
+  const key = options.prefix + (await indexOf(filter))
   const readRecords = (ids: readonly string[]) => readCdrRecords(options, ids)
   return readNewestFirst(options.upstash, { key, fromMs, toMs, cursor, limit, readRecords, fits: toPredicate(filter) })
 }
 
 /** One CDR with its revisions; null when there is none, or it has run out. */
-export async function readCdr({ upstash, prefix }: ReadOptions, id: string): Promise<CdrDetail | null> {
+export async function readCdr(options: ReadOptions, id: string): Promise<CdrDetail | null> {
+  const { upstash, prefix } = options
+  const name = await toName(id)
   const [hash, revisions] = await upstash.readAll([
-    ['HMGET', `${prefix}cdr:${id}`, 'json', 'revised', 'content'],
-    ['HVALS', `${prefix}cdr_revisions:${id}`],
+    ['HMGET', `${prefix}cdr:${name}`, ...FIELDS, 'content'],
+    ['HVALS', `${prefix}cdr_revisions:${name}`],
   ])
-  const [json, revised, content] = hash as (string | null)[]
-  if (typeof json !== 'string') return null
-  const former = toTexts(revisions)
-    .map((text) => ({
-      ms: Number(text.slice(0, text.indexOf(SEPARATOR))),
-      json: text.slice(text.indexOf(SEPARATOR) + 1),
-    }))
-    .toSorted((a, b) => b.ms - a.ms)
+  const record = toRecord(options, name, hash)
+  if (record === undefined) return null
+  const former = newestFirst(toTexts(revisions)).map((text) => text.slice(text.indexOf(SEPARATOR) + 1))
   return {
-    ...(JSON.parse(json) as Omit<CdrRecord, 'revised'>),
-    revised: revised === '1',
-    revisions: former.map((revision) => JSON.parse(revision.json) as Omit<CdrRecord, 'revised'>),
-    payload: JSON.parse(content ?? '{}') as Record<string, unknown>,
+    ...record,
+    revisions: former.map((json) => ({ id: record.id, ...(JSON.parse(json) as Stored) })),
+    payload: JSON.parse((hash as (string | null)[])[FIELDS.length] ?? '{}') as Record<string, unknown>,
   }
 }
 
-function indexOf({ number, contact, agent, campaign }: CdrFilter): string {
-  if (number !== undefined) return `cdrs_by:number:${number}`
-  if (contact !== undefined) return `cdrs_by:contact:${contact}`
-  if (agent !== undefined) return `cdrs_by:agent:${agent}`
-  return campaign === undefined ? 'cdrs' : `cdrs_by:campaign:${campaign}`
+type Stored = Omit<CdrRecord, 'id' | 'revised'>
+const FIELDS = ['json', 'revised', 'kept'] as const
+
+/** A record, unless it has run out: what is no longer kept may still wait to be purged. */
+function toRecord(options: ReadOptions, id: string, reply: unknown): CdrRecord | undefined {
+  const [json, revised, kept] = reply as (string | null)[]
+  return typeof json === 'string' && Number(kept) > keptSince(options, 'cdr')
+    ? { id, ...(JSON.parse(json) as Stored), revised: revised === '1' }
+    : undefined
 }
 
-async function readCdrRecords(
-  { upstash, prefix }: ReadOptions,
-  ids: readonly string[],
-): Promise<(CdrRecord | undefined)[]> {
-  const replies = await upstash.readAll(ids.map((id) => ['HMGET', `${prefix}cdr:${id}`, 'json', 'revised']))
-  return replies.map((reply) => {
-    const [json, revised] = reply as (string | null)[]
-    return typeof json === 'string'
-      ? { ...(JSON.parse(json) as Omit<CdrRecord, 'revised'>), revised: revised === '1' }
-      : undefined
-  })
+async function indexOf({ number, contact, agent, campaign }: CdrFilter): Promise<string> {
+  const own = Object.entries({ number, contact, agent, campaign }).find(([, value]) => value !== undefined)
+  return own === undefined ? 'cdrs' : `cdrs_by:${await toName(own.join(':'))}`
+}
+
+async function readCdrRecords(options: ReadOptions, ids: readonly string[]): Promise<(CdrRecord | undefined)[]> {
+  const { upstash, prefix } = options
+  const replies = await upstash.readAll(ids.map((id) => ['HMGET', `${prefix}cdr:${id}`, ...FIELDS]))
+  return replies.map((reply, index) => toRecord(options, ids[index] as string, reply))
 }
 
 /** Also of what an index was read by: a revision may have another campaign than the record had. */

@@ -1,16 +1,18 @@
 import type { GapFilter, GapRecord } from '../operator-types.ts'
 import type { Page } from '../types.ts'
+import { toName } from '../names.ts'
 import { readNewestFirst } from './newest-first.ts'
-import type { ReadOptions } from './replies.ts'
+import { keptSince, type ReadOptions } from './replies.ts'
 
 /** The spans in which PubSub was not heard, newest first. */
 export async function readGaps(
-  { upstash, prefix }: ReadOptions,
+  options: ReadOptions,
   { source, sinceMs, cursor, limit }: GapFilter = {},
 ): Promise<Page<GapRecord>> {
+  const { upstash, prefix } = options
   return readNewestFirst<GapRecord>(upstash, {
-    key: source === undefined ? `${prefix}gaps` : `${prefix}gaps_of:${source}`,
-    fromMs: sinceMs,
+    key: source === undefined ? `${prefix}gaps` : `${prefix}gaps_of:${await toName(source)}`,
+    fromMs: Math.max(sinceMs ?? 0, keptSince(options, 'gap')),
     cursor,
     limit,
     readRecords: async (ids) => {

@@ -1,15 +1,15 @@
 import type { ParkedFilter, ParkedPage, ParkedRecord } from '../operator-types.ts'
 import { readNewestFirst } from './newest-first.ts'
-import { afterSeparator, type ReadOptions } from './replies.ts'
+import { afterSeparator, keptSince, type ReadOptions } from './replies.ts'
 
 /** What the relay put aside and nobody has sent again or dropped, newest first. */
 export async function readParked(options: ReadOptions, filter: ParkedFilter = {}): Promise<ParkedPage> {
   const { upstash, prefix } = options
   const { source, route, reason, sinceMs, cursor, limit } = filter
-  const key = `${prefix}parked`
+  const [key, since] = [`${prefix}parked`, keptSince(options, 'parked')]
   const page = await readNewestFirst<ParkedRecord>(upstash, {
     key,
-    fromMs: sinceMs,
+    fromMs: Math.max(sinceMs ?? 0, since),
     cursor,
     limit,
     readRecords: (ids) => readRecords(options, ids),
@@ -18,7 +18,7 @@ export async function readParked(options: ReadOptions, filter: ParkedFilter = {}
       (route === undefined || record.route === route) &&
       (reason === undefined || record.reason.toLowerCase().includes(reason.toLowerCase())),
   })
-  const [total] = await upstash.readAll([['ZCARD', key]])
+  const [total] = await upstash.readAll([['ZCOUNT', key, String(since), '+inf']])
   return { ...page, total: Number(total) }
 }
 

@@ -1,3 +1,4 @@
+import { toName } from '../names.ts'
 import type { ReadOptions } from './replies.ts'
 
 /** A value that was written in parts. */
@@ -9,9 +10,10 @@ export async function readParts(
   of: 'preview' | 'other',
   values: readonly PartsOf[],
 ): Promise<(string | null)[]> {
+  const names = await Promise.all(values.map(({ id }) => toName(id)))
   const replies = await upstash.readAll(
-    values.flatMap(({ id, parts }) =>
-      Array.from({ length: parts }, (_, index) => ['GET', `${prefix}${of}_part:${id}:${index}`]),
+    values.flatMap(({ parts }, at) =>
+      Array.from({ length: parts }, (_, index) => ['GET', `${prefix}${of}_part:${names[at]}:${index}`]),
     ),
   )
   let at = 0

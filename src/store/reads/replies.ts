@@ -1,5 +1,7 @@
 import { fromBase64, toBase64, toText } from '../../protocol/index.ts'
 import { StoreError } from '../errors.ts'
+import { isDigest } from '../names.ts'
+import type { Expiries } from '../store.ts'
 import type { Page } from '../types.ts'
 import type { Upstash } from '../upstash.ts'
 
@@ -8,12 +10,19 @@ export type ReadOptions = {
   readonly upstash: Upstash
   readonly prefix: string
   readonly now: () => number
-  /** How long (s) CDRs are kept. */
-  readonly cdrSeconds: number
+  readonly expiries: Expiries
+  /** How long (s) a call is shown as current at most. */
+  readonly callLimitSeconds: number
 }
 
 /** Separates the parts of a value: a control character, which no JSON text holds unescaped. */
 export const SEPARATOR = '\u001f'
+
+/** Separates the entries of a value that is a list. */
+export const ENTRY_SEPARATOR = '\u001e'
+
+/** From when on (unix ms) something is kept. */
+export const keptSince = ({ now, expiries }: ReadOptions, of: keyof Expiries): number => now() - expiries[of] * 1000
 
 /** The JSON in a value, behind what orders or names it. */
 export const afterSeparator = (value: string): string => value.slice(value.lastIndexOf(SEPARATOR) + 1)
@@ -28,6 +37,11 @@ export function toMap(reply: unknown): Map<string, string> {
 
 export const toTexts = (reply: unknown): string[] =>
   ((reply ?? []) as (string | null)[]).filter((text) => text !== null)
+
+/** Entries that begin with their time (unix ms), the newest first. */
+export function newestFirst(entries: readonly string[]): string[] {
+  return entries.toSorted((a, b) => Number.parseInt(b, 10) - Number.parseInt(a, 10))
+}
 
 export const DEFAULT_LIMIT = 100
 const MAX_LIMIT = 500
@@ -64,16 +78,32 @@ export function parsePlace(cursor: string): { readonly ms: number; readonly id: 
   throw new StoreError('store.cursor.invalid', NOT_OURS)
 }
 
-/** A page of the names in a registry, in the order of their text. */
+/** A reference, and what stands for it in keys. */
+export type Named = { readonly ref: string; readonly name: string }
+
+/** The references that these names stand for. */
+export async function readReferences({ upstash, prefix }: ReadOptions, names: readonly string[]): Promise<Named[]> {
+  const long = names.filter(isDigest)
+  const references = await upstash.readAll(long.map((name) => ['GET', `${prefix}name:${name}`]))
+  const known = new Map(long.map((name, index) => [name, references[index]]))
+  return names.map((name) => {
+    const ref = known.get(name)
+    return { name, ref: typeof ref === 'string' ? ref : name }
+  })
+}
+
+/** A page of the references in a registry, in the order of their names. */
 export async function readNames(
-  { upstash }: ReadOptions,
+  options: ReadOptions,
   key: string,
   cursor: string | undefined,
   limit: number,
-): Promise<Page<string>> {
+): Promise<Page<Named>> {
+  const { upstash } = options
   const after = cursor === undefined ? '-' : `(${String(parseCursor(cursor, 1)[0])}`
   const [reply] = await upstash.readAll([['ZRANGEBYLEX', key, after, '+', 'LIMIT', '0', String(limit + 1)]])
   const names = toTexts(reply)
   const items = names.slice(0, limit)
-  return { items, next: names.length > limit ? formatCursor([items.at(-1) as string]) : null }
+  const next = names.length > limit ? formatCursor([items.at(-1) as string]) : null
+  return { items: await readReferences(options, items), next }
 }

@@ -1,29 +1,42 @@
-/** Stats of agents and campaigns, states of campaigns and dialers, and who will be called next. A part of the script that writes. */
+/** Writes stats of agents and campaigns, states of campaigns and dialers, and who will be called next. A part of the script that writes. */
 export const STATES = `
-function apply.stats(of, ref, stamp, ms, at, id, values, ...)
-  local k, series = key(of .. '_stats:' .. ref), key(of .. '_series:' .. ref)
-  if not newer(stamp, redis.call('HGET', k, 'stamp')) then return end
-  local counters, reset = { ... }, ''
+-- One series for each source and campaign: the counters of one say nothing about those of another.
+local MOST_SERIES, MOST_POINTS = 20, 120
+function apply.stats(of, ref, campaign, stamp, at, values, ...)
+  local source = source_of(stamp)
+  local k, own = key(of .. '_stats:' .. name(ref)), name(source .. '|' .. campaign)
+  local held = redis.call('HGET', k, own)
+  local former = parts_of(held or '', SEP)
+  if not newer(stamp, former[1]) then return end
+  local counters, is_reset, before = { ... }, false, {}
+  local names = parts_of(former[6] or '', ENTRY)
+  for i = 1, #names - 1, 2 do before[names[i]] = tonumber(names[i + 1]) end
   for i = 1, #counters, 2 do
-    local field = 'v:' .. counters[i]
-    local former = tonumber(redis.call('HGET', k, field) or '')
-    if former and tonumber(counters[i + 1]) < former then reset = '1' end
-    redis.call('HSET', k, field, counters[i + 1])
+    local value = before[counters[i]]
+    if value and tonumber(counters[i + 1]) < value then is_reset = true end
   end
-  if reset == '1' then redis.call('HINCRBY', k, 'resets', 1) end
-  redis.call('HSET', k, 'stamp', stamp, 'at', at, 'values', values)
-  redis.call('ZADD', series, ms, id .. SEP .. at .. SEP .. reset .. SEP .. values)
-  keep_latest(series, 120)
+  if not held and redis.call('HLEN', k) >= MOST_SERIES then
+    local all, first, first_ms = redis.call('HGETALL', k)
+    for i = 1, #all, 2 do
+      local _, _, ms = split(all[i + 1])
+      if not first or ms < first_ms then first, first_ms = all[i], ms end
+    end
+    redis.call('HDEL', k, first)
+    redis.call('DEL', key(of .. '_series:' .. name(ref) .. '|' .. first))
+  end
+  local resets = (tonumber(former[3] or '') or 0) + (is_reset and 1 or 0)
+  redis.call('HSET', k, own, table.concat({ stamp, at, resets, source, campaign, table.concat(counters, ENTRY), values }, SEP))
+  local series = key(of .. '_series:' .. name(ref) .. '|' .. own)
+  redis.call('RPUSH', series, at .. SEP .. (is_reset and '1' or '') .. SEP .. values)
+  redis.call('LTRIM', series, -MOST_POINTS, -1)
   expire(k, ttl[of])
   expire(series, ttl[of])
   register(of .. 's', ref, of)
 end
 
 function apply.state(of, ref, status, stamp, ms, at, source, id, change)
-  local k, history = key(of .. ':' .. ref), key(of .. '_history:' .. ref)
-  add_once(history, ms, id, change)
-  keep_latest(history, 100)
-  expire(history, ttl.campaign)
+  local k = key(of .. ':' .. name(ref))
+  add_once(key(of .. '_history:' .. name(ref)), ms .. SEP .. id .. SEP .. change, 100, ttl.campaign)
   local former = redis.call('HMGET', k, 'stamp', 'status')
   if newer(stamp, former[1]) then
     if former[2] ~= status then redis.call('HSET', k, 'since', at) end
@@ -34,14 +47,14 @@ function apply.state(of, ref, status, stamp, ms, at, source, id, change)
 end
 
 function apply.part(of, id, index, text)
-  redis.call('SET', key(of .. '_part:' .. id .. ':' .. index), text, 'EX', ttl[of])
+  redis.call('SET', key(of .. '_part:' .. name(id) .. ':' .. index), text, 'EX', ttl[of])
 end
 local function drop_parts(of, id, count)
-  for i = 0, (tonumber(count) or 0) - 1 do redis.call('DEL', key(of .. '_part:' .. id .. ':' .. i)) end
+  for i = 0, (tonumber(count) or 0) - 1 do redis.call('DEL', key(of .. '_part:' .. name(id) .. ':' .. i)) end
 end
 
 function apply.preview(ref, id, parts, stamp, at)
-  local k = key('preview:' .. ref)
+  local k = key('preview:' .. name(ref))
   local former = redis.call('HMGET', k, 'stamp', 'id', 'parts')
   if newer(stamp, former[1]) then
     if former[2] and former[2] ~= id then drop_parts('preview', former[2], former[3]) end
