@@ -8,6 +8,7 @@ export class FunctionsError extends Error {
     | 'functions.tokens.missing'
     | 'functions.tokens.invalid'
     | 'functions.cors.bad_origin'
+    | 'functions.call_limit.invalid'
 
   constructor(code: FunctionsError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

@@ -22,7 +22,7 @@ const API_MEMORY_MIB = 512
 
 /** The functions of serverless.yml: one for each route, fed by its queue, and the read API behind a URL. */
 export function createFunctions(options: StackOptions): Readonly<Record<string, unknown>> {
-  const { prefix, corsOrigin } = options
+  const { prefix, corsOrigin, callLimitSeconds } = options
   const ofRoutes = ROUTES.map((route) => [
     functionKey(route),
     {
@@ -61,6 +61,7 @@ export function createFunctions(options: StackOptions): Readonly<Record<string, 
         ...environment(options, PARAMETER_VARIABLES),
         ENIGMA_QUEUE_PREFIX: prefix,
         API_CORS_ORIGIN: corsOrigin,
+        ENIGMA_CALL_LIMIT_SECONDS: String(callLimitSeconds),
       },
       // Every request needs the bearer token, which the function checks.
       url: { invokeMode: 'RESPONSE_STREAM' },

@@ -12,6 +12,8 @@ export type StackOptions = {
   readonly alarmEmail: string
   /** Which origins' pages may read the API: several by commas, or `*`; '': none. */
   readonly corsOrigin: string
+  /** How long (s) the API shows a call as current at most. */
+  readonly callLimitSeconds: number
   /** Of the key that the parameters are encrypted with, where it is not the account's own for Systems Manager. */
   readonly kmsKeyArn: string
   /** Whether queues and logs stay when the stack is removed. */
@@ -21,7 +23,15 @@ export type StackOptions = {
 }
 
 /** The parameters of a deployment, as serverless.yml and docs/deploy.md have them. */
-export const STACK_PARAMETERS = ['prefix', 'logRetentionDays', 'alarmEmail', 'corsOrigin', 'kmsKeyArn', 'keep'] as const
+export const STACK_PARAMETERS = [
+  'prefix',
+  'logRetentionDays',
+  'alarmEmail',
+  'corsOrigin',
+  'callLimitSeconds',
+  'kmsKeyArn',
+  'keep',
+] as const
 
 /** Lambda takes names of 64 characters. Source: CreateFunction in the Lambda API reference. */
 const MOST_FUNCTION_NAME = 64
@@ -78,9 +88,21 @@ export function readStackOptions(
     faults.push(
       `corsOrigin "${wrongOrigin}": write origins such as https://console.example.com, several by commas, or *`,
     )
+  const callLimitSeconds = Number(value('callLimitSeconds') || 7_200)
+  if (!Number.isInteger(callLimitSeconds) || callLimitSeconds < 1)
+    faults.push(`callLimitSeconds "${value('callLimitSeconds')}": write a whole number of seconds, such as 7200`)
   const keep = value('keep') || 'yes'
   if (keep !== 'yes' && keep !== 'no')
     faults.push(`keep "${keep}": write yes, or no to have queues and logs removed with the stack`)
   if (faults.length > 0) throw new DeployError('deploy.options.invalid', faults.join('\n'))
-  return { prefix, logRetentionDays, alarmEmail, corsOrigin, kmsKeyArn, keep: keep === 'yes', settings }
+  return {
+    prefix,
+    logRetentionDays,
+    alarmEmail,
+    corsOrigin,
+    callLimitSeconds,
+    kmsKeyArn,
+    keep: keep === 'yes',
+    settings,
+  }
 }

@@ -3,11 +3,15 @@ import {
   ProtocolError,
   orderKey,
   readBody,
+  toBytes,
   toSourceId,
   type Notification,
 } from '../protocol/index.ts'
 import type { SqsRecord } from './sqs-event.ts'
 import { lazily, toPacket } from './packet.ts'
+
+/** Longest key (characters) that is kept as it is; the relay's own have some 40. */
+const MOST_KEY = 500
 
 /** One SQS message of a batch, read. */
 export type Message<Effect> = {
@@ -48,10 +52,11 @@ export async function readMessage<Effect>(record: SqsRecord, maxReceiveCount: nu
   const about = { record, attempt, lastAttempt, contentEncoding, faultParked: false }
   try {
     const notifications = await readBody(record.body, contentEncoding)
-    const entries = notifications.map((notification): Entry<Effect> => {
+    const keys = await Promise.all(notifications.map(toKey))
+    const entries = notifications.map((notification, at): Entry<Effect> => {
       const packet = lazily(() => toPacket(notification.data))
       const state = { effects: [], finished: false, remembered: false }
-      return { key: toKey(notification), notification, packet, attempt, lastAttempt, record, ...state }
+      return { key: keys[at] as string, notification, packet, attempt, lastAttempt, record, ...state }
     })
     return entries.length > 0 ? { ...about, entries } : { ...about, entries, fault: 'the body is an empty batch' }
   } catch (error) {
@@ -60,8 +65,12 @@ export async function readMessage<Effect>(record: SqsRecord, maxReceiveCount: nu
 }
 
 // The relay's ids begin with the source's id. Of a foreign event only source and id together are unique (CloudEvents 1.0, `id`).
-function toKey({ id, source }: Notification): string {
-  return id.startsWith(`${toSourceId(source)}/`) ? id : `${source} ${id}`
+// It is remembered as the member of a set, which Upstash takes up to 32 KB.
+async function toKey({ id, source }: Notification): Promise<string> {
+  const key = id.startsWith(`${toSourceId(source)}/`) ? id : `${source} ${id}`
+  if (key.length <= MOST_KEY) return key
+  const digest = await crypto.subtle.digest('SHA-256', new Uint8Array(toBytes(key)))
+  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }
 
 /** What keeps its order: one reference of one type and sub_type, by the relay's own rule. */

@@ -59,8 +59,9 @@ export function createUncommitted<Effect>(now: () => number) {
       }
     },
     /** After a commit that succeeded. */
-    forget: (messages: readonly Message<Effect>[]): void =>
-      messages.forEach(({ record }) => void forget(record.messageId)),
+    forget(messages: readonly Message<Effect>[]): void {
+      for (const { record } of messages) forget(record.messageId)
+    },
   }
 }
 

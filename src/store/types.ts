@@ -138,7 +138,7 @@ export type CdrRecord = {
   readonly call_dir: string | null
   readonly recording_url: string | null
   readonly received_at: string
-  /** The fields that the dialler sent in a form that cannot be read. */
+  /** The fields that could not be read with certainty: null, or the best guess. */
   readonly unsure: string[]
   /** Another CDR with other content came under the same key. */
   readonly revised: boolean

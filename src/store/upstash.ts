@@ -1,5 +1,5 @@
 import { Redis } from '@upstash/redis'
-import { maskText, toBytes } from '../protocol/index.ts'
+import { maskText } from '../protocol/index.ts'
 import { StoreError } from './errors.ts'
 import { sha1 } from './names.ts'
 
@@ -85,7 +85,7 @@ export function createUpstash(options: UpstashOptions) {
     const args = commands.flatMap((command) => [String(command.length), ...command])
     try {
       return await attempt(async (client) => {
-        const replies: unknown = await client.eval<string[], unknown>(READ_ALL, [], args)
+        const replies: unknown = await client.eval<string[]>(READ_ALL, [], args)
         if (Array.isArray(replies) && replies.length === commands.length) return replies as unknown[]
         throw new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
       })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { AgentCall, AgentStatus, Cdr, RelayGap, RelayParked } from '../../src/protocol/index.ts'
+import type { AgentCall, Cdr, RelayGap } from '../../src/protocol/index.ts'
 import {
   agentCall,
   agentStats,
@@ -48,13 +48,13 @@ test('names of any length are kept and found, whatever the database takes in a k
       number,
       ...own,
     }
-    return cdr(event('campaigns', 'cdr', undefined, { ...payload, contact_ref: contact, end_reason: reason } as Cdr))
+    return cdr(event('campaigns', 'cdr', undefined, { ...payload, contact_ref: contact, end_reason: reason }))
   }
   const call = { ref: agent, call_ref: long('present'), contact_ref: contact, number } as AgentCall
   await store.commit({
     effects: [
-      agentStatus(event('agents', 'status', agent, { status: long('word'), campaign_ref: campaign } as AgentStatus)),
-      agentStatus(event('agents', 'status', agent, { status: 'busy', campaign_ref: campaign } as AgentStatus)),
+      agentStatus(event('agents', 'status', agent, { status: long('word'), campaign_ref: campaign })),
+      agentStatus(event('agents', 'status', agent, { status: 'busy', campaign_ref: campaign })),
       agentCall(event('agents', 'call', agent, call)),
       agentStats(event('agents', 'stats', agent, { campaign_ref: campaign, calls: 1, [long('counter')]: 2 })),
       campaignStatus(event('campaigns', 'status', campaign, { status: long('word') })),
@@ -62,7 +62,7 @@ test('names of any length are kept and found, whatever the database takes in a k
       dialerStatus(event('dialers', 'status', long('dialer'), { status: long('word') })),
       dialPreview(event('campaigns', 'dial_preview', campaign, { callees: [{ number, contact_ref: contact }] })),
       other(event('agents', long('type'), undefined, undefined)),
-      relayAlive(event('relay', 'alive', 'main', { relay: long('relay'), sources: ['main'], started: '' }) as never),
+      relayAlive(event('relay', 'alive', 'main', { relay: long('relay'), sources: ['main'], started: '' })),
       relayGap(
         event<RelayGap>('relay', 'gap', long('source'), {
           source: long('source'),
@@ -86,7 +86,7 @@ test('names of any length are kept and found, whatever the database takes in a k
           parkedat: '',
           bytes: 1,
           state: 'parked',
-        } as RelayParked),
+        }),
       ),
       tried({}),
       tried({ call_time: 9, recording_url: long('url') }),

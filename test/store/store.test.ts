@@ -2,7 +2,12 @@ import { createServer } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { agentCall, createStore, StoreError } from '../../src/store/index.ts'
+import { Hono } from 'hono'
+import { event, fromSqs, record, type AdapterEnv, type LogLine, type Parked } from '../../src/adapter/index.ts'
+import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
+import { AgentCall } from '../../src/protocol/index.ts'
+import { agentCall, createStore, StoreError, type Effect } from '../../src/store/index.ts'
+import { notification, RECEIVED, sqsEvent, sqsRecord } from '../adapter/factories.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
 import { toEvent } from './events.ts'
@@ -175,4 +180,45 @@ test('the script goes along once, and again when the database has forgotten it',
   }
   expect(proxy.seen.requests).toBe(8 + 2 * 2 + 4)
   expect((await store.read.agent('1002'))?.call).toMatchObject({ call_ref: '7' })
+})
+
+test("while the database is full, own steps and parking happen once, and the log has the database's words", async () => {
+  const { redis, proxy } = await useStore({ proxy: { maxDataBytes: 1 } })
+  const roomy = await startUpstashProxy({ redisUrl: redis.url, token: 'test-token' })
+  onTestFinished(() => roomy.stop())
+  let [url, nowMs] = [proxy.url, Date.parse(RECEIVED)]
+  const store = createStore({ address: () => Promise.resolve({ url, token: 'test-token' }), now: () => nowMs })
+  const [steps, parked, lines]: [string[], Parked[], LogLine[]] = [[], [], []]
+  const app = new Hono<AdapterEnv<Effect>>()
+  app.post('/agents/call/:ref', async (c) => {
+    const { reference = '', ...call } = await event(c, AgentCall)
+    record(c, agentCall({ ...call, reference }))
+    steps.push(reference)
+    return reference === 'poison' ? c.text('no such agent', 422) : c.body(null, 204)
+  })
+  const handler = fromSqs<Effect>(app, {
+    commit: (batch) => store.commit(batch),
+    recall: (ids) => store.recall(ids),
+    park: async (one) => void parked.push(one),
+    postpone: async () => undefined,
+    maxReceiveCount: 50,
+    now: () => nowMs,
+    log: (line) => void lines.push(line),
+  })
+  const own = { type: 'enigma.agents.call', payload: { call_ref: 7, number: '27821234567' } }
+  const batch = (receiveCount: number) =>
+    sqsEvent(sqsRecord([notification('1002', 1, own), notification('poison', 2, own)], { receiveCount }))
+  for (let attempt = 1; attempt <= 5; attempt++) {
+    expect((await handler(batch(attempt))).batchItemFailures).toHaveLength(1)
+    nowMs += 60_000
+  }
+  url = roomy.url
+  expect(await handler(batch(6))).toEqual({ batchItemFailures: [] })
+  expect([steps, parked.length]).toEqual([['1002', 'poison'], 1])
+  const failed = lines.filter(({ code }) => code === 'adapter.commit.failed')
+  expect(failed.map(({ error }) => error)).toEqual(
+    Array.from({ length: 5 }, () => expect.stringContaining('ERR DB capacity quota exceeded') as string),
+  )
+  // Five minutes old by now: it is recorded, and pops up on no screen.
+  expect(await store.read.agent('1002')).toMatchObject({ call: null, calls: [{ call_ref: '7', stale: true }] })
 })

@@ -25,7 +25,7 @@ const cdr = {
   unsure: v.pipe(
     v.array(v.string()),
     v.description(
-      'The fields that the dialler sent in a form that cannot be read: null here, or another value in their place.',
+      'The fields that could not be read with certainty: null here, or the best guess. `payload` has them as they were sent.',
     ),
   ),
 }

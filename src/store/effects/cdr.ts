@@ -37,9 +37,10 @@ export function cdr(event: StoreEvent<Cdr>): Effect {
   const dialedAt = toDialedAt(p.dialed_at, event.timeMs)
   const callRef = textOr(p.call_ref)
   const number = textOr(p.number)
-  const { unsure: said, ...payload }: Record<string, unknown> = p
-  const named = Array.isArray(said) ? said.map(String) : []
-  const unsure = dialedAt === null && !named.includes('dialed_at') ? [...named, 'dialed_at'] : named
+  const { unsure: sent = {}, ...read } = p
+  // As it was sent, also where it could not be read.
+  const payload = { ...read, ...sent }
+  const unsure = [...new Set([...Object.keys(sent), ...(dialedAt === null ? ['dialed_at'] : [])])]
   const campaign = event.reference || textOr(p.ref) || textOr(p.campaign_ref)
   // In the place of what is not known, when it was received: it is found among the CDRs of then.
   const listedMs = Math.round(dialedAt === null ? event.timeMs : dialedAt * 1000)

@@ -10,7 +10,8 @@ export function toDigest(payload: unknown): string {
 
 function toCanonical(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(toCanonical)
-  if (typeof value !== 'object' || value === null) return value === null || value === undefined ? null : String(value)
+  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint') return String(value)
+  if (typeof value !== 'object' || value === null) return value
   return Object.entries(value)
     .filter(([, inner]) => inner !== null && inner !== undefined)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
