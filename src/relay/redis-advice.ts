@@ -140,7 +140,7 @@ const TLS: readonly Known[] = [
 
 const OWN: Readonly<Partial<Record<RelayError['code'], readonly [says: string, fix: string]>>> = {
   'relay.redis.no_secret': [
-    'a file with a user, password, certificate or key cannot be read or is empty',
+    'a file with a user or password cannot be read or is empty, or one with a certificate or key',
     'write it, and let the user of the relay read it',
   ],
   'relay.redis.tls_port': ['this port speaks TLS', 'write rediss:// in place of redis:// in ENIGMA_SOURCES'],

@@ -52,3 +52,50 @@ export async function makeCertificates(folder: string, name = 'ca') {
   )
   return { caFile, certFile, keyFile }
 }
+
+/** What a certificate may be besides a sound one. */
+export type CertificateOptions = {
+  /** Default 2; -1 for one that has expired. */
+  readonly days?: number
+  /** Default: 127.0.0.1 and dialler.test. */
+  readonly altName?: string
+  /** Of the key. Default: none. */
+  readonly passphrase?: string
+}
+
+/** A certificate of the authority that `makeCertificates` made under this name, and its key. */
+export async function signCertificate(
+  folder: string,
+  authority: string,
+  name: string,
+  { days = 2, altName = 'IP:127.0.0.1,DNS:dialler.test', passphrase }: CertificateOptions = {},
+) {
+  const file = (end: string) => join(folder, `${name}-${end}`)
+  const openssl = (...args: string[]) => execFile('openssl', args)
+  const [keyFile, certFile, request, extension] = [file('own.key'), file('own.pem'), file('own.csr'), file('own.ext')]
+  const secret = passphrase === undefined ? ['-nodes'] : ['-passout', `pass:${passphrase}`]
+  await openssl(
+    'req',
+    '-newkey',
+    'ec',
+    '-pkeyopt',
+    'ec_paramgen_curve:prime256v1',
+    ...secret,
+    '-subj',
+    `/CN=${name}`,
+    '-keyout',
+    keyFile,
+    '-out',
+    request,
+  )
+  await writeFile(extension, `subjectAltName=${altName}\n`)
+  const ca = [
+    '-CA',
+    join(folder, `${authority}-ca.pem`),
+    '-CAkey',
+    join(folder, `${authority}-ca.key`),
+    '-CAcreateserial',
+  ]
+  await openssl('x509', '-req', '-in', request, ...ca, '-days', String(days), '-extfile', extension, '-out', certFile)
+  return { certFile, keyFile }
+}
