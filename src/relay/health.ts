@@ -27,17 +27,18 @@ export type HealthOptions = {
 export async function serveHealth(options: HealthOptions): Promise<() => Promise<void>> {
   const app = createHealth(options)
   const { host, port } = options.http
+  const authority = host.includes(':') ? `[${host}]` : host
   const server = serve({ fetch: app.fetch, hostname: host, port })
   try {
     await once(server, 'listening')
   } catch (error) {
     throw new RelayError(
       'relay.http.address_in_use',
-      `cannot serve on ${host}:${port} (${describe(error)}): set ENIGMA_HTTP to a free address`,
+      `cannot serve on ${authority}:${port} (${describe(error)}): set ENIGMA_HTTP to a free address`,
       { cause: error },
     )
   }
-  options.onListening(`http://${host}:${(server.address() as AddressInfo).port}`)
+  options.onListening(`http://${authority}:${(server.address() as AddressInfo).port}`)
   return () =>
     new Promise((resolve) => {
       server.close(() => resolve())

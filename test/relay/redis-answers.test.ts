@@ -149,7 +149,8 @@ test.each([
 test('an address of IPv6 is shown with brackets, by the log and by doctor, and can be connected to', async () => {
   const port = await useReservedPort()
   const url = `redis://[::1]:${port}`
-  const relay = await startRelay(url)
+  const relay = await startRelay(url, { ENIGMA_HTTP: '[::1]:0' })
+  expect(relay.address).toMatch(/^http:\/\/\[::1\]:\d+$/)
   await waitFor(() => relay.coded('relay.redis.unreachable').length > 0, 'it to be said')
   expect(relay.coded('relay.redis.unreachable')[0]?.['error']).toBe(`connect ECONNREFUSED [::1]:${port}`)
   expect((await lookAtRedis(url))['answer']?.text).toBe(`nothing listens at [::1]:${port}`)

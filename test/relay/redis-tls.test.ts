@@ -1,26 +1,24 @@
-import { copyFile, writeFile } from 'node:fs/promises'
-import { createServer as createTlsServer } from 'node:tls'
 import { readFileSync } from 'node:fs'
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { join } from 'node:path'
-import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createServer as createTlsServer } from 'node:tls'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { freePort } from '../../src/local/free-port.ts'
 import { startRedisServer, type RedisServer } from '../../src/local/redis-server.ts'
+import { readConfig } from '../../src/relay/index.ts'
 import { createRedis } from '../../src/relay/redis.ts'
 import { ConfigError } from '../../src/runtime/index.ts'
-import { readConfig } from '../../src/relay/index.ts'
+import { runCli } from '../cli/run.ts'
 import { lookAtRedis } from '../support/doctor.ts'
 import { captureLog } from '../support/log.ts'
-import { useRedisServer } from '../support/redis.ts'
+import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { receiveAll, useRelay, waitFor } from '../support/relay.ts'
-import { useRedisClient } from '../support/redis.ts'
 import { useReservedPort } from '../support/reserved-port.ts'
 import { useSqs } from '../support/sqs.ts'
 import { makeCertificates, signCertificate } from '../support/tls.ts'
-import { freePort } from '../../src/local/free-port.ts'
-import { runCli } from '../cli/run.ts'
 
 type Pair = { readonly certFile: string; readonly keyFile: string }
 
@@ -34,10 +32,10 @@ const servers: RedisServer[] = []
 /** Ports of servers that want a client certificate: by TLS 1.2 and by 1.3. */
 const ports = new Map<string, number>()
 
-const tlsArgs = ({ certFile, keyFile }: Pair, port: number, more: readonly string[] = []) => [
-  ...['--tls-port', String(port), '--tls-cert-file', certFile, '--tls-key-file', keyFile],
-  ...['--tls-ca-cert-file', ca.caFile, ...more],
-]
+const tlsArgs = ({ certFile, keyFile }: Pair, port: number, more: readonly string[] = []) =>
+  `--tls-port ${port} --tls-cert-file ${certFile} --tls-key-file ${keyFile} --tls-ca-cert-file ${ca.caFile}`
+    .split(' ')
+    .concat(more)
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'enigma-tls-'))
@@ -63,7 +61,7 @@ const addressOf = (
   parameters: Record<string, string>,
   scheme = 'rediss',
   host = '127.0.0.1',
-) => `${scheme}://${host}:${port}?${new URLSearchParams(parameters)}`
+) => `${scheme}://${host}:${port}?${new URLSearchParams(parameters).toString()}`
 const mutual = (pair: Pair, more: Record<string, string> = {}) => ({ caFile: ca.caFile, ...pair, ...more })
 
 /** The codes of what doctor finds of the connection, and of what the relay's own client logs. */

@@ -45,18 +45,19 @@ export async function checkRole({ name, info, source }: SourceView): Promise<Fin
       'name a server that is none in ENIGMA_SOURCES',
     )
   if (role === 'slave') {
-    const fix = `ENIGMA_SOURCES=${source.id}=redis://${host}:${port}`
+    const primary = `${host?.includes(':') ? `[${host}]` : host}:${port}`
+    const fix = `ENIGMA_SOURCES=${source.id}=redis://${primary}`
     if (isReadOnly === '0')
       return warn(
         name('role'),
         'doctor.role.writable_replica',
-        `a replica of ${host}:${port} that can be written: what is taken here stays on the primary`,
+        `a replica of ${primary} that can be written: what is taken here stays on the primary`,
         fix,
       )
     return fail(
       name('role'),
       'doctor.role.replica',
-      `a read-only replica of ${host}:${port}: nothing can be taken from its lists`,
+      `a read-only replica of ${primary}: nothing can be taken from its lists`,
       fix,
     )
   }
