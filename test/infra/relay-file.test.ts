@@ -64,7 +64,7 @@ test('the file alone says what it is, and has every command', async () => {
     expect(stdout).toMatch(new RegExp(`^ +${command}\\b`, 'm'))
   await expect(one('dev')).rejects.toMatchObject({
     code: 1,
-    stderr: expect.stringContaining('runs in a clone') as string,
+    stderr: expect.stringContaining('(cli.dev.no_clone)') as string,
   })
   await expect(one('relay')).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining('AWS_REGION') as string })
 })
