@@ -1,0 +1,82 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+
+/** docs/logs.md lists every code that the sources write or throw, each once, and no other. */
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const ROOMS = 'relay|protocol|producer|adapter|store|api|functions|cli|dev|deploy|config|doctor'
+
+const sources = ['src', 'functions', 'infra']
+  .flatMap((folder) => readdirSync(join(root, folder), { recursive: true, withFileTypes: true }))
+  .filter((entry) => entry.isFile() && /\.[tj]s$/.test(entry.name))
+  .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+const read = (file: string): string => readFileSync(join(root, file), 'utf8')
+
+/** Quoted alone, or in the brackets behind a sentence of the command line. */
+const CODE = new RegExp(`(?<=['(])(?:${ROOMS})\\.[a-z_]+\\.[a-z_]+(?=[')])`, 'g')
+const FAMILY = new RegExp(`\`((?:${ROOMS})\\.[a-z_]+\\.)\\$\\{`, 'g')
+const ROW = /^\| `([a-z_]+\.[a-z_]+\.[a-z_]+)` \| ([a-z, ]+) \| (.+) \|(.*)\|$/gm
+
+/** Of the log, and of doctor's findings. */
+const LEVELS = ['debug', 'info', 'warn', 'error', 'fatal', 'ok', 'fail']
+
+/** In comments a code may stand as an example. */
+const withoutComments = (text: string): string => text.replace(/^\s*(?:\/\/|\/?\*).*$/gm, '')
+
+const used = new Map<string, string>()
+/** What codes begin with whose last part is a variable; the parts themselves are quoted somewhere. */
+const families = new Set<string>()
+const words = new Set<string>()
+for (const file of sources) {
+  const text = withoutComments(read(file))
+  for (const [code] of text.matchAll(CODE)) used.set(code, file)
+  for (const [, family = ''] of text.matchAll(FAMILY)) families.add(family)
+  for (const [word] of text.matchAll(/(?<=')[a-z_]+(?=')/g)) words.add(word)
+}
+const isUsed = (code: string): boolean => {
+  const dot = code.lastIndexOf('.') + 1
+  return used.has(code) || (families.has(code.slice(0, dot)) && words.has(code.slice(dot)))
+}
+const rows = [...read('docs/logs.md').matchAll(ROW)]
+const listed = rows.map(([, code]) => code as string)
+
+test('every code in the sources is listed, with its meaning and remedy', () => {
+  expect([...used].filter(([code]) => !listed.includes(code)).map(([code, file]) => `${code} (${file})`)).toEqual([])
+})
+
+test('every code that is listed is in the sources, and listed once', () => {
+  expect(listed.filter((code) => !isUsed(code))).toEqual([])
+  expect(listed.filter((code, at) => listed.indexOf(code) !== at)).toEqual([])
+})
+
+test('every row names a room, and levels of the log', () => {
+  const rooms = new RegExp(`^(?:${ROOMS})\\.`)
+  for (const [row, code, levels = ''] of rows) {
+    expect(code, row).toMatch(rooms)
+    for (const level of levels.split(/, | or /)) expect(LEVELS, row).toContain(level)
+  }
+  // A row may also name a family, whose events are those of another one: `doctor.redis.<event>`.
+  const isRow = (line: string): boolean =>
+    new RegExp(ROW.source).test(line) || families.has(/^\| `(.+\.)<event>` \|/.exec(line)?.[1] ?? '')
+  const lines = read('docs/logs.md').split('\n')
+  const coded = new RegExp(`^\\| \`(?:${ROOMS})\\.`)
+  expect(lines.filter((line) => coded.test(line) && !isRow(line))).toEqual([])
+})
+
+/** Files with an Error that nobody meets: the reason. */
+const BARE: Readonly<Record<string, string>> = {
+  'src/relay/http-handler.ts': 'an Error by the name that the AWS SDK looks at to tell whether to try again',
+  'src/relay/journal.ts': 'the reason of a recovery, which the line of the recovery quotes',
+  'src/runtime/shutdown.ts': 'the reason of an abort signal, which nothing prints',
+}
+
+test('no error without a code is thrown', () => {
+  const bare = sources.filter((file) => /\bnew Error\(/.test(withoutComments(read(file))))
+  expect(bare.filter((file) => BARE[file] === undefined)).toEqual([])
+  expect(
+    Object.keys(BARE).filter((file) => !bare.includes(file)),
+    'reasons that are not needed any more',
+  ).toEqual([])
+})
