@@ -55,6 +55,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     '@aws-cdk/aws-service-spec',
     '@aws-sdk/client-cloudformation',
     '@aws-sdk/client-cloudwatch-logs',
+    '@aws-sdk/client-lambda',
     '@aws-sdk/client-sqs',
     '@aws-sdk/client-ssm',
   ],

@@ -5,9 +5,14 @@ import { find, ofType, targetOf, type Template } from './template.ts'
  * Whether the read API can be called by everybody who has its token: a URL that streams, and both rights that AWS asks for. With one
  * of them only, AWS answers every request with 403. Source: "Control access to Lambda function URLs" in the Lambda developer guide.
  */
-export function* checkApi(template: Template, prefix: string): Generator<string> {
-  const [functionId] = find(template, 'AWS::Lambda::Function', (p) => p['FunctionName'] === prefix + API) ?? []
+export function* checkApi(template: Template, prefix: string, apiConcurrency?: number): Generator<string> {
+  const [functionId, own] = find(template, 'AWS::Lambda::Function', (p) => p['FunctionName'] === prefix + API) ?? []
   if (functionId === undefined) return yield 'the read API has no function'
+  if (own?.['ReservedConcurrentExecutions'] !== apiConcurrency)
+    yield `the read API has a concurrency of ${String(own?.['ReservedConcurrentExecutions'])}, the deployment says ${String(apiConcurrency)}`
+  // One with a bound of its own takes it from all others for good.
+  for (const [name, { Properties: p = {} }] of ofType(template, 'AWS::Lambda::Function'))
+    if (name !== functionId && p['ReservedConcurrentExecutions'] !== undefined) yield `${name} reserves concurrency`
   const [, url] = find(template, 'AWS::Lambda::Url', (p) => targetOf(p['TargetFunctionArn']) === functionId) ?? []
   if (url === undefined) return yield 'the read API has no URL'
   if (url['InvokeMode'] !== 'RESPONSE_STREAM') yield 'the URL of the read API does not stream'

@@ -12,13 +12,13 @@ const MOST_RESOURCES = 500
 const MOST_BYTES = 1024 * 1024
 
 /** Everything that is wrong with a compiled template, in words; empty when nothing is. */
-export function checkTemplate(template: Template, prefix: string): string[] {
+export function checkTemplate(template: Template, prefix: string, apiConcurrency?: number): string[] {
   return [
     ...checkSize(template),
     ...checkProperties(template),
     ...checkReferences(template),
     ...checkRoutes(template, prefix),
-    ...checkApi(template, prefix),
+    ...checkApi(template, prefix, apiConcurrency),
     ...checkRelay(template, prefix),
     ...checkPolicies(template),
     ...checkRoles(template),

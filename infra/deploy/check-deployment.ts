@@ -5,6 +5,7 @@ import type { PackageArguments } from '../package/arguments.ts'
 import { parameterName, TOKEN_PARAMETERS, type ParameterVariable } from '../stack/names.ts'
 import { allParameters } from '../stack/own-settings.ts'
 import type { StackOptions } from '../stack/options.ts'
+import { checkConcurrency } from './check-concurrency.ts'
 import { checkStack } from './check-stack.ts'
 import { fail, fixOf, ok, words, type Finding } from './finding.ts'
 
@@ -38,6 +39,7 @@ export async function* checkDeployment({ region, stack }: PackageArguments): Asy
   const parameters = await readParameters(ssm, region, stack)
   yield* parameters.findings
   if (parameters.values !== undefined) yield* checkValues(parameters.values)
+  yield await checkConcurrency(region, stack)
   yield* checkStack(region, stack.prefix)
 }
 

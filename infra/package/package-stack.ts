@@ -41,7 +41,7 @@ export async function packageStack(args: readonly string[], env: Env): Promise<n
     const code = await runFramework(['package', ...args], env)
     if (code !== 0) return code
     const template = JSON.parse(await readFile(join(resolve(root, folder), TEMPLATE), 'utf8')) as Template
-    const faults = checkTemplate(template, stack.prefix)
+    const faults = checkTemplate(template, stack.prefix, stack.apiConcurrency)
     for (const fault of faults) process.stderr.write(`enigma-relay: the template: ${fault} (deploy.template.invalid)\n`)
     if (faults.length > 0) return 1
     process.stdout.write(

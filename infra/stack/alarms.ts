@@ -21,7 +21,7 @@ const TOPIC = 'AlarmTopic'
 
 /** All alarms go to one topic; who is to hear of them subscribes to it. */
 export function createAlarms(options: StackOptions): Resources {
-  const { prefix, alarmEmail } = options
+  const { prefix, alarmEmail, apiConcurrency } = options
   const subscription = alarmEmail === '' ? {} : { Subscription: [{ Protocol: 'email', Endpoint: alarmEmail }] }
   return {
     [TOPIC]: {
@@ -29,7 +29,11 @@ export function createAlarms(options: StackOptions): Resources {
       Properties: { TopicName: `${stackName(prefix)}-alarms`, DisplayName: stackName(prefix), ...subscription },
     },
     ...Object.fromEntries(ROUTES.flatMap((route) => routeAlarms(prefix, route))),
-    ...Object.fromEntries([...functionAlarms('Api', prefix + API), ...relayAlarms(prefix), apiAlarm(prefix)]),
+    ...Object.fromEntries([
+      ...functionAlarms('Api', prefix + API, apiConcurrency),
+      ...relayAlarms(prefix),
+      apiAlarm(prefix),
+    ]),
   }
 }
 
@@ -60,7 +64,7 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
   ]
 }
 
-function functionAlarms(logical: string, name: string): [string, Resource][] {
+function functionAlarms(logical: string, name: string, bound?: number): [string, Resource][] {
   return [
     alarm(`${logical}ErrorsAlarm`, {
       name: `${name}-errors`,
@@ -74,7 +78,10 @@ function functionAlarms(logical: string, name: string): [string, Resource][] {
     }),
     alarm(`${logical}ThrottlesAlarm`, {
       name: `${name}-throttles`,
-      says: `Lambda refused to run ${name} for three minutes: the account's concurrency is used up. Ask AWS for more (Service Quotas, Lambda, Concurrent executions), or lower maxConcurrency of a route that matters less.`,
+      says:
+        bound === undefined
+          ? `Lambda refused to run ${name} for three minutes: the account's concurrency is used up. Ask AWS for more (Service Quotas, Lambda, Concurrent executions), or lower maxConcurrency of a route that matters less.`
+          : `Callers of ${name} got 429 for three minutes: more than ${bound} requests at once. A flood takes nothing from the other functions; where these are your own applications, deploy with a larger apiConcurrency.`,
       metric: ['AWS/Lambda', 'Throttles'],
       of: name,
       statistic: 'Sum',

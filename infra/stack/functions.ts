@@ -22,7 +22,7 @@ const API_MEMORY_MIB = 512
 
 /** The functions of serverless.yml: one for each route, fed by its queue, and the read API behind a URL. */
 export function createFunctions(options: StackOptions): Readonly<Record<string, unknown>> {
-  const { prefix, corsOrigin, callLimitSeconds } = options
+  const { prefix, corsOrigin, callLimitSeconds, apiConcurrency } = options
   const ofRoutes = ROUTES.map((route) => [
     functionKey(route),
     {
@@ -57,6 +57,8 @@ export function createFunctions(options: StackOptions): Readonly<Record<string, 
       role: roleName('Api'),
       memorySize: API_MEMORY_MIB,
       timeout: API_TIMEOUT_SECONDS,
+      // Everybody can reach the URL: with a bound, a flood of it takes nothing from the functions of the screen pops.
+      ...(apiConcurrency === undefined ? {} : { reservedConcurrency: apiConcurrency }),
       environment: {
         ...environment(options, PARAMETER_VARIABLES),
         ENIGMA_QUEUE_PREFIX: prefix,

@@ -16,6 +16,8 @@ export type StackOptions = {
   readonly callLimitSeconds: number
   /** Of the key that the parameters are encrypted with, where it is not the account's own for Systems Manager. */
   readonly kmsKeyArn: string
+  /** How many requests the API answers at once: reserved concurrency. Undefined: as many as the account runs. */
+  readonly apiConcurrency: number | undefined
   /** Whether queues and logs stay when the stack is removed. */
   readonly keep: boolean
   /** What functions of the user's own need besides: functions/settings.ts. */
@@ -30,6 +32,7 @@ export const STACK_PARAMETERS = [
   'corsOrigin',
   'callLimitSeconds',
   'kmsKeyArn',
+  'apiConcurrency',
   'keep',
 ] as const
 
@@ -91,6 +94,11 @@ export function readStackOptions(
   const callLimitSeconds = Number(value('callLimitSeconds') || 7_200)
   if (!Number.isInteger(callLimitSeconds) || callLimitSeconds < 1)
     faults.push(`callLimitSeconds "${value('callLimitSeconds')}": write a whole number of seconds, such as 7200`)
+  const apiConcurrency = value('apiConcurrency')
+  if (apiConcurrency !== '' && !/^[1-9]\d{0,3}$/.test(apiConcurrency))
+    faults.push(
+      `apiConcurrency "${apiConcurrency}": write how many requests the API answers at once, 1 to 9999, such as 20`,
+    )
   const keep = value('keep') || 'yes'
   if (keep !== 'yes' && keep !== 'no')
     faults.push(`keep "${keep}": write yes, or no to have queues and logs removed with the stack`)
@@ -102,6 +110,7 @@ export function readStackOptions(
     corsOrigin,
     callLimitSeconds,
     kmsKeyArn,
+    apiConcurrency: apiConcurrency === '' ? undefined : Number(apiConcurrency),
     keep: keep === 'yes',
     settings,
   }

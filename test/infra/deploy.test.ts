@@ -5,7 +5,8 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { checkConcurrency } from '../../infra/deploy/check-concurrency.ts'
 import { startParameterStore } from '../../src/local/parameter-store.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { ROOT } from '../cli/run.ts'
@@ -58,13 +59,35 @@ async function useLogs(groups: readonly string[]): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
+/** Lambda, as far as it is asked: how many functions the account runs at once, how many of them are free, and what the API reserves. */
+async function useLambda({
+  total = 1000,
+  unreserved = 1000,
+  reserved = undefined as number | undefined,
+} = {}): Promise<string> {
+  const server = createServer((request, response) => {
+    const isAccount = request.url?.includes('account-settings') === true
+    const isThere = isAccount || reserved !== undefined
+    response.writeHead(isThere ? 200 : 404, {
+      'content-type': 'application/json',
+      ...(isThere ? {} : { 'x-amzn-errortype': 'ResourceNotFoundException' }),
+    })
+    const limit = { ConcurrentExecutions: total, UnreservedConcurrentExecutions: unreserved }
+    response.end(JSON.stringify(isAccount ? { AccountLimit: limit } : { ReservedConcurrentExecutions: reserved }))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => void server.close())
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
 /** An account with all that a deployment needs, and what `npm run deploy -- --check` says in it. */
 async function useAccount(stacks: Readonly<Record<string, string>> = {}, logGroups: readonly string[] = []) {
-  const [redis, sqs, cloudFormation, logs] = [
+  const [redis, sqs, cloudFormation, logs, lambda] = [
     await useRedisServer(),
     await useSqs(),
     await useCloudFormation(stacks),
     await useLogs(logGroups),
+    await useLambda(),
   ]
   const upstash = await startUpstashProxy({ redisUrl: redis.url, token: 'upstash-token' })
   const parameters = await startParameterStore({
@@ -86,6 +109,7 @@ async function useAccount(stacks: Readonly<Record<string, string>> = {}, logGrou
     AWS_ENDPOINT_URL_SQS: sqs.endpoint,
     AWS_ENDPOINT_URL_CLOUDFORMATION: cloudFormation,
     AWS_ENDPOINT_URL_CLOUDWATCH_LOGS: logs,
+    AWS_ENDPOINT_URL_LAMBDA: lambda,
   }
   const check = async (
     args: readonly string[] = ['--region', 'us-east-1', '--param=prefix=acme-eu-'],
@@ -119,6 +143,7 @@ test('an account that has all is told so, and nothing is done', async () => {
     'ok    parameter /acme-eu/api-token',
     'ok    Upstash answers, and takes the token',
     'ok    tokens of the API: api-token (read)',
+    'ok    Lambda runs 1000 functions at once; --param="apiConcurrency=20" keeps a flood of the API from taking them from screen pops',
     'ok    the stack acme-eu is new',
   ])
   expect(code).toBe(0)
@@ -164,6 +189,45 @@ test('what is wrong with the arguments is said before anything is asked', async 
     said: expect.stringContaining('"europe" is no region') as string,
   })
   expect(parameters.seen.requests).toBe(0)
+})
+
+test('the concurrency of the API is proposed where the account permits it, and refused where it does not', async () => {
+  vi.stubEnv('AWS_ACCESS_KEY_ID', 'AKIDTEST')
+  vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'hidden-secret')
+  vi.stubEnv('AWS_MAX_ATTEMPTS', '1')
+  onTestFinished(() => void vi.unstubAllEnvs())
+  const check = async (apiConcurrency: number | undefined, account: Parameters<typeof useLambda>[0] | 'away') => {
+    vi.stubEnv('AWS_ENDPOINT_URL_LAMBDA', account === 'away' ? 'http://127.0.0.1:9' : await useLambda(account))
+    return checkConcurrency('us-east-1', { prefix: 'acme-eu-', apiConcurrency })
+  }
+  // A new account.
+  const small = { total: 10, unreserved: 10 }
+  expect(await check(undefined, small)).toMatchObject({
+    ok: true,
+    fix: expect.stringContaining('L-B99A9384') as string,
+  })
+  expect(await check(1, small)).toMatchObject({
+    ok: false,
+    text: 'apiConcurrency 1: of the 10 functions that Lambda runs at once, 100 must stay unreserved, so 0 can be reserved',
+    fix: expect.stringMatching(/^leave apiConcurrency out, or ask AWS/) as string,
+  })
+  expect(await check(undefined, {})).toMatchObject({
+    ok: true,
+    text: expect.stringContaining('apiConcurrency=20') as string,
+  })
+  expect(await check(900, {})).toMatchObject({ ok: true })
+  expect(await check(901, {})).toMatchObject({
+    ok: false,
+    fix: expect.stringMatching(/^--param="apiConcurrency=900"/) as string,
+  })
+  // What the function reserves already is not taken twice.
+  expect(await check(50, { total: 150, unreserved: 100, reserved: 50 })).toMatchObject({ ok: true })
+  expect(await check(51, { total: 150, unreserved: 100, reserved: 50 })).toMatchObject({ ok: false })
+  expect(await check(undefined, 'away')).toMatchObject({
+    ok: true,
+    text: expect.stringContaining('cannot be asked') as string,
+  })
+  expect(await check(5, 'away')).toMatchObject({ ok: false })
 })
 
 test('missing credentials, a missing parameter, and rights that are missing are named with what mends them', async () => {

@@ -23,6 +23,7 @@ test('what is not said has a default; the prefix comes from the stage', () => {
       corsOrigin: 'https://a.example',
       callLimitSeconds: 7_200,
       kmsKeyArn: '',
+      apiConcurrency: undefined,
       keep: true,
       settings: {},
     },
@@ -54,6 +55,8 @@ test.each([
   [{ callLimitSeconds: '2h' }, /callLimitSeconds "2h".*whole number of seconds/],
   [{ corsOrigin: 'https://a.example,b.example' }, /corsOrigin "b.example"/],
   [{ kmsKeyArn: 'alias/x' }, /kmsKeyArn "alias\/x": write the ARN/],
+  [{ apiConcurrency: '0' }, /apiConcurrency "0": write how many requests the API answers at once/],
+  [{ apiConcurrency: '1.5' }, /apiConcurrency "1.5"/],
   [{ keep: 'maybe' }, /keep "maybe": write yes, or no/],
   [{ alarmMail: 'ops@example.com' }, /no parameter "alarmMail": write one of prefix, .*alarmEmail/],
 ])('%j is refused with what to write instead', (values, words) => {
@@ -69,6 +72,17 @@ test.each([
   [{ other: { parameters: Array.from({ length: 9 }, (_, at) => `P${at}`) } }, /9 parameters; at most 8/],
 ])('functions/settings.ts with %j is refused with what to write instead', (settings, words) => {
   expect(() => readStackOptions({ prefix: 'acme-' }, settings)).toThrow(words)
+})
+
+test('apiConcurrency bounds the API alone, and is off by default', () => {
+  const reservedBy = (apiConcurrency?: string) => {
+    const { functions } = createStack(readStackOptions({ prefix: 'acme-', ...(apiConcurrency && { apiConcurrency }) }))
+    return Object.entries(functions as Record<string, { reservedConcurrency?: number }>).flatMap(
+      ([name, { reservedConcurrency }]) => (reservedConcurrency === undefined ? [] : [[name, reservedConcurrency]]),
+    )
+  }
+  expect(reservedBy()).toEqual([])
+  expect(reservedBy('20')).toEqual([['api', 20]])
 })
 
 test("settings of one's own reach their function alone, secrets as where they are, with the right to read them", () => {

@@ -181,6 +181,16 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
     (r) => void (part(r, 'OtherLambdaFunction').Properties['Role'] = part(r, 'ApiLambdaFunction').Properties['Role']),
   ],
   [
+    'a bound that nobody asked for',
+    /the read API has a concurrency of 5, the deployment says undefined/,
+    (r) => void (part(r, 'ApiLambdaFunction').Properties['ReservedConcurrentExecutions'] = 5),
+  ],
+  [
+    'a bound of another function',
+    /OtherLambdaFunction reserves concurrency/,
+    (r) => void (part(r, 'OtherLambdaFunction').Properties['ReservedConcurrentExecutions'] = 5),
+  ],
+  [
     'a secret',
     /looks like a secret in plain text/,
     (r) => void (variablesOf(part(r, 'ApiLambdaFunction'))['API_TOKEN'] = 'x'),
