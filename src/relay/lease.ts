@@ -50,7 +50,7 @@ export function readPidSpace(): string {
 
 /**
  * The right to a relay id in one source: two processes with the same id would take up each other's claims. A lease names host,
- * process and journal. A dead process on the same host is replaced at once, and so is whoever had our journal before us; any other
+ * process and journal. A dead process on the same host is replaced at once, and so is whoever had our journal before us, on any host; any other
  * holder is waited for until its lease ran out.
  */
 export function createLease(options: LeaseOptions) {
@@ -68,13 +68,16 @@ export function createLease(options: LeaseOptions) {
   const key = leaseKey(relayId)
   const holder = JSON.stringify({ host, pid, pidSpace, journal, run: randomUUID() })
 
+  /** Before we held the id. Who takes it from us later, with the same journal, runs: one of the two journals is a copy of the other. */
+  let journalProves = true
+
   const isDead = (other: string): boolean => {
     if (other === holder) return false
     try {
       const parsed = JSON.parse(other) as { host?: unknown; pid?: unknown; pidSpace?: unknown; journal?: unknown }
+      // One process at a time can have the journal, and we do: whatever host it names, as a container made anew has another.
+      if (journalProves && journal !== undefined && parsed.journal === journal) return true
       if (parsed.host !== host || typeof parsed.pid !== 'number') return false
-      // One process at a time can have the journal, and we do.
-      if (journal !== undefined && parsed.journal === journal) return true
       // Two containers on one host both have a number 1: of the other nothing is known.
       return parsed.pidSpace === pidSpace && (parsed.pid === pid || !isAlive(parsed.pid))
     } catch {
@@ -101,7 +104,10 @@ export function createLease(options: LeaseOptions) {
       while (!signal.aborted) {
         try {
           const other = await tryTake()
-          if (other === undefined) return true
+          if (other === undefined) {
+            journalProves = false
+            return true
+          }
           if (said !== other)
             log.warn(
               { code: 'relay.lease.held', relayId, holder: other },

@@ -277,13 +277,11 @@ export function createSource(options: SourceOptions) {
       ...[...state.lists].map(([list, listState]) => runList(list, listState, leftBehind, signal)),
       runLeftBehind(leftBehind, signal),
       claims.run(signal),
-      runPubsub(signal),
       sayUnnamedLists(client, source.id, config.lists, log, signal),
     ])
   }
 
-  /** While the server is known to be the right one. */
-  const runAdmitted = async (signal: AbortSignal): Promise<void> => {
+  const keepLease = async (signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
       if (!(await lease.acquire(signal))) break
       state.leased = true
@@ -302,6 +300,11 @@ export function createSource(options: SourceOptions) {
       until.abort()
       await work
     }
+  }
+
+  /** While the server is known to be the right one. Listening takes nothing from anybody: it needs no lease, and never waits for one. */
+  const runAdmitted = async (signal: AbortSignal): Promise<void> => {
+    await Promise.all([runPubsub(signal), keepLease(signal)])
   }
 
   const unseen = (error: unknown) =>

@@ -53,6 +53,29 @@ test('who had our journal before us is dead, whatever its number and its contain
   expect(await lease({ journal: 7 }).acquire(never)).toBe(true)
 })
 
+test('a container that is made anew has another host name, and replaces at once the one that had its journal', async () => {
+  const { lease, holder } = await useLeases()
+  await lease({ host: 'container-1', pid: 1, pidSpace: 'pid:[1]', journal: 7, leaseMs: 3_600_000 }).acquire(never)
+  expect(await lease({ host: 'container-2', pid: 1, pidSpace: 'pid:[2]', journal: 7 }).acquire(never)).toBe(true)
+  expect(await holder()).toMatchObject({ host: 'container-2' })
+})
+
+test('two relays with copies of one journal do not take the id from each other in turn', async () => {
+  const { lease, holder } = await useLeases()
+  const first = lease({ host: 'one', journal: 7, leaseMs: 200 })
+  const second = lease({ host: 'two', journal: 7, leaseMs: 3_600_000 })
+  await first.acquire(never)
+  const kept = first.keep(never)
+  expect(await second.acquire(never)).toBe(true)
+  expect(await kept).toBe(false)
+  const abort = new AbortController()
+  const again = first.acquire(abort.signal)
+  await waitFor(() => first.coded('relay.lease.held').length > 0, 'the holder to be named')
+  expect(await holder()).toMatchObject({ host: 'two' })
+  abort.abort()
+  expect(await again).toBe(false)
+})
+
 test.each([
   ['a process that lives on the same host', { pid: process.ppid }],
   ['a process of another host, which may live', { pid: deadPid(), host: 'elsewhere' }],
