@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { isNumber } from './numbers.ts'
 
 /**
  * A heartbeat as the script in Redis publishes it: `<number> <seal>`. Anybody may publish on its channel, and a number that no relay made
@@ -9,7 +10,7 @@ export function parseHeartbeat(message: string): number | undefined {
   const match = /^([1-9]\d{0,15}) ([0-9a-f]{16})$/.exec(message)
   if (match === null) return undefined
   const number = Number(match[1])
-  return Number.isSafeInteger(number) && match[2] === sealOf(number) ? number : undefined
+  return isNumber(number) && match[2] === sealOf(number) ? number : undefined
 }
 
 /** The script makes the same: `string.sub(redis.sha1hex('enigma-relay ' .. n), 1, 16)`. */

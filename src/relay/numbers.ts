@@ -40,10 +40,9 @@ export type Numbers = ReturnType<typeof createNumbers>
 
 /**
  * Where the index begins in what a relay numbers by itself: apart from that of others, which may have the same number where Redis keeps
- * none. The same relay id has the same.
+ * none. The same name (a relay id, and its journal) has the same.
  */
-export const ownIndex = (relayId: string): number =>
-  1 + (hash('sha256', relayId, 'buffer').readUInt32BE() % 1_000_000_000)
+export const ownIndex = (name: string): number => 1 + (hash('sha256', name, 'buffer').readUInt32BE() % 1_000_000_000)
 
 /**
  * Where the index begins in notices that a relay numbers without Redis: those numbers are the relay's own, and Redis may give out the same

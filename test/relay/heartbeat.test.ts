@@ -5,12 +5,9 @@ import { parseHeartbeat } from '../../src/relay/heartbeat.ts'
 const sealed = (number: string) =>
   `${number} ${createHash('sha1').update(`enigma-relay ${number}`).digest('hex').slice(0, 16)}`
 
-test.each(['1', '1764000000000', String(Number.MAX_SAFE_INTEGER)])(
-  '%s as the script publishes it is heard',
-  (number) => {
-    expect(parseHeartbeat(sealed(number))).toBe(Number(number))
-  },
-)
+test.each(['1', '1764000000000', '999999999999999'])('%s as the script publishes it is heard', (number) => {
+  expect(parseHeartbeat(sealed(number))).toBe(Number(number))
+})
 
 test.each([
   '',
@@ -23,6 +20,7 @@ test.each([
   `${sealed('1764000000000')} `,
   sealed('1764000000000').replace('1764', '1765'),
   // What a script would seal that counts beyond the safe integers.
+  sealed('1000000000000000'),
   sealed('9007199254740992'),
   sealed('9000000000000000000'),
   sealed('0'),
