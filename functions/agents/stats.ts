@@ -4,7 +4,10 @@ import { AgentStats } from 'enigma-relay/protocol'
 import { agentStats, type Effect } from 'enigma-relay/store'
 import { wire } from '../wiring.ts'
 
-/** The latest values of an agent and a short series for charts. A decrease of a counter means that the dialler began to count anew. */
+/**
+ * Keeps the latest values of an agent and a short series for charts, for each source and campaign. A decrease of a counter means that the
+ * dialler began to count anew.
+ */
 export const app = new Hono<AdapterEnv<Effect>>()
 
 app.post('/agents/stats/:ref?', async (c) => {

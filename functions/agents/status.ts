@@ -6,7 +6,7 @@ import { wire } from '../wiring.ts'
 
 /**
  * The state of an agent in a campaign, and since when. A state that cannot follow the former one (available → wrapup) is taken and
- * flagged: a packet was lost between them. Wrapup, logging_out and offline end the agent's call.
+ * flagged: a packet was lost between them. Wrapup, logging_out, offline and a later available end the agent's call in that campaign.
  */
 export const app = new Hono<AdapterEnv<Effect>>()
 

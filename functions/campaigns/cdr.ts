@@ -5,8 +5,9 @@ import { cdr as cdrEffect, type Effect } from 'enigma-relay/store'
 import { wire } from '../wiring.ts'
 
 /**
- * One number was tried: a record per (source, call_ref, dialed_at), found by time, campaign, agent, contact and number. The same again
- * changes nothing; other content under the same key is kept as a revision and flagged. Ends the agent's call.
+ * Records that one number was tried: a record per (source, call_ref, dialed_at, number), found by time, campaign, agent, contact and
+ * number. The same again changes nothing; other content under the same key is kept as a revision and flagged. Ends the agent's call if it
+ * is the CDR of that call and not of an earlier try.
  *
  * The record of CDRs is your own database: see examples/cdr-postgres.ts.
  */
