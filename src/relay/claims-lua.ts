@@ -114,7 +114,8 @@ return generation
  * Leaves in a claim only the items of these indexes, as far as they are in it, and notes in the registry which they are. A command that
  * comes late or twice takes nothing away that a later one keeps, and a claim that is gone stays gone.
  */
-export const COMPACT = `${BEGIN}
+export const COMPACT = `${PROVE_REGISTRY}
+${BEGIN}
 local registry, claim, n = KEYS[1], KEYS[2], ARGV[1]
 local meta = redis.call('HGET', registry, n)
 if not meta then return 0 end
@@ -138,14 +139,19 @@ else
     at = at + 1
   end
 end
-redis.call('DEL', claim)
 if #items == 0 then
+  redis.call('DEL', claim)
   redis.call('HDEL', registry, n)
   return 0
 end
+-- What is refused to this user is refused while the claim is still whole.
+prove_registry(registry)
+local smaller = claim .. ':smaller'
+redis.call('DEL', smaller)
 for from = 1, #items, 500 do
-  redis.call('RPUSH', claim, unpack(items, from, math.min(from + 499, #items)))
+  redis.call('RPUSH', smaller, unpack(items, from, math.min(from + 499, #items)))
 end
+redis.call('RENAME', smaller, claim)
 redis.call('HSET', registry, n, head .. '@' .. table.concat(kept, ',') .. list)
 return #items
 `

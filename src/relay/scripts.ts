@@ -25,8 +25,15 @@ return tonumber(n)
 const PARK = `
 if redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[4]) then return 0 end
 ${BEGIN}
+local is_claimed = ARGV[2] ~= '' and redis.call('HEXISTS', KEYS[3], ARGV[3]) == 1
+-- Redis does not roll back: an entry that cannot be marked as settled would be appended again at each attempt.
+redis.call('LTRIM', KEYS[1], 0, -1)
 redis.call('RPUSH', KEYS[1], ARGV[1])
-if ARGV[2] ~= '' and redis.call('HEXISTS', KEYS[3], ARGV[3]) == 1 then redis.call('SADD', KEYS[2], ARGV[2]) end
+local marked = is_claimed and redis.pcall('SADD', KEYS[2], ARGV[2])
+if type(marked) == 'table' and marked.err then
+  redis.call('LTRIM', KEYS[1], 0, -2)
+  return redis.error_reply(marked.err)
+end
 return 1
 `
 

@@ -99,7 +99,10 @@ test('what waits without moving for half a minute is said with what it waits for
   await waitFor(async () => (await readMetric(relay.address, 'backlog')) === 2, 'the others to wait on the list')
   expect((await readReady(relay.address)).broken).toEqual([])
   jumpMs = 31_000
-  await waitFor(() => relay.lines.filter((line) => line.includes('stalled')).length >= 2, 'the stall to be said')
+  await waitFor(
+    () => relay.lines.filter((line) => line.includes('relay.ready.stalled')).length >= 2,
+    'the stall to be said',
+  )
   const { parts, status } = await readReady(relay.address)
   expect(status).toBe(503)
   expect(parts['sqs:campaigns-cdr']?.reason).toMatch(
@@ -109,7 +112,7 @@ test('what waits without moving for half a minute is said with what it waits for
     /^2 items wait, nothing was taken for 3\d s: it waits for room in memory, until SQS accepts$/,
   )
   await new Promise((resolve) => setTimeout(resolve, 1_500))
-  expect(relay.lines.filter((line) => line.includes('stalled'))).toHaveLength(2)
+  expect(relay.lines.filter((line) => line.includes('relay.ready.stalled'))).toHaveLength(2)
 })
 
 test('while Redis has not answered it is not ready', async () => {
@@ -120,11 +123,11 @@ test('while Redis has not answered it is not ready', async () => {
     relayEnv({ redisUrl: 'redis://127.0.0.1:1', endpoint: sqs.endpoint, lists: [LIST] }, folder),
   )
   const abort = new AbortController()
-  const { log, said } = captureLog()
+  const { log, coded } = captureLog()
   const running = createRelay({ config, log, onListening: listening.resolve }).run(abort.signal)
   onTestFinished(() => abort.abort())
   const address = await listening.promise
-  await waitFor(() => said('Redis cannot be reached').length > 0, 'it to be said')
+  await waitFor(() => coded('relay.redis.unreachable').length > 0, 'it to be said')
   await waitFor(async () => (await readReady(address)).parts['sqs']?.ok === true, 'a queue to be found')
   expect(await readReady(address)).toMatchObject({ status: 503, broken: ['redis:main', 'pubsub:main', 'lease:main'] })
   expect(await readMetric(address, 'ready')).toBe(0)

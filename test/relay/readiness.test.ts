@@ -43,14 +43,14 @@ function useReadiness(askSqs: () => Promise<void>) {
     clock,
     sender,
     watch,
-    said: capture.said,
+    coded: capture.coded,
     isReady: async () => (await metrics.ready.get()).values[0]?.value,
   }
 }
 
 test('the metric and the log know that SQS is gone, though nobody asks /readyz and nothing is to be sent', async () => {
   let isGone = false
-  const { readiness, clock, watch, said, isReady } = useReadiness(() =>
+  const { readiness, clock, watch, coded, isReady } = useReadiness(() =>
     isGone ? Promise.reject(new Error('gone')) : Promise.resolve(),
   )
   await readiness.ask()
@@ -59,14 +59,14 @@ test('the metric and the log know that SQS is gone, though nobody asks /readyz a
   isGone = true
   clock.nowMs += 11_000
   await waitFor(async () => (await isReady()) === 0, 'the metric to tell')
-  expect(said('not ready')).toMatchObject([{ parts: { sqs: 'SQS does not answer' } }])
+  expect(coded('relay.ready.no')).toMatchObject([{ parts: { sqs: 'SQS does not answer' } }])
   isGone = false
   await waitFor(async () => (await isReady()) === 1, 'the metric to tell')
 })
 
 test('an outage of SQS that is over makes nothing not ready later, when SQS was not asked for a while', async () => {
   let asked = 0
-  const { readiness, clock, sender, watch, said, isReady } = useReadiness(() => {
+  const { readiness, clock, sender, watch, coded, isReady } = useReadiness(() => {
     asked++
     return asked === 1 ? Promise.reject(new Error('gone')) : new Promise(() => undefined)
   })
@@ -77,5 +77,5 @@ test('an outage of SQS that is over makes nothing not ready later, when SQS was 
   watch()
   await waitFor(() => asked === 2, 'SQS to be asked')
   expect(await isReady()).toBe(1)
-  expect(said('not ready')).toEqual([])
+  expect(coded('relay.ready.no')).toEqual([])
 })

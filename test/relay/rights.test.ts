@@ -2,6 +2,9 @@ import { expect, test } from 'vitest'
 import { NUMBER_KEY, RELAYS_KEY } from '../../src/relay/keys.ts'
 import { createAdoption } from '../../src/relay/adoption.ts'
 import { createNumbers } from '../../src/relay/numbers.ts'
+import { readConfig } from '../../src/relay/index.ts'
+import { listNeeds } from '../../src/relay/rights.ts'
+import { scripts } from '../../src/relay/scripts.ts'
 import { captureLog } from '../support/log.ts'
 import { textsOf, useClaims, useRelayRedis } from '../support/relay-redis.ts'
 import { receiveAll, useRelay, waitFor } from '../support/relay.ts'
@@ -124,4 +127,39 @@ test('an adoption that is refused any of its commands in the middle leaves every
   expect(await adopt()).toBe(2)
   expect(await redis.lRange('enigma:relay:claim:test:5', 0, -1)).toEqual(['a', 'b'])
   expect(await redis.exists([gone, 'enigma:relay:claim:gone:5'])).toBe(0)
+})
+
+test('to compact a claim that may not be written leaves it whole; to park what may not be noted leaves no copy', async () => {
+  const { redis, set, url } = await useUser()
+  const { claims, client } = await useClaims(url)
+  await redis.lPush(LIST, [cdr(1), cdr(2), cdr(3)])
+  const number = (await claims.take(LIST, 500, 1_000_000))?.claim.number ?? 0
+  const [registry, key] = ['enigma:relay:claims:test', `enigma:relay:claim:test:${number}`]
+  const before = [await redis.lRange(key, 0, -1), await redis.hGet(registry, String(number))]
+  for (const command of ['rpush', 'rename', 'hset', 'hdel', 'del', 'lindex']) {
+    await set(`-${command}`)
+    await expect(client.compact([registry, key], [number, 1]), command).rejects.toThrow(/can't run this command/)
+    expect([await redis.lRange(key, 0, -1), await redis.hGet(registry, String(number))]).toEqual(before)
+    await set(`+${command}`)
+  }
+  expect(await client.compact([registry, key], [number, 1])).toBe(1)
+  expect(await redis.lRange(key, 0, -1)).toEqual([cdr(2)])
+  const park = () => client.park(['enigma:relay:parked', `${key}:settled`, registry], ['{}', 1, number, 10])
+  for (const command of ['sadd', 'rpush', 'ltrim', 'hexists']) {
+    await set(`-${command}`)
+    await expect(park(), command).rejects.toThrow(/can't run this command/)
+    expect([command, await redis.lLen('enigma:relay:parked')]).toEqual([command, 0])
+    await set(`+${command}`)
+  }
+  expect([await park(), await redis.sMembers(`${key}:settled`)]).toEqual([1, ['1']])
+})
+
+test('every command of the scripts is among the rights that are asked for', () => {
+  const config = readConfig({ ENIGMA_LISTS: LIST, AWS_REGION: 'none' })
+  const asked = new Set([...listNeeds(config, 'k').map(({ command }) => command[0]), 'RPUSH', 'SADD'])
+  const used = Object.values(scripts).flatMap(({ SCRIPT }) =>
+    [...SCRIPT.matchAll(/redis\.p?call\('([A-Z]+)'/g)].map(([, command]) => command),
+  )
+  expect(used.length).toBeGreaterThan(50)
+  expect(used.filter((command) => !asked.has(command))).toEqual([])
 })

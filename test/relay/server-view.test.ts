@@ -10,12 +10,12 @@ import { waitFor } from '../support/relay.ts'
 const MIB = 1024 * 1024
 
 async function useView(url: string) {
-  const { log, said } = captureLog()
+  const { log, coded } = captureLog()
   const metrics = createMetrics()
   const client = createRedis({ url, name: 'view', log, reconnect: false })
   await client.connect()
   onTestFinished(() => client.destroy())
-  return { view: createServerView({ client, sourceId: 'main', log, metrics }), metrics, said, client }
+  return { view: createServerView({ client, sourceId: 'main', log, metrics }), metrics, coded, client }
 }
 
 /** A connection that listens and reads nothing, and its number at the server. */
@@ -33,7 +33,7 @@ async function useDeafListener(port: number): Promise<number> {
 
 test('what waits at the server for the listener is measured against the limit, and warned of once at half of it', async () => {
   const redis = await useRedisServer({ args: ['--client-output-buffer-limit', 'pubsub', '8mb', '0', '0'] })
-  const [publisher, { view, metrics, said }] = [await useRedisClient(redis.url), await useView(redis.url)]
+  const [publisher, { view, metrics, coded }] = [await useRedisClient(redis.url), await useView(redis.url)]
   view.listenerId = await useDeafListener(redis.port)
   expect(await view.overran()).toBe(false)
   await view.look()
@@ -42,15 +42,15 @@ test('what waits at the server for the listener is measured against the limit, a
     (await metrics.outputBufferLimit.get()).values[0]?.value,
   ]
   expect(await values()).toEqual([0, 8 * MIB])
-  expect(said('half of what it allows')).toHaveLength(0)
+  expect(coded('relay.pubsub.backlog')).toHaveLength(0)
   await waitFor(async () => {
     await publisher.publish('big', 'x'.repeat(MIB / 4))
     await view.look()
-    return said('half of what it allows').length > 0
+    return coded('relay.pubsub.backlog').length > 0
   }, 'the warning')
   await view.look()
   expect((await values())[0]).toBeGreaterThanOrEqual(4 * MIB)
-  expect(said('half of what it allows')).toHaveLength(1)
+  expect(coded('relay.pubsub.backlog')).toHaveLength(1)
   expect(await view.overran()).toBe(true)
 })
 
@@ -70,9 +70,9 @@ test('a user without the right to ask is told once per question, and nothing fai
     '-config',
     '-info',
   ])
-  const { view, said } = await useView(redis.url.replace('redis://', 'redis://bare:secret@'))
+  const { view, coded } = await useView(redis.url.replace('redis://', 'redis://bare:secret@'))
   view.listenerId = 1
   for (let look = 0; look < 3; look++) await view.look()
   expect([await view.overran(), await view.overran()]).toEqual([false, false])
-  expect(said('does not let the relay ask this')).toHaveLength(3)
+  expect(coded('relay.redis.not_told')).toHaveLength(3)
 })
