@@ -27,18 +27,16 @@ export function readMoment(value: unknown, nowMs: number): Reading<number> {
   if (isNothing(value)) return null
   const latest = nowMs / 1_000 + AHEAD
   const fits = (seconds: number) => seconds >= EARLIEST && seconds <= latest
-  const text = typeof value === 'string' ? value.trim() : String(value)
-  const number =
+  const text =
     typeof value === 'string'
-      ? parseNumber(text)
+      ? value.trim()
       : typeof value === 'number' || typeof value === 'bigint'
-        ? Number(value)
-        : NaN
-  if (number !== undefined) {
-    const unit = PER_SECOND.find((perSecond) => fits(number / perSecond))
-    if (unit !== undefined) return toMillis(number / unit)
-  }
-  const parsed = typeof value === 'string' || typeof value === 'number' ? parseIso(text) : undefined
+        ? String(value)
+        : ''
+  const number = parseNumber(text)
+  const unit = PER_SECOND.find((perSecond) => number !== undefined && fits(number / perSecond))
+  if (number !== undefined && unit !== undefined) return toMillis(number / unit)
+  const parsed = parseIso(text)
   if (parsed !== undefined && fits(parsed.seconds)) {
     const seconds = toMillis(parsed.seconds)
     return parsed.hasZone ? seconds : new Unsure(value, seconds)

@@ -17,7 +17,7 @@ export function maskPayload(value: unknown): unknown {
     Object.entries(value).map(([name, inner]) => {
       if (!PERSONAL.has(name) || inner === null) return [name, maskPayload(inner)]
       if (Array.isArray(inner)) return [name, `${inner.length} masked`]
-      return [name, maskNumber(String(inner))]
+      return [name, typeof inner === 'object' ? 'masked' : maskNumber(String(inner))]
     }),
   )
 }

@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import * as v from 'valibot'
 import { expect, test } from 'vitest'
 import {
@@ -13,6 +14,7 @@ import {
   maskNumber,
   maskPayload,
   maskText,
+  orderKey,
 } from '../../src/protocol/index.ts'
 
 test('numbers may come as text and text as numbers, and unknown fields are kept', () => {
@@ -193,6 +195,35 @@ test('every field that is text keeps its digits when it comes as a number, in wh
           [name]: digits === '1764000000.1' ? 1_764_000_000.1 : digits,
         })
   }
+})
+
+test('whatever a payload holds, it is read or refused, and masked; nothing throws', () => {
+  const names = [...new Set(Object.values(PAYLOADS).flatMap((schema) => Object.keys(schema.entries)))]
+  const odd = fc.constantFrom<unknown>(
+    { toString: null },
+    { toString: 1, valueOf: null },
+    [{ toString: null }],
+    { length: -1 },
+    { __proto__: null },
+  )
+  const anything = fc.dictionary(
+    fc.constantFrom(...names, 'unsure', '__proto__', 'other'),
+    fc.oneof(odd, fc.jsonValue()),
+    { maxKeys: 8 },
+  )
+  fc.assert(
+    fc.property(
+      fc.oneof({ weight: 5, arbitrary: anything }, { weight: 1, arbitrary: fc.oneof(odd, fc.jsonValue()) }),
+      (payload) => {
+        for (const schema of Object.values(PAYLOADS))
+          expect(typeof v.safeParse(schema, payload).success).toBe('boolean')
+        orderKey(undefined, payload)
+        maskText('some text', payload)
+        JSON.stringify(maskPayload(payload))
+      },
+    ),
+    { numRuns: 1_000 },
+  )
 })
 
 test('personal fields are masked wherever they stand, and numbers in foreign text too', () => {
