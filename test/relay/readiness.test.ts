@@ -4,11 +4,12 @@ import type { JournalIntake } from '../../src/relay/journal-intake.ts'
 import { createMetrics } from '../../src/relay/metrics.ts'
 import { createReadiness } from '../../src/relay/readiness.ts'
 import type { Sender } from '../../src/relay/sender.ts'
+import type { Source } from '../../src/relay/source.ts'
 import { captureLog } from '../support/log.ts'
 import { waitFor } from '../support/relay.ts'
 
 /** The readiness of a relay with one route and nothing else, whose SQS is the test's to play. */
-function useReadiness(askSqs: () => Promise<void>) {
+function useReadiness(askSqs: () => Promise<void>, sources: readonly Source[] = []) {
   const clock = { nowMs: 1_764_000_000_000 }
   const sender = {
     queueUrl: 'http://queue',
@@ -22,7 +23,7 @@ function useReadiness(askSqs: () => Promise<void>) {
   const metrics = createMetrics()
   const readiness = createReadiness({
     senders: new Map([[ROUTES[0] as Route, sender as unknown as Sender]]),
-    sources: [],
+    sources,
     intake: { brokenSince: undefined } as JournalIntake,
     channels: [],
     metrics,
@@ -78,4 +79,23 @@ test('an outage of SQS that is over makes nothing not ready later, when SQS was 
   await waitFor(() => asked === 2, 'SQS to be asked')
   expect(await isReady()).toBe(1)
   expect(coded('relay.ready.no')).toEqual([])
+})
+
+test('a Redis that does not let the relay look for leftover claims makes it not ready after ten seconds, with the reason', async () => {
+  const state = { answered: 0, leased: true, lists: new Map(), claims: undefined as unknown }
+  const { readiness, clock } = useReadiness(() => Promise.resolve(), [{ id: 'main', state } as unknown as Source])
+  const look = async (afterMs: number) => {
+    clock.nowMs += afterMs
+    state.answered = clock.nowMs
+    return readiness.ask()
+  }
+  expect((await look(0)).ok).toBe(true)
+  state.claims = { sinceMs: clock.nowMs, reason: 'NOPERM' }
+  expect((await look(9_000)).ok).toBe(true)
+  expect((await look(2_000)).parts['claims:main']).toMatchObject({
+    ok: false,
+    reason: expect.stringContaining('NOPERM') as string,
+  })
+  state.claims = undefined
+  expect((await look(0)).ok).toBe(true)
 })

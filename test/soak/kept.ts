@@ -1,5 +1,6 @@
 import { formatId, parseEvents, type Notification } from '../../src/protocol/index.ts'
 import { claimPrefix, claimsKey, PARKED_KEY, settledKey, waitingPrefix } from '../../src/relay/keys.ts'
+import { parseMeta } from '../../src/relay/open-claim.ts'
 import type { DiallerClient } from './dialler-redis.ts'
 import { LIST_OF } from './packets.ts'
 import type { RelayName } from './relays.ts'
@@ -33,17 +34,18 @@ export async function readKept(client: DiallerClient): Promise<{ untaken: string
   for (const relay of ['first', 'second'] as const) {
     for (const list of Object.values(LIST_OF)) lists.push(await client.lRange(waitingPrefix(relay) + list, 0, -1))
     for (const [number, meta] of Object.entries(await client.hGetAll(claimsKey(relay)))) {
-      const match = /^(\d+):(-?\d+):(.*)$/s.exec(meta)
-      if (match === null) continue
+      const claim = parseMeta(meta)
+      if (claim === undefined) continue
       const settled = new Set(await client.sMembers(settledKey(relay, Number(number))))
       const items = await client.lRange(claimPrefix(relay) + number, 0, -1)
-      const left = [...items.keys()].filter((at) => !settled.has(String(at)))
+      const { list, takenMs, indexes = [...items.keys()] } = claim
+      const left = [...items.keys()].filter((at) => !settled.has(String(indexes[at])))
       claims.push({
         relay,
-        list: match[3] as string,
-        takenMs: Number(match[1]),
+        list,
+        takenMs,
         items: left.map((at) => items[at] as string),
-        ids: left.map((at) => formatId('main', 'list', Number(number), at)),
+        ids: left.map((at) => formatId('main', 'list', Number(number), indexes[at] ?? at)),
       })
     }
   }
