@@ -36,6 +36,9 @@ export function createAdoption({ client, relayId, journal, numbers, log, now, co
   /** When the lease of each relay had last been renewed when it was first looked at: by its own clock, so only good for comparing. */
   const renewed = new Map<string, number>()
 
+  /** Relays that were gone by their journal. One that holds a lease again lives: its journal, or ours, is a copy. */
+  const proven = new Set<string>()
+
   const adopt = async (other: string): Promise<void> => {
     const claims = await client.adoptFrom(
       [leaseKey(other), claimsKey(other), claimsKey(relayId), NUMBER_KEY, RELAYS_KEY],
@@ -70,8 +73,9 @@ export function createAdoption({ client, relayId, journal, numbers, log, now, co
     const isGivenBack = score < 0
     if (!isGivenBack && connectedMs() < LEASE_MS) {
       const holder = await client.get(leaseKey(other))
-      const isOurs = holder !== null && hasJournal(holder, journal)
+      const isOurs = holder !== null && !proven.has(other) && hasJournal(holder, journal)
       if (!isOurs) return renewed.get(other) === score && (await leftSomething(other))
+      proven.add(other)
       await client.releaseLease([leaseKey(other), RELAYS_KEY], [holder, other, now()])
     }
     await adopt(other)

@@ -228,10 +228,14 @@ test('a lease that ran out while this relay was not connected proves nothing: it
 })
 
 test('claims of who had our journal are ours at once, whatever its lease says', async () => {
-  const { looker } = await useLookers({ journal: 7 })
+  const { looker, lease } = await useLookers({ journal: 7 })
   const [other, same] = [await looker('other', 8), await looker('same', 7)]
   expect([await other.look(), await other.numbers()]).toEqual([inDoubt, []])
   expect([await same.look(), await same.numbers()]).toEqual([calm, ALL])
+  // It lives after all, with a copy of the journal: it is believed the second time.
+  await lease.acquire(new AbortController().signal)
+  await same.look()
+  expect(await same.client.exists('enigma:relay:lease:test')).toBe(1)
 })
 
 test('a relay that left nothing is in no doubt; one of which nothing can be read keeps no other from being adopted', async () => {
