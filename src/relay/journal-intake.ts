@@ -58,6 +58,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   })
   let scheduled = false
   let closed = false
+  let recoveries = journal.recoveries()
   const waiting: (() => void)[] = []
 
   const settle = (place: number) => {
@@ -94,6 +95,12 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   }
 
   const flush = () => {
+    writeHeard()
+    if (journal.recoveries() === recoveries) return
+    recoveries = journal.recoveries()
+    announceLost()
+  }
+  const writeHeard = () => {
     if (heard.length === 0 && !writer.hasWork) return
     const batch = heard
     heard = []
@@ -165,12 +172,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
    * process. While the journal cannot be written, what it knows waits for it, and what it does not know is announced from memory.
    */
   const announceLost = () => {
-    let ledger: readonly Lost[] = []
-    try {
-      ledger = journal.lost()
-    } catch (error) {
-      writer.broken(error)
-    }
+    const ledger = writer.ledger()
     const notInLedger = givenUp.unwritten()
     const all = new Map<string, Lost>()
     for (const lost of [...ledger, ...notInLedger]) addTo(all, lost)

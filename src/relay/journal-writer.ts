@@ -34,6 +34,15 @@ export function createJournalWriter({ journal, log, now, givenUp, onWritable }: 
 
   return {
     broken,
+    /** What is lost and not announced; none while the journal cannot be read. */
+    ledger(): readonly Lost[] {
+      try {
+        return journal.lost()
+      } catch (error) {
+        broken(error)
+        return []
+      }
+    },
     /** This row is not needed any more. */
     forget: (row: number): void => void settled.push(row),
     note(name: string, value: number): void {

@@ -46,6 +46,8 @@ export type Journal = {
   size: () => { readonly rows: number; readonly bytes: number }
   /** What was noted by `write` under this name. */
   noted: (name: string) => number | undefined
+  /** How often it was damaged and recovered since it was opened: what is lost by that is in the ledger. */
+  recoveries: () => number
   /** When (ms) a journal was written last whose notes were lost, when it was found damaged at the start; else undefined. */
   readonly lostMs: number | undefined
   close: () => void
@@ -73,6 +75,7 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
   let lastRow = 0
   let rowCount = 0
   let usedBytes = 0
+  let recoveries = 0
   let lostMs: number | undefined
   let failed: { readonly error: unknown; readonly atMs: number } | undefined
 
@@ -104,6 +107,7 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
           })
       })
       if (found.notes.size === 0) lostMs = found.writtenMs
+      recoveries++
       log.error(
         { code: 'relay.journal.damaged', file: found.aside, saved: found.saved, error: describe(cause) },
         'The journal file was damaged. The relay moved it aside and continues with the rows that could be read; check the disk',
@@ -223,6 +227,7 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
       }
       return { rows: rowCount, bytes: usedBytes }
     },
+    recoveries: () => recoveries,
     lostMs,
     noted: (name) => guarded('read', (from) => from.notes().get(name)),
     close: () => {

@@ -1,4 +1,4 @@
-import { copyFile, readdir } from 'node:fs/promises'
+import { copyFile, open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { findRoute, formatPacket, type Route } from '../../src/protocol/index.ts'
@@ -153,6 +153,44 @@ test('G2: what memory gave up while the disk was full is in the ledger from the 
   const next = await useIntake({ dataDir: await killedCopyOf(folder) })
   next.intake.adopt()
   expect([next.announced.length, next.senders.get(GAP)?.held]).toEqual([0, 1])
+})
+
+test('G2: what a damage found while running has taken is announced while it runs', async () => {
+  const server = await useSqsFaults()
+  const held = Promise.withResolvers<'accept'>()
+  server.state.answer = () => held.promise
+  const { log } = captureLog()
+  const onRoom = () => intake.refill()
+  const senderOf = (route: Route) =>
+    createSender({
+      route,
+      sqs: server.sqs,
+      queuePrefix: 'enigma-',
+      log,
+      metrics: createMetrics(),
+      now: Date.now,
+      onRoom,
+    })
+  const senders = new Map([STATUS, GAP].map((route) => [route, senderOf(route)]))
+  onTestFinished(() => Promise.all([...senders.values()].map((sender) => sender.stop(0))).then(() => undefined))
+  const { intake, journal, folder, announced } = await useIntake({ senders, routeBytes: 40_000 })
+  const packet = Buffer.from(formatPacket({ type: 'status', payload: { filler: 'x'.repeat(2_000) } }))
+  journal.write(
+    Array.from({ length: 4_000 }, (_, n) => ({ ...statusAt(n)[1], packet })),
+    [],
+  )
+  intake.adopt()
+  expect(intake.behind).toEqual([STATUS])
+  const file = await open(join(folder, 'journal-test.db'), 'r+')
+  await file.write(Buffer.alloc(200_000, 0xab), 0, 200_000, 1_500 * 4_096)
+  await file.close()
+  held.resolve('accept')
+  await waitFor(() => announced.length > 0, 'it to be announced')
+  expect(announced).toMatchObject([{ sourceId: 'main', route: '', cause: 'journal_damaged' }])
+  await waitFor(() => intake.behind.length === 0 && senders.get(STATUS)?.held === 0, 'the rest to be sent')
+  await waitFor(async () => (await readAccepted(server, 'enigma-relay-gap.fifo')).length === 1, 'the gap to arrive')
+  const arrived = (await readAccepted(server, 'enigma-agents-status.fifo')).length
+  expect(announced[0]?.lost).toBe(4_000 - arrived)
 })
 
 test('packets of any size are read back by their bytes: memory holds no more than the bound of a route and one packet', async () => {
