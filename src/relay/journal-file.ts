@@ -99,6 +99,7 @@ export function openJournalFile(file: string, { isDraft = false }: { readonly is
   }
   let shrinks = canShrink()
   let shrunkAt = Number.NEGATIVE_INFINITY
+  let isShrinking = false
 
   return {
     inTransaction<T>(work: () => T): T {
@@ -155,19 +156,25 @@ export function openJournalFile(file: string, { isDraft = false }: { readonly is
     /** Gives some of the space that is free back to the file system. To be called often: it looks at the clock, and rests in between. */
     shrink(): void {
       if (performance.now() - shrunkAt < SHRINK_REST_MS) return
-      const from = performance.now()
+      const from = (shrunkAt = performance.now())
       let { usedBytes, freeBytes } = space()
-      const isLarge = freeBytes > SLACK_BYTES
-      if (isLarge && !shrinks && usedBytes <= REWRITTEN_BYTES) {
-        db.exec('VACUUM')
-        shrinks = canShrink()
+      if (freeBytes > SLACK_BYTES) {
+        isShrinking = true
+        if (!shrinks && usedBytes <= REWRITTEN_BYTES) {
+          db.exec('VACUUM')
+          shrinks = canShrink()
+          ;({ usedBytes, freeBytes } = space())
+        }
       }
       while (shrinks && freeBytes > SLACK_BYTES && performance.now() - from < SHRINK_MS) {
         db.exec(`PRAGMA incremental_vacuum(${SHRINK_PAGES})`)
         ;({ usedBytes, freeBytes } = space())
       }
       // The file itself becomes smaller when the write-ahead log has gone into it.
-      if (isLarge && freeBytes <= SLACK_BYTES) db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+      if (isShrinking && freeBytes <= SLACK_BYTES) {
+        db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+        isShrinking = false
+      }
       shrunkAt = performance.now()
     },
     /** Whether SQLite finds the file sound. */
