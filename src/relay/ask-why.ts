@@ -2,6 +2,7 @@ import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { ErrorReply } from 'redis'
 import { RelayError } from './errors.ts'
+import { isRefused, isVague, judgeRedis, type RedisFault } from './redis-advice.ts'
 import { toTlsOptions, type RedisAddress } from './redis-address.ts'
 
 /** How long (ms) a server may take to say by itself why it will not have us, and to answer when it is spoken to. */
@@ -45,6 +46,13 @@ export async function askWhy(address: RedisAddress): Promise<Error | undefined> 
   } catch {
     return undefined
   }
+}
+
+/** What the error of a connection means; where that tells nothing, the server is asked why. Never throws. */
+export async function judgeConnection(error: unknown, address: RedisAddress): Promise<RedisFault> {
+  const fault = judgeRedis(error)
+  const reason = isVague(fault) && !isRefused(fault) ? await askWhy(address) : undefined
+  return reason === undefined ? fault : judgeRedis(reason)
 }
 
 /** Listens for what comes unasked, and then for the answer to `question`, if there is any. */

@@ -212,6 +212,13 @@ export function judgeRedis(error: unknown): RedisFault {
   return fault('unreachable', 'Redis cannot be reached', 'is it running, and is the address in ENIGMA_SOURCES right?')
 }
 
+/** Whether it only says that a connection cannot be had, and not why. */
+export const isVague = ({ code }: RedisFault): boolean =>
+  code === 'relay.redis.unreachable' || code === 'relay.redis.not_understood'
+
+/** Whether nobody listens at the address, so that nobody can be asked why. */
+export const isRefused = ({ words }: RedisFault): boolean => /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH/.test(words)
+
 /** For the log. */
 export const sentenceOf = ({ says, fix }: RedisFault): string => `${says}: ${fix}; trying again`
 

@@ -3,7 +3,7 @@ import type { Logger } from '../runtime/index.ts'
 import { backoffMs, sleep } from '../runtime/index.ts'
 import { askWhy } from './ask-why.ts'
 import { RelayError } from './errors.ts'
-import { judgeRedis, sentenceOf, type RedisFault } from './redis-advice.ts'
+import { isRefused, isVague, judgeRedis, sentenceOf, type RedisFault } from './redis-advice.ts'
 import { toClientOptions, type RedisAddress } from './redis-address.ts'
 import { scripts } from './scripts.ts'
 
@@ -87,19 +87,14 @@ async function noteFailure(
   log: Logger,
 ): Promise<void> {
   const fault = judgeRedis(error)
-  const isVague = fault.code === 'relay.redis.unreachable' || fault.code === 'relay.redis.not_understood'
   failing.connections.add(name)
   // What explains it is not forgotten for what does not: a connection is cut as well when Redis has said why.
-  if (!isVague || isRefused(error) || failing.fault === undefined) say(fault, name, failing, log)
-  if (!isVague || isRefused(error) || performance.now() - failing.askedAt < ASK_MS) return
+  if (!isVague(fault) || isRefused(fault) || failing.fault === undefined) say(fault, name, failing, log)
+  if (!isVague(fault) || isRefused(fault) || performance.now() - failing.askedAt < ASK_MS) return
   failing.askedAt = performance.now()
   const reason = await askWhy(address)
   if (reason !== undefined && failing.connections.size > 0) say(judgeRedis(reason), name, failing, log)
 }
-
-/** Nobody listens there: there is nobody to ask. */
-const isRefused = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH/.test(String(error.code))
 
 function say(fault: RedisFault, name: string, failing: Failing, log: Logger): void {
   failing.fault = fault

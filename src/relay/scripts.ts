@@ -2,7 +2,7 @@ import { defineScript, type CommandParser } from 'redis'
 import { ANNOUNCE_WAITING, COMPACT, TAKE, WRITE_BACK } from './claims-lua.ts'
 import { NONE_KEY } from './keys.ts'
 import { ADOPT, RELEASE_LEASE, RENEW_LEASE, TAKE_LEASE } from './lease-lua.ts'
-import { BEGIN, NEXT_NUMBER, PROVE_REGISTRY } from './lua-parts.ts'
+import { BEGIN, NEXT_NUMBER } from './lua-parts.ts'
 
 /**
  * What must happen in one step in the dialler's Redis. Works from Redis 2.6: no `HSET` of several fields, no `LPOS`, no effects

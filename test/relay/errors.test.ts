@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { describe } from '../../src/relay/errors.ts'
-import { connectionAdvice, redisAdvice } from '../../src/relay/redis-advice.ts'
+import { connectionAdvice, judgeRedis, reasonOf, redisAdvice, sentenceOf } from '../../src/relay/redis-advice.ts'
 
 const withCode = (message: string, code: string) => Object.assign(new Error(message), { code })
 
@@ -25,4 +25,29 @@ test('a right that is missing is not called a wrong password', () => {
   expect(redisAdvice(new Error("NOPERM this user has no permissions to run the 'eval' command"))).toContain(
     'give the user rights',
   )
+})
+
+// As Redis 6.0, 6.2, 7.0, 7.2 and Valkey 8 say it, by themselves and in a script.
+test.each([
+  "NOPERM this user has no permissions to run the 'ltrim' command or its subcommand",
+  "NOPERM this user has no permissions to run the 'ltrim' command",
+  "NOPERM User relay has no permissions to run the 'ltrim' command",
+  "NOPERM The user executing the script can't run this command or subcommand",
+  "ERR The user executing the script can't run this command or subcommand script: 123456d1de5476ed9f1f5b2ebd12345678901234, on @user_script:21.",
+  "ERR ACL failure in script: User relay has no permissions to run the 'ltrim' command",
+  'NOPERM No permissions to access a key',
+  "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments",
+])('a refusal for want of rights is known as one: %s', (words) => {
+  const fault = judgeRedis(new Error(words))
+  expect(fault.code).toBe('relay.redis.no_permission')
+  if (words.includes("'ltrim'")) expect(sentenceOf(fault)).toContain('+ltrim')
+})
+
+test.each([
+  "ERR unknown command 'LTRIM', with args beginning with: 'secret'",
+  'ERR Unknown Redis command called from script',
+])('a command that is renamed away is known as one: %s', (words) => {
+  const fault = judgeRedis(new Error(words))
+  expect(fault.code).toBe('relay.redis.unknown_command')
+  expect(reasonOf(fault)).not.toContain('secret')
 })

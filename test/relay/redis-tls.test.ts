@@ -164,6 +164,9 @@ test('certificate and key can be replaced while the relay runs, and doctor and t
   expect(await receiveAll(sqs, 'campaigns-cdr', 1)).toHaveLength(1)
   const parked = await runCli(['parked'], { ENIGMA_SOURCES: `main=${address}`, AWS_REGION: 'none' })
   expect(parked).toMatchObject({ code: 0 })
+  const without = addressOf(port, { caFile: ca.caFile })
+  const refused = await runCli(['parked'], { ENIGMA_SOURCES: `main=${without}`, AWS_REGION: 'none' })
+  expect(refused.stderr).toContain('the server wants a certificate of the relay')
   await admin.flushAll()
 })
 

@@ -1,6 +1,6 @@
 import { createLog } from '../../runtime/index.ts'
 import type { RelayConfig, SourceConfig } from '../config.ts'
-import { askWhy } from '../ask-why.ts'
+import { judgeConnection } from '../ask-why.ts'
 import { createRedis, type Redis } from '../redis.ts'
 import { looseSecrets } from '../redis-address.ts'
 import { isAnswer, isDenied, isUnknown, judgeRedis, type RedisFault } from '../redis-advice.ts'
@@ -141,10 +141,7 @@ const codeOf = ({ code }: RedisFault): DoctorCode => `doctor.redis.${code.split(
 async function unreachable(source: SourceConfig, error: unknown): Promise<Finding> {
   const check = `redis/${source.id}/answer`
   const { host } = new URL(source.url)
-  const vague = judgeRedis(error)
-  const isVague = vague.code === 'relay.redis.unreachable' || vague.code === 'relay.redis.not_understood'
-  const reason = isVague && !/ECONNREFUSED/.test(vague.words) ? await askWhy(source) : undefined
-  const fault = reason === undefined ? vague : judgeRedis(reason)
+  const fault = await judgeConnection(error, source)
   const code = codeOf(fault)
   if (fault.code === 'relay.redis.no_secret')
     return fail(

@@ -1,6 +1,6 @@
 import type { Logger } from '../../runtime/index.ts'
 import type { SourceConfig } from '../config.ts'
-import { describe } from '../errors.ts'
+import { judgeConnection } from '../ask-why.ts'
 import { createRedis, type Redis } from '../redis.ts'
 import { ParkedError } from './errors.ts'
 
@@ -25,9 +25,10 @@ export async function withSource<T>(
   } catch (error) {
     if (client.isOpen) client.destroy()
     const { host } = new URL(source.url)
+    const { says, words, fix } = await judgeConnection(error, source)
     throw new ParkedError(
       'relay.parked.redis_failed',
-      `the Redis of "${source.id}" at ${host} cannot be used: ${describe(error)}; check ENIGMA_SOURCES`,
+      `the Redis of "${source.id}" at ${host} cannot be used: ${says} (${words}); ${fix}`,
       { cause: error },
     )
   }
