@@ -34,8 +34,8 @@ export type Claim = {
 /** What came of a take: a claim and how many items the list has left; nothing; or that another generation has begun. */
 export type Taken = { readonly claim: Claim; readonly left: number } | undefined | 'fenced'
 
-/** A claim in Redis that is not open here, and how many items it holds. */
-export type UnknownClaim = { readonly number: number; readonly list: string; readonly items: number }
+/** A claim in Redis that is not open here, and how many items it holds. Without a list when the registry says nothing that this version knows. */
+export type UnknownClaim = { readonly number: number; readonly list: string | undefined; readonly items: number }
 
 export type ClaimsOptions = {
   readonly client: Redis
@@ -181,10 +181,8 @@ export function createClaims(options: ClaimsOptions) {
       // A take whose reply is on its way is in Redis and not open here, but it is not left over either.
       await Promise.allSettled(taking)
       const left = found.flatMap(([field, meta]) => {
-        const list = parseMeta(meta)?.list
-        return list === undefined || !/^\d+$/.test(field) || open.has(Number(field))
-          ? []
-          : [{ number: Number(field), list }]
+        const number = /^\d+$/.test(field) ? Number(field) : undefined
+        return number === undefined || open.has(number) ? [] : [{ number, list: parseMeta(meta)?.list }]
       })
       return (
         await Promise.all(left.map(async (claim) => ({ ...claim, items: await client.lLen(prefix + claim.number) })))

@@ -52,6 +52,7 @@ export function createLeftBehind(options: LeftBehindOptions, signal: AbortSignal
   const again = new Set<string>()
   /** Resolved when it is known which other relays are gone: what they left goes before anything newer. */
   const begun = Promise.withResolvers<void>()
+  const unreadable = new Set<number>()
   let failing: LookFailure | undefined
   /** Since the last look began, also by a list that was not waited for. */
   let hasFailed = false
@@ -98,8 +99,18 @@ export function createLeftBehind(options: LeftBehindOptions, signal: AbortSignal
     await reportDamage({ client, sourceId, log, metrics })
     for (const list of await claims.waitingLists()) if (!lists.includes(list)) await takeUnnamed(list)
     // Not waited for: a list that has no room keeps nobody else's claims waiting.
-    for (const list of new Set((await claims.unknown()).map((claim) => claim.list))) adopt(list).catch(fail)
+    const unknown = await claims.unknown()
+    for (const { number, list, items } of unknown) if (list === undefined) sayUnreadable(number, items)
+    for (const list of new Set(unknown.map((claim) => claim.list))) if (list !== undefined) adopt(list).catch(fail)
     if (failure !== undefined) throw failure
+  }
+  const sayUnreadable = (claim: number, items: number) => {
+    if (unreadable.has(claim)) return
+    unreadable.add(claim)
+    log.error(
+      { code: 'relay.claims.unreadable', source: sourceId, claim, items },
+      'A leftover claim cannot be read; it stays in Redis. A newer version of the relay may have written it',
+    )
   }
   const fail = (error: unknown) => {
     hasFailed = true

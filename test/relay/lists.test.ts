@@ -119,12 +119,14 @@ test('what an older relay moved from a list that is no longer named is sent, and
   const former = 'enigma:notifications:cdr'
   await client.hSet('enigma:relay:claims:test', `waiting:${former}`, '1')
   await client.lPush(`enigma:relay:waiting:test:${former}`, cdrOf(1))
+  await client.hSet('enigma:relay:claims:test', '7', 'of another version')
   await client.zAdd('enigma:relay:relays', { value: 'damaged', score: Date.now() })
   await client.set('enigma:relay:claims:damaged', 'no hash')
   await client.lPush(LIST, cdrOf(2))
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
   expect((await taken(sqs, 2)).map(numberOf).toSorted()).toEqual([1, 2])
   expect(coded(relay.lines, 'relay.claims.look_failed')).toHaveLength(1)
+  expect(coded(relay.lines, 'relay.claims.unreadable')).toHaveLength(1)
 })
 
 test('G7: a list whose queue accepts nothing keeps no other list waiting, at once and after a restart', async () => {
