@@ -177,7 +177,8 @@ export function toClientOptions(address: RedisAddress) {
 export const looseSecrets = ({ passwordFile, userFile, keyFile, keyPassphraseFile }: RedisAddress): string[] =>
   [passwordFile, userFile, keyFile, keyPassphraseFile]
     .filter((file) => file !== undefined)
-    .filter((file) => (statSync(file).mode & 0o007) !== 0)
+    // One that is being replaced is looked at the next time.
+    .filter((file) => ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & 0o007) !== 0)
 
 /**
  * An editor ends the file with a line's end; a password has none. An empty file is one that is being written: without a password
