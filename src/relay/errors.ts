@@ -4,6 +4,7 @@ import { maskText } from '../protocol/index.ts'
 type RelayErrorCode =
   | 'relay.journal.locked'
   | 'relay.journal.unusable'
+  | 'relay.journal.damaged'
   | 'relay.http.address_in_use'
   | 'relay.pubsub.heartbeat_lost'
   | 'relay.pubsub.disconnected'

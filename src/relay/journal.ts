@@ -120,15 +120,17 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
   }
 
   const start = (): void => {
-    if (resumeRecovery(path, now())) return void recover(new Error('a recovery had not ended'))
+    if (resumeRecovery(path, now()))
+      return void recover(new RelayError('relay.journal.damaged', 'a recovery had not ended'))
     takeFormerJournal({ dataDir, relayId, sourceIds, log, nowMs: now() })
     const opened = open()
     if (opened.isVirgin() && hasAside(path)) {
       closeQuietly(opened)
       takeBack(path)
-      return void recover(new Error('a recovery had not ended'))
+      return void recover(new RelayError('relay.journal.damaged', 'a recovery had not ended'))
     }
-    if (opened.usedBytes() <= CHECKED_BYTES && !opened.isSound()) recover(new Error('SQLite finds it damaged'))
+    if (opened.usedBytes() <= CHECKED_BYTES && !opened.isSound())
+      recover(new RelayError('relay.journal.damaged', 'SQLite finds it damaged'))
   }
 
   const lock = ((): (() => void) => {
