@@ -68,7 +68,6 @@ test('every row names a room, and levels of the log', () => {
 /** Files with an Error that nobody meets: the reason. */
 const BARE: Readonly<Record<string, string>> = {
   'src/relay/http-handler.ts': 'an Error by the name that the AWS SDK looks at to tell whether to try again',
-  'src/relay/journal.ts': 'the reason of a recovery, which the line of the recovery quotes',
   'src/runtime/shutdown.ts': 'the reason of an abort signal, which nothing prints',
 }
 
