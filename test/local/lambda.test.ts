@@ -1,7 +1,10 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createConnection } from 'node:net'
 import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import { readJson, type FunctionSpec } from '../../src/local/lambda/environment.ts'
 import { createFunctionUrl } from '../../src/local/lambda/function-url.ts'
@@ -137,6 +140,15 @@ test('one that is starting ends with the others, and is waited for', async () =>
   await lambda.stop()
   expect(await stateOf(pids[0])).toMatch(/gone|Z/)
   expect(await calling).toMatchObject({ errorType: 'Runtime.ExitError' })
+})
+
+test('a process whose parent is gone ends by itself, though nobody reads what it writes', async () => {
+  const bootstrap = fileURLToPath(new URL('../../src/local/lambda/bootstrap.ts', import.meta.url))
+  const env = { AWS_LAMBDA_RUNTIME_API: '127.0.0.1:9', _HANDLER: 'none.handler', LAMBDA_TASK_ROOT: await useFolder() }
+  const child = spawn(process.execPath, [bootstrap], { stdio: ['ignore', 'ignore', 'pipe'], env })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  child.stderr.destroy()
+  expect(await once(child, 'exit')).toEqual([1, null])
 })
 
 async function useUrl(code: string, own: Partial<FunctionSpec> = {}) {

@@ -149,6 +149,8 @@ let invocation = ''
 
 // As the runtime client up to version 3 does, with the exit codes of its src/index.mjs. Version 4 leaves both to Node, which exits as well.
 async function exit(code: number, error: unknown): Promise<void> {
+  // Where nobody reads what it writes, each write is an error again: the next one ends it.
+  process.removeAllListeners('uncaughtException').removeAllListeners('unhandledRejection')
   process.stderr.write(`${JSON.stringify({ level: 'error', ...toError(error) })}\n`)
   const path = invocation === '' ? 'init/error' : `invocation/${invocation}/error`
   await send(path, JSON.stringify(toError(error))).catch(() => undefined)

@@ -1,5 +1,6 @@
 import { sleep } from '../../runtime/index.ts'
 import { startEnvironment, type Environment, type EnvironmentOptions, type FunctionSpec } from './environment.ts'
+import { FunctionError } from './errors.ts'
 import type { Answer } from './runtime-api.ts'
 
 /** A function with as many environments as it is invoked at the same time: the one that was used last is used next. */
@@ -29,6 +30,7 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
     return environment.stop()
   }
   const start = async (): Promise<Environment> => {
+    if (stopping.signal.aborted) throw new FunctionError('Runtime.ExitError', `${spec.name} was stopped`)
     seen.coldStarts++
     const start = startEnvironment(spec, options, stopping.signal)
     starting.add(start)
