@@ -1,4 +1,5 @@
-import { Agent, Pool, ProxyAgent, type Dispatcher } from 'undici'
+import { connect as connectTcp, type Socket } from 'node:net'
+import { Agent, buildConnector, Pool, ProxyAgent, type Dispatcher } from 'undici'
 import { proxyFor, type HttpProxies, type HttpProxy } from './http-proxy.ts'
 
 export type HttpHandlerOptions = {
@@ -33,8 +34,53 @@ export class ProxyError extends Error {
   readonly code = 'relay.proxy.refused'
 }
 
-/** A connection that is not there after this time (ms) will not come any more. */
-const CONNECT_MS = 3_000
+/** A connection that is not there after this time (ms) will not come any more. On a full uplink each of its round trips takes long. */
+const CONNECT_MS = 10_000
+
+/** A proxy that does not answer to CONNECT within this time (ms) will not. */
+const TUNNEL_MS = 5_000
+
+const secure = buildConnector({ timeout: CONNECT_MS })
+
+/**
+ * Connects so that a request that is given up is given up whole: the system would otherwise go on sending what the connection has
+ * taken, up to megabytes, and keep a slow uplink from the requests that follow.
+ */
+const connect: buildConnector.connector = (options, callback) => {
+  const raw = connectTcp({
+    host: options.hostname,
+    port: Number(options.port || (options.protocol === 'https:' ? 443 : 80)),
+  })
+  raw.setNoDelay(true).setKeepAlive(true, 60_000)
+  const timer = setTimeout(
+    () => raw.destroy(namedError('TimeoutError', `no connection within ${CONNECT_MS} ms`)),
+    CONNECT_MS,
+  )
+  const fail = (error: Error) => {
+    clearTimeout(timer)
+    callback(error, null)
+  }
+  raw.once('error', fail).once('connect', () => {
+    clearTimeout(timer)
+    raw.off('error', fail)
+    if (options.protocol !== 'https:') return callback(null, resetWhenDestroyed(raw, raw))
+    raw.on('error', () => undefined)
+    secure({ ...options, httpSocket: raw }, (...made) => {
+      if (made[1] !== null) resetWhenDestroyed(made[1], raw)
+      callback(...made)
+    })
+  })
+}
+
+function resetWhenDestroyed<S extends Socket>(socket: S, raw: Socket): S {
+  const destroy = socket.destroy.bind(socket)
+  socket.destroy = (error?: Error) => {
+    socket.destroy = destroy
+    if (!raw.destroyed && error !== undefined) raw.resetAndDestroy()
+    return destroy(error)
+  }
+  return socket
+}
 
 const CONNECTIONS = {
   connections: 64,
@@ -55,7 +101,7 @@ type Way = { readonly dispatcher: Dispatcher; readonly pathPrefix: string; reado
  */
 export function createHttpHandler({ proxies, requestTimeoutMs, onProxy }: HttpHandlerOptions) {
   const ways = new Map<string, Way>()
-  const direct = new Agent(CONNECTIONS)
+  const direct = new Agent({ ...CONNECTIONS, connect })
 
   const findWay = (origin: string): Way => {
     const proxy = proxyFor(origin, proxies)
@@ -65,7 +111,7 @@ export function createHttpHandler({ proxies, requestTimeoutMs, onProxy }: HttpHa
     if (origin.startsWith('http:')) {
       const headers: Record<string, string> =
         authorization === undefined ? {} : { 'proxy-authorization': authorization }
-      return { dispatcher: new Pool(url, CONNECTIONS), pathPrefix: origin, headers }
+      return { dispatcher: new Pool(url, { ...CONNECTIONS, connect }), pathPrefix: origin, headers }
     }
     const dispatcher = new ProxyAgent({
       ...CONNECTIONS,
@@ -73,7 +119,7 @@ export function createHttpHandler({ proxies, requestTimeoutMs, onProxy }: HttpHa
       ...(authorization === undefined ? {} : { token: authorization }),
       // A proxy that does not answer to CONNECT must not keep the connection for ever.
       clientFactory: (proxyOrigin, options) =>
-        new Pool(proxyOrigin, { ...options, connectTimeout: CONNECT_MS, headersTimeout: CONNECT_MS }),
+        new Pool(proxyOrigin, { ...options, connectTimeout: CONNECT_MS, headersTimeout: TUNNEL_MS }),
     })
     return { dispatcher, pathPrefix: '', headers: {} }
   }

@@ -42,10 +42,10 @@ export function createLineUp({ route, signal, onReady, onTooLarge }: LineUpOptio
   }
 
   /** Undefined when what is next in the lane is too large as it is. */
-  const nextPack = (lane: Lane, maxBytes: number): Pack | undefined => {
+  const nextPack = (lane: Lane, maxBytes: number, packBytes: number): Pack | undefined => {
     const frozen = lane.frozen.shift()
     if (frozen !== undefined) return frozen
-    const count = countForPack(lane.waiting, lane.head, route, maxBytes)
+    const count = countForPack(lane.waiting, lane.head, route, Math.min(packBytes, maxBytes))
     if (count === 1 && (lane.waiting[lane.head] as Item).bytes > maxBytes) return undefined
     return toPack(takeWaiting(lane, count), maxBytes)
   }
@@ -64,14 +64,17 @@ export function createLineUp({ route, signal, onReady, onTooLarge }: LineUpOptio
       if (hasWork(lane)) line(lane)
       else lane.state = 'idle'
     },
-    /** The packs of the next request, within the size of a request. Their lanes are busy until `next`. */
+    /**
+     * The packs of the next request, within the size of a request unless one notification alone is larger. Their lanes are busy until
+     * `next`.
+     */
     gather(maxBytes: number, requestBytes: number): Flight[] {
       const flights: Flight[] = []
       let total = 0
       let used = 0
       for (const lane of ready) {
         if (flights.length === REQUEST_PACKS) break
-        const pack = nextPack(lane, maxBytes)
+        const pack = nextPack(lane, maxBytes, requestBytes)
         if (pack !== undefined && total + pack.bytes > requestBytes && flights.length > 0) {
           lane.frozen.unshift(pack)
           break

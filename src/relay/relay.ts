@@ -18,6 +18,7 @@ import { createReadiness } from './readiness.ts'
 import { createSender, type Sender } from './sender.ts'
 import { createSource, type Source } from './source.ts'
 import { createServers } from './source-identity.ts'
+import { createUplink } from './uplink.ts'
 import { createSqs } from './sqs-client.ts'
 import type { Heard } from './unwritten.ts'
 
@@ -92,10 +93,18 @@ export function createRelay(options: RelayOptions): Relay {
       }
 
       const outages = createOutages(log)
+      const uplink = createUplink({
+        limitMs: requestTimeoutMs,
+        onFull: (bytesPerSecond) =>
+          log.warn(
+            { code: 'relay.sqs.uplink_full', bytesPerSecond },
+            'the uplink to SQS is full: the relay sends what it carries, and the rest waits',
+          ),
+      })
       const senders = new Map<Route, Sender>(
         ROUTES.map((route) => [
           route,
-          createSender({ route, sqs, queuePrefix: config.queuePrefix, log, metrics, now, onRoom, outages }),
+          createSender({ route, sqs, queuePrefix: config.queuePrefix, log, metrics, now, onRoom, outages, uplink }),
         ]),
       )
       const servers = createServers(config.sources)

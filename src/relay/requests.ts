@@ -1,3 +1,5 @@
+import type { Arrival, Shipment, Uplink } from './uplink.ts'
+
 /** Why a request was given up before SQS answered it. */
 export class RequestError extends Error {
   override readonly name = 'RequestError'
@@ -9,91 +11,148 @@ export class RequestError extends Error {
   }
 }
 
-/** How long (ms) a request may stay unanswered before another one is sent to see whether SQS answers at all. */
+/** How long (ms) a request may stay unanswered, beyond what the uplink needs, before another one is sent to see whether SQS answers. */
 const SILENT_MS = 1_000
 
 type Open<Input, Output> = {
   readonly input: Input
-  readonly startedMs: number
+  readonly shipment: Shipment
+  /** When (ms) it should have been answered. */
+  readonly dueMs: number
   readonly abort: AbortController
   readonly resolve: (output: Output) => void
   readonly reject: (error: unknown) => void
 }
 
+export type RequestsOptions<Input> = {
+  /** Shared by all routes. */
+  readonly uplink: Uplink
+  /**
+   * Returns the smallest part of a request that SQS answers by itself, with its size; the request itself when it has no parts. The answer
+   * to the part is the answer to the request: its other parts are unanswered then.
+   */
+  readonly toProbe: (input: Input) => { readonly input: Input; readonly bytes: number }
+  /** Default 1,000. */
+  readonly silentMs?: number
+}
+
+/** So many probes are out at once: on a slow uplink one may need longer than the time to the next. */
+const PROBES = 2
+
 /**
- * Requests to SQS, with a watch over those that stay unanswered. A request may take long, on a slow line; but one that hangs (SQS was
- * stuck, packets vanished) would keep its lanes waiting until its time limit, long after all is well. So while the oldest is
- * unanswered, the same request is sent again every second, beside it: SQS knows the copy by its deduplication ids. What is
- * answered first counts. When the copy is, SQS is well, and what was sent before it and is still unanswered fails at once, to be
- * tried again.
+ * Requests to SQS, with a watch over those that stay unanswered. A request may take long on a slow uplink; but one that hangs (SQS was
+ * stuck, packets vanished) would keep its lanes waiting until its time limit, long after all is well. So while one is overdue, the
+ * smallest part of those is sent again every second or two, beside them: SQS knows the copy by its deduplication ids. What is answered
+ * first counts. When the copy is, SQS is well, and what was sent before it and is still unanswered fails at once, to be tried again. A
+ * request that waits only because the uplink is busy is not overdue: a copy would make it busier.
  *
- * `attempt` sends a request; it rejects when the signal aborts, and an error that SQS answered carries `$metadata.httpStatusCode`.
+ * `attempt` sends a request; it rejects when the signal aborts or the limit (ms) has passed, and an error that SQS answered carries
+ * `$metadata.httpStatusCode`.
  */
 export function createRequests<Input, Output>(
-  attempt: (input: Input, signal: AbortSignal) => Promise<Output>,
-  silentMs: number = SILENT_MS,
+  attempt: (input: Input, signal: AbortSignal, limitMs: number) => Promise<Output>,
+  { uplink, toProbe, silentMs = SILENT_MS }: RequestsOptions<Input>,
 ) {
   /** In the order in which they were sent. */
   const open = new Set<Open<Input, Output>>()
-  let copy: { readonly of: Open<Input, Output>; readonly abort: AbortController } | undefined
+  const probes = new Map<AbortController, Open<Input, Output>>()
   let timer: NodeJS.Timeout | undefined
 
   const watch = () => {
     timer = undefined
-    const [oldest] = open
-    if (oldest === undefined) return
-    const left = silentMs - (performance.now() - oldest.startedMs)
-    if (left <= 0) void sendCopy(oldest)
-    timer = setTimeout(watch, left > 0 ? left : silentMs).unref()
+    if (open.size === 0) return
+    const nowMs = performance.now()
+    const all = [...open]
+    const overdue = all.filter(({ dueMs }) => dueMs <= nowMs)
+    const [first, ...others] = overdue.map((of) => ({ of, ...toProbe(of.input) }))
+    let waitMs = Math.min(...all.map(({ dueMs }) => dueMs)) - nowMs
+    if (first !== undefined) {
+      for (const { shipment } of overdue) uplink.noteOverdue(shipment)
+      const smallest = others.reduce((least, other) => (other.bytes < least.bytes ? other : least), first)
+      void probe(smallest.of, smallest.input)
+      waitMs = silentMs + Math.min(silentMs, uplink.expectedMs({ ahead: smallest.bytes }))
+    }
+    timer = setTimeout(watch, Math.max(1, waitMs)).unref()
   }
 
-  const sendCopy = async (of: Open<Input, Output>): Promise<void> => {
-    copy?.abort.abort()
+  const endProbes = (isMeant: (of: Open<Input, Output>) => boolean) => {
+    for (const [abort, of] of probes)
+      if (isMeant(of)) {
+        probes.delete(abort)
+        abort.abort()
+      }
+  }
+
+  const probe = async (of: Open<Input, Output>, input: Input): Promise<void> => {
+    const [oldest] = probes.keys()
+    if (probes.size >= PROBES && oldest !== undefined) {
+      probes.delete(oldest)
+      oldest.abort()
+    }
     const abort = new AbortController()
     const startedMs = performance.now()
-    copy = { of, abort }
+    probes.set(abort, of)
     try {
-      of.resolve(await attempt(of.input, abort.signal))
+      const output = await attempt(input, abort.signal, uplink.limitMs(of.shipment))
+      // Of what was not in it nothing is known: it is tried again.
+      settle(of, () => of.resolve(output))
     } catch (error) {
       if (!isAnswer(error)) return
-      of.reject(error)
+      settle(of, () => of.reject(error))
+    } finally {
+      probes.delete(abort)
     }
-    of.abort.abort()
+    endProbes(() => true)
     for (const other of open) {
-      if (other === of || other.startedMs > startedMs - silentMs) continue
-      other.reject(
-        new RequestError(
-          'relay.sqs.no_answer',
-          `SQS did not answer within ${Math.round(performance.now() - other.startedMs)} ms, though it answers others`,
-        ),
-      )
-      other.abort.abort()
+      const { sentMs } = other.shipment
+      if (sentMs > startedMs - silentMs) continue
+      const words = `SQS did not answer within ${Math.round(performance.now() - sentMs)} ms, though it answers others`
+      settle(other, () => other.reject(new RequestError('relay.sqs.no_answer', words)))
     }
+  }
+
+  /** It is answered, or given up: what was sent of it is of no use any more. */
+  const settle = (one: Open<Input, Output>, end: () => void) => {
+    open.delete(one)
+    end()
+    one.abort.abort()
   }
 
   return {
-    /** @throws what `attempt` throws, or that SQS did not answer this one though it answers others */
-    async send(input: Input): Promise<Output> {
+    /**
+     * Sends a request of this size, without its head.
+     *
+     * @throws what `attempt` throws, or that SQS did not answer this one though it answers others
+     */
+    async send(input: Input, bytes: number): Promise<Output> {
       const { promise, resolve, reject } = Promise.withResolvers<Output>()
-      const one = { input, startedMs: performance.now(), abort: new AbortController(), resolve, reject }
+      const shipment = uplink.ship(bytes)
+      const waitMs = silentMs + 2 * uplink.expectedMs(shipment)
+      const dueMs = performance.now() + waitMs
+      const one = { input, shipment, dueMs, abort: new AbortController(), resolve, reject }
+      let arrival: Arrival = 'failed'
       open.add(one)
-      timer ??= setTimeout(watch, silentMs).unref()
-      attempt(input, one.abort.signal).then(resolve, reject)
+      timer ??= setTimeout(watch, waitMs).unref()
+      attempt(input, one.abort.signal, uplink.limitMs(shipment)).then((output) => {
+        arrival = 'answered'
+        resolve(output)
+      }, reject)
       try {
         return await promise
+      } catch (error) {
+        if (error instanceof Error && error.name === 'TimeoutError') arrival = 'late'
+        throw error
       } finally {
         open.delete(one)
-        if (copy?.of === one) copy.abort.abort()
+        uplink.arrive(shipment, arrival)
+        endProbes((of) => of === one)
       }
     },
     /** Gives up what is open: it fails. To be called when nothing more is sent. */
     close(): void {
       clearTimeout(timer)
-      copy?.abort.abort()
-      for (const { abort, reject } of open) {
-        reject(new RequestError('relay.sqs.stopping', 'the relay stops'))
-        abort.abort()
-      }
+      endProbes(() => true)
+      for (const one of open) settle(one, () => one.reject(new RequestError('relay.sqs.stopping', 'the relay stops')))
     },
     get size(): number {
       return open.size

@@ -16,6 +16,7 @@ import { toGzippedPack, toPack, type Pack } from './pack.ts'
 import { maskDetail } from './parked.ts'
 import { findQueue, sqsAdvice, type Queue } from './queue.ts'
 import { createRequests } from './requests.ts'
+import { createUplink, type Uplink } from './uplink.ts'
 import { codeOf, isForSize, judgeEntry, judgeRequest, type Verdict } from './verdict.ts'
 
 export type SenderOptions = {
@@ -27,8 +28,23 @@ export type SenderOptions = {
   readonly now: () => number
   /** Shared by all senders, so that what they all suffer from is said once. */
   readonly outages?: Outages
+  /** Shared by all senders, as the uplink is. */
+  readonly uplink?: Uplink
   /** Called whenever notifications have left memory. */
   readonly onRoom: () => void
+}
+
+const bytesOf = (flights: readonly Flight[]): number => flights.reduce((sum, { pack }) => sum + pack.bytes, 0)
+
+/** The smallest entry alone: SQS answers for each by itself. */
+function toProbe(input: SendMessageBatchCommandInput) {
+  const { Entries: entries = [] } = input
+  const sizeOf = ({ MessageBody: body = '' }: SendMessageBatchRequestEntry) => body.length
+  const [first, ...others] = entries
+  const bytes = entries.reduce((sum, entry) => sum + sizeOf(entry), 0)
+  if (first === undefined || others.length === 0) return { input, bytes }
+  const smallest = others.reduce((least, entry) => (sizeOf(entry) < sizeOf(least) ? entry : least), first)
+  return { input: { ...input, Entries: [smallest] }, bytes: sizeOf(smallest) }
 }
 
 /** The longest wait before a retry: what is mended goes on within two seconds. */
@@ -48,13 +64,16 @@ export function createSender({
   now,
   onRoom,
   outages = createOutages(log),
+  uplink = createUplink(),
 }: SenderOptions) {
   const name = queueName(queuePrefix, route)
   const stopping = new AbortController()
   /** Packs of a request that was refused whole: each goes alone, so that none is refused for another. */
   const alone: Flight[] = []
-  const requests = createRequests((input: SendMessageBatchCommandInput, abortSignal) =>
-    sqs.send(new SendMessageBatchCommand(input), { abortSignal }),
+  const requests = createRequests(
+    (input: SendMessageBatchCommandInput, abortSignal, requestTimeout) =>
+      sqs.send(new SendMessageBatchCommand(input), { abortSignal, requestTimeout }),
+    { uplink, toProbe },
   )
   let scheduled = false
   let held = 0
@@ -86,16 +105,24 @@ export function createSender({
     onTooLarge: (lane, maxBytes) => void shrink(lane, maxBytes),
   })
 
+  const hasWork = () => !stopping.signal.aborted && (!lineUp.isEmpty || alone.length > 0)
+
   const dispatch = () => {
-    if (stopping.signal.aborted || (lineUp.isEmpty && alone.length === 0)) return
-    if (queue === undefined) return void find()
-    while (requests.size < route.inFlight) {
-      const single = alone.shift()
-      const flights =
-        single === undefined ? lineUp.gather(queue.maxBytes, queue.requestBytes ?? queue.maxBytes) : [single]
-      if (flights.length === 0) break
-      void fly(flights, queue)
-    }
+    if (queue !== undefined) while (hasWork() && sendNext(queue));
+    else if (hasWork()) void find()
+    if (queue === undefined || !hasWork() || requests.size >= route.inFlight) uplink.leave(schedule)
+  }
+
+  /** Sends the next request, unless enough are out or the uplink is busy. */
+  const sendNext = (to: Queue): boolean => {
+    if (requests.size >= route.inFlight || !uplink.mayShip(schedule)) return false
+    const { maxBytes, requestBytes = maxBytes } = to
+    const single = alone.shift()
+    const flights =
+      single === undefined ? lineUp.gather(maxBytes, Math.min(requestBytes, uplink.requestBytes)) : [single]
+    if (flights.length === 0) return false
+    void fly(flights, to)
+    return true
   }
 
   const find = (): Promise<void> => {
@@ -151,7 +178,7 @@ export function createSender({
 
   const fly = async (flights: readonly Flight[], to: Queue): Promise<void> => {
     try {
-      const answer = await requests.send({ QueueUrl: to.url, Entries: flights.map(toEntry) })
+      const answer = await requests.send({ QueueUrl: to.url, Entries: flights.map(toEntry) }, bytesOf(flights))
       metrics.requests.inc({ route: route.name, outcome: 'answered' })
       const accepted = new Set(answer.Successful?.map((entry) => entry.Id))
       const failed = new Map(answer.Failed?.map((entry) => [entry.Id, entry]))
@@ -190,7 +217,7 @@ export function createSender({
 
   /** The server, or a proxy before it, takes less at once than the queue says: without this every full request would be refused first. */
   const sendLess = (flights: readonly Flight[], to: Queue) => {
-    const requestBytes = Math.floor(flights.reduce((sum, { pack }) => sum + pack.bytes, 0) / 2)
+    const requestBytes = Math.floor(bytesOf(flights) / 2)
     if (queue === undefined || queue.url !== to.url || requestBytes >= (queue.requestBytes ?? queue.maxBytes)) return
     queue = { ...queue, requestBytes }
     log.warn(
@@ -290,6 +317,7 @@ export function createSender({
     /** Sends nothing more; resolves when what is in flight is settled, or the deadline has passed. */
     async stop(deadlineMs: number): Promise<void> {
       stopping.abort()
+      uplink.leave(schedule)
       if (requests.size === 0) return
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, deadlineMs)

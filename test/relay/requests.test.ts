@@ -1,5 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { createRequests } from '../../src/relay/requests.ts'
+import { createUplink } from '../../src/relay/uplink.ts'
 import { waitFor } from '../support/relay.ts'
 
 const SILENT_MS = 60
@@ -8,17 +9,23 @@ const SILENT_MS = 60
 function useServer() {
   const sent: { readonly input: string; readonly signal: AbortSignal }[] = []
   const server = { answer: (_input: string): 'hang' | Promise<string> => 'hang' }
-  const requests = createRequests((input: string, signal) => {
-    sent.push({ input, signal })
-    const answer = server.answer(input)
-    if (answer !== 'hang') return answer
-    return new Promise<string>((_resolve, reject) =>
-      signal.addEventListener('abort', () => reject(new Error('aborted'))),
-    )
-  }, SILENT_MS)
+  // Known to be fast: so nothing is overdue later for its size.
+  const uplink = createUplink()
+  uplink.arrive(uplink.ship(1_000_000_000), 'answered')
+  const requests = createRequests(
+    (input: string, signal) => {
+      sent.push({ input, signal })
+      const answer = server.answer(input)
+      if (answer !== 'hang') return answer
+      return new Promise<string>((_resolve, reject) =>
+        signal.addEventListener('abort', () => reject(new Error('aborted'))),
+      )
+    },
+    { uplink, toProbe: (input) => ({ input, bytes: 1 }), silentMs: SILENT_MS },
+  )
   onTestFinished(() => requests.close())
   /** What becomes of it, as words. */
-  const send = (input: string) => requests.send(input).catch((error: unknown) => (error as Error).message)
+  const send = (input: string) => requests.send(input, 1).catch((error: unknown) => (error as Error).message)
   const times = (input: string) => sent.filter((one) => one.input === input).length
   return { server, requests, sent, send, times }
 }
@@ -79,4 +86,29 @@ test('what is answered in time is sent once; at the end what is open fails', asy
   requests.close()
   expect(await last).toBe('the relay stops')
   expect([times('a'), times('b'), requests.size]).toEqual([1, 1, 0])
+})
+
+test('of a request with several parts only the smallest is sent again; its answer is the answer, and what had no part in it is unanswered', async () => {
+  const uplink = createUplink()
+  uplink.arrive(uplink.ship(1_000_000_000), 'answered')
+  const sent: string[] = []
+  let isWell = false
+  const requests = createRequests(
+    (input: string, signal: AbortSignal) => {
+      sent.push(input)
+      if (isWell) return Promise.resolve(`${input} is there`)
+      return new Promise<string>((_resolve, reject) =>
+        signal.addEventListener('abort', () => reject(new Error('aborted'))),
+      )
+    },
+    { uplink, silentMs: SILENT_MS, toProbe: (input) => ({ input: input.slice(0, 1), bytes: input.charCodeAt(0) }) },
+  )
+  onTestFinished(() => requests.close())
+  const both = [requests.send('bcd', 1), requests.send('aef', 1)].map((one) => one.catch((error: unknown) => error))
+  await waitFor(() => sent.length === 3, 'the probe')
+  expect(sent[2]).toMatch(/^[ab]$/)
+  isWell = true
+  const [other, first] = await Promise.all(both)
+  expect(first).toBe('a is there')
+  expect(other).toMatchObject({ code: 'relay.sqs.no_answer' })
 })

@@ -1,6 +1,9 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { onTestFinished } from 'vitest'
 
+/** So much of a connection is on a slow uplink at once. */
+const PIECE_BYTES = 4 * 1024
+
 /**
  * A TCP proxy on 127.0.0.1 in front of a local port, that makes the faults of a network: it holds back answers, delays, cuts in the
  * middle of an answer, goes half-open, and changes its target. `listenPort` is for one that comes back where it was.
@@ -24,10 +27,16 @@ export async function startProxy(firstPort: number, listenPort = 0) {
      * until `deliver`, which is after the client has given up.
      */
     failAt: undefined as { readonly words: string; readonly how: 'cut' | 'vanish' | 'late' } | undefined,
+    /** So much (bytes/s) of what clients send gets through, of all connections together: a slow uplink. */
+    uplinkBytesPerSecond: undefined as number | undefined,
+    /** How many bytes of clients got through. */
+    sentBytes: 0,
     /** How many times that has happened. */
     failures: 0,
   }
   const late: (() => void)[] = []
+  /** When (ms) the uplink has sent all that it was given. */
+  let uplinkFreeMs = 0
   const server = createServer((client) => {
     if (state.refuse) return void client.destroy()
     const target = connect(targetPort, '127.0.0.1')
@@ -47,6 +56,20 @@ export async function startProxy(firstPort: number, listenPort = 0) {
       if (state.delayMs === 0) to.write(chunk)
       else setTimeout(() => void (to.destroyed || to.write(chunk)), state.delayMs)
     }
+    /** Piece by piece, so that connections share the uplink; what a client has not got through when it gives up is gone. */
+    const squeeze = async (chunk: Buffer): Promise<void> => {
+      // Not read on before that: what the client writes waits in its own buffers then.
+      client.pause()
+      for (let from = 0; from < chunk.length && !client.destroyed; from += PIECE_BYTES) {
+        const piece = chunk.subarray(from, from + PIECE_BYTES)
+        uplinkFreeMs =
+          Math.max(performance.now(), uplinkFreeMs) + (piece.length / (state.uplinkBytesPerSecond ?? Infinity)) * 1000
+        await new Promise((resolve) => setTimeout(resolve, uplinkFreeMs - performance.now()))
+        state.sentBytes += piece.length
+        if (!target.destroyed) target.write(piece)
+      }
+      client.resume()
+    }
     const vanishes = () => (isLost ||= state.halfOpen)
     client.on('data', (chunk) => {
       const failure = state.failAt !== undefined && chunk.includes(state.failAt.words) ? state.failAt.how : undefined
@@ -55,7 +78,9 @@ export async function startProxy(firstPort: number, listenPort = 0) {
       isLost ||= failure === 'vanish' || failure === 'late'
       isLate ||= failure === 'late'
       if (isLate) late.push(() => target.write(chunk))
-      if (!vanishes()) pass(target, chunk)
+      if (vanishes()) return
+      if (state.uplinkBytesPerSecond === undefined) pass(target, chunk)
+      else void squeeze(chunk)
     })
     target.on('data', (chunk) => {
       if (vanishes() || state.holdAnswers) return

@@ -1,5 +1,6 @@
 import { findRoute, type Route } from '../../src/protocol/index.ts'
 import { createMetrics } from '../../src/relay/metrics.ts'
+import { createUplink, type UplinkOptions } from '../../src/relay/uplink.ts'
 import { createSender } from '../../src/relay/sender.ts'
 import { onTestFinished } from 'vitest'
 import type { SQSClient } from '@aws-sdk/client-sqs'
@@ -11,7 +12,7 @@ import { waitFor } from './relay.ts'
 export const routeWith = (own: Partial<Route>): Route => ({ ...(findRoute('agents', 'status') as Route), ...own })
 
 /** A sender on this SQS client, stopped when the test ends, and the keeper of what is pushed into it. */
-export function useSender(sqs: SQSClient, own: Partial<Route> = {}) {
+export function useSender(sqs: SQSClient, own: Partial<Route> = {}, uplink: UplinkOptions = {}) {
   const route = routeWith(own)
   const metrics = createMetrics()
   const { log, coded, lines } = captureLog()
@@ -24,6 +25,7 @@ export function useSender(sqs: SQSClient, own: Partial<Route> = {}) {
     metrics,
     now: Date.now,
     onRoom: () => undefined,
+    uplink: createUplink(uplink),
   })
   onTestFinished(() => sender.stop(0))
   return {
