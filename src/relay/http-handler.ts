@@ -65,9 +65,10 @@ const connect: buildConnector.connector = (options, callback) => {
     raw.off('error', fail)
     if (options.protocol !== 'https:') return callback(null, resetWhenDestroyed(raw, raw))
     raw.on('error', () => undefined)
-    secure({ ...options, httpSocket: raw }, (...made) => {
-      if (made[1] !== null) resetWhenDestroyed(made[1], raw)
-      callback(...made)
+    secure({ ...options, httpSocket: raw }, (error, socket) => {
+      // What failed has no socket: undici leaves the argument out.
+      if (error === null) callback(null, resetWhenDestroyed(socket, raw))
+      else callback(error, null)
     })
   })
 }

@@ -134,6 +134,24 @@ test('notifications reach an SQS behind TLS through a tunnel of a proxy with a p
   expect(lines.join('')).not.toMatch(/cret|cmVsYXk/)
 })
 
+test('without a proxy an SQS behind TLS is reached directly, also when it answers nothing for a while; a certificate of another name is refused', async () => {
+  const { server, port } = await useTlsSqs()
+  const { push, drained } = useSender(
+    useProxied({ AWS_ENDPOINT_URL_SQS: `https://127.0.0.1:${port}` }).sqs,
+    {},
+    { limitMs: 200 },
+  )
+  let hangs = 3
+  server.state.answer = () => (hangs-- > 0 ? 'hang' : 'accept')
+  for (let n = 0; n < 50; n++) push(String(1_000 + n), n)
+  await drained()
+  expect(server.accepted.length).toBeGreaterThan(10)
+  const other = useProxied({ AWS_ENDPOINT_URL_SQS: `https://localhost:${port}` }).sqs
+  await expect(other.send(new GetQueueUrlCommand({ QueueName: 'enigma-other.fifo' }))).rejects.toMatchObject({
+    code: 'ERR_TLS_CERT_ALTNAME_INVALID',
+  })
+})
+
 test('requests to an SQS without TLS name the whole address to the proxy, as proxies ask for; NO_PROXY goes round it', async () => {
   const [server, proxy] = [await useSqsFaults(), await useHttpProxy()]
   proxy.state.hosts.set('sqs.test', server.port)
