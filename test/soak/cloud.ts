@@ -13,7 +13,7 @@ import {
 import { POISON } from './packets.ts'
 
 /** How SQS misbehaves just now. */
-export type SqsMode = 'well' | '500' | 'throttle' | 'hang' | 'lose' | 'failed' | 'credentials' | 'slow'
+export type SqsMode = 'well' | '500' | 'throttle' | 'hang' | 'lose' | 'failed' | 'credentials' | 'slow' | 'stuck'
 
 /** The largest message: small, so that some are too large. */
 const MAX_BYTES = 64 * 1024
@@ -23,6 +23,9 @@ const REFUSALS: Partial<Record<SqsMode, { status: number; code: string }>> = {
   throttle: { status: 400, code: 'ThrottlingException' },
   credentials: { status: 403, code: 'ExpiredTokenException' },
 }
+
+/** What the one queue answers that accepts nothing. */
+const STUCK = { status: 400, code: 'OverLimit' }
 
 export type CloudOptions = {
   readonly seed: number
@@ -41,7 +44,7 @@ export async function startCloud({ seed, onAccepted }: CloudOptions) {
     state.requests++
     await sleep(state.mode === 'slow' ? random.between(50, 500) : random.between(0, 4))
     const { mode } = state
-    const refusal = REFUSALS[mode]
+    const refusal = mode === 'stuck' && request.queue.endsWith('other.fifo') ? STUCK : REFUSALS[mode]
     if (refusal !== undefined) {
       state.refused++
       return refusal

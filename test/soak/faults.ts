@@ -50,6 +50,10 @@ const FAULTS_OF = {
     'sqs-failed': [500, 3_000],
     'sqs-credentials': [500, 3_000],
     'sqs-slow': [1_000, 3_000],
+    /** The uplink carries 0.8 Mbit/s. */
+    'sqs-slow-link': [3_000, 8_000],
+    /** The queue `other` accepts nothing, while all others do: a few items of each claim stay. */
+    'sqs-stuck': [4_000, 12_000],
     'sqs-cut': [500, 2_000],
     'sqs-half-open': [500, 2_000],
   },

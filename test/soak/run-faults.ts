@@ -34,6 +34,9 @@ const upstashMode =
     model.state.mode = 'well'
   }
 
+/** 0.8 Mbit/s. */
+const SLOW_LINK_BYTES = 100_000
+
 const FAULTS: Readonly<Record<FaultKind, FaultOf>> = {
   ...redisFaults,
   'redis-empty': redisEmpty,
@@ -70,6 +73,11 @@ const FAULTS: Readonly<Record<FaultKind, FaultOf>> = {
     await sleep(lastsMs)
     proxy.state.halfOpen = false
   },
+  'sqs-slow-link': async ({ cloud: { proxy } }, { lastsMs }) => {
+    proxy.state.uplinkBytesPerSecond = SLOW_LINK_BYTES
+    await sleep(lastsMs)
+    proxy.state.uplinkBytesPerSecond = undefined
+  },
   'sqs-500': sqsMode('500'),
   'sqs-throttle': sqsMode('throttle'),
   'sqs-hang': sqsMode('hang'),
@@ -77,6 +85,7 @@ const FAULTS: Readonly<Record<FaultKind, FaultOf>> = {
   'sqs-failed': sqsMode('failed'),
   'sqs-credentials': sqsMode('credentials'),
   'sqs-slow': sqsMode('slow'),
+  'sqs-stuck': sqsMode('stuck'),
   'handler-throw': handlerMode('throw'),
   'handler-hang': handlerMode('hang'),
   'handler-422': handlerMode('422'),
