@@ -230,6 +230,9 @@ test(
     )
     expect([await calls('2001'), await calls('2002')]).toEqual([[['waited', true]], [['journalled', true]]])
     expect([(await store.read.agent('2001'))?.call, (await store.read.agent('2002'))?.call]).toEqual([null, null])
+    // How long an item may have waited is known to the length of a blocking move, three seconds: so the list is seen empty just before.
+    await client.lPush(INBOUND, call('2003', 'first'))
+    await waitFor(async () => (await calls('2003'))?.length === 1, 'the first one to be recorded')
     await client.publish('enigma:notifications:agents:2002', call('2002', 'fresh'))
     await client.lPush(INBOUND, call('2001', 'fresh'))
     await waitFor(
