@@ -6,7 +6,10 @@ import { cdr as cdrEffect, type Effect } from 'enigma-relay/store'
 /** What this example needs of a Postgres client: `pg`'s Pool has it, and so have PGlite and most others. */
 export type Postgres = { query: (sql: string, parameters?: unknown[]) => Promise<unknown> }
 
-/** The table. References are text: some are larger than any integer. `packet` is what the dialler wrote, to the last digit. */
+/**
+ * The table. References are text: some are larger than any integer. `packet` is what the dialler wrote, to the last digit. A call has one
+ * CDR for each number that was tried, so the number is part of the key; '' where it is not known.
+ */
 export const CDR_TABLE = `
 create table if not exists cdrs (
   source text not null,
@@ -15,7 +18,7 @@ create table if not exists cdrs (
   campaign_ref text,
   extension text,
   contact_ref text,
-  number text,
+  number text not null,
   end_reason text,
   call_time_s double precision,
   hold_time_s double precision,
@@ -23,7 +26,7 @@ create table if not exists cdrs (
   packet text not null,
   notification_id text not null,
   received_at timestamptz not null,
-  primary key (source, call_ref, dialed_at)
+  primary key (source, call_ref, dialed_at, number)
 )`
 
 // The same CDR again changes nothing; other content under the same key is taken when it was received later.
@@ -31,8 +34,8 @@ const UPSERT = `
 insert into cdrs (source, call_ref, dialed_at, campaign_ref, extension, contact_ref, number, end_reason, call_time_s, hold_time_s,
   recording_url, packet, notification_id, received_at)
 values ($1, $2, to_timestamp($3), $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-on conflict (source, call_ref, dialed_at) do update set
-  campaign_ref = excluded.campaign_ref, extension = excluded.extension, contact_ref = excluded.contact_ref, number = excluded.number,
+on conflict (source, call_ref, dialed_at, number) do update set
+  campaign_ref = excluded.campaign_ref, extension = excluded.extension, contact_ref = excluded.contact_ref,
   end_reason = excluded.end_reason, call_time_s = excluded.call_time_s, hold_time_s = excluded.hold_time_s,
   recording_url = excluded.recording_url, packet = excluded.packet, notification_id = excluded.notification_id,
   received_at = excluded.received_at
@@ -61,7 +64,7 @@ export function createCdrPostgres(postgres: Postgres) {
       p.ref ?? null,
       p.extension ?? null,
       p.contact_ref ?? null,
-      p.number ?? null,
+      p.number ?? '',
       p.end_reason ?? null,
       p.call_time ?? null,
       p.hold_time ?? null,

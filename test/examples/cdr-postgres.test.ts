@@ -101,3 +101,10 @@ test('while Postgres is down the read model has the CDR, and the row comes when 
   expect((await handler(record(2))).batchItemFailures).toEqual([])
   expect((await rows()).map((row) => row['call_ref'])).toEqual(['1', '2'])
 })
+
+test('a call that was tried under two numbers has a row for each, also in the same second', async () => {
+  const { handler, rows } = await useCdrFunction()
+  const tries = [cdr('7', 1), cdr('7', 2, { number: '27829999999' }), cdr('7', 3, { number: null })]
+  expect((await handler(sqsEvent(sqsRecord(tries, { messageId: 'a' })))).batchItemFailures).toEqual([])
+  expect((await rows()).map(({ number }) => number).toSorted()).toEqual(['', '27821234567', '27829999999'])
+})
