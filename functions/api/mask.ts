@@ -3,8 +3,12 @@ import type { MiddlewareHandler } from 'hono'
 import type { ApiEnv } from './auth.ts'
 import { problem } from './problem.ts'
 
-/** Texts from outside that may hold a number: a channel is named by the dialler, a reason quotes an answer. */
-const FREE_TEXT = new Set(['channel', 'reason', 'detail', 'subject', 'type'])
+/** Texts that are shown as they are: names that this API or the dialler's references give, and times. Any other text may hold a number. */
+const SHOWN =
+  /(?:^|_)(?:ref|id|ids|at|cursor)$|^(?:agent|extension|source|sources|relay|route|since|from|to|hour|next|unsure)$/
+
+/** What stands for a value that should be a scalar, and may hold anything. */
+const HIDDEN = 'masked'
 
 /** Bytes of a packet, as they were. */
 const RAW = new Set(['text', 'base64'])
@@ -44,18 +48,24 @@ export function maskAnswer(value: unknown, name = ''): unknown {
   if (RAW.has(name)) return null
   // As many as there are, and nothing of any of them.
   if (name === 'callees' && Array.isArray(value)) return value.map(() => ({ number: null, contact_ref: null }))
-  if (typeof value === 'string' && FREE_TEXT.has(name)) return maskText(value)
   const { [name]: masked } = maskPayload({ [name]: value }) as Record<string, unknown>
   // A scalar, or whatever a dialler sends as a number.
-  if (typeof masked !== 'object' || masked === null) return masked
-  if (Array.isArray(value)) return value.map((inner) => maskAnswer(inner))
+  if (typeof masked !== 'object' || masked === null)
+    return typeof masked === 'string' && masked === value && !SHOWN.test(name) ? maskText(masked) : masked
+  if (Array.isArray(value)) return value.map((inner) => maskAnswer(inner, typeof inner === 'object' ? '' : name))
   const entries = Object.entries(value as object)
-  if (name === 'counts') return addUp(entries as [string, number][])
-  const kept = name === 'payload' ? entries.filter(([field]) => CDR_FIELDS.has(field)) : entries
-  return Object.fromEntries(kept.map(([field, inner]) => [field, maskAnswer(inner, field)]))
+  if (name === 'counts' || name === 'values') return addUp(entries as [string, number][])
+  if (name === 'payload') return Object.fromEntries(entries.filter(([field]) => CDR_FIELDS.has(field)).map(maskField))
+  return Object.fromEntries(entries.map(([field, inner]) => [field, maskAnswer(inner, field)]))
 }
 
-/** Counts by type, where types may become the same. */
+/** A field of a CDR as it was sent: a reference is shown, and what could not be read is text like any other. */
+function maskField([name, value]: readonly [string, unknown]): [string, unknown] {
+  if (typeof value === 'object' && value !== null) return [name, HIDDEN]
+  return [name, maskAnswer(value, name === 'dialed_at' ? '' : name)]
+}
+
+/** Numbers by name, where names may become the same. */
 function addUp(counts: readonly (readonly [string, number])[]): Record<string, number> {
   const masked: Record<string, number> = {}
   for (const [type, count] of counts) masked[maskText(type)] = (masked[maskText(type)] ?? 0) + count

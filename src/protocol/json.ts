@@ -12,6 +12,9 @@ const INEXACT = /(?:^|[:[,\s])-?(?:\d[\d.]{15}|\d+(?:\.\d+)?[eE]|\d+\.(?:0{6}|\d
 /** The fields whose value is a name and no quantity: all that the payload schemas take as text, and what is called a reference elsewhere. */
 const IDENTIFIER = /(?:^|_)(?:ref|id|number)$|^(?:agent|extension|status|end_reason|call_dir|recording_url)$/
 
+/** Whether a field of this name names something, also where its value is written as a number. */
+export const isIdentifier = (name: string): boolean => IDENTIFIER.test(name)
+
 const INTEGER = /^-?\d+$/
 
 type ReviverContext = { readonly source?: string }
@@ -19,7 +22,7 @@ type Reviver = (key: string, value: unknown, context: ReviverContext) => unknown
 
 const keepDigits: Reviver = (key, value, { source }) => {
   if (typeof value !== 'number' || source === undefined || String(value) === source) return value
-  return IDENTIFIER.test(key) || (!Number.isSafeInteger(value) && INTEGER.test(source)) ? source : value
+  return isIdentifier(key) || (!Number.isSafeInteger(value) && INTEGER.test(source)) ? source : value
 }
 
 /** Whether a JSON text has a number that only `parseExact` gives back as it was written. */

@@ -21,7 +21,7 @@ function apply.done(message, ...)
   expire(k, ttl.done)
 end
 
-local at, applied = 5, 0
+local at, applied = 6, 0
 while at <= #ARGV do
   local count = tonumber(ARGV[at + 1])
   local args = {}

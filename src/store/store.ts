@@ -124,6 +124,7 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
             String(now()),
             seconds,
             oldestHour,
+            crypto.randomUUID(),
             ...chunk.flatMap(([name, ...args]) => [name, String(args.length), ...args]),
           ],
           `applied ${chunk.length}`,

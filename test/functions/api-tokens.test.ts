@@ -1,5 +1,7 @@
 import {
   agentCall,
+  agentStats,
+  agentStatus,
   campaignStatus,
   cdr,
   dialPreview,
@@ -127,6 +129,11 @@ test('an error is logged with the name and the role of its caller', async () => 
   expect(JSON.stringify(lines)).not.toContain(token('cons'))
 })
 
+/** An answer, and what its ids and cursors are in base64 behind it. */
+const withDecoded = (text: string): string =>
+  text +
+  [...text.matchAll(/"([\w-]{8,})"/g)].map(([, word = '']) => Buffer.from(word, 'base64url').toString()).join(' ')
+
 describe('a caller with the role masked', () => {
   const number = '+27821234567'
   const contact = '8001015009087'
@@ -159,6 +166,24 @@ describe('a caller with the role masked', () => {
           { transport: 'list' },
         ),
       ),
+      cdr(
+        notice(
+          {
+            call_ref: '4',
+            dialed_at,
+            number,
+            end_reason: `forwarded to ${number}`,
+            call_dir: `to ${number}`,
+            call_time: null,
+            hold_time: null,
+            end_code: null,
+            unsure: { call_time: `after ${number}`, hold_time: { caller: number }, end_code: [number] },
+          },
+          { transport: 'list', reference: '7' },
+        ),
+      ),
+      agentStats(notice({ calls: 3, number: 27821234567, call_ref: 2782123456, [number]: 1 }, { reference: '1002' })),
+      agentStatus(notice({ status: `busy with ${number}`, campaign_ref: '7' }, { reference: '1002' })),
       other(
         notice(
           {},
@@ -182,15 +207,25 @@ describe('a caller with the role masked', () => {
     const { ask, json } = await useMasked()
     const { items } = await json<Page<CdrRecord>>('/cdrs')
     expect(items).toMatchObject([
-      { number: '+2********67', contact_ref: '80*********87', end_reason: 'busy', revised: true },
+      { call_ref: expect.any(String) as string },
+      { call_ref: expect.any(String) as string },
     ])
+    const [revised, odd] = items.toSorted((a, b) => ((a.call_ref ?? '') < (b.call_ref ?? '') ? -1 : 1))
+    expect(revised).toMatchObject({
+      number: '+2********67',
+      contact_ref: '80*********87',
+      end_reason: 'busy',
+      revised: true,
+    })
     const paths = [
       '/agents',
       '/agents/1002',
       '/campaigns',
       '/campaigns/7',
       '/cdrs',
-      `/cdrs/${items[0]?.id}`,
+      '/cdrs?limit=1',
+      `/cdrs/${revised?.id}`,
+      `/cdrs/${odd?.id}`,
       '/other',
       '/parked',
       '/gaps',
@@ -199,7 +234,7 @@ describe('a caller with the role masked', () => {
     ]
     for (const path of paths) {
       const response = await ask(path)
-      const text = await response.text()
+      const text = withDecoded(await response.text())
       expect([path, response.status]).toEqual([path, 200])
       expect([path, text]).toEqual([path, expect.not.stringMatching(/82123|0821|800101|Miller|\.wav/) as string])
       // Whoever may see it does.
@@ -208,9 +243,13 @@ describe('a caller with the role masked', () => {
     expect((await json<CampaignDetail>('/campaigns/7')).preview?.callees).toEqual(
       Array.from({ length: 2 }, () => ({ number: null, contact_ref: null })),
     )
-    expect((await json<CdrDetail>(`/cdrs/${items[0]?.id}`)).payload).toMatchObject({
+    expect((await json<CdrDetail>(`/cdrs/${revised?.id}`)).payload).toMatchObject({
       call_ref: '3',
       end_reason: 'busy',
+    })
+    expect(await json('/agents/1002')).toMatchObject({
+      states: [{ status: 'busy with +***********', campaign_ref: '7' }],
+      stats: [{ values: { calls: 3 }, series: [{ values: { calls: 3 } }] }],
     })
     expect((await json<OtherPage>('/other')).items).toMatchObject([
       { text: null, base64: null },

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { cdr, cdrId, type CdrFilter, type Reads } from '../../src/store/index.ts'
+import { cdr, type CdrDetail, type CdrFilter, type Reads } from '../../src/store/index.ts'
 import { parseMoment } from '../../functions/api/moment.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
@@ -44,6 +44,13 @@ async function all(read: Reads, filter: CdrFilter): Promise<string[]> {
   }
 }
 
+/** The one CDR with this reference. */
+async function detail(read: Reads, callRef: string): Promise<CdrDetail | null> {
+  const found = (await read.cdrs()).items.filter(({ call_ref }) => call_ref === callRef)
+  expect(found).toHaveLength(1)
+  return read.cdr(found[0]?.id ?? '')
+}
+
 test('a CDR is found by time, campaign, agent, contact, number and end reason', async () => {
   const { store } = await useStore()
   await store.commit({
@@ -69,7 +76,7 @@ test('the same again changes nothing, under its own id and under another', async
   const { store } = await useStore()
   const once = toCdr(1, 1)
   await store.commit({ effects: [once, once, toCdr(1, 1, {}, 9)], done: DONE })
-  const record = await store.read.cdr(cdrId('main', '1', DIALED + 1, NUMBER))
+  const record = await detail(store.read, '1')
   expect(record).toMatchObject({ call_ref: '1', revised: false, revisions: [] })
   expect((await store.read.campaign('c1'))?.counts.map(({ count }) => count)).toEqual([1])
 })
@@ -79,8 +86,7 @@ test('other content under the same key is kept as a revision, flagged, and count
   const first = toCdr(1, 1, {}, 1)
   const second = toCdr(1, 1, { end_reason: 'busy' }, 2)
   await store.commit({ effects: [first, second, first, second], done: DONE })
-  const id = cdrId('main', '1', DIALED + 1, NUMBER)
-  expect(await store.read.cdr(id)).toMatchObject({
+  expect(await detail(store.read, '1')).toMatchObject({
     end_reason: 'busy',
     revised: true,
     revisions: [{ end_reason: 'hungup' }],
@@ -92,7 +98,7 @@ test('other content under the same key is kept as a revision, flagged, and count
 test('a revision that was received earlier does not take the place of a later one', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [toCdr(1, 1, { end_reason: 'busy' }, 2), toCdr(1, 1, {}, 1)], done: DONE })
-  expect(await store.read.cdr(cdrId('main', '1', DIALED + 1, NUMBER))).toMatchObject({
+  expect(await detail(store.read, '1')).toMatchObject({
     end_reason: 'busy',
     revised: true,
     revisions: [{ end_reason: 'hungup' }],
@@ -118,7 +124,7 @@ test('cursors hold while new CDRs come in, also with many of the same second', a
 test('a large call_ref and a fraction keep their digits; every field that was sent is in the payload', async () => {
   const { store } = await useStore()
   await store.commit({ effects: [toCdr('123456789012345678901', 1, { vendor_extra: { deep: '😀' } })], done: DONE })
-  expect(await store.read.cdr(cdrId('main', '123456789012345678901', DIALED + 1, NUMBER))).toMatchObject({
+  expect(await detail(store.read, '123456789012345678901')).toMatchObject({
     call_ref: '123456789012345678901',
     payload: { vendor_extra: { deep: '😀' } },
   })
@@ -235,8 +241,39 @@ test('one whose dialed_at is unknown or in the future is listed under when it ca
   for (const { dialed_at } of items) expect(parseMoment(dialed_at)).toBe(Date.parse(dialed_at))
 })
 
-test('a CDR without a reference is listed', async () => {
+test('a CDR without a reference is listed, and once when it comes twice, unless nothing tells that it is the same', async () => {
   const { store } = await useStore()
-  await store.commit({ effects: [toCdr(1, 1, { call_ref: null }), toCdr(1, 1, { call_ref: null })], done: DONE })
-  expect((await store.read.cdrs()).items.map(({ call_ref }) => call_ref)).toEqual([null, null])
+  const own = (at: number, more: object) => toCdr(1, 1, { call_ref: null, ...more }, at)
+  await store.commit({
+    effects: [
+      own(1, {}),
+      own(2, { end_code: '16' }),
+      own(3, { number: '27830000000' }),
+      own(4, { end_reason: 'busy' }),
+      own(5, { dialed_at: null }),
+      own(6, { dialed_at: null }),
+    ],
+    done: DONE,
+  })
+  const { items } = await store.read.cdrs()
+  expect(items.map(({ call_ref, revised }) => [call_ref, revised])).toEqual(
+    Array.from({ length: 5 }, () => [null, false]),
+  )
+  expect((await store.read.campaign('c1'))?.counts.reduce((sum, { count }) => sum + count, 0)).toBe(5)
+})
+
+test('the id of a CDR is another one in each database, and stays while the CDR is kept', async () => {
+  let nowMs = BASE_MS
+  const own = { now: () => nowMs }
+  const [one, two] = [await useStore(own), await useStore(own)]
+  const ids = async () =>
+    Promise.all([one, two].map(async ({ store }) => (await store.read.cdrs()).items.map(({ id }) => id)))
+  for (const { store } of [one, two]) await store.commit({ effects: [toCdr(1, 1)], done: DONE })
+  const [[first] = [], [second] = []] = await ids()
+  expect(first).toMatch(/^[0-9a-f]{40}$/)
+  expect(second).not.toBe(first)
+  nowMs += DAY * 1000
+  for (const { store } of [one, two])
+    await store.commit({ effects: [toCdr(1, 1, { end_reason: 'busy' }, 9)], done: DONE })
+  expect(await ids()).toEqual([[first], [second]])
 })

@@ -4,7 +4,7 @@ import { campaignRef, maybeText, pageOf, source, text, time } from './fields.ts'
 const maybeNumber = (description: string) => v.pipe(v.nullable(v.number()), v.description(description))
 
 const cdr = {
-  id: text('For `GET /cdrs/{id}`: made of source, call_ref, dialed_at and number.'),
+  id: text('For `GET /cdrs/{id}`: the same as long as the CDR is kept. It tells nothing about what is in the CDR.'),
   source,
   call_ref: maybeText("The dialler's reference of the call. Unique only together with source, dialed_at and number."),
   dialed_at: time('When it was dialled; where that is unknown, when it was received, and `unsure` names dialed_at.'),
@@ -40,7 +40,7 @@ export const CdrAnswer = v.pipe(
     description: 'A call data record: one for each number tried.',
     examples: [
       {
-        id: 'bWFpbnw5MDA3MTk5MjU0NzQwOTkzMXwxNzY5ODQ2NDAw',
+        id: '5d8a1f6a3c0f1c6d0b7e9a42f1b1f3a0c9d2e4b7',
         source: 'main',
         call_ref: '90071992547409931',
         dialed_at: '2026-01-31T08:00:00.000Z',

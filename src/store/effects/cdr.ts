@@ -1,4 +1,4 @@
-import { toBase64, type Cdr } from '../../protocol/index.ts'
+import type { Cdr } from '../../protocol/index.ts'
 import { numberOr, plain, textOr, toReceived, toSource, toStamp, type Effect, type StoreEvent } from '../effect.ts'
 import { toDigest } from './digest.ts'
 import { toNumbers } from './numbers.ts'
@@ -6,15 +6,11 @@ import { toEffect } from '../to-effect.ts'
 import type { CdrRecord } from '../types.ts'
 
 /**
- * The id of a CDR, for URLs: base64url of its source, `call_ref`, `dialed_at` (unix s; null where it is unknown) and number. One CDR is
- * written for each number tried, and a number that fails at once is followed by the next within the same second.
+ * What makes a CDR the same one when it comes again: its source, `call_ref`, `dialed_at` (unix s; null where it is unknown) and number. One CDR
+ * is written for each number tried, and a number that fails at once is followed by the next within the same second. Without a `call_ref` it is
+ * what it says; without a `dialed_at` as well, only the notification itself: two tries may say the same.
  */
-export function cdrId(source: string, callRef: string, dialedAt: number | null, number: string | null = null): string {
-  return toBase64(JSON.stringify([source, callRef, dialedAt, ...(number === null ? [] : [number])]))
-    .replaceAll('+', '-')
-    .replaceAll('/', '_')
-    .replace(/=+$/, '')
-}
+const toKey = (...parts: readonly (string | number | null)[]): string => JSON.stringify(parts)
 
 /** Clocks differ; a call that was dialled further in the future (ms) was not dialled then. */
 const AHEAD_MS = 24 * 3600_000
@@ -71,12 +67,14 @@ export function cdr(event: StoreEvent<Cdr>): Effect {
     ['number', record.dial_number],
   ].filter((index): index is [string, string] => index[1] !== null)
   const keys = [...new Set(indexes.map(([of, value]) => plain(`${of}:${value}`)))]
+  const digest = toDigest(payload)
   const seconds = Math.max(0, record.call_time ?? 0) + Math.max(0, record.hold_time ?? 0)
   return toEffect([
     [
       'cdr',
-      // Without a reference there is no key but the notification's own.
-      callRef === null ? cdrId(event.source, event.id, dialedAt) : cdrId(event.source, callRef, dialedAt, number),
+      callRef !== null
+        ? toKey(event.source, callRef, dialedAt, number)
+        : toKey(event.source, null, dialedAt, number, dialedAt === null ? event.id : digest),
       toSource(event),
       callRef ?? '',
       plain(record.extension ?? ''),
@@ -85,7 +83,7 @@ export function cdr(event: StoreEvent<Cdr>): Effect {
       String(listedMs),
       dialedAt === null ? '' : String(Math.round((dialedAt + seconds) * 1000)),
       toNumbers(number, record.dial_number),
-      toDigest(payload),
+      digest,
       JSON.stringify(payload),
       JSON.stringify(record),
       campaign ?? '',

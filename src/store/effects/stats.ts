@@ -1,4 +1,4 @@
-import type { AgentStats, CampaignStats } from '../../protocol/index.ts'
+import { isIdentifier, type AgentStats, type CampaignStats } from '../../protocol/index.ts'
 import { plain, textOr, toReceived, toStamp, type Effect, type StoreEvent } from '../effect.ts'
 import { toEffect } from '../to-effect.ts'
 
@@ -15,7 +15,7 @@ function toStats(event: StoreEvent<AgentStats | CampaignStats>, of: 'agent' | 'c
   const values: Record<string, number> = {}
   const counters: string[] = []
   for (const [name, value] of Object.entries(event.payload)) {
-    if (name === 'ref' || name.endsWith('_ref')) continue
+    if (isIdentifier(name)) continue
     const number =
       typeof value === 'number' ? value : typeof value === 'string' && value.trim() !== '' ? Number(value) : Number.NaN
     if (!Number.isFinite(number)) continue

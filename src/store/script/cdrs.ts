@@ -44,14 +44,25 @@ local function purge_cdrs()
   end
   redis.call('ZREM', queue, unpack(gone))
 end
+-- A CDR's key holds a phone number. Its id must neither show one nor tell whether a guess is right, so it is a digest of the key and of a secret of
+-- this database, which is kept as long as any CDR.
+local secret
+local function id_of(cdr_key)
+  if not secret then
+    local k = key('cdr_secret')
+    secret = redis.call('GET', k) or ARGV[5]
+    redis.call('SET', k, secret, 'EX', ttl.cdr)
+  end
+  return redis.sha1hex(secret .. cdr_key)
+end
 local function index_cdr(k, ms, id)
   redis.call('ZADD', k, ms, id)
   expire(k, ttl.cdr)
 end
 
-function apply.cdr(full_id, source, call_ref, agent, stamp, ms, listed_ms, end_ms, numbers, digest, content, json, campaign, count_field, ...)
+function apply.cdr(cdr_key, source, call_ref, agent, stamp, ms, listed_ms, end_ms, numbers, digest, content, json, campaign, count_field, ...)
   end_call(source, call_ref, agent, end_ms, numbers, stamp)
-  local id, keys = name(full_id), { ... }
+  local id, keys = id_of(cdr_key), { ... }
   for i = 1, #keys do keys[i] = name(keys[i]) end
   local k, revisions = key('cdr:' .. id), key('cdr_revisions:' .. id)
   local former = redis.call('HMGET', k, 'digest', 'stamp', 'json', 'campaign', 'count', 'ms', 'keys', 'kept')
