@@ -1,4 +1,4 @@
-import { maskPayload, maskText } from 'enigma-relay/protocol'
+import { AgentStats, CampaignStats, isIdentifier, maskPayload, maskText } from 'enigma-relay/protocol'
 import type { MiddlewareHandler } from 'hono'
 import type { ApiEnv } from './auth.ts'
 import { problem } from './problem.ts'
@@ -30,6 +30,11 @@ const CDR_FIELDS = new Set([
   'recording_url',
 ])
 
+/** The values of stats that are documented, for the same reason. */
+const STATS_FIELDS = new Set(
+  [...Object.keys(AgentStats.entries), ...Object.keys(CampaignStats.entries)].filter((name) => !isIdentifier(name)),
+)
+
 /**
  * Masks personal data in the answers to a caller with the role `masked`. It belongs below the ETag: one of the whole answer would tell
  * whoever guesses a number that the guess is right.
@@ -54,7 +59,8 @@ export function maskAnswer(value: unknown, name = ''): unknown {
     return typeof masked === 'string' && masked === value && !SHOWN.test(name) ? maskText(masked) : masked
   if (Array.isArray(value)) return value.map((inner) => maskAnswer(inner, typeof inner === 'object' ? '' : name))
   const entries = Object.entries(value as object)
-  if (name === 'counts' || name === 'values') return addUp(entries as [string, number][])
+  if (name === 'counts') return addUp(entries as [string, number][])
+  if (name === 'values') return Object.fromEntries(entries.filter(([field]) => STATS_FIELDS.has(field)))
   if (name === 'payload') return Object.fromEntries(entries.filter(([field]) => CDR_FIELDS.has(field)).map(maskField))
   return Object.fromEntries(entries.map(([field, inner]) => [field, maskAnswer(inner, field)]))
 }
@@ -65,11 +71,11 @@ function maskField([name, value]: readonly [string, unknown]): [string, unknown]
   return [name, maskAnswer(value, name === 'dialed_at' ? '' : name)]
 }
 
-/** Numbers by name, where names may become the same. */
+/** Counts by type, where types may become the same. */
 function addUp(counts: readonly (readonly [string, number])[]): Record<string, number> {
-  const masked: Record<string, number> = {}
-  for (const [type, count] of counts) masked[maskText(type)] = (masked[maskText(type)] ?? 0) + count
-  return masked
+  const masked = new Map<string, number>()
+  for (const [type, count] of counts) masked.set(maskText(type), (masked.get(maskText(type)) ?? 0) + count)
+  return Object.fromEntries(masked)
 }
 
 /** Refuses a search by one of these parameters to a caller who may not see what it finds. */

@@ -142,12 +142,21 @@ function createClient({ url, token }: UpstashAddress, timeoutMs: number): Redis 
 /** A database that has forgotten a script so often is not asked whether it knows one. */
 const MOST_FORGOTTEN = 3
 
+// The client decodes each text on its own, and takes a byte order mark at its beginning for none of it: one is put before it.
 const READ_ALL = `
+local MARK = '\\239\\187\\191'
+local function keep_mark(reply)
+  if type(reply) == 'string' and string.sub(reply, 1, 3) == MARK then return MARK .. reply end
+  if type(reply) == 'table' then
+    for i = 1, #reply do reply[i] = keep_mark(reply[i]) end
+  end
+  return reply
+end
 local replies, at = {}, 1
 while at <= #ARGV do
   local command = {}
   for i = 1, tonumber(ARGV[at]) do command[i] = ARGV[at + i] end
-  replies[#replies + 1] = redis.call(unpack(command))
+  replies[#replies + 1] = keep_mark(redis.call(unpack(command)))
   at = at + 1 + #command
 end
 return replies

@@ -182,7 +182,12 @@ describe('a caller with the role masked', () => {
           { transport: 'list', reference: '7' },
         ),
       ),
-      agentStats(notice({ calls: 3, number: 27821234567, call_ref: 2782123456, [number]: 1 }, { reference: '1002' })),
+      agentStats(
+        notice(
+          { calls: 3, number: 27821234567, last_caller: 27821234567, [number]: 1, toString: 1 },
+          { reference: '1002' },
+        ),
+      ),
       agentStatus(notice({ status: `busy with ${number}`, campaign_ref: '7' }, { reference: '1002' })),
       other(
         notice(

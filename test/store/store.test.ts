@@ -6,7 +6,7 @@ import { Hono } from 'hono'
 import { event, fromSqs, record, type AdapterEnv, type LogLine, type Parked } from '../../src/adapter/index.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { AgentCall } from '../../src/protocol/index.ts'
-import { agentCall, createStore, StoreError, type Effect } from '../../src/store/index.ts'
+import { agentCall, agentStatus, createStore, other, StoreError, type Effect } from '../../src/store/index.ts'
 import { notification, RECEIVED, sqsEvent, sqsRecord } from '../adapter/factories.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
@@ -221,4 +221,21 @@ test("while the database is full, own steps and parking happen once, and the log
   )
   // Five minutes old by now: it is recorded, and pops up on no screen.
   expect(await store.read.agent('1002')).toMatchObject({ call: null, calls: [{ call_ref: '7', stale: true }] })
+})
+
+test('texts that begin with a byte order mark, or several, come back as they were', async () => {
+  const { store } = await useStore()
+  const marked = ['\ufeff', '\ufeff{"type":"x"}', '\ufeff\ufeffx', 'x\ufeff']
+  await store.commit({
+    effects: marked.flatMap((text, at) => [
+      other({ ...toEvent('agents', 'x', undefined, undefined, at), data: text }),
+      agentStatus(toEvent('agents', 'status', text, { status: text }, at)),
+    ]),
+    done: new Map([['m', marked]]),
+  })
+  expect((await store.read.other()).items.map(({ text }) => text)).toEqual(marked.toReversed())
+  const { items } = await store.read.agents()
+  expect(items.map(({ ref }) => ref).toSorted()).toEqual(marked.toSorted())
+  for (const { ref, states } of items) expect(states).toMatchObject([{ status: ref }])
+  expect((await store.recall(['m'])).get('m')).toEqual(new Set(marked))
 })
