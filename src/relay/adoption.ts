@@ -1,6 +1,6 @@
 import type { Logger } from '../runtime/index.ts'
 import { claimPrefix, claimsKey, leaseKey, NUMBER_KEY, RELAYS_KEY, waitingPrefix } from './keys.ts'
-import { hasJournal, LEASE_MS, type LeaseOptions } from './lease.ts'
+import { hasJournal, LEASE_MS, type Lease, type LeaseOptions } from './lease.ts'
 import type { Numbers } from './numbers.ts'
 import type { Redis } from './redis.ts'
 
@@ -12,8 +12,8 @@ export type AdoptionOptions = {
   readonly numbers: Numbers
   readonly log: Logger
   readonly now: () => number
-  /** How long (ms) the connection has lasted. */
-  readonly connectedMs: () => number
+  /** What this relay's own lease says, and for how long (ms) nothing kept it from renewing it. */
+  readonly lease: Pick<Lease, 'holder' | 'steadyMs'>
 }
 
 export type Look = {
@@ -28,11 +28,11 @@ const FORGET_MS = 24 * 60 * 60 * 1000
 
 /**
  * Moves what other relays left into this one's registry; they keep their numbers, and so their items their ids. A relay is gone when
- * it gave its lease back, when this process has its journal, or when its lease was not renewed while this one was connected for as long
- * as a lease lasts: before that its lease may only have run out with the server, or with the network. One that was merely asleep sends
- * what it has in memory as well: copies.
+ * it gave its lease back, when this process has its journal, or when its lease was not renewed while this one could renew its own for as
+ * long as a lease lasts: before that its lease may only have run out with the server, the network, or a server that refused writes. One
+ * that was merely asleep sends what it has in memory as well: copies.
  */
-export function createAdoption({ client, relayId, journal, numbers, log, now, connectedMs }: AdoptionOptions) {
+export function createAdoption({ client, relayId, journal, numbers, log, now, lease }: AdoptionOptions) {
   /** When the lease of each relay had last been renewed when it was first looked at: by its own clock, so only good for comparing. */
   const renewed = new Map<string, number>()
 
@@ -41,7 +41,7 @@ export function createAdoption({ client, relayId, journal, numbers, log, now, co
 
   const adopt = async (other: string): Promise<void> => {
     const claims = await client.adoptFrom(
-      [leaseKey(other), claimsKey(other), claimsKey(relayId), NUMBER_KEY, RELAYS_KEY],
+      [leaseKey(other), claimsKey(other), claimsKey(relayId), NUMBER_KEY, RELAYS_KEY, leaseKey(relayId)],
       [
         claimPrefix(other),
         claimPrefix(relayId),
@@ -50,6 +50,7 @@ export function createAdoption({ client, relayId, journal, numbers, log, now, co
         numbers.least(),
         other,
         now() - FORGET_MS,
+        lease.holder,
       ],
     )
     if (claims > 0)
@@ -71,7 +72,7 @@ export function createAdoption({ client, relayId, journal, numbers, log, now, co
   const lookAt = async (other: string, score: number): Promise<boolean> => {
     if (!renewed.has(other)) renewed.set(other, score)
     const isGivenBack = score < 0
-    if (!isGivenBack && connectedMs() < LEASE_MS) {
+    if (!isGivenBack && lease.steadyMs() < LEASE_MS) {
       const holder = await client.get(leaseKey(other))
       const isOurs = holder !== null && !proven.has(other) && hasJournal(holder, journal)
       if (!isOurs) return renewed.get(other) === score && (await leftSomething(other))

@@ -25,12 +25,13 @@ return 1
 
 /**
  * Moves the claims of a relay whose lease has run out to another one, under their numbers, and what its blocking moves took into
- * claims of new numbers. In one step: exactly one of those that live gets them.
+ * claims of new numbers. In one step: exactly one of those that live gets them. Not when the own lease has run out as well: then the
+ * command waited for as long, and so did the other relay's renewal.
  */
 export const ADOPT = `${NEXT_NUMBER}${PROVE_REGISTRY}
 local registry, own_registry = KEYS[2], KEYS[3]
 local prefix, own_prefix, waiting, now, least = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-if redis.call('EXISTS', KEYS[1]) == 1 then return -1 end
+if redis.call('EXISTS', KEYS[1]) == 1 or redis.call('GET', KEYS[6]) ~= ARGV[8] then return -1 end
 local fields = redis.call('HGETALL', registry)
 local moved = 0
 if #fields > 0 then

@@ -68,6 +68,9 @@ export function createLease(options: LeaseOptions) {
   const key = leaseKey(relayId)
   const holder = JSON.stringify({ host, pid, pidSpace, journal, run: randomUUID() })
 
+  /** Since when (`performance.now()`) it was ours without a break, and every renewal was answered. */
+  let steadySince = Infinity
+
   /** Before we held the id. Who takes it from us later, with the same journal, runs: one of the two journals is a copy of the other. */
   let journalProves = true
 
@@ -97,6 +100,8 @@ export function createLease(options: LeaseOptions) {
   return {
     /** What the lease says while it is ours. */
     holder,
+    /** How long (ms) it has been ours without a break, with every renewal answered: who could not renew theirs meanwhile are gone. */
+    steadyMs: (): number => performance.now() - steadySince,
     /** Resolves with true when the id is ours, with false when the signal aborted first. */
     async acquire(signal: AbortSignal): Promise<boolean> {
       let said = ''
@@ -106,6 +111,7 @@ export function createLease(options: LeaseOptions) {
           const other = await tryTake()
           if (other === undefined) {
             journalProves = false
+            steadySince = performance.now()
             return true
           }
           if (said !== other)
@@ -133,12 +139,12 @@ export function createLease(options: LeaseOptions) {
         if (signal.aborted) return true
         try {
           // It ran out while Redis was away: still ours, unless somebody took it meanwhile.
-          if (
-            (await client.renewLease([key, RELAYS_KEY], [holder, leaseMs, relayId, now()])) === 0 &&
-            (await tryTake()) !== undefined
-          )
-            return false
+          if ((await client.renewLease([key, RELAYS_KEY], [holder, leaseMs, relayId, now()])) === 0) {
+            if ((await tryTake()) !== undefined) return false
+            steadySince = performance.now()
+          }
         } catch (error) {
+          steadySince = performance.now()
           log.debug(
             { code: 'relay.lease.renew_failed', error: describe(error) },
             'Could not renew the lease; trying again',

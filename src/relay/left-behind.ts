@@ -1,5 +1,5 @@
 import { sleep, type Logger } from '../runtime/index.ts'
-import { createAdoption } from './adoption.ts'
+import { createAdoption, type AdoptionOptions } from './adoption.ts'
 import type { Claim, Claims } from './claims.ts'
 import { describe } from './errors.ts'
 import { LEASE_MS, type LeaseOptions } from './lease.ts'
@@ -29,8 +29,7 @@ export type LeftBehindOptions = {
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
-  /** How long (ms) the connection has lasted. */
-  readonly connectedMs: () => number
+  readonly lease: AdoptionOptions['lease']
 }
 
 /** How often it is looked while the lists wait for it. */
@@ -45,8 +44,8 @@ const TAKE_BYTES = 4 * 1024 * 1024
 export function createLeftBehind(options: LeftBehindOptions, signal: AbortSignal) {
   const { sourceId, client, relayId, journal, claims, numbers, lists, room, onClaim, onLook, log, metrics, now } =
     options
-  const { connectedMs } = options
-  const adoption = createAdoption({ client, relayId, journal, numbers, log, now, connectedMs })
+  const { lease } = options
+  const adoption = createAdoption({ client, relayId, journal, numbers, log, now, lease })
   const underWay = new Map<string, Promise<void>>()
   /** Lists to be looked at again, since more may have come after the look that is under way. */
   const again = new Set<string>()
@@ -138,7 +137,7 @@ export function createLeftBehind(options: LeftBehindOptions, signal: AbortSignal
         } catch (error) {
           fail(error)
           // A server that refuses to tell must not keep the lists for ever.
-          if (connectedMs() >= LEASE_MS) begun.resolve()
+          if (lease.steadyMs() >= LEASE_MS) begun.resolve()
         }
         onLook(failing)
         await sleep(isBegun ? LEASE_MS / 2 : SOON_MS, signal)

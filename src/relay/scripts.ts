@@ -100,7 +100,7 @@ export const scripts = {
   ),
   renewLease: script<[holder: string, leaseMs: number, relayId: string, nowMs: number], number>(RENEW_LEASE, 2),
   releaseLease: script<[holder: string, relayId: string, nowMs: number], number>(RELEASE_LEASE, 2),
-  /** How many claims were moved; -1 when the relay lives. One that was not seen since `forgetMs` is forgotten. */
+  /** How many claims were moved; -1 when the relay lives, or `holder` has lost the own lease. One that was not seen since `forgetMs` is forgotten. */
   adoptFrom: script<
     [
       claimPrefix: string,
@@ -110,7 +110,8 @@ export const scripts = {
       leastNumber: number,
       relayId: string,
       forgetMs: number,
+      holder: string,
     ],
     number
-  >(ADOPT, 5),
+  >(ADOPT, 6),
 }

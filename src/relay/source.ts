@@ -70,10 +70,8 @@ export function createSource(options: SourceOptions) {
       'everybody on this machine can read this secret: chmod 600',
     )
   let connections = 0
-  let connectedSince = Infinity
   client.on('ready', () => {
     connections++
-    connectedSince = performance.now()
     void claims.flush()
   })
   const { relayId } = config
@@ -221,8 +219,12 @@ export function createSource(options: SourceOptions) {
     )
   }
 
-  /** A Redis that came back empty has lost the claims; while this relay runs it has them in memory. */
-  const writeBack = async (): Promise<void> => {
+  /**
+   * What Redis did not take while it refused writes is deleted now: nothing else may be settled that would ask for it. One that came back
+   * empty has lost the claims; while this relay runs it has them in memory.
+   */
+  const catchUp = async (): Promise<void> => {
+    void claims.flush()
     if (!state.leased || !identity.isVerified()) return
     try {
       const written = await claims.writeBack()
@@ -267,7 +269,7 @@ export function createSource(options: SourceOptions) {
         log,
         metrics,
         now,
-        connectedMs: () => performance.now() - connectedSince,
+        lease,
         onClaim: (claim) => onClaim(source.id, claim),
         onLook: (failure) => (state.claims = failure),
       },
@@ -337,7 +339,7 @@ export function createSource(options: SourceOptions) {
             state.answered = atMs
             void parking.measure()
             state.refusal = refusal
-            if (refusal === undefined) void identity.look().then(writeBack, unseen)
+            if (refusal === undefined) void identity.look().then(catchUp, unseen)
           },
         },
         signal,

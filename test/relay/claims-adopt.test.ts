@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createAdoption } from '../../src/relay/adoption.ts'
-import { claimsKey, settledKey, waitingKey } from '../../src/relay/keys.ts'
+import { claimsKey, leaseKey, settledKey, waitingKey } from '../../src/relay/keys.ts'
 import { createLease, type LeaseOptions } from '../../src/relay/lease.ts'
 import { createNumbers } from '../../src/relay/numbers.ts'
 import { captureLog } from '../support/log.ts'
@@ -158,16 +158,17 @@ test('what a blocking move took before the crash is found, also for a list that 
   expect(textsOf((await next.claims.take('former:list', 0, 1))?.claim)).toEqual(['moved'])
 })
 
-/** A relay that left claims, and others that look for them, each connected for as long as the test says. */
+/** A relay that left claims, and others that look for them, each undisturbed for as long as the test says. */
 async function useLookers(options: Partial<LeaseOptions> = {}) {
   const left = await useLeftClaims()
   const { log, coded } = captureLog()
   const never = new AbortController().signal
   const former = createLease({ client: left.former.client, relayId: 'test', log, ...options })
   expect(await former.acquire(never)).toBe(true)
-  const connected = { ms: 0 }
+  const steady = { ms: 0 }
   const looker = async (relayId: string, journal?: LeaseOptions['journal']) => {
     const { client, claims } = await useClaims(left.url, { relayId })
+    await client.set(leaseKey(relayId), relayId)
     const adoption = createAdoption({
       client,
       relayId,
@@ -175,12 +176,12 @@ async function useLookers(options: Partial<LeaseOptions> = {}) {
       numbers: createNumbers({ now: Date.now, onSeen: () => undefined }),
       log,
       now: Date.now,
-      connectedMs: () => connected.ms,
+      lease: { holder: relayId, steadyMs: () => steady.ms },
     })
     const numbers = async () => (await claims.unknown()).map(({ number }) => number)
     return { look: adoption.look, claims, numbers, client }
   }
-  return { ...left, lease: former, connected, looker, coded }
+  return { ...left, lease: former, steady, looker, coded }
 }
 const ALL = [7_000, 7_001, 7_002]
 const calm = { doubtful: 0, failure: undefined }
@@ -200,30 +201,40 @@ test('claims of a relay that gave its lease back come at once, to who looks firs
 })
 
 test('claims of a relay whose lease runs are in doubt until it is renewed, and stay with it', async () => {
-  const { lease, looker, connected } = await useLookers({ leaseMs: 400 })
+  const { lease, looker, steady } = await useLookers({ leaseMs: 400 })
   const one = await looker('one')
   expect(await one.look()).toEqual(inDoubt)
   const abort = new AbortController()
   const keeping = lease.keep(abort.signal)
   await waitFor(async () => (await one.look()).doubtful === 0, 'the lease to be renewed')
-  connected.ms = 10_000
+  steady.ms = 10_000
   expect(await one.look()).toEqual(calm)
   expect(await one.numbers()).toEqual([])
   abort.abort()
   await keeping
 })
 
-test('a lease that ran out while this relay was not connected proves nothing: its claims come when nobody renews it for as long as a lease', async () => {
-  const { former, lease, looker, connected } = await useLookers()
+test('a lease that ran out while this relay could not renew its own proves nothing: its claims come when nobody renews it for as long as a lease', async () => {
+  const { former, lease, looker, steady } = await useLookers()
   const one = await looker('one')
   await former.client.del('enigma:relay:lease:test')
   expect([await one.look(), await one.numbers()]).toEqual([inDoubt, []])
   // It lives: it was only away, as this one was.
   await lease.acquire(new AbortController().signal)
-  connected.ms = 9_999
+  steady.ms = 9_999
   expect([(await one.look()).doubtful, await one.numbers()]).toEqual([0, []])
   await former.client.del('enigma:relay:lease:test')
-  connected.ms = 10_000
+  steady.ms = 10_000
+  expect([await one.look(), await one.numbers()]).toEqual([calm, ALL])
+})
+
+test('an adoption that Redis executes when the own lease has run out as well takes nothing: the other could not renew its own either', async () => {
+  const { former, looker, steady } = await useLookers()
+  const one = await looker('one')
+  await former.client.del([leaseKey('test'), leaseKey('one')])
+  steady.ms = 10_000
+  expect([await one.look(), await one.numbers()]).toEqual([calm, []])
+  await former.client.set(leaseKey('one'), 'one')
   expect([await one.look(), await one.numbers()]).toEqual([calm, ALL])
 })
 
@@ -239,7 +250,7 @@ test('claims of who had our journal are ours at once, whatever its lease says', 
 })
 
 test('a relay that left nothing is in no doubt; one of which nothing can be read keeps no other from being adopted', async () => {
-  const { url, looker, connected } = await useLookers()
+  const { url, looker, steady } = await useLookers()
   const one = await looker('one')
   await one.client.zAdd('enigma:relay:relays', [
     { value: 'idle', score: 5 },
@@ -249,7 +260,7 @@ test('a relay that left nothing is in no doubt; one of which nothing can be read
   await one.client.set(claimsKey('damaged'), 'no hash')
   const { doubtful, failure } = await one.look()
   expect([doubtful, String(failure)]).toEqual([1, expect.stringContaining('WRONGTYPE')])
-  connected.ms = 10_000
+  steady.ms = 10_000
   await (await useRedisClient(url)).del('enigma:relay:lease:test')
   expect(String((await one.look()).failure)).toContain('WRONGTYPE')
   expect(await one.numbers()).toEqual(ALL)
@@ -291,7 +302,8 @@ test('settled items leave a claim that has others, in Redis and in memory; what 
   await client.zAdd('enigma:relay:relays', { value: 'test', score: -1 })
   const numbers = createNumbers({ now: Date.now, onSeen: () => undefined })
   const { log } = captureLog()
-  const more = { journal: undefined, numbers, log, now: Date.now, connectedMs: () => 0 }
+  const more = { journal: undefined, numbers, log, now: Date.now, lease: { holder: 'other', steadyMs: () => 0 } }
+  await client.set(leaseKey('other'), 'other')
   await createAdoption({ client: other.client, relayId: 'other', ...more }).look()
   expect((await other.claims.adopt(7_000))?.items).toEqual(new Map([[5, Buffer.from('5')]]))
   await client.flushAll()

@@ -133,6 +133,26 @@ test('a lease that ran out while Redis was away is taken again, if nobody else t
   expect(await keeping).toBe(true)
 })
 
+test('a lease is steady again only after renewals that were refused, or after it had run out', async () => {
+  const { client, lease } = await useLeases()
+  const kept = lease({ leaseMs: 200 })
+  expect(kept.steadyMs()).toBe(-Infinity)
+  await kept.acquire(never)
+  const abort = new AbortController()
+  const keeping = kept.keep(abort.signal)
+  const isSteady = () => kept.steadyMs() > 150
+  await waitFor(isSteady, 'it to have been renewed for a while')
+  // Connections last, and what only reads is answered.
+  await client.configSet('min-replicas-to-write', '1')
+  await waitFor(() => !isSteady(), 'a renewal to be refused')
+  await client.configSet('min-replicas-to-write', '0')
+  await waitFor(isSteady, 'it to be renewed again')
+  await client.del(leaseKey('test'))
+  await waitFor(() => !isSteady(), 'it to be missed')
+  abort.abort()
+  expect(await keeping).toBe(true)
+})
+
 test('keep ends with false when somebody else holds the id, and release leaves his lease alone', async () => {
   const { client, lease } = await useLeases()
   const kept = lease({ leaseMs: 200 })

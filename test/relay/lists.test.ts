@@ -97,6 +97,24 @@ test('one source that is away keeps no other from being read', async () => {
   await relay
 })
 
+test('a list at its bound goes on when Redis takes writes again, though all of it was settled while Redis refused them', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
+  const client = await useRedisClient(redis.url)
+  const open = Promise.withResolvers<'accept'>()
+  sqs.state.answer = () => open.promise
+  const cdrs = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => cdrOf(from + at, at % 100))
+  await client.lPush(LIST, cdrs(0, 6_100))
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
+  await waitFor(async () => (await client.lLen(LIST)) === 100, 'as many to be taken as may be')
+  // Connections last, and PING is answered.
+  await client.configSet('min-replicas-to-write', '1')
+  open.resolve('accept')
+  await taken(sqs, 6_000)
+  await waitFor(async () => (await readMetric(relay.address, 'held_bytes')) === 0, 'it to know')
+  await client.configSet('min-replicas-to-write', '0')
+  await taken(sqs, 6_100)
+})
+
 test('any key may be named as a list, and several lists are taken at once', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const client = await useRedisClient(redis.url)

@@ -96,6 +96,7 @@ test('an adoption that is refused any of its commands in the middle leaves every
   await redis.rPush('enigma:relay:claim:gone:5', ['a', 'b'])
   await redis.sAdd('enigma:relay:claim:gone:5:settled', '0')
   await redis.rPush(gone, 'c')
+  await redis.set('enigma:relay:lease:test', 'test')
   const adoption = createAdoption({
     client,
     relayId: 'test',
@@ -103,7 +104,7 @@ test('an adoption that is refused any of its commands in the middle leaves every
     numbers: createNumbers({ now: Date.now, onSeen: () => undefined }),
     log: captureLog().log,
     now: Date.now,
-    connectedMs: () => 10_000,
+    lease: { holder: 'test', steadyMs: () => 10_000 },
   })
   /** Resolves with the claims that are this relay's then. */
   const adopt = async () => {
