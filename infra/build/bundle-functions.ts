@@ -1,4 +1,4 @@
-import { build, type BuildOptions, type Metafile, type OutputFile } from 'esbuild'
+import { build, type BuildOptions, type Metafile, type OutputFile, type Plugin } from 'esbuild'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { functionFile, ROUTES } from '../../src/protocol/index.ts'
@@ -37,7 +37,7 @@ export async function bundleFunctions(): Promise<Metafile> {
     entryPoints,
     outdir: FUNCTIONS_FOLDER,
     write: false,
-    plugins: [upstashEval(), openApiDocument(await readOpenApiDocument())],
+    plugins: [upstashEval(), luaWithoutComments(), openApiDocument(await readOpenApiDocument())],
   })
   const large = Object.entries(metafile.outputs).filter(
     ([file, { bytes }]) => file.endsWith('.mjs') && bytes > MOST_BYTES,
@@ -66,5 +66,18 @@ async function writeBundles(files: readonly OutputFile[]): Promise<void> {
     const temporary = `${path}.${process.pid}`
     await writeFile(temporary, contents)
     await rename(temporary, path)
+  }
+}
+
+/** Leaves comments out of the read model's script: it is text to a bundler, and each environment sends it to the database. */
+function luaWithoutComments(): Plugin {
+  return {
+    name: 'lua-without-comments',
+    setup(build) {
+      build.onLoad({ filter: /\/src\/store\/script(?:\/[^/]+)?\.ts$/ }, async ({ path }) => ({
+        contents: (await readFile(path, 'utf8')).replace(/^ *--.*$/gm, ''),
+        loader: 'ts',
+      }))
+    },
   }
 }

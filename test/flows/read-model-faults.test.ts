@@ -150,6 +150,9 @@ test(
 
     // The same notifications, with nothing in the way, and in another order: message by message of the last first.
     const calm = await useStore()
+    // The ids of CDRs are made with a secret of each database.
+    const [former, own] = [await useRedisClient(model.redisUrl), await useRedisClient(calm.redis.url)]
+    await own.set('enigma:cdr_secret', (await former.get('enigma:cdr_secret')) ?? '')
     const calmHandlers = await loadHandlers({
       store: calm.store,
       park: () => Promise.reject(new Error('parked')),

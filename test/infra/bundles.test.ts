@@ -60,6 +60,9 @@ test('each function is one small module, the same bytes each time; what the runt
       file,
     ).toEqual([])
   }
+  // The read model's script goes without its comments, to the bundle and to the database.
+  const bundle = await readFile(join(FUNCTIONS_FOLDER, 'agents-call/index.mjs'), 'utf8')
+  expect([bundle.includes('function apply.call'), /^ *-- /m.test(bundle)]).toEqual([true, false])
   const map = JSON.parse(await readFile(join(FUNCTIONS_FOLDER, 'agents-call/index.mjs.map'), 'utf8')) as {
     sources: string[]
     sourcesContent?: unknown
