@@ -216,7 +216,7 @@ export function createClaims(options: ClaimsOptions) {
     flush,
 
     /** Takes what is settled out of old claims, until the signal aborts. */
-    run: compaction.run,
+    run: (signal: AbortSignal): Promise<void> => compaction.run(signal),
 
     /** Writes the claims that are open here and gone from Redis once more. Resolves to how many. @throws what Redis answers */
     writeBack: writeBack.run,

@@ -32,6 +32,17 @@ type PerRequest = { readonly abortSignal?: AbortSignal; readonly requestTimeout?
 export class ProxyError extends Error {
   override readonly name = 'ProxyError'
   readonly code = 'relay.proxy.refused'
+  /** The status that the proxy answered with. */
+  readonly status: number
+  constructor(status: number, options?: ErrorOptions) {
+    super(
+      status === 407
+        ? 'the HTTP proxy asks for a user and password (407)'
+        : `the HTTP proxy does not connect to SQS (${status})`,
+      options,
+    )
+    this.status = status
+  }
 }
 
 /** A connection that is not there after this time (ms) will not come any more. On a full uplink each of its round trips takes long. */
@@ -158,7 +169,7 @@ export function createHttpHandler({ proxies, requestTimeoutMs, onProxy }: HttpHa
           signal: abort.signal,
         })
         const body = await answer.body.bytes()
-        if (answer.statusCode === 407) throw new ProxyError('the HTTP proxy asks for a user and password (407)')
+        if (answer.statusCode === 407) throw new ProxyError(407)
         return { response: { statusCode: answer.statusCode, headers: flatten(answer.headers), body } }
       } catch (error) {
         throw abort.signal.aborted ? abort.signal.reason : nameProxy(error)
@@ -184,13 +195,7 @@ const timeoutError = (limitMs: number): Error => namedError('TimeoutError', `no 
 /** undici says what a proxy answered to CONNECT in its message only. */
 function nameProxy(error: unknown): unknown {
   const status = error instanceof Error ? /^Proxy response \((\d+)\)/.exec(error.message)?.[1] : undefined
-  if (status === undefined) return error
-  return new ProxyError(
-    status === '407'
-      ? 'the HTTP proxy asks for a user and password (407)'
-      : `the HTTP proxy does not connect to SQS (${status})`,
-    { cause: error },
-  )
+  return status === undefined ? error : new ProxyError(Number(status), { cause: error })
 }
 
 function flatten(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {

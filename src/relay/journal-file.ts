@@ -166,10 +166,11 @@ export function openJournalFile(file: string, { isDraft = false }: { readonly is
           ;({ usedBytes, freeBytes } = space())
         }
       }
-      while (shrinks && freeBytes > SLACK_BYTES && performance.now() - from < SHRINK_MS) {
-        db.exec(`PRAGMA incremental_vacuum(${SHRINK_PAGES})`)
-        ;({ usedBytes, freeBytes } = space())
-      }
+      if (shrinks)
+        while (freeBytes > SLACK_BYTES && performance.now() - from < SHRINK_MS) {
+          db.exec(`PRAGMA incremental_vacuum(${SHRINK_PAGES})`)
+          ;({ usedBytes, freeBytes } = space())
+        }
       // The file itself becomes smaller when the write-ahead log has gone into it.
       if (isShrinking && freeBytes <= SLACK_BYTES) {
         db.exec('PRAGMA wal_checkpoint(TRUNCATE)')

@@ -154,7 +154,9 @@ function copyReadable(path: string, draft: JournalFile, writtenMs: number) {
       else take(toRow(found))
     }
     const from = at
-    for (let row = at + 1; !isThrough && at === from && row <= lastRow; row++) {
+    for (let row = at + 1; row <= lastRow; row++) {
+      // `take` moves `at`: from there on the table can be read again.
+      if (isThrough || at !== from) break
       if (looks++ === MOST_LOOKS) row = jumpFrom(row)
       else if (looks > MOST_LOOKS) break
       for (const found of rowsOf('SELECT * FROM heard NOT INDEXED WHERE row = ?', row)) {

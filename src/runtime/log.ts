@@ -10,10 +10,7 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 export type Code = `${string}.${string}.${string}`
 
 /** Writes one line: the code and fields for a machine, the sentence for a human. No payload, no secret; phone numbers masked. */
-type WriteLine = {
-  (fields: { readonly code?: Code; readonly [field: string]: unknown }, sentence: string): void
-  (sentence: string): void
-}
+type WriteLine = (fields: { readonly code: Code; readonly [field: string]: unknown }, sentence: string) => void
 
 export type Logger = { readonly [level in Exclude<LogLevel, 'silent'>]: WriteLine }
 

@@ -25,11 +25,11 @@ test('help names every option', () => {
 })
 
 test.each([
-  [['--only', 'all'], '--only takes drain, pubsub, outage, baseline, cold, not "all"'],
-  [['--count', 'many'], '--count takes whole numbers, not "many"'],
-  [['--seconds', '1,2'], '--seconds takes one number'],
-  [['--rates', '20,'], '--rates takes whole numbers, not ""'],
-  [['--what'], "Unknown option '--what'"],
+  [['--only', 'all'], /--only .*"all"/],
+  [['--count', 'many'], /--count .*"many"/],
+  [['--seconds', '1,2'], /--seconds/],
+  [['--rates', '20,'], /--rates .*""/],
+  [['--what'], /'--what'/],
 ])('%j is said with what is wrong', (args, words) => {
   expect(() => readArguments(args)).toThrow(words)
 })

@@ -32,10 +32,10 @@ test('--version prints the version of package.json', async () => {
 })
 
 test.each([
-  [['nonsense'], "enigma-relay: unknown command 'nonsense' (cli.arguments.invalid)"],
+  [['nonsense'], "'nonsense'"],
   [[], 'Usage:'],
   [['relay', '--foo'], '--foo'],
-  [['relay', 'extra'], 'too many arguments'],
+  [['relay', 'extra'], 'relay'],
   [['dev', '--agents', '0'], '--agents'],
   [['dev', '--agents', '1.5'], '--agents'],
   [['dev', '--speed', '0'], '--speed'],
@@ -46,6 +46,7 @@ test.each([
   const { code, stderr, stdout } = await runCli(args)
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
   expect(stderr).toContain(words)
+  if (args.length > 0) expect(stderr).toContain('(cli.arguments.invalid)')
 })
 
 test.each(['relay', 'dev'])('%s with wrong variables ends with 2 and names all of them', async (command) => {
@@ -86,18 +87,23 @@ test('queues --create makes them once, and says what it made', async () => {
   const env = { ...CREDENTIALS, AWS_ENDPOINT_URL_SQS: server.endpoint }
   const first = await runCli(['queues', '--create'], env)
   expect(first).toMatchObject({ code: 0, stderr: '' })
-  expect(first.stdout).toContain(`made ${2 * ROUTES.length}, there already 0, at ${server.endpoint}`)
+  expect(first.stdout).toMatch(new RegExp(`\\b${2 * ROUTES.length}\\b.*\\b0\\b.* ${server.endpoint}`))
   const second = await runCli(['queues', '--create'], env)
-  expect(second.stdout).toContain(`made 0, there already ${2 * ROUTES.length}, at ${server.endpoint}`)
+  expect(second.stdout).toMatch(new RegExp(`\\b0\\b.*\\b${2 * ROUTES.length}\\b.* ${server.endpoint}`))
 })
 
 test.each<[string, Record<string, string>, number, string]>([
-  ['nothing listens there', { ...CREDENTIALS, AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9' }, 1, 'cannot be reached'],
+  [
+    'nothing listens there',
+    { ...CREDENTIALS, AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9' },
+    1,
+    '(cli.queues.not_created)',
+  ],
   [
     'there are no credentials',
     { AWS_REGION: 'us-east-1', AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9', AWS_EC2_METADATA_DISABLED: 'true' },
     1,
-    'no credentials are accepted',
+    '(cli.queues.not_created)',
   ],
   ['no region is set', {}, 2, 'AWS_REGION'],
 ])('queues --create says what to do when %s', async (_what, env, code, words) => {

@@ -42,11 +42,14 @@ test('when all is well: a line for each check, the queues in one, no colours, ex
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
   const lines = stdout.trimEnd().split('\n')
   expect(lines.slice(0, -1).filter((line) => !/^(ok  |warn|fail) {2}[\w/:-]+ {2}\S/.test(line))).toEqual([])
-  expect(lines).toContain(`ok    redis/main/list/${LIST}  2 items, the oldest on the right`)
-  expect(lines).toContain(
-    `ok    sqs/queues  ${ROUTES.length} queues and their dead-letter queues are as they should be`,
+  const starting = (start: string) => expect.stringMatching(new RegExp(`^ok {4}${start}\\b`)) as string
+  expect(lines).toEqual(
+    expect.arrayContaining([
+      starting(`redis/main/list/${LIST}  2 items`),
+      starting(`sqs/queues  ${ROUTES.length} queues`),
+      starting(`sqs/rights  .*\\b${ROUTES.length} queues`),
+    ]),
   )
-  expect(lines).toContain(`ok    sqs/rights  may send to ${ROUTES.length} queues`)
   expect(lines.at(-1)).toMatch(/^\d+ ok, \d warn, 0 fail$/)
   expect(stdout).not.toContain('27825550001')
   expect(await everythingIn(url)).toEqual(before)
@@ -57,7 +60,7 @@ test('--json has every check and a summary of the same; something that fails end
   await redis.set(LIST, 'no list')
   const { code, stdout, stderr } = await doctor(['--json'])
   expect(code).toBe(1)
-  expect(stderr).toContain('cli.doctor.failed')
+  expect(stderr).toContain('(cli.doctor.failed)')
   const { checks, summary } = JSON.parse(stdout) as { checks: Finding[]; summary: Record<string, number> }
   for (const finding of checks)
     expect(finding).toEqual({
@@ -72,12 +75,7 @@ test('--json has every check and a summary of the same; something that fails end
     expect(summary[state]).toBe(checks.filter((finding) => finding.state === state).length)
   const text = await doctor()
   expect(text.code).toBe(1)
-  expect(text.stdout).toMatch(
-    new RegExp(
-      `^fail  redis/main/list/${LIST}  holds a string, .*  → name the right key.*  # doctor.list.wrong_type$`,
-      'm',
-    ),
-  )
+  expect(text.stdout).toMatch(new RegExp(`^fail  redis/main/list/${LIST}  .+  → .+  # doctor.list.wrong_type$`, 'm'))
 })
 
 test('a Redis and an SQS that are not there are a line each; wrong variables end with 2, without a password', async () => {
@@ -88,8 +86,8 @@ test('a Redis and an SQS that are not there are a line each; wrong variables end
   })
   expect(code).toBe(1)
   expect(stdout.match(/^fail .*$/gm)).toEqual([
-    expect.stringContaining('redis/main/answer  nothing listens at 127.0.0.1:1'),
-    expect.stringContaining('sqs/answer'),
+    expect.stringMatching(/redis\/main\/answer {2}.*127\.0\.0\.1:1\b.* # doctor\.redis\.unreachable$/),
+    expect.stringMatching(/sqs\/answer {2}.* # doctor\.sqs\.unusable$/),
   ])
   expect(stdout).not.toContain('hunter2')
   const wrong = await doctor([], { ENIGMA_SOURCES: 'relay:hunter2@x', ENIGMA_LIST_END: 'up' })

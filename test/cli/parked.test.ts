@@ -24,6 +24,9 @@ async function useParked(entries: readonly (string | Buffer)[]) {
   }
 }
 
+/** One line that is no table. */
+const NOTHING = expect.stringMatching(/^[^\n|]+\n$/) as string
+
 test('the list is a table, the newest last, without personal data; needs no region and no credentials; what is damaged is shown as such', async () => {
   const quoting = parkedEntry(1, { detail: `InvalidMessageContents: ${cdr(1)}` })
   const foreign = '{"number":"27825550009"}'
@@ -66,9 +69,9 @@ test('the list is a table, the newest last, without personal data; needs no regi
     }),
   ])
   expect(json.stdout).not.toContain('2782555')
-  expect((await parked(['--since', '2h'])).stdout).toBe('nothing that is parked matches\n')
+  expect((await parked(['--since', '2h'])).stdout).toEqual(NOTHING)
   await redis.del(PARKED_LIST)
-  expect(await parked([])).toEqual({ code: 0, stdout: 'nothing is parked\n', stderr: '' })
+  expect(await parked([])).toEqual({ code: 0, stdout: NOTHING, stderr: '' })
 })
 
 test('--show prints the very bytes and nothing else, of a damaged entry those of the entry', async () => {
@@ -77,14 +80,14 @@ test('--show prints the very bytes and nothing else, of a damaged entry those of
   const { parked, left } = await useParked([one.entry, 'hello', parkedEntry(1, { packet: cdr(1) }).entry])
   const { code, stdout, stderr } = await parked(['--show', one.id])
   expect({ code, stdout }).toEqual({ code: 0, stdout: String(packet) })
-  expect(stderr).toContain('2 entries have this id and differ')
+  expect(stderr).toMatch(/\b2 entries\b/)
   const table = await parked(['--reason', 'unreadable'])
   const id = /unreadable\/\w+/.exec(table.stdout)?.[0] ?? ''
   expect(await parked(['--show', id])).toEqual({ code: 0, stdout: 'hello', stderr: '' })
   expect(await parked(['--show', 'main/l/1/1'])).toEqual({
     code: 1,
     stdout: '',
-    stderr: 'enigma-relay: not on the list: main/l/1/1 (relay.parked.not_found)\n',
+    stderr: expect.stringMatching(/^enigma-relay: .*main\/l\/1\/1 \(relay\.parked\.not_found\)\n$/) as string,
   })
   expect(await left()).toHaveLength(3)
 })
@@ -95,7 +98,7 @@ test('--export writes a line of JSON for each to a new file that only its owner 
   const file = join(await useFolder(), 'parked.jsonl')
   expect(await parked(['--export', file])).toMatchObject({
     code: 0,
-    stdout: `wrote 4 entries to ${file}, personal data included\n`,
+    stdout: expect.stringContaining(file) as string,
   })
   const lines = (await readFile(file, 'utf8')).trimEnd().split('\n')
   expect(lines.slice(0, 3)).toEqual(entries.map(({ entry }) => `{"source":"main",${entry.slice(1)}`))
@@ -107,7 +110,7 @@ test('--export writes a line of JSON for each to a new file that only its owner 
   await writeFile(file, 'mine')
   const again = await parked(['--export', file])
   expect(again).toMatchObject({ code: 1, stdout: '' })
-  expect(again.stderr).toContain('is there already')
+  expect(again.stderr).toContain('(relay.parked.file_exists)')
   expect(await readFile(file, 'utf8')).toBe('mine')
   expect(await left()).toHaveLength(4)
 })
@@ -134,14 +137,20 @@ test('--retry sends again beside a running relay and says what became of each; t
   await relay.says('relay.http.listening')
   const one = await parked(['--retry', second?.id ?? '', 'main/l/9/9'], aws)
   expect(one.stdout).toBe(`${second?.id}  sent to enigma-campaigns-cdr.fifo\n`)
-  expect(one).toMatchObject({ code: 1, stderr: 'enigma-relay: not on the list: main/l/9/9 (relay.parked.not_found)\n' })
+  expect(one).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^enigma-relay: .*main\/l\/9\/9 \(relay\.parked\.not_found\)\n$/) as string,
+  })
   const all = await parked(['--retry', '--all'], aws)
   expect(all.stdout.split('\n').toSorted().slice(1)).toEqual([
     `${first?.id}  sent to enigma-campaigns-cdr.fifo`,
     `${third?.id}  sent to enigma-campaigns-cdr.fifo`,
-    expect.stringMatching(/^unreadable\/\w+ {2}stays: it cannot be sent: not JSON$/),
+    expect.stringMatching(/^unreadable\/\w+ {2}stays: .*JSON$/),
   ])
-  expect(all).toMatchObject({ code: 1, stderr: 'enigma-relay: 1 of 3 stays on the list (relay.parked.incomplete)\n' })
+  expect(all).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^enigma-relay: .*\(relay\.parked\.incomplete\)\n$/) as string,
+  })
   expect(await left()).toEqual(['hello'])
   expect((await receiveAll(sqs, 'campaigns-cdr', 3)).map(({ id }) => id).toSorted()).toEqual([
     first?.id,
@@ -162,7 +171,7 @@ test('--drop says what it would drop and ends with 2; with --yes it is gone, and
   expect(asked.code).toBe(2)
   for (const id of ids) expect(asked.stdout).toContain(id)
   expect(asked.stdout).toContain('2 entries: 2 too_large')
-  expect(asked.stderr).toContain('add --yes')
+  expect(asked.stderr).toContain('--yes')
   expect(await left()).toHaveLength(3)
   const done = await parked(['--drop', '--all', '--reason', 'too_large', '--yes', '--json'], {
     ...AWS,
@@ -209,32 +218,37 @@ test('G1 parked: killed after SQS accepted and before the entry left the list, t
 })
 
 test.each([
-  [['--retry'], '--retry needs ids, or --all'],
-  [['--drop', '--yes'], '--drop needs ids, or --all'],
-  [['--retry', 'a', '--all'], 'not both'],
-  [['--retry', 'a', '--drop', 'b'], '--retry and --drop cannot go together'],
-  [['--all'], '--all goes with --retry or --drop'],
-  [['--yes'], '--yes goes with --drop'],
-  [['--since', 'yesterday'], '--since'],
-  [['--source', 'nowhere'], 'ENIGMA_SOURCES names no source "nowhere", only main'],
-] as const)('%j ends with 2 and says what is wrong', async (args, words) => {
+  [['--retry'], ['--retry', '--all']],
+  [
+    ['--drop', '--yes'],
+    ['--drop', '--all'],
+  ],
+  [['--retry', 'a', '--all'], ['--all']],
+  [
+    ['--retry', 'a', '--drop', 'b'],
+    ['--retry', '--drop'],
+  ],
+  [['--all'], ['--all', '--retry', '--drop']],
+  [['--yes'], ['--yes', '--drop']],
+  [['--since', 'yesterday'], ['--since']],
+  [
+    ['--source', 'nowhere'],
+    ['ENIGMA_SOURCES', '"nowhere"', 'main'],
+  ],
+] as const)('%j ends with 2 and names %j', async (args, names) => {
   const { code, stdout, stderr } = await runCli(['parked', ...args])
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-  expect(stderr).toContain(words)
+  expect(stderr).toContain('(cli.arguments.invalid)')
+  for (const name of names) expect(stderr).toContain(name)
 })
 
 test.each<[string, readonly string[], Record<string, string>, string]>([
-  [
-    'Redis is away',
-    [],
-    { ENIGMA_SOURCES: 'main=redis://user:secret@127.0.0.1:9' },
-    'the Redis of "main" at 127.0.0.1:9 cannot be used',
-  ],
+  ['Redis is away', [], { ENIGMA_SOURCES: 'main=redis://user:secret@127.0.0.1:9' }, 'relay.parked.redis_failed'],
   [
     'SQS is away',
     ['--retry', '--all'],
     { ...AWS, AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:9' },
-    'SQS cannot be reached',
+    'relay.parked.queue_unusable',
   ],
   [
     'there are no credentials',
@@ -245,13 +259,13 @@ test.each<[string, readonly string[], Record<string, string>, string]>([
       AWS_EC2_METADATA_DISABLED: 'true',
       HOME: '/nonexistent',
     },
-    'AWS does not accept the credentials',
+    'relay.parked.queue_unusable',
   ],
-])('when %s, it says what to do, ends with 1 and touches nothing', async (_what, args, more, words) => {
+])('when %s, it says what to do, ends with 1 and touches nothing', async (_what, args, more, event) => {
   const { parked, left } = await useParked([parkedEntry(1).entry])
   const { code, stdout, stderr } = await parked(args, more)
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
-  expect(stderr).toContain(words)
+  expect(stderr).toContain(`(${event})`)
   expect(stderr).not.toMatch(/secret|retries/)
   expect(await left()).toHaveLength(1)
 })
@@ -269,8 +283,8 @@ test('entries in a file, for which the list had no room, are listed, shown, expo
   const run = (...args: string[]) => parked(args, env)
 
   const table = await run()
-  expect(table.stdout).toContain(`4 entries: 4 refused\n3 of them in ${file}: the list in Redis had no room\n`)
-  expect(table.stderr).toContain('the relay away has more parked notifications of main in elsewhere:/data/')
+  expect(table.stdout).toMatch(new RegExp(`\\b4 entries\\b.*\n3 .*${file}`))
+  expect(table.stderr).toMatch(/\baway\b.*\bmain\b.*elsewhere:\/data\//)
   const json = (await run('--json')).stdout.trimEnd().split('\n')
   expect(json.map((line) => (JSON.parse(line) as { file?: string }).file)).toEqual([undefined, file, file, file])
   expect((await run('--show', filed[0]?.id ?? '')).stdout).toBe(String(filed[0]?.bytes))
@@ -287,5 +301,5 @@ test('entries in a file, for which the list had no room, are listed, shown, expo
     [listed, filed[1], filed[2]].map((one) => one?.id ?? '').toSorted(),
   )
   expect([await left(), (await readFile(file, 'utf8')).trim()]).toEqual([[], ''])
-  expect((await run()).stdout).toBe('nothing is parked\n')
+  expect(await run()).toMatchObject({ code: 0, stdout: NOTHING })
 })

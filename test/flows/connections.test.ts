@@ -120,7 +120,7 @@ test(
     await admin.sendCommand(['ACL', 'SETUSER', 'relay', 'resetpass', '>another'])
     await writeFile(passwordFile, 'another')
     await admin.sendCommand(['CLIENT', 'KILL', 'USER', 'relay'])
-    await waitFor(() => relay.lines.some((line) => line.includes('relay.pubsub.gap')), 'it to hear again')
+    await waitFor(() => relay.coded('relay.pubsub.gap').length > 0, 'it to hear again')
     await expectThrough(admin, sqs, 200, 400)
     // Parking and adoption work under these rights as well.
     sqs.state.answer = ({ queue }) =>
@@ -135,9 +135,7 @@ test(
     expect(text).not.toContain('NOPERM')
     expect(text).not.toContain('hidden')
     expect(text).not.toContain('another"')
-    expect(relay.lines.filter((line) => line.includes('everybody on this machine can read this secret'))).toHaveLength(
-      1,
-    )
+    expect(relay.coded('relay.source.secret_readable')).toHaveLength(1)
     expect(
       ((await admin.sendCommand(['ACL', 'LOG'])) as unknown as unknown[])
         .flat()
@@ -177,7 +175,7 @@ test(
       lists: [CAMPAIGNS],
       dataDir: await useFolder(),
     })
-    const said = () => relay.said("the server's certificate is not trusted")
+    const said = () => relay.coded('relay.redis.tls_untrusted')
     await waitFor(() => said().length > 0, 'it to be said')
     expect(String(said()[0]?.['error'])).toMatch(/certificate|signature/)
     expect((await relay.readiness()).parts['redis:main']).toMatchObject({ ok: false })
@@ -201,9 +199,7 @@ test(
     const client = await connect({ url, disableClientInfo: true })
     const relay = await useRelay({ redisUrl: url, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
     await expectThrough(client, sqs, 0, 300)
-    const errors = relay.lines
-      .map((line) => JSON.parse(line) as { level: number; msg: string })
-      .filter(({ level }) => level >= 50)
+    const errors = relay.lines.map((line) => JSON.parse(line) as { level: number }).filter(({ level }) => level >= 50)
     expect(errors).toEqual([])
     expect(relay.lines.join('\n')).not.toContain('hidden')
   },
@@ -228,7 +224,7 @@ test(
       lists: [CAMPAIGNS],
       dataDir: await useFolder(),
     })
-    await waitFor(() => relay.said('does not let the relay in: correct user and password').length > 0, 'it to be said')
+    await waitFor(() => relay.coded('relay.redis.access_denied').length > 0, 'it to be said')
     expect(JSON.stringify(relay.lines)).toContain('WRONGPASS')
     await writeFile(passwordFile, PASSWORD)
     await relay.ready()
@@ -254,10 +250,7 @@ test(
       lists: [CAMPAIGNS],
       dataDir: await useFolder(),
     })
-    await waitFor(
-      () => relay.said('a file with a user or password cannot be read or is empty').length > 0,
-      'it to be said',
-    )
+    await waitFor(() => relay.coded('relay.redis.no_secret').length > 0, 'it to be said')
     await writeFile(passwordFile, PASSWORD)
     await relay.ready()
     expect(await relay.kill('SIGTERM')).toMatchObject({ code: 0, errors: '' })

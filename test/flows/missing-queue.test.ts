@@ -66,12 +66,14 @@ test('a wrong Redis port is said once with the variable; when Redis answers ther
     lists: [LIST],
     dataDir,
   })
-  await waitFor(() => relay.said('ENIGMA_SOURCES').length > 0, 'it to be said')
+  await waitFor(() => relay.coded('relay.redis.unreachable').length > 0, 'it to be said')
   await new Promise((resolve) => setTimeout(resolve, 500))
-  expect(relay.said('Redis cannot be reached')).toHaveLength(1)
+  expect(relay.coded('relay.redis.unreachable')).toMatchObject([
+    { msg: expect.stringContaining('ENIGMA_SOURCES') as string },
+  ])
   proxy.state.refuse = false
   expect(await receiveAll(sqs, 'campaigns-cdr', 1)).toHaveLength(1)
-  expect(relay.said('Redis answers again')).toHaveLength(1)
+  expect(relay.coded('relay.redis.recovered')).toHaveLength(1)
 })
 
 test('a relay that has never reached its Redis ends on SIGTERM with 0', async () => {
@@ -81,7 +83,7 @@ test('a relay that has never reached its Redis ends on SIGTERM with 0', async ()
     lists: [LIST],
     dataDir: await useFolder(),
   })
-  await waitFor(() => relay.said('Redis cannot be reached').length > 0, 'it to be said')
+  await waitFor(() => relay.coded('relay.redis.unreachable').length > 0, 'it to be said')
   expect(await relay.kill('SIGTERM')).toEqual({ code: 0, signal: null, errors: '' })
 })
 
@@ -100,7 +102,7 @@ test(
     client.destroy()
     await first.stop()
     await waitFor(
-      () => relay.said('Redis cannot be reached').length > 0 && relay.coded('relay.pubsub.unheard').length > 0,
+      () => relay.coded('relay.redis.unreachable').length > 0 && relay.coded('relay.pubsub.unheard').length > 0,
       'it to be said',
     )
     const again = await startRedisServer(options)
@@ -109,11 +111,14 @@ test(
     expect(await receiveDistinct(sqs, 'campaigns-cdr', 4)).toHaveLength(4)
     await waitFor(async () => (await relay.metric('gaps_total')) === 1, 'the gap')
     await relay.ready()
-    const once = ['Redis cannot be reached', 'Redis answers again']
     // The last connection may come back after all is well.
-    for (const words of once) await waitFor(() => relay.said(words).length > 0, `"${words}" to be said`)
-    for (const words of once) expect(relay.said(words), words).toHaveLength(1)
-    for (const code of ['relay.list.failed', 'relay.list.recovered', 'relay.pubsub.unheard']) {
+    for (const code of [
+      'relay.redis.unreachable',
+      'relay.redis.recovered',
+      'relay.list.failed',
+      'relay.list.recovered',
+      'relay.pubsub.unheard',
+    ]) {
       await waitFor(() => relay.coded(code).length > 0, `${code} to be logged`)
       expect(relay.coded(code), code).toHaveLength(1)
     }
@@ -131,7 +136,7 @@ test('wrong variables are said all at once, each with the fix, and end it with 2
   const { code, errors } = await relay.exited
   expect(code).toBe(2)
   for (const name of Object.keys(env)) expect(errors).toContain(`  ${name}: `)
-  expect(errors).toContain('4 variables need mending')
+  expect(errors).toContain('(config.variables.invalid)')
   expect(errors).not.toContain('hunter2')
   expect(relay.lines).toEqual([])
 })

@@ -75,7 +75,7 @@ test(
           cause === 'reconnect' && source === 'main' && patterns[0] === 'enigma:notifications*',
       ),
     ).toBe(true)
-    expect(relay.lines.filter((line) => line.includes('Redis answers again')).length).toBeGreaterThan(0)
+    expect(relay.coded('relay.redis.recovered').length).toBeGreaterThan(0)
   },
 )
 
@@ -209,8 +209,7 @@ test(
     const primary = await useRedisClient(other.url)
     await client.sendCommand(['REPLICAOF', '127.0.0.1', String(other.port)])
     await primary.lPush(CAMPAIGNS, numbers(100).map(cdrOf))
-    const said = () =>
-      relay.lines.filter((line) => line.includes('read-only replica: name the primary in ENIGMA_SOURCES'))
+    const said = () => relay.coded('relay.list.failed').filter(({ error }) => String(error).startsWith('READONLY'))
     await waitFor(() => said().length > 0, 'it to be said')
     await waitFor(async () => (await client.lLen(CAMPAIGNS)) === 100, 'the replica to have it all')
     await sleep(500)
@@ -238,10 +237,10 @@ test(
     await client.sendCommand(['REPLICAOF', '127.0.0.1', String(other.port)])
     await waitFor(async () => (await client.info('replication')).includes('master_link_status:up'), 'the replica')
     const relay = startRelayProcess({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS], dataDir })
-    await waitFor(() => relay.said('read-only replica: name the primary').length > 0, 'it to be said')
+    await waitFor(() => relay.coded('relay.lease.refused').length > 0, 'it to be said')
     await client.sendCommand(['REPLICAOF', 'NO', 'ONE'])
     await waitFor(async () => (await arrivedAt(sqs, 'campaigns-cdr')).length === 10, 'all to be sent')
-    expect(relay.said('read-only replica')).toHaveLength(1)
+    expect(relay.coded('relay.lease.refused')).toHaveLength(1)
   },
 )
 

@@ -140,6 +140,9 @@ describe('functions/api.ts', () => {
   it('does not start without the address of the read model', async () => {
     await expect(
       loadEntry({ API_TOKEN: TOKEN, UPSTASH_REDIS_REST_URL: '', UPSTASH_REDIS_REST_TOKEN: '' }),
-    ).rejects.toThrow('UPSTASH_REDIS_REST_URL')
+    ).rejects.toMatchObject({
+      code: 'store.address.missing',
+      message: expect.stringContaining('UPSTASH_REDIS_REST_URL') as string,
+    })
   })
 })

@@ -114,5 +114,10 @@ test('options that cannot be used are named', () => {
     ['seed', 0.5],
   ]
   for (const [name, value] of bad)
-    expect(() => createSimulator({ producer, [name]: value })).toThrow(new RegExp(`^${name} must be`))
+    expect(() => createSimulator({ producer, [name]: value })).toThrow(
+      expect.objectContaining({
+        code: 'dev.simulator.invalid',
+        message: expect.stringMatching(new RegExp(`\\b${name}\\b`)) as string,
+      }) as Error,
+    )
 })

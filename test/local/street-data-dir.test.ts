@@ -4,7 +4,6 @@ import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { holdDataDir } from '../../src/local/street/data-dir.ts'
-import { StreetError } from '../../src/local/errors.ts'
 import { useFolder } from '../support/relay.ts'
 
 /** A process that would run for long. */
@@ -20,8 +19,10 @@ type Written = { pid: number; start: string; children: { pid: number; start: str
 test('a folder is held by one at a time, and may be held again when it was released', async () => {
   const folder = await useFolder()
   const first = await holdDataDir(folder)
-  await expect(holdDataDir(folder)).rejects.toThrow(StreetError)
-  await expect(holdDataDir(folder)).rejects.toThrow(`dev runs already, as process ${process.pid}`)
+  await expect(holdDataDir(folder)).rejects.toMatchObject({
+    code: 'dev.street.already_running',
+    message: expect.stringMatching(new RegExp(`\\b${process.pid}\\b`)) as string,
+  })
   await first.release()
   await (await holdDataDir(folder)).release()
 })

@@ -3,7 +3,6 @@ import { expect, test } from 'vitest'
 import { hideCredentials } from '../../src/local/street/part.ts'
 import { nextDatabase } from '../../src/local/street/read-model.ts'
 import { readSettings } from '../../src/local/street/settings.ts'
-import { ConfigError } from '../../src/runtime/index.ts'
 
 const PLACES = { diallerUrl: 'redis://127.0.0.1:8001', endpoint: 'http://127.0.0.1:4566', httpPort: 9000 }
 const CLICK2DIAL_AND_CAMPAIGNS = [
@@ -68,8 +67,14 @@ test('no variable leads to a real SQS', () => {
 
 test('faults of the relay and of the street are told together', () => {
   const env = { ENIGMA_API: '8080', ENIGMA_LIST_END: 'up', REDIS_URL: 'localhost' }
-  expect(() => readSettings(env, '/state')).toThrow(ConfigError)
-  expect(() => readSettings(env, '/state')).toThrow(/REDIS_URL[^]*ENIGMA_API[^]*ENIGMA_LIST_END/)
+  expect(() => readSettings(env, '/state')).toThrow(
+    expect.objectContaining({
+      code: 'config.variables.invalid',
+      faults: ['REDIS_URL', 'ENIGMA_API', 'ENIGMA_LIST_END'].map(
+        (name) => expect.objectContaining({ name }) as unknown,
+      ),
+    }) as Error,
+  )
 })
 
 test.each([

@@ -148,10 +148,10 @@ test('a log line is shown as a sentence with its fields', () => {
     toLines((line) => lines.push(line)),
   )
   log.warn({ code: 'relay.pubsub.gap', source: 'main', items: 3 }, 'Pub/Sub was not heard')
-  log.error('broken')
+  log.error({ code: 'relay.process.idle' }, 'broken')
   expect(lines[0]).toMatch(
     /^\d\d:\d\d:\d\d warning: Pub\/Sub was not heard \(relay\.pubsub\.gap, source main, items 3\)$/,
   )
-  expect(lines[1]).toMatch(/^\d\d:\d\d:\d\d error: broken$/)
+  expect(lines[1]).toMatch(/^\d\d:\d\d:\d\d error: broken \(relay\.process\.idle\)$/)
   expect(() => formatLogLine('not JSON')).toThrow(SyntaxError)
 })

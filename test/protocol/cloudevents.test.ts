@@ -114,9 +114,9 @@ test('events of other producers are taken, in any order of members, with other e
 })
 
 test.each([
-  ['nonsense', 'not JSON'],
-  ['5', 'not a JSON object'],
-  ['[[]]', 'not a JSON object'],
+  ['nonsense', 'JSON'],
+  ['5', 'JSON object'],
+  ['[[]]', 'JSON object'],
   ['{}', 'specversion'],
   ['{"specversion":"0.3","id":"a","source":"b","type":"c"}', 'specversion'],
   ['{"specversion":"1.0","source":"b","type":"c"}', 'id'],

@@ -84,5 +84,10 @@ test('a header that is there and empty is not there', () => {
 
 test('a request without a needed header is refused, naming it', () => {
   const headers = new Headers({ 'ce-id': 'a', 'ce-source': 'b' })
-  expect(() => fromHttp(headers, new Uint8Array())).toThrow(/ce-type/)
+  expect(() => fromHttp(headers, new Uint8Array())).toThrow(
+    expect.objectContaining({
+      code: 'protocol.event.invalid',
+      message: expect.stringContaining('ce-type') as string,
+    }) as Error,
+  )
 })

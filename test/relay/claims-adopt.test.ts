@@ -179,7 +179,7 @@ async function useLookers(options: Partial<LeaseOptions> = {}) {
       lease: { holder: relayId, steadyMs: () => steady.ms },
     })
     const numbers = async () => (await claims.unknown()).map(({ number }) => number)
-    return { look: adoption.look, claims, numbers, client }
+    return { look: () => adoption.look(), claims, numbers, client }
   }
   return { ...left, lease: former, steady, looker, coded }
 }

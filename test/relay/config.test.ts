@@ -91,18 +91,18 @@ test('all faults are in one error, each with a fix', () => {
 })
 
 test.each([
-  ['ENIGMA_SOURCES', 'main=http://127.0.0.1', 'not a redis:// or rediss:// URL'],
-  ['ENIGMA_SOURCES', 'main=redis://127.0.0.1:99999', 'not a redis:// or rediss:// URL'],
-  ['ENIGMA_SOURCES', 'a b=redis://127.0.0.1', 'no id'],
-  ['ENIGMA_SOURCES', '=redis://127.0.0.1', 'no id'],
-  ['ENIGMA_SOURCES', 'none', 'names no source'],
-  ['ENIGMA_SOURCES', 'a=redis://one,a=redis://two', 'twice'],
-  ['ENIGMA_HTTP', '127.0.0.1:70000', 'not host:port'],
-  ['ENIGMA_QUEUE_PREFIX', 'x'.repeat(41), 'prefix'],
-])('%s=%s: the problem says "%s"', (name, value, words) => {
-  const faults = faultsOf({ [name]: value, AWS_REGION: 'eu-west-1' })
-  expect(faults.map((fault) => fault.name)).toEqual([name])
-  expect(faults[0]?.problem).toContain(words)
+  ['ENIGMA_SOURCES', 'main=http://127.0.0.1', 'main=redis://'],
+  ['ENIGMA_SOURCES', 'main=redis://127.0.0.1:99999', 'main=redis://'],
+  ['ENIGMA_SOURCES', 'a b=redis://127.0.0.1', 'id=redis://'],
+  ['ENIGMA_SOURCES', '=redis://127.0.0.1', 'id=redis://'],
+  ['ENIGMA_SOURCES', 'none', 'main=redis://'],
+  ['ENIGMA_SOURCES', 'a=redis://one,a=redis://two', 'id'],
+  ['ENIGMA_HTTP', '127.0.0.1:70000', '127.0.0.1:8081'],
+  ['ENIGMA_QUEUE_PREFIX', 'x'.repeat(41), 'enigma-'],
+])('%s=%s is refused with what to write: %s', (name, value, example) => {
+  expect(faultsOf({ [name]: value, AWS_REGION: 'eu-west-1' })).toMatchObject([
+    { name, fix: expect.stringContaining(example) as string },
+  ])
 })
 
 test.each([
@@ -113,25 +113,29 @@ test.each([
   'm=redis://u:hunter2@a,m=redis://u:hunter2@b',
 ])('no error shows the password in %s', (sources) => {
   const read = () => readConfig({ ENIGMA_SOURCES: sources, AWS_REGION: 'eu-west-1' })
-  expect(read).toThrow(/ENIGMA_SOURCES/)
-  expect(read).not.toThrow(/hunter2/)
+  expect(read).toThrow(
+    expect.objectContaining({
+      code: 'config.variables.invalid',
+      message: expect.stringMatching(/ENIGMA_SOURCES(?!.*hunter2)/s) as string,
+    }) as Error,
+  )
 })
 
 test("an address that Redis' client would stumble over is said with the variable and the fix, and without the password", async () => {
   const folder = await useFolder()
   const notPem = join(folder, 'ca.pem')
   await writeFile(notPem, 'no certificate')
-  for (const [address, problem, fix] of [
-    ['redis://:hidden%zz@10.0.0.1:8001', /a % that stands for nothing/, /%25/],
-    ['redis://10.0.0.1:8001/first', /no number of a database/, /8001\/1/],
-    [`rediss://10.0.0.1:8001?caFile=${notPem}`, /holds no certificate in PEM/, /BEGIN CERTIFICATE/],
+  for (const [address, fix] of [
+    ['redis://:hidden%zz@10.0.0.1:8001', '%25'],
+    ['redis://10.0.0.1:8001/first', '8001/1'],
+    [`rediss://10.0.0.1:8001?caFile=${notPem}`, 'BEGIN CERTIFICATE'],
   ] as const) {
     const faults = faultsOf({ ENIGMA_SOURCES: `main=${address}`, AWS_REGION: 'eu-west-1' })
     expect(faults).toEqual([
       {
         name: 'ENIGMA_SOURCES',
-        problem: expect.stringMatching(problem) as string,
-        fix: expect.stringMatching(fix) as string,
+        problem: expect.stringContaining('"main"') as string,
+        fix: expect.stringContaining(fix) as string,
       },
     ])
     expect(JSON.stringify(faults)).not.toContain('hidden')
@@ -150,18 +154,19 @@ test('secrets of a source may stand in files; what cannot be used is said with t
   ])
   const fault = (address: string) => faultsOf({ ENIGMA_SOURCES: `main=${address}`, AWS_REGION: 'eu-west-1' })
   const wrong: [string, RegExp][] = [
-    [`rediss://h?caFile=${ca}.not`, /caFile of "main" cannot be read/],
-    [`rediss://h?passwordFile=${folder}`, /passwordFile of "main" cannot be read/],
-    [`redis://h?caFile=${ca}`, /no TLS/],
-    ['redis://:topsecret@h?password=topsecret', /parameter that is not known/],
-    [`redis://:topsecret@h?passwordFile=${password}`, /one in a file/],
-    [`redis://u@h?userFile=${password}&passwordFile=${password}`, /a user in the address and one in a file/],
-    [`redis://h?userFile=${password}`, /no password/],
-    ['redis://h?caFile=', /empty/],
+    [`rediss://h?caFile=${ca}.not`, /caFile.*"main".*ca\.pem\.not/],
+    [`rediss://h?passwordFile=${folder}`, /passwordFile.*"main"/],
+    [`redis://h?caFile=${ca}`, /main=rediss:/],
+    ['redis://:topsecret@h?password=topsecret', /caFile, .*passwordFile/],
+    [`redis://:topsecret@h?passwordFile=${password}`, /"main".*password/],
+    [`redis://u@h?userFile=${password}&passwordFile=${password}`, /"main".*user/],
+    [`redis://h?userFile=${password}`, /passwordFile=…/],
+    ['redis://h?caFile=', /caFile=…/],
   ]
   for (const [address, words] of wrong) {
     const [found] = fault(address)
-    expect(found).toMatchObject({ name: 'ENIGMA_SOURCES', problem: expect.stringMatching(words) as string })
+    expect(found).toMatchObject({ name: 'ENIGMA_SOURCES' })
+    expect(`${found?.problem}; ${found?.fix}`).toMatch(words)
     expect(JSON.stringify(found)).not.toContain('topsecret')
   }
 })

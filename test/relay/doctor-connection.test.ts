@@ -14,18 +14,20 @@ test('a Redis that is not there, or not for this user, is one line without the p
   const { url, port, stop } = await useRedisServer({ args: ['--requirepass', 'hunter2'] })
   expect(await lookAtRedis(url)).toEqual({
     answer: expect.objectContaining({
-      state: 'fail',
+      code: 'doctor.redis.access_denied',
       text: expect.stringContaining('NOAUTH') as string,
-      fix: expect.stringContaining('correct user and password') as string,
     }) as unknown,
   })
   const wrong = await lookAtRedis(`redis://:swordfish@127.0.0.1:${port}`)
-  expect(wrong).toEqual({ answer: expect.objectContaining({ state: 'fail' }) as unknown })
+  expect(wrong).toEqual({ answer: expect.objectContaining({ code: 'doctor.redis.access_denied' }) as unknown })
   expect(JSON.stringify(wrong)).not.toContain('swordfish')
   expect((await lookAtRedis(`redis://:hunter2@127.0.0.1:${port}`))['answer']?.state).toBe('ok')
   await stop()
   expect(await lookAtRedis(url)).toEqual({
-    answer: expect.objectContaining({ state: 'fail', text: `nothing listens at 127.0.0.1:${port}` }) as unknown,
+    answer: expect.objectContaining({
+      code: 'doctor.redis.unreachable',
+      text: expect.stringContaining(`127.0.0.1:${port}`) as string,
+    }) as unknown,
   })
 })
 
@@ -68,20 +70,26 @@ test(
       answer: { state: 'ok' },
       heartbeat: { state: 'ok' },
       secrets: { state: 'ok' },
-      rights: { state: 'fail' },
+      rights: { code: 'doctor.rights.missing' },
     })
     expect(found['rights']?.fix).toBe(
       `redis-cli -h 127.0.0.1 -p ${tlsPort} --tls --cacert ${caFile} ACL SETUSER $(cat ${userFile}) +ltrim`,
     )
     await chmod(passwordFile, 0o644)
-    expect((await lookAtRedis(address))['secrets']).toMatchObject({ state: 'warn', fix: `chmod 600 ${passwordFile}` })
+    expect((await lookAtRedis(address))['secrets']).toMatchObject({
+      code: 'doctor.secrets.readable',
+      fix: `chmod 600 ${passwordFile}`,
+    })
     expect(await lookAtRedis(`rediss://relay:hunter2@127.0.0.1:${tlsPort}`)).toEqual({
-      answer: expect.objectContaining({ state: 'fail', fix: expect.stringContaining('caFile=') as string }) as unknown,
+      answer: expect.objectContaining({
+        code: 'doctor.redis.tls_untrusted',
+        fix: expect.stringContaining('caFile=') as string,
+      }) as unknown,
     })
     const config = readConfig({ ENIGMA_SOURCES: `main=${address}`, AWS_REGION: 'none' })
     await rm(caFile)
     expect(await examineSource(config.sources[0] as (typeof config.sources)[0], config, Date.now)).toMatchObject([
-      { check: 'redis/main/answer', state: 'fail' },
+      { check: 'redis/main/answer', code: 'doctor.redis.no_secret' },
     ])
   },
 )
@@ -92,9 +100,8 @@ test('a password file that is empty is named, with what to do, and Redis is not 
   const look = async () => (await lookAtRedis(`redis://127.0.0.1:${port}?passwordFile=${passwordFile}`))['answer']
   await writeFile(passwordFile, '\n', { mode: 0o600 })
   expect(await look()).toMatchObject({
-    state: 'fail',
-    text: `no user or password for 127.0.0.1:${port}: ${passwordFile} is empty`,
-    fix: expect.stringContaining('write the file') as string,
+    code: 'doctor.redis.no_secret',
+    text: expect.stringContaining(passwordFile) as string,
   })
   await writeFile(passwordFile, 'hunter2\n')
   expect(await look()).toMatchObject({ state: 'ok' })
@@ -106,6 +113,9 @@ test('a Redis that accepts and never answers is one line after some seconds', { 
   proxy.state.holdAnswers = true
   const found = await lookAtRedis(`redis://127.0.0.1:${proxy.port}`)
   expect(found).toEqual({
-    answer: expect.objectContaining({ state: 'fail', fix: expect.stringContaining('PING') as string }) as unknown,
+    answer: expect.objectContaining({
+      code: 'doctor.redis.no_answer',
+      fix: expect.stringContaining('PING') as string,
+    }) as unknown,
   })
 })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { describe } from '../../src/relay/errors.ts'
-import { connectionAdvice, judgeRedis, reasonOf, redisAdvice, sentenceOf } from '../../src/relay/redis-advice.ts'
+import { judgeRedis, reasonOf, sentenceOf } from '../../src/relay/redis-advice.ts'
 
 const withCode = (message: string, code: string) => Object.assign(new Error(message), { code })
 
@@ -12,19 +12,19 @@ test('the words of a script that failed are shown without its digest', () => {
 })
 
 test.each([
-  [new Error('WRONGPASS invalid username-password pair or user is disabled.'), 'correct user and password'],
-  [withCode("Hostname/IP does not match certificate's altnames", 'ERR_TLS_CERT_ALTNAME_INVALID'), 'servername='],
-  [withCode('self-signed certificate in certificate chain', 'SELF_SIGNED_CERT_IN_CHAIN'), 'caFile='],
-  [withCode('unable to verify the first certificate', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'), 'caFile='],
-  [withCode('connect ECONNREFUSED 127.0.0.1:1', 'ECONNREFUSED'), 'is it running'],
-])('of a connection that fails by %s what mends it is said', (error, words) => {
-  expect(connectionAdvice(error)).toContain(words)
-})
-
-test('a right that is missing is not called a wrong password', () => {
-  expect(redisAdvice(new Error("NOPERM this user has no permissions to run the 'eval' command"))).toContain(
-    'give the user rights',
-  )
+  [new Error('WRONGPASS invalid username-password pair or user is disabled.'), 'access_denied', 'ENIGMA_SOURCES'],
+  [
+    withCode("Hostname/IP does not match certificate's altnames", 'ERR_TLS_CERT_ALTNAME_INVALID'),
+    'tls_host_name',
+    'servername=',
+  ],
+  [withCode('self-signed certificate in certificate chain', 'SELF_SIGNED_CERT_IN_CHAIN'), 'tls_untrusted', 'caFile='],
+  [withCode('unable to verify the first certificate', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE'), 'tls_untrusted', 'caFile='],
+  [withCode('connect ECONNREFUSED 127.0.0.1:1', 'ECONNREFUSED'), 'unreachable', 'ENIGMA_SOURCES'],
+])('a connection that fails by %s is known as %s, and the setting that mends it is named', (error, event, setting) => {
+  const fault = judgeRedis(error)
+  expect(fault.code).toBe(`relay.redis.${event}`)
+  expect(fault.fix).toContain(setting)
 })
 
 // As Redis 6.0, 6.2, 7.0, 7.2 and Valkey 8 say it, by themselves and in a script.

@@ -143,7 +143,7 @@ test('an export is whole or not there, for its owner only, and never in place of
   expect(await readFile(file, 'utf8')).toBe(`${cdr(1)}\n`)
   expect((await stat(file)).mode & 0o777).toBe(0o600)
   await writeFile(file, 'mine')
-  await expect(writeExport(file, (line) => line(cdr(2)))).rejects.toThrow('is there already')
+  await expect(writeExport(file, (line) => line(cdr(2)))).rejects.toMatchObject({ code: 'relay.parked.file_exists' })
   expect(await readFile(file, 'utf8')).toBe('mine')
   expect(await readdir(folder)).toEqual(['parked.jsonl'])
 })

@@ -154,7 +154,7 @@ test('G7 parked: what is refused again stays, with the reason and no number in i
     stay.map((one) => ({
       id: one?.id,
       state: 'stays',
-      why: expect.stringContaining('refused again: InvalidMessageContents'),
+      why: expect.stringContaining('InvalidMessageContents'),
     })),
   )
   expect(taken.filter(({ state }) => state === 'sent')).toHaveLength(58)
@@ -250,7 +250,7 @@ test('what was too large is gzipped if the queue takes it so, and stays if it do
   })
   const { sqs, left, retry } = await useParked([fits.entry, never.entry], { maxBytes: 8_192 })
   expect(await retry()).toMatchObject([
-    { id: never.id, state: 'stays', why: expect.stringContaining('more than the 8192 bytes') },
+    { id: never.id, state: 'stays', why: expect.stringContaining('8192 bytes') },
     { id: fits.id, state: 'sent' },
   ])
   expect(await left()).toEqual([never.entry])
@@ -284,14 +284,14 @@ test('a queue that is not there holds back its own route only; without the queue
   const { sqs, left, retry, drop } = await useParked([call.entry, parkedEntry(2).entry])
   sqs.missing.add('enigma-agents-call.fifo')
   expect(await retry()).toEqual([
-    { id: call.id, state: 'stays', why: expect.stringMatching(/enigma-agents-call\.fifo does not exist: create it/) },
+    { id: call.id, state: 'stays', why: expect.stringContaining('enigma-agents-call.fifo') },
     { id: parkedEntry(2).id, state: 'sent', queue: CDRS },
   ])
   sqs.missing.clear()
   sqs.missing.add(NOTICES)
   const accepted = sqs.accepted.length
-  await expect(retry()).rejects.toThrow(`${NOTICES} does not exist`)
-  await expect(drop()).rejects.toThrow(`${NOTICES} does not exist`)
+  await expect(retry()).rejects.toMatchObject({ code: 'relay.parked.queue_unusable' })
+  await expect(drop()).rejects.toMatchObject({ code: 'relay.parked.queue_unusable' })
   expect(await left()).toEqual([call.entry])
   expect(sqs.accepted).toHaveLength(accepted)
 })
@@ -301,8 +301,8 @@ test('what could not be announced stays on the list', async () => {
   const { sqs, left, retry, drop } = await useParked([entry.entry])
   sqs.state.answer = ({ queue }) =>
     queue === NOTICES ? { fail: () => ({ Code: 'InternalError', SenderFault: false }) } : 'accept'
-  await expect(retry()).rejects.toThrow('does not take what became of them: InternalError')
-  await expect(drop()).rejects.toThrow('does not take what became of them: InternalError')
+  await expect(retry()).rejects.toMatchObject({ code: 'relay.parked.not_announced' })
+  await expect(drop()).rejects.toMatchObject({ code: 'relay.parked.not_announced' })
   expect(await left()).toEqual([entry.entry])
 })
 
@@ -322,7 +322,7 @@ test('dropping removes exactly what is meant, damaged entries too, and says so i
   const { redis, sqs, left, retry, drop, notices } = await useParked([one.entry, foreign, other.entry])
   expect((await retry({ reason: 'unreadable' }))[0]).toMatchObject({
     state: 'stays',
-    why: 'it cannot be sent: not UTF-8',
+    why: expect.stringContaining('UTF-8') as string,
   })
   expect(await drop({ reason: 'unreadable' })).toMatchObject([
     { state: 'dropped', id: expect.stringContaining('unreadable/') },

@@ -163,16 +163,17 @@ test('certificate and key can be replaced while the relay runs, and doctor and t
   // One that the server rejects, and then another good one, whose passphrase is asked for by nobody.
   await put(other)
   await admin.sendCommand(['CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes'])
-  await waitFor(() => relay.lines.some((line) => line.includes('relay.redis.tls_client_rejected')), 'it to be rejected')
+  await waitFor(() => relay.coded('relay.redis.tls_client_rejected').length > 0, 'it to be rejected')
   await put(await signCertificate(folder, 'one', 'next'))
-  await waitFor(() => relay.lines.some((line) => line.includes('relay.redis.recovered')), 'it to be let in again')
+  await waitFor(() => relay.coded('relay.redis.recovered').length > 0, 'it to be let in again')
   await admin.lPush('enigma:notifications:campaigns', '{"type":"cdr","payload":{"call_ref":"1"}}')
   expect(await receiveAll(sqs, 'campaigns-cdr', 1)).toHaveLength(1)
   const parked = await runCli(['parked'], { ENIGMA_SOURCES: `main=${address}`, AWS_REGION: 'none' })
   expect(parked).toMatchObject({ code: 0 })
   const without = addressOf(port, { caFile: ca.caFile })
   const refused = await runCli(['parked'], { ENIGMA_SOURCES: `main=${without}`, AWS_REGION: 'none' })
-  expect(refused.stderr).toContain('the server wants a certificate of the relay')
+  expect(refused.stderr).toContain('(relay.parked.redis_failed)')
+  expect(refused.stderr).toContain('certFile=')
   await admin.flushAll()
 })
 
@@ -181,25 +182,28 @@ test('what does not fit is said at the start, with the fix and without the passp
     try {
       readConfig({ ENIGMA_SOURCES: `main=${addressOf(1, parameters, scheme)}`, AWS_REGION: 'none' })
     } catch (error) {
-      if (error instanceof ConfigError) return error.message
+      if (error instanceof ConfigError) return error.faults[0]
     }
-    return ''
+    return undefined
   }
+  const about = (file: string) => ({ problem: expect.stringContaining(file) as string })
   const wrongFile = join(folder, 'wrong')
   await writeFile(wrongFile, 'swordfish')
   const { certFile, keyFile } = client
-  expect(faultOf({ certFile })).toContain('a certificate without its key')
-  expect(faultOf({ keyFile })).toContain('a key without its certificate')
-  expect(faultOf({ certFile, keyFile: `${keyFile}.not` })).toContain('keyFile of "main" cannot be read')
-  expect(faultOf({ certFile, keyFile: certFile })).toContain('holds no private key in PEM')
-  expect(faultOf({ certFile: keyFile, keyFile })).toContain('certFile of "main" holds no certificate in PEM')
-  expect(faultOf({ certFile, keyFile: other.keyFile })).toContain('is not the key of certFile')
-  expect(faultOf({ ...locked })).toContain('cannot be used without its passphrase')
-  expect(faultOf({ ...locked, keyPassphraseFile: wrongFile })).toContain('does not open keyFile')
-  expect(faultOf({ ...locked, keyPassphraseFile: wrongFile })).not.toContain('swordfish')
-  expect(faultOf({ keyPassphraseFile: wrongFile })).toContain('a passphrase and no key')
-  expect(faultOf({ certFile, keyFile }, 'redis')).toContain('no TLS')
-  expect(faultOf({ certFile, keyFile })).toBe('')
+  const bothFiles = { fix: expect.stringContaining('certFile=…&keyFile=…') as string }
+  expect(faultOf({ certFile })).toMatchObject(bothFiles)
+  expect(faultOf({ keyFile })).toMatchObject(bothFiles)
+  expect(faultOf({ keyPassphraseFile: wrongFile })).toMatchObject(bothFiles)
+  expect(faultOf({ certFile, keyFile: `${keyFile}.not` })).toMatchObject(about(`${keyFile}.not`))
+  expect(faultOf({ certFile, keyFile: certFile })?.fix).toContain('BEGIN PRIVATE KEY')
+  expect(faultOf({ certFile: keyFile, keyFile })?.fix).toContain('BEGIN CERTIFICATE')
+  expect(faultOf({ certFile, keyFile: other.keyFile })).toMatchObject(about(`${other.keyFile}, ${certFile}`))
+  expect(faultOf({ ...locked })?.fix).toContain('keyPassphraseFile=')
+  const wrongPassphrase = faultOf({ ...locked, keyPassphraseFile: wrongFile })
+  expect(wrongPassphrase).toMatchObject(about(wrongFile))
+  expect(JSON.stringify(wrongPassphrase)).not.toContain('swordfish')
+  expect(faultOf({ certFile, keyFile }, 'redis')?.fix).toContain('main=rediss://')
+  expect(faultOf({ certFile, keyFile })).toBeUndefined()
 })
 
 test('a passphrase that is wrong later, and a key that others can read, are named', async () => {

@@ -31,7 +31,12 @@ test('every fault is in one error, each with its name, the problem and the fix',
 })
 
 test('a single fault is said in the singular', () => {
-  expect(() => readTwo({ SIZE: 'many' })).toThrow('one variable needs mending:\n  SIZE')
+  expect(() => readTwo({ SIZE: 'many' })).toThrow(
+    expect.objectContaining({
+      code: 'config.variables.invalid',
+      message: expect.stringMatching(/\n {2}SIZE: /) as string,
+    }) as Error,
+  )
 })
 
 test('an error that is no fault of the variable is not turned into one', () => {

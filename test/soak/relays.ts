@@ -54,10 +54,13 @@ export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOpti
     for (const line of life.lines.splice(0)) {
       life.hasSpoken = true
       if (JSON.stringify(line).includes(NUMBER_PREFIX))
-        broken.add('privacy', `the log of the ${life.name} relay shows a number: "${line.msg}"`)
+        broken.add('privacy', `the log of the ${life.name} relay shows a number: ${String(line['code'])}`)
       if (line['code'] === 'relay.claims.adopted') adoptions.push(Date.now())
       if (line['code'] === 'relay.pubsub.gap') figures.gapsLogged++
-      if (Number(line['level']) >= 40) figures.logged.set(line.msg, (figures.logged.get(line.msg) ?? 0) + 1)
+      if (Number(line['level']) >= 40) {
+        const code = String(line['code'])
+        figures.logged.set(code, (figures.logged.get(code) ?? 0) + 1)
+      }
     }
   }
   const measure = (life: Life) => {

@@ -136,8 +136,16 @@ test("anything but the script's own reply is a failure", async () => {
 })
 
 test('without an address it says which variables to set', () => {
-  expect(() => createStore({ url: '', token: 'x' })).toThrow(/UPSTASH_REDIS_REST_URL/)
-  expect(() => createStore({ url: 'https://x.example.com', token: '' })).toThrow(/UPSTASH_REDIS_REST_TOKEN/)
+  for (const [address, name] of [
+    [{ url: '', token: 'x' }, 'UPSTASH_REDIS_REST_URL'],
+    [{ url: 'https://x.example.com', token: '' }, 'UPSTASH_REDIS_REST_TOKEN'],
+  ] as const)
+    expect(() => createStore(address)).toThrow(
+      expect.objectContaining({
+        code: 'store.address.missing',
+        message: expect.stringContaining(name) as string,
+      }) as Error,
+    )
 })
 
 test('an address that is asked for is asked for again when its token is refused, and a new one is tried once', async () => {

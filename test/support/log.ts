@@ -12,8 +12,5 @@ export function captureLog() {
     /** The lines with this code. */
     coded: (code: string): Line[] =>
       lines.map((line) => JSON.parse(line) as Line).filter((line) => line['code'] === code),
-    /** The lines whose words hold these. */
-    said: (words: string): Line[] =>
-      lines.map((line) => JSON.parse(line) as Line).filter((line) => line.msg.includes(words)),
   }
 }

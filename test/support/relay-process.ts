@@ -17,7 +17,7 @@ export type RelayProcessOptions = Omit<UseRelayOptions, 'dataDir'> & {
   readonly fileKib?: number
 }
 
-type Line = Record<string, unknown> & { readonly msg: string }
+type Line = Record<string, unknown>
 
 /** `enigma-relay relay` as a child process. */
 export function spawnRelay({ credentials = true, fileKib, ...options }: RelayProcessOptions) {
@@ -58,7 +58,6 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
     signal: signal as string | null,
     errors,
   }))
-  const said = (words: string) => lines.filter((line) => line.msg.includes(words))
   /** The lines with this code. */
   const coded = (code: string) => lines.filter((line) => line['code'] === code)
   const isRunning = () => child.exitCode === null && child.signalCode === null
@@ -71,7 +70,6 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
   return {
     pid: child.pid,
     lines,
-    said,
     coded,
     isRunning,
     exited,

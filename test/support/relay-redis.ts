@@ -62,7 +62,7 @@ export async function useClaims(
     if (taken === 'fenced') throw new Error('the take was fenced')
     return taken
   }
-  return { client, claims: { ...claims, take, takeAsIs: claims.take }, notices }
+  return { client, claims: { ...claims, take, takeAsIs: claims.take.bind(claims) }, notices }
 }
 
 /** The items of a claim that are not settled, as text. */

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { readBody, type Notification } from '../../src/protocol/index.ts'
 import { createRelay, readConfig, type RelayOptions } from '../../src/relay/index.ts'
-import { createLog } from '../../src/runtime/index.ts'
+import { captureLog } from './log.ts'
 import { expectPrivate } from './privacy.ts'
 import type { useSqs } from './sqs.ts'
 
@@ -48,8 +48,7 @@ export async function useRelay(options: UseRelayOptions) {
   process.env['AWS_ACCESS_KEY_ID'] ??= 'test'
   process.env['AWS_SECRET_ACCESS_KEY'] ??= 'test'
   const dataDir = options.dataDir ?? (await useFolder())
-  const lines: string[] = []
-  const log = createLog('debug', { write: (line) => void lines.push(line) })
+  const { log, lines, coded } = captureLog()
   const listening = Promise.withResolvers<string>()
   const {
     redisUrl: _url,
@@ -86,7 +85,7 @@ export async function useRelay(options: UseRelayOptions) {
     const parts = await isReady()
     return Object.entries(parts).every(([name, part]) => part.ok || /^(sqs|source:)/.test(name))
   }, 'the relay to be ready')
-  return { address, stop, lines, dataDir, metrics: relay.metrics }
+  return { address, stop, lines, coded, dataDir, metrics: relay.metrics }
 }
 
 /** Waits until the condition holds; fails with the words when it does not within `timeoutMs` (default 20 s: a machine may be busy). */

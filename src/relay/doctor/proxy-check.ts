@@ -48,12 +48,11 @@ export async function checkProxy({ endpoint, region, proxies }: RelayConfig): Pr
 }
 
 function fix(error: unknown): string {
-  const words = error instanceof Error ? error.message : ''
   if (error instanceof ProxyError)
-    return words.includes('407')
+    return error.status === 407
       ? 'write the user and the password of the proxy into HTTPS_PROXY: http://user:password@proxy.example:3128'
       : 'let the proxy connect to this host, or name the host in NO_PROXY'
-  if (/certificate/i.test(words))
+  if (error instanceof Error && /certificate/i.test(error.message))
     return 'a proxy that reads TLS has a certificate of its own: name its authority in NODE_EXTRA_CA_CERTS'
   return 'correct HTTPS_PROXY (HTTP_PROXY for http:), or name the host in NO_PROXY'
 }
