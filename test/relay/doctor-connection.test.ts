@@ -114,7 +114,7 @@ test('a Redis that accepts and never answers is one line after some seconds', { 
   const found = await lookAtRedis(`redis://127.0.0.1:${proxy.port}`)
   expect(found).toEqual({
     answer: expect.objectContaining({
-      code: 'doctor.redis.no_answer',
+      code: 'doctor.redis.unreachable',
       fix: expect.stringContaining('PING') as string,
     }) as unknown,
   })

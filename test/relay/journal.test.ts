@@ -293,12 +293,12 @@ test(
     openJournal({ dataDir: process.argv[1], relayId: 'test', sourceIds: ['main'], log, now: Date.now }).close()
     process.send('done')`
     const folder = await useDamaged()
-    let ended = false
-    for (let afterMs = 1; !ended; afterMs *= 1.7) {
+    const recovery = { hasEnded: false }
+    for (let afterMs = 1; !recovery.hasEnded; afterMs *= 1.7) {
       const child = spawn(process.execPath, ['--input-type=module', '--conditions=source', '-e', script, folder], {
         stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       })
-      child.once('message', () => (ended = true))
+      child.once('message', () => (recovery.hasEnded = true))
       const exited = once(child, 'exit')
       // From the moment on at which there is a draft, or none any more.
       const isUnderWay = async () => (await readdir(folder)).some((name) => /\.recovery|\.damaged-/.test(name))
