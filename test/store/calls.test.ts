@@ -260,6 +260,20 @@ test.each<[string, Effect[], unknown]>([
   }
 })
 
+test('a call without a reference on both transports is one call when it has one number, else two', async () => {
+  const none = { call_ref: null }
+  const { store, commit, current } = useCalls()
+  await commit(call(0, none), inbound(1, { ...none, number: `+${A}` }))
+  expect(await current()).toEqual([null, `+${A}`, false])
+  expect((await store.read.agent(AGENT))?.calls).toHaveLength(1)
+  await commit(
+    inbound(2, { ...none, number: B }),
+    call(3, { ...none, number: null }),
+    inbound(4, { ...none, number: null }),
+  )
+  expect((await store.read.agent(AGENT))?.calls).toHaveLength(4)
+})
+
 test('the second copy of a call that has ended does not pop', async () => {
   const copy = call(15, {}, { transport: 'list' })
   expect(await inAnyOrder(call(10), ended(14, 5, { call_time: 9 }), copy)).toBeNull()

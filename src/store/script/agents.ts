@@ -82,13 +82,14 @@ local function differ(a, b)
   return true
 end
 
--- The dialler may write the same call on both transports. A copy has no common id: it is the same call by source, reference and agent
--- on the other transport at about the same time.
+-- The dialler may write the same call on both transports. A copy has no common id: it is the same call by source, reference (where there is
+-- none, by number) and agent on the other transport at about the same time.
 local COPY_MS = 60000
 local function is_other_copy(a, b)
   local stream_a, _, ms_a = split(a.stamp)
   local stream_b, _, ms_b = split(b.stamp)
-  return a.ref ~= '' and a.ref == b.ref and a.source == b.source and stream_a ~= stream_b and math.abs(ms_a - ms_b) <= COPY_MS
+  local is_named = a.ref ~= '' or (a.numbers ~= '' and a.numbers == b.numbers)
+  return is_named and a.ref == b.ref and a.source == b.source and stream_a ~= stream_b and math.abs(ms_a - ms_b) <= COPY_MS
     and not differ(a.numbers, b.numbers)
 end
 -- What is fresh is preferred, then what came as inbound, which says more; then the first.
