@@ -11,7 +11,7 @@ import {
   type Transport,
 } from '../protocol/index.ts'
 import { type HandlerContext, deliveryOf } from './delivery.ts'
-import { toPacket } from './packet.ts'
+import { isTooDeep, MOST_LEVELS, toPacket } from './packet.ts'
 import { describeIssues, problem } from './problem.ts'
 import type { StandardSchema } from './standard-schema.ts'
 
@@ -91,7 +91,7 @@ export async function event(c: HandlerContext, schema?: StandardSchema): Promise
     attempt: delivery?.attempt ?? 1,
     lastAttempt: delivery?.lastAttempt ?? false,
     ...(notification.reason === undefined ? {} : { reason: notification.reason }),
-    payload: schema === undefined ? payload : await check(schema, payload),
+    payload: schema === undefined ? payload : await check(schema, payload, notification.data),
     data: notification.data,
   }
 }
@@ -114,7 +114,13 @@ function toReference(subject: string | undefined, payload: unknown): string | un
   return isObject(payload) ? referenceOf(payload['ref']) : undefined
 }
 
-async function check<Output>(schema: StandardSchema<Output>, payload: unknown): Promise<Output> {
+async function check<Output>(
+  schema: StandardSchema<Output>,
+  payload: unknown,
+  data: Notification['data'],
+): Promise<Output> {
+  if (payload === undefined && isTooDeep(data))
+    throw problem(422, 'The payload does not fit', `the packet is nested deeper than ${MOST_LEVELS} levels`)
   const result = await schema['~standard'].validate(payload)
   if (result.issues === undefined) return result.value
   throw problem(422, 'The payload does not fit', describeIssues(result.issues, payload))

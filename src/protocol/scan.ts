@@ -87,3 +87,17 @@ export function scanArray(text: string): string[] {
   }
   return elements
 }
+
+/** Whether arrays and objects lie in each other deeper than so many levels. Walking through them would end the stack of whoever does. */
+export function isDeeper(text: string, levels: number): boolean {
+  // Each level opens and closes.
+  if (text.length <= levels * 2) return false
+  let depth = 0
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === QUOTE) at = skipString(text, at) - 1
+    else if (code === CLOSE_ARRAY || code === CLOSE_OBJECT) depth--
+    else if ((code === OPEN_ARRAY || code === OPEN_OBJECT) && ++depth > levels) return true
+  }
+  return false
+}

@@ -1,7 +1,7 @@
 import { Hono } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { expect, test } from 'vitest'
-import { event, fromSqs } from '../../src/adapter/index.ts'
+import { event, fromSqs, record, type AdapterEnv } from '../../src/adapter/index.ts'
 import { AgentStatus } from '../../src/protocol/index.ts'
 import { notification, QUEUE_ARN, RECEIVED, sqsEvent, sqsRecord } from './factories.ts'
 import { createScene, createWorld, ids } from './world.ts'
@@ -30,6 +30,26 @@ test.each([400, 401, 404, 409, 410, 422, 302])('%i parks', async (status) => {
   const scene = createScene(() => status)
   expect(await scene.failed(sqsEvent(sqsRecord([notification('A', 1)])))).toEqual([])
   expect(scene.parked).toMatchObject([{ status }])
+})
+
+test.each([
+  ['lists', '['.repeat(30_000) + ']'.repeat(30_000)],
+  ['objects', '{"a":'.repeat(30_000) + '1' + '}'.repeat(30_000)],
+  ['lists with a number that has to stay exact', `${'['.repeat(30_000)}1.10${']'.repeat(30_000)}`],
+])('G7: a packet of %s in each other, too deep for any handler, is parked alone', async (_, value) => {
+  const { options, parked, commits } = createWorld<string>()
+  const app = new Hono<AdapterEnv<string>>().post('*', async (c) => {
+    const { payload } = await event(c, AgentStatus)
+    record(c, JSON.stringify(payload))
+    return c.body(null, 204)
+  })
+  const data = `{"type":"status","payload":{"status":"busy","ref":"A","x":${value}}}`
+  const pack = [notification('A', 1, { data }), notification('B', 2)]
+  expect(await fromSqs(app, options)(sqsEvent(sqsRecord(pack)))).toEqual({ batchItemFailures: [] })
+  expect(parked).toMatchObject([
+    { notification: { data }, status: 422, reason: '422: the packet is nested deeper than 500 levels' },
+  ])
+  expect(commits).toMatchObject([{ effects: [expect.stringContaining('"status"')] }])
 })
 
 test('the next of the reference waits until the park is done', async () => {

@@ -123,6 +123,25 @@ test.each([
   expect(line).toContain('(unknown_type)')
 })
 
+test('no number is shown of a field that nobody knows, of a value that is no scalar, or of an unknown type', () => {
+  const payload = {
+    call_ref: '1764000000.10',
+    hold_time: '27821234567 s',
+    x: { to: ['27821234567'] },
+    number: ['27821234567'],
+  }
+  const notification = makeNotification(JSON.stringify({ type: 'call', payload }), {
+    type: 'enigma.27821234567.27821234567',
+  })
+  for (const route of [ROUTE, findRoute('*', '*') as Route])
+    expect(formatHandled({ route, notification, outcome: 'done', delayMs: 1 }, new Date())).not.toMatch(
+      route === ROUTE ? /"[^"]*27821234567|\[27/ : /27821234567/,
+    )
+  expect(formatHandled({ route: ROUTE, notification, outcome: 'done', delayMs: 1 }, new Date())).toContain(
+    '1764000000.10',
+  )
+})
+
 test('a long payload is shown by its beginning and its size', () => {
   const data = JSON.stringify({
     type: 'call',
