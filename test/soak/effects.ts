@@ -36,7 +36,7 @@ function createNotes() {
       for (const [name, ...args] of effects.flatMap(({ ops }) => ops)) {
         // The steps of the store's script: src/store/effects.
         if (name === 'cdr') {
-          const [id = '', campaign = ''] = [args[0], args[9]]
+          const [id = '', campaign = ''] = [args[0], args[12]]
           cdrs.set(campaign, (cdrs.get(campaign) ?? new Set()).add(id))
         } else if (name === 'agent_status') {
           const [reference = '', , status = ''] = args
