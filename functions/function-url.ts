@@ -76,7 +76,7 @@ async function run(app: App, event: UrlEvent): Promise<Response> {
       message: 'the API failed to answer a request',
       error: describeError(error),
     })
-    return problemResponse('internal', 'The API failed; its log says where.')
+    return problemResponse('internal', 'The API failed; its log has the cause.')
   }
 }
 
@@ -91,12 +91,13 @@ export function toRequest(given: unknown): { readonly request: Request } & ApiEn
   const bare = (fault: ApiEnv['Bindings']) => ({ request: new Request(address ?? NOWHERE, { headers }), ...fault })
   if (typeof method !== 'string' || typeof event.rawPath !== 'string')
     return bare(bad('The event is not a request to a function URL (payload format 2.0).'))
-  if (address === undefined) return bare(bad('The address of the request cannot be read.'))
-  if (strange) return bare(bad('A header of the request cannot be read.'))
+  if (address === undefined) return bare(bad('The URL of the request is not valid.'))
+  if (strange) return bare(bad('A header of the request is not valid.'))
   if (!METHODS.has(method))
-    return bare({ fault: { code: 'method-not-allowed', detail: 'This method cannot be used here.' } })
+    return bare({ fault: { code: 'method-not-allowed', detail: 'This path does not support the method.' } })
   const body = toBody(event)
-  if (body === undefined) return bare(bad('The body of the request is not the base64 that it says it is.'))
+  if (body === undefined)
+    return bare(bad('The body of the request is not valid base64, although isBase64Encoded is set.'))
   if (body.length > 0) headers.set('content-length', String(body.length))
   // A GET cannot be made with a body; the header says that there was one.
   const hasNone = body.length === 0 || method === 'GET' || method === 'HEAD'

@@ -92,7 +92,7 @@ export function createParameters({
     if (missing.length > 0) {
       throw new FunctionsError(
         'functions.parameters.missing',
-        `Parameter Store has no ${missing.join(', ')}: make each with \`aws ssm put-parameter --type SecureString --name … --value …\``,
+        `Parameter Store has no ${missing.join(', ')}: create each with \`aws ssm put-parameter --type SecureString --name … --value …\``,
       )
     }
     return Object.fromEntries(Object.entries(names).map(([own, name]) => [own, values.get(name) ?? '']))
@@ -134,12 +134,12 @@ export function createParameters({
 const UNREADABLE = {
   level: 'error',
   code: 'functions.parameters.unreadable',
-  message: 'the parameters cannot be read from Parameter Store',
+  message: 'the function could not read its parameters from Parameter Store',
 }
 const STALE = {
   level: 'warn',
   code: 'functions.parameters.stale',
-  message: 'the parameters could not be refreshed from Parameter Store; the function goes on with the values it has',
+  message: 'the function could not refresh its parameters from Parameter Store; it keeps using the values it has',
 }
 const HEADERS = { 'content-type': 'application/x-amz-json-1.1', 'x-amz-target': 'AmazonSSM.GetParameters' }
 

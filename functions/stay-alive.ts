@@ -20,7 +20,8 @@ export function stayAlive(name: string | undefined): void {
     logToConsole({
       level: 'error',
       code: 'functions.process.unhandled_rejection',
-      message: 'a promise that nobody awaits was rejected; await it in the handler, so that the outcome can count',
+      message:
+        'a promise that the handler does not await was rejected; await it, so that the outcome of the notification counts it',
       function: name,
       error: describeError(reason),
       stack,

@@ -77,7 +77,7 @@ function callLimit(): Pick<StoreOptions, 'callLimitSeconds'> {
   if (/^[1-9]\d{0,8}$/.test(text)) return { callLimitSeconds: Number(text) }
   throw new FunctionsError(
     'functions.call_limit.invalid',
-    'ENIGMA_CALL_LIMIT_SECONDS is not a number of seconds; write one such as 7200',
+    'ENIGMA_CALL_LIMIT_SECONDS is not a number of seconds; write a whole number such as 7200',
   )
 }
 

@@ -6,7 +6,7 @@ import { problem } from './problem.ts'
 import { paging, path, query } from './query.ts'
 import { AgentDetailAnswer, AgentsAnswer } from './schemas/agents.ts'
 
-const NOT_FOUND = 'Nothing was ever heard of this agent.'
+const NOT_FOUND = 'The read model has no agent with this reference.'
 
 /** `GET /agents` and `GET /agents/:ref` */
 export function agents(read: Reads): Hono {
@@ -15,7 +15,7 @@ export function agents(read: Reads): Hono {
       '/',
       describe({
         summary: 'All agents',
-        description: 'Every agent that was heard of, each with its state in each campaign and its current call.',
+        description: 'Every known agent, with its state in each campaign and its current call.',
         tag: 'agents',
         answer: AgentsAnswer,
       }),

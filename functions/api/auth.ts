@@ -39,8 +39,8 @@ export function requireToken({ token, tokens }: TokenSources): MiddlewareHandler
     },
     realm: 'enigma-relay',
     noAuthenticationHeader: { message: refuse('Send the header Authorization: Bearer <token>.') },
-    invalidAuthenticationHeader: { message: refuse('The header Authorization is not of the form: Bearer <token>.') },
-    invalidToken: { message: refuse('This token is not one of those that the API knows.') },
+    invalidAuthenticationHeader: { message: refuse('The Authorization header must have the form: Bearer <token>.') },
+    invalidToken: { message: refuse('The bearer token is not valid.') },
   })
 }
 

@@ -6,7 +6,7 @@ import { problem } from './problem.ts'
 import { paging, path, query } from './query.ts'
 import { CampaignDetailAnswer, CampaignsAnswer } from './schemas/campaigns.ts'
 
-const NOT_FOUND = 'Nothing was ever heard of this campaign.'
+const NOT_FOUND = 'The read model has no campaign with this reference.'
 
 /** `GET /campaigns` and `GET /campaigns/:ref` */
 export function campaigns(read: Reads): Hono {
@@ -15,7 +15,7 @@ export function campaigns(read: Reads): Hono {
       '/',
       describe({
         summary: 'All campaigns',
-        description: 'Every campaign that was heard of, with its state.',
+        description: 'Every known campaign, with its state.',
         tag: 'campaigns',
         answer: CampaignsAnswer,
       }),
@@ -27,7 +27,7 @@ export function campaigns(read: Reads): Hono {
       describe({
         summary: 'One campaign',
         description:
-          'A campaign with its history, its counters as a series, the counts of its CDRs, and who will be dialled next.',
+          'A campaign with its history, its counters as a series, the counts of its CDRs, and the contacts that will be dialled next.',
         tag: 'campaigns',
         answer: CampaignDetailAnswer,
         notFound: NOT_FOUND,

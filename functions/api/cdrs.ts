@@ -9,18 +9,18 @@ import { problem } from './problem.ts'
 import { paging, path, phoneNumber, query, word } from './query.ts'
 import { CdrDetailAnswer, CdrsAnswer } from './schemas/cdrs.ts'
 
-const NOT_FOUND = 'There is no such CDR, or it is older than the read model keeps them.'
+const NOT_FOUND = 'This CDR does not exist, or it is older than the retention of the read model.'
 
 const filters = {
   from: v.optional(moment('Dialled at or after this:')),
   to: v.optional(moment('Dialled at or before this:')),
-  campaign: v.optional(word('Only of this campaign.')),
-  agent: v.optional(word('Only of the agent with this extension.')),
-  contact: v.optional(word('Only of this contact reference.')),
+  campaign: v.optional(word('Only CDRs of this campaign.')),
+  agent: v.optional(word('Only CDRs of the agent with this extension.')),
+  contact: v.optional(word('Only CDRs with this contact reference.')),
   number: v.optional(
-    phoneNumber("The subscriber's number or the one that was dialled, as in the CDR; write a leading + as %2B."),
+    phoneNumber("The subscriber's number or the dialled number, as in the CDR; write a leading + as %2B."),
   ),
-  end_reason: v.optional(word('Only with this end reason.')),
+  end_reason: v.optional(word('Only CDRs with this end reason.')),
 }
 
 /** `GET /cdrs` and `GET /cdrs/:id` */
@@ -31,8 +31,8 @@ export function cdrs(read: Reads): Hono<ApiEnv> {
       describe({
         summary: 'CDRs, newest first',
         description:
-          'CDRs by `dialed_at`, newest first. All filters must fit; a token with the role masked cannot use contact and number. A page may hold fewer than `limit`, even none, when a filter fits ' +
-          'seldom: only a `next` of null is the end. New CDRs never shift the later pages.',
+          'CDRs by `dialed_at`, newest first. A CDR must match all filters; a token with the role masked cannot use contact and number. A page may hold fewer than `limit` items, even none, when few CDRs match ' +
+          'a filter: the last page is the one whose `next` is null. New CDRs never shift later pages.',
         tag: 'cdrs',
         answer: CdrsAnswer,
       }),
@@ -51,7 +51,7 @@ export function cdrs(read: Reads): Hono<ApiEnv> {
       '/:id',
       describe({
         summary: 'One CDR',
-        description: 'A CDR with every field that the dialler sent, and with what else came under the same key.',
+        description: 'A CDR with every field that the dialler sent, and its revisions.',
         tag: 'cdrs',
         answer: CdrDetailAnswer,
         notFound: NOT_FOUND,

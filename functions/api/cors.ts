@@ -17,7 +17,7 @@ export function allowOrigins(corsOrigin: string): MiddlewareHandler {
     if (origin !== '*' && !isOrigin(origin)) {
       throw new FunctionsError(
         'functions.cors.bad_origin',
-        `API_CORS_ORIGIN: '${origin}' is not an origin; write scheme and host alone, such as https://console.example.com`,
+        `API_CORS_ORIGIN: '${origin}' is not an origin; write only the scheme and host, such as https://console.example.com`,
       )
     }
   }

@@ -60,7 +60,7 @@ export function createApi({
   const app = new Hono<ApiEnv>()
   app.onError(answerError(log))
   app.notFound((c) =>
-    problemResponse('not-found', `There is no ${c.req.path} here; GET /openapi.json lists what there is.`),
+    problemResponse('not-found', `The path ${c.req.path} does not exist; GET /openapi.json lists all paths.`),
   )
 
   if (corsOrigin !== undefined && corsOrigin.trim() !== '') app.use(allowOrigins(corsOrigin))
@@ -98,11 +98,11 @@ const refuseFaults: MiddlewareHandler<ApiEnv> = async (c, next) => {
   if (fault !== undefined) throw problem(fault.code, fault.detail)
   const { method } = c.req
   if ((method === 'GET' || method === 'HEAD') && hasBody(c.req.raw.headers))
-    throw problem('bad-request', `A ${method} request has no body here; send parameters in the query string.`)
+    throw problem('bad-request', `A ${method} request must not have a body; send parameters in the query string.`)
   await next()
 }
 
 function notAllowed(methods: readonly string[]): Response {
   const allow = methods.join(', ')
-  return problemResponse('method-not-allowed', `Only ${allow} can be used here.`, { headers: { allow } })
+  return problemResponse('method-not-allowed', `This path supports only ${allow}.`, { headers: { allow } })
 }

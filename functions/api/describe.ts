@@ -10,11 +10,11 @@ export const problemAs = (description: string) => ({
 
 /** The errors that every address may answer with. */
 const COMMON: ResponsesWithResolver = {
-  304: { description: 'Nothing changed since the answer whose ETag was sent as If-None-Match.' },
+  304: { description: 'Not modified since the response whose ETag was sent as If-None-Match.' },
   400: problemAs('A parameter is wrong or unknown; `parameter` names it.'),
   401: problemAs('The bearer token is missing or wrong.'),
   403: problemAs("The token's role does not allow it."),
-  503: problemAs('The read model does not answer; try again after `Retry-After` seconds.'),
+  503: problemAs('The read model does not answer; retry after `Retry-After` seconds.'),
 }
 
 export type Description = {

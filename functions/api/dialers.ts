@@ -12,7 +12,7 @@ export function dialers(read: Reads): Hono {
     describe({
       summary: 'All diallers',
       description:
-        'Every dialler that told its state: started, stopping, stopped. There are few, so there are no pages.',
+        'Every known dialler, with its state: started, stopping or stopped. There are few, so the list has no pages.',
       tag: 'dialers',
       answer: DialersAnswer,
     }),

@@ -30,7 +30,7 @@ export function answerError(log: Log): ErrorHandler<ApiEnv> {
     if (error instanceof FunctionsError) {
       // Its words are for the operator, and hold no secret.
       log({ level: 'error', code: error.code, message: error.message, path })
-      return problemResponse('internal', 'The API failed; its log says where.')
+      return problemResponse('internal', 'The API failed; its log has the cause.')
     }
     if (!(error instanceof StoreError)) {
       log({
@@ -42,10 +42,10 @@ export function answerError(log: Log): ErrorHandler<ApiEnv> {
         error: error.name,
         stack: framesOf(error),
       })
-      return problemResponse('internal', 'The API failed; its log says where.')
+      return problemResponse('internal', 'The API failed; its log has the cause.')
     }
     if (error.code === 'store.cursor.invalid') {
-      const detail = 'cursor is not the `next` of an earlier page of this list.'
+      const detail = 'cursor must be the `next` of an earlier page of this list.'
       return problemResponse('bad-parameter', detail, { parameter: 'cursor' })
     }
     log({
@@ -58,7 +58,9 @@ export function answerError(log: Log): ErrorHandler<ApiEnv> {
       error: error.message,
     })
     const headers = { 'retry-after': String(RETRY_AFTER_SECONDS) }
-    return problemResponse('unavailable', 'The read model does not answer. Try again a little later.', { headers })
+    return problemResponse('unavailable', 'The read model does not answer. Retry after the time in Retry-After.', {
+      headers,
+    })
   }
 }
 

@@ -7,8 +7,8 @@ import { paging, query, word } from './query.ts'
 import { GapsAnswer } from './schemas/gaps.ts'
 
 const filters = {
-  source: v.optional(word('Only of this source, as named in ENIGMA_SOURCES.')),
-  since: v.optional(moment('Over at or after this:')),
+  source: v.optional(word('Only gaps of this source, as named in ENIGMA_SOURCES.')),
+  since: v.optional(moment('Only gaps that ended at or after this:')),
 }
 
 /** `GET /gaps` */
@@ -16,10 +16,10 @@ export function gaps(read: Reads): Hono {
   return new Hono().get(
     '/',
     describe({
-      summary: 'When PubSub was not heard, newest first',
+      summary: 'Gaps, newest first',
       description:
-        'Each span of time in which a relay did not hear the PubSub of a source, and why. What was published in it is not known, so states ' +
-        'from before it are `unsure` until they are heard again. Lists lose nothing in it. Kept for 30 days, the last thousand of a source.',
+        'Each time span in which a relay could not hear the Pub/Sub of a source, with the cause. What was published in it is not known, so older states ' +
+        'are `unsure` until they are heard again. Lists lose nothing. Gaps are kept for 30 days, the last thousand of each source.',
       tag: 'gaps',
       answer: GapsAnswer,
     }),

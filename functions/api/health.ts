@@ -36,12 +36,15 @@ export function health(read: Reads, now: () => number): Hono {
   return new Hono().get(
     '/',
     describeRoute({
-      summary: 'Whether the API works',
-      description: 'Asks the read model, at most every five seconds. Needs no token.',
+      summary: 'Health of the API',
+      description: 'Checks the read model, at most every five seconds. Needs no token.',
       tags: ['service'],
       security: [],
       responses: {
-        200: { description: 'It works', content: { 'application/json': { schema: resolver(HealthAnswer) } } },
+        200: {
+          description: 'The API and the read model work',
+          content: { 'application/json': { schema: resolver(HealthAnswer) } },
+        },
         503: problemAs('The read model does not answer.'),
       },
     }),

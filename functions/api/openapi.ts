@@ -7,7 +7,7 @@ import { query } from './query.ts'
 
 const TOKENS =
   'The value of `API_TOKEN`, or a token of `API_TOKENS`. Its role is `read`, `masked` (personal data is masked: numbers and references show ' +
-  'their first and last two characters, packets and the callees of a preview nothing; there is no search by number or contact) or `operate`.'
+  'only their first and last two characters; packets and the callees of a preview are hidden; no search by number or contact) or `operate`.'
 
 const DocumentAnswer = v.objectWithRest({ openapi: v.string(), paths: v.record(v.string(), v.unknown()) }, v.unknown())
 
@@ -30,18 +30,24 @@ export function openApi(app: Hono<ApiEnv>) {
         title: 'enigma-relay read API',
         version: '1.0.0',
         description:
-          'What an Enigma dialler said, as it stands now: agents, campaigns, calls and CDRs. References are always text, also where ' +
+          'The current state of an Enigma dialler: agents, campaigns, calls and CDRs. References are always text, also where ' +
           'the dialler wrote a number. Every answer has an `ETag`; every error is a problem (RFC 9457) with its own `type`.',
         license: { name: 'MIT', identifier: 'MIT' },
       },
       tags: [
         { name: 'agents', description: 'Agents: their state in each campaign, their current call, their counters.' },
-        { name: 'campaigns', description: 'Campaigns: state, history, counters, and who will be dialled next.' },
-        { name: 'cdrs', description: 'Call data records of the last days, newest first.' },
-        { name: 'dialers', description: 'The diallers themselves: started, stopping, stopped.' },
-        { name: 'gaps', description: 'When PubSub was not heard, and so what is unsure.' },
-        { name: 'other', description: 'What had no route of its own, with its bytes.' },
-        { name: 'parked', description: 'What was put aside: by the relay, and by the functions.' },
+        {
+          name: 'campaigns',
+          description: 'Campaigns: state, history, counters, and the contacts that will be dialled next.',
+        },
+        { name: 'cdrs', description: 'Call detail records of the last days, newest first.' },
+        { name: 'dialers', description: 'Diallers and their state: started, stopping, stopped.' },
+        { name: 'gaps', description: 'Time spans in which Pub/Sub could not be heard.' },
+        {
+          name: 'other',
+          description: 'Notifications of unknown types, and packets that cannot be read, with their bytes.',
+        },
+        { name: 'parked', description: 'Notifications parked by the relay and by the functions.' },
         { name: 'relays', description: 'The relays, and when each was last ready.' },
         { name: 'service', description: 'The API itself.' },
       ],

@@ -10,9 +10,9 @@ export function other(read: Reads): Hono {
   return new Hono().get(
     '/',
     describe({
-      summary: 'What had no route of its own, newest first',
+      summary: 'Notifications without a route, newest first',
       description:
-        'The last thousand notifications of unknown types, and what could not be read, with their bytes and the reason.',
+        'The last thousand notifications of unknown types and packets that cannot be read, with their bytes and the reason.',
       tag: 'other',
       answer: OtherAnswer,
     }),

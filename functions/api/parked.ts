@@ -12,20 +12,20 @@ const filters = {
   from: v.optional(
     v.pipe(
       v.picklist(['relay', 'functions'], 'must be relay or functions'),
-      v.description('Only what this one put aside.'),
+      v.description('Only entries parked by the relay, or by the functions.'),
     ),
   ),
-  source: v.optional(word('Only of this source, as named in ENIGMA_SOURCES.')),
-  route: v.optional(word('Only of this route, such as agents-call.')),
-  reason: v.optional(word('Only with these words in the reason, in upper or lower case.')),
-  since: v.optional(moment('Put aside at or after this:')),
+  source: v.optional(word('Only entries of this source, as named in ENIGMA_SOURCES.')),
+  route: v.optional(word('Only entries of this route, such as agents-call.')),
+  reason: v.optional(word('Only entries whose reason contains this text, in any case.')),
+  since: v.optional(moment('Only entries parked at or after this:')),
 }
 
 const NOT_CONFIGURED: DeadLettersPeek = {
   items: [],
   part: {
     status: 'not_configured',
-    detail: 'ENIGMA_QUEUE_PREFIX is not set, so the dead-letter queues are not known',
+    detail: 'ENIGMA_QUEUE_PREFIX is not set, so the API does not know the dead-letter queues',
     total: null,
   },
 }
@@ -36,11 +36,11 @@ export function parked(read: Reads, deadLetters?: DeadLetters): Hono {
   return new Hono().get(
     '/',
     describe({
-      summary: 'What was put aside, newest first',
+      summary: 'Parked notifications, newest first',
       description:
-        'What the relay could not send at all, and what the functions gave up, with the reason. Nothing of it is lost, and nothing is taken ' +
-        "from there by looking. The functions' part is looked up in their dead-letter queues, at most every few seconds; `functions` says " +
-        'whether all of them could be read. A page may hold fewer than `limit`: only a `next` of null is the end.',
+        'Notifications that the relay could not send and those that the functions gave up, with the reason. None of them is lost, and reading ' +
+        'the list removes none. Entries of the functions are read from their dead-letter queues, at most every few seconds; `functions` says ' +
+        'whether all queues could be read. A page may hold fewer than `limit` items: the last page is the one whose `next` is null.',
       tag: 'parked',
       answer: ParkedAnswer,
     }),

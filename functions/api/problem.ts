@@ -5,13 +5,13 @@ import { HTTPException } from 'hono/http-exception'
  * apart without reading the words. Source: RFC 9457.
  */
 const PROBLEMS = {
-  'bad-parameter': [400, 'A parameter cannot be used'],
-  'unknown-parameter': [400, 'There is no such parameter'],
-  'bad-request': [400, 'The request cannot be read'],
-  unauthorized: [401, 'A valid bearer token is needed'],
+  'bad-parameter': [400, 'Invalid parameter'],
+  'unknown-parameter': [400, 'Unknown parameter'],
+  'bad-request': [400, 'Invalid request'],
+  unauthorized: [401, 'A valid bearer token is required'],
   forbidden: [403, 'The role of this token does not allow it'],
   'not-found': [404, 'Not found'],
-  'method-not-allowed': [405, 'This method is not allowed here'],
+  'method-not-allowed': [405, 'Method not allowed'],
   internal: [500, 'The API failed'],
   unavailable: [503, 'The read model does not answer'],
 } as const

@@ -30,7 +30,7 @@ export const phoneNumber = (description: string) =>
 /** What every list understands. */
 export const paging = {
   cursor: v.optional(
-    word('Where to go on: `next` of the page before. Opaque; keep the other parameters as they were.', MOST_CURSOR),
+    word('The `next` of the previous page. Opaque; keep the other parameters unchanged.', MOST_CURSOR),
   ),
   limit: v.optional(
     v.pipe(
@@ -39,7 +39,7 @@ export const paging = {
       v.integer('must be a whole number'),
       v.minValue(1, 'must be at least 1'),
       v.maxValue(MAX_LIMIT, `must be at most ${MAX_LIMIT}`),
-      v.description(`How many items at most; ${DEFAULT_LIMIT} when not given.`),
+      v.description(`Maximum number of items. Default: ${DEFAULT_LIMIT}.`),
     ),
   ),
 }
@@ -53,8 +53,8 @@ export function query<Entries extends v.ObjectEntries>(entries: Entries) {
   return validator('query', v.strictObject(entries), (result) => {
     const stranger = Object.keys(result.data).find((name) => !known.includes(name))
     if (stranger !== undefined) {
-      const which = known.length === 0 ? 'This address takes none' : `Those that there are: ${known.join(', ')}`
-      throw problem('unknown-parameter', `${shown(stranger)} is not a parameter here. ${which}.`, {
+      const which = known.length === 0 ? 'This path has no parameters' : `Known parameters: ${known.join(', ')}`
+      throw problem('unknown-parameter', `${shown(stranger)} is not a parameter of this path. ${which}.`, {
         parameter: shown(stranger),
         known,
       })
@@ -63,7 +63,7 @@ export function query<Entries extends v.ObjectEntries>(entries: Entries) {
       const [issue] = result.error
       const [step] = issue?.path ?? []
       const parameter = String(typeof step === 'object' ? step.key : step)
-      throw problem('bad-parameter', `${parameter} ${issue?.message ?? 'does not fit'}.`, { parameter })
+      throw problem('bad-parameter', `${parameter} ${issue?.message ?? 'is not valid'}.`, { parameter })
     }
   })
 }

@@ -12,7 +12,7 @@ export function relays(read: Reads): Hono {
     describe({
       summary: 'All relays',
       description:
-        'Every relay that was ready within the last 30 days, and when it last was. There are few, so there are no pages.',
+        'Every relay that was ready within the last 30 days, and when it last was. There are few, so the list has no pages.',
       tag: 'relays',
       answer: RelaysAnswer,
     }),

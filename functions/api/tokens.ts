@@ -32,7 +32,7 @@ const LEAST_CHARACTERS = 32
 /** While a token is replaced, the old and the new one count. */
 const MOST_OF_A_NAME = 2
 
-const MAKE = '`openssl rand -hex 32` makes one'
+const MAKE = '`openssl rand -hex 32` creates one'
 
 type Line = ApiToken & { readonly at: string }
 
@@ -55,22 +55,23 @@ export function parseTokens({ token = '', tokens = '' }: TokenSettings): readonl
     if (rest.length !== 1) faults.push(`${at}: write name:role:token, with two colons`)
     else if (!NAME.test(name))
       faults.push(
-        `${at}: the name, before the first colon, may have letters, digits, dots, dashes and underscores, 64 at most`,
+        `${at}: the name, before the first colon, must consist of at most 64 letters, digits, dots, dashes and underscores`,
       )
-    else if (!isRole(role)) faults.push(`${at}: the role, between the colons, is one of ${ROLES.join(', ')}`)
+    else if (!isRole(role)) faults.push(`${at}: the role, between the colons, must be one of ${ROLES.join(', ')}`)
     else lines.push({ at, name, role, token: rest[0] ?? '' })
   }
   for (const { at, token: one } of lines) {
-    if (!TOKEN.test(one)) faults.push(`${at}: a token may have A-Z a-z 0-9 - . _ ~ + / (and = at its end); ${MAKE}`)
+    if (!TOKEN.test(one))
+      faults.push(`${at}: a token may contain only A-Z a-z 0-9 - . _ ~ + / (and = at its end); ${MAKE}`)
     else if (one.length < LEAST_CHARACTERS)
-      faults.push(`${at}: the token has ${one.length} characters, and needs ${LEAST_CHARACTERS} or more; ${MAKE}`)
+      faults.push(`${at}: the token has ${one.length} characters but needs at least ${LEAST_CHARACTERS}; ${MAKE}`)
   }
   faults.push(...faultsTogether(lines))
   if (faults.length > 0) throw new FunctionsError('functions.tokens.invalid', faults.join('\n'))
   if (lines.length === 0) {
     throw new FunctionsError(
       'functions.tokens.missing',
-      'neither API_TOKEN nor API_TOKENS is set: the API shows personal data and does not start without a token. Set API_TOKEN to what `openssl rand -hex 32` prints.',
+      'neither API_TOKEN nor API_TOKENS is set: the API shows personal data, so it does not start without a token. Set API_TOKEN to what `openssl rand -hex 32` prints.',
     )
   }
   return lines.map(({ name, role, token: one }) => ({ name, role, token: one }))
@@ -80,12 +81,12 @@ export function parseTokens({ token = '', tokens = '' }: TokenSettings): readonl
 function* faultsTogether(lines: readonly Line[]): Generator<string> {
   const places = (some: readonly Line[]) => some.map(({ at }) => at).join('; ')
   for (const some of Map.groupBy(lines, ({ token }) => token).values())
-    if (some.length > 1) yield `${places(some)}: the same token; give each its own`
+    if (some.length > 1) yield `${places(some)}: the same token appears more than once; give each line its own`
   for (const some of Map.groupBy(lines, ({ name }) => name).values()) {
     if (some.length > MOST_OF_A_NAME)
-      yield `${places(some)}: ${some.length} tokens of one name; at most ${MOST_OF_A_NAME}: remove the one that nobody sends any more`
+      yield `${places(some)}: ${some.length} tokens have the same name, but at most ${MOST_OF_A_NAME} may: remove the token that is no longer used`
     if (new Set(some.map(({ role }) => role)).size > 1)
-      yield `${places(some)}: one name with several roles; give each role a name`
+      yield `${places(some)}: the same name has several roles; give each role its own name`
   }
 }
 

@@ -46,7 +46,7 @@ export async function bundleFunctions(): Promise<Metafile> {
     const sizes = large.map(([file, { bytes }]) => `${file} has ${bytes} bytes`).join(', ')
     throw new DeployError(
       'deploy.bundle.too_large',
-      `${sizes}: at most ${MOST_BYTES}. Import less, or when it is needed:\n${formatReport(metafile)}`,
+      `${sizes}, more than the limit of ${MOST_BYTES}. Import less, or import it only when it is needed:\n${formatReport(metafile)}`,
     )
   }
   await writeBundles(outputFiles)

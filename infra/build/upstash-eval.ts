@@ -23,7 +23,7 @@ export function upstashEval(): Plugin {
   if (chunk === undefined)
     throw new DeployError(
       'deploy.bundle.unknown_layout',
-      'this version of @upstash/redis is laid out in another way: adapt infra/build/upstash-eval.ts, or leave the plugin out',
+      'this version of @upstash/redis has an unknown file layout: adapt infra/build/upstash-eval.ts, or remove the plugin',
     )
   return {
     name: 'upstash-eval',

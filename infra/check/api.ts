@@ -9,13 +9,13 @@ export function* checkApi(template: Template, prefix: string, apiConcurrency?: n
   const [functionId, own] = find(template, 'AWS::Lambda::Function', (p) => p['FunctionName'] === prefix + API) ?? []
   if (functionId === undefined) return yield 'the read API has no function'
   if (own?.['ReservedConcurrentExecutions'] !== apiConcurrency)
-    yield `the read API has a concurrency of ${String(own?.['ReservedConcurrentExecutions'])}, the deployment says ${String(apiConcurrency)}`
+    yield `the read API has a reserved concurrency of ${String(own?.['ReservedConcurrentExecutions'])}, but the deployment sets ${String(apiConcurrency)}`
   // One with a bound of its own takes it from all others for good.
   for (const [name, { Properties: p = {} }] of ofType(template, 'AWS::Lambda::Function'))
     if (name !== functionId && p['ReservedConcurrentExecutions'] !== undefined) yield `${name} reserves concurrency`
   const [, url] = find(template, 'AWS::Lambda::Url', (p) => targetOf(p['TargetFunctionArn']) === functionId) ?? []
   if (url === undefined) return yield 'the read API has no URL'
-  if (url['InvokeMode'] !== 'RESPONSE_STREAM') yield 'the URL of the read API does not stream'
+  if (url['InvokeMode'] !== 'RESPONSE_STREAM') yield 'the URL of the read API does not stream responses'
   const rights = ofType(template, 'AWS::Lambda::Permission').filter(
     ([, { Properties: p = {} }]) => targetOf(p['FunctionName']) === functionId,
   )
@@ -24,11 +24,11 @@ export function* checkApi(template: Template, prefix: string, apiConcurrency?: n
       ([, { Properties: p = {} }]) => p['Action'] === action && p['Principal'] === '*' && p[condition] === value,
     )
   if (!allows('lambda:InvokeFunctionUrl', 'FunctionUrlAuthType', 'NONE'))
-    yield 'nobody may call the URL of the read API (lambda:InvokeFunctionUrl)'
+    yield 'the read API has no permission for calls of its URL (lambda:InvokeFunctionUrl)'
   if (!allows('lambda:InvokeFunction', 'InvokedViaFunctionUrl', true))
-    yield 'nobody may run the read API through its URL (lambda:InvokeFunction)'
+    yield 'the read API has no permission for invocations through its URL (lambda:InvokeFunction)'
   for (const [, { Properties: p = {} }] of rights) {
     if (p['FunctionUrlAuthType'] === undefined && p['InvokedViaFunctionUrl'] !== true)
-      yield 'the read API may be run by others than its URL'
+      yield 'the read API can be invoked without its URL'
   }
 }

@@ -29,16 +29,17 @@ export function checkTemplate(template: Template, prefix: string, apiConcurrency
 
 function* checkSize(template: Template): Generator<string> {
   const count = Object.keys(template.Resources).length
-  if (count > MOST_RESOURCES) yield `${count} resources: CloudFormation takes ${MOST_RESOURCES}`
+  if (count > MOST_RESOURCES)
+    yield `the template has ${count} resources; CloudFormation accepts at most ${MOST_RESOURCES}`
   const bytes = Buffer.byteLength(JSON.stringify(template))
-  if (bytes > MOST_BYTES) yield `${bytes} bytes: CloudFormation takes ${MOST_BYTES}`
+  if (bytes > MOST_BYTES) yield `the template has ${bytes} bytes; CloudFormation accepts at most ${MOST_BYTES}`
 }
 
 /** Names, presence and types of properties, against the public CloudFormation schemas. */
 function* checkProperties({ Resources }: Template): Generator<string> {
   for (const [name, { Type, Properties = {} }] of Object.entries(Resources)) {
     const schema = lookUp(Type)
-    if (schema === undefined) yield `${name}: ${Type} is no type that CloudFormation knows`
+    if (schema === undefined) yield `${name}: CloudFormation does not know the type ${Type}`
     else yield* faultsOf(schema.properties, Properties, name)
   }
 }
@@ -52,10 +53,12 @@ function* checkAlarms({ Resources }: Template): Generator<string> {
   )
   for (const [name, { Type, Properties: p = {} }] of Object.entries(Resources)) {
     if (Type !== 'AWS::CloudWatch::Alarm') continue
-    if (!Array.isArray(p['AlarmActions']) || p['AlarmActions'].length === 0) yield `${name} tells nobody`
+    if (!Array.isArray(p['AlarmActions']) || p['AlarmActions'].length === 0)
+      yield `${name} has no alarm action, so it notifies nobody`
     const says = typeof p['AlarmDescription'] === 'string' ? p['AlarmDescription'] : ''
-    if (says.length < 80 || says.length > 1024) yield `${name} does not say what to do, or at too great a length`
+    if (says.length < 80 || says.length > 1024)
+      yield `the description of ${name} must have 80 to 1024 characters and say what to do`
     const [dimension] = p['Dimensions'] as readonly { readonly Value: string }[]
-    if (!names.has(dimension?.Value ?? '')) yield `${name} is about ${dimension?.Value}, which is not there`
+    if (!names.has(dimension?.Value ?? '')) yield `${name} watches ${dimension?.Value}, which does not exist`
   }
 }

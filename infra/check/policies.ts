@@ -2,8 +2,8 @@ import { isRecord, objectsIn, type Template } from './template.ts'
 
 /** What AWS gives no narrower right for: the actions, and why. */
 const UNBOUNDED: Readonly<Record<string, string>> = {
-  'xray:PutTraceSegments': 'X-Ray knows no resource to name',
-  'xray:PutTelemetryRecords': 'X-Ray knows no resource to name',
+  'xray:PutTraceSegments': 'X-Ray actions do not support resources',
+  'xray:PutTelemetryRecords': 'X-Ray actions do not support resources',
 }
 
 /** Rights that are wider than they must be: any action or resource, in any policy that allows. */
@@ -13,7 +13,8 @@ export function* checkPolicies({ Resources }: Template): Generator<string> {
     for (const [path, object] of objectsIn(resource.Properties, name)) {
       if (object['Effect'] !== 'Allow') continue
       const actions = [object['Action']].flat().map(String)
-      if ('NotAction' in object || 'NotResource' in object) yield `${path} allows all but something`
+      if ('NotAction' in object || 'NotResource' in object)
+        yield `${path} uses NotAction or NotResource, which allows too much`
       for (const action of actions) if (action.includes('*')) yield `${path} allows ${action}`
       const isTrust = isRecord(object['Principal'])
       const isAny = [object['Resource']].flat().includes('*')

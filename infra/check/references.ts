@@ -20,14 +20,14 @@ export function* checkReferences({ Resources, Outputs = {} }: Template): Generat
     for (const [path, object] of objectsIn(part)) {
       const at = `${where}${path === '' ? '' : `.${path}`}`
       const { Ref, 'Fn::GetAtt': attribute, 'Fn::Sub': text, DependsOn } = object
-      if (typeof Ref === 'string' && !isKnown(Ref)) yield `${at}: Ref of ${Ref}, which is not there`
+      if (typeof Ref === 'string' && !isKnown(Ref)) yield `${at}: Ref of ${Ref}, which does not exist`
       for (const name of toNames(DependsOn))
-        if (path === '' && !isKnown(name)) yield `${at}: DependsOn ${name}, which is not there`
+        if (path === '' && !isKnown(name)) yield `${at}: DependsOn ${name}, which does not exist`
       if (attribute !== undefined) yield* checkAttribute(Resources, attribute, at)
       const template = Array.isArray(text) ? String(text[0]) : text
       if (typeof template === 'string') {
         for (const [, name = ''] of template.matchAll(/\$\{([^!}][^}]*)\}/g))
-          if (!isKnown(name.split('.')[0] ?? '')) yield `${at}: Fn::Sub of ${name}, which is not there`
+          if (!isKnown(name.split('.')[0] ?? '')) yield `${at}: Fn::Sub of ${name}, which does not exist`
       }
     }
   }
@@ -36,7 +36,7 @@ export function* checkReferences({ Resources, Outputs = {} }: Template): Generat
 function* checkAttribute(resources: Template['Resources'], attribute: unknown, at: string): Generator<string> {
   const [name = '', ...rest] = Array.isArray(attribute) ? attribute.map(String) : String(attribute).split('.')
   const resource = resources[name]
-  if (resource === undefined) return yield `${at}: Fn::GetAtt of ${name}, which is not there`
+  if (resource === undefined) return yield `${at}: Fn::GetAtt of ${name}, which does not exist`
   const known = lookUp(resource.Type)?.attributes
   if (known !== undefined && !known.has(rest.join('.')))
     yield `${at}: ${name} is a ${resource.Type} and has no attribute ${rest.join('.')}`

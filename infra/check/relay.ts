@@ -12,13 +12,13 @@ export function* checkRelay(template: Template, prefix: string): Generator<strin
         (p) =>
           p['MetricName'] === 'NumberOfMessagesSent' && JSON.stringify(p['Dimensions']).includes(`"Value":"${queue}"`),
       ) ?? []
-    if (alarm === undefined) yield `no alarm for what the relay sends to ${queue}`
+    if (alarm === undefined) yield `the queue ${queue}, to which the relay sends, has no alarm`
     // SQS has no figure for a queue that nobody uses: for a sign of life, that is the very thing.
     else if (
       subType === 'alive' &&
       (alarm['TreatMissingData'] !== 'breaching' || alarm['ComparisonOperator'] !== 'LessThanThreshold')
     )
-      yield `${id} is quiet when the relay is`
+      yield `${id} does not go off when the relay sends nothing`
   }
   const output = template.Outputs?.['RelayPolicyArn']
   const [policyId] = find(template, 'AWS::IAM::ManagedPolicy', () => true) ?? []
@@ -27,5 +27,5 @@ export function* checkRelay(template: Template, prefix: string): Generator<strin
     !isRecord(output) ||
     JSON.stringify(output['Value']) !== JSON.stringify({ Ref: policyId })
   )
-    yield 'the policy of the relay is no output of the stack'
+    yield 'the policy of the relay is not an output of the stack'
 }

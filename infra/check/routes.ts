@@ -23,7 +23,7 @@ const same = (found: unknown, wanted: unknown): boolean => JSON.stringify(found)
 function* expect(of: string, properties: Properties, wanted: Properties): Generator<string> {
   for (const [name, value] of Object.entries(wanted))
     if (!same(properties[name], value))
-      yield `${of} has ${name} ${JSON.stringify(properties[name])}, the route table says ${JSON.stringify(value)}`
+      yield `${of} has ${name} ${JSON.stringify(properties[name])}, but the route table has ${JSON.stringify(value)}`
 }
 
 function* faultsOf(template: Template, prefix: string, route: Route): Generator<string> {
@@ -48,11 +48,12 @@ function* faultsOf(template: Template, prefix: string, route: Route): Generator<
     targetOf(redrive['deadLetterTargetArn']) !== deadId ||
     redrive['maxReceiveCount'] !== route.maxReceiveCount
   )
-    yield 'the queue does not hand over to its dead-letter queue as the route table says'
+    yield 'the redrive policy of the queue differs from the route table'
   const allowed = dead['RedriveAllowPolicy']
   const sources =
     isRecord(allowed) && allowed['redrivePermission'] === 'byQueue' ? JSON.stringify(allowed['sourceQueueArns']) : ''
-  if (!sources.includes(`:${queueName(prefix, route)}"`)) yield 'the dead-letter queue does not allow its queue'
+  if (!sources.includes(`:${queueName(prefix, route)}"`))
+    yield 'the dead-letter queue does not allow its queue as a source'
   yield* faultsOfFunction(template, prefix, route, queueId)
   yield* faultsOfAlarms(template, prefix, route)
 }
@@ -70,13 +71,13 @@ function* faultsOfFunction(template: Template, prefix: string, route: Route, que
   })
   const [, queue] = find(template, 'AWS::SQS::Queue', (p) => p['QueueName'] === queueName(prefix, route)) ?? []
   if (Number(queue?.['VisibilityTimeout']) < VISIBILITY_FACTOR * Number(properties['Timeout']))
-    yield `the visibility timeout is less than ${VISIBILITY_FACTOR} times the function's`
+    yield `the visibility timeout is less than ${VISIBILITY_FACTOR} times the function's timeout`
   const mappings = ofType(template, 'AWS::Lambda::EventSourceMapping').filter(
     ([, { Properties: p = {} }]) => targetOf(p['FunctionName']) === functionId,
   )
-  if (mappings.length !== 1) yield `the function is fed by ${mappings.length} queues`
+  if (mappings.length !== 1) yield `the function has ${mappings.length} event source mappings instead of one`
   const mapping = mappings[0]?.[1].Properties ?? {}
-  if (targetOf(mapping['EventSourceArn']) !== queueId) yield 'the function is fed by another queue'
+  if (targetOf(mapping['EventSourceArn']) !== queueId) yield 'the event source of the function is another queue'
   yield* expect('the mapping', mapping, {
     BatchSize: 10,
     FunctionResponseTypes: ['ReportBatchItemFailures'],
@@ -84,7 +85,7 @@ function* faultsOfFunction(template: Template, prefix: string, route: Route, que
   })
   const [, logs] = find(template, 'AWS::Logs::LogGroup', (p) => p['LogGroupName'] === `/aws/lambda/${name}`) ?? []
   if (typeof logs?.['RetentionInDays'] !== 'number')
-    yield 'the log of the function is kept for ever, or is not in the template'
+    yield 'the log group of the function has no retention, or is not in the template'
 }
 
 function* faultsOfAlarms(template: Template, prefix: string, route: Route): Generator<string> {

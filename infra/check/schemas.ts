@@ -40,7 +40,7 @@ export function* faultsOf(
     if (required === true && given[name] === undefined) yield `${path}.${name} is missing`
   for (const [name, value] of Object.entries(given)) {
     const property = properties[name]
-    if (property === undefined) yield `${path}.${name} is no property`
+    if (property === undefined) yield `${path}.${name} is not a known property`
     else yield* faultsOfType(property.type, value, `${path}.${name}`)
   }
 }
@@ -56,7 +56,7 @@ function* faultsOfType(type: PropertyType, value: unknown, path: string): Genera
     }
     case 'union': {
       const faults = type.types.map((one) => [...faultsOfType(one, value, path)])
-      if (!faults.some((one) => one.length === 0)) yield faults[0]?.[0] ?? `${path} fits none of its types`
+      if (!faults.some((one) => one.length === 0)) yield faults[0]?.[0] ?? `${path} matches none of its types`
       return
     }
     case 'array':

@@ -23,23 +23,27 @@ export async function checkConcurrency(
     const total = limit?.ConcurrentExecutions ?? 0
     // What this very function reserves now is given back when it is changed.
     const free = (limit?.UnreservedConcurrentExecutions ?? 0) + (await reservedNow(lambda, prefix + API)) - UNRESERVED
-    const ask = `ask AWS for 1,000 (Service Quotas, Lambda, Concurrent executions): aws service-quotas request-service-quota-increase --region ${region} --service-code lambda --quota-code L-B99A9384 --desired-value 1000`
+    const ask = `request a quota of 1,000 (Service Quotas, Lambda, Concurrent executions): aws service-quotas request-service-quota-increase --region ${region} --service-code lambda --quota-code L-B99A9384 --desired-value 1000`
     if (apiConcurrency === undefined) {
       if (free >= PROPOSED)
         return ok(
-          `Lambda runs ${total} functions at once; --param="apiConcurrency=${PROPOSED}" keeps a flood of the API from taking them from screen pops`,
+          `the account has a Lambda concurrency of ${total}; --param="apiConcurrency=${PROPOSED}" stops a flood of API requests from delaying screen pops`,
         )
-      return { ok: true, text: `Lambda runs ${total} functions at once, too few to reserve some for the API`, fix: ask }
+      return {
+        ok: true,
+        text: `the account has a Lambda concurrency of ${total}, too little to reserve some for the API`,
+        fix: ask,
+      }
     }
     if (apiConcurrency <= free)
-      return ok(`Lambda runs ${total} functions at once, ${apiConcurrency} of them for the API`)
-    const most = free > 0 ? `--param="apiConcurrency=${free}" or less, or ` : 'leave apiConcurrency out, or '
+      return ok(`the account has a Lambda concurrency of ${total}, of which ${apiConcurrency} is reserved for the API`)
+    const most = free > 0 ? `--param="apiConcurrency=${free}" or less, or ` : 'remove apiConcurrency, or '
     return fail(
-      `apiConcurrency ${apiConcurrency}: of the ${total} functions that Lambda runs at once, ${UNRESERVED} must stay unreserved, so ${Math.max(0, free)} can be reserved`,
+      `apiConcurrency ${apiConcurrency} is too large: the account has a Lambda concurrency of ${total}, of which ${UNRESERVED} must stay unreserved, so ${Math.max(0, free)} can be reserved`,
       most + ask,
     )
   } catch (error) {
-    const text = `Lambda of ${region} cannot be asked for the account's concurrency: ${words(error)}`
+    const text = `the Lambda concurrency of the account in ${region} cannot be read: ${words(error)}`
     // Nothing depends on it that was not asked for.
     return apiConcurrency === undefined ? ok(text) : fail(text, fixOf(error, region))
   }

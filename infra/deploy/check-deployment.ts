@@ -23,16 +23,19 @@ const AT_ONCE = 10
 /** Looks at everything that a deployment needs, and changes nothing: findings as they are made. */
 export async function* checkDeployment({ region, stack }: PackageArguments): AsyncGenerator<Finding> {
   if (region === '')
-    return yield fail('no region is named', 'npm run deploy -- --stage … --region eu-west-1, or set AWS_REGION')
+    return yield fail('no region is set', 'npm run deploy -- --stage … --region eu-west-1, or set AWS_REGION')
   if (!/^[a-z]{2}(-[a-z]+)+-\d+$/.test(region))
-    return yield fail(`"${region}" is no region`, 'write one such as eu-west-1; aws ec2 describe-regions lists them')
+    return yield fail(
+      `"${region}" is not an AWS region`,
+      'write a region such as eu-west-1; aws ec2 describe-regions lists them',
+    )
   const ssm = new SSMClient({ region })
   try {
     await ssm.config.credentials()
   } catch (error) {
     return yield fail(
-      `AWS gives no credentials: ${words(error)}`,
-      'set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; aws sts get-caller-identity shows who you are',
+      `no AWS credentials were found: ${words(error)}`,
+      'set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; aws sts get-caller-identity shows the current identity',
     )
   }
   yield ok(`region ${region}, names ${stack.prefix}*`)
@@ -81,10 +84,10 @@ async function readParameters(
     const parameter = parameterOf(variable)
     const name = parameterName(prefix, variable)
     if ((parameter?.Value ?? '').trim() === '')
-      return fail(`the parameter ${name} is not there in ${region}`, put(variable))
+      return fail(`the parameter ${name} does not exist in ${region}`, put(variable))
     if (parameter?.Type !== 'SecureString')
       return fail(
-        `the parameter ${name} is in plain text (${parameter?.Type})`,
+        `the parameter ${name} is not encrypted (${parameter?.Type})`,
         `aws ssm delete-parameter --region ${region} --name ${name} && ${put(variable)}`,
       )
     return ok(`parameter ${name}`)
@@ -106,7 +109,7 @@ async function* checkValues({
 }: Values): AsyncGenerator<Finding> {
   try {
     await createStore({ url, token }).read.ping()
-    yield ok('Upstash answers, and takes the token')
+    yield ok('Upstash answers and accepts the token')
   } catch (error) {
     yield fail(
       `Upstash: ${words(error)}`,
@@ -116,9 +119,7 @@ async function* checkValues({
   try {
     const tokens = parseTokens({ token: apiToken, tokens: apiTokens })
     const callers = Map.groupBy(tokens, ({ name, role }) => `${name} (${role})`)
-    yield ok(
-      `tokens of the API: ${[...callers].map(([of, { length }]) => (length > 1 ? `${of} x${length}` : of)).join(', ')}`,
-    )
+    yield ok(`API tokens: ${[...callers].map(([of, { length }]) => (length > 1 ? `${of} x${length}` : of)).join(', ')}`)
   } catch (error) {
     // A line for each fault.
     for (const fault of (error instanceof Error ? error.message : '').split('\n')) yield fail(fault)

@@ -15,7 +15,7 @@ export async function* checkStack(region: string, prefix: string): AsyncGenerato
     return yield judgeStack(name, Stacks[0]?.StackStatus ?? '', region)
   } catch (error) {
     if (!/does not exist/.test(words(error)))
-      return yield fail(`CloudFormation of ${region} cannot be asked: ${words(error)}`, fixOf(error, region))
+      return yield fail(`CloudFormation in ${region} cannot be read: ${words(error)}`, fixOf(error, region))
   }
   const findings = [await lookForQueues(region, prefix), await lookForLogs(region, prefix)].filter(
     (one) => one !== undefined,
@@ -24,7 +24,7 @@ export async function* checkStack(region: string, prefix: string): AsyncGenerato
   if (findings.length === 0) yield ok(`the stack ${name} is new`)
 }
 
-const LEFT = 'of a stack that was removed, or made by hand, are still there'
+const LEFT = 'of a removed stack, or created by hand, still exist'
 
 /** Queues that CloudFormation would not take for its own. */
 async function lookForQueues(region: string, prefix: string): Promise<Finding | undefined> {
@@ -44,11 +44,11 @@ async function lookForQueues(region: string, prefix: string): Promise<Finding | 
     const left = names.filter((_, index) => found[index])
     if (left.length === 0) return undefined
     return fail(
-      `${left.length} queues ${LEFT}, such as ${left[0]}: a new stack cannot take their names`,
-      `another --param="prefix=…"; or, when nothing in them is needed, delete-queue for each, and wait a minute: aws sqs list-queues --region ${region} --queue-name-prefix ${prefix}`,
+      `${left.length} queues ${LEFT}, such as ${left[0]}: a new stack cannot create queues or log groups with the same names`,
+      `use another --param="prefix=…", or, if you do not need their messages, run delete-queue for each and wait a minute: aws sqs list-queues --region ${region} --queue-name-prefix ${prefix}`,
     )
   } catch (error) {
-    return fail(`SQS of ${region} cannot be asked: ${words(error)}`, fixOf(error, region))
+    return fail(`SQS in ${region} cannot be read: ${words(error)}`, fixOf(error, region))
   }
 }
 
@@ -66,12 +66,12 @@ async function lookForLogs(region: string, prefix: string): Promise<Finding | un
       left.push(...logGroups.flatMap(({ logGroupName: name = '' }) => (names.has(name) ? [name] : [])))
     }
   } catch (error) {
-    return fail(`CloudWatch Logs of ${region} cannot be asked: ${words(error)}`, fixOf(error, region))
+    return fail(`CloudWatch Logs in ${region} cannot be read: ${words(error)}`, fixOf(error, region))
   }
   if (left.length === 0) return undefined
   return fail(
-    `${left.length} log groups ${LEFT}, such as ${left[0]}: a new stack cannot take their names`,
-    `another --param="prefix=…"; or, when they are not needed, delete-log-group for each: aws logs describe-log-groups --region ${region} --log-group-name-prefix /aws/lambda/${prefix}`,
+    `${left.length} log groups ${LEFT}, such as ${left[0]}: a new stack cannot create queues or log groups with the same names`,
+    `use another --param="prefix=…", or, if you do not need them, run delete-log-group for each: aws logs describe-log-groups --region ${region} --log-group-name-prefix /aws/lambda/${prefix}`,
   )
 }
 
@@ -81,16 +81,16 @@ function judgeStack(name: string, status: string, region: string): Finding {
   // The last one is a stack of which there is only a plan.
   if (/^(CREATE_FAILED|ROLLBACK_COMPLETE|ROLLBACK_FAILED|DELETE_FAILED|REVIEW_IN_PROGRESS)$/.test(status)) {
     return fail(
-      `the stack ${name} could not be made, or removed, before (${status}): it cannot be updated`,
+      `the stack ${name} cannot be updated, because its creation or deletion failed (${status})`,
       aws('delete-stack'),
     )
   }
   if (status === 'UPDATE_ROLLBACK_FAILED')
     return fail(
-      `the stack ${name} has an update that failed and could not be undone (${status})`,
+      `the stack ${name} cannot be updated, because the rollback of its last update failed (${status})`,
       aws('continue-update-rollback'),
     )
   if (status.endsWith('_IN_PROGRESS'))
-    return fail(`the stack ${name} is being changed by somebody (${status})`, aws('wait stack-update-complete'))
-  return ok(`the stack ${name} is there (${status}) and is updated`)
+    return fail(`another update of the stack ${name} is in progress (${status})`, aws('wait stack-update-complete'))
+  return ok(`the stack ${name} exists (${status}); this deployment updates it`)
 }

@@ -12,16 +12,17 @@ export const fail = (text: string, fix?: string): Finding => ({
 export function words(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return words(error.errors[0])
   return (
-    (error instanceof Error ? error.message || error.name : String(error)).split('\n')[0] || 'an error without words'
+    (error instanceof Error ? error.message || error.name : String(error)).split('\n')[0] ||
+    'an error without a message'
   )
 }
 
 /** What mends an error of AWS. */
 export function fixOf(error: unknown, region: string): string {
   const code = error instanceof Error ? `${error.name} ${error.message}` : ''
-  if (/ENOTFOUND|getaddrinfo/.test(code)) return `is ${region} a region? aws ec2 describe-regions lists them`
-  if (/AccessDenied|NotAuthorized/.test(code)) return 'let your user read it, or take another AWS_PROFILE'
+  if (/ENOTFOUND|getaddrinfo/.test(code)) return `check that ${region} is a region; aws ec2 describe-regions lists them`
+  if (/AccessDenied|NotAuthorized/.test(code)) return 'allow your user to read it, or use another AWS_PROFILE'
   if (/Token|Signature|AccessKey|Credential|Expired/.test(code))
-    return 'aws sts get-caller-identity shows whether AWS knows you; log in again'
-  return `check the network, and that your account uses ${region}`
+    return 'log in again; aws sts get-caller-identity shows whether AWS accepts the credentials'
+  return `check the network, and that ${region} is enabled for your account`
 }

@@ -25,7 +25,7 @@ async function deploy(args: readonly string[]): Promise<number> {
   }
   if (!isWell) {
     process.stderr.write(
-      'enigma-relay: nothing was deployed: mend what FAIL names and run this again (deploy.check.failed)\n',
+      'enigma-relay: nothing was deployed: fix every line marked FAIL and run this again (deploy.check.failed)\n',
     )
     return 1
   }

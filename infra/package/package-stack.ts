@@ -45,7 +45,7 @@ export async function packageStack(args: readonly string[], env: Env): Promise<n
     for (const fault of faults) process.stderr.write(`enigma-relay: the template: ${fault} (deploy.template.invalid)\n`)
     if (faults.length > 0) return 1
     process.stdout.write(
-      `the template is as it should be: ${Object.keys(template.Resources).length} resources, ${stack.prefix}*\n`,
+      `the template is valid: ${Object.keys(template.Resources).length} resources, ${stack.prefix}*\n`,
     )
     return 0
   } catch (error) {

@@ -43,8 +43,8 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
     alarm(`${logical}DeadLetterAlarm`, {
       name: `${prefix}${route.name}-dead-letters`,
       says:
-        `Notifications were put aside in ${dead}: the function could not handle them. GET /parked of the read API shows each with its reason. ` +
-        'Mend the cause, then start the redrive of this queue in the SQS console, or leave them: they are kept for 14 days.',
+        `The function could not handle some notifications and parked them in ${dead}. GET /parked of the read API lists each with its reason. ` +
+        'Fix the cause, then start a redrive of this queue in the SQS console. SQS keeps the messages for 14 days.',
       metric: ['AWS/SQS', 'ApproximateNumberOfMessagesVisible'],
       of: dead,
       statistic: 'Maximum',
@@ -54,7 +54,7 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
       name: `${prefix}${route.name}-old`,
       says:
         `A message has waited in ${queue} for more than ${route.alarmAgeSeconds} s. Nothing is lost, but ${route.maxAgeMs === undefined ? 'the read model is behind' : 'screen pops come late or not at all'}. ` +
-        `Look at the log of ${functionName(prefix, route)} for the code adapter.commit.failed (Upstash away or over its limit?), at its throttles, and at its concurrency.`,
+        `Check the log of ${functionName(prefix, route)} for the code adapter.commit.failed (Upstash is unreachable or over its limit), its throttles and its concurrency.`,
       metric: ['AWS/SQS', 'ApproximateAgeOfOldestMessage'],
       of: queue,
       statistic: 'Maximum',
@@ -69,8 +69,8 @@ function functionAlarms(logical: string, name: string, bound?: number): [string,
     alarm(`${logical}ErrorsAlarm`, {
       name: `${name}-errors`,
       says:
-        `${name} crashed, ran out of time or did not start. Its messages come again by themselves. Look at its log: a code functions.parameters.… means that a ` +
-        'parameter is missing or may not be read; an error after a deployment means: roll back (docs/deploy.md).',
+        `${name} crashed, timed out or did not start. SQS delivers its messages again. Check its log: a code functions.parameters.… means that a ` +
+        'parameter is missing or its role may not read it. If the errors began with a deployment, roll back (docs/deploy.md).',
       metric: ['AWS/Lambda', 'Errors'],
       of: name,
       statistic: 'Sum',
@@ -80,8 +80,8 @@ function functionAlarms(logical: string, name: string, bound?: number): [string,
       name: `${name}-throttles`,
       says:
         bound === undefined
-          ? `Lambda refused to run ${name} for three minutes: the account's concurrency is used up. Ask AWS for more (Service Quotas, Lambda, Concurrent executions), or lower maxConcurrency of a route that matters less.`
-          : `Callers of ${name} got 429 for three minutes: more than ${bound} requests at once. A flood takes nothing from the other functions; where these are your own applications, deploy with a larger apiConcurrency.`,
+          ? `Lambda throttled ${name} for three minutes: the account has no concurrency left. Request a higher quota (Service Quotas, Lambda, Concurrent executions), or lower maxConcurrency of a less important route.`
+          : `Callers of ${name} got 429 for three minutes, because there were more than ${bound} concurrent requests. A flood does not affect the other functions. If the requests come from your own applications, deploy with a larger apiConcurrency.`,
       metric: ['AWS/Lambda', 'Throttles'],
       of: name,
       statistic: 'Sum',
@@ -94,7 +94,7 @@ function functionAlarms(logical: string, name: string, bound?: number): [string,
 function apiAlarm(prefix: string): [string, Resource] {
   return alarm('ApiFaultsAlarm', {
     name: `${prefix}${API}-faults`,
-    says: `The read API answered with 5xx for five minutes. GET /health says whether Upstash answers; the log of ${prefix}${API} has the rest.`,
+    says: `The read API answered with 5xx for five minutes. GET /health shows whether Upstash answers; the log of ${prefix}${API} has the details.`,
     metric: ['AWS/Lambda', 'Url5xxCount'],
     of: prefix + API,
     statistic: 'Sum',
@@ -110,8 +110,8 @@ function relayAlarms(prefix: string): [string, Resource][] {
     alarm('RelaySilentAlarm', {
       name: `${prefix}relay-silent`,
       says:
-        'No relay has said for five minutes that it is ready: it does not run, does not hear the dialler, or cannot reach SQS. On its host: ' +
-        'curl 127.0.0.1:8081/readyz, then its log, then enigma-relay doctor. Lists keep what comes meanwhile; PubSub is not heard.',
+        'No relay has reported for five minutes that it is ready: it is not running, does not hear the dialler, or cannot reach SQS. On its host, check ' +
+        'curl 127.0.0.1:8081/readyz, then its log, then enigma-relay doctor. Meanwhile lists keep their items, but Pub/Sub may not be heard.',
       metric: ['AWS/SQS', 'NumberOfMessagesSent'],
       of: queueOf('alive'),
       statistic: 'Sum',
@@ -121,7 +121,7 @@ function relayAlarms(prefix: string): [string, Resource][] {
     }),
     alarm('RelayGapAlarm', {
       name: `${prefix}relay-gap`,
-      says: 'PubSub of the dialler was not heard for a while, or what was heard was given up. GET /gaps says when and why; agents are unsure until they are heard again. docs/reliability.md says what to do for each cause.',
+      says: 'A relay could not hear Pub/Sub for a time span, or had to discard Pub/Sub notifications. GET /gaps lists when and why. States of agents are unsure until they are heard again. docs/reliability.md has the remedy for each cause.',
       metric: ['AWS/SQS', 'NumberOfMessagesSent'],
       of: queueOf('gap'),
       statistic: 'Sum',
@@ -129,7 +129,7 @@ function relayAlarms(prefix: string): [string, Resource][] {
     }),
     alarm('RelayParkedAlarm', {
       name: `${prefix}relay-parked`,
-      says: 'The relay put something aside that SQS does not take, or somebody took it from there. GET /parked?from=relay and enigma-relay parked show it.',
+      says: 'The relay parked a notification that SQS does not accept, or somebody retried or dropped a parked one. GET /parked?from=relay and enigma-relay parked list parked notifications.',
       metric: ['AWS/SQS', 'NumberOfMessagesSent'],
       of: queueOf('parked'),
       statistic: 'Sum',

@@ -58,24 +58,26 @@ export function readStackOptions(
   // The framework takes any name: with a slip in one, the alarms of a stack that is there would tell nobody any more.
   for (const name of Object.keys(values))
     if (!STACK_PARAMETERS.some((known) => known === name))
-      faults.push(`there is no parameter "${name}": write one of ${STACK_PARAMETERS.join(', ')}`)
+      faults.push(`the parameter "${name}" does not exist: use one of ${STACK_PARAMETERS.join(', ')}`)
   const prefix = value('prefix')
   if (!/^[a-z][a-z0-9-]*-$/.test(prefix) || prefix.includes('--')) {
     faults.push(
-      `prefix "${prefix}": write small letters, digits and single dashes, beginning with a letter and ending with a dash, such as acme-prod-`,
+      `prefix "${prefix}": write lower-case letters, digits and single dashes, starting with a letter and ending with a dash, such as acme-prod-`,
     )
   } else if (/^(aws|ssm)/.test(prefix)) {
     faults.push(
-      `prefix "${prefix}": Parameter Store keeps names that begin with aws or ssm for AWS; write another one, such as my-${prefix}`,
+      `prefix "${prefix}": Parameter Store reserves names that begin with aws or ssm; write another prefix, such as my-${prefix}`,
     )
   }
   if (prefix.length > MOST_PREFIX)
     faults.push(
-      `prefix "${prefix}" has ${prefix.length} characters: at most ${MOST_PREFIX}, so that Lambda takes the names of all functions`,
+      `prefix "${prefix}" has ${prefix.length} characters: write at most ${MOST_PREFIX}, so that every function name fits the limit of Lambda`,
     )
   const logRetentionDays = Number(value('logRetentionDays') || 30)
   if (!RETENTIONS.includes(logRetentionDays))
-    faults.push(`logRetentionDays "${value('logRetentionDays')}": CloudWatch takes ${RETENTIONS.join(', ')}`)
+    faults.push(
+      `logRetentionDays "${value('logRetentionDays')}": write one of the values that CloudWatch accepts: ${RETENTIONS.join(', ')}`,
+    )
   const alarmEmail = value('alarmEmail')
   if (alarmEmail !== '' && !/^[^\s@]+@[^\s@]+\.[^\s@]+$/.test(alarmEmail))
     faults.push(`alarmEmail "${alarmEmail}": write an address such as ops@example.com`)
@@ -89,7 +91,7 @@ export function readStackOptions(
     .find((one) => one !== '' && one !== '*' && !(/^https?:\/\/[^/\s]+$/.test(one) && URL.canParse(one)))
   if (wrongOrigin !== undefined)
     faults.push(
-      `corsOrigin "${wrongOrigin}": write origins such as https://console.example.com, several by commas, or *`,
+      `corsOrigin "${wrongOrigin}": write origins such as https://console.example.com, separated by commas, or *`,
     )
   const callLimitSeconds = Number(value('callLimitSeconds') || 7_200)
   if (!Number.isInteger(callLimitSeconds) || callLimitSeconds < 1)
@@ -97,11 +99,11 @@ export function readStackOptions(
   const apiConcurrency = value('apiConcurrency')
   if (apiConcurrency !== '' && !/^[1-9]\d{0,3}$/.test(apiConcurrency))
     faults.push(
-      `apiConcurrency "${apiConcurrency}": write how many requests the API answers at once, 1 to 9999, such as 20`,
+      `apiConcurrency "${apiConcurrency}": write the number of concurrent requests of the API, 1 to 9999, such as 20`,
     )
   const keep = value('keep') || 'yes'
   if (keep !== 'yes' && keep !== 'no')
-    faults.push(`keep "${keep}": write yes, or no to have queues and logs removed with the stack`)
+    faults.push(`keep "${keep}": write yes, or no to delete queues and logs with the stack`)
   if (faults.length > 0) throw new DeployError('deploy.options.invalid', faults.join('\n'))
   return {
     prefix,

@@ -15,15 +15,16 @@ export function* checkOwnSettings(settings: OwnSettings): Generator<string> {
   for (const [route, { variables = {}, parameters = [] }] of Object.entries(settings)) {
     const at = `functions/settings.ts, "${route}"`
     if (!ROUTES.some(({ name }) => name === route))
-      yield `${at}: there is no such route; write one of ${ROUTES.map(({ name }) => name).join(', ')}`
+      yield `${at}: the route does not exist; write one of ${ROUTES.map(({ name }) => name).join(', ')}`
     for (const name of [...Object.keys(variables), ...parameters]) {
       const isTaken = RESERVED.test(name) || PARAMETER_VARIABLES.some((one) => one === name)
       if (!/^[A-Z][A-Z0-9_]*$/.test(name) || isTaken)
-        yield `${at}: "${name}" ${isTaken ? 'is set by the stack or by AWS' : 'is no name of a variable'}; write one such as CRM_URL`
+        yield `${at}: "${name}" ${isTaken ? 'is set by the stack or by AWS' : 'is not a valid variable name'}; write one such as CRM_URL`
     }
     const twice = parameters.find((name, index) => name in variables || parameters.indexOf(name) !== index)
-    if (twice !== undefined) yield `${at}: "${twice}" is there twice; write it once`
-    if (parameters.length > MOST_PARAMETERS) yield `${at}: ${parameters.length} parameters; at most ${MOST_PARAMETERS}`
+    if (twice !== undefined) yield `${at}: "${twice}" appears twice; write it once`
+    if (parameters.length > MOST_PARAMETERS)
+      yield `${at}: ${parameters.length} parameters; write at most ${MOST_PARAMETERS}`
   }
 }
 

@@ -92,7 +92,7 @@ export function createRelayPolicy(): Resources {
       Type: 'AWS::IAM::ManagedPolicy',
       Properties: {
         Description:
-          'For the credentials of enigma-relay beside the dialler: it sends to the queues of this stack and looks at them.',
+          'For the credentials of enigma-relay: allows it to send to the queues of this stack and to read their attributes.',
         PolicyDocument: {
           Version: '2012-10-17',
           Statement: [

@@ -15,7 +15,7 @@ export function createStack(options: StackOptions) {
     logRetentionDays: options.logRetentionDays,
     functions: createFunctions(options),
     resources: {
-      Description: `enigma-relay: what Enigma diallers say, queue by queue to a function each (${stackName(options.prefix)})`,
+      Description: `enigma-relay: queues and functions for the notifications of Enigma diallers (${stackName(options.prefix)})`,
       Resources: {
         ...createQueueResources(options),
         ...createRoles(options),
@@ -31,7 +31,7 @@ export function createStack(options: StackOptions) {
           Description: 'The managed policy for the credentials of the relay',
           Value: ref('RelayPolicy'),
         },
-        AlarmTopicArn: { Description: 'Where alarms go: subscribe to it', Value: ref('AlarmTopic') },
+        AlarmTopicArn: { Description: 'The SNS topic of all alarms: subscribe to it', Value: ref('AlarmTopic') },
         ApiFunctionName: { Description: 'The function behind the read API', Value: options.prefix + API },
       },
     },

@@ -26,7 +26,7 @@ const LONGEST_READ = 2000
 export function describeError(error: unknown, payload?: unknown): string {
   const words: string[] = []
   for (let at = error, depth = 0; at !== undefined && depth < DEEPEST_CAUSE; depth++) {
-    words.push(at instanceof Error ? `${at.name}: ${at.message}` : 'something was thrown that is not an Error')
+    words.push(at instanceof Error ? `${at.name}: ${at.message}` : 'the thrown value is not an Error')
     at = at instanceof Error ? at.cause : undefined
   }
   return maskText(words.join('; ').slice(0, LONGEST_READ), payload).slice(0, LONGEST_WORDS)

@@ -123,5 +123,5 @@ async function check<Output>(
     throw problem(422, 'The payload does not fit', `the packet is nested deeper than ${MOST_LEVELS} levels`)
   const result = await schema['~standard'].validate(payload)
   if (result.issues === undefined) return result.value
-  throw problem(422, 'The payload does not fit', describeIssues(result.issues, payload))
+  throw problem(422, 'The payload does not match the schema', describeIssues(result.issues, payload))
 }

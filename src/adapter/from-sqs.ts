@@ -103,7 +103,7 @@ async function handleBatch<Effect>(
     run.log({
       level: 'error',
       code: FAILED[step],
-      message: `the batch failed at the step ${step}; SQS will deliver all of it again`,
+      message: `the batch failed at the step ${step}; SQS will deliver the whole batch again`,
       messages: messages.length,
       error: describeError(error),
     })

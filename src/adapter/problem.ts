@@ -17,7 +17,7 @@ export function describeIssues(issues: readonly SchemaIssue[], payload: unknown)
     const path = (issue.path ?? []).map((part) => (typeof part === 'object' ? part.key : part))
     const field = maskText(['payload', ...path.map(String)].join('.'))
     return quotesValue(issue.message, valueAt(payload, path))
-      ? `${field} does not fit`
+      ? `${field} does not match the schema`
       : `${field}: ${maskText(issue.message, payload)}`
   })
   if (issues.length > MOST_ISSUES) described.push(`and ${issues.length - MOST_ISSUES} more`)

@@ -18,7 +18,7 @@ export type Run = {
 }
 
 const HELD =
-  'held back: an earlier one of its reference is still being retried, and its own message was on its last attempt'
+  'held back: an earlier notification of its reference is still being retried, and this message was on its last attempt'
 
 /**
  * Runs one reference, in order. Behind one that is to be retried, the rest is held back: it is not run and not finished.

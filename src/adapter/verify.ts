@@ -53,7 +53,7 @@ export function createVerify(verify: Verify, now: () => number): (request: Reque
     return checkWebhook(sourceOf(given.webhook, toKey), { toleranceMs, maxBodyBytes, now })
   }
   throw invalid(
-    'fromHttp needs `verify`: { bearer: … }, { webhook: … }, or false where a gateway before it checks who sends',
+    'fromHttp needs `verify`: { bearer: … }, { webhook: … }, or false if a gateway in front of it authenticates senders',
   )
 }
 
@@ -79,7 +79,7 @@ function checkBearer(tokens: () => Promise<readonly string[]>) {
     if (given === undefined) return refuse('Send the header Authorization: Bearer <token>.')
     // All of them, also behind the one that fits.
     const fits = await Promise.all((await tokens()).map((token) => timingSafeEqual(token, given)))
-    return fits.includes(true) ? { request } : refuse('This token is not one of those that are known here.')
+    return fits.includes(true) ? { request } : refuse('The bearer token is not valid.')
   }
 }
 
@@ -90,7 +90,7 @@ type WebhookOptions = { readonly toleranceMs: number; readonly maxBodyBytes: num
 
 function toKey(secret: string): Key {
   const bytes = fromBase64(secret.replace(/^whsec_/, ''))
-  if (bytes === undefined || bytes.length === 0) throw invalid('a secret of a webhook is `whsec_` and base64')
+  if (bytes === undefined || bytes.length === 0) throw invalid('a webhook secret must be `whsec_` followed by base64')
   return crypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, false, ['verify'])
 }
 
@@ -102,7 +102,9 @@ function checkWebhook(keys: () => Promise<readonly Key[]>, { toleranceMs, maxBod
     if (id === '' || timestamp === '' || signatures === '')
       return refuse('Send the headers webhook-id, webhook-timestamp and webhook-signature.')
     if (!/^\d{1,12}$/.test(timestamp as string) || Math.abs(now() - Number(timestamp) * 1000) > toleranceMs)
-      return refuse(`webhook-timestamp is not a time in unix seconds within ${toleranceMs / 1000} s of the clock here.`)
+      return refuse(
+        `webhook-timestamp must be a time in Unix seconds within ${toleranceMs / 1000} s of the server's clock.`,
+      )
     const given = (signatures as string)
       .split(' ')
       .slice(0, MAX_SIGNATURES)
@@ -114,8 +116,7 @@ function checkWebhook(keys: () => Promise<readonly Key[]>, { toleranceMs, maxBod
     const fits = await Promise.all(
       pairs.map(async ({ key, signature }) => crypto.subtle.verify('HMAC', key, signature, signed)),
     )
-    if (!fits.includes(true))
-      return refuse('No signature in webhook-signature is of this body and a secret that is known here.')
+    if (!fits.includes(true)) return refuse('No signature in webhook-signature matches this body.')
     const { method } = request
     const hasNone = method === 'GET' || method === 'HEAD'
     return { request: hasNone ? request : new Request(request, { method, body }) }

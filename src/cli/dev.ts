@@ -17,7 +17,7 @@ export async function runDev(options: DevArguments): Promise<void> {
   if (!existsSync(new URL('functions/api.ts', root)))
     throw new CliError(
       'cli.dev.no_clone',
-      'dev runs only in a clone of the repository, which has the functions: git clone it and run npm run dev there',
+      'dev needs the functions, which only a clone of the repository has: clone it and run npm run dev there',
     )
   const { showStreet } = await import('../local/show-street.ts')
   const { agents, speed, seed } = options

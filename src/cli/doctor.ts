@@ -11,9 +11,9 @@ const FOR_EACH_ROUTE = [
   {
     prefix: 'sqs/queue/',
     check: 'sqs/queues',
-    say: (count: number) => `${count} queues and their dead-letter queues are as they should be`,
+    say: (count: number) => `${count} queues and their dead-letter queues have the right attributes`,
   },
-  { prefix: 'sqs/send/', check: 'sqs/rights', say: (count: number) => `may send to ${count} queues` },
+  { prefix: 'sqs/send/', check: 'sqs/rights', say: (count: number) => `the relay may send to ${count} queues` },
 ] as const
 
 /** `enigma-relay doctor [--json]`. @throws ConfigError, or CliError when something fails */
@@ -37,7 +37,7 @@ export async function runDoctor({ json }: { readonly json: boolean }): Promise<v
   if (json) process.stdout.write(`${JSON.stringify({ checks: findings, summary }, null, 2)}\n`)
   else process.stdout.write(`${summary.ok} ok, ${summary.warn} warn, ${summary.fail} fail\n`)
   if (summary.fail > 0)
-    throw new CliError('cli.doctor.failed', `${summary.fail} ${summary.fail === 1 ? 'check fails' : 'checks fail'}`)
+    throw new CliError('cli.doctor.failed', `${summary.fail} ${summary.fail === 1 ? 'check failed' : 'checks failed'}`)
 }
 
 /**

@@ -28,7 +28,7 @@ async function launch(args) {
   if (needsProgram) args = args.slice(1)
   const isTool = args[0] === '--run'
   if (isTool && args[1] === undefined)
-    throw new LaunchProblem('cli.launch.no_tool', '--run needs the name of a tool, such as: --run vitest run', 2)
+    throw new LaunchProblem('cli.launch.no_tool', '--run needs a tool, such as --run vitest run', 2)
 
   if (isClone) await ensureInstalled(root)
   const node = findNode(root)

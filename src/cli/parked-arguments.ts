@@ -28,16 +28,16 @@ export function readAction(
   const named = Object.entries({ show, retry, drop, export: file }).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`],
   )
-  if (named.length > 1) refuse(`${named.join(' and ')} cannot go together`)
-  if (yes && drop === undefined) refuse('--yes goes with --drop')
+  if (named.length > 1) refuse(`${named.join(' and ')} cannot be combined`)
+  if (yes && drop === undefined) refuse('--yes is only for --drop')
   const taken = retry ?? drop
   if (taken === undefined) {
-    if (all) refuse('--all goes with --retry or --drop')
+    if (all) refuse('--all is only for --retry or --drop')
     if (show !== undefined) return { name: 'show', ids: [show] }
     return file === undefined ? { name: 'list' } : { name: 'export', file }
   }
   const name = retry === undefined ? 'drop' : 'retry'
-  if (taken === true && !all) refuse(`--${name} needs ids, or --all for all that the filters mean`)
-  if (taken !== true && all) refuse(`--${name} takes ids or --all, not both`)
+  if (taken === true && !all) refuse(`--${name} needs ids, or --all for every entry that matches the filters`)
+  if (taken !== true && all) refuse(`--${name} accepts ids or --all, not both`)
   return { name, ids: taken === true ? undefined : taken }
 }

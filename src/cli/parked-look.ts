@@ -27,7 +27,7 @@ export async function showParked(scope: ParkedScope): Promise<void> {
   if (first !== undefined) await print(first)
   if (differ)
     process.stderr.write(
-      `enigma-relay: ${copies} entries have this id and differ: this is the oldest; --export has them all\n`,
+      `enigma-relay: ${copies} different entries have this id; this is the oldest, --export writes all of them\n`,
     )
 }
 

@@ -60,12 +60,13 @@ export function createListing(json: boolean) {
       await print(
         total === 0 ? `${emptyWords}\n` : `${total} ${total === 1 ? 'entry' : 'entries'}: ${parts.join(', ')}\n`,
       )
-      for (const [file, count] of inFiles) await print(`${count} of them in ${file}: the list in Redis had no room\n`)
+      for (const [file, count] of inFiles)
+        await print(`${count} of them in ${file}, because the list in Redis was full\n`)
     },
   }
 }
 
-const WORDS = { dropped: 'dropped', gone: 'gone already' } as const
+const WORDS = { dropped: 'dropped', gone: 'already gone' } as const
 
 /** A line for what became of an entry. */
 export function formatTakenOut(taken: TakenOut, source: string, json: boolean): string {
@@ -84,5 +85,5 @@ let said = performance.now()
 export function sayProgress({ seen, of }: Page, source: string): void {
   if (performance.now() - said < SAY_MS) return
   said = performance.now()
-  process.stderr.write(`${source}: ${seen} of ${of} looked at\n`)
+  process.stderr.write(`${source}: read ${seen} of ${of} entries\n`)
 }

@@ -26,7 +26,9 @@ export type ParkedScope = {
 
 /** What to say when nothing was found. */
 export const emptyWords = ({ filter }: ParkedScope): string =>
-  Object.values(filter).every((part) => part === undefined) ? 'nothing is parked' : 'nothing that is parked matches'
+  Object.values(filter).every((part) => part === undefined)
+    ? 'no notification is parked'
+    : 'no parked notification matches'
 
 /** One source after the other, each with a connection of its own: its list, and then the files beside it. @throws ParkedError */
 export async function overSources(
@@ -54,7 +56,7 @@ async function sayFilesElsewhere(client: Redis, sourceId: string, files: readonl
   for (const [relayId, place] of Object.entries(noted))
     if (!here.has(place))
       process.stderr.write(
-        `enigma-relay: the relay ${relayId} has more parked notifications of ${sourceId} in ${place}: run this command there, with its ENIGMA_DATA_DIR\n`,
+        `enigma-relay: the relay ${relayId} has more parked notifications of ${sourceId} in ${place}: run this command on its host, with its ENIGMA_DATA_DIR\n`,
       )
 }
 

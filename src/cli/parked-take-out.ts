@@ -39,11 +39,12 @@ export async function takeOut(scope: ParkedScope, config: RelayConfig, act: type
   } finally {
     sqs.destroy()
   }
-  if (signal.aborted) throw new ParkedError('relay.parked.stopped', `stopped: ${done} done, the rest is on the list`)
+  if (signal.aborted)
+    throw new ParkedError('relay.parked.stopped', `stopped: ${done} done, the other entries stay on the list`)
   if (stay > 0)
     throw new ParkedError(
       'relay.parked.incomplete',
-      `${stay} of ${done + stay} ${stay === 1 ? 'stays' : 'stay'} on the list`,
+      `${stay} of ${done + stay} ${stay === 1 ? 'entry stays' : 'entries stay'} on the list`,
     )
   if (done === 0 && unseen.size === 0 && !json) await print(`${emptyWords(scope)}\n`)
 }

@@ -19,7 +19,7 @@ export async function runParked(options: ParkedArguments, refuse: (words: string
   const config = readParkedConfig(process.env, action.name === 'retry' || (action.name === 'drop' && options.yes))
   const sources = config.sources.filter(({ id }) => options.source === undefined || id === options.source)
   if (sources.length === 0)
-    refuse(`ENIGMA_SOURCES names no source "${options.source}", only ${config.sources.map(({ id }) => id).join(', ')}`)
+    refuse(`ENIGMA_SOURCES has no source "${options.source}", only ${config.sources.map(({ id }) => id).join(', ')}`)
   // A reader that has seen enough, such as head, closes the pipe.
   process.stdout.on('error', () => process.exit(1))
   const shutdown = createShutdown(process)
@@ -40,8 +40,11 @@ export async function runParked(options: ParkedArguments, refuse: (words: string
     shutdown.dispose()
   }
   if (scope.unseen.size > 0)
-    throw new ParkedError('relay.parked.not_found', `not on the list: ${[...scope.unseen].join(', ')}`)
-  if (isDryRun) refuse('nothing was dropped: add --yes to delete this for ever')
+    throw new ParkedError(
+      'relay.parked.not_found',
+      `no parked notification has these ids: ${[...scope.unseen].join(', ')}`,
+    )
+  if (isDryRun) refuse('nothing was deleted: add --yes to delete these entries permanently')
 }
 
 /** Where nothing is sent, no region is needed. */

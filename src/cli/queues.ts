@@ -9,7 +9,7 @@ import { CliError } from './errors.ts'
 export async function runQueues({ create }: { readonly create: boolean }): Promise<void> {
   const config = readQueueConfig(process.env, create)
   const there = create ? await make(config) : undefined
-  const state = (name: string) => (there === undefined ? '' : there.has(name) ? 'there' : 'made')
+  const state = (name: string) => (there === undefined ? '' : there.has(name) ? 'existing' : 'created')
   const rows = listQueues(config.queuePrefix).flatMap(({ route, queue, deadLetterQueue }) => [
     [route.name, queue, state(queue)],
     ['  dead letters', deadLetterQueue, state(deadLetterQueue)],
@@ -24,7 +24,7 @@ export async function runQueues({ create }: { readonly create: boolean }): Promi
   process.stdout.write(`${lines.join('\n')}\n`)
   if (there === undefined) return
   const made = rows.filter(([, , word]) => word === 'made').length
-  process.stdout.write(`made ${made}, there already ${rows.length - made}, at ${where(config)}\n`)
+  process.stdout.write(`created ${made}, existing ${rows.length - made}, at ${where(config)}\n`)
 }
 
 /** Only what concerns queues: a fault in the relay's other variables is no reason to refuse. To print names, no region is needed. */
@@ -60,20 +60,20 @@ function advice(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const { name, message } = error
   if (/Credentials|Token|Signature|AccessKey/i.test(name) || /credentials/i.test(message)) {
-    return 'no credentials are accepted; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role'
+    return 'AWS does not accept the credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role'
   }
   if (/AccessDenied|NotAuthorized/i.test(name))
-    return 'access is denied; allow sqs:CreateQueue, sqs:GetQueueAttributes and sqs:ListQueues'
+    return 'AWS denies access; allow sqs:CreateQueue, sqs:GetQueueAttributes and sqs:ListQueues'
   if (/QueueNameExists|QueueAlreadyExists/.test(name))
     return `${message} (delete that queue, or choose another ENIGMA_QUEUE_PREFIX)`
   if (name === 'SyntaxError')
-    return 'what answers there is no SQS, or one that does not speak its JSON protocol; check AWS_ENDPOINT_URL_SQS, and proxies on the way'
+    return 'the server that answered is not SQS, or does not speak the JSON protocol of SQS; check AWS_ENDPOINT_URL_SQS and any proxy on the way'
   if (
     /ECONN|ENOTFOUND|EAI_AGAIN|EHOST|ENETUNREACH|Timeout/.test(
       `${name} ${message} ${'code' in error ? String(error.code) : ''}`,
     )
   ) {
-    return `it cannot be reached (${message}); check AWS_ENDPOINT_URL_SQS, AWS_REGION and the network`
+    return `SQS cannot be reached (${message}); check AWS_ENDPOINT_URL_SQS, AWS_REGION and the network`
   }
   return `${name}: ${message}`
 }

@@ -22,14 +22,14 @@ export async function runSimulate({ url, backup, ...callCentre }: SimulateArgume
     for (; !ended.signal.aborted; await sleep(SAY_MS, ended.signal)) {
       const { published, pushed, lost, kept } = simulator.counters
       if (published + pushed === 0) continue
-      const troubles = lost + kept === 0 ? '' : `, lost ${lost}, kept for later ${kept}`
+      const troubles = lost + kept === 0 ? '' : `, lost ${lost}, kept in the backup folder ${kept}`
       process.stdout.write(
         `${new Date().toTimeString().slice(0, 8)}  published ${published}, pushed ${pushed}${troubles}\n`,
       )
     }
   }
   const { agents, speed, seed } = callCentre
-  process.stdout.write(`playing ${agents} agents at ${speed} times real time, seed ${seed}; Ctrl-C ends it\n`)
+  process.stdout.write(`simulating ${agents} agents at ${speed} times real time, seed ${seed}; press Ctrl-C to stop\n`)
   const saying = say()
   try {
     await simulator.run(shutdown.signal)

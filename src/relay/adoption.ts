@@ -56,7 +56,7 @@ export function createAdoption({ client, relayId, journal, numbers, log, now, le
     if (claims > 0)
       log.warn(
         { code: 'relay.claims.adopted', relayId: other, claims },
-        'Adopted the claims of another relay, which no longer runs; their items are sent again with the same ids',
+        'The relay adopted the claims of another relay that is not running; it sends their items again with the same ids',
       )
   }
 

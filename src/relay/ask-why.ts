@@ -30,7 +30,7 @@ export async function askWhy(address: RedisAddress): Promise<Error | undefined> 
       if (reply !== undefined) return reply
       const plain = await listen(tcp(), 'PING\r\n')
       return /^[+-]/.test(plain.text)
-        ? new RelayError('relay.redis.plain_port', `it answers ${quote(plain.text)}`)
+        ? new RelayError('relay.redis.plain_port', `the server answered ${quote(plain.text)}`)
         : undefined
     }
     const heard = await listen(tcp(), 'PING\r\n')
@@ -40,9 +40,7 @@ export async function askWhy(address: RedisAddress): Promise<Error | undefined> 
     const secure = await listen(connectTls({ ...at, rejectUnauthorized: false }), '')
     const speaksTls =
       secure.error === undefined ? secure.isOpen : /alert/i.test(`${secure.error.code} ${secure.error.message}`)
-    return speaksTls
-      ? new RelayError('relay.redis.tls_port', 'it answers the beginning of a TLS connection')
-      : undefined
+    return speaksTls ? new RelayError('relay.redis.tls_port', 'the server answered with TLS') : undefined
   } catch {
     return undefined
   }
@@ -93,7 +91,7 @@ function toReason(text: string): Error | undefined {
   // Our own connection logs in before it asks anything.
   if (text === '' || /^(\+|-NOAUTH)/.test(text)) return undefined
   if (text.startsWith('-')) return new ErrorReply(quote(text.slice(1)))
-  return new RelayError('relay.redis.not_redis', `it says ${quote(text)}`)
+  return new RelayError('relay.redis.not_redis', `the server answered ${quote(text)}`)
 }
 
 /** The first line, without what a terminal would take for a command. */

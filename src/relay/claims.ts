@@ -147,7 +147,8 @@ export function createClaims(options: ClaimsOptions) {
         [registry, leaseKey(relayId)],
         [waitingField(list), least, holder],
       )
-      if (generation === '') throw new RelayError('relay.lease.taken', 'another process holds the relay id')
+      if (generation === '')
+        throw new RelayError('relay.lease.taken', 'another process holds this ENIGMA_RELAY_ID: give each relay its own')
       generations.set(list, generation)
     },
 

@@ -61,14 +61,14 @@ export function readConfig(env: Env): RelayConfig {
       if (!/^[A-Za-z0-9_-]{1,64}$/.test(id)) {
         return fault(
           'an entry has no id before "="',
-          'write id=redis://host:port, the id of letters, digits, _ and -; several separated by commas',
+          'write id=redis://host:port, with an id of letters, digits, _ and -; separate several entries by commas',
         )
       }
       return { id, ...parseRedisAddress(id, entry.slice(equals + 1), fault) }
     })
     if (parsed.length === 0) return fault('names no source', 'write main=redis://127.0.0.1:8001')
     if (new Set(parsed.map((source) => source.id)).size < parsed.length) {
-      return fault('names an id twice', 'give each source an id of its own: notifications are told apart by it')
+      return fault('names an id twice', 'give each source its own id, which distinguishes its notifications')
     }
     return parsed
   })
@@ -76,7 +76,7 @@ export function readConfig(env: Env): RelayConfig {
   const listEnd = reader.read('ENIGMA_LIST_END', 'right', (text, fault) =>
     text === 'right' || text === 'left'
       ? text
-      : fault(`"${text}" is no end of a list`, 'write right (the dialler pushes left) or left'),
+      : fault(`"${text}" is not an end of a list`, 'write right (the dialler pushes on the left) or left'),
   )
   const channels = reader.read('ENIGMA_CHANNELS', 'enigma:notifications*', toList)
   const queuePrefix = reader.read('ENIGMA_QUEUE_PREFIX', 'enigma-', (text, fault) =>
@@ -88,12 +88,15 @@ export function readConfig(env: Env): RelayConfig {
   const relayId = reader.read('ENIGMA_RELAY_ID', hostname(), (text, fault) =>
     /^[A-Za-z0-9._-]{1,128}$/.test(text)
       ? text
-      : fault('has characters that a key cannot have', 'use letters, digits, dots, - and _'),
+      : fault('has characters that are not allowed', 'use letters, digits, dots, - and _, 128 at most'),
   )
   const parkedMax = reader.read('ENIGMA_PARKED_MAX', '10000', (text, fault) =>
     /^\d{1,9}$/.test(text)
       ? Number(text)
-      : fault(`"${text}" is not a number of entries`, 'write a whole number, such as 10000; 0 keeps all in the file'),
+      : fault(
+          `"${text}" is not a number of entries`,
+          'write a whole number, such as 10000; 0 writes all entries to the file',
+        ),
   )
   const http = reader.read('ENIGMA_HTTP', '127.0.0.1:8081', (text, fault) => {
     const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text)
@@ -107,7 +110,7 @@ export function readConfig(env: Env): RelayConfig {
     'info',
     (text, fault) =>
       LOG_LEVELS.find((level) => level === text) ??
-      fault(`"${text}" is no level`, `use one of ${LOG_LEVELS.join(', ')}`),
+      fault(`"${text}" is not a log level`, `use one of ${LOG_LEVELS.join(', ')}`),
   )
   const endpoint = reader.read('AWS_ENDPOINT_URL_SQS', '', (text, fault) =>
     text === '' || (/^https?:\/\//.test(text) && URL.canParse(text))

@@ -46,12 +46,12 @@ export function createCredentials({ requestHandler, log, now = () => performance
       if (accessKeyId !== former)
         log?.info(
           { code: 'relay.credentials.renewed' },
-          'AWS did not accept the credentials: the relay found new ones, and uses them from now on',
+          'AWS did not accept the credentials; the relay resolved them again and uses the new ones',
         )
     } catch (error) {
       log?.debug(
         { code: 'relay.credentials.not_renewed', error: describe(error) },
-        'AWS does not accept the credentials, and the relay finds no others yet',
+        'AWS does not accept the credentials, and the relay has found no others yet',
       )
     }
   }

@@ -46,7 +46,7 @@ export const isForeignAnswer = (error: unknown): boolean =>
 export function describe(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return describe(error.errors[0])
   if (!(error instanceof Error)) return String(error)
-  if (isForeignAnswer(error)) return `what answered is no SQS (status ${statusOf(error) ?? 'unknown'})`
+  if (isForeignAnswer(error)) return `the server that answered is not SQS (status ${statusOf(error) ?? 'unknown'})`
   const code =
     'code' in error && typeof error.code === 'string' && !error.message.includes(error.code) ? ` (${error.code})` : ''
   // Redis quotes the arguments of a command that it does not know: the password of AUTH among them.

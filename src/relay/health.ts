@@ -34,7 +34,7 @@ export async function serveHealth(options: HealthOptions): Promise<() => Promise
   } catch (error) {
     throw new RelayError(
       'relay.http.address_in_use',
-      `cannot serve on ${authority}:${port} (${describe(error)}): set ENIGMA_HTTP to a free address`,
+      `the relay cannot listen on ${authority}:${port} (${describe(error)}): set ENIGMA_HTTP to a free address`,
       { cause: error },
     )
   }

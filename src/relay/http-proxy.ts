@@ -23,7 +23,10 @@ export function readProxies(env: Env, reader: EnvReader): HttpProxies {
       text === ''
         ? undefined
         : (parseProxy(text) ??
-          fault('is not the address of an HTTP proxy', 'write http://proxy.example:3128, or http://user:password@…')),
+          fault(
+            'is not the address of an HTTP proxy',
+            'write http://proxy.example:3128 or http://user:password@proxy.example:3128',
+          )),
     )
   }
   return {

@@ -42,7 +42,7 @@ export function takeFormerJournal({ dataDir, relayId, sourceIds, log, nowMs }: F
       takeOver(other)
       return log.warn(
         { code: 'relay.journal.taken_over', file: other, relayId },
-        'The relay took over the journal of a relay with another id that is not running; set ENIGMA_RELAY_ID to keep one id',
+        'The relay took over the journal of a relay with another id that is not running; set ENIGMA_RELAY_ID so that the id stays the same',
       )
     } finally {
       unlock()

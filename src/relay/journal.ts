@@ -121,16 +121,16 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
 
   const start = (): void => {
     if (resumeRecovery(path, now()))
-      return void recover(new RelayError('relay.journal.damaged', 'a recovery had not ended'))
+      return void recover(new RelayError('relay.journal.damaged', 'an earlier recovery was interrupted'))
     takeFormerJournal({ dataDir, relayId, sourceIds, log, nowMs: now() })
     const opened = open()
     if (opened.isVirgin() && hasAside(path)) {
       closeQuietly(opened)
       takeBack(path)
-      return void recover(new RelayError('relay.journal.damaged', 'a recovery had not ended'))
+      return void recover(new RelayError('relay.journal.damaged', 'an earlier recovery was interrupted'))
     }
     if (opened.usedBytes() <= CHECKED_BYTES && !opened.isSound())
-      recover(new RelayError('relay.journal.damaged', 'SQLite finds it damaged'))
+      recover(new RelayError('relay.journal.damaged', 'the integrity check of SQLite failed'))
   }
 
   const lock = ((): (() => void) => {
@@ -159,7 +159,7 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
   function locked(cause?: unknown): RelayError {
     return new RelayError(
       'relay.journal.locked',
-      `another process uses the journal in ${dataDir}: end it, or set ENIGMA_DATA_DIR or ENIGMA_RELAY_ID to something of its own`,
+      `another process uses the journal in ${dataDir}: end that process, or give this one its own ENIGMA_DATA_DIR or ENIGMA_RELAY_ID`,
       { cause },
     )
   }

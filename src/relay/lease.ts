@@ -117,7 +117,7 @@ export function createLease(options: LeaseOptions) {
           if (said !== other)
             log.warn(
               { code: 'relay.lease.held', relayId, holder: other },
-              'Another relay holds this ENIGMA_RELAY_ID; waiting until its lease expires. Give each relay an id of its own',
+              'Another relay holds this ENIGMA_RELAY_ID; the relay waits until that lease expires. Give each relay its own ENIGMA_RELAY_ID',
             )
           said = other
         } catch (error) {
@@ -147,7 +147,7 @@ export function createLease(options: LeaseOptions) {
           steadySince = performance.now()
           log.debug(
             { code: 'relay.lease.renew_failed', error: describe(error) },
-            'Could not renew the lease; trying again',
+            'The relay could not renew its lease; it retries',
           )
         }
       }
@@ -160,7 +160,7 @@ export function createLease(options: LeaseOptions) {
       } catch (error) {
         log.debug(
           { code: 'relay.lease.release_failed', error: describe(error) },
-          'Could not release the lease; it expires by itself',
+          'The relay could not release its lease; the lease expires by itself',
         )
       }
     },

@@ -108,7 +108,7 @@ export function createLeftBehind(options: LeftBehindOptions, signal: AbortSignal
     unreadable.add(claim)
     log.error(
       { code: 'relay.claims.unreadable', source: sourceId, claim, items },
-      'A leftover claim cannot be read; it stays in Redis. A newer version of the relay may have written it',
+      'The relay cannot read a leftover claim, which stays in Redis. A newer version of the relay may have written it',
     )
   }
   const fail = (error: unknown) => {
@@ -116,7 +116,7 @@ export function createLeftBehind(options: LeftBehindOptions, signal: AbortSignal
     if (failing === undefined && client.isReady)
       log.warn(
         { code: 'relay.claims.look_failed', source: sourceId, error: describe(error) },
-        'Could not look for leftover claims; trying again',
+        'The relay could not look for leftover claims; it retries',
       )
     failing ??= { sinceMs: now(), reason: describe(error) }
   }

@@ -60,7 +60,7 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
   // Only when a round is through, and both connections are back: taking may work while waiting does not.
   const endFailure = () => {
     if (!waiter.isReady) return
-    if (failures > 0) log.info({ code: 'relay.list.recovered', list }, 'Taking from the list again')
+    if (failures > 0) log.info({ code: 'relay.list.recovered', list }, 'The relay takes items from the list again')
     failures = 0
     said = undefined
     state.failing = undefined
@@ -106,7 +106,7 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
       if (failures === 1 || (advice !== undefined && advice !== said)) {
         log.warn(
           { code: 'relay.list.failed', list, error: describe(error) },
-          advice ?? 'Could not take from the list, which keeps its items; trying again',
+          advice ?? 'The relay could not take items from the list, which keeps them; the relay retries',
         )
         said = advice
       }

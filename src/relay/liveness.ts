@@ -83,7 +83,10 @@ export function createLiveness({ ping, isReady, onAnswer, now, clock = () => per
         )
       }
       if (at - aliveAt > LOST_MS)
-        throw new RelayError('relay.pubsub.heartbeat_lost', `nothing arrived for ${LOST_MS} ms`)
+        throw new RelayError(
+          'relay.pubsub.heartbeat_lost',
+          `nothing arrived on the subscribed connection for ${LOST_MS} ms`,
+        )
       if (at - heardAt > PROBE_MS && !isProbing) void probe()
     },
   }

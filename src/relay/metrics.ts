@@ -12,65 +12,69 @@ export function createMetrics() {
     new Gauge({ name: `enigma_relay_${name}`, help, labelNames, registers })
   return {
     registry,
-    received: counter('received_total', 'Notifications taken from lists or heard on PubSub', [
+    received: counter('received_total', 'Notifications taken from lists or heard on Pub/Sub', [
       'source',
       'transport',
       'route',
     ]),
-    other: counter('other_total', 'Notifications without a route of their own, by reason', ['source', 'reason']),
+    other: counter('other_total', 'Notifications sent to the route "other", by reason', ['source', 'reason']),
     sent: counter('sent_total', 'Notifications that SQS has accepted', ['route']),
     retried: counter('retried_total', 'Notifications sent again after a failure', ['route']),
-    parked: counter('parked_total', 'Notifications put aside in the source, by reason', ['route', 'reason']),
+    parked: counter('parked_total', 'Notifications parked in the source, by reason', ['route', 'reason']),
     requests: counter('requests_total', 'SendMessageBatch requests, answered or failed', ['route', 'outcome']),
-    adopted: counter('adopted_total', 'List items and journal rows taken up again after a crash or a cut reply', [
-      'source',
-      'transport',
-    ]),
-    gaps: counter('gaps_total', 'Spans of time in which PubSub was not heard, by cause', ['source', 'cause']),
-    givenUp: counter('given_up_total', 'PubSub notifications that no room was left for: lost, and announced as gaps', [
-      'route',
-      'reason',
-    ]),
-    gapSeconds: counter('gap_seconds_total', 'Length of the spans in which PubSub was not heard, all together', [
-      'source',
-    ]),
+    adopted: counter(
+      'adopted_total',
+      'List items and journal rows that the relay adopted after a crash or a lost reply',
+      ['source', 'transport'],
+    ),
+    gaps: counter('gaps_total', 'Gaps: time spans in which Pub/Sub could not be heard, by cause', ['source', 'cause']),
+    givenUp: counter(
+      'given_up_total',
+      'Pub/Sub notifications discarded because the journal or memory was full; announced as gaps',
+      ['route', 'reason'],
+    ),
+    gapSeconds: counter('gap_seconds_total', 'Total length of all gaps, in seconds', ['source']),
     delay: new Histogram({
       name: 'enigma_relay_delay_seconds',
-      help: 'From received by the relay to accepted by SQS',
+      help: 'Seconds from receipt by the relay to acceptance by SQS',
       labelNames: ['route'] as const,
       buckets: [0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600],
       registers,
     }),
-    heartbeat: gauge('heartbeat_seconds', 'From publishing the last heartbeat that was heard to hearing it', [
+    heartbeat: gauge('heartbeat_seconds', 'Seconds from publishing to hearing the last heartbeat that was heard', [
       'source',
     ]),
     backlog: gauge('backlog', 'Items on the list', ['source', 'list']),
-    backlogWait: gauge('backlog_oldest_seconds', 'At most so long the oldest item on the list has waited', [
+    backlogWait: gauge('backlog_oldest_seconds', 'Upper bound of how long the oldest item on the list has waited', [
       'source',
       'list',
     ]),
     claims: gauge('claims', 'Claims of this relay that are not deleted yet', ['source']),
-    numberRepairs: counter('number_repairs_total', 'How often the counter of claims and epochs was no number', [
+    numberRepairs: counter('number_repairs_total', 'Repairs of enigma:relay:number, the counter of claims and epochs', [
       'source',
     ]),
     relays: gauge('relays', 'Relays that hold a lease in the source', ['source']),
-    outputBuffer: gauge('output_buffer_bytes', 'Bytes of PubSub that wait at the server for this relay', ['source']),
+    outputBuffer: gauge('output_buffer_bytes', 'Bytes of Pub/Sub in the output buffer of Redis for this relay', [
+      'source',
+    ]),
     outputBufferLimit: gauge(
       'output_buffer_limit_bytes',
-      'Beyond so many bytes the server cuts the relay off; 0: never',
+      'Size of the output buffer at which Redis closes the connection, in bytes; 0: no limit',
       ['source'],
     ),
     held: gauge('held', 'Notifications in memory, on their way to SQS', ['route']),
     heldBytes: gauge('held_bytes', 'Bytes of the notifications in memory', ['route']),
     inFlight: gauge('requests_in_flight', 'Requests to SQS in flight', ['route']),
-    oldest: gauge('oldest_seconds', 'Age of the oldest notification in memory', ['route']),
-    journalRows: gauge('journal_rows', 'PubSub notifications in the journal', []),
+    oldest: gauge('oldest_seconds', 'Age of the oldest notification in memory, in seconds', ['route']),
+    journalRows: gauge('journal_rows', 'Pub/Sub notifications in the journal', []),
     journalBytes: gauge('journal_bytes', 'Bytes of the journal in use', []),
     ready: gauge('ready', '1 when /readyz would answer 200', []),
-    parkedItems: gauge('parked', 'Entries of the parked list: see enigma-relay parked', ['source']),
-    parkedFile: gauge('parked_file', 'Parked entries in the file of this relay, for which the list has no room', [
-      'source',
-    ]),
+    parkedItems: gauge('parked', 'Entries on the parked list, shown by "enigma-relay parked"', ['source']),
+    parkedFile: gauge(
+      'parked_file',
+      'Parked entries in the file of this relay, written because the parked list was full',
+      ['source'],
+    ),
   }
 }
 

@@ -82,6 +82,6 @@ export async function reportDamage({
   metrics.numberRepairs.inc({ source: sourceId })
   log.error(
     { code: 'relay.number.repaired', source: sourceId, key: NUMBER_KEY, value: maskText(value) },
-    'The counter of claims and epochs in Redis was not a number that a relay wrote; it goes on from the clock, and ids do not repeat',
+    'The counter of claims and epochs in Redis was not a number that a relay wrote; the relay continues from the clock, and no id repeats',
   )
 }

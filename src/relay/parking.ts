@@ -53,7 +53,7 @@ export function createParking(options: ParkingOptions) {
     if (!isFull)
       log.warn(
         { code: 'relay.parking.list_full', source: sourceId, entries: most, file: overflow.file },
-        'the parked list has no room: further parked notifications go to a file, which "enigma-relay parked" shows as well',
+        'The parked list is full; the relay writes further parked notifications to a file, which "enigma-relay parked" shows as well',
       )
     isFull = true
     void measure()
@@ -72,7 +72,7 @@ export function createParking(options: ParkingOptions) {
     } catch (error) {
       log.debug(
         { code: 'relay.parking.not_counted', source: sourceId, error: describe(error) },
-        'cannot count the entries in the file of parked notifications, or note where it is',
+        'The relay cannot count the entries in the file of parked notifications, or record its place in Redis',
       )
     }
   }
@@ -111,7 +111,7 @@ export function createParking(options: ParkingOptions) {
           if (failures === 1)
             log.warn(
               { code: 'relay.parking.failed', id: item.id, reason, error: describe(error) },
-              'cannot park a notification yet: the relay retries',
+              'The relay could not park a notification; it retries',
             )
           await sleep(backoffMs(failures), signal)
         }

@@ -123,7 +123,7 @@ async function listen(
   const lost = Promise.withResolvers<never>()
   lost.promise.catch(() => undefined)
   connection.on('error', (error: unknown) => lost.reject(error))
-  connection.on('end', () => lost.reject(new RelayError('relay.pubsub.disconnected', 'the connection ended')))
+  connection.on('end', () => lost.reject(new RelayError('relay.pubsub.disconnected', 'Redis closed the connection')))
 
   // Until the first heartbeat is heard, ids are made from a number that nobody else has.
   const first = await client.beat([NUMBER_KEY], [numbers.least(), ''])
@@ -216,7 +216,10 @@ async function listen(
     await connection.subscribe(channelName, onBeat, true)
   }
   const late = setTimeout(
-    () => lost.reject(new RelayError('relay.pubsub.disconnected', `no subscription within ${LOST_MS} ms`)),
+    () =>
+      lost.reject(
+        new RelayError('relay.pubsub.disconnected', `Redis did not confirm the subscription within ${LOST_MS} ms`),
+      ),
     LOST_MS,
   )
   try {

@@ -95,7 +95,7 @@ export async function findQueue(
       // SQS itself takes the ending .fifo for FIFO queues only; some servers do not name the attribute at all.
       if (attributes?.['FifoQueue'] !== 'false' && url !== undefined) {
         if (said !== '')
-          log.info({ code: 'relay.sqs.queue_found', route: route.name, queue: name }, 'the relay found the queue')
+          log.info({ code: 'relay.sqs.queue_found', route: route.name, queue: name }, 'The relay can use the queue now')
         outages.end(route.name)
         return { url, maxBytes: Number(attributes?.['MaximumMessageSize'] ?? ASSUMED_BYTES) }
       }

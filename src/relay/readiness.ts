@@ -67,13 +67,13 @@ export function createReadiness(options: ReadinessOptions) {
       found.set(`source:${id}`, unless(state.refused === undefined, state.refused ?? ''))
       if (state.refused !== undefined) continue
       if (channels.length > 0)
-        found.set(`pubsub:${id}`, unless(fresh(state.heard), because('no heartbeat is heard', state.unheard)))
+        found.set(`pubsub:${id}`, unless(fresh(state.heard), because('the relay hears no heartbeat', state.unheard)))
       found.set(
         `lease:${id}`,
         unless(
           state.leased,
           because(
-            'the relay id is not held: another relay has it, or Redis does not answer or refuses',
+            'the relay does not hold its relay id: another relay holds it, or Redis does not answer or refuses the command',
             state.unleased,
           ),
         ),
@@ -82,11 +82,11 @@ export function createReadiness(options: ReadinessOptions) {
       const isUnseen = claims !== undefined && now() - claims.sinceMs > FRESH_MS && fresh(state.answered)
       found.set(
         `claims:${id}`,
-        isUnseen ? { reason: `leftover claims cannot be looked for: ${claims.reason}` } : undefined,
+        isUnseen ? { reason: `the relay cannot look for leftover claims: ${claims.reason}` } : undefined,
       )
       for (const [list, { waitsFor, progressMs, items, failing }] of state.lists) {
         const stalled = items > 0 && now() - progressMs > STALL_MS
-        const reason = `${items} items wait, nothing was taken for ${seconds(progressMs)} s: it waits for ${WAITS[waitsFor]}`
+        const reason = `${items} items wait, and the relay has taken none for ${seconds(progressMs)} s: it waits for ${WAITS[waitsFor]}`
         // What is wrong with the whole server is said by its own part.
         const isRefused = failing !== undefined && now() - failing.sinceMs > FRESH_MS && fresh(state.answered)
         found.set(
@@ -100,22 +100,22 @@ export function createReadiness(options: ReadinessOptions) {
       const stalled = held > 0 && now() - progressMs > STALL_MS
       const why =
         inFlight > 0
-          ? 'for the answer to a request'
+          ? 'for the response to a request'
           : failingSince === undefined
             ? 'for their turn'
-            : 'until SQS accepts again'
-      const reason = `${held} notifications wait ${why}, nothing moved for ${seconds(progressMs)} s`
+            : 'until SQS accepts messages again'
+      const reason = `${held} notifications wait ${why}: no progress for ${seconds(progressMs)} s`
       found.set(
         `sqs:${route.name}`,
         stalled
           ? { reason, stalled }
-          : unless(failingSince === undefined, problem ?? 'SQS accepts nothing, or the queue does not exist'),
+          : unless(failingSince === undefined, problem ?? 'SQS accepts no messages, or the queue does not exist'),
       )
     }
     // What was wrong before SQS answered again says nothing about what is wrong later.
     if (fresh(lastAnswer())) sqsFault = undefined
     found.set('sqs', sqsFault)
-    found.set('journal', unless(intake.brokenSince === undefined, 'the journal cannot be written'))
+    found.set('journal', unless(intake.brokenSince === undefined, 'the relay cannot write the journal'))
     return found
   }
 
@@ -143,7 +143,7 @@ export function createReadiness(options: ReadinessOptions) {
         stalls.add(name)
         log.error(
           { code: 'relay.ready.stalled', part: name, waits: fault.reason },
-          'stalled: nothing has moved for 30 s',
+          'A part of the relay has stalled: no progress for 30 s',
         )
       }
     }
@@ -151,11 +151,11 @@ export function createReadiness(options: ReadinessOptions) {
     const isReady = broken.length === 0
     metrics.ready.set(isReady ? 1 : 0)
     if (wasReady !== isReady) {
-      if (isReady) log.info({ code: 'relay.ready.yes' }, 'ready')
+      if (isReady) log.info({ code: 'relay.ready.yes' }, 'The relay is ready')
       else if (wasReady === true)
         log.warn(
           { code: 'relay.ready.no', parts: Object.fromEntries(broken.map(([name, { reason }]) => [name, reason])) },
-          'not ready: see /readyz',
+          'The relay is not ready; /readyz lists the reasons',
         )
     }
     wasReady = isReady
@@ -168,7 +168,7 @@ export function createReadiness(options: ReadinessOptions) {
   const probe = async (): Promise<void> => {
     const url = [...senders.values()].find((sender) => sender.queueUrl !== undefined)?.queueUrl
     if (url === undefined) {
-      sqsFault = { reason: 'no queue was found yet' }
+      sqsFault = { reason: 'the relay has found no queue yet' }
       return
     }
     try {
@@ -213,9 +213,9 @@ export type Readiness = ReturnType<typeof createReadiness>
 const QUIET = /^(sqs:|list:|lease:|source:|claims:)/
 
 const WAITS = {
-  lease: 'the right to the relay id',
-  claims: 'what was left in claims, by this relay or another whose lease has not expired yet',
-  room: 'room in memory, until SQS accepts',
-  redis: 'an answer of Redis',
-  items: 'an item, though there are some: its connection may be dead',
+  lease: 'the lease on its relay id',
+  claims: 'leftover claims of this relay, or of another relay whose lease has not expired yet',
+  room: 'free memory, which it has again when SQS accepts messages',
+  redis: 'an answer from Redis',
+  items: 'an item, although the list has some: the connection may be dead',
 } as const

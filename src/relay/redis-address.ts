@@ -41,37 +41,40 @@ export function parseRedisAddress(id: string, text: string, fault: Fault): Redis
     return fault(`the address of "${id}" is not a redis:// or rediss:// URL`, `write ${id}=redis://host:8001`)
   if (!/^\/?\d*$/.test(url.pathname))
     return fault(
-      `the address of "${id}" has a path that is no number of a database`,
-      `write ${id}=redis://host:8001, or …:8001/1 for database 1`,
+      `the path in the address of "${id}" is not a database number`,
+      `write ${id}=redis://host:8001, or ${id}=redis://host:8001/1 for database 1`,
     )
   if (!isDecodable(url.username) || !isDecodable(url.password)) {
     return fault(
-      `user or password in the address of "${id}" has a % that stands for nothing`,
-      'write % as %25, or put them into files: userFile=…&passwordFile=…',
+      `the user or password in the address of "${id}" has a % that is not a percent-encoding`,
+      'write % as %25, or use files: userFile=…&passwordFile=…',
     )
   }
   const given: Partial<Record<Parameter, string>> = {}
   for (const [name, value] of url.searchParams) {
     if (!isParameter(name))
-      return fault(`the address of "${id}" has a parameter that is not known`, `there are ${PARAMETERS.join(', ')}`)
-    if (value === '') return fault(`${name} of "${id}" is empty`, `write ${name}=… or leave it out`)
+      return fault(`the address of "${id}" has an unknown parameter`, `use only ${PARAMETERS.join(', ')}`)
+    if (value === '') return fault(`${name} of "${id}" is empty`, `write ${name}=… or remove it`)
     given[name] = value
   }
   for (const name of FILES) {
     const file = given[name]
     if (file !== undefined && !isReadable(file))
-      return fault(`${name} of "${id}" cannot be read: ${file}`, 'make the file, and let the user of the relay read it')
+      return fault(
+        `${name} of "${id}" cannot be read: ${file}`,
+        'create the file, and let the user that runs the relay read it',
+      )
   }
   if (url.protocol === 'rediss:') checkCertificates(id, given, fault)
   else if ([...TLS_FILES, 'servername' as const].some((name) => given[name] !== undefined)) {
-    return fault(`"${id}" has a certificate to check or to show, and no TLS`, `write ${id}=rediss://…`)
+    return fault(`"${id}" has TLS parameters, but its address does not use TLS`, `write ${id}=rediss://…`)
   }
   if (given.passwordFile !== undefined && url.password !== '')
-    return fault(`"${id}" has a password in the address and one in a file`, 'leave the one in the address out')
+    return fault(`"${id}" has a password in the address and one in a file`, 'remove the one in the address')
   if (given.userFile !== undefined && url.username !== '')
-    return fault(`"${id}" has a user in the address and one in a file`, 'leave one of them out')
+    return fault(`"${id}" has a user in the address and one in a file`, 'remove one of them')
   if (given.userFile !== undefined && given.passwordFile === undefined && url.password === '')
-    return fault(`"${id}" has a user and no password`, 'add passwordFile=…')
+    return fault(`"${id}" has a user but no password`, 'add passwordFile=…')
   url.search = ''
   // As it was written, when there is nothing to take out.
   return { url: Object.keys(given).length === 0 ? text : url.href, ...given }
@@ -89,13 +92,13 @@ function checkCertificates(
   ] as const)
     if (file !== undefined && !readFileSync(file, 'utf8').includes('-----BEGIN CERTIFICATE-----'))
       fault(
-        `${name} of "${id}" holds no certificate in PEM: ${file}`,
-        `name the file of the ${name === 'caFile' ? 'authority' : 'certificate'}, which begins with -----BEGIN CERTIFICATE-----`,
+        `${name} of "${id}" is not a certificate in PEM format: ${file}`,
+        `use the file ${name === 'caFile' ? "of the authority's certificate" : 'of the client certificate'}, which contains -----BEGIN CERTIFICATE-----`,
       )
   if ((certFile === undefined) !== (keyFile === undefined))
-    fault(`"${id}" has a certificate without its key, or a key without its certificate`, 'write certFile=…&keyFile=…')
+    fault(`"${id}" has a certificate without a key, or a key without a certificate`, 'write certFile=…&keyFile=…')
   if (keyPassphraseFile !== undefined && keyFile === undefined)
-    fault(`"${id}" has a passphrase and no key`, 'add certFile=…&keyFile=…')
+    fault(`"${id}" has a passphrase but no key`, 'add certFile=…&keyFile=…')
   if (certFile === undefined || keyFile === undefined) return
   const key = readFileSync(keyFile)
   const passphrase = keyPassphraseFile === undefined ? undefined : readLine(keyPassphraseFile)
@@ -107,21 +110,24 @@ function checkCertificates(
     // The words of OpenSSL are not shown: they would tell of a passphrase.
     if (!key.includes('PRIVATE KEY-----'))
       fault(
-        `keyFile of "${id}" holds no private key in PEM: ${keyFile}`,
-        'name the file that begins with -----BEGIN PRIVATE KEY-----',
+        `keyFile of "${id}" is not a private key in PEM format: ${keyFile}`,
+        'use the file of the private key, which contains -----BEGIN PRIVATE KEY-----',
       )
     if (passphrase === undefined)
       fault(
-        `keyFile of "${id}" cannot be used without its passphrase: ${keyFile}`,
-        'write the passphrase into a file, and add keyPassphraseFile=…',
+        `keyFile of "${id}" needs a passphrase: ${keyFile}`,
+        'write the passphrase to a file, and add keyPassphraseFile=…',
       )
     fault(
-      `keyPassphraseFile of "${id}" does not open keyFile, or that is damaged: ${keyPassphraseFile}`,
-      'write the right passphrase into it',
+      `the passphrase in keyPassphraseFile of "${id}" does not decrypt keyFile, or keyFile is damaged: ${keyPassphraseFile}`,
+      'write the right passphrase to that file',
     )
   }
   if (!isKeyOf)
-    fault(`keyFile of "${id}" is not the key of certFile: ${keyFile}, ${certFile}`, 'name two that belong together')
+    fault(
+      `keyFile of "${id}" is not the private key of certFile: ${keyFile}, ${certFile}`,
+      'use two files that belong together',
+    )
 }
 
 /** A list whose one element is read anew whenever a connection asks for it: node-redis keeps the options of the first one. */
@@ -191,7 +197,7 @@ function readSecret(file: string): string {
     const secret = readLine(file)
     if (secret !== '') return secret
   } catch (error) {
-    throw new RelayError('relay.redis.no_secret', `cannot be read: ${describe(error)}`)
+    throw new RelayError('relay.redis.no_secret', `a file cannot be read: ${describe(error)}`)
   }
   throw new RelayError('relay.redis.no_secret', `${file} is empty`)
 }

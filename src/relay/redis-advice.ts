@@ -15,7 +15,7 @@ export type RedisFault = {
 
 type Known = readonly [pattern: RegExp, event: string, says: string, fix: string]
 
-const CREDENTIALS = 'correct user and password in ENIGMA_SOURCES, best in files (docs/relay.md)'
+const CREDENTIALS = 'correct the user and password in ENIGMA_SOURCES, preferably in files (docs/relay.md)'
 const CERTIFICATES = 'in ENIGMA_SOURCES (docs/relay.md, "TLS, users and passwords")'
 
 /**
@@ -26,49 +26,59 @@ const ANSWERS: readonly Known[] = [
   [
     /max number of clients/i,
     'max_clients',
-    'Redis has no room for another connection',
-    'raise maxclients, or end clients that nobody needs',
+    'Redis accepts no more connections',
+    'raise maxclients, or close connections that nobody needs',
   ],
   [
     /^-?DENIED/,
     'protected_mode',
-    'Redis is in protected mode and lets in local clients only',
-    'give Redis a password or a bind address',
+    'Redis is in protected mode and accepts only local clients',
+    'set a password or a bind address in redis.conf',
   ],
-  [/^-?WRONGTYPE/, 'wrong_type', 'this key of ENIGMA_LISTS is not a list', 'name the right one, or delete the key'],
-  [/^-?OOM\b/, 'out_of_memory', 'Redis is out of memory and refuses to copy', 'raise maxmemory or free some'],
-  [/^-?READONLY/, 'read_only', 'this Redis is a read-only replica', 'name the primary in ENIGMA_SOURCES'],
+  [/^-?WRONGTYPE/, 'wrong_type', 'this key in ENIGMA_LISTS is not a list', 'correct ENIGMA_LISTS, or delete the key'],
+  [/^-?OOM\b/, 'out_of_memory', 'Redis has reached maxmemory and refuses writes', 'raise maxmemory or free memory'],
+  [
+    /^-?READONLY/,
+    'read_only',
+    'this Redis is a read-only replica',
+    'write the address of the primary in ENIGMA_SOURCES',
+  ],
   [
     /^-?MASTERDOWN/,
     'primary_down',
     'this Redis is a replica that has lost its primary',
-    'name the primary in ENIGMA_SOURCES, or bring it back',
+    'write the address of the primary in ENIGMA_SOURCES, or start the primary again',
   ],
   [
     /^-?NOREPLICAS/,
     'too_few_replicas',
-    'Redis refuses writes: too few replicas follow it',
-    'bring its replicas back, or lower min-replicas-to-write',
+    'Redis refuses writes because it has too few replicas',
+    'start its replicas again, or lower min-replicas-to-write',
   ],
   [
     /^-?(NOAUTH|WRONGPASS)|invalid password|no password is set|without any password/i,
     'access_denied',
-    'Redis does not let the relay in',
+    'Redis does not accept the user and password',
     CREDENTIALS,
   ],
-  [/^-?LOADING/, 'loading', 'Redis is reading its data from disk', 'wait until it has, it needs no more'],
-  [/^-?MISCONF/, 'writes_refused', 'Redis cannot write its data to disk and refuses writes', 'free its disk'],
+  [/^-?LOADING/, 'loading', 'Redis is reading its data from disk', 'wait until it has finished'],
+  [
+    /^-?MISCONF/,
+    'writes_refused',
+    'Redis cannot write its data to disk and refuses writes',
+    'free disk space on the Redis host',
+  ],
   [
     /^-?BUSY\b/,
     'busy',
-    'Redis is busy with a script or function of somebody',
-    'wait until it ends, or give SCRIPT KILL or FUNCTION KILL',
+    'a script or function of another client blocks Redis',
+    'wait until it ends, or run SCRIPT KILL or FUNCTION KILL',
   ],
   [
     /^-?(CLUSTERDOWN|MOVED|ASK|CROSSSLOT|TRYAGAIN)\b/,
     'cluster',
-    'this is a Redis Cluster, and the relay reads single servers',
-    'name a server that is none in ENIGMA_SOURCES',
+    'this is a Redis Cluster, which the relay does not support',
+    'write the address of a standalone Redis server in ENIGMA_SOURCES',
   ],
 ]
 
@@ -77,78 +87,83 @@ const TLS: readonly Known[] = [
   [
     /ERR_TLS_CERT_ALTNAME_INVALID/,
     'tls_host_name',
-    "the server's certificate is for another name",
-    `write servername=… ${CERTIFICATES}`,
+    "the server's certificate is for another host name",
+    `add servername=… ${CERTIFICATES}`,
   ],
   [/CERT_HAS_EXPIRED/, 'tls_expired', "the server's certificate has expired", "renew the server's certificate"],
   [
     /CERT_NOT_YET_VALID/,
     'tls_not_yet_valid',
     "the server's certificate is not valid yet",
-    'set the clocks of both machines',
+    'correct the clocks of both hosts',
   ],
   [
     /certificate.required|alert.handshake.failure/i,
     'tls_client_certificate',
-    'the server wants a certificate of the relay, or shares no cipher with it',
-    `name one by certFile=… and keyFile=… ${CERTIFICATES}, or set tls-auth-clients no`,
+    'the server requires a client certificate, or shares no cipher with the relay',
+    `add certFile=… and keyFile=… ${CERTIFICATES}, or set tls-auth-clients no in redis.conf`,
   ],
   [
     /alert.(unknown.ca|bad.certificate|certificate.(expired|revoked|unknown)|unsupported.certificate|access.denied|decrypt.error)/i,
     'tls_client_rejected',
-    "the server rejects the relay's certificate",
-    `name by certFile=… and keyFile=… a valid one that an authority of the server has signed, ${CERTIFICATES}`,
+    "the server rejects the relay's client certificate",
+    `set certFile=… and keyFile=… to a valid certificate from an authority that the server trusts, ${CERTIFICATES}`,
   ],
   [
     /alert.protocol.version|unsupported.protocol|no.protocols/i,
     'tls_version',
-    'server and relay share no version of TLS',
-    'let the server offer TLS 1.2 or 1.3 (tls-protocols)',
+    'the server and the relay have no TLS version in common',
+    'enable TLS 1.2 or 1.3 on the server (tls-protocols)',
   ],
   [
     /wrong.version.number|packet.length.too.long|record.layer.failure|ERR_SSL_HTTP_REQUEST/i,
     'plain_port',
-    'this port speaks without TLS',
-    'write redis:// in place of rediss:// in ENIGMA_SOURCES, or name the TLS port',
+    'this port does not use TLS',
+    'write redis:// instead of rediss:// in ENIGMA_SOURCES, or use the TLS port',
   ],
   [
     /bad.decrypt|MISSING_PASSPHRASE|interrupted.or.cancelled|empty.password|bad.password.read/i,
     'key_passphrase',
     'the passphrase of keyFile is missing or wrong',
-    `write it into a file, and name that by keyPassphraseFile=… ${CERTIFICATES}`,
+    `write the passphrase to a file, and add keyPassphraseFile=… ${CERTIFICATES}`,
   ],
   [
     /key.values.mismatch|KEY_TYPE_MISMATCH/i,
     'key_mismatch',
-    'keyFile is not the key of certFile',
-    'name two that belong together; while they are replaced this passes by itself',
+    'keyFile is not the private key of certFile',
+    'use two files that belong together; while both are being replaced, this error passes by itself',
   ],
   [
     /ERR_OSSL_|PEM routines/i,
     'tls_file',
-    'a file of certificate or key cannot be read as PEM',
+    'a certificate or key file is not valid PEM',
     `check caFile, certFile and keyFile ${CERTIFICATES}`,
   ],
   [
     /CERT|ISSUER|SELF_SIGNED|VERIFY/,
     'tls_untrusted',
     "the server's certificate is not trusted",
-    `name its authority by caFile=… ${CERTIFICATES}`,
+    `set caFile=… to the certificate of its authority ${CERTIFICATES}`,
   ],
-  [/ENOTFOUND|EAI_AGAIN/, 'unknown_host', 'the host of Redis is not known', 'correct ENIGMA_SOURCES, or the resolver'],
+  [
+    /ENOTFOUND|EAI_AGAIN/,
+    'unknown_host',
+    'the host name of Redis cannot be resolved',
+    'correct ENIGMA_SOURCES or the DNS resolver',
+  ],
 ]
 
 const OWN: Readonly<Partial<Record<RelayError['code'], readonly [says: string, fix: string]>>> = {
   'relay.redis.no_secret': [
-    'a file with a user or password cannot be read or is empty, or one with a certificate or key',
-    'write it, and let the user of the relay read it',
+    'a user, password, certificate or key file cannot be read or is empty',
+    'create the file, and let the user that runs the relay read it',
   ],
-  'relay.redis.tls_port': ['this port speaks TLS', 'write rediss:// in place of redis:// in ENIGMA_SOURCES'],
+  'relay.redis.tls_port': ['this port requires TLS', 'write rediss:// instead of redis:// in ENIGMA_SOURCES'],
   'relay.redis.plain_port': [
-    'this port speaks without TLS',
-    'write redis:// in place of rediss:// in ENIGMA_SOURCES, or name the TLS port',
+    'this port does not use TLS',
+    'write redis:// instead of rediss:// in ENIGMA_SOURCES, or use the TLS port',
   ],
-  'relay.redis.not_redis': ['what answers there is no Redis', 'correct host and port in ENIGMA_SOURCES'],
+  'relay.redis.not_redis': ['the server at this address is not Redis', 'correct the host and port in ENIGMA_SOURCES'],
 }
 
 /** Redis refuses for want of rights; inside a script it says so in words of its own, from 7.0 on without the code. */
@@ -189,27 +204,31 @@ export function judgeRedis(error: unknown): RedisFault {
     return fault(
       'no_permission',
       command === undefined
-        ? 'Redis refuses a command to this user'
-        : `Redis refuses ${command.toUpperCase()} to this user`,
-      `give the user rights for lists, scripts and PubSub${command === undefined ? '' : `, here +${command}`} (docs/relay.md); enigma-relay doctor names each`,
+        ? 'this Redis user may not run a command that the relay needs'
+        : `this Redis user may not run ${command.toUpperCase()}`,
+      `grant the user the rights for lists, scripts and Pub/Sub${command === undefined ? '' : `, here +${command}`} (docs/relay.md); "enigma-relay doctor" lists every missing right`,
     )
   }
   if (isUnknown(error))
     return fault(
       'unknown_command',
-      'this Redis does not have a command that the relay needs',
-      'see docs/relay.md; is it renamed away?',
+      'this Redis does not have a command that the relay needs, or the command is renamed',
+      'remove rename-command from redis.conf, or upgrade Redis (docs/relay.md)',
     )
-  if (isAnswer(error)) return fault('error_reply', 'Redis answers with an error', 'do what its words say')
+  if (isAnswer(error)) return fault('error_reply', 'Redis answered with an error', "follow the server's own message")
   if (/^Unknown RESP type|^Cannot read properties/.test(own))
     return fault(
       'not_understood',
-      'what answers there does not speak as Redis does',
-      'correct scheme, host and port in ENIGMA_SOURCES',
+      'the server at this address does not speak the Redis protocol',
+      'correct the scheme, host and port in ENIGMA_SOURCES',
     )
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   for (const [pattern, ...known] of TLS) if (pattern.test(`${code} ${own}`)) return fault(...known)
-  return fault('unreachable', 'Redis cannot be reached', 'is it running, and is the address in ENIGMA_SOURCES right?')
+  return fault(
+    'unreachable',
+    'Redis cannot be reached',
+    'check that Redis is running and that its address in ENIGMA_SOURCES is right',
+  )
 }
 
 /** Whether it only says that a connection cannot be had, and not why. */
@@ -220,7 +239,7 @@ export const isVague = ({ code }: RedisFault): boolean =>
 export const isRefused = ({ words }: RedisFault): boolean => /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH/.test(words)
 
 /** For the log. */
-export const sentenceOf = ({ says, fix }: RedisFault): string => `${says}: ${fix}; trying again`
+export const sentenceOf = ({ says, fix }: RedisFault): string => `${says}: ${fix}; the relay retries`
 
 /** For `/readyz`: the server's own words as well. */
 export const reasonOf = ({ says, fix, words }: RedisFault): string =>

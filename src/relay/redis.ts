@@ -133,7 +133,7 @@ export async function answerWithin<T>(
 ): Promise<T> {
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(
-    () => late.reject(new RelayError('relay.redis.no_answer', `no answer came for ${limitMs} ms`)),
+    () => late.reject(new RelayError('relay.redis.no_answer', `Redis did not answer within ${limitMs} ms`)),
     limitMs,
   )
   try {

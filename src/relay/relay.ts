@@ -189,7 +189,7 @@ export function createRelay(options: RelayOptions): Relay {
               metrics.gapSeconds.inc({ source: source.id }, Math.max(0, toMs - fromMs) / 1000)
               log.warn(
                 { code: 'relay.pubsub.gap', source: source.id, from: payload.from, to: payload.to, cause },
-                'The relay could not hear Pub/Sub for a while (a gap)',
+                'The relay could not hear Pub/Sub for a time span (a gap)',
               )
               void announce(source.id, { subType: 'gap', payload }, number)
             },

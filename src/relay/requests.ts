@@ -106,7 +106,7 @@ export function createRequests<Input, Output>(
     for (const other of open) {
       const { sentMs } = other.shipment
       if (sentMs > startedMs - silentMs) continue
-      const words = `SQS did not answer within ${Math.round(performance.now() - sentMs)} ms, though it answers others`
+      const words = `SQS did not answer within ${Math.round(performance.now() - sentMs)} ms, although it answered later requests`
       settle(other, () => other.reject(new RequestError('relay.sqs.no_answer', words)))
     }
   }
@@ -122,7 +122,7 @@ export function createRequests<Input, Output>(
     /**
      * Sends a request of this size, without its head.
      *
-     * @throws what `attempt` throws, or that SQS did not answer this one though it answers others
+     * @throws what `attempt` throws, or that SQS did not answer this one although it answered later requests
      */
     async send(input: Input, bytes: number): Promise<Output> {
       const { promise, resolve, reject } = Promise.withResolvers<Output>()
@@ -152,7 +152,8 @@ export function createRequests<Input, Output>(
     close(): void {
       clearTimeout(timer)
       endProbes(() => true)
-      for (const one of open) settle(one, () => one.reject(new RequestError('relay.sqs.stopping', 'the relay stops')))
+      for (const one of open)
+        settle(one, () => one.reject(new RequestError('relay.sqs.stopping', 'the relay stopped before SQS answered')))
     },
     get size(): number {
       return open.size

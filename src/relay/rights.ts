@@ -157,9 +157,9 @@ export function sayRefusals(refusals: readonly Refusal[], user: string): string 
   const commands = refusals.filter((one) => !unknown.includes(one) && !keys.includes(one))
   return [
     ...(commands.length > 0
-      ? [`the user ${user} may not ${names(commands, ({ command }) => commandName(command))}`]
+      ? [`the user ${user} may not run ${names(commands, ({ command }) => commandName(command))}`]
       : []),
-    ...(keys.length > 0 ? [`the user ${user} may not use the keys ${names(keys, keyPattern)}`] : []),
+    ...(keys.length > 0 ? [`the user ${user} may not access the keys ${names(keys, keyPattern)}`] : []),
     ...(unknown.length > 0 ? [`Redis does not have ${names(unknown, ({ command }) => commandName(command))}`] : []),
   ].join('; ')
 }
@@ -177,7 +177,7 @@ export function mendRefusals(refusals: readonly Refusal[], user: string, cli: (c
   )
   if (granted.size > 0) return cli(`ACL SETUSER ${user} ${[...granted].join(' ')}`)
   const names = new Set(refusals.map(({ command }) => commandName(command).split(' ')[0]))
-  return `take the lines rename-command ${[...names].join(', ')} out of redis.conf and start Redis again`
+  return `remove the rename-command lines of ${[...names].join(', ')} from redis.conf and restart Redis`
 }
 
 /**

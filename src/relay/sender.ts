@@ -169,7 +169,7 @@ export function createSender({
   const park = async (item: Item, reason: string, detail: string): Promise<void> => {
     log.error(
       { code: 'relay.parking.parked', id: item.id, route: route.name, reason, detail },
-      'parked a notification that SQS does not accept: "enigma-relay parked" shows it and sends it again',
+      'The relay parked a notification that SQS does not accept; "enigma-relay parked" shows it and sends it again',
     )
     await item.keeper.park(item, reason, detail)
     metrics.parked.inc({ route: route.name, reason })
@@ -222,7 +222,7 @@ export function createSender({
     queue = { ...queue, requestBytes }
     log.warn(
       { code: 'relay.sqs.smaller_requests', route: route.name, queue: name, maxBytes: queue.maxBytes, requestBytes },
-      'SQS, or a proxy before it, accepts less in a request than the limit of the queue: the relay sends smaller requests',
+      'SQS, or a proxy before it, accepts smaller requests than the limit of the queue allows; the relay sends smaller requests',
     )
   }
 

@@ -48,7 +48,7 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
       denied.add(what)
       log.info(
         { code: 'relay.redis.not_told', source: sourceId, command: what },
-        'Redis does not let the relay ask this: it goes on without these figures; allow the command to have them',
+        'Redis refuses this command, so the relay continues without its figures; allow the command if you want them',
       )
       return undefined
     }
@@ -102,7 +102,7 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
       if (isHigh && !warned) {
         log.warn(
           { code: 'relay.pubsub.backlog', source: sourceId, bytes, limitBytes: smallest },
-          'PubSub waits at the server, half of what it allows: beyond it the connection is cut off; give the relay more CPU, or raise client-output-buffer-limit pubsub',
+          'The output buffer of Redis for this relay is half full, and Redis closes the connection when it is full; give the relay more CPU, or raise client-output-buffer-limit pubsub',
         )
       }
       warned = isHigh

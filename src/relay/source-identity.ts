@@ -77,20 +77,20 @@ export function judgeIdentity(
   if (id === source.id)
     return {
       event: 'other_database',
-      text: `relays read database ${database} of this Redis, and "${source.id}" names database ${databaseOf(source.url)}; all databases share one PubSub, so everything would be sent twice`,
+      text: `relays read database ${database} of this Redis, but source "${source.id}" names database ${databaseOf(source.url)}; all databases share one Pub/Sub, so every Pub/Sub notification would be sent twice`,
       fix: `write ${id}=${address} in ENIGMA_SOURCES`,
     }
   return {
     event: 'other_name',
-    text: `relays call this Redis "${id}", and here it is "${source.id}"; its notifications would be sent twice, under two ids`,
-    fix: `write ${id}=${address} in ENIGMA_SOURCES; to rename it once enigma-relay doctor finds no claims and nothing parked, stop all of its relays and give ${redisCli(source)} DEL ${SOURCE_KEY}`,
+    text: `other relays use the source id "${id}" for this Redis, but this relay uses "${source.id}"; every notification would be sent twice, under two ids`,
+    fix: `write ${id}=${address} in ENIGMA_SOURCES; to rename the source instead, wait until "enigma-relay doctor" finds no claims and no parked notifications, stop all of its relays and run ${redisCli(source)} DEL ${SOURCE_KEY}`,
   }
 }
 
 export const sameServer = (one: string, other: string): Refusal => ({
   event: 'same_server',
-  text: `"${one}" and "${other}" are one Redis; its notifications would be sent twice, under two ids`,
-  fix: 'leave one of the two out of ENIGMA_SOURCES',
+  text: `the sources "${one}" and "${other}" are the same Redis; every notification would be sent twice, under two ids`,
+  fix: 'remove one of the two from ENIGMA_SOURCES',
 })
 
 /** Source id → the run id of its server, where that is told, and whether it is read. */
@@ -141,7 +141,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
     throw new RelayError('relay.source.refused', why.text, { fix: why.fix })
   }
   const admit = (connection: number) => {
-    if (refusal !== undefined) log.info({ code: 'relay.source.admitted', source: source.id }, 'the source runs again')
+    if (refusal !== undefined) log.info({ code: 'relay.source.admitted', source: source.id }, 'The source runs again')
     refusal = undefined
     absentMs = undefined
     verified = connection
@@ -173,7 +173,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
     if (notKept !== why)
       log.debug(
         { code: 'relay.source.name_not_kept', source: source.id, error: why },
-        'Redis does not keep the name of the source',
+        'The relay could not store the source id in Redis',
       )
     notKept = why
     const twin = others().find(([, { runId, isRead }]) => isRead && runId !== undefined && runId === own.runId)

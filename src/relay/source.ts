@@ -67,7 +67,7 @@ export function createSource(options: SourceOptions) {
   for (const file of looseSecrets(source))
     log.warn(
       { code: 'relay.source.secret_readable', source: source.id, file },
-      'everybody on this machine can read this secret: chmod 600',
+      'Every user of this host can read this secret file; run chmod 600 on it',
     )
   let connections = 0
   client.on('ready', () => {
@@ -231,12 +231,12 @@ export function createSource(options: SourceOptions) {
       if (written > 0)
         log.warn(
           { code: 'relay.claims.restored', source: source.id, claims: written },
-          'Redis had lost claims of this relay (it came back empty, or another relay adopted them); wrote them back from memory',
+          'Redis had lost claims of this relay (it came back empty, or another relay adopted them); the relay wrote them back from memory',
         )
     } catch (error) {
       log.debug(
         { code: 'relay.claims.restore_failed', source: source.id, error: describe(error) },
-        'Could not write claims back to Redis yet; trying again',
+        'The relay could not write claims back to Redis; it retries',
       )
     }
   }
@@ -297,7 +297,7 @@ export function createSource(options: SourceOptions) {
       if (!kept)
         log.error(
           { code: 'relay.lease.lost', source: source.id, relayId },
-          'Another relay took this ENIGMA_RELAY_ID while Redis was away; this one has stopped taking. Give each relay an id of its own',
+          'Another relay took this ENIGMA_RELAY_ID while Redis was unreachable; this relay has stopped taking items. Give each relay its own ENIGMA_RELAY_ID',
         )
       until.abort()
       await work
@@ -312,7 +312,7 @@ export function createSource(options: SourceOptions) {
   const unseen = (error: unknown) =>
     log.debug(
       { code: 'relay.source.not_verified', source: source.id, error: describe(error) },
-      'Could not check whose Redis this is; trying again',
+      'The relay could not verify the source id in Redis; it retries',
     )
 
   const leave = async (): Promise<void> => {
@@ -379,7 +379,7 @@ export function createSource(options: SourceOptions) {
       } catch (error) {
         log.warn(
           { code: 'relay.claims.not_noted', source: source.id, error: describe(error) },
-          'Could not note in Redis which items SQS has; the next start sends some of them again, with the same ids',
+          'The relay could not record in Redis which items SQS has accepted; the next start sends some of them again, with the same ids',
         )
       } finally {
         left.abort()

@@ -18,7 +18,7 @@ export function createSqs(config: RelayConfig, { requestTimeoutMs, maxAttempts =
     proxies: config.proxies,
     requestTimeoutMs,
     onProxy: (origin, { url }) =>
-      log?.info({ code: 'relay.proxy.used', origin, proxy: url }, 'requests to this address go through an HTTP proxy'),
+      log?.info({ code: 'relay.proxy.used', origin, proxy: url }, 'Requests to this address go through an HTTP proxy'),
   })
   const credentials = createCredentials({ requestHandler, log })
   const sqs = new SQSClient({

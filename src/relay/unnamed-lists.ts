@@ -23,7 +23,7 @@ export async function sayUnnamedLists(
         unsaid.delete(list)
         log.warn(
           { code: 'relay.list.unnamed', source: sourceId, list, items: await client.lLen(list) },
-          'Redis has this list, but ENIGMA_LISTS does not name it, so the relay leaves it alone; add it if this relay should consume it',
+          'This list exists in Redis, but ENIGMA_LISTS does not name it, so the relay does not consume it; add it to ENIGMA_LISTS if this relay should consume it',
         )
       }
     } catch {

@@ -47,7 +47,10 @@ export async function watchSource(options: WatchOptions, signal: AbortSignal): P
       await look(options)
       await serverView.look()
     } catch (error) {
-      log.debug({ code: 'relay.redis.not_watched', source: sourceId, error: describe(error) }, 'Redis was not asked')
+      log.debug(
+        { code: 'relay.redis.not_watched', source: sourceId, error: describe(error) },
+        'Redis did not answer the regular check',
+      )
       pauseMs = WATCH_MS / 10
     }
     await sleep(pauseMs, signal)

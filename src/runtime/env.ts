@@ -13,7 +13,7 @@ export class ConfigError extends Error {
   constructor(faults: readonly EnvFault[]) {
     const lines = faults.map((fault) => `  ${fault.name}: ${fault.problem}\n    ${fault.fix}`)
     super(
-      `${faults.length === 1 ? 'one variable needs' : `${faults.length} variables need`} mending:\n${lines.join('\n')}`,
+      `${faults.length === 1 ? 'one environment variable is' : `${faults.length} environment variables are`} not valid:\n${lines.join('\n')}`,
     )
     this.faults = faults
   }

@@ -21,7 +21,7 @@ export async function withReleasers<T>(body: (release: Release) => Promise<T>): 
       errors.push(error)
     }
   }
-  if (errors.length > 1) throw new AggregateError(errors, 'several errors: the first is why it ended')
+  if (errors.length > 1) throw new AggregateError(errors, 'several errors occurred; the first one is the cause')
   if (result === undefined) throw errors[0]
   if (errors.length === 1) throw errors[0]
   return result.value

@@ -38,7 +38,12 @@ export class EffectError extends Error {
   readonly code = 'store.effect.too_large'
 
   getResponse(): Response {
-    const problem = { type: 'about:blank', title: 'The read model cannot take it', status: 413, detail: this.message }
+    const problem = {
+      type: 'about:blank',
+      title: 'The notification is too large for the read model',
+      status: 413,
+      detail: this.message,
+    }
     return new Response(JSON.stringify(problem), {
       status: 413,
       headers: { 'content-type': 'application/problem+json' },

@@ -17,11 +17,12 @@ const MOST_BYTES_EACH = 6
  */
 export function toEffect(ops: readonly Op[]): Effect {
   for (const op of ops) {
-    if (op.length > MOST_ARGUMENTS) throw new EffectError('it has more fields than the read model takes')
+    if (op.length > MOST_ARGUMENTS)
+      throw new EffectError('the notification has more fields than the read model accepts')
     const length = op.reduce((sum, text) => sum + text.length, 0)
     // Measured only where it may be too much.
     if (length * MOST_BYTES_EACH > MOST_BYTES && toBytes(JSON.stringify(op)).length > MOST_BYTES)
-      throw new EffectError('it is larger than what the read model takes')
+      throw new EffectError('the notification is larger than the read model accepts')
   }
   return { ops }
 }

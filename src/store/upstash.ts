@@ -115,15 +115,14 @@ export function createUpstash(options: UpstashOptions) {
   }
 }
 
-const NOT_ITS_REPLY =
-  "the read model answered with something else than its script's reply; check UPSTASH_REDIS_REST_URL"
+const NOT_ITS_REPLY = "the reply is not from the read model's script; check UPSTASH_REDIS_REST_URL"
 
 /** @throws StoreError `store.address.missing` */
 function createClient({ url, token }: UpstashAddress, timeoutMs: number): Redis {
   if (!/^https?:\/\/\S+$/.test(url) || token.trim() === '') {
     throw new StoreError(
       'store.address.missing',
-      'the read model has no address; set UPSTASH_REDIS_REST_URL (https://…) and UPSTASH_REDIS_REST_TOKEN',
+      'the read model has no URL or no token; set UPSTASH_REDIS_REST_URL (https://…) and UPSTASH_REDIS_REST_TOKEN',
     )
   }
   return new Redis({
@@ -208,7 +207,7 @@ const REFUSALS: readonly (readonly [code: StoreError['code'], advice: string, pa
   ],
   [
     'store.upstash.too_large',
-    'a request or a value is larger than the read model takes',
+    'a request or a value is larger than the read model accepts',
     /max [\w ]*size|request too large|payload too large/i,
   ],
   [

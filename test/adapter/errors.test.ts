@@ -70,7 +70,7 @@ test('what is thrown and is not an Error is retried', async () => {
   expect((await fromSqs(app, world.options)(sqsEvent(sqsRecord([personal])))).batchItemFailures).toEqual([
     { itemIdentifier: 'm1' },
   ])
-  expect(world.lines).toMatchObject([{ reason: 'something was thrown that is not an Error' }])
+  expect(world.lines).toMatchObject([{ reason: 'the thrown value is not an Error' }])
 })
 
 test('an error that holds a whole dial_preview costs no more than its first words', async () => {

@@ -156,7 +156,7 @@ test('a schema of any library is used, and what it says about a value does not g
   expect(response.headers.get('content-type')).toBe('application/problem+json')
   expect(await response.json()).toMatchObject({
     status: 422,
-    detail: 'payload.list.0 does not fit; payload.a: too short',
+    detail: 'payload.list.0 does not match the schema; payload.a: too short',
   })
 })
 

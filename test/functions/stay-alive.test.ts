@@ -64,7 +64,7 @@ test('a promise that a step does not await and that rejects is logged by functio
       function: 'acme-agents-call',
       error: 'Error: CRM refused ***********',
     },
-    { code: 'functions.process.unhandled_rejection', error: 'something was thrown that is not an Error' },
+    { code: 'functions.process.unhandled_rejection', error: 'the thrown value is not an Error' },
   ])
   expect(lines.join()).not.toContain('2782')
 })

@@ -106,10 +106,10 @@ test('what waits without moving for half a minute is said with what it waits for
   const { parts, status } = await readReady(relay.address)
   expect(status).toBe(503)
   expect(parts['sqs:campaigns-cdr']?.reason).toMatch(
-    /^1 notifications wait for the answer to a request, nothing moved for 3\d s$/,
+    /^1 notifications wait for the response to a request: no progress for 3\d s$/,
   )
   expect(parts[`list:main:${LIST}`]?.reason).toMatch(
-    /^2 items wait, nothing was taken for 3\d s: it waits for room in memory, until SQS accepts$/,
+    /^2 items wait, and the relay has taken none for 3\d s: it waits for free memory/,
   )
   await new Promise((resolve) => setTimeout(resolve, 1_500))
   expect(relay.lines.filter((line) => line.includes('relay.ready.stalled'))).toHaveLength(2)

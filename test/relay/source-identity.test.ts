@@ -52,7 +52,7 @@ test('one Redis by several names, at several addresses or databases, is read by 
   for (const id of ['again', 'other'])
     expect(found[`source:${id}`]).toMatchObject({
       ok: false,
-      reason: expect.stringContaining(`"${id}" and "main" are one Redis`) as string,
+      reason: expect.stringContaining(`"${id}" and "main" are the same Redis`) as string,
     })
   expect(found).toMatchObject({ 'pubsub:main': { ok: true }, 'redis:again': { ok: true } })
   expect(relay.lines.filter((line) => line.includes('relay.source.same_server'))).toHaveLength(2)

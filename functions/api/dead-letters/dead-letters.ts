@@ -98,6 +98,6 @@ function toPart(seen: readonly QueuePeek[], shown: number, faults: readonly stri
       detail: `${faults.length} of ${ROUTES.length} queues cannot be read. ${faults[0]}`,
       total: null,
     }
-  if (shown < total) return { status: 'incomplete', detail: `${shown} of about ${total} could be looked at`, total }
+  if (shown < total) return { status: 'incomplete', detail: `${shown} of about ${total} messages could be read`, total }
   return { status: 'read', detail: null, total }
 }

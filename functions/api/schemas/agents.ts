@@ -6,7 +6,7 @@ const Unexpected = v.pipe(
   v.object({ from: v.string(), to: v.string(), at: time('When it was heard.') }),
   v.metadata({
     ref: 'Unexpected',
-    description: 'A change that cannot be, such as available to wrapup: a packet between the two was lost.',
+    description: 'A change that is not possible, such as available to wrapup: a packet between the two was lost.',
     examples: [{ from: 'available', to: 'wrapup', at: '2026-01-31T08:00:00.000Z' }],
   }),
 )
@@ -15,20 +15,18 @@ const AgentStateAnswer = v.pipe(
   v.object({
     source,
     campaign_ref: campaignRef,
-    status: text('offline, logging_in, available, busy, wrapup, logging_out, or a word that a later dialler sends.'),
-    since: time('When this state was heard first.'),
-    unexpected: v.pipe(v.nullable(Unexpected), v.description('The last change that cannot be.')),
-    unexpected_count: count('How many such changes there were.'),
+    status: text('offline, logging_in, available, busy, wrapup, logging_out, or a state of a newer dialler.'),
+    since: time('When this state was first heard.'),
+    unexpected: v.pipe(v.nullable(Unexpected), v.description('The last change that is not possible.')),
+    unexpected_count: count('Number of such changes.'),
     unsure: v.pipe(
       v.boolean(),
-      v.description(
-        'PubSub was not heard for a while since: it may have changed unheard. Sure again when it is heard again.',
-      ),
+      v.description('There was a gap since: the state may have changed. False once the state is heard again.'),
     ),
   }),
   v.metadata({
     ref: 'AgentState',
-    description: "An agent's state in one campaign. It may be another one in each.",
+    description: "An agent's state in one campaign. It may differ in each campaign.",
     examples: [
       {
         source: 'main',
@@ -47,19 +45,22 @@ const CallAnswer = v.pipe(
   v.object({
     source,
     call_ref: maybeText("The dialler's reference of the call; its CDR carries the same."),
-    contact_ref: maybeText('Whom the call reached: the reference in your own records.'),
+    contact_ref: maybeText('The contact that the call reached: the reference in your own records.'),
     number: maybeText("The subscriber's number."),
-    dial_number: maybeText('The number as dialled, or the one that was called.'),
+    dial_number: maybeText('The number as dialled, or the number that was called.'),
     campaign_ref: campaignRef,
     agent: maybeText('The field `agent` as the dialler sent it.'),
     direction: v.picklist(['inbound', 'outbound']),
     received_at: time('When it was heard.'),
-    stale: v.pipe(v.boolean(), v.description('It came too late for a screen pop, and never was the current call.')),
-    notification_id: text('The notification that told it.'),
+    stale: v.pipe(
+      v.boolean(),
+      v.description('The call arrived too late for a screen pop and was never the current call.'),
+    ),
+    notification_id: text('The id of the notification.'),
   }),
   v.metadata({
     ref: 'Call',
-    description: 'A call that was handed to an agent.',
+    description: 'A call that the dialler assigned to an agent.',
     examples: [
       {
         source: 'main',
@@ -81,24 +82,24 @@ const CallAnswer = v.pipe(
 const agent = {
   ref: text("The agent's extension."),
   states: v.pipe(v.array(AgentStateAnswer), v.description('One for each campaign.')),
-  call: v.pipe(v.nullable(CallAnswer), v.description("What belongs on the agent's screen now.")),
+  call: v.pipe(v.nullable(CallAnswer), v.description("The agent's current call, for the screen pop.")),
   call_unsure: v.pipe(
     v.boolean(),
     v.description(
-      "The call may have ended: Pub/Sub was not heard for a while since, or a CDR came that may be of an earlier try, or a state of a campaign that may be the call's.",
+      "The call may have ended: there was a gap since, or a CDR arrived that may belong to an earlier try, or a state of a campaign that may be the call's.",
     ),
   ),
 }
 
 export const AgentAnswer = v.pipe(
   v.object(agent),
-  v.metadata({ ref: 'Agent', description: 'An agent as it stands now.' }),
+  v.metadata({ ref: 'Agent', description: 'The current state of an agent.' }),
 )
 
 export const AgentDetailAnswer = v.pipe(
   v.object({
     ...agent,
-    calls: v.pipe(v.array(CallAnswer), v.description('The latest calls, newest first, stale ones among them.')),
+    calls: v.pipe(v.array(CallAnswer), v.description('The latest calls, newest first, including stale ones.')),
     stats: v.pipe(v.array(StatsAnswer), v.description('One series for each source and campaign.')),
   }),
   v.metadata({ ref: 'AgentDetail', description: 'An agent with its latest calls and its counters.' }),

@@ -4,19 +4,15 @@ import { StatsAnswer } from './stats.ts'
 
 const campaign = {
   ref: text("The dialler's reference."),
-  status: maybeText(
-    'started, stopping, stopped, completed, or a word that a later dialler sends; null: not heard yet.',
-  ),
+  status: maybeText('started, stopping, stopped, completed, or a state of a newer dialler; null: not heard yet.'),
   since: v.pipe(
     v.nullable(v.pipe(v.string(), v.isoTimestamp())),
-    v.description('When this state was heard first. ISO 8601, UTC.'),
+    v.description('When this state was first heard. ISO 8601, UTC.'),
   ),
-  source: maybeText('The Redis server that it came from, as named in ENIGMA_SOURCES.'),
+  source: maybeText('The id of the source, as named in ENIGMA_SOURCES.'),
   unsure: v.pipe(
     v.boolean(),
-    v.description(
-      'PubSub was not heard for a while since: the state may have changed unheard. Sure again when it is heard again.',
-    ),
+    v.description('There was a gap since: the state may have changed. False once the state is heard again.'),
   ),
 }
 
@@ -24,7 +20,7 @@ export const CampaignAnswer = v.pipe(
   v.object(campaign),
   v.metadata({
     ref: 'Campaign',
-    description: 'A campaign as it stands now.',
+    description: 'The current state of a campaign.',
     examples: [{ ref: '7', status: 'started', since: '2026-01-31T08:00:00.000Z', source: 'main', unsure: false }],
   }),
 )
@@ -34,7 +30,7 @@ const StateChange = v.pipe(
     status: v.string(),
     at: time('When it was heard.'),
     source,
-    notification_id: text('The notification that told it.'),
+    notification_id: text('The id of the notification.'),
   }),
   v.metadata({ ref: 'StateChange' }),
 )
@@ -45,19 +41,22 @@ const Callee = v.pipe(
     { number: maybeText('The number.'), contact_ref: maybeText('The reference in your own records.') },
     v.unknown(),
   ),
-  v.metadata({ ref: 'Callee', description: 'Somebody who will be dialled soon.' }),
+  v.metadata({ ref: 'Callee', description: 'A contact that will be dialled soon.' }),
 )
 
 const PreviewAnswer = v.pipe(
   v.object({ at: time('When it was heard.'), callees: v.array(Callee) }),
-  v.metadata({ ref: 'Preview', description: 'Who will be dialled next; the latest list that the dialler sent.' }),
+  v.metadata({
+    ref: 'Preview',
+    description: 'The contacts that will be dialled next: the latest list that the dialler sent.',
+  }),
 )
 
 const HourCount = v.pipe(
   v.object({
-    hour: time('The beginning of the hour in which the call was dialled.'),
+    hour: time('Start of the hour in which the call was dialled.'),
     end_reason: v.string(),
-    count: count('How many CDRs.'),
+    count: count('Number of CDRs.'),
   }),
   v.metadata({ ref: 'HourCount' }),
 )
@@ -66,7 +65,7 @@ export const CampaignDetailAnswer = v.pipe(
   v.object({
     ...campaign,
     history: v.pipe(v.array(StateChange), v.description('The latest changes, newest first.')),
-    preview: v.pipe(v.nullable(PreviewAnswer), v.description('Null when none was heard lately.')),
+    preview: v.pipe(v.nullable(PreviewAnswer), v.description('Null when the dialler has sent none recently.')),
     stats: v.pipe(v.array(StatsAnswer), v.description('One series for each source; campaign_ref is null.')),
     counts: v.pipe(v.array(HourCount), v.description('CDRs by hour, then by end reason.')),
   }),

@@ -4,23 +4,27 @@ import { campaignRef, maybeText, pageOf, source, text, time } from './fields.ts'
 const maybeNumber = (description: string) => v.pipe(v.nullable(v.number()), v.description(description))
 
 const cdr = {
-  id: text('For `GET /cdrs/{id}`: the same as long as the CDR is kept. It tells nothing about what is in the CDR.'),
+  id: text(
+    'For `GET /cdrs/{id}`: unchanged for as long as the CDR is kept. It reveals nothing about the content of the CDR.',
+  ),
   source,
   call_ref: maybeText("The dialler's reference of the call. Unique only together with source, dialed_at and number."),
-  dialed_at: time('When it was dialled; where that is unknown, when it was received, and `unsure` names dialed_at.'),
+  dialed_at: time(
+    'When the call was dialled. If that is unknown: when the CDR was received, and `unsure` names dialed_at.',
+  ),
   campaign_ref: campaignRef,
-  extension: maybeText('The agent; null when no agent was reached.'),
-  contact_ref: maybeText('Whom the call reached: the reference in your own records.'),
+  extension: maybeText("The agent's extension; null when no agent was reached."),
+  contact_ref: maybeText('The contact that the call reached: the reference in your own records.'),
   number: maybeText("The subscriber's number."),
   dial_number: maybeText('The number as dialled.'),
   end_reason: maybeText(
     'hungup, callee_hungup, agent_hungup, voicemail, busy, reject, timeout, error, failed, or another word.',
   ),
-  end_code: maybeNumber('The cause by Q.850.'),
-  call_time: maybeNumber('Seconds of talk.'),
-  hold_time: maybeNumber('Seconds on hold.'),
+  end_code: maybeNumber('The Q.850 cause code.'),
+  call_time: maybeNumber('Talk time in seconds.'),
+  hold_time: maybeNumber('Hold time in seconds.'),
   call_dir: maybeText('inbound or outbound.'),
-  recording_url: maybeText('Where the recording is.'),
+  recording_url: maybeText('The address of the recording.'),
   received_at: time('When it was heard.'),
   unsure: v.pipe(
     v.array(v.string()),
@@ -33,11 +37,11 @@ const cdr = {
 export const CdrAnswer = v.pipe(
   v.object({
     ...cdr,
-    revised: v.pipe(v.boolean(), v.description('Another CDR with other content came under the same key.')),
+    revised: v.pipe(v.boolean(), v.description('Another CDR with the same key but different content was received.')),
   }),
   v.metadata({
     ref: 'Cdr',
-    description: 'A call data record: one for each number tried.',
+    description: 'A call detail record: one for each number tried.',
     examples: [
       {
         id: '5d8a1f6a3c0f1c6d0b7e9a42f1b1f3a0c9d2e4b7',
@@ -65,13 +69,13 @@ export const CdrAnswer = v.pipe(
 
 const Revision = v.pipe(
   v.object(cdr),
-  v.metadata({ ref: 'CdrRevision', description: 'What else came under the key of a CDR.' }),
+  v.metadata({ ref: 'CdrRevision', description: 'A CDR with the same key but different content.' }),
 )
 
 export const CdrDetailAnswer = v.pipe(
   v.object({
     ...CdrAnswer.entries,
-    revisions: v.pipe(v.array(Revision), v.description('What else came under the same key, newest first.')),
+    revisions: v.pipe(v.array(Revision), v.description('CDRs with the same key but different content, newest first.')),
     payload: v.pipe(v.record(v.string(), v.unknown()), v.description('Every field that the dialler sent.')),
   }),
   v.metadata({ ref: 'CdrDetail', description: 'A CDR with its revisions and the whole payload.' }),

@@ -18,8 +18,8 @@ export const time = (description: string) =>
 /** A number of things. */
 export const count = (description: string) => v.pipe(v.number(), v.integer(), v.minValue(0), v.description(description))
 
-export const source = text('The Redis server that it came from, as named in ENIGMA_SOURCES.')
-export const campaignRef = maybeText('The campaign; null where the dialler names none.')
+export const source = text('The id of the source, as named in ENIGMA_SOURCES.')
+export const campaignRef = maybeText('The campaign; null if the dialler names none.')
 
 /** A page of a list. */
 export const pageOf = <Item extends v.GenericSchema>(item: Item) =>

@@ -3,25 +3,27 @@ import { maybeText, pageOf, source, text, time } from './fields.ts'
 
 const GapAnswer = v.pipe(
   v.object({
-    notification_id: text('The notification that told it.'),
+    notification_id: text('The id of the notification.'),
     source,
-    relay: text('The relay that did not hear; another one may have.'),
-    from: time('When PubSub was last heard.'),
-    to: time('When it was heard again.'),
+    relay: text('The relay that had the gap; another relay may have heard Pub/Sub.'),
+    from: time('When Pub/Sub was last heard.'),
+    to: time('When Pub/Sub was heard again.'),
     cause: text(
-      'start, reconnect, heartbeat_lost, output_buffer_overrun, journal_full, journal_damaged, or a word that a later relay sends.',
+      'start, reconnect, heartbeat_lost, output_buffer_overrun, journal_full, journal_damaged, or a cause of a newer relay.',
     ),
-    patterns: v.pipe(v.array(v.string()), v.description('The PubSub patterns that were not heard.')),
-    route: maybeText('journal_full: the route whose notifications were given up; null: all, or not known.'),
+    patterns: v.pipe(v.array(v.string()), v.description('The Pub/Sub patterns that were not heard.')),
+    route: maybeText('journal_full: the route whose notifications were discarded; null: all routes, or not known.'),
     lost: v.pipe(
       v.nullable(v.number()),
-      v.description('journal_full: how many were given up. Nobody can count what was not heard: null.'),
+      v.description(
+        'journal_full: number of discarded notifications. Otherwise null, because messages that were not heard cannot be counted.',
+      ),
     ),
   }),
   v.metadata({
     ref: 'Gap',
     description:
-      'A span of time in which PubSub was not heard. What the dialler published in it, and did not push to a list, is unknown.',
+      'A time span in which Pub/Sub could not be heard. What the dialler published in it, and did not push to a list, is unknown.',
     examples: [
       {
         notification_id: 'main/o/1769846400000/0',

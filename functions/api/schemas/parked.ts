@@ -10,36 +10,34 @@ export const ParkedItemAnswer = v.pipe(
   v.object({
     from: v.pipe(
       v.picklist(['relay', 'functions']),
-      v.description('Who put it aside: the relay, or the functions in their dead-letter queues.'),
+      v.description('Where it was parked: by the relay, or by the functions in their dead-letter queues.'),
     ),
     notification_ids: v.pipe(
       v.array(v.string()),
       v.description(
-        'What lies there: one notification as a rule, a whole pack when SQS moved it, none when it cannot be read.',
+        'The parked notifications: usually one, a whole pack when SQS moved the message, none when it cannot be read.',
       ),
     ),
-    source: maybeText('The Redis server that it came from, as named in ENIGMA_SOURCES; null when it cannot be read.'),
+    source: maybeText('The id of the source, as named in ENIGMA_SOURCES; null when it cannot be read.'),
     route: text('Its route, and so its queue: agents-call.'),
     type: maybeText('The type of the event: enigma.agents.call.'),
-    subject: maybeText(
-      'Its reference; null where it has none, in a pack of several, and for what the relay put aside.',
-    ),
+    subject: maybeText('Its reference; null if it has none, for a pack of several, and for entries of the relay.'),
     reason: text(
-      'Why: too_large or refused from the relay; a status and its first words, or that SQS moved it, from the functions.',
+      'The reason. Relay: too_large or refused. Functions: a status and the first words of the response, or that SQS moved the message.',
     ),
-    detail: maybeText('More on that from the relay, masked.'),
+    detail: maybeText('Details from the relay, masked.'),
     status: maybeCount("The handler's HTTP status."),
-    handler: maybeText('Who gave it up: agents/call.'),
-    attempts: maybeCount('How often SQS handed it to the function.'),
-    received_at: maybeTime('When the relay received it; of a pack, the first of it.'),
-    first_attempt_at: maybeTime('When SQS handed it out first.'),
-    parked_at: time('When it was put aside, right after its last attempt.'),
-    bytes: v.pipe(v.number(), v.integer(), v.minValue(0), v.description('Of what lies there.')),
+    handler: maybeText('The handler that failed: agents/call.'),
+    attempts: maybeCount('Number of deliveries to the function.'),
+    received_at: maybeTime('When the relay received it; for a pack, its first notification.'),
+    first_attempt_at: maybeTime('When SQS first delivered it.'),
+    parked_at: time('When it was parked, right after its last attempt.'),
+    bytes: v.pipe(v.number(), v.integer(), v.minValue(0), v.description('Size of the parked content in bytes.')),
     message_id: maybeText('The id of the SQS message in the dead-letter queue.'),
   }),
   v.metadata({
     ref: 'Parked',
-    description: 'Something that was put aside, to be looked at and sent again.',
+    description: 'A parked notification or message, which can be read and sent again.',
     examples: [
       {
         from: 'functions',
@@ -71,19 +69,21 @@ const FunctionsPart = v.pipe(
     status: v.pipe(
       v.picklist(['read', 'incomplete', 'unavailable', 'not_configured', 'not_asked']),
       v.description(
-        'read: all are in the list. incomplete: some are. unavailable, not_configured: none are; detail says why. not_asked: by `from`.',
+        'read: all entries are in the list. incomplete: some are. unavailable, not_configured: none are; detail has the reason. not_asked: excluded by `from`.',
       ),
     ),
     detail: maybeText('What could not be read, and why.'),
-    total: maybeCount('How many messages are in all dead-letter queues, about; null when not known.'),
+    total: maybeCount('Approximate number of messages in all dead-letter queues; null when not known.'),
   }),
-  v.metadata({ ref: 'ParkedByFunctions', description: 'How well the dead-letter queues could be looked into.' }),
+  v.metadata({ ref: 'ParkedByFunctions', description: 'Whether the dead-letter queues could be read.' }),
 )
 
 export const ParkedAnswer = v.object({
   ...pageOf(ParkedItemAnswer).entries,
   relay: v.pipe(
-    v.object({ total: maybeCount('How many the relay put aside in all, whatever the filter; null when not asked.') }),
+    v.object({
+      total: maybeCount('Number of entries of the relay, regardless of the filters; null when excluded by `from`.'),
+    }),
     v.metadata({ ref: 'ParkedByRelay' }),
   ),
   functions: FunctionsPart,

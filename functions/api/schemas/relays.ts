@@ -3,10 +3,12 @@ import { text, time } from './fields.ts'
 
 const RelayAnswer = v.pipe(
   v.object({
-    relay: text('Its id: ENIGMA_RELAY_ID, or the name of its host.'),
+    relay: text('Its id: ENIGMA_RELAY_ID, or its host name.'),
     sources: v.pipe(v.array(v.string()), v.description('The sources that it reads, as named in ENIGMA_SOURCES.')),
-    started_at: time('When its process began.'),
-    ready_at: time('When it last said that it is ready. It says so once a minute; older than that, look at it.'),
+    started_at: time('When its process started.'),
+    ready_at: time(
+      'When it last reported that it is ready. It reports once a minute; if this is older, check the relay.',
+    ),
   }),
   v.metadata({
     ref: 'Relay',

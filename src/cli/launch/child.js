@@ -39,7 +39,7 @@ export function run(
     }
     child.once('error', (error) => {
       end()
-      const what = error.code === 'ENOENT' ? 'there is no such program' : error.message
+      const what = error.code === 'ENOENT' ? 'the program does not exist' : error.message
       reject(new LaunchProblem('cli.launch.cannot_run', `cannot run ${command}: ${what}`, 127))
     })
     child.once('close', (code, signal) => {

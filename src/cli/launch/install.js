@@ -10,7 +10,7 @@ export async function ensureInstalled(root) {
   await withLock(root, async () => {
     // Another launcher may have done it while this one waited.
     if (isInstalled(root)) return
-    say('installing the dependencies (npm ci), about a minute the first time …')
+    say('installing the dependencies (npm ci); this takes about a minute the first time …')
     let output = ''
     const [program, ...first] = findNpm()
     const args = [...first, 'ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error']

@@ -13,7 +13,7 @@ export async function withLock(root, body) {
   const file = join(folder, 'install.lock')
   mkdirSync(folder, { recursive: true })
   for (let said = false; !take(file); said = true) {
-    if (!said) say('another enigma-relay is installing; waiting for it …')
+    if (!said) say('waiting for another enigma-relay that is installing …')
     await delay(200)
   }
   const beat = setInterval(() => touch(file), BEAT_MS)

@@ -18,7 +18,7 @@ export function findNode(root) {
   }
   throw new LaunchProblem(
     'cli.launch.old_node',
-    `this needs Node ${WANTED} or later; here is ${process.versions.node}, and the npm package ${name} is not installed in its place. ` +
+    `Node ${WANTED} or newer is required, but this is ${process.versions.node}, and the npm package ${name}, which contains Node ${WANTED}, is not installed. ` +
       `Install Node ${WANTED} from https://nodejs.org, or on Linux run "npm ci --include=optional" again.`,
   )
 }

@@ -15,7 +15,7 @@ export async function ensureRedis(root, { forTests }) {
     throw new LaunchProblem(
       'cli.launch.no_redis',
       'redis-server is not on PATH. Install it (Debian and Ubuntu: sudo apt-get install redis-server; macOS: brew install redis)' +
-        (forTests ? ' and try again.' : ', or name one that runs by REDIS_URL=redis://host:port, and try again.'),
+        (forTests ? ' and try again.' : ', or set REDIS_URL=redis://host:port to a running server, and try again.'),
     )
   }
   await withLock(root, () => install())
@@ -23,7 +23,7 @@ export async function ensureRedis(root, { forTests }) {
 
 async function install() {
   if (isOnPath('redis-server')) return
-  say('installing redis-server (apt-get), since there is none on PATH …')
+  say('installing redis-server (apt-get), because it is not on PATH …')
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
   await aptGet(['update'], env)
   await aptGet(['install', '-y', '--no-install-recommends', 'redis-server'], env)
@@ -31,7 +31,7 @@ async function install() {
   if (!isOnPath('redis-server'))
     throw new LaunchProblem(
       'cli.launch.no_redis',
-      'apt-get has installed redis-server, but there is none on PATH: add /usr/bin to PATH.',
+      'apt-get has installed redis-server, but it is not on PATH: add /usr/bin to PATH.',
     )
 }
 

@@ -16,7 +16,7 @@ export async function makeCheck(
   try {
     return [await within(LIMIT_MS, run())].flat()
   } catch (error) {
-    return [warn(name, 'doctor.check.not_possible', `could not be checked: ${wordsOf(error)}`, explain(error))]
+    return [warn(name, 'doctor.check.not_possible', `this could not be checked: ${wordsOf(error)}`, explain(error))]
   }
 }
 

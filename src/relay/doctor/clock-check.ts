@@ -30,13 +30,13 @@ export function watchDate(sqs: SQSClient, now: () => number) {
 export function checkClock(skew: Skew | undefined): Finding[] {
   const check = 'sqs/clock'
   if (skew === undefined)
-    return [warn(check, 'doctor.clock.unknown', 'could not be checked: SQS did not say what time it is')]
+    return [warn(check, 'doctor.clock.unknown', 'the clock could not be checked: the response of SQS has no date')]
   const seconds = Math.round(Math.abs(skew) / 1000)
   const text = `this clock is ${seconds} s ${skew < 0 ? 'behind' : 'ahead of'} SQS's`
   const fix = 'timedatectl set-ntp true'
   if (Math.abs(skew) > REFUSED_MS)
-    return [fail(check, 'doctor.clock.refused', `${text}: SQS refuses what is signed with it`, fix)]
+    return [fail(check, 'doctor.clock.refused', `${text}: SQS rejects requests signed with it`, fix)]
   if (Math.abs(skew) > WARN_MS)
-    return [warn(check, 'doctor.clock.off', `${text}: times and ages are wrong by that`, fix)]
+    return [warn(check, 'doctor.clock.off', `${text}: times and ages are off by that much`, fix)]
   return [ok(check, seconds <= 1 ? "this clock agrees with SQS's" : text)]
 }

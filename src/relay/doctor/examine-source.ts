@@ -56,8 +56,8 @@ export async function examineSource(
         ? warn(
             name('answer'),
             'doctor.redis.slow',
-            `Redis answers after ${ms} ms: each claim waits for that`,
-            'run the relay nearer to the dialler',
+            `Redis answers after ${ms} ms, which delays each claim`,
+            'run the relay closer to the dialler',
           )
         : ok(name('answer'), `Redis answers after ${ms} ms`)
     const ping =
@@ -120,18 +120,18 @@ async function makeChecks(
 function checkSecrets({ name, source }: SourceView): Finding {
   const loose = looseSecrets(source)
   return loose.length === 0
-    ? ok(name('secrets'), 'only their owners can read the files of user, password and key')
+    ? ok(name('secrets'), 'only their owner can read the user, password and key files')
     : warn(
         name('secrets'),
         'doctor.secrets.readable',
-        'everybody on this machine can read a secret',
+        `every user of this host can read ${loose.join(', ')}`,
         `chmod 600 ${loose.join(' ')}`,
       )
 }
 
 function advise(error: unknown): string | undefined {
-  if (isDenied(error)) return 'allow the user this command, if you want to know'
-  if (isUnknown(error)) return 'give the command its name back in redis.conf, if you want to know'
+  if (isDenied(error)) return 'allow this command for the user, if you want the check'
+  if (isUnknown(error)) return 'remove rename-command of this command from redis.conf, if you want the check'
   return undefined
 }
 
@@ -147,8 +147,8 @@ async function unreachable(source: SourceConfig, error: unknown): Promise<Findin
     return fail(
       check,
       code,
-      `no user or password for ${host}: ${fault.words}`,
-      'write the file, and let the user of the relay read it: docs/relay.md, "TLS, users and passwords"',
+      `the relay has no user or password for ${host}: ${fault.words}`,
+      'create the file, and let the user that runs the relay read it: docs/relay.md, "TLS, users and passwords"',
     )
   if (/ECONNREFUSED/.test(fault.words))
     return fail(check, code, `nothing listens at ${host}`, 'start Redis there, or correct ENIGMA_SOURCES')
@@ -157,7 +157,7 @@ async function unreachable(source: SourceConfig, error: unknown): Promise<Findin
       check,
       code,
       `Redis at ${host} cannot be used: ${wordsOf(error)}`,
-      `check that it is there from here: ${redisCli(source)} PING`,
+      `check that this host can reach it: ${redisCli(source)} PING`,
     )
   return fail(check, code, `Redis at ${host} cannot be used: ${fault.says} (${oneLine(fault.words)})`, fault.fix)
 }

@@ -18,7 +18,7 @@ export async function examineSqs(config: RelayConfig, now: () => number): Promis
   try {
     return await examine(sqs, config, date)
   } catch (error) {
-    return [warn('sqs/answer', 'doctor.sqs.not_checked', `could not be checked: ${sqsWords(error)}`)]
+    return [warn('sqs/answer', 'doctor.sqs.not_checked', `SQS could not be checked: ${sqsWords(error)}`)]
   } finally {
     sqs.destroy()
   }

@@ -17,7 +17,8 @@ export async function checkHeartbeat(
   listener: Redis,
 ): Promise<Finding> {
   const check = name('heartbeat')
-  if (config.channels.length === 0) return ok(check, 'ENIGMA_CHANNELS names none: PubSub is not heard')
+  if (config.channels.length === 0)
+    return ok(check, 'ENIGMA_CHANNELS is "none", so the relay does not subscribe to Pub/Sub')
   const channel = `${RELAY_PREFIX}heartbeat:doctor:${randomUUID()}`
   const heard = Promise.withResolvers<void>()
   const user = await askUser()
@@ -37,15 +38,15 @@ export async function checkHeartbeat(
       return fail(
         check,
         'doctor.heartbeat.may_not_listen',
-        `the user ${user} may not listen to ${config.channels.join(', ')} and ${RELAY_PREFIX}*: ${wordsOf(error)}`,
+        `the user ${user} may not subscribe to ${config.channels.join(', ')} and ${RELAY_PREFIX}*: ${wordsOf(error)}`,
         grant(`+subscribe +psubscribe &${RELAY_PREFIX}* ${config.channels.map((one) => `&${one}`).join(' ')}`),
       )
     if (isUnknown(error))
       return fail(
         check,
         'doctor.heartbeat.no_subscribe',
-        `Redis does not listen: ${wordsOf(error)}`,
-        'take the line rename-command out of redis.conf and start Redis again',
+        `Redis refuses the subscription: ${wordsOf(error)}`,
+        'remove the rename-command line from redis.conf and restart Redis',
       )
     throw error
   }
@@ -68,12 +69,12 @@ export async function checkHeartbeat(
     return fail(
       check,
       'doctor.heartbeat.not_heard',
-      `a heartbeat was published and not heard within ${ANSWER_MS / 1000} s: something between here and Redis does not pass PubSub on`,
-      'name the Redis itself in ENIGMA_SOURCES, no proxy',
+      `a published heartbeat did not arrive within ${ANSWER_MS / 1000} s: something between this host and Redis does not forward Pub/Sub messages`,
+      'write the address of Redis itself in ENIGMA_SOURCES, not of a proxy',
     )
   }
   return ok(
     check,
-    `a heartbeat was heard after ${Math.max(1, Math.round(performance.now() - from))} ms, and the user may listen to ${config.channels.join(', ')}`,
+    `a published heartbeat arrived after ${Math.max(1, Math.round(performance.now() - from))} ms, and the user may subscribe to ${config.channels.join(', ')}`,
   )
 }

@@ -20,12 +20,12 @@ export async function checkIdentity({ name, source, client }: SourceView, others
   for (const [id, { promise }] of others)
     if (id !== source.id && runId !== undefined && (await promise) === runId) twins.push(id)
   const refuse = ({ event, text, fix }: Refusal) => fail(check, `doctor.source.${event}`, text, fix)
-  if (kept === identityOf(source)) return ok(check, `relays call it ${source.id}`)
+  if (kept === identityOf(source)) return ok(check, `relays use the source id ${source.id} for this Redis`)
   const refusal = kept === '' ? undefined : judgeIdentity(source, (id) => twins.includes(id), kept)
   if (refusal !== undefined) return refuse(refusal)
   // Of two the first may stay.
   const ids = [...others.keys()]
   const twin = twins.find((id) => ids.indexOf(id) < ids.indexOf(source.id))
   if (twin !== undefined) return refuse(sameServer(source.id, twin))
-  return ok(check, `no relay has read it yet: it will be called ${source.id}`)
+  return ok(check, `no relay has used this Redis yet; its source id will be ${source.id}`)
 }

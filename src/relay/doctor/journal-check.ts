@@ -21,14 +21,14 @@ const TRIES = 3
 export async function checkJournal({ dataDir, relayId }: RelayConfig): Promise<Finding> {
   const check = 'machine/journal'
   const path = join(dataDir, `journal-${relayId}.db`)
-  if (!existsSync(path)) return ok(check, 'none yet: the relay makes it')
+  if (!existsSync(path)) return ok(check, 'there is no journal yet; the relay creates it')
   let bytes: number
   try {
     bytes = (await stat(path)).size
     if (bytes > LOOKED_INTO_BYTES)
       return ok(
         check,
-        `${Math.round(bytes / 1024 / 1024)} MiB, too large to be looked into here; the relay looks when it starts`,
+        `${Math.round(bytes / 1024 / 1024)} MiB, too large for this check; the relay checks it at the start`,
       )
   } catch (error) {
     return fail(
@@ -45,8 +45,8 @@ export async function checkJournal({ dataDir, relayId }: RelayConfig): Promise<F
       return ok(
         check,
         seen === 0
-          ? 'sound, and nothing waits in it'
-          : `sound, and ${seen} ${seen === 1 ? 'notification waits' : 'notifications wait'} in it for SQS`,
+          ? 'the journal is intact and empty'
+          : `the journal is intact; ${seen} ${seen === 1 ? 'notification waits' : 'notifications wait'} in it for SQS`,
       )
     damage = seen
     await sleep(200)
@@ -54,8 +54,8 @@ export async function checkJournal({ dataDir, relayId }: RelayConfig): Promise<F
   return warn(
     check,
     'doctor.journal.damaged',
-    `${path} is damaged (${damage}): the relay puts it aside when it starts, and saves what can be read`,
-    'check the disk, and start the relay again',
+    `${path} is damaged (${damage}); at its next start the relay moves it aside and recovers the rows that can be read`,
+    'check the disk, then restart the relay',
   )
 }
 

@@ -45,12 +45,12 @@ export async function checkList(
   const check = name(`list/${key}`)
   if (type === 'none') {
     const other = all.find((one) => one.type === 'list' && one.key !== key && singular(one.key) === singular(key))
-    if (other === undefined) return ok(check, 'empty: nothing waits on it')
+    if (other === undefined) return ok(check, 'the list is empty')
     const lists = config.lists.map((list) => (list === key ? other.key : list))
     return warn(
       check,
       'doctor.list.other_key',
-      `nothing is there, but ${other.key} is, with ${other.items} items`,
+      `this key does not exist, but ${other.key} does, with ${other.items} items`,
       `ENIGMA_LISTS=${lists.join(',')}`,
     )
   }
@@ -58,17 +58,17 @@ export async function checkList(
     return fail(
       check,
       'doctor.list.wrong_type',
-      `holds a ${type}, no list: nothing can be taken from it`,
-      `name the right key in ENIGMA_LISTS, or delete this one if nobody needs it: ${cli(`DEL ${key}`)}`,
+      `this key is a ${type}, not a list: the relay cannot take items from it`,
+      `correct the key in ENIGMA_LISTS, or delete this key if nobody needs it: ${cli(`DEL ${key}`)}`,
     )
   const oldest = await within(ANSWER_MS, findOldestEnd(client, key, items))
   const text = `${items} ${items === 1 ? 'item' : 'items'}`
-  if (oldest === undefined) return ok(check, `${text}; which end has the oldest cannot be told by dialed_at`)
+  if (oldest === undefined) return ok(check, `${text}; their dialed_at does not show which end has the oldest one`)
   if (oldest !== config.listEnd)
     return warn(
       check,
       'doctor.list.wrong_end',
-      `${text}; the oldest is on the ${oldest}, and ENIGMA_LIST_END says ${config.listEnd}: the newest would be taken first`,
+      `${text}; the oldest is on the ${oldest}, but ENIGMA_LIST_END is ${config.listEnd}, so the relay would take the newest first`,
       `ENIGMA_LIST_END=${oldest}`,
     )
   return ok(check, `${text}, the oldest on the ${oldest}`)
@@ -86,8 +86,8 @@ export function checkNames({ name, config }: SourceView, all: readonly KeyView[]
     warn(
       check,
       'doctor.lists.not_named',
-      `${key} is there with ${items} items and not named in ENIGMA_LISTS: nothing is taken from it`,
-      `ENIGMA_LISTS=${[...config.lists, key].join(',')}, if this relay shall be its reader`,
+      `${key} exists with ${items} items, but ENIGMA_LISTS does not name it, so the relay does not consume it`,
+      `ENIGMA_LISTS=${[...config.lists, key].join(',')}, if this relay should consume it`,
     ),
   )
   if (both.length > 0)
@@ -95,16 +95,13 @@ export function checkNames({ name, config }: SourceView, all: readonly KeyView[]
       warn(
         check,
         'doctor.lists.singular_and_plural',
-        `singular and plural are both in use: ${both.map(({ key }) => key).join(', ')}`,
-        `ENIGMA_LISTS=${[...new Set([...config.lists, ...both.map(({ key }) => key)])].join(',')}, if this relay shall be the reader of both`,
+        `the singular and the plural of this key both exist: ${both.map(({ key }) => key).join(', ')}`,
+        `ENIGMA_LISTS=${[...new Set([...config.lists, ...both.map(({ key }) => key)])].join(',')}, if this relay should consume both`,
       ),
     )
   if (findings.length > 0) return findings
   return [
-    ok(
-      check,
-      lists.length === 0 ? 'no list of the dialler is there now' : 'every list that is there is named in ENIGMA_LISTS',
-    ),
+    ok(check, lists.length === 0 ? 'no list of the dialler exists now' : 'ENIGMA_LISTS names every list that exists'),
   ]
 }
 

@@ -39,14 +39,14 @@ export async function checkConsumers(view: SourceView): Promise<Finding> {
   const movers = clients.filter(({ cmd, isBlocked }) => MOVES.has(cmd) && isBlocked)
   // A relay waits with one connection for each of its lists.
   const others = [...takers, ...movers.slice(Math.max(0, relays) * config.lists.length)]
-  const own = movers.length > 0 && relays > 0 ? `, but for ${relays === 1 ? 'a relay' : `${relays} relays`}` : ''
-  if (others.length === 0) return ok(check, `nobody else is seen to take from a list${own}`)
+  const own = movers.length > 0 && relays > 0 ? ` except ${relays === 1 ? 'a relay' : `${relays} relays`}` : ''
+  if (others.length === 0) return ok(check, `no other client takes items from a list${own}`)
   const who = others.map(({ addr, cmd, isBlocked }) => `${addr} (${cmd}${isBlocked ? ', waiting' : ''})`).join(', ')
   return warn(
     check,
     'doctor.consumers.other_reader',
-    `another client takes from a list of this server: ${who}; an item goes to one reader only`,
-    config.lists.length === 0 ? undefined : 'end the other reader, or leave its list out of ENIGMA_LISTS',
+    `another client takes items from a list of this server: ${who}; each item goes to one consumer only`,
+    config.lists.length === 0 ? undefined : 'stop the other consumer, or remove its list from ENIGMA_LISTS',
   )
 }
 
@@ -63,20 +63,20 @@ export async function checkOutputBuffer(view: SourceView): Promise<Finding> {
     () => undefined,
   )
   const who =
-    listeners === undefined ? '' : `; ${listeners} ${listeners === 1 ? 'client listens' : 'clients listen'} now`
+    listeners === undefined ? '' : `; ${listeners} ${listeners === 1 ? 'client subscribes' : 'clients subscribe'} now`
   if (match === null)
     return warn(
       check,
       'doctor.output_buffer.unknown',
-      `the server does not tell what may wait for a client that listens${who}`,
+      `the server does not report the output buffer limit of a Pub/Sub client${who}`,
     )
   const limits = [Number(match[1]), Number(match[2])].filter((bytes) => bytes > 0)
-  const text = `${toText(Number(match[1]))} may wait for a client that listens, ${toText(Number(match[2]))} for ${match[3]} s${who}`
+  const text = `the output buffer limit of a Pub/Sub client is ${toText(Number(match[1]))}, or ${toText(Number(match[2]))} for ${match[3]} s${who}`
   if (limits.length > 0 && Math.min(...limits) < SMALL_BUFFER) {
     return warn(
       check,
       'doctor.output_buffer.small',
-      `${text}: that is little, and a relay that is slow for a moment is cut off`,
+      `${text}: this is small, and Redis disconnects a relay that is slow for a moment`,
       cli('CONFIG SET client-output-buffer-limit "pubsub 268435456 67108864 60"'),
     )
   }
@@ -84,7 +84,7 @@ export async function checkOutputBuffer(view: SourceView): Promise<Finding> {
 }
 
 const toText = (bytes: number) =>
-  bytes === 0 ? 'any size' : bytes < 1024 * 1024 ? `${bytes} bytes` : `${Math.floor(bytes / 1024 / 1024)} MiB`
+  bytes === 0 ? 'unlimited' : bytes < 1024 * 1024 ? `${bytes} bytes` : `${Math.floor(bytes / 1024 / 1024)} MiB`
 
 /** Channels that others listen to tell how this dialler writes its keys. */
 export async function checkChannels({ name, ask, config }: SourceView): Promise<Finding> {
@@ -95,13 +95,13 @@ export async function checkChannels({ name, ask, config }: SourceView): Promise<
     return ok(
       check,
       channels.length === 0
-        ? 'nobody else listens to a single channel'
-        : `${channels.length} channels that others listen to, all matched by ENIGMA_CHANNELS`,
+        ? 'no other client subscribes to a channel by name'
+        : `ENIGMA_CHANNELS matches all ${channels.length} channels that other clients subscribe to`,
     )
   return warn(
     check,
     'doctor.channels.not_matched',
-    `others listen to what ENIGMA_CHANNELS does not match: ${maskText(missed.slice(0, 5).join(', '))}${missed.length > 5 ? ` and ${missed.length - 5} more` : ''}`,
-    `ENIGMA_CHANNELS=${[...config.channels, `${BASE_KEY}*`].join(',')}, if the relay shall hear them`,
+    `other clients subscribe to channels that ENIGMA_CHANNELS does not match: ${maskText(missed.slice(0, 5).join(', '))}${missed.length > 5 ? ` and ${missed.length - 5} more` : ''}`,
+    `ENIGMA_CHANNELS=${[...config.channels, `${BASE_KEY}*`].join(',')}, if the relay should hear them`,
   )
 }

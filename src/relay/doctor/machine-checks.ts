@@ -14,7 +14,7 @@ export function checkNode(version: string = process.versions.node): Finding {
         'machine/node',
         'doctor.node.too_old',
         `Node ${version} is too old: the relay needs ${OLDEST_NODE}`,
-        `npm install --include=optional, which brings Node ${OLDEST_NODE} along`,
+        `install Node ${OLDEST_NODE}, or run npm install --include=optional, which includes it`,
       )
 }
 
@@ -33,8 +33,8 @@ export function checkFolder({ dataDir }: RelayConfig): Finding {
       return fail(
         'machine/folder',
         'doctor.folder.not_a_folder',
-        `${there} is a file: the journal cannot be in it`,
-        'ENIGMA_DATA_DIR=<a folder>',
+        `${there} is a file, but the journal needs a folder`,
+        'set ENIGMA_DATA_DIR to a folder',
       )
     rmdirSync(mkdtempSync(join(there, '.enigma-doctor-')))
   } catch (error) {
@@ -42,7 +42,7 @@ export function checkFolder({ dataDir }: RelayConfig): Finding {
   }
   return ok(
     'machine/folder',
-    there === resolve(dataDir) ? `${dataDir} can be written` : `${dataDir} is not there yet, and can be made`,
+    there === resolve(dataDir) ? `${dataDir} is writable` : `${dataDir} does not exist yet; the relay can create it`,
   )
 }
 
@@ -58,8 +58,9 @@ export async function checkDisk({ dataDir }: RelayConfig): Promise<Finding> {
 
 export function judgeDisk(free: number, dataDir: string): Finding {
   const text = `${free >= 1024 ** 3 ? `${Math.floor(free / 1024 ** 3)} GiB` : `${Math.floor(free / 1024 ** 2)} MiB`} free for the journal`
-  const fix = `free the disk of ${dataDir}, or set ENIGMA_DATA_DIR to a folder on another one`
-  if (free < LEAST_BYTES) return fail('machine/disk', 'doctor.disk.full', `${text}: an outage of SQS fills it`, fix)
+  const fix = `free disk space for ${dataDir}, or set ENIGMA_DATA_DIR to a folder on another disk`
+  if (free < LEAST_BYTES)
+    return fail('machine/disk', 'doctor.disk.full', `${text}: an SQS outage would fill the disk`, fix)
   return free < ENOUGH_BYTES
     ? warn('machine/disk', 'doctor.disk.small', `${text}: the journal may grow to 2 GiB`, fix)
     : ok('machine/disk', text)

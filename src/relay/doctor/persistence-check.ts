@@ -10,13 +10,13 @@ export async function checkPersistence({ name, info, setting, cli }: SourceView)
   const check = name('persistence')
   const dir = async () => (await tell(setting('dir'))) ?? 'its data folder'
   if (loading === '1')
-    return warn(check, 'doctor.persistence.loading', 'Redis is reading its data from disk: it takes nothing yet')
+    return warn(check, 'doctor.persistence.loading', 'Redis is reading its data from disk and accepts no commands yet')
   if (aof === '1' && lastWrite !== undefined && lastWrite !== 'ok')
     return fail(
       check,
       'doctor.persistence.append_failed',
       `Redis could not write its append-only file in ${await dir()} and refuses writes`,
-      'free the disk of Redis',
+      'free disk space on the Redis host',
     )
   // Redis refuses every write after a snapshot that failed, unless it is told not to.
   if (lastSave !== undefined && lastSave !== 'ok') {
@@ -24,32 +24,37 @@ export async function checkPersistence({ name, info, setting, cli }: SourceView)
       ? warn(
           check,
           'doctor.persistence.snapshot_failed',
-          `the last snapshot could not be written in ${await dir()}`,
-          'free the disk of Redis',
+          `Redis could not write the last snapshot in ${await dir()}`,
+          'free disk space on the Redis host',
         )
       : fail(
           check,
           'doctor.persistence.writes_refused',
-          `the last snapshot could not be written in ${await dir()}, and Redis refuses writes`,
-          'free the disk of Redis',
+          `Redis could not write the last snapshot in ${await dir()} and refuses writes`,
+          'free disk space on the Redis host',
         )
   }
-  if (aof === '1') return ok(check, 'append-only file, the last write succeeded')
+  if (aof === '1') return ok(check, 'Redis uses an append-only file, and its last write succeeded')
   const fix = `${cli('CONFIG SET appendonly yes')} && ${cli('CONFIG REWRITE')}`
   const save = await tell(setting('save'))
   if (save === undefined)
     return warn(
       check,
       'doctor.persistence.no_append_file',
-      'no append-only file: a crash of Redis loses what came since the last snapshot, if it makes any',
+      'Redis has no append-only file: a crash loses every write since the last snapshot, if it makes snapshots',
       fix,
     )
   return save === ''
-    ? warn(check, 'doctor.persistence.none', 'none: what waits in lists and claims is lost when Redis ends', fix)
+    ? warn(
+        check,
+        'doctor.persistence.none',
+        'Redis has no persistence: the items in lists and claims are lost when it stops',
+        fix,
+      )
     : warn(
         check,
         'doctor.persistence.snapshots_only',
-        `snapshots only (save ${save}): a crash of Redis loses what came since the last one`,
+        `Redis only makes snapshots (save ${save}): a crash loses every write since the last one`,
         fix,
       )
 }

@@ -48,7 +48,7 @@ export function checkLimits(queues: readonly QueueView[]): Finding[] {
     warn(
       'sqs/limits',
       'doctor.queue.no_size_limit',
-      `this server does not say how large a message may be: ${ASSUMED_BYTES / 1024} KiB are assumed; what is larger is gzipped, and parked when that does not help`,
+      `this server does not report its message size limit, so the relay assumes ${ASSUMED_BYTES / 1024} KiB: it gzips larger messages, and parks those that are still too large`,
     ),
   ]
 }
@@ -63,7 +63,7 @@ export function checkQueue(config: RelayConfig, route: Route, queue: QueueView, 
   if ('error' in queue) {
     const text = isMissing(queue.error)
       ? `the queue ${name} does not exist`
-      : `the queue ${name} cannot be looked at: ${sqsWords(queue.error)}`
+      : `the queue ${name} cannot be read: ${sqsWords(queue.error)}`
     return fail(
       check,
       isMissing(queue.error) ? 'doctor.queue.missing' : 'doctor.queue.unreadable',
@@ -77,7 +77,7 @@ export function checkQueue(config: RelayConfig, route: Route, queue: QueueView, 
       check,
       'doctor.queue.not_fifo',
       `the queue ${name} is not FIFO`,
-      `${sqsCli(config, 'delete-queue', queue.url)}, and then enigma-relay queues --create`,
+      `${sqsCli(config, 'delete-queue', queue.url)}, then enigma-relay queues --create`,
     )
   if ('error' in dead && isMissing(dead.error))
     return fail(
@@ -90,7 +90,7 @@ export function checkQueue(config: RelayConfig, route: Route, queue: QueueView, 
     ...faultsOf(queue.attributes, route, deadName, dead),
     ...('error' in dead ? [unseen(deadName, dead.error)] : deadFaults(dead.attributes, queue.attributes, deadName)),
   ]
-  if (faults.length === 0) return ok(check, `${name} and its dead-letter queue are as they should be`)
+  if (faults.length === 0) return ok(check, `${name} and its dead-letter queue have the right attributes`)
   const [own, ofDead] = [
     faults.filter(({ text }) => !text.startsWith(deadName)),
     faults.filter(({ text }) => text.startsWith(deadName)),
@@ -119,7 +119,7 @@ function* faultsOf(
   yield* below(
     'MaximumMessageSize',
     QUEUE_LIMITS.messageBytes,
-    `takes messages of ${number('MaximumMessageSize')} bytes only, larger ones are parked`,
+    `accepts messages of at most ${number('MaximumMessageSize')} bytes; the relay parks larger ones`,
   )
   yield* below(
     'MessageRetentionPeriod',
@@ -129,7 +129,7 @@ function* faultsOf(
   yield* below(
     'VisibilityTimeout',
     visibilitySeconds(route),
-    `hands a message out again after ${number('VisibilityTimeout')} s, which is less than six times the function's ${route.timeoutSeconds} s`,
+    `has a visibility timeout of ${number('VisibilityTimeout')} s, less than six times the function's timeout of ${route.timeoutSeconds} s`,
   )
   // A server that leaves out what every queue has says nothing by leaving out these.
   if (
@@ -138,7 +138,7 @@ function* faultsOf(
   ) {
     yield {
       state: 'warn',
-      text: 'has not the throughput that FIFO can have, 300 requests a second instead',
+      text: 'is not a high-throughput FIFO queue, so it accepts only 300 requests per second',
       set: { DeduplicationScope: 'messageGroup', FifoThroughputLimit: 'perMessageGroupId' },
     }
   }
@@ -158,19 +158,19 @@ function* faultsOf(
   if (deadLetterTargetArn === undefined) {
     yield {
       state: 'fail',
-      text: 'has no dead-letter queue: what a function cannot handle comes again until it is too old, and holds back its lane',
+      text: 'has no dead-letter queue: a message that its function cannot handle is retried until it expires, and blocks its lane',
       ...set,
     }
   } else if (!deadLetterTargetArn.endsWith(`:${deadName}`)) {
     yield {
       state: 'fail',
-      text: `has another dead-letter queue, ${deadLetterTargetArn.split(':').at(-1)} instead of ${deadName}: nobody looks there`,
+      text: `has the dead-letter queue ${deadLetterTargetArn.split(':').at(-1)} instead of ${deadName}, which nobody monitors`,
       ...set,
     }
   } else if (maxReceiveCount !== route.maxReceiveCount) {
     yield {
       state: 'warn',
-      text: `gives a message up after ${maxReceiveCount} tries instead of ${route.maxReceiveCount}`,
+      text: `has a maxReceiveCount of ${maxReceiveCount} instead of ${route.maxReceiveCount}`,
       ...set,
     }
   }
@@ -195,14 +195,14 @@ function* deadFaults(
   if (bytes < Math.max(needed, QUEUE_LIMITS.messageBytes))
     yield {
       state: 'warn',
-      text: `${name} takes messages of ${bytes} bytes only`,
+      text: `${name} accepts messages of at most ${bytes} bytes`,
       set: { MaximumMessageSize: String(QUEUE_LIMITS.messageBytes) },
     }
 }
 
 const unseen = (name: string, error: unknown): Fault => ({
   state: 'warn',
-  text: `${name} could not be looked at: ${sqsWords(error)}`,
+  text: `${name} cannot be read: ${sqsWords(error)}`,
 })
 
 function redriveOf(attributes: Readonly<Record<string, string>>): {

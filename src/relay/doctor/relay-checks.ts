@@ -9,22 +9,22 @@ import type { SourceView } from './source-view.ts'
 export async function checkRelayId({ name, ask, config }: SourceView): Promise<Finding> {
   const check = name('relay-id')
   const holder = await ask('GET', leaseKey(config.relayId))
-  if (typeof holder !== 'string') return ok(check, `${config.relayId} is free: no relay runs under it`)
+  if (typeof holder !== 'string') return ok(check, `${config.relayId} is free: no running relay uses it`)
   const { host, pid, pidSpace } = readHolder(holder)
   // A number of another container says nothing here.
   if (host === hostname() && pid !== undefined && pidSpace === readPidSpace()) {
     return ok(
       check,
       isAlive(pid)
-        ? `${config.relayId} is held by process ${pid} on this host: the relay runs`
-        : `${config.relayId} was held by process ${pid} on this host, which is gone: the next start takes it at once`,
+        ? `${config.relayId} is held by process ${pid} on this host: the relay is running`
+        : `${config.relayId} was held by process ${pid} on this host, which has ended; a relay that starts now takes it at once`,
     )
   }
   return warn(
     check,
     'doctor.relay_id.held',
-    `${config.relayId} is held by process ${pid ?? '?'} on host ${host ?? '?'}: a second relay waits until that one has ended`,
-    `ENIGMA_RELAY_ID=${config.relayId}-2, or another name of its own, unless it is this relay`,
+    `${config.relayId} is held by process ${pid ?? '?'} on host ${host ?? '?'}: a second relay with this id waits until that process has ended`,
+    `set ENIGMA_RELAY_ID=${config.relayId}-2 or another unique id, unless that process is this relay`,
   )
 }
 
@@ -70,22 +70,22 @@ export async function checkClaims({ name, ask, config }: SourceView): Promise<Fi
       warn(
         check,
         'doctor.claims.left',
-        `${items} ${items === 1 ? 'item is' : 'items are'} in claims of ${relayId}, which does not run: the next relay that does sends them`,
-        'enigma-relay relay',
+        `${items} ${items === 1 ? 'item is' : 'items are'} in claims of ${relayId}, which is not running; the next running relay sends them`,
+        'start a relay: enigma-relay relay',
       ),
     )
-  return findings.length > 0 ? findings : [ok(check, 'none is left by a relay that does not run')]
+  return findings.length > 0 ? findings : [ok(check, 'no stopped relay has left claims')]
 }
 
 /** What cannot be sent at all waits for somebody to look at it. */
 export async function checkParked({ name, ask }: SourceView): Promise<Finding> {
   const items = Number(await ask('LLEN', PARKED_KEY))
   return items === 0
-    ? ok(name('parked'), 'nothing is parked')
+    ? ok(name('parked'), 'no notification is parked')
     : warn(
         name('parked'),
         'doctor.parked.waiting',
         `${items} ${items === 1 ? 'notification is' : 'notifications are'} parked`,
-        'enigma-relay parked',
+        'list them: enigma-relay parked',
       )
 }

@@ -31,7 +31,7 @@ export async function checkRights(
   ]).size
   return [
     lacking.length === 0
-      ? ok(check, `the user ${user} may all ${count} commands that the relay needs`)
+      ? ok(check, `the user ${user} may run all ${count} commands that the relay needs`)
       : fail(check, 'doctor.rights.missing', sayRefusals(lacking, user), mendRefusals(lacking, user, cli)),
     ...(lackingOptional.length === 0
       ? []
@@ -39,7 +39,7 @@ export async function checkRights(
           warn(
             name('rights/optional'),
             'doctor.rights.optional_missing',
-            `${sayRefusals(lackingOptional, user)}; the relay goes on without, and tells less`,
+            `${sayRefusals(lackingOptional, user)}; the relay runs without them, but reports fewer metrics`,
             mendRefusals(lackingOptional, user, cli),
           ),
         ]),

@@ -33,23 +33,28 @@ export async function checkSend(
       return warn(
         check,
         'doctor.send.not_sqs',
-        `${name} took a message that SQS refuses: this is no SQS, and one empty message is in it now`,
+        `${name} accepted a message that SQS rejects: this server is not SQS, and the queue now holds one message of the check`,
       )
     if (Failed.length === 0)
-      return warn(check, 'doctor.send.not_checked', `could not be checked: ${name} said nothing of an entry`)
+      return warn(
+        check,
+        'doctor.send.not_checked',
+        `the right to send could not be checked: the response of ${name} does not mention the message`,
+      )
     const key = queue.attributes['KmsMasterKeyId'] ?? ''
     if (key !== '')
       return warn(
         check,
         'doctor.send.key_not_checked',
-        `may send to ${name}; whether the relay may use the key that encrypts it could not be checked`,
+        `the relay may send to ${name}; whether it may use the encryption key could not be checked`,
         'allow kms:GenerateDataKey and kms:Decrypt on that key',
       )
-    return ok(check, `may send to ${name}`)
+    return ok(check, `the relay may send to ${name}`)
   } catch (error) {
-    if (isAccessDenied(error)) return fail(check, 'doctor.send.denied', `may not send to ${name}`, sqsFix(error, name))
+    if (isAccessDenied(error))
+      return fail(check, 'doctor.send.denied', `the relay may not send to ${name}`, sqsFix(error, name))
     if (judgeRequest(error) === 'refused' || (error instanceof Error && error.name === 'MissingParameter'))
-      return ok(check, `may send to ${name}`)
+      return ok(check, `the relay may send to ${name}`)
     return warn(
       check,
       'doctor.send.not_checked',

@@ -13,12 +13,12 @@ const isOlder = (version: string, [major = 0, minor = 0]: readonly number[]): bo
 export async function checkVersion({ name, info, config }: SourceView): Promise<Finding> {
   const version = await info('redis_version')
   if (version === undefined)
-    return warn(name('version'), 'doctor.version.unknown', 'the server does not tell its version')
+    return warn(name('version'), 'doctor.version.unknown', 'the server does not report its version')
   if (isOlder(version, OLDEST))
     return fail(
       name('version'),
       'doctor.version.too_old',
-      `Redis ${version} is too old: the relay works from 2.6`,
+      `Redis ${version} is too old: the relay needs 2.6 or newer`,
       'upgrade Redis',
     )
   if (config.listEnd === 'left' && config.lists.length > 0 && isOlder(version, WITH_BLMOVE)) {
@@ -26,7 +26,7 @@ export async function checkVersion({ name, info, config }: SourceView): Promise<
       name('version'),
       'doctor.version.no_blmove',
       `Redis ${version} has no BLMOVE, which ENIGMA_LIST_END=left needs (6.2)`,
-      'upgrade Redis to 6.2, or let the dialler push left and set ENIGMA_LIST_END=right',
+      'upgrade Redis to 6.2, or let the dialler push on the left and set ENIGMA_LIST_END=right',
     )
   }
   return ok(name('version'), `Redis ${version}`)
@@ -41,8 +41,8 @@ export async function checkRole({ name, info, source }: SourceView): Promise<Fin
     return fail(
       name('role'),
       'doctor.role.cluster',
-      'this is a Redis Cluster, and the relay reads single servers',
-      'name a server that is none in ENIGMA_SOURCES',
+      'this is a Redis Cluster, which the relay does not support',
+      'write the address of a standalone Redis server in ENIGMA_SOURCES',
     )
   if (role === 'slave') {
     const primary = `${host?.includes(':') ? `[${host}]` : host}:${port}`
@@ -51,18 +51,18 @@ export async function checkRole({ name, info, source }: SourceView): Promise<Fin
       return warn(
         name('role'),
         'doctor.role.writable_replica',
-        `a replica of ${primary} that can be written: what is taken here stays on the primary`,
+        `this is a writable replica of ${primary}: items that the relay takes here stay on the primary`,
         fix,
       )
     return fail(
       name('role'),
       'doctor.role.replica',
-      `a read-only replica of ${primary}: nothing can be taken from its lists`,
+      `this is a read-only replica of ${primary}: the relay cannot take items from its lists`,
       fix,
     )
   }
   const replicas = (await info('connected_slaves')) ?? '0'
-  return ok(name('role'), `a primary with ${replicas} ${replicas === '1' ? 'replica' : 'replicas'}`)
+  return ok(name('role'), `this is a primary with ${replicas} ${replicas === '1' ? 'replica' : 'replicas'}`)
 }
 
 /** How full a server may be before it is said. */
@@ -81,13 +81,13 @@ export async function checkMemory({ name, info, setting, cli }: SourceView): Pro
       ? fail(
           name('memory'),
           'doctor.memory.evicts',
-          `${text}: when it is full, Redis throws away lists with what waits in them`,
+          `${text}: when it is full, Redis evicts lists with the items in them`,
           fix,
         )
       : warn(
           name('memory'),
           'doctor.memory.would_evict',
-          `${text}: once maxmemory is set, Redis throws away lists when it is full`,
+          `${text}: once maxmemory is set, Redis evicts lists when it is full`,
           fix,
         )
   }
@@ -95,7 +95,7 @@ export async function checkMemory({ name, info, setting, cli }: SourceView): Pro
     return fail(
       name('memory'),
       'doctor.memory.full',
-      `${text}: Redis is full, and the dialler's notifications are refused`,
+      `${text}: Redis is full and refuses the dialler's notifications`,
       cli(`CONFIG SET maxmemory ${Math.ceil(used * 2)}`),
     )
   if (most > 0 && used >= most * NEARLY_FULL)
@@ -109,7 +109,7 @@ export async function checkMemory({ name, info, setting, cli }: SourceView): Pro
     return warn(
       name('memory'),
       'doctor.memory.evicts_lease',
-      `${text}: when it is full, Redis throws away the relay's lease, and another relay takes its place`,
+      `${text}: when it is full, Redis evicts the relay's lease, and another relay takes over`,
       fix,
     )
   return ok(name('memory'), text)

@@ -32,7 +32,7 @@ export function sqsFix(error: unknown, queue: string): string {
     return 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role, and check the clock'
   if (isAccessDenied(error)) return `allow sqs:SendMessage, sqs:GetQueueUrl and sqs:GetQueueAttributes on ${queue}`
   if (isForeignAnswer(error))
-    return 'check AWS_ENDPOINT_URL_SQS, and proxies on the way; a local SQS has to speak the JSON protocol'
+    return 'check AWS_ENDPOINT_URL_SQS and any proxy on the way; a local SQS must speak the JSON protocol'
   return 'check AWS_REGION, AWS_ENDPOINT_URL_SQS and the network'
 }
 

@@ -61,7 +61,7 @@ export function createAnnouncer({ sourceId, client, sqs, queues, now }: Announce
         if (failed !== undefined)
           throw new ParkedError(
             'relay.parked.not_announced',
-            `${queues.name(PARKED_ROUTE)} does not take what became of them: ${maskText(failed.why)}`,
+            `SQS did not accept the notices for ${queues.name(PARKED_ROUTE)}: ${maskText(failed.why)}; the entries stay, run the command again`,
           )
       }
     },

@@ -19,7 +19,7 @@ export async function askRedis<T>(sourceId: string, command: () => Promise<T>): 
       if (error instanceof ErrorReply || failures === TRIES) {
         throw new ParkedError(
           'relay.parked.redis_failed',
-          `the Redis of "${sourceId}" does not do what it is asked: ${describe(error)}`,
+          `the Redis of source "${sourceId}" failed a command: ${describe(error)}; check ENIGMA_SOURCES and the rights of its user`,
           { cause: error },
         )
       }

@@ -67,13 +67,13 @@ export function readEntry(raw: Buffer): Entry {
   }
   if (!isObject(head)) return unreadable('not a JSON object')
   const { id, reason, detail, parkedat, route } = head
-  if (typeof id !== 'string' || !ID.test(id)) return unreadable('without an id')
-  if (typeof reason !== 'string' || !NAME.test(reason)) return unreadable('without a reason')
-  if (typeof route !== 'string' || !NAME.test(route)) return unreadable('without a route')
-  if (typeof parkedat !== 'string' || Number.isNaN(Date.parse(parkedat))) return unreadable('without a time')
+  if (typeof id !== 'string' || !ID.test(id)) return unreadable('no valid id')
+  if (typeof reason !== 'string' || !NAME.test(reason)) return unreadable('no valid reason')
+  if (typeof route !== 'string' || !NAME.test(route)) return unreadable('no valid route')
+  if (typeof parkedat !== 'string' || Number.isNaN(Date.parse(parkedat))) return unreadable('no valid time')
   const event = isObject(head['event']) ? scanObject(text).get('event') : undefined
   const notification = event === undefined ? undefined : readNotification(event)
-  if (event === undefined || notification === undefined) return unreadable('without an event that can be read')
+  if (event === undefined || notification === undefined) return unreadable('no readable event')
   if (notification.id !== id) return unreadable('its event has another id')
   return {
     kind: 'parked',

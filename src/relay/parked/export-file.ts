@@ -36,7 +36,10 @@ export function toOneLine(text: string): string {
 }
 
 export const fileExists = (file: string) =>
-  new ParkedError('relay.parked.file_exists', `${file} is there already: nothing was written; name another file`)
+  new ParkedError(
+    'relay.parked.file_exists',
+    `${file} already exists, so nothing was written: choose another file name`,
+  )
 
 /**
  * A file that appears whole or not at all, for its owner's eyes only, and never in place of another.

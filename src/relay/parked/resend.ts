@@ -64,7 +64,7 @@ export async function* resend(
       const problem = failure && describeFailure(failure, route, queues)
       yield request.map(({ entry }, index): Resent => {
         const answer = answers[index]
-        if (answer?.kind === 'refused') return stays(entry, `refused again: ${masked(answer.why, entry)}`)
+        if (answer?.kind === 'refused') return stays(entry, `SQS rejected it again: ${masked(answer.why, entry)}`)
         return answer?.kind === 'failed' && problem !== undefined
           ? stays(entry, problem)
           : { entry, accepted: true, queue: queues.name(route) }
@@ -80,7 +80,7 @@ export async function* resend(
 
 function describeFailure({ why, error }: Failure, route: Route, queues: QueueFinder): string {
   return error === undefined
-    ? `SQS does not accept on ${queues.name(route)}: ${maskText(why)}`
+    ? `SQS does not accept messages for ${queues.name(route)}: ${maskText(why)}`
     : queues.advise(error, route)
 }
 

@@ -53,7 +53,7 @@ async function sendOnce(sqs: SQSClient, url: string, parcels: readonly Parcel[])
     return parcels.map((_, index): Answer => {
       if (accepted.has(String(index))) return { kind: 'accepted' }
       const failure = failed.get(String(index))
-      if (failure === undefined) return { kind: 'failed', why: 'SQS said nothing of it' }
+      if (failure === undefined) return { kind: 'failed', why: 'the response of SQS does not mention this message' }
       return {
         kind: judgeEntry(failure) === 'refused' ? 'refused' : 'failed',
         why: `${failure.Code}: ${failure.Message ?? ''}`,

@@ -28,7 +28,7 @@ export async function withSource<T>(
     const { says, words, fix } = await judgeConnection(error, source)
     throw new ParkedError(
       'relay.parked.redis_failed',
-      `the Redis of "${source.id}" at ${host} cannot be used: ${says} (${words}); ${fix}`,
+      `the Redis of source "${source.id}" at ${host} cannot be used: ${says} (${words}): ${fix}`,
       { cause: error },
     )
   }

@@ -54,7 +54,7 @@ export function formatCursor(parts: readonly (string | number)[]): string {
   return toBase64(JSON.stringify(parts)).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '')
 }
 
-const NOT_OURS = 'the cursor is not one that this API gave'
+const NOT_OURS = 'the cursor was not returned by this API'
 
 /** @throws StoreError `store.cursor.invalid` */
 export function parseCursor(cursor: string, length: number): (string | number)[] {
