@@ -98,7 +98,7 @@ export function createRelay(options: RelayOptions): Relay {
         onFull: (bytesPerSecond) =>
           log.warn(
             { code: 'relay.sqs.uplink_full', bytesPerSecond },
-            'the uplink to SQS is full: the relay sends what it carries, and the rest waits',
+            'The uplink to SQS is full; the relay sends as much as it carries, and the backlog waits in Redis and the journal',
           ),
       })
       const senders = new Map<Route, Sender>(
