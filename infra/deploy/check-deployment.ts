@@ -65,7 +65,7 @@ async function readParameters(
       )
     }
   } catch (error) {
-    return { findings: [fail(`Parameter Store of ${region} cannot be read: ${words(error)}`, fixOf(error, region))] }
+    return { findings: [fail(`Parameter Store in ${region} cannot be read: ${words(error)}`, fixOf(error, region))] }
   }
   // By a pipe: the list of processes shows no value, and version 1 of the AWS CLI would fetch one that begins with https.
   const put = (variable: string) =>

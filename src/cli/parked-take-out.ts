@@ -44,7 +44,7 @@ export async function takeOut(scope: ParkedScope, config: RelayConfig, act: type
   if (stay > 0)
     throw new ParkedError(
       'relay.parked.incomplete',
-      `${stay} of ${done + stay} ${stay === 1 ? 'entry stays' : 'entries stay'} on the list`,
+      `${stay} of ${done + stay} ${stay === 1 ? 'stays' : 'stay'} on the list; the lines above have the reasons`,
     )
   if (done === 0 && unseen.size === 0 && !json) await print(`${emptyWords(scope)}\n`)
 }

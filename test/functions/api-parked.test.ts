@@ -231,7 +231,7 @@ it('one that somebody else holds hides no other, and the answer says that it is 
   await sqs.sqs.send(new ReceiveMessageCommand({ QueueUrl: url('agents-status'), MaxNumberOfMessages: 1 }))
   const { items, functions } = await json<Answer>('/parked')
   expect(items).toHaveLength(2)
-  expect(functions).toEqual({ status: 'incomplete', detail: '2 of about 3 could be looked at', total: 3 })
+  expect(functions).toEqual({ status: 'incomplete', detail: '2 of about 3 messages could be read', total: 3 })
 })
 
 it('requests at the same time, and soon after, share one look', async () => {
@@ -254,7 +254,7 @@ it("when SQS is away the relay's part is answered, and what is missing is said",
   expect(relay.total).toBe(1)
   expect(functions).toMatchObject({
     status: 'unavailable',
-    detail: expect.stringMatching(/^enigma-.*-dlq\.fifo: SQS cannot be asked/),
+    detail: expect.stringMatching(/^enigma-.*-dlq\.fifo: SQS cannot be reached/),
     total: null,
   })
   expect(said).toMatchObject([{ code: 'functions.dead_letters.unreadable' }])
@@ -282,7 +282,7 @@ it('an SQS that never answers is given up, a queue that is not there is named', 
 
   const misnamed = await useParked({ prefix: 'elsewhere-' })
   expect((await misnamed.json<Answer>('/parked')).functions.detail).toMatch(
-    /elsewhere-.*there is no such queue; check ENIGMA_QUEUE_PREFIX/,
+    /elsewhere-.*the queue does not exist; check ENIGMA_QUEUE_PREFIX/,
   )
 
   const gone = await useParked()

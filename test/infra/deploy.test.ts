@@ -141,9 +141,9 @@ test('an account that has all is told so, and nothing is done', async () => {
     'ok    parameter /acme-eu/upstash-redis-rest-url',
     'ok    parameter /acme-eu/upstash-redis-rest-token',
     'ok    parameter /acme-eu/api-token',
-    'ok    Upstash answers, and takes the token',
-    'ok    tokens of the API: api-token (read)',
-    'ok    Lambda runs 1000 functions at once; --param="apiConcurrency=20" keeps a flood of the API from taking them from screen pops',
+    'ok    Upstash answers and accepts the token',
+    'ok    API tokens: api-token (read)',
+    'ok    the account has a Lambda concurrency of 1000; --param="apiConcurrency=20" stops a flood of API requests from delaying screen pops',
     'ok    the stack acme-eu is new',
   ])
   expect(code).toBe(0)
@@ -153,7 +153,7 @@ test('a stack that is there is updated', async () => {
   const { check } = await useAccount({ 'acme-eu': 'UPDATE_COMPLETE' })
   expect(await check()).toMatchObject({
     code: 0,
-    said: expect.stringContaining('the stack acme-eu is there (UPDATE_COMPLETE) and is updated') as string,
+    said: expect.stringContaining('the stack acme-eu exists (UPDATE_COMPLETE)') as string,
   })
 })
 
@@ -166,7 +166,7 @@ test.each([
   const { check } = await useAccount({ 'acme-eu': status })
   expect(await check()).toMatchObject({
     code: 1,
-    said: expect.stringMatching(new RegExp(`FAIL {2}the stack acme-eu .*\\(${status}\\)[^]*${fix}`)) as string,
+    said: expect.stringMatching(new RegExp(`FAIL {2}.*the stack acme-eu .*\\(${status}\\)[^]*${fix}`)) as string,
   })
 })
 
@@ -174,19 +174,19 @@ test('what is wrong with the arguments is said before anything is asked', async 
   const { check, parameters } = await useAccount()
   expect(await check(['--region', 'us-east-1', '--param=prefix=Acme'])).toMatchObject({
     code: 2,
-    said: expect.stringMatching(/prefix "Acme": write small letters/) as string,
+    said: expect.stringMatching(/prefix "Acme": write lower-case letters/) as string,
   })
   expect(await check(['--region', 'us-east-1', `--param=prefix=${'a'.repeat(50)}-`])).toMatchObject({
     code: 2,
-    said: expect.stringContaining('at most 42') as string,
+    said: expect.stringContaining('write at most 42') as string,
   })
   expect(await check(['--param=prefix=acme-eu-'])).toMatchObject({
     code: 1,
-    said: expect.stringMatching(/FAIL {2}no region is named\n.*--region eu-west-1[^]*nothing was deployed/) as string,
+    said: expect.stringMatching(/FAIL {2}no region is set\n.*--region eu-west-1[^]*nothing was deployed/) as string,
   })
   expect(await check(['--region', 'europe', '--param=prefix=acme-eu-'])).toMatchObject({
     code: 1,
-    said: expect.stringContaining('"europe" is no region') as string,
+    said: expect.stringContaining('"europe" is not an AWS region') as string,
   })
   expect(parameters.seen.requests).toBe(0)
 })
@@ -208,8 +208,8 @@ test('the concurrency of the API is proposed where the account permits it, and r
   })
   expect(await check(1, small)).toMatchObject({
     ok: false,
-    text: 'apiConcurrency 1: of the 10 functions that Lambda runs at once, 100 must stay unreserved, so 0 can be reserved',
-    fix: expect.stringMatching(/^leave apiConcurrency out, or ask AWS/) as string,
+    text: expect.stringMatching(/^apiConcurrency 1 .* 10, .* 100 .* 0 can be reserved$/) as string,
+    fix: expect.stringMatching(/^remove apiConcurrency, or request a quota/) as string,
   })
   expect(await check(undefined, {})).toMatchObject({
     ok: true,
@@ -225,7 +225,7 @@ test('the concurrency of the API is proposed where the account permits it, and r
   expect(await check(51, { total: 150, unreserved: 100, reserved: 50 })).toMatchObject({ ok: false })
   expect(await check(undefined, 'away')).toMatchObject({
     ok: true,
-    text: expect.stringContaining('cannot be asked') as string,
+    text: expect.stringContaining('cannot be read') as string,
   })
   expect(await check(5, 'away')).toMatchObject({ ok: false })
 })
@@ -234,16 +234,18 @@ test('missing credentials, a missing parameter, and rights that are missing are 
   const { check, parameters } = await useAccount()
   expect(await check(undefined, { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined })).toMatchObject({
     code: 1,
-    said: expect.stringMatching(/FAIL {2}AWS gives no credentials[^]*AWS_PROFILE/) as string,
+    said: expect.stringMatching(/FAIL {2}no AWS credentials were found[^]*AWS_PROFILE/) as string,
   })
   parameters.values.delete('/acme-eu/api-token')
   const missing = await check()
   expect(missing.said).toContain(
-    'FAIL  the parameter /acme-eu/api-token is not there in us-east-1\n      printf %s "$(openssl rand -hex 32)" | aws ssm put-parameter --region us-east-1 --type SecureString --name /acme-eu/api-token --value file:///dev/stdin',
+    'FAIL  the parameter /acme-eu/api-token does not exist in us-east-1\n      printf %s "$(openssl rand -hex 32)" | aws ssm put-parameter --region us-east-1 --type SecureString --name /acme-eu/api-token --value file:///dev/stdin',
   )
   expect(missing.code).toBe(1)
   parameters.fault = { status: 400, code: 'AccessDeniedException' }
-  expect((await check()).said).toMatch(/FAIL {2}Parameter Store of us-east-1 cannot be read[^]*let your user read it/)
+  expect((await check()).said).toMatch(
+    /FAIL {2}Parameter Store in us-east-1 cannot be read[^]*allow your user to read it/,
+  )
   // Another region, or a slip in its name: nobody is there.
   expect((await check(undefined, { AWS_ENDPOINT_URL_SSM: 'http://ssm.eu-wset-1.amazonaws.invalid' })).said).toMatch(
     /cannot be read: getaddrinfo \w+ ssm\.eu-wset-1[^]*describe-regions/,
@@ -260,9 +262,9 @@ test('a wrong token of Upstash, one of the API that nobody can send, and queues 
   const { code, said } = await check()
   expect(code).toBe(1)
   expect(said).toMatch(/FAIL {2}Upstash: the read model refused the token[^]*REST API section/)
-  expect(said).toMatch(/FAIL {2}API_TOKEN: a token may have A-Z/)
+  expect(said).toMatch(/FAIL {2}API_TOKEN: a token may contain only A-Z/)
   expect(said).toMatch(
-    /FAIL {2}1 queues of a stack that was removed, or made by hand, are still there, such as acme-eu-agents-call\.fifo/,
+    /FAIL {2}1 queues of a removed stack, or created by hand, still exist, such as acme-eu-agents-call\.fifo/,
   )
 })
 
@@ -274,9 +276,9 @@ test('what a removed stack left behind is found also where only a dead-letter qu
   )
   const { code, said } = await check()
   expect(code).toBe(1)
-  expect(said).toMatch(/FAIL {2}1 queues of a stack that was removed.*such as acme-eu-other-dlq\.fifo/)
+  expect(said).toMatch(/FAIL {2}1 queues of a removed stack.*such as acme-eu-other-dlq\.fifo/)
   expect(said).toMatch(
-    /FAIL {2}1 log groups of a stack that was removed.*such as \/aws\/lambda\/acme-eu-api:[^]*delete-log-group/,
+    /FAIL {2}1 log groups of a removed stack.*such as \/aws\/lambda\/acme-eu-api:[^]*delete-log-group/,
   )
   expect(said).not.toContain('is new')
 })
@@ -291,6 +293,6 @@ test('a service of AWS that does not answer as it should is said in one line, an
   const endpoint = `http://127.0.0.1:${(web.address() as AddressInfo).port}`
   const { code, said } = await check(undefined, { AWS_ENDPOINT_URL_SQS: endpoint, AWS_MAX_ATTEMPTS: '1' })
   expect(code).toBe(1)
-  expect(said).toMatch(/FAIL {2}SQS of us-east-1 cannot be asked: .+\n {6}check the network/)
+  expect(said).toMatch(/FAIL {2}SQS in us-east-1 cannot be read: .+\n {6}check the network/)
   expect(said).not.toContain('is new')
 })

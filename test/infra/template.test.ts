@@ -110,7 +110,7 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
   ],
   [
     'another number of attempts',
-    /does not hand over to its dead-letter queue/,
+    /the redrive policy of the queue differs/,
     (r) =>
       void ((part(r, 'OtherQueue').Properties['RedrivePolicy'] as { maxReceiveCount: number }).maxReceiveCount = 1),
   ],
@@ -121,7 +121,7 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
   ],
   [
     'a function that nothing feeds',
-    /agents-stats: the function is fed by 0 queues/,
+    /agents-stats: the function has 0 event source mappings/,
     (r) => void delete r['AgentsStatsEventSourceMappingSQSAgentsStatsQueue'],
   ],
   [
@@ -131,7 +131,7 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
   ],
   [
     'logs for ever',
-    /the log of the function is kept for ever/,
+    /the log group of the function has no retention/,
     (r) => void delete part(r, 'OtherLogGroup').Properties['RetentionInDays'],
   ],
   [
@@ -151,12 +151,12 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
   ],
   [
     'an alarm that tells nobody',
-    /RelaySilentAlarm tells nobody/,
+    /RelaySilentAlarm .*notifies nobody/,
     (r) => void (part(r, 'RelaySilentAlarm').Properties['AlarmActions'] = []),
   ],
   [
     'an alarm that says nothing',
-    /RelayGapAlarm does not say what to do/,
+    /the description of RelayGapAlarm/,
     (r) => void (part(r, 'RelayGapAlarm').Properties['AlarmDescription'] = 'gap'),
   ],
   [
@@ -182,7 +182,7 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
   ],
   [
     'a bound that nobody asked for',
-    /the read API has a concurrency of 5, the deployment says undefined/,
+    /the read API has a reserved concurrency of 5, but the deployment sets undefined/,
     (r) => void (part(r, 'ApiLambdaFunction').Properties['ReservedConcurrentExecutions'] = 5),
   ],
   [
@@ -202,7 +202,7 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
   ],
   [
     'a reference to nothing',
-    /Ref of Nobody, which is not there/,
+    /Ref of Nobody, which does not exist/,
     (r) => void (part(r, 'OtherLambdaFunction').Properties['Description'] = { Ref: 'Nobody' }),
   ],
   [
@@ -223,12 +223,12 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
   ],
   [
     'a slip in a property',
-    /OtherQueue.FifoQueu is no property/,
+    /OtherQueue.FifoQueu is not a known property/,
     (r) => void (part(r, 'OtherQueue').Properties['FifoQueu'] = true),
   ],
   [
     'a slip inside a property',
-    /ScalingConfig.MaximumConcurency is no property/,
+    /ScalingConfig.MaximumConcurency is not a known property/,
     (r) =>
       void (part(r, 'OtherEventSourceMappingSQSOtherQueue').Properties['ScalingConfig'] = { MaximumConcurency: 2 }),
   ],
@@ -245,33 +245,37 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
   ],
   [
     'a URL that answers 403',
-    /nobody may run the read API through its URL/,
+    /no permission for invocations through its URL/,
     (r) => void delete r['ApiLambdaPermissionFn'],
   ],
-  ['a URL that nobody may call', /nobody may call the URL/, (r) => void delete r['ApiLambdaPermissionFnUrl']],
+  [
+    'a URL that nobody may call',
+    /no permission for calls of its URL/,
+    (r) => void delete r['ApiLambdaPermissionFnUrl'],
+  ],
   [
     'an API that anybody may run',
-    /run by others than its URL/,
+    /invoked without its URL/,
     (r) => void delete part(r, 'ApiLambdaPermissionFn').Properties['InvokedViaFunctionUrl'],
   ],
   [
     'a silent relay that nobody hears of',
-    /RelaySilentAlarm is quiet when the relay is/,
+    /RelaySilentAlarm does not go off/,
     (r) => void (part(r, 'RelaySilentAlarm').Properties['TreatMissingData'] = 'notBreaching'),
   ],
   [
     'a gap that nobody hears of',
-    /no alarm for what the relay sends to acme-eu-relay-gap\.fifo/,
+    /the queue acme-eu-relay-gap\.fifo.* has no alarm/,
     (r) => void delete r['RelayGapAlarm'],
   ],
   [
     'a relay that gets no rights',
-    /the policy of the relay is no output/,
+    /the policy of the relay is not an output/,
     (_, whole) => void delete whole.Outputs['RelayPolicyArn'],
   ],
   [
     'a type that there is not',
-    /AWS::SQS::Pipe is no type/,
+    /CloudFormation does not know the type AWS::SQS::Pipe/,
     (r) => void (part(r, 'AlarmTopic').Type = 'AWS::SQS::Pipe'),
   ],
 ])('%s is found', (_, expected, change) => {
