@@ -23,8 +23,8 @@ export async function runQueues({ create }: { readonly create: boolean }): Promi
   )
   process.stdout.write(`${lines.join('\n')}\n`)
   if (there === undefined) return
-  const made = rows.filter(([, , word]) => word === 'made').length
-  process.stdout.write(`created ${made}, existing ${rows.length - made}, at ${where(config)}\n`)
+  const created = rows.filter(([, , word]) => word === 'created').length
+  process.stdout.write(`created ${created}, existing ${rows.length - created}, at ${where(config)}\n`)
 }
 
 /** Only what concerns queues: a fault in the relay's other variables is no reason to refuse. To print names, no region is needed. */
