@@ -37,8 +37,8 @@ export class ProxyError extends Error {
   constructor(status: number, options?: ErrorOptions) {
     super(
       status === 407
-        ? 'the HTTP proxy asks for a user and password (407)'
-        : `the HTTP proxy does not connect to SQS (${status})`,
+        ? 'the HTTP proxy requires a user and password (407)'
+        : `the HTTP proxy refused to connect to SQS (${status})`,
       options,
     )
     this.status = status

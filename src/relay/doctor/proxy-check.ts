@@ -50,9 +50,9 @@ export async function checkProxy({ endpoint, region, proxies }: RelayConfig): Pr
 function fix(error: unknown): string {
   if (error instanceof ProxyError)
     return error.status === 407
-      ? 'write the user and the password of the proxy into HTTPS_PROXY: http://user:password@proxy.example:3128'
-      : 'let the proxy connect to this host, or name the host in NO_PROXY'
+      ? 'set HTTPS_PROXY with the user and password of the proxy: http://user:password@proxy.example:3128'
+      : 'allow the proxy to connect to this host, or name the host in NO_PROXY'
   if (error instanceof Error && /certificate/i.test(error.message))
-    return 'a proxy that reads TLS has a certificate of its own: name its authority in NODE_EXTRA_CA_CERTS'
+    return 'if the proxy intercepts TLS, set NODE_EXTRA_CA_CERTS to the certificate of its authority'
   return 'correct HTTPS_PROXY (HTTP_PROXY for http:), or name the host in NO_PROXY'
 }
