@@ -37,17 +37,12 @@ const ANSWERS: readonly Known[] = [
   ],
   [/^-?WRONGTYPE/, 'wrong_type', 'this key in ENIGMA_LISTS is not a list', 'correct ENIGMA_LISTS, or delete the key'],
   [/^-?OOM\b/, 'out_of_memory', 'Redis has reached maxmemory and refuses writes', 'raise maxmemory or free memory'],
-  [
-    /^-?READONLY/,
-    'read_only',
-    'this Redis is a read-only replica',
-    'write the address of the primary in ENIGMA_SOURCES',
-  ],
+  [/^-?READONLY/, 'read_only', 'this Redis is a read-only replica', "write the primary's address in ENIGMA_SOURCES"],
   [
     /^-?MASTERDOWN/,
     'primary_down',
     'this Redis is a replica that has lost its primary',
-    'write the address of the primary in ENIGMA_SOURCES, or start the primary again',
+    "write the primary's address in ENIGMA_SOURCES, or start it again",
   ],
   [
     /^-?NOREPLICAS/,

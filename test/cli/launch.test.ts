@@ -132,7 +132,7 @@ test('a launcher waits for the one that installs', async () => {
   const clone = await useClone()
   await clone.leaveInstallLock(0)
   const launched = clone.launch(['relay'])
-  await launched.says('waiting for it')
+  await launched.says('waiting for')
   expect(await clone.calls()).toEqual([])
   await rm(join(clone.folder, '.enigma/install.lock'))
   expect((await launched.ended).code).toBe(0)

@@ -41,13 +41,9 @@ test.each([
   ['text', '27825550001 called', 'not JSON'],
   ['half an entry', parkedEntry(1).entry.slice(0, -30), 'not JSON'],
   ['a number', '12', 'not a JSON object'],
-  ['an entry without an id', parkedEntry(1).entry.replace('"id"', '"di"'), 'without an id'],
-  ['an id that would steer a terminal', parkedEntry(1).entry.replaceAll('main/l', '\\u001b[2J'), 'without an id'],
-  [
-    'an entry without a time',
-    parkedEntry(1).entry.replace(/"parkedat":"[^"]*"/, '"parkedat":"soon"'),
-    'without a time',
-  ],
+  ['an entry without an id', parkedEntry(1).entry.replace('"id"', '"di"'), 'no valid id'],
+  ['an id that would steer a terminal', parkedEntry(1).entry.replaceAll('main/l', '\\u001b[2J'), 'no valid id'],
+  ['an entry without a time', parkedEntry(1).entry.replace(/"parkedat":"[^"]*"/, '"parkedat":"soon"'), 'no valid time'],
   [
     'an event of another',
     parkedEntry(1).entry.replace('main/l/1764000000000/1', 'main/l/1764000000000/2'),
@@ -56,12 +52,12 @@ test.each([
   [
     'an event that is none',
     '{"id":"a","reason":"b","route":"c","parkedat":"2026-01-31T10:00:00.000Z","event":{"id":"a"}}',
-    'without an event that can be read',
+    'no readable event',
   ],
   [
     'several events',
     '{"id":"a","reason":"b","route":"c","parkedat":"2026-01-31T10:00:00.000Z","event":[]}',
-    'without an event that can be read',
+    'no readable event',
   ],
 ])('%s in the list has a name of its own and is shown without its content', (_what, raw, why) => {
   const entry = read(raw)

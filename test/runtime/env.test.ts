@@ -26,7 +26,7 @@ test('every fault is in one error, each with its name, the problem and the fix',
   expect(read).toThrow(ConfigError)
   expect(read).toThrow(expect.objectContaining({ code: 'config.variables.invalid' }))
   expect(read).toThrow(
-    '2 variables need mending:\n  SIZE: is not a number\n    write digits\n  SIDE: is no side\n    write left',
+    '2 environment variables are not valid:\n  SIZE: is not a number\n    write digits\n  SIDE: is no side\n    write left',
   )
 })
 
