@@ -317,7 +317,7 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
           ),
         ),
       ).toEqual([[parked]])
-      expect(Messages[0]?.MessageAttributes?.['reason']?.StringValue).toMatch(/^413: it .* than .*the read model takes/)
+      expect(Messages[0]?.MessageAttributes?.['reason']?.StringValue).toMatch(/^413: the notification .* than .*/)
     }
   })
 

@@ -97,7 +97,7 @@ test('a queue or a dead-letter queue that is missing, and attributes that are wr
     state: 'warn',
     code: 'doctor.queue.attributes',
     text: expect.stringMatching(
-      new RegExp(`\\b3 tries\\b.*\\b${findRoute('campaigns', 'status')?.maxReceiveCount}\\b`),
+      new RegExp(`\\b3\\b.*\\b${findRoute('campaigns', 'status')?.maxReceiveCount}\\b`),
     ) as string,
   })
   expect(of('inbound-call')?.state).toBe('ok')
