@@ -3,6 +3,7 @@ import { claimPrefix, claimsKey, leaseKey, NUMBER_KEY, RELAYS_KEY, waitingPrefix
 import { hasJournal, LEASE_MS, type Lease, type LeaseOptions } from './lease.ts'
 import type { Numbers } from './numbers.ts'
 import type { Redis } from './redis.ts'
+import { UNLEASED } from './scripts.ts'
 
 export type AdoptionOptions = {
   readonly client: Redis
@@ -17,7 +18,7 @@ export type AdoptionOptions = {
 }
 
 export type Look = {
-  /** Relays that left something, and may live or not: nobody knows yet. */
+  /** Relays that left something, as far as could be read, and may live or not: nobody knows yet. */
   readonly doubtful: number
   /** What Redis answered for one relay; the others were looked at all the same. */
   readonly failure: unknown
@@ -39,7 +40,8 @@ export function createAdoption({ client, relayId, journal, numbers, log, now, le
   /** Relays that were gone by their journal. One that holds a lease again lives: its journal, or ours, is a copy. */
   const proven = new Set<string>()
 
-  const adopt = async (other: string): Promise<void> => {
+  /** Resolves with whether nothing is known yet, since our own lease had run out as well. */
+  const adopt = async (other: string): Promise<boolean> => {
     const claims = await client.adoptFrom(
       [leaseKey(other), claimsKey(other), claimsKey(relayId), NUMBER_KEY, RELAYS_KEY, leaseKey(relayId)],
       [
@@ -58,6 +60,7 @@ export function createAdoption({ client, relayId, journal, numbers, log, now, le
         { code: 'relay.claims.adopted', relayId: other, claims },
         'The relay adopted the claims of another relay that is not running; it sends their items again with the same ids',
       )
+    return claims === UNLEASED
   }
 
   const leftSomething = async (other: string): Promise<boolean> => {
@@ -79,8 +82,7 @@ export function createAdoption({ client, relayId, journal, numbers, log, now, le
       proven.add(other)
       await client.releaseLease([leaseKey(other), RELAYS_KEY], [holder, other, now()])
     }
-    await adopt(other)
-    return false
+    return adopt(other)
   }
 
   return {

@@ -31,7 +31,8 @@ return 1
 export const ADOPT = `${NEXT_NUMBER}${PROVE_REGISTRY}
 local registry, own_registry = KEYS[2], KEYS[3]
 local prefix, own_prefix, waiting, now, least = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-if redis.call('EXISTS', KEYS[1]) == 1 or redis.call('GET', KEYS[6]) ~= ARGV[8] then return -1 end
+if redis.call('EXISTS', KEYS[1]) == 1 then return -1 end
+if redis.call('GET', KEYS[6]) ~= ARGV[8] then return -2 end
 local fields = redis.call('HGETALL', registry)
 local moved = 0
 if #fields > 0 then

@@ -94,7 +94,7 @@ export function createLeftBehind(options: LeftBehindOptions, signal: AbortSignal
 
   const look = async (): Promise<void> => {
     const { doubtful, failure } = await adoption.look()
-    if (doubtful === 0) begun.resolve()
+    if (doubtful === 0 && failure === undefined) begun.resolve()
     await reportDamage({ client, sourceId, log, metrics })
     for (const list of await claims.waitingLists()) if (!lists.includes(list)) await takeUnnamed(list)
     // Not waited for: a list that has no room keeps nobody else's claims waiting.
@@ -136,7 +136,7 @@ export function createLeftBehind(options: LeftBehindOptions, signal: AbortSignal
           if (!hadFailed) failing = undefined
         } catch (error) {
           fail(error)
-          // A server that refuses to tell must not keep the lists for ever.
+          // Most failures pass, as a cut connection does; a server that refuses to tell must not keep the lists for ever.
           if (lease.steadyMs() >= LEASE_MS) begun.resolve()
         }
         onLook(failing)

@@ -49,6 +49,9 @@ return #ARGV - 1
  */
 export type TakeReply = [number: number, waitMs: number, left: number, items: Buffer[]]
 
+/** Nothing was moved, since the relay that would get it does not hold its own lease. */
+export const UNLEASED = -2
+
 type Keys = readonly string[]
 
 function script<Args extends readonly (string | number | Buffer)[], Reply>(source: string, keys: number) {
@@ -100,7 +103,7 @@ export const scripts = {
   ),
   renewLease: script<[holder: string, leaseMs: number, relayId: string, nowMs: number], number>(RENEW_LEASE, 2),
   releaseLease: script<[holder: string, relayId: string, nowMs: number], number>(RELEASE_LEASE, 2),
-  /** How many claims were moved; -1 when the relay lives, or `holder` has lost the own lease. One that was not seen since `forgetMs` is forgotten. */
+  /** How many claims were moved; -1 when the relay lives, `UNLEASED` when `holder` has lost the own lease. One that was not seen since `forgetMs` is forgotten. */
   adoptFrom: script<
     [
       claimPrefix: string,

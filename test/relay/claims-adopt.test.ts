@@ -2,6 +2,8 @@ import { expect, test } from 'vitest'
 import { createAdoption } from '../../src/relay/adoption.ts'
 import { claimsKey, leaseKey, settledKey, waitingKey } from '../../src/relay/keys.ts'
 import { createLease, type LeaseOptions } from '../../src/relay/lease.ts'
+import { createLeftBehind } from '../../src/relay/left-behind.ts'
+import { createMetrics } from '../../src/relay/metrics.ts'
 import { createNumbers } from '../../src/relay/numbers.ts'
 import { captureLog } from '../support/log.ts'
 import { useProxy } from '../support/proxy.ts'
@@ -233,7 +235,7 @@ test('an adoption that Redis executes when the own lease has run out as well tak
   const one = await looker('one')
   await former.client.del([leaseKey('test'), leaseKey('one')])
   steady.ms = 10_000
-  expect([await one.look(), await one.numbers()]).toEqual([calm, []])
+  expect([await one.look(), await one.numbers()]).toEqual([inDoubt, []])
   await former.client.set(leaseKey('one'), 'one')
   expect([await one.look(), await one.numbers()]).toEqual([calm, ALL])
 })
@@ -264,6 +266,54 @@ test('a relay that left nothing is in no doubt; one of which nothing can be read
   await (await useRedisClient(url)).del('enigma:relay:lease:test')
   expect(String((await one.look()).failure)).toContain('WRONGTYPE')
   expect(await one.numbers()).toEqual(ALL)
+})
+
+test('nothing is taken from a list while it could not be seen what other relays left: until it can, or for as long as a lease', async () => {
+  const { url } = await useRedisServer()
+  const { client, claims } = await useClaims(url)
+  await client.zAdd('enigma:relay:relays', { value: 'former', score: 5 })
+  await client.set(leaseKey('test'), 'test')
+  const steady = { ms: 0 }
+  const failures: string[] = []
+  const begin = async () => {
+    const abort = new AbortController()
+    const leftBehind = createLeftBehind(
+      {
+        sourceId: 'main',
+        client,
+        relayId: 'test',
+        journal: undefined,
+        claims,
+        numbers: createNumbers({ now: Date.now, onSeen: () => undefined }),
+        lists: [LIST],
+        room: () => Promise.resolve({ items: BIG, bytes: BIG }),
+        onClaim: () => undefined,
+        onLook: (failure) => failures.push(failure?.reason ?? ''),
+        log: captureLog().log,
+        metrics: createMetrics(),
+        now: Date.now,
+        lease: { holder: 'test', steadyMs: () => steady.ms },
+      },
+      abort.signal,
+    )
+    failures.length = 0
+    await client.set(claimsKey('former'), 'as when the connection is cut in the middle of a look')
+    const running = leftBehind.run()
+    let isAdopted = false
+    const adopted = leftBehind.adopt(LIST).then(() => (isAdopted = true))
+    await waitFor(() => failures.length > 1, 'two looks that fail')
+    expect([isAdopted, failures[1]]).toEqual([false, expect.stringContaining('WRONGTYPE')])
+    const end = () => (abort.abort(), running)
+    return { adopted, end }
+  }
+  const first = await begin()
+  await client.del(claimsKey('former'))
+  await first.adopted
+  await first.end()
+  const second = await begin()
+  steady.ms = 10_000
+  await second.adopted
+  await second.end()
 })
 
 test('settled items leave a claim that has others, in Redis and in memory; what is left keeps its ids', async () => {

@@ -137,9 +137,8 @@ test('what an older relay moved from a list that is no longer named is sent, and
   await client.hSet('enigma:relay:claims:test', '7', 'of another version')
   await client.zAdd('enigma:relay:relays', { value: 'damaged', score: Date.now() })
   await client.set('enigma:relay:claims:damaged', 'no hash')
-  await client.lPush(LIST, cdrOf(2))
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
-  expect((await taken(sqs, 2)).map(numberOf).toSorted((a, b) => a - b)).toEqual([1, 2])
+  expect((await taken(sqs, 1)).map(numberOf)).toEqual([1])
   for (const code of ['relay.claims.look_failed', 'relay.claims.unreadable']) {
     await waitFor(() => relay.coded(code).length > 0, code)
     expect(relay.coded(code), code).toHaveLength(1)
