@@ -120,7 +120,11 @@ async function check<Output>(
   data: Notification['data'],
 ): Promise<Output> {
   if (payload === undefined && isTooDeep(data))
-    throw problem(422, 'The payload does not fit', `the packet is nested deeper than ${MOST_LEVELS} levels`)
+    throw problem(
+      422,
+      'The payload does not match the schema',
+      `the packet is nested deeper than ${MOST_LEVELS} levels`,
+    )
   const result = await schema['~standard'].validate(payload)
   if (result.issues === undefined) return result.value
   throw problem(422, 'The payload does not match the schema', describeIssues(result.issues, payload))
