@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { readlinkSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { sleep, type Logger } from '../runtime/index.ts'
 import { describe } from './errors.ts'
@@ -21,7 +21,7 @@ export type LeaseOptions = {
   readonly onRefused?: (error: unknown) => void
   /** Names the journal that this process holds alone. */
   readonly journal?: number | undefined
-  /** Where process numbers mean the same: each container has its own. Default: the kernel's name for it, '' where there is none. */
+  /** Where process numbers mean the same: each machine and container has its own. Default: the kernel's names for it, '' where there are none. */
   readonly pidSpace?: string
 }
 
@@ -39,10 +39,14 @@ export const isAlive = (pid: number): boolean => {
   }
 }
 
-/** Linux names the space that a process' number belongs to: https://man7.org/linux/man-pages/man7/pid_namespaces.7.html */
+/**
+ * Linux names the space that a process' number belongs to (https://man7.org/linux/man-pages/man7/pid_namespaces.7.html), by the same name on
+ * every machine. Machines may share a host name as well, as copies of one image do: what tells them apart is the id of their last start
+ * (https://man7.org/linux/man-pages/man5/proc_sys_kernel.5.html).
+ */
 export function readPidSpace(): string {
   try {
-    return readlinkSync('/proc/self/ns/pid')
+    return `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()} ${readlinkSync('/proc/self/ns/pid')}`
   } catch {
     return ''
   }

@@ -1,7 +1,8 @@
 import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { leaseKey } from '../../src/relay/keys.ts'
-import { createLease, type LeaseOptions } from '../../src/relay/lease.ts'
+import { createLease, readPidSpace, type LeaseOptions } from '../../src/relay/lease.ts'
 import { captureLog } from '../support/log.ts'
 import { useRedisServer } from '../support/redis.ts'
 import { waitFor } from '../support/relay.ts'
@@ -99,6 +100,15 @@ test.each([
   expect(await waiting).toBe(true)
   expect(next.coded('relay.lease.held')).toHaveLength(1)
 })
+
+// Of machines with one host name, the numbers of processes mean nothing to each other, and the kernel's own space has one name on all of them.
+test.runIf(existsSync('/proc/sys/kernel/random/boot_id'))(
+  'where process numbers mean the same tells machines apart',
+  () => {
+    expect(readPidSpace()).toMatch(/^[\da-f-]{36} pid:\[\d+\]$/)
+    expect(readPidSpace()).toContain(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim())
+  },
+)
 
 test('a lease that nobody renews runs out', async () => {
   const { lease, holder } = await useLeases()
