@@ -106,5 +106,5 @@ test('a call that was tried under two numbers has a row for each, also in the sa
   const { handler, rows } = await useCdrFunction()
   const tries = [cdr('7', 1), cdr('7', 2, { number: '27829999999' }), cdr('7', 3, { number: null })]
   expect((await handler(sqsEvent(sqsRecord(tries, { messageId: 'a' })))).batchItemFailures).toEqual([])
-  expect((await rows()).map(({ number }) => number).toSorted()).toEqual(['', '27821234567', '27829999999'])
+  expect(new Set((await rows()).map(({ number }) => number))).toEqual(new Set(['', '27821234567', '27829999999']))
 })

@@ -14,7 +14,7 @@ import { checkProxy } from '../../src/relay/doctor/proxy-check.ts'
 import { useHttpProxy } from '../support/http-proxy.ts'
 import { captureLog } from '../support/log.ts'
 import { waitFor } from '../support/relay.ts'
-import { useSender } from '../support/sender.ts'
+import { fastUplink, useSender } from '../support/sender.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 import { makeCertificates } from '../support/tls.ts'
 
@@ -144,7 +144,7 @@ test('without a proxy an SQS behind TLS is reached directly, also when it answer
   const { push, drained } = useSender(
     useProxied({ AWS_ENDPOINT_URL_SQS: `https://127.0.0.1:${port}` }).sqs,
     {},
-    { limitMs: 200 },
+    fastUplink({ limitMs: 200 }),
   )
   let hangs = 3
   server.state.answer = () => (hangs-- > 0 ? 'hang' : 'accept')

@@ -2,7 +2,7 @@ import { DeleteQueueCommand } from '@aws-sdk/client-sqs'
 import { expect, test } from 'vitest'
 import { createQueues } from '../../src/local/queues.ts'
 import { receiveAll, waitFor } from '../support/relay.ts'
-import { isInOrder, useSender } from '../support/sender.ts'
+import { fastUplink, isInOrder, useSender } from '../support/sender.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useSqsFaults, type Answer } from '../support/sqs-faults.ts'
 import { readNumbers } from '../support/items.ts'
@@ -24,7 +24,7 @@ test.each([
   ['is never answered', 'hang'],
 ] as const)('a request that %s is tried again as it was, in order, and SQS knows the copy', async (_name, fault) => {
   const server = await useSqsFaults({ requestTimeoutMs: 100 })
-  const { push, drained, settled, parked, metrics } = useSender(server.sqs, {}, { limitMs: 100 })
+  const { push, drained, settled, parked, metrics } = useSender(server.sqs, {}, fastUplink({ limitMs: 100 }))
   server.state.answer = timesThenAccept(2, fault)
   push('1000', 0)
   await waitFor(() => server.requests.length === 1, 'the first request')
@@ -97,7 +97,11 @@ test('while one lane is tried again the others go on', async () => {
 
 test('under random faults nothing is lost, nothing is there twice, and each reference is in order', async () => {
   const server = await useSqsFaults({ requestTimeoutMs: 100 })
-  const { push, drained, settled, parked } = useSender(server.sqs, { packNotifications: 4 }, { limitMs: 100 })
+  const { push, drained, settled, parked } = useSender(
+    server.sqs,
+    { packNotifications: 4 },
+    fastUplink({ limitMs: 100 }),
+  )
   let turn = 0
   const faults: Answer[] = [
     'accept',

@@ -1,3 +1,4 @@
+import { createUplink } from '../../src/relay/uplink.ts'
 import { SQSClient } from '@aws-sdk/client-sqs'
 import { expect, onTestFinished, test } from 'vitest'
 import { createHttpHandler } from '../../src/relay/http-handler.ts'
@@ -25,7 +26,7 @@ async function useSlowUplink(bytesPerSecond: number) {
     requestHandler,
   })
   onTestFinished(() => sqs.destroy())
-  const use = useSender(sqs)
+  const use = useSender(sqs, {}, createUplink())
   for (let n = 0; n < 60; n++)
     for (let agent = 0; agent < 100; agent++) use.push(String(1_000 + agent), n, { padding: 'x'.repeat(400) })
   return { server, proxy, ...use }

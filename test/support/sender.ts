@@ -1,6 +1,6 @@
 import { findRoute, type Route } from '../../src/protocol/index.ts'
 import { createMetrics } from '../../src/relay/metrics.ts'
-import { createUplink, type UplinkOptions } from '../../src/relay/uplink.ts'
+import { createUplink, type Uplink, type UplinkOptions } from '../../src/relay/uplink.ts'
 import { createSender } from '../../src/relay/sender.ts'
 import { onTestFinished } from 'vitest'
 import type { SQSClient } from '@aws-sdk/client-sqs'
@@ -11,8 +11,15 @@ import { waitFor } from './relay.ts'
 /** The route of agents/status with limits of the test's own. */
 export const routeWith = (own: Partial<Route>): Route => ({ ...(findRoute('agents', 'status') as Route), ...own })
 
+/** An uplink that is known to be fast, so that how full a request is depends on the sender alone. */
+export function fastUplink(options: UplinkOptions = {}): Uplink {
+  const uplink = createUplink(options)
+  uplink.arrive(uplink.ship(100 * 1024 * 1024), 'answered')
+  return uplink
+}
+
 /** A sender on this SQS client, stopped when the test ends, and the keeper of what is pushed into it. */
-export function useSender(sqs: SQSClient, own: Partial<Route> = {}, uplink: UplinkOptions = {}) {
+export function useSender(sqs: SQSClient, own: Partial<Route> = {}, uplink = fastUplink()) {
   const route = routeWith(own)
   const metrics = createMetrics()
   const { log, coded, lines } = captureLog()
@@ -25,7 +32,7 @@ export function useSender(sqs: SQSClient, own: Partial<Route> = {}, uplink: Upli
     metrics,
     now: Date.now,
     onRoom: () => undefined,
-    uplink: createUplink(uplink),
+    uplink,
   })
   onTestFinished(() => sender.stop(0))
   return {

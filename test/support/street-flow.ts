@@ -55,12 +55,12 @@ export async function testStreet(own: Partial<StreetOptions> = {}): Promise<void
     })
     await see('/agents/1002', { call: { call_ref: '77', contact_ref: 'k7', number: '27821234567', stale: false } })
     await publish('agents:1002', 'stats', { calls: 5, talk_time: 60_000 })
-    await see('/agents/1002', { stats: { values: { calls: 5, talk_time: 60_000 } } })
+    await see('/agents/1002', { stats: [{ values: { calls: 5, talk_time: 60_000 } }] })
 
     await publish('campaigns:12', 'status', { ref: '12', status: 'started' })
     await see('/campaigns/12', { status: 'started' })
     await publish('campaigns:12', 'stats', { ref: '12', total_calls: 9, callees_queued: 4 })
-    await see('/campaigns/12', { stats: { values: { total_calls: 9, callees_queued: 4 } } })
+    await see('/campaigns/12', { stats: [{ values: { total_calls: 9, callees_queued: 4 } }] })
     await publish('campaigns:12', 'dial_preview', { ref: '12', callees: [{ number: '27830000001', contact_ref: 'a' }] })
     await see('/campaigns/12', { preview: { callees: [{ number: '27830000001', contact_ref: 'a' }] } })
 
