@@ -6,7 +6,7 @@ import { useProxy } from '../support/proxy.ts'
 import { receiveAll, useFolder, waitFor } from '../support/relay.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useSqs } from '../support/sqs.ts'
-import { LAUNCHER, ROOT, runCli, start } from './run.ts'
+import { LAUNCHER, refusalOf, ROOT, runCli, start } from './run.ts'
 
 const CREDENTIALS = { AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' }
 
@@ -32,8 +32,15 @@ test('--version prints the version of package.json', async () => {
 })
 
 test.each([
-  [['nonsense'], "'nonsense'"],
+  [['nonsense'], "'nonsense' (cli.arguments.invalid)"],
   [[], 'Usage:'],
+] as const)('%j ends with 2 and says what is wrong', async (args, words) => {
+  const { code, stderr, stdout } = await runCli(args)
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+  expect(stderr).toContain(words)
+})
+
+test.each([
   [['relay', '--foo'], '--foo'],
   [['relay', 'extra'], 'relay'],
   [['dev', '--agents', '0'], '--agents'],
@@ -42,11 +49,8 @@ test.each([
   [['dev', '--speed', 'fast'], '--speed'],
   [['simulate', '--seed', 'x'], '--seed'],
   [['simulate', '--url', 'http://127.0.0.1'], '--url'],
-] as const)('%j ends with 2 and says what is wrong', async (args, words) => {
-  const { code, stderr, stdout } = await runCli(args)
-  expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-  expect(stderr).toContain(words)
-  if (args.length > 0) expect(stderr).toContain('(cli.arguments.invalid)')
+] as const)('%j is refused, and %s is named', async (args, name) => {
+  expect(await refusalOf(args)).toMatch(new RegExp(`^enigma-relay: .*${name}.* \\(cli\\.arguments\\.invalid\\)$`, 'm'))
 })
 
 test.each(['relay', 'dev'])('%s with wrong variables ends with 2 and names all of them', async (command) => {

@@ -4,10 +4,14 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { onTestFinished } from 'vitest'
+import { CommanderError } from 'commander'
+import { expect, onTestFinished, vi } from 'vitest'
+import { createProgram } from '../../src/cli/program.ts'
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 export const LAUNCHER = fileURLToPath(new URL('../../src/cli/launch.js', import.meta.url))
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 
 export type Ended = { readonly code: number | null; readonly stdout: string; readonly stderr: string }
 
@@ -84,7 +88,21 @@ export function findOwnNode(): string {
   return process.execPath
 }
 
-/** Runs the CLI as a user does, by the launcher, to its end. */
+/** Runs the CLI to its end, as the launcher would. */
 export function runCli(args: readonly string[], env: Record<string, string> = {}): Promise<Ended> {
-  return start(process.execPath, [LAUNCHER, ...args], { env }).ended
+  const flags = ['--conditions=source', '--disable-warning=ExperimentalWarning']
+  // What Node made of TypeScript before, so that a start is quick.
+  const { NODE_COMPILE_CACHE = '' } = process.env
+  return start(process.execPath, [...flags, MAIN, ...args], { env: { NODE_COMPILE_CACHE, ...env } }).ended
+}
+
+/** What the CLI prints of arguments that are wrong, in this process: only one that does nothing more may be asked so. */
+export async function refusalOf(args: readonly string[]): Promise<string> {
+  const printed = vi.spyOn(process.stderr, 'write').mockImplementation(() => true)
+  try {
+    await expect(createProgram().parseAsync(args, { from: 'user' })).rejects.toBeInstanceOf(CommanderError)
+    return printed.mock.calls.map(([text]) => String(text)).join('')
+  } finally {
+    printed.mockRestore()
+  }
 }

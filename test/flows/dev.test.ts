@@ -9,12 +9,14 @@ import { useFolder, waitFor } from '../support/relay.ts'
 const TOKEN = 'the-token-of-this-test-of-32-characters'
 const LIST = 'enigma:notifications:campaigns'
 
-/** `npm run dev` with state of its own, on free ports. */
+const NPM = ['npm', 'run', 'dev', '--']
+
+/** `enigma-relay dev` with state of its own, on free ports. */
 function startDev(
   folder: string,
   args: readonly string[],
   env: Record<string, string> = {},
-  command: readonly string[] = ['npm', 'run', 'dev', '--'],
+  command: readonly string[] = [process.execPath, LAUNCHER, 'dev'],
 ): Running {
   const [program = '', ...first] = command
   onTestFinished(async () => {
@@ -65,7 +67,7 @@ const FIGURES = /^\d\d:\d\d:\d\d (?:[\d./kM]+ +){10}/m
 
 test('npm run dev shows what runs where and what goes through, answers at the API, and SIGINT leaves no process', async () => {
   const folder = await useFolder()
-  const dev = startDev(folder, ['--agents', '20', '--speed', '5'])
+  const dev = startDev(folder, ['--agents', '20', '--speed', '5'], {}, NPM)
   for (const part of ["dialler's Redis", 'SQS', 'read model', 'read API', 'relay'])
     expect(await addressOf(dev, part)).toMatch(/^(http|redis):\/\/127\.0\.0\.1:\d+$/)
   await dev.says(/^call centre +played +20 agents, 5 times real time, seed 1$/m)
@@ -146,10 +148,9 @@ test('when port 8001 is taken it says so, and takes another', async () => {
 
 test('a second dev on the same state is refused; after a SIGKILL the next one ends what was left and goes on', async () => {
   const folder = await useFolder()
-  const cli = [process.execPath, LAUNCHER, 'dev']
-  const first = startDev(folder, ['--no-simulator'], {}, cli)
+  const first = startDev(folder, ['--no-simulator'])
   await first.says(FIGURES)
-  const second = await startDev(folder, ['--no-simulator'], {}, cli).ended
+  const second = await startDev(folder, ['--no-simulator']).ended
   expect(second.code).toBe(1)
   expect(second.stderr).toContain('(dev.street.already_running)')
 
@@ -161,7 +162,7 @@ test('a second dev on the same state is refused; after a SIGKILL the next one en
   }
   process.kill(pid, 'SIGKILL')
   await first.ended
-  const third = startDev(folder, ['--no-simulator'], {}, cli)
+  const third = startDev(folder, ['--no-simulator'])
   const again = await useRedisClient(await addressOf(third, "dialler's Redis"))
   expect(await again.get('kept')).toBe('1')
   expect((await processesOf(folder)).filter((one) => children.some((child) => child.pid === one))).toEqual([])
@@ -187,7 +188,8 @@ test('with --bundles the functions run in processes of their own; a SIGKILL leav
   expect(children.length).toBeGreaterThan(4)
   process.kill(pid, 'SIGKILL')
   await first.ended
-  const second = startDev(folder, ['--bundles', '--no-simulator'])
+  // Bundles or not: what a former run left is ended. To package takes long.
+  const second = startDev(folder, ['--no-simulator'])
   await second.says(FIGURES)
   expect((await processesOf(folder)).filter((one) => children.some((child) => child.pid === one))).toEqual([])
   expect(((await get(second, '/agents')).body['items'] as unknown[]).length).toBeGreaterThan(0)

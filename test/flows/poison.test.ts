@@ -1,6 +1,6 @@
 import { ReceiveMessageCommand } from '@aws-sdk/client-sqs'
 import { Hono } from 'hono'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { event, fromSqs, record, type AdapterEnv } from '../../src/adapter/index.ts'
 import { AgentStatus, findRoute, formatPacket, laneOf, readBody } from '../../src/protocol/index.ts'
 import { agentStatus, type Effect } from '../../src/store/index.ts'
@@ -44,6 +44,7 @@ test(
       AWS_ACCESS_KEY_ID: 'test',
       AWS_SECRET_ACCESS_KEY: 'test',
     })
+    vi.resetModules()
     const { wire } = await import('../../functions/wiring.ts')
     const client = await useRedisClient(redis.url)
     const front = await useProxy(Number(new URL(sqs.endpoint).port))

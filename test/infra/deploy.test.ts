@@ -101,6 +101,8 @@ async function useAccount(stacks: Readonly<Record<string, string>> = {}, logGrou
   })
   const env = {
     PATH: process.env['PATH'] ?? '',
+    // What Node made of TypeScript before, so that a start is quick.
+    NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
     HOME: '/nonexistent',
     AWS_EC2_METADATA_DISABLED: 'true',
     AWS_ACCESS_KEY_ID: 'AKIDTEST',

@@ -1,5 +1,17 @@
 import { readBody, type Notification } from '../../src/protocol/index.ts'
-import type { useSqsFaults } from './sqs-faults.ts'
+import type { AcceptedEntry, useSqsFaults } from './sqs-faults.ts'
+
+/** What is in a message: tests that wait ask for all of them again and again. */
+const readBodies = new WeakMap<AcceptedEntry, Promise<readonly Notification[]>>()
+
+function read(entry: AcceptedEntry): Promise<readonly Notification[]> {
+  let events = readBodies.get(entry)
+  if (events === undefined) {
+    events = readBody(entry.MessageBody, entry.MessageAttributes?.['content-encoding']?.StringValue)
+    readBodies.set(entry, events)
+  }
+  return events
+}
 
 /** The notifications that the test's SQS has accepted on a queue, in the order of each group. */
 export async function readAccepted(
@@ -7,10 +19,7 @@ export async function readAccepted(
   queue: string,
 ): Promise<Notification[]> {
   const entries = accepted.filter((entry) => entry.queue === queue)
-  const events = await Promise.all(
-    entries.map((entry) => readBody(entry.MessageBody, entry.MessageAttributes?.['content-encoding']?.StringValue)),
-  )
-  return events.flat()
+  return (await Promise.all(entries.map(read))).flat()
 }
 
 /** The `n` of a notification's payload. */

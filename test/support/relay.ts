@@ -95,9 +95,13 @@ export async function waitFor(
   timeoutMs = 20_000,
 ): Promise<void> {
   const until = performance.now() + timeoutMs
-  while (!(await condition())) {
+  for (;;) {
+    const from = performance.now()
+    if (await condition()) return
     if (performance.now() > until) throw new Error(`waited ${timeoutMs} ms in vain for ${what}`)
-    await new Promise((resolve) => setTimeout(resolve, 10))
+    // What takes long to ask is asked seldom, or the asking would keep the machine busy.
+    const pauseMs = Math.min(200, Math.max(10, 3 * (performance.now() - from)))
+    await new Promise((resolve) => setTimeout(resolve, pauseMs))
   }
 }
 
