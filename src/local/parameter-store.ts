@@ -46,7 +46,7 @@ export async function startParameterStore(values: Readonly<Record<string, string
     }))
     return c.body(JSON.stringify({ Parameters, InvalidParameters: Names.filter((Name) => !held.has(Name)) }), 200, TYPE)
   })
-  const server = serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 })
+  const server = serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0, overrideGlobalObjects: false })
   await once(server, 'listening')
   const store: ParameterStore = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,

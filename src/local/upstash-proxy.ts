@@ -116,7 +116,7 @@ export async function startUpstashProxy(options: UpstashProxyOptions): Promise<U
     }
   })
 
-  const server = serve({ fetch: app.fetch, hostname: '127.0.0.1', port })
+  const server = serve({ fetch: app.fetch, hostname: '127.0.0.1', port, overrideGlobalObjects: false })
   await once(server, 'listening')
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,

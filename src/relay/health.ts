@@ -28,7 +28,7 @@ export async function serveHealth(options: HealthOptions): Promise<() => Promise
   const app = createHealth(options)
   const { host, port } = options.http
   const authority = host.includes(':') ? `[${host}]` : host
-  const server = serve({ fetch: app.fetch, hostname: host, port })
+  const server = serve({ fetch: app.fetch, hostname: host, port, overrideGlobalObjects: false })
   try {
     await once(server, 'listening')
   } catch (error) {
