@@ -51,6 +51,8 @@ test(
     )
     const { status, parts } = await relay.readiness()
     expect([status, parts['journal']]).toMatchObject([503, { ok: false }])
+    // Its answers are here sooner than its log sometimes.
+    await waitFor(() => relay.coded('relay.journal.write_failed').length > 0, 'it to be logged')
     const [line] = relay.coded('relay.journal.write_failed')
     expect(line).toMatchObject({ level: 50 })
     expect(JSON.stringify(line)).toMatch(/disk|full|I\/O/)
