@@ -35,8 +35,9 @@ test(
     }
     process.kill(relay.pid as number, 'SIGCONT')
     await waitFor(async () => (await gapsOf(sqs)).length > 0, 'the gap to be announced', 20_000)
-    await client.publish(agentChannel(0), statusOf(1_000_000))
+    // First the others end: its number is the highest of all.
     await statuses.stop()
+    await client.publish(agentChannel(0), statusOf(1_000_000))
     await waitFor(async () => (await relay.metric('journal_rows')) === 0, 'all to be sent')
     expect(await gapsOf(sqs)).toMatchObject([{ cause: 'output_buffer_overrun', source: 'main' }])
     expect(relay.coded('relay.pubsub.gap')).toMatchObject([{ cause: 'output_buffer_overrun' }])
