@@ -18,8 +18,8 @@ export function gaps(read: Reads): Hono {
     describe({
       summary: 'Gaps, newest first',
       description:
-        'Each time span in which a relay could not hear the Pub/Sub of a source, with the cause. What was published in it is not known, so older states ' +
-        'are `unsure` until they are heard again. Lists lose nothing. Gaps are kept for 30 days, the last thousand of each source.',
+        'Each time span in which a relay could not hear the Pub/Sub of a source, with the cause. Notifications published in that span are lost, so older states ' +
+        'are `unsure` until the relay hears them again. Lists lose nothing. Gaps are kept for 30 days, the last thousand of each source.',
       tag: 'gaps',
       answer: GapsAnswer,
     }),

@@ -36,7 +36,7 @@ const MAX_BODY_BYTES = 8 * 1024 * 1024
 const MAX_SIGNATURES = 16
 
 /**
- * Returns the check of a request. It reads nothing of the body but its bytes; what it passes on has the same ones.
+ * Returns the check of a request. It reads only the raw bytes of the body, and passes on a request with the same bytes.
  *
  * @throws AdapterError `adapter.verify.invalid` when a secret can never fit; of secrets that may change, the check rejects with it
  */
@@ -117,9 +117,10 @@ function checkWebhook(keys: () => Promise<readonly Key[]>, { toleranceMs, maxBod
       pairs.map(async ({ key, signature }) => crypto.subtle.verify('HMAC', key, signature, signed)),
     )
     if (!fits.includes(true)) return refuse('No signature in webhook-signature matches this body.')
-    const { method } = request
+    const { url, method, headers } = request
     const hasNone = method === 'GET' || method === 'HEAD'
-    return { request: hasNone ? request : new Request(request, { method, body }) }
+    // Of its parts: the request of a server may be of a class that the constructor does not take.
+    return { request: hasNone ? request : new Request(url, { method, headers, body }) }
   }
 }
 

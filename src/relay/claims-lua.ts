@@ -6,7 +6,7 @@ import { BEGIN, NEXT_NUMBER, PROVE_REGISTRY } from './lua-parts.ts'
  *
  * How long an item may have waited follows from what is known of the list: all that is on it came after a time T0. T0 is when the list
  * was last empty. For a list that never is, a mark says how many items it had at a later time T1: when so many were taken, T0 is T1.
- * What a blocking move took came after this relay last found the list, and what it had moved, empty.
+ * An item that a blocking move took arrived after this relay last found both the list and its `waiting` list empty.
  */
 export const TAKE = `${NEXT_NUMBER}${PROVE_REGISTRY}
 local list, waiting, registry, number, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]

@@ -23,7 +23,7 @@ const GapAnswer = v.pipe(
   v.metadata({
     ref: 'Gap',
     description:
-      'A time span in which Pub/Sub could not be heard. What the dialler published in it, and did not push to a list, is unknown.',
+      'A time span in which Pub/Sub could not be heard. Notifications that the dialler published in that span are lost; list items are not.',
     examples: [
       {
         notification_id: 'main/o/1769846400000/0',

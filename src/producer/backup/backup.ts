@@ -152,7 +152,7 @@ export function openBackup({
         reject(
           new ProducerError(
             'producer.connection.closed',
-            'the producer is closed; what is left is in the backup folder',
+            'the producer is closed; the backup folder keeps the remaining packets',
           ),
         )
       waiters.clear()

@@ -1,6 +1,6 @@
 import type { AgentCall, InboundCall } from '../../protocol/index.ts'
 import { plain, textOr, toReceived, toSource, toStamp, type Effect, type StoreEvent } from '../effect.ts'
-import { toNumbers } from './numbers.ts'
+import { toNumbers } from './phone-numbers.ts'
 import { toEffect } from '../to-effect.ts'
 import type { Call } from '../types.ts'
 

@@ -1,7 +1,7 @@
 import type { Cdr } from '../../protocol/index.ts'
 import { numberOr, plain, textOr, toReceived, toSource, toStamp, type Effect, type StoreEvent } from '../effect.ts'
 import { toDigest } from './digest.ts'
-import { toNumbers } from './numbers.ts'
+import { toNumbers } from './phone-numbers.ts'
 import { toEffect } from '../to-effect.ts'
 import type { CdrRecord } from '../types.ts'
 
