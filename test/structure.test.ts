@@ -121,7 +121,7 @@ test('the import table is not blind: it sees imports of every form', () => {
   expect(importsOf('functions/agents/call.ts')).toEqual(
     expect.arrayContaining(['hono', 'src/adapter', 'src/store', 'functions']),
   )
-  expect(importsOf('src/relay/sqs-client.ts')).toEqual(expect.arrayContaining(['@aws-sdk/client-sqs', 'src/relay']))
+  expect(importsOf('src/relay/targets/sqs/sdk-client.ts')).toEqual(expect.arrayContaining(['@aws-sdk/client-sqs', 'src/relay']))
 })
 
 test('process.env is read in entry files only', () => {
@@ -138,7 +138,7 @@ test('process.env is read in entry files only', () => {
 const LONG: Readonly<Record<string, string>> = {
   'src/relay/relay.ts': 'wires the rooms of the relay: each part is named once, with what it is given',
   'src/relay/source.ts': 'wires the parts of one source: each part is named once, with what it is given',
-  'src/relay/sender.ts': 'one state machine: requests in flight, verdicts and retries change each other',
+  'src/relay/sender/sender.ts': 'one state machine: requests in flight, verdicts and retries change each other',
 }
 
 test('no source is longer than 250 lines, except those with a reason', () => {

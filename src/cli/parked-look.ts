@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { toBytes } from '../protocol/index.ts'
-import { fileExists, formatExportLine, writeExport } from '../relay/parked/export-file.ts'
+import { fileExists, formatExportLine, writeExport } from '../relay/parked-command/export-file.ts'
 import { createListing, print } from './parked-output.ts'
 import { emptyWords, overPages, type ParkedScope } from './parked-scope.ts'
 

@@ -1,6 +1,6 @@
 import { readConfig, type RelayConfig } from '../relay/index.ts'
-import { ParkedError } from '../relay/parked/errors.ts'
-import { dropParked, retryParked } from '../relay/parked/take-out.ts'
+import { ParkedError } from '../relay/parking/parked-error.ts'
+import { dropParked, retryParked } from '../relay/parked-command/take-out.ts'
 import { createShutdown, type Env } from '../runtime/index.ts'
 import { readAction, type ParkedArguments } from './parked-arguments.ts'
 import { exportParked, listParked, showParked } from './parked-look.ts'

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { createEnvReader, LOG_LEVELS, type Env, type LogLevel } from '../runtime/index.ts'
-import { readProxies, type HttpProxies } from './http-proxy.ts'
-import { parseRedisAddress, type RedisAddress } from './redis-address.ts'
+import { readProxies, type HttpProxies } from './targets/http-proxy.ts'
+import { parseRedisAddress, type RedisAddress } from './redis/address.ts'
 
 /** One Redis server that the relay reads. */
 export type SourceConfig = RedisAddress & {

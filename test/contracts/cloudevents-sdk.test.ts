@@ -2,8 +2,8 @@ import { CloudEvent, HTTP } from 'cloudevents'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { parseEvents, toBytes, toRequest, type Notification } from '../../src/protocol/index.ts'
-import { formatNotice, stampNotice } from '../../src/relay/notice.ts'
-import { stamp } from '../../src/relay/stamp.ts'
+import { formatNotice, stampNotice } from '../../src/relay/notification/notice.ts'
+import { stamp } from '../../src/relay/notification/stamp.ts'
 
 /** Every event that the relay can write passes the strict validation of the official SDK, which other consumers of the queues use. */
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { joinEvents, toBytes } from '../../src/protocol/index.ts'
-import { stamp } from '../../src/relay/stamp.ts'
+import { stamp } from '../../src/relay/notification/stamp.ts'
 import type { CdrDetail, CdrRecord, Page } from '../../src/store/index.ts'
 import { loadHandlers } from '../support/handlers.ts'
 import { useApi } from './api-world.ts'

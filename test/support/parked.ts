@@ -1,7 +1,7 @@
 import { OTHER } from '../../src/protocol/index.ts'
 import type { Item } from '../../src/relay/item.ts'
-import { formatParked } from '../../src/relay/parked.ts'
-import { stamp, toItem } from '../../src/relay/stamp.ts'
+import { formatParked } from '../../src/relay/parking/format-parked.ts'
+import { stamp, toItem } from '../../src/relay/notification/stamp.ts'
 import { createKeeper } from './items.ts'
 
 export const PARKED_LIST = 'enigma:relay:parked'

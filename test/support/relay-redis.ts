@@ -1,11 +1,11 @@
 import { onTestFinished } from 'vitest'
-import { createClaims, type Claim, type ClaimsOptions } from '../../src/relay/claims.ts'
+import { createClaims, type Claim, type ClaimsOptions } from '../../src/relay/lists/claims.ts'
 import type { Item } from '../../src/relay/item.ts'
 import { createMetrics } from '../../src/relay/metrics.ts'
-import type { Notice } from '../../src/relay/notice.ts'
-import { createNumbers } from '../../src/relay/numbers.ts'
-import { createParking } from '../../src/relay/parking.ts'
-import { createRedis } from '../../src/relay/redis.ts'
+import type { Notice } from '../../src/relay/notification/notice.ts'
+import { createNumbers } from '../../src/relay/redis/numbers.ts'
+import { createParking } from '../../src/relay/parking/parking.ts'
+import { createRedis } from '../../src/relay/redis/client.ts'
 import { captureLog } from './log.ts'
 
 /** A client as the relay makes it, with its scripts; closed when the test ends. */

@@ -1,7 +1,7 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import { deadLetterQueueName, queueName, ROUTES } from '../../protocol/index.ts'
 import type { RelayConfig } from '../config.ts'
-import { createSqs } from '../sqs-client.ts'
+import { createSqs } from '../targets/sqs/sdk-client.ts'
 import { checkClock, watchDate } from './clock-check.ts'
 import { fail, ok, warn, type Finding } from './finding.ts'
 import { checkLimits, checkQueue, lookAtQueue } from './queue-check.ts'

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { RELAY_PREFIX } from '../keys.ts'
-import type { Redis } from '../redis.ts'
+import { RELAY_PREFIX } from '../redis/keys.ts'
+import type { Redis } from '../redis/client.ts'
 import { within } from './check.ts'
 import { fail, ok, type Finding } from './finding.ts'
 import { ANSWER_MS, type SourceView } from './source-view.ts'
-import { isDenied, isUnknown } from '../redis-advice.ts'
+import { isDenied, isUnknown } from '../redis/advice.ts'
 import { wordsOf } from './words-of.ts'
 
 /**

@@ -1,6 +1,6 @@
 import type { SourceConfig } from '../config.ts'
 import { within } from './check.ts'
-import { askIdentity, askRunId, identityOf, judgeIdentity, sameServer, type Refusal } from '../source-identity.ts'
+import { askIdentity, askRunId, identityOf, judgeIdentity, sameServer, type Refusal } from '../redis/source-identity.ts'
 import { fail, ok, type Finding } from './finding.ts'
 import { ANSWER_MS, type SourceView } from './source-view.ts'
 

@@ -1,5 +1,5 @@
 import { isObject, readPacket } from '../../protocol/index.ts'
-import { asBytes, type Redis } from '../redis.ts'
+import { asBytes, type Redis } from '../redis/client.ts'
 
 /** So many items at each end are looked at: one alone may be out of its order, for what was dialled first may end last. */
 const LOOK = 5

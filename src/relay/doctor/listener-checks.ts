@@ -1,7 +1,7 @@
 import { BASE_KEY, maskText } from '../../protocol/index.ts'
-import { LEASE_MS } from '../lease.ts'
-import { RELAYS_KEY } from '../keys.ts'
-import { firstMatch } from '../pattern.ts'
+import { LEASE_MS } from '../redis/lease.ts'
+import { RELAYS_KEY } from '../redis/keys.ts'
+import { firstMatch } from '../pubsub/pattern.ts'
 import { ok, warn, type Finding } from './finding.ts'
 import type { SourceView } from './source-view.ts'
 

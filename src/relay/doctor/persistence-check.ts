@@ -1,6 +1,6 @@
 import { fail, ok, warn, type Finding } from './finding.ts'
 import type { SourceView } from './source-view.ts'
-import { isDenied, isUnknown } from '../redis-advice.ts'
+import { isDenied, isUnknown } from '../redis/advice.ts'
 
 /** Whether what waits in lists and claims is still there when Redis starts again. */
 export async function checkPersistence({ name, info, setting, cli }: SourceView): Promise<Finding> {

@@ -1,6 +1,6 @@
 import type { RelayConfig } from '../config.ts'
-import { createHttpHandler, ProxyError } from '../http-handler.ts'
-import { proxyFor } from '../http-proxy.ts'
+import { createHttpHandler, ProxyError } from '../targets/http-handler.ts'
+import { proxyFor } from '../targets/http-proxy.ts'
 import { fail, ok, type Finding } from './finding.ts'
 import { wordsOf } from './words-of.ts'
 

@@ -6,7 +6,7 @@ import {
 } from '@aws-sdk/client-sqs'
 import { deadLetterQueueName, QUEUE_LIMITS, queueName, visibilitySeconds, type Route } from '../../protocol/index.ts'
 import type { RelayConfig } from '../config.ts'
-import { ASSUMED_BYTES } from '../queue.ts'
+import { ASSUMED_BYTES } from '../targets/sqs/queue.ts'
 import { fail, ok, warn, type Finding } from './finding.ts'
 import { isMissing, sqsCli, sqsFix, sqsWords } from './sqs-words.ts'
 

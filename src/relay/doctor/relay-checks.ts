@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { isObject } from '../../protocol/index.ts'
-import { claimPrefix, claimsKey, leaseKey, PARKED_KEY, RELAYS_KEY, waitingKey } from '../keys.ts'
-import { isAlive, readPidSpace } from '../lease.ts'
+import { claimPrefix, claimsKey, leaseKey, PARKED_KEY, RELAYS_KEY, waitingKey } from '../redis/keys.ts'
+import { isAlive, readPidSpace } from '../redis/lease.ts'
 import { ok, warn, type Finding } from './finding.ts'
 import type { SourceView } from './source-view.ts'
 

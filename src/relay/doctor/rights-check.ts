@@ -1,6 +1,6 @@
 import { within } from './check.ts'
-import type { Redis } from '../redis.ts'
-import { commandName, findRefusals, listNeeds, mendRefusals, sayRefusals } from '../rights.ts'
+import type { Redis } from '../redis/client.ts'
+import { commandName, findRefusals, listNeeds, mendRefusals, sayRefusals } from '../redis/rights.ts'
 import { fail, ok, warn, type Finding } from './finding.ts'
 import { ANSWER_MS, type SourceView } from './source-view.ts'
 

@@ -1,0 +1,221 @@
+import type { Route } from '../../protocol/index.ts'
+import { sleep, type Logger } from '../../runtime/index.ts'
+import type { JournalIntake } from '../pubsub/pubsub-intake.ts'
+import type { Metrics } from '../metrics.ts'
+import { reasonOf, type RedisFault } from '../redis/advice.ts'
+import type { Sender } from '../sender/sender.ts'
+import type { Source } from '../source.ts'
+
+/** One thing that readiness rests on. `since`: ISO 8601, when it became so. */
+export type Part = { readonly ok: boolean; readonly since: string; readonly reason?: string }
+
+export type ReadinessOptions = {
+  readonly senders: ReadonlyMap<Route, Sender>
+  readonly sources: readonly Source[]
+  readonly intake: JournalIntake
+  readonly channels: readonly string[]
+  readonly metrics: Metrics
+  readonly log: Logger
+  readonly now: () => number
+  /** A cheap request, for when SQS has accepted nothing lately. Rejects when it is not answered well. */
+  readonly askSqs: (queueUrl: string) => Promise<void>
+}
+
+/** Longer than this without an answer or a heartbeat: not ready. */
+const FRESH_MS = 10_000
+
+/** So long may something wait without anything moving before it counts as stalled. */
+const STALL_MS = 30_000
+
+/** How often the watchdog looks. */
+const LOOK_MS = 1_000
+
+/** What is wrong with a part; undefined when nothing is. `stalled`: something waits, and nothing moves. */
+type Fault = { readonly reason: string; readonly stalled?: boolean } | undefined
+
+/**
+ * Ready means: Redis answered, the subscription was heard, SQS accepted lately or answers a cheap request, the journal can be
+ * written, and nothing waits without moving. A watchdog looks all the time and says what changed.
+ */
+export function createReadiness(options: ReadinessOptions) {
+  const { senders, sources, intake, channels, metrics, log, now, askSqs } = options
+  const parts = new Map<string, Part>()
+  const start = now()
+  let sqsAnswered: number | undefined
+  let sqsFault: Fault
+  const unless = (isWell: boolean, reason: string): Fault => (isWell ? undefined : { reason })
+  let asking: Promise<void> | undefined
+  const stalls = new Set<string>()
+  let wasReady: boolean | undefined
+
+  const fresh = (at: number | undefined) => at !== undefined && now() - at < FRESH_MS
+  const seconds = (since: number) => Math.round((now() - since) / 1000)
+
+  /** Only silence is no answer; what Redis refuses, and why it cannot be reached, is in its own words. */
+  const redisFault = ({ answered, refusal, connection }: Source['state']): Fault => {
+    if (!fresh(answered)) return { reason: connection === undefined ? 'Redis does not answer' : reasonOf(connection) }
+    return refusal === undefined ? undefined : { reason: reasonOf(refusal) }
+  }
+  const because = (what: string, why: RedisFault | undefined): string =>
+    why === undefined ? what : `${what}: ${reasonOf(why)}`
+
+  const faults = (): Map<string, Fault> => {
+    const found = new Map<string, Fault>()
+    for (const { id, state } of sources) {
+      found.set(`redis:${id}`, redisFault(state))
+      // A server that is another source's is neither heard nor taken from; nothing else can be said of it.
+      found.set(`source:${id}`, unless(state.refused === undefined, state.refused ?? ''))
+      if (state.refused !== undefined) continue
+      if (channels.length > 0)
+        found.set(`pubsub:${id}`, unless(fresh(state.heard), because('the relay hears no heartbeat', state.unheard)))
+      found.set(
+        `lease:${id}`,
+        unless(
+          state.leased,
+          because(
+            'the relay does not hold its relay id: another relay holds it, or Redis does not answer or refuses the command',
+            state.unleased,
+          ),
+        ),
+      )
+      const { claims } = state
+      const isUnseen = claims !== undefined && now() - claims.sinceMs > FRESH_MS && fresh(state.answered)
+      found.set(
+        `claims:${id}`,
+        isUnseen ? { reason: `the relay cannot look for leftover claims: ${claims.reason}` } : undefined,
+      )
+      for (const [list, { waitsFor, progressMs, items, failing }] of state.lists) {
+        const stalled = items > 0 && now() - progressMs > STALL_MS
+        const reason = `${items} items wait, and the relay has taken none for ${seconds(progressMs)} s: it waits for ${WAITS[waitsFor]}`
+        // What is wrong with the whole server is said by its own part.
+        const isRefused = failing !== undefined && now() - failing.sinceMs > FRESH_MS && fresh(state.answered)
+        found.set(
+          `list:${id}:${list}`,
+          stalled ? { reason, stalled } : isRefused ? { reason: failing.reason } : undefined,
+        )
+      }
+    }
+    for (const [route, sender] of senders) {
+      const { failingSince, problem, held, progressMs, inFlight } = sender
+      const stalled = held > 0 && now() - progressMs > STALL_MS
+      const why =
+        inFlight > 0
+          ? 'for the response to a request'
+          : failingSince === undefined
+            ? 'for their turn'
+            : 'until SQS accepts messages again'
+      const reason = `${held} notifications wait ${why}: no progress for ${seconds(progressMs)} s`
+      found.set(
+        `sqs:${route.name}`,
+        stalled
+          ? { reason, stalled }
+          : unless(failingSince === undefined, problem ?? 'SQS accepts no messages, or the queue does not exist'),
+      )
+    }
+    // What was wrong before SQS answered again says nothing about what is wrong later.
+    if (fresh(lastAnswer())) sqsFault = undefined
+    found.set('sqs', sqsFault)
+    found.set('journal', unless(intake.brokenSince === undefined, 'the relay cannot write the journal'))
+    return found
+  }
+
+  const lastAnswer = (): number | undefined => {
+    const times = [...senders.values()]
+      .map((sender) => sender.lastAnsweredMs)
+      .concat(sqsAnswered)
+      .filter((at) => at !== undefined)
+    return times.length === 0 ? undefined : Math.max(...times)
+  }
+
+  const look = () => {
+    const found = faults()
+    for (const name of parts.keys()) if (!found.has(name)) parts.delete(name)
+    for (const [name, fault] of found) {
+      const former = parts.get(name)
+      const ok = fault === undefined
+      const since =
+        former !== undefined && former.ok === ok
+          ? former.since
+          : new Date(former === undefined ? start : now()).toISOString()
+      parts.set(name, fault === undefined ? { ok, since } : { ok, since, reason: fault.reason })
+      if (fault?.stalled !== true) stalls.delete(name)
+      else if (!stalls.has(name)) {
+        stalls.add(name)
+        log.error(
+          { code: 'relay.ready.stalled', part: name, waits: fault.reason },
+          'A part of the relay has stalled: no progress for 30 s',
+        )
+      }
+    }
+    const broken = [...parts].filter(([, part]) => !part.ok)
+    const isReady = broken.length === 0
+    metrics.ready.set(isReady ? 1 : 0)
+    if (wasReady !== isReady) {
+      if (isReady) log.info({ code: 'relay.ready.yes' }, 'The relay is ready')
+      else if (wasReady === true)
+        log.warn(
+          { code: 'relay.ready.no', parts: Object.fromEntries(broken.map(([name, { reason }]) => [name, reason])) },
+          'The relay is not ready; /readyz lists the reasons',
+        )
+    }
+    wasReady = isReady
+    return {
+      ok: isReady,
+      parts: Object.fromEntries([...parts].filter(([name, part]) => !part.ok || !QUIET.test(name))),
+    }
+  }
+
+  const probe = async (): Promise<void> => {
+    const url = [...senders.values()].find((sender) => sender.queueUrl !== undefined)?.queueUrl
+    if (url === undefined) {
+      sqsFault = { reason: 'the relay has found no queue yet' }
+      return
+    }
+    try {
+      await askSqs(url)
+      sqsAnswered = now()
+      sqsFault = undefined
+    } catch {
+      sqsFault = { reason: 'SQS does not answer' }
+    }
+  }
+
+  /** Resolves when it is known whether SQS answers. */
+  const askSqsUnlessFresh = async (): Promise<void> => {
+    if (fresh(lastAnswer())) return
+    asking ??= probe().finally(() => {
+      asking = undefined
+    })
+    await asking
+  }
+
+  return {
+    /** Looks at everything; asks SQS when it has accepted nothing lately. */
+    async ask(): Promise<{ readonly ok: boolean; readonly parts: Readonly<Record<string, Part>> }> {
+      await askSqsUnlessFresh()
+      return look()
+    },
+    /** The watchdog: looks until the signal aborts. It asks SQS as well, so that log and metric know what `/readyz` would say. */
+    async run(signal: AbortSignal): Promise<void> {
+      while (!signal.aborted) {
+        await sleep(LOOK_MS, signal)
+        if (signal.aborted) return
+        void askSqsUnlessFresh()
+        look()
+      }
+    },
+  }
+}
+
+export type Readiness = ReturnType<typeof createReadiness>
+
+/** Parts of which there are many: named only when they are not well. */
+const QUIET = /^(sqs:|list:|lease:|source:|claims:)/
+
+const WAITS = {
+  lease: 'the lease on its relay id',
+  claims: 'leftover claims of this relay, or of another relay whose lease has not expired yet',
+  room: 'free memory, which it has again when SQS accepts messages',
+  redis: 'an answer from Redis',
+  items: 'an item, although the list has some: the connection may be dead',
+} as const

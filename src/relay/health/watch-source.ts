@@ -1,0 +1,86 @@
+import { sleep, type Logger } from '../../runtime/index.ts'
+import { describe } from '../errors.ts'
+import { PARKED_KEY, RELAYS_KEY, SEEN_EMPTY_KEY } from '../redis/keys.ts'
+import { LEASE_MS } from '../redis/lease.ts'
+import type { ListState } from '../lists/list-source.ts'
+import type { Metrics } from '../metrics.ts'
+import { answerWithin, type Redis } from '../redis/client.ts'
+import { isAnswer, judgeRedis, sentenceOf, type RedisFault } from '../redis/advice.ts'
+import type { ServerView } from '../redis/output-buffer.ts'
+
+export type WatchOptions = {
+  readonly sourceId: string
+  readonly client: Redis
+  readonly lists: ReadonlyMap<string, ListState>
+  readonly serverView: ServerView
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly now: () => number
+  /** Called when Redis has answered, with what it refuses, if it answered with an error. */
+  readonly onAnswered: (atMs: number, refusal: RedisFault | undefined) => void
+}
+
+/** How often the server is looked at for metrics and readiness. */
+const WATCH_MS = 2_000
+
+/** An answer that takes longer will not come any more; if it was only slow, connecting again costs nothing. */
+const ANSWER_MS = 5_000
+
+/** Looks at a source until the signal aborts: whether it answers, what waits there, who else is there. */
+export async function watchSource(options: WatchOptions, signal: AbortSignal): Promise<void> {
+  const { sourceId, client, serverView, log, now, onAnswered } = options
+  let said: RedisFault | undefined
+  /** Said once for each thing that Redis refuses, and once when it refuses nothing any more. */
+  const say = (refusal: RedisFault | undefined) => {
+    if (refusal !== undefined && refusal.words !== said?.words)
+      log.warn({ code: refusal.code, source: sourceId, error: refusal.words }, sentenceOf(refusal))
+    if (refusal === undefined && said !== undefined)
+      log.info({ code: 'relay.redis.recovered', source: sourceId }, 'Redis answers without an error again')
+    said = refusal
+  }
+  while (!signal.aborted) {
+    let pauseMs = WATCH_MS
+    try {
+      const refusal = await refusalOf(answerWithin(client, ANSWER_MS, client.ping(), signal))
+      say(refusal)
+      onAnswered(now(), refusal)
+      await look(options)
+      await serverView.look()
+    } catch (error) {
+      log.debug(
+        { code: 'relay.redis.not_watched', source: sourceId, error: describe(error) },
+        'Redis did not answer the regular check',
+      )
+      pauseMs = WATCH_MS / 10
+    }
+    await sleep(pauseMs, signal)
+  }
+}
+
+/** Every error that Redis answers with is an answer; only silence is none. @throws what the connection throws */
+async function refusalOf(answer: Promise<unknown>): Promise<RedisFault | undefined> {
+  try {
+    await answer
+    return undefined
+  } catch (error) {
+    if (isAnswer(error)) return judgeRedis(error)
+    throw error
+  }
+}
+
+/** Each by itself: a key of the wrong type, or a command that is not allowed, hides no other figure. */
+async function look({ sourceId, client, lists, metrics, now }: WatchOptions): Promise<void> {
+  const source = { source: sourceId }
+  await Promise.allSettled([
+    client.lLen(PARKED_KEY).then((items) => metrics.parkedItems.set(source, items)),
+    client.zCount(RELAYS_KEY, now() - LEASE_MS, '+inf').then((relays) => metrics.relays.set(source, relays)),
+    ...[...lists].map(async ([list, state]) => {
+      const [items, empty] = await Promise.all([client.lLen(list), client.hGet(SEEN_EMPTY_KEY, list)])
+      state.items = items
+      metrics.backlog.set({ ...source, list }, items)
+      // Never seen empty: nobody knows.
+      const waitedMs = items === 0 ? 0 : empty === null ? Number.NaN : Math.max(0, now() - Number(empty))
+      metrics.backlogWait.set({ ...source, list }, waitedMs / 1000)
+    }),
+  ])
+}

@@ -1,0 +1,234 @@
+import { MAX_WAIT_MS } from '../../protocol/index.ts'
+import { createCompaction } from './compaction.ts'
+import { RelayError } from '../errors.ts'
+import type { Keeper } from '../item.ts'
+import {
+  claimPrefix,
+  claimsKey,
+  leaseKey,
+  NUMBER_KEY,
+  SEEN_EMPTY_KEY,
+  settledKey,
+  WAITING_FIELD,
+  waitingField,
+  waitingKey,
+} from '../redis/keys.ts'
+import type { Numbers } from '../redis/numbers.ts'
+import { isUnsettled, parseMeta, type OpenClaim } from './open-claim.ts'
+import type { Parking } from '../parking/parking.ts'
+import { asBytes, type Redis } from '../redis/client.ts'
+import type { TakeReply } from '../redis/scripts.ts'
+import { createWriteBack } from './write-back.ts'
+
+/** List items that Redis keeps for this relay until SQS has accepted them. */
+export type Claim = {
+  readonly number: number
+  readonly list: string
+  readonly takenMs: number
+  readonly maxWaitMs: number
+  /** Index → item, in order. One that is settled leaves at once. */
+  readonly items: ReadonlyMap<number, Buffer>
+  readonly keeper: Keeper
+}
+
+/** What came of a take: a claim and how many items the list has left; nothing; or that another generation has begun. */
+export type Taken = { readonly claim: Claim; readonly left: number } | undefined | 'fenced'
+
+/** A claim in Redis that is not open here, and how many items it holds. Without a list when the registry says nothing that this version knows. */
+export type UnknownClaim = { readonly number: number; readonly list: string | undefined; readonly items: number }
+
+export type ClaimsOptions = {
+  readonly client: Redis
+  readonly relayId: string
+  /** What the lease says while this process holds the relay id. */
+  readonly holder: string
+  readonly listEnd: 'right' | 'left'
+  readonly now: () => number
+  readonly numbers: Numbers
+  readonly parking: Parking
+  /** Called with how many items more (or less) Redis holds for a list in claims that are open here. */
+  readonly onHeld: (list: string, more: number) => void
+  /** Whether there is little room for more of a list. */
+  readonly isShort: (list: string) => boolean
+  /** Called with the number of claims that are not deleted yet, whenever it changes. */
+  readonly onCount: (open: number) => void
+}
+
+/**
+ * The claims of one source. A claim is a list of the relay's own; the item leaves the dialler's list and enters the claim in one
+ * step, and the claim is deleted when all of its items are settled; what is settled long before that leaves it early. What is found in
+ * Redis and not known here (a crash, or a reply that was cut) is adopted: sent again, with the same ids.
+ */
+export function createClaims(options: ClaimsOptions) {
+  const { client, relayId, holder, listEnd, now, numbers, parking, onHeld, isShort, onCount } = options
+  const bytes = asBytes(client)
+  const registry = claimsKey(relayId)
+  const prefix = claimPrefix(relayId)
+  const open = new Map<number, OpenClaim>()
+  const generations = new Map<string, string>()
+  const taking = new Set<Promise<unknown>>()
+  let deletable: OpenClaim[] = []
+  let deleting: Promise<void> | undefined
+  const generationOf = (list: string): string => generations.get(list) ?? ''
+  const hold = (claim: OpenClaim, held: number) => {
+    const more = held - claim.held
+    claim.held = held
+    if (more !== 0) onHeld(claim.list, more)
+  }
+  const writeBack = createWriteBack({ client, relayId, open, generationOf })
+  const compaction = createCompaction({ client, relayId, open, isShort, now, onHeld: hold })
+
+  /** Settled claims are deleted together; one that Redis did not delete stays on the list for the next time. */
+  const deleteSettled = async (): Promise<void> => {
+    while (deletable.length > 0 && client.isReady) {
+      // What is written back must not come behind its deletion.
+      await writeBack.underWay()
+      const batch = deletable
+      deletable = []
+      try {
+        await Promise.all(
+          batch.flatMap(({ number }) => [
+            client.del([prefix + number, settledKey(relayId, number)]),
+            client.hDel(registry, String(number)),
+          ]),
+        )
+        for (const claim of batch) {
+          open.delete(claim.number)
+          hold(claim, 0)
+        }
+        onCount(open.size)
+      } catch {
+        deletable = [...batch, ...deletable]
+        return
+      }
+    }
+  }
+  const flush = (): Promise<void> => {
+    deleting ??= deleteSettled().finally(() => {
+      deleting = undefined
+    })
+    return deleting
+  }
+
+  const deleteUnlessUnsettled = (claim: OpenClaim) => {
+    if (isUnsettled(claim)) return
+    deletable.push(claim)
+    void flush()
+  }
+
+  const openClaim = (number: number, found: Omit<OpenClaim, 'number' | 'writtenMs' | 'held'>, held: number): Claim => {
+    const claim: OpenClaim = { ...found, number, writtenMs: now(), held: 0 }
+    const { list, takenMs, waitMs, items } = claim
+    open.set(number, claim)
+    onCount(open.size)
+    hold(claim, held)
+    const settle = (index: number) => {
+      if (items.delete(index)) deleteUnlessUnsettled(claim)
+    }
+    const keeper: Keeper = {
+      settle: (item) => settle(item.place),
+      park: async (item, reason, detail) => {
+        const at = { settledKey: settledKey(relayId, number), registryKey: registry, claim: number, index: item.place }
+        if (await parking.park(item, reason, detail, at)) settle(item.place)
+      },
+    }
+    deleteUnlessUnsettled(claim)
+    return { number, list, takenMs, maxWaitMs: waitMs < 0 ? MAX_WAIT_MS : waitMs, items, keeper }
+  }
+
+  return {
+    /**
+     * Begins a generation of takes from a list: what was sent before, and comes to Redis after this, takes nothing. Also names the list,
+     * so that what a blocking move takes from it is found again. @throws RelayError when another process holds the relay id
+     */
+    async announce(list: string): Promise<void> {
+      const least = Math.max(now(), Number(generationOf(list)) + 1)
+      const generation = await client.announceWaiting(
+        [registry, leaseKey(relayId)],
+        [waitingField(list), least, holder],
+      )
+      if (generation === '')
+        throw new RelayError('relay.lease.taken', 'another process holds this ENIGMA_RELAY_ID: give each relay its own')
+      generations.set(list, generation)
+    },
+
+    /** Takes from a list into a claim: what a blocking move took before, and up to `count` items with it, up to `maxBytes` and one item. */
+    async take(list: string, count: number, maxBytes: number): Promise<Taken> {
+      const takenMs = now()
+      const keys = [list, waitingKey(relayId, list), registry, NUMBER_KEY, SEEN_EMPTY_KEY]
+      const taken = bytes
+        .take(keys, [count, maxBytes, listEnd, takenMs, prefix, numbers.least(), generationOf(list)])
+        .then((reply): Taken => {
+          const [number, waitMs, left, items] = reply as TakeReply
+          if (number < 0) return 'fenced'
+          numbers.seen(number)
+          if (items.length === 0) return undefined
+          return {
+            claim: openClaim(number, { list, takenMs, waitMs, items: new Map(items.entries()) }, items.length),
+            left,
+          }
+        })
+      taking.add(taken)
+      try {
+        return await taken
+      } finally {
+        taking.delete(taken)
+      }
+    },
+
+    /** The claims in Redis that are not open here: the oldest first. */
+    async unknown(): Promise<UnknownClaim[]> {
+      const found = Object.entries(await client.hGetAll(registry))
+      // A take whose reply is on its way is in Redis and not open here, but it is not left over either.
+      await Promise.allSettled(taking)
+      const left = found.flatMap(([field, meta]) => {
+        const number = /^\d+$/.test(field) ? Number(field) : undefined
+        return number === undefined || open.has(number) ? [] : [{ number, list: parseMeta(meta)?.list }]
+      })
+      return (
+        await Promise.all(left.map(async (claim) => ({ ...claim, items: await client.lLen(prefix + claim.number) })))
+      ).toSorted((one, other) => one.number - other.number)
+    },
+
+    /** Takes up a claim that was left: its items are to be sent again, with the same ids. */
+    async adopt(number: number): Promise<Claim | undefined> {
+      const [meta, items, settled] = await Promise.all([
+        client.hGet(registry, String(number)),
+        bytes.lRange(prefix + number, 0, -1),
+        client.sMembers(settledKey(relayId, number)),
+      ])
+      const parsed = parseMeta(meta ?? '')
+      if (parsed === undefined) return undefined
+      const { list, takenMs, waitMs, indexes = [...items.keys()] } = parsed
+      const done = new Set(settled.map(Number))
+      const left = items
+        .map((item, at): [number, Buffer] => [indexes[at] ?? at, item])
+        .filter(([index]) => !done.has(index))
+      return openClaim(number, { list, takenMs, waitMs, items: new Map(left) }, items.length)
+    },
+
+    /** The lists for which a blocking move may have taken something that no claim has. */
+    async waitingLists(): Promise<string[]> {
+      const fields = await client.hKeys(registry)
+      return fields.filter((field) => field.startsWith(WAITING_FIELD)).map((field) => field.slice(WAITING_FIELD.length))
+    },
+
+    /** Deletes what is settled; to be called again after a reconnect. */
+    flush,
+
+    /** Takes what is settled out of old claims, until the signal aborts. */
+    run: (signal: AbortSignal): Promise<void> => compaction.run(signal),
+
+    /** Writes the claims that are open here and gone from Redis once more. Resolves to how many. @throws what Redis answers */
+    writeBack: writeBack.run,
+
+    /** At the end: takes what was sent out of unfinished claims, so that the next start does not send it again. */
+    async leave(): Promise<void> {
+      await flush()
+      await writeBack.run()
+      await compaction.runOnce()
+    },
+  }
+}
+
+export type Claims = ReturnType<typeof createClaims>

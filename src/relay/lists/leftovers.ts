@@ -1,0 +1,150 @@
+import { sleep, type Logger } from '../../runtime/index.ts'
+import { createAdoption, type AdoptionOptions } from './adoption.ts'
+import type { Claim, Claims } from './claims.ts'
+import { describe } from '../errors.ts'
+import { LEASE_MS, type LeaseOptions } from '../redis/lease.ts'
+import type { Room } from './list-intake.ts'
+import type { Metrics } from '../metrics.ts'
+import { reportDamage, type Numbers } from '../redis/numbers.ts'
+import type { Redis } from '../redis/client.ts'
+
+/** Why leftover claims cannot be looked for, and since when (ms). */
+export type LookFailure = { readonly sinceMs: number; readonly reason: string }
+
+export type LeftBehindOptions = {
+  readonly sourceId: string
+  readonly client: Redis
+  readonly relayId: string
+  /** Of the journal that this process holds alone. */
+  readonly journal: LeaseOptions['journal']
+  readonly claims: Claims
+  readonly numbers: Numbers
+  /** The lists that are taken from: each asks by itself for what was left of it, before it takes anything newer. */
+  readonly lists: readonly string[]
+  /** Resolves when there is room for more of this list. */
+  readonly room: (list: string, signal: AbortSignal) => Promise<Room>
+  readonly onClaim: (claim: Claim) => void
+  /** Called after each look. */
+  readonly onLook: (failure: LookFailure | undefined) => void
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly now: () => number
+  readonly lease: AdoptionOptions['lease']
+}
+
+/** How often it is looked while the lists wait for it. */
+const SOON_MS = 250
+/** A list that is not named any more gives so much at once. */
+const TAKE_BYTES = 4 * 1024 * 1024
+
+/**
+ * What this relay or others left in claims, for as long as the relay id is held: list by list, in the order of their numbers, each claim
+ * once. All that it remembers ends with the signal.
+ */
+export function createLeftBehind(options: LeftBehindOptions, signal: AbortSignal) {
+  const { sourceId, client, relayId, journal, claims, numbers, lists, room, onClaim, onLook, log, metrics, now } =
+    options
+  const { lease } = options
+  const adoption = createAdoption({ client, relayId, journal, numbers, log, now, lease })
+  const underWay = new Map<string, Promise<void>>()
+  /** Lists to be looked at again, since more may have come after the look that is under way. */
+  const again = new Set<string>()
+  /** Resolved when it is known which other relays are gone: what they left goes before anything newer. */
+  const begun = Promise.withResolvers<void>()
+  const unreadable = new Set<number>()
+  let failing: LookFailure | undefined
+  /** Since the last look began, also by a list that was not waited for. */
+  let hasFailed = false
+
+  const adoptAll = async (list: string): Promise<void> => {
+    const left = (await claims.unknown()).filter((claim) => claim.list === list)
+    while (left.length > 0) {
+      const { items } = await room(list, signal)
+      if (signal.aborted) return
+      // As many as there is room for, at least one: many that were compacted hold few items each.
+      let count = 0
+      for (let sum = 0; count < left.length && (count === 0 || sum + (left[count]?.items ?? 0) <= items); count++)
+        sum += left[count]?.items ?? 0
+      for (const claim of await Promise.all(left.splice(0, count).map(({ number }) => claims.adopt(number)))) {
+        if (claim === undefined) continue
+        metrics.adopted.inc({ source: sourceId, transport: 'list' }, claim.items.size)
+        onClaim(claim)
+      }
+    }
+  }
+  const adoptWhileAsked = async (list: string): Promise<void> => {
+    await begun.promise
+    while (again.delete(list) && !signal.aborted) await adoptAll(list)
+  }
+
+  /** Takes up what was left of this list; resolves when all of it is in lanes, or the signal aborts. @throws what Redis answers */
+  const adopt = (list: string): Promise<void> => {
+    again.add(list)
+    const running = underWay.get(list) ?? adoptWhileAsked(list).finally(() => underWay.delete(list))
+    underWay.set(list, running)
+    return running
+  }
+
+  /** A list that is no longer named: what was moved from it is ours all the same. */
+  const takeUnnamed = async (list: string): Promise<void> => {
+    await claims.announce(list)
+    const taken = await claims.take(list, 0, TAKE_BYTES)
+    if (typeof taken === 'object') onClaim(taken.claim)
+  }
+
+  const look = async (): Promise<void> => {
+    const { doubtful, failure } = await adoption.look()
+    if (doubtful === 0 && failure === undefined) begun.resolve()
+    await reportDamage({ client, sourceId, log, metrics })
+    for (const list of await claims.waitingLists()) if (!lists.includes(list)) await takeUnnamed(list)
+    // Not waited for: a list that has no room keeps nobody else's claims waiting.
+    const unknown = await claims.unknown()
+    for (const { number, list, items } of unknown) if (list === undefined) sayUnreadable(number, items)
+    for (const list of new Set(unknown.map((claim) => claim.list))) if (list !== undefined) adopt(list).catch(fail)
+    if (failure !== undefined) throw failure
+  }
+  const sayUnreadable = (claim: number, items: number) => {
+    if (unreadable.has(claim)) return
+    unreadable.add(claim)
+    log.error(
+      { code: 'relay.claims.unreadable', source: sourceId, claim, items },
+      'The relay cannot read a leftover claim, which stays in Redis. A newer version of the relay may have written it',
+    )
+  }
+  const fail = (error: unknown) => {
+    hasFailed = true
+    if (failing === undefined && client.isReady)
+      log.warn(
+        { code: 'relay.claims.look_failed', source: sourceId, error: describe(error) },
+        'The relay could not look for leftover claims; it retries',
+      )
+    failing ??= { sinceMs: now(), reason: describe(error) }
+  }
+
+  return {
+    adopt,
+    /** Looks regularly, also for claims of lists that are not named any more and for those of relays that are gone. */
+    async run(): Promise<void> {
+      let isBegun = false
+      void begun.promise.then(() => (isBegun = true))
+      signal.addEventListener('abort', () => begun.resolve(), { once: true })
+      while (!signal.aborted) {
+        const hadFailed = hasFailed
+        hasFailed = false
+        try {
+          await look()
+          if (!hadFailed) failing = undefined
+        } catch (error) {
+          fail(error)
+          // Most failures pass, as a cut connection does; a server that refuses to tell must not keep the lists for ever.
+          if (lease.steadyMs() >= LEASE_MS) begun.resolve()
+        }
+        onLook(failing)
+        await sleep(isBegun ? LEASE_MS / 2 : SOON_MS, signal)
+      }
+      await Promise.allSettled(underWay.values())
+    },
+  }
+}
+
+export type LeftBehind = ReturnType<typeof createLeftBehind>

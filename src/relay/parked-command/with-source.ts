@@ -1,0 +1,40 @@
+import type { Logger } from '../../runtime/index.ts'
+import type { SourceConfig } from '../config.ts'
+import { judgeConnection } from '../redis/ask-why.ts'
+import { createRedis, type Redis } from '../redis/client.ts'
+import { ParkedError } from '../parking/parked-error.ts'
+
+/**
+ * Connects to a source for as long as `body` needs it. Unlike a relay it does not wait for a Redis that is away at the start; a
+ * connection that is cut later is made again.
+ *
+ * @throws ParkedError `relay.parked.redis_failed`, or what `body` throws
+ */
+export async function withSource<T>(
+  source: SourceConfig,
+  log: Logger,
+  body: (client: Redis) => Promise<T>,
+): Promise<T> {
+  const client = createRedis({ ...source, name: source.id, log, reconnect: true })
+  try {
+    // The client itself would try for ever: its first failure ends it here.
+    await new Promise<void>((resolve, reject) => {
+      client.once('error', reject)
+      client.connect().then(() => resolve(), reject)
+    })
+  } catch (error) {
+    if (client.isOpen) client.destroy()
+    const { host } = new URL(source.url)
+    const { says, words, fix } = await judgeConnection(error, source)
+    throw new ParkedError(
+      'relay.parked.redis_failed',
+      `the Redis of source "${source.id}" at ${host} cannot be used: ${says} (${words}): ${fix}`,
+      { cause: error },
+    )
+  }
+  try {
+    return await body(client)
+  } finally {
+    client.destroy()
+  }
+}

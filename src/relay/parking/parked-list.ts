@@ -1,0 +1,78 @@
+import { NONE_KEY, PARKED_KEY } from '../redis/keys.ts'
+import { asBytes, type Redis } from '../redis/client.ts'
+import { askRedis } from '../parked-command/ask-redis.ts'
+import { readEntry, type Entry } from './parked-entry.ts'
+import { matches, type Filter } from '../parked-command/filter.ts'
+
+/** A page holds at most so many entries and bytes, unless one entry alone is larger. */
+export const PAGE_ENTRIES = 200
+export const PAGE_BYTES = 4 * 1024 * 1024
+
+// The server knows how large its elements are: a page is bounded before it is sent.
+const PAGE = `
+local from, most, max_bytes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local items, bytes = {}, 0
+while #items < most do
+  local at, slice = from + #items, math.min(16, most - #items)
+  local part = redis.call('LRANGE', KEYS[1], at, at + slice - 1)
+  for i = 1, #part do
+    if #items > 0 and bytes + #part[i] > max_bytes then return items end
+    items[#items + 1] = part[i]
+    bytes = bytes + #part[i]
+  end
+  if #part < slice then break end
+end
+return items
+`
+
+/** Some of the list: those that are meant, and how many were looked at so far, of how many. */
+export type Page = { readonly entries: readonly Entry[]; readonly seen: number; readonly of: number }
+
+/** Where parked notifications of a source are: the list in its Redis, or a file beside it. */
+export type ParkedList = {
+  /** The file; undefined for the list in Redis. */
+  readonly file?: string
+  /** The entries that the filter means, page by page: those of a page may be removed before the next one is asked for. */
+  readonly pages: (filter: Filter) => AsyncGenerator<Page>
+  /** @throws ParkedError when nothing can be removed here: to be found out before anything is sent. */
+  readonly checkWritable: () => Promise<void>
+  /** Removes one entry of a page by its bytes. False when it is gone already. */
+  readonly remove: (raw: Buffer) => Promise<boolean>
+}
+
+/** The parked list of one source, from the oldest entry to the newest that was there at the start. A relay may append meanwhile. */
+export function createParkedList(client: Redis, sourceId: string): ParkedList {
+  let from = 0
+  let length = 0
+
+  const ask = <T>(command: () => Promise<T>): Promise<T> => askRedis(sourceId, command)
+
+  return {
+    async *pages(filter: Filter): AsyncGenerator<Page> {
+      from = 0
+      length = await ask(() => client.lLen(PARKED_KEY))
+      for (let seen = 0; from < length;) {
+        const range = [from, Math.min(PAGE_ENTRIES, length - from), PAGE_BYTES].map(String)
+        const page = (await ask(() => asBytes(client).eval(PAGE, { keys: [PARKED_KEY], arguments: range }))) as Buffer[]
+        if (page.length === 0) return
+        from += page.length
+        seen += page.length
+        yield {
+          entries: page.map(readEntry).filter((entry) => matches(entry, filter)),
+          seen,
+          of: seen + Math.max(0, length - from),
+        }
+      }
+    },
+    async checkWritable(): Promise<void> {
+      await ask(() => client.del(NONE_KEY))
+    },
+    async remove(raw: Buffer): Promise<boolean> {
+      const removed = await ask(() => client.lRem(PARKED_KEY, 1, raw))
+      // Gone or removed: what is behind it has moved up by one.
+      from--
+      length--
+      return removed > 0
+    },
+  }
+}

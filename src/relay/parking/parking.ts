@@ -1,0 +1,146 @@
+import { hostname } from 'node:os'
+import { resolve } from 'node:path'
+import { isTooLarge, maskText, parseEventType, RELAY_TYPE, type RelayParked } from '../../protocol/index.ts'
+import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
+import { describe } from '../errors.ts'
+import type { Item } from '../item.ts'
+import { NONE_KEY, NUMBER_KEY, PARKED_FILES_KEY, PARKED_KEY } from '../redis/keys.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Notice } from '../notification/notice.ts'
+import type { Numbers } from '../redis/numbers.ts'
+import { formatParked } from './format-parked.ts'
+import { createOverflow } from './overflow.ts'
+import type { Redis } from '../redis/client.ts'
+
+export type ParkingOptions = {
+  readonly sourceId: string
+  readonly client: Redis
+  readonly numbers: Numbers
+  readonly log: Logger
+  readonly now: () => number
+  /** Says in the cloud what is parked. Resolves when that is in the journal. */
+  readonly announce: (notice: Notice, number: number) => Promise<void>
+  readonly relayId: string
+  /** Entries that the list may have; further ones go to `file`. */
+  readonly most: number
+  readonly file: string
+  readonly metrics: Metrics
+  /** Aborts when what is left is to be left. */
+  readonly signal: AbortSignal
+}
+
+/** Where it is noted, in the same step, that an item of a claim is settled. */
+export type SettledAt = {
+  readonly settledKey: string
+  readonly registryKey: string
+  readonly claim: number
+  readonly index: number
+}
+
+/**
+ * Parks notifications that cannot be sent: in the parked list of the source, or in a file once the list is full. Parking is announced
+ * first: a crash in between parks the notification once more, with the same id, but never in silence.
+ */
+export function createParking(options: ParkingOptions) {
+  const { sourceId, client, numbers, log, now, announce, relayId, most, metrics, signal } = options
+  const overflow = createOverflow(options.file)
+  let isFull = false
+  /** Whether Redis may say that there is a file: a former process may have noted it. */
+  let isNoted = true
+
+  const parkInFile = async (entry: string): Promise<void> => {
+    await overflow.append(entry)
+    if (!isFull)
+      log.warn(
+        { code: 'relay.parking.list_full', source: sourceId, entries: most, file: overflow.file },
+        'The parked list is full; the relay writes further parked notifications to a file, which "enigma-relay parked" shows as well',
+      )
+    isFull = true
+    void measure()
+  }
+
+  /** Counts the entries of the file, which another process may have taken out. */
+  const measure = async (): Promise<void> => {
+    try {
+      const entries = await overflow.count()
+      metrics.parkedFile.set({ source: sourceId }, entries)
+      isFull &&= entries > 0
+      // So that `enigma-relay parked` on another machine can say where the file is.
+      if (entries > 0) await client.hSet(PARKED_FILES_KEY, relayId, `${hostname()}:${resolve(overflow.file)}`)
+      else if (isNoted) await client.hDel(PARKED_FILES_KEY, relayId)
+      isNoted = entries > 0
+    } catch (error) {
+      log.debug(
+        { code: 'relay.parking.not_counted', source: sourceId, error: describe(error) },
+        'The relay cannot count the entries in the file of parked notifications, or record its place in Redis',
+      )
+    }
+  }
+
+  return {
+    measure,
+    /** Resolves with true when it is parked, with false when the signal aborted first. */
+    async park(item: Item, reason: string, detail: string, at?: SettledAt): Promise<boolean> {
+      const parkedMs = now()
+      const entry = formatParked(item, reason, detail, parkedMs)
+      // A notice about a notice that SQS rejects would be rejected in turn, without end.
+      let announced = item.route.type === RELAY_TYPE
+      let isInFile = false
+      for (let failures = 1; !signal.aborted; failures++) {
+        try {
+          if (!announced) {
+            const number = await client.beat([NUMBER_KEY], [numbers.least(), ''])
+            numbers.seen(number)
+            // The journal is closed now, and takes no notice any more.
+            if (signal.aborted) break
+            await announce({ subType: 'parked', payload: toNotice(item, reason, detail, parkedMs) }, number)
+            announced = true
+            // Closing the journal ends the wait as well, whether it could write the notice or not.
+            if (signal.aborted) break
+          }
+          if (!isInFile) {
+            const keys = [PARKED_KEY, at?.settledKey ?? NONE_KEY, at?.registryKey ?? NONE_KEY]
+            if ((await client.park(keys, [entry, at?.index ?? '', at?.claim ?? '', most])) > 0) return true
+            await parkInFile(entry)
+            isInFile = true
+          }
+          // A crash before this parks it once more, with the same id.
+          if (at !== undefined) await client.noteSettled([at.settledKey, at.registryKey], [at.claim, at.index])
+          return true
+        } catch (error) {
+          if (failures === 1)
+            log.warn(
+              { code: 'relay.parking.failed', id: item.id, reason, error: describe(error) },
+              'The relay could not park a notification; it retries',
+            )
+          await sleep(backoffMs(failures), signal)
+        }
+      }
+      return false
+    },
+  }
+
+  function toNotice(item: Item, reason: string, detail: string, parkedMs: number): RelayParked {
+    return {
+      source: sourceId,
+      relay: relayId,
+      id: item.id,
+      state: 'parked',
+      route: item.route.name,
+      reason,
+      detail: isTooLarge(detail) ? detail : maskText(detail),
+      received: new Date(item.receivedMs).toISOString(),
+      parkedat: new Date(parkedMs).toISOString(),
+      bytes: item.bytes,
+      type: typeOf(item.event),
+    }
+  }
+}
+
+export type Parking = ReturnType<typeof createParking>
+
+/** The event's type, out of its text. */
+function typeOf(event: string): string {
+  const type = /"type":"([^"\\]*)"/.exec(event)?.[1] ?? ''
+  return parseEventType(type) === undefined ? 'enigma.unknown.unknown' : type
+}

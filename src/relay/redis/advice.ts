@@ -1,0 +1,250 @@
+import { ErrorReply } from 'redis'
+import type { Code } from '../../runtime/index.ts'
+import { describe, RelayError } from '../errors.ts'
+
+/** What is wrong with a Redis, from the error of a command or of a connection. Log, readiness and doctor say the same of it. */
+export type RedisFault = {
+  readonly code: Code
+  /** What it means. */
+  readonly says: string
+  /** What mends it. */
+  readonly fix: string
+  /** The server's, or the system's own words. No secret is in them. */
+  readonly words: string
+}
+
+type Known = readonly [pattern: RegExp, event: string, says: string, fix: string]
+
+const CREDENTIALS = 'correct the user and password in ENIGMA_SOURCES, preferably in files (docs/relay.md)'
+const CERTIFICATES = 'in ENIGMA_SOURCES (docs/relay.md, "TLS, users and passwords")'
+
+/**
+ * What Redis answers with. Source: `shared.*err` in server.c, and acl.c, script.c and networking.c of Redis 2.6 to 8 and of Valkey, which
+ * word the same refusal in several ways.
+ */
+const ANSWERS: readonly Known[] = [
+  [
+    /max number of clients/i,
+    'max_clients',
+    'Redis accepts no more connections',
+    'raise maxclients, or close connections that nobody needs',
+  ],
+  [
+    /^-?DENIED/,
+    'protected_mode',
+    'Redis is in protected mode and accepts only local clients',
+    'set a password or a bind address in redis.conf',
+  ],
+  [/^-?WRONGTYPE/, 'wrong_type', 'this key in ENIGMA_LISTS is not a list', 'correct ENIGMA_LISTS, or delete the key'],
+  [/^-?OOM\b/, 'out_of_memory', 'Redis has reached maxmemory and refuses writes', 'raise maxmemory or free memory'],
+  [/^-?READONLY/, 'read_only', 'this Redis is a read-only replica', "write the primary's address in ENIGMA_SOURCES"],
+  [
+    /^-?MASTERDOWN/,
+    'primary_down',
+    'this Redis is a replica that has lost its primary',
+    "write the primary's address in ENIGMA_SOURCES, or start it again",
+  ],
+  [
+    /^-?NOREPLICAS/,
+    'too_few_replicas',
+    'Redis refuses writes because it has too few replicas',
+    'start its replicas again, or lower min-replicas-to-write',
+  ],
+  [
+    /^-?(NOAUTH|WRONGPASS)|invalid password|no password is set|without any password/i,
+    'access_denied',
+    'Redis does not accept the user and password',
+    CREDENTIALS,
+  ],
+  [/^-?LOADING/, 'loading', 'Redis is reading its data from disk', 'wait until it has finished'],
+  [
+    /^-?MISCONF/,
+    'writes_refused',
+    'Redis cannot write its data to disk and refuses writes',
+    'free disk space on the Redis host',
+  ],
+  [
+    /^-?BUSY\b/,
+    'busy',
+    'a script or function of another client blocks Redis',
+    'wait until it ends, or run SCRIPT KILL or FUNCTION KILL',
+  ],
+  [
+    /^-?(CLUSTERDOWN|MOVED|ASK|CROSSSLOT|TRYAGAIN)\b/,
+    'cluster',
+    'this is a Redis Cluster, which the relay does not support',
+    'write the address of a standalone Redis server in ENIGMA_SOURCES',
+  ],
+]
+
+/** What Node and OpenSSL say of a TLS connection. Sources: doc/api/tls.md ("X509 certificate error codes"), ssl/ssl_err.c of OpenSSL 3. */
+const TLS: readonly Known[] = [
+  [
+    /ERR_TLS_CERT_ALTNAME_INVALID/,
+    'tls_host_name',
+    "the server's certificate is for another host name",
+    `add servername=… ${CERTIFICATES}`,
+  ],
+  [/CERT_HAS_EXPIRED/, 'tls_expired', "the server's certificate has expired", "renew the server's certificate"],
+  [
+    /CERT_NOT_YET_VALID/,
+    'tls_not_yet_valid',
+    "the server's certificate is not valid yet",
+    'correct the clocks of both hosts',
+  ],
+  [
+    /certificate.required|alert.handshake.failure/i,
+    'tls_client_certificate',
+    'the server requires a client certificate, or shares no cipher with the relay',
+    `add certFile=… and keyFile=… ${CERTIFICATES}, or set tls-auth-clients no in redis.conf`,
+  ],
+  [
+    /alert.(unknown.ca|bad.certificate|certificate.(expired|revoked|unknown)|unsupported.certificate|access.denied|decrypt.error)/i,
+    'tls_client_rejected',
+    "the server rejects the relay's client certificate",
+    `set certFile=… and keyFile=… to a valid certificate from an authority that the server trusts, ${CERTIFICATES}`,
+  ],
+  [
+    /alert.protocol.version|unsupported.protocol|no.protocols/i,
+    'tls_version',
+    'the server and the relay have no TLS version in common',
+    'enable TLS 1.2 or 1.3 on the server (tls-protocols)',
+  ],
+  [
+    /wrong.version.number|packet.length.too.long|record.layer.failure|ERR_SSL_HTTP_REQUEST/i,
+    'plain_port',
+    'this port does not use TLS',
+    'write redis:// instead of rediss:// in ENIGMA_SOURCES, or use the TLS port',
+  ],
+  [
+    /bad.decrypt|MISSING_PASSPHRASE|interrupted.or.cancelled|empty.password|bad.password.read/i,
+    'key_passphrase',
+    'the passphrase of keyFile is missing or wrong',
+    `write the passphrase to a file, and add keyPassphraseFile=… ${CERTIFICATES}`,
+  ],
+  [
+    /key.values.mismatch|KEY_TYPE_MISMATCH/i,
+    'key_mismatch',
+    'keyFile is not the private key of certFile',
+    'use two files that belong together; while both are being replaced, this error passes by itself',
+  ],
+  [
+    /ERR_OSSL_|PEM routines/i,
+    'tls_file',
+    'a certificate or key file is not valid PEM',
+    `check caFile, certFile and keyFile ${CERTIFICATES}`,
+  ],
+  [
+    /CERT|ISSUER|SELF_SIGNED|VERIFY/,
+    'tls_untrusted',
+    "the server's certificate is not trusted",
+    `set caFile=… to the certificate of its authority ${CERTIFICATES}`,
+  ],
+  [
+    /ENOTFOUND|EAI_AGAIN/,
+    'unknown_host',
+    'the host name of Redis cannot be resolved',
+    'correct ENIGMA_SOURCES or the DNS resolver',
+  ],
+]
+
+const OWN: Readonly<Partial<Record<RelayError['code'], readonly [says: string, fix: string]>>> = {
+  'relay.redis.no_secret': [
+    'a user, password, certificate or key file cannot be read or is empty',
+    'create the file, and let the user that runs the relay read it',
+  ],
+  'relay.redis.tls_port': ['this port requires TLS', 'write rediss:// instead of redis:// in ENIGMA_SOURCES'],
+  'relay.redis.plain_port': [
+    'this port does not use TLS',
+    'write redis:// instead of rediss:// in ENIGMA_SOURCES, or use the TLS port',
+  ],
+  'relay.redis.not_redis': ['the server at this address is not Redis', 'correct the host and port in ENIGMA_SOURCES'],
+}
+
+/** Redis refuses for want of rights; inside a script it says so in words of its own, from 7.0 on without the code. */
+export const isDenied = (error: unknown): boolean =>
+  /NOPERM|The user executing the script can't|ACL failure in script|no permissions to/i.test(describe(error))
+
+/** The server does not have this command, or it is renamed away; or not this subcommand. */
+export const isUnknown = (error: unknown): boolean =>
+  /unknown (sub)?command|unknown subcommand|unknown redis command|unknown valkey command|unknown server command/i.test(
+    describe(error),
+  )
+
+/** `NOPERM User relay has no permissions to run the 'ltrim' command`: the command, where it is named. */
+const deniedCommand = (words: string): string | undefined => /to run the '([^' ]+)' command/i.exec(words)?.[1]
+
+/** Whether a server has said this. Only silence is no answer. */
+export const isAnswer = (error: unknown): boolean => error instanceof ErrorReply
+
+/** What an error of a Redis means, and what mends it. */
+export function judgeRedis(error: unknown): RedisFault {
+  const words = describe(error)
+  const fault = (event: string, says: string, fix: string): RedisFault => ({
+    code: `relay.redis.${event}`,
+    says,
+    fix,
+    words,
+  })
+  if (error instanceof RelayError && error.fix !== undefined)
+    return { code: error.code, says: error.message, fix: error.fix, words: error.message }
+  if (error instanceof RelayError) {
+    const own = OWN[error.code]
+    if (own !== undefined) return { code: error.code, says: own[0], fix: own[1], words: error.message }
+  }
+  const own = (error instanceof Error ? error.message : words).replace(/^(ReplyError|ErrorReply|SimpleError): /, '')
+  for (const [pattern, ...known] of ANSWERS) if (pattern.test(own)) return fault(...known)
+  if (isDenied(error)) {
+    const command = deniedCommand(words)
+    return fault(
+      'no_permission',
+      command === undefined
+        ? 'this Redis user may not run a command that the relay needs'
+        : `this Redis user may not run ${command.toUpperCase()}`,
+      `grant the user the rights for lists, scripts and Pub/Sub${command === undefined ? '' : `, here +${command}`} (docs/relay.md); "enigma-relay doctor" lists every missing right`,
+    )
+  }
+  if (isUnknown(error))
+    return fault(
+      'unknown_command',
+      'this Redis does not have a command that the relay needs, or the command is renamed',
+      'remove rename-command from redis.conf, or upgrade Redis (docs/relay.md)',
+    )
+  if (isAnswer(error)) return fault('error_reply', 'Redis answered with an error', "follow the server's own message")
+  if (/^Unknown RESP type|^Cannot read properties/.test(own))
+    return fault(
+      'not_understood',
+      'the server at this address does not speak the Redis protocol',
+      'correct the scheme, host and port in ENIGMA_SOURCES',
+    )
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  for (const [pattern, ...known] of TLS) if (pattern.test(`${code} ${own}`)) return fault(...known)
+  return fault(
+    'unreachable',
+    'Redis cannot be reached',
+    'check that Redis is running and that its address in ENIGMA_SOURCES is right',
+  )
+}
+
+/** Whether it only says that a connection cannot be had, and not why. */
+export const isVague = ({ code }: RedisFault): boolean =>
+  code === 'relay.redis.unreachable' || code === 'relay.redis.not_understood'
+
+/** Whether nobody listens at the address, so that nobody can be asked why. */
+export const isRefused = ({ words }: RedisFault): boolean => /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH/.test(words)
+
+/** For the log. */
+export const sentenceOf = ({ says, fix }: RedisFault): string => `${says}: ${fix}; the relay retries`
+
+/** For `/readyz`: the server's own words as well. */
+export const reasonOf = ({ says, fix, words }: RedisFault): string =>
+  `${says}${words === says ? '' : ` (${words})`}: ${fix}`
+
+/** What to do about an error that Redis answered with: a sentence for the operator. Undefined when Redis did not answer. */
+export function redisAdvice(error: unknown): string | undefined {
+  const fault = judgeRedis(error)
+  return fault.code === 'relay.redis.unreachable' ? undefined : sentenceOf(fault)
+}
+
+/** What to do about a connection that cannot be had, or that has ended. */
+export const connectionAdvice = (error: unknown): string => sentenceOf(judgeRedis(error))

@@ -1,0 +1,163 @@
+import { createClient, RESP_TYPES } from 'redis'
+import type { Logger } from '../../runtime/index.ts'
+import { backoffMs, sleep } from '../../runtime/index.ts'
+import { askWhy } from './ask-why.ts'
+import { RelayError } from '../errors.ts'
+import { isRefused, isVague, judgeRedis, sentenceOf, type RedisFault } from './advice.ts'
+import { toClientOptions, type RedisAddress } from './address.ts'
+import { scripts } from './scripts.ts'
+
+export type RedisOptions = RedisAddress & {
+  /** For log lines. */
+  readonly name: string
+  readonly log: Logger
+  /** Reconnect by itself? Without, the owner makes a new client. */
+  readonly reconnect: boolean
+  /** Shared by all connections to one server: an outage of it is said once, not once for each. Default: this one alone. */
+  readonly failing?: Failing
+}
+
+/** What the connections to one server suffer from now. */
+export type Failing = {
+  /** Their names. */
+  readonly connections: Set<string>
+  /** What is known of it best; undefined while none fails. */
+  fault: RedisFault | undefined
+  /** The codes that were logged in this outage. */
+  readonly said: Set<string>
+  /** When (`performance.now()`) the server was asked why last. */
+  askedAt: number
+}
+
+export const createFailing = (): Failing => ({
+  connections: new Set(),
+  fault: undefined,
+  said: new Set(),
+  askedAt: Number.NEGATIVE_INFINITY,
+})
+
+/** A reply must come within this, or the connection is taken for dead: each of ours is heard from every few seconds. */
+const SILENCE_MS = 10_000
+
+/**
+ * A client for the dialler's Redis. `RESP: 2`, since old servers know no other; no queue while it is offline, since a command that
+ * waits there would run at a time at which nobody expects it any more. Client info is sent not for its own sake (an old server's
+ * refusal is ignored): with it a connection counts as ready only when Redis has answered. Without, one that is accepted and closed
+ * at once (too many clients, a proxy with nothing behind it) would be made again without a pause, thousands of times a second.
+ */
+export function createRedis({ name, log, reconnect, failing = createFailing(), ...address }: RedisOptions) {
+  const { tls, ...access } = toClientOptions(address)
+  const client = createClient({
+    ...access,
+    RESP: 2,
+    scripts,
+    clientInfoTag: 'enigma-relay',
+    disableOfflineQueue: true,
+    socket: {
+      ...tls,
+      connectTimeout: 5_000,
+      socketTimeout: SILENCE_MS,
+      reconnectStrategy: reconnect ? (retries) => backoffMs(retries + 1, { baseMs: 50, maxMs: 1_000 }) : false,
+    },
+  })
+  client.on('error', (error: unknown) => void noteFailure(error, name, failing, address, log))
+  const isOver = () => {
+    if (!failing.connections.delete(name) || failing.connections.size > 0) return false
+    failing.fault = undefined
+    failing.said.clear()
+    return true
+  }
+  client.on('ready', () => {
+    if (isOver()) log.info({ code: 'relay.redis.recovered', connection: name }, 'Redis answers again')
+  })
+  // One that is given up suffers from nothing any more.
+  client.on('end', isOver)
+  return client
+}
+
+/** How often (ms) a server may be asked why it ends connections. */
+const ASK_MS = 10_000
+
+/** Logs an outage once when it begins, and once more for each cause that becomes known while it lasts. */
+async function noteFailure(
+  error: unknown,
+  name: string,
+  failing: Failing,
+  address: RedisAddress,
+  log: Logger,
+): Promise<void> {
+  const fault = judgeRedis(error)
+  failing.connections.add(name)
+  // What explains it is not forgotten for what does not: a connection is cut as well when Redis has said why.
+  if (!isVague(fault) || isRefused(fault) || failing.fault === undefined) say(fault, name, failing, log)
+  if (!isVague(fault) || isRefused(fault) || performance.now() - failing.askedAt < ASK_MS) return
+  failing.askedAt = performance.now()
+  const reason = await askWhy(address)
+  if (reason !== undefined && failing.connections.size > 0) say(judgeRedis(reason), name, failing, log)
+}
+
+function say(fault: RedisFault, name: string, failing: Failing, log: Logger): void {
+  failing.fault = fault
+  if (failing.said.has(fault.code)) return
+  failing.said.add(fault.code)
+  log.warn({ code: fault.code, connection: name, error: fault.words }, sentenceOf(fault))
+}
+
+export type Redis = ReturnType<typeof createRedis>
+
+/** The same client with replies as bytes. */
+export const asBytes = (client: Redis) => client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
+
+/** How often a connection that may have nothing to do is asked for a sign of life. */
+const PING_MS = 4_000
+
+/** Keeps a connection heard while it has nothing to do: silence would be taken for its death. Until the signal aborts. */
+export async function keepHeard(client: Redis, isIdle: () => boolean, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await sleep(PING_MS, signal)
+    // A failure ends the connection, and that is said by its listener.
+    if (client.isReady && isIdle()) client.ping().catch(() => undefined)
+  }
+}
+
+/**
+ * Waits for an answer of this connection for at most `limitMs`; without one it is dead, whatever TCP says, and is made anew.
+ *
+ * @throws RelayError `relay.redis.no_answer`, or what the client throws
+ */
+export async function answerWithin<T>(
+  client: Redis,
+  limitMs: number,
+  answer: Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(
+    () => late.reject(new RelayError('relay.redis.no_answer', `Redis did not answer within ${limitMs} ms`)),
+    limitMs,
+  )
+  try {
+    return await Promise.race([answer, late.promise])
+  } catch (error) {
+    if (error instanceof RelayError && client.isOpen) {
+      answer.catch(() => undefined)
+      client.destroy()
+      await connect(client, signal)
+    }
+    throw error
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** Connects, however long it takes; node-redis gives up on a first connection only when told to. */
+export async function connect(client: Redis, signal: AbortSignal): Promise<void> {
+  for (let failures = 1; !signal.aborted && !client.isOpen; failures++) {
+    try {
+      await client.connect()
+    } catch {
+      // Said by the client's error listener.
+      await sleep(backoffMs(failures, { maxMs: 1_000 }), signal)
+    }
+  }
+}

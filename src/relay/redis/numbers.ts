@@ -1,0 +1,87 @@
+import { hash } from 'node:crypto'
+import { maskText } from '../../protocol/index.ts'
+import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
+import { DAMAGED_NUMBER_KEY, NUMBER_KEY } from './keys.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Redis } from './client.ts'
+
+/** No clock says more (ms) for the next 30,000 years, and a double counts well beyond it: what is larger is no number of ours. */
+const MOST = 1e15
+
+export const isNumber = (number: number): boolean => Number.isInteger(number) && number >= 0 && number < MOST
+
+/**
+ * The least number that the next claim or epoch may have. The number itself is given out by a script in Redis, which knows the last
+ * one; this is for a Redis that came back empty while the clock was set back: no number that was ever seen here comes again. Nor is one
+ * asked for twice: a read-only replica keeps none, and would answer two questions of the same instant with the same one.
+ */
+export function createNumbers({
+  now,
+  last = 0,
+  onSeen,
+}: {
+  readonly now: () => number
+  readonly last?: number | undefined
+  readonly onSeen: (number: number) => void
+}) {
+  let highest = isNumber(last) ? last : 0
+  let asked = 0
+  return {
+    least: (): number => (asked = Math.max(now(), highest + 1, asked + 1)),
+    seen(number: number): void {
+      if (number <= highest || !isNumber(number)) return
+      highest = number
+      onSeen(number)
+    },
+  }
+}
+
+export type Numbers = ReturnType<typeof createNumbers>
+
+/**
+ * Where the index begins in what a relay numbers by itself: apart from that of others, which may have the same number where Redis keeps
+ * none. The same name (a relay id, and its journal) has the same.
+ */
+export const ownIndex = (name: string): number => 1 + (hash('sha256', name, 'buffer').readUInt32BE() % 1_000_000_000)
+
+/**
+ * Where the index begins in notices that a relay numbers without Redis: those numbers are the relay's own, and Redis may give out the same
+ * ones to it at the same time.
+ */
+export const unaskedIndex = (own: number): number => own + 1_000_000_000
+
+/** A number that nothing else of the source has; undefined when the signal aborts before Redis answers. */
+export async function makeNumber(client: Redis, numbers: Numbers, signal: AbortSignal): Promise<number | undefined> {
+  for (let failures = 1; !signal.aborted; failures++) {
+    try {
+      const number = await client.beat([NUMBER_KEY], [numbers.least(), ''])
+      numbers.seen(number)
+      return number
+    } catch {
+      await sleep(backoffMs(failures, { maxMs: 1_000 }), signal)
+    }
+  }
+  return undefined
+}
+
+/** Reports once that the counter in Redis was no number, and was repaired. @throws what Redis answers */
+export async function reportDamage({
+  client,
+  sourceId,
+  log,
+  metrics,
+}: {
+  readonly client: Redis
+  readonly sourceId: string
+  readonly log: Logger
+  readonly metrics: Metrics
+}): Promise<void> {
+  const value = await client.get(DAMAGED_NUMBER_KEY)
+  // Several relays see it: the one whose deletion counts reports it.
+  if (value === null || (await client.del(DAMAGED_NUMBER_KEY)) === 0) return
+  metrics.numberRepairs.inc({ source: sourceId })
+  log.error(
+    { code: 'relay.number.repaired', source: sourceId, key: NUMBER_KEY, value: maskText(value) },
+    'The counter of claims and epochs in Redis was not a number that a relay wrote; the relay continues from the clock, and no id repeats',
+  )
+}

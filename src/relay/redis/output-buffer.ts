@@ -1,0 +1,113 @@
+import type { Logger } from '../../runtime/index.ts'
+import { describe } from '../errors.ts'
+import type { Metrics } from '../metrics.ts'
+import type { Redis } from './client.ts'
+import { isAnswer, isDenied, isUnknown } from './advice.ts'
+
+export type ServerViewOptions = {
+  readonly client: Redis
+  readonly sourceId: string
+  readonly log: Logger
+  readonly metrics: Metrics
+}
+
+type Limit = { readonly hardBytes: number; readonly softBytes: number }
+
+/** 0 means no limit; the soft one counts only when it lasts, and is warned of all the same. */
+function smallestOf({ hardBytes, softBytes }: Limit): number {
+  const limits = [hardBytes, softBytes].filter((size) => size > 0)
+  return limits.length === 0 ? 0 : Math.min(...limits)
+}
+
+/** How often the limit is asked for: it is changed by hand, if at all. */
+const LIMIT_EVERY = 30
+
+/**
+ * What the server knows of the connection that listens: bytes that wait for it there, the limit beyond which it is cut off, and how
+ * often that has happened. A user without the right to ask is told once, and the relay goes on without.
+ */
+export function createServerView({ client, sourceId, log, metrics }: ServerViewOptions) {
+  const denied = new Set<string>()
+  let listenerId: number | undefined
+  let limit: Limit | undefined
+  let looks = 0
+  let warned = false
+  /** The server's count of clients that were cut off, and what waited for this one at the last look. */
+  let disconnections = Number.NaN
+  let seenBytes = 0
+
+  /** Undefined when the server does not answer such questions. */
+  const ask = async <T>(what: string, command: () => Promise<T>): Promise<T | undefined> => {
+    if (denied.has(what)) return undefined
+    try {
+      return await command()
+    } catch (error) {
+      if (!isAnswer(error)) throw error
+      // A server that is busy or reads its data answers later.
+      if (!isDenied(error) && !isUnknown(error) && !/^ERR\b|syntax/.test(describe(error))) return undefined
+      denied.add(what)
+      log.info(
+        { code: 'relay.redis.not_told', source: sourceId, command: what },
+        'Redis refuses this command, so the relay continues without its figures; allow the command if you want them',
+      )
+      return undefined
+    }
+  }
+
+  const askLimit = async (): Promise<Limit | undefined> => {
+    const reply = await ask('CONFIG GET', () => client.configGet('client-output-buffer-limit'))
+    const match = /pubsub (\d+) (\d+) \d+/.exec(reply?.['client-output-buffer-limit'] ?? '')
+    return match === null ? undefined : { hardBytes: Number(match[1]), softBytes: Number(match[2]) }
+  }
+
+  /** Bytes that wait at the server for the connection that listens. */
+  const askBuffer = async (id: number): Promise<number | undefined> => {
+    const lines = ((await ask('CLIENT LIST', () => client.sendCommand<string>(['CLIENT', 'LIST']))) ?? '').split('\n')
+    const own = lines.find((line) => line.startsWith(`id=${id} `))
+    const bytes = / omem=(\d+)/.exec(own ?? '')?.[1]
+    return bytes === undefined ? undefined : Number(bytes)
+  }
+
+  return {
+    /** The server's number for the connection that listens; undefined while there is none. */
+    set listenerId(id: number | undefined) {
+      listenerId = id
+      warned = false
+    },
+    /**
+     * Whether a client was cut off for its output buffer since this was last asked, as far as the server tells: some count it (Redis
+     * 7.2); of others (from 5.0) it is known how much the fullest buffer of the last seconds held. @throws what the connection throws
+     */
+    async overran(): Promise<boolean> {
+      const info = `${(await ask('INFO', () => client.info('stats'))) ?? ''}${(await ask('INFO', () => client.info('clients'))) ?? ''}`
+      const read = (field: string) => Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(info)?.[1] ?? Number.NaN)
+      const [count, former] = [read('client_output_buffer_limit_disconnections'), disconnections]
+      disconnections = count
+      if (!Number.isNaN(count)) return count > former
+      const smallest = limit === undefined ? 0 : smallestOf(limit)
+      return smallest > 0 && Math.max(read('client_recent_max_output_buffer') || 0, seenBytes) >= smallest / 2
+    },
+    /** Looks once. @throws what the connection throws */
+    async look(): Promise<void> {
+      if (listenerId === undefined) return
+      if (looks++ % LIMIT_EVERY === 0) limit = await askLimit()
+      const bytes = await askBuffer(listenerId)
+      if (bytes === undefined) return
+      seenBytes = bytes
+      metrics.outputBuffer.set({ source: sourceId }, bytes)
+      if (limit === undefined) return
+      const smallest = smallestOf(limit)
+      metrics.outputBufferLimit.set({ source: sourceId }, smallest)
+      const isHigh = smallest > 0 && bytes >= smallest / 2
+      if (isHigh && !warned) {
+        log.warn(
+          { code: 'relay.pubsub.backlog', source: sourceId, bytes, limitBytes: smallest },
+          'The output buffer of Redis for this relay is half full, and Redis closes the connection when it is full; give the relay more CPU, or raise client-output-buffer-limit pubsub',
+        )
+      }
+      warned = isHigh
+    },
+  }
+}
+
+export type ServerView = ReturnType<typeof createServerView>

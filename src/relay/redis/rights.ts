@@ -1,0 +1,207 @@
+import { randomUUID } from 'node:crypto'
+import { ErrorReply } from 'redis'
+import type { RelayConfig, SourceConfig } from '../config.ts'
+import { describe, RelayError } from '../errors.ts'
+import { claimPrefix, RELAY_PREFIX, waitingKey } from './keys.ts'
+import type { Redis } from './client.ts'
+import { isDenied, isUnknown } from './advice.ts'
+import { redisCli, userOf } from './redis-cli.ts'
+
+/**
+ * A command that the relay gives, in a form that changes nothing whoever is allowed to give it: a number that is none, a key that is
+ * not there. Redis looks at rights before it looks at arguments.
+ */
+export type Need = {
+  readonly command: readonly string[]
+  /** `lists`: without it nothing can be taken, or what is taken could not be kept. `figures`: the relay goes on without, and tells less. */
+  readonly of: 'lists' | 'relay' | 'figures'
+}
+
+/** A command that Redis refuses, or does not have. */
+export type Refusal = Need & { readonly error: unknown }
+
+/** Where a number belongs. */
+const NONE = 'x'
+
+/** All commands of `src/relay`, those inside its scripts included: Redis asks for the right to each of them. */
+export function listNeeds({ lists, listEnd, relayId }: RelayConfig, ownKey: string): Need[] {
+  const need = (...command: string[]): Need => ({ command, of: 'lists' })
+  const relay = (...command: string[]): Need => ({ command, of: 'relay' })
+  const figures = (...command: string[]): Need => ({ command, of: 'figures' })
+  const claim = `${claimPrefix(relayId)}0:doctor`
+  return [
+    relay('PING'),
+    need('EVAL', 'return 1', '0'),
+    need('EVALSHA', 'f'.repeat(40), '0'),
+    ...lists.flatMap((list) => [
+      need('LLEN', list),
+      need('LRANGE', list, NONE, NONE),
+      need('LTRIM', list, NONE, NONE),
+      // Without a time they do not begin to wait.
+      listEnd === 'right'
+        ? need('BRPOPLPUSH', list, waitingKey(relayId, list), NONE)
+        : need('BLMOVE', list, waitingKey(relayId, list), 'LEFT', 'LEFT', NONE),
+    ]),
+    need('GET', ownKey),
+    need('SET', ownKey, '1', 'EX', NONE),
+    need('PSETEX', ownKey, NONE, '1'),
+    need('PEXPIRE', ownKey, NONE),
+    need('EXISTS', ownKey),
+    need('DEL', ownKey),
+    need('RENAME', claim, ownKey),
+    need('LLEN', ownKey),
+    need('LRANGE', ownKey, NONE, NONE),
+    need('LINDEX', ownKey, NONE),
+    need('HGET', ownKey, 'f'),
+    need('HSET', ownKey, 'f', '1', 'g'),
+    need('HDEL', ownKey, 'f'),
+    need('HKEYS', ownKey),
+    need('HGETALL', ownKey),
+    need('HEXISTS', ownKey, 'f'),
+    need('SMEMBERS', ownKey),
+    need('ZADD', ownKey, NONE, 'm'),
+    need('ZREM', ownKey, 'm'),
+    need('ZRANGE', ownKey, NONE, NONE),
+    relay('ZCOUNT', ownKey, NONE, NONE),
+    need('ZSCORE', ownKey, 'm'),
+    relay('PUBLISH', `${RELAY_PREFIX}heartbeat:doctor`, ''),
+    figures('TYPE', ownKey),
+    figures('INFO', 'server'),
+    figures('CLIENT', 'ID'),
+    figures('CLIENT', 'LIST'),
+    figures('CONFIG', 'GET', 'client-output-buffer-limit'),
+  ]
+}
+
+/** What has no form without effect. */
+const writeNeeds = (ownKey: string): readonly Need[] => [
+  { command: ['RPUSH', ownKey, '1'], of: 'lists' },
+  { command: ['SADD', ownKey, '1'], of: 'lists' },
+]
+
+// What has no form without effect is tried on a key of its own, and taken back in the same step.
+const TRY_AND_TAKE_BACK = `
+local reply = redis.pcall(ARGV[1], KEYS[1], ARGV[2])
+redis.call('DEL', KEYS[1])
+if type(reply) == 'table' and reply.err then return redis.error_reply(reply.err) end
+return 1
+`
+
+/** `LTRIM`, `CLIENT LIST`: what a command is called. */
+export const commandName = ([first = '', second = '']: readonly string[]): string =>
+  first === 'CLIENT' || first === 'CONFIG' ? `${first} ${second}` : first
+
+export type FindRefusalsOptions = {
+  readonly config: RelayConfig
+  /** Gives a command. @throws what Redis answers */
+  readonly give: (command: readonly string[]) => Promise<unknown>
+  /** Which of the needs. Default: all. */
+  readonly of?: (need: Need) => boolean
+  /** Whether the connection is nobody else's, so that a transaction holds back no other commands. */
+  readonly isOwn: boolean
+}
+
+/**
+ * Which of the commands that the relay needs Redis refuses to this user, or does not have. Every command is given in a form that changes
+ * nothing; any answer but a refusal for want of rights (a full server's, a replica's) proves the right.
+ *
+ * @throws what the connection throws
+ */
+export async function findRefusals({ config, give, of = () => true, isOwn }: FindRefusalsOptions): Promise<Refusal[]> {
+  const ownKey = `${RELAY_PREFIX}doctor:${randomUUID()}`
+  const refused = async (need: Need, given: Promise<unknown>): Promise<Refusal[]> => {
+    try {
+      await given
+    } catch (error) {
+      if (isDenied(error) || isUnknown(error)) return [{ ...need, error }]
+      // Redis has answered, so it looked at the rights before.
+      if (!(error instanceof ErrorReply)) throw error
+    }
+    return []
+  }
+  const needs = listNeeds(config, ownKey).filter(of)
+  const writes = writeNeeds(ownKey).filter(of)
+  const refusals = (await Promise.all(needs.map((need) => refused(need, give(need.command))))).flat()
+  if (isOwn && (await begins(give))) {
+    // A right is asked for when a command is put into a transaction, and nothing of one that is discarded happens.
+    const queued = await Promise.all(writes.map((need) => refused(need, give(need.command))))
+    await give(['DISCARD'])
+    refusals.push(...queued.flat())
+  } else if (!refusals.some(({ command }) => command[0] === 'EVAL' || command[0] === 'DEL')) {
+    const tried = await Promise.all(
+      writes.map((need) => refused(need, give(['EVAL', TRY_AND_TAKE_BACK, '1', ownKey, need.command[0] ?? '', '1']))),
+    )
+    refusals.push(...tried.flat())
+  }
+  return refusals
+}
+
+const begins = (give: (command: readonly string[]) => Promise<unknown>): Promise<boolean> =>
+  give(['MULTI']).then(
+    () => true,
+    (error: unknown) => {
+      if (isDenied(error) || isUnknown(error)) return false
+      throw error
+    },
+  )
+
+/** What Redis says when it is not the command that is refused, but the key. Source: ACL_DENIED_KEY in Redis' acl.c, 6.0 to 8. */
+const isKeyDenied = ({ error }: Refusal) =>
+  /access (one of the keys|a key|at least one)|can't access/i.test(describe(error))
+
+/** `the user relay may not LTRIM; Redis does not have BRPOPLPUSH` */
+export function sayRefusals(refusals: readonly Refusal[], user: string): string {
+  const names = (some: readonly Refusal[], say: (one: Refusal) => string) => [...new Set(some.map(say))].join(', ')
+  const unknown = refusals.filter(({ error }) => isUnknown(error))
+  const keys = refusals.filter((one) => !unknown.includes(one) && isKeyDenied(one))
+  const commands = refusals.filter((one) => !unknown.includes(one) && !keys.includes(one))
+  return [
+    ...(commands.length > 0
+      ? [`the user ${user} may not run ${names(commands, ({ command }) => commandName(command))}`]
+      : []),
+    ...(keys.length > 0 ? [`the user ${user} may not access the keys ${names(keys, keyPattern)}`] : []),
+    ...(unknown.length > 0 ? [`Redis does not have ${names(unknown, ({ command }) => commandName(command))}`] : []),
+  ].join('; ')
+}
+
+const keyPattern = ({ command: [, key = ''] }: Refusal) => (key.startsWith(RELAY_PREFIX) ? `${RELAY_PREFIX}*` : key)
+
+/** `ACL SETUSER relay +ltrim ~enigma:*`; what is renamed away is given back in the server's configuration. */
+export function mendRefusals(refusals: readonly Refusal[], user: string, cli: (command: string) => string): string {
+  const granted = new Set(
+    refusals
+      .filter(({ error }) => isDenied(error))
+      .map((one) =>
+        isKeyDenied(one) ? `~${keyPattern(one)}` : `+${commandName(one.command).toLowerCase().replace(' ', '|')}`,
+      ),
+  )
+  if (granted.size > 0) return cli(`ACL SETUSER ${user} ${[...granted].join(' ')}`)
+  const names = new Set(refusals.map(({ command }) => commandName(command).split(' ')[0]))
+  return `remove the rename-command lines of ${[...names].join(', ')} from redis.conf and restart Redis`
+}
+
+/**
+ * Asks for every right that taking from a list needs, before anything is taken: Redis does not roll back a script that is refused a command
+ * in the middle. Asks that come while one is under way share its answer.
+ */
+export function createRightsGate(client: Redis, config: RelayConfig, source: SourceConfig) {
+  let asking: Promise<void> | undefined
+  const ask = async (): Promise<void> => {
+    const give = (command: readonly string[]) => client.sendCommand<unknown>([...command])
+    const refusals = await findRefusals({ config, give, of: (need) => need.of === 'lists', isOwn: false })
+    if (refusals.length === 0) return
+    const user = userOf(source)
+    throw new RelayError('relay.redis.no_permission', sayRefusals(refusals, user), {
+      fix: mendRefusals(refusals, user, (command) => `${redisCli(source)} ${command}`),
+    })
+  }
+  return {
+    /** @throws RelayError `relay.redis.no_permission`, which names what is missing, or what the connection throws */
+    pass: (): Promise<void> => {
+      asking ??= ask().finally(() => {
+        asking = undefined
+      })
+      return asking
+    },
+  }
+}

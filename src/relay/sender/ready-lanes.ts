@@ -1,0 +1,106 @@
+import type { Route } from '../../protocol/index.ts'
+import { sleep } from '../../runtime/index.ts'
+import type { Item } from '../item.ts'
+import { createLanes, hasWork, takeWaiting, type Lane } from './lane.ts'
+import { countForPack, toPack, type Pack } from './pack.ts'
+
+/** A pack on its way, and the lane that waits for what becomes of it. */
+export type Flight = { readonly lane: Lane; readonly pack: Pack }
+
+export type LineUpOptions = {
+  readonly route: Route
+  readonly signal: AbortSignal
+  /** Called when a lane has lined up. */
+  readonly onReady: () => void
+  /** Called when what is next in a lane is too large as it is: the lane stays busy until `next`. */
+  readonly onTooLarge: (lane: Lane, maxBytes: number) => void
+}
+
+/** A request carries at most this many packs. Source: SendMessageBatch in the SQS API reference. */
+const REQUEST_PACKS = 10
+
+/** The lanes of a route, and those that have something to send in the order in which they lined up. */
+export function createLineUp({ route, signal, onReady, onTooLarge }: LineUpOptions) {
+  const lanes = createLanes(route.lanes)
+  const lingering = new WeakSet<Lane>()
+  let ready: Lane[] = []
+
+  const line = (lane: Lane) => {
+    lane.state = 'ready'
+    ready.push(lane)
+    onReady()
+  }
+
+  const linger = (lane: Lane) => {
+    if (lane.waiting.length - lane.head >= route.packNotifications) return line(lane)
+    if (lingering.has(lane)) return
+    lingering.add(lane)
+    void sleep(route.lingerMs, signal).then(() => {
+      lingering.delete(lane)
+      if (lane.state === 'idle' && hasWork(lane)) line(lane)
+    })
+  }
+
+  /** Undefined when what is next in the lane is too large as it is. */
+  const nextPack = (lane: Lane, maxBytes: number, packBytes: number): Pack | undefined => {
+    const frozen = lane.frozen.shift()
+    if (frozen !== undefined) return frozen
+    const count = countForPack(lane.waiting, lane.head, route, Math.min(packBytes, maxBytes))
+    if (count === 1 && (lane.waiting[lane.head] as Item).bytes > maxBytes) return undefined
+    return toPack(takeWaiting(lane, count), maxBytes)
+  }
+
+  return {
+    /** Puts a notification in its lane. */
+    push(item: Item): void {
+      const lane = lanes[item.lane] as Lane
+      lane.waiting.push(item)
+      if (lane.state !== 'idle') return
+      if (route.lingerMs > 0) linger(lane)
+      else line(lane)
+    },
+    /** The lane's pack is settled: its next one lines up. */
+    next(lane: Lane): void {
+      if (hasWork(lane)) line(lane)
+      else lane.state = 'idle'
+    },
+    /**
+     * The packs of the next request, within the size of a request unless one notification alone is larger. Their lanes are busy until
+     * `next`.
+     */
+    gather(maxBytes: number, requestBytes: number): Flight[] {
+      const flights: Flight[] = []
+      let total = 0
+      let used = 0
+      for (const lane of ready) {
+        if (flights.length === REQUEST_PACKS) break
+        const pack = nextPack(lane, maxBytes, requestBytes)
+        if (pack !== undefined && total + pack.bytes > requestBytes && flights.length > 0) {
+          lane.frozen.unshift(pack)
+          break
+        }
+        used++
+        lane.state = 'busy'
+        if (pack === undefined) onTooLarge(lane, maxBytes)
+        else {
+          flights.push({ lane, pack })
+          total += pack.bytes
+        }
+      }
+      ready = ready.slice(used)
+      return flights
+    },
+    get isEmpty(): boolean {
+      return ready.length === 0
+    },
+    /** When (ms) the oldest that waits was received; undefined when nothing does. */
+    oldestMs(): number | undefined {
+      let oldest: number | undefined
+      for (const lane of lanes) {
+        const first = lane.frozen[0]?.items[0] ?? lane.waiting[lane.head]
+        if (first !== undefined && (oldest === undefined || first.receivedMs < oldest)) oldest = first.receivedMs
+      }
+      return oldest
+    },
+  }
+}

@@ -1,0 +1,110 @@
+import { BlockList, isIP } from 'node:net'
+import type { Env, EnvReader } from '../../runtime/index.ts'
+
+/** An HTTP proxy. `url` names no user and no password. */
+export type HttpProxy = {
+  readonly url: string
+  /** The value of `proxy-authorization`; undefined when the proxy asks for none. */
+  readonly authorization: string | undefined
+}
+
+/** Which requests go through a proxy, as HTTPS_PROXY, HTTP_PROXY and NO_PROXY say; in lower case they count first. */
+export type HttpProxies = {
+  readonly https: HttpProxy | undefined
+  readonly http: HttpProxy | undefined
+  readonly except: string
+}
+
+/** Reads the variables that curl, the AWS CLI and Node know. They concern requests by HTTP: not Redis. */
+export function readProxies(env: Env, reader: EnvReader): HttpProxies {
+  const read = (name: string): HttpProxy | undefined => {
+    const used = env[name.toLowerCase()]?.trim() ? name.toLowerCase() : name
+    return reader.read(used, '', (text, fault) =>
+      text === ''
+        ? undefined
+        : (parseProxy(text) ??
+          fault(
+            'is not the address of an HTTP proxy',
+            'write http://proxy.example:3128 or http://user:password@proxy.example:3128',
+          )),
+    )
+  }
+  return {
+    https: read('HTTPS_PROXY'),
+    http: read('HTTP_PROXY'),
+    except: env['no_proxy']?.trim() || env['NO_PROXY']?.trim() || '',
+  }
+}
+
+/** Reads a proxy's address; without a scheme it is an HTTP proxy. Undefined for what is none. */
+export function parseProxy(text: string): HttpProxy | undefined {
+  const address = text.includes('://') ? text : `http://${text}`
+  if (!URL.canParse(address)) return undefined
+  const { protocol, username, password, host, hostname } = new URL(address)
+  if ((protocol !== 'http:' && protocol !== 'https:') || hostname === '') return undefined
+  const user = decode(username)
+  if (user === undefined) return { url: `${protocol}//${host}`, authorization: undefined }
+  const secret = Buffer.from(`${user}:${decode(password) ?? ''}`).toString('base64')
+  return { url: `${protocol}//${host}`, authorization: `Basic ${secret}` }
+}
+
+/** A password may hold a `%` that encodes nothing. */
+function decode(part: string): string | undefined {
+  if (part === '') return undefined
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
+}
+
+/** The proxy for requests to this origin; undefined when they go there directly. */
+export function proxyFor(origin: string, { https, http, except }: HttpProxies): HttpProxy | undefined {
+  const url = new URL(origin)
+  const proxy = url.protocol === 'https:' ? https : http
+  return proxy === undefined || isExcepted(url, except) ? undefined : proxy
+}
+
+/**
+ * NO_PROXY has no standard: this takes what curl, Go, Python and Node take. Entries stand between commas or spaces: `*`, a host that
+ * stands for its subdomains too, with or without a dot or `*.` before it, an address, a network such as `10.0.0.0/8`; each with a port
+ * or without. Source: https://about.gitlab.com/blog/we-need-to-talk-no-proxy/
+ */
+function isExcepted({ hostname, port, protocol }: URL, except: string): boolean {
+  const host = bare(hostname)
+  const at = port === '' ? (protocol === 'https:' ? '443' : '80') : port
+  return except
+    .split(/[\s,]+/)
+    .filter((entry) => entry !== '')
+    .some((entry) => {
+      if (entry === '*') return true
+      const { name, onlyPort } = parseEntry(entry)
+      if (onlyPort !== undefined && onlyPort !== at) return false
+      if (isIP(host) !== 0) return isInNetwork(host, name)
+      const domain = name.replace(/^\*?\./, '')
+      return domain !== '' && (host === domain || host.endsWith(`.${domain}`))
+    })
+}
+
+const bare = (host: string) =>
+  host
+    .toLowerCase()
+    .replace(/^\[(.*)\]$/, '$1')
+    .replace(/\.$/, '')
+
+function parseEntry(entry: string): { readonly name: string; readonly onlyPort: string | undefined } {
+  const withPort = /^(\[.*\]|[^:]*):(\d+)$/.exec(entry)
+  return { name: bare(withPort?.[1] ?? entry), onlyPort: withPort?.[2] }
+}
+
+function isInNetwork(host: string, name: string): boolean {
+  const [address = '', prefix] = name.split('/')
+  const kind = isIP(address)
+  if (kind === 0) return false
+  const bits = kind === 4 ? 32 : 128
+  const length = prefix === undefined ? bits : Number(prefix)
+  if (!Number.isInteger(length) || length < 0 || length > bits) return false
+  const list = new BlockList()
+  list.addSubnet(address, length, kind === 4 ? 'ipv4' : 'ipv6')
+  return list.check(host, isIP(host) === 4 ? 'ipv4' : 'ipv6')
+}

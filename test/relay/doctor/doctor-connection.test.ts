@@ -1,0 +1,121 @@
+import { chmod, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { examineSource } from '../../../src/relay/doctor/examine-source.ts'
+import { readConfig } from '../../../src/relay/index.ts'
+import { lookAtRedis } from '../../support/doctor.ts'
+import { useRedisServer } from '../../support/redis.ts'
+import { useProxy } from '../../support/proxy.ts'
+import { useFolder } from '../../support/relay.ts'
+import { useReservedPort } from '../../support/reserved-port.ts'
+import { makeCertificates } from '../../support/tls.ts'
+
+test('a Redis that is not there, or not for this user, is one line without the password', async () => {
+  const { url, port, stop } = await useRedisServer({ args: ['--requirepass', 'hunter2'] })
+  expect(await lookAtRedis(url)).toEqual({
+    answer: expect.objectContaining({
+      code: 'doctor.redis.access_denied',
+      text: expect.stringContaining('NOAUTH') as string,
+    }) as unknown,
+  })
+  const wrong = await lookAtRedis(`redis://:swordfish@127.0.0.1:${port}`)
+  expect(wrong).toEqual({ answer: expect.objectContaining({ code: 'doctor.redis.access_denied' }) as unknown })
+  expect(JSON.stringify(wrong)).not.toContain('swordfish')
+  expect((await lookAtRedis(`redis://:hunter2@127.0.0.1:${port}`))['answer']?.state).toBe('ok')
+  await stop()
+  expect(await lookAtRedis(url)).toEqual({
+    answer: expect.objectContaining({
+      code: 'doctor.redis.unreachable',
+      text: expect.stringContaining(`127.0.0.1:${port}`) as string,
+    }) as unknown,
+  })
+})
+
+test(
+  'TLS with an own CA, user and password in files: all checks go through it; without the CA it is one line; a secret that all can read is said',
+  { timeout: 30_000 },
+  async () => {
+    const folder = await useFolder()
+    const { caFile, certFile, keyFile } = await makeCertificates(folder)
+    const tlsPort = await useReservedPort()
+    await useRedisServer({
+      args: [
+        '--tls-port',
+        String(tlsPort),
+        '--tls-cert-file',
+        certFile,
+        '--tls-key-file',
+        keyFile,
+        '--tls-ca-cert-file',
+        caFile,
+        '--tls-auth-clients',
+        'no',
+        '--user',
+        'relay',
+        'on',
+        '>hunter2',
+        '~*',
+        '&*',
+        '+@all',
+        '-ltrim',
+        '-acl',
+      ],
+    })
+    const [userFile, passwordFile] = [join(folder, 'user'), join(folder, 'password')]
+    await writeFile(userFile, 'relay\n', { mode: 0o600 })
+    await writeFile(passwordFile, 'hunter2\n', { mode: 0o600 })
+    const address = `rediss://127.0.0.1:${tlsPort}?caFile=${caFile}&userFile=${userFile}&passwordFile=${passwordFile}`
+    const found = await lookAtRedis(address, { ENIGMA_LISTS: 'enigma:notifications:campaigns' })
+    expect(found).toMatchObject({
+      answer: { state: 'ok' },
+      heartbeat: { state: 'ok' },
+      secrets: { state: 'ok' },
+      rights: { code: 'doctor.rights.missing' },
+    })
+    expect(found['rights']?.fix).toBe(
+      `redis-cli -h 127.0.0.1 -p ${tlsPort} --tls --cacert ${caFile} ACL SETUSER $(cat ${userFile}) +ltrim`,
+    )
+    await chmod(passwordFile, 0o644)
+    expect((await lookAtRedis(address))['secrets']).toMatchObject({
+      code: 'doctor.secrets.readable',
+      fix: `chmod 600 ${passwordFile}`,
+    })
+    expect(await lookAtRedis(`rediss://relay:hunter2@127.0.0.1:${tlsPort}`)).toEqual({
+      answer: expect.objectContaining({
+        code: 'doctor.redis.tls_untrusted',
+        fix: expect.stringContaining('caFile=') as string,
+      }) as unknown,
+    })
+    const config = readConfig({ ENIGMA_SOURCES: `main=${address}`, AWS_REGION: 'none' })
+    await rm(caFile)
+    expect(await examineSource(config.sources[0] as (typeof config.sources)[0], config, Date.now)).toMatchObject([
+      { check: 'redis/main/answer', code: 'doctor.redis.no_secret' },
+    ])
+  },
+)
+
+test('a password file that is empty is named, with what to do, and Redis is not blamed', async () => {
+  const { port } = await useRedisServer({ args: ['--requirepass', 'hunter2'] })
+  const passwordFile = join(await useFolder(), 'password')
+  const look = async () => (await lookAtRedis(`redis://127.0.0.1:${port}?passwordFile=${passwordFile}`))['answer']
+  await writeFile(passwordFile, '\n', { mode: 0o600 })
+  expect(await look()).toMatchObject({
+    code: 'doctor.redis.no_secret',
+    text: expect.stringContaining(passwordFile) as string,
+  })
+  await writeFile(passwordFile, 'hunter2\n')
+  expect(await look()).toMatchObject({ state: 'ok' })
+})
+
+test('a Redis that accepts and never answers is one line after some seconds', { timeout: 30_000 }, async () => {
+  const { port } = await useRedisServer()
+  const proxy = await useProxy(port)
+  proxy.state.holdAnswers = true
+  const found = await lookAtRedis(`redis://127.0.0.1:${proxy.port}`)
+  expect(found).toEqual({
+    answer: expect.objectContaining({
+      code: 'doctor.redis.unreachable',
+      fix: expect.stringContaining('PING') as string,
+    }) as unknown,
+  })
+})

@@ -1,0 +1,113 @@
+import { chmod, mkdir, open, readdir, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { checkJournal } from '../../../src/relay/doctor/journal-check.ts'
+import { checkFolder, checkNode, judgeDisk } from '../../../src/relay/doctor/machine-checks.ts'
+import { readConfig } from '../../../src/relay/index.ts'
+import { openJournal } from '../../../src/relay/journal/journal.ts'
+import { createLog } from '../../../src/runtime/index.ts'
+import { useFolder } from '../../support/relay.ts'
+
+const configOf = (dataDir: string) =>
+  readConfig({ ENIGMA_DATA_DIR: dataDir, ENIGMA_RELAY_ID: 'test', AWS_REGION: 'none' })
+const filesIn = async (folder: string) =>
+  Promise.all((await readdir(folder)).map(async (file) => [file, (await stat(join(folder, file))).size]))
+
+test('a journal that a relay has open is sound, and how much waits in it is said; its folder stays as it is', async () => {
+  const dataDir = await useFolder()
+  expect(await checkJournal(configOf(dataDir))).toMatchObject({ state: 'ok' })
+  const journal = openJournal({
+    dataDir,
+    relayId: 'test',
+    sourceIds: ['main'],
+    log: createLog('silent'),
+    now: Date.now,
+  })
+  const entry = {
+    route: 'agents-call',
+    sourceId: 'main',
+    channel: 'c',
+    number: 1,
+    index: 0,
+    timeMs: 1,
+    packet: Buffer.from('{}'),
+  }
+  journal.write([entry, { ...entry, index: 1 }], [])
+  const open = await filesIn(dataDir)
+  expect(await checkJournal(configOf(dataDir))).toMatchObject({
+    state: 'ok',
+    text: expect.stringMatching(/\b2 notifications\b/) as string,
+  })
+  expect(await filesIn(dataDir)).toEqual(open)
+  journal.close()
+  const closed = await filesIn(dataDir)
+  expect(await checkJournal(configOf(dataDir))).toMatchObject({
+    state: 'ok',
+    text: expect.stringMatching(/\b2 notifications\b/) as string,
+  })
+  expect(await filesIn(dataDir)).toEqual(closed)
+})
+
+test('a damaged journal is a warning, and is left to the relay', async () => {
+  const dataDir = await useFolder()
+  const journal = openJournal({
+    dataDir,
+    relayId: 'test',
+    sourceIds: ['main'],
+    log: createLog('silent'),
+    now: Date.now,
+  })
+  journal.write(
+    [
+      {
+        route: 'agents-call',
+        sourceId: 'main',
+        channel: 'c',
+        number: 1,
+        index: 0,
+        timeMs: 1,
+        packet: Buffer.alloc(20_000, 'a'),
+      },
+    ],
+    [],
+  )
+  journal.close()
+  const file = await open(join(dataDir, 'journal-test.db'), 'r+')
+  await file.write(Buffer.alloc(8_192, 0x5a), 0, 8_192, 4_096)
+  await file.close()
+  const before = await filesIn(dataDir)
+  expect(await checkJournal(configOf(dataDir))).toMatchObject({ code: 'doctor.journal.damaged' })
+  expect(await filesIn(dataDir)).toEqual(before)
+})
+
+test('the folder: there, to be made, a file, and one that cannot be written; nothing is left there', async () => {
+  const folder = await useFolder()
+  expect(checkFolder(configOf(folder))).toMatchObject({ state: 'ok' })
+  expect(checkFolder(configOf(join(folder, 'a/b')))).toMatchObject({ state: 'ok' })
+  expect(await readdir(folder)).toEqual([])
+  await writeFile(join(folder, 'file'), '')
+  expect(checkFolder(configOf(join(folder, 'file')))).toMatchObject({ code: 'doctor.folder.not_a_folder' })
+  const closed = join(folder, 'closed')
+  await mkdir(closed)
+  await chmod(closed, 0o500)
+  onTestFinished(() => chmod(closed, 0o700))
+  // Root may write everywhere but where nothing can be made.
+  expect(checkFolder(configOf(process.getuid?.() === 0 ? '/proc/enigma' : closed))).toMatchObject({
+    code: 'doctor.folder.not_writable',
+    fix: expect.stringContaining('ENIGMA_DATA_DIR') as string,
+  })
+})
+
+test.each([
+  [200 * 1024 ** 3, undefined, '200 GiB'],
+  [2 * 1024 ** 3, 'doctor.disk.small', '2 GiB'],
+  [100 * 1024 ** 2, 'doctor.disk.full', '100 MiB'],
+] as const)('%d bytes of free disk: %s', (free, code, size) => {
+  const finding = judgeDisk(free, '/data')
+  expect([finding.code, finding.text]).toEqual([code, expect.stringContaining(size)])
+})
+
+test('a Node that is too old fails', () => {
+  expect(checkNode('22.12.0')).toMatchObject({ code: 'doctor.node.too_old' })
+  expect(checkNode()).toMatchObject({ state: 'ok' })
+})

@@ -1,0 +1,210 @@
+import { hostname } from 'node:os'
+import { expect, onTestFinished, test } from 'vitest'
+import { createClient } from 'redis'
+import { readPidSpace } from '../../../src/relay/redis/lease.ts'
+import { everythingIn, lookAtRedis } from '../../support/doctor.ts'
+import { useRedisClient, useRedisServer } from '../../support/redis.ts'
+import { waitFor } from '../../support/relay.ts'
+
+const CAMPAIGNS = 'enigma:notifications:campaigns'
+const LISTS = { ENIGMA_LISTS: CAMPAIGNS }
+const cdr = (dialedAt: number) =>
+  JSON.stringify({ type: 'cdr', payload: { call_ref: String(dialedAt), dialed_at: dialedAt, number: '27825550001' } })
+
+test('a sound server: every check is ok, the rights are there, the heartbeat is heard, and nothing was changed', async () => {
+  const { url } = await useRedisServer({ args: ['--appendonly', 'yes'] })
+  const redis = await useRedisClient(url)
+  // Pushed on the left: the oldest is on the right.
+  for (let at = 1; at <= 20; at++) await redis.lPush(CAMPAIGNS, cdr(1_700_000_000 + at))
+  await redis.set('enigma:relay:number', '17')
+  const before = await everythingIn(url)
+  const found = await lookAtRedis(url, LISTS)
+  expect(Object.values(found).filter(({ state }) => state !== 'ok')).toEqual([])
+  expect(found[`list/${CAMPAIGNS}`]?.text).toMatch(/\b20 items.*\bright\b/)
+  expect(found).toMatchObject({ heartbeat: { state: 'ok' }, rights: { state: 'ok' } })
+  expect(await everythingIn(url)).toEqual(before)
+  expect(before.values).toHaveLength(2)
+})
+
+test('a server that evicts fails, with the command that mends it; one that is full fails, and is not touched', async () => {
+  const { url, port } = await useRedisServer({ args: ['--maxmemory', '8mb', '--maxmemory-policy', 'allkeys-lru'] })
+  const redis = await useRedisClient(url)
+  expect((await lookAtRedis(url))['memory']).toMatchObject({
+    code: 'doctor.memory.evicts',
+    fix: `redis-cli -h 127.0.0.1 -p ${port} CONFIG SET maxmemory-policy noeviction`,
+  })
+  await redis.configSet('maxmemory-policy', 'volatile-lru')
+  expect((await lookAtRedis(url))['memory']).toMatchObject({ code: 'doctor.memory.evicts_lease' })
+  await redis.configSet('maxmemory-policy', 'noeviction')
+  expect((await lookAtRedis(url))['memory']).toMatchObject({ state: 'ok' })
+  await redis.lPush(CAMPAIGNS, [cdr(2), cdr(1)])
+  await redis.configSet('maxmemory', '100kb')
+  const before = await everythingIn(url)
+  const full = await lookAtRedis(url, LISTS)
+  expect(full['memory']).toMatchObject({ code: 'doctor.memory.full' })
+  // It refuses to copy, but the right to is there.
+  expect(full['rights']?.state).toBe('ok')
+  expect(await everythingIn(url)).toEqual(before)
+})
+
+test('persistence: none and snapshots only are said, an append-only file is well, a snapshot that failed fails', async () => {
+  const { url } = await useRedisServer({ args: ['--enable-protected-configs', 'yes'] })
+  const redis = await useRedisClient(url)
+  expect((await lookAtRedis(url))['persistence']).toMatchObject({
+    code: 'doctor.persistence.none',
+    fix: expect.stringMatching(
+      /^redis-cli -h \S+ -p \d+ CONFIG SET appendonly yes && redis-cli -h \S+ -p \d+ CONFIG REWRITE$/,
+    ) as string,
+  })
+  await redis.configSet('save', '900 1')
+  expect((await lookAtRedis(url))['persistence']?.code).toBe('doctor.persistence.snapshots_only')
+  await redis.configSet('dbfilename', 'x'.repeat(300))
+  await redis.set('a', '1')
+  await redis.sendCommand(['BGSAVE']).catch(() => undefined)
+  await waitFor(
+    async () => (await redis.info('persistence')).includes('rdb_last_bgsave_status:err'),
+    'a snapshot that failed',
+  )
+  expect(await lookAtRedis(url)).toMatchObject({
+    answer: { state: 'ok' },
+    persistence: { code: 'doctor.persistence.writes_refused' },
+  })
+  // Else it would not end: it cannot save.
+  await redis.configSet('save', '')
+})
+
+test('a replica fails and names the primary', async () => {
+  const primary = await useRedisServer({ args: ['--repl-diskless-sync-delay', '0'] })
+  const { url } = await useRedisServer({ args: ['--replicaof', `127.0.0.1 ${primary.port}`] })
+  const redis = await useRedisClient(url)
+  await waitFor(async () => (await redis.info('replication')).includes('master_link_status:up'), 'the replica')
+  expect((await lookAtRedis(url))['role']).toMatchObject({
+    code: 'doctor.role.replica',
+    fix: `ENIGMA_SOURCES=main=redis://127.0.0.1:${primary.port}`,
+  })
+  expect((await lookAtRedis(primary.url))['role']).toMatchObject({ state: 'ok' })
+})
+
+test('lists: the wrong type, the other end, the singular, one that is not named', async () => {
+  const { url } = await useRedisServer()
+  const redis = await useRedisClient(url)
+  await redis.set('enigma:notifications:cdr', 'x')
+  // Pushed on the right: the oldest is on the left.
+  for (let at = 1; at <= 9; at++) await redis.rPush('enigma:notifications:campaign', cdr(1_700_000_000 + at))
+  const env = {
+    ENIGMA_LISTS: `${CAMPAIGNS},enigma:notifications:cdr,enigma:notifications:campaign,enigma:notifications:inbound`,
+  }
+  const found = await lookAtRedis(url, env)
+  expect(found[`list/${CAMPAIGNS}`]).toMatchObject({
+    code: 'doctor.list.other_key',
+    text: expect.stringMatching(/enigma:notifications:campaign\b.*\b9 items/) as string,
+  })
+  expect(found['list/enigma:notifications:cdr']?.code).toBe('doctor.list.wrong_type')
+  expect(found['list/enigma:notifications:campaign']).toMatchObject({
+    code: 'doctor.list.wrong_end',
+    fix: 'ENIGMA_LIST_END=left',
+  })
+  expect(found['list/enigma:notifications:inbound']).toMatchObject({ state: 'ok' })
+  const left = await lookAtRedis(url, { ...env, ENIGMA_LIST_END: 'left' })
+  expect(left['list/enigma:notifications:campaign']).toMatchObject({
+    state: 'ok',
+    text: expect.stringMatching(/\b9 items.*\bleft\b/) as string,
+  })
+  expect(left).toMatchObject({ rights: { state: 'ok' }, version: { state: 'ok' } })
+  await redis.lPush(CAMPAIGNS, cdr(1_700_000_000))
+  const both = await lookAtRedis(url, { ENIGMA_LISTS: `enigma:notifications:campaign,${CAMPAIGNS}` })
+  expect(both['lists']).toMatchObject({
+    code: 'doctor.lists.singular_and_plural',
+    text: expect.stringContaining(`enigma:notifications:campaign, ${CAMPAIGNS}`) as string,
+  })
+  await redis.del(CAMPAIGNS)
+  await redis.rPush('enigma:notifications:campaigns:12', ['x', 'not json', '{}'])
+  const unnamed = await lookAtRedis(url, {
+    ENIGMA_LISTS: 'enigma:notifications:campaign,enigma:notifications:campaigns:12',
+  })
+  expect(unnamed['lists']).toMatchObject({ state: 'ok' })
+  expect(unnamed['list/enigma:notifications:campaigns:12']).toMatchObject({
+    state: 'ok',
+    text: expect.stringMatching(/\b3 items.*\bdialed_at\b/) as string,
+  })
+  expect((await lookAtRedis(url))['lists']?.code).toBe('doctor.lists.not_named')
+})
+
+test('another consumer that waits on a list is seen, with its address; a relay that waits is none', async () => {
+  const { url } = await useRedisServer()
+  const redis = await useRedisClient(url)
+  const waits = async (command: readonly string[]) => {
+    const client = createClient({ url, RESP: 2 })
+    client.on('error', () => undefined)
+    await client.connect()
+    onTestFinished(() => client.destroy())
+    client.sendCommand([...command]).catch(() => undefined)
+    await waitFor(
+      async () => (await redis.sendCommand<string>(['CLIENT', 'LIST'])).includes(`cmd=${command[0]?.toLowerCase()}`),
+      command.join(' '),
+    )
+  }
+  expect((await lookAtRedis(url, LISTS))['consumers']?.state).toBe('ok')
+  await waits(['BRPOPLPUSH', CAMPAIGNS, 'enigma:relay:waiting:other', '0'])
+  expect((await lookAtRedis(url, LISTS))['consumers']).toMatchObject({
+    code: 'doctor.consumers.other_reader',
+    text: expect.stringMatching(/127\.0\.0\.1:\d+ \(brpoplpush, waiting\)/) as string,
+  })
+  await redis.zAdd('enigma:relay:relays', { score: Date.now(), value: 'other' })
+  expect((await lookAtRedis(url, LISTS))['consumers']).toMatchObject({ state: 'ok' })
+  await waits(['BLPOP', CAMPAIGNS, '0'])
+  expect((await lookAtRedis(url, LISTS))['consumers']).toMatchObject({
+    code: 'doctor.consumers.other_reader',
+    text: expect.stringMatching(/127\.0\.0\.1:\d+ \(blpop, waiting\)/) as string,
+  })
+})
+
+test('a small output buffer, and channels that others listen to and ENIGMA_CHANNELS does not match', async () => {
+  const { url } = await useRedisServer({ args: ['--client-output-buffer-limit', 'pubsub 1mb 512kb 10'] })
+  const other = await useRedisClient(url)
+  await other.subscribe('enigma:notifications:agent:1002', () => undefined)
+  const found = await lookAtRedis(url, { ENIGMA_CHANNELS: 'enigma:notifications:agents:*' })
+  expect(found['output-buffer']).toMatchObject({
+    code: 'doctor.output_buffer.small',
+    text: expect.stringMatching(/\b1 MiB\b.*\b524288 bytes\b/) as string,
+  })
+  expect(found['channels']).toMatchObject({
+    code: 'doctor.channels.not_matched',
+    text: expect.stringContaining('enigma:notifications:agent:1002') as string,
+  })
+  expect((await lookAtRedis(url))['channels']).toMatchObject({ state: 'ok' })
+})
+
+test('the relay id of another host, claims of a relay that is gone, and parked notifications are said', async () => {
+  const { url } = await useRedisServer()
+  const redis = await useRedisClient(url)
+  const lease = (host: string, pid: number) =>
+    redis.set('enigma:relay:lease:test', JSON.stringify({ host, pid, pidSpace: readPidSpace(), run: 'x' }))
+  expect((await lookAtRedis(url))['relay-id']).toMatchObject({ state: 'ok' })
+  await lease('elsewhere', 7)
+  expect((await lookAtRedis(url))['relay-id']).toMatchObject({
+    code: 'doctor.relay_id.held',
+    text: expect.stringMatching(/\b7\b.*\belsewhere\b/) as string,
+  })
+  await lease(hostname(), process.pid)
+  expect((await lookAtRedis(url))['relay-id']).toMatchObject({ state: 'ok' })
+  for (const relay of ['test', 'gone']) {
+    await redis.zAdd('enigma:relay:relays', { score: 1, value: relay })
+    await redis.hSet(`enigma:relay:claims:${relay}`, { 5: `1:1:${CAMPAIGNS}`, [`waiting:${CAMPAIGNS}`]: '1' })
+    await redis.rPush(`enigma:relay:claim:${relay}:5`, ['a', 'b'])
+    await redis.rPush(`enigma:relay:waiting:${relay}:${CAMPAIGNS}`, 'c')
+  }
+  await redis.rPush('enigma:relay:parked', '{}')
+  const before = await everythingIn(url)
+  const found = await lookAtRedis(url)
+  // The one that lives has its own claims under way.
+  expect(found['claims']).toMatchObject({
+    code: 'doctor.claims.left',
+    text: expect.stringMatching(/\b3 items\b.*\bgone\b/) as string,
+  })
+  expect(found['parked']).toMatchObject({
+    code: 'doctor.parked.waiting',
+    fix: expect.stringContaining('enigma-relay parked') as string,
+  })
+  expect((await everythingIn(url)).values).toEqual(before.values)
+})

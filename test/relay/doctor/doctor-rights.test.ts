@@ -1,0 +1,188 @@
+import { expect, test } from 'vitest'
+import { everythingIn, lookAtRedis } from '../../support/doctor.ts'
+import { receiveAll, useRelay } from '../../support/relay.ts'
+import { useRedisClient, useRedisServer } from '../../support/redis.ts'
+import { useSqs } from '../../support/sqs.ts'
+
+const LIST = 'enigma:notifications:campaigns'
+const LISTS = { ENIGMA_LISTS: LIST }
+
+/** All that a relay needs; with these alone it must work. */
+const COMMANDS = [
+  'ping',
+  'eval',
+  'evalsha',
+  'llen',
+  'lrange',
+  'lindex',
+  'ltrim',
+  'brpoplpush',
+  'rpush',
+  'get',
+  'set',
+  'psetex',
+  'pexpire',
+  'exists',
+  'del',
+  'rename',
+  'hget',
+  'hset',
+  'hdel',
+  'hkeys',
+  'hgetall',
+  'hexists',
+  'smembers',
+  'sadd',
+  'zadd',
+  'zrem',
+  'zrange',
+  'zcount',
+  'zscore',
+  'publish',
+  'subscribe',
+  'psubscribe',
+]
+// PSUBSCRIBE is allowed for the very patterns of the rules only, SUBSCRIBE for what they match.
+const CHANNELS = ['&enigma:notifications*', '&enigma:relay:*']
+const rules = (commands: readonly string[], ...more: string[]) => [
+  '~enigma:*',
+  ...CHANNELS,
+  ...commands.map((command) => `+${command}`),
+  ...more,
+]
+
+/** A server with a user `relay`, and two items that must stay as they are. */
+async function useUser(first: readonly string[]) {
+  const { url, port } = await useRedisServer({ args: ['--appendonly', 'yes'] })
+  const redis = await useRedisClient(url)
+  await redis.rPush(LIST, ['{"type":"cdr","payload":{"dialed_at":2}}', '{"type":"cdr","payload":{"dialed_at":1}}'])
+  const set = (given: readonly string[]) =>
+    redis.sendCommand(['ACL', 'SETUSER', 'relay', 'reset', 'on', '>hunter2', ...given])
+  await set(first)
+  const userUrl = `redis://relay:hunter2@127.0.0.1:${port}`
+  return { url, redis, set, userUrl, look: (env: Record<string, string> = LISTS) => lookAtRedis(userUrl, env) }
+}
+
+test('a user with exactly the rights that the relay needs is well, with and without transactions; nothing is left behind', async () => {
+  const { url, look, set } = await useUser(rules(COMMANDS))
+  const before = await everythingIn(url)
+  const found = await look()
+  expect(found['rights']).toMatchObject({ state: 'ok' })
+  expect(found['heartbeat']).toMatchObject({ state: 'ok' })
+  expect(found['rights/optional']).toMatchObject({
+    code: 'doctor.rights.optional_missing',
+    fix: expect.stringContaining('+client|list') as string,
+  })
+  for (const check of ['version', 'memory', 'consumers', 'output-buffer'])
+    expect(found[check]).toMatchObject({
+      code: 'doctor.check.not_possible',
+      text: expect.stringContaining('NOPERM') as string,
+    })
+  // Without a transaction two writes to a key of its own are taken back in their step.
+  const after = await everythingIn(url)
+  expect(after.values).toEqual(before.values)
+  await set(rules([...COMMANDS, 'multi', 'discard']))
+  expect((await look())['rights']).toMatchObject({ state: 'ok' })
+  expect(await everythingIn(url)).toEqual(after)
+})
+
+test('each right of which one is missing is found missing, and the fix grants it', async () => {
+  const { look, set, redis } = await useUser(rules(COMMANDS))
+  const unseen: string[] = []
+  for (const command of COMMANDS) {
+    const left = COMMANDS.filter((one) => one !== command)
+    await set(rules(left, ...(command === 'rpush' ? ['+multi', '+discard'] : [])))
+    const found = await look()
+    const finding = found[command.endsWith('subscribe') ? 'heartbeat' : 'rights']
+    if (finding?.state !== 'fail' || !finding.fix?.includes(`+${command}`))
+      unseen.push(`${command}: ${JSON.stringify(finding)}`)
+  }
+  expect(unseen).toEqual([])
+  // The fix is one that Redis takes, and it mends.
+  await set(rules(COMMANDS.filter((one) => !['ltrim', 'hget'].includes(one))))
+  const { fix } = (await look())['rights'] ?? {}
+  await redis.sendCommand((fix ?? '').split(' ').slice(5))
+  expect((await look())['rights']).toMatchObject({ state: 'ok' })
+})
+
+test('keys and channels that a user may not use are found, and named in the fix', async () => {
+  const commands = COMMANDS.map((command) => `+${command}`)
+  const { look, set } = await useUser(['~enigma:notifications:*', ...CHANNELS, ...commands])
+  expect((await look())['rights']).toMatchObject({
+    code: 'doctor.rights.missing',
+    fix: expect.stringContaining('~enigma:relay:*') as string,
+  })
+  await set(['~enigma:relay:*', ...CHANNELS, ...commands])
+  expect((await look())['rights']).toMatchObject({
+    code: 'doctor.rights.missing',
+    fix: expect.stringContaining(`~${LIST}`) as string,
+  })
+  await set(['~enigma:*', '&enigma:relay:*', ...commands])
+  expect((await look())['heartbeat']).toMatchObject({
+    code: 'doctor.heartbeat.may_not_listen',
+    fix: expect.stringContaining('&enigma:notifications*') as string,
+  })
+  expect((await look({ ENIGMA_CHANNELS: 'none' }))['heartbeat']).toMatchObject({ state: 'ok' })
+})
+
+test('the rights that doctor asks for are enough for a relay: a list is taken, PubSub is heard, claims of another are adopted', async () => {
+  const { redis, userUrl } = await useUser(rules(COMMANDS))
+  await redis.zAdd('enigma:relay:relays', { score: 1, value: 'gone' })
+  await redis.hSet('enigma:relay:claims:gone', '5', `1:1:${LIST}`)
+  await redis.rPush('enigma:relay:claim:gone:5', '{"type":"cdr","payload":{"dialed_at":3}}')
+  const sqs = await useSqs()
+  await useRelay({ redisUrl: userUrl, endpoint: sqs.endpoint, lists: [LIST] })
+  await redis.publish('enigma:notifications:agents:1', '{"type":"stats","payload":{"ref":"1"}}')
+  expect(await receiveAll(sqs, 'campaigns-cdr', 3)).toHaveLength(3)
+  expect(await receiveAll(sqs, 'agents-stats', 1)).toHaveLength(1)
+})
+
+test('on a server with commands renamed away each check that needs one says so, and the others go on', async () => {
+  const gone = ['CONFIG', 'CLIENT', 'INFO', 'ACL', 'SCAN', 'MULTI', 'PUBSUB', 'HELLO', 'TYPE']
+  const { url } = await useRedisServer({ args: gone.flatMap((command) => ['--rename-command', command, '']) })
+  const redis = await useRedisClient(url)
+  await redis.rPush(LIST, 'x')
+  const found = await lookAtRedis(url, LISTS)
+  for (const check of ['version', 'role', 'memory', 'persistence', 'output-buffer', 'channels', 'consumers', 'lists']) {
+    expect(found[check], check).toMatchObject({
+      code: 'doctor.check.not_possible',
+      text: expect.stringContaining('unknown command') as string,
+    })
+  }
+  for (const check of ['answer', 'rights', 'heartbeat', 'relay-id', 'claims', 'parked'])
+    expect(found[check], check).toMatchObject({ state: 'ok' })
+  expect(found['rights/optional']).toMatchObject({
+    code: 'doctor.rights.optional_missing',
+    text: expect.stringContaining('TYPE, INFO, CLIENT ID') as string,
+  })
+  expect(await redis.keys('*')).toEqual([LIST])
+})
+
+test('a command that the relay cannot do without, renamed away, fails and is named; a password is not', async () => {
+  const { port } = await useRedisServer({
+    args: [
+      '--rename-command',
+      'BRPOPLPUSH',
+      '',
+      '--rename-command',
+      'AUTH',
+      '',
+      '--user',
+      'relay',
+      'on',
+      '>hunter2',
+      '~*',
+      '&*',
+      '+@all',
+    ],
+  })
+  const found = await lookAtRedis(`redis://127.0.0.1:${port}`, LISTS)
+  expect(found['rights']).toMatchObject({
+    code: 'doctor.rights.missing',
+    text: expect.stringContaining('BRPOPLPUSH') as string,
+    fix: expect.stringMatching(/rename-command.*\bBRPOPLPUSH\b/) as string,
+  })
+  const refused = await lookAtRedis(`redis://relay:hunter2@127.0.0.1:${port}`, LISTS)
+  expect(refused['answer']).toMatchObject({ state: 'fail' })
+  expect(JSON.stringify(refused)).not.toContain('hunter2')
+})

@@ -1,0 +1,205 @@
+import {
+  CreateQueueCommand,
+  DeleteQueueCommand,
+  GetQueueAttributesCommand,
+  SetQueueAttributesCommand,
+} from '@aws-sdk/client-sqs'
+import { beforeAll, expect, test } from 'vitest'
+import { examineSqs } from '../../../src/relay/doctor/examine-sqs.ts'
+import { readConfig } from '../../../src/relay/index.ts'
+import { findRoute, ROUTES } from '../../../src/protocol/index.ts'
+import { byCheck } from '../../support/doctor.ts'
+import { useSqs } from '../../support/sqs.ts'
+import { useSqsFaults } from '../../support/sqs-faults.ts'
+
+beforeAll(() => {
+  process.env['AWS_ACCESS_KEY_ID'] ??= 'test'
+  process.env['AWS_SECRET_ACCESS_KEY'] ??= 'test'
+})
+
+const lookAtSqs = async (endpoint: string, now: () => number = Date.now) =>
+  byCheck(await examineSqs(readConfig({ AWS_ENDPOINT_URL_SQS: endpoint, AWS_REGION: 'us-east-1' }), now))
+
+test('queues as "queues --create" makes them are well, the right to send is there, and nothing was sent', async () => {
+  const { endpoint, sqs, queues } = await useSqs()
+  const found = await lookAtSqs(endpoint)
+  expect(
+    Object.values(found)
+      .flat()
+      .filter(({ state }) => state !== 'ok'),
+  ).toEqual([])
+  for (const { name } of ROUTES)
+    for (const of of ['queue', 'send']) expect(found[`sqs/${of}/${name}`], name).toHaveLength(1)
+  for (const { url } of queues) {
+    const { Attributes } = await sqs.send(
+      new GetQueueAttributesCommand({
+        QueueUrl: url,
+        AttributeNames: ['ApproximateNumberOfMessages', 'ApproximateNumberOfMessagesNotVisible'],
+      }),
+    )
+    expect(Attributes).toEqual({ ApproximateNumberOfMessages: '0', ApproximateNumberOfMessagesNotVisible: '0' })
+  }
+})
+
+test('a queue or a dead-letter queue that is missing, and attributes that are wrong, are found each by itself, and the fix mends them', async () => {
+  const { endpoint, sqs, url } = await useSqs()
+  const deadUrl = (route: string) => url(route).replace('.fifo', '-dlq.fifo')
+  const attributesOf = async (QueueUrl: string) =>
+    (await sqs.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['All'] }))).Attributes ?? {}
+  const set = (route: string, Attributes: Record<string, string>) =>
+    sqs.send(new SetQueueAttributesCommand({ QueueUrl: url(route), Attributes }))
+  await sqs.send(new DeleteQueueCommand({ QueueUrl: url('agents-stats') }))
+  await sqs.send(new DeleteQueueCommand({ QueueUrl: deadUrl('agents-call') }))
+  await set('agents-status', { VisibilityTimeout: '30', MessageRetentionPeriod: '3600', MaximumMessageSize: '262144' })
+  // The local server does not let these be changed.
+  const made = await attributesOf(url('campaigns-cdr'))
+  await sqs.send(new DeleteQueueCommand({ QueueUrl: url('campaigns-cdr') }))
+  const { RedrivePolicy = '', VisibilityTimeout = '', MessageRetentionPeriod = '', MaximumMessageSize = '' } = made
+  await sqs.send(
+    new CreateQueueCommand({
+      QueueName: 'enigma-campaigns-cdr.fifo',
+      Attributes: { FifoQueue: 'true', RedrivePolicy, VisibilityTimeout, MessageRetentionPeriod, MaximumMessageSize },
+    }),
+  )
+  const arn = (await attributesOf(deadUrl('campaigns-status')))['QueueArn'] ?? ''
+  await set('campaigns-stats', { RedrivePolicy: JSON.stringify({ deadLetterTargetArn: arn, maxReceiveCount: 10 }) })
+  await set('campaigns-status', { RedrivePolicy: JSON.stringify({ deadLetterTargetArn: arn, maxReceiveCount: 3 }) })
+  const found = await lookAtSqs(endpoint)
+  const of = (route: string) => found[`sqs/queue/${route}`]?.[0]
+  expect(of('agents-stats')).toMatchObject({
+    code: 'doctor.queue.missing',
+    text: expect.stringContaining('enigma-agents-stats.fifo') as string,
+    fix: expect.stringContaining('enigma-relay queues --create') as string,
+  })
+  expect(found['sqs/send/agents-stats']).toBeUndefined()
+  expect(of('agents-call')).toMatchObject({
+    code: 'doctor.queue.no_dead_letter_queue',
+    text: expect.stringContaining('enigma-agents-call-dlq.fifo') as string,
+  })
+  expect(of('agents-status')).toMatchObject({ state: 'warn', code: 'doctor.queue.attributes' })
+  for (const figure of [/\b30 s\b/, /\b1 h\b.*\b14 days\b/, /\b262144 bytes\b/])
+    expect(of('agents-status')?.text).toMatch(figure)
+  expect(of('campaigns-cdr')).toMatchObject({
+    state: 'warn',
+    code: 'doctor.queue.attributes',
+    // One fault and no other.
+    text: expect.stringMatching(/^enigma-campaigns-cdr.fifo: [^;]*$/) as string,
+    fix: expect.stringContaining(
+      '"DeduplicationScope":"messageGroup","FifoThroughputLimit":"perMessageGroupId"',
+    ) as string,
+  })
+  expect(of('campaigns-stats')).toMatchObject({
+    state: 'fail',
+    code: 'doctor.queue.attributes',
+    text: expect.stringMatching(/enigma-campaigns-status-dlq\.fifo.*enigma-campaigns-stats-dlq\.fifo/) as string,
+  })
+  expect(of('campaigns-status')).toMatchObject({
+    state: 'warn',
+    code: 'doctor.queue.attributes',
+    text: expect.stringMatching(
+      new RegExp(`\\b3\\b.*\\b${findRoute('campaigns', 'status')?.maxReceiveCount}\\b`),
+    ) as string,
+  })
+  expect(of('inbound-call')?.state).toBe('ok')
+  // What the fixes set is what was missing.
+  const mendable = ['agents-status', 'campaigns-stats', 'campaigns-status']
+  for (const route of mendable) {
+    const json = /--attributes '(.*)'$/.exec(of(route)?.fix ?? '')?.[1] ?? '{}'
+    expect(of(route)?.fix).toContain(`--queue-url ${url(route)}`)
+    await set(route, JSON.parse(json) as Record<string, string>)
+  }
+  const mended = await lookAtSqs(endpoint)
+  for (const route of mendable) expect(mended[`sqs/queue/${route}`]?.[0]).toMatchObject({ state: 'ok' })
+})
+
+test('a queue without a dead-letter queue fails', async () => {
+  const { endpoint, sqs, url } = await useSqs()
+  await sqs.send(new DeleteQueueCommand({ QueueUrl: url('dialers-status') }))
+  await sqs.send(new CreateQueueCommand({ QueueName: 'enigma-dialers-status.fifo', Attributes: { FifoQueue: 'true' } }))
+  expect((await lookAtSqs(endpoint))['sqs/queue/dialers-status']?.[0]).toMatchObject({
+    state: 'fail',
+    code: 'doctor.queue.attributes',
+    fix: expect.stringContaining('enigma-dialers-status-dlq.fifo') as string,
+  })
+})
+
+test('a queue that may not be sent to fails; a server that answers in another way is a warning', async () => {
+  const { endpoint, state } = await useSqsFaults()
+  state.answer = ({ queue }) => {
+    if (queue === 'enigma-agents-call.fifo') return { status: 403, code: 'AccessDeniedException' }
+    if (queue === 'enigma-agents-status.fifo') return { status: 400, code: 'Surprise' }
+    return queue === 'enigma-other.fifo'
+      ? 'accept'
+      : { fail: () => ({ Code: 'InvalidMessageContents', SenderFault: true }) }
+  }
+  const found = await lookAtSqs(endpoint)
+  expect(found['sqs/send/agents-call']?.[0]).toMatchObject({
+    code: 'doctor.send.denied',
+    text: expect.stringContaining('enigma-agents-call.fifo') as string,
+    fix: expect.stringContaining('sqs:SendMessage') as string,
+  })
+  expect(found['sqs/send/agents-status']?.[0]).toMatchObject({
+    code: 'doctor.send.not_checked',
+  })
+  expect(found['sqs/send/other']?.[0]).toMatchObject({ code: 'doctor.send.not_sqs' })
+  expect(found['sqs/send/campaigns-cdr']?.[0]).toMatchObject({ state: 'ok' })
+})
+
+test('to a queue that is not FIFO, where it would be taken, nothing is sent', async () => {
+  const { endpoint, requests } = await useSqsFaults({ fifo: false })
+  const found = await lookAtSqs(endpoint)
+  for (const { name } of ROUTES) expect(found[`sqs/queue/${name}`]?.[0]?.code, name).toBe('doctor.queue.not_fifo')
+  expect(requests).toEqual([])
+})
+
+test.each([
+  ['agrees', 0, { state: 'ok' }],
+  ['is two minutes ahead', 120_000, { state: 'warn', code: 'doctor.clock.off' }],
+  ['is ten minutes behind', -600_000, { state: 'fail', code: 'doctor.clock.refused' }],
+] as const)('a clock that %s', async (_words, skewMs, finding) => {
+  const { endpoint } = await useSqs()
+  expect((await lookAtSqs(endpoint, () => Date.now() + skewMs))['sqs/clock']?.[0]).toMatchObject(finding)
+})
+
+test('a server that refuses the whole request for what is wrong with its entry has looked at the right to send', async () => {
+  const { endpoint, state } = await useSqsFaults()
+  state.answer = ({ queue }) => ({
+    status: 400,
+    code: queue === 'enigma-other.fifo' ? 'MissingParameter' : 'InvalidParameterValue',
+  })
+  state.answerSignOfLife = state.answer
+  const found = await lookAtSqs(endpoint)
+  for (const { name } of ROUTES) expect(found[`sqs/send/${name}`]?.[0], name).toMatchObject({ state: 'ok' })
+})
+
+test('a server that says little of its queues is said once, and what it leaves out is no fault of theirs', async () => {
+  const { endpoint, state } = await useSqsFaults()
+  state.maxBytes = undefined
+  const found = await lookAtSqs(endpoint)
+  expect(found['sqs/limits']).toMatchObject([{ code: 'doctor.queue.no_size_limit' }])
+  for (const { name } of ROUTES) expect(found[`sqs/queue/${name}`]?.[0]?.fix ?? '', name).not.toContain('Throughput')
+})
+
+test('what answers and is no SQS is said once, and its page is not quoted', async () => {
+  const { endpoint, state } = await useSqsFaults()
+  state.page = '<html>the proxy of the house</html>'
+  const found = await lookAtSqs(endpoint)
+  expect(Object.keys(found)).toEqual(['sqs/answer', 'sqs/clock'])
+  expect(found['sqs/answer']?.[0]).toMatchObject({
+    code: 'doctor.sqs.unusable',
+    text: expect.stringContaining('400') as string,
+    fix: expect.stringContaining('AWS_ENDPOINT_URL_SQS') as string,
+  })
+  expect(JSON.stringify(found)).not.toContain('the proxy of the house')
+})
+
+test('an SQS that is not there is said once, with its port', async () => {
+  const found = await lookAtSqs('http://127.0.0.1:1')
+  expect(Object.keys(found)).toEqual(['sqs/answer', 'sqs/clock'])
+  expect(found['sqs/answer']?.[0]).toMatchObject({
+    code: 'doctor.sqs.unusable',
+    text: expect.stringContaining('http://127.0.0.1:1') as string,
+  })
+  const elsewhere = await lookAtSqs('http://127.0.0.1:65434')
+  expect(elsewhere['sqs/answer']?.[0]?.text).toContain('ECONNREFUSED 127.0.0.1:65434')
+})

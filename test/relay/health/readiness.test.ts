@@ -1,0 +1,101 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { ROUTES, type Route } from '../../../src/protocol/index.ts'
+import type { JournalIntake } from '../../../src/relay/pubsub/pubsub-intake.ts'
+import { createMetrics } from '../../../src/relay/metrics.ts'
+import { createReadiness } from '../../../src/relay/health/readiness.ts'
+import type { Sender } from '../../../src/relay/sender/sender.ts'
+import type { Source } from '../../../src/relay/source.ts'
+import { captureLog } from '../../support/log.ts'
+import { waitFor } from '../../support/relay.ts'
+
+/** The readiness of a relay with one route and nothing else, whose SQS is the test's to play. */
+function useReadiness(askSqs: () => Promise<void>, sources: readonly Source[] = []) {
+  const clock = { nowMs: 1_764_000_000_000 }
+  const sender = {
+    queueUrl: 'http://queue',
+    lastAnsweredMs: undefined as number | undefined,
+    failingSince: undefined,
+    held: 0,
+    progressMs: clock.nowMs,
+    inFlight: 0,
+  }
+  const capture = captureLog()
+  const metrics = createMetrics()
+  const readiness = createReadiness({
+    senders: new Map([[ROUTES[0] as Route, sender as unknown as Sender]]),
+    sources,
+    intake: { brokenSince: undefined } as JournalIntake,
+    channels: [],
+    metrics,
+    log: capture.log,
+    now: () => clock.nowMs,
+    askSqs,
+  })
+  const watch = () => {
+    const abort = new AbortController()
+    const done = readiness.run(abort.signal)
+    onTestFinished(async () => {
+      abort.abort()
+      await done
+    })
+  }
+  return {
+    readiness,
+    clock,
+    sender,
+    watch,
+    coded: capture.coded,
+    isReady: async () => (await metrics.ready.get()).values[0]?.value,
+  }
+}
+
+test('the metric and the log know that SQS is gone, though nobody asks /readyz and nothing is to be sent', async () => {
+  let isGone = false
+  const { readiness, clock, watch, coded, isReady } = useReadiness(() =>
+    isGone ? Promise.reject(new Error('gone')) : Promise.resolve(),
+  )
+  await readiness.ask()
+  expect(await isReady()).toBe(1)
+  watch()
+  isGone = true
+  clock.nowMs += 11_000
+  await waitFor(async () => (await isReady()) === 0, 'the metric to tell')
+  expect(coded('relay.ready.no')).toMatchObject([{ parts: { sqs: 'SQS does not answer' } }])
+  isGone = false
+  await waitFor(async () => (await isReady()) === 1, 'the metric to tell')
+})
+
+test('an outage of SQS that is over makes nothing not ready later, when SQS was not asked for a while', async () => {
+  let asked = 0
+  const { readiness, clock, sender, watch, coded, isReady } = useReadiness(() => {
+    asked++
+    return asked === 1 ? Promise.reject(new Error('gone')) : new Promise(() => undefined)
+  })
+  expect(await readiness.ask()).toMatchObject({ ok: false, parts: { sqs: { ok: false } } })
+  sender.lastAnsweredMs = clock.nowMs
+  expect(await readiness.ask()).toMatchObject({ ok: true })
+  clock.nowMs += 11_000
+  watch()
+  await waitFor(() => asked === 2, 'SQS to be asked')
+  expect(await isReady()).toBe(1)
+  expect(coded('relay.ready.no')).toEqual([])
+})
+
+test('a Redis that does not let the relay look for leftover claims makes it not ready after ten seconds, with the reason', async () => {
+  const state = { answered: 0, leased: true, lists: new Map(), claims: undefined as unknown }
+  const { readiness, clock } = useReadiness(() => Promise.resolve(), [{ id: 'main', state } as unknown as Source])
+  const look = async (afterMs: number) => {
+    clock.nowMs += afterMs
+    state.answered = clock.nowMs
+    return readiness.ask()
+  }
+  expect((await look(0)).ok).toBe(true)
+  state.claims = { sinceMs: clock.nowMs, reason: 'NOPERM' }
+  expect((await look(9_000)).ok).toBe(true)
+  expect((await look(2_000)).parts['claims:main']).toMatchObject({
+    ok: false,
+    reason: expect.stringContaining('NOPERM') as string,
+  })
+  state.claims = undefined
+  expect((await look(0)).ok).toBe(true)
+})

@@ -1,0 +1,387 @@
+import { expect, test } from 'vitest'
+import { createAdoption } from '../../../src/relay/lists/adoption.ts'
+import { claimsKey, leaseKey, settledKey, waitingKey } from '../../../src/relay/redis/keys.ts'
+import { createLease, type LeaseOptions } from '../../../src/relay/redis/lease.ts'
+import { createLeftBehind } from '../../../src/relay/lists/leftovers.ts'
+import { createMetrics } from '../../../src/relay/metrics.ts'
+import { createNumbers } from '../../../src/relay/redis/numbers.ts'
+import { captureLog } from '../../support/log.ts'
+import { useProxy } from '../../support/proxy.ts'
+import { useRedisClient, useRedisServer } from '../../support/redis.ts'
+import { waitFor } from '../../support/relay.ts'
+import { itemAt, textsOf, useClaims } from '../../support/relay-redis.ts'
+
+const LIST = 'enigma:notifications:campaigns'
+const BIG = 1_000_000
+const ofList = (number: number, items = 2) => ({ number, list: LIST, items })
+
+/** Claims of a process that was killed: three of two items each. */
+async function useLeftClaims() {
+  const { url } = await useRedisServer()
+  const former = await useClaims(url, { now: () => 7_000 })
+  await former.client.lPush(LIST, ['1', '2', '3', '4', '5', '6'])
+  const taken = [
+    await former.claims.take(LIST, 2, BIG),
+    await former.claims.take(LIST, 2, BIG),
+    await former.claims.take(LIST, 2, BIG),
+  ]
+  return { url, former, taken: taken.map((part) => part?.claim) }
+}
+
+test('the next process finds what was left, the oldest first, with the same numbers, times and items', async () => {
+  const { url, taken } = await useLeftClaims()
+  const next = await useClaims(url)
+  expect(await next.claims.unknown()).toEqual([7_000, 7_001, 7_002].map((number) => ofList(number)))
+  for (const claim of taken) {
+    const { keeper: _, ...same } = (await next.claims.adopt(claim?.number ?? 0)) ?? {}
+    expect(same).toEqual({
+      number: claim?.number,
+      list: LIST,
+      takenMs: 7_000,
+      maxWaitMs: claim?.maxWaitMs,
+      items: claim?.items,
+    })
+  }
+  expect(await next.claims.unknown()).toEqual([])
+})
+
+test("claims are the process's own: another relay id finds none", async () => {
+  const { url } = await useLeftClaims()
+  const other = await useClaims(url, { relayId: 'another' })
+  expect(await other.claims.unknown()).toEqual([])
+})
+
+test('what was sent before an orderly end is not sent again after it', async () => {
+  const { url, former, taken } = await useLeftClaims()
+  taken[0]?.keeper.settle(itemAt(0))
+  taken[0]?.keeper.settle(itemAt(1))
+  taken[1]?.keeper.settle(itemAt(0))
+  await former.claims.leave()
+  const next = await useClaims(url)
+  expect(await next.claims.unknown()).toEqual([ofList(7_001, 1), ofList(7_002)])
+  const adopted = await next.claims.adopt(7_001)
+  expect(adopted?.items).toEqual(new Map([[1, Buffer.from('4')]]))
+  adopted?.keeper.settle(itemAt(1))
+  await next.claims.flush()
+  expect(await next.client.exists([settledKey('test', 7_001)])).toBe(0)
+  expect(await next.client.hKeys(claimsKey('test'))).toEqual([`waiting:${LIST}`, '7002'])
+})
+
+test('a claim that had been settled whole but not deleted is deleted, and gives nothing to send', async () => {
+  const { url, former } = await useLeftClaims()
+  await former.client.sAdd(settledKey('test', 7_000), ['0', '1'])
+  const next = await useClaims(url)
+  expect((await next.claims.adopt(7_000))?.items.size).toBe(0)
+  await next.claims.flush()
+  expect(await next.client.hExists(claimsKey('test'), '7000')).toBe(0)
+})
+
+test('a claim of which only the registry knows is taken off it', async () => {
+  const { url, former } = await useLeftClaims()
+  await former.client.del('enigma:relay:claim:test:7001')
+  const next = await useClaims(url)
+  expect((await next.claims.adopt(7_001))?.items.size).toBe(0)
+  await next.claims.flush()
+  expect(await next.claims.unknown()).toEqual([7_000, 7_002].map((number) => ofList(number)))
+  expect(await next.claims.adopt(4_711)).toBeUndefined()
+})
+
+test('a take whose answer is on its way is not taken for a leftover', async () => {
+  const { url } = await useRedisServer()
+  const { client, claims } = await useClaims(url)
+  await client.lPush(
+    LIST,
+    Array.from({ length: 200 }, (_, n) => String(n)),
+  )
+  for (let round = 0; round < 20; round++) {
+    const taking = claims.take(LIST, 5, BIG)
+    expect(await claims.unknown()).toEqual([])
+    await taking
+  }
+})
+
+test('a take whose answer was cut is found as a leftover, and nothing of it is lost', async () => {
+  const server = await useRedisServer()
+  const proxy = await useProxy(server.port)
+  const { client, claims } = await useClaims(`redis://127.0.0.1:${proxy.port}`)
+  const onlooker = await useRedisClient(server.url)
+  // The server must know the script, or it would answer only that it does not.
+  await claims.take(LIST, 1, BIG)
+  await client.lPush(LIST, ['1', '2', '3'])
+  proxy.state.holdAnswers = true
+  const cut = expect(claims.take(LIST, 10, BIG)).rejects.toThrow()
+  await waitFor(async () => (await onlooker.lLen(LIST)) === 0, 'the script to run')
+  proxy.state.holdAnswers = false
+  proxy.cut()
+  await cut
+  await waitFor(() => client.isReady, 'the client to be back')
+  const [left] = await claims.unknown()
+  expect(textsOf(await claims.adopt(left?.number ?? 0))).toEqual(['1', '2', '3'])
+})
+
+test('G3: a take that a lost connection still delivers takes nothing, so that nothing newer goes before it', async () => {
+  const server = await useRedisServer()
+  const proxy = await useProxy(server.port)
+  const { client, claims } = await useClaims(`redis://127.0.0.1:${proxy.port}`)
+  const onlooker = await useRedisClient(server.url)
+  await claims.announce(LIST)
+  // The server must know the script, or it would answer only that it does not.
+  await claims.takeAsIs(LIST, 2, BIG)
+  await onlooker.lPush(LIST, ['1', '2', '3', '4'])
+  proxy.state.failAt = { words: 'enigma:relay:claim:test:', how: 'late' }
+  const lost = expect(claims.takeAsIs(LIST, 2, BIG)).rejects.toThrow()
+  await waitFor(() => proxy.state.failures === 1, 'the take to be under way')
+  proxy.state.failAt = undefined
+  client.destroy()
+  await lost
+  await client.connect()
+  await claims.announce(LIST)
+  // Old servers count EVALSHA as EVAL.
+  const scripts = async () =>
+    [...(await onlooker.info('commandstats')).matchAll(/cmdstat_eval(?:sha)?:calls=(\d+)/g)].reduce(
+      (sum, [, calls]) => sum + Number(calls),
+      0,
+    )
+  const before = await scripts()
+  expect(proxy.deliver()).toBeGreaterThan(0)
+  await waitFor(async () => (await scripts()) > before, 'the late take to come')
+  expect(await claims.unknown()).toEqual([])
+  const taken = await claims.takeAsIs(LIST, 2, BIG)
+  expect(typeof taken === 'object' && textsOf(taken.claim)).toEqual(['1', '2'])
+})
+
+test('what a blocking move took before the crash is found, also for a list that is no longer named', async () => {
+  const { url } = await useRedisServer()
+  const former = await useClaims(url)
+  await former.claims.announce('former:list')
+  await former.client.lPush(waitingKey('test', 'former:list'), 'moved')
+  const next = await useClaims(url)
+  expect(await next.claims.waitingLists()).toEqual(['former:list'])
+  expect(textsOf((await next.claims.take('former:list', 0, 1))?.claim)).toEqual(['moved'])
+})
+
+/** A relay that left claims, and others that look for them, each undisturbed for as long as the test says. */
+async function useLookers(options: Partial<LeaseOptions> = {}) {
+  const left = await useLeftClaims()
+  const { log, coded } = captureLog()
+  const never = new AbortController().signal
+  const former = createLease({ client: left.former.client, relayId: 'test', log, ...options })
+  expect(await former.acquire(never)).toBe(true)
+  const steady = { ms: 0 }
+  const looker = async (relayId: string, journal?: LeaseOptions['journal']) => {
+    const { client, claims } = await useClaims(left.url, { relayId })
+    await client.set(leaseKey(relayId), relayId)
+    const adoption = createAdoption({
+      client,
+      relayId,
+      journal,
+      numbers: createNumbers({ now: Date.now, onSeen: () => undefined }),
+      log,
+      now: Date.now,
+      lease: { holder: relayId, steadyMs: () => steady.ms },
+    })
+    const numbers = async () => (await claims.unknown()).map(({ number }) => number)
+    return { look: () => adoption.look(), claims, numbers, client }
+  }
+  return { ...left, lease: former, steady, looker, coded }
+}
+const ALL = [7_000, 7_001, 7_002]
+const calm = { doubtful: 0, failure: undefined }
+const inDoubt = { doubtful: 1, failure: undefined }
+
+test('claims of a relay that gave its lease back come at once, to who looks first, with what is known of them', async () => {
+  const { former, taken, lease, looker, coded } = await useLookers()
+  taken[1]?.keeper.settle(itemAt(0))
+  await former.claims.leave()
+  await lease.release()
+  const [one, two] = [await looker('one'), await looker('two')]
+  expect([await one.look(), await two.look()]).toEqual([calm, calm])
+  expect([await one.numbers(), await two.numbers()]).toEqual([ALL, []])
+  expect(coded('relay.claims.adopted')).toMatchObject([{ relayId: 'test', claims: 3 }])
+  // What was sent before it ended is not sent again.
+  expect((await one.claims.adopt(7_001))?.items).toEqual(new Map([[1, Buffer.from('4')]]))
+})
+
+test('claims of a relay whose lease runs are in doubt until it is renewed, and stay with it', async () => {
+  const { lease, looker, steady } = await useLookers({ leaseMs: 400 })
+  const one = await looker('one')
+  expect(await one.look()).toEqual(inDoubt)
+  const abort = new AbortController()
+  const keeping = lease.keep(abort.signal)
+  await waitFor(async () => (await one.look()).doubtful === 0, 'the lease to be renewed')
+  steady.ms = 10_000
+  expect(await one.look()).toEqual(calm)
+  expect(await one.numbers()).toEqual([])
+  abort.abort()
+  await keeping
+})
+
+test('a lease that ran out while this relay could not renew its own proves nothing: its claims come when nobody renews it for as long as a lease', async () => {
+  const { former, lease, looker, steady } = await useLookers()
+  const one = await looker('one')
+  await former.client.del('enigma:relay:lease:test')
+  expect([await one.look(), await one.numbers()]).toEqual([inDoubt, []])
+  // It lives: it was only away, as this one was.
+  await lease.acquire(new AbortController().signal)
+  steady.ms = 9_999
+  expect([(await one.look()).doubtful, await one.numbers()]).toEqual([0, []])
+  await former.client.del('enigma:relay:lease:test')
+  steady.ms = 10_000
+  expect([await one.look(), await one.numbers()]).toEqual([calm, ALL])
+})
+
+test('an adoption that Redis executes when the own lease has run out as well takes nothing: the other could not renew its own either', async () => {
+  const { former, looker, steady } = await useLookers()
+  const one = await looker('one')
+  await former.client.del([leaseKey('test'), leaseKey('one')])
+  steady.ms = 10_000
+  expect([await one.look(), await one.numbers()]).toEqual([inDoubt, []])
+  await former.client.set(leaseKey('one'), 'one')
+  expect([await one.look(), await one.numbers()]).toEqual([calm, ALL])
+})
+
+test('claims of who had our journal are ours at once, whatever its lease says', async () => {
+  const { looker, lease } = await useLookers({ journal: 7 })
+  const [other, same] = [await looker('other', 8), await looker('same', 7)]
+  expect([await other.look(), await other.numbers()]).toEqual([inDoubt, []])
+  expect([await same.look(), await same.numbers()]).toEqual([calm, ALL])
+  // It lives after all, with a copy of the journal: it is believed the second time.
+  await lease.acquire(new AbortController().signal)
+  await same.look()
+  expect(await same.client.exists('enigma:relay:lease:test')).toBe(1)
+})
+
+test('a relay that left nothing is in no doubt; one of which nothing can be read keeps no other from being adopted', async () => {
+  const { url, looker, steady } = await useLookers()
+  const one = await looker('one')
+  await one.client.zAdd('enigma:relay:relays', [
+    { value: 'idle', score: 5 },
+    { value: 'damaged', score: 5 },
+  ])
+  await one.client.hSet(claimsKey('idle'), `waiting:${LIST}`, '1')
+  await one.client.set(claimsKey('damaged'), 'no hash')
+  const { doubtful, failure } = await one.look()
+  expect([doubtful, String(failure)]).toEqual([1, expect.stringContaining('WRONGTYPE')])
+  steady.ms = 10_000
+  await (await useRedisClient(url)).del('enigma:relay:lease:test')
+  expect(String((await one.look()).failure)).toContain('WRONGTYPE')
+  expect(await one.numbers()).toEqual(ALL)
+})
+
+test('nothing is taken from a list while it could not be seen what other relays left: until it can, or for as long as a lease', async () => {
+  const { url } = await useRedisServer()
+  const { client, claims } = await useClaims(url)
+  await client.zAdd('enigma:relay:relays', { value: 'former', score: 5 })
+  await client.set(leaseKey('test'), 'test')
+  const steady = { ms: 0 }
+  const failures: string[] = []
+  const begin = async () => {
+    const abort = new AbortController()
+    const leftBehind = createLeftBehind(
+      {
+        sourceId: 'main',
+        client,
+        relayId: 'test',
+        journal: undefined,
+        claims,
+        numbers: createNumbers({ now: Date.now, onSeen: () => undefined }),
+        lists: [LIST],
+        room: () => Promise.resolve({ items: BIG, bytes: BIG }),
+        onClaim: () => undefined,
+        onLook: (failure) => failures.push(failure?.reason ?? ''),
+        log: captureLog().log,
+        metrics: createMetrics(),
+        now: Date.now,
+        lease: { holder: 'test', steadyMs: () => steady.ms },
+      },
+      abort.signal,
+    )
+    failures.length = 0
+    await client.set(claimsKey('former'), 'as when the connection is cut in the middle of a look')
+    const running = leftBehind.run()
+    let isAdopted = false
+    const adopted = leftBehind.adopt(LIST).then(() => (isAdopted = true))
+    await waitFor(() => failures.length > 1, 'two looks that fail')
+    expect([isAdopted, failures[1]]).toEqual([false, expect.stringContaining('WRONGTYPE')])
+    const end = () => (abort.abort(), running)
+    return { adopted, end }
+  }
+  const first = await begin()
+  await client.del(claimsKey('former'))
+  await first.adopted
+  await first.end()
+  const second = await begin()
+  steady.ms = 10_000
+  await second.adopted
+  await second.end()
+})
+
+test('settled items leave a claim that has others, in Redis and in memory; what is left keeps its ids', async () => {
+  const { url } = await useRedisServer()
+  const clock = { ms: 7_000 }
+  let held = 0
+  const { client, claims } = await useClaims(url, {
+    now: () => clock.ms,
+    onHeld: (_list, more) => (held += more),
+    isShort: () => true,
+  })
+  await client.lPush(LIST, ['0', '1', '2', '3', '4', '5', '6', '7'])
+  const claim = (await claims.take(LIST, 8, BIG))?.claim
+  const inRedis = () => client.lRange('enigma:relay:claim:test:7000', 0, -1)
+  const abort = new AbortController()
+  const running = claims.run(abort.signal)
+  for (const index of [0, 1, 2, 4]) claim?.keeper.settle(itemAt(index))
+  expect([...(claim?.items.keys() ?? [])]).toEqual([3, 5, 6, 7])
+  // It is young: most claims are deleted whole within milliseconds.
+  expect([await inRedis(), held]).toEqual([['0', '1', '2', '3', '4', '5', '6', '7'], 8])
+  clock.ms += 50
+  await waitFor(async () => (await inRedis()).length === 4, 'it to be compacted')
+  clock.ms += 50
+  for (const index of [3, 6]) claim?.keeper.settle(itemAt(index))
+  await waitFor(async () => (await inRedis()).length === 2, 'it to be compacted again')
+  expect([await inRedis(), held]).toEqual([['5', '7'], 2])
+  // Not a view of all that came over the connection with it.
+  expect(claim?.items.get(5)?.buffer.byteLength).toBe(1)
+  abort.abort()
+  await running
+  await claim?.keeper.park(itemAt(7), 'refused', 'the detail')
+  // The next process, another relay, and a Redis that came back empty: the same item with the same id.
+  const next = await useClaims(url)
+  expect((await next.claims.adopt(7_000))?.items).toEqual(new Map([[5, Buffer.from('5')]]))
+  const other = await useClaims(url, { relayId: 'other' })
+  await client.zAdd('enigma:relay:relays', { value: 'test', score: -1 })
+  const numbers = createNumbers({ now: Date.now, onSeen: () => undefined })
+  const { log } = captureLog()
+  const more = { journal: undefined, numbers, log, now: Date.now, lease: { holder: 'other', steadyMs: () => 0 } }
+  await client.set(leaseKey('other'), 'other')
+  await createAdoption({ client: other.client, relayId: 'other', ...more }).look()
+  expect((await other.claims.adopt(7_000))?.items).toEqual(new Map([[5, Buffer.from('5')]]))
+  await client.flushAll()
+  expect(await other.claims.writeBack()).toBe(1)
+  const last = await useClaims(url, { relayId: 'other' })
+  const adopted = await last.claims.adopt(7_000)
+  expect(adopted?.items).toEqual(new Map([[5, Buffer.from('5')]]))
+  adopted?.keeper.settle(itemAt(5))
+  await last.claims.flush()
+  expect(await client.keys('enigma:relay:claim*')).toEqual([])
+})
+
+test('a compaction that comes late, twice, or after the claim is gone takes nothing away and brings nothing back', async () => {
+  const { url, former } = await useLeftClaims()
+  const { client } = former
+  const keys = [claimsKey('test'), 'enigma:relay:claim:test:7000']
+  const read = async () => [await client.hGet(claimsKey('test'), '7000'), await client.lRange(keys[1] ?? '', 0, -1)]
+  expect(await client.compact(keys, [7_000, 1])).toBe(1)
+  // One that was sent before that, and had both.
+  expect(await client.compact(keys, [7_000, 0, 1])).toBe(1)
+  expect(await read()).toEqual([expect.stringMatching(/@1:enigma/), ['2']])
+  const next = await useClaims(url)
+  expect((await next.claims.adopt(7_000))?.items).toEqual(new Map([[1, Buffer.from('2')]]))
+  await client
+    .multi()
+    .del(keys[1] ?? '')
+    .hDel(claimsKey('test'), '7000')
+    .exec()
+  expect(await client.compact(keys, [7_000, 0, 1])).toBe(0)
+  expect(await read()).toEqual([null, []])
+})

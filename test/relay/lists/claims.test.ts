@@ -1,0 +1,342 @@
+import { expect, test, vi } from 'vitest'
+import { MAX_WAIT_MS } from '../../../src/protocol/index.ts'
+import { claimPrefix, claimsKey, leaseKey, NUMBER_KEY, PARKED_KEY, waitingKey } from '../../../src/relay/redis/keys.ts'
+import { createMetrics } from '../../../src/relay/metrics.ts'
+import { createNumbers, reportDamage } from '../../../src/relay/redis/numbers.ts'
+import { captureLog } from '../../support/log.ts'
+import { useRedisServer } from '../../support/redis.ts'
+import { waitFor } from '../../support/relay.ts'
+import type { Claim } from '../../../src/relay/lists/claims.ts'
+import { itemAt, textsOf, useClaims, useRelayRedis } from '../../support/relay-redis.ts'
+
+const LIST = 'enigma:notifications:campaigns'
+const BIG = 1_000_000
+
+const texts = (taken: { readonly claim: Claim } | undefined) => taken && textsOf(taken.claim)
+
+test.each([
+  ['right', ['1', '2', '3'], ['5', '4']],
+  ['left', ['5', '4', '3'], ['2', '1']],
+] as const)('from the %s end items come in the order in which they are to go', async (listEnd, first, rest) => {
+  const { url } = await useRedisServer()
+  const { client, claims } = await useClaims(url, { listEnd })
+  for (const item of ['1', '2', '3', '4', '5']) await client.lPush(LIST, item)
+  const taken = await claims.take(LIST, 3, BIG)
+  expect(texts(taken)).toEqual(first)
+  expect(taken?.left).toBe(2)
+  expect(await client.lRange(LIST, 0, -1)).toEqual(rest)
+  expect(await client.lRange(claimPrefix('test') + String(taken?.claim.number), 0, -1)).toEqual(first)
+  expect(texts(await claims.take(LIST, 10, BIG))).toEqual(listEnd === 'right' ? ['4', '5'] : ['2', '1'])
+  expect(await claims.take(LIST, 10, BIG)).toBeUndefined()
+})
+
+test('items come as the bytes that were pushed', async () => {
+  const { url } = await useRedisServer()
+  const { client, claims } = await useClaims(url)
+  const bytes = Buffer.from([0, 0xff, 0x0d, 0x0a, 0x80])
+  await client.lPush(LIST, bytes)
+  expect([...((await claims.take(LIST, 10, BIG))?.claim.items.values() ?? [])]).toEqual([bytes])
+})
+
+test('a thousand items go into one claim, in order', async () => {
+  const { url } = await useRedisServer()
+  const { client, claims } = await useClaims(url)
+  const all = Array.from({ length: 1_234 }, (_, n) => String(n))
+  await client.lPush(LIST, all)
+  expect(texts(await claims.take(LIST, 1_234, BIG))).toEqual(all)
+})
+
+test('a claim holds no more than its bytes and one item, whatever comes after small items, from the list or from a blocking move', async () => {
+  const { url } = await useRedisServer()
+  const { client, claims } = await useClaims(url)
+  const small = Array.from({ length: 300 }, (_, n) => `small ${n}`)
+  const large = Array.from({ length: 40 }, () => 'x'.repeat(100_000))
+  await client.lPush(LIST, [...small, ...large])
+  const first = (await claims.take(LIST, 500, 250_000))?.claim
+  expect(first?.items.size).toBe(303)
+  expect((await claims.take(LIST, 500, 1))?.claim.items.size).toBe(1)
+  await client.lPush(waitingKey('test', LIST), large)
+  expect((await claims.take(LIST, 500, 250_000))?.claim.items.size).toBe(3)
+  expect([await client.lLen(waitingKey('test', LIST)), await client.lLen(LIST)]).toEqual([37, 36])
+})
+
+test('the number goes up when the clock is set back, and after the server was emptied', async () => {
+  const { url } = await useRedisServer()
+  let clock = 5_000
+  const { client, claims } = await useClaims(url, { now: () => clock })
+  const next = async () => {
+    await client.lPush(LIST, 'item')
+    return (await claims.take(LIST, 1, BIG))?.claim.number
+  }
+  expect([await next(), await next()]).toEqual([5_000, 5_001])
+  clock = 100
+  expect(await next()).toBe(5_002)
+  clock = 9_000
+  await client.flushAll()
+  await claims.announce(LIST)
+  expect(await next()).toBe(9_000)
+  expect(await client.beat([NUMBER_KEY], [clock, ''])).toBe(9_001)
+})
+
+test('a claim whose items are all settled leaves nothing in Redis but the number and when the list was empty', async () => {
+  const { url } = await useRedisServer()
+  let held = 0
+  const counts: number[] = []
+  const { client, claims } = await useClaims(url, {
+    onHeld: (_list, more) => (held += more),
+    onCount: (open) => counts.push(open),
+  })
+  await client.lPush(LIST, ['1', '2'])
+  const claim = (await claims.take(LIST, 10, BIG))?.claim
+  claim?.keeper.settle(itemAt(1))
+  await claims.flush()
+  expect(held).toBe(2)
+  expect(await client.hKeys(claimsKey('test'))).toContain(String(claim?.number))
+  claim?.keeper.settle(itemAt(0))
+  await waitFor(async () => (await client.keys('enigma:relay:claim:*')).length === 0, 'the claim to be deleted')
+  expect((await client.keys('*')).toSorted()).toEqual([claimsKey('test'), 'enigma:relay:empty', NUMBER_KEY])
+  await vi.waitFor(() => expect(counts).toEqual([1, 0]))
+  expect(held).toBe(0)
+})
+
+test('G5: nothing is aside before it is kept that the cloud is told of it', async () => {
+  const { url } = await useRedisServer()
+  const told = Promise.withResolvers<void>()
+  const { client, claims } = await useClaims(url, { announce: () => told.promise })
+  await client.lPush(LIST, ['1'])
+  const claim = (await claims.take(LIST, 10, BIG))?.claim
+  const parking = claim?.keeper.park(itemAt(0), 'too_large', 'the detail')
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  expect(await client.lLen(PARKED_KEY)).toBe(0)
+  told.resolve()
+  await parking
+  expect(await client.lLen(PARKED_KEY)).toBe(1)
+})
+
+test('to park puts the entry aside and settles the item in the same step', async () => {
+  const { url } = await useRedisServer()
+  const { client, claims } = await useClaims(url, { now: () => 1_764_000_000_000 })
+  await client.lPush(LIST, ['1', '2'])
+  const claim = (await claims.take(LIST, 10, BIG))?.claim
+  await claim?.keeper.park(itemAt(0), 'too_large', 'the detail')
+  expect((await client.lRange(PARKED_KEY, 0, -1)).map((entry) => JSON.parse(entry) as unknown)).toEqual([
+    {
+      id: 'main/l/1/0',
+      reason: 'too_large',
+      detail: 'the detail',
+      parkedat: '2025-11-24T16:00:00.000Z',
+      route: 'other',
+      event: {},
+    },
+  ])
+  const next = await useClaims(url)
+  expect((await next.claims.adopt(claim?.number ?? 0))?.items).toEqual(new Map([[1, Buffer.from('2')]]))
+})
+
+/** Claims whose clock stands until it is told. */
+async function useClock() {
+  const { url } = await useRedisServer()
+  const clock = { ms: 10_000 }
+  const street = await useClaims(url, { now: () => clock.ms })
+  const push = (count: number) =>
+    street.client.lPush(
+      LIST,
+      Array.from({ length: count }, () => 'item'),
+    )
+  const wait = async (count = 500) => (await street.claims.take(LIST, count, BIG))?.claim.maxWaitMs
+  return { url, clock, push, wait, ...street }
+}
+
+test('how long an item may have waited is known from when the list was last empty, also when that was seen by a take of nothing', async () => {
+  const { clock, push, wait } = await useClock()
+  await push(2)
+  expect([await wait(1), await wait(1)]).toEqual([MAX_WAIT_MS, MAX_WAIT_MS])
+  clock.ms = 25_000
+  await push(1)
+  expect(await wait()).toBe(15_000)
+  clock.ms = 60_000
+  expect(await wait()).toBeUndefined()
+  clock.ms = 60_010
+  await push(1)
+  expect(await wait()).toBe(10)
+})
+
+test('an item that a blocking move took has waited since this relay last found nothing, however late the answer to the move came', async () => {
+  const { url, clock, wait, client, claims } = await useClock()
+  const other = await useClaims(url, { relayId: 'other', now: () => clock.ms })
+  expect(await wait()).toBeUndefined()
+  clock.ms = 10_100
+  await client.lPush(waitingKey('test', LIST), 'moved')
+  clock.ms = 18_000
+  // Another relay finds the list empty: that says nothing of what was moved before.
+  expect(await other.claims.take(LIST, 500, BIG)).toBeUndefined()
+  clock.ms = 18_600
+  // Nor does a connection that was lost meanwhile.
+  await claims.announce(LIST)
+  await client.lPush(LIST, 'fresh')
+  const taken = await claims.take(LIST, 500, BIG)
+  expect([texts(taken), taken?.claim.maxWaitMs]).toEqual([['moved', 'fresh'], 8_600])
+})
+
+test('of a list that is never empty it is known as soon as all that was on it at some time is taken; no item is ever said to have waited less', async () => {
+  const { clock, client, claims } = await useClock()
+  const waits: { readonly said: number; readonly most: number }[] = []
+  const push = (count: number) =>
+    client.lPush(
+      LIST,
+      Array.from({ length: count }, () => String(clock.ms)),
+    )
+  await push(100)
+  for (let round = 0; round < 60; round++) {
+    clock.ms += 1_000
+    await push(20)
+    const claim = (await claims.take(LIST, 20, BIG))?.claim
+    waits.push({
+      said: claim?.maxWaitMs ?? 0,
+      most: clock.ms - Math.min(...textsOf(claim).map(Number)),
+    })
+  }
+  expect(waits.filter(({ said, most }) => said < most)).toEqual([])
+  expect(waits[0]?.said).toBe(MAX_WAIT_MS)
+  // Five rounds are on the list: an item waits for five seconds, and is said to have waited for up to twice as long.
+  for (const { said } of waits.slice(6)) expect(said).toBeLessThanOrEqual(11_000)
+})
+
+test('a list that others shorten or that is deleted does not keep an old time', async () => {
+  const { clock, push, wait, client } = await useClock()
+  await push(10_000)
+  expect(await wait(1)).toBe(MAX_WAIT_MS)
+  await client.lTrim(LIST, 0, 4)
+  clock.ms += 1_000
+  expect(await wait(2)).toBe(MAX_WAIT_MS)
+  await push(10)
+  expect(await wait(3)).toBe(MAX_WAIT_MS)
+  clock.ms += 1_000
+  expect(await wait(1)).toBe(2_000)
+})
+
+test('a clock that was set back makes nothing look fresh; one that is behind that of another relay makes nothing look old', async () => {
+  const { clock, push, wait } = await useClock()
+  await wait()
+  clock.ms -= 5_000
+  await push(1)
+  expect(await wait()).toBe(MAX_WAIT_MS)
+  clock.ms -= 300
+  await push(1)
+  expect(await wait()).toBe(1_000)
+})
+
+test('a take that comes to Redis after a newer generation was announced takes nothing, and so does one after Redis came back empty', async () => {
+  const { url } = await useRedisServer()
+  const { client, claims } = await useClaims(url)
+  const next = await useClaims(url)
+  await client.lPush(LIST, ['1', '2'])
+  await claims.announce(LIST)
+  await next.claims.announce(LIST)
+  expect(await claims.takeAsIs(LIST, 10, BIG)).toBe('fenced')
+  expect(await claims.takeAsIs('never:announced', 10, BIG)).toBe('fenced')
+  expect(await client.lLen(LIST)).toBe(2)
+  await client.flushAll()
+  await client.lPush(LIST, '3')
+  expect(await next.claims.takeAsIs(LIST, 10, BIG)).toBe('fenced')
+  // After it was emptied, too, a generation is a new one.
+  await claims.announce(LIST)
+  await next.claims.announce(LIST)
+  expect(await claims.takeAsIs(LIST, 10, BIG)).toBe('fenced')
+  expect(texts(await next.claims.take(LIST, 10, BIG))).toEqual(['3'])
+})
+
+test('no generation begins while another process holds the relay id; the field of an older version, and garbage in it, do no harm', async () => {
+  const { url } = await useRedisServer()
+  const { client, claims } = await useClaims(url)
+  for (const value of ['1', 'garbage', '9'.repeat(30), '']) {
+    await client.hSet(claimsKey('test'), `waiting:${LIST}`, value)
+    await claims.announce(LIST)
+    expect(await claims.takeAsIs(LIST, 10, BIG)).toBeUndefined()
+  }
+  await client.set(leaseKey('test'), 'another')
+  await expect(claims.announce(LIST)).rejects.toMatchObject({ code: 'relay.lease.taken' })
+})
+
+test('a counter that no relay wrote is repaired from the clock and reported once: numbers rise and never repeat', async () => {
+  const { url } = await useRedisServer()
+  const clock = { ms: 1_764_000_000_000 }
+  const { client, claims } = await useClaims(url, { now: () => clock.ms })
+  const other = await useClaims(url, { relayId: 'other', now: () => clock.ms })
+  const metrics = createMetrics()
+  const next = async (relay = claims) => {
+    await client.lPush(LIST, 'item')
+    return (await relay.take(LIST, 1, BIG))?.claim.number ?? 0
+  }
+  const damages = ['9e18', '9223372036854775807', '9007199254740991', '1e999', '-1', '1.5', 'nan', '0x10', 'text', '']
+  for (const value of [...damages, undefined]) {
+    clock.ms += 1_000
+    const { log, coded } = captureLog()
+    const numbers = [await next()]
+    if (value === undefined) await client.multi().del(NUMBER_KEY).lPush(NUMBER_KEY, 'a list').exec()
+    else await client.set(NUMBER_KEY, value)
+    numbers.push(await next(), await next(other.claims), await client.beat([NUMBER_KEY], [clock.ms, '']), await next())
+    expect(numbers, value).toEqual([0, 1, 2, 3, 4].map((n) => clock.ms + n))
+    const report = () => reportDamage({ client, sourceId: 'main', log, metrics })
+    await Promise.all([report(), report()])
+    await report()
+    expect(coded('relay.number.repaired'), value).toMatchObject([{ source: 'main' }])
+  }
+})
+
+test('what a relay remembers is no number either when it is not: a damaged note, or one that somebody published', () => {
+  const seen: number[] = []
+  for (const last of [9e18, Number.NaN, Infinity, -1, 1.5]) {
+    const numbers = createNumbers({ now: () => 5_000, last, onSeen: (number) => seen.push(number) })
+    for (const number of [9e18, Number.NaN, Infinity, 7_000.5]) numbers.seen(number)
+    expect([numbers.least(), numbers.least()]).toEqual([5_000, 5_001])
+  }
+  expect(seen).toEqual([])
+})
+
+test('a key that is no list is refused by its type and stays as it is', async () => {
+  const { url } = await useRedisServer()
+  const { client, claims } = await useClaims(url)
+  await client.set(LIST, 'no list')
+  await expect(claims.take(LIST, 10, BIG)).rejects.toThrow(/WRONGTYPE/)
+  expect(await client.get(LIST)).toBe('no list')
+})
+
+test('a server over its memory limit gives its items all the same, and that relieves it', async () => {
+  const { url } = await useRedisServer()
+  const { client, claims } = await useClaims(url)
+  await client.lPush(LIST, ['1', '2', '3'])
+  await client.configSet('maxmemory', '1')
+  await expect(client.lPush(LIST, '4')).rejects.toThrow(/OOM/)
+  const taken = await claims.take(LIST, 10, BIG)
+  expect(texts(taken)).toEqual(['1', '2', '3'])
+  for (const place of [0, 1, 2]) taken?.claim.keeper.settle(itemAt(place))
+  await waitFor(async () => (await client.keys('enigma:relay:claim:*')).length === 0, 'the claim to be deleted')
+  expect(await client.lLen(LIST)).toBe(0)
+})
+
+test('two relays that share a list get each item once between them', async () => {
+  const { url } = await useRedisServer()
+  const [one, two] = [await useClaims(url, { relayId: 'one' }), await useClaims(url, { relayId: 'two' })]
+  const all = Array.from({ length: 400 }, (_, n) => String(n))
+  await one.client.lPush(LIST, all)
+  const taken = await Promise.all(
+    Array.from({ length: 20 }, (_, n) => (n % 2 === 0 ? one : two).claims.take(LIST, 20, BIG)),
+  )
+  expect(taken.flatMap((part) => texts(part) ?? []).toSorted((a, b) => Number(a) - Number(b))).toEqual(all)
+  expect(new Set(taken.map((part) => part?.claim.number)).size).toBe(20)
+})
+
+test('what a blocking move took goes into the next claim, before the list', async () => {
+  const { url } = await useRedisServer()
+  const { client, claims } = await useClaims(url)
+  const other = await useRelayRedis(url)
+  await claims.announce(LIST)
+  await client.lPush(LIST, ['1', '2', '3', '4'])
+  await other.brPopLPush(LIST, waitingKey('test', LIST), 1)
+  await other.brPopLPush(LIST, waitingKey('test', LIST), 1)
+  expect(await claims.waitingLists()).toEqual([LIST])
+  expect(await claims.unknown()).toEqual([])
+  expect(texts(await claims.take(LIST, 3, BIG))).toEqual(['1', '2', '3'])
+  expect(await client.exists(waitingKey('test', LIST))).toBe(0)
+})

@@ -1,0 +1,361 @@
+import { randomBytes } from 'node:crypto'
+import { expect, test } from 'vitest'
+import type { RelayParked } from '../../../src/protocol/index.ts'
+import { createAnnouncer } from '../../../src/relay/parked-command/announce.ts'
+import type { Filter } from '../../../src/relay/parked-command/filter.ts'
+import { createParkedList } from '../../../src/relay/parking/parked-list.ts'
+import { createQueueFinder } from '../../../src/relay/parked-command/queue-finder.ts'
+import { dropParked, retryParked, type TakenOut } from '../../../src/relay/parked-command/take-out.ts'
+import { readAccepted } from '../../support/accepted.ts'
+import { captureLog } from '../../support/log.ts'
+import { cdr, PARKED_LIST, parkedEntries, parkedEntry, toArray } from '../../support/parked.ts'
+import { useProxy } from '../../support/proxy.ts'
+import { useRedisClient, useRedisServer } from '../../support/redis.ts'
+import { useRelayRedis } from '../../support/relay-redis.ts'
+import { SMALLER_SERVERS } from '../../support/smaller-sqs.ts'
+import {
+  useSqsFaults,
+  type Answer,
+  type SqsFaultsOptions,
+  type WireEntry,
+  type WireRequest,
+} from '../../support/sqs-faults.ts'
+
+const CDRS = 'enigma-campaigns-cdr.fifo'
+const NOTICES = 'enigma-relay-parked.fifo'
+
+/** A Redis with these entries in its parked list, an SQS that makes faults, and the command's parts between them. */
+async function useParked(entries: readonly (string | Buffer)[], options?: SqsFaultsOptions) {
+  const server = await useRedisServer()
+  const proxy = await useProxy(server.port)
+  const redis = await useRedisClient(server.url)
+  for (let from = 0; from < entries.length; from += 1_000)
+    await redis.rPush(PARKED_LIST, entries.slice(from, from + 1_000))
+  const client = await useRelayRedis(`redis://127.0.0.1:${proxy.port}`)
+  const sqs = await useSqsFaults(options)
+  const { log } = captureLog()
+  const stop = new AbortController()
+  const take = (act: typeof retryParked, filter: Filter): AsyncGenerator<TakenOut> => {
+    const queues = createQueueFinder({ sqs: sqs.sqs, prefix: 'enigma-', log, signal: stop.signal })
+    const announcer = createAnnouncer({ sourceId: 'main', client, sqs: sqs.sqs, queues, now: Date.now })
+    return act({ list: createParkedList(client, 'main'), filter, announcer, sqs: sqs.sqs, queues, signal: stop.signal })
+  }
+  return {
+    proxy,
+    redis,
+    client,
+    sqs,
+    stop,
+    left: () => redis.lRange(PARKED_LIST, 0, -1),
+    retry: (filter: Filter = {}) => toArray(take(retryParked, filter)),
+    drop: (filter: Filter = {}) => toArray(take(dropParked, filter)),
+    notices: async () =>
+      (await readAccepted(sqs, NOTICES)).map((event) => ({
+        ...event,
+        payload: (JSON.parse(String(event.data)) as { payload: RelayParked }).payload,
+      })),
+  }
+}
+
+const textOf = (entry: WireEntry) => entry.MessageBody
+const refuse =
+  (isRefused: (entry: WireEntry) => boolean) =>
+  ({ queue }: WireRequest): Answer =>
+    queue === NOTICES
+      ? 'accept'
+      : {
+          fail: (entry) =>
+            isRefused(entry) ? { Code: 'InvalidMessageContents', SenderFault: true, Message: 'no' } : undefined,
+        }
+
+test('G1 parked: an entry leaves the list only after SQS accepted it and the cloud was told; with its id, its bytes and a pack of its own', async () => {
+  const packets = [
+    cdr(0),
+    '{ "type":"cdr",\n"payload":{"call_ref":12345678901234567890}}',
+    Buffer.from([0xff, 0x00, 0x7b]),
+    'no JSON \u{1f4de}',
+  ]
+  const entries = packets.map((packet, n) => parkedEntry(n, { packet }))
+  const { sqs, redis, left, retry, notices } = await useParked(entries.map(({ entry }) => entry))
+  const tooSoon: string[] = []
+  sqs.state.answer = async ({ entries: sent }): Promise<Answer> => {
+    const list = (await redis.lRange(PARKED_LIST, 0, -1)).join('\n')
+    for (const { MessageBody: body } of sent)
+      if (!list.includes(/main\/l\/\d+\/\d+/.exec(body)?.[0] ?? 'none')) tooSoon.push(body)
+    return 'accept'
+  }
+  expect(await retry()).toEqual(
+    entries.map(({ id }, n) => ({ id, state: 'sent', queue: n < 2 ? CDRS : 'enigma-other.fifo' })),
+  )
+  expect(await left()).toEqual([])
+  const events = [...(await readAccepted(sqs, CDRS)), ...(await readAccepted(sqs, 'enigma-other.fifo'))]
+  expect(events.map(({ id, data }) => [id, Buffer.from(data as string)])).toEqual(
+    entries.map(({ id, bytes }) => [id, bytes]),
+  )
+  expect(sqs.accepted.filter(({ queue }) => queue !== NOTICES).map(({ MessageBody }) => MessageBody)).toEqual(
+    entries.map(({ event }) => event),
+  )
+  expect(tooSoon).toEqual([])
+  const told = await notices()
+  expect(told.map(({ payload }) => payload)).toMatchObject(
+    entries.map(({ id }) => ({ source: 'main', id, state: 'retried', reason: 'refused' })),
+  )
+  expect(told.map(({ type, subject, transport, channel }) => ({ type, subject, transport, channel }))).toEqual(
+    entries.map(({ id }) => ({
+      type: 'enigma.relay.parked',
+      subject: id,
+      transport: 'relay',
+      channel: 'enigma:relay:main',
+    })),
+  )
+  expect(new Set(told.map(({ id }) => id)).size).toBe(4)
+})
+
+test('G3 parked: what is sent again keeps the order of each reference, at most one of a lane and ten in a request', async () => {
+  const entries = parkedEntries(300, (n) => ({ packet: cdr(n, n % 7) }))
+  const { sqs, left, retry } = await useParked(entries.map(({ entry }) => entry))
+  await retry()
+  expect(await left()).toEqual([])
+  const events = await readAccepted(sqs, CDRS)
+  expect(events).toHaveLength(300)
+  const ofReference = Map.groupBy(
+    events.map(({ data }) => (JSON.parse(String(data)) as { payload: { n: number; call_ref: number } }).payload),
+    (payload) => payload.call_ref,
+  )
+  for (const [reference, payloads] of ofReference) {
+    expect(payloads.map(({ n }) => n)).toEqual(
+      Array.from({ length: 300 }, (_, n) => n).filter((n) => n % 7 === reference),
+    )
+  }
+  for (const request of sqs.requests.filter(({ queue }) => queue === CDRS)) {
+    expect(request.entries.length).toBeLessThanOrEqual(10)
+    expect(new Set(request.entries.map((entry) => entry.MessageGroupId)).size).toBe(request.entries.length)
+  }
+})
+
+test('G7 parked: what is refused again stays, with the reason and no number in it, and hurts nobody else; also when the whole request is refused', async () => {
+  const entries = parkedEntries(60, (n) => ({ packet: cdr(n) }))
+  const { sqs, left, retry, notices } = await useParked(entries.map(({ entry }) => entry))
+  const isRefused = (entry: WireEntry) => /"n":[37]\D/.test(textOf(entry))
+  sqs.state.answer = ({ queue, entries: sent }) => {
+    if (queue === NOTICES || !sent.some(isRefused)) return 'accept'
+    if (sent.some((entry) => textOf(entry).includes('"n":3,'))) return { status: 400, code: 'InvalidMessageContents' }
+    return {
+      fail: (entry) =>
+        isRefused(entry)
+          ? { Code: 'InvalidMessageContents', SenderFault: true, Message: `what is ${textOf(entry)}` }
+          : undefined,
+    }
+  }
+  const taken = await retry()
+  const stay = [entries[3], entries[7]]
+  expect(await left()).toEqual(stay.map((one) => one?.entry))
+  expect(taken.filter(({ state }) => state === 'stays')).toEqual(
+    stay.map((one) => ({
+      id: one?.id,
+      state: 'stays',
+      why: expect.stringContaining('InvalidMessageContents'),
+    })),
+  )
+  expect(taken.filter(({ state }) => state === 'sent')).toHaveLength(58)
+  expect(JSON.stringify(taken)).not.toContain('2782555')
+  expect(await notices()).toHaveLength(58)
+})
+
+test('G1 parked: an answer that is lost, throttling and a connection to Redis that is cut cost nothing and send nothing twice', async () => {
+  const entries = parkedEntries(25)
+  const { sqs, proxy, left, retry, notices } = await useParked(entries.map(({ entry }) => entry))
+  const faults: Answer[] = [
+    'lose',
+    { status: 503, code: 'ServiceUnavailable' },
+    { fail: () => ({ Code: 'Throttling', SenderFault: false }) },
+  ]
+  sqs.state.answer = () => {
+    proxy.cut()
+    return faults.shift() ?? 'accept'
+  }
+  const taken = await retry()
+  expect(taken.map(({ state }) => state)).toEqual(entries.map(() => 'sent'))
+  expect(await left()).toEqual([])
+  expect((await readAccepted(sqs, CDRS)).map(({ id }) => id).toSorted()).toEqual(entries.map(({ id }) => id).toSorted())
+  expect(new Set((await notices()).map(({ payload }) => payload.id)).size).toBe(25)
+})
+
+test('a list of 1,000 is worked through once: each entry once, whatever stays and whatever a relay appends meanwhile', async () => {
+  const entries = parkedEntries(1_000)
+  const { sqs, redis, left, retry } = await useParked(entries.map(({ entry }) => entry))
+  const isRefused = (n: number) => n % 3 === 0
+  const late = parkedEntry(5_000).entry
+  let appended = false
+  sqs.state.answer = async (request) => {
+    if (!appended) await redis.rPush(PARKED_LIST, late)
+    appended = true
+    return refuse((entry) => isRefused(Number(/"n":(\d+)/.exec(textOf(entry))?.[1])))(request)
+  }
+  const taken = await retry()
+  expect(taken.map(({ id }) => id).toSorted()).toEqual(entries.map(({ id }) => id).toSorted())
+  expect(await left()).toEqual([...entries.filter((_, n) => isRefused(n)).map(({ entry }) => entry), late])
+})
+
+test('a page of large entries is bounded in bytes, so that a long list never fills memory', async () => {
+  const large = parkedEntries(12, (n) => ({
+    packet: `{"type":"cdr","payload":{"call_ref":${n},"note":"${'x'.repeat(1024 * 1024)}"}}`,
+    reason: 'too_large',
+  }))
+  const { client } = await useParked(large.map(({ entry }) => entry))
+  const pages = await toArray(createParkedList(client, 'main').pages({}))
+  expect(pages.map(({ entries }) => entries.length)).toEqual([3, 3, 3, 3])
+  expect(pages.map(({ seen, of }) => [seen, of])).toEqual([
+    [3, 12],
+    [6, 12],
+    [9, 12],
+    [12, 12],
+  ])
+  expect(pages.flatMap(({ entries }) => entries.map(({ id }) => id))).toEqual(large.map(({ id }) => id))
+})
+
+test('copies of an id are all sent again, as one message for SQS, and all leave the list', async () => {
+  const [one, other] = [parkedEntry(1), parkedEntry(2)]
+  const parkedLater = one.entry.replace('10:00:01', '10:00:09')
+  const { sqs, left, retry } = await useParked([one.entry, other.entry, parkedLater, one.entry])
+  expect(await retry({ ids: new Set([one.id]) })).toMatchObject([
+    { id: one.id, state: 'sent' },
+    { id: one.id, state: 'sent' },
+    { id: one.id, state: 'sent' },
+  ])
+  expect(await left()).toEqual([other.entry])
+  expect((await readAccepted(sqs, CDRS)).map(({ id }) => id)).toEqual([one.id])
+})
+
+test('an entry whose route has vanished goes to other, and one that went to other for a reason goes there again', async () => {
+  const vanished = parkedEntry(1, { type: 'enigma.agents.vanished' })
+  const dialler = parkedEntry(2, { key: 'enigma:notifications:relay', packet: '{"type":"gap","payload":{}}' })
+  const { sqs, retry } = await useParked([vanished.entry, dialler.entry])
+  expect(await retry()).toMatchObject([
+    { state: 'sent', queue: 'enigma-other.fifo' },
+    { state: 'sent', queue: 'enigma-other.fifo' },
+  ])
+  expect((await readAccepted(sqs, 'enigma-other.fifo')).map(({ id }) => id)).toEqual([vanished.id, dialler.id])
+})
+
+test('what was too large is gzipped if the queue takes it so, and stays if it does not', async () => {
+  const fits = parkedEntry(1, {
+    packet: `{"type":"cdr","payload":{"call_ref":1,"note":"${'x'.repeat(30_000)}"}}`,
+    reason: 'too_large',
+  })
+  const noise = Array.from({ length: 4_000 }, (_, n) => Math.imul(n + 1, 2_654_435_761).toString(36)).join('')
+  const never = parkedEntry(2, {
+    packet: `{"type":"cdr","payload":{"call_ref":2,"note":"${noise}"}}`,
+    reason: 'too_large',
+  })
+  const { sqs, left, retry } = await useParked([fits.entry, never.entry], { maxBytes: 8_192 })
+  expect(await retry()).toMatchObject([
+    { id: never.id, state: 'stays', why: expect.stringContaining('8192 bytes') },
+    { id: fits.id, state: 'sent' },
+  ])
+  expect(await left()).toEqual([never.entry])
+  expect((await readAccepted(sqs, CDRS)).map(({ data }) => data)).toEqual([String(fits.bytes)])
+})
+
+test.each(SMALLER_SERVERS)(
+  'what only this server finds too large (%s) is gzipped, and what is then still too large stays alone',
+  async (_name, answer) => {
+    const fits = parkedEntry(1, { packet: `{"type":"cdr","payload":{"call_ref":1,"note":"${'x'.repeat(300_000)}"}}` })
+    const never = parkedEntry(2, {
+      packet: `{"type":"cdr","payload":{"call_ref":2,"note":"${randomBytes(300_000).toString('base64')}"}}`,
+    })
+    const small = parkedEntry(3)
+    const { sqs, left, retry } = await useParked([fits.entry, never.entry, small.entry])
+    sqs.state.answer = (request) => (request.queue === CDRS ? answer(request) : 'accept')
+    const states = Object.fromEntries((await retry()).map(({ id, state }) => [id, state]))
+    expect(states).toEqual({ [fits.id]: 'sent', [never.id]: 'stays', [small.id]: 'sent' })
+    expect(await left()).toEqual([never.entry])
+    expect(new Set((await readAccepted(sqs, CDRS)).map(({ data }) => data))).toEqual(
+      new Set([String(fits.bytes), String(small.bytes)]),
+    )
+  },
+)
+
+test('a queue that is not there holds back its own route only; without the queue for notices nothing is touched', async () => {
+  const call = parkedEntry(1, {
+    key: 'enigma:notifications:agents:1002',
+    packet: '{"type":"call","payload":{"ref":"1002"}}',
+  })
+  const { sqs, left, retry, drop } = await useParked([call.entry, parkedEntry(2).entry])
+  sqs.missing.add('enigma-agents-call.fifo')
+  expect(await retry()).toEqual([
+    { id: call.id, state: 'stays', why: expect.stringContaining('enigma-agents-call.fifo') },
+    { id: parkedEntry(2).id, state: 'sent', queue: CDRS },
+  ])
+  sqs.missing.clear()
+  sqs.missing.add(NOTICES)
+  const accepted = sqs.accepted.length
+  await expect(retry()).rejects.toMatchObject({ code: 'relay.parked.queue_unusable' })
+  await expect(drop()).rejects.toMatchObject({ code: 'relay.parked.queue_unusable' })
+  expect(await left()).toEqual([call.entry])
+  expect(sqs.accepted).toHaveLength(accepted)
+})
+
+test('what could not be announced stays on the list', async () => {
+  const entry = parkedEntry(1)
+  const { sqs, left, retry, drop } = await useParked([entry.entry])
+  sqs.state.answer = ({ queue }) =>
+    queue === NOTICES ? { fail: () => ({ Code: 'InternalError', SenderFault: false }) } : 'accept'
+  await expect(retry()).rejects.toMatchObject({ code: 'relay.parked.not_announced' })
+  await expect(drop()).rejects.toMatchObject({ code: 'relay.parked.not_announced' })
+  expect(await left()).toEqual([entry.entry])
+})
+
+test('a replica, on which nothing can be removed, is found out before anything is sent', async () => {
+  const entry = parkedEntry(1)
+  const { sqs, redis, left, retry } = await useParked([entry.entry])
+  // Of a primary that is away: its data stay as they are.
+  await redis.sendCommand(['REPLICAOF', '127.0.0.1', '9'])
+  await expect(retry()).rejects.toThrow('READONLY')
+  expect(sqs.accepted).toEqual([])
+  expect(await left()).toEqual([entry.entry])
+})
+
+test('dropping removes exactly what is meant, damaged entries too, and says so in the cloud', async () => {
+  const [one, other] = [parkedEntry(1), parkedEntry(2)]
+  const foreign = Buffer.from([0xff, 0x00, 0x31])
+  const { redis, sqs, left, retry, drop, notices } = await useParked([one.entry, foreign, other.entry])
+  expect((await retry({ reason: 'unreadable' }))[0]).toMatchObject({
+    state: 'stays',
+    why: expect.stringContaining('UTF-8') as string,
+  })
+  expect(await drop({ reason: 'unreadable' })).toMatchObject([
+    { state: 'dropped', id: expect.stringContaining('unreadable/') },
+  ])
+  expect(await left()).toEqual([one.entry, other.entry])
+  expect(await notices()).toEqual([])
+  expect(await drop({ ids: new Set([other.id]) })).toEqual([{ id: other.id, state: 'dropped' }])
+  expect(await left()).toEqual([one.entry])
+  expect((await notices()).map(({ payload }) => [payload.id, payload.state])).toEqual([[other.id, 'dropped']])
+  expect(await readAccepted(sqs, CDRS)).toEqual([])
+  expect(await redis.exists('enigma:relay:none')).toBe(0)
+})
+
+test('two at once: what another took meanwhile is said to be gone', async () => {
+  const entry = parkedEntry(1)
+  const { sqs, redis, drop } = await useParked([entry.entry])
+  sqs.state.answer = async (): Promise<Answer> => {
+    await redis.del(PARKED_LIST)
+    return 'accept'
+  }
+  expect(await drop()).toEqual([{ id: entry.id, state: 'gone' }])
+})
+
+test('stopped in the middle: what SQS accepted is off the list, the rest is untouched', async () => {
+  const entries = parkedEntries(50)
+  const { sqs, stop, left, retry, notices } = await useParked(entries.map(({ entry }) => entry))
+  sqs.state.answer = ({ queue }) => {
+    if (queue === CDRS) stop.abort()
+    return 'accept'
+  }
+  const taken = await retry()
+  expect(taken).toHaveLength(10)
+  const sent = new Set((await readAccepted(sqs, CDRS)).map(({ id }) => id))
+  expect(await left()).toEqual(entries.filter(({ id }) => !sent.has(id)).map(({ entry }) => entry))
+  expect((await notices()).map(({ payload }) => payload.id).toSorted()).toEqual([...sent].toSorted())
+})

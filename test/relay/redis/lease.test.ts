@@ -1,0 +1,186 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { leaseKey } from '../../../src/relay/redis/keys.ts'
+import { createLease, readPidSpace, type LeaseOptions } from '../../../src/relay/redis/lease.ts'
+import { captureLog } from '../../support/log.ts'
+import { useRedisServer } from '../../support/redis.ts'
+import { waitFor } from '../../support/relay.ts'
+import { useRelayRedis } from '../../support/relay-redis.ts'
+
+const never = new AbortController().signal
+/** Of a process that has ended: a real one, so that no other has the number. */
+const deadPid = () => spawnSync(process.execPath, ['-e', '']).pid
+
+/** Makes leases of one relay id in one Redis, as processes of different hosts and numbers would. */
+async function useLeases() {
+  const { url } = await useRedisServer()
+  const client = await useRelayRedis(url)
+  const lease = (options: Partial<LeaseOptions> = {}) => {
+    const { log, coded } = captureLog()
+    return { ...createLease({ client, relayId: 'test', log, host: 'here', ...options }), coded }
+  }
+  const holder = async () => JSON.parse((await client.get(leaseKey('test'))) ?? '{}') as { host?: string; pid?: number }
+  return { client, lease, holder }
+}
+
+test('a free id is taken, and names host and process', async () => {
+  const { client, lease, holder } = await useLeases()
+  expect(await lease({ pid: 41 }).acquire(never)).toBe(true)
+  expect(await holder()).toMatchObject({ host: 'here', pid: 41 })
+  const ttl = await client.pTTL(leaseKey('test'))
+  expect(ttl).toBeGreaterThan(0)
+  expect(ttl).toBeLessThanOrEqual(10_000)
+})
+
+test('a dead process on the same host is replaced without waiting for its lease', async () => {
+  const { lease, holder } = await useLeases()
+  await lease({ pid: deadPid(), leaseMs: 3_600_000 }).acquire(never)
+  const next = lease()
+  expect(await next.acquire(never)).toBe(true)
+  expect(await holder()).toMatchObject({ pid: process.pid })
+  expect(next.coded('relay.lease.held')).toEqual([])
+})
+
+test('a process with our own number on our own host is a former life of ours', async () => {
+  const { lease } = await useLeases()
+  await lease({ pid: 1, leaseMs: 3_600_000 }).acquire(never)
+  expect(await lease({ pid: 1 }).acquire(never)).toBe(true)
+})
+
+test('who had our journal before us is dead, whatever its number and its container were', async () => {
+  const { lease } = await useLeases()
+  await lease({ pid: process.ppid, pidSpace: 'pid:[1]', journal: 7, leaseMs: 3_600_000 }).acquire(never)
+  expect(await lease({ journal: 7 }).acquire(never)).toBe(true)
+})
+
+test('a container that is made anew has another host name, and replaces at once the one that had its journal', async () => {
+  const { lease, holder } = await useLeases()
+  await lease({ host: 'container-1', pid: 1, pidSpace: 'pid:[1]', journal: 7, leaseMs: 3_600_000 }).acquire(never)
+  expect(await lease({ host: 'container-2', pid: 1, pidSpace: 'pid:[2]', journal: 7 }).acquire(never)).toBe(true)
+  expect(await holder()).toMatchObject({ host: 'container-2' })
+})
+
+test('two relays with copies of one journal do not take the id from each other in turn', async () => {
+  const { lease, holder } = await useLeases()
+  const first = lease({ host: 'one', journal: 7, leaseMs: 200 })
+  const second = lease({ host: 'two', journal: 7, leaseMs: 3_600_000 })
+  await first.acquire(never)
+  const kept = first.keep(never)
+  expect(await second.acquire(never)).toBe(true)
+  expect(await kept).toBe(false)
+  const abort = new AbortController()
+  const again = first.acquire(abort.signal)
+  await waitFor(() => first.coded('relay.lease.held').length > 0, 'the holder to be named')
+  expect(await holder()).toMatchObject({ host: 'two' })
+  abort.abort()
+  expect(await again).toBe(false)
+})
+
+test.each([
+  ['a process that lives on the same host', { pid: process.ppid }],
+  ['a process of another host, which may live', { pid: deadPid(), host: 'elsewhere' }],
+  ['a process of another container with our own number', { pid: process.pid, pidSpace: 'pid:[1]' }],
+  ['a process of another container whose number nobody has here', { pid: deadPid(), pidSpace: 'pid:[1]' }],
+  ['a process with another journal in another container', { pid: process.pid, pidSpace: 'pid:[1]', journal: 8 }],
+])('%s is waited for until it gives the lease back, and named once', async (_name, options) => {
+  const { lease, holder } = await useLeases()
+  const former = lease({ ...options, leaseMs: 3_600_000 })
+  await former.acquire(never)
+  const next = lease({ journal: 7 })
+  let taken = false
+  const waiting = next.acquire(never).then((got) => {
+    taken = true
+    return got
+  })
+  await waitFor(() => next.coded('relay.lease.held').length > 0, 'the holder to be named')
+  expect(taken).toBe(false)
+  expect(await holder()).toMatchObject(options)
+  await former.release()
+  expect(await waiting).toBe(true)
+  expect(next.coded('relay.lease.held')).toHaveLength(1)
+})
+
+// Of machines with one host name, the numbers of processes mean nothing to each other, and the kernel's own space has one name on all of them.
+test.runIf(existsSync('/proc/sys/kernel/random/boot_id'))(
+  'where process numbers mean the same tells machines apart',
+  () => {
+    expect(readPidSpace()).toMatch(/^[\da-f-]{36} pid:\[\d+\]$/)
+    expect(readPidSpace()).toContain(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim())
+  },
+)
+
+test('a lease that nobody renews runs out', async () => {
+  const { lease, holder } = await useLeases()
+  await lease({ host: 'elsewhere', leaseMs: 300 }).acquire(never)
+  expect(await lease().acquire(never)).toBe(true)
+  expect(await holder()).toMatchObject({ host: 'here' })
+})
+
+test('a lease that is kept outlives its time, and keep ends with true when it is told to', async () => {
+  const { client, lease, holder } = await useLeases()
+  const kept = lease({ leaseMs: 200 })
+  await kept.acquire(never)
+  const { run } = (await holder()) as { run?: string }
+  const abort = new AbortController()
+  const keeping = kept.keep(abort.signal)
+  await client.pExpire(leaseKey('test'), 120)
+  await waitFor(async () => (await client.pTTL(leaseKey('test'))) > 120, 'the lease to be renewed')
+  expect(await holder()).toMatchObject({ run })
+  abort.abort()
+  expect(await keeping).toBe(true)
+})
+
+test('a lease that ran out while Redis was away is taken again, if nobody else took it', async () => {
+  const { client, lease, holder } = await useLeases()
+  const kept = lease({ leaseMs: 200 })
+  await kept.acquire(never)
+  const abort = new AbortController()
+  const keeping = kept.keep(abort.signal)
+  await client.del(leaseKey('test'))
+  await waitFor(async () => (await holder()).pid === process.pid, 'the lease to be taken again')
+  abort.abort()
+  expect(await keeping).toBe(true)
+})
+
+test('a lease is steady again only after renewals that were refused, or after it had run out', async () => {
+  const { client, lease } = await useLeases()
+  const kept = lease({ leaseMs: 200 })
+  expect(kept.steadyMs()).toBe(-Infinity)
+  await kept.acquire(never)
+  const abort = new AbortController()
+  const keeping = kept.keep(abort.signal)
+  const isSteady = () => kept.steadyMs() > 150
+  await waitFor(isSteady, 'it to have been renewed for a while')
+  // Connections last, and what only reads is answered.
+  await client.configSet('min-replicas-to-write', '1')
+  await waitFor(() => !isSteady(), 'a renewal to be refused')
+  await client.configSet('min-replicas-to-write', '0')
+  await waitFor(isSteady, 'it to be renewed again')
+  await client.del(leaseKey('test'))
+  await waitFor(() => !isSteady(), 'it to be missed')
+  abort.abort()
+  expect(await keeping).toBe(true)
+})
+
+test('keep ends with false when somebody else holds the id, and release leaves his lease alone', async () => {
+  const { client, lease } = await useLeases()
+  const kept = lease({ leaseMs: 200 })
+  await kept.acquire(never)
+  const theirs = JSON.stringify({ host: 'elsewhere', pid: 7 })
+  await client.set(leaseKey('test'), theirs)
+  expect(await kept.keep(never)).toBe(false)
+  await kept.release()
+  expect(await client.get(leaseKey('test'))).toBe(theirs)
+})
+
+test('who waits for a lease stops when told to', async () => {
+  const { lease } = await useLeases()
+  await lease({ host: 'elsewhere', leaseMs: 3_600_000 }).acquire(never)
+  const abort = new AbortController()
+  const next = lease()
+  const waiting = next.acquire(abort.signal)
+  await waitFor(() => next.coded('relay.lease.held').length > 0, 'the holder to be named')
+  abort.abort()
+  expect(await waiting).toBe(false)
+})

@@ -1,0 +1,169 @@
+import { expect, test } from 'vitest'
+import { NUMBER_KEY, RELAYS_KEY } from '../../../src/relay/redis/keys.ts'
+import { createAdoption } from '../../../src/relay/lists/adoption.ts'
+import { createNumbers } from '../../../src/relay/redis/numbers.ts'
+import { readConfig } from '../../../src/relay/index.ts'
+import { listNeeds } from '../../../src/relay/redis/rights.ts'
+import { scripts } from '../../../src/relay/redis/scripts.ts'
+import { captureLog } from '../../support/log.ts'
+import { textsOf, useClaims, useRelayRedis } from '../../support/relay-redis.ts'
+import { receiveAll, useRelay, waitFor } from '../../support/relay.ts'
+import { useRedisClient, useRedisServer } from '../../support/redis.ts'
+import { useSqs } from '../../support/sqs.ts'
+
+const LIST = 'enigma:notifications:campaigns'
+const cdr = (ref: number) => `{"type":"cdr","payload":{"call_ref":"${ref}"}}`
+
+/** A server with a user of whom rights are taken while tests run. */
+async function useUser(args: readonly string[] = []) {
+  const { url, port } = await useRedisServer({ args })
+  const redis = await useRedisClient(url)
+  const set = (...rules: string[]) => redis.sendCommand(['ACL', 'SETUSER', 'relay', ...rules])
+  await set('on', '>hunter2', '~enigma:*', '&*', '+@all', '-acl')
+  /** Copies of items, and what tells of them. */
+  const copies = async () =>
+    (await redis.keys('enigma:relay:*')).filter((key) => /^enigma:relay:(claims?|waiting|parked)/.test(key))
+  return { redis, set, copies, url: `redis://relay:hunter2@127.0.0.1:${port}` }
+}
+
+test('without one of its rights a relay takes nothing and copies nothing, and names the right; with it, each item arrives once', async () => {
+  const [{ redis, set, copies, url }, sqs] = [await useUser(), await useSqs()]
+  await set('-ltrim', '-sadd')
+  await redis.lPush(LIST, [cdr(1), cdr(2)])
+  const relay = await useRelay({ redisUrl: url, endpoint: sqs.endpoint, lists: [LIST] })
+  const failed = () => relay.coded('relay.list.failed').map(({ error, msg }) => `${String(error)} ${msg}`)
+  await waitFor(() => failed().length > 0, 'it to be said')
+  expect(failed()).toEqual([expect.stringContaining('LTRIM, SADD')])
+  expect(failed()[0]).toContain('ACL SETUSER relay +ltrim +sadd')
+  // It tries again and again.
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  expect(await copies()).toEqual([])
+  expect(await redis.lRange(LIST, 0, -1)).toEqual([cdr(2), cdr(1)])
+  // Other rights are taken while it runs: between takes, and before the next one.
+  await set('+ltrim', '+sadd')
+  const first = await receiveAll(sqs, 'campaigns-cdr', 2)
+  await set('-rpush', '-rename')
+  await redis.lPush(LIST, [cdr(3), cdr(4)])
+  await waitFor(() => failed().some((line) => line.includes('RENAME, RPUSH')), 'it to be said')
+  // At most one item is where a blocking move left it.
+  expect((await copies()).filter((key) => key.includes('claim:'))).toEqual([])
+  await set('+rpush', '+rename')
+  const second = await receiveAll(sqs, 'campaigns-cdr', 2)
+  const ids = [...first, ...second].map(({ id }) => id)
+  expect(new Set(ids).size).toBe(4)
+  await waitFor(
+    async () => (await copies()).every((key) => key.startsWith('enigma:relay:claims:')),
+    'all to be settled',
+  )
+  expect(await redis.lLen(LIST)).toBe(0)
+})
+
+test('a command that is renamed away is named, and nothing is copied', async () => {
+  const [{ redis, copies, url }, sqs] = [await useUser(['--rename-command', 'LTRIM', '']), await useSqs()]
+  await redis.lPush(LIST, cdr(1))
+  const relay = await useRelay({ redisUrl: url, endpoint: sqs.endpoint, lists: [LIST] })
+  await waitFor(
+    () => relay.coded('relay.list.failed').some(({ error }) => String(error).includes('LTRIM')),
+    'it to be said',
+  )
+  expect(await copies()).toEqual([])
+})
+
+test('a take that is refused any of its commands in the middle copies nothing and takes nothing', async () => {
+  const { redis, set, copies, url } = await useUser()
+  const { claims } = await useClaims(url)
+  await redis.lPush(LIST, [cdr(1), cdr(2)])
+  await redis.lPush('enigma:relay:waiting:test:enigma:notifications:campaigns', 'waits')
+  await claims.announce(LIST)
+  const before = await copies()
+  for (const command of ['ltrim', 'rpush', 'hset', 'hdel', 'del', 'set', 'get', 'lrange']) {
+    await set(`-${command}`)
+    await expect(claims.take(LIST, 500, 1_000_000), command).rejects.toThrow(/can't run this command|no permissions/)
+    expect([command, await copies(), await redis.lLen(LIST)]).toEqual([command, before, 2])
+    await set(`+${command}`)
+  }
+  // The list alone may not be written.
+  await set('resetkeys', '~enigma:relay:*', `%R~${LIST}`)
+  await expect(claims.take(LIST, 500, 1_000_000)).rejects.toThrow(/NOPERM|can't access/)
+  expect(await copies()).toEqual(before)
+  await set('resetkeys', '~enigma:*')
+  expect(textsOf((await claims.take(LIST, 500, 1_000_000))?.claim)).toEqual(['waits', cdr(1), cdr(2)])
+})
+
+test('an adoption that is refused any of its commands in the middle leaves everything where another relay finds it', async () => {
+  const { redis, set, url } = await useUser()
+  const client = await useRelayRedis(url)
+  const gone = 'enigma:relay:waiting:gone:enigma:notifications:campaigns'
+  await redis.zAdd(RELAYS_KEY, { score: Date.now(), value: 'gone' })
+  await redis.hSet('enigma:relay:claims:gone', { 5: `1:1:${LIST}`, [`waiting:${LIST}`]: '1' })
+  await redis.rPush('enigma:relay:claim:gone:5', ['a', 'b'])
+  await redis.sAdd('enigma:relay:claim:gone:5:settled', '0')
+  await redis.rPush(gone, 'c')
+  await redis.set('enigma:relay:lease:test', 'test')
+  const adoption = createAdoption({
+    client,
+    relayId: 'test',
+    journal: undefined,
+    numbers: createNumbers({ now: Date.now, onSeen: () => undefined }),
+    log: captureLog().log,
+    now: Date.now,
+    lease: { holder: 'test', steadyMs: () => 10_000 },
+  })
+  /** Resolves with the claims that are this relay's then. */
+  const adopt = async () => {
+    const { failure } = await adoption.look()
+    if (failure !== undefined) throw failure
+    return redis.hLen('enigma:relay:claims:test')
+  }
+  const keys = async () => (await redis.keys('enigma:relay:*')).filter((key) => key !== NUMBER_KEY).toSorted()
+  const before = await keys()
+  for (const command of ['rename', 'hset', 'hdel', 'del']) {
+    await set(`-${command}`)
+    await expect(adopt(), command).rejects.toThrow(/can't run this command/)
+    expect([command, await keys(), await redis.hLen('enigma:relay:claims:gone')]).toEqual([command, before, 2])
+    await set(`+${command}`)
+  }
+  // A claim is moved as a whole, and what waits stays where it is.
+  await set('-rpush')
+  await expect(adopt()).rejects.toThrow(/can't run this command/)
+  expect(await redis.lRange(gone, 0, -1)).toEqual(['c'])
+  await set('+rpush')
+  expect(await adopt()).toBe(2)
+  expect(await redis.lRange('enigma:relay:claim:test:5', 0, -1)).toEqual(['a', 'b'])
+  expect(await redis.exists([gone, 'enigma:relay:claim:gone:5'])).toBe(0)
+})
+
+test('to compact a claim that may not be written leaves it whole; to park what may not be noted leaves no copy', async () => {
+  const { redis, set, url } = await useUser()
+  const { claims, client } = await useClaims(url)
+  await redis.lPush(LIST, [cdr(1), cdr(2), cdr(3)])
+  const number = (await claims.take(LIST, 500, 1_000_000))?.claim.number ?? 0
+  const [registry, key] = ['enigma:relay:claims:test', `enigma:relay:claim:test:${number}`]
+  const before = [await redis.lRange(key, 0, -1), await redis.hGet(registry, String(number))]
+  for (const command of ['rpush', 'rename', 'hset', 'hdel', 'del', 'lindex']) {
+    await set(`-${command}`)
+    await expect(client.compact([registry, key], [number, 1]), command).rejects.toThrow(/can't run this command/)
+    expect([await redis.lRange(key, 0, -1), await redis.hGet(registry, String(number))]).toEqual(before)
+    await set(`+${command}`)
+  }
+  expect(await client.compact([registry, key], [number, 1])).toBe(1)
+  expect(await redis.lRange(key, 0, -1)).toEqual([cdr(2)])
+  const park = () => client.park(['enigma:relay:parked', `${key}:settled`, registry], ['{}', 1, number, 10])
+  for (const command of ['sadd', 'rpush', 'ltrim', 'hexists']) {
+    await set(`-${command}`)
+    await expect(park(), command).rejects.toThrow(/can't run this command/)
+    expect([command, await redis.lLen('enigma:relay:parked')]).toEqual([command, 0])
+    await set(`+${command}`)
+  }
+  expect([await park(), await redis.sMembers(`${key}:settled`)]).toEqual([1, ['1']])
+})
+
+test('every command of the scripts is among the rights that are asked for', () => {
+  const config = readConfig({ ENIGMA_LISTS: LIST, AWS_REGION: 'none' })
+  const asked = new Set([...listNeeds(config, 'k').map(({ command }) => command[0]), 'RPUSH', 'SADD'])
+  const used = Object.values(scripts).flatMap(({ SCRIPT }) =>
+    [...SCRIPT.matchAll(/redis\.p?call\('([A-Z]+)'/g)].map(([, command]) => command),
+  )
+  expect(used.length).toBeGreaterThan(50)
+  expect(used.filter((command) => !asked.has(command))).toEqual([])
+})

@@ -1,0 +1,165 @@
+import { expect, test } from 'vitest'
+import { SOURCE_KEY } from '../../../src/relay/redis/keys.ts'
+import { createServers, createIdentity } from '../../../src/relay/redis/source-identity.ts'
+import { examine } from '../../../src/relay/doctor/doctor.ts'
+import { readConfig } from '../../../src/relay/index.ts'
+import { captureLog } from '../../support/log.ts'
+import { useProxy } from '../../support/proxy.ts'
+import { useRelayRedis } from '../../support/relay-redis.ts'
+import { receiveAll, useRelay, waitFor } from '../../support/relay.ts'
+import { useRedisClient, useRedisServer } from '../../support/redis.ts'
+import { useSqs } from '../../support/sqs.ts'
+
+const LIST = 'enigma:notifications:campaigns'
+const cdr = (ref: number) => `{"type":"cdr","payload":{"call_ref":"${ref}"}}`
+const parts = async (address: string) =>
+  ((await (await fetch(`${address}/readyz`)).json()) as { parts: Record<string, { ok: boolean; reason?: string }> })
+    .parts
+
+/** What the relay finds of a source, step by step, with the test's clock. */
+async function useIdentity(url: string, id: string, servers = createServers([])) {
+  const client = await useRelayRedis(url)
+  const clock = { nowMs: 1_764_000_000_000, connections: 1 }
+  const capture = captureLog()
+  const identity = createIdentity({
+    client,
+    source: { id, url },
+    servers,
+    connections: () => clock.connections,
+    nameRights: () => Promise.resolve(),
+    log: capture.log,
+    now: () => clock.nowMs,
+  })
+  return { identity, clock, coded: capture.coded }
+}
+
+const refused = expect.objectContaining({ code: 'relay.source.refused' }) as unknown
+
+test('one Redis by several names, at several addresses or databases, is read by one of them; doctor finds the same', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqs()]
+  const client = await useRedisClient(redis.url)
+  const first = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
+  await first.stop()
+  expect(await client.get(SOURCE_KEY)).toBe('main')
+  const proxy = await useProxy(redis.port)
+  const env = { ENIGMA_SOURCES: `again=redis://localhost:${proxy.port},main=${redis.url},other=${redis.url}/1` }
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], env })
+  await waitFor(
+    async () => Object.keys(await parts(relay.address)).includes('source:other'),
+    'the others to be refused',
+  )
+  const found = await parts(relay.address)
+  for (const id of ['again', 'other'])
+    expect(found[`source:${id}`]).toMatchObject({
+      ok: false,
+      reason: expect.stringContaining(`"${id}" and "main" are the same Redis`) as string,
+    })
+  expect(found).toMatchObject({ 'pubsub:main': { ok: true }, 'redis:again': { ok: true } })
+  expect(relay.lines.filter((line) => line.includes('relay.source.same_server'))).toHaveLength(2)
+  await client.lPush(LIST, [cdr(1), cdr(2)])
+  await client.publish('enigma:notifications:agents:1', '{"type":"stats","payload":{"ref":"1"}}')
+  const ids = (await receiveAll(sqs, 'campaigns-cdr', 2)).map(({ source }) => source)
+  expect(ids).toEqual(['/enigma/main', '/enigma/main'])
+  expect(await receiveAll(sqs, 'agents-stats', 1)).toMatchObject([{ source: '/enigma/main' }])
+  await expect(receiveAll(sqs, 'agents-stats', 1, 500)).rejects.toThrow(/came 0/)
+  const findings = []
+  const config = readConfig({ ...env, AWS_REGION: 'none', AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:1' })
+  for await (const { check, code } of examine({ config })) if (check.endsWith('/source')) findings.push([check, code])
+  expect(findings).toEqual([
+    ['redis/again/source', 'doctor.source.same_server'],
+    ['redis/main/source', undefined],
+    ['redis/other/source', 'doctor.source.same_server'],
+  ])
+  // A Redis that came back empty is given its name again by those who read it.
+  await client.flushAll()
+  await waitFor(async () => (await client.get(SOURCE_KEY)) === 'main', 'the name to be written again')
+})
+
+test('a relay that calls a Redis by another name reads nothing and says by which; doctor finds the same', async () => {
+  const [redis, sqs] = [await useRedisServer(), await useSqs()]
+  const client = await useRedisClient(redis.url)
+  await client.set(SOURCE_KEY, 'main')
+  await client.lPush(LIST, cdr(1))
+  const env = { ENIGMA_SOURCES: `dialler=${redis.url}` }
+  const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST], env })
+  const { reason } = (await parts(relay.address))['source:dialler'] ?? {}
+  expect(reason).toContain(`write main=${redis.url} in ENIGMA_SOURCES`)
+  expect(reason).toContain(`redis-cli -h 127.0.0.1 -p ${redis.port} DEL ${SOURCE_KEY}`)
+  expect(relay.lines.filter((line) => line.includes('relay.source.other_name'))).toHaveLength(1)
+  expect((await client.keys('*')).toSorted()).toEqual([LIST, SOURCE_KEY])
+  const config = readConfig({ ...env, AWS_REGION: 'none', AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:1' })
+  const findings = []
+  for await (const { check, code } of examine({ config })) if (check.endsWith('/source')) findings.push([check, code])
+  expect(findings).toEqual([['redis/dialler/source', 'doctor.source.other_name']])
+  // No restart: as soon as it is the right one it is read.
+  await client.set(SOURCE_KEY, 'dialler')
+  expect(await receiveAll(sqs, 'campaigns-cdr', 1)).toMatchObject([{ source: '/enigma/dialler' }])
+  await waitFor(async () => !Object.keys(await parts(relay.address)).includes('source:dialler'), 'it to be ready')
+  // Another server at the same address.
+  await client.set(SOURCE_KEY, 'other')
+  await waitFor(async () => Object.keys(await parts(relay.address)).includes('source:dialler'), 'it to be refused')
+  await client.lPush(LIST, cdr(2))
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  expect(await client.lLen(LIST)).toBe(1)
+})
+
+test('a server that has lost its name is given it by those who read it, and only later by one that was refused', async () => {
+  const { url } = await useRedisServer()
+  const client = await useRedisClient(url)
+  const [own, wrong] = [await useIdentity(url, 'main'), await useIdentity(url, 'dialler')]
+  await own.identity.look()
+  await expect(wrong.identity.look()).rejects.toThrow(refused)
+  await client.flushAll()
+  await expect(wrong.identity.look()).rejects.toThrow(refused)
+  wrong.clock.nowMs += 9_000
+  await expect(wrong.identity.look()).rejects.toThrow(refused)
+  expect(await client.exists(SOURCE_KEY)).toBe(0)
+  await own.identity.look()
+  expect(await client.get(SOURCE_KEY)).toBe('main')
+  // Deliberately renamed: nobody gives it the old name again.
+  await client.del(SOURCE_KEY)
+  await expect(wrong.identity.look()).rejects.toThrow(refused)
+  wrong.clock.nowMs += 11_000
+  await wrong.identity.look()
+  expect([await client.get(SOURCE_KEY), wrong.identity.isVerified()]).toEqual(['dialler', true])
+  expect([wrong.coded('relay.source.other_name').length, wrong.coded('relay.source.admitted').length]).toEqual([1, 1])
+})
+
+test('a database is part of the name, and kept where the relays of all databases find it', async () => {
+  const { url } = await useRedisServer()
+  const client = await useRedisClient(url)
+  const inSecond = await useIdentity(`${url}/1`, 'main')
+  await inSecond.identity.look()
+  expect(await client.get(SOURCE_KEY)).toBe('main/1')
+  const { identity, coded } = await useIdentity(url, 'main')
+  await expect(identity.look()).rejects.toThrow(refused)
+  expect(coded('relay.source.other_database')).toHaveLength(1)
+  expect(identity.refusal?.fix).toContain(`main=${url}/1`)
+  // What is asked of the second one goes to its own database all the same.
+  const second = await useRelayRedis(`${url}/1`)
+  await inSecond.identity.look()
+  await second.set('a', '1')
+  expect(await client.exists('a')).toBe(0)
+})
+
+test('where a name cannot be kept, a Redis is read by one source of the relay, with INFO or without', async () => {
+  const primary = await useRedisServer({ args: ['--repl-diskless-sync-delay', '0'] })
+  const { url } = await useRedisServer({ args: ['--replicaof', `127.0.0.1 ${primary.port}`] })
+  const replica = await useRedisClient(url)
+  await waitFor(async () => (await replica.info('replication')).includes('master_link_status:up'), 'the replica')
+  const servers = createServers([])
+  const [one, other] = [
+    await useIdentity(url, 'one', servers),
+    await useIdentity(url.replace('127.0.0.1', 'localhost'), 'other', servers),
+  ]
+  await one.identity.look()
+  await expect(other.identity.look()).rejects.toThrow(refused)
+  expect(other.coded('relay.source.same_server')).toHaveLength(1)
+  // Without the right to INFO the name alone tells.
+  await replica.sendCommand(['ACL', 'SETUSER', 'bare', 'on', '>x', '~*', '&*', '+@all', '-info'])
+  const bare = await useIdentity(url.replace('redis://', 'redis://bare:x@'), 'other')
+  await bare.identity.look()
+  await (await useRedisClient(primary.url)).set(SOURCE_KEY, 'one')
+  await waitFor(async () => (await replica.get(SOURCE_KEY)) === 'one', 'the name to be replicated')
+  await expect(bare.identity.look()).rejects.toThrow(refused)
+})

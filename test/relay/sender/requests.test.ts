@@ -1,0 +1,115 @@
+import { expect, onTestFinished, test } from 'vitest'
+import { createRequests } from '../../../src/relay/sender/requests.ts'
+import { createUplink } from '../../../src/relay/sender/uplink.ts'
+import { waitFor } from '../../support/relay.ts'
+
+const SILENT_MS = 60
+
+/** A server that hangs until it is told to behave otherwise; what it was sent, and which of it was given up. */
+function useServer() {
+  const sent: { readonly input: string; readonly signal: AbortSignal }[] = []
+  const server = { answer: (_input: string): 'hang' | Promise<string> => 'hang' }
+  // Known to be fast: so nothing is overdue later for its size.
+  const uplink = createUplink()
+  uplink.arrive(uplink.ship(1_000_000_000), 'answered')
+  const requests = createRequests(
+    (input: string, signal) => {
+      sent.push({ input, signal })
+      const answer = server.answer(input)
+      if (answer !== 'hang') return answer
+      return new Promise<string>((_resolve, reject) =>
+        signal.addEventListener('abort', () => reject(new Error('aborted'))),
+      )
+    },
+    { uplink, toProbe: (input) => ({ input, bytes: 1 }), silentMs: SILENT_MS },
+  )
+  onTestFinished(() => requests.close())
+  /** What becomes of it, as words. */
+  const send = (input: string) => requests.send(input, 1).catch((error: unknown) => (error as Error).message)
+  const times = (input: string) => sent.filter((one) => one.input === input).length
+  return { server, requests, sent, send, times }
+}
+
+const answered = (words: string) => Object.assign(new Error(words), { $metadata: { httpStatusCode: 400 } })
+
+test('while the oldest is unanswered it is sent again and again beside itself, and no other', async () => {
+  const { send, times, requests } = useServer()
+  void send('a')
+  void send('b')
+  await waitFor(() => times('a') === 4, 'three copies')
+  expect([times('b'), requests.size]).toEqual([1, 2])
+})
+
+test('when its copy is answered, what was sent before and still hangs fails at once, to be tried again, and is given up', async () => {
+  const { server, send, sent, times, requests } = useServer()
+  const all = Promise.all(['a', 'b', 'c'].map(send))
+  await waitFor(() => times('a') === 2, 'a copy that hangs as well')
+  server.answer = (input) => Promise.resolve(`${input} is there`)
+  const [a, b, c] = await all
+  expect(a).toBe('a is there')
+  for (const other of [b, c])
+    expect(other).toMatch(/^SQS did not answer within \d+ ms, although it answered later requests$/)
+  expect([times('b'), times('c'), requests.size]).toEqual([1, 1, 0])
+  expect(sent.slice(0, 3).map(({ input, signal }) => [input, signal.aborted])).toEqual([
+    ['a', true],
+    ['b', true],
+    ['c', true],
+  ])
+})
+
+test('one that was sent a moment ago is given its time when a copy is answered', async () => {
+  const { server, send, times, requests } = useServer()
+  const first = send('a')
+  const copied = Promise.withResolvers<string>()
+  server.answer = (input) => (input === 'a' ? copied.promise : 'hang')
+  await waitFor(() => times('a') === 2, 'the copy')
+  void send('late')
+  copied.resolve('a is there')
+  expect(await first).toBe('a is there')
+  expect([requests.size, times('late')]).toEqual([1, 1])
+})
+
+test('what SQS says to a copy is the answer; that the network failed says nothing', async () => {
+  const { server, send, times } = useServer()
+  const first = send('a')
+  server.answer = () => Promise.reject(new Error('ECONNRESET'))
+  await waitFor(() => times('a') === 3, 'copies that fail')
+  server.answer = () => Promise.reject(answered('InvalidMessageContents'))
+  expect(await first).toBe('InvalidMessageContents')
+})
+
+test('what is answered in time is sent once; at the end what is open fails', async () => {
+  const { server, send, times, requests } = useServer()
+  server.answer = (input) => Promise.resolve(`${input} is there`)
+  expect(await send('a')).toBe('a is there')
+  server.answer = () => 'hang'
+  const last = send('b')
+  requests.close()
+  expect(await last).toBe('the relay stopped before SQS answered')
+  expect([times('a'), times('b'), requests.size]).toEqual([1, 1, 0])
+})
+
+test('of a request with several parts only the smallest is sent again; its answer is the answer, and what had no part in it is unanswered', async () => {
+  const uplink = createUplink()
+  uplink.arrive(uplink.ship(1_000_000_000), 'answered')
+  const sent: string[] = []
+  let isWell = false
+  const requests = createRequests(
+    (input: string, signal: AbortSignal) => {
+      sent.push(input)
+      if (isWell) return Promise.resolve(`${input} is there`)
+      return new Promise<string>((_resolve, reject) =>
+        signal.addEventListener('abort', () => reject(new Error('aborted'))),
+      )
+    },
+    { uplink, silentMs: SILENT_MS, toProbe: (input) => ({ input: input.slice(0, 1), bytes: input.charCodeAt(0) }) },
+  )
+  onTestFinished(() => requests.close())
+  const both = [requests.send('bcd', 1), requests.send('aef', 1)].map((one) => one.catch((error: unknown) => error))
+  await waitFor(() => sent.length === 3, 'the probe')
+  expect(sent[2]).toMatch(/^[ab]$/)
+  isWell = true
+  const [other, first] = await Promise.all(both)
+  expect(first).toBe('a is there')
+  expect(other).toMatchObject({ code: 'relay.sqs.no_answer' })
+})

@@ -1,0 +1,156 @@
+import { DeleteQueueCommand } from '@aws-sdk/client-sqs'
+import { expect, test } from 'vitest'
+import { createQueues } from '../../../src/local/queues.ts'
+import { receiveAll, waitFor } from '../../support/relay.ts'
+import { fastUplink, isInOrder, useSender } from '../../support/sender.ts'
+import { useSqs } from '../../support/sqs.ts'
+import { useSqsFaults, type Answer } from '../../support/sqs-faults.ts'
+import { readNumbers } from '../../support/items.ts'
+
+const AGENTS = Array.from({ length: 40 }, (_, n) => String(1_000 + n))
+
+/** Answers so often with `first`, and then accepts. */
+const timesThenAccept = (times: number, first: Answer) => {
+  let left = times
+  return (): Answer => (left-- > 0 ? first : 'accept')
+}
+
+test.each([
+  ['is answered with 500', { status: 500, code: 'InternalError' }],
+  ['is throttled', { status: 400, code: 'ThrottlingException' }],
+  ['is denied', { status: 403, code: 'AccessDenied' }],
+  ['meets expired credentials', { status: 403, code: 'ExpiredToken' }],
+  ['has its connection cut', 'close'],
+  ['is never answered', 'hang'],
+] as const)('a request that %s is tried again as it was, in order, and SQS knows the copy', async (_name, fault) => {
+  const server = await useSqsFaults({ requestTimeoutMs: 100 })
+  const { push, drained, settled, parked, metrics } = useSender(server.sqs, {}, fastUplink({ limitMs: 100 }))
+  server.state.answer = timesThenAccept(2, fault)
+  push('1000', 0)
+  await waitFor(() => server.requests.length === 1, 'the first request')
+  push('1000', 1)
+  await drained()
+  const sent = server.requests.map(({ entries }) =>
+    entries.map((entry) => [entry.MessageDeduplicationId, entry.MessageBody]),
+  )
+  expect(sent).toHaveLength(4)
+  expect(sent[1]).toEqual(sent[0])
+  expect(sent[2]).toEqual(sent[0])
+  expect(readNumbers(server.requests[3]?.entries[0]?.MessageBody ?? '').map(({ n }) => n)).toEqual([1])
+  expect([settled.length, parked.length]).toEqual([2, 0])
+  expect(await metrics.retried.get()).toMatchObject({ values: [{ value: 2 }] })
+})
+
+test('an answer that is lost after SQS accepted makes a copy that SQS knows: it is there once', async () => {
+  const server = await useSqsFaults()
+  const { push, drained } = useSender(server.sqs)
+  server.state.answer = timesThenAccept(3, 'lose')
+  for (let n = 0; n < 20; n++) for (const agent of AGENTS) push(agent, n)
+  await drained()
+  const numbers = server.accepted.flatMap((entry) => readNumbers(entry.MessageBody))
+  expect(numbers).toHaveLength(20 * AGENTS.length)
+  expect(isInOrder(numbers)).toBe(true)
+})
+
+test('of a request in which one entry failed only that one is sent again', async () => {
+  const server = await useSqsFaults()
+  const { push, drained } = useSender(server.sqs)
+  let failedGroup: string | undefined
+  server.state.answer = () => ({
+    fail: (entry) => {
+      if (failedGroup !== undefined) return undefined
+      failedGroup = entry.MessageGroupId
+      return { Code: 'InternalError', SenderFault: false }
+    },
+  })
+  for (const agent of AGENTS.slice(0, 8)) push(agent, 0)
+  await drained()
+  const [first, second] = server.requests
+  expect(first?.entries.length).toBeGreaterThan(4)
+  expect(second?.entries).toEqual([
+    { ...first?.entries.find((entry) => entry.MessageGroupId === failedGroup), Id: '0' },
+  ])
+  expect(server.requests).toHaveLength(2)
+})
+
+test('while one lane is tried again the others go on', async () => {
+  const server = await useSqsFaults()
+  const { push, drained, settled } = useSender(server.sqs)
+  let mended = false
+  let unlucky = ''
+  server.state.answer = ({ entries }) => {
+    unlucky ||= entries[0]?.MessageGroupId ?? ''
+    return {
+      fail: (entry) =>
+        !mended && entry.MessageGroupId === unlucky ? { Code: 'InternalError', SenderFault: false } : undefined,
+    }
+  }
+  push('1000', 0)
+  await waitFor(() => unlucky !== '', 'the lane to fail')
+  const others = ['1001', '1002', '1003', '1004']
+  for (let n = 1; n < 5; n++) for (const agent of ['1000', ...others]) push(agent, n)
+  await waitFor(() => settled.length === 16, 'the others to arrive')
+  mended = true
+  await drained()
+  expect(isInOrder(server.accepted.flatMap((entry) => readNumbers(entry.MessageBody)))).toBe(true)
+})
+
+test('under random faults nothing is lost, nothing is there twice, and each reference is in order', async () => {
+  const server = await useSqsFaults({ requestTimeoutMs: 100 })
+  const { push, drained, settled, parked } = useSender(
+    server.sqs,
+    { packNotifications: 4 },
+    fastUplink({ limitMs: 100 }),
+  )
+  let turn = 0
+  const faults: Answer[] = [
+    'accept',
+    { status: 500, code: 'InternalError' },
+    'lose',
+    'accept',
+    'close',
+    {
+      fail: (entry) =>
+        Number(entry.MessageGroupId) % 3 === turn % 3 ? { Code: 'InternalError', SenderFault: false } : undefined,
+    },
+    'accept',
+  ]
+  server.state.answer = () => (turn < 60 ? (faults[turn++ % faults.length] as Answer) : 'accept')
+  for (let n = 0; n < 25; n++) for (const agent of AGENTS) push(agent, n)
+  await drained(15_000)
+  const numbers = server.accepted.flatMap((entry) => readNumbers(entry.MessageBody))
+  expect(numbers).toHaveLength(25 * AGENTS.length)
+  expect(isInOrder(numbers)).toBe(true)
+  expect([settled.length, parked.length]).toEqual([25 * AGENTS.length, 0])
+  expect([server.state.overlaps, server.state.mostInFlight <= 4]).toEqual([0, true])
+})
+
+test('an outage is said once when it begins and once when it ends', async () => {
+  const server = await useSqsFaults()
+  // One request at a time: of two answers that cross, either may be read first.
+  const { push, drained, coded, sender } = useSender(server.sqs, { inFlight: 1 })
+  server.state.answer = timesThenAccept(12, { status: 503, code: 'ServiceUnavailable' })
+  for (const agent of AGENTS) push(agent, 0)
+  await waitFor(() => sender.failingSince !== undefined, 'the outage to be known')
+  await drained()
+  expect(coded('relay.sqs.unavailable')).toHaveLength(1)
+  expect(coded('relay.sqs.recovered')).toHaveLength(1)
+  expect(sender.failingSince).toBeUndefined()
+})
+
+test('a queue that is deleted and made again takes up where it was', async () => {
+  const server = await useSqs()
+  const { push, drained, coded } = useSender(server.sqs)
+  push('1000', 0)
+  await drained()
+  await server.sqs.send(new DeleteQueueCommand({ QueueUrl: server.url('agents-status') }))
+  for (const n of [1, 2, 3]) push('1000', n)
+  await waitFor(() => coded('relay.sqs.queue_missing').length > 0, 'it to be said')
+  await createQueues(server.sqs, 'enigma-')
+  await drained()
+  expect((await receiveAll(server, 'agents-status', 3)).map(({ id }) => id)).toEqual([
+    'main/p/2000/1',
+    'main/p/2000/2',
+    'main/p/2000/3',
+  ])
+})

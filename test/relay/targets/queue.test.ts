@@ -1,0 +1,104 @@
+import { CreateQueueCommand, DeleteQueueCommand, SQSClient } from '@aws-sdk/client-sqs'
+import { expect, onTestFinished, test } from 'vitest'
+import { findRoute, type Route } from '../../../src/protocol/index.ts'
+import { findQueue } from '../../../src/relay/targets/sqs/queue.ts'
+import { captureLog } from '../../support/log.ts'
+import { waitFor } from '../../support/relay.ts'
+import { useSqsFaults } from '../../support/sqs-faults.ts'
+import { useSqs } from '../../support/sqs.ts'
+
+const route = findRoute('agents', 'status') as Route
+const never = new AbortController().signal
+
+test('a queue that is there is found with the largest message that it takes', async () => {
+  const server = await useSqs()
+  const { log, lines } = captureLog()
+  expect(await findQueue(server.sqs, route, 'enigma-', log, never)).toEqual({
+    url: server.url('agents-status'),
+    maxBytes: 1024 * 1024,
+  })
+  expect(lines).toEqual([])
+})
+
+test('a queue that is not there is said once, with what to do; made later, it is found by itself', async () => {
+  const server = await useSqs()
+  await server.sqs.send(new DeleteQueueCommand({ QueueUrl: server.url('agents-status') }))
+  const { log, coded } = captureLog()
+  const finding = findQueue(server.sqs, route, 'enigma-', log, never)
+  await waitFor(() => coded('relay.sqs.queue_missing').length > 0, 'it to be said')
+  // A few looks later it is still said once.
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  await server.sqs.send(
+    new CreateQueueCommand({
+      QueueName: 'enigma-agents-status.fifo',
+      Attributes: { FifoQueue: 'true', MaximumMessageSize: '262144' },
+    }),
+  )
+  expect(await finding).toMatchObject({ maxBytes: 262_144 })
+  expect(coded('relay.sqs.queue_missing')).toMatchObject([
+    {
+      queue: 'enigma-agents-status.fifo',
+      msg: expect.stringMatching(/"enigma-relay queues --create".*ENIGMA_QUEUE_PREFIX/) as string,
+    },
+  ])
+  expect(coded('relay.sqs.queue_found')).toHaveLength(1)
+})
+
+test('a queue that keeps no order is refused', async () => {
+  const server = await useSqsFaults({ fifo: false })
+  const { log, coded } = captureLog()
+  const abort = new AbortController()
+  const finding = findQueue(server.sqs, route, 'enigma-', log, abort.signal)
+  await waitFor(() => coded('relay.sqs.queue_not_fifo').length > 0, 'it to be said')
+  abort.abort()
+  expect(await finding).toBeUndefined()
+})
+
+test('missing credentials are said as such', async () => {
+  const server = await useSqs()
+  const missing = Object.assign(new Error('Could not load credentials from any providers'), {
+    name: 'CredentialsProviderError',
+  })
+  const sqs = new SQSClient({
+    endpoint: server.endpoint,
+    region: 'us-east-1',
+    credentials: () => Promise.reject(missing),
+    maxAttempts: 1,
+  })
+  onTestFinished(() => sqs.destroy())
+  const { log, coded } = captureLog()
+  const abort = new AbortController()
+  const finding = findQueue(sqs, route, 'enigma-', log, abort.signal)
+  await waitFor(() => coded('relay.sqs.credentials_rejected').length > 0, 'it to be said')
+  abort.abort()
+  await finding
+})
+
+test('what answers and is no SQS is said as such, and its page is not quoted', async () => {
+  const server = await useSqsFaults()
+  server.state.page = '<html>the proxy of the house</html>'
+  const { log, coded, lines } = captureLog()
+  const abort = new AbortController()
+  const finding = findQueue(server.sqs, route, 'enigma-', log, abort.signal)
+  await waitFor(() => coded('relay.sqs.foreign_answer').length > 0, 'it to be said')
+  server.state.page = undefined
+  expect(await finding).toMatchObject({ maxBytes: 1024 * 1024 })
+  expect(lines.join('')).not.toContain('the proxy of the house')
+})
+
+test('a server that cannot be reached is said with where to look', async () => {
+  const sqs = new SQSClient({
+    endpoint: 'http://127.0.0.1:1',
+    region: 'us-east-1',
+    credentials: { accessKeyId: 'a', secretAccessKey: 'b' },
+    maxAttempts: 1,
+  })
+  onTestFinished(() => sqs.destroy())
+  const { log, coded } = captureLog()
+  const abort = new AbortController()
+  const finding = findQueue(sqs, route, 'enigma-', log, abort.signal)
+  await waitFor(() => coded('relay.sqs.unavailable').length > 0, 'it to be said')
+  abort.abort()
+  await finding
+  expect(coded('relay.sqs.unavailable')[0]).toMatchObject({ error: expect.stringContaining('ECONNREFUSED') as string })
+})
