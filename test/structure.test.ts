@@ -22,6 +22,7 @@ const read = (file: string) => {
   }
 }
 const sources = files.filter((file) => /^(src|functions|infra|examples|bench|test)\/.*\.[tj]s$/.test(file))
+const scripts = files.filter((file) => file.endsWith('.lua'))
 
 /** Room → the rooms and packages that it may import. `*`: anything. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -121,7 +122,9 @@ test('the import table is not blind: it sees imports of every form', () => {
   expect(importsOf('functions/agents/call.ts')).toEqual(
     expect.arrayContaining(['hono', 'src/adapter', 'src/store', 'functions']),
   )
-  expect(importsOf('src/relay/targets/sqs/sdk-client.ts')).toEqual(expect.arrayContaining(['@aws-sdk/client-sqs', 'src/relay']))
+  expect(importsOf('src/relay/targets/sqs/sdk-client.ts')).toEqual(
+    expect.arrayContaining(['@aws-sdk/client-sqs', 'src/relay']),
+  )
 })
 
 test('process.env is read in entry files only', () => {
@@ -142,7 +145,7 @@ const LONG: Readonly<Record<string, string>> = {
 }
 
 test('no source is longer than 250 lines, except those with a reason', () => {
-  const long = sources.filter(
+  const long = [...sources, ...scripts].filter(
     (file) => /^(src|functions|infra|examples)\//.test(file) && read(file).split('\n').length > 251,
   )
   expect(long.filter((file) => LONG[file] === undefined)).toEqual([])
@@ -150,6 +153,42 @@ test('no source is longer than 250 lines, except those with a reason', () => {
     Object.keys(LONG).filter((file) => !long.includes(file)),
     'reasons that are not needed any more',
   ).toEqual([])
+})
+
+/** What the ground floor of `src/relay` holds; every other file is in a room of its own. */
+const GROUND_FLOOR = ['config', 'errors', 'index', 'item', 'metrics', 'relay', 'source']
+const RELAY_ROOMS = [
+  'doctor',
+  'health',
+  'journal',
+  'lists',
+  'notification',
+  'parked-command',
+  'parking',
+  'pubsub',
+  'redis',
+  'redis/lua',
+  'sender',
+  'targets',
+  'targets/sqs',
+]
+
+test('each file of the relay is in the room of what it does, and no two have one name', () => {
+  const relay = files.filter((file) => file.startsWith('src/relay/')).map((file) => file.slice('src/relay/'.length))
+  const [ground, rooms] = [relay.filter((file) => !file.includes('/')), relay.filter((file) => file.includes('/'))]
+  expect(ground.filter((file) => !GROUND_FLOOR.includes(file.replace(/\.ts$/, '')))).toEqual([])
+  expect(rooms.filter((file) => !RELAY_ROOMS.includes(dirname(file)))).toEqual([])
+  const names = relay.filter((file) => file.endsWith('.ts')).map((file) => file.slice(file.lastIndexOf('/') + 1))
+  expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([])
+})
+
+test('Lua is in files of its own, each of which scripts.ts reads', () => {
+  const list = read('src/relay/redis/scripts.ts')
+  const names = scripts.map((file) => /^src\/relay\/redis\/lua\/([a-z]+(?:-[a-z]+)*)\.lua$/.exec(file)?.[1])
+  expect(names.length).toBeGreaterThan(10)
+  expect(names.filter((name) => name === undefined || !list.includes(`('${name}'`))).toEqual([])
+  const inText = sources.filter((file) => file.startsWith('src/relay/') && /redis\.p?call\(/.test(read(file)))
+  expect(inText).toEqual([])
 })
 
 test('files are in kebab-case, but for functions, which are named after their sub_type; none is a catch-all', () => {

@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, globSync, readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bundleFunctions } from './bundle-functions.ts'
 import { bundleRelay } from './bundle-relay.ts'
@@ -13,6 +14,9 @@ async function build(): Promise<void> {
   for (const name of existsSync(dist) ? readdirSync(dist) : [])
     if (name !== 'functions') rmSync(new URL(name, dist), { recursive: true, force: true })
   execFileSync('tsc', ['-p', 'src/tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
+  // tsc leaves behind what is no TypeScript.
+  for (const file of globSync('relay/**/*.lua', { cwd: join(root, 'src') }))
+    cpSync(join(root, 'src', file), join(root, 'dist', file))
   const [functions, relay] = await Promise.all([bundleFunctions(), bundleRelay()])
   process.stdout.write(`${formatReport(functions)}\n${formatReport(relay)}\n`)
 }

@@ -1,7 +1,9 @@
 import { build, type Metafile, type Plugin } from 'esbuild'
 import { chmod } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { globSync, readFileSync } from 'node:fs'
+import { basename, join, resolve } from 'node:path'
 import packageJson from '../../package.json' with { type: 'json' }
+import { DeployError } from '../errors.ts'
 import { BUNDLE, root } from './bundle-options.ts'
 
 export const RELAY_FILE = 'dist/enigma-relay.mjs'
@@ -14,7 +16,7 @@ export async function bundleRelay(outfile = RELAY_FILE): Promise<Metafile> {
     outfile,
     define: { ENIGMA_VERSION: JSON.stringify(`${packageJson.version} (single file)`) },
     banner: { js: BANNER },
-    plugins: [lateBuiltins, withoutStreet],
+    plugins: [lateBuiltins, withoutStreet, inlineLua],
   })
   await chmod(resolve(root, outfile), 0o755)
   return metafile
@@ -54,5 +56,26 @@ const withoutStreet: Plugin = {
       contents: 'export const showStreet = undefined',
       loader: 'js',
     }))
+  },
+}
+
+/** Where `src/relay/redis/scripts.ts` reads a script from its file. */
+const READ_LUA = "readFileSync(new URL(`./lua/${file}.lua`, import.meta.url), 'utf8')"
+
+/** Puts the Lua scripts of the relay into the bundle: beside a single file there are no others. */
+const inlineLua: Plugin = {
+  name: 'inline-lua',
+  setup(build) {
+    build.onLoad({ filter: /\/src\/relay\/redis\/scripts\.ts$/ }, ({ path }) => {
+      const source = readFileSync(path, 'utf8')
+      if (!source.includes(READ_LUA))
+        throw new DeployError('deploy.bundle.unknown_layout', `${path} does not read its scripts as ${READ_LUA}`)
+      const files = globSync(join(path, '../lua/*.lua'))
+      const texts = files.map((file) => [basename(file, '.lua'), readFileSync(file, 'utf8')])
+      return {
+        contents: source.replace(READ_LUA, () => `(${JSON.stringify(Object.fromEntries(texts))})[file]`),
+        loader: 'ts',
+      }
+    })
   },
 }

@@ -7,7 +7,7 @@ import type { RelayConfig } from './config.ts'
 import { createGivenUp } from './pubsub/given-up.ts'
 import { serveHealth } from './health/http.ts'
 import { openJournal, type Lost } from './journal/journal.ts'
-import { nameJournal } from './journal/journal-number.ts'
+import { readJournalId } from './journal/journal-id.ts'
 import { createJournalIntake } from './pubsub/pubsub-intake.ts'
 import { createListIntake } from './lists/list-intake.ts'
 import { beginAtZero, createMetrics, type Metrics } from './metrics.ts'
@@ -81,9 +81,9 @@ export function createRelay(options: RelayOptions): Relay {
         now,
       })
       release(() => journal.close())
-      const journalName = nameJournal(journal)
+      const journalId = readJournalId(journal)
       // Two relays may bear one id: each has a journal of its own.
-      const own = ownIndex(`${config.relayId} ${journalName ?? randomUUID()}`)
+      const own = ownIndex(`${config.relayId} ${journalId ?? randomUUID()}`)
       const sqs = createSqs(config, { requestTimeoutMs, log })
       release(() => sqs.destroy())
       const end = new AbortController()
@@ -196,7 +196,7 @@ export function createRelay(options: RelayOptions): Relay {
             // Of a journal that lost its notes only the time of its file is known: a gap is announced all the same.
             heardUntilMs: journal.noted(source.id) ?? journal.lostMs,
             lastNumber: journal.noted(numberNote(source.id)),
-            journalName,
+            journalId,
             ownIndex: own,
             onHeard: (atMs) => intake.note(source.id, atMs),
             onNumber: (number) => intake.note(numberNote(source.id), number),

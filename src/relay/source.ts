@@ -5,12 +5,12 @@ import { describe, RelayError } from './errors.ts'
 import type { JournalIntake } from './pubsub/pubsub-intake.ts'
 import type { Keeper } from './item.ts'
 import type { Room } from './lists/list-intake.ts'
-import { createLeftBehind, type LeftBehind, type LookFailure } from './lists/leftovers.ts'
+import { createLeftovers, type Leftovers, type LookFailure } from './lists/leftovers.ts'
 import { createLease } from './redis/lease.ts'
 import { runListSource, type ListState } from './lists/list-source.ts'
 import type { Metrics } from './metrics.ts'
 import type { Notice } from './notification/notice.ts'
-import { createNumbers, makeNumber } from './redis/numbers.ts'
+import { createNumbers } from './redis/numbers.ts'
 import { createParking } from './parking/parking.ts'
 import { overflowFile } from './parking/overflow.ts'
 import { runPubsubSource, type Gap } from './pubsub/pubsub-source.ts'
@@ -43,8 +43,8 @@ export type SourceOptions = {
   /** Until when (ms) a former process heard it, and the highest number that it saw. */
   readonly heardUntilMs: number | undefined
   readonly lastNumber: number | undefined
-  /** Of the journal that this process holds alone. */
-  readonly journalName: number | undefined
+  /** The id of the journal that this process holds alone. */
+  readonly journalId: number | undefined
   /** Where the index begins in what this relay numbers by itself. */
   readonly ownIndex: number
   readonly onGap: (gap: Gap) => void
@@ -75,7 +75,7 @@ export function createSource(options: SourceOptions) {
     void claims.flush()
   })
   const { relayId } = config
-  const numbers = createNumbers({ now, last: options.lastNumber, onSeen: options.onNumber })
+  const numbers = createNumbers({ client, now, last: options.lastNumber, onSeen: options.onNumber })
   const parking = createParking({
     sourceId: source.id,
     client,
@@ -105,7 +105,7 @@ export function createSource(options: SourceOptions) {
     relayId,
     log,
     now,
-    journal: options.journalName,
+    journalId: options.journalId,
     onRefused: (error) => (state.unleased = isAnswer(error) ? judgeRedis(error) : undefined),
   })
   const claims: Claims = createClaims({
@@ -152,7 +152,7 @@ export function createSource(options: SourceOptions) {
   const runList = async (
     list: string,
     listState: ListState,
-    leftBehind: LeftBehind,
+    leftovers: Leftovers,
     signal: AbortSignal,
   ): Promise<void> => {
     listState.progressMs = now()
@@ -178,7 +178,7 @@ export function createSource(options: SourceOptions) {
           await identity.verify()
           await rights.pass()
         },
-        adopt: () => leftBehind.adopt(list),
+        adopt: () => leftovers.adopt(list),
         connections: () => connections,
         onClaim: (claim) => onClaim(source.id, claim),
       },
@@ -242,11 +242,11 @@ export function createSource(options: SourceOptions) {
   }
 
   /** What others left is taken up once this user may do all that it takes. */
-  const runLeftBehind = async (leftBehind: LeftBehind, signal: AbortSignal): Promise<void> => {
+  const adoptLeftovers = async (leftovers: Leftovers, signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
       try {
         await rights.pass()
-        return await leftBehind.run()
+        return await leftovers.run()
       } catch {
         // Said for each list.
         await sleep(1_000, signal)
@@ -256,12 +256,11 @@ export function createSource(options: SourceOptions) {
 
   /** While the relay id is held. */
   const runLeased = async (signal: AbortSignal): Promise<void> => {
-    const leftBehind = createLeftBehind(
+    const leftovers = createLeftovers(
       {
         sourceId: source.id,
         client,
         relayId,
-        journal: options.journalName,
         claims,
         numbers,
         lists: config.lists,
@@ -276,8 +275,8 @@ export function createSource(options: SourceOptions) {
       signal,
     )
     await Promise.all([
-      ...[...state.lists].map(([list, listState]) => runList(list, listState, leftBehind, signal)),
-      runLeftBehind(leftBehind, signal),
+      ...[...state.lists].map(([list, listState]) => runList(list, listState, leftovers, signal)),
+      adoptLeftovers(leftovers, signal),
       claims.run(signal),
       sayUnnamedLists(client, source.id, config.lists, log, signal),
     ])
@@ -356,8 +355,8 @@ export function createSource(options: SourceOptions) {
     /** Puts one aside that no claim keeps. Resolves with false when the relay ends first. */
     park: (...[item, reason, detail]: Parameters<Keeper['park']>): Promise<boolean> =>
       parking.park(item, reason, detail),
-    /** A number that nothing else of this source has; undefined when the relay ends before Redis answers. */
-    nextNumber: (): Promise<number | undefined> => makeNumber(client, numbers, endSignal),
+    /** A number that nothing else of this source has. @throws what Redis answers */
+    nextNumber: numbers.next,
     /** A number of this relay's own, above all that it has seen of this source. */
     unaskedNumber: (): number => {
       const number = numbers.least()

@@ -36,7 +36,6 @@ const RELAY_RIGHTS = [
   '+get',
   '+set',
   '+psetex',
-  '+pexpire',
   '+exists',
   '+del',
   '+rename',

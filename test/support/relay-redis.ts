@@ -25,7 +25,7 @@ export async function useClaims(
   const { log } = captureLog()
   const now = options.now ?? Date.now
   const relayId = options.relayId ?? 'test'
-  const numbers = createNumbers({ now, onSeen: () => undefined })
+  const numbers = createNumbers({ client, now })
   const notices: Notice[] = []
   const parking = createParking({
     sourceId: 'main',
@@ -56,7 +56,7 @@ export async function useClaims(
   const announced = new Set<string>()
   /** Takes from a list that is announced before the first time, and fails when the take was fenced. */
   const take = async (list: string, count: number, maxBytes: number) => {
-    if (!announced.has(list)) await claims.announce(list)
+    if (!announced.has(list)) await claims.beginGeneration(list)
     announced.add(list)
     const taken = await claims.take(list, count, maxBytes)
     if (taken === 'fenced') throw new Error('the take was fenced')

@@ -1,7 +1,6 @@
 import { hostname } from 'node:os'
 import { isObject } from '../../protocol/index.ts'
 import { claimPrefix, claimsKey, leaseKey, PARKED_KEY, RELAYS_KEY, waitingKey } from '../redis/keys.ts'
-import { isAlive, readPidSpace } from '../redis/lease.ts'
 import { ok, warn, type Finding } from './finding.ts'
 import type { SourceView } from './source-view.ts'
 
@@ -10,36 +9,24 @@ export async function checkRelayId({ name, ask, config }: SourceView): Promise<F
   const check = name('relay-id')
   const holder = await ask('GET', leaseKey(config.relayId))
   if (typeof holder !== 'string') return ok(check, `${config.relayId} is free: no running relay uses it`)
-  const { host, pid, pidSpace } = readHolder(holder)
-  // A number of another container says nothing here.
-  if (host === hostname() && pid !== undefined && pidSpace === readPidSpace()) {
-    return ok(
-      check,
-      isAlive(pid)
-        ? `${config.relayId} is held by process ${pid} on this host: the relay is running`
-        : `${config.relayId} was held by process ${pid} on this host, which has ended; a relay that starts now takes it at once`,
-    )
-  }
+  const { host, pid } = readHolder(holder)
+  const who = `${config.relayId} is held by process ${pid}`
+  if (host === hostname()) return ok(check, `${who} on this host, which was running in the last 10 s`)
   return warn(
     check,
     'doctor.relay_id.held',
-    `${config.relayId} is held by process ${pid ?? '?'} on host ${host ?? '?'}: a second relay with this id waits until that process has ended`,
+    `${who} on host ${host}: a second relay with this id waits until that process has ended`,
     `set ENIGMA_RELAY_ID=${config.relayId}-2 or another unique id, unless that process is this relay`,
   )
 }
 
-function readHolder(text: string): { readonly host?: string; readonly pid?: number; readonly pidSpace?: string } {
+function readHolder(text: string): { readonly host: string; readonly pid: string } {
   try {
     const holder: unknown = JSON.parse(text)
-    if (!isObject(holder)) return {}
-    const { host, pid, pidSpace } = holder
-    return {
-      ...(typeof host === 'string' ? { host } : {}),
-      ...(typeof pid === 'number' ? { pid } : {}),
-      ...(typeof pidSpace === 'string' ? { pidSpace } : {}),
-    }
+    const { host, pid } = isObject(holder) ? holder : {}
+    return { host: typeof host === 'string' ? host : '?', pid: typeof pid === 'number' ? String(pid) : '?' }
   } catch {
-    return {}
+    return { host: '?', pid: '?' }
   }
 }
 

@@ -1,6 +1,6 @@
 import type { RelayConfig, SourceConfig } from '../config.ts'
 import type { Redis } from '../redis/client.ts'
-import { redisCli, userOf } from '../redis/redis-cli.ts'
+import { redisCli, userOf } from '../redis/address.ts'
 import { within } from './check.ts'
 
 /** An answer that takes longer (ms) does not come. */

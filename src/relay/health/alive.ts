@@ -12,8 +12,8 @@ export type AliveOptions = {
   /** How often (ms) it is said. The alarm waits for five minutes. */
   readonly everyMs: number
   readonly isReady: () => Promise<boolean>
-  /** A number that nothing else of the first source has; undefined when the relay ends. */
-  readonly nextNumber: () => Promise<number | undefined>
+  /** Makes a number that nothing else of the first source has. @throws what Redis answers */
+  readonly nextNumber: () => Promise<number>
   /** Puts it in the lane of its route. */
   readonly push: (item: Item) => void
   readonly log: Logger
@@ -29,19 +29,18 @@ const LOOK_MS = 1_000
  */
 export async function sayAlive(options: AliveOptions, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    const isReady = await options.isReady()
-    if (isReady && !signal.aborted) await say(options, signal)
-    await sleep(isReady ? options.everyMs : LOOK_MS, signal)
+    const isSaid = (await options.isReady()) && !signal.aborted && (await say(options, signal))
+    await sleep(isSaid ? options.everyMs : LOOK_MS, signal)
   }
 }
 
-/** Resolves when SQS has it, or the relay ends. */
+/** Resolves when SQS has it, or the relay ends; with false when Redis gave no number. */
 async function say(
   { relayId, sourceIds, startedMs, nextNumber, push, log, now }: AliveOptions,
   signal: AbortSignal,
-): Promise<void> {
-  const number = await nextNumber()
-  if (number === undefined || signal.aborted) return
+): Promise<boolean> {
+  const number = await nextNumber().catch(() => undefined)
+  if (number === undefined || signal.aborted) return false
   const payload = { relay: relayId, sources: [...sourceIds], started: new Date(startedMs).toISOString() }
   const stamped = stampNotice(formatNotice({ subType: 'alive', payload }), {
     sourceId: sourceIds[0] ?? '',
@@ -60,6 +59,7 @@ async function say(
     }
     push(toItem(stamped, { settle: end, park }, 0))
     await promise
+    return true
   } finally {
     // One a minute would stay for as long as the relay runs.
     signal.removeEventListener('abort', end)

@@ -1,6 +1,6 @@
 import type { Logger } from '../../runtime/index.ts'
-import { claimPrefix, claimsKey, leaseKey, NUMBER_KEY, RELAYS_KEY, waitingPrefix } from '../redis/keys.ts'
-import { hasJournal, LEASE_MS, type Lease, type LeaseOptions } from '../redis/lease.ts'
+import { claimPrefix, claimsKey, leaseKey, RELAYS_KEY, waitingPrefix } from '../redis/keys.ts'
+import { LEASE_MS, type Lease } from '../redis/lease.ts'
 import type { Numbers } from '../redis/numbers.ts'
 import type { Redis } from '../redis/client.ts'
 import { UNLEASED } from '../redis/scripts.ts'
@@ -8,13 +8,11 @@ import { UNLEASED } from '../redis/scripts.ts'
 export type AdoptionOptions = {
   readonly client: Redis
   readonly relayId: string
-  /** Of the journal that this process holds alone. */
-  readonly journal: LeaseOptions['journal']
   readonly numbers: Numbers
   readonly log: Logger
   readonly now: () => number
-  /** What this relay's own lease says, and for how long (ms) nothing kept it from renewing it. */
-  readonly lease: Pick<Lease, 'holder' | 'steadyMs'>
+  /** This relay's own. */
+  readonly lease: Pick<Lease, 'holder' | 'steadyMs' | 'hasOurJournal'>
 }
 
 export type Look = {
@@ -33,7 +31,7 @@ const FORGET_MS = 24 * 60 * 60 * 1000
  * long as a lease lasts: before that its lease may only have run out with the server, the network, or a server that refused writes. One
  * that was merely asleep sends what it has in memory as well: copies.
  */
-export function createAdoption({ client, relayId, journal, numbers, log, now, lease }: AdoptionOptions) {
+export function createAdoption({ client, relayId, numbers, log, now, lease }: AdoptionOptions) {
   /** When the lease of each relay had last been renewed when it was first looked at: by its own clock, so only good for comparing. */
   const renewed = new Map<string, number>()
 
@@ -42,19 +40,20 @@ export function createAdoption({ client, relayId, journal, numbers, log, now, le
 
   /** Resolves with whether nothing is known yet, since our own lease had run out as well. */
   const adopt = async (other: string): Promise<boolean> => {
-    const claims = await client.adoptFrom(
-      [leaseKey(other), claimsKey(other), claimsKey(relayId), NUMBER_KEY, RELAYS_KEY, leaseKey(relayId)],
-      [
-        claimPrefix(other),
-        claimPrefix(relayId),
-        waitingPrefix(other),
-        now(),
-        numbers.least(),
-        other,
-        now() - FORGET_MS,
-        lease.holder,
-      ],
-    )
+    const claims = await client.adopt({
+      otherLease: leaseKey(other),
+      otherRegistry: claimsKey(other),
+      ownLease: leaseKey(relayId),
+      ownRegistry: claimsKey(relayId),
+      otherPrefix: claimPrefix(other),
+      ownPrefix: claimPrefix(relayId),
+      waitingPrefix: waitingPrefix(other),
+      nowMs: now(),
+      leastNumber: numbers.least(),
+      relayId: other,
+      forgetMs: now() - FORGET_MS,
+      holder: lease.holder,
+    })
     if (claims > 0)
       log.warn(
         { code: 'relay.claims.adopted', relayId: other, claims },
@@ -77,10 +76,10 @@ export function createAdoption({ client, relayId, journal, numbers, log, now, le
     const isGivenBack = score < 0
     if (!isGivenBack && lease.steadyMs() < LEASE_MS) {
       const holder = await client.get(leaseKey(other))
-      const isOurs = holder !== null && !proven.has(other) && hasJournal(holder, journal)
+      const isOurs = holder !== null && !proven.has(other) && lease.hasOurJournal(holder)
       if (!isOurs) return renewed.get(other) === score && (await leftSomething(other))
       proven.add(other)
-      await client.releaseLease([leaseKey(other), RELAYS_KEY], [holder, other, now()])
+      await client.releaseLease({ lease: leaseKey(other), holder, relayId: other, nowMs: now() })
     }
     return adopt(other)
   }

@@ -2,17 +2,7 @@ import { MAX_WAIT_MS } from '../../protocol/index.ts'
 import { createCompaction } from './compaction.ts'
 import { RelayError } from '../errors.ts'
 import type { Keeper } from '../item.ts'
-import {
-  claimPrefix,
-  claimsKey,
-  leaseKey,
-  NUMBER_KEY,
-  SEEN_EMPTY_KEY,
-  settledKey,
-  WAITING_FIELD,
-  waitingField,
-  waitingKey,
-} from '../redis/keys.ts'
+import { claimPrefix, claimsKey, leaseKey, settledKey, WAITING_FIELD, waitingField, waitingKey } from '../redis/keys.ts'
 import type { Numbers } from '../redis/numbers.ts'
 import { isUnsettled, parseMeta, type OpenClaim } from './open-claim.ts'
 import type { Parking } from '../parking/parking.ts'
@@ -128,7 +118,7 @@ export function createClaims(options: ClaimsOptions) {
     const keeper: Keeper = {
       settle: (item) => settle(item.place),
       park: async (item, reason, detail) => {
-        const at = { settledKey: settledKey(relayId, number), registryKey: registry, claim: number, index: item.place }
+        const at = { settled: settledKey(relayId, number), registry, claim: number, index: item.place }
         if (await parking.park(item, reason, detail, at)) settle(item.place)
       },
     }
@@ -141,12 +131,14 @@ export function createClaims(options: ClaimsOptions) {
      * Begins a generation of takes from a list: what was sent before, and comes to Redis after this, takes nothing. Also names the list,
      * so that what a blocking move takes from it is found again. @throws RelayError when another process holds the relay id
      */
-    async announce(list: string): Promise<void> {
-      const least = Math.max(now(), Number(generationOf(list)) + 1)
-      const generation = await client.announceWaiting(
-        [registry, leaseKey(relayId)],
-        [waitingField(list), least, holder],
-      )
+    async beginGeneration(list: string): Promise<void> {
+      const generation = await client.beginGeneration({
+        registry,
+        lease: leaseKey(relayId),
+        field: waitingField(list),
+        least: Math.max(now(), Number(generationOf(list)) + 1),
+        holder,
+      })
       if (generation === '')
         throw new RelayError('relay.lease.taken', 'another process holds this ENIGMA_RELAY_ID: give each relay its own')
       generations.set(list, generation)
@@ -155,9 +147,19 @@ export function createClaims(options: ClaimsOptions) {
     /** Takes from a list into a claim: what a blocking move took before, and up to `count` items with it, up to `maxBytes` and one item. */
     async take(list: string, count: number, maxBytes: number): Promise<Taken> {
       const takenMs = now()
-      const keys = [list, waitingKey(relayId, list), registry, NUMBER_KEY, SEEN_EMPTY_KEY]
       const taken = bytes
-        .take(keys, [count, maxBytes, listEnd, takenMs, prefix, numbers.least(), generationOf(list)])
+        .take({
+          list,
+          waiting: waitingKey(relayId, list),
+          registry,
+          count,
+          maxBytes,
+          listEnd,
+          nowMs: takenMs,
+          claimPrefix: prefix,
+          leastNumber: numbers.least(),
+          generation: generationOf(list),
+        })
         .then((reply): Taken => {
           const [number, waitMs, left, items] = reply as TakeReply
           if (number < 0) return 'fenced'

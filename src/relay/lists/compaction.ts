@@ -34,10 +34,12 @@ export function createCompaction({ client, relayId, open, isShort, onHeld, now }
     claim.writtenMs = now()
     // A small item is a part of what came over the connection at once, and would keep all of it in memory.
     for (const [index, item] of claim.items) claim.items.set(index, copyOf(item))
-    const kept = await client.compact(
-      [claimsKey(relayId), claimPrefix(relayId) + claim.number],
-      [claim.number, ...claim.items.keys()],
-    )
+    const kept = await client.compact({
+      registry: claimsKey(relayId),
+      claim: claimPrefix(relayId) + claim.number,
+      number: claim.number,
+      rest: [...claim.items.keys()],
+    })
     // Redis may not know it: what is written back then is what is not settled.
     if (open.has(claim.number)) onHeld(claim, Math.max(kept, claim.items.size))
   }

@@ -2,7 +2,7 @@ import { sleep, type Logger } from '../../runtime/index.ts'
 import { createAdoption, type AdoptionOptions } from './adoption.ts'
 import type { Claim, Claims } from './claims.ts'
 import { describe } from '../errors.ts'
-import { LEASE_MS, type LeaseOptions } from '../redis/lease.ts'
+import { LEASE_MS } from '../redis/lease.ts'
 import type { Room } from './list-intake.ts'
 import type { Metrics } from '../metrics.ts'
 import { reportDamage, type Numbers } from '../redis/numbers.ts'
@@ -11,12 +11,10 @@ import type { Redis } from '../redis/client.ts'
 /** Why leftover claims cannot be looked for, and since when (ms). */
 export type LookFailure = { readonly sinceMs: number; readonly reason: string }
 
-export type LeftBehindOptions = {
+export type LeftoversOptions = {
   readonly sourceId: string
   readonly client: Redis
   readonly relayId: string
-  /** Of the journal that this process holds alone. */
-  readonly journal: LeaseOptions['journal']
   readonly claims: Claims
   readonly numbers: Numbers
   /** The lists that are taken from: each asks by itself for what was left of it, before it takes anything newer. */
@@ -41,11 +39,9 @@ const TAKE_BYTES = 4 * 1024 * 1024
  * What this relay or others left in claims, for as long as the relay id is held: list by list, in the order of their numbers, each claim
  * once. All that it remembers ends with the signal.
  */
-export function createLeftBehind(options: LeftBehindOptions, signal: AbortSignal) {
-  const { sourceId, client, relayId, journal, claims, numbers, lists, room, onClaim, onLook, log, metrics, now } =
-    options
-  const { lease } = options
-  const adoption = createAdoption({ client, relayId, journal, numbers, log, now, lease })
+export function createLeftovers(options: LeftoversOptions, signal: AbortSignal) {
+  const { sourceId, client, relayId, claims, numbers, lists, room, onClaim, onLook, log, metrics, now, lease } = options
+  const adoption = createAdoption({ client, relayId, numbers, log, now, lease })
   const underWay = new Map<string, Promise<void>>()
   /** Lists to be looked at again, since more may have come after the look that is under way. */
   const again = new Set<string>()
@@ -87,7 +83,7 @@ export function createLeftBehind(options: LeftBehindOptions, signal: AbortSignal
 
   /** A list that is no longer named: what was moved from it is ours all the same. */
   const takeUnnamed = async (list: string): Promise<void> => {
-    await claims.announce(list)
+    await claims.beginGeneration(list)
     const taken = await claims.take(list, 0, TAKE_BYTES)
     if (typeof taken === 'object') onClaim(taken.claim)
   }
@@ -147,4 +143,4 @@ export function createLeftBehind(options: LeftBehindOptions, signal: AbortSignal
   }
 }
 
-export type LeftBehind = ReturnType<typeof createLeftBehind>
+export type Leftovers = ReturnType<typeof createLeftovers>

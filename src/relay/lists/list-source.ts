@@ -73,7 +73,7 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
         const connection = connections()
         await prepare()
         // First no older take can happen any more, then what it took is found.
-        await claims.announce(list)
+        await claims.beginGeneration(list)
         state.waitsFor = 'claims'
         await adopt()
         seenConnection = connection

@@ -1,4 +1,4 @@
-import { claimPrefix, claimsKey, NUMBER_KEY, settledKey, waitingField } from '../redis/keys.ts'
+import { claimPrefix, claimsKey, settledKey, waitingField } from '../redis/keys.ts'
 import { formatMeta, isUnsettled, type OpenClaim } from './open-claim.ts'
 import type { Redis } from '../redis/client.ts'
 
@@ -27,16 +27,16 @@ export function createWriteBack({ client, relayId, open, generationOf }: WriteBa
 
   const write = (claim: OpenClaim): Promise<number> => {
     const { number, list, items } = claim
-    return client.writeBack(
-      [registry, claimPrefix(relayId) + number, settledKey(relayId, number), NUMBER_KEY],
-      [
-        number,
-        formatMeta(isWhole(items) ? claim : { ...claim, indexes: [...items.keys()] }),
-        waitingField(list),
-        generationOf(list),
-        ...items.values(),
-      ],
-    )
+    return client.writeBack({
+      registry,
+      claim: claimPrefix(relayId) + number,
+      settled: settledKey(relayId, number),
+      number,
+      meta: formatMeta(isWhole(items) ? claim : { ...claim, indexes: [...items.keys()] }),
+      field: waitingField(list),
+      generation: generationOf(list),
+      rest: [...items.values()],
+    })
   }
 
   const writeMissing = async (): Promise<number> => {

@@ -1,7 +1,6 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import { findRoute, maskText, OTHER, RELAY_TYPE } from '../../protocol/index.ts'
 import type { Keeper } from '../item.ts'
-import { NUMBER_KEY } from '../redis/keys.ts'
 import { formatNotice, stampNotice } from '../notification/notice.ts'
 import { createNumbers } from '../redis/numbers.ts'
 import { toPack, type Pack } from '../sender/pack.ts'
@@ -30,7 +29,7 @@ const NOBODY: Keeper = { settle: () => undefined, park: () => Promise.resolve() 
  * says it once more and never leaves one shown there for ever.
  */
 export function createAnnouncer({ sourceId, client, sqs, queues, now }: AnnouncerOptions) {
-  const numbers = createNumbers({ now, onSeen: () => undefined })
+  const numbers = createNumbers({ client, now })
 
   const toParcel = (entry: ParkedEntry, state: 'retried' | 'dropped', number: number, index: number): Parcel => {
     const packet = formatNotice({ subType: 'parked', payload: { ...toShown(entry, sourceId), state } })
@@ -48,8 +47,7 @@ export function createAnnouncer({ sourceId, client, sqs, queues, now }: Announce
     async announce(entries: readonly ParkedEntry[], state: 'retried' | 'dropped'): Promise<void> {
       const queue = await queues.find(PARKED_ROUTE)
       for (let from = 0; from < entries.length; from += REQUEST_PARCELS) {
-        const number = await askRedis(sourceId, () => client.beat([NUMBER_KEY], [numbers.least(), '']))
-        numbers.seen(number)
+        const number = await askRedis(sourceId, numbers.next)
         const parcels = entries
           .slice(from, from + REQUEST_PARCELS)
           .map((entry, index) => toParcel(entry, state, number, index))

@@ -8,23 +8,6 @@ import { matches, type Filter } from '../parked-command/filter.ts'
 export const PAGE_ENTRIES = 200
 export const PAGE_BYTES = 4 * 1024 * 1024
 
-// The server knows how large its elements are: a page is bounded before it is sent.
-const PAGE = `
-local from, most, max_bytes = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local items, bytes = {}, 0
-while #items < most do
-  local at, slice = from + #items, math.min(16, most - #items)
-  local part = redis.call('LRANGE', KEYS[1], at, at + slice - 1)
-  for i = 1, #part do
-    if #items > 0 and bytes + #part[i] > max_bytes then return items end
-    items[#items + 1] = part[i]
-    bytes = bytes + #part[i]
-  end
-  if #part < slice then break end
-end
-return items
-`
-
 /** Some of the list: those that are meant, and how many were looked at so far, of how many. */
 export type Page = { readonly entries: readonly Entry[]; readonly seen: number; readonly of: number }
 
@@ -52,8 +35,8 @@ export function createParkedList(client: Redis, sourceId: string): ParkedList {
       from = 0
       length = await ask(() => client.lLen(PARKED_KEY))
       for (let seen = 0; from < length;) {
-        const range = [from, Math.min(PAGE_ENTRIES, length - from), PAGE_BYTES].map(String)
-        const page = (await ask(() => asBytes(client).eval(PAGE, { keys: [PARKED_KEY], arguments: range }))) as Buffer[]
+        const range = { from, most: Math.min(PAGE_ENTRIES, length - from), maxBytes: PAGE_BYTES }
+        const page = await ask(() => asBytes(client).readParked(range))
         if (page.length === 0) return
         from += page.length
         seen += page.length

@@ -4,7 +4,7 @@ import { isTooLarge, maskText, parseEventType, RELAY_TYPE, type RelayParked } fr
 import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
 import type { Item } from '../item.ts'
-import { NONE_KEY, NUMBER_KEY, PARKED_FILES_KEY, PARKED_KEY } from '../redis/keys.ts'
+import { NONE_KEY, PARKED_FILES_KEY } from '../redis/keys.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Notice } from '../notification/notice.ts'
 import type { Numbers } from '../redis/numbers.ts'
@@ -31,8 +31,8 @@ export type ParkingOptions = {
 
 /** Where it is noted, in the same step, that an item of a claim is settled. */
 export type SettledAt = {
-  readonly settledKey: string
-  readonly registryKey: string
+  readonly settled: string
+  readonly registry: string
   readonly claim: number
   readonly index: number
 }
@@ -89,8 +89,7 @@ export function createParking(options: ParkingOptions) {
       for (let failures = 1; !signal.aborted; failures++) {
         try {
           if (!announced) {
-            const number = await client.beat([NUMBER_KEY], [numbers.least(), ''])
-            numbers.seen(number)
+            const number = await numbers.next()
             // The journal is closed now, and takes no notice any more.
             if (signal.aborted) break
             await announce({ subType: 'parked', payload: toNotice(item, reason, detail, parkedMs) }, number)
@@ -99,13 +98,13 @@ export function createParking(options: ParkingOptions) {
             if (signal.aborted) break
           }
           if (!isInFile) {
-            const keys = [PARKED_KEY, at?.settledKey ?? NONE_KEY, at?.registryKey ?? NONE_KEY]
-            if ((await client.park(keys, [entry, at?.index ?? '', at?.claim ?? '', most])) > 0) return true
+            const call = { settled: NONE_KEY, registry: NONE_KEY, index: '', claim: '', ...at, entry, most }
+            if ((await client.park(call)) > 0) return true
             await parkInFile(entry)
             isInFile = true
           }
           // A crash before this parks it once more, with the same id.
-          if (at !== undefined) await client.noteSettled([at.settledKey, at.registryKey], [at.claim, at.index])
+          if (at !== undefined) await client.noteSettled(at)
           return true
         } catch (error) {
           if (failures === 1)

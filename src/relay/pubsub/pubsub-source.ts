@@ -3,7 +3,7 @@ import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
 import { describe, RelayError } from '../errors.ts'
 import { parseHeartbeat } from './heartbeat.ts'
 import type { JournalIntake } from './pubsub-intake.ts'
-import { heartbeatChannel, NUMBER_KEY, RELAY_PREFIX } from '../redis/keys.ts'
+import { heartbeatChannel, RELAY_PREFIX } from '../redis/keys.ts'
 import { createLiveness, LOST_MS } from './liveness.ts'
 import type { Metrics } from '../metrics.ts'
 import { firstMatch, hashPatterns } from './pattern.ts'
@@ -126,8 +126,7 @@ async function listen(
   connection.on('end', () => lost.reject(new RelayError('relay.pubsub.disconnected', 'Redis closed the connection')))
 
   // Until the first heartbeat is heard, ids are made from a number that nobody else has.
-  const first = await client.beat([NUMBER_KEY], [numbers.least(), ''])
-  numbers.seen(first)
+  const first = await numbers.next()
   let number = first
   let index = options.ownIndex
   let alive = false
@@ -200,7 +199,7 @@ async function listen(
       sentMs = now()
       // A failure here shows as silence; what the command connection suffers from is said by itself.
       client
-        .beat([NUMBER_KEY], [numbers.least(), channelName])
+        .publishHeartbeat({ leastNumber: numbers.least(), channel: channelName })
         .then((published) => liveness.published(published), options.onFailed)
       await sleep(HEARTBEAT_MS, signal)
       // A process that stood still heard nothing, and all of it waits to be read.

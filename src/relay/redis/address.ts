@@ -186,6 +186,25 @@ export const looseSecrets = ({ passwordFile, userFile, keyFile, keyPassphraseFil
     // One that is being replaced is looked at the next time.
     .filter((file) => ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & 0o007) !== 0)
 
+/** The name of the user that the relay is; what a shell makes it of, when it is in a file. */
+export function userOf({ url, userFile }: RedisAddress): string {
+  return userFile === undefined ? decodeURIComponent(new URL(url).username) || 'default' : `$(cat ${userFile})`
+}
+
+/** `redis-cli -h dialler -p 8001`: how this server is reached by hand. Without user and password: what mends needs an administrator's. */
+export function redisCli(source: RedisAddress): string {
+  const { hostname, port, protocol } = new URL(source.url)
+  const option = (name: string, value: string | undefined) => (value === undefined ? [] : [`${name} ${value}`])
+  return [
+    `redis-cli -h ${hostname.replace(/^\[|\]$/g, '')} -p ${port || '6379'}`,
+    ...(protocol === 'rediss:' ? ['--tls'] : []),
+    ...option('--cacert', source.caFile),
+    ...option('--cert', source.certFile),
+    ...option('--key', source.keyFile),
+    ...option('--sni', source.servername),
+  ].join(' ')
+}
+
 /**
  * An editor ends the file with a line's end; a password has none. An empty file is one that is being written: without a password
  * node-redis would not log in at all, and stay on a connection that is refused everything.

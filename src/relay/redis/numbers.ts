@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { maskText } from '../../protocol/index.ts'
-import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
+import type { Logger } from '../../runtime/index.ts'
 import { DAMAGED_NUMBER_KEY, NUMBER_KEY } from './keys.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Redis } from './client.ts'
@@ -16,22 +16,33 @@ export const isNumber = (number: number): boolean => Number.isInteger(number) &&
  * asked for twice: a read-only replica keeps none, and would answer two questions of the same instant with the same one.
  */
 export function createNumbers({
+  client,
   now,
   last = 0,
-  onSeen,
+  onSeen = () => undefined,
 }: {
+  readonly client: Redis
   readonly now: () => number
   readonly last?: number | undefined
-  readonly onSeen: (number: number) => void
+  /** Called with each number that is higher than all before it. */
+  readonly onSeen?: (number: number) => void
 }) {
   let highest = isNumber(last) ? last : 0
   let asked = 0
+  const least = (): number => (asked = Math.max(now(), highest + 1, asked + 1))
+  const seen = (number: number): void => {
+    if (number <= highest || !isNumber(number)) return
+    highest = number
+    onSeen(number)
+  }
   return {
-    least: (): number => (asked = Math.max(now(), highest + 1, asked + 1)),
-    seen(number: number): void {
-      if (number <= highest || !isNumber(number)) return
-      highest = number
-      onSeen(number)
+    least,
+    seen,
+    /** Makes a number that nothing else of the source has. @throws what Redis answers */
+    next: async (): Promise<number> => {
+      const number = await client.nextNumber({ leastNumber: least() })
+      seen(number)
+      return number
     },
   }
 }
@@ -49,20 +60,6 @@ export const ownIndex = (name: string): number => 1 + (hash('sha256', name, 'buf
  * ones to it at the same time.
  */
 export const unaskedIndex = (own: number): number => own + 1_000_000_000
-
-/** A number that nothing else of the source has; undefined when the signal aborts before Redis answers. */
-export async function makeNumber(client: Redis, numbers: Numbers, signal: AbortSignal): Promise<number | undefined> {
-  for (let failures = 1; !signal.aborted; failures++) {
-    try {
-      const number = await client.beat([NUMBER_KEY], [numbers.least(), ''])
-      numbers.seen(number)
-      return number
-    } catch {
-      await sleep(backoffMs(failures, { maxMs: 1_000 }), signal)
-    }
-  }
-  return undefined
-}
 
 /** Reports once that the counter in Redis was no number, and was repaired. @throws what Redis answers */
 export async function reportDamage({

@@ -5,7 +5,8 @@ import { describe, RelayError } from '../errors.ts'
 import { claimPrefix, RELAY_PREFIX, waitingKey } from './keys.ts'
 import type { Redis } from './client.ts'
 import { isDenied, isUnknown } from './advice.ts'
-import { redisCli, userOf } from './redis-cli.ts'
+import { redisCli, userOf } from './address.ts'
+import { scripts } from './scripts.ts'
 
 /**
  * A command that the relay gives, in a form that changes nothing whoever is allowed to give it: a number that is none, a key that is
@@ -45,7 +46,6 @@ export function listNeeds({ lists, listEnd, relayId }: RelayConfig, ownKey: stri
     need('GET', ownKey),
     need('SET', ownKey, '1', 'EX', NONE),
     need('PSETEX', ownKey, NONE, '1'),
-    need('PEXPIRE', ownKey, NONE),
     need('EXISTS', ownKey),
     need('DEL', ownKey),
     need('RENAME', claim, ownKey),
@@ -78,14 +78,6 @@ const writeNeeds = (ownKey: string): readonly Need[] => [
   { command: ['RPUSH', ownKey, '1'], of: 'lists' },
   { command: ['SADD', ownKey, '1'], of: 'lists' },
 ]
-
-// What has no form without effect is tried on a key of its own, and taken back in the same step.
-const TRY_AND_TAKE_BACK = `
-local reply = redis.pcall(ARGV[1], KEYS[1], ARGV[2])
-redis.call('DEL', KEYS[1])
-if type(reply) == 'table' and reply.err then return redis.error_reply(reply.err) end
-return 1
-`
 
 /** `LTRIM`, `CLIENT LIST`: what a command is called. */
 export const commandName = ([first = '', second = '']: readonly string[]): string =>
@@ -129,7 +121,7 @@ export async function findRefusals({ config, give, of = () => true, isOwn }: Fin
     refusals.push(...queued.flat())
   } else if (!refusals.some(({ command }) => command[0] === 'EVAL' || command[0] === 'DEL')) {
     const tried = await Promise.all(
-      writes.map((need) => refused(need, give(['EVAL', TRY_AND_TAKE_BACK, '1', ownKey, need.command[0] ?? '', '1']))),
+      writes.map((need) => refused(need, give(['EVAL', scripts.tryWrite.SCRIPT, '1', ownKey, need.command[0] ?? '']))),
     )
     refusals.push(...tried.flat())
   }

@@ -1,11 +1,11 @@
 import { sleep, type Code, type Logger } from '../../runtime/index.ts'
 import type { SourceConfig } from '../config.ts'
 import { RelayError } from '../errors.ts'
-import { NONE_KEY, SOURCE_KEY } from './keys.ts'
+import { SOURCE_KEY } from './keys.ts'
 import { LEASE_MS } from './lease.ts'
 import type { Redis } from './client.ts'
 import { isAnswer, isDenied, judgeRedis, sentenceOf, type RedisFault } from './advice.ts'
-import { redisCli } from './redis-cli.ts'
+import { redisCli } from './address.ts'
 
 /**
  * A source id is part of every id of a notification: a server that is read by two names, by one relay or by several, is sent twice. So its
@@ -19,30 +19,17 @@ export const identityOf = ({ id, url }: SourceConfig): string => {
 
 const databaseOf = (url: string): string => String(Number(new URL(url).pathname.slice(1) || 0))
 
-/** Reads the name, and writes it where there is none and `mayWrite`. `{name or '', why it could not be written or ''}` */
-const IDENTIFY = `
-if ARGV[2] ~= '0' then redis.call('SELECT', '0') end
-local name = redis.call('GET', KEYS[1])
-local why = ''
-if not name and ARGV[3] == '1' then
-  redis.pcall('DEL', '${NONE_KEY}')
-  local set = redis.pcall('SET', KEYS[1], ARGV[1])
-  if set.err then why = set.err else name = ARGV[1] end
-end
-if ARGV[2] ~= '0' then redis.call('SELECT', ARGV[2]) end
-return {name or '', why}
-`
-
 /** Asks a server for its name. @throws what Redis answers, or the connection throws */
 export async function askIdentity(
   client: Redis,
   source: SourceConfig,
   mayWrite: boolean,
 ): Promise<{ name: string; why: string }> {
-  const [name = '', why = ''] = (await client.eval(IDENTIFY, {
-    keys: [SOURCE_KEY],
-    arguments: [identityOf(source), databaseOf(source.url), mayWrite ? '1' : '0'],
-  })) as string[]
+  const [name, why] = (await client.identify({
+    name: identityOf(source),
+    database: databaseOf(source.url),
+    mayWrite: mayWrite ? 1 : 0,
+  })) as [name: string, why: string]
   return { name, why }
 }
 

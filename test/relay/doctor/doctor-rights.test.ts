@@ -21,7 +21,6 @@ const COMMANDS = [
   'get',
   'set',
   'psetex',
-  'pexpire',
   'exists',
   'del',
   'rename',

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { createAdoption } from '../../../src/relay/lists/adoption.ts'
 import { claimsKey, leaseKey, settledKey, waitingKey } from '../../../src/relay/redis/keys.ts'
 import { createLease, type LeaseOptions } from '../../../src/relay/redis/lease.ts'
-import { createLeftBehind } from '../../../src/relay/lists/leftovers.ts'
+import { createLeftovers } from '../../../src/relay/lists/leftovers.ts'
 import { createMetrics } from '../../../src/relay/metrics.ts'
 import { createNumbers } from '../../../src/relay/redis/numbers.ts'
 import { captureLog } from '../../support/log.ts'
@@ -124,7 +124,7 @@ test('G3: a take that a lost connection still delivers takes nothing, so that no
   const proxy = await useProxy(server.port)
   const { client, claims } = await useClaims(`redis://127.0.0.1:${proxy.port}`)
   const onlooker = await useRedisClient(server.url)
-  await claims.announce(LIST)
+  await claims.beginGeneration(LIST)
   // The server must know the script, or it would answer only that it does not.
   await claims.takeAsIs(LIST, 2, BIG)
   await onlooker.lPush(LIST, ['1', '2', '3', '4'])
@@ -135,7 +135,7 @@ test('G3: a take that a lost connection still delivers takes nothing, so that no
   client.destroy()
   await lost
   await client.connect()
-  await claims.announce(LIST)
+  await claims.beginGeneration(LIST)
   // Old servers count EVALSHA as EVAL.
   const scripts = async () =>
     [...(await onlooker.info('commandstats')).matchAll(/cmdstat_eval(?:sha)?:calls=(\d+)/g)].reduce(
@@ -153,7 +153,7 @@ test('G3: a take that a lost connection still delivers takes nothing, so that no
 test('what a blocking move took before the crash is found, also for a list that is no longer named', async () => {
   const { url } = await useRedisServer()
   const former = await useClaims(url)
-  await former.claims.announce('former:list')
+  await former.claims.beginGeneration('former:list')
   await former.client.lPush(waitingKey('test', 'former:list'), 'moved')
   const next = await useClaims(url)
   expect(await next.claims.waitingLists()).toEqual(['former:list'])
@@ -168,17 +168,20 @@ async function useLookers(options: Partial<LeaseOptions> = {}) {
   const former = createLease({ client: left.former.client, relayId: 'test', log, ...options })
   expect(await former.acquire(never)).toBe(true)
   const steady = { ms: 0 }
-  const looker = async (relayId: string, journal?: LeaseOptions['journal']) => {
+  const looker = async (relayId: string, journalId?: number) => {
     const { client, claims } = await useClaims(left.url, { relayId })
     await client.set(leaseKey(relayId), relayId)
     const adoption = createAdoption({
       client,
       relayId,
-      journal,
-      numbers: createNumbers({ now: Date.now, onSeen: () => undefined }),
+      numbers: createNumbers({ client, now: Date.now }),
       log,
       now: Date.now,
-      lease: { holder: relayId, steadyMs: () => steady.ms },
+      lease: {
+        holder: relayId,
+        steadyMs: () => steady.ms,
+        hasOurJournal: createLease({ client, relayId, log, journalId }).hasOurJournal,
+      },
     })
     const numbers = async () => (await claims.unknown()).map(({ number }) => number)
     return { look: () => adoption.look(), claims, numbers, client }
@@ -241,7 +244,7 @@ test('an adoption that Redis executes when the own lease has run out as well tak
 })
 
 test('claims of who had our journal are ours at once, whatever its lease says', async () => {
-  const { looker, lease } = await useLookers({ journal: 7 })
+  const { looker, lease } = await useLookers({ journalId: 7 })
   const [other, same] = [await looker('other', 8), await looker('same', 7)]
   expect([await other.look(), await other.numbers()]).toEqual([inDoubt, []])
   expect([await same.look(), await same.numbers()]).toEqual([calm, ALL])
@@ -277,14 +280,13 @@ test('nothing is taken from a list while it could not be seen what other relays 
   const failures: string[] = []
   const begin = async () => {
     const abort = new AbortController()
-    const leftBehind = createLeftBehind(
+    const leftovers = createLeftovers(
       {
         sourceId: 'main',
         client,
         relayId: 'test',
-        journal: undefined,
         claims,
-        numbers: createNumbers({ now: Date.now, onSeen: () => undefined }),
+        numbers: createNumbers({ client, now: Date.now }),
         lists: [LIST],
         room: () => Promise.resolve({ items: BIG, bytes: BIG }),
         onClaim: () => undefined,
@@ -292,15 +294,15 @@ test('nothing is taken from a list while it could not be seen what other relays 
         log: captureLog().log,
         metrics: createMetrics(),
         now: Date.now,
-        lease: { holder: 'test', steadyMs: () => steady.ms },
+        lease: { holder: 'test', steadyMs: () => steady.ms, hasOurJournal: () => false },
       },
       abort.signal,
     )
     failures.length = 0
     await client.set(claimsKey('former'), 'as when the connection is cut in the middle of a look')
-    const running = leftBehind.run()
+    const running = leftovers.run()
     let isAdopted = false
-    const adopted = leftBehind.adopt(LIST).then(() => (isAdopted = true))
+    const adopted = leftovers.adopt(LIST).then(() => (isAdopted = true))
     await waitFor(() => failures.length > 1, 'two looks that fail')
     expect([isAdopted, failures[1]]).toEqual([false, expect.stringContaining('WRONGTYPE')])
     const end = () => (abort.abort(), running)
@@ -350,9 +352,10 @@ test('settled items leave a claim that has others, in Redis and in memory; what 
   expect((await next.claims.adopt(7_000))?.items).toEqual(new Map([[5, Buffer.from('5')]]))
   const other = await useClaims(url, { relayId: 'other' })
   await client.zAdd('enigma:relay:relays', { value: 'test', score: -1 })
-  const numbers = createNumbers({ now: Date.now, onSeen: () => undefined })
+  const numbers = createNumbers({ client, now: Date.now })
   const { log } = captureLog()
-  const more = { journal: undefined, numbers, log, now: Date.now, lease: { holder: 'other', steadyMs: () => 0 } }
+  const lease = { holder: 'other', steadyMs: () => 0, hasOurJournal: () => false }
+  const more = { numbers, log, now: Date.now, lease }
   await client.set(leaseKey('other'), 'other')
   await createAdoption({ client: other.client, relayId: 'other', ...more }).look()
   expect((await other.claims.adopt(7_000))?.items).toEqual(new Map([[5, Buffer.from('5')]]))
@@ -369,19 +372,16 @@ test('settled items leave a claim that has others, in Redis and in memory; what 
 test('a compaction that comes late, twice, or after the claim is gone takes nothing away and brings nothing back', async () => {
   const { url, former } = await useLeftClaims()
   const { client } = former
-  const keys = [claimsKey('test'), 'enigma:relay:claim:test:7000']
-  const read = async () => [await client.hGet(claimsKey('test'), '7000'), await client.lRange(keys[1] ?? '', 0, -1)]
-  expect(await client.compact(keys, [7_000, 1])).toBe(1)
+  const [registry, claim] = [claimsKey('test'), 'enigma:relay:claim:test:7000']
+  const read = async () => [await client.hGet(registry, '7000'), await client.lRange(claim, 0, -1)]
+  const compact = (...rest: number[]) => client.compact({ registry, claim, number: 7_000, rest })
+  expect(await compact(1)).toBe(1)
   // One that was sent before that, and had both.
-  expect(await client.compact(keys, [7_000, 0, 1])).toBe(1)
+  expect(await compact(0, 1)).toBe(1)
   expect(await read()).toEqual([expect.stringMatching(/@1:enigma/), ['2']])
   const next = await useClaims(url)
   expect((await next.claims.adopt(7_000))?.items).toEqual(new Map([[1, Buffer.from('2')]]))
-  await client
-    .multi()
-    .del(keys[1] ?? '')
-    .hDel(claimsKey('test'), '7000')
-    .exec()
-  expect(await client.compact(keys, [7_000, 0, 1])).toBe(0)
+  await client.multi().del(claim).hDel(registry, '7000').exec()
+  expect(await compact(0, 1)).toBe(0)
   expect(await read()).toEqual([null, []])
 })

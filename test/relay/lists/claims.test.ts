@@ -73,9 +73,9 @@ test('the number goes up when the clock is set back, and after the server was em
   expect(await next()).toBe(5_002)
   clock = 9_000
   await client.flushAll()
-  await claims.announce(LIST)
+  await claims.beginGeneration(LIST)
   expect(await next()).toBe(9_000)
-  expect(await client.beat([NUMBER_KEY], [clock, ''])).toBe(9_001)
+  expect(await client.nextNumber({ leastNumber: clock })).toBe(9_001)
 })
 
 test('a claim whose items are all settled leaves nothing in Redis but the number and when the list was empty', async () => {
@@ -172,7 +172,7 @@ test('an item that a blocking move took has waited since this relay last found n
   expect(await other.claims.take(LIST, 500, BIG)).toBeUndefined()
   clock.ms = 18_600
   // Nor does a connection that was lost meanwhile.
-  await claims.announce(LIST)
+  await claims.beginGeneration(LIST)
   await client.lPush(LIST, 'fresh')
   const taken = await claims.take(LIST, 500, BIG)
   expect([texts(taken), taken?.claim.maxWaitMs]).toEqual([['moved', 'fresh'], 8_600])
@@ -231,8 +231,8 @@ test('a take that comes to Redis after a newer generation was announced takes no
   const { client, claims } = await useClaims(url)
   const next = await useClaims(url)
   await client.lPush(LIST, ['1', '2'])
-  await claims.announce(LIST)
-  await next.claims.announce(LIST)
+  await claims.beginGeneration(LIST)
+  await next.claims.beginGeneration(LIST)
   expect(await claims.takeAsIs(LIST, 10, BIG)).toBe('fenced')
   expect(await claims.takeAsIs('never:announced', 10, BIG)).toBe('fenced')
   expect(await client.lLen(LIST)).toBe(2)
@@ -240,8 +240,8 @@ test('a take that comes to Redis after a newer generation was announced takes no
   await client.lPush(LIST, '3')
   expect(await next.claims.takeAsIs(LIST, 10, BIG)).toBe('fenced')
   // After it was emptied, too, a generation is a new one.
-  await claims.announce(LIST)
-  await next.claims.announce(LIST)
+  await claims.beginGeneration(LIST)
+  await next.claims.beginGeneration(LIST)
   expect(await claims.takeAsIs(LIST, 10, BIG)).toBe('fenced')
   expect(texts(await next.claims.take(LIST, 10, BIG))).toEqual(['3'])
 })
@@ -251,11 +251,11 @@ test('no generation begins while another process holds the relay id; the field o
   const { client, claims } = await useClaims(url)
   for (const value of ['1', 'garbage', '9'.repeat(30), '']) {
     await client.hSet(claimsKey('test'), `waiting:${LIST}`, value)
-    await claims.announce(LIST)
+    await claims.beginGeneration(LIST)
     expect(await claims.takeAsIs(LIST, 10, BIG)).toBeUndefined()
   }
   await client.set(leaseKey('test'), 'another')
-  await expect(claims.announce(LIST)).rejects.toMatchObject({ code: 'relay.lease.taken' })
+  await expect(claims.beginGeneration(LIST)).rejects.toMatchObject({ code: 'relay.lease.taken' })
 })
 
 test('a counter that no relay wrote is repaired from the clock and reported once: numbers rise and never repeat', async () => {
@@ -275,7 +275,12 @@ test('a counter that no relay wrote is repaired from the clock and reported once
     const numbers = [await next()]
     if (value === undefined) await client.multi().del(NUMBER_KEY).lPush(NUMBER_KEY, 'a list').exec()
     else await client.set(NUMBER_KEY, value)
-    numbers.push(await next(), await next(other.claims), await client.beat([NUMBER_KEY], [clock.ms, '']), await next())
+    numbers.push(
+      await next(),
+      await next(other.claims),
+      await client.nextNumber({ leastNumber: clock.ms }),
+      await next(),
+    )
     expect(numbers, value).toEqual([0, 1, 2, 3, 4].map((n) => clock.ms + n))
     const report = () => reportDamage({ client, sourceId: 'main', log, metrics })
     await Promise.all([report(), report()])
@@ -284,10 +289,11 @@ test('a counter that no relay wrote is repaired from the clock and reported once
   }
 })
 
-test('what a relay remembers is no number either when it is not: a damaged note, or one that somebody published', () => {
+test('what a relay remembers is no number either when it is not: a damaged note, or one that somebody published', async () => {
+  const client = await useRelayRedis((await useRedisServer()).url)
   const seen: number[] = []
   for (const last of [9e18, Number.NaN, Infinity, -1, 1.5]) {
-    const numbers = createNumbers({ now: () => 5_000, last, onSeen: (number) => seen.push(number) })
+    const numbers = createNumbers({ client, now: () => 5_000, last, onSeen: (number) => seen.push(number) })
     for (const number of [9e18, Number.NaN, Infinity, 7_000.5]) numbers.seen(number)
     expect([numbers.least(), numbers.least()]).toEqual([5_000, 5_001])
   }
@@ -331,7 +337,7 @@ test('what a blocking move took goes into the next claim, before the list', asyn
   const { url } = await useRedisServer()
   const { client, claims } = await useClaims(url)
   const other = await useRelayRedis(url)
-  await claims.announce(LIST)
+  await claims.beginGeneration(LIST)
   await client.lPush(LIST, ['1', '2', '3', '4'])
   await other.brPopLPush(LIST, waitingKey('test', LIST), 1)
   await other.brPopLPush(LIST, waitingKey('test', LIST), 1)

@@ -8,7 +8,7 @@ import { startRelayProcess } from '../../support/relay-process.ts'
 import { useSqsFaults } from '../../support/sqs-faults.ts'
 
 const HOUR_MS = 3_600_000
-const CONTAINER = { host: 'container-1', pid: 1, pidSpace: 'pid:[1]', run: 'former' }
+const CONTAINER = { host: 'container-1', pid: 1, run: 'former' }
 
 test('a container that is made anew on the same volume takes over at once, whatever the lease says', async () => {
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]

@@ -44,10 +44,17 @@ test('what is in Redis is left as it is, also by two at once', async () => {
   expect(await client.lLen(`${claimPrefix('test')}7000`)).toBe(600)
   expect(await claims.writeBack()).toBe(0)
   // Written between the look and the write, by a script whose answer was cut.
-  const keys = [claimsKey('test'), `${claimPrefix('test')}7000`, settledKey('test', 7_000), NUMBER_KEY]
-  expect(await client.writeBack(keys, [7_000, `7000:-1:${LIST}`, `waiting:${LIST}`, '', Buffer.from('another')])).toBe(
-    0,
-  )
+  const late = {
+    registry: claimsKey('test'),
+    claim: `${claimPrefix('test')}7000`,
+    settled: settledKey('test', 7_000),
+    number: 7_000,
+    meta: `7000:-1:${LIST}`,
+    field: `waiting:${LIST}`,
+    generation: '',
+    rest: [Buffer.from('another')],
+  }
+  expect(await client.writeBack(late)).toBe(0)
   expect(await client.lLen(`${claimPrefix('test')}7000`)).toBe(600)
   expect(await client.exists(settledKey('test', 7_000))).toBe(0)
 })
@@ -89,7 +96,7 @@ test('an orderly end writes them before it goes', async () => {
 test('a process that has lost the relay id writes nothing back: the next one has sent it', async () => {
   const { url, client, claims } = await useTaken()
   const next = await useClaims(url)
-  await next.claims.announce(LIST)
+  await next.claims.beginGeneration(LIST)
   await client.hDel(claimsKey('test'), '7000')
   expect(await claims.writeBack()).toBe(0)
   expect(await client.hExists(claimsKey('test'), '7000')).toBe(0)

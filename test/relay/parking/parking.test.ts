@@ -29,7 +29,7 @@ async function useParking(more: Partial<ParkingOptions> = {}) {
   const options: ParkingOptions = {
     sourceId: 'main',
     client,
-    numbers: createNumbers({ now: Date.now, onSeen: () => undefined }),
+    numbers: createNumbers({ client, now: Date.now }),
     log,
     now: Date.now,
     relayId: 'test',
@@ -62,9 +62,10 @@ test('nothing is announced, and nothing parked, when the relay ends while Redis 
   const { client, end, notices, options } = await useParking()
   const numbers = {
     ...options.numbers,
-    seen: (number: number) => {
-      options.numbers.seen(number)
+    next: async () => {
+      const number = await options.numbers.next()
       end.abort()
+      return number
     },
   }
   const parking = createParking({ ...options, numbers })
@@ -120,7 +121,7 @@ test('beyond its bound the list gets nothing more: further entries go to a file,
 test('an item of a claim that went to the file is settled there, so that the next start does not send it', async () => {
   const { client, file, parking } = await useParking({ most: 0 })
   await client.hSet('registry', '7', '1:1:list')
-  const at = { settledKey: 'settled', registryKey: 'registry', claim: 7, index: 4 }
+  const at = { settled: 'settled', registry: 'registry', claim: 7, index: 4 }
   expect(await parking.park(makeItem(keeper, '1000', 0), 'refused', 'no', at)).toBe(true)
   expect([(await entriesOf(file)).length, await client.sMembers('settled')]).toEqual([1, ['4']])
 })

@@ -2,7 +2,7 @@ import { stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { formatPacket } from '../../../src/protocol/index.ts'
-import { heartbeatChannel, NUMBER_KEY } from '../../../src/relay/redis/keys.ts'
+import { heartbeatChannel } from '../../../src/relay/redis/keys.ts'
 import { hashPatterns } from '../../../src/relay/pubsub/pattern.ts'
 import { numberOf, readAccepted } from '../../support/accepted.ts'
 import { gapsOf } from '../../support/arrived.ts'
@@ -67,7 +67,7 @@ test(
     let made = 0
     const beats = (async () => {
       for (; !isOver.signal.aborted; made++) {
-        await beating.beat([NUMBER_KEY], [Date.now(), channel]).catch(() => undefined)
+        await beating.publishHeartbeat({ leastNumber: Date.now(), channel }).catch(() => undefined)
         await new Promise((resolve) => setTimeout(resolve, 100))
       }
     })()

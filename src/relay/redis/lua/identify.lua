@@ -1,0 +1,12 @@
+-- Reads the name of this server, and writes it where there is none and `may_write` is 1. It is in database 0, which all databases share.
+-- Returns {name or '', why the name could not be written or ''}.
+if database ~= '0' then redis.call('SELECT', '0') end
+local known = redis.call('GET', SOURCE_KEY)
+local why = ''
+if not known and may_write == '1' then
+  redis.pcall('DEL', NONE_KEY)
+  local set = redis.pcall('SET', SOURCE_KEY, name)
+  if set.err then why = set.err else known = name end
+end
+if database ~= '0' then redis.call('SELECT', database) end
+return {known or '', why}

@@ -1,0 +1,13 @@
+-- Appends an entry to the parked list, and marks its item as settled if its claim is still there. Returns 0 when the list is full, else 1.
+if redis.call('LLEN', PARKED_KEY) >= tonumber(most) then return 0 end
+begin()
+local is_claimed = index ~= '' and redis.call('HEXISTS', registry, claim) == 1
+-- Redis does not roll back: an entry whose item cannot be marked as settled would be appended again at each attempt.
+redis.call('LTRIM', PARKED_KEY, 0, -1)
+redis.call('RPUSH', PARKED_KEY, entry)
+local marked = is_claimed and redis.pcall('SADD', settled, index)
+if type(marked) == 'table' and marked.err then
+  redis.call('LTRIM', PARKED_KEY, 0, -2)
+  return redis.error_reply(marked.err)
+end
+return 1
