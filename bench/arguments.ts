@@ -1,35 +1,52 @@
+import { accessSync, constants } from 'node:fs'
 import { parseArgs } from 'node:util'
+import type { Load } from './pubsub.ts'
 
-const PARTS = ['drain', 'pubsub', 'outage', 'baseline', 'cold'] as const
+const PARTS = ['drain', 'pubsub', 'calls', 'idle', 'outage', 'baseline', 'cold'] as const
 
 export type BenchOptions = {
   readonly smoke: boolean
   /** Undefined: all of them. */
   readonly only: (typeof PARTS)[number] | undefined
+  /** The user's Bento. */
+  readonly bento: string | undefined
+  /** Single files that are measured in place of the clone's own. */
+  readonly relays: readonly string[]
+  /** How often each measurement is repeated. */
+  readonly rounds: number
   /** CDRs that are drained. */
   readonly counts: { readonly relay: number; readonly baseline: number }
-  /** PubSub notifications per second. */
-  readonly rates: readonly number[]
-  /** The longest delays (ms) of SQS' answers on PubSub. */
-  readonly delays: readonly number[]
+  /** What is published on Pub/Sub. */
+  readonly loads: readonly Load[]
   /** How long each rate is kept up. */
   readonly seconds: number
 }
 
-export const HELP = `npm run bench -- [options]: the relay and the script that everybody writes, in one run; an outage of SQS; cold starts of the bundles; exits
-with 1 when the relay lost something or sent it out of order
+export const HELP = `npm run bench -- [options]: measures the relay's single file, and prints each figure with its target and a verdict. Beside it, in the
+same run: the floor, the script that everybody writes and, if you have it, Bento. Exits with 1 when the relay lost something or sent it out of order.
 
-  --smoke             small counts, a quarter of a minute
+  --smoke             small counts, half a minute, no verdicts
   --only PART         ${PARTS.join(', ')} (all)
-  --count N           CDRs in the relay's drain (200000; smoke 20000)
-  --baseline-count N  CDRs in the baseline's drain (20000; smoke 1000)
-  --rates a,b         notifications per second on PubSub (20,500,2660; smoke 500)
-  --delays a,b        the longest delay (ms) of SQS' answer on PubSub (0,20; smoke 20)
+  --bento PATH        a Bento binary to measure as well
+  --relay FILE        measures this single file, not the clone's; a second one is measured in turn with it
+  --rounds N          how often each measurement is repeated, all subjects in turn (3; smoke 1)
+  --count N           CDRs in the drain of the relay and Bento (200000; smoke 20000)
+  --baseline-count N  CDRs in the drain of the baseline (20000; smoke 1000)
+  --rates a,b         notifications per second on Pub/Sub (those of the table; smoke 500)
+  --delays a,b        the longest delay (ms) of SQS' answer on Pub/Sub (those of the table; smoke 20)
   --seconds N         how long each rate is kept up (10; smoke 2)
 
 What the figures mean: docs/benchmarks.md`
 
-/** Undefined when help was asked for. @throws Error that says what is wrong */
+/** The loads that have a target. */
+const LOADS = [
+  [2_660, 0],
+  [2_660, 20],
+  [500, 0],
+  [20, 0],
+] as const
+
+/** Returns undefined if help was asked for. @throws Error that says what is wrong */
 export function readArguments(args: readonly string[]): BenchOptions | undefined {
   const text = { type: 'string' } as const
   const { values } = parseArgs({
@@ -38,6 +55,9 @@ export function readArguments(args: readonly string[]): BenchOptions | undefined
       smoke: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
       only: text,
+      bento: text,
+      relay: { type: 'string', multiple: true, default: [] },
+      rounds: text,
       count: text,
       'baseline-count': text,
       rates: text,
@@ -46,23 +66,41 @@ export function readArguments(args: readonly string[]): BenchOptions | undefined
     },
   })
   if (values.help) return undefined
-  const { smoke, only } = values
+  const { smoke, only, bento, relay } = values
   const part = PARTS.find((one) => one === only)
   if (only !== undefined && part === undefined) throw new Error(`--only takes ${PARTS.join(', ')}, not "${only}"`)
-  const read = (name: Exclude<keyof typeof values, 'smoke' | 'help'>, usual: string, smokes: string): number[] =>
+  if (bento !== undefined) checkFile('bento', bento, constants.X_OK)
+  for (const file of relay) checkFile('relay', file, constants.R_OK)
+  type Counted = 'rounds' | 'count' | 'baseline-count' | 'rates' | 'delays' | 'seconds'
+  const read = (name: Counted, usual: string, smokes: string): number[] =>
     (values[name] ?? (smoke ? smokes : usual)).split(',').map((one) => toCount(name, one))
   const readOne = (...what: Parameters<typeof read>): number => {
     const [count, ...more] = read(...what)
     if (more.length > 0 || count === undefined) throw new Error(`--${what[0]} takes one number`)
     return count
   }
+  const rounds = readOne('rounds', '3', '1')
+  if (rounds === 0) throw new Error('--rounds takes 1 or more')
+  const isGrid = smoke || values.rates !== undefined || values.delays !== undefined
+  const delays = read('delays', '0,20', '20')
+  const grid = read('rates', '20,500,2660', '500').flatMap((rate) => delays.map((delayMs) => [rate, delayMs] as const))
   return {
     smoke,
     only: part,
+    bento,
+    relays: relay,
+    rounds,
     counts: { relay: readOne('count', '200000', '20000'), baseline: readOne('baseline-count', '20000', '1000') },
-    rates: read('rates', '20,500,2660', '500'),
-    delays: read('delays', '0,20', '20'),
+    loads: (isGrid ? grid : LOADS).map(([rate, delayMs]) => ({ type: 'status', rate, delayMs })),
     seconds: readOne('seconds', '10', '2'),
+  }
+}
+
+function checkFile(name: string, path: string, mode: number): void {
+  try {
+    accessSync(path, mode)
+  } catch (error) {
+    throw new Error(`--${name} ${path}: ${(error as Error).message}`, { cause: error })
   }
 }
 

@@ -1,33 +1,23 @@
 import { availableParallelism } from 'node:os'
 import { createShutdown } from '../src/runtime/index.ts'
 import { HELP, readArguments, type BenchOptions } from './arguments.ts'
-import type { Report } from './arrivals.ts'
 import { measureColdStarts } from './cold-start.ts'
-import { measureDrain, type DrainResult } from './drain.ts'
+import { measureDrain } from './drain.ts'
+import { measureIdle } from './idle.ts'
 import { measureOutage } from './outage.ts'
-import { measurePubsub, type PubsubResult } from './pubsub.ts'
-import {
-  coldTargets,
-  drainTargets,
-  formatCold,
-  formatDrain,
-  formatOutage,
-  formatPubsub,
-  formatTargets,
-  outageTargets,
-  pubsubTargets,
-  type Target,
-} from './report.ts'
-import type { Subject } from './subject.ts'
+import { measurePubsub, type Load } from './pubsub.ts'
+import { formatCold, formatDrain, formatIdle, formatOutage, formatPubsub } from './report.ts'
+import { inTurn, type PubsubResult, type Results } from './results.ts'
+import { BASELINE, createBento, createRelays, FLOOR, type Subject } from './subject.ts'
+import { formatVerdicts, needsReference, REFERENCE } from './verdicts.ts'
 
 /**
- * `npm run bench [-- --smoke] [--only drain|pubsub|outage|baseline|cold]`: the relay and the script that everybody writes, in one run; the relay in
- * an outage of SQS; cold starts of the bundles. Exits with 1
- * when the relay lost something or sent it out of order; what is slower than its target is said and is no failure, since machines
- * differ. All options: docs/benchmarks.md.
+ * `npm run bench`: the relay's single file against its targets, beside Bento, the floor and the script that everybody writes. Exits
+ * with 1 when the relay lost something or sent it out of order; a missed target is printed and is no failure, since machines differ.
+ * All options: docs/benchmarks.md.
  */
 
-/** Undefined when help was asked for, or the arguments are wrong; either was said. */
+/** Prints help, or what is wrong with the arguments, and returns undefined then. */
 function readOptions(): BenchOptions | undefined {
   try {
     const options = readArguments(process.argv.slice(2))
@@ -35,7 +25,7 @@ function readOptions(): BenchOptions | undefined {
     return options
   } catch (error) {
     console.error(
-      `bench: ${error instanceof Error ? error.message : String(error)}\nnpm run bench -- --help says what there is.`,
+      `bench: ${error instanceof Error ? error.message : String(error)}\nnpm run bench -- --help lists the options.`,
     )
     process.exitCode = 2
     return undefined
@@ -44,67 +34,92 @@ function readOptions(): BenchOptions | undefined {
 
 const options = readOptions()
 if (options === undefined) process.exit()
-const { smoke, only, counts, rates, delays, seconds } = options
-const subjects: readonly Subject[] = only === 'baseline' ? ['baseline'] : ['relay', 'baseline']
+const { smoke, only, counts, loads, rounds, seconds } = options
 
 const shutdown = createShutdown(process)
 const { signal } = shutdown
-const faults: string[] = []
-const targets: Target[] = []
+const results: Results = { drain: [], pubsub: [], idle: [], outage: [], cold: [] }
 
-function check(name: string, { missing, disorder }: Report): void {
-  if (missing !== 0) faults.push(`${name}: ${missing} missing`)
-  if (disorder !== 0) faults.push(`${name}: ${disorder} out of order`)
-}
+const relays = only === 'baseline' || only === 'cold' ? [] : await createRelays(options.relays)
+const peers = [...relays, ...(options.bento === undefined || only === 'baseline' ? [] : [createBento(options.bento)])]
+const floors = only === 'baseline' ? [] : [FLOOR]
+
+const isWanted = (...parts: readonly NonNullable<typeof only>[]) => only === undefined || parts.includes(only)
 
 async function drain(): Promise<void> {
-  const results: DrainResult[] = []
-  for (const subject of subjects) results.push(await measureDrain(subject, counts[subject], signal))
-  // The baseline keeps no order: that is no fault of the bench.
-  for (const { subject, report } of results) if (subject === 'relay') check('drain', report)
-  console.log(`\n${formatDrain(results)}`)
-  targets.push(...drainTargets(results))
+  const measured = await inTurn([...peers, BASELINE], rounds, (subject) =>
+    measureDrain(subject, subject.kind === 'baseline' ? counts.baseline : counts.relay, signal),
+  )
+  results.drain.push(...measured)
+  console.log(`\n${formatDrain(measured)}`)
 }
 
-async function pubsub(): Promise<void> {
-  const results: PubsubResult[] = []
-  for (const delayMs of delays) {
-    for (const rate of rates) {
-      for (const subject of subjects) results.push(await measurePubsub(subject, rate, delayMs, seconds, signal))
-    }
+async function pubsub(all: readonly Load[], subjects: readonly Subject[]): Promise<void> {
+  const measured: PubsubResult[] = []
+  for (const load of all) {
+    const ofLoad = await inTurn(subjects, rounds, (subject) => measurePubsub(subject, load, seconds, signal))
+    measured.push(...ofLoad.map((result) => ({ ...result, load })))
   }
-  for (const { subject, rate, delayMs, report } of results)
-    if (subject === 'relay') check(`pubsub ${rate}/s, ${delayMs} ms`, report)
-  console.log(`\n${formatPubsub(results)}`)
-  targets.push(...pubsubTargets(results))
+  results.pubsub.push(...measured)
+  console.log(`\n${formatPubsub(measured)}`)
+}
+
+async function idle(): Promise<void> {
+  // All at once: there is nothing that one could take from another.
+  const measure = async (subject: Subject) => ({
+    subject,
+    figures: await measureIdle(subject, smoke ? 1 : 20, signal),
+  })
+  results.idle.push(...(await Promise.all([...peers, FLOOR].map(measure))))
+  console.log(`\n${formatIdle(results.idle)}`)
 }
 
 async function outage(): Promise<void> {
-  const result = await measureOutage(smoke ? 2 : 60, 2_660, signal)
-  check('outage', result.report)
-  console.log(`\n${formatOutage(result)}`)
-  targets.push(...outageTargets(result))
+  results.outage.push(
+    ...(await inTurn(relays, 1, (relay) => measureOutage(relay, smoke ? 2 : 60, REFERENCE.rate, signal))),
+  )
+  console.log(`\n${formatOutage(results.outage)}`)
 }
 
 async function cold(): Promise<void> {
-  const results = await measureColdStarts(smoke ? 3 : 21, signal)
-  console.log(`\n${formatCold(results)}`)
-  targets.push(...coldTargets(results))
+  results.cold.push(...(await measureColdStarts(smoke ? 3 : 21, signal)))
+  console.log(`\n${formatCold(results.cold)}`)
+}
+
+/** Finds what the relay lost or sent out of order; other subjects promise neither. */
+function findFaults(): string[] {
+  const named = [
+    ...results.drain.map((result) => ({ ...result, name: 'drain' })),
+    ...results.pubsub.map((result) => ({ ...result, name: Object.values(result.load).join(' ') })),
+    ...results.outage.map((result) => ({ ...result, name: 'outage' })),
+  ]
+  return named
+    .filter(({ subject, figures }) => subject.kind === 'relay' && (figures.missing !== 0 || figures.disorder !== 0))
+    .map(
+      ({ subject, name, figures }) =>
+        `FAULT ${subject.name}, ${name}: ${figures.missing} missing, ${figures.disorder} out of order`,
+    )
 }
 
 try {
   console.log(
     `${availableParallelism()} processors, Node ${process.versions.node}; what counts is the ratio within one run`,
   )
-  if (only === undefined || only === 'drain' || only === 'baseline') await drain()
-  if (only === undefined || only === 'pubsub' || only === 'baseline') await pubsub()
-  if (only === undefined || only === 'outage') await outage()
-  if (only === undefined || only === 'cold') await cold()
-  // A smoke run is too short to say how fast anything is.
-  if (!smoke && targets.length > 0) console.log(`\n${formatTargets(targets)}`)
-  for (const fault of faults) console.error(`FAULT ${fault}`)
+  if (isWanted('drain', 'baseline')) await drain()
+  if (isWanted('pubsub', 'baseline')) await pubsub(loads, [...peers, ...floors, BASELINE])
+  if (isWanted('calls')) await pubsub([{ ...REFERENCE, type: 'call' }], [...relays, FLOOR])
+  if (isWanted('idle')) await idle()
+  if (isWanted('outage')) await outage()
+  if (isWanted('cold')) await cold()
+  // A smoke run is too short to tell how fast anything is.
+  if (!smoke && only !== 'baseline') {
+    if (needsReference(results)) await pubsub([REFERENCE], [FLOOR])
+    console.log(`\n${formatVerdicts(results)}`)
+  }
+  const faults = findFaults()
+  for (const fault of faults) console.error(fault)
   if (faults.length > 0) process.exitCode = 1
-  else if (only !== 'baseline' && only !== 'cold') console.log('\nnothing missing, nothing out of order')
+  else if (relays.length > 0) console.log('\nnothing missing, nothing out of order')
 } catch (error) {
   if (!signal.aborted) throw error
   process.exitCode = 130

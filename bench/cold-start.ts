@@ -10,6 +10,7 @@ import { startRedisServer } from '../src/local/redis-server.ts'
 import { startUpstashProxy } from '../src/local/upstash-proxy.ts'
 import { formatEvent, formatPacket, formatSequence } from '../src/protocol/index.ts'
 import { withReleasers } from '../src/runtime/index.ts'
+import { median } from './results.ts'
 
 /** Medians of one bundle, ms. `moreMs`: import and first invocation together, more than those of an empty handler. */
 export type ColdStart = {
@@ -138,6 +139,3 @@ export async function measureColdStarts(rounds: number, signal: AbortSignal): Pr
     }))
   })
 }
-
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0

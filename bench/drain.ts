@@ -1,28 +1,25 @@
 import { withReleasers } from '../src/runtime/index.ts'
 import type { Report } from './arrivals.ts'
-import { cpuMs, peakRssMb } from './processes.ts'
+import { cpuMs, rssMb } from './processes.ts'
 import { setStage } from './stage.ts'
 import { LIST, type Subject } from './subject.ts'
 
-export type DrainResult = {
-  readonly subject: Subject
-  readonly count: number
+export type DrainFigures = Report & {
   /** From the first arrival to the last. */
   readonly perSecond: number
   /** User and system, per notification; what the process used to start is not counted. */
   readonly cpuUs: number
   readonly requestsPerNotification: number
   readonly peakRssMb: number
-  readonly report: Report
 }
 
 const LIMIT_MS = 180_000
 
 /**
- * How fast a full list is emptied into SQS that answers at once. The list is filled under another name and renamed when the
- * subject waits for it, so that neither filling nor starting is measured.
+ * Measures how fast a full list is emptied into SQS that answers at once. The list is filled under another name and renamed when
+ * the subject waits for it, so that neither filling nor starting is measured.
  */
-export function measureDrain(subject: Subject, count: number, signal: AbortSignal): Promise<DrainResult> {
+export function measureDrain(subject: Subject, count: number, signal: AbortSignal): Promise<DrainFigures> {
   return withReleasers(async (release) => {
     const { sqs, client, start, fill, emptied } = await setStage(release, signal)
     await fill('bench:full', count)
@@ -33,13 +30,11 @@ export function measureDrain(subject: Subject, count: number, signal: AbortSigna
     await emptied(LIST, LIMIT_MS)
     await sqs.quiet(LIMIT_MS, signal)
     const cpu = cpuMs(running) - cpuBefore
-    const peak = peakRssMb(running)
+    const peakRssMb = rssMb(running, 'VmHWM')
     const report = await sqs.report(count)
     return {
-      subject,
-      count,
-      report,
-      peakRssMb: peak,
+      ...report,
+      peakRssMb,
       perSecond: (report.notifications / (report.lastMs - report.firstMs)) * 1000,
       cpuUs: (cpu * 1000) / count,
       requestsPerNotification: report.requests / report.notifications,

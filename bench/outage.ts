@@ -1,11 +1,11 @@
 import { withReleasers } from '../src/runtime/index.ts'
 import type { Report } from './arrivals.ts'
 import { nowMs } from './clock.ts'
-import { peakRssMb } from './processes.ts'
+import { rssMb } from './processes.ts'
 import { setStage } from './stage.ts'
-import { LIST } from './subject.ts'
+import { LIST, type Subject } from './subject.ts'
 
-export type OutageResult = {
+export type OutageFigures = Report & {
   readonly seconds: number
   readonly rate: number
   readonly cdrs: number
@@ -14,7 +14,6 @@ export type OutageResult = {
   readonly recoveryMs: number
   /** From the end of the outage until all had arrived. */
   readonly caughtUpMs: number
-  readonly report: Report
 }
 
 const CDRS = 20_000
@@ -23,32 +22,37 @@ const LIMIT_MS = 120_000
 const QUIET_MS = 3_000
 
 /**
- * What an outage of SQS costs: for so many seconds it answers 503, while PubSub goes on at this rate and a list is full of CDRs.
- * PubSub fills its share of memory and then the journal, the list its own share: the most that the relay ever keeps.
+ * Measures an outage of SQS: for so many seconds it answers 503, while Pub/Sub goes on at this rate and a list is full of CDRs.
+ * Pub/Sub fills its share of memory and then the journal, the list its own share: the most that the relay ever keeps.
  */
-export function measureOutage(seconds: number, rate: number, signal: AbortSignal): Promise<OutageResult> {
+export function measureOutage(
+  relay: Subject,
+  seconds: number,
+  rate: number,
+  signal: AbortSignal,
+): Promise<OutageFigures> {
   return withReleasers(async (release) => {
     const { sqs, start, fill, emptied, publish } = await setStage(release, signal)
-    const running = await start('relay', 'both')
+    const running = await start(relay, 'both')
 
     await sqs.outage(true)
     await fill(LIST, CDRS)
     const count = rate * seconds
-    await publish(rate, count)
+    await publish('status', rate, count)
 
     await sqs.outage(false)
     const endedMs = nowMs()
     await emptied(LIST, LIMIT_MS)
     await sqs.quiet(LIMIT_MS, signal, QUIET_MS)
-    const peak = peakRssMb(running)
+    const peakRssMb = rssMb(running, 'VmHWM')
     const report = await sqs.report(count + CDRS)
     return {
+      ...report,
       seconds,
       rate,
       cdrs: CDRS,
-      report,
-      peakRssMb: peak,
-      recoveryMs: report.firstMs - endedMs,
+      peakRssMb,
+      recoveryMs: Math.max(0, report.firstMs - endedMs),
       caughtUpMs: report.lastMs - endedMs,
     }
   })

@@ -9,12 +9,22 @@ export type Mark = {
 
 const AGENTS = 200
 
-/** Agents/status of 200 agents in turn: the `index`th packet, for the channel of `ref`. */
-export function toStatus(index: number, t: number): { readonly ref: string; readonly packet: string } {
+/** What is published on Pub/Sub: `call` is the sub_type whose packs never wait for company. */
+export type Published = 'status' | 'call'
+
+/** Returns the `index`th packet of 200 agents in turn, and the agent whose channel it goes to. */
+export function toPublished(
+  type: Published,
+  index: number,
+  t: number,
+): { readonly ref: string; readonly packet: string } {
   const ref = String(1000 + (index % AGENTS))
-  const payload = { ref, status: 'available', campaign_ref: '12', n: Math.floor(index / AGENTS), t } satisfies Mark &
-    Record<string, unknown>
-  return { ref, packet: JSON.stringify({ type: 'status', payload }) }
+  const own =
+    type === 'status'
+      ? { status: 'available', campaign_ref: '12' }
+      : { call_ref: `1764000000.${index}`, contact_ref: `C${index}`, number: '27821234567', campaign_ref: '12' }
+  const payload = { ref, ...own, n: Math.floor(index / AGENTS), t } satisfies Mark & Record<string, unknown>
+  return { ref, packet: JSON.stringify({ type, payload }) }
 }
 
 /** So few calls for so many CDRs are not what a dialler has; this way each call has some in most packs of its lane, so that wrong order shows. */

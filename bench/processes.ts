@@ -3,20 +3,29 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 
-/** A process of the bench: started with Node, ended by `stop`. */
+/** A process of the bench, ended by `stop`. */
 export type Running = { readonly child: ChildProcess; stop: () => Promise<void> }
 
 const START_MS = 30_000
 const STOP_MS = 15_000
 
-/** Variables of the shell that would change what is measured. */
-const isForeign = (name: string) => /^(ENIGMA|AWS|UPSTASH)_|^NODE_OPTIONS$/.test(name)
+/** Variables of the shell, and of `npm run`, that would change the result. */
+const isForeign = (name: string) => /^(ENIGMA|AWS|UPSTASH)_|^NODE_(OPTIONS|COMPILE_CACHE|ENV)$|_proxy$/i.test(name)
 
-/** Starts a file beside this one; it inherits the environment except what would change what is measured. */
-export function startNode(file: string, args: readonly string[], env: Record<string, string>): Running {
-  const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !isForeign(name)))
+/** Starts a TypeScript file beside this one. */
+export function startNode(file: string, env: Record<string, string>): Running {
   const flags = ['--conditions=source', '--disable-warning=ExperimentalWarning']
-  const child = spawn(process.execPath, [...flags, fileURLToPath(new URL(file, import.meta.url)), ...args], {
+  const cache = process.env['NODE_COMPILE_CACHE']
+  return startProgram(process.execPath, [...flags, fileURLToPath(new URL(file, import.meta.url))], {
+    ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache }),
+    ...env,
+  })
+}
+
+/** Starts a program. It inherits the environment except what would change the result. */
+export function startProgram(command: string, args: readonly string[], env: Record<string, string>): Running {
+  const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !isForeign(name)))
+  const child = spawn(command, args, {
     env: { ...inherited, AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'bench', AWS_SECRET_ACCESS_KEY: 'bench', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -46,6 +55,7 @@ export function firstMatch({ child }: Running, pattern: RegExp): Promise<string>
       clearTimeout(timer)
       resolve(match[0])
     })
+    child.once('error', reject)
     child.once('exit', (code) => {
       clearTimeout(timer)
       reject(new Error(`a process of the bench ended too early (${code}): ${text}`))
@@ -61,7 +71,9 @@ export function cpuMs({ child }: Running): number {
   return (Number(fields[11]) + Number(fields[12])) * 10
 }
 
-/** The most memory (MB) that a process has had. Source: proc(5), `VmHWM` of `status`. */
-export function peakRssMb({ child }: Running): number {
-  return Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
+/** The memory (MB) of a process: the most that it has had (`VmHWM`), or what it has now (`VmRSS`). Source: proc(5), `status`. */
+export function rssMb({ child }: Running, field: 'VmHWM' | 'VmRSS'): number {
+  return (
+    Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0) / 1024
+  )
 }

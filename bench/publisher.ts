@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'redis'
 import { nowMs } from './clock.ts'
-import { toStatus } from './packets.ts'
+import { toPublished, type Published } from './packets.ts'
 
 /**
- * Publishes agents/status at a steady rate, with the time of publishing inside: a process of its own, so that nothing else delays it.
+ * Publishes notifications of agents at a steady rate, with the time of publishing inside: a process of its own, so that nothing else delays it.
  *
- * Environment: `REDIS_URL`, `RATE` (per second), `COUNT`.
+ * Environment: `REDIS_URL`, `TYPE` (`status` or `call`), `RATE` (per second), `COUNT`.
  */
 
+const type = process.env['TYPE'] as Published
 const rate = Number(process.env['RATE'])
 const count = Number(process.env['COUNT'])
 const client = await createClient({ url: process.env['REDIS_URL'] as string, RESP: 2 }).connect()
@@ -18,7 +19,7 @@ const published: Promise<number>[] = []
 while (published.length < count) {
   const due = Math.min(count, Math.floor(((nowMs() - startMs) / 1000) * rate) + 1)
   while (published.length < due) {
-    const { ref, packet } = toStatus(published.length, nowMs())
+    const { ref, packet } = toPublished(type, published.length, nowMs())
     published.push(client.publish(`enigma:notifications:agents:${ref}`, packet))
   }
   await sleep(1)

@@ -2,10 +2,10 @@ import { once } from 'node:events'
 import { createClient } from 'redis'
 import { startRedisServer } from '../src/local/redis-server.ts'
 import { sleep, type Release } from '../src/runtime/index.ts'
-import { toCdr } from './packets.ts'
+import { toCdr, type Published } from './packets.ts'
 import { startNode, type Running } from './processes.ts'
 import { startStandIn } from './stand-in.ts'
-import { startSubject, type Mode, type Subject } from './subject.ts'
+import type { Mode, Subject } from './subject.ts'
 
 const PUSH_AT_ONCE = 1_000
 
@@ -22,7 +22,7 @@ export async function setStage(release: Release, signal: AbortSignal, delayMs = 
     client,
     /** Resolves when it waits for notifications. */
     start: async (subject: Subject, mode: Mode): Promise<Running> => {
-      const running = await startSubject(subject, mode, redis.url, sqs.endpoint)
+      const running = await subject.start(mode, redis.url, sqs.endpoint)
       release(running.stop)
       return running
     },
@@ -44,10 +44,11 @@ export async function setStage(release: Release, signal: AbortSignal, delayMs = 
         signal.throwIfAborted()
       }
     },
-    /** Publishes so many statuses, `rate` per second, from a process of its own. */
-    publish: async (rate: number, count: number): Promise<void> => {
-      const publisher = startNode('./publisher.ts', [], {
+    /** Publishes so many notifications, `rate` per second, from a process of its own. */
+    publish: async (type: Published, rate: number, count: number): Promise<void> => {
+      const publisher = startNode('./publisher.ts', {
         REDIS_URL: redis.url,
+        TYPE: type,
         RATE: String(rate),
         COUNT: String(count),
       })

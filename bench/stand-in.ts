@@ -17,7 +17,7 @@ const QUIET_MS = 500
 
 /** Starts the SQS server that only answers. @param delayMs the longest random delay of an answer, 0 for none */
 export async function startStandIn(delayMs: number): Promise<StandIn> {
-  const running = startNode('./sqs-stand-in.ts', [], { DELAY_MS: String(delayMs) })
+  const running = startNode('./sqs-stand-in.ts', { DELAY_MS: String(delayMs) })
   const endpoint = await firstMatch(running, /http:\S+/)
   const get = async (path: string) => (await fetch(`${endpoint}${path}`)).json()
   return {

@@ -1,32 +1,78 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { bundleRelay, RELAY_FILE } from '../infra/build/bundle-relay.ts'
+import { root } from '../infra/build/bundle-options.ts'
 import { sleep } from '../src/runtime/index.ts'
-import { firstMatch, startNode, type Running } from './processes.ts'
-
-/** What is measured: the relay, or the script that everybody writes. */
-export type Subject = 'relay' | 'baseline'
+import { firstMatch, startNode, startProgram, type Running } from './processes.ts'
 
 /** Only the relay can do both at once. */
 export type Mode = 'list' | 'pubsub' | 'both'
 
-export const LIST = 'enigma:notifications:campaigns'
-
-/** Starts what is measured and resolves when it waits for notifications. */
-export function startSubject(subject: Subject, mode: Mode, redisUrl: string, sqsEndpoint: string): Promise<Running> {
-  return subject === 'relay' ? startRelay(mode, redisUrl, sqsEndpoint) : startBaseline(mode, redisUrl, sqsEndpoint)
+/** A program that the bench measures. */
+export type Subject = {
+  readonly kind: 'relay' | 'bento' | 'floor' | 'baseline'
+  /** Names it in tables. The first relay is `relay`. */
+  readonly name: string
+  /** Resolves when it waits for notifications. */
+  readonly start: (mode: Mode, redisUrl: string, sqsEndpoint: string) => Promise<Running>
 }
 
-async function startBaseline(mode: string, redisUrl: string, sqsEndpoint: string): Promise<Running> {
-  const running = startNode('./baseline.ts', [], { REDIS_URL: redisUrl, MODE: mode, AWS_ENDPOINT_URL_SQS: sqsEndpoint })
+export const LIST = 'enigma:notifications:campaigns'
+
+export const BASELINE: Subject = {
+  kind: 'baseline',
+  name: 'baseline',
+  start: (mode, redisUrl, sqsEndpoint) => startScript('./baseline.ts', mode, redisUrl, sqsEndpoint),
+}
+
+export const FLOOR: Subject = {
+  kind: 'floor',
+  name: 'floor',
+  start: (mode, redisUrl, sqsEndpoint) => startScript('./floor.ts', mode, redisUrl, sqsEndpoint),
+}
+
+/** Returns a subject for each file, or builds the single file from this clone when there is none. */
+export async function createRelays(files: readonly string[]): Promise<Subject[]> {
+  if (files.length === 0) await bundleRelay()
+  const paths = files.length === 0 ? [join(root, RELAY_FILE)] : files.map((file) => resolve(file))
+  return paths.map((file, index) => ({
+    kind: 'relay',
+    name: index === 0 ? 'relay' : basename(file),
+    start: (mode, redisUrl, sqsEndpoint) => startRelay(file, mode, redisUrl, sqsEndpoint),
+  }))
+}
+
+/** @param binary the user's own https://github.com/warpstreamlabs/bento */
+export const createBento = (binary: string): Subject => ({
+  kind: 'bento',
+  name: 'Bento',
+  start: async (mode, redisUrl, sqsEndpoint) => {
+    const config = fileURLToPath(new URL(`bento-${mode}.yaml`, import.meta.url))
+    const running = startProgram(resolve(binary), ['-c', config], {
+      REDIS_URL: redisUrl,
+      LIST,
+      QUEUE_URL: 'http://127.0.0.1/000000000000/bench',
+      AWS_ENDPOINT_URL_SQS: sqsEndpoint,
+    })
+    // It says so of its input and of its output, in any order.
+    await firstMatch(running, /is now active[^]*is now active/)
+    return running
+  },
+})
+
+async function startScript(file: string, mode: Mode, redisUrl: string, sqsEndpoint: string): Promise<Running> {
+  const running = startNode(file, { REDIS_URL: redisUrl, MODE: mode, AWS_ENDPOINT_URL_SQS: sqsEndpoint })
   await firstMatch(running, /ready/)
   return running
 }
 
-/** The relay as a user runs it, with a journal folder of its own. */
-async function startRelay(mode: Mode, redisUrl: string, sqsEndpoint: string): Promise<Running> {
+/** The relay as production runs it (infra/relay), with a journal folder of its own. */
+async function startRelay(file: string, mode: Mode, redisUrl: string, sqsEndpoint: string): Promise<Running> {
   const dataDir = await mkdtemp(join(tmpdir(), 'enigma-bench-'))
-  const running = startNode('../src/cli/main.ts', ['relay'], {
+  const running = startProgram(process.execPath, [file, 'relay'], {
+    NODE_ENV: 'production',
     ENIGMA_SOURCES: `main=${redisUrl}`,
     ENIGMA_LISTS: mode === 'pubsub' ? 'none' : LIST,
     ENIGMA_DATA_DIR: dataDir,

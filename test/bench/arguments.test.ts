@@ -1,27 +1,45 @@
 import { expect, test } from 'vitest'
 import { HELP, readArguments } from '../../bench/arguments.ts'
 
-test('without arguments all parts are measured; a smoke run is small', () => {
+const status = (rate: number, delayMs: number) => ({ type: 'status', rate, delayMs })
+
+test('without arguments the loads with a target are measured three times; a smoke run is small', () => {
   expect(readArguments([])).toEqual({
     smoke: false,
     only: undefined,
+    bento: undefined,
+    relays: [],
+    rounds: 3,
     counts: { relay: 200_000, baseline: 20_000 },
-    rates: [20, 500, 2_660],
-    delays: [0, 20],
+    loads: [status(2_660, 0), status(2_660, 20), status(500, 0), status(20, 0)],
     seconds: 10,
   })
   expect(readArguments(['--smoke', '--only', 'drain'])).toMatchObject({
     smoke: true,
     only: 'drain',
+    rounds: 1,
     counts: { relay: 20_000, baseline: 1_000 },
-    rates: [500],
+    loads: [status(500, 20)],
+  })
+})
+
+test('rates and delays are measured in every combination', () => {
+  expect(readArguments(['--rates', '24,119', '--delays', '20'])?.loads).toEqual([status(24, 20), status(119, 20)])
+  expect(readArguments(['--rates', '24'])?.loads).toEqual([status(24, 0), status(24, 20)])
+})
+
+test('two files of the relay are measured in turn, beside a Bento', () => {
+  const node = process.execPath
+  expect(readArguments(['--relay', 'package.json', '--relay', node, '--bento', node])).toMatchObject({
+    relays: ['package.json', node],
+    bento: node,
   })
 })
 
 test('help names every option', () => {
   expect(readArguments(['--help'])).toBeUndefined()
-  for (const name of ['smoke', 'only', 'count', 'baseline-count', 'rates', 'delays', 'seconds'])
-    expect(HELP).toContain(`--${name} `)
+  const names = ['smoke', 'only', 'bento', 'relay', 'rounds', 'count', 'baseline-count', 'rates', 'delays', 'seconds']
+  for (const name of names) expect(HELP).toContain(`--${name} `)
 })
 
 test.each([
@@ -29,7 +47,10 @@ test.each([
   [['--count', 'many'], /--count .*"many"/],
   [['--seconds', '1,2'], /--seconds/],
   [['--rates', '20,'], /--rates .*""/],
+  [['--rounds', '0'], /--rounds/],
+  [['--bento', 'package.json'], /--bento package.json: .*permission/],
+  [['--relay', 'missing.mjs'], /--relay missing.mjs: .*no such file/],
   [['--what'], /'--what'/],
-])('%j is said with what is wrong', (args, words) => {
+])('%j is rejected with the reason', (args, words) => {
   expect(() => readArguments(args)).toThrow(words)
 })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { toReport, type Arrival } from '../../bench/arrivals.ts'
-import { toCdr, toStatus, type Mark } from '../../bench/packets.ts'
+import { toCdr, toPublished, type Mark } from '../../bench/packets.ts'
 import { CONTENT_ENCODING, GZIP } from '../../src/protocol/index.ts'
 import { toGzippedPack, toPack } from '../../src/relay/sender/pack.ts'
 import { createKeeper, makeItem } from '../support/items.ts'
@@ -56,6 +56,6 @@ test('nothing that came is all missing', async () => {
 test('packets count 0, 1, 2 … in each reference, in the order in which they are made', async () => {
   const cdrs = Array.from({ length: 5_000 }, (_, index) => arrivalOf(toCdr(index)))
   expect(await toReport(cdrs, 1, 5_000)).toMatchObject({ disorder: 0, copies: 0, missing: 0 })
-  const statuses = Array.from({ length: 1_000 }, (_, index) => arrivalOf(toStatus(index, 0).packet))
+  const statuses = Array.from({ length: 1_000 }, (_, index) => arrivalOf(toPublished('status', index, 0).packet))
   expect(await toReport(statuses, 1, 1_000)).toMatchObject({ disorder: 0, copies: 0, missing: 0 })
 })

@@ -7,7 +7,7 @@ import {
   SQSClient,
 } from '@aws-sdk/client-sqs'
 import { expect, onTestFinished, test } from 'vitest'
-import { toStatus } from '../../bench/packets.ts'
+import { toPublished } from '../../bench/packets.ts'
 import { startStandIn } from '../../bench/stand-in.ts'
 
 const QueueUrl = 'http://127.0.0.1/000000000000/enigma-agents-status.fifo'
@@ -25,7 +25,9 @@ async function useStandIn() {
   })
   onTestFinished(() => sqs.destroy())
   const send = (index: number) =>
-    sqs.send(new SendMessageCommand({ QueueUrl, MessageBody: toStatus(index, 0).packet, MessageGroupId: '0' }))
+    sqs.send(
+      new SendMessageCommand({ QueueUrl, MessageBody: toPublished('status', index, 0).packet, MessageGroupId: '0' }),
+    )
   return { ...standIn, sqs, send }
 }
 
@@ -38,7 +40,7 @@ test('the SDK finds a FIFO queue and sends single messages and batches, with the
   await send(0)
   const Entries = [1, 2].map((index) => ({
     Id: String(index),
-    MessageBody: toStatus(index, 0).packet,
+    MessageBody: toPublished('status', index, 0).packet,
     MessageGroupId: '0',
   }))
   const { Successful, Failed } = await sqs.send(new SendMessageBatchCommand({ QueueUrl, Entries }))

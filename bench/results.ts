@@ -1,0 +1,53 @@
+import type { ColdStart } from './cold-start.ts'
+import type { DrainFigures } from './drain.ts'
+import type { IdleFigures } from './idle.ts'
+import type { OutageFigures } from './outage.ts'
+import type { Load, PubsubFigures } from './pubsub.ts'
+import type { Subject } from './subject.ts'
+
+/** What one subject showed in all rounds together. */
+export type Result<Figures> = { readonly subject: Subject; readonly figures: Figures }
+
+export type PubsubResult = Result<PubsubFigures> & { readonly load: Load }
+
+/** Everything that a run has measured. */
+export type Results = {
+  readonly drain: Result<DrainFigures>[]
+  readonly pubsub: PubsubResult[]
+  readonly idle: Result<IdleFigures>[]
+  readonly outage: Result<OutageFigures>[]
+  readonly cold: ColdStart[]
+}
+
+/** Of these the worst round counts, not the median. */
+const WORST: ReadonlySet<string> = new Set(['missing', 'copies', 'disorder', 'peakRssMb'])
+
+/**
+ * Measures subjects in turn, again in each round, so that what else happens on the machine hits all of them alike. The baseline
+ * has no target, so it has one round only.
+ */
+export async function inTurn<Figures extends Readonly<Record<string, number>>>(
+  subjects: readonly Subject[],
+  rounds: number,
+  measure: (subject: Subject) => Promise<Figures>,
+): Promise<Result<Figures>[]> {
+  const all = subjects.map((subject) => ({ subject, rounds: [] as Figures[] }))
+  for (let round = 0; round < rounds; round++)
+    for (const one of all)
+      if (round === 0 || one.subject.kind !== 'baseline') one.rounds.push(await measure(one.subject))
+  return all.map((one) => ({ subject: one.subject, figures: merge(one.rounds) }))
+}
+
+/** Returns the median of each figure, or the worst where only the worst tells. */
+export function merge<Figures extends Readonly<Record<string, number>>>(rounds: readonly Figures[]): Figures {
+  const names = Object.keys(rounds[0] ?? {})
+  return Object.fromEntries(
+    names.map((name) => {
+      const values = rounds.map((figures) => figures[name] as number)
+      return [name, WORST.has(name) ? Math.max(...values) : median(values)]
+    }),
+  ) as Figures
+}
+
+export const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
