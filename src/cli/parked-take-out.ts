@@ -1,34 +1,36 @@
 import type { RelayConfig } from '../relay/index.ts'
-import { createAnnouncer } from '../relay/parked-command/announce.ts'
+import { createDelivery } from '../relay/parked-command/delivery.ts'
+import { takeOut } from '../relay/parked-command/take-out.ts'
 import { ParkedError } from '../relay/parking/parked-error.ts'
-import { createQueueFinder } from '../relay/parked-command/queue-finder.ts'
-import type { retryParked } from '../relay/parked-command/take-out.ts'
+import type { Page } from '../relay/parking/parked-list.ts'
 import { createSqs } from '../relay/targets/sqs/sdk-client.ts'
-import { createLog } from '../runtime/index.ts'
 import { formatTakenOut, print, sayProgress } from './parked-output.ts'
 import { emptyWords, overSources, type ParkedScope } from './parked-scope.ts'
 
-/** Longest wait (ms) for an answer of SQS. */
+/** Longest wait (ms) for an answer of SQS to a look at a queue. */
 const REQUEST_MS = 10_000
 
-/** Sends again or drops, a line for each entry. @throws ParkedError */
-export async function takeOut(scope: ParkedScope, config: RelayConfig, act: typeof retryParked): Promise<void> {
+/** Sends again or drops, and prints a line for each entry. @throws ParkedError */
+export async function printTakenOut(scope: ParkedScope, config: RelayConfig, action: 'retry' | 'drop'): Promise<void> {
   const { filter, unseen, json, signal } = scope
   const sqs = createSqs(config, { requestTimeoutMs: REQUEST_MS })
+  const { queuePrefix } = config
+  const delivery = createDelivery({ sqs, queuePrefix, signal })
+  const notices = createDelivery({ sqs, queuePrefix })
   let done = 0
   let stay = 0
   try {
-    const queues = createQueueFinder({ sqs, prefix: config.queuePrefix, log: createLog('silent'), signal })
     await overSources(scope, async (list, sourceId, client) => {
-      const announcer = createAnnouncer({ sourceId, client, sqs, queues, now: Date.now })
-      for await (const taken of act({
+      const onPage = (page: Page) => sayProgress(page, sourceId)
+      for await (const taken of takeOut(action, {
         list,
         filter,
-        announcer,
-        sqs,
-        queues,
+        sourceId,
+        client,
+        delivery,
+        notices,
         signal,
-        onPage: (page) => sayProgress(page, sourceId),
+        onPage,
       })) {
         unseen.delete(taken.id)
         if (taken.state === 'stays') stay++

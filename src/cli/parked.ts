@@ -1,11 +1,10 @@
 import { readConfig, type RelayConfig } from '../relay/index.ts'
 import { ParkedError } from '../relay/parking/parked-error.ts'
-import { dropParked, retryParked } from '../relay/parked-command/take-out.ts'
 import { createShutdown, type Env } from '../runtime/index.ts'
 import { readAction, type ParkedArguments } from './parked-arguments.ts'
 import { exportParked, listParked, showParked } from './parked-look.ts'
 import type { ParkedScope } from './parked-scope.ts'
-import { takeOut } from './parked-take-out.ts'
+import { printTakenOut } from './parked-take-out.ts'
 
 /**
  * `enigma-relay parked`: shows what the relay put aside, sends it again, exports or drops it.
@@ -35,7 +34,7 @@ export async function runParked(options: ParkedArguments, refuse: (words: string
     if (action.name === 'list' || isDryRun) await listParked(scope)
     else if (action.name === 'show') await showParked(scope)
     else if (action.name === 'export') await exportParked(scope, action.file)
-    else await takeOut(scope, config, action.name === 'retry' ? retryParked : dropParked)
+    else await printTakenOut(scope, config, action.name)
   } finally {
     shutdown.dispose()
   }

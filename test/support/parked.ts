@@ -1,6 +1,6 @@
 import { OTHER } from '../../src/protocol/index.ts'
 import type { Item } from '../../src/relay/item.ts'
-import { formatParked } from '../../src/relay/parking/format-parked.ts'
+import { formatParked } from '../../src/relay/parking/parked-entry.ts'
 import { stamp, toItem } from '../../src/relay/notification/stamp.ts'
 import { createKeeper } from './items.ts'
 

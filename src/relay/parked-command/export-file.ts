@@ -1,7 +1,6 @@
 import { link, open, unlink } from 'node:fs/promises'
-import { formatEvent, toBytes } from '../../protocol/index.ts'
 import { describe } from '../errors.ts'
-import { readEntry, type Entry, type ParkedEntry } from '../parking/parked-entry.ts'
+import { formatLine, type Entry } from '../parking/parked-entry.ts'
 import { ParkedError } from '../parking/parked-error.ts'
 
 /** One line of JSON for an entry, with everything that is known of it: personal data too. What cannot be read is there as base64. */
@@ -15,24 +14,7 @@ export function formatExportLine(entry: Entry, source: string): string {
       entry_base64: entry.raw.toString('base64'),
     })
   }
-  return formatLine({ source }, entry)
-}
-
-/** A packet may be written over several lines: then its bytes travel as base64. */
-function formatLine(more: { readonly source?: string }, entry: ParkedEntry): string {
-  const { id, reason, detail, parkedat, route, event, notification } = entry
-  const head = JSON.stringify({ ...more, id, reason, detail, parkedat, route })
-  const line = LINE_END.test(event) ? formatEvent({ ...notification, data: toBytes(notification.data) }) : event
-  return `${head.slice(0, -1)},"event":${line}}`
-}
-
-const LINE_END = /[\n\r]/
-
-/** Returns an entry of the parked list as one line; it reads back as the same entry. */
-export function toOneLine(text: string): string {
-  if (!LINE_END.test(text)) return text
-  const entry = readEntry(Buffer.from(text))
-  return entry.kind === 'parked' ? formatLine({}, entry) : text.replace(/[\n\r]+/g, ' ')
+  return formatLine(entry, { source })
 }
 
 export const fileExists = (file: string) =>

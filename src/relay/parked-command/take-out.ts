@@ -1,8 +1,23 @@
-import type { Announcer } from './announce.ts'
-import type { Entry, ParkedEntry, UnreadableEntry } from '../parking/parked-entry.ts'
-import type { Filter } from './filter.ts'
-import type { Page, ParkedList } from '../parking/parked-list.ts'
-import { resend, type ResendOptions } from './resend.ts'
+import {
+  findRoute,
+  laneOf,
+  orderKey,
+  OTHER,
+  parseEventType,
+  queueName,
+  RELAY_TYPE,
+  type Notification,
+  type Route,
+} from '../../protocol/index.ts'
+import { formatNotice, stampNotice } from '../notification/notice.ts'
+import type { Stamped } from '../notification/stamp.ts'
+import { payloadOf, toShown, type Entry, type ParkedEntry } from '../parking/parked-entry.ts'
+import { ParkedError } from '../parking/parked-error.ts'
+import type { Filter, Page, ParkedList } from '../parking/parked-list.ts'
+import type { Redis } from '../redis/client.ts'
+import { createNumbers } from '../redis/numbers.ts'
+import type { Delivery } from './delivery.ts'
+import { askRedis } from './with-source.ts'
 
 /** What became of an entry. `gone`: somebody else took it from the list meanwhile. */
 export type TakenOut = {
@@ -17,81 +32,112 @@ export type TakenOut = {
 export type TakeOutOptions = {
   readonly list: ParkedList
   readonly filter: Filter
-  readonly announcer: Announcer
-  /** Ends it between two requests; what was accepted is removed all the same. */
+  readonly sourceId: string
+  readonly client: Redis
+  /** Sends the entries, until the signal aborts. */
+  readonly delivery: Delivery
+  /** Sends the notices about them, also after that. */
+  readonly notices: Delivery
+  /** Ends it after the entries at hand: what SQS accepted is announced and removed all the same. */
   readonly signal: AbortSignal
   /** Called for each page that was done. */
   readonly onPage?: (page: Page) => void
 }
 
-/** So many are announced and removed together: a process that dies in between leaves no more to be announced again. */
-const DROP_TOGETHER = 10
+/** So many are sent, announced and removed together: a process that dies in between leaves no more to be sent again. */
+const TOGETHER = 10
 
-const isParked = (entry: Entry): entry is ParkedEntry => entry.kind === 'parked'
-
-/** What the cloud knows as parked: not the relay's own notices, of which parking announces none. */
-const isAnnounced = (entry: Entry): entry is ParkedEntry => isParked(entry) && entry.notification.transport !== 'relay'
+const NOTICES = findRoute(RELAY_TYPE, 'parked') ?? OTHER
 
 /**
- * Sends again what the filter means, the oldest first. An entry leaves the list when SQS has accepted it and the cloud was told so;
- * a process that dies before that leaves it there, and the next one sends it with the same id.
+ * Sends again what matches the filter, or drops it for ever, the oldest first. A retried entry leaves the list when SQS has accepted it,
+ * and any entry only after its notice was accepted: a process that dies before that leaves it there, and the next one sends it with the
+ * same id.
  *
  * @throws ParkedError when the list cannot be read or changed, or nothing can be announced
  */
-export async function* retryParked({
-  list,
-  filter,
-  announcer,
-  signal,
-  onPage,
-  ...sending
-}: TakeOutOptions & Omit<ResendOptions, 'signal'>): AsyncGenerator<TakenOut> {
+export async function* takeOut(
+  action: 'retry' | 'drop',
+  { list, filter, sourceId, client, delivery, notices, signal, onPage }: TakeOutOptions,
+): AsyncGenerator<TakenOut> {
+  const numbers = createNumbers({ client, now: Date.now })
+
+  const announce = async (entries: readonly ParkedEntry[]): Promise<void> => {
+    if (entries.length === 0) return
+    const number = await askRedis(sourceId, numbers.next)
+    const state = action === 'retry' ? 'retried' : 'dropped'
+    const answers = await notices.deliver(
+      entries.map((entry, index) =>
+        stampNotice(formatNotice({ subType: 'parked', payload: { ...toShown(entry, sourceId), state } }), {
+          sourceId,
+          number,
+          index,
+          timeMs: Date.now(),
+        }),
+      ),
+    )
+    for (const answer of answers)
+      if (answer?.accepted !== true)
+        throw new ParkedError(
+          'relay.parked.not_announced',
+          `SQS did not accept the notices about parked notifications: ${answer?.why}; the entries stay, run the command again`,
+        )
+  }
+
   await list.checkWritable()
-  await announcer.check()
+  const problem = await notices.check(NOTICES)
+  if (problem !== undefined) throw new ParkedError('relay.parked.queue_unusable', problem)
   for await (const page of list.pages(filter)) {
-    for (const entry of page.entries) if (!isParked(entry)) yield cannotBeSent(entry)
-    for await (const request of resend(page.entries.filter(isParked), { ...sending, signal })) {
-      const accepted = request.filter((one) => one.accepted)
-      await announcer.announce(accepted.map(({ entry }) => entry).filter(isAnnounced), 'retried')
-      for (const { entry, queue } of accepted) {
-        await list.remove(entry.raw)
-        yield { id: entry.id, state: 'sent', queue }
+    for (let from = 0; from < page.entries.length && !signal.aborted; from += TOGETHER) {
+      const some = page.entries.slice(from, from + TOGETHER)
+      const taken = action === 'drop' ? some.map(toDropped) : await resend(some, delivery)
+      await announce(some.filter((entry, index) => leaves(taken[index]) && isAnnounced(entry)) as ParkedEntry[])
+      for (const [index, { raw }] of some.entries()) {
+        const one = taken[index]
+        if (one === undefined) continue
+        const isGone = leaves(one) && !(await list.remove(raw))
+        yield isGone && one.state === 'dropped' ? { ...one, state: 'gone' } : one
       }
-      for (const one of request) if (!one.accepted) yield { id: one.entry.id, state: 'stays', why: one.why }
     }
-    onPage?.(page)
     if (signal.aborted) return
+    onPage?.(page)
   }
 }
 
-const cannotBeSent = ({ id, why }: UnreadableEntry): TakenOut => ({
-  id,
-  state: 'stays',
-  why: `it cannot be sent: ${why}`,
-})
+const leaves = (taken: TakenOut | undefined): boolean => taken !== undefined && taken.state !== 'stays'
 
-/**
- * Removes what the filter means, for ever.
- *
- * @throws ParkedError when the list cannot be read or changed, or nothing can be announced
- */
-export async function* dropParked({
-  list,
-  filter,
-  announcer,
-  signal,
-  onPage,
-}: TakeOutOptions): AsyncGenerator<TakenOut> {
-  await list.checkWritable()
-  await announcer.check()
-  for await (const page of list.pages(filter)) {
-    for (let from = 0; from < page.entries.length; from += DROP_TOGETHER) {
-      if (signal.aborted) return
-      const some = page.entries.slice(from, from + DROP_TOGETHER)
-      // The cloud knows nothing of what was never a notification.
-      await announcer.announce(some.filter(isAnnounced), 'dropped')
-      for (const { id, raw } of some) yield { id, state: (await list.remove(raw)) ? 'dropped' : 'gone' }
-    }
-    onPage?.(page)
+/** Whether the cloud knows it as parked: parking announces none of the relay's own notices. */
+const isAnnounced = (entry: Entry): boolean => entry.kind === 'parked' && entry.notification.transport !== 'relay'
+
+const toDropped = ({ id }: Entry): TakenOut => ({ id, state: 'dropped' })
+
+/** What became of each; undefined for what was not sent before the command was stopped. */
+async function resend(entries: readonly Entry[], delivery: Delivery): Promise<(TakenOut | undefined)[]> {
+  const answers = await delivery.deliver(entries.filter((entry) => entry.kind === 'parked').map(toStamped))
+  return entries.map((entry) => {
+    const { id } = entry
+    if (entry.kind === 'unreadable') return { id, state: 'stays', why: `it cannot be sent: ${entry.why}` }
+    const answer = answers.shift()
+    if (answer === undefined) return undefined
+    return answer.accepted ? { id, state: 'sent', queue: answer.queue } : { id, state: 'stays', why: answer.why }
+  })
+}
+
+function toStamped({ id, event, notification }: ParkedEntry): Stamped {
+  const route = routeOf(notification)
+  return {
+    id,
+    route,
+    lane: laneOf(orderKey(notification.subject, payloadOf(notification)), route.lanes),
+    event,
+    bytes: Buffer.byteLength(event),
+    receivedMs: Date.parse(notification.time),
+    reason: undefined,
   }
+}
+
+/** Where it goes today: to the route of its type; to `other` when it went there for a reason, or no route has its type any more. */
+function routeOf({ type, reason }: Notification): Route {
+  const types = reason === undefined ? parseEventType(type) : undefined
+  return (types && findRoute(types.type, types.subType)) ?? OTHER
 }

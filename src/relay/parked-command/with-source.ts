@@ -1,8 +1,10 @@
-import type { Logger } from '../../runtime/index.ts'
+import { ErrorReply } from 'redis'
+import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
 import type { SourceConfig } from '../config.ts'
+import { describe } from '../errors.ts'
+import { ParkedError } from '../parking/parked-error.ts'
 import { judgeConnection } from '../redis/ask-why.ts'
 import { createRedis, type Redis } from '../redis/client.ts'
-import { ParkedError } from '../parking/parked-error.ts'
 
 /**
  * Connects to a source for as long as `body` needs it. Unlike a relay it does not wait for a Redis that is away at the start; a
@@ -36,5 +38,30 @@ export async function withSource<T>(
     return await body(client)
   } finally {
     client.destroy()
+  }
+}
+
+/** A command is tried so often: a connection that was cut is made again meanwhile. */
+const TRIES = 8
+
+/**
+ * Gives a command to the Redis of a source, again when the connection was cut: it must be one that may run twice.
+ *
+ * @throws ParkedError `relay.parked.redis_failed`
+ */
+export async function askRedis<T>(sourceId: string, command: () => Promise<T>): Promise<T> {
+  for (let failures = 1; ; failures++) {
+    try {
+      return await command()
+    } catch (error) {
+      if (error instanceof ErrorReply || failures === TRIES) {
+        throw new ParkedError(
+          'relay.parked.redis_failed',
+          `the Redis of source "${sourceId}" failed a command: ${describe(error)}; check ENIGMA_SOURCES and the rights of its user`,
+          { cause: error },
+        )
+      }
+      await sleep(backoffMs(failures))
+    }
   }
 }

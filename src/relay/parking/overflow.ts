@@ -2,11 +2,9 @@ import { createReadStream } from 'node:fs'
 import { open, readdir, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe } from '../errors.ts'
-import { readEntry } from './parked-entry.ts'
+import { readEntry, toOneLine } from './parked-entry.ts'
 import { ParkedError } from './parked-error.ts'
-import { toOneLine } from '../parked-command/export-file.ts'
-import { matches, type Filter } from '../parked-command/filter.ts'
-import { PAGE_BYTES, PAGE_ENTRIES, type Page, type ParkedList } from './parked-list.ts'
+import { matches, PAGE_BYTES, PAGE_ENTRIES, type Filter, type Page, type ParkedList } from './parked-list.ts'
 
 /**
  * Files of parked notifications for which the parked list in Redis has no room: JSON lines, each an entry as on the list. The relay

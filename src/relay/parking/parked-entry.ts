@@ -1,16 +1,19 @@
 import { hash } from 'node:crypto'
 import {
+  formatEvent,
   isObject,
   isTooLarge,
   maskText,
   parseEvents,
   parseEventType,
   readPacketText,
+  toBytes,
   toText,
   type Notification,
   type RelayParked,
 } from '../../protocol/index.ts'
 import { scanObject } from '../../protocol/scan.ts'
+import type { Item } from '../item.ts'
 
 /** An entry of the parked list, as `formatParked` wrote it. */
 export type ParkedEntry = {
@@ -20,7 +23,7 @@ export type ParkedEntry = {
   /** The notification's. Several entries may have it: a crash parks once more. */
   readonly id: string
   readonly reason: string
-  /** As it stands there, and so perhaps not masked; see `masked`. */
+  /** As it stands there, and so perhaps not masked; see `maskDetail`. */
   readonly detail: string
   /** ISO 8601: when it was put aside. */
   readonly parkedat: string
@@ -48,6 +51,32 @@ export const UNREADABLE = 'unreadable'
 
 const ID = /^[\x21-\x7e]{1,200}$/
 const NAME = /^[A-Za-z0-9_-]{1,128}$/
+
+/**
+ * An entry of the parked list, JSON: `{"id","reason","detail","parkedat","route","event"}`; `event` is the whole CloudEvent with
+ * the packet's bytes, so that it can be looked at and sent again as it was.
+ */
+export const formatParked = ({ id, route, event }: Item, reason: string, detail: string, nowMs: number): string =>
+  withEvent({ id, reason, detail, parkedat: new Date(nowMs).toISOString(), route: route.name }, event)
+
+const withEvent = (head: object, event: string) => `${JSON.stringify(head).slice(0, -1)},"event":${event}}`
+
+const LINE_END = /[\n\r]/
+
+/** Returns an entry as one line that reads back as the same entry, with `more` before its fields. */
+export function formatLine(entry: ParkedEntry, more: { readonly source?: string } = {}): string {
+  const { id, reason, detail, parkedat, route, event, notification } = entry
+  // A packet may be written over several lines: then its bytes travel as base64.
+  const line = LINE_END.test(event) ? formatEvent({ ...notification, data: toBytes(notification.data) }) : event
+  return withEvent({ ...more, id, reason, detail, parkedat, route }, line)
+}
+
+/** Returns the text of an entry as one line. */
+export function toOneLine(text: string): string {
+  if (!LINE_END.test(text)) return text
+  const entry = readEntry(Buffer.from(text))
+  return entry.kind === 'parked' ? formatLine(entry) : text.replace(/[\n\r]+/g, ' ')
+}
 
 /** Reads an element of the parked list; the inverse of `formatParked`. Never throws. */
 export function readEntry(raw: Buffer): Entry {
@@ -97,15 +126,19 @@ function readNotification(event: string): Notification | undefined {
 }
 
 /** The packet's payload, if it has one. */
-export function payloadOf({ notification }: ParkedEntry): unknown {
-  return typeof notification.data === 'string' ? readPacketText(notification.data).packet?.payload : undefined
-}
+export const payloadOf = ({ data }: Notification): unknown =>
+  typeof data === 'string' ? readPacketText(data).packet?.payload : undefined
 
 const CONTROL = /\p{Cc}+/gu
 
-/** A text about an entry, such as what SQS says of it, that may be shown: personal data masked, one line, at most 300 characters. */
-export function masked(text: string, entry: ParkedEntry): string {
-  return maskText(text.replace(CONTROL, ' '), payloadOf(entry)).slice(0, 300)
+/**
+ * What SQS says of a notification, as it may be logged, told and kept: it may quote the packet, and so personal data, which is masked. One
+ * line, at most 300 characters.
+ */
+export function maskDetail(detail: string, event: string): string {
+  const notification = readNotification(event)
+  // Masked before it is cut, so that no half of a value is left.
+  return maskText(detail.replace(CONTROL, ' '), notification && payloadOf(notification)).slice(0, 300)
 }
 
 /** What may be shown of an entry, without personal data: the fields of the notice about it. */
@@ -121,7 +154,7 @@ export function toShown(entry: ParkedEntry, source: string): Shown {
     id,
     route,
     reason,
-    detail: isTooLarge(detail) ? detail : masked(detail, entry),
+    detail: isTooLarge(detail) ? detail : maskDetail(detail, event),
     received: notification.time,
     parkedat,
     bytes: Buffer.byteLength(event),

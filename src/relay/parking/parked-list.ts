@@ -1,8 +1,22 @@
-import { NONE_KEY, PARKED_KEY } from '../redis/keys.ts'
+import { askRedis } from '../parked-command/with-source.ts'
 import { asBytes, type Redis } from '../redis/client.ts'
-import { askRedis } from '../parked-command/ask-redis.ts'
-import { readEntry, type Entry } from './parked-entry.ts'
-import { matches, type Filter } from '../parked-command/filter.ts'
+import { NONE_KEY, PARKED_KEY } from '../redis/keys.ts'
+import { readEntry, UNREADABLE, type Entry } from './parked-entry.ts'
+
+/** Which entries are meant; what is absent does not matter. */
+export type Filter = {
+  readonly ids?: ReadonlySet<string> | undefined
+  /** `too_large`, `refused`, or `unreadable` for what is no entry of a relay's. */
+  readonly reason?: string | undefined
+  /** Put aside at this time (ms) or later. When an unreadable one came is not known: it is not meant. */
+  readonly sinceMs?: number | undefined
+}
+
+export function matches(entry: Entry, { ids, reason, sinceMs }: Filter): boolean {
+  if (ids !== undefined && !ids.has(entry.id)) return false
+  if (reason !== undefined && reason !== (entry.kind === 'parked' ? entry.reason : UNREADABLE)) return false
+  return sinceMs === undefined || (entry.kind === 'parked' && Date.parse(entry.parkedat) >= sinceMs)
+}
 
 /** A page holds at most so many entries and bytes, unless one entry alone is larger. */
 export const PAGE_ENTRIES = 200

@@ -8,8 +8,8 @@ import { NONE_KEY, PARKED_FILES_KEY } from '../redis/keys.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Notice } from '../notification/notice.ts'
 import type { Numbers } from '../redis/numbers.ts'
-import { formatParked } from './format-parked.ts'
 import { createOverflow } from './overflow.ts'
+import { formatParked } from './parked-entry.ts'
 import type { Redis } from '../redis/client.ts'
 
 export type ParkingOptions = {

@@ -13,7 +13,7 @@ import { createLineUp, type Flight } from './ready-lanes.ts'
 import type { Metrics } from '../metrics.ts'
 import { createOutages, type Outages } from './outages.ts'
 import { toGzippedPack, toPack, type Pack } from './pack.ts'
-import { maskDetail } from '../parking/format-parked.ts'
+import { maskDetail } from '../parking/parked-entry.ts'
 import { findQueue, sqsAdvice, type Queue } from '../targets/sqs/queue.ts'
 import { createRequests } from './requests.ts'
 import { createUplink, type Uplink } from './uplink.ts'
@@ -282,7 +282,7 @@ export function createSender({
       await park(
         item,
         isTooLarge ? 'too_large' : 'refused',
-        maskDetail(detail.startsWith(`${code}:`) ? detail : `${code}: ${detail}`, item),
+        maskDetail(detail.startsWith(`${code}:`) ? detail : `${code}: ${detail}`, item.event),
       )
   }
 

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 import { parseEvents, toBytes } from '../../../src/protocol/index.ts'
 import { readEntry, toShown } from '../../../src/relay/parking/parked-entry.ts'
 import { formatExportLine, writeExport } from '../../../src/relay/parked-command/export-file.ts'
-import { matches } from '../../../src/relay/parked-command/filter.ts'
+import { matches } from '../../../src/relay/parking/parked-list.ts'
 import { cdr, PARKED_MS, parkedEntry } from '../../support/parked.ts'
 import { useFolder } from '../../support/relay.ts'
 
