@@ -31,7 +31,7 @@ export async function showParked(scope: ParkedScope): Promise<void> {
     )
 }
 
-/** Writes all that is known of the entries to a new file. @throws ParkedError when it is there already or cannot be written */
+/** Writes all that is known of the entries to a new file. @throws RelayError when it is there already or cannot be written */
 export async function exportParked(scope: ParkedScope, file: string): Promise<void> {
   // Known before a long list is read; asked again when the file is put in its place.
   if (existsSync(file)) throw fileExists(file)

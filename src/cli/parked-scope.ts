@@ -1,9 +1,9 @@
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
+import { RelayError } from '../relay/errors.ts'
 import type { SourceConfig } from '../relay/index.ts'
 import { PARKED_FILES_KEY } from '../relay/redis/keys.ts'
 import type { Entry } from '../relay/parking/parked-entry.ts'
-import { ParkedError } from '../relay/parking/parked-error.ts'
 import { findOverflowFiles, openOverflowList } from '../relay/parking/overflow.ts'
 import { createParkedList, type Filter, type ParkedList } from '../relay/parking/parked-list.ts'
 import { withSource } from '../relay/parked-command/with-source.ts'
@@ -29,7 +29,7 @@ export const emptyWords = ({ filter }: ParkedScope): string =>
     ? 'no notification is parked'
     : 'no parked notification matches'
 
-/** One source after the other, each with a connection of its own: its list, and then the files beside it. @throws ParkedError */
+/** One source after the other, each with a connection of its own: its list, and then the files beside it. @throws RelayError */
 export async function overSources(
   { sources, signal, dataDir }: ParkedScope,
   body: (list: ParkedList, sourceId: string, client: Redis) => Promise<void>,
@@ -59,7 +59,7 @@ async function sayFilesElsewhere(client: Redis, sourceId: string, files: readonl
       )
 }
 
-/** The entries of all sources, a page at a time. @throws ParkedError */
+/** The entries of all sources, a page at a time. @throws RelayError */
 export async function overPages(
   scope: ParkedScope,
   body: (entries: readonly Entry[], sourceId: string, file: string | undefined) => Promise<void>,
@@ -72,5 +72,5 @@ export async function overPages(
       if (scope.signal.aborted) break
     }
   })
-  if (scope.signal.aborted) throw new ParkedError('relay.parked.stopped', 'stopped before the end of the list')
+  if (scope.signal.aborted) throw new RelayError('relay.parked.stopped', 'stopped before the end of the list')
 }

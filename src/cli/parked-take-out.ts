@@ -1,7 +1,7 @@
+import { RelayError } from '../relay/errors.ts'
 import type { RelayConfig } from '../relay/index.ts'
 import { createDelivery } from '../relay/parked-command/delivery.ts'
 import { takeOut } from '../relay/parked-command/take-out.ts'
-import { ParkedError } from '../relay/parking/parked-error.ts'
 import type { Page } from '../relay/parking/parked-list.ts'
 import { createSqs } from '../relay/targets/sqs/sdk-client.ts'
 import { formatTakenOut, print, sayProgress } from './parked-output.ts'
@@ -10,7 +10,7 @@ import { emptyWords, overSources, type ParkedScope } from './parked-scope.ts'
 /** Longest wait (ms) for an answer of SQS to a look at a queue. */
 const REQUEST_MS = 10_000
 
-/** Sends again or drops, and prints a line for each entry. @throws ParkedError */
+/** Sends again or drops, and prints a line for each entry. @throws RelayError */
 export async function printTakenOut(scope: ParkedScope, config: RelayConfig, action: 'retry' | 'drop'): Promise<void> {
   const { filter, unseen, json, signal } = scope
   const sqs = createSqs(config, { requestTimeoutMs: REQUEST_MS })
@@ -42,9 +42,9 @@ export async function printTakenOut(scope: ParkedScope, config: RelayConfig, act
     sqs.destroy()
   }
   if (signal.aborted)
-    throw new ParkedError('relay.parked.stopped', `stopped: ${done} done, the other entries stay on the list`)
+    throw new RelayError('relay.parked.stopped', `stopped: ${done} done, the other entries stay on the list`)
   if (stay > 0)
-    throw new ParkedError(
+    throw new RelayError(
       'relay.parked.incomplete',
       `${stay} of ${done + stay} ${stay === 1 ? 'stays' : 'stay'} on the list; the lines above have the reasons`,
     )

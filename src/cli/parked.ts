@@ -1,5 +1,5 @@
+import { RelayError } from '../relay/errors.ts'
 import { readConfig, type RelayConfig } from '../relay/index.ts'
-import { ParkedError } from '../relay/parking/parked-error.ts'
 import { createShutdown, type Env } from '../runtime/index.ts'
 import { readAction, type ParkedArguments } from './parked-arguments.ts'
 import { exportParked, listParked, showParked } from './parked-look.ts'
@@ -10,7 +10,7 @@ import { printTakenOut } from './parked-take-out.ts'
  * `enigma-relay parked`: shows what the relay put aside, sends it again, exports or drops it.
  *
  * @param refuse ends with exit code 2 and these words
- * @throws ConfigError, ParkedError
+ * @throws ConfigError, RelayError
  */
 export async function runParked(options: ParkedArguments, refuse: (words: string) => never): Promise<void> {
   const action = readAction(options, refuse)
@@ -39,7 +39,7 @@ export async function runParked(options: ParkedArguments, refuse: (words: string
     shutdown.dispose()
   }
   if (scope.unseen.size > 0)
-    throw new ParkedError(
+    throw new RelayError(
       'relay.parked.not_found',
       `no parked notification has these ids: ${[...scope.unseen].join(', ')}`,
     )

@@ -16,6 +16,14 @@ type RelayErrorCode =
   | 'relay.redis.plain_port'
   | 'relay.redis.tls_port'
   | 'relay.source.refused'
+  | 'relay.parked.redis_failed'
+  | 'relay.parked.queue_unusable'
+  | 'relay.parked.not_announced'
+  | 'relay.parked.file_exists'
+  | 'relay.parked.file_failed'
+  | 'relay.parked.not_found'
+  | 'relay.parked.stopped'
+  | 'relay.parked.incomplete'
   | 'doctor.check.no_answer'
 
 /** What the relay cannot go on with, or cannot do for one notification. */

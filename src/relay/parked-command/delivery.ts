@@ -1,6 +1,7 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import { isTooLarge, queueName, type Route } from '../../protocol/index.ts'
 import { createLog, sleep } from '../../runtime/index.ts'
+import { describe } from '../errors.ts'
 import type { Keeper } from '../item.ts'
 import { createMetrics } from '../metrics.ts'
 import { toItem, type Stamped } from '../notification/stamp.ts'
@@ -26,13 +27,15 @@ type Line = { readonly sender: Sender; readonly queue: string; problem?: string 
 /** How often (ms) a line is asked whether it fails. */
 const LOOK_MS = 100
 
+const NEVER = new AbortController().signal
+
 const now = () => performance.now()
 
 /**
- * The relay's senders, for a command: a relay retries for ever, whereas a user wants to know now. A route on which SQS fails for too long
- * is given up, so that nothing overtakes what was not accepted.
+ * Sends through the relay's senders, for a command: a relay retries for ever, a user wants an answer now. A route on which SQS fails for
+ * too long is given up: nothing more is sent on it, so that nothing overtakes what SQS did not accept.
  */
-export function createDelivery({ sqs, queuePrefix, signal, giveUpMs = 5_000 }: DeliveryOptions) {
+export function createDelivery({ sqs, queuePrefix, signal = NEVER, giveUpMs = 5_000 }: DeliveryOptions) {
   const lines = new Map<string, Line>()
   const errors = new Map<string, unknown>()
   const shared = {
@@ -53,28 +56,24 @@ export function createDelivery({ sqs, queuePrefix, signal, giveUpMs = 5_000 }: D
   const lineOf = (route: Route): Line => {
     const known = lines.get(route.name)
     if (known !== undefined) return known
-    // Each in a pack of its own: a copy has the same deduplication id, and nothing is in one pack with what SQS rejected before.
+    // Each in a pack of its own: a copy has the same deduplication id, and what SQS rejected before is in no other pack.
     const sender = createSender({ ...shared, route: { ...route, packNotifications: 1, lingerMs: 0 } })
     const line = { sender, queue: queueName(queuePrefix, route) }
     lines.set(route.name, line)
     return line
   }
 
-  /** Waits until it is done, or there is no use in waiting: then the line is at its end. */
+  /** Resolves when it is done; otherwise when the signal has aborted or the route is given up, and nothing is in flight any more. */
   const waitFor = async (done: Promise<unknown>, line: Line, route: Route): Promise<void> => {
     const { sender } = line
-    let isDone = false
-    const end = done.then(() => {
-      isDone = true
-    })
-    const mayWait = () => signal?.aborted !== true && now() - (sender.failingSince ?? now()) < giveUpMs
-    while (!isDone && mayWait()) await Promise.race([end, sleep(LOOK_MS, signal)])
-    if (isDone) return
+    const isDone = done.then(() => true)
+    while (!signal.aborted && now() - (sender.failingSince ?? now()) < giveUpMs)
+      if ((await Promise.race([isDone, sleep(LOOK_MS, signal)])) === true) return
     const error = errors.get(route.name)
-    // The relay's advice says what the relay does.
+    // What the advice says of the relay is not true of a command.
     const problem = (sender.problem ?? '').replace('; the relay keeps everything and retries', '')
     await sender.stop(giveUpMs)
-    if (signal?.aborted !== true) line.problem = error === undefined ? problem : `${problem} (${String(error)})`
+    if (!signal.aborted) line.problem = error === undefined ? problem : `${problem} (${describe(error)})`
   }
 
   const deliverOn = async (route: Route, some: readonly (readonly [number, Stamped])[], answers: Answer[]) => {

@@ -1,7 +1,6 @@
 import { link, open, unlink } from 'node:fs/promises'
-import { describe } from '../errors.ts'
+import { describe, RelayError } from '../errors.ts'
 import { formatLine, type Entry } from '../parking/parked-entry.ts'
-import { ParkedError } from '../parking/parked-error.ts'
 
 /** One line of JSON for an entry, with everything that is known of it: personal data too. What cannot be read is there as base64. */
 export function formatExportLine(entry: Entry, source: string): string {
@@ -18,15 +17,12 @@ export function formatExportLine(entry: Entry, source: string): string {
 }
 
 export const fileExists = (file: string) =>
-  new ParkedError(
-    'relay.parked.file_exists',
-    `${file} already exists, so nothing was written: choose another file name`,
-  )
+  new RelayError('relay.parked.file_exists', `${file} already exists, so nothing was written: choose another file name`)
 
 /**
  * A file that appears whole or not at all, for its owner's eyes only, and never in place of another.
  *
- * @throws ParkedError `relay.parked.file_exists`, `relay.parked.file_failed`
+ * @throws RelayError `relay.parked.file_exists`, `relay.parked.file_failed`
  */
 export async function writeExport(
   file: string,
@@ -34,7 +30,7 @@ export async function writeExport(
 ): Promise<void> {
   const onDisk = <T>(step: Promise<T>): Promise<T> =>
     step.catch((error: unknown) => {
-      throw new ParkedError('relay.parked.file_failed', `cannot write ${file}: ${describe(error)}`, { cause: error })
+      throw new RelayError('relay.parked.file_failed', `cannot write ${file}: ${describe(error)}`, { cause: error })
     })
   const unfinished = `${file}.${process.pid}.unfinished`
   const handle = await onDisk(open(unfinished, 'wx', 0o600))

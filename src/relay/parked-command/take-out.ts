@@ -4,15 +4,14 @@ import {
   orderKey,
   OTHER,
   parseEventType,
-  queueName,
   RELAY_TYPE,
   type Notification,
   type Route,
 } from '../../protocol/index.ts'
+import { RelayError } from '../errors.ts'
 import { formatNotice, stampNotice } from '../notification/notice.ts'
 import type { Stamped } from '../notification/stamp.ts'
 import { payloadOf, toShown, type Entry, type ParkedEntry } from '../parking/parked-entry.ts'
-import { ParkedError } from '../parking/parked-error.ts'
 import type { Filter, Page, ParkedList } from '../parking/parked-list.ts'
 import type { Redis } from '../redis/client.ts'
 import { createNumbers } from '../redis/numbers.ts'
@@ -54,7 +53,7 @@ const NOTICES = findRoute(RELAY_TYPE, 'parked') ?? OTHER
  * and any entry only after its notice was accepted: a process that dies before that leaves it there, and the next one sends it with the
  * same id.
  *
- * @throws ParkedError when the list cannot be read or changed, or nothing can be announced
+ * @throws RelayError when the list cannot be read or changed, or nothing can be announced
  */
 export async function* takeOut(
   action: 'retry' | 'drop',
@@ -78,7 +77,7 @@ export async function* takeOut(
     )
     for (const answer of answers)
       if (answer?.accepted !== true)
-        throw new ParkedError(
+        throw new RelayError(
           'relay.parked.not_announced',
           `SQS did not accept the notices about parked notifications: ${answer?.why}; the entries stay, run the command again`,
         )
@@ -86,7 +85,7 @@ export async function* takeOut(
 
   await list.checkWritable()
   const problem = await notices.check(NOTICES)
-  if (problem !== undefined) throw new ParkedError('relay.parked.queue_unusable', problem)
+  if (problem !== undefined) throw new RelayError('relay.parked.queue_unusable', problem)
   for await (const page of list.pages(filter)) {
     for (let from = 0; from < page.entries.length && !signal.aborted; from += TOGETHER) {
       const some = page.entries.slice(from, from + TOGETHER)

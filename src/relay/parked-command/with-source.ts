@@ -1,8 +1,7 @@
 import { ErrorReply } from 'redis'
 import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
 import type { SourceConfig } from '../config.ts'
-import { describe } from '../errors.ts'
-import { ParkedError } from '../parking/parked-error.ts'
+import { describe, RelayError } from '../errors.ts'
 import { judgeConnection } from '../redis/ask-why.ts'
 import { createRedis, type Redis } from '../redis/client.ts'
 
@@ -10,7 +9,7 @@ import { createRedis, type Redis } from '../redis/client.ts'
  * Connects to a source for as long as `body` needs it. Unlike a relay it does not wait for a Redis that is away at the start; a
  * connection that is cut later is made again.
  *
- * @throws ParkedError `relay.parked.redis_failed`, or what `body` throws
+ * @throws RelayError `relay.parked.redis_failed`, or what `body` throws
  */
 export async function withSource<T>(
   source: SourceConfig,
@@ -23,21 +22,17 @@ export async function withSource<T>(
     await new Promise<void>((resolve, reject) => {
       client.once('error', reject)
       client.connect().then(() => resolve(), reject)
+    }).catch(async (error: unknown) => {
+      const { says, words, fix } = await judgeConnection(error, source)
+      throw new RelayError(
+        'relay.parked.redis_failed',
+        `the Redis of source "${source.id}" at ${new URL(source.url).host} cannot be used: ${says} (${words}): ${fix}`,
+        { cause: error },
+      )
     })
-  } catch (error) {
-    if (client.isOpen) client.destroy()
-    const { host } = new URL(source.url)
-    const { says, words, fix } = await judgeConnection(error, source)
-    throw new ParkedError(
-      'relay.parked.redis_failed',
-      `the Redis of source "${source.id}" at ${host} cannot be used: ${says} (${words}): ${fix}`,
-      { cause: error },
-    )
-  }
-  try {
     return await body(client)
   } finally {
-    client.destroy()
+    if (client.isOpen) client.destroy()
   }
 }
 
@@ -47,7 +42,7 @@ const TRIES = 8
 /**
  * Gives a command to the Redis of a source, again when the connection was cut: it must be one that may run twice.
  *
- * @throws ParkedError `relay.parked.redis_failed`
+ * @throws RelayError `relay.parked.redis_failed`
  */
 export async function askRedis<T>(sourceId: string, command: () => Promise<T>): Promise<T> {
   for (let failures = 1; ; failures++) {
@@ -55,7 +50,7 @@ export async function askRedis<T>(sourceId: string, command: () => Promise<T>): 
       return await command()
     } catch (error) {
       if (error instanceof ErrorReply || failures === TRIES) {
-        throw new ParkedError(
+        throw new RelayError(
           'relay.parked.redis_failed',
           `the Redis of source "${sourceId}" failed a command: ${describe(error)}; check ENIGMA_SOURCES and the rights of its user`,
           { cause: error },

@@ -1,10 +1,9 @@
 import { createReadStream } from 'node:fs'
 import { open, readdir, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { describe } from '../errors.ts'
+import { describe, RelayError } from '../errors.ts'
 import { readEntry, toOneLine } from './parked-entry.ts'
-import { ParkedError } from './parked-error.ts'
-import { matches, PAGE_BYTES, PAGE_ENTRIES, type Filter, type Page, type ParkedList } from './parked-list.ts'
+import { matches, type Filter, type Page, type ParkedList } from './parked-list.ts'
 
 /**
  * Files of parked notifications for which the parked list in Redis has no room: JSON lines, each an entry as on the list. The relay
@@ -19,7 +18,7 @@ const NEWLINE = 0x0a
 export const overflowFile = (folder: string, sourceId: string, relayId: string): string =>
   join(folder, `parked.${sourceId}.${relayId}.jsonl`)
 
-/** Returns the files of a source in this folder, of whichever relay. @throws ParkedError `relay.parked.file_failed` */
+/** Returns the files of a source in this folder, of whichever relay. @throws RelayError `relay.parked.file_failed` */
 export async function findOverflowFiles(folder: string, sourceId: string): Promise<string[]> {
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) =>
     error.code === 'ENOENT' ? [] : Promise.reject(failed('read', folder, error)),
@@ -31,32 +30,36 @@ export async function findOverflowFiles(folder: string, sourceId: string): Promi
 }
 
 const failed = (verb: 'read' | 'write', file: string, error: unknown) =>
-  new ParkedError('relay.parked.file_failed', `cannot ${verb} ${file}: ${describe(error)}`, { cause: error })
+  new RelayError('relay.parked.file_failed', `cannot ${verb} ${file}: ${describe(error)}`, { cause: error })
 
 type Line = { readonly offset: number; readonly bytes: Buffer }
 
+/** So many bytes are read at once: a page has the lines that end in them. */
+const READ_BYTES = 256 * 1024
+
 /** The lines of the first `size` bytes that hold something, without their ends. What has no end yet is being written. */
-async function* readLines(file: string, size: number): AsyncGenerator<Line> {
+async function* readLines(file: string, size: number): AsyncGenerator<readonly Line[]> {
   if (size === 0) return
   let offset = 0
   let parts: Buffer[] = []
-  for await (const chunk of createReadStream(file, { end: size - 1, highWaterMark: 256 * 1024 })) {
-    let from = 0
-    const bytes = chunk as Buffer
-    for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, from)) {
-      const line = Buffer.concat([...parts, bytes.subarray(from, at)])
-      if (line.some((byte) => byte !== SPACE)) yield { offset, bytes: line }
-      offset += line.length + 1
+  for await (const chunk of createReadStream(file, { end: size - 1, highWaterMark: READ_BYTES })) {
+    const lines: Line[] = []
+    let rest = chunk as Buffer
+    for (let end = rest.indexOf(NEWLINE); end >= 0; end = rest.indexOf(NEWLINE)) {
+      const bytes = Buffer.concat([...parts, rest.subarray(0, end)])
+      if (bytes.some((byte) => byte !== SPACE)) lines.push({ offset, bytes })
+      offset += bytes.length + 1
       parts = []
-      from = at + 1
+      rest = rest.subarray(end + 1)
     }
-    if (from < bytes.length) parts.push(bytes.subarray(from))
+    parts.push(rest)
+    if (lines.length > 0) yield lines
   }
 }
 
 async function countLines(file: string, size: number): Promise<number> {
   let count = 0
-  for await (const { bytes } of readLines(file, size)) count += Math.min(1, bytes.length)
+  for await (const lines of readLines(file, size)) count += lines.length
   return count
 }
 
@@ -74,10 +77,9 @@ export function createOverflow(file: string) {
   }
 
   const look = async (): Promise<typeof known> => {
-    const found = await stat(file).catch((error: NodeJS.ErrnoException) =>
+    const { size, mtimeMs } = await stat(file).catch((error: NodeJS.ErrnoException) =>
       error.code === 'ENOENT' ? { size: 0, mtimeMs: 0 } : Promise.reject(error),
     )
-    const { size, mtimeMs } = found
     if (size !== known.size || mtimeMs !== known.mtimeMs)
       known = { entries: await countLines(file, size), size, mtimeMs }
     return known
@@ -85,21 +87,19 @@ export function createOverflow(file: string) {
 
   const write = async (entry: string): Promise<void> => {
     const { entries, size } = await look()
-    const handle = await open(file, 'a+', 0o600)
-    try {
-      const end = Buffer.alloc(1, NEWLINE)
-      if (size > 0) await handle.read(end, 0, 1, size - 1)
-      // A crash or a full disk may have left a part of a line.
-      await handle.appendFile(`${end[0] === NEWLINE ? '' : '\n'}${toOneLine(entry)}\n`)
-      await handle.sync()
-      const after = await handle.stat()
-      // Of a part of a line an entry is made by its end.
-      known = { entries: entries + (end[0] === NEWLINE ? 1 : 2), size: after.size, mtimeMs: after.mtimeMs }
-    } finally {
-      await handle.close()
-    }
+    await using handle = await open(file, 'a+', 0o600)
+    const end = Buffer.alloc(1, NEWLINE)
+    if (size > 0) await handle.read(end, 0, 1, size - 1)
+    // A crash or a full disk may have left a part of a line, of which its end makes an entry.
+    const isWhole = end[0] === NEWLINE
+    await handle.appendFile(`${isWhole ? '' : '\n'}${toOneLine(entry)}\n`)
+    await handle.sync()
+    const after = await handle.stat()
+    known = { entries: entries + (isWhole ? 1 : 2), size: after.size, mtimeMs: after.mtimeMs }
+    if (size > 0) return
     // The name of a new file is not on disk before its folder is.
-    if (size === 0) await syncFolder(dirname(file))
+    await using folder = await open(dirname(file), 'r')
+    await folder.sync()
   }
 
   return {
@@ -116,20 +116,9 @@ export function createOverflow(file: string) {
   }
 }
 
-export type Overflow = ReturnType<typeof createOverflow>
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
-
 /** Opens a file as a list, from the oldest entry to the newest that was there at the start. A relay may append meanwhile. */
 export function openOverflowList(file: string): ParkedList {
-  const places = new WeakMap<Buffer, number>()
+  const offsets = new WeakMap<Buffer, number>()
   const onDisk = <T>(verb: 'read' | 'write', step: Promise<T>): Promise<T> =>
     step.catch((error: unknown) => Promise.reject(failed(verb, file, error)))
 
@@ -138,40 +127,27 @@ export function openOverflowList(file: string): ParkedList {
     async *pages(filter: Filter): AsyncGenerator<Page> {
       const { size } = await onDisk('read', stat(file))
       const of = await onDisk('read', countLines(file, size))
-      let page: Buffer[] = []
-      let bytes = 0
       let seen = 0
-      const toPage = (): Page => {
-        seen += page.length
-        return { entries: page.map(readEntry).filter((entry) => matches(entry, filter)), seen, of }
-      }
-      for await (const line of readLines(file, size)) {
-        if (page.length === PAGE_ENTRIES || (page.length > 0 && bytes + line.bytes.length > PAGE_BYTES)) {
-          yield toPage()
-          page = []
-          bytes = 0
+      for await (const lines of readLines(file, size)) {
+        for (const { bytes, offset } of lines) offsets.set(bytes, offset)
+        seen += lines.length
+        yield {
+          entries: lines.map(({ bytes }) => readEntry(bytes)).filter((entry) => matches(entry, filter)),
+          seen,
+          of,
         }
-        places.set(line.bytes, line.offset)
-        page.push(line.bytes)
-        bytes += line.bytes.length
       }
-      if (page.length > 0) yield toPage()
     },
     checkWritable: async (): Promise<void> => (await onDisk('write', open(file, 'r+'))).close(),
     async remove(raw: Buffer): Promise<boolean> {
-      const offset = places.get(raw)
-      if (offset === undefined) return false
-      const handle = await onDisk('write', open(file, 'r+'))
-      try {
-        const found = Buffer.alloc(raw.length)
-        await onDisk('read', handle.read(found, 0, raw.length, offset))
-        if (!found.equals(raw)) return false
-        await onDisk('write', handle.write(Buffer.alloc(raw.length, SPACE), 0, raw.length, offset))
-        await onDisk('write', handle.sync())
-        return true
-      } finally {
-        await handle.close()
-      }
+      await using handle = await onDisk('write', open(file, 'r+'))
+      const found = Buffer.alloc(raw.length)
+      const offset = offsets.get(raw) as number
+      await onDisk('read', handle.read(found, 0, raw.length, offset))
+      if (!found.equals(raw)) return false
+      await onDisk('write', handle.write(Buffer.alloc(raw.length, SPACE), 0, raw.length, offset))
+      await onDisk('write', handle.sync())
+      return true
     },
   }
 }

@@ -10,7 +10,6 @@ import {
   toBytes,
   toText,
   type Notification,
-  type RelayParked,
 } from '../../protocol/index.ts'
 import { scanObject } from '../../protocol/scan.ts'
 import type { Item } from '../item.ts'
@@ -141,26 +140,19 @@ export function maskDetail(detail: string, event: string): string {
   return maskText(detail.replace(CONTROL, ' '), notification && payloadOf(notification)).slice(0, 300)
 }
 
-/** What may be shown of an entry, without personal data: the fields of the notice about it. */
-export type Shown = Pick<
-  RelayParked,
-  'source' | 'id' | 'route' | 'reason' | 'detail' | 'received' | 'parkedat' | 'bytes' | 'type'
->
+/** An event's type as it may be shown: one that no relay gave may hold anything. */
+export const knownType = (type: string): string =>
+  parseEventType(type) === undefined ? 'enigma.unknown.unknown' : type.replace(CONTROL, ' ')
 
-export function toShown(entry: ParkedEntry, source: string): Shown {
-  const { id, route, reason, detail, parkedat, event, notification } = entry
-  return {
-    source,
-    id,
-    route,
-    reason,
-    detail: isTooLarge(detail) ? detail : maskDetail(detail, event),
-    received: notification.time,
-    parkedat,
-    bytes: Buffer.byteLength(event),
-    type:
-      parseEventType(notification.type) === undefined
-        ? 'enigma.unknown.unknown'
-        : notification.type.replace(CONTROL, ' '),
-  }
-}
+/** What may be shown of an entry, without personal data: the fields of the notice about it. */
+export const toShown = ({ id, route, reason, detail, parkedat, event, notification }: ParkedEntry, source: string) => ({
+  source,
+  id,
+  route,
+  reason,
+  detail: isTooLarge(detail) ? detail : maskDetail(detail, event),
+  received: notification.time,
+  parkedat,
+  bytes: Buffer.byteLength(event),
+  type: knownType(notification.type),
+})

@@ -19,8 +19,8 @@ export function matches(entry: Entry, { ids, reason, sinceMs }: Filter): boolean
 }
 
 /** A page holds at most so many entries and bytes, unless one entry alone is larger. */
-export const PAGE_ENTRIES = 200
-export const PAGE_BYTES = 4 * 1024 * 1024
+const PAGE_ENTRIES = 200
+const PAGE_BYTES = 4 * 1024 * 1024
 
 /** Some of the list: those that are meant, and how many were looked at so far, of how many. */
 export type Page = { readonly entries: readonly Entry[]; readonly seen: number; readonly of: number }
@@ -31,7 +31,7 @@ export type ParkedList = {
   readonly file?: string
   /** The entries that the filter means, page by page: those of a page may be removed before the next one is asked for. */
   readonly pages: (filter: Filter) => AsyncGenerator<Page>
-  /** @throws ParkedError when nothing can be removed here: to be found out before anything is sent. */
+  /** @throws RelayError when nothing can be removed here: to be found out before anything is sent. */
   readonly checkWritable: () => Promise<void>
   /** Removes one entry of a page by its bytes. False when it is gone already. */
   readonly remove: (raw: Buffer) => Promise<boolean>

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
-import { isTooLarge, maskText, parseEventType, RELAY_TYPE, type RelayParked } from '../../protocol/index.ts'
+import { isTooLarge, maskText, RELAY_TYPE, type RelayParked } from '../../protocol/index.ts'
 import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
 import type { Item } from '../item.ts'
@@ -9,7 +9,7 @@ import type { Metrics } from '../metrics.ts'
 import type { Notice } from '../notification/notice.ts'
 import type { Numbers } from '../redis/numbers.ts'
 import { createOverflow } from './overflow.ts'
-import { formatParked } from './parked-entry.ts'
+import { formatParked, knownType } from './parked-entry.ts'
 import type { Redis } from '../redis/client.ts'
 
 export type ParkingOptions = {
@@ -83,6 +83,19 @@ export function createParking(options: ParkingOptions) {
     async park(item: Item, reason: string, detail: string, at?: SettledAt): Promise<boolean> {
       const parkedMs = now()
       const entry = formatParked(item, reason, detail, parkedMs)
+      const payload: RelayParked = {
+        source: sourceId,
+        relay: relayId,
+        id: item.id,
+        state: 'parked',
+        route: item.route.name,
+        reason,
+        detail: isTooLarge(detail) ? detail : maskText(detail),
+        received: new Date(item.receivedMs).toISOString(),
+        parkedat: new Date(parkedMs).toISOString(),
+        bytes: item.bytes,
+        type: knownType(/"type":"([^"\\]*)"/.exec(item.event)?.[1] ?? ''),
+      }
       // A notice about a notice that SQS rejects would be rejected in turn, without end.
       let announced = item.route.type === RELAY_TYPE
       let isInFile = false
@@ -92,7 +105,7 @@ export function createParking(options: ParkingOptions) {
             const number = await numbers.next()
             // The journal is closed now, and takes no notice any more.
             if (signal.aborted) break
-            await announce({ subType: 'parked', payload: toNotice(item, reason, detail, parkedMs) }, number)
+            await announce({ subType: 'parked', payload }, number)
             announced = true
             // Closing the journal ends the wait as well, whether it could write the notice or not.
             if (signal.aborted) break
@@ -118,28 +131,6 @@ export function createParking(options: ParkingOptions) {
       return false
     },
   }
-
-  function toNotice(item: Item, reason: string, detail: string, parkedMs: number): RelayParked {
-    return {
-      source: sourceId,
-      relay: relayId,
-      id: item.id,
-      state: 'parked',
-      route: item.route.name,
-      reason,
-      detail: isTooLarge(detail) ? detail : maskText(detail),
-      received: new Date(item.receivedMs).toISOString(),
-      parkedat: new Date(parkedMs).toISOString(),
-      bytes: item.bytes,
-      type: typeOf(item.event),
-    }
-  }
 }
 
 export type Parking = ReturnType<typeof createParking>
-
-/** The event's type, out of its text. */
-function typeOf(event: string): string {
-  const type = /"type":"([^"\\]*)"/.exec(event)?.[1] ?? ''
-  return parseEventType(type) === undefined ? 'enigma.unknown.unknown' : type
-}

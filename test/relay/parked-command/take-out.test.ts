@@ -302,7 +302,10 @@ test('what could not be announced stays on the list', async () => {
   const { sqs, left, retry, drop } = await useParked([entry.entry])
   sqs.state.answer = ({ queue }) =>
     queue === NOTICES ? { fail: () => ({ Code: 'InternalError', SenderFault: false }) } : 'accept'
-  await expect(retry()).rejects.toMatchObject({ code: 'relay.parked.not_announced' })
+  await expect(retry()).rejects.toMatchObject({
+    code: 'relay.parked.not_announced',
+    message: expect.stringContaining('InternalError') as string,
+  })
   await expect(drop()).rejects.toMatchObject({ code: 'relay.parked.not_announced' })
   expect(await left()).toEqual([entry.entry])
 })
@@ -360,4 +363,40 @@ test('stopped in the middle: what SQS accepted is off the list, the rest is unto
   expect(taken.map(({ id, state }) => [id, state])).toEqual([...sent].map((id) => [id, 'sent']))
   expect(await left()).toEqual(entries.filter(({ id }) => !sent.has(id)).map(({ entry }) => entry))
   expect((await notices()).map(({ payload }) => payload.id).toSorted()).toEqual([...sent].toSorted())
+})
+
+test('G3 parked: SQS that fails for one entry only holds up what comes after it on its route, and the command ends', async () => {
+  const entries = parkedEntries(30, (n) => ({ packet: cdr(n, n % 5) }))
+  const { sqs, left, retry } = await useParked(entries.map(({ entry }) => entry))
+  sqs.state.answer = ({ queue }) =>
+    queue === NOTICES
+      ? 'accept'
+      : {
+          fail: (entry) =>
+            textOf(entry).includes('"n":3,')
+              ? { Code: 'KmsThrottled', SenderFault: false, Message: `busy with ${textOf(entry)}` }
+              : undefined,
+        }
+  const taken = await retry()
+  const sent = new Set((await readAccepted(sqs, CDRS)).map(({ id }) => id))
+  // The first ten, but for 3 and 8 of its reference.
+  expect([...sent].toSorted()).toEqual([0, 1, 2, 4, 5, 6, 7, 9].map((n) => entries[n]?.id))
+  expect(taken.map(({ id, state }) => [id, state])).toEqual(
+    entries.map(({ id }) => [id, sent.has(id) ? 'sent' : 'stays']),
+  )
+  for (const { why } of taken.filter(({ state }) => state === 'stays')) expect(why).toContain('KmsThrottled')
+  expect(JSON.stringify(taken)).not.toContain('2782555')
+  expect(await left()).toEqual(entries.filter(({ id }) => !sent.has(id)).map(({ entry }) => entry))
+})
+
+test('stopped while SQS does not answer: the command ends, and nothing has left the list', async () => {
+  const entries = parkedEntries(3)
+  const { sqs, stop, left, retry, notices } = await useParked(entries.map(({ entry }) => entry))
+  sqs.state.answer = () => {
+    stop.abort()
+    return 'hang'
+  }
+  expect(await retry()).toEqual([])
+  expect(await left()).toEqual(entries.map(({ entry }) => entry))
+  expect(await notices()).toEqual([])
 })
