@@ -66,14 +66,12 @@ export function createListing(json: boolean) {
   }
 }
 
-const WORDS = { dropped: 'dropped', gone: 'already gone' } as const
-
 /** A line for what became of an entry. */
 export function formatTakenOut(taken: TakenOut, source: string, json: boolean): string {
   if (json) return `${JSON.stringify({ source, ...taken })}\n`
-  const { id, state, queue, why } = taken
-  if (state === 'sent') return `${id}  sent to ${queue}\n`
-  return state === 'stays' ? `${id}  stays: ${why}\n` : `${id}  ${WORDS[state]}\n`
+  const { id, state } = taken
+  if (state === 'sent') return `${id}  sent to ${taken.queue}\n`
+  return state === 'stays' ? `${id}  stays: ${taken.why}\n` : `${id}  ${state === 'gone' ? 'already gone' : state}\n`
 }
 
 /** Between two lines of progress, ms. */

@@ -15,18 +15,11 @@ import { payloadOf, toShown, type Entry, type ParkedEntry } from '../parking/par
 import type { Filter, Page, ParkedList } from '../parking/parked-list.ts'
 import type { Redis } from '../redis/client.ts'
 import { createNumbers } from '../redis/numbers.ts'
-import type { Delivery } from './delivery.ts'
+import type { Answer, Delivery } from './delivery.ts'
 import { askRedis } from './with-source.ts'
 
 /** What became of an entry. `gone`: somebody else took it from the list meanwhile. */
-export type TakenOut = {
-  readonly id: string
-  readonly state: 'sent' | 'dropped' | 'gone' | 'stays'
-  /** `sent`: the queue that has it. */
-  readonly queue?: string
-  /** `stays`: why. */
-  readonly why?: string
-}
+export type TakenOut = { readonly id: string } & (Answer | { readonly state: 'dropped' | 'gone' })
 
 export type TakeOutOptions = {
   readonly list: ParkedList
@@ -76,7 +69,7 @@ export async function* takeOut(
       ),
     )
     for (const answer of answers)
-      if (answer?.accepted !== true)
+      if (answer?.state !== 'sent')
         throw new RelayError(
           'relay.parked.not_announced',
           `SQS did not accept the notices about parked notifications: ${answer?.why}; the entries stay, run the command again`,
@@ -90,12 +83,10 @@ export async function* takeOut(
     for (let from = 0; from < page.entries.length && !signal.aborted; from += TOGETHER) {
       const some = page.entries.slice(from, from + TOGETHER)
       const taken = action === 'drop' ? some.map(toDropped) : await resend(some, delivery)
-      await announce(some.filter((entry, index) => leaves(taken[index]) && isAnnounced(entry)) as ParkedEntry[])
-      for (const [index, { raw }] of some.entries()) {
-        const one = taken[index]
-        if (one === undefined) continue
-        const isGone = leaves(one) && !(await list.remove(raw))
-        yield isGone && one.state === 'dropped' ? { ...one, state: 'gone' } : one
+      await announce(taken.flatMap(([entry, { state }]) => (state !== 'stays' && isAnnounced(entry) ? [entry] : [])))
+      for (const [{ raw }, one] of taken) {
+        const isGone = one.state !== 'stays' && !(await list.remove(raw))
+        yield isGone && action === 'drop' ? { id: one.id, state: 'gone' } : one
       }
     }
     if (signal.aborted) return
@@ -103,22 +94,22 @@ export async function* takeOut(
   }
 }
 
-const leaves = (taken: TakenOut | undefined): boolean => taken !== undefined && taken.state !== 'stays'
-
 /** Whether the cloud knows it as parked: parking announces none of the relay's own notices. */
-const isAnnounced = (entry: Entry): boolean => entry.kind === 'parked' && entry.notification.transport !== 'relay'
+const isAnnounced = (entry: Entry): entry is ParkedEntry =>
+  entry.kind === 'parked' && entry.notification.transport !== 'relay'
 
-const toDropped = ({ id }: Entry): TakenOut => ({ id, state: 'dropped' })
+type Taken = readonly [Entry, TakenOut]
 
-/** What became of each; undefined for what was not sent before the command was stopped. */
-async function resend(entries: readonly Entry[], delivery: Delivery): Promise<(TakenOut | undefined)[]> {
+const toDropped = (entry: Entry): Taken => [entry, { id: entry.id, state: 'dropped' }]
+
+/** What became of each, but for those that were not sent when the command was stopped. */
+async function resend(entries: readonly Entry[], delivery: Delivery): Promise<Taken[]> {
   const answers = await delivery.deliver(entries.filter((entry) => entry.kind === 'parked').map(toStamped))
-  return entries.map((entry) => {
+  return entries.flatMap((entry): Taken[] => {
     const { id } = entry
-    if (entry.kind === 'unreadable') return { id, state: 'stays', why: `it cannot be sent: ${entry.why}` }
+    if (entry.kind === 'unreadable') return [[entry, { id, state: 'stays', why: `it cannot be sent: ${entry.why}` }]]
     const answer = answers.shift()
-    if (answer === undefined) return undefined
-    return answer.accepted ? { id, state: 'sent', queue: answer.queue } : { id, state: 'stays', why: answer.why }
+    return answer === undefined ? [] : [[entry, { id, ...answer }]]
   })
 }
 
