@@ -48,8 +48,7 @@ export async function useClaims(
     now,
     numbers,
     parking,
-    onHeld: () => undefined,
-    isShort: () => false,
+    intake: { hold: () => undefined, isShort: () => false },
     onCount: () => undefined,
     ...options,
   })

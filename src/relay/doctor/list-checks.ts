@@ -1,5 +1,5 @@
 import { BASE_KEY } from '../../protocol/index.ts'
-import { KNOWN_LISTS } from '../lists/unnamed-lists.ts'
+import { KNOWN_LISTS } from '../lists/source-lists.ts'
 import { within } from './check.ts'
 import { fail, ok, warn, type Finding } from './finding.ts'
 import { findOldestEnd } from './list-ends.ts'

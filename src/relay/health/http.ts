@@ -3,24 +3,23 @@ import { Hono } from 'hono'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { Route } from '../../protocol/index.ts'
+import type { Logger } from '../../runtime/index.ts'
 import { describe, RelayError } from '../errors.ts'
 import type { Journal } from '../journal/journal.ts'
-import type { JournalIntake } from '../pubsub/pubsub-intake.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Readiness } from './readiness.ts'
 import type { Sender } from '../sender/sender.ts'
-import type { Source } from '../source.ts'
 
 export type HealthOptions = {
   readonly http: { readonly host: string; readonly port: number }
   readonly metrics: Metrics
   readonly senders: ReadonlyMap<Route, Sender>
-  readonly sources: readonly Source[]
-  readonly intake: JournalIntake
   readonly journal: Journal
   readonly readiness: Readiness
   readonly now: () => number
-  readonly onListening: (address: string) => void
+  /** Called with the address. */
+  readonly onListening?: ((address: string) => void) | undefined
+  readonly log: Logger
 }
 
 /** Serves `/livez`, `/readyz` and `/metrics`; resolves with how to stop. @throws RelayError `relay.http.address_in_use` */
@@ -38,7 +37,9 @@ export async function serveHealth(options: HealthOptions): Promise<() => Promise
       { cause: error },
     )
   }
-  options.onListening(`http://${authority}:${(server.address() as AddressInfo).port}`)
+  const address = `http://${authority}:${(server.address() as AddressInfo).port}`
+  options.log.info({ code: 'relay.http.listening', address }, 'The relay serves /livez, /readyz and /metrics')
+  options.onListening?.(address)
   return () =>
     new Promise((resolve) => {
       server.close(() => resolve())

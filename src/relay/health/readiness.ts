@@ -67,24 +67,27 @@ export function createReadiness(options: ReadinessOptions) {
       found.set(`source:${id}`, unless(state.refused === undefined, state.refused ?? ''))
       if (state.refused !== undefined) continue
       if (channels.length > 0)
-        found.set(`pubsub:${id}`, unless(fresh(state.heard), because('the relay hears no heartbeat', state.unheard)))
+        found.set(
+          `pubsub:${id}`,
+          unless(fresh(state.pubsub.heardMs), because('the relay hears no heartbeat', state.pubsub.fault)),
+        )
+      const { leased, unleased, lookFailure, lists } = state.lists
       found.set(
         `lease:${id}`,
         unless(
-          state.leased,
+          leased,
           because(
             'the relay does not hold its relay id: another relay holds it, or Redis does not answer or refuses the command',
-            state.unleased,
+            unleased,
           ),
         ),
       )
-      const { claims } = state
-      const isUnseen = claims !== undefined && now() - claims.sinceMs > FRESH_MS && fresh(state.answered)
+      const isUnseen = lookFailure !== undefined && now() - lookFailure.sinceMs > FRESH_MS && fresh(state.answered)
       found.set(
         `claims:${id}`,
-        isUnseen ? { reason: `the relay cannot look for leftover claims: ${claims.reason}` } : undefined,
+        isUnseen ? { reason: `the relay cannot look for leftover claims: ${lookFailure.reason}` } : undefined,
       )
-      for (const [list, { waitsFor, progressMs, items, failing }] of state.lists) {
+      for (const [list, { waitsFor, progressMs, items, failing }] of lists) {
         const stalled = items > 0 && now() - progressMs > STALL_MS
         const reason = `${items} items wait, and the relay has taken none for ${seconds(progressMs)} s: it waits for ${WAITS[waitsFor]}`
         // What is wrong with the whole server is said by its own part.

@@ -2,6 +2,7 @@ import { MAX_WAIT_MS } from '../../protocol/index.ts'
 import { createCompaction } from './compaction.ts'
 import { RelayError } from '../errors.ts'
 import type { Keeper } from '../item.ts'
+import type { ListIntake } from './list-intake.ts'
 import { claimPrefix, claimsKey, leaseKey, settledKey, WAITING_FIELD, waitingField, waitingKey } from '../redis/keys.ts'
 import type { Numbers } from '../redis/numbers.ts'
 import { isUnsettled, parseMeta, type OpenClaim } from './open-claim.ts'
@@ -36,10 +37,7 @@ export type ClaimsOptions = {
   readonly now: () => number
   readonly numbers: Numbers
   readonly parking: Parking
-  /** Called with how many items more (or less) Redis holds for a list in claims that are open here. */
-  readonly onHeld: (list: string, more: number) => void
-  /** Whether there is little room for more of a list. */
-  readonly isShort: (list: string) => boolean
+  readonly intake: Pick<ListIntake, 'hold' | 'isShort'>
   /** Called with the number of claims that are not deleted yet, whenever it changes. */
   readonly onCount: (open: number) => void
 }
@@ -50,7 +48,7 @@ export type ClaimsOptions = {
  * Redis and not known here (a crash, or a reply that was cut) is adopted: sent again, with the same ids.
  */
 export function createClaims(options: ClaimsOptions) {
-  const { client, relayId, holder, listEnd, now, numbers, parking, onHeld, isShort, onCount } = options
+  const { client, relayId, holder, listEnd, now, numbers, parking, intake, onCount } = options
   const bytes = asBytes(client)
   const registry = claimsKey(relayId)
   const prefix = claimPrefix(relayId)
@@ -63,10 +61,10 @@ export function createClaims(options: ClaimsOptions) {
   const hold = (claim: OpenClaim, held: number) => {
     const more = held - claim.held
     claim.held = held
-    if (more !== 0) onHeld(claim.list, more)
+    if (more !== 0) intake.hold(claim.list, more)
   }
   const writeBack = createWriteBack({ client, relayId, open, generationOf })
-  const compaction = createCompaction({ client, relayId, open, isShort, now, onHeld: hold })
+  const compaction = createCompaction({ client, relayId, open, isShort: intake.isShort, now, onHeld: hold })
 
   /** Settled claims are deleted together; one that Redis did not delete stays on the list for the next time. */
   const deleteSettled = async (): Promise<void> => {

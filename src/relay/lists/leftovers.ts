@@ -1,9 +1,9 @@
 import { sleep, type Logger } from '../../runtime/index.ts'
 import { createAdoption, type AdoptionOptions } from './adoption.ts'
-import type { Claim, Claims } from './claims.ts'
+import type { Claims } from './claims.ts'
 import { describe } from '../errors.ts'
 import { LEASE_MS } from '../redis/lease.ts'
-import type { Room } from './list-intake.ts'
+import type { ListIntake } from './list-intake.ts'
 import type { Metrics } from '../metrics.ts'
 import { reportDamage, type Numbers } from '../redis/numbers.ts'
 import type { Redis } from '../redis/client.ts'
@@ -19,11 +19,8 @@ export type LeftoversOptions = {
   readonly numbers: Numbers
   /** The lists that are taken from: each asks by itself for what was left of it, before it takes anything newer. */
   readonly lists: readonly string[]
-  /** Resolves when there is room for more of this list. */
-  readonly room: (list: string, signal: AbortSignal) => Promise<Room>
-  readonly onClaim: (claim: Claim) => void
-  /** Called after each look. */
-  readonly onLook: (failure: LookFailure | undefined) => void
+  readonly intake: Pick<ListIntake, 'room' | 'take'>
+  readonly state: { lookFailure: LookFailure | undefined }
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
@@ -40,7 +37,7 @@ const TAKE_BYTES = 4 * 1024 * 1024
  * once. All that it remembers ends with the signal.
  */
 export function createLeftovers(options: LeftoversOptions, signal: AbortSignal) {
-  const { sourceId, client, relayId, claims, numbers, lists, room, onClaim, onLook, log, metrics, now, lease } = options
+  const { sourceId, client, relayId, claims, numbers, lists, intake, state, log, metrics, now, lease } = options
   const adoption = createAdoption({ client, relayId, numbers, log, now, lease })
   const underWay = new Map<string, Promise<void>>()
   /** Lists to be looked at again, since more may have come after the look that is under way. */
@@ -55,7 +52,7 @@ export function createLeftovers(options: LeftoversOptions, signal: AbortSignal) 
   const adoptAll = async (list: string): Promise<void> => {
     const left = (await claims.unknown()).filter((claim) => claim.list === list)
     while (left.length > 0) {
-      const { items } = await room(list, signal)
+      const { items } = await intake.room(list, signal)
       if (signal.aborted) return
       // As many as there is room for, at least one: many that were compacted hold few items each.
       let count = 0
@@ -64,7 +61,7 @@ export function createLeftovers(options: LeftoversOptions, signal: AbortSignal) 
       for (const claim of await Promise.all(left.splice(0, count).map(({ number }) => claims.adopt(number)))) {
         if (claim === undefined) continue
         metrics.adopted.inc({ source: sourceId, transport: 'list' }, claim.items.size)
-        onClaim(claim)
+        intake.take(claim)
       }
     }
   }
@@ -85,7 +82,7 @@ export function createLeftovers(options: LeftoversOptions, signal: AbortSignal) 
   const takeUnnamed = async (list: string): Promise<void> => {
     await claims.beginGeneration(list)
     const taken = await claims.take(list, 0, TAKE_BYTES)
-    if (typeof taken === 'object') onClaim(taken.claim)
+    if (typeof taken === 'object') intake.take(taken.claim)
   }
 
   const look = async (): Promise<void> => {
@@ -135,7 +132,7 @@ export function createLeftovers(options: LeftoversOptions, signal: AbortSignal) 
           // Most failures pass, as a cut connection does; a server that refuses to tell must not keep the lists for ever.
           if (lease.steadyMs() >= LEASE_MS) begun.resolve()
         }
-        onLook(failing)
+        state.lookFailure = failing
         await sleep(isBegun ? LEASE_MS / 2 : SOON_MS, signal)
       }
       await Promise.allSettled(underWay.values())

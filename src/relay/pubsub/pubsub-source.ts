@@ -1,5 +1,6 @@
 import { toText, type GapCause } from '../../protocol/index.ts'
-import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
+import { backoffMs, createNews, sleep, type Logger } from '../../runtime/index.ts'
+import type { SourceConfig } from '../config.ts'
 import { describe, RelayError } from '../errors.ts'
 import { parseHeartbeat } from './heartbeat.ts'
 import type { JournalIntake } from './pubsub-intake.ts'
@@ -9,38 +10,42 @@ import type { Metrics } from '../metrics.ts'
 import { firstMatch, hashPatterns } from './pattern.ts'
 import type { Numbers } from '../redis/numbers.ts'
 import { createRedis, type Failing, type Redis } from '../redis/client.ts'
-import type { RedisAddress } from '../redis/address.ts'
+import { isAnswer, judgeRedis, type RedisFault } from '../redis/advice.ts'
 import type { ServerView } from '../redis/output-buffer.ts'
+import type { Identity } from '../redis/source-identity.ts'
+import type { SourceNotes } from '../journal/journal-notes.ts'
+import type { Announcer } from '../notification/announcer.ts'
 import { stamp } from '../notification/stamp.ts'
 
-/** A span in which PubSub was not heard. `number`: of the first that is heard after it, or lower. */
-export type Gap = { readonly fromMs: number; readonly toMs: number; readonly cause: GapCause; readonly number: number }
+/** What readiness looks at, and what outlives a connection. */
+export type PubsubState = {
+  /** When (ms) the last heartbeat was heard. */
+  heardMs: number | undefined
+  /** Until when (ms) all that was published was heard, by this process or a former one. */
+  heardUntilMs: number | undefined
+  /** Why nothing can be heard now. */
+  fault: RedisFault | undefined
+}
 
 export type PubsubSourceOptions = {
-  readonly sourceId: string
-  /** Where the index begins in what this relay numbers by itself. */
-  readonly ownIndex: number
-  readonly address: RedisAddress
+  readonly source: SourceConfig
   readonly patterns: readonly string[]
+  readonly state: PubsubState
   /** For commands: a connection that listens cannot send any. */
   readonly client: Redis
-  readonly intake: JournalIntake
+  /** The connections to this server that fail now. */
+  readonly failing: Failing
+  readonly identity: Pick<Identity, 'verify'>
+  readonly serverView: ServerView
+  readonly numbers: Numbers
+  /** Where the index begins in what this relay numbers by itself. */
+  readonly ownIndex: number
+  readonly intake: Pick<JournalIntake, 'hear'>
+  readonly notes: Pick<SourceNotes, 'heard'>
+  readonly announcer: Pick<Announcer, 'announceGap'>
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
-  readonly numbers: Numbers
-  readonly serverView: ServerView
-  /** The connections to this server that fail now. */
-  readonly failing: Failing
-  /** Until when (ms) a former process heard this source. */
-  readonly heardUntilMs: number | undefined
-  /** Resolves when the server is known to be the one that goes by this source's name. Rejects when it is another one. */
-  readonly verify: () => Promise<void>
-  readonly onGap: (gap: Gap) => void
-  /** Called with what keeps it from being heard. */
-  readonly onFailed: (error: unknown) => void
-  /** Called with each heartbeat that is heard: when, and until when (ms) all is heard that was published. */
-  readonly onHeard: (atMs: number, untilMs: number) => void
 }
 
 /** A heartbeat proves this often that the subscription is alive. */
@@ -48,47 +53,43 @@ const HEARTBEAT_MS = 1_000
 
 const latin1 = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1')
 
-/** Listens until the signal aborts: connection after connection, each span without one announced as a gap. */
+/** Listens until the signal aborts: connection after connection, each time span without one announced as a gap. */
 export async function runPubsubSource(options: PubsubSourceOptions, signal: AbortSignal): Promise<void> {
-  const { sourceId, log, now, onGap, serverView } = options
-  let heardUntilMs = options.heardUntilMs
+  const { source, state, identity, serverView, announcer, log, now } = options
   let cause: GapCause = 'start'
   let wasHeard = false
   let failures = 0
-  let isForeignLogged = false
-  const onForeign = (bytes: number) => {
-    if (!isForeignLogged)
-      log.warn(
-        { code: 'relay.pubsub.heartbeat_ignored', source: sourceId, bytes },
-        'The relay ignores a message on its heartbeat channel that no relay of this version published',
-      )
-    isForeignLogged = true
-  }
-  const onAlive = (number: number) => {
-    failures = 0
-    wasHeard = true
-    // The very first start of all has no span before it.
-    if (heardUntilMs === undefined) return
-    const toMs = now()
-    // The clock may have been set back meanwhile: then nobody knows how long it was.
-    onGap({ fromMs: Math.min(heardUntilMs, toMs), toMs, cause, number })
-  }
-  const onHeard = (atMs: number, untilMs: number) => {
-    heardUntilMs = untilMs
-    options.onHeard(atMs, untilMs)
+  const change = createNews()
+  const events: ListenEvents = {
+    onAlive(number) {
+      failures = 0
+      wasHeard = true
+      // The very first start of all has no time span before it.
+      if (state.heardUntilMs === undefined) return
+      const toMs = now()
+      // The clock may have been set back meanwhile: then nobody knows how long it was.
+      announcer.announceGap(source.id, { fromMs: Math.min(state.heardUntilMs, toMs), toMs, cause, number })
+    },
+    onForeign(bytes) {
+      if (change('foreign') === 'new')
+        log.warn(
+          { code: 'relay.pubsub.heartbeat_ignored', source: source.id, bytes },
+          'The relay ignores a message on its heartbeat channel that no relay of this version published',
+        )
+    },
   }
   while (!signal.aborted) {
     try {
       // Was a client cut off for its output buffer since the last time? Then this one was, as far as is known.
       const overran = await serverView.overran().catch(() => false)
       if (wasHeard && overran) cause = 'output_buffer_overrun'
-      await options.verify()
-      await listen(options, signal, { onAlive, onHeard, onForeign })
+      await identity.verify()
+      await listen(options, signal, events)
       return
     } catch (error) {
       serverView.listenerId = undefined
       if (signal.aborted) return
-      options.onFailed(error)
+      noteFault(state, error)
       // The first failure is the cause of the gap; those that follow only make it longer.
       if (wasHeard && failures === 0)
         cause =
@@ -96,7 +97,7 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
       failures++
       if (failures === 1)
         log.warn(
-          { code: 'relay.pubsub.unheard', source: sourceId, error: describe(error) },
+          { code: 'relay.pubsub.unheard', source: source.id, error: describe(error) },
           'The Pub/Sub subscription is lost; the relay reconnects',
         )
       await sleep(backoffMs(failures, { baseMs: 50, maxMs: 1_000 }), signal)
@@ -104,10 +105,14 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
   }
 }
 
+/** What Redis answers is the reason; silence shows by itself. */
+const noteFault = (state: PubsubState, error: unknown): void => {
+  if (isAnswer(error)) state.fault = judgeRedis(error)
+}
+
 type ListenEvents = {
-  /** Called with the number of the first that was heard, when a heartbeat is heard for the first time. */
+  /** Called when a heartbeat is heard for the first time, with the number that the first notifications have. */
   readonly onAlive: (number: number) => void
-  readonly onHeard: PubsubSourceOptions['onHeard']
   /** Called with the size of a message on the heartbeat's channel that is no heartbeat. */
   readonly onForeign: (bytes: number) => void
 }
@@ -116,10 +121,11 @@ type ListenEvents = {
 async function listen(
   options: PubsubSourceOptions,
   signal: AbortSignal,
-  { onAlive, onHeard, onForeign }: ListenEvents,
+  { onAlive, onForeign }: ListenEvents,
 ): Promise<void> {
-  const { sourceId, address, patterns, client, intake, log, metrics, now, numbers, serverView, failing } = options
-  const connection = createRedis({ ...address, name: `${sourceId} PubSub`, log, reconnect: false, failing })
+  const { source, patterns, state, client, intake, notes, numbers, serverView, failing, log, metrics, now } = options
+  const sourceId = source.id
+  const connection = createRedis({ ...source, name: `${sourceId} PubSub`, log, reconnect: false, failing })
   const lost = Promise.withResolvers<never>()
   lost.promise.catch(() => undefined)
   connection.on('error', (error: unknown) => lost.reject(error))
@@ -139,17 +145,18 @@ async function listen(
   const globs = new Map(patterns.map((pattern) => [pattern, Buffer.from(pattern).toString('latin1')]))
   const ordered = [...globs.values()]
 
-  const becomeAlive = () => {
+  const heard = (untilMs: number) => {
     if (!alive) onAlive(first)
     alive = true
+    state.heardMs = now()
+    state.heardUntilMs = untilMs
+    state.fault = undefined
+    notes.heard(untilMs)
   }
   const liveness = createLiveness({
     ping: () => connection.ping(),
     isReady: () => connection.isReady,
-    onAnswer: (askedMs) => {
-      becomeAlive()
-      onHeard(now(), askedMs)
-    },
+    onAnswer: heard,
     now,
   })
   const onBeat = (message: Buffer) => {
@@ -163,12 +170,10 @@ async function listen(
     }
     liveness.heard(beat)
     metrics.heartbeat.set({ source: sourceId }, (performance.now() - sentAt) / 1000)
-    becomeAlive()
     // All that was published before this heartbeat is heard; what was published behind it may be on its way, and lost with the
     // connection. Its number is the clock's when it was sent, or a little more; one that is ahead of the clock tells nothing, and then it
     // is taken to be as old as the one before the last.
-    const nowMs = now()
-    onHeard(nowMs, beat <= nowMs ? Math.min(beat, sentMs) : sentBeforeMs)
+    heard(beat <= now() ? Math.min(beat, sentMs) : sentBeforeMs)
   }
   const onMessage = (glob: string) => (packet: Buffer, channelBytes: Buffer) => {
     liveness.arrived()
@@ -198,9 +203,10 @@ async function listen(
       sentBeforeMs = sentMs
       sentMs = now()
       // A failure here shows as silence; what the command connection suffers from is said by itself.
-      client
-        .publishHeartbeat({ leastNumber: numbers.least(), channel: channelName })
-        .then((published) => liveness.published(published), options.onFailed)
+      client.publishHeartbeat({ leastNumber: numbers.least(), channel: channelName }).then(
+        (published) => liveness.published(published),
+        (error: unknown) => noteFault(state, error),
+      )
       await sleep(HEARTBEAT_MS, signal)
       // A process that stood still heard nothing, and all of it waits to be read.
       liveness.stood(Math.max(0, performance.now() - sentAt - HEARTBEAT_MS))

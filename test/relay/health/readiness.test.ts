@@ -82,7 +82,8 @@ test('an outage of SQS that is over makes nothing not ready later, when SQS was 
 })
 
 test('a Redis that does not let the relay look for leftover claims makes it not ready after ten seconds, with the reason', async () => {
-  const state = { answered: 0, leased: true, lists: new Map(), claims: undefined as unknown }
+  const lists = { leased: true, lists: new Map(), lookFailure: undefined as unknown }
+  const state = { answered: 0, pubsub: {}, lists }
   const { readiness, clock } = useReadiness(() => Promise.resolve(), [{ id: 'main', state } as unknown as Source])
   const look = async (afterMs: number) => {
     clock.nowMs += afterMs
@@ -90,12 +91,12 @@ test('a Redis that does not let the relay look for leftover claims makes it not 
     return readiness.ask()
   }
   expect((await look(0)).ok).toBe(true)
-  state.claims = { sinceMs: clock.nowMs, reason: 'NOPERM' }
+  lists.lookFailure = { sinceMs: clock.nowMs, reason: 'NOPERM' }
   expect((await look(9_000)).ok).toBe(true)
   expect((await look(2_000)).parts['claims:main']).toMatchObject({
     ok: false,
     reason: expect.stringContaining('NOPERM') as string,
   })
-  state.claims = undefined
+  lists.lookFailure = undefined
   expect((await look(0)).ok).toBe(true)
 })

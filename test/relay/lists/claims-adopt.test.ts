@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { createAdoption } from '../../../src/relay/lists/adoption.ts'
 import { claimsKey, leaseKey, settledKey, waitingKey } from '../../../src/relay/redis/keys.ts'
 import { createLease, type LeaseOptions } from '../../../src/relay/redis/lease.ts'
-import { createLeftovers } from '../../../src/relay/lists/leftovers.ts'
+import { createLeftovers, type LookFailure } from '../../../src/relay/lists/leftovers.ts'
 import { createMetrics } from '../../../src/relay/metrics.ts'
 import { createNumbers } from '../../../src/relay/redis/numbers.ts'
 import { captureLog } from '../../support/log.ts'
@@ -288,9 +288,12 @@ test('nothing is taken from a list while it could not be seen what other relays 
         claims,
         numbers: createNumbers({ client, now: Date.now }),
         lists: [LIST],
-        room: () => Promise.resolve({ items: BIG, bytes: BIG }),
-        onClaim: () => undefined,
-        onLook: (failure) => failures.push(failure?.reason ?? ''),
+        intake: { room: () => Promise.resolve({ items: BIG, bytes: BIG }), take: () => undefined },
+        state: {
+          set lookFailure(failure: LookFailure | undefined) {
+            failures.push(failure?.reason ?? '')
+          },
+        },
         log: captureLog().log,
         metrics: createMetrics(),
         now: Date.now,
@@ -324,8 +327,7 @@ test('settled items leave a claim that has others, in Redis and in memory; what 
   let held = 0
   const { client, claims } = await useClaims(url, {
     now: () => clock.ms,
-    onHeld: (_list, more) => (held += more),
-    isShort: () => true,
+    intake: { hold: (_list, more) => (held += more), isShort: () => true },
   })
   await client.lPush(LIST, ['0', '1', '2', '3', '4', '5', '6', '7'])
   const claim = (await claims.take(LIST, 8, BIG))?.claim

@@ -83,7 +83,7 @@ test('a claim whose items are all settled leaves nothing in Redis but the number
   let held = 0
   const counts: number[] = []
   const { client, claims } = await useClaims(url, {
-    onHeld: (_list, more) => (held += more),
+    intake: { hold: (_list, more) => (held += more), isShort: () => false },
     onCount: (open) => counts.push(open),
   })
   await client.lPush(LIST, ['1', '2'])
