@@ -20,6 +20,7 @@ export async function readParked(client: DiallerClient): Promise<{ event: Notifi
 /** A claim as it lies in Redis: the items that are not settled. */
 export type KeptClaim = {
   readonly relay: RelayName
+  readonly number: string
   readonly list: string
   readonly takenMs: number
   readonly items: readonly string[]
@@ -42,6 +43,7 @@ export async function readKept(client: DiallerClient): Promise<{ untaken: string
       const left = [...items.keys()].filter((at) => !settled.has(String(indexes[at])))
       claims.push({
         relay,
+        number,
         list,
         takenMs,
         items: left.map((at) => items[at] as string),
