@@ -15,8 +15,8 @@ export async function printTakenOut(scope: ParkedScope, config: RelayConfig, act
   const { filter, unseen, json, signal } = scope
   const sqs = createSqs(config, { requestTimeoutMs: REQUEST_MS })
   const { queuePrefix } = config
-  const delivery = createDelivery({ sqs, queuePrefix, signal })
-  const notices = createDelivery({ sqs, queuePrefix })
+  const delivery = createDelivery({ batches: sqs.batches, queuePrefix, signal })
+  const notices = createDelivery({ batches: sqs.batches, queuePrefix })
   let done = 0
   let stay = 0
   try {

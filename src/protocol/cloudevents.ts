@@ -1,7 +1,7 @@
-import { fromBase64, isSqsText, toBase64, toText } from './bytes.ts'
-import { isTransport } from './ids.ts'
+import { fromBase64, isSqsText, toBase64, toBytes, toText } from './bytes.ts'
+import { formatId, formatSequence, formatTraceparent, isTransport } from './ids.ts'
 import { hasMark, isObject } from './json.ts'
-import { MAX_WAIT_MS, type Notification } from './notification.ts'
+import { MAX_WAIT_MS, toEventSource, type Notification } from './notification.ts'
 import { scanArray, scanObject } from './scan.ts'
 import { ProtocolError } from './errors.ts'
 
@@ -24,31 +24,114 @@ const isJson = (contentType: string) => /^[^;]*[/+]json\b/i.test(contentType)
 // JSON text with space around it would come out without that space, and a byte order mark is no JSON inside of an event.
 const isBare = (text: string) => text.charCodeAt(0) > 0x20 && text.charCodeAt(text.length - 1) > 0x20 && !hasMark(text)
 
+/** Whether data goes into an event as it is: JSON text without anything around it, of characters that every SQS server takes. */
+const isVerbatim = (contentType: string, data: string) => isJson(contentType) && isBare(data) && isSqsText(data)
+
 function formatData(contentType: string, data: string | Uint8Array): string {
-  if (typeof data !== 'string' || !isSqsText(data) || (isJson(contentType) && !isBare(data)))
-    return `"data_base64":"${toBase64(data)}"`
-  return isJson(contentType) ? `"data":${data}` : `"data":${quote(data)}`
+  if (typeof data !== 'string' || !isSqsText(data)) return `"data_base64":"${toBase64(data)}"`
+  if (!isJson(contentType)) return `"data":${quote(data)}`
+  return isBare(data) ? `"data":${data}` : `"data_base64":"${toBase64(data)}"`
 }
 
 // CloudEvents knows no empty attribute: one that says nothing is absent.
 const optional = (name: string, value: string | undefined): string =>
   value === undefined || value === '' ? '' : `"${name}":${quote(value)},`
 
+const wait = (ms: number | undefined): string =>
+  ms === undefined ? '' : `"maxwaitms":${Math.min(Math.max(0, Math.round(ms)), MAX_WAIT_MS)},`
+
 /**
  * One notification as a CloudEvent in JSON. With `datacontenttype` JSON, `data` must be valid JSON text.
  */
 export function formatEvent(n: Notification): string {
-  const subject = optional('subject', n.subject)
-  const channel = optional('channel', n.channel)
-  const trace = optional('traceparent', n.traceparent)
-  const wait =
-    n.maxwaitms === undefined ? '' : `"maxwaitms":${Math.min(Math.max(0, Math.round(n.maxwaitms)), MAX_WAIT_MS)},`
-  const reason = optional('reason', n.reason)
   return (
-    `{"specversion":"1.0","id":${quote(n.id)},"source":${quote(n.source)},"type":${quote(n.type)},${subject}"time":"${n.time}",` +
-    `"datacontenttype":${quote(n.datacontenttype)},"transport":"${n.transport}",${channel}"sequence":"${n.sequence}",` +
-    `${trace}${wait}${reason}${formatData(n.datacontenttype, n.data)}}`
+    `{"specversion":"1.0","id":${quote(n.id)},"source":${quote(n.source)},"type":${quote(n.type)},${optional('subject', n.subject)}` +
+    `"time":"${n.time}","datacontenttype":${quote(n.datacontenttype)},"transport":"${n.transport}",${optional('channel', n.channel)}` +
+    `"sequence":"${n.sequence}",${optional('traceparent', n.traceparent)}${wait(n.maxwaitms)}${optional('reason', n.reason)}` +
+    `${formatData(n.datacontenttype, n.data)}}`
   )
+}
+
+/** What the events of one channel and kind have in common. */
+export type EventStream = Pick<Notification, 'type' | 'subject' | 'transport' | 'channel' | 'reason'> & {
+  readonly sourceId: string
+}
+
+/** Where an event stands in its stream. */
+export type EventPlace = {
+  readonly number: number
+  readonly index: number
+  readonly timeMs: number
+  readonly maxWaitMs?: number | undefined
+}
+
+/** A packet in its event. `bytes`: of the event, in UTF-8. */
+export type StampedEvent = {
+  readonly id: string
+  /** The event's JSON up to its data; the whole event when `data` is undefined. */
+  readonly head: string
+  /** The packet's own bytes, where they are the JSON text of `data`. Behind them comes a closing brace. */
+  readonly data: Uint8Array | undefined
+  readonly bytes: number
+}
+
+/** The text of an event in parts. */
+export const textOf = ({ head, data }: Pick<StampedEvent, 'head' | 'data'>): string =>
+  data === undefined ? head : `${head}${toText(data) ?? ''}}`
+
+/** The time as text, and the last one: many events have the same. */
+let clock = { timeMs: Number.NaN, text: '' }
+function formatTime(timeMs: number): string {
+  if (clock.timeMs !== timeMs) clock = { timeMs, text: new Date(timeMs).toISOString() }
+  return clock.text
+}
+
+/**
+ * Makes the events of a stream: the same text as `formatEvent` makes, for a fraction of its time. Data that goes in verbatim is not copied.
+ */
+export function createEventStream(stream: EventStream) {
+  const { sourceId, type, subject, transport, channel, reason } = stream
+  const source = toEventSource(sourceId)
+  const beforeId = '{"specversion":"1.0","id":'
+  const beforeTime = `,"source":${quote(source)},"type":${quote(type)},${optional('subject', subject)}"time":"`
+  const beforeSequence = `","datacontenttype":"application/json","transport":"${transport}",${optional('channel', channel)}"sequence":"`
+  const beforeData = `${optional('reason', reason)}"data":`
+  // What these have beyond ASCII has more bytes than characters.
+  const wide = [beforeTime, beforeSequence, beforeData].reduce(
+    (sum, part) => sum + toBytes(part).length - part.length,
+    0,
+  )
+  const isPlainSource = PLAIN.test(source)
+
+  return (packet: Uint8Array, data: string | Uint8Array, contentType: string, place: EventPlace): StampedEvent => {
+    const { number, index, timeMs, maxWaitMs } = place
+    const id = formatId(sourceId, transport, number, index)
+    const sequence = formatSequence(number, index)
+    const traceparent = formatTraceparent(sourceId, transport, number, index)
+    const time = formatTime(timeMs)
+    // JSON text that has as many characters as bytes is ASCII, and so text that every server takes.
+    const isPlainData = typeof data === 'string' && data.length === packet.length && contentType === 'application/json'
+    if (isPlainSource && typeof data === 'string' && (isPlainData ? isBare(data) : isVerbatim(contentType, data))) {
+      const head = `${beforeId}"${id}"${beforeTime}${time}${beforeSequence}${sequence}","traceparent":"${traceparent}",${wait(maxWaitMs)}${beforeData}`
+      return { id, head, data: packet, bytes: head.length + wide + packet.length + 1 }
+    }
+    const head = formatEvent({
+      id,
+      source,
+      type,
+      subject,
+      time,
+      datacontenttype: contentType,
+      data,
+      transport,
+      channel,
+      sequence,
+      traceparent,
+      maxwaitms: maxWaitMs,
+      reason,
+    })
+    return { id, head, data: undefined, bytes: toBytes(head).length }
+  }
 }
 
 /** A message body: the event itself when there is one, else the batch format. Takes what `formatEvent` made. */

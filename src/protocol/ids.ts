@@ -18,7 +18,8 @@ export function formatId(source: string, transport: Transport, number: number, i
 
 /** `0001764000000000.0000000017`: sorts as text within one source and transport. */
 export function formatSequence(number: number, index: number): string {
-  return `${String(number).padStart(16, '0')}.${String(index).padStart(10, '0')}`
+  if (sequence.number !== number) sequence = { number, text: `${String(number).padStart(16, '0')}.` }
+  return sequence.text + String(index).padStart(10, '0')
 }
 
 /** Negative when `a` came before `b`. Only for sequences of one source and transport. */
@@ -50,4 +51,6 @@ export function formatTraceparent(source: string, transport: Transport, number: 
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0').slice(-digits)
 
+// Events that come one after the other share their number as a rule: its texts are made once.
+let sequence = { number: Number.NaN, text: '' }
 let prefix = { source: '', transport: 'list' as Transport, number: -1, trace: '', span: '' }

@@ -20,6 +20,7 @@ import { createSource, type Source } from './source.ts'
 import { createServers } from './redis/source-identity.ts'
 import { createUplink } from './sender/uplink.ts'
 import { createSqs } from './targets/sqs/sdk-client.ts'
+import { createSqsTarget } from './targets/sqs/sqs-target.ts'
 
 export type RelayOptions = {
   readonly config: RelayConfig
@@ -97,7 +98,16 @@ export function createRelay(options: RelayOptions): Relay {
       const senders = new Map<Route, Sender>(
         ROUTES.map((route) => [
           route,
-          createSender({ route, sqs, queuePrefix: config.queuePrefix, log, metrics, now, onRoom, outages, uplink }),
+          createSender({
+            route,
+            target: createSqsTarget({ route, queuePrefix: config.queuePrefix, batches: sqs.batches, log, outages }),
+            log,
+            metrics,
+            now,
+            onRoom,
+            outages,
+            uplink,
+          }),
         ]),
       )
       const servers = createServers(config.sources)

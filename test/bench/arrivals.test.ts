@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { toReport, type Arrival } from '../../bench/arrivals.ts'
 import { toCdr, toPublished, type Mark } from '../../bench/packets.ts'
 import { CONTENT_ENCODING, GZIP } from '../../src/protocol/index.ts'
-import { toGzippedPack, toPack } from '../../src/relay/sender/pack.ts'
+import { bodyOf, toGzippedPack, toPack, type Pack } from '../../src/relay/sender/pack.ts'
 import { createKeeper, makeItem } from '../support/items.ts'
 
 const arrivalOf = (packet: string, atMs = 0): Arrival => ({ atMs, body: packet, attributes: undefined })
@@ -32,8 +32,8 @@ test('packs of the relay are read, gzipped ones too', async () => {
   const plain = toPack(items.slice(0, 2), 1_000_000)
   const gzipped = await toGzippedPack(items.slice(2), 1_000_000)
   const came: Arrival[] = [
-    { atMs: 0, body: plain?.body ?? '', attributes: undefined },
-    { atMs: 0, body: gzipped?.body ?? '', attributes: { [CONTENT_ENCODING]: { StringValue: GZIP } } },
+    { atMs: 0, body: bodyOf(plain as Pack), attributes: undefined },
+    { atMs: 0, body: bodyOf(gzipped as Pack), attributes: { [CONTENT_ENCODING]: { StringValue: GZIP } } },
   ]
   expect(await toReport(came, 1, 4)).toMatchObject({
     requests: 1,

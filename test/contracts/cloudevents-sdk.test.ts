@@ -1,7 +1,7 @@
 import { CloudEvent, HTTP } from 'cloudevents'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { parseEvents, toBytes, toRequest, type Notification } from '../../src/protocol/index.ts'
+import { parseEvents, textOf, toBytes, toRequest, type Notification } from '../../src/protocol/index.ts'
 import { formatNotice, stampNotice } from '../../src/relay/notification/notice.ts'
 import { stamp } from '../../src/relay/notification/stamp.ts'
 
@@ -73,7 +73,7 @@ const received = fc.record({
 test('any packet on any channel is an event that the SDK takes, in the queue and behind HTTP', () => {
   fc.assert(
     fc.property(packets, received, (packet, about) => {
-      const { event } = stamp(packet, about)
+      const event = textOf(stamp(packet, about))
       expect(() => new CloudEvent(JSON.parse(event) as object, true)).not.toThrow()
       const [notification] = parseEvents(event) as [Notification]
       for (const [name, value] of Object.entries(JSON.parse(event) as Record<string, unknown>))
@@ -91,13 +91,13 @@ test('the notices of the relay are such events too, whatever they are about', ()
   fc.assert(
     fc.property(anyText, fc.constantFrom('alive', 'gap', 'parked'), (text, subType) => {
       const payload = { relay: text, id: text, source: text, cause: text }
-      const { event } = stampNotice(formatNotice({ subType, payload } as never), {
+      const notice = stampNotice(formatNotice({ subType, payload } as never), {
         sourceId: 'main',
         number: 1,
         index: 0,
         timeMs: 0,
       })
-      expect(() => new CloudEvent(JSON.parse(event) as object, true)).not.toThrow()
+      expect(() => new CloudEvent(JSON.parse(textOf(notice)) as object, true)).not.toThrow()
     }),
     { numRuns: 200 },
   )
@@ -110,7 +110,7 @@ test.each([
   ['enigma:notifications:campaigns', '{"type":"cdr","payload":{"ref":"","call_ref":""}}'],
 ])('%s with %s has no subject', (channel, packet) => {
   const about = { sourceId: 'main', transport: 'pubsub', channel, number: 1, index: 0, timeMs: 0 } as const
-  const event = JSON.parse(stamp(toBytes(packet), about).event) as Record<string, unknown>
+  const event = JSON.parse(textOf(stamp(toBytes(packet), about))) as Record<string, unknown>
   expect(event).not.toHaveProperty('subject')
   expect(() => new CloudEvent(event, true)).not.toThrow()
 })

@@ -4,6 +4,7 @@ import {
   formatEvent,
   joinEvents,
   parseEvents,
+  textOf,
   toBytes,
   toPath,
   toRequest,
@@ -44,7 +45,7 @@ test.each(examples)(
       timeMs,
       maxWaitMs,
     })
-    expect(stamped.event).toBe(event)
+    expect(textOf(stamped)).toBe(event)
     expect(stamped.lane).toBe(lane)
     expect(stamped.route.name).toBe(queue)
     const [read] = parseEvents(event) as [Notification]

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { joinEvents, toBytes } from '../../src/protocol/index.ts'
+import { joinEvents, textOf, toBytes } from '../../src/protocol/index.ts'
 import { stamp } from '../../src/relay/notification/stamp.ts'
 import type { CdrDetail, CdrRecord, Page } from '../../src/store/index.ts'
 import { loadHandlers } from '../support/handlers.ts'
@@ -32,7 +32,7 @@ async function useCdrs() {
     const record = {
       messageId: `m${index}`,
       receiptHandle: 'r',
-      body: joinEvents(stamped.map(({ event }) => event)),
+      body: joinEvents(stamped.map(textOf)),
       messageAttributes: {},
       attributes: { ApproximateReceiveCount: '1', MessageGroupId: '1' },
       eventSourceARN: 'arn:aws:sqs:us-east-1:0:enigma-campaigns-cdr.fifo',

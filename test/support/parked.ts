@@ -1,4 +1,4 @@
-import { OTHER } from '../../src/protocol/index.ts'
+import { OTHER, textOf } from '../../src/protocol/index.ts'
 import type { Item } from '../../src/relay/item.ts'
 import { formatParked } from '../../src/relay/parking/parked-entry.ts'
 import { stamp, toItem } from '../../src/relay/notification/stamp.ts'
@@ -45,13 +45,11 @@ export function parkedEntry(
   })
   const item: Item = toItem(stamped, createKeeper().keeper, n)
   const changed: Item =
-    type === undefined
-      ? item
-      : { ...item, route: OTHER, event: item.event.replace(/"type":"[^"]*"/, `"type":"${type}"`) }
+    type === undefined ? item : { ...item, route: OTHER, head: item.head.replace(/"type":"[^"]*"/, `"type":"${type}"`) }
   return {
     id: item.id,
     bytes,
-    event: changed.event,
+    event: textOf(changed),
     entry: formatParked(changed, reason, detail, PARKED_MS + n * 1_000),
   }
 }

@@ -73,7 +73,8 @@ export const itemAt = (place: number): Item =>
     id: `main/l/1/${place}`,
     place,
     route: { name: 'other' },
-    event: '{}',
+    head: '{}',
+    data: undefined,
     bytes: 2,
     receivedMs: 0,
   }) as unknown as Item

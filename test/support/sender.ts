@@ -1,7 +1,11 @@
 import { findRoute, type Route } from '../../src/protocol/index.ts'
 import { createMetrics } from '../../src/relay/metrics.ts'
 import { createUplink, type Uplink, type UplinkOptions } from '../../src/relay/sender/uplink.ts'
-import { createSender } from '../../src/relay/sender/sender.ts'
+import { createSender, type SenderOptions } from '../../src/relay/sender/sender.ts'
+import { createOutages } from '../../src/relay/sender/outages.ts'
+import { createHttpHandler } from '../../src/relay/targets/http-handler.ts'
+import { createBatchClient, type BatchClient } from '../../src/relay/targets/sqs/batch-client.ts'
+import { createSqsTarget } from '../../src/relay/targets/sqs/sqs-target.ts'
 import { onTestFinished } from 'vitest'
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import { createKeeper, makeItem } from './items.ts'
@@ -18,23 +22,49 @@ export function fastUplink(options: UplinkOptions = {}): Uplink {
   return uplink
 }
 
+/** The client of the hot path beside one of the SDK's: that of `createSqs`, or one of the test's own. */
+export function batchesOf(sqs: SQSClient & { readonly batches?: BatchClient }): BatchClient {
+  if (sqs.batches !== undefined) return sqs.batches
+  const http = createHttpHandler({
+    proxies: { https: undefined, http: undefined, except: '' },
+    requestTimeoutMs: 5_000,
+  })
+  onTestFinished(() => http.destroy())
+  return createBatchClient({ sqs, http })
+}
+
+/** A sender into the queue of this route, stopped when the test ends. */
+export function startSender(sqs: SQSClient, options: Pick<SenderOptions, 'route'> & Partial<SenderOptions>) {
+  const { log = captureLog().log } = options
+  const outages = createOutages(log)
+  const target = createSqsTarget({
+    route: options.route,
+    queuePrefix: 'enigma-',
+    batches: batchesOf(sqs),
+    log,
+    outages,
+  })
+  const sender = createSender({
+    target,
+    log,
+    outages,
+    metrics: createMetrics(),
+    now: Date.now,
+    uplink: createUplink(),
+    onRoom: () => undefined,
+    ...options,
+  })
+  onTestFinished(() => sender.stop(0))
+  return sender
+}
+
 /** A sender on this SQS client, stopped when the test ends, and the keeper of what is pushed into it. */
 export function useSender(sqs: SQSClient, own: Partial<Route> = {}, uplink = fastUplink()) {
   const route = routeWith(own)
   const metrics = createMetrics()
   const { log, coded, lines } = captureLog()
   const { keeper, settled, parked } = createKeeper()
-  const sender = createSender({
-    route,
-    sqs,
-    queuePrefix: 'enigma-',
-    log,
-    metrics,
-    now: Date.now,
-    onRoom: () => undefined,
-    uplink,
-  })
-  onTestFinished(() => sender.stop(0))
+  const sender = startSender(sqs, { route, log, metrics, uplink })
   return {
     sender,
     metrics,

@@ -1,7 +1,7 @@
 import { SendMessageBatchCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import { queueName, type Route } from '../../protocol/index.ts'
 import type { RelayConfig } from '../config.ts'
-import { judgeRequest } from '../sender/verdict.ts'
+import { judgeRequest } from '../targets/sqs/verdict.ts'
 import { fail, ok, warn, type Finding } from './finding.ts'
 import type { QueueView } from './queue-check.ts'
 import { isAccessDenied, sqsFix, sqsWords } from './sqs-words.ts'

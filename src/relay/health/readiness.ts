@@ -99,7 +99,8 @@ export function createReadiness(options: ReadinessOptions) {
       }
     }
     for (const [route, sender] of senders) {
-      const { failingSince, problem, held, progressMs, inFlight } = sender
+      const { held, progressMs, inFlight } = sender
+      const { failingSince, problem } = sender.standing
       const stalled = held > 0 && now() - progressMs > STALL_MS
       const why =
         inFlight > 0
@@ -124,7 +125,7 @@ export function createReadiness(options: ReadinessOptions) {
 
   const lastAnswer = (): number | undefined => {
     const times = [...senders.values()]
-      .map((sender) => sender.lastAnsweredMs)
+      .map((sender) => sender.standing.lastAnsweredMs)
       .concat(sqsAnswered)
       .filter((at) => at !== undefined)
     return times.length === 0 ? undefined : Math.max(...times)
@@ -169,7 +170,7 @@ export function createReadiness(options: ReadinessOptions) {
   }
 
   const probe = async (): Promise<void> => {
-    const url = [...senders.values()].find((sender) => sender.queueUrl !== undefined)?.queueUrl
+    const url = [...senders.values()].find((sender) => sender.address !== undefined)?.address
     if (url === undefined) {
       sqsFault = { reason: 'the relay has found no queue yet' }
       return

@@ -1,15 +1,15 @@
 import {
-  formatEvent,
+  createEventStream,
   formatEventType,
-  formatId,
-  formatSequence,
-  formatTraceparent,
   laneOf,
   orderKey,
   readPacket,
   routePacket,
-  toEventSource,
+  type EventStream,
   type OtherReason,
+  type PacketFault,
+  type Route,
+  type StampedEvent,
   type Transport,
 } from '../../protocol/index.ts'
 import type { Item, Keeper } from '../item.ts'
@@ -28,43 +28,51 @@ export type Received = {
 }
 
 /** A packet made into a notification, and where it goes. */
-export type Stamped = Pick<Item, 'id' | 'route' | 'lane' | 'event' | 'bytes' | 'receivedMs'> & {
+export type Stamped = StampedEvent &
+  Pick<Item, 'route' | 'lane' | 'receivedMs'> & { readonly reason: OtherReason | undefined }
+
+/** What all packets of one channel and sub_type have in common. */
+type Stream = {
+  readonly route: Route
+  readonly reference: string | undefined
   readonly reason: OtherReason | undefined
+  readonly toEvent: ReturnType<typeof createEventStream>
+}
+
+/** More streams than any dialler has at a time: agents by sub_types. Beyond, all are made again. */
+const MAX_STREAMS = 20_000
+
+const streams = new Map<string, Stream>()
+
+function streamOf(about: Received, subType: string | undefined, fault: PacketFault | undefined): Stream {
+  const { sourceId, transport, channel } = about
+  const key = `${sourceId} ${transport} ${fault ?? ''} ${subType ?? ''} ${channel}`
+  const known = streams.get(key)
+  if (known !== undefined) return known
+  const { route, reference, reason, type, subType: named } = routePacket(channel, subType, fault)
+  const common = { sourceId, transport, channel, subject: reference, reason } satisfies Partial<EventStream>
+  const stream = {
+    route,
+    reference,
+    reason,
+    toEvent: createEventStream({ ...common, type: formatEventType(type, named) }),
+  }
+  if (streams.size >= MAX_STREAMS) streams.clear()
+  // What has no route may have any sub_type, one for each packet.
+  if (reason === undefined) streams.set(key, stream)
+  return stream
 }
 
 /** Reads, routes and stamps a packet. A pure function: a packet replayed is the same notification again. */
 export function stamp(packetBytes: Uint8Array, received: Received): Stamped {
-  const { sourceId, transport, channel, number, index, timeMs } = received
   const { data, contentType, packet, fault } = readPacket(packetBytes)
-  const { route, type, subType, reference, reason } = routePacket(channel, packet?.type, fault)
-  const id = formatId(sourceId, transport, number, index)
-  const event = formatEvent({
-    id,
-    source: toEventSource(sourceId),
-    type: formatEventType(type, subType),
-    subject: reference,
-    time: new Date(timeMs).toISOString(),
-    datacontenttype: contentType,
-    data,
-    transport,
-    channel,
-    sequence: formatSequence(number, index),
-    traceparent: formatTraceparent(sourceId, transport, number, index),
-    maxwaitms: received.maxWaitMs,
-    reason,
-  })
-  return {
-    id,
-    route,
-    lane: laneOf(orderKey(reference, packet?.payload), route.lanes),
-    event,
-    bytes: Buffer.byteLength(event),
-    receivedMs: timeMs,
-    reason,
-  }
+  const { route, reference, reason, toEvent } = streamOf(received, packet?.type, fault)
+  const { id, head, data: verbatim, bytes } = toEvent(packetBytes, data, contentType, received)
+  const lane = laneOf(orderKey(reference, packet?.payload), route.lanes)
+  return { id, head, data: verbatim, bytes, route, lane, receivedMs: received.timeMs, reason }
 }
 
 export function toItem(stamped: Stamped, keeper: Keeper, place: number): Item {
-  const { id, route, lane, event, bytes, receivedMs } = stamped
-  return { id, route, lane, event, bytes, receivedMs, keeper, place }
+  const { id, head, data, bytes, route, lane, receivedMs } = stamped
+  return { id, head, data, bytes, route, lane, receivedMs, keeper, place }
 }

@@ -1,5 +1,4 @@
-import type { SQSClient } from '@aws-sdk/client-sqs'
-import { isTooLarge, queueName, type Route } from '../../protocol/index.ts'
+import { isTooLarge, type Route } from '../../protocol/index.ts'
 import { createLog, sleep } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
 import type { Keeper } from '../item.ts'
@@ -8,13 +7,15 @@ import { toItem, type Stamped } from '../notification/stamp.ts'
 import type { Outages } from '../sender/outages.ts'
 import { createSender, type Sender } from '../sender/sender.ts'
 import { createUplink } from '../sender/uplink.ts'
+import type { BatchClient } from '../targets/sqs/batch-client.ts'
+import { createSqsTarget } from '../targets/sqs/sqs-target.ts'
 
 /** What became of a notification: SQS accepted it for this queue, or why not. */
 export type Answer =
   { readonly state: 'sent'; readonly queue: string } | { readonly state: 'stays'; readonly why: string }
 
 export type DeliveryOptions = {
-  readonly sqs: SQSClient
+  readonly batches: BatchClient
   readonly queuePrefix: string
   /** Sends nothing more once it aborts. Default: never. */
   readonly signal?: AbortSignal
@@ -36,11 +37,9 @@ const now = () => performance.now()
  * Sends through the relay's senders, for a command: a relay retries for ever, a user wants an answer now. A route on which SQS fails for
  * too long is given up: nothing more is sent on it, so that nothing overtakes what SQS did not accept.
  */
-export function createDelivery({ sqs, queuePrefix, signal = NEVER, giveUpMs = 5_000 }: DeliveryOptions) {
+export function createDelivery({ batches, queuePrefix, signal = NEVER, giveUpMs = 5_000 }: DeliveryOptions) {
   const lines = new Map<string, Line>()
   const shared = {
-    sqs,
-    queuePrefix,
     now,
     // What goes wrong is in the answers.
     log: createLog('silent'),
@@ -58,10 +57,8 @@ export function createDelivery({ sqs, queuePrefix, signal = NEVER, giveUpMs = 5_
       begin: (_route, _problem, { error }) => void Object.assign(line, { error }),
       end: () => void Object.assign(line, { error: undefined }),
     }
-    const line: Line = {
-      sender: createSender({ ...shared, route: alone, outages }),
-      queue: queueName(queuePrefix, route),
-    }
+    const target = createSqsTarget({ ...shared, route, queuePrefix, batches, outages })
+    const line: Line = { sender: createSender({ ...shared, route: alone, target, outages }), queue: target.name }
     lines.set(route.name, line)
     return line
   }
@@ -70,11 +67,11 @@ export function createDelivery({ sqs, queuePrefix, signal = NEVER, giveUpMs = 5_
   const waitFor = async (done: Promise<unknown>, line: Line): Promise<void> => {
     const { sender } = line
     const isDone = done.then(() => true)
-    while (!signal.aborted && now() - (sender.failingSince ?? now()) < giveUpMs)
+    while (!signal.aborted && now() - (sender.standing.failingSince ?? now()) < giveUpMs)
       if ((await Promise.race([isDone, sleep(LOOK_MS, signal)])) === true) return
     const { error } = line
     // What the advice says of the relay is not true of a command.
-    const problem = (sender.problem ?? '').replace('; the relay keeps everything and retries', '')
+    const problem = (sender.standing.problem ?? '').replace('; the relay keeps everything and retries', '')
     await sender.stop(giveUpMs)
     if (!signal.aborted) line.problem = error === undefined ? problem : `${problem} (${describe(error)})`
   }

@@ -7,6 +7,7 @@ import {
   parseEvents,
   parseEventType,
   readPacketText,
+  textOf,
   toBytes,
   toText,
   type Notification,
@@ -55,8 +56,10 @@ const NAME = /^[A-Za-z0-9_-]{1,128}$/
  * An entry of the parked list, JSON: `{"id","reason","detail","parkedat","route","event"}`; `event` is the whole CloudEvent with
  * the packet's bytes, so that it can be looked at and sent again as it was.
  */
-export const formatParked = ({ id, route, event }: Item, reason: string, detail: string, nowMs: number): string =>
-  withEvent({ id, reason, detail, parkedat: new Date(nowMs).toISOString(), route: route.name }, event)
+export const formatParked = (item: Item, reason: string, detail: string, nowMs: number): string => {
+  const { id, route } = item
+  return withEvent({ id, reason, detail, parkedat: new Date(nowMs).toISOString(), route: route.name }, textOf(item))
+}
 
 const withEvent = (head: object, event: string) => `${JSON.stringify(head).slice(0, -1)},"event":${event}}`
 

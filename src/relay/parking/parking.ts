@@ -94,7 +94,7 @@ export function createParking(options: ParkingOptions) {
         received: new Date(item.receivedMs).toISOString(),
         parkedat: new Date(parkedMs).toISOString(),
         bytes: item.bytes,
-        type: knownType(/"type":"([^"\\]*)"/.exec(item.event)?.[1] ?? ''),
+        type: knownType(/"type":"([^"\\]*)"/.exec(item.head)?.[1] ?? ''),
       }
       // A notice about a notice that SQS rejects would be rejected in turn, without end.
       let announced = item.route.type === RELAY_TYPE

@@ -2,8 +2,15 @@ import type { Item } from '../item.ts'
 import type { Pack } from './pack.ts'
 
 /**
- * An ordered stream inside a route. At most one pack of it is in flight; what comes meanwhile waits and makes the next pack.
+ * Where a lane stands. `idle`: it has nothing to send. `ready`: it is in line for the next request. `busy`: a pack of it is in flight, waits
+ * for its retry, or is being compressed, bisected or parked; what comes meanwhile waits.
+ *
+ *     idle → ready → busy → ready, when there is more to send
+ *                         → idle
  */
+export type LaneState = 'idle' | 'ready' | 'busy'
+
+/** An ordered stream inside a route: at most one pack of it is in flight, and what gathers meanwhile makes the next one. */
 export type Lane = {
   /** Its number as text: the SQS message group. */
   readonly group: string
@@ -12,24 +19,33 @@ export type Lane = {
   head: number
   /** Packs to be sent before anything that waits: one that is retried, or the parts of one that was refused. */
   frozen: Pack[]
-  /** `idle`: nothing to send. `ready`: in the sender's queue. `busy`: a pack is in flight, made, or waiting for its retry. */
-  state: 'idle' | 'ready' | 'busy'
+  /** Changed by `moveLane` only. */
+  readonly state: LaneState
   /** Tries in a row that failed. */
   failures: number
 }
 
-export function createLanes(count: number): Lane[] {
-  return Array.from({ length: count }, (_, index) => ({
-    group: String(index),
-    waiting: [],
-    head: 0,
-    frozen: [],
-    state: 'idle',
-    failures: 0,
-  }))
+const NEXT: Readonly<Record<LaneState, readonly LaneState[]>> = {
+  idle: ['ready'],
+  ready: ['busy'],
+  busy: ['ready', 'idle'],
+}
+
+/** The one place where a lane changes its state. @throws TypeError for a change that would break the order */
+export function moveLane(lane: Lane, to: LaneState): void {
+  if (!NEXT[lane.state].includes(to)) throw new TypeError(`lane ${lane.group} cannot go from ${lane.state} to ${to}`)
+  ;(lane as { state: LaneState }).state = to
+}
+
+export function createLane(group: string): Lane {
+  return { group, waiting: [], head: 0, frozen: [], state: 'idle', failures: 0 }
 }
 
 export const hasWork = (lane: Lane): boolean => lane.frozen.length > 0 || lane.head < lane.waiting.length
+
+/** When (ms) the oldest that is to be sent was received. */
+export const oldestOf = (lane: Lane): number | undefined =>
+  (lane.frozen[0]?.items[0] ?? lane.waiting[lane.head])?.receivedMs
 
 /** Takes the next `count` items that wait. */
 export function takeWaiting(lane: Lane, count: number): Item[] {

@@ -1,12 +1,12 @@
 import type { Logger } from '../../runtime/index.ts'
-import type { SqsProblem } from '../targets/sqs/queue.ts'
+import type { Problem } from '../targets/target.ts'
 
-/** Logs each problem with SQS once while it lasts, however many routes it affects. */
+/** Logs each problem with a target once while it lasts, however many routes it affects. */
 export function createOutages(log: Logger) {
   const suffering = new Map<string, Set<string>>()
   return {
     /** Notes that a route has this problem. The log line names the first route that had it. */
-    begin(route: string, { code, text }: SqsProblem, fields: Record<string, unknown>): void {
+    begin(route: string, { code, text }: Problem, fields: Record<string, unknown>): void {
       const routes = suffering.get(text) ?? new Set()
       if (routes.size === 0) log.error({ code, route, ...fields }, text)
       suffering.set(text, routes.add(route))

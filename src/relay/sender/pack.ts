@@ -1,16 +1,16 @@
 import { hash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
-import { CONTENT_ENCODING, GZIP, joinEvents, type Route } from '../../protocol/index.ts'
+import { CONTENT_ENCODING, GZIP, joinEvents, textOf, type Route } from '../../protocol/index.ts'
 import type { Item } from '../item.ts'
 
-/** What one SQS message carries. Frozen once sent: it is retried as it was, so that SQS can tell a copy. */
+/** What one message carries. Frozen once sent: a retry sends it as it was, so that SQS recognises a copy. */
 export type Pack = {
   readonly items: readonly Item[]
-  readonly body: string
+  /** The body in gzip and base64; undefined: the body is what `bodyOf` returns. */
+  readonly gzipped: string | undefined
   /** Of the body and its attribute, as SQS counts them. */
   readonly bytes: number
-  readonly gzipped: boolean
   /** A hash of all ids, so that another pack never looks like a copy. */
   readonly deduplicationId: string
 }
@@ -36,22 +36,18 @@ export function countForPack(waiting: readonly Item[], from: number, route: Rout
 /** A pack of these items, or undefined when it must be gzipped first (`toGzippedPack`). */
 export function toPack(items: readonly Item[], maxBytes: number): Pack | undefined {
   const bytes = items.reduce((sum, item) => sum + item.bytes + 1, items.length > 1 ? 1 : -1)
-  if (bytes > maxBytes) return undefined
-  return {
-    items,
-    body: joinEvents(items.map((item) => item.event)),
-    bytes,
-    gzipped: false,
-    deduplicationId: deduplicationId(items),
-  }
+  return bytes > maxBytes ? undefined : { items, gzipped: undefined, bytes, deduplicationId: deduplicationId(items) }
 }
 
 /** The same, gzipped, as base64; undefined when it is still too large. */
 export async function toGzippedPack(items: readonly Item[], maxBytes: number): Promise<Pack | undefined> {
-  const body = (await compress(joinEvents(items.map((item) => item.event)))).toString('base64')
-  const bytes = body.length + ATTRIBUTE_BYTES
-  return bytes > maxBytes ? undefined : { items, body, bytes, gzipped: true, deduplicationId: deduplicationId(items) }
+  const gzipped = (await compress(joinEvents(items.map(textOf)))).toString('base64')
+  const bytes = gzipped.length + ATTRIBUTE_BYTES
+  return bytes > maxBytes ? undefined : { items, gzipped, bytes, deduplicationId: deduplicationId(items) }
 }
+
+/** The body of the message as text. */
+export const bodyOf = ({ items, gzipped }: Pack): string => gzipped ?? joinEvents(items.map(textOf))
 
 function deduplicationId(items: readonly Item[]): string {
   return hash('sha256', items.map((item) => item.id).join('\n'), 'hex')

@@ -32,6 +32,8 @@ export type RequestsOptions<Input> = {
    * to the part is the answer to the request: its other parts are unanswered then.
    */
   readonly toProbe: (input: Input) => { readonly input: Input; readonly bytes: number }
+  /** Whether the server answered with this error. */
+  readonly isAnswer: (error: unknown) => boolean
   /** Default 1,000. */
   readonly silentMs?: number
 }
@@ -46,17 +48,17 @@ const PROBES = 2
  * first counts. When the copy is, SQS is well, and what was sent before it and is still unanswered fails at once, to be tried again. A
  * request that waits only because the uplink is busy is not overdue: a copy would make it busier.
  *
- * `attempt` sends a request; it rejects when the signal aborts or the limit (ms) has passed, and an error that SQS answered carries
- * `$metadata.httpStatusCode`.
+ * `attempt` sends a request; it rejects when the signal aborts or the limit (ms) has passed.
  */
 export function createRequests<Input, Output>(
   attempt: (input: Input, signal: AbortSignal, limitMs: number) => Promise<Output>,
-  { uplink, toProbe, silentMs = SILENT_MS }: RequestsOptions<Input>,
+  { uplink, toProbe, isAnswer, silentMs = SILENT_MS }: RequestsOptions<Input>,
 ) {
   /** In the order in which they were sent. */
   const open = new Set<Open<Input, Output>>()
   const probes = new Map<AbortController, Open<Input, Output>>()
   let timer: NodeJS.Timeout | undefined
+  let onIdle: () => unknown = () => undefined
 
   const watch = () => {
     timer = undefined
@@ -146,10 +148,19 @@ export function createRequests<Input, Output>(
         open.delete(one)
         uplink.arrive(shipment, arrival)
         endProbes((of) => of === one)
+        if (open.size === 0) onIdle()
       }
     },
-    /** Gives up what is open: it fails. To be called when nothing more is sent. */
-    close(): void {
+    /** Resolves when what is open is settled; what is not by the deadline is given up. To be called when nothing more is sent. */
+    async end(deadlineMs: number): Promise<void> {
+      if (open.size > 0) {
+        const { promise, resolve } = Promise.withResolvers<void>()
+        // A turn later, so that who sent it has seen what became of it.
+        onIdle = () => setImmediate(resolve)
+        const deadline = setTimeout(resolve, deadlineMs)
+        await promise
+        clearTimeout(deadline)
+      }
       clearTimeout(timer)
       endProbes(() => true)
       for (const one of open)
@@ -160,6 +171,3 @@ export function createRequests<Input, Output>(
     },
   }
 }
-
-const isAnswer = (error: unknown): boolean =>
-  (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode !== undefined

@@ -1,5 +1,6 @@
 import { connect as connectTcp, type Socket } from 'node:net'
 import { Agent, buildConnector, Pool, ProxyAgent, type Dispatcher } from 'undici'
+import { exchange, namedError, type HttpAnswer, type HttpLimits } from './http-exchange.ts'
 import { proxyFor, type HttpProxies, type HttpProxy } from './http-proxy.ts'
 
 export type HttpHandlerOptions = {
@@ -21,12 +22,14 @@ type SdkRequest = {
   readonly headers: Readonly<Record<string, string>>
   readonly body?: unknown
 }
-type SdkResponse = {
-  readonly statusCode: number
-  readonly headers: Record<string, string>
-  readonly body: Uint8Array
-}
 type PerRequest = { readonly abortSignal?: AbortSignal; readonly requestTimeout?: number }
+
+type HttpRequest = {
+  readonly path: string
+  readonly method: string
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string | Uint8Array | null
+}
 
 /** The proxy lets no request through. */
 export class ProxyError extends Error {
@@ -144,39 +147,31 @@ export function createHttpHandler({ proxies, requestTimeoutMs, onProxy }: HttpHa
     return found
   }
 
+  /** @throws `TimeoutError`, `AbortError`, `ProxyError`, or what the connection throws */
+  const send = async (origin: string, request: HttpRequest, limits: HttpLimits): Promise<HttpAnswer> => {
+    const { dispatcher, pathPrefix, headers } = wayTo(origin)
+    const { method, body } = request
+    const path = pathPrefix + request.path
+    const to = { origin, path, method, body, headers: { ...request.headers, ...headers } }
+    const answer = await exchange(dispatcher, to, limits).catch((error: unknown) => {
+      throw nameProxy(error)
+    })
+    if (answer.statusCode === 407) throw new ProxyError(407)
+    return answer
+  }
+
   return {
     metadata: { handlerProtocol: 'http/1.1' },
-    /** @throws `TimeoutError`, `AbortError`, `ProxyError`, or what the connection throws */
+    send,
+    /** As the SDK calls it. @throws as `send` */
     async handle(
       request: SdkRequest,
-      { abortSignal, requestTimeout }: PerRequest = {},
-    ): Promise<{ response: SdkResponse }> {
+      { abortSignal: signal, requestTimeout: limitMs = requestTimeoutMs }: PerRequest = {},
+    ): Promise<{ response: HttpAnswer }> {
       const origin = `${request.protocol}//${request.hostname}${request.port === undefined ? '' : `:${request.port}`}`
-      const { dispatcher, pathPrefix, headers } = wayTo(origin)
-      const limitMs = requestTimeout ?? requestTimeoutMs
-      const abort = new AbortController()
-      const timer = setTimeout(() => abort.abort(timeoutError(limitMs)), limitMs)
-      const onAbort = () => abort.abort(namedError('AbortError', 'the request was given up'))
-      if (abortSignal?.aborted === true) onAbort()
-      abortSignal?.addEventListener('abort', onAbort)
-      try {
-        const answer = await dispatcher.request({
-          origin,
-          path: pathPrefix + request.path + formatQuery(request.query),
-          method: request.method,
-          headers: { ...request.headers, ...headers },
-          body: (request.body ?? null) as string | Uint8Array | null,
-          signal: abort.signal,
-        })
-        const body = await answer.body.bytes()
-        if (answer.statusCode === 407) throw new ProxyError(407)
-        return { response: { statusCode: answer.statusCode, headers: flatten(answer.headers), body } }
-      } catch (error) {
-        throw abort.signal.aborted ? abort.signal.reason : nameProxy(error)
-      } finally {
-        clearTimeout(timer)
-        abortSignal?.removeEventListener('abort', onAbort)
-      }
+      const path = request.path + formatQuery(request.query)
+      const body = (request.body ?? null) as string | Uint8Array | null
+      return { response: await send(origin, { ...request, path, body }, { signal, limitMs }) }
     },
     /** Ends all connections, and with them what is under way. */
     destroy(): void {
@@ -188,20 +183,12 @@ export function createHttpHandler({ proxies, requestTimeoutMs, onProxy }: HttpHa
   }
 }
 
-const namedError = (name: string, message: string): Error => Object.assign(new Error(message), { name })
-
-const timeoutError = (limitMs: number): Error => namedError('TimeoutError', `no answer within ${limitMs} ms`)
+export type HttpHandler = ReturnType<typeof createHttpHandler>
 
 /** undici says what a proxy answered to CONNECT in its message only. */
 function nameProxy(error: unknown): unknown {
   const status = error instanceof Error ? /^Proxy response \((\d+)\)/.exec(error.message)?.[1] : undefined
   return status === undefined ? error : new ProxyError(Number(status), { cause: error })
-}
-
-function flatten(headers: Readonly<Record<string, string | string[] | undefined>>): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(headers).map(([name, value]) => [name, Array.isArray(value) ? value.join(', ') : (value ?? '')]),
-  )
 }
 
 function formatQuery(query: SdkRequest['query']): string {

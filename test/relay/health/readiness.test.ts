@@ -12,9 +12,8 @@ import { waitFor } from '../../support/relay.ts'
 function useReadiness(askSqs: () => Promise<void>, sources: readonly Source[] = []) {
   const clock = { nowMs: 1_764_000_000_000 }
   const sender = {
-    queueUrl: 'http://queue',
-    lastAnsweredMs: undefined as number | undefined,
-    failingSince: undefined,
+    address: 'http://queue',
+    standing: { lastAnsweredMs: undefined as number | undefined, failingSince: undefined },
     held: 0,
     progressMs: clock.nowMs,
     inFlight: 0,
@@ -72,7 +71,7 @@ test('an outage of SQS that is over makes nothing not ready later, when SQS was 
     return asked === 1 ? Promise.reject(new Error('gone')) : new Promise(() => undefined)
   })
   expect(await readiness.ask()).toMatchObject({ ok: false, parts: { sqs: { ok: false } } })
-  sender.lastAnsweredMs = clock.nowMs
+  sender.standing.lastAnsweredMs = clock.nowMs
   expect(await readiness.ask()).toMatchObject({ ok: true })
   clock.nowMs += 11_000
   watch()

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { formatPacket, parseEvents } from '../../../src/protocol/index.ts'
+import { formatPacket, parseEvents, textOf } from '../../../src/protocol/index.ts'
 import { stamp, type Received } from '../../../src/relay/notification/stamp.ts'
 
 const received: Received = {
@@ -13,7 +13,8 @@ const received: Received = {
 
 const eventOf = (packet: string | Buffer, more: Partial<Received> = {}) => {
   const stamped = stamp(Buffer.from(packet), { ...received, ...more })
-  return { ...stamped, parsed: parseEvents(stamped.event)[0] }
+  const event = textOf(stamped)
+  return { ...stamped, event, parsed: parseEvents(event)[0] }
 }
 
 test('a packet becomes a CloudEvent with the attributes that the design names', () => {

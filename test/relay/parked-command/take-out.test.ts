@@ -17,6 +17,7 @@ import {
   type WireEntry,
   type WireRequest,
 } from '../../support/sqs-faults.ts'
+import { batchesOf } from '../../support/sender.ts'
 
 const CDRS = 'enigma-campaigns-cdr.fifo'
 const NOTICES = 'enigma-relay-parked.fifo'
@@ -36,7 +37,7 @@ async function useParked(entries: readonly (string | Buffer)[], options?: SqsFau
   const stop = new AbortController()
   const { signal } = stop
   const take = (action: 'retry' | 'drop', filter: Filter): AsyncGenerator<TakenOut> => {
-    const options = { sqs: sqs.sqs, queuePrefix: 'enigma-', giveUpMs: GIVE_UP_MS }
+    const options = { batches: batchesOf(sqs.sqs), queuePrefix: 'enigma-', giveUpMs: GIVE_UP_MS }
     const [delivery, notices] = [createDelivery({ ...options, signal }), createDelivery(options)]
     const list = createParkedList(client, 'main')
     return takeOut(action, { list, filter, sourceId: 'main', client, delivery, notices, signal })

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { findRoute, type Route } from '../../../src/protocol/index.ts'
+import { findRoute, textOf, type Route } from '../../../src/protocol/index.ts'
 import { createMetrics } from '../../../src/relay/metrics.ts'
 import type { Notice } from '../../../src/relay/notification/notice.ts'
 import { createNumbers } from '../../../src/relay/redis/numbers.ts'
@@ -103,8 +103,8 @@ test('beyond its bound the list gets nothing more: further entries go to a file,
   for (let n = 0; n < 8; n++) {
     // A packet may be written over several lines.
     const item = makeItem(keeper, '1000', n)
-    const event = n === 7 ? item.event.replace('"busy\\"', '"busy\\"\\n').replace(/\}$/, '\n}') : item.event
-    expect(await parking.park({ ...item, event }, 'refused', 'no')).toBe(true)
+    const head = n === 7 ? textOf(item).replace('"busy\\"', '"busy\\"\\n').replace(/\}$/, '\n}') : textOf(item)
+    expect(await parking.park({ ...item, head, data: undefined }, 'refused', 'no')).toBe(true)
   }
   expect(await client.lLen(PARKED_LIST)).toBe(3)
   const entries = await entriesOf(file)

@@ -7,12 +7,13 @@ import { createGivenUp } from '../../../src/relay/pubsub/given-up.ts'
 import { openJournal, type Lost } from '../../../src/relay/journal/journal.ts'
 import { createJournalIntake } from '../../../src/relay/pubsub/pubsub-intake.ts'
 import { formatNotice, noticeChannel, stampNotice } from '../../../src/relay/notification/notice.ts'
-import { createSender, type Sender } from '../../../src/relay/sender/sender.ts'
+import type { Sender } from '../../../src/relay/sender/sender.ts'
 import { stamp } from '../../../src/relay/notification/stamp.ts'
 import { createMetrics } from '../../../src/relay/metrics.ts'
 import { readAccepted } from '../../support/accepted.ts'
 import { captureLog } from '../../support/log.ts'
 import { useFolder, waitFor } from '../../support/relay.ts'
+import { startSender } from '../../support/sender.ts'
 import { useSqsFaults } from '../../support/sqs-faults.ts'
 
 const [STATUS, GAP] = [findRoute('agents', 'status'), findRoute('relay', 'gap')] as [Route, Route]
@@ -39,7 +40,7 @@ async function useIntake({ dataDir, ...own }: Partial<IntakeOptions> & { readonl
   if (own.senders === undefined) {
     const { sqs } = await useSqsFaults()
     for (const route of [STATUS, GAP]) {
-      const sender = createSender({ route, sqs, queuePrefix: 'enigma-', log, metrics, now: Date.now, onRoom: () => 0 })
+      const sender = startSender(sqs, { route, log, metrics })
       await sender.stop(0)
       ;(senders as Map<Route, Sender>).set(route, sender)
     }
@@ -161,16 +162,7 @@ test('G2: what a damage found while running has taken is announced while it runs
   server.state.answer = () => held.promise
   const { log } = captureLog()
   const onRoom = () => intake.refill()
-  const senderOf = (route: Route) =>
-    createSender({
-      route,
-      sqs: server.sqs,
-      queuePrefix: 'enigma-',
-      log,
-      metrics: createMetrics(),
-      now: Date.now,
-      onRoom,
-    })
+  const senderOf = (route: Route) => startSender(server.sqs, { route, log, onRoom })
   const senders = new Map([STATUS, GAP].map((route) => [route, senderOf(route)]))
   onTestFinished(() => Promise.all([...senders.values()].map((sender) => sender.stop(0))).then(() => undefined))
   const { intake, journal, folder, announced } = await useIntake({ senders, routeBytes: 40_000 })
@@ -212,15 +204,7 @@ test('G3: what is heard while the journal cannot be written waits for the rows o
   const { sqs, state } = server
   const held = Promise.withResolvers<'accept'>()
   state.answer = () => held.promise
-  const sender = createSender({
-    route: STATUS,
-    sqs,
-    queuePrefix: 'enigma-',
-    log: captureLog().log,
-    metrics: createMetrics(),
-    now: Date.now,
-    onRoom: () => intake.refill(),
-  })
+  const sender = startSender(sqs, { route: STATUS, onRoom: () => intake.refill() })
   onTestFinished(() => sender.stop(0))
   const { intake, disk } = await useIntake({
     senders: new Map([[STATUS, sender]]),

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createLanes, hasWork, takeWaiting, type Lane } from '../../../src/relay/sender/lane.ts'
+import { createLane, hasWork, moveLane, takeWaiting } from '../../../src/relay/sender/lane.ts'
 import { createKeeper, makeItem } from '../../support/items.ts'
 
 const { keeper } = createKeeper()
@@ -13,7 +13,7 @@ test('a lane gives out what was put in, in order and once, however it is taken',
   )
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
-      const [lane] = createLanes(1) as [Lane]
+      const lane = createLane('0')
       const taken: number[] = []
       let put = 0
       for (const next of steps) {
@@ -32,6 +32,12 @@ test('a lane gives out what was put in, in order and once, however it is taken',
   )
 })
 
-test('the message group of a lane is its number', () => {
-  expect(createLanes(3).map((lane) => lane.group)).toEqual(['0', '1', '2'])
+test('a lane goes from idle by ready to busy and back, and nowhere else', () => {
+  const lane = createLane('7')
+  expect(() => moveLane(lane, 'busy')).toThrow('lane 7 cannot go from idle to busy')
+  for (const state of ['ready', 'busy', 'ready', 'busy', 'idle'] as const) moveLane(lane, state)
+  expect(lane.state).toBe('idle')
+  moveLane(lane, 'ready')
+  expect(() => moveLane(lane, 'ready')).toThrow(TypeError)
+  expect(() => moveLane(lane, 'idle')).toThrow(TypeError)
 })

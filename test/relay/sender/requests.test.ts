@@ -1,6 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { createRequests } from '../../../src/relay/sender/requests.ts'
 import { createUplink } from '../../../src/relay/sender/uplink.ts'
+import { statusOf } from '../../../src/relay/targets/sqs/verdict.ts'
 import { waitFor } from '../../support/relay.ts'
 
 const SILENT_MS = 60
@@ -21,9 +22,14 @@ function useServer() {
         signal.addEventListener('abort', () => reject(new Error('aborted'))),
       )
     },
-    { uplink, toProbe: (input) => ({ input, bytes: 1 }), silentMs: SILENT_MS },
+    {
+      uplink,
+      toProbe: (input) => ({ input, bytes: 1 }),
+      isAnswer: (error) => statusOf(error) !== undefined,
+      silentMs: SILENT_MS,
+    },
   )
-  onTestFinished(() => requests.close())
+  onTestFinished(() => requests.end(0))
   /** What becomes of it, as words. */
   const send = (input: string) => requests.send(input, 1).catch((error: unknown) => (error as Error).message)
   const times = (input: string) => sent.filter((one) => one.input === input).length
@@ -84,7 +90,7 @@ test('what is answered in time is sent once; at the end what is open fails', asy
   expect(await send('a')).toBe('a is there')
   server.answer = () => 'hang'
   const last = send('b')
-  requests.close()
+  void requests.end(0)
   expect(await last).toBe('the relay stopped before SQS answered')
   expect([times('a'), times('b'), requests.size]).toEqual([1, 1, 0])
 })
@@ -102,9 +108,14 @@ test('of a request with several parts only the smallest is sent again; its answe
         signal.addEventListener('abort', () => reject(new Error('aborted'))),
       )
     },
-    { uplink, silentMs: SILENT_MS, toProbe: (input) => ({ input: input.slice(0, 1), bytes: input.charCodeAt(0) }) },
+    {
+      uplink,
+      silentMs: SILENT_MS,
+      isAnswer: () => false,
+      toProbe: (input) => ({ input: input.slice(0, 1), bytes: input.charCodeAt(0) }),
+    },
   )
-  onTestFinished(() => requests.close())
+  onTestFinished(() => requests.end(0))
   const both = [requests.send('bcd', 1), requests.send('aef', 1)].map((one) => one.catch((error: unknown) => error))
   await waitFor(() => sent.length === 3, 'the probe')
   expect(sent[2]).toMatch(/^[ab]$/)

@@ -131,11 +131,11 @@ test('an outage is said once when it begins and once when it ends', async () => 
   const { push, drained, coded, sender } = useSender(server.sqs, { inFlight: 1 })
   server.state.answer = timesThenAccept(12, { status: 503, code: 'ServiceUnavailable' })
   for (const agent of AGENTS) push(agent, 0)
-  await waitFor(() => sender.failingSince !== undefined, 'the outage to be known')
+  await waitFor(() => sender.standing.failingSince !== undefined, 'the outage to be known')
   await drained()
   expect(coded('relay.sqs.unavailable')).toHaveLength(1)
   expect(coded('relay.sqs.recovered')).toHaveLength(1)
-  expect(sender.failingSince).toBeUndefined()
+  expect(sender.standing.failingSince).toBeUndefined()
 })
 
 test('a queue that is deleted and made again takes up where it was', async () => {

@@ -14,7 +14,7 @@ test('a queue that is there is found with the largest message that it takes', as
   const server = await useSqs()
   const { log, lines } = captureLog()
   expect(await findQueue(server.sqs, route, 'enigma-', log, never)).toEqual({
-    url: server.url('agents-status'),
+    address: server.url('agents-status'),
     maxBytes: 1024 * 1024,
   })
   expect(lines).toEqual([])

@@ -2,7 +2,7 @@ import { defaultProvider } from '@aws-sdk/credential-provider-node'
 import type { SQSClientConfig } from '@aws-sdk/client-sqs'
 import type { Logger } from '../../../runtime/index.ts'
 import { describe } from '../../errors.ts'
-import { isForCredentials } from '../../sender/verdict.ts'
+import { isForCredentials } from './verdict.ts'
 
 export type CredentialsOptions = {
   /** For requests to STS and SSO. */

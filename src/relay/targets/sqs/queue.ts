@@ -1,30 +1,19 @@
 import { GetQueueAttributesCommand, GetQueueUrlCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import { queueName, type Route } from '../../../protocol/index.ts'
-import { backoffMs, sleep, type Code, type Logger } from '../../../runtime/index.ts'
+import { backoffMs, sleep, type Logger } from '../../../runtime/index.ts'
 import { describe, isForeignAnswer } from '../../errors.ts'
 import { ProxyError } from '../http-handler.ts'
 import { createOutages, type Outages } from '../../sender/outages.ts'
-import { isForCredentials } from '../../sender/verdict.ts'
-
-/** What the relay must know of a queue before it can send. */
-export type Queue = {
-  readonly url: string
-  /** The largest message, in bytes. */
-  readonly maxBytes: number
-  /** The largest request, in bytes, where it is known to be less than a message may have. Default: as `maxBytes`. */
-  readonly requestBytes?: number
-}
+import type { Limits, Problem } from '../target.ts'
+import { isForCredentials, isMissingQueue } from './verdict.ts'
 
 /** Longest wait between two looks for a queue that is not there: it is made by hand, and then all should go on at once. */
 const LOOK_MS = 2_000
 
-/** A problem with SQS: its code, and a sentence for the operator that says what to do. */
-export type SqsProblem = { readonly code: Code; readonly text: string }
-
 /** Returns what is wrong and what to do about an error of SQS. */
-export function sqsAdvice(error: unknown, name: string, prefix: string): SqsProblem {
+export function sqsProblem(error: unknown, name: string, prefix: string): Problem {
   const errorName = error instanceof Error ? error.name : ''
-  if (/NonExistentQueue|QueueDoesNotExist/.test(errorName))
+  if (isMissingQueue(error))
     return {
       code: 'relay.sqs.queue_missing',
       text: `the queue ${name} does not exist: create it with "enigma-relay queues --create" or deploy the stack, or correct ENIGMA_QUEUE_PREFIX (now ${prefix})`,
@@ -62,7 +51,7 @@ export type FindQueueOptions = {
   /** Shared by all routes, so that what they all suffer from is said once. */
   readonly outages?: Outages
   /** Called for each try that fails. */
-  readonly onFailure?: (problem: SqsProblem) => void
+  readonly onProblem?: (problem: Problem) => void
 }
 
 /** Resolves a route's queue: tries until it is there and fit, or the signal aborts. Says what is wrong once. */
@@ -73,12 +62,12 @@ export async function findQueue(
   log: Logger,
   signal: AbortSignal,
   more: FindQueueOptions = {},
-): Promise<Queue | undefined> {
-  const { outages = createOutages(log), onFailure } = more
+): Promise<Limits | undefined> {
+  const { outages = createOutages(log), onProblem } = more
   const name = queueName(prefix, route)
   let said = ''
-  const say = (problem: SqsProblem, error?: unknown) => {
-    onFailure?.(problem)
+  const say = (problem: Problem, error?: unknown) => {
+    onProblem?.(problem)
     if (said !== problem.text) {
       outages.end(route.name)
       outages.begin(route.name, problem, { queue: name, ...(error === undefined ? {} : { error: describe(error) }) })
@@ -97,14 +86,14 @@ export async function findQueue(
         if (said !== '')
           log.info({ code: 'relay.sqs.queue_found', route: route.name, queue: name }, 'The relay can use the queue now')
         outages.end(route.name)
-        return { url, maxBytes: Number(attributes?.['MaximumMessageSize'] ?? ASSUMED_BYTES) }
+        return { address: url, maxBytes: Number(attributes?.['MaximumMessageSize'] ?? ASSUMED_BYTES) }
       }
       say({
         code: 'relay.sqs.queue_not_fifo',
         text: `the queue ${name} is not a FIFO queue: delete it and create it with "enigma-relay queues --create"`,
       })
     } catch (error) {
-      if (!signal.aborted) say(sqsAdvice(error, name, prefix), error)
+      if (!signal.aborted) say(sqsProblem(error, name, prefix), error)
     }
     await sleep(backoffMs(failures, { maxMs: LOOK_MS }), signal)
   }

@@ -1,8 +1,9 @@
 import { SQSClient } from '@aws-sdk/client-sqs'
 import type { Logger } from '../../../runtime/index.ts'
 import type { RelayConfig } from '../../config.ts'
-import { createCredentials } from './credentials.ts'
 import { createHttpHandler } from '../http-handler.ts'
+import { createBatchClient, type BatchClient } from './batch-client.ts'
+import { createCredentials } from './credentials.ts'
 
 export type SqsOptions = {
   /** How long (ms) a request may take when its caller names no other limit. */
@@ -12,8 +13,9 @@ export type SqsOptions = {
   readonly log?: Logger
 }
 
-/** The SDK's client, with what the lanes need of it. */
-export function createSqs(config: RelayConfig, { requestTimeoutMs, maxAttempts = 1, log }: SqsOptions): SQSClient {
+/** The SDK's client, with what the lanes need of it, and the client of the hot path beside it: `batches`. */
+export function createSqs(config: RelayConfig, options: SqsOptions): SQSClient & { readonly batches: BatchClient } {
+  const { requestTimeoutMs, maxAttempts = 1, log } = options
   const requestHandler = createHttpHandler({
     proxies: config.proxies,
     requestTimeoutMs,
@@ -34,17 +36,18 @@ export function createSqs(config: RelayConfig, { requestTimeoutMs, maxAttempts =
     md5: false,
     requestHandler,
   })
+  // Not waited for: a program behind the chain may take long, and the lanes try again meanwhile.
+  const onRejected = (error: unknown) => void credentials.note(error)
   sqs.middlewareStack.add(
     (next) => async (args) => {
       try {
         return await next(args)
       } catch (error) {
-        // Not waited for: a program behind the chain may take long, and the lanes try again meanwhile.
-        void credentials.note(error)
+        onRejected(error)
         throw error
       }
     },
     { step: 'initialize', name: 'renewCredentials' },
   )
-  return sqs
+  return Object.assign(sqs, { batches: createBatchClient({ sqs, http: requestHandler, onRejected }) })
 }

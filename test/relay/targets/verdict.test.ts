@@ -1,6 +1,6 @@
 import { SQSServiceException } from '@aws-sdk/client-sqs'
 import { expect, test } from 'vitest'
-import { judgeEntry, judgeRequest } from '../../../src/relay/sender/verdict.ts'
+import { judgeEntry, judgeRequest } from '../../../src/relay/targets/sqs/verdict.ts'
 
 const errorOf = (name: string, httpStatusCode: number) =>
   new SQSServiceException({

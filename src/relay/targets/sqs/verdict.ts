@@ -1,9 +1,6 @@
-/** What follows from an error of SQS. */
-export type Verdict =
-  /** Another try may succeed: the network, throttling, SQS' own fault, credentials, rights, a missing queue. */
-  | 'retry'
-  /** The content was refused and always will be: alone, so that nothing else is refused with it; parked if it is alone already. */
-  | 'refused'
+import type { Rejection } from '../target.ts'
+
+type Verdict = Rejection['verdict']
 
 // Source: the errors of SendMessageBatch in the SQS API reference. Each says that these very bytes are not taken.
 const REFUSALS = new Set([
@@ -27,10 +24,18 @@ const MENDABLE =
 // Servers write `com.amazonaws.sqs#Code` and `AWS.SimpleQueueService.Code`.
 const bare = (code: string) => code.slice(Math.max(code.lastIndexOf('.'), code.lastIndexOf('#')) + 1)
 
+/** The status of the answer; undefined when there was none. */
+export const statusOf = (error: unknown): number | undefined =>
+  (error as { $metadata?: { httpStatusCode?: number } } | null | undefined)?.$metadata?.httpStatusCode
+
+/** Whether the queue is not where it was: it may have been deleted and made again, under another address. */
+export const isMissingQueue = (error: unknown): boolean =>
+  error instanceof Error && /NonExistentQueue|QueueDoesNotExist/.test(error.name)
+
 /** For an error of a whole request. */
 export function judgeRequest(error: unknown): Verdict {
   if (!(error instanceof Error)) return 'retry'
-  const status = (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode ?? 0
+  const status = statusOf(error) ?? 0
   if (status === 413) return 'refused'
   if (status < 400 || status >= 500 || MENDABLE.test(error.name)) return 'retry'
   return REFUSALS.has(bare(error.name)) ? 'refused' : 'retry'
@@ -52,9 +57,7 @@ export const isForCredentials = (error: unknown): boolean =>
 /** What an error of a whole request is called. What a proxy answers has no name of its own. */
 export function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown'
-  return (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode === 413
-    ? 'RequestEntityTooLarge'
-    : error.name
+  return statusOf(error) === 413 ? 'RequestEntityTooLarge' : error.name
 }
 
 /** For an entry in the `Failed` part of an answer: its sender's fault is final, unless it can be mended outside. */

@@ -1,16 +1,19 @@
 import type { Route } from '../../protocol/index.ts'
 import { sleep } from '../../runtime/index.ts'
 import type { Item } from '../item.ts'
-import { createLanes, hasWork, takeWaiting, type Lane } from './lane.ts'
+import type { Parcel } from '../targets/target.ts'
+import { createLane, hasWork, moveLane, oldestOf, takeWaiting, type Lane } from './lane.ts'
 import { countForPack, toPack, type Pack } from './pack.ts'
 
 /** A pack on its way, and the lane that waits for what becomes of it. */
-export type Flight = { readonly lane: Lane; readonly pack: Pack }
+export type Flight = Parcel & { readonly lane: Lane }
 
-export type LineUpOptions = {
+export const bytesOf = (flights: readonly Flight[]): number => flights.reduce((sum, { pack }) => sum + pack.bytes, 0)
+
+export type LanesOptions = {
   readonly route: Route
   readonly signal: AbortSignal
-  /** Called when a lane has lined up. */
+  /** Called when a lane is ready. */
   readonly onReady: () => void
   /** Called when what is next in a lane is too large as it is: the lane stays busy until `next`. */
   readonly onTooLarge: (lane: Lane, maxBytes: number) => void
@@ -19,25 +22,25 @@ export type LineUpOptions = {
 /** A request carries at most this many packs. Source: SendMessageBatch in the SQS API reference. */
 const REQUEST_PACKS = 10
 
-/** The lanes of a route, and those that have something to send in the order in which they lined up. */
-export function createLineUp({ route, signal, onReady, onTooLarge }: LineUpOptions) {
-  const lanes = createLanes(route.lanes)
+/** The lanes of a route, and those that have something to send in the order in which they became ready. */
+export function createLanes({ route, signal, onReady, onTooLarge }: LanesOptions) {
+  const lanes = Array.from({ length: route.lanes }, (_, index) => createLane(String(index)))
   const lingering = new WeakSet<Lane>()
   let ready: Lane[] = []
 
-  const line = (lane: Lane) => {
-    lane.state = 'ready'
+  const makeReady = (lane: Lane) => {
+    moveLane(lane, 'ready')
     ready.push(lane)
     onReady()
   }
 
   const linger = (lane: Lane) => {
-    if (lane.waiting.length - lane.head >= route.packNotifications) return line(lane)
+    if (lane.waiting.length - lane.head >= route.packNotifications) return makeReady(lane)
     if (lingering.has(lane)) return
     lingering.add(lane)
     void sleep(route.lingerMs, signal).then(() => {
       lingering.delete(lane)
-      if (lane.state === 'idle' && hasWork(lane)) line(lane)
+      if (lane.state === 'idle' && hasWork(lane)) makeReady(lane)
     })
   }
 
@@ -57,12 +60,12 @@ export function createLineUp({ route, signal, onReady, onTooLarge }: LineUpOptio
       lane.waiting.push(item)
       if (lane.state !== 'idle') return
       if (route.lingerMs > 0) linger(lane)
-      else line(lane)
+      else makeReady(lane)
     },
-    /** The lane's pack is settled: its next one lines up. */
+    /** What was in flight of a lane is settled, or frozen again: its next pack is in line. */
     next(lane: Lane): void {
-      if (hasWork(lane)) line(lane)
-      else lane.state = 'idle'
+      if (hasWork(lane)) makeReady(lane)
+      else moveLane(lane, 'idle')
     },
     /**
      * The packs of the next request, within the size of a request unless one notification alone is larger. Their lanes are busy until
@@ -80,27 +83,26 @@ export function createLineUp({ route, signal, onReady, onTooLarge }: LineUpOptio
           break
         }
         used++
-        lane.state = 'busy'
+        moveLane(lane, 'busy')
         if (pack === undefined) onTooLarge(lane, maxBytes)
         else {
-          flights.push({ lane, pack })
+          flights.push({ lane, group: lane.group, pack })
           total += pack.bytes
         }
       }
       ready = ready.slice(used)
       return flights
     },
+    /** Whether no lane is ready. */
     get isEmpty(): boolean {
       return ready.length === 0
     },
     /** When (ms) the oldest that waits was received; undefined when nothing does. */
     oldestMs(): number | undefined {
-      let oldest: number | undefined
-      for (const lane of lanes) {
-        const first = lane.frozen[0]?.items[0] ?? lane.waiting[lane.head]
-        if (first !== undefined && (oldest === undefined || first.receivedMs < oldest)) oldest = first.receivedMs
-      }
-      return oldest
+      const times = lanes.map(oldestOf).filter((ms) => ms !== undefined)
+      return times.length === 0 ? undefined : Math.min(...times)
     },
   }
 }
+
+export type Lanes = ReturnType<typeof createLanes>

@@ -1,0 +1,67 @@
+import { createHmac, hash } from 'node:crypto'
+
+/**
+ * Signature version 4 for requests of one kind: POST to one path, without a query.
+ * Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+ */
+
+export type SigningKey = {
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+  readonly sessionToken?: string | undefined
+}
+
+export type SignOptions = {
+  readonly credentials: SigningKey
+  readonly region: string
+  readonly service: string
+  readonly path: string
+  /** All headers to be signed, names in lower case; `host` among them. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array
+  readonly timeMs: number
+}
+
+const hmac = (key: string | Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest()
+
+/** The last key that was derived: it holds for a day. */
+let derived: { readonly from: string; readonly key: Buffer } = { from: '', key: Buffer.alloc(0) }
+
+function deriveKey(secret: string, scope: string): Buffer {
+  const from = `${secret}\n${scope}`
+  if (derived.from !== from) {
+    const key = scope.split('/').reduce<string | Buffer>(hmac, `AWS4${secret}`)
+    derived = { from, key: key as Buffer }
+  }
+  return derived.key
+}
+
+/** The headers to be sent: those given, with date, token and signature. */
+export function sign({
+  credentials,
+  region,
+  service,
+  path,
+  headers,
+  body,
+  timeMs,
+}: SignOptions): Record<string, string> {
+  const { accessKeyId, secretAccessKey, sessionToken } = credentials
+  const date = new Date(timeMs).toISOString().replace(/[-:]|\.\d+/g, '')
+  const signed: Record<string, string> = {
+    ...headers,
+    'x-amz-date': date,
+    ...(sessionToken === undefined ? {} : { 'x-amz-security-token': sessionToken }),
+  }
+  const names = Object.keys(signed).toSorted()
+  const canonicalHeaders = names.map((name) => `${name}:${signed[name]?.trim().replace(/ +/g, ' ')}\n`).join('')
+  // Each part is encoded once more than it is in the request.
+  const canonicalPath = path.split('/').map(encodeURIComponent).join('/')
+  const canonical = `POST\n${canonicalPath}\n\n${canonicalHeaders}\n${names.join(';')}\n${hash('sha256', body)}`
+  const scope = `${date.slice(0, 8)}/${region}/${service}/aws4_request`
+  const toSign = `AWS4-HMAC-SHA256\n${date}\n${scope}\n${hash('sha256', canonical)}`
+  const signature = createHmac('sha256', deriveKey(secretAccessKey, scope)).update(toSign).digest('hex')
+  signed['authorization'] =
+    `AWS4-HMAC-SHA256 Credential=${accessKeyId}/${scope}, SignedHeaders=${names.join(';')}, Signature=${signature}`
+  return signed
+}

@@ -1,0 +1,54 @@
+import type { Code } from '../../runtime/index.ts'
+import type { Pack } from '../sender/pack.ts'
+
+/** A problem with a target: its code, and a sentence for the operator that says what to do. */
+export type Problem = { readonly code: Code; readonly text: string }
+
+/** Where a target is, and how much it takes at once. */
+export type Limits = {
+  readonly address: string
+  /** The largest message, in bytes. */
+  readonly maxBytes: number
+  /** The largest request, in bytes, where it is known to be less than a message may have. Default: as `maxBytes`. */
+  readonly requestBytes?: number
+}
+
+/** A pack and the lane that it belongs to. Packs of one group are handled in the order in which they were accepted. */
+export type Parcel = { readonly group: string; readonly pack: Pack }
+
+/** What follows when a target does not accept something. */
+export type Rejection = {
+  /** `retry`: the same bytes may be accepted later. `refused`: they never will. */
+  readonly verdict: 'retry' | 'refused'
+  /** The server's own name for it, such as `InvalidMessageContents`. */
+  readonly reason: string
+  /** The server's words. They may quote the packet, and so personal data. */
+  readonly detail: string
+  /** Whether the content was refused for its size. */
+  readonly isForSize: boolean
+  /** Whether the server answered at all. */
+  readonly isAnswer: boolean
+  /** Whether the target is not where it was: `find` it again. */
+  readonly isMissing: boolean
+  readonly problem: Problem
+}
+
+/** What became of one pack. */
+export type Outcome = 'accepted' | Rejection
+
+/** What a sender sends to. It keeps no order and retries nothing: both are the sender's. */
+export type Target = {
+  /** Its name in logs: the queue's. */
+  readonly name: string
+  /** Resolves when it is there and fit; undefined when the signal aborts first. `onProblem` is called for each try that fails. */
+  readonly find: (signal: AbortSignal, onProblem: (problem: Problem) => void) => Promise<Limits | undefined>
+  /** Sends packs in one request. Resolves with an outcome for each; rejects when the request failed as a whole (see `explain`). */
+  readonly send: (
+    to: Limits,
+    parcels: readonly Parcel[],
+    signal: AbortSignal,
+    limitMs: number,
+  ) => Promise<readonly Outcome[]>
+  /** What follows from an error of `send`. */
+  readonly explain: (error: unknown) => Rejection
+}
