@@ -1,6 +1,6 @@
 import { styleText } from 'node:util'
-import { countStates, examine } from '../relay/doctor/doctor.ts'
-import type { Finding } from '../relay/doctor/finding.ts'
+import type { Finding } from '../relay/doctor/check.ts'
+import { examine } from '../relay/doctor/doctor.ts'
 import { readConfig } from '../relay/index.ts'
 import { CliError } from './errors.ts'
 
@@ -33,7 +33,8 @@ export async function runDoctor({ json }: { readonly json: boolean }): Promise<v
     const count = wells.get(prefix)
     if (count !== undefined && !json) print({ check, state: 'ok', text: say(count) })
   }
-  const summary = countStates(findings)
+  const count = (state: Finding['state']) => findings.filter((one) => one.state === state).length
+  const summary = { ok: count('ok'), warn: count('warn'), fail: count('fail') }
   if (json) process.stdout.write(`${JSON.stringify({ checks: findings, summary }, null, 2)}\n`)
   else process.stdout.write(`${summary.ok} ok, ${summary.warn} warn, ${summary.fail} fail\n`)
   if (summary.fail > 0)

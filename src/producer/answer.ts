@@ -1,4 +1,5 @@
 import { maskText } from '../protocol/index.ts'
+import { within } from '../runtime/index.ts'
 
 /** Says that Redis did not answer in time: whether it ran the command is not known. */
 export class NoAnswerError extends Error {
@@ -7,17 +8,8 @@ export class NoAnswerError extends Error {
 }
 
 /** @throws NoAnswerError */
-export async function withinTime<T>(ms: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new NoAnswerError(`no answer within ${ms} ms`)), ms)
-  })
-  try {
-    return await Promise.race([promise, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
+export const withinTime = <T>(ms: number, promise: Promise<T>): Promise<T> =>
+  within(ms, promise, () => new NoAnswerError(`no answer within ${ms} ms`))
 
 /** Whether it is Redis' own answer, such as `OOM command not allowed …`, and not an error of the connection. */
 export const isAnswer = (error: unknown): error is Error => error instanceof Error && /^[A-Z]{2,} /.test(error.message)

@@ -9,3 +9,14 @@ export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
     // Aborted: that is what the caller asked for.
   }
 }
+
+/** The same as `promise`, for at most `limitMs`. @throws what `late` makes when it takes longer */
+export async function within<T>(limitMs: number, promise: Promise<T>, late: () => Error): Promise<T> {
+  const { promise: never, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(late()), limitMs)
+  try {
+    return await Promise.race([promise, never])
+  } finally {
+    clearTimeout(timer)
+  }
+}

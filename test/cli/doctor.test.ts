@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { ROUTES } from '../../src/protocol/index.ts'
-import type { Finding } from '../../src/relay/doctor/finding.ts'
+import type { Finding } from '../../src/relay/doctor/check.ts'
 import { everythingIn } from '../support/doctor.ts'
 import { useFolder } from '../support/relay.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'

@@ -1,6 +1,6 @@
 import { createClient, RESP_TYPES } from 'redis'
 import { examineSource } from '../../src/relay/doctor/examine-source.ts'
-import type { Finding } from '../../src/relay/doctor/finding.ts'
+import type { Finding } from '../../src/relay/doctor/check.ts'
 import { readConfig } from '../../src/relay/index.ts'
 
 /** By what was looked at; those of one check behind each other. */

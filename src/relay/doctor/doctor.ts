@@ -1,12 +1,11 @@
 import type { RelayConfig } from '../config.ts'
-import { makeCheck } from './check.ts'
+import { makeChecks, type Finding } from './check.ts'
 import { examineSource } from './examine-source.ts'
 import { examineSqs } from './examine-sqs.ts'
-import type { Finding } from './finding.ts'
-import { createOthers } from './identity-check.ts'
 import { checkJournal } from './journal-check.ts'
-import { checkProxy } from './proxy-check.ts'
 import { checkDisk, checkFolder, checkNode } from './machine-checks.ts'
+import { createOthers } from './relay-checks.ts'
+import { checkProxy } from './sqs-connection.ts'
 
 export type DoctorOptions = {
   readonly config: RelayConfig
@@ -21,26 +20,15 @@ export type DoctorOptions = {
 export async function* examine({ config, now = Date.now }: DoctorOptions): AsyncGenerator<Finding> {
   const others = createOthers(config.sources)
   const parts = [
-    examineMachine(config),
+    makeChecks('machine', {
+      node: () => checkNode(),
+      folder: () => checkFolder(config),
+      disk: () => checkDisk(config),
+      journal: () => checkJournal(config),
+    }),
     ...config.sources.map((source) => examineSource(source, config, now, others)),
-    checkProxy(config),
+    makeChecks('sqs', { proxy: () => checkProxy(config) }),
     examineSqs(config, now),
   ]
   for (const part of parts) yield* await part
-}
-
-async function examineMachine(config: RelayConfig): Promise<readonly Finding[]> {
-  const checks = [
-    { name: 'machine/node', run: () => Promise.resolve(checkNode()) },
-    { name: 'machine/folder', run: async () => checkFolder(config) },
-    { name: 'machine/disk', run: () => checkDisk(config) },
-    { name: 'machine/journal', run: () => checkJournal(config) },
-  ]
-  return (await Promise.all(checks.map((check) => makeCheck(check)))).flat()
-}
-
-/** How many findings there are of each state. */
-export function countStates(findings: readonly Finding[]): { ok: number; warn: number; fail: number } {
-  const count = (state: Finding['state']) => findings.filter((one) => one.state === state).length
-  return { ok: count('ok'), warn: count('warn'), fail: count('fail') }
 }

@@ -1,21 +1,14 @@
-import { createLog } from '../../runtime/index.ts'
 import type { RelayConfig, SourceConfig } from '../config.ts'
-import { judgeConnection } from '../redis/ask-why.ts'
-import { createRedis, type Redis } from '../redis/client.ts'
-import { looseSecrets, redisCli } from '../redis/address.ts'
+import { redisCli } from '../redis/address.ts'
 import { isAnswer, isDenied, isUnknown, judgeRedis, type RedisFault } from '../redis/advice.ts'
-import { makeCheck, within, type Check } from './check.ts'
-import { fail, ok, warn, type DoctorCode, type Finding } from './finding.ts'
-import { checkHeartbeat } from './heartbeat-check.ts'
-import { checkIdentity, createOthers, type Others } from './identity-check.ts'
-import { checkList, checkNames, lookAtKeys } from './list-checks.ts'
-import { checkChannels, checkConsumers, checkOutputBuffer } from './listener-checks.ts'
-import { checkPersistence } from './persistence-check.ts'
-import { checkClaims, checkParked, checkRelayId } from './relay-checks.ts'
-import { checkRights } from './rights-check.ts'
-import { checkMemory, checkRole, checkVersion } from './server-checks.ts'
-import { ANSWER_MS, createSourceView, type SourceView } from './source-view.ts'
-import { oneLine, wordsOf } from './words-of.ts'
+import { judgeConnection } from '../redis/ask-why.ts'
+import { fail, makeChecks, ok, oneLine, warn, wordsOf, type Checks, type Diagnosis, type Finding } from './check.ts'
+import { checkConsumers, checkList, checkNames, lookAtKeys } from './list-checks.ts'
+import { checkChannels, checkHeartbeat, checkOutputBuffer } from './pubsub-checks.ts'
+import { checkClaims, checkIdentity, checkParked, checkRelayId, createOthers, type Others } from './relay-checks.ts'
+import { checkOptionalRights, checkRights, checkSecrets } from './rights-checks.ts'
+import { checkMemory, checkPersistence, checkRole, checkVersion } from './server-checks.ts'
+import { createSourceView, type SourceView } from './source-view.ts'
 
 /** Three round trips of a claim at this many ms each are felt by the agent whose call it is. */
 const SLOW_MS = 200
@@ -27,136 +20,102 @@ export async function examineSource(
   now: () => number,
   others: Others = createOthers([]),
 ): Promise<readonly Finding[]> {
-  // What goes wrong becomes a finding.
-  const log = createLog('silent')
-  const opened: Redis[] = []
-  const create = (): Redis => {
-    const client = createRedis({ ...source, name: source.id, log, reconnect: false })
-    opened.push(client)
-    return client
-  }
+  const part = `redis/${source.id}`
+  const { open, close } = createSourceView(source, config, now)
   try {
-    const [client, connection, listener] = [create(), create(), create()]
-    const view = createSourceView({ source, config, client, now })
-    const { name, ask } = view
-    await within(ANSWER_MS, client.connect())
+    const view = await open()
     const from = performance.now()
-    const refusal = await ask('PING').then(
-      () => undefined,
-      (error: unknown) => {
-        // An error is an answer as well, and the checks below may say more; but nothing can be asked of a server that does not let in.
-        if (!isAnswer(error) || judgeRedis(error).code === 'relay.redis.access_denied') throw error
-        return judgeRedis(error)
-      },
-    )
+    const refusal = await findRefusal(view)
     const ms = Math.max(1, Math.round(performance.now() - from))
-    const answer =
-      ms > SLOW_MS
-        ? warn(
-            name('answer'),
-            'doctor.redis.slow',
-            `Redis answers after ${ms} ms, which delays each claim`,
-            'run the relay closer to the dialler',
-          )
-        : ok(name('answer'), `Redis answers after ${ms} ms`)
-    const ping =
-      refusal === undefined
-        ? []
-        : [fail(name('ping'), codeOf(refusal), `${refusal.says} (${oneLine(refusal.words)})`, refusal.fix)]
-    return [answer, ...ping, ...(await makeChecks(view, connection, listener, others))]
+    return [
+      { check: `${part}/answer`, ...judgeDelay(ms) },
+      ...(refusal === undefined ? [] : [{ check: `${part}/ping`, ...refusal }]),
+      ...(await makeChecks(part, checksOf(view, others), explain)),
+    ]
   } catch (error) {
-    return [await unreachable(source, error)]
+    return [{ check: `${part}/answer`, ...(await explainAbsence(source, error)) }]
   } finally {
+    // Another source may wait for what this one did not come to say.
     others.get(source.id)?.resolve(undefined)
-    for (const client of opened) if (client.isOpen) client.destroy()
+    close()
   }
 }
 
-async function makeChecks(
-  view: SourceView,
-  connection: Redis,
-  listener: Redis,
-  others: Others,
-): Promise<readonly Finding[]> {
-  const { name, config, source } = view
+function checksOf(view: SourceView, others: Others): Checks {
   let keys: ReturnType<typeof lookAtKeys> | undefined
   const look = () => (keys ??= lookAtKeys(view))
-  const checks: Check[] = [
-    { name: name('version'), run: () => checkVersion(view) },
-    { name: name('role'), run: () => checkRole(view) },
-    { name: name('source'), run: () => checkIdentity(view, others) },
-    { name: name('memory'), run: () => checkMemory(view) },
-    { name: name('persistence'), run: () => checkPersistence(view) },
-    ...(source.passwordFile === undefined && source.keyFile === undefined
-      ? []
-      : [{ name: name('secrets'), run: async () => checkSecrets(view) }]),
-    {
-      name: name('rights'),
-      run: () => within(ANSWER_MS, connection.connect()).then(() => checkRights(view, connection)),
-    },
-    {
-      name: name('heartbeat'),
-      run: () => within(ANSWER_MS, listener.connect()).then(() => checkHeartbeat(view, listener)),
-    },
-    { name: name('output-buffer'), run: () => checkOutputBuffer(view) },
-    { name: name('channels'), run: () => checkChannels(view) },
-    ...config.lists.map((list) => ({
-      name: name(`list/${list}`),
-      run: async () => {
-        const all = await look()
-        return checkList(view, all.find(({ key }) => key === list) ?? { key: list, type: 'none', items: 0 }, all)
-      },
-    })),
-    { name: name('lists'), run: async () => checkNames(view, await look()) },
-    { name: name('consumers'), run: () => checkConsumers(view) },
-    { name: name('relay-id'), run: () => checkRelayId(view) },
-    { name: name('claims'), run: () => checkClaims(view) },
-    { name: name('parked'), run: () => checkParked(view) },
-  ]
-  return (await Promise.all(checks.map((check) => makeCheck(check, advise)))).flat()
+  return {
+    version: () => checkVersion(view),
+    role: () => checkRole(view),
+    source: () => checkIdentity(view, others),
+    memory: () => checkMemory(view),
+    persistence: () => checkPersistence(view),
+    secrets: () => checkSecrets(view),
+    rights: () => checkRights(view),
+    'rights/optional': () => checkOptionalRights(view),
+    heartbeat: () => checkHeartbeat(view),
+    'output-buffer': () => checkOutputBuffer(view),
+    channels: () => checkChannels(view),
+    ...Object.fromEntries(
+      view.config.lists.map((list) => [`list/${list}`, async () => checkList(view, list, await look())]),
+    ),
+    lists: async () => checkNames(view, await look()),
+    consumers: () => checkConsumers(view),
+    'relay-id': () => checkRelayId(view),
+    claims: () => checkClaims(view),
+    parked: () => checkParked(view),
+  }
 }
 
-function checkSecrets({ name, source }: SourceView): Finding {
-  const loose = looseSecrets(source)
-  return loose.length === 0
-    ? ok(name('secrets'), 'only their owner can read the user, password and key files')
-    : warn(
-        name('secrets'),
-        'doctor.secrets.readable',
-        `every user of this host can read ${loose.join(', ')}`,
-        `chmod 600 ${loose.join(' ')}`,
+/** An error is an answer as well, and the checks may say more. @throws what leaves nothing to ask: silence, or a refusal to let us in */
+async function findRefusal({ ask }: SourceView): Promise<Diagnosis | undefined> {
+  try {
+    await ask('PING')
+    return undefined
+  } catch (error) {
+    const fault = judgeRedis(error)
+    if (!isAnswer(error) || fault.code === 'relay.redis.access_denied') throw error
+    return fail(codeOf(fault), `${fault.says} (${oneLine(fault.words)})`, fault.fix)
+  }
+}
+
+const judgeDelay = (ms: number): Diagnosis =>
+  ms > SLOW_MS
+    ? warn(
+        'doctor.redis.slow',
+        `Redis answers after ${ms} ms, which delays each claim`,
+        'run the relay closer to the dialler',
       )
-}
-
-function advise(error: unknown): string | undefined {
-  if (isDenied(error)) return 'allow this command for the user, if you want the check'
-  if (isUnknown(error)) return 'remove rename-command of this command from redis.conf, if you want the check'
-  return undefined
-}
+    : ok(`Redis answers after ${ms} ms`)
 
 /** The same codes as in the relay's log. */
-const codeOf = ({ code }: RedisFault): DoctorCode => `doctor.redis.${code.split('.')[2]}`
+const codeOf = ({ code }: RedisFault) => `doctor.redis.${code.split('.')[2]}` as const
 
-async function unreachable(source: SourceConfig, error: unknown): Promise<Finding> {
-  const check = `redis/${source.id}/answer`
+/** Why there is no connection. */
+async function explainAbsence(source: SourceConfig, error: unknown): Promise<Diagnosis> {
   const { host } = new URL(source.url)
   const fault = await judgeConnection(error, source)
   const code = codeOf(fault)
   if (fault.code === 'relay.redis.no_secret')
     return fail(
-      check,
       code,
       `the relay has no user or password for ${host}: ${fault.words}`,
       'create the file, and let the user that runs the relay read it: docs/relay.md, "TLS, users and passwords"',
     )
   if (/ECONNREFUSED/.test(fault.words))
-    return fail(check, code, `nothing listens at ${host}`, 'start Redis there, or correct ENIGMA_SOURCES')
+    return fail(code, `nothing listens at ${host}`, 'start Redis there, or correct ENIGMA_SOURCES')
   if (fault.code === 'relay.redis.unreachable')
     return fail(
-      check,
       code,
       `Redis at ${host} cannot be used: ${wordsOf(error)}`,
       `check that this host can reach it: ${redisCli(source)} PING`,
     )
-  return fail(check, code, `Redis at ${host} cannot be used: ${fault.says} (${oneLine(fault.words)})`, fault.fix)
+  return fail(code, `Redis at ${host} cannot be used: ${fault.says} (${oneLine(fault.words)})`, fault.fix)
+}
+
+/** What could be done about a check that cannot be made. */
+function explain(error: unknown): string | undefined {
+  if (isDenied(error)) return 'allow this command for the user, if you want the check'
+  if (isUnknown(error)) return 'remove rename-command of this command from redis.conf, if you want the check'
+  return undefined
 }

@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs'
-import { copyFile, mkdtemp, rm, stat } from 'node:fs/promises'
+import { copyFile, mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import type { RelayConfig } from '../config.ts'
 import { sleep } from '../../runtime/index.ts'
-import { fail, ok, warn, type Finding } from './finding.ts'
-import { wordsOf } from './words-of.ts'
+import { journalPath } from '../journal/former-journal.ts'
+import { counted, fail, ok, warn, wordsOf, type Diagnosis } from './check.ts'
 
 /** A larger journal is not looked into. */
 const LOOKED_INTO_BYTES = 64 * 1024 * 1024
@@ -14,59 +14,63 @@ const LOOKED_INTO_BYTES = 64 * 1024 * 1024
 /** A copy that was made while a relay wrote may be torn: it is made again. */
 const TRIES = 3
 
-/**
- * The journal: sound, and how much waits in it. SQLite makes files beside one that is opened, even to read, and a running relay keeps
- * it locked: so a copy is looked into, which no other user can read and which is removed at once.
- */
-export async function checkJournal({ dataDir, relayId }: RelayConfig): Promise<Finding> {
-  const check = 'machine/journal'
-  const path = join(dataDir, `journal-${relayId}.db`)
-  if (!existsSync(path)) return ok(check, 'there is no journal yet; the relay creates it')
+/** The journal: sound, and how much waits in it. */
+export async function checkJournal({ dataDir, relayId }: RelayConfig): Promise<Diagnosis> {
+  const path = journalPath(dataDir, relayId)
+  if (!existsSync(path)) return ok('there is no journal yet; the relay creates it')
   let bytes: number
   try {
-    bytes = (await stat(path)).size
-    if (bytes > LOOKED_INTO_BYTES)
-      return ok(
-        check,
-        `${Math.round(bytes / 1024 / 1024)} MiB, too large for this check; the relay checks it at the start`,
-      )
+    bytes = await sizeOf(path)
   } catch (error) {
-    return fail(
-      check,
-      'doctor.journal.unreadable',
-      `${path} cannot be read: ${wordsOf(error)}`,
-      `chown $(id -un) ${path}`,
-    )
+    return fail('doctor.journal.unreadable', `${path} cannot be read: ${wordsOf(error)}`, `chown $(id -un) ${path}`)
   }
+  if (bytes > LOOKED_INTO_BYTES)
+    return ok(`${Math.round(bytes / 1024 / 1024)} MiB, too large for this check; the relay checks it at the start`)
   let damage = ''
   for (let attempt = 1; attempt <= TRIES; attempt++) {
     const seen = await lookInto(path)
+    if (seen === 0) return ok('the journal is intact and empty')
     if (typeof seen === 'number')
-      return ok(
-        check,
-        seen === 0
-          ? 'the journal is intact and empty'
-          : `the journal is intact; ${seen} ${seen === 1 ? 'notification waits' : 'notifications wait'} in it for SQS`,
-      )
+      return ok(`the journal is intact; ${counted(seen, 'notification waits', 'notifications wait')} in it for SQS`)
     damage = seen
     await sleep(200)
   }
   return warn(
-    check,
     'doctor.journal.damaged',
     `${path} is damaged (${damage}); at its next start the relay moves it aside and recovers the rows that can be read`,
     'check the disk, then restart the relay',
   )
 }
 
-/** How many rows there are, or what is wrong. */
+/** In bytes. @throws when the file may not be read; its size alone is told to everybody */
+async function sizeOf(path: string): Promise<number> {
+  const file = await open(path)
+  try {
+    return (await file.stat()).size
+  } finally {
+    await file.close()
+  }
+}
+
+/**
+ * How many rows there are, or what is wrong. SQLite makes files beside one that is opened, even to read, and a running relay keeps it
+ * locked: so a copy is looked into, which no other user can read and which is removed at once. @throws when it cannot be copied
+ */
 async function lookInto(path: string): Promise<number | string> {
   const folder = await mkdtemp(join(tmpdir(), 'enigma-doctor-'))
   try {
     const copy = join(folder, 'journal.db')
     await copyFile(path, copy)
     if (existsSync(`${path}-wal`)) await copyFile(`${path}-wal`, `${copy}-wal`)
-    const db = new DatabaseSync(copy)
+    return readCopy(copy)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+function readCopy(path: string): number | string {
+  try {
+    const db = new DatabaseSync(path)
     try {
       const [found] = Object.values(db.prepare('PRAGMA quick_check(1)').get() ?? {})
       if (found !== 'ok') return String(found)
@@ -76,7 +80,5 @@ async function lookInto(path: string): Promise<number | string> {
     }
   } catch (error) {
     return wordsOf(error)
-  } finally {
-    await rm(folder, { recursive: true, force: true })
   }
 }

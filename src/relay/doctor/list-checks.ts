@@ -1,12 +1,13 @@
-import { BASE_KEY } from '../../protocol/index.ts'
+import { BASE_KEY, isObject, readPacket } from '../../protocol/index.ts'
 import { KNOWN_LISTS } from '../lists/source-lists.ts'
-import { within } from './check.ts'
-import { fail, ok, warn, type Finding } from './finding.ts'
-import { findOldestEnd } from './list-ends.ts'
-import { ANSWER_MS, type SourceView } from './source-view.ts'
+import { asBytes } from '../redis/client.ts'
+import { RELAYS_KEY } from '../redis/keys.ts'
+import { LEASE_MS } from '../redis/lease.ts'
+import { counted, fail, inTime, ok, warn, type Diagnosis } from './check.ts'
+import type { SourceView } from './source-view.ts'
 
 /** What lies at a key of the dialler's. */
-export type KeyView = { readonly key: string; readonly type: string; readonly items: number }
+type KeyView = { readonly key: string; readonly type: string; readonly items: number }
 
 /** The keys of ENIGMA_LISTS, those that diallers are known to use, and those found beside them; in this order. */
 export async function lookAtKeys({ ask, config }: SourceView): Promise<KeyView[]> {
@@ -35,74 +36,114 @@ async function scanKeys(ask: SourceView['ask']): Promise<string[]> {
   return found
 }
 
+/** Whether one of the keys is the singular of the other. */
+const isTwin = (one: string, other: string): boolean =>
+  one !== other && one.replace(/s$/, '') === other.replace(/s$/, '')
+
 /** One list of ENIGMA_LISTS: what it is, how much is on it, and at which end the oldest item is. */
-export async function checkList(
-  { name, client, config, cli }: SourceView,
-  view: KeyView,
-  all: readonly KeyView[],
-): Promise<Finding> {
-  const { key, type, items } = view
-  const check = name(`list/${key}`)
+export async function checkList(view: SourceView, key: string, all: readonly KeyView[]): Promise<Diagnosis> {
+  const { config, cli } = view
+  const { type, items } = all.find((one) => one.key === key) ?? { type: 'none', items: 0 }
   if (type === 'none') {
-    const other = all.find((one) => one.type === 'list' && one.key !== key && singular(one.key) === singular(key))
-    if (other === undefined) return ok(check, 'the list is empty')
-    const lists = config.lists.map((list) => (list === key ? other.key : list))
-    return warn(
-      check,
-      'doctor.list.other_key',
-      `this key does not exist, but ${other.key} does, with ${other.items} items`,
-      `ENIGMA_LISTS=${lists.join(',')}`,
-    )
+    const twin = all.find((one) => one.type === 'list' && isTwin(one.key, key))
+    return twin === undefined
+      ? ok('the list is empty')
+      : warn(
+          'doctor.list.other_key',
+          `this key does not exist, but ${twin.key} does, with ${twin.items} items`,
+          `ENIGMA_LISTS=${config.lists.map((list) => (list === key ? twin.key : list)).join(',')}`,
+        )
   }
   if (type !== 'list')
     return fail(
-      check,
       'doctor.list.wrong_type',
       `this key is a ${type}, not a list: the relay cannot take items from it`,
       `correct the key in ENIGMA_LISTS, or delete this key if nobody needs it: ${cli(`DEL ${key}`)}`,
     )
-  const oldest = await within(ANSWER_MS, findOldestEnd(client, key, items))
-  const text = `${items} ${items === 1 ? 'item' : 'items'}`
-  if (oldest === undefined) return ok(check, `${text}; their dialed_at does not show which end has the oldest one`)
+  const oldest = await findOldestEnd(view, key, items)
+  const text = counted(items, 'item', 'items')
+  if (oldest === undefined) return ok(`${text}; their dialed_at does not show which end has the oldest one`)
   if (oldest !== config.listEnd)
     return warn(
-      check,
       'doctor.list.wrong_end',
       `${text}; the oldest is on the ${oldest}, but ENIGMA_LIST_END is ${config.listEnd}, so the relay would take the newest first`,
       `ENIGMA_LIST_END=${oldest}`,
     )
-  return ok(check, `${text}, the oldest on the ${oldest}`)
+  return ok(`${text}, the oldest on the ${oldest}`)
 }
 
+/** So many items at each end are looked at: one alone may be out of its order, for what was dialled first may end last. */
+const LOOK = 5
+
+/** Which end of a list has the oldest items, by their `dialed_at`; undefined when that cannot be told. Takes nothing. */
+async function findOldestEnd(
+  { client }: SourceView,
+  list: string,
+  length: number,
+): Promise<'left' | 'right' | undefined> {
+  const count = Math.min(LOOK, Math.floor(length / 2))
+  if (count === 0) return undefined
+  const look = async (from: number, to: number) =>
+    middleOf((await inTime(asBytes(client).lRange(list, from, to))).flatMap(dialledAt))
+  const [left, right] = await Promise.all([look(0, count - 1), look(-count, -1)])
+  if (left === undefined || right === undefined || left === right) return undefined
+  return left < right ? 'left' : 'right'
+}
+
+/** Unix s; none when the item does not say it. */
+function dialledAt(item: Buffer): number[] {
+  const payload = readPacket(item).packet?.payload
+  const at = isObject(payload) ? Number(payload['dialed_at']) : Number.NaN
+  return Number.isFinite(at) && at > 0 ? [at] : []
+}
+
+const middleOf = (numbers: readonly number[]): number | undefined =>
+  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)]
+
 /** Lists that are there and not named; singular beside plural. */
-export function checkNames({ name, config }: SourceView, all: readonly KeyView[]): Finding[] {
+export function checkNames({ config }: SourceView, all: readonly KeyView[]): Diagnosis[] {
   const lists = all.filter(({ type }) => type === 'list')
   const unnamed = lists.filter(({ key }) => !config.lists.includes(key))
-  const both = lists.filter((one) =>
-    lists.some((other) => other.key !== one.key && singular(other.key) === singular(one.key)),
-  )
-  const check = name('lists')
-  const findings: Finding[] = unnamed.map(({ key, items }) =>
+  const twins = lists.map(({ key }) => key).filter((key) => lists.some((other) => isTwin(other.key, key)))
+  const faults = unnamed.map(({ key, items }) =>
     warn(
-      check,
       'doctor.lists.not_named',
       `${key} exists with ${items} items, but ENIGMA_LISTS does not name it, so the relay does not consume it`,
       `ENIGMA_LISTS=${[...config.lists, key].join(',')}, if this relay should consume it`,
     ),
   )
-  if (both.length > 0)
-    findings.push(
+  if (twins.length > 0)
+    faults.push(
       warn(
-        check,
         'doctor.lists.singular_and_plural',
-        `the singular and the plural of this key both exist: ${both.map(({ key }) => key).join(', ')}`,
-        `ENIGMA_LISTS=${[...new Set([...config.lists, ...both.map(({ key }) => key)])].join(',')}, if this relay should consume both`,
+        `the singular and the plural of this key both exist: ${twins.join(', ')}`,
+        `ENIGMA_LISTS=${[...new Set([...config.lists, ...twins])].join(',')}, if this relay should consume both`,
       ),
     )
-  if (findings.length > 0) return findings
-  return [
-    ok(check, lists.length === 0 ? 'no list of the dialler exists now' : 'ENIGMA_LISTS names every list that exists'),
-  ]
+  if (faults.length > 0) return faults
+  return [ok(lists.length === 0 ? 'no list of the dialler exists now' : 'ENIGMA_LISTS names every list that exists')]
 }
 
-const singular = (key: string) => key.replace(/s$/, '')
+/** Commands that take from a list. The relay's own wait is among the latter. */
+const TAKES = new Set(['blpop', 'brpop', 'blmpop', 'lpop', 'rpop', 'lmpop', 'rpoplpush', 'lmove'])
+const MOVES = new Set(['brpoplpush', 'blmove'])
+
+/** Each item goes to one reader: another one takes what the relay should have. */
+export async function checkConsumers({ ask, clients, config, now }: SourceView): Promise<Diagnosis> {
+  const [all, relays] = await Promise.all([
+    clients(),
+    ask('ZCOUNT', RELAYS_KEY, String(now() - LEASE_MS), '+inf').then(Number),
+  ])
+  const takers = all.filter(({ cmd }) => TAKES.has(cmd))
+  const movers = all.filter(({ cmd, isBlocked }) => MOVES.has(cmd) && isBlocked)
+  // A relay waits with one connection for each of its lists.
+  const others = [...takers, ...movers.slice(relays * config.lists.length)]
+  const own = movers.length > 0 && relays > 0 ? ` except ${relays === 1 ? 'a relay' : `${relays} relays`}` : ''
+  if (others.length === 0) return ok(`no other client takes items from a list${own}`)
+  const who = others.map(({ addr, cmd, isBlocked }) => `${addr} (${cmd}${isBlocked ? ', waiting' : ''})`).join(', ')
+  return warn(
+    'doctor.consumers.other_reader',
+    `another client takes items from a list of this server: ${who}; each item goes to one consumer only`,
+    config.lists.length === 0 ? undefined : 'stop the other consumer, or remove its list from ENIGMA_LISTS',
+  )
+}

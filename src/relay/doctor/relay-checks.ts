@@ -1,29 +1,62 @@
 import { hostname } from 'node:os'
 import { isObject } from '../../protocol/index.ts'
-import { claimPrefix, claimsKey, leaseKey, PARKED_KEY, RELAYS_KEY, waitingKey } from '../redis/keys.ts'
-import { ok, warn, type Finding } from './finding.ts'
+import type { SourceConfig } from '../config.ts'
+import {
+  claimPrefix,
+  claimsKey,
+  leaseKey,
+  PARKED_KEY,
+  RELAYS_KEY,
+  WAITING_FIELD,
+  waitingPrefix,
+} from '../redis/keys.ts'
+import { askIdentity, identityOf, judgeIdentity, sameServer } from '../redis/source-identity.ts'
+import { counted, fail, inTime, ok, warn, type Diagnosis } from './check.ts'
 import type { SourceView } from './source-view.ts'
 
+/** Source id → the run id of its server, undefined when it is not told. Shared by the checks of all sources, which wait for each other's. */
+export type Others = ReadonlyMap<string, PromiseWithResolvers<string | undefined>>
+
+export const createOthers = (sources: readonly SourceConfig[]): Others =>
+  new Map(sources.map(({ id }) => [id, Promise.withResolvers()]))
+
+/** Whether this server is the one that relays call by this name, and no other source of ENIGMA_SOURCES is the same. */
+export async function checkIdentity({ source, client, info }: SourceView, others: Others): Promise<Diagnosis> {
+  const runId = await info('run_id').catch(() => undefined)
+  others.get(source.id)?.resolve(runId)
+  const { name } = await inTime(askIdentity(client, source, false))
+  if (name === identityOf(source)) return ok(`relays use the source id ${source.id} for this Redis`)
+  const twins: string[] = []
+  for (const [id, { promise }] of others)
+    if (id !== source.id && runId !== undefined && (await promise) === runId) twins.push(id)
+  // Of two that nobody has named yet the first may stay.
+  const ids = [...others.keys()]
+  const first = twins.find((id) => ids.indexOf(id) < ids.indexOf(source.id))
+  const clash = first === undefined ? undefined : sameServer(source.id, first)
+  const refusal = name === '' ? clash : judgeIdentity(source, (id) => twins.includes(id), name)
+  return refusal === undefined
+    ? ok(`no relay has used this Redis yet; its source id will be ${source.id}`)
+    : fail(`doctor.source.${refusal.event}`, refusal.text, refusal.fix)
+}
+
 /** Whether the relay id is free, or whose it is. */
-export async function checkRelayId({ name, ask, config }: SourceView): Promise<Finding> {
-  const check = name('relay-id')
-  const holder = await ask('GET', leaseKey(config.relayId))
-  if (typeof holder !== 'string') return ok(check, `${config.relayId} is free: no running relay uses it`)
-  const { host, pid } = readHolder(holder)
+export async function checkRelayId({ ask, config }: SourceView): Promise<Diagnosis> {
+  const lease = await ask('GET', leaseKey(config.relayId))
+  if (typeof lease !== 'string') return ok(`${config.relayId} is free: no running relay uses it`)
+  const { host, pid } = readLease(lease)
   const who = `${config.relayId} is held by process ${pid}`
-  if (host === hostname()) return ok(check, `${who} on this host, which was running in the last 10 s`)
+  if (host === hostname()) return ok(`${who} on this host, which was running in the last 10 s`)
   return warn(
-    check,
     'doctor.relay_id.held',
     `${who} on host ${host}: a second relay with this id waits until that process has ended`,
     `set ENIGMA_RELAY_ID=${config.relayId}-2 or another unique id, unless that process is this relay`,
   )
 }
 
-function readHolder(text: string): { readonly host: string; readonly pid: string } {
+function readLease(text: string): { readonly host: string; readonly pid: string } {
   try {
-    const holder: unknown = JSON.parse(text)
-    const { host, pid } = isObject(holder) ? holder : {}
+    const lease: unknown = JSON.parse(text)
+    const { host, pid } = isObject(lease) ? lease : {}
     return { host: typeof host === 'string' ? host : '?', pid: typeof pid === 'number' ? String(pid) : '?' }
   } catch {
     return { host: '?', pid: '?' }
@@ -31,48 +64,38 @@ function readHolder(text: string): { readonly host: string; readonly pid: string
 }
 
 /** Claims of relays that do not run: the next one that does takes them up. */
-export async function checkClaims({ name, ask, config }: SourceView): Promise<Finding[]> {
-  const check = name('claims')
+export async function checkClaims({ ask, config }: SourceView): Promise<Diagnosis[]> {
   const known = ((await ask('ZRANGE', RELAYS_KEY, '0', '-1')) as unknown[]).map(String)
   const left = await Promise.all(
     [...new Set([config.relayId, ...known])].map(async (relayId) => {
       const [lives, fields] = await Promise.all([ask('EXISTS', leaseKey(relayId)), ask('HKEYS', claimsKey(relayId))])
-      const keys = (fields as unknown[])
-        .map(String)
-        .map((field) =>
-          field.startsWith('waiting:')
-            ? waitingKey(relayId, field.slice('waiting:'.length))
-            : claimPrefix(relayId) + field,
-        )
-      const items =
-        lives === 1
-          ? 0
-          : (await Promise.all(keys.map((key) => ask('LLEN', key).then(Number)))).reduce((sum, count) => sum + count, 0)
-      return { relayId, items }
+      if (lives === 1) return []
+      const lengths = (fields as unknown[]).map(String).map(async (field) => {
+        const key = field.startsWith(WAITING_FIELD)
+          ? waitingPrefix(relayId) + field.slice(WAITING_FIELD.length)
+          : claimPrefix(relayId) + field
+        return Number(await ask('LLEN', key))
+      })
+      const items = (await Promise.all(lengths)).reduce((sum, length) => sum + length, 0)
+      if (items === 0) return []
+      return warn(
+        'doctor.claims.left',
+        `${counted(items, 'item is', 'items are')} in claims of ${relayId}, which is not running; the next running relay sends them`,
+        'start a relay: enigma-relay relay',
+      )
     }),
   )
-  const findings = left
-    .filter(({ items }) => items > 0)
-    .map(({ relayId, items }) =>
-      warn(
-        check,
-        'doctor.claims.left',
-        `${items} ${items === 1 ? 'item is' : 'items are'} in claims of ${relayId}, which is not running; the next running relay sends them`,
-        'start a relay: enigma-relay relay',
-      ),
-    )
-  return findings.length > 0 ? findings : [ok(check, 'no stopped relay has left claims')]
+  return left.flat().length > 0 ? left.flat() : [ok('no stopped relay has left claims')]
 }
 
 /** What cannot be sent at all waits for somebody to look at it. */
-export async function checkParked({ name, ask }: SourceView): Promise<Finding> {
+export async function checkParked({ ask }: SourceView): Promise<Diagnosis> {
   const items = Number(await ask('LLEN', PARKED_KEY))
   return items === 0
-    ? ok(name('parked'), 'no notification is parked')
+    ? ok('no notification is parked')
     : warn(
-        name('parked'),
         'doctor.parked.waiting',
-        `${items} ${items === 1 ? 'notification is' : 'notifications are'} parked`,
+        `${counted(items, 'notification is', 'notifications are')} parked`,
         'list them: enigma-relay parked',
       )
 }

@@ -1,4 +1,5 @@
-import { fail, ok, warn, type Finding } from './finding.ts'
+import { isDenied, isUnknown } from '../redis/advice.ts'
+import { counted, fail, ok, warn, type Diagnosis } from './check.ts'
 import type { SourceView } from './source-view.ts'
 
 /** The oldest Redis with the scripts that the relay is made of, and the first one with BLMOVE. */
@@ -10,109 +11,123 @@ const isOlder = (version: string, [major = 0, minor = 0]: readonly number[]): bo
   return a < major || (a === major && b < minor)
 }
 
-export async function checkVersion({ name, info, config }: SourceView): Promise<Finding> {
+export async function checkVersion({ info, config }: SourceView): Promise<Diagnosis> {
   const version = await info('redis_version')
-  if (version === undefined)
-    return warn(name('version'), 'doctor.version.unknown', 'the server does not report its version')
+  if (version === undefined) return warn('doctor.version.unknown', 'the server does not report its version')
   if (isOlder(version, OLDEST))
+    return fail('doctor.version.too_old', `Redis ${version} is too old: the relay needs 2.6 or newer`, 'upgrade Redis')
+  if (config.listEnd === 'left' && config.lists.length > 0 && isOlder(version, WITH_BLMOVE))
     return fail(
-      name('version'),
-      'doctor.version.too_old',
-      `Redis ${version} is too old: the relay needs 2.6 or newer`,
-      'upgrade Redis',
-    )
-  if (config.listEnd === 'left' && config.lists.length > 0 && isOlder(version, WITH_BLMOVE)) {
-    return fail(
-      name('version'),
       'doctor.version.no_blmove',
       `Redis ${version} has no BLMOVE, which ENIGMA_LIST_END=left needs (6.2)`,
       'upgrade Redis to 6.2, or let the dialler push on the left and set ENIGMA_LIST_END=right',
     )
-  }
-  return ok(name('version'), `Redis ${version}`)
+  return ok(`Redis ${version}`)
 }
 
 /** Lists can only be taken from a primary, and the scripts name keys that a cluster could not place. */
-export async function checkRole({ name, info, source }: SourceView): Promise<Finding> {
-  const [role, isCluster, host, port, isReadOnly] = await Promise.all(
-    ['role', 'cluster_enabled', 'master_host', 'master_port', 'slave_read_only'].map((field) => info(field)),
-  )
-  if (isCluster === '1')
+export async function checkRole({ info, source }: SourceView): Promise<Diagnosis> {
+  if ((await info('cluster_enabled')) === '1')
     return fail(
-      name('role'),
       'doctor.role.cluster',
       'this is a Redis Cluster, which the relay does not support',
       'write the address of a standalone Redis server in ENIGMA_SOURCES',
     )
-  if (role === 'slave') {
-    const primary = `${host?.includes(':') ? `[${host}]` : host}:${port}`
+  if ((await info('role')) === 'slave') {
+    const host = await info('master_host')
+    const primary = `${host?.includes(':') ? `[${host}]` : host}:${await info('master_port')}`
     const fix = `ENIGMA_SOURCES=${source.id}=redis://${primary}`
-    if (isReadOnly === '0')
-      return warn(
-        name('role'),
-        'doctor.role.writable_replica',
-        `this is a writable replica of ${primary}: items that the relay takes here stay on the primary`,
-        fix,
-      )
-    return fail(
-      name('role'),
-      'doctor.role.replica',
-      `this is a read-only replica of ${primary}: the relay cannot take items from its lists`,
-      fix,
-    )
+    return (await info('slave_read_only')) === '0'
+      ? warn(
+          'doctor.role.writable_replica',
+          `this is a writable replica of ${primary}: items that the relay takes here stay on the primary`,
+          fix,
+        )
+      : fail(
+          'doctor.role.replica',
+          `this is a read-only replica of ${primary}: the relay cannot take items from its lists`,
+          fix,
+        )
   }
-  const replicas = (await info('connected_slaves')) ?? '0'
-  return ok(name('role'), `this is a primary with ${replicas} ${replicas === '1' ? 'replica' : 'replicas'}`)
+  return ok(`this is a primary with ${counted(Number((await info('connected_slaves')) ?? 0), 'replica', 'replicas')}`)
 }
 
 /** How full a server may be before it is said. */
 const NEARLY_FULL = 0.9
 
 /** A server that evicts throws away lists of the dialler's and claims of the relay's. */
-export async function checkMemory({ name, info, setting, cli }: SourceView): Promise<Finding> {
+export async function checkMemory({ info, setting, cli }: SourceView): Promise<Diagnosis> {
   const policy = (await info('maxmemory_policy')) ?? (await setting('maxmemory-policy'))
   const used = Number(await info('used_memory'))
   const most = Number((await info('maxmemory')) ?? (await setting('maxmemory')) ?? 0)
-  const fix = cli('CONFIG SET maxmemory-policy noeviction')
+  const keepAll = cli('CONFIG SET maxmemory-policy noeviction')
+  const raise = cli(`CONFIG SET maxmemory ${Math.ceil(used * 2)}`)
   const size = most > 0 ? `${mib(used)} of ${mib(most)} used` : `${mib(used)} used, no limit`
   const text = `${size}, maxmemory-policy ${policy ?? 'unknown'}`
-  if (policy?.startsWith('allkeys-')) {
+  if (policy?.startsWith('allkeys-'))
     return most > 0
-      ? fail(
-          name('memory'),
-          'doctor.memory.evicts',
-          `${text}: when it is full, Redis evicts lists with the items in them`,
-          fix,
-        )
-      : warn(
-          name('memory'),
-          'doctor.memory.would_evict',
-          `${text}: once maxmemory is set, Redis evicts lists when it is full`,
-          fix,
-        )
-  }
-  if (most > 0 && used >= most)
-    return fail(
-      name('memory'),
-      'doctor.memory.full',
-      `${text}: Redis is full and refuses the dialler's notifications`,
-      cli(`CONFIG SET maxmemory ${Math.ceil(used * 2)}`),
-    )
-  if (most > 0 && used >= most * NEARLY_FULL)
-    return warn(
-      name('memory'),
-      'doctor.memory.nearly_full',
-      `${text}: Redis is nearly full`,
-      cli(`CONFIG SET maxmemory ${Math.ceil(used * 2)}`),
-    )
-  if (policy?.startsWith('volatile-') && most > 0)
-    return warn(
-      name('memory'),
-      'doctor.memory.evicts_lease',
-      `${text}: when it is full, Redis evicts the relay's lease, and another relay takes over`,
-      fix,
-    )
-  return ok(name('memory'), text)
+      ? fail('doctor.memory.evicts', `${text}: when it is full, Redis evicts lists with the items in them`, keepAll)
+      : warn('doctor.memory.would_evict', `${text}: once maxmemory is set, Redis evicts lists when it is full`, keepAll)
+  if (most === 0) return ok(text)
+  if (used >= most)
+    return fail('doctor.memory.full', `${text}: Redis is full and refuses the dialler's notifications`, raise)
+  if (used >= most * NEARLY_FULL) return warn('doctor.memory.nearly_full', `${text}: Redis is nearly full`, raise)
+  return policy?.startsWith('volatile-')
+    ? warn(
+        'doctor.memory.evicts_lease',
+        `${text}: when it is full, Redis evicts the relay's lease, and another relay takes over`,
+        keepAll,
+      )
+    : ok(text)
 }
 
 const mib = (bytes: number) => `${Math.round(bytes / 1024 / 1024)} MiB`
+
+/** Whether what waits in lists and claims is still there when Redis starts again. */
+export async function checkPersistence({ info, setting, cli }: SourceView): Promise<Diagnosis> {
+  /** Undefined when the server does not let ask: then less is said. */
+  const tell = (name: string): Promise<string | undefined> =>
+    setting(name).catch((error: unknown) => {
+      if (isDenied(error) || isUnknown(error)) return undefined
+      throw error
+    })
+  const isBad = async (status: string): Promise<boolean> => ((await info(status)) ?? 'ok') !== 'ok'
+  const hasAppendFile = (await info('aof_enabled')) === '1'
+  const folder = async () => (await tell('dir')) ?? 'its data folder'
+  const makeRoom = 'free disk space on the Redis host'
+  if ((await info('loading')) === '1')
+    return warn('doctor.persistence.loading', 'Redis is reading its data from disk and accepts no commands yet')
+  if (hasAppendFile && (await isBad('aof_last_write_status')))
+    return fail(
+      'doctor.persistence.append_failed',
+      `Redis could not write its append-only file in ${await folder()} and refuses writes`,
+      makeRoom,
+    )
+  if (await isBad('rdb_last_bgsave_status')) {
+    const text = `Redis could not write the last snapshot in ${await folder()}`
+    // Redis refuses every write after that, unless it is told not to.
+    return (await tell('stop-writes-on-bgsave-error')) === 'no'
+      ? warn('doctor.persistence.snapshot_failed', text, makeRoom)
+      : fail('doctor.persistence.writes_refused', `${text} and refuses writes`, makeRoom)
+  }
+  if (hasAppendFile) return ok('Redis uses an append-only file, and its last write succeeded')
+  const append = `${cli('CONFIG SET appendonly yes')} && ${cli('CONFIG REWRITE')}`
+  const save = await tell('save')
+  if (save === undefined)
+    return warn(
+      'doctor.persistence.no_append_file',
+      'Redis has no append-only file: a crash loses every write since the last snapshot, if it makes snapshots',
+      append,
+    )
+  return save === ''
+    ? warn(
+        'doctor.persistence.none',
+        'Redis has no persistence: the items in lists and claims are lost when it stops',
+        append,
+      )
+    : warn(
+        'doctor.persistence.snapshots_only',
+        `Redis only makes snapshots (save ${save}): a crash loses every write since the last one`,
+        append,
+      )
+}

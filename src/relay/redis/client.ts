@@ -1,6 +1,6 @@
 import { createClient, RESP_TYPES } from 'redis'
 import type { Logger } from '../../runtime/index.ts'
-import { backoffMs, sleep } from '../../runtime/index.ts'
+import { backoffMs, sleep, within } from '../../runtime/index.ts'
 import { askWhy } from './ask-why.ts'
 import { RelayError } from '../errors.ts'
 import { isRefused, isVague, judgeRedis, sentenceOf, type RedisFault } from './advice.ts'
@@ -131,13 +131,12 @@ export async function answerWithin<T>(
   answer: Promise<T>,
   signal: AbortSignal,
 ): Promise<T> {
-  const late = Promise.withResolvers<never>()
-  const timer = setTimeout(
-    () => late.reject(new RelayError('relay.redis.no_answer', `Redis did not answer within ${limitMs} ms`)),
-    limitMs,
-  )
   try {
-    return await Promise.race([answer, late.promise])
+    return await within(
+      limitMs,
+      answer,
+      () => new RelayError('relay.redis.no_answer', `Redis did not answer within ${limitMs} ms`),
+    )
   } catch (error) {
     if (error instanceof RelayError && client.isOpen) {
       answer.catch(() => undefined)
@@ -145,8 +144,6 @@ export async function answerWithin<T>(
       await connect(client, signal)
     }
     throw error
-  } finally {
-    clearTimeout(timer)
   }
 }
 

@@ -11,10 +11,19 @@ export type ServerViewOptions = {
   readonly metrics: Metrics
 }
 
-type Limit = { readonly hardBytes: number; readonly softBytes: number }
+/** 0 means no limit. */
+type Limit = { readonly hardBytes: number; readonly softBytes: number; readonly softSeconds: number }
 
-/** 0 means no limit; the soft one counts only when it lasts, and is warned of all the same. */
-function smallestOf({ hardBytes, softBytes }: Limit): number {
+/** The limit of a Pub/Sub client in the setting `client-output-buffer-limit`; undefined when it is not there. */
+export function parseLimit(setting: string): Limit | undefined {
+  const match = /pubsub (\d+) (\d+) (\d+)/.exec(setting)
+  return match === null
+    ? undefined
+    : { hardBytes: Number(match[1]), softBytes: Number(match[2]), softSeconds: Number(match[3]) }
+}
+
+/** 0 when there is none. The soft limit counts only when it lasts, and is warned of all the same. */
+export function smallestOf({ hardBytes, softBytes }: Limit): number {
   const limits = [hardBytes, softBytes].filter((size) => size > 0)
   return limits.length === 0 ? 0 : Math.min(...limits)
 }
@@ -56,8 +65,7 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
 
   const askLimit = async (): Promise<Limit | undefined> => {
     const reply = await ask('CONFIG GET', () => client.configGet('client-output-buffer-limit'))
-    const match = /pubsub (\d+) (\d+) \d+/.exec(reply?.['client-output-buffer-limit'] ?? '')
-    return match === null ? undefined : { hardBytes: Number(match[1]), softBytes: Number(match[2]) }
+    return parseLimit(reply?.['client-output-buffer-limit'] ?? '')
   }
 
   /** Bytes that wait at the server for the connection that listens. */

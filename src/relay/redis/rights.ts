@@ -80,8 +80,12 @@ const writeNeeds = (ownKey: string): readonly Need[] => [
 ]
 
 /** `LTRIM`, `CLIENT LIST`: what a command is called. */
-export const commandName = ([first = '', second = '']: readonly string[]): string =>
+const commandName = ([first = '', second = '']: readonly string[]): string =>
   first === 'CLIENT' || first === 'CONFIG' ? `${first} ${second}` : first
+
+/** How many different commands these needs are. */
+export const countCommands = (config: RelayConfig, of: (need: Need) => boolean): number =>
+  new Set([...listNeeds(config, ''), ...writeNeeds('')].filter(of).map(({ command }) => commandName(command))).size
 
 export type FindRefusalsOptions = {
   readonly config: RelayConfig

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { chmod, mkdir, open, readdir, stat, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { checkJournal } from '../../../src/relay/doctor/journal-check.ts'
@@ -78,6 +80,19 @@ test('a damaged journal is a warning, and is left to the relay', async () => {
   const before = await filesIn(dataDir)
   expect(await checkJournal(configOf(dataDir))).toMatchObject({ code: 'doctor.journal.damaged' })
   expect(await filesIn(dataDir)).toEqual(before)
+})
+
+test('a journal that cannot be read is no damaged one', async () => {
+  const dataDir = await useFolder()
+  // Root may read every file, but nobody can open a socket.
+  const path = join(dataDir, 'journal-test.db')
+  const server = createServer().listen(path)
+  onTestFinished(() => void server.close())
+  await once(server, 'listening')
+  expect(await checkJournal(configOf(dataDir))).toMatchObject({
+    code: 'doctor.journal.unreadable',
+    fix: expect.stringContaining(path) as string,
+  })
 })
 
 test('the folder: there, to be made, a file, and one that cannot be written; nothing is left there', async () => {

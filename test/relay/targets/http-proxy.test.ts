@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { parseProxy, proxyFor, type HttpProxies } from '../../../src/relay/targets/http-proxy.ts'
 import { readConfig } from '../../../src/relay/index.ts'
 import { createSqs } from '../../../src/relay/targets/sqs/sdk-client.ts'
-import { checkProxy } from '../../../src/relay/doctor/proxy-check.ts'
+import { checkProxy } from '../../../src/relay/doctor/sqs-connection.ts'
 import { useHttpProxy } from '../../support/http-proxy.ts'
 import { captureLog } from '../../support/log.ts'
 import { waitFor } from '../../support/relay.ts'
@@ -219,7 +219,7 @@ test('doctor says whether SQS is reached through the proxy, and what to do where
     { state: 'ok', text: expect.not.stringContaining(proxy.url) as string },
   ])
   expect(await look({ HTTPS_PROXY })).toMatchObject([
-    { check: 'sqs/proxy', state: 'ok', text: expect.stringContaining(proxy.url) as string },
+    { state: 'ok', text: expect.stringContaining(proxy.url) as string },
   ])
   expect(await look({ HTTPS_PROXY: proxy.url })).toMatchObject([
     {

@@ -5,14 +5,13 @@ import { describe, isForeignAnswer } from '../../errors.ts'
 import { ProxyError } from '../http-handler.ts'
 import { createOutages, type Outages } from '../../sender/outages.ts'
 import type { Limits, Problem } from '../target.ts'
-import { isForCredentials, isMissingQueue } from './verdict.ts'
+import { isAccessDenied, isForCredentials, isMissingQueue } from './verdict.ts'
 
 /** Longest wait between two looks for a queue that is not there: it is made by hand, and then all should go on at once. */
 const LOOK_MS = 2_000
 
 /** Returns what is wrong and what to do about an error of SQS. */
 export function sqsProblem(error: unknown, name: string, prefix: string): Problem {
-  const errorName = error instanceof Error ? error.name : ''
   if (isMissingQueue(error))
     return {
       code: 'relay.sqs.queue_missing',
@@ -28,7 +27,7 @@ export function sqsProblem(error: unknown, name: string, prefix: string): Proble
       code: 'relay.sqs.credentials_rejected',
       text: 'AWS does not accept the credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role, and check the clock',
     }
-  if (/AccessDenied|NotAuthorized/i.test(errorName))
+  if (isAccessDenied(error))
     return {
       code: 'relay.sqs.access_denied',
       text: `AWS denies access to ${name}: allow sqs:SendMessage, sqs:GetQueueUrl and sqs:GetQueueAttributes on it`,

@@ -32,6 +32,10 @@ export const statusOf = (error: unknown): number | undefined =>
 export const isMissingQueue = (error: unknown): boolean =>
   error instanceof Error && /NonExistentQueue|QueueDoesNotExist/.test(error.name)
 
+/** Whether AWS knows who asks, and does not allow it. */
+export const isAccessDenied = (error: unknown): boolean =>
+  error instanceof Error && /AccessDenied|NotAuthorized/i.test(error.name)
+
 /** For an error of a whole request. */
 export function judgeRequest(error: unknown): Verdict {
   if (!(error instanceof Error)) return 'retry'
