@@ -78,15 +78,17 @@ test('--json has every check and a summary of the same; something that fails end
   expect(text.stdout).toMatch(new RegExp(`^fail  redis/main/list/${LIST}  .+  → .+  # doctor.list.wrong_type$`, 'm'))
 })
 
-test('a Redis and an SQS that are not there are a line each; wrong variables end with 2, without a password', async () => {
+test('a Redis, an SQS and a proxy that are not there are a line each; wrong variables end with 2, without a password', async () => {
   const { doctor } = await useStreet()
   const { code, stdout } = await doctor([], {
     ENIGMA_SOURCES: 'main=redis://relay:hunter2@127.0.0.1:1',
     AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:1',
+    HTTP_PROXY: 'http://127.0.0.1:2',
   })
   expect(code).toBe(1)
   expect(stdout.match(/^fail .*$/gm)).toEqual([
     expect.stringMatching(/redis\/main\/answer {2}.*127\.0\.0\.1:1\b.* # doctor\.redis\.unreachable$/),
+    expect.stringMatching(/sqs\/proxy {2}.*127\.0\.0\.1:2\b.* # doctor\.proxy\.unusable$/),
     expect.stringMatching(/sqs\/answer {2}.* # doctor\.sqs\.unusable$/),
   ])
   expect(stdout).not.toContain('hunter2')

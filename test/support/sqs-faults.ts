@@ -47,7 +47,7 @@ const DEDUPLICATION_MS = 5 * 60_000
 
 /**
  * A small SQS of the tests' own: it speaks the JSON protocol as the SDK sends it, knows copies by their deduplication id, and
- * misbehaves on command. It has every queue that it is asked for, unless `missing` names it.
+ * misbehaves on command. It has every queue that it is asked for, unless `missing` names it; one in `denied` may not be used.
  */
 export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAccepted }: SqsFaultsOptions = {}) {
   const requests: WireRequest[] = []
@@ -55,6 +55,7 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
   const accepted: AcceptedEntry[] = []
   const known = { current: new Set<string>(), former: new Set<string>(), sinceMs: performance.now() }
   const missing = new Set<string>()
+  const denied = new Set<string>()
   const busyGroups = new Set<string>()
   const state = {
     /** Decides about each request; may wait before it does. */
@@ -63,6 +64,10 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
     answerSignOfLife: (_request: WireRequest): Answer | Promise<Answer> => 'accept',
     /** The attribute that its queues have now; undefined: they do not say it. */
     maxBytes: maxBytes as number | undefined,
+    /** What its queues say of themselves besides. */
+    attributes: {} as Readonly<Record<string, string>>,
+    /** Whether its answers have a date. */
+    hasDate: true,
     /** What it answers to everything, as a proxy does, or a server of another protocol. */
     page: undefined as string | undefined,
     mostInFlight: 0,
@@ -131,6 +136,7 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
   }
 
   const handle = async (request: IncomingMessage, response: ServerResponse) => {
+    response.sendDate = state.hasDate
     if (request.method !== 'POST') return void response.writeHead(404).end()
     let text = ''
     for await (const chunk of request.setEncoding('utf8')) text += chunk as string
@@ -138,6 +144,7 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
     const body = JSON.parse(text) as { QueueName?: string; QueueUrl?: string; Entries?: WireEntry[] }
     const queue = body.QueueName ?? body.QueueUrl?.split('/').at(-1) ?? ''
     if (missing.has(queue)) return refuse(response, 400, 'QueueDoesNotExist')
+    if (denied.has(queue)) return refuse(response, 403, 'AccessDeniedException')
     const action = request.headers['x-amz-target']
     if (action === 'AmazonSQS.GetQueueUrl')
       return reply(response, 200, { QueueUrl: `http://sqs.test/000000000000/${queue}` })
@@ -145,6 +152,7 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
       const Attributes = {
         FifoQueue: String(fifo),
         ...(state.maxBytes === undefined ? {} : { MaximumMessageSize: String(state.maxBytes) }),
+        ...state.attributes,
       }
       return reply(response, 200, { Attributes })
     }
@@ -164,6 +172,7 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
     signsOfLife,
     accepted,
     missing,
+    denied,
     state,
     stop: async (): Promise<void> => {
       server.closeAllConnections()

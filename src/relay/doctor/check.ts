@@ -52,15 +52,17 @@ export const inTime = <T>(promise: Promise<T>, limitMs = ANSWER_MS): Promise<T> 
  * becomes a warning: a check that cannot be made says so, and hides no other. Never throws.
  *
  * @param explain what could be done about what a check threw
+ * @param limitMs how long a check may take
  */
 export async function makeChecks(
   part: string,
   checks: Checks,
   explain: (error: unknown) => string | undefined = () => undefined,
+  limitMs = CHECK_MS,
 ): Promise<Finding[]> {
   const makeCheck = async (run: Checks[string]): Promise<Said> => {
     try {
-      return await inTime((async () => run())(), CHECK_MS)
+      return await inTime((async () => run())(), limitMs)
     } catch (error) {
       return warn('doctor.check.not_possible', `this could not be checked: ${wordsOf(error)}`, explain(error))
     }

@@ -15,7 +15,7 @@ import {
 import type { RelayConfig } from '../config.ts'
 import { ASSUMED_BYTES } from '../targets/sqs/queue.ts'
 import { isMissingQueue } from '../targets/sqs/verdict.ts'
-import { fail, ok, warn, type Diagnosis } from './check.ts'
+import { counted, fail, ok, warn, type Diagnosis } from './check.ts'
 import { sqsFix, sqsWords } from './sqs-connection.ts'
 
 type Attributes = Readonly<Record<string, string>>
@@ -195,7 +195,7 @@ function* faultsOfDead(dead: QueueView, name: string): Generator<Fault> {
 }
 
 const sayRetention = (seconds: number): string =>
-  `keeps messages for ${seconds < 86_400 ? `${Math.round(seconds / 3_600)} h` : `${Math.round(seconds / 86_400)} days`} instead of 14 days`
+  `keeps messages for ${seconds < 86_400 ? `${Math.round(seconds / 3_600)} h` : counted(Math.round(seconds / 86_400), 'day', 'days')} instead of 14 days`
 
 /** A command that sets the attributes of these faults; undefined when there is nothing to set. */
 function mend(config: RelayConfig, queue: QueueView, faults: readonly Fault[]): string | undefined {

@@ -122,6 +122,11 @@ test('keys and channels that a user may not use are found, and named in the fix'
     fix: expect.stringContaining('&enigma:notifications*') as string,
   })
   expect((await look({ ENIGMA_CHANNELS: 'none' }))['heartbeat']).toMatchObject({ state: 'ok' })
+  await set(['~enigma:*', ...CHANNELS, ...commands, '-publish'])
+  expect((await look())['heartbeat']).toMatchObject({
+    code: 'doctor.heartbeat.may_not_publish',
+    fix: expect.stringMatching(/ACL SETUSER relay \+publish &enigma:relay:\*$/) as string,
+  })
 })
 
 test('the rights that doctor asks for are enough for a relay: a list is taken, PubSub is heard, claims of another are adopted', async () => {

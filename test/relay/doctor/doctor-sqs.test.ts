@@ -145,6 +145,55 @@ test('a queue that may not be sent to fails; a server that answers in another wa
   expect(found['sqs/send/campaigns-cdr']?.[0]).toMatchObject({ state: 'ok' })
 })
 
+test('a queue that may not be read fails, a dead-letter queue that may not be read is a warning, and nothing is sent to the former', async () => {
+  const { endpoint, denied } = await useSqsFaults()
+  denied.add('enigma-agents-call.fifo').add('enigma-other-dlq.fifo')
+  const found = await lookAtSqs(endpoint)
+  expect(found['sqs/queue/agents-call']).toMatchObject([
+    {
+      state: 'fail',
+      code: 'doctor.queue.unreadable',
+      fix: expect.stringMatching(/sqs:GetQueueAttributes.*enigma-agents-call\.fifo/) as string,
+    },
+  ])
+  expect(found['sqs/send/agents-call']).toBeUndefined()
+  expect(found['sqs/queue/other']?.[0]?.text).toContain('enigma-other-dlq.fifo cannot be read')
+})
+
+test('the attributes of a dead-letter queue count too, and the fix sets those of each queue on its own', async () => {
+  const { endpoint, sqs, url } = await useSqs()
+  const deadUrl = url('agents-call').replace('.fifo', '-dlq.fifo')
+  const Attributes = { MessageRetentionPeriod: '86400', MaximumMessageSize: '1024' }
+  await sqs.send(new SetQueueAttributesCommand({ QueueUrl: deadUrl, Attributes }))
+  await sqs.send(
+    new SetQueueAttributesCommand({ QueueUrl: url('agents-call'), Attributes: { VisibilityTimeout: '1' } }),
+  )
+  const finding = (await lookAtSqs(endpoint))['sqs/queue/agents-call']?.[0]
+  expect(finding?.text).toMatch(
+    /dlq\.fifo keeps messages for 1 day instead.*dlq\.fifo accepts messages of at most 1024 bytes/,
+  )
+  const [own = '', dead = ''] = finding?.fix?.split(' && ') ?? []
+  expect(own).toMatch(/ --queue-url \S*enigma-agents-call\.fifo --attributes '\{"VisibilityTimeout":"60"\}'$/)
+  expect(dead).toContain(
+    ` --queue-url ${deadUrl} --attributes '{"MessageRetentionPeriod":"1209600","MaximumMessageSize":"1048576"}'`,
+  )
+})
+
+test('a queue with a key of its own may be sent to, and whether the key may be used is not known', async () => {
+  const { endpoint, state } = await useSqsFaults()
+  state.attributes = { KmsMasterKeyId: 'alias/own' }
+  state.answer = () => ({ fail: () => ({ Code: 'InvalidMessageContents', SenderFault: true }) })
+  expect((await lookAtSqs(endpoint))['sqs/send/other']).toMatchObject([{ code: 'doctor.send.key_not_checked' }])
+})
+
+test('an answer that names no message, and one without a date, leave a check undone, which is said', async () => {
+  const { endpoint, state } = await useSqsFaults()
+  Object.assign(state, { hasDate: false, answer: () => ({ status: 200, code: 'nothing' }) })
+  const found = await lookAtSqs(endpoint)
+  expect(found['sqs/clock']).toMatchObject([{ code: 'doctor.clock.unknown' }])
+  expect(found['sqs/send/other']).toMatchObject([{ state: 'warn', code: 'doctor.send.not_checked' }])
+})
+
 test('to a queue that is not FIFO, where it would be taken, nothing is sent', async () => {
   const { endpoint, requests } = await useSqsFaults({ fifo: false })
   const found = await lookAtSqs(endpoint)

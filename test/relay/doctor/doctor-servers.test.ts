@@ -1,0 +1,134 @@
+import { connect, createServer, type AddressInfo } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { makeChecks, ok } from '../../../src/relay/doctor/check.ts'
+import { lookAtRedis } from '../../support/doctor.ts'
+import { useProxy } from '../../support/proxy.ts'
+import { useRedisClient, useRedisServer } from '../../support/redis.ts'
+import { waitFor } from '../../support/relay.ts'
+
+/** A redis-server behind a proxy that changes what it answers; replies are found by their length, so that must stay. */
+async function useRewritten(rewrite: (answer: string) => string, args: readonly string[] = []): Promise<string> {
+  const { port } = await useRedisServer({ args: [...args] })
+  const proxy = createServer((client) => {
+    const target = connect(port, '127.0.0.1')
+    for (const socket of [client, target])
+      socket.on('error', () => undefined).on('close', () => [client, target].forEach((one) => void one.destroy()))
+    client.pipe(target)
+    target.on('data', (chunk) => void client.write(rewrite(chunk.toString('latin1')), 'latin1'))
+  })
+  await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void proxy.close())
+  return `redis://127.0.0.1:${(proxy.address() as AddressInfo).port}`
+}
+
+const versionAs = (version: string) => (answer: string) =>
+  answer.replace(/(?<=redis_version:)[\d.]+/, (real) => version.padEnd(real.length, '0'))
+
+test('a server that is too old fails, and one without BLMOVE where it is needed; one that keeps its version for itself is a warning', async () => {
+  const left = { ENIGMA_LISTS: 'enigma:notifications:campaigns', ENIGMA_LIST_END: 'left' }
+  const old = await useRewritten(versionAs('2.4.'))
+  expect((await lookAtRedis(old))['version']?.code).toBe('doctor.version.too_old')
+  const withoutMove = await useRewritten(versionAs('6.0.'))
+  expect((await lookAtRedis(withoutMove, left))['version']?.code).toBe('doctor.version.no_blmove')
+  for (const env of [{ ENIGMA_LIST_END: 'left' }, { ...left, ENIGMA_LIST_END: 'right' }])
+    expect((await lookAtRedis(withoutMove, env))['version']?.state).toBe('ok')
+  const withMove = await useRewritten(versionAs('6.2.'))
+  expect((await lookAtRedis(withMove, left))['version']?.state).toBe('ok')
+  const silent = await useRewritten((answer) => answer.replace('redis_version', 'other_version'))
+  expect((await lookAtRedis(silent))['version']?.code).toBe('doctor.version.unknown')
+})
+
+test('a cluster fails; a replica that takes writes is a warning', async () => {
+  const cluster = await useRedisServer({ args: ['--cluster-enabled', 'yes'] })
+  expect((await lookAtRedis(cluster.url))['role']?.code).toBe('doctor.role.cluster')
+  const primary = await useRedisServer({ args: ['--repl-diskless-sync-delay', '0'] })
+  const args = ['--replicaof', `127.0.0.1 ${primary.port}`, '--replica-read-only', 'no']
+  const { url } = await useRedisServer({ args })
+  const redis = await useRedisClient(url)
+  await waitFor(async () => (await redis.info('replication')).includes('master_link_status:up'), 'the replica')
+  expect((await lookAtRedis(url))['role']).toMatchObject({ state: 'warn', code: 'doctor.role.writable_replica' })
+})
+
+test('a server that would evict, and one that is nearly full, are warnings', async () => {
+  const { url } = await useRedisServer({ args: ['--maxmemory-policy', 'allkeys-lfu'] })
+  const redis = await useRedisClient(url)
+  expect((await lookAtRedis(url))['memory']).toMatchObject({ state: 'warn', code: 'doctor.memory.would_evict' })
+  await redis.configSet('maxmemory-policy', 'noeviction')
+  expect((await lookAtRedis(url))['memory']).toMatchObject({ state: 'ok' })
+  await redis.set('large', 'x'.repeat(32 * 1024 * 1024))
+  const used = Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1])
+  await redis.configSet('maxmemory', String(Math.ceil(used / 0.95)))
+  expect((await lookAtRedis(url))['memory']).toMatchObject({ state: 'warn', code: 'doctor.memory.nearly_full' })
+})
+
+test('persistence: what could not be written is told from what is refused; less is said where CONFIG is not allowed', async () => {
+  const failed = (status: string) => (answer: string) => answer.replace(`${status}:ok`, `${status}:er`)
+  const append = await useRewritten(failed('aof_last_write_status'), ['--appendonly', 'yes'])
+  expect((await lookAtRedis(append))['persistence']?.code).toBe('doctor.persistence.append_failed')
+  const noAppend = await useRewritten(failed('aof_last_write_status'))
+  expect((await lookAtRedis(noAppend))['persistence']?.code).toBe('doctor.persistence.none')
+  const going = await useRewritten(failed('rdb_last_bgsave_status'), ['--stop-writes-on-bgsave-error', 'no'])
+  expect((await lookAtRedis(going))['persistence']).toMatchObject({
+    state: 'warn',
+    code: 'doctor.persistence.snapshot_failed',
+  })
+  const loading = await useRewritten((answer) => answer.replace('\nloading:0', '\nloading:1'))
+  expect((await lookAtRedis(loading))['persistence']?.code).toBe('doctor.persistence.loading')
+  const { url } = await useRedisServer({ args: ['--rename-command', 'CONFIG', ''] })
+  expect((await lookAtRedis(url))['persistence']?.code).toBe('doctor.persistence.no_append_file')
+})
+
+test('PubSub that is renamed away, or that does not come through, fails', { timeout: 30_000 }, async () => {
+  const { url } = await useRedisServer({ args: ['--rename-command', 'PSUBSCRIBE', ''] })
+  expect((await lookAtRedis(url))['heartbeat']?.code).toBe('doctor.heartbeat.no_subscribe')
+  const deaf = await useRewritten((answer) => (answer.includes('\r\nmessage\r\n') ? '' : answer))
+  expect((await lookAtRedis(deaf))['heartbeat']?.code).toBe('doctor.heartbeat.not_heard')
+})
+
+test('a server that does not tell the output buffer limit is a warning; 0 is no limit, and one of the two may be small', async () => {
+  const silent = await useRewritten((answer) => answer.replaceAll('pubsub ', 'others '))
+  expect((await lookAtRedis(silent))['output-buffer']?.code).toBe('doctor.output_buffer.unknown')
+  const { url } = await useRedisServer({ args: ['--client-output-buffer-limit', 'pubsub 0 0 0'] })
+  const redis = await useRedisClient(url)
+  await redis.subscribe('any', () => undefined)
+  expect((await lookAtRedis(url))['output-buffer']).toMatchObject({
+    state: 'ok',
+    text: expect.stringMatching(/is unlimited, or unlimited for 0 s; \d clients? subscribes? now/) as string,
+  })
+  const other = await useRedisClient(url)
+  await other.configSet('client-output-buffer-limit', 'pubsub 0 1048576 60')
+  expect((await lookAtRedis(url))['output-buffer']?.code).toBe('doctor.output_buffer.small')
+})
+
+test('a server that answers late is a warning', { timeout: 30_000 }, async () => {
+  const { port } = await useRedisServer()
+  const proxy = await useProxy(port)
+  proxy.state.delayMs = 150
+  expect(await lookAtRedis(`redis://127.0.0.1:${proxy.port}`)).toMatchObject({
+    answer: { state: 'warn', code: 'doctor.redis.slow' },
+    heartbeat: { state: 'ok' },
+  })
+})
+
+test('a check that throws, at once or later, or does not end is a warning, and hides no other', async () => {
+  const fails = () => {
+    throw new TypeError('as the test wants it')
+  }
+  const checks = {
+    throws: fails,
+    rejects: async () => fails(),
+    hangs: () => new Promise<never>(() => undefined),
+    'says/nothing': () => [],
+    says: () => [ok('one'), ok('two')],
+  }
+  const explain = (error: unknown) => (error instanceof TypeError ? 'mend it' : undefined)
+  const code = 'doctor.check.not_possible'
+  const text = expect.stringContaining('as the test wants it') as string
+  expect(await makeChecks('part', checks, explain, 10)).toEqual([
+    { check: 'part/throws', state: 'warn', code, text, fix: 'mend it' },
+    { check: 'part/rejects', state: 'warn', code, text, fix: 'mend it' },
+    { check: 'part/hangs', state: 'warn', code, text: expect.stringContaining('no answer within') as string },
+    { check: 'part/says', state: 'ok', text: 'one' },
+    { check: 'part/says', state: 'ok', text: 'two' },
+  ])
+})
