@@ -1,5 +1,5 @@
 import { createLog, createShutdown } from '../runtime/index.ts'
-import { keepHeapSmall } from './small-heap.ts'
+import { collectStart, keepHeapSmall } from './small-heap.ts'
 
 /** `enigma-relay relay`: runs until SIGINT or SIGTERM. @throws ConfigError, RelayError */
 export async function runRelay(): Promise<void> {
@@ -8,7 +8,7 @@ export async function runRelay(): Promise<void> {
   const config = readConfig(process.env)
   const shutdown = createShutdown(process)
   try {
-    await createRelay({ config, log: createLog(config.logLevel) }).run(shutdown.signal)
+    await createRelay({ config, log: createLog(config.logLevel), onListening: collectStart }).run(shutdown.signal)
   } finally {
     shutdown.dispose()
     // All is closed; a connection that hangs in its making must not keep the process.

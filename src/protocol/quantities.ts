@@ -4,14 +4,14 @@ import { isNothing, Unsure, type Reading } from './values.ts'
 
 const PLAIN = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/
 /** Digits in groups of three, or none, and then perhaps a fraction. */
-const GROUPED = /^([+-]?)(\d{1,3}(?:([,.'’_\s])\d{3}(?:\3\d{3})*)|\d+)(?:([.,])(\d+))?$/
+const GROUPED = /^([+-]?)(\d{1,3}(?:([,.'\u2019_\s])\d{3}(?:\3\d{3})*)|\d+)(?:([.,])(\d+))?$/
 
 /**
  * Parses a number in text: `31`, `+31`, ` 31 `, `1e3`, `12,5`, `1.234,5`, `1,234,567`, `1 234`. Undefined where it is none, and for
  * `1,500`, which is 1500 to some and 1.5 to others.
  */
 export function parseNumber(text: string): number | undefined {
-  const trimmed = text.trim().replace(/^−/, '-')
+  const trimmed = text.trim().replace(/^\u2212/, '-')
   if (PLAIN.test(trimmed)) {
     const value = Number(trimmed)
     return Number.isFinite(value) ? value : undefined

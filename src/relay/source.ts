@@ -123,34 +123,32 @@ export function createSource(options: SourceOptions) {
     await runPubsubSource({ ...redis, ...run, log, metrics, now }, signal)
   }
 
-  /** Redis has answered: it is asked for its name, and given what it has lost or refused to take. */
-  const onAnswered = async (atMs: number, refusal: RedisFault | undefined): Promise<void> => {
-    state.answered = atMs
-    state.refusal = refusal
-    void parking.measure()
-    if (refusal !== undefined) return
-    try {
-      await identity.look()
-    } catch (error) {
-      log.debug(
-        { code: 'relay.source.not_verified', source: source.id, error: describe(error) },
-        'The relay could not verify the source id in Redis; it retries',
-      )
-      return
-    }
-    void lists.flush()
-    if (identity.isVerified()) await lists.writeBack()
-  }
-
   return {
     id: source.id,
     state,
     /** Runs until the signal aborts: then nothing more is taken or heard. */
     async run(signal: AbortSignal): Promise<void> {
       void connect(client, signal)
-      const watched = { sourceId: source.id, client, lists: lists.state.lists, serverView, log, metrics, now }
       const watching = watchSource(
-        { ...watched, onAnswered: (atMs, refusal) => void onAnswered(atMs, refusal) },
+        {
+          sourceId: source.id,
+          client,
+          identity,
+          lists: lists.state.lists,
+          serverView,
+          log,
+          metrics,
+          now,
+          onAnswered(atMs, refusal) {
+            state.answered = atMs
+            state.refusal = refusal
+            void parking.measure()
+          },
+          onWell() {
+            void lists.flush()
+            if (identity.isVerified()) void lists.writeBack()
+          },
+        },
         signal,
       )
       while (await identity.admitted(signal)) {

@@ -20,3 +20,16 @@ export async function within<T>(limitMs: number, promise: Promise<T>, late: () =
     clearTimeout(timer)
   }
 }
+
+/** How long (ms) it is until a multiple of `everyMs` that is at least half of it away. */
+export function msToBeat(everyMs: number, nowMs: number): number {
+  const pastMs = nowMs % everyMs
+  return pastMs <= everyMs / 2 ? everyMs - pastMs : 2 * everyMs - pastMs
+}
+
+/**
+ * Waits for the next beat of a rhythm that all loops of the process share, so that what is due together wakes an idle process once. A wait
+ * lasts from half of `everyMs` to one and a half of it. Resolves as `sleep` does.
+ */
+export const sleepToBeat = (everyMs: number, signal?: AbortSignal): Promise<void> =>
+  sleep(msToBeat(everyMs, performance.now()), signal)

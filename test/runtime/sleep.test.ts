@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { sleep } from '../../src/runtime/index.ts'
+import { msToBeat, sleep } from '../../src/runtime/index.ts'
 
 const HOUR_MS = 3_600_000
 
@@ -28,4 +28,14 @@ test('a sleep that is over leaves no listener on its signal', async () => {
   }
   await sleep(1, signal)
   expect(listeners).toBe(0)
+})
+
+test('a beat is a multiple of the rhythm, from half of it to one and a half away', () => {
+  // A timer may end a little early: the beat that it was for does not come twice.
+  for (const nowMs of [0, 1, 499, 500, 501, 999, 999.5, 1_000, 1_000.5, 123_456.7]) {
+    const ms = msToBeat(1_000, nowMs)
+    expect(ms).toBeGreaterThanOrEqual(500)
+    expect(ms).toBeLessThanOrEqual(1_500)
+    expect((nowMs + ms) % 1_000).toBeCloseTo(0)
+  }
 })

@@ -1,5 +1,5 @@
 import type { Route } from '../../protocol/index.ts'
-import { sleep, type Logger } from '../../runtime/index.ts'
+import { sleepToBeat, type Logger } from '../../runtime/index.ts'
 import type { JournalIntake } from '../pubsub/pubsub-intake.ts'
 import type { Metrics } from '../metrics.ts'
 import { reasonOf, type RedisFault } from '../redis/advice.ts'
@@ -43,7 +43,7 @@ export function createReadiness(options: ReadinessOptions) {
   const start = now()
   let sqsAnswered: number | undefined
   let sqsFault: Fault
-  const unless = (isWell: boolean, reason: string): Fault => (isWell ? undefined : { reason })
+  const unless = (isWell: boolean, reason: () => string): Fault => (isWell ? undefined : { reason: reason() })
   let asking: Promise<void> | undefined
   const stalls = new Set<string>()
   let wasReady: boolean | undefined
@@ -64,18 +64,20 @@ export function createReadiness(options: ReadinessOptions) {
     for (const { id, state } of sources) {
       found.set(`redis:${id}`, redisFault(state))
       // A server that is another source's is neither heard nor taken from; nothing else can be said of it.
-      found.set(`source:${id}`, unless(state.refused === undefined, state.refused ?? ''))
+      found.set(
+        `source:${id}`,
+        unless(state.refused === undefined, () => state.refused ?? ''),
+      )
       if (state.refused !== undefined) continue
       if (channels.length > 0)
         found.set(
           `pubsub:${id}`,
-          unless(fresh(state.pubsub.heardMs), because('the relay hears no heartbeat', state.pubsub.fault)),
+          unless(fresh(state.pubsub.heardMs), () => because('the relay hears no heartbeat', state.pubsub.fault)),
         )
       const { leased, unleased, lookFailure, lists } = state.lists
       found.set(
         `lease:${id}`,
-        unless(
-          leased,
+        unless(leased, () =>
           because(
             'the relay does not hold its relay id: another relay holds it, or Redis does not answer or refuses the command',
             unleased,
@@ -89,12 +91,13 @@ export function createReadiness(options: ReadinessOptions) {
       )
       for (const [list, { waitsFor, progressMs, items, failing }] of lists) {
         const stalled = items > 0 && now() - progressMs > STALL_MS
-        const reason = `${items} items wait, and the relay has taken none for ${seconds(progressMs)} s: it waits for ${WAITS[waitsFor]}`
+        const reason = () =>
+          `${items} items wait, and the relay has taken none for ${seconds(progressMs)} s: it waits for ${WAITS[waitsFor]}`
         // What is wrong with the whole server is said by its own part.
         const isRefused = failing !== undefined && now() - failing.sinceMs > FRESH_MS && fresh(state.answered)
         found.set(
           `list:${id}:${list}`,
-          stalled ? { reason, stalled } : isRefused ? { reason: failing.reason } : undefined,
+          stalled ? { reason: reason(), stalled } : isRefused ? { reason: failing.reason } : undefined,
         )
       }
     }
@@ -102,24 +105,25 @@ export function createReadiness(options: ReadinessOptions) {
       const { held, progressMs, inFlight } = sender
       const { failingSince, problem } = sender.standing
       const stalled = held > 0 && now() - progressMs > STALL_MS
-      const why =
-        inFlight > 0
-          ? 'for the response to a request'
-          : failingSince === undefined
-            ? 'for their turn'
-            : 'until SQS accepts messages again'
-      const reason = `${held} notifications wait ${why}: no progress for ${seconds(progressMs)} s`
+      const reason = () => {
+        const until = failingSince === undefined ? 'for their turn' : 'until SQS accepts messages again'
+        const why = inFlight > 0 ? 'for the response to a request' : until
+        return `${held} notifications wait ${why}: no progress for ${seconds(progressMs)} s`
+      }
       found.set(
         `sqs:${route.name}`,
         stalled
-          ? { reason, stalled }
-          : unless(failingSince === undefined, problem ?? 'SQS accepts no messages, or the queue does not exist'),
+          ? { reason: reason(), stalled }
+          : unless(failingSince === undefined, () => problem ?? 'SQS accepts no messages, or the queue does not exist'),
       )
     }
     // What was wrong before SQS answered again says nothing about what is wrong later.
     if (fresh(lastAnswer())) sqsFault = undefined
     found.set('sqs', sqsFault)
-    found.set('journal', unless(intake.brokenSince === undefined, 'the relay cannot write the journal'))
+    found.set(
+      'journal',
+      unless(intake.brokenSince === undefined, () => 'the relay cannot write the journal'),
+    )
     return found
   }
 
@@ -202,7 +206,7 @@ export function createReadiness(options: ReadinessOptions) {
     /** The watchdog: looks until the signal aborts. It asks SQS as well, so that log and metric know what `/readyz` would say. */
     async run(signal: AbortSignal): Promise<void> {
       while (!signal.aborted) {
-        await sleep(LOOK_MS, signal)
+        await sleepToBeat(LOOK_MS, signal)
         if (signal.aborted) return
         void askSqsUnlessFresh()
         look()

@@ -1,4 +1,4 @@
-import { sleep, type Logger } from '../../runtime/index.ts'
+import { createNews, sleep, sleepToBeat, type Logger } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
 import { PARKED_KEY, RELAYS_KEY, SEEN_EMPTY_KEY } from '../redis/keys.ts'
 import { LEASE_MS } from '../redis/lease.ts'
@@ -7,10 +7,12 @@ import type { Metrics } from '../metrics.ts'
 import { answerWithin, type Redis } from '../redis/client.ts'
 import { isAnswer, judgeRedis, sentenceOf, type RedisFault } from '../redis/advice.ts'
 import type { ServerView } from '../redis/output-buffer.ts'
+import type { Identity } from '../redis/source-identity.ts'
 
 export type WatchOptions = {
   readonly sourceId: string
   readonly client: Redis
+  readonly identity: Pick<Identity, 'look'>
   readonly lists: ReadonlyMap<string, ListState>
   readonly serverView: ServerView
   readonly log: Logger
@@ -18,6 +20,8 @@ export type WatchOptions = {
   readonly now: () => number
   /** Called when Redis has answered, with what it refuses, if it answered with an error. */
   readonly onAnswered: (atMs: number, refusal: RedisFault | undefined) => void
+  /** Called when Redis refuses nothing, and has told its name: it may be written to. */
+  readonly onWell: () => void
 }
 
 /** How often the server is looked at for metrics and readiness. */
@@ -26,34 +30,38 @@ const WATCH_MS = 2_000
 /** An answer that takes longer will not come any more; if it was only slow, connecting again costs nothing. */
 const ANSWER_MS = 5_000
 
-/** Looks at a source until the signal aborts: whether it answers, what waits there, who else is there. */
+/** Looks at a source until the signal aborts: whether it answers, by what name, what waits there, who else is there. In one round trip. */
 export async function watchSource(options: WatchOptions, signal: AbortSignal): Promise<void> {
-  const { sourceId, client, serverView, log, now, onAnswered } = options
-  let said: RedisFault | undefined
-  /** Said once for each thing that Redis refuses, and once when it refuses nothing any more. */
-  const say = (refusal: RedisFault | undefined) => {
-    if (refusal !== undefined && refusal.words !== said?.words)
-      log.warn({ code: refusal.code, source: sourceId, error: refusal.words }, sentenceOf(refusal))
-    if (refusal === undefined && said !== undefined)
-      log.info({ code: 'relay.redis.recovered', source: sourceId }, 'Redis answers without an error again')
-    said = refusal
-  }
+  const { sourceId, client, identity, serverView, log, now, onAnswered, onWell } = options
+  const change = createNews()
   while (!signal.aborted) {
-    let pauseMs = WATCH_MS
+    let isAnswered = false
     try {
-      const refusal = await refusalOf(answerWithin(client, ANSWER_MS, client.ping(), signal))
-      say(refusal)
+      const answer = client.ping()
+      const looks = Promise.allSettled([identity.look(), look(options), serverView.look()])
+      const refusal = await refusalOf(answerWithin(client, ANSWER_MS, answer, signal))
+      // Once for each thing that Redis refuses, and once when it refuses nothing any more.
+      const news = change(refusal?.words)
+      if (news === 'new' && refusal !== undefined)
+        log.warn({ code: refusal.code, source: sourceId, error: refusal.words }, sentenceOf(refusal))
+      if (news === 'over')
+        log.info({ code: 'relay.redis.recovered', source: sourceId }, 'Redis answers without an error again')
       onAnswered(now(), refusal)
-      await look(options)
-      await serverView.look()
+      const [identified] = await looks
+      isAnswered = true
+      if (refusal === undefined && identified.status === 'fulfilled') onWell()
+      if (refusal === undefined && identified.status === 'rejected')
+        log.debug(
+          { code: 'relay.source.not_verified', source: sourceId, error: describe(identified.reason) },
+          'The relay could not verify the source id in Redis; it retries',
+        )
     } catch (error) {
       log.debug(
         { code: 'relay.redis.not_watched', source: sourceId, error: describe(error) },
         'Redis did not answer the regular check',
       )
-      pauseMs = WATCH_MS / 10
     }
-    await sleep(pauseMs, signal)
+    await (isAnswered ? sleepToBeat(WATCH_MS, signal) : sleep(WATCH_MS / 10, signal))
   }
 }
 

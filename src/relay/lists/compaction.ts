@@ -1,4 +1,4 @@
-import { sleep } from '../../runtime/index.ts'
+import { sleep, sleepToBeat } from '../../runtime/index.ts'
 import { claimPrefix, claimsKey } from '../redis/keys.ts'
 import { isUnsettled, type OpenClaim } from './open-claim.ts'
 import type { Redis } from '../redis/client.ts'
@@ -64,7 +64,7 @@ export function createCompaction({ client, relayId, open, isShort, onHeld, now }
     async run(signal: AbortSignal): Promise<void> {
       while (!signal.aborted) {
         const lists = new Set([...open.values()].map(({ list }) => list))
-        await sleep([...lists].some(isShort) ? SHORT_MS : OLD_MS, signal)
+        await ([...lists].some(isShort) ? sleep(SHORT_MS, signal) : sleepToBeat(OLD_MS, signal))
         // A failure is one of the connection, and that is said by its listener; the next round tries again.
         if (client.isReady) await compactAll(isDue).catch(() => undefined)
       }

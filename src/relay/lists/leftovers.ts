@@ -1,4 +1,4 @@
-import { sleep, type Logger } from '../../runtime/index.ts'
+import { sleep, sleepToBeat, type Logger } from '../../runtime/index.ts'
 import { createAdoption, type AdoptionOptions } from './adoption.ts'
 import type { Claims } from './claims.ts'
 import { describe } from '../errors.ts'
@@ -27,7 +27,8 @@ export type LeftoversOptions = {
   readonly lease: AdoptionOptions['lease']
 }
 
-/** How often it is looked while the lists wait for it. */
+/** How often (ms) it looks, and while the lists wait for it. */
+const LOOK_MS = 4_000
 const SOON_MS = 250
 /** A list that is not named any more gives so much at once. */
 const TAKE_BYTES = 4 * 1024 * 1024
@@ -88,10 +89,13 @@ export function createLeftovers(options: LeftoversOptions, signal: AbortSignal) 
   const look = async (): Promise<void> => {
     const { doubtful, failure } = await adoption.look()
     if (doubtful === 0 && failure === undefined) begun.resolve()
-    await reportDamage({ client, sourceId, log, metrics })
-    for (const list of await claims.waitingLists()) if (!lists.includes(list)) await takeUnnamed(list)
+    const [waiting, unknown] = await Promise.all([
+      claims.waitingLists(),
+      claims.unknown(),
+      reportDamage({ client, sourceId, log, metrics }),
+    ])
+    for (const list of waiting) if (!lists.includes(list)) await takeUnnamed(list)
     // Not waited for: a list that has no room keeps nobody else's claims waiting.
-    const unknown = await claims.unknown()
     for (const { number, list, items } of unknown) if (list === undefined) sayUnreadable(number, items)
     for (const list of new Set(unknown.map((claim) => claim.list))) if (list !== undefined) adopt(list).catch(fail)
     if (failure !== undefined) throw failure
@@ -133,7 +137,7 @@ export function createLeftovers(options: LeftoversOptions, signal: AbortSignal) 
           if (lease.steadyMs() >= LEASE_MS) begun.resolve()
         }
         state.lookFailure = failing
-        await sleep(isBegun ? LEASE_MS / 2 : SOON_MS, signal)
+        await (isBegun ? sleepToBeat(LOOK_MS, signal) : sleep(SOON_MS, signal))
       }
       await Promise.allSettled(underWay.values())
     },

@@ -1,5 +1,5 @@
 import { BASE_KEY } from '../../protocol/index.ts'
-import { sleep, type Logger } from '../../runtime/index.ts'
+import { sleep, sleepToBeat, type Logger } from '../../runtime/index.ts'
 import type { RelayConfig, SourceConfig } from '../config.ts'
 import { describe } from '../errors.ts'
 import type { Metrics } from '../metrics.ts'
@@ -99,7 +99,7 @@ export function createSourceLists(options: SourceListsOptions) {
   /** While it waits for items it is blocked, and answered every few seconds; else it is not used at all. */
   const keepHeard = async (waiter: Redis, listState: ListState, signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
-      await sleep(PING_MS, signal)
+      await sleepToBeat(PING_MS, signal)
       // A failure ends the connection, and its listener logs that.
       if (waiter.isReady && listState.waitsFor !== 'items') waiter.ping().catch(() => undefined)
     }

@@ -45,7 +45,7 @@ export function createParking(options: ParkingOptions) {
   const { sourceId, client, numbers, log, now, announce, relayId, most, metrics, signal } = options
   const overflow = createOverflow(options.file)
   let isFull = false
-  /** Whether Redis may say that there is a file: a former process may have noted it. */
+  /** Whether there may be a file, or Redis may say so: a former process may have left it. */
   let isNoted = true
 
   const parkInFile = async (entry: string): Promise<void> => {
@@ -56,18 +56,21 @@ export function createParking(options: ParkingOptions) {
         'The parked list is full; the relay writes further parked notifications to a file, which "enigma-relay parked" shows as well',
       )
     isFull = true
+    isNoted = true
     void measure()
   }
 
   /** Counts the entries of the file, which another process may have taken out. */
   const measure = async (): Promise<void> => {
+    // Nobody else adds to it.
+    if (!isNoted) return
     try {
       const entries = await overflow.count()
       metrics.parkedFile.set({ source: sourceId }, entries)
       isFull &&= entries > 0
       // So that `enigma-relay parked` on another machine can say where the file is.
       if (entries > 0) await client.hSet(PARKED_FILES_KEY, relayId, `${hostname()}:${resolve(overflow.file)}`)
-      else if (isNoted) await client.hDel(PARKED_FILES_KEY, relayId)
+      else await client.hDel(PARKED_FILES_KEY, relayId)
       isNoted = entries > 0
     } catch (error) {
       log.debug(

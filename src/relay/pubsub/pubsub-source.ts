@@ -1,5 +1,5 @@
 import { toText, type GapCause } from '../../protocol/index.ts'
-import { backoffMs, createNews, sleep, type Logger } from '../../runtime/index.ts'
+import { backoffMs, createNews, sleep, sleepToBeat, type Logger } from '../../runtime/index.ts'
 import type { SourceConfig } from '../config.ts'
 import { describe, RelayError } from '../errors.ts'
 import { parseHeartbeat } from './heartbeat.ts'
@@ -207,9 +207,9 @@ async function listen(
         (published) => liveness.published(published),
         (error: unknown) => noteFault(state, error),
       )
-      await sleep(HEARTBEAT_MS, signal)
+      await sleepToBeat(HEARTBEAT_MS, signal)
       // A process that stood still heard nothing, and all of it waits to be read.
-      liveness.stood(Math.max(0, performance.now() - sentAt - HEARTBEAT_MS))
+      liveness.stood(Math.max(0, performance.now() - sentAt - 1.5 * HEARTBEAT_MS))
     }
   }
   const subscribe = async (): Promise<void> => {

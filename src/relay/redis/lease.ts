@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { sleep, type Logger } from '../../runtime/index.ts'
+import { sleep, sleepToBeat, type Logger } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
 import { leaseKey } from './keys.ts'
 import type { Redis } from './client.ts'
@@ -114,7 +114,7 @@ export function createLease(options: LeaseOptions) {
     /** Keeps it until the signal aborts. Resolves with false as soon as another process holds it. */
     async keep(signal: AbortSignal): Promise<boolean> {
       while (!signal.aborted) {
-        await sleep(leaseMs / 4, signal)
+        await sleepToBeat(leaseMs / 5, signal)
         if (signal.aborted) return true
         try {
           if ((await take()) !== undefined) return false

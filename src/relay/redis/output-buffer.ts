@@ -41,6 +41,8 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
   let limit: Limit | undefined
   let looks = 0
   let warned = false
+  /** Servers before Redis 6.2 list only all clients, which may be many. */
+  let listsAll = false
   /** The server's count of clients that were cut off, and what waited for this one at the last look. */
   let disconnections = Number.NaN
   let seenBytes = 0
@@ -70,7 +72,18 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
 
   /** Bytes that wait at the server for the connection that listens. */
   const askBuffer = async (id: number): Promise<number | undefined> => {
-    const lines = ((await ask('CLIENT LIST', () => client.sendCommand<string>(['CLIENT', 'LIST']))) ?? '').split('\n')
+    const list = (...which: string[]) => client.sendCommand<string>(['CLIENT', 'LIST', ...which])
+    const reply = await ask('CLIENT LIST', async () => {
+      if (listsAll) return list()
+      try {
+        return await list('ID', String(id))
+      } catch (error) {
+        if (!/syntax error/i.test(describe(error))) throw error
+        listsAll = true
+        return list()
+      }
+    })
+    const lines = reply?.split('\n') ?? []
     const own = lines.find((line) => line.startsWith(`id=${id} `))
     const bytes = / omem=(\d+)/.exec(own ?? '')?.[1]
     return bytes === undefined ? undefined : Number(bytes)
