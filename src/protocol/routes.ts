@@ -19,6 +19,8 @@ export type Route = {
   readonly inFlight: number
   /** How long (ms) a notification may wait for company when nothing else makes it wait; 0: leaves at once. */
   readonly lingerMs: number
+  /** Least time (ms) between two requests while more than 1,000 notifications come in a second: fewer and fuller ones. 0: none. */
+  readonly paceMs: number
   /** Most notifications in one pack. */
   readonly packNotifications: number
   /** Most bytes in one pack, unless one notification alone is larger. SQS bills each 64 KiB. */
@@ -53,6 +55,7 @@ const DEFAULTS = {
   lanes: 64,
   inFlight: 4,
   lingerMs: 0,
+  paceMs: 4,
   packNotifications: 200,
   packBytes: 64 * 1024,
   attempts: 10,
@@ -85,6 +88,7 @@ const SOON = { outageSeconds: 30, maxReceiveCount: 100 } as const
  */
 const CALL = {
   maxAgeMs: CALL_MAX_AGE_MS,
+  paceMs: 0,
   memoryMiB: 512,
   timeoutSeconds: 10,
   handlerSeconds: 5,

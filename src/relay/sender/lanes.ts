@@ -93,6 +93,10 @@ export function createLanes({ route, signal, onReady, onTooLarge }: LanesOptions
       ready = ready.slice(used)
       return flights
     },
+    /** Whether a request would carry as many packs as it may. */
+    get isFull(): boolean {
+      return ready.length >= REQUEST_PACKS
+    },
     /** Whether no lane is ready. */
     get isEmpty(): boolean {
       return ready.length === 0

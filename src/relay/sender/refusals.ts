@@ -1,4 +1,5 @@
 import { textOf, tooLarge } from '../../protocol/index.ts'
+import type { Logger } from '../../runtime/index.ts'
 import type { Item } from '../item.ts'
 import { maskDetail } from '../parking/parked-entry.ts'
 import type { Limits, Rejection, Target } from '../targets/target.ts'
@@ -7,6 +8,9 @@ import type { Flight, Lanes } from './lanes.ts'
 import { toGzippedPack, toPack, type Pack } from './pack.ts'
 
 export type RefusalsOptions = {
+  /** Its name, for the log. */
+  readonly route: string
+  readonly log: Logger
   readonly target: Target
   readonly lanes: Lanes
   /** Looks at the target's limits again; undefined when the relay ends first. */
@@ -16,7 +20,7 @@ export type RefusalsOptions = {
 }
 
 /** What becomes of notifications that the target will never accept as they are. Their lane stays busy meanwhile, so it keeps its order. */
-export function createRefusals({ target, lanes, find, park }: RefusalsOptions) {
+export function createRefusals({ route, log, target, lanes, find, park }: RefusalsOptions) {
   /** One alone: where it was only too large, it may be accepted gzipped. */
   const parkUnlessSmaller = async (lane: Lane, pack: Pack, item: Item, rejection: Rejection): Promise<void> => {
     const { isForSize, reason, detail } = rejection
@@ -38,6 +42,17 @@ export function createRefusals({ target, lanes, find, park }: RefusalsOptions) {
         lane.frozen.unshift(...halves.map((half) => toPack(half, Number.POSITIVE_INFINITY) as Pack))
       }
       lanes.next(lane)
+    },
+    /** A request of this size was refused for it, though its packs were within the limits: else every full request would be refused first. */
+    shrinkRequests(limits: Limits, refusedBytes: number): Limits {
+      const requestBytes = Math.floor(refusedBytes / 2)
+      const { maxBytes } = limits
+      if (requestBytes >= (limits.requestBytes ?? maxBytes)) return limits
+      log.warn(
+        { code: 'relay.sqs.smaller_requests', route, queue: target.name, maxBytes, requestBytes },
+        'SQS, or a proxy before it, accepts smaller requests than the limit of the queue allows; the relay sends smaller requests',
+      )
+      return { ...limits, requestBytes }
     },
     /** The next notification of a lane is larger than a message may be: it goes gzipped, or is parked. */
     async compress(lane: Lane, maxBytes: number): Promise<void> {

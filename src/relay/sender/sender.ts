@@ -5,6 +5,7 @@ import type { Metrics } from '../metrics.ts'
 import type { Limits, Outcome, Rejection, Target } from '../targets/target.ts'
 import { bytesOf, createLanes, type Flight } from './lanes.ts'
 import type { Outages } from './outages.ts'
+import { createPacing } from './pacing.ts'
 import { createRefusals } from './refusals.ts'
 import { createRequests } from './requests.ts'
 import { createStanding } from './standing.ts'
@@ -79,12 +80,15 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
     onTooLarge: (lane, maxBytes) => void refusals.compress(lane, maxBytes),
   })
 
+  const pacing = createPacing({ paceMs: route.paceMs, onDue: () => dispatch() })
+  /** A full request is never held back. */
+  const isHeld = () => !lanes.isFull && pacing.holdsBack()
   const hasWork = () => !stopping.signal.aborted && (!lanes.isEmpty || singles.length > 0)
   const isFull = () => requests.size >= route.inFlight
   const dispatch = () => {
-    if (limits !== undefined) while (hasWork() && sendNext(limits));
-    else if (hasWork()) void find()
-    if (limits === undefined || !hasWork() || isFull()) uplink.leave(schedule)
+    if (limits === undefined && hasWork()) void find()
+    while (limits !== undefined && hasWork() && !isHeld() && sendNext(limits));
+    if (limits === undefined || !hasWork() || isFull() || isHeld()) uplink.leave(schedule)
   }
 
   /** Sends the next request, unless enough are out or the uplink is busy. */
@@ -95,6 +99,7 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
     const flights =
       single === undefined ? lanes.gather(maxBytes, Math.min(requestBytes, uplink.requestBytes)) : [single]
     if (flights.length === 0) return false
+    pacing.left()
     void deliver({ to, flights })
     return true
   }
@@ -130,7 +135,7 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
     metrics.parked.inc({ ...labels, reason })
     leave([item])
   }
-  const refusals = createRefusals({ target, lanes, find, park })
+  const refusals = createRefusals({ ...labels, target, lanes, log, find, park })
 
   const deliver = async (batch: Batch): Promise<void> => {
     const { flights } = batch
@@ -166,21 +171,9 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
     else if (!isForSize) standing.answered()
     // A refused request says nothing of its packs: each is tried alone before it is taken apart.
     if (verdict === 'refused' && flights.length > 1) {
-      if (isForSize) sendLess(batch)
+      if (isForSize && limits?.address === batch.to.address) limits = refusals.shrinkRequests(limits, bytesOf(flights))
       singles.push(...flights)
     } else for (const flight of flights) reject(flight, rejection)
-  }
-
-  /** The server, or a proxy before it, takes less at once than its queue says: without this every full request would be refused first. */
-  const sendLess = ({ to, flights }: Batch) => {
-    const requestBytes = Math.floor(bytesOf(flights) / 2)
-    if (limits === undefined || limits.address !== to.address) return
-    if (requestBytes >= (limits.requestBytes ?? limits.maxBytes)) return
-    limits = { ...limits, requestBytes }
-    log.warn(
-      { code: 'relay.sqs.smaller_requests', ...labels, queue: target.name, maxBytes: limits.maxBytes, requestBytes },
-      'SQS, or a proxy before it, accepts smaller requests than the limit of the queue allows; the relay sends smaller requests',
-    )
   }
 
   const accept = ({ lane, pack }: Flight) => {
@@ -214,6 +207,7 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
       if (held === 0) progress = now()
       held++
       bytes += item.bytes
+      pacing.came()
       lanes.push(item)
     },
     /** Sends nothing more; resolves when what is in flight is settled, or after the deadline. */

@@ -1,4 +1,4 @@
-import { createHmac, hash } from 'node:crypto'
+import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto'
 
 /**
  * Signature version 4 for requests of one kind: POST to one path, without a query.
@@ -22,16 +22,16 @@ export type SignOptions = {
   readonly timeMs: number
 }
 
-const hmac = (key: string | Buffer, text: string): Buffer => createHmac('sha256', key).update(text).digest()
+const hmac = (key: string | Buffer | KeyObject, text: string): Buffer => createHmac('sha256', key).update(text).digest()
 
 /** The last key that was derived: it holds for a day. */
-let derived: { readonly from: string; readonly key: Buffer } = { from: '', key: Buffer.alloc(0) }
+let derived: { readonly from: string; readonly key: KeyObject } | undefined
 
-function deriveKey(secret: string, scope: string): Buffer {
+function deriveKey(secret: string, scope: string): KeyObject {
   const from = `${secret}\n${scope}`
-  if (derived.from !== from) {
+  if (derived?.from !== from) {
     const key = scope.split('/').reduce<string | Buffer>(hmac, `AWS4${secret}`)
-    derived = { from, key: key as Buffer }
+    derived = { from, key: createSecretKey(key as Buffer) }
   }
   return derived.key
 }
@@ -60,7 +60,7 @@ export function sign({
   const canonical = `POST\n${canonicalPath}\n\n${canonicalHeaders}\n${names.join(';')}\n${hash('sha256', body)}`
   const scope = `${date.slice(0, 8)}/${region}/${service}/aws4_request`
   const toSign = `AWS4-HMAC-SHA256\n${date}\n${scope}\n${hash('sha256', canonical)}`
-  const signature = createHmac('sha256', deriveKey(secretAccessKey, scope)).update(toSign).digest('hex')
+  const signature = hmac(deriveKey(secretAccessKey, scope), toSign).toString('hex')
   signed['authorization'] =
     `AWS4-HMAC-SHA256 Credential=${accessKeyId}/${scope}, SignedHeaders=${names.join(';')}, Signature=${signature}`
   return signed
