@@ -1,9 +1,9 @@
 import { createLog, createShutdown } from '../runtime/index.ts'
-import { collectStart, keepHeapSmall } from './small-heap.ts'
+import { applyHeapFlags, collectStart } from './heap-flags.ts'
 
 /** `enigma-relay relay`: runs until SIGINT or SIGTERM. @throws ConfigError, RelayError */
 export async function runRelay(): Promise<void> {
-  keepHeapSmall()
+  applyHeapFlags()
   const { createRelay, readConfig } = await import('../relay/index.ts')
   const config = readConfig(process.env)
   const shutdown = createShutdown(process)

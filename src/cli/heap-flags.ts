@@ -1,0 +1,32 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
+/**
+ * V8 lets a heap with much short-lived text grow to several times of what lives in it. A young generation of three times 8 MiB is
+ * collected cheaply and stays small. Measured on a drain of 200,000 CDRs, beside V8's own choice and the smallest heap: docs/benchmarks.md.
+ */
+const HEAP_FLAGS = ['--max-semi-space-size=8', '--heap-growing-percent=100']
+
+/**
+ * Runs this program again in the place of this process, under its process id, with the flags of the heap: they count only from the start
+ * of a process. Does nothing when they are given already, or where a process cannot be replaced (Windows).
+ */
+export function applyHeapFlags(): void {
+  const given = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].join(' ')
+  if (/--max[-_]semi[-_]space[-_]size/.test(given)) return
+  try {
+    process.execve?.(process.execPath, [process.execPath, ...HEAP_FLAGS, ...process.execArgv, ...process.argv.slice(1)])
+  } catch {
+    // The relay runs all the same, with more memory.
+  }
+}
+
+/**
+ * Collects what only the start needed. An idle process allocates too little for V8 to do so by itself. Measured on an idle relay: 95 MB and
+ * not 119, for a pause of some 50 ms, to be made before anything is taken or heard.
+ */
+export function collectStart(): void {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as (options: Record<string, string>) => void
+  collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+}

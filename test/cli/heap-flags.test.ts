@@ -1,0 +1,16 @@
+import { readFile } from 'node:fs/promises'
+import { expect, test } from 'vitest'
+import { useRedisServer } from '../support/redis.ts'
+import { useFolder } from '../support/relay.ts'
+import { startRelayProcess } from '../support/relay-process.ts'
+import { useSqsFaults } from '../support/sqs-faults.ts'
+
+test('the relay runs with the flags of its heap, under the process id that it was started with, and ends as before', async () => {
+  const [redis, sqs, dataDir] = [await useRedisServer(), await useSqsFaults(), await useFolder()]
+  const relay = startRelayProcess({ redisUrl: redis.url, endpoint: sqs.endpoint, dataDir })
+  await relay.ready()
+  const command = (await readFile(`/proc/${relay.pid}/cmdline`, 'utf8')).split('\0')
+  expect(command.filter((word) => word.startsWith('--max-semi-space-size'))).toHaveLength(1)
+  expect(command).toContain('--conditions=source')
+  expect(await relay.kill('SIGTERM')).toEqual({ code: 0, signal: null, errors: '' })
+})

@@ -1,0 +1,54 @@
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { findRoute, ROUTES } from '../../../src/protocol/index.ts'
+import { createPacing } from '../../../src/relay/sender/pacing.ts'
+
+/** A pacing of 4 ms whose clock is the test's. */
+function usePacing(paceMs = 4) {
+  vi.useFakeTimers({ now: 0 })
+  onTestFinished(() => void vi.useRealTimers())
+  const due = vi.fn()
+  const pacing = createPacing({ paceMs, onDue: due, clock: () => Date.now() })
+  /** So many notifications a second, for a second. */
+  const load = (perSecond: number) => {
+    for (let ms = 0; ms < 1_000; ms += 10) {
+      for (let n = 0; n < perSecond / 100; n++) pacing.came()
+      vi.advanceTimersByTime(10)
+    }
+  }
+  return { pacing, due, load }
+}
+
+test('a route with few notifications is never held back', () => {
+  const { pacing, load } = usePacing()
+  load(900)
+  pacing.left()
+  expect(pacing.holdsBack()).toBe(false)
+})
+
+test('a busy route is held back until 4 ms after its last request, and told once when they are over', () => {
+  const { pacing, due, load } = usePacing()
+  load(2_000)
+  pacing.left()
+  vi.advanceTimersByTime(1)
+  expect([pacing.holdsBack(), pacing.holdsBack()]).toEqual([true, true])
+  vi.advanceTimersByTime(2)
+  expect([pacing.holdsBack(), due.mock.calls.length]).toEqual([true, 0])
+  vi.advanceTimersByTime(1)
+  expect([pacing.holdsBack(), due.mock.calls.length]).toEqual([false, 1])
+})
+
+test('a route that was busy is not held back any more when few come', () => {
+  const { pacing, load } = usePacing()
+  load(5_000)
+  load(100)
+  pacing.left()
+  expect(pacing.holdsBack()).toBe(false)
+})
+
+test('calls are never held back, however many there are', () => {
+  const { pacing, load } = usePacing(findRoute('agents', 'call')?.paceMs)
+  load(10_000)
+  pacing.left()
+  expect(pacing.holdsBack()).toBe(false)
+  expect(ROUTES.filter(({ paceMs }) => paceMs === 0).map(({ name }) => name)).toEqual(['agents-call', 'inbound-call'])
+})
