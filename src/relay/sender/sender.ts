@@ -86,8 +86,9 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
   const hasWork = () => !stopping.signal.aborted && (!lanes.isEmpty || singles.length > 0)
   const isFull = () => requests.size >= route.inFlight
   const dispatch = () => {
-    if (limits === undefined && hasWork()) void find()
-    while (limits !== undefined && hasWork() && !isHeld() && sendNext(limits));
+    const to = limits
+    if (to === undefined && hasWork()) void find()
+    if (to !== undefined) while (hasWork() && !isHeld() && sendNext(to));
     if (limits === undefined || !hasWork() || isFull() || isHeld()) uplink.leave(schedule)
   }
 

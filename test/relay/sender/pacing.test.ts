@@ -6,7 +6,7 @@ import { createPacing } from '../../../src/relay/sender/pacing.ts'
 function usePacing(paceMs = 4) {
   vi.useFakeTimers({ now: 0 })
   onTestFinished(() => void vi.useRealTimers())
-  const due = vi.fn()
+  const due = vi.fn<() => void>()
   const pacing = createPacing({ paceMs, onDue: due, clock: () => Date.now() })
   /** So many notifications a second, for a second. */
   const load = (perSecond: number) => {
