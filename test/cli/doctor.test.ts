@@ -70,7 +70,16 @@ test('--json has every check and a summary of the same; something that fails end
       ...(finding.state === 'ok' ? {} : { code: expect.stringMatching(/^doctor\.[a-z_]+\.[a-z_]+$/) as string }),
       ...(finding.fix === undefined ? {} : { fix: expect.any(String) as string }),
     })
-  for (const { name } of ROUTES) expect(checks.map(({ check }) => check)).toContain(`sqs/queue/${name}`)
+  const names = (part: string, ends: readonly string[]) => ends.map((end) => `${part}/${end}`)
+  const server = ['answer', 'version', 'role', 'source', 'memory', 'persistence']
+  const pubsub = ['rights', 'heartbeat', 'output-buffer', 'channels']
+  const lists = [`list/${LIST}`, 'lists', 'consumers', 'relay-id', 'claims', 'parked']
+  const ofRoutes = (part: string) => ROUTES.map(({ name }) => `${part}/${name}`)
+  expect(checks.map(({ check }) => check)).toEqual([
+    ...names('machine', ['node', 'folder', 'disk', 'journal']),
+    ...names('redis/main', [...server, ...pubsub, ...lists]),
+    ...names('sqs', ['answer', 'clock', ...ofRoutes('queue'), ...ofRoutes('send')]),
+  ])
   for (const state of ['ok', 'warn', 'fail'])
     expect(summary[state]).toBe(checks.filter((finding) => finding.state === state).length)
   const text = await doctor()

@@ -47,7 +47,7 @@ const DEDUPLICATION_MS = 5 * 60_000
 
 /**
  * A small SQS of the tests' own: it speaks the JSON protocol as the SDK sends it, knows copies by their deduplication id, and
- * misbehaves on command. It has every queue that it is asked for, unless `missing` names it; one in `denied` may not be used.
+ * misbehaves on command. It has every queue that it is asked for, unless `missing` names it.
  */
 export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAccepted }: SqsFaultsOptions = {}) {
   const requests: WireRequest[] = []
@@ -55,7 +55,6 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
   const accepted: AcceptedEntry[] = []
   const known = { current: new Set<string>(), former: new Set<string>(), sinceMs: performance.now() }
   const missing = new Set<string>()
-  const denied = new Set<string>()
   const busyGroups = new Set<string>()
   const state = {
     /** Decides about each request; may wait before it does. */
@@ -64,6 +63,8 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
     answerSignOfLife: (_request: WireRequest): Answer | Promise<Answer> => 'accept',
     /** The attribute that its queues have now; undefined: they do not say it. */
     maxBytes: maxBytes as number | undefined,
+    /** The code with which it refuses every request for a queue. */
+    refuse: (_queue: string): string | undefined => undefined,
     /** What its queues say of themselves besides. */
     attributes: {} as Readonly<Record<string, string>>,
     /** Whether its answers have a date. */
@@ -144,7 +145,8 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
     const body = JSON.parse(text) as { QueueName?: string; QueueUrl?: string; Entries?: WireEntry[] }
     const queue = body.QueueName ?? body.QueueUrl?.split('/').at(-1) ?? ''
     if (missing.has(queue)) return refuse(response, 400, 'QueueDoesNotExist')
-    if (denied.has(queue)) return refuse(response, 403, 'AccessDeniedException')
+    const refusal = state.refuse(queue)
+    if (refusal !== undefined) return refuse(response, 403, refusal)
     const action = request.headers['x-amz-target']
     if (action === 'AmazonSQS.GetQueueUrl')
       return reply(response, 200, { QueueUrl: `http://sqs.test/000000000000/${queue}` })
@@ -172,7 +174,6 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
     signsOfLife,
     accepted,
     missing,
-    denied,
     state,
     stop: async (): Promise<void> => {
       server.closeAllConnections()

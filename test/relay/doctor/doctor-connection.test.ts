@@ -107,10 +107,13 @@ test('a password file that is empty is named, with what to do, and Redis is not 
   expect(await look()).toMatchObject({ state: 'ok' })
 })
 
-test('a Redis that accepts and never answers is one line after some seconds', { timeout: 30_000 }, async () => {
+test.each([
+  ['accepts and never answers', { holdAnswers: true }],
+  ['falls silent after that', { failAt: { words: 'PING', how: 'vanish' } }],
+] as const)('a Redis that %s is one line after some seconds', { timeout: 30_000 }, async (_words, fault) => {
   const { port } = await useRedisServer()
   const proxy = await useProxy(port)
-  proxy.state.holdAnswers = true
+  Object.assign(proxy.state, fault)
   const found = await lookAtRedis(`redis://127.0.0.1:${proxy.port}`)
   expect(found).toEqual({
     answer: expect.objectContaining({

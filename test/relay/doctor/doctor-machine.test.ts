@@ -1,8 +1,8 @@
 import { once } from 'node:events'
-import { chmod, mkdir, open, readdir, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, open, readdir, stat, truncate, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { checkJournal } from '../../../src/relay/doctor/journal-check.ts'
 import { checkFolder, checkNode, judgeDisk } from '../../../src/relay/doctor/machine-checks.ts'
 import { readConfig } from '../../../src/relay/index.ts'
@@ -15,8 +15,10 @@ const configOf = (dataDir: string) =>
 const filesIn = async (folder: string) =>
   Promise.all((await readdir(folder)).map(async (file) => [file, (await stat(join(folder, file))).size]))
 
-test('a journal that a relay has open is sound, and how much waits in it is said; its folder stays as it is', async () => {
-  const dataDir = await useFolder()
+test('a journal that a relay has open is sound, and how much waits in it is said; its folder stays as it is, and no copy is left', async () => {
+  const [dataDir, copies] = [await useFolder(), await useFolder()]
+  vi.stubEnv('TMPDIR', copies)
+  onTestFinished(() => void vi.unstubAllEnvs())
   expect(await checkJournal(configOf(dataDir))).toMatchObject({ state: 'ok' })
   const journal = openJournal({
     dataDir,
@@ -48,6 +50,7 @@ test('a journal that a relay has open is sound, and how much waits in it is said
     text: expect.stringMatching(/\b2 notifications\b/) as string,
   })
   expect(await filesIn(dataDir)).toEqual(closed)
+  expect(await readdir(copies)).toEqual([])
 })
 
 test('a damaged journal is a warning, and is left to the relay', async () => {
@@ -80,6 +83,16 @@ test('a damaged journal is a warning, and is left to the relay', async () => {
   const before = await filesIn(dataDir)
   expect(await checkJournal(configOf(dataDir))).toMatchObject({ code: 'doctor.journal.damaged' })
   expect(await filesIn(dataDir)).toEqual(before)
+})
+
+test('a journal that is large is left alone', async () => {
+  const dataDir = await useFolder()
+  await writeFile(join(dataDir, 'journal-test.db'), 'no journal')
+  await truncate(join(dataDir, 'journal-test.db'), 64 * 1024 * 1024 + 1)
+  expect(await checkJournal(configOf(dataDir))).toMatchObject({
+    state: 'ok',
+    text: expect.stringContaining('64 MiB, too large') as string,
+  })
 })
 
 test('a journal that cannot be read is no damaged one', async () => {

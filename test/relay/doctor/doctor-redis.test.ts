@@ -1,9 +1,11 @@
 import { hostname } from 'node:os'
 import { expect, onTestFinished, test } from 'vitest'
 import { createClient } from 'redis'
+import { examine } from '../../../src/relay/doctor/doctor.ts'
+import { readConfig } from '../../../src/relay/index.ts'
 import { everythingIn, lookAtRedis } from '../../support/doctor.ts'
 import { useRedisClient, useRedisServer } from '../../support/redis.ts'
-import { waitFor } from '../../support/relay.ts'
+import { useFolder, waitFor } from '../../support/relay.ts'
 
 const CAMPAIGNS = 'enigma:notifications:campaigns'
 const LISTS = { ENIGMA_LISTS: CAMPAIGNS }
@@ -23,6 +25,10 @@ test('a sound server: every check is ok, the rights are there, the heartbeat is 
   expect(found).toMatchObject({ heartbeat: { state: 'ok' }, rights: { state: 'ok' } })
   expect(await everythingIn(url)).toEqual(before)
   expect(before.values).toHaveLength(2)
+  expect(await redis.info('commandstats')).toContain('cmdstat_scan:calls=1,')
+  // Its connections are closed.
+  const own = async () => (await redis.sendCommand<string>(['CLIENT', 'LIST'])).trim().split('\n')
+  await waitFor(async () => (await own()).length === 1, 'no other client')
 })
 
 test('a server that evicts fails, with the command that mends it; one that is full fails, and is not touched', async () => {
@@ -129,6 +135,39 @@ test('lists: the wrong type, the other end, the singular, one that is not named'
   expect((await lookAtRedis(url))['lists']?.code).toBe('doctor.lists.not_named')
 })
 
+test('a user who may not SCAN still learns of the lists that diallers are known to use', async () => {
+  const { url, port } = await useRedisServer()
+  const redis = await useRedisClient(url)
+  await redis.sendCommand(['ACL', 'SETUSER', 'relay', 'on', '>hunter2', '~*', '&*', '+@all', '-scan'])
+  await redis.rPush(CAMPAIGNS, cdr(1))
+  const found = await lookAtRedis(`redis://relay:hunter2@127.0.0.1:${port}`)
+  expect(found['lists']).toMatchObject({
+    code: 'doctor.lists.not_named',
+    text: expect.stringContaining(CAMPAIGNS) as string,
+  })
+})
+
+test('of two sources that are one new Redis the second fails; neither a source that is away nor one that tells little of itself is another', async () => {
+  const { url } = await useRedisServer()
+  const [quiet, silent] = await Promise.all(
+    [1, 2].map(() => useRedisServer({ args: ['--rename-command', 'INFO', ''] })),
+  )
+  const config = readConfig({
+    ENIGMA_SOURCES: `away=redis://127.0.0.1:1,one=${url},two=${url.replace('127.0.0.1', 'localhost')},quiet=${quiet?.url},silent=${silent?.url}`,
+    ENIGMA_DATA_DIR: await useFolder(),
+    AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:1',
+    AWS_REGION: 'none',
+  })
+  const found = new Map<string, unknown>()
+  for await (const { check, code } of examine({ config })) if (check.endsWith('/source')) found.set(check, code)
+  expect([...found]).toEqual([
+    ['redis/one/source', undefined],
+    ['redis/two/source', 'doctor.source.same_server'],
+    ['redis/quiet/source', undefined],
+    ['redis/silent/source', undefined],
+  ])
+})
+
 test('another consumer that waits on a list is seen, with its address; a relay that waits is none', async () => {
   const { url } = await useRedisServer()
   const redis = await useRedisClient(url)
@@ -185,6 +224,8 @@ test('the relay id of another host, claims of a relay that is gone, and parked n
     code: 'doctor.relay_id.held',
     text: expect.stringMatching(/\b7\b.*\belsewhere\b/) as string,
   })
+  await redis.set('enigma:relay:lease:test', 'not of this version')
+  expect((await lookAtRedis(url))['relay-id']?.code).toBe('doctor.relay_id.held')
   await lease(hostname(), process.pid)
   expect((await lookAtRedis(url))['relay-id']).toMatchObject({ state: 'ok' })
   for (const relay of ['test', 'gone']) {

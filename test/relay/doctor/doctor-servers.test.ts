@@ -88,6 +88,11 @@ test('PubSub that is renamed away, or that does not come through, fails', { time
 test('a server that does not tell the output buffer limit is a warning; 0 is no limit, and one of the two may be small', async () => {
   const silent = await useRewritten((answer) => answer.replaceAll('pubsub ', 'others '))
   expect((await lookAtRedis(silent))['output-buffer']?.code).toBe('doctor.output_buffer.unknown')
+  const alone = await useRedisServer({ args: ['--rename-command', 'CLIENT', ''] })
+  expect((await lookAtRedis(alone.url))['output-buffer']).toMatchObject({
+    state: 'ok',
+    text: expect.stringMatching(/ s$/) as string,
+  })
   const { url } = await useRedisServer({ args: ['--client-output-buffer-limit', 'pubsub 0 0 0'] })
   const redis = await useRedisClient(url)
   await redis.subscribe('any', () => undefined)

@@ -4,11 +4,14 @@ import {
   GetQueueAttributesCommand,
   SetQueueAttributesCommand,
 } from '@aws-sdk/client-sqs'
-import { beforeAll, expect, test } from 'vitest'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { examineSqs } from '../../../src/relay/doctor/examine-sqs.ts'
 import { readConfig } from '../../../src/relay/index.ts'
 import { findRoute, ROUTES } from '../../../src/protocol/index.ts'
 import { byCheck } from '../../support/doctor.ts'
+import { useFolder } from '../../support/relay.ts'
 import { useSqs } from '../../support/sqs.ts'
 import { useSqsFaults } from '../../support/sqs-faults.ts'
 
@@ -146,8 +149,9 @@ test('a queue that may not be sent to fails; a server that answers in another wa
 })
 
 test('a queue that may not be read fails, a dead-letter queue that may not be read is a warning, and nothing is sent to the former', async () => {
-  const { endpoint, denied } = await useSqsFaults()
-  denied.add('enigma-agents-call.fifo').add('enigma-other-dlq.fifo')
+  const { endpoint, state } = await useSqsFaults()
+  const denied = ['enigma-agents-call.fifo', 'enigma-other-dlq.fifo']
+  state.refuse = (queue) => (denied.includes(queue) ? 'AccessDeniedException' : undefined)
   const found = await lookAtSqs(endpoint)
   expect(found['sqs/queue/agents-call']).toMatchObject([
     {
@@ -177,6 +181,46 @@ test('the attributes of a dead-letter queue count too, and the fix sets those of
   expect(dead).toContain(
     ` --queue-url ${deadUrl} --attributes '{"MessageRetentionPeriod":"1209600","MaximumMessageSize":"1048576"}'`,
   )
+})
+
+test('credentials that AWS does not know are said once', async () => {
+  const { endpoint, state } = await useSqsFaults()
+  state.refuse = () => 'UnrecognizedClientException'
+  const found = await lookAtSqs(endpoint)
+  expect(Object.keys(found)).toEqual(['sqs/answer', 'sqs/clock'])
+  expect(found['sqs/answer']).toMatchObject([
+    { code: 'doctor.sqs.unusable', fix: expect.stringContaining('AWS_ACCESS_KEY_ID') as string },
+  ])
+})
+
+test('what stands in the way of credentials is quoted without numbers', async () => {
+  const folder = await useFolder()
+  const session = 'sso_start_url = https://sso.test/start\nsso_region = us-east-1\n'
+  await writeFile(
+    join(folder, 'config'),
+    `[profile 27825550001]\nsso_session = doctor\nsso_account_id = 1\nsso_role_name = r\n[sso-session doctor]\n${session}`,
+  )
+  for (const name of ['AWS_ACCESS_KEY_ID', 'AWS_SECRET_ACCESS_KEY']) vi.stubEnv(name, undefined)
+  vi.stubEnv('AWS_PROFILE', '27825550001')
+  vi.stubEnv('AWS_CONFIG_FILE', join(folder, 'config'))
+  vi.stubEnv('HOME', folder)
+  onTestFinished(() => void vi.unstubAllEnvs())
+  const { endpoint } = await useSqsFaults()
+  const [finding] = (await lookAtSqs(endpoint))['sqs/answer'] ?? []
+  expect(finding?.code).toBe('doctor.sqs.unusable')
+  expect(finding?.text).toContain('SSO session token associated with profile')
+  expect(finding?.text).not.toContain('27825550001')
+})
+
+test('a queue is a high-throughput one with both of its attributes only', async () => {
+  const { endpoint, state } = await useSqsFaults()
+  const text = async (scope: string, limit: string) => {
+    state.attributes = { DeduplicationScope: scope, FifoThroughputLimit: limit }
+    return (await lookAtSqs(endpoint))['sqs/queue/other']?.[0]?.text
+  }
+  expect(await text('messageGroup', 'perMessageGroupId')).not.toContain('high-throughput')
+  expect(await text('queue', 'perMessageGroupId')).toContain('high-throughput')
+  expect(await text('messageGroup', 'perQueue')).toContain('high-throughput')
 })
 
 test('a queue with a key of its own may be sent to, and whether the key may be used is not known', async () => {
