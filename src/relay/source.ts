@@ -61,42 +61,27 @@ export function createSource(options: SourceOptions) {
   client.on('ready', () => connectionCount++)
   const connections = () => connectionCount
 
+  const tools = { sourceId: source.id, client, log, metrics, now }
   const numbers = createNumbers({ client, now, last: notes.formerNumber, onSeen: notes.saw })
   const rights = createRightsGate(client, config, source)
-  const identity = createIdentity({ client, source, servers, connections, nameRights: rights.pass, log, now })
-  const serverView = createServerView({ client, sourceId: source.id, log, metrics })
+  const identity = createIdentity({ ...tools, source, servers, connections, nameRights: rights.pass })
+  const serverView = createServerView(tools)
   const parking = createParking({
-    sourceId: source.id,
-    client,
+    ...tools,
     numbers,
-    log,
-    now,
     announce: (notice, number) => announcer.announce(source.id, notice, number),
     relayId: config.relayId,
     most: config.parkedMax,
     file: overflowFile(config.dataDir, source.id, config.relayId),
-    metrics,
     signal: endSignal,
   })
   const mayWrite = async () => {
     await identity.verify()
     await rights.pass()
   }
-  const lists = createSourceLists({
-    source,
-    config,
-    client,
-    failing,
-    connections,
-    intake: options.lists,
-    numbers,
-    parking,
-    journalId: options.journalId,
-    mayWrite,
-    log,
-    metrics,
-    now,
-  })
+  const { lists: intake, journalId } = options
+  const redis = { ...tools, source, failing, numbers }
+  const lists = createSourceLists({ ...redis, config, connections, intake, parking, journalId, mayWrite })
   const pubsub: PubsubState = { heardMs: undefined, heardUntilMs: notes.formerlyHeardMs, fault: undefined }
   const state = {
     /** When (ms) Redis last answered, be it with an error, and that error. */
@@ -118,9 +103,9 @@ export function createSource(options: SourceOptions) {
 
   const runPubsub = async (signal: AbortSignal): Promise<void> => {
     if (config.channels.length === 0) return
-    const redis = { client, failing, identity, serverView, numbers, ownIndex }
-    const run = { source, patterns: config.channels, state: pubsub, intake: options.pubsub, notes, announcer }
-    await runPubsubSource({ ...redis, ...run, log, metrics, now }, signal)
+    const ports = { intake: options.pubsub, notes, announcer }
+    const run = { ...redis, ...ports, patterns: config.channels, state: pubsub, identity, serverView, ownIndex }
+    await runPubsubSource(run, signal)
   }
 
   return {
@@ -131,14 +116,10 @@ export function createSource(options: SourceOptions) {
       void connect(client, signal)
       const watching = watchSource(
         {
-          sourceId: source.id,
-          client,
+          ...tools,
           identity,
           lists: lists.state.lists,
           serverView,
-          log,
-          metrics,
-          now,
           onAnswered(atMs, refusal) {
             state.answered = atMs
             state.refusal = refusal
@@ -151,15 +132,8 @@ export function createSource(options: SourceOptions) {
         },
         signal,
       )
-      while (await identity.admitted(signal)) {
-        const refused = new AbortController()
-        const either = AbortSignal.any([signal, refused.signal])
-        // Listening takes nothing from anybody: it never waits for the relay id.
-        const work = Promise.all([runPubsub(either), lists.run(either)])
-        await Promise.race([identity.refused(), work])
-        refused.abort()
-        await work
-      }
+      // Listening takes nothing from anybody: it never waits for the relay id.
+      await identity.whileAdmitted((admitted) => Promise.all([runPubsub(admitted), lists.run(admitted)]), signal)
       await watching
     },
     /** Parks a notification that no claim keeps. Resolves with false when the relay ends first. */

@@ -33,7 +33,7 @@ for (const file of sources) {
   const text = withoutComments(read(file))
   for (const [code] of text.matchAll(CODE)) used.set(code, file)
   for (const [, family = ''] of text.matchAll(FAMILY)) families.add(family)
-  for (const [word] of text.matchAll(/(?<=')[a-z_]+(?=')/g)) words.add(word)
+  for (const [word] of text.matchAll(/(?<=')[a-z_]+(?=')|(?<=^ +)[a-z_]+(?=: \[)/gm)) words.add(word)
 }
 const isUsed = (code: string): boolean => {
   const dot = code.lastIndexOf('.') + 1

@@ -1,6 +1,6 @@
 import { formatId, parseEvents, type Notification } from '../../src/protocol/index.ts'
 import { claimPrefix, claimsKey, PARKED_KEY, settledKey, waitingPrefix } from '../../src/relay/redis/keys.ts'
-import { parseMeta } from '../../src/relay/lists/open-claim.ts'
+import { parseMeta } from '../../src/relay/lists/open-claims.ts'
 import type { DiallerClient } from './dialler-redis.ts'
 import { LIST_OF } from './packets.ts'
 import type { RelayName } from './relays.ts'

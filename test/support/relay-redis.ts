@@ -52,11 +52,12 @@ export async function useClaims(
     onCount: () => undefined,
     ...options,
   })
-  const announced = new Set<string>()
-  /** Takes from a list that is announced before the first time, and fails when the take was fenced. */
+  const begun = new Map<string, Promise<void>>()
+  /** Takes from a list whose generation begins before the first time, and fails when the take was fenced. */
   const take = async (list: string, count: number, maxBytes: number) => {
-    if (!announced.has(list)) await claims.beginGeneration(list)
-    announced.add(list)
+    const generation = begun.get(list) ?? claims.beginGeneration(list)
+    begun.set(list, generation)
+    await generation
     const taken = await claims.take(list, count, maxBytes)
     if (taken === 'fenced') throw new Error('the take was fenced')
     return taken

@@ -3,6 +3,7 @@ import { sleepToBeat, type Logger } from '../../runtime/index.ts'
 import type { JournalIntake } from '../pubsub/pubsub-intake.ts'
 import type { Metrics } from '../metrics.ts'
 import { reasonOf, type RedisFault } from '../redis/advice.ts'
+import type { LookFailure } from '../lists/leftovers.ts'
 import type { Sender } from '../sender/sender.ts'
 import type { Source } from '../source.ts'
 
@@ -59,72 +60,59 @@ export function createReadiness(options: ReadinessOptions) {
   const because = (what: string, why: RedisFault | undefined): string =>
     why === undefined ? what : `${what}: ${reasonOf(why)}`
 
-  const faults = (): Map<string, Fault> => {
-    const found = new Map<string, Fault>()
+  /** Each part, and what is wrong with it. */
+  function* listFaults(): Generator<[part: string, fault: Fault]> {
     for (const { id, state } of sources) {
-      found.set(`redis:${id}`, redisFault(state))
+      yield [`redis:${id}`, redisFault(state)]
       // A server that is another source's is neither heard nor taken from; nothing else can be said of it.
-      found.set(
-        `source:${id}`,
-        unless(state.refused === undefined, () => state.refused ?? ''),
-      )
-      if (state.refused !== undefined) continue
+      const { refused, pubsub } = state
+      yield [`source:${id}`, unless(refused === undefined, () => refused ?? '')]
+      if (refused !== undefined) continue
       if (channels.length > 0)
-        found.set(
+        yield [
           `pubsub:${id}`,
-          unless(fresh(state.pubsub.heardMs), () => because('the relay hears no heartbeat', state.pubsub.fault)),
-        )
+          unless(fresh(pubsub.heardMs), () => because('the relay hears no heartbeat', pubsub.fault)),
+        ]
       const { leased, unleased, lookFailure, lists } = state.lists
-      found.set(
-        `lease:${id}`,
-        unless(leased, () =>
-          because(
-            'the relay does not hold its relay id: another relay holds it, or Redis does not answer or refuses the command',
-            unleased,
-          ),
-        ),
-      )
-      const isUnseen = lookFailure !== undefined && now() - lookFailure.sinceMs > FRESH_MS && fresh(state.answered)
-      found.set(
+      yield [`lease:${id}`, unless(leased, () => because(UNLEASED, unleased))]
+      // What is wrong with the whole server is said by its own part.
+      const lasts = (failure: LookFailure | undefined): failure is LookFailure =>
+        failure !== undefined && now() - failure.sinceMs > FRESH_MS && fresh(state.answered)
+      yield [
         `claims:${id}`,
-        isUnseen ? { reason: `the relay cannot look for leftover claims: ${lookFailure.reason}` } : undefined,
-      )
-      for (const [list, { waitsFor, progressMs, items, failing }] of lists) {
-        const stalled = items > 0 && now() - progressMs > STALL_MS
-        const reason = () =>
-          `${items} items wait, and the relay has taken none for ${seconds(progressMs)} s: it waits for ${WAITS[waitsFor]}`
-        // What is wrong with the whole server is said by its own part.
-        const isRefused = failing !== undefined && now() - failing.sinceMs > FRESH_MS && fresh(state.answered)
-        found.set(
+        lasts(lookFailure) ? { reason: `the relay cannot look for leftover claims: ${lookFailure.reason}` } : undefined,
+      ]
+      for (const [list, { waitsFor, progressMs, items, failing }] of lists)
+        yield [
           `list:${id}:${list}`,
-          stalled ? { reason: reason(), stalled } : isRefused ? { reason: failing.reason } : undefined,
-        )
-      }
+          items > 0 && now() - progressMs > STALL_MS
+            ? {
+                reason: `${items} items wait, and the relay has taken none for ${seconds(progressMs)} s: it waits for ${WAITS[waitsFor]}`,
+                stalled: true,
+              }
+            : lasts(failing)
+              ? { reason: failing.reason }
+              : undefined,
+        ]
     }
-    for (const [route, sender] of senders) {
-      const { held, progressMs, inFlight } = sender
-      const { failingSince, problem } = sender.standing
-      const stalled = held > 0 && now() - progressMs > STALL_MS
-      const reason = () => {
-        const until = failingSince === undefined ? 'for their turn' : 'until SQS accepts messages again'
-        const why = inFlight > 0 ? 'for the response to a request' : until
-        return `${held} notifications wait ${why}: no progress for ${seconds(progressMs)} s`
-      }
-      found.set(
-        `sqs:${route.name}`,
-        stalled
-          ? { reason: reason(), stalled }
+    for (const [{ name }, { standing, held, progressMs, inFlight }] of senders) {
+      const { failingSince, problem } = standing
+      const until = failingSince === undefined ? 'for their turn' : 'until SQS accepts messages again'
+      const why = inFlight > 0 ? 'for the response to a request' : until
+      yield [
+        `sqs:${name}`,
+        held > 0 && now() - progressMs > STALL_MS
+          ? {
+              reason: `${held} notifications wait ${why}: no progress for ${seconds(progressMs)} s`,
+              stalled: true,
+            }
           : unless(failingSince === undefined, () => problem ?? 'SQS accepts no messages, or the queue does not exist'),
-      )
+      ]
     }
     // What was wrong before SQS answered again says nothing about what is wrong later.
     if (fresh(lastAnswer())) sqsFault = undefined
-    found.set('sqs', sqsFault)
-    found.set(
-      'journal',
-      unless(intake.brokenSince === undefined, () => 'the relay cannot write the journal'),
-    )
-    return found
+    yield ['sqs', sqsFault]
+    yield ['journal', unless(intake.brokenSince === undefined, () => 'the relay cannot write the journal')]
   }
 
   const lastAnswer = (): number | undefined => {
@@ -136,7 +124,7 @@ export function createReadiness(options: ReadinessOptions) {
   }
 
   const look = () => {
-    const found = faults()
+    const found = new Map(listFaults())
     for (const name of parts.keys()) if (!found.has(name)) parts.delete(name)
     for (const [name, fault] of found) {
       const former = parts.get(name)
@@ -216,6 +204,9 @@ export function createReadiness(options: ReadinessOptions) {
 }
 
 export type Readiness = ReturnType<typeof createReadiness>
+
+const UNLEASED =
+  'the relay does not hold its relay id: another relay holds it, or Redis does not answer or refuses the command'
 
 /** Parts of which there are many: named only when they are not well. */
 const QUIET = /^(sqs:|list:|lease:|source:|claims:)/

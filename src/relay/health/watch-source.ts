@@ -1,10 +1,10 @@
-import { createNews, sleep, sleepToBeat, type Logger } from '../../runtime/index.ts'
-import { describe } from '../errors.ts'
+import { createNews, sleep, sleepToBeat, within, type Logger } from '../../runtime/index.ts'
+import { describe, RelayError } from '../errors.ts'
 import { PARKED_KEY, RELAYS_KEY, SEEN_EMPTY_KEY } from '../redis/keys.ts'
 import { LEASE_MS } from '../redis/lease.ts'
 import type { ListState } from '../lists/list-source.ts'
 import type { Metrics } from '../metrics.ts'
-import { answerWithin, type Redis } from '../redis/client.ts'
+import { connect, type Redis } from '../redis/client.ts'
 import { isAnswer, judgeRedis, sentenceOf, type RedisFault } from '../redis/advice.ts'
 import type { ServerView } from '../redis/output-buffer.ts'
 import type { Identity } from '../redis/source-identity.ts'
@@ -39,7 +39,7 @@ export async function watchSource(options: WatchOptions, signal: AbortSignal): P
     try {
       const answer = client.ping()
       const looks = Promise.allSettled([identity.look(), look(options), serverView.look()])
-      const refusal = await refusalOf(answerWithin(client, ANSWER_MS, answer, signal))
+      const refusal = await refusalOf(answer)
       // Once for each thing that Redis refuses, and once when it refuses nothing any more.
       const news = change(refusal?.words)
       if (news === 'new' && refusal !== undefined)
@@ -60,21 +60,26 @@ export async function watchSource(options: WatchOptions, signal: AbortSignal): P
         { code: 'relay.redis.not_watched', source: sourceId, error: describe(error) },
         'Redis did not answer the regular check',
       )
+      // It is dead, whatever TCP says.
+      if (error instanceof RelayError && client.isOpen) {
+        client.destroy()
+        await connect(client, signal)
+      }
     }
     await (isAnswered ? sleepToBeat(WATCH_MS, signal) : sleep(WATCH_MS / 10, signal))
   }
 }
 
-/** Every error that Redis answers with is an answer; only silence is none. @throws what the connection throws */
-async function refusalOf(answer: Promise<unknown>): Promise<RedisFault | undefined> {
-  try {
-    await answer
-    return undefined
-  } catch (error) {
-    if (isAnswer(error)) return judgeRedis(error)
-    throw error
-  }
-}
+/** Every error that Redis answers with is an answer; only silence is none. @throws RelayError `relay.redis.no_answer`, or what the client throws */
+const refusalOf = (answer: Promise<unknown>): Promise<RedisFault | undefined> =>
+  within(
+    ANSWER_MS,
+    answer.then(
+      () => undefined,
+      (error: unknown) => (isAnswer(error) ? judgeRedis(error) : Promise.reject(error)),
+    ),
+    () => new RelayError('relay.redis.no_answer', `Redis did not answer within ${ANSWER_MS} ms`),
+  )
 
 /** Each by itself: a key of the wrong type, or a command that is not allowed, hides no other figure. */
 async function look({ sourceId, client, lists, metrics, now }: WatchOptions): Promise<void> {

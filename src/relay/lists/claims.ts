@@ -1,15 +1,13 @@
 import { MAX_WAIT_MS } from '../../protocol/index.ts'
-import { createCompaction } from './compaction.ts'
 import { RelayError } from '../errors.ts'
 import type { Keeper } from '../item.ts'
 import type { ListIntake } from './list-intake.ts'
 import { claimPrefix, claimsKey, leaseKey, settledKey, WAITING_FIELD, waitingField, waitingKey } from '../redis/keys.ts'
 import type { Numbers } from '../redis/numbers.ts'
-import { isUnsettled, parseMeta, type OpenClaim } from './open-claim.ts'
+import { createOpenClaims, parseMeta, type ClaimMeta } from './open-claims.ts'
 import type { Parking } from '../parking/parking.ts'
 import { asBytes, type Redis } from '../redis/client.ts'
 import type { TakeReply } from '../redis/scripts.ts'
-import { createWriteBack } from './write-back.ts'
 
 /** List items that Redis keeps for this relay until SQS has accepted them. */
 export type Claim = {
@@ -52,67 +50,14 @@ export function createClaims(options: ClaimsOptions) {
   const bytes = asBytes(client)
   const registry = claimsKey(relayId)
   const prefix = claimPrefix(relayId)
-  const open = new Map<number, OpenClaim>()
   const generations = new Map<string, string>()
   const taking = new Set<Promise<unknown>>()
-  let deletable: OpenClaim[] = []
-  let deleting: Promise<void> | undefined
   const generationOf = (list: string): string => generations.get(list) ?? ''
-  const hold = (claim: OpenClaim, held: number) => {
-    const more = held - claim.held
-    claim.held = held
-    if (more !== 0) intake.hold(claim.list, more)
-  }
-  const writeBack = createWriteBack({ client, relayId, open, generationOf })
-  const compaction = createCompaction({ client, relayId, open, isShort: intake.isShort, now, onHeld: hold })
+  const open = createOpenClaims({ client, relayId, intake, generationOf, onCount, now })
 
-  /** Settled claims are deleted together; one that Redis did not delete stays on the list for the next time. */
-  const deleteSettled = async (): Promise<void> => {
-    while (deletable.length > 0 && client.isReady) {
-      // What is written back must not come behind its deletion.
-      await writeBack.underWay()
-      const batch = deletable
-      deletable = []
-      try {
-        await Promise.all(
-          batch.flatMap(({ number }) => [
-            client.del([prefix + number, settledKey(relayId, number)]),
-            client.hDel(registry, String(number)),
-          ]),
-        )
-        for (const claim of batch) {
-          open.delete(claim.number)
-          hold(claim, 0)
-        }
-        onCount(open.size)
-      } catch {
-        deletable = [...batch, ...deletable]
-        return
-      }
-    }
-  }
-  const flush = (): Promise<void> => {
-    deleting ??= deleteSettled().finally(() => {
-      deleting = undefined
-    })
-    return deleting
-  }
-
-  const deleteUnlessUnsettled = (claim: OpenClaim) => {
-    if (isUnsettled(claim)) return
-    deletable.push(claim)
-    void flush()
-  }
-
-  const openClaim = (number: number, found: Omit<OpenClaim, 'number' | 'writtenMs' | 'held'>, held: number): Claim => {
-    const claim: OpenClaim = { ...found, number, writtenMs: now(), held: 0 }
-    const { list, takenMs, waitMs, items } = claim
-    open.set(number, claim)
-    onCount(open.size)
-    hold(claim, held)
-    const settle = (index: number) => {
-      if (items.delete(index)) deleteUnlessUnsettled(claim)
-    }
+  const openClaim = (number: number, meta: ClaimMeta, items: Map<number, Buffer>, held: number): Claim => {
+    const { list, takenMs, waitMs } = meta
+    const settle = open.add({ number, list, takenMs, waitMs, items }, held)
     const keeper: Keeper = {
       settle: (item) => settle(item.place),
       park: async (item, reason, detail) => {
@@ -120,7 +65,6 @@ export function createClaims(options: ClaimsOptions) {
         if (await parking.park(item, reason, detail, at)) settle(item.place)
       },
     }
-    deleteUnlessUnsettled(claim)
     return { number, list, takenMs, maxWaitMs: waitMs < 0 ? MAX_WAIT_MS : waitMs, items, keeper }
   }
 
@@ -163,10 +107,7 @@ export function createClaims(options: ClaimsOptions) {
           if (number < 0) return 'fenced'
           numbers.seen(number)
           if (items.length === 0) return undefined
-          return {
-            claim: openClaim(number, { list, takenMs, waitMs, items: new Map(items.entries()) }, items.length),
-            left,
-          }
+          return { claim: openClaim(number, { list, takenMs, waitMs }, new Map(items.entries()), items.length), left }
         })
       taking.add(taken)
       try {
@@ -199,12 +140,12 @@ export function createClaims(options: ClaimsOptions) {
       ])
       const parsed = parseMeta(meta ?? '')
       if (parsed === undefined) return undefined
-      const { list, takenMs, waitMs, indexes = [...items.keys()] } = parsed
+      const { indexes = [...items.keys()] } = parsed
       const done = new Set(settled.map(Number))
       const left = items
         .map((item, at): [number, Buffer] => [indexes[at] ?? at, item])
         .filter(([index]) => !done.has(index))
-      return openClaim(number, { list, takenMs, waitMs, items: new Map(left) }, items.length)
+      return openClaim(number, parsed, new Map(left), items.length)
     },
 
     /** The lists for which a blocking move may have taken something that no claim has. */
@@ -213,21 +154,10 @@ export function createClaims(options: ClaimsOptions) {
       return fields.filter((field) => field.startsWith(WAITING_FIELD)).map((field) => field.slice(WAITING_FIELD.length))
     },
 
-    /** Deletes what is settled; to be called again after a reconnect. */
-    flush,
-
-    /** Takes what is settled out of old claims, until the signal aborts. */
-    run: (signal: AbortSignal): Promise<void> => compaction.run(signal),
-
-    /** Writes the claims that are open here and gone from Redis once more. Resolves to how many. @throws what Redis answers */
-    writeBack: writeBack.run,
-
-    /** At the end: takes what was sent out of unfinished claims, so that the next start does not send it again. */
-    async leave(): Promise<void> {
-      await flush()
-      await writeBack.run()
-      await compaction.runOnce()
-    },
+    flush: open.flush,
+    run: open.run,
+    writeBack: open.writeBack,
+    leave: open.leave,
   }
 }
 

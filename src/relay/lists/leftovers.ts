@@ -1,30 +1,23 @@
-import { sleep, sleepToBeat, type Logger } from '../../runtime/index.ts'
+import { sleep, sleepToBeat } from '../../runtime/index.ts'
 import { createAdoption, type AdoptionOptions } from './adoption.ts'
 import type { Claims } from './claims.ts'
 import { describe } from '../errors.ts'
 import { LEASE_MS } from '../redis/lease.ts'
 import type { ListIntake } from './list-intake.ts'
 import type { Metrics } from '../metrics.ts'
-import { reportDamage, type Numbers } from '../redis/numbers.ts'
-import type { Redis } from '../redis/client.ts'
+import { reportDamage } from '../redis/numbers.ts'
 
 /** Why leftover claims cannot be looked for, and since when (ms). */
 export type LookFailure = { readonly sinceMs: number; readonly reason: string }
 
-export type LeftoversOptions = {
+export type LeftoversOptions = AdoptionOptions & {
   readonly sourceId: string
-  readonly client: Redis
-  readonly relayId: string
   readonly claims: Claims
-  readonly numbers: Numbers
   /** The lists that are taken from: each asks by itself for what was left of it, before it takes anything newer. */
   readonly lists: readonly string[]
   readonly intake: Pick<ListIntake, 'room' | 'take'>
   readonly state: { lookFailure: LookFailure | undefined }
-  readonly log: Logger
   readonly metrics: Metrics
-  readonly now: () => number
-  readonly lease: AdoptionOptions['lease']
 }
 
 /** How often (ms) it looks, and while the lists wait for it. */
@@ -38,8 +31,8 @@ const TAKE_BYTES = 4 * 1024 * 1024
  * once. All that it remembers ends with the signal.
  */
 export function createLeftovers(options: LeftoversOptions, signal: AbortSignal) {
-  const { sourceId, client, relayId, claims, numbers, lists, intake, state, log, metrics, now, lease } = options
-  const adoption = createAdoption({ client, relayId, numbers, log, now, lease })
+  const { sourceId, client, claims, lists, intake, state, log, metrics, now, lease } = options
+  const adoption = createAdoption(options)
   const underWay = new Map<string, Promise<void>>()
   /** Lists to be looked at again, since more may have come after the look that is under way. */
   const again = new Set<string>()

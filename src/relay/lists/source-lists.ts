@@ -106,15 +106,14 @@ export function createSourceLists(options: SourceListsOptions) {
   }
 
   const adoptLeftovers = async (leftovers: Leftovers, signal: AbortSignal): Promise<void> => {
-    while (!signal.aborted) {
-      try {
-        await mayWrite()
-        return await leftovers.run()
-      } catch {
-        // Said for each list.
-        await sleep(1_000, signal)
-      }
-    }
+    // What is missing is said for each list.
+    const isAllowed = () =>
+      mayWrite().then(
+        () => true,
+        () => false,
+      )
+    while (!signal.aborted && !(await isAllowed())) await sleep(1_000, signal)
+    await leftovers.run()
   }
 
   /** Says once, with its length, which list is there and not named in ENIGMA_LISTS: its items stay where they are. */

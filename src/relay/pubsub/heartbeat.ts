@@ -15,3 +15,14 @@ export function parseHeartbeat(message: string): number | undefined {
 
 /** The script makes the same: `string.sub(redis.sha1hex('enigma-relay ' .. n), 1, 16)`. */
 const sealOf = (number: number): string => hash('sha1', `enigma-relay ${number}`).slice(0, 16)
+
+/**
+ * Returns a part of the heartbeat channel's name: the same for relays that hear the same, in whatever order their patterns are named. The
+ * version keeps heartbeats of another form on a channel of their own.
+ */
+export function hashPatterns(patterns: readonly string[]): string {
+  const named = [HEARTBEAT_VERSION, ...[...new Set(patterns)].toSorted()]
+  return hash('sha256', JSON.stringify(named)).slice(0, 16)
+}
+
+const HEARTBEAT_VERSION = 'heartbeat 2'

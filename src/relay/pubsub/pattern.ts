@@ -1,5 +1,3 @@
-import { createHash } from 'node:crypto'
-
 /**
  * Redis' glob, as PSUBSCRIBE matches channels: `*`, `?`, `[a-z]`, `[^a]`, `\` before a literal character.
  * Source: stringmatchlen in Redis' util.c, whose odd cases (an unclosed bracket, a reversed range) are followed.
@@ -64,14 +62,3 @@ const toChar = (unit: number): number => (unit > 127 ? unit - 256 : unit)
 export function firstMatch(patterns: readonly string[], channel: string): string | undefined {
   return patterns.find((pattern) => matchesPattern(pattern, channel))
 }
-
-/**
- * Returns a part of the heartbeat channel's name: the same for relays that hear the same, in whatever order their patterns are named. The
- * version keeps heartbeats of another form on a channel of their own.
- */
-export function hashPatterns(patterns: readonly string[]): string {
-  const named = [HEARTBEAT_VERSION, ...[...new Set(patterns)].toSorted()]
-  return createHash('sha256').update(JSON.stringify(named)).digest('hex').slice(0, 16)
-}
-
-const HEARTBEAT_VERSION = 'heartbeat 2'

@@ -1,13 +1,13 @@
 import { toText, type GapCause } from '../../protocol/index.ts'
-import { backoffMs, createNews, sleep, sleepToBeat, type Logger } from '../../runtime/index.ts'
+import { backoffMs, createNews, sleep, sleepToBeat, within, type Logger } from '../../runtime/index.ts'
 import type { SourceConfig } from '../config.ts'
 import { describe, RelayError } from '../errors.ts'
-import { parseHeartbeat } from './heartbeat.ts'
+import { hashPatterns, parseHeartbeat } from './heartbeat.ts'
 import type { JournalIntake } from './pubsub-intake.ts'
 import { heartbeatChannel, RELAY_PREFIX } from '../redis/keys.ts'
 import { createLiveness, LOST_MS } from './liveness.ts'
 import type { Metrics } from '../metrics.ts'
-import { firstMatch, hashPatterns } from './pattern.ts'
+import { firstMatch } from './pattern.ts'
 import type { Numbers } from '../redis/numbers.ts'
 import { createRedis, type Failing, type Redis } from '../redis/client.ts'
 import { isAnswer, judgeRedis, type RedisFault } from '../redis/advice.ts'
@@ -220,21 +220,14 @@ async function listen(
     for (const [pattern, glob] of globs) await connection.pSubscribe(pattern, onMessage(glob), true)
     await connection.subscribe(channelName, onBeat, true)
   }
-  const late = setTimeout(
-    () =>
-      lost.reject(
-        new RelayError('relay.pubsub.disconnected', `Redis did not confirm the subscription within ${LOST_MS} ms`),
-      ),
-    LOST_MS,
-  )
+  const late = () =>
+    new RelayError('relay.pubsub.disconnected', `Redis did not confirm the subscription within ${LOST_MS} ms`)
   try {
     // A client that lost its connection never settles what it is asked then.
-    await Promise.race([subscribe(), lost.promise])
-    clearTimeout(late)
+    await within(LOST_MS, Promise.race([subscribe(), lost.promise]), late)
     liveness.begin()
     await Promise.race([beats(), lost.promise])
   } finally {
-    clearTimeout(late)
     connection.destroy()
   }
 }

@@ -13,7 +13,8 @@ export type RedisFault = {
   readonly words: string
 }
 
-type Known = readonly [pattern: RegExp, event: string, says: string, fix: string]
+/** Event → what it looks like, what it means and what mends it. The first that matches counts. */
+type Table = Readonly<Record<string, readonly [pattern: RegExp, says: string, fix: string]>>
 
 const CREDENTIALS = 'correct the user and password in ENIGMA_SOURCES, preferably in files (docs/relay.md)'
 const CERTIFICATES = 'in ENIGMA_SOURCES (docs/relay.md, "TLS, users and passwords")'
@@ -22,131 +23,112 @@ const CERTIFICATES = 'in ENIGMA_SOURCES (docs/relay.md, "TLS, users and password
  * What Redis answers with. Source: `shared.*err` in server.c, and acl.c, script.c and networking.c of Redis 2.6 to 8 and of Valkey, which
  * word the same refusal in several ways.
  */
-const ANSWERS: readonly Known[] = [
-  [
+const ANSWERS: Table = {
+  max_clients: [
     /max number of clients/i,
-    'max_clients',
     'Redis accepts no more connections',
     'raise maxclients, or close connections that nobody needs',
   ],
-  [
+  protected_mode: [
     /^-?DENIED/,
-    'protected_mode',
     'Redis is in protected mode and accepts only local clients',
     'set a password or a bind address in redis.conf',
   ],
-  [/^-?WRONGTYPE/, 'wrong_type', 'this key in ENIGMA_LISTS is not a list', 'correct ENIGMA_LISTS, or delete the key'],
-  [/^-?OOM\b/, 'out_of_memory', 'Redis has reached maxmemory and refuses writes', 'raise maxmemory or free memory'],
-  [/^-?READONLY/, 'read_only', 'this Redis is a read-only replica', "write the primary's address in ENIGMA_SOURCES"],
-  [
+  wrong_type: [/^-?WRONGTYPE/, 'this key in ENIGMA_LISTS is not a list', 'correct ENIGMA_LISTS, or delete the key'],
+  out_of_memory: [/^-?OOM\b/, 'Redis has reached maxmemory and refuses writes', 'raise maxmemory or free memory'],
+  read_only: [/^-?READONLY/, 'this Redis is a read-only replica', "write the primary's address in ENIGMA_SOURCES"],
+  primary_down: [
     /^-?MASTERDOWN/,
-    'primary_down',
     'this Redis is a replica that has lost its primary',
     "write the primary's address in ENIGMA_SOURCES, or start it again",
   ],
-  [
+  too_few_replicas: [
     /^-?NOREPLICAS/,
-    'too_few_replicas',
     'Redis refuses writes because it has too few replicas',
     'start its replicas again, or lower min-replicas-to-write',
   ],
-  [
+  access_denied: [
     /^-?(NOAUTH|WRONGPASS)|invalid password|no password is set|without any password/i,
-    'access_denied',
     'Redis does not accept the user and password',
     CREDENTIALS,
   ],
-  [/^-?LOADING/, 'loading', 'Redis is reading its data from disk', 'wait until it has finished'],
-  [
+  loading: [/^-?LOADING/, 'Redis is reading its data from disk', 'wait until it has finished'],
+  writes_refused: [
     /^-?MISCONF/,
-    'writes_refused',
     'Redis cannot write its data to disk and refuses writes',
     'free disk space on the Redis host',
   ],
-  [
+  busy: [
     /^-?BUSY\b/,
-    'busy',
     'a script or function of another client blocks Redis',
     'wait until it ends, or run SCRIPT KILL or FUNCTION KILL',
   ],
-  [
+  cluster: [
     /^-?(CLUSTERDOWN|MOVED|ASK|CROSSSLOT|TRYAGAIN)\b/,
-    'cluster',
     'this is a Redis Cluster, which the relay does not support',
     'write the address of a standalone Redis server in ENIGMA_SOURCES',
   ],
-]
+}
 
 /** What Node and OpenSSL say of a TLS connection. Sources: doc/api/tls.md ("X509 certificate error codes"), ssl/ssl_err.c of OpenSSL 3. */
-const TLS: readonly Known[] = [
-  [
+const TLS: Table = {
+  tls_host_name: [
     /ERR_TLS_CERT_ALTNAME_INVALID/,
-    'tls_host_name',
     "the server's certificate is for another host name",
     `add servername=… ${CERTIFICATES}`,
   ],
-  [/CERT_HAS_EXPIRED/, 'tls_expired', "the server's certificate has expired", "renew the server's certificate"],
-  [
+  tls_expired: [/CERT_HAS_EXPIRED/, "the server's certificate has expired", "renew the server's certificate"],
+  tls_not_yet_valid: [
     /CERT_NOT_YET_VALID/,
-    'tls_not_yet_valid',
     "the server's certificate is not valid yet",
     'correct the clocks of both hosts',
   ],
-  [
+  tls_client_certificate: [
     /certificate.required|alert.handshake.failure/i,
-    'tls_client_certificate',
     'the server requires a client certificate, or shares no cipher with the relay',
     `add certFile=… and keyFile=… ${CERTIFICATES}, or set tls-auth-clients no in redis.conf`,
   ],
-  [
+  tls_client_rejected: [
     /alert.(unknown.ca|bad.certificate|certificate.(expired|revoked|unknown)|unsupported.certificate|access.denied|decrypt.error)/i,
-    'tls_client_rejected',
     "the server rejects the relay's client certificate",
     `set certFile=… and keyFile=… to a valid certificate from an authority that the server trusts, ${CERTIFICATES}`,
   ],
-  [
+  tls_version: [
     /alert.protocol.version|unsupported.protocol|no.protocols/i,
-    'tls_version',
     'the server and the relay have no TLS version in common',
     'enable TLS 1.2 or 1.3 on the server (tls-protocols)',
   ],
-  [
+  plain_port: [
     /wrong.version.number|packet.length.too.long|record.layer.failure|ERR_SSL_HTTP_REQUEST/i,
-    'plain_port',
     'this port does not use TLS',
     'write redis:// instead of rediss:// in ENIGMA_SOURCES, or use the TLS port',
   ],
-  [
+  key_passphrase: [
     /bad.decrypt|MISSING_PASSPHRASE|interrupted.or.cancelled|empty.password|bad.password.read/i,
-    'key_passphrase',
     'the passphrase of keyFile is missing or wrong',
     `write the passphrase to a file, and add keyPassphraseFile=… ${CERTIFICATES}`,
   ],
-  [
+  key_mismatch: [
     /key.values.mismatch|KEY_TYPE_MISMATCH/i,
-    'key_mismatch',
     'keyFile is not the private key of certFile',
     'use two files that belong together; while both are being replaced, this error passes by itself',
   ],
-  [
+  tls_file: [
     /ERR_OSSL_|PEM routines/i,
-    'tls_file',
     'a certificate or key file is not valid PEM',
     `check caFile, certFile and keyFile ${CERTIFICATES}`,
   ],
-  [
+  tls_untrusted: [
     /CERT|ISSUER|SELF_SIGNED|VERIFY/,
-    'tls_untrusted',
     "the server's certificate is not trusted",
     `set caFile=… to the certificate of its authority ${CERTIFICATES}`,
   ],
-  [
+  unknown_host: [
     /ENOTFOUND|EAI_AGAIN/,
-    'unknown_host',
     'the host name of Redis cannot be resolved',
     'correct ENIGMA_SOURCES or the DNS resolver',
   ],
-]
+}
 
 const OWN: Readonly<Partial<Record<RelayError['code'], readonly [says: string, fix: string]>>> = {
   'relay.redis.no_secret': [
@@ -193,7 +175,8 @@ export function judgeRedis(error: unknown): RedisFault {
     if (own !== undefined) return { code: error.code, says: own[0], fix: own[1], words: error.message }
   }
   const own = (error instanceof Error ? error.message : words).replace(/^(ReplyError|ErrorReply|SimpleError): /, '')
-  for (const [pattern, ...known] of ANSWERS) if (pattern.test(own)) return fault(...known)
+  for (const [event, [pattern, says, fix]] of Object.entries(ANSWERS))
+    if (pattern.test(own)) return fault(event, says, fix)
   if (isDenied(error)) {
     const command = deniedCommand(words)
     return fault(
@@ -218,7 +201,8 @@ export function judgeRedis(error: unknown): RedisFault {
       'correct the scheme, host and port in ENIGMA_SOURCES',
     )
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  for (const [pattern, ...known] of TLS) if (pattern.test(`${code} ${own}`)) return fault(...known)
+  for (const [event, [pattern, says, fix]] of Object.entries(TLS))
+    if (pattern.test(`${code} ${own}`)) return fault(event, says, fix)
   return fault(
     'unreachable',
     'Redis cannot be reached',

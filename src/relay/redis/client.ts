@@ -1,8 +1,6 @@
 import { createClient, RESP_TYPES } from 'redis'
-import type { Logger } from '../../runtime/index.ts'
-import { backoffMs, sleep, within } from '../../runtime/index.ts'
+import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
 import { askWhy } from './ask-why.ts'
-import { RelayError } from '../errors.ts'
 import { isRefused, isVague, judgeRedis, sentenceOf, type RedisFault } from './advice.ts'
 import { toClientOptions, type RedisAddress } from './address.ts'
 import { scripts } from './scripts.ts'
@@ -107,45 +105,6 @@ export type Redis = ReturnType<typeof createRedis>
 
 /** The same client with replies as bytes. */
 export const asBytes = (client: Redis) => client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
-
-/** How often a connection that may have nothing to do is asked for a sign of life. */
-const PING_MS = 4_000
-
-/** Keeps a connection heard while it has nothing to do: silence would be taken for its death. Until the signal aborts. */
-export async function keepHeard(client: Redis, isIdle: () => boolean, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    await sleep(PING_MS, signal)
-    // A failure ends the connection, and that is said by its listener.
-    if (client.isReady && isIdle()) client.ping().catch(() => undefined)
-  }
-}
-
-/**
- * Waits for an answer of this connection for at most `limitMs`; without one it is dead, whatever TCP says, and is made anew.
- *
- * @throws RelayError `relay.redis.no_answer`, or what the client throws
- */
-export async function answerWithin<T>(
-  client: Redis,
-  limitMs: number,
-  answer: Promise<T>,
-  signal: AbortSignal,
-): Promise<T> {
-  try {
-    return await within(
-      limitMs,
-      answer,
-      () => new RelayError('relay.redis.no_answer', `Redis did not answer within ${limitMs} ms`),
-    )
-  } catch (error) {
-    if (error instanceof RelayError && client.isOpen) {
-      answer.catch(() => undefined)
-      client.destroy()
-      await connect(client, signal)
-    }
-    throw error
-  }
-}
 
 /** Connects, however long it takes; node-redis gives up on a first connection only when told to. */
 export async function connect(client: Redis, signal: AbortSignal): Promise<void> {

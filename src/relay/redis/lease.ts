@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { sleep, sleepToBeat, type Logger } from '../../runtime/index.ts'
+import { createNews, sleep, sleepToBeat, type Logger } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
 import { leaseKey } from './keys.ts'
 import type { Redis } from './client.ts'
@@ -83,8 +83,7 @@ export function createLease(options: LeaseOptions) {
     steadyMs: (): number => performance.now() - steadySince,
     /** Resolves with true when the id is ours, with false when the signal aborted first. */
     async acquire(signal: AbortSignal): Promise<boolean> {
-      let said = ''
-      let failed = ''
+      const [heldBy, refused] = [createNews(), createNews()]
       while (!signal.aborted) {
         try {
           const other = await take()
@@ -93,19 +92,17 @@ export function createLease(options: LeaseOptions) {
             steadySince = performance.now()
             return true
           }
-          if (said !== other)
+          if (heldBy(other) === 'new')
             log.warn(
               { code: 'relay.lease.held', relayId, holder: other },
               'Another relay holds this ENIGMA_RELAY_ID; the relay waits until that lease expires. Give each relay its own ENIGMA_RELAY_ID',
             )
-          said = other
         } catch (error) {
           options.onRefused?.(error)
           // What keeps it from being reached at all is said by the client.
           const advice = redisAdvice(error)
-          if (advice !== undefined && advice !== failed)
+          if (advice !== undefined && refused(advice) === 'new')
             log.error({ code: 'relay.lease.refused', relayId, error: describe(error) }, advice)
-          failed = advice ?? failed
         }
         await sleep(250, signal)
       }

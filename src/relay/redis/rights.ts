@@ -24,6 +24,11 @@ export type Refusal = Need & { readonly error: unknown }
 /** Where a number belongs. */
 const NONE = 'x'
 
+/** Commands on keys of the relay; KEY is one that is not there. */
+const ON_OWN_KEY =
+  'GET KEY, SET KEY 1 EX x, PSETEX KEY x 1, EXISTS KEY, DEL KEY, LLEN KEY, LRANGE KEY x x, LINDEX KEY x, HGET KEY f, HSET KEY f 1 g, ' +
+  'HDEL KEY f, HKEYS KEY, HGETALL KEY, HEXISTS KEY f, SMEMBERS KEY, ZADD KEY x m, ZREM KEY m, ZRANGE KEY x x, ZSCORE KEY m'
+
 /** All commands of `src/relay`, those inside its scripts included: Redis asks for the right to each of them. */
 export function listNeeds({ lists, listEnd, relayId }: RelayConfig, ownKey: string): Need[] {
   const need = (...command: string[]): Need => ({ command, of: 'lists' })
@@ -43,27 +48,9 @@ export function listNeeds({ lists, listEnd, relayId }: RelayConfig, ownKey: stri
         ? need('BRPOPLPUSH', list, waitingKey(relayId, list), NONE)
         : need('BLMOVE', list, waitingKey(relayId, list), 'LEFT', 'LEFT', NONE),
     ]),
-    need('GET', ownKey),
-    need('SET', ownKey, '1', 'EX', NONE),
-    need('PSETEX', ownKey, NONE, '1'),
-    need('EXISTS', ownKey),
-    need('DEL', ownKey),
+    ...ON_OWN_KEY.split(', ').map((text) => need(...text.split(' ').map((word) => (word === 'KEY' ? ownKey : word)))),
     need('RENAME', claim, ownKey),
-    need('LLEN', ownKey),
-    need('LRANGE', ownKey, NONE, NONE),
-    need('LINDEX', ownKey, NONE),
-    need('HGET', ownKey, 'f'),
-    need('HSET', ownKey, 'f', '1', 'g'),
-    need('HDEL', ownKey, 'f'),
-    need('HKEYS', ownKey),
-    need('HGETALL', ownKey),
-    need('HEXISTS', ownKey, 'f'),
-    need('SMEMBERS', ownKey),
-    need('ZADD', ownKey, NONE, 'm'),
-    need('ZREM', ownKey, 'm'),
-    need('ZRANGE', ownKey, NONE, NONE),
     relay('ZCOUNT', ownKey, NONE, NONE),
-    need('ZSCORE', ownKey, 'm'),
     relay('PUBLISH', `${RELAY_PREFIX}heartbeat:doctor`, ''),
     figures('TYPE', ownKey),
     figures('INFO', 'server'),

@@ -1,4 +1,4 @@
-import { sleep, type Code, type Logger } from '../../runtime/index.ts'
+import { createNews, sleep, type Code, type Logger } from '../../runtime/index.ts'
 import type { SourceConfig } from '../config.ts'
 import { RelayError } from '../errors.ts'
 import { SOURCE_KEY } from './keys.ts'
@@ -112,27 +112,30 @@ export function createIdentity({ client, source, servers, connections, nameRight
   let refusal: Refusal | undefined
   /** Since when (ms) a server that refused us has no name. */
   let absentMs: number | undefined
-  let notKept = ''
   let fault: RedisFault | undefined
   let asking: { readonly connection: number; readonly done: Promise<void> } | undefined
-  let onRefused = Promise.withResolvers<void>()
+  /** Aborted when the server that was read turns out to be another one. */
+  let reading = new AbortController()
+  const [refusedFor, faultIs, notKeptFor] = [createNews(), createNews(), createNews()]
 
   const refuse = (why: Refusal) => {
-    const isNews = refusal?.text !== why.text
     refusal = why
     verified = -1
     own.isRead = false
-    onRefused.resolve()
+    reading.abort()
     const code: Code = `relay.source.${why.event}`
-    if (isNews) log.error({ code, source: source.id }, `${why.text}: ${why.fix}. This source does not run until then`)
+    if (refusedFor(why.text) === 'new')
+      log.error({ code, source: source.id }, `${why.text}: ${why.fix}. This source does not run until then`)
     throw new RelayError('relay.source.refused', why.text, { fix: why.fix })
   }
   const admit = (connection: number) => {
-    if (refusal !== undefined) log.info({ code: 'relay.source.admitted', source: source.id }, 'The source runs again')
+    if (refusedFor(undefined) === 'over')
+      log.info({ code: 'relay.source.admitted', source: source.id }, 'The source runs again')
     refusal = undefined
     absentMs = undefined
     verified = connection
     fault = undefined
+    faultIs(undefined)
     own.isRead = true
   }
 
@@ -157,32 +160,21 @@ export function createIdentity({ client, source, servers, connections, nameRight
     absentMs ??= now()
     if (refusal !== undefined && !isSure) return refuse(refusal)
     // It cannot keep its name (a replica, a full disk): at least this relay reads it by one alone.
-    if (notKept !== why)
+    if (notKeptFor(why) === 'new')
       log.debug(
         { code: 'relay.source.name_not_kept', source: source.id, error: why },
         'The relay could not store the source id in Redis',
       )
-    notKept = why
     const twin = others().find(([, { runId, isRead }]) => isRead && runId !== undefined && runId === own.runId)
     return twin === undefined ? admit(connection) : refuse(sameServer(source.id, twin[0]))
   }
 
-  /** The same, or what names each right that is missing. */
-  const explain = async (error: unknown): Promise<unknown> => {
-    if (!isDenied(error)) return error
-    try {
-      await nameRights()
-      return error
-    } catch (named) {
-      return named
-    }
-  }
-  /** What Redis itself refuses is said once. */
-  const note = async (error: unknown): Promise<void> => {
-    if (error instanceof RelayError || !isAnswer(error)) return
-    const former = fault
-    fault = judgeRedis(await explain(error))
-    if (former?.words !== fault.words)
+  /** Logs once what Redis itself refuses; each right by its name. */
+  const note = async (failure: unknown): Promise<void> => {
+    if (failure instanceof RelayError || !isAnswer(failure)) return
+    const named = isDenied(failure) ? await nameRights().catch((missing: unknown) => missing) : undefined
+    fault = judgeRedis(named ?? failure)
+    if (faultIs(fault.words) === 'new')
       log.error({ code: 'relay.source.not_verified', source: source.id, error: fault.words }, sentenceOf(fault))
   }
 
@@ -212,25 +204,24 @@ export function createIdentity({ client, source, servers, connections, nameRight
     verify: async (): Promise<void> => {
       if (verified !== connections()) await look()
     },
-    /** Waits until it may be read. Resolves with false when the signal aborts first. */
-    async admitted(signal: AbortSignal): Promise<boolean> {
+    /** Runs the work while the server is the right one, and again when it is so again, until the signal aborts. */
+    async whileAdmitted(work: (signal: AbortSignal) => Promise<unknown>, signal: AbortSignal): Promise<void> {
       while (!signal.aborted) {
         try {
-          if (client.isReady) {
-            await (verified === connections() ? undefined : look())
-            onRefused = Promise.withResolvers()
-            return true
+          if (!client.isReady) {
+            await sleep(25, signal)
+            continue
           }
-          await sleep(25, signal)
+          if (verified !== connections()) await look()
         } catch (error) {
           await note(error)
           await sleep(error instanceof RelayError ? AGAIN_MS : AGAIN_MS / 4, signal)
+          continue
         }
+        reading = new AbortController()
+        await work(AbortSignal.any([signal, reading.signal]))
       }
-      return false
     },
-    /** Resolves when the server turns out to be another one. */
-    refused: (): Promise<void> => onRefused.promise,
   }
 }
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { parseHeartbeat } from '../../../src/relay/pubsub/heartbeat.ts'
+import { hashPatterns, parseHeartbeat } from '../../../src/relay/pubsub/heartbeat.ts'
 
 const sealed = (number: string) =>
   `${number} ${createHash('sha1').update(`enigma-relay ${number}`).digest('hex').slice(0, 16)}`
@@ -30,4 +30,11 @@ test.each([
   sealed('inf'),
 ])('%j is no heartbeat', (message) => {
   expect(parseHeartbeat(message)).toBeUndefined()
+})
+
+test('relays with the same patterns share a hash, in whatever order they name them; another set has another', () => {
+  expect(hashPatterns(['a*', 'ab*'])).toBe(hashPatterns(['a*', 'ab*']))
+  expect(hashPatterns(['a*', 'ab*'])).toBe(hashPatterns(['ab*', 'a*', 'ab*']))
+  expect(hashPatterns(['a*', 'ab*'])).not.toBe(hashPatterns(['a*']))
+  expect(hashPatterns(['a', 'b'])).not.toBe(hashPatterns(['a,b']))
 })

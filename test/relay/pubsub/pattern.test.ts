@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { firstMatch, hashPatterns, matchesPattern } from '../../../src/relay/pubsub/pattern.ts'
+import { firstMatch, matchesPattern } from '../../../src/relay/pubsub/pattern.ts'
 import { useRedisClient, useRedisServer } from '../../support/redis.ts'
 
 test.each([
@@ -52,11 +52,4 @@ test('of overlapping patterns the first that matches counts', () => {
   expect(firstMatch(patterns, 'enigma:notifications:agents:1002')).toBe(patterns[0])
   expect(firstMatch(patterns, 'enigma:notifications:campaigns:7')).toBe(patterns[1])
   expect(firstMatch(patterns, 'another')).toBeUndefined()
-})
-
-test('relays with the same patterns share a hash, in whatever order they name them; another set has another', () => {
-  expect(hashPatterns(['a*', 'ab*'])).toBe(hashPatterns(['a*', 'ab*']))
-  expect(hashPatterns(['a*', 'ab*'])).toBe(hashPatterns(['ab*', 'a*', 'ab*']))
-  expect(hashPatterns(['a*', 'ab*'])).not.toBe(hashPatterns(['a*']))
-  expect(hashPatterns(['a', 'b'])).not.toBe(hashPatterns(['a,b']))
 })

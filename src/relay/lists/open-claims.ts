@@ -1,0 +1,223 @@
+import { sleep, sleepToBeat } from '../../runtime/index.ts'
+import type { Redis } from '../redis/client.ts'
+import { claimPrefix, claimsKey, settledKey, waitingField } from '../redis/keys.ts'
+import type { ListIntake } from './list-intake.ts'
+
+/** What the registry says of a claim; the scripts write the same. */
+export type ClaimMeta = {
+  readonly list: string
+  readonly takenMs: number
+  /** The longest (ms) that an item may have waited on the list; -1 when unknown. */
+  readonly waitMs: number
+  /** Which of its items the claim holds; undefined for all of them. */
+  readonly indexes?: readonly number[]
+}
+
+/** `<taken ms>:<wait ms>@<indexes>:<list>`. A relay of a version that does not know `@` leaves such a claim alone. */
+const formatMeta = ({ takenMs, waitMs, list, indexes }: ClaimMeta): string =>
+  `${takenMs}:${waitMs}${indexes === undefined ? '' : `@${indexes.join(',')}`}:${list}`
+
+/** Reads what the registry says of a claim; undefined for what is none. */
+export function parseMeta(meta: string): ClaimMeta | undefined {
+  const match = /^(\d+):(-?\d+)(?:@([\d,]+))?:(.*)$/s.exec(meta)
+  if (match === null) return undefined
+  const [, taken, wait, indexes, list = ''] = match
+  return {
+    takenMs: Number(taken),
+    waitMs: Number(wait),
+    list,
+    ...(indexes === undefined ? {} : { indexes: indexes.split(',').map(Number) }),
+  }
+}
+
+/** A claim that this process knows and has not deleted yet. */
+type OpenClaim = ClaimMeta & {
+  readonly number: number
+  /** Index → item, in order: those that are not settled. What is settled is forgotten at once. */
+  readonly items: Map<number, Buffer>
+  /** How many of its items Redis has at most: what is sent again after a crash. */
+  held: number
+  /** When (ms) it was taken, adopted or compacted. */
+  writtenMs: number
+}
+
+export type OpenClaimsOptions = {
+  readonly client: Redis
+  readonly relayId: string
+  readonly intake: Pick<ListIntake, 'hold' | 'isShort'>
+  /** The generation of takes from a list, '' when none was begun. */
+  readonly generationOf: (list: string) => string
+  /** Called with the number of claims that are not deleted yet, whenever it changes. */
+  readonly onCount: (open: number) => void
+  readonly now: () => number
+}
+
+/** Claims that are older (ms) are compacted: as a rule one is deleted within milliseconds. */
+const OLD_MS = 1_000
+/** The same for a list that has no room for more. */
+const SHORT_MS = 50
+
+/** Claims that are written back at once: together up to 16 MiB. */
+const CLAIMS_AT_ONCE = 4
+
+const isUnsettled = ({ items }: OpenClaim): boolean => items.size > 0
+
+/** Whether each item is at its index. */
+const isWhole = (items: ReadonlyMap<number, Buffer>): boolean => [...items.keys()].every((index, at) => index === at)
+
+const copyOf = (item: Buffer): Buffer => {
+  const copy = Buffer.allocUnsafeSlow(item.length)
+  item.copy(copy)
+  return copy
+}
+
+/**
+ * Keeps the claims in Redis that this process knows as small as what is not settled of them: settled claims are deleted, old ones
+ * compacted, and claims that Redis has lost written back.
+ */
+export function createOpenClaims({ client, relayId, intake, generationOf, onCount, now }: OpenClaimsOptions) {
+  const registry = claimsKey(relayId)
+  const keyOf = (number: number) => claimPrefix(relayId) + number
+  const open = new Map<number, OpenClaim>()
+  let deletable: OpenClaim[] = []
+  let deleting: Promise<void> | undefined
+  let writing: Promise<unknown> | undefined
+  let writingBack: Promise<number> | undefined
+
+  const hold = (claim: OpenClaim, held: number) => {
+    const more = held - claim.held
+    claim.held = held
+    if (more !== 0) intake.hold(claim.list, more)
+  }
+
+  /** Settled claims are deleted together; one that Redis did not delete stays on the list for the next time. */
+  const deleteSettled = async (): Promise<void> => {
+    while (deletable.length > 0 && client.isReady) {
+      // What is written back must not come behind its deletion: a script may go twice, since the server has to learn it first.
+      await writing
+      const batch = deletable
+      deletable = []
+      try {
+        await Promise.all([
+          client.del(batch.flatMap(({ number }) => [keyOf(number), settledKey(relayId, number)])),
+          client.hDel(
+            registry,
+            batch.map(({ number }) => String(number)),
+          ),
+        ])
+        for (const claim of batch) {
+          open.delete(claim.number)
+          hold(claim, 0)
+        }
+        onCount(open.size)
+      } catch {
+        deletable = [...batch, ...deletable]
+        return
+      }
+    }
+  }
+  const flush = (): Promise<void> => {
+    deleting ??= deleteSettled().finally(() => {
+      deleting = undefined
+    })
+    return deleting
+  }
+  const deleteIfSettled = (claim: OpenClaim) => {
+    if (isUnsettled(claim)) return
+    deletable.push(claim)
+    void flush()
+  }
+
+  /**
+   * Takes what is settled out of claims whose other items wait, as for a queue that accepts nothing: else one item would keep a whole claim
+   * in Redis, which a crash would send again, and its bytes in memory. @throws what Redis answers
+   */
+  const compact = async (isDue: (claim: OpenClaim) => boolean): Promise<void> => {
+    const due = [...open.values()].filter(
+      (claim) => isUnsettled(claim) && claim.held > claim.items.size && isDue(claim),
+    )
+    await Promise.all(
+      due.map(async (claim) => {
+        const { number, items } = claim
+        claim.writtenMs = now()
+        // A small item is a part of what came over the connection at once, and would keep all of it in memory.
+        for (const [index, item] of items) items.set(index, copyOf(item))
+        const kept = await client.compact({ registry, claim: keyOf(number), number, rest: [...items.keys()] })
+        // Redis may not know it: what is written back then is what is not settled.
+        if (open.has(number)) hold(claim, Math.max(kept, items.size))
+      }),
+    )
+  }
+  /** Half of it at least is settled, so that each item is written again only a few times; less from time to time, where that makes room. */
+  const isDue = (claim: OpenClaim): boolean => {
+    const isHalf = claim.items.size * 2 <= claim.held
+    const isShort = intake.isShort(claim.list)
+    return (isHalf || isShort) && Math.abs(now() - claim.writtenMs) >= (isHalf && isShort ? SHORT_MS : OLD_MS)
+  }
+
+  const writeMissing = async (): Promise<number> => {
+    if (![...open.values()].some(isUnsettled)) return 0
+    const known = new Set(await client.hKeys(registry))
+    const missing = [...open.values()].filter(({ number }) => !known.has(String(number)))
+    let written = 0
+    for (let from = 0; from < missing.length; from += CLAIMS_AT_ONCE) {
+      // Some may have been settled since.
+      const some = missing.slice(from, from + CLAIMS_AT_ONCE).filter(isUnsettled)
+      const answers = some.map(({ number, list, takenMs, waitMs, items }) =>
+        client.writeBack({
+          registry,
+          claim: keyOf(number),
+          settled: settledKey(relayId, number),
+          number,
+          meta: formatMeta({ list, takenMs, waitMs, ...(isWhole(items) ? {} : { indexes: [...items.keys()] }) }),
+          field: waitingField(list),
+          generation: generationOf(list),
+          rest: [...items.values()],
+        }),
+      )
+      writing = Promise.allSettled(answers)
+      for (const answer of await Promise.all(answers)) written += answer
+    }
+    return written
+  }
+  const writeBack = (): Promise<number> => {
+    writingBack ??= writeMissing().finally(() => {
+      writingBack = undefined
+    })
+    return writingBack
+  }
+
+  return {
+    has: (number: number): boolean => open.has(number),
+    /** Opens a claim of which Redis holds so many items. Returns how to settle one. */
+    add(found: Omit<OpenClaim, 'held' | 'writtenMs'>, held: number): (index: number) => void {
+      const claim: OpenClaim = { ...found, held: 0, writtenMs: now() }
+      open.set(claim.number, claim)
+      onCount(open.size)
+      hold(claim, held)
+      deleteIfSettled(claim)
+      return (index) => {
+        if (claim.items.delete(index)) deleteIfSettled(claim)
+      }
+    },
+    /** Deletes what is settled; to be called again after a reconnect. */
+    flush,
+    /** Writes claims that Redis has lost once more, with their numbers, and so with the ids of their items. Resolves to how many. @throws what Redis answers */
+    writeBack,
+    /** Compacts old claims until the signal aborts. */
+    run: async (signal: AbortSignal): Promise<void> => {
+      while (!signal.aborted) {
+        const lists = new Set([...open.values()].map(({ list }) => list))
+        await ([...lists].some(intake.isShort) ? sleep(SHORT_MS, signal) : sleepToBeat(OLD_MS, signal))
+        // A failure is one of the connection, and that is said by its listener; the next round tries again.
+        if (client.isReady) await compact(isDue).catch(() => undefined)
+      }
+    },
+    /** At the end: takes what was sent out of unfinished claims, so that the next start does not send it again. @throws what Redis answers */
+    leave: async (): Promise<void> => {
+      await flush()
+      await writeBack()
+      await compact(() => true)
+    },
+  }
+}
