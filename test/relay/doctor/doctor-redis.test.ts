@@ -26,9 +26,9 @@ test('a sound server: every check is ok, the rights are there, the heartbeat is 
   expect(await everythingIn(url)).toEqual(before)
   expect(before.values).toHaveLength(2)
   expect(await redis.info('commandstats')).toContain('cmdstat_scan:calls=1,')
-  // Its connections are closed.
+  // Its connections are closed, and not by their own time limit.
   const own = async () => (await redis.sendCommand<string>(['CLIENT', 'LIST'])).trim().split('\n')
-  await waitFor(async () => (await own()).length === 1, 'no other client')
+  await waitFor(async () => (await own()).length === 1, 'no other client', 5_000)
 })
 
 test('a server that evicts fails, with the command that mends it; one that is full fails, and is not touched', async () => {
@@ -94,8 +94,9 @@ test('lists: the wrong type, the other end, the singular, one that is not named'
   const { url } = await useRedisServer()
   const redis = await useRedisClient(url)
   await redis.set('enigma:notifications:cdr', 'x')
-  // Pushed on the right: the oldest is on the left.
-  for (let at = 1; at <= 9; at++) await redis.rPush('enigma:notifications:campaign', cdr(1_700_000_000 + at))
+  // Pushed on the right: the oldest is on the left, but for a call that lasted long.
+  for (let at = 1; at <= 9; at++)
+    await redis.rPush('enigma:notifications:campaign', cdr(1_700_000_000 + (at === 1 ? 20 : at)))
   const env = {
     ENIGMA_LISTS: `${CAMPAIGNS},enigma:notifications:cdr,enigma:notifications:campaign,enigma:notifications:inbound`,
   }
@@ -132,7 +133,18 @@ test('lists: the wrong type, the other end, the singular, one that is not named'
     state: 'ok',
     text: expect.stringMatching(/\b3 items.*\bdialed_at\b/) as string,
   })
-  expect((await lookAtRedis(url))['lists']?.code).toBe('doctor.lists.not_named')
+  expect((await lookAtRedis(url))['lists']).toMatchObject({
+    code: 'doctor.lists.not_named',
+    text: expect.stringContaining('enigma:notifications:campaigns:12 exists with 3 items') as string,
+  })
+  for (const times of [
+    [1, 1],
+    [0, 1],
+  ]) {
+    await redis.del(CAMPAIGNS)
+    await redis.rPush(CAMPAIGNS, times.map(cdr))
+    expect((await lookAtRedis(url, LISTS))[`list/${CAMPAIGNS}`]?.text).toContain('does not show')
+  }
 })
 
 test('a user who may not SCAN still learns of the lists that diallers are known to use', async () => {
@@ -201,6 +213,7 @@ test('a small output buffer, and channels that others listen to and ENIGMA_CHANN
   const { url } = await useRedisServer({ args: ['--client-output-buffer-limit', 'pubsub 1mb 512kb 10'] })
   const other = await useRedisClient(url)
   await other.subscribe('enigma:notifications:agent:1002', () => undefined)
+  await other.subscribe('enigma:notifications:number:27825550001', () => undefined)
   const found = await lookAtRedis(url, { ENIGMA_CHANNELS: 'enigma:notifications:agents:*' })
   expect(found['output-buffer']).toMatchObject({
     code: 'doctor.output_buffer.small',
@@ -210,6 +223,7 @@ test('a small output buffer, and channels that others listen to and ENIGMA_CHANN
     code: 'doctor.channels.not_matched',
     text: expect.stringContaining('enigma:notifications:agent:1002') as string,
   })
+  expect(found['channels']?.text).not.toContain('27825550001')
   expect((await lookAtRedis(url))['channels']).toMatchObject({ state: 'ok' })
 })
 
@@ -240,11 +254,13 @@ test('the relay id of another host, claims of a relay that is gone, and parked n
   // The one that lives has its own claims under way.
   expect(found['claims']).toMatchObject({
     code: 'doctor.claims.left',
-    text: expect.stringMatching(/\b3 items\b.*\bgone\b/) as string,
+    text: expect.stringMatching(/^3 items are in claims of gone, .*$/) as string,
   })
   expect(found['parked']).toMatchObject({
     code: 'doctor.parked.waiting',
     fix: expect.stringContaining('enigma-relay parked') as string,
   })
   expect((await everythingIn(url)).values).toEqual(before.values)
+  await redis.del(['enigma:relay:lease:test', 'enigma:relay:relays'])
+  expect((await lookAtRedis(url))['claims']?.text).toMatch(/^3 items are in claims of test, .*$/)
 })

@@ -76,6 +76,7 @@ test('a user with exactly the rights that the relay needs is well, with and with
     expect(found[check]).toMatchObject({
       code: 'doctor.check.not_possible',
       text: expect.stringContaining('NOPERM') as string,
+      fix: expect.stringContaining('allow this command') as string,
     })
   // Without a transaction two writes to a key of its own are taken back in their step.
   const after = await everythingIn(url)
@@ -121,7 +122,10 @@ test('keys and channels that a user may not use are found, and named in the fix'
     code: 'doctor.heartbeat.may_not_listen',
     fix: expect.stringContaining('&enigma:notifications*') as string,
   })
-  expect((await look({ ENIGMA_CHANNELS: 'none' }))['heartbeat']).toMatchObject({ state: 'ok' })
+  expect((await look({ ENIGMA_CHANNELS: 'none' }))['heartbeat']).toMatchObject({
+    state: 'ok',
+    text: expect.stringContaining('does not subscribe') as string,
+  })
   await set(['~enigma:*', ...CHANNELS, ...commands, '-publish'])
   expect((await look())['heartbeat']).toMatchObject({
     code: 'doctor.heartbeat.may_not_publish',
@@ -151,6 +155,7 @@ test('on a server with commands renamed away each check that needs one says so, 
     expect(found[check], check).toMatchObject({
       code: 'doctor.check.not_possible',
       text: expect.stringContaining('unknown command') as string,
+      fix: expect.stringContaining('remove rename-command') as string,
     })
   }
   for (const check of ['answer', 'rights', 'heartbeat', 'relay-id', 'claims', 'parked'])

@@ -75,6 +75,7 @@ test('a queue or a dead-letter queue that is missing, and attributes that are wr
     fix: expect.stringContaining('enigma-relay queues --create') as string,
   })
   expect(found['sqs/send/agents-stats']).toBeUndefined()
+  expect(found['sqs/limits']).toBeUndefined()
   expect(of('agents-call')).toMatchObject({
     code: 'doctor.queue.no_dead_letter_queue',
     text: expect.stringContaining('enigma-agents-call-dlq.fifo') as string,
@@ -212,7 +213,7 @@ test('what stands in the way of credentials is quoted without numbers', async ()
   expect(finding?.text).not.toContain('27825550001')
 })
 
-test('a queue is a high-throughput one with both of its attributes only', async () => {
+test('a queue is a high-throughput one with both of its attributes only; a policy that is none names no dead-letter queue', async () => {
   const { endpoint, state } = await useSqsFaults()
   const text = async (scope: string, limit: string) => {
     state.attributes = { DeduplicationScope: scope, FifoThroughputLimit: limit }
@@ -221,6 +222,8 @@ test('a queue is a high-throughput one with both of its attributes only', async 
   expect(await text('messageGroup', 'perMessageGroupId')).not.toContain('high-throughput')
   expect(await text('queue', 'perMessageGroupId')).toContain('high-throughput')
   expect(await text('messageGroup', 'perQueue')).toContain('high-throughput')
+  state.attributes = { RedrivePolicy: 'not of SQS' }
+  expect((await lookAtSqs(endpoint))['sqs/queue/other']?.[0]?.text).toContain('has no dead-letter queue')
 })
 
 test('a queue with a key of its own may be sent to, and whether the key may be used is not known', async () => {

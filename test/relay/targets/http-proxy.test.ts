@@ -228,6 +228,14 @@ test('doctor says whether SQS is reached through the proxy, and what to do where
       fix: expect.stringContaining('HTTPS_PROXY') as string,
     },
   ])
+  proxy.state.hosts.set('other.test', port)
+  expect(await look({ HTTPS_PROXY, AWS_ENDPOINT_URL_SQS: 'https://other.test' })).toMatchObject([
+    { code: 'doctor.proxy.unusable', fix: expect.stringContaining('NODE_EXTRA_CA_CERTS') as string },
+  ])
+  const china = { AWS_REGION: 'cn-north-1', AWS_ENDPOINT_URL_SQS: '' }
+  expect(await look({ ...china, HTTPS_PROXY, NO_PROXY: 'sqs.cn-north-1.amazonaws.com.cn' })).toMatchObject([
+    { state: 'ok', text: expect.not.stringContaining(proxy.url) as string },
+  ])
   proxy.state.status = 403
   expect(await look({ HTTPS_PROXY })).toMatchObject([
     {
