@@ -2,7 +2,7 @@ import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
 import { randomUUID } from 'node:crypto'
 import { ROUTES, type Route } from '../protocol/index.ts'
 import { sleep, withReleasers, type Logger } from '../runtime/index.ts'
-import { sayAlive } from './health/alive.ts'
+import { reportAlive } from './health/alive.ts'
 import type { RelayConfig } from './config.ts'
 import { createGivenUp } from './pubsub/given-up.ts'
 import { serveHealth } from './health/http.ts'
@@ -27,32 +27,32 @@ export type RelayOptions = {
   readonly log: Logger
   /** Default: `Date.now`. */
   readonly now?: () => number
-  /** Bytes of notifications in memory beyond which nothing is taken from lists. Default 64 MiB. */
+  /** Bytes of notifications in memory above which the relay takes nothing from lists. Default 64 MiB. */
   readonly memoryBytes?: number
-  /** Bytes that the journal may use on disk; beyond, the oldest are given up, those that grow stale first. Default 2 GiB. */
+  /** Bytes that the journal may use on disk; above, the relay discards the oldest notifications, those that grow stale first. Default 2 GiB. */
   readonly journalBytes?: number
-  /** How long (ms) SIGTERM waits for what is in flight. Default 10,000. */
+  /** How long (ms) the relay waits at the end for requests in flight. Default 10,000. */
   readonly shutdownMs?: number
   /** How long (ms) SQS may take to answer before a request is tried again; it knows the copy by its deduplication id. Default 10,000. */
   readonly requestTimeoutMs?: number
-  /** How often (ms) it says in the cloud that it lives, while it is ready. Default 60,000. */
+  /** How often (ms) the relay reports through SQS that it is running, while it is ready. Default 60,000. */
   readonly aliveMs?: number
-  /** Called when it serves `/livez`, `/readyz` and `/metrics`, with the address. */
+  /** Called with the address, once the relay serves `/livez`, `/readyz` and `/metrics`; before it takes or hears anything. */
   readonly onListening?: (address: string) => void
 }
 
 export type Relay = {
   readonly metrics: Metrics
   /**
-   * Lives until the signal aborts; then takes nothing more, settles what is in flight until a deadline, leaves the rest in
-   * claims and journal, and resolves. @throws RelayError when the journal or the HTTP address cannot be had.
+   * Runs until the signal aborts; then takes nothing more, settles requests in flight until a deadline, leaves the rest in claims and the
+   * journal, and resolves. @throws RelayError when the journal or the HTTP address cannot be used
    */
   run: (signal: AbortSignal) => Promise<void>
 }
 
 /**
- * The relay: sources → lanes → sender. What is taken or heard is kept (by a claim in Redis, or in the journal) until SQS has
- * accepted it. See docs/relay.md for the way of a notification.
+ * The relay: sources → intakes → lanes → senders. A claim in Redis, or the journal, keeps every notification until SQS has accepted it.
+ * See docs/relay.md for the way of a notification.
  */
 export function createRelay(options: RelayOptions): Relay {
   const {
@@ -76,7 +76,7 @@ export function createRelay(options: RelayOptions): Relay {
       const journal = openJournal({ dataDir: config.dataDir, relayId, sourceIds, log, now })
       release(() => journal.close())
       const journalId = readJournalId(journal)
-      // Two relays may bear one id: each has a journal of its own.
+      // Two relays may have the same relay id, but each has its own journal.
       const own = ownIndex(`${relayId} ${journalId ?? randomUUID()}`)
       const sqs = createSqs(config, { requestTimeoutMs, log })
       release(() => sqs.destroy())
@@ -147,7 +147,7 @@ export function createRelay(options: RelayOptions): Relay {
         },
       })
       void readiness.run(signal)
-      const alive = sayAlive(
+      const alive = reportAlive(
         {
           ...tools,
           relayId,
@@ -177,14 +177,14 @@ export function createRelay(options: RelayOptions): Relay {
           'ENIGMA_LISTS and ENIGMA_CHANNELS are both "none": the relay forwards nothing',
         )
       pubsub.adopt()
-      // One after the other: what is wrong with all of them is said once.
+      // One after the other: what is wrong with all queues is logged once.
       void (async () => {
         for (const sender of senders.values()) if (!signal.aborted) await sender.find()
       })()
       const stopped = Promise.withResolvers<number>()
       if (signal.aborted) stopped.resolve(performance.now())
       else signal.addEventListener('abort', () => stopped.resolve(performance.now()), { once: true })
-      // A source whose Redis answers nothing is not waited for.
+      // Not longer for a source whose Redis does not answer.
       await Promise.race([
         Promise.all([alive, ...sources.map((source) => source.run(signal))]),
         stopped.promise.then(() => sleep(shutdownMs / 2, end.signal)),
@@ -193,7 +193,7 @@ export function createRelay(options: RelayOptions): Relay {
       log.info({ code: 'relay.process.stopping' }, 'The relay is stopping: it waits for requests in flight')
       const leftMs = Math.max(0, (await stopped.promise) + shutdownMs - performance.now())
       await Promise.all([...senders.values()].map((sender) => sender.stop(leftMs)))
-      // What was parked or settled in the last turn is written before the rest is left.
+      // What was parked or settled in the last turn of the event loop is still written.
       await sleep(0)
       end.abort()
       pubsub.close()

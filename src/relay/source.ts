@@ -16,7 +16,7 @@ import { looseSecrets } from './redis/address.ts'
 import { reasonOf, type RedisFault } from './redis/advice.ts'
 import { connect, createFailing, createRedis } from './redis/client.ts'
 import { createNumbers } from './redis/numbers.ts'
-import { createServerView } from './redis/output-buffer.ts'
+import { createOutputBuffer } from './redis/output-buffer.ts'
 import { createRightsGate } from './redis/rights.ts'
 import { createIdentity, type Servers } from './redis/source-identity.ts'
 
@@ -27,9 +27,9 @@ export type SourceOptions = {
   readonly lists: ListIntake
   /** Where its Pub/Sub notifications go. */
   readonly pubsub: Pick<JournalIntake, 'hear'>
-  /** Where the relay's own notices go: gaps, and what was parked. */
+  /** Where the relay's own notices go: gaps and parked notifications. */
   readonly announcer: Announcer
-  /** What the journal knows of it. */
+  /** What the journal knows of the source. */
   readonly notes: SourceNotes
   /** The id of the journal that this process holds alone. */
   readonly journalId: number | undefined
@@ -37,14 +37,14 @@ export type SourceOptions = {
   readonly ownIndex: number
   /** The servers of all sources of this relay. */
   readonly servers: Servers
-  /** Aborts after the last pack was settled, when what is left is to be left. */
+  /** Aborts at the end, after the last pack was settled. */
   readonly endSignal: AbortSignal
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
 }
 
-/** How long (ms) noting what is left may take at the end. */
+/** How long (ms) the relay may take at the end to record in Redis what SQS has accepted. */
 const LEAVE_MS = 3_000
 
 /** One Redis server of a dialler: its lists, its Pub/Sub, and what the relay keeps there. */
@@ -65,7 +65,7 @@ export function createSource(options: SourceOptions) {
   const numbers = createNumbers({ client, now, last: notes.formerNumber, onSeen: notes.saw })
   const rights = createRightsGate(client, config, source)
   const identity = createIdentity({ ...tools, source, servers, connections, nameRights: rights.pass })
-  const serverView = createServerView(tools)
+  const outputBuffer = createOutputBuffer(tools)
   const parking = createParking({
     ...tools,
     numbers,
@@ -84,14 +84,14 @@ export function createSource(options: SourceOptions) {
   const lists = createSourceLists({ ...redis, config, connections, intake, parking, journalId, mayWrite })
   const pubsub: PubsubState = { heardMs: undefined, heardUntilMs: notes.formerlyHeardMs, fault: undefined }
   const state = {
-    /** When (ms) Redis last answered, be it with an error, and that error. */
+    /** When (ms) Redis last answered, and the error if it answered with one. */
     answered: undefined as number | undefined,
     refusal: undefined as RedisFault | undefined,
-    /** Why connections cannot be had now. */
+    /** Why there is no connection now. */
     get connection(): RedisFault | undefined {
       return failing.fault
     },
-    /** Why this source does not run at all. */
+    /** Why this source does not run. */
     get refused(): string | undefined {
       const { refusal, fault } = identity
       if (refusal !== undefined) return `${refusal.text}: ${refusal.fix}`
@@ -104,14 +104,14 @@ export function createSource(options: SourceOptions) {
   const runPubsub = async (signal: AbortSignal): Promise<void> => {
     if (config.channels.length === 0) return
     const ports = { intake: options.pubsub, notes, announcer }
-    const run = { ...redis, ...ports, patterns: config.channels, state: pubsub, identity, serverView, ownIndex }
+    const run = { ...redis, ...ports, patterns: config.channels, state: pubsub, identity, outputBuffer, ownIndex }
     await runPubsubSource(run, signal)
   }
 
   return {
     id: source.id,
     state,
-    /** Runs until the signal aborts: then nothing more is taken or heard. */
+    /** Takes and hears until the signal aborts. */
     async run(signal: AbortSignal): Promise<void> {
       void connect(client, signal)
       const watching = watchSource(
@@ -119,7 +119,7 @@ export function createSource(options: SourceOptions) {
           ...tools,
           identity,
           lists: lists.state.lists,
-          serverView,
+          outputBuffer,
           onAnswered(atMs, refusal) {
             state.answered = atMs
             state.refusal = refusal
@@ -132,7 +132,7 @@ export function createSource(options: SourceOptions) {
         },
         signal,
       )
-      // Listening takes nothing from anybody: it never waits for the relay id.
+      // Listening takes nothing from other relays, so it never waits for the relay id.
       await identity.whileAdmitted((admitted) => Promise.all([runPubsub(admitted), lists.run(admitted)]), signal)
       await watching
     },
@@ -141,17 +141,17 @@ export function createSource(options: SourceOptions) {
       parking.park(item, reason, detail),
     /** Makes a number that nothing else of this source has. @throws what Redis answers */
     nextNumber: numbers.next,
-    /** Makes a number of this relay's own, above all that it has seen of this source. Needs no Redis. */
+    /** Makes a number without Redis, above all numbers of this source that the relay has seen. */
     unaskedNumber: (): number => {
       const number = numbers.least()
       numbers.seen(number)
       return number
     },
-    /** After the last pack was settled: notes what is left, gives the lease back, closes. */
+    /** After the last pack was settled: records in Redis what SQS has accepted, releases the lease, and closes. */
     async close(): Promise<void> {
       const left = new AbortController()
       try {
-        // A Redis that does not answer must not keep the process.
+        // A Redis that does not answer must not keep the process alive.
         if (client.isReady)
           await Promise.race([
             lists.leave(),

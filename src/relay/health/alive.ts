@@ -9,7 +9,7 @@ export type AliveOptions = {
   /** Of the sources; the first one gives the number. */
   readonly sourceIds: readonly string[]
   readonly startedMs: number
-  /** How often (ms) it is said. The alarm waits for five minutes. */
+  /** How often (ms) it reports. The alarm waits for five minutes. */
   readonly everyMs: number
   readonly isReady: () => Promise<boolean>
   /** Makes a number that nothing else of the first source has. @throws what Redis answers */
@@ -20,22 +20,22 @@ export type AliveOptions = {
   readonly now: () => number
 }
 
-/** So soon (ms) is it looked again while the relay is not ready. */
+/** How soon (ms) it checks again while the relay is not ready. */
 const LOOK_MS = 1_000
 
 /**
- * Says in the cloud that the relay lives, as long as it is ready: by the very way that notifications take, so that whatever stops
- * those stops this. It is not journalled: one that was not sent is worth nothing later. None is said before the last was accepted.
+ * Reports through SQS that the relay is running, while it is ready: by the way of notifications, so that whatever stops those stops this.
+ * It is not journalled, since a late report is worth nothing. The next report waits until SQS has accepted the last one.
  */
-export async function sayAlive(options: AliveOptions, signal: AbortSignal): Promise<void> {
+export async function reportAlive(options: AliveOptions, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
-    const isSaid = (await options.isReady()) && !signal.aborted && (await say(options, signal))
-    await sleep(isSaid ? options.everyMs : LOOK_MS, signal)
+    const isReported = (await options.isReady()) && !signal.aborted && (await report(options, signal))
+    await sleep(isReported ? options.everyMs : LOOK_MS, signal)
   }
 }
 
-/** Resolves when SQS has it, or the relay ends; with false when Redis gave no number. */
-async function say(
+/** Resolves when SQS has accepted the report, or the relay ends; with false when Redis gave no number. */
+async function report(
   { relayId, sourceIds, startedMs, nextNumber, push, log, now }: AliveOptions,
   signal: AbortSignal,
 ): Promise<boolean> {
@@ -61,7 +61,7 @@ async function say(
     await promise
     return true
   } finally {
-    // One a minute would stay for as long as the relay runs.
+    // Otherwise one more listener would stay each minute.
     signal.removeEventListener('abort', end)
   }
 }

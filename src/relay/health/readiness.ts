@@ -7,7 +7,7 @@ import type { LookFailure } from '../lists/leftovers.ts'
 import type { Sender } from '../sender/sender.ts'
 import type { Source } from '../source.ts'
 
-/** One thing that readiness rests on. `since`: ISO 8601, when it became so. */
+/** One condition of readiness. `since`: when it became so, ISO 8601. */
 export type Part = { readonly ok: boolean; readonly since: string; readonly reason?: string }
 
 export type ReadinessOptions = {
@@ -18,25 +18,25 @@ export type ReadinessOptions = {
   readonly metrics: Metrics
   readonly log: Logger
   readonly now: () => number
-  /** A cheap request, for when SQS has accepted nothing lately. Rejects when it is not answered well. */
+  /** A cheap request, for when SQS has accepted nothing lately. Rejects unless SQS answers it. */
   readonly askSqs: (queueUrl: string) => Promise<void>
 }
 
-/** Longer than this without an answer or a heartbeat: not ready. */
+/** Without an answer or a heartbeat for this long (ms), the relay is not ready. */
 const FRESH_MS = 10_000
 
-/** So long may something wait without anything moving before it counts as stalled. */
+/** A part stalls when something waits and nothing moves for this long (ms). */
 const STALL_MS = 30_000
 
-/** How often the watchdog looks. */
+/** How often (ms) the watchdog checks. */
 const LOOK_MS = 1_000
 
 /** What is wrong with a part; undefined when nothing is. `stalled`: something waits, and nothing moves. */
 type Fault = { readonly reason: string; readonly stalled?: boolean } | undefined
 
 /**
- * Ready means: Redis answered, the subscription was heard, SQS accepted lately or answers a cheap request, the journal can be
- * written, and nothing waits without moving. A watchdog looks all the time and says what changed.
+ * The relay is ready when Redis answered and the subscription was heard lately, SQS accepted something lately or answers a cheap request, the
+ * journal can be written, and nothing waits without progress. A watchdog checks all the time, and logs changes.
  */
 export function createReadiness(options: ReadinessOptions) {
   const { senders, sources, intake, channels, metrics, log, now, askSqs } = options
@@ -52,7 +52,7 @@ export function createReadiness(options: ReadinessOptions) {
   const fresh = (at: number | undefined) => at !== undefined && now() - at < FRESH_MS
   const seconds = (since: number) => Math.round((now() - since) / 1000)
 
-  /** Only silence is no answer; what Redis refuses, and why it cannot be reached, is in its own words. */
+  /** Only silence is no answer. The reason is in Redis' own words, or in those of the connection. */
   const redisFault = ({ answered, refusal, connection }: Source['state']): Fault => {
     if (!fresh(answered)) return { reason: connection === undefined ? 'Redis does not answer' : reasonOf(connection) }
     return refusal === undefined ? undefined : { reason: reasonOf(refusal) }
@@ -64,7 +64,7 @@ export function createReadiness(options: ReadinessOptions) {
   function* listFaults(): Generator<[part: string, fault: Fault]> {
     for (const { id, state } of sources) {
       yield [`redis:${id}`, redisFault(state)]
-      // A server that is another source's is neither heard nor taken from; nothing else can be said of it.
+      // A source whose server is another one does not run: it has no other parts.
       const { refused, pubsub } = state
       yield [`source:${id}`, unless(refused === undefined, () => refused ?? '')]
       if (refused !== undefined) continue
@@ -75,7 +75,7 @@ export function createReadiness(options: ReadinessOptions) {
         ]
       const { leased, unleased, lookFailure, lists } = state.lists
       yield [`lease:${id}`, unless(leased, () => because(UNLEASED, unleased))]
-      // What is wrong with the whole server is said by its own part.
+      // A fault of the whole server shows in its own part.
       const lasts = (failure: LookFailure | undefined): failure is LookFailure =>
         failure !== undefined && now() - failure.sinceMs > FRESH_MS && fresh(state.answered)
       yield [
@@ -109,7 +109,7 @@ export function createReadiness(options: ReadinessOptions) {
           : unless(failingSince === undefined, () => problem ?? 'SQS accepts no messages, or the queue does not exist'),
       ]
     }
-    // What was wrong before SQS answered again says nothing about what is wrong later.
+    // A fault from before SQS answered again says nothing about later.
     if (fresh(lastAnswer())) sqsFault = undefined
     yield ['sqs', sqsFault]
     yield ['journal', unless(intake.brokenSince === undefined, () => 'the relay cannot write the journal')]
@@ -186,12 +186,12 @@ export function createReadiness(options: ReadinessOptions) {
   }
 
   return {
-    /** Looks at everything; asks SQS when it has accepted nothing lately. */
+    /** Checks everything; asks SQS when it has accepted nothing lately. */
     async ask(): Promise<{ readonly ok: boolean; readonly parts: Readonly<Record<string, Part>> }> {
       await askSqsUnlessFresh()
       return look()
     },
-    /** The watchdog: looks until the signal aborts. It asks SQS as well, so that log and metric know what `/readyz` would say. */
+    /** The watchdog: checks until the signal aborts. It asks SQS too, so that log and metric agree with `/readyz`. */
     async run(signal: AbortSignal): Promise<void> {
       while (!signal.aborted) {
         await sleepToBeat(LOOK_MS, signal)
@@ -208,7 +208,7 @@ export type Readiness = ReturnType<typeof createReadiness>
 const UNLEASED =
   'the relay does not hold its relay id: another relay holds it, or Redis does not answer or refuses the command'
 
-/** Parts of which there are many: named only when they are not well. */
+/** Parts of which there are many: listed only while they are not ok. */
 const QUIET = /^(sqs:|list:|lease:|source:|claims:)/
 
 const WAITS = {

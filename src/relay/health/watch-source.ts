@@ -6,7 +6,7 @@ import type { ListState } from '../lists/list-source.ts'
 import type { Metrics } from '../metrics.ts'
 import { connect, type Redis } from '../redis/client.ts'
 import { isAnswer, judgeRedis, sentenceOf, type RedisFault } from '../redis/advice.ts'
-import type { ServerView } from '../redis/output-buffer.ts'
+import type { OutputBuffer } from '../redis/output-buffer.ts'
 import type { Identity } from '../redis/source-identity.ts'
 
 export type WatchOptions = {
@@ -14,7 +14,7 @@ export type WatchOptions = {
   readonly client: Redis
   readonly identity: Pick<Identity, 'look'>
   readonly lists: ReadonlyMap<string, ListState>
-  readonly serverView: ServerView
+  readonly outputBuffer: OutputBuffer
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
@@ -24,21 +24,21 @@ export type WatchOptions = {
   readonly onWell: () => void
 }
 
-/** How often the server is looked at for metrics and readiness. */
+/** How often (ms) the server is checked for metrics and readiness. */
 const WATCH_MS = 2_000
 
-/** An answer that takes longer will not come any more; if it was only slow, connecting again costs nothing. */
+/** A connection without an answer for this long (ms) is made anew; if it was only slow, that costs nothing. */
 const ANSWER_MS = 5_000
 
-/** Looks at a source until the signal aborts: whether it answers, by what name, what waits there, who else is there. In one round trip. */
+/** Checks a source until the signal aborts, in one round trip: whether it answers, its name, what waits there, and which relays run. */
 export async function watchSource(options: WatchOptions, signal: AbortSignal): Promise<void> {
-  const { sourceId, client, identity, serverView, log, now, onAnswered, onWell } = options
+  const { sourceId, client, identity, outputBuffer, log, now, onAnswered, onWell } = options
   const change = createNews()
   while (!signal.aborted) {
     let isAnswered = false
     try {
       const answer = client.ping()
-      const looks = Promise.allSettled([identity.look(), look(options), serverView.look()])
+      const looks = Promise.allSettled([identity.look(), look(options), outputBuffer.look()])
       const refusal = await refusalOf(answer)
       // Once for each thing that Redis refuses, and once when it refuses nothing any more.
       const news = change(refusal?.words)
@@ -60,7 +60,7 @@ export async function watchSource(options: WatchOptions, signal: AbortSignal): P
         { code: 'relay.redis.not_watched', source: sourceId, error: describe(error) },
         'Redis did not answer the regular check',
       )
-      // It is dead, whatever TCP says.
+      // The connection is dead, whatever TCP says.
       if (error instanceof RelayError && client.isOpen) {
         client.destroy()
         await connect(client, signal)
@@ -81,7 +81,7 @@ const refusalOf = (answer: Promise<unknown>): Promise<RedisFault | undefined> =>
     () => new RelayError('relay.redis.no_answer', `Redis did not answer within ${ANSWER_MS} ms`),
   )
 
-/** Each by itself: a key of the wrong type, or a command that is not allowed, hides no other figure. */
+/** Reads each figure by itself: a key of the wrong type, or a command that is not allowed, hides no other figure. */
 async function look({ sourceId, client, lists, metrics, now }: WatchOptions): Promise<void> {
   const source = { source: sourceId }
   await Promise.allSettled([

@@ -18,7 +18,7 @@ export function readJournalId(journal: Journal): number | undefined {
     journal.write([], [], new Map([[ID_NOTE, id]]))
     return id
   } catch {
-    // Said with the next notification that cannot be written.
+    // The next notification that cannot be written logs why.
     return undefined
   }
 }
@@ -27,8 +27,7 @@ export function readJournalId(journal: Journal): number | undefined {
 export function createSourceNotes(sourceId: string, journal: Journal, intake: Pick<JournalIntake, 'note'>) {
   return {
     /**
-     * Until when (ms) a former process heard Pub/Sub. Of a journal that lost its notes only the time of its file is known: a gap is announced
-     * all the same.
+     * Until when (ms) a former process heard Pub/Sub. If the journal has lost its notes, the time of its file: a gap is announced all the same.
      */
     formerlyHeardMs: journal.noted(sourceId) ?? journal.lostMs,
     /** The highest number that a former process saw. */

@@ -16,29 +16,29 @@ export type AdoptionOptions = {
 }
 
 export type Look = {
-  /** Relays that left something, as far as could be read, and may live or not: nobody knows yet. */
+  /** How many relays with leftovers may still be running. */
   readonly doubtful: number
-  /** What Redis answered for one relay; the others were looked at all the same. */
+  /** The first error; the other relays were checked all the same. */
   readonly failure: unknown
 }
 
-/** A relay that was not seen for this long, and left nothing, is no longer looked for. */
+/** A relay that left nothing and was not seen for this long (ms) is forgotten. */
 const FORGET_MS = 24 * 60 * 60 * 1000
 
 /**
- * Moves what other relays left into this one's registry; they keep their numbers, and so their items their ids. A relay is gone when
- * it gave its lease back, when this process has its journal, or when its lease was not renewed while this one could renew its own for as
- * long as a lease lasts: before that its lease may only have run out with the server, the network, or a server that refused writes. One
- * that was merely asleep sends what it has in memory as well: copies.
+ * Adopts the claims of relays that are gone: moves them into this relay's registry. They keep their numbers, so their items keep their ids.
+ * A relay is gone when it released its lease, when this process holds its journal, or when nobody renewed its lease for as long as a lease
+ * lasts while this relay could renew its own. Before that, its lease may have expired only because the server or the network was away, or
+ * refused writes. A relay that was merely suspended sends the items in its memory too: copies.
  */
 export function createAdoption({ client, relayId, numbers, log, now, lease }: AdoptionOptions) {
-  /** When the lease of each relay had last been renewed when it was first looked at: by its own clock, so only good for comparing. */
+  /** When the lease of each relay was last renewed at the first check: by the clock of that relay, so good only for comparing. */
   const renewed = new Map<string, number>()
 
-  /** Relays that were gone by their journal. One that holds a lease again lives: its journal, or ours, is a copy. */
+  /** Relays whose journal we hold. One that takes a lease again is running: one of the two journals is a copy. */
   const proven = new Set<string>()
 
-  /** Resolves with whether nothing is known yet, since our own lease had run out as well. */
+  /** Resolves with true when nothing is known yet, because our own lease had expired too. */
   const adopt = async (other: string): Promise<boolean> => {
     const claims = await client.adopt({
       otherLease: leaseKey(other),
@@ -70,7 +70,7 @@ export function createAdoption({ client, relayId, numbers, log, now, lease }: Ad
     return (await Promise.all(keys.map((key) => client.exists(key)))).some((exists) => exists > 0)
   }
 
-  /** Resolves with whether it is in doubt. */
+  /** Resolves with true while the relay has leftovers and may still be running. */
   const lookAt = async (other: string, score: number): Promise<boolean> => {
     if (!renewed.has(other)) renewed.set(other, score)
     const isGivenBack = score < 0
@@ -85,7 +85,7 @@ export function createAdoption({ client, relayId, numbers, log, now, lease }: Ad
   }
 
   return {
-    /** Looks at all other relays once, and adopts what those left that are gone. @throws what Redis answers */
+    /** Checks all other relays once, and adopts the claims of those that are gone. @throws what Redis answers */
     async look(): Promise<Look> {
       let doubtful = 0
       let failure: unknown

@@ -15,21 +15,21 @@ export type Claim = {
   readonly list: string
   readonly takenMs: number
   readonly maxWaitMs: number
-  /** Index → item, in order. One that is settled leaves at once. */
+  /** Index → item, in order. A settled item leaves at once. */
   readonly items: ReadonlyMap<number, Buffer>
   readonly keeper: Keeper
 }
 
-/** What came of a take: a claim and how many items the list has left; nothing; or that another generation has begun. */
+/** A claim, and how many items the list has left; undefined when there was nothing to take; `fenced` when another generation has begun. */
 export type Taken = { readonly claim: Claim; readonly left: number } | undefined | 'fenced'
 
-/** A claim in Redis that is not open here, and how many items it holds. Without a list when the registry says nothing that this version knows. */
+/** A claim in Redis that is not open here, and how many items it holds. `list` is undefined when this version cannot read its entry in the registry. */
 export type UnknownClaim = { readonly number: number; readonly list: string | undefined; readonly items: number }
 
 export type ClaimsOptions = {
   readonly client: Redis
   readonly relayId: string
-  /** What the lease says while this process holds the relay id. */
+  /** The value of the lease while this process holds the relay id. */
   readonly holder: string
   readonly listEnd: 'right' | 'left'
   readonly now: () => number
@@ -41,9 +41,9 @@ export type ClaimsOptions = {
 }
 
 /**
- * The claims of one source. A claim is a list of the relay's own; the item leaves the dialler's list and enters the claim in one
- * step, and the claim is deleted when all of its items are settled; what is settled long before that leaves it early. What is found in
- * Redis and not known here (a crash, or a reply that was cut) is adopted: sent again, with the same ids.
+ * The claims of one source. A claim is a list of the relay's own. Items leave the dialler's list and enter the claim in one step, and the
+ * claim is deleted when all of them are settled. A claim in Redis that is not known here (after a crash, or a reply that was cut) is
+ * adopted: its items are sent again, with the same ids.
  */
 export function createClaims(options: ClaimsOptions) {
   const { client, relayId, holder, listEnd, now, numbers, parking, intake, onCount } = options
@@ -70,8 +70,8 @@ export function createClaims(options: ClaimsOptions) {
 
   return {
     /**
-     * Begins a generation of takes from a list: what was sent before, and comes to Redis after this, takes nothing. Also names the list,
-     * so that what a blocking move takes from it is found again. @throws RelayError when another process holds the relay id
+     * Begins a generation of takes from a list: a take that was sent before and reaches Redis later takes nothing. Also names the list, so
+     * that what a blocking move takes from it is found again. @throws RelayError when another process holds the relay id
      */
     async beginGeneration(list: string): Promise<void> {
       const generation = await client.beginGeneration({
@@ -86,7 +86,7 @@ export function createClaims(options: ClaimsOptions) {
       generations.set(list, generation)
     },
 
-    /** Takes from a list into a claim: what a blocking move took before, and up to `count` items with it, up to `maxBytes` and one item. */
+    /** Takes items into a claim: what a blocking move took before, and up to `count` items of the list, up to `maxBytes` and one item. */
     async take(list: string, count: number, maxBytes: number): Promise<Taken> {
       const takenMs = now()
       const taken = bytes
@@ -117,10 +117,10 @@ export function createClaims(options: ClaimsOptions) {
       }
     },
 
-    /** The claims in Redis that are not open here: the oldest first. */
+    /** Returns the claims in Redis that are not open here, the oldest first. */
     async unknown(): Promise<UnknownClaim[]> {
       const found = Object.entries(await client.hGetAll(registry))
-      // A take whose reply is on its way is in Redis and not open here, but it is not left over either.
+      // A take whose reply is on its way is in Redis and not open here yet, but it is no leftover.
       await Promise.allSettled(taking)
       const left = found.flatMap(([field, meta]) => {
         const number = /^\d+$/.test(field) ? Number(field) : undefined
@@ -131,7 +131,7 @@ export function createClaims(options: ClaimsOptions) {
       ).toSorted((one, other) => one.number - other.number)
     },
 
-    /** Takes up a claim that was left: its items are to be sent again, with the same ids. */
+    /** Opens a claim that was left over: its items are sent again, with the same ids. */
     async adopt(number: number): Promise<Claim | undefined> {
       const [meta, items, settled] = await Promise.all([
         client.hGet(registry, String(number)),
@@ -148,7 +148,7 @@ export function createClaims(options: ClaimsOptions) {
       return openClaim(number, parsed, new Map(left), items.length)
     },
 
-    /** The lists for which a blocking move may have taken something that no claim has. */
+    /** Returns the lists from which a blocking move may have taken something that no claim has. */
     async waitingLists(): Promise<string[]> {
       const fields = await client.hKeys(registry)
       return fields.filter((field) => field.startsWith(WAITING_FIELD)).map((field) => field.slice(WAITING_FIELD.length))

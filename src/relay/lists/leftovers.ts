@@ -13,34 +13,34 @@ export type LookFailure = { readonly sinceMs: number; readonly reason: string }
 export type LeftoversOptions = AdoptionOptions & {
   readonly sourceId: string
   readonly claims: Claims
-  /** The lists that are taken from: each asks by itself for what was left of it, before it takes anything newer. */
+  /** The lists that the relay consumes: each asks for its own leftovers before it takes anything newer. */
   readonly lists: readonly string[]
   readonly intake: Pick<ListIntake, 'room' | 'take'>
   readonly state: { lookFailure: LookFailure | undefined }
   readonly metrics: Metrics
 }
 
-/** How often (ms) it looks, and while the lists wait for it. */
+/** How often (ms) it looks for leftovers, and how often while the lists wait for that. */
 const LOOK_MS = 4_000
 const SOON_MS = 250
-/** A list that is not named any more gives so much at once. */
+/** Bytes taken at once from a list that is no longer named. */
 const TAKE_BYTES = 4 * 1024 * 1024
 
 /**
- * What this relay or others left in claims, for as long as the relay id is held: list by list, in the order of their numbers, each claim
- * once. All that it remembers ends with the signal.
+ * Adopts what this relay or others left in claims, while this process holds the relay id: list by list, in the order of their numbers, each
+ * claim once. Everything that it remembers ends with the signal.
  */
 export function createLeftovers(options: LeftoversOptions, signal: AbortSignal) {
   const { sourceId, client, claims, lists, intake, state, log, metrics, now, lease } = options
   const adoption = createAdoption(options)
   const underWay = new Map<string, Promise<void>>()
-  /** Lists to be looked at again, since more may have come after the look that is under way. */
+  /** Lists to check again: more may have come after the check that is under way. */
   const again = new Set<string>()
-  /** Resolved when it is known which other relays are gone: what they left goes before anything newer. */
+  /** Resolves when it is known which other relays are gone: their leftovers go before anything newer. */
   const begun = Promise.withResolvers<void>()
   const unreadable = new Set<number>()
   let failing: LookFailure | undefined
-  /** Since the last look began, also by a list that was not waited for. */
+  /** Whether anything failed since the last look began. */
   let hasFailed = false
 
   const adoptAll = async (list: string): Promise<void> => {
@@ -48,7 +48,7 @@ export function createLeftovers(options: LeftoversOptions, signal: AbortSignal) 
     while (left.length > 0) {
       const { items } = await intake.room(list, signal)
       if (signal.aborted) return
-      // As many as there is room for, at least one: many that were compacted hold few items each.
+      // As many as there is room for, and at least one. Compacted claims hold few items each.
       let count = 0
       for (let sum = 0; count < left.length && (count === 0 || sum + (left[count]?.items ?? 0) <= items); count++)
         sum += left[count]?.items ?? 0
@@ -64,7 +64,7 @@ export function createLeftovers(options: LeftoversOptions, signal: AbortSignal) 
     while (again.delete(list) && !signal.aborted) await adoptAll(list)
   }
 
-  /** Takes up what was left of this list; resolves when all of it is in lanes, or the signal aborts. @throws what Redis answers */
+  /** Adopts the leftovers of a list. Resolves when all of them are in lanes, or the signal aborts. @throws what Redis answers */
   const adopt = (list: string): Promise<void> => {
     again.add(list)
     const running = underWay.get(list) ?? adoptWhileAsked(list).finally(() => underWay.delete(list))
@@ -72,7 +72,7 @@ export function createLeftovers(options: LeftoversOptions, signal: AbortSignal) 
     return running
   }
 
-  /** A list that is no longer named: what was moved from it is ours all the same. */
+  /** Claims what a blocking move took from a list that is no longer named. */
   const takeUnnamed = async (list: string): Promise<void> => {
     await claims.beginGeneration(list)
     const taken = await claims.take(list, 0, TAKE_BYTES)
@@ -88,12 +88,12 @@ export function createLeftovers(options: LeftoversOptions, signal: AbortSignal) 
       reportDamage({ client, sourceId, log, metrics }),
     ])
     for (const list of waiting) if (!lists.includes(list)) await takeUnnamed(list)
-    // Not waited for: a list that has no room keeps nobody else's claims waiting.
-    for (const { number, list, items } of unknown) if (list === undefined) sayUnreadable(number, items)
+    // Not awaited: a list without room must not hold up the claims of others.
+    for (const { number, list, items } of unknown) if (list === undefined) logUnreadable(number, items)
     for (const list of new Set(unknown.map((claim) => claim.list))) if (list !== undefined) adopt(list).catch(fail)
     if (failure !== undefined) throw failure
   }
-  const sayUnreadable = (claim: number, items: number) => {
+  const logUnreadable = (claim: number, items: number) => {
     if (unreadable.has(claim)) return
     unreadable.add(claim)
     log.error(
@@ -113,7 +113,7 @@ export function createLeftovers(options: LeftoversOptions, signal: AbortSignal) 
 
   return {
     adopt,
-    /** Looks regularly, also for claims of lists that are not named any more and for those of relays that are gone. */
+    /** Looks for leftovers until the signal aborts: also of lists that are no longer named, and of relays that are gone. */
     async run(): Promise<void> {
       let isBegun = false
       void begun.promise.then(() => (isBegun = true))
@@ -126,7 +126,7 @@ export function createLeftovers(options: LeftoversOptions, signal: AbortSignal) 
           if (!hadFailed) failing = undefined
         } catch (error) {
           fail(error)
-          // Most failures pass, as a cut connection does; a server that refuses to tell must not keep the lists for ever.
+          // Most failures pass, such as a cut connection. A server that refuses the commands must not stop the lists for ever.
           if (lease.steadyMs() >= LEASE_MS) begun.resolve()
         }
         state.lookFailure = failing

@@ -41,7 +41,7 @@ export function createListIntake({ sourceId, senders, metrics, listBytes }: List
   }
 
   return {
-    /** Resolves with how much may be taken from this list, as soon as that is anything; or when the signal aborts. */
+    /** Resolves with how much may be taken from a list, as soon as that is anything, or when the signal aborts. */
     room: async (list: string, signal: AbortSignal): Promise<Room> => {
       const { promise, resolve } = Promise.withResolvers<void>()
       const look = () => {
@@ -59,7 +59,7 @@ export function createListIntake({ sourceId, senders, metrics, listBytes }: List
       }
       return roomOf(list)
     },
-    /** Lets those that wait look again: senders have sent something. */
+    /** Lets waiting lists check for room again: senders have sent something. */
     onRoom,
     /** Whether little more of this list may be taken, because Redis holds many of its items in claims. */
     isShort: (list: string): boolean => roomOf(list).items < SHORT_ITEMS,

@@ -7,12 +7,12 @@ import type { ListIntake } from './list-intake.ts'
 import type { Redis } from '../redis/client.ts'
 import { judgeRedis, reasonOf, redisAdvice } from '../redis/advice.ts'
 
-/** What a list waits for, and since when (ms) nothing was taken from it though there may have been something. */
+/** What a list waits for, and when (ms) it was last taken from or found empty. */
 export type ListState = {
   waitsFor: 'lease' | 'claims' | 'room' | 'redis' | 'items'
   progressMs: number
   items: number
-  /** Nothing can be taken: since when (ms), and why. */
+  /** Since when (ms) nothing can be taken, and why. */
   failing?: { readonly sinceMs: number; readonly reason: string } | undefined
 }
 
@@ -28,7 +28,7 @@ export type ListSourceOptions = {
   readonly listEnd: 'right' | 'left'
   /** Resolves when the relay may write to this Redis. @throws what keeps it from writing */
   readonly mayWrite: () => Promise<void>
-  /** Counts the connections of the claims' client: when it changed, a reply may have been cut. */
+  /** Counts the connections of the claims' client: when it has changed, a reply may have been cut. */
   readonly connections: () => number
   readonly log: Logger
   readonly now: () => number
@@ -38,13 +38,13 @@ export type ListSourceOptions = {
 const TAKE_ITEMS = 500
 const TAKE_BYTES = 4 * 1024 * 1024
 
-/** A blocked connection is heard from at least this often, so that a dead one is noticed. */
+/** A blocked connection gets a reply at least this often, so that a dead one is noticed. */
 const BLOCK_SECONDS = 3
 
-/** Takes one list until the signal aborts: claim after claim while there is something, else a blocking move for the next item. */
+/** Consumes one list until the signal aborts: claim after claim while it has items, then a blocking move for the next item. */
 export async function runListSource(options: ListSourceOptions, signal: AbortSignal): Promise<void> {
   const { list, state, claims, leftovers, intake, waiter, listEnd, mayWrite, connections, log, now } = options
-  /** Undefined: nothing is taken before it is known what a cut reply may have taken. */
+  /** The connection for which it is known what a cut reply may have taken: before that, nothing is taken. */
   let preparedConnection: number | undefined
   let failures = 0
   const change = createNews()
@@ -53,7 +53,7 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
   const prepare = async (): Promise<void> => {
     const connection = connections()
     await mayWrite()
-    // First no older take can happen any more, then what it took is found.
+    // First fence older takes, then find what they took.
     await claims.beginGeneration(list)
     state.waitsFor = 'claims'
     await leftovers.adopt(list)
@@ -93,10 +93,10 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
     } catch (error) {
       if (signal.aborted) return
       failures++
-      // What was cut may have happened: look again before taking more.
+      // A command whose reply was cut may have run: find out before taking more.
       preparedConnection = undefined
       const advice = redisAdvice(error)
-      // Once for each thing that can be done about it; what ended first may not be what lasts.
+      // Once for each remedy: the first error may not be the one that lasts.
       if ((advice !== undefined && change(advice) === 'new') || failures === 1)
         log.warn(
           { code: 'relay.list.failed', list, error: describe(error) },

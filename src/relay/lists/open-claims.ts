@@ -3,7 +3,7 @@ import type { Redis } from '../redis/client.ts'
 import { claimPrefix, claimsKey, settledKey, waitingField } from '../redis/keys.ts'
 import type { ListIntake } from './list-intake.ts'
 
-/** What the registry says of a claim; the scripts write the same. */
+/** The entry of a claim in the registry; the scripts write the same form. */
 export type ClaimMeta = {
   readonly list: string
   readonly takenMs: number
@@ -17,7 +17,7 @@ export type ClaimMeta = {
 const formatMeta = ({ takenMs, waitMs, list, indexes }: ClaimMeta): string =>
   `${takenMs}:${waitMs}${indexes === undefined ? '' : `@${indexes.join(',')}`}:${list}`
 
-/** Reads what the registry says of a claim; undefined for what is none. */
+/** Reads the entry of a claim in the registry; undefined for anything else. */
 export function parseMeta(meta: string): ClaimMeta | undefined {
   const match = /^(\d+):(-?\d+)(?:@([\d,]+))?:(.*)$/s.exec(meta)
   if (match === null) return undefined
@@ -33,9 +33,9 @@ export function parseMeta(meta: string): ClaimMeta | undefined {
 /** A claim that this process knows and has not deleted yet. */
 type OpenClaim = ClaimMeta & {
   readonly number: number
-  /** Index → item, in order: those that are not settled. What is settled is forgotten at once. */
+  /** Index → item, in order: only unsettled items. */
   readonly items: Map<number, Buffer>
-  /** How many of its items Redis has at most: what is sent again after a crash. */
+  /** How many of its items Redis has at most: so many are sent again after a crash. */
   held: number
   /** When (ms) it was taken, adopted or compacted. */
   writtenMs: number
@@ -52,9 +52,9 @@ export type OpenClaimsOptions = {
   readonly now: () => number
 }
 
-/** Claims that are older (ms) are compacted: as a rule one is deleted within milliseconds. */
+/** Claims older than this (ms) are compacted. Most are deleted within milliseconds. */
 const OLD_MS = 1_000
-/** The same for a list that has no room for more. */
+/** The same for a list without room for more. */
 const SHORT_MS = 50
 
 /** Claims that are written back at once: together up to 16 MiB. */
@@ -72,8 +72,8 @@ const copyOf = (item: Buffer): Buffer => {
 }
 
 /**
- * Keeps the claims in Redis that this process knows as small as what is not settled of them: settled claims are deleted, old ones
- * compacted, and claims that Redis has lost written back.
+ * Keeps the claims that this process knows equal to what is unsettled: deletes settled claims, compacts old ones, and writes back claims
+ * that Redis has lost.
  */
 export function createOpenClaims({ client, relayId, intake, generationOf, onCount, now }: OpenClaimsOptions) {
   const registry = claimsKey(relayId)
@@ -90,10 +90,10 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
     if (more !== 0) intake.hold(claim.list, more)
   }
 
-  /** Settled claims are deleted together; one that Redis did not delete stays on the list for the next time. */
+  /** Deletes settled claims together. What Redis did not delete is deleted the next time. */
   const deleteSettled = async (): Promise<void> => {
     while (deletable.length > 0 && client.isReady) {
-      // What is written back must not come behind its deletion: a script may go twice, since the server has to learn it first.
+      // A claim must not be written back after its deletion: node-redis sends a script again when the server does not know it yet.
       await writing
       const batch = deletable
       deletable = []
@@ -129,8 +129,8 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
   }
 
   /**
-   * Takes what is settled out of claims whose other items wait, as for a queue that accepts nothing: else one item would keep a whole claim
-   * in Redis, which a crash would send again, and its bytes in memory. @throws what Redis answers
+   * Removes settled items from claims whose other items wait, as for a queue that accepts nothing. Otherwise one item would keep a whole
+   * claim in Redis, to be sent again after a crash, and its bytes in memory. @throws what Redis answers
    */
   const compact = async (isDue: (claim: OpenClaim) => boolean): Promise<void> => {
     const due = [...open.values()].filter(
@@ -140,15 +140,15 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
       due.map(async (claim) => {
         const { number, items } = claim
         claim.writtenMs = now()
-        // A small item is a part of what came over the connection at once, and would keep all of it in memory.
+        // A small item is a view of everything that came over the connection at once, and would keep all of it in memory.
         for (const [index, item] of items) items.set(index, copyOf(item))
         const kept = await client.compact({ registry, claim: keyOf(number), number, rest: [...items.keys()] })
-        // Redis may not know it: what is written back then is what is not settled.
+        // Redis may have lost it: then the unsettled items are written back.
         if (open.has(number)) hold(claim, Math.max(kept, items.size))
       }),
     )
   }
-  /** Half of it at least is settled, so that each item is written again only a few times; less from time to time, where that makes room. */
+  /** At least half is settled, so that each item is rewritten only a few times; less where a list needs the room. */
   const isDue = (claim: OpenClaim): boolean => {
     const isHalf = claim.items.size * 2 <= claim.held
     const isShort = intake.isShort(claim.list)
@@ -189,7 +189,7 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
 
   return {
     has: (number: number): boolean => open.has(number),
-    /** Opens a claim of which Redis holds so many items. Returns how to settle one. */
+    /** Opens a claim of which Redis holds so many items. Returns the function that settles one of them. */
     add(found: Omit<OpenClaim, 'held' | 'writtenMs'>, held: number): (index: number) => void {
       const claim: OpenClaim = { ...found, held: 0, writtenMs: now() }
       open.set(claim.number, claim)
@@ -200,20 +200,20 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
         if (claim.items.delete(index)) deleteIfSettled(claim)
       }
     },
-    /** Deletes what is settled; to be called again after a reconnect. */
+    /** Deletes settled claims; to be called again after a reconnect. */
     flush,
-    /** Writes claims that Redis has lost once more, with their numbers, and so with the ids of their items. Resolves to how many. @throws what Redis answers */
+    /** Writes back claims that Redis has lost, with their numbers, and so with the ids of their items. Resolves to how many. @throws what Redis answers */
     writeBack,
     /** Compacts old claims until the signal aborts. */
     run: async (signal: AbortSignal): Promise<void> => {
       while (!signal.aborted) {
         const lists = new Set([...open.values()].map(({ list }) => list))
         await ([...lists].some(intake.isShort) ? sleep(SHORT_MS, signal) : sleepToBeat(OLD_MS, signal))
-        // A failure is one of the connection, and that is said by its listener; the next round tries again.
+        // The listener of the connection logs failures; the next round tries again.
         if (client.isReady) await compact(isDue).catch(() => undefined)
       }
     },
-    /** At the end: takes what was sent out of unfinished claims, so that the next start does not send it again. @throws what Redis answers */
+    /** At the end: removes what was sent from unfinished claims, so that the next start does not send it again. @throws what Redis answers */
     leave: async (): Promise<void> => {
       await flush()
       await writeBack()

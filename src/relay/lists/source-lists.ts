@@ -32,9 +32,9 @@ export type SourceListsOptions = {
   readonly now: () => number
 }
 
-/** What readiness looks at. */
+/** What readiness reads. */
 export type SourceListsState = {
-  /** Whether this process holds the relay id, and why it cannot be had. */
+  /** Whether this process holds the relay id, and why Redis refuses it. */
   leased: boolean
   unleased: RedisFault | undefined
   /** Why leftover claims cannot be looked for. */
@@ -47,10 +47,10 @@ export const KNOWN_LISTS = ['', ':campaigns', ':campaign', ':cdr', ':inbound', '
   (end) => BASE_KEY + end,
 )
 
-/** A connection that may have nothing to do is asked for a sign of life so often (ms): silence would be taken for its death. */
+/** How often (ms) an unused connection is pinged: silence would count as its death. */
 const PING_MS = 4_000
 
-/** The lists of one source: while this process holds the relay id, it takes them, and what was left in claims before. */
+/** The lists of one source: consumes them, and the leftovers in claims, while this process holds the relay id. */
 export function createSourceLists(options: SourceListsOptions) {
   const { source, config, client, failing, connections, intake, numbers, mayWrite, log, metrics, now } = options
   const { relayId, listEnd } = config
@@ -96,7 +96,7 @@ export function createSourceLists(options: SourceListsOptions) {
     await Promise.all([runListSource({ ...run, log, now }, signal), keepHeard(waiter, listState, signal)])
   }
 
-  /** While it waits for items it is blocked, and answered every few seconds; else it is not used at all. */
+  /** While the list waits for items, the connection gets a reply every few seconds; otherwise it is not used at all. */
   const keepHeard = async (waiter: Redis, listState: ListState, signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
       await sleepToBeat(PING_MS, signal)
@@ -106,7 +106,7 @@ export function createSourceLists(options: SourceListsOptions) {
   }
 
   const adoptLeftovers = async (leftovers: Leftovers, signal: AbortSignal): Promise<void> => {
-    // What is missing is said for each list.
+    // Each list logs what is missing.
     const isAllowed = () =>
       mayWrite().then(
         () => true,
@@ -116,21 +116,21 @@ export function createSourceLists(options: SourceListsOptions) {
     await leftovers.run()
   }
 
-  /** Says once, with its length, which list is there and not named in ENIGMA_LISTS: its items stay where they are. */
-  const sayUnnamedLists = async (signal: AbortSignal): Promise<void> => {
-    const unsaid = new Set(KNOWN_LISTS.filter((list) => !config.lists.includes(list)))
-    while (!signal.aborted && unsaid.size > 0) {
+  /** Logs once each list that exists and is not named in ENIGMA_LISTS, with its length. */
+  const logUnnamedLists = async (signal: AbortSignal): Promise<void> => {
+    const unlogged = new Set(KNOWN_LISTS.filter((list) => !config.lists.includes(list)))
+    while (!signal.aborted && unlogged.size > 0) {
       try {
-        for (const list of unsaid) {
+        for (const list of unlogged) {
           if ((await client.type(list)) !== 'list') continue
-          unsaid.delete(list)
+          unlogged.delete(list)
           log.warn(
             { code: 'relay.list.unnamed', source: source.id, list, items: await client.lLen(list) },
             'This list exists in Redis, but ENIGMA_LISTS does not name it, so the relay does not consume it; add it to ENIGMA_LISTS if this relay should consume it',
           )
         }
       } catch {
-        // Redis is away, which is said elsewhere.
+        // Redis is away, which is logged elsewhere.
       }
       await sleep(60_000, signal)
     }
@@ -144,7 +144,7 @@ export function createSourceLists(options: SourceListsOptions) {
       ...[...state.lists].map(([list, listState]) => runList(list, listState, leftovers, signal)),
       adoptLeftovers(leftovers, signal),
       claims.run(signal),
-      sayUnnamedLists(signal),
+      logUnnamedLists(signal),
     ])
   }
 
@@ -170,9 +170,9 @@ export function createSourceLists(options: SourceListsOptions) {
         await work
       }
     },
-    /** Deletes settled claims that Redis did not delete while it refused writes: nothing else may be settled that would ask for it. */
+    /** Deletes settled claims that Redis did not delete while it refused writes: perhaps nothing else is settled that would trigger it. */
     flush: claims.flush,
-    /** Writes back claims that Redis has lost: one that came back empty. While this relay runs it has them in memory. */
+    /** Writes back claims that Redis has lost, as when it came back empty. A running relay has them in memory. */
     async writeBack(): Promise<void> {
       if (!state.leased) return
       try {
@@ -189,7 +189,7 @@ export function createSourceLists(options: SourceListsOptions) {
         )
       }
     },
-    /** At the end: takes what was sent out of unfinished claims, and gives the relay id back. @throws what Redis answers */
+    /** At the end: removes what was sent from unfinished claims, and releases the lease. @throws what Redis answers */
     async leave(): Promise<void> {
       await claims.leave()
       await lease.release()

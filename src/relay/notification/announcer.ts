@@ -22,7 +22,7 @@ export type AnnouncerOptions = {
   readonly now: () => number
 }
 
-/** Sends the relay's own notices, by the journal as if they had been heard on Pub/Sub: what was parked, and what could not be heard. */
+/** Sends the relay's own notices (parked notifications, gaps) through the journal, as if they had been heard on Pub/Sub. */
 export function createAnnouncer({ relayId, patterns, ownIndex, intake, metrics, log, now }: AnnouncerOptions) {
   const toHeard = (sourceId: string, notice: Notice, number: number, index: number): Heard => {
     const origin = { sourceId, number, index, timeMs: now() }
@@ -38,7 +38,7 @@ export function createAnnouncer({ relayId, patterns, ownIndex, intake, metrics, 
     cause,
     patterns: [...patterns],
   })
-  /** Resolves when the journal has the notice, or cannot be written. `number`: one that nothing else of the source has. */
+  /** Resolves when the notice is in the journal, or the journal cannot be written. `number`: one that nothing else of the source has. */
   const announce = (sourceId: string, notice: Notice, number: number): Promise<void> => {
     const { stamped, entry } = toHeard(sourceId, notice, number, ownIndex)
     intake.hear(stamped, entry)
@@ -58,7 +58,7 @@ export function createAnnouncer({ relayId, patterns, ownIndex, intake, metrics, 
       )
       void announce(sourceId, { subType: 'gap', payload }, gap.number)
     },
-    /** Makes the notice of a gap out of what the relay has given up. `number`: the relay's own, since Redis may be away. */
+    /** Makes the notice of a gap from discarded notifications. `number`: the relay's own, since Redis may be away. */
     toGap(lost: Lost, number: number): Heard {
       metrics.gaps.inc({ source: lost.sourceId, cause: lost.cause })
       const known = {

@@ -1,17 +1,17 @@
 import { RelayError } from '../errors.ts'
 
-/** A connection on which nothing at all arrives for this long is taken for dead. */
+/** A connection on which nothing at all arrives for this long (ms) counts as dead. */
 export const LOST_MS = 5_000
 
-/** Without a heartbeat for this long, the connection itself is asked: it may be the one for commands that hangs. */
+/** Without a heartbeat for this long (ms), the connection itself is pinged: the one for commands may hang. */
 const PROBE_MS = 1_500
 
 export type LivenessOptions = {
-  /** Asks the subscribed connection itself. What was published before the server answers arrives before its answer. */
+  /** Pings the subscribed connection. What was published before the server answers arrives before its answer. */
   readonly ping: () => Promise<unknown>
-  /** Whether the connection still stands. */
+  /** Whether the connection is open. */
   readonly isReady: () => boolean
-  /** Called when the connection answered, and has delivered all that was published before it was asked. */
+  /** Called when the connection has answered, and so delivered everything that was published before it was pinged. */
   readonly onAnswer: (askedMs: number) => void
   readonly now: () => number
   /** Monotonic, ms. Default: `performance.now`. */
@@ -19,15 +19,15 @@ export type LivenessOptions = {
 }
 
 /**
- * Tells whether a subscription is alive. Heartbeats are published on another connection: that none is heard proves nothing while that one
- * hangs. It is lost when nothing at all arrives, not even the answer to a question; or when the connection answers and yet did not deliver
- * a heartbeat that the server had published before (a proxy that forgot the subscription, or another server than the one that publishes).
+ * Tells whether a subscription is alive. Heartbeats are published on another connection, so a missing one proves nothing while that hangs. The
+ * subscription is lost when nothing at all arrives, not even the answer to a PING; or when the connection answers, and yet did not deliver a
+ * heartbeat that the server had published before (a proxy that forgot the subscription, or another server than the one that publishes).
  */
 export function createLiveness({ ping, isReady, onAnswer, now, clock = () => performance.now() }: LivenessOptions) {
-  // When anything at all arrived, and when the last heartbeat did.
+  // When anything last arrived, and when a heartbeat did.
   let aliveAt = clock()
   let heardAt = aliveAt
-  // The highest number that the server answered to a heartbeat of ours, and the highest that was heard.
+  // The highest number that the server published for us, and the highest that was heard.
   let published = 0
   let heard = 0
   let isDeaf = false
@@ -39,7 +39,7 @@ export function createLiveness({ ping, isReady, onAnswer, now, clock = () => per
     try {
       await ping()
     } catch {
-      // A server before Redis 3.0 refuses PING here, which is an answer. When the connection is lost, its end is seen elsewhere.
+      // Redis before 3.0 refuses PING here, which is an answer. A lost connection ends elsewhere.
       if (!isReady()) return
     } finally {
       isProbing = false
@@ -50,7 +50,7 @@ export function createLiveness({ ping, isReady, onAnswer, now, clock = () => per
   }
 
   return {
-    /** The subscription is made. */
+    /** The subscription is confirmed. */
     begin(): void {
       aliveAt = heardAt = clock()
     },
@@ -68,12 +68,12 @@ export function createLiveness({ ping, isReady, onAnswer, now, clock = () => per
     published(number: number): void {
       published = Math.max(published, number)
     },
-    /** The process stood still for so long (ms): it read nothing, and all of it waits to be read. */
+    /** The process stood still for so long (ms): it read nothing, and everything still waits to be read. */
     stood(ms: number): void {
       heardAt += ms
       aliveAt += ms
     },
-    /** To be called about once a second. Asks the connection when it has been silent for a while. @throws RelayError when it is lost */
+    /** To be called about once a second. Pings a silent connection. @throws RelayError `relay.pubsub.heartbeat_lost` */
     check(): void {
       const at = clock()
       if (isDeaf && at - heardAt > LOST_MS) {

@@ -11,19 +11,19 @@ import { firstMatch } from './pattern.ts'
 import type { Numbers } from '../redis/numbers.ts'
 import { createRedis, type Failing, type Redis } from '../redis/client.ts'
 import { isAnswer, judgeRedis, type RedisFault } from '../redis/advice.ts'
-import type { ServerView } from '../redis/output-buffer.ts'
+import type { OutputBuffer } from '../redis/output-buffer.ts'
 import type { Identity } from '../redis/source-identity.ts'
 import type { SourceNotes } from '../journal/journal-notes.ts'
 import type { Announcer } from '../notification/announcer.ts'
 import { stamp } from '../notification/stamp.ts'
 
-/** What readiness looks at, and what outlives a connection. */
+/** What readiness reads, and what outlives a connection. */
 export type PubsubState = {
   /** When (ms) the last heartbeat was heard. */
   heardMs: number | undefined
-  /** Until when (ms) all that was published was heard, by this process or a former one. */
+  /** Until when (ms) this process, or a former one, heard everything that was published. */
   heardUntilMs: number | undefined
-  /** Why nothing can be heard now. */
+  /** Why Pub/Sub cannot be heard now. */
   fault: RedisFault | undefined
 }
 
@@ -31,12 +31,12 @@ export type PubsubSourceOptions = {
   readonly source: SourceConfig
   readonly patterns: readonly string[]
   readonly state: PubsubState
-  /** For commands: a connection that listens cannot send any. */
+  /** For commands: a subscribed connection cannot send any. */
   readonly client: Redis
   /** The connections to this server that fail now. */
   readonly failing: Failing
   readonly identity: Pick<Identity, 'verify'>
-  readonly serverView: ServerView
+  readonly outputBuffer: OutputBuffer
   readonly numbers: Numbers
   /** Where the index begins in what this relay numbers by itself. */
   readonly ownIndex: number
@@ -48,14 +48,14 @@ export type PubsubSourceOptions = {
   readonly now: () => number
 }
 
-/** A heartbeat proves this often that the subscription is alive. */
+/** How often (ms) a heartbeat proves that the subscription is alive. */
 const HEARTBEAT_MS = 1_000
 
 const latin1 = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1')
 
-/** Listens until the signal aborts: connection after connection, each time span without one announced as a gap. */
+/** Listens until the signal aborts, connection after connection; announces each time span without one as a gap. */
 export async function runPubsubSource(options: PubsubSourceOptions, signal: AbortSignal): Promise<void> {
-  const { source, state, identity, serverView, announcer, log, now } = options
+  const { source, state, identity, outputBuffer, announcer, log, now } = options
   let cause: GapCause = 'start'
   let wasHeard = false
   let failures = 0
@@ -80,14 +80,14 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
   }
   while (!signal.aborted) {
     try {
-      // Was a client cut off for its output buffer since the last time? Then this one was, as far as is known.
-      const overran = await serverView.overran().catch(() => false)
+      // If Redis closed a client at its output buffer limit since the last time, it was this one, as far as is known.
+      const overran = await outputBuffer.overran().catch(() => false)
       if (wasHeard && overran) cause = 'output_buffer_overrun'
       await identity.verify()
       await listen(options, signal, events)
       return
     } catch (error) {
-      serverView.listenerId = undefined
+      outputBuffer.listenerId = undefined
       if (signal.aborted) return
       noteFault(state, error)
       // The first failure is the cause of the gap; those that follow only make it longer.
@@ -105,25 +105,25 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
   }
 }
 
-/** What Redis answers is the reason; silence shows by itself. */
+/** An error reply is the reason; silence shows by itself. */
 const noteFault = (state: PubsubState, error: unknown): void => {
   if (isAnswer(error)) state.fault = judgeRedis(error)
 }
 
 type ListenEvents = {
-  /** Called when a heartbeat is heard for the first time, with the number that the first notifications have. */
+  /** Called with the first heartbeat, with the number of the notifications heard before it. */
   readonly onAlive: (number: number) => void
-  /** Called with the size of a message on the heartbeat's channel that is no heartbeat. */
+  /** Called with the size of a message on the heartbeat channel that is no heartbeat. */
   readonly onForeign: (bytes: number) => void
 }
 
-/** One connection: resolves when the signal aborts, throws when the connection is lost. */
+/** Listens on one connection. Resolves when the signal aborts. @throws when the connection is lost */
 async function listen(
   options: PubsubSourceOptions,
   signal: AbortSignal,
   { onAlive, onForeign }: ListenEvents,
 ): Promise<void> {
-  const { source, patterns, state, client, intake, notes, numbers, serverView, failing, log, metrics, now } = options
+  const { source, patterns, state, client, intake, notes, numbers, outputBuffer, failing, log, metrics, now } = options
   const sourceId = source.id
   const connection = createRedis({ ...source, name: `${sourceId} PubSub`, log, reconnect: false, failing })
   const lost = Promise.withResolvers<never>()
@@ -141,7 +141,7 @@ async function listen(
   let sentMs = now()
   let sentBeforeMs = sentMs
   const channelName = heartbeatChannel(hashPatterns(patterns))
-  // By pattern, so that one that is named twice is listened to once.
+  // A map, so that a pattern that is named twice is subscribed once.
   const globs = new Map(patterns.map((pattern) => [pattern, Buffer.from(pattern).toString('latin1')]))
   const ordered = [...globs.values()]
 
@@ -163,16 +163,15 @@ async function listen(
     const beat = parseHeartbeat(latin1(message))
     if (beat === undefined) return onForeign(message.length)
     numbers.seen(beat)
-    // On a replica nobody can keep the last number, and two relays may come to the same one: it begins no second epoch, or ids would repeat.
+    // A replica cannot keep the last number, so two relays may publish the same one. It begins no second epoch, or ids would repeat.
     if (beat > number) {
       number = beat
       index = 0
     }
     liveness.heard(beat)
     metrics.heartbeat.set({ source: sourceId }, (performance.now() - sentAt) / 1000)
-    // All that was published before this heartbeat is heard; what was published behind it may be on its way, and lost with the
-    // connection. Its number is the clock's when it was sent, or a little more; one that is ahead of the clock tells nothing, and then it
-    // is taken to be as old as the one before the last.
+    // Everything published before this heartbeat was heard; what follows it may be on its way, and lost with the connection. Its number is
+    // the time when it was sent, or a little more. A number ahead of the clock tells nothing: then it counts as old as the last but one.
     heard(beat <= now() ? Math.min(beat, sentMs) : sentBeforeMs)
   }
   const onMessage = (glob: string) => (packet: Buffer, channelBytes: Buffer) => {
@@ -202,28 +201,28 @@ async function listen(
       sentAt = performance.now()
       sentBeforeMs = sentMs
       sentMs = now()
-      // A failure here shows as silence; what the command connection suffers from is said by itself.
+      // A failure shows as silence, and the command connection logs its own.
       client.publishHeartbeat({ leastNumber: numbers.least(), channel: channelName }).then(
         (published) => liveness.published(published),
         (error: unknown) => noteFault(state, error),
       )
       await sleepToBeat(HEARTBEAT_MS, signal)
-      // A process that stood still heard nothing, and all of it waits to be read.
+      // A process that stood still read nothing, and everything still waits to be read.
       liveness.stood(Math.max(0, performance.now() - sentAt - 1.5 * HEARTBEAT_MS))
     }
   }
   const subscribe = async (): Promise<void> => {
     await connection.connect()
-    // Asked before it listens, for then it cannot ask any more. A server that does not tell goes unwatched.
-    serverView.listenerId = await connection.sendCommand(['CLIENT', 'ID']).then(Number, () => undefined)
-    // The heartbeat last: the index counts from one, so nothing may be missed behind the first that is heard.
+    // Before it subscribes: a subscribed connection cannot ask. If the server does not tell, its output buffer is not watched.
+    outputBuffer.listenerId = await connection.sendCommand(['CLIENT', 'ID']).then(Number, () => undefined)
+    // The heartbeat last: the index counts from it, so nothing may be missed after the first one.
     for (const [pattern, glob] of globs) await connection.pSubscribe(pattern, onMessage(glob), true)
     await connection.subscribe(channelName, onBeat, true)
   }
   const late = () =>
     new RelayError('relay.pubsub.disconnected', `Redis did not confirm the subscription within ${LOST_MS} ms`)
   try {
-    // A client that lost its connection never settles what it is asked then.
+    // A client without a connection never settles a subscription.
     await within(LOST_MS, Promise.race([subscribe(), lost.promise]), late)
     liveness.begin()
     await Promise.race([beats(), lost.promise])

@@ -2,11 +2,11 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import { describe, RelayError } from '../errors.ts'
 
-/** Where a Redis server is, and what is needed to be let in. */
+/** Where a Redis server is, and how to log in. */
 export type RedisAddress = {
-  /** `redis://` or `rediss://`, without the parameters below; may hold a password and is therefore never logged. */
+  /** `redis://` or `rediss://`, without the parameters below; may contain a password, so it is never logged. */
   readonly url: string
-  /** PEM files of the authorities to trust in place of the system's, all in one. */
+  /** A PEM file with the authorities to trust in place of the system's. */
   readonly caFile?: string
   /** The name in the server's certificate, where it is not the host's. */
   readonly servername?: string
@@ -33,7 +33,7 @@ const isParameter = (name: string): name is Parameter => (PARAMETERS as readonly
 
 /**
  * Reads an address: `rediss://dialler:8001?caFile=/etc/enigma/ca.pem&userFile=/etc/enigma/user&passwordFile=/etc/enigma/password`.
- * The files are looked at, so that one that is not there is known at once. No words hold the address, since a password may be in it.
+ * Checks that the files exist. No message contains the address, since a password may be in it.
  */
 export function parseRedisAddress(id: string, text: string, fault: Fault): RedisAddress {
   const url = /^rediss?:\/\/[^\s]+$/.test(text) ? URL.parse(text) : null
@@ -76,11 +76,11 @@ export function parseRedisAddress(id: string, text: string, fault: Fault): Redis
   if (given.userFile !== undefined && given.passwordFile === undefined && url.password === '')
     return fault(`"${id}" has a user but no password`, 'add passwordFile=…')
   url.search = ''
-  // As it was written, when there is nothing to take out.
+  // Unchanged when there is nothing to remove.
   return { url: Object.keys(given).length === 0 ? text : url.href, ...given }
 }
 
-/** Looks into the files of certificates and keys, so that what does not fit is known at the start. */
+/** Checks the files of certificates and keys, so that mistakes are reported at the start. */
 function checkCertificates(
   id: string,
   { caFile, certFile, keyFile, keyPassphraseFile }: Partial<RedisAddress>,
@@ -107,7 +107,7 @@ function checkCertificates(
     const parsed = createPrivateKey({ key, ...(passphrase === undefined ? {} : { passphrase }) })
     isKeyOf = new X509Certificate(readFileSync(certFile)).checkPrivateKey(parsed)
   } catch {
-    // The words of OpenSSL are not shown: they would tell of a passphrase.
+    // OpenSSL's own message is not shown: it would reveal something of the passphrase.
     if (!key.includes('PRIVATE KEY-----'))
       fault(
         `keyFile of "${id}" is not a private key in PEM format: ${keyFile}`,
@@ -130,12 +130,12 @@ function checkCertificates(
     )
 }
 
-/** A list whose one element is read anew whenever a connection asks for it: node-redis keeps the options of the first one. */
+/** A list whose only element is read again for each connection: node-redis keeps the options of the first one. */
 function readEachTime<T>(read: () => T): T[] {
   return Object.defineProperty([] as T[], 0, { get: read, enumerable: true })
 }
 
-/** What Node needs for a connection with TLS. */
+/** Node's options for a TLS connection. */
 export function toTlsOptions({ caFile, servername, certFile, keyFile, keyPassphraseFile }: RedisAddress) {
   return {
     ...(caFile === undefined ? {} : { ca: readEachTime(() => readSecret(caFile)) }),
@@ -152,14 +152,14 @@ export function toTlsOptions({ caFile, servername, certFile, keyFile, keyPassphr
   }
 }
 
-/** What node-redis needs of an address besides its URL. */
+/** node-redis' options for an address. */
 export function toClientOptions(address: RedisAddress) {
   const { url, userFile, passwordFile } = address
   const tls = toTlsOptions(address)
   if (passwordFile === undefined && userFile === undefined) return { url, tls }
   const parsed = new URL(url)
   const [username, password] = [decodeURIComponent(parsed.username), decodeURIComponent(parsed.password)]
-  // With them in the URL, node-redis would look at nothing else.
+  // With credentials in the URL, node-redis ignores the provider.
   parsed.username = ''
   parsed.password = ''
   return {
@@ -179,19 +179,19 @@ export function toClientOptions(address: RedisAddress) {
   }
 }
 
-/** The files of secrets that others than their owner can read. */
+/** The secret files that every user of the host can read. */
 export const looseSecrets = ({ passwordFile, userFile, keyFile, keyPassphraseFile }: RedisAddress): string[] =>
   [passwordFile, userFile, keyFile, keyPassphraseFile]
     .filter((file) => file !== undefined)
-    // One that is being replaced is looked at the next time.
+    // A file that is being replaced is checked the next time.
     .filter((file) => ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & 0o007) !== 0)
 
-/** The name of the user that the relay is; what a shell makes it of, when it is in a file. */
+/** The name of the relay's Redis user, or the shell expression that reads it from its file. */
 export function userOf({ url, userFile }: RedisAddress): string {
   return userFile === undefined ? decodeURIComponent(new URL(url).username) || 'default' : `$(cat ${userFile})`
 }
 
-/** `redis-cli -h dialler -p 8001`: how this server is reached by hand. Without user and password: what mends needs an administrator's. */
+/** The command line that reaches this server: `redis-cli -h dialler -p 8001`. Without user and password, since a fix needs an administrator's. */
 export function redisCli(source: RedisAddress): string {
   const { hostname, port, protocol } = new URL(source.url)
   const option = (name: string, value: string | undefined) => (value === undefined ? [] : [`${name} ${value}`])
@@ -206,8 +206,8 @@ export function redisCli(source: RedisAddress): string {
 }
 
 /**
- * An editor ends the file with a line's end; a password has none. An empty file is one that is being written: without a password
- * node-redis would not log in at all, and stay on a connection that is refused everything.
+ * Reads a secret without the newline that editors append. An empty file is being written: without a password node-redis would not log in,
+ * and would keep a connection on which every command is refused.
  *
  * @throws RelayError `relay.redis.no_secret` when there is nothing to read
  */

@@ -2,26 +2,26 @@ import { ErrorReply } from 'redis'
 import type { Code } from '../../runtime/index.ts'
 import { describe, RelayError } from '../errors.ts'
 
-/** What is wrong with a Redis, from the error of a command or of a connection. Log, readiness and doctor say the same of it. */
+/** What is wrong with a Redis, by the error of a command or of a connection. Log, readiness and doctor use the same words. */
 export type RedisFault = {
   readonly code: Code
   /** What it means. */
   readonly says: string
-  /** What mends it. */
+  /** The fix. */
   readonly fix: string
-  /** The server's, or the system's own words. No secret is in them. */
+  /** The words of the server or the system. They contain no secret. */
   readonly words: string
 }
 
-/** Event → what it looks like, what it means and what mends it. The first that matches counts. */
+/** Event → pattern, meaning, fix. The first that matches counts. */
 type Table = Readonly<Record<string, readonly [pattern: RegExp, says: string, fix: string]>>
 
 const CREDENTIALS = 'correct the user and password in ENIGMA_SOURCES, preferably in files (docs/relay.md)'
 const CERTIFICATES = 'in ENIGMA_SOURCES (docs/relay.md, "TLS, users and passwords")'
 
 /**
- * What Redis answers with. Source: `shared.*err` in server.c, and acl.c, script.c and networking.c of Redis 2.6 to 8 and of Valkey, which
- * word the same refusal in several ways.
+ * Error replies of Redis. Source: `shared.*err` in server.c, and acl.c, script.c and networking.c of Redis 2.6 to 8 and of Valkey, which word
+ * the same refusal in several ways.
  */
 const ANSWERS: Table = {
   max_clients: [
@@ -70,7 +70,7 @@ const ANSWERS: Table = {
   ],
 }
 
-/** What Node and OpenSSL say of a TLS connection. Sources: doc/api/tls.md ("X509 certificate error codes"), ssl/ssl_err.c of OpenSSL 3. */
+/** Errors of Node and OpenSSL on a TLS connection. Sources: doc/api/tls.md ("X509 certificate error codes"), ssl/ssl_err.c of OpenSSL 3. */
 const TLS: Table = {
   tls_host_name: [
     /ERR_TLS_CERT_ALTNAME_INVALID/,
@@ -143,23 +143,23 @@ const OWN: Readonly<Partial<Record<RelayError['code'], readonly [says: string, f
   'relay.redis.not_redis': ['the server at this address is not Redis', 'correct the host and port in ENIGMA_SOURCES'],
 }
 
-/** Redis refuses for want of rights; inside a script it says so in words of its own, from 7.0 on without the code. */
+/** Whether the user lacks a right. Inside a script Redis words it differently, from 7.0 on without the code NOPERM. */
 export const isDenied = (error: unknown): boolean =>
   /NOPERM|The user executing the script can't|ACL failure in script|no permissions to/i.test(describe(error))
 
-/** The server does not have this command, or it is renamed away; or not this subcommand. */
+/** Whether the server does not have this command or subcommand, or it is renamed. */
 export const isUnknown = (error: unknown): boolean =>
   /unknown (sub)?command|unknown subcommand|unknown redis command|unknown valkey command|unknown server command/i.test(
     describe(error),
   )
 
-/** `NOPERM User relay has no permissions to run the 'ltrim' command`: the command, where it is named. */
+/** The command in `NOPERM User relay has no permissions to run the 'ltrim' command`. */
 const deniedCommand = (words: string): string | undefined => /to run the '([^' ]+)' command/i.exec(words)?.[1]
 
-/** Whether a server has said this. Only silence is no answer. */
+/** Whether a server answered with this error. */
 export const isAnswer = (error: unknown): boolean => error instanceof ErrorReply
 
-/** What an error of a Redis means, and what mends it. */
+/** Judges an error of a Redis command or connection. */
 export function judgeRedis(error: unknown): RedisFault {
   const words = describe(error)
   const fault = (event: string, says: string, fix: string): RedisFault => ({
@@ -210,25 +210,22 @@ export function judgeRedis(error: unknown): RedisFault {
   )
 }
 
-/** Whether it only says that a connection cannot be had, and not why. */
+/** Whether the fault only says that there is no connection, and not why. */
 export const isVague = ({ code }: RedisFault): boolean =>
   code === 'relay.redis.unreachable' || code === 'relay.redis.not_understood'
 
-/** Whether nobody listens at the address, so that nobody can be asked why. */
+/** Whether nothing listens at the address, so that nobody can be asked why. */
 export const isRefused = ({ words }: RedisFault): boolean => /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH/.test(words)
 
 /** For the log. */
 export const sentenceOf = ({ says, fix }: RedisFault): string => `${says}: ${fix}; the relay retries`
 
-/** For `/readyz`: the server's own words as well. */
+/** For `/readyz`: with the server's own words. */
 export const reasonOf = ({ says, fix, words }: RedisFault): string =>
   `${says}${words === says ? '' : ` (${words})`}: ${fix}`
 
-/** What to do about an error that Redis answered with: a sentence for the operator. Undefined when Redis did not answer. */
+/** A sentence for the operator about an error; undefined when Redis cannot be reached. */
 export function redisAdvice(error: unknown): string | undefined {
   const fault = judgeRedis(error)
   return fault.code === 'relay.redis.unreachable' ? undefined : sentenceOf(fault)
 }
-
-/** What to do about a connection that cannot be had, or that has ended. */
-export const connectionAdvice = (error: unknown): string => sentenceOf(judgeRedis(error))

@@ -5,17 +5,17 @@ import { RelayError } from '../errors.ts'
 import { isRefused, isVague, judgeRedis, type RedisFault } from './advice.ts'
 import { toTlsOptions, type RedisAddress } from './address.ts'
 
-/** How long (ms) a server may take to say by itself why it will not have us, and to answer when it is spoken to. */
+/** How long (ms) a server may take to give a reason unasked, and to answer a question. */
 const UNASKED_MS = 300
 const ANSWER_MS = 1_000
 
-/** What came over a connection until it ended, or until the time was up. */
+/** What arrived on a connection until it ended, or until the time was up. */
 type Heard = { readonly text: string; readonly error?: NodeJS.ErrnoException; readonly isOpen: boolean }
 
 /**
- * Finds out why a connection ends or hangs without a word. A server that has no room for another client says so and closes at once, which
- * the client library takes for the answer to a command whose failure it ignores; a port with TLS and a client without do not understand
- * each other at all. So a connection is made on which nothing is sent at first. Resolves to what explains it, or undefined. Never throws.
+ * Finds out why a connection ends or hangs without an error. A server without room for another client says so and closes at once, which
+ * node-redis takes for the answer to a command whose failure it ignores; a port with TLS and a client without do not understand each other at
+ * all. So this connects, and at first sends nothing. Resolves to an error that explains it, or undefined. Never throws.
  */
 export async function askWhy(address: RedisAddress): Promise<Error | undefined> {
   try {
@@ -24,7 +24,7 @@ export async function askWhy(address: RedisAddress): Promise<Error | undefined> 
     const tcp = () => connectTcp(at)
     if (protocol === 'rediss:') {
       const heard = await listen(connectTls({ ...at, ...toTlsOptions(address) }), '')
-      // A reset says nothing; all others are OpenSSL's, or Node's about the certificate.
+      // A reset explains nothing. All other errors are OpenSSL's, or Node's about the certificate.
       if (heard.error !== undefined && !/^E[A-Z]+$/.test(heard.error.code ?? '')) return heard.error
       const reply = toReason(heard.text)
       if (reply !== undefined) return reply
@@ -36,7 +36,7 @@ export async function askWhy(address: RedisAddress): Promise<Error | undefined> 
     const heard = await listen(tcp(), 'PING\r\n')
     const reply = toReason(heard.text)
     if (reply !== undefined || heard.text !== '') return reply
-    // Whose certificate it is does not matter here, and nothing is sent to it.
+    // The certificate does not matter here: nothing is sent.
     const secure = await listen(connectTls({ ...at, rejectUnauthorized: false }), '')
     const speaksTls =
       secure.error === undefined ? secure.isOpen : /alert/i.test(`${secure.error.code} ${secure.error.message}`)
@@ -46,14 +46,14 @@ export async function askWhy(address: RedisAddress): Promise<Error | undefined> 
   }
 }
 
-/** What the error of a connection means; where that tells nothing, the server is asked why. Never throws. */
+/** Judges the error of a connection; if it explains nothing, asks the server. Never throws. */
 export async function judgeConnection(error: unknown, address: RedisAddress): Promise<RedisFault> {
   const fault = judgeRedis(error)
   const reason = isVague(fault) && !isRefused(fault) ? await askWhy(address) : undefined
   return reason === undefined ? fault : judgeRedis(reason)
 }
 
-/** Listens for what comes unasked, and then for the answer to `question`, if there is any. */
+/** Listens for what arrives unasked, then sends `question`, if there is one, and listens for the answer. */
 async function listen(socket: Socket, question: string): Promise<Heard> {
   let text = ''
   let error: NodeJS.ErrnoException | undefined
@@ -86,13 +86,13 @@ async function listen(socket: Socket, question: string): Promise<Heard> {
   return { text, isOpen, ...(error === undefined ? {} : { error }) }
 }
 
-/** The server's reason; undefined when it said nothing, or answered as a sound one does. */
+/** The server's reason; undefined when it gave none, or answered as a healthy server does. */
 function toReason(text: string): Error | undefined {
-  // Our own connection logs in before it asks anything.
+  // NOAUTH is no reason: the relay's own connection logs in first.
   if (text === '' || /^(\+|-NOAUTH)/.test(text)) return undefined
   if (text.startsWith('-')) return new ErrorReply(quote(text.slice(1)))
   return new RelayError('relay.redis.not_redis', `the server answered ${quote(text)}`)
 }
 
-/** The first line, without what a terminal would take for a command. */
+/** The first line, without control characters. */
 const quote = (text: string): string => (text.split(/\r?\n/)[0] ?? '').replace(/\p{Cc}+/gu, ' ').slice(0, 200)

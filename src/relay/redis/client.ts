@@ -9,21 +9,21 @@ export type RedisOptions = RedisAddress & {
   /** For log lines. */
   readonly name: string
   readonly log: Logger
-  /** Reconnect by itself? Without, the owner makes a new client. */
+  /** Whether the client reconnects by itself. If not, the owner makes a new client. */
   readonly reconnect: boolean
-  /** Shared by all connections to one server: an outage of it is said once, not once for each. Default: this one alone. */
+  /** Shared by all connections to one server, so that an outage is logged once. Default: of this connection alone. */
   readonly failing?: Failing
 }
 
-/** What the connections to one server suffer from now. */
+/** Which connections to one server fail now, and why. */
 export type Failing = {
   /** Their names. */
   readonly connections: Set<string>
-  /** What is known of it best; undefined while none fails. */
+  /** The best known cause; undefined while no connection fails. */
   fault: RedisFault | undefined
   /** The codes that were logged in this outage. */
   readonly said: Set<string>
-  /** When (`performance.now()`) the server was asked why last. */
+  /** When (`performance.now()`) the server was last asked for the cause. */
   askedAt: number
 }
 
@@ -34,14 +34,14 @@ export const createFailing = (): Failing => ({
   askedAt: Number.NEGATIVE_INFINITY,
 })
 
-/** A reply must come within this, or the connection is taken for dead: each of ours is heard from every few seconds. */
+/** A connection without a reply for this long (ms) counts as dead: each of ours gets one every few seconds. */
 const SILENCE_MS = 10_000
 
 /**
- * A client for the dialler's Redis. `RESP: 2`, since old servers know no other; no queue while it is offline, since a command that
- * waits there would run at a time at which nobody expects it any more. Client info is sent not for its own sake (an old server's
- * refusal is ignored): with it a connection counts as ready only when Redis has answered. Without, one that is accepted and closed
- * at once (too many clients, a proxy with nothing behind it) would be made again without a pause, thousands of times a second.
+ * Creates a client for the dialler's Redis. `RESP: 2`, because old servers know no other. No offline queue, because a queued command would
+ * run when nobody expects it any more. With client info (an old server's refusal is ignored), a connection counts as ready only when Redis
+ * has answered. Without it, a connection that is accepted and closed at once (too many clients, a proxy with nothing behind it) would be
+ * made again thousands of times a second.
  */
 export function createRedis({ name, log, reconnect, failing = createFailing(), ...address }: RedisOptions) {
   const { tls, ...access } = toClientOptions(address)
@@ -68,15 +68,15 @@ export function createRedis({ name, log, reconnect, failing = createFailing(), .
   client.on('ready', () => {
     if (isOver()) log.info({ code: 'relay.redis.recovered', connection: name }, 'Redis answers again')
   })
-  // One that is given up suffers from nothing any more.
+  // A connection that is given up fails no longer.
   client.on('end', isOver)
   return client
 }
 
-/** How often (ms) a server may be asked why it ends connections. */
+/** How often (ms) at most a server is asked why it ends connections. */
 const ASK_MS = 10_000
 
-/** Logs an outage once when it begins, and once more for each cause that becomes known while it lasts. */
+/** Logs an outage when it begins, and again for each cause that becomes known while it lasts. */
 async function noteFailure(
   error: unknown,
   name: string,
@@ -86,7 +86,7 @@ async function noteFailure(
 ): Promise<void> {
   const fault = judgeRedis(error)
   failing.connections.add(name)
-  // What explains it is not forgotten for what does not: a connection is cut as well when Redis has said why.
+  // A vague error does not replace a known cause: after Redis has given its reason, it cuts the connection.
   if (!isVague(fault) || isRefused(fault) || failing.fault === undefined) say(fault, name, failing, log)
   if (!isVague(fault) || isRefused(fault) || performance.now() - failing.askedAt < ASK_MS) return
   failing.askedAt = performance.now()
@@ -106,13 +106,13 @@ export type Redis = ReturnType<typeof createRedis>
 /** The same client with replies as bytes. */
 export const asBytes = (client: Redis) => client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
 
-/** Connects, however long it takes; node-redis gives up on a first connection only when told to. */
+/** Connects, however often that fails: node-redis does not retry a first connection. */
 export async function connect(client: Redis, signal: AbortSignal): Promise<void> {
   for (let failures = 1; !signal.aborted && !client.isOpen; failures++) {
     try {
       await client.connect()
     } catch {
-      // Said by the client's error listener.
+      // Logged by the client's error listener.
       await sleep(backoffMs(failures, { maxMs: 1_000 }), signal)
     }
   }

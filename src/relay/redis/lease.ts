@@ -10,7 +10,7 @@ export type LeaseOptions = {
   readonly client: Redis
   readonly relayId: string
   readonly log: Logger
-  /** How long (ms) a relay that says nothing holds its id. Default 10,000. */
+  /** How long (ms) a lease lasts that nobody renews. Default 10,000. */
   readonly leaseMs?: number
   /** Default: `Date.now`. */
   readonly now?: () => number
@@ -23,7 +23,7 @@ export type LeaseOptions = {
   readonly onRefused?: (error: unknown) => void
 }
 
-/** How long (ms) a relay that says nothing holds its id, and keeps others from its claims. */
+/** How long (ms) a relay that does not renew its lease keeps its id, and others from its claims. */
 export const LEASE_MS = 10_000
 
 /**
@@ -45,7 +45,7 @@ export function createLease(options: LeaseOptions) {
   const lease = leaseKey(relayId)
   const holder = JSON.stringify({ host, pid, journal: journalId, run: randomUUID() })
 
-  /** Since when (`performance.now()`) it has been ours without a break, with every renewal answered. */
+  /** Since when (`performance.now()`) the lease has been ours without a break, with every renewal answered. */
   let steadySince = Infinity
 
   /** Until we hold the id. Whoever takes it from us later with the same journal is running: one of the two journals is a copy. */
@@ -69,7 +69,7 @@ export function createLease(options: LeaseOptions) {
     const isGone = journalProves && hasOurJournal(other)
     const held = isGone ? await hold(other) : other
     if (held !== '' && !(isGone && held === other)) return held
-    // Nobody held it. If it had expired, relays that did not renew theirs meanwhile may be running.
+    // It may have expired: then relays that did not renew theirs meanwhile may be running.
     steadySince = performance.now()
     return undefined
   }
@@ -79,7 +79,7 @@ export function createLease(options: LeaseOptions) {
     holder,
     /** Whether the holder of a lease had our journal: one process at a time has it. */
     hasOurJournal,
-    /** How long (ms) it has been ours without a break, with every renewal answered: relays that did not renew theirs meanwhile are gone. */
+    /** How long (ms) the lease has been ours without a break, with every renewal answered: relays that did not renew theirs meanwhile are gone. */
     steadyMs: (): number => performance.now() - steadySince,
     /** Resolves with true when the id is ours, with false when the signal aborted first. */
     async acquire(signal: AbortSignal): Promise<boolean> {
@@ -99,7 +99,7 @@ export function createLease(options: LeaseOptions) {
             )
         } catch (error) {
           options.onRefused?.(error)
-          // What keeps it from being reached at all is said by the client.
+          // The client logs why Redis cannot be reached.
           const advice = redisAdvice(error)
           if (advice !== undefined && refused(advice) === 'new')
             log.error({ code: 'relay.lease.refused', relayId, error: describe(error) }, advice)
@@ -108,7 +108,7 @@ export function createLease(options: LeaseOptions) {
       }
       return false
     },
-    /** Keeps it until the signal aborts. Resolves with false as soon as another process holds it. */
+    /** Renews the lease until the signal aborts. Resolves with false as soon as another process holds it. */
     async keep(signal: AbortSignal): Promise<boolean> {
       while (!signal.aborted) {
         await sleepToBeat(leaseMs / 5, signal)
@@ -125,7 +125,7 @@ export function createLease(options: LeaseOptions) {
       }
       return true
     },
-    /** Gives it back, so that the next start need not wait. */
+    /** Releases the lease, so that the next start need not wait. */
     async release(): Promise<void> {
       try {
         await client.releaseLease({ lease, holder, relayId, nowMs: now() })

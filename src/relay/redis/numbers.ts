@@ -5,15 +5,15 @@ import { DAMAGED_NUMBER_KEY, NUMBER_KEY } from './keys.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Redis } from './client.ts'
 
-/** No clock says more (ms) for the next 30,000 years, and a double counts well beyond it: what is larger is no number of ours. */
+/** No clock exceeds this (ms) in the next 30,000 years, and a double counts well beyond it: a larger number is not ours. */
 const MOST = 1e15
 
 export const isNumber = (number: number): boolean => Number.isInteger(number) && number >= 0 && number < MOST
 
 /**
- * The least number that the next claim or epoch may have. The number itself is given out by a script in Redis, which knows the last
- * one; this is for a Redis that came back empty while the clock was set back: no number that was ever seen here comes again. Nor is one
- * asked for twice: a read-only replica keeps none, and would answer two questions of the same instant with the same one.
+ * Makes the numbers of claims, epochs and notices. A script in Redis gives them out, since Redis knows the last one. `least` is for a Redis
+ * that came back empty while the clock was set back: no number that was ever seen here comes again. Nor does it repeat itself: a read-only
+ * replica keeps no number, and would give out the same one twice within a millisecond.
  */
 export function createNumbers({
   client,

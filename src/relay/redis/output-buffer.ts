@@ -4,7 +4,7 @@ import type { Metrics } from '../metrics.ts'
 import type { Redis } from './client.ts'
 import { isAnswer, isDenied, isUnknown } from './advice.ts'
 
-export type ServerViewOptions = {
+export type OutputBufferOptions = {
   readonly client: Redis
   readonly sourceId: string
   readonly log: Logger
@@ -28,14 +28,14 @@ export function smallestOf({ hardBytes, softBytes }: Limit): number {
   return limits.length === 0 ? 0 : Math.min(...limits)
 }
 
-/** How often the limit is asked for: it is changed by hand, if at all. */
+/** The limit is read at every thirtieth look: it changes by hand, if at all. */
 const LIMIT_EVERY = 30
 
 /**
- * What the server knows of the connection that listens: bytes that wait for it there, the limit beyond which it is cut off, and how
- * often that has happened. A user without the right to ask is told once, and the relay goes on without.
+ * Watches the server's output buffer of the Pub/Sub connection: how many bytes wait there, and the limit at which the server closes the
+ * connection. Logs once each command that the user may not run, and continues without its figures.
  */
-export function createServerView({ client, sourceId, log, metrics }: ServerViewOptions) {
+export function createOutputBuffer({ client, sourceId, log, metrics }: OutputBufferOptions) {
   const denied = new Set<string>()
   let listenerId: number | undefined
   let limit: Limit | undefined
@@ -43,18 +43,18 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
   let warned = false
   /** Servers before Redis 6.2 list only all clients, which may be many. */
   let listsAll = false
-  /** The server's count of clients that were cut off, and what waited for this one at the last look. */
+  /** The server's count of clients that it closed at their limit, and how much waited for ours at the last look. */
   let disconnections = Number.NaN
   let seenBytes = 0
 
-  /** Undefined when the server does not answer such questions. */
+  /** Resolves with undefined when the server does not answer this command. */
   const ask = async <T>(what: string, command: () => Promise<T>): Promise<T | undefined> => {
     if (denied.has(what)) return undefined
     try {
       return await command()
     } catch (error) {
       if (!isAnswer(error)) throw error
-      // A server that is busy or reads its data answers later.
+      // A server that is busy or loads its data answers later.
       if (!isDenied(error) && !isUnknown(error) && !/^ERR\b|syntax/.test(describe(error))) return undefined
       denied.add(what)
       log.info(
@@ -70,7 +70,7 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
     return parseLimit(reply?.['client-output-buffer-limit'] ?? '')
   }
 
-  /** Bytes that wait at the server for the connection that listens. */
+  /** How many bytes wait at the server for the Pub/Sub connection. */
   const askBuffer = async (id: number): Promise<number | undefined> => {
     const list = (...which: string[]) => client.sendCommand<string>(['CLIENT', 'LIST', ...which])
     const reply = await ask('CLIENT LIST', async () => {
@@ -90,14 +90,14 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
   }
 
   return {
-    /** The server's number for the connection that listens; undefined while there is none. */
+    /** The server's id of the Pub/Sub connection; undefined while there is none. */
     set listenerId(id: number | undefined) {
       listenerId = id
       warned = false
     },
     /**
-     * Whether a client was cut off for its output buffer since this was last asked, as far as the server tells: some count it (Redis
-     * 7.2); of others (from 5.0) it is known how much the fullest buffer of the last seconds held. @throws what the connection throws
+     * Whether the server closed a client at its output buffer limit since the last call, as far as it tells: Redis 7.2 counts that; from 5.0
+     * on it reports how much the fullest buffer of the last seconds held. @throws what the connection throws
      */
     async overran(): Promise<boolean> {
       const info = `${(await ask('INFO', () => client.info('stats'))) ?? ''}${(await ask('INFO', () => client.info('clients'))) ?? ''}`
@@ -131,4 +131,4 @@ export function createServerView({ client, sourceId, log, metrics }: ServerViewO
   }
 }
 
-export type ServerView = ReturnType<typeof createServerView>
+export type OutputBuffer = ReturnType<typeof createOutputBuffer>

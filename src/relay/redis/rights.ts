@@ -9,12 +9,12 @@ import { redisCli, userOf } from './address.ts'
 import { scripts } from './scripts.ts'
 
 /**
- * A command that the relay gives, in a form that changes nothing whoever is allowed to give it: a number that is none, a key that is
- * not there. Redis looks at rights before it looks at arguments.
+ * A command that the relay runs, in a form that changes nothing: with a text in place of a number, or a key that does not exist. Redis checks
+ * rights before arguments.
  */
 export type Need = {
   readonly command: readonly string[]
-  /** `lists`: without it nothing can be taken, or what is taken could not be kept. `figures`: the relay goes on without, and tells less. */
+  /** `lists`: needed to consume lists. `figures`: without it the relay runs, but reports fewer metrics. */
   readonly of: 'lists' | 'relay' | 'figures'
 }
 
@@ -24,12 +24,12 @@ export type Refusal = Need & { readonly error: unknown }
 /** Where a number belongs. */
 const NONE = 'x'
 
-/** Commands on keys of the relay; KEY is one that is not there. */
+/** Commands on the relay's keys. KEY is a key that does not exist. */
 const ON_OWN_KEY =
   'GET KEY, SET KEY 1 EX x, PSETEX KEY x 1, EXISTS KEY, DEL KEY, LLEN KEY, LRANGE KEY x x, LINDEX KEY x, HGET KEY f, HSET KEY f 1 g, ' +
   'HDEL KEY f, HKEYS KEY, HGETALL KEY, HEXISTS KEY f, SMEMBERS KEY, ZADD KEY x m, ZREM KEY m, ZRANGE KEY x x, ZSCORE KEY m'
 
-/** All commands of `src/relay`, those inside its scripts included: Redis asks for the right to each of them. */
+/** All commands of `src/relay`, including those inside its scripts: Redis checks the right to each of them. */
 export function listNeeds({ lists, listEnd, relayId }: RelayConfig, ownKey: string): Need[] {
   const need = (...command: string[]): Need => ({ command, of: 'lists' })
   const relay = (...command: string[]): Need => ({ command, of: 'relay' })
@@ -43,7 +43,7 @@ export function listNeeds({ lists, listEnd, relayId }: RelayConfig, ownKey: stri
       need('LLEN', list),
       need('LRANGE', list, NONE, NONE),
       need('LTRIM', list, NONE, NONE),
-      // Without a time they do not begin to wait.
+      // Without a valid time limit they do not block.
       listEnd === 'right'
         ? need('BRPOPLPUSH', list, waitingKey(relayId, list), NONE)
         : need('BLMOVE', list, waitingKey(relayId, list), 'LEFT', 'LEFT', NONE),
@@ -60,33 +60,33 @@ export function listNeeds({ lists, listEnd, relayId }: RelayConfig, ownKey: stri
   ]
 }
 
-/** What has no form without effect. */
+/** Commands that have no form without effect. */
 const writeNeeds = (ownKey: string): readonly Need[] => [
   { command: ['RPUSH', ownKey, '1'], of: 'lists' },
   { command: ['SADD', ownKey, '1'], of: 'lists' },
 ]
 
-/** `LTRIM`, `CLIENT LIST`: what a command is called. */
+/** The name of a command: `LTRIM`, `CLIENT LIST`. */
 const commandName = ([first = '', second = '']: readonly string[]): string =>
   first === 'CLIENT' || first === 'CONFIG' ? `${first} ${second}` : first
 
-/** How many different commands these needs are. */
+/** Counts the different commands among these needs. */
 export const countCommands = (config: RelayConfig, of: (need: Need) => boolean): number =>
   new Set([...listNeeds(config, ''), ...writeNeeds('')].filter(of).map(({ command }) => commandName(command))).size
 
 export type FindRefusalsOptions = {
   readonly config: RelayConfig
-  /** Gives a command. @throws what Redis answers */
+  /** Runs a command. @throws what Redis answers */
   readonly give: (command: readonly string[]) => Promise<unknown>
-  /** Which of the needs. Default: all. */
+  /** Which needs to check. Default: all. */
   readonly of?: (need: Need) => boolean
-  /** Whether the connection is nobody else's, so that a transaction holds back no other commands. */
+  /** Whether nobody else uses the connection, so that a transaction delays no other commands. */
   readonly isOwn: boolean
 }
 
 /**
- * Which of the commands that the relay needs Redis refuses to this user, or does not have. Every command is given in a form that changes
- * nothing; any answer but a refusal for want of rights (a full server's, a replica's) proves the right.
+ * Finds the commands that the relay needs and that Redis refuses to this user, or does not have. Runs each in a form that changes nothing; any
+ * answer but a missing right (as of a full server, or a replica) proves the right.
  *
  * @throws what the connection throws
  */
@@ -97,7 +97,7 @@ export async function findRefusals({ config, give, of = () => true, isOwn }: Fin
       await given
     } catch (error) {
       if (isDenied(error) || isUnknown(error)) return [{ ...need, error }]
-      // Redis has answered, so it looked at the rights before.
+      // Redis answered with another error, so it has checked the rights.
       if (!(error instanceof ErrorReply)) throw error
     }
     return []
@@ -106,7 +106,7 @@ export async function findRefusals({ config, give, of = () => true, isOwn }: Fin
   const writes = writeNeeds(ownKey).filter(of)
   const refusals = (await Promise.all(needs.map((need) => refused(need, give(need.command))))).flat()
   if (isOwn && (await begins(give))) {
-    // A right is asked for when a command is put into a transaction, and nothing of one that is discarded happens.
+    // Redis checks the right when it queues a command, and a discarded transaction has no effect.
     const queued = await Promise.all(writes.map((need) => refused(need, give(need.command))))
     await give(['DISCARD'])
     refusals.push(...queued.flat())
@@ -128,7 +128,7 @@ const begins = (give: (command: readonly string[]) => Promise<unknown>): Promise
     },
   )
 
-/** What Redis says when it is not the command that is refused, but the key. Source: ACL_DENIED_KEY in Redis' acl.c, 6.0 to 8. */
+/** Whether Redis refuses the key and not the command. Source: ACL_DENIED_KEY in Redis' acl.c, 6.0 to 8. */
 const isKeyDenied = ({ error }: Refusal) =>
   /access (one of the keys|a key|at least one)|can't access/i.test(describe(error))
 
@@ -149,7 +149,7 @@ export function sayRefusals(refusals: readonly Refusal[], user: string): string 
 
 const keyPattern = ({ command: [, key = ''] }: Refusal) => (key.startsWith(RELAY_PREFIX) ? `${RELAY_PREFIX}*` : key)
 
-/** `ACL SETUSER relay +ltrim ~enigma:*`; what is renamed away is given back in the server's configuration. */
+/** The command that grants the rights (`ACL SETUSER relay +ltrim ~enigma:*`), or the change of redis.conf for renamed commands. */
 export function mendRefusals(refusals: readonly Refusal[], user: string, cli: (command: string) => string): string {
   const granted = new Set(
     refusals
@@ -164,8 +164,8 @@ export function mendRefusals(refusals: readonly Refusal[], user: string, cli: (c
 }
 
 /**
- * Asks for every right that taking from a list needs, before anything is taken: Redis does not roll back a script that is refused a command
- * in the middle. Asks that come while one is under way share its answer.
+ * Checks every right that consuming lists needs, before anything is taken: Redis does not roll back a script that is refused a command in the
+ * middle. Concurrent calls share one check.
  */
 export function createRightsGate(client: Redis, config: RelayConfig, source: SourceConfig) {
   let asking: Promise<void> | undefined

@@ -8,9 +8,9 @@ import { isAnswer, isDenied, judgeRedis, sentenceOf, type RedisFault } from './a
 import { redisCli } from './address.ts'
 
 /**
- * A source id is part of every id of a notification: a server that is read by two names, by one relay or by several, is sent twice. So its
- * name is kept in the server, where every relay finds it before it takes or hears anything. It is kept in database 0, since all databases
- * share one PubSub; with the number of the database, since the numbers of claims do not go beyond one.
+ * The name of a server. The source id is part of every id, so a server that relays read under two names would be sent twice. Each server
+ * therefore keeps its name, and a relay reads it before it takes or hears anything. The name is in database 0, because all databases share
+ * one Pub/Sub; it has the number of the database, because the numbers of claims are unique within one only.
  */
 export const identityOf = ({ id, url }: SourceConfig): string => {
   const database = databaseOf(url)
@@ -33,13 +33,13 @@ export async function askIdentity(
   return { name, why }
 }
 
-/** What tells this process of the server from all others; undefined when it does not say. */
+/** Reads the id of the server's process; undefined when the server does not tell. */
 export async function askRunId(client: Redis): Promise<string | undefined> {
   const info = await client.info('server').catch(() => '')
   return /^run_id:(\w+)/m.exec(info)?.[1]
 }
 
-/** Why a server is not read by this name, and what mends it. */
+/** Why a server may not be read as this source, and the fix. */
 export type Refusal = {
   readonly event: 'other_name' | 'same_server' | 'other_database'
   readonly text: string
@@ -47,9 +47,9 @@ export type Refusal = {
 }
 
 /**
- * Undefined when a server that is called `name` may be read as this source.
+ * Returns undefined when a server with this name may be read as this source.
  *
- * @param isSibling whether another source of this relay, as far as is known, reads this very server
+ * @param isSibling whether another source of this relay reads this server, as far as is known
  */
 export function judgeIdentity(
   source: SourceConfig,
@@ -80,7 +80,7 @@ export const sameServer = (one: string, other: string): Refusal => ({
   fix: 'remove one of the two from ENIGMA_SOURCES',
 })
 
-/** Source id → the run id of its server, where that is told, and whether it is read. */
+/** Source id → the run id of its server, where the server tells it, and whether the source runs. */
 export type Servers = Map<string, { runId: string | undefined; isRead: boolean }>
 
 export const createServers = (sources: readonly SourceConfig[]): Servers =>
@@ -89,7 +89,7 @@ export const createServers = (sources: readonly SourceConfig[]): Servers =>
 export type IdentityOptions = {
   readonly client: Redis
   readonly source: SourceConfig
-  /** The sources of this relay: whose server is which. Shared by all of them. */
+  /** The servers of all sources of this relay. */
   readonly servers: Servers
   /** Counts the connections of the client: behind a new one there may be another server. */
   readonly connections: () => number
@@ -99,10 +99,10 @@ export type IdentityOptions = {
   readonly now: () => number
 }
 
-/** How often (ms) a server that is refused, or did not answer, is asked again. */
+/** How often (ms) a server is asked for its name again. */
 const AGAIN_MS = 1_000
 
-/** Whether the server that the client is connected to is the one that relays call by this name. */
+/** Checks that the server behind the client is the one that relays know under this source id. */
 export function createIdentity({ client, source, servers, connections, nameRights, log, now }: IdentityOptions) {
   const own = { runId: undefined as string | undefined, isRead: false }
   servers.set(source.id, own)
@@ -114,7 +114,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
   let absentMs: number | undefined
   let fault: RedisFault | undefined
   let asking: { readonly connection: number; readonly done: Promise<void> } | undefined
-  /** Aborted when the server that was read turns out to be another one. */
+  /** Aborts when the server turns out to be another one. */
   let reading = new AbortController()
   const [refusedFor, faultIs, notKeptFor] = [createNews(), createNews(), createNews()]
 
@@ -140,7 +140,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
   }
 
   const ask = async (connection: number): Promise<void> => {
-    // Where it was refused, the server has lost its name a moment ago, or is another one: those who know it by its name write it again first.
+    // After a refusal, the server has just lost its name, or is another one. Relays that know its name have the first chance to write it again.
     const isSure = refusal === undefined || (absentMs !== undefined && now() - absentMs > LEASE_MS)
     const { name, why } = await askIdentity(client, source, isSure)
     if (introduced !== connection) {
@@ -159,7 +159,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
     }
     absentMs ??= now()
     if (refusal !== undefined && !isSure) return refuse(refusal)
-    // It cannot keep its name (a replica, a full disk): at least this relay reads it by one alone.
+    // The server cannot keep its name (a replica, a full disk): at least this relay reads it under one only.
     if (notKeptFor(why) === 'new')
       log.debug(
         { code: 'relay.source.name_not_kept', source: source.id, error: why },
@@ -169,7 +169,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
     return twin === undefined ? admit(connection) : refuse(sameServer(source.id, twin[0]))
   }
 
-  /** Logs once what Redis itself refuses; each right by its name. */
+  /** Logs once what Redis refuses, and names each missing right. */
   const note = async (failure: unknown): Promise<void> => {
     if (failure instanceof RelayError || !isAnswer(failure)) return
     const named = isDenied(failure) ? await nameRights().catch((missing: unknown) => missing) : undefined
@@ -196,7 +196,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
     get refusal(): Refusal | undefined {
       return refusal
     },
-    /** Why Redis does not let it be known. */
+    /** Why Redis does not tell the name. */
     get fault(): RedisFault | undefined {
       return fault
     },
@@ -204,7 +204,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
     verify: async (): Promise<void> => {
       if (verified !== connections()) await look()
     },
-    /** Runs the work while the server is the right one, and again when it is so again, until the signal aborts. */
+    /** Runs the work whenever the server is the right one, until the signal aborts. */
     async whileAdmitted(work: (signal: AbortSignal) => Promise<unknown>, signal: AbortSignal): Promise<void> {
       while (!signal.aborted) {
         try {

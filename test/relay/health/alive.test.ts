@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
 import { readBody } from '../../../src/protocol/index.ts'
-import { sayAlive } from '../../../src/relay/health/alive.ts'
+import { reportAlive } from '../../../src/relay/health/alive.ts'
 import { captureLog } from '../../support/log.ts'
 import { agentChannel, statusOf } from '../../support/load.ts'
 import { useProxy } from '../../support/proxy.ts'
@@ -73,7 +73,7 @@ test('a relay that has said often that it lives has as many listeners on its sig
   const abort = new AbortController()
   let said = 0
   const most = { listeners: 0 }
-  const alive = sayAlive(
+  const alive = reportAlive(
     {
       relayId: 'test',
       sourceIds: ['main'],

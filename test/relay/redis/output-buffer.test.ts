@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { createMetrics } from '../../../src/relay/metrics.ts'
 import { createRedis } from '../../../src/relay/redis/client.ts'
-import { createServerView } from '../../../src/relay/redis/output-buffer.ts'
+import { createOutputBuffer } from '../../../src/relay/redis/output-buffer.ts'
 import { captureLog } from '../../support/log.ts'
 import { useRedisClient, useRedisServer } from '../../support/redis.ts'
 import { waitFor } from '../../support/relay.ts'
@@ -15,7 +15,7 @@ async function useView(url: string) {
   const client = createRedis({ url, name: 'view', log, reconnect: false })
   await client.connect()
   onTestFinished(() => client.destroy())
-  return { view: createServerView({ client, sourceId: 'main', log, metrics }), metrics, coded, client }
+  return { view: createOutputBuffer({ client, sourceId: 'main', log, metrics }), metrics, coded, client }
 }
 
 /** A connection that listens and reads nothing, and its number at the server. */
