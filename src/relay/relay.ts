@@ -4,7 +4,6 @@ import { ROUTES, type Route } from '../protocol/index.ts'
 import { sleep, withReleasers, type Logger } from '../runtime/index.ts'
 import { reportAlive } from './health/alive.ts'
 import type { RelayConfig } from './config.ts'
-import { createGivenUp } from './pubsub/given-up.ts'
 import { serveHealth } from './health/http.ts'
 import { openJournal } from './journal/journal.ts'
 import { createSourceNotes, readJournalId } from './journal/journal-notes.ts'
@@ -114,7 +113,6 @@ export function createRelay(options: RelayOptions): Relay {
       const sources: Source[] = []
       const sourceOf = (sourceId: string): Source => (sources.find(({ id }) => id === sourceId) ?? sources[0]) as Source
 
-      const givenUp = createGivenUp({ log, metrics, signal: end.signal, onDue: () => pubsub.announceLost() })
       const pubsub = createJournalIntake({
         ...tools,
         journal,
@@ -122,7 +120,6 @@ export function createRelay(options: RelayOptions): Relay {
         memoryBytes,
         journalBytes,
         routeBytes: memoryBytes / 16,
-        givenUp,
         toGap: (lost) => announcer.toGap(lost, sourceOf(lost.sourceId).unaskedNumber()),
         park: (sourceId, ...what) => sourceOf(sourceId).park(...what),
       })

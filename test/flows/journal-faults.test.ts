@@ -36,7 +36,7 @@ async function useStreet() {
 }
 
 test(
-  'G2: with the disk full it is not ready and says why, lists and PubSub go on without the disk, and with room again all is journalled again',
+  'G3: with the disk full it is not ready and says why, lists and Pub/Sub go on without the disk, and all arrives in order once there is room and SQS accepts',
   { timeout: 60_000 },
   async () => {
     const { sqs, client, refuse, accept, publish, start } = await useStreet()
@@ -71,18 +71,50 @@ test(
       20_000,
     )
     await publish(3_000, 3_500)
-    await waitFor(async () => (await relay.metric('journal_rows')) >= 3_500, 'all that waits to be in the journal')
-    // So it survives even this.
-    await relay.kill('SIGKILL')
+    await waitFor(async () => (await relay.metric('journal_rows')) >= 500, 'the journal to have what came then')
+    accept()
+    await waitFor(async () => (await arrivedAt(sqs, 'agents-status')).length >= 3_500, 'all to be sent', 20_000)
+    await waitFor(async () => (await relay.metric('journal_rows')) === 0, 'the journal to be empty')
+    const events = await arrivedAt(sqs, 'agents-status')
+    expectAll(events, 3_500)
+    expectOrderAndIds(events)
+    expect(await gapsOf(sqs)).toEqual([])
+    expect((await relay.readiness()).status).toBe(200)
+  },
+)
+
+test(
+  'G2: what was heard while the disk was full and waits in memory when the relay is stopped is announced as lost, with its number',
+  { timeout: 60_000 },
+  async () => {
+    const { sqs, refuse, accept, publish, start } = await useStreet()
+    const relay = start({ fileKib: 1_024 })
+    await relay.ready()
+    refuse()
+    await publish(0, 3_000)
+    await waitFor(async () => (await relay.readiness()).parts['journal']?.ok === false, 'the disk to be full')
+    await relay.liftFileLimit()
+    await waitFor(async () => (await relay.readiness()).parts['journal']?.ok === true, 'room again', 20_000)
+    await publish(3_000, 3_500)
+    await waitFor(
+      async () => (await relay.metric('received_total', { transport: 'pubsub' })) === 3_500,
+      'all to be heard',
+    )
+    await relay.kill('SIGTERM')
     accept()
     const next = start()
     await next.ready()
     await waitFor(async () => (await next.metric('journal_rows')) === 0, 'all to be sent', 20_000)
     const events = await arrivedAt(sqs, 'agents-status')
-    expectAll(events, 3_500)
     expectOrderAndIds(events)
-    expect((await gapsOf(sqs)).map(({ cause }) => cause)).toEqual(['start'])
-    expect((await next.readiness()).status).toBe(200)
+    const arrived = new Set(events.map((event) => toNumbered(event).n))
+    const gaps = await gapsOf(sqs)
+    expect(gaps.map(({ cause }) => cause).toSorted()).toEqual(['journal_full', 'start'])
+    const [full] = gaps.filter(({ cause }) => cause === 'journal_full')
+    expect(full?.lost).toBe(3_500 - arrived.size)
+    expect(full?.lost).toBeGreaterThan(0)
+    // What has a row survives.
+    expect(numbers(500).filter((n) => !arrived.has(3_000 + n))).toEqual([])
   },
 )
 

@@ -1,9 +1,8 @@
-import { DatabaseSync } from 'node:sqlite'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { formatId } from '../../src/protocol/index.ts'
 import { arrivedAt, expectAll, expectHeardOrAnnounced, expectOrderAndIds } from '../support/arrived.ts'
+import { openTestJournal } from '../support/journal.ts'
 import { CAMPAIGNS, publishStatuses, pushCdrs } from '../support/load.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useFolder, waitFor } from '../support/relay.ts'
@@ -14,13 +13,10 @@ const KILLS = 10
 
 /** The ids of the PubSub notifications that a dead relay has in its journal. */
 function readJournal(dataDir: string): string[] {
-  const db = new DatabaseSync(join(dataDir, 'journal-test.db'))
-  try {
-    const rows = db.prepare("SELECT source, number, ix FROM heard WHERE route = 'agents-status'").all()
-    return rows.map((row) => formatId(String(row['source']), 'pubsub', Number(row['number']), Number(row['ix'])))
-  } finally {
-    db.close()
-  }
+  const journal = openTestJournal(dataDir)
+  const rows = journal.read('agents-status', 0, 1e9)
+  journal.close()
+  return rows.map(({ entry: { sourceId, number, index } }) => formatId(sourceId, 'pubsub', number, index))
 }
 
 test(

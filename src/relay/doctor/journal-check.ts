@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import type { RelayConfig } from '../config.ts'
 import { sleep } from '../../runtime/index.ts'
 import { journalPath } from '../journal/former-journal.ts'
+import { countRows } from '../journal/journal-file.ts'
 import { counted, fail, ok, warn, wordsOf, type Diagnosis } from './check.ts'
 
 /** A larger journal is not looked into. */
@@ -74,7 +75,7 @@ function readCopy(path: string): number | string {
     try {
       const [found] = Object.values(db.prepare('PRAGMA quick_check(1)').get() ?? {})
       if (found !== 'ok') return String(found)
-      return Number(db.prepare('SELECT count(*) AS rows FROM heard').get()?.['rows'])
+      return countRows(db).reduce((sum, { rows }) => sum + rows, 0)
     } finally {
       db.close()
     }

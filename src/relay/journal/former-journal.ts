@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import type { Logger } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
+import type { JournalOptions } from './journal.ts'
 import { isDamage, openJournalFile } from './journal-file.ts'
 import { takeJournalLock } from './journal-lock.ts'
 import { resumeRecovery } from './salvage.ts'
@@ -9,43 +9,39 @@ import { resumeRecovery } from './salvage.ts'
 /** The journal of a relay in its folder. */
 export const journalPath = (dataDir: string, relayId: string): string => join(dataDir, `journal-${relayId}.db`)
 
-export type FormerOptions = {
-  readonly dataDir: string
-  readonly relayId: string
-  readonly sourceIds: readonly string[]
-  readonly log: Logger
-  readonly nowMs: number
-}
-
 /**
  * A relay that has no journal yet takes over the youngest one in its folder that nobody uses: a container that is made anew has
  * another host name, and so another id, and what the former one heard and did not send is on the volume. One that a running relay
  * has is locked, and stays where it is; so does one of a relay of other sources, which is to announce their gaps when it is back.
  */
-export function takeFormerJournal({ dataDir, relayId, sourceIds, log, nowMs }: FormerOptions): void {
+export function takeFormerJournal({ dataDir, relayId, sourceIds, log, now }: JournalOptions): void {
   const path = journalPath(dataDir, relayId)
   if (existsSync(path)) return
   // Also one whose recovery was all but done: its draft has to be named after it yet.
-  const others = [...new Set(readdirSync(dataDir).map((name) => /^journal-.+\.db(?=$|\.recovery$)/.exec(name)?.[0]))]
-    .filter((name) => name !== undefined)
-    .map((name) => join(dataDir, name))
+  const names = readdirSync(dataDir).flatMap((name) => /^journal-.+\.db(?=$|\.recovery$)/.exec(name)?.[0] ?? [])
+  const others = [...new Set(names)].map((name) => join(dataDir, name))
   const changedMs = (file: string) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0
   for (const other of others.toSorted((a, b) => changedMs(b) - changedMs(a))) {
-    const unlock = takeJournalLock(other)
-    if (unlock === undefined) {
-      sayNotTaken(other, 'it is locked')
-      continue
-    }
+    let unlock: (() => void) | undefined
     try {
-      if (!existsSync(other)) resumeRecovery(other, nowMs)
-      if (!isFree(other)) continue
+      try {
+        unlock = takeJournalLock(other)
+        if (!existsSync(other)) resumeRecovery(other, now())
+        if (!isOfSources(other)) continue
+      } catch (error) {
+        log.info(
+          { code: 'relay.journal.not_taken', file: other, error: describe(error) },
+          'The relay leaves the journal of another relay alone',
+        )
+        continue
+      }
       takeOver(other)
       return log.warn(
         { code: 'relay.journal.taken_over', file: other, relayId },
         'The relay took over the journal of a relay with another id that is not running; set ENIGMA_RELAY_ID so that the id stays the same',
       )
     } finally {
-      unlock()
+      unlock?.()
     }
   }
 
@@ -60,20 +56,16 @@ export function takeFormerJournal({ dataDir, relayId, sourceIds, log, nowMs }: F
     renameSync(other, path)
   }
 
-  function sayNotTaken(file: string, error: string): void {
-    log.info({ code: 'relay.journal.not_taken', file, error }, 'The relay leaves the journal of another relay alone')
-  }
-
-  function isFree(file: string): boolean {
+  function isOfSources(file: string): boolean {
     try {
       const journal = openJournalFile(file)
       const heard = [...journal.notes().keys()].filter((name) => !name.startsWith('#'))
       journal.close()
       return heard.every((sourceId) => sourceIds.includes(sourceId))
     } catch (error) {
-      // A damaged one is mended when it is opened next.
-      if (!isDamage(error)) sayNotTaken(file, describe(error))
-      return isDamage(error)
+      // A damaged one is recovered when it is opened next.
+      if (isDamage(error)) return true
+      throw error
     }
   }
 }

@@ -1,13 +1,7 @@
 import { DatabaseSync } from 'node:sqlite'
-import { toLost, toNote, toRow, type JournalEntry, type JournalRow, type Lost } from './journal-row.ts'
+import { toLost, toNote, toRow, type JournalRow, type Lost } from './journal-row.ts'
 
 const SCHEMA = `
-CREATE TABLE IF NOT EXISTS heard (
-  row INTEGER PRIMARY KEY AUTOINCREMENT,
-  route TEXT NOT NULL, source TEXT NOT NULL, channel TEXT NOT NULL,
-  number INTEGER NOT NULL, ix INTEGER NOT NULL, time INTEGER NOT NULL, packet BLOB NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS heard_by_route ON heard (route, row);
 CREATE TABLE IF NOT EXISTS until (source TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS lost (
   source TEXT NOT NULL, route TEXT NOT NULL, cause TEXT NOT NULL,
@@ -16,22 +10,47 @@ CREATE TABLE IF NOT EXISTS lost (
 ) STRICT;
 `
 
-/** About what a row needs on disk: its texts and its packet, numbers, the entry of the index, its share of a page. */
-const SIZE = '80 + 2 * length(route) + length(source) + length(channel) + length(packet)'
+/** The table of a route. No index and no AUTOINCREMENT: a notification then writes one page of the file, and settled ones go by ranges. */
+const COLUMNS = `
+  row INTEGER PRIMARY KEY, source TEXT NOT NULL, channel TEXT NOT NULL,
+  number INTEGER NOT NULL, ix INTEGER NOT NULL, time INTEGER NOT NULL, packet BLOB NOT NULL
+`
+
+/** The table of all routes in a file of an older version. */
+export const FORMER_TABLE = 'heard'
+
+/** The former table last: a newer version left the others before it. */
+export const HEARD_TABLES = `SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB '${FORMER_TABLE}*' ORDER BY name DESC`
+
+/** Table names are the same in upper and lower case, and another version may have routes of any name. */
+const toTable = (route: string): string =>
+  `${FORMER_TABLE} ${route.replace(/[^a-z0-9_-]/g, (c) => `%${c.charCodeAt(0).toString(16).padStart(4, '0')}`)}`
+
+export const toRoute = (table: string): string =>
+  table
+    .slice(FORMER_TABLE.length + 1)
+    .replace(/%([0-9a-f]{4})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
+
+/** Counts the notifications in a journal of this or an older version, table by table. */
+export const countRows = (db: DatabaseSync) =>
+  db
+    .prepare(HEARD_TABLES)
+    .all()
+    .map(({ name }) => {
+      const found = db.prepare(`SELECT count(*) AS rows, max(row) AS last FROM "${String(name)}"`).get()
+      return { table: String(name), rows: Number(found?.['rows']), lastRow: Number(found?.['last']) }
+    })
 
 /** Free space (bytes) that a file keeps: what comes and goes in a busy second. */
 const SLACK_BYTES = 1024 * 1024
 
-/** A file that an older version made is rewritten as a whole to give space back, which takes some milliseconds up to this size. */
-const REWRITTEN_BYTES = 4 * 1024 * 1024
-
-/** Giving space back goes on for at most this long (ms) at once, and then rests. */
-const SHRINK_MS = 20
+/** So many pages at once are given back to the file system, which takes some milliseconds, and then none for so long (ms). */
+const SHRINK_PAGES = 1_024
 const SHRINK_REST_MS = 200
-const SHRINK_PAGES = 256
 
 /**
- * `auto_vacuum` counts only for a file that has no table yet. After a checkpoint the write-ahead log is cut down to its limit.
+ * `auto_vacuum` counts only for a file that has no table yet. A checkpoint cuts the write-ahead log down to its limit, which is above the
+ * 4 MB at which SQLite makes one: to cut it and let it grow each time took a third of the time.
  * Source: https://www.sqlite.org/pragma.html#pragma_auto_vacuum
  */
 const SETTINGS = `
@@ -39,17 +58,17 @@ PRAGMA locking_mode = EXCLUSIVE;
 PRAGMA auto_vacuum = INCREMENTAL;
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
-PRAGMA journal_size_limit = ${SLACK_BYTES};
+PRAGMA journal_size_limit = ${8 * SLACK_BYTES};
 `
 
-/** For a file that nobody else sees before it is whole: what is in it is worth nothing until then. */
+/** For a file that is worth nothing before it is whole: one transaction writes it, and waits for the disk at its end. */
 const SETTINGS_OF_DRAFT = `
 PRAGMA auto_vacuum = INCREMENTAL;
 PRAGMA journal_mode = OFF;
-PRAGMA synchronous = OFF;
+PRAGMA synchronous = FULL;
 `
 
-/** One SQLite file and its statements. Throws what SQLite throws. */
+/** Opens a SQLite file and prepares its statements. Throws what SQLite throws. */
 export function openJournalFile(file: string, { isDraft = false }: { readonly isDraft?: boolean } = {}) {
   const db = new DatabaseSync(file)
   try {
@@ -61,21 +80,27 @@ export function openJournalFile(file: string, { isDraft = false }: { readonly is
     db.close()
     throw error
   }
-  // A number that an older version wrote may be beyond what is a number here; as a BigInt it can be read, and put right.
+  // A number that an older version wrote may be beyond what is a number here; as a BigInt it can be read, and repaired.
   const prepareRead = (sql: string) => {
     const statement = db.prepare(sql)
     statement.setReadBigInts(true)
     return statement
   }
-  const insert = db.prepare(
-    `INSERT ${isDraft ? 'OR IGNORE ' : ''}INTO heard (row, route, source, channel, number, ix, time, packet) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-  )
-  const remove = db.prepare('DELETE FROM heard WHERE row = ?')
-  const select = prepareRead('SELECT * FROM heard WHERE route = ? AND row > ? ORDER BY row')
-  const oldest = prepareRead(
-    `SELECT *, NULL AS packet, ${SIZE} AS size FROM heard WHERE route = ? AND row > ? ORDER BY row LIMIT ?`,
-  )
-  const count = db.prepare('SELECT count(*) AS rows FROM heard')
+  const prepareTable = (route: string) => {
+    const name = `"${toTable(route)}"`
+    db.exec(`CREATE TABLE IF NOT EXISTS ${name} (${COLUMNS}) STRICT`)
+    return {
+      insert: db.prepare(`INSERT INTO ${name} VALUES (?, ?, ?, ?, ?, ?, ?)`),
+      remove: db.prepare(`DELETE FROM ${name} WHERE row BETWEEN ? AND ?`),
+      select: prepareRead(`SELECT * FROM ${name} WHERE row > ? ORDER BY row`),
+    }
+  }
+  const tables = new Map<string, ReturnType<typeof prepareTable>>()
+  const tableOf = (route: string) => {
+    const table = tables.get(route) ?? prepareTable(route)
+    tables.set(route, table)
+    return table
+  }
   const pages = db.prepare(
     'SELECT page_count * page_size AS bytes, freelist_count * page_size AS free FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()',
   )
@@ -89,15 +114,7 @@ export function openJournalFile(file: string, { isDraft = false }: { readonly is
   )
   const removeLost = db.prepare('DELETE FROM lost WHERE source = ? AND route = ? AND cause = ?')
   const getLost = prepareRead('SELECT * FROM lost ORDER BY first')
-  const update = db.prepare('UPDATE heard SET route = ? WHERE route = ?')
-  const distinct = db.prepare('SELECT DISTINCT route FROM heard')
-  const last = db.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'heard'")
-  const canShrink = () => Object.values(db.prepare('PRAGMA auto_vacuum').get() ?? {})[0] === 2
-  const space = () => {
-    const { bytes, free } = pages.get() ?? {}
-    return { usedBytes: Number(bytes ?? 0) - Number(free ?? 0), freeBytes: Number(free ?? 0) }
-  }
-  let shrinks = canShrink()
+  const freeBytes = () => Number(pages.get()?.['free'] ?? 0)
   let shrunkAt = Number.NEGATIVE_INFINITY
   let isShrinking = false
 
@@ -109,6 +126,8 @@ export function openJournalFile(file: string, { isDraft = false }: { readonly is
         db.exec('COMMIT')
         return result
       } catch (error) {
+        // Some may have been made in it.
+        tables.clear()
         try {
           db.exec('ROLLBACK')
         } catch {
@@ -117,11 +136,12 @@ export function openJournalFile(file: string, { isDraft = false }: { readonly is
         throw error
       }
     },
-    /** How many rows that were: in a draft a row that is there is left as it is. */
-    insert: (row: number, e: JournalEntry): number =>
-      Number(insert.run(row, e.route, e.sourceId, e.channel, e.number, e.index, e.timeMs, e.packet).changes),
-    /** How many rows that were: 0 or 1. */
-    remove: (row: number): number => Number(remove.run(row).changes),
+    insert({ row, entry: e }: JournalRow): void {
+      tableOf(e.route).insert.run(row, e.sourceId, e.channel, e.number, e.index, e.timeMs, e.packet)
+    },
+    /** Returns how many rows there were. */
+    remove: (route: string, first: number, last: number): number =>
+      Number(tableOf(route).remove.run(first, last).changes),
     note: (name: string, value: number) => void setNote.run(name, value),
     notes: () => new Map(getNotes.all().flatMap(toNote)),
     addLost: (l: Lost) => void addLost.run(l.sourceId, l.route, l.cause, l.fromMs, l.toMs, l.lost),
@@ -131,51 +151,24 @@ export function openJournalFile(file: string, { isDraft = false }: { readonly is
     read(route: string, afterRow: number, maxBytes: number): JournalRow[] {
       const rows: JournalRow[] = []
       let bytes = 0
-      for (const found of select.iterate(route, afterRow)) {
-        const row = toRow(found)
-        bytes += row.packet.length
+      for (const found of tableOf(route).select.iterate(afterRow)) {
+        const row = toRow(found, route)
+        bytes += row.entry.packet.length
         if (rows.length > 0 && bytes > maxBytes) break
         rows.push(row)
       }
       return rows
     },
-    oldest: (route: string, afterRow: number, limit: number) =>
-      oldest.all(route, afterRow, limit).map((r) => ({ ...toRow(r), bytes: Number(r['size']) })),
-    countRows: () => Number(count.get()?.['rows'] ?? 0),
-    usedBytes: () => space().usedBytes,
-    routes: () => distinct.all().map((r) => String(r['route'])),
-    reroute: (from: string, to: string) => void update.run(to, from),
-    lastRow: () => Number(last.get()?.['seq'] ?? 0),
-    /** No row gets this number again, or a lower one. */
-    keepLastRow(row: number): void {
-      if (last.get() === undefined) db.prepare("INSERT INTO sqlite_sequence (name, seq) VALUES ('heard', ?)").run(row)
-      else db.prepare("UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'heard'").run(row)
-    },
-    /** Whether nothing was ever written. */
-    isVirgin: () => last.get() === undefined && getNotes.all().length === 0,
+    countRows: () => countRows(db),
+    usedBytes: () => Number(pages.get()?.['bytes'] ?? 0) - freeBytes(),
     /** Gives some of the space that is free back to the file system. To be called often: it looks at the clock, and rests in between. */
     shrink(): void {
       if (performance.now() - shrunkAt < SHRINK_REST_MS) return
-      const from = (shrunkAt = performance.now())
-      let { usedBytes, freeBytes } = space()
-      if (freeBytes > SLACK_BYTES) {
-        isShrinking = true
-        if (!shrinks && usedBytes <= REWRITTEN_BYTES) {
-          db.exec('VACUUM')
-          shrinks = canShrink()
-          ;({ usedBytes, freeBytes } = space())
-        }
-      }
-      if (shrinks)
-        while (freeBytes > SLACK_BYTES && performance.now() - from < SHRINK_MS) {
-          db.exec(`PRAGMA incremental_vacuum(${SHRINK_PAGES})`)
-          ;({ usedBytes, freeBytes } = space())
-        }
+      const isFree = freeBytes() > SLACK_BYTES
+      if (isFree) db.exec(`PRAGMA incremental_vacuum(${SHRINK_PAGES})`)
       // The file itself becomes smaller when the write-ahead log has gone into it.
-      if (isShrinking && freeBytes <= SLACK_BYTES) {
-        db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
-        isShrinking = false
-      }
+      else if (isShrinking) db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+      isShrinking = isFree
       shrunkAt = performance.now()
     },
     /** Whether SQLite finds the file sound. */

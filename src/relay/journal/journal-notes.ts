@@ -15,7 +15,7 @@ export function readJournalId(journal: Journal): number | undefined {
   if (known !== undefined) return known
   const id = randomInt(1, 2 ** 48 - 1)
   try {
-    journal.write([], [], new Map([[ID_NOTE, id]]))
+    journal.write({ notes: new Map([[ID_NOTE, id]]) })
     return id
   } catch {
     // The next notification that cannot be written logs why.

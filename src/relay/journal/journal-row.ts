@@ -1,6 +1,6 @@
 import type { GapCause } from '../../protocol/index.ts'
 
-/** A PubSub notification as it was heard, enough to make the same CloudEvent again. */
+/** A Pub/Sub notification as it was heard, enough to make the same CloudEvent again. */
 export type JournalEntry = {
   readonly route: string
   readonly sourceId: string
@@ -11,7 +11,8 @@ export type JournalEntry = {
   readonly packet: Uint8Array
 }
 
-export type JournalRow = JournalEntry & { readonly row: number }
+/** `row`: its number within its route. Rows are in the order heard. */
+export type JournalRow = { readonly row: number; readonly entry: JournalEntry }
 
 /** Notifications that were heard and are lost, from the oldest to the newest. Kept until the gap that announces them is in the journal. */
 export type Lost = {
@@ -36,33 +37,33 @@ const REPAIRED_INDEX = 3_000_000_000
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 
 /**
- * Reads a row of the table `heard`. A number that is none here (an older version kept one from beyond the safe integers, or the file was
- * damaged) is put right: the notification gets an id of its own, the same each time that it is read.
+ * Reads a row of a table of notifications. Repairs numbers that are not valid here (an older version kept some from beyond the safe
+ * integers, or the file was damaged): the notification gets an id of its own, the same each time that it is read.
  */
-export function toRow(found: Found): JournalRow {
+export function toRow(found: Found, route: string): JournalRow {
   const row = Number(found['row'])
   const [number, index, time] = [Number(found['number']), Number(found['ix']), Number(found['time'])]
   const timeMs = isCount(time) && time <= LAST_MS ? time : 0
-  const isWell = isCount(number) && isCount(index)
-  return {
-    row,
-    route: String(found['route']),
+  const isValid = isCount(number) && isCount(index)
+  const entry = {
+    route,
     sourceId: String(found['source']),
     channel: String(found['channel']),
-    number: isWell ? number : timeMs,
-    index: isWell ? index : REPAIRED_INDEX + row,
+    number: isValid ? number : timeMs,
+    index: isValid ? index : REPAIRED_INDEX + row,
     timeMs,
     packet: found['packet'] instanceof Uint8Array ? found['packet'] : new Uint8Array(),
   }
+  return { row, entry }
 }
 
-/** A row of the table `until`: none when its value is none that may be counted on from. */
+/** Reads a row of the table `until`: nothing when its value cannot be counted on from. */
 export function toNote(found: Found): [name: string, value: number][] {
   const value = Number(found['at'])
   return isCount(value) ? [[String(found['source']), value]] : []
 }
 
-/** A row of the table `lost`: none when its times are none. */
+/** Reads a row of the table `lost`: nothing when its times are not valid. */
 export function toLost(found: Found): Lost[] {
   const [fromMs, toMs, lost] = [Number(found['first']), Number(found['last']), Number(found['count'])]
   if (![fromMs, toMs, lost].every(isCount) || toMs > LAST_MS || fromMs > toMs) return []
@@ -70,7 +71,17 @@ export function toLost(found: Found): Lost[] {
   return [{ sourceId: String(found['source']), route: String(found['route']), cause, fromMs, toMs, lost }]
 }
 
-/** Adds up what is lost of the same source and route, for the same cause, as the journal's ledger does. */
+/** One notification that is given up, since there is no room for it. */
+export const toGivenUp = ({ sourceId, route, timeMs }: Pick<JournalEntry, 'sourceId' | 'route' | 'timeMs'>): Lost => ({
+  sourceId,
+  route,
+  cause: 'journal_full',
+  fromMs: timeMs,
+  toMs: timeMs,
+  lost: 1,
+})
+
+/** Adds up losses of the same source, route and cause, as the journal's ledger does. */
 export function addTo(all: Map<string, Lost>, lost: Lost): void {
   const key = JSON.stringify([lost.sourceId, lost.route, lost.cause])
   const former = all.get(key)

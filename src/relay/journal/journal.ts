@@ -1,60 +1,17 @@
 import { mkdirSync } from 'node:fs'
 import type { Logger } from '../../runtime/index.ts'
 import { describe, RelayError } from '../errors.ts'
-import { isDamage, openJournalFile, type JournalFile } from './journal-file.ts'
+import { FORMER_TABLE, isDamage, openJournalFile, toRoute, type JournalFile } from './journal-file.ts'
 import { journalPath, takeFormerJournal } from './former-journal.ts'
 import { isLocked, takeJournalLock } from './journal-lock.ts'
-import { hasAside, recoverJournal, resumeRecovery, takeBack } from './salvage.ts'
-import type { JournalEntry, JournalRow, Lost } from './journal-row.ts'
+import { recoverJournal, removeFiles, resumeRecovery } from './salvage.ts'
+import type { JournalRow, Lost } from './journal-row.ts'
 
-export type { JournalEntry, JournalRow, Lost } from './journal-row.ts'
-
-/**
- * PubSub notifications on disk until SQS has accepted them. SQLite in WAL mode with `synchronous = NORMAL`: what was committed
- * survives the death of the process (https://www.sqlite.org/pragma.html#pragma_synchronous); one transaction holds all that came
- * in one turn of the event loop. A file that turns out to be damaged is put aside, and what can be read of it is taken over.
- */
-export type Journal = {
-  /**
-   * Writes, forgets and notes in one transaction, and adds to the ledger of what is lost, or takes off it what is announced by now.
-   * Returns the rows of the entries, in order. Throws `relay.journal.unusable`.
-   */
-  write: (
-    entries: readonly JournalEntry[],
-    settledRows: readonly number[],
-    notes?: ReadonlyMap<string, number>,
-    ledger?: { readonly add?: readonly Lost[]; readonly announced?: readonly Lost[] },
-  ) => number[]
-  /**
-   * Rows of a route behind `afterRow`, in the order heard: at least one, where there is one, and no more than `maxBytes` of packets.
-   * Throws `relay.journal.unusable`.
-   */
-  read: (route: string, afterRow: number, maxBytes: number) => JournalRow[]
-  /** What is lost and was not announced yet. Throws `relay.journal.unusable`. */
-  lost: () => Lost[]
-  /** The first rows of a route behind `afterRow`, without their packets. Throws `relay.journal.unusable`. */
-  oldest: (
-    route: string,
-    afterRow: number,
-    limit: number,
-  ) => { readonly row: number; readonly bytes: number; readonly timeMs: number; readonly sourceId: string }[]
-  /** The routes that have rows. */
-  routes: () => string[]
-  /** Gives the rows of routes that are not among these (an older version's) to this route. */
-  reroute: (known: readonly string[], to: string) => void
-  /** How many rows there are; bytes of the file that are in use. Cheap. */
-  size: () => { readonly rows: number; readonly bytes: number }
-  /** What was noted by `write` under this name. */
-  noted: (name: string) => number | undefined
-  /** How often it was damaged and recovered since it was opened: what is lost by that is in the ledger. */
-  recoveries: () => number
-  /** When (ms) a journal was written last whose notes were lost, when it was found damaged at the start; else undefined. */
-  readonly lostMs: number | undefined
-  close: () => void
-}
-
-/** A larger file is not looked through at the start: PubSub would not be heard meanwhile. Damage then shows when it is read. */
+/** A larger file is not looked through at the start: Pub/Sub would not be heard meanwhile. Damage then shows when it is read. */
 const CHECKED_BYTES = 256 * 1024 * 1024
+
+/** A recovery that failed, as on a full disk, is not tried again before this (ms): it reads the whole file. */
+const RETRY_MS = 60_000
 
 export type JournalOptions = {
   readonly dataDir: string
@@ -65,14 +22,30 @@ export type JournalOptions = {
   readonly now: () => number
 }
 
-/** A recovery that failed, as on a full disk, is not tried again before this (ms): it reads the whole file. */
-const RETRY_MS = 60_000
+/** What one transaction writes. */
+export type JournalBatch = {
+  readonly rows?: readonly JournalRow[] | undefined
+  /** Rows to delete, by route: the first and the last of each range. */
+  readonly settled?: ReadonlyMap<string, readonly (readonly [first: number, last: number])[]> | undefined
+  readonly notes?: ReadonlyMap<string, number> | undefined
+  /** To be added to the ledger of losses. */
+  readonly lost?: readonly Lost[]
+  /** To be taken off it: the rows announce them. */
+  readonly announced?: readonly Lost[]
+}
 
-/** Opens the journal of a relay and keeps it for this process alone. @throws RelayError `relay.journal.locked`, `relay.journal.unusable` */
-export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOptions): Journal {
+/**
+ * Opens the journal of a relay and keeps it for this process alone: Pub/Sub notifications on disk until SQS has accepted them. SQLite in
+ * WAL mode with `synchronous = NORMAL`: what was committed survives the death of the process
+ * (https://www.sqlite.org/pragma.html#pragma_synchronous). A file that turns out to be damaged is put aside, and what can be read of it is
+ * taken over. Writing and reading throw `relay.journal.unusable`.
+ *
+ * @throws RelayError `relay.journal.locked`, `relay.journal.unusable`
+ */
+export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOptions) {
   const path = journalPath(dataDir, relayId)
+  const lastRows = new Map<string, number>()
   let file: JournalFile | undefined
-  let lastRow = 0
   let rowCount = 0
   let usedBytes = 0
   let recoveries = 0
@@ -81,35 +54,35 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
 
   const open = (): JournalFile => {
     file = openJournalFile(path)
-    rowCount = file.countRows()
-    lastRow = Math.max(lastRow, file.lastRow())
+    const tables = file.countRows()
+    if (tables.some(({ table }) => table === FORMER_TABLE)) return recover()
+    rowCount = 0
+    for (const { table, rows, lastRow } of tables) {
+      const route = toRoute(table)
+      lastRows.set(route, Math.max(lastRows.get(route) ?? 0, lastRow))
+      rowCount += rows
+    }
     return file
   }
 
-  /** Goes on with a new file that has what can be read of the old one. What may be missing is in its ledger. */
-  const recover = (cause: unknown, expectedRows?: number): JournalFile => {
+  /**
+   * Continues with a new file that has what can be read of the present one, which is damaged or of an older version. What may be missing is
+   * in its ledger.
+   */
+  const recover = (cause?: unknown, expectedRows?: number): JournalFile => {
     closeQuietly(file)
     file = undefined
     try {
-      const found = recoverJournal(path, now(), (draft, { notes, hole, saved, lastRow: highest }) => {
-        draft.keepLastRow(Math.max(lastRow, highest))
-        if (hole.mostRows === 0 || expectedRows === saved) return
-        const heard = new Set([...sourceIds, ...[...notes.keys()].filter((name) => !name.startsWith('#'))])
-        const lost = expectedRows === undefined || heard.size > 1 ? 0 : Math.max(0, expectedRows - saved)
-        for (const sourceId of heard)
-          draft.addLost({
-            sourceId,
-            route: '',
-            cause: 'journal_damaged',
-            fromMs: hole.fromMs,
-            toMs: hole.toMs,
-            lost,
-          })
-      })
-      if (found.notes.size === 0) lostMs = found.writtenMs
+      const { aside, saved, hole, notes, writtenMs } = recoverJournal(path, { nowMs: now(), sourceIds, expectedRows })
+      if (cause === undefined && hole === undefined) {
+        removeFiles(aside)
+        log.info({ code: 'relay.journal.converted', saved }, 'The relay converted the journal of an older version')
+        return open()
+      }
+      if (notes.size === 0) lostMs = writtenMs
       recoveries++
       log.error(
-        { code: 'relay.journal.damaged', file: found.aside, saved: found.saved, error: describe(cause) },
+        { code: 'relay.journal.damaged', file: aside, saved, error: describe(cause ?? 'not every row can be read') },
         'The journal file was damaged. The relay moved it aside and continues with the rows that could be read; check the disk',
       )
       return open()
@@ -120,30 +93,17 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
   }
 
   const start = (): void => {
-    if (resumeRecovery(path, now()))
-      return void recover(new RelayError('relay.journal.damaged', 'an earlier recovery was interrupted'))
-    takeFormerJournal({ dataDir, relayId, sourceIds, log, nowMs: now() })
+    resumeRecovery(path, now())
+    takeFormerJournal({ dataDir, relayId, sourceIds, log, now })
     const opened = open()
-    if (opened.isVirgin() && hasAside(path)) {
-      closeQuietly(opened)
-      takeBack(path)
-      return void recover(new RelayError('relay.journal.damaged', 'an earlier recovery was interrupted'))
-    }
     if (opened.usedBytes() <= CHECKED_BYTES && !opened.isSound())
       recover(new RelayError('relay.journal.damaged', 'the integrity check of SQLite failed'))
   }
 
-  const lock = ((): (() => void) => {
-    try {
-      mkdirSync(dataDir, { recursive: true })
-      const taken = takeJournalLock(path)
-      if (taken !== undefined) return taken
-    } catch (error) {
-      throw unusable(error)
-    }
-    throw locked()
-  })()
+  let unlock: (() => void) | undefined
   try {
+    mkdirSync(dataDir, { recursive: true })
+    unlock = takeJournalLock(path)
     try {
       start()
     } catch (error) {
@@ -152,22 +112,17 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
     }
   } catch (error) {
     closeQuietly(file)
-    lock()
-    throw isLocked(error) ? locked(error) : unusable(error)
-  }
-
-  function locked(cause?: unknown): RelayError {
-    return new RelayError(
-      'relay.journal.locked',
-      `another process uses the journal in ${dataDir}: end that process, or give this one its own ENIGMA_DATA_DIR or ENIGMA_RELAY_ID`,
-      { cause },
-    )
-  }
-  function unusable(cause: unknown): RelayError {
-    return new RelayError(
+    unlock?.()
+    if (isLocked(error))
+      throw new RelayError(
+        'relay.journal.locked',
+        `another process uses the journal in ${dataDir}: end that process, or give this one its own ENIGMA_DATA_DIR or ENIGMA_RELAY_ID`,
+        { cause: error },
+      )
+    throw new RelayError(
       'relay.journal.unusable',
-      `the journal in ${dataDir} cannot be opened (${describe(cause)}): make the folder writable, free disk space, or set ENIGMA_DATA_DIR`,
-      { cause },
+      `the journal in ${dataDir} cannot be opened (${describe(error)}): make the folder writable, free disk space, or set ENIGMA_DATA_DIR`,
+      { cause: error },
     )
   }
 
@@ -192,36 +147,41 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
   }
 
   return {
-    write: (entries, settledRows, notes, ledger = {}) =>
+    /** Returns a number for a row of this route: one more than the last in this process, or in the file. */
+    nextRow(route: string): number {
+      const row = (lastRows.get(route) ?? 0) + 1
+      lastRows.set(route, row)
+      return row
+    },
+    /** Writes all of it or, when it throws, nothing. */
+    write: ({ rows = [], settled, notes, lost = [], announced = [] }: JournalBatch): void =>
       guarded('written', (to) => {
-        let row = lastRow
         let removed = 0
         to.inTransaction(() => {
-          for (const entry of entries) to.insert(++row, entry)
-          for (const settled of settledRows) removed += to.remove(settled)
+          for (const row of rows) to.insert(row)
+          for (const [route, ranges] of settled ?? [])
+            for (const [first, last] of ranges) removed += to.remove(route, first, last)
           for (const [name, value] of notes ?? []) to.note(name, value)
-          for (const lost of ledger.add ?? []) to.addLost(lost)
-          for (const lost of ledger.announced ?? []) to.removeLost(lost)
+          for (const one of lost) to.addLost(one)
+          for (const one of announced) to.removeLost(one)
         })
-        const rows = entries.map((_, at) => lastRow + 1 + at)
-        lastRow = row
-        rowCount += entries.length - removed
+        rowCount += rows.length - removed
+        if (settled === undefined && notes === undefined) return
         try {
           to.shrink()
         } catch {
           // The batch is committed all the same, and what is wrong shows again when the file is used next.
         }
-        return rows
       }),
-    read: (route, afterRow, maxBytes) => guarded('read', (from) => from.read(route, afterRow, maxBytes)),
-    oldest: (route, afterRow, limit) => guarded('read', (from) => from.oldest(route, afterRow, limit)),
-    lost: () => guarded('read', (from) => from.lost()),
-    routes: () => guarded('read', (from) => from.routes()),
-    reroute: (known, to) =>
-      guarded('written', (at) => {
-        for (const name of at.routes()) if (!known.includes(name)) at.reroute(name, to)
-      }),
-    size: () => {
+    /** Reads rows of a route behind this one, in the order heard: at least one, where there is one, and no more than `maxBytes` of packets. */
+    read: (route: string, afterRow: number, maxBytes: number): JournalRow[] =>
+      guarded('read', (from) => from.read(route, afterRow, maxBytes)),
+    /** Returns what is lost and was not announced yet. */
+    lost: (): Lost[] => guarded('read', (from) => from.lost()),
+    /** Returns the routes that may have rows. */
+    routes: (): string[] => [...lastRows.keys()],
+    /** Returns how many rows there are, and how many bytes of the file are in use, for which it asks the file. */
+    size(): { readonly rows: number; readonly bytes: number } {
       try {
         usedBytes = guarded('read', (from) => from.usedBytes())
       } catch {
@@ -229,15 +189,20 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
       }
       return { rows: rowCount, bytes: usedBytes }
     },
-    recoveries: () => recoveries,
+    /** Returns what was noted by `write` under this name. */
+    noted: (name: string): number | undefined => guarded('read', (from) => from.notes().get(name)),
+    /** How often it was damaged and recovered since it was opened: what is lost by that is in the ledger. */
+    recoveries: (): number => recoveries,
+    /** When (ms) a journal was written last whose notes were lost, when it was found damaged at the start; else undefined. */
     lostMs,
-    noted: (name) => guarded('read', (from) => from.notes().get(name)),
-    close: () => {
+    close(): void {
       closeQuietly(file)
-      lock()
+      unlock()
     },
   }
 }
+
+export type Journal = ReturnType<typeof openJournal>
 
 /** What cannot be closed was damaged, and everything in it that matters is committed. */
 function closeQuietly(file: JournalFile | undefined): void {

@@ -1,195 +1,151 @@
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { openJournalFile, type JournalFile } from './journal-file.ts'
-import { toLost, toNote, toRow, type JournalRow } from './journal-row.ts'
+import { FORMER_TABLE, HEARD_TABLES, openJournalFile, toRoute, type JournalFile } from './journal-file.ts'
+import { toLost, toNote, toRow } from './journal-row.ts'
 
-/** So many rows are looked for one by one where no scan gets through; then only what can be reached from the end is taken. */
-const MOST_LOOKS = 1_000_000
+/** So many rows in a row are looked for one by one where a scan fails; then only rows that can be reached from the end are taken. */
+const MOST_LOOKS = 20_000
 
 /** The files of a SQLite database in WAL mode. */
 const ENDS = ['', '-wal', '-shm']
 
 const draftOf = (path: string): string => `${path}.recovery`
 
-export type Recovered = {
-  /** Where the damaged file is now. */
-  readonly aside: string
-  readonly saved: number
-  readonly notes: ReadonlyMap<string, number>
-  readonly lastRow: number
-  /** When (ms) the damaged file was written last. */
-  readonly writtenMs: number
-  /** Where rows may be missing: between these times (ms), and how many at most. */
-  readonly hole: { readonly fromMs: number; readonly toMs: number; readonly mostRows: number }
+export type RecoveryOptions = {
+  readonly nowMs: number
+  /** Of the relay: what may be missing is added to the ledger for each, and for each that the journal names. */
+  readonly sourceIds: readonly string[]
+  /** How many rows there were, where that is known. */
+  readonly expectedRows: number | undefined
 }
 
 /**
- * Copies what can be read of a damaged journal into a draft beside it, row by row, with the same row numbers; then puts the damaged file
- * aside, and the draft in its place. The damaged file keeps its name until the draft is whole and on disk, so whatever kills the process
- * in between, the next start finds either the damaged file, to begin again, or the whole draft, to finish.
- *
- * @param complete writes what else belongs into the new journal, before it counts
+ * Copies what can be read of a journal, damaged or of an older version, into a draft beside it, row by row; then puts the file aside, and
+ * the draft in its place. The file keeps its name until the draft is whole and on disk, so whatever kills the process in between, the next
+ * start finds either the file, to begin again, or the whole draft, to finish.
  */
-export function recoverJournal(
-  path: string,
-  nowMs: number,
-  complete: (draft: JournalFile, found: Omit<Recovered, 'aside'>) => void,
-): Recovered {
-  const draftPath = draftOf(path)
-  removeFiles(draftPath)
+export function recoverJournal(path: string, { nowMs, sourceIds, expectedRows }: RecoveryOptions) {
+  removeFiles(draftOf(path))
+  /** When the file was written last. */
   const writtenMs = Math.floor(statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? nowMs)
-  const draft = openJournalFile(draftPath, { isDraft: true })
-  const found = (() => {
-    try {
-      return draft.inTransaction(() => {
-        const copied = { ...copyReadable(path, draft, writtenMs), writtenMs }
-        complete(draft, copied)
-        return copied
-      })
-    } finally {
-      draft.close()
-    }
-  })()
-  const handle = openSync(draftPath, 'r')
-  fsyncSync(handle)
-  closeSync(handle)
+  const draft = openJournalFile(draftOf(path), { isDraft: true })
+  let found: ReturnType<typeof copyReadable>
+  try {
+    found = draft.inTransaction(() => {
+      const copied = copyReadable(path, draft, writtenMs)
+      const { notes, saved, hole } = copied
+      const heard = new Set([...sourceIds, ...[...notes.keys()].filter((name) => !name.startsWith('#'))])
+      const lost = expectedRows === undefined || heard.size > 1 ? 0 : Math.max(0, expectedRows - saved)
+      if (hole !== undefined && expectedRows !== saved)
+        for (const sourceId of heard) draft.addLost({ sourceId, route: '', cause: 'journal_damaged', ...hole, lost })
+      return copied
+    })
+  } finally {
+    draft.close()
+  }
   const aside = asideOf(path, nowMs)
   moveFiles(path, aside)
-  renameSync(draftPath, path)
-  return { ...found, aside }
+  renameSync(draftOf(path), path)
+  return { ...found, aside, writtenMs }
 }
 
-/**
- * To be called before a journal is opened: finishes or undoes a recovery that did not end. Returns whether the journal is to be recovered
- * (again).
- */
-export function resumeRecovery(path: string, nowMs: number): boolean {
+/** To be called before a journal is opened: finishes a recovery that was interrupted, or undoes it, so that it begins again. */
+export function resumeRecovery(path: string, nowMs: number): void {
   const draft = draftOf(path)
-  if (existsSync(path)) {
-    const wasUnderWay = existsSync(draft)
-    removeFiles(draft)
-    return wasUnderWay
-  }
-  if (existsSync(draft)) {
-    // Whole, for only then is the damaged file put aside. Its write-ahead log may still be here, and must not be taken for the draft's.
-    moveFiles(path, latestAside(path) ?? asideOf(path, nowMs))
-    renameSync(draft, path)
-    return false
-  }
-  return takeBack(path)
+  if (!existsSync(draft)) return
+  if (existsSync(path)) return removeFiles(draft)
+  // Whole, for only then is the file put aside. Its write-ahead log may still be here, and must not be taken for the draft's.
+  moveFiles(path, latestAside(path) ?? asideOf(path, nowMs))
+  renameSync(draft, path)
 }
 
-/** A former version put the file aside before it saved anything: what it did not finish begins again. Returns whether there was such a file. */
-export function takeBack(path: string): boolean {
-  const aside = latestAside(path)
-  if (aside === undefined) return false
-  removeFiles(path)
-  moveFiles(aside, path)
-  return true
-}
-
-/** Copies row by row, in their order. Behind a page that cannot be read, the next row that can be is looked for one by one. */
+/** Copies the tables row by row, in order. Behind a page that cannot be read, it looks for the next readable row one by one. */
 function copyReadable(path: string, draft: JournalFile, writtenMs: number) {
   const notes = new Map<string, number>()
+  const lastRows = new Map<string, number>()
+  const holes: { fromMs?: number; toMs?: number }[] = []
+  let firstMs = Number.POSITIVE_INFINITY
   let saved = 0
-  let lastRow = 0
   let db: DatabaseSync | undefined
-  /** The statement's rows; undefined at the end stands for what cannot be read. */
-  function* rowsOf(sql: string, ...values: number[]): Generator<Readonly<Record<string, unknown>> | undefined> {
+  let isCut = false
+  /** The statement's rows, as far as they can be read: `isCut` tells. */
+  function* rowsOf(sql: string, ...values: number[]): Generator<Readonly<Record<string, unknown>>> {
+    isCut = false
     try {
-      db ??= new DatabaseSync(path, { readOnly: true })
+      if (db === undefined) {
+        db = new DatabaseSync(path, { readOnly: true })
+        // One transaction: to begin one for each look would take longer than the look.
+        db.exec('BEGIN')
+      }
       const statement = db.prepare(sql)
       statement.setReadBigInts(true)
-      const rows = statement.iterate(...values)
-      for (;;) {
-        const next = rows.next()
-        if (next.done === true) return
-        yield next.value
-      }
+      yield* statement.iterate(...values)
     } catch {
-      yield undefined
+      isCut = true
     }
   }
-  const keep = ({ row, ...entry }: JournalRow) => {
-    if (!Number.isSafeInteger(row) || row <= 0) return
-    saved += draft.insert(row, entry)
-    lastRow = Math.max(lastRow, row)
+  const copyTable = (table: string): void => {
+    const name = `"${table.replaceAll('"', '""')}" NOT INDEXED`
+    let hole: (typeof holes)[number] | undefined
+    let atMs: number | undefined
+    let looks = 0
+    let next = 1
+    const keep = (found: Readonly<Record<string, unknown>>) => {
+      const isFormer = table === FORMER_TABLE
+      const route = isFormer ? String(found['route']) : toRoute(table)
+      const { row, entry } = toRow(found, route)
+      if (!Number.isSafeInteger(row) || row < next) return
+      const kept = isFormer ? (lastRows.get(route) ?? 0) + 1 : row
+      draft.insert({ row: kept, entry })
+      lastRows.set(route, kept)
+      saved++
+      if (hole !== undefined) hole.toMs = entry.timeMs
+      hole = undefined
+      atMs = entry.timeMs
+      firstMs = Math.min(firstMs, atMs)
+      looks = 0
+      next = row + 1
+    }
+    for (;;) {
+      // NOT INDEXED: the table itself, whatever became of its index.
+      for (const found of rowsOf(`SELECT * FROM ${name} WHERE row >= ? ORDER BY row`, next)) keep(found)
+      if (!isCut) return
+      if (hole === undefined) holes.push((hole = atMs === undefined ? {} : { fromMs: atMs }))
+      next++
+      if (looks++ < MOST_LOOKS) continue
+      looks = 0
+      let first: number | undefined
+      for (const found of rowsOf(`SELECT row FROM ${name} WHERE row >= ? ORDER BY row DESC`, next))
+        first = Number(found['row'])
+      if (first === undefined) return
+      next = first
+    }
   }
 
   for (const found of rowsOf('SELECT source, at FROM until'))
-    for (const [name, value] of found === undefined ? [] : toNote(found)) {
+    for (const [name, value] of toNote(found)) {
       notes.set(name, value)
       draft.note(name, value)
     }
-  for (const found of rowsOf('SELECT * FROM lost')) {
-    for (const lost of found === undefined ? [] : toLost(found)) draft.addLost(lost)
-  }
-  for (const found of rowsOf("SELECT seq FROM sqlite_sequence WHERE name = 'heard'"))
-    if (Number.isSafeInteger(Number(found?.['seq']))) lastRow = Number(found?.['seq'])
-
-  for (const found of rowsOf('SELECT row FROM heard NOT INDEXED ORDER BY row DESC LIMIT 1'))
-    if (Number.isSafeInteger(Number(found?.['row']))) lastRow = Math.max(lastRow, Number(found?.['row']))
-
-  let at = 0
-  let atMs: number | undefined
-  const hole = { fromMs: undefined as number | undefined, toMs: undefined as number | undefined, mostRows: 0 }
-  const take = (row: JournalRow) => {
-    if (row.row <= at) return
-    keep(row)
-    if (hole.mostRows > 0) hole.toMs ??= row.timeMs
-    ;[at, atMs] = [row.row, row.timeMs]
-  }
-  /** So many rows cannot be read here. */
-  const miss = (rows: number) => {
-    if (hole.mostRows === 0) hole.fromMs = atMs
-    hole.mostRows += rows
-    hole.toMs = undefined
-  }
-  for (let looks = 0, isThrough = false; !isThrough;) {
-    isThrough = true
-    // NOT INDEXED: the table itself, whatever became of its index. Rows are written in their order, or the draft would be slow and large.
-    for (const found of rowsOf('SELECT * FROM heard NOT INDEXED WHERE row > ? ORDER BY row', at)) {
-      if (found === undefined) isThrough = false
-      else take(toRow(found))
-    }
-    const from = at
-    for (let row = at + 1; row <= lastRow; row++) {
-      // `take` moves `at`: from there on the table can be read again.
-      if (isThrough || at !== from) break
-      if (looks++ === MOST_LOOKS) row = jumpFrom(row)
-      else if (looks > MOST_LOOKS) break
-      for (const found of rowsOf('SELECT * FROM heard NOT INDEXED WHERE row = ?', row)) {
-        if (found === undefined) miss(1)
-        else take(toRow(found))
-      }
-    }
-    isThrough ||= at === from
-  }
+  for (const found of rowsOf('SELECT * FROM lost')) toLost(found).forEach(draft.addLost)
+  // What it had not announced yet may be missing.
+  if (isCut) holes.push({})
+  const tables = [...rowsOf(HEARD_TABLES)]
+  if (isCut) holes.push({})
+  for (const { name } of tables) copyTable(String(name))
   try {
     db?.close()
   } catch {
     // It was damaged.
   }
-  if (lastRow === 0) return { saved, notes, lastRow, hole: { fromMs: writtenMs, toMs: writtenMs, mostRows: Infinity } }
-  const toMs = hole.toMs ?? writtenMs
-  return { saved, notes, lastRow, hole: { ...hole, fromMs: Math.min(hole.fromMs ?? toMs, toMs), toMs } }
-
-  /** The first row behind this one that can be reached from the end. */
-  function jumpFrom(row: number): number {
-    let first = lastRow + 1
-    for (const found of rowsOf('SELECT row FROM heard NOT INDEXED WHERE row >= ? ORDER BY row DESC', row))
-      if (found !== undefined) first = Number(found['row'])
-    miss(first - row)
-    return first
-  }
+  const toMs = Math.max(...holes.map((hole) => hole.toMs ?? writtenMs))
+  const fromMs = Math.min(toMs, ...holes.map((hole) => hole.fromMs ?? firstMs))
+  return { saved, notes, hole: holes.length > 0 ? { fromMs, toMs } : undefined }
 }
 
 const asideOf = (path: string, nowMs: number): string =>
   `${path}.damaged-${new Date(nowMs).toISOString().replaceAll(':', '')}`
-
-/** Whether a damaged file was ever put aside here. */
-export const hasAside = (path: string): boolean => latestAside(path) !== undefined
 
 /** The youngest of the files that were put aside: their names tell the time. */
 function latestAside(path: string): string | undefined {
@@ -206,6 +162,6 @@ function moveFiles(from: string, to: string): void {
   for (const end of ENDS) if (existsSync(from + end)) renameSync(from + end, to + end)
 }
 
-function removeFiles(path: string): void {
+export function removeFiles(path: string): void {
   for (const end of [...ENDS, '-journal']) rmSync(path + end, { force: true })
 }

@@ -1,6 +1,6 @@
 import type { GapCause } from '../../protocol/index.ts'
 import type { Logger } from '../../runtime/index.ts'
-import type { Lost } from '../journal/journal.ts'
+import type { Lost } from '../journal/journal-row.ts'
 import type { Metrics } from '../metrics.ts'
 import type { JournalIntake } from '../pubsub/pubsub-intake.ts'
 import type { Heard } from '../pubsub/unwritten.ts'

@@ -1,4 +1,4 @@
-import type { JournalEntry } from '../journal/journal.ts'
+import type { JournalEntry } from '../journal/journal-row.ts'
 import { isNoticeChannel, stampNotice } from './notice.ts'
 import { stamp, type Stamped } from './stamp.ts'
 

@@ -1,22 +1,23 @@
 import { sleep, type Logger } from '../../runtime/index.ts'
-import { addTo, type Lost } from '../journal/journal-row.ts'
+import { addTo, toGivenUp, type JournalEntry, type Lost } from '../journal/journal-row.ts'
 import type { Metrics } from '../metrics.ts'
 
 export type GivenUpOptions = {
   readonly log: Logger
   readonly metrics: Metrics
-  /** Called when what was given up is to be announced. */
+  /** Called when losses are to be announced. */
   readonly onDue: () => void
   readonly signal: AbortSignal
 }
 
-/** What is given up in this time (ms) is announced together. */
+/** Losses within this time (ms) are announced together. */
 const GATHER_MS = 5_000
 
 /**
- * Counts what is given up, and has it announced as gaps. It happens only when SQS accepts nothing for so long that the journal has reached
- * its bound, or while the journal cannot be written and memory is full as well. What the journal gave up is in its ledger, from the
- * transaction that deleted it until the one that writes the notice of the gap; the rest is here until the journal can be written.
+ * Counts notifications that are given up, and has them announced as gaps. It happens only when SQS accepts nothing for so long that the
+ * journal has reached its bound, or while the journal cannot be written and memory is full as well. What the journal gave up is in its
+ * ledger, from the transaction that deleted it until the one that writes the notice of the gap; the rest is here until the journal can be
+ * written.
  */
 export function createGivenUp({ log, metrics, onDue, signal }: GivenUpOptions) {
   const unwritten = new Map<string, Lost>()
@@ -42,10 +43,9 @@ export function createGivenUp({ log, metrics, onDue, signal }: GivenUpOptions) {
     /** The journal gave these up: they are in its ledger. */
     count: (lost: Lost): void => count(lost, 'journal_full'),
     /** One that neither the journal nor memory has room for. */
-    add(sourceId: string, route: string, timeMs: number): void {
-      const one: Lost = { sourceId, route, cause: 'journal_full', fromMs: timeMs, toMs: timeMs, lost: 1 }
-      addTo(unwritten, one)
-      count(one, 'memory_full')
+    add(entry: Pick<JournalEntry, 'sourceId' | 'route' | 'timeMs'>): void {
+      addTo(unwritten, toGivenUp(entry))
+      count(toGivenUp(entry), 'memory_full')
     },
     /** What the journal's ledger does not have yet. */
     unwritten: (): readonly Lost[] => [...unwritten.values()],

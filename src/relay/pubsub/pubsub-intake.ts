@@ -1,10 +1,10 @@
 import { OTHER, type Route } from '../../protocol/index.ts'
 import type { Logger } from '../../runtime/index.ts'
-import type { GivenUpLedger } from './given-up.ts'
+import { createGivenUp } from './given-up.ts'
 import type { Keeper } from '../item.ts'
-import type { Journal, JournalEntry, JournalRow, Lost } from '../journal/journal.ts'
-import { addTo } from '../journal/journal-row.ts'
-import { TRIM_ROWS, trimJournal } from '../journal/trim.ts'
+import type { Journal } from '../journal/journal.ts'
+import { addTo, type JournalEntry, type JournalRow, type Lost } from '../journal/journal-row.ts'
+import { TRIM_BYTES, trimJournal, type Behind } from '../journal/trim.ts'
 import { createJournalWriter } from '../journal/journal-writer.ts'
 import type { Metrics } from '../metrics.ts'
 import { isNoticeChannel } from '../notification/notice.ts'
@@ -19,17 +19,15 @@ export type JournalIntakeOptions = {
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
-  /** Bytes of one route in memory beyond which its PubSub notifications stay in the journal only. */
+  /** Bytes of one route in memory beyond which its Pub/Sub notifications stay in the journal only. */
   readonly routeBytes: number
   /** Bytes of all routes in memory beyond which nothing can be kept while the journal cannot be written. */
   readonly memoryBytes: number
   /** Bytes on disk that the journal may use. */
   readonly journalBytes: number
-  /** What no room is left for. */
-  readonly givenUp: GivenUpLedger
   /** Makes the notice of a gap for what is lost, with a number of its own. Needs no Redis. */
   readonly toGap: (lost: Lost) => Heard
-  /** Puts one aside, in a source. Resolves with true when it is there. */
+  /** Parks a notification of a source. Resolves with true when it is parked. */
   readonly park: (sourceId: string, ...what: Parameters<Keeper['park']>) => Promise<boolean>
 }
 
@@ -37,52 +35,49 @@ export type JournalIntakeOptions = {
 const READ_BYTES = 256 * 1024
 
 /**
- * PubSub notifications on their way into the lanes, by the journal. All that is heard in one turn of the event loop is written
+ * Pub/Sub notifications on their way into the lanes, by the journal. All that is heard in one turn of the event loop is written
  * in one transaction and then goes into its lane. When a route's lanes are full, its notifications stay in the journal and are
  * read back in order when there is room; what a former process left is taken up in the same way, as if the lanes had been full.
  * While the journal cannot be written they go on without it, as long as memory lasts.
  */
 export function createJournalIntake(options: JournalIntakeOptions) {
-  const { journal, senders, log, metrics, now, routeBytes, memoryBytes, journalBytes, givenUp, toGap, park } = options
-  /** Routes whose notifications are in the journal only from behind this row on. */
-  const behind = new Map<Route, number>()
-  let heard: Heard[] = []
+  const { journal, senders, log, metrics, now, routeBytes, memoryBytes, journalBytes, toGap, park } = options
+  /** By the route that they were written under: from which row on notifications are not in memory. */
+  const behind = new Map<string, Behind>()
+  let heard: (Heard & JournalRow)[] = []
+  let scheduled = false
+  let recoveries = journal.recoveries()
+  const waiting: (() => void)[] = []
+  const closing = new AbortController()
+  const { signal } = closing
   const unwritten = createUnwritten()
+  const givenUp = createGivenUp({ log, metrics, onDue: () => announceLost(), signal })
   const writer = createJournalWriter({
     journal,
     log,
     now,
     givenUp,
+    onDue: () => schedule(),
     // What could not be read back while it was broken.
-    onWritable: () => setImmediate(() => closed || refill()),
+    onWritable: () => setImmediate(() => signal.aborted || refill()),
   })
-  let scheduled = false
-  let closed = false
-  let recoveries = journal.recoveries()
-  const waiting: (() => void)[] = []
 
-  const settle = (place: number) => {
-    // What was heard while the journal could not be written may have no row there.
-    const row = place > 0 ? place : unwritten.settle(place)
-    if (row !== undefined) writer.forget(row)
-    schedule()
-  }
+  const createKeeper = (sourceId: string, settle: Keeper['settle']): Keeper => ({
+    settle,
+    park: async (item, reason, detail) => {
+      if (await park(sourceId, item, reason, detail)) settle(item)
+    },
+  })
   const keepers = new Map<string, Keeper>()
-  const keeperOf = (sourceId: string): Keeper => {
-    const known = keepers.get(sourceId)
-    if (known !== undefined) return known
-    const keeper: Keeper = {
-      settle: (item) => settle(item.place),
-      park: async (item, reason, detail) => {
-        if (await park(sourceId, item, reason, detail)) settle(item.place)
-      },
-    }
-    keepers.set(sourceId, keeper)
+  const keeperOf = ({ sourceId, route }: JournalEntry): Keeper => {
+    const name = `${route} ${sourceId}`
+    const keeper = keepers.get(name) ?? createKeeper(sourceId, ({ place }) => writer.forget(route, place))
+    keepers.set(name, keeper)
     return keeper
   }
 
   const schedule = () => {
-    if (scheduled || closed) return
+    if (scheduled || signal.aborted) return
     scheduled = true
     setImmediate(() => {
       scheduled = false
@@ -95,75 +90,57 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   }
 
   const flush = () => {
-    writeHeard()
+    const batch = heard
+    heard = []
+    if (batch.length > 0 || writer.hasWork) {
+      const isWritten = writer.mayTry(signal.aborted) && writer.write(batch)
+      for (const one of batch) (isWritten ? offer : offerUnwritten)(one)
+      // As much as came, and some more.
+      let bytes = isWritten ? batch.reduce((sum, { entry }) => sum + entry.packet.length, TRIM_BYTES) : 0
+      const trim = () => trimJournal(behind, { journal, maxBytes: journalBytes, onGivenUp: givenUp.count })
+      while (bytes > 0 && writer.attempt(trim) === true) bytes -= TRIM_BYTES
+    }
     if (journal.recoveries() === recoveries) return
     recoveries = journal.recoveries()
     announceLost()
   }
-  const writeHeard = () => {
-    if (heard.length === 0 && !writer.hasWork) return
-    const batch = heard
-    heard = []
-    // The older ones first: rows are in the order in which they were heard.
-    const isWritten =
-      unwritten.size === 0 || (writer.mayTry(closed) && unwritten.writeAll((entries) => writer.write(entries), offer))
-    const rows = isWritten && writer.mayTry(closed) ? writer.write(batch.map(({ entry }) => entry)) : undefined
-    if (rows === undefined) return batch.forEach(offerUnwritten)
-    batch.forEach((one, index) => offer(one, rows[index] as number))
-    try {
-      // As many as came, and some more.
-      for (let portions = 1 + batch.length / TRIM_ROWS; portions > 0; portions--)
-        if (!trimJournal(behind, { journal, maxBytes: journalBytes, givenUp })) break
-    } catch (error) {
-      writer.broken(error)
-    }
+
+  const push = (stamped: Stamped, keeper: Keeper, row: number) =>
+    senders.get(stamped.route)?.push(toItem(stamped, keeper, row))
+
+  const offer = ({ stamped, entry, row }: Heard & JournalRow) => {
+    if (behind.has(entry.route)) return
+    if ((senders.get(stamped.route)?.bytes ?? 0) > routeBytes)
+      behind.set(entry.route, { route: stamped.route, row: row - 1 })
+    else push(stamped, keeperOf(entry), row)
   }
 
-  const push = ({ stamped, entry }: Heard, row: number) =>
-    senders.get(stamped.route)?.push(toItem(stamped, keeperOf(entry.sourceId), row))
-
-  const offer = (one: Heard, row: number) => {
-    const { route } = one.stamped
-    if (behind.has(route)) return
-    if ((senders.get(route)?.bytes ?? 0) > routeBytes) behind.set(route, row - 1)
-    else push(one, row)
-  }
-
-  const offerUnwritten = (one: Heard) => {
-    const { route } = one.stamped
+  const offerUnwritten = (one: Heard & JournalRow) => {
     let held = unwritten.bytes
     for (const sender of senders.values()) held += sender.bytes
-    if (held > memoryBytes && !isNoticeChannel(one.entry.channel))
-      givenUp.add(one.entry.sourceId, route.name, one.entry.timeMs)
-    else if (!behind.has(route)) push(one, unwritten.addToLane(one))
-    else unwritten.addWaiting(one)
+    if (held > memoryBytes && !isNoticeChannel(one.entry.channel)) givenUp.add(one.entry)
+    else if (behind.has(one.entry.route)) unwritten.wait(one)
+    else pushUnwritten(one)
   }
+  const pushUnwritten = ({ stamped, entry, row }: Heard & JournalRow) =>
+    push(stamped, createKeeper(entry.sourceId, unwritten.send(entry)), row)
 
   /** Reads back what stayed in the journal, as far as there is room. */
   const refill = () => {
-    for (const [route, cursor] of behind) {
-      const sender = senders.get(route) as Sender
-      let after = cursor
-      while (sender.bytes <= routeBytes / 2) {
-        let rows: JournalRow[]
-        try {
-          rows = journal.read(route.name, after, Math.min(READ_BYTES, routeBytes / 2))
-        } catch (error) {
-          writer.broken(error)
-          break
+    for (const [name, at] of behind) {
+      const sender = senders.get(at.route) as Sender
+      while (behind.has(name) && sender.bytes <= routeBytes / 2) {
+        const rows = writer.attempt(() => journal.read(name, at.row, Math.min(READ_BYTES, routeBytes / 2)))
+        if (rows === undefined) break
+        for (const { row, entry } of rows) {
+          unwritten.takeBefore(name, row).forEach(pushUnwritten)
+          push(stampEntry(entry), keeperOf(entry), row)
+          at.row = row
         }
-        for (const { row, ...entry } of rows) {
-          push({ stamped: stampEntry(entry), entry }, row)
-          after = row
-        }
-        if (rows.length === 0) {
-          behind.delete(route)
-          // All of its rows are read: what could not be written comes next.
-          for (const one of unwritten.takeOf(route)) push(one, unwritten.addToLane(one))
-          break
-        }
+        if (rows.length > 0) continue
+        behind.delete(name)
+        unwritten.takeBefore(name, Number.POSITIVE_INFINITY).forEach(pushUnwritten)
       }
-      if (behind.has(route)) behind.set(route, after)
     }
   }
 
@@ -172,33 +149,32 @@ export function createJournalIntake(options: JournalIntakeOptions) {
    * process. While the journal cannot be written, what it knows waits for it, and what it does not know is announced from memory.
    */
   const announceLost = () => {
-    const ledger = writer.ledger()
+    const ledger = writer.attempt(journal.lost) ?? []
     const notInLedger = givenUp.unwritten()
     const all = new Map<string, Lost>()
     for (const lost of [...ledger, ...notInLedger]) addTo(all, lost)
     if (all.size === 0) return
-    const gaps = [...all.values()].map(toGap)
-    const rows = writer.write(
-      gaps.map(({ entry }) => entry),
-      [...all.values()],
-    )
-    if (rows !== undefined) return gaps.forEach((gap, index) => offer(gap, rows[index] as number))
+    const announced = [...all.values()]
+    const gaps = announced.map(toPlacedGap)
+    if (writer.write(gaps, announced)) return gaps.forEach(offer)
     givenUp.written()
-    for (const lost of notInLedger) offerUnwritten(toGap(lost))
+    for (const lost of notInLedger) offerUnwritten(toPlacedGap(lost))
     if (ledger.length > 0) givenUp.schedule()
   }
+  const toPlacedGap = (lost: Lost) => place(toGap(lost))
+  const place = (one: Heard): Heard & JournalRow => ({ ...one, row: journal.nextRow(one.entry.route) })
 
   return {
     announceLost,
     /** Never waits: it is written and offered at the end of this turn. */
     hear(stamped: Stamped, entry: JournalEntry): void {
-      heard.push({ stamped, entry })
+      heard.push(place({ stamped, entry }))
       schedule()
     },
     /** Resolves when what was heard is in the journal, or the journal cannot be written. */
     written: (): Promise<void> => {
       schedule()
-      return closed ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))
+      return signal.aborted ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))
     },
     /** Keeps a number under a name, in the same transaction as what was heard before. */
     note(name: string, value: number): void {
@@ -207,13 +183,9 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     },
     /** Takes up what a former process left. To be called once, before anything is heard. */
     adopt(): number {
-      const routes = [...senders.keys()]
-      journal.reroute(
-        routes.map((route) => route.name),
-        OTHER.name,
-      )
-      const names = new Set(journal.routes())
-      for (const route of routes) if (names.has(route.name)) behind.set(route, 0)
+      const routes = new Map([...senders.keys()].map((route) => [route.name, route]))
+      // Another version may have had more routes.
+      for (const name of journal.routes()) behind.set(name, { route: routes.get(name) ?? OTHER, row: 0 })
       const { rows } = journal.size()
       if (rows > 0) {
         log.info(
@@ -230,8 +202,11 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     refill,
     /** Writes what is left; what SQS accepts after this is sent again by the next start. */
     close(): void {
-      closed = true
+      closing.abort()
+      writer.due()
       flush()
+      // What has no row is lost with this process.
+      for (const one of unwritten.left()) givenUp.add(one)
       announceLost()
       tellWritten()
     },
@@ -241,7 +216,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     },
     /** Routes of which a part is in the journal only. */
     get behind(): readonly Route[] {
-      return [...behind.keys()]
+      return [...behind.values()].map(({ route }) => route)
     },
   }
 }

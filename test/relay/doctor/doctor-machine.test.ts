@@ -36,7 +36,12 @@ test('a journal that a relay has open is sound, and how much waits in it is said
     timeMs: 1,
     packet: Buffer.from('{}'),
   }
-  journal.write([entry, { ...entry, index: 1 }], [])
+  journal.write({
+    rows: [
+      { row: 1, entry },
+      { row: 1, entry: { ...entry, route: 'agents-status', index: 1 } },
+    ],
+  })
   const open = await filesIn(dataDir)
   expect(await checkJournal(configOf(dataDir))).toMatchObject({
     state: 'ok',
@@ -62,20 +67,16 @@ test('a damaged journal is a warning, and is left to the relay', async () => {
     log: createLog('silent'),
     now: Date.now,
   })
-  journal.write(
-    [
-      {
-        route: 'agents-call',
-        sourceId: 'main',
-        channel: 'c',
-        number: 1,
-        index: 0,
-        timeMs: 1,
-        packet: Buffer.alloc(20_000, 'a'),
-      },
-    ],
-    [],
-  )
+  const entry = {
+    route: 'agents-call',
+    sourceId: 'main',
+    channel: 'c',
+    number: 1,
+    index: 0,
+    timeMs: 1,
+    packet: Buffer.alloc(20_000, 'a'),
+  }
+  journal.write({ rows: [{ row: 1, entry }] })
   journal.close()
   const file = await open(join(dataDir, 'journal-test.db'), 'r+')
   await file.write(Buffer.alloc(8_192, 0x5a), 0, 8_192, 4_096)

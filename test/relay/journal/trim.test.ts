@@ -1,59 +1,54 @@
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { findRoute, type Route } from '../../../src/protocol/index.ts'
-import { createGivenUp } from '../../../src/relay/pubsub/given-up.ts'
-import { openJournal } from '../../../src/relay/journal/journal.ts'
-import { trimJournal } from '../../../src/relay/journal/trim.ts'
-import { createMetrics } from '../../../src/relay/metrics.ts'
-import { captureLog } from '../../support/log.ts'
+import type { Lost } from '../../../src/relay/journal/journal-row.ts'
+import { TRIM_BYTES, trimJournal } from '../../../src/relay/journal/trim.ts'
+import { entry, useJournal } from '../../support/journal.ts'
 import { useFolder } from '../../support/relay.ts'
 
 const EACH = 10
 const routeOf = (type: string, subType: string) => findRoute(type, subType) as Route
-const [GAP, STATUS, CALL] = [routeOf('relay', 'gap'), routeOf('agents', 'status'), routeOf('agents', 'call')]
+const [GAP, STATUS, STATS, CALL] = [
+  routeOf('relay', 'gap'),
+  routeOf('agents', 'status'),
+  routeOf('agents', 'stats'),
+  routeOf('agents', 'call'),
+]
 
-test('over its bound the journal gives up calls, then the rest, and never what tells of it; nor what is in memory', async () => {
-  const { log } = captureLog()
-  const journal = openJournal({ dataDir: await useFolder(), relayId: 'test', sourceIds: ['main'], log, now: Date.now })
-  onTestFinished(() => journal.close())
-  const rows = new Map(
-    [GAP, STATUS, CALL].map((route) => [
-      route,
-      journal.write(
-        Array.from({ length: EACH }, (_, index) => ({
-          route: route.name,
-          sourceId: 'main',
-          channel: 'c',
-          number: 1,
-          index,
-          timeMs: index,
-          packet: Buffer.from('{}'),
-        })),
-        [],
-      ),
-    ]),
+test('over its bound the journal gives up calls, then the oldest of the rest, and never what tells of it; nor what is in memory', async () => {
+  const journal = useJournal(await useFolder())
+  // Statuses are younger than statistics.
+  for (const [at, route] of [GAP, STATS, STATUS, CALL].entries())
+    journal.add(...Array.from({ length: EACH }, (_, n) => ({ ...entry(n, route.name), timeMs: 100 * at + n })))
+  // The first three statuses and the first six statistics are in memory.
+  const inMemory = new Map([
+    [STATUS, 3],
+    [STATS, 6],
+  ])
+  const behind = new Map(
+    [GAP, STATUS, STATS, CALL].map((route) => [route.name, { route, row: inMemory.get(route) ?? 0 }]),
   )
-  const givenUp = createGivenUp({
-    log,
-    metrics: createMetrics(),
-    onDue: () => undefined,
-    signal: new AbortController().signal,
-  })
-  // Of the statuses, the first three are in memory.
-  const behind = new Map([
-    [GAP, 0],
-    [STATUS, rows.get(STATUS)?.[2] ?? 0],
-    [CALL, 0],
+  const left = () => [CALL, STATS, STATUS, GAP].map((route) => journal.indexes(route.name).length)
+  const counted: Lost[] = []
+  const trim = () => trimJournal(behind, { journal, maxBytes: 1, onGivenUp: (lost) => counted.push(lost) })
+  expect([trim(), left()]).toEqual([true, [0, EACH, EACH, EACH]])
+  expect([trim(), left()]).toEqual([true, [0, 6, EACH, EACH]])
+  expect([trim(), left()]).toEqual([true, [0, 6, 3, EACH]])
+  expect([trim(), left()]).toEqual([false, [0, 6, 3, EACH]])
+  expect(counted.map(({ route, lost, fromMs, toMs }) => [route, lost, fromMs, toMs])).toEqual([
+    ['agents-call', EACH, 300, 309],
+    ['agents-stats', 4, 106, 109],
+    ['agents-status', 7, 203, 209],
   ])
-  const left = () => [CALL, STATUS, GAP].map((route) => journal.read(route.name, 0, 1e6).length)
-  const trim = (): boolean => trimJournal(behind, { journal, maxBytes: 1, givenUp })
-  trim()
-  expect(left()).toEqual([0, EACH, EACH])
-  trim()
-  expect(left()).toEqual([0, 3, EACH])
-  trim()
-  expect(left()).toEqual([0, 3, EACH])
-  expect(journal.lost().map(({ route, lost, fromMs, toMs }) => [route, lost, fromMs, toMs])).toEqual([
-    ['agents-call', EACH, 0, 9],
-    ['agents-status', 7, 3, 9],
-  ])
+  expect(journal.lost().toSorted((a, b) => b.route.localeCompare(a.route))).toEqual(
+    counted.toSorted((a, b) => b.route.localeCompare(a.route)),
+  )
+})
+
+test('of a large backlog a portion goes at a time, by its bytes', async () => {
+  const journal = useJournal(await useFolder())
+  const packet = new Uint8Array(TRIM_BYTES / 4)
+  journal.add(...Array.from({ length: 20 }, (_, n) => ({ ...entry(n), packet })))
+  const behind = new Map([[STATUS.name, { route: STATUS, row: 0 }]])
+  trimJournal(behind, { journal, maxBytes: 1, onGivenUp: () => undefined })
+  expect(journal.indexes()).toEqual(Array.from({ length: 16 }, (_, n) => 4 + n))
 })

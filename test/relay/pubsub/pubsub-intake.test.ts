@@ -1,16 +1,18 @@
 import { copyFile, open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { expect, onTestFinished, test } from 'vitest'
 import { findRoute, formatPacket, type Route } from '../../../src/protocol/index.ts'
+import { sleep } from '../../../src/runtime/index.ts'
 import { RelayError } from '../../../src/relay/errors.ts'
-import { createGivenUp } from '../../../src/relay/pubsub/given-up.ts'
-import { openJournal, type Lost } from '../../../src/relay/journal/journal.ts'
+import { openJournal } from '../../../src/relay/journal/journal.ts'
+import type { JournalEntry, Lost } from '../../../src/relay/journal/journal-row.ts'
 import { createJournalIntake } from '../../../src/relay/pubsub/pubsub-intake.ts'
 import { formatNotice, noticeChannel, stampNotice } from '../../../src/relay/notification/notice.ts'
 import type { Sender } from '../../../src/relay/sender/sender.ts'
 import { stamp } from '../../../src/relay/notification/stamp.ts'
 import { createMetrics } from '../../../src/relay/metrics.ts'
-import { readAccepted } from '../../support/accepted.ts'
+import { numberOf, readAccepted } from '../../support/accepted.ts'
 import { captureLog } from '../../support/log.ts'
 import { useFolder, waitFor } from '../../support/relay.ts'
 import { startSender } from '../../support/sender.ts'
@@ -21,9 +23,9 @@ const MEMORY_BYTES = 20_000
 const COUNT = 200
 
 /** The `n`th status of one agent, and what the journal keeps of it. */
-function statusAt(n: number) {
+function statusAt(n: number, agent = 1) {
   const packet = Buffer.from(formatPacket({ type: 'status', payload: { status: 'busy', n } }))
-  const origin = { sourceId: 'main', channel: 'enigma:notifications:agents:1', number: 1, index: n, timeMs: n }
+  const origin = { sourceId: 'main', channel: `enigma:notifications:agents:${agent}`, number: 1, index: n, timeMs: n }
   return [stamp(packet, { ...origin, transport: 'pubsub' }), { ...origin, route: STATUS.name, packet }] as const
 }
 
@@ -45,18 +47,20 @@ async function useIntake({ dataDir, ...own }: Partial<IntakeOptions> & { readonl
       ;(senders as Map<Route, Sender>).set(route, sender)
     }
   }
-  const disk = { isFull: false }
-  const write: typeof journal.write = (...what) => {
+  const disk = { isFull: false, isUnreadable: false, writes: 0 }
+  const write: typeof journal.write = (batch) => {
     if (disk.isFull) throw new RelayError('relay.journal.unusable', 'database or disk is full')
-    return journal.write(...what)
+    journal.write(batch)
+    disk.writes++
+  }
+  const read: typeof journal.read = (...where) => {
+    if (disk.isUnreadable) throw new RelayError('relay.journal.unusable', 'disk I/O error')
+    return journal.read(...where)
   }
   let number = 1_000
   const announced: Lost[] = []
-  const ended = new AbortController()
-  onTestFinished(() => ended.abort())
-  const givenUp = createGivenUp({ log, metrics, onDue: () => undefined, signal: ended.signal })
   const intake = createJournalIntake({
-    journal: { ...journal, write },
+    journal: { ...journal, write, read },
     senders,
     log,
     metrics,
@@ -64,7 +68,6 @@ async function useIntake({ dataDir, ...own }: Partial<IntakeOptions> & { readonl
     routeBytes: Number.MAX_SAFE_INTEGER,
     memoryBytes: Number.MAX_SAFE_INTEGER,
     journalBytes: Number.MAX_SAFE_INTEGER,
-    givenUp,
     toGap: (lost) => {
       announced.push(lost)
       const from = { sourceId: 'main', number: ++number, index: 0, timeMs: 1 }
@@ -84,7 +87,10 @@ async function useIntake({ dataDir, ...own }: Partial<IntakeOptions> & { readonl
     park: () => Promise.resolve(true),
     ...own,
   })
-  return { intake, journal, senders, metrics, disk, announced, givenUp, folder }
+  /** Writes them past the intake, as a former process did. */
+  const leave = (...entries: JournalEntry[]) =>
+    journal.write({ rows: entries.map((entry) => ({ row: journal.nextRow(entry.route), entry })) })
+  return { intake, journal, leave, senders, metrics, disk, announced, folder }
 }
 
 /** What SIGKILL would leave now: the files as they are. */
@@ -101,8 +107,7 @@ test('while the journal cannot be written and memory is full, the newest are giv
   for (let n = 0; n < COUNT; n++) intake.hear(...statusAt(n))
   await intake.written()
   const [statuses, gaps] = [STATUS, GAP].map((route) => senders.get(route)?.held ?? 0)
-  // What waits for its row is there twice.
-  expect(2 * (senders.get(STATUS)?.bytes ?? 0)).toBeLessThan(MEMORY_BYTES + 2_000)
+  expect(senders.get(STATUS)?.bytes ?? 0).toBeLessThan(MEMORY_BYTES + 2_000)
   expect([(statuses ?? 0) > 10, gaps]).toEqual([true, 0])
   intake.announceLost()
   const lost = { sourceId: 'main', route: STATUS.name, cause: 'journal_full', fromMs: statuses, toMs: COUNT - 1 }
@@ -134,23 +139,23 @@ test('G2: what was given up and not announced when the process was killed is ann
 })
 
 test('G2: what memory gave up while the disk was full is in the ledger from the first write on, and SIGTERM leaves nothing unannounced', async () => {
-  const { intake, journal, metrics, disk, folder, announced } = await useIntake({ memoryBytes: MEMORY_BYTES })
+  const { intake, journal, senders, metrics, disk, folder, announced } = await useIntake({ memoryBytes: MEMORY_BYTES })
   disk.isFull = true
   for (let n = 0; n < COUNT; n++) intake.hear(...statusAt(n))
   await intake.written()
+  const inMemory = senders.get(STATUS)?.held ?? 0
   disk.isFull = false
-  await waitFor(async () => {
-    intake.hear(...statusAt(COUNT))
-    await intake.written()
-    return intake.brokenSince === undefined
-  }, 'the journal to be written again')
+  await writeAgain({ intake, disk })
+  await intake.written()
   const lost = journal.lost()[0]?.lost
+  expect(lost).toBe(COUNT - inMemory)
   expect((await metrics.givenUp.get()).values).toMatchObject([{ labels: { reason: 'memory_full' }, value: lost }])
   const killed = await useIntake({ dataDir: await killedCopyOf(folder) })
   killed.intake.adopt()
   expect(killed.announced).toMatchObject([{ cause: 'journal_full', lost }])
+  // What is in memory only ends with the process as well.
   intake.close()
-  expect(announced).toMatchObject([{ cause: 'journal_full', lost }])
+  expect(announced).toMatchObject([{ cause: 'journal_full', lost: COUNT, fromMs: 0, toMs: COUNT - 1 }])
   const next = await useIntake({ dataDir: await killedCopyOf(folder) })
   next.intake.adopt()
   expect([next.announced.length, next.senders.get(GAP)?.held]).toEqual([0, 1])
@@ -165,12 +170,9 @@ test('G2: what a damage found while running has taken is announced while it runs
   const senderOf = (route: Route) => startSender(server.sqs, { route, log, onRoom })
   const senders = new Map([STATUS, GAP].map((route) => [route, senderOf(route)]))
   onTestFinished(() => Promise.all([...senders.values()].map((sender) => sender.stop(0))).then(() => undefined))
-  const { intake, journal, folder, announced } = await useIntake({ senders, routeBytes: 40_000 })
+  const { intake, leave, folder, announced } = await useIntake({ senders, routeBytes: 40_000 })
   const packet = Buffer.from(formatPacket({ type: 'status', payload: { filler: 'x'.repeat(2_000) } }))
-  journal.write(
-    Array.from({ length: 4_000 }, (_, n) => ({ ...statusAt(n)[1], packet })),
-    [],
-  )
+  leave(...Array.from({ length: 4_000 }, (_, n) => ({ ...statusAt(n)[1], packet })))
   intake.adopt()
   expect(intake.behind).toEqual([STATUS])
   const file = await open(join(folder, 'journal-test.db'), 'r+')
@@ -187,30 +189,43 @@ test('G2: what a damage found while running has taken is announced while it runs
 
 test('packets of any size are read back by their bytes: memory holds no more than the bound of a route and one packet', async () => {
   const [count, size, routeBytes] = [40, 300_000, 2_000_000]
-  const { journal, intake, senders } = await useIntake({ routeBytes })
+  const { leave, intake, senders } = await useIntake({ routeBytes })
   const packet = Buffer.from(formatPacket({ type: 'status', payload: { status: 'busy', filler: 'x'.repeat(size) } }))
-  journal.write(
-    Array.from({ length: count }, (_, n) => ({ ...statusAt(n)[1], packet })),
-    [],
-  )
+  leave(...Array.from({ length: count }, (_, n) => ({ ...statusAt(n)[1], packet })))
   expect(intake.adopt()).toBe(count)
   expect(senders.get(STATUS)?.bytes).toBeGreaterThan(routeBytes / 2)
   expect(senders.get(STATUS)?.bytes).toBeLessThan(routeBytes / 2 + 2 * size)
   expect(intake.behind).toEqual([STATUS])
 })
 
-test('G3: what is heard while the journal cannot be written waits for the rows of its route that are in the journal only, and none of it is lost', async () => {
+/** An intake into a sender of statuses, whose requests SQS answers while it is let. */
+async function useStreet(own: Partial<IntakeOptions> = {}, routes: readonly Route[] = [STATUS]) {
   const server = await useSqsFaults()
-  const { sqs, state } = server
-  const held = Promise.withResolvers<'accept'>()
-  state.answer = () => held.promise
-  const sender = startSender(sqs, { route: STATUS, onRoom: () => intake.refill() })
-  onTestFinished(() => sender.stop(0))
-  const { intake, disk } = await useIntake({
-    senders: new Map([[STATUS, sender]]),
-    routeBytes: 2_000,
-    memoryBytes: 1e6,
-  })
+  let held = Promise.withResolvers<'accept'>()
+  server.state.answer = () => held.promise
+  const onRoom = () => street.intake.refill()
+  const senders = new Map(routes.map((route) => [route, startSender(server.sqs, { route, onRoom })]))
+  const street = await useIntake({ senders, routeBytes: 2_000, memoryBytes: 1e6, ...own })
+  const stop = () => Promise.all([...senders.values()].map((sender) => sender.stop(0)))
+  onTestFinished(() => stop().then(() => undefined))
+  return {
+    ...street,
+    server,
+    stop,
+    accept: () => held.resolve('accept'),
+    hold: () => (held = Promise.withResolvers()),
+    sent: () =>
+      waitFor(
+        () => street.intake.behind.length === 0 && [...senders.values()].every((sender) => sender.held === 0),
+        'all to be sent',
+      ),
+    /** The numbers of the statuses that SQS has accepted. */
+    arrived: async (route = STATUS) => (await readAccepted(server, `enigma-${route.name}.fifo`)).map(numberOf),
+  }
+}
+
+test('G3: what is heard while the journal cannot be written waits for the rows of its route that are in the journal only, and none of it is lost', async () => {
+  const { intake, disk, accept, sent, arrived } = await useStreet()
   for (let n = 0; n < 100; n++) intake.hear(...statusAt(n))
   await intake.written()
   expect(intake.behind).toEqual([STATUS])
@@ -218,10 +233,94 @@ test('G3: what is heard while the journal cannot be written waits for the rows o
   for (let n = 100; n < 150; n++) intake.hear(...statusAt(n))
   await intake.written()
   expect(intake.brokenSince).toBeDefined()
-  held.resolve('accept')
-  await waitFor(() => sender.held === 0 && intake.behind.length === 0, 'all to be sent')
-  const events = (await readAccepted(server, 'enigma-agents-status.fifo')).map(
-    ({ data }) => (JSON.parse(String(data)) as { payload: { n: number } }).payload.n,
-  )
-  expect(events).toEqual(Array.from({ length: 150 }, (_, n) => n))
+  accept()
+  await sent()
+  expect(await arrived()).toEqual(Array.from({ length: 150 }, (_, n) => n))
+})
+
+/** Waits until the journal is written again, as heartbeats have it. */
+async function writeAgain({ intake, disk }: Pick<Awaited<ReturnType<typeof useIntake>>, 'intake' | 'disk'>) {
+  const { writes } = disk
+  await waitFor(() => {
+    intake.note('main', 1)
+    return disk.writes > writes
+  }, 'the journal to be written again')
+}
+
+const STEP = fc.oneof(
+  { weight: 3, arbitrary: fc.integer({ min: 1, max: 40 }) },
+  fc.constantFrom('full', 'room', 'unreadable', 'readable', 'accept', 'hold', 'pause'),
+)
+
+test(
+  'G3: however the disk and SQS fail and recover, all that is heard arrives once and in order, and nothing of it stays in the journal',
+  { timeout: 60_000 },
+  async () => {
+    const run = async (steps: readonly (number | string)[]) => {
+      const street = await useStreet()
+      const { intake, journal, disk, accept, hold, sent, arrived, stop } = street
+      let count = 0
+      for (const step of [...steps, 'readable', 'room', 'accept']) {
+        if (typeof step === 'number') {
+          for (const end = count + step; count < end; count++) intake.hear(...statusAt(count))
+          await intake.written()
+        } else if (step === 'accept') accept()
+        else if (step === 'hold') hold()
+        else if (step === 'pause') await sleep(30)
+        else if (step === 'full') disk.isFull = true
+        else if (step === 'room') {
+          disk.isFull = false
+          await writeAgain(street)
+        } else disk.isUnreadable = step === 'unreadable'
+      }
+      await sent()
+      expect(await arrived()).toEqual(Array.from({ length: count }, (_, n) => n))
+      await waitFor(() => journal.size().rows === 0, 'the journal to be empty')
+      await stop()
+    }
+    // In the journal only, in memory only, and so on, before the first of it is read back.
+    await run([60, 'full', 10, 'room', 10, 'full', 10, 'room', 10])
+    await fc.assert(fc.asyncProperty(fc.array(STEP, { minLength: 5, maxLength: 25 }), run), { numRuns: 15 })
+  },
+)
+
+test('of rows that SQS accepts out of their order exactly those leave the journal', async () => {
+  const { intake, journal, server } = await useStreet({ routeBytes: 1e6 })
+  server.state.answer = () => ({
+    fail: ({ MessageBody }) =>
+      /"subject":"[02]"/.test(MessageBody) ? { Code: 'InternalError', SenderFault: false } : undefined,
+  })
+  for (let n = 0; n < COUNT; n++) intake.hear(...statusAt(n, n % 5))
+  await intake.written()
+  const held = Array.from({ length: COUNT }, (_, n) => n).filter((n) => n % 5 === 0 || n % 5 === 2)
+  await waitFor(() => journal.size().rows <= held.length, 'the others to leave')
+  expect(journal.read(STATUS.name, 0, 1e9).map(({ entry }) => entry.index)).toEqual(held)
+})
+
+test('G2: what SQS accepted is deleted some milliseconds later, or when the relay stops; a crash before that sends it again, with the same ids', async () => {
+  const { intake, journal, folder, accept, sent, arrived } = await useStreet({ routeBytes: 1e6 })
+  for (let n = 0; n < COUNT; n++) intake.hear(...statusAt(n))
+  await intake.written()
+  accept()
+  await sent()
+  const killed = await useIntake({ dataDir: await killedCopyOf(folder) })
+  const again = killed.intake.adopt()
+  expect(journal.read(STATUS.name, 0, 1e9).length).toBeLessThanOrEqual(again)
+  const left = killed.journal.read(STATUS.name, 0, 1e9).map(({ entry }) => entry.index)
+  expect(left).toEqual((await arrived()).slice(COUNT - left.length))
+  intake.close()
+  expect(journal.size().rows).toBe(0)
+})
+
+test('G2: rows of a route that another version had go to the route that they have now, and leave the journal once they are sent', async () => {
+  const OTHER_ROUTE = findRoute('*', '*') as Route
+  const { intake, journal, leave, accept, sent, arrived } = await useStreet({}, [STATUS, OTHER_ROUTE])
+  // A sub_type that a newer version knows, and one that an older version did not know.
+  const packet = Buffer.from(formatPacket({ type: 'mood', payload: { n: 7 } }))
+  leave({ ...statusAt(7)[1], route: 'agents-mood', packet }, { ...statusAt(8)[1], route: OTHER_ROUTE.name })
+  expect(intake.adopt()).toBe(2)
+  accept()
+  await sent()
+  expect([await arrived(OTHER_ROUTE), await arrived()]).toEqual([[7], [8]])
+  await waitFor(() => journal.size().rows === 0, 'the journal to be empty')
 })
