@@ -32,6 +32,12 @@ export type Op = readonly [name: string, ...args: string[]]
  */
 export type Effect = { readonly ops: readonly Op[] }
 
+/** Longest state (characters) that is kept: it is a word, and each of a hundred in a history has one. */
+const MAX_STATE = 200
+
+/** A state as it is kept: one that is too long for a word loses its end, or a history of such would be larger than any reply may be. */
+export const toState = (text: string): string => text.slice(0, MAX_STATE)
+
 /** A text without the characters that separate the parts of a value in the read model. */
 export const plain = (text: string): string => text.replace(/[\u001e\u001f]/g, ' ')
 

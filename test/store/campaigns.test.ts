@@ -31,6 +31,16 @@ test('a campaign has its state, since when, and its history, newest first, each 
   expect(await store.read.campaign('13')).toBeNull()
 })
 
+test('states that are no words fill no history: of each the beginning is kept, and the campaign can be read', async () => {
+  const { store } = await useStore()
+  const text = (n: number) => `${n} ${'é'.repeat(40_000)}`
+  for (let n = 0; n < 120; n += 10)
+    await store.commit({ effects: Array.from({ length: 10 }, (_, at) => status(text(n + at), n + at)), done: DONE })
+  const campaign = await store.read.campaign('12')
+  expect(campaign?.status).toBe(text(119).slice(0, 200))
+  expect(campaign?.history).toHaveLength(100)
+})
+
 test('stats: the latest values, a series in order, and a decrease of a counter is a reset', async () => {
   const { store } = await useStore()
   const stats = (calls: number, queued: number, at: number) =>

@@ -1,5 +1,5 @@
 import type { AgentStatus } from '../../protocol/index.ts'
-import { plain, toReceived, toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { plain, toReceived, toStamp, toState, type Effect, type StoreEvent } from '../effect.ts'
 import { toEffect } from '../to-effect.ts'
 
 /**
@@ -43,7 +43,7 @@ export function agentStatus(event: StoreEvent<AgentStatus>): Effect {
       'agent_status',
       event.reference || ref || '',
       plain(campaign_ref ?? ''),
-      plain(status),
+      plain(toState(status)),
       toStamp(event),
       toReceived(event),
       isKnown ? (SAYS_OF_CALL[status] ?? '') : '',
