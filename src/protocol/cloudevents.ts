@@ -24,9 +24,6 @@ const isJson = (contentType: string) => /^[^;]*[/+]json\b/i.test(contentType)
 // JSON text with space around it would come out without that space, and a byte order mark is no JSON inside of an event.
 const isBare = (text: string) => text.charCodeAt(0) > 0x20 && text.charCodeAt(text.length - 1) > 0x20 && !hasMark(text)
 
-/** Whether data goes into an event as it is: JSON text without anything around it, of characters that every SQS server takes. */
-const isVerbatim = (contentType: string, data: string) => isJson(contentType) && isBare(data) && isSqsText(data)
-
 function formatData(contentType: string, data: string | Uint8Array): string {
   if (typeof data !== 'string' || !isSqsText(data)) return `"data_base64":"${toBase64(data)}"`
   if (!isJson(contentType)) return `"data":${quote(data)}`
@@ -109,9 +106,9 @@ export function createEventStream(stream: EventStream) {
     const sequence = formatSequence(number, index)
     const traceparent = formatTraceparent(sourceId, transport, number, index)
     const time = formatTime(timeMs)
+    const isBareJson = typeof data === 'string' && contentType === 'application/json' && isBare(data)
     // JSON text that has as many characters as bytes is ASCII, and so text that every server takes.
-    const isPlainData = typeof data === 'string' && data.length === packet.length && contentType === 'application/json'
-    if (isPlainSource && typeof data === 'string' && (isPlainData ? isBare(data) : isVerbatim(contentType, data))) {
+    if (isPlainSource && isBareJson && (data.length === packet.length || isSqsText(data))) {
       const head = `${beforeId}"${id}"${beforeTime}${time}${beforeSequence}${sequence}","traceparent":"${traceparent}",${wait(maxWaitMs)}${beforeData}`
       return { id, head, data: packet, bytes: head.length + wide + packet.length + 1 }
     }

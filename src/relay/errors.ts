@@ -55,8 +55,9 @@ export function describe(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return describe(error.errors[0])
   if (!(error instanceof Error)) return String(error)
   if (isForeignAnswer(error)) return `the server that answered is not SQS (status ${statusOf(error) ?? 'unknown'})`
-  const code =
-    'code' in error && typeof error.code === 'string' && !error.message.includes(error.code) ? ` (${error.code})` : ''
+  // What a server answered is named by the server.
+  const own = 'code' in error && statusOf(error) === undefined ? error.code : undefined
+  const code = typeof own === 'string' && !error.message.includes(own) ? ` (${own})` : ''
   // Redis quotes the arguments of a command that it does not know: the password of AUTH among them.
   // Behind the words of a failed script stand its digest and a line of it: they tell an operator nothing.
   const message = isAnswer(error)

@@ -17,7 +17,7 @@ export type WireRequest = { readonly queue: string; readonly entries: readonly W
 
 export type AcceptedEntry = WireEntry & { readonly queue: string; readonly accessKey: string }
 
-type Failure = { readonly Code: string; readonly SenderFault: boolean; readonly Message?: string }
+type Failure = { readonly Code: string; readonly SenderFault: boolean; readonly Message?: string | number | null }
 
 /** What the server does with a request. */
 export type Answer =

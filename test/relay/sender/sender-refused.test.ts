@@ -10,12 +10,11 @@ const MIB = 1024 * 1024
 const isBad = (body: string) => body.includes('poison')
 
 /** Refuses bad bodies as entries, as SQS does. */
-const refuseEntries = () => ({
+const refuseEntriesSaying = (Message: string | number | null) => () => ({
   fail: (entry: { readonly MessageBody: string }) =>
-    isBad(entry.MessageBody)
-      ? { Code: 'InvalidMessageContents', SenderFault: true, Message: 'not these characters' }
-      : undefined,
+    isBad(entry.MessageBody) ? { Code: 'InvalidMessageContents', SenderFault: true, Message } : undefined,
 })
+const refuseEntries = refuseEntriesSaying('not these characters')
 
 /** Refuses the whole request for one bad body. */
 const refuseRequests = ({ entries }: WireRequest) =>
@@ -43,6 +42,8 @@ async function sendPoisoned(answer: (request: WireRequest) => Answer | Promise<A
 
 test.each([
   ['an entry', refuseEntries],
+  ['an entry, and says null of it,', refuseEntriesSaying(null)],
+  ['an entry, and says a number of it,', refuseEntriesSaying(7)],
   ['the whole request', refuseRequests],
 ] as const)(
   'when SQS refuses %s for its contents, only the one to blame is parked, and all others are sent in order',

@@ -2,11 +2,11 @@ import type { SQSClient } from '@aws-sdk/client-sqs'
 import type { HttpHandler } from '../http-handler.ts'
 import { sign } from './signature.ts'
 
-/** Of an entry that SQS did not accept. */
+/** Of an entry that SQS did not accept. Some servers write null, or a number. */
 export type BatchFailure = {
   readonly Id?: string
-  readonly Code?: string
-  readonly Message?: string
+  readonly Code?: string | number | null
+  readonly Message?: string | number | null
   readonly SenderFault?: boolean
 }
 
@@ -88,7 +88,7 @@ export function createBatchClient({ sqs, http, onRejected }: BatchClientOptions)
   ): BatchAnswer => {
     let answer: Record<string, unknown>
     try {
-      answer = JSON.parse(body === '' ? '{}' : body) as Record<string, unknown>
+      answer = (JSON.parse(body === '' ? '{}' : body) ?? {}) as Record<string, unknown>
     } catch (cause) {
       throw new BatchError('SyntaxError', 'the answer is not JSON', status, { cause })
     }

@@ -22,6 +22,10 @@ export type SignOptions = {
   readonly timeMs: number
 }
 
+/** As RFC 3986 asks for: `encodeURIComponent` leaves some reserved characters as they are. */
+const encode = (part: string): string =>
+  encodeURIComponent(part).replace(/[!'()*]/g, (reserved) => `%${reserved.charCodeAt(0).toString(16).toUpperCase()}`)
+
 const hmac = (key: string | Buffer | KeyObject, text: string): Buffer => createHmac('sha256', key).update(text).digest()
 
 /** The last key that was derived: it holds for a day. */
@@ -51,12 +55,13 @@ export function sign({
   const signed: Record<string, string> = {
     ...headers,
     'x-amz-date': date,
-    ...(sessionToken === undefined ? {} : { 'x-amz-security-token': sessionToken }),
+    // A credentials file may have an empty one.
+    ...(sessionToken ? { 'x-amz-security-token': sessionToken } : {}),
   }
   const names = Object.keys(signed).toSorted()
   const canonicalHeaders = names.map((name) => `${name}:${signed[name]?.trim().replace(/ +/g, ' ')}\n`).join('')
-  // Each part is encoded once more than it is in the request.
-  const canonicalPath = path.split('/').map(encodeURIComponent).join('/')
+  // Each part is encoded once more than it is in the request, and empty ones do not count.
+  const canonicalPath = path.replace(/\/+/g, '/').split('/').map(encode).join('/')
   const canonical = `POST\n${canonicalPath}\n\n${canonicalHeaders}\n${names.join(';')}\n${hash('sha256', body)}`
   const scope = `${date.slice(0, 8)}/${region}/${service}/aws4_request`
   const toSign = `AWS4-HMAC-SHA256\n${date}\n${scope}\n${hash('sha256', canonical)}`

@@ -29,8 +29,9 @@ export function createSqsTarget({ route, queuePrefix, batches, log, outages }: S
   })
   const judge = (failure: BatchFailure | undefined): Rejection => {
     if (failure === undefined) return rejection({ verdict: 'retry', reason: 'no answer', detail: '' }, undefined)
-    const { Code: reason = 'unknown', Message: detail = '' } = failure
-    return rejection({ verdict: judgeEntry(failure), reason, detail }, reason)
+    const reason = String(failure.Code ?? 'unknown')
+    const detail = String(failure.Message ?? '')
+    return rejection({ verdict: judgeEntry({ ...failure, Code: reason }), reason, detail }, reason)
   }
   return {
     name,
