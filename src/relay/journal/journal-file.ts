@@ -31,13 +31,16 @@ export const toRoute = (table: string): string =>
     .slice(FORMER_TABLE.length + 1)
     .replace(/%([0-9a-f]{4})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
 
+/** A table's name in SQL, whatever a damage made of it. */
+export const quote = (table: string): string => `"${table.replaceAll('"', '""')}"`
+
 /** Counts the notifications in a journal of this or an older version, table by table. */
 export const countRows = (db: DatabaseSync) =>
   db
     .prepare(HEARD_TABLES)
     .all()
     .map(({ name }) => {
-      const found = db.prepare(`SELECT count(*) AS rows, max(row) AS last FROM "${String(name)}"`).get()
+      const found = db.prepare(`SELECT count(*) AS rows, max(row) AS last FROM ${quote(String(name))}`).get()
       return { table: String(name), rows: Number(found?.['rows']), lastRow: Number(found?.['last']) }
     })
 
@@ -87,7 +90,7 @@ export function openJournalFile(file: string, { isDraft = false }: { readonly is
     return statement
   }
   const prepareTable = (route: string) => {
-    const name = `"${toTable(route)}"`
+    const name = quote(toTable(route))
     db.exec(`CREATE TABLE IF NOT EXISTS ${name} (${COLUMNS}) STRICT`)
     return {
       insert: db.prepare(`INSERT INTO ${name} VALUES (?, ?, ?, ?, ?, ?, ?)`),

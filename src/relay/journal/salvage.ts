@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { FORMER_TABLE, HEARD_TABLES, openJournalFile, toRoute, type JournalFile } from './journal-file.ts'
+import { FORMER_TABLE, HEARD_TABLES, openJournalFile, quote, toRoute, type JournalFile } from './journal-file.ts'
 import { toLost, toNote, toRow } from './journal-row.ts'
 
 /** So many rows in a row are looked for one by one where a scan fails; then only rows that can be reached from the end are taken. */
@@ -86,7 +86,7 @@ function copyReadable(path: string, draft: JournalFile, writtenMs: number) {
     }
   }
   const copyTable = (table: string): void => {
-    const name = `"${table.replaceAll('"', '""')}" NOT INDEXED`
+    const name = `${quote(table)} NOT INDEXED`
     let hole: (typeof holes)[number] | undefined
     let atMs: number | undefined
     let looks = 0

@@ -13,8 +13,8 @@ export type TrimOptions = {
 /** So many bytes of packets go at once: few enough to wait for. */
 export const TRIM_BYTES = 64 * 1024
 
-/** Of a table: the route that its notifications go to, and from behind which row on they are not in memory. */
-export type Behind = { readonly route: Route; row: number }
+/** Of a table: the route that its notifications went to last, and from behind which row on they are not in memory. */
+export type Behind = { route: Route; row: number }
 
 /**
  * Keeps the journal within its bound. The oldest of the routes with `maxAgeMs` go first, since they are worthless by then; when there

@@ -105,13 +105,13 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     announceLost()
   }
 
+  const bytesOf = (route: Route): number => senders.get(route)?.bytes ?? 0
   const push = (stamped: Stamped, keeper: Keeper, row: number) =>
     senders.get(stamped.route)?.push(toItem(stamped, keeper, row))
 
   const offer = ({ stamped, entry, row }: Heard & JournalRow) => {
     if (behind.has(entry.route)) return
-    if ((senders.get(stamped.route)?.bytes ?? 0) > routeBytes)
-      behind.set(entry.route, { route: stamped.route, row: row - 1 })
+    if (bytesOf(stamped.route) > routeBytes) behind.set(entry.route, { route: stamped.route, row: row - 1 })
     else push(stamped, keeperOf(entry), row)
   }
 
@@ -127,21 +127,20 @@ export function createJournalIntake(options: JournalIntakeOptions) {
 
   /** Reads back what stayed in the journal, as far as there is room. */
   const refill = () => {
-    for (const [name, at] of behind) {
-      const sender = senders.get(at.route) as Sender
-      while (behind.has(name) && sender.bytes <= routeBytes / 2) {
+    for (const [name, at] of behind)
+      while (behind.has(name) && bytesOf(at.route) <= routeBytes / 2) {
         const rows = writer.attempt(() => journal.read(name, at.row, Math.min(READ_BYTES, routeBytes / 2)))
         if (rows === undefined) break
         for (const { row, entry } of rows) {
           unwritten.takeBefore(name, row).forEach(pushUnwritten)
-          push(stampEntry(entry), keeperOf(entry), row)
-          at.row = row
+          const stamped = stampEntry(entry)
+          push(stamped, keeperOf(entry), row)
+          Object.assign(at, { route: stamped.route, row })
         }
         if (rows.length > 0) continue
         behind.delete(name)
         unwritten.takeBefore(name, Number.POSITIVE_INFINITY).forEach(pushUnwritten)
       }
-    }
   }
 
   /**

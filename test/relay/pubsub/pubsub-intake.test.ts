@@ -224,6 +224,17 @@ async function useStreet(own: Partial<IntakeOptions> = {}, routes: readonly Rout
   }
 }
 
+test('rows that an older version kept under another route fill memory no further than those of the route that they have now', async () => {
+  const { leave, intake, senders } = await useIntake({ routeBytes: 20_000 })
+  leave(...Array.from({ length: 2_000 }, (_, n) => ({ ...statusAt(n)[1], route: 'other' })))
+  intake.adopt()
+  const { bytes = 0 } = senders.get(STATUS) ?? {}
+  expect(bytes).toBeGreaterThan(10_000)
+  for (let call = 0; call < 10; call++) intake.refill()
+  expect(senders.get(STATUS)?.bytes).toBe(bytes)
+  expect(bytes).toBeLessThan(100_000)
+})
+
 test('G3: what is heard while the journal cannot be written waits for the rows of its route that are in the journal only, and none of it is lost', async () => {
   const { intake, disk, accept, sent, arrived } = await useStreet()
   for (let n = 0; n < 100; n++) intake.hear(...statusAt(n))
