@@ -46,7 +46,8 @@ const streams = new Map<string, Stream>()
 
 function streamOf(about: Received, subType: string | undefined, fault: PacketFault | undefined): Stream {
   const { sourceId, transport, channel } = about
-  const key = `${sourceId} ${transport} ${fault ?? ''} ${subType ?? ''} ${channel}`
+  // Sub_type and channel may hold any character: their lengths tell where one ends.
+  const key = `${sourceId} ${transport} ${fault ?? ''} ${subType?.length} ${subType} ${channel}`
   const known = streams.get(key)
   if (known !== undefined) return known
   const { route, reference, reason, type, subType: named } = routePacket(channel, subType, fault)

@@ -76,6 +76,19 @@ test.each([
   expect(parsed).toMatchObject({ reason, datacontenttype, data: packet })
 })
 
+test('a sub_type that looks like a part of a channel is not taken for it', () => {
+  const status = '{"type":"status","payload":{}}'
+  eventOf(status, { channel: 'enigma:notifications:agents:x enigma:notifications:agents:y' })
+  const odd = eventOf('{"type":"status enigma:notifications:agents:x","payload":{}}', {
+    channel: 'enigma:notifications:agents:y',
+  })
+  expect([odd.route.name, odd.parsed?.subject, odd.parsed?.channel]).toEqual([
+    'other',
+    'y',
+    'enigma:notifications:agents:y',
+  ])
+})
+
 test('bytes that are not UTF-8 travel as they are', () => {
   const bytes = Buffer.from([0xff, 0x00, 0x7b, 0x80])
   expect(eventOf(bytes).parsed).toMatchObject({ reason: 'not_utf8', data: new Uint8Array(bytes) })
