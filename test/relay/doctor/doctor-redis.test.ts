@@ -205,7 +205,7 @@ test('another consumer that waits on a list is seen, with its address; a relay t
   await waits(['BLPOP', CAMPAIGNS, '0'])
   expect((await lookAtRedis(url, LISTS))['consumers']).toMatchObject({
     code: 'doctor.consumers.other_reader',
-    text: expect.stringMatching(/127\.0\.0\.1:\d+ \(blpop, waiting\)/) as string,
+    text: expect.stringMatching(/ server: 127\.0\.0\.1:\d+ \(blpop, waiting\); each/) as string,
   })
 })
 
