@@ -196,6 +196,8 @@ test('another consumer that waits on a list is seen, with its address; a relay t
   }
   expect((await lookAtRedis(url, LISTS))['consumers']?.state).toBe('ok')
   await waits(['BRPOPLPUSH', CAMPAIGNS, 'enigma:relay:waiting:other', '0'])
+  // One that does not run waits for nothing.
+  await redis.zAdd('enigma:relay:relays', { score: 1, value: 'gone' })
   expect((await lookAtRedis(url, LISTS))['consumers']).toMatchObject({
     code: 'doctor.consumers.other_reader',
     text: expect.stringMatching(/127\.0\.0\.1:\d+ \(brpoplpush, waiting\)/) as string,
