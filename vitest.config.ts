@@ -10,10 +10,6 @@ const ALONE = [
   'test/flows/street*.test.ts',
   'test/local/street.test.ts',
   'test/examples/http-push.test.ts',
-  'test/functions/parameters.test.ts',
-  // Variables of the environment that a test takes away must not come from a test before it in the same process.
-  'test/functions/api.test.ts',
-  'test/relay/targets/batch-client.test.ts',
 ]
 const PROCESSES = ['flows', 'local', 'cli', 'infra', 'examples'].map((folder) => `test/${folder}/**/*.test.ts`)
 const REST = ['test/**/*.test.ts']

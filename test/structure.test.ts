@@ -210,6 +210,7 @@ test('exports have names, imports have endings, nothing is left undone or skippe
     if (/from '\.[^']*(?<!\.ts|\.js|\.json)'/.test(text)) bad.push(`${file}: an import without its ending`)
     if (/\b(TODO|FIXME|XXX)\b|\b(it|test|describe)\.(skip|only|todo)\b/.test(text)) bad.push(`${file}: left undone`)
     if (/(^|[^A-Za-z0-9_.])\/(work|farm|root)\//m.test(text)) bad.push(`${file}: a path of a machine`)
+    if (/\bprocess\.env\s*=[^=]/.test(text)) bad.push(`${file}: puts another object in the place of process.env`)
   }
   expect(bad).toEqual([])
 })

@@ -1,6 +1,6 @@
 import { ReceiveMessageCommand } from '@aws-sdk/client-sqs'
 import { Hono } from 'hono'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { event, fromSqs, record, type AdapterEnv } from '../../src/adapter/index.ts'
 import { AgentStatus, findRoute, formatPacket, laneOf, readBody } from '../../src/protocol/index.ts'
 import { agentStatus, type Effect } from '../../src/store/index.ts'
@@ -10,6 +10,7 @@ import { useRelay, waitFor } from '../support/relay.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useStore } from '../support/store.ts'
 import { useTrigger } from '../support/triggers.ts'
+import { useEnv } from '../support/env.ts'
 
 /** Agents of two lanes only: each pack holds many of several. */
 const LANES = findRoute('agents', 'status')?.lanes ?? 1
@@ -22,21 +23,12 @@ const ATTEMPTS = 3
 const [REFUSED = '', THROWN = '', HANGING = ''] = AGENTS.slice(3)
 const BAD = 5
 
-/** The environment of functions on these servers, until the test ends. */
-function useEnvironment(env: Record<string, string>) {
-  const former = { ...process.env }
-  Object.assign(process.env, env)
-  onTestFinished(() => {
-    process.env = former
-  })
-}
-
 test(
   'G4, G7: of full packs one that is refused, one at which the handler throws and one at which it hangs hurt no neighbour: those are done once, in order, and the bad ones parked alone',
   { timeout: 60_000 },
   async () => {
     const [redis, sqs, { store, proxy }] = [await useRedisServer(), await useSqs(), await useStore()]
-    useEnvironment({
+    useEnv({
       UPSTASH_REDIS_REST_URL: proxy.url,
       UPSTASH_REDIS_REST_TOKEN: 'test-token',
       AWS_ENDPOINT_URL_SQS: sqs.endpoint,

@@ -14,6 +14,7 @@ import { useRelay, waitFor } from '../support/relay.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 import { useTrigger } from '../support/triggers.ts'
+import { useEnv } from '../support/env.ts'
 
 const NUMBER = '27829998877'
 const PERSON = {
@@ -147,8 +148,7 @@ test(
     await new Promise<void>((resolve) => upstash.listen(0, '127.0.0.1', resolve))
     onTestFinished(() => void upstash.close())
     const url = `http://127.0.0.1:${(upstash.address() as AddressInfo).port}`
-    const former = { ...process.env }
-    Object.assign(process.env, {
+    useEnv({
       UPSTASH_REDIS_REST_URL: url,
       UPSTASH_REDIS_REST_TOKEN: PASSWORD,
       AWS_ENDPOINT_URL_SQS: sqs.endpoint,
@@ -156,9 +156,8 @@ test(
       AWS_ACCESS_KEY_ID: 'test',
       AWS_SECRET_ACCESS_KEY: PASSWORD,
     })
-    onTestFinished(() => {
-      process.env = former
-    })
+    // A test before it may have loaded the functions, which take their environment once.
+    vi.resetModules()
     const lines: string[] = []
     const spies = (['log', 'info', 'warn', 'error', 'debug'] as const).map((level) =>
       vi.spyOn(console, level).mockImplementation((...args: unknown[]) => void lines.push(args.map(String).join(' '))),

@@ -14,6 +14,7 @@ import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { useReservedPort } from '../support/reserved-port.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useStore } from '../support/store.ts'
+import { useEnv } from '../support/env.ts'
 
 type Handler = (event: SqsEvent) => Promise<{ batchItemFailures: { itemIdentifier: string }[] }>
 
@@ -86,18 +87,13 @@ async function useFunctions(from: 'sources' | 'bundles') {
   const sqs = await useSqs()
   const port = await useReservedPort()
   const { store, proxy, redis } = await useStore({ proxy: { port } })
-  const env = {
+  useEnv({
     UPSTASH_REDIS_REST_URL: proxy.url,
     UPSTASH_REDIS_REST_TOKEN: 'test-token',
     AWS_ENDPOINT_URL_SQS: sqs.endpoint,
     AWS_REGION: 'us-east-1',
     AWS_ACCESS_KEY_ID: 'test',
     AWS_SECRET_ACCESS_KEY: 'test',
-  }
-  const former = { ...process.env }
-  Object.assign(process.env, env)
-  onTestFinished(() => {
-    process.env = former
   })
   // Each test has servers of its own, and so functions of its own: a fresh environment, as Lambda makes one.
   vi.resetModules()

@@ -5,13 +5,14 @@ import { expect, test } from 'vitest'
 import { checkTemplate } from '../../infra/check/check-template.ts'
 import { deadLetterQueueName, queueName, ROUTES } from '../../src/protocol/index.ts'
 import { usePackaged } from '../support/packaged.ts'
+import { withEnv } from '../support/env.ts'
 
 const PREFIX = 'acme-eu-'
 const CANARY = 'c4nary0a8f3e2d1b5c6f7a8e9d0b1c2d3e4f5a6b'
 // Whatever the machine's variables hold, it is not for the template.
-process.env['UPSTASH_REDIS_REST_TOKEN'] = CANARY
-process.env['API_TOKEN'] = CANARY
-const { folder, template } = await usePackaged(PREFIX)
+const { folder, template } = await withEnv({ UPSTASH_REDIS_REST_TOKEN: CANARY, API_TOKEN: CANARY }, () =>
+  usePackaged(PREFIX),
+)
 const faults = checkTemplate(template, PREFIX)
 
 type Part = { Type: string; Properties: Record<string, unknown>; DeletionPolicy?: string; UpdateReplacePolicy?: string }

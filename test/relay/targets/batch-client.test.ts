@@ -11,6 +11,7 @@ import { makeParcels } from '../../support/parcels.ts'
 import { signByReference } from '../../support/reference-signature.ts'
 import { waitFor } from '../../support/relay.ts'
 import { useWireServer } from '../../support/wire-server.ts'
+import { withEnv } from '../../support/env.ts'
 
 /** A request, as it would leave. */
 type Leaving = { readonly path: string; readonly headers: Readonly<Record<string, string>>; readonly body?: unknown }
@@ -111,16 +112,6 @@ const MODES: Readonly<Record<string, Mode>> = {
     config: { useFipsEndpoint: true, useDualstackEndpoint: true },
     inVirginia: 'sqs-fips.us-east-1.api.aws',
   },
-}
-
-/** Does it with these variables in the environment, which has none of them else. */
-async function withEnv<T>(env: Readonly<Record<string, string>>, work: () => Promise<T>): Promise<T> {
-  Object.assign(process.env, env)
-  try {
-    return await work()
-  } finally {
-    for (const name of Object.keys(env)) delete process.env[name]
-  }
 }
 
 test.each(Object.entries(MODES))(

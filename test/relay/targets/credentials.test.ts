@@ -9,6 +9,7 @@ import { useRedisClient, useRedisServer } from '../../support/redis.ts'
 import { startRelayProcess } from '../../support/relay-process.ts'
 import { useSender } from '../../support/sender.ts'
 import { useSqsFaults, type Answer } from '../../support/sqs-faults.ts'
+import { useEnv } from '../../support/env.ts'
 
 /** A credentials file, and an SQS that takes one key only. */
 async function useRotation() {
@@ -26,18 +27,6 @@ async function useRotation() {
   }
   await write('ONE')
   return { folder, file, server, state, write }
-}
-
-/** The environment of this process for the SDK's chain, until the test ends. */
-function useEnv(env: Record<string, string | undefined>) {
-  const former = { ...process.env }
-  onTestFinished(() => {
-    for (const name of Object.keys(env)) delete process.env[name]
-    Object.assign(process.env, former)
-  })
-  for (const [name, value] of Object.entries(env))
-    if (value === undefined) delete process.env[name]
-    else process.env[name] = value
 }
 
 async function useRotatedSender() {
