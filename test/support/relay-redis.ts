@@ -65,8 +65,12 @@ export async function useClaims(
   return { client, claims: { ...claims, take, takeAsIs: claims.take.bind(claims) }, notices }
 }
 
-/** The items of a claim that are not settled, as text. */
-export const textsOf = (claim: Claim | undefined): string[] => [...(claim?.items.values() ?? [])].map(String)
+/** The items of a claim that are not settled, by their index. */
+export const itemsOf = (claim: Claim | undefined): Map<number, Buffer> =>
+  new Map([...(claim?.items ?? [])].map(([index, { data }]) => [index, Buffer.from(data)]))
+
+/** The same as text. */
+export const textsOf = (claim: Claim | undefined): string[] => [...itemsOf(claim).values()].map(String)
 
 /** All of an item that a claim looks at. */
 export const itemAt = (place: number): Item =>

@@ -4,7 +4,7 @@ import type { Keeper } from '../item.ts'
 import type { ListIntake } from './list-intake.ts'
 import { claimPrefix, claimsKey, leaseKey, settledKey, WAITING_FIELD, waitingField, waitingKey } from '../redis/keys.ts'
 import type { Numbers } from '../redis/numbers.ts'
-import { createOpenClaims, parseMeta, type ClaimMeta } from './open-claims.ts'
+import { createOpenClaims, parseMeta, type ClaimMeta, type Kept } from './open-claims.ts'
 import type { Parking } from '../parking/parking.ts'
 import { asBytes, type Redis } from '../redis/client.ts'
 import type { TakeReply } from '../redis/scripts.ts'
@@ -16,7 +16,7 @@ export type Claim = {
   readonly takenMs: number
   readonly maxWaitMs: number
   /** Index → item, in order. A settled item leaves at once. */
-  readonly items: ReadonlyMap<number, Buffer>
+  readonly items: Map<number, Kept>
   readonly keeper: Keeper
 }
 
@@ -55,7 +55,7 @@ export function createClaims(options: ClaimsOptions) {
   const generationOf = (list: string): string => generations.get(list) ?? ''
   const open = createOpenClaims({ client, relayId, intake, generationOf, onCount, now })
 
-  const openClaim = (number: number, meta: ClaimMeta, items: Map<number, Buffer>, held: number): Claim => {
+  const openClaim = (number: number, meta: ClaimMeta, items: Map<number, Kept>, held: number): Claim => {
     const { list, takenMs, waitMs } = meta
     const settle = open.add({ number, list, takenMs, waitMs, items }, held)
     const keeper: Keeper = {
@@ -107,7 +107,8 @@ export function createClaims(options: ClaimsOptions) {
           if (number < 0) return 'fenced'
           numbers.seen(number)
           if (items.length === 0) return undefined
-          return { claim: openClaim(number, { list, takenMs, waitMs }, new Map(items.entries()), items.length), left }
+          const kept = new Map(items.map((data, index) => [index, { data }]))
+          return { claim: openClaim(number, { list, takenMs, waitMs }, kept, items.length), left }
         })
       taking.add(taken)
       try {
@@ -143,7 +144,7 @@ export function createClaims(options: ClaimsOptions) {
       const { indexes = [...items.keys()] } = parsed
       const done = new Set(settled.map(Number))
       const left = items
-        .map((item, at): [number, Buffer] => [indexes[at] ?? at, item])
+        .map((data, at): [number, Kept] => [indexes[at] ?? at, { data }])
         .filter(([index]) => !done.has(index))
       return openClaim(number, parsed, new Map(left), items.length)
     },

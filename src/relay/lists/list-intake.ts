@@ -1,5 +1,6 @@
 import type { Route } from '../../protocol/index.ts'
 import type { Claim } from './claims.ts'
+import type { Kept } from './open-claims.ts'
 import type { Keeper } from '../item.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Sender } from '../sender/sender.ts'
@@ -81,11 +82,12 @@ export function createListIntake({ sourceId, senders, metrics, listBytes }: List
         },
       }
       const origin = { sourceId, transport: 'list' as const, channel: list, number, timeMs: takenMs, maxWaitMs }
-      for (const [index, packet] of items) {
-        const stamped = stamp(packet, { ...origin, index })
+      for (const [index, kept] of items) {
+        const stamped = stamp(kept.data, { ...origin, index })
         metrics.received.inc({ source: sourceId, transport: 'list', route: stamped.route.name })
         if (stamped.reason !== undefined) metrics.other.inc({ source: sourceId, reason: stamped.reason })
         const item = toItem(stamped, counting, index)
+        if (item.data === kept.data) items.set(index, item as Kept)
         add(bytesOf, list, item.bytes)
         senders.get(stamped.route)?.push(item)
       }

@@ -30,11 +30,14 @@ export function parseMeta(meta: string): ClaimMeta | undefined {
   }
 }
 
+/** The bytes of an item. The notification that is made of it stands in its place where it shares them: both let go of them together. */
+export type Kept = { data: Uint8Array }
+
 /** A claim that this process knows and has not deleted yet. */
 type OpenClaim = ClaimMeta & {
   readonly number: number
   /** Index → item, in order: only unsettled items. */
-  readonly items: Map<number, Buffer>
+  readonly items: Map<number, Kept>
   /** How many of its items Redis has at most: so many are sent again after a crash. */
   held: number
   /** When (ms) it was taken, adopted or compacted. */
@@ -63,12 +66,11 @@ const CLAIMS_AT_ONCE = 4
 const isUnsettled = ({ items }: OpenClaim): boolean => items.size > 0
 
 /** Whether each item is at its index. */
-const isWhole = (items: ReadonlyMap<number, Buffer>): boolean => [...items.keys()].every((index, at) => index === at)
+const isWhole = (items: ReadonlyMap<number, Kept>): boolean => [...items.keys()].every((index, at) => index === at)
 
-const copyOf = (item: Buffer): Buffer => {
-  const copy = Buffer.allocUnsafeSlow(item.length)
-  item.copy(copy)
-  return copy
+/** A small item is a view of everything that came over the connection at once, and would keep all of it in memory. */
+const letGo = (kept: Kept): void => {
+  kept.data = new Uint8Array(kept.data)
 }
 
 /**
@@ -140,8 +142,7 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
       due.map(async (claim) => {
         const { number, items } = claim
         claim.writtenMs = now()
-        // A small item is a view of everything that came over the connection at once, and would keep all of it in memory.
-        for (const [index, item] of items) items.set(index, copyOf(item))
+        for (const kept of items.values()) letGo(kept)
         const kept = await client.compact({ registry, claim: keyOf(number), number, rest: [...items.keys()] })
         // Redis may have lost it: then the unsettled items are written back.
         if (open.has(number)) hold(claim, Math.max(kept, items.size))
@@ -172,7 +173,7 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
           meta: formatMeta({ list, takenMs, waitMs, ...(isWhole(items) ? {} : { indexes: [...items.keys()] }) }),
           field: waitingField(list),
           generation: generationOf(list),
-          rest: [...items.values()],
+          rest: [...items.values()].map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.length)),
         }),
       )
       writing = Promise.allSettled(answers)

@@ -209,7 +209,11 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
       held++
       bytes += item.bytes
       pacing.came()
-      lanes.push(item)
+      // It may wait for long: as a view it would keep all that came over the connection with it.
+      const { data } = item
+      const own =
+        standing.failingSince === undefined || data === undefined ? item : { ...item, data: new Uint8Array(data) }
+      lanes.push(own)
     },
     /** Sends nothing more; resolves when what is in flight is settled, or after the deadline. */
     async stop(deadlineMs: number): Promise<void> {

@@ -9,7 +9,7 @@ import { captureLog } from '../../support/log.ts'
 import { useProxy } from '../../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../../support/redis.ts'
 import { waitFor } from '../../support/relay.ts'
-import { itemAt, textsOf, useClaims } from '../../support/relay-redis.ts'
+import { itemAt, itemsOf, textsOf, useClaims } from '../../support/relay-redis.ts'
 
 const LIST = 'enigma:notifications:campaigns'
 const BIG = 1_000_000
@@ -60,7 +60,7 @@ test('what was sent before an orderly end is not sent again after it', async () 
   const next = await useClaims(url)
   expect(await next.claims.unknown()).toEqual([ofList(7_001, 1), ofList(7_002)])
   const adopted = await next.claims.adopt(7_001)
-  expect(adopted?.items).toEqual(new Map([[1, Buffer.from('4')]]))
+  expect(itemsOf(adopted)).toEqual(new Map([[1, Buffer.from('4')]]))
   adopted?.keeper.settle(itemAt(1))
   await next.claims.flush()
   expect(await next.client.exists([settledKey('test', 7_001)])).toBe(0)
@@ -202,7 +202,7 @@ test('claims of a relay that gave its lease back come at once, to who looks firs
   expect([await one.numbers(), await two.numbers()]).toEqual([ALL, []])
   expect(coded('relay.claims.adopted')).toMatchObject([{ relayId: 'test', claims: 3 }])
   // What was sent before it ended is not sent again.
-  expect((await one.claims.adopt(7_001))?.items).toEqual(new Map([[1, Buffer.from('4')]]))
+  expect(itemsOf(await one.claims.adopt(7_001))).toEqual(new Map([[1, Buffer.from('4')]]))
 })
 
 test('claims of a relay whose lease runs are in doubt until it is renewed, and stay with it', async () => {
@@ -345,13 +345,13 @@ test('settled items leave a claim that has others, in Redis and in memory; what 
   await waitFor(async () => (await inRedis()).length === 2, 'it to be compacted again')
   expect([await inRedis(), held]).toEqual([['5', '7'], 2])
   // Not a view of all that came over the connection with it.
-  expect(claim?.items.get(5)?.buffer.byteLength).toBe(1)
+  expect(claim?.items.get(5)?.data.buffer.byteLength).toBe(1)
   abort.abort()
   await running
   await claim?.keeper.park(itemAt(7), 'refused', 'the detail')
   // The next process, another relay, and a Redis that came back empty: the same item with the same id.
   const next = await useClaims(url)
-  expect((await next.claims.adopt(7_000))?.items).toEqual(new Map([[5, Buffer.from('5')]]))
+  expect(itemsOf(await next.claims.adopt(7_000))).toEqual(new Map([[5, Buffer.from('5')]]))
   const other = await useClaims(url, { relayId: 'other' })
   await client.zAdd('enigma:relay:relays', { value: 'test', score: -1 })
   const numbers = createNumbers({ client, now: Date.now })
@@ -360,12 +360,12 @@ test('settled items leave a claim that has others, in Redis and in memory; what 
   const more = { numbers, log, now: Date.now, lease }
   await client.set(leaseKey('other'), 'other')
   await createAdoption({ client: other.client, relayId: 'other', ...more }).look()
-  expect((await other.claims.adopt(7_000))?.items).toEqual(new Map([[5, Buffer.from('5')]]))
+  expect(itemsOf(await other.claims.adopt(7_000))).toEqual(new Map([[5, Buffer.from('5')]]))
   await client.flushAll()
   expect(await other.claims.writeBack()).toBe(1)
   const last = await useClaims(url, { relayId: 'other' })
   const adopted = await last.claims.adopt(7_000)
-  expect(adopted?.items).toEqual(new Map([[5, Buffer.from('5')]]))
+  expect(itemsOf(adopted)).toEqual(new Map([[5, Buffer.from('5')]]))
   adopted?.keeper.settle(itemAt(5))
   await last.claims.flush()
   expect(await client.keys('enigma:relay:claim*')).toEqual([])
@@ -382,7 +382,7 @@ test('a compaction that comes late, twice, or after the claim is gone takes noth
   expect(await compact(0, 1)).toBe(1)
   expect(await read()).toEqual([expect.stringMatching(/@1:enigma/), ['2']])
   const next = await useClaims(url)
-  expect((await next.claims.adopt(7_000))?.items).toEqual(new Map([[1, Buffer.from('2')]]))
+  expect(itemsOf(await next.claims.adopt(7_000))).toEqual(new Map([[1, Buffer.from('2')]]))
   await client.multi().del(claim).hDel(registry, '7000').exec()
   expect(await compact(0, 1)).toBe(0)
   expect(await read()).toEqual([null, []])

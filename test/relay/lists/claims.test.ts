@@ -7,7 +7,7 @@ import { captureLog } from '../../support/log.ts'
 import { useRedisServer } from '../../support/redis.ts'
 import { waitFor } from '../../support/relay.ts'
 import type { Claim } from '../../../src/relay/lists/claims.ts'
-import { itemAt, textsOf, useClaims, useRelayRedis } from '../../support/relay-redis.ts'
+import { itemAt, itemsOf, textsOf, useClaims, useRelayRedis } from '../../support/relay-redis.ts'
 
 const LIST = 'enigma:notifications:campaigns'
 const BIG = 1_000_000
@@ -35,7 +35,7 @@ test('items come as the bytes that were pushed', async () => {
   const { client, claims } = await useClaims(url)
   const bytes = Buffer.from([0, 0xff, 0x0d, 0x0a, 0x80])
   await client.lPush(LIST, bytes)
-  expect([...((await claims.take(LIST, 10, BIG))?.claim.items.values() ?? [])]).toEqual([bytes])
+  expect([...itemsOf((await claims.take(LIST, 10, BIG))?.claim).values()]).toEqual([bytes])
 })
 
 test('a thousand items go into one claim, in order', async () => {
@@ -130,7 +130,7 @@ test('to park puts the entry aside and settles the item in the same step', async
     },
   ])
   const next = await useClaims(url)
-  expect((await next.claims.adopt(claim?.number ?? 0))?.items).toEqual(new Map([[1, Buffer.from('2')]]))
+  expect(itemsOf(await next.claims.adopt(claim?.number ?? 0))).toEqual(new Map([[1, Buffer.from('2')]]))
 })
 
 /** Claims whose clock stands until it is told. */

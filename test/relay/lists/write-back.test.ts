@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { claimPrefix, claimsKey, NUMBER_KEY, settledKey } from '../../../src/relay/redis/keys.ts'
 import { useRedisServer } from '../../support/redis.ts'
 import { waitFor } from '../../support/relay.ts'
-import { itemAt, textsOf, useClaims, useRelayRedis } from '../../support/relay-redis.ts'
+import { itemAt, itemsOf, textsOf, useClaims, useRelayRedis } from '../../support/relay-redis.ts'
 
 const LIST = 'enigma:notifications:campaigns'
 const BIG = 1_000_000
@@ -30,7 +30,7 @@ test('G1: claims that Redis has lost are there again, as they were: the next pro
   const adopted = await Promise.all([7_000, 7_001, 7_002].map((number) => next.claims.adopt(number)))
   expect(adopted.map(textsOf)).toEqual([many, ['second'], [String(Buffer.from([0, 0xff, 0x0d]))]])
   expect([...(adopted[1]?.items.keys() ?? [])]).toEqual([1])
-  expect([...(adopted[2]?.items.values() ?? [])]).toEqual([Buffer.from([0, 0xff, 0x0d])])
+  expect([...itemsOf(adopted[2]).values()]).toEqual([Buffer.from([0, 0xff, 0x0d])])
   for (const [index, claim] of adopted.entries())
     expect(claim).toMatchObject({ list: LIST, takenMs: 7_000, maxWaitMs: taken[index]?.maxWaitMs })
 })
@@ -90,7 +90,7 @@ test('an orderly end writes them before it goes', async () => {
   await claims.leave()
   const next = await useClaims(url)
   expect((await next.claims.unknown()).map(({ number }) => number)).toEqual([7_000, 7_001, 7_002])
-  expect((await next.claims.adopt(7_001))?.items).toEqual(new Map([[1, Buffer.from('second')]]))
+  expect(itemsOf(await next.claims.adopt(7_001))).toEqual(new Map([[1, Buffer.from('second')]]))
 })
 
 test('a process that has lost the relay id writes nothing back: the next one has sent it', async () => {

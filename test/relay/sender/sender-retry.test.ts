@@ -5,7 +5,8 @@ import { receiveAll, waitFor } from '../../support/relay.ts'
 import { fastUplink, isInOrder, useSender } from '../../support/sender.ts'
 import { useSqs } from '../../support/sqs.ts'
 import { useSqsFaults, type Answer } from '../../support/sqs-faults.ts'
-import { readNumbers } from '../../support/items.ts'
+import type { Item } from '../../../src/relay/item.ts'
+import { createKeeper, makeItem, readNumbers } from '../../support/items.ts'
 
 const AGENTS = Array.from({ length: 40 }, (_, n) => String(1_000 + n))
 
@@ -153,4 +154,29 @@ test('a queue that is deleted and made again takes up where it was', async () =>
     'main/p/2000/2',
     'main/p/2000/3',
   ])
+})
+
+test('what waits while nothing is accepted has bytes of its own, and keeps no more of the connection in memory', async () => {
+  const server = await useSqsFaults()
+  const { sender, push, drained } = useSender(server.sqs)
+  const { keeper } = createKeeper()
+  const settled: Item[] = []
+  const chunk = Buffer.alloc(64 * 1024, ' ')
+  const viewOf = (n: number) => {
+    const item = makeItem({ ...keeper, settle: (one) => void settled.push(one) }, '1001', n)
+    const data = item.data ?? Buffer.alloc(0)
+    chunk.set(data)
+    return { ...item, lane: 1, data: chunk.subarray(0, data.length) }
+  }
+  server.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
+  push('1000', 0)
+  await waitFor(() => sender.standing.failingSince !== undefined, 'the outage to be known')
+  sender.push(viewOf(1))
+  chunk.fill(' ')
+  server.state.answer = () => 'accept'
+  await drained()
+  expect(settled.map(({ data }) => [data?.length, data?.buffer.byteLength === data?.length])).toEqual([
+    [settled[0]?.data?.length, true],
+  ])
+  expect(server.accepted.flatMap((entry) => readNumbers(entry.MessageBody)).map(({ n }) => n)).toContain(1)
 })
