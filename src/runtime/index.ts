@@ -1,7 +1,6 @@
 export * from './backoff.ts'
 export * from './env.ts'
 export * from './log.ts'
-export * from './news.ts'
 export * from './releasers.ts'
 export * from './shutdown.ts'
 export * from './sleep.ts'

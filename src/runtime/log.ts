@@ -19,3 +19,16 @@ export function createLog(level: LogLevel, destination?: { write: (line: string)
   const options = { level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` }
   return destination === undefined ? pino(options) : pino(options, destination)
 }
+
+/**
+ * Returns a function that decides whether a lasting problem is worth a log line. Call it with the problem of the moment (undefined: none):
+ * it returns `new` for another problem than before, `over` when there is none any more, and undefined while nothing changes.
+ */
+export function createNews(): (what: string | undefined) => 'new' | 'over' | undefined {
+  let known: string | undefined
+  return (what) => {
+    const [former] = [known, (known = what)]
+    if (what === former) return undefined
+    return what === undefined ? 'over' : 'new'
+  }
+}

@@ -48,10 +48,10 @@ export const inTime = <T>(promise: Promise<T>, limitMs = ANSWER_MS): Promise<T> 
   within(limitMs, promise, () => new RelayError('doctor.check.no_answer', `no answer within ${limitMs / 1000} s`))
 
 /**
- * Makes all checks at once, and puts `<part>/` before their names; the findings come in the order of the checks. What a check throws
- * becomes a warning: a check that cannot be made says so, and hides no other. Never throws.
+ * Runs all checks at once, and puts `<part>/` before their names; findings come in the order of the checks. An error that a check throws
+ * becomes a warning, so one check that cannot run hides no other. Never throws.
  *
- * @param explain what could be done about what a check threw
+ * @param explain returns what to do about an error that a check threw
  * @param limitMs how long a check may take
  */
 export async function makeChecks(

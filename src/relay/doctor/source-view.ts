@@ -20,7 +20,7 @@ export type SourceView = {
   readonly now: () => number
   /** A connection for commands; it is never blocked, and nothing is subscribed to on it. */
   readonly client: Redis
-  /** Makes a connection that one check has for itself: what it does there holds back no other. */
+  /** Makes a connection for one check alone: a command that blocks there delays no other check. */
   readonly connect: () => Promise<Redis>
   /** Gives a command to Redis; the reply as text, number or lists of these. */
   readonly ask: (...command: string[]) => Promise<unknown>

@@ -36,7 +36,7 @@ export type JournalBatch = {
 
 /**
  * Opens the journal of a relay and keeps it for this process alone: Pub/Sub notifications on disk until SQS has accepted them. SQLite in
- * WAL mode with `synchronous = NORMAL`: what was committed survives the death of the process
+ * WAL mode with `synchronous = NORMAL`: a committed transaction survives the death of the process
  * (https://www.sqlite.org/pragma.html#pragma_synchronous). A file that turns out to be damaged is put aside, and what can be read of it is
  * taken over. Writing and reading throw `relay.journal.unusable`.
  *
@@ -191,7 +191,7 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
     },
     /** Returns what was noted by `write` under this name. */
     noted: (name: string): number | undefined => guarded('read', (from) => from.notes().get(name)),
-    /** How often it was damaged and recovered since it was opened: what is lost by that is in the ledger. */
+    /** How often it was damaged and recovered since it was opened. The ledger has the rows that were lost. */
     recoveries: (): number => recoveries,
     /** When (ms) a journal was written last whose notes were lost, when it was found damaged at the start; else undefined. */
     lostMs,
