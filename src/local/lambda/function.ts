@@ -1,4 +1,3 @@
-import { sleep } from '../../runtime/index.ts'
 import { startEnvironment, type Environment, type EnvironmentOptions, type FunctionSpec } from './environment.ts'
 import { FunctionError } from './errors.ts'
 import type { Answer } from './runtime-api.ts'
@@ -13,11 +12,9 @@ export type LambdaFunction = {
   stop: () => Promise<void>
 }
 
-/** So long (ms) is one waited for that has answered and is not frozen yet. */
-const SOON_MS = 50
-
 export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOptions): LambdaFunction {
   const idle: Environment[] = []
+  /** Of environments that have answered. */
   const soonIdle = new Set<Promise<void>>()
   const all = new Set<Environment>()
   const seen = { coldStarts: 0, environments: 0 }
@@ -40,26 +37,32 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
     return environment
   }
 
-  const noteAnswered = (environment: Environment) => async () => {
+  const noteAnswered = (environment: Environment, answer?: Answer) => {
     // One that has ended, or ran out of time, is not used again.
-    const over = environment.idle().then(
-      () => void idle.push(environment),
-      () => end(environment),
-    )
-    soonIdle.add(over)
-    await over
-    soonIdle.delete(over)
+    const over = environment
+      .idle()
+      .then(
+        () => void idle.push(environment),
+        () => end(environment),
+      )
+      .finally(() => soonIdle.delete(over))
+    // Nobody knows how long a stream takes. After its end the environment is free as soon as it is frozen.
+    const soon = () => void soonIdle.add(over)
+    if (answer === undefined) soon()
+    else answer.body.once('end', soon)
   }
 
   return {
     spec,
     seen,
     async invoke(event) {
-      // One that has just answered is soon free.
-      if (idle.length === 0 && soonIdle.size > 0) await Promise.race([...soonIdle, sleep(SOON_MS)])
+      if (idle.length === 0 && soonIdle.size > 0) await Promise.race(soonIdle)
       const environment = idle.pop() ?? (await start())
       const answer = environment.invoke(event)
-      void answer.then(noteAnswered(environment), noteAnswered(environment))
+      answer.then(
+        (answered) => noteAnswered(environment, answered),
+        () => noteAnswered(environment),
+      )
       return answer
     },
     async stop() {
