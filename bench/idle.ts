@@ -10,8 +10,8 @@ export type IdleFigures = {
   readonly rssMb: number
 }
 
-/** A program that has just started is not idle: it still opens connections and compiles. */
-const SETTLE_MS = 5_000
+/** A program that has just started is not idle: it still opens connections and compiles, and V8 collects what that left some ten seconds later. */
+const SETTLE_MS = 15_000
 
 /** Measures what a subject uses with nothing to do. */
 export function measureIdle(subject: Subject, seconds: number, signal: AbortSignal): Promise<IdleFigures> {

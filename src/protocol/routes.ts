@@ -55,7 +55,7 @@ const DEFAULTS = {
   lanes: 64,
   inFlight: 4,
   lingerMs: 0,
-  paceMs: 4,
+  paceMs: 6,
   packNotifications: 200,
   packBytes: 64 * 1024,
   attempts: 10,

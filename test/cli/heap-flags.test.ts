@@ -12,5 +12,7 @@ test('the relay runs with the flags of its heap, under the process id that it wa
   const command = (await readFile(`/proc/${relay.pid}/cmdline`, 'utf8')).split('\0')
   expect(command.filter((word) => word.startsWith('--max-semi-space-size'))).toHaveLength(1)
   expect(command).toContain('--conditions=source')
+  const variables = (await readFile(`/proc/${relay.pid}/environ`, 'utf8')).split('\0')
+  expect(variables).toContain('MALLOC_TRIM_THRESHOLD_=131072')
   expect(await relay.kill('SIGTERM')).toEqual({ code: 0, signal: null, errors: '' })
 })

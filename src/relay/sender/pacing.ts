@@ -15,8 +15,8 @@ export type PacingOptions = {
 /** Notifications per second beyond which a route is busy. */
 const BUSY_PER_SECOND = 1_000
 
-/** They are counted in spans of this length (ms); the last whole one tells. */
-const SPAN_MS = 100
+/** They are counted in spans of this length (ms); the last whole one tells. Longer: a load that begins is sent one by one for as long. */
+const SPAN_MS = 20
 
 export function createPacing({ paceMs, onDue, clock = () => performance.now() }: PacingOptions) {
   let spanStart = clock()
