@@ -117,6 +117,16 @@ test('invocations at the same time have environments of their own', async () => 
   expect(lambda.seen).toEqual({ coldStarts: 3, environments: 3 })
 })
 
+test('one that has answered is waited for, however long it takes to be frozen', async () => {
+  const { lambda, pids, call } = await useFunction('export const handler = async () => process.pid')
+  const pid = await call({})
+  // It cannot ask for the next invocation yet.
+  process.kill(pids[0] as number, 'SIGSTOP')
+  setTimeout(() => process.kill(pids[0] as number, 'SIGCONT'), 300)
+  expect(await call({})).toBe(pid)
+  expect(lambda.seen).toEqual({ coldStarts: 1, environments: 1 })
+})
+
 test('an error, an end and a start that fails each have their name', async () => {
   const thrower = await useFunction('export const handler = async () => { throw new RangeError("too far") }')
   await expect(thrower.call({})).rejects.toMatchObject({ errorType: 'RangeError', message: 'too far' })

@@ -47,7 +47,7 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
       )
       .finally(() => soonIdle.delete(over))
     // Nobody knows how long a stream takes. After its end the environment is free as soon as it is frozen.
-    const soon = () => void soonIdle.add(over)
+    const soon = () => all.has(environment) && void soonIdle.add(over)
     if (answer === undefined) soon()
     else answer.body.once('end', soon)
   }

@@ -37,6 +37,17 @@ test('a busy route is held back until 4 ms after its last request, and told once
   expect([pacing.holdsBack(), due.mock.calls.length]).toEqual([false, 1])
 })
 
+test('a load that begins is held back after 20 ms', () => {
+  const { pacing, load } = usePacing()
+  load(100)
+  for (let ms = 0; ms <= 20; ms++) {
+    for (let n = 0; n < 5; n++) pacing.came()
+    vi.advanceTimersByTime(1)
+  }
+  pacing.left()
+  expect(pacing.holdsBack()).toBe(true)
+})
+
 test('a route that was busy is not held back any more when few come', () => {
   const { pacing, load } = usePacing()
   load(5_000)
