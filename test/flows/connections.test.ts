@@ -10,7 +10,7 @@ import { useFolder, useRelay, waitFor } from '../support/relay.ts'
 import { startRelayProcess } from '../support/relay-process.ts'
 import { useReservedPort } from '../support/reserved-port.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
-import { makeCertificates } from '../support/tls.ts'
+import { makeCertificates, tlsOpenArgs } from '../support/tls.ts'
 
 /** What docs/relay.md says that the relay's user needs. */
 const RELAY_RIGHTS = [
@@ -87,24 +87,9 @@ test(
   { timeout: 60_000 },
   async () => {
     const folder = await useFolder()
-    const [{ caFile, certFile, keyFile }, tlsPort, sqs] = [
-      await makeCertificates(folder),
-      await useReservedPort(),
-      await useSqsFaults(),
-    ]
+    const [certified, tlsPort, sqs] = [await makeCertificates(folder), await useReservedPort(), await useSqsFaults()]
     const redis = await useRedisServer({
-      args: [
-        '--tls-port',
-        String(tlsPort),
-        '--tls-cert-file',
-        certFile,
-        '--tls-key-file',
-        keyFile,
-        '--tls-ca-cert-file',
-        caFile,
-        '--tls-auth-clients',
-        'no',
-      ],
+      args: tlsOpenArgs(certified, tlsPort),
     })
     const admin = await connect({ url: redis.url })
     await admin.sendCommand(['ACL', 'SETUSER', 'relay', 'on', `>${PASSWORD}`, ...RELAY_RIGHTS])
@@ -112,7 +97,7 @@ test(
     await writeFile(userFile, 'relay\n', { mode: 0o600 })
     await writeFile(passwordFile, `${PASSWORD}\n`)
     await chmod(passwordFile, 0o644)
-    const address = `rediss://127.0.0.1:${tlsPort}?caFile=${caFile}&userFile=${userFile}&passwordFile=${passwordFile}`
+    const address = `rediss://127.0.0.1:${tlsPort}?caFile=${certified.caFile}&userFile=${userFile}&passwordFile=${passwordFile}`
     const relay = await useRelay({ redisUrl: address, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
     await expectThrough(admin, sqs, 0, 200)
     // A dead connection, and a password that was changed meanwhile.
@@ -148,25 +133,14 @@ test(
   { timeout: 60_000 },
   async () => {
     const folder = await useFolder()
-    const [{ certFile, keyFile, caFile }, other, tlsPort, sqs] = [
+    const [certified, other, tlsPort, sqs] = [
       await makeCertificates(folder),
       await makeCertificates(folder, 'other'),
       await useReservedPort(),
       await useSqsFaults(),
     ]
     await useRedisServer({
-      args: [
-        '--tls-port',
-        String(tlsPort),
-        '--tls-cert-file',
-        certFile,
-        '--tls-key-file',
-        keyFile,
-        '--tls-ca-cert-file',
-        caFile,
-        '--tls-auth-clients',
-        'no',
-      ],
+      args: tlsOpenArgs(certified, tlsPort),
     })
     const relay = startRelayProcess({
       redisUrl: `rediss://:${encodeURIComponent(PASSWORD)}@127.0.0.1:${tlsPort}?caFile=${other.caFile}`,

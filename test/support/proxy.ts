@@ -64,7 +64,7 @@ export async function startProxy(firstPort: number, listenPort = 0) {
         const piece = chunk.subarray(from, from + PIECE_BYTES)
         uplinkFreeMs =
           Math.max(performance.now(), uplinkFreeMs) + (piece.length / (state.uplinkBytesPerSecond ?? Infinity)) * 1000
-        await new Promise((resolve) => setTimeout(resolve, uplinkFreeMs - performance.now()))
+        await new Promise((resolve) => setTimeout(resolve, Math.max(0, uplinkFreeMs - performance.now())))
         state.sentBytes += piece.length
         if (!target.destroyed) target.write(piece)
       }

@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 const execFile = promisify(execFileCallback)
 
 /** An authority of the test's own, and a certificate of its for 127.0.0.1, in a folder. */
-export async function makeCertificates(folder: string, name = 'ca') {
+export async function makeCertificates(folder: string, name = 'ca'): Promise<Certified> {
   const [caFile, caKey, certFile, keyFile, request, extension] = [
     'ca.pem',
     'ca.key',
@@ -52,6 +52,20 @@ export async function makeCertificates(folder: string, name = 'ca') {
   )
   return { caFile, certFile, keyFile }
 }
+
+/** A certificate, its key, and the authority that signed it, as files. */
+export type Certified = { readonly caFile: string; readonly certFile: string; readonly keyFile: string }
+
+/** Arguments of a redis-server that speaks TLS on this port, and asks each client for a certificate. */
+export const tlsArgs = ({ caFile, certFile, keyFile }: Certified, port: number): string[] =>
+  `--tls-port ${port} --tls-cert-file ${certFile} --tls-key-file ${keyFile} --tls-ca-cert-file ${caFile}`.split(' ')
+
+/** Of one that asks no client for a certificate. */
+export const tlsOpenArgs = (certified: Certified, port: number): string[] => [
+  ...tlsArgs(certified, port),
+  '--tls-auth-clients',
+  'no',
+]
 
 /** What a certificate may be besides a sound one. */
 export type CertificateOptions = {

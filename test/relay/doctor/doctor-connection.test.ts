@@ -8,7 +8,7 @@ import { useRedisServer } from '../../support/redis.ts'
 import { useProxy } from '../../support/proxy.ts'
 import { useFolder } from '../../support/relay.ts'
 import { useReservedPort } from '../../support/reserved-port.ts'
-import { makeCertificates } from '../../support/tls.ts'
+import { makeCertificates, tlsOpenArgs } from '../../support/tls.ts'
 
 test('a Redis that is not there, or not for this user, is one line without the password', async () => {
   const { url, port, stop } = await useRedisServer({ args: ['--requirepass', 'hunter2'] })
@@ -36,20 +36,12 @@ test(
   { timeout: 30_000 },
   async () => {
     const folder = await useFolder()
-    const { caFile, certFile, keyFile } = await makeCertificates(folder)
+    const certified = await makeCertificates(folder)
+    const { caFile } = certified
     const tlsPort = await useReservedPort()
     await useRedisServer({
       args: [
-        '--tls-port',
-        String(tlsPort),
-        '--tls-cert-file',
-        certFile,
-        '--tls-key-file',
-        keyFile,
-        '--tls-ca-cert-file',
-        caFile,
-        '--tls-auth-clients',
-        'no',
+        ...tlsOpenArgs(certified, tlsPort),
         '--user',
         'relay',
         'on',

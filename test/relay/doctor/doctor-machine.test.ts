@@ -12,6 +12,17 @@ import { useFolder } from '../../support/relay.ts'
 
 const configOf = (dataDir: string) =>
   readConfig({ ENIGMA_DATA_DIR: dataDir, ENIGMA_RELAY_ID: 'test', AWS_REGION: 'none' })
+const journalIn = (dataDir: string) =>
+  openJournal({ dataDir, relayId: 'test', sourceIds: ['main'], log: createLog('silent'), now: Date.now })
+const ENTRY = {
+  route: 'agents-call',
+  sourceId: 'main',
+  channel: 'c',
+  number: 1,
+  index: 0,
+  timeMs: 1,
+  packet: Buffer.from('{}'),
+}
 const filesIn = async (folder: string) =>
   Promise.all((await readdir(folder)).map(async (file) => [file, (await stat(join(folder, file))).size]))
 
@@ -20,26 +31,11 @@ test('a journal that a relay has open is sound, and how much waits in it is said
   vi.stubEnv('TMPDIR', copies)
   onTestFinished(() => void vi.unstubAllEnvs())
   expect(await checkJournal(configOf(dataDir))).toMatchObject({ state: 'ok' })
-  const journal = openJournal({
-    dataDir,
-    relayId: 'test',
-    sourceIds: ['main'],
-    log: createLog('silent'),
-    now: Date.now,
-  })
-  const entry = {
-    route: 'agents-call',
-    sourceId: 'main',
-    channel: 'c',
-    number: 1,
-    index: 0,
-    timeMs: 1,
-    packet: Buffer.from('{}'),
-  }
+  const journal = journalIn(dataDir)
   journal.write({
     rows: [
-      { row: 1, entry },
-      { row: 1, entry: { ...entry, route: 'agents-status', index: 1 } },
+      { row: 1, entry: ENTRY },
+      { row: 1, entry: { ...ENTRY, route: 'agents-status', index: 1 } },
     ],
   })
   const open = await filesIn(dataDir)
@@ -60,23 +56,8 @@ test('a journal that a relay has open is sound, and how much waits in it is said
 
 test('a damaged journal is a warning, and is left to the relay', async () => {
   const dataDir = await useFolder()
-  const journal = openJournal({
-    dataDir,
-    relayId: 'test',
-    sourceIds: ['main'],
-    log: createLog('silent'),
-    now: Date.now,
-  })
-  const entry = {
-    route: 'agents-call',
-    sourceId: 'main',
-    channel: 'c',
-    number: 1,
-    index: 0,
-    timeMs: 1,
-    packet: Buffer.alloc(20_000, 'a'),
-  }
-  journal.write({ rows: [{ row: 1, entry }] })
+  const journal = journalIn(dataDir)
+  journal.write({ rows: [{ row: 1, entry: { ...ENTRY, packet: Buffer.alloc(20_000, 'a') } }] })
   journal.close()
   const file = await open(join(dataDir, 'journal-test.db'), 'r+')
   await file.write(Buffer.alloc(8_192, 0x5a), 0, 8_192, 4_096)

@@ -19,24 +19,19 @@ import { useRedisClient, useRedisServer } from '../../support/redis.ts'
 import { receiveAll, useRelay, waitFor } from '../../support/relay.ts'
 import { useReservedPort } from '../../support/reserved-port.ts'
 import { useSqs } from '../../support/sqs.ts'
-import { makeCertificates, signCertificate } from '../../support/tls.ts'
+import { makeCertificates, signCertificate, tlsArgs, tlsOpenArgs, type Certified } from '../../support/tls.ts'
 
-type Pair = { readonly certFile: string; readonly keyFile: string }
+type Pair = Omit<Certified, 'caFile'>
 
 let folder: string
-let ca: { readonly caFile: string } & Pair
-let other: { readonly caFile: string } & Pair
+let ca: Certified
+let other: Certified
 let client: Pair
 let locked: Pair
 const passphraseFile = () => join(folder, 'passphrase')
 const servers: RedisServer[] = []
 /** Ports of servers that want a client certificate: by TLS 1.2 and by 1.3. */
 const ports = new Map<string, number>()
-
-const tlsArgs = ({ certFile, keyFile }: Pair, port: number, more: readonly string[] = []) =>
-  `--tls-port ${port} --tls-cert-file ${certFile} --tls-key-file ${keyFile} --tls-ca-cert-file ${ca.caFile}`
-    .split(' ')
-    .concat(more)
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'enigma-tls-'))
@@ -47,7 +42,7 @@ beforeAll(async () => {
   for (const version of ['TLSv1.2', 'TLSv1.3']) {
     const port = await freePort(0)
     servers.push(
-      await startRedisServer({ args: tlsArgs(ca, port, ['--tls-protocols', version, '--appendonly', 'yes']) }),
+      await startRedisServer({ args: [...tlsArgs(ca, port), '--tls-protocols', version, '--appendonly', 'yes'] }),
     )
     ports.set(version, port)
   }
@@ -116,7 +111,7 @@ test('whatever is wrong with the certificate of the server is named', async () =
   ).toMatchObject({ state: 'ok' })
   const expiredPort = await useReservedPort()
   const expired = await signCertificate(folder, 'one', 'old', { days: -1 })
-  await useRedisServer({ args: tlsArgs(expired, expiredPort, ['--tls-auth-clients', 'no']) })
+  await useRedisServer({ args: tlsOpenArgs({ ...ca, ...expired }, expiredPort) })
   expect(await codesOf(addressOf(expiredPort, { caFile: ca.caFile }))).toEqual(both('tls_expired'))
 })
 
