@@ -43,6 +43,9 @@ export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOpti
     kills: 0,
     terms: 0,
     mostRssMb: 0,
+    /** When (unix ms) that was, and how long (ms) after that relay's start. */
+    mostRssMs: 0,
+    mostRssAgeMs: 0,
     cpuMs: 0,
     gapsLogged: 0,
     logged: new Map<string, number>(),
@@ -66,7 +69,10 @@ export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOpti
   const measure = (life: Life) => {
     try {
       const status = readFileSync(`/proc/${life.pid}/status`, 'utf8')
-      figures.mostRssMb = Math.max(figures.mostRssMb, (Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024) / MIB)
+      const rssMb = (Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024) / MIB
+      const nowMs = Date.now()
+      if (rssMb > figures.mostRssMb)
+        Object.assign(figures, { mostRssMb: rssMb, mostRssMs: nowMs, mostRssAgeMs: nowMs - life.spawnedMs })
       // Fields 14 and 15, in ticks of 10 ms. Source: proc(5).
       const fields = readFileSync(`/proc/${life.pid}/stat`, 'utf8')
         .replace(/^.*\) /s, '')

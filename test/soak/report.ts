@@ -48,6 +48,12 @@ export function formatStreams({ ledger }: Street): string {
   return formatTable([['stream', 'written', 'arrived', 'copies', 'not arrived'], ...rows])
 }
 
+/** `236 MB, 41 s after its start (1803.221 s, during sqs-hang)` */
+export function describeMemory({ relays: { figures }, timeline }: Street): string {
+  const { mostRssMb, mostRssMs, mostRssAgeMs } = figures
+  return `${mostRssMb.toFixed(0)} MB, ${(mostRssAgeMs / 1_000).toFixed(0)} s after its start (${timeline.describe(mostRssMs)})`
+}
+
 /** All else that a run is judged by. */
 export function formatFigures(street: Street, { inGaps, lostWithRedis, excused }: Counts, seconds: number): string {
   const {
@@ -67,7 +73,7 @@ export function formatFigures(street: Street, { inGaps, lostWithRedis, excused }
     `PubSub: ${checker.gaps.length} gaps of ${gapSeconds.toFixed(1)} s announced (${figures.gapsLogged} logged), ${inGaps} packets missing, all within them`,
     `Redis emptied: ${lostWithRedis} CDRs gone that no relay had taken into memory; ${state.heldWhenEmptied} that one had, arrived (${state.killedWhenEmptied} times the relay was killed after it)`,
     `order: ${excused} late of claims that another relay took up (${adoptions.length} times)`,
-    `relays: ${figures.starts} started, ${figures.kills} killed, ${figures.terms} ended; most memory ${figures.mostRssMb.toFixed(0)} MB; CPU ${(figures.cpuMs / 1_000).toFixed(1)} s, ${(figures.cpuMs / (written / 1_000)).toFixed(1)} ms per 1,000 packets`,
+    `relays: ${figures.starts} started, ${figures.kills} killed, ${figures.terms} ended; most memory ${describeMemory(street)}; CPU ${(figures.cpuMs / 1_000).toFixed(1)} s, ${(figures.cpuMs / (written / 1_000)).toFixed(1)} ms per 1,000 packets`,
     `SQS: ${cloud.state.requests} requests, ${cloud.state.refused} refused`,
     `functions: ${functions.invocations} invocations, ${functions.state.runs} runs, ${functions.state.faults} with a fault, ${functions.state.parked} parked; ${model.state.requests} requests to Upstash`,
     'said by the relays, warnings and worse:',

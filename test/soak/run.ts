@@ -4,7 +4,7 @@ import { checkReadModel } from './check-read-model.ts'
 import { startDialler } from './dialler.ts'
 import { drain } from './drain.ts'
 import type { Plan } from './plan.ts'
-import { formatFaults, formatFigures, formatStreams } from './report.ts'
+import { describeMemory, formatFaults, formatFigures, formatStreams } from './report.ts'
 import { runFaults } from './run-faults.ts'
 import { startStreet, type Street } from './street.ts'
 
@@ -50,7 +50,7 @@ export async function runSoak(
   functions.finish()
   await checkReadModel(model, functions, broken)
   if (relays.figures.mostRssMb > MOST_RSS_MB)
-    broken.add('memory', `a relay used ${relays.figures.mostRssMb.toFixed(0)} MB, more than ${MOST_RSS_MB}`)
+    broken.add('memory', `a relay used ${describeMemory(street)}: more than ${MOST_RSS_MB} MB`)
   await relays.term('first')
   return {
     broken: broken.count,
