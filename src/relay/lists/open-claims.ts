@@ -1,6 +1,7 @@
 import { sleep, sleepToBeat } from '../../runtime/index.ts'
 import type { Redis } from '../redis/client.ts'
 import { claimPrefix, claimsKey, settledKey, waitingField } from '../redis/keys.ts'
+import { detach } from '../item.ts'
 import type { ListIntake } from './list-intake.ts'
 
 /** The entry of a claim in the registry; the scripts write the same form. */
@@ -67,11 +68,6 @@ const isUnsettled = ({ items }: OpenClaim): boolean => items.size > 0
 
 /** Whether each item is at its index. */
 const isWhole = (items: ReadonlyMap<number, Kept>): boolean => [...items.keys()].every((index, at) => index === at)
-
-/** A small item is a view of everything that came over the connection at once, and would keep all of it in memory. */
-const letGo = (kept: Kept): void => {
-  kept.data = new Uint8Array(kept.data)
-}
 
 /**
  * Keeps the claims that this process knows equal to what is unsettled: deletes settled claims, compacts old ones, and writes back claims
@@ -142,7 +138,7 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
       due.map(async (claim) => {
         const { number, items } = claim
         claim.writtenMs = now()
-        for (const kept of items.values()) letGo(kept)
+        for (const kept of items.values()) detach(kept)
         const kept = await client.compact({ registry, claim: keyOf(number), number, rest: [...items.keys()] })
         // Redis may have lost it: then the unsettled items are written back.
         if (open.has(number)) hold(claim, Math.max(kept, items.size))

@@ -43,6 +43,12 @@ export function createLane(group: string): Lane {
 
 export const hasWork = (lane: Lane): boolean => lane.frozen.length > 0 || lane.head < lane.waiting.length
 
+/** All that it has to send. */
+export const unsentOf = (lane: Lane): readonly Item[] => [
+  ...lane.frozen.flatMap(({ items }) => items),
+  ...lane.waiting.slice(lane.head),
+]
+
 /** When (ms) the oldest that is to be sent was received. */
 export const oldestOf = (lane: Lane): number | undefined =>
   (lane.frozen[0]?.items[0] ?? lane.waiting[lane.head])?.receivedMs

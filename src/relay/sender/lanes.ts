@@ -93,6 +93,8 @@ export function createLanes({ route, signal, onReady, onTooLarge }: LanesOptions
       ready = ready.slice(used)
       return flights
     },
+    /** Whether the last try of a lane failed. */
+    isFailing: (lane: number): boolean => (lanes[lane] as Lane).failures > 0,
     /** Whether a request would carry as many packs as it may. */
     get isFull(): boolean {
       return ready.length >= REQUEST_PACKS

@@ -1,8 +1,9 @@
 import type { Route } from '../../protocol/index.ts'
 import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
-import type { Item } from '../item.ts'
+import { detach, type Item } from '../item.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Limits, Outcome, Rejection, Target } from '../targets/target.ts'
+import { unsentOf } from './lane.ts'
 import { bytesOf, createLanes, type Flight } from './lanes.ts'
 import type { Outages } from './outages.ts'
 import { createPacing } from './pacing.ts'
@@ -194,7 +195,7 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
     const { lane, pack } = flight
     metrics.retried.inc(labels, pack.items.length)
     lane.frozen.unshift(pack)
-    lane.failures++
+    if (lane.failures++ === 0) unsentOf(lane).forEach(detach)
     void sleep(backoffMs(lane.failures, { maxMs: RETRY_MAX_MS }), stopping.signal).then(() => {
       if (!stopping.signal.aborted) lanes.next(lane)
     })
@@ -209,11 +210,9 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
       held++
       bytes += item.bytes
       pacing.came()
-      // It may wait for long: as a view it would keep all that came over the connection with it.
-      const { data } = item
-      const own =
-        standing.failingSince === undefined || data === undefined ? item : { ...item, data: new Uint8Array(data) }
-      lanes.push(own)
+      // It may wait for long.
+      if (standing.failingSince !== undefined || lanes.isFailing(item.lane)) detach(item)
+      lanes.push(item)
     },
     /** Sends nothing more; resolves when what is in flight is settled, or after the deadline. */
     async stop(deadlineMs: number): Promise<void> {

@@ -180,3 +180,32 @@ test('what waits while nothing is accepted has bytes of its own, and keeps no mo
   ])
   expect(server.accepted.flatMap((entry) => readNumbers(entry.MessageBody)).map(({ n }) => n)).toContain(1)
 })
+
+test('what a failing lane has to send keeps its own bytes only, not all that the connection read with them', async () => {
+  const server = await useSqsFaults()
+  const { sender } = useSender(server.sqs)
+  const { keeper } = createKeeper()
+  const make = (reference: string, n: number): Item => {
+    const item = makeItem(keeper, reference, n)
+    const read = Buffer.allocUnsafeSlow(64 * 1024)
+    return { ...item, data: read.subarray(0, read.write(Buffer.from(item.data as Uint8Array).toString())) }
+  }
+  const keptBytes = ({ data }: Item) => data?.buffer.byteLength
+  const [stuck, other] = [make('1000', 0), make('1001', 0)]
+  expect(stuck.lane).not.toBe(other.lane)
+  server.state.answer = () => ({
+    fail: ({ MessageGroupId }) =>
+      MessageGroupId === String(stuck.lane) ? { Code: 'InternalError', SenderFault: false } : undefined,
+  })
+  const waiting = make('1000', 1)
+  sender.push(stuck)
+  sender.push(other)
+  await waitFor(() => server.requests.length === 1, 'the first request')
+  sender.push(waiting)
+  await waitFor(() => server.requests.length === 2, 'its retry')
+  const later = make('1000', 2)
+  sender.push(later)
+  for (const item of [stuck, waiting, later]) expect(keptBytes(item)).toBe(item.data?.byteLength)
+  // What is accepted at once is not copied.
+  expect(keptBytes(other)).toBe(64 * 1024)
+})
