@@ -1,6 +1,5 @@
 import { describeError } from 'enigma-relay/adapter'
 import { FunctionsError } from './functions-error.ts'
-import { post, type PostAnswer } from './post.ts'
 import { signPost, type Credentials } from './signature.ts'
 
 export type ParametersOptions = {
@@ -63,15 +62,18 @@ export function createParameters({
     const url = new URL(address)
     for (let tries = 1; ; tries++) {
       const headers = signPost({ url, headers: HEADERS, body, service: 'ssm', region, credentials, nowMs: Date.now() })
-      let answer: PostAnswer
+      let status: number
+      let text: string
       try {
-        answer = await post(url, { headers, body, signal: AbortSignal.timeout(TIMEOUT_MS) })
+        const signal = AbortSignal.timeout(TIMEOUT_MS)
+        const answer = await fetch(url, { method: 'POST', headers, body, signal, redirect: 'manual' })
+        ;({ status } = answer)
+        text = await answer.text()
       } catch (error) {
         // A request that was frozen with the environment meets a connection that is gone.
         if (tries < NETWORK_TRIES) continue
         throw error
       }
-      const { status, text } = answer
       if (status === 200) return pick(JSON.parse(text) as Answer)
       const refusal = toRefusal(status, text)
       if (!refusal.isPassing || tries >= TRIES)

@@ -21,6 +21,9 @@ import { stayAlive } from './stay-alive.ts'
 
 stayAlive(process.env['AWS_LAMBDA_FUNCTION_NAME'])
 
+// Node loads these when they are first named, which takes 30 ms: while a function starts it has more of a processor than later.
+void [globalThis.Request, globalThis.Response]
+
 /** Values that may be secrets: the variable `NAME`, or the parameter in AWS Systems Manager that the variable `NAME_PARAMETER` names. */
 const OF_PARAMETER = '_PARAMETER'
 const isOfParameter = (variable: string, name = ''): boolean => variable.endsWith(OF_PARAMETER) && name.startsWith('/')

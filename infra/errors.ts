@@ -4,7 +4,7 @@ export class DeployError extends Error {
   /**
    * - `deploy.options.invalid`: a parameter of the deployment, or functions/settings.ts, has a fault.
    * - `deploy.bundle.too_large`: a function's bundle takes too long to load.
-   * - `deploy.bundle.unknown_layout`: the installed `@upstash/redis` is laid out in another way than the build knows.
+   * - `deploy.bundle.unknown_layout`: the relay reads its scripts in another way than the build knows.
    * - `deploy.openapi.failed`: the read API did not answer with its OpenAPI document.
    */
   readonly code:

@@ -67,12 +67,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const MAY_ALSO: Readonly<Record<string, readonly string[]>> = {
   // The one place that ties the functions to SQS; loaded only when something goes wrong.
   'functions/wiring.ts': ['@aws-sdk/client-sqs'],
-  // For Lambda only: the request to Parameter Store, by what is built in, since the SDK takes longer to load than all else of a cold start.
+  // For Lambda only: the request to Parameter Store is signed by what is built in, since the SDK takes longer to load than all else of a cold start.
   'functions/signature.ts': ['node:'],
-  'functions/post.ts': ['node:'],
-  // Each holds the text of a module that goes into a bundle.
+  // It holds the text of a module that goes into a bundle.
   'infra/build/openapi-document.ts': ['@hono/standard-validator'],
-  'infra/build/upstash-eval.ts': ['CHUNK'],
 }
 /** The read API makes its OpenAPI document from the schemas that check its parameters. */
 const API = ['hono-openapi', '@hono/standard-validator', 'valibot', '@valibot/to-json-schema']

@@ -1,0 +1,20 @@
+import { Redis } from '@upstash/redis'
+import { Hono } from 'hono'
+import { event, fromSqs, record, type AdapterEnv } from 'enigma-relay/adapter'
+import { AgentCall } from 'enigma-relay/protocol'
+import { agentCall, type Effect } from 'enigma-relay/store'
+import { wire } from '../../functions/wiring.ts'
+
+/** A function of a user's own: it uses the same packages as ours, in other ways. */
+const app = new Hono<AdapterEnv<Effect>>()
+const redis = Redis.fromEnv()
+
+app.post('/agents/call/:ref?', async (c) => {
+  const call = await event(c, AgentCall)
+  record(c, agentCall(call))
+  await redis.set('own:pop', { agent: call.reference })
+  const answer = await fetch(process.env['CRM_URL'] ?? '', { method: 'POST', body: JSON.stringify(call.payload) })
+  return answer.ok ? c.body(null, 204) : c.text('the CRM did not take the pop', 503)
+})
+
+export const handler = fromSqs(app, wire('agents', 'call'))
