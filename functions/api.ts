@@ -1,27 +1,8 @@
-import { createApi } from './api/create-api.ts'
-import { createDeadLetters } from './api/dead-letters/dead-letters.ts'
-import { handleUrl } from './function-url.ts'
-import { setting, sqs, store } from './wiring.ts'
+import { createApi } from 'enigma-relay/api'
+import { apiOptions, handleUrl } from 'enigma-relay/lambda'
 
-// Texts of the environment are looked at when the function starts, so that a deployment without a token shows at once, and never answers
-// anybody. Those in Parameter Store are on their way, and may change: each request looks at them.
-const isInParameterStore = ['API_TOKEN', 'API_TOKENS'].some((name) => process.env[`${name}_PARAMETER`] !== undefined)
-const secret = async (name: string) => (isInParameterStore ? () => setting(name) : setting(name))
-
-// Which queues there are for `GET /parked`; without it, that is answered without what the functions put aside.
-const prefix = process.env['ENIGMA_QUEUE_PREFIX']?.trim() ?? ''
-
-/**
- * The read API with the options of the environment: API_TOKEN, API_TOKENS, API_CORS_ORIGIN, ENIGMA_QUEUE_PREFIX, UPSTASH_REDIS_REST_URL and
- * UPSTASH_REDIS_REST_TOKEN.
- */
-export const app = createApi({
-  read: store().read,
-  token: await secret('API_TOKEN'),
-  tokens: await secret('API_TOKENS'),
-  corsOrigin: process.env['API_CORS_ORIGIN'] ?? '',
-  deadLetters: prefix === '' ? undefined : createDeadLetters({ prefix, connect: sqs }),
-})
+/** The read API. Endpoints of your own go here, behind the same tokens: `app.get('/pops', (c) => …)`. */
+export const app = createApi(await apiOptions())
 
 /** For a Lambda function URL. */
 export const handler = handleUrl(app)

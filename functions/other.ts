@@ -1,7 +1,6 @@
 import { Hono } from 'hono'
-import { event, fromSqs, record, type AdapterEnv } from 'enigma-relay/adapter'
+import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
 import { other, type Effect } from 'enigma-relay/store'
-import { wire } from './wiring.ts'
 
 /** Everything without a function of its own: unknown types, and what could not be read. The last thousand are kept with their bytes. */
 export const app = new Hono<AdapterEnv<Effect>>()
@@ -10,5 +9,3 @@ app.post('/*', async (c) => {
   record(c, other(await event(c)))
   return c.body(null, 204)
 })
-
-export const handler = fromSqs(app, wire('*', '*'))

@@ -45,10 +45,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/store': ['src/protocol', '@upstash/redis'],
   'src/local': ['*'],
   'src/cli': ['*'],
-  functions: ['src/protocol', 'src/adapter', 'src/store', 'hono', 'functions'],
+  // The API makes its OpenAPI document from the schemas that check its parameters.
+  'src/api': ['src/protocol', 'src/adapter', 'src/store', 'hono', 'hono-openapi', 'valibot'],
+  'src/lambda': ['src/protocol', 'src/adapter', 'src/store', 'src/api', 'node:', '@aws-sdk/client-sqs'],
+  functions: ['src/protocol', 'src/adapter', 'src/store', 'src/api', 'src/lambda', 'hono'],
   infra: [
     'src/protocol',
     'src/store',
+    'src/api',
     'functions',
     'package.json',
     'node:',
@@ -65,15 +69,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 
 /** What single files may import besides, with the reason. */
 const MAY_ALSO: Readonly<Record<string, readonly string[]>> = {
-  // The one place that ties the functions to SQS; loaded only when something goes wrong.
-  'functions/wiring.ts': ['@aws-sdk/client-sqs'],
-  // For Lambda only: the request to Parameter Store is signed by what is built in, since the SDK takes longer to load than all else of a cold start.
-  'functions/signature.ts': ['node:'],
   // It holds the text of a module that goes into a bundle.
   'infra/build/openapi-document.ts': ['@hono/standard-validator'],
 }
-/** The read API makes its OpenAPI document from the schemas that check its parameters. */
-const API = ['hono-openapi', '@hono/standard-validator', 'valibot', '@valibot/to-json-schema']
 
 const roomOf = (file: string): string =>
   file.startsWith('src/') ? file.split('/').slice(0, 2).join('/') : (file.split('/')[0] as string)
@@ -106,7 +104,7 @@ test('rooms import what they may, and nothing else', () => {
     const allowed = MAY_IMPORT[room]
     if (allowed === undefined) wrong.push(`${file}: ${room} is no room`)
     else if (!allowed.includes('*')) {
-      const also = [...(MAY_ALSO[file] ?? []), ...(/^functions\/api(\.ts|\/)/.test(file) ? API : [])]
+      const also = MAY_ALSO[file] ?? []
       for (const target of importsOf(file))
         if (target !== room && !allowed.includes(target) && !also.includes(target))
           wrong.push(`${file} imports ${target}`)
@@ -116,10 +114,8 @@ test('rooms import what they may, and nothing else', () => {
 })
 
 test('the import table is not blind: it sees imports of every form', () => {
-  expect(importsOf('functions/wiring.ts')).toContain('@aws-sdk/client-sqs')
-  expect(importsOf('functions/agents/call.ts')).toEqual(
-    expect.arrayContaining(['hono', 'src/adapter', 'src/store', 'functions']),
-  )
+  expect(importsOf('src/lambda/wiring.ts')).toContain('@aws-sdk/client-sqs')
+  expect(importsOf('functions/agents/call.ts')).toEqual(expect.arrayContaining(['hono', 'src/adapter', 'src/store']))
   expect(importsOf('src/relay/targets/sqs/sdk-client.ts')).toEqual(
     expect.arrayContaining(['@aws-sdk/client-sqs', 'src/relay']),
   )
@@ -127,7 +123,7 @@ test('the import table is not blind: it sees imports of every form', () => {
 
 test('process.env is read in entry files only', () => {
   const entries =
-    /^(src\/cli\/|src\/local\/lambda\/bootstrap\.ts$|functions\/(wiring|api)\.ts$|infra\/(package|deploy)\/main\.ts$|bench\/|test\/)/
+    /^(src\/cli\/|src\/local\/lambda\/bootstrap\.ts$|src\/lambda\/(wiring|api-options)\.ts$|infra\/(package|deploy)\/main\.ts$|bench\/|test\/)/
   expect(
     sources.filter(
       (file) => !entries.test(file) && /process\.env/.test(read(file).replace(/^\s*(\/\/|\*|\/\*).*$/gm, '')),

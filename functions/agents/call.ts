@@ -1,8 +1,7 @@
 import { Hono } from 'hono'
-import { event, fromSqs, record, type AdapterEnv } from 'enigma-relay/adapter'
+import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
 import { AgentCall } from 'enigma-relay/protocol'
 import { agentCall, type Effect } from 'enigma-relay/store'
-import { wire } from '../wiring.ts'
 
 /**
  * A call is handed to an agent: the screen pop. It is the agent's current call until it ends; one that comes more than 30 s late is
@@ -17,5 +16,3 @@ app.post('/agents/call/:ref?', async (c) => {
   record(c, agentCall(call))
   return c.body(null, 204)
 })
-
-export const handler = fromSqs(app, wire('agents', 'call'))

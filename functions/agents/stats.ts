@@ -1,8 +1,7 @@
 import { Hono } from 'hono'
-import { event, fromSqs, record, type AdapterEnv } from 'enigma-relay/adapter'
+import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
 import { AgentStats } from 'enigma-relay/protocol'
 import { agentStats, type Effect } from 'enigma-relay/store'
-import { wire } from '../wiring.ts'
 
 /**
  * Keeps the latest values of an agent and a short series for charts, for each source and campaign. A decrease of a counter means that the
@@ -15,5 +14,3 @@ app.post('/agents/stats/:ref?', async (c) => {
   record(c, agentStats(stats))
   return c.body(null, 204)
 })
-
-export const handler = fromSqs(app, wire('agents', 'stats'))

@@ -1,8 +1,7 @@
 import { Hono } from 'hono'
-import { event, fromSqs, record, type AdapterEnv } from 'enigma-relay/adapter'
+import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
 import { AgentStatus } from 'enigma-relay/protocol'
 import { agentStatus, type Effect } from 'enigma-relay/store'
-import { wire } from '../wiring.ts'
 
 /**
  * The state of an agent in a campaign, and since when. A state that cannot follow the former one (available → wrapup) is taken and
@@ -15,5 +14,3 @@ app.post('/agents/status/:ref?', async (c) => {
   record(c, agentStatus(status))
   return c.body(null, 204)
 })
-
-export const handler = fromSqs(app, wire('agents', 'status'))

@@ -1,8 +1,7 @@
 import { Hono } from 'hono'
-import { event, fromSqs, record, type AdapterEnv } from 'enigma-relay/adapter'
+import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
 import { Cdr } from 'enigma-relay/protocol'
 import { cdr as cdrEffect, type Effect } from 'enigma-relay/store'
-import { wire } from '../wiring.ts'
 
 /**
  * Records that one number was tried: a record per (source, call_ref, dialed_at, number), found by time, campaign, agent, contact and
@@ -18,5 +17,3 @@ app.post('/campaigns/cdr/:ref?', async (c) => {
   record(c, cdrEffect(cdr))
   return c.body(null, 204)
 })
-
-export const handler = fromSqs(app, wire('campaigns', 'cdr'))

@@ -1,8 +1,7 @@
 import { Hono } from 'hono'
-import { event, fromSqs, record, type AdapterEnv } from 'enigma-relay/adapter'
+import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
 import { DialPreview } from 'enigma-relay/protocol'
 import { dialPreview, type Effect } from 'enigma-relay/store'
-import { wire } from '../wiring.ts'
 
 /** Who will be dialled next: takes the place of the former list, and is forgotten after a quarter of an hour. */
 export const app = new Hono<AdapterEnv<Effect>>()
@@ -12,5 +11,3 @@ app.post('/campaigns/dial_preview/:ref?', async (c) => {
   record(c, dialPreview(preview))
   return c.body(null, 204)
 })
-
-export const handler = fromSqs(app, wire('campaigns', 'dial_preview'))

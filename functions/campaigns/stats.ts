@@ -1,8 +1,7 @@
 import { Hono } from 'hono'
-import { event, fromSqs, record, type AdapterEnv } from 'enigma-relay/adapter'
+import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
 import { CampaignStats } from 'enigma-relay/protocol'
 import { campaignStats, type Effect } from 'enigma-relay/store'
-import { wire } from '../wiring.ts'
 
 /** The latest values of a campaign and a short series for charts. A decrease of a counter means that the dialler began to count anew. */
 export const app = new Hono<AdapterEnv<Effect>>()
@@ -12,5 +11,3 @@ app.post('/campaigns/stats/:ref?', async (c) => {
   record(c, campaignStats(stats))
   return c.body(null, 204)
 })
-
-export const handler = fromSqs(app, wire('campaigns', 'stats'))

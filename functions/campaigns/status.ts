@@ -1,8 +1,7 @@
 import { Hono } from 'hono'
-import { event, fromSqs, record, type AdapterEnv } from 'enigma-relay/adapter'
+import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
 import { CampaignStatus } from 'enigma-relay/protocol'
 import { campaignStatus, type Effect } from 'enigma-relay/store'
-import { wire } from '../wiring.ts'
 
 /** The state of a campaign and its history. It also confirms an asynchronous request to start or stop the campaign. */
 export const app = new Hono<AdapterEnv<Effect>>()
@@ -12,5 +11,3 @@ app.post('/campaigns/status/:ref?', async (c) => {
   record(c, campaignStatus(status))
   return c.body(null, 204)
 })
-
-export const handler = fromSqs(app, wire('campaigns', 'status'))

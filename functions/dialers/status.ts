@@ -1,8 +1,7 @@
 import { Hono } from 'hono'
-import { event, fromSqs, record, type AdapterEnv } from 'enigma-relay/adapter'
+import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
 import { DialerStatus } from 'enigma-relay/protocol'
 import { dialerStatus, type Effect } from 'enigma-relay/store'
-import { wire } from '../wiring.ts'
 
 /** A dialler has started, is stopping or has stopped. */
 export const app = new Hono<AdapterEnv<Effect>>()
@@ -12,5 +11,3 @@ app.post('/dialers/status/:ref?', async (c) => {
   record(c, dialerStatus(status))
   return c.body(null, 204)
 })
-
-export const handler = fromSqs(app, wire('dialers', 'status'))

@@ -1,8 +1,7 @@
 import { Hono } from 'hono'
-import { event, fromSqs, record, type AdapterEnv } from 'enigma-relay/adapter'
+import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
 import { InboundCall } from 'enigma-relay/protocol'
 import { inboundCall, type Effect } from 'enigma-relay/store'
-import { wire } from '../wiring.ts'
 
 /** Click2Dial: an inbound call is handed to an agent. As agents/call; it comes by a list, so it may have waited there. */
 export const app = new Hono<AdapterEnv<Effect>>()
@@ -12,5 +11,3 @@ app.post('/inbound/call/:ref?', async (c) => {
   record(c, inboundCall(call))
   return c.body(null, 204)
 })
-
-export const handler = fromSqs(app, wire('inbound', 'call'))

@@ -1,7 +1,7 @@
 import { build, type BuildOptions, type Metafile, type OutputFile, type Plugin } from 'esbuild'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { functionFile, ROUTES } from '../../src/protocol/index.ts'
+import { appFile, ROUTES, type Route } from '../../src/protocol/index.ts'
 import { DeployError } from '../errors.ts'
 import { BUNDLE, root } from './bundle-options.ts'
 import { openApiDocument, readOpenApiDocument } from './openapi-document.ts'
@@ -33,7 +33,7 @@ export const FUNCTION_BUNDLE = {
  */
 export async function bundleFunctions(): Promise<Metafile> {
   const entryPoints = Object.fromEntries([
-    ...ROUTES.map((route) => [`${route.name}/index`, `functions/${functionFile(route)}`]),
+    ...ROUTES.map(({ name }) => [`${name}/index`, `${ENTRY}${name}`]),
     ['api/index', 'functions/api.ts'],
   ]) as Record<string, string>
   const { metafile, outputFiles } = await build({
@@ -41,7 +41,7 @@ export async function bundleFunctions(): Promise<Metafile> {
     entryPoints,
     outdir: FUNCTIONS_FOLDER,
     write: false,
-    plugins: [luaWithoutComments(), openApiDocument(await readOpenApiDocument())],
+    plugins: [entries(), luaWithoutComments(), openApiDocument(await readOpenApiDocument())],
   })
   const large = Object.entries(metafile.outputs).filter(([, output]) => ownBytes(output) > MOST_OWN_BYTES)
   if (large.length > 0) {
@@ -70,6 +70,33 @@ async function writeBundles(files: readonly OutputFile[]): Promise<void> {
     await rename(temporary, path)
   }
 }
+
+/** What Lambda calls, for each route: the app of its file behind its queue. */
+const ENTRY = 'function:'
+
+function entries(): Plugin {
+  return {
+    name: 'entries',
+    setup(build) {
+      build.onResolve({ filter: /^function:/ }, ({ path }) => ({
+        path: path.slice(ENTRY.length),
+        namespace: 'function',
+      }))
+      build.onLoad({ filter: /.*/, namespace: 'function' }, ({ path }) => {
+        const route = ROUTES.find(({ name }) => name === path)
+        if (route === undefined) return undefined
+        return { contents: formatEntry(route), resolveDir: root, loader: 'js' }
+      })
+    },
+  }
+}
+
+/** The wiring first: it asks for secrets while the rest is loaded. */
+const formatEntry = (route: Route): string => `
+import { toHandler } from './src/lambda/wiring.ts'
+import { app } from ${JSON.stringify(`./${appFile(route)}`)}
+export const handler = toHandler(app, ${JSON.stringify(route.type)}, ${JSON.stringify(route.subType)})
+`
 
 /** Leaves comments out of the read model's script: it is text to a bundler, and each environment sends it to the database. */
 function luaWithoutComments(): Plugin {

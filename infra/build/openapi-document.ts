@@ -1,7 +1,7 @@
 import type { Plugin } from 'esbuild'
 import { readFile } from 'node:fs/promises'
 import { brotliCompressSync, constants } from 'node:zlib'
-import { createApi } from '../../functions/api/create-api.ts'
+import { createApi } from '../../src/api/index.ts'
 import type { Reads } from '../../src/store/index.ts'
 import { DeployError } from '../errors.ts'
 
@@ -38,7 +38,7 @@ export function openApiDocument(document: string): Plugin {
         loader: 'js',
       }))
       // The schemas of answers are for the document only.
-      build.onLoad({ filter: /\/functions\/api\/schemas\/[^/]+\.ts$/ }, async ({ path }) => {
+      build.onLoad({ filter: /\/src\/api\/schemas\/[^/]+\.ts$/ }, async ({ path }) => {
         const names = [...(await readFile(path, 'utf8')).matchAll(/^export const (\w+)/gm)].map(([, name]) => name)
         return { contents: names.map((name) => `export const ${name} = undefined`).join('\n'), loader: 'js' }
       })

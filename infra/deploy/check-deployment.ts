@@ -1,5 +1,5 @@
 import { GetParametersCommand, SSMClient, type Parameter } from '@aws-sdk/client-ssm'
-import { parseTokens } from '../../functions/api/tokens.ts'
+import { parseTokens } from '../../src/api/index.ts'
 import { createStore } from '../../src/store/index.ts'
 import type { PackageArguments } from '../package/arguments.ts'
 import { parameterName, TOKEN_PARAMETERS, type ParameterVariable } from '../stack/names.ts'

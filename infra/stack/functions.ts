@@ -1,4 +1,4 @@
-import { functionFile, ROUTES } from '../../src/protocol/index.ts'
+import { appFile, ROUTES } from '../../src/protocol/index.ts'
 import {
   API,
   functionKey,
@@ -28,7 +28,7 @@ export function createFunctions(options: StackOptions): Readonly<Record<string, 
     {
       ...bundle(route.name),
       name: functionName(prefix, route),
-      description: `Handles ${route.name}: functions/${functionFile(route)}`,
+      description: `Handles ${route.name}: ${appFile(route)}`,
       role: roleName(logicalName(route)),
       memorySize: route.memoryMiB,
       timeout: route.timeoutSeconds,

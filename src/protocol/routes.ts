@@ -144,8 +144,11 @@ export function deadLetterQueueName(prefix: string, r: Route): string {
   return `${prefix}${r.name}-dlq.fifo`
 }
 
-/** The file of a route's function in `functions/`: `agents/status.ts`. */
-export const functionFile = (r: Route): string => (r === OTHER ? `${r.name}.ts` : `${r.type}/${r.subType}.ts`)
+/** The file that exports the Hono app of a route: `functions/agents/status.ts`. What the relay says itself is handled by the project. */
+export const appFile = (r: Route): string => {
+  if (r === OTHER) return `functions/${r.name}.ts`
+  return `${r.type === RELAY_TYPE ? 'src/api' : 'functions'}/${r.type}/${r.subType}.ts`
+}
 
 /** How long (s) a queue keeps a message, and the most bytes of one: SQS takes no more of either. Source: quotas in the SQS developer guide. */
 export const QUEUE_LIMITS = { retentionSeconds: 14 * 24 * 3600, messageBytes: 1024 * 1024 } as const

@@ -37,7 +37,7 @@ test(
       AWS_SECRET_ACCESS_KEY: 'test',
     })
     vi.resetModules()
-    const { wire } = await import('../../functions/wiring.ts')
+    const { wire } = await import('../../src/lambda/wiring.ts')
     const client = await useRedisClient(redis.url)
     const front = await useProxy(Number(new URL(sqs.endpoint).port))
     await useRelay({ redisUrl: redis.url, endpoint: `http://127.0.0.1:${front.port}` })

@@ -2,8 +2,8 @@ import { createStore } from 'enigma-relay/store'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { createApi } from '../../functions/api/create-api.ts'
-import type { LambdaHandler } from '../../src/local/lambda-event.ts'
+import { createApi } from '../../src/api/create-api.ts'
+import { loadFunctions } from '../../src/local/street/functions.ts'
 import { formatPacket } from '../../src/protocol/index.ts'
 import { runCli } from '../cli/run.ts'
 import { readAccepted } from '../support/accepted.ts'
@@ -165,17 +165,9 @@ test(
     onTestFinished(() => spies.forEach((spy) => spy.mockRestore()))
 
     await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
-    const files = {
-      'agents-status': () => import('../../functions/agents/status.ts'),
-      'agents-call': () => import('../../functions/agents/call.ts'),
-      'campaigns-cdr': () => import('../../functions/campaigns/cdr.ts'),
-      'campaigns-dial_preview': () => import('../../functions/campaigns/dial_preview.ts'),
-      other: () => import('../../functions/other.ts'),
-    }
     let invocations = 0
-    for (const [route, load] of Object.entries(files)) {
-      const { handler } = (await load()) as { handler: LambdaHandler }
-      await useTrigger(sqs, route, handler, { timeoutMs: 5_000, onInvocation: () => void invocations++ })
+    for (const [{ name }, handler] of await loadFunctions(new URL('../../', import.meta.url))) {
+      await useTrigger(sqs, name, handler, { timeoutMs: 5_000, onInvocation: () => void invocations++ })
     }
     for (const [key, packet] of PACKETS) await client.publish(key, packet)
     await client.lPush(

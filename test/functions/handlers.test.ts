@@ -9,7 +9,16 @@ import { pathToFileURL } from 'node:url'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { bundleFunctions, FUNCTIONS_FOLDER } from '../../infra/build/bundle-functions.ts'
 import type { SqsEvent } from '../../src/adapter/index.ts'
-import { formatEvent, formatPacket, formatSequence, readBody, type Notification } from '../../src/protocol/index.ts'
+import { loadFunctions } from '../../src/local/street/functions.ts'
+import {
+  formatEvent,
+  formatPacket,
+  formatSequence,
+  readBody,
+  ROUTES,
+  type Notification,
+  type Route,
+} from '../../src/protocol/index.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { useReservedPort } from '../support/reserved-port.ts'
 import { useSqs } from '../support/sqs.ts'
@@ -18,20 +27,9 @@ import { useEnv } from '../support/env.ts'
 
 type Handler = (event: SqsEvent) => Promise<{ batchItemFailures: { itemIdentifier: string }[] }>
 
-const FILES = {
-  'agents/status': () => import('../../functions/agents/status.ts'),
-  'agents/call': () => import('../../functions/agents/call.ts'),
-  'agents/stats': () => import('../../functions/agents/stats.ts'),
-  'campaigns/cdr': () => import('../../functions/campaigns/cdr.ts'),
-  'campaigns/status': () => import('../../functions/campaigns/status.ts'),
-  'campaigns/stats': () => import('../../functions/campaigns/stats.ts'),
-  'campaigns/dial_preview': () => import('../../functions/campaigns/dial_preview.ts'),
-  'inbound/call': () => import('../../functions/inbound/call.ts'),
-  'dialers/status': () => import('../../functions/dialers/status.ts'),
-  'relay/alive': () => import('../../functions/relay/alive.ts'),
-  'relay/gap': () => import('../../functions/relay/gap.ts'),
-  other: () => import('../../functions/other.ts'),
-}
+type File = `${string}/${string}` | 'other'
+
+const PROJECT = new URL('../../', import.meta.url)
 
 beforeAll(async () => void (await bundleFunctions()))
 
@@ -97,8 +95,12 @@ async function useFunctions(from: 'sources' | 'bundles') {
   })
   // Each test has servers of its own, and so functions of its own: a fresh environment, as Lambda makes one.
   vi.resetModules()
-  const load = async (file: keyof typeof FILES) =>
-    ((await (from === 'sources' ? FILES[file]() : loadBundle(file))) as { handler: Handler }).handler
+  const load = async (file: File): Promise<Handler> => {
+    if (from === 'bundles') return ((await loadBundle(file)) as { handler: Handler }).handler
+    const handlers = await loadFunctions(PROJECT)
+    const route = ROUTES.find(({ name }) => name === file.replace('/', '-')) as Route
+    return handlers.get(route) as unknown as Handler
+  }
   return { sqs, store, redis, proxy, port, load }
 }
 
@@ -107,7 +109,7 @@ const NONE = { batchItemFailures: [] }
 describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
   test('each function turns its notification into what an application reads', async () => {
     const { store, load } = await useFunctions(from)
-    const run = async (file: keyof typeof FILES, queue: string, ...notifications: Notification[]) =>
+    const run = async (file: File, queue: string, ...notifications: Notification[]) =>
       expect(await (await load(file))(toEvent(queue, notifications)), file).toEqual(NONE)
 
     await run(

@@ -3,7 +3,7 @@ import { joinEvents, textOf, toBytes } from '../../src/protocol/index.ts'
 import { stamp } from '../../src/relay/notification/stamp.ts'
 import type { CdrDetail, CdrRecord, Page } from '../../src/store/index.ts'
 import { loadHandlers } from '../support/handlers.ts'
-import { useApi } from './api-world.ts'
+import { useApi } from '../api/api-world.ts'
 
 const CAMPAIGNS = 'enigma:notifications:campaigns'
 const nowSeconds = Math.floor(Date.now() / 1_000) - 60

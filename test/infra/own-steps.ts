@@ -1,9 +1,9 @@
 import { Redis } from '@upstash/redis'
 import { Hono } from 'hono'
-import { event, fromSqs, record, type AdapterEnv } from 'enigma-relay/adapter'
+import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
 import { AgentCall } from 'enigma-relay/protocol'
 import { agentCall, type Effect } from 'enigma-relay/store'
-import { wire } from '../../functions/wiring.ts'
+import { toHandler } from 'enigma-relay/lambda'
 
 /** A function of a user's own: it uses the same packages as ours, in other ways. */
 const app = new Hono<AdapterEnv<Effect>>()
@@ -17,4 +17,4 @@ app.post('/agents/call/:ref?', async (c) => {
   return answer.ok ? c.body(null, 204) : c.text('the CRM did not take the pop', 503)
 })
 
-export const handler = fromSqs(app, wire('agents', 'call'))
+export const handler = toHandler(app, 'agents', 'call')

@@ -4,7 +4,7 @@ import { pathToFileURL } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Part } from '../../src/local/street/part.ts'
 import { startStreet, type StreetOptions } from '../../src/local/street/street.ts'
-import { functionFile, ROUTES } from '../../src/protocol/index.ts'
+import { appFile, ROUTES } from '../../src/protocol/index.ts'
 import { createLog } from '../../src/runtime/index.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { useFolder, waitFor } from '../support/relay.ts'
@@ -33,15 +33,10 @@ async function useStreet(options: Partial<StreetOptions> = {}) {
 /** Functions that do nothing, without the API when `leaveOut` names it. */
 async function useFunctions(leaveOut?: string): Promise<URL> {
   const folder = await useFolder()
-  const files = [...ROUTES.map(functionFile), 'api.ts'].filter((file) => file !== leaveOut)
+  const files = [...ROUTES.map(appFile), 'functions/api.ts'].filter((file) => file !== leaveOut)
   for (const file of files) {
     await mkdir(join(folder, file, '..'), { recursive: true })
-    await writeFile(
-      join(folder, file),
-      file === 'api.ts'
-        ? 'export const app = { fetch: () => new Response("[]") }'
-        : 'export const handler = () => Promise.resolve()',
-    )
+    await writeFile(join(folder, file), 'export const app = { fetch: () => new Response("[]") }')
   }
   return pathToFileURL(`${folder}/`)
 }
@@ -92,14 +87,14 @@ test('what is published and pushed at one end is read at the other', async () =>
   expect(lines).toEqual([])
 })
 
-test.each(['agents/status.ts', 'api.ts'])(
+test.each(['functions/agents/status.ts', 'functions/api.ts'])(
   'a function that cannot be loaded is named: %s; what was started is stopped',
   async (file) => {
     const folder = await useFolder()
-    const started = useStreet({ env: { ...FREE }, folder, functions: await useFunctions(file) })
+    const started = useStreet({ env: { ...FREE }, folder, root: await useFunctions(file) })
     await expect(started).rejects.toMatchObject({
       code: 'dev.functions.invalid',
-      message: expect.stringContaining(`functions/${file}`) as unknown,
+      message: expect.stringContaining(file) as unknown,
     })
     // Released: it can be started again, and the record of its processes is gone.
     expect(await readdir(folder)).not.toContain('dev.json')
@@ -109,7 +104,7 @@ test.each(['agents/status.ts', 'api.ts'])(
 test('the street ends with the error of a part that fails while it runs', async () => {
   const { street } = await useStreet({
     env: { ...FREE },
-    functions: await useFunctions(),
+    root: await useFunctions(),
     callCentre: { agents: 0, speed: 1, seed: 1 },
   })
   await expect(street.ended).rejects.toMatchObject({ code: 'dev.simulator.invalid' })
@@ -119,8 +114,8 @@ test('the street ends with the error of a part that fails while it runs', async 
 
 test('two streets never share a folder', async () => {
   const folder = await useFolder()
-  await useStreet({ env: { ...FREE }, folder, functions: await useFunctions() })
-  await expect(useStreet({ env: { ...FREE }, folder, functions: await useFunctions() })).rejects.toMatchObject({
+  await useStreet({ env: { ...FREE }, folder, root: await useFunctions() })
+  await expect(useStreet({ env: { ...FREE }, folder, root: await useFunctions() })).rejects.toMatchObject({
     code: 'dev.street.already_running',
   })
 })
@@ -129,7 +124,7 @@ test('a street on a dialler that is there starts no Redis for one, and plays no 
   const env = { ...FREE, ENIGMA_SOURCES: 'real=redis://user:secret@127.0.0.1:9' }
   const { street, parts } = await useStreet({
     env,
-    functions: await useFunctions(),
+    root: await useFunctions(),
     callCentre: { agents: 1, speed: 1, seed: 1 },
   })
   expect(street.diallerUrl).toBeUndefined()

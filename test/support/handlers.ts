@@ -8,7 +8,7 @@ import {
   type LambdaContext,
 } from '../../src/adapter/index.ts'
 import { keepErrorsQuiet } from '../../src/adapter/quiet-errors.ts'
-import { functionFile, queueName, ROUTES, type Route } from '../../src/protocol/index.ts'
+import { appFile, queueName, ROUTES, type Route } from '../../src/protocol/index.ts'
 import type { Effect, Store } from '../../src/store/index.ts'
 
 export type HandlersOptions = Pick<FromSqsOptions<Effect>, 'park' | 'postpone'> & {
@@ -21,11 +21,11 @@ export type HandlersOptions = Pick<FromSqsOptions<Effect>, 'park' | 'postpone'> 
 
 export type Handler = (event: SqsEvent, context?: LambdaContext) => Promise<SqsBatchResponse>
 
-const FUNCTIONS = new URL('../../functions/', import.meta.url)
+const ROOT = new URL('../../', import.meta.url)
 
 /** The apps of `functions/` as Lambda handlers, by the name of their queue; what they reach of the world is given here. */
 export async function loadHandlers(options: HandlersOptions): Promise<ReadonlyMap<string, Handler>> {
-  const files = ROUTES.map((route) => ({ route, url: new URL(functionFile(route), FUNCTIONS) })).filter(({ url }) =>
+  const files = ROUTES.map((route) => ({ route, url: new URL(appFile(route), ROOT) })).filter(({ url }) =>
     existsSync(url),
   )
   return new Map(

@@ -5,12 +5,12 @@ import type { AddressInfo } from 'node:net'
 import type { Release } from '../../runtime/index.ts'
 import { freePort } from '../free-port.ts'
 import { StreetError } from '../errors.ts'
-import type { App } from './functions.ts'
+import type { ApiApp } from './functions.ts'
 
 type Place = { readonly host: string; readonly port: number }
 
 /** Serves an app, on another port when the wanted one is taken; resolves to its URL. @throws StreetError `dev.api.no_address` */
-export function serveApi(app: App, at: Place, release: Release): Promise<string> {
+export function serveApi(app: ApiApp, at: Place, release: Release): Promise<string> {
   return listen(createAdaptorServer({ fetch: app.fetch }) as Server, at, release)
 }
 

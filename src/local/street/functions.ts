@@ -1,29 +1,32 @@
 import { GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
-import { functionFile, ROUTES, type Route } from '../../protocol/index.ts'
+import type { App } from '../../adapter/index.ts'
+import { appFile, ROUTES, type Route } from '../../protocol/index.ts'
 import type { Logger } from '../../runtime/index.ts'
 import type { LambdaHandler } from '../lambda-event.ts'
 import { createLambdaTrigger, type Invocation, type LambdaTrigger } from '../lambda-trigger.ts'
 import { StreetError } from '../errors.ts'
 
-/** The handler of each route, out of the folder `functions/`. @throws StreetError `dev.functions.invalid` */
-export async function loadFunctions(folder: URL): Promise<ReadonlyMap<Route, LambdaHandler>> {
+/** A handler for each route, of the app that its file exports; `root`: where `functions/` is. @throws StreetError `dev.functions.invalid` */
+export async function loadFunctions(root: URL): Promise<ReadonlyMap<Route, LambdaHandler>> {
+  // When it is loaded it looks at the environment.
+  const { toHandler } = await import('../../lambda/wiring.ts')
   const loaded = ROUTES.map(async (route): Promise<[Route, LambdaHandler]> => {
-    const file = functionFile(route)
-    const handler = (await load(folder, file))['handler']
-    if (typeof handler === 'function') return [route, handler as LambdaHandler]
-    throw new StreetError('dev.functions.invalid', `functions/${file} exports no function named handler`)
+    const app = await loadApp<App>(root, appFile(route))
+    return [route, toHandler(app, route.type, route.subType) as LambdaHandler]
   })
   return new Map(await Promise.all(loaded))
 }
 
 /** A Hono app, or anything that answers requests. */
-export type App = { fetch: (request: Request) => Response | Promise<Response> }
+export type ApiApp = { fetch: (request: Request) => Response | Promise<Response> }
 
-/** The app of `api.ts`, made of the environment as on Lambda. @throws StreetError `dev.functions.invalid` */
-export async function loadApi(folder: URL): Promise<App> {
-  const app = (await load(folder, 'api.ts'))['app']
-  if (typeof app === 'object' && app !== null && 'fetch' in app) return app as App
-  throw new StreetError('dev.functions.invalid', 'functions/api.ts exports no Hono app named app')
+/** The app of `functions/api.ts`, made of the environment as on Lambda. @throws StreetError `dev.functions.invalid` */
+export const loadApi = (root: URL): Promise<ApiApp> => loadApp(root, 'functions/api.ts')
+
+async function loadApp<A>(root: URL, file: string): Promise<A> {
+  const app = (await load(root, file))['app']
+  if (typeof app === 'object' && app !== null && 'fetch' in app) return app as A
+  throw new StreetError('dev.functions.invalid', `${file} exports no Hono app named app`)
 }
 
 /** As in `settings.ts`, which the package does not carry: it is not imported. */
@@ -33,17 +36,17 @@ export type OwnSettings = {
 }
 
 /** What functions of the user's own need. @throws StreetError `dev.functions.invalid` */
-export async function loadSettings(folder: URL): Promise<readonly OwnSettings[]> {
-  return Object.values((await load(folder, 'settings.ts'))['SETTINGS'] as Readonly<Record<string, OwnSettings>>)
+export async function loadSettings(root: URL): Promise<readonly OwnSettings[]> {
+  return Object.values((await load(root, 'functions/settings.ts'))['SETTINGS'] as Readonly<Record<string, OwnSettings>>)
 }
 
-async function load(folder: URL, file: string): Promise<Readonly<Record<string, unknown>>> {
+async function load(root: URL, file: string): Promise<Readonly<Record<string, unknown>>> {
   try {
-    return (await import(new URL(file, folder).href)) as Record<string, unknown>
+    return (await import(new URL(file, root).href)) as Record<string, unknown>
   } catch (cause) {
     throw new StreetError(
       'dev.functions.invalid',
-      `functions/${file} cannot be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
+      `${file} cannot be loaded: ${cause instanceof Error ? cause.message : String(cause)}`,
       { cause },
     )
   }

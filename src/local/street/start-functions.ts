@@ -22,7 +22,7 @@ export type Place = {
   readonly release: Release
 }
 
-const FUNCTIONS = new URL('../../../functions/', import.meta.url)
+const ROOT = new URL('../../../', import.meta.url)
 
 export type Loaded = {
   readonly handlers: ReadonlyMap<Route, LambdaHandler>
@@ -38,7 +38,7 @@ export async function startSources(
   // Before the functions are loaded, which may read them at once. What was set for this run comes before functions/settings.ts.
   Object.assign(
     options.env,
-    { ...ownVariables(await loadSettings(FUNCTIONS)), ...options.env },
+    { ...ownVariables(await loadSettings(ROOT)), ...options.env },
     {
       AWS_ENDPOINT_URL_SQS: queues.endpoint,
       ENIGMA_QUEUE_PREFIX: settings.relay.queuePrefix,
@@ -47,9 +47,9 @@ export async function startSources(
       API_TOKEN: token,
     },
   )
-  const functions = options.functions ?? FUNCTIONS
-  const handlers = await loadFunctions(functions)
-  return { handlers, apiUrl: await serveApi(await loadApi(functions), settings.api, release), address: 'functions/' }
+  const root = options.root ?? ROOT
+  const handlers = await loadFunctions(root)
+  return { handlers, apiUrl: await serveApi(await loadApi(root), settings.api, release), address: 'functions/' }
 }
 
 /** The functions out of the bundles that would be deployed, each in processes of its own, with the variables of the template. @throws StreetError */
@@ -68,7 +68,7 @@ export async function startBundles(
     folder: join(folder, 'lambda'),
     sqsEndpoint: queues.endpoint,
     secrets: {
-      ...ownSecrets(await loadSettings(FUNCTIONS), options.env),
+      ...ownSecrets(await loadSettings(ROOT), options.env),
       UPSTASH_REDIS_REST_URL: readModel.url,
       UPSTASH_REDIS_REST_TOKEN: readModel.token,
       API_TOKEN: token,

@@ -29,8 +29,8 @@ export type StreetOptions = {
   readonly bundles?: boolean
   /** A packaged stack for `bundles`. Default: packaged anew. */
   readonly packaged?: string
-  /** The folder of the functions, with a slash at its end. Default: the repository's. */
-  readonly functions?: URL
+  /** The folder that holds `functions/`, with a slash at its end. Default: the repository. */
+  readonly root?: URL
   /** Called as each part runs. */
   readonly onPart?: (part: Part) => void
   /** Called for each notification that a function has had. It holds personal data. */

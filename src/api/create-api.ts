@@ -1,0 +1,107 @@
+import { Hono, type MiddlewareHandler } from 'hono'
+import { etag } from 'hono/etag'
+import { methodNotAllowed } from 'hono/method-not-allowed'
+import type { Reads } from '../store/index.ts'
+import { agents } from './agents.ts'
+import { requireToken, type ApiEnv, type TokenSources } from './auth.ts'
+import { campaigns } from './campaigns.ts'
+import { cdrs } from './cdrs.ts'
+import { allowOrigins } from './cors.ts'
+import { dialers } from './dialers.ts'
+import { answerError, type Log, logToConsole } from './errors.ts'
+import { gaps } from './gaps.ts'
+import { health } from './health.ts'
+import { maskAnswers } from './mask.ts'
+import { openApi } from './openapi.ts'
+import { other } from './other.ts'
+import { parked, type DeadLetters } from './parked.ts'
+import { problem, problemResponse } from './problem.ts'
+import { relays } from './relays.ts'
+
+export type ApiOptions = {
+  /** The read model's reads: `store.read`. */
+  readonly read: Reads
+  /** One bearer token with the role `read`, as `API_TOKEN` has it; a function when it may change. */
+  readonly token?: TokenSources['token']
+  /** Several of them, as `API_TOKENS` has them: a line `name:role:token` for each. Every request but `/health` needs one of either. */
+  readonly tokens?: TokenSources['tokens']
+  /** The origins whose pages may read the API: several by commas, or `*`. Default: none. */
+  readonly corsOrigin?: string
+  /** What the functions put aside, for `GET /parked`. Default: said to be not configured. */
+  readonly deadLetters?: DeadLetters | undefined
+  /** Unix ms. Default `Date.now`. */
+  readonly now?: () => number
+  /** Writes unexpected errors, masked. Default: JSON lines on standard error. */
+  readonly log?: Log
+}
+
+/** Headers that a 304 keeps, since a browser needs them to let the page read the answer. */
+const KEPT_AT_304 = ['access-control-allow-origin', 'access-control-expose-headers', 'cache-control', 'etag', 'vary']
+
+/**
+ * The read API: `GET` only, JSON, errors as problem+json. It holds nothing but its options and runs wherever Hono does.
+ *
+ * @throws ApiError when a token or an origin cannot be used
+ * @example
+ * const token = 'c0ffee…' // openssl rand -hex 32
+ * const app = createApi({ read: store.read, token })
+ * await app.request('/agents/1002', { headers: { authorization: `Bearer ${token}` } })
+ */
+export function createApi({
+  read,
+  token,
+  tokens,
+  corsOrigin,
+  deadLetters,
+  now = Date.now,
+  log = logToConsole,
+}: ApiOptions): Hono<ApiEnv> {
+  const app = new Hono<ApiEnv>()
+  app.onError(answerError(log))
+  app.notFound((c) =>
+    problemResponse('not-found', `The path ${c.req.path} does not exist; GET /openapi.json lists all paths.`),
+  )
+
+  if (corsOrigin !== undefined && corsOrigin.trim() !== '') app.use(allowOrigins(corsOrigin))
+  app.route('/health', health(read, now))
+
+  app.use(requireToken({ token, tokens }))
+  app.use(refuseFaults)
+  app.use(methodNotAllowed({ app, onMethodNotAllowed: (_, methods) => notAllowed(methods) }))
+  app.use(etag({ weak: true, retainedHeaders: KEPT_AT_304 }))
+  app.use(async (c, next) => {
+    await next()
+    // Personal data: a browser may keep it, but must ask each time; nothing between may keep it.
+    if (c.res.ok) c.res.headers.set('cache-control', 'private, no-cache')
+  })
+  app.use(maskAnswers)
+  app.route('/agents', agents(read))
+  app.route('/campaigns', campaigns(read))
+  app.route('/cdrs', cdrs(read))
+  app.route('/dialers', dialers(read))
+  app.route('/gaps', gaps(read))
+  app.route('/other', other(read))
+  app.route('/parked', parked(read, deadLetters))
+  app.route('/relays', relays(read))
+  app.get('/openapi.json', ...openApi(app))
+  return app
+}
+
+const hasBody = (headers: Headers): boolean =>
+  headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) !== 0
+
+/** Answers what is wrong with a request itself, once it is known who sent it. */
+const refuseFaults: MiddlewareHandler<ApiEnv> = async (c, next) => {
+  // Where there is no platform, there is no environment.
+  const fault = (c.env as ApiEnv['Bindings'] | undefined)?.fault
+  if (fault !== undefined) throw problem(fault.code, fault.detail)
+  const { method } = c.req
+  if ((method === 'GET' || method === 'HEAD') && hasBody(c.req.raw.headers))
+    throw problem('bad-request', `A ${method} request must not have a body; send parameters in the query string.`)
+  await next()
+}
+
+function notAllowed(methods: readonly string[]): Response {
+  const allow = methods.join(', ')
+  return problemResponse('method-not-allowed', `This path supports only ${allow}.`, { headers: { allow } })
+}

@@ -1,0 +1,83 @@
+import { StoreError } from '../store/index.ts'
+import type { ErrorHandler } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+import type { ApiEnv } from './auth.ts'
+import { problemResponse } from './problem.ts'
+import type { Caller } from './tokens.ts'
+
+/** A setting of the API has a fault. Holds no secret. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError'
+  readonly code: 'functions.tokens.missing' | 'functions.tokens.invalid' | 'functions.cors.bad_origin'
+
+  constructor(code: ApiError['code'], message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+/** Writes a line to the log: no personal data, no secret. */
+export type Log = (line: {
+  readonly level: 'error'
+  /** See docs/logs.md. */
+  readonly code: `functions.${string}.${string}`
+  readonly message: string
+  readonly [field: string]: unknown
+}) => void
+
+/** Writes one JSON line to standard error; CloudWatch reads its fields. */
+export const logToConsole: Log = (line) => console.error(JSON.stringify(line))
+
+const RETRY_AFTER_SECONDS = 5
+
+/** Turns whatever was thrown into an answer. What is inside an unexpected error goes to the log, and never to the caller. */
+export function answerError(log: Log): ErrorHandler<ApiEnv> {
+  return (error, c) => {
+    if (error instanceof HTTPException) return error.getResponse()
+    const path = c.req.routePath
+    // By its name and role, never by its token. Absent before it is known.
+    const caller = c.get('caller') as Caller | undefined
+    if (error instanceof ApiError) {
+      // Its words are for the operator, and hold no secret.
+      log({ level: 'error', code: error.code, message: error.message, path })
+      return problemResponse('internal', 'The API failed; its log has the cause.')
+    }
+    if (!(error instanceof StoreError)) {
+      log({
+        level: 'error',
+        code: 'functions.api.failed',
+        message: 'the API failed to answer a request',
+        path,
+        caller,
+        error: error.name,
+        stack: framesOf(error),
+      })
+      return problemResponse('internal', 'The API failed; its log has the cause.')
+    }
+    if (error.code === 'store.cursor.invalid') {
+      const detail = 'cursor must be the `next` of an earlier page of this list.'
+      return problemResponse('bad-parameter', detail, { parameter: 'cursor' })
+    }
+    log({
+      level: 'error',
+      code: 'functions.api.unavailable',
+      message: 'the API answered 503: the read model did not answer a request',
+      path,
+      caller,
+      cause: error.code,
+      error: error.message,
+    })
+    const headers = { 'retry-after': String(RETRY_AFTER_SECONDS) }
+    return problemResponse('unavailable', 'The read model does not answer. Retry after the time in Retry-After.', {
+      headers,
+    })
+  }
+}
+
+const FRAMES = 8
+
+// Without the message: that of a JSON error, for instance, quotes the record that could not be read.
+function framesOf(error: Error): string[] {
+  const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at .*[:(]/.test(line))
+  return frames.slice(0, FRAMES).map((line) => line.trim())
+}

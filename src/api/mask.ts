@@ -1,0 +1,102 @@
+import { maskPayload, maskText } from '../protocol/index.ts'
+import type { MiddlewareHandler } from 'hono'
+import type { ApiEnv } from './auth.ts'
+import { problem } from './problem.ts'
+
+/** Texts that are shown as they are: names that this API or the dialler's references give, and times. Any other text may hold a number. */
+const SHOWN =
+  /(?:^|_)(?:ref|id|ids|at|cursor)$|^(?:agent|extension|source|sources|relay|route|since|from|to|hour|next|unsure)$/
+
+/** What stands for a value that should be a scalar, and may hold anything. */
+const HIDDEN = 'masked'
+
+/** Bytes of a packet, as they were. */
+const RAW = new Set(['text', 'base64'])
+
+/** The fields of a CDR that are documented: what else a dialler sends may be anything. */
+const CDR_FIELDS = new Set([
+  'ref',
+  'extension',
+  'number',
+  'dial_number',
+  'call_ref',
+  'contact_ref',
+  'dialed_at',
+  'end_reason',
+  'end_code',
+  'call_time',
+  'hold_time',
+  'call_dir',
+  'recording_url',
+])
+
+/** The values of stats that are documented, for the same reason. */
+const STATS_FIELDS = new Set([
+  'calls',
+  'talk_time',
+  'wrapup_time',
+  'idle_time',
+  'total_calls',
+  'answered',
+  'unanswered',
+  'dropped',
+  'rejected',
+  'failed',
+  'callees_remaining',
+  'callees_queued',
+  'callees_completed',
+  'callees_failed',
+])
+
+/**
+ * Masks personal data in the answers to a caller with the role `masked`. It belongs below the ETag: one of the whole answer would tell
+ * whoever guesses a number that the guess is right.
+ */
+export const maskAnswers: MiddlewareHandler<ApiEnv> = async (c, next) => {
+  await next()
+  if (c.get('caller').role !== 'masked' || !c.res.ok || c.req.path === '/openapi.json') return
+  c.res = new Response(JSON.stringify(maskAnswer(await c.res.json())), {
+    status: c.res.status,
+    headers: { 'content-type': 'application/json' },
+  })
+}
+
+/** A copy of an answer without personal data, of the same shape. */
+export function maskAnswer(value: unknown, name = ''): unknown {
+  if (RAW.has(name)) return null
+  // As many as there are, and nothing of any of them.
+  if (name === 'callees' && Array.isArray(value)) return value.map(() => ({ number: null, contact_ref: null }))
+  const { [name]: masked } = maskPayload({ [name]: value }) as Record<string, unknown>
+  // A scalar, or whatever a dialler sends as a number.
+  if (typeof masked !== 'object' || masked === null)
+    return typeof masked === 'string' && masked === value && !SHOWN.test(name) ? maskText(masked) : masked
+  if (Array.isArray(value)) return value.map((inner) => maskAnswer(inner, typeof inner === 'object' ? '' : name))
+  const entries = Object.entries(value as object)
+  if (name === 'counts') return addUp(entries as [string, number][])
+  if (name === 'values') return Object.fromEntries(entries.filter(([field]) => STATS_FIELDS.has(field)))
+  if (name === 'payload') return Object.fromEntries(entries.filter(([field]) => CDR_FIELDS.has(field)).map(maskField))
+  return Object.fromEntries(entries.map(([field, inner]) => [field, maskAnswer(inner, field)]))
+}
+
+/** A field of a CDR as it was sent: a reference is shown, and what could not be read is text like any other. */
+function maskField([name, value]: readonly [string, unknown]): [string, unknown] {
+  if (typeof value === 'object' && value !== null) return [name, HIDDEN]
+  return [name, maskAnswer(value, name === 'dialed_at' ? '' : name)]
+}
+
+/** Counts by type, where types may become the same. */
+function addUp(counts: readonly (readonly [string, number])[]): Record<string, number> {
+  const masked = new Map<string, number>()
+  for (const [type, count] of counts) masked.set(maskText(type), (masked.get(maskText(type)) ?? 0) + count)
+  return Object.fromEntries(masked)
+}
+
+/** Refuses a search by one of these parameters to a caller who may not see what it finds. */
+export function refuseSearch(...parameters: readonly string[]): MiddlewareHandler<ApiEnv> {
+  return async (c, next) => {
+    const parameter = parameters.find((name) => c.req.query(name) !== undefined)
+    if (c.get('caller').role === 'masked' && parameter !== undefined)
+      throw problem('forbidden', `A token with the role masked cannot search by ${parameter}.`, { parameter })
+    await next()
+  }
+}

@@ -1,0 +1,14 @@
+/** An error of what ties functions to AWS: of their settings, of Parameter Store, of a queue. Holds no secret. */
+export class FunctionsError extends Error {
+  override readonly name = 'FunctionsError'
+  readonly code:
+    | 'functions.parameters.refused'
+    | 'functions.parameters.missing'
+    | 'functions.queues.no_url'
+    | 'functions.call_limit.invalid'
+
+  constructor(code: FunctionsError['code'], message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}

@@ -1,0 +1,194 @@
+import { describeError } from '../adapter/index.ts'
+import { logApi, problemResponse, type ApiEnv } from '../api/index.ts'
+
+/**
+ * What Lambda hands over for a request to a function URL (payload format 2.0), as far as it is read here. Nothing of it is sure to be
+ * there: anybody who may invoke the function may send anything.
+ * Source: "Invoking Lambda function URLs" in the Lambda developer guide.
+ */
+export type UrlEvent = {
+  readonly rawPath?: unknown
+  readonly rawQueryString?: unknown
+  readonly headers?: unknown
+  readonly cookies?: unknown
+  readonly body?: unknown
+  readonly isBase64Encoded?: unknown
+  readonly requestContext?: { readonly domainName?: unknown; readonly http?: { readonly method?: unknown } }
+}
+
+type Head = {
+  readonly statusCode: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly cookies: readonly string[]
+}
+
+export type UrlAnswer = Head & { readonly body: string; readonly isBase64Encoded: boolean }
+
+type App = { readonly fetch: (request: Request, env: ApiEnv['Bindings']) => Response | Promise<Response> }
+
+/** The end of an answer, as Node's own streams have it. */
+type Out = {
+  write: (chunk: Uint8Array | string) => boolean
+  end: () => void
+  once: (event: 'drain' | 'close', run: () => void) => void
+}
+
+/** What Lambda's runtime has for functions that stream. Source: "Response streaming for Lambda functions". */
+type Streaming = {
+  readonly streamifyResponse: (run: (event: UrlEvent, out: Out) => Promise<void>) => unknown
+  readonly HttpResponseStream: { readonly from: (out: Out, head: Head) => Out }
+}
+
+/**
+ * A Lambda handler that runs a Hono app behind a function URL: it streams answers where the runtime can, for a URL with
+ * `invokeMode: RESPONSE_STREAM`. An event that is no request is answered by the app as well, which learns of it as `c.env.fault` and
+ * answers after its ordinary checks.
+ *
+ * @example export const handler = handleUrl(app)
+ */
+export function handleUrl(app: App) {
+  const { awslambda } = globalThis as unknown as { readonly awslambda?: Partial<Streaming> }
+  const { streamifyResponse, HttpResponseStream } = awslambda ?? {}
+  if (streamifyResponse === undefined || HttpResponseStream === undefined)
+    return async (event: UrlEvent): Promise<UrlAnswer> => toAnswer(await run(app, event))
+  const handler = streamifyResponse(async (event, out) => {
+    const response = await run(app, event)
+    const answer = HttpResponseStream.from(out, toHead(response))
+    // The head goes out with the first write.
+    answer.write('')
+    if (response.body !== null) await pass(response.body, answer)
+    answer.end()
+  })
+  return handler as (event: UrlEvent) => Promise<UrlAnswer>
+}
+
+async function run(app: App, event: UrlEvent): Promise<Response> {
+  const { request, ...env } = toRequest(event)
+  try {
+    return await app.fetch(request, env)
+  } catch (error) {
+    // A Hono app rejects only when something was thrown that is not an Error.
+    logApi({
+      level: 'error',
+      code: 'functions.api.failed',
+      message: 'the API failed to answer a request',
+      error: describeError(error),
+    })
+    return problemResponse('internal', 'The API failed; its log has the cause.')
+  }
+}
+
+/** The request of an event. Of one that is none, the nearest that there can be, with what is wrong. */
+export function toRequest(given: unknown): { readonly request: Request } & ApiEnv['Bindings'] {
+  const event = (typeof given === 'object' && given !== null ? given : {}) as UrlEvent
+  const bad = (detail: string) => ({ fault: { code: 'bad-request', detail } }) as const
+  const headers = new Headers()
+  const strange = setHeaders(headers, event)
+  const method = event.requestContext?.http?.method
+  const address = toAddress(event)
+  const bare = (fault: ApiEnv['Bindings']) => ({ request: new Request(address ?? NOWHERE, { headers }), ...fault })
+  if (typeof method !== 'string' || typeof event.rawPath !== 'string')
+    return bare(bad('The event is not a request to a function URL (payload format 2.0).'))
+  if (address === undefined) return bare(bad('The URL of the request is not valid.'))
+  if (strange) return bare(bad('A header of the request is not valid.'))
+  if (!METHODS.has(method))
+    return bare({ fault: { code: 'method-not-allowed', detail: 'This path does not support the method.' } })
+  const body = toBody(event)
+  if (body === undefined)
+    return bare(bad('The body of the request is not valid base64, although isBase64Encoded is set.'))
+  if (body.length > 0) headers.set('content-length', String(body.length))
+  // A GET cannot be made with a body; the header says that there was one.
+  const hasNone = body.length === 0 || method === 'GET' || method === 'HEAD'
+  return { request: new Request(address, { method, headers, ...(hasNone ? {} : { body }) }) }
+}
+
+const NOWHERE = 'https://localhost/'
+
+/** Those that a Request can be made with. */
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
+
+function toAddress({ rawPath, rawQueryString, requestContext }: UrlEvent): string | undefined {
+  if (typeof rawPath !== 'string') return undefined
+  // In a path they are part of it; where they are not, somebody has taken the path apart before.
+  const path = `/${rawPath.replace(/^\//, '').replaceAll('#', '%23').replaceAll('?', '%3F')}`
+  const query =
+    typeof rawQueryString === 'string' && rawQueryString !== '' ? `?${rawQueryString.replaceAll('#', '%23')}` : ''
+  const host = requestContext?.domainName
+  const origin = typeof host === 'string' ? URL.parse(`https://${host}`)?.origin : undefined
+  return URL.parse(`${origin ?? 'https://localhost'}${path}${query}`)?.href
+}
+
+/** Returns whether there was one that no request can have. */
+function setHeaders(headers: Headers, event: UrlEvent): boolean {
+  const given = typeof event.headers === 'object' && event.headers !== null ? Object.entries(event.headers) : []
+  const cookies = Array.isArray(event.cookies) && event.cookies.length > 0 ? [['cookie', event.cookies.join('; ')]] : []
+  let isStrange = false
+  for (const [name = '', value] of [...given, ...cookies] as [string, unknown][]) {
+    if (value === null || value === undefined) continue
+    // A header is bytes, and comes as the text that they are in UTF-8.
+    const plain =
+      typeof value === 'string' ? value.replace(/[^\0-\x7f]+/g, (text) => encodeURIComponent(text.toWellFormed())) : ''
+    try {
+      if (typeof value !== 'string') isStrange = true
+      else headers.append(name, plain)
+    } catch {
+      isStrange = true
+    }
+  }
+  return isStrange
+}
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+
+/** Undefined: not what it says it is. */
+function toBody({ body, isBase64Encoded }: UrlEvent): Uint8Array<ArrayBuffer> | undefined {
+  if (body === undefined || body === null) return new Uint8Array()
+  if (typeof body !== 'string') return undefined
+  if (isBase64Encoded !== true) return new TextEncoder().encode(body)
+  return BASE64.test(body) ? Uint8Array.from(atob(body), (char) => char.charCodeAt(0)) : undefined
+}
+
+function toHead(response: Response): Head {
+  const headers = [...response.headers].filter(([name]) => name !== 'set-cookie')
+  return {
+    statusCode: response.status,
+    headers: Object.fromEntries(headers),
+    cookies: response.headers.getSetCookie(),
+  }
+}
+
+async function toAnswer(response: Response): Promise<UrlAnswer> {
+  const head = toHead(response)
+  const bytes = new Uint8Array(await response.arrayBuffer())
+  try {
+    return {
+      ...head,
+      body: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes),
+      isBase64Encoded: false,
+    }
+  } catch {
+    return {
+      ...head,
+      body: btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join('')),
+      isBase64Encoded: true,
+    }
+  }
+}
+
+/** Passes an answer on as it comes, no faster than it is taken. What fails in the middle fails the invocation: Lambda cuts the answer off. */
+async function pass(body: ReadableStream<Uint8Array>, out: Out): Promise<void> {
+  let isClosed = false
+  let goOn = () => {}
+  out.once('close', () => {
+    isClosed = true
+    goOn()
+  })
+  for await (const chunk of body) {
+    if (isClosed) return
+    if (out.write(chunk)) continue
+    await new Promise<void>((resolve) => {
+      goOn = resolve
+      out.once('drain', resolve)
+    })
+  }
+}

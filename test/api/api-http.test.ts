@@ -1,0 +1,139 @@
+import { agentStatus } from 'enigma-relay/store'
+import { describe, expect, it, vi } from 'vitest'
+import { createApi } from '../../src/api/create-api.ts'
+import { AUTH, notice, TOKEN, useApi } from './api-world.ts'
+
+describe('HEAD', () => {
+  it('answers as GET does, without a body', async () => {
+    const { app } = await useApi()
+    const response = await app.request('/agents', { method: 'HEAD', headers: AUTH })
+    expect([response.status, await response.text()]).toEqual([200, ''])
+    expect(response.headers.get('etag')).not.toBeNull()
+  })
+})
+
+describe('a body that has no place', () => {
+  it('is refused, once it is known who sent it', async () => {
+    const { app } = await useApi()
+    const headers = { 'content-length': '3' }
+    expect((await app.request('/agents', { headers })).status).toBe(401)
+    const response = await app.request('/agents', { headers: { ...AUTH, ...headers } })
+    expect([response.status, response.headers.get('content-type')]).toEqual([400, 'application/problem+json'])
+    expect((await app.request('/agents', { headers: { ...AUTH, 'content-length': '0' } })).status).toBe(200)
+    expect((await app.request('/health', { headers })).status).toBe(200)
+  })
+})
+
+describe('GET /health', () => {
+  it('asks the read model once in five seconds, however many ask, and says so when it is away', async () => {
+    const clock = { ms: 0 }
+    const { app, store, proxy } = await useApi({ now: () => clock.ms, store: { tries: 1 } })
+    const ping = vi.spyOn(store.read, 'ping')
+    const statuses = async (count: number) =>
+      new Set(
+        (await Promise.all(Array.from({ length: count }, async () => app.request('/health')))).map(
+          ({ status }) => status,
+        ),
+      )
+    expect(await statuses(50)).toEqual(new Set([200]))
+    clock.ms = 4_999
+    expect(await statuses(50)).toEqual(new Set([200]))
+    expect(ping).toHaveBeenCalledTimes(1)
+    await proxy.stop()
+    clock.ms = 5_000
+    expect(await statuses(50)).toEqual(new Set([503]))
+    expect(await statuses(50)).toEqual(new Set([503]))
+    expect(ping).toHaveBeenCalledTimes(2)
+  })
+})
+
+describe('ETag', () => {
+  it('is the same as long as nothing changed: then the answer is 304 without a body', async () => {
+    const { get, commit } = await useApi()
+    await commit(agentStatus(notice({ status: 'available' }, { reference: '1002' })))
+    for (const path of ['/agents', '/agents/1002', '/cdrs', '/campaigns', '/other', '/dialers', '/openapi.json']) {
+      const first = await get(path)
+      const etag = first.headers.get('etag') ?? ''
+      expect(etag).toMatch(/^W\/".+"$/)
+      expect(first.headers.get('cache-control')).toBe('private, no-cache')
+      const second = await get(path, { 'if-none-match': `"other", ${etag}` })
+      expect([path, second.status, await second.text()]).toEqual([path, 304, ''])
+      expect(second.headers.get('etag')).toBe(etag)
+    }
+  })
+
+  it('changes with the state', async () => {
+    const { get, commit } = await useApi()
+    await commit(agentStatus(notice({ status: 'available' }, { reference: '1002' })))
+    const etag = (await get('/agents/1002')).headers.get('etag') ?? ''
+    await commit(agentStatus(notice({ status: 'busy' }, { reference: '1002' })))
+    const second = await get('/agents/1002', { 'if-none-match': etag })
+    expect(second.status).toBe(200)
+    expect(second.headers.get('etag')).not.toBe(etag)
+  })
+
+  it('no error has one', async () => {
+    const { get } = await useApi()
+    expect((await get('/agents/9')).headers.get('etag')).toBeNull()
+  })
+})
+
+describe('CORS', () => {
+  const ORIGINS = 'https://console.example.com, http://localhost:5173'
+  const preflight = {
+    method: 'OPTIONS',
+    headers: { origin: 'http://localhost:5173', 'access-control-request-method': 'GET' },
+  }
+
+  it('a preflight of a listed origin passes without a token', async () => {
+    const { app } = await useApi({ corsOrigin: ORIGINS })
+    const response = await app.request('/agents', preflight)
+    expect(response.status).toBe(204)
+    expect(response.headers.get('access-control-allow-origin')).toBe('http://localhost:5173')
+    expect(response.headers.get('access-control-allow-headers')?.toLowerCase()).toContain('authorization')
+    expect(response.headers.get('access-control-allow-methods')).toBe('GET,HEAD')
+  })
+
+  it('a listed origin may read answers, errors and 304s; another one may not', async () => {
+    const { app, get } = await useApi({ corsOrigin: ORIGINS })
+    const origin = 'https://console.example.com'
+    const etag = (await get('/agents')).headers.get('etag') ?? ''
+    const responses = [
+      await get('/agents', { origin }),
+      await get('/agents', { origin, 'if-none-match': etag }),
+      await get('/agents?x=1', { origin }),
+      await app.request('/agents', { headers: { origin } }),
+      await app.request('/health', { headers: { origin } }),
+    ]
+    expect(
+      responses.map(({ status, headers }) => [status, headers.get('access-control-allow-origin'), headers.get('vary')]),
+    ).toEqual([200, 304, 400, 401, 200].map((status) => [status, origin, 'Origin']))
+    expect(
+      (await get('/agents', { origin: 'https://evil.example' })).headers.get('access-control-allow-origin'),
+    ).toBeNull()
+  })
+
+  it('* lets every origin read', async () => {
+    const { get } = await useApi({ corsOrigin: '*' })
+    expect((await get('/agents', { origin: 'https://any.example' })).headers.get('access-control-allow-origin')).toBe(
+      '*',
+    )
+  })
+
+  it('no origin is allowed when none is named', async () => {
+    const { get } = await useApi({ corsOrigin: '' })
+    expect(
+      (await get('/agents', { origin: 'https://any.example' })).headers.get('access-control-allow-origin'),
+    ).toBeNull()
+  })
+
+  it.each(['console.example.com', 'https://a.example/', 'https://a.example/page', 'https://a.example,b'])(
+    'the API does not start with %s, which no browser sends',
+    async (corsOrigin) => {
+      const { store } = await useApi()
+      expect(() => createApi({ read: store.read, token: TOKEN, corsOrigin })).toThrow(
+        expect.objectContaining({ code: 'functions.cors.bad_origin' }) as Error,
+      )
+    },
+  )
+})

@@ -1,0 +1,106 @@
+import { build } from 'esbuild'
+import { mkdir } from 'node:fs/promises'
+import { request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import type { Readable } from 'node:stream'
+import { once } from 'node:events'
+import { expect, onTestFinished, test } from 'vitest'
+import { handleUrl } from '../../src/lambda/function-url.ts'
+import { FUNCTION_BUNDLE } from '../../infra/build/bundle-functions.ts'
+import { createFunctionUrl } from '../../src/local/lambda/function-url.ts'
+import { createLambdaFunction } from '../../src/local/lambda/function.ts'
+import { ROOT } from '../cli/run.ts'
+import { useFolder } from '../support/relay.ts'
+
+const TOKEN = 'api-token-of-the-test-of-32-characters'
+
+/** The API over a read model that has nothing, bundled as for a deployment, behind a URL that streams. */
+async function useUrl() {
+  const taskRoot = await useFolder()
+  await mkdir(join(taskRoot, 'dist'))
+  const contents = `
+    import { createApi } from './src/api/create-api.ts'
+    import { handleUrl } from './src/lambda/function-url.ts'
+    const app = createApi({ token: '${TOKEN}', read: { dialers: async () => [], ping: async () => {} } })
+    app.get('/stream', (c) => {
+      c.header('set-cookie', 'a=1', { append: true })
+      c.header('set-cookie', 'b=2', { append: true })
+      const bytes = new Uint8Array(64 * 1024).fill(0xff)
+      let left = 40
+      return c.body(new ReadableStream({ pull: (out) => (left-- > 0 ? out.enqueue(bytes) : out.close()) }), 203)
+    })
+    export const handler = handleUrl(app)`
+  const stdin = { contents, resolveDir: ROOT, loader: 'ts' } as const
+  const { sourcemap: _, ...options } = FUNCTION_BUNDLE
+  await build({ ...options, stdin, outfile: join(taskRoot, 'dist/index.mjs') })
+  const lambda = createLambdaFunction(
+    { name: 'acme-api', handler: 'dist/index.handler', taskRoot, memoryMiB: 256, timeoutMs: 5_000, variables: {} },
+    { aws: { AWS_REGION: 'eu-west-1' }, onLine: () => undefined },
+  )
+  onTestFinished(() => lambda.stop())
+  const server = createFunctionUrl(lambda).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const { port } = server.address() as AddressInfo
+  /** By Node's own client: `fetch` sends no body with a GET. */
+  return async (method: string, path: string, body = '', authorization = `Bearer ${TOKEN}`) => {
+    const asking = request({
+      port,
+      host: '127.0.0.1',
+      method,
+      path,
+      headers: { authorization, 'content-length': Buffer.byteLength(body) },
+    })
+    asking.end(body)
+    const [answer] = (await once(asking, 'response')) as [
+      Readable & { statusCode: number; headers: NodeJS.Dict<string> },
+    ]
+    return { status: answer.statusCode, headers: answer.headers, text: await text(answer) }
+  }
+}
+
+test('behind a URL that streams, a GET with a body gets a problem with its own status, and a token is asked for first', async () => {
+  const ask = await useUrl()
+  const bad = await ask('GET', '/dialers', 'a body')
+  expect([bad.status, bad.headers['content-type']]).toEqual([400, 'application/problem+json'])
+  expect(JSON.parse(bad.text)).toMatchObject({ type: 'urn:enigma-relay:problem:bad-request' })
+  expect((await ask('GET', '/dialers', 'a body', 'Bearer none')).status).toBe(401)
+  expect(await ask('GET', '/dialers')).toMatchObject({ status: 200, text: '{"items":[]}' })
+  expect(await ask('HEAD', '/dialers')).toMatchObject({ status: 200, text: '' })
+  expect(await ask('POST', '/dialers', 'ü')).toMatchObject({ status: 405, headers: { allow: 'GET, HEAD' } })
+  const streamed = await ask('GET', '/stream')
+  expect([streamed.status, streamed.headers['set-cookie'], streamed.text.length]).toEqual([
+    203,
+    ['a=1', 'b=2'],
+    40 * 64 * 1024,
+  ])
+})
+
+test('where the runtime does not stream, bytes that are no text come in base64, and what an app throws is a problem', async () => {
+  const event = (rawPath: string) => ({ rawPath, requestContext: { http: { method: 'GET' } } })
+  const answers: Record<string, Response> = {
+    '/text': new Response('\uFEFFü'),
+    '/bytes': new Response(Uint8Array.of(0xff, 0x00)),
+    '/none': new Response(null, { status: 204 }),
+  }
+  const handler = handleUrl({
+    fetch: ({ url }) => {
+      const answer = answers[new URL(url).pathname]
+      if (answer === undefined) throw new Error('27821234567')
+      return answer
+    },
+  })
+  expect(await handler(event('/text'))).toMatchObject({ body: '\uFEFFü', isBase64Encoded: false })
+  expect(await handler(event('/bytes'))).toMatchObject({ body: '/wA=', isBase64Encoded: true })
+  expect(await handler(event('/none'))).toMatchObject({ statusCode: 204, body: '' })
+  expect(await handler(event('/throws'))).toMatchObject({
+    statusCode: 500,
+    headers: { 'content-type': 'application/problem+json' },
+    body: expect.not.stringContaining('2782') as string,
+  })
+})
