@@ -12,6 +12,23 @@ describe('HEAD', () => {
   })
 })
 
+describe('endpoints of your own', () => {
+  it('are behind the same tokens, and errors are answered alike', async () => {
+    const { app, get } = await useApi()
+    app.get('/pops', (c) => c.json({ by: c.get('caller').name }))
+    app.get('/broken', () => {
+      throw new Error('of my own')
+    })
+    expect((await app.request('/pops')).status).toBe(401)
+    const response = await get('/pops')
+    expect([response.status, await response.json()]).toEqual([200, { by: 'api-token' }])
+    expect(response.headers.get('cache-control')).toBe('private, no-cache')
+    expect((await app.request('/pops', { method: 'POST', headers: AUTH })).status).toBe(405)
+    const broken = await get('/broken')
+    expect([broken.status, broken.headers.get('content-type')]).toEqual([500, 'application/problem+json'])
+  })
+})
+
 describe('a body that has no place', () => {
   it('is refused, once it is known who sent it', async () => {
     const { app } = await useApi()
