@@ -12,7 +12,7 @@ export async function loadFunctions(root: URL): Promise<ReadonlyMap<Route, Lambd
   const { toHandler } = await import('../../lambda/wiring.ts')
   const loaded = ROUTES.map(async (route): Promise<[Route, LambdaHandler]> => {
     const app = await loadApp<App>(root, appFile(route))
-    return [route, toHandler(app, route.type, route.subType) as LambdaHandler]
+    return [route, toHandler(app, route.type, route.subType)]
   })
   return new Map(await Promise.all(loaded))
 }
