@@ -10,7 +10,7 @@ import { formatReport } from './report.ts'
 /** Where bundles are put: `dist/functions/campaigns-cdr/index.mjs`, its source map beside it. */
 export const FUNCTIONS_FOLDER = 'dist/functions'
 
-/** The project's own code in a bundle, bytes: more takes too long to load. What a handler adds to it is its author's choice. */
+/** The limit (bytes) on the project's own code in a bundle: more takes too long to load. Code and packages of a user's handler are not limited. */
 export const MOST_OWN_BYTES = 150_000
 
 /** Bytes of a bundle that come from the rooms of the project. */

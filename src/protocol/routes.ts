@@ -144,7 +144,7 @@ export function deadLetterQueueName(prefix: string, r: Route): string {
   return `${prefix}${r.name}-dlq.fifo`
 }
 
-/** The file that exports the Hono app of a route: `functions/agents/status.ts`. What the relay says itself is handled by the project. */
+/** The file that exports the Hono app of a route: `functions/agents/status.ts`, or one of `src/api/relay/` for the relay's own notices. */
 export const appFile = (r: Route): string => {
   if (r === OTHER) return `functions/${r.name}.ts`
   return `${r.type === RELAY_TYPE ? 'src/api' : 'functions'}/${r.type}/${r.subType}.ts`

@@ -9,8 +9,9 @@ import { bundleFunctions, FUNCTIONS_FOLDER, MOST_OWN_BYTES, ownBytes } from '../
 import { formatReport } from '../../infra/build/report.ts'
 import { readOpenApiDocument } from '../../infra/build/openapi-document.ts'
 import { startParameterStore } from '../../src/local/parameter-store.ts'
-import { formatEvent, formatPacket, ROUTES } from '../../src/protocol/index.ts'
+import { ROUTES } from '../../src/protocol/index.ts'
 import { ROOT } from '../cli/run.ts'
+import { callRecord } from '../support/call-record.ts'
 import { useStore } from '../support/store.ts'
 
 const TOKEN = 'a-token-of-thirty-two-characters-'
@@ -103,26 +104,7 @@ test('each function loads what Node has for the fetch standard while it starts, 
       process.exit(0)`
     return JSON.parse((await run(process.execPath, ['--input-type=module', '-e', code], { env })).stdout) as unknown
   }
-  const body = formatEvent({
-    id: 'main/p/1/0',
-    source: '/enigma/main',
-    type: 'enigma.agents.call',
-    subject: '1002',
-    time: new Date().toISOString(),
-    datacontenttype: 'application/json',
-    data: formatPacket({ type: 'call', payload: { ref: '1002', call_ref: '7' } }),
-    transport: 'pubsub',
-    channel: 'enigma:notifications:agents:1002',
-    sequence: '1',
-  })
-  const record = {
-    messageId: 'm',
-    receiptHandle: 'r',
-    body,
-    attributes: { ApproximateReceiveCount: '1' },
-    eventSourceARN: 'arn:aws:sqs:us-east-1:0:q.fifo',
-  }
-  expect(await start('agents-call', { Records: [record] })).toEqual({
+  expect(await start('agents-call', { Records: [callRecord()] })).toEqual({
     answer: { batchItemFailures: [] },
     loaded: true,
   })

@@ -7,28 +7,9 @@ import { pathToFileURL } from 'node:url'
 import { createClient } from 'redis'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { FUNCTION_BUNDLE } from '../../infra/build/bundle-functions.ts'
-import { formatEvent, formatPacket } from '../../src/protocol/index.ts'
+import { callRecord } from '../support/call-record.ts'
 import { useFolder } from '../support/relay.ts'
 import { useStore } from '../support/store.ts'
-
-const RECORD = {
-  messageId: 'm',
-  receiptHandle: 'r',
-  body: formatEvent({
-    id: 'main/p/1/0',
-    source: '/enigma/main',
-    type: 'enigma.agents.call',
-    subject: '1002',
-    time: new Date().toISOString(),
-    datacontenttype: 'application/json',
-    data: formatPacket({ type: 'call', payload: { ref: '1002', call_ref: '7' } }),
-    transport: 'pubsub',
-    channel: 'enigma:notifications:agents:1002',
-    sequence: '1',
-  }),
-  attributes: { ApproximateReceiveCount: '1' },
-  eventSourceARN: 'arn:aws:sqs:us-east-1:0:q.fifo',
-}
 
 test('in a bundle a handler may use every command of @upstash/redis, replace fetch, and be traced', async () => {
   const { store, proxy, redis } = await useStore()
@@ -62,7 +43,7 @@ test('in a bundle a handler may use every command of @upstash/redis, replace fet
   subscribe('undici:request:create', trace)
   onTestFinished(() => void unsubscribe('undici:request:create', trace))
 
-  expect(await handler({ Records: [RECORD] }, { getRemainingTimeInMillis: () => 30_000 })).toEqual({
+  expect(await handler({ Records: [callRecord()] }, { getRemainingTimeInMillis: () => 30_000 })).toEqual({
     batchItemFailures: [],
   })
   expect(pops.map((pop) => JSON.parse(pop) as unknown)).toEqual([{ ref: '1002', call_ref: '7' }])
