@@ -13,7 +13,9 @@ export const isTransport = (text: unknown): text is Transport =>
 
 /** `main/l/1764000000000/17`: the source's id, the transport's letter, the number, the index. */
 export function formatId(source: string, transport: Transport, number: number, index: number): string {
-  return `${source}/${LETTERS[transport]}/${number}/${index}`
+  if (stem.source !== source || stem.transport !== transport || stem.number !== number)
+    stem = { source, transport, number, text: [source, LETTERS[transport], number, ''].join('/') }
+  return stem.text + String(index)
 }
 
 /** `0001764000000000.0000000017`: sorts as text within one source and transport. */
@@ -52,5 +54,6 @@ export function formatTraceparent(source: string, transport: Transport, number: 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0').slice(-digits)
 
 // Events that come one after the other share their number as a rule: its texts are made once.
+let stem = { source: '', transport: 'list' as Transport, number: Number.NaN, text: '' }
 let sequence = { number: Number.NaN, text: '' }
 let prefix = { source: '', transport: 'list' as Transport, number: -1, trace: '', span: '' }
