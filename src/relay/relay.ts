@@ -119,7 +119,7 @@ export function createRelay(options: RelayOptions): Relay {
         senders,
         memoryBytes,
         journalBytes,
-        routeBytes: memoryBytes / 16,
+        routeBytes: memoryBytes / 32,
         toGap: (lost) => announcer.toGap(lost, sourceOf(lost.sourceId).unaskedNumber()),
         park: (sourceId, ...what) => sourceOf(sourceId).park(...what),
       })
