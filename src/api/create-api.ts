@@ -11,6 +11,7 @@ import { dialers } from './dialers.ts'
 import { answerError, type Log, logToConsole } from './errors.ts'
 import { gaps } from './gaps.ts'
 import { health } from './health.ts'
+import { kinds } from './kinds.ts'
 import { maskAnswers } from './mask.ts'
 import { openApi } from './openapi.ts'
 import { other } from './other.ts'
@@ -80,6 +81,7 @@ export function createApi({
   app.route('/cdrs', cdrs(read))
   app.route('/dialers', dialers(read))
   app.route('/gaps', gaps(read))
+  app.route('/kinds', kinds(read))
   app.route('/other', other(read))
   app.route('/parked', parked(read, deadLetters))
   app.route('/relays', relays(read))

@@ -43,6 +43,7 @@ export function openApi(app: Hono<ApiEnv>) {
         { name: 'cdrs', description: 'Call detail records of the last days, newest first.' },
         { name: 'dialers', description: 'Diallers and their state: started, stopping, stopped.' },
         { name: 'gaps', description: 'Time spans in which Pub/Sub could not be heard.' },
+        { name: 'kinds', description: 'The latest values of kinds of your own.' },
         {
           name: 'other',
           description: 'Notifications of unknown types, and packets that cannot be read, with their bytes.',

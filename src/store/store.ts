@@ -15,6 +15,8 @@ export type Expiries = {
   readonly cdr: number
   /** A dial preview: it speaks of the next minutes. Default 15 minutes. */
   readonly preview: number
+  /** Values that `latest` keeps. Default 7 days. */
+  readonly kind: number
   /** What had no route of its own. Default 7 days. */
   readonly other: number
   /** What is done of a message that comes again; longer than a queue retries. Default 1 day. */
@@ -35,6 +37,7 @@ const EXPIRIES: Expiries = {
   campaign: 30 * DAY,
   cdr: 3 * DAY,
   preview: 15 * 60,
+  kind: 7 * DAY,
   other: 7 * DAY,
   done: DAY,
   parked: 90 * DAY,

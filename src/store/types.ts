@@ -168,6 +168,26 @@ export type CdrFilter = {
 
 export type PageRequest = { readonly cursor?: string | undefined; readonly limit?: number | undefined }
 
+/** What a function recorded with `latest`. */
+export type KindValue = {
+  readonly notification_id: string
+  readonly source: string
+  readonly received_at: string
+  /** Came too late to be shown as live. */
+  readonly stale: boolean
+  readonly payload: unknown
+}
+
+/** The latest payload of a kind for a reference. */
+export type Kind = {
+  readonly ref: string
+  /** PubSub was not heard for a while since: there may be a newer one. */
+  readonly unsure: boolean
+  readonly latest: KindValue
+  /** Those before it, newest first. */
+  readonly history: KindValue[]
+}
+
 /** The reads of the read model. @throws StoreError, also with code `store.cursor.invalid` */
 export type Reads = {
   agents: (page?: PageRequest) => Promise<Page<Agent>>
@@ -185,6 +205,8 @@ export type Reads = {
   gaps: (filter?: GapFilter) => Promise<Page<GapRecord>>
   relays: () => Promise<RelayRecord[]>
   dialers: () => Promise<Campaign[]>
+  /** What a function recorded with `latest` for a reference; null when there is nothing. */
+  kind: (type: string, subType: string, ref: string) => Promise<Kind | null>
   /** Resolves when the database answers. */
   ping: () => Promise<void>
 }

@@ -9,6 +9,7 @@ import {
   cdr,
   dialerStatus,
   dialPreview,
+  latest,
   other,
   relayAlive,
   relayGap,
@@ -47,6 +48,7 @@ const PATHS = [
   '/dialers',
   '/gaps',
   '/health',
+  '/kinds/{type}/{sub_type}/{ref}',
   '/openapi.json',
   '/other',
   '/parked',
@@ -93,7 +95,7 @@ describe('GET /openapi.json', () => {
     expect(Object.keys(document.paths).toSorted()).toEqual(PATHS)
     const served = app.routes
       .filter((route) => route.method === 'GET')
-      .map((route) => route.path.replace(/:(\w+)/, '{$1}'))
+      .map((route) => route.path.replace(/:(\w+)/g, '{$1}'))
     expect([...new Set(served)].toSorted()).toEqual(PATHS)
     for (const [path, methods] of Object.entries(document.paths)) {
       expect(Object.keys(methods)).toEqual(['get'])
@@ -204,6 +206,8 @@ describe('every real answer', () => {
       ),
       cdr(notice({ call_ref: '4', dialed_at, extension: null, skill: { level: 3 } }, { transport: 'list' })),
       dialerStatus(notice({ status: 'started' })),
+      latest(notice({ text: 'one' }, { type: 'crm', subType: 'note', ...of('9') })),
+      latest(notice(null, { type: 'crm', subType: 'note', ...of('9') })),
       other(notice({}, { type: 'unknown', subType: 'unknown', data: Uint8Array.of(0xff), reason: 'not_utf8' })),
       other(notice({}, { type: 'unknown', subType: 'unknown', data: 'x' })),
       relayGap(notice(gap, { transport: 'relay' })),
@@ -229,6 +233,8 @@ describe('every real answer', () => {
       ...ids.map((id): [string, string] => ['/cdrs/{id}', `/cdrs/${id}`]),
       ['/dialers', '/dialers'],
       ['/gaps', '/gaps'],
+      ['/kinds/{type}/{sub_type}/{ref}', '/kinds/crm/note/9'],
+      ['/kinds/{type}/{sub_type}/{ref}', '/kinds/crm/note/none'],
       ['/gaps', '/gaps?since=nonsense'],
       ['/other', '/other'],
       ['/parked', '/parked'],

@@ -6,6 +6,7 @@ import {
   campaignStatus,
   dialerStatus,
   dialPreview,
+  latest,
   other,
   relayGap,
   type Agent,
@@ -18,6 +19,23 @@ import {
 } from 'enigma-relay/store'
 import { describe, expect, it } from 'vitest'
 import { notice, useApi } from './api-world.ts'
+
+describe('GET /kinds/:type/:sub_type/:ref', () => {
+  it('shows the latest value of a kind, and those before it', async () => {
+    const { commit, get, json } = await useApi()
+    const note = (text: string, reference = 'a/b') =>
+      latest(notice({ text }, { type: 'crm', subType: 'note', reference }))
+    await commit(note('first'), note('second'), note('other', 'c'))
+    expect(await json('/kinds/crm/note/a%2Fb')).toMatchObject({
+      ref: 'a/b',
+      unsure: false,
+      latest: { source: 'main', stale: false, payload: { text: 'second' } },
+      history: [{ payload: { text: 'first' } }],
+    })
+    expect((await get('/kinds/crm/note/d')).status).toBe(404)
+    expect((await get('/kinds/crm/note/c?limit=1')).status).toBe(400)
+  })
+})
 
 describe('GET /agents', () => {
   it('shows each agent with its state in each campaign and its current call', async () => {

@@ -5,6 +5,7 @@ import {
   campaignStatus,
   cdr,
   dialPreview,
+  latest,
   other,
   type CampaignDetail,
   type CdrDetail,
@@ -186,6 +187,13 @@ describe('a caller with the role masked', () => {
         ),
       ),
       agentStatus(notice({ status: `busy with ${number}`, campaign_ref: '7' }, { reference: '1002' })),
+      latest(
+        notice(
+          { ref: '9', number, caller: 'Miller', text: [`call ${number}`], nested: { recording_url } },
+          { type: 'crm', subType: 'note', reference: '9' },
+        ),
+      ),
+      latest(notice(`call ${number}`, { type: 'crm', subType: 'note', reference: '9' })),
       other(
         notice(
           {},
@@ -233,6 +241,7 @@ describe('a caller with the role masked', () => {
       '/gaps',
       '/relays',
       '/dialers',
+      '/kinds/crm/note/9',
     ]
     for (const path of paths) {
       const response = await ask(path)
@@ -240,7 +249,8 @@ describe('a caller with the role masked', () => {
       expect([path, response.status]).toEqual([path, 200])
       expect([path, text]).toEqual([path, expect.not.stringMatching(/82123|0821|800101|Miller|\.wav/) as string])
       // Whoever may see it does.
-      if (/agents|cdrs|campaigns\/|other/.test(path)) expect(await (await ask(path, 'crm1')).text()).toMatch(/82123/)
+      if (/agents|cdrs|campaigns\/|other|kinds/.test(path))
+        expect(await (await ask(path, 'crm1')).text()).toMatch(/82123/)
     }
     expect((await json<CampaignDetail>('/campaigns/7')).preview?.callees).toEqual(
       Array.from({ length: 2 }, () => ({ number: null, contact_ref: null })),

@@ -25,7 +25,7 @@ export function toEvent<P>(
     channel: `enigma:notifications:${type}${reference === undefined ? '' : `:${reference}`}`,
     sequence: `${String(timeMs).padStart(16, '0')}.0000000000`,
     stale: false,
-    data: JSON.stringify({ type: subType, payload }),
+    data: more.data ?? JSON.stringify({ type: subType, payload }),
     ...more,
     payload,
   }

@@ -84,7 +84,7 @@ const sourceOf = (stamp: string): string => stamp.split('|')[0] ?? ''
 const msOf = (stamp: string): number => Number(stamp.split('|')[3])
 
 /** As in the script: sequences compare within one source and transport, else times do. */
-function isNewer(a: string, b: string): boolean {
+export function isNewer(a: string, b: string): boolean {
   if (a === b) return false
   const [sourceA, transportA, sequenceA = '', msA] = a.split('|')
   const [sourceB, transportB, sequenceB = '', msB] = b.split('|')

@@ -3,6 +3,7 @@ import { readAgent, readAgents } from './agents.ts'
 import { readCampaign, readCampaigns, readDialers } from './campaigns.ts'
 import { readCdr, readCdrs } from './cdrs.ts'
 import { readGaps } from './gaps.ts'
+import { readKind } from './kinds.ts'
 import { readOther } from './other.ts'
 import { readParked } from './parked.ts'
 import { readRelays } from './relays.ts'
@@ -18,6 +19,7 @@ export function createReads(options: ReadOptions): Reads {
     cdr: (id) => readCdr(options, id),
     other: (page) => readOther(options, page),
     parked: (filter) => readParked(options, filter),
+    kind: (type, subType, ref) => readKind(options, type, subType, ref),
     gaps: (filter) => readGaps(options, filter),
     relays: () => readRelays(options),
     dialers: () => readDialers(options),

@@ -46,6 +46,31 @@ function apply.state(of, ref, status, stamp, ms, at, source, id, change)
   register(of .. 's', ref, 'campaign')
 end
 
+local STAMP = '^[^' .. SEP .. ']*' .. SEP .. '[^' .. SEP .. ']*' .. SEP .. '([^' .. SEP .. ']*)'
+-- The latest values of any kind, each once: so many, and so many bytes of them.
+local MOST_VALUES, MOST_VALUE_BYTES = 20, 256 * 1024
+function apply.latest(kind, ref, stamp, ms, id, stale_at, json)
+  local k, bytes = key('kind:' .. name(kind) .. ':' .. name(ref)), 0
+  local entries = redis.call('LRANGE', k, 0, -1)
+  for _, entry in ipairs(entries) do
+    if string.match(entry, '^[^' .. SEP .. ']*' .. SEP .. '([^' .. SEP .. ']*)') == id then return end
+    bytes = bytes + #entry
+  end
+  local is_stale = stale_at ~= '' and now > tonumber(stale_at)
+  local entry = table.concat({ ms, id, stamp, is_stale and '1' or '', json }, SEP)
+  entries[#entries + 1], bytes = entry, bytes + #entry
+  redis.call('RPUSH', k, entry)
+  while #entries > MOST_VALUES or (#entries > 1 and bytes > MOST_VALUE_BYTES) do
+    local first = 1
+    for i, other in ipairs(entries) do
+      if newer(string.match(entries[first], STAMP), string.match(other, STAMP)) then first = i end
+    end
+    bytes = bytes - #entries[first]
+    redis.call('LREM', k, 1, table.remove(entries, first))
+  end
+  expire(k, ttl.kind)
+end
+
 function apply.part(of, id, index, text)
   redis.call('SET', key(of .. '_part:' .. name(id) .. ':' .. index), text, 'EX', ttl[of])
 end

@@ -1,0 +1,89 @@
+import { expect, test } from 'vitest'
+import { latest, relayGap, type StoreEvent } from '../../src/store/index.ts'
+import { useRedisClient } from '../support/redis.ts'
+import { useStore } from '../support/store.ts'
+import { BASE_MS, toEvent } from './events.ts'
+
+const DONE = new Map<string, string[]>()
+const pause = (at: number, payload: unknown = { minutes: at }, more: Partial<StoreEvent> = {}) =>
+  latest(toEvent('agents', 'break', '1002', payload, at, more))
+
+test('the latest value of a reference, and those before it, each once and in any order', async () => {
+  const { store } = await useStore()
+  await store.commit({ effects: [pause(1), pause(3), pause(2), pause(3)], done: DONE })
+  await store.commit({ effects: [pause(1), pause(2)], done: DONE })
+  const kind = await store.read.kind('agents', 'break', '1002')
+  expect(kind).toMatchObject({ ref: '1002', unsure: false })
+  expect(kind?.latest).toEqual({
+    notification_id: `main/p/${BASE_MS + 3_000}/3`,
+    source: 'main',
+    received_at: new Date(BASE_MS + 3_000).toISOString(),
+    stale: false,
+    payload: { minutes: 3 },
+  })
+  expect(kind?.history.map(({ payload }) => payload)).toEqual([{ minutes: 2 }, { minutes: 1 }])
+  expect(await store.read.kind('agents', 'break', '1003')).toBeNull()
+  expect(await store.read.kind('agents', 'pause', '1002')).toBeNull()
+})
+
+test('it keeps twenty at most, and fewer where they are large; the latest in any case', async () => {
+  const { store, redis } = await useStore()
+  await store.commit({ effects: Array.from({ length: 50 }, (_, at) => pause(at)), done: DONE })
+  expect((await store.read.kind('agents', 'break', '1002'))?.history).toHaveLength(19)
+  const text = (letter: string) => letter.repeat(100_000)
+  await store.commit({ effects: Array.from('abcd').map((letter, at) => pause(100 + at, text(letter))), done: DONE })
+  const kind = await store.read.kind('agents', 'break', '1002')
+  expect([kind?.latest, ...(kind?.history ?? [])].map((value) => value?.payload)).toEqual([text('d'), text('c')])
+  await store.commit({ effects: [pause(200, text('e').repeat(5))], done: DONE })
+  expect(await store.read.kind('agents', 'break', '1002')).toMatchObject({ history: [] })
+  expect(() => pause(201, text('f').repeat(6))).toThrow(expect.objectContaining({ code: 'store.effect.too_large' }))
+  const [key = ''] = await (await useRedisClient(redis.url)).keys('*kind:*')
+  expect(await (await useRedisClient(redis.url)).ttl(key)).toBeGreaterThan(6 * 24 * 3600)
+})
+
+test('one that came too late is stale, also when only its commit was late', async () => {
+  const { store } = await useStore()
+  await store.commit({
+    effects: [
+      pause(1, {}, { stale: true }),
+      pause(2, {}, { staleAtMs: Date.now() - 1 }),
+      pause(3, {}, { staleAtMs: Date.now() + 60_000 }),
+    ],
+    done: DONE,
+  })
+  const kind = await store.read.kind('agents', 'break', '1002')
+  expect([kind?.latest, ...(kind?.history ?? [])].map((value) => value?.stale)).toEqual([false, true, true])
+})
+
+test('after a gap of Pub/Sub there may be a newer one', async () => {
+  const { store } = await useStore()
+  const gap = {
+    source: 'main',
+    relay: 'r',
+    from: '',
+    to: new Date(BASE_MS + 9_000).toISOString(),
+    cause: 'restart',
+    patterns: [],
+  }
+  await store.commit({
+    effects: [pause(1), relayGap(toEvent('relay', 'gap', 'main', gap, 10, { transport: 'relay' }))],
+    done: DONE,
+  })
+  expect(await store.read.kind('agents', 'break', '1002')).toMatchObject({ unsure: true })
+})
+
+test('any payload and any reference: long digits, none at all, characters that separate, a name beyond any key', async () => {
+  const { store } = await useStore()
+  const long = `x${'é'.repeat(40_000)}`
+  const of = (reference: string | undefined, payload: unknown) =>
+    latest(toEvent('crm', 'note', reference, payload, 1, { id: `main/p/1/${reference?.length}`, data: '' }))
+  const separators = '\u001e\u001f|'
+  await store.commit({
+    effects: [of(undefined, undefined), of(separators, 9_007_199_254_740_993n), of(long, ['\u001f'])],
+    done: DONE,
+  })
+  const payloads = await Promise.all(
+    ['', separators, long].map(async (ref) => (await store.read.kind('crm', 'note', ref))?.latest.payload),
+  )
+  expect(payloads).toEqual([null, '9007199254740993', ['\u001f']])
+})
