@@ -11,6 +11,7 @@ import { startUpstashProxy } from '../src/local/upstash-proxy.ts'
 import { formatEvent, formatPacket, formatSequence } from '../src/protocol/index.ts'
 import { withReleasers } from '../src/runtime/index.ts'
 import { median } from './results.ts'
+import { readStackRoutes } from '../infra/routes.ts'
 
 /** Medians of one bundle, ms. `moreMs`: import and first invocation together, more than those of an empty handler. */
 export type ColdStart = {
@@ -77,7 +78,7 @@ const EVENTS: Readonly<Record<string, () => string>> = {
 /** Starts each bundle cold as often as that, in turn with an empty handler, each time in a new process. */
 export async function measureColdStarts(rounds: number, signal: AbortSignal): Promise<ColdStart[]> {
   return withReleasers(async (release) => {
-    const metafile = await bundleFunctions()
+    const metafile = await bundleFunctions(await readStackRoutes())
     const folder = await mkdtemp(join(tmpdir(), 'enigma-cold-'))
     release(() => rm(folder, { recursive: true, force: true }))
     const empty = join(folder, 'empty.mjs')

@@ -6,6 +6,7 @@ import { bundleRelay, RELAY_FILE } from '../infra/build/bundle-relay.ts'
 import { root } from '../infra/build/bundle-options.ts'
 import { sleep } from '../src/runtime/index.ts'
 import { firstMatch, startNode, startProgram, type Running } from './processes.ts'
+import { readStackRoutes } from '../infra/routes.ts'
 
 /** Only the relay can do both at once. */
 export type Mode = 'list' | 'pubsub' | 'both'
@@ -35,7 +36,7 @@ export const FLOOR: Subject = {
 
 /** Returns a subject for each file, or builds the single file from this clone when there is none. */
 export async function createRelays(files: readonly string[]): Promise<Subject[]> {
-  if (files.length === 0) await bundleRelay()
+  if (files.length === 0) await bundleRelay(await readStackRoutes())
   const paths = files.length === 0 ? [join(root, RELAY_FILE)] : files.map((file) => resolve(file))
   return paths.map((file, index) => ({
     kind: 'relay',

@@ -2,13 +2,18 @@
 export class DeployError extends Error {
   override readonly name = 'DeployError'
   /**
-   * - `deploy.options.invalid`: a parameter of the deployment, or functions/settings.ts, has a fault.
+   * - `deploy.options.invalid`: a parameter of the deployment has a fault.
+   * - `deploy.routes.invalid`: a file of functions/ declares what cannot be made.
    * - `deploy.bundle.too_large`: a function's bundle takes too long to load.
    * - `deploy.bundle.unknown_layout`: the relay reads its scripts in another way than the build knows.
    * - `deploy.openapi.failed`: the read API did not answer with its OpenAPI document.
    */
   readonly code:
-    'deploy.options.invalid' | 'deploy.bundle.too_large' | 'deploy.bundle.unknown_layout' | 'deploy.openapi.failed'
+    | 'deploy.options.invalid'
+    | 'deploy.routes.invalid'
+    | 'deploy.bundle.too_large'
+    | 'deploy.bundle.unknown_layout'
+    | 'deploy.openapi.failed'
 
   constructor(code: DeployError['code'], message: string, options?: ErrorOptions) {
     super(message, options)
@@ -19,8 +24,8 @@ export class DeployError extends Error {
 /** Writes the error to standard error, each fault with the code, and returns the exit code: 2 for wrong arguments, else 1. @throws any other error */
 export function reportError(error: unknown): number {
   if (!(error instanceof DeployError)) throw error
-  const isArgument = error.code === 'deploy.options.invalid'
-  for (const fault of isArgument ? error.message.split('\n') : [error.message])
+  const isList = error.code === 'deploy.options.invalid' || error.code === 'deploy.routes.invalid'
+  for (const fault of isList ? error.message.split('\n') : [error.message])
     process.stderr.write(`enigma-relay: ${fault} (${error.code})\n`)
-  return isArgument ? 2 : 1
+  return error.code === 'deploy.options.invalid' ? 2 : 1
 }

@@ -1,9 +1,9 @@
 // serverless.yml reads the stack out of TypeScript by this: its variables take .cjs only.
-const { readStackOptions, STACK_PARAMETERS } = require('./stack/options.ts')
-const { createStack } = require('./stack/stack.ts')
-
 module.exports = async ({ resolveVariable }) => {
+  const { readStackRoutes } = await import('./routes.ts')
+  const { readStackOptions, STACK_PARAMETERS } = await import('./stack/options.ts')
+  const { createStack } = await import('./stack/stack.ts')
   const param = async (name) => String((await resolveVariable(`param:${name}, ''`)) ?? '')
   const values = Object.fromEntries(await Promise.all(STACK_PARAMETERS.map(async (name) => [name, await param(name)])))
-  return createStack(readStackOptions(values))
+  return createStack(readStackOptions(values, await readStackRoutes()))
 }

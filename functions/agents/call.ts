@@ -1,6 +1,6 @@
 import { Hono } from 'hono'
 import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
-import { AgentCall } from 'enigma-relay/protocol'
+import { AgentCall, CALL_LIMITS, defineRoute } from 'enigma-relay/protocol'
 import { agentCall, type Effect } from 'enigma-relay/store'
 
 /**
@@ -9,10 +9,12 @@ import { agentCall, type Effect } from 'enigma-relay/store'
  *
  * Your own pop (a CRM, a socket) goes behind `record`: see examples/crm-pop.ts.
  */
+export const route = defineRoute({ type: 'agents', subType: 'call', payload: AgentCall, ...CALL_LIMITS })
+
 export const app = new Hono<AdapterEnv<Effect>>()
 
-app.post('/agents/call/:ref?', async (c) => {
-  const call = await event(c, AgentCall)
+app.post(route.path, async (c) => {
+  const call = await event(c, route)
   record(c, agentCall(call))
   return c.body(null, 204)
 })

@@ -1,16 +1,18 @@
 import { Hono } from 'hono'
 import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
-import { AgentStats } from 'enigma-relay/protocol'
+import { AgentStats, defineRoute } from 'enigma-relay/protocol'
 import { agentStats, type Effect } from 'enigma-relay/store'
 
 /**
  * Keeps the latest values of an agent and a short series for charts, for each source and campaign. A decrease of a counter means that the
  * dialler began to count anew.
  */
+export const route = defineRoute({ type: 'agents', subType: 'stats', payload: AgentStats })
+
 export const app = new Hono<AdapterEnv<Effect>>()
 
-app.post('/agents/stats/:ref?', async (c) => {
-  const stats = await event(c, AgentStats)
+app.post(route.path, async (c) => {
+  const stats = await event(c, route)
   record(c, agentStats(stats))
   return c.body(null, 204)
 })

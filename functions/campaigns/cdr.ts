@@ -1,6 +1,6 @@
 import { Hono } from 'hono'
 import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
-import { Cdr } from 'enigma-relay/protocol'
+import { Cdr, defineRoute } from 'enigma-relay/protocol'
 import { cdr as cdrEffect, type Effect } from 'enigma-relay/store'
 
 /**
@@ -10,10 +10,12 @@ import { cdr as cdrEffect, type Effect } from 'enigma-relay/store'
  *
  * The record of CDRs is your own database: see examples/cdr-postgres.ts.
  */
+export const route = defineRoute({ type: 'campaigns', subType: 'cdr', payload: Cdr, maxConcurrency: 50 })
+
 export const app = new Hono<AdapterEnv<Effect>>()
 
-app.post('/campaigns/cdr/:ref?', async (c) => {
-  const cdr = await event(c, Cdr)
+app.post(route.path, async (c) => {
+  const cdr = await event(c, route)
   record(c, cdrEffect(cdr))
   return c.body(null, 204)
 })

@@ -1,13 +1,15 @@
 import { Hono } from 'hono'
 import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
-import { DialPreview } from 'enigma-relay/protocol'
+import { defineRoute, DialPreview } from 'enigma-relay/protocol'
 import { dialPreview, type Effect } from 'enigma-relay/store'
 
 /** Who will be dialled next: takes the place of the former list, and is forgotten after a quarter of an hour. */
+export const route = defineRoute({ type: 'campaigns', subType: 'dial_preview', payload: DialPreview })
+
 export const app = new Hono<AdapterEnv<Effect>>()
 
-app.post('/campaigns/dial_preview/:ref?', async (c) => {
-  const preview = await event(c, DialPreview)
+app.post(route.path, async (c) => {
+  const preview = await event(c, route)
   record(c, dialPreview(preview))
   return c.body(null, 204)
 })

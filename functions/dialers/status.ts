@@ -1,13 +1,15 @@
 import { Hono } from 'hono'
 import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
-import { DialerStatus } from 'enigma-relay/protocol'
+import { defineRoute, DialerStatus } from 'enigma-relay/protocol'
 import { dialerStatus, type Effect } from 'enigma-relay/store'
 
 /** A dialler has started, is stopping or has stopped. */
+export const route = defineRoute({ type: 'dialers', subType: 'status', payload: DialerStatus })
+
 export const app = new Hono<AdapterEnv<Effect>>()
 
-app.post('/dialers/status/:ref?', async (c) => {
-  const status = await event(c, DialerStatus)
+app.post(route.path, async (c) => {
+  const status = await event(c, route)
   record(c, dialerStatus(status))
   return c.body(null, 204)
 })

@@ -1,13 +1,15 @@
 import { Hono } from 'hono'
 import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
-import { InboundCall } from 'enigma-relay/protocol'
+import { CALL_LIMITS, defineRoute, InboundCall } from 'enigma-relay/protocol'
 import { inboundCall, type Effect } from 'enigma-relay/store'
 
 /** Click2Dial: an inbound call is handed to an agent. As agents/call; it comes by a list, so it may have waited there. */
+export const route = defineRoute({ type: 'inbound', subType: 'call', payload: InboundCall, ...CALL_LIMITS })
+
 export const app = new Hono<AdapterEnv<Effect>>()
 
-app.post('/inbound/call/:ref?', async (c) => {
-  const call = await event(c, InboundCall)
+app.post(route.path, async (c) => {
+  const call = await event(c, route)
   record(c, inboundCall(call))
   return c.body(null, 204)
 })

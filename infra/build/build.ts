@@ -1,13 +1,17 @@
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, globSync, readdirSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, globSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bundleFunctions } from './bundle-functions.ts'
+import { reportError } from '../errors.ts'
+import { readStackRoutes } from '../routes.ts'
 import { bundleRelay } from './bundle-relay.ts'
+import { formatTable } from './inline-routes.ts'
 import { formatReport } from './report.ts'
 
-/** `npm run build`: the package's rooms as JavaScript with types, a bundle for each function, the relay in one file. All in dist/. */
+/** `npm run build`: the package's rooms as JavaScript with types, a bundle for each function, the relay in one file, the route table. All in dist/. */
 async function build(): Promise<void> {
+  const routes = await readStackRoutes()
   const root = fileURLToPath(new URL('../../', import.meta.url))
   // What a former version left there would be published. The bundles see to their own.
   const dist = new URL('../../dist/', import.meta.url)
@@ -17,8 +21,13 @@ async function build(): Promise<void> {
   // tsc leaves behind what is no TypeScript.
   for (const file of globSync('relay/**/*.lua', { cwd: join(root, 'src') }))
     cpSync(join(root, 'src', file), join(root, 'dist', file))
-  const [functions, relay] = await Promise.all([bundleFunctions(), bundleRelay()])
+  writeFileSync(new URL('routes.json', dist), formatTable(routes))
+  const [functions, relay] = await Promise.all([bundleFunctions(routes), bundleRelay(routes)])
   process.stdout.write(`${formatReport(functions)}\n${formatReport(relay)}\n`)
 }
 
-await build()
+try {
+  await build()
+} catch (error) {
+  process.exitCode = reportError(error)
+}

@@ -1,9 +1,12 @@
 import { build, type BuildOptions, type Metafile, type OutputFile, type Plugin } from 'esbuild'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { appFile, ROUTES, type Route } from '../../src/protocol/index.ts'
+import { appFile } from '../../src/lambda/declarations.ts'
+import { OTHER, RELAY_TYPE } from '../../src/protocol/index.ts'
 import { DeployError } from '../errors.ts'
+import type { StackRoute } from '../routes.ts'
 import { BUNDLE, root } from './bundle-options.ts'
+import { inlineRoutes } from './inline-routes.ts'
 import { openApiDocument, readOpenApiDocument } from './openapi-document.ts'
 import { formatReport } from './report.ts'
 
@@ -19,9 +22,14 @@ export const ownBytes = ({ inputs }: Metafile['outputs'][string]): number =>
     .filter(([file]) => file.startsWith('src/'))
     .reduce((sum, [, { bytesInOutput }]) => sum + bytesInOutput, 0)
 
+/** Many packages of npm call `require` for what is built into Node, which an ES module has not by itself. */
+const REQUIRE = `import { createRequire as __createRequire } from 'node:module'
+const require = __createRequire(import.meta.url)`
+
 /** What they have in common. The AWS SDK comes with Lambda's runtime. */
 export const FUNCTION_BUNDLE = {
   ...BUNDLE,
+  banner: { js: REQUIRE },
   outExtension: { '.js': '.mjs' },
   external: ['@aws-sdk/*'],
 } satisfies BuildOptions
@@ -31,9 +39,9 @@ export const FUNCTION_BUNDLE = {
  *
  * @throws the bundler's error, or one that names the bundles that are too large
  */
-export async function bundleFunctions(): Promise<Metafile> {
+export async function bundleFunctions(routes: readonly StackRoute[]): Promise<Metafile> {
   const entryPoints = Object.fromEntries([
-    ...ROUTES.map(({ name }) => [`${name}/index`, `${ENTRY}${name}`]),
+    ...routes.map(({ name }) => [`${name}/index`, `${ENTRY}${name}`]),
     ['api/index', 'functions/api.ts'],
   ]) as Record<string, string>
   const { metafile, outputFiles } = await build({
@@ -41,7 +49,12 @@ export async function bundleFunctions(): Promise<Metafile> {
     entryPoints,
     outdir: FUNCTIONS_FOLDER,
     write: false,
-    plugins: [entries(), luaWithoutComments(), openApiDocument(await readOpenApiDocument())],
+    plugins: [
+      entries(routes),
+      inlineRoutes(routes),
+      luaWithoutComments(),
+      openApiDocument(await readOpenApiDocument()),
+    ],
   })
   const large = Object.entries(metafile.outputs).filter(([, output]) => ownBytes(output) > MOST_OWN_BYTES)
   if (large.length > 0) {
@@ -74,7 +87,7 @@ async function writeBundles(files: readonly OutputFile[]): Promise<void> {
 /** What Lambda calls, for each route: the app of its file behind its queue. */
 const ENTRY = 'function:'
 
-function entries(): Plugin {
+function entries(routes: readonly StackRoute[]): Plugin {
   return {
     name: 'entries',
     setup(build) {
@@ -83,7 +96,7 @@ function entries(): Plugin {
         namespace: 'function',
       }))
       build.onLoad({ filter: /.*/, namespace: 'function' }, ({ path }) => {
-        const route = ROUTES.find(({ name }) => name === path)
+        const route = routes.find(({ name }) => name === path)
         if (route === undefined) return undefined
         return { contents: formatEntry(route), resolveDir: root, loader: 'js' }
       })
@@ -91,12 +104,18 @@ function entries(): Plugin {
   }
 }
 
-/** The wiring first: it asks for secrets while the rest is loaded. */
-const formatEntry = (route: Route): string => `
+/** The wiring first: it asks for secrets while the rest is loaded. The routes of the relay and `other` are no declarations. */
+function formatEntry(route: StackRoute): string {
+  const { type, subType } = route
+  const isDeclared = type !== RELAY_TYPE && type !== OTHER.type
+  const constant = type === RELAY_TYPE ? `RELAY_ROUTES.${subType}` : 'OTHER'
+  return `
 import { toHandler } from './src/lambda/wiring.ts'
-import { app } from ${JSON.stringify(`./${appFile(route)}`)}
-export const handler = toHandler(app, ${JSON.stringify(route.type)}, ${JSON.stringify(route.subType)})
+${isDeclared ? '' : "import { OTHER, RELAY_ROUTES } from './src/protocol/index.ts'"}
+import { app${isDeclared ? ', route' : ''} } from ${JSON.stringify(`./${appFile(route)}`)}
+export const handler = toHandler(app, ${isDeclared ? 'route' : constant})
 `
+}
 
 /** Leaves comments out of the read model's script: it is text to a bundler, and each environment sends it to the database. */
 function luaWithoutComments(): Plugin {

@@ -4,12 +4,14 @@ import { globSync, readFileSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import packageJson from '../../package.json' with { type: 'json' }
 import { DeployError } from '../errors.ts'
+import type { StackRoute } from '../routes.ts'
 import { BUNDLE, root } from './bundle-options.ts'
+import { inlineRoutes } from './inline-routes.ts'
 
 export const RELAY_FILE = 'dist/enigma-relay.mjs'
 
-/** The command line in one file that needs Node and nothing else. `dev` is for a clone, and says so. */
-export async function bundleRelay(outfile = RELAY_FILE): Promise<Metafile> {
+/** The command line in one file that needs Node and nothing else, with the route table of the stack. `dev` is for a clone, and says so. */
+export async function bundleRelay(routes: readonly StackRoute[], outfile = RELAY_FILE): Promise<Metafile> {
   const { metafile } = await build({
     ...BUNDLE,
     entryPoints: ['src/cli/main.ts'],
@@ -18,7 +20,7 @@ export async function bundleRelay(outfile = RELAY_FILE): Promise<Metafile> {
     banner: { js: BANNER },
     // The package `redis` adds the modules of Redis Stack to it: 1 MB of memory that nothing uses.
     alias: { redis: '@redis/client' },
-    plugins: [lateBuiltins, withoutStreet, inlineLua, undiciClients],
+    plugins: [lateBuiltins, withoutStreet, inlineRoutes(routes), inlineLua, undiciClients],
   })
   await chmod(resolve(root, outfile), 0o755)
   return metafile

@@ -5,22 +5,26 @@ import { checkRelay } from './relay.ts'
 import { checkRoutes } from './routes.ts'
 import { faultsOf, lookUp } from './schemas.ts'
 import { checkSecrets } from './secrets.ts'
+import type { StackOptions } from '../stack/options.ts'
 import type { Template } from './template.ts'
 
 /** CloudFormation's own limits. Source: "Understand CloudFormation quotas". */
 const MOST_RESOURCES = 500
 const MOST_BYTES = 1024 * 1024
 
-/** Everything that is wrong with a compiled template, in words; empty when nothing is. */
-export function checkTemplate(template: Template, prefix: string, apiConcurrency?: number): string[] {
+/** Everything that is wrong with the compiled template of a stack, in words; empty when nothing is. */
+export function checkTemplate(
+  template: Template,
+  { prefix, routes, apiConcurrency }: Pick<StackOptions, 'prefix' | 'routes' | 'apiConcurrency'>,
+): string[] {
   return [
     ...checkSize(template),
     ...checkProperties(template),
     ...checkReferences(template),
-    ...checkRoutes(template, prefix),
+    ...checkRoutes(template, prefix, routes),
     ...checkApi(template, prefix, apiConcurrency),
     ...checkRelay(template, prefix),
-    ...checkPolicies(template),
+    ...checkPolicies(template, routes),
     ...checkRoles(template),
     ...checkSecrets(template, prefix),
     ...checkAlarms(template),

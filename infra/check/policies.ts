@@ -1,18 +1,26 @@
+import type { StackRoute } from '../routes.ts'
 import { isRecord, objectsIn, type Template } from './template.ts'
 
 /** What AWS gives no narrower right for: the actions, and why. */
 const UNBOUNDED: Readonly<Record<string, string>> = {
   'xray:PutTraceSegments': 'X-Ray actions do not support resources',
   'xray:PutTelemetryRecords': 'X-Ray actions do not support resources',
+  'ec2:CreateNetworkInterface': 'Lambda attaches functions to a VPC on its own interfaces',
+  'ec2:DescribeNetworkInterfaces': 'Lambda attaches functions to a VPC on its own interfaces',
+  'ec2:DeleteNetworkInterface': 'Lambda attaches functions to a VPC on its own interfaces',
 }
 
-/** Rights that are wider than they must be: any action or resource, in any policy that allows. */
-export function* checkPolicies({ Resources }: Template): Generator<string> {
+/** Rights that are wider than they must be: any action or resource, in any policy that allows, unless a route declares it so. */
+export function* checkPolicies({ Resources }: Template, routes: readonly StackRoute[]): Generator<string> {
+  const declared = new Set(routes.flatMap(({ statements = [] }) => statements.flatMap(({ actions }) => actions)))
   for (const [name, resource] of Object.entries(Resources)) {
     if (!resource.Type.startsWith('AWS::IAM::')) continue
     for (const [path, object] of objectsIn(resource.Properties, name)) {
       if (object['Effect'] !== 'Allow') continue
-      const actions = [object['Action']].flat().map(String)
+      const actions = [object['Action']]
+        .flat()
+        .map(String)
+        .filter((action) => !declared.has(action))
       if ('NotAction' in object || 'NotResource' in object)
         yield `${path} uses NotAction or NotResource, which allows too much`
       for (const action of actions) if (action.includes('*')) yield `${path} allows ${action}`

@@ -1,10 +1,10 @@
-import { findRoute, queueName, RELAY_TYPE, type Route } from '../../src/protocol/index.ts'
+import { queueName, RELAY_ROUTES } from '../../src/protocol/index.ts'
 import { find, isRecord, type Template } from './template.ts'
 
 /** Whether an operator hears of a relay that is silent, of a gap and of what is parked, and whether the relay can be given its rights. */
 export function* checkRelay(template: Template, prefix: string): Generator<string> {
-  for (const subType of ['alive', 'gap', 'parked']) {
-    const queue = queueName(prefix, findRoute(RELAY_TYPE, subType) as Route)
+  for (const [subType, route] of Object.entries(RELAY_ROUTES)) {
+    const queue = queueName(prefix, route)
     const [id, alarm] =
       find(
         template,

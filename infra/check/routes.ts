@@ -2,20 +2,20 @@ import {
   deadLetterQueueName,
   QUEUE_LIMITS,
   queueName,
-  ROUTES,
   visibilitySeconds,
   type Route,
 } from '../../src/protocol/index.ts'
+import type { StackRoute } from '../routes.ts'
 import { find, isRecord, ofType, targetOf, type Properties, type Template } from './template.ts'
 
 /** Lambda's pollers may hold a message for so many times the function's limit. Source: "Configuring a queue to use with Lambda". */
 const VISIBILITY_FACTOR = 6
 
 /** Whether each route of the table has all its parts, with the settings of the table. */
-export function* checkRoutes(template: Template, prefix: string): Generator<string> {
-  for (const route of ROUTES) for (const fault of faultsOf(template, prefix, route)) yield `${route.name}: ${fault}`
+export function* checkRoutes(template: Template, prefix: string, routes: readonly StackRoute[]): Generator<string> {
+  for (const route of routes) for (const fault of faultsOf(template, prefix, route)) yield `${route.name}: ${fault}`
   const queues = ofType(template, 'AWS::SQS::Queue').length
-  if (queues !== ROUTES.length * 2) yield `the template has ${queues} queues for ${ROUTES.length} routes`
+  if (queues !== routes.length * 2) yield `the template has ${queues} queues for ${routes.length} routes`
 }
 
 const same = (found: unknown, wanted: unknown): boolean => JSON.stringify(found) === JSON.stringify(wanted)

@@ -3,7 +3,7 @@ import { parseTokens } from '../../src/api/index.ts'
 import { createStore } from '../../src/store/index.ts'
 import type { PackageArguments } from '../package/arguments.ts'
 import { parameterName, TOKEN_PARAMETERS, type ParameterVariable } from '../stack/names.ts'
-import { allParameters } from '../stack/own-settings.ts'
+import { allSecrets } from '../routes.ts'
 import type { StackOptions } from '../stack/options.ts'
 import { checkConcurrency } from './check-concurrency.ts'
 import { checkStack } from './check-stack.ts'
@@ -43,7 +43,7 @@ export async function* checkDeployment({ region, stack }: PackageArguments): Asy
   yield* parameters.findings
   if (parameters.values !== undefined) yield* checkValues(parameters.values)
   yield await checkConcurrency(region, stack)
-  yield* checkStack(region, stack.prefix)
+  yield* checkStack(region, stack)
 }
 
 type Values = Readonly<Record<ParameterVariable, string>>
@@ -51,9 +51,9 @@ type Values = Readonly<Record<ParameterVariable, string>>
 async function readParameters(
   ssm: SSMClient,
   region: string,
-  { prefix, settings }: StackOptions,
+  { prefix, routes }: StackOptions,
 ): Promise<{ readonly findings: readonly Finding[]; readonly values?: Values }> {
-  const variables = allParameters(settings)
+  const variables = allSecrets(routes)
   const names = variables.map((variable) => parameterName(prefix, variable))
   const found: Parameter[] = []
   try {

@@ -1,13 +1,16 @@
 import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation'
 import { CloudWatchLogsClient, paginateDescribeLogGroups } from '@aws-sdk/client-cloudwatch-logs'
 import { GetQueueUrlCommand, SQSClient } from '@aws-sdk/client-sqs'
-import { deadLetterQueueName, queueName, ROUTES } from '../../src/protocol/index.ts'
+import { deadLetterQueueName, queueName } from '../../src/protocol/index.ts'
 import { API, functionName, stackName } from '../stack/names.ts'
+import type { StackOptions } from '../stack/options.ts'
 import { fail, fixOf, ok, words, type Finding } from './finding.ts'
 
+type Stack = Pick<StackOptions, 'prefix' | 'routes'>
+
 /** Whether CloudFormation can make the stack, or change it. */
-export async function* checkStack(region: string, prefix: string): AsyncGenerator<Finding> {
-  const name = stackName(prefix)
+export async function* checkStack(region: string, stack: Stack): AsyncGenerator<Finding> {
+  const name = stackName(stack.prefix)
   try {
     const { Stacks = [] } = await new CloudFormationClient({ region }).send(
       new DescribeStacksCommand({ StackName: name }),
@@ -17,7 +20,7 @@ export async function* checkStack(region: string, prefix: string): AsyncGenerato
     if (!/does not exist/.test(words(error)))
       return yield fail(`CloudFormation in ${region} cannot be read: ${words(error)}`, fixOf(error, region))
   }
-  const findings = [await lookForQueues(region, prefix), await lookForLogs(region, prefix)].filter(
+  const findings = [await lookForQueues(region, stack), await lookForLogs(region, stack)].filter(
     (one) => one !== undefined,
   )
   yield* findings
@@ -27,7 +30,7 @@ export async function* checkStack(region: string, prefix: string): AsyncGenerato
 const LEFT = 'of a removed stack, or created by hand, still exist'
 
 /** Queues that CloudFormation would not take for its own. */
-async function lookForQueues(region: string, prefix: string): Promise<Finding | undefined> {
+async function lookForQueues(region: string, { prefix, routes }: Stack): Promise<Finding | undefined> {
   const sqs = new SQSClient({ region })
   const isThere = async (QueueName: string): Promise<boolean> => {
     try {
@@ -39,7 +42,7 @@ async function lookForQueues(region: string, prefix: string): Promise<Finding | 
     }
   }
   try {
-    const names = ROUTES.flatMap((route) => [queueName(prefix, route), deadLetterQueueName(prefix, route)])
+    const names = routes.flatMap((route) => [queueName(prefix, route), deadLetterQueueName(prefix, route)])
     const found = await Promise.all(names.map(isThere))
     const left = names.filter((_, index) => found[index])
     if (left.length === 0) return undefined
@@ -53,9 +56,9 @@ async function lookForQueues(region: string, prefix: string): Promise<Finding | 
 }
 
 /** Logs that CloudFormation would not take for its own. */
-async function lookForLogs(region: string, prefix: string): Promise<Finding | undefined> {
+async function lookForLogs(region: string, { prefix, routes }: Stack): Promise<Finding | undefined> {
   const names = new Set(
-    [...ROUTES.map((route) => functionName(prefix, route)), prefix + API].map((name) => `/aws/lambda/${name}`),
+    [...routes.map((route) => functionName(prefix, route)), prefix + API].map((name) => `/aws/lambda/${name}`),
   )
   const left: string[] = []
   try {

@@ -2,6 +2,7 @@ import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-clo
 import { readArguments, type PackageArguments } from '../package/arguments.ts'
 import { packageStack, runFramework } from '../package/package-stack.ts'
 import { reportError } from '../errors.ts'
+import { readStackRoutes } from '../routes.ts'
 import { stackName } from '../stack/names.ts'
 import { checkDeployment } from './check-deployment.ts'
 
@@ -14,7 +15,7 @@ async function deploy(args: readonly string[]): Promise<number> {
   const given = args.filter((one) => one !== '--check')
   let read: PackageArguments
   try {
-    read = readArguments(given, process.env)
+    read = readArguments(given, process.env, await readStackRoutes())
   } catch (error) {
     return reportError(error)
   }

@@ -1,4 +1,5 @@
 import { readStackOptions, type StackOptions } from '../stack/options.ts'
+import type { StackRoute } from '../routes.ts'
 import { parseArgs } from 'node:util'
 
 export type PackageArguments = {
@@ -14,6 +15,7 @@ export type PackageArguments = {
 export function readArguments(
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
+  routes: readonly StackRoute[],
 ): PackageArguments {
   const { values } = parseArgs({
     args: [...args],
@@ -33,6 +35,6 @@ export function readArguments(
     stage,
     region: text(values['region']) || env['AWS_REGION']?.trim() || env['AWS_DEFAULT_REGION']?.trim() || '',
     folder: text(values['package']) || '.serverless',
-    stack: readStackOptions({ prefix: `enigma-${stage}-`, ...parameters }),
+    stack: readStackOptions({ prefix: `enigma-${stage}-`, ...parameters }, routes),
   }
 }

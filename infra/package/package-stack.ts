@@ -8,6 +8,7 @@ import { formatReport } from '../build/report.ts'
 import { checkTemplate } from '../check/check-template.ts'
 import type { Template } from '../check/template.ts'
 import { reportError } from '../errors.ts'
+import { readStackRoutes } from '../routes.ts'
 import { readArguments } from './arguments.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -24,6 +25,8 @@ export async function runFramework(args: readonly string[], env: Env): Promise<n
     stdio: 'inherit',
     env: {
       ...env,
+      // The framework loads what functions/ declares, which imports the rooms by their package's name: out of their sources.
+      NODE_OPTIONS: `${env['NODE_OPTIONS'] ?? ''} --conditions=source`.trim(),
       SLS_NOTIFICATIONS_MODE: 'off',
       SLS_TELEMETRY_DISABLED: '1',
       PATH: `${join(root, 'node_modules/.bin')}:${env['PATH'] ?? ''}`,
@@ -36,12 +39,13 @@ export async function runFramework(args: readonly string[], env: Env): Promise<n
 /** Bundles, packages and checks. Needs no credentials and no network. Resolves with the exit code: 0, 1 failed, 2 wrong arguments. */
 export async function packageStack(args: readonly string[], env: Env): Promise<number> {
   try {
-    const { folder, stack } = readArguments(args, env)
-    process.stdout.write(`${formatReport(await bundleFunctions())}\n`)
+    const routes = await readStackRoutes()
+    const { folder, stack } = readArguments(args, env, routes)
+    process.stdout.write(`${formatReport(await bundleFunctions(routes))}\n`)
     const code = await runFramework(['package', ...args], env)
     if (code !== 0) return code
     const template = JSON.parse(await readFile(join(resolve(root, folder), TEMPLATE), 'utf8')) as Template
-    const faults = checkTemplate(template, stack.prefix, stack.apiConcurrency)
+    const faults = checkTemplate(template, stack)
     for (const fault of faults) process.stderr.write(`enigma-relay: the template: ${fault} (deploy.template.invalid)\n`)
     if (faults.length > 0) return 1
     process.stdout.write(

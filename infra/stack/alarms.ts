@@ -1,4 +1,4 @@
-import { deadLetterQueueName, findRoute, queueName, RELAY_TYPE, ROUTES, type Route } from '../../src/protocol/index.ts'
+import { deadLetterQueueName, queueName, RELAY_ROUTES, type Route } from '../../src/protocol/index.ts'
 import { API, functionName, logicalName, stackName } from './names.ts'
 import type { StackOptions } from './options.ts'
 import { ref, type Resource, type Resources } from './template.ts'
@@ -21,14 +21,14 @@ const TOPIC = 'AlarmTopic'
 
 /** All alarms go to one topic; who is to hear of them subscribes to it. */
 export function createAlarms(options: StackOptions): Resources {
-  const { prefix, alarmEmail, apiConcurrency } = options
+  const { prefix, routes, alarmEmail, apiConcurrency } = options
   const subscription = alarmEmail === '' ? {} : { Subscription: [{ Protocol: 'email', Endpoint: alarmEmail }] }
   return {
     [TOPIC]: {
       Type: 'AWS::SNS::Topic',
       Properties: { TopicName: `${stackName(prefix)}-alarms`, DisplayName: stackName(prefix), ...subscription },
     },
-    ...Object.fromEntries(ROUTES.flatMap((route) => routeAlarms(prefix, route))),
+    ...Object.fromEntries(routes.flatMap((route) => routeAlarms(prefix, route))),
     ...Object.fromEntries([
       ...functionAlarms('Api', prefix + API, apiConcurrency),
       ...relayAlarms(prefix),
@@ -105,7 +105,7 @@ function apiAlarm(prefix: string): [string, Resource] {
 
 /** What the relay itself says, by its own queues. */
 function relayAlarms(prefix: string): [string, Resource][] {
-  const queueOf = (subType: string) => queueName(prefix, findRoute(RELAY_TYPE, subType) as Route)
+  const queueOf = (subType: keyof typeof RELAY_ROUTES) => queueName(prefix, RELAY_ROUTES[subType])
   return [
     alarm('RelaySilentAlarm', {
       name: `${prefix}relay-silent`,

@@ -1,4 +1,4 @@
-import { appFile, ROUTES } from '../../src/protocol/index.ts'
+import { appFile } from '../../src/lambda/declarations.ts'
 import {
   API,
   functionKey,
@@ -22,8 +22,8 @@ const API_MEMORY_MIB = 512
 
 /** The functions of serverless.yml: one for each route, fed by its queue, and the read API behind a URL. */
 export function createFunctions(options: StackOptions): Readonly<Record<string, unknown>> {
-  const { prefix, corsOrigin, callLimitSeconds, apiConcurrency } = options
-  const ofRoutes = ROUTES.map((route) => [
+  const { prefix, routes, corsOrigin, callLimitSeconds, apiConcurrency } = options
+  const ofRoutes = routes.map((route) => [
     functionKey(route),
     {
       ...bundle(route.name),
@@ -33,9 +33,10 @@ export function createFunctions(options: StackOptions): Readonly<Record<string, 
       memorySize: route.memoryMiB,
       timeout: route.timeoutSeconds,
       environment: {
-        ...environment(options, [...STORE_PARAMETERS, ...(options.settings[route.name]?.parameters ?? [])]),
-        ...options.settings[route.name]?.variables,
+        ...environment(options, [...STORE_PARAMETERS, ...(route.secrets ?? [])]),
+        ...route.variables,
       },
+      ...(route.vpc === undefined ? {} : { vpc: route.vpc }),
       events: [
         {
           sqs: {

@@ -5,9 +5,9 @@ export const stackName = (prefix: string): string => prefix.replace(/-$/, '')
 
 /** `campaigns`, `dial_preview` → `CampaignsDialPreview`: what the parts of a route are called in the template. */
 export const logicalName = (route: Route): string =>
-  route === OTHER
+  route.name === OTHER.name
     ? 'Other'
-    : `${route.type}_${route.subType}`.replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase())
+    : `${route.type}_${route.subType}`.replace(/(?:^|[_-])([A-Za-z0-9])/g, (_, letter: string) => letter.toUpperCase())
 
 /** The same as the key of a function in serverless.yml, which the framework turns into `<LogicalName>LambdaFunction`. */
 export const functionKey = (route: Route): string => logicalName(route).replace(/^./, (letter) => letter.toLowerCase())

@@ -1,7 +1,5 @@
-import { SETTINGS } from '../../functions/settings.ts'
-import { ROUTES } from '../../src/protocol/index.ts'
 import { DeployError } from '../errors.ts'
-import { checkOwnSettings, type OwnSettings } from './own-settings.ts'
+import type { StackRoute } from '../routes.ts'
 
 /** What the parameters of a deployment say: `--param="prefix=acme-"`. */
 export type StackOptions = {
@@ -20,8 +18,8 @@ export type StackOptions = {
   readonly apiConcurrency: number | undefined
   /** Whether queues and logs stay when the stack is removed. */
   readonly keep: boolean
-  /** What functions of the user's own need besides: functions/settings.ts. */
-  readonly settings: OwnSettings
+  /** Each has a queue and a function. */
+  readonly routes: readonly StackRoute[]
 }
 
 /** The parameters of a deployment, as serverless.yml and docs/deploy.md have them. */
@@ -38,10 +36,10 @@ export const STACK_PARAMETERS = [
 
 /** Lambda takes names of 64 characters. Source: CreateFunction in the Lambda API reference. */
 const MOST_FUNCTION_NAME = 64
-const LONGEST_ROUTE = Math.max(...ROUTES.map(({ name }) => name.length))
 
 /** The longest prefix with which every name is valid; the names of functions are the shortest that are allowed. */
-export const MOST_PREFIX = MOST_FUNCTION_NAME - LONGEST_ROUTE
+export const mostPrefix = (routes: readonly StackRoute[]): number =>
+  MOST_FUNCTION_NAME - Math.max(...routes.map(({ name }) => name.length))
 
 /** The retentions that CloudWatch Logs knows. Source: PutRetentionPolicy in the CloudWatch Logs API reference. */
 const RETENTIONS = [
@@ -51,9 +49,9 @@ const RETENTIONS = [
 /** @throws DeployError `deploy.options.invalid` with every fault, one a line, each with what to write instead */
 export function readStackOptions(
   values: Readonly<Record<string, string>>,
-  settings: OwnSettings = SETTINGS,
+  routes: readonly StackRoute[],
 ): StackOptions {
-  const faults: string[] = [...checkOwnSettings(settings)]
+  const faults: string[] = []
   const value = (name: (typeof STACK_PARAMETERS)[number]) => (values[name] ?? '').trim()
   // The framework takes any name: with a slip in one, the alarms of a stack that is there would tell nobody any more.
   for (const name of Object.keys(values))
@@ -69,9 +67,10 @@ export function readStackOptions(
       `prefix "${prefix}": Parameter Store reserves names that begin with aws or ssm; write another prefix, such as my-${prefix}`,
     )
   }
-  if (prefix.length > MOST_PREFIX)
+  const most = mostPrefix(routes)
+  if (prefix.length > most)
     faults.push(
-      `prefix "${prefix}" has ${prefix.length} characters: write at most ${MOST_PREFIX}, so that every function name fits the limit of Lambda`,
+      `prefix "${prefix}" has ${prefix.length} characters: write at most ${most}, so that every function name fits the limit of Lambda`,
     )
   const logRetentionDays = Number(value('logRetentionDays') || 30)
   if (!RETENTIONS.includes(logRetentionDays))
@@ -114,6 +113,6 @@ export function readStackOptions(
     kmsKeyArn,
     apiConcurrency: apiConcurrency === '' ? undefined : Number(apiConcurrency),
     keep: keep === 'yes',
-    settings,
+    routes,
   }
 }

@@ -1,4 +1,4 @@
-import { deadLetterQueueName, QUEUE_LIMITS, queueName, ROUTES, visibilitySeconds } from '../../src/protocol/index.ts'
+import { deadLetterQueueName, QUEUE_LIMITS, queueName, visibilitySeconds } from '../../src/protocol/index.ts'
 import { logicalName } from './names.ts'
 import type { StackOptions } from './options.ts'
 import { arnOf, kept, type Resources } from './template.ts'
@@ -17,9 +17,9 @@ const COMMON = {
  * The queue of each route and its dead-letter queue. Which queue a dead-letter queue takes from is said by name and not by reference,
  * since each of the two names the other.
  */
-export function createQueueResources({ prefix, keep }: StackOptions): Resources {
+export function createQueueResources({ prefix, routes, keep }: StackOptions): Resources {
   return Object.fromEntries(
-    ROUTES.flatMap((route) => {
+    routes.flatMap((route) => {
       const name = logicalName(route)
       const queue = queueName(prefix, route)
       return [

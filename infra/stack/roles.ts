@@ -1,4 +1,4 @@
-import { ROUTES, type Route } from '../../src/protocol/index.ts'
+import type { Route } from '../../src/protocol/index.ts'
 import { API, functionName, logicalName, parameterName, PARAMETER_VARIABLES, STORE_PARAMETERS } from './names.ts'
 import type { StackOptions } from './options.ts'
 import { arnOf, sub, type Resource, type Resources } from './template.ts'
@@ -16,14 +16,11 @@ export const roleName = (logical: string): string => `${logical}Role`
 
 /** A role for each function, with what that one needs and no more. */
 export function createRoles(options: StackOptions): Resources {
-  const { prefix } = options
-  const ofRoutes = ROUTES.map((route): [string, Resource] => [
+  const { prefix, routes } = options
+  const ofRoutes = routes.map((route): [string, Resource] => [
     roleName(logicalName(route)),
     role([
-      ...common(options, functionName(prefix, route), [
-        ...STORE_PARAMETERS,
-        ...(options.settings[route.name]?.parameters ?? []),
-      ]),
+      ...common(options, functionName(prefix, route), [...STORE_PARAMETERS, ...(route.secrets ?? [])]),
       // Lambda's own pollers use the first three; the adapter, the other two.
       allow(
         [
@@ -36,6 +33,8 @@ export function createRoles(options: StackOptions): Resources {
         arnOf(`${logicalName(route)}Queue`),
       ),
       allow(['sqs:SendMessage', 'sqs:GetQueueUrl'], deadLetterArn(route)),
+      ...(route.vpc === undefined ? [] : [allow(IN_A_VPC, '*')]),
+      ...(route.statements ?? []).map(({ actions, resources }) => allow(actions, resources)),
     ]),
   ])
   const ofApi: [string, Resource] = [
@@ -45,12 +44,15 @@ export function createRoles(options: StackOptions): Resources {
       ...common(options, prefix + API, PARAMETER_VARIABLES),
       allow(
         ['sqs:ReceiveMessage', 'sqs:ChangeMessageVisibility', 'sqs:GetQueueAttributes', 'sqs:GetQueueUrl'],
-        ROUTES.map(deadLetterArn),
+        routes.map(deadLetterArn),
       ),
     ]),
   ]
   return Object.fromEntries([...ofRoutes, ofApi])
 }
+
+/** Lambda attaches the function to the network by these; EC2 knows no resource to name. Source: AWSLambdaVPCAccessExecutionRole. */
+const IN_A_VPC = ['ec2:CreateNetworkInterface', 'ec2:DescribeNetworkInterfaces', 'ec2:DeleteNetworkInterface']
 
 const deadLetterArn = (route: Route) => arnOf(`${logicalName(route)}DeadLetterQueue`)
 
@@ -86,7 +88,7 @@ function role(statements: readonly Statement[]): Resource {
 }
 
 /** What the relay beside the dialler may do: send to these queues, and see how they are. */
-export function createRelayPolicy(): Resources {
+export function createRelayPolicy({ routes }: StackOptions): Resources {
   return {
     RelayPolicy: {
       Type: 'AWS::IAM::ManagedPolicy',
@@ -98,10 +100,10 @@ export function createRelayPolicy(): Resources {
           Statement: [
             allow(
               ['sqs:SendMessage', 'sqs:GetQueueUrl', 'sqs:GetQueueAttributes'],
-              ROUTES.map((route) => arnOf(`${logicalName(route)}Queue`)),
+              routes.map((route) => arnOf(`${logicalName(route)}Queue`)),
             ),
             // `enigma-relay doctor` looks whether each queue has its dead-letter queue.
-            allow(['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], ROUTES.map(deadLetterArn)),
+            allow(['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], routes.map(deadLetterArn)),
           ],
         },
       },

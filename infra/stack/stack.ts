@@ -1,4 +1,3 @@
-import { ROUTES } from '../../src/protocol/index.ts'
 import { createAlarms } from './alarms.ts'
 import { createFunctions } from './functions.ts'
 import { API, logicalName, stackName } from './names.ts'
@@ -9,7 +8,10 @@ import { kept, ref } from './template.ts'
 
 /** What serverless.yml takes from here. All of it is made from the route table. */
 export function createStack(options: StackOptions) {
-  const logGroups = [...ROUTES.map(logicalName), 'Api'].map((logical) => [`${logical}LogGroup`, kept(options.keep)])
+  const logGroups = [...options.routes.map(logicalName), 'Api'].map((logical) => [
+    `${logical}LogGroup`,
+    kept(options.keep),
+  ])
   return {
     name: stackName(options.prefix),
     logRetentionDays: options.logRetentionDays,
@@ -19,7 +21,7 @@ export function createStack(options: StackOptions) {
       Resources: {
         ...createQueueResources(options),
         ...createRoles(options),
-        ...createRelayPolicy(),
+        ...createRelayPolicy(options),
         ...createAlarms(options),
       },
       // The framework makes the log groups.

@@ -1,19 +1,20 @@
 import {
   ageMs,
-  findRoute,
+  CALL_LIMITS,
   fromHttp,
   isObject,
   parseEventType,
   ProtocolError,
   referenceOf,
   toSourceId,
+  type DeclaredRoute,
   type Notification,
+  type StandardSchema,
   type Transport,
 } from '../protocol/index.ts'
 import { type HandlerContext, deliveryOf } from './delivery.ts'
 import { isTooDeep, MOST_LEVELS, toPacket } from './packet.ts'
 import { describeIssues, problem } from './problem.ts'
-import type { StandardSchema } from './standard-schema.ts'
 
 /** A notification as a handler sees it. */
 export type HandlerEvent<Payload = unknown> = {
@@ -53,17 +54,20 @@ export type HandlerEvent<Payload = unknown> = {
   readonly data: string | Uint8Array
 }
 
+/** What `event` needs to know of a route. */
+type About<Payload = unknown> = Pick<DeclaredRoute<Payload>, 'payload' | 'maxAgeMs'> | StandardSchema<Payload>
+
 /**
- * The notification that a request is about, behind SQS and behind HTTP alike. With a schema (any Standard Schema library), its
- * payload is checked and typed.
+ * The notification that a request is about, behind SQS and behind HTTP alike. With its route, its payload is checked and typed by the
+ * route's schema, and it is stale after the route's `maxAgeMs`. A schema alone checks the payload only.
  *
- * @example const { reference, payload } = await event(c, AgentStatus)
+ * @example const { reference, payload } = await event(c, route)
  * @throws HTTPException 422 that names the field which does not fit (never its value): such a notification is parked
  * @throws HTTPException 400 when an HTTP request is not a CloudEvent
  */
 export async function event(c: HandlerContext): Promise<HandlerEvent>
-export async function event<Output>(c: HandlerContext, schema: StandardSchema<Output>): Promise<HandlerEvent<Output>>
-export async function event(c: HandlerContext, schema?: StandardSchema): Promise<HandlerEvent> {
+export async function event<Payload>(c: HandlerContext, about: About<Payload>): Promise<HandlerEvent<Payload>>
+export async function event(c: HandlerContext, about?: About): Promise<HandlerEvent> {
   const delivery = deliveryOf(c)
   const notification = delivery?.notification ?? (await readRequest(c))
   const packet = delivery?.packet === undefined ? toPacket(notification.data) : delivery.packet()
@@ -73,7 +77,11 @@ export async function event(c: HandlerContext, schema?: StandardSchema): Promise
   // A relay whose clock is ahead must not make old ones look fresh: SQS knows since when it has had them.
   const nowMs = (delivery?.now ?? Date.now)()
   const age = Math.max(ageMs(notification, nowMs), nowMs - (delivery?.sentMs ?? Infinity))
-  const maxAge = delivery?.maxAgeMs ?? findRoute(type, subType)?.maxAgeMs
+  // Where no route says it, a call is stale as calls are: a screen pop that comes too late must not look like one that is on time.
+  const usual = { maxAgeMs: subType === 'call' ? CALL_LIMITS.maxAgeMs : undefined }
+  const { payload: schema, maxAgeMs } =
+    about === undefined ? { ...usual, payload: undefined } : 'payload' in about ? about : { ...usual, payload: about }
+  const maxAge = delivery?.maxAgeMs ?? maxAgeMs
   return {
     id: notification.id,
     source: toSourceId(notification.source),

@@ -1,6 +1,5 @@
 import { HTTPException } from 'hono/http-exception'
-import { isObject, maskText } from '../protocol/index.ts'
-import type { SchemaIssue } from './standard-schema.ts'
+import { isObject, maskText, type SchemaIssue } from '../protocol/index.ts'
 
 /** An error that answers with problem+json. Source: RFC 9457. */
 export function problem(status: 400 | 422, title: string, detail: string): HTTPException {

@@ -3,6 +3,7 @@ import type { Finding } from '../relay/doctor/check.ts'
 import { examine } from '../relay/doctor/doctor.ts'
 import { readConfig } from '../relay/index.ts'
 import { CliError } from './errors.ts'
+import { readRoutes } from './routes.ts'
 
 const COLOURS = { ok: 'green', warn: 'yellow', fail: 'red' } as const
 
@@ -21,7 +22,7 @@ export async function runDoctor({ json }: { readonly json: boolean }): Promise<v
   const config = readConfig(process.env)
   const findings: Finding[] = []
   const wells = new Map<string, number>()
-  for await (const finding of examine({ config })) {
+  for await (const finding of examine({ config, routes: await readRoutes(config) })) {
     findings.push(finding)
     const each =
       finding.state === 'ok' ? FOR_EACH_ROUTE.find(({ prefix }) => finding.check.startsWith(prefix)) : undefined

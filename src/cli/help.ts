@@ -25,6 +25,7 @@ Environment:
   ENIGMA_LIST_END        end of the lists with the oldest item: right (default) or left
   ENIGMA_CHANNELS        Pub/Sub patterns, separated by commas (default: enigma:notifications*)
   ENIGMA_QUEUE_PREFIX    prefix of the queue names (default: enigma-)
+  ENIGMA_ROUTES          route table of the deployed stack, the dist/routes.json of its build (default: the one of this version)
   ENIGMA_DATA_DIR        folder of the journal (default: .enigma/relay)
   ENIGMA_RELAY_ID        unique id of this relay; keep it across restarts (default: the host name)
   ENIGMA_PARKED_MAX      most entries of a source's parked list; further ones go to a file in ENIGMA_DATA_DIR (default: 10000)
@@ -50,6 +51,7 @@ Every queue is a high-throughput FIFO queue. Existing queues are not changed.
 
 Environment:
   ENIGMA_QUEUE_PREFIX    prefix of the queue names (default: enigma-)
+  ENIGMA_ROUTES          route table of the stack, the dist/routes.json of its build (default: the one of this version)
 ${AWS_VARIABLES}
 
 Example:

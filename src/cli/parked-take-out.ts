@@ -5,6 +5,7 @@ import { takeOut } from '../relay/parked-command/take-out.ts'
 import type { Page } from '../relay/parking/parked-list.ts'
 import { createSqs } from '../relay/targets/sqs/sdk-client.ts'
 import { formatTakenOut, print, sayProgress } from './parked-output.ts'
+import { readRoutes } from './routes.ts'
 import { emptyWords, overSources, type ParkedScope } from './parked-scope.ts'
 
 /** Longest wait (ms) for an answer of SQS to a look at a queue. */
@@ -15,6 +16,7 @@ export async function printTakenOut(scope: ParkedScope, config: RelayConfig, act
   const { filter, unseen, json, signal } = scope
   const sqs = createSqs(config, { requestTimeoutMs: REQUEST_MS })
   const { queuePrefix } = config
+  const routes = await readRoutes(config)
   const delivery = createDelivery({ batches: sqs.batches, queuePrefix, signal })
   const notices = createDelivery({ batches: sqs.batches, queuePrefix })
   let done = 0
@@ -26,6 +28,7 @@ export async function printTakenOut(scope: ParkedScope, config: RelayConfig, act
         list,
         filter,
         sourceId,
+        routes,
         client,
         delivery,
         notices,

@@ -2,15 +2,18 @@ import { ListQueuesCommand } from '@aws-sdk/client-sqs'
 import { createQueues, listQueues } from '../local/queues.ts'
 import { readConfig, type RelayConfig } from '../relay/index.ts'
 import { createSqs } from '../relay/targets/sqs/sdk-client.ts'
+import type { Routes } from '../protocol/index.ts'
 import type { Env } from '../runtime/index.ts'
 import { CliError } from './errors.ts'
+import { readRoutes } from './routes.ts'
 
 /** `enigma-relay queues [--create]`. @throws ConfigError, CliError */
 export async function runQueues({ create }: { readonly create: boolean }): Promise<void> {
   const config = readQueueConfig(process.env, create)
-  const there = create ? await make(config) : undefined
+  const routes = await readRoutes(config)
+  const there = create ? await make(config, routes) : undefined
   const state = (name: string) => (there === undefined ? '' : there.has(name) ? 'existing' : 'created')
-  const rows = listQueues(config.queuePrefix).flatMap(({ route, queue, deadLetterQueue }) => [
+  const rows = listQueues(config.queuePrefix, routes).flatMap(({ route, queue, deadLetterQueue }) => [
     [route.name, queue, state(queue)],
     ['  dead letters', deadLetterQueue, state(deadLetterQueue)],
   ])
@@ -29,21 +32,22 @@ export async function runQueues({ create }: { readonly create: boolean }): Promi
 
 /** Only what concerns queues: a fault in the relay's other variables is no reason to refuse. To print names, no region is needed. */
 function readQueueConfig(env: Env, create: boolean): RelayConfig {
-  if (!create) return readConfig({ ENIGMA_QUEUE_PREFIX: env['ENIGMA_QUEUE_PREFIX'], AWS_REGION: 'any' })
-  const concerns = /^(ENIGMA_QUEUE_PREFIX|AWS_(DEFAULT_)?REGION|AWS_ENDPOINT_URL_SQS|(HTTPS?|NO)_PROXY)$/i
+  const { ENIGMA_QUEUE_PREFIX, ENIGMA_ROUTES } = env
+  if (!create) return readConfig({ ENIGMA_QUEUE_PREFIX, ENIGMA_ROUTES, AWS_REGION: 'any' })
+  const concerns = /^(ENIGMA_QUEUE_PREFIX|ENIGMA_ROUTES|AWS_(DEFAULT_)?REGION|AWS_ENDPOINT_URL_SQS|(HTTPS?|NO)_PROXY)$/i
   return readConfig(Object.fromEntries(Object.entries(env).filter(([name]) => concerns.test(name))))
 }
 
 const where = ({ endpoint, region }: RelayConfig) => (endpoint === undefined ? `AWS, region ${region}` : endpoint)
 
 /** Makes what is missing; resolves to the names of what was there before. */
-async function make(config: RelayConfig): Promise<Set<string>> {
+async function make(config: RelayConfig, routes: Routes): Promise<Set<string>> {
   const sqs = createSqs(config, { requestTimeoutMs: 10_000, maxAttempts: 2 })
   try {
     const { QueueUrls = [] } = await sqs.send(
       new ListQueuesCommand({ QueueNamePrefix: config.queuePrefix, MaxResults: 1_000 }),
     )
-    await createQueues(sqs, config.queuePrefix)
+    await createQueues(sqs, config.queuePrefix, routes)
     return new Set(QueueUrls.map((url) => url.slice(url.lastIndexOf('/') + 1)))
   } catch (error) {
     throw new CliError('cli.queues.not_created', `the queues were not created at ${where(config)}: ${advice(error)}`, {

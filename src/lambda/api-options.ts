@@ -1,4 +1,5 @@
 import type { ApiOptions } from '../api/index.ts'
+import { readOwnRoutes } from './declarations.ts'
 import { createDeadLetters } from './dead-letters/dead-letters.ts'
 import { setting, sqs, store } from './wiring.ts'
 
@@ -18,6 +19,6 @@ export async function apiOptions(): Promise<ApiOptions> {
     token: await secret('API_TOKEN'),
     tokens: await secret('API_TOKENS'),
     corsOrigin: process.env['API_CORS_ORIGIN'] ?? '',
-    deadLetters: prefix === '' ? undefined : createDeadLetters({ prefix, connect: sqs }),
+    deadLetters: prefix === '' ? undefined : createDeadLetters({ prefix, routes: await readOwnRoutes(), connect: sqs }),
   }
 }

@@ -1,6 +1,6 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import { fromSqs, type App, type FromSqsOptions, type Parked } from '../adapter/index.ts'
-import { findRoute, formatEvent, gzipBody, isSqsText, OTHER, toBytes, type Route } from '../protocol/index.ts'
+import { formatEvent, gzipBody, isSqsText, toBytes, type Route } from '../protocol/index.ts'
 import {
   createStore,
   createStoreWriter,
@@ -15,11 +15,13 @@ import { createParameters, type Parameters } from './parameters.ts'
 import { stayAlive } from './stay-alive.ts'
 
 /**
- * What ties the functions to the world: the read model and SQS, by the environment. The only place in functions/, with api.ts, that
- * reads variables. Both are made at the first use and kept while the environment of the function lives.
+ * What ties the functions to the world: the read model and SQS, by the environment. Both are made at the first use and kept while the
+ * environment of the function lives.
  */
 
-stayAlive(process.env['AWS_LAMBDA_FUNCTION_NAME'])
+// A build loads this too, and must not go on after what nobody awaits.
+const { AWS_LAMBDA_FUNCTION_NAME } = process.env
+if (AWS_LAMBDA_FUNCTION_NAME !== undefined) stayAlive(AWS_LAMBDA_FUNCTION_NAME)
 
 // Node loads these when they are first named, which takes 30 ms: while a function starts it has more of a processor than later.
 void [globalThis.Request, globalThis.Response]
@@ -59,7 +61,7 @@ if (Object.entries(process.env).some(([variable, name]) => isOfParameter(variabl
     .catch(() => undefined)
 
 /**
- * The value of a setting, at most so old (ms); '' when there is none. Settings of your own: functions/settings.ts.
+ * The value of a setting, at most so old (ms); '' when there is none. Settings of your own: `variables` and `secrets` of a declaration.
  *
  * @example
  * const token = await setting('CRM_TOKEN')
@@ -144,9 +146,8 @@ async function queueUrl(name: string): Promise<string> {
   return url
 }
 
-/** The options of `fromSqs` for a route of the table; `wire('*', '*')` is the one for everything else. */
-export function wire(type: string, subType: string): FromSqsOptions<Effect> {
-  const route: Route = findRoute(type, subType) ?? OTHER
+/** The options of `fromSqs` for a route. */
+export function wire(route: Route): FromSqsOptions<Effect> {
   return {
     maxReceiveCount: route.attempts,
     maxAgeMs: route.maxAgeMs,
@@ -170,8 +171,8 @@ export function wire(type: string, subType: string): FromSqsOptions<Effect> {
   }
 }
 
-/** The Lambda handler of an app for a route of the table. */
-export const toHandler = (app: App, type: string, subType: string) => fromSqs(app, wire(type, subType))
+/** The Lambda handler of an app for a route. */
+export const toHandler = (app: App, route: Route) => fromSqs(app, wire(route))
 
 const nameOf = (arn: string): string => arn.slice(arn.lastIndexOf(':') + 1)
 

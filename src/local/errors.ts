@@ -7,7 +7,7 @@ export class StreetError extends Error {
    * - `dev.functions.invalid`: a file of functions/ cannot be loaded, or exports no handler.
    * - `dev.queues.invalid`: the local queues cannot be made.
    * - `dev.bundles.not_packaged`: the bundles cannot be made.
-   * - `dev.parameters.missing`: the value of a parameter of functions/settings.ts is not there.
+   * - `dev.parameters.missing`: the value of a secret that a function declares is not there.
    * - `dev.api.no_address`: the API's address cannot be had.
    * - `dev.port.none_free`: there is no free TCP port on 127.0.0.1.
    * - `dev.bundles.bad_template`: the packaged template sets a variable that only CloudFormation can fill in.

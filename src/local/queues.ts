@@ -1,11 +1,11 @@
 import { CreateQueueCommand, GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import {
   QUEUE_LIMITS,
-  ROUTES,
   deadLetterQueueName,
   queueName,
   visibilitySeconds,
   type Route,
+  type Routes,
 } from '../protocol/index.ts'
 
 /** The attributes of a route's queue, but for the link to its dead-letter queue. Source: CreateQueue in the SQS API reference. */
@@ -20,8 +20,8 @@ function queueAttributes(): Record<string, string> {
 }
 
 /** What `createQueues` makes, without making it: each route's queue and dead-letter queue by name. */
-export function listQueues(prefix: string): { route: Route; queue: string; deadLetterQueue: string }[] {
-  return ROUTES.map((route) => ({
+export function listQueues(prefix: string, routes: Routes): { route: Route; queue: string; deadLetterQueue: string }[] {
+  return routes.all.map((route) => ({
     route,
     queue: queueName(prefix, route),
     deadLetterQueue: deadLetterQueueName(prefix, route),
@@ -32,9 +32,13 @@ export function listQueues(prefix: string): { route: Route; queue: string; deadL
  * Makes every queue that is not there yet: FIFO, high throughput, a dead-letter queue each. A queue that exists with the same
  * attributes is left alone. @throws the SDK's error, for instance when a queue exists with other attributes.
  */
-export async function createQueues(sqs: SQSClient, prefix: string): Promise<{ route: Route; url: string }[]> {
+export async function createQueues(
+  sqs: SQSClient,
+  prefix: string,
+  routes: Routes,
+): Promise<{ route: Route; url: string }[]> {
   return Promise.all(
-    listQueues(prefix).map(async ({ route, queue, deadLetterQueue }) => {
+    listQueues(prefix, routes).map(async ({ route, queue, deadLetterQueue }) => {
       const dead = await sqs.send(new CreateQueueCommand({ QueueName: deadLetterQueue, Attributes: queueAttributes() }))
       const { Attributes } = await sqs.send(
         new GetQueueAttributesCommand({ QueueUrl: dead.QueueUrl, AttributeNames: ['QueueArn'] }),

@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { parseRoutes, type Routes } from '../protocol/index.ts'
 import { createEnvReader, LOG_LEVELS, type Env, type LogLevel } from '../runtime/index.ts'
 import { readProxies, type HttpProxies } from './targets/http-proxy.ts'
 import { parseRedisAddress, type RedisAddress } from './redis/address.ts'
@@ -18,6 +20,8 @@ export type RelayConfig = {
   /** PubSub patterns as Redis understands them. Where several match, the first counts. */
   readonly channels: readonly string[]
   readonly queuePrefix: string
+  /** The route table of the stack, from a file; undefined: the one of this version. */
+  readonly routes: Routes | undefined
   /** The folder of the journal. */
   readonly dataDir: string
   /** Names this relay's claims, lease and journal; the same after a restart. */
@@ -84,6 +88,17 @@ export function readConfig(env: Env): RelayConfig {
       ? text
       : fault('is not a prefix of SQS queue names', 'use at most 40 letters, digits, - and _, such as enigma-'),
   )
+  const routes = reader.read('ENIGMA_ROUTES', '', (file, fault) => {
+    if (file === '') return undefined
+    try {
+      return parseRoutes(readFileSync(file, 'utf8'))
+    } catch (error) {
+      return fault(
+        `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+        'name the dist/routes.json of the build that was deployed',
+      )
+    }
+  })
   const dataDir = reader.read('ENIGMA_DATA_DIR', '.enigma/relay', (text) => text)
   const relayId = reader.read('ENIGMA_RELAY_ID', hostname(), (text, fault) =>
     /^[A-Za-z0-9._-]{1,128}$/.test(text)
@@ -130,6 +145,7 @@ export function readConfig(env: Env): RelayConfig {
     listEnd: listEnd as 'right' | 'left',
     channels: channels as string[],
     queuePrefix: queuePrefix as string,
+    routes,
     dataDir: dataDir as string,
     relayId: relayId as string,
     parkedMax: parkedMax as number,

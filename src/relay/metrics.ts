@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
-import { GAP_CAUSES, ROUTES } from '../protocol/index.ts'
+import { GAP_CAUSES, type Routes } from '../protocol/index.ts'
 
 /**
  * The histogram of the event loop's delay has a timer that would wake an idle process a hundred times a second. Without it, the delay at the
@@ -95,6 +95,7 @@ export type Metrics = ReturnType<typeof createMetrics>
 export function beginAtZero(
   { claims, gaps, gapSeconds, givenUp, numberRepairs, parked, parkedFile, requests, retried, sent }: Metrics,
   sourceIds: readonly string[],
+  routes: Routes,
 ): void {
   for (const source of sourceIds) {
     claims.set({ source }, 0)
@@ -103,7 +104,7 @@ export function beginAtZero(
     numberRepairs.inc({ source }, 0)
     for (const cause of GAP_CAUSES) gaps.inc({ source, cause }, 0)
   }
-  for (const { name: route } of ROUTES) {
+  for (const { name: route } of routes.all) {
     sent.inc({ route }, 0)
     retried.inc({ route }, 0)
     for (const outcome of ['answered', 'failed']) requests.inc({ route, outcome }, 0)

@@ -1,6 +1,6 @@
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
 import { randomUUID } from 'node:crypto'
-import { ROUTES, type Route } from '../protocol/index.ts'
+import type { Route, Routes } from '../protocol/index.ts'
 import { sleep, withReleasers, type Logger } from '../runtime/index.ts'
 import { reportAlive } from './health/alive.ts'
 import type { RelayConfig } from './config.ts'
@@ -11,6 +11,7 @@ import { createJournalIntake } from './pubsub/pubsub-intake.ts'
 import { createListIntake } from './lists/list-intake.ts'
 import { beginAtZero, createMetrics, type Metrics } from './metrics.ts'
 import { createAnnouncer } from './notification/announcer.ts'
+import { createStamp } from './notification/stamp.ts'
 import { ownIndex } from './redis/numbers.ts'
 import { createOutages } from './sender/outages.ts'
 import { createReadiness } from './health/readiness.ts'
@@ -23,6 +24,8 @@ import { createSqsTarget } from './targets/sqs/sqs-target.ts'
 
 export type RelayOptions = {
   readonly config: RelayConfig
+  /** The route table of the stack that it feeds: `config.routes`, or `createRoutes` of the package's `routes.json`. */
+  readonly routes: Routes
   readonly log: Logger
   /** Default: `Date.now`. */
   readonly now?: () => number
@@ -56,6 +59,7 @@ export type Relay = {
 export function createRelay(options: RelayOptions): Relay {
   const {
     config,
+    routes,
     log,
     now = Date.now,
     memoryBytes = 64 * MIB,
@@ -67,8 +71,8 @@ export function createRelay(options: RelayOptions): Relay {
   const { relayId, lists, channels } = config
   const sourceIds = config.sources.map(({ id }) => id)
   const metrics = createMetrics()
-  beginAtZero(metrics, sourceIds)
-  const tools = { log, metrics, now }
+  beginAtZero(metrics, sourceIds, routes)
+  const tools = { log, metrics, now, stamp: createStamp(routes) }
 
   const run = (signal: AbortSignal): Promise<void> =>
     withReleasers(async (release) => {
@@ -95,7 +99,7 @@ export function createRelay(options: RelayOptions): Relay {
           ),
       })
       const senders = new Map<Route, Sender>(
-        ROUTES.map((route) => [
+        routes.all.map((route) => [
           route,
           createSender({
             route,
@@ -127,7 +131,7 @@ export function createRelay(options: RelayOptions): Relay {
       const shared = { ...tools, config, pubsub, announcer, journalId, ownIndex: own, servers, endSignal: end.signal }
       const listBytes = memoryBytes / Math.max(1, sourceIds.length * lists.length)
       for (const source of config.sources) {
-        const intake = createListIntake({ sourceId: source.id, senders, metrics, listBytes })
+        const intake = createListIntake({ ...tools, sourceId: source.id, senders, listBytes })
         roomListeners.push(intake.onRoom)
         const notes = createSourceNotes(source.id, journal, pubsub)
         sources.push(createSource({ ...shared, source, lists: intake, notes }))

@@ -8,6 +8,7 @@ import type { ListIntake } from './lists/list-intake.ts'
 import { createSourceLists } from './lists/source-lists.ts'
 import type { Metrics } from './metrics.ts'
 import type { Announcer } from './notification/announcer.ts'
+import type { Stamp } from './notification/stamp.ts'
 import { overflowFile } from './parking/overflow.ts'
 import { createParking } from './parking/parking.ts'
 import type { JournalIntake } from './pubsub/pubsub-intake.ts'
@@ -42,6 +43,7 @@ export type SourceOptions = {
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
+  readonly stamp: Stamp
 }
 
 /** How long (ms) the relay may take at the end to record in Redis what SQS has accepted. */
@@ -49,7 +51,7 @@ const LEAVE_MS = 3_000
 
 /** One Redis server of a dialler: its lists, its Pub/Sub, and what the relay keeps there. */
 export function createSource(options: SourceOptions) {
-  const { source, config, announcer, notes, ownIndex, servers, endSignal, log, metrics, now } = options
+  const { source, config, announcer, notes, ownIndex, servers, endSignal, log, metrics, now, stamp } = options
   for (const file of looseSecrets(source))
     log.warn(
       { code: 'relay.source.secret_readable', source: source.id, file },
@@ -104,7 +106,16 @@ export function createSource(options: SourceOptions) {
   const runPubsub = async (signal: AbortSignal): Promise<void> => {
     if (config.channels.length === 0) return
     const ports = { intake: options.pubsub, notes, announcer }
-    const run = { ...redis, ...ports, patterns: config.channels, state: pubsub, identity, outputBuffer, ownIndex }
+    const run = {
+      ...redis,
+      ...ports,
+      patterns: config.channels,
+      state: pubsub,
+      identity,
+      outputBuffer,
+      ownIndex,
+      stamp,
+    }
     await runPubsubSource(run, signal)
   }
 

@@ -1,15 +1,7 @@
 import { Hono } from 'hono'
 import { expect, test } from 'vitest'
-import {
-  event,
-  fromHttp,
-  fromSqs,
-  record,
-  type AdapterEnv,
-  type HandlerEvent,
-  type StandardSchema,
-} from '../../src/adapter/index.ts'
-import { AgentStatus, toRequest, type Notification } from '../../src/protocol/index.ts'
+import { event, fromHttp, fromSqs, record, type AdapterEnv, type HandlerEvent } from '../../src/adapter/index.ts'
+import { AgentStatus, toRequest, type Notification, type StandardSchema } from '../../src/protocol/index.ts'
 import { cdr, notification, RECEIVED, sqsEvent, sqsRecord } from './factories.ts'
 import { createWorld } from './world.ts'
 

@@ -5,6 +5,7 @@ import type { ApiOptions } from '../../src/api/create-api.ts'
 import { createDeadLetters, type DeadLettersOptions } from '../../src/lambda/dead-letters/dead-letters.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useApi } from './api-world.ts'
+import { routeOf, ROUTES } from '../support/routes.ts'
 
 const BASE_MS = Date.now()
 let made = 0
@@ -54,6 +55,7 @@ export async function useParked(options: Partial<DeadLettersOptions> = {}, more:
   const log = (line: object) => void lines.push(line)
   const deadLetters = createDeadLetters({
     prefix: 'enigma-',
+    routes: ROUTES,
     connect: () => Promise.resolve({ sdk, client }),
     keepMs: 0,
     log,
@@ -102,7 +104,7 @@ export async function useParked(options: Partial<DeadLettersOptions> = {}, more:
       }
       onTestFinished(() => void vi.unstubAllEnvs())
       const { wire } = await import('../../src/lambda/wiring.ts')
-      return wire(type, subType).park
+      return wire(routeOf(type, subType)).park
     },
   }
 }

@@ -1,12 +1,13 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { expect, onTestFinished, test } from 'vitest'
 import { startSqsServer } from '../../src/local/sqs-server.ts'
-import { ROUTES } from '../../src/protocol/index.ts'
+
 import { useProxy } from '../support/proxy.ts'
 import { receiveAll, useFolder, waitFor } from '../support/relay.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useSqs } from '../support/sqs.ts'
 import { LAUNCHER, refusalOf, ROOT, runCli, start } from './run.ts'
+import { ROUTES } from '../support/routes.ts'
 
 const CREDENTIALS = { AWS_REGION: 'us-east-1', AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' }
 
@@ -78,8 +79,8 @@ test('dev names a fault in its own variables together with those of the relay', 
 test('queues prints every queue and its dead-letter queue, and needs no region for that', async () => {
   const { code, stdout } = await runCli(['queues'], { ENIGMA_QUEUE_PREFIX: 'mine-', ENIGMA_LIST_END: 'up' })
   expect(code).toBe(0)
-  expect(stdout.trim().split('\n')).toHaveLength(ROUTES.length * 2)
-  for (const { name } of ROUTES) {
+  expect(stdout.trim().split('\n')).toHaveLength(ROUTES.all.length * 2)
+  for (const { name } of ROUTES.all) {
     expect(stdout).toContain(`mine-${name}.fifo\n`)
     expect(stdout).toContain(`mine-${name}-dlq.fifo\n`)
   }
@@ -91,9 +92,9 @@ test('queues --create makes them once, and says what it made', async () => {
   const env = { ...CREDENTIALS, AWS_ENDPOINT_URL_SQS: server.endpoint }
   const first = await runCli(['queues', '--create'], env)
   expect(first).toMatchObject({ code: 0, stderr: '' })
-  expect(first.stdout).toMatch(new RegExp(`\\b${2 * ROUTES.length}\\b.*\\b0\\b.* ${server.endpoint}`))
+  expect(first.stdout).toMatch(new RegExp(`\\b${2 * ROUTES.all.length}\\b.*\\b0\\b.* ${server.endpoint}`))
   const second = await runCli(['queues', '--create'], env)
-  expect(second.stdout).toMatch(new RegExp(`\\b0\\b.*\\b${2 * ROUTES.length}\\b.* ${server.endpoint}`))
+  expect(second.stdout).toMatch(new RegExp(`\\b0\\b.*\\b${2 * ROUTES.all.length}\\b.* ${server.endpoint}`))
 })
 
 test.each<[string, Record<string, string>, number, string]>([

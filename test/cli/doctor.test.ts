@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest'
-import { ROUTES } from '../../src/protocol/index.ts'
+
 import type { Finding } from '../../src/relay/doctor/check.ts'
 import { everythingIn } from '../support/doctor.ts'
 import { useFolder } from '../support/relay.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useSqs } from '../support/sqs.ts'
 import { runCli } from './run.ts'
+import { ROUTES } from '../support/routes.ts'
 
 const LIST = 'enigma:notifications:campaigns'
 
@@ -46,8 +47,8 @@ test('when all is well: a line for each check, the queues in one, no colours, ex
   expect(lines).toEqual(
     expect.arrayContaining([
       starting(`redis/main/list/${LIST}  2 items`),
-      starting(`sqs/queues  ${ROUTES.length} queues`),
-      starting(`sqs/rights  .*\\b${ROUTES.length} queues`),
+      starting(`sqs/queues  ${ROUTES.all.length} queues`),
+      starting(`sqs/rights  .*\\b${ROUTES.all.length} queues`),
     ]),
   )
   expect(lines.at(-1)).toMatch(/^\d+ ok, \d warn, 0 fail$/)
@@ -74,7 +75,7 @@ test('--json has every check and a summary of the same; something that fails end
   const server = ['answer', 'version', 'role', 'source', 'memory', 'persistence']
   const pubsub = ['rights', 'heartbeat', 'output-buffer', 'channels']
   const lists = [`list/${LIST}`, 'lists', 'consumers', 'relay-id', 'claims', 'parked']
-  const ofRoutes = (part: string) => ROUTES.map(({ name }) => `${part}/${name}`)
+  const ofRoutes = (part: string) => ROUTES.all.map(({ name }) => `${part}/${name}`)
   expect(checks.map(({ check }) => check)).toEqual([
     ...names('machine', ['node', 'folder', 'disk', 'journal']),
     ...names('redis/main', [...server, ...pubsub, ...lists]),

@@ -10,7 +10,7 @@ import {
   toRequest,
   type Notification,
 } from '../../src/protocol/index.ts'
-import { stamp } from '../../src/relay/notification/stamp.ts'
+import { stamp } from '../support/routes.ts'
 
 /**
  * The formats as they stand on the wire. Queues hold messages for fourteen days, so what is written here must be read by every later

@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { LAUNCHER, start, type Running } from '../cli/run.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useFolder, waitFor } from '../support/relay.ts'
+import { ROUTES } from '../support/routes.ts'
 
 const TOKEN = 'the-token-of-this-test-of-32-characters'
 const LIST = 'enigma:notifications:campaigns'
@@ -174,7 +175,7 @@ test('a second dev on the same state is refused; after a SIGKILL the next one en
 test('with --bundles the functions run in processes of their own; a SIGKILL leaves none for the next one', async () => {
   const folder = await useFolder()
   const first = startDev(folder, ['--bundles', '--agents', '10', '--speed', '5'])
-  await first.says(/^functions +dist\/functions\/ +13, each behind its queue$/m)
+  await first.says(new RegExp(`^functions +dist/functions/ +${ROUTES.all.length}, each behind its queue$`, 'm'))
   await waitFor(
     async () => ((await get(first, '/agents')).body['items'] as unknown[]).length > 0,
     'agents at the API',

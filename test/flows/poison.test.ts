@@ -2,7 +2,7 @@ import { ReceiveMessageCommand } from '@aws-sdk/client-sqs'
 import { Hono } from 'hono'
 import { expect, test, vi } from 'vitest'
 import { event, fromSqs, record, type AdapterEnv } from '../../src/adapter/index.ts'
-import { AgentStatus, findRoute, formatPacket, laneOf, readBody } from '../../src/protocol/index.ts'
+import { AgentStatus, formatPacket, laneOf, readBody } from '../../src/protocol/index.ts'
 import { agentStatus, type Effect } from '../../src/store/index.ts'
 import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
@@ -11,9 +11,10 @@ import { useSqs } from '../support/sqs.ts'
 import { useStore } from '../support/store.ts'
 import { useTrigger } from '../support/triggers.ts'
 import { useEnv } from '../support/env.ts'
+import { routeOf } from '../support/routes.ts'
 
 /** Agents of two lanes only: each pack holds many of several. */
-const LANES = findRoute('agents', 'status')?.lanes ?? 1
+const LANES = routeOf('agents', 'status').lanes ?? 1
 const AGENTS = Array.from({ length: 9_000 }, (_, at) => String(1_000 + at))
   .filter((agent) => laneOf(agent, LANES) < 2)
   .slice(0, 30)
@@ -74,7 +75,11 @@ test(
       run.outcome = 'done'
       return c.body(null, 204)
     })
-    const handler = fromSqs(app, { ...wire('agents', 'status'), maxReceiveCount: ATTEMPTS, log: () => undefined })
+    const handler = fromSqs(app, {
+      ...wire(routeOf('agents', 'status')),
+      maxReceiveCount: ATTEMPTS,
+      log: () => undefined,
+    })
     await useTrigger(sqs, 'agents-status', handler, {
       timeoutMs: 2_000,
       onInvocation: ({ records }) =>

@@ -15,6 +15,7 @@ import { useSqs } from '../support/sqs.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
 import { useTrigger } from '../support/triggers.ts'
 import { useEnv } from '../support/env.ts'
+import { ROUTES } from '../support/routes.ts'
 
 const NUMBER = '27829998877'
 const PERSON = {
@@ -166,7 +167,7 @@ test(
 
     await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [CAMPAIGNS] })
     let invocations = 0
-    for (const [{ name }, handler] of await loadFunctions(new URL('../../', import.meta.url))) {
+    for (const [{ name }, handler] of await loadFunctions(new URL('../../', import.meta.url), ROUTES)) {
       await useTrigger(sqs, name, handler, { timeoutMs: 5_000, onInvocation: () => void invocations++ })
     }
     for (const [key, packet] of PACKETS) await client.publish(key, packet)

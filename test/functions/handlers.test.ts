@@ -15,7 +15,6 @@ import {
   formatPacket,
   formatSequence,
   readBody,
-  ROUTES,
   type Notification,
   type Route,
 } from '../../src/protocol/index.ts'
@@ -24,6 +23,7 @@ import { useReservedPort } from '../support/reserved-port.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useStore } from '../support/store.ts'
 import { useEnv } from '../support/env.ts'
+import { ROUTES } from '../support/routes.ts'
 
 type Handler = (event: SqsEvent) => Promise<{ batchItemFailures: { itemIdentifier: string }[] }>
 
@@ -31,7 +31,7 @@ type File = `${string}/${string}` | 'other'
 
 const PROJECT = new URL('../../', import.meta.url)
 
-beforeAll(async () => void (await bundleFunctions()))
+beforeAll(async () => void (await bundleFunctions(ROUTES.all)))
 
 let index = 0
 const base = Date.now()
@@ -97,8 +97,8 @@ async function useFunctions(from: 'sources' | 'bundles') {
   vi.resetModules()
   const load = async (file: File): Promise<Handler> => {
     if (from === 'bundles') return ((await loadBundle(file)) as { handler: Handler }).handler
-    const handlers = await loadFunctions(PROJECT)
-    const route = ROUTES.find(({ name }) => name === file.replace('/', '-')) as Route
+    const handlers = await loadFunctions(PROJECT, ROUTES)
+    const route = ROUTES.all.find(({ name }) => name === file.replace('/', '-')) as Route
     return handlers.get(route) as unknown as Handler
   }
   return { sqs, store, redis, proxy, port, load }

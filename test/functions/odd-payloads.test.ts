@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest'
 import { joinEvents, textOf, toBytes } from '../../src/protocol/index.ts'
-import { stamp } from '../../src/relay/notification/stamp.ts'
+
 import type { CdrDetail, CdrRecord, Page } from '../../src/store/index.ts'
 import { loadHandlers } from '../support/handlers.ts'
 import { useApi } from '../api/api-world.ts'
+import { stamp } from '../support/routes.ts'
 
 const CAMPAIGNS = 'enigma:notifications:campaigns'
 const nowSeconds = Math.floor(Date.now() / 1_000) - 60

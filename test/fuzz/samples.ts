@@ -1,5 +1,6 @@
 import fc from 'fast-check'
-import { BASE_KEY, formatPacket, OTHER, RELAY_TYPE, ROUTES } from '../../src/protocol/index.ts'
+import { BASE_KEY, formatPacket, OTHER, RELAY_TYPE } from '../../src/protocol/index.ts'
+import { ROUTES } from '../support/routes.ts'
 
 /** A packet as a dialler might write it on a bad day, and where. */
 export type Sample = { readonly transport: 'list' | 'pubsub'; readonly key: Buffer; readonly packet: Buffer }
@@ -249,13 +250,15 @@ const sampleOf = (
 ): fc.Arbitrary<Sample> => fc.record({ transport: fc.constant(transport), key, packet: packetsOf(types) })
 
 /** Most of these find their route: the packet's type is one that the key's type has. */
-const routed = ROUTES.filter(({ type }) => type !== OTHER.type && type !== RELAY_TYPE).map(({ type, subType }) =>
-  sampleOf(
-    'pubsub',
-    references.map((reference) => Buffer.from(`${BASE_KEY}:${type}:${reference}`)),
-    fc.constant(subType),
-  ),
-)
+const routed = ROUTES.all
+  .filter(({ type }) => type !== OTHER.type && type !== RELAY_TYPE)
+  .map(({ type, subType }) =>
+    sampleOf(
+      'pubsub',
+      references.map((reference) => Buffer.from(`${BASE_KEY}:${type}:${reference}`)),
+      fc.constant(subType),
+    ),
+  )
 const cdrs = [`${BASE_KEY}:campaigns`, `${BASE_KEY}:cdr`].map((list) =>
   sampleOf('list', fc.constant(Buffer.from(list)), fc.constant('cdr')),
 )

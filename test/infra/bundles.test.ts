@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
+import { isBuiltin } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
@@ -9,15 +10,16 @@ import { bundleFunctions, FUNCTIONS_FOLDER, MOST_OWN_BYTES, ownBytes } from '../
 import { formatReport } from '../../infra/build/report.ts'
 import { readOpenApiDocument } from '../../infra/build/openapi-document.ts'
 import { startParameterStore } from '../../src/local/parameter-store.ts'
-import { ROUTES } from '../../src/protocol/index.ts'
+
 import { ROOT } from '../cli/run.ts'
 import { callRecord } from '../support/call-record.ts'
 import { useStore } from '../support/store.ts'
+import { ROUTES } from '../support/routes.ts'
 
 const TOKEN = 'a-token-of-thirty-two-characters-'
 const run = promisify(execFile)
 
-const names = [...ROUTES.map(({ name }) => name), 'api'].toSorted()
+const names = [...ROUTES.all.map(({ name }) => name), 'api'].toSorted()
 
 const digest = async (): Promise<Record<string, string>> => {
   const files = (await readdir(FUNCTIONS_FOLDER, { recursive: true }))
@@ -36,10 +38,10 @@ const digest = async (): Promise<Record<string, string>> => {
 }
 
 test('each function is one small module, the same bytes each time; what the runtime has, and what only makes documents, is not in it', async () => {
-  const metafile = await bundleFunctions()
+  const metafile = await bundleFunctions(ROUTES.all)
   const first = await digest()
   expect(Object.keys(first)).toEqual(names.flatMap((name) => [`${name}/index.mjs`, `${name}/index.mjs.map`]))
-  await bundleFunctions()
+  await bundleFunctions(ROUTES.all)
   expect(await digest()).toEqual(first)
   for (const [file, output] of Object.entries(metafile.outputs)) {
     if (!file.endsWith('.mjs')) continue
@@ -56,9 +58,7 @@ test('each function is one small module, the same bytes each time; what the runt
       file,
     ).toBe(true)
     expect(
-      imports.filter(
-        ({ path, external }) => external === true && !path.startsWith('@aws-sdk/') && !/^(node:|crypto$)/.test(path),
-      ),
+      imports.filter(({ path, external }) => external === true && !path.startsWith('@aws-sdk/') && !isBuiltin(path)),
       file,
     ).toEqual([])
   }
@@ -79,7 +79,7 @@ test('each function is one small module, the same bytes each time; what the runt
 })
 
 test('each function loads what Node has for the fetch standard while it starts, and not in its first invocation', async () => {
-  await bundleFunctions()
+  await bundleFunctions(ROUTES.all)
   const { proxy } = await useStore()
   const parameters = await startParameterStore({ '/s/url': proxy.url, '/s/token': 'test-token', '/s/api': TOKEN })
   onTestFinished(() => parameters.stop())
@@ -127,7 +127,7 @@ test('each function loads what Node has for the fetch standard while it starts, 
 })
 
 test('the report names each bundle, its size and its three largest inputs', async () => {
-  const lines = formatReport(await bundleFunctions()).split('\n')
+  const lines = formatReport(await bundleFunctions(ROUTES.all)).split('\n')
   expect(lines[0]).toMatch(/^bundle +kB +largest inputs, kB$/)
   expect(lines.slice(1).map((line) => line.split(' ')[0])).toEqual(names)
   for (const line of lines.slice(1))
@@ -135,7 +135,7 @@ test('the report names each bundle, its size and its three largest inputs', asyn
 })
 
 test('the bundled API answers with the very document that its sources make', async () => {
-  await bundleFunctions()
+  await bundleFunctions(ROUTES.all)
   for (const [name, value] of Object.entries({
     API_TOKEN: TOKEN,
     UPSTASH_REDIS_REST_URL: 'http://127.0.0.1:1',

@@ -12,6 +12,8 @@ import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { ROOT } from '../cli/run.ts'
 import { useRedisServer } from '../support/redis.ts'
 import { useSqs } from '../support/sqs.ts'
+import { parameterName } from '../../infra/stack/names.ts'
+import { DECLARED } from '../support/routes.ts'
 
 const run = promisify(execFile)
 
@@ -94,6 +96,10 @@ async function useAccount(stacks: Readonly<Record<string, string>> = {}, logGrou
     '/acme-eu/upstash-redis-rest-url': upstash.url,
     '/acme-eu/upstash-redis-rest-token': 'upstash-token',
     '/acme-eu/api-token': 'an-api-token-of-32-characters-or-more',
+    // Of functions that somebody has added here.
+    ...Object.fromEntries(
+      DECLARED.flatMap(({ secrets = [] }) => secrets).map((name) => [parameterName('acme-eu-', name), 'a secret']),
+    ),
   })
   onTestFinished(async () => {
     await upstash.stop()

@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest'
 import { readArguments } from '../../infra/package/arguments.ts'
+import { allSecrets, toStackRoutes } from '../../infra/routes.ts'
 import { logicalName } from '../../infra/stack/names.ts'
-import { MOST_PREFIX, readStackOptions } from '../../infra/stack/options.ts'
-import { allParameters } from '../../infra/stack/own-settings.ts'
+import { mostPrefix, readStackOptions } from '../../infra/stack/options.ts'
 import { createStack } from '../../infra/stack/stack.ts'
-import { ROUTES } from '../../src/protocol/index.ts'
+import { AgentCall, CALL_LIMITS, defineRoute, type Needs } from '../../src/protocol/index.ts'
+import { DECLARED, ROUTES } from '../support/routes.ts'
 
 /** Names what is wrong: the words are the user's own. */
 const refusal = (words: RegExp) =>
@@ -15,6 +16,7 @@ test('what is not said has a default; the prefix comes from the stage', () => {
     readArguments(
       ['--stage', 'prod', '--param=alarmEmail=ops@example.com', '--param', 'corsOrigin=https://a.example'],
       { AWS_REGION: 'eu-west-1' },
+      ROUTES.all,
     ),
   ).toEqual({
     stage: 'prod',
@@ -29,10 +31,12 @@ test('what is not said has a default; the prefix comes from the stage', () => {
       kmsKeyArn: '',
       apiConcurrency: undefined,
       keep: true,
-      settings: {},
+      routes: ROUTES.all,
     },
   })
-  expect(readArguments(['-s', 'x', '-r', 'eu-north-1', '-p', '/p'], { AWS_REGION: 'eu-west-1' })).toMatchObject({
+  expect(
+    readArguments(['-s', 'x', '-r', 'eu-north-1', '-p', '/p'], { AWS_REGION: 'eu-west-1' }, ROUTES.all),
+  ).toMatchObject({
     region: 'eu-north-1',
     folder: '/p',
     stack: { prefix: 'enigma-x-' },
@@ -44,7 +48,7 @@ test.each([
   [{ AWS_REGION: ' ', AWS_DEFAULT_REGION: ' eu-west-1 ' }, 'eu-west-1'],
   [{ AWS_REGION: '', AWS_DEFAULT_REGION: '' }, ''],
 ])('a variable that is there and blank is not set: %j', (env, region) => {
-  expect(readArguments([], env)).toMatchObject({ region })
+  expect(readArguments([], env, ROUTES.all)).toMatchObject({ region })
 })
 
 test.each([
@@ -53,7 +57,7 @@ test.each([
   [{ prefix: 'acme--eu-' }, /prefix "acme--eu-"/],
   [{ prefix: '1acme-' }, /prefix "1acme-"/],
   [{ prefix: 'aws-acme-' }, /prefix "aws-acme-"/],
-  [{ prefix: `${'a'.repeat(MOST_PREFIX)}-` }, /\b43\b.*\b42\b/],
+  [{ prefix: `${'a'.repeat(mostPrefix(ROUTES.all))}-` }, /\b43\b.*\b42\b/],
   [{ logRetentionDays: '31' }, /logRetentionDays "31": .*\b1, 3\b/],
   [{ alarmEmail: 'ops' }, /alarmEmail "ops"/],
   [{ callLimitSeconds: '2h' }, /callLimitSeconds "2h"/],
@@ -64,23 +68,39 @@ test.each([
   [{ keep: 'maybe' }, /keep "maybe"/],
   [{ alarmMail: 'ops@example.com' }, /"alarmMail".*\bprefix, .*alarmEmail/],
 ])('%j is refused with what to write instead', (values, words) => {
-  expect(() => readStackOptions({ prefix: 'acme-', ...values })).toThrow(refusal(words))
+  expect(() => readStackOptions({ prefix: 'acme-', ...values }, ROUTES.all)).toThrow(refusal(words))
 })
 
-test.each([
-  [{ 'agents-calls': {} }, /"agents-calls": .*agents-status/],
-  [{ other: { variables: { 'crm-url': 'x' } } }, /"other": "crm-url"/],
-  [{ other: { variables: { NODE_OPTIONS: 'x' } } }, /"NODE_OPTIONS"/],
-  [{ other: { parameters: ['API_TOKEN'] } }, /"API_TOKEN"/],
-  [{ other: { variables: { CRM_TOKEN: 'x' }, parameters: ['CRM_TOKEN'] } }, /"CRM_TOKEN"/],
-  [{ other: { parameters: Array.from({ length: 9 }, (_, at) => `P${at}`) } }, /\b9 parameters\b.*\b8\b/],
-])('functions/settings.ts with %j is refused with what to write instead', (settings, words) => {
-  expect(() => readStackOptions({ prefix: 'acme-' }, settings)).toThrow(refusal(words))
+/** The declarations, of which agents/call alone needs something besides: this. */
+const withNeeds = (needs: Needs) =>
+  DECLARED.map(({ variables: _, secrets: _secrets, statements: _statements, vpc: _vpc, ...route }) =>
+    route.name === 'agents-call' ? { ...route, ...needs } : route,
+  )
+
+test.each<[Needs, RegExp]>([
+  [{ variables: { 'crm-url': 'x' } }, /"crm-url"/],
+  [{ variables: { NODE_OPTIONS: 'x' } }, /"NODE_OPTIONS"/],
+  [{ secrets: ['API_TOKEN'] }, /"API_TOKEN"/],
+  [{ variables: { CRM_TOKEN: 'x' }, secrets: ['CRM_TOKEN'] }, /"CRM_TOKEN"/],
+  [{ secrets: Array.from({ length: 9 }, (_, at) => `P${at}`) }, /\b9 secrets\b.*\b8\b/],
+  [{ statements: [{ actions: ['publish'], resources: ['*'] }] }, /"publish"/],
+  [{ statements: [{ actions: ['sns:Publish'], resources: ['pops'] }] }, /"pops"/],
+  [{ statements: [{ actions: ['sns:Publish'], resources: [] }] }, /resource/],
+  [{ vpc: { subnetIds: ['subnet-1'], securityGroupIds: [] } }, /security group/],
+])('a route that needs %j is refused with its file and what to write instead', (needs, words) => {
+  expect(() => toStackRoutes(withNeeds(needs))).toThrow(
+    expect.objectContaining({
+      code: 'deploy.routes.invalid',
+      message: expect.stringMatching(new RegExp(`^functions/agents/call\\.ts: .*${words.source}`)) as string,
+    }) as Error,
+  )
 })
 
 test('apiConcurrency bounds the API alone, and is off by default', () => {
   const reservedBy = (apiConcurrency?: string) => {
-    const { functions } = createStack(readStackOptions({ prefix: 'acme-', ...(apiConcurrency && { apiConcurrency }) }))
+    const { functions } = createStack(
+      readStackOptions({ prefix: 'acme-', ...(apiConcurrency && { apiConcurrency }) }, ROUTES.all),
+    )
     return Object.entries(functions as Record<string, { reservedConcurrency?: number }>).flatMap(
       ([name, { reservedConcurrency }]) => (reservedConcurrency === undefined ? [] : [[name, reservedConcurrency]]),
     )
@@ -89,21 +109,27 @@ test('apiConcurrency bounds the API alone, and is off by default', () => {
   expect(reservedBy('20')).toEqual([['api', 20]])
 })
 
-test("settings of one's own reach their function alone, secrets as where they are, with the right to read them", () => {
-  const options = readStackOptions(
-    { prefix: 'acme-' },
-    { 'agents-call': { variables: { CRM_URL: 'https://crm.example.com' }, parameters: ['CRM_TOKEN'] } },
-  )
+test('what a route needs reaches its function alone: variables, secrets as where they are, rights, its network', () => {
+  const needs = {
+    variables: { CRM_URL: 'https://crm.example.com' },
+    secrets: ['CRM_TOKEN'],
+    statements: [{ actions: ['sns:Publish'], resources: ['arn:aws:sns:eu-west-1:111122223333:pops'] }],
+    vpc: { subnetIds: ['subnet-1'], securityGroupIds: ['sg-1'] },
+  }
+  const options = readStackOptions({ prefix: 'acme-' }, toStackRoutes(withNeeds(needs)))
   const { functions, resources } = createStack(options)
-  const variables = (key: string) => (functions[key] as { environment: Record<string, string> }).environment
-  expect(variables('agentsCall')).toMatchObject({
-    CRM_URL: 'https://crm.example.com',
-    CRM_TOKEN_PARAMETER: '/acme/crm-token',
+  const made = (key: string) => functions[key] as { environment: Record<string, string>; vpc?: object }
+  expect(made('agentsCall')).toMatchObject({
+    environment: { CRM_URL: 'https://crm.example.com', CRM_TOKEN_PARAMETER: '/acme/crm-token' },
+    vpc: needs.vpc,
   })
-  expect(Object.keys(variables('agentsStatus')).filter((name) => name.startsWith('CRM'))).toEqual([])
-  const mayRead = (role: string) => JSON.stringify(resources.Resources[role]).includes('parameter/acme/crm-token')
-  expect([mayRead('AgentsCallRole'), mayRead('AgentsStatusRole'), mayRead('ApiRole')]).toEqual([true, false, false])
-  expect(allParameters(options.settings)).toEqual([
+  expect(Object.keys(made('agentsStatus').environment).filter((name) => name.startsWith('CRM'))).toEqual([])
+  expect(made('agentsStatus').vpc).toBeUndefined()
+  for (const right of ['parameter/acme/crm-token', 'sns:Publish', 'ec2:CreateNetworkInterface']) {
+    const roles = ['AgentsCallRole', 'AgentsStatusRole', 'ApiRole'].map((role) => resources.Resources[role])
+    expect(roles.map((role) => JSON.stringify(role).includes(right))).toEqual([true, false, false])
+  }
+  expect(allSecrets(options.routes)).toEqual([
     'UPSTASH_REDIS_REST_URL',
     'UPSTASH_REDIS_REST_TOKEN',
     'API_TOKEN',
@@ -112,13 +138,30 @@ test("settings of one's own reach their function alone, secrets as where they ar
   ])
 })
 
+test('a new declaration has a queue, a dead-letter queue, a function, a role and alarms', () => {
+  const route = defineRoute({ type: 'agents', subType: 'break', payload: AgentCall, ...CALL_LIMITS })
+  const { functions, resources } = createStack(
+    readStackOptions({ prefix: 'acme-' }, toStackRoutes([...DECLARED, route])),
+  )
+  expect(functions).toHaveProperty('agentsBreak')
+  const names = Object.keys(resources.Resources).filter((name) => name.startsWith('AgentsBreak'))
+  expect(names).toEqual(
+    expect.arrayContaining([
+      'AgentsBreakQueue',
+      'AgentsBreakDeadLetterQueue',
+      'AgentsBreakRole',
+      'AgentsBreakAgeAlarm',
+    ]),
+  )
+})
+
 test('all faults are said at once', () => {
-  expect(() => readStackOptions({ prefix: 'x', keep: 'x', alarmEmail: 'x' })).toThrow(
+  expect(() => readStackOptions({ prefix: 'x', keep: 'x', alarmEmail: 'x' }, ROUTES.all)).toThrow(
     refusal(/prefix[^]*alarmEmail[^]*keep/),
   )
 })
 
 test('no two routes have one logical name', () => {
-  expect(new Set(ROUTES.map(logicalName)).size).toBe(ROUTES.length)
-  expect(ROUTES.map(logicalName)).toEqual(expect.arrayContaining(['CampaignsDialPreview', 'RelayAlive', 'Other']))
+  expect(new Set(ROUTES.all.map(logicalName)).size).toBe(ROUTES.all.length)
+  expect(ROUTES.all.map(logicalName)).toEqual(expect.arrayContaining(['CampaignsDialPreview', 'RelayAlive', 'Other']))
 })

@@ -23,11 +23,11 @@ const inFolder = (command: string, args: readonly string[], env: Record<string, 
 const OWN = `
 import { fromSqs } from 'enigma-relay/adapter'
 import { createStoreWriter, type Effect } from 'enigma-relay/store'
-import { createCrmPop } from './crm-pop.ts'
+import { app } from './crm-pop.ts'
 
 const store = createStoreWriter({ url: process.env['STORE'] ?? '', token: 'test-token' })
 
-export const handler = fromSqs<Effect>(createCrmPop({ url: process.env['CRM'] ?? '', token: () => 'crm-token' }), {
+export const handler = fromSqs<Effect>(app, {
   commit: store.commit, recall: store.recall, maxReceiveCount: 10, park: async () => undefined, postpone: async () => undefined,
 })
 `
@@ -114,7 +114,8 @@ test("a user's own function is type-checked and runs against the package", async
   onTestFinished(() => void crm.close())
   const { stdout } = await inFolder(process.execPath, ['run.ts'], {
     STORE: proxy.url,
-    CRM: `http://127.0.0.1:${(crm.address() as AddressInfo).port}/`,
+    CRM_URL: `http://127.0.0.1:${(crm.address() as AddressInfo).port}/`,
+    CRM_TOKEN: 'crm-token',
   })
   expect(JSON.parse(stdout)).toEqual({ batchItemFailures: [] })
   expect(pops).toEqual(['main/p/5/1'])

@@ -12,6 +12,7 @@ import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { relayEnv, useFolder, waitFor } from '../support/relay.ts'
 import { useReservedPort } from '../support/reserved-port.ts'
 import { useSqsFaults } from '../support/sqs-faults.ts'
+import { ROUTES } from '../support/routes.ts'
 
 const run = promisify(execFile)
 
@@ -33,7 +34,7 @@ const node = join(folder, 'node')
 
 beforeAll(async () => {
   await mkdir(app)
-  await bundleRelay(file)
+  await bundleRelay(ROUTES.all, file)
   await rm(`${file}.map`)
   await chmod(folder, 0o755)
   await copyFile(process.execPath, node)

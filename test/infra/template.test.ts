@@ -3,17 +3,19 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { checkTemplate } from '../../infra/check/check-template.ts'
-import { deadLetterQueueName, queueName, ROUTES } from '../../src/protocol/index.ts'
+import { deadLetterQueueName, queueName } from '../../src/protocol/index.ts'
 import { usePackaged } from '../support/packaged.ts'
 import { withEnv } from '../support/env.ts'
+import { ROUTES } from '../support/routes.ts'
 
 const PREFIX = 'acme-eu-'
+const STACK = { prefix: PREFIX, routes: ROUTES.all, apiConcurrency: undefined }
 const CANARY = 'c4nary0a8f3e2d1b5c6f7a8e9d0b1c2d3e4f5a6b'
 // Whatever the machine's variables hold, it is not for the template.
 const { folder, template } = await withEnv({ UPSTASH_REDIS_REST_TOKEN: CANARY, API_TOKEN: CANARY }, () =>
   usePackaged(PREFIX),
 )
-const faults = checkTemplate(template, PREFIX)
+const faults = checkTemplate(template, STACK)
 
 type Part = { Type: string; Properties: Record<string, unknown>; DeletionPolicy?: string; UpdateReplacePolicy?: string }
 
@@ -23,7 +25,7 @@ type Whole = { Resources: Record<string, Part>; Outputs: Record<string, unknown>
 function withChange(change: (resources: Record<string, Part>, whole: Whole) => void): string[] {
   const copy = structuredClone(template) as unknown as Whole
   change(copy.Resources, copy)
-  return checkTemplate(copy, PREFIX)
+  return checkTemplate(copy, STACK)
 }
 const part = (resources: Record<string, Part>, name: string): Part => resources[name] as Part
 const all = (type: string) => Object.entries(template.Resources).filter(([, { Type }]) => Type === type)
@@ -34,7 +36,7 @@ test('the packaged template is as it should be, and every name begins with the p
     all('AWS::SQS::Queue')
       .map(([, { Properties }]) => String(Properties?.['QueueName']))
       .toSorted(),
-  ).toEqual(ROUTES.flatMap((route) => [queueName(PREFIX, route), deadLetterQueueName(PREFIX, route)]).toSorted())
+  ).toEqual(ROUTES.all.flatMap((route) => [queueName(PREFIX, route), deadLetterQueueName(PREFIX, route)]).toSorted())
   const names = Object.values(template.Resources).flatMap(({ Properties: p = {} }) =>
     [p['FunctionName'], p['AlarmName'], p['TopicName'], p['LogGroupName']].filter((name) => typeof name === 'string'),
   )
@@ -51,7 +53,7 @@ test('a prefix with digits, however long, and an address with some are no secret
   part(other.Resources, 'AlarmTopic').Properties['Subscription'] = [
     { Protocol: 'email', Endpoint: 'enigma-production-0a8f3e2d1b5c6f7a8e9d@acme.pagerduty.example' },
   ]
-  expect(checkTemplate(other, prefix)).toEqual([])
+  expect(checkTemplate(other, { ...STACK, prefix })).toEqual([])
 })
 
 test('queues and logs stay when the stack is removed, but not when its creation fails; the rest does not', () => {
@@ -76,8 +78,8 @@ test("the relay may send to the stack's queues and look at them, and nothing els
     PolicyDocument: { Statement: { Action: string[]; Resource: unknown[] }[] }
   }
   expect(PolicyDocument.Statement.map(({ Action, Resource }) => [Action, Resource.length])).toEqual([
-    [['sqs:SendMessage', 'sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], ROUTES.length],
-    [['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], ROUTES.length],
+    [['sqs:SendMessage', 'sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], ROUTES.all.length],
+    [['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], ROUTES.all.length],
   ])
 })
 

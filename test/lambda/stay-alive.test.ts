@@ -18,10 +18,11 @@ async function useStep(step: string) {
     import { Hono } from 'hono'
     import { fromSqs } from 'enigma-relay/adapter'
     import { wire } from './src/lambda/wiring.ts'
+    import { OTHER } from 'enigma-relay/protocol'
     const app = new Hono()
     let count = 0
     app.post('/*', async (c) => { count++; ${step}; return c.body(null, 204) })
-    const run = fromSqs(app, { ...wire('agents', 'call'), commit: async () => {}, recall: async () => new Map() })
+    const run = fromSqs(app, { ...wire(OTHER), commit: async () => {}, recall: async () => new Map() })
     export const handler = async (event, context) => ({ ...(await run(event, context)), count })`
   const stdin = { contents, resolveDir: ROOT, loader: 'ts' } as const
   const { sourcemap: _, ...options } = FUNCTION_BUNDLE

@@ -9,6 +9,7 @@ import { startSqsServer } from '../../src/local/sqs-server.ts'
 import type { UpstashLimits } from '../../src/local/upstash-limits.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
+import { ROUTES } from '../support/routes.ts'
 
 test('a redis-server answers on the address that it names, and another one gets another port', async () => {
   const first = await useRedisServer()
@@ -30,7 +31,7 @@ test('the local SQS listens on 127.0.0.1 and keeps queues and messages between r
     })
   const first = await startSqsServer({ dataDir })
   expect(first.endpoint).toMatch(/^http:\/\/127\.0\.0\.1:/)
-  const queues = await createQueues(connect(first.endpoint), 'enigma-')
+  const queues = await createQueues(connect(first.endpoint), 'enigma-', ROUTES)
   const url = queues[0]?.url
   await connect(first.endpoint).send(
     new SendMessageCommand({ QueueUrl: url, MessageBody: 'kept', MessageGroupId: '1', MessageDeduplicationId: '1' }),
@@ -40,7 +41,7 @@ test('the local SQS listens on 127.0.0.1 and keeps queues and messages between r
   onTestFinished(() => second.stop())
   const sqs = connect(second.endpoint)
   expect((await sqs.send(new ListQueuesCommand({}))).QueueUrls).toHaveLength(queues.length * 2)
-  await createQueues(sqs, 'enigma-')
+  await createQueues(sqs, 'enigma-', ROUTES)
   const received = await sqs.send(new ReceiveMessageCommand({ QueueUrl: url, MessageSystemAttributeNames: ['All'] }))
   expect(received.Messages?.map((message) => message.Body)).toEqual(['kept'])
 })

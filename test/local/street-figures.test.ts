@@ -1,14 +1,15 @@
 import { expect, test } from 'vitest'
 import { quantile, readFigures, type Buckets } from '../../src/local/street/figures.ts'
 import { createWatch, type Handled } from '../../src/local/street/watch.ts'
-import { findRoute, formatEvent, gzipBody, type Notification, type Route } from '../../src/protocol/index.ts'
+import { formatEvent, gzipBody, type Notification } from '../../src/protocol/index.ts'
 import { createRelay, readConfig } from '../../src/relay/index.ts'
 import { createLog } from '../../src/runtime/index.ts'
 import { toLambdaRecord } from '../../src/local/lambda-event.ts'
 import { formatHandled } from '../../src/local/view/notification-line.ts'
 import { waitFor } from '../support/relay.ts'
+import { routeOf, ROUTES } from '../support/routes.ts'
 
-const ROUTE = findRoute('agents', 'call') as Route
+const ROUTE = routeOf('agents', 'call')
 
 const makeNotification = (data: string, more: Partial<Notification> = {}): Notification => ({
   id: 'main/p/1/1',
@@ -69,7 +70,11 @@ test('notifications of a failed message are told and not counted', async () => {
 })
 
 test('figures put together what the relay and the watch have counted, and what is parked anywhere', async () => {
-  const relay = createRelay({ config: readConfig({ AWS_REGION: 'us-east-1' }), log: createLog('silent') })
+  const relay = createRelay({
+    routes: ROUTES,
+    config: readConfig({ AWS_REGION: 'us-east-1' }),
+    log: createLog('silent'),
+  })
   relay.metrics.received.inc({ source: 'a', transport: 'pubsub', route: 'agents-call' }, 2)
   relay.metrics.received.inc({ source: 'b', transport: 'list', route: 'agents-call' }, 3)
   relay.metrics.backlog.set({ source: 'a', list: 'x' }, 4)
@@ -78,7 +83,12 @@ test('figures put together what the relay and the watch have counted, and what i
   relay.metrics.gaps.inc({ source: 'a', cause: 'restart' })
   relay.metrics.delay.observe({ route: 'agents-call' }, 0.0015)
   const { watch } = await watchOne(false)
-  const figures = await readFigures({ metrics: relay.metrics, watch, countDeadLetters: () => Promise.resolve(10) })
+  const figures = await readFigures({
+    routes: ROUTES,
+    metrics: relay.metrics,
+    watch,
+    countDeadLetters: () => Promise.resolve(10),
+  })
   expect(figures).toMatchObject({ backlog: 9, parked: 16, gaps: 1 })
   expect(figures.routes.find(({ name }) => name === 'agents-call')).toEqual({
     name: 'agents-call',
@@ -116,7 +126,7 @@ test.each([
   ['unknown fields of an unknown type', '{"type":"sms","payload":{"to":"27821234567","by":27821234567}}'],
   ['what is not JSON', 'call 27821234567 now'],
 ])('%s: no number is shown', (_what, data) => {
-  const other = findRoute('*', '*') as Route
+  const other = routeOf('*', '*')
   const notification = makeNotification(data, { subject: '27821234567', reason: 'unknown_type' })
   const line = formatHandled({ route: other, notification, outcome: 'retry', delayMs: 1 }, new Date())
   expect(line).not.toContain('27821234567')
@@ -133,7 +143,7 @@ test('no number is shown of a field that nobody knows, of a value that is no sca
   const notification = makeNotification(JSON.stringify({ type: 'call', payload }), {
     type: 'enigma.27821234567.27821234567',
   })
-  for (const route of [ROUTE, findRoute('*', '*') as Route])
+  for (const route of [ROUTE, routeOf('*', '*')])
     expect(formatHandled({ route, notification, outcome: 'done', delayMs: 1 }, new Date())).not.toMatch(
       route === ROUTE ? /"[^"]*27821234567|\[27/ : /27821234567/,
     )

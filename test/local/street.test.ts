@@ -4,10 +4,11 @@ import { pathToFileURL } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Part } from '../../src/local/street/part.ts'
 import { startStreet, type StreetOptions } from '../../src/local/street/street.ts'
-import { appFile, ROUTES } from '../../src/protocol/index.ts'
+import { appFile } from '../../src/lambda/declarations.ts'
 import { createLog } from '../../src/runtime/index.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { useFolder, waitFor } from '../support/relay.ts'
+import { ROUTES } from '../support/routes.ts'
 
 /** A street on free ports, stopped when the test ends. The functions read `process.env`, so that a file can have one with them. */
 async function useStreet(options: Partial<StreetOptions> = {}) {
@@ -30,13 +31,19 @@ async function useStreet(options: Partial<StreetOptions> = {}) {
   return { street, parts, lines, get }
 }
 
-/** Functions that do nothing, without the API when `leaveOut` names it. */
-async function useFunctions(leaveOut?: string): Promise<URL> {
+/** Functions that do nothing; `broken` cannot be loaded. */
+async function useFunctions(broken?: string): Promise<URL> {
   const folder = await useFolder()
-  const files = [...ROUTES.map(appFile), 'functions/api.ts'].filter((file) => file !== leaveOut)
+  const files = [...ROUTES.all.map(appFile), 'functions/api.ts']
   for (const file of files) {
     await mkdir(join(folder, file, '..'), { recursive: true })
-    await writeFile(join(folder, file), 'export const app = { fetch: () => new Response("[]") }')
+    const route = ROUTES.all.find((one) => appFile(one) === file)
+    await writeFile(
+      join(folder, file),
+      file === broken
+        ? 'throw new Error("broken")'
+        : `export const app = { fetch: () => new Response('[]') }\nexport const route = { ...${JSON.stringify(route ?? {})}, payload: { '~standard': {} } }`,
+    )
   }
   return pathToFileURL(`${folder}/`)
 }
@@ -87,7 +94,7 @@ test('what is published and pushed at one end is read at the other', async () =>
   expect(lines).toEqual([])
 })
 
-test.each(['functions/agents/status.ts', 'functions/api.ts'])(
+test.each(['functions/agents/status.ts', 'functions/other.ts', 'functions/api.ts'])(
   'a function that cannot be loaded is named: %s; what was started is stopped',
   async (file) => {
     const folder = await useFolder()

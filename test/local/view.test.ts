@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ROUTES } from '../../src/protocol/index.ts'
+
 import { createLog } from '../../src/runtime/index.ts'
 import type { Buckets, Figures } from '../../src/local/street/figures.ts'
 import { formatBlock } from '../../src/local/view/live-view.ts'
@@ -7,6 +7,7 @@ import { formatLogLine, toLines } from '../../src/local/view/log-lines.ts'
 import { createPlainView } from '../../src/local/view/plain-view.ts'
 import { createRates } from '../../src/local/view/rates.ts'
 import { partLine, short, shortMs } from '../../src/local/view/words.ts'
+import { ROUTES } from '../support/routes.ts'
 
 /** Figures after so many notifications of each route, each a delay of 1.5 ms in the relay. */
 function makeFigures(received: number, handled = received, more: Partial<Figures> = {}): Figures {
@@ -15,7 +16,7 @@ function makeFigures(received: number, handled = received, more: Partial<Figures
     { atMost: 0.002, count },
     { atMost: Infinity, count },
   ]
-  const routes = ROUTES.map(({ name }) => ({ name, received, handled }))
+  const routes = ROUTES.all.map(({ name }) => ({ name, received, handled }))
   return {
     routes,
     relayDelay: buckets(received),
@@ -106,7 +107,7 @@ test('the block of a terminal names each route with what went through, and fits 
   const lines = formatBlock(rate(figures), figures, 3_725_000)
     .replace(/\x1b\[\d+m/g, '')
     .split('\n')
-  for (const { name } of ROUTES)
+  for (const { name } of ROUTES.all)
     expect(lines.some((line) => line.startsWith(name) && line.includes('1,234,567'))).toBe(true)
   expect(lines.at(-1)).toContain('up 01:02:05')
   expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(100)

@@ -14,6 +14,7 @@ import {
   type Outgoing,
 } from '../../src/producer/index.ts'
 import { PAYLOADS, routePacket, type Packet } from '../../src/protocol/index.ts'
+import { ROUTES } from '../support/routes.ts'
 
 const call = { ref: '1002', agent: '1002', call_ref: 17, contact_ref: 'C1', number: '27820000001' }
 const record = {
@@ -79,7 +80,7 @@ test.each(MADE)(
   (route, transport, key, outgoing) => {
     expect(outgoing).toMatchObject({ transport, key })
     const packet = outgoing.packet as Packet
-    expect(routePacket(key, packet.type).route.name).toBe(route)
+    expect(routePacket(ROUTES, key, packet.type).route.name).toBe(route)
     expect(v.safeParse(PAYLOADS[route], packet.payload).success).toBe(true)
   },
 )

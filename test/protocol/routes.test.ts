@@ -1,40 +1,41 @@
 import { expect, test } from 'vitest'
 import {
   deadLetterQueueName,
-  findRoute,
   OTHER,
   PAYLOADS,
   queueName,
-  ROUTES,
   routePacket,
   visibilitySeconds,
 } from '../../src/protocol/index.ts'
+import { routeOf, ROUTES } from '../support/routes.ts'
+
+/** Those of the dialler's documented sub_types, and the relay's; `functions/` may declare more. */
+const DOCUMENTED = ROUTES.all.filter(({ name }) => Object.hasOwn(PAYLOADS, name))
 
 test('names are unique, and SQS takes the names of all queues', () => {
-  const names = ROUTES.flatMap((route) => [queueName('enigma-', route), deadLetterQueueName('enigma-', route)])
+  const names = ROUTES.all.flatMap((route) => [queueName('enigma-', route), deadLetterQueueName('enigma-', route)])
   expect(new Set(names).size).toBe(names.length)
   for (const name of names) expect(name).toMatch(/^[A-Za-z0-9_-]{1,75}\.fifo$/)
   expect(names).toContain('enigma-campaigns-dial_preview.fifo')
   expect(names).toContain('enigma-other-dlq.fifo')
 })
 
-test('every route but other has a payload schema, and only calls grow stale', () => {
-  expect(Object.keys(PAYLOADS).toSorted()).toEqual(
-    ROUTES.filter((route) => route !== OTHER)
-      .map((route) => route.name)
-      .toSorted(),
-  )
-  expect(ROUTES.filter((route) => route.maxAgeMs !== undefined).map((route) => [route.name, route.maxAgeMs])).toEqual([
+test('every documented sub_type has a route, and only calls grow stale', () => {
+  expect(DOCUMENTED.map(({ name }) => name).toSorted()).toEqual(Object.keys(PAYLOADS).toSorted())
+  expect(
+    DOCUMENTED.filter((route) => route.maxAgeMs !== undefined).map((route) => [route.name, route.maxAgeMs]),
+  ).toEqual([
     ['agents-call', 30_000],
     ['inbound-call', 30_000],
   ])
   // So that a neighbour that hangs or is tried again makes no call stale.
-  for (const route of ROUTES.filter(({ maxAgeMs }) => maxAgeMs !== undefined))
+  for (const route of DOCUMENTED.filter(({ maxAgeMs }) => maxAgeMs !== undefined))
     expect([route.handlerSeconds, route.retrySeconds]).toEqual([5, 5])
   // So long waits the lane of a call whose function was killed in the middle.
-  for (const route of ROUTES.filter(({ maxAgeMs }) => maxAgeMs !== undefined)) expect(visibilitySeconds(route)).toBe(60)
-  expect(findRoute('agents', 'call')?.name).toBe('agents-call')
-  expect(findRoute('agents', 'cdr')).toBeUndefined()
+  for (const route of DOCUMENTED.filter(({ maxAgeMs }) => maxAgeMs !== undefined))
+    expect(visibilitySeconds(route)).toBe(60)
+  expect(routeOf('agents', 'call').name).toBe('agents-call')
+  expect(ROUTES.find('agents', 'cdr')).toBeUndefined()
 })
 
 test('an outage of the read model may last for hours before SQS moves what waits: far longer than a handler that fails is tried', () => {
@@ -43,11 +44,11 @@ test('an outage of the read model may last for hours before SQS moves what waits
       (sum, pause) => sum + pause,
       0,
     )
-  for (const { name, attempts, maxReceiveCount, outageSeconds, retrySeconds } of ROUTES) {
+  for (const { name, attempts, maxReceiveCount, outageSeconds, retrySeconds } of [...DOCUMENTED, OTHER]) {
     expect(lasts(maxReceiveCount, outageSeconds), name).toBeGreaterThan(outageSeconds < 300 ? 45 * 60 : 3 * 3_600)
     expect(lasts(attempts, retrySeconds), name).toBeLessThan(15 * 60)
   }
-  expect(findRoute('agents', 'call')?.outageSeconds).toBe(30)
+  expect(routeOf('agents', 'call').outageSeconds).toBe(30)
 })
 
 const N = 'enigma:notifications'
@@ -74,12 +75,12 @@ test.each([
   [`${N}:a.b:1`, 'x/y', { name: 'other', type: 'unknown', subType: 'unknown', reference: '1', reason: 'unknown_type' }],
   [`${N}:*`, '*', { name: 'other', type: 'unknown', subType: 'unknown', reason: 'unknown_type' }],
 ])('%s with %s', (key, subType, expected) => {
-  const { route, ...rest } = routePacket(key, subType)
+  const { route, ...rest } = routePacket(ROUTES, key, subType)
   expect({ name: route.name, ...rest }).toEqual(expected)
 })
 
 test('a packet that cannot be read goes to other with its fault', () => {
-  expect(routePacket(`${N}:agents:1002`, undefined, 'not_json')).toEqual({
+  expect(routePacket(ROUTES, `${N}:agents:1002`, undefined, 'not_json')).toEqual({
     route: OTHER,
     type: 'agents',
     subType: 'unknown',

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import { DEFAULT_LIMITS, formatRoutes, OTHER } from '../../src/protocol/index.ts'
 import { ConfigError } from '../../src/runtime/index.ts'
 import { readConfig } from '../../src/relay/index.ts'
 import { useFolder } from '../support/relay.ts'
@@ -47,6 +48,25 @@ test('lists of values are split at commas, without space, empty parts and repeti
     { id: 'main', url: 'redis://10.0.0.1:8001' },
     { id: 'click2dial', url: 'rediss://u:p@example.test:6379/3' },
   ])
+})
+
+test('the route table of another build comes from its file; one that cannot be used is said with the fix', async () => {
+  const folder = await useFolder()
+  const [file, none] = [join(folder, 'routes.json'), join(folder, 'none.json')]
+  await writeFile(file, formatRoutes([{ ...DEFAULT_LIMITS, name: 'agents-break', type: 'agents', subType: 'break' }]))
+  const { routes } = readConfig({ ENIGMA_ROUTES: file, AWS_REGION: 'eu-west-1' })
+  expect(routes?.find('agents', 'break')?.name).toBe('agents-break')
+  expect(routes?.find('agents', 'call')).toBeUndefined()
+  expect(routes?.all.at(-1)).toBe(OTHER)
+  await writeFile(file, '[{}]')
+  for (const path of [none, file])
+    expect(faultsOf({ ENIGMA_ROUTES: path, AWS_REGION: 'eu-west-1' })).toEqual([
+      {
+        name: 'ENIGMA_ROUTES',
+        problem: expect.stringContaining(path) as string,
+        fix: expect.stringContaining('dist/routes.json') as string,
+      },
+    ])
 })
 
 test('"none" names no list and no channel', () => {

@@ -1,5 +1,5 @@
 import { mix } from '../../src/local/simulator/random.ts'
-import { OTHER, queueName, ROUTES, type Notification } from '../../src/protocol/index.ts'
+import { OTHER, queueName, type Notification } from '../../src/protocol/index.ts'
 import { loadHandlers } from '../support/handlers.ts'
 import type { AcceptedEntry } from '../support/sqs-faults.ts'
 import type { Broken } from './broken.ts'
@@ -9,6 +9,7 @@ import { createFifo, type Fifo } from './fifo.ts'
 import { FED, HANDLED, type Ledger } from './ledger.ts'
 import { makePacket, readMark, STREAMS, type Stream } from './packets.ts'
 import type { ReadModel } from './read-model.ts'
+import { ROUTES } from '../support/routes.ts'
 
 export type HandlerMode = 'well' | 'throw' | 'hang' | '422'
 
@@ -65,7 +66,7 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
   }
 
   const mostOf = (queue: string) =>
-    ROUTES.find((route) => queueName('enigma-', route) === queue)?.maxReceiveCount ?? OTHER.maxReceiveCount
+    ROUTES.all.find((route) => queueName('enigma-', route) === queue)?.maxReceiveCount ?? OTHER.maxReceiveCount
   const handlers = await loadHandlers({
     store: { ...model.store, commit: effects.commit },
     park: async ({ notification, reason }) => {

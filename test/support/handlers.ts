@@ -8,8 +8,10 @@ import {
   type LambdaContext,
 } from '../../src/adapter/index.ts'
 import { keepErrorsQuiet } from '../../src/adapter/quiet-errors.ts'
-import { appFile, queueName, ROUTES, type Route } from '../../src/protocol/index.ts'
+import { appFile } from '../../src/lambda/declarations.ts'
+import { queueName, type Route } from '../../src/protocol/index.ts'
 import type { Effect, Store } from '../../src/store/index.ts'
+import { ROUTES } from './routes.ts'
 
 export type HandlersOptions = Pick<FromSqsOptions<Effect>, 'park' | 'postpone'> & {
   readonly store: Store
@@ -25,9 +27,9 @@ const ROOT = new URL('../../', import.meta.url)
 
 /** The apps of `functions/` as Lambda handlers, by the name of their queue; what they reach of the world is given here. */
 export async function loadHandlers(options: HandlersOptions): Promise<ReadonlyMap<string, Handler>> {
-  const files = ROUTES.map((route) => ({ route, url: new URL(appFile(route), ROOT) })).filter(({ url }) =>
-    existsSync(url),
-  )
+  const files = ROUTES.all
+    .map((route) => ({ route, url: new URL(appFile(route), ROOT) }))
+    .filter(({ url }) => existsSync(url))
   return new Map(
     await Promise.all(
       files.map(async ({ route, url }): Promise<[string, Handler]> => {

@@ -1,6 +1,7 @@
 import { formatPacket, parseEvents } from '../../src/protocol/index.ts'
 import type { Item, Keeper } from '../../src/relay/item.ts'
-import { stamp, toItem } from '../../src/relay/notification/stamp.ts'
+import { toItem } from '../../src/relay/notification/stamp.ts'
+import { stamp } from './routes.ts'
 
 /** Who keeps the test's notifications: notes what was settled and what was parked, by id and in order. */
 export function createKeeper() {

@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import { laneOf } from '../../src/protocol/index.ts'
-import { stamp, toItem } from '../../src/relay/notification/stamp.ts'
+import { toItem } from '../../src/relay/notification/stamp.ts'
 import { bodyOf, toGzippedPack, toPack, type Pack } from '../../src/relay/sender/pack.ts'
 import type { Parcel } from '../../src/relay/targets/target.ts'
 import { createKeeper } from './items.ts'
+import { stamp } from './routes.ts'
 
 /** Larger than anything that is made here. */
 const MAX_BYTES = 16 * 1024 * 1024

@@ -1,8 +1,9 @@
 import { OTHER, textOf } from '../../src/protocol/index.ts'
 import type { Item } from '../../src/relay/item.ts'
 import { formatParked } from '../../src/relay/parking/parked-entry.ts'
-import { stamp, toItem } from '../../src/relay/notification/stamp.ts'
+import { toItem } from '../../src/relay/notification/stamp.ts'
 import { createKeeper } from './items.ts'
+import { stamp } from './routes.ts'
 
 export const PARKED_LIST = 'enigma:relay:parked'
 

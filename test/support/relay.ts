@@ -8,6 +8,7 @@ import { createRelay, readConfig, type RelayOptions } from '../../src/relay/inde
 import { captureLog } from './log.ts'
 import { expectPrivate } from './privacy.ts'
 import type { useSqs } from './sqs.ts'
+import { ROUTES } from './routes.ts'
 
 export type UseRelayOptions = Partial<Omit<RelayOptions, 'config' | 'log'>> & {
   readonly redisUrl: string
@@ -61,6 +62,7 @@ export async function useRelay(options: UseRelayOptions) {
   } = options
   const relay = createRelay({
     config: readConfig(relayEnv(options, dataDir)),
+    routes: ROUTES,
     log,
     ...more,
     onListening: listening.resolve,

@@ -1,4 +1,4 @@
-import { findRoute, type Route } from '../../src/protocol/index.ts'
+import { type Route } from '../../src/protocol/index.ts'
 import { createMetrics } from '../../src/relay/metrics.ts'
 import { createUplink, type Uplink, type UplinkOptions } from '../../src/relay/sender/uplink.ts'
 import { createSender, type SenderOptions } from '../../src/relay/sender/sender.ts'
@@ -11,9 +11,10 @@ import type { SQSClient } from '@aws-sdk/client-sqs'
 import { createKeeper, makeItem } from './items.ts'
 import { captureLog } from './log.ts'
 import { waitFor } from './relay.ts'
+import { routeOf } from './routes.ts'
 
 /** The route of agents/status with limits of the test's own. */
-export const routeWith = (own: Partial<Route>): Route => ({ ...(findRoute('agents', 'status') as Route), ...own })
+export const routeWith = (own: Partial<Route>): Route => ({ ...routeOf('agents', 'status'), ...own })
 
 /** An uplink that is known to be fast, so that how full a request is depends on the sender alone. */
 export function fastUplink(options: UplinkOptions = {}): Uplink {

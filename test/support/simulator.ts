@@ -1,5 +1,6 @@
 import { createSchedule, type Schedule, type TimedPacket } from '../../src/local/simulator/index.ts'
 import { readPacket, readPacketText, routePacket, type Routing } from '../../src/protocol/index.ts'
+import { ROUTES } from './routes.ts'
 
 export const START_MS = 1_764_000_000_000
 
@@ -29,7 +30,7 @@ export function see({ atMs, outgoing: { key, packet } }: TimedPacket): Seen {
         ? readPacket(packet)
         : readPacketText(JSON.stringify(packet))
   const payload = (read.packet?.payload ?? {}) as Record<string, unknown>
-  return { atMs, routing: routePacket(key, read.packet?.type, read.fault), fault: read.fault, payload }
+  return { atMs, routing: routePacket(ROUTES, key, read.packet?.type, read.fault), fault: read.fault, payload }
 }
 
 /** The payloads of a route, in order. */

@@ -1,6 +1,5 @@
 import { SendMessageBatchCommand, type SendMessageBatchCommandInput, type SQSClient } from '@aws-sdk/client-sqs'
 import { onTestFinished, vi } from 'vitest'
-import { findRoute, type Route } from '../../src/protocol/index.ts'
 import { readConfig } from '../../src/relay/index.ts'
 import { createOutages } from '../../src/relay/sender/outages.ts'
 import type { Limits, Outcome, Parcel, Rejection, Target } from '../../src/relay/targets/target.ts'
@@ -8,6 +7,7 @@ import type { BatchAnswer, BatchClient } from '../../src/relay/targets/sqs/batch
 import { createSqs } from '../../src/relay/targets/sqs/sdk-client.ts'
 import { createSqsTarget } from '../../src/relay/targets/sqs/sqs-target.ts'
 import { captureLog } from './log.ts'
+import { routeOf } from './routes.ts'
 
 export const CREDENTIALS = {
   accessKeyId: 'AKIDTEST',
@@ -37,7 +37,7 @@ export async function useClients(endpoint: string, region = 'us-east-1') {
       requestTimeoutMs: 5_000,
     })
     onTestFinished(() => sqs.destroy())
-    const route = findRoute('agents', 'status') as Route
+    const route = routeOf('agents', 'status')
     const target = createSqsTarget({
       route,
       queuePrefix: 'enigma-',

@@ -2,6 +2,7 @@ import { SQSClient } from '@aws-sdk/client-sqs'
 import { onTestFinished } from 'vitest'
 import { createQueues } from '../../src/local/queues.ts'
 import { startSqsServer, type SqsServerOptions } from '../../src/local/sqs-server.ts'
+import { ROUTES } from './routes.ts'
 
 /** A local SQS server with every queue of the route table (prefix `enigma-`), and a real SDK client for it. */
 export async function useSqs(options?: SqsServerOptions) {
@@ -14,7 +15,7 @@ export async function useSqs(options?: SqsServerOptions) {
     useQueueUrlAsEndpoint: false,
   })
   onTestFinished(() => sqs.destroy())
-  const queues = await createQueues(sqs, 'enigma-')
+  const queues = await createQueues(sqs, 'enigma-', ROUTES)
   return {
     ...server,
     sqs,

@@ -1,4 +1,4 @@
-import { deadLetterQueueName, ROUTES, type Route } from '../../protocol/index.ts'
+import { deadLetterQueueName, type Route, type Routes } from '../../protocol/index.ts'
 import { logApi, type DeadLetters, type DeadLettersPeek, type LogApi } from '../../api/index.ts'
 import type { Sqs } from '../wiring.ts'
 import { peekQueue, type QueuePeek } from './peek-queue.ts'
@@ -7,6 +7,7 @@ import { describeSqsError } from './sqs-errors.ts'
 export type DeadLettersOptions = {
   /** Of the queues' names: `enigma-`. */
   readonly prefix: string
+  readonly routes: Routes
   /** The SDK, loaded at the first look. */
   readonly connect: () => Promise<Sqs>
   /** How long (ms) what was seen is shown again instead of looking anew. Default 5,000. */
@@ -23,6 +24,7 @@ const AT_ONCE = 4
 /** The dead-letter queues as `GET /parked` shows them. Requests that come at the same time, or soon after, share one look. */
 export function createDeadLetters({
   prefix,
+  routes,
   connect,
   keepMs = 5_000,
   limitMs = 8_000,
@@ -46,7 +48,7 @@ export function createDeadLetters({
     const signal = AbortSignal.timeout(limitMs)
     const seen: QueuePeek[] = []
     const faults: string[] = []
-    const left = [...ROUTES]
+    const left = [...routes.all]
     const worker = async () => {
       for (let route = left.shift(); route !== undefined; route = left.shift()) {
         try {
@@ -66,7 +68,7 @@ export function createDeadLetters({
         queues: faults.length,
         error: faults[0],
       })
-    return { items, part: toPart(seen, items.length, faults) }
+    return { items, part: toPart(seen, items.length, faults, routes.all.length) }
   }
 
   return {
@@ -82,13 +84,18 @@ export function createDeadLetters({
   }
 }
 
-function toPart(seen: readonly QueuePeek[], shown: number, faults: readonly string[]): DeadLettersPeek['part'] {
+function toPart(
+  seen: readonly QueuePeek[],
+  shown: number,
+  faults: readonly string[],
+  queues: number,
+): DeadLettersPeek['part'] {
   if (seen.length === 0) return { status: 'unavailable', detail: faults[0] ?? null, total: null }
   const total = seen.reduce((sum, queue) => sum + queue.total, 0)
   if (faults.length > 0)
     return {
       status: 'incomplete',
-      detail: `${faults.length} of ${ROUTES.length} queues cannot be read. ${faults[0]}`,
+      detail: `${faults.length} of ${queues} queues cannot be read. ${faults[0]}`,
       total: null,
     }
   if (shown < total) return { status: 'incomplete', detail: `${shown} of about ${total} messages could be read`, total }

@@ -1,5 +1,4 @@
-import { ProducerError, type Producer, type WritePacket } from '../../producer/index.ts'
-import { readPacket, readPacketText, routePacket } from '../../protocol/index.ts'
+import { ProducerError, type Producer } from '../../producer/index.ts'
 import type { TimedPacket } from './schedule.ts'
 
 /** What has been written. */
@@ -12,8 +11,6 @@ export type SimulatorCounters = {
   lost: number
   /** Packets for lists that Redis has not taken yet: pushed when it takes again. */
   kept: number
-  /** Taken packets by the name of their route: `agents-status`, `other`. */
-  readonly routes: Record<string, number>
 }
 
 export type WriterOptions = {
@@ -29,17 +26,14 @@ export type Writer = {
 }
 
 export function createWriter({ producer, onEvent }: WriterOptions): Writer {
-  const counters: SimulatorCounters = { published: 0, pushed: 0, lost: 0, kept: 0, routes: {} }
+  const counters: SimulatorCounters = { published: 0, pushed: 0, lost: 0, kept: 0 }
   let kept: TimedPacket[] = []
   let everTaken = false
 
   const taken = (event: TimedPacket) => {
     everTaken = true
-    const { transport, key, packet } = event.outgoing
-    if (transport === 'pubsub') counters.published++
+    if (event.outgoing.transport === 'pubsub') counters.published++
     else counters.pushed++
-    const route = routeName(key, packet)
-    counters.routes[route] = (counters.routes[route] ?? 0) + 1
     onEvent?.(event)
   }
 
@@ -89,10 +83,4 @@ export function createWriter({ producer, onEvent }: WriterOptions): Writer {
   }
 
   return { counters, write }
-}
-
-function routeName(key: string, packet: WritePacket): string {
-  if (typeof packet !== 'string' && !(packet instanceof Uint8Array)) return routePacket(key, packet.type).route.name
-  const read = typeof packet === 'string' ? readPacketText(packet) : readPacket(packet)
-  return routePacket(key, read.packet?.type, read.fault).route.name
 }

@@ -5,7 +5,7 @@ import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { queueName, ROUTES, type Route } from '../../protocol/index.ts'
+import { queueName, type Route, type Routes } from '../../protocol/index.ts'
 import type { Release } from '../../runtime/index.ts'
 import type { LambdaAnswer, LambdaHandler } from '../lambda-event.ts'
 import { readJson } from '../lambda/environment.ts'
@@ -24,6 +24,7 @@ export type BundlesOptions = {
   /** Where they are unpacked. */
   readonly folder: string
   readonly queuePrefix: string
+  readonly routes: Routes
   readonly sqsEndpoint: string
   /** The values of the parameters that the functions read: the variable that is made of each → the value. */
   readonly secrets: Readonly<Record<string, string>>
@@ -69,7 +70,7 @@ export async function packageStack(folder: string, prefix: string): Promise<void
 
 /** Starts nothing yet: a function starts when it is invoked first. */
 export async function loadBundles(options: BundlesOptions): Promise<Bundles> {
-  const { packaged, folder, queuePrefix, release } = options
+  const { packaged, folder, queuePrefix, routes, release } = options
   const specs = await readTemplateFunctions(packaged)
   const parameters = await startParameterStore(parametersOf(specs, options.secrets))
   release(() => parameters.stop())
@@ -92,7 +93,7 @@ export async function loadBundles(options: BundlesOptions): Promise<Bundles> {
     release(() => made.stop())
     functions.set(spec.name, made)
   }
-  const handlers = ROUTES.map((route): [Route, LambdaHandler] => {
+  const handlers = routes.all.map((route): [Route, LambdaHandler] => {
     const spec = specs.find(({ queue }) => queue?.name === queueName(queuePrefix, route))
     if (spec === undefined)
       throw new StreetError(

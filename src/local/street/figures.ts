@@ -1,5 +1,5 @@
 import type { Histogram } from 'prom-client'
-import { ROUTES } from '../../protocol/index.ts'
+import type { Routes } from '../../protocol/index.ts'
 import type { Relay } from '../../relay/index.ts'
 import type { Watch } from './watch.ts'
 
@@ -22,20 +22,21 @@ export type Figures = {
 }
 
 export type FiguresOptions = {
+  readonly routes: Routes
   readonly metrics: Relay['metrics']
   readonly watch: Watch
   readonly countDeadLetters: () => Promise<number>
 }
 
 /** Reads the figures of this moment. */
-export async function readFigures({ metrics, watch, countDeadLetters }: FiguresOptions): Promise<Figures> {
+export async function readFigures({ routes, metrics, watch, countDeadLetters }: FiguresOptions): Promise<Figures> {
   const received = new Map<string, number>()
   for (const { labels, value } of (await metrics.received.get()).values) {
     const route = String(labels.route)
     received.set(route, (received.get(route) ?? 0) + value)
   }
   return {
-    routes: ROUTES.map(({ name }) => ({
+    routes: routes.all.map(({ name }) => ({
       name,
       received: received.get(name) ?? 0,
       handled: watch.handled.get(name) ?? 0,

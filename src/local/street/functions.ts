@@ -1,18 +1,31 @@
 import { GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import type { App } from '../../adapter/index.ts'
-import { appFile, ROUTES, type Route } from '../../protocol/index.ts'
+import { appFile, readDeclarations } from '../../lambda/declarations.ts'
+import { FunctionsError } from '../../lambda/errors.ts'
+import { stayAlive } from '../../lambda/stay-alive.ts'
+import type { DeclaredRoute, Route, Routes } from '../../protocol/index.ts'
 import type { Logger } from '../../runtime/index.ts'
 import type { LambdaHandler } from '../lambda-event.ts'
 import { createLambdaTrigger, type Invocation, type LambdaTrigger } from '../lambda-trigger.ts'
 import { StreetError } from '../errors.ts'
 
+/** What the files of `functions/` declare. @throws StreetError `dev.functions.invalid` */
+export async function readDeclared(root: URL | undefined): Promise<readonly DeclaredRoute[]> {
+  try {
+    return await readDeclarations(root)
+  } catch (error) {
+    if (!(error instanceof FunctionsError)) throw error
+    throw new StreetError('dev.functions.invalid', error.message, { cause: error })
+  }
+}
+
 /** A handler for each route, of the app that its file exports; `root`: where `functions/` is. @throws StreetError `dev.functions.invalid` */
-export async function loadFunctions(root: URL): Promise<ReadonlyMap<Route, LambdaHandler>> {
-  // When it is loaded it looks at the environment.
+export async function loadFunctions(root: URL, routes: Routes): Promise<ReadonlyMap<Route, LambdaHandler>> {
   const { toHandler } = await import('../../lambda/wiring.ts')
-  const loaded = ROUTES.map(async (route): Promise<[Route, LambdaHandler]> => {
+  stayAlive(undefined)
+  const loaded = routes.all.map(async (route): Promise<[Route, LambdaHandler]> => {
     const app = await loadApp<App>(root, appFile(route))
-    return [route, toHandler(app, route.type, route.subType)]
+    return [route, toHandler(app, route)]
   })
   return new Map(await Promise.all(loaded))
 }
@@ -27,17 +40,6 @@ async function loadApp<A>(root: URL, file: string): Promise<A> {
   const app = (await load(root, file))['app']
   if (typeof app === 'object' && app !== null && 'fetch' in app) return app as A
   throw new StreetError('dev.functions.invalid', `${file} exports no Hono app named app`)
-}
-
-/** As in `settings.ts`, which the package does not carry: it is not imported. */
-export type OwnSettings = {
-  readonly variables?: Readonly<Record<string, string>>
-  readonly parameters?: readonly string[]
-}
-
-/** What functions of the user's own need. @throws StreetError `dev.functions.invalid` */
-export async function loadSettings(root: URL): Promise<readonly OwnSettings[]> {
-  return Object.values((await load(root, 'functions/settings.ts'))['SETTINGS'] as Readonly<Record<string, OwnSettings>>)
 }
 
 async function load(root: URL, file: string): Promise<Readonly<Record<string, unknown>>> {

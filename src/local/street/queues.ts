@@ -1,6 +1,6 @@
 import { GetQueueAttributesCommand, GetQueueUrlCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { join } from 'node:path'
-import { deadLetterQueueName, ROUTES, type Route } from '../../protocol/index.ts'
+import { deadLetterQueueName, type Route, type Routes } from '../../protocol/index.ts'
 import type { Release } from '../../runtime/index.ts'
 import { createQueues } from '../queues.ts'
 import { startSqsServer } from '../sqs-server.ts'
@@ -17,7 +17,7 @@ export type Queues = {
 }
 
 /** Starts fauxqs, its state in `<folder>/sqs`, and makes the queues that are not there. @throws StreetError `dev.queues.invalid` */
-export async function startQueues(folder: string, prefix: string, release: Release): Promise<Queues> {
+export async function startQueues(folder: string, prefix: string, routes: Routes, release: Release): Promise<Queues> {
   const server = await startSqsServer({ dataDir: join(folder, 'sqs'), region: LOCAL_AWS.AWS_REGION })
   release(() => server.stop())
   const sqs = new SQSClient({
@@ -29,7 +29,7 @@ export async function startQueues(folder: string, prefix: string, release: Relea
     requestHandler: { httpAgent: { maxSockets: 256, keepAlive: true } },
   })
   release(() => sqs.destroy())
-  const made = await createQueues(sqs, prefix).catch((cause: unknown) => {
+  const made = await createQueues(sqs, prefix, routes).catch((cause: unknown) => {
     const words = cause instanceof Error ? cause.message || cause.name : String(cause)
     throw new StreetError(
       'dev.queues.invalid',
@@ -38,7 +38,7 @@ export async function startQueues(folder: string, prefix: string, release: Relea
     )
   })
   const deadLetterUrls = await Promise.all(
-    ROUTES.map(
+    routes.all.map(
       async (route) =>
         (await sqs.send(new GetQueueUrlCommand({ QueueName: deadLetterQueueName(prefix, route) }))).QueueUrl,
     ),

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
+import { createRoutes } from '../../protocol/index.ts'
 import { withReleasers, type Logger, type Release } from '../../runtime/index.ts'
 import { freePort } from '../free-port.ts'
 import { createCrew } from './crew.ts'
 import { holdDataDir } from './data-dir.ts'
 import { DIALLER_PORT, startCallCentre, startDialler, type CallCentre } from './dialler.ts'
 import { readFigures, type Figures } from './figures.ts'
-import { createTriggers } from './functions.ts'
+import { createTriggers, readDeclared } from './functions.ts'
 import type { Part } from './part.ts'
 import { startQueues } from './queues.ts'
 import { startReadModel, type ReadModel } from './read-model.ts'
@@ -88,12 +89,14 @@ async function startParts(
 ): Promise<Started> {
   const { env, folder, log, callCentre, onPart = () => undefined } = options
   const settings = readSettings(env, folder)
+  const declared = await readDeclared(options.root)
+  const routes = createRoutes(declared)
   const dataDir = await holdDataDir(folder)
   release(() => dataDir.release())
 
   const dialler = await startDialler({ settings, port: options.diallerPort ?? DIALLER_PORT, folder, dataDir, release })
   onPart(dialler.part)
-  const queues = await startQueues(folder, settings.relay.queuePrefix, release)
+  const queues = await startQueues(folder, settings.relay.queuePrefix, routes, release)
   onPart({ name: 'SQS', address: queues.endpoint })
   const readModel = await startReadModel({ folder, dataDir, redisUrl: settings.redisUrl, release })
   onPart({ name: 'read model', address: readModel.url })
@@ -103,7 +106,7 @@ async function startParts(
   Object.assign(env, LOCAL_AWS)
   delete env['AWS_SESSION_TOKEN']
   const watch = createWatch(options.onHandled)
-  const place = { settings, queues, readModel, token, folder, release }
+  const place = { settings, declared, routes, queues, readModel, token, folder, release }
   const loaded =
     options.bundles === true ? await startBundles(place, options, dataDir) : await startSources(place, options)
   for (const trigger of await createTriggers({ ...queues, handlers: loaded.handlers, log, onInvocation: watch.note }))
@@ -117,7 +120,7 @@ async function startParts(
 
   const httpPort = await freePort(settings.relay.http.port)
   const config = settings.toRelayConfig({ diallerUrl: dialler.url ?? '', endpoint: queues.endpoint, httpPort })
-  const { relay, url: relayUrl } = await startRelay(config, log, crew)
+  const { relay, url: relayUrl } = await startRelay({ config, routes, log }, crew)
   onPart({ name: 'relay', address: relayUrl, note: 'serves /livez, /readyz and /metrics' })
 
   if (callCentre !== undefined && dialler.url !== undefined) onPart(startCallCentre(callCentre, dialler.url, crew))
@@ -134,6 +137,7 @@ async function startParts(
     sqsEndpoint: queues.endpoint,
     readModel,
     api: { url: loaded.apiUrl, token },
-    readFigures: () => readFigures({ metrics: relay.metrics, watch, countDeadLetters: queues.countDeadLetters }),
+    readFigures: () =>
+      readFigures({ routes, metrics: relay.metrics, watch, countDeadLetters: queues.countDeadLetters }),
   }
 }

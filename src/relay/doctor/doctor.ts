@@ -1,3 +1,4 @@
+import type { Routes } from '../../protocol/index.ts'
 import type { RelayConfig } from '../config.ts'
 import { makeChecks, type Finding } from './check.ts'
 import { examineSource } from './examine-source.ts'
@@ -9,6 +10,7 @@ import { checkProxy } from './sqs-connection.ts'
 
 export type DoctorOptions = {
   readonly config: RelayConfig
+  readonly routes: Routes
   /** Default: `Date.now`. */
   readonly now?: () => number
 }
@@ -17,7 +19,7 @@ export type DoctorOptions = {
  * Looks at everything that a relay with this configuration needs, all of it at once, and yields what it finds in the same order each
  * time: the machine, each source, SQS. Takes nothing from a list, sends nothing, leaves no key and no file behind.
  */
-export async function* examine({ config, now = Date.now }: DoctorOptions): AsyncGenerator<Finding> {
+export async function* examine({ config, routes, now = Date.now }: DoctorOptions): AsyncGenerator<Finding> {
   const others = createOthers(config.sources)
   const parts = [
     makeChecks('machine', {
@@ -28,7 +30,7 @@ export async function* examine({ config, now = Date.now }: DoctorOptions): Async
     }),
     ...config.sources.map((source) => examineSource(source, config, now, others)),
     makeChecks('sqs', { proxy: () => checkProxy(config) }),
-    examineSqs(config, now),
+    examineSqs(config, routes, now),
   ]
   for (const part of parts) yield* await part
 }

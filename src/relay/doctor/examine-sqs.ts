@@ -1,4 +1,4 @@
-import { deadLetterQueueName, OTHER, queueName, ROUTES } from '../../protocol/index.ts'
+import { deadLetterQueueName, OTHER, queueName, type Routes } from '../../protocol/index.ts'
 import type { RelayConfig } from '../config.ts'
 import { createSqs } from '../targets/sqs/sdk-client.ts'
 import { fail, makeChecks, ok, type Finding } from './check.ts'
@@ -7,7 +7,7 @@ import { checkSend } from './send-check.ts'
 import { checkClock, isForAll, REQUEST_MS, sqsFix, sqsWords, watchClock } from './sqs-connection.ts'
 
 /** Everything about SQS: each queue of the route table, the right to send, the clock. Sends nothing. Never throws. */
-export async function examineSqs(config: RelayConfig, now: () => number): Promise<readonly Finding[]> {
+export async function examineSqs(config: RelayConfig, routes: Routes, now: () => number): Promise<readonly Finding[]> {
   const { endpoint, region, queuePrefix } = config
   const where = endpoint ?? `AWS, region ${region}`
   const sqs = createSqs(config, { requestTimeoutMs: REQUEST_MS })
@@ -25,7 +25,7 @@ export async function examineSqs(config: RelayConfig, now: () => number): Promis
       })
     }
     const queues = await Promise.all(
-      ROUTES.map(async (route) => {
+      routes.all.map(async (route) => {
         const [queue, dead] = await Promise.all([
           lookAtQueue(sqs, queueName(queuePrefix, route)),
           lookAtQueue(sqs, deadLetterQueueName(queuePrefix, route)),

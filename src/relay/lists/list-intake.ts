@@ -4,12 +4,13 @@ import type { Kept } from './open-claims.ts'
 import type { Keeper } from '../item.ts'
 import type { Metrics } from '../metrics.ts'
 import type { Sender } from '../sender/sender.ts'
-import { stamp, toItem } from '../notification/stamp.ts'
+import { toItem, type Stamp } from '../notification/stamp.ts'
 
 export type ListIntakeOptions = {
   readonly sourceId: string
   readonly senders: ReadonlyMap<Route, Sender>
   readonly metrics: Metrics
+  readonly stamp: Stamp
   /** Bytes of items in memory beyond which nothing more is taken from a list. */
   readonly listBytes: number
 }
@@ -27,7 +28,7 @@ const SHORT_ITEMS = 500
  * Items of one source on their way from claims into lanes. Their claim keeps them. What is taken is bounded for each list by itself, in
  * items and in bytes, so that a list whose queue accepts nothing, or whose items are large, leaves room for the others.
  */
-export function createListIntake({ sourceId, senders, metrics, listBytes }: ListIntakeOptions) {
+export function createListIntake({ sourceId, senders, metrics, stamp, listBytes }: ListIntakeOptions) {
   const itemsOf = new Map<string, number>()
   const bytesOf = new Map<string, number>()
   const waiting = new Set<() => void>()

@@ -1,5 +1,4 @@
 import {
-  findRoute,
   formatEvent,
   formatEventType,
   formatId,
@@ -9,12 +8,14 @@ import {
   laneOf,
   orderKey,
   OTHER,
+  RELAY_ROUTES,
   RELAY_TYPE,
   toEventSource,
   toText,
   type RelayAlive,
   type RelayGap,
   type RelayParked,
+  type Route,
 } from '../../protocol/index.ts'
 import { RELAY_PREFIX } from '../redis/keys.ts'
 import type { Stamped } from './stamp.ts'
@@ -49,7 +50,7 @@ export function stampNotice(packet: Uint8Array, { sourceId, number, index, timeM
   const { type: subType, payload } = JSON.parse(data) as { type: string; payload: unknown }
   const named = isObject(payload) ? payload[subType === 'alive' ? 'relay' : 'id'] : undefined
   const subject = typeof named === 'string' ? named : sourceId
-  const route = findRoute(RELAY_TYPE, subType) ?? OTHER
+  const route: Route = Object.hasOwn(RELAY_ROUTES, subType) ? RELAY_ROUTES[subType as Notice['subType']] : OTHER
   const id = formatId(sourceId, 'relay', number, index)
   const event = formatEvent({
     id,

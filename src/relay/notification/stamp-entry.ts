@@ -1,9 +1,9 @@
 import type { JournalEntry } from '../journal/journal-row.ts'
 import { isNoticeChannel, stampNotice } from './notice.ts'
-import { stamp, type Stamped } from './stamp.ts'
+import type { Stamp, Stamped } from './stamp.ts'
 
 /** Makes a row of the journal the very notification that it was when it was heard, or said by the relay itself: the same id and bytes. */
-export function stampEntry(entry: JournalEntry): Stamped {
+export function stampEntry(entry: JournalEntry, stamp: Stamp): Stamped {
   if (isNoticeChannel(entry.channel)) {
     try {
       return stampNotice(entry.packet, entry)

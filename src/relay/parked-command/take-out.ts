@@ -1,12 +1,12 @@
 import {
-  findRoute,
   laneOf,
   orderKey,
   OTHER,
   parseEventType,
-  RELAY_TYPE,
+  RELAY_ROUTES,
   type Notification,
   type Route,
+  type Routes,
 } from '../../protocol/index.ts'
 import { RelayError } from '../errors.ts'
 import { formatNotice, stampNotice } from '../notification/notice.ts'
@@ -25,6 +25,7 @@ export type TakeOutOptions = {
   readonly list: ParkedList
   readonly filter: Filter
   readonly sourceId: string
+  readonly routes: Routes
   readonly client: Redis
   /** Sends the entries, until the signal aborts. */
   readonly delivery: Delivery
@@ -39,8 +40,6 @@ export type TakeOutOptions = {
 /** So many are sent, announced and removed together: a process that dies in between leaves no more to be sent again. */
 const TOGETHER = 10
 
-const NOTICES = findRoute(RELAY_TYPE, 'parked') ?? OTHER
-
 /**
  * Sends again what matches the filter, or drops it for ever, the oldest first. A retried entry leaves the list when SQS has accepted it,
  * and any entry only after its notice was accepted: a process that dies before that leaves it there, and the next one sends it with the
@@ -50,7 +49,7 @@ const NOTICES = findRoute(RELAY_TYPE, 'parked') ?? OTHER
  */
 export async function* takeOut(
   action: 'retry' | 'drop',
-  { list, filter, sourceId, client, delivery, notices, signal, onPage }: TakeOutOptions,
+  { list, filter, sourceId, routes, client, delivery, notices, signal, onPage }: TakeOutOptions,
 ): AsyncGenerator<TakenOut> {
   const numbers = createNumbers({ client, now: Date.now })
 
@@ -77,12 +76,12 @@ export async function* takeOut(
   }
 
   await list.checkWritable()
-  const problem = await notices.check(NOTICES)
+  const problem = await notices.check(RELAY_ROUTES.parked)
   if (problem !== undefined) throw new RelayError('relay.parked.queue_unusable', problem)
   for await (const page of list.pages(filter)) {
     for (let from = 0; from < page.entries.length && !signal.aborted; from += TOGETHER) {
       const some = page.entries.slice(from, from + TOGETHER)
-      const taken = action === 'drop' ? some.map(toDropped) : await resend(some, delivery)
+      const taken = action === 'drop' ? some.map(toDropped) : await resend(some, routes, delivery)
       await announce(taken.flatMap(([entry, { state }]) => (state !== 'stays' && isAnnounced(entry) ? [entry] : [])))
       for (const [{ raw }, one] of taken) {
         const isGone = one.state !== 'stays' && !(await list.remove(raw))
@@ -103,8 +102,9 @@ type Taken = readonly [Entry, TakenOut]
 const toDropped = (entry: Entry): Taken => [entry, { id: entry.id, state: 'dropped' }]
 
 /** What became of each, but for those that were not sent when the command was stopped. */
-async function resend(entries: readonly Entry[], delivery: Delivery): Promise<Taken[]> {
-  const answers = await delivery.deliver(entries.filter((entry) => entry.kind === 'parked').map(toStamped))
+async function resend(entries: readonly Entry[], routes: Routes, delivery: Delivery): Promise<Taken[]> {
+  const parked = entries.filter((entry) => entry.kind === 'parked')
+  const answers = await delivery.deliver(parked.map((entry) => toStamped(entry, routes)))
   return entries.flatMap((entry): Taken[] => {
     const { id } = entry
     if (entry.kind === 'unreadable') return [[entry, { id, state: 'stays', why: `it cannot be sent: ${entry.why}` }]]
@@ -113,8 +113,8 @@ async function resend(entries: readonly Entry[], delivery: Delivery): Promise<Ta
   })
 }
 
-function toStamped({ id, event, notification }: ParkedEntry): Stamped {
-  const route = routeOf(notification)
+function toStamped({ id, event, notification }: ParkedEntry, routes: Routes): Stamped {
+  const route = routeOf(notification, routes)
   return {
     id,
     route,
@@ -128,7 +128,7 @@ function toStamped({ id, event, notification }: ParkedEntry): Stamped {
 }
 
 /** Where it goes today: to the route of its type; to `other` when it went there for a reason, or no route has its type any more. */
-function routeOf({ type, reason }: Notification): Route {
+function routeOf({ type, reason }: Notification, routes: Routes): Route {
   const types = reason === undefined ? parseEventType(type) : undefined
-  return (types && findRoute(types.type, types.subType)) ?? OTHER
+  return (types && routes.find(types.type, types.subType)) ?? OTHER
 }

@@ -9,7 +9,7 @@ import { createJournalWriter } from '../journal/journal-writer.ts'
 import type { Metrics } from '../metrics.ts'
 import { isNoticeChannel } from '../notification/notice.ts'
 import type { Sender } from '../sender/sender.ts'
-import { toItem, type Stamped } from '../notification/stamp.ts'
+import { toItem, type Stamp, type Stamped } from '../notification/stamp.ts'
 import { stampEntry } from '../notification/stamp-entry.ts'
 import { createUnwritten, type Heard } from './unwritten.ts'
 
@@ -19,6 +19,7 @@ export type JournalIntakeOptions = {
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
+  readonly stamp: Stamp
   /** Bytes of one route in memory beyond which its Pub/Sub notifications stay in the journal only. */
   readonly routeBytes: number
   /** Bytes of all routes in memory beyond which nothing can be kept while the journal cannot be written. */
@@ -41,7 +42,7 @@ const READ_BYTES = 256 * 1024
  * While the journal cannot be written they go on without it, as long as memory lasts.
  */
 export function createJournalIntake(options: JournalIntakeOptions) {
-  const { journal, senders, log, metrics, now, routeBytes, memoryBytes, journalBytes, toGap, park } = options
+  const { journal, senders, log, metrics, now, stamp, routeBytes, memoryBytes, journalBytes, toGap, park } = options
   /** By the route that they were written under: from which row on notifications are not in memory. */
   const behind = new Map<string, Behind>()
   let heard: (Heard & JournalRow)[] = []
@@ -133,7 +134,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
         if (rows === undefined) break
         for (const { row, entry } of rows) {
           unwritten.takeBefore(name, row).forEach(pushUnwritten)
-          const stamped = stampEntry(entry)
+          const stamped = stampEntry(entry, stamp)
           push(stamped, keeperOf(entry), row)
           Object.assign(at, { route: stamped.route, row })
         }

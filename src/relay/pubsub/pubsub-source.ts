@@ -15,7 +15,7 @@ import type { OutputBuffer } from '../redis/output-buffer.ts'
 import type { Identity } from '../redis/source-identity.ts'
 import type { SourceNotes } from '../journal/journal-notes.ts'
 import type { Announcer } from '../notification/announcer.ts'
-import { stamp } from '../notification/stamp.ts'
+import type { Stamp } from '../notification/stamp.ts'
 
 /** What readiness reads, and what outlives a connection. */
 export type PubsubState = {
@@ -46,6 +46,7 @@ export type PubsubSourceOptions = {
   readonly log: Logger
   readonly metrics: Metrics
   readonly now: () => number
+  readonly stamp: Stamp
 }
 
 /** How often (ms) a heartbeat proves that the subscription is alive. */
@@ -123,7 +124,8 @@ async function listen(
   signal: AbortSignal,
   { onAlive, onForeign }: ListenEvents,
 ): Promise<void> {
-  const { source, patterns, state, client, intake, notes, numbers, outputBuffer, failing, log, metrics, now } = options
+  const { source, patterns, state, client, intake, notes, numbers, outputBuffer, failing, log, metrics, now, stamp } =
+    options
   const sourceId = source.id
   const connection = createRedis({ ...source, name: `${sourceId} PubSub`, log, reconnect: false, failing })
   const lost = Promise.withResolvers<never>()

@@ -6,6 +6,7 @@ import { readConfig } from '../../../src/relay/index.ts'
 import { everythingIn, lookAtRedis } from '../../support/doctor.ts'
 import { useRedisClient, useRedisServer } from '../../support/redis.ts'
 import { useFolder, waitFor } from '../../support/relay.ts'
+import { ROUTES } from '../../support/routes.ts'
 
 const CAMPAIGNS = 'enigma:notifications:campaigns'
 const LISTS = { ENIGMA_LISTS: CAMPAIGNS }
@@ -171,7 +172,8 @@ test('of two sources that are one new Redis the second fails; neither a source t
     AWS_REGION: 'none',
   })
   const found = new Map<string, unknown>()
-  for await (const { check, code } of examine({ config })) if (check.endsWith('/source')) found.set(check, code)
+  for await (const { check, code } of examine({ config, routes: ROUTES }))
+    if (check.endsWith('/source')) found.set(check, code)
   expect([...found]).toEqual([
     ['redis/one/source', undefined],
     ['redis/two/source', 'doctor.source.same_server'],

@@ -9,11 +9,12 @@ import { join } from 'node:path'
 import { beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { examineSqs } from '../../../src/relay/doctor/examine-sqs.ts'
 import { readConfig } from '../../../src/relay/index.ts'
-import { findRoute, ROUTES } from '../../../src/protocol/index.ts'
+
 import { byCheck } from '../../support/doctor.ts'
 import { useFolder } from '../../support/relay.ts'
 import { useSqs } from '../../support/sqs.ts'
 import { useSqsFaults } from '../../support/sqs-faults.ts'
+import { routeOf, ROUTES } from '../../support/routes.ts'
 
 beforeAll(() => {
   process.env['AWS_ACCESS_KEY_ID'] ??= 'test'
@@ -21,7 +22,7 @@ beforeAll(() => {
 })
 
 const lookAtSqs = async (endpoint: string, now: () => number = Date.now) =>
-  byCheck(await examineSqs(readConfig({ AWS_ENDPOINT_URL_SQS: endpoint, AWS_REGION: 'us-east-1' }), now))
+  byCheck(await examineSqs(readConfig({ AWS_ENDPOINT_URL_SQS: endpoint, AWS_REGION: 'us-east-1' }), ROUTES, now))
 
 test('queues as "queues --create" makes them are well, the right to send is there, and nothing was sent', async () => {
   const { endpoint, sqs, queues } = await useSqs()
@@ -31,7 +32,7 @@ test('queues as "queues --create" makes them are well, the right to send is ther
       .flat()
       .filter(({ state }) => state !== 'ok'),
   ).toEqual([])
-  for (const { name } of ROUTES)
+  for (const { name } of ROUTES.all)
     for (const of of ['queue', 'send']) expect(found[`sqs/${of}/${name}`], name).toHaveLength(1)
   for (const { url } of queues) {
     const { Attributes } = await sqs.send(
@@ -101,7 +102,7 @@ test('a queue or a dead-letter queue that is missing, and attributes that are wr
     state: 'warn',
     code: 'doctor.queue.attributes',
     text: expect.stringMatching(
-      new RegExp(`\\b3\\b.*\\b${findRoute('campaigns', 'status')?.maxReceiveCount}\\b`),
+      new RegExp(`\\b3\\b.*\\b${routeOf('campaigns', 'status').maxReceiveCount}\\b`),
     ) as string,
   })
   expect(of('inbound-call')?.state).toBe('ok')
@@ -244,7 +245,7 @@ test('an answer that names no message, and one without a date, leave a check und
 test('to a queue that is not FIFO, where it would be taken, nothing is sent', async () => {
   const { endpoint, requests } = await useSqsFaults({ fifo: false })
   const found = await lookAtSqs(endpoint)
-  for (const { name } of ROUTES) expect(found[`sqs/queue/${name}`]?.[0]?.code, name).toBe('doctor.queue.not_fifo')
+  for (const { name } of ROUTES.all) expect(found[`sqs/queue/${name}`]?.[0]?.code, name).toBe('doctor.queue.not_fifo')
   expect(requests).toEqual([])
 })
 
@@ -265,7 +266,7 @@ test('a server that refuses the whole request for what is wrong with its entry h
   })
   state.answerSignOfLife = state.answer
   const found = await lookAtSqs(endpoint)
-  for (const { name } of ROUTES) expect(found[`sqs/send/${name}`]?.[0], name).toMatchObject({ state: 'ok' })
+  for (const { name } of ROUTES.all) expect(found[`sqs/send/${name}`]?.[0], name).toMatchObject({ state: 'ok' })
 })
 
 test('a server that says little of its queues is said once, and what it leaves out is no fault of theirs', async () => {
@@ -273,7 +274,8 @@ test('a server that says little of its queues is said once, and what it leaves o
   state.maxBytes = undefined
   const found = await lookAtSqs(endpoint)
   expect(found['sqs/limits']).toMatchObject([{ code: 'doctor.queue.no_size_limit' }])
-  for (const { name } of ROUTES) expect(found[`sqs/queue/${name}`]?.[0]?.fix ?? '', name).not.toContain('Throughput')
+  for (const { name } of ROUTES.all)
+    expect(found[`sqs/queue/${name}`]?.[0]?.fix ?? '', name).not.toContain('Throughput')
 })
 
 test('what answers and is no SQS is said once, and its page is not quoted', async () => {

@@ -8,6 +8,7 @@ import { useProxy } from '../../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../../support/redis.ts'
 import { relayEnv, useFolder, useRelay, waitFor } from '../../support/relay.ts'
 import { useSqsFaults } from '../../support/sqs-faults.ts'
+import { ROUTES } from '../../support/routes.ts'
 
 const LIST = 'enigma:notifications:campaigns'
 const never = new AbortController().signal
@@ -124,7 +125,7 @@ test('while Redis has not answered it is not ready', async () => {
   )
   const abort = new AbortController()
   const { log, coded } = captureLog()
-  const running = createRelay({ config, log, onListening: listening.resolve }).run(abort.signal)
+  const running = createRelay({ routes: ROUTES, config, log, onListening: listening.resolve }).run(abort.signal)
   onTestFinished(() => abort.abort())
   const address = await listening.promise
   await waitFor(() => coded('relay.redis.unreachable').length > 0, 'it to be said')
@@ -202,7 +203,11 @@ test('an address that is taken is said with the variable, and leaves the journal
   const [redis, sqs, folder] = [await useRedisServer(), await useSqsFaults(), await useFolder()]
   const env = { ENIGMA_HTTP: `127.0.0.1:${(taken.address() as AddressInfo).port}` }
   const options = { redisUrl: redis.url, endpoint: sqs.endpoint, dataDir: folder }
-  const relay = createRelay({ config: readConfig(relayEnv({ ...options, env }, folder)), log: captureLog().log })
+  const relay = createRelay({
+    routes: ROUTES,
+    config: readConfig(relayEnv({ ...options, env }, folder)),
+    log: captureLog().log,
+  })
   await expect(relay.run(never)).rejects.toThrow(
     expect.objectContaining({
       code: 'relay.http.address_in_use',
@@ -216,6 +221,6 @@ test('a second relay with the same id and folder ends at once with the way out',
   const [redis, sqs] = [await useRedisServer(), await useSqsFaults()]
   const options = { redisUrl: redis.url, endpoint: sqs.endpoint }
   const { dataDir } = await useRelay(options)
-  const second = createRelay({ config: readConfig(relayEnv(options, dataDir)), log: captureLog().log })
+  const second = createRelay({ routes: ROUTES, config: readConfig(relayEnv(options, dataDir)), log: captureLog().log })
   await expect(second.run(never)).rejects.toThrow(expect.objectContaining({ code: 'relay.journal.locked' }))
 })

@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { ROUTES, type Route } from '../../../src/protocol/index.ts'
+import { type Route } from '../../../src/protocol/index.ts'
 import type { JournalIntake } from '../../../src/relay/pubsub/pubsub-intake.ts'
 import { createMetrics } from '../../../src/relay/metrics.ts'
 import { createReadiness } from '../../../src/relay/health/readiness.ts'
@@ -7,6 +7,7 @@ import type { Sender } from '../../../src/relay/sender/sender.ts'
 import type { Source } from '../../../src/relay/source.ts'
 import { captureLog } from '../../support/log.ts'
 import { waitFor } from '../../support/relay.ts'
+import { ROUTES } from '../../support/routes.ts'
 
 /** The readiness of a relay with one route and nothing else, whose SQS is the test's to play. */
 function useReadiness(askSqs: () => Promise<void>, sources: readonly Source[] = []) {
@@ -21,7 +22,7 @@ function useReadiness(askSqs: () => Promise<void>, sources: readonly Source[] = 
   const capture = captureLog()
   const metrics = createMetrics()
   const readiness = createReadiness({
-    senders: new Map([[ROUTES[0] as Route, sender as unknown as Sender]]),
+    senders: new Map([[ROUTES.all[0] as Route, sender as unknown as Sender]]),
     sources,
     intake: { brokenSince: undefined } as JournalIntake,
     channels: [],

@@ -1,12 +1,11 @@
 import { expect, test } from 'vitest'
-import { findRoute, type Route } from '../../../src/protocol/index.ts'
 import type { Lost } from '../../../src/relay/journal/journal-row.ts'
 import { TRIM_BYTES, trimJournal } from '../../../src/relay/journal/trim.ts'
 import { entry, useJournal } from '../../support/journal.ts'
 import { useFolder } from '../../support/relay.ts'
+import { routeOf } from '../../support/routes.ts'
 
 const EACH = 10
-const routeOf = (type: string, subType: string) => findRoute(type, subType) as Route
 const [GAP, STATUS, STATS, CALL] = [
   routeOf('relay', 'gap'),
   routeOf('agents', 'status'),

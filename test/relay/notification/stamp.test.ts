@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { formatPacket, parseEvents, textOf } from '../../../src/protocol/index.ts'
-import { stamp, type Received } from '../../../src/relay/notification/stamp.ts'
+import { type Received } from '../../../src/relay/notification/stamp.ts'
+import { stamp } from '../../support/routes.ts'
 
 const received: Received = {
   sourceId: 'main',

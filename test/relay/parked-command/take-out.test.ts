@@ -18,6 +18,7 @@ import {
   type WireRequest,
 } from '../../support/sqs-faults.ts'
 import { batchesOf } from '../../support/sender.ts'
+import { ROUTES } from '../../support/routes.ts'
 
 const CDRS = 'enigma-campaigns-cdr.fifo'
 const NOTICES = 'enigma-relay-parked.fifo'
@@ -40,7 +41,7 @@ async function useParked(entries: readonly (string | Buffer)[], options?: SqsFau
     const options = { batches: batchesOf(sqs.sqs), queuePrefix: 'enigma-', giveUpMs: GIVE_UP_MS }
     const [delivery, notices] = [createDelivery({ ...options, signal }), createDelivery(options)]
     const list = createParkedList(client, 'main')
-    return takeOut(action, { list, filter, sourceId: 'main', client, delivery, notices, signal })
+    return takeOut(action, { list, filter, sourceId: 'main', routes: ROUTES, client, delivery, notices, signal })
   }
   return {
     proxy,

@@ -1,7 +1,7 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { findRoute, textOf, type Route } from '../../../src/protocol/index.ts'
+import { textOf } from '../../../src/protocol/index.ts'
 import { createMetrics } from '../../../src/relay/metrics.ts'
 import type { Notice } from '../../../src/relay/notification/notice.ts'
 import { createNumbers } from '../../../src/relay/redis/numbers.ts'
@@ -15,6 +15,7 @@ import { useRedisServer } from '../../support/redis.ts'
 import { useRelayRedis } from '../../support/relay-redis.ts'
 import { useFolder, useRelay, waitFor } from '../../support/relay.ts'
 import { useSqsFaults } from '../../support/sqs-faults.ts'
+import { routeOf } from '../../support/routes.ts'
 
 const { keeper } = createKeeper()
 
@@ -75,7 +76,7 @@ test('nothing is announced, and nothing parked, when the relay ends while Redis 
 
 test("one of the relay's own notices is parked without a notice about it", async () => {
   const { client, notices, parking } = await useParking()
-  const notice = { ...makeItem(keeper, '1000', 0), route: findRoute('relay', 'parked') as Route }
+  const notice = { ...makeItem(keeper, '1000', 0), route: routeOf('relay', 'parked') }
   expect(await parking.park(notice, 'refused', 'no')).toBe(true)
   expect([notices.length, await client.lLen(PARKED_LIST)]).toEqual([0, 1])
 })

@@ -2,7 +2,7 @@ import { copyFile, open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { expect, onTestFinished, test } from 'vitest'
-import { findRoute, formatPacket, type Route } from '../../../src/protocol/index.ts'
+import { formatPacket, type Route } from '../../../src/protocol/index.ts'
 import { sleep } from '../../../src/runtime/index.ts'
 import { RelayError } from '../../../src/relay/errors.ts'
 import { openJournal } from '../../../src/relay/journal/journal.ts'
@@ -10,15 +10,16 @@ import type { JournalEntry, Lost } from '../../../src/relay/journal/journal-row.
 import { createJournalIntake } from '../../../src/relay/pubsub/pubsub-intake.ts'
 import { formatNotice, noticeChannel, stampNotice } from '../../../src/relay/notification/notice.ts'
 import type { Sender } from '../../../src/relay/sender/sender.ts'
-import { stamp } from '../../../src/relay/notification/stamp.ts'
+
 import { createMetrics } from '../../../src/relay/metrics.ts'
 import { numberOf, readAccepted } from '../../support/accepted.ts'
 import { captureLog } from '../../support/log.ts'
 import { useFolder, waitFor } from '../../support/relay.ts'
 import { startSender } from '../../support/sender.ts'
 import { useSqsFaults } from '../../support/sqs-faults.ts'
+import { routeOf, ROUTES, stamp } from '../../support/routes.ts'
 
-const [STATUS, GAP] = [findRoute('agents', 'status'), findRoute('relay', 'gap')] as [Route, Route]
+const [STATUS, GAP] = [ROUTES.find('agents', 'status'), ROUTES.find('relay', 'gap')] as [Route, Route]
 const MEMORY_BYTES = 20_000
 const COUNT = 200
 
@@ -65,6 +66,7 @@ async function useIntake({ dataDir, ...own }: Partial<IntakeOptions> & { readonl
     log,
     metrics,
     now: Date.now,
+    stamp,
     routeBytes: Number.MAX_SAFE_INTEGER,
     memoryBytes: Number.MAX_SAFE_INTEGER,
     journalBytes: Number.MAX_SAFE_INTEGER,
@@ -324,7 +326,7 @@ test('G2: what SQS accepted is deleted some milliseconds later, or when the rela
 })
 
 test('G2: rows of a route that another version had go to the route that they have now, and leave the journal once they are sent', async () => {
-  const OTHER_ROUTE = findRoute('*', '*') as Route
+  const OTHER_ROUTE = routeOf('*', '*')
   const { intake, journal, leave, accept, sent, arrived } = await useStreet({}, [STATUS, OTHER_ROUTE])
   // A sub_type that a newer version knows, and one that an older version did not know.
   const packet = Buffer.from(formatPacket({ type: 'mood', payload: { n: 7 } }))

@@ -9,6 +9,7 @@ import { useRedisClient, useRedisServer } from '../../support/redis.ts'
 import { relayEnv, useFolder, useRelay, waitFor } from '../../support/relay.ts'
 import { useReservedPort } from '../../support/reserved-port.ts'
 import { useSqsFaults } from '../../support/sqs-faults.ts'
+import { ROUTES } from '../../support/routes.ts'
 
 const LIST = 'enigma:notifications:campaigns'
 
@@ -23,7 +24,9 @@ async function startRelay(url: string, env: Record<string, string> = {}) {
   const config = readConfig(relayEnv({ redisUrl: url, endpoint: sqs.endpoint, lists: [LIST], env }, folder))
   const abort = new AbortController()
   const capture = captureLog()
-  const running = createRelay({ config, log: capture.log, onListening: listening.resolve }).run(abort.signal)
+  const running = createRelay({ config, routes: ROUTES, log: capture.log, onListening: listening.resolve }).run(
+    abort.signal,
+  )
   onTestFinished(async () => {
     abort.abort()
     await running

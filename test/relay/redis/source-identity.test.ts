@@ -9,6 +9,7 @@ import { useRelayRedis } from '../../support/relay-redis.ts'
 import { receiveAll, useRelay, waitFor } from '../../support/relay.ts'
 import { useRedisClient, useRedisServer } from '../../support/redis.ts'
 import { useSqs } from '../../support/sqs.ts'
+import { ROUTES } from '../../support/routes.ts'
 
 const LIST = 'enigma:notifications:campaigns'
 const cdr = (ref: number) => `{"type":"cdr","payload":{"call_ref":"${ref}"}}`
@@ -64,7 +65,8 @@ test('one Redis by several names, at several addresses or databases, is read by 
   await expect(receiveAll(sqs, 'agents-stats', 1, 500)).rejects.toThrow(/came 0/)
   const findings = []
   const config = readConfig({ ...env, AWS_REGION: 'none', AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:1' })
-  for await (const { check, code } of examine({ config })) if (check.endsWith('/source')) findings.push([check, code])
+  for await (const { check, code } of examine({ config, routes: ROUTES }))
+    if (check.endsWith('/source')) findings.push([check, code])
   expect(findings).toEqual([
     ['redis/again/source', 'doctor.source.same_server'],
     ['redis/main/source', undefined],
@@ -89,7 +91,8 @@ test('a relay that calls a Redis by another name reads nothing and says by which
   expect((await client.keys('*')).toSorted()).toEqual([LIST, SOURCE_KEY])
   const config = readConfig({ ...env, AWS_REGION: 'none', AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:1' })
   const findings = []
-  for await (const { check, code } of examine({ config })) if (check.endsWith('/source')) findings.push([check, code])
+  for await (const { check, code } of examine({ config, routes: ROUTES }))
+    if (check.endsWith('/source')) findings.push([check, code])
   expect(findings).toEqual([['redis/dialler/source', 'doctor.source.other_name']])
   // No restart: as soon as it is the right one it is read.
   await client.set(SOURCE_KEY, 'dialler')

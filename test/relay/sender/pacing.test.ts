@@ -1,6 +1,7 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { findRoute, ROUTES } from '../../../src/protocol/index.ts'
+
 import { createPacing } from '../../../src/relay/sender/pacing.ts'
+import { routeOf, ROUTES } from '../../support/routes.ts'
 
 /** A pacing of 4 ms whose clock is the test's. */
 function usePacing(paceMs = 4) {
@@ -57,9 +58,12 @@ test('a route that was busy is not held back any more when few come', () => {
 })
 
 test('calls are never held back, however many there are', () => {
-  const { pacing, load } = usePacing(findRoute('agents', 'call')?.paceMs)
+  const { pacing, load } = usePacing(routeOf('agents', 'call').paceMs)
   load(10_000)
   pacing.left()
   expect(pacing.holdsBack()).toBe(false)
-  expect(ROUTES.filter(({ paceMs }) => paceMs === 0).map(({ name }) => name)).toEqual(['agents-call', 'inbound-call'])
+  expect(ROUTES.all.filter(({ paceMs }) => paceMs === 0).map(({ name }) => name)).toEqual([
+    'agents-call',
+    'inbound-call',
+  ])
 })

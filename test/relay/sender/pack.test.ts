@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { findRoute, parseEvents, readBody, textOf, type Route } from '../../../src/protocol/index.ts'
+import { parseEvents, readBody, textOf } from '../../../src/protocol/index.ts'
 import { bodyOf, countForPack, toGzippedPack, toPack, type Pack } from '../../../src/relay/sender/pack.ts'
 import { createKeeper, makeItem, readNumbers } from '../../support/items.ts'
+import { routeOf } from '../../support/routes.ts'
 
 const MIB = 1024 * 1024
-const route = findRoute('agents', 'status') as Route
+const route = routeOf('agents', 'status')
 const { keeper } = createKeeper()
 const make = (n: number, padding = 0) => makeItem(keeper, '1002', n, { padding: 'x'.repeat(padding) })
 

@@ -7,6 +7,7 @@ import { useSqs } from '../../support/sqs.ts'
 import { useSqsFaults, type Answer } from '../../support/sqs-faults.ts'
 import type { Item } from '../../../src/relay/item.ts'
 import { createKeeper, makeItem, readNumbers } from '../../support/items.ts'
+import { ROUTES } from '../../support/routes.ts'
 
 const AGENTS = Array.from({ length: 40 }, (_, n) => String(1_000 + n))
 
@@ -147,7 +148,7 @@ test('a queue that is deleted and made again takes up where it was', async () =>
   await server.sqs.send(new DeleteQueueCommand({ QueueUrl: server.url('agents-status') }))
   for (const n of [1, 2, 3]) push('1000', n)
   await waitFor(() => coded('relay.sqs.queue_missing').length > 0, 'it to be said')
-  await createQueues(server.sqs, 'enigma-')
+  await createQueues(server.sqs, 'enigma-', ROUTES)
   await drained()
   expect((await receiveAll(server, 'agents-status', 3)).map(({ id }) => id)).toEqual([
     'main/p/2000/1',

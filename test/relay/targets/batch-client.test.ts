@@ -1,7 +1,6 @@
 import { GetQueueUrlCommand, SendMessageBatchCommand, SQSClient, type SQSClientConfig } from '@aws-sdk/client-sqs'
 import type { ServerResponse } from 'node:http'
 import { expect, onTestFinished, test } from 'vitest'
-import { findRoute, type Route } from '../../../src/protocol/index.ts'
 import { createOutages } from '../../../src/relay/sender/outages.ts'
 import { createHttpHandler } from '../../../src/relay/targets/http-handler.ts'
 import { createBatchClient, type BatchClient } from '../../../src/relay/targets/sqs/batch-client.ts'
@@ -12,6 +11,7 @@ import { signByReference } from '../../support/reference-signature.ts'
 import { waitFor } from '../../support/relay.ts'
 import { useWireServer } from '../../support/wire-server.ts'
 import { withEnv } from '../../support/env.ts'
+import { routeOf } from '../../support/routes.ts'
 
 /** A request, as it would leave. */
 type Leaving = { readonly path: string; readonly headers: Readonly<Record<string, string>>; readonly body?: unknown }
@@ -290,7 +290,7 @@ test('the bytes of a request are used again after a whole answer only', async ()
   let answer: () => ReturnType<BatchClient['send']> = () => Promise.resolve({})
   const { sqs } = useCapture({ region: 'eu-west-1' })
   const target = createSqsTarget({
-    route: findRoute('agents', 'status') as Route,
+    route: routeOf('agents', 'status'),
     queuePrefix: 'enigma-',
     log,
     outages: createOutages(log),

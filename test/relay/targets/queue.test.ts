@@ -1,13 +1,13 @@
 import { CreateQueueCommand, DeleteQueueCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { expect, onTestFinished, test } from 'vitest'
-import { findRoute, type Route } from '../../../src/protocol/index.ts'
 import { findQueue } from '../../../src/relay/targets/sqs/queue.ts'
 import { captureLog } from '../../support/log.ts'
 import { waitFor } from '../../support/relay.ts'
 import { useSqsFaults } from '../../support/sqs-faults.ts'
 import { useSqs } from '../../support/sqs.ts'
+import { routeOf } from '../../support/routes.ts'
 
-const route = findRoute('agents', 'status') as Route
+const route = routeOf('agents', 'status')
 const never = new AbortController().signal
 
 test('a queue that is there is found with the largest message that it takes', async () => {

@@ -1,0 +1,79 @@
+import { existsSync, globSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import {
+  createRoutes,
+  faultsOfRoute,
+  isObject,
+  OTHER,
+  parseRoutes,
+  RELAY_TYPE,
+  sameNames,
+  type DeclaredRoute,
+  type Route,
+  type Routes,
+} from '../protocol/index.ts'
+import { FunctionsError } from './errors.ts'
+
+/** Beside the packages of a published version is the route table that the build wrote. */
+const BUILT = new URL('../routes.json', import.meta.url)
+const ROOT = new URL('../../', import.meta.url)
+
+/** The file that exports the Hono app of a route: `functions/agents/status.ts`, or one of `src/api/relay/` for the relay's own notices. */
+export const appFile = ({ name, type, subType }: Route): string => {
+  if (name === OTHER.name) return `functions/${name}.ts`
+  return `${type === RELAY_TYPE ? 'src/api' : 'functions'}/${type}/${subType}.ts`
+}
+
+/**
+ * The routes that the files of `functions/` declare. A file that exports neither a route nor an app is a part of others, and is skipped.
+ *
+ * @param root the folder that holds `functions/`, with a slash at its end
+ * @throws FunctionsError `functions.routes.invalid` with every fault, one a line
+ */
+export async function readDeclarations(root: URL = ROOT): Promise<readonly DeclaredRoute[]> {
+  const files = globSync('functions/*/*.ts', { cwd: fileURLToPath(root) }).map((file) => file.replaceAll('\\', '/'))
+  const faults: string[] = []
+  const declared: DeclaredRoute[] = []
+  for (const file of files.toSorted()) {
+    const route = await load(root, file, faults)
+    if (route === undefined) continue
+    declared.push(route)
+    faults.push(...[...faultsOfFile(file, route)].map((fault) => `${file}: ${fault}`))
+  }
+  for (const [one, other] of sameNames(declared))
+    faults.push(`${appFile(other)}: its queue would have the same name as that of ${appFile(one)}; rename one of them`)
+  if (faults.length > 0) throw new FunctionsError('functions.routes.invalid', faults.join('\n'))
+  return declared
+}
+
+/** The routes of this version: those of the build, or in a clone those that `functions/` declares. */
+export async function readOwnRoutes(): Promise<Routes> {
+  return existsSync(BUILT) ? parseRoutes(await readFile(BUILT, 'utf8')) : createRoutes(await readDeclarations())
+}
+
+async function load(root: URL, file: string, faults: string[]): Promise<DeclaredRoute | undefined> {
+  const example = /^functions\/(?<type>[^/]+)\/(?<subType>[^/]+)\.ts$/.exec(file)?.groups
+  try {
+    // Apart from the one that handles notifications, which is loaded when its variables are set.
+    const { route, app } = (await import(new URL(`${file}?declaration`, root).href)) as Record<string, unknown>
+    if (route === undefined && app === undefined) return undefined
+    if (!isObject(app) || !('fetch' in app)) faults.push(`${file} exports no Hono app named app`)
+    if (isObject(route) && typeof route['type'] === 'string' && typeof route['subType'] === 'string')
+      return route as DeclaredRoute
+    faults.push(
+      `${file} declares no route; write export const route = defineRoute({ type: '${example?.['type']}', subType: '${example?.['subType']}', payload: … })`,
+    )
+  } catch (error) {
+    faults.push(`${file} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  return undefined
+}
+
+function* faultsOfFile(file: string, route: DeclaredRoute): Generator<string> {
+  yield* faultsOfRoute(route)
+  if (appFile(route) !== file && route.type !== RELAY_TYPE && route.type !== OTHER.type)
+    yield `it declares ${route.type}/${route.subType}; move it to ${appFile(route)}, or declare what its path says`
+  if (!isObject(route.payload) || !('~standard' in route.payload))
+    yield 'its payload is no schema; write one of any Standard Schema library, such as v.object({ … }) of valibot'
+}
