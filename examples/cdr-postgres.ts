@@ -1,10 +1,9 @@
 import { Hono } from 'hono'
+import { Pool } from 'pg'
 import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
-import { Cdr } from 'enigma-relay/protocol'
+import { setting } from 'enigma-relay/lambda'
+import { Cdr, defineRoute } from 'enigma-relay/protocol'
 import { cdr as cdrEffect, type Effect } from 'enigma-relay/store'
-
-/** What this example needs of a Postgres client: `pg`'s Pool has it, and so have PGlite and most others. */
-export type Postgres = { query: (sql: string, parameters?: unknown[]) => Promise<unknown> }
 
 /**
  * The table. References are text: some are larger than any integer. `packet` is what the dialler wrote, to the last digit. A call has one
@@ -42,39 +41,63 @@ on conflict (source, call_ref, dialed_at, number) do update set
 where cdrs.packet <> excluded.packet and cdrs.received_at <= excluded.received_at`
 
 /**
- * campaigns/cdr, with each CDR written to your own Postgres: the record of CDRs, which the read model is not. Put it in the
- * place of `functions/campaigns/cdr.ts`.
+ * campaigns/cdr, with each CDR written to your own Postgres: the record of CDRs, which the read model is not. Put this file in the place of
+ * `functions/campaigns/cdr.ts`, after `npm install pg`.
  *
  * While Postgres is down the query fails, SQS hands the CDR out again, and the read model has it all the same. After the last
  * attempt it is parked in the dead-letter queue, from where it can be replayed.
  */
-export function createCdrPostgres(postgres: Postgres) {
-  const app = new Hono<AdapterEnv<Effect>>()
+export const route = defineRoute({
+  type: 'campaigns',
+  subType: 'cdr',
+  payload: Cdr,
+  // Each environment of the function has connections of its own: Postgres must take two for each.
+  maxConcurrency: 20,
+  // postgres://user:password@host/database
+  secrets: ['CDR_DATABASE_URL'],
+  // For a database in a VPC: vpc: { subnetIds: ['subnet-…'], securityGroupIds: ['sg-…'] }
+})
 
-  app.post('/campaigns/cdr/:ref?', async (c) => {
-    const cdr = await event(c, Cdr)
-    record(c, cdrEffect(cdr))
-    const p = cdr.payload
-    const packet = typeof cdr.data === 'string' ? cdr.data : ''
-    await postgres.query(UPSERT, [
-      cdr.source,
-      // Not known in a few: then the notification itself is the key, and the time received the best there is.
-      p.call_ref ?? cdr.id,
-      p.dialed_at ?? cdr.timeMs / 1000,
-      p.ref ?? null,
-      p.extension ?? null,
-      p.contact_ref ?? null,
-      p.number ?? '',
-      p.end_reason ?? null,
-      p.call_time ?? null,
-      p.hold_time ?? null,
-      p.recording_url ?? null,
-      packet,
-      cdr.id,
-      cdr.time,
-    ])
-    return c.body(null, 204)
-  })
+/** Longest time (ms) for a connection, and for a statement: CDRs that come with it in one batch wait for it. */
+const CONNECT_MS = 3_000
+const STATEMENT_MS = 5_000
 
-  return app
+let pool: Pool | undefined
+
+async function postgres(): Promise<Pool> {
+  if (pool !== undefined) return pool
+  const connectionString = await setting('CDR_DATABASE_URL')
+  pool ??= new Pool({ connectionString, max: 2, connectionTimeoutMillis: CONNECT_MS, query_timeout: STATEMENT_MS })
+  // A connection that breaks while nobody uses it: the next query makes another one.
+  pool.on('error', () => undefined)
+  return pool
 }
+
+export const app = new Hono<AdapterEnv<Effect>>()
+
+app.post(route.path, async (c) => {
+  const cdr = await event(c, route)
+  record(c, cdrEffect(cdr))
+  const p = cdr.payload
+  const packet = typeof cdr.data === 'string' ? cdr.data : ''
+  await (
+    await postgres()
+  ).query(UPSERT, [
+    cdr.source,
+    // Not known in a few: then the notification itself is the key, and the time received the best there is.
+    p.call_ref ?? cdr.id,
+    p.dialed_at ?? cdr.timeMs / 1000,
+    p.ref ?? null,
+    p.extension ?? null,
+    p.contact_ref ?? null,
+    p.number ?? '',
+    p.end_reason ?? null,
+    p.call_time ?? null,
+    p.hold_time ?? null,
+    p.recording_url ?? null,
+    packet,
+    cdr.id,
+    cdr.time,
+  ])
+  return c.body(null, 204)
+})

@@ -1,35 +1,30 @@
-import { PGlite } from '@electric-sql/pglite'
 import { afterAll, expect, test } from 'vitest'
-import { CDR_TABLE, createCdrPostgres, type Postgres } from '../../examples/cdr-postgres.ts'
+import { app, CDR_TABLE } from '../../examples/cdr-postgres.ts'
 import { fromSqs } from '../../src/adapter/index.ts'
 import { formatPacket, formatSequence, type Notification } from '../../src/protocol/index.ts'
 import { sqsEvent, sqsRecord } from '../adapter/factories.ts'
+import { startPostgres } from '../support/postgres.ts'
 import { useStore } from '../support/store.ts'
 
 // One for all tests: it takes seconds to start.
-const postgres = await PGlite.create()
-await postgres.exec(CDR_TABLE)
+const postgres = await startPostgres()
+await postgres.db.exec(CDR_TABLE)
+process.env['CDR_DATABASE_URL'] = postgres.url
 afterAll(() => postgres.close())
 
 async function useCdrFunction() {
-  await postgres.exec('delete from cdrs')
+  await postgres.db.exec('delete from cdrs')
   const { store } = await useStore()
-  let down = false
-  const client: Postgres = {
-    query: async (sql, parameters) => {
-      if (down) throw new Error('the connection was refused')
-      return postgres.query(sql, parameters)
-    },
-  }
-  const handler = fromSqs(createCdrPostgres(client), {
+  const handler = fromSqs(app, {
     commit: store.commit,
     recall: store.recall,
     maxReceiveCount: 10,
     park: async () => undefined,
     postpone: async () => undefined,
   })
-  const rows = async () => (await postgres.query<Record<string, unknown>>('select * from cdrs order by call_ref')).rows
-  return { store, handler, rows, setDown: (value: boolean) => (down = value) }
+  const rows = async () =>
+    (await postgres.db.query<Record<string, unknown>>('select * from cdrs order by call_ref')).rows
+  return { store, handler, rows }
 }
 
 const NOW = Date.now()
@@ -90,14 +85,14 @@ test('other content under the same key is taken when it was received later, and 
 })
 
 test('while Postgres is down the read model has the CDR, and the row comes when it is back', async () => {
-  const { store, handler, rows, setDown } = await useCdrFunction()
-  setDown(true)
+  const { store, handler, rows } = await useCdrFunction()
+  postgres.stop()
   const record = (receiveCount: number) =>
     sqsEvent(sqsRecord([cdr('1', 1), cdr('2', 2)], { messageId: 'a', receiveCount }))
   expect((await handler(record(1))).batchItemFailures).toEqual([{ itemIdentifier: 'a' }])
   expect((await store.read.cdrs()).items.map(({ call_ref }) => String(call_ref)).toSorted()).toEqual(['1', '2'])
   expect(await rows()).toEqual([])
-  setDown(false)
+  await postgres.start()
   expect((await handler(record(2))).batchItemFailures).toEqual([])
   expect((await rows()).map((row) => row['call_ref'])).toEqual(['1', '2'])
 })

@@ -2,10 +2,11 @@ import { createServer } from 'node:http'
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { createCrmPop } from '../../examples/crm-pop.ts'
+import { app, route } from '../../examples/crm-pop.ts'
 import { fromSqs, type Parked } from '../../src/adapter/index.ts'
 import { formatPacket, formatSequence, type Notification } from '../../src/protocol/index.ts'
 import { sqsEvent, sqsRecord } from '../adapter/factories.ts'
+import { useEnv } from '../support/env.ts'
 import { useStore } from '../support/store.ts'
 
 /** A CRM that pops each idempotency key once; `answer` says how it feels. */
@@ -38,7 +39,9 @@ async function useCallFunction() {
   const crm = await useCrm()
   const { store } = await useStore()
   const parked: Parked[] = []
-  const handler = fromSqs(createCrmPop({ url: crm.url, token: () => 'crm-token', timeoutMs: 1_500 }), {
+  useEnv({ CRM_URL: crm.url, CRM_TOKEN: 'crm-token' })
+  const handler = fromSqs(app, {
+    maxAgeMs: route.maxAgeMs,
     commit: store.commit,
     recall: store.recall,
     maxReceiveCount: 10,
