@@ -1,8 +1,9 @@
+import { once } from 'node:events'
 import { existsSync, globSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
 import {
-  createRoutes,
   faultsOfRoute,
   isObject,
   OTHER,
@@ -47,9 +48,20 @@ export async function readDeclarations(root: URL = ROOT): Promise<readonly Decla
   return declared
 }
 
-/** The routes of this version: those of the build, or in a clone those that `functions/` declares. */
+/** The routes of this version: those of the build, or in a clone those that `functions/` declares. @throws FunctionsError `functions.routes.invalid` */
 export async function readOwnRoutes(): Promise<Routes> {
-  return existsSync(BUILT) ? parseRoutes(await readFile(BUILT, 'utf8')) : createRoutes(await readDeclarations())
+  if (existsSync(BUILT)) return parseRoutes(await readFile(BUILT, 'utf8'))
+  const thread = new Worker(new URL('declarations-thread.ts', import.meta.url))
+  try {
+    const [table] = (await once(thread, 'message')) as [string]
+    return parseRoutes(table)
+  } catch (cause) {
+    throw new FunctionsError('functions.routes.invalid', cause instanceof Error ? cause.message : String(cause), {
+      cause,
+    })
+  } finally {
+    await thread.terminate()
+  }
 }
 
 async function load(root: URL, file: string, faults: string[]): Promise<DeclaredRoute | undefined> {

@@ -20,7 +20,7 @@ function readJournal(dataDir: string): string[] {
 }
 
 test(
-  'G1, G2, G3: killed at ten random instants under 8,000 CDRs a second and PubSub, the relay loses nothing that it took or journalled',
+  'G1, G2, G3: killed at ten random instants under 4,000 CDRs a second and PubSub, the relay loses nothing that it took or journalled',
   { timeout: 120_000 },
   async () => {
     const [redis, sqs, dataDir] = [await useRedisServer(), await useSqsFaults(), await useFolder()]
@@ -31,7 +31,7 @@ test(
     // The very first start of all knows no time before it: no gap either.
     let relay = start()
     await relay.ready()
-    const cdrs = pushCdrs(client, 8_000)
+    const cdrs = pushCdrs(client, 4_000)
     const statuses = publishStatuses(client, 500)
     for (let kill = 0; kill < KILLS; kill++) {
       if (kill > 0) relay = start()

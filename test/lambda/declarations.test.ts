@@ -2,7 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
-import { readDeclarations } from '../../src/lambda/declarations.ts'
+import { readDeclarations, readOwnRoutes } from '../../src/lambda/declarations.ts'
 import { DEFAULT_LIMITS, formatRoutes, OTHER, parseRoutes, RELAY_ROUTES, type Route } from '../../src/protocol/index.ts'
 import { useFolder } from '../support/relay.ts'
 import { DECLARED, ROUTES } from '../support/routes.ts'
@@ -72,6 +72,10 @@ test('two routes that a queue or a template could not tell apart are rejected, a
   const message = await readDeclarations(root).catch((error: unknown) => (error as Error).message)
   expect(message).toMatch(/functions\/crm\/x\.ts declares no route/)
   expect(message).toMatch(/functions\/crm\/call_note\.ts: .*functions\/crm\/call-note\.ts; rename/)
+})
+
+test('a process that asks for the routes has the same table, and loads no function for it', async () => {
+  expect((await readOwnRoutes()).all.map(({ name }) => name)).toEqual(ROUTES.all.map(({ name }) => name))
 })
 
 test('the route table as a file is the same table again, with what the relay itself says and everything else', () => {

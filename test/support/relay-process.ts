@@ -5,6 +5,7 @@ import { onTestFinished } from 'vitest'
 import { readMetric } from './metrics.ts'
 import { expectPrivate } from './privacy.ts'
 import { relayEnv, waitFor, type UseRelayOptions } from './relay.ts'
+import { ROUTES_FILE } from './routes.ts'
 
 const execFile = promisify(execFileCallback)
 const CLI = new URL('../../src/cli/main.ts', import.meta.url).pathname
@@ -33,6 +34,7 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
       // No profile of the user who runs the tests, and no metadata service.
       HOME: options.dataDir,
       AWS_EC2_METADATA_DISABLED: 'true',
+      ENIGMA_ROUTES: ROUTES_FILE,
       ...(credentials ? { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' } : {}),
       ...relayEnv(options, options.dataDir),
     },

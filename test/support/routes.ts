@@ -1,5 +1,8 @@
+import { rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { readDeclarations } from '../../src/lambda/declarations.ts'
-import { createRoutes, type Route } from '../../src/protocol/index.ts'
+import { createRoutes, formatRoutes, type Route } from '../../src/protocol/index.ts'
 import { createStamp } from '../../src/relay/notification/stamp.ts'
 
 /** What `functions/` declares. */
@@ -7,6 +10,11 @@ export const DECLARED = await readDeclarations()
 
 /** The route table of it. */
 export const ROUTES = createRoutes(DECLARED)
+
+/** The same in a file: a process that reads it need not load `functions/`. */
+export const ROUTES_FILE = join(tmpdir(), `enigma-routes-${process.pid}.json`)
+writeFileSync(ROUTES_FILE, formatRoutes(DECLARED))
+process.once('exit', () => rmSync(ROUTES_FILE, { force: true }))
 
 export const stamp = createStamp(ROUTES)
 

@@ -1,0 +1,6 @@
+import { parentPort } from 'node:worker_threads'
+import { formatRoutes } from '../protocol/index.ts'
+import { readDeclarations } from './declarations.ts'
+
+/** What the files of `functions/` load and begin ends with this thread, and is no part of the process that asks for their routes. */
+parentPort?.postMessage(formatRoutes(await readDeclarations()))
