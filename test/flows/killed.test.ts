@@ -40,9 +40,12 @@ test(
       proxy.state.holdAnswers = false
       const relay = start()
       await relay.ready()
+      // It has found its queue, which it asks SQS for as well.
+      await client.lPush(LIST, numbers(1_000, from).map(cdrOf))
+      await waitFor(async () => (await relay.metric('sent_total', { route: 'campaigns-cdr' })) > 0, 'some to be sent')
       // However fast it is, what SQS has accepted is not settled when it is killed.
       proxy.state.holdAnswers = true
-      for (const at of [0, 1_000, 2_000, 3_000]) await client.lPush(LIST, numbers(1_000, from + at).map(cdrOf))
+      for (const at of [1_000, 2_000, 3_000]) await client.lPush(LIST, numbers(1_000, from + at).map(cdrOf))
       await waitFor(
         async () => (await relay.metric('requests_in_flight', { route: 'campaigns-cdr' })) > 0,
         'it to be in the middle of the drain',
