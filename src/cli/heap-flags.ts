@@ -5,13 +5,13 @@ import { runInNewContext } from 'node:vm'
  * V8 lets a heap with much short-lived text grow to several times of what lives in it. A young generation of three times 8 MiB is
  * collected cheaply and stays small. Measured on a drain of 200,000 CDRs, beside V8's own choice and the smallest heap: docs/benchmarks.md.
  */
-const HEAP_FLAGS = ['--max-semi-space-size=8', '--heap-growing-percent=100']
+export const HEAP_FLAGS = ['--max-semi-space-size=8', '--heap-growing-percent=100']
 
 /**
  * What is freed at the end of the heap of C goes back to the system beyond this size. Without a value, glibc raises its own with each large
  * buffer that is freed, up to 64 MiB: 20 MB more in a drain. Source: mallopt(3), M_TRIM_THRESHOLD.
  */
-const MALLOC = { MALLOC_TRIM_THRESHOLD_: String(128 * 1024) }
+export const MALLOC = { MALLOC_TRIM_THRESHOLD_: String(128 * 1024) }
 
 /**
  * Runs this program again in the place of this process, under its process id, with the flags of its heaps: they count only from the start

@@ -2,6 +2,7 @@ import { execFile as execFileCallback, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { promisify } from 'node:util'
 import { onTestFinished } from 'vitest'
+import { HEAP_FLAGS, MALLOC } from '../../src/cli/heap-flags.ts'
 import { readMetric } from './metrics.ts'
 import { expectPrivate } from './privacy.ts'
 import { relayEnv, waitFor, type UseRelayOptions } from './relay.ts'
@@ -22,7 +23,15 @@ type Line = Record<string, unknown>
 
 /** `enigma-relay relay` as a child process. */
 export function spawnRelay({ credentials = true, fileKib, ...options }: RelayProcessOptions) {
-  const node = [process.execPath, '--conditions=source', '--disable-warning=ExperimentalWarning', CLI, 'relay']
+  // As it would start itself again: that start is saved.
+  const node = [
+    process.execPath,
+    ...HEAP_FLAGS,
+    '--conditions=source',
+    '--disable-warning=ExperimentalWarning',
+    CLI,
+    'relay',
+  ]
   const [command = '', ...args] =
     fileKib === undefined ? node : ['bash', '-c', `ulimit -S -f ${fileKib}; exec "$0" "$@"`, ...node]
   const child = spawn(command, args, {
@@ -35,6 +44,7 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
       HOME: options.dataDir,
       AWS_EC2_METADATA_DISABLED: 'true',
       ENIGMA_ROUTES: ROUTES_FILE,
+      ...MALLOC,
       ...(credentials ? { AWS_ACCESS_KEY_ID: 'test', AWS_SECRET_ACCESS_KEY: 'test' } : {}),
       ...relayEnv(options, options.dataDir),
     },
