@@ -81,7 +81,8 @@ test(
       log: () => undefined,
     })
     await useTrigger(sqs, 'agents-status', handler, {
-      timeoutMs: 2_000,
+      // A quarter of it is for what follows a handler that hangs; where that is too short, the message waits for its visibility timeout.
+      timeoutMs: 6_000,
       onInvocation: ({ records }) =>
         void packs.push(...records.map(({ body }) => body.split('"specversion"').length - 1)),
     })
