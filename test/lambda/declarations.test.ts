@@ -24,7 +24,7 @@ async function useFunctions(files: Readonly<Record<string, string>>): Promise<UR
   return pathToFileURL(`${folder}/`)
 }
 
-test('each file declares its route; what is no function, and the files beside the folders, are none', async () => {
+test('each function declares its route; files that export no app, and those beside the folders, declare none', async () => {
   const root = await useFunctions({
     'agents/break.ts': named('agents', 'break', { alarmAgeSeconds: 7 }),
     'crm/note.ts': named('crm', 'note'),

@@ -28,7 +28,7 @@ describe.each(hours)('an hour of 40 agents, seed $seed', ({ packets }) => {
 
   test('has every sub_type, all of them within the first 15 seconds', () => {
     const soon = new Set(seen.filter(({ atMs }) => atMs <= 15_000).map(({ routing }) => routing.route.name))
-    // What the relay says itself no dialler sends; what is no documented sub_type goes to `other`.
+    // No dialler sends the relay's own notices; other sub_types than the documented ones go to `other`.
     const documented = Object.keys(PAYLOADS).filter((name) => !name.startsWith(`${RELAY_TYPE}-`))
     expect([...soon].toSorted()).toEqual([...documented, OTHER.name].toSorted())
   })
