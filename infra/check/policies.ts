@@ -1,4 +1,6 @@
 import type { StackRoute } from '../routes.ts'
+import { logicalName } from '../stack/names.ts'
+import { roleName } from '../stack/roles.ts'
 import { isRecord, objectsIn, type Template } from './template.ts'
 
 /** What AWS gives no narrower right for: the actions, and why. */
@@ -10,9 +12,11 @@ const UNBOUNDED: Readonly<Record<string, string>> = {
   'ec2:DeleteNetworkInterface': 'Lambda attaches functions to a VPC on its own interfaces',
 }
 
-/** Rights that are wider than they must be: any action or resource, in any policy that allows, unless a route declares it so. */
+/** Rights that are wider than they must be: any action or resource, in any policy that allows, unless a route declares that for its own role. */
 export function* checkPolicies({ Resources }: Template, routes: readonly StackRoute[]): Generator<string> {
-  const declared = new Set(routes.flatMap(({ statements = [] }) => statements.flatMap(({ actions }) => actions)))
+  const declared = new Map(
+    routes.map((route) => [roleName(logicalName(route)), (route.statements ?? []).flatMap(({ actions }) => actions)]),
+  )
   for (const [name, resource] of Object.entries(Resources)) {
     if (!resource.Type.startsWith('AWS::IAM::')) continue
     for (const [path, object] of objectsIn(resource.Properties, name)) {
@@ -20,7 +24,7 @@ export function* checkPolicies({ Resources }: Template, routes: readonly StackRo
       const actions = [object['Action']]
         .flat()
         .map(String)
-        .filter((action) => !declared.has(action))
+        .filter((action) => declared.get(name)?.includes(action) !== true)
       if ('NotAction' in object || 'NotResource' in object)
         yield `${path} uses NotAction or NotResource, which allows too much`
       for (const action of actions) if (action.includes('*')) yield `${path} allows ${action}`

@@ -290,3 +290,13 @@ const statementsOf = (role: Part) =>
     .Statement as unknown[]
 const variablesOf = (lambda: Part) =>
   (lambda.Properties['Environment'] as { Variables: Record<string, string> }).Variables
+
+test('a right that a route declares wide is wide in its own role alone', () => {
+  const statements = [{ actions: ['cloudwatch:PutMetricData'], resources: ['*'] }]
+  const routes = ROUTES.all.map((route) => (route.name === 'agents-call' ? { ...route, statements } : route))
+  const copy = structuredClone(template) as unknown as Whole
+  const wide = { Effect: 'Allow', Action: ['cloudwatch:PutMetricData'], Resource: '*' }
+  for (const role of ['AgentsCallRole', 'AgentsStatusRole']) statementsOf(part(copy.Resources, role)).push(wide)
+  const wrong = checkTemplate(copy, { ...STACK, routes })
+  expect(wrong).toEqual([expect.stringMatching(/^AgentsStatusRole.*cloudwatch:PutMetricData on every resource/)])
+})
