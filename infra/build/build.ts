@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, globSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bundleFunctions } from './bundle-functions.ts'
 import { reportError } from '../errors.ts'
 import { readStackRoutes } from '../routes.ts'
 import { bundleRelay } from './bundle-relay.ts'
+import { formatLua, LUA_READERS } from './inline-lua.ts'
 import { formatTable } from './inline-routes.ts'
 import { formatReport } from './report.ts'
 
@@ -18,9 +19,8 @@ async function build(): Promise<void> {
   for (const name of existsSync(dist) ? readdirSync(dist) : [])
     if (name !== 'functions') rmSync(new URL(name, dist), { recursive: true, force: true })
   execFileSync('tsc', ['-p', 'src/tsconfig.build.json'], { cwd: root, stdio: 'inherit' })
-  // tsc leaves behind what is no TypeScript.
-  for (const file of globSync('relay/**/*.lua', { cwd: join(root, 'src') }))
-    cpSync(join(root, 'src', file), join(root, 'dist', file))
+  for (const reader of LUA_READERS)
+    writeFileSync(join(root, 'dist', `${reader}.js`), formatLua(join(root, 'src', `${reader}.ts`)))
   writeFileSync(new URL('routes.json', dist), formatTable(routes))
   const [functions, relay] = await Promise.all([bundleFunctions(routes), bundleRelay(routes)])
   process.stdout.write(`${formatReport(functions)}\n${formatReport(relay)}\n`)

@@ -6,6 +6,7 @@ import { OTHER, RELAY_TYPE } from '../../src/protocol/index.ts'
 import { DeployError } from '../errors.ts'
 import type { StackRoute } from '../routes.ts'
 import { BUNDLE, root } from './bundle-options.ts'
+import { inlineLua } from './inline-lua.ts'
 import { inlineRoutes } from './inline-routes.ts'
 import { openApiDocument, readOpenApiDocument } from './openapi-document.ts'
 import { formatReport } from './report.ts'
@@ -32,6 +33,7 @@ export const FUNCTION_BUNDLE = {
   banner: { js: REQUIRE },
   outExtension: { '.js': '.mjs' },
   external: ['@aws-sdk/*'],
+  plugins: [inlineLua],
 } satisfies BuildOptions
 
 /**
@@ -50,9 +52,9 @@ export async function bundleFunctions(routes: readonly StackRoute[]): Promise<Me
     outdir: FUNCTIONS_FOLDER,
     write: false,
     plugins: [
+      ...FUNCTION_BUNDLE.plugins,
       entries(routes),
       inlineRoutes(routes),
-      luaWithoutComments(),
       openApiDocument(await readOpenApiDocument()),
     ],
   })
@@ -115,17 +117,4 @@ ${isDeclared ? '' : "import { OTHER, RELAY_ROUTES } from './src/protocol/index.t
 import { app${isDeclared ? ', route' : ''} } from ${JSON.stringify(`./${appFile(route)}`)}
 export const handler = toHandler(app, ${isDeclared ? 'route' : constant})
 `
-}
-
-/** Leaves comments out of the read model's script: it is text to a bundler, and each environment sends it to the database. */
-function luaWithoutComments(): Plugin {
-  return {
-    name: 'lua-without-comments',
-    setup(build) {
-      build.onLoad({ filter: /\/src\/store\/script(?:\/[^/]+)?\.ts$/ }, async ({ path }) => ({
-        contents: (await readFile(path, 'utf8')).replace(/^ *--.*$/gm, ''),
-        loader: 'ts',
-      }))
-    },
-  }
 }

@@ -1,11 +1,10 @@
 import { build, type Metafile, type Plugin } from 'esbuild'
 import { chmod } from 'node:fs/promises'
-import { globSync, readFileSync } from 'node:fs'
-import { basename, join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import packageJson from '../../package.json' with { type: 'json' }
-import { DeployError } from '../errors.ts'
 import type { StackRoute } from '../routes.ts'
 import { BUNDLE, root } from './bundle-options.ts'
+import { inlineLua } from './inline-lua.ts'
 import { inlineRoutes } from './inline-routes.ts'
 
 export const RELAY_FILE = 'dist/enigma-relay.mjs'
@@ -60,27 +59,6 @@ const withoutStreet: Plugin = {
       contents: 'export const showStreet = undefined',
       loader: 'js',
     }))
-  },
-}
-
-/** Where `src/relay/redis/scripts.ts` reads a script from its file. */
-const READ_LUA = "readFileSync(new URL(`./lua/${file}.lua`, import.meta.url), 'utf8')"
-
-/** Puts the Lua scripts of the relay into the bundle: beside a single file there are no others. */
-const inlineLua: Plugin = {
-  name: 'inline-lua',
-  setup(build) {
-    build.onLoad({ filter: /\/src\/relay\/redis\/scripts\.ts$/ }, ({ path }) => {
-      const source = readFileSync(path, 'utf8')
-      if (!source.includes(READ_LUA))
-        throw new DeployError('deploy.bundle.unknown_layout', `${path} does not read its scripts as ${READ_LUA}`)
-      const files = globSync(join(path, '../lua/*.lua'))
-      const texts = files.map((file) => [basename(file, '.lua'), readFileSync(file, 'utf8')])
-      return {
-        contents: source.replace(READ_LUA, () => `(${JSON.stringify(Object.fromEntries(texts))})[file]`),
-        loader: 'ts',
-      }
-    })
   },
 }
 

@@ -52,6 +52,8 @@ export type HandlerEvent<Payload = unknown> = {
   readonly payload: Payload
   /** The packet, exactly as the dialler wrote it; bytes when it is not UTF-8. */
   readonly data: string | Uint8Array
+  /** Its CloudEvent as it came, without the data. */
+  readonly attributes: Omit<Notification, 'data'>
 }
 
 /** What `event` needs to know of a route. */
@@ -72,6 +74,7 @@ export async function event(c: HandlerContext, about?: About): Promise<HandlerEv
   const notification = delivery?.notification ?? (await readRequest(c))
   const packet = delivery?.packet === undefined ? toPacket(notification.data) : delivery.packet()
   const payload = packet?.['payload']
+  const { data: _, ...attributes } = notification
   const { type, subType } = parseEventType(notification.type) ?? { type: 'unknown', subType: notification.type }
   const timeMs = Date.parse(notification.time)
   // A relay whose clock is ahead must not make old ones look fresh: SQS knows since when it has had them.
@@ -101,6 +104,7 @@ export async function event(c: HandlerContext, about?: About): Promise<HandlerEv
     ...(notification.reason === undefined ? {} : { reason: notification.reason }),
     payload: schema === undefined ? payload : await check(schema, payload, notification.data),
     data: notification.data,
+    attributes,
   }
 }
 

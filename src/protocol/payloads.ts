@@ -72,10 +72,10 @@ export const DialPreview = payload({
 })
 export type DialPreview = v.InferOutput<typeof DialPreview>
 
-const cdrFields = {
+const cdrFields = (now: () => number) => ({
   ref: maybe(readText),
   call_ref: always(readText),
-  dialed_at: always((value) => readMoment(value, Date.now())),
+  dialed_at: always((value) => readMoment(value, now())),
   extension: maybe(readText),
   number: maybe(readText),
   dial_number: maybe(readText),
@@ -87,6 +87,18 @@ const cdrFields = {
   call_dir: maybe(readText),
   recording_url: maybe(readText),
   campaign_ref: maybe(readText),
+})
+
+/** The schema of a CDR. @param now unix ms: a call cannot have been dialled long after it */
+export function createCdrSchema(now: () => number) {
+  const fields = cdrFields(now)
+  return v.pipe(
+    payload(fields),
+    v.check(
+      (cdr) => cdr.unsure !== undefined || Object.keys(fields).some((name) => (cdr[name] ?? null) !== null),
+      'must have a field of a CDR',
+    ),
+  )
 }
 
 /**
@@ -94,13 +106,7 @@ const cdrFields = {
  * also where part of it cannot be read. Only one of which no field says anything is refused. Where `dialed_at` is null, use the time
  * received.
  */
-export const Cdr = v.pipe(
-  payload(cdrFields),
-  v.check(
-    (cdr) => cdr.unsure !== undefined || Object.keys(cdrFields).some((name) => (cdr[name] ?? null) !== null),
-    'must have a field of a CDR',
-  ),
-)
+export const Cdr = createCdrSchema(Date.now)
 export type Cdr = v.InferOutput<typeof Cdr>
 
 export const InboundCall = payload({

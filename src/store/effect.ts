@@ -1,4 +1,7 @@
-import type { Transport } from '../protocol/index.ts'
+import type { Notification, Transport } from '../protocol/index.ts'
+
+/** The attributes of a CloudEvent. */
+export type CloudEventAttributes = Omit<Notification, 'data'>
 
 /** What an effect is made of: what the adapter's `event(c, schema)` gives. */
 export type StoreEvent<Payload = unknown> = {
@@ -21,16 +24,9 @@ export type StoreEvent<Payload = unknown> = {
   readonly payload: Payload
   /** The packet, exactly as received. */
   readonly data: string | Uint8Array
+  /** Its CloudEvent as it came. Absent: as the relay would have made it. */
+  readonly attributes?: CloudEventAttributes
 }
-
-/** One step of the script `apply`: its name and its arguments. */
-export type Op = readonly [name: string, ...args: string[]]
-
-/**
- * A change of the read model: plain data, made by a handler and committed with all others of its batch. Applied twice it changes
- * nothing the second time; applied late it overwrites nothing newer.
- */
-export type Effect = { readonly ops: readonly Op[] }
 
 /** Longest state (characters) that is kept: it is a word, and each of a hundred in a history has one. */
 const MAX_STATE = 200
@@ -39,7 +35,7 @@ const MAX_STATE = 200
 export const toState = (text: string): string => text.slice(0, MAX_STATE)
 
 /** A text without the characters that separate the parts of a value in the read model. */
-export const plain = (text: string): string => text.replace(/[\u001e\u001f]/g, ' ')
+export const plain = (text: string): string => text.replace(/[\u001d-\u001f]/g, ' ')
 
 /**
  * What orders two notifications: `source|transport|sequence|unix ms|id`. The sequence compares within one source and transport,
@@ -50,6 +46,31 @@ export function toStamp(event: Pick<StoreEvent, 'source' | 'transport' | 'sequen
     `${toSource(event)}|${event.transport}|${event.sequence.replaceAll('|', '_')}|${Math.round(event.timeMs)}|${event.id}`,
   )
 }
+
+/** What a step changes, for the stream of changes: no personal data. */
+export type Change = {
+  /** `agents/status` */
+  readonly kind: string
+  readonly ref: string
+  readonly campaign_ref?: string | undefined
+  readonly state?: string | undefined
+}
+
+/** A change as an entry of the stream has it, in JSON, with the notification that made it. */
+export const toChange = (
+  event: Pick<StoreEvent, 'id' | 'source' | 'transport' | 'sequence'>,
+  { kind, ref, campaign_ref, state }: Change,
+): string =>
+  JSON.stringify({
+    kind,
+    ref,
+    campaign_ref: campaign_ref || undefined,
+    state: state || undefined,
+    source: event.source,
+    transport: event.transport,
+    sequence: event.sequence,
+    notification_id: event.id,
+  })
 
 /** The source as stamps have it. */
 export const toSource = ({ source }: Pick<StoreEvent, 'source'>): string => plain(source.replaceAll('|', '_'))

@@ -1,7 +1,9 @@
 import { toBytes } from '../protocol/index.ts'
-import type { Effect, Op } from './effect.ts'
+import { sha1 } from './names.ts'
 import { createReads } from './reads/reads.ts'
 import { APPLY } from './script.ts'
+import { argumentsOf, keysOf, step, type Effect, type Step } from './steps.ts'
+import { toCdrId } from './terms.ts'
 import type { Reads } from './types.ts'
 import { createUpstash, type UpstashOptions } from './upstash.ts'
 
@@ -29,6 +31,8 @@ export type Expiries = {
   readonly gap: number
   /** The CDRs of a reference, for a call packet that comes after its CDR. Default 1 hour. */
   readonly ended: number
+  /** The stream of changes, after the last one. Default 1 day. */
+  readonly changes: number
 }
 
 const DAY = 24 * 3600
@@ -44,6 +48,7 @@ const EXPIRIES: Expiries = {
   unparked: 14 * DAY,
   gap: 30 * DAY,
   ended: 3600,
+  changes: DAY,
 }
 
 export type StoreOptions = UpstashOptions & {
@@ -111,28 +116,50 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
     .map(([of, value]) => `${of}=${value}`)
     .join(' ')
   const overhead = sizeOf([APPLY]) + 500
+  const secretKey = `${prefix}cdr_secret`
+  let secret: Promise<string> | undefined
+  const askForSecret = async (): Promise<string> => {
+    const [, reply] = await upstash.readAll([
+      ['SET', secretKey, crypto.randomUUID(), 'NX', 'EX', String(expiries.cdr)],
+      ['GET', secretKey],
+    ])
+    return String(reply)
+  }
+  /** The secret of this database, of which the ids of CDRs are made; asked for once. */
+  const secretOf = (): Promise<string> => {
+    secret ??= askForSecret().catch((error: unknown) => {
+      secret = undefined
+      throw error
+    })
+    return secret
+  }
+
+  const apply = async (steps: readonly Step[]): Promise<void> => {
+    const own = steps.some(({ name }) => name === 'cdr') ? await secretOf() : ''
+    const named = own === '' ? steps : await Promise.all(steps.map((one) => withId(one, own)))
+    const documents = ['upkeep', ...(own === '' ? [] : ['cdr_secret']), ...new Set(named.flatMap(keysOf))]
+    const args = named.flatMap((one) => {
+      const values = argumentsOf(one)
+      return [one.name, String(values.length), ...values]
+    })
+    const [keys, head] = [
+      documents.map((name) => prefix + name),
+      [prefix, String(now()), seconds, own, String(documents.length)],
+    ]
+    const applied = `applied ${steps.length}`
+    if ((await upstash.run(APPLY, keys, [...head, ...args], [applied, ANOTHER_SECRET])) === applied) return
+    // The database was emptied, or is another one.
+    secret = undefined
+    await apply(steps)
+  }
 
   return {
     async commit(batch) {
-      const ops: Op[] = batch.effects.flatMap((effect) => effect.ops)
+      const steps = batch.effects.flatMap((effect) => effect.steps)
       // In portions, so that a whole batch of finished ids fits as well.
       for (const [message, ids] of batch.done)
-        for (let at = 0; at < ids.length; at += 1_000) ops.push(['done', message, ...ids.slice(at, at + 1_000)])
-      const oldestHour = new Date(now() - expiries.cdr * 1000).toISOString().slice(0, 13)
-      for (const chunk of toChunks(ops, maxRequestBytes - overhead)) {
-        await upstash.run(
-          APPLY,
-          [
-            prefix,
-            String(now()),
-            seconds,
-            oldestHour,
-            crypto.randomUUID(),
-            ...chunk.flatMap(([name, ...args]) => [name, String(args.length), ...args]),
-          ],
-          `applied ${chunk.length}`,
-        )
-      }
+        for (let at = 0; at < ids.length; at += 1_000) steps.push(step('done', { message }, ids.slice(at, at + 1_000)))
+      for (const portion of toPortions(steps, maxRequestBytes - overhead)) await apply(portion)
     },
     async recall(messageIds) {
       const replies = await upstash.readAll(messageIds.map((id) => ['SMEMBERS', `${prefix}done:${id}`]))
@@ -146,19 +173,35 @@ function sizeOf(texts: readonly string[]): number {
   return texts.reduce((sum, text) => sum + toBytes(JSON.stringify(text)).length + 1, 0)
 }
 
+/** What the script answers when ids were made of a secret that the database does not have. */
+const ANOTHER_SECRET = 'another secret'
+
+/**
+ * A CDR's key holds a phone number. Its id must neither show one nor tell whether a guess is right, so it is a digest of the key and of a
+ * secret of this database.
+ */
+async function withId(one: Step, secret: string): Promise<Step> {
+  if (one.name !== 'cdr') return one
+  const id = toCdrId(await sha1(secret + (one.values['id'] ?? '')))
+  return { ...one, values: { ...one.values, id } }
+}
+
 /** Steps in portions of a request each, in order. */
-function* toChunks(ops: readonly Op[], maxBytes: number): Generator<Op[]> {
-  let chunk: Op[] = []
+function* toPortions(steps: readonly Step[], maxBytes: number): Generator<Step[]> {
+  let portion: Step[] = []
   let bytes = 0
-  for (const op of ops) {
-    const size = sizeOf(op) + 8
-    if (chunk.length > 0 && bytes + size > maxBytes) {
-      yield chunk
-      chunk = []
+  for (const one of steps) {
+    const size = sizeOf(argumentsOf(one)) + sizeOf(keysOf(one)) + KEYS_BYTES
+    if (portion.length > 0 && bytes + size > maxBytes) {
+      yield portion
+      portion = []
       bytes = 0
     }
-    chunk.push(op)
+    portion.push(one)
     bytes += size
   }
-  if (chunk.length > 0) yield chunk
+  if (portion.length > 0) yield portion
 }
+
+/** Bytes of a step's name and of the prefixes of its keys, at most. */
+const KEYS_BYTES = 500

@@ -1,5 +1,5 @@
 import { Redis } from '@upstash/redis'
-import { maskText } from '../protocol/index.ts'
+import { isObject, maskText } from '../protocol/index.ts'
 import { StoreError } from './errors.ts'
 import { sha1 } from './names.ts'
 
@@ -64,56 +64,87 @@ export function createUpstash(options: UpstashOptions) {
     }
   }
 
-  const evaluate = async (client: Redis, script: string, args: readonly string[]): Promise<unknown> => {
+  const evaluate = async (
+    client: Redis,
+    script: string,
+    keys: readonly string[],
+    args: readonly string[],
+  ): Promise<unknown> => {
     const digest = known.get(script)
-    if (digest === undefined || forgotten >= MOST_FORGOTTEN) {
-      const [reply, its] = await Promise.all([client.eval(script, [], [...args]), sha1(script)])
+    if (digest === undefined || forgotten >= MAX_FORGOTTEN) {
+      const [reply, its] = await Promise.all([client.eval(script, [...keys], [...args]), sha1(script)])
       known.set(script, its)
       return reply
     }
     try {
-      return await client.evalsha(digest, [], [...args])
+      return await client.evalsha(digest, [...keys], [...args])
     } catch (error) {
       if (!(error instanceof Error) || !/^[^[]{0,40}\bNOSCRIPT\b/.test(error.message)) throw error
       // Restarted, or another one in its place. One that forgets each time gets the script each time.
       forgotten++
-      return client.eval(script, [], [...args])
+      return client.eval(script, [...keys], [...args])
     }
   }
   const readAll = async (commands: readonly Command[]): Promise<unknown[]> => {
     if (commands.length === 0) return []
-    const args = commands.flatMap((command) => [String(command.length), ...command])
     try {
       return await attempt(async (client) => {
-        const replies: unknown = await client.eval<string[]>(READ_ALL, [], args)
-        if (Array.isArray(replies) && replies.length === commands.length) return replies as unknown[]
-        throw new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
+        // Its own pipeline has a method for each command; this takes any.
+        const replies: unknown = await client['client'].request({ path: ['pipeline'], body: commands })
+        if (!isReplies(replies) || replies.length !== commands.length)
+          throw new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
+        return replies.map(({ result, error }) => {
+          if (error !== undefined) throw toRefusal(error)
+          return result
+        })
       })
     } catch (error) {
-      if (!(error instanceof StoreError) || error.code !== 'store.upstash.too_large' || commands.length === 1)
-        throw error
-      const half = Math.ceil(commands.length / 2)
-      return [...(await readAll(commands.slice(0, half))), ...(await readAll(commands.slice(half)))]
+      if (!(error instanceof StoreError) || error.code !== 'store.upstash.too_large') throw error
+      const [command = []] = commands
+      if (commands.length > 1) {
+        const half = Math.ceil(commands.length / 2)
+        return [...(await readAll(commands.slice(0, half))), ...(await readAll(commands.slice(half)))]
+      }
+      const [name = '', ...keys] = command
+      if (name !== 'MGET' || keys.length === 1) throw error
+      const half = Math.ceil(keys.length / 2)
+      const halves = await Promise.all([
+        readAll([[name, ...keys.slice(0, half)]]),
+        readAll([[name, ...keys.slice(half)]]),
+      ])
+      return [halves.flat(2)]
     }
   }
 
   return {
     /**
      * Sends one script: one command, one round trip. The script goes along the first time, which makes the database know it, and then only
-     * its digest does: a script is larger than most of what it writes. Any reply but `expected` is a failure.
+     * its digest does: a script is larger than most of what it writes. Returns the one of the expected replies that came; any other is a failure.
      */
-    run: (script: string, args: readonly string[], expected: string): Promise<void> =>
+    run: (
+      script: string,
+      keys: readonly string[],
+      args: readonly string[],
+      expected: readonly string[],
+    ): Promise<string> =>
       attempt(async (client) => {
-        const reply = await evaluate(client, script, args)
-        if (reply !== expected) throw new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
+        const reply = await evaluate(client, script, keys, args)
+        if (typeof reply === 'string' && expected.includes(reply)) return reply
+        throw new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
       }),
     /**
-     * Sends several reads as one command, in one step; a reply larger than the plan allows is asked for in halves. A hash comes as a flat
-     * list of names and values.
+     * Sends several reads in one request; what is larger than the plan allows is asked for in halves. A hash comes as a flat list of
+     * names and values.
      */
     readAll,
   }
 }
+
+type Reply = { readonly result?: unknown; readonly error?: string }
+
+const isReplies = (value: unknown): value is Reply[] =>
+  Array.isArray(value) &&
+  value.every((one: unknown) => isObject(one) && (typeof one['error'] === 'string' || 'result' in one))
 
 const NOT_ITS_REPLY = "the reply is not from the read model's script; check UPSTASH_REDIS_REST_URL"
 
@@ -130,6 +161,8 @@ function createClient({ url, token }: UpstashAddress, timeoutMs: number): Redis 
     token: token.trim(),
     retry: { retries: 0 },
     automaticDeserialization: false,
+    // In base64 a text would lose a byte order mark at its beginning, and be longer.
+    responseEncoding: false,
     enableTelemetry: false,
     // It would gather commands of one turn in a pipeline, and change the words of their errors.
     enableAutoPipelining: false,
@@ -139,40 +172,20 @@ function createClient({ url, token }: UpstashAddress, timeoutMs: number): Redis 
 }
 
 /** A database that has forgotten a script so often is not asked whether it knows one. */
-const MOST_FORGOTTEN = 3
-
-// The client decodes each text on its own, and takes a byte order mark at its beginning for none of it: one is put before it.
-const READ_ALL = `
-local MARK = '\\239\\187\\191'
-local function keep_mark(reply)
-  if type(reply) == 'string' and string.sub(reply, 1, 3) == MARK then return MARK .. reply end
-  if type(reply) == 'table' then
-    for i = 1, #reply do reply[i] = keep_mark(reply[i]) end
-  end
-  return reply
-end
-local replies, at = {}, 1
-while at <= #ARGV do
-  local command = {}
-  for i = 1, tonumber(ARGV[at]) do command[i] = ARGV[at + i] end
-  replies[#replies + 1] = keep_mark(redis.call(unpack(command)))
-  at = at + 1 + #command
-end
-return replies
-`
+const MAX_FORGOTTEN = 3
 
 export type Upstash = ReturnType<typeof createUpstash>
 
 /** The longest part (characters) of the database's own words that an error repeats. */
-const MOST_WORDS = 200
+const MAX_WORDS = 200
 
 /**
- * The database's own words in an error of the client: without the command, which the client appends, without the arguments, which Redis
- * quotes for a command that it does not know, and masked.
+ * The database's own words in an error of the client: without the command, which the client appends and a proxy may repeat, without the
+ * arguments, which Redis quotes for a command that it does not know, and masked.
  */
 function wordsOf(text: string): string {
-  const [words = ''] = text.split(/, (?:command was:|with args beginning with:)/)
-  return maskText(words.replace(/\s+/g, ' ').slice(0, 4 * MOST_WORDS)).slice(0, MOST_WORDS)
+  const [words = ''] = text.split(/, (?:command was:|with args beginning with:)|[[{]/)
+  return maskText(words.replace(/\s+/g, ' ').slice(0, 4 * MAX_WORDS)).slice(0, MAX_WORDS)
 }
 
 function toStoreError(error: unknown): StoreError {
@@ -188,9 +201,15 @@ function toStoreError(error: unknown): StoreError {
       'store.upstash.unreachable',
       'the read model cannot be reached: check UPSTASH_REDIS_REST_URL and the network',
     )
-  const words = wordsOf((error as Error).message)
   // An error status with JSON of another shape.
-  if (words === 'undefined') return new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
+  if (/^undefined\b/.test((error as Error).message))
+    return new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
+  return toRefusal((error as Error).message)
+}
+
+/** The database's own error, by its words. */
+function toRefusal(text: string): StoreError {
+  const words = wordsOf(text)
   const [code, advice] = REFUSALS.find(([, , pattern]) => pattern.test(words)) ?? REFUSED
   return new StoreError(code, `${advice}: ${words}`)
 }

@@ -38,7 +38,9 @@ test('a handler hears the same behind SQS and behind HTTP', async () => {
 })
 
 test('all that is known of a notification is there', async () => {
-  const [heard] = await hear(notification('1002', 3, { reason: 'why' }), 1500)
+  const sent = notification('1002', 3, { reason: 'why' })
+  const { data: _, ...attributes } = sent
+  const [heard] = await hear(sent, 1500)
   expect(heard).toEqual({
     id: 'main/p/7/3',
     source: 'main',
@@ -57,6 +59,7 @@ test('all that is known of a notification is there', async () => {
     reason: 'why',
     payload: { status: 'available', ref: '1002', index: 3 },
     data: '{"type":"status","payload":{"status":"available","ref":"1002","index":3}}',
+    attributes,
   })
 })
 

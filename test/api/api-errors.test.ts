@@ -159,7 +159,7 @@ describe('a record that cannot be read', () => {
     const { get, redis, commit, lines } = await useApi()
     await commit(campaignStatus(notice({ status: 'started' }, { reference: '7' })))
     const client = await useRedisClient(redis.url)
-    await client.rPush('enigma:campaign_history:7', '{"number":"+15550100", Mrs Miller')
+    await client.append('enigma:campaign_history:7', '\u001e1\u001fid\u001f{"number":"+15550100", Mrs Miller')
     const problem = await problemOf(await get('/campaigns/7'))
     expect(problem).toMatchObject({ code: 'internal', status: 500 })
     expect(lines).toMatchObject([{ code: 'functions.api.failed', error: 'SyntaxError', path: '/campaigns/:ref' }])

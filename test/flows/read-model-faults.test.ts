@@ -1,3 +1,4 @@
+import { parseDocument } from '../../src/store/document.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'redis'
 import { expect, onTestFinished, test } from 'vitest'
@@ -20,28 +21,43 @@ const AGENTS = 20
 /** On a slow machine half a minute passes before a call is handled for the second time. */
 const NEVER_STALE_MS = 3_600_000
 
-/**
- * Reads all keys of a read model, in the order of their text, except what it notes for itself: what is done of a message, which call was
- * whose, when it was last told of somebody, and since when it has kept what.
- */
+/** What the read model notes for itself: what is done of a message, which CDRs came before their call, and when it did what. */
+const OWN_KEYS = /^enigma:(?:(?:done|call):|(?:\w+_heard|upkeep|quarters|changes)$)/
+const OWN_FIELDS = /^(?:registered|looked|x:.*|call_cdrs|about)$/
+
+/** The parts of a text of the read model, in an order that does not depend on when they came. */
+function toParts(key: string, text: string): unknown {
+  if (key.startsWith('enigma:cdr:')) {
+    // The second part says how late it was written.
+    return text.split('\u001e').map((entry) => entry.split('\u001f').toSpliced(1, 1))
+  }
+  if (!text.includes('\u001d')) return text.split('\u001e').toSorted()
+  return [...parseDocument(text)].filter(([field]) => !OWN_FIELDS.test(field)).toSorted(([a], [b]) => (a < b ? -1 : 1))
+}
+
+/** Reads all keys of a read model, in the order of their text, except what it notes for itself. */
 async function dump(url: string): Promise<Record<string, unknown>> {
   const client = createClient({ url, RESP: 2 })
   await client.connect()
   try {
-    const keys = (await client.keys('*'))
-      .filter((key) => !/^enigma:(?:(?:done|call_of|ended|looked):|(?:\w+_heard|cdrs_kept)$)/.test(key))
-      .toSorted()
+    const keys = (await client.keys('*')).filter((key) => !OWN_KEYS.test(key)).toSorted()
     return Object.fromEntries(
       await Promise.all(
         keys.map(async (key) => {
           const type = await client.type(key)
-          if (type === 'string') return [key, await client.get(key)]
+          if (type === 'string') return [key, toParts(key, (await client.get(key)) ?? '')]
           if (type === 'hash')
             return [
               key,
               Object.entries(await client.hGetAll(key))
-                .filter(([field]) => field !== 'kept')
-                .toSorted(([a], [b]) => (a < b ? -1 : 1)),
+                .filter(([field]) => !OWN_FIELDS.test(field))
+                // Where an entry of an index stands depends on which came before it: its kind and its campaign do not.
+                .flatMap(([field, value]) =>
+                  (value.match(field.startsWith('h') ? /.{1,16}/g : /.{1,14}/g) ?? []).map(
+                    (entry) => `${field.replace(/^(.)[^|]*/, '$1')} ${entry}`,
+                  ),
+                )
+                .toSorted(),
             ]
           if (type === 'list') return [key, (await client.lRange(key, 0, -1)).toSorted()]
           return [key, await client.zRangeWithScores(key, 0, -1)]

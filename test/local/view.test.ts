@@ -24,6 +24,8 @@ function makeFigures(received: number, handled = received, more: Partial<Figures
     backlog: 0,
     parked: 0,
     gaps: 0,
+    sends: 0,
+    invocations: 0,
     ...more,
   }
 }

@@ -33,13 +33,12 @@ function createNotes() {
     cdrs,
     statuses,
     add(effects: readonly Effect[]): void {
-      for (const [name, ...args] of effects.flatMap(({ ops }) => ops)) {
-        // The steps of the store's script: src/store/effects.
+      for (const { name, values } of effects.flatMap(({ steps }) => steps)) {
         if (name === 'cdr') {
-          const [id = '', campaign = ''] = [args[0], args[12]]
+          const { id = '', campaign = '' } = values
           cdrs.set(campaign, (cdrs.get(campaign) ?? new Set()).add(id))
         } else if (name === 'agent_status') {
-          const [reference = '', , status = ''] = args
+          const { ref: reference = '', status = '' } = values
           const n = Number(/^soak-pubsub-(\d+)-$/.exec(status)?.[1])
           statuses.set(reference, Math.max(n, statuses.get(reference) ?? -1))
         }

@@ -1,11 +1,8 @@
-import { readFileSync } from 'node:fs'
 import { defineScript, type CommandParser } from 'redis'
 import { DAMAGED_NUMBER_KEY, NONE_KEY, NUMBER_KEY, PARKED_KEY, RELAYS_KEY, SEEN_EMPTY_KEY, SOURCE_KEY } from './keys.ts'
+import { readLua } from './lua.ts'
 
 const KEYS = { DAMAGED_NUMBER_KEY, NONE_KEY, NUMBER_KEY, PARKED_KEY, RELAYS_KEY, SEEN_EMPTY_KEY, SOURCE_KEY }
-
-// The bundle of the relay has the files in this line's place: see infra/build/bundle-relay.ts.
-const readLua = (file: string): string => readFileSync(new URL(`./lua/${file}.lua`, import.meta.url), 'utf8')
 
 /** In front of every script: the keys that have one name, and what scripts share. */
 const PRELUDE = [...Object.entries(KEYS).map(([name, key]) => `local ${name} = '${key}'`), readLua('shared')].join('\n')

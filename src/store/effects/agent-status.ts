@@ -1,6 +1,6 @@
 import type { AgentStatus } from '../../protocol/index.ts'
-import { plain, toReceived, toStamp, toState, type Effect, type StoreEvent } from '../effect.ts'
-import { toEffect } from '../to-effect.ts'
+import { plain, toChange, toReceived, toStamp, toState, type StoreEvent } from '../effect.ts'
+import { step, toEffect, type Effect } from '../steps.ts'
 
 /**
  * The states that may follow a state; what is not in the table may follow and be followed by anything. Source: the vendor's page
@@ -38,17 +38,20 @@ const SAYS_OF_CALL: Readonly<Record<string, 'busy' | 'wrapup' | 'none'>> = {
 export function agentStatus(event: StoreEvent<AgentStatus>): Effect {
   const { status, campaign_ref, ref } = event.payload
   const isKnown = Object.hasOwn(MAY_FOLLOW, status)
+  const agent = event.reference || ref || ''
+  const campaign = plain(campaign_ref ?? '')
+  const state = plain(toState(status))
   return toEffect([
-    [
-      'agent_status',
-      event.reference || ref || '',
-      plain(campaign_ref ?? ''),
-      plain(toState(status)),
-      toStamp(event),
-      toReceived(event),
-      isKnown ? (SAYS_OF_CALL[status] ?? '') : '',
-      isKnown ? Object.keys(MAY_FOLLOW).join(',') : '',
-      mayComeBefore(status).join(','),
-    ],
+    step('agent_status', {
+      ref: agent,
+      campaign,
+      status: state,
+      stamp: toStamp(event),
+      at: toReceived(event),
+      says: isKnown ? (SAYS_OF_CALL[status] ?? '') : '',
+      known: isKnown ? Object.keys(MAY_FOLLOW).join(',') : '',
+      may_come_before: mayComeBefore(status).join(','),
+      change: toChange(event, { kind: 'agents/status', ref: agent, campaign_ref: campaign, state }),
+    }),
   ])
 }

@@ -1,7 +1,7 @@
 import type { RelayAlive } from '../../protocol/index.ts'
-import { toMs, toStamp, type Effect, type StoreEvent } from '../effect.ts'
-import { toEffect } from '../to-effect.ts'
+import { toChange, toMs, toStamp, type StoreEvent } from '../effect.ts'
 import type { RelayRecord } from '../operator-types.ts'
+import { step, toEffect, type Effect } from '../steps.ts'
 
 /** relay/alive: a relay was ready then. */
 export function relayAlive(event: StoreEvent<RelayAlive>): Effect {
@@ -12,5 +12,6 @@ export function relayAlive(event: StoreEvent<RelayAlive>): Effect {
     started_at: new Date(toMs(p.started, event.timeMs)).toISOString(),
     ready_at: new Date(event.timeMs).toISOString(),
   }
-  return toEffect([['alive', p.relay, toStamp(event), JSON.stringify(record)]])
+  const change = toChange(event, { kind: 'relay/alive', ref: p.relay })
+  return toEffect([step('alive', { relay: p.relay, stamp: toStamp(event), json: JSON.stringify(record), change })])
 }

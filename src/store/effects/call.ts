@@ -1,7 +1,7 @@
 import type { AgentCall, InboundCall } from '../../protocol/index.ts'
-import { plain, textOr, toReceived, toSource, toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { plain, textOr, toChange, toReceived, toSource, toStamp, type StoreEvent } from '../effect.ts'
 import { toNumbers } from './phone-numbers.ts'
-import { toEffect } from '../to-effect.ts'
+import { step, toEffect, type Effect } from '../steps.ts'
 import type { Call } from '../types.ts'
 
 /** agents/call: the agent's current call, for the screen pop; a stale one is only recorded. */
@@ -27,21 +27,22 @@ function toCall(event: StoreEvent<AgentCall | InboundCall>, direction: Call['dir
     received_at: toReceived(event),
     notification_id: event.id,
   }
+  const ref = event.reference || textOr(p.ref) || textOr(p.agent) || ''
   return toEffect([
-    [
-      'call',
-      event.reference || textOr(p.ref) || textOr(p.agent) || '',
-      plain(campaign ?? ''),
-      toSource(event),
-      call.call_ref ?? '',
-      toNumbers(call.number, call.dial_number),
-      toStamp(event),
-      String(Math.round(event.timeMs)),
-      event.stale ? STALE : isInbound ? INBOUND : OUTBOUND,
-      event.staleAtMs === undefined ? '' : String(event.staleAtMs),
-      plain(event.id),
-      JSON.stringify(call),
-    ],
+    step('call', {
+      ref,
+      campaign: plain(campaign ?? ''),
+      source: toSource(event),
+      call_ref: plain(call.call_ref ?? ''),
+      numbers: toNumbers(call.number, call.dial_number),
+      stamp: toStamp(event),
+      ms: String(Math.round(event.timeMs)),
+      rank: event.stale ? STALE : isInbound ? INBOUND : OUTBOUND,
+      stale_at: event.staleAtMs === undefined ? '' : String(event.staleAtMs),
+      id: plain(event.id),
+      json: JSON.stringify(call),
+      change: toChange(event, { kind: `${event.type}/${event.subType}`, ref, campaign_ref: campaign ?? undefined }),
+    }),
   ])
 }
 

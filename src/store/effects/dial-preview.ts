@@ -1,7 +1,7 @@
 import type { DialPreview } from '../../protocol/index.ts'
-import { textOr, toStamp, type Effect, type StoreEvent } from '../effect.ts'
-import { toEffect } from '../to-effect.ts'
+import { textOr, toChange, toStamp, type StoreEvent } from '../effect.ts'
 import { toParts } from '../parts.ts'
+import { step, toEffect, type Effect } from '../steps.ts'
 
 /**
  * campaigns/dial_preview: who will be dialled next. The list is written in parts under the notification's own key and then put in
@@ -17,7 +17,14 @@ export function dialPreview(event: StoreEvent<DialPreview>): Effect {
   }))
   const parts = toParts(JSON.stringify(callees))
   return toEffect([
-    ...parts.map((part, index) => ['part', 'preview', event.id, String(index), part] as const),
-    ['preview', reference, event.id, String(parts.length), toStamp(event), event.time] as const,
+    ...parts.map((text, index) => step('part', { of: 'preview', id: event.id, index: String(index), text })),
+    step('preview', {
+      ref: reference,
+      id: event.id,
+      parts: String(parts.length),
+      stamp: toStamp(event),
+      at: event.time,
+      change: toChange(event, { kind: 'campaigns/dial_preview', ref: reference }),
+    }),
   ])
 }

@@ -1,7 +1,7 @@
 import { maskText, type RelayGap } from '../../protocol/index.ts'
-import { textOr, numberOr, toMs, type Effect, type StoreEvent } from '../effect.ts'
-import { toEffect } from '../to-effect.ts'
+import { textOr, numberOr, toChange, toMs, type StoreEvent } from '../effect.ts'
 import type { GapRecord } from '../operator-types.ts'
+import { step, toEffect, type Effect } from '../steps.ts'
 
 /** relay/gap: a span in which PubSub was not heard. What was heard before it is unsure until it is heard again. */
 export function relayGap(event: StoreEvent<RelayGap>): Effect {
@@ -20,6 +20,14 @@ export function relayGap(event: StoreEvent<RelayGap>): Effect {
     lost: numberOr(p.lost),
   }
   return toEffect([
-    ['gap', event.id, p.source, p.route ?? '', event.sequence, String(toMsUnix), JSON.stringify(record)],
+    step('gap', {
+      id: event.id,
+      source: p.source,
+      route: p.route ?? '',
+      sequence: event.sequence,
+      to_ms: String(toMsUnix),
+      json: JSON.stringify(record),
+      change: toChange(event, { kind: 'relay/gap', ref: p.source, state: p.cause }),
+    }),
   ])
 }

@@ -1,7 +1,7 @@
 import { toBytes } from '../../protocol/index.ts'
-import { plain, toReceived, toStamp, type Effect, type StoreEvent } from '../effect.ts'
+import { plain, toChange, toReceived, toStamp, type StoreEvent } from '../effect.ts'
 import { EffectError } from '../errors.ts'
-import { toEffect } from '../to-effect.ts'
+import { step, toEffect, type Effect } from '../steps.ts'
 import type { KindValue } from '../types.ts'
 
 /** Upstash sends values in base64, a third larger, and no reply over 1 MB: a larger value could be written and never read. */
@@ -23,16 +23,17 @@ export function latest(event: StoreEvent): Effect {
   const json = JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? String(inner) : inner))
   if (toBytes(json).length > MOST_VALUE_BYTES)
     throw new EffectError(`the payload has more than ${MOST_VALUE_BYTES} bytes, which latest does not keep`)
+  const [kind, ref] = [`${event.type}/${event.subType}`, event.reference ?? '']
   return toEffect([
-    [
-      'latest',
-      `${event.type}/${event.subType}`,
-      event.reference ?? '',
-      toStamp(event),
-      String(Math.round(event.timeMs)),
-      plain(event.id),
-      event.stale ? '0' : String(event.staleAtMs ?? ''),
+    step('latest', {
+      kind,
+      ref,
+      stamp: toStamp(event),
+      ms: String(Math.round(event.timeMs)),
+      id: plain(event.id),
+      stale_at: event.stale ? '0' : String(event.staleAtMs ?? ''),
       json,
-    ],
+      change: toChange(event, { kind, ref }),
+    }),
   ])
 }

@@ -1,11 +1,11 @@
 import { toBase64 } from '../../protocol/index.ts'
-import { type Effect, type StoreEvent } from '../effect.ts'
-import { toEffect } from '../to-effect.ts'
+import { toChange, type StoreEvent } from '../effect.ts'
 import { toParts } from '../parts.ts'
 import type { OtherRecord } from '../operator-types.ts'
+import { step, toEffect, type Effect } from '../steps.ts'
 
 /** Longest type (characters) under which notifications are counted. */
-const MOST_TYPE = 200
+const MAX_TYPE = 200
 
 /** other: the last thousand notifications without a route of their own, with their bytes, and a count per type. */
 export function other(event: StoreEvent): Effect {
@@ -23,14 +23,14 @@ export function other(event: StoreEvent): Effect {
     form: isText ? 'text' : 'base64',
   }
   return toEffect([
-    ...parts.map((part, index) => ['part', 'other', event.id, String(index), part] as const),
-    [
-      'other',
-      event.id,
-      type.slice(0, MOST_TYPE),
-      String(parts.length),
-      String(event.timeMs),
-      JSON.stringify(record),
-    ] as const,
+    ...parts.map((text, index) => step('part', { of: 'other', id: event.id, index: String(index), text })),
+    step('other', {
+      id: event.id,
+      type: type.slice(0, MAX_TYPE),
+      parts: String(parts.length),
+      ms: String(event.timeMs),
+      json: JSON.stringify(record),
+      change: toChange(event, { kind: 'other', ref: event.reference ?? '', state: event.reason }),
+    }),
   ])
 }

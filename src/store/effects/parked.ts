@@ -1,7 +1,7 @@
 import { isTooLarge, maskText, type RelayParked } from '../../protocol/index.ts'
-import { toMs, toStamp, type Effect, type StoreEvent } from '../effect.ts'
-import { toEffect } from '../to-effect.ts'
+import { toChange, toMs, toStamp, type StoreEvent } from '../effect.ts'
 import type { ParkedRecord } from '../operator-types.ts'
+import { step, toEffect, type Effect } from '../steps.ts'
 
 /**
  * relay/parked: what the relay put aside, and that it was sent again or dropped since. Of one notification the last that was said
@@ -22,5 +22,14 @@ export function relayParked(event: StoreEvent<RelayParked>): Effect {
     parked_at: new Date(parkedMs).toISOString(),
     bytes: p.bytes,
   }
-  return toEffect([['parked', p.id, p.state, toStamp(event), String(parkedMs), JSON.stringify(record)]])
+  return toEffect([
+    step('parked', {
+      id: p.id,
+      state: p.state,
+      stamp: toStamp(event),
+      ms: String(parkedMs),
+      json: JSON.stringify(record),
+      change: toChange(event, { kind: 'relay/parked', ref: p.id, state: p.state }),
+    }),
+  ])
 }

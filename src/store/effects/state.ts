@@ -1,6 +1,6 @@
 import type { CampaignStatus, DialerStatus } from '../../protocol/index.ts'
-import { plain, toReceived, toStamp, toState, type Effect, type StoreEvent } from '../effect.ts'
-import { toEffect } from '../to-effect.ts'
+import { plain, toChange, toReceived, toStamp, toState, type StoreEvent } from '../effect.ts'
+import { step, toEffect, type Effect } from '../steps.ts'
 import type { StateChange } from '../types.ts'
 
 /** campaigns/status: the state and its history. */
@@ -15,17 +15,17 @@ function toEffectOn(event: StoreEvent<CampaignStatus | DialerStatus>, of: 'campa
   const reference = event.reference || ref || (of === 'dialer' ? event.source : '')
   const change: StateChange = { status, at: toReceived(event), source: event.source, notification_id: event.id }
   return toEffect([
-    [
-      'state',
+    step('state', {
       of,
-      reference,
+      ref: reference,
       status,
-      toStamp(event),
-      String(Math.round(event.timeMs)),
-      toReceived(event),
-      event.source,
-      plain(event.id),
-      JSON.stringify(change),
-    ],
+      stamp: toStamp(event),
+      ms: String(Math.round(event.timeMs)),
+      at: toReceived(event),
+      source: event.source,
+      id: plain(event.id),
+      json: JSON.stringify(change),
+      change: toChange(event, { kind: `${of}s/status`, ref: reference, state: status }),
+    }),
   ])
 }

@@ -1,6 +1,6 @@
 import { isIdentifier, type AgentStats, type CampaignStats } from '../../protocol/index.ts'
-import { plain, textOr, toReceived, toStamp, type Effect, type StoreEvent } from '../effect.ts'
-import { toEffect } from '../to-effect.ts'
+import { plain, textOr, toChange, toReceived, toStamp, type StoreEvent } from '../effect.ts'
+import { step, toEffect, type Effect } from '../steps.ts'
 
 /** Values that go up and down; all others are counters, and a decrease of one means that the dialler began to count anew. */
 const GAUGE = /^callees_(remaining|queued)$/
@@ -22,16 +22,21 @@ function toStats(event: StoreEvent<AgentStats | CampaignStats>, of: 'agent' | 'c
     values[name] = number
     if (!GAUGE.test(name)) counters.push(plain(name), String(number))
   }
+  const ref = event.reference || event.payload.ref || ''
+  const campaign = of === 'agent' ? plain(textOr(event.payload['campaign_ref']) ?? '') : ''
   return toEffect([
-    [
+    step(
       'stats',
-      of,
-      event.reference || event.payload.ref || '',
-      of === 'agent' ? plain(textOr(event.payload['campaign_ref']) ?? '') : '',
-      toStamp(event),
-      toReceived(event),
-      JSON.stringify(values),
-      ...counters,
-    ],
+      {
+        of,
+        ref,
+        campaign,
+        stamp: toStamp(event),
+        at: toReceived(event),
+        values: JSON.stringify(values),
+        change: toChange(event, { kind: `${of}s/stats`, ref, campaign_ref: campaign }),
+      },
+      counters,
+    ),
   ])
 }

@@ -1,18 +1,10 @@
 import type { Agent, AgentDetail, AgentState, Call, Page, PageRequest } from '../types.ts'
+import { parseDocument, parseEntries, SEPARATOR } from '../document.ts'
 import { toName } from '../names.ts'
 import { judgeCall } from './current-call.ts'
-import { gapsCommand, toGapMarks, type GapMarks } from './gap-marks.ts'
-import {
-  afterSeparator,
-  clampLimit,
-  newestFirst,
-  readNames,
-  SEPARATOR,
-  toMap,
-  toTexts,
-  type ReadOptions,
-} from './replies.ts'
-import { readStats, statsCommand } from './stats.ts'
+import { gapsKey, toGapMarks, type GapMarks } from './gap-marks.ts'
+import { afterSeparator, clampLimit, newestFirst, readNames, type ReadOptions } from './replies.ts'
+import { readStats, statsKey } from './stats.ts'
 
 /** The rank of a stale call, as its effect has it. */
 const STALE = '0'
@@ -21,12 +13,11 @@ const STALE = '0'
 export async function readAgents(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<Page<Agent>> {
   const { upstash, prefix } = options
   const names = await readNames(options, `${prefix}agents`, cursor, clampLimit(limit))
-  const [gaps, ...hashes] = await upstash.readAll([
-    gapsCommand(prefix),
-    ...names.items.map(({ name }) => ['HGETALL', `${prefix}agent:${name}`]),
-  ])
+  const keys = names.items.map(({ name }) => `${prefix}agent:${name}`)
+  const [reply] = await upstash.readAll([['MGET', gapsKey(prefix), ...keys]])
+  const [gaps, ...texts] = reply as unknown[]
   const marks = toGapMarks(gaps)
-  const items = names.items.map(({ ref }, index) => toAgent(options, ref, toMap(hashes[index]), marks))
+  const items = names.items.map(({ ref }, index) => toAgent(options, ref, parseDocument(texts[index]), marks))
   return { items, next: names.next }
 }
 
@@ -34,16 +25,20 @@ export async function readAgents(options: ReadOptions, { cursor, limit }: PageRe
 export async function readAgent(options: ReadOptions, ref: string): Promise<AgentDetail | null> {
   const { upstash, prefix } = options
   const name = await toName(ref)
-  const [gaps, hash, calls, stats] = await upstash.readAll([
-    gapsCommand(prefix),
-    ['HGETALL', `${prefix}agent:${name}`],
-    ['LRANGE', `${prefix}agent_calls:${name}`, '0', '-1'],
-    statsCommand(prefix, 'agent', name),
+  const [reply] = await upstash.readAll([
+    [
+      'MGET',
+      gapsKey(prefix),
+      `${prefix}agent:${name}`,
+      `${prefix}agent_calls:${name}`,
+      statsKey(prefix, 'agent', name),
+    ],
   ])
-  const fields = toMap(hash)
+  const [gaps, text, calls, stats] = reply as unknown[]
+  const fields = parseDocument(text)
   const detail = {
     ...toAgent(options, ref, fields, toGapMarks(gaps)),
-    calls: newestFirst(toTexts(calls)).map(toCall),
+    calls: newestFirst(parseEntries(calls)).map(toCall),
     stats: await readStats(options, 'agent', name, stats),
   }
   return fields.size === 0 && detail.calls.length === 0 && detail.stats.length === 0 ? null : detail
@@ -82,7 +77,7 @@ function toAgent(
   const order = ({ campaign_ref: campaign, source }: AgentState) => `${campaign ?? ''} ${source}`
   states.sort((a, b) => (order(a) < order(b) ? -1 : 1))
   const judged = judgeCall({ fields, states: held, nowMs: now(), limitMs: callLimitSeconds * 1000 })
-  const json = fields.get('call')
+  const json = fields.get('call_json')
   if (judged === 'over' || json === undefined) return { ref, states, call: null, call_unsure: false }
   const call = { ...(JSON.parse(json) as Omit<Call, 'stale'>), stale: false }
   return { ref, states, call, call_unsure: judged === 'doubt' || gaps.coverCall(fields.get('call_stamp') ?? '') }

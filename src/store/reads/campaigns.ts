@@ -1,19 +1,21 @@
-import type { Callee, Campaign, CampaignDetail, HourCount, Page, PageRequest, Preview, StateChange } from '../types.ts'
+import type { Callee, Campaign, CampaignDetail, Page, PageRequest, Preview, StateChange } from '../types.ts'
+import { parseDocument, parseEntries } from '../document.ts'
 import { toName } from '../names.ts'
-import { gapsCommand, toGapMarks, type GapMarks } from './gap-marks.ts'
+import { daysSince, figuresKey, readQuarters, toHourCounts } from './figures.ts'
+import { gapsKey, toGapMarks, type GapMarks } from './gap-marks.ts'
 import { readParts } from './parts.ts'
 import {
   afterSeparator,
   clampLimit,
+  keptSince,
   newestFirst,
   readNames,
   readReferences,
-  toMap,
   toTexts,
   type Named,
   type ReadOptions,
 } from './replies.ts'
-import { readStats, statsCommand } from './stats.ts'
+import { readStats, statsKey } from './stats.ts'
 
 type Of = 'campaign' | 'dialer'
 
@@ -42,34 +44,40 @@ export async function readDialers(options: ReadOptions): Promise<Campaign[]> {
 }
 
 async function readStates({ upstash, prefix }: ReadOptions, of: Of, refs: readonly Named[]): Promise<Campaign[]> {
-  const [gaps, ...hashes] = await upstash.readAll([
-    gapsCommand(prefix),
-    ...refs.map(({ name }) => ['HGETALL', `${prefix}${of}:${name}`]),
+  const [reply] = await upstash.readAll([
+    ['MGET', gapsKey(prefix), ...refs.map(({ name }) => `${prefix}${of}:${name}`)],
   ])
+  const [gaps, ...texts] = reply as unknown[]
   const marks = toGapMarks(gaps)
-  return refs.map(({ ref }, index) => toCampaign(of, ref, toMap(hashes[index]), marks))
+  return refs.map(({ ref }, index) => toCampaign(of, ref, parseDocument(texts[index]), marks))
 }
 
 /** One campaign with history, preview, stats and counters; null when nothing is known of it. */
 export async function readCampaign(options: ReadOptions, ref: string): Promise<CampaignDetail | null> {
   const { upstash, prefix } = options
   const name = await toName(ref)
-  const [gaps, registered, hash, history, preview, counts, stats] = await upstash.readAll([
-    gapsCommand(prefix),
+  const since = keptSince(options, 'cdr')
+  const days = daysSince(since, options.now())
+  const [registered, reply] = await upstash.readAll([
     ['ZSCORE', `${prefix}campaigns`, name],
-    ['HGETALL', `${prefix}campaign:${name}`],
-    ['LRANGE', `${prefix}campaign_history:${name}`, '0', '-1'],
-    ['HGETALL', `${prefix}preview:${name}`],
-    ['HGETALL', `${prefix}counts:${name}`],
-    statsCommand(prefix, 'campaign', name),
+    [
+      'MGET',
+      gapsKey(prefix),
+      `${prefix}campaign:${name}`,
+      `${prefix}campaign_history:${name}`,
+      `${prefix}preview:${name}`,
+      statsKey(prefix, 'campaign', name),
+      ...days.map((day) => figuresKey(prefix, name, day)),
+    ],
   ])
   if (registered === null) return null
+  const [gaps, text, history, preview, stats, ...figures] = reply as unknown[]
   return {
-    ...toCampaign('campaign', ref, toMap(hash), toGapMarks(gaps)),
-    history: newestFirst(toTexts(history)).map((text) => JSON.parse(afterSeparator(text)) as StateChange),
-    preview: await readPreview(options, toMap(preview)),
+    ...toCampaign('campaign', ref, parseDocument(text), toGapMarks(gaps)),
+    history: newestFirst(parseEntries(history)).map((text) => JSON.parse(afterSeparator(text)) as StateChange),
+    preview: await readPreview(options, parseDocument(preview)),
     stats: await readStats(options, 'campaign', name, stats),
-    counts: toCounts(toMap(counts)),
+    counts: toHourCounts(readQuarters(days, figures), since),
   }
 }
 
@@ -79,13 +87,4 @@ async function readPreview(options: ReadOptions, fields: Map<string, string>): P
   // Its parts are gone when a newer one has just come, or when it has run out.
   const [text = null] = await readParts(options, 'preview', [{ id, parts: Number(fields.get('parts')) }])
   return text === null ? null : { at: fields.get('at') ?? '', callees: JSON.parse(text) as Callee[] }
-}
-
-function toCounts(fields: Map<string, string>): HourCount[] {
-  return [...fields]
-    .map(([field, count]) => {
-      const bar = field.indexOf('|')
-      return { hour: field.slice(0, bar), end_reason: field.slice(bar + 1), count: Number(count) }
-    })
-    .toSorted((a, b) => (a.hour === b.hour ? (a.end_reason < b.end_reason ? -1 : 1) : a.hour < b.hour ? -1 : 1))
 }

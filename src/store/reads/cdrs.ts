@@ -1,54 +1,57 @@
-import type { CdrDetail, CdrFilter, CdrRecord, Page } from '../types.ts'
+import { parseCdrEntry } from '../cdr-record.ts'
+import { parseEntries } from '../document.ts'
 import { toName } from '../names.ts'
-import { readNewestFirst } from './newest-first.ts'
-import { keptSince, newestFirst, SEPARATOR, toTexts, type ReadOptions } from './replies.ts'
+import { DAY_MS } from '../terms.ts'
+import type { CdrDetail, CdrFilter, CdrRecord, Page } from '../types.ts'
+import { readPlaces } from './cdr-index.ts'
+import { readPage, toPlace, type Place } from './newest-first.ts'
+import { keptSince, type ReadOptions } from './replies.ts'
 
-/** CDRs by filter, newest first by `dialed_at`. The smallest index that the filter names is read, and the rest of the filter applied to it. */
+/** CDRs by filter, newest first by `dialed_at`. */
 export async function readCdrs(options: ReadOptions, filter: CdrFilter = {}): Promise<Page<CdrRecord>> {
-  const { fromMs, toMs, cursor, limit } = filter
-  const key = options.prefix + (await indexOf(filter))
-  const readRecords = (ids: readonly string[]) => readCdrRecords(options, ids)
-  return readNewestFirst(options.upstash, { key, fromMs, toMs, cursor, limit, readRecords, fits: toPredicate(filter) })
+  const places = readPlaces(options, filter, toPlace(filter.cursor))
+  const readRecords = (found: readonly Place[]) => readCdrRecords(options, found)
+  return readPage<CdrRecord>(places, { limit: filter.limit, readRecords, fits: toPredicate(filter) })
 }
 
 /** One CDR with its revisions; null when there is none, or it has run out. */
 export async function readCdr(options: ReadOptions, id: string): Promise<CdrDetail | null> {
   const { upstash, prefix } = options
-  const name = await toName(id)
-  const [hash, revisions] = await upstash.readAll([
-    ['HMGET', `${prefix}cdr:${name}`, ...FIELDS, 'content'],
-    ['HVALS', `${prefix}cdr_revisions:${name}`],
-  ])
-  const record = toRecord(options, name, hash)
-  if (record === undefined) return null
-  const former = newestFirst(toTexts(revisions)).map((text) => text.slice(text.indexOf(SEPARATOR) + 1))
+  const [text] = await upstash.readAll([['GET', `${prefix}cdr:${await toName(id)}`]])
+  const kept = toKept(options, text)
+  if (kept === undefined) return null
+  const [{ record, payload }, ...revisions] = kept
   return {
+    id,
     ...record,
-    revisions: former.map((json) => ({ id: record.id, ...(JSON.parse(json) as Stored) })),
-    payload: JSON.parse((hash as (string | null)[])[FIELDS.length] ?? '{}') as Record<string, unknown>,
+    revised: revisions.length > 0,
+    revisions: revisions.map((revision) => ({ id, ...revision.record })),
+    payload: { ...payload },
   }
 }
 
-type Stored = Omit<CdrRecord, 'id' | 'revised'>
-const FIELDS = ['json', 'revised', 'kept'] as const
-
-/** A record, unless it has run out: what is no longer kept may still wait to be purged. */
-function toRecord(options: ReadOptions, id: string, reply: unknown): CdrRecord | undefined {
-  const [json, revised, kept] = reply as (string | null)[]
-  return typeof json === 'string' && Number(kept) > keptSince(options, 'cdr')
-    ? { id, ...(JSON.parse(json) as Stored), revised: revised === '1' }
-    : undefined
+/** A CDR and its revisions, unless it has run out. */
+function toKept(options: ReadOptions, text: unknown) {
+  const [first, ...revisions] = parseEntries(text)
+  if (first === undefined) return undefined
+  const kept = parseCdrEntry(first)
+  if (kept.keptMs <= keptSince(options, 'cdr')) return undefined
+  const others = revisions.map(parseCdrEntry).toSorted((a, b) => b.event.time.localeCompare(a.event.time))
+  return [kept, ...others] as const
 }
 
-async function indexOf({ number, contact, agent, campaign }: CdrFilter): Promise<string> {
-  const own = Object.entries({ number, contact, agent, campaign }).find(([, value]) => value !== undefined)
-  return own === undefined ? 'cdrs' : `cdrs_by:${await toName(own.join(':'))}`
-}
-
-async function readCdrRecords(options: ReadOptions, ids: readonly string[]): Promise<(CdrRecord | undefined)[]> {
+async function readCdrRecords(options: ReadOptions, places: readonly Place[]): Promise<(CdrRecord | undefined)[]> {
   const { upstash, prefix } = options
-  const replies = await upstash.readAll(ids.map((id) => ['HMGET', `${prefix}cdr:${id}`, ...FIELDS]))
-  return replies.map((reply, index) => toRecord(options, ids[index] as string, reply))
+  const [texts] = await upstash.readAll([['MGET', ...places.map(({ id }) => `${prefix}cdr:${id}`)]])
+  return places.map(({ id, ms }, index) => {
+    const kept = toKept(options, (texts as unknown[])[index])
+    if (kept === undefined) return undefined
+    const [{ record }, ...revisions] = kept
+    // A revision may be listed elsewhere. One from the future, by a clock that is wrong, is listed under when it was written.
+    const listedMs = Date.parse(record.dialed_at)
+    if (listedMs !== ms && listedMs < ms + DAY_MS / 2) return undefined
+    return { id, ...record, revised: revisions.length > 0 }
+  })
 }
 
 /** Also of what an index was read by: a revision may have another campaign than the record had. */

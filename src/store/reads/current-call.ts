@@ -1,9 +1,9 @@
-import { ENTRY_SEPARATOR, SEPARATOR } from './replies.ts'
+import { parseEntries, SEPARATOR } from '../document.ts'
 
 /** A state of the agent in one campaign. */
 export type HeldState = { readonly stamp: string; readonly status: string; readonly campaign: string }
 
-/** What an agent's hash holds of its last call. */
+/** What an agent's document holds of its last call. */
 export type CallFacts = {
   readonly fields: ReadonlyMap<string, string>
   readonly states: readonly HeldState[]
@@ -11,10 +11,10 @@ export type CallFacts = {
   readonly limitMs: number
 }
 
-type Change = { readonly kind: 'busy' | 'wrapup' | 'none'; readonly campaign: string; readonly stamp: string }
+type Turn = { readonly kind: 'busy' | 'wrapup' | 'none'; readonly campaign: string; readonly stamp: string }
 
-/** As in the script: so many changes are kept. */
-const MOST_CHANGES = 24
+/** As in the script: so many turns are kept. */
+const MAX_TURNS = 24
 /** A `busy` so close (ms) to a call, before it or after it, accompanies it: they may come by different transports. */
 const ACCOMPANIES_MS = 10_000
 /** Two transports do not keep one order; what is as close (ms) as this after a call of another one may be from before it. */
@@ -31,14 +31,14 @@ const ENDS = new Set(['available', 'wrapup', ...NOT_LOGGED_IN])
 export function judgeCall({ fields, states, nowMs, limitMs }: CallFacts): 'over' | 'doubt' | 'open' {
   const call = fields.get('call_stamp') ?? ''
   const by = fields.get('call_over')
-  if ((fields.get('call') ?? '') === '' || by === 'over' || nowMs - msOf(call) > limitMs) return 'over'
+  if ((fields.get('call_json') ?? '') === '' || by === 'over' || nowMs - msOf(call) > limitMs) return 'over'
   const isOwn = ({ stamp }: { readonly stamp: string }) => sourceOf(stamp) === sourceOf(call)
-  const changes = toChanges(fields.get('changes') ?? '').filter(isOwn)
-  const after = changes.filter(({ stamp }) => isAfter(stamp, call))
+  const turns = toTurns(fields.get('turns') ?? '').filter(isOwn)
+  const after = turns.filter(({ stamp }) => isAfter(stamp, call))
   const ends = after.filter(({ kind }) => kind !== 'busy')
-  // More changes than are kept since the call: its end is among those that were dropped.
-  if (after.length >= MOST_CHANGES) return 'over'
-  const campaign = fields.get('call_campaign') || inferCampaign(changes, states.filter(isOwn), call)
+  // More turns than are kept since the call: its end is among those that were dropped.
+  if (after.length >= MAX_TURNS) return 'over'
+  const campaign = fields.get('call_campaign') || inferCampaign(turns, states.filter(isOwn), call)
   // A dialler before 1.3.0 names no campaign in a status either.
   if (ends.some((end) => end.campaign === '' || end.campaign === campaign)) return 'over'
   const doubt = by === 'doubt' ? 'doubt' : 'open'
@@ -52,32 +52,29 @@ function mayHold({ stamp, status }: HeldState, call: string): boolean {
 }
 
 /** The campaign in which the agent became busy with the call; undefined when nothing tells. */
-function inferCampaign(changes: readonly Change[], states: readonly HeldState[], call: string): string | undefined {
+function inferCampaign(turns: readonly Turn[], states: readonly HeldState[], call: string): string | undefined {
   const callMs = msOf(call)
-  const distance = ({ stamp }: Change) => Math.abs(msOf(stamp) - callMs)
-  const isOverBefore = (busy: Change) =>
-    changes.some(
+  const distance = ({ stamp }: Turn) => Math.abs(msOf(stamp) - callMs)
+  const isOverBefore = (busy: Turn) =>
+    turns.some(
       ({ kind, campaign, stamp }) =>
         kind !== 'busy' && campaign === busy.campaign && isNewer(stamp, busy.stamp) && !isAfter(stamp, call),
     )
-  const busy = changes.filter(({ kind, stamp }) => kind === 'busy' && stamp !== call)
+  const busy = turns.filter(({ kind, stamp }) => kind === 'busy' && stamp !== call)
   const [nearest] = busy
     .filter((one) => distance(one) <= ACCOMPANIES_MS && (isAfter(one.stamp, call) || !isOverBefore(one)))
     .toSorted((a, b) => distance(a) - distance(b))
   // Else the first that was heard after it; a `wrapup` comes after a call only, so its `busy` was lost.
-  const later = nearest ?? changes.find(({ kind, stamp }) => kind !== 'none' && isAfter(stamp, call))
+  const later = nearest ?? turns.find(({ kind, stamp }) => kind !== 'none' && isAfter(stamp, call))
   // Else the one in which the agent was busy already, and still is: a call that was transferred, or one that nobody waited for.
   return (later ?? states.find(({ status, stamp }) => status === 'busy' && !isAfter(stamp, call)))?.campaign
 }
 
-function toChanges(text: string): Change[] {
-  return text
-    .split(ENTRY_SEPARATOR)
-    .filter((entry) => entry !== '')
-    .map((entry) => {
-      const [kind, campaign = '', stamp = ''] = entry.split(SEPARATOR)
-      return { kind: kind as Change['kind'], campaign, stamp }
-    })
+function toTurns(text: string): Turn[] {
+  return parseEntries(text).map((entry) => {
+    const [kind, campaign = '', stamp = ''] = entry.split(SEPARATOR)
+    return { kind: kind as Turn['kind'], campaign, stamp }
+  })
 }
 
 const sourceOf = (stamp: string): string => stamp.split('|')[0] ?? ''

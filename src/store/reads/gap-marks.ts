@@ -1,4 +1,4 @@
-import { toMap } from './replies.ts'
+import { parseDocument } from '../document.ts'
 
 /** Tells which state is from before a gap of PubSub, and so may have changed unheard. */
 export type GapMarks = {
@@ -8,12 +8,12 @@ export type GapMarks = {
   coverCall: (stamp: string) => boolean
 }
 
-/** Asks for the greatest gap of each source. */
-export const gapsCommand = (prefix: string): string[] => ['HGETALL', `${prefix}gap_latest`]
+/** The document of the greatest gap of each source. */
+export const gapsKey = (prefix: string): string => `${prefix}gap_latest`
 
-/** Of the reply to `gapsCommand`: by source, or by source and route where only that was given up: `sequence|unix ms`. */
-export function toGapMarks(reply: unknown): GapMarks {
-  const latest = toMap(reply)
+/** Of the document under `gapsKey`: by source, or by source and route where only that was given up: `sequence|unix ms`. */
+export function toGapMarks(text: unknown): GapMarks {
+  const latest = parseDocument(text)
   const isBefore = (stamp: string, fields: (source: string) => string[]) => {
     const [source = '', transport, sequence = '', ms = ''] = stamp.split('|')
     return fields(source).some((field) => {

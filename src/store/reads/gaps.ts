@@ -1,7 +1,7 @@
 import type { GapFilter, GapRecord } from '../operator-types.ts'
 import type { Page } from '../types.ts'
 import { toName } from '../names.ts'
-import { readNewestFirst } from './newest-first.ts'
+import { readNewestFirst, readPage, toPlace } from './newest-first.ts'
 import { keptSince, type ReadOptions } from './replies.ts'
 
 /** The spans in which PubSub was not heard, newest first. */
@@ -10,14 +10,16 @@ export async function readGaps(
   { source, sinceMs, cursor, limit }: GapFilter = {},
 ): Promise<Page<GapRecord>> {
   const { upstash, prefix } = options
-  return readNewestFirst<GapRecord>(upstash, {
+  const places = readNewestFirst(upstash, {
     key: source === undefined ? `${prefix}gaps` : `${prefix}gaps_of:${await toName(source)}`,
     fromMs: Math.max(sinceMs ?? 0, keptSince(options, 'gap')),
-    cursor,
+    behind: toPlace(cursor),
     limit,
-    readRecords: async (ids) => {
-      if (ids.length === 0) return []
-      const [values] = await upstash.readAll([['MGET', ...ids.map((id) => `${prefix}gap:${id}`)]])
+  })
+  return readPage<GapRecord>(places, {
+    limit,
+    readRecords: async (found) => {
+      const [values] = await upstash.readAll([['MGET', ...found.map(({ id }) => `${prefix}gap:${id}`)]])
       return (values as (string | null)[]).map((json) => (json === null ? undefined : (JSON.parse(json) as GapRecord)))
     },
     fits: () => true,

@@ -1,8 +1,9 @@
+import { parseEntries, SEPARATOR } from '../document.ts'
 import { toName } from '../names.ts'
 import type { Kind, KindValue } from '../types.ts'
 import { isNewer } from './current-call.ts'
-import { gapsCommand, toGapMarks } from './gap-marks.ts'
-import { afterSeparator, SEPARATOR, toTexts, type ReadOptions } from './replies.ts'
+import { gapsKey, toGapMarks } from './gap-marks.ts'
+import { afterSeparator, type ReadOptions } from './replies.ts'
 
 /** The latest values of a reference of any kind; null when there is none. */
 export async function readKind(
@@ -12,11 +13,9 @@ export async function readKind(
   ref: string,
 ): Promise<Kind | null> {
   const [kind, name] = await Promise.all([toName(`${type}/${subType}`), toName(ref)])
-  const [gaps, list] = await upstash.readAll([
-    gapsCommand(prefix),
-    ['LRANGE', `${prefix}kind:${kind}:${name}`, '0', '-1'],
-  ])
-  const values = toTexts(list)
+  const [reply] = await upstash.readAll([['MGET', gapsKey(prefix), `${prefix}kind:${kind}:${name}`]])
+  const [gaps, list] = reply as unknown[]
+  const values = parseEntries(list)
     .map((entry) => {
       const [, , stamp = '', stale] = entry.split(SEPARATOR, 4)
       const value = JSON.parse(afterSeparator(entry)) as Omit<KindValue, 'stale'>

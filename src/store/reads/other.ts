@@ -1,6 +1,6 @@
 import type { OtherPage, OtherRecord } from '../operator-types.ts'
 import type { PageRequest } from '../types.ts'
-import { readNewestFirst } from './newest-first.ts'
+import { readNewestFirst, readPage, toPlace, type Place } from './newest-first.ts'
 import { readParts } from './parts.ts'
 import { afterSeparator, toMap, type ReadOptions } from './replies.ts'
 
@@ -9,14 +9,9 @@ type Stored = Omit<OtherRecord, 'text' | 'base64'> & { readonly parts: number; r
 /** The latest notifications without a route of their own, newest first, and how many there were of each type. */
 export async function readOther(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<OtherPage> {
   const { upstash, prefix } = options
-  const readRecords = (ids: readonly string[]) => readStored(options, ids)
-  const page = await readNewestFirst<Stored>(upstash, {
-    key: `${prefix}other`,
-    cursor,
-    limit,
-    readRecords,
-    fits: () => true,
-  })
+  const readRecords = (found: readonly Place[]) => readStored(options, found)
+  const places = readNewestFirst(upstash, { key: `${prefix}other`, behind: toPlace(cursor), limit })
+  const page = await readPage<Stored>(places, { limit, readRecords, fits: () => true })
   const [counts] = await upstash.readAll([['HGETALL', `${prefix}other_counts`]])
   const bytes = await readParts(
     options,
@@ -34,9 +29,8 @@ export async function readOther(options: ReadOptions, { cursor, limit }: PageReq
   }
 }
 
-async function readStored({ upstash, prefix }: ReadOptions, ids: readonly string[]): Promise<(Stored | undefined)[]> {
-  if (ids.length === 0) return []
-  const [values] = await upstash.readAll([['MGET', ...ids.map((id) => `${prefix}other_record:${id}`)]])
+async function readStored({ upstash, prefix }: ReadOptions, places: readonly Place[]): Promise<(Stored | undefined)[]> {
+  const [values] = await upstash.readAll([['MGET', ...places.map(({ id }) => `${prefix}other_record:${id}`)]])
   // Before the separator is how many parts there are.
   return (values as (string | null)[]).map((value) =>
     value === null

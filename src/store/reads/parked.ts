@@ -1,5 +1,5 @@
 import type { ParkedFilter, ParkedPage, ParkedRecord } from '../operator-types.ts'
-import { readNewestFirst } from './newest-first.ts'
+import { readNewestFirst, readPage, toPlace, type Place } from './newest-first.ts'
 import { afterSeparator, keptSince, type ReadOptions } from './replies.ts'
 
 /** What the relay put aside and nobody has sent again or dropped, newest first. */
@@ -7,12 +7,11 @@ export async function readParked(options: ReadOptions, filter: ParkedFilter = {}
   const { upstash, prefix } = options
   const { source, route, reason, sinceMs, cursor, limit } = filter
   const [key, since] = [`${prefix}parked`, keptSince(options, 'parked')]
-  const page = await readNewestFirst<ParkedRecord>(upstash, {
-    key,
-    fromMs: Math.max(sinceMs ?? 0, since),
-    cursor,
+  const fromMs = Math.max(sinceMs ?? 0, since)
+  const places = readNewestFirst(upstash, { key, fromMs, behind: toPlace(cursor), limit })
+  const page = await readPage<ParkedRecord>(places, {
     limit,
-    readRecords: (ids) => readRecords(options, ids),
+    readRecords: (found) => readRecords(options, found),
     fits: (record) =>
       (source === undefined || record.source === source) &&
       (route === undefined || record.route === route) &&
@@ -24,10 +23,9 @@ export async function readParked(options: ReadOptions, filter: ParkedFilter = {}
 
 async function readRecords(
   { upstash, prefix }: ReadOptions,
-  ids: readonly string[],
+  places: readonly Place[],
 ): Promise<(ParkedRecord | undefined)[]> {
-  if (ids.length === 0) return []
-  const [values] = await upstash.readAll([['MGET', ...ids.map((id) => `${prefix}parked:${id}`)]])
+  const [values] = await upstash.readAll([['MGET', ...places.map(({ id }) => `${prefix}parked:${id}`)]])
   return (values as (string | null)[]).map((value) => {
     // Before the separator is what orders it; nothing is behind it when it was taken from there in between.
     const json = afterSeparator(value ?? '')

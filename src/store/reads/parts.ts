@@ -11,11 +11,11 @@ export async function readParts(
   values: readonly PartsOf[],
 ): Promise<(string | null)[]> {
   const names = await Promise.all(values.map(({ id }) => toName(id)))
-  const replies = await upstash.readAll(
-    values.flatMap(({ parts }, at) =>
-      Array.from({ length: parts }, (_, index) => ['GET', `${prefix}${of}_part:${names[at]}:${index}`]),
-    ),
+  const keys = values.flatMap(({ parts }, at) =>
+    Array.from({ length: parts }, (_, index) => `${prefix}${of}_part:${names[at]}:${index}`),
   )
+  const [texts] = keys.length === 0 ? [[]] : await upstash.readAll([['MGET', ...keys]])
+  const replies = texts as unknown[]
   let at = 0
   return values.map(({ parts }) => {
     const own = replies.slice(at, (at += parts))

@@ -1,4 +1,5 @@
 import { fromBase64, toBase64, toText } from '../../protocol/index.ts'
+import { SEPARATOR } from '../document.ts'
 import { StoreError } from '../errors.ts'
 import { isDigest } from '../names.ts'
 import type { Expiries } from '../store.ts'
@@ -14,12 +15,6 @@ export type ReadOptions = {
   /** How long (s) a call is shown as current at most. */
   readonly callLimitSeconds: number
 }
-
-/** Separates the parts of a value: a control character, which no JSON text holds unescaped. */
-export const SEPARATOR = '\u001f'
-
-/** Separates the entries of a value that is a list. */
-export const ENTRY_SEPARATOR = '\u001e'
 
 /** From when on (unix ms) something is kept. */
 export const keptSince = ({ now, expiries }: ReadOptions, of: keyof Expiries): number => now() - expiries[of] * 1000
@@ -84,8 +79,9 @@ export type Named = { readonly ref: string; readonly name: string }
 /** The references that these names stand for. */
 export async function readReferences({ upstash, prefix }: ReadOptions, names: readonly string[]): Promise<Named[]> {
   const long = names.filter(isDigest)
-  const references = await upstash.readAll(long.map((name) => ['GET', `${prefix}name:${name}`]))
-  const known = new Map(long.map((name, index) => [name, references[index]]))
+  if (long.length === 0) return names.map((name) => ({ name, ref: name }))
+  const [references] = await upstash.readAll([['MGET', ...long.map((name) => `${prefix}name:${name}`)]])
+  const known = new Map(long.map((name, index) => [name, (references as unknown[])[index]]))
   return names.map((name) => {
     const ref = known.get(name)
     return { name, ref: typeof ref === 'string' ? ref : name }

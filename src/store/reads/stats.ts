@@ -1,22 +1,26 @@
+import { parseDocument, SEPARATOR } from '../document.ts'
 import type { Stats, StatsPoint } from '../types.ts'
-import { SEPARATOR, toMap, toTexts, type ReadOptions } from './replies.ts'
+import { toTexts, type ReadOptions } from './replies.ts'
 
-/** Asks for the latest values of each series; `readStats` takes the reply. */
-export const statsCommand = (prefix: string, of: 'agent' | 'campaign', name: string): string[] => [
-  'HGETALL',
-  `${prefix}${of}_stats:${name}`,
-]
+/** As many points as a series has at most; the list of them may be twice as long before it is cut. */
+const MAX_POINTS = 120
 
-/** The stats of each source and campaign, with their series: one round trip more where there are any. */
+/** The document of the latest values of each series. */
+export const statsKey = (prefix: string, of: 'agent' | 'campaign', name: string): string =>
+  `${prefix}${of}_stats:${name}`
+
+/** The stats of each source and campaign, with their series: one request more where there are any. @param text of the document under `statsKey` */
 export async function readStats(
   { upstash, prefix }: ReadOptions,
   of: 'agent' | 'campaign',
   name: string,
-  reply: unknown,
+  text: unknown,
 ): Promise<Stats[]> {
-  const latest = [...toMap(reply)]
+  const latest = [...parseDocument(text)].flatMap(([field, value]) =>
+    field.startsWith('s:') ? [[field.slice(2), value] as const] : [],
+  )
   const series = await upstash.readAll(
-    latest.map(([own]) => ['LRANGE', `${prefix}${of}_series:${name}|${own}`, '0', '-1']),
+    latest.map(([own]) => ['LRANGE', `${prefix}${of}_series:${name}|${own}`, String(-MAX_POINTS), '-1']),
   )
   return latest
     .map(([, value], index): Stats => {

@@ -1,0 +1,218 @@
+-- What agents do in each campaign, and which call they have.
+
+-- A campaign in which the agent was not heard of for as long as an agent is kept, and the oldest of too many.
+-- Looked for once an hour, or when there are too many: somebody may write words of chance for campaigns.
+local MAX_FIELDS, MAX_STATES = 700, 100
+local function forget_campaigns(agent)
+  local count = 0
+  for _ in pairs(agent.fields) do count = count + 1 end
+  local is_full = count > MAX_FIELDS
+  if not is_due(agent, 'looked', ttl.agent) and not is_full then return end
+  local states = {}
+  for field, value in pairs(agent.fields) do
+    local own = string.match(field, '^s:(.*)$')
+    if own then
+      local _, _, ms = split(parts_of(value, SEP)[3] or '')
+      states[#states + 1] = { own, ms }
+    end
+  end
+  table.sort(states, function(a, b)
+    if a[2] ~= b[2] then return a[2] > b[2] end
+    return a[1] < b[1]
+  end)
+  for i, state in ipairs(states) do
+    if state[2] < oldest('agent') or (is_full and i > MAX_STATES) then
+      for _, of in ipairs({ 's:', 'u:', 'n:' }) do set(agent, of .. state[1], nil, ttl.agent) end
+    end
+  end
+end
+
+-- What began or ended a call lately, in the order of time: kind, campaign and stamp of each. Those from well before the present call say
+-- nothing about it. Which call an agent has is told from them when it is read (src/store/reads/current-call.ts).
+local MAX_TURNS, ACCOMPANIES_MS = 24, 10000
+local function with_turn(turns, turn, call_stamp)
+  local since, entries = 0, {}
+  if call_stamp then
+    local _, _, ms = split(call_stamp)
+    since = ms - ACCOMPANIES_MS
+  end
+  local all = entries_of(turns)
+  if turn then all[#all + 1] = turn end
+  for _, entry in ipairs(all) do
+    local _, _, ms = split(parts_of(entry, SEP)[3])
+    if ms >= since then entries[#entries + 1] = { entry, ms } end
+  end
+  table.sort(entries, function(a, b)
+    if a[2] ~= b[2] then return a[2] < b[2] end
+    return a[1] < b[1]
+  end)
+  local kept = {}
+  for i = math.max(1, #entries - MAX_TURNS + 1), #entries do
+    if entries[i][1] ~= kept[#kept] then kept[#kept + 1] = entries[i][1] end
+  end
+  return table.concat(kept, ENTRY)
+end
+
+function apply.agent_status(of)
+  -- The same extension on another dialler is somebody else: nothing there is about this one's campaigns and calls.
+  local agent, own = open(key('agent:' .. name(of.ref))), name(source_of(of.stamp) .. '|' .. of.campaign)
+  local held = agent.fields['s:' .. own]
+  if not held then forget_campaigns(agent) end
+  local former = parts_of(held or '', SEP)
+  local status, since, stamp = former[1], former[2], former[3]
+  if newer(of.stamp, stamp) then
+    if held and status == of.status then
+      since = former[2]
+    else
+      since = of.at
+      if held and of.known ~= '' and contains(of.known, status) and not contains(of.may_come_before, status) then
+        set(agent, 'u:' .. own, status .. SEP .. of.status .. SEP .. of.at, ttl.agent)
+        set(agent, 'n:' .. own, tostring((tonumber(agent.fields['n:' .. own] or '') or 0) + 1), ttl.agent)
+      end
+    end
+    set(agent, 's:' .. own, of.status .. SEP .. since .. SEP .. of.stamp .. SEP .. of.campaign, ttl.agent)
+    note_change(of.change)
+  end
+  if of.says ~= '' then
+    local turn = of.says .. SEP .. name(of.campaign) .. SEP .. of.stamp
+    set(agent, 'turns', with_turn(agent.fields.turns, turn, agent.fields.call_stamp), ttl.agent)
+  end
+  register(agent, 'agents', of.ref, 'agent')
+end
+
+-- Numbers are told apart by their last digits: two lists without a common one are of different tries.
+local function differ(a, b)
+  if a == '' or b == '' then return false end
+  for number in string.gmatch(a, '%d+') do
+    if contains(b, number) then return false end
+  end
+  return true
+end
+
+-- The dialler may write the same call on both transports. A copy has no common id: it is the same call by source, reference (where there is
+-- none, by number) and agent on the other transport at about the same time.
+local COPY_MS = 60000
+local function is_other_copy(a, b)
+  local stream_a, _, ms_a = split(a.stamp)
+  local stream_b, _, ms_b = split(b.stamp)
+  local is_named = a.ref ~= '' or (a.numbers ~= '' and a.numbers == b.numbers)
+  return is_named and a.ref == b.ref and a.source == b.source and stream_a ~= stream_b and math.abs(ms_a - ms_b) <= COPY_MS
+    and not differ(a.numbers, b.numbers)
+end
+-- What is fresh is preferred, then what came as inbound, which says more; then the first.
+local function is_better(a, b)
+  if a.rank ~= b.rank then return a.rank > b.rank end
+  return newer(b.stamp, a.stamp)
+end
+local function to_call(entry)
+  local parts = parts_of(entry, SEP)
+  return { source = parts[3], ref = parts[4], numbers = parts[5], rank = parts[6], stamp = parts[7] }
+end
+local function prefer_call(a, b)
+  local call, other = to_call(a), to_call(b)
+  if is_other_copy(call, other) then return is_better(call, other) end
+end
+
+-- What a CDR says of a call with its reference: 'over', 'doubt' or nothing. There is one CDR for each number tried, so it may be of an earlier
+-- try: one that was received before the call, names another agent or another number, or ended before the call was handed over. The end is
+-- told by dialed_at and the times, which leave out the ringing, and by the dialler's clock. A CDR that names the agent is of the
+-- call unless it is much older; one that names none has to be of it for certain.
+local ROUNDING_MS, RINGING_MS = 2000, 600000
+local function verdict(cdr, agent, call)
+  local by, end_ms, numbers, stamp = unpack(parts_of(cdr, SEP))
+  if not newer(stamp, call.stamp) or (by ~= '' and by ~= agent) or differ(numbers, call.numbers) then return end
+  local _, _, call_ms = split(call.stamp)
+  local is_strict = by == '' or call.again == '1'
+  if end_ms == '' then return is_strict and 'doubt' or 'over' end
+  return call_ms - tonumber(end_ms) <= (is_strict and ROUNDING_MS or RINGING_MS) and 'over' or 'doubt'
+end
+
+local CALL = { 'stamp', 'ref', 'source', 'numbers', 'again', 'rank', 'json', 'campaign', 'over', 'cdrs' }
+local function read_call(agent)
+  if not agent.fields.call_stamp then return end
+  local call = {}
+  for _, field in ipairs(CALL) do call[field] = agent.fields['call_' .. field] or '' end
+  return call
+end
+local function write_call(agent, call)
+  for _, field in ipairs(CALL) do set(agent, 'call_' .. field, call[field], ttl.agent) end
+end
+local function judge(cdrs, ref, call)
+  for _, cdr in ipairs(cdrs) do
+    local said = verdict(cdr, ref, call)
+    if said == 'over' or (said and call.over == '') then call.over = said end
+  end
+end
+-- The last CDRs of a call, each once, the latest first.
+local MAX_CDRS = 8
+local function with_cdr(cdrs, cdr)
+  local kept = { cdr }
+  for _, other in ipairs(cdrs) do
+    if other ~= cdr and #kept < MAX_CDRS then kept[#kept + 1] = other end
+  end
+  return table.concat(kept, ENTRY)
+end
+-- What is known of a call by its reference: who has it, and its CDRs that came before it. They come by different queues.
+local function open_call(source, call_ref) return open(key('call:' .. name(source .. ':' .. call_ref))) end
+
+function apply.call(of)
+  local rank = of.rank
+  -- It may have grown stale since the handler saw it.
+  if of.stale_at ~= '' and now > tonumber(of.stale_at) then rank = '0' end
+  local call = { source = of.source, ref = name(of.call_ref), numbers = of.numbers, stamp = of.stamp, rank = rank, json = of.json,
+    campaign = name(of.campaign), again = '', over = '', cdrs = '' }
+  local agent = open(key('agent:' .. name(of.ref)))
+  local entry = table.concat({ of.ms, of.id, of.source, call.ref, of.numbers, rank, of.stamp, of.json }, SEP)
+  if add_once(key('agent_calls:' .. name(of.ref)), entry, 20, ttl.agent, prefer_call) then note_change(of.change) end
+  register(agent, 'agents', of.ref, 'agent')
+  local held = read_call(agent)
+  local is_same = held and held.ref == call.ref and held.source == call.source
+  local is_copy = held and is_other_copy(call, held)
+  if is_copy then
+    call.over, call.again = held.over, held.again
+    -- Received when the first of them was.
+    if is_better(held, call) then call.rank, call.json = held.rank, held.json end
+    if newer(call.stamp, held.stamp) then call.stamp = held.stamp end
+    if call.campaign == '' then call.campaign = held.campaign end
+    if call.numbers == '' then call.numbers = held.numbers end
+  elseif is_same and of.call_ref ~= '' and of.stamp ~= held.stamp then
+    call.again = '1'
+  end
+  if is_same then call.cdrs = held.cdrs end
+  if is_copy or not held or newer(of.stamp, held.stamp) then
+    if call.rank == '0' then call.json = '' end
+    if of.call_ref ~= '' then
+      local known = open_call(of.source, of.call_ref)
+      set(known, 'agent', of.ref, ttl.ended)
+      judge(entries_of(call.cdrs), of.ref, call)
+      judge(entries_of(known.fields.cdrs), of.ref, call)
+    end
+    write_call(agent, call)
+    set(agent, 'turns', with_turn(agent.fields.turns, nil, call.stamp), ttl.agent)
+  elseif call.again == '1' then
+    -- An earlier call of the same reference that came late: what CDRs say of the present one is judged anew.
+    held.again, held.over = '1', ''
+    judge(entries_of(held.cdrs), of.ref, held)
+    judge(entries_of(open_call(of.source, of.call_ref).fields.cdrs), of.ref, held)
+    write_call(agent, held)
+  end
+end
+
+-- A CDR of the present call of an agent is noted there, else under the call's reference, for a call that comes after its CDR.
+local function end_call(of)
+  if of.call_ref == '' then return end
+  local known = open_call(of.source, of.call_ref)
+  local cdr = table.concat({ of.agent, of.end_ms, of.numbers, of.stamp }, SEP)
+  local ref = of.agent ~= '' and of.agent or known.fields.agent
+  if ref then
+    local agent = open(key('agent:' .. name(ref)))
+    local call = read_call(agent)
+    if call and call.ref == name(of.call_ref) and call.source == of.source then
+      call.cdrs = with_cdr(entries_of(call.cdrs), cdr)
+      judge({ cdr }, ref, call)
+      write_call(agent, call)
+      return
+    end
+  end
+  set(known, 'cdrs', with_cdr(entries_of(known.fields.cdrs), cdr), ttl.ended)
+end

@@ -1,0 +1,210 @@
+-- CDRs: a document for each, how many there were, and where they are found.
+
+-- An index covers a quarter of an hour of `dialed_at`: a hash whose values are entries of CDRs, one behind the other. Every CDR has an entry for
+-- each of its terms: its time, its campaign, its agent, contact and numbers. A term has three fields, each finer than the one before; an entry
+-- goes into the first that is not full. So few CDRs take few fields, many take many, and nothing has to be moved.
+-- Readers: src/store/reads/cdr-index.ts
+local QUARTER_MS = 900000
+local FULL, FULL_TERM = 4096, 2048
+-- So many entries are 60 MB of the 100 MB that Upstash allows for a record. CDRs beyond them are found by their ids alone.
+local MAX_ENTRIES = 2500000
+local MAX_QUARTERS = 20000
+-- In the order of their codes, so that entries sort as text.
+local DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~'
+local function digit(value) return string.sub(DIGITS, value + 1, value + 1) end
+local function to_digits(value, count)
+  local text = ''
+  for _ = 1, count do
+    text, value = digit(value % 64) .. text, math.floor(value / 64)
+  end
+  return text
+end
+
+local quarters, quarter_order = {}, {}
+local function fields_of_time(kind, offset, of)
+  local minute = kind .. math.floor(offset / 60000)
+  return { kind .. of, minute .. of, minute .. ':' .. math.floor(offset % 60000 / 5000) .. of }
+end
+local function fields_of_term(hash) return { 'h' .. string.sub(hash, 1, 1), 'h' .. string.sub(hash, 1, 2), 'h' .. string.sub(hash, 1, 3) } end
+
+local function index_cdr(id, listed_ms, campaign, terms)
+  local number = math.floor(listed_ms / QUARTER_MS)
+  local offset = listed_ms - number * QUARTER_MS
+  if not quarters[number] then
+    quarters[number] = {}
+    quarter_order[#quarter_order + 1] = number
+  end
+  local entries, entry = quarters[number], id .. to_digits(offset, 4)
+  entries[#entries + 1] = { fields = fields_of_time('t', offset, ''), entry = entry, full = FULL }
+  if campaign ~= '' then
+    entries[#entries + 1] = { fields = fields_of_time('c', offset, '|' .. name(campaign)), entry = entry, full = FULL }
+  end
+  for _, term in ipairs(terms) do
+    entries[#entries + 1] = { fields = fields_of_term(term), entry = entry .. string.sub(term, 4, 5), full = FULL_TERM }
+  end
+end
+
+local function holds(text, entry)
+  local from = 1
+  while true do
+    local at = string.find(text, entry, from, true)
+    if not at then return false end
+    if (at - 1) % #entry == 0 then return true end
+    from = at + 1
+  end
+end
+
+local function write_quarter(number)
+  local k, entries = key('cdrs:' .. string.format('%.0f', number)), quarters[number]
+  local names, values, changed, changed_order = { 'about' }, {}, {}, {}
+  for _, one in ipairs(entries) do
+    for _, field in ipairs(one.fields) do
+      if not values[field] then
+        values[field] = ''
+        names[#names + 1] = field
+      end
+    end
+  end
+  in_portions(names, function(portion)
+    for i, value in ipairs(redis.call('HMGET', k, unpack(portion))) do values[portion[i]] = value or '' end
+  end)
+  local count, due_ms = string.match(values.about, '^(%d+) (%d+)$')
+  count = tonumber(count) or 0
+  for _, one in ipairs(entries) do
+    local is_held = count >= MAX_ENTRIES
+    for _, field in ipairs(one.fields) do is_held = is_held or holds(values[field], one.entry) end
+    if not is_held then
+      local chosen = one.fields[3]
+      for i = 2, 1, -1 do
+        if #values[one.fields[i]] < one.full then chosen = one.fields[i] end
+      end
+      values[chosen], count = values[chosen] .. one.entry, count + 1
+      if not changed[chosen] then
+        changed[chosen] = true
+        changed_order[#changed_order + 1] = chosen
+      end
+    end
+  end
+  if #changed_order == 0 then return end
+  local is_due = not due_ms or now >= tonumber(due_ms)
+  if is_due then due_ms = string.format('%.0f', now + HOUR_MS) end
+  local written_pairs = { 'about', string.format('%.0f', count) .. ' ' .. due_ms }
+  for _, field in ipairs(changed_order) do
+    written_pairs[#written_pairs + 1], written_pairs[#written_pairs + 2] = field, values[field]
+  end
+  in_portions(written_pairs, function(portion) redis.call('HSET', k, unpack(portion)) end)
+  if is_due then
+    -- Longer than any of its CDRs, of which the last may come within this hour.
+    local seconds, all = ttl.cdr + 7200, key('quarters')
+    expire(k, seconds)
+    redis.call('ZADD', all, string.format('%.0f', now + seconds * 1000), string.format('%.0f', number))
+    redis.call('ZREMRANGEBYSCORE', all, '-inf', string.format('%.0f', now))
+    keep_latest(all, MAX_QUARTERS)
+    expire(all, seconds)
+  end
+end
+local function write_index()
+  for _, number in ipairs(quarter_order) do write_quarter(number) end
+end
+
+-- Figures of a campaign and a day (UTC): for each quarter of an hour how many CDRs there were of each end reason, and how many of them were
+-- answered, with their times. End reasons are an open set: from some number on they are counted together.
+local MAX_REASONS = 30
+local function figures_of(counted)
+  local quarter, campaign = string.match(counted, '^(%d+)' .. FIELD .. '([^' .. FIELD .. ']*)')
+  if quarter then return open(key('figures:' .. campaign .. ':' .. string.format('%.0f', math.floor(tonumber(quarter) / 96)))) end
+end
+local function count_cdr(counted, by)
+  local figures = figures_of(counted)
+  local quarter, _, reason, answered, talk, hold = unpack(parts_of(counted, FIELD))
+  quarter = tonumber(quarter)
+  -- Hours are kept that have a part within the time for which CDRs are.
+  if not figures or (quarter + 4) * QUARTER_MS <= oldest('cdr') then return end
+  local field = tostring(quarter % 96)
+  local sums, reasons = {}, {}
+  local held = parts_of(figures.fields[field] or '', SEP)
+  for i, value in ipairs({ answered or 0, talk or 0, hold or 0 }) do
+    sums[i] = string.format('%.14g', math.max(0, (tonumber(held[i] or '') or 0) + by * tonumber(value)))
+  end
+  local pairs_of, is_known, known = entries_of(held[4]), false, 0
+  for i = 1, #pairs_of - 1, 2 do
+    if pairs_of[i] == reason then is_known = true end
+    known = known + 1
+  end
+  if not is_known and known >= MAX_REASONS then reason, is_known = 'more', false end
+  for i = 1, #pairs_of - 1, 2 do
+    local count = tonumber(pairs_of[i + 1])
+    if pairs_of[i] == reason then
+      count, is_known = count + by, true
+    end
+    if count > 0 then
+      reasons[#reasons + 1], reasons[#reasons + 2] = pairs_of[i], string.format('%.0f', count)
+    end
+  end
+  if not is_known and by > 0 then
+    reasons[#reasons + 1], reasons[#reasons + 2] = reason, '1'
+  end
+  set(figures, field, table.concat({ sums[1], sums[2], sums[3], table.concat(reasons, ENTRY) }, SEP), ttl.cdr + 86400)
+end
+
+-- A CDR as it is kept: digest, seconds from receipt until it was written, what it is counted as, then the event: id, time (unix ms; with a `+`
+-- from the number in the id), and what does not follow from these; last, the packet. Behind it, in the same form, what else came under its key.
+local MAX_REVISIONS, MAX_CDR_BYTES = 20, 512 * 1024
+local function ms_of(parts)
+  local delta = string.match(parts[5], '^%+(.*)$')
+  return delta and tonumber(string.match(parts[4], '/(%d+)/%d+$')) + tonumber(delta) or tonumber(parts[5])
+end
+local function stamp_of(parts)
+  local id, transport, sequence, source = parts[4], parts[6], parts[7], parts[8]
+  local own, letter, number, index = string.match(id, '^(.*)/(%a)/(%d+)/(%d+)$')
+  if transport == '' then transport = ({ l = 'list', p = 'pubsub', r = 'resync', o = 'relay' })[letter] end
+  if sequence == '' then sequence = string.format('%016.0f.%010.0f', tonumber(number), tonumber(index)) end
+  if source == '' then source = own end
+  local ms = string.format('%.0f', ms_of(parts))
+  return table.concat({ (string.gsub(source, '|', '_')), transport, (string.gsub(sequence, '|', '_')), ms, id }, '|')
+end
+
+function apply.cdr(of)
+  end_call(of)
+  local k = key('cdr:' .. of.id)
+  local listed_ms = tonumber(of.listed_ms)
+  -- By a relay whose clock is wrong: it must not lie in front of all others for ever.
+  if listed_ms > now + 86400000 then listed_ms = now end
+  local entries, revisions, former = entries_of(read(k)), {}, nil
+  if entries[1] then
+    former = parts_of(entries[1], SEP)
+    -- As long as it is kept, by the clock of the functions.
+    if ms_of(former) + tonumber(former[2]) * 1000 <= oldest('cdr') then former = nil end
+  end
+  local delay = string.format('%.0f', math.floor((now - tonumber(of.ms)) / 1000))
+  local counted = table.concat({ string.format('%.0f', math.floor(listed_ms / QUARTER_MS)), name(of.campaign), of.counts }, FIELD)
+  local function entry_of(as) return table.concat({ of.digest, delay, as, of.id_of_event, of.received, of.event, of.packet }, SEP) end
+  if not former then
+    write(k, entry_of(counted), ttl.cdr)
+    count_cdr(counted, 1)
+  else
+    for _, entry in ipairs(entries) do
+      if string.match(entry, '^[^' .. SEP .. ']*') == of.digest then return end
+    end
+    if newer(of.stamp, stamp_of(former)) then
+      table.insert(entries, 1, entry_of(counted))
+      count_cdr(former[3], -1)
+      count_cdr(counted, 1)
+    else
+      table.insert(entries, 2, entry_of(''))
+    end
+    local bytes = 0
+    for i, entry in ipairs(entries) do
+      bytes = bytes + #entry
+      if i > 1 and (i > MAX_REVISIONS + 1 or bytes > MAX_CDR_BYTES) then entries[i] = nil end
+    end
+    write(k, table.concat(entries, ENTRY), ttl.cdr)
+    if string.match(entries[1], '^[^' .. SEP .. ']*') ~= of.digest then
+      note_change(of.change)
+      return
+    end
+  end
+  if of.campaign ~= '' then register(figures_of(counted), 'campaigns', of.campaign, 'campaign') end
+  index_cdr(of.id, listed_ms, of.campaign, of.terms)
+  note_change(of.change)
+end

@@ -1,0 +1,148 @@
+-- A document is a string that holds fields: name, value, name, value … What a commit knows beforehand is read by one MGET, changed here by
+-- its steps, and written once with its expiry. So a batch costs two commands and one for each document that it changes.
+local texts, written, write_order = {}, {}, {}
+local declared = {}
+for i = 1, tonumber(ARGV[5]) do declared[i] = KEYS[i] end
+in_portions(declared, function(keys)
+  local values = redis.call('MGET', unpack(keys))
+  for i, k in ipairs(keys) do texts[k] = values[i] end
+end)
+
+-- The text under a key; false where there is none.
+local function read(k)
+  if texts[k] == nil then texts[k] = redis.call('GET', k) end
+  return texts[k]
+end
+local function write(k, text, seconds)
+  if not written[k] then write_order[#write_order + 1] = k end
+  texts[k], written[k] = text, seconds
+end
+
+local documents, document_order = {}, {}
+local function open(k)
+  local document = documents[k]
+  if document then return document end
+  local text, fields, field = read(k), {}, nil
+  if text then
+    for part in string.gmatch(text .. FIELD, '([^' .. FIELD .. ']*)' .. FIELD) do
+      if field then
+        fields[field], field = part, nil
+      else
+        field = part
+      end
+    end
+  end
+  document = { key = k, fields = fields, is_new = not text }
+  documents[k], document_order[#document_order + 1] = document, document
+  return document
+end
+-- Changes a field (nil: removes it); the document is written at the end and kept for so many seconds from now.
+local function set(document, field, value, seconds)
+  if document.fields[field] == value then return end
+  document.fields[field], document.seconds = value, seconds
+end
+-- Whether something that is done once an hour is due, and notes that it was done.
+local function is_due(document, field, seconds)
+  local last = tonumber(document.fields[field] or '')
+  if last and now - last < HOUR_MS then return false end
+  set(document, field, string.format('%.0f', now), seconds)
+  return true
+end
+
+local function write_documents()
+  for _, document in ipairs(document_order) do
+    if document.seconds then
+      local parts = {}
+      for field, value in pairs(document.fields) do
+        parts[#parts + 1] = string.gsub(field, FIELD, ' ') .. FIELD .. string.gsub(value, FIELD, ' ')
+      end
+      write(document.key, table.concat(parts, FIELD), document.seconds)
+    end
+  end
+  for _, k in ipairs(write_order) do redis.call('SET', k, texts[k], 'EX', written[k]) end
+end
+
+-- Names in the order of their text; a second set knows when each was last heard of, so that those are forgotten whose records are gone.
+-- A document is registered once an hour, and all names of a batch at once.
+local registered, sets = {}, {}
+local function register_name(set_name, ref, of)
+  if not registered[set_name] then
+    registered[set_name] = { of = of, names = {}, is_in = {} }
+    sets[#sets + 1] = set_name
+  end
+  local own = registered[set_name]
+  if own.is_in[ref] then return end
+  own.is_in[ref], own.names[#own.names + 1] = true, ref
+end
+local function register(document, set_name, ref, of)
+  if is_due(document, 'registered', ttl[of]) then register_name(set_name, ref, of) end
+end
+local function write_registers()
+  for _, set_name in ipairs(sets) do
+    local own, names, heard = registered[set_name], key(set_name), key(set_name .. '_heard')
+    local by_name, by_time = {}, {}
+    for _, ref in ipairs(own.names) do
+      local short = name(ref)
+      if short ~= ref then redis.call('SET', key('name:' .. short), ref, 'EX', ttl[own.of]) end
+      by_name[#by_name + 1], by_name[#by_name + 2] = 0, short
+      by_time[#by_time + 1], by_time[#by_time + 2] = string.format('%.0f', now), short
+    end
+    in_portions(by_name, function(pairs_of) redis.call('ZADD', names, unpack(pairs_of)) end)
+    in_portions(by_time, function(pairs_of) redis.call('ZADD', heard, unpack(pairs_of)) end)
+    local gone = purge(heard, own.of)
+    if #gone > 0 then redis.call('ZREM', names, unpack(gone)) end
+    expire(names, ttl[own.of])
+    expire(heard, ttl[own.of])
+  end
+end
+
+-- A list that is one text. Keeps the latest entries, each once; an entry begins with its time (unix ms) and its id. A copy has the same id, or
+-- is one by the function; of two copies the one stays that the function prefers. Answers whether the list has changed.
+local function add_once(k, entry, most, seconds, is_copy)
+  local entries = entries_of(read(k))
+  local head = string.match(entry, '^[^' .. SEP .. ']*' .. SEP .. '([^' .. SEP .. ']*' .. SEP .. ')')
+  local first, first_ms
+  for i, other in ipairs(entries) do
+    local ms, id = string.match(other, '^([^' .. SEP .. ']*)' .. SEP .. '([^' .. SEP .. ']*' .. SEP .. ')')
+    if id == head then return false end
+    if is_copy then
+      local better = is_copy(entry, other)
+      if better == false then return false end
+      if better then
+        table.remove(entries, i)
+        entries[#entries + 1] = entry
+        write(k, table.concat(entries, ENTRY), seconds)
+        return true
+      end
+    end
+    ms = tonumber(ms) or 0
+    if not first or ms < first_ms then first, first_ms = i, ms end
+  end
+  entries[#entries + 1] = entry
+  if #entries > most then
+    if first_ms > tonumber(string.match(entry, '^[^' .. SEP .. ']*')) then return false end
+    table.remove(entries, first)
+  end
+  write(k, table.concat(entries, ENTRY), seconds)
+  return true
+end
+
+-- What changed, for those who follow: one entry in a stream for each commit, with the changes that were made, in order. A commit of more than
+-- fits says so, and who follows reads anew.
+local MAX_COMMITS, MAX_CHANGES_BYTES = 4000, 16384
+local changes, changes_bytes = {}, 0
+local function note_change(change)
+  changes[#changes + 1], changes_bytes = change, changes_bytes + #change + 1
+end
+-- When what has no document of its own got its expiry: once an hour.
+local UPKEEP_SECONDS = 86400
+local upkeep = open(key('upkeep'))
+local function write_changes()
+  if #changes == 0 then return end
+  local field = changes_bytes > MAX_CHANGES_BYTES and 'many' or 'changes'
+  local value = field == 'many' and #changes or '[' .. table.concat(changes, ',') .. ']'
+  redis.call('XADD', key('changes'), 'MAXLEN', '~', MAX_COMMITS, '*', field, value)
+  if is_due(upkeep, 'changes', UPKEEP_SECONDS) then expire(key('changes'), ttl.changes) end
+end
+
+local apply = {}

@@ -1,0 +1,55 @@
+-- What every step uses: keys and their expiry, which of two notifications is newer, names.
+local prefix, now = ARGV[1], tonumber(ARGV[2])
+local ttl = {}
+for name, seconds in string.gmatch(ARGV[3], '(%a+)=(%d+)') do ttl[name] = tonumber(seconds) end
+-- Between the parts of a value, between the entries of a value that is a list, and between the fields of a document. Arguments hold none of them.
+local SEP, ENTRY, FIELD = '\31', '\30', '\29'
+local HOUR_MS = 3600000
+local function key(name) return prefix .. name end
+local function expire(k, seconds) redis.call('EXPIRE', k, seconds) end
+-- Upstash takes at most 32 KB for a key, a field and a member: what a payload makes longer goes by its digest (src/store/names.ts).
+local function name(text)
+  if #text <= 512 then return text end
+  return '~' .. redis.sha1hex(text)
+end
+local function parts_of(text, by)
+  local parts = {}
+  for part in string.gmatch(text .. by, '([^' .. by .. ']*)' .. by) do parts[#parts + 1] = part end
+  return parts
+end
+local function entries_of(list) return list and list ~= '' and parts_of(list, ENTRY) or {} end
+-- Redis takes so many arguments of a script's call, and Lua unpacks no more than some 8,000.
+local MAX_ARGUMENTS = 7000
+-- Calls `run` with a list in portions.
+local function in_portions(list, run)
+  for from = 1, #list, MAX_ARGUMENTS do
+    local portion = {}
+    for i = from, math.min(from + MAX_ARGUMENTS - 1, #list) do portion[#portion + 1] = list[i] end
+    run(portion)
+  end
+end
+
+local function split(stamp)
+  local source, transport, sequence, ms = string.match(stamp, '^([^|]*)|([^|]*)|([^|]*)|([^|]*)|')
+  return (source or '') .. '|' .. (transport or ''), sequence or '', tonumber(ms) or 0
+end
+-- Sequences compare within one source and transport only; else times do. The last comparison only makes it the same everywhere.
+local function newer(a, b)
+  if not b or b == '' then return true end
+  if a == b then return false end
+  local stream_a, sequence_a, ms_a = split(a)
+  local stream_b, sequence_b, ms_b = split(b)
+  if stream_a == stream_b and sequence_a ~= '' and sequence_b ~= '' then return sequence_a > sequence_b end
+  if ms_a ~= ms_b then return ms_a > ms_b end
+  return a > b
+end
+local function source_of(stamp) return string.match(stamp or '', '^([^|]*)') end
+local function contains(list, word) return string.find(',' .. list .. ',', ',' .. word .. ',', 1, true) ~= nil end
+local function keep_latest(k, count) redis.call('ZREMRANGEBYRANK', k, 0, -count - 1) end
+local function oldest(of) return now - ttl[of] * 1000 end
+-- Removes a bounded number of entries that are no longer kept, so that a backlog never stalls the database: the next commits go on.
+local function purge(k, of)
+  local gone = redis.call('ZRANGEBYSCORE', k, '-inf', oldest(of), 'LIMIT', 0, 100)
+  if #gone > 0 then redis.call('ZREM', k, unpack(gone)) end
+  return gone
+end

@@ -1,0 +1,181 @@
+import { toBytes } from '../protocol/index.ts'
+import { EffectError } from './errors.ts'
+
+/**
+ * The steps of the script that writes, and their arguments in order; the last may be `...rest`: any number of them. TypeScript checks the
+ * arguments of a step by this table, and the script checks their count and names them by it: each is a function of this name in `lua/`.
+ * `keys` names the documents that a step surely reads, so that all of a batch are read at once, and from the disk before the
+ * database is locked.
+ */
+const STEPS = {
+  agent_status: {
+    takes: ['ref', 'campaign', 'status', 'stamp', 'at', 'says', 'known', 'may_come_before', 'change'],
+    keys: ({ ref }) => [`agent:${ref}`],
+  },
+  call: {
+    takes: [
+      'ref',
+      'campaign',
+      'source',
+      'call_ref',
+      'numbers',
+      'stamp',
+      'ms',
+      'rank',
+      'stale_at',
+      'id',
+      'json',
+      'change',
+    ],
+    keys: ({ ref, source, call_ref }) => [
+      `agent:${ref}`,
+      `agent_calls:${ref}`,
+      ...(call_ref === '' ? [] : [`call:${source}:${call_ref}`]),
+    ],
+  },
+  stats: {
+    takes: ['of', 'ref', 'campaign', 'stamp', 'at', 'values', 'change', '...counters'],
+    keys: ({ of, ref }) => [`${of}_stats:${ref}`],
+  },
+  state: {
+    takes: ['of', 'ref', 'status', 'stamp', 'ms', 'at', 'source', 'id', 'json', 'change'],
+    keys: ({ of, ref }) => [`${of}:${ref}`, `${of}_history:${ref}`],
+  },
+  latest: {
+    takes: ['kind', 'ref', 'stamp', 'ms', 'id', 'stale_at', 'json', 'change'],
+    keys: ({ kind, ref }) => [`kind:${kind}:${ref}`],
+  },
+  part: { takes: ['of', 'id', 'index', 'text'], keys: () => [] },
+  preview: { takes: ['ref', 'id', 'parts', 'stamp', 'at', 'change'], keys: ({ ref }) => [`preview:${ref}`] },
+  cdr: {
+    // `id` is made of `key` and the database's secret when it is committed.
+    takes: [
+      'id',
+      'source',
+      'call_ref',
+      'agent',
+      'stamp',
+      'ms',
+      'listed_ms',
+      'end_ms',
+      'numbers',
+      'digest',
+      'id_of_event',
+      'received',
+      'event',
+      'packet',
+      'campaign',
+      'counts',
+      'change',
+      '...terms',
+    ],
+    keys: ({ id, source, call_ref, agent, campaign, listed_ms }) => [
+      `cdr:${id}`,
+      `figures:${campaign}:${Math.floor(Number(listed_ms) / DAY_MS)}`,
+      ...(call_ref === '' ? [] : [`call:${source}:${call_ref}`, ...(agent === '' ? [] : [`agent:${agent}`])]),
+    ],
+  },
+  other: { takes: ['id', 'type', 'parts', 'ms', 'json', 'change'], keys: () => [] },
+  parked: { takes: ['id', 'state', 'stamp', 'ms', 'json', 'change'], keys: () => [] },
+  alive: { takes: ['relay', 'stamp', 'json', 'change'], keys: () => ['relays'] },
+  gap: { takes: ['id', 'source', 'route', 'sequence', 'to_ms', 'json', 'change'], keys: () => ['gap_latest'] },
+  done: { takes: ['message', '...ids'], keys: () => [] },
+} as const satisfies Record<
+  string,
+  { readonly takes: readonly string[]; readonly keys: (values: Readonly<Record<string, string>>) => string[] }
+>
+
+const DAY_MS = 24 * 3600_000
+
+export type StepName = keyof typeof STEPS
+type Takes<N extends StepName> = (typeof STEPS)[N]['takes'][number]
+/** The arguments of a step by their names. */
+export type StepValues<N extends StepName> = { readonly [K in Exclude<Takes<N>, `...${string}`>]: string }
+
+/** One step of the script: plain data. */
+export type Step = {
+  readonly name: StepName
+  readonly values: Readonly<Record<string, string>>
+  readonly rest: readonly string[]
+}
+
+/**
+ * A step of the script. The compiler checks its name and its arguments.
+ *
+ * @example step('alive', { relay, stamp, json, change })
+ */
+export const step = <N extends StepName>(name: N, values: StepValues<N>, rest: readonly string[] = []): Step => ({
+  name,
+  values,
+  rest,
+})
+
+const namesOf = (name: StepName): string[] => STEPS[name].takes.filter((argument) => !argument.startsWith('...'))
+const restOf = (name: StepName): string | undefined =>
+  STEPS[name].takes.find((argument) => argument.startsWith('...'))?.slice(3)
+
+/** The arguments of a step in their order. */
+export const argumentsOf = ({ name, values, rest }: Step): string[] => [
+  ...namesOf(name).map((argument) => values[argument] as string),
+  ...rest,
+]
+
+/** Longest name (bytes) that is part of a key as it is; the script puts a digest in the place of a longer one. */
+const MAX_NAME = 512
+
+/** The keys of documents that this step reads, without their prefix: those that can be told without a digest. */
+export function keysOf({ name, values }: Step): string[] {
+  const isShort = Object.entries(values).every(
+    ([argument, value]) => value.length * 3 <= MAX_NAME || !NAMES.has(argument),
+  )
+  return isShort ? STEPS[name].keys(values) : []
+}
+
+/** The arguments that go into keys. */
+const NAMES = new Set(['ref', 'source', 'call_ref', 'agent', 'campaign', 'kind'])
+
+/** The steps' arguments as two tables in Lua. */
+export function formatArguments(): string {
+  const names = Object.keys(STEPS) as StepName[]
+  const list = (texts: readonly string[]) => `{ ${texts.map((text) => `'${text}'`).join(', ')} }`
+  const rests = names.flatMap((name) => {
+    const rest = restOf(name)
+    return rest === undefined ? [] : [`${name} = '${rest}'`]
+  })
+  return [
+    `local ARGUMENTS = { ${names.map((name) => `${name} = ${list(namesOf(name))}`).join(', ')} }`,
+    `local REST = { ${rests.join(', ')} }`,
+  ].join('\n')
+}
+
+/**
+ * A change of the read model: plain data, made by a handler and committed with all others of its batch. Applied twice it changes
+ * nothing the second time; applied late it overwrites nothing newer.
+ */
+export type Effect = { readonly steps: readonly Step[] }
+
+/** A step goes in one request, of which Upstash takes 1 MB, the script and some numbers included. */
+const MAX_BYTES = 850_000
+
+/** Redis takes so many arguments of one command in a script, and Lua no more than some 8,000 (`LUAI_MAXCSTACK`). */
+const MAX_ARGUMENTS = 7_000
+
+/** A character takes no more bytes in JSON: `\u0000`. */
+const MAX_BYTES_EACH = 6
+
+/**
+ * Steps as an effect. What no request can carry is rejected here, for its own notification: in the commit it would hold up all others of
+ * its batch. @throws EffectError
+ */
+export function toEffect(steps: readonly Step[]): Effect {
+  for (const one of steps) {
+    const texts = argumentsOf(one)
+    if (texts.length > MAX_ARGUMENTS)
+      throw new EffectError('the notification has more fields than the read model accepts')
+    const length = texts.reduce((sum, text) => sum + text.length, 0)
+    // Measured only where it may be too much.
+    if (length * MAX_BYTES_EACH > MAX_BYTES && toBytes(JSON.stringify(texts)).length > MAX_BYTES)
+      throw new EffectError('the notification is larger than the read model accepts')
+  }
+  return { steps }
+}
