@@ -2,7 +2,7 @@ import { accessSync, constants } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { Load } from './pubsub.ts'
 
-const PARTS = ['drain', 'pubsub', 'calls', 'idle', 'outage', 'baseline', 'cold'] as const
+const PARTS = ['drain', 'pubsub', 'calls', 'idle', 'outage', 'baseline', 'cold', 'price'] as const
 
 export type BenchOptions = {
   readonly smoke: boolean
@@ -34,7 +34,7 @@ same run: the floor, the script that everybody writes and, if you have it, Bento
   --baseline-count N  CDRs in the drain of the baseline (20000; smoke 1000)
   --rates a,b         notifications per second on Pub/Sub (those of the table; smoke 500)
   --delays a,b        the longest delay (ms) of SQS' answer on Pub/Sub (those of the table; smoke 20)
-  --seconds N         how long each rate is kept up (10; smoke 2)
+  --seconds N         how long each rate is kept up, and six times as long the call centre of the price is played (10; smoke 2)
 
 What the figures mean: docs/benchmarks.md`
 

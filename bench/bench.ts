@@ -1,12 +1,13 @@
 import { availableParallelism } from 'node:os'
-import { createShutdown } from '../src/runtime/index.ts'
+import { createShutdown, withReleasers } from '../src/runtime/index.ts'
 import { HELP, readArguments, type BenchOptions } from './arguments.ts'
 import { measureColdStarts } from './cold-start.ts'
 import { measureDrain } from './drain.ts'
 import { measureIdle } from './idle.ts'
 import { measureOutage } from './outage.ts'
+import { measurePrice } from './price.ts'
 import { measurePubsub, type Load } from './pubsub.ts'
-import { formatCold, formatDrain, formatIdle, formatOutage, formatPubsub } from './report.ts'
+import { formatCold, formatDrain, formatIdle, formatOutage, formatPrice, formatPubsub } from './report.ts'
 import { inTurn, type PubsubResult, type Results } from './results.ts'
 import { BASELINE, createBento, createRelays, FLOOR, type Subject } from './subject.ts'
 import { formatVerdicts, needsReference, REFERENCE } from './verdicts.ts'
@@ -38,9 +39,10 @@ const { smoke, only, counts, loads, rounds, seconds } = options
 
 const shutdown = createShutdown(process)
 const { signal } = shutdown
-const results: Results = { drain: [], pubsub: [], idle: [], outage: [], cold: [] }
+const results: Results = { drain: [], pubsub: [], idle: [], outage: [], cold: [], price: [] }
 
-const relays = only === 'baseline' || only === 'cold' ? [] : await createRelays(options.relays)
+const isOfFunctions = only === 'cold' || only === 'price'
+const relays = only === 'baseline' || isOfFunctions ? [] : await createRelays(options.relays)
 const peers = [...relays, ...(options.bento === undefined || only === 'baseline' ? [] : [createBento(options.bento)])]
 const floors = only === 'baseline' ? [] : [FLOOR]
 
@@ -86,6 +88,12 @@ async function cold(): Promise<void> {
   console.log(`\n${formatCold(results.cold)}`)
 }
 
+async function price(): Promise<void> {
+  const centre = { agents: smoke ? 50 : 1_000, seconds: seconds * 6 }
+  results.price.push(await withReleasers((release) => measurePrice(release, signal, centre)))
+  console.log(`\n${results.price.map(formatPrice).join('\n')}`)
+}
+
 /** Finds what the relay lost or sent out of order; other subjects promise neither. */
 function findFaults(): string[] {
   const named = [
@@ -111,6 +119,7 @@ try {
   if (isWanted('idle')) await idle()
   if (isWanted('outage')) await outage()
   if (isWanted('cold')) await cold()
+  if (isWanted('price')) await price()
   // A smoke run is too short to tell how fast anything is.
   if (!smoke && only !== 'baseline') {
     if (needsReference(results)) await pubsub([REFERENCE], [FLOOR])

@@ -2,6 +2,7 @@ import type { ColdStart } from './cold-start.ts'
 import type { DrainFigures } from './drain.ts'
 import type { IdleFigures } from './idle.ts'
 import type { OutageFigures } from './outage.ts'
+import type { Price } from './price.ts'
 import type { PubsubResult, Result } from './results.ts'
 import { formatTable } from './table.ts'
 
@@ -97,4 +98,23 @@ export function formatCold(results: readonly ColdStart[]): string {
     ...[kilobytes, importMs, invokeMs, moreMs].map((figure) => figure.toFixed(1)),
   ])
   return `Cold starts of bundles\n${formatTable(['', 'kB', 'import ms', 'first invocation ms', 'more than an empty handler ms'], rows)}`
+}
+
+export function formatPrice({ kinds, centre, agentsPage, cdrBytes }: Price): string {
+  const { agents, seconds, notifications, commands, sends, invocations, bytes } = centre
+  const each = (value: number) => (value / notifications).toFixed(2)
+  const byKind = kinds.map(({ kind, alone, inPacks }) => [kind, alone.toFixed(2), inPacks.toFixed(2)])
+  const played = [
+    ['notifications', thousands(notifications), (notifications / seconds).toFixed(1)],
+    ['commands of the read model', thousands(commands), each(commands)],
+    ["the relay's requests to SQS", thousands(sends), each(sends)],
+    ['invocations', thousands(invocations), each(invocations)],
+  ]
+  return [
+    'Commands of the read model for each notification',
+    formatTable(['', 'alone', 'in commits of 50'], byKind),
+    `\nA call centre of ${thousands(agents)} agents, ${seconds} s`,
+    formatTable(['', 'in all', 'each (notifications: per second)'], played),
+    `\nGET /agents with 2,000 agents: ${agentsPage} commands. A CDR of 420 bytes with everything that finds it: ${thousands(cdrBytes)} bytes. Read model at the end: ${(bytes / 1e6).toFixed(1)} MB.`,
+  ].join('\n')
 }

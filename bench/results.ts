@@ -2,6 +2,7 @@ import type { ColdStart } from './cold-start.ts'
 import type { DrainFigures } from './drain.ts'
 import type { IdleFigures } from './idle.ts'
 import type { OutageFigures } from './outage.ts'
+import type { Price } from './price.ts'
 import type { Load, PubsubFigures } from './pubsub.ts'
 import type { Subject } from './subject.ts'
 
@@ -17,6 +18,7 @@ export type Results = {
   readonly idle: Result<IdleFigures>[]
   readonly outage: Result<OutageFigures>[]
   readonly cold: ColdStart[]
+  readonly price: Price[]
 }
 
 /** Of these the worst round counts, not the median. */

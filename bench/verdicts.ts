@@ -15,6 +15,7 @@ type Figure =
   | 'peakRssMb'
   | 'recoveryMs'
   | 'moreMs'
+  | 'each'
 type Figures = { readonly [name in Figure]?: number }
 
 /** One row of the table: a figure of the relay, and what it has to be. */
@@ -56,6 +57,17 @@ const ROWS: readonly Row[] = [
   { at: 'outage', work: 'first accepted after the outage, ms', figure: 'recoveryMs', most: 2_000 },
 ]
 
+/** Commands of the read model for a notification that has a commit of its own, at most. */
+const MOST_COMMANDS: Readonly<Record<string, number>> = { 'agents/status': 4, 'agents/call': 6, 'campaigns/cdr': 8 }
+
+const PRICE_ROWS = {
+  centre: { at: 'price', work: 'commands each, in the call centre', figure: 'each', digits: 2, most: 6 },
+  alone: { at: 'price', work: '', figure: 'each', digits: 2 },
+  packs: { at: 'price', work: '', figure: 'each', digits: 2, most: 4 },
+  agents: { at: 'price', work: 'GET /agents with 2,000 agents, commands', figure: 'each', most: 5 },
+  cdr: { at: 'price', work: 'a CDR with everything that finds it, bytes', figure: 'each', most: 800 },
+} satisfies Readonly<Record<string, Row>>
+
 /** What Bento 1.10 and the floor showed in one run on a virtual machine with 2 processors: applies where no Bento is given. */
 const BENTO: Readonly<Record<string, Figures>> = {
   drain: { perSecond: 8_529, cpuUs: 139, peakRssMb: 60 },
@@ -89,6 +101,20 @@ export function toVerdicts(results: Results): Verdict[] {
     const row: Row = { at: name, work: `cold start of ${name}, ms above an empty handler`, figure: 'moreMs', most: 90 }
     return toVerdict(row, moreMs, undefined, undefined)
   })
+  const price = results.price.flatMap(({ kinds, centre, agentsPage, cdrBytes }) => [
+    toVerdict(PRICE_ROWS.centre, centre.commands / centre.notifications, undefined, undefined),
+    ...kinds.flatMap(({ kind, alone, inPacks }) => [
+      toVerdict(
+        { ...PRICE_ROWS.alone, work: `– ${kind} alone`, most: MOST_COMMANDS[kind] ?? 6 },
+        alone,
+        undefined,
+        undefined,
+      ),
+      toVerdict({ ...PRICE_ROWS.packs, work: `– ${kind} in commits of 50` }, inPacks, undefined, undefined),
+    ]),
+    toVerdict(PRICE_ROWS.agents, agentsPage, undefined, undefined),
+    toVerdict(PRICE_ROWS.cdr, cdrBytes, undefined, undefined),
+  ])
   return [
     ...ROWS.flatMap((row) => {
       const value = relay[row.at]?.[row.figure]
@@ -97,6 +123,7 @@ export function toVerdicts(results: Results): Verdict[] {
         : [toVerdict(row, value, bento[row.at]?.[row.figure], floor[row.at]?.[row.figure])]
     }),
     ...cold,
+    ...price,
   ]
 }
 

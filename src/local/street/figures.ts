@@ -19,6 +19,10 @@ export type Figures = {
   /** Put aside by the relay and by the functions. */
   readonly parked: number
   readonly gaps: number
+  /** Requests of the relay to SQS. */
+  readonly sends: number
+  /** How often functions were called. */
+  readonly invocations: number
 }
 
 export type FiguresOptions = {
@@ -46,6 +50,8 @@ export async function readFigures({ routes, metrics, watch, countDeadLetters }: 
     backlog: await sum(metrics.backlog),
     parked: (await sum(metrics.parkedItems)) + (await countDeadLetters()),
     gaps: await sum(metrics.gaps),
+    sends: await sum(metrics.requests),
+    invocations: watch.invocations(),
   }
 }
 

@@ -17,6 +17,8 @@ export type Handled = {
 export type Watch = {
   /** Route name → notifications of messages that are done. */
   readonly handled: ReadonlyMap<string, number>
+  /** How often functions were called. */
+  readonly invocations: () => number
   /** Seconds from received by the relay to done. */
   readonly delay: Histogram
   note: (route: Route, invocation: Invocation) => void
@@ -24,6 +26,7 @@ export type Watch = {
 
 export function createWatch(onHandled?: (handled: Handled) => void): Watch {
   const handled = new Map<string, number>()
+  let invocations = 0
   const buckets = [0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600]
   const delay = new Histogram({ name: 'handled_delay_seconds', help: 'From received to done', buckets, registers: [] })
 
@@ -40,7 +43,9 @@ export function createWatch(onHandled?: (handled: Handled) => void): Watch {
   return {
     handled,
     delay,
+    invocations: () => invocations,
     note: (route, { records, failed }) => {
+      invocations++
       const nowMs = Date.now()
       for (const record of records) {
         noteRecord(route, record, failed.has(record.messageId) ? 'retry' : 'done', nowMs).catch(() => {

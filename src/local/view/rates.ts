@@ -13,7 +13,16 @@ export type Rates = {
 /** Delays are told over this many readings: of a single second with three notifications no percentile says anything. */
 const DELAY_READINGS = 10
 
-const NOTHING: Figures = { routes: [], relayDelay: [], handledDelay: [], backlog: 0, parked: 0, gaps: 0 }
+const NOTHING: Figures = {
+  routes: [],
+  relayDelay: [],
+  handledDelay: [],
+  backlog: 0,
+  parked: 0,
+  gaps: 0,
+  sends: 0,
+  invocations: 0,
+}
 
 /** Makes rates out of one reading after another. */
 export function createRates(): (figures: Figures) => Rates {

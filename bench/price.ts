@@ -1,0 +1,215 @@
+import { createClient } from 'redis'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startRedisServer } from '../src/local/redis-server.ts'
+import { startStreet } from '../src/local/street/street.ts'
+import { startUpstashProxy } from '../src/local/upstash-proxy.ts'
+import { parseExact, type Cdr } from '../src/protocol/index.ts'
+import { createLog, sleep, type Release } from '../src/runtime/index.ts'
+import { agentCall, agentStatus, cdr, createStore, type Effect, type StoreEvent } from '../src/store/index.ts'
+import { countCommands } from './commands.ts'
+import { toCdr } from './packets.ts'
+
+/** What the functions cost for each notification of a call centre. */
+export type PriceFigures = {
+  readonly agents: number
+  readonly seconds: number
+  readonly notifications: number
+  /** Commands of the read model, those inside of scripts included, as Upstash counts them. */
+  readonly commands: number
+  /** `SendMessageBatch` of the relay. */
+  readonly sends: number
+  readonly invocations: number
+  /** Of the read model at the end. */
+  readonly bytes: number
+}
+
+/** What one kind costs, each notification in a commit of its own, and in commits of 50. */
+export type KindFigures = { readonly kind: string; readonly alone: number; readonly inPacks: number }
+
+export type Price = {
+  readonly centre: PriceFigures
+  readonly kinds: readonly KindFigures[]
+  /** Commands of a page of `GET /agents`, the largest, with 2,000 agents. */
+  readonly agentsPage: number
+  /** Bytes of a CDR of 420 bytes with everything that finds it. */
+  readonly cdrBytes: number
+}
+
+const TOKEN = 'bench'
+/** Notifications of each measurement, as many as there are agents twice. */
+const MEASURED = 400
+const PACK = 50
+const AGENTS_READ = 2_000
+/** The largest page. */
+const PAGE = 500
+const CDRS_WEIGHED = 20_000
+/** The keys that hold CDRs, find them and count them. */
+const OF_CDRS = /^enigma:(?:cdrs?:|figures:|quarters$)/
+
+/** Measures all of it. @param seconds how long the call centre is played, after as long a time in which its agents log in */
+export async function measurePrice(
+  release: Release,
+  signal: AbortSignal,
+  { agents, seconds }: { readonly agents: number; readonly seconds: number },
+): Promise<Price> {
+  const model = await startModel(release)
+  const kinds = []
+  for (const [kind, toEffect] of Object.entries(KINDS)) {
+    kinds.push({ kind, alone: await model.price(toEffect, 1), inPacks: await model.price(toEffect, PACK) })
+    signal.throwIfAborted()
+  }
+  return {
+    kinds,
+    agentsPage: await model.priceAgents(),
+    cdrBytes: await model.weighCdrs(),
+    centre: await playCentre(release, signal, agents, seconds),
+  }
+}
+
+let count = 0
+/** An event of a minute ago, each a little later than the one before. */
+function toEvent<P>(type: string, subType: string, reference: string | undefined, payload: P): StoreEvent<P> {
+  const index = ++count
+  const timeMs = START_MS + index * 10
+  const transport = subType === 'cdr' ? 'list' : 'pubsub'
+  const data = JSON.stringify({ type: subType, payload })
+  return {
+    id: `main/${transport === 'list' ? 'l' : 'p'}/${START_MS}/${index}`,
+    source: 'main',
+    type,
+    subType,
+    reference,
+    time: new Date(timeMs).toISOString(),
+    timeMs,
+    transport,
+    channel: `enigma:notifications:${type}`,
+    sequence: `${String(START_MS).padStart(16, '0')}.${String(index).padStart(10, '0')}`,
+    stale: false,
+    payload,
+    data,
+  }
+}
+const START_MS = Date.now() - 60_000
+
+const toAgent = (index: number) => String(1_000 + (index % 200))
+const toCall = (index: number): Effect =>
+  agentCall(
+    toEvent('agents', 'call', toAgent(index), { ref: toAgent(index), call_ref: `c${index}`, number: '27821234567' }),
+  )
+const toStatus = (index: number): Effect =>
+  agentStatus(
+    toEvent('agents', 'status', toAgent(index), {
+      ref: toAgent(index),
+      status: ['busy', 'wrapup', 'available'][Math.floor(index / 200) % 3] as string,
+      campaign_ref: String(index % 20),
+    }),
+  )
+/** The CDR of the bench, of a call of its own. */
+function toCdrEffect(index: number): Effect {
+  const { payload } = parseExact(toCdr(index)) as { readonly payload: Cdr }
+  // Nobody was handed the call of a CDR that names no agent.
+  const call_ref = `${payload.extension === null ? 'u' : 'c'}${index}`
+  const own = { ...payload, call_ref, ref: String(index % 20), dialed_at: Math.floor(START_MS / 1_000) - (index % 200) }
+  return cdr(toEvent('campaigns', 'cdr', undefined, own))
+}
+const KINDS = { 'agents/status': toStatus, 'agents/call': toCall, 'campaigns/cdr': toCdrEffect }
+
+/** A read model that counts what is asked of it. */
+async function startModel(release: Release) {
+  const redis = await startRedisServer()
+  release(redis.stop)
+  const client = await createClient({ url: redis.url, RESP: 2 }).connect()
+  release(() => client.destroy())
+  const proxy = await startUpstashProxy({ redisUrl: redis.url, token: TOKEN })
+  release(() => proxy.stop())
+  const store = createStore({ url: proxy.url, token: TOKEN })
+  let index = 0
+  const commit = (effects: readonly Effect[]) => store.commit({ effects, done: new Map() })
+  const count = async (work: () => Promise<void>): Promise<number> => {
+    const before = countCommands(await client.info('commandstats'))
+    await work()
+    return countCommands(await client.info('commandstats')) - before
+  }
+  return {
+    /** Commands for each notification of a kind, in commits of so many, when all that is done once an hour was done. */
+    price: async (toEffect: (index: number) => Effect, size: number): Promise<number> => {
+      const next = (length: number) => Array.from({ length }, () => toEffect(index++))
+      await commit(next(MEASURED))
+      const commands = await count(async () => {
+        for (let done = 0; done < MEASURED; done += size) await commit(next(size))
+      })
+      return commands / MEASURED
+    },
+    priceAgents: async (): Promise<number> => {
+      await commit(
+        Array.from({ length: AGENTS_READ }, (_, index) =>
+          agentStatus(toEvent('agents', 'status', String(5_000 + index), { status: 'available', campaign_ref: '1' })),
+        ),
+      )
+      return count(async () => {
+        await store.read.agents({ limit: PAGE })
+      })
+    },
+    weighCdrs: async (): Promise<number> => {
+      await client.flushDb()
+      for (let from = 0; from < CDRS_WEIGHED; from += PACK)
+        await commit(Array.from({ length: PACK }, (_, index) => toCdrEffect(10_000 + from + index)))
+      let bytes = 0
+      for await (const keys of client.scanIterator({ MATCH: 'enigma:*', COUNT: 1_000 })) {
+        const own = keys.filter((key) => OF_CDRS.test(key))
+        const usages = await Promise.all(own.map((key) => client.memoryUsage(key, { SAMPLES: 0 })))
+        bytes += usages.reduce<number>((sum, usage) => sum + (usage ?? 0), 0)
+      }
+      return bytes / CDRS_WEIGHED
+    },
+  }
+}
+
+/** Plays a call centre in real time on a whole street. */
+async function playCentre(
+  release: Release,
+  signal: AbortSignal,
+  agents: number,
+  seconds: number,
+): Promise<PriceFigures> {
+  const folder = await mkdtemp(join(tmpdir(), 'price-'))
+  release(() => rm(folder, { recursive: true, force: true }))
+  const env = process.env
+  const street = await startStreet({
+    env,
+    folder,
+    log: createLog('error'),
+    diallerPort: 0,
+    callCentre: { agents, speed: 1, seed: 1 },
+  })
+  release(() => street.stop())
+  const ask = async (...command: string[]): Promise<string> => {
+    const response = await fetch(street.readModel.url, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${street.readModel.token}` },
+      body: JSON.stringify(command),
+    })
+    return String(((await response.json()) as { result: unknown }).result)
+  }
+  const read = async () => {
+    const { routes, sends, invocations } = await street.readFigures()
+    const notifications = routes.reduce((sum, { handled }) => sum + handled, 0)
+    return { notifications, sends, invocations, commands: countCommands(await ask('INFO', 'commandstats')) }
+  }
+  await sleep(seconds * 1_000, signal)
+  const before = await read()
+  await sleep(seconds * 1_000, signal)
+  const after = await read()
+  const bytes = Number(/^used_memory_dataset:(\d+)/m.exec(await ask('INFO', 'memory'))?.[1])
+  return {
+    agents,
+    seconds,
+    notifications: after.notifications - before.notifications,
+    commands: after.commands - before.commands,
+    sends: after.sends - before.sends,
+    invocations: after.invocations - before.invocations,
+    bytes,
+  }
+}

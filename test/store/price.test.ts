@@ -1,0 +1,75 @@
+import { expect, test } from 'vitest'
+import { countCommands } from '../../bench/commands.ts'
+import { toCdr } from '../../bench/packets.ts'
+import { formatId, formatSequence, parseExact, type Cdr } from '../../src/protocol/index.ts'
+import { agentCall, agentStatus, cdr, type Effect } from '../../src/store/index.ts'
+import { useRedisClient } from '../support/redis.ts'
+import { useStore } from '../support/store.ts'
+import { BASE_MS, toEvent } from './events.ts'
+
+/** A store, and what work with it costs in commands. */
+async function usePricedStore() {
+  const { store, redis } = await useStore()
+  const client = await useRedisClient(redis.url)
+  const commit = (effects: readonly Effect[]) => store.commit({ effects, done: new Map() })
+  const count = async (work: () => Promise<unknown>) => {
+    const before = countCommands(await client.info('commandstats'))
+    await work()
+    return countCommands(await client.info('commandstats')) - before
+  }
+  return { store, client, commit, count }
+}
+
+let at = 0
+const status = (ref: string): Effect =>
+  agentStatus(toEvent('agents', 'status', ref, { status: at % 2 === 0 ? 'busy' : 'wrapup', campaign_ref: 'c1' }, ++at))
+const call = (ref: string): Effect =>
+  agentCall(toEvent('agents', 'call', ref, { call_ref: `call-${++at}`, number: '27821234567' }, at))
+function record(ref: string): Effect {
+  const { payload } = parseExact(toCdr(++at)) as { readonly payload: Cdr }
+  const own = { ...payload, call_ref: `cdr-${at}`, extension: ref, ref: 'c1', dialed_at: BASE_MS / 1_000 }
+  return cdr(
+    toEvent('campaigns', 'cdr', undefined, own, at, {
+      transport: 'list',
+      id: formatId('main', 'list', BASE_MS, at),
+      sequence: formatSequence(BASE_MS, at),
+    }),
+  )
+}
+
+test.each([
+  ['a status', status, 4, 2],
+  ['a call', call, 6, 4],
+  ['a CDR', record, 8, 4],
+] as const)('%s costs so few commands, alone and in a commit of 50', async (_name, make, alone, inPacks) => {
+  const { commit, count } = await usePricedStore()
+  const refs = Array.from({ length: 50 }, (_, index) => String(1_000 + index))
+  // What is done once an hour.
+  await commit(refs.map(make))
+  expect(await count(() => commit([make('1000')]))).toBeLessThanOrEqual(alone)
+  expect((await count(() => commit(refs.map(make)))) / refs.length).toBeLessThanOrEqual(inPacks)
+})
+
+test('a copy costs three commands and changes nothing, whatever it is of', async () => {
+  const { commit, count } = await usePricedStore()
+  for (const make of [status, call, record]) {
+    const effect = make('1000')
+    await commit([effect])
+    expect(await count(() => commit([effect]))).toBeLessThanOrEqual(3)
+  }
+})
+
+test('a page of agents costs two commands, however many there are, and a CDR with all that finds it 800 bytes', async () => {
+  const { store, client, commit, count } = await usePricedStore()
+  for (let from = 0; from < 2_000; from += 500)
+    await commit(Array.from({ length: 500 }, (_, index) => status(String(1_000 + from + index))))
+  expect(await count(() => store.read.agents({ limit: 500 }))).toBe(2)
+  await client.flushDb()
+  const CDRS = 2_000
+  for (let from = 0; from < CDRS; from += 50)
+    await commit(Array.from({ length: 50 }, (_, index) => record(String(1_000 + index))))
+  let bytes = 0
+  for (const key of await client.keys('enigma:*'))
+    if (/^enigma:(?:cdrs?:|figures:|quarters$)/.test(key)) bytes += (await client.memoryUsage(key, { SAMPLES: 0 })) ?? 0
+  expect(bytes / CDRS).toBeLessThan(800)
+})
