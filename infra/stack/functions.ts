@@ -22,7 +22,7 @@ const API_MEMORY_MIB = 512
 
 /** The functions of serverless.yml: one for each route, fed by its queue, and the read API behind a URL. */
 export function createFunctions(options: StackOptions): Readonly<Record<string, unknown>> {
-  const { prefix, routes, corsOrigin, callLimitSeconds, apiConcurrency } = options
+  const { prefix, routes, corsOrigin, callLimitSeconds, timeZone, apiConcurrency } = options
   const ofRoutes = routes.map((route) => [
     functionKey(route),
     {
@@ -65,6 +65,7 @@ export function createFunctions(options: StackOptions): Readonly<Record<string, 
         ENIGMA_QUEUE_PREFIX: prefix,
         API_CORS_ORIGIN: corsOrigin,
         ENIGMA_CALL_LIMIT_SECONDS: String(callLimitSeconds),
+        ENIGMA_TIME_ZONE: timeZone,
       },
       // Every request needs the bearer token, which the function checks.
       url: { invokeMode: 'RESPONSE_STREAM' },

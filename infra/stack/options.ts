@@ -12,6 +12,8 @@ export type StackOptions = {
   readonly corsOrigin: string
   /** How long (s) the API shows a call as current at most. */
   readonly callLimitSeconds: number
+  /** Where the day of today's figures begins, as in the IANA database. */
+  readonly timeZone: string
   /** Of the key that the parameters are encrypted with, where it is not the account's own for Systems Manager. */
   readonly kmsKeyArn: string
   /** How many requests the API answers at once: reserved concurrency. Undefined: as many as the account runs. */
@@ -29,6 +31,7 @@ export const STACK_PARAMETERS = [
   'alarmEmail',
   'corsOrigin',
   'callLimitSeconds',
+  'timeZone',
   'kmsKeyArn',
   'apiConcurrency',
   'keep',
@@ -45,6 +48,14 @@ export const mostPrefix = (routes: readonly StackRoute[]): number =>
 const RETENTIONS = [
   1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 ]
+
+function isTimeZone(text: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: text }).resolvedOptions().timeZone !== ''
+  } catch {
+    return false
+  }
+}
 
 /** @throws DeployError `deploy.options.invalid` with every fault, one a line, each with what to write instead */
 export function readStackOptions(
@@ -95,6 +106,9 @@ export function readStackOptions(
   const callLimitSeconds = Number(value('callLimitSeconds') || 7_200)
   if (!Number.isInteger(callLimitSeconds) || callLimitSeconds < 1)
     faults.push(`callLimitSeconds "${value('callLimitSeconds')}": write a whole number of seconds, such as 7200`)
+  const timeZone = value('timeZone') || 'UTC'
+  if (!isTimeZone(timeZone))
+    faults.push(`timeZone "${timeZone}": write a time zone of the IANA database, such as Africa/Johannesburg`)
   const apiConcurrency = value('apiConcurrency')
   if (apiConcurrency !== '' && !/^[1-9]\d{0,3}$/.test(apiConcurrency))
     faults.push(
@@ -110,6 +124,7 @@ export function readStackOptions(
     alarmEmail,
     corsOrigin,
     callLimitSeconds,
+    timeZone,
     kmsKeyArn,
     apiConcurrency: apiConcurrency === '' ? undefined : Number(apiConcurrency),
     keep: keep === 'yes',

@@ -1,9 +1,9 @@
 import type { Reads } from '../store/index.ts'
 import { Hono } from 'hono'
-import type * as v from 'valibot'
+import * as v from 'valibot'
 import { describe } from './describe.ts'
 import { problem } from './problem.ts'
-import { paging, path, query } from './query.ts'
+import { flag, paging, path, query, word } from './query.ts'
 import { AgentDetailAnswer, AgentsAnswer } from './schemas/agents.ts'
 
 const NOT_FOUND = 'The read model has no agent with this reference.'
@@ -15,11 +15,19 @@ export function agents(read: Reads): Hono {
       '/',
       describe({
         summary: 'All agents',
-        description: 'Every known agent, with its state in each campaign and its current call.',
+        description:
+          'Every known agent, with its state in each campaign and its current call. With campaign, status or unsure: the agents of which one ' +
+          'state fits all of them, and in `counts` how many states there are of each status, whatever `status` says.',
         tag: 'agents',
         answer: AgentsAnswer,
       }),
-      query(paging),
+      query({
+        ...paging,
+        campaign: v.optional(word('Only agents in this campaign.')),
+        status: v.optional(word('Only agents with this status.')),
+        unsure: flag('Only agents whose state or call may have changed unheard; false: only others.'),
+        counts: flag('Counts also where nothing is filtered.'),
+      }),
       async (c) => c.json((await read.agents(c.req.valid('query'))) satisfies v.InferOutput<typeof AgentsAnswer>),
     )
     .get(

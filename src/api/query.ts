@@ -44,14 +44,26 @@ export const paging = {
   ),
 }
 
+/** Yes or no. */
+export const flag = (description: string) =>
+  v.optional(
+    v.pipe(
+      v.string('is given twice'),
+      v.picklist(['true', 'false'], 'must be true or false'),
+      v.transform((text) => text === 'true'),
+      v.description(description),
+    ),
+  )
+
 /**
  * Checks a query string, answers 400 that names the first bad parameter, and puts the parameters into the OpenAPI document. A
  * parameter that nobody knows is refused: a filter with a slip in its name would find everything.
  */
 export function query<Entries extends v.ObjectEntries>(entries: Entries) {
+  const all = { ...entries, masked: flag('Masks personal data, as for a token with the role masked.') }
   const known = Object.keys(entries)
-  return validator('query', v.strictObject(entries), (result) => {
-    const stranger = Object.keys(result.data).find((name) => !known.includes(name))
+  return validator('query', v.strictObject(all), (result) => {
+    const stranger = Object.keys(result.data).find((name) => !Object.hasOwn(all, name))
     if (stranger !== undefined) {
       const which = known.length === 0 ? 'This path has no parameters' : `Known parameters: ${known.join(', ')}`
       throw problem('unknown-parameter', `${shown(stranger)} is not a parameter of this path. ${which}.`, {

@@ -6,6 +6,7 @@ export class FunctionsError extends Error {
     | 'functions.parameters.missing'
     | 'functions.queues.no_url'
     | 'functions.call_limit.invalid'
+    | 'functions.time_zone.invalid'
     | 'functions.routes.invalid'
 
   constructor(code: FunctionsError['code'], message: string, options?: ErrorOptions) {

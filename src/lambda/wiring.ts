@@ -12,6 +12,7 @@ import {
 } from '../store/index.ts'
 import { FunctionsError } from './errors.ts'
 import { createParameters, type Parameters } from './parameters.ts'
+import { readCallLimit, readTimeZone } from './read-model-settings.ts'
 import { stayAlive } from './stay-alive.ts'
 
 /**
@@ -75,24 +76,19 @@ export async function setting(name: string, maxAgeMs?: number): Promise<string> 
 /** A token that the read model refuses is looked for again unless that was done so lately (ms). */
 const REFUSED_MS = 5_000
 
-/** How long a call is shown as current at most: `ENIGMA_CALL_LIMIT_SECONDS`, two hours when it is not set. */
-function callLimit(): Pick<StoreOptions, 'callLimitSeconds'> {
-  const text = process.env['ENIGMA_CALL_LIMIT_SECONDS']?.trim() || ''
-  if (text === '') return {}
-  if (/^[1-9]\d{0,8}$/.test(text)) return { callLimitSeconds: Number(text) }
-  throw new FunctionsError(
-    'functions.call_limit.invalid',
-    'ENIGMA_CALL_LIMIT_SECONDS is not a number of seconds; write a whole number such as 7200',
-  )
-}
-
 function storeOptions(): StoreOptions {
   const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '' } = process.env
+  const { ENIGMA_CALL_LIMIT_SECONDS: callLimit, ENIGMA_TIME_ZONE: timeZone } = process.env
   const isParameter = ['UPSTASH_REDIS_REST_URL_PARAMETER', 'UPSTASH_REDIS_REST_TOKEN_PARAMETER'].some((name) =>
     isOfParameter(name, process.env[name]),
   )
   const prefix = process.env['ENIGMA_STORE_PREFIX']?.trim() || 'enigma:'
-  return { prefix, ...callLimit(), ...(isParameter ? { address } : { url, token }) }
+  return {
+    prefix,
+    ...readCallLimit(callLimit),
+    ...readTimeZone(timeZone),
+    ...(isParameter ? { address } : { url, token }),
+  }
 }
 
 let madeStore: Store | undefined

@@ -60,6 +60,8 @@ export type StoreOptions = UpstashOptions & {
   readonly now?: () => number
   /** How long (s) a call is shown as current at most, should nothing say that it ended. Default 7,200: two hours. */
   readonly callLimitSeconds?: number
+  /** Where the day of today's figures begins, as in the IANA database: `Africa/Johannesburg`. Default `UTC`. */
+  readonly timeZone?: string
 }
 
 const CALL_LIMIT_SECONDS = 2 * 3600
@@ -91,8 +93,8 @@ export type StoreWriter = Pick<Store, 'commit' | 'recall'>
 export function createStore(options: StoreOptions): Store {
   const settings = withDefaults(options)
   const { upstash, prefix, now, expiries } = settings
-  const { callLimitSeconds = CALL_LIMIT_SECONDS } = options
-  return { ...writerOf(settings), read: createReads({ upstash, prefix, now, expiries, callLimitSeconds }) }
+  const { callLimitSeconds = CALL_LIMIT_SECONDS, timeZone = 'UTC' } = options
+  return { ...writerOf(settings), read: createReads({ upstash, prefix, now, expiries, callLimitSeconds, timeZone }) }
 }
 
 /** The same without the reads: a bundle that only writes is smaller by them. @throws StoreError `store.address.missing` */

@@ -102,6 +102,41 @@ export type Callee = {
   readonly [field: string]: unknown
 }
 
+/** Which agents are asked for. An agent fits by one of its states. */
+export type AgentFilter = PageRequest & {
+  readonly campaign?: string | undefined
+  readonly status?: string | undefined
+  /** Whether the state, or the call, may have changed unheard. */
+  readonly unsure?: boolean | undefined
+  /** Counts also where nothing is filtered. */
+  readonly counts?: boolean | undefined
+}
+
+export type AgentsPage = Page<Agent> & {
+  /** Status → how many states there are of it, of all that fit the filter whatever their status; absent where nothing was filtered and counts not asked for. */
+  readonly counts?: Record<string, number>
+}
+
+/** What the CDRs of today come to, by `dialed_at` in the time zone of the read model. */
+export type Today = {
+  /** When the day began. */
+  readonly since: string
+  readonly cdrs: number
+  /** End reason → how many. */
+  readonly end_reasons: Record<string, number>
+  /** CDRs with an extension and a `call_time` above 0. */
+  readonly answered: number
+  /** Of those, s, to a tenth; null where there are none. */
+  readonly average_talk_time: number | null
+  readonly average_hold_time: number | null
+}
+
+export type CampaignOverview = Campaign & {
+  readonly today: Today
+  /** Status → how many agents have it in this campaign. */
+  readonly agents: Record<string, number>
+}
+
 /** Who will be dialled next. */
 export type Preview = { readonly at: string; readonly callees: Callee[] }
 
@@ -109,9 +144,9 @@ export type Preview = { readonly at: string; readonly callees: Callee[] }
 export type HourCount = { readonly hour: string; readonly end_reason: string; readonly count: number }
 
 export type CampaignDetail = Campaign & {
+  readonly today: Today
   /** The latest changes, newest first. */
   readonly history: StateChange[]
-  readonly preview: Preview | null
   /** One for each source. */
   readonly stats: Stats[]
   /** By hour, then end reason. */
@@ -190,10 +225,12 @@ export type Kind = {
 
 /** The reads of the read model. @throws StoreError, also with code `store.cursor.invalid` */
 export type Reads = {
-  agents: (page?: PageRequest) => Promise<Page<Agent>>
+  agents: (filter?: AgentFilter) => Promise<AgentsPage>
   agent: (ref: string) => Promise<AgentDetail | null>
-  campaigns: (page?: PageRequest) => Promise<Page<Campaign>>
+  campaigns: (page?: PageRequest) => Promise<Page<CampaignOverview>>
   campaign: (ref: string) => Promise<CampaignDetail | null>
+  /** Who will be dialled next; null when the dialler has sent nothing lately. */
+  preview: (ref: string) => Promise<Preview | null>
   /** Newest first by `dialed_at`. */
   cdrs: (filter?: CdrFilter) => Promise<Page<CdrRecord>>
   cdr: (id: string) => Promise<CdrDetail | null>

@@ -12,7 +12,10 @@ import {
   type Agent,
   type AgentDetail,
   type Campaign,
+  type AgentsPage,
   type CampaignDetail,
+  type CampaignOverview,
+  type Preview,
   type GapRecord,
   type OtherPage,
   type Page,
@@ -135,7 +138,7 @@ describe('GET /campaigns', () => {
   })
 
   it('shows history newest first, counters as a series, and who will be dialled next', async () => {
-    const { commit, json } = await useApi()
+    const { commit, get, json } = await useApi()
     const callees = [{ number: '+15550100', contact_ref: '90071992547409931', note: '☎ emoji 😀' }]
     await commit(
       campaignStatus(notice({ status: 'started' }, { reference: '7' })),
@@ -147,7 +150,32 @@ describe('GET /campaigns', () => {
     expect(campaign).toMatchObject({ ref: '7', status: 'stopping', source: 'main' })
     expect(campaign.history.map(({ status }) => status)).toEqual(['stopping', 'started'])
     expect(campaign.stats[0]?.series).toHaveLength(1)
-    expect(campaign.preview?.callees).toEqual(callees)
+    expect(campaign).not.toHaveProperty('preview')
+    expect((await json<Preview>('/campaigns/7/preview')).callees).toEqual(callees)
+    expect((await get('/campaigns/8/preview')).status).toBe(404)
+  })
+})
+
+describe('GET /agents with filters', () => {
+  it('finds by campaign, status and doubt, counts by status, and refuses what is neither true nor false', async () => {
+    const { commit, get, json } = await useApi()
+    await commit(
+      agentStatus(notice({ status: 'busy', campaign_ref: '7' }, { reference: '1' })),
+      agentStatus(notice({ status: 'available', campaign_ref: '7' }, { reference: '2' })),
+      agentStatus(notice({ status: 'busy', campaign_ref: '8' }, { reference: '3' })),
+    )
+    const find = async (query: string) => {
+      const { items, counts } = await json<AgentsPage>(`/agents${query}`)
+      return [items.map(({ ref }) => ref), counts]
+    }
+    expect(await find('')).toEqual([['1', '2', '3'], undefined])
+    expect(await find('?campaign=7')).toEqual([['1', '2'], { available: 1, busy: 1 }])
+    expect(await find('?campaign=7&status=busy')).toEqual([['1'], { available: 1, busy: 1 }])
+    expect(await find('?unsure=true')).toEqual([[], {}])
+    expect(await find('?counts=true&limit=1')).toEqual([['1'], { available: 1, busy: 2 }])
+    expect((await get('/agents?unsure=maybe')).status).toBe(400)
+    const { items } = await json<Page<CampaignOverview>>('/campaigns?limit=1')
+    expect(items).toEqual([])
   })
 })
 

@@ -7,7 +7,7 @@ import {
   dialPreview,
   latest,
   other,
-  type CampaignDetail,
+  type Preview,
   type CdrDetail,
   type CdrRecord,
   type OtherPage,
@@ -232,6 +232,7 @@ describe('a caller with the role masked', () => {
       '/agents/1002',
       '/campaigns',
       '/campaigns/7',
+      '/campaigns/7/preview',
       '/cdrs',
       '/cdrs?limit=1',
       `/cdrs/${revised?.id}`,
@@ -248,11 +249,13 @@ describe('a caller with the role masked', () => {
       const text = withDecoded(await response.text())
       expect([path, response.status]).toEqual([path, 200])
       expect([path, text]).toEqual([path, expect.not.stringMatching(/82123|0821|800101|Miller|\.wav/) as string])
+      // The same for whoever may see it, and asks not to.
+      const asked = await ask(`${path}${path.includes('?') ? '&' : '?'}masked=true`, 'crm1')
+      expect([path, withDecoded(await asked.text())]).toEqual([path, text])
       // Whoever may see it does.
-      if (/agents|cdrs|campaigns\/|other|kinds/.test(path))
-        expect(await (await ask(path, 'crm1')).text()).toMatch(/82123/)
+      if (/agents|cdrs|preview|other|kinds/.test(path)) expect(await (await ask(path, 'crm1')).text()).toMatch(/82123/)
     }
-    expect((await json<CampaignDetail>('/campaigns/7')).preview?.callees).toEqual(
+    expect((await json<Preview>('/campaigns/7/preview')).callees).toEqual(
       Array.from({ length: 2 }, () => ({ number: null, contact_ref: null })),
     )
     expect((await json<CdrDetail>(`/cdrs/${revised?.id}`)).payload).toMatchObject({

@@ -111,7 +111,7 @@ test('a preview takes the place of the former one; an older one does not', async
     done: DONE,
   })
   await store.commit({ effects: [preview([{ number: '1', contact_ref: 'a' }], 1)], done: DONE })
-  expect((await store.read.campaign('12'))?.preview?.callees).toEqual([{ number: '2', contact_ref: 'b' }])
+  expect((await store.read.preview('12'))?.callees).toEqual([{ number: '2', contact_ref: 'b' }])
   const client = await useRedisClient(redis.url)
   expect(await client.keys('enigma:preview_part:*')).toHaveLength(1)
 })
@@ -125,7 +125,7 @@ test('a preview of 3 MiB is stored in parts, each request under 1 MB, and read b
   }))
   expect(JSON.stringify(callees).length).toBeGreaterThan(3 * 1024 * 1024)
   await store.commit({ effects: [preview(callees, 1)], done: DONE })
-  expect((await store.read.campaign('12'))?.preview?.callees).toEqual(callees)
+  expect((await store.read.preview('12'))?.callees).toEqual(callees)
   expect(proxy.seen.largestBytes).toBeLessThan(1_000_000)
 })
 

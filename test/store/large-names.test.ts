@@ -104,10 +104,10 @@ test('names of any length are kept and found, whatever the database takes in a k
   expect((await store.read.campaigns()).items).toMatchObject([{ ref: campaign, status: long('word').slice(0, 200) }])
   expect(await store.read.campaign(campaign)).toMatchObject({
     history: [{ status: long('word').slice(0, 200) }],
-    preview: { callees: [{ number, contact_ref: contact }] },
     stats: [{ values: { total_calls: 1 } }],
     counts: [{ count: 1 }],
   })
+  expect(await store.read.preview(campaign)).toMatchObject({ callees: [{ number, contact_ref: contact }] })
   expect(await store.read.dialers()).toMatchObject([{ ref: long('dialer') }])
   expect((await store.read.other()).items).toMatchObject([{ type: `agents/${long('type')}`, text: expect.any(String) }])
   expect((await store.read.parked()).items).toMatchObject([{ notification_id: long('parked') }])

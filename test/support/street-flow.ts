@@ -62,7 +62,7 @@ export async function testStreet(own: Partial<StreetOptions> = {}): Promise<void
     await publish('campaigns:12', 'stats', { ref: '12', total_calls: 9, callees_queued: 4 })
     await see('/campaigns/12', { stats: [{ values: { total_calls: 9, callees_queued: 4 } }] })
     await publish('campaigns:12', 'dial_preview', { ref: '12', callees: [{ number: '27830000001', contact_ref: 'a' }] })
-    await see('/campaigns/12', { preview: { callees: [{ number: '27830000001', contact_ref: 'a' }] } })
+    await see('/campaigns/12/preview', { callees: [{ number: '27830000001', contact_ref: 'a' }] })
 
     await push('campaigns', 'cdr', {
       call_ref: 77,
@@ -117,12 +117,11 @@ export async function testStreet(own: Partial<StreetOptions> = {}): Promise<void
       })
       await waitFor(
         async () =>
-          ((await get('/campaigns/13')) as { preview?: { callees?: unknown[] } | null }).preview?.callees?.length ===
-          callees.length,
+          ((await get('/campaigns/13/preview')) as { callees?: unknown[] }).callees?.length === callees.length,
         'the whole preview',
         20_000,
       )
-      expect(((await get('/campaigns/13')) as { preview: { callees: unknown[] } }).preview.callees).toEqual(callees)
+      expect(((await get('/campaigns/13/preview')) as { callees: unknown[] }).callees).toEqual(callees)
     },
   )
 }

@@ -105,4 +105,12 @@ export const AgentDetailAnswer = v.pipe(
   v.metadata({ ref: 'AgentDetail', description: 'An agent with its latest calls and its counters.' }),
 )
 
-export const AgentsAnswer = pageOf(AgentAnswer)
+export const AgentsAnswer = v.object({
+  ...pageOf(AgentAnswer).entries,
+  counts: v.pipe(
+    v.optional(v.record(v.string(), count('Number of states.'))),
+    v.description(
+      'Number of states of each status, of all that fit campaign and unsure. Absent without a filter, unless `counts=true`.',
+    ),
+  ),
+})

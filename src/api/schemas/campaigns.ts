@@ -44,7 +44,7 @@ const Callee = v.pipe(
   v.metadata({ ref: 'Callee', description: 'A contact that will be dialled soon.' }),
 )
 
-const PreviewAnswer = v.pipe(
+export const PreviewAnswer = v.pipe(
   v.object({ at: time('When it was heard.'), callees: v.array(Callee) }),
   v.metadata({
     ref: 'Preview',
@@ -61,17 +61,43 @@ const HourCount = v.pipe(
   v.metadata({ ref: 'HourCount' }),
 )
 
+const seconds = (description: string) => v.pipe(v.nullable(v.number()), v.description(description))
+
+const TodayAnswer = v.pipe(
+  v.object({
+    since: time('When the day began in the time zone of the stack (`timeZone`).'),
+    cdrs: count('Number of CDRs whose `dialed_at` is of today.'),
+    end_reasons: v.pipe(v.record(v.string(), v.number()), v.description('Number of CDRs by end reason.')),
+    answered: count('Number of CDRs with an extension and a `call_time` above 0.'),
+    average_talk_time: seconds('Average `call_time` of those, in seconds; null without any.'),
+    average_hold_time: seconds('Average `hold_time` of those, in seconds; null without any.'),
+  }),
+  v.metadata({ ref: 'Today', description: "What a campaign's CDRs of today come to." }),
+)
+
+const CampaignOverviewAnswer = v.pipe(
+  v.object({
+    ...campaign,
+    today: TodayAnswer,
+    agents: v.pipe(
+      v.record(v.string(), v.number()),
+      v.description('Number of agents by their status in this campaign.'),
+    ),
+  }),
+  v.metadata({ ref: 'CampaignOverview', description: 'The state of a campaign, its agents, and its CDRs of today.' }),
+)
+
 export const CampaignDetailAnswer = v.pipe(
   v.object({
     ...campaign,
+    today: TodayAnswer,
     history: v.pipe(v.array(StateChange), v.description('The latest changes, newest first.')),
-    preview: v.pipe(v.nullable(PreviewAnswer), v.description('Null when the dialler has sent none recently.')),
     stats: v.pipe(v.array(StatsAnswer), v.description('One series for each source; campaign_ref is null.')),
     counts: v.pipe(v.array(HourCount), v.description('CDRs by hour, then by end reason.')),
   }),
-  v.metadata({ ref: 'CampaignDetail', description: 'A campaign with its history, counters and preview.' }),
+  v.metadata({ ref: 'CampaignDetail', description: 'A campaign with its history and counters.' }),
 )
 
-export const CampaignsAnswer = pageOf(CampaignAnswer)
+export const CampaignsAnswer = pageOf(CampaignOverviewAnswer)
 
 export const DialersAnswer = v.object({ items: v.array(CampaignAnswer) })

@@ -1,24 +1,73 @@
-import type { Agent, AgentDetail, AgentState, Call, Page, PageRequest } from '../types.ts'
+import type { Agent, AgentDetail, AgentFilter, AgentsPage, AgentState, Call } from '../types.ts'
 import { parseDocument, parseEntries, SEPARATOR } from '../document.ts'
 import { toName } from '../names.ts'
 import { judgeCall } from './current-call.ts'
 import { gapsKey, toGapMarks, type GapMarks } from './gap-marks.ts'
-import { afterSeparator, clampLimit, newestFirst, readNames, type ReadOptions } from './replies.ts'
+import {
+  afterSeparator,
+  clampLimit,
+  formatCursor,
+  newestFirst,
+  parseName,
+  readNames,
+  readReferences,
+  toTexts,
+  type Named,
+  type ReadOptions,
+} from './replies.ts'
 import { readStats, statsKey } from './stats.ts'
 
 /** The rank of a stale call, as its effect has it. */
 const STALE = '0'
 
-/** A page of agents by reference, each with its states and its current call. */
-export async function readAgents(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<Page<Agent>> {
+/** A page of agents by reference, each with its states and its current call. Where something is filtered or counted, all are read. */
+export async function readAgents(options: ReadOptions, filter: AgentFilter = {}): Promise<AgentsPage> {
   const { upstash, prefix } = options
-  const names = await readNames(options, `${prefix}agents`, cursor, clampLimit(limit))
-  const keys = names.items.map(({ name }) => `${prefix}agent:${name}`)
-  const [reply] = await upstash.readAll([['MGET', gapsKey(prefix), ...keys]])
+  const { cursor, limit: asked, campaign, status, unsure, counts: isCounted = false } = filter
+  const limit = clampLimit(asked)
+  if (campaign === undefined && status === undefined && unsure === undefined && !isCounted) {
+    const names = await readNames(options, `${prefix}agents`, cursor, limit)
+    return { items: await readNamed(options, names.items), next: names.next }
+  }
+  const last = cursor === undefined ? '-' : `[${parseName(cursor)}`
+  const [{ names, agents }, [before]] = await Promise.all([
+    readAllAgents(options),
+    upstash.readAll([['ZLEXCOUNT', `${prefix}agents`, '-', last]]),
+  ])
+  const counts: Record<string, number> = {}
+  const fitting = agents.map((agent) => {
+    const states = agent.states.filter(
+      (state) =>
+        (campaign === undefined || state.campaign_ref === campaign) &&
+        (unsure === undefined || (state.unsure || agent.call_unsure) === unsure),
+    )
+    for (const state of states) counts[state.status] = (counts[state.status] ?? 0) + 1
+    return states.some((state) => status === undefined || state.status === status)
+  })
+  const rest = [...agents.keys()].filter((index) => fitting[index] === true && index >= Number(before))
+  const page = rest.slice(0, limit)
+  return {
+    items: page.map((index) => agents[index] as Agent),
+    next: rest.length > limit ? formatCursor([names[page.at(-1) ?? 0]?.name ?? '']) : null,
+    counts,
+  }
+}
+
+/** All agents, in the order of their names in keys. */
+export async function readAllAgents(options: ReadOptions): Promise<{ names: Named[]; agents: Agent[] }> {
+  const [all] = await options.upstash.readAll([['ZRANGE', `${options.prefix}agents`, '0', '-1']])
+  const names = await readReferences(options, toTexts(all))
+  return { names, agents: await readNamed(options, names) }
+}
+
+async function readNamed(options: ReadOptions, names: readonly Named[]): Promise<Agent[]> {
+  const { upstash, prefix } = options
+  const [reply] = await upstash.readAll([
+    ['MGET', gapsKey(prefix), ...names.map(({ name }) => `${prefix}agent:${name}`)],
+  ])
   const [gaps, ...texts] = reply as unknown[]
   const marks = toGapMarks(gaps)
-  const items = names.items.map(({ ref }, index) => toAgent(options, ref, parseDocument(texts[index]), marks))
-  return { items, next: names.next }
+  return names.map(({ ref }, index) => toAgent(options, ref, parseDocument(texts[index]), marks))
 }
 
 /** One agent with its latest calls and stats; null when nothing is known of it. */

@@ -1,7 +1,17 @@
-import type { Callee, Campaign, CampaignDetail, Page, PageRequest, Preview, StateChange } from '../types.ts'
+import type {
+  Callee,
+  Campaign,
+  CampaignDetail,
+  CampaignOverview,
+  Page,
+  PageRequest,
+  Preview,
+  StateChange,
+} from '../types.ts'
 import { parseDocument, parseEntries } from '../document.ts'
 import { toName } from '../names.ts'
-import { daysSince, figuresKey, readQuarters, toHourCounts } from './figures.ts'
+import { readAllAgents } from './agents.ts'
+import { daysSince, dayOf, figuresKey, readQuarters, toHourCounts, toToday } from './figures.ts'
 import { gapsKey, toGapMarks, type GapMarks } from './gap-marks.ts'
 import { readParts } from './parts.ts'
 import {
@@ -27,13 +37,37 @@ const toCampaign = (of: Of, ref: string, fields: Map<string, string>, gaps: GapM
   unsure: gaps.coverState(fields.get('stamp') ?? '', `${of}s-status`),
 })
 
-/** A page of campaigns by reference. */
+/** A page of campaigns by reference, with what happens in them today. */
 export async function readCampaigns(
   options: ReadOptions,
   { cursor, limit }: PageRequest = {},
-): Promise<Page<Campaign>> {
-  const names = await readNames(options, `${options.prefix}campaigns`, cursor, clampLimit(limit))
-  return { items: await readStates(options, 'campaign', names.items), next: names.next }
+): Promise<Page<CampaignOverview>> {
+  const { upstash, prefix, timeZone, now } = options
+  const names = await readNames(options, `${prefix}campaigns`, cursor, clampLimit(limit))
+  const today = dayOf(timeZone, now())
+  const days = daysSince(today.fromMs, now())
+  const keys = names.items.flatMap(({ name }) => days.map((day) => figuresKey(prefix, name, day)))
+  const [states, [figures], { agents }] = await Promise.all([
+    readStates(options, 'campaign', names.items),
+    keys.length === 0 ? [[]] : upstash.readAll([['MGET', ...keys]]),
+    readAllAgents(options),
+  ])
+  const byCampaign = new Map<string, Record<string, number>>()
+  for (const { campaign_ref: campaign, status } of agents.flatMap((agent) => agent.states)) {
+    if (campaign === null) continue
+    const counts = byCampaign.get(campaign) ?? {}
+    counts[status] = (counts[status] ?? 0) + 1
+    byCampaign.set(campaign, counts)
+  }
+  const items = states.map((state, index) => {
+    const own = (figures as unknown[]).slice(index * days.length, (index + 1) * days.length)
+    return {
+      ...state,
+      today: toToday(readQuarters(days, own), today),
+      agents: byCampaign.get(state.ref) ?? {},
+    }
+  })
+  return { items, next: names.next }
 }
 
 /** All diallers. */
@@ -52,7 +86,7 @@ async function readStates({ upstash, prefix }: ReadOptions, of: Of, refs: readon
   return refs.map(({ ref }, index) => toCampaign(of, ref, parseDocument(texts[index]), marks))
 }
 
-/** One campaign with history, preview, stats and counters; null when nothing is known of it. */
+/** One campaign with history, stats, today's figures and counters; null when nothing is known of it. */
 export async function readCampaign(options: ReadOptions, ref: string): Promise<CampaignDetail | null> {
   const { upstash, prefix } = options
   const name = await toName(ref)
@@ -65,23 +99,27 @@ export async function readCampaign(options: ReadOptions, ref: string): Promise<C
       gapsKey(prefix),
       `${prefix}campaign:${name}`,
       `${prefix}campaign_history:${name}`,
-      `${prefix}preview:${name}`,
       statsKey(prefix, 'campaign', name),
       ...days.map((day) => figuresKey(prefix, name, day)),
     ],
   ])
   if (registered === null) return null
-  const [gaps, text, history, preview, stats, ...figures] = reply as unknown[]
+  const [gaps, text, history, stats, ...figures] = reply as unknown[]
+  const quarters = readQuarters(days, figures)
   return {
     ...toCampaign('campaign', ref, parseDocument(text), toGapMarks(gaps)),
+    today: toToday(quarters, dayOf(options.timeZone, options.now())),
     history: newestFirst(parseEntries(history)).map((text) => JSON.parse(afterSeparator(text)) as StateChange),
-    preview: await readPreview(options, parseDocument(preview)),
     stats: await readStats(options, 'campaign', name, stats),
-    counts: toHourCounts(readQuarters(days, figures), since),
+    counts: toHourCounts(quarters, since),
   }
 }
 
-async function readPreview(options: ReadOptions, fields: Map<string, string>): Promise<Preview | null> {
+/** Who will be dialled next in a campaign; null when the dialler has sent nothing lately. */
+export async function readPreview(options: ReadOptions, ref: string): Promise<Preview | null> {
+  const { upstash, prefix } = options
+  const [document] = await upstash.readAll([['GET', `${prefix}preview:${await toName(ref)}`]])
+  const fields = parseDocument(document)
   const id = fields.get('id')
   if (id === undefined) return null
   // Its parts are gone when a newer one has just come, or when it has run out.

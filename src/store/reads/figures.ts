@@ -1,6 +1,6 @@
 import { parseDocument, parseEntries, SEPARATOR } from '../document.ts'
 import { DAY_MS, QUARTER_MS } from '../terms.ts'
-import type { HourCount } from '../types.ts'
+import type { HourCount, Today } from '../types.ts'
 
 /** What a campaign's CDRs of a quarter of an hour of `dialed_at` come to. As `lua/cdrs.lua` counts them. */
 export type Quarter = {
@@ -63,3 +63,53 @@ export function toHourCounts(quarters: readonly Quarter[], sinceMs: number): Hou
 }
 
 const toHour = (ms: number): string => `${new Date(ms).toISOString().slice(0, 13)}:00:00Z`
+
+/** The day that it is in a time zone: from when until when, unix ms. */
+export type Day = { readonly fromMs: number; readonly toMs: number }
+
+/** @param timeZone as in the IANA database. @throws RangeError when it is not known */
+export function dayOf(timeZone: string, nowMs: number): Day {
+  const format = new Intl.DateTimeFormat('en', {
+    timeZone,
+    hourCycle: 'h23',
+    year: 'numeric',
+    month: 'numeric',
+    day: 'numeric',
+    hour: 'numeric',
+    minute: 'numeric',
+    second: 'numeric',
+  })
+  const localOf = (ms: number) => {
+    const parts = new Map(format.formatToParts(ms).map(({ type, value }) => [type, Number(value)]))
+    const [year = 0, month = 0, ...rest] = (['year', 'month', 'day', 'hour', 'minute', 'second'] as const).map(
+      (type) => parts.get(type) ?? 0,
+    )
+    return { day: Date.UTC(year, month - 1, rest[0]), ms: Date.UTC(year, month - 1, ...rest) }
+  }
+  // What the clocks there are ahead of UTC changes where they are put forward or back, so it is asked for again at the moment found.
+  const toMoment = (local: number) => {
+    const guess = local - (localOf(local).ms - local)
+    return local - (localOf(guess).ms - guess)
+  }
+  const { day } = localOf(nowMs)
+  return { fromMs: toMoment(day), toMs: toMoment(day + DAY_MS) }
+}
+
+/** What the quarters within a day come to. */
+export function toToday(quarters: readonly Quarter[], { fromMs, toMs }: Day): Today {
+  const own = quarters.filter(({ startMs }) => startMs >= fromMs && startMs < toMs)
+  const reasons = new Map<string, number>()
+  for (const quarter of own)
+    for (const [reason, count] of quarter.reasons) reasons.set(reason, (reasons.get(reason) ?? 0) + count)
+  const sum = (of: 'answered' | 'talk' | 'hold') => own.reduce((total, quarter) => total + quarter[of], 0)
+  const answered = sum('answered')
+  const average = (of: 'talk' | 'hold') => (answered === 0 ? null : Math.round((10 * sum(of)) / answered) / 10)
+  return {
+    since: new Date(fromMs).toISOString(),
+    cdrs: [...reasons.values()].reduce((total, count) => total + count, 0),
+    end_reasons: Object.fromEntries([...reasons].toSorted(([a], [b]) => (a < b ? -1 : 1))),
+    answered,
+    average_talk_time: average('talk'),
+    average_hold_time: average('hold'),
+  }
+}

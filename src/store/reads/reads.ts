@@ -1,6 +1,6 @@
 import type { Reads } from '../types.ts'
 import { readAgent, readAgents } from './agents.ts'
-import { readCampaign, readCampaigns, readDialers } from './campaigns.ts'
+import { readCampaign, readCampaigns, readDialers, readPreview } from './campaigns.ts'
 import { readCdr, readCdrs } from './cdrs.ts'
 import { readGaps } from './gaps.ts'
 import { readKind } from './kinds.ts'
@@ -11,10 +11,11 @@ import type { ReadOptions } from './replies.ts'
 
 export function createReads(options: ReadOptions): Reads {
   return {
-    agents: (page) => readAgents(options, page),
+    agents: (filter) => readAgents(options, filter),
     agent: (ref) => readAgent(options, ref),
     campaigns: (page) => readCampaigns(options, page),
     campaign: (ref) => readCampaign(options, ref),
+    preview: (ref) => readPreview(options, ref),
     cdrs: (filter) => readCdrs(options, filter),
     cdr: (id) => readCdr(options, id),
     other: (page) => readOther(options, page),

@@ -14,6 +14,8 @@ export type ReadOptions = {
   readonly expiries: Expiries
   /** How long (s) a call is shown as current at most. */
   readonly callLimitSeconds: number
+  /** Where a day begins: `Africa/Johannesburg`. */
+  readonly timeZone: string
 }
 
 /** From when on (unix ms) something is kept. */
@@ -73,6 +75,9 @@ export function parsePlace(cursor: string): { readonly ms: number; readonly id: 
   throw new StoreError('store.cursor.invalid', NOT_OURS)
 }
 
+/** A cursor of a list by name: the name of the last one. @throws StoreError `store.cursor.invalid` */
+export const parseName = (cursor: string): string => String(parseCursor(cursor, 1)[0])
+
 /** A reference, and what stands for it in keys. */
 export type Named = { readonly ref: string; readonly name: string }
 
@@ -96,7 +101,7 @@ export async function readNames(
   limit: number,
 ): Promise<Page<Named>> {
   const { upstash } = options
-  const after = cursor === undefined ? '-' : `(${String(parseCursor(cursor, 1)[0])}`
+  const after = cursor === undefined ? '-' : `(${parseName(cursor)}`
   const [reply] = await upstash.readAll([['ZRANGEBYLEX', key, after, '+', 'LIMIT', '0', String(limit + 1)]])
   const names = toTexts(reply)
   const items = names.slice(0, limit)
