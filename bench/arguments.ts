@@ -20,6 +20,8 @@ export type BenchOptions = {
   readonly loads: readonly Load[]
   /** How long each rate is kept up. */
   readonly seconds: number
+  /** Size of the call centre whose price is measured. */
+  readonly agents: number
 }
 
 export const HELP = `npm run bench -- [options]: measures the relay's single file, and prints each figure with its target and a verdict. Beside it, in the
@@ -35,6 +37,7 @@ same run: the floor, the script that everybody writes and, if you have it, Bento
   --rates a,b         notifications per second on Pub/Sub (those of the table; smoke 500)
   --delays a,b        the longest delay (ms) of SQS' answer on Pub/Sub (those of the table; smoke 20)
   --seconds N         how long each rate is kept up, and six times as long the call centre of the price is played (10; smoke 2)
+  --agents N          size of the call centre whose price is measured (1000; smoke 50)
 
 What the figures mean: docs/benchmarks.md`
 
@@ -63,6 +66,7 @@ export function readArguments(args: readonly string[]): BenchOptions | undefined
       rates: text,
       delays: text,
       seconds: text,
+      agents: text,
     },
   })
   if (values.help) return undefined
@@ -71,7 +75,7 @@ export function readArguments(args: readonly string[]): BenchOptions | undefined
   if (only !== undefined && part === undefined) throw new Error(`--only takes ${PARTS.join(', ')}, not "${only}"`)
   if (bento !== undefined) checkFile('bento', bento, constants.X_OK)
   for (const file of relay) checkFile('relay', file, constants.R_OK)
-  type Counted = 'rounds' | 'count' | 'baseline-count' | 'rates' | 'delays' | 'seconds'
+  type Counted = 'rounds' | 'count' | 'baseline-count' | 'rates' | 'delays' | 'seconds' | 'agents'
   const read = (name: Counted, usual: string, smokes: string): number[] =>
     (values[name] ?? (smoke ? smokes : usual)).split(',').map((one) => toCount(name, one))
   const readOne = (...what: Parameters<typeof read>): number => {
@@ -93,6 +97,7 @@ export function readArguments(args: readonly string[]): BenchOptions | undefined
     counts: { relay: readOne('count', '200000', '20000'), baseline: readOne('baseline-count', '20000', '1000') },
     loads: (isGrid ? grid : LOADS).map(([rate, delayMs]) => ({ type: 'status', rate, delayMs })),
     seconds: readOne('seconds', '10', '2'),
+    agents: readOne('agents', '1000', '50'),
   }
 }
 

@@ -35,7 +35,7 @@ function readOptions(): BenchOptions | undefined {
 
 const options = readOptions()
 if (options === undefined) process.exit()
-const { smoke, only, counts, loads, rounds, seconds } = options
+const { smoke, only, counts, loads, rounds, seconds, agents } = options
 
 const shutdown = createShutdown(process)
 const { signal } = shutdown
@@ -89,9 +89,9 @@ async function cold(): Promise<void> {
 }
 
 async function price(): Promise<void> {
-  const centre = { agents: smoke ? 50 : 1_000, seconds: seconds * 6 }
-  results.price.push(await withReleasers((release) => measurePrice(release, signal, centre)))
-  console.log(`\n${results.price.map(formatPrice).join('\n')}`)
+  const measured = await withReleasers((release) => measurePrice(release, signal, { agents, seconds: seconds * 6 }))
+  results.price.push(measured)
+  console.log(`\n${formatPrice(measured)}`)
 }
 
 /** Finds what the relay lost or sent out of order; other subjects promise neither. */

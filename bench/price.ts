@@ -8,6 +8,7 @@ import { startUpstashProxy } from '../src/local/upstash-proxy.ts'
 import { parseExact, type Cdr } from '../src/protocol/index.ts'
 import { createLog, sleep, type Release } from '../src/runtime/index.ts'
 import { agentCall, agentStatus, cdr, createStore, type Effect, type StoreEvent } from '../src/store/index.ts'
+import { toBill, type Bill } from './bill.ts'
 import { countCommands } from './commands.ts'
 import { toCdr } from './packets.ts'
 
@@ -21,6 +22,7 @@ export type PriceFigures = {
   /** `SendMessageBatch` of the relay. */
   readonly sends: number
   readonly invocations: number
+  readonly queues: number
   /** Of the read model at the end. */
   readonly bytes: number
 }
@@ -35,6 +37,8 @@ export type Price = {
   readonly agentsPage: number
   /** Bytes of a CDR of 420 bytes with everything that finds it. */
   readonly cdrBytes: number
+  /** What it comes to a month, by these figures. */
+  readonly bill: Bill
 }
 
 const TOKEN = 'bench'
@@ -60,12 +64,16 @@ export async function measurePrice(
     kinds.push({ kind, alone: await model.price(toEffect, 1), inPacks: await model.price(toEffect, PACK) })
     signal.throwIfAborted()
   }
-  return {
-    kinds,
-    agentsPage: await model.priceAgents(),
-    cdrBytes: await model.weighCdrs(),
-    centre: await playCentre(release, signal, agents, seconds),
+  const agentsPage = await model.priceAgents()
+  const cdrBytes = await model.weighCdrs()
+  const centre = await playCentre(release, signal, agents, seconds)
+  const { notifications, sends, invocations, commands, queues } = centre
+  const each = {
+    sends: sends / notifications,
+    invocations: invocations / notifications,
+    commands: commands / notifications,
   }
+  return { kinds, agentsPage, cdrBytes, centre, bill: toBill(agents, each, cdrBytes, queues) }
 }
 
 let count = 0
@@ -196,7 +204,13 @@ async function playCentre(
   const read = async () => {
     const { routes, sends, invocations } = await street.readFigures()
     const notifications = routes.reduce((sum, { handled }) => sum + handled, 0)
-    return { notifications, sends, invocations, commands: countCommands(await ask('INFO', 'commandstats')) }
+    return {
+      notifications,
+      sends,
+      invocations,
+      queues: routes.length,
+      commands: countCommands(await ask('INFO', 'commandstats')),
+    }
   }
   await sleep(seconds * 1_000, signal)
   const before = await read()
@@ -210,6 +224,7 @@ async function playCentre(
     commands: after.commands - before.commands,
     sends: after.sends - before.sends,
     invocations: after.invocations - before.invocations,
+    queues: after.queues,
     bytes,
   }
 }

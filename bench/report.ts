@@ -1,12 +1,11 @@
+import { formatBill } from './bill.ts'
 import type { ColdStart } from './cold-start.ts'
 import type { DrainFigures } from './drain.ts'
 import type { IdleFigures } from './idle.ts'
 import type { OutageFigures } from './outage.ts'
 import type { Price } from './price.ts'
 import type { PubsubResult, Result } from './results.ts'
-import { formatTable } from './table.ts'
-
-export const thousands = (value: number): string => Math.round(value).toLocaleString('en-US')
+import { formatTable, thousands } from './table.ts'
 
 export const nameOfDelay = (delayMs: number): string => (delayMs === 0 ? 'at once' : `0–${delayMs} ms`)
 
@@ -100,7 +99,7 @@ export function formatCold(results: readonly ColdStart[]): string {
   return `Cold starts of bundles\n${formatTable(['', 'kB', 'import ms', 'first invocation ms', 'more than an empty handler ms'], rows)}`
 }
 
-export function formatPrice({ kinds, centre, agentsPage, cdrBytes }: Price): string {
+export function formatPrice({ kinds, centre, agentsPage, cdrBytes, bill }: Price): string {
   const { agents, seconds, notifications, commands, sends, invocations, bytes } = centre
   const each = (value: number) => (value / notifications).toFixed(2)
   const byKind = kinds.map(({ kind, alone, inPacks }) => [kind, alone.toFixed(2), inPacks.toFixed(2)])
@@ -116,5 +115,7 @@ export function formatPrice({ kinds, centre, agentsPage, cdrBytes }: Price): str
     `\nA call centre of ${thousands(agents)} agents, ${seconds} s`,
     formatTable(['', 'in all', 'each (notifications: per second)'], played),
     `\nGET /agents with 2,000 agents: ${agentsPage} commands. A CDR of 420 bytes with everything that finds it: ${thousands(cdrBytes)} bytes. Read model at the end: ${(bytes / 1e6).toFixed(1)} MB.`,
+    '\nThe bill of a month by these figures, US dollars',
+    formatBill([bill]),
   ].join('\n')
 }

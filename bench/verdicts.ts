@@ -1,8 +1,7 @@
 import type { Load } from './pubsub.ts'
-import { thousands } from './report.ts'
 import type { Results } from './results.ts'
 import type { Subject } from './subject.ts'
-import { formatTable } from './table.ts'
+import { formatTable, thousands } from './table.ts'
 
 type Figure =
   | 'perSecond'
@@ -66,6 +65,7 @@ const PRICE_ROWS = {
   packs: { at: 'price', work: '', figure: 'each', digits: 2, most: 4 },
   agents: { at: 'price', work: 'GET /agents with 2,000 agents, commands', figure: 'each', most: 5 },
   cdr: { at: 'price', work: 'a CDR with everything that finds it, bytes', figure: 'each', most: 800 },
+  bill: { at: 'price', work: 'a month with 1,000 agents, US dollars', figure: 'each', most: 150 },
 } satisfies Readonly<Record<string, Row>>
 
 /** What Bento 1.10 and the floor showed in one run on a virtual machine with 2 processors: applies where no Bento is given. */
@@ -101,7 +101,7 @@ export function toVerdicts(results: Results): Verdict[] {
     const row: Row = { at: name, work: `cold start of ${name}, ms above an empty handler`, figure: 'moreMs', most: 90 }
     return toVerdict(row, moreMs, undefined, undefined)
   })
-  const price = results.price.flatMap(({ kinds, centre, agentsPage, cdrBytes }) => [
+  const price = results.price.flatMap(({ kinds, centre, agentsPage, cdrBytes, bill }) => [
     toVerdict(PRICE_ROWS.centre, centre.commands / centre.notifications, undefined, undefined),
     ...kinds.flatMap(({ kind, alone, inPacks }) => [
       toVerdict(
@@ -114,6 +114,7 @@ export function toVerdicts(results: Results): Verdict[] {
     ]),
     toVerdict(PRICE_ROWS.agents, agentsPage, undefined, undefined),
     toVerdict(PRICE_ROWS.cdr, cdrBytes, undefined, undefined),
+    ...(bill.agents === 1_000 ? [toVerdict(PRICE_ROWS.bill, bill.all, undefined, undefined)] : []),
   ])
   return [
     ...ROWS.flatMap((row) => {

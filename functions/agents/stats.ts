@@ -7,7 +7,7 @@ import { agentStats, type Effect } from 'enigma-relay/store'
  * Keeps the latest values of an agent and a short series for charts, for each source and campaign. A decrease of a counter means that the
  * dialler began to count anew.
  */
-export const route = defineRoute({ type: 'agents', subType: 'stats', payload: AgentStats })
+export const route = defineRoute({ type: 'agents', subType: 'stats', payload: AgentStats, lingerMs: 1_000 })
 
 export const app = new Hono<AdapterEnv<Effect>>()
 

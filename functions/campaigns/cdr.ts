@@ -10,7 +10,14 @@ import { cdr as cdrEffect, type Effect } from 'enigma-relay/store'
  *
  * The record of CDRs is your own database: see examples/cdr-postgres.ts.
  */
-export const route = defineRoute({ type: 'campaigns', subType: 'cdr', payload: Cdr, maxConcurrency: 50 })
+export const route = defineRoute({
+  type: 'campaigns',
+  subType: 'cdr',
+  payload: Cdr,
+  maxConcurrency: 50,
+  // Nobody waits for a record: a second's worth of them shares requests and invocations.
+  lingerMs: 1_000,
+})
 
 export const app = new Hono<AdapterEnv<Effect>>()
 

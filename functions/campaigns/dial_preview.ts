@@ -4,7 +4,7 @@ import { defineRoute, DialPreview } from 'enigma-relay/protocol'
 import { dialPreview, type Effect } from 'enigma-relay/store'
 
 /** Who will be dialled next: takes the place of the former list, and is forgotten after a quarter of an hour. */
-export const route = defineRoute({ type: 'campaigns', subType: 'dial_preview', payload: DialPreview })
+export const route = defineRoute({ type: 'campaigns', subType: 'dial_preview', payload: DialPreview, lingerMs: 1_000 })
 
 export const app = new Hono<AdapterEnv<Effect>>()
 

@@ -4,7 +4,7 @@ import { CampaignStats, defineRoute } from 'enigma-relay/protocol'
 import { campaignStats, type Effect } from 'enigma-relay/store'
 
 /** The latest values of a campaign and a short series for charts. A decrease of a counter means that the dialler began to count anew. */
-export const route = defineRoute({ type: 'campaigns', subType: 'stats', payload: CampaignStats })
+export const route = defineRoute({ type: 'campaigns', subType: 'stats', payload: CampaignStats, lingerMs: 1_000 })
 
 export const app = new Hono<AdapterEnv<Effect>>()
 

@@ -67,7 +67,6 @@ function* faultsOfFunction(template: Template, prefix: string, route: Route, que
     Architectures: ['arm64'],
     MemorySize: route.memoryMiB,
     Timeout: route.timeoutSeconds,
-    TracingConfig: { Mode: 'Active' },
   })
   const [, queue] = find(template, 'AWS::SQS::Queue', (p) => p['QueueName'] === queueName(prefix, route)) ?? []
   if (Number(queue?.['VisibilityTimeout']) < VISIBILITY_FACTOR * Number(properties['Timeout']))

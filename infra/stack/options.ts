@@ -20,6 +20,8 @@ export type StackOptions = {
   readonly apiConcurrency: number | undefined
   /** Whether queues and logs stay when the stack is removed. */
   readonly keep: boolean
+  /** Whether X-Ray traces the functions. */
+  readonly tracing: boolean
   /** Each has a queue and a function. */
   readonly routes: readonly StackRoute[]
 }
@@ -35,6 +37,7 @@ export const STACK_PARAMETERS = [
   'kmsKeyArn',
   'apiConcurrency',
   'keep',
+  'tracing',
 ] as const
 
 /** Lambda takes names of 64 characters. Source: CreateFunction in the Lambda API reference. */
@@ -117,6 +120,9 @@ export function readStackOptions(
   const keep = value('keep') || 'yes'
   if (keep !== 'yes' && keep !== 'no')
     faults.push(`keep "${keep}": write yes, or no to delete queues and logs with the stack`)
+  const tracing = value('tracing') || 'no'
+  if (tracing !== 'yes' && tracing !== 'no')
+    faults.push(`tracing "${tracing}": write yes to have X-Ray trace the functions, or no`)
   if (faults.length > 0) throw new DeployError('deploy.options.invalid', faults.join('\n'))
   return {
     prefix,
@@ -128,6 +134,7 @@ export function readStackOptions(
     kmsKeyArn,
     apiConcurrency: apiConcurrency === '' ? undefined : Number(apiConcurrency),
     keep: keep === 'yes',
+    tracing: tracing === 'yes',
     routes,
   }
 }

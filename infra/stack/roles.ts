@@ -56,14 +56,18 @@ const IN_A_VPC = ['ec2:CreateNetworkInterface', 'ec2:DescribeNetworkInterfaces',
 
 const deadLetterArn = (route: Route) => arnOf(`${logicalName(route)}DeadLetterQueue`)
 
-function common({ prefix, kmsKeyArn }: StackOptions, name: string, parameters: readonly string[]): Statement[] {
+function common(
+  { prefix, kmsKeyArn, tracing }: StackOptions,
+  name: string,
+  parameters: readonly string[],
+): Statement[] {
   return [
     allow(
       ['logs:CreateLogStream', 'logs:PutLogEvents'],
       sub(`arn:\${AWS::Partition}:logs:\${AWS::Region}:\${AWS::AccountId}:log-group:/aws/lambda/${name}:*`),
     ),
     // X-Ray knows no resource to name. Source: Service Authorization Reference, actions of AWS X-Ray.
-    allow(['xray:PutTraceSegments', 'xray:PutTelemetryRecords'], '*'),
+    ...(tracing ? [allow(['xray:PutTraceSegments', 'xray:PutTelemetryRecords'], '*')] : []),
     allow(
       ['ssm:GetParameters'],
       parameters.map((one) =>

@@ -15,6 +15,7 @@ export function createStack(options: StackOptions) {
   return {
     name: stackName(options.prefix),
     logRetentionDays: options.logRetentionDays,
+    tracing: options.tracing,
     functions: createFunctions(options),
     resources: {
       Description: `enigma-relay: queues and functions for the notifications of Enigma diallers (${stackName(options.prefix)})`,

@@ -26,6 +26,8 @@ export type RelayConfig = {
   readonly dataDir: string
   /** Names this relay's claims, lease and journal; the same after a restart. */
   readonly relayId: string
+  /** ENIGMA_LINGER: whether notifications wait for company as long as their routes say. */
+  readonly linger: boolean
   /** Entries that the parked list of a source may have; further ones go to a file in `dataDir`. */
   readonly parkedMax: number
   readonly http: { readonly host: string; readonly port: number }
@@ -105,6 +107,11 @@ export function readConfig(env: Env): RelayConfig {
       ? text
       : fault('has characters that are not allowed', 'use letters, digits, dots, - and _, 128 at most'),
   )
+  const linger = reader.read('ENIGMA_LINGER', 'routes', (text, fault) =>
+    text === 'routes' || text === 'none'
+      ? text === 'routes'
+      : fault(`"${text}" is not known`, 'write none to send each notification at once, or leave it out'),
+  )
   const parkedMax = reader.read('ENIGMA_PARKED_MAX', '10000', (text, fault) =>
     /^\d{1,9}$/.test(text)
       ? Number(text)
@@ -148,6 +155,7 @@ export function readConfig(env: Env): RelayConfig {
     routes,
     dataDir: dataDir as string,
     relayId: relayId as string,
+    linger: linger as boolean,
     parkedMax: parkedMax as number,
     http: http as RelayConfig['http'],
     logLevel: logLevel as LogLevel,

@@ -102,7 +102,7 @@ export function createRelay(options: RelayOptions): Relay {
         routes.all.map((route) => [
           route,
           createSender({
-            route,
+            route: config.linger ? route : { ...route, lingerMs: 0 },
             target: createSqsTarget({ route, queuePrefix: config.queuePrefix, batches: sqs.batches, log, outages }),
             log,
             metrics,

@@ -32,6 +32,7 @@ test('what is not said has a default; the prefix comes from the stage', () => {
       kmsKeyArn: '',
       apiConcurrency: undefined,
       keep: true,
+      tracing: false,
       routes: ROUTES.all,
     },
   })
@@ -68,6 +69,7 @@ test.each([
   [{ apiConcurrency: '0' }, /apiConcurrency "0"/],
   [{ apiConcurrency: '1.5' }, /apiConcurrency "1.5"/],
   [{ keep: 'maybe' }, /keep "maybe"/],
+  [{ tracing: 'on' }, /tracing "on"/],
   [{ alarmMail: 'ops@example.com' }, /"alarmMail".*\bprefix, .*alarmEmail/],
 ])('%j is refused with what to write instead', (values, words) => {
   expect(() => readStackOptions({ prefix: 'acme-', ...values }, ROUTES.all)).toThrow(refusal(words))

@@ -138,11 +138,6 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
     (r) => void delete part(r, 'OtherLogGroup').Properties['RetentionInDays'],
   ],
   [
-    'no X-Ray',
-    /the function has TracingConfig/,
-    (r) => void delete part(r, 'OtherLambdaFunction').Properties['TracingConfig'],
-  ],
-  [
     'an alarm that is not there',
     /agents-call: no alarm for ApproximateAgeOfOldestMessage/,
     (r) => void delete r['AgentsCallAgeAlarm'],

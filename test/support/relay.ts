@@ -36,6 +36,7 @@ export function relayEnv(
     ENIGMA_LISTS: lists.join(',') || 'none',
     ENIGMA_DATA_DIR: dataDir,
     ENIGMA_RELAY_ID: 'test',
+    ENIGMA_LINGER: 'none',
     ENIGMA_HTTP: '127.0.0.1:0',
     AWS_ENDPOINT_URL_SQS: endpoint,
     AWS_REGION: 'us-east-1',

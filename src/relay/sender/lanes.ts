@@ -1,5 +1,4 @@
 import type { Route } from '../../protocol/index.ts'
-import { sleep } from '../../runtime/index.ts'
 import type { Item } from '../item.ts'
 import type { Parcel } from '../targets/target.ts'
 import { createLane, hasWork, moveLane, oldestOf, takeWaiting, type Lane } from './lane.ts'
@@ -12,7 +11,6 @@ export const bytesOf = (flights: readonly Flight[]): number => flights.reduce((s
 
 export type LanesOptions = {
   readonly route: Route
-  readonly signal: AbortSignal
   /** Called when a lane is ready. */
   readonly onReady: () => void
   /** Called when what is next in a lane is too large as it is: the lane stays busy until `next`. */
@@ -23,9 +21,8 @@ export type LanesOptions = {
 const REQUEST_PACKS = 10
 
 /** The lanes of a route, and those that have something to send in the order in which they became ready. */
-export function createLanes({ route, signal, onReady, onTooLarge }: LanesOptions) {
+export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
   const lanes = Array.from({ length: route.lanes }, (_, index) => createLane(String(index)))
-  const lingering = new WeakSet<Lane>()
   let ready: Lane[] = []
 
   const makeReady = (lane: Lane) => {
@@ -34,15 +31,7 @@ export function createLanes({ route, signal, onReady, onTooLarge }: LanesOptions
     onReady()
   }
 
-  const linger = (lane: Lane) => {
-    if (lane.waiting.length - lane.head >= route.packNotifications) return makeReady(lane)
-    if (lingering.has(lane)) return
-    lingering.add(lane)
-    void sleep(route.lingerMs, signal).then(() => {
-      lingering.delete(lane)
-      if (lane.state === 'idle' && hasWork(lane)) makeReady(lane)
-    })
-  }
+  const isFull = (lane: Lane) => lane.waiting.length - lane.head >= route.packNotifications
 
   /** Undefined when what is next in the lane is too large as it is. */
   const nextPack = (lane: Lane, maxBytes: number, packBytes: number): Pack | undefined => {
@@ -58,9 +47,8 @@ export function createLanes({ route, signal, onReady, onTooLarge }: LanesOptions
     push(item: Item): void {
       const lane = lanes[item.lane] as Lane
       lane.waiting.push(item)
-      if (lane.state !== 'idle') return
-      if (route.lingerMs > 0) linger(lane)
-      else makeReady(lane)
+      if (lane.state === 'idle') makeReady(lane)
+      else if (lane.state === 'ready' && route.lingerMs > 0 && isFull(lane)) onReady()
     },
     /** What was in flight of a lane is settled, or frozen again: its next pack is in line. */
     next(lane: Lane): void {
@@ -95,9 +83,15 @@ export function createLanes({ route, signal, onReady, onTooLarge }: LanesOptions
     },
     /** Whether the last try of a lane failed. */
     isFailing: (lane: number): boolean => (lanes[lane] as Lane).failures > 0,
-    /** Whether a request would carry as many packs as it may. */
+    /** Whether a request would carry as many packs as it may, or one as many notifications. */
     get isFull(): boolean {
-      return ready.length >= REQUEST_PACKS
+      const [first] = ready
+      return ready.length >= REQUEST_PACKS || (first !== undefined && isFull(first))
+    },
+    /** When (ms) the oldest of the lane that is next in line was received; undefined when no lane is ready. */
+    get readySinceMs(): number | undefined {
+      const [first] = ready
+      return first === undefined ? undefined : oldestOf(first)
     },
     /** Whether no lane is ready. */
     get isEmpty(): boolean {

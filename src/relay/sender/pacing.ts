@@ -1,11 +1,13 @@
 /**
- * Spaces the requests of a busy route, so that each carries more: requests are what SQS bills, and what most of the CPU goes to. A route
- * with few notifications is not busy, and each of them leaves at once.
+ * Holds requests back, so that each carries more: requests are what SQS bills, and what most of the CPU goes to. The requests of a busy route are
+ * spaced. A route that may linger lets its first notification wait for company; any other that is not busy sends each at once.
  */
 
 export type PacingOptions = {
   /** Least time (ms) between two requests while the route is busy; 0: none. */
   readonly paceMs: number
+  /** How long (ms) a notification may wait for company; 0: not at all. */
+  readonly lingerMs: number
   /** Called when a request that was held back may leave. */
   readonly onDue: () => void
   /** Monotonic, ms. Default: `performance.now`. */
@@ -18,7 +20,7 @@ const BUSY_PER_SECOND = 1_000
 /** They are counted in spans of this length (ms); the last whole one tells. Longer: a load that begins is sent one by one for as long. */
 const SPAN_MS = 20
 
-export function createPacing({ paceMs, onDue, clock = () => performance.now() }: PacingOptions) {
+export function createPacing({ paceMs, lingerMs, onDue, clock = () => performance.now() }: PacingOptions) {
   let spanStart = clock()
   let count = 0
   let isBusy = false
@@ -39,9 +41,9 @@ export function createPacing({ paceMs, onDue, clock = () => performance.now() }:
     left(): void {
       lastLeft = clock()
     },
-    /** Whether the next request is to be held back now. */
-    holdsBack(): boolean {
-      const waitMs = isBusy ? lastLeft + paceMs - clock() : 0
+    /** Whether the next request is to be held back now. @param waitedMs how long the oldest of its notifications has waited */
+    holdsBack(waitedMs: number): boolean {
+      const waitMs = Math.max(isBusy ? lastLeft + paceMs - clock() : 0, Math.min(lingerMs, lingerMs - waitedMs))
       if (waitMs <= 0) return false
       timer ??= setTimeout(() => {
         timer = undefined

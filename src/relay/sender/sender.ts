@@ -76,14 +76,14 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
 
   const lanes = createLanes({
     route,
-    signal: stopping.signal,
     onReady: schedule,
     onTooLarge: (lane, maxBytes) => void refusals.compress(lane, maxBytes),
   })
 
-  const pacing = createPacing({ paceMs: route.paceMs, onDue: () => dispatch() })
-  /** A full request is never held back. */
-  const isHeld = () => !lanes.isFull && pacing.holdsBack()
+  const pacing = createPacing({ ...route, onDue: () => dispatch() })
+  /** A full request is never held back, nor is a pack that goes alone. */
+  const isHeld = () =>
+    !lanes.isFull && singles.length === 0 && pacing.holdsBack(now() - (lanes.readySinceMs ?? now()))
   const hasWork = () => !stopping.signal.aborted && (!lanes.isEmpty || singles.length > 0)
   const isFull = () => requests.size >= route.inFlight
   const dispatch = () => {

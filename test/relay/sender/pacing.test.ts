@@ -4,11 +4,11 @@ import { createPacing } from '../../../src/relay/sender/pacing.ts'
 import { routeOf, ROUTES } from '../../support/routes.ts'
 
 /** A pacing of 4 ms whose clock is the test's. */
-function usePacing(paceMs = 4) {
+function usePacing(paceMs = 4, lingerMs = 0) {
   vi.useFakeTimers({ now: 0 })
   onTestFinished(() => void vi.useRealTimers())
   const due = vi.fn<() => void>()
-  const pacing = createPacing({ paceMs, onDue: due, clock: () => Date.now() })
+  const pacing = createPacing({ paceMs, lingerMs, onDue: due, clock: () => Date.now() })
   /** So many notifications a second, for a second. */
   const load = (perSecond: number) => {
     for (let ms = 0; ms < 1_000; ms += 10) {
@@ -23,7 +23,7 @@ test('a route with few notifications is never held back', () => {
   const { pacing, load } = usePacing()
   load(900)
   pacing.left()
-  expect(pacing.holdsBack()).toBe(false)
+  expect(pacing.holdsBack(0)).toBe(false)
 })
 
 test('a busy route is held back until 4 ms after its last request, and told once when they are over', () => {
@@ -31,11 +31,11 @@ test('a busy route is held back until 4 ms after its last request, and told once
   load(2_000)
   pacing.left()
   vi.advanceTimersByTime(1)
-  expect([pacing.holdsBack(), pacing.holdsBack()]).toEqual([true, true])
+  expect([pacing.holdsBack(0), pacing.holdsBack(0)]).toEqual([true, true])
   vi.advanceTimersByTime(2)
-  expect([pacing.holdsBack(), due.mock.calls.length]).toEqual([true, 0])
+  expect([pacing.holdsBack(0), due.mock.calls.length]).toEqual([true, 0])
   vi.advanceTimersByTime(1)
-  expect([pacing.holdsBack(), due.mock.calls.length]).toEqual([false, 1])
+  expect([pacing.holdsBack(0), due.mock.calls.length]).toEqual([false, 1])
 })
 
 test('a load that begins is held back after 20 ms', () => {
@@ -46,7 +46,7 @@ test('a load that begins is held back after 20 ms', () => {
     vi.advanceTimersByTime(1)
   }
   pacing.left()
-  expect(pacing.holdsBack()).toBe(true)
+  expect(pacing.holdsBack(0)).toBe(true)
 })
 
 test('a route that was busy is not held back any more when few come', () => {
@@ -54,14 +54,27 @@ test('a route that was busy is not held back any more when few come', () => {
   load(5_000)
   load(100)
   pacing.left()
-  expect(pacing.holdsBack()).toBe(false)
+  expect(pacing.holdsBack(0)).toBe(false)
+})
+
+test('a route that lingers is held back for as long as its oldest notification may wait, whatever a clock says', () => {
+  const { pacing, due } = usePacing(4, 100)
+  expect([pacing.holdsBack(30), pacing.holdsBack(30)]).toEqual([true, true])
+  vi.advanceTimersByTime(69)
+  expect(due).not.toHaveBeenCalled()
+  vi.advanceTimersByTime(1)
+  expect([due.mock.calls.length, pacing.holdsBack(100)]).toEqual([1, false])
+  // Received in the future: the clock was set back.
+  expect(pacing.holdsBack(-3_600_000)).toBe(true)
+  vi.advanceTimersByTime(100)
+  expect(due).toHaveBeenCalledTimes(2)
 })
 
 test('calls are never held back, however many there are', () => {
   const { pacing, load } = usePacing(routeOf('agents', 'call').paceMs)
   load(10_000)
   pacing.left()
-  expect(pacing.holdsBack()).toBe(false)
+  expect(pacing.holdsBack(0)).toBe(false)
   expect(ROUTES.all.filter(({ paceMs }) => paceMs === 0).map(({ name }) => name)).toEqual([
     'agents-call',
     'inbound-call',

@@ -1,0 +1,67 @@
+import { formatTable, thousands } from './table.ts'
+
+/** What a stack costs a month, in US dollars, by the formulas and prices of docs/deploy.md. */
+export type Bill = {
+  readonly agents: number
+  readonly sqs: number
+  readonly lambda: number
+  /** The cheaper of pay-as-you-go and the fixed plan that holds the data. */
+  readonly upstash: { readonly plan: string; readonly price: number }
+  /** Alarms and logs. */
+  readonly cloudWatch: number
+  readonly all: number
+}
+
+/** What one notification takes. */
+export type Each = { readonly sends: number; readonly invocations: number; readonly commands: number }
+
+/** A month is 22 days of 8 hours, in which an agent makes 7.1 notifications a minute, 2.3 of them CDRs. */
+const MINUTES = 22 * 8 * 60
+const NOTIFICATIONS_A_MINUTE = 7.1
+const CDRS_A_DAY = 2.3 * 8 * 60
+/** So long (days) the read model keeps CDRs. */
+const KEPT_DAYS = 3
+
+/** Source: https://upstash.com/pricing/redis */
+const FIXED_PLANS = [
+  { plan: 'fixed 250 MB', gigabytes: 0.25, price: 10 },
+  { plan: 'fixed 1 GB', gigabytes: 1, price: 20 },
+  { plan: 'fixed 5 GB', gigabytes: 5, price: 100 },
+  { plan: 'fixed 10 GB', gigabytes: 10, price: 200 },
+  { plan: 'fixed 50 GB', gigabytes: 50, price: 400 },
+  { plan: 'fixed 100 GB', gigabytes: 100, price: 800 },
+  { plan: 'fixed 500 GB', gigabytes: 500, price: 1_500 },
+]
+
+/** Requests of Lambda's pollers to a queue, whether there is anything or not. */
+const POLLS = 5 * 3 * 60 * 24 * 30
+/** GB-s of an invocation: 20 ms of 256 MB. */
+const GB_SECONDS = 0.02 * 0.25
+const LOG_GB = 0.5e-6
+
+/** @param queues how many routes the stack has */
+export function toBill(agents: number, each: Each, cdrBytes: number, queues: number): Bill {
+  const n = agents * NOTIFICATIONS_A_MINUTE * MINUTES
+  const invocations = n * each.invocations
+  const gigabytes = (agents * CDRS_A_DAY * KEPT_DAYS * cdrBytes) / 1e9
+  const sqs = ((n * each.sends + 2 * invocations + POLLS * queues) / 1e6) * 0.5
+  const lambda = (invocations / 1e6) * 0.2 + invocations * GB_SECONDS * 0.000_013_333_4
+  const asYouGo = ((n * each.commands) / 1e5) * 0.2 + Math.max(0, gigabytes - 1) * 0.25
+  const [fixed] = FIXED_PLANS.filter((plan) => plan.gigabytes >= gigabytes)
+  const upstash = fixed === undefined || asYouGo <= fixed.price ? { plan: 'pay as you go', price: asYouGo } : fixed
+  const cloudWatch = (4 * queues + 6) * 0.1 + invocations * LOG_GB * 0.5
+  return { agents, sqs, lambda, upstash, cloudWatch, all: sqs + lambda + upstash.price + cloudWatch }
+}
+
+export function formatBill(bills: readonly Bill[]): string {
+  const dollars = (value: number) => `$${thousands(value)}`
+  const rows = bills.map(({ agents, sqs, lambda, upstash, cloudWatch, all }) => [
+    thousands(agents),
+    dollars(sqs),
+    dollars(lambda),
+    `${dollars(upstash.price)} ${upstash.plan}`,
+    dollars(cloudWatch),
+    dollars(all),
+  ])
+  return formatTable(['agents', 'SQS', 'Lambda', 'Upstash', 'alarms, logs', 'a month'], rows)
+}
