@@ -64,9 +64,11 @@ const STATEMENT_MS = 5_000
 
 let pool: Pool | undefined
 
-async function postgres(): Promise<Pool> {
+/** Undefined where there is none, on your own machine: a deployed function has what it declares. */
+async function postgres(): Promise<Pool | undefined> {
   if (pool !== undefined) return pool
   const connectionString = await setting('CDR_DATABASE_URL')
+  if (connectionString === '') return undefined
   pool ??= new Pool({ connectionString, max: 2, connectionTimeoutMillis: CONNECT_MS, query_timeout: STATEMENT_MS })
   // A connection that breaks while nobody uses it: the next query makes another one.
   pool.on('error', () => undefined)
@@ -80,9 +82,8 @@ app.post(route.path, async (c) => {
   record(c, cdrEffect(cdr))
   const p = cdr.payload
   const packet = typeof cdr.data === 'string' ? cdr.data : ''
-  await (
-    await postgres()
-  ).query(UPSERT, [
+  const database = await postgres()
+  await database?.query(UPSERT, [
     cdr.source,
     // Not known in a few: then the notification itself is the key, and the time received the best there is.
     p.call_ref ?? cdr.id,

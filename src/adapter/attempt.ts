@@ -3,6 +3,7 @@ import type { App, Delivery } from './delivery.ts'
 import { AdapterError, describeError } from './errors.ts'
 import type { Log } from './log.ts'
 import type { Entry } from './message.ts'
+import type { FromSqsOptions } from './options.ts'
 import { toOutcome, toReason, type Outcome } from './outcome.ts'
 import { within } from './within.ts'
 
@@ -11,6 +12,7 @@ export type AttemptOptions = {
   readonly maxAgeMs: number | undefined
   readonly now: () => number
   readonly log: Log
+  readonly check?: FromSqsOptions<unknown>['check']
 }
 
 /** Runs the app on one notification. Never rejects; what the app does after the time limit changes nothing. */
@@ -29,6 +31,7 @@ export async function attempt<Effect>(app: App, entry: Entry<Effect>, options: A
     sentMs: Number(record.attributes.SentTimestamp) || undefined,
     now: options.now,
     record: (effect) => {
+      options.check?.(effect)
       if (open) entry.effects.push(effect)
       else
         options.log({

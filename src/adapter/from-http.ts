@@ -11,6 +11,8 @@ export type FromHttpOptions<Effect> = {
    * event. `false` only where something before it checks that: everybody who reaches this address can write to the read model then.
    */
   readonly verify: Verify
+  /** Throws what is wrong with an effect, when the handler records it. Default: nothing is. */
+  readonly check?: ((effect: unknown) => void) | undefined
   /** Writes what the handler recorded, before the answer goes out; `done` is empty. */
   readonly commit: (batch: Commit<Effect>) => Promise<void>
   /** Older notifications (ms) are `stale`. Default: as the route table says. */
@@ -32,11 +34,11 @@ export type FromHttpOptions<Effect> = {
 export function fromHttp<Effect>(app: App, options: FromHttpOptions<Effect>) {
   keepErrorsQuiet(app)
   const { maxAgeMs, now = Date.now, log = logToConsole } = options
-  const check = createVerify(options.verify, now)
+  const verify = createVerify(options.verify, now)
   return async (given: Request, env?: object): Promise<Response> => {
     let verified: Verified
     try {
-      verified = await check(given)
+      verified = await verify(given)
     } catch (error) {
       log({
         level: 'error',
@@ -56,6 +58,7 @@ export function fromHttp<Effect>(app: App, options: FromHttpOptions<Effect>) {
       maxAgeMs,
       now,
       record: (effect) => {
+        options.check?.(effect)
         if (open) effects.push(effect)
         else
           log({

@@ -36,7 +36,7 @@ const MAX_RECEIVE_COUNT = 10
  * export const handler = fromSqs(app, { commit, recall, park, postpone, maxReceiveCount: 10 })
  */
 export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
-  const { maxReceiveCount = MAX_RECEIVE_COUNT, postpone, maxAgeMs, now = Date.now, log = logToConsole } = options
+  const { maxReceiveCount = MAX_RECEIVE_COUNT, postpone, maxAgeMs, now = Date.now, log = logToConsole, check } = options
   const memory = { ...createMemory(options, now), uncommitted: createUncommitted<Effect>(now) }
   keepErrorsQuiet(app)
   return async (event: SqsEvent, context?: LambdaContext): Promise<SqsBatchResponse> => {
@@ -47,7 +47,7 @@ export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
       )
     const budget = createBudget(context, options.timeoutMs)
     const parking = { park: options.park, limitMs: budget.parkMs, log }
-    const run: Run = { app, budget, parking, failures: createFailures(log), maxAgeMs, now, log }
+    const run: Run = { app, budget, parking, failures: createFailures(log), maxAgeMs, now, log, check }
     const messages = await Promise.all(event.Records.map((record) => readMessage<Effect>(record, maxReceiveCount)))
     const counts = await handleBatch(messages, run, memory, options.maxParallel ?? MAX_PARALLEL)
     const failed = counts ? messages.filter((message) => !isFinished(message)) : messages

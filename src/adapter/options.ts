@@ -39,6 +39,8 @@ export type Postponed = { readonly messageId: string; readonly receiptHandle: st
 
 /** How `fromSqs` reaches the world. The adapter itself does no I/O. */
 export type FromSqsOptions<Effect> = {
+  /** Throws what is wrong with an effect, when a handler records it: in a commit it would hold up its whole batch. Default: nothing is. */
+  readonly check?: ((effect: unknown) => void) | undefined
   /** Writes what was recorded. Once per batch at most, before outcomes are reported; when it fails, the whole batch is retried. */
   readonly commit: (batch: Commit<Effect>) => Promise<void>
   /**

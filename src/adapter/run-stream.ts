@@ -4,6 +4,7 @@ import type { App } from './delivery.ts'
 import type { Failures } from './failures.ts'
 import type { Log } from './log.ts'
 import type { Entry } from './message.ts'
+import type { FromSqsOptions } from './options.ts'
 import { parkEntry, type ParkOptions } from './park.ts'
 
 /** What running a batch takes. */
@@ -15,6 +16,7 @@ export type Run = {
   readonly maxAgeMs: number | undefined
   readonly now: () => number
   readonly log: Log
+  readonly check?: FromSqsOptions<unknown>['check']
 }
 
 const HELD =

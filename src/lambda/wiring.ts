@@ -2,6 +2,7 @@ import type { SQSClient } from '@aws-sdk/client-sqs'
 import { fromSqs, type App, type FromSqsOptions, type Parked } from '../adapter/index.ts'
 import { formatEvent, gzipBody, isSqsText, toBytes, type Route } from '../protocol/index.ts'
 import {
+  checkEffect,
   createStore,
   createStoreWriter,
   type Effect,
@@ -150,6 +151,7 @@ export function wire(route: Route): FromSqsOptions<Effect> {
     timeoutMs: route.handlerSeconds === undefined ? undefined : route.handlerSeconds * 1_000,
     longestDelaySeconds: route.retrySeconds,
     longestOutageDelaySeconds: route.outageSeconds,
+    check: checkEffect,
     commit: (batch) => writer().commit(batch),
     recall: (messageIds) => writer().recall(messageIds),
     park,

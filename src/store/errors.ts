@@ -30,22 +30,26 @@ const RETRYABLE: ReadonlySet<StoreError['code']> = new Set([
 ])
 
 /**
- * Refuses a notification that the read model can never store. Like Hono's own errors it carries its answer, a 413, so that the
- * adapter parks the notification when a handler lets the error pass.
+ * An effect that the read model can never store: it is too large (413), or is not made of steps as they are described (422). Like Hono's own errors
+ * it carries its answer, so that the adapter parks the notification when a handler lets the error pass.
  */
 export class EffectError extends Error {
   override readonly name = 'EffectError'
-  readonly code = 'store.effect.too_large'
+  readonly code: 'store.effect.too_large' | 'store.effect.invalid'
+
+  constructor(message: string, code: EffectError['code'] = 'store.effect.too_large') {
+    super(message)
+    this.code = code
+  }
 
   getResponse(): Response {
-    const problem = {
-      type: 'about:blank',
-      title: 'The notification is too large for the read model',
-      status: 413,
-      detail: this.message,
-    }
+    const [status, title] =
+      this.code === 'store.effect.too_large'
+        ? [413, 'The notification is too large for the read model']
+        : [422, 'The effect is not valid']
+    const problem = { type: 'about:blank', title, status, detail: this.message }
     return new Response(JSON.stringify(problem), {
-      status: 413,
+      status,
       headers: { 'content-type': 'application/problem+json' },
     })
   }

@@ -10,7 +10,7 @@ export { latest } from './effects/latest.ts'
 export { other } from './effects/other.ts'
 export { relayParked } from './effects/parked.ts'
 export type { CloudEventAttributes, StoreEvent } from './effect.ts'
-export type { Effect, Step } from './steps.ts'
+export { checkEffect, step, toEffect, type Effect, type Step } from './steps.ts'
 export { EffectError, StoreError } from './errors.ts'
 export { formatCursor, parsePlace } from './reads/replies.ts'
 export {

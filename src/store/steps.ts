@@ -1,4 +1,4 @@
-import { toBytes } from '../protocol/index.ts'
+import { isObject, toBytes } from '../protocol/index.ts'
 import { EffectError } from './errors.ts'
 
 /**
@@ -163,19 +163,49 @@ const MAX_ARGUMENTS = 7_000
 /** A character takes no more bytes in JSON: `\u0000`. */
 const MAX_BYTES_EACH = 6
 
-/**
- * Steps as an effect. What no request can carry is rejected here, for its own notification: in the commit it would hold up all others of
- * its batch. @throws EffectError
- */
+/** Steps as an effect. @throws EffectError as `checkEffect` does */
 export function toEffect(steps: readonly Step[]): Effect {
-  for (const one of steps) {
-    const texts = argumentsOf(one)
-    if (texts.length > MAX_ARGUMENTS)
-      throw new EffectError('the notification has more fields than the read model accepts')
-    const length = texts.reduce((sum, text) => sum + text.length, 0)
-    // Measured only where it may be too much.
-    if (length * MAX_BYTES_EACH > MAX_BYTES && toBytes(JSON.stringify(texts)).length > MAX_BYTES)
-      throw new EffectError('the notification is larger than the read model accepts')
+  const effect = { steps }
+  checkEffect(effect)
+  return effect
+}
+
+/**
+ * Rejects an effect that the script would not take, or that no request can carry: for its own notification, since in the commit it would hold up
+ * all others of its batch. The compiler does so for effects that are made with `step`; this does for any.
+ *
+ * @throws EffectError that names the step and what is wrong with it
+ */
+export function checkEffect(effect: unknown): asserts effect is Effect {
+  const steps = isObject(effect) ? effect['steps'] : undefined
+  if (!Array.isArray(steps))
+    throw invalid(
+      'an effect is { steps: […] }: make it with toEffect([step(…)]), or with a function such as latest(event)',
+    )
+  for (const one of steps as unknown[]) {
+    const { name, values, rest } = isObject(one) ? one : {}
+    if (typeof name !== 'string' || !Object.hasOwn(STEPS, name))
+      throw invalid(
+        `the read model has no step ${JSON.stringify(name) ?? 'without a name'}; its steps are ${Object.keys(STEPS).join(', ')}`,
+      )
+    const own = isObject(values) ? values : {}
+    const missing = namesOf(name as StepName).find((argument) => typeof own[argument] !== 'string')
+    if (missing !== undefined) throw invalid(`the step ${name} needs the text ${missing}`)
+    if (!Array.isArray(rest) || rest.some((text) => typeof text !== 'string'))
+      throw invalid(`the further arguments of the step ${name} are not an array of texts`)
+    if (rest.length > 0 && restOf(name as StepName) === undefined)
+      throw invalid(`the step ${name} takes no further arguments`)
+    checkSize(argumentsOf(one as Step))
   }
-  return { steps }
+}
+
+const invalid = (words: string) => new EffectError(words, 'store.effect.invalid')
+
+function checkSize(texts: readonly string[]): void {
+  if (texts.length > MAX_ARGUMENTS)
+    throw new EffectError('the notification has more fields than the read model accepts')
+  const length = texts.reduce((sum, text) => sum + text.length, 0)
+  // Measured only where it may be too much.
+  if (length * MAX_BYTES_EACH > MAX_BYTES && toBytes(JSON.stringify(texts)).length > MAX_BYTES)
+    throw new EffectError('the notification is larger than the read model accepts')
 }

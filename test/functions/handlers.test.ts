@@ -161,10 +161,10 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
         { transport: 'list' },
       ),
     )
+    expect(await store.read.preview('12')).toMatchObject({ callees: [{ number: '1', contact_ref: '2' }] })
     expect(await store.read.campaign('12')).toMatchObject({
       status: 'started',
       stats: [{ values: { total_calls: 9 } }],
-      preview: { callees: [{ number: '1', contact_ref: '2' }] },
       counts: [{ end_reason: 'hungup', count: 1 }],
     })
     expect((await store.read.agent('1002'))?.call).toBeNull()

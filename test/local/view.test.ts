@@ -51,6 +51,17 @@ test('a line a second shows what went in and out of each sub_type in that second
   expect(second?.split(/\s+/)).toEqual(['12:00:05', ...Array<string>(10).fill('2/1'), '1.5', '2.0', '7', '2', '1'])
 })
 
+test('a sub_type of one’s own has a column, and the relay’s own notices have none', () => {
+  const { view, lines } = usePlainView()
+  const names = ['agents-break', 'agents-status', 'crm-contact_was_merged', 'relay-gap', 'other']
+  view.figures({ ...makeFigures(0), routes: names.map((name, at) => ({ name, received: at + 1, handled: at + 1 })) })
+  expect(lines.slice(2).map((line) => line.split(/\s+/).filter((word) => word !== ''))).toEqual([
+    ['agents', 'crm', 'other', 'relay', 'ms', 'back', 'par', 'gap'],
+    ['time', 'break', 'status', 'merged', 'p50', 'p99', 'log', 'ked', 's'],
+    ['12:00:05', '1', '2', '3', '5', '-', '-', '0', '0', '0'],
+  ])
+})
+
 test('each figure stands below its heading', () => {
   const { view, lines } = usePlainView()
   view.figures(makeFigures(0))

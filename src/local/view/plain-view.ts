@@ -1,3 +1,4 @@
+import { RELAY_TYPE } from '../../protocol/index.ts'
 import type { Figures } from '../street/figures.ts'
 import { createRates, type Rates } from './rates.ts'
 import type { Output, View } from './view.ts'
@@ -11,32 +12,41 @@ type Column = {
   readonly cell: (rates: Rates, figures: Figures, date: Date) => string
 }
 
-const route = (name: string, above: string, below: string, width: number): Column => ({
-  above,
-  below,
-  width,
-  cell: (rates) => inAndOut(rates, name),
-})
-
-/** 100 characters together. */
-const COLUMNS: readonly Column[] = [
+const BEFORE: readonly Column[] = [
   { above: '', below: 'time', width: 9, cell: (_rates, _figures, date) => timeOfDay(date) },
-  route('agents-status', 'agents', 'status', 7),
-  route('agents-call', '', 'call', 6),
-  route('agents-stats', '', 'stats', 6),
-  route('campaigns-cdr', 'campaigns', 'cdr', 7),
-  route('campaigns-status', '', 'status', 7),
-  route('campaigns-stats', '', 'stats', 6),
-  route('campaigns-dial_preview', '', 'preview', 8),
-  route('inbound-call', 'inbound', 'call', 8),
-  route('dialers-status', 'dialers', 'status', 8),
-  route('other', 'other', '', 6),
+]
+const BEHIND: readonly Column[] = [
   { above: 'relay ms', below: 'p50', width: 5, cell: ({ relayP50 }) => shortMs(relayP50) },
   { above: '', below: 'p99', width: 5, cell: ({ relayP99 }) => shortMs(relayP99) },
   { above: 'back', below: 'log', width: 5, cell: (_rates, { backlog }) => short(backlog) },
   { above: 'par', below: 'ked', width: 4, cell: (_rates, { parked }) => short(parked) },
   { above: 'gap', below: 's', width: 3, cell: (_rates, { gaps }) => short(gaps) },
 ]
+
+/** The narrowest column of a route: `99/99` and a space. */
+const NARROWEST = 6
+
+/** A column for each route that is not the relay's own: its type stands above the first of a type. */
+function columnsOf(names: readonly string[]): Column[] {
+  const routes = names.map((name) => {
+    const dash = name.indexOf('-')
+    return dash < 0
+      ? { name, type: name, subType: '' }
+      : { name, type: name.slice(0, dash), subType: name.slice(dash + 1) }
+  })
+  const shown = routes.filter(({ type }) => type !== RELAY_TYPE)
+  return shown.map(({ name, type, subType }, index) => {
+    const isFirst = shown[index - 1]?.type !== type
+    const below = subType.length < LONG_WORD ? subType : subType.slice(subType.lastIndexOf('_') + 1)
+    // Over several columns a type has room.
+    const above = isFirst && shown[index + 1]?.type !== type ? type.length + 1 : 0
+    const width = Math.max(NARROWEST, below.length + 1, above)
+    return { above: isFirst ? type : '', below, width, cell: (rates) => inAndOut(rates, name) }
+  })
+}
+
+/** Of a sub_type as long as this (characters) the last word stands for it: `preview`. */
+const LONG_WORD = 10
 
 /** Notifications in and out: one number where both are the same. */
 function inAndOut(rates: Rates, name: string): string {
@@ -46,10 +56,10 @@ function inAndOut(rates: Rates, name: string): string {
 }
 
 /** A row of texts, each where its column begins; what is too wide pushes the next ones to the right. */
-function row(texts: readonly string[]): string {
+function row(columns: readonly Column[], texts: readonly string[]): string {
   let line = ''
   let at = 0
-  COLUMNS.forEach(({ width }, index) => {
+  columns.forEach(({ width }, index) => {
     const text = texts[index] ?? ''
     if (text !== '') line = (line.length >= at && at > 0 ? `${line} ` : line.padEnd(at)) + text
     at += width
@@ -57,7 +67,8 @@ function row(texts: readonly string[]): string {
   return line
 }
 
-const HEADING = `${row(COLUMNS.map(({ above }) => above))}\n${row(COLUMNS.map(({ below }) => below))}`
+const headingOf = (columns: readonly Column[]): string =>
+  [columns.map(({ above }) => above), columns.map(({ below }) => below)].map((texts) => row(columns, texts)).join('\n')
 
 /** So many lines after a heading it has scrolled away. */
 const LINES_PER_HEADING = 30
@@ -71,14 +82,22 @@ export function createPlainView(output: Output, now: () => Date = () => new Date
     part: (part) => write(partLine(part)),
     line: write,
     figures: (figures) => {
+      const columns = [...BEFORE, ...columnsOf(figures.routes.map(({ name }) => name)), ...BEHIND]
       if (untilHeading === 0) {
-        write(`\nnotifications a second by sub_type: in/out, or one number where both are the same\n${HEADING}`)
+        write(
+          `\nnotifications a second by sub_type: in/out, or one number where both are the same\n${headingOf(columns)}`,
+        )
         untilHeading = LINES_PER_HEADING
       }
       untilHeading--
       const rates = rate(figures)
       const date = now()
-      write(row(COLUMNS.map(({ cell }) => cell(rates, figures, date))))
+      write(
+        row(
+          columns,
+          columns.map(({ cell }) => cell(rates, figures, date)),
+        ),
+      )
     },
     close: () => undefined,
   }
