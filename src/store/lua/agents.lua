@@ -77,7 +77,7 @@ function apply.agent_status(of)
     local turn = of.says .. SEP .. name(of.campaign) .. SEP .. of.stamp
     set(agent, 'turns', with_turn(agent.fields.turns, turn, agent.fields.call_stamp), ttl.agent)
   end
-  register(agent, 'agents', of.ref, 'agent')
+  register(agent, 'agents', of.ref, 'agent', ttl.agent)
 end
 
 -- Numbers are told apart by their last digits: two lists without a common one are of different tries.
@@ -164,7 +164,7 @@ function apply.call(of)
   local agent = open(key('agent:' .. name(of.ref)))
   local entry = table.concat({ of.ms, of.id, of.source, call.ref, of.numbers, rank, of.stamp, of.json }, SEP)
   if add_once(key('agent_calls:' .. name(of.ref)), entry, 20, ttl.agent, prefer_call) then note_change(of.change) end
-  register(agent, 'agents', of.ref, 'agent')
+  register(agent, 'agents', of.ref, 'agent', ttl.agent)
   local held = read_call(agent)
   local is_same = held and held.ref == call.ref and held.source == call.source
   local is_copy = held and is_other_copy(call, held)

@@ -109,7 +109,7 @@ end
 
 -- Figures of a campaign and a day (UTC): for each quarter of an hour how many CDRs there were of each end reason, and how many of them were
 -- answered, with their times. End reasons are an open set: from some number on they are counted together.
-local MAX_REASONS = 30
+local MAX_REASONS, FIGURES_SECONDS = 30, ttl.cdr + 86400
 local function figures_of(counted)
   local quarter, campaign = string.match(counted, '^(%d+)' .. FIELD .. '([^' .. FIELD .. ']*)')
   if quarter then return open(key('figures:' .. campaign .. ':' .. string.format('%.0f', math.floor(tonumber(quarter) / 96)))) end
@@ -144,7 +144,7 @@ local function count_cdr(counted, by)
   if not is_known and by > 0 then
     reasons[#reasons + 1], reasons[#reasons + 2] = reason, '1'
   end
-  set(figures, field, table.concat({ sums[1], sums[2], sums[3], table.concat(reasons, ENTRY) }, SEP), ttl.cdr + 86400)
+  set(figures, field, table.concat({ sums[1], sums[2], sums[3], table.concat(reasons, ENTRY) }, SEP), FIGURES_SECONDS)
 end
 
 -- A CDR as it is kept: digest, seconds from receipt until it was written, what it is counted as, then the event: id, time (unix ms; with a `+`
@@ -204,7 +204,7 @@ function apply.cdr(of)
       return
     end
   end
-  if of.campaign ~= '' then register(figures_of(counted), 'campaigns', of.campaign, 'campaign') end
+  if of.campaign ~= '' then register(figures_of(counted), 'campaigns', of.campaign, 'campaign', FIGURES_SECONDS) end
   index_cdr(of.id, listed_ms, of.campaign, of.terms)
   note_change(of.change)
 end

@@ -74,8 +74,9 @@ local function register_name(set_name, ref, of)
   if own.is_in[ref] then return end
   own.is_in[ref], own.names[#own.names + 1] = true, ref
 end
-local function register(document, set_name, ref, of)
-  if is_due(document, 'registered', ttl[of]) then register_name(set_name, ref, of) end
+-- @param of what the reference is kept as long as; the document itself is kept for so many seconds
+local function register(document, set_name, ref, of, seconds)
+  if is_due(document, 'registered', seconds) then register_name(set_name, ref, of) end
 end
 local function write_registers()
   for _, set_name in ipairs(sets) do

@@ -39,7 +39,7 @@ function apply.stats(of)
   local count = redis.call('RPUSH', series, of.at .. SEP .. (is_reset and '1' or '') .. SEP .. of.values)
   if count >= 2 * MAX_POINTS then redis.call('LTRIM', series, -MAX_POINTS, -1) end
   if is_due(stats, 'x:' .. own, seconds) or count == 1 then expire(series, seconds + 3600) end
-  register(stats, of.of .. 's', of.ref, of.of)
+  register(stats, of.of .. 's', of.ref, of.of, seconds)
   note_change(of.change)
 end
 
@@ -53,7 +53,7 @@ function apply.state(of)
     set(document, 'stamp', of.stamp, ttl.campaign)
     set(document, 'source', of.source, ttl.campaign)
   end
-  register(document, of.of .. 's', of.ref, 'campaign')
+  register(document, of.of .. 's', of.ref, 'campaign', ttl.campaign)
 end
 
 -- The latest values of any kind, each once: so many, and so many bytes of them.
@@ -94,7 +94,7 @@ function apply.preview(of)
   if newer(of.stamp, held.stamp) then
     if held.id and held.id ~= of.id then drop_parts('preview', held.id, held.parts) end
     for _, field in ipairs({ 'stamp', 'id', 'parts', 'at' }) do set(preview, field, of[field], ttl.preview) end
-    register(preview, 'campaigns', of.ref, 'campaign')
+    register(preview, 'campaigns', of.ref, 'campaign', ttl.preview)
     note_change(of.change)
   elseif held.id ~= of.id then
     drop_parts('preview', of.id, of.parts)

@@ -1,0 +1,147 @@
+import { expect, test } from 'vitest'
+import {
+  agentCall,
+  agentStats,
+  agentStatus,
+  campaignStats,
+  campaignStatus,
+  cdr,
+  dialPreview,
+  latest,
+  other,
+  relayAlive,
+  relayGap,
+  relayParked,
+  type Effect,
+} from '../../src/store/index.ts'
+import { useRedisClient } from '../support/redis.ts'
+import { useStore } from '../support/store.ts'
+import { BASE_MS, toEvent } from './events.ts'
+
+const DAY_SECONDS = 24 * 3_600
+const DAYS = 30
+
+/** A day passes in the database: what would have run out is gone. */
+const PASS_DAY = `
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local left = redis.call('PTTL', key)
+  if left >= 0 then
+    if left <= tonumber(ARGV[1]) then redis.call('DEL', key) else redis.call('PEXPIRE', key, left - tonumber(ARGV[1])) end
+  end
+end`
+
+/** What a day brings: agents and campaigns that stay, and others that are there for this day only. */
+function* toDay(day: number): Generator<Effect> {
+  const start = day * DAY_SECONDS
+  const agents = [
+    ...Array.from({ length: 20 }, (_, n) => `stays-${n}`),
+    ...Array.from({ length: 20 }, (_, n) => `d${day}-${n}`),
+  ]
+  for (const [index, ref] of agents.entries()) {
+    const at = start + index
+    const campaign = index % 2 === 0 ? 'all' : `c${day}`
+    yield agentStatus(toEvent('agents', 'status', ref, { status: 'busy', campaign_ref: campaign }, at))
+    yield agentCall(toEvent('agents', 'call', ref, { call_ref: `${day}-${index}`, number: '27821234567' }, at + 1))
+    yield agentStatus(toEvent('agents', 'status', ref, { status: 'wrapup', campaign_ref: campaign }, at + 2))
+    yield agentStats(toEvent('agents', 'stats', ref, { campaign_ref: campaign, calls: day }, at))
+    yield latest(toEvent('agents', 'break', ref, { text: 'x'.repeat(1_000) }, at))
+    // Some come out of a backup, of years before.
+    const dialed = index % 5 === 0 ? at - index * 90 * DAY_SECONDS : at
+    const payload = {
+      call_ref: `${day}-${index}`,
+      dialed_at: BASE_MS / 1_000 + dialed,
+      number: `2782${day}${index}`,
+      end_reason: `word-${day}-${index}`,
+      ref: campaign,
+      extension: ref,
+    }
+    yield cdr(toEvent('campaigns', 'cdr', undefined, payload, at + 3, { transport: 'list' }))
+    yield other(toEvent('agents', `t${day}-${index}`, undefined, undefined, at, { data: 'x'.repeat(500) }))
+  }
+  for (const ref of ['all', `c${day}`]) {
+    yield campaignStatus(toEvent('campaigns', 'status', ref, { status: day % 2 === 0 ? 'started' : 'stopped' }, start))
+    yield campaignStats(toEvent('campaigns', 'stats', ref, { total_calls: day }, start))
+    yield dialPreview(
+      toEvent('campaigns', 'dial_preview', ref, { callees: [{ number: '1', contact_ref: 'a' }] }, start),
+    )
+  }
+  const gap = {
+    source: 'main',
+    relay: 'r',
+    from: '',
+    cause: 'start',
+    patterns: [],
+    to: new Date(BASE_MS + start * 1_000).toISOString(),
+  }
+  yield relayGap(toEvent('relay', 'gap', 'main', gap, start, { transport: 'relay' }))
+  yield relayAlive(
+    toEvent('relay', 'alive', `relay-${day}`, { relay: `relay-${day}`, sources: [], started: '' }, start),
+  )
+  const parked = {
+    id: `p${day}`,
+    source: 'main',
+    route: 'other',
+    type: 'x',
+    reason: 'refused',
+    detail: '',
+    received: '',
+    bytes: 1,
+  }
+  const parkedat = new Date(BASE_MS + start * 1_000).toISOString()
+  yield relayParked(toEvent('relay', 'parked', 'main', { ...parked, parkedat, state: 'parked' }, start))
+}
+
+/** Bytes of all keys, by what stands before their first reference. */
+const WEIGH = `
+local sizes, replies = {}, {}
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local family = string.match(key, '^[^:]*:([^:]*)')
+  sizes[family] = (sizes[family] or 0) + redis.call('MEMORY', 'USAGE', key, 'SAMPLES', '0')
+end
+for family, size in pairs(sizes) do
+  replies[#replies + 1] = family
+  replies[#replies + 1] = size
+end
+return replies`
+
+test('thirty days leave no more behind than the time for which each thing is kept', { timeout: 60_000 }, async () => {
+  let day = 0
+  const { store, redis } = await useStore({ now: () => BASE_MS + day * DAY_SECONDS * 1_000 })
+  const client = await useRedisClient(redis.url)
+  const weights: Map<string, number>[] = []
+  for (; day < DAYS; day++) {
+    await store.commit({ effects: [...toDay(day)], done: new Map([[`m${day}`, ['a', 'b']]]) })
+    if (day === 21 || day === DAYS - 1) {
+      const reply = (await client.eval(WEIGH, { keys: [], arguments: [] })) as (string | number)[]
+      weights.push(
+        new Map(reply.flatMap((family, at) => (at % 2 === 0 ? [[String(family), Number(reply[at + 1])]] : []))),
+      )
+    }
+    await client.eval(PASS_DAY, { keys: [], arguments: [String(DAY_SECONDS * 1_000)] })
+  }
+  const [before, last] = weights as [Map<string, number>, Map<string, number>]
+  // Kept for thirty days and longer, or as many as there may be; each has a limit of its own, and grows until then.
+  const LONG = new Set([
+    'campaign',
+    'campaign_history',
+    'campaign_stats',
+    'campaign_series',
+    'campaigns',
+    'campaigns_heard',
+    'gap',
+    'gaps',
+    'gaps_of',
+    'gap_latest',
+    'relays',
+    'parked',
+    'other',
+    'other_counts',
+  ])
+  const grown = [...last].filter(([family, bytes]) => !LONG.has(family) && bytes > 1.1 * (before.get(family) ?? 0))
+  expect(grown).toEqual([])
+  // In proportion to the days, and no more.
+  const sum = (sizes: Map<string, number>) =>
+    [...sizes].reduce((all, [family, bytes]) => (LONG.has(family) ? all + bytes : all), 0)
+  expect(sum(last)).toBeLessThan(1.5 * sum(before))
+  expect((await store.read.agents({ limit: 500 })).items.length).toBeLessThan(20 + 20 * 9)
+})
