@@ -5,7 +5,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { LAUNCHER, start, type Running } from '../cli/run.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useFolder, waitFor } from '../support/relay.ts'
-import { ROUTES } from '../support/routes.ts'
+import { ROUTES, SECRETS } from '../support/routes.ts'
 
 const TOKEN = 'the-token-of-this-test-of-32-characters'
 const LIST = 'enigma:notifications:campaigns'
@@ -24,7 +24,13 @@ function startDev(
     for (const pid of await processesOf(folder)) kill(pid)
   })
   return start(program, [...first, ...args], {
-    env: { ENIGMA_DATA_DIR: folder, ENIGMA_API: '127.0.0.1:0', ENIGMA_HTTP: '127.0.0.1:0', API_TOKEN: TOKEN, ...env },
+    env: {
+      ENIGMA_DATA_DIR: folder,
+      ENIGMA_API: '127.0.0.1:0',
+      ENIGMA_HTTP: '127.0.0.1:0',
+      API_TOKEN: TOKEN,
+      ...env,
+    },
   })
 }
 
@@ -174,7 +180,7 @@ test('a second dev on the same state is refused; after a SIGKILL the next one en
 
 test('with --bundles the functions run in processes of their own; a SIGKILL leaves none for the next one', async () => {
   const folder = await useFolder()
-  const first = startDev(folder, ['--bundles', '--agents', '10', '--speed', '5'])
+  const first = startDev(folder, ['--bundles', '--agents', '10', '--speed', '5'], SECRETS)
   await first.says(new RegExp(`^functions +dist/functions/ +${ROUTES.all.length}, each behind its queue$`, 'm'))
   await waitFor(
     async () => ((await get(first, '/agents')).body['items'] as unknown[]).length > 0,

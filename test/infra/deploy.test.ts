@@ -13,7 +13,7 @@ import { ROOT } from '../cli/run.ts'
 import { useRedisServer } from '../support/redis.ts'
 import { useSqs } from '../support/sqs.ts'
 import { parameterName } from '../../infra/stack/names.ts'
-import { DECLARED } from '../support/routes.ts'
+import { DECLARED, SECRETS } from '../support/routes.ts'
 
 const run = promisify(execFile)
 
@@ -149,6 +149,7 @@ test('an account that has all is told so, and nothing is done', async () => {
     'ok    parameter /acme-eu/upstash-redis-rest-url',
     'ok    parameter /acme-eu/upstash-redis-rest-token',
     'ok    parameter /acme-eu/api-token',
+    ...Object.keys(SECRETS).map((name) => `ok    parameter /acme-eu/${name.toLowerCase().replaceAll('_', '-')}`),
     'ok    Upstash answers and accepts the token',
     'ok    API tokens: api-token (read)',
     'ok    the account has a Lambda concurrency of 1000; --param="apiConcurrency=20" stops a flood of API requests from delaying screen pops',

@@ -11,6 +11,18 @@ export const DECLARED = await readDeclarations()
 /** The route table of it. */
 export const ROUTES = createRoutes(DECLARED)
 
+/** The functions that need what only their user has, such as a CRM: deployed, and in bundles, they do not work without it. */
+export const NEEDY: ReadonlySet<string> = new Set(
+  DECLARED.filter(({ variables = {}, secrets = [] }) => Object.keys(variables).length + secrets.length > 0).map(
+    ({ name }) => name,
+  ),
+)
+
+/** The secrets that they declare, each with a value that opens nothing. */
+export const SECRETS = Object.fromEntries(
+  DECLARED.flatMap(({ secrets = [] }) => secrets).map((name) => [name, 'of-the-test']),
+)
+
 /** The same in a file: a process that reads it need not load `functions/`. */
 export const ROUTES_FILE = join(tmpdir(), `enigma-routes-${process.pid}.json`)
 writeFileSync(ROUTES_FILE, formatRoutes(DECLARED))
