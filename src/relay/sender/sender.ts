@@ -82,8 +82,7 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
 
   const pacing = createPacing({ ...route, onDue: () => dispatch() })
   /** A full request is never held back, nor is a pack that goes alone. */
-  const isHeld = () =>
-    !lanes.isFull && singles.length === 0 && pacing.holdsBack(now() - (lanes.readySinceMs ?? now()))
+  const isHeld = () => !lanes.isFull && singles.length === 0 && pacing.holdsBack(now() - (lanes.readySinceMs ?? now()))
   const hasWork = () => !stopping.signal.aborted && (!lanes.isEmpty || singles.length > 0)
   const isFull = () => requests.size >= route.inFlight
   const dispatch = () => {
