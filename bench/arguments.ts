@@ -2,7 +2,7 @@ import { accessSync, constants } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { Load } from './pubsub.ts'
 
-const PARTS = ['drain', 'pubsub', 'calls', 'idle', 'outage', 'baseline', 'cold', 'price'] as const
+const PARTS = ['drain', 'pubsub', 'calls', 'idle', 'outage', 'baseline', 'cold', 'price', 'capacity'] as const
 
 export type BenchOptions = {
   readonly smoke: boolean
@@ -22,6 +22,8 @@ export type BenchOptions = {
   readonly seconds: number
   /** Size of the call centre whose price is measured. */
   readonly agents: number
+  /** CDRs in the read model whose capacity is measured. */
+  readonly cdrs: number
 }
 
 export const HELP = `npm run bench -- [options]: measures the relay's single file, and prints each figure with its target and a verdict. Beside it, in the
@@ -38,6 +40,7 @@ same run: the floor, the script that everybody writes and, if you have it, Bento
   --delays a,b        the longest delay (ms) of SQS' answer on Pub/Sub (those of the table; smoke 20)
   --seconds N         how long each rate is kept up, and six times as long the call centre of the price is played (10; smoke 2)
   --agents N          size of the call centre whose price is measured (1000; smoke 50)
+  --cdrs N            CDRs in the read model whose capacity is measured (3000000, which takes a while; smoke 20000)
 
 What the figures mean: docs/benchmarks.md`
 
@@ -67,6 +70,7 @@ export function readArguments(args: readonly string[]): BenchOptions | undefined
       delays: text,
       seconds: text,
       agents: text,
+      cdrs: text,
     },
   })
   if (values.help) return undefined
@@ -75,7 +79,7 @@ export function readArguments(args: readonly string[]): BenchOptions | undefined
   if (only !== undefined && part === undefined) throw new Error(`--only takes ${PARTS.join(', ')}, not "${only}"`)
   if (bento !== undefined) checkFile('bento', bento, constants.X_OK)
   for (const file of relay) checkFile('relay', file, constants.R_OK)
-  type Counted = 'rounds' | 'count' | 'baseline-count' | 'rates' | 'delays' | 'seconds' | 'agents'
+  type Counted = 'rounds' | 'count' | 'baseline-count' | 'rates' | 'delays' | 'seconds' | 'agents' | 'cdrs'
   const read = (name: Counted, usual: string, smokes: string): number[] =>
     (values[name] ?? (smoke ? smokes : usual)).split(',').map((one) => toCount(name, one))
   const readOne = (...what: Parameters<typeof read>): number => {
@@ -98,6 +102,7 @@ export function readArguments(args: readonly string[]): BenchOptions | undefined
     loads: (isGrid ? grid : LOADS).map(([rate, delayMs]) => ({ type: 'status', rate, delayMs })),
     seconds: readOne('seconds', '10', '2'),
     agents: readOne('agents', '1000', '50'),
+    cdrs: readOne('cdrs', '3000000', '20000'),
   }
 }
 

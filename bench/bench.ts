@@ -1,13 +1,22 @@
 import { availableParallelism } from 'node:os'
 import { createShutdown, withReleasers } from '../src/runtime/index.ts'
 import { HELP, readArguments, type BenchOptions } from './arguments.ts'
+import { measureCapacity } from './capacity.ts'
 import { measureColdStarts } from './cold-start.ts'
 import { measureDrain } from './drain.ts'
 import { measureIdle } from './idle.ts'
 import { measureOutage } from './outage.ts'
 import { measurePrice } from './price.ts'
 import { measurePubsub, type Load } from './pubsub.ts'
-import { formatCold, formatDrain, formatIdle, formatOutage, formatPrice, formatPubsub } from './report.ts'
+import {
+  formatCapacity,
+  formatCold,
+  formatDrain,
+  formatIdle,
+  formatOutage,
+  formatPrice,
+  formatPubsub,
+} from './report.ts'
 import { inTurn, type PubsubResult, type Results } from './results.ts'
 import { BASELINE, createBento, createRelays, FLOOR, type Subject } from './subject.ts'
 import { formatVerdicts, needsReference, REFERENCE } from './verdicts.ts'
@@ -35,13 +44,13 @@ function readOptions(): BenchOptions | undefined {
 
 const options = readOptions()
 if (options === undefined) process.exit()
-const { smoke, only, counts, loads, rounds, seconds, agents } = options
+const { smoke, only, counts, loads, rounds, seconds, agents, cdrs } = options
 
 const shutdown = createShutdown(process)
 const { signal } = shutdown
-const results: Results = { drain: [], pubsub: [], idle: [], outage: [], cold: [], price: [] }
+const results: Results = { drain: [], pubsub: [], idle: [], outage: [], cold: [], price: [], capacity: [] }
 
-const isOfFunctions = only === 'cold' || only === 'price'
+const isOfFunctions = only === 'cold' || only === 'price' || only === 'capacity'
 const relays = only === 'baseline' || isOfFunctions ? [] : await createRelays(options.relays)
 const peers = [...relays, ...(options.bento === undefined || only === 'baseline' ? [] : [createBento(options.bento)])]
 const floors = only === 'baseline' ? [] : [FLOOR]
@@ -94,6 +103,11 @@ async function price(): Promise<void> {
   console.log(`\n${formatPrice(measured)}`)
 }
 
+async function capacity(): Promise<void> {
+  results.capacity.push(await withReleasers((release) => measureCapacity(release, signal, { cdrs, seconds })))
+  console.log(`\n${results.capacity.map(formatCapacity).join('\n')}`)
+}
+
 /** Finds what the relay lost or sent out of order; other subjects promise neither. */
 function findFaults(): string[] {
   const named = [
@@ -119,7 +133,9 @@ try {
   if (isWanted('idle')) await idle()
   if (isWanted('outage')) await outage()
   if (isWanted('cold')) await cold()
-  if (isWanted('price')) await price()
+  // They load the functions, which take their environment once.
+  if (only === 'price') await price()
+  if (only === 'capacity') await capacity()
   // A smoke run is too short to tell how fast anything is.
   if (!smoke && only !== 'baseline') {
     if (needsReference(results)) await pubsub([REFERENCE], [FLOOR])

@@ -1,6 +1,6 @@
 import { formatTable, thousands } from './table.ts'
 
-/** What a stack costs a month, in US dollars, by the formulas and prices of docs/deploy.md. */
+/** The monthly cost of a stack in US dollars, by the formulas and prices of docs/deploy.md. */
 export type Bill = {
   readonly agents: number
   readonly sqs: number
@@ -12,7 +12,7 @@ export type Bill = {
   readonly all: number
 }
 
-/** What one notification takes. */
+/** Requests of the relay, invocations and commands for one notification. */
 export type Each = { readonly sends: number; readonly invocations: number; readonly commands: number }
 
 /** A month is 22 days of 8 hours, in which an agent makes 7.1 notifications a minute, 2.3 of them CDRs. */

@@ -12,7 +12,7 @@ import { toBill, type Bill } from './bill.ts'
 import { countCommands } from './commands.ts'
 import { toCdr } from './packets.ts'
 
-/** What the functions cost for each notification of a call centre. */
+/** Requests, invocations and commands of a call centre that was played. */
 export type PriceFigures = {
   readonly agents: number
   readonly seconds: number
@@ -27,7 +27,7 @@ export type PriceFigures = {
   readonly bytes: number
 }
 
-/** What one kind costs, each notification in a commit of its own, and in commits of 50. */
+/** Commands for a notification of one kind, in a commit of its own and in commits of 50. */
 export type KindFigures = { readonly kind: string; readonly alone: number; readonly inPacks: number }
 
 export type Price = {
@@ -37,7 +37,7 @@ export type Price = {
   readonly agentsPage: number
   /** Bytes of a CDR of 420 bytes with everything that finds it. */
   readonly cdrBytes: number
-  /** What it comes to a month, by these figures. */
+  /** The monthly bill by these figures. */
   readonly bill: Bill
 }
 

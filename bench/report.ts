@@ -1,4 +1,5 @@
 import { formatBill } from './bill.ts'
+import type { CapacityFigures } from './capacity.ts'
 import type { ColdStart } from './cold-start.ts'
 import type { DrainFigures } from './drain.ts'
 import type { IdleFigures } from './idle.ts'
@@ -97,6 +98,12 @@ export function formatCold(results: readonly ColdStart[]): string {
     ...[kilobytes, importMs, invokeMs, moreMs].map((figure) => figure.toFixed(1)),
   ])
   return `Cold starts of bundles\n${formatTable(['', 'kB', 'import ms', 'first invocation ms', 'more than an empty handler ms'], rows)}`
+}
+
+export function formatCapacity({ cdrs, perSecond, slowestMs, averageMs, usedMb }: CapacityFigures): string {
+  const row = [thousands(cdrs), thousands(perSecond), averageMs.toFixed(2), slowestMs.toFixed(1), thousands(usedMb)]
+  const head = ['CDRs before', 'notifications per second', 'script ms on average', 'slowest ms', 'MB']
+  return `The functions into one database, asked for 2,000 a second\n${formatTable(head, [row])}`
 }
 
 export function formatPrice({ kinds, centre, agentsPage, cdrBytes, bill }: Price): string {

@@ -1,3 +1,4 @@
+import type { CapacityFigures } from './capacity.ts'
 import type { ColdStart } from './cold-start.ts'
 import type { DrainFigures } from './drain.ts'
 import type { IdleFigures } from './idle.ts'
@@ -19,6 +20,7 @@ export type Results = {
   readonly outage: Result<OutageFigures>[]
   readonly cold: ColdStart[]
   readonly price: Price[]
+  readonly capacity: CapacityFigures[]
 }
 
 /** Of these the worst round counts, not the median. */

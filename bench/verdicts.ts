@@ -65,6 +65,8 @@ const PRICE_ROWS = {
   packs: { at: 'price', work: '', figure: 'each', digits: 2, most: 4 },
   agents: { at: 'price', work: 'GET /agents with 2,000 agents, commands', figure: 'each', most: 5 },
   cdr: { at: 'price', work: 'a CDR with everything that finds it, bytes', figure: 'each', most: 800 },
+  capacity: { at: 'capacity', work: 'notifications per second into one database', figure: 'each', least: 1_980 },
+  script: { at: 'capacity', work: 'slowest script, ms', figure: 'each', digits: 1, most: 5 },
   bill: { at: 'price', work: 'a month with 1,000 agents, US dollars', figure: 'each', most: 150 },
 } satisfies Readonly<Record<string, Row>>
 
@@ -125,6 +127,10 @@ export function toVerdicts(results: Results): Verdict[] {
     }),
     ...cold,
     ...price,
+    ...results.capacity.flatMap(({ perSecond, slowestMs }) => [
+      toVerdict(PRICE_ROWS.capacity, perSecond, undefined, undefined),
+      toVerdict(PRICE_ROWS.script, slowestMs, undefined, undefined),
+    ]),
   ]
 }
 

@@ -30,7 +30,7 @@ export type ReadCdr = {
 /** Clocks differ; a call that was dialled further in the future (ms) was not dialled then. */
 const AHEAD_MS = 24 * 3600_000
 
-/** What a record is made of besides the payload. */
+/** The parts of an event, besides the payload, that a record shows. */
 type Receipt = Pick<StoreEvent, 'source' | 'reference' | 'timeMs'>
 
 /** When a call was dialled, unix s; null where it is not known, or cannot be. */
@@ -81,7 +81,7 @@ function readPacket(receipt: Receipt, data: string): ReadCdr | undefined {
   }
 }
 
-/** What follows from an id of the relay's own: `main/l/1764000000000/17`. */
+/** The attributes that follow from an id of the relay's own: `main/l/1764000000000/17`. */
 function parseId(id: string) {
   const [, source = '', letter = '', number = '', index = ''] = /^(.*)\/([lpro])\/(\d+)\/(\d+)$/s.exec(id) ?? []
   const transport = TRANSPORTS[letter]
@@ -112,7 +112,7 @@ const toUsual = (id: string, source: string, timeMs: number): Attributes => ({
 /** These have a place of their own, or follow from it. */
 const IN_PLACE: ReadonlySet<string> = new Set(['id', 'transport', 'sequence', 'maxwaitms'])
 
-/** What else is kept as JSON: attributes that are not the usual ones (null: there is none), and what the packet does not tell. */
+/** The rest is kept as JSON: attributes that are not the usual ones (null: there is none), and a record or payload that the packet does not tell. */
 type More = Readonly<Record<string, unknown>> & Partial<ReadCdr>
 
 /** A CDR's event as it is kept. */

@@ -47,7 +47,7 @@ export function toStamp(event: Pick<StoreEvent, 'source' | 'transport' | 'sequen
   )
 }
 
-/** What a step changes, for the stream of changes: no personal data. */
+/** A change that a step makes, for the stream of changes: no personal data. */
 export type Change = {
   /** `agents/status` */
   readonly kind: string

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 
 /**
- * The text of a script in `lua/`. What is built has the texts in this file's place, since a bundle has no files beside it and not every
+ * The text of a script in `lua/`. A bundle has the texts in this file's place, since it has no files beside it and not every
  * runtime has files: infra/build/inline-lua.ts
  */
 export const readLua = (name: string): string => readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8')

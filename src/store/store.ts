@@ -175,7 +175,7 @@ function sizeOf(texts: readonly string[]): number {
   return texts.reduce((sum, text) => sum + toBytes(JSON.stringify(text)).length + 1, 0)
 }
 
-/** What the script answers when ids were made of a secret that the database does not have. */
+/** The reply of the script when ids were made of a secret that the database does not have. */
 const ANOTHER_SECRET = 'another secret'
 
 /**

@@ -22,7 +22,7 @@ export function toCdrId(digest: string): string {
 /** Phone numbers of one line may be written with and without their prefix: their last digits find them all. */
 const LAST_DIGITS = 7
 
-/** What stands for an agent, a contact or a number in an index: five digits of a hash. */
+/** The term of an agent, a contact or a number in an index: five digits of a hash. */
 export function toTerm(of: 'agent' | 'contact' | 'number', value: string): string {
   const digits = of === 'number' ? value.replace(/\D/g, '') : ''
   return hash(`${of}:${digits.length >= LAST_DIGITS ? digits.slice(-LAST_DIGITS) : value}`)
@@ -46,7 +46,7 @@ export const fieldsOfTerm = (term: string): string[] => [1, 2, 3].map((length) =
 export function fieldsOfTime(campaign?: string): string[] {
   const [kind, of] = campaign === undefined ? ['t', ''] : ['c', `|${campaign}`]
   const minutes = Array.from({ length: QUARTER_MS / 60_000 }, (_, minute) => `${kind}${minute}`)
-  const slots = minutes.flatMap((minute) => Array.from({ length: 12 }, (_, slot) => `${minute}:${slot}${of}`))
+  const slots = minutes.flatMap((minute) => Array.from({ length: 30 }, (_, slot) => `${minute}:${slot}${of}`))
   return [kind + of, ...minutes.map((minute) => minute + of), ...slots]
 }
 

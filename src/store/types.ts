@@ -113,11 +113,11 @@ export type AgentFilter = PageRequest & {
 }
 
 export type AgentsPage = Page<Agent> & {
-  /** Status → how many states there are of it, of all that fit the filter whatever their status; absent where nothing was filtered and counts not asked for. */
+  /** Status → number of states, of all that fit the filter whatever their status. Absent without a filter, unless `counts` was asked for. */
   readonly counts?: Record<string, number>
 }
 
-/** What the CDRs of today come to, by `dialed_at` in the time zone of the read model. */
+/** Counts and averages of today's CDRs, by `dialed_at` in the time zone of the read model. */
 export type Today = {
   /** When the day began. */
   readonly since: string

@@ -13,6 +13,7 @@ test('without arguments the loads with a target are measured three times; a smok
     counts: { relay: 200_000, baseline: 20_000 },
     loads: [status(2_660, 0), status(2_660, 20), status(500, 0), status(20, 0)],
     agents: 1_000,
+    cdrs: 3_000_000,
     seconds: 10,
   })
   expect(readArguments(['--smoke', '--only', 'drain'])).toMatchObject({

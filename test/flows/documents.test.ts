@@ -1,7 +1,7 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { createServer } from 'node:http'
 import { once } from 'node:events'
-import { cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -56,6 +56,17 @@ async function useCrm() {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/pops`, pops }
 }
 
+/** What the comment in the example says for a database in a VPC. */
+async function declareVpc(file: string): Promise<void> {
+  const source = await readFile(file, 'utf8')
+  const declared = source.replace(
+    /\/\/ For a database in a VPC: vpc: \{.*\}$/m,
+    "vpc: { subnetIds: ['subnet-0a'], securityGroupIds: ['sg-0b'] },",
+  )
+  expect(declared).not.toBe(source)
+  await writeFile(file, declared)
+}
+
 test('a sub_type of one’s own, a CRM and a Postgres by the documents alone: from PUBLISH to the API, the pop and the row', async () => {
   const clone = await useClone()
   const [crm, postgres] = [await useCrm(), await startPostgres()]
@@ -71,10 +82,22 @@ test('a sub_type of one’s own, a CRM and a Postgres by the documents alone: fr
   ]
   const DEV = 'npm run dev'
   expect(all.filter((command) => command === DEV)).toHaveLength(2)
-  for (const command of all.filter((one) => one !== DEV)) await inClone(command)
+  for (const command of all.filter((one) => one !== DEV)) {
+    if (command === 'npm run package') await declareVpc(join(clone, 'functions/campaigns/cdr.ts'))
+    await inClone(command)
+  }
   const template = await readFile(join(clone, '.serverless/cloudformation-template-update-stack.json'), 'utf8')
   for (const part of ['AgentsBreakQueue', 'AgentsBreakDeadLetterQueue', 'AgentsBreakLambdaFunction', 'crm-token'])
     expect(template).toContain(part)
+  const { Resources } = JSON.parse(template) as { Resources: Record<string, { Properties: { VpcConfig?: object } }> }
+  expect(Resources['CampaignsCdrLambdaFunction']?.Properties.VpcConfig).toEqual({
+    SubnetIds: ['subnet-0a'],
+    SecurityGroupIds: ['sg-0b'],
+  })
+  expect(Resources['AgentsStatusLambdaFunction']?.Properties.VpcConfig).toBeUndefined()
+  const rightsOf = (role: string) => JSON.stringify(Resources[role])
+  expect(rightsOf('CampaignsCdrRole')).toContain('ec2:CreateNetworkInterface')
+  expect(rightsOf('AgentsStatusRole')).not.toContain('ec2:')
   expect(await readFile(join(clone, 'dist/routes.json'), 'utf8')).toContain('"agents-break"')
 
   const dev = start('npm', ['run', 'dev', '--', '--no-simulator'], {

@@ -21,7 +21,7 @@ const AGENTS = 20
 /** On a slow machine half a minute passes before a call is handled for the second time. */
 const NEVER_STALE_MS = 3_600_000
 
-/** What the read model notes for itself: what is done of a message, which CDRs came before their call, and when it did what. */
+/** Keys for the read model's own use: finished parts of a message, CDRs that came before their call, and the times of hourly work. */
 const OWN_KEYS = /^enigma:(?:(?:done|call):|(?:\w+_heard|upkeep|quarters|changes)$)/
 const OWN_FIELDS = /^(?:registered|looked|x:.*|call_cdrs|about)$/
 

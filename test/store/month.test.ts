@@ -30,7 +30,7 @@ for _, key in ipairs(redis.call('KEYS', '*')) do
   end
 end`
 
-/** What a day brings: agents and campaigns that stay, and others that are there for this day only. */
+/** The effects of a day: of agents and campaigns that stay, and of others that are there for this day only. */
 function* toDay(day: number): Generator<Effect> {
   const start = day * DAY_SECONDS
   const agents = [

@@ -44,7 +44,7 @@ test.each([
 ] as const)('%s costs so few commands, alone and in a commit of 50', async (_name, make, alone, inPacks) => {
   const { commit, count } = await usePricedStore()
   const refs = Array.from({ length: 50 }, (_, index) => String(1_000 + index))
-  // What is done once an hour.
+  // The first commit does the hourly work.
   await commit(refs.map(make))
   expect(await count(() => commit([make('1000')]))).toBeLessThanOrEqual(alone)
   expect((await count(() => commit(refs.map(make)))) / refs.length).toBeLessThanOrEqual(inPacks)

@@ -1,4 +1,4 @@
--- What agents do in each campaign, and which call they have.
+-- The states of agents in each campaign, and the calls that they have.
 
 -- A campaign in which the agent was not heard of for as long as an agent is kept, and the oldest of too many.
 -- Looked for once an hour, or when there are too many: somebody may write words of chance for campaigns.
@@ -27,7 +27,7 @@ local function forget_campaigns(agent)
   end
 end
 
--- What began or ended a call lately, in the order of time: kind, campaign and stamp of each. Those from well before the present call say
+-- The statuses that began or ended a call lately, in the order of time: kind, campaign and stamp of each. Those from well before the present call say
 -- nothing about it. Which call an agent has is told from them when it is read (src/store/reads/current-call.ts).
 local MAX_TURNS, ACCOMPANIES_MS = 24, 10000
 local function with_turn(turns, turn, call_stamp)
@@ -99,7 +99,7 @@ local function is_other_copy(a, b)
   return is_named and a.ref == b.ref and a.source == b.source and stream_a ~= stream_b and math.abs(ms_a - ms_b) <= COPY_MS
     and not differ(a.numbers, b.numbers)
 end
--- What is fresh is preferred, then what came as inbound, which says more; then the first.
+-- A fresh copy is preferred, then one that came as inbound, which says more; then the first.
 local function is_better(a, b)
   if a.rank ~= b.rank then return a.rank > b.rank end
   return newer(b.stamp, a.stamp)
@@ -113,7 +113,7 @@ local function prefer_call(a, b)
   if is_other_copy(call, other) then return is_better(call, other) end
 end
 
--- What a CDR says of a call with its reference: 'over', 'doubt' or nothing. There is one CDR for each number tried, so it may be of an earlier
+-- The verdict of a CDR on a call with its reference: 'over', 'doubt' or nothing. There is one CDR for each number tried, so it may be of an earlier
 -- try: one that was received before the call, names another agent or another number, or ended before the call was handed over. The end is
 -- told by dialed_at and the times, which leave out the ringing, and by the dialler's clock. A CDR that names the agent is of the
 -- call unless it is much older; one that names none has to be of it for certain.
@@ -152,7 +152,7 @@ local function with_cdr(cdrs, cdr)
   end
   return table.concat(kept, ENTRY)
 end
--- What is known of a call by its reference: who has it, and its CDRs that came before it. They come by different queues.
+-- The document of a call by its reference: who has it, and its CDRs that came before it. They come by different queues.
 local function open_call(source, call_ref) return open(key('call:' .. name(source .. ':' .. call_ref))) end
 
 function apply.call(of)

@@ -5,7 +5,8 @@
 -- goes into the first that is not full. So few CDRs take few fields, many take many, and nothing has to be moved.
 -- Readers: src/store/reads/cdr-index.ts
 local QUARTER_MS = 900000
-local FULL, FULL_TERM = 4096, 2048
+-- Bytes. A script reads all three fields of each term, so they are small; the finest takes what is left.
+local FULL, FULL_TERM = 1024, 512
 -- So many entries are 60 MB of the 100 MB that Upstash allows for a record. CDRs beyond them are found by their ids alone.
 local MAX_ENTRIES = 2500000
 local MAX_QUARTERS = 20000
@@ -23,11 +24,12 @@ end
 local quarters, quarter_order = {}, {}
 local function fields_of_time(kind, offset, of)
   local minute = kind .. math.floor(offset / 60000)
-  return { kind .. of, minute .. of, minute .. ':' .. math.floor(offset % 60000 / 5000) .. of }
+  return { kind .. of, minute .. of, minute .. ':' .. math.floor(offset % 60000 / 2000) .. of }
 end
 local function fields_of_term(hash) return { 'h' .. string.sub(hash, 1, 1), 'h' .. string.sub(hash, 1, 2), 'h' .. string.sub(hash, 1, 3) } end
 
-local function index_cdr(id, listed_ms, campaign, terms)
+-- @param is_new whether it surely has no entries yet
+local function index_cdr(id, listed_ms, campaign, terms, is_new)
   local number = math.floor(listed_ms / QUARTER_MS)
   local offset = listed_ms - number * QUARTER_MS
   if not quarters[number] then
@@ -35,12 +37,12 @@ local function index_cdr(id, listed_ms, campaign, terms)
     quarter_order[#quarter_order + 1] = number
   end
   local entries, entry = quarters[number], id .. to_digits(offset, 4)
-  entries[#entries + 1] = { fields = fields_of_time('t', offset, ''), entry = entry, full = FULL }
+  entries[#entries + 1] = { fields = fields_of_time('t', offset, ''), entry = entry, full = FULL, is_new = is_new }
   if campaign ~= '' then
-    entries[#entries + 1] = { fields = fields_of_time('c', offset, '|' .. name(campaign)), entry = entry, full = FULL }
+    entries[#entries + 1] = { fields = fields_of_time('c', offset, '|' .. name(campaign)), entry = entry, full = FULL, is_new = is_new }
   end
   for _, term in ipairs(terms) do
-    entries[#entries + 1] = { fields = fields_of_term(term), entry = entry .. string.sub(term, 4, 5), full = FULL_TERM }
+    entries[#entries + 1] = { fields = fields_of_term(term), entry = entry .. string.sub(term, 4, 5), full = FULL_TERM, is_new = is_new }
   end
 end
 
@@ -56,7 +58,7 @@ end
 
 local function write_quarter(number)
   local k, entries = key('cdrs:' .. string.format('%.0f', number)), quarters[number]
-  local names, values, changed, changed_order = { 'about' }, {}, {}, {}
+  local names, values, sizes, added, added_order = { 'about' }, {}, {}, {}, {}
   for _, one in ipairs(entries) do
     for _, field in ipairs(one.fields) do
       if not values[field] then
@@ -66,31 +68,38 @@ local function write_quarter(number)
     end
   end
   in_portions(names, function(portion)
-    for i, value in ipairs(redis.call('HMGET', k, unpack(portion))) do values[portion[i]] = value or '' end
+    for i, value in ipairs(redis.call('HMGET', k, unpack(portion))) do
+      values[portion[i]], sizes[portion[i]] = value or '', #(value or '')
+    end
   end)
   local count, due_ms = string.match(values.about, '^(%d+) (%d+)$')
   count = tonumber(count) or 0
   for _, one in ipairs(entries) do
     local is_held = count >= MAX_ENTRIES
-    for _, field in ipairs(one.fields) do is_held = is_held or holds(values[field], one.entry) end
+    if not one.is_new then
+      for _, field in ipairs(one.fields) do
+        is_held = is_held or holds(values[field], one.entry) or (added[field] and holds(table.concat(added[field]), one.entry))
+      end
+    end
     if not is_held then
       local chosen = one.fields[3]
       for i = 2, 1, -1 do
-        if #values[one.fields[i]] < one.full then chosen = one.fields[i] end
+        if sizes[one.fields[i]] < one.full then chosen = one.fields[i] end
       end
-      values[chosen], count = values[chosen] .. one.entry, count + 1
-      if not changed[chosen] then
-        changed[chosen] = true
-        changed_order[#changed_order + 1] = chosen
+      if not added[chosen] then
+        added[chosen] = {}
+        added_order[#added_order + 1] = chosen
       end
+      added[chosen][#added[chosen] + 1] = one.entry
+      sizes[chosen], count = sizes[chosen] + #one.entry, count + 1
     end
   end
-  if #changed_order == 0 then return end
+  if #added_order == 0 then return end
   local is_due = not due_ms or now >= tonumber(due_ms)
   if is_due then due_ms = string.format('%.0f', now + HOUR_MS) end
   local written_pairs = { 'about', string.format('%.0f', count) .. ' ' .. due_ms }
-  for _, field in ipairs(changed_order) do
-    written_pairs[#written_pairs + 1], written_pairs[#written_pairs + 2] = field, values[field]
+  for _, field in ipairs(added_order) do
+    written_pairs[#written_pairs + 1], written_pairs[#written_pairs + 2] = field, values[field] .. table.concat(added[field])
   end
   in_portions(written_pairs, function(portion) redis.call('HSET', k, unpack(portion)) end)
   if is_due then
@@ -170,7 +179,7 @@ function apply.cdr(of)
   local listed_ms = tonumber(of.listed_ms)
   -- By a relay whose clock is wrong: it must not lie in front of all others for ever.
   if listed_ms > now + 86400000 then listed_ms = now end
-  local entries, revisions, former = entries_of(read(k)), {}, nil
+  local entries, former = entries_of(read(k)), nil
   if entries[1] then
     former = parts_of(entries[1], SEP)
     -- As long as it is kept, by the clock of the functions.
@@ -205,6 +214,6 @@ function apply.cdr(of)
     end
   end
   if of.campaign ~= '' then register(figures_of(counted), 'campaigns', of.campaign, 'campaign', FIGURES_SECONDS) end
-  index_cdr(of.id, listed_ms, of.campaign, of.terms)
+  index_cdr(of.id, listed_ms, of.campaign, of.terms, not former)
   note_change(of.change)
 end

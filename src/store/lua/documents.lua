@@ -19,18 +19,17 @@ local function write(k, text, seconds)
 end
 
 local documents, document_order = {}, {}
+local PAIR = '([^' .. FIELD .. ']*)' .. FIELD .. '([^' .. FIELD .. ']*)' .. FIELD
+local function without_separator(text)
+  if not string.find(text, FIELD, 1, true) then return text end
+  return (string.gsub(text, FIELD, ' '))
+end
 local function open(k)
   local document = documents[k]
   if document then return document end
-  local text, fields, field = read(k), {}, nil
+  local text, fields = read(k), {}
   if text then
-    for part in string.gmatch(text .. FIELD, '([^' .. FIELD .. ']*)' .. FIELD) do
-      if field then
-        fields[field], field = part, nil
-      else
-        field = part
-      end
-    end
+    for field, value in string.gmatch(text .. FIELD, PAIR) do fields[field] = value end
   end
   document = { key = k, fields = fields, is_new = not text }
   documents[k], document_order[#document_order + 1] = document, document
@@ -38,6 +37,7 @@ local function open(k)
 end
 -- Changes a field (nil: removes it); the document is written at the end and kept for so many seconds from now.
 local function set(document, field, value, seconds)
+  field, value = without_separator(field), value and without_separator(value)
   if document.fields[field] == value then return end
   document.fields[field], document.seconds = value, seconds
 end
@@ -52,9 +52,9 @@ end
 local function write_documents()
   for _, document in ipairs(document_order) do
     if document.seconds then
-      local parts = {}
+      local parts, count = {}, 0
       for field, value in pairs(document.fields) do
-        parts[#parts + 1] = string.gsub(field, FIELD, ' ') .. FIELD .. string.gsub(value, FIELD, ' ')
+        parts[count + 1], parts[count + 2], count = field, value, count + 2
       end
       write(document.key, table.concat(parts, FIELD), document.seconds)
     end
@@ -128,8 +128,8 @@ local function add_once(k, entry, most, seconds, is_copy)
   return true
 end
 
--- What changed, for those who follow: one entry in a stream for each commit, with the changes that were made, in order. A commit of more than
--- fits says so, and who follows reads anew.
+-- The stream of changes: one entry for each commit, with the changes that were made, in order. A commit of more changes than fit names their
+-- number, and a reader of the stream reads everything anew.
 local MAX_COMMITS, MAX_CHANGES_BYTES = 4000, 16384
 local changes, changes_bytes = {}, 0
 local function note_change(change)

@@ -1,6 +1,6 @@
--- What an operator looks at: packets without a route, what was parked, relays, and gaps.
+-- Data for operators: packets without a route, parked notifications, relays, and gaps.
 
--- What had no route: a record and its bytes by id, the latest of them, and how many there were of each type.
+-- Notifications without a route: a record and its bytes by id, the latest of them, and how many there were of each type.
 local MAX_OTHER, MAX_TYPES = 1000, 1000
 function apply.other(of)
   local k, counts, short, type = key('other'), key('other_counts'), name(of.id), of.type
@@ -19,7 +19,8 @@ function apply.other(of)
   note_change(of.change)
 end
 
--- What the relay put aside: by id, the last thing said of it. What was taken from there leaves a mark, for what comes late.
+-- Notifications that the relay parked: by id, the last notice about each. One that was sent again or dropped leaves a mark, for a notice that
+-- comes late.
 local MAX_PARKED = 10000
 function apply.parked(of)
   local short = name(of.id)

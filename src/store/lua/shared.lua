@@ -1,4 +1,4 @@
--- What every step uses: keys and their expiry, which of two notifications is newer, names.
+-- Functions that every step uses: keys and their expiry, the newer of two notifications, names.
 local prefix, now = ARGV[1], tonumber(ARGV[2])
 local ttl = {}
 for name, seconds in string.gmatch(ARGV[3], '(%a+)=(%d+)') do ttl[name] = tonumber(seconds) end
@@ -12,9 +12,14 @@ local function name(text)
   if #text <= 512 then return text end
   return '~' .. redis.sha1hex(text)
 end
+local PARTS = {}
+for _, by in ipairs({ SEP, ENTRY, FIELD }) do PARTS[by] = '([^' .. by .. ']*)' .. by end
 local function parts_of(text, by)
-  local parts = {}
-  for part in string.gmatch(text .. by, '([^' .. by .. ']*)' .. by) do parts[#parts + 1] = part end
+  local parts, count = {}, 0
+  for part in string.gmatch(text .. by, PARTS[by]) do
+    count = count + 1
+    parts[count] = part
+  end
   return parts
 end
 local function entries_of(list) return list and list ~= '' and parts_of(list, ENTRY) or {} end

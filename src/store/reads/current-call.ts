@@ -3,7 +3,7 @@ import { parseEntries, SEPARATOR } from '../document.ts'
 /** A state of the agent in one campaign. */
 export type HeldState = { readonly stamp: string; readonly status: string; readonly campaign: string }
 
-/** What an agent's document holds of its last call. */
+/** The last call in an agent's document. */
 export type CallFacts = {
   readonly fields: ReadonlyMap<string, string>
   readonly states: readonly HeldState[]

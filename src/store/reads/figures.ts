@@ -2,7 +2,7 @@ import { parseDocument, parseEntries, SEPARATOR } from '../document.ts'
 import { DAY_MS, QUARTER_MS } from '../terms.ts'
 import type { HourCount, Today } from '../types.ts'
 
-/** What a campaign's CDRs of a quarter of an hour of `dialed_at` come to. As `lua/cdrs.lua` counts them. */
+/** Counts and sums of a campaign's CDRs in a quarter of an hour of `dialed_at`, as `lua/cdrs.lua` keeps them. */
 export type Quarter = {
   /** Its beginning, unix ms. */
   readonly startMs: number
@@ -86,7 +86,7 @@ export function dayOf(timeZone: string, nowMs: number): Day {
     )
     return { day: Date.UTC(year, month - 1, rest[0]), ms: Date.UTC(year, month - 1, ...rest) }
   }
-  // What the clocks there are ahead of UTC changes where they are put forward or back, so it is asked for again at the moment found.
+  // The offset from UTC changes where clocks are put forward or back, so it is looked up again at the moment found.
   const toMoment = (local: number) => {
     const guess = local - (localOf(local).ms - local)
     return local - (localOf(guess).ms - guess)
@@ -95,7 +95,7 @@ export function dayOf(timeZone: string, nowMs: number): Day {
   return { fromMs: toMoment(day), toMs: toMoment(day + DAY_MS) }
 }
 
-/** What the quarters within a day come to. */
+/** Counts and averages of the quarters within a day. */
 export function toToday(quarters: readonly Quarter[], { fromMs, toMs }: Day): Today {
   const own = quarters.filter(({ startMs }) => startMs >= fromMs && startMs < toMs)
   const reasons = new Map<string, number>()

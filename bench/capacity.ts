@@ -1,0 +1,182 @@
+import { createClient } from 'redis'
+import { startRedisServer } from '../src/local/redis-server.ts'
+import { loadFunctions } from '../src/local/street/functions.ts'
+import { toLambdaRecord, type LambdaHandler } from '../src/local/lambda-event.ts'
+import { startUpstashProxy } from '../src/local/upstash-proxy.ts'
+import { readDeclarations } from '../src/lambda/declarations.ts'
+import {
+  createRoutes,
+  formatEvent,
+  formatEventType,
+  formatId,
+  formatSequence,
+  joinEvents,
+  parseExact,
+  type Cdr,
+  type Route,
+} from '../src/protocol/index.ts'
+import { sleep, type Release } from '../src/runtime/index.ts'
+import { cdr, createStore } from '../src/store/index.ts'
+import { toCdr } from './packets.ts'
+
+/** The rate at which the functions write to one database, and how long its scripts take. */
+export type CapacityFigures = {
+  /** CDRs that were there before. */
+  readonly cdrs: number
+  /** Notifications that the functions finished each second, as long as they were asked to take 2,000. */
+  readonly perSecond: number
+  /** The slowest script of that time and the average of all, ms, as Redis measures them. */
+  readonly slowestMs: number
+  readonly averageMs: number
+  readonly usedMb: number
+}
+
+const TOKEN = 'bench'
+const RATE = 2_000
+/** How often packs come. */
+const TICK_MS = 100
+/** Messages of an invocation, and notifications of a message. */
+const MESSAGES = 10
+const PACK = 2
+const FILL = 200
+const AGENTS = 10_000
+const CAMPAIGNS = 20
+
+/** The shares of the kinds, as in a call centre. */
+const SHARES = [
+  ['agents', 'status', 0.55],
+  ['campaigns', 'cdr', 0.33],
+  ['agents', 'call', 0.12],
+] as const
+
+/** Fills a read model with CDRs, and has the functions write 2,000 notifications a second to it. */
+export async function measureCapacity(
+  release: Release,
+  signal: AbortSignal,
+  { cdrs, seconds }: { readonly cdrs: number; readonly seconds: number },
+): Promise<CapacityFigures> {
+  const redis = await startRedisServer()
+  release(redis.stop)
+  const client = await createClient({ url: redis.url, RESP: 2 }).connect()
+  release(() => client.destroy())
+  // The proxy's checks take longer than the commands.
+  const proxy = await startUpstashProxy({ redisUrl: redis.url, token: TOKEN, isEnforcing: false })
+  release(() => proxy.stop())
+  const store = createStore({ url: proxy.url, token: TOKEN })
+  for (let from = 0; from < cdrs; from += FILL) {
+    await store.commit({ effects: Array.from({ length: FILL }, (_, at) => toEffect(from + at)), done: new Map() })
+    signal.throwIfAborted()
+  }
+
+  Object.assign(process.env, { UPSTASH_REDIS_REST_URL: proxy.url, UPSTASH_REDIS_REST_TOKEN: TOKEN })
+  const routes = createRoutes(await readDeclarations())
+  const handlers = await loadFunctions(new URL('../', import.meta.url), routes)
+  await client.configSet({ 'slowlog-log-slower-than': '1000', 'slowlog-max-len': '10000' })
+  await client.sendCommand(['SLOWLOG', 'RESET'])
+  await client.configResetStat()
+  let finished = 0
+  const running = new Set<Promise<void>>()
+  const startMs = performance.now()
+  for (let tick = 0; tick < (seconds * 1_000) / TICK_MS; tick++) {
+    for (const [type, subType, share] of SHARES) {
+      const route = routes.find(type, subType) as Route
+      const handler = handlers.get(route) as LambdaHandler
+      for (let left = Math.round(RATE * share * (TICK_MS / 1_000)); left > 0; left -= MESSAGES * PACK) {
+        const size = Math.min(left, MESSAGES * PACK)
+        const work = invoke(handler, route, cdrs + tick * RATE + left, size).then((count) => {
+          finished += count
+          running.delete(work)
+        })
+        running.add(work)
+      }
+    }
+    await sleep(Math.max(0, startMs + (tick + 1) * TICK_MS - performance.now()), signal)
+  }
+  await Promise.all(running)
+  const tookSeconds = (performance.now() - startMs) / 1_000
+  const slow = (await client.sendCommand(['SLOWLOG', 'GET', '10000'])) as [number, number, number, string[]][]
+  const scripts = slow.filter(([, , , command]) => /^eval/i.test(command[0] ?? '')).map(([, , micros]) => micros)
+  const stats = await client.info('commandstats')
+  return {
+    cdrs,
+    perSecond: finished / tookSeconds,
+    slowestMs: Math.max(0, ...scripts) / 1_000,
+    averageMs: Number(/cmdstat_evalsha:.*usec_per_call=([\d.]+)/.exec(stats)?.[1]) / 1_000,
+    usedMb: Number(/^used_memory:(\d+)/m.exec(await client.info('memory'))?.[1]) / 1e6,
+  }
+}
+
+/** Has a function handle so many notifications; returns how many it finished. */
+async function invoke(handler: LambdaHandler, route: Route, first: number, size: number): Promise<number> {
+  const events = Array.from({ length: size }, (_, at) => formatEvent(toNotification(route, first + at)))
+  const records = Array.from({ length: Math.ceil(size / PACK) }, (_, at) =>
+    toLambdaRecord(
+      { MessageId: `${route.name}-${first}-${at}`, Body: joinEvents(events.slice(at * PACK, (at + 1) * PACK)) },
+      `arn:aws:sqs:us-east-1:000000000000:enigma-${route.name}.fifo`,
+    ),
+  )
+  const context = { functionName: route.name, awsRequestId: 'bench', getRemainingTimeInMillis: () => 30_000 }
+  const answer = await handler({ Records: records }, context)
+  return size - PACK * (answer?.batchItemFailures?.length ?? 0)
+}
+
+const START_MS = Date.now()
+
+/** Three days of CDRs, evenly. */
+function toPayload(index: number): Cdr {
+  const { payload } = parseExact(toCdr(index)) as { readonly payload: Cdr }
+  const dialed_at = Math.floor(START_MS / 1_000) - ((index * 7_919) % (3 * 24 * 3_600 - 7_200))
+  const number = `2782${String(index % 10_000_000).padStart(7, '0')}`
+  const call_ref = `c${index}`
+  return {
+    ...payload,
+    call_ref,
+    number,
+    dial_number: `0${number.slice(2)}`,
+    contact_ref: `C${index}`,
+    ref: String(index % CAMPAIGNS),
+    dialed_at,
+  }
+}
+
+function toEffect(index: number) {
+  const timeMs = START_MS
+  const payload = toPayload(index)
+  return cdr({
+    id: formatId('main', 'list', START_MS, index),
+    source: 'main',
+    type: 'campaigns',
+    subType: 'cdr',
+    time: new Date(timeMs).toISOString(),
+    timeMs,
+    transport: 'list',
+    channel: 'enigma:notifications:campaigns',
+    sequence: formatSequence(START_MS, index),
+    stale: false,
+    payload,
+    data: JSON.stringify({ type: 'cdr', payload }),
+  })
+}
+
+function toNotification({ type, subType }: Route, index: number) {
+  const ref = String(index % AGENTS)
+  const transport = subType === 'cdr' ? 'list' : 'pubsub'
+  const payload =
+    subType === 'cdr'
+      ? { ...toPayload(index), dialed_at: Math.floor(Date.now() / 1_000) - 40 }
+      : subType === 'call'
+        ? { ref, call_ref: `c${index}`, contact_ref: `C${index}`, number: '27821234567' }
+        : { ref, status: ['busy', 'wrapup', 'available'][index % 3], campaign_ref: String(index % CAMPAIGNS) }
+  return {
+    id: formatId('main', transport, START_MS, index),
+    source: '/enigma/main',
+    type: formatEventType(type, subType),
+    ...(transport === 'list' ? {} : { subject: ref }),
+    time: new Date().toISOString(),
+    datacontenttype: 'application/json',
+    data: JSON.stringify({ type: subType, payload }),
+    transport,
+    channel: `enigma:notifications:${type}`,
+    sequence: formatSequence(START_MS, index),
+  } as const
+}
