@@ -104,8 +104,9 @@ const TLS: Table = {
     'write redis:// instead of rediss:// in ENIGMA_SOURCES, or use the TLS port',
   ],
   key_passphrase: [
-    /bad.decrypt|MISSING_PASSPHRASE|interrupted.or.cancelled|empty.password|bad.password.read/i,
-    'the passphrase of keyFile is missing or wrong',
+    // A wrong passphrase in some 250 gives bytes that only the next step finds to be no key.
+    /bad.decrypt|MISSING_PASSPHRASE|interrupted.or.cancelled|empty.password|bad.password.read|DECODER.routines::unsupported/i,
+    'the passphrase of keyFile is missing or wrong, or keyFile is damaged',
     `write the passphrase to a file, and add keyPassphraseFile=… ${CERTIFICATES}`,
   ],
   key_mismatch: [

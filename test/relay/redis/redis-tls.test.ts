@@ -4,10 +4,11 @@ import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createServer as createTlsServer } from 'node:tls'
+import { createSecureContext, createServer as createTlsServer } from 'node:tls'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { freePort } from '../../../src/local/free-port.ts'
 import { startRedisServer, type RedisServer } from '../../../src/local/redis-server.ts'
+import { judgeRedis } from '../../../src/relay/redis/advice.ts'
 import { askWhy } from '../../../src/relay/redis/ask-why.ts'
 import { readConfig } from '../../../src/relay/index.ts'
 import { createRedis } from '../../../src/relay/redis/client.ts'
@@ -199,6 +200,22 @@ test('what does not fit is said at the start, with the fix and without the passp
   expect(JSON.stringify(wrongPassphrase)).not.toContain('swordfish')
   expect(faultOf({ certFile, keyFile }, 'redis')?.fix).toContain('main=rediss://')
   expect(faultOf({ certFile, keyFile })).toBeUndefined()
+})
+
+test('a wrong passphrase is named by whichever error OpenSSL makes of it', () => {
+  const pem = readFileSync(locked.keyFile)
+  const judged = new Map<unknown, string>()
+  for (let n = 0; n < 5_000 && judged.size < 2; n++) {
+    try {
+      createSecureContext({ key: [{ pem, passphrase: `wrong-${n}` }] })
+    } catch (error) {
+      judged.set((error as NodeJS.ErrnoException).code, judgeRedis(error).code)
+    }
+  }
+  expect(Object.fromEntries(judged)).toEqual({
+    ERR_OSSL_BAD_DECRYPT: 'relay.redis.key_passphrase',
+    ERR_OSSL_UNSUPPORTED: 'relay.redis.key_passphrase',
+  })
 })
 
 test('a passphrase that is wrong later, and a key that others can read, are named', async () => {
