@@ -31,7 +31,7 @@ local function open(k)
   if text then
     for field, value in string.gmatch(text .. FIELD, PAIR) do fields[field] = value end
   end
-  document = { key = k, fields = fields, is_new = not text }
+  document = { key = k, fields = fields }
   documents[k], document_order[#document_order + 1] = document, document
   return document
 end
