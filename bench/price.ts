@@ -184,7 +184,9 @@ async function playCentre(
 ): Promise<PriceFigures> {
   const folder = await mkdtemp(join(tmpdir(), 'price-'))
   release(() => rm(folder, { recursive: true, force: true }))
-  const env = process.env
+  const { env } = process
+  // As on AWS; `none` shows what it saves.
+  env['ENIGMA_LINGER'] ??= 'routes'
   const street = await startStreet({
     env,
     folder,

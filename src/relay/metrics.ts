@@ -46,7 +46,7 @@ export function createMetrics() {
       name: 'enigma_relay_delay_seconds',
       help: 'Seconds from receipt by the relay to acceptance by SQS',
       labelNames: ['route'] as const,
-      buckets: [0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600],
+      buckets: [0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1, 1.5, 5, 30, 300, 3600],
       registers,
     }),
     heartbeat: gauge('heartbeat_seconds', 'Seconds from publishing to hearing the last heartbeat that was heard', [

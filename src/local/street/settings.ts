@@ -51,6 +51,8 @@ export function readSettings(env: Env, folder: string): Settings {
       ENIGMA_DATA_DIR: join(folder, 'relay'),
       // Not the host's name alone, which is the name of a relay that runs here beside dev.
       ENIGMA_RELAY_ID: env['ENIGMA_RELAY_ID']?.trim() || `dev-${hostname()}`,
+      // Company saves money on AWS, and here only time would be lost.
+      ENIGMA_LINGER: env['ENIGMA_LINGER']?.trim() || 'none',
       ...LOCAL_AWS,
       AWS_ENDPOINT_URL_SQS: undefined,
       ...more,
