@@ -1,4 +1,5 @@
 import { toBytes } from '../protocol/index.ts'
+import { StoreError } from './errors.ts'
 import { sha1 } from './names.ts'
 import { createReads } from './reads/reads.ts'
 import { APPLY } from './script.ts'
@@ -125,7 +126,8 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
       ['SET', secretKey, crypto.randomUUID(), 'NX', 'EX', String(expiries.cdr)],
       ['GET', secretKey],
     ])
-    return String(reply)
+    if (typeof reply === 'string') return reply
+    throw new StoreError('store.upstash.unexpected_reply', 'the read model does not keep the secret of its CDRs')
   }
   /** The secret of this database, of which the ids of CDRs are made; asked for once. */
   const secretOf = (): Promise<string> => {
@@ -136,7 +138,7 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
     return secret
   }
 
-  const apply = async (steps: readonly Step[]): Promise<void> => {
+  const apply = async (steps: readonly Step[], isAgain = false): Promise<void> => {
     const own = steps.some(({ name }) => name === 'cdr') ? await secretOf() : ''
     const named = own === '' ? steps : await Promise.all(steps.map((one) => withId(one, own)))
     const documents = ['upkeep', ...(own === '' ? [] : ['cdr_secret']), ...new Set(named.flatMap(keysOf))]
@@ -150,9 +152,11 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
     ]
     const applied = `applied ${steps.length}`
     if ((await upstash.run(APPLY, keys, [...head, ...args], [applied, ANOTHER_SECRET])) === applied) return
+    if (isAgain)
+      throw new StoreError('store.upstash.unexpected_reply', 'the read model does not keep the secret of its CDRs')
     // The database was emptied, or is another one.
     secret = undefined
-    await apply(steps)
+    await apply(steps, true)
   }
 
   return {

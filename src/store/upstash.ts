@@ -42,7 +42,7 @@ export function createUpstash(options: UpstashOptions) {
       last = { address, client: createClient(address, timeoutMs) }
     return last.client
   }
-  // What is fixed is wrong at once, not at the first request.
+  // A fixed address that is wrong is said at once, not at the first request.
   if (!('address' in options)) clientOf(options)
 
   const attempt = async <T>(send: (client: Redis) => Promise<T>): Promise<T> => {
@@ -94,7 +94,7 @@ export function createUpstash(options: UpstashOptions) {
         if (!isReplies(replies) || replies.length !== commands.length)
           throw new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
         return replies.map(({ result, error }) => {
-          if (error !== undefined) throw toRefusal(error)
+          if (typeof error === 'string') throw toRefusal(error)
           return result
         })
       })
@@ -133,7 +133,7 @@ export function createUpstash(options: UpstashOptions) {
         throw new StoreError('store.upstash.unexpected_reply', NOT_ITS_REPLY)
       }),
     /**
-     * Sends several reads in one request; what is larger than the plan allows is asked for in halves. A hash comes as a flat list of
+     * Sends several reads in one request; a reply larger than the plan allows is asked for in halves. A hash comes as a flat list of
      * names and values.
      */
     readAll,

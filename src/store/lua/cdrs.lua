@@ -95,9 +95,9 @@ local function write_quarter(number)
     end
   end
   if #added_order == 0 then return end
-  local is_due = not due_ms or now >= tonumber(due_ms)
-  if is_due then due_ms = string.format('%.0f', now + HOUR_MS) end
-  local written_pairs = { 'about', string.format('%.0f', count) .. ' ' .. due_ms }
+  due_ms = due_ms or '0'
+  local is_due, about = now >= tonumber(due_ms), string.format('%.0f', count) .. ' '
+  local written_pairs = { 'about', about .. due_ms }
   for _, field in ipairs(added_order) do
     written_pairs[#written_pairs + 1], written_pairs[#written_pairs + 2] = field, values[field] .. table.concat(added[field])
   end
@@ -110,6 +110,8 @@ local function write_quarter(number)
     redis.call('ZREMRANGEBYSCORE', all, '-inf', string.format('%.0f', now))
     keep_latest(all, MAX_QUARTERS)
     expire(all, seconds)
+    -- Noted when it is done: a database that refuses one of these is asked again.
+    redis.call('HSET', k, 'about', about .. string.format('%.0f', now + HOUR_MS))
   end
 end
 local function write_index()

@@ -1,5 +1,5 @@
--- A document is a string that holds fields: name, value, name, value … What a commit knows beforehand is read by one MGET, changed here by
--- its steps, and written once with its expiry. So a batch costs two commands and one for each document that it changes.
+-- A document is a string that holds fields: name, value, name, value … The documents that a commit knows beforehand are read by one MGET,
+-- changed here by its steps, and written once with their expiry. So a batch costs two commands and one for each document that it changes.
 local texts, written, write_order = {}, {}, {}
 local declared = {}
 for i = 1, tonumber(ARGV[5]) do declared[i] = KEYS[i] end
@@ -8,9 +8,9 @@ in_portions(declared, function(keys)
   for i, k in ipairs(keys) do texts[k] = values[i] end
 end)
 
--- The text under a key; false where there is none.
+-- The text under a key; false where there is none, or something of another form, which MGET takes for nothing.
 local function read(k)
-  if texts[k] == nil then texts[k] = redis.call('GET', k) end
+  if texts[k] == nil then texts[k] = redis.call('MGET', k)[1] end
   return texts[k]
 end
 local function write(k, text, seconds)
@@ -135,15 +135,15 @@ local changes, changes_bytes = {}, 0
 local function note_change(change)
   changes[#changes + 1], changes_bytes = change, changes_bytes + #change + 1
 end
--- When what has no document of its own got its expiry: once an hour.
+-- The times at which keys that are no documents got their expiry: once an hour.
 local UPKEEP_SECONDS = 86400
 local upkeep = open(key('upkeep'))
-local function write_changes()
+local function write_changes(is_expiry_due)
   if #changes == 0 then return end
   local field = changes_bytes > MAX_CHANGES_BYTES and 'many' or 'changes'
   local value = field == 'many' and #changes or '[' .. table.concat(changes, ',') .. ']'
   redis.call('XADD', key('changes'), 'MAXLEN', '~', MAX_COMMITS, '*', field, value)
-  if is_due(upkeep, 'changes', UPKEEP_SECONDS) then expire(key('changes'), ttl.changes) end
+  if is_expiry_due then expire(key('changes'), ttl.changes) end
 end
 
 local apply = {}

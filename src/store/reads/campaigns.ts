@@ -118,7 +118,8 @@ export async function readCampaign(options: ReadOptions, ref: string): Promise<C
 /** Who will be dialled next in a campaign; null when the dialler has sent nothing lately. */
 export async function readPreview(options: ReadOptions, ref: string): Promise<Preview | null> {
   const { upstash, prefix } = options
-  const [document] = await upstash.readAll([['GET', `${prefix}preview:${await toName(ref)}`]])
+  const [documents] = await upstash.readAll([['MGET', `${prefix}preview:${await toName(ref)}`]])
+  const [document] = documents as unknown[]
   const fields = parseDocument(document)
   const id = fields.get('id')
   if (id === undefined) return null
