@@ -18,6 +18,21 @@ export function formatId(source: string, transport: Transport, number: number, i
   return stem.text + String(index)
 }
 
+/** The parts of an id of the relay's own. */
+export type IdParts = {
+  readonly source: string
+  readonly transport: Transport
+  readonly number: number
+  readonly index: number
+}
+
+/** `main/l/1764000000000/17` → its parts; undefined for an id of somebody else's. */
+export function parseId(id: string): IdParts | undefined {
+  const [, source = '', letter, number, index] = /^(.*)\/([a-z])\/(\d+)\/(\d+)$/s.exec(id) ?? []
+  const [transport] = (Object.keys(LETTERS) as Transport[]).filter((one) => LETTERS[one] === letter)
+  return transport === undefined ? undefined : { source, transport, number: Number(number), index: Number(index) }
+}
+
 /** `0001764000000000.0000000017`: sorts as text within one source and transport. */
 export function formatSequence(number: number, index: number): string {
   if (sequence.number !== number) sequence = { number, text: `${String(number).padStart(16, '0')}.` }

@@ -6,10 +6,10 @@ import {
   formatTraceparent,
   isObject,
   parseExact,
+  parseId,
   toEventSource,
   type Cdr,
   type Notification,
-  type Transport,
 } from '../protocol/index.ts'
 import { SEPARATOR } from './document.ts'
 import { numberOr, plain, textOr, type CloudEventAttributes, type StoreEvent } from './effect.ts'
@@ -81,21 +81,17 @@ function readPacket(receipt: Receipt, data: string): ReadCdr | undefined {
   }
 }
 
-/** The attributes that follow from an id of the relay's own: `main/l/1764000000000/17`. */
-function parseId(id: string) {
-  const [, source = '', letter = '', number = '', index = ''] = /^(.*)\/([lpro])\/(\d+)\/(\d+)$/s.exec(id) ?? []
-  const transport = TRANSPORTS[letter]
-  if (transport === undefined) return undefined
-  const place = [Number(number), Number(index)] as const
+/** The attributes that follow from an id of the relay's own. */
+function readId(id: string) {
+  const parts = parseId(id)
+  if (parts === undefined) return undefined
+  const { source, transport, number, index } = parts
   return {
-    source,
-    transport,
-    number: place[0],
-    sequence: formatSequence(...place),
-    traceparent: formatTraceparent(source, transport, ...place),
+    ...parts,
+    sequence: formatSequence(number, index),
+    traceparent: formatTraceparent(source, transport, number, index),
   }
 }
-const TRANSPORTS: Readonly<Record<string, Transport>> = { l: 'list', p: 'pubsub', r: 'resync', o: 'relay' }
 
 type Attributes = Partial<CloudEventAttributes>
 
@@ -106,7 +102,7 @@ const toUsual = (id: string, source: string, timeMs: number): Attributes => ({
   time: new Date(timeMs).toISOString(),
   datacontenttype: 'application/json',
   channel: formatKey({ type: 'campaigns' }),
-  traceparent: parseId(id)?.traceparent,
+  traceparent: readId(id)?.traceparent,
 })
 
 /** These have a place of their own, or follow from it. */
@@ -125,11 +121,11 @@ export type KeptEvent = {
 
 /**
  * A CDR's event in the form in which `lua/cdrs.lua` keeps it: transport, sequence, source and wait, each empty where it follows from the id, and
- * what else does not follow, as JSON. Then the packet's own text.
+ * what else does not follow, as JSON. Then the packet's own text. @param digest of the payload
  */
-export function formatCdrEvent(event: StoreEvent, read: ReadCdr): KeptEvent {
+export function formatCdrEvent(event: StoreEvent, read: ReadCdr, digest: string): KeptEvent {
   const { id, transport, sequence, timeMs, reference, attributes } = event
-  const own = parseId(id)
+  const own = readId(id)
   const packet = typeof event.data === 'string' ? plain(event.data) : ''
   const usual = toUsual(id, event.source, timeMs)
   const actual: Attributes = attributes ?? { ...usual, subject: reference, channel: event.channel }
@@ -140,7 +136,7 @@ export function formatCdrEvent(event: StoreEvent, read: ReadCdr): KeptEvent {
   const again = readPacket({ source: event.source, reference: actual.subject, timeMs }, packet)
   const isTold = {
     record: JSON.stringify(again?.record) === JSON.stringify(read.record),
-    payload: toDigest(again?.payload) === toDigest(read.payload),
+    payload: toDigest(again?.payload) === digest,
   }
   const more: More = {
     ...Object.fromEntries(differing),
@@ -174,7 +170,7 @@ export type KeptCdr = ReadCdr & {
 export function parseCdrEntry(entry: string): KeptCdr {
   const [, delay, , id = '', ms = '', transport, sequence, source, wait = '', json = '', data = ''] =
     entry.split(SEPARATOR)
-  const own = parseId(id)
+  const own = readId(id)
   const timeMs = ms.startsWith('+') ? (own?.number ?? 0) + Number(ms.slice(1)) : Number(ms)
   const sourceId = source || own?.source || ''
   const { record, payload, ...differing } = (json === '' ? {} : JSON.parse(json)) as More

@@ -1,5 +1,6 @@
 import { isObject, toBytes } from '../protocol/index.ts'
 import { EffectError } from './errors.ts'
+import { DAY_MS } from './terms.ts'
 
 /**
  * The steps of the script that writes, and their arguments in order; the last may be `...rest`: any number of them. TypeScript checks the
@@ -84,8 +85,6 @@ const STEPS = {
   string,
   { readonly takes: readonly string[]; readonly keys: (values: Readonly<Record<string, string>>) => string[] }
 >
-
-const DAY_MS = 24 * 3600_000
 
 export type StepName = keyof typeof STEPS
 type Takes<N extends StepName> = (typeof STEPS)[N]['takes'][number]

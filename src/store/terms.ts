@@ -1,3 +1,4 @@
+import { LAST_DIGITS } from './effects/phone-numbers.ts'
 import type { Place } from './reads/newest-first.ts'
 
 /**
@@ -18,9 +19,6 @@ export function toCdrId(digest: string): string {
   for (; id.length < ID_LENGTH; left /= size) id += letters[Number(left % size)]
   return id
 }
-
-/** Phone numbers of one line may be written with and without their prefix: their last digits find them all. */
-const LAST_DIGITS = 7
 
 /** The term of an agent, a contact or a number in an index: five digits of a hash. */
 export function toTerm(of: 'agent' | 'contact' | 'number', value: string): string {

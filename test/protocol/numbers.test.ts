@@ -10,6 +10,7 @@ import {
   gzipBody,
   laneOf,
   orderKey,
+  parseId,
   readBody,
 } from '../../src/protocol/index.ts'
 
@@ -29,6 +30,17 @@ test('sequences sort as text as their numbers do', () => {
 test('ids name source, transport, number and index', () => {
   expect(formatId('main', 'list', 1764000000000, 17)).toBe('main/l/1764000000000/17')
   expect(formatId('main', 'pubsub', 1764000000000, 0)).toBe('main/p/1764000000000/0')
+})
+
+test('an id is read back into its parts, whatever its source is called; nothing is read from one of somebody else', () => {
+  const transport = fc.constantFrom('list', 'pubsub', 'resync', 'relay')
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), transport, number, index, (source, transport, number, index) => {
+      expect(parseId(formatId(source, transport, number, index))).toEqual({ source, transport, number, index })
+    }),
+  )
+  for (const id of ['', 'main', 'main/x/1/2', 'main/l/1', 'main/l/1/', 'main/l/-1/2', 'main/l/1/2/', 'main/list/1/2'])
+    expect(parseId(id), id).toBeUndefined()
 })
 
 test('a trace context is valid, the same for copies and another for each notification', () => {

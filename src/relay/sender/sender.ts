@@ -81,8 +81,10 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
   })
 
   const pacing = createPacing({ ...route, onDue: () => dispatch() })
+  /** How long the next notification has waited; of a route that does not linger nobody asks. */
+  const waitedMs = () => (route.lingerMs === 0 ? 0 : now() - (lanes.readySinceMs ?? now()))
   /** A full request is never held back, nor is a pack that goes alone. */
-  const isHeld = () => !lanes.isFull && singles.length === 0 && pacing.holdsBack(now() - (lanes.readySinceMs ?? now()))
+  const isHeld = () => !lanes.isFull && singles.length === 0 && pacing.holdsBack(waitedMs())
   const hasWork = () => !stopping.signal.aborted && (!lanes.isEmpty || singles.length > 0)
   const isFull = () => requests.size >= route.inFlight
   const dispatch = () => {

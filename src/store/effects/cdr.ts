@@ -40,7 +40,7 @@ export function cdr(event: StoreEvent<Cdr>): Effect {
     ['number', number],
     ['number', dial_number],
   ] as const
-  const kept = formatCdrEvent(event, read)
+  const kept = formatCdrEvent(event, read, digest)
   if (toBytes(kept.event + kept.packet).length > MAX_CDR_BYTES)
     throw new EffectError(
       `the notification has more bytes than the ${MAX_CDR_BYTES} that the read model keeps of a CDR`,

@@ -3,7 +3,7 @@ import { textOr, numberOr, toChange, toMs, type StoreEvent } from '../effect.ts'
 import type { GapRecord } from '../operator-types.ts'
 import { step, toEffect, type Effect } from '../steps.ts'
 
-/** relay/gap: a span in which PubSub was not heard. What was heard before it is unsure until it is heard again. */
+/** relay/gap: a span in which PubSub was not heard. States from before it are unsure until they are heard again. */
 export function relayGap(event: StoreEvent<RelayGap>): Effect {
   const p = event.payload
   const toMsUnix = toMs(p.to, event.timeMs)

@@ -1,7 +1,7 @@
 import { textOr } from '../effect.ts'
 
 /** Phone numbers of one line may be written with and without their prefix: their last digits tell them apart. */
-const LAST_DIGITS = 7
+export const LAST_DIGITS = 7
 
 /** The numbers of a call or a CDR as the script compares them: digits, by commas; empty where there is none. */
 export function toNumbers(...values: readonly unknown[]): string {

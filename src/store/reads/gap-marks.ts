@@ -2,7 +2,7 @@ import { parseDocument } from '../document.ts'
 
 /** Tells which state is from before a gap of PubSub, and so may have changed unheard. */
 export type GapMarks = {
-  /** A state with this stamp, which the given route feeds. What came by a list is never unsure: a list loses nothing. */
+  /** A state with this stamp, which the given route feeds. A state that came by a list is never unsure: a list loses nothing. */
   coverState: (stamp: string, route: string) => boolean
   /** A current call with this stamp. That it ended is told by PubSub too, however it came itself. */
   coverCall: (stamp: string) => boolean
