@@ -11,13 +11,12 @@ import {
   formatId,
   formatSequence,
   joinEvents,
-  parseExact,
   type Cdr,
   type Route,
 } from '../src/protocol/index.ts'
 import { sleep, type Release } from '../src/runtime/index.ts'
 import { cdr, createStore } from '../src/store/index.ts'
-import { toCdr } from './packets.ts'
+import { readCdr, toEvent } from './events.ts'
 
 /** The rate at which the functions write to one database, and how long its scripts take. */
 export type CapacityFigures = {
@@ -124,12 +123,11 @@ const START_MS = Date.now()
 
 /** Three days of CDRs, evenly. */
 function toPayload(index: number): Cdr {
-  const { payload } = parseExact(toCdr(index)) as { readonly payload: Cdr }
   const dialed_at = Math.floor(START_MS / 1_000) - ((index * 7_919) % (3 * 24 * 3_600 - 7_200))
   const number = `2782${String(index % 10_000_000).padStart(7, '0')}`
   const call_ref = `c${index}`
   return {
-    ...payload,
+    ...readCdr(index),
     call_ref,
     number,
     dial_number: `0${number.slice(2)}`,
@@ -139,24 +137,8 @@ function toPayload(index: number): Cdr {
   }
 }
 
-function toEffect(index: number) {
-  const timeMs = START_MS
-  const payload = toPayload(index)
-  return cdr({
-    id: formatId('main', 'list', START_MS, index),
-    source: 'main',
-    type: 'campaigns',
-    subType: 'cdr',
-    time: new Date(timeMs).toISOString(),
-    timeMs,
-    transport: 'list',
-    channel: 'enigma:notifications:campaigns',
-    sequence: formatSequence(START_MS, index),
-    stale: false,
-    payload,
-    data: JSON.stringify({ type: 'cdr', payload }),
-  })
-}
+const toEffect = (index: number) =>
+  cdr(toEvent('campaigns', 'cdr', undefined, toPayload(index), { epoch: START_MS, index, timeMs: START_MS }))
 
 function toNotification({ type, subType }: Route, index: number) {
   const ref = String(index % AGENTS)

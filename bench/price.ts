@@ -5,12 +5,11 @@ import { join } from 'node:path'
 import { startRedisServer } from '../src/local/redis-server.ts'
 import { startStreet } from '../src/local/street/street.ts'
 import { startUpstashProxy } from '../src/local/upstash-proxy.ts'
-import { parseExact, type Cdr } from '../src/protocol/index.ts'
 import { createLog, sleep, type Release } from '../src/runtime/index.ts'
-import { agentCall, agentStatus, cdr, createStore, type Effect, type StoreEvent } from '../src/store/index.ts'
+import { agentCall, agentStatus, cdr, createStore, type Effect } from '../src/store/index.ts'
 import { toBill, type Bill } from './bill.ts'
 import { countCommands } from './commands.ts'
-import { toCdr } from './packets.ts'
+import { readCdr, toEvent } from './events.ts'
 
 /** Requests, invocations and commands of a call centre that was played. */
 export type PriceFigures = {
@@ -76,39 +75,22 @@ export async function measurePrice(
   return { kinds, agentsPage, cdrBytes, centre, bill: toBill(agents, each, cdrBytes, queues) }
 }
 
+const START_MS = Date.now() - 60_000
 let count = 0
 /** An event of a minute ago, each a little later than the one before. */
-function toEvent<P>(type: string, subType: string, reference: string | undefined, payload: P): StoreEvent<P> {
+function next<P>(type: string, subType: string, reference: string | undefined, payload: P) {
   const index = ++count
-  const timeMs = START_MS + index * 10
-  const transport = subType === 'cdr' ? 'list' : 'pubsub'
-  const data = JSON.stringify({ type: subType, payload })
-  return {
-    id: `main/${transport === 'list' ? 'l' : 'p'}/${START_MS}/${index}`,
-    source: 'main',
-    type,
-    subType,
-    reference,
-    time: new Date(timeMs).toISOString(),
-    timeMs,
-    transport,
-    channel: `enigma:notifications:${type}`,
-    sequence: `${String(START_MS).padStart(16, '0')}.${String(index).padStart(10, '0')}`,
-    stale: false,
-    payload,
-    data,
-  }
+  return toEvent(type, subType, reference, payload, { epoch: START_MS, index, timeMs: START_MS + index * 10 })
 }
-const START_MS = Date.now() - 60_000
 
 const toAgent = (index: number) => String(1_000 + (index % 200))
 const toCall = (index: number): Effect =>
   agentCall(
-    toEvent('agents', 'call', toAgent(index), { ref: toAgent(index), call_ref: `c${index}`, number: '27821234567' }),
+    next('agents', 'call', toAgent(index), { ref: toAgent(index), call_ref: `c${index}`, number: '27821234567' }),
   )
 const toStatus = (index: number): Effect =>
   agentStatus(
-    toEvent('agents', 'status', toAgent(index), {
+    next('agents', 'status', toAgent(index), {
       ref: toAgent(index),
       status: ['busy', 'wrapup', 'available'][Math.floor(index / 200) % 3] as string,
       campaign_ref: String(index % 20),
@@ -116,11 +98,11 @@ const toStatus = (index: number): Effect =>
   )
 /** The CDR of the bench, of a call of its own. */
 function toCdrEffect(index: number): Effect {
-  const { payload } = parseExact(toCdr(index)) as { readonly payload: Cdr }
+  const payload = readCdr(index)
   // Nobody was handed the call of a CDR that names no agent.
   const call_ref = `${payload.extension === null ? 'u' : 'c'}${index}`
   const own = { ...payload, call_ref, ref: String(index % 20), dialed_at: Math.floor(START_MS / 1_000) - (index % 200) }
-  return cdr(toEvent('campaigns', 'cdr', undefined, own))
+  return cdr(next('campaigns', 'cdr', undefined, own))
 }
 const KINDS = { 'agents/status': toStatus, 'agents/call': toCall, 'campaigns/cdr': toCdrEffect }
 
@@ -143,17 +125,17 @@ async function startModel(release: Release) {
   return {
     /** Commands for each notification of a kind, in commits of so many, when all that is done once an hour was done. */
     price: async (toEffect: (index: number) => Effect, size: number): Promise<number> => {
-      const next = (length: number) => Array.from({ length }, () => toEffect(index++))
-      await commit(next(MEASURED))
+      const make = (length: number) => Array.from({ length }, () => toEffect(index++))
+      await commit(make(MEASURED))
       const commands = await count(async () => {
-        for (let done = 0; done < MEASURED; done += size) await commit(next(size))
+        for (let done = 0; done < MEASURED; done += size) await commit(make(size))
       })
       return commands / MEASURED
     },
     priceAgents: async (): Promise<number> => {
       await commit(
         Array.from({ length: AGENTS_READ }, (_, index) =>
-          agentStatus(toEvent('agents', 'status', String(5_000 + index), { status: 'available', campaign_ref: '1' })),
+          agentStatus(next('agents', 'status', String(5_000 + index), { status: 'available', campaign_ref: '1' })),
         ),
       )
       return count(async () => {
