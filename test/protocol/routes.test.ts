@@ -38,6 +38,17 @@ test('every documented sub_type has a route, and only calls grow stale', () => {
   expect(ROUTES.find('agents', 'cdr')).toBeUndefined()
 })
 
+test('nothing that an agent waits for lingers, a status a tenth of a second at most, and what nobody waits for a second', () => {
+  expect(Object.fromEntries(DOCUMENTED.map(({ name, lingerMs }) => [name, lingerMs]).filter(([, ms]) => ms))).toEqual({
+    'agents-status': 100,
+    'agents-stats': 1_000,
+    'campaigns-cdr': 1_000,
+    'campaigns-dial_preview': 1_000,
+    'campaigns-stats': 1_000,
+  })
+  expect(OTHER.lingerMs).toBe(0)
+})
+
 test('an outage of the read model may last for hours before SQS moves what waits: far longer than a handler that fails is tried', () => {
   const lasts = (tries: number, longestSeconds: number) =>
     Array.from({ length: tries - 1 }, (_, at) => Math.min(2 ** at, longestSeconds)).reduce(

@@ -75,6 +75,11 @@ test('"none" names no list and no channel', () => {
   expect([lists, channels]).toEqual([[], []])
 })
 
+test('"none" has each notification leave at once', () => {
+  const lingerOf = (text: string) => readConfig({ ENIGMA_LINGER: text, AWS_REGION: 'eu-west-1' }).linger
+  expect(['none', 'routes', ''].map(lingerOf)).toEqual([false, true, true])
+})
+
 test('an address may be of IPv6 or of all interfaces', () => {
   const httpOf = (text: string) => readConfig({ ENIGMA_HTTP: text, AWS_REGION: 'eu-west-1' }).http
   expect(httpOf('[::1]:9000')).toEqual({ host: '::1', port: 9000 })
@@ -95,6 +100,7 @@ test('all faults are in one error, each with a fix', () => {
     ENIGMA_QUEUE_PREFIX: 'my queues',
     ENIGMA_RELAY_ID: 'a relay',
     ENIGMA_HTTP: '8081',
+    ENIGMA_LINGER: '100ms',
     ENIGMA_LOG_LEVEL: 'loud',
     AWS_ENDPOINT_URL_SQS: 'localhost:4566',
   })
@@ -103,6 +109,7 @@ test('all faults are in one error, each with a fix', () => {
     'ENIGMA_LIST_END',
     'ENIGMA_QUEUE_PREFIX',
     'ENIGMA_RELAY_ID',
+    'ENIGMA_LINGER',
     'ENIGMA_HTTP',
     'ENIGMA_LOG_LEVEL',
     'AWS_ENDPOINT_URL_SQS',

@@ -13,8 +13,8 @@ import { captureLog } from './log.ts'
 import { waitFor } from './relay.ts'
 import { routeOf } from './routes.ts'
 
-/** The route of agents/status with limits of the test's own. */
-export const routeWith = (own: Partial<Route>): Route => ({ ...routeOf('agents', 'status'), ...own })
+/** The route of agents/status with limits of the test's own; it lingers only when the test says so. */
+export const routeWith = (own: Partial<Route>): Route => ({ ...routeOf('agents', 'status'), lingerMs: 0, ...own })
 
 /** An uplink that is known to be fast, so that how full a request is depends on the sender alone. */
 export function fastUplink(options: UplinkOptions = {}): Uplink {
@@ -75,7 +75,7 @@ export function useSender(sqs: SQSClient, own: Partial<Route> = {}, uplink = fas
     parked,
     push: (reference: string, n: number, more: Record<string, unknown> = {}) => {
       const item = makeItem(keeper, reference, n, more)
-      sender.push({ ...item, lane: item.lane % route.lanes })
+      sender.push({ ...item, lane: item.lane % route.lanes, receivedMs: Date.now() })
     },
     /** Waits until nothing is held any more. */
     drained: (timeoutMs = 10_000) => waitFor(() => sender.held === 0, 'the sender to be drained', timeoutMs),

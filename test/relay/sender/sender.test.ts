@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { receiveAll, waitFor } from '../../support/relay.ts'
 import { isInOrder, useSender } from '../../support/sender.ts'
@@ -83,13 +84,25 @@ test('no two packs have the same deduplication id', async () => {
 
 test('a route that lingers gathers what comes within that time into one pack', async () => {
   const server = await useSqsFaults()
-  const { push, drained } = useSender(server.sqs, { lingerMs: 50, packNotifications: 10 })
+  const { push, drained } = useSender(server.sqs, { lingerMs: 500, packNotifications: 10 })
   for (let n = 0; n < 4; n++) {
     push('1000', n)
-    await new Promise((resolve) => setImmediate(resolve))
+    await sleep(10)
   }
   await drained()
   expect(server.accepted.map((entry) => readNumbers(entry.MessageBody).length)).toEqual([4])
+})
+
+test('lanes that become ready one after the other share a request of a route that lingers', async () => {
+  const server = await useSqsFaults()
+  const { push, drained } = useSender(server.sqs, { lingerMs: 500 })
+  for (const agent of ['1000', '1001', '1002', '1003', '1004']) {
+    push(agent, 0)
+    await sleep(10)
+  }
+  await drained()
+  const lanes = new Set(server.accepted.map((entry) => entry.MessageGroupId)).size
+  expect(server.requests.map(({ entries }) => entries.length)).toEqual([lanes])
 })
 
 test('a route that lingers sends a full pack without waiting', async () => {
