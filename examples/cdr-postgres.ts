@@ -45,7 +45,7 @@ where cdrs.packet <> excluded.packet and cdrs.received_at <= excluded.received_a
  * `functions/campaigns/cdr.ts`, after `npm install pg`.
  *
  * While Postgres is down the query fails, SQS hands the CDR out again, and the read model has it all the same. After the last
- * attempt it is parked in the dead-letter queue, from where it can be replayed.
+ * attempt it is parked, from where it can be sent again.
  */
 export const route = defineRoute({
   type: 'campaigns',

@@ -8,7 +8,8 @@ import { agentCall, type Effect } from 'enigma-relay/store'
  * agents/call, with the screen pop pushed into a CRM. Put this file in the place of `functions/agents/call.ts`.
  *
  * The read model's effect is recorded first: it stays whatever the CRM does, so the agent's current call is shown while the CRM
- * is down. The pop carries the notification's id as its idempotency key: it is the same on each copy and each attempt.
+ * is down. The pop carries the notification's id as its idempotency key: it is the same on each copy and each attempt. A replay is to pop
+ * again, so its id is part of the key.
  */
 export const route = defineRoute({
   type: 'agents',
@@ -42,7 +43,7 @@ app.post(route.path, async (c) => {
     headers: {
       'content-type': 'application/json',
       authorization: `Bearer ${await setting('CRM_TOKEN')}`,
-      'idempotency-key': call.id,
+      'idempotency-key': call.replay === undefined ? call.id : `${call.id} ${call.replay}`,
     },
     body: JSON.stringify({ agent: call.reference, call_ref, contact_ref, number, campaign_ref, at: call.time }),
     // The time limit of this step, and the one of the notification.

@@ -2,7 +2,7 @@ import { build, type BuildOptions, type Metafile, type OutputFile, type Plugin }
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { appFile } from '../../src/lambda/declarations.ts'
-import { OTHER, RELAY_TYPE } from '../../src/protocol/index.ts'
+import { OTHER, RELAY_ROUTES, RELAY_TYPE } from '../../src/protocol/index.ts'
 import { DeployError } from '../errors.ts'
 import type { StackRoute } from '../routes.ts'
 import { BUNDLE, root } from './bundle-options.ts'
@@ -108,7 +108,8 @@ function entries(routes: readonly StackRoute[]): Plugin {
 
 /** The wiring first: it asks for secrets while the rest is loaded. The routes of the relay and `other` are no declarations. */
 function formatEntry(route: StackRoute): string {
-  const { type, subType } = route
+  const { name, type, subType } = route
+  if (name === RELAY_ROUTES.replay.name) return `export { handler } from ${JSON.stringify(`./${appFile(route)}`)}`
   const isDeclared = type !== RELAY_TYPE && type !== OTHER.type
   const constant = type === RELAY_TYPE ? `RELAY_ROUTES.${subType}` : 'OTHER'
   return `

@@ -3,7 +3,8 @@ import { find, isRecord, type Template } from './template.ts'
 
 /** Whether an operator hears of a relay that is silent, of a gap and of what is parked, and whether the relay can be given its rights. */
 export function* checkRelay(template: Template, prefix: string): Generator<string> {
-  for (const [subType, route] of Object.entries(RELAY_ROUTES)) {
+  const { replay: _, ...ofRelay } = RELAY_ROUTES
+  for (const [subType, route] of Object.entries(ofRelay)) {
     const queue = queueName(prefix, route)
     const [id, alarm] =
       find(

@@ -90,6 +90,7 @@ function* faultsOfFunction(template: Template, prefix: string, route: Route, que
 function* faultsOfAlarms(template: Template, prefix: string, route: Route): Generator<string> {
   const wanted: readonly (readonly [metric: string, of: string, threshold: number])[] = [
     ['ApproximateNumberOfMessagesVisible', deadLetterQueueName(prefix, route), 0],
+    ['Parked', `${prefix}${route.name}`, 0],
     ['ApproximateAgeOfOldestMessage', queueName(prefix, route), route.alarmAgeSeconds],
     ['Errors', `${prefix}${route.name}`, 0],
     ['Throttles', `${prefix}${route.name}`, 0],

@@ -1,13 +1,15 @@
 import { deadLetterQueueName, queueName, RELAY_ROUTES, type Route } from '../../src/protocol/index.ts'
+import { METRICS_NAMESPACE } from '../../src/lambda/metrics.ts'
 import { API, functionName, logicalName, stackName } from './names.ts'
 import type { StackOptions } from './options.ts'
+import { isReplay } from './roles.ts'
 import { ref, type Resource, type Resources } from './template.ts'
 
 type Alarm = {
   readonly name: string
   /** What happened, and what to do. */
   readonly says: string
-  readonly metric: readonly [namespace: 'AWS/SQS' | 'AWS/Lambda', name: string]
+  readonly metric: readonly [namespace: 'AWS/SQS' | 'AWS/Lambda' | typeof METRICS_NAMESPACE, name: string]
   readonly of: string
   readonly statistic: 'Sum' | 'Maximum'
   readonly when: readonly ['above' | 'below', number]
@@ -37,18 +39,32 @@ export function createAlarms(options: StackOptions): Resources {
   }
 }
 
+const REPLAY =
+  'GET /parked lists each with its reason. Fix the cause, then send them again with POST /replays (docs/reliability.md).'
+
 function routeAlarms(prefix: string, route: Route): [string, Resource][] {
   const [logical, queue, dead] = [logicalName(route), queueName(prefix, route), deadLetterQueueName(prefix, route)]
   return [
+    alarm(`${logical}ParkedAlarm`, {
+      name: `${prefix}${route.name}-parked`,
+      says: isReplay(route)
+        ? `SQS gave up messages and moved them to a dead-letter queue, from where ${functionName(prefix, route)} parked their notifications: the read model was away for hours, or a function ended in the middle each time. ${REPLAY}`
+        : `${functionName(prefix, route)} could not handle some notifications and parked them. ${REPLAY}`,
+      metric: [METRICS_NAMESPACE, 'Parked'],
+      of: functionName(prefix, route),
+      statistic: 'Sum',
+      when: ['above', 0],
+    }),
     alarm(`${logical}DeadLetterAlarm`, {
       name: `${prefix}${route.name}-dead-letters`,
       says:
-        `The function could not handle some notifications and parked them in ${dead}. GET /parked of the read API lists each with its reason. ` +
-        'Fix the cause, then start a redrive of this queue in the SQS console. SQS keeps the messages for 14 days.',
+        `Messages have been in ${dead} for more than ten minutes, so they do not get from there into the read model. Check the log of ` +
+        `${functionName(prefix, RELAY_ROUTES.replay)} for the code functions.drain.failed. SQS keeps the messages for 14 days.`,
       metric: ['AWS/SQS', 'ApproximateNumberOfMessagesVisible'],
       of: dead,
       statistic: 'Maximum',
       when: ['above', 0],
+      minutes: 11,
     }),
     alarm(`${logical}AgeAlarm`, {
       name: `${prefix}${route.name}-old`,
@@ -105,7 +121,7 @@ function apiAlarm(prefix: string): [string, Resource] {
 
 /** What the relay itself says, by its own queues. */
 function relayAlarms(prefix: string): [string, Resource][] {
-  const queueOf = (subType: keyof typeof RELAY_ROUTES) => queueName(prefix, RELAY_ROUTES[subType])
+  const queueOf = (subType: 'alive' | 'gap' | 'parked') => queueName(prefix, RELAY_ROUTES[subType])
   return [
     alarm('RelaySilentAlarm', {
       name: `${prefix}relay-silent`,

@@ -10,11 +10,14 @@ import {
   STORE_PARAMETERS,
 } from './names.ts'
 import type { StackOptions } from './options.ts'
-import { roleName } from './roles.ts'
+import { isReplay, roleName } from './roles.ts'
 import { arnOf } from './template.ts'
 
 /** Lambda's pollers take up to so many messages at once; FIFO allows no more. Source: CreateEventSourceMapping in the Lambda API reference. */
 const BATCH_SIZE = 10
+
+/** How often dead letters are looked for. */
+const DRAIN_SCHEDULE = 'rate(5 minutes)'
 
 /** The API answers within this time (s), or not at all. */
 const API_TIMEOUT_SECONDS = 29
@@ -34,6 +37,7 @@ export function createFunctions(options: StackOptions): Readonly<Record<string, 
       timeout: route.timeoutSeconds,
       environment: {
         ...environment(options, [...STORE_PARAMETERS, ...(route.secrets ?? [])]),
+        ...(isReplay(route) ? { ENIGMA_QUEUE_PREFIX: prefix } : {}),
         ...route.variables,
       },
       ...(route.vpc === undefined ? {} : { vpc: route.vpc }),
@@ -46,6 +50,7 @@ export function createFunctions(options: StackOptions): Readonly<Record<string, 
             functionResponseType: 'ReportBatchItemFailures',
           },
         },
+        ...(isReplay(route) ? [{ schedule: DRAIN_SCHEDULE }] : []),
       ],
     },
   ])
@@ -54,7 +59,7 @@ export function createFunctions(options: StackOptions): Readonly<Record<string, 
     {
       ...bundle(API),
       name: prefix + API,
-      description: 'The read API: functions/api.ts',
+      description: 'The API: functions/api.ts',
       role: roleName('Api'),
       memorySize: API_MEMORY_MIB,
       timeout: API_TIMEOUT_SECONDS,
@@ -81,10 +86,11 @@ const bundle = (name: string) => ({
 })
 
 /** The variables of a function. Secrets are not among them, only where they are. */
-function environment({ prefix }: StackOptions, parameters: readonly string[]): Record<string, string> {
+function environment({ prefix, parkedDays }: StackOptions, parameters: readonly string[]): Record<string, string> {
   return {
     NODE_OPTIONS: '--enable-source-maps',
     ENIGMA_STORE_PREFIX: `${stackName(prefix)}:`,
+    ENIGMA_PARKED_DAYS: String(parkedDays),
     ...Object.fromEntries(parameters.map((variable) => [`${variable}_PARAMETER`, parameterName(prefix, variable)])),
   }
 }

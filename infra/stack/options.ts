@@ -14,6 +14,8 @@ export type StackOptions = {
   readonly callLimitSeconds: number
   /** Where the day of today's figures begins, as in the IANA database. */
   readonly timeZone: string
+  /** How long (days) parked notifications are kept. */
+  readonly parkedDays: number
   /** Of the key that the parameters are encrypted with, where it is not the account's own for Systems Manager. */
   readonly kmsKeyArn: string
   /** How many requests the API answers at once: reserved concurrency. Undefined: as many as the account runs. */
@@ -34,6 +36,7 @@ export const STACK_PARAMETERS = [
   'corsOrigin',
   'callLimitSeconds',
   'timeZone',
+  'parkedDays',
   'kmsKeyArn',
   'apiConcurrency',
   'keep',
@@ -112,6 +115,9 @@ export function readStackOptions(
   const timeZone = value('timeZone') || 'UTC'
   if (!isTimeZone(timeZone))
     faults.push(`timeZone "${timeZone}": write a time zone of the IANA database, such as Africa/Johannesburg`)
+  const parkedDays = Number(value('parkedDays') || 30)
+  if (!Number.isInteger(parkedDays) || parkedDays < 1 || parkedDays > 3_650)
+    faults.push(`parkedDays "${value('parkedDays')}": write a whole number of days, 1 to 3650, such as 30`)
   const apiConcurrency = value('apiConcurrency')
   if (apiConcurrency !== '' && !/^[1-9]\d{0,3}$/.test(apiConcurrency))
     faults.push(
@@ -131,6 +137,7 @@ export function readStackOptions(
     corsOrigin,
     callLimitSeconds,
     timeZone,
+    parkedDays,
     kmsKeyArn,
     apiConcurrency: apiConcurrency === '' ? undefined : Number(apiConcurrency),
     keep: keep === 'yes',

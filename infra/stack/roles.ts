@@ -1,4 +1,4 @@
-import type { Route } from '../../src/protocol/index.ts'
+import { RELAY_ROUTES, type Route } from '../../src/protocol/index.ts'
 import { API, functionName, logicalName, parameterName, PARAMETER_VARIABLES, STORE_PARAMETERS } from './names.ts'
 import type { StackOptions } from './options.ts'
 import { arnOf, sub, type Resource, type Resources } from './template.ts'
@@ -30,22 +30,24 @@ export function createRoles(options: StackOptions): Resources {
           'sqs:GetQueueUrl',
           'sqs:ChangeMessageVisibility',
         ],
-        arnOf(`${logicalName(route)}Queue`),
+        queueArn(route),
       ),
-      allow(['sqs:SendMessage', 'sqs:GetQueueUrl'], deadLetterArn(route)),
+      // A replay sends to any queue, and what SQS has moved to a dead-letter queue is parked from there.
+      ...(isReplay(route)
+        ? [
+            allow(['sqs:SendMessage', 'sqs:GetQueueUrl'], routes.map(queueArn)),
+            allow(['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueUrl'], routes.map(deadLetterArn)),
+          ]
+        : []),
       ...(route.vpc === undefined ? [] : [allow(IN_A_VPC, '*')]),
       ...(route.statements ?? []).map(({ actions, resources }) => allow(actions, resources)),
     ]),
   ])
   const ofApi: [string, Resource] = [
     roleName('Api'),
-    // `GET /parked` looks at what the functions put aside, and has it seen again at once.
     role([
       ...common(options, prefix + API, PARAMETER_VARIABLES),
-      allow(
-        ['sqs:ReceiveMessage', 'sqs:ChangeMessageVisibility', 'sqs:GetQueueAttributes', 'sqs:GetQueueUrl'],
-        routes.map(deadLetterArn),
-      ),
+      allow(['sqs:SendMessage', 'sqs:GetQueueUrl'], queueArn(RELAY_ROUTES.replay)),
     ]),
   ]
   return Object.fromEntries([...ofRoutes, ofApi])
@@ -54,6 +56,10 @@ export function createRoles(options: StackOptions): Resources {
 /** Lambda attaches the function to the network by these; EC2 knows no resource to name. Source: AWSLambdaVPCAccessExecutionRole. */
 const IN_A_VPC = ['ec2:CreateNetworkInterface', 'ec2:DescribeNetworkInterfaces', 'ec2:DeleteNetworkInterface']
 
+/** The function that sends parked notifications again, and parks dead letters. */
+export const isReplay = ({ name }: Route): boolean => name === RELAY_ROUTES.replay.name
+
+const queueArn = (route: Route) => arnOf(`${logicalName(route)}Queue`)
 const deadLetterArn = (route: Route) => arnOf(`${logicalName(route)}DeadLetterQueue`)
 
 function common(
@@ -102,10 +108,7 @@ export function createRelayPolicy({ routes }: StackOptions): Resources {
         PolicyDocument: {
           Version: '2012-10-17',
           Statement: [
-            allow(
-              ['sqs:SendMessage', 'sqs:GetQueueUrl', 'sqs:GetQueueAttributes'],
-              routes.map((route) => arnOf(`${logicalName(route)}Queue`)),
-            ),
+            allow(['sqs:SendMessage', 'sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], routes.map(queueArn)),
             // `enigma-relay doctor` looks whether each queue has its dead-letter queue.
             allow(['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], routes.map(deadLetterArn)),
           ],

@@ -1,4 +1,4 @@
-import { toPath, toRequest } from '../protocol/index.ts'
+import { REPLAY_HEADER, toPath, toRequest } from '../protocol/index.ts'
 import type { App, Delivery } from './delivery.ts'
 import { AdapterError, describeError } from './errors.ts'
 import type { Log } from './log.ts'
@@ -17,7 +17,7 @@ export type AttemptOptions = {
 
 /** Runs the app on one notification. Never rejects; what the app does after the time limit changes nothing. */
 export async function attempt<Effect>(app: App, entry: Entry<Effect>, options: AttemptOptions): Promise<Outcome> {
-  const { notification, packet, attempt, lastAttempt, record } = entry
+  const { notification, packet, attempt, lastAttempt, record, replay } = entry
   const payload = () => packet()?.['payload']
   const abort = new AbortController()
   let open = true
@@ -46,6 +46,7 @@ export async function attempt<Effect>(app: App, entry: Entry<Effect>, options: A
   let request: Request
   try {
     request = toRequest(notification, abort.signal)
+    if (replay !== undefined) request.headers.set(REPLAY_HEADER, replay.job)
   } catch (error) {
     // A foreign event may have what no header can carry: it never will.
     return { kind: 'park', ...explain(error, payload()) }

@@ -2,10 +2,10 @@ import type { LambdaContext } from './sqs-event.ts'
 
 /**
  * How the time that Lambda leaves is divided. A function that Lambda kills reports nothing: its whole batch runs again. So each
- * step has to end while there is time for those behind it: handlers, then parking, the commit, the report.
+ * step has to end while there is time for those behind it: handlers, then the commit, the report.
  * Each function returns ms; zero or less: too late to begin. `Infinity` without a Lambda context.
  */
-export type Budget = { handlerMs: () => number; parkMs: () => number; commitMs: () => number; reportMs: () => number }
+export type Budget = { handlerMs: () => number; commitMs: () => number; reportMs: () => number }
 
 const LARGEST_RESERVE_MS = 2000
 
@@ -17,7 +17,6 @@ export function createBudget(context: LambdaContext | undefined, timeoutMs = Inf
   const reserveMs = Math.min(LARGEST_RESERVE_MS, leftMs() / 4)
   return {
     handlerMs: () => Math.min(timeoutMs, leftMs() - reserveMs),
-    parkMs: () => leftMs() - reserveMs * 0.6,
     commitMs: () => leftMs() - reserveMs * 0.25,
     reportMs: () => leftMs() - reserveMs * 0.1,
   }

@@ -5,6 +5,7 @@ import {
   isObject,
   parseEventType,
   ProtocolError,
+  REPLAY_HEADER,
   referenceOf,
   toSourceId,
   type DeclaredRoute,
@@ -48,6 +49,8 @@ export type HandlerEvent<Payload = unknown> = {
   readonly lastAttempt: boolean
   /** Why it has no route of its own (on the `other` route only). */
   readonly reason?: string
+  /** The id of the replay that sent it again: a part of the idempotency key towards a system that must see it again. */
+  readonly replay?: string
   /** The packet's `payload`; what the schema made of it when there is one. Undefined when the packet is not a JSON object. */
   readonly payload: Payload
   /** The packet, exactly as the dialler wrote it; bytes when it is not UTF-8. */
@@ -85,6 +88,7 @@ export async function event(c: HandlerContext, about?: About): Promise<HandlerEv
   const { payload: schema, maxAgeMs } =
     about === undefined ? { ...usual, payload: undefined } : 'payload' in about ? about : { ...usual, payload: about }
   const maxAge = delivery?.maxAgeMs ?? maxAgeMs
+  const replay = c.req.raw.headers.get(REPLAY_HEADER)
   return {
     id: notification.id,
     source: toSourceId(notification.source),
@@ -102,6 +106,7 @@ export async function event(c: HandlerContext, about?: About): Promise<HandlerEv
     attempt: delivery?.attempt ?? 1,
     lastAttempt: delivery?.lastAttempt ?? false,
     ...(notification.reason === undefined ? {} : { reason: notification.reason }),
+    ...(replay === null ? {} : { replay }),
     payload: schema === undefined ? payload : await check(schema, payload, notification.data),
     data: notification.data,
     attributes,

@@ -80,7 +80,7 @@ export function fromHttp<Effect>(app: App, options: FromHttpOptions<Effect>) {
     open = false
     if (effects.length === 0) return response
     try {
-      await options.commit({ effects, done: new Map() })
+      await options.commit({ effects, done: new Map(), parked: [], failed: [], replayed: [] })
       return response
     } catch (error) {
       log({

@@ -3,7 +3,8 @@ import type { App } from './delivery.ts'
 import { AdapterError, describeError } from './errors.ts'
 import { createFailures } from './failures.ts'
 import { logToConsole } from './log.ts'
-import { recallFinished, toRemember } from './memory.ts'
+import { recallFinished } from './memory.ts'
+import { isEmpty, toCommit } from './commit.ts'
 import { isFinished, readMessage, type Message } from './message.ts'
 import type { FromSqsOptions } from './options.ts'
 import { createOwnMemory } from './own-memory.ts'
@@ -24,8 +25,8 @@ const MAX_RECEIVE_COUNT = 10
 /**
  * A Lambda handler that runs a Hono app on the notifications of an SQS batch: one request each, `POST /agents/call/1002`, each
  * reference in order and all references at once. 2xx is done; 408, 425, 429, 5xx, an error and a timeout are retried; any other
- * answer is parked at once, and on the last attempt so is what would be retried. What handlers recorded is committed in one go
- * before the outcomes are reported.
+ * answer is parked at once, and on the last attempt so is what would be retried. What handlers recorded and what is parked is
+ * committed in one go before the outcomes are reported.
  *
  * @example
  * const app = new Hono<AdapterEnv<Effect>>()
@@ -33,7 +34,7 @@ const MAX_RECEIVE_COUNT = 10
  *   record(c, agentStatus(await event(c, AgentStatus)))
  *   return c.body(null, 204)
  * })
- * export const handler = fromSqs(app, { commit, recall, park, postpone, maxReceiveCount: 10 })
+ * export const handler = fromSqs(app, { commit, recall, postpone, maxReceiveCount: 10 })
  */
 export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
   const { maxReceiveCount = MAX_RECEIVE_COUNT, postpone, maxAgeMs, now = Date.now, log = logToConsole, check } = options
@@ -46,9 +47,10 @@ export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
         'the event has no Records, so it is not from SQS: invoke the function through its event source mapping',
       )
     const budget = createBudget(context, options.timeoutMs)
-    const parking = { park: options.park, limitMs: budget.parkMs, log }
-    const run: Run = { app, budget, parking, failures: createFailures(log), maxAgeMs, now, log, check }
-    const messages = await Promise.all(event.Records.map((record) => readMessage<Effect>(record, maxReceiveCount)))
+    const run: Run = { app, budget, failures: createFailures(log), maxAgeMs, now, log, check }
+    const messages = await Promise.all(
+      event.Records.map((record) => readMessage<Effect>(record, maxReceiveCount, options.route)),
+    )
     const counts = await handleBatch(messages, run, memory, options.maxParallel ?? MAX_PARALLEL)
     const failed = counts ? messages.filter((message) => !isFinished(message)) : messages
     await postponeFailed(failed, {
@@ -71,7 +73,7 @@ function createMemory<Effect>({ commit, recall }: FromSqsOptions<Effect>, now: (
   return {
     recall: own.recall,
     commit: async (batch) => {
-      if (batch.effects.length > 0) await commit(batch)
+      if (!isEmpty({ ...batch, done: new Map() })) await commit(batch)
       own.remember(batch.done)
     },
   }
@@ -88,15 +90,25 @@ async function handleBatch<Effect>(
 ): Promise<boolean> {
   let step: keyof typeof FAILED = 'recall'
   try {
-    await within(run.budget.parkMs(), () => recallFinished(messages, memory.recall))
+    await within(run.budget.commitMs(), () => recallFinished(messages, memory.recall))
     memory.uncommitted.restore(messages)
     step = 'run'
     await runBatch(messages, run, maxParallel)
     step = 'commit'
-    const effects = messages.flatMap((message) => message.entries.flatMap((entry) => entry.effects))
-    const done = toRemember(messages)
-    if (effects.length > 0 || done.size > 0) await within(run.budget.commitMs(), () => memory.commit({ effects, done }))
+    const batch = toCommit(messages)
+    if (!isEmpty(batch)) await within(run.budget.commitMs(), () => memory.commit(batch))
     memory.uncommitted.forget(messages)
+    for (const { messageId, notification, handler, attempts, reason } of batch.parked)
+      run.log({
+        level: 'warn',
+        code: 'adapter.park.parked',
+        message: 'the notification was parked',
+        messageId,
+        id: notification?.id,
+        handler,
+        attempts,
+        reason,
+      })
     return true
   } catch (error) {
     if (step === 'commit') memory.uncommitted.keep(messages)
@@ -113,11 +125,11 @@ async function handleBatch<Effect>(
 
 async function runBatch(messages: readonly Message<unknown>[], run: Run, maxParallel: number): Promise<void> {
   const { streams, copies } = toStreams(messages)
-  const unreadable = messages.filter((message) => message.fault !== undefined && !message.faultParked)
-  const parks = unreadable.map((message) => async () => {
-    message.faultParked = await parkMessage(message, run.parking)
-  })
-  await runParallel([...parks, ...streams.map((stream) => () => runStream(stream, run))], maxParallel)
+  for (const message of messages) if (message.fault !== undefined && message.parked === undefined) parkMessage(message)
+  await runParallel(
+    streams.map((stream) => () => runStream(stream, run)),
+    maxParallel,
+  )
   settleCopies(copies)
   run.failures.report()
 }

@@ -1,4 +1,4 @@
-import { isFinished, type Message } from './message.ts'
+import type { Message } from './message.ts'
 
 /**
  * A message of which a part is finished comes again whole. What is finished is remembered under its SQS message id (which stays
@@ -17,18 +17,4 @@ export async function recallFinished(
     entry.finished = keys.has(entry.key)
     entry.remembered = finished.get(entry.record.messageId)?.has(entry.key) ?? false
   }
-}
-
-/** What to remember: all finished notifications of each message that will come again and has got further than before. */
-export function toRemember(messages: readonly Message<unknown>[]): Map<string, string[]> {
-  const done = new Map<string, string[]>()
-  for (const message of messages) {
-    const finished = message.entries.filter((entry) => entry.finished)
-    if (isFinished(message) || finished.every((entry) => entry.remembered)) continue
-    done.set(
-      message.record.messageId,
-      finished.map((entry) => entry.key),
-    )
-  }
-  return done
 }

@@ -1,12 +1,15 @@
 import {
   CONTENT_ENCODING,
+  PARKED,
   ProtocolError,
+  REPLAY,
   orderKey,
   readBody,
   toBytes,
   toSourceId,
   type Notification,
 } from '../protocol/index.ts'
+import type { Parked, Replay } from './options.ts'
 import type { SqsRecord } from './sqs-event.ts'
 import { lazily, toPacket } from './packet.ts'
 
@@ -16,6 +19,8 @@ const MOST_KEY = 500
 /** One SQS message of a batch, read. */
 export type Message<Effect> = {
   readonly record: SqsRecord
+  /** Of its queue. */
+  readonly route: string
   /** 1, 2, 3 … */
   readonly attempt: number
   readonly lastAttempt: boolean
@@ -23,8 +28,9 @@ export type Message<Effect> = {
   /** Why it could not be read. */
   readonly fault?: string
   readonly contentEncoding?: string | undefined
-  /** A message that could not be read has been parked. */
-  faultParked: boolean
+  readonly replay?: Replay
+  /** Set when it could not be read: it is put aside with the next commit. */
+  parked?: Parked
 }
 
 /** One notification in it, and what has become of it in this batch. */
@@ -36,7 +42,13 @@ export type Entry<Effect> = {
   readonly attempt: number
   readonly lastAttempt: boolean
   readonly record: SqsRecord
+  readonly route: string
+  readonly replay?: Replay
   readonly effects: Effect[]
+  /** How it is put aside with the next commit. */
+  parked?: Parked
+  /** Why this attempt failed. */
+  failure?: { readonly reason: string; readonly status?: number }
   /** Handled or parked, now or before: it does not run again. */
   finished: boolean
   /** It was finished in an earlier attempt of its own message. */
@@ -44,25 +56,36 @@ export type Entry<Effect> = {
 }
 
 /** Never throws: what cannot be read has a `fault`. */
-export async function readMessage<Effect>(record: SqsRecord, maxReceiveCount: number): Promise<Message<Effect>> {
+export async function readMessage<Effect>(
+  record: SqsRecord,
+  maxReceiveCount: number,
+  route = queueOf(record).replace(/\.fifo$/, ''),
+): Promise<Message<Effect>> {
   const count = Number(record.attributes.ApproximateReceiveCount)
   const attempt = Number.isInteger(count) && count > 0 ? count : 1
   const lastAttempt = attempt >= maxReceiveCount
   const contentEncoding = record.messageAttributes?.[CONTENT_ENCODING]?.stringValue
-  const about = { record, attempt, lastAttempt, contentEncoding, faultParked: false }
+  const job = record.messageAttributes?.[REPLAY]?.stringValue
+  const entry = record.messageAttributes?.[PARKED]?.stringValue
+  const replay = job === undefined || entry === undefined ? {} : { replay: { job, entry } }
+  const own = { record, route, attempt, lastAttempt, ...replay }
+  const about = { ...own, contentEncoding }
   try {
     const notifications = await readBody(record.body, contentEncoding)
     const keys = await Promise.all(notifications.map(toKey))
     const entries = notifications.map((notification, at): Entry<Effect> => {
       const packet = lazily(() => toPacket(notification.data))
       const state = { effects: [], finished: false, remembered: false }
-      return { key: keys[at] as string, notification, packet, attempt, lastAttempt, record, ...state }
+      return { ...own, key: keys[at] as string, notification, packet, ...state }
     })
     return entries.length > 0 ? { ...about, entries } : { ...about, entries, fault: 'the body is an empty batch' }
   } catch (error) {
     return { ...about, entries: [], fault: error instanceof ProtocolError ? error.message : 'the body cannot be read' }
   }
 }
+
+/** The name of a message's queue. */
+const queueOf = ({ eventSourceARN }: SqsRecord): string => eventSourceARN.slice(eventSourceARN.lastIndexOf(':') + 1)
 
 // The relay's ids begin with the source's id. Of a foreign event only source and id together are unique (CloudEvents 1.0, `id`).
 // It is remembered as the member of a set, which Upstash takes up to 32 KB.
@@ -83,5 +106,5 @@ export function toOrder({ notification, packet }: Entry<unknown>): string {
 
 /** Whether SQS may delete the message. */
 export function isFinished(message: Message<unknown>): boolean {
-  return message.fault === undefined ? message.entries.every((entry) => entry.finished) : message.faultParked
+  return message.fault === undefined ? message.entries.every((entry) => entry.finished) : message.parked !== undefined
 }

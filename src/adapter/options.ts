@@ -10,10 +10,47 @@ export type Commit<Effect> = {
    * longer than the queue may go on retrying.
    */
   readonly done: ReadonlyMap<string, readonly string[]>
+  /** Notifications that are put aside. They are safe only when this commit has written them. */
+  readonly parked: readonly Parked[]
+  /** Attempts that failed and will be repeated: one for each message and reason. */
+  readonly failed: readonly Failed[]
+  /** Messages that a replay had sent and that are finished now. */
+  readonly replayed: readonly Replayed[]
 }
 
-/** A notification (or a message that could not be read) for the dead-letter queue. */
+/** An attempt that failed. */
+export type Failed = {
+  readonly messageId: string
+  /** 1, 2, 3 … */
+  readonly attempt: number
+  /** One masked line of at most 500 characters. */
+  readonly reason: string
+  /** The handler's HTTP status, if it answered. */
+  readonly status?: number
+  /** The keys of the notifications that failed so. */
+  readonly keys: readonly string[]
+}
+
+/** A message that a replay had sent, in its SQS message attributes. */
+export type Replay = {
+  /** The replay's id: `replay`. */
+  readonly job: string
+  /** The id of the parked entry: `parked`. */
+  readonly entry: string
+}
+
+/** What became of one. */
+export type Replayed = Replay & {
+  /** It was parked again. */
+  readonly hasFailed: boolean
+}
+
+/** A notification (or a message that could not be read) that is put aside, with all that sending it again takes. */
 export type Parked = {
+  /** Of its queue: `agents-call`. */
+  readonly route: string
+  /** What makes copies of the notification the same; absent for a message that could not be read. */
+  readonly key?: string
   /** Absent: the whole message could not be read, and `body` is there instead. */
   readonly notification?: Notification
   /** The message's body as it came, and its `content-encoding`. */
@@ -32,6 +69,8 @@ export type Parked = {
   readonly eventSourceARN: string
   /** When SQS first handed out its message: ISO 8601. */
   readonly firstReceivedAt?: string
+  /** A replay had sent it. */
+  readonly replay?: Replay
 }
 
 /** A message that SQS is to hand out again. */
@@ -39,17 +78,20 @@ export type Postponed = { readonly messageId: string; readonly receiptHandle: st
 
 /** How `fromSqs` reaches the world. The adapter itself does no I/O. */
 export type FromSqsOptions<Effect> = {
+  /** The route's name, by which parked notifications are found: `agents-call`. Default: the name of the queue, without `.fifo`. */
+  readonly route?: string
   /** Throws what is wrong with an effect, when a handler records it: in a commit it would hold up its whole batch. Default: nothing is. */
   readonly check?: ((effect: unknown) => void) | undefined
-  /** Writes what was recorded. Once per batch at most, before outcomes are reported; when it fails, the whole batch is retried. */
+  /**
+   * Writes what was recorded and what is parked, at once: `store.commit` does. Once per batch at most, before outcomes are reported; when
+   * it fails, the whole batch is retried. What it does not write of `parked` is lost.
+   */
   readonly commit: (batch: Commit<Effect>) => Promise<void>
   /**
    * What `commit` remembered as `done`. Once per batch at most, only for messages that were handed out before. Default: what this
    * process remembers itself, for an hour; another environment of the function knows nothing of it.
    */
   readonly recall?: (messageIds: readonly string[]) => Promise<ReadonlyMap<string, ReadonlySet<string>>>
-  /** Puts one aside, in the dead-letter queue. */
-  readonly park: (parked: Parked) => Promise<void>
   /** Has SQS hand out a message again after this many seconds (ChangeMessageVisibility): the queue's own timeout is too long. */
   readonly postpone: (message: Postponed, delaySeconds: number) => Promise<void>
   /**

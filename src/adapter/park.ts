@@ -1,68 +1,56 @@
 import { parseEventType } from '../protocol/index.ts'
-import { describeError } from './errors.ts'
-import type { Log } from './log.ts'
-import type { Entry, Message } from './message.ts'
-import type { Parked } from './options.ts'
+import { toCommit } from './commit.ts'
+import { readMessage, type Entry, type Message } from './message.ts'
+import type { Commit, Parked } from './options.ts'
 import { toReason } from './outcome.ts'
 import type { SqsRecord } from './sqs-event.ts'
-import { within } from './within.ts'
 
-export type ParkOptions = {
-  readonly park: (parked: Parked) => Promise<void>
-  readonly limitMs: () => number
-  readonly log: Log
-}
-
-/** Parks one notification. Returns whether it is put aside; if not, it has to come again. */
-export async function parkEntry(
-  entry: Entry<unknown>,
-  reason: string,
-  status: number | undefined,
-  options: ParkOptions,
-): Promise<boolean> {
-  const { notification, record, attempt } = entry
+/** Puts one notification aside: it is finished, and the batch's commit writes it. */
+export function parkEntry(entry: Entry<unknown>, reason: string, status: number | undefined): void {
+  const { key, notification } = entry
   const types = parseEventType(notification.type)
   const handler = types === undefined ? {} : { handler: `${types.type}/${types.subType}` }
   const answered = status === undefined ? {} : { status }
-  return tryPark({ notification, reason, ...answered, ...handler, attempts: attempt, ...about(record) }, options)
+  entry.parked = { key, notification, reason, ...answered, ...handler, ...about(entry) }
+  entry.finished = true
 }
 
-/** Parks a message that could not be read, as it came. */
-export async function parkMessage(message: Message<unknown>, options: ParkOptions): Promise<boolean> {
-  const { record, contentEncoding, attempt, fault } = message
+/** Puts a message aside that could not be read, as it came. */
+export function parkMessage(message: Message<unknown>, reason = message.fault ?? ''): void {
+  const { record, contentEncoding } = message
   const encoding = contentEncoding === undefined ? {} : { contentEncoding }
-  return tryPark(
-    { body: record.body, ...encoding, reason: toReason(fault ?? ''), attempts: attempt, ...about(record) },
-    options,
-  )
+  message.parked = { body: record.body, ...encoding, reason: toReason(reason), ...about(message) }
 }
 
-async function tryPark(parked: Parked, { park, limitMs, log }: ParkOptions): Promise<boolean> {
-  const { reason, messageId, attempts, handler, notification } = parked
-  const what = { messageId, id: notification?.id, handler, attempts, reason }
-  try {
-    await within(limitMs(), () => park(parked))
-    log({ level: 'warn', code: 'adapter.park.parked', message: 'the notification was parked', ...what })
-    return true
-  } catch (error) {
-    log({
-      level: 'error',
-      code: 'adapter.park.failed',
-      message: 'the notification could not be parked; SQS will deliver it again',
-      ...what,
-      error: describeError(error),
-    })
-    return false
-  }
+/** A message that SQS itself gave up, as a commit that parks each notification in it but the finished ones. */
+export async function parkWhole(
+  record: SqsRecord,
+  reason: string,
+  {
+    route,
+    status,
+    finished,
+  }: { readonly route: string; readonly status?: number; readonly finished: ReadonlySet<string> },
+): Promise<Commit<never>> {
+  const message = await readMessage<never>(record, 1, route)
+  for (const entry of message.entries)
+    if (finished.has(entry.key)) entry.finished = true
+    else parkEntry(entry, reason, status)
+  if (message.fault !== undefined) parkMessage(message, `${reason}; ${message.fault}`)
+  return toCommit([message])
 }
 
-function about({ messageId, eventSourceARN, attributes }: SqsRecord) {
+function about({ record, route, attempt, replay }: Pick<Message<unknown>, 'record' | 'route' | 'attempt' | 'replay'>) {
+  const { messageId, eventSourceARN, attributes } = record
   const { MessageGroupId: group, ApproximateFirstReceiveTimestamp: first } = attributes
   const firstMs = Number(first)
   return {
+    route,
+    attempts: attempt,
     messageId,
     eventSourceARN,
     ...(group === undefined ? {} : { messageGroupId: group }),
     ...(first === undefined || Number.isNaN(firstMs) ? {} : { firstReceivedAt: new Date(firstMs).toISOString() }),
-  }
+    ...(replay === undefined ? {} : { replay }),
+  } satisfies Partial<Parked>
 }

@@ -5,13 +5,12 @@ import type { Failures } from './failures.ts'
 import type { Log } from './log.ts'
 import type { Entry } from './message.ts'
 import type { FromSqsOptions } from './options.ts'
-import { parkEntry, type ParkOptions } from './park.ts'
+import { parkEntry } from './park.ts'
 
 /** What running a batch takes. */
 export type Run = {
   readonly app: App
   readonly budget: Budget
-  readonly parking: ParkOptions
   readonly failures: Failures
   readonly maxAgeMs: number | undefined
   readonly now: () => number
@@ -33,7 +32,7 @@ export async function runStream(stream: readonly Entry<unknown>[], run: Run): Pr
   let blocked = false
   for (const [at, entry] of stream.entries()) {
     if (blocked) {
-      if (entry.lastAttempt) entry.finished = await parkEntry(entry, HELD, undefined, run.parking)
+      if (entry.lastAttempt) parkEntry(entry, HELD, undefined)
       continue
     }
     const limitMs = run.budget.handlerMs()
@@ -48,8 +47,8 @@ export async function runStream(stream: readonly Entry<unknown>[], run: Run): Pr
     }
     const { reason, status, error } = outcome
     if (outcome.kind === 'retry') run.failures.add(entry, reason, error)
-    if (outcome.kind === 'park' || entry.lastAttempt)
-      entry.finished = await parkEntry(entry, reason, status, run.parking)
+    if (outcome.kind === 'park' || entry.lastAttempt) parkEntry(entry, reason, status)
+    else entry.failure = { reason, ...(status === undefined ? {} : { status }) }
     blocked = !entry.finished
   }
 }

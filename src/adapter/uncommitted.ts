@@ -1,4 +1,5 @@
 import type { Message } from './message.ts'
+import type { Parked } from './options.ts'
 
 /** Longer than the pauses of a queue whose commits fail. */
 const KEEP_MS = 3600_000
@@ -6,9 +7,10 @@ const KEEP_MS = 3600_000
 const MOST_CHARACTERS = 16_000_000
 
 type Kept<Effect> = {
-  /** What finished notifications recorded, by their key. */
-  readonly effects: ReadonlyMap<string, readonly Effect[]>
-  readonly faultParked: boolean
+  /** What finished notifications recorded, or how they are put aside, by their key. */
+  readonly finished: ReadonlyMap<string, { readonly effects: readonly Effect[]; readonly parked: Parked | undefined }>
+  /** How a message is put aside that could not be read. */
+  readonly parked: Parked | undefined
   readonly characters: number
   readonly untilMs: number
 }
@@ -34,22 +36,25 @@ export function createUncommitted<Effect>(now: () => number) {
         return own === undefined || own.untilMs <= now() ? [] : [{ message, own }]
       })
       // A copy in another message of the batch is finished as well; its effects are committed once.
-      const keys = new Set(found.flatMap(({ own }) => [...own.effects.keys()]))
+      const keys = new Set(found.flatMap(({ own }) => [...own.finished.keys()]))
       for (const entry of messages.flatMap((message) => message.entries)) entry.finished ||= keys.has(entry.key)
       for (const { message, own } of found) {
-        message.faultParked = own.faultParked
-        for (const entry of message.entries)
-          if (!entry.remembered) entry.effects.push(...(own.effects.get(entry.key) ?? []))
+        if (own.parked !== undefined) message.parked = own.parked
+        for (const entry of message.entries) {
+          const { effects = [], parked } = (entry.remembered ? undefined : own.finished.get(entry.key)) ?? {}
+          entry.effects.push(...effects)
+          if (parked !== undefined) entry.parked = parked
+        }
       }
     },
     /** After a commit that failed. */
     keep(messages: readonly Message<Effect>[]): void {
-      for (const { record, entries, faultParked } of messages) {
+      for (const { record, entries, parked } of messages) {
         forget(record.messageId)
-        const finished = entries.filter((entry) => entry.finished && !entry.remembered)
-        if (finished.length === 0 && !faultParked) continue
-        const effects = new Map(finished.map((entry) => [entry.key, entry.effects]))
-        const one = { effects, faultParked, characters: record.body.length, untilMs: now() + KEEP_MS }
+        const own = entries.filter((entry) => entry.finished && !entry.remembered)
+        if (own.length === 0 && parked === undefined) continue
+        const finished = new Map(own.map((entry) => [entry.key, { effects: entry.effects, parked: entry.parked }]))
+        const one = { finished, parked, characters: record.body.length, untilMs: now() + KEEP_MS }
         kept.set(record.messageId, one)
         characters += one.characters
       }

@@ -15,9 +15,10 @@ import { kinds } from './kinds.ts'
 import { maskAnswers } from './mask.ts'
 import { openApi } from './openapi.ts'
 import { other } from './other.ts'
-import { parked, type DeadLetters } from './parked.ts'
+import { parked } from './parked.ts'
 import { problem, problemResponse } from './problem.ts'
 import { relays } from './relays.ts'
+import { replays, type ReplayOptions } from './replays.ts'
 
 export type ApiOptions = {
   /** The read model's reads: `store.read`. */
@@ -28,8 +29,8 @@ export type ApiOptions = {
   readonly tokens?: TokenSources['tokens']
   /** The origins whose pages may read the API: several by commas, or `*`. Default: none. */
   readonly corsOrigin?: string
-  /** What the functions put aside, for `GET /parked`. Default: said to be not configured. */
-  readonly deadLetters?: DeadLetters | undefined
+  /** How replays are started. Default: they are answered with 503. */
+  readonly replay?: ReplayOptions
   /** Unix ms. Default `Date.now`. */
   readonly now?: () => number
   /** Writes unexpected errors, masked. Default: JSON lines on standard error. */
@@ -40,7 +41,7 @@ export type ApiOptions = {
 const KEPT_AT_304 = ['access-control-allow-origin', 'access-control-expose-headers', 'cache-control', 'etag', 'vary']
 
 /**
- * The read API: `GET` only, JSON, errors as problem+json. It holds nothing but its options and runs wherever Hono does.
+ * The API: reads and replays, JSON, errors as problem+json. It holds nothing but its options and runs wherever Hono does.
  *
  * @throws ApiError when a token or an origin cannot be used
  * @example
@@ -53,7 +54,7 @@ export function createApi({
   token,
   tokens,
   corsOrigin,
-  deadLetters,
+  replay,
   now = Date.now,
   log = logToConsole,
 }: ApiOptions): Hono<ApiEnv> {
@@ -83,8 +84,9 @@ export function createApi({
   app.route('/gaps', gaps(read))
   app.route('/kinds', kinds(read))
   app.route('/other', other(read))
-  app.route('/parked', parked(read, deadLetters))
+  app.route('/parked', parked(read))
   app.route('/relays', relays(read))
+  app.route('/replays', replays(read, replay, now))
   app.get('/openapi.json', ...openApi(app))
   return app
 }

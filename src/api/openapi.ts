@@ -50,6 +50,7 @@ export function openApi(app: Hono<ApiEnv>) {
         },
         { name: 'parked', description: 'Notifications parked by the relay and by the functions.' },
         { name: 'relays', description: 'The relays, and when each was last ready.' },
+        { name: 'replays', description: 'Jobs that send parked notifications through their functions again.' },
         { name: 'service', description: 'The API itself.' },
       ],
       components: {

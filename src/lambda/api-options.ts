@@ -1,7 +1,6 @@
 import type { ApiOptions } from '../api/index.ts'
-import { readOwnRoutes } from './declarations.ts'
-import { createDeadLetters } from './dead-letters/dead-letters.ts'
-import { setting, sqs, store } from './wiring.ts'
+import { sendReplayStep } from './queues.ts'
+import { queuePrefix, setting, store } from './wiring.ts'
 
 /**
  * The options of the read API by the environment: API_TOKEN, API_TOKENS, API_CORS_ORIGIN, ENIGMA_QUEUE_PREFIX, UPSTASH_REDIS_REST_URL
@@ -12,13 +11,14 @@ export async function apiOptions(): Promise<ApiOptions> {
   // anybody. Those in Parameter Store are on their way, and may change: each request looks at them.
   const isInParameterStore = ['API_TOKEN', 'API_TOKENS'].some((name) => process.env[`${name}_PARAMETER`] !== undefined)
   const secret = async (name: string) => (isInParameterStore ? () => setting(name) : setting(name))
-  // Which queues there are for `GET /parked`; without it, that is answered without what the functions put aside.
-  const prefix = process.env['ENIGMA_QUEUE_PREFIX']?.trim() ?? ''
+  // Of the queue that takes the steps of replays; without it, there are none.
+  const prefix = queuePrefix()
+  const { read, commit } = store()
   return {
-    read: store().read,
+    read,
     token: await secret('API_TOKEN'),
     tokens: await secret('API_TOKENS'),
     corsOrigin: process.env['API_CORS_ORIGIN'] ?? '',
-    deadLetters: prefix === '' ? undefined : createDeadLetters({ prefix, routes: await readOwnRoutes(), connect: sqs }),
+    ...(prefix === '' ? {} : { replay: { commit, sendStep: (job: string) => sendReplayStep(prefix, job) } }),
   }
 }

@@ -8,6 +8,7 @@ import {
   isObject,
   OTHER,
   parseRoutes,
+  RELAY_ROUTES,
   RELAY_TYPE,
   sameNames,
   type DeclaredRoute,
@@ -20,10 +21,11 @@ import { FunctionsError } from './errors.ts'
 const BUILT = new URL('../routes.json', import.meta.url)
 const ROOT = new URL('../../', import.meta.url)
 
-/** The file that exports the Hono app of a route: `functions/agents/status.ts`, or one of `src/api/relay/` for the relay's own notices. */
+/** The file that exports the Hono app of a route: `functions/agents/status.ts`, or one of ours for the relay's own. */
 export const appFile = ({ name, type, subType }: Route): string => {
   if (name === OTHER.name) return `functions/${name}.ts`
-  return `${type === RELAY_TYPE ? 'src/api' : 'functions'}/${type}/${subType}.ts`
+  if (name === RELAY_ROUTES.replay.name) return 'src/lambda/replay.ts'
+  return type === RELAY_TYPE ? 'src/api/relay.ts' : `functions/${type}/${subType}.ts`
 }
 
 /**

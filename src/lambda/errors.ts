@@ -7,7 +7,9 @@ export class FunctionsError extends Error {
     | 'functions.queues.no_url'
     | 'functions.call_limit.invalid'
     | 'functions.time_zone.invalid'
+    | 'functions.parked_days.invalid'
     | 'functions.routes.invalid'
+    | 'functions.replay.refused'
 
   constructor(code: FunctionsError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

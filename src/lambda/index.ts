@@ -2,4 +2,5 @@
 export { apiOptions } from './api-options.ts'
 export { FunctionsError } from './errors.ts'
 export { handleUrl, type UrlAnswer, type UrlEvent } from './function-url.ts'
-export { setting, sqs, store, toHandler, wire, type Sqs } from './wiring.ts'
+export { sqs, type Sqs } from './queues.ts'
+export { setting, store, toHandler, wire } from './wiring.ts'

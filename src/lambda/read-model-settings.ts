@@ -23,3 +23,13 @@ export function readTimeZone(text = ''): Pick<StoreOptions, 'timeZone'> {
     )
   }
 }
+
+/** How long what is parked is kept: `ENIGMA_PARKED_DAYS`, 30 when it is not set. @throws FunctionsError */
+export function readParkedDays(text = ''): Pick<StoreOptions, 'expiries'> {
+  if (text.trim() === '') return {}
+  if (/^[1-9]\d{0,3}$/.test(text.trim())) return { expiries: { parked: Number(text) * 24 * 3600 } }
+  throw new FunctionsError(
+    'functions.parked_days.invalid',
+    'ENIGMA_PARKED_DAYS is not a number of days; write a whole number such as 30',
+  )
+}

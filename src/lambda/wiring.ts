@@ -1,6 +1,5 @@
-import type { SQSClient } from '@aws-sdk/client-sqs'
-import { fromSqs, type App, type FromSqsOptions, type Parked } from '../adapter/index.ts'
-import { formatEvent, gzipBody, isSqsText, toBytes, type Route } from '../protocol/index.ts'
+import { fromSqs, type App, type Commit, type FromSqsOptions } from '../adapter/index.ts'
+import type { Route } from '../protocol/index.ts'
 import {
   checkEffect,
   createStore,
@@ -11,9 +10,10 @@ import {
   type StoreWriter,
   type UpstashAddress,
 } from '../store/index.ts'
-import { FunctionsError } from './errors.ts'
+import { countMetric } from './metrics.ts'
 import { createParameters, type Parameters } from './parameters.ts'
-import { readCallLimit, readTimeZone } from './read-model-settings.ts'
+import { queueUrl, sqs } from './queues.ts'
+import { readCallLimit, readParkedDays, readTimeZone } from './read-model-settings.ts'
 import { stayAlive } from './stay-alive.ts'
 
 /**
@@ -79,7 +79,7 @@ const REFUSED_MS = 5_000
 
 function storeOptions(): StoreOptions {
   const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '' } = process.env
-  const { ENIGMA_CALL_LIMIT_SECONDS: callLimit, ENIGMA_TIME_ZONE: timeZone } = process.env
+  const { ENIGMA_CALL_LIMIT_SECONDS: callLimit, ENIGMA_TIME_ZONE: timeZone, ENIGMA_PARKED_DAYS: days } = process.env
   const isParameter = ['UPSTASH_REDIS_REST_URL_PARAMETER', 'UPSTASH_REDIS_REST_TOKEN_PARAMETER'].some((name) =>
     isOfParameter(name, process.env[name]),
   )
@@ -88,6 +88,7 @@ function storeOptions(): StoreOptions {
     prefix,
     ...readCallLimit(callLimit),
     ...readTimeZone(timeZone),
+    ...readParkedDays(days),
     ...(isParameter ? { address } : { url, token }),
   }
 }
@@ -116,45 +117,30 @@ async function address(refused?: string): Promise<UpstashAddress> {
   return { url, token }
 }
 
-/** The SDK and a client of it. */
-export type Sqs = { readonly sdk: typeof import('@aws-sdk/client-sqs'); readonly client: SQSClient }
-
-let madeSqs: Promise<Sqs> | undefined
-
-/** The SDK is loaded when something goes wrong, which is seldom, or is looked for: a cold start does not wait for it. */
-export function sqs(): Promise<Sqs> {
-  madeSqs ??= import('@aws-sdk/client-sqs').then((sdk) => ({
-    sdk,
-    client: new sdk.SQSClient({ useQueueUrlAsEndpoint: false }),
-  }))
-  return madeSqs
+/** Writes what a batch came to, and counts what was parked. */
+export async function commitBatch(batch: Commit<Effect>): Promise<void> {
+  await writer().commit(batch)
+  countMetric('Parked', batch.parked.length, AWS_LAMBDA_FUNCTION_NAME)
 }
 
-const urls = new Map<string, string>()
+/** Counts the messages that were drained. */
+export const countDrained = (count: number): void => countMetric('Drained', count, AWS_LAMBDA_FUNCTION_NAME)
 
-async function queueUrl(name: string): Promise<string> {
-  const known = urls.get(name)
-  if (known !== undefined) return known
-  const { sdk, client } = await sqs()
-  const { QueueUrl: url } = await client.send(new sdk.GetQueueUrlCommand({ QueueName: name }))
-  if (url === undefined)
-    throw new FunctionsError('functions.queues.no_url', `SQS returned no URL for the queue ${name}`)
-  urls.set(name, url)
-  return url
-}
+/** Before the names of queues: `ENIGMA_QUEUE_PREFIX`; '' when it is not set. */
+export const queuePrefix = (): string => process.env['ENIGMA_QUEUE_PREFIX']?.trim() ?? ''
 
 /** The options of `fromSqs` for a route. */
 export function wire(route: Route): FromSqsOptions<Effect> {
   return {
+    route: route.name,
     maxReceiveCount: route.attempts,
     maxAgeMs: route.maxAgeMs,
     timeoutMs: route.handlerSeconds === undefined ? undefined : route.handlerSeconds * 1_000,
     longestDelaySeconds: route.retrySeconds,
     longestOutageDelaySeconds: route.outageSeconds,
     check: checkEffect,
-    commit: (batch) => writer().commit(batch),
+    commit: commitBatch,
     recall: (messageIds) => writer().recall(messageIds),
-    park,
     postpone: async ({ receiptHandle, eventSourceARN }, delaySeconds) => {
       const { sdk, client } = await sqs()
       const QueueUrl = await queueUrl(nameOf(eventSourceARN))
@@ -173,64 +159,3 @@ export function wire(route: Route): FromSqsOptions<Effect> {
 export const toHandler = (app: App, route: Route) => fromSqs(app, wire(route))
 
 const nameOf = (arn: string): string => arn.slice(arn.lastIndexOf(':') + 1)
-
-/**
- * What is larger goes gzipped, as it came. A dead-letter queue may take 256 KiB only, attributes included: as it was made once, or on a
- * server that knows no more.
- */
-const BODY_BYTES = 256 * 1024 - 8 * 1024
-
-/** Characters of an id or a handler's name that are shown; the relay's own have some 40. */
-const MOST_ID = 500
-
-/**
- * Puts one notification (or a message that could not be read) in the dead-letter queue, with what `GET /parked` says of it. SQS takes
- * ten attributes; these are nine.
- */
-async function park(parked: Parked): Promise<void> {
-  const { sdk, client } = await sqs()
-  const { notification, eventSourceARN, messageId, status } = parked
-  const QueueUrl = await queueUrl(nameOf(eventSourceARN).replace(/\.fifo$/, '-dlq.fifo'))
-  const plain = notification === undefined ? (parked.body ?? '') : formatEvent(notification)
-  const encoding = parked.contentEncoding ?? (toBytes(plain).length > BODY_BYTES ? 'gzip' : undefined)
-  const attributes = {
-    reason: parked.reason,
-    attempts: String(parked.attempts),
-    handler: parked.handler?.slice(0, MOST_ID),
-    status: status === undefined ? undefined : String(status),
-    id: notification?.id.slice(0, MOST_ID),
-    firstReceivedAt: parked.firstReceivedAt,
-    parkedAt: new Date().toISOString(),
-    // Its group in the queue that it came from.
-    messageGroupId: parked.messageGroupId,
-    'content-encoding': encoding,
-  }
-  const set = Object.entries(attributes).filter(
-    (entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== '',
-  )
-  // The same one parked twice out of one message is one message for SQS: its batch was tried again. Once it was sent again from there it
-  // is another message, with an id of its own, and must not look like a copy: SQS throws those away for five minutes, also when the
-  // first is gone by now. Of a foreign event only source and id together are unique.
-  const digest = await sha256([messageId, parked.firstReceivedAt, notification?.source, notification?.id].join(' '))
-  await client.send(
-    new sdk.SendMessageCommand({
-      QueueUrl,
-      MessageBody: encoding === 'gzip' && parked.contentEncoding === undefined ? await gzipBody(plain) : plain,
-      // A group of its own: one that is being looked at or sent again hides no other.
-      MessageGroupId: digest,
-      MessageDeduplicationId: digest,
-      MessageAttributes: Object.fromEntries(
-        set.map(([name, value]) => [name, { DataType: 'String', StringValue: toSqsText(value) }]),
-      ),
-    }),
-  )
-}
-
-/** Attributes take the same characters as bodies. */
-const toSqsText = (text: string): string =>
-  isSqsText(text) ? text : Array.from(text, (one) => (isSqsText(one) ? one : '?')).join('')
-
-async function sha256(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', new Uint8Array(toBytes(text)))
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('')
-}

@@ -38,6 +38,9 @@ export type LambdaContext = {
 
 export type LambdaHandler = (event: LambdaEvent, context: LambdaContext) => Promise<LambdaAnswer>
 
+/** A function that a schedule calls as well. */
+export type ScheduledHandler = (event: { readonly source: 'aws.events' }) => Promise<unknown>
+
 /** A message as the SQS API gives it → the record that Lambda makes of it. */
 export function toLambdaRecord(message: Message, queueArn: string): LambdaRecord {
   const messageAttributes = Object.entries(message.MessageAttributes ?? {}).map(

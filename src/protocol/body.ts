@@ -7,6 +7,10 @@ import type { Notification } from './notification.ts'
 export const CONTENT_ENCODING = 'content-encoding'
 export const GZIP = 'gzip'
 
+/** The names of the SQS message attributes that name the replay that sent a message, and the parked entry that it sent. */
+export const REPLAY = 'replay'
+export const PARKED = 'parked'
+
 async function through(bytes: Uint8Array, transform: CompressionStream | DecompressionStream): Promise<Uint8Array> {
   const stream = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream().pipeThrough(transform)
   return new Uint8Array(await new Response(stream).arrayBuffer())

@@ -22,6 +22,9 @@ const ATTRIBUTES = [
   'reason',
 ] as const
 
+/** The header that names the replay which sent a notification again. */
+export const REPLAY_HEADER = 'ce-replay'
+
 // Section 3.1.3.2: space, double quote, percent and everything outside printable ASCII is percent-encoded as UTF-8.
 function encodeHeader(text: string): string {
   return text.toWellFormed().replace(/[^\x21\x23\x24\x26-\x7e]/gu, encodeURIComponent)

@@ -68,3 +68,7 @@ export const RelayParked = v.looseObject({
   type: v.string(),
 })
 export type RelayParked = v.InferOutput<typeof RelayParked>
+
+/** A step of a replay. */
+export const ReplayStep = v.looseObject({ job: v.pipe(v.string(), v.nonEmpty('must not be empty')) })
+export type ReplayStep = v.InferOutput<typeof ReplayStep>

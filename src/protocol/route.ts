@@ -134,12 +134,12 @@ export const CALL_LIMITS = {
 } as const satisfies Partial<Limits>
 
 /** `enigma-agents-status.fifo` */
-export function queueName(prefix: string, { name }: Route): string {
+export function queueName(prefix: string, { name }: Pick<Route, 'name'>): string {
   return `${prefix}${name}.fifo`
 }
 
 /** `enigma-agents-status-dlq.fifo` */
-export function deadLetterQueueName(prefix: string, { name }: Route): string {
+export function deadLetterQueueName(prefix: string, { name }: Pick<Route, 'name'>): string {
   return `${prefix}${name}-dlq.fifo`
 }
 

@@ -18,8 +18,13 @@ const ownRoute = (subType: string): Route => ({
   maxConcurrency: 2,
 })
 
-/** What the relay says itself: that it is ready, a gap, something parked. */
-export const RELAY_ROUTES = { alive: ownRoute('alive'), gap: ownRoute('gap'), parked: ownRoute('parked') } as const
+/** What the relay says itself: that it is ready, a gap, something parked; and the steps of replays, which the API asks for. */
+export const RELAY_ROUTES = {
+  alive: ownRoute('alive'),
+  gap: ownRoute('gap'),
+  parked: ownRoute('parked'),
+  replay: ownRoute('replay'),
+} as const
 
 /** The route table of a stack. */
 export type Routes = {

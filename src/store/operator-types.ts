@@ -1,4 +1,4 @@
-import type { Page } from './types.ts'
+import type { Page, PageRequest } from './types.ts'
 
 /** What an operator asks for: what had no route, what was put aside, and when PubSub was not heard. */
 
@@ -22,32 +22,74 @@ export type OtherPage = Page<OtherRecord> & {
   readonly counts: Record<string, number>
 }
 
-/** A notification that the relay put aside. */
+/** A notification, or a message that could not be read, that the relay or a function parked. */
 export type ParkedRecord = {
-  readonly notification_id: string
-  readonly source: string
+  /** Of the entry: for `GET /parked/:id` and replays. */
+  readonly id: string
+  readonly from: 'relay' | 'functions'
+  /** None when it cannot be read. */
+  readonly notification_ids: readonly string[]
+  readonly source: string | null
   /** The route's name: `agents-call`. */
   readonly route: string
   /** The event's type: `enigma.agents.call`. */
-  readonly type: string
-  /** `too_large`, `refused`; the set is open. */
+  readonly type: string | null
+  readonly subject: string | null
+  /** One masked line; of the relay `too_large`, `refused`. The set is open. */
   readonly reason: string
-  /** One masked line. */
-  readonly detail: string
-  readonly received_at: string
+  /** One masked line of the relay's. */
+  readonly detail: string | null
+  /** The handler's HTTP status, if it answered. */
+  readonly status: number | null
+  /** `agents/call` */
+  readonly handler: string | null
+  /** How often it was delivered to the function before it was parked. */
+  readonly attempts: number | null
+  readonly received_at: string | null
+  readonly first_attempt_at: string | null
   readonly parked_at: string
   /** Of the event. */
   readonly bytes: number
+  /** Of the SQS message in which it came. */
+  readonly message_id: string | null
+  /** The replay that is sending it again. */
+  readonly replay: string | null
 }
 
-/** Of what the relay put aside and nobody has taken since. */
-export type ParkedFilter = {
+export type ParkedDetail = ParkedRecord & {
+  /** The latest 50, oldest first, over all of its replays. */
+  readonly failed_attempts: readonly {
+    readonly at: string
+    readonly attempt: number
+    readonly status: number | null
+    readonly reason: string
+  }[]
+}
+
+/** A parked entry as SQS takes it again. */
+export type ParkedMessage = {
+  readonly id: string
+  /** The name of its queue: `enigma-agents-call.fifo`. */
+  readonly queue: string
+  readonly body: string
+  readonly contentEncoding?: string
+  readonly messageGroupId: string
+}
+
+/** Which parked entries are meant. */
+export type ParkedQuery = {
+  readonly from?: 'relay' | 'functions' | undefined
   readonly source?: string | undefined
   readonly route?: string | undefined
   /** Words in it, in upper or lower case. */
   readonly reason?: string | undefined
-  /** `parked_at`, unix ms, included. */
+  readonly status?: number | undefined
+  /** `parked_at`, unix ms, both included. */
   readonly sinceMs?: number | undefined
+  readonly untilMs?: number | undefined
+}
+
+export type ParkedFilter = ParkedQuery & {
   readonly cursor?: string | undefined
   /** 1 to 500. Default 100. */
   readonly limit?: number | undefined
@@ -55,7 +97,41 @@ export type ParkedFilter = {
 
 export type ParkedPage = Page<ParkedRecord> & {
   /** How many there are, whatever the filter. */
-  readonly total: number
+  readonly totals: { readonly relay: number; readonly functions: number }
+}
+
+/** How parked entries are sent again. */
+export type ReplayRecord = {
+  readonly id: string
+  /** `running`: it has entries to send, or waits for their outcome. */
+  readonly state: 'running' | 'done' | 'stopped'
+  /** The name of the token that asked for it. */
+  readonly operator: string
+  readonly created_at: string
+  /** Entries a second at most. */
+  readonly rate: number
+  /** Which entries; null where their ids were given. `untilMs` is when the replay was asked for, at the latest. */
+  readonly filter: ParkedQuery | null
+  readonly counts: {
+    /** Found, and not sent yet. */
+    readonly waiting: number
+    /** Sent, and their function has not finished them yet. */
+    readonly sent: number
+    readonly handled: number
+    /** Parked once more. */
+    readonly failed_again: number
+    /** Gone, or in another replay. */
+    readonly skipped: number
+  }
+}
+
+/** What a step of a replay goes on from. */
+export type ReplayProgress = ReplayRecord & {
+  /** Where the search for entries goes on; null when all are found. */
+  readonly place: string | null
+  /** The entries that are being sent, and in which round. */
+  readonly sending: readonly string[]
+  readonly round: string
 }
 
 /** A span in which PubSub of a source was not heard by one relay, or what was heard was given up. */
@@ -92,4 +168,25 @@ export type GapFilter = {
   readonly cursor?: string | undefined
   /** 1 to 500. Default 100. */
   readonly limit?: number | undefined
+}
+
+/** The reads for operators. @throws StoreError, also with code `store.cursor.invalid` */
+export type OperatorReads = {
+  /** Newest first. */
+  other: (page?: PageRequest) => Promise<OtherPage>
+  /** Newest first by `parked_at`. A cursor is made of that (unix ms) and the id. */
+  parked: (filter?: ParkedFilter) => Promise<ParkedPage>
+  parkedEntry: (id: string) => Promise<ParkedDetail | null>
+  /** Entries of functions as SQS takes them again, in the given order; those that are gone are left out. */
+  parkedMessages: (ids: readonly string[]) => Promise<ParkedMessage[]>
+  /** The ids of the next entries that fit, oldest first, behind a place; '' is the beginning, null the end. */
+  findParked: (filter: ParkedQuery, place: string) => Promise<{ readonly ids: string[]; readonly place: string | null }>
+  /** Newest first. */
+  replays: (page?: PageRequest) => Promise<Page<ReplayRecord>>
+  replay: (id: string) => Promise<ReplayRecord | null>
+  /** What the steps of a replay go on from. */
+  replayProgress: (id: string) => Promise<ReplayProgress | null>
+  /** Newest first by `to`. */
+  gaps: (filter?: GapFilter) => Promise<Page<GapRecord>>
+  relays: () => Promise<RelayRecord[]>
 }

@@ -76,10 +76,30 @@ const STEPS = {
       ...(call_ref === '' ? [] : [`call:${source}:${call_ref}`, ...(agent === '' ? [] : [`agent:${agent}`])]),
     ],
   },
-  other: { takes: ['id', 'type', 'parts', 'ms', 'json', 'change'], keys: () => [] },
-  parked: { takes: ['id', 'state', 'stamp', 'ms', 'json', 'change'], keys: () => [] },
+  other: { takes: ['id', 'type', 'parts', 'ms', 'json', 'change'], keys: ({ id }) => [`other_record:${id}`] },
+  parked: { takes: ['id', 'state', 'stamp', 'ms', 'json', 'change'], keys: ({ id }) => [`parked:${id}`] },
+  attempt: {
+    takes: ['message', 'attempt', 'ms', 'status', 'reason', '...keys'],
+    keys: ({ message }) => [`attempts:${message}`],
+  },
+  park: {
+    takes: ['id', 'message', 'key', 'attempt', 'status', 'reason', 'ms', 'parts', 'json', 'change'],
+    keys: ({ id, message }) => [`parked:${id}`, `attempts:${message}`],
+  },
+  replayed: {
+    takes: ['entry', 'job', 'has_failed', 'change'],
+    keys: ({ entry, job }) => [`parked:${entry}`, `replay:${job}`],
+  },
+  replay: { takes: ['job', 'ms', 'json'], keys: ({ job }) => [`replay:${job}`] },
+  select: { takes: ['job', 'from', 'to', '...entries'], keys: ({ job }) => [`replay:${job}`] },
+  claim: { takes: ['job', 'count'], keys: ({ job }) => [`replay:${job}`] },
+  sent: { takes: ['job', 'round'], keys: ({ job }) => [`replay:${job}`] },
+  stop: { takes: ['job'], keys: ({ job }) => [`replay:${job}`] },
   alive: { takes: ['relay', 'stamp', 'json', 'change'], keys: () => ['relays'] },
-  gap: { takes: ['id', 'source', 'route', 'sequence', 'to_ms', 'json', 'change'], keys: () => ['gap_latest'] },
+  gap: {
+    takes: ['id', 'source', 'route', 'sequence', 'to_ms', 'json', 'change'],
+    keys: ({ id }) => ['gap_latest', `gap:${id}`],
+  },
   done: { takes: ['message', '...ids'], keys: () => [] },
 } as const satisfies Record<
   string,
@@ -131,7 +151,7 @@ export function keysOf({ name, values }: Step): string[] {
 }
 
 /** The arguments that go into keys. */
-const NAMES = new Set(['ref', 'source', 'call_ref', 'agent', 'campaign', 'kind'])
+const NAMES = new Set(['ref', 'source', 'call_ref', 'agent', 'campaign', 'kind', 'id', 'message', 'entry', 'job'])
 
 /** The steps' arguments as two tables in Lua. */
 export function formatArguments(): string {

@@ -1,5 +1,6 @@
 import { toBytes } from '../protocol/index.ts'
 import { StoreError } from './errors.ts'
+import { toOutcomeEffects, type Outcomes } from './effects/park.ts'
 import { sha1 } from './names.ts'
 import { createReads } from './reads/reads.ts'
 import { APPLY } from './script.ts'
@@ -24,7 +25,7 @@ export type Expiries = {
   readonly other: number
   /** What is done of a message that comes again; longer than a queue retries. Default 1 day. */
   readonly done: number
-  /** What the relay put aside. Default 90 days. */
+  /** What is parked, and replays. Default 30 days. */
   readonly parked: number
   /** That it was sent again or dropped, for a `parked` that comes late; as long as a queue keeps one. Default 14 days. */
   readonly unparked: number
@@ -45,7 +46,7 @@ const EXPIRIES: Expiries = {
   kind: 7 * DAY,
   other: 7 * DAY,
   done: DAY,
-  parked: 90 * DAY,
+  parked: 30 * DAY,
   unparked: 14 * DAY,
   gap: 30 * DAY,
   ended: 3600,
@@ -67,8 +68,11 @@ export type StoreOptions = UpstashOptions & {
 
 const CALL_LIMIT_SECONDS = 2 * 3600
 
-/** What handlers of a batch recorded, and what is to be remembered of messages that come again. */
-export type StoreBatch = { readonly effects: readonly Effect[]; readonly done: ReadonlyMap<string, readonly string[]> }
+/** What handlers of a batch recorded, what came of its notifications, and what is to be remembered of messages that come again. */
+export type StoreBatch = Partial<Outcomes> & {
+  readonly effects: readonly Effect[]
+  readonly done: ReadonlyMap<string, readonly string[]>
+}
 
 export type Store = {
   /** Writes a batch in one round trip (in several, in order, when it is over Upstash's limit of 1 MB). @throws StoreError */
@@ -161,7 +165,9 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
 
   return {
     async commit(batch) {
-      const steps = batch.effects.flatMap((effect) => effect.steps)
+      const { parked = [], failed = [], replayed = [] } = batch
+      const outcomes = await toOutcomeEffects({ parked, failed, replayed }, now())
+      const steps = [...batch.effects, ...outcomes].flatMap((effect) => effect.steps)
       // In portions, so that a whole batch of finished ids fits as well.
       for (const [message, ids] of batch.done)
         for (let at = 0; at < ids.length; at += 1_000) steps.push(step('done', { message }, ids.slice(at, at + 1_000)))

@@ -1,4 +1,4 @@
-import type { GapFilter, GapRecord, OtherPage, ParkedFilter, ParkedPage, RelayRecord } from './operator-types.ts'
+import type { OperatorReads } from './operator-types.ts'
 
 /**
  * What the read model keeps and what its reads return. References are strings everywhere, since some are larger than any
@@ -224,7 +224,7 @@ export type Kind = {
 }
 
 /** The reads of the read model. @throws StoreError, also with code `store.cursor.invalid` */
-export type Reads = {
+export type Reads = OperatorReads & {
   agents: (filter?: AgentFilter) => Promise<AgentsPage>
   agent: (ref: string) => Promise<AgentDetail | null>
   campaigns: (page?: PageRequest) => Promise<Page<CampaignOverview>>
@@ -234,13 +234,6 @@ export type Reads = {
   /** Newest first by `dialed_at`. */
   cdrs: (filter?: CdrFilter) => Promise<Page<CdrRecord>>
   cdr: (id: string) => Promise<CdrDetail | null>
-  /** Newest first. */
-  other: (page?: PageRequest) => Promise<OtherPage>
-  /** Newest first by `parked_at`. A cursor is made of that (unix ms) and the id. */
-  parked: (filter?: ParkedFilter) => Promise<ParkedPage>
-  /** Newest first by `to`. */
-  gaps: (filter?: GapFilter) => Promise<Page<GapRecord>>
-  relays: () => Promise<RelayRecord[]>
   dialers: () => Promise<Campaign[]>
   /** What a function recorded with `latest` for a reference; null when there is nothing. */
   kind: (type: string, subType: string, ref: string) => Promise<Kind | null>

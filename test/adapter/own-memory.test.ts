@@ -16,7 +16,6 @@ function useApp() {
   })
   const handler = fromSqs<string>(app, {
     commit: async ({ effects }) => void state.committed.push(...effects),
-    park: async () => undefined,
     postpone: async () => undefined,
     now: () => state.nowMs,
     log: () => undefined,

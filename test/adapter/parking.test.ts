@@ -13,6 +13,8 @@ test('a poison is parked at once with its reason, and its neighbours are done on
   expect(scene.ran.toSorted()).toEqual(ids(1, 2, 3, 4))
   expect(scene.parked).toEqual([
     {
+      route: 'enigma-agents-status',
+      key: 'main/p/7/2',
       notification: pack[1],
       reason: '400: answered 400',
       status: 400,
@@ -52,36 +54,71 @@ test.each([
   expect(commits).toMatchObject([{ effects: [expect.stringContaining('"status"')] }])
 })
 
-test('the next of the reference waits until the park is done', async () => {
-  const steps: string[] = []
-  const world = createWorld({
-    park: async () => {
-      await new Promise((resolve) => setImmediate(resolve))
-      steps.push('parked')
-    },
-  })
-  const app = new Hono().post('*', async (c) => {
-    const { id } = await event(c)
-    steps.push(id)
-    return id.endsWith('/1') ? c.text('no', 400) : c.body(null, 204)
-  })
-  await fromSqs(app, world.options)(sqsEvent(sqsRecord([notification('A', 1), notification('A', 2)])))
-  expect(steps).toEqual(['main/p/7/1', 'parked', 'main/p/7/2'])
+test('what is parked is in the commit of its batch, beside the effects of its neighbours', async () => {
+  const scene = createScene((_, index) => (index === 1 ? 400 : 204))
+  await scene.failed(sqsEvent(sqsRecord([notification('A', 1), notification('A', 2)])))
+  expect(scene.commits).toMatchObject([{ effects: ids(1, 2), parked: [{ key: ids(1)[0] }], failed: [] }])
+  expect(scene.lines).toMatchObject([{ code: 'adapter.park.parked', id: ids(1)[0], reason: '400: answered 400' }])
 })
 
-test('a park that fails is a retry, also on the last attempt: the later ones of its reference wait', async () => {
+test('a commit that fails parks nothing: the batch comes again, runs no handler twice, and parks then', async () => {
   for (const receiveCount of [1, 10]) {
-    const scene = createScene((_, index) => (index === 1 ? 400 : 204), {
-      park: () => Promise.reject(new Error('no queue')),
-    })
-    const first = sqsRecord([notification('A', 1), notification('B', 2)], { messageId: 'm1', receiveCount })
-    expect(await scene.failed(sqsEvent(first, sqsRecord([notification('A', 3)], { messageId: 'm2' })))).toEqual([
-      'm1',
-      'm2',
-    ])
+    let isDown = true
+    const scene = createScene((_, index) => (index === 1 ? 400 : 204), { failCommit: () => isDown })
+    const batch = () =>
+      sqsEvent(
+        sqsRecord([notification('A', 1), notification('B', 2)], { messageId: 'm1', receiveCount }),
+        sqsRecord('not json', { messageId: 'm2', receiveCount }),
+      )
+    expect(await scene.failed(batch())).toEqual(['m1', 'm2'])
+    expect([scene.parked, scene.lines.map(({ code }) => code)]).toEqual([[], ['adapter.commit.failed']])
+    isDown = false
+    expect(await scene.failed(batch())).toEqual([])
     expect(scene.ran.toSorted()).toEqual(ids(1, 2))
-    expect(scene.commits[0]?.done).toEqual(new Map([['m1', ids(2)]]))
+    expect(scene.parked.map(({ reason }) => reason)).toEqual(['the body is not JSON', '400: answered 400'])
   }
+})
+
+test('each attempt that fails and comes again is in the commit, once for each message and reason', async () => {
+  const scene = createScene((reference) => ({ A: 503, B: 503, C: 'throw' as const })[reference])
+  const refs = ['A', 'B', 'C', 'D']
+  const pack = refs.map((ref, index) => notification(ref, index + 1))
+  expect(await scene.failed(sqsEvent(sqsRecord(pack, { receiveCount: 3 })))).toEqual(['m1'])
+  expect(scene.commits[0]?.failed).toEqual([
+    { messageId: 'm1', attempt: 3, status: 503, reason: '503: answered 503', keys: ids(1, 2) },
+    { messageId: 'm1', attempt: 3, status: 500, reason: '500: Error: the handler broke', keys: ids(3) },
+  ])
+})
+
+test('what a replay sent says so to its handler, and to the commit what became of it', async () => {
+  const attributes = { replay: { stringValue: 'job-7' }, parked: { stringValue: 'entry-1' } }
+  const seen: (string | undefined)[] = []
+  const scene = createScene((reference) => (reference === 'A' ? 422 : reference === 'B' ? 503 : 204))
+  const app = {
+    fetch: async (request: Request, env: { enigma: unknown }) => {
+      seen.push(request.headers.get('ce-replay') ?? undefined)
+      return scene.app.fetch(request, env)
+    },
+  }
+  const handler = fromSqs(app, scene.options)
+  const record = (ref: string, index: number) => ({
+    ...sqsRecord([notification(ref, index)], { messageId: `m${index}` }),
+    messageAttributes: attributes,
+  })
+  const broken = { ...sqsRecord('not json', { messageId: 'm9' }), messageAttributes: attributes }
+  await handler(sqsEvent(record('A', 1), record('B', 2), record('C', 3), broken))
+  expect(seen).toEqual(['job-7', 'job-7', 'job-7'])
+  const replay = { job: 'job-7', entry: 'entry-1' }
+  // The one that is tried again has no outcome yet.
+  expect(scene.commits[0]?.replayed).toEqual([
+    { ...replay, hasFailed: true },
+    { ...replay, hasFailed: false },
+    { ...replay, hasFailed: true },
+  ])
+  expect(scene.parked).toMatchObject([
+    { body: 'not json', replay },
+    { replay, status: 422 },
+  ])
 })
 
 test('a message that holds no CloudEvents is parked whole with its bytes, and its neighbours run', async () => {
@@ -94,6 +131,7 @@ test('a message that holds no CloudEvents is parked whole with its bytes, and it
   ).toEqual([])
   expect(scene.parked.map((one) => one.body)).toEqual([...bodies, '@@@'])
   expect(scene.parked[0]).toEqual({
+    route: 'enigma-agents-status',
     body: 'not json',
     reason: 'the body is not JSON',
     attempts: 1,
@@ -126,11 +164,6 @@ test('a foreign event of which no request can be made is parked at once', async 
     { notification: { id: '1' }, reason: expect.stringContaining('invalid header value'), attempts: 1 },
   ])
   expect(scene.ran).toEqual(ids(1))
-})
-
-test('a message that can neither be read nor parked comes again', async () => {
-  const scene = createScene(() => 204, { park: () => Promise.reject(new Error('no queue')) })
-  expect(await scene.failed(sqsEvent(sqsRecord('not json')))).toEqual(['m1'])
 })
 
 test('a missing route is said as such, without the reference', async () => {

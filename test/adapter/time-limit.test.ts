@@ -40,7 +40,7 @@ test('what could not begin in time is retried, and parked alone on the last atte
     const context = lambda(1000)
     const scene = createScene(
       (reference) => {
-        // Enough for parking and for the commit, but not for another handler.
+        // Enough for the commit, but not for another handler.
         if (reference === 'A') context.left = 200
         return 204
       },
@@ -100,12 +100,9 @@ test('what a handler records after its time limit is not kept', async () => {
   ])
 })
 
-test('a park, a recall or a commit that hangs ends before Lambda kills the function', async () => {
+test('a recall or a commit that hangs ends before Lambda kills the function', async () => {
   const never = () => new Promise<never>(() => {})
   const record1 = sqsRecord([notification('A', 1), notification('B', 2)], { receiveCount: 2 })
-  const parks = createScene((reference) => (reference === 'A' ? 400 : 204), { park: never })
-  expect(await parks.failed(sqsEvent(record1), lambda(100))).toEqual(['m1'])
-  expect(parks.commits[0]?.done).toEqual(new Map([['m1', ids(2)]]))
   expect(await createScene(() => 204, { recall: never }).failed(sqsEvent(record1), lambda(100))).toEqual(['m1'])
   expect(await createScene(() => 204, { commit: never }).failed(sqsEvent(record1), lambda(100))).toEqual(['m1'])
 })

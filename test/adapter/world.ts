@@ -4,6 +4,7 @@ import {
   fromSqs,
   record,
   type AdapterEnv,
+  type Commit,
   type FromSqsOptions,
   type LogLine,
   type Parked,
@@ -14,7 +15,7 @@ export type WorldOptions<Effect> = Partial<FromSqsOptions<Effect>> & { failCommi
 
 /** What the adapter is given to reach the world, kept in memory for a test to look at. */
 export function createWorld<Effect = unknown>({ failCommit = () => false, ...own }: WorldOptions<Effect> = {}) {
-  const commits: { effects: Effect[]; done: ReadonlyMap<string, readonly string[]> }[] = []
+  const commits: Commit<Effect>[] = []
   const recalls: (readonly string[])[] = []
   const parked: Parked[] = []
   const postponed: [string, number][] = []
@@ -24,6 +25,7 @@ export function createWorld<Effect = unknown>({ failCommit = () => false, ...own
     commit: async (batch) => {
       if (failCommit()) throw new Error('store down')
       commits.push(batch)
+      parked.push(...batch.parked)
       for (const [messageId, ids] of batch.done)
         memory.set(messageId, new Set([...(memory.get(messageId) ?? []), ...ids]))
     },
@@ -31,7 +33,6 @@ export function createWorld<Effect = unknown>({ failCommit = () => false, ...own
       recalls.push(messageIds)
       return new Map(messageIds.flatMap((id) => (memory.has(id) ? [[id, memory.get(id) as Set<string>]] : [])))
     },
-    park: async (one) => void parked.push(one),
     postpone: async ({ messageId }, delaySeconds) => void postponed.push([messageId, delaySeconds]),
     maxReceiveCount: 10,
     now: () => Date.parse(RECEIVED),

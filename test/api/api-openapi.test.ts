@@ -14,12 +14,15 @@ import {
   relayAlive,
   relayGap,
   relayParked,
+  startReplay,
   type CdrRecord,
   type Page,
+  type ParkedPage,
 } from 'enigma-relay/store'
 import { describe, expect, it } from 'vitest'
+import { toOutcomeEffects } from '../../src/store/effects/park.ts'
+import { notification } from '../adapter/factories.ts'
 import { notice, useApi } from './api-world.ts'
-import { toBody, toNotification, useParked } from './dead-letters-world.ts'
 
 type Schema = { readonly [name: string]: unknown }
 type Operation = {
@@ -53,7 +56,11 @@ const PATHS = [
   '/openapi.json',
   '/other',
   '/parked',
+  '/parked/{id}',
   '/relays',
+  '/replays',
+  '/replays/{id}',
+  '/replays/{id}/stop',
 ]
 
 /** Every object inside a value, the value itself among them. */
@@ -95,17 +102,26 @@ describe('GET /openapi.json', () => {
     expect(document.info).toMatchObject({ title: expect.any(String), version: expect.any(String) })
     expect(Object.keys(document.paths).toSorted()).toEqual(PATHS)
     const served = app.routes
-      .filter((route) => route.method === 'GET')
+      .filter((route) => route.method === 'GET' || route.method === 'POST')
       .map((route) => route.path.replace(/:(\w+)/g, '{$1}'))
     expect([...new Set(served)].toSorted()).toEqual(PATHS)
     for (const [path, methods] of Object.entries(document.paths)) {
-      expect(Object.keys(methods)).toEqual(['get'])
-      const { get } = methods as { get: Operation }
-      expect([path, get.summary, get.description]).toEqual([path, expect.any(String), expect.any(String)])
-      for (const [status, response] of Object.entries(get.responses))
-        expect([path, status, response.description]).toEqual([path, status, expect.any(String)])
+      const wanted = { '/replays': ['get', 'post'], '/replays/{id}/stop': ['post'] }[path] ?? ['get']
+      expect([path, Object.keys(methods).toSorted()]).toEqual([path, wanted])
+      for (const { summary, description, responses } of Object.values(methods)) {
+        expect([path, summary, description]).toEqual([path, expect.any(String), expect.any(String)])
+        for (const [status, response] of Object.entries(responses))
+          expect([path, status, response.description]).toEqual([path, status, expect.any(String)])
+      }
+      const [get] = Object.values(methods) as [Operation]
       expect(Object.keys(get.responses)).toEqual(
-        expect.arrayContaining(path === '/health' ? ['200', '503'] : ['200', '304', '400', '401', '503']),
+        expect.arrayContaining(
+          path === '/health'
+            ? ['200', '503']
+            : path === '/replays'
+              ? ['202', '403']
+              : ['200', '304', '400', '401', '503'],
+        ),
       )
       const parameters = get.parameters ?? []
       for (const parameter of parameters)
@@ -115,7 +131,9 @@ describe('GET /openapi.json', () => {
       ).toEqual([...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => [name, true]))
       expect('404' in get.responses).toBe(path.includes('{'))
     }
-    const ids = Object.values(document.paths).map((methods) => methods['get']?.operationId)
+    const ids = Object.values(document.paths).flatMap((methods) =>
+      Object.values(methods).map(({ operationId }) => operationId),
+    )
     expect(new Set(ids).size).toBe(ids.length)
   })
 
@@ -153,13 +171,25 @@ describe('GET /openapi.json', () => {
 
 describe('every real answer', () => {
   it('fits its schema in the document, with no field that is not documented', async () => {
-    const { get, json, commit, put } = await useParked()
-    await put('agents-stats', toBody(toNotification('agents', 'stats', {})))
-    await put('agents-status', 'not json', {
-      reason: 'the body is not JSON',
-      attempts: '1',
-      parkedAt: '2026-01-31T08:00:00.000Z',
-    })
+    const { get, json, commit } = await useApi()
+    const about = { route: 'agents-stats', eventSourceARN: 'enigma-agents-stats.fifo' }
+    const unreadable = { ...about, body: 'not json', reason: 'the body is not JSON', attempts: 1, messageId: 'm1' }
+    const failing = {
+      ...about,
+      key: 'x',
+      notification: notification('A', 1),
+      reason: '422',
+      attempts: 1,
+      messageId: 'm2',
+    }
+    const failed = [{ messageId: 'm2', attempt: 1, reason: '503', status: 503, keys: ['x'] }]
+    const outcomes = { parked: [unreadable, { ...failing, status: 422 }], failed, replayed: [] }
+    const asking = { operator: 'jane', created_at: new Date().toISOString(), rate: 5 }
+    await commit(
+      ...(await toOutcomeEffects(outcomes, Date.now())),
+      startReplay('r1', { ...asking, filter: null }, ['3f786850e387550fdab8']),
+      startReplay('r2', { ...asking, filter: { route: 'agents-stats', status: 422, sinceMs: 1, untilMs: Date.now() } }),
+    )
     const parked = {
       source: 'main',
       id: 'main/l/1/1',
@@ -218,6 +248,8 @@ describe('every real answer', () => {
     )
     const faultsOf = checkerOf(await json<Document>('/openapi.json'))
     const ids = (await json<Page<CdrRecord>>('/cdrs')).items.map((item) => item.id)
+    const entries = (await json<ParkedPage>('/parked?from=functions')).items.map((item) => item.id)
+    expect(entries).toHaveLength(2)
     const asked: [string, string][] = [
       ['/agents', '/agents'],
       ['/agents', '/agents?limit=1'],
@@ -244,7 +276,13 @@ describe('every real answer', () => {
       ['/parked', '/parked'],
       ['/parked', '/parked?from=relay'],
       ['/parked', '/parked?from=none'],
+      ...entries.map((id): [string, string] => ['/parked/{id}', `/parked/${id}`]),
+      ['/parked/{id}', '/parked/none'],
       ['/relays', '/relays'],
+      ['/replays', '/replays'],
+      ['/replays/{id}', '/replays/r1'],
+      ['/replays/{id}', '/replays/r2'],
+      ['/replays/{id}', '/replays/none'],
       ['/health', '/health'],
       ['/openapi.json', '/openapi.json'],
     ]

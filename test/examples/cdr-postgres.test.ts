@@ -19,7 +19,6 @@ async function useCdrFunction() {
     commit: store.commit,
     recall: store.recall,
     maxReceiveCount: 10,
-    park: async () => undefined,
     postpone: async () => undefined,
   })
   const rows = async () =>

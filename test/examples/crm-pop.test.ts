@@ -7,6 +7,7 @@ import { fromSqs, type Parked } from '../../src/adapter/index.ts'
 import { formatPacket, formatSequence, type Notification } from '../../src/protocol/index.ts'
 import { sqsEvent, sqsRecord } from '../adapter/factories.ts'
 import { useEnv } from '../support/env.ts'
+import { commitTo } from '../support/commit.ts'
 import { useStore } from '../support/store.ts'
 
 /** A CRM that pops each idempotency key once; `answer` says how it feels. */
@@ -42,10 +43,9 @@ async function useCallFunction() {
   useEnv({ CRM_URL: crm.url, CRM_TOKEN: 'crm-token' })
   const handler = fromSqs(app, {
     maxAgeMs: route.maxAgeMs,
-    commit: store.commit,
+    commit: commitTo(store, (one) => parked.push(one)),
     recall: store.recall,
     maxReceiveCount: 10,
-    park: async (one) => void parked.push(one),
     postpone: async () => undefined,
   })
   return { crm, store, parked, handler }
@@ -106,6 +106,15 @@ test.each([408, 425, 429, 503])('a CRM that answers %i is asked again', async (a
     { itemIdentifier: 'a' },
   ])
   expect(parked).toEqual([])
+})
+
+test('a pop that a replay sends again pops again: a CRM that knows the id does not ignore it', async () => {
+  const { crm, handler } = await useCallFunction()
+  const record = sqsRecord([call('1002', 1)], { messageId: 'a' })
+  await handler(sqsEvent(record))
+  const messageAttributes = { replay: { stringValue: 'r1' }, parked: { stringValue: 'p1' } }
+  await handler(sqsEvent({ ...record, messageId: 'b', messageAttributes }))
+  expect([...crm.pops.keys()]).toEqual(['main/p/5/1', 'main/p/5/1 r1'])
 })
 
 test('a stale call is recorded and pops nothing', async () => {

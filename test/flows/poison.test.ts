@@ -1,12 +1,12 @@
-import { ReceiveMessageCommand } from '@aws-sdk/client-sqs'
 import { Hono } from 'hono'
 import { expect, test, vi } from 'vitest'
 import { event, fromSqs, record, type AdapterEnv } from '../../src/adapter/index.ts'
-import { AgentStatus, formatPacket, laneOf, readBody } from '../../src/protocol/index.ts'
+import { AgentStatus, formatPacket, laneOf } from '../../src/protocol/index.ts'
 import { agentStatus, type Effect } from '../../src/store/index.ts'
 import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useRelay, waitFor } from '../support/relay.ts'
+import { readParked } from '../support/parked-messages.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useStore } from '../support/store.ts'
 import { useTrigger } from '../support/triggers.ts'
@@ -106,31 +106,24 @@ test(
     expect(at(THROWN, BAD + 1)).toBeGreaterThan(lastTry)
     expect((await store.read.agents()).items.map(({ ref }) => ref)).toEqual(AGENTS)
 
-    const QueueUrl = sqs.url('agents-status').replace('.fifo', '-dlq.fifo')
-    const parked = new Map<string, { reason: string; attempts: string }>()
-    for (let round = 0; round < 3; round++) {
-      const { Messages = [] } = await sqs.sqs.send(
-        new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10, MessageAttributeNames: ['All'] }),
-      )
-      for (const { Body, MessageAttributes = {} } of Messages) {
-        const [one, ...more] = await readBody(Body ?? '')
-        expect(more).toEqual([])
-        expect((JSON.parse(String(one?.data)) as { payload: { n: number } }).payload.n).toBe(BAD)
-        expect(MessageAttributes).toMatchObject({
-          handler: { StringValue: 'agents/status' },
-          firstReceivedAt: { StringValue: expect.stringMatching(/^20/) as string },
-          parkedAt: { StringValue: expect.stringMatching(/^20/) as string },
-        })
-        expect(JSON.stringify(MessageAttributes)).not.toContain('27821234567')
-        parked.set(one?.subject ?? '', {
-          reason: String(MessageAttributes['reason']?.StringValue),
-          attempts: String(MessageAttributes['attempts']?.StringValue),
-        })
-      }
+    const { items } = await store.read.parked()
+    const parked = new Map<string | null, { reason: string; attempts: number | null; failed: number }>()
+    for (const entry of items) {
+      const [one, ...more] = await readParked(store, entry.id)
+      expect(more).toEqual([])
+      expect((JSON.parse(String(one?.data)) as { payload: { n: number } }).payload.n).toBe(BAD)
+      expect(entry).toMatchObject({
+        handler: 'agents/status',
+        first_attempt_at: expect.stringMatching(/^20/) as string,
+      })
+      const detail = await store.read.parkedEntry(entry.id)
+      expect(JSON.stringify(detail)).not.toContain('27821234567')
+      const failed = detail?.failed_attempts.length ?? 0
+      parked.set(entry.subject, { reason: entry.reason, attempts: entry.attempts, failed })
     }
     expect(Object.fromEntries(parked)).toEqual({
-      [REFUSED]: { reason: expect.stringContaining('422') as string, attempts: '1' },
-      [THROWN]: { reason: expect.stringContaining('500') as string, attempts: String(ATTEMPTS) },
+      [REFUSED]: { reason: expect.stringContaining('422') as string, attempts: 1, failed: 1 },
+      [THROWN]: { reason: expect.stringContaining('500') as string, attempts: ATTEMPTS, failed: ATTEMPTS },
     })
   },
 )

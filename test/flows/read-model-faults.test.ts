@@ -86,7 +86,7 @@ test(
     const handlers = await loadHandlers({
       store: model.store,
       maxAgeMs: NEVER_STALE_MS,
-      park: async ({ reason }) => void parked.push(reason),
+      park: ({ reason }) => parked.push(reason),
       postpone: async ({ receiptHandle, eventSourceARN }, VisibilityTimeout) => {
         const route = eventSourceARN.replace(/^.*:enigma-|\.fifo$/g, '')
         await sdk.send(

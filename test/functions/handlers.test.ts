@@ -1,28 +1,17 @@
-import {
-  DeleteMessageCommand,
-  GetQueueAttributesCommand,
-  ReceiveMessageCommand,
-  SendMessageCommand,
-} from '@aws-sdk/client-sqs'
+import { GetQueueAttributesCommand, ReceiveMessageCommand, SendMessageCommand } from '@aws-sdk/client-sqs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { bundleFunctions, FUNCTIONS_FOLDER } from '../../infra/build/bundle-functions.ts'
 import type { SqsEvent } from '../../src/adapter/index.ts'
 import { loadFunctions } from '../../src/local/street/functions.ts'
-import {
-  formatEvent,
-  formatPacket,
-  formatSequence,
-  readBody,
-  type Notification,
-  type Route,
-} from '../../src/protocol/index.ts'
+import { formatEvent, formatPacket, formatSequence, type Notification, type Route } from '../../src/protocol/index.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { useReservedPort } from '../support/reserved-port.ts'
 import { useSqs } from '../support/sqs.ts'
 import { useStore } from '../support/store.ts'
 import { useEnv } from '../support/env.ts'
+import { readParked } from '../support/parked-messages.ts'
 import { ROUTES } from '../support/routes.ts'
 
 type Handler = (event: SqsEvent) => Promise<{ batchItemFailures: { itemIdentifier: string }[] }>
@@ -236,51 +225,23 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
       expect(await store.read.agent(ref)).toMatchObject({ call: null, calls: [{ stale: true }] })
   })
 
-  test('a payload that does not fit is parked in the dead-letter queue with the reason, and its neighbours are done', async () => {
-    const { sqs, store, load } = await useFunctions(from)
+  test('a payload that does not fit is parked with the reason, and its neighbours are done', async () => {
+    const { store, load } = await useFunctions(from)
     const handler = await load('agents/status')
     const bad = toNotification('agents', 'status', '1005', { campaign_ref: '12', number: '27821234567' })
     const good = toNotification('agents', 'status', '1006', { status: 'busy' })
     expect(await handler(toEvent('agents-status', [bad, good]))).toEqual(NONE)
     expect((await store.read.agent('1006'))?.states[0]?.status).toBe('busy')
-    const QueueUrl = sqs.url('agents-status').replace('.fifo', '-dlq.fifo')
-    const { Messages = [] } = await sqs.sqs.send(
-      new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames: ['All'], MaxNumberOfMessages: 10 }),
-    )
-    expect(Messages).toHaveLength(1)
-    expect(await readBody(Messages[0]?.Body ?? '')).toEqual([bad])
-    const attributes = Messages[0]?.MessageAttributes ?? {}
-    expect(attributes['reason']?.StringValue).toMatch(/422.*status/)
-    expect(attributes).toMatchObject({ attempts: { StringValue: '1' }, handler: { StringValue: 'agents/status' } })
-    expect(JSON.stringify(attributes)).not.toContain('27821234567')
-  })
-
-  test('what is parked, sent again and parked once more within minutes is there again: SQS takes it for no copy', async () => {
-    const { sqs, load } = await useFunctions(from)
-    const handler = await load('agents/status')
-    const bad = toNotification('agents', 'status', '1005', { campaign_ref: '12' })
-    const QueueUrl = sqs.url('agents-status').replace('.fifo', '-dlq.fifo')
-    const receive = async () =>
-      (await sqs.sqs.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 10 }))).Messages ?? []
-    const [first] = toEvent('agents-status', [bad]).Records
-    if (first === undefined) throw new Error('no record')
-    // Handed out twice, since the commit failed after it was parked: one message.
-    for (const ApproximateReceiveCount of ['1', '2']) {
-      expect(
-        await handler({ Records: [{ ...first, attributes: { ...first.attributes, ApproximateReceiveCount } }] }),
-      ).toEqual(NONE)
-    }
-    const [one, ...more] = await receive()
+    const [entry, ...more] = (await store.read.parked()).items
     expect(more).toEqual([])
-    expect(await readBody(one?.Body ?? '')).toEqual([bad])
-    // A redrive gives it another message id.
-    await sqs.sqs.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle: one?.ReceiptHandle ?? '' }))
-    expect(await handler({ Records: [{ ...first, messageId: 'redriven' }] })).toEqual(NONE)
-    expect(await Promise.all((await receive()).map(({ Body }) => readBody(Body ?? '')))).toEqual([[bad]])
+    expect(entry).toMatchObject({ reason: expect.stringMatching(/422.*status/) as string, attempts: 1 })
+    expect(entry).toMatchObject({ route: 'agents-status', handler: 'agents/status', notification_ids: [bad.id] })
+    expect(JSON.stringify(entry)).not.toContain('27821234567')
+    expect(await readParked(store, entry?.id)).toEqual([bad])
   })
 
   test('G7: what no request to the read model can carry is parked alone, and holds up nobody of its batch', async () => {
-    const { sqs, store, load } = await useFunctions(from)
+    const { store, load } = await useFunctions(from)
     const toCdr = (ref: number, more: object) =>
       toNotification(
         'campaigns',
@@ -300,23 +261,10 @@ describe.each(['sources', 'bundles'] as const)('out of %s', (from) => {
       )(toEvent('agents-stats', [many, toNotification('agents', 'stats', '1009', { calls: 1 })])),
     ).toEqual(NONE)
     expect((await store.read.agents()).items.map(({ ref }) => ref)).toEqual(['1009'])
-    for (const [queue, parked] of [
-      ['campaigns-cdr', huge],
-      ['agents-stats', many],
-    ] as const) {
-      const QueueUrl = sqs.url(queue).replace('.fifo', '-dlq.fifo')
-      const { Messages = [] } = await sqs.sqs.send(
-        new ReceiveMessageCommand({ QueueUrl, MessageAttributeNames: ['All'], MaxNumberOfMessages: 10 }),
-      )
-      expect(
-        await Promise.all(
-          Messages.map(({ Body, MessageAttributes }) =>
-            readBody(Body ?? '', MessageAttributes?.['content-encoding']?.StringValue),
-          ),
-        ),
-      ).toEqual([[parked]])
-      expect(Messages[0]?.MessageAttributes?.['reason']?.StringValue).toMatch(/^413: the notification .* than .*/)
-    }
+    const { items } = await store.read.parked()
+    expect(items.map(({ route }) => route)).toEqual(['agents-stats', 'campaigns-cdr'])
+    for (const { reason } of items) expect(reason).toMatch(/^413: the notification .* than .*/)
+    expect(await Promise.all(items.map(({ id }) => readParked(store, id)))).toEqual([[many], [huge]])
   })
 
   test('while the read model is down the batch is handed out again soon, and then done once', async () => {

@@ -87,7 +87,7 @@ test('figures put together what the relay and the watch have counted, and what i
     routes: ROUTES,
     metrics: relay.metrics,
     watch,
-    countDeadLetters: () => Promise.resolve(10),
+    countParked: () => Promise.resolve(10),
   })
   expect(figures).toMatchObject({ backlog: 9, parked: 16, gaps: 1 })
   expect(figures.routes.find(({ name }) => name === 'agents-call')).toEqual({

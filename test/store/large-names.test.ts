@@ -110,7 +110,7 @@ test('names of any length are kept and found, whatever the database takes in a k
   expect(await store.read.preview(campaign)).toMatchObject({ callees: [{ number, contact_ref: contact }] })
   expect(await store.read.dialers()).toMatchObject([{ ref: long('dialer') }])
   expect((await store.read.other()).items).toMatchObject([{ type: `agents/${long('type')}`, text: expect.any(String) }])
-  expect((await store.read.parked()).items).toMatchObject([{ notification_id: long('parked') }])
+  expect((await store.read.parked()).items).toMatchObject([{ notification_ids: [long('parked')] }])
   expect((await store.read.gaps({ source: long('source') })).items).toMatchObject([{ route: long('route') }])
   expect(await store.read.relays()).toMatchObject([{ relay: long('relay') }])
   for (const filter of [{}, { campaign }, { agent }, { contact }, { number }, { endReason: reason }]) {

@@ -134,6 +134,7 @@ test('thirty days leave no more behind than the time for which each thing is kep
     'gap_latest',
     'relays',
     'parked',
+    'parked_of_relay',
     'other',
     'other_counts',
   ])

@@ -35,10 +35,12 @@ test('G5: what the relay put aside is there until it was sent again or dropped, 
   await store.commit({ effects: [say('retried', 2, 12), say('parked', 2, 2), say('dropped', 3, 13)], done: DONE })
   // Comes before what it takes back.
   await store.commit({ effects: [say('retried', 4, 14), say('parked', 4, 4)], done: DONE })
-  const { items, next, total } = await store.read.parked()
+  const { items, next, totals } = await store.read.parked()
   expect(items).toEqual([
     {
-      notification_id: 'main/l/1/1',
+      id: 'main/l/1/1',
+      from: 'relay',
+      notification_ids: ['main/l/1/1'],
       source: 'main',
       route: 'campaigns-cdr',
       type: 'enigma.campaigns.cdr',
@@ -47,12 +49,19 @@ test('G5: what the relay put aside is there until it was sent again or dropped, 
       received_at: iso(0),
       parked_at: iso(1),
       bytes: 1_200_000,
+      subject: null,
+      status: null,
+      handler: null,
+      attempts: null,
+      first_attempt_at: null,
+      message_id: null,
+      replay: null,
     },
   ])
-  expect([next, total]).toEqual([null, 1])
+  expect([next, totals]).toEqual([null, { relay: 1, functions: 0 }])
   // SQS has refused it once more.
   await store.commit({ effects: [say('parked', 2, 20, { parkedat: iso(20) })], done: DONE })
-  expect((await store.read.parked()).items.map((item) => [item.notification_id, item.parked_at])).toEqual([
+  expect((await store.read.parked()).items.map((item) => [item.id, item.parked_at])).toEqual([
     ['main/l/1/2', iso(20)],
     ['main/l/1/1', iso(1)],
   ])
@@ -85,8 +94,8 @@ test('filters and pages find each that fits once, newest first', async () => {
     const found: number[] = []
     for (let cursor: string | undefined; ;) {
       const page = await store.read.parked({ ...filter, limit: 7, cursor })
-      expect(page.total).toBe(60)
-      found.push(...page.items.map((item) => Number(item.notification_id.split('/')[3])))
+      expect(page.totals.relay).toBe(60)
+      found.push(...page.items.map((item) => Number(item.id.split('/')[3])))
       if (page.next === null) return found
       cursor = page.next
     }
@@ -101,25 +110,25 @@ test('filters and pages find each that fits once, newest first', async () => {
   await expect(store.read.parked({ cursor: 'nonsense' })).rejects.toMatchObject({ code: 'store.cursor.invalid' })
 })
 
-test('what is older than 90 days is not shown, and ten thousand at most are kept', async () => {
+test('what is older than 30 days is not shown, and of the relay ten thousand at most are kept', async () => {
   const { store, redis } = await useStore()
   const days = (count: number) => ({ parkedat: new Date(BASE_MS - count * 24 * 3600_000).toISOString() })
   await store.commit({
-    effects: [say('parked', 1, 1, days(89)), say('parked', 2, 2, days(91)), say('dropped', 9, 9)],
+    effects: [say('parked', 1, 1, days(29)), say('parked', 2, 2, days(31)), say('dropped', 9, 9)],
     done: DONE,
   })
-  expect((await store.read.parked()).items.map((item) => item.notification_id)).toEqual(['main/l/1/1'])
+  expect((await store.read.parked()).items.map((item) => item.id)).toEqual(['main/l/1/1'])
   await store.commit({
     effects: Array.from({ length: 10_020 }, (_, number) => say('parked', 100 + number, number)),
     done: DONE,
   })
   expect(await store.read.parked({ limit: 1 })).toMatchObject({
-    total: 10_000,
-    items: [{ notification_id: 'main/l/1/10119' }],
+    totals: { relay: 10_000 },
+    items: [{ id: 'main/l/1/10119' }],
   })
   const client = await useRedisClient(redis.url)
   // Besides those: the one that is too old, and the mark of what was dropped; both run out by themselves.
   expect((await client.keys('enigma:parked:*')).length).toBe(10_002)
   expect(await client.ttl('enigma:parked:main/l/1/9')).toBeLessThan(15 * 24 * 3600)
-  expect(await client.ttl('enigma:parked:main/l/1/10119')).toBeGreaterThan(89 * 24 * 3600)
+  expect(await client.ttl('enigma:parked:main/l/1/10119')).toBeGreaterThan(29 * 24 * 3600)
 })

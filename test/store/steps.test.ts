@@ -4,6 +4,7 @@ import { event, fromSqs, record, type AdapterEnv, type Parked } from '../../src/
 import { AgentStatus } from '../../src/protocol/index.ts'
 import { agentStatus, checkEffect, step, toEffect, type Effect, type Step } from '../../src/store/index.ts'
 import { notification, sqsEvent, sqsRecord } from '../adapter/factories.ts'
+import { commitTo } from '../support/commit.ts'
 import { useStore } from '../support/store.ts'
 
 const ALIVE = step('alive', { relay: 'r1', stamp: 'main|relay|1|1|x', json: '{}', change: '{}' })
@@ -52,8 +53,7 @@ test('G7: a wrong effect is parked with its own notification alone, and the rest
   })
   const handler = fromSqs<Effect>(app, {
     check: checkEffect,
-    commit: (batch) => store.commit(batch),
-    park: async (one) => void parked.push(one),
+    commit: commitTo(store, (one) => parked.push(one)),
     postpone: async () => undefined,
   })
   expect(

@@ -9,6 +9,7 @@ import { AgentCall } from '../../src/protocol/index.ts'
 import { agentCall, agentStatus, createStore, other, StoreError, type Effect } from '../../src/store/index.ts'
 import { notification, RECEIVED, sqsEvent, sqsRecord } from '../adapter/factories.ts'
 import { useRedisClient } from '../support/redis.ts'
+import { commitTo } from '../support/commit.ts'
 import { useStore } from '../support/store.ts'
 import { toEvent } from './events.ts'
 
@@ -205,9 +206,8 @@ test("while the database is full, own steps and parking happen once, and the log
     return reference === 'poison' ? c.text('no such agent', 422) : c.body(null, 204)
   })
   const handler = fromSqs<Effect>(app, {
-    commit: (batch) => store.commit(batch),
+    commit: commitTo(store, (one) => parked.push(one)),
     recall: (ids) => store.recall(ids),
-    park: async (one) => void parked.push(one),
     postpone: async () => undefined,
     maxReceiveCount: 50,
     now: () => nowMs,

@@ -1,6 +1,7 @@
 import { fromSqs, type App } from '../../src/adapter/index.ts'
 import { formatPacket, formatSequence, type DeclaredRoute, type Notification } from '../../src/protocol/index.ts'
 import { sqsEvent, sqsRecord } from '../adapter/factories.ts'
+import { commitTo } from './commit.ts'
 import { useStore } from './store.ts'
 
 let sent = 0
@@ -10,11 +11,10 @@ export async function useFunction(app: App, route: DeclaredRoute) {
   const { store } = await useStore()
   let outcome = 'done'
   const handler = fromSqs(app, {
-    commit: store.commit,
+    commit: commitTo(store, ({ reason }) => void (outcome = `parked: ${reason}`)),
     recall: store.recall,
     maxReceiveCount: route.attempts,
     maxAgeMs: route.maxAgeMs,
-    park: async ({ reason }) => void (outcome = `parked: ${reason}`),
     postpone: async () => undefined,
     log: () => undefined,
   })

@@ -3,6 +3,7 @@ import {
   fromSqs,
   type App,
   type FromSqsOptions,
+  type Parked,
   type SqsBatchResponse,
   type SqsEvent,
   type LambdaContext,
@@ -11,10 +12,13 @@ import { keepErrorsQuiet } from '../../src/adapter/quiet-errors.ts'
 import { appFile } from '../../src/lambda/declarations.ts'
 import { queueName, type Route } from '../../src/protocol/index.ts'
 import type { Effect, Store } from '../../src/store/index.ts'
+import { commitTo } from './commit.ts'
 import { ROUTES } from './routes.ts'
 
-export type HandlersOptions = Pick<FromSqsOptions<Effect>, 'park' | 'postpone'> & {
+export type HandlersOptions = Pick<FromSqsOptions<Effect>, 'postpone'> & {
   readonly store: Store
+  /** Called with what was parked. */
+  readonly park?: (parked: Parked) => unknown
   /** After this (ms) a call is stale. Default: the route's. */
   readonly maxAgeMs?: number
   /** Stands between the adapter and an app: sees each request, and may answer instead. Default: runs the app. */
@@ -50,9 +54,9 @@ function toHandler(
   return fromSqs<Effect>(
     { fetch },
     {
-      park,
       postpone,
-      commit: (batch) => store.commit(batch),
+      commit: commitTo(store, park),
+      route: route.name,
       recall: (messageIds) => store.recall(messageIds),
       maxReceiveCount: route.attempts,
       maxAgeMs,

@@ -29,11 +29,12 @@ export type FiguresOptions = {
   readonly routes: Routes
   readonly metrics: Relay['metrics']
   readonly watch: Watch
-  readonly countDeadLetters: () => Promise<number>
+  /** What functions parked. */
+  readonly countParked: () => Promise<number>
 }
 
 /** Reads the figures of this moment. */
-export async function readFigures({ routes, metrics, watch, countDeadLetters }: FiguresOptions): Promise<Figures> {
+export async function readFigures({ routes, metrics, watch, countParked }: FiguresOptions): Promise<Figures> {
   const received = new Map<string, number>()
   for (const { labels, value } of (await metrics.received.get()).values) {
     const route = String(labels.route)
@@ -48,7 +49,7 @@ export async function readFigures({ routes, metrics, watch, countDeadLetters }: 
     relayDelay: await readBuckets(metrics.delay),
     handledDelay: await readBuckets(watch.delay),
     backlog: await sum(metrics.backlog),
-    parked: (await sum(metrics.parkedItems)) + (await countDeadLetters()),
+    parked: (await sum(metrics.parkedItems)) + (await countParked()),
     gaps: await sum(metrics.gaps),
     sends: await sum(metrics.requests),
     invocations: watch.invocations(),

@@ -24,8 +24,10 @@ export async function loadFunctions(root: URL, routes: Routes): Promise<Readonly
   const { toHandler } = await import('../../lambda/wiring.ts')
   stayAlive(undefined)
   const loaded = routes.all.map(async (route): Promise<[Route, LambdaHandler]> => {
-    const app = await loadApp<App>(root, appFile(route))
-    return [route, toHandler(app, route)]
+    const file = appFile(route)
+    const { handler } = await load(root, file)
+    if (typeof handler === 'function') return [route, handler as LambdaHandler]
+    return [route, toHandler(await loadApp<App>(root, file), route)]
   })
   return new Map(await Promise.all(loaded))
 }

@@ -1,6 +1,6 @@
-import { GetQueueAttributesCommand, GetQueueUrlCommand, SQSClient } from '@aws-sdk/client-sqs'
+import { SQSClient } from '@aws-sdk/client-sqs'
 import { join } from 'node:path'
-import { deadLetterQueueName, type Route, type Routes } from '../../protocol/index.ts'
+import type { Route, Routes } from '../../protocol/index.ts'
 import type { Release } from '../../runtime/index.ts'
 import { createQueues } from '../queues.ts'
 import { startSqsServer } from '../sqs-server.ts'
@@ -12,8 +12,6 @@ export type Queues = {
   readonly endpoint: string
   readonly sqs: SQSClient
   readonly urls: ReadonlyMap<Route, string>
-  /** Messages in all dead-letter queues. */
-  countDeadLetters: () => Promise<number>
 }
 
 /** Starts fauxqs, its state in `<folder>/sqs`, and makes the queues that are not there. @throws StreetError `dev.queues.invalid` */
@@ -37,20 +35,5 @@ export async function startQueues(folder: string, prefix: string, routes: Routes
       { cause },
     )
   })
-  const deadLetterUrls = await Promise.all(
-    routes.all.map(
-      async (route) =>
-        (await sqs.send(new GetQueueUrlCommand({ QueueName: deadLetterQueueName(prefix, route) }))).QueueUrl,
-    ),
-  )
-  const countDeadLetters = async () => {
-    const counts = deadLetterUrls.map(async (QueueUrl) => {
-      const { Attributes } = await sqs.send(
-        new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['ApproximateNumberOfMessages'] }),
-      )
-      return Number(Attributes?.['ApproximateNumberOfMessages'] ?? 0)
-    })
-    return (await Promise.all(counts)).reduce((sum, count) => sum + count, 0)
-  }
-  return { endpoint: server.endpoint, sqs, urls: new Map(made.map(({ route, url }) => [route, url])), countDeadLetters }
+  return { endpoint: server.endpoint, sqs, urls: new Map(made.map(({ route, url }) => [route, url])) }
 }

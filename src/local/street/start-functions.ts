@@ -46,7 +46,7 @@ export async function startSources(
       ENIGMA_QUEUE_PREFIX: settings.relay.queuePrefix,
       UPSTASH_REDIS_REST_URL: readModel.url,
       UPSTASH_REDIS_REST_TOKEN: readModel.token,
-      API_TOKEN: token,
+      ...tokens(settings, token, options.env),
     },
   )
   const root = options.root ?? ROOT
@@ -74,8 +74,7 @@ export async function startBundles(
       ...ownSecrets(declared, options.env),
       UPSTASH_REDIS_REST_URL: readModel.url,
       UPSTASH_REDIS_REST_TOKEN: readModel.token,
-      API_TOKEN: token,
-      API_TOKENS: options.env['API_TOKENS'] ?? '',
+      ...tokens(settings, token, options.env),
     },
     // Through the view, as what functions in this process print.
     onLine: (line) => console.log(line),
@@ -97,4 +96,11 @@ function ownSecrets(declared: readonly DeclaredRoute[], env: StreetOptions['env'
       `functions/ declares the secrets ${missing.join(', ')}, which a deployed function takes from Parameter Store: set them for this run`,
     )
   return Object.fromEntries(names.map((name) => [name, env[name] ?? '']))
+}
+
+/** A token that is made for this run may change things as well: only who started it sees it. */
+function tokens(settings: Settings, token: string, env: StreetOptions['env']): Record<string, string> {
+  const own = env['API_TOKENS'] ?? ''
+  if (settings.token !== undefined) return { API_TOKEN: token, API_TOKENS: own }
+  return { API_TOKEN: '', API_TOKENS: `${own}\ndev:operate:${token}` }
 }

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { createRoutes } from '../../protocol/index.ts'
-import { withReleasers, type Logger, type Release } from '../../runtime/index.ts'
+import { createRoutes, RELAY_ROUTES } from '../../protocol/index.ts'
+import { sleep, withReleasers, type Logger, type Release } from '../../runtime/index.ts'
 import { freePort } from '../free-port.ts'
+import type { ScheduledHandler } from '../lambda-event.ts'
 import { createCrew } from './crew.ts'
 import { holdDataDir } from './data-dir.ts'
 import { DIALLER_PORT, startCallCentre, startDialler, type CallCentre } from './dialler.ts'
@@ -111,6 +112,8 @@ async function startParts(
     options.bundles === true ? await startBundles(place, options, dataDir) : await startSources(place, options)
   for (const trigger of await createTriggers({ ...queues, handlers: loaded.handlers, log, onInvocation: watch.note }))
     crew.add((signal) => trigger.run(signal))
+  const scheduled = loaded.handlers.get(RELAY_ROUTES.replay) as unknown as ScheduledHandler
+  crew.add((signal) => drainRegularly(scheduled, log, signal))
   onPart({ name: 'functions', address: loaded.address, note: `${loaded.handlers.size}, each behind its queue` })
   onPart({
     name: 'read API',
@@ -138,6 +141,34 @@ async function startParts(
     readModel,
     api: { url: loaded.apiUrl, token },
     readFigures: () =>
-      readFigures({ routes, metrics: relay.metrics, watch, countDeadLetters: queues.countDeadLetters }),
+      readFigures({ routes, metrics: relay.metrics, watch, countParked: () => countParked(loaded.apiUrl, token) }),
   }
+}
+
+/** More often than on AWS: nobody waits for minutes here. */
+const DRAIN_MS = 10_000
+
+/** The schedule of the function that parks dead letters. */
+async function drainRegularly(handler: ScheduledHandler, log: Logger, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await sleep(DRAIN_MS, signal)
+    if (signal.aborted) return
+    await handler({ source: 'aws.events' }).catch((error: unknown) =>
+      log.error(
+        {
+          code: 'dev.function.threw',
+          function: RELAY_ROUTES.replay.name,
+          error: error instanceof Error ? error.name : typeof error,
+        },
+        'the function that parks dead letters threw an error; the next attempt follows',
+      ),
+    )
+  }
+}
+
+/** How many notifications functions have parked, as the API says. */
+async function countParked(apiUrl: string, token: string): Promise<number> {
+  const response = await fetch(`${apiUrl}/parked?limit=1`, { headers: { authorization: `Bearer ${token}` } })
+  const { functions } = (await response.json()) as { readonly functions?: { readonly total: number } }
+  return functions?.total ?? 0
 }

@@ -1,6 +1,6 @@
 import { isTooLarge, maskText, type RelayParked } from '../../protocol/index.ts'
 import { toChange, toMs, toStamp, type StoreEvent } from '../effect.ts'
-import type { ParkedRecord } from '../operator-types.ts'
+import type { StoredParked } from './park.ts'
 import { step, toEffect, type Effect } from '../steps.ts'
 
 /**
@@ -10,17 +10,24 @@ import { step, toEffect, type Effect } from '../steps.ts'
 export function relayParked(event: StoreEvent<RelayParked>): Effect {
   const p = event.payload
   const parkedMs = toMs(p.parkedat, event.timeMs)
-  const record: ParkedRecord = {
-    notification_id: p.id,
+  const record: StoredParked = {
+    from: 'relay',
+    notification_ids: [p.id],
     source: p.source,
     route: p.route,
     type: p.type,
+    subject: null,
     reason: p.reason,
     // The relay has masked it; an older or a foreign one may not have.
     detail: isTooLarge(p.detail) ? p.detail : maskText(p.detail),
+    status: null,
+    handler: null,
+    attempts: null,
     received_at: new Date(toMs(p.received, event.timeMs)).toISOString(),
+    first_attempt_at: null,
     parked_at: new Date(parkedMs).toISOString(),
     bytes: p.bytes,
+    message_id: null,
   }
   return toEffect([
     step('parked', {

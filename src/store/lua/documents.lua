@@ -18,6 +18,12 @@ local function write(k, text, seconds)
   texts[k], written[k] = text, seconds
 end
 
+-- Deletes what is under a key, and what was to be written there.
+local function drop(k)
+  redis.call('DEL', k)
+  texts[k], written[k] = false, nil
+end
+
 local documents, document_order = {}, {}
 local PAIR = '([^' .. FIELD .. ']*)' .. FIELD .. '([^' .. FIELD .. ']*)' .. FIELD
 local function without_separator(text)
@@ -59,7 +65,9 @@ local function write_documents()
       write(document.key, table.concat(parts, FIELD), document.seconds)
     end
   end
-  for _, k in ipairs(write_order) do redis.call('SET', k, texts[k], 'EX', written[k]) end
+  for _, k in ipairs(write_order) do
+    if written[k] then redis.call('SET', k, texts[k], 'EX', written[k]) end
+  end
 end
 
 -- Names in the order of their text; a second set knows when each was last heard of, so that those are forgotten whose records are gone.

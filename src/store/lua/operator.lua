@@ -4,43 +4,21 @@
 local MAX_OTHER, MAX_TYPES = 1000, 1000
 function apply.other(of)
   local k, counts, short, type = key('other'), key('other_counts'), name(of.id), of.type
-  if not redis.call('SET', key('other_record:' .. short), of.parts .. SEP .. of.json, 'NX', 'EX', ttl.other) then return end
+  local record = key('other_record:' .. short)
+  if read(record) then return end
   redis.call('ZADD', k, of.ms, short)
   expire(k, ttl.other)
   for _, dropped in ipairs(redis.call('ZRANGE', k, 0, -MAX_OTHER - 1)) do
-    local record = key('other_record:' .. dropped)
-    drop_parts('other', dropped, string.match(redis.call('GET', record) or '', '^%d+'))
-    redis.call('DEL', record)
+    local own = key('other_record:' .. dropped)
+    drop_parts('other', dropped, string.match(read(own) or '', '^%d+'))
+    drop(own)
   end
   keep_latest(k, MAX_OTHER)
   -- Somebody may write words of chance for types.
   if redis.call('HEXISTS', counts, type) == 0 and redis.call('HLEN', counts) >= MAX_TYPES then type = 'unknown/unknown' end
   redis.call('HINCRBY', counts, type, 1)
+  write(record, of.parts .. SEP .. of.json, ttl.other)
   note_change(of.change)
-end
-
--- Notifications that the relay parked: by id, the last notice about each. One that was sent again or dropped leaves a mark, for a notice that
--- comes late.
-local MAX_PARKED = 10000
-function apply.parked(of)
-  local short = name(of.id)
-  local k, index = key('parked:' .. short), key('parked')
-  local former = redis.call('GET', k)
-  if former and not newer(of.stamp, string.match(former, '^(.*)' .. SEP)) then return end
-  note_change(of.change)
-  if of.state ~= 'parked' then
-    redis.call('SET', k, of.stamp .. SEP, 'EX', ttl.unparked)
-    redis.call('ZREM', index, short)
-    return
-  end
-  redis.call('SET', k, of.stamp .. SEP .. of.json, 'EX', ttl.parked)
-  redis.call('ZADD', index, of.ms, short)
-  expire(index, ttl.parked)
-  purge(index, 'parked')
-  local dropped = redis.call('ZRANGE', index, 0, -MAX_PARKED - 1)
-  for i, one in ipairs(dropped) do dropped[i] = key('parked:' .. one) end
-  in_portions(dropped, function(keys) redis.call('DEL', unpack(keys)) end)
-  if #dropped > 0 then keep_latest(index, MAX_PARKED) end
 end
 
 -- The relays that were ready within as many days as gaps are kept.
@@ -65,15 +43,15 @@ function apply.gap(of)
   if of.sequence > (a or '') then a = of.sequence end
   if tonumber(of.to_ms) > (tonumber(b) or 0) then b = of.to_ms end
   set(latest, field, a .. '|' .. b, ttl.gap)
-  if tonumber(of.to_ms) < oldest('gap') or redis.call('EXISTS', k) == 1 then return end
-  redis.call('SET', k, of.json, 'EX', ttl.gap)
+  if tonumber(of.to_ms) < oldest('gap') or read(k) then return end
+  write(k, of.json, ttl.gap)
   for _, set_key in ipairs({ index, own }) do
     redis.call('ZADD', set_key, of.to_ms, short)
     purge(set_key, 'gap')
     expire(set_key, ttl.gap)
   end
   for _, dropped in ipairs(redis.call('ZRANGE', own, 0, -MAX_GAPS - 1)) do
-    redis.call('DEL', key('gap:' .. dropped))
+    drop(key('gap:' .. dropped))
     redis.call('ZREM', index, dropped)
   end
   keep_latest(own, MAX_GAPS)

@@ -1,7 +1,7 @@
 import type { GapFilter, GapRecord } from '../operator-types.ts'
 import type { Page } from '../types.ts'
 import { toName } from '../names.ts'
-import { readNewestFirst, readPage, toPlace } from './newest-first.ts'
+import { readByTime, readPage, toPlace } from './newest-first.ts'
 import { keptSince, type ReadOptions } from './replies.ts'
 
 /** The spans in which PubSub was not heard, newest first. */
@@ -10,7 +10,7 @@ export async function readGaps(
   { source, sinceMs, cursor, limit }: GapFilter = {},
 ): Promise<Page<GapRecord>> {
   const { upstash, prefix } = options
-  const places = readNewestFirst(upstash, {
+  const places = readByTime(upstash, {
     key: source === undefined ? `${prefix}gaps` : `${prefix}gaps_of:${await toName(source)}`,
     fromMs: Math.max(sinceMs ?? 0, keptSince(options, 'gap')),
     behind: toPlace(cursor),

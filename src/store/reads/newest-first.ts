@@ -63,24 +63,30 @@ export type Range = {
   readonly fromMs?: number | undefined
   readonly toMs?: number | undefined
   readonly behind?: Place | undefined
+  /** Default: the latest first. */
+  readonly isOldestFirst?: boolean
   /** How many are asked for at once. */
   readonly limit?: number | undefined
 }
 
-/** The members of a sorted set, the latest first. Those of the same moment are in the order of their ids, the last first, as Redis has them. */
-export async function* readNewestFirst(upstash: Upstash, range: Range): AsyncGenerator<Place> {
-  const { key, fromMs, toMs } = range
+/**
+ * The members of a sorted set, the latest first, or the oldest first. Those of the same moment are in the order of their ids, as Redis has
+ * them.
+ */
+export async function* readByTime(upstash: Upstash, range: Range): AsyncGenerator<Place> {
+  const { key, isOldestFirst = false } = range
   const limit = clampLimit(range.limit)
-  const min = fromMs === undefined ? '-inf' : String(fromMs)
+  const command = isOldestFirst ? 'ZRANGEBYSCORE' : 'ZREVRANGEBYSCORE'
+  let [from, to] = [String(range.fromMs ?? '-inf'), String(range.toMs ?? '+inf')]
   let behind = range.behind
   for (let count = limit; ;) {
-    const max = behind === undefined ? (toMs === undefined ? '+inf' : String(toMs)) : String(behind.ms)
-    const [reply] = await upstash.readAll([
-      ['ZREVRANGEBYSCORE', key, max, min, 'WITHSCORES', 'LIMIT', '0', String(count)],
-    ])
+    if (behind !== undefined && isOldestFirst) from = String(behind.ms)
+    if (behind !== undefined && !isOldestFirst) to = String(behind.ms)
+    const ends = isOldestFirst ? [from, to] : [to, from]
+    const [reply] = await upstash.readAll([[command, key, ...ends, 'WITHSCORES', 'LIMIT', '0', String(count)]])
     const entries = [...toMap(reply)].map(([id, ms]): Place => ({ id, ms: Number(ms) }))
-    const { ms = Infinity, id = '' } = behind ?? {}
-    const left = entries.filter((place) => behind === undefined || place.ms < ms || place.id < id)
+    const last = behind
+    const left = entries.filter(({ ms, id }) => last?.ms !== ms || (isOldestFirst ? id > last.id : id < last.id))
     yield* left
     if (entries.length < count) return
     behind = left.at(-1) ?? behind

@@ -1,6 +1,6 @@
 import type { OtherPage, OtherRecord } from '../operator-types.ts'
 import type { PageRequest } from '../types.ts'
-import { readNewestFirst, readPage, toPlace, type Place } from './newest-first.ts'
+import { readByTime, readPage, toPlace, type Place } from './newest-first.ts'
 import { readParts } from './parts.ts'
 import { afterSeparator, toMap, type ReadOptions } from './replies.ts'
 
@@ -10,7 +10,7 @@ type Stored = Omit<OtherRecord, 'text' | 'base64'> & { readonly parts: number; r
 export async function readOther(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<OtherPage> {
   const { upstash, prefix } = options
   const readRecords = (found: readonly Place[]) => readStored(options, found)
-  const places = readNewestFirst(upstash, { key: `${prefix}other`, behind: toPlace(cursor), limit })
+  const places = readByTime(upstash, { key: `${prefix}other`, behind: toPlace(cursor), limit })
   const page = await readPage<Stored>(places, { limit, readRecords, fits: () => true })
   const [counts] = await upstash.readAll([['HGETALL', `${prefix}other_counts`]])
   const bytes = await readParts(

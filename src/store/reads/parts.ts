@@ -7,7 +7,7 @@ export type PartsOf = { readonly id: string; readonly parts: number }
 /** Values that were written in parts, all in one round trip; null for one of which a part is gone. */
 export async function readParts(
   { upstash, prefix }: ReadOptions,
-  of: 'preview' | 'other',
+  of: 'preview' | 'other' | 'parked',
   values: readonly PartsOf[],
 ): Promise<(string | null)[]> {
   const names = await Promise.all(values.map(({ id }) => toName(id)))

@@ -5,8 +5,9 @@ import { readCdr, readCdrs } from './cdrs.ts'
 import { readGaps } from './gaps.ts'
 import { readKind } from './kinds.ts'
 import { readOther } from './other.ts'
-import { readParked } from './parked.ts'
+import { findParked, readParked, readParkedEntry, readParkedMessages } from './parked.ts'
 import { readRelays } from './relays.ts'
+import { readReplay, readReplays, toReplay } from './replays.ts'
 import type { ReadOptions } from './replies.ts'
 
 export function createReads(options: ReadOptions): Reads {
@@ -20,6 +21,12 @@ export function createReads(options: ReadOptions): Reads {
     cdr: (id) => readCdr(options, id),
     other: (page) => readOther(options, page),
     parked: (filter) => readParked(options, filter),
+    parkedEntry: (id) => readParkedEntry(options, id),
+    parkedMessages: (ids) => readParkedMessages(options, ids),
+    findParked: (filter, place) => findParked(options, filter, place),
+    replays: (page) => readReplays(options, page),
+    replay: async (id) => toReplay((await readReplay(options, id)) ?? undefined) ?? null,
+    replayProgress: (id) => readReplay(options, id),
     kind: (type, subType, ref) => readKind(options, type, subType, ref),
     gaps: (filter) => readGaps(options, filter),
     relays: () => readRelays(options),

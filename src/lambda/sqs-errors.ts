@@ -1,4 +1,4 @@
-import { maskText } from '../../protocol/index.ts'
+import { maskText } from '../protocol/index.ts'
 
 /** An error of the SDK in words that say what to do. They hold no account number and no secret. */
 export function describeSqsError(error: unknown): string {
@@ -8,7 +8,7 @@ export function describeSqsError(error: unknown): string {
   if (/QueueDoesNotExist|NonExistentQueue/.test(name))
     return 'the queue does not exist; check ENIGMA_QUEUE_PREFIX, or create it with `enigma-relay queues --create`'
   if (/AccessDenied|NotAuthorized/i.test(name)) {
-    return 'access is denied; allow sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage and sqs:ChangeMessageVisibility'
+    return 'access is denied; allow sqs:GetQueueUrl, sqs:ReceiveMessage and sqs:DeleteMessage'
   }
   if (/Credentials|Token|Signature|AccessKey/i.test(name)) return `AWS does not accept the credentials (${name})`
   if (/Timeout|Abort/i.test(name)) return 'SQS does not answer in time'

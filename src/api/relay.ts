@@ -1,0 +1,32 @@
+import { Hono } from 'hono'
+import { event, record, type AdapterEnv } from '../adapter/index.ts'
+import { RelayAlive, RelayGap, RelayParked, ReplayStep } from '../protocol/index.ts'
+import { relayAlive, relayGap, relayParked, type Effect } from '../store/index.ts'
+
+/** What the relay says itself. */
+export const app = new Hono<AdapterEnv<Effect>>()
+
+/** A relay was ready: once a minute. `GET /relays` shows when each last was; a queue that gets none for five minutes raises an alarm. */
+app.post('/relay/alive/:ref?', async (c) => {
+  record(c, relayAlive(await event(c, RelayAlive)))
+  return c.body(null, 204)
+})
+
+/** PubSub was not heard for a while, or what was heard was given up. `GET /gaps` shows it, and states from before it are unsure. */
+app.post('/relay/gap/:ref?', async (c) => {
+  record(c, relayGap(await event(c, RelayGap)))
+  return c.body(null, 204)
+})
+
+/** The relay put a notification aside that SQS cannot take, or somebody has sent it again or dropped it. `GET /parked` shows them. */
+app.post('/relay/parked/:id?', async (c) => {
+  record(c, relayParked(await event(c, RelayParked)))
+  return c.body(null, 204)
+})
+
+/** The steps of replays; `run` goes on with one. */
+export const createReplayApp = (run: (job: string) => Promise<void>): Hono<AdapterEnv<Effect>> =>
+  new Hono<AdapterEnv<Effect>>().post('/relay/replay/:job?', async (c) => {
+    await run((await event(c, ReplayStep)).payload.job)
+    return c.body(null, 204)
+  })

@@ -1,0 +1,32 @@
+import type { ReplayRecord } from '../operator-types.ts'
+import { FOUND_ALL } from '../reads/replays.ts'
+import { step, toEffect, type Effect } from '../steps.ts'
+
+/** What is known of a replay from its beginning. */
+export type StoredReplay = Pick<ReplayRecord, 'operator' | 'created_at' | 'rate' | 'filter'>
+
+/** A new replay of the entries with these ids, or of those that its filter finds (`ids` is absent). */
+export function startReplay(job: string, replay: StoredReplay, ids?: readonly string[]): Effect {
+  return toEffect([
+    step('replay', { job, ms: String(Date.parse(replay.created_at)), json: JSON.stringify(replay) }),
+    ...(ids === undefined ? [] : selectSteps(job, '', null, [...new Set(ids)])),
+  ])
+}
+
+/** Entries that were found from one place on, up to another (null: all are found). */
+export const selectEntries = (job: string, from: string, to: string | null, ids: readonly string[]): Effect =>
+  toEffect(selectSteps(job, from, to, ids))
+
+const selectSteps = (job: string, from: string, to: string | null, ids: readonly string[]) => [
+  step('select', { job, from, to: to ?? FOUND_ALL }, ids),
+]
+
+/** Takes the next entries, so that no other replay can, unless some are still to be sent. */
+export const claimEntries = (job: string, count: number): Effect =>
+  toEffect([step('claim', { job, count: String(count) })])
+
+/** The entries of a round were all sent. */
+export const noteSent = (job: string, round: string): Effect => toEffect([step('sent', { job, round })])
+
+/** Leaves the entries that were not taken where they are. */
+export const stopReplay = (job: string): Effect => toEffect([step('stop', { job })])

@@ -1,0 +1,65 @@
+import { parseDocument, parseEntries } from '../document.ts'
+import type { StoredReplay } from '../effects/replay.ts'
+import type { ReplayProgress, ReplayRecord } from '../operator-types.ts'
+import type { Page, PageRequest } from '../types.ts'
+import { readByTime, readPage, toPlace } from './newest-first.ts'
+import type { ReadOptions } from './replies.ts'
+
+export async function readReplays(
+  options: ReadOptions,
+  { cursor, limit }: PageRequest = {},
+): Promise<Page<ReplayRecord>> {
+  const { upstash, prefix } = options
+  return readPage<ReplayRecord>(readByTime(upstash, { key: `${prefix}replays`, behind: toPlace(cursor), limit }), {
+    limit,
+    readRecords: async (places) => {
+      const [texts] = await upstash.readAll([['MGET', ...places.map(({ id }) => `${prefix}replay:${id}`)]])
+      return (texts as unknown[]).map((text, at) => toProgress(places[at]?.id ?? '', text)).map(toReplay)
+    },
+    fits: () => true,
+  })
+}
+
+export async function readReplay({ upstash, prefix }: ReadOptions, id: string): Promise<ReplayProgress | null> {
+  const [text] = await upstash.readAll([['GET', `${prefix}replay:${id}`]])
+  return toProgress(id, text) ?? null
+}
+
+/** Without what only the steps of a replay need. */
+export function toReplay(progress: ReplayProgress | undefined): ReplayRecord | undefined {
+  if (progress === undefined) return undefined
+  const { place: _, sending: __, round: ___, ...record } = progress
+  return record
+}
+
+function toProgress(id: string, text: unknown): ReplayProgress | undefined {
+  const fields = parseDocument(text)
+  const json = fields.get('json')
+  if (json === undefined) return undefined
+  const count = (name: string) => Number(fields.get(name) ?? 0)
+  const place = fields.get('place') ?? ''
+  const [waiting, sent, sending] = [
+    count('selected') - count('taken'),
+    count('sent'),
+    parseEntries(fields.get('sending')),
+  ]
+  const isDone = place === FOUND_ALL && waiting === 0 && sent === 0
+  return {
+    id,
+    state: fields.has('stopped') ? 'stopped' : isDone ? 'done' : 'running',
+    ...(JSON.parse(json) as StoredReplay),
+    counts: {
+      waiting,
+      sent,
+      handled: count('handled'),
+      failed_again: count('failed_again'),
+      skipped: count('skipped'),
+    },
+    place: place === FOUND_ALL ? null : place,
+    sending,
+    round: fields.get('round') ?? '',
+  }
+}
+
+/** The place of a replay that has found all of its entries. */
+export const FOUND_ALL = 'end'

@@ -1,0 +1,434 @@
+import { SendMessageBatchCommand, SendMessageCommand } from '@aws-sdk/client-sqs'
+import { Hono } from 'hono'
+import { expect, test, vi } from 'vitest'
+import { event, fromSqs, record, type AdapterEnv } from '../../src/adapter/index.ts'
+import { createApi } from '../../src/api/index.ts'
+import type { ScheduledHandler } from '../../src/local/lambda-event.ts'
+import {
+  AgentStatus,
+  formatEvent,
+  formatPacket,
+  gzipBody,
+  joinEvents,
+  type Notification,
+} from '../../src/protocol/index.ts'
+import { agentStatus, type Effect, type ParkedPage, type ReplayRecord } from '../../src/store/index.ts'
+import { notification } from '../adapter/factories.ts'
+import { useEnv } from '../support/env.ts'
+import { waitFor } from '../support/relay.ts'
+import { routeOf } from '../support/routes.ts'
+import { useSqs } from '../support/sqs.ts'
+import { useStore } from '../support/store.ts'
+import { useTrigger } from '../support/triggers.ts'
+
+const [OPERATOR, READER] = ['o'.repeat(40), 'r'.repeat(40)]
+const ROUTE = 'agents-status'
+
+type Run = { readonly id: string; readonly n: number; readonly reference: string; readonly replay: string | undefined }
+
+/** Queues, a function of agents/status whose fault a test decides, the function of replays, and the API. */
+async function useReplays() {
+  const [sqs, model] = [await useSqs(), await useStore()]
+  useEnv({
+    UPSTASH_REDIS_REST_URL: model.proxy.url,
+    UPSTASH_REDIS_REST_TOKEN: 'test-token',
+    ENIGMA_QUEUE_PREFIX: 'enigma-',
+    AWS_ENDPOINT_URL_SQS: sqs.endpoint,
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'test',
+    AWS_SECRET_ACCESS_KEY: 'test',
+  })
+  vi.resetModules()
+  const { wire } = await import('../../src/lambda/wiring.ts')
+  const { sendReplayStep } = await import('../../src/lambda/queues.ts')
+  const { handler: replay } = await import('../../src/lambda/replay.ts')
+  const state = { answer: (_run: Run): number => 204, isAway: false }
+  const runs: Run[] = []
+  const bodies: Uint8Array[] = []
+  const app = new Hono<AdapterEnv<Effect>>().post('/agents/status/:ref?', async (c) => {
+    bodies.push(new Uint8Array(await c.req.raw.clone().arrayBuffer()))
+    const status = await event(c)
+    const { id, reference = '', replay: job } = status
+    const run = { id, n: Number(id.split('/').at(-1)), reference, replay: job }
+    runs.push(run)
+    const answer = state.answer(run)
+    if (answer !== 204) return c.text(`fails with ${answer}`, answer as 422)
+    record(c, agentStatus(await event(c, AgentStatus)))
+    return c.body(null, 204)
+  })
+  await useTrigger(sqs, ROUTE, fromSqs(app, { ...wire(routeOf('agents', 'status')), log: () => undefined }))
+  const { read, commit } = model.store
+  const api = createApi({
+    read,
+    tokens: `jane:operate:${OPERATOR}\nbob:read:${READER}`,
+    replay: {
+      commit,
+      sendStep: async (job) => {
+        if (state.isAway) throw new Error('SQS is away')
+        await sendReplayStep('enigma-', job)
+      },
+    },
+  })
+  const ask = async (method: string, path: string, body?: unknown, token = OPERATOR) => {
+    const response = await api.request(path, {
+      method,
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: (await response.json()) as ReplayRecord & { detail: string },
+    }
+  }
+  const sendAll = async (notifications: readonly Notification[], queueUrl = sqs.url(ROUTE)) => {
+    for (let at = 0; at < notifications.length; at += 10)
+      await sqs.sqs.send(
+        new SendMessageBatchCommand({
+          QueueUrl: queueUrl,
+          Entries: notifications.slice(at, at + 10).map((one, index) => ({
+            Id: String(index),
+            MessageBody: formatEvent(one),
+            MessageGroupId: one.subject ?? 'none',
+            MessageDeduplicationId: one.id,
+          })),
+        }),
+      )
+  }
+  const parked = async (filter: Parameters<typeof read.parked>[0] = {}) => {
+    const found: ParkedPage['items'] = []
+    for (let cursor: string | undefined; ;) {
+      const page = await read.parked({ ...filter, limit: 500, cursor })
+      found.push(...page.items)
+      if (page.next === null) return found.toReversed()
+      cursor = page.next
+    }
+  }
+  return {
+    ...model,
+    sqs,
+    state,
+    runs,
+    bodies,
+    ask,
+    sendAll,
+    parked,
+    replay,
+    /** Runs the steps of replays, and dead letters when it is called. */
+    start: () => useTrigger(sqs, 'relay-replay', replay),
+    drain: () => (replay as ScheduledHandler)({ source: 'aws.events' }),
+    /** Starts a replay and waits for its end. */
+    replayAll: async (body: object): Promise<ReplayRecord> => {
+      const { status, body: job } = await ask('POST', '/replays', body)
+      expect([status, job.detail]).toEqual([202, undefined])
+      let last = job
+      await waitFor(
+        async () => {
+          last = (await ask('GET', `/replays/${job.id}`)).body
+          return last.state === 'done'
+        },
+        'the replay to end',
+        30_000,
+      )
+      return last
+    },
+  }
+}
+
+const status = (agent: string, n: number, own: Partial<Notification> = {}) =>
+  notification(agent, n, { payload: { ref: agent, status: 'busy', number: '27821234567' }, ...own })
+
+test(
+  'a replay sends exactly the chosen ones, oldest first; the others stay in their order',
+  { timeout: 60_000 },
+  async () => {
+    const { state, runs, sendAll, parked, replayAll, start, store } = await useReplays()
+    state.answer = () => 422
+    await sendAll(Array.from({ length: 60 }, (_, n) => status(`a${n % 3}`, n)))
+    await waitFor(async () => (await parked()).length === 60, 'all to be parked', 30_000)
+    await start()
+    state.answer = () => 204
+    runs.length = 0
+    const before = await parked()
+    const chosen = [3, 12, 15, 30, 50].map((at) => before[at]?.id ?? '')
+    const job = await replayAll({ ids: [...chosen.toReversed(), 'f'.repeat(20)] })
+    expect(job).toMatchObject({
+      operator: 'jane',
+      filter: null,
+      counts: { waiting: 0, sent: 0, handled: 5, failed_again: 0, skipped: 1 },
+    })
+    expect(runs.map(({ replay }) => replay)).toEqual(runs.map(() => job.id))
+    expect(runs).toHaveLength(5)
+    expect((await parked()).map(({ id }) => id)).toEqual(
+      before.map(({ id }) => id).filter((id) => !chosen.includes(id)),
+    )
+    // All that match; of one reference in the order in which they were parked. One that arrives meanwhile is not among them.
+    runs.length = 0
+    state.answer = ({ n }) => (n === 99 ? 422 : 204)
+    const all = replayAll({ filter: { route: ROUTE, reason: 'FAILS with 422', status: 422 }, rate: 1_000 })
+    await sendAll([status('a9', 99)])
+    expect((await all).counts).toMatchObject({ handled: 55, failed_again: 0, skipped: 0 })
+    await waitFor(async () => (await parked()).length === 1, 'the late one to be parked')
+    for (const agent of ['a0', 'a1', 'a2']) {
+      const order = runs.filter(({ reference }) => reference === agent).map(({ n }) => n)
+      expect(order).toEqual(order.toSorted((a, b) => a - b))
+    }
+    expect((await parked()).map(({ notification_ids: [id] }) => id)).toEqual(['main/p/7/99'])
+    expect(await store.read.parked({ limit: 1 })).toMatchObject({ totals: { functions: 1 } })
+  },
+)
+
+test(
+  'what fails again stays with its new reason; after the fix it is gone, also within SQS its five minutes',
+  { timeout: 60_000 },
+  async () => {
+    const { state, runs, sendAll, parked, replayAll, start, store } = await useReplays()
+    state.answer = () => 422
+    await sendAll([status('A', 1), status('B', 2)])
+    await waitFor(async () => (await parked()).length === 2, 'both to be parked')
+    await start()
+    state.answer = ({ reference }) => (reference === 'A' ? 409 : 204)
+    expect((await replayAll({ filter: {} })).counts).toMatchObject({ handled: 1, failed_again: 1 })
+    const [entry] = await parked()
+    expect(entry).toMatchObject({ subject: 'A', reason: '409: fails with 409', replay: null })
+    expect((await store.read.parkedEntry(entry?.id ?? ''))?.failed_attempts.map(({ status: one }) => one)).toEqual([
+      422, 409,
+    ])
+    state.answer = () => 204
+    expect((await replayAll({ ids: [entry?.id] })).counts).toMatchObject({ handled: 1, failed_again: 0 })
+    expect(await parked()).toEqual([])
+    expect(runs.map(({ reference }) => reference).toSorted()).toEqual(['A', 'A', 'A', 'B', 'B'])
+    expect((await store.read.agent('A'))?.states).toMatchObject([{ status: 'busy' }])
+  },
+)
+
+test('G5: a replay sends the very bytes again, also of what cannot be read', { timeout: 60_000 }, async () => {
+  const { state, bodies, sqs, sendAll, parked, replayAll, start } = await useReplays()
+  const given = [
+    status('A', 1, {
+      data: formatPacket({ type: 'status', payload: { status: '😀 \u2028 12345678901234567890.10' } }),
+    }),
+    status('B', 2, { data: Uint8Array.of(0xff, 0, 0xfe), datacontenttype: 'application/octet-stream' }),
+    status('C', 3, { data: formatPacket({ type: 'status', payload: { status: 'x'.repeat(400_000) } }) }),
+  ]
+  state.answer = () => 422
+  await sendAll(given.slice(0, 2))
+  const attributes = { 'content-encoding': { DataType: 'String', StringValue: 'gzip' } }
+  for (const [n, MessageBody] of [await gzipBody(formatEvent(given[2] as Notification)), 'bm90IGd6aXA='].entries())
+    await sqs.sqs.send(
+      new SendMessageCommand({
+        QueueUrl: sqs.url(ROUTE),
+        MessageBody,
+        MessageAttributes: attributes,
+        MessageGroupId: 'C',
+        MessageDeduplicationId: `g${n}`,
+      }),
+    )
+  await waitFor(async () => (await parked()).length === 4, 'all to be parked')
+  const before = bodies.splice(0)
+  await start()
+  const ids = (await parked()).map(({ id }) => id)
+  expect((await replayAll({ filter: {} })).counts).toMatchObject({ handled: 0, failed_again: 4 })
+  expect(bodies.map((one) => Buffer.from(one).toString('hex')).toSorted()).toEqual(
+    before.map((one) => Buffer.from(one).toString('hex')).toSorted(),
+  )
+  expect((await parked()).map(({ id }) => id).toSorted()).toEqual(ids.toSorted())
+  expect((await parked()).find(({ type }) => type === null)?.reason).toMatch(/gzip/)
+})
+
+test(
+  'two replays that want the same: one sends it, the other skips it; one that is stopped leaves the rest parked',
+  { timeout: 60_000 },
+  async () => {
+    const { state, runs, sendAll, parked, ask, start } = await useReplays()
+    state.answer = () => 422
+    await sendAll(Array.from({ length: 30 }, (_, n) => status(`a${n}`, n)))
+    await waitFor(async () => (await parked()).length === 30, 'all to be parked')
+    state.answer = () => 204
+    runs.length = 0
+    const jobs = [await ask('POST', '/replays', { filter: {} }), await ask('POST', '/replays', { filter: {} })]
+    await start()
+    const results: ReplayRecord[] = []
+    await waitFor(async () => {
+      results.splice(
+        0,
+        2,
+        ...(await Promise.all(jobs.map(async ({ body }) => (await ask('GET', `/replays/${body.id}`)).body))),
+      )
+      return results.every((one) => one.state === 'done')
+    }, 'both to end')
+    const sum = (name: 'handled' | 'skipped') => results.reduce((total, { counts }) => total + counts[name], 0)
+    // One that the first had finished before the second looked for entries was found by the first alone.
+    expect([sum('handled'), sum('skipped') <= 30, runs.length]).toEqual([30, true, 30])
+    expect((await ask('GET', '/replays')).body).toMatchObject({
+      items: [{ id: jobs[1]?.body.id }, { id: jobs[0]?.body.id }],
+      next: null,
+    })
+
+    state.answer = () => 422
+    await sendAll(Array.from({ length: 20 }, (_, n) => status(`b${n}`, 100 + n)))
+    await waitFor(async () => (await parked()).length === 20, 'all to be parked again')
+    state.answer = () => 204
+    const slow = await ask('POST', '/replays', { filter: {}, rate: 2 })
+    await waitFor(async () => (await parked()).length < 20, 'the first to be sent')
+    expect((await ask('POST', `/replays/${slow.body.id}/stop`)).body.state).toBe('stopped')
+    await waitFor(
+      async () => (await ask('GET', `/replays/${slow.body.id}`)).body.counts.sent === 0,
+      'what was sent to end',
+    )
+    const { counts } = (await ask('GET', `/replays/${slow.body.id}`)).body
+    expect(counts.waiting).toBeGreaterThan(10)
+    expect((await parked()).length).toBe(20 - counts.handled)
+    expect((await parked()).every(({ replay }) => replay === null)).toBe(true)
+  },
+)
+
+test(
+  'G1, G4: a step that ends anywhere is repeated: everything is sent, and each effect is there once',
+  { timeout: 60_000 },
+  async () => {
+    const { state, store, runs, sendAll, parked, ask } = await useReplays()
+    const { runReplay } = await import('../../src/api/index.ts')
+    const { sendParked } = await import('../../src/lambda/queues.ts')
+    state.answer = () => 422
+    await sendAll(Array.from({ length: 40 }, (_, n) => status(`a${n}`, n)))
+    await waitFor(async () => (await parked()).length === 40, 'all to be parked')
+    state.answer = () => 204
+    runs.length = 0
+    const { body: job } = await ask('POST', '/replays', { filter: {}, rate: 10 })
+    // Dies at the nth thing it does, wherever that is.
+    for (let dies = 1; (await ask('GET', `/replays/${job.id}`)).body.state === 'running' && dies < 80; dies++) {
+      let left = dies % 7
+      const mortal = <A extends unknown[], R>(run: (...given: A) => Promise<R>) => {
+        return async (...given: A): Promise<R> => {
+          if (left-- <= 0) throw new Error('killed before')
+          const result = await run(...given)
+          if (left-- <= 0) throw new Error('killed behind')
+          return result
+        }
+      }
+      await runReplay(job.id, {
+        read: store.read,
+        commit: mortal(store.commit),
+        send: mortal(sendParked),
+        limitMs: 1_000,
+        sleep: async () => undefined,
+      }).catch(() => undefined)
+    }
+    await waitFor(async () => (await ask('GET', `/replays/${job.id}`)).body.state === 'done', 'the replay to end')
+    expect((await ask('GET', `/replays/${job.id}`)).body.counts).toEqual({
+      waiting: 0,
+      sent: 0,
+      handled: 40,
+      failed_again: 0,
+      skipped: 0,
+    })
+    expect(await parked()).toEqual([])
+    // Sent again within five minutes, SQS takes it for a copy.
+    expect(runs.map(({ n }) => n).toSorted((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, n) => n))
+  },
+)
+
+test('writing needs the role operate; a body that is wrong is named; without SQS nothing is started', async () => {
+  const { state, ask, sendAll, parked } = await useReplays()
+  state.answer = () => 422
+  await sendAll([status('A', 1)])
+  await waitFor(async () => (await parked()).length === 1, 'it to be parked')
+  for (const [body, detail] of [
+    [{}, /needs either ids or filter/],
+    [{ ids: ['x'], filter: {} }, /needs either ids or filter/],
+    [{ ids: [] }, /^ids must not be empty/],
+    [{ filter: { rout: 'x' } }, /^filter\.rout/],
+    [{ filter: { since: 'yesterday' } }, /^filter\.since is not a time/],
+    [{ filter: {}, rate: 0 }, /^rate must be at least 1/],
+    [7, /./],
+  ] as const) {
+    const { status: code, body: answer } = await ask('POST', '/replays', body)
+    expect([code, answer.detail]).toEqual([400, expect.stringMatching(detail)])
+  }
+  for (const path of ['/replays', '/replays/x/stop'])
+    expect((await ask('POST', path, { filter: {} }, READER)).status).toBe(403)
+  expect((await ask('GET', '/replays', undefined, READER)).status).toBe(200)
+  state.isAway = true
+  const { status: code, body } = await ask('POST', '/replays', { filter: {} })
+  expect([code, body.detail]).toEqual([503, expect.stringContaining('Nothing was sent')])
+  expect(await parked()).toMatchObject([{ replay: null }])
+  expect((await ask('GET', '/replays')).body).toMatchObject({ items: [{ state: 'stopped' }] })
+})
+
+test(
+  'G5: dead letters stay while the read model is away, and then appear once each, in order, but for what was finished',
+  { timeout: 60_000 },
+  async () => {
+    const { sqs, store, proxy, redis, sendAll, parked, drain, replayAll, start, runs } = await useReplays()
+    const dead = sqs.url(ROUTE).replace(/\.fifo$/, '-dlq.fifo')
+    await sendAll(
+      Array.from({ length: 25 }, (_, n) => status('A', n)),
+      dead,
+    )
+    const pack = [status('B', 30), status('B', 31), status('B', 32)]
+    const send = (MessageBody: string, own: object = {}) =>
+      sqs.sqs.send(
+        new SendMessageCommand({
+          QueueUrl: dead,
+          MessageBody,
+          MessageGroupId: 'B',
+          MessageDeduplicationId: MessageBody.slice(0, 99),
+          ...own,
+        }),
+      )
+    const { MessageId = '' } = await send(joinEvents(pack.map(formatEvent)))
+    await send('not json')
+    const text = (StringValue: string) => ({ DataType: 'String', StringValue })
+    // As the functions of a former version parked.
+    await send(formatEvent(status('C', 40)), {
+      MessageAttributes: {
+        reason: text('409: no'),
+        status: text('409'),
+        attempts: text('3'),
+        messageGroupId: text('17'),
+      },
+    })
+    await store.commit({ effects: [], done: new Map([[MessageId, ['main/p/7/31']]]) })
+    const { port } = new URL(proxy.url)
+    await proxy.stop()
+    const lines: string[] = []
+    const said = vi.spyOn(console, 'error').mockImplementation((line: string) => void lines.push(line))
+    await drain()
+    said.mockRestore()
+    expect(lines.join()).toContain('functions.drain.failed')
+    const { startUpstashProxy } = await import('../../src/local/upstash-proxy.ts')
+    const back = await startUpstashProxy({ redisUrl: redis.url, token: 'test-token', port: Number(port) })
+    try {
+      await drain()
+      expect(await parked()).toHaveLength(29)
+      const entries = await parked()
+      const ofA = entries.filter(({ subject }) => subject === 'A').map(({ notification_ids: [id] }) => id)
+      expect(ofA).toEqual(Array.from({ length: 25 }, (_, n) => `main/p/7/${n}`))
+      expect(entries.filter(({ subject }) => subject === 'B').map(({ notification_ids: [id] }) => id)).toEqual([
+        'main/p/7/30',
+        'main/p/7/32',
+      ])
+      expect(entries.find(({ subject }) => subject === 'A')).toMatchObject({
+        reason: 'moved by SQS after 100 deliveries',
+        attempts: 100,
+        route: ROUTE,
+      })
+      expect(entries.find(({ subject }) => subject === 'C')).toMatchObject({
+        reason: '409: no',
+        status: 409,
+        attempts: 3,
+      })
+      expect(entries.find(({ type }) => type === null)?.reason).toBe(
+        'moved by SQS after 100 deliveries; the body is not JSON',
+      )
+      await start()
+      expect((await replayAll({ filter: {} })).counts).toMatchObject({ handled: 28, failed_again: 1 })
+      expect(runs.filter(({ reference }) => reference === 'A').map(({ n }) => n)).toEqual(
+        Array.from({ length: 25 }, (_, n) => n),
+      )
+    } finally {
+      await back.stop()
+    }
+  },
+)

@@ -1,0 +1,10 @@
+import type { Commit, Parked } from '../../src/adapter/index.ts'
+import type { Effect, Store } from '../../src/store/index.ts'
+
+/** Commits, and calls `onParked` with what was parked. */
+export const commitTo =
+  ({ commit }: Pick<Store, 'commit'>, onParked: (parked: Parked) => unknown = () => undefined) =>
+  async (batch: Commit<Effect>): Promise<void> => {
+    await commit(batch)
+    for (const one of batch.parked) onParked(one)
+  }
