@@ -1,0 +1,423 @@
+import { expect } from 'vitest'
+import { parseExact, type Cdr, type RelayGap } from '../../src/protocol/index.ts'
+import {
+  agentCall,
+  agentStats,
+  agentStatus,
+  campaignStats,
+  campaignStatus,
+  cdr,
+  dialerStatus,
+  dialPreview,
+  inboundCall,
+  latest,
+  other,
+  relayAlive,
+  relayGap,
+  relayParked,
+  step,
+  toEffect,
+  type Effect,
+  type Reads,
+  type StoreEvent,
+} from '../../src/store/index.ts'
+import { BASE_MS, toEvent } from '../store/events.ts'
+
+/** What each effect writes, and what reads return then. */
+
+export const iso = (at: number) => new Date(BASE_MS + at * 1000).toISOString()
+export const idOf = (at: number, transport = 'p') => `main/${transport}/${BASE_MS + at * 1000}/${at}`
+/** The clock of the functions stands at this second. CDRs are dialled then, so that they count for today at any time of day. */
+export const NOW = 60
+export const CLOCK = { now: () => BASE_MS + NOW * 1000 }
+const HOUR = `${iso(NOW).slice(0, 13)}:00:00Z`
+const TODAY = {
+  since: `${iso(NOW).slice(0, 10)}T00:00:00.000Z`,
+  cdrs: 0,
+  end_reasons: {},
+  answered: 0,
+  average_talk_time: null,
+  average_hold_time: null,
+}
+const UNHEARD = { status: null, since: null, source: null, unsure: false }
+
+type ReadName = keyof Reads
+/** A read, its arguments and its whole result. The id of a CDR is looked up: it depends on a secret of the database. */
+type Read = {
+  readonly name: ReadName
+  readonly args: readonly unknown[]
+  readonly found: unknown
+}
+const read = <N extends ReadName>(name: N, args: Parameters<Reads[N]>, found: Awaited<ReturnType<Reads[N]>>): Read => ({
+  name,
+  args,
+  found,
+})
+
+const FIRST_CDR = 'the id of the first CDR'
+const CDR_ID = expect.stringMatching(/^[0-9A-Za-z]{10}$/) as string
+
+export async function look(reads: Reads, { name, args }: Pick<Read, 'name' | 'args'>): Promise<unknown> {
+  const actual = args[0] === FIRST_CDR ? [(await reads.cdrs()).items[0]?.id ?? FIRST_CDR] : args
+  return (reads[name] as (...args: readonly unknown[]) => Promise<unknown>)(...actual)
+}
+
+/** What each read returns from an empty database. */
+export const NOTHING: Readonly<Record<string, unknown>> = {
+  agents: { items: [], next: null },
+  agent: null,
+  campaigns: { items: [], next: null },
+  campaign: null,
+  preview: null,
+  cdrs: { items: [], next: null },
+  cdr: null,
+  other: { items: [], next: null, counts: {} },
+  parked: { items: [], next: null, total: 0 },
+  kind: null,
+  gaps: { items: [], next: null },
+  relays: [],
+  dialers: [],
+  ping: undefined,
+} satisfies Record<ReadName, unknown>
+
+/** Effects of one kind, in the order of their notifications, and what reads return after them. */
+type Contract = { readonly effects: readonly Effect[]; readonly reads: readonly Read[] }
+
+export const status = (word: string, at: number, ref = '1002') =>
+  agentStatus(toEvent('agents', 'status', ref, { status: word, campaign_ref: 'c1', ref }, at))
+const STATE = {
+  source: 'main',
+  campaign_ref: 'c1',
+  status: 'wrapup',
+  since: iso(2),
+  unexpected: { from: 'available', to: 'wrapup', at: iso(2) },
+  unexpected_count: 1,
+  unsure: false,
+}
+
+const CALL = {
+  source: 'main',
+  call_ref: '9007199254740993',
+  contact_ref: 'k1',
+  number: '27821234567',
+  dial_number: '0821234567',
+  campaign_ref: 'c1',
+  agent: 'Zoë 😀',
+  stale: false,
+}
+const { source: _, stale: __, ...CALL_PAYLOAD } = CALL
+const OUTBOUND = { ...CALL, direction: 'outbound' as const, received_at: iso(3), notification_id: idOf(3) }
+const INBOUND = { ...CALL, direction: 'inbound' as const, received_at: iso(3), notification_id: idOf(3, 'l') }
+
+const SERIES = [
+  { at: iso(1), values: { calls: 5, talk: 12.5 }, reset: false },
+  { at: iso(2), values: { calls: 2, talk: 13 }, reset: true },
+]
+const stats = (campaign_ref: string | null) => ({
+  source: 'main',
+  campaign_ref,
+  at: iso(2),
+  values: { calls: 2, talk: 13 },
+  resets: 1,
+  series: SERIES,
+})
+
+/** Its `call_ref` is larger than any number of JavaScript, and its spaces are not those of `JSON.stringify`. */
+export const PACKET = `{ "payload":{"call_ref":12345678901234567890,"dialed_at":${BASE_MS / 1000 + NOW}.0, "number" : "27821234567","extension":"1002","contact_ref":"k1","end_reason":"hungup","end_code":16,"call_time":30,"hold_time":4,"vendor":{"deep":"😀"}},"type":"cdr"}`
+export const tried = (at: number, packet: string, more: Partial<StoreEvent> = {}) => {
+  const { payload } = parseExact(packet) as { payload: Cdr }
+  return cdr(toEvent('campaigns', 'cdr', 'c1', payload, at, { transport: 'list', data: packet, ...more }))
+}
+const CDR = {
+  id: CDR_ID,
+  source: 'main',
+  call_ref: '12345678901234567890',
+  dialed_at: iso(NOW),
+  campaign_ref: 'c1',
+  extension: '1002',
+  contact_ref: 'k1',
+  number: '27821234567',
+  dial_number: null,
+  end_reason: 'hungup',
+  end_code: 16,
+  call_time: 45,
+  hold_time: 4,
+  call_dir: null,
+  recording_url: null,
+  received_at: iso(NOW + 2),
+  unsure: [],
+}
+const { payload: CDR_PAYLOAD } = parseExact(PACKET) as { payload: Record<string, unknown> }
+const OF_CDRS = {
+  ...TODAY,
+  cdrs: 1,
+  end_reasons: { hungup: 1 },
+  answered: 1,
+  average_talk_time: 45,
+  average_hold_time: 4,
+}
+
+const GAP = { source: 'main', relay: 'r1', from: iso(-3), cause: 'reconnect', patterns: ['enigma:*'] }
+export const gap = (at: number, more: Partial<RelayGap> = {}) =>
+  relayGap(toEvent('relay', 'gap', 'main', { ...GAP, to: iso(at), ...more }, at, { transport: 'relay' }))
+const PARKED = {
+  source: 'main',
+  route: 'campaigns-cdr',
+  type: 'enigma.campaigns.cdr',
+  reason: 'too_large',
+  bytes: 1_200_000,
+}
+export const parked = (state: 'parked' | 'retried', number: number, at: number) =>
+  relayParked(
+    toEvent(
+      'relay',
+      'parked',
+      'main',
+      {
+        ...PARKED,
+        id: `main/l/1/${number}`,
+        state,
+        detail: 'of 1200000 bytes',
+        received: iso(1),
+        parkedat: iso(number),
+      },
+      at,
+      { transport: 'relay' },
+    ),
+  )
+export const unknown = (at: number, data: string | Uint8Array) =>
+  other(toEvent('agents', 'mood', '1002', undefined, at, { data, reason: 'unknown_type' }))
+const UNKNOWN = {
+  source: 'main',
+  type: 'agents/mood',
+  reason: 'unknown_type',
+  channel: 'enigma:notifications:agents:1002',
+  transport: 'pubsub',
+}
+
+/** So long that keys hold its digest. The script reads such a document when a step needs it, not with all others at the start. */
+const LONG = 'é'.repeat(300)
+const pause = (minutes: number) => ({
+  notification_id: idOf(minutes),
+  source: 'main',
+  received_at: iso(minutes),
+  stale: false,
+  payload: { minutes, id: '9007199254740993' },
+})
+
+const RELAY = { relay: 'é 😀', sources: [], started_at: iso(0), ready_at: iso(1) }
+
+/** Each effect by its name; `toEffect` makes custom ones. */
+export const CONTRACTS: Readonly<Record<string, Contract>> = {
+  agentStatus: {
+    effects: [status('available', 1), status('wrapup', 2)],
+    reads: [
+      read('agent', ['1002'], { ref: '1002', states: [STATE], call: null, call_unsure: false, calls: [], stats: [] }),
+      read('agents', [], { items: [{ ref: '1002', states: [STATE], call: null, call_unsure: false }], next: null }),
+    ],
+  },
+  agentCall: {
+    effects: [agentCall(toEvent('agents', 'call', '1002', CALL_PAYLOAD, 3))],
+    reads: [
+      read('agent', ['1002'], {
+        ref: '1002',
+        states: [],
+        call: OUTBOUND,
+        call_unsure: false,
+        calls: [OUTBOUND],
+        stats: [],
+      }),
+    ],
+  },
+  inboundCall: {
+    effects: [inboundCall(toEvent('inbound', 'call', '1002', CALL_PAYLOAD, 3, { transport: 'list' }))],
+    reads: [
+      read('agents', [], { items: [{ ref: '1002', states: [], call: INBOUND, call_unsure: false }], next: null }),
+    ],
+  },
+  agentStats: {
+    effects: [
+      agentStats(toEvent('agents', 'stats', '1002', { campaign_ref: 'c1', calls: 5, talk: '12.5' }, 1)),
+      agentStats(toEvent('agents', 'stats', '1002', { campaign_ref: 'c1', calls: 2, talk: '13' }, 2)),
+    ],
+    reads: [
+      read('agent', ['1002'], {
+        ref: '1002',
+        states: [],
+        call: null,
+        call_unsure: false,
+        calls: [],
+        stats: [stats('c1')],
+      }),
+    ],
+  },
+  campaignStats: {
+    effects: [
+      campaignStats(toEvent('campaigns', 'stats', 'c1', { calls: 5, talk: '12.5' }, 1)),
+      campaignStats(toEvent('campaigns', 'stats', 'c1', { calls: 2, talk: '13' }, 2)),
+    ],
+    reads: [
+      read('campaign', ['c1'], { ref: 'c1', ...UNHEARD, today: TODAY, history: [], stats: [stats(null)], counts: [] }),
+    ],
+  },
+  campaignStatus: {
+    effects: [
+      campaignStatus(toEvent('campaigns', 'status', 'c1', { status: 'started' }, 1)),
+      campaignStatus(toEvent('campaigns', 'status', 'c1', { status: 'stopped' }, 2)),
+    ],
+    reads: [
+      read('campaign', ['c1'], {
+        ref: 'c1',
+        status: 'stopped',
+        since: iso(2),
+        source: 'main',
+        unsure: false,
+        today: TODAY,
+        history: [
+          { status: 'stopped', at: iso(2), source: 'main', notification_id: idOf(2) },
+          { status: 'started', at: iso(1), source: 'main', notification_id: idOf(1) },
+        ],
+        stats: [],
+        counts: [],
+      }),
+      read('campaigns', [], {
+        items: [
+          { ref: 'c1', status: 'stopped', since: iso(2), source: 'main', unsure: false, today: TODAY, agents: {} },
+        ],
+        next: null,
+      }),
+    ],
+  },
+  dialerStatus: {
+    effects: [dialerStatus(toEvent('dialers', 'status', undefined, { status: 'started' }, 1))],
+    reads: [read('dialers', [], [{ ref: 'main', status: 'started', since: iso(1), source: 'main', unsure: false }])],
+  },
+  cdr: {
+    effects: [tried(NOW + 1, PACKET), tried(NOW + 2, PACKET.replace('"call_time":30', '"call_time":45'))],
+    reads: [
+      ...[
+        {},
+        { fromMs: BASE_MS + NOW * 1000, toMs: BASE_MS + NOW * 1000 },
+        { campaign: 'c1', agent: '1002', endReason: 'hungup' },
+        { campaign: 'c1' },
+        { contact: 'k1' },
+        { number: '27821234567' },
+      ].map((filter) => read('cdrs', [filter], { items: [{ ...CDR, revised: true }], next: null })),
+      read('cdrs', [{ campaign: 'c1', agent: '1002', contact: 'k1', endReason: 'busy' }], { items: [], next: null }),
+      // The last seven digits, by which it is found, are the same.
+      read('cdrs', [{ number: '0821234567' }], { items: [], next: null }),
+      read('cdr', [FIRST_CDR], {
+        ...CDR,
+        revised: true,
+        revisions: [{ ...CDR, call_time: 30, received_at: iso(NOW + 1) }],
+        payload: { ...CDR_PAYLOAD, dialed_at: BASE_MS / 1000 + NOW, call_time: 45 },
+      }),
+      read('campaign', ['c1'], {
+        ref: 'c1',
+        ...UNHEARD,
+        today: OF_CDRS,
+        history: [],
+        stats: [],
+        counts: [{ hour: HOUR, end_reason: 'hungup', count: 1 }],
+      }),
+    ],
+  },
+  dialPreview: {
+    effects: [1, 2].map((at) =>
+      dialPreview(
+        toEvent('campaigns', 'dial_preview', 'c1', { callees: [{ number: `2782${at}`, contact_ref: 'é 😀' }] }, at),
+      ),
+    ),
+    reads: [read('preview', ['c1'], { at: iso(2), callees: [{ number: '27822', contact_ref: 'é 😀' }] })],
+  },
+  relayAlive: {
+    effects: [1, 2].map((at) =>
+      relayAlive(
+        toEvent('relay', 'alive', 'r1', { relay: 'r1', sources: ['main', 'north'], started: iso(0) }, at, {
+          transport: 'relay',
+        }),
+      ),
+    ),
+    reads: [
+      read('relays', [], [{ relay: 'r1', sources: ['main', 'north'], started_at: iso(0), ready_at: iso(2) }]),
+      read('ping', [], undefined),
+    ],
+  },
+  relayGap: {
+    effects: [gap(4), gap(5, { source: 'north', cause: 'journal_full', route: 'agents-stats', lost: 4 })],
+    reads: [
+      read('gaps', [{ source: 'main', sinceMs: BASE_MS }], {
+        items: [{ ...GAP, notification_id: idOf(4, 'r'), to: iso(4), route: null, lost: null }],
+        next: null,
+      }),
+      read('gaps', [{ source: 'north' }], {
+        items: [
+          {
+            ...GAP,
+            notification_id: idOf(5, 'r'),
+            source: 'north',
+            to: iso(5),
+            cause: 'journal_full',
+            route: 'agents-stats',
+            lost: 4,
+          },
+        ],
+        next: null,
+      }),
+    ],
+  },
+  relayParked: {
+    effects: [parked('parked', 1, 1), parked('parked', 2, 2), parked('retried', 2, 3)],
+    reads: [
+      read('parked', [{ source: 'north' }], { items: [], next: null, total: 1 }),
+      read('parked', [{ source: 'main', reason: 'LARGE' }], {
+        items: [
+          {
+            ...PARKED,
+            notification_id: 'main/l/1/1',
+            detail: 'of ******* bytes',
+            received_at: iso(1),
+            parked_at: iso(1),
+          },
+        ],
+        next: null,
+        total: 1,
+      }),
+    ],
+  },
+  latest: {
+    effects: [1, 3, 2].flatMap((at) =>
+      ['1002', LONG].map((ref) =>
+        latest(toEvent('agents', 'break', ref, { minutes: at, id: 9_007_199_254_740_993n }, at, { data: '' })),
+      ),
+    ),
+    reads: [
+      ...['1002', LONG].map((ref) =>
+        read('kind', ['agents', 'break', ref], { ref, unsure: false, latest: pause(3), history: [pause(2), pause(1)] }),
+      ),
+      read('kind', ['agents', 'pause', '1002'], null),
+    ],
+  },
+  other: {
+    effects: [unknown(1, 'not json "é 😀"'), unknown(2, new Uint8Array([255, 0, 1]))],
+    reads: [
+      read('other', [], {
+        items: [
+          { ...UNKNOWN, notification_id: idOf(2), received_at: iso(2), text: null, base64: '/wAB' },
+          { ...UNKNOWN, notification_id: idOf(1), received_at: iso(1), text: 'not json "é 😀"', base64: null },
+        ],
+        next: null,
+        counts: { 'agents/mood': 2 },
+      }),
+    ],
+  },
+  toEffect: {
+    effects: [
+      toEffect([
+        step('alive', { relay: 'é 😀', stamp: `x|relay|1|${BASE_MS}|x`, json: JSON.stringify(RELAY), change: '{}' }),
+        step('done', { message: 'm' }, ['a', 'b']),
+      ]),
+    ],
+    reads: [read('relays', [], [RELAY])],
+  },
+}

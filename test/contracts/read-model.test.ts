@@ -1,0 +1,487 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import {
+  formatTraceparent,
+  toSourceId,
+  type AgentCall,
+  type Cdr,
+  type Notification,
+  type RelayGap,
+} from '../../src/protocol/index.ts'
+import { parseCdrEntry } from '../../src/store/cdr-record.ts'
+import * as readModel from '../../src/store/index.ts'
+import {
+  agentCall,
+  agentStats,
+  agentStatus,
+  campaignStats,
+  campaignStatus,
+  cdr,
+  dialerStatus,
+  dialPreview,
+  latest,
+  other,
+  relayAlive,
+  relayGap,
+  relayParked,
+  type AgentFilter,
+  type StoreEvent,
+} from '../../src/store/index.ts'
+import { APPLY } from '../../src/store/script.ts'
+import { BASE_MS, toEvent } from '../store/events.ts'
+import { toBackends, useReadModel, type Database } from '../support/read-model.ts'
+import {
+  CLOCK,
+  CONTRACTS,
+  gap,
+  idOf,
+  iso,
+  look,
+  NOTHING,
+  NOW,
+  PACKET,
+  parked,
+  status,
+  tried,
+  unknown,
+} from './read-model-effects.ts'
+
+/** The contract of the read model: one suite for every database that it can run on. */
+
+const DONE = new Map<string, string[]>()
+const ALL = Object.values(CONTRACTS).flatMap(({ effects }) => effects)
+const READS = Object.values(CONTRACTS).flatMap(({ reads }) => reads)
+
+/** Known defects: a commit that fails at these keys stays incomplete, or its point is there twice, however often it is repeated. */
+const NOT_WHOLE: Readonly<Record<string, RegExp>> = {
+  // The point is appended to its series before the document that says so.
+  agentStats: /^(agents|agents_heard|changes)$/,
+  campaignStats: /^(campaigns|campaigns_heard|changes)$/,
+  // The record is written before its index, and the next attempt takes it for listed.
+  relayGap: /^(gaps|gaps_of:.*|gap:.*)$/,
+  relayParked: /^parked$/,
+  other: /^(other|other_counts|other_record:.*)$/,
+}
+
+/** What the read model exports besides its effects. */
+const NOT_EFFECTS = [
+  'EffectError',
+  'StoreError',
+  'checkEffect',
+  'createStore',
+  'createStoreWriter',
+  'formatCursor',
+  'parsePlace',
+  'step',
+]
+
+/** A name beyond Upstash's limit for keys, members and fields (32 KB). */
+const long = (what: string) => `${what}-é-${'x'.repeat(33_000)}`
+
+/** The items of all pages. */
+async function allPages<T>(
+  readPage: (page: {
+    readonly limit: number
+    readonly cursor: string | undefined
+  }) => Promise<{ items: T[]; next: string | null }>,
+): Promise<T[]> {
+  const items: T[] = []
+  for (let cursor: string | undefined; ;) {
+    const page = await readPage({ limit: 10, cursor })
+    items.push(...page.items)
+    if (page.next === null) return items
+    cursor = page.next
+  }
+}
+
+describe.each(toBackends(process.env))('the read model on $name', ({ start }) => {
+  let database: Database
+  beforeAll(async () => {
+    database = await start()
+    return database.stop
+  })
+  const use = (options: Parameters<typeof useReadModel>[1] = CLOCK) => useReadModel(database, options)
+
+  test.each(Object.entries(CONTRACTS))(
+    '%s: reads return exactly what was written, every key expires, and repeated commits change nothing',
+    async (_, { effects, reads }) => {
+      const { store, findLasting, run } = use()
+      const all = () => Promise.all(reads.map((one) => look(store.read, one)))
+      expect(await all()).toEqual(reads.map(({ name }) => NOTHING[name]))
+      const found = reads.map((one) => one.found)
+      await store.commit({ effects, done: DONE })
+      expect(await all()).toEqual(found)
+      await store.commit({ effects, done: DONE })
+      await store.commit({ effects: effects.toReversed(), done: DONE })
+      expect(await all()).toEqual(found)
+      expect(await run('XLEN', 'changes')).toBe(1)
+      // It counts all notifications without a route since the beginning.
+      expect((await findLasting()).filter((key) => key !== 'other_counts')).toEqual([])
+    },
+  )
+
+  test.each(Object.entries(CONTRACTS))(
+    '%s: a commit overwrites a document of the wrong type, fails at any other key of the wrong type, and is complete when repeated',
+    async (effect, { effects, reads }) => {
+      const { store, open, run, findKeys } = use()
+      await run('SET', 'cdr_secret', 'secret', 'EX', '1000')
+      await store.commit({ effects, done: DONE })
+      const [nothing, found] = [reads.map(({ name }) => NOTHING[name]), reads.map((one) => one.found)]
+      const judge = async (key: string, index: number) => {
+        const [type, own] = [await run('TYPE', key), `${index}:`]
+        const { commit, read } = open(own)
+        const all = () => Promise.all(reads.map((one) => look(read, one).catch(toWords)))
+        const toWords = (error: unknown) => /\bWRONGTYPE\b/.exec(String(error))?.[0] ?? error
+        await run('SET', `${own}cdr_secret`, 'secret', 'EX', '1000')
+        await run('DEL', own + key)
+        await (type === 'string'
+          ? run('HSET', own + key, 'of', 'another form')
+          : run('SET', own + key, 'of another form'))
+        const before = await all()
+        // A document is read as none; only a list, a set or a hash of the wrong type fails the reads that need it.
+        if (type !== 'string')
+          for (const [at, answer] of before.entries()) if (answer === 'WRONGTYPE') before[at] = nothing[at]
+        expect([key, before]).toEqual([key, nothing])
+        const outcome = await commit({ effects, done: DONE }).catch(toWords)
+        const isDocument = type === 'string' && !/^(parked:|cdr_secret$)/.test(key)
+        expect([key, outcome]).toEqual([key, isDocument ? undefined : 'WRONGTYPE'])
+        if (outcome !== undefined) {
+          await run('DEL', own + key)
+          if (key === 'cdr_secret') await run('SET', own + key, 'secret', 'EX', '1000')
+          await commit({ effects, done: DONE })
+        }
+        const isWhole = NOT_WHOLE[effect]?.test(key) !== true
+        expect([key, await all()]).toEqual(isWhole ? [key, found] : [key, expect.not.arrayContaining(found)])
+      }
+      const keys = (await findKeys()).filter((key) => key !== 'cdr_secret' || effect === 'cdr')
+      await Promise.all(keys.map(judge))
+    },
+  )
+
+  test('a commit that is rejected for one step writes no document, index or register', async () => {
+    const { store, findKeys } = use()
+    const fine = ['agentStatus', 'agentCall', 'campaignStatus', 'latest', 'relayAlive'] as const
+    const effects = fine.flatMap((name) => CONTRACTS[name]?.effects ?? [])
+    const wrong = { steps: effects.at(-1)?.steps.map((one) => ({ ...one, rest: ['more'] })) ?? [] }
+    await expect(store.commit({ effects: [...effects, wrong], done: DONE })).rejects.toMatchObject({
+      code: 'store.upstash.refused',
+      message: expect.stringContaining('alive does not take 5 arguments') as string,
+    })
+    expect(await findKeys()).toEqual([])
+  })
+
+  test('an unknown script is rejected with NOSCRIPT, which makes the store send it again', async () => {
+    await expect(use().runUnknownScript()).rejects.toThrow(/^[^[]{0,40}\bNOSCRIPT\b/)
+  })
+
+  test('recall returns the finished parts of each message, however often they were committed', async () => {
+    const { store, findLasting } = use()
+    const done = new Map([
+      ['m1', ['a', 'é 😀']],
+      ['m2', ['c']],
+    ])
+    for (let n = 0; n < 2; n++) await store.commit({ effects: [], done })
+    expect(await store.recall(['m1', 'm2', 'm3'])).toEqual(
+      new Map([
+        ['m1', new Set(['a', 'é 😀'])],
+        ['m2', new Set(['c'])],
+        ['m3', new Set()],
+      ]),
+    )
+    expect(await store.recall([])).toEqual(new Map())
+    expect(await findLasting()).toEqual([])
+  })
+
+  test('one commit with 50 effects of each kind: pages return each once and in order', async () => {
+    const { store } = use()
+    const refs = Array.from({ length: 50 }, (_, n) => String(1_000 + n))
+    const effects = refs.flatMap((ref, n) => [
+      status(n % 2 === 0 ? 'busy' : 'offline', n, ref),
+      campaignStatus(toEvent('campaigns', 'status', ref, { status: 'started' }, n)),
+      tried(NOW + n, PACKET.replace('12345678901234567890', ref)),
+      gap(n),
+      parked('parked', n, n),
+      unknown(n, ref),
+    ])
+    await store.commit({ effects, done: DONE })
+    const newest = refs.toReversed()
+    const { read } = store
+    expect((await allPages(read.agents)).map(({ ref }) => ref)).toEqual(refs)
+    const busy = await allPages(async (page) => {
+      const found = await read.agents({ ...page, status: 'busy' })
+      expect(found.counts).toEqual({ busy: 25, offline: 25 })
+      return found
+    })
+    expect(busy.map(({ ref }) => ref)).toEqual(refs.filter((_, n) => n % 2 === 0))
+    expect((await allPages(read.campaigns)).map(({ ref }) => ref)).toEqual(['c1', ...refs].toSorted())
+    const cdrs = await allPages((page) => read.cdrs({ ...page, contact: 'k1' }))
+    // They have one `dialed_at`, so they are in the order of their ids, which are digests.
+    expect(cdrs.map(({ call_ref }) => call_ref ?? '').toSorted()).toEqual(refs)
+    expect((await allPages(read.gaps)).map(({ to }) => to)).toEqual(newest.map((_, n) => iso(49 - n)))
+    expect((await allPages(read.parked)).map(({ parked_at }) => parked_at)).toEqual(newest.map((_, n) => iso(49 - n)))
+    expect((await allPages(read.other)).map(({ text }) => text)).toEqual(newest)
+    const pages = [read.agents, read.campaigns, read.cdrs, read.gaps, read.parked, read.other]
+    for (const readPage of pages)
+      await expect(readPage({ cursor: '%%%' })).rejects.toMatchObject({ code: 'store.cursor.invalid' })
+  })
+
+  test('a preview of 3 MiB is stored in parts that fit into requests, and returned whole', async () => {
+    const { store } = use()
+    const callees = Array.from({ length: 45_000 }, (_, index) => ({
+      number: `2782${String(index).padStart(7, '0')}`,
+      contact_ref: `contact-é-😀-"${index}"`,
+      extra: 'x'.repeat(10),
+    }))
+    expect(JSON.stringify(callees).length).toBeGreaterThan(3 * 1024 * 1024)
+    await store.commit({
+      effects: [dialPreview(toEvent('campaigns', 'dial_preview', '12', { callees }, 1))],
+      done: DONE,
+    })
+    expect((await store.read.preview('12'))?.callees).toEqual(callees)
+  })
+
+  test('references and payloads keep digits beyond 2^53, characters that separate, and nothing at all', async () => {
+    const { store } = use()
+    const ref = '9007199254740993:a/b 😀'
+    const separators = '\u001e\u001f|'
+    const note = (reference: string | undefined, payload: unknown) =>
+      latest(toEvent('crm', 'note', reference, payload, 1, { id: `main/p/1/${reference?.length}`, data: '' }))
+    const busy = { status: 'busy', campaign_ref: '12345678901234567891' }
+    await store.commit({
+      effects: [
+        agentStatus(toEvent('agents', 'status', ref, busy, 1)),
+        note(undefined, undefined),
+        note(separators, 9_007_199_254_740_993n),
+        note(ref, ['\u001f']),
+      ],
+      done: DONE,
+    })
+    expect((await store.read.agents()).items).toMatchObject([{ ref, states: [{ campaign_ref: busy.campaign_ref }] }])
+    const payloads = await Promise.all(
+      ['', separators, ref].map(async (one) => (await store.read.kind('crm', 'note', one))?.latest.payload),
+    )
+    expect(payloads).toEqual([null, '9007199254740993', ['\u001f']])
+  })
+
+  test('texts keep their byte order marks', async () => {
+    const { store } = use()
+    const marked = ['\ufeff', '\ufeff{"type":"x"}', '\ufeff\ufeffx', 'x\ufeff']
+    await store.commit({
+      effects: marked.flatMap((text, at) => [
+        unknown(at, text),
+        agentStatus(toEvent('agents', 'status', text, { status: text }, at)),
+      ]),
+      done: new Map([['m', marked]]),
+    })
+    expect((await store.read.other()).items.map(({ text }) => text)).toEqual(marked.toReversed())
+    const { items } = await store.read.agents()
+    expect(items.map(({ ref }) => ref).toSorted()).toEqual(marked.toSorted())
+    for (const { ref, states } of items) expect(states).toMatchObject([{ status: ref }])
+    expect((await store.recall(['m'])).get('m')).toEqual(new Set(marked))
+  })
+
+  test("a CDR keeps the packet's own text and its event's attributes", async () => {
+    const { store, findKeys, run } = use()
+    const usual: Notification = {
+      id: 'main/l/1764000000000/17',
+      source: '/enigma/main',
+      type: 'enigma.campaigns.cdr',
+      time: '2025-11-24T16:00:00.250Z',
+      datacontenttype: 'application/json',
+      transport: 'list',
+      channel: 'enigma:notifications:campaigns',
+      sequence: '0001764000000000.0000000017',
+      traceparent: formatTraceparent('main', 'list', 1_764_000_000_000, 17),
+      maxwaitms: 12,
+      data: PACKET,
+    }
+    const foreign: Notification = {
+      ...usual,
+      id: 'abc',
+      source: 'urn:other',
+      subject: 'c9',
+      time: '2025-11-24T18:00:00+02:00',
+      channel: 'enigma:notifications:cdr',
+      sequence: '4',
+      traceparent: undefined,
+    }
+    for (const event of [usual, foreign]) {
+      const { data: _, ...attributes } = event
+      const own = { ...event, timeMs: Date.parse(event.time), source: toSourceId(event.source), attributes }
+      await store.commit({ effects: [tried(0, PACKET, { ...own, reference: event.subject })], done: DONE })
+    }
+    const keys = (await findKeys()).filter((key) => key.startsWith('cdr:'))
+    const events = await Promise.all(keys.map(async (key) => parseCdrEntry(String(await run('GET', key))).event))
+    const { traceparent: _, ...expected } = foreign
+    expect(events.toSorted((a, b) => (a.id < b.id ? -1 : 1))).toEqual([expected, usual])
+  })
+
+  test('agents are filtered by campaign, status and unsure of one of their states, and counted by status', async () => {
+    const { store } = use()
+    const ofAgent = (ref: string, word: string, campaign: string, at = 1) =>
+      agentStatus(toEvent('agents', 'status', ref, { status: word, campaign_ref: campaign }, at))
+    await store.commit({
+      effects: [
+        ofAgent('1', 'busy', 'c1'),
+        ofAgent('2', 'available', 'c1'),
+        ofAgent('2', 'busy', 'c2'),
+        ofAgent('3', 'busy', 'c1', 9),
+        gap(5),
+      ],
+      done: DONE,
+    })
+    const find = async (filter: AgentFilter) => {
+      const { items, counts } = await store.read.agents(filter)
+      return [items.map(({ ref }) => ref), counts]
+    }
+    expect(await find({})).toEqual([['1', '2', '3'], undefined])
+    expect(await find({ counts: true })).toEqual([['1', '2', '3'], { busy: 3, available: 1 }])
+    expect(await find({ campaign: 'c1' })).toEqual([['1', '2', '3'], { busy: 2, available: 1 }])
+    // Busy in the other campaign does not count here.
+    expect(await find({ campaign: 'c1', status: 'busy' })).toEqual([['1', '3'], { busy: 2, available: 1 }])
+    expect(await find({ unsure: true })).toEqual([['1', '2'], { busy: 2, available: 1 }])
+    expect(await find({ unsure: false, status: 'busy' })).toEqual([['3'], { busy: 1 }])
+    expect(await find({ campaign: 'nowhere' })).toEqual([[], {}])
+  })
+
+  test('each commit that changes something adds one entry to the stream of changes, without personal data', async () => {
+    const { store, run } = use()
+    const names = ['agentStatus', 'campaignStatus', 'cdr'] as const
+    const effects = names.flatMap((name) => CONTRACTS[name]?.effects.slice(1) ?? [])
+    await store.commit({ effects, done: DONE })
+    const entries = (await run('XRANGE', 'changes', '-', '+')) as [string, string[]][]
+    const [field, changes = ''] = entries[0]?.[1] ?? []
+    expect([field, entries.length]).toEqual(['changes', 1])
+    expect(JSON.parse(changes)).toMatchObject([
+      { kind: 'agents/status', ref: '1002', campaign_ref: 'c1', state: 'wrapup', notification_id: idOf(2) },
+      { kind: 'campaigns/status', ref: 'c1', state: 'stopped', source: 'main', transport: 'pubsub' },
+      { kind: 'campaigns/cdr', ref: 'c1', state: 'hungup', notification_id: idOf(NOW + 2, 'l') },
+    ])
+    expect(changes).not.toMatch(/27821234567|k1/)
+    // What is older changes nothing.
+    await store.commit({ effects: [status('busy', 1)], done: DONE })
+    expect(await run('XLEN', 'changes')).toBe(1)
+  })
+
+  test('relays are listed with the last time that they were ready, for 30 days', async () => {
+    const { store } = use()
+    const alive = (relay: string, at: number, started = iso(0)) =>
+      relayAlive(toEvent('relay', 'alive', relay, { relay, sources: ['main'], started }, at, { transport: 'relay' }))
+    await store.commit({ effects: [alive('gone', -31 * 24 * 3600)], done: DONE })
+    await store.commit({
+      effects: [alive('b', 10), alive('a', 20), alive('b', 70), alive('b', 10), alive('b', 40, 'nonsense')],
+      done: DONE,
+    })
+    const own = { sources: ['main'], started_at: iso(0) }
+    expect(await store.read.relays()).toEqual([
+      { relay: 'a', ...own, ready_at: iso(20) },
+      { relay: 'b', ...own, ready_at: iso(70) },
+    ])
+  })
+
+  test('names longer than a key, a field or a member may be are kept and found', async () => {
+    const { store, findLasting } = use()
+    const [agent, campaign, contact, number, reason] = ['agent', 'campaign', 'contact', 'number', 'reason'].map(
+      long,
+    ) as [string, string, string, string, string]
+    let at = 0
+    const event = <P>(
+      type: string,
+      subType: string,
+      ref: string | undefined,
+      payload: P,
+      own: Partial<StoreEvent> = {},
+    ) => toEvent(type, subType, ref, payload, ++at, { id: long(`main/p/1/${at}`), ...own })
+    const tried = (own: Partial<Cdr>) => {
+      const payload = {
+        call_ref: long('call'),
+        dialed_at: BASE_MS / 1000,
+        ref: campaign,
+        extension: agent,
+        number,
+        ...own,
+      }
+      return cdr(event('campaigns', 'cdr', undefined, { ...payload, contact_ref: contact, end_reason: reason }))
+    }
+    const call = { ref: agent, call_ref: long('present'), contact_ref: contact, number } as AgentCall
+    await store.commit({
+      effects: [
+        agentStatus(event('agents', 'status', agent, { status: long('word'), campaign_ref: campaign })),
+        agentStatus(event('agents', 'status', agent, { status: 'busy', campaign_ref: campaign })),
+        agentCall(event('agents', 'call', agent, call)),
+        agentStats(event('agents', 'stats', agent, { campaign_ref: campaign, calls: 1, [long('counter')]: 2 })),
+        campaignStatus(event('campaigns', 'status', campaign, { status: long('word') })),
+        campaignStats(event('campaigns', 'stats', campaign, { total_calls: 1, [long('counter')]: 2 })),
+        dialerStatus(event('dialers', 'status', long('dialer'), { status: long('word') })),
+        dialPreview(event('campaigns', 'dial_preview', campaign, { callees: [{ number, contact_ref: contact }] })),
+        other(event('agents', long('type'), undefined, undefined)),
+        relayAlive(event('relay', 'alive', 'main', { relay: long('relay'), sources: ['main'], started: '' })),
+        relayGap(
+          event<RelayGap>('relay', 'gap', long('source'), {
+            source: long('source'),
+            relay: 'r',
+            from: '',
+            to: '',
+            cause: 'start',
+            patterns: [],
+            route: long('route'),
+          }),
+        ),
+        relayParked(
+          event('relay', 'parked', 'main', {
+            id: long('parked'),
+            source: 'main',
+            route: 'agents-call',
+            type: 'enigma.agents.call',
+            reason: 'refused',
+            detail: '',
+            received: '',
+            parkedat: '',
+            bytes: 1,
+            state: 'parked',
+          }),
+        ),
+        tried({}),
+        tried({ call_time: 9, recording_url: long('url') }),
+      ],
+      done: new Map([['message', ['a']]]),
+    })
+
+    const [listed] = (await store.read.agents()).items
+    expect(listed).toMatchObject({ ref: agent, states: [{ campaign_ref: campaign, status: 'busy' }] })
+    expect(await store.read.agent(agent)).toMatchObject({
+      call: { call_ref: long('present'), contact_ref: contact },
+      calls: [{ number }],
+      stats: [{ campaign_ref: campaign, values: { calls: 1, [long('counter')]: 2 }, series: [{}] }],
+    })
+    expect((await store.read.campaigns()).items).toMatchObject([{ ref: campaign, status: long('word').slice(0, 200) }])
+    expect(await store.read.campaign(campaign)).toMatchObject({
+      history: [{ status: long('word').slice(0, 200) }],
+      stats: [{ values: { total_calls: 1 } }],
+      counts: [{ count: 1 }],
+    })
+    expect(await store.read.preview(campaign)).toMatchObject({ callees: [{ number, contact_ref: contact }] })
+    expect(await store.read.dialers()).toMatchObject([{ ref: long('dialer') }])
+    expect((await store.read.other()).items).toMatchObject([
+      { type: `agents/${long('type')}`, text: expect.any(String) },
+    ])
+    expect((await store.read.parked()).items).toMatchObject([{ notification_id: long('parked') }])
+    expect((await store.read.gaps({ source: long('source') })).items).toMatchObject([{ route: long('route') }])
+    expect(await store.read.relays()).toMatchObject([{ relay: long('relay') }])
+    for (const filter of [{}, { campaign }, { agent }, { contact }, { number }, { endReason: reason }]) {
+      const { items } = await store.read.cdrs(filter)
+      expect(items).toMatchObject([{ call_ref: long('call'), revised: true }])
+      expect(items[0]?.id.length).toBeLessThan(100)
+      expect(await store.read.cdr(items[0]?.id ?? '')).toMatchObject({ call_time: 9, revisions: [{ call_time: null }] })
+    }
+    expect(await findLasting()).toEqual(['other_counts'])
+  })
+
+  test('every effect, every step of the script and every read has a contract', () => {
+    expect(Object.keys(readModel).toSorted()).toEqual([...Object.keys(CONTRACTS), ...NOT_EFFECTS].toSorted())
+    const steps = ALL.flatMap((effect) => effect.steps.map(({ name }) => name))
+    expect([...new Set(steps)].toSorted()).toEqual(
+      [...APPLY.matchAll(/^function apply\.(\w+)/gm)].map(([, name = '']) => name).toSorted(),
+    )
+    expect([...new Set(READS.map(({ name }) => name))].toSorted()).toEqual(Object.keys(use().store.read).toSorted())
+  })
+})
