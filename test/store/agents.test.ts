@@ -196,29 +196,6 @@ test('an inbound call from a list is compared with a status by time', async () =
   expect((await store.read.agent('1002'))?.call).toMatchObject({ call_ref: 'i6', direction: 'inbound' })
 })
 
-test('references above 2^53 and odd ones stay what they are', async () => {
-  const { store } = await useStore()
-  const ref = '9007199254740993:a/b 😀'
-  await store.commit({ effects: [status('busy', 1, '12345678901234567891', ref)], done })
-  expect((await store.read.agent(ref))?.states[0]?.campaign_ref).toBe('12345678901234567891')
-  expect((await store.read.agents()).items.map((agent) => agent.ref)).toEqual([ref])
-})
-
-test('pages of agents name each once, in order', async () => {
-  const { store } = await useStore()
-  const refs = Array.from({ length: 25 }, (_, index) => String(1000 + index))
-  await store.commit({ effects: refs.map((ref, index) => status('available', index, 'c1', ref)), done })
-  const seen: string[] = []
-  for (let cursor: string | undefined; ;) {
-    const page = await store.read.agents({ limit: 10, ...(cursor === undefined ? {} : { cursor }) })
-    seen.push(...page.items.map((agent) => agent.ref))
-    if (page.next === null) break
-    cursor = page.next
-  }
-  expect(seen).toEqual(refs)
-  await expect(store.read.agents({ cursor: '%%%' })).rejects.toMatchObject({ code: 'store.cursor.invalid' })
-})
-
 test('any order and any number of copies of a history give the agent that the right order gives', async () => {
   const { proxy } = await useStore()
   const words = ['available', 'busy', 'wrapup', 'logging_out', 'offline', 'logging_in']

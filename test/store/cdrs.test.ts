@@ -1,6 +1,4 @@
 import { expect, test } from 'vitest'
-import { formatTraceparent, parseExact, toSourceId, type Cdr, type Notification } from '../../src/protocol/index.ts'
-import { parseCdrEntry } from '../../src/store/cdr-record.ts'
 import { cdr, type CdrDetail, type CdrFilter, type Reads } from '../../src/store/index.ts'
 import { parseMoment } from '../../src/api/moment.ts'
 import { useRedisClient } from '../support/redis.ts'
@@ -121,24 +119,6 @@ test('cursors hold while new CDRs come in, also with many of the same second', a
   expect(seen.toSorted((a, b) => Number(a) - Number(b))).toEqual(
     Array.from({ length: 30 }, (_, index) => String(index)),
   )
-})
-
-test('a large call_ref and a fraction keep their digits; every field that was sent is in the payload', async () => {
-  const { store } = await useStore()
-  await store.commit({ effects: [toCdr('123456789012345678901', 1, { vendor_extra: { deep: '😀' } })], done: DONE })
-  expect(await detail(store.read, '123456789012345678901')).toMatchObject({
-    call_ref: '123456789012345678901',
-    payload: { vendor_extra: { deep: '😀' } },
-  })
-})
-
-test('CDRs run out: records, indexes and counters have an expiry', async () => {
-  const { store, redis } = await useStore()
-  await store.commit({ effects: [toCdr(1, 1)], done: DONE })
-  const client = await useRedisClient(redis.url)
-  const keys = await client.keys('enigma:*')
-  const lasting = await Promise.all(keys.map(async (key) => ((await client.ttl(key)) === -1 ? key : undefined)))
-  expect(lasting.filter((key) => key !== undefined)).toEqual([])
 })
 
 test('a campaign that runs for months has the counts of the last days only', async () => {
@@ -283,51 +263,4 @@ test('thousands of one moment, one campaign and one number are all found, once e
   }
   for (const filter of [{}, { campaign: 'c1' }, { agent: '1002' }, { number: NUMBER }, { contact: 'k1' }])
     expect((await all(store.read, { ...filter, limit: 300 })).toSorted()).toEqual(refs.toSorted())
-})
-
-test("a CDR keeps the packet's own text and its event's attributes", async () => {
-  const { store, redis } = await useStore()
-  const client = await useRedisClient(redis.url)
-  const data =
-    '{ "payload":{"call_ref":12345678901234567890,"dialed_at":1764000000.10, "number" : "27821234567"},"type":"cdr"}'
-  const usual: Notification = {
-    id: 'main/l/1764000000000/17',
-    source: '/enigma/main',
-    type: 'enigma.campaigns.cdr',
-    time: '2025-11-24T16:00:00.250Z',
-    datacontenttype: 'application/json',
-    transport: 'list',
-    channel: 'enigma:notifications:campaigns',
-    sequence: '0001764000000000.0000000017',
-    traceparent: formatTraceparent('main', 'list', 1_764_000_000_000, 17),
-    maxwaitms: 12,
-    data,
-  }
-  const foreign: Notification = {
-    ...usual,
-    id: 'abc',
-    source: 'urn:other',
-    subject: 'c9',
-    time: '2025-11-24T18:00:00+02:00',
-    channel: 'enigma:notifications:cdr',
-    sequence: '4',
-    traceparent: undefined,
-  }
-  const { payload } = parseExact(data) as { payload: Cdr }
-  for (const event of [usual, foreign]) {
-    const { data: _, ...attributes } = event
-    const timeMs = Date.parse(event.time)
-    const about = {
-      source: toSourceId(event.source),
-      type: 'campaigns',
-      subType: 'cdr',
-      reference: event.subject,
-      stale: false,
-    }
-    await store.commit({ effects: [cdr({ ...event, ...about, timeMs, payload, attributes })], done: DONE })
-  }
-  const keys = (await client.keys('enigma:cdr:*')).toSorted()
-  const events = await Promise.all(keys.map(async (key) => parseCdrEntry((await client.get(key)) ?? '').event))
-  const { traceparent: _, ...expected } = foreign
-  expect(events.toSorted((a, b) => (a.id < b.id ? -1 : 1))).toEqual([expected, usual])
 })

@@ -137,30 +137,6 @@ test('gaps are listed once each, newest first, by pages, source and time', async
   expect(await find({})).toEqual(newest)
   expect(await find({ source: 'north' })).toEqual(newest.filter((at) => at % 2 === 1))
   expect(await find({ sinceMs: BASE_MS + 20_000 })).toEqual([22, 21, 20])
-  expect((await store.read.gaps({ limit: 2 })).items).toEqual([
-    {
-      notification_id: 'main/o/22/0',
-      source: 'main',
-      relay: 'r1',
-      from: iso(19),
-      to: iso(22),
-      cause: 'reconnect',
-      patterns: ['enigma:notifications*'],
-      route: null,
-      lost: null,
-    },
-    {
-      notification_id: 'north/o/21/0',
-      source: 'north',
-      relay: 'r1',
-      from: iso(18),
-      to: iso(21),
-      cause: 'journal_full',
-      patterns: ['enigma:notifications*'],
-      route: 'agents-stats',
-      lost: 4,
-    },
-  ])
 })
 
 test('the last thousand gaps of a source are kept, whatever another one has, and thirty days', async () => {

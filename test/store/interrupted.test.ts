@@ -52,16 +52,6 @@ test.each(['hset', 'set', 'zadd', 'xadd', 'expire'])(
   },
 )
 
-test('documents of another form, as a former version left them, are taken for none', async () => {
-  const { store, client, commit } = await useInterrupted()
-  for (const key of ['agent:1002', 'relays', 'gap_latest', 'preview:c1', 'campaign:c1'])
-    await client.hSet(`enigma:${key}`, 'status', 'former')
-  expect(await store.read.relays()).toEqual([])
-  expect(await store.read.preview('c1')).toBeNull()
-  await commit(status, record)
-  expect(await store.read.agent('1002')).toMatchObject({ states: [{ status: 'busy' }] })
-})
-
 test('a database that never has the secret it was given is an error, and no endless loop', async () => {
   let requests = 0
   const server = createServer((request, response) => {

@@ -8,24 +8,6 @@ const DONE = new Map<string, string[]>()
 const pause = (at: number, payload: unknown = { minutes: at }, more: Partial<StoreEvent> = {}) =>
   latest(toEvent('agents', 'break', '1002', payload, at, more))
 
-test('the latest value of a reference, and those before it, each once and in any order', async () => {
-  const { store } = await useStore()
-  await store.commit({ effects: [pause(1), pause(3), pause(2), pause(3)], done: DONE })
-  await store.commit({ effects: [pause(1), pause(2)], done: DONE })
-  const kind = await store.read.kind('agents', 'break', '1002')
-  expect(kind).toMatchObject({ ref: '1002', unsure: false })
-  expect(kind?.latest).toEqual({
-    notification_id: `main/p/${BASE_MS + 3_000}/3`,
-    source: 'main',
-    received_at: new Date(BASE_MS + 3_000).toISOString(),
-    stale: false,
-    payload: { minutes: 3 },
-  })
-  expect(kind?.history.map(({ payload }) => payload)).toEqual([{ minutes: 2 }, { minutes: 1 }])
-  expect(await store.read.kind('agents', 'break', '1003')).toBeNull()
-  expect(await store.read.kind('agents', 'pause', '1002')).toBeNull()
-})
-
 test('it keeps twenty at most, and fewer where they are large; the latest in any case', async () => {
   const { store, redis } = await useStore()
   await store.commit({ effects: Array.from({ length: 50 }, (_, at) => pause(at)), done: DONE })
@@ -70,20 +52,4 @@ test('after a gap of Pub/Sub there may be a newer one', async () => {
     done: DONE,
   })
   expect(await store.read.kind('agents', 'break', '1002')).toMatchObject({ unsure: true })
-})
-
-test('any payload and any reference: long digits, none at all, characters that separate, a name beyond any key', async () => {
-  const { store } = await useStore()
-  const long = `x${'é'.repeat(40_000)}`
-  const of = (reference: string | undefined, payload: unknown) =>
-    latest(toEvent('crm', 'note', reference, payload, 1, { id: `main/p/1/${reference?.length}`, data: '' }))
-  const separators = '\u001e\u001f|'
-  await store.commit({
-    effects: [of(undefined, undefined), of(separators, 9_007_199_254_740_993n), of(long, ['\u001f'])],
-    done: DONE,
-  })
-  const payloads = await Promise.all(
-    ['', separators, long].map(async (ref) => (await store.read.kind('crm', 'note', ref))?.latest.payload),
-  )
-  expect(payloads).toEqual([null, '9007199254740993', ['\u001f']])
 })

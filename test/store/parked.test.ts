@@ -36,28 +36,7 @@ test('G5: what the relay put aside is there until it was sent again or dropped, 
   // Comes before what it takes back.
   await store.commit({ effects: [say('retried', 4, 14), say('parked', 4, 4)], done: DONE })
   const { items, next, totals } = await store.read.parked()
-  expect(items).toEqual([
-    {
-      id: 'main/l/1/1',
-      from: 'relay',
-      notification_ids: ['main/l/1/1'],
-      source: 'main',
-      route: 'campaigns-cdr',
-      type: 'enigma.campaigns.cdr',
-      reason: 'too_large',
-      detail: 'of ******* bytes',
-      received_at: iso(0),
-      parked_at: iso(1),
-      bytes: 1_200_000,
-      subject: null,
-      status: null,
-      handler: null,
-      attempts: null,
-      first_attempt_at: null,
-      message_id: null,
-      replay: null,
-    },
-  ])
+  expect(items.map((item) => item.id)).toEqual(['main/l/1/1'])
   expect([next, totals]).toEqual([null, { relay: 1, functions: 0 }])
   // SQS has refused it once more.
   await store.commit({ effects: [say('parked', 2, 20, { parkedat: iso(20) })], done: DONE })

@@ -66,13 +66,3 @@ test('G7: a wrong effect is parked with its own notification alone, and the rest
   ])
   expect((await store.read.agents()).items.map(({ ref }) => ref)).toEqual(expect.arrayContaining(['1002', '1004']))
 })
-
-test('the script itself refuses a step with another number of arguments, and writes nothing', async () => {
-  const { store } = await useStore()
-  const wrong = { ...ALIVE, rest: ['more'] }
-  await expect(store.commit({ effects: [{ steps: [ALIVE, wrong] }], done: new Map() })).rejects.toMatchObject({
-    code: 'store.upstash.refused',
-    message: expect.stringContaining('alive does not take 5 arguments') as string,
-  })
-  expect(await store.read.relays()).toEqual([])
-})

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { agentStatus, cdr, relayGap } from '../../src/store/index.ts'
+import { agentStatus, cdr } from '../../src/store/index.ts'
 import { dayOf } from '../../src/store/reads/figures.ts'
 import { useStore } from '../support/store.ts'
 import { BASE_MS, nextId, toEvent } from './events.ts'
@@ -7,58 +7,6 @@ import { BASE_MS, nextId, toEvent } from './events.ts'
 const DONE = new Map<string, string[]>()
 const status = (ref: string, word: string, campaign: string, at = 1) =>
   agentStatus(toEvent('agents', 'status', ref, { status: word, campaign_ref: campaign }, at))
-
-test('agents are found by campaign, status and doubt of one of their states, and counted by status', async () => {
-  const { store } = await useStore()
-  const gap = {
-    source: 'main',
-    relay: 'r',
-    from: new Date(BASE_MS).toISOString(),
-    to: new Date(BASE_MS + 5_000).toISOString(),
-    cause: 'start',
-    patterns: [],
-  }
-  await store.commit({
-    effects: [
-      status('1', 'busy', 'c1'),
-      status('2', 'available', 'c1'),
-      status('2', 'busy', 'c2'),
-      status('3', 'busy', 'c1', 9),
-      relayGap(toEvent('relay', 'gap', 'main', gap, 5, { transport: 'relay' })),
-    ],
-    done: DONE,
-  })
-  const find = async (filter: Parameters<typeof store.read.agents>[0]) => {
-    const { items, counts } = await store.read.agents(filter)
-    return [items.map(({ ref }) => ref), counts]
-  }
-  expect(await find({})).toEqual([['1', '2', '3'], undefined])
-  expect(await find({ counts: true })).toEqual([['1', '2', '3'], { busy: 3, available: 1 }])
-  expect(await find({ campaign: 'c1' })).toEqual([['1', '2', '3'], { busy: 2, available: 1 }])
-  // Busy in the other campaign does not count here.
-  expect(await find({ campaign: 'c1', status: 'busy' })).toEqual([['1', '3'], { busy: 2, available: 1 }])
-  expect(await find({ unsure: true })).toEqual([['1', '2'], { busy: 2, available: 1 }])
-  expect(await find({ unsure: false, status: 'busy' })).toEqual([['3'], { busy: 1 }])
-  expect(await find({ campaign: 'nowhere' })).toEqual([[], {}])
-})
-
-test('pages of a filter name each agent once, also when the last one of a page is gone', async () => {
-  const { store } = await useStore()
-  const refs = Array.from({ length: 25 }, (_, index) => String(1_000 + index))
-  await store.commit({
-    effects: refs.map((ref, at) => status(ref, at % 2 === 0 ? 'busy' : 'offline', 'c1')),
-    done: DONE,
-  })
-  const seen: string[] = []
-  for (let cursor: string | undefined; ;) {
-    const page = await store.read.agents({ status: 'busy', limit: 4, ...(cursor === undefined ? {} : { cursor }) })
-    seen.push(...page.items.map(({ ref }) => ref))
-    expect(page.counts).toEqual({ busy: 13, offline: 12 })
-    if (page.next === null) break
-    cursor = page.next
-  }
-  expect(seen).toEqual(refs.filter((_, at) => at % 2 === 0))
-})
 
 test("a campaign shows its agents by status, and what the CDRs of today in the stack's time zone come to", async () => {
   const timeZone = 'Asia/Kathmandu'
