@@ -103,8 +103,16 @@ export async function testStreet(own: Partial<StreetOptions> = {}): Promise<void
     await publish('agents:1009', 'status', { campaign_ref: '12' })
     await see('/parked', {
       items: [{ from: 'functions', handler: 'agents/status', status: 422, subject: '1009' }],
-      functions: { status: 'read', total: 1 },
+      functions: { total: 1 },
     })
+    const response = await fetch(`${street.api.url}/replays`, {
+      method: 'POST',
+      headers: { ...headers, 'content-type': 'application/json' },
+      body: JSON.stringify({ filter: { route: 'agents-status' } }),
+    })
+    const { id } = (await response.json()) as { id: string }
+    // Nobody has corrected it.
+    await see(`/replays/${id}`, { state: 'done', operator: 'dev', counts: { failed_again: 1, handled: 0 } })
     await see('/relays', { items: [{ sources: ['main'] }] })
   })
 

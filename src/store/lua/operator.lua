@@ -6,6 +6,11 @@ function apply.other(of)
   local k, counts, short, type = key('other'), key('other_counts'), name(of.id), of.type
   local record = key('other_record:' .. short)
   if read(record) then return end
+  if not redis.call('ZSCORE', k, short) then
+    -- Somebody may write words of chance for types.
+    if redis.call('HEXISTS', counts, type) == 0 and redis.call('HLEN', counts) >= MAX_TYPES then type = 'unknown/unknown' end
+    redis.call('HINCRBY', counts, type, 1)
+  end
   redis.call('ZADD', k, of.ms, short)
   expire(k, ttl.other)
   for _, dropped in ipairs(redis.call('ZRANGE', k, 0, -MAX_OTHER - 1)) do
@@ -14,9 +19,6 @@ function apply.other(of)
     drop(own)
   end
   keep_latest(k, MAX_OTHER)
-  -- Somebody may write words of chance for types.
-  if redis.call('HEXISTS', counts, type) == 0 and redis.call('HLEN', counts) >= MAX_TYPES then type = 'unknown/unknown' end
-  redis.call('HINCRBY', counts, type, 1)
   write(record, of.parts .. SEP .. of.json, ttl.other)
   note_change(of.change)
 end

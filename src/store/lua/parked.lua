@@ -45,6 +45,7 @@ function apply.attempt(of)
   local k = key('attempts:' .. of.message)
   local entry = table.concat({ of.ms, of.attempt, of.status, of.reason, table.concat(of.keys, FIELD) }, SEP)
   local text = read(k)
+  if text and string.find(ENTRY .. text .. ENTRY, ENTRY .. entry .. ENTRY, 1, true) then return end
   text = text and text .. ENTRY .. entry or entry
   if #text <= MAX_ATTEMPTS_BYTES then write(k, text, ttl.done) end
 end
@@ -61,6 +62,7 @@ end
 -- A notification that a function parked. Parked again it is the same entry, with all of its attempts.
 function apply.park(of)
   local entry = open(key('parked:' .. of.id))
+  if entry.fields.ms == of.ms and entry.fields.json == of.json then return end
   local attempts = entries_of(entry.fields.attempts)
   for _, one in ipairs(attempts_of(of.message, of.key)) do attempts[#attempts + 1] = one end
   if of.attempt ~= '' then attempts[#attempts + 1] = table.concat({ of.ms, of.attempt, of.status, of.reason }, SEP) end

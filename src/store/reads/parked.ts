@@ -52,7 +52,8 @@ export async function findParked(
 
 export async function readParkedEntry(options: ReadOptions, id: string): Promise<ParkedDetail | null> {
   const { upstash, prefix } = options
-  const [text] = await upstash.readAll([['GET', `${prefix}parked:${id}`]])
+  const [texts] = await upstash.readAll([['MGET', `${prefix}parked:${id}`]])
+  const [text] = texts as unknown[]
   const record = toRecord(id, text)
   if (record === undefined) return null
   const attempts = parseEntries(parseDocument(text).get('attempts')).map((entry) => {

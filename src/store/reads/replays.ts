@@ -21,8 +21,8 @@ export async function readReplays(
 }
 
 export async function readReplay({ upstash, prefix }: ReadOptions, id: string): Promise<ReplayProgress | null> {
-  const [text] = await upstash.readAll([['GET', `${prefix}replay:${id}`]])
-  return toProgress(id, text) ?? null
+  const [texts] = await upstash.readAll([['MGET', `${prefix}replay:${id}`]])
+  return toProgress(id, (texts as unknown[])[0]) ?? null
 }
 
 /** Without what only the steps of a replay need. */
