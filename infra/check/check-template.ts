@@ -1,7 +1,7 @@
 import { checkApi } from './api.ts'
 import { checkPolicies, checkRoles } from './policies.ts'
 import { checkReferences } from './references.ts'
-import { checkRelay } from './relay.ts'
+import { checkRelay, checkReplays } from './relay.ts'
 import { checkRoutes } from './routes.ts'
 import { faultsOf, lookUp } from './schemas.ts'
 import { checkSecrets } from './secrets.ts'
@@ -24,6 +24,7 @@ export function checkTemplate(
     ...checkRoutes(template, prefix, routes),
     ...checkApi(template, prefix, apiConcurrency),
     ...checkRelay(template, prefix),
+    ...checkReplays(template, prefix),
     ...checkPolicies(template, routes),
     ...checkRoles(template),
     ...checkSecrets(template, prefix),

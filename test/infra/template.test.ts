@@ -272,6 +272,31 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
     (_, whole) => void delete whole.Outputs['RelayPolicyArn'],
   ],
   [
+    'dead letters that nobody looks for',
+    /relay-replay has no schedule/,
+    (r) => {
+      for (const [name, { Type }] of Object.entries(r)) if (Type === 'AWS::Events::Rule') delete r[name]
+    },
+  ],
+  [
+    'a schedule that may not run its function',
+    /no permission for invocations by its schedule/,
+    (r) => {
+      for (const [name, { Type, Properties }] of Object.entries(r))
+        if (Type === 'AWS::Lambda::Permission' && Properties['Principal'] === 'events.amazonaws.com') delete r[name]
+    },
+  ],
+  [
+    'an API that knows no queue for replays',
+    /acme-eu-api does not know the queues/,
+    (r) => void delete variablesOf(part(r, 'ApiLambdaFunction'))['ENIGMA_QUEUE_PREFIX'],
+  ],
+  [
+    'parked notifications that nobody hears of',
+    /agents-call: no alarm for Parked/,
+    (r) => void delete r['AgentsCallParkedAlarm'],
+  ],
+  [
     'a type that there is not',
     /CloudFormation does not know the type AWS::SQS::Pipe/,
     (r) => void (part(r, 'AlarmTopic').Type = 'AWS::SQS::Pipe'),
@@ -285,6 +310,33 @@ const statementsOf = (role: Part) =>
     .Statement as unknown[]
 const variablesOf = (lambda: Part) =>
   (lambda.Properties['Environment'] as { Variables: Record<string, string> }).Variables
+
+test('the function of replays may send to every queue and empty every dead-letter queue; others have their own queue alone', () => {
+  const rightsOf = (role: string) =>
+    (statementsOf(part(template.Resources as unknown as Record<string, Part>, role)) as Statement[])
+      .filter(({ Action }) => String(Action).includes('sqs:'))
+      .map(({ Action, Resource }) => [
+        Action,
+        [Resource].flat().length,
+        JSON.stringify(Resource).includes('DeadLetter'),
+      ])
+  const own = [
+    'sqs:ReceiveMessage',
+    'sqs:DeleteMessage',
+    'sqs:GetQueueAttributes',
+    'sqs:GetQueueUrl',
+    'sqs:ChangeMessageVisibility',
+  ]
+  expect(rightsOf('RelayReplayRole')).toEqual([
+    [own, 1, false],
+    [['sqs:SendMessage', 'sqs:GetQueueUrl'], ROUTES.all.length, false],
+    [['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueUrl'], ROUTES.all.length, true],
+  ])
+  expect(rightsOf('AgentsCallRole')).toEqual([[own, 1, false]])
+  expect(rightsOf('ApiRole')).toEqual([[['sqs:SendMessage', 'sqs:GetQueueUrl'], 1, false]])
+})
+
+type Statement = { readonly Action: readonly string[]; readonly Resource: unknown }
 
 test('a right that a route declares wide is wide in its own role alone', () => {
   const statements = [{ actions: ['cloudwatch:PutMetricData'], resources: ['*'] }]
