@@ -1,5 +1,6 @@
+import type { Failed } from '../protocol/index.ts'
 import { isFinished, type Message } from './message.ts'
-import type { Commit, Failed } from './options.ts'
+import type { Commit } from './options.ts'
 
 /** What a batch has to write, once its handlers ran. */
 export function toCommit<Effect>(messages: readonly Message<Effect>[]): Commit<Effect> {

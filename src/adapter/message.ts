@@ -8,8 +8,9 @@ import {
   toBytes,
   toSourceId,
   type Notification,
+  type Parked,
+  type Replay,
 } from '../protocol/index.ts'
-import type { Parked, Replay } from './options.ts'
 import type { SqsRecord } from './sqs-event.ts'
 import { lazily, toPacket } from './packet.ts'
 

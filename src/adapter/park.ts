@@ -1,7 +1,7 @@
-import { parseEventType } from '../protocol/index.ts'
+import { parseEventType, type Parked } from '../protocol/index.ts'
 import { toCommit } from './commit.ts'
 import { readMessage, type Entry, type Message } from './message.ts'
-import type { Commit, Parked } from './options.ts'
+import type { Commit } from './options.ts'
 import { toReason } from './outcome.ts'
 import type { SqsRecord } from './sqs-event.ts'
 

@@ -1,5 +1,5 @@
+import type { Parked } from '../protocol/index.ts'
 import type { Message } from './message.ts'
-import type { Parked } from './options.ts'
 
 /** Longer than the pauses of a queue whose commits fail. */
 const KEEP_MS = 3600_000

@@ -1,9 +1,9 @@
+import type { Outcomes } from '../protocol/index.ts'
 import {
   claimEntries,
   noteSent,
   selectEntries,
   type Effect,
-  type Outcomes,
   type ParkedMessage,
   type Reads,
   type StoreWriter,

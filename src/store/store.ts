@@ -1,6 +1,6 @@
-import { toBytes } from '../protocol/index.ts'
+import { toBytes, type Outcomes } from '../protocol/index.ts'
 import { StoreError } from './errors.ts'
-import { toOutcomeEffects, type Outcomes } from './effects/park.ts'
+import { toOutcomeEffects } from './effects/park.ts'
 import { sha1 } from './names.ts'
 import { createReads } from './reads/reads.ts'
 import { APPLY } from './script.ts'

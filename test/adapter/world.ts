@@ -7,8 +7,8 @@ import {
   type Commit,
   type FromSqsOptions,
   type LogLine,
-  type Parked,
 } from '../../src/adapter/index.ts'
+import type { Parked } from '../../src/protocol/index.ts'
 import { RECEIVED } from './factories.ts'
 
 export type WorldOptions<Effect> = Partial<FromSqsOptions<Effect>> & { failCommit?: () => boolean }

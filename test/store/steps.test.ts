@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { Hono } from 'hono'
-import { event, fromSqs, record, type AdapterEnv, type Parked } from '../../src/adapter/index.ts'
+import { event, fromSqs, record, type AdapterEnv } from '../../src/adapter/index.ts'
+import type { Parked } from '../../src/protocol/index.ts'
 import { AgentStatus } from '../../src/protocol/index.ts'
 import { agentStatus, checkEffect, step, toEffect, type Effect, type Step } from '../../src/store/index.ts'
 import { notification, sqsEvent, sqsRecord } from '../adapter/factories.ts'

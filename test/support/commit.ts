@@ -1,4 +1,5 @@
-import type { Commit, Parked } from '../../src/adapter/index.ts'
+import type { Commit } from '../../src/adapter/index.ts'
+import type { Parked } from '../../src/protocol/index.ts'
 import type { Effect, Store } from '../../src/store/index.ts'
 
 /** Commits, and calls `onParked` with what was parked. */

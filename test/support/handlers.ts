@@ -3,11 +3,11 @@ import {
   fromSqs,
   type App,
   type FromSqsOptions,
-  type Parked,
   type SqsBatchResponse,
   type SqsEvent,
   type LambdaContext,
 } from '../../src/adapter/index.ts'
+import type { Parked } from '../../src/protocol/index.ts'
 import { keepErrorsQuiet } from '../../src/adapter/quiet-errors.ts'
 import { appFile } from '../../src/lambda/declarations.ts'
 import { queueName, type Route } from '../../src/protocol/index.ts'

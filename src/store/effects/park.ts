@@ -1,4 +1,4 @@
-import { formatEvent, gzipBody, GZIP, toBytes, toSourceId, type Notification } from '../../protocol/index.ts'
+import { formatEvent, gzipBody, GZIP, toBytes, toSourceId, type Outcomes, type Parked } from '../../protocol/index.ts'
 import { plain } from '../effect.ts'
 import { sha1 } from '../names.ts'
 import type { ParkedRecord } from '../operator-types.ts'
@@ -10,37 +10,6 @@ export type StoredParked = Omit<ParkedRecord, 'id' | 'replay'> & {
   readonly queue?: string
   readonly message_group?: string | undefined
   readonly content_encoding?: string | undefined
-}
-
-/** What a function could not handle: `Parked` of the adapter. */
-type Parked = {
-  readonly route: string
-  readonly key?: string
-  readonly notification?: Notification
-  readonly body?: string
-  readonly contentEncoding?: string
-  readonly reason: string
-  readonly status?: number
-  readonly attempts: number
-  readonly handler?: string
-  readonly messageId: string
-  readonly messageGroupId?: string
-  readonly eventSourceARN: string
-  readonly firstReceivedAt?: string
-  readonly replay?: { readonly entry: string }
-}
-
-/** What became of a batch besides its effects: `Commit` of the adapter. */
-export type Outcomes = {
-  readonly parked: readonly Parked[]
-  readonly failed: readonly {
-    readonly messageId: string
-    readonly attempt: number
-    readonly reason: string
-    readonly status?: number
-    readonly keys: readonly string[]
-  }[]
-  readonly replayed: readonly { readonly job: string; readonly entry: string; readonly hasFailed: boolean }[]
 }
 
 /** What is parked, what failed and what replays have sent, as effects: in the order in which the script needs them. */
