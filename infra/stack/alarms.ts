@@ -15,6 +15,8 @@ type Alarm = {
   readonly when: readonly ['above' | 'below', number]
   /** Minutes in a row; default 1. */
   readonly minutes?: number
+  /** In so many of these minutes; default: in all. */
+  readonly ofThem?: number
   /** Whether no figure at all is a reason for the alarm. */
   readonly silenceIsBad?: boolean
 }
@@ -64,7 +66,9 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
       of: dead,
       statistic: 'Maximum',
       when: ['above', 0],
-      minutes: 11,
+      // Each look at them hides them for a minute.
+      minutes: 15,
+      ofThem: 11,
     }),
     alarm(`${logical}AgeAlarm`, {
       name: `${prefix}${route.name}-old`,
@@ -164,6 +168,7 @@ function alarm(
     statistic,
     when: [side, threshold],
     minutes = 1,
+    ofThem = minutes,
     silenceIsBad = false,
   }: Alarm,
 ): [string, Resource] {
@@ -180,6 +185,7 @@ function alarm(
         Statistic: statistic,
         Period: 60,
         EvaluationPeriods: minutes,
+        DatapointsToAlarm: ofThem,
         Threshold: threshold,
         ComparisonOperator: side === 'above' ? 'GreaterThanThreshold' : 'LessThanThreshold',
         TreatMissingData: silenceIsBad ? 'breaching' : 'notBreaching',

@@ -108,9 +108,15 @@ export function createRelayPolicy({ routes }: StackOptions): Resources {
         PolicyDocument: {
           Version: '2012-10-17',
           Statement: [
-            allow(['sqs:SendMessage', 'sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], routes.map(queueArn)),
-            // `enigma-relay doctor` looks whether each queue has its dead-letter queue.
-            allow(['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], routes.map(deadLetterArn)),
+            // It sends no steps of replays, but `enigma-relay doctor` looks at every queue and its dead-letter queue.
+            allow(
+              ['sqs:SendMessage', 'sqs:GetQueueUrl', 'sqs:GetQueueAttributes'],
+              routes.filter((route) => !isReplay(route)).map(queueArn),
+            ),
+            allow(
+              ['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'],
+              [queueArn(RELAY_ROUTES.replay), ...routes.map(deadLetterArn)],
+            ),
           ],
         },
       },

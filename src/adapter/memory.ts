@@ -14,7 +14,8 @@ export async function recallFinished(
   // A copy in another message of the batch is finished as well.
   const keys = new Set([...finished.values()].flatMap((ids) => [...ids]))
   for (const entry of messages.flatMap((message) => message.entries)) {
-    entry.finished = keys.has(entry.key)
     entry.remembered = finished.get(entry.record.messageId)?.has(entry.key) ?? false
+    // What a replay sends is to run again, whatever became of it before.
+    entry.finished = entry.replay === undefined ? keys.has(entry.key) : entry.remembered
   }
 }

@@ -15,12 +15,14 @@ export function toStreams<Effect>(messages: readonly Message<Effect>[]): Sorted<
   const copies: { copy: Entry<Effect>; first: Entry<Effect> }[] = []
   for (const entry of messages.flatMap((message) => message.entries)) {
     if (entry.finished) continue
-    const first = firsts.get(entry.key)
+    // What a replay sends runs also beside a copy of it.
+    const same = `${entry.replay?.job ?? ''} ${entry.key}`
+    const first = firsts.get(same)
     if (first !== undefined) {
       copies.push({ copy: entry, first })
       continue
     }
-    firsts.set(entry.key, entry)
+    firsts.set(same, entry)
     const order = toOrder(entry)
     const stream = streams.get(order)
     if (stream === undefined) streams.set(order, [entry])

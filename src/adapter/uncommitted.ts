@@ -37,11 +37,16 @@ export function createUncommitted<Effect>(now: () => number) {
       })
       // A copy in another message of the batch is finished as well; its effects are committed once.
       const keys = new Set(found.flatMap(({ own }) => [...own.finished.keys()]))
-      for (const entry of messages.flatMap((message) => message.entries)) entry.finished ||= keys.has(entry.key)
+      // What a replay sends is to run again.
+      for (const entry of messages.flatMap((message) => message.entries))
+        if (entry.replay === undefined) entry.finished ||= keys.has(entry.key)
       for (const { message, own } of found) {
         if (own.parked !== undefined) message.parked = own.parked
         for (const entry of message.entries) {
-          const { effects = [], parked } = (entry.remembered ? undefined : own.finished.get(entry.key)) ?? {}
+          const former = entry.remembered ? undefined : own.finished.get(entry.key)
+          if (former === undefined) continue
+          const { effects, parked } = former
+          entry.finished = true
           entry.effects.push(...effects)
           if (parked !== undefined) entry.parked = parked
         }

@@ -7,6 +7,8 @@ import { problem } from './problem.ts'
 import { paging, path, query, word } from './query.ts'
 import { ParkedAnswer, ParkedDetailAnswer } from './schemas/parked.ts'
 
+/** Longest id (characters): of an entry of the relay, that of its notification. */
+const MAX_ID = 1_000
 const NOT_FOUND = 'No parked entry has this id: it was sent again, dropped, or has expired.'
 
 /** What says which parked entries are meant, besides who parked them. */
@@ -73,7 +75,8 @@ export function parked(read: Reads): Hono {
       path({ id: 'The `id` of the entry.' }),
       query({}),
       async (c) => {
-        const entry = await read.parkedEntry(c.req.valid('param').id)
+        const { id } = c.req.valid('param')
+        const entry = id.length > MAX_ID ? null : await read.parkedEntry(id)
         if (entry === null) throw problem('not-found', NOT_FOUND, { parameter: 'id' })
         return c.json(entry satisfies v.InferOutput<typeof ParkedDetailAnswer>)
       },

@@ -18,6 +18,7 @@ export type ReplayOptions = {
 
 const NOT_FOUND = 'No replay has this id, or it has expired.'
 const MAX_IDS = 1_000
+const MAX_ID = 64
 const MAX_RATE = 1_000
 const DEFAULT_RATE = 50
 
@@ -26,7 +27,7 @@ const Body = v.pipe(
   v.strictObject({
     ids: v.optional(
       v.pipe(
-        v.array(v.pipe(v.string(), v.nonEmpty(), v.maxLength(64))),
+        v.array(v.pipe(v.string(), v.nonEmpty(), v.maxLength(MAX_ID))),
         v.minLength(1, 'must not be empty'),
         v.maxLength(MAX_IDS, `must have at most ${MAX_IDS} entries; use filter for more`),
         v.description('The ids of parked entries.'),
@@ -41,6 +42,7 @@ const Body = v.pipe(
     rate: v.optional(
       v.pipe(
         v.number('must be a number'),
+        v.integer('must be a whole number'),
         v.minValue(1, 'must be at least 1'),
         v.maxValue(MAX_RATE, `must be at most ${MAX_RATE}`),
         v.description(`Entries sent in a second at most. Default: ${DEFAULT_RATE}.`),
@@ -53,7 +55,7 @@ const Body = v.pipe(
 /** `POST /replays`, `GET /replays`, `GET /replays/:id` and `POST /replays/:id/stop` */
 export function replays(read: Reads, replay: ReplayOptions | undefined, now: () => number): Hono<ApiEnv> {
   const readOne = async (id: string): Promise<v.InferOutput<typeof ReplayAnswer>> => {
-    const found = await read.replay(id)
+    const found = id.length > MAX_ID ? null : await read.replay(id)
     if (found === null) throw problem('not-found', NOT_FOUND, { parameter: 'id' })
     return toAnswer(found)
   }
@@ -79,6 +81,7 @@ export function replays(read: Reads, replay: ReplayOptions | undefined, now: () 
         },
       }),
       requireOperator,
+      refuseMalformed,
       validator('json', Body, (result) => {
         if (result.success) return
         const [issue] = result.error
@@ -154,6 +157,14 @@ export function replays(read: Reads, replay: ReplayOptions | undefined, now: () 
         return c.json(await readOne(id))
       },
     )
+}
+
+/** The validator itself would answer without a problem. */
+const refuseMalformed: MiddlewareHandler<ApiEnv> = async (c, next) => {
+  const body: unknown = await c.req.json().catch(() => undefined)
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw problem('bad-request', 'The body must be a JSON object with ids or filter, sent as application/json.')
+  await next()
 }
 
 const requireOperator: MiddlewareHandler<ApiEnv> = async (c, next) => {

@@ -1,16 +1,19 @@
-import type { Outcomes } from '../protocol/index.ts'
 import {
   claimEntries,
   noteSent,
   selectEntries,
+  settleEntry,
   type Effect,
   type ParkedMessage,
   type Reads,
   type StoreWriter,
 } from '../store/index.ts'
 
-/** Sends messages to the queue of their route, in order, each with the replay and its entry. Resolves when all are accepted. */
-export type SendParked = (job: string, messages: readonly ParkedMessage[]) => Promise<void>
+/**
+ * Sends messages to their queues, in order, each with the replay and its entry. Resolves when all are accepted but those that never will be: the ids
+ * of their entries, and why.
+ */
+export type SendParked = (job: string, messages: readonly ParkedMessage[]) => Promise<ReadonlyMap<string, string>>
 
 export type RunReplayOptions = {
   readonly read: Reads
@@ -22,6 +25,8 @@ export type RunReplayOptions = {
   readonly now?: () => number
 }
 
+const GONE = 'its message is not there any more'
+
 /** Entries that are taken at once. */
 const ENTRIES = 100
 
@@ -31,8 +36,7 @@ const ENTRIES = 100
  */
 export async function runReplay(job: string, options: RunReplayOptions): Promise<boolean> {
   const { read, commit, send, limitMs, sleep, now = Date.now } = options
-  const apply = async (effect: Effect, replayed: Outcomes['replayed'] = []) =>
-    commit({ effects: [effect], replayed, done: new Map() })
+  const apply = async (...effects: readonly Effect[]) => commit({ effects, done: new Map() })
   const startMs = now()
   while (now() - startMs < limitMs) {
     const replay = await read.replayProgress(job)
@@ -40,18 +44,32 @@ export async function runReplay(job: string, options: RunReplayOptions): Promise
     const { place, filter, sending, round, rate, counts, state } = replay
     if (sending.length > 0) {
       const messages = await read.parkedMessages(sending)
-      await send(job, messages)
-      const found = new Set(messages.map(({ id }) => id))
-      // One that is gone in between has no function that would say what became of it.
-      const gone = sending.filter((id) => !found.has(id)).map((entry) => ({ job, entry, hasFailed: true }))
-      await apply(noteSent(job, round), gone)
+      const refused = new Map<string, string>([
+        ...sending.map((id) => [id, GONE] as const),
+        ...messages.map(({ id }) => [id, ''] as const),
+      ])
+      for (const [id, reason] of await send(job, messages)) refused.set(id, reason)
+      const failed = [...refused].filter(([, reason]) => reason !== '')
+      await apply(...failed.map(([id, reason]) => settleEntry(job, id, 'failed', now(), reason)), noteSent(job, round))
       await sleep((messages.length * 1_000) / rate)
     } else if (state === 'stopped') return false
     else if (place !== null) {
       const found = await read.findParked({ ...filter, from: 'functions' }, place)
       await apply(selectEntries(job, place, found.place, found.ids))
-    } else if (counts.waiting > 0) await apply(claimEntries(job, Math.max(1, Math.min(ENTRIES, rate))))
+    } else if (counts.waiting > 0) await apply(claimEntries(job, Math.min(ENTRIES, Math.ceil(rate))))
     else return false
   }
   return true
+}
+
+/** The latest replays that have something to send. @throws StoreError */
+export async function findWaiting(read: Reads): Promise<readonly { readonly id: string }[]> {
+  const { items } = await read.replays()
+  const running = items.filter(({ state }) => state === 'running')
+  const all = await Promise.all(running.map(({ id }) => read.replayProgress(id)))
+  return all.filter(
+    (one) => one !== null && (one.sending.length > 0 || one.place !== null || one.counts.waiting > 0),
+  ) as {
+    id: string
+  }[]
 }

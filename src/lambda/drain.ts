@@ -2,6 +2,7 @@ import type { Message } from '@aws-sdk/client-sqs'
 import { describeError, logToConsole, parkWhole, type Commit, type Log, type SqsRecord } from '../adapter/index.ts'
 import { deadLetterQueueName, queueName, type Route, type Routes } from '../protocol/index.ts'
 import { StoreError } from '../store/index.ts'
+import { FunctionsError } from './errors.ts'
 import { queueUrl, sqs } from './queues.ts'
 import { describeSqsError } from './sqs-errors.ts'
 
@@ -27,37 +28,46 @@ const BATCH = 10
 /** Longer than a commit takes. What cannot be parked now is back after it. */
 const HIDDEN_SECONDS = 60
 
+type Fail = (queue: string, error: unknown) => void
+
 /**
  * Parks what SQS itself has moved to the dead-letter queues: messages of which the read model could not be written for hours, or at which a function
- * ended each time. A message is deleted once it is parked. Resolves with how many were; what cannot be read or parked stays, and is logged.
+ * ended each time. A message is deleted once it is parked. Resolves with how many were, undefined while the
+ * read model is away; what cannot be read or parked stays, and is logged.
  */
-export async function drain(options: DrainOptions): Promise<number> {
-  const { prefix, routes, ping, log = logToConsole } = options
-  const fail = (queue: string, error: string) =>
+export async function drain(options: DrainOptions): Promise<number | undefined> {
+  const { prefix, routes, ping, limitMs, log = logToConsole, now = Date.now } = options
+  const untilMs = now() + limitMs
+  const fail: Fail = (queue, error) =>
     log({
       level: 'error',
       code: 'functions.drain.failed',
       message: 'dead letters could not be parked; they stay in their queue until the next attempt',
       queue,
-      error,
+      error:
+        error instanceof StoreError || error instanceof FunctionsError ? describeError(error) : describeSqsError(error),
     })
   try {
     await ping()
   } catch (error) {
-    fail('all', describeError(error))
-    return 0
+    fail('all', error)
+    return undefined
   }
-  const left = [...routes.all]
+  // Each time another queue is the first, since there may be no time for the last ones.
+  const first = Math.floor(now() / TURN_MS) % routes.all.length
+  const left = [...routes.all.slice(first), ...routes.all.slice(0, first)]
   let drained = 0
   const work = async () => {
-    for (let route = left.shift(); route !== undefined; route = left.shift()) {
+    for (let route = left.shift(); route !== undefined && now() < untilMs; route = left.shift()) {
+      const queue = deadLetterQueueName(prefix, route)
       try {
-        drained += await drainQueue(route, options)
+        while (now() < untilMs) {
+          const messages = await receive(queue)
+          if (messages.length === 0) break
+          drained += await parkMessages(route, messages, options, fail)
+        }
       } catch (error) {
-        fail(
-          deadLetterQueueName(prefix, route),
-          error instanceof StoreError ? describeError(error) : describeSqsError(error),
-        )
+        fail(queue, error)
       }
     }
   }
@@ -65,44 +75,66 @@ export async function drain(options: DrainOptions): Promise<number> {
   return drained
 }
 
-async function drainQueue(
-  route: Route,
-  { prefix, commit, recall, limitMs, now = Date.now }: DrainOptions,
-): Promise<number> {
+const TURN_MS = 300_000
+
+async function receive(queue: string): Promise<readonly Message[]> {
   const { sdk, client } = await sqs()
-  const QueueUrl = await queueUrl(deadLetterQueueName(prefix, route))
-  const untilMs = now() + limitMs
-  let drained = 0
-  while (now() < untilMs) {
-    const { Messages = [] } = await client.send(
-      new sdk.ReceiveMessageCommand({
-        QueueUrl,
-        MaxNumberOfMessages: BATCH,
-        VisibilityTimeout: HIDDEN_SECONDS,
-        // Only a request that waits asks all of SQS' servers.
-        WaitTimeSeconds: 1,
-        MessageAttributeNames: ['All'],
-        MessageSystemAttributeNames: ['All'],
-      }),
-    )
-    if (Messages.length === 0) break
-    const done = await recall(Messages.map(({ MessageId = '' }) => MessageId))
-    const batches = await Promise.all(
-      Messages.map((message) => toBatch(message, prefix, route, done.get(message.MessageId ?? '') ?? new Set())),
-    )
-    await commit({
-      effects: [],
-      done: new Map(),
-      parked: batches.flatMap(({ parked }) => parked),
-      failed: [],
-      replayed: batches.flatMap(({ replayed }) => replayed),
-    })
-    const Entries = Messages.map(({ ReceiptHandle }, index) => ({ Id: String(index), ReceiptHandle }))
-    await client.send(new sdk.DeleteMessageBatchCommand({ QueueUrl, Entries }))
-    drained += Messages.length
-  }
-  return drained
+  const { Messages = [] } = await client.send(
+    new sdk.ReceiveMessageCommand({
+      QueueUrl: await queueUrl(queue),
+      MaxNumberOfMessages: BATCH,
+      VisibilityTimeout: HIDDEN_SECONDS,
+      // Only a request that waits asks all of SQS' servers.
+      WaitTimeSeconds: 1,
+      MessageAttributeNames: ['All'],
+      MessageSystemAttributeNames: ['All'],
+    }),
+  )
+  return Messages
 }
+
+/** Parks messages and deletes them. One that the read model refuses stays alone. @throws StoreError when none could be parked */
+async function parkMessages(
+  route: Route,
+  messages: readonly Message[],
+  { prefix, commit, recall }: DrainOptions,
+  fail: Fail,
+): Promise<number> {
+  const queue = deadLetterQueueName(prefix, route)
+  const done = await recall(messages.map(({ MessageId = '' }) => MessageId))
+  const batches = await Promise.all(
+    messages.map((message) => toBatch(message, prefix, route, done.get(message.MessageId ?? '') ?? new Set())),
+  )
+  let parked = messages
+  try {
+    await commit(join(batches))
+  } catch (fault) {
+    // What one message holds must not keep the others there.
+    const alone = await Promise.allSettled(batches.map((batch) => commit(batch)))
+    parked = messages.filter((_, at) => alone[at]?.status === 'fulfilled')
+    if (parked.length === 0) throw fault
+    for (const one of alone) if (one.status === 'rejected') fail(queue, one.reason)
+  }
+  const { sdk, client } = await sqs()
+  const Entries = parked.map(({ ReceiptHandle }, index) => ({ Id: String(index), ReceiptHandle }))
+  const { Failed = [] } = await client.send(
+    new sdk.DeleteMessageBatchCommand({ QueueUrl: await queueUrl(queue), Entries }),
+  )
+  for (const { Code } of Failed)
+    fail(
+      queue,
+      new FunctionsError('functions.queues.not_deleted', `a message was parked and could not be deleted: ${Code}`),
+    )
+  return parked.length
+}
+
+const join = (batches: readonly Commit<never>[]): Commit<never> => ({
+  effects: [],
+  done: new Map(),
+  parked: batches.flatMap(({ parked }) => parked),
+  failed: [],
+  replayed: batches.flatMap(({ replayed }) => replayed),
+})
 
 /** A former version's functions put what they parked into the dead-letter queue, with its reason. */
 async function toBatch(

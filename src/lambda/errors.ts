@@ -5,6 +5,7 @@ export class FunctionsError extends Error {
     | 'functions.parameters.refused'
     | 'functions.parameters.missing'
     | 'functions.queues.no_url'
+    | 'functions.queues.not_deleted'
     | 'functions.call_limit.invalid'
     | 'functions.time_zone.invalid'
     | 'functions.parked_days.invalid'

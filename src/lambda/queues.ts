@@ -45,32 +45,51 @@ const text = (StringValue: string) => ({ DataType: 'String', StringValue })
 const REQUEST_BYTES = 240 * 1024
 const REQUEST_MESSAGES = 10
 
-/** Sends parked messages to their queues. @throws the SDK's error, FunctionsError `functions.replay.refused` */
-export async function sendParked(job: string, messages: readonly ParkedMessage[]): Promise<void> {
+/**
+ * Sends parked messages to their queues: of each message group in order. Returns those that SQS will never take, by the ids of their entries, and why.
+ * All queues are tried before it throws. @throws the SDK's error, FunctionsError `functions.replay.refused`
+ */
+export async function sendParked(job: string, messages: readonly ParkedMessage[]): Promise<Map<string, string>> {
+  const refused = new Map<string, string>()
+  const faults: unknown[] = []
   for (const [queue, own] of Map.groupBy(messages, (message) => message.queue)) {
-    const QueueUrl = await queueUrl(queue)
-    for (const some of toRequests(own)) await sendBatch(QueueUrl, job, some)
+    try {
+      for (const some of toRequests(own)) await sendBatch(queue, job, some, refused)
+    } catch (error) {
+      faults.push(error)
+    }
   }
+  if (faults.length > 0) throw faults[0]
+  return refused
 }
 
+/** One message of a group in each request: SQS may refuse one and accept those behind it. */
 function* toRequests(messages: readonly ParkedMessage[]): Generator<ParkedMessage[]> {
   let request: ParkedMessage[] = []
   let bytes = 0
   for (const message of messages) {
-    // Its characters may have three bytes each.
-    const size = message.body.length * (message.contentEncoding === undefined ? 3 : 1) + 500
-    if (request.length > 0 && (request.length === REQUEST_MESSAGES || bytes + size > REQUEST_BYTES)) {
+    const isFull = request.length === REQUEST_MESSAGES || bytes + sizeOf(message) > REQUEST_BYTES
+    if (request.length > 0 && (isFull || request.some((one) => one.messageGroupId === message.messageGroupId))) {
       yield request
       request = []
       bytes = 0
     }
     request.push(message)
-    bytes += size
+    bytes += sizeOf(message)
   }
   if (request.length > 0) yield request
 }
 
-async function sendBatch(QueueUrl: string, job: string, messages: readonly ParkedMessage[]): Promise<void> {
+/** Bytes with attributes, at most: a character may have three. */
+const sizeOf = ({ body, contentEncoding }: ParkedMessage): number =>
+  body.length * (contentEncoding === undefined ? 3 : 1) + 500
+
+async function sendBatch(
+  queue: string,
+  job: string,
+  messages: readonly ParkedMessage[],
+  refused: Map<string, string>,
+): Promise<void> {
   const { sdk, client } = await sqs()
   const Entries = messages.map(({ id, body, contentEncoding, messageGroupId }, index) => ({
     Id: String(index),
@@ -84,13 +103,31 @@ async function sendBatch(QueueUrl: string, job: string, messages: readonly Parke
       ...(contentEncoding === undefined ? {} : { [CONTENT_ENCODING]: text(contentEncoding) }),
     },
   }))
-  const { Failed = [] } = await client.send(new sdk.SendMessageBatchCommand({ QueueUrl, Entries }))
-  const [first] = Failed
-  if (first !== undefined)
-    throw new FunctionsError(
-      'functions.replay.refused',
-      `SQS refused ${Failed.length} of ${messages.length} messages of a replay: ${first.Code}`,
+  try {
+    const { Failed = [] } = await client.send(
+      new sdk.SendMessageBatchCommand({ QueueUrl: await queueUrl(queue), Entries }),
     )
+    for (const { Id, Code, SenderFault } of Failed) {
+      const message = messages[Number(Id)]
+      // Such as characters or a size that the queue does not take.
+      if (SenderFault === true && message !== undefined) refused.set(message.id, `SQS refused it: ${Code}`)
+    }
+    const faults = Failed.filter(({ SenderFault }) => SenderFault !== true)
+    if (faults.length > 0)
+      throw new FunctionsError(
+        'functions.replay.refused',
+        `SQS refused ${faults.length} of ${messages.length} messages of a replay: ${faults[0]?.Code}`,
+      )
+  } catch (error) {
+    const name = error instanceof Error ? error.name : ''
+    const reason = /QueueDoesNotExist|NonExistentQueue/.test(name)
+      ? `the queue ${queue} does not exist any more`
+      : messages.length === 1 && /TooLong|InvalidMessageContents|InvalidParameterValue/.test(name)
+        ? `SQS refused it: ${name}`
+        : undefined
+    if (reason === undefined) throw error
+    for (const { id } of messages) refused.set(id, reason)
+  }
 }
 
 /** Asks for the next step of a replay. Steps of one replay run one after another. @throws the SDK's error */

@@ -43,8 +43,8 @@ const wait = (ms: number | undefined): string =>
 export function formatEvent(n: Notification): string {
   return (
     `{"specversion":"1.0","id":${quote(n.id)},"source":${quote(n.source)},"type":${quote(n.type)},${optional('subject', n.subject)}` +
-    `"time":"${n.time}","datacontenttype":${quote(n.datacontenttype)},"transport":"${n.transport}",${optional('channel', n.channel)}` +
-    `"sequence":"${n.sequence}",${optional('traceparent', n.traceparent)}${wait(n.maxwaitms)}${optional('reason', n.reason)}` +
+    `"time":${quote(n.time)},"datacontenttype":${quote(n.datacontenttype)},"transport":"${n.transport}",${optional('channel', n.channel)}` +
+    `"sequence":${quote(n.sequence)},${optional('traceparent', n.traceparent)}${wait(n.maxwaitms)}${optional('reason', n.reason)}` +
     `${formatData(n.datacontenttype, n.data)}}`
   )
 }

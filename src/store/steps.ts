@@ -83,11 +83,11 @@ const STEPS = {
     keys: ({ message }) => [`attempts:${message}`],
   },
   park: {
-    takes: ['id', 'message', 'key', 'attempt', 'status', 'reason', 'ms', 'parts', 'json', 'change'],
+    takes: ['id', 'message', 'key', 'attempt', 'status', 'reason', 'ms', 'place', 'parts', 'json', 'change'],
     keys: ({ id, message }) => [`parked:${id}`, `attempts:${message}`],
   },
   replayed: {
-    takes: ['entry', 'job', 'has_failed', 'change'],
+    takes: ['entry', 'job', 'outcome', 'ms', 'reason', 'change'],
     keys: ({ entry, job }) => [`parked:${entry}`, `replay:${job}`],
   },
   replay: { takes: ['job', 'ms', 'json'], keys: ({ job }) => [`replay:${job}`] },

@@ -233,3 +233,27 @@ test('a reason has at most 500 characters', async () => {
   await fromSqs(app, world.options)(sqsEvent(sqsRecord([notification('A', 1)])))
   expect(world.parked[0]?.reason).toHaveLength(500)
 })
+
+test.each([
+  ['its message comes again', 'recall'],
+  ['its former commit was not answered', 'uncommitted'],
+  ['a copy of it is parked beside it', 'copy'],
+])('what a replay sends runs, and has an outcome of its own, also when %s', async (_, way) => {
+  let isDown = way === 'uncommitted'
+  const scene = createScene((reference) => (reference === 'A' ? 422 : 503), { failCommit: () => isDown })
+  const pack = [notification('A', 1), notification('B', 2)]
+  const replay = {
+    ...sqsRecord([notification('A', 1)], { messageId: 'replayed' }),
+    messageAttributes: { replay: { stringValue: 'job' }, parked: { stringValue: 'entry' } },
+  }
+  if (way !== 'copy') await scene.failed(sqsEvent(sqsRecord(pack, { messageId: 'm' })))
+  isDown = false
+  scene.ran.length = 0
+  const former =
+    way === 'copy'
+      ? sqsRecord([notification('A', 1)], { messageId: 'm' })
+      : sqsRecord(pack, { messageId: 'm', receiveCount: 2 })
+  await scene.failed(sqsEvent(former, replay))
+  expect(scene.ran.filter((id) => id.endsWith('/1'))).toHaveLength(way === 'copy' ? 2 : 1)
+  expect(scene.commits.at(-1)?.replayed).toEqual([{ job: 'job', entry: 'entry', hasFailed: true }])
+})

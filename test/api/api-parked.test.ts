@@ -34,35 +34,28 @@ function relaySays(second: number, own: Partial<RelayParked> = {}) {
   return relayParked(notice(payload, { type: 'relay', subType: 'parked', transport: 'relay' }))
 }
 
-const park = (second: number, one: Notification | string, own: object = {}) =>
-  toOutcomeEffects(
-    {
-      parked: [
-        {
-          route: 'agents-call',
-          eventSourceARN: 'arn:aws:sqs:us-east-1:000000000000:enigma-agents-call.fifo',
-          ...(typeof one === 'string' ? { body: one } : { key: one.id, notification: one }),
-          reason: '422: call_ref is missing',
-          attempts: 1,
-          messageId: `m${second}`,
-          messageGroupId: '17',
-          firstReceivedAt: at(5),
-          ...own,
-        },
-      ],
-      failed: [],
-      replayed: [],
-    },
-    BASE_MS + second * 1000,
-  )
+const failing = (second: number, one: Notification | string, own: object = {}) => ({
+  route: 'agents-call',
+  eventSourceARN: 'arn:aws:sqs:us-east-1:000000000000:enigma-agents-call.fifo',
+  ...(typeof one === 'string' ? { body: one } : { key: one.id, notification: one }),
+  reason: '422: call_ref is missing',
+  attempts: 1,
+  messageId: `m${second}`,
+  messageGroupId: '17',
+  firstReceivedAt: at(5),
+  ...own,
+})
+
+const park = (second: number, ...parked: ReturnType<typeof failing>[]) =>
+  toOutcomeEffects({ parked, failed: [], replayed: [] }, BASE_MS + second * 1000)
 
 it('G5: what a function parked says why, by whom, how often and when, and never shows the packet', async () => {
   const { commit, json } = await useApi()
   const call = notification('1002', 1, { type: 'enigma.agents.call', payload: { number: NUMBER } })
   const failed = [{ messageId: 'm9', attempt: 1, status: 503, reason: '503: busy', keys: ['x', call.id] }]
   await commit(...(await toOutcomeEffects({ parked: [], failed, replayed: [] }, BASE_MS)))
-  await commit(...(await park(9, call, { status: 422, attempts: 2, handler: 'agents/call' })))
-  await commit(...(await park(10, `not json ${NUMBER}`, { reason: 'the body is not JSON' })))
+  await commit(...(await park(9, failing(9, call, { status: 422, attempts: 2, handler: 'agents/call' }))))
+  await commit(...(await park(10, failing(10, `not json ${NUMBER}`, { reason: 'the body is not JSON' }))))
   const answer = await json<Answer>('/parked')
   const common = {
     id: expect.stringMatching(/^[0-9a-f]{20}$/) as string,
@@ -127,7 +120,7 @@ it('G5: what is parked keeps its very bytes, however large, and what cannot be r
     notification('A', 3, { data: Uint8Array.of(0xff, 0, 0xfe), datacontenttype: 'application/octet-stream' }),
     'not json 😀',
   ]
-  for (const [second, one] of given.entries()) await commit(...(await park(second, one)))
+  for (const [second, one] of given.entries()) await commit(...(await park(second, failing(second, one))))
   const { items } = await json<Answer>('/parked')
   const messages = await store.read.parkedMessages(items.map(({ id }) => id).toReversed())
   expect(messages.map(({ queue, messageGroupId }) => [queue, messageGroupId])).toEqual(
@@ -142,8 +135,8 @@ it('G5: what is parked keeps its very bytes, however large, and what cannot be r
 it('the same notification is one entry however often it is parked, and keeps the attempts of all times', async () => {
   const { commit, json, store } = await useApi()
   const one = notification('A', 1, { payload: { large: 'x'.repeat(10) } })
-  await commit(...(await park(1, one, { messageId: 'm1' })))
-  await commit(...(await park(2, one, { messageId: 'm2', reason: '409: still wrong', status: 409 })))
+  await commit(...(await park(1, failing(1, one, { messageId: 'm1' }))))
+  await commit(...(await park(2, failing(2, one, { messageId: 'm2', reason: '409: still wrong', status: 409 }))))
   const { items } = await json<Answer>('/parked')
   expect(items).toMatchObject([{ parked_at: at(2), reason: '409: still wrong' }])
   expect((await store.read.parkedEntry(items[0]?.id ?? ''))?.failed_attempts).toHaveLength(2)
@@ -157,14 +150,13 @@ it('entries of one commit keep their order, and pages with any filter find each 
   // Among those of the relay, and twenty at the very same moment.
   const own = [1, 3, 7, 20, 25, 31, 46, 50].map((second) => ({ second, n: 0 }))
   const batch = Array.from({ length: 20 }, (_, n) => ({ second: 33, n }))
-  const effects = await Promise.all(
-    [...own, ...batch].map(async ({ second, n }) => {
-      const source = second === 7 || second === 50 ? 'seldom' : sourceAt(second)
-      const one = notification('A', second * 100 + n, { source: `/enigma/${source}` })
-      return park(second, { ...one, id: `${source}/p/1/${second * 100 + n}` }, { reason: `422 at ${n}`, status: 422 })
-    }),
-  )
-  await commit(...effects.flat())
+  const toFailing = ({ second, n }: { second: number; n: number }) => {
+    const source = second === 7 || second === 50 ? 'seldom' : sourceAt(second)
+    const one = notification('A', second * 100 + n, { source: `/enigma/${source}` })
+    return failing(second, { ...one, id: `${source}/p/1/${second * 100 + n}` }, { reason: `422 at ${n}`, status: 422 })
+  }
+  for (const one of own) await commit(...(await park(one.second, toFailing(one))))
+  await commit(...(await park(33, ...batch.map(toFailing))))
   const walk = async (filter: string, limit: number) => {
     const found: ParkedRecord[] = []
     for (let cursor = ''; ;) {

@@ -80,7 +80,7 @@ const NOT_EFFECTS = [
 
 /** What parked notifications and replays need; one test has all of it. */
 const OF_REPLAYS = {
-  effects: ['claimEntries', 'noteSent', 'selectEntries', 'startReplay', 'stopReplay'],
+  effects: ['claimEntries', 'noteSent', 'selectEntries', 'settleEntry', 'startReplay', 'stopReplay'],
   steps: ['attempt', 'claim', 'park', 'replay', 'replayed', 'select', 'sent', 'stop'],
   reads: ['findParked', 'parked', 'parkedEntry', 'parkedMessages', 'replay', 'replayProgress', 'replays'],
 }

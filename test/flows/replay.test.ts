@@ -12,7 +12,16 @@ import {
   joinEvents,
   type Notification,
 } from '../../src/protocol/index.ts'
-import { agentStatus, type Effect, type ParkedPage, type ReplayRecord } from '../../src/store/index.ts'
+import {
+  agentStatus,
+  claimEntries,
+  noteSent,
+  startReplay,
+  stopReplay,
+  type Effect,
+  type ParkedPage,
+  type ReplayRecord,
+} from '../../src/store/index.ts'
 import { notification } from '../adapter/factories.ts'
 import { useEnv } from '../support/env.ts'
 import { waitFor } from '../support/relay.ts'
@@ -329,6 +338,68 @@ test(
   },
 )
 
+test('one that can never be sent fails with its reason, and holds up no other', { timeout: 60_000 }, async () => {
+  const { state, sqs, store, sendAll, parked, replayAll, ask, start } = await useReplays()
+  state.answer = () => 422
+  await sendAll([status('A', 1), status('B', 2)])
+  await waitFor(async () => (await parked()).length === 2, 'both to be parked')
+  // Of a route that was removed since, and larger than any queue takes.
+  const gone = { key: 'gone', notification: status('C', 3), eventSourceARN: 'arn:x:enigma-agents-former.fifo' }
+  const random = Buffer.from(crypto.getRandomValues(new Uint8Array(60_000))).toString('base64')
+  const large = {
+    key: 'large',
+    notification: status('D', 4, {
+      data: formatPacket({ type: 'status', payload: Array.from({ length: 16 }, (_, n) => random.slice(n)) }),
+    }),
+    eventSourceARN: sqs.url(ROUTE).replace(/^.*\//, 'arn:x:'),
+  }
+  await store.commit({
+    effects: [],
+    done: new Map(),
+    parked: [gone, large].map((one, n) => ({ ...one, route: ROUTE, reason: '422', attempts: 1, messageId: `m${n}` })),
+  })
+  state.answer = () => 204
+  await start()
+  const job = await replayAll({ filter: {} })
+  expect(job.counts).toMatchObject({ handled: 2, failed_again: 2, skipped: 0 })
+  const left = await Promise.all((await parked()).map(({ id }) => store.read.parkedEntry(id)))
+  expect(left.map((entry) => [entry?.subject, entry?.replay, entry?.failed_attempts.at(-1)?.reason])).toEqual([
+    ['C', null, 'the queue enigma-agents-former.fifo does not exist any more'],
+    ['D', null, expect.stringMatching(/^SQS refused it/)],
+  ])
+  // Neither is locked.
+  expect((await ask('POST', '/replays', { filter: { route: ROUTE } })).status).toBe(202)
+})
+
+test(
+  'a replay whose step was lost goes on with the next schedule; one that was stopped keeps nothing from others',
+  { timeout: 60_000 },
+  async () => {
+    const { state, store, sendAll, parked, ask, start, drain } = await useReplays()
+    state.answer = () => 422
+    await sendAll(Array.from({ length: 5 }, (_, n) => status(`a${n}`, n)))
+    await waitFor(async () => (await parked()).length === 5, 'all to be parked')
+    state.answer = () => 204
+    const ids = (await parked()).map(({ id }) => id)
+    const asked = { operator: 'jane', created_at: new Date().toISOString(), rate: 50, filter: null }
+    // It has taken two, and will never say what became of them.
+    await store.commit({
+      effects: [
+        startReplay('lost', asked, ids.slice(0, 2)),
+        claimEntries('lost', 2),
+        noteSent('lost', '1'),
+        stopReplay('lost'),
+      ],
+      done: new Map(),
+    })
+    await store.commit({ effects: [startReplay('forgotten', asked, ids)], done: new Map() })
+    await start()
+    await drain()
+    await waitFor(async () => (await ask('GET', '/replays/forgotten')).body.state === 'done', 'it to go on')
+    expect((await ask('GET', '/replays/forgotten')).body.counts).toMatchObject({ handled: 5, skipped: 0 })
+  },
+)
+
 test('writing needs the role operate; a body that is wrong is named; without SQS nothing is started', async () => {
   const { state, ask, sendAll, parked } = await useReplays()
   state.answer = () => 422
@@ -341,7 +412,9 @@ test('writing needs the role operate; a body that is wrong is named; without SQS
     [{ filter: { rout: 'x' } }, /^filter\.rout/],
     [{ filter: { since: 'yesterday' } }, /^filter\.since is not a time/],
     [{ filter: {}, rate: 0 }, /^rate must be at least 1/],
-    [7, /./],
+    [{ filter: {}, rate: 1.5 }, /^rate must be a whole number/],
+    [7, /must be a JSON object/],
+    [[], /must be a JSON object/],
   ] as const) {
     const { status: code, body: answer } = await ask('POST', '/replays', body)
     expect([code, answer.detail]).toEqual([400, expect.stringMatching(detail)])

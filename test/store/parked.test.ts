@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
-import type { RelayParked } from '../../src/protocol/index.ts'
-import { relayParked } from '../../src/store/index.ts'
+import { readBody, type RelayParked } from '../../src/protocol/index.ts'
+import { claimEntries, relayParked, startReplay } from '../../src/store/index.ts'
+import { notification } from '../adapter/factories.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
 import { BASE_MS, toEvent } from './events.ts'
@@ -110,4 +111,95 @@ test('what is older than 30 days is not shown, and of the relay ten thousand at 
   expect((await client.keys('enigma:parked:*')).length).toBe(10_002)
   expect(await client.ttl('enigma:parked:main/l/1/9')).toBeLessThan(15 * 24 * 3600)
   expect(await client.ttl('enigma:parked:main/l/1/10119')).toBeGreaterThan(29 * 24 * 3600)
+})
+
+const failing = (n: number, own: object = {}) => ({
+  route: 'agents-status',
+  key: `k${n}`,
+  notification: notification('A', n),
+  reason: '422',
+  attempts: 1,
+  messageId: 'm',
+  eventSourceARN: 'arn:x:enigma-agents-status.fifo',
+  ...own,
+})
+
+test('G3: thousands that are parked in one commit are listed in their order, however many requests it takes', async () => {
+  const { store } = await useStore({ maxRequestBytes: 200_000 })
+  const count = 5_000
+  await store.commit({ effects: [], done: DONE, parked: Array.from({ length: count }, (_, n) => failing(n)) })
+  const found: string[] = []
+  for (let place: string | null = ''; place !== null;) {
+    const page: { ids: string[]; place: string | null } = await store.read.findParked({}, place)
+    found.push(...page.ids)
+    place = page.place
+  }
+  const entries = await Promise.all(
+    [0, 404, 4_095, 4_096, count - 1].map((at) => store.read.parkedEntry(found[at] ?? '')),
+  )
+  expect(entries.map((entry) => entry?.notification_ids)).toEqual(
+    [0, 404, 4_095, 4_096, count - 1].map((n) => [notification('A', n).id]),
+  )
+  expect(found).toHaveLength(count)
+})
+
+test('G7: what a foreign event makes endless holds up no commit, and nor do thousands that fail at once', async () => {
+  const { store } = await useStore()
+  const endless = { subject: 'x'.repeat(700_000), source: '\u0001'.repeat(100_000), type: 'y'.repeat(600_000) }
+  const keys = Array.from({ length: 9_000 }, (_, n) => `k${n}`)
+  await store.commit({
+    effects: [],
+    done: DONE,
+    failed: [{ messageId: 'm', attempt: 1, reason: '503', keys }],
+    parked: [failing(1, { notification: { ...notification('A', 1), ...endless } }), failing(8_999)],
+  })
+  const { items } = await store.read.parked()
+  expect(items.map(({ subject }) => subject?.length)).toEqual([1, 500])
+  expect((await store.read.parkedEntry(items[0]?.id ?? ''))?.failed_attempts.map(({ reason }) => reason)).toEqual([
+    '503',
+    '422',
+  ])
+  const [message] = await store.read.parkedMessages([items[1]?.id ?? ''])
+  expect(await readBody(message?.body ?? '', message?.contentEncoding)).toMatchObject([endless])
+})
+
+test('of more attempts than fit the latest are kept, and a late copy of what was handled is not parked again', async () => {
+  const { store } = await useStore()
+  const keys = Array.from({ length: 200 }, (_, n) => `a-key-of-some-length-${n}`)
+  for (let attempt = 1; attempt <= 30; attempt++)
+    await store.commit({ effects: [], done: DONE, failed: [{ messageId: 'm', attempt, reason: '503', keys }] })
+  const one = failing(1, { key: keys[7], attempts: 31 })
+  await store.commit({ effects: [], done: DONE, parked: [one] })
+  const [entry] = (await store.read.parked()).items
+  const attempts = (await store.read.parkedEntry(entry?.id ?? ''))?.failed_attempts.map(({ attempt }) => attempt) ?? []
+  expect(attempts).toEqual(Array.from({ length: attempts.length }, (_, at) => 32 - attempts.length + at))
+  const replay = { job: 'j', entry: entry?.id ?? '' }
+  const asked = { operator: 'o', created_at: iso(0), rate: 1, filter: null }
+  await store.commit({ effects: [startReplay('j', asked, [replay.entry]), claimEntries('j', 1)], done: DONE })
+  await store.commit({ effects: [], done: DONE, replayed: [{ ...replay, hasFailed: false }] })
+  await store.commit({ effects: [], done: DONE, parked: [one] })
+  expect((await store.read.parked()).items).toEqual([])
+  // Another message with it is another failure.
+  await store.commit({ effects: [], done: DONE, parked: [{ ...one, messageId: 'n' }] })
+  expect((await store.read.parked()).items).toHaveLength(1)
+})
+
+test('a message that can be read when it is sent again is parked as the notifications that are in it', async () => {
+  const { store } = await useStore()
+  const { key: _, notification: __, ...unreadable } = failing(1)
+  await store.commit({ effects: [], done: DONE, parked: [{ ...unreadable, body: 'no event' }] })
+  const [entry] = (await store.read.parked()).items
+  const replay = { job: 'j', entry: entry?.id ?? '' }
+  const asked = { operator: 'o', created_at: iso(0), rate: 1, filter: null }
+  await store.commit({ effects: [startReplay('j', asked, [replay.entry]), claimEntries('j', 1)], done: DONE })
+  await store.commit({
+    effects: [],
+    done: DONE,
+    parked: [1, 2, 3].map((n) => failing(n, { replay, messageId: 'n' })),
+    replayed: [{ ...replay, hasFailed: true }],
+  })
+  expect((await store.read.parked()).items.map(({ notification_ids: [id] }) => id)).toEqual(
+    [3, 2, 1].map((n) => notification('A', n).id),
+  )
+  expect((await store.read.replay('j'))?.counts).toMatchObject({ sent: 0, failed_again: 1 })
 })

@@ -13,31 +13,67 @@ export type StoredParked = Omit<ParkedRecord, 'id' | 'replay'> & {
 }
 
 /** What is parked, what failed and what replays have sent, as effects: in the order in which the script needs them. */
-export async function toOutcomeEffects(batch: Outcomes, nowMs: number): Promise<Effect[]> {
-  const ms = String(nowMs)
-  return [
-    ...batch.failed.map(({ messageId, attempt, reason, status, keys }) =>
+export async function toOutcomeEffects({ parked, failed, replayed }: Outcomes, nowMs: number): Promise<Effect[]> {
+  const effects = failed.flatMap(({ messageId, attempt, reason, status, keys }) =>
+    toPortions(keys).map((some) =>
       toEffect([
         step(
           'attempt',
-          { message: messageId, attempt: String(attempt), ms, status: String(status ?? ''), reason: toShort(reason) },
-          keys.map(plain),
+          {
+            message: messageId,
+            attempt: String(attempt),
+            ms: String(nowMs),
+            status: String(status ?? ''),
+            reason: toShort(reason),
+          },
+          some.map(plain),
         ),
       ]),
     ),
-    ...(await Promise.all(batch.parked.map((one) => park(one, ms)))),
-    ...batch.replayed.map(({ job, entry, hasFailed }) =>
-      toEffect([
-        step('replayed', {
-          entry,
-          job,
-          has_failed: hasFailed ? '1' : '',
-          change: JSON.stringify({ kind: 'parked', ref: entry, state: hasFailed ? 'parked' : 'handled' }),
-        }),
-      ]),
-    ),
-  ]
+  )
+  const ids = new Set<string>()
+  // One after the other: each that is compressed takes a third of a megabyte meanwhile.
+  for (const [at, one] of parked.entries()) {
+    const id = await toId(one)
+    ids.add(id)
+    effects.push(await park(id, one, nowMs, toPlace(nowMs, at)))
+  }
+  for (const { job, entry, hasFailed } of replayed)
+    // A message that can be read by now is parked as the notifications that are in it.
+    effects.push(settleEntry(job, entry, hasFailed ? (ids.has(entry) ? 'failed' : 'moved') : 'handled', nowMs))
+  return effects
 }
+
+/**
+ * What became of an entry that a replay has sent. `failed`: it stays; `moved`: it failed, and what was in it is parked under other ids.
+ *
+ * @param reason why it was not sent at all, with `failed`
+ */
+export const settleEntry = (
+  job: string,
+  entry: string,
+  outcome: 'handled' | 'failed' | 'moved',
+  nowMs: number,
+  reason = '',
+): Effect =>
+  toEffect([
+    step('replayed', {
+      entry,
+      job,
+      outcome,
+      ms: String(nowMs),
+      reason: toShort(reason),
+      change: JSON.stringify({ kind: 'parked', ref: entry, state: outcome === 'handled' ? 'handled' : 'parked' }),
+    }),
+  ])
+
+/** Keys of one step: the script takes no more than 7,000 arguments. */
+const MAX_KEYS = 1_000
+const toPortions = (keys: readonly string[]): (readonly string[])[] =>
+  Array.from({ length: Math.ceil(keys.length / MAX_KEYS) }, (_, at) => keys.slice(at * MAX_KEYS, (at + 1) * MAX_KEYS))
+
+/** Where an entry stands in the list: unix ms, and a fraction that keeps the order of those of one commit. A number has room for 4,096 of them. */
+const toPlace = (ms: number, at: number): string => String(ms + Math.floor(at / 4_096) + (at % 4_096) / 4_096)
 
 /** Longest reason (characters) of each attempt: an entry keeps fifty of them. */
 const MAX_REASON = 200
@@ -45,34 +81,37 @@ const toShort = (reason: string): string => plain(reason).slice(0, MAX_REASON)
 
 /** Digits of an entry's id: 80 bits, so that no two entries share one. */
 const ID_DIGITS = 20
-/** Longest name of a handler, of a foreign event's type for instance. */
-const MAX_NAME = 500
+const IS_ID = /^[0-9a-f]{20}$/
 
 /** The same notification is the same entry, however often it is parked; a message that could not be read keeps the entry it was sent from. */
 async function toId({ route, key, messageId, replay }: Parked): Promise<string> {
-  return replay?.entry ?? (await sha1(`${route} ${key ?? `message ${messageId}`}`)).slice(0, ID_DIGITS)
+  if (key === undefined && replay !== undefined && IS_ID.test(replay.entry)) return replay.entry
+  return (await sha1(`${route} ${key ?? `message ${messageId}`}`)).slice(0, ID_DIGITS)
 }
 
-async function park(parked: Parked, ms: string): Promise<Effect> {
+/** Longest text (characters) that the list shows of what a foreign event may make as long as it likes. The message has it whole. */
+const MAX_SHOWN = 500
+const toShown = (text: string | undefined): string | null => text?.slice(0, MAX_SHOWN) ?? null
+
+async function park(id: string, parked: Parked, nowMs: number, place: string): Promise<Effect> {
   const { route, notification, reason, status, attempts, messageId, messageGroupId, eventSourceARN } = parked
-  const id = await toId(parked)
   const { body, contentEncoding, bytes } = await toBody(parked)
   const parts = toParts(body)
   const record: StoredParked = {
     from: 'functions',
-    notification_ids: notification === undefined ? [] : [notification.id],
-    source: notification === undefined ? null : toSourceId(notification.source),
+    notification_ids: notification === undefined ? [] : [notification.id.slice(0, MAX_SHOWN)],
+    source: notification === undefined ? null : toShown(toSourceId(notification.source)),
     route,
-    type: notification?.type ?? null,
-    subject: notification?.subject ?? null,
+    type: toShown(notification?.type),
+    subject: toShown(notification?.subject),
     reason,
     detail: null,
     status: status ?? null,
-    handler: parked.handler?.slice(0, MAX_NAME) ?? null,
+    handler: toShown(parked.handler),
     attempts,
     received_at: toTime(notification?.time),
     first_attempt_at: toTime(parked.firstReceivedAt),
-    parked_at: new Date(Number(ms)).toISOString(),
+    parked_at: new Date(nowMs).toISOString(),
     bytes,
     message_id: messageId,
     queue: eventSourceARN.slice(eventSourceARN.lastIndexOf(':') + 1),
@@ -88,7 +127,8 @@ async function park(parked: Parked, ms: string): Promise<Effect> {
       attempt: String(attempts),
       status: String(status ?? ''),
       reason: toShort(reason),
-      ms,
+      ms: String(nowMs),
+      place,
       parts: String(parts.length),
       json: JSON.stringify(record),
       change: JSON.stringify({ kind: 'parked', ref: id, state: 'parked' }),
@@ -96,12 +136,15 @@ async function park(parked: Parked, ms: string): Promise<Effect> {
   ])
 }
 
+/** What has fewer bytes is hardly smaller when it is compressed. */
+const LEAST_PACKED = 4_096
+
 /** The message as SQS takes it again; one that could not be read as it came. */
 async function toBody({ notification, body = '', contentEncoding }: Parked) {
   if (notification === undefined) return { body, contentEncoding, bytes: toBytes(body).length }
   const text = formatEvent(notification)
   const bytes = toBytes(text).length
-  const packed = await gzipBody(text)
+  const packed = bytes < LEAST_PACKED ? text : await gzipBody(text)
   return packed.length < bytes
     ? { body: packed, contentEncoding: GZIP, bytes }
     : { body: text, contentEncoding: undefined, bytes }

@@ -55,7 +55,15 @@ local function is_due(document, field, seconds)
   return true
 end
 
+-- A document that must not change without others of its kind: all of them are written by one command.
+local function open_together(k)
+  local document = open(k)
+  document.is_together = true
+  return document
+end
+
 local function write_documents()
+  local together = {}
   for _, document in ipairs(document_order) do
     if document.seconds then
       local parts, count = {}, 0
@@ -63,10 +71,22 @@ local function write_documents()
         parts[count + 1], parts[count + 2], count = field, value, count + 2
       end
       write(document.key, table.concat(parts, FIELD), document.seconds)
+      if document.is_together then together[document.key] = true end
     end
   end
+  local pairs_of = {}
   for _, k in ipairs(write_order) do
-    if written[k] then redis.call('SET', k, texts[k], 'EX', written[k]) end
+    if written[k] and together[k] then
+      pairs_of[#pairs_of + 1], pairs_of[#pairs_of + 2] = k, texts[k]
+    elseif written[k] then
+      redis.call('SET', k, texts[k], 'EX', written[k])
+    end
+  end
+  if #pairs_of == 2 then
+    redis.call('SET', pairs_of[1], pairs_of[2], 'EX', written[pairs_of[1]])
+  else
+    in_portions(pairs_of, function(some) redis.call('MSET', unpack(some)) end)
+    for i = 1, #pairs_of, 2 do expire(pairs_of[i], written[pairs_of[i]]) end
   end
 end
 

@@ -1,10 +1,7 @@
 -- What is parked, by the relay and by functions: a document for each entry, and a list of them by time.
 
--- Entries of one commit have the same time; the fraction keeps their order. A number has room for 4,096 of them in a millisecond.
-local parked_count = 0
-local function list_parked(id, ms)
-  redis.call('ZADD', key('parked'), string.format('%.17g', tonumber(ms) + math.min(parked_count, 4095) / 4096), id)
-  parked_count = parked_count + 1
+local function list_parked(id, place)
+  redis.call('ZADD', key('parked'), place, id)
   if not is_due(upkeep, 'parked', UPKEEP_SECONDS) then return end
   expire(key('parked'), ttl.parked + 7200)
   purge(key('parked'), 'parked')
@@ -39,46 +36,63 @@ function apply.parked(of)
   if #dropped > 0 then keep_latest(own, MAX_OF_RELAY) end
 end
 
--- The failed attempts of a message that comes again: `ms, attempt, status, reason, keys`.
+-- The failed attempts of a message that comes again, `ms, attempt, status, reason, keys`: the latest of them.
 local MAX_ATTEMPTS_BYTES, MAX_ATTEMPTS = 65536, 50
+local attempts_by_key = {}
 function apply.attempt(of)
   local k = key('attempts:' .. of.message)
-  local entry = table.concat({ of.ms, of.attempt, of.status, of.reason, table.concat(of.keys, FIELD) }, SEP)
-  local text = read(k)
-  if text and string.find(ENTRY .. text .. ENTRY, ENTRY .. entry .. ENTRY, 1, true) then return end
-  text = text and text .. ENTRY .. entry or entry
-  if #text <= MAX_ATTEMPTS_BYTES then write(k, text, ttl.done) end
+  local tail = table.concat({ of.attempt, of.status, of.reason, table.concat(of.keys, FIELD) }, SEP)
+  local entries, bytes = entries_of(read(k)), #tail + #of.ms + 1
+  for _, entry in ipairs(entries) do
+    if string.sub(entry, -#tail - 1) == SEP .. tail then return end
+    bytes = bytes + #entry + 1
+  end
+  entries[#entries + 1] = of.ms .. SEP .. tail
+  while bytes > MAX_ATTEMPTS_BYTES and #entries > 1 do bytes = bytes - #table.remove(entries, 1) - 1 end
+  write(k, table.concat(entries, ENTRY), ttl.done)
+  attempts_by_key[of.message] = nil
 end
 -- The attempts of one notification, without the keys.
 local function attempts_of(message, own)
-  local found = {}
-  for _, entry in ipairs(entries_of(read(key('attempts:' .. message)))) do
-    local head, keys = string.match(entry, '^(.*)' .. SEP .. '([^' .. SEP .. ']*)$')
-    if head and string.find(FIELD .. keys .. FIELD, FIELD .. own .. FIELD, 1, true) then found[#found + 1] = head end
+  if not attempts_by_key[message] then
+    local by_key = {}
+    for _, entry in ipairs(entries_of(read(key('attempts:' .. message)))) do
+      local head, keys = string.match(entry, '^(.*)' .. SEP .. '([^' .. SEP .. ']*)$')
+      for _, one in ipairs(head and parts_of(keys, FIELD) or {}) do
+        by_key[one] = by_key[one] or {}
+        table.insert(by_key[one], head)
+      end
+    end
+    attempts_by_key[message] = by_key
   end
-  return found
+  return attempts_by_key[message][own] or {}
 end
 
--- A notification that a function parked. Parked again it is the same entry, with all of its attempts.
-function apply.park(of)
-  local entry = open(key('parked:' .. of.id))
-  if entry.fields.ms == of.ms and entry.fields.json == of.json then return end
+-- A notification that a function parked. Parked again it is the same entry, with all of its attempts. One that was handled leaves a mark, for
+-- the message in which it was, which may come late.
+local function entry_of(id) return open_together(key('parked:' .. id)) end
+local function add_attempts(entry, more)
   local attempts = entries_of(entry.fields.attempts)
-  for _, one in ipairs(attempts_of(of.message, of.key)) do attempts[#attempts + 1] = one end
-  if of.attempt ~= '' then attempts[#attempts + 1] = table.concat({ of.ms, of.attempt, of.status, of.reason }, SEP) end
+  for _, one in ipairs(more) do attempts[#attempts + 1] = one end
   while #attempts > MAX_ATTEMPTS do table.remove(attempts, 1) end
-  for i = tonumber(of.parts), (tonumber(entry.fields.parts) or 0) - 1 do redis.call('DEL', part_key('parked', of.id, i)) end
-  set(entry, 'ms', of.ms, ttl.parked)
-  set(entry, 'parts', of.parts, ttl.parked)
-  set(entry, 'json', of.json, ttl.parked)
   set(entry, 'attempts', table.concat(attempts, ENTRY), ttl.parked)
-  list_parked(of.id, of.ms)
+end
+function apply.park(of)
+  local entry = entry_of(of.id)
+  local fields = entry.fields
+  if fields.handled == of.message or (fields.ms == of.ms and fields.json == of.json) then return end
+  add_attempts(entry, attempts_of(of.message, of.key))
+  if of.attempt ~= '' then add_attempts(entry, { table.concat({ of.ms, of.attempt, of.status, of.reason }, SEP) }) end
+  for i = tonumber(of.parts), (tonumber(fields.parts) or 0) - 1 do redis.call('DEL', part_key('parked', of.id, i)) end
+  for _, field in ipairs({ 'ms', 'parts', 'json', 'message' }) do set(entry, field, of[field], ttl.parked) end
+  set(entry, 'handled', nil, ttl.parked)
+  list_parked(of.id, of.place)
   note_change(of.change)
 end
 
--- A replay: a document of its figures, and the list of its entries. The list alone is written at once; what counts of it is in the document, so
--- that each step may be repeated, and a step that the database breaks off leaves nothing half done.
-local function replay_of(job) return open(key('replay:' .. job)) end
+-- A replay: a document of its figures, and the list of its entries. The list alone is written at once; what counts of it is in the document, and
+-- that changes together with the entries. So each step may be repeated, and one that the database breaks off leaves nothing half done.
+local function replay_of(job) return open_together(key('replay:' .. job)) end
 local function entries_key(job) return key('replay_entries:' .. job) end
 local function count_of(document, field) return tonumber(document.fields[field] or '') or 0 end
 local function add(document, field, count) set(document, field, string.format('%d', count_of(document, field) + count), ttl.parked) end
@@ -100,25 +114,38 @@ function apply.select(of)
   set(replay, 'place', of.to, ttl.parked)
   add(replay, 'selected', #of.entries)
 end
--- Takes the next entries, unless those taken before are still to be sent. One that another replay has, or that is gone, is skipped.
+-- Takes the next entries, unless those taken before are still to be sent: so many, or so many parts of bodies. One that another replay has, or that
+-- is gone, is skipped. A replay that was stopped keeps nothing from others.
+local MAX_PARTS = 32
+local function is_free(entry, job)
+  local other = entry.fields.replay
+  if not entry.fields.parts then return false end
+  if not other or other == job then return true end
+  local fields = replay_of(other).fields
+  return not fields.json or fields.stopped ~= nil
+end
 function apply.claim(of)
   local replay = replay_of(of.job)
   if replay.fields.stopped or (replay.fields.sending or '') ~= '' then return end
   local first = count_of(replay, 'taken')
   local last = math.min(first + of.count, count_of(replay, 'selected')) - 1
   if last < first then return end
-  local taken = {}
+  local taken, seen, parts = {}, 0, 0
   for _, id in ipairs(redis.call('LRANGE', entries_key(of.job), first, last)) do
-    local entry = open(key('parked:' .. id))
-    if entry.fields.parts and (entry.fields.replay or of.job) == of.job then
+    local entry = entry_of(id)
+    local is_taken = is_free(entry, of.job)
+    local more = is_taken and tonumber(entry.fields.parts) or 0
+    if #taken > 0 and parts + more > MAX_PARTS then break end
+    seen, parts = seen + 1, parts + more
+    if is_taken then
       set(entry, 'replay', of.job, ttl.parked)
       taken[#taken + 1] = id
     end
   end
-  set(replay, 'taken', string.format('%d', last + 1), ttl.parked)
+  set(replay, 'taken', string.format('%d', first + seen), ttl.parked)
   set(replay, 'sending', table.concat(taken, ENTRY), ttl.parked)
   add(replay, 'sent', #taken)
-  add(replay, 'skipped', last + 1 - first - #taken)
+  add(replay, 'skipped', seen - #taken)
   add(replay, 'round', 1)
 end
 function apply.sent(of)
@@ -131,14 +158,16 @@ function apply.stop(of)
 end
 -- What became of an entry that a replay had sent. Behind `park`, which may have put the same one aside again.
 function apply.replayed(of)
-  local entry = open(key('parked:' .. of.entry))
+  local entry, replay = entry_of(of.entry), replay_of(of.job)
   if entry.fields.replay ~= of.job then return end
-  local replay = replay_of(of.job)
   add(replay, 'sent', -1)
-  add(replay, of.has_failed == '1' and 'failed_again' or 'handled', 1)
+  add(replay, of.outcome == 'handled' and 'handled' or 'failed_again', 1)
   note_change(of.change)
-  if of.has_failed == '1' then return set(entry, 'replay', nil, ttl.parked) end
+  if of.reason ~= '' then add_attempts(entry, { table.concat({ of.ms, '0', '', of.reason }, SEP) }) end
+  if of.outcome == 'failed' then return set(entry, 'replay', nil, ttl.parked) end
   unlist_parked(of.entry)
   drop_parts('parked', of.entry, entry.fields.parts)
+  local message = entry.fields.message
   for field in pairs(entry.fields) do set(entry, field, nil, ttl.unparked) end
+  set(entry, 'handled', message, ttl.unparked)
 end
