@@ -2,7 +2,17 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { agentStatus, cdr, createStore, type Effect } from '../../src/store/index.ts'
+import {
+  agentStatus,
+  cdr,
+  claimEntries,
+  createStore,
+  noteSent,
+  selectEntries,
+  startReplay,
+  type Effect,
+} from '../../src/store/index.ts'
+import { notification } from '../adapter/factories.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
 import { BASE_MS, nextId, toEvent } from './events.ts'
@@ -48,6 +58,58 @@ test.each(['hset', 'set', 'zadd', 'xadd', 'expire'])(
     expect((await store.read.campaign('c1'))?.today).toMatchObject({ cdrs: 1 })
     expect((await store.read.agents()).items).toMatchObject([{ ref: '1002', states: [{ status: 'busy' }] }])
     expect((await store.read.campaigns()).items.map(({ ref }) => ref)).toEqual(['c1'])
+    for (const key of await client.keys('*')) expect([key, (await client.ttl(key)) > 0]).toEqual([key, true])
+  },
+)
+
+// EXPIRE takes no memory, so a database refuses it to nobody who may write.
+test.each(['set', 'mset', 'zadd', 'zrem', 'rpush', 'del', 'xadd'])(
+  'G4: steps of a replay in the middle of which the database refuses %s are whole after their next attempt, and counted once',
+  async (command) => {
+    const { store, client } = await useInterrupted()
+    const commit = async (batch: Partial<Parameters<typeof store.commit>[0]>) => {
+      await client.sendCommand(['ACL', 'SETUSER', 'default', `-${command}`])
+      // Not every step needs the command.
+      await store.commit({ effects: [], done: new Map(), ...batch }).catch(() => undefined)
+      await client.sendCommand(['ACL', 'SETUSER', 'default', `+${command}`])
+      await store.commit({ effects: [], done: new Map(), ...batch })
+    }
+    const parked = [1, 2, 3].map((n) => ({
+      route: 'agents-status',
+      key: `k${n}`,
+      notification: notification('A', n),
+      reason: '422',
+      attempts: 1,
+      messageId: `m${n}`,
+      eventSourceARN: 'arn:x:enigma-agents-status.fifo',
+    }))
+    await commit({ parked })
+    const { ids } = await store.read.findParked({}, '')
+    expect((await Promise.all(ids.map((id) => store.read.parkedEntry(id)))).map((one) => one?.message_id)).toEqual([
+      'm1',
+      'm2',
+      'm3',
+    ])
+    const [first = '', second = '', third = ''] = ids
+    const asked = { operator: 'jane', created_at: new Date(BASE_MS).toISOString(), rate: 5, filter: {} }
+    await commit({ effects: [startReplay('j', asked), selectEntries('j', '', null, ids)] })
+    await commit({ effects: [claimEntries('j', 3)] })
+    expect((await store.read.replayProgress('j'))?.sending).toEqual(ids)
+    expect((await store.read.parked()).items.map(({ replay }) => replay)).toEqual(['j', 'j', 'j'])
+    await commit({ effects: [noteSent('j', '1')] })
+    await commit({
+      parked: [{ ...parked[1], reason: '409', messageId: 'n2' } as (typeof parked)[number]],
+      replayed: [
+        { job: 'j', entry: first, hasFailed: false },
+        { job: 'j', entry: second, hasFailed: true },
+        { job: 'j', entry: third, hasFailed: false },
+      ],
+    })
+    expect(await store.read.replay('j')).toMatchObject({
+      state: 'done',
+      counts: { waiting: 0, sent: 0, handled: 2, failed_again: 1, skipped: 0 },
+    })
+    expect((await store.read.parked()).items).toMatchObject([{ id: second, reason: '409', replay: null }])
     for (const key of await client.keys('*')) expect([key, (await client.ttl(key)) > 0]).toEqual([key, true])
   },
 )
