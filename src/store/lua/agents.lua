@@ -30,27 +30,27 @@ end
 -- The statuses that began or ended a call lately, in the order of time: kind, campaign and stamp of each. Those from well before the present call say
 -- nothing about it. Which call an agent has is told from them when it is read (src/store/reads/current-call.ts).
 local MAX_TURNS, ACCOMPANIES_MS = 24, 10000
+local function ms_of_turn(turn)
+  local _, _, ms = split(parts_of(turn, SEP)[3])
+  return ms
+end
 local function with_turn(turns, turn, call_stamp)
-  local since, entries = 0, {}
+  local entries = entries_of(turns)
+  if turn then
+    local at, ms = #entries, ms_of_turn(turn)
+    while at > 0 do
+      local other_ms = ms_of_turn(entries[at])
+      if other_ms < ms or (other_ms == ms and entries[at] <= turn) then break end
+      at = at - 1
+    end
+    if entries[at] ~= turn then table.insert(entries, at + 1, turn) end
+  end
+  local first = math.max(1, #entries - MAX_TURNS + 1)
   if call_stamp then
     local _, _, ms = split(call_stamp)
-    since = ms - ACCOMPANIES_MS
+    while entries[first] and ms_of_turn(entries[first]) < ms - ACCOMPANIES_MS do first = first + 1 end
   end
-  local all = entries_of(turns)
-  if turn then all[#all + 1] = turn end
-  for _, entry in ipairs(all) do
-    local _, _, ms = split(parts_of(entry, SEP)[3])
-    if ms >= since then entries[#entries + 1] = { entry, ms } end
-  end
-  table.sort(entries, function(a, b)
-    if a[2] ~= b[2] then return a[2] < b[2] end
-    return a[1] < b[1]
-  end)
-  local kept = {}
-  for i = math.max(1, #entries - MAX_TURNS + 1), #entries do
-    if entries[i][1] ~= kept[#kept] then kept[#kept + 1] = entries[i][1] end
-  end
-  return table.concat(kept, ENTRY)
+  return table.concat(entries, ENTRY, first)
 end
 
 function apply.agent_status(of)
@@ -108,10 +108,6 @@ local function to_call(entry)
   local parts = parts_of(entry, SEP)
   return { source = parts[3], ref = parts[4], numbers = parts[5], rank = parts[6], stamp = parts[7] }
 end
-local function prefer_call(a, b)
-  local call, other = to_call(a), to_call(b)
-  if is_other_copy(call, other) then return is_better(call, other) end
-end
 
 -- The verdict of a CDR on a call with its reference: 'over', 'doubt' or nothing. There is one CDR for each number tried, so it may be of an earlier
 -- try: one that was received before the call, names another agent or another number, or ended before the call was handed over. The end is
@@ -162,8 +158,14 @@ function apply.call(of)
   local call = { source = of.source, ref = name(of.call_ref), numbers = of.numbers, stamp = of.stamp, rank = rank, json = of.json,
     campaign = name(of.campaign), again = '', over = '', cdrs = '' }
   local agent = open(key('agent:' .. name(of.ref)))
-  local entry = table.concat({ of.ms, of.id, of.source, call.ref, of.numbers, rank, of.stamp, of.json }, SEP)
-  if add_once(key('agent_calls:' .. name(of.ref)), entry, 20, ttl.agent, prefer_call) then note_change(of.change) end
+  local entry = table.concat({ of.source, call.ref, of.numbers, rank, of.stamp, of.json }, SEP)
+  -- Nearly all entries are of other calls: only one that may be of this one is taken apart.
+  local named = SEP .. of.source .. SEP .. call.ref .. SEP
+  local function is_better_copy(entry_of_other)
+    local other = string.find(entry_of_other, named, 1, true) and to_call(entry_of_other)
+    if other and is_other_copy(call, other) then return is_better(call, other) end
+  end
+  if add_once(key('agent_calls:' .. name(of.ref)), of.ms, of.id, entry, 20, ttl.agent, is_better_copy) then note_change(of.change) end
   register(agent, 'agents', of.ref, 'agent', ttl.agent)
   local held = read_call(agent)
   local is_same = held and held.ref == call.ref and held.source == call.source

@@ -25,7 +25,6 @@ local function drop(k)
 end
 
 local documents, document_order = {}, {}
-local PAIR = '([^' .. FIELD .. ']*)' .. FIELD .. '([^' .. FIELD .. ']*)' .. FIELD
 local function without_separator(text)
   if not string.find(text, FIELD, 1, true) then return text end
   return (string.gsub(text, FIELD, ' '))
@@ -33,10 +32,8 @@ end
 local function open(k)
   local document = documents[k]
   if document then return document end
-  local text, fields = read(k), {}
-  if text then
-    for field, value in string.gmatch(text .. FIELD, PAIR) do fields[field] = value end
-  end
+  local parts, fields = parts_of(read(k) or '', FIELD), {}
+  for i = 1, #parts - 1, 2 do fields[parts[i]] = parts[i + 1] end
   document = { key = k, fields = fields }
   documents[k], document_order[#document_order + 1] = document, document
   return document
@@ -126,30 +123,27 @@ local function write_registers()
 end
 
 -- A list that is one text. Keeps the latest entries, each once; an entry begins with its time (unix ms) and its id. A copy has the same id, or
--- is one by the function; of two copies the one stays that the function prefers. Answers whether the list has changed.
-local function add_once(k, entry, most, seconds, is_copy)
-  local entries = entries_of(read(k))
-  local head = string.match(entry, '^[^' .. SEP .. ']*' .. SEP .. '([^' .. SEP .. ']*' .. SEP .. ')')
+-- the function answers whether the new entry is better than it; of two copies the better one stays. Answers whether the list has changed.
+local function add_once(k, ms, id, rest, most, seconds, is_better)
+  local entries, head, entry = entries_of(read(k)), SEP .. id .. SEP, ms .. SEP .. id .. SEP .. rest
   local first, first_ms
   for i, other in ipairs(entries) do
-    local ms, id = string.match(other, '^([^' .. SEP .. ']*)' .. SEP .. '([^' .. SEP .. ']*' .. SEP .. ')')
-    if id == head then return false end
-    if is_copy then
-      local better = is_copy(entry, other)
-      if better == false then return false end
-      if better then
-        table.remove(entries, i)
-        entries[#entries + 1] = entry
-        write(k, table.concat(entries, ENTRY), seconds)
-        return true
-      end
+    local at = string.find(other, SEP, 1, true)
+    if string.sub(other, at, at + #head - 1) == head then return false end
+    local better = is_better and is_better(other)
+    if better == false then return false end
+    if better then
+      table.remove(entries, i)
+      entries[#entries + 1] = entry
+      write(k, table.concat(entries, ENTRY), seconds)
+      return true
     end
-    ms = tonumber(ms) or 0
-    if not first or ms < first_ms then first, first_ms = i, ms end
+    local other_ms = tonumber(string.sub(other, 1, at - 1))
+    if not first or other_ms < first_ms then first, first_ms = i, other_ms end
   end
   entries[#entries + 1] = entry
   if #entries > most then
-    if first_ms > tonumber(string.match(entry, '^[^' .. SEP .. ']*')) then return false end
+    if first_ms > tonumber(ms) then return false end
     table.remove(entries, first)
   end
   write(k, table.concat(entries, ENTRY), seconds)

@@ -12,14 +12,15 @@ local function name(text)
   if #text <= 512 then return text end
   return '~' .. redis.sha1hex(text)
 end
-local PARTS = {}
-for _, by in ipairs({ SEP, ENTRY, FIELD }) do PARTS[by] = '([^' .. by .. ']*)' .. by end
+-- By plain finds: a pattern is matched character by character, which takes ten times as long.
 local function parts_of(text, by)
-  local parts, count = {}, 0
-  for part in string.gmatch(text .. by, PARTS[by]) do
+  local parts, count, from = {}, 0, 1
+  repeat
+    local at = string.find(text, by, from, true)
     count = count + 1
-    parts[count] = part
-  end
+    parts[count] = string.sub(text, from, (at or 0) - 1)
+    from = at and at + 1
+  until not at
   return parts
 end
 local function entries_of(list) return list and list ~= '' and parts_of(list, ENTRY) or {} end

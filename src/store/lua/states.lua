@@ -46,7 +46,7 @@ end
 function apply.state(of)
   local document = open(key(of.of .. ':' .. name(of.ref)))
   local history = key(of.of .. '_history:' .. name(of.ref))
-  if add_once(history, of.ms .. SEP .. of.id .. SEP .. of.json, 100, ttl.campaign) then note_change(of.change) end
+  if add_once(history, of.ms, of.id, of.json, 100, ttl.campaign) then note_change(of.change) end
   if newer(of.stamp, document.fields.stamp) then
     if document.fields.status ~= of.status then set(document, 'since', of.at, ttl.campaign) end
     set(document, 'status', of.status, ttl.campaign)
