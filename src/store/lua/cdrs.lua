@@ -123,15 +123,18 @@ end
 local MAX_REASONS, FIGURES_SECONDS = 30, ttl.cdr + 86400
 local function figures_of(counted)
   local quarter, campaign = string.match(counted, '^(%d+)' .. FIELD .. '([^' .. FIELD .. ']*)')
-  if quarter then return open(key('figures:' .. campaign .. ':' .. string.format('%.0f', math.floor(tonumber(quarter) / 96)))) end
+  if not quarter then return end
+  local day, own = math.floor(tonumber(quarter) / 96), tostring(tonumber(quarter) % 96)
+  local k = key('figures:' .. campaign .. ':' .. string.format('%.0f', day))
+  open_field(k, 'registered')
+  return open_field(k, own), own
 end
 local function count_cdr(counted, by)
-  local figures = figures_of(counted)
+  local figures, field = figures_of(counted)
   local quarter, _, reason, answered, talk, hold = unpack(parts_of(counted, FIELD))
   quarter = tonumber(quarter)
   -- Hours are kept that have a part within the time for which CDRs are.
   if not figures or (quarter + 4) * QUARTER_MS <= oldest('cdr') then return end
-  local field = tostring(quarter % 96)
   local sums, reasons = {}, {}
   local held = parts_of(figures.fields[field] or '', SEP)
   for i, value in ipairs({ answered or 0, talk or 0, hold or 0 }) do

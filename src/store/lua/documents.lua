@@ -29,13 +29,26 @@ local function without_separator(text)
   if not string.find(text, FIELD, 1, true) then return text end
   return (string.gsub(text, FIELD, ' '))
 end
+local function add_document(k, fields, rest)
+  documents[k] = { key = k, fields = fields, rest = rest }
+  document_order[#document_order + 1] = documents[k]
+  return documents[k]
+end
 local function open(k)
-  local document = documents[k]
-  if document then return document end
+  if documents[k] then return documents[k] end
   local parts, fields = parts_of(read(k) or '', FIELD), {}
   for i = 1, #parts - 1, 2 do fields[parts[i]] = parts[i + 1] end
-  document = { key = k, fields = fields }
-  documents[k], document_order[#document_order + 1] = document, document
+  return add_document(k, fields, '')
+end
+-- Opens one field of a long document, and leaves the rest one text. None of its values may be the name of a field.
+local function open_field(k, field)
+  local document = documents[k] or add_document(k, {}, read(k) and FIELD .. read(k) or '')
+  local rest = document.rest
+  local from, to = string.find(rest, FIELD .. field .. FIELD, 1, true)
+  if from then
+    local stop = string.find(rest, FIELD, to + 1, true) or #rest + 1
+    document.fields[field], document.rest = string.sub(rest, to + 1, stop - 1), string.sub(rest, 1, from - 1) .. string.sub(rest, stop)
+  end
   return document
 end
 -- Changes a field (nil: removes it); the document is written at the end and kept for so many seconds from now.
@@ -67,7 +80,7 @@ local function write_documents()
       for field, value in pairs(document.fields) do
         parts[count + 1], parts[count + 2], count = field, value, count + 2
       end
-      write(document.key, table.concat(parts, FIELD), document.seconds)
+      write(document.key, table.concat(parts, FIELD) .. document.rest, document.seconds)
       if document.is_together then together[document.key] = true end
     end
   end
