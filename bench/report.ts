@@ -100,9 +100,14 @@ export function formatCold(results: readonly ColdStart[]): string {
   return `Cold starts of bundles\n${formatTable(['', 'kB', 'import ms', 'first invocation ms', 'more than an empty handler ms'], rows)}`
 }
 
-export function formatCapacity({ cdrs, perSecond, slowestMs, averageMs, usedMb }: CapacityFigures): string {
-  const row = [thousands(cdrs), thousands(perSecond), averageMs.toFixed(2), slowestMs.toFixed(1), thousands(usedMb)]
-  const head = ['CDRs before', 'notifications per second', 'script ms on average', 'slowest ms', 'MB']
+export function formatCapacity({ cdrs, perSecond, usedMb, cpuMs, waitedMs, ...clock }: CapacityFigures): string {
+  const times = [clock.averageMs, clock.p99Ms, clock.p999Ms, clock.slowestMs, cpuMs]
+  const row = [cdrs, perSecond].map(thousands).concat(
+    times.map((ms) => ms.toFixed(2)),
+    [waitedMs, usedMb].map(thousands),
+  )
+  const scripts = ['script ms: average', 'p99', 'p99.9', 'slowest', 'CPU ms each']
+  const head = ['CDRs before', 'per second', ...scripts, 'waited for a CPU, ms in all', 'MB']
   return `The functions into one database, asked for 2,000 a second\n${formatTable(head, [row])}`
 }
 
