@@ -43,6 +43,7 @@ end
 -- Opens one field of a long document, and leaves the rest one text. None of its values may be the name of a field.
 local function open_field(k, field)
   local document = documents[k] or add_document(k, {}, read(k) and FIELD .. read(k) or '')
+  if document.fields[field] then return document end
   local rest = document.rest
   local from, to = string.find(rest, FIELD .. field .. FIELD, 1, true)
   if from then
