@@ -199,11 +199,11 @@ async function withId(one: Step, secret: string): Promise<Step> {
 }
 
 /**
- * How long a script may hold the database up, in statuses of 50 µs each: some three milliseconds. Each script more costs three commands, so a
+ * How long a script may hold the database up, in statuses of 50 µs each: two milliseconds as a rule, five at worst. Each script more costs three commands, so a
  * portion is not smaller than it has to be.
  */
-const MAX_WORK = 64
-const WORK: Partial<Record<Step['name'], number>> = { call: 2.5, cdr: 2 }
+const MAX_WORK = 40
+const WORK: Partial<Record<Step['name'], number>> = { call: 3, cdr: 2 }
 
 /** Steps in portions of a script each, in order. */
 function* toPortions(steps: readonly Step[], maxBytes: number): Generator<Step[]> {

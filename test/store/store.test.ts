@@ -7,7 +7,7 @@ import { event, fromSqs, record, type AdapterEnv, type LogLine } from '../../src
 import type { Parked } from '../../src/protocol/index.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { AgentCall } from '../../src/protocol/index.ts'
-import { agentCall, createStore, StoreError, type Effect } from '../../src/store/index.ts'
+import { agentCall, agentStatus, createStore, StoreError, type Effect } from '../../src/store/index.ts'
 import { notification, RECEIVED, sqsEvent, sqsRecord } from '../adapter/factories.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { commitTo } from '../support/commit.ts'
@@ -41,7 +41,7 @@ const failure = async (url: string, token = 'test-token'): Promise<StoreError> =
 test('a batch is one request, and so is a recall', async () => {
   const { store, proxy } = await useStore()
   await store.commit({
-    effects: Array.from({ length: 24 }, () => call),
+    effects: Array.from({ length: 12 }, () => call),
     done: new Map([
       ['m1', ['a', 'b']],
       ['m2', ['c']],
@@ -58,7 +58,7 @@ test('a batch that would hold the database up for long goes in several requests,
     agentStatus(toEvent('agents', 'status', '1002', { status: `s${at}`, campaign_ref: 'c1' }, at)),
   )
   await store.commit({ effects, done: NONE })
-  expect(proxy.seen.requests).toBe(3)
+  expect(proxy.seen.requests).toBe(4)
   expect(await store.read.agent('1002')).toMatchObject({ states: [{ status: 's149' }] })
 })
 
