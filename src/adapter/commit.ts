@@ -10,9 +10,9 @@ export function toCommit<Effect>(messages: readonly Message<Effect>[]): Commit<E
     done: toRemember(messages),
     parked: [...messages, ...entries].flatMap(({ parked }) => parked ?? []),
     failed: messages.flatMap(toFailed),
-    replayed: messages.filter(isFinished).flatMap(({ replay, parked, entries: own }) => {
+    replayed: messages.filter(isFinished).flatMap(({ record, replay, parked, entries: own }) => {
       const hasFailed = parked !== undefined || own.some((entry) => entry.parked !== undefined)
-      return replay === undefined ? [] : [{ ...replay, hasFailed }]
+      return replay === undefined ? [] : [{ ...replay, hasFailed, messageId: record.messageId }]
     }),
   }
 }

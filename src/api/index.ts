@@ -5,5 +5,5 @@ export { ApiError, logToConsole as logApi, type Log as LogApi } from './errors.t
 export { problemResponse } from './problem.ts'
 export type { ReplayOptions } from './replays.ts'
 export { createReplayApp } from './relay.ts'
-export { findWaiting, runReplay, type RunReplayOptions, type SendParked } from './run-replay.ts'
+export { findLost, runReplay, type RunReplayOptions, type SendParked } from './run-replay.ts'
 export { parseTokens, ROLES, type ApiToken, type Role } from './tokens.ts'

@@ -24,9 +24,14 @@ app.post('/relay/parked/:id?', async (c) => {
   return c.body(null, 204)
 })
 
-/** The steps of replays; `run` goes on with one. */
-export const createReplayApp = (run: (job: string) => Promise<void>): Hono<AdapterEnv<Effect>> =>
+/** The steps of replays; `run` goes on with one. A step that fails to the end is not parked: the schedule asks for another. */
+export const createReplayApp = (run: (step: ReplayStep) => Promise<void>): Hono<AdapterEnv<Effect>> =>
   new Hono<AdapterEnv<Effect>>().post('/relay/replay/:job?', async (c) => {
-    await run((await event(c, ReplayStep)).payload.job)
+    const { payload, lastAttempt } = await event(c, ReplayStep)
+    try {
+      await run(payload)
+    } catch (error) {
+      if (!lastAttempt) throw error
+    }
     return c.body(null, 204)
   })

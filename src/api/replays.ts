@@ -77,7 +77,7 @@ export function replays(read: Reads, replay: ReplayOptions | undefined, now: () 
           400: problemAs('The body is wrong; `parameter` names the field.'),
           401: problemAs('The bearer token is missing or wrong.'),
           403: problemAs('The token does not have the role operate.'),
-          503: problemAs('The read model or SQS does not answer; nothing was sent.'),
+          503: problemAs('The read model or SQS does not answer. `GET /replays` tells whether it was started.'),
         },
       }),
       requireOperator,

@@ -32,44 +32,56 @@ const ENTRIES = 100
 
 /**
  * Goes on with a replay: finds its entries, takes them, sends them. What was taken is sent before anything else is, so a step that ended in the
- * middle is repeated by the next one. Resolves with whether there is more to do. @throws StoreError, or what `send` throws
+ * middle is repeated by the next one. Resolves with the number that the next step has to know; undefined when there is nothing more to do.
+ *
+ * @param steps how often the replay had gone on when this step was asked for: when it has since, another step does. Absent: not known
+ * @throws StoreError, or what `send` throws
  */
-export async function runReplay(job: string, options: RunReplayOptions): Promise<boolean> {
+export async function runReplay(
+  job: string,
+  steps: number | undefined,
+  options: RunReplayOptions,
+): Promise<number | undefined> {
   const { read, commit, send, limitMs, sleep, now = Date.now } = options
   const apply = async (...effects: readonly Effect[]) => commit({ effects, done: new Map() })
   const startMs = now()
-  while (now() - startMs < limitMs) {
+  for (let isFirst = true; ; isFirst = false) {
     const replay = await read.replayProgress(job)
-    if (replay === null) return false
+    if (replay === null || (isFirst && steps !== undefined && replay.steps !== steps)) return undefined
+    if (!isFirst && now() - startMs >= limitMs) return replay.steps
     const { place, filter, sending, round, rate, counts, state } = replay
     if (sending.length > 0) {
-      const messages = await read.parkedMessages(sending)
+      const messages = await read.parkedMessages(sending, job)
       const refused = new Map<string, string>([
         ...sending.map((id) => [id, GONE] as const),
         ...messages.map(({ id }) => [id, ''] as const),
       ])
       for (const [id, reason] of await send(job, messages)) refused.set(id, reason)
       const failed = [...refused].filter(([, reason]) => reason !== '')
-      await apply(...failed.map(([id, reason]) => settleEntry(job, id, 'failed', now(), reason)), noteSent(job, round))
+      await apply(
+        ...failed.map(([id, reason]) => settleEntry({ job, entry: id, outcome: 'failed', reason }, now())),
+        noteSent(job, round),
+      )
       await sleep((messages.length * 1_000) / rate)
-    } else if (state === 'stopped') return false
+    } else if (state === 'stopped') return undefined
     else if (place !== null) {
       const found = await read.findParked({ ...filter, from: 'functions' }, place)
       await apply(selectEntries(job, place, found.place, found.ids))
     } else if (counts.waiting > 0) await apply(claimEntries(job, Math.min(ENTRIES, Math.ceil(rate))))
-    else return false
+    else return undefined
   }
-  return true
 }
 
-/** The latest replays that have something to send. @throws StoreError */
-export async function findWaiting(read: Reads): Promise<readonly { readonly id: string }[]> {
-  const { items } = await read.replays()
+/** Longer than a step takes, and than most pauses before it is repeated. */
+const LOST_MS = 5 * 60_000
+
+/** Of the latest 500 replays those that have something to send and have not gone on for five minutes: their step was lost. @throws StoreError */
+export async function findLost(read: Reads, nowMs = Date.now()): Promise<string[]> {
+  const { items } = await read.replays({ limit: 500 })
   const running = items.filter(({ state }) => state === 'running')
   const all = await Promise.all(running.map(({ id }) => read.replayProgress(id)))
-  return all.filter(
-    (one) => one !== null && (one.sending.length > 0 || one.place !== null || one.counts.waiting > 0),
-  ) as {
-    id: string
-  }[]
+  return all.flatMap((one) => {
+    if (one === null || one.atMs > nowMs - LOST_MS) return []
+    return one.sending.length > 0 || one.place !== null || one.counts.waiting > 0 ? [one.id] : []
+  })
 }

@@ -110,10 +110,16 @@ async function parkMessages(
     await commit(join(batches))
   } catch (fault) {
     // What one message holds must not keep the others there.
-    const alone = await Promise.allSettled(batches.map((batch) => commit(batch)))
-    parked = messages.filter((_, at) => alone[at]?.status === 'fulfilled')
+    const own: Message[] = []
+    const faults: unknown[] = []
+    for (const [at, message] of messages.entries())
+      await commit(batches[at] as Commit<never>).then(
+        () => own.push(message),
+        (error: unknown) => faults.push(error),
+      )
+    parked = own
     if (parked.length === 0) throw fault
-    for (const one of alone) if (one.status === 'rejected') fail(queue, one.reason)
+    for (const error of faults) fail(queue, error)
   }
   const { sdk, client } = await sqs()
   const Entries = parked.map(({ ReceiptHandle }, index) => ({ Id: String(index), ReceiptHandle }))

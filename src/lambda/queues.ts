@@ -130,8 +130,13 @@ async function sendBatch(
   }
 }
 
-/** Asks for the next step of a replay. Steps of one replay run one after another. @throws the SDK's error */
-export async function sendReplayStep(prefix: string, job: string): Promise<void> {
+/**
+ * Asks for the next step of a replay. Steps of one replay run one after another.
+ *
+ * @param steps how often the replay has gone on: the step does nothing when it has by then. Absent: it goes on in any case
+ * @throws the SDK's error
+ */
+export async function sendReplayStep(prefix: string, job: string, steps?: number): Promise<void> {
   const { sdk, client } = await sqs()
   const id = crypto.randomUUID()
   const { type, subType } = RELAY_ROUTES.replay
@@ -145,7 +150,7 @@ export async function sendReplayStep(prefix: string, job: string): Promise<void>
         subject: job,
         time: new Date().toISOString(),
         datacontenttype: 'application/json',
-        data: formatPacket({ type: subType, payload: { job } }),
+        data: formatPacket({ type: subType, payload: { job, ...(steps === undefined ? {} : { steps }) } }),
         transport: 'list',
         channel: '',
         sequence: '',

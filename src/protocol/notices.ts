@@ -70,5 +70,9 @@ export const RelayParked = v.looseObject({
 export type RelayParked = v.InferOutput<typeof RelayParked>
 
 /** A step of a replay. */
-export const ReplayStep = v.looseObject({ job: v.pipe(v.string(), v.nonEmpty('must not be empty')) })
+export const ReplayStep = v.looseObject({
+  job: v.pipe(v.string(), v.nonEmpty('must not be empty')),
+  /** How often the replay had gone on when the step was asked for. */
+  steps: v.optional(v.number()),
+})
 export type ReplayStep = v.InferOutput<typeof ReplayStep>

@@ -33,6 +33,7 @@ export type Replay = {
 
 /** What became of one. */
 export type Replayed = Replay & {
+  readonly messageId: string
   /** It was parked again. */
   readonly hasFailed: boolean
 }

@@ -132,6 +132,9 @@ export type ReplayProgress = ReplayRecord & {
   /** The entries that are being sent, and in which round. */
   readonly sending: readonly string[]
   readonly round: string
+  /** How often it went on, and when it last did (unix ms). */
+  readonly steps: number
+  readonly atMs: number
 }
 
 /** A span in which PubSub of a source was not heard by one relay, or what was heard was given up. */
@@ -177,8 +180,8 @@ export type OperatorReads = {
   /** Newest first by `parked_at`. A cursor is made of that (unix ms) and the id. */
   parked: (filter?: ParkedFilter) => Promise<ParkedPage>
   parkedEntry: (id: string) => Promise<ParkedDetail | null>
-  /** Entries of functions as SQS takes them again, in the given order; those that are gone are left out. */
-  parkedMessages: (ids: readonly string[]) => Promise<ParkedMessage[]>
+  /** Entries of functions as SQS takes them again, in the given order; those that are gone, or that this replay has not, are left out. */
+  parkedMessages: (ids: readonly string[], job?: string) => Promise<ParkedMessage[]>
   /** The ids of the next entries that fit, oldest first, behind a place; '' is the beginning, null the end. */
   findParked: (filter: ParkedQuery, place: string) => Promise<{ readonly ids: string[]; readonly place: string | null }>
   /** Newest first. */

@@ -87,11 +87,11 @@ const STEPS = {
     keys: ({ id, message }) => [`parked:${id}`, `attempts:${message}`],
   },
   replayed: {
-    takes: ['entry', 'job', 'outcome', 'ms', 'reason', 'change'],
+    takes: ['entry', 'job', 'message', 'outcome', 'ms', 'reason', 'change'],
     keys: ({ entry, job }) => [`parked:${entry}`, `replay:${job}`],
   },
   replay: { takes: ['job', 'ms', 'json'], keys: ({ job }) => [`replay:${job}`] },
-  select: { takes: ['job', 'from', 'to', '...entries'], keys: ({ job }) => [`replay:${job}`] },
+  select: { takes: ['job', 'from', 'to', 'is_chosen', '...entries'], keys: ({ job }) => [`replay:${job}`] },
   claim: { takes: ['job', 'count'], keys: ({ job }) => [`replay:${job}`] },
   sent: { takes: ['job', 'round'], keys: ({ job }) => [`replay:${job}`] },
   stop: { takes: ['job'], keys: ({ job }) => [`replay:${job}`] },

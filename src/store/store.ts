@@ -163,10 +163,15 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
     await apply(steps, true)
   }
 
+  // No two commits of this process park at the same place, so that what they park keeps its order.
+  let nextPlaceMs = 0
   return {
     async commit(batch) {
       const { parked = [], failed = [], replayed = [] } = batch
-      const outcomes = await toOutcomeEffects({ parked, failed, replayed }, now())
+      const nowMs = now()
+      const placeMs = Math.max(nowMs, nextPlaceMs)
+      if (parked.length > 0) nextPlaceMs = placeMs + Math.ceil(parked.length / 4_096)
+      const outcomes = await toOutcomeEffects({ parked, failed, replayed }, nowMs, placeMs)
       const steps = [...batch.effects, ...outcomes].flatMap((effect) => effect.steps)
       // In portions, so that a whole batch of finished ids fits as well.
       for (const [message, ids] of batch.done)

@@ -111,9 +111,9 @@ test('what a replay sent says so to its handler, and to the commit what became o
   const replay = { job: 'job-7', entry: 'entry-1' }
   // The one that is tried again has no outcome yet.
   expect(scene.commits[0]?.replayed).toEqual([
-    { ...replay, hasFailed: true },
-    { ...replay, hasFailed: false },
-    { ...replay, hasFailed: true },
+    { ...replay, hasFailed: true, messageId: 'm1' },
+    { ...replay, hasFailed: false, messageId: 'm3' },
+    { ...replay, hasFailed: true, messageId: 'm9' },
   ])
   expect(scene.parked).toMatchObject([
     { body: 'not json', replay },
@@ -255,5 +255,7 @@ test.each([
       : sqsRecord(pack, { messageId: 'm', receiveCount: 2 })
   await scene.failed(sqsEvent(former, replay))
   expect(scene.ran.filter((id) => id.endsWith('/1'))).toHaveLength(way === 'copy' ? 2 : 1)
-  expect(scene.commits.at(-1)?.replayed).toEqual([{ job: 'job', entry: 'entry', hasFailed: true }])
+  expect(scene.commits.at(-1)?.replayed).toEqual([
+    { job: 'job', entry: 'entry', hasFailed: true, messageId: 'replayed' },
+  ])
 })

@@ -566,7 +566,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     const byFilter = { ...asked, created_at: iso(NOW + 1), filter: { route: 'agents-call', untilMs: BASE_MS } }
     const replay = async (name: string) => (await read.replay(name))?.counts
     const counts = { waiting: 0, sent: 0, handled: 0, failed_again: 0, skipped: 0 }
-    await commit({ effects: [startReplay('r1', asked, [id, id, other]), startReplay('r2', byFilter)] })
+    await commit({ effects: [startReplay('r1', asked, [other, id, id]), startReplay('r2', byFilter)] })
     expect(await read.replays()).toEqual({
       items: [
         { id: 'r2', ...byFilter, state: 'running', counts },
@@ -575,7 +575,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
       next: null,
     })
     await commit({ effects: [claimEntries('r1', 1)] })
-    expect(await read.replayProgress('r1')).toMatchObject({ sending: [id], round: '1', place: null })
+    expect(await read.replayProgress('r1')).toMatchObject({ sending: [id], round: '1', place: null, steps: 3 })
     await commit({ effects: [selectEntries('r2', '', 'there', [id]), selectEntries('r2', 'there', null, [other])] })
     await commit({ effects: [claimEntries('r2', 9)] })
     expect(await replay('r2')).toEqual({ ...counts, sent: 1, skipped: 1 })
@@ -588,8 +588,8 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     await commit({
       parked: [{ ...one, reason: '409: no', status: 409, messageId: 'm3', replay: again }],
       replayed: [
-        { ...again, hasFailed: true },
-        { job: 'r2', entry: other, hasFailed: false },
+        { ...again, hasFailed: true, messageId: 'x' },
+        { job: 'r2', entry: other, hasFailed: false, messageId: 'x' },
       ],
     })
     expect([await replay('r1'), await replay('r2')]).toEqual([

@@ -15,6 +15,7 @@ import {
 import {
   agentStatus,
   claimEntries,
+  createStore,
   noteSent,
   startReplay,
   stopReplay,
@@ -151,7 +152,7 @@ test(
   'a replay sends exactly the chosen ones, oldest first; the others stay in their order',
   { timeout: 60_000 },
   async () => {
-    const { state, runs, sendAll, parked, replayAll, start, store } = await useReplays()
+    const { state, runs, sendAll, parked, replayAll, start, store, ask } = await useReplays()
     state.answer = () => 422
     await sendAll(Array.from({ length: 60 }, (_, n) => status(`a${n % 3}`, n)))
     await waitFor(async () => (await parked()).length === 60, 'all to be parked', 30_000)
@@ -174,9 +175,17 @@ test(
     // All that match; of one reference in the order in which they were parked. One that arrives meanwhile is not among them.
     runs.length = 0
     state.answer = ({ n }) => (n === 99 ? 422 : 204)
-    const all = replayAll({ filter: { route: ROUTE, reason: 'FAILS with 422', status: 422 }, rate: 1_000 })
+    const { body: all } = await ask('POST', '/replays', {
+      filter: { route: ROUTE, reason: 'FAILS with 422', status: 422 },
+      rate: 1_000,
+    })
     await sendAll([status('a9', 99)])
-    expect((await all).counts).toMatchObject({ handled: 55, failed_again: 0, skipped: 0 })
+    await waitFor(async () => (await ask('GET', `/replays/${all.id}`)).body.state === 'done', 'the replay to end')
+    expect((await ask('GET', `/replays/${all.id}`)).body.counts).toMatchObject({
+      handled: 55,
+      failed_again: 0,
+      skipped: 0,
+    })
     await waitFor(async () => (await parked()).length === 1, 'the late one to be parked')
     for (const agent of ['a0', 'a1', 'a2']) {
       const order = runs.filter(({ reference }) => reference === agent).map(({ n }) => n)
@@ -316,7 +325,7 @@ test(
           return result
         }
       }
-      await runReplay(job.id, {
+      await runReplay(job.id, undefined, {
         read: store.read,
         commit: mortal(store.commit),
         send: mortal(sendParked),
@@ -375,7 +384,7 @@ test(
   'a replay whose step was lost goes on with the next schedule; one that was stopped keeps nothing from others',
   { timeout: 60_000 },
   async () => {
-    const { state, store, sendAll, parked, ask, start, drain } = await useReplays()
+    const { state, store, proxy, sendAll, parked, ask, start, drain } = await useReplays()
     state.answer = () => 422
     await sendAll(Array.from({ length: 5 }, (_, n) => status(`a${n}`, n)))
     await waitFor(async () => (await parked()).length === 5, 'all to be parked')
@@ -392,11 +401,15 @@ test(
       ],
       done: new Map(),
     })
-    await store.commit({ effects: [startReplay('forgotten', asked, ids)], done: new Map() })
+    await store.commit({ effects: [startReplay('recent', asked, ids.slice(4))], done: new Map() })
+    const former = createStore({ url: proxy.url, token: 'test-token', now: () => Date.now() - 301_000 })
+    await former.commit({ effects: [startReplay('forgotten', asked, ids)], done: new Map() })
     await start()
     await drain()
     await waitFor(async () => (await ask('GET', '/replays/forgotten')).body.state === 'done', 'it to go on')
     expect((await ask('GET', '/replays/forgotten')).body.counts).toMatchObject({ handled: 5, skipped: 0 })
+    // It may still have its step.
+    expect((await ask('GET', '/replays/recent')).body.counts).toMatchObject({ waiting: 1 })
   },
 )
 

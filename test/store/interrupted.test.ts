@@ -100,9 +100,9 @@ test.each(['set', 'mset', 'zadd', 'zrem', 'rpush', 'del', 'xadd'])(
     await commit({
       parked: [{ ...parked[1], reason: '409', messageId: 'n2' } as (typeof parked)[number]],
       replayed: [
-        { job: 'j', entry: first, hasFailed: false },
-        { job: 'j', entry: second, hasFailed: true },
-        { job: 'j', entry: third, hasFailed: false },
+        { job: 'j', entry: first, hasFailed: false, messageId: 'x' },
+        { job: 'j', entry: second, hasFailed: true, messageId: 'x' },
+        { job: 'j', entry: third, hasFailed: false, messageId: 'x' },
       ],
     })
     expect(await store.read.replay('j')).toMatchObject({

@@ -106,6 +106,11 @@ test('what is older than 30 days is not shown, and of the relay ten thousand at 
     totals: { relay: 10_000 },
     items: [{ id: 'main/l/1/10119' }],
   })
+  // Older than all that are kept.
+  await store.commit({
+    effects: Array.from({ length: 5 }, (_, number) => say('parked', 50 + number, 50 + number)),
+    done: DONE,
+  })
   const client = await useRedisClient(redis.url)
   // Besides those: the one that is too old, and the mark of what was dropped; both run out by themselves.
   expect((await client.keys('enigma:parked:*')).length).toBe(10_002)
@@ -176,7 +181,7 @@ test('of more attempts than fit the latest are kept, and a late copy of what was
   const replay = { job: 'j', entry: entry?.id ?? '' }
   const asked = { operator: 'o', created_at: iso(0), rate: 1, filter: null }
   await store.commit({ effects: [startReplay('j', asked, [replay.entry]), claimEntries('j', 1)], done: DONE })
-  await store.commit({ effects: [], done: DONE, replayed: [{ ...replay, hasFailed: false }] })
+  await store.commit({ effects: [], done: DONE, replayed: [{ ...replay, hasFailed: false, messageId: 'x' }] })
   await store.commit({ effects: [], done: DONE, parked: [one] })
   expect((await store.read.parked()).items).toEqual([])
   // Another message with it is another failure.
@@ -196,7 +201,7 @@ test('a message that can be read when it is sent again is parked as the notifica
     effects: [],
     done: DONE,
     parked: [1, 2, 3].map((n) => failing(n, { replay, messageId: 'n' })),
-    replayed: [{ ...replay, hasFailed: true }],
+    replayed: [{ ...replay, hasFailed: true, messageId: 'x' }],
   })
   expect((await store.read.parked()).items.map(({ notification_ids: [id] }) => id)).toEqual(
     [3, 2, 1].map((n) => notification('A', n).id),

@@ -68,7 +68,11 @@ export const ParkedDetailAnswer = v.pipe(
       v.array(
         v.object({
           at: time('When it failed.'),
-          attempt: v.pipe(v.number(), v.integer(), v.description('Counts from 1 in each replay anew.')),
+          attempt: v.pipe(
+            v.number(),
+            v.integer(),
+            v.description('Counts from 1 in each replay anew. 0: a replay could not send it.'),
+          ),
           status: maybeCount("The handler's HTTP status."),
           reason: text('Masked, at most 200 characters.'),
         }),

@@ -12,8 +12,16 @@ export type StoredParked = Omit<ParkedRecord, 'id' | 'replay'> & {
   readonly content_encoding?: string | undefined
 }
 
-/** What is parked, what failed and what replays have sent, as effects: in the order in which the script needs them. */
-export async function toOutcomeEffects({ parked, failed, replayed }: Outcomes, nowMs: number): Promise<Effect[]> {
+/**
+ * What is parked, what failed and what replays have sent, as effects: in the order in which the script needs them.
+ *
+ * @param placeMs where what is parked begins in the list: later than what was parked before
+ */
+export async function toOutcomeEffects(
+  { parked, failed, replayed }: Outcomes,
+  nowMs: number,
+  placeMs = nowMs,
+): Promise<Effect[]> {
   const effects = failed.flatMap(({ messageId, attempt, reason, status, keys }) =>
     toPortions(keys).map((some) =>
       toEffect([
@@ -36,30 +44,34 @@ export async function toOutcomeEffects({ parked, failed, replayed }: Outcomes, n
   for (const [at, one] of parked.entries()) {
     const id = await toId(one)
     ids.add(id)
-    effects.push(await park(id, one, nowMs, toPlace(nowMs, at)))
+    effects.push(await park(id, one, nowMs, toPlace(placeMs, at)))
   }
-  for (const { job, entry, hasFailed } of replayed)
+  for (const { job, entry, hasFailed, messageId } of replayed) {
     // A message that can be read by now is parked as the notifications that are in it.
-    effects.push(settleEntry(job, entry, hasFailed ? (ids.has(entry) ? 'failed' : 'moved') : 'handled', nowMs))
+    const outcome = hasFailed ? (ids.has(entry) ? 'failed' : 'moved') : 'handled'
+    effects.push(settleEntry({ job, entry, outcome, messageId }, nowMs))
+  }
   return effects
 }
 
-/**
- * What became of an entry that a replay has sent. `failed`: it stays; `moved`: it failed, and what was in it is parked under other ids.
- *
- * @param reason why it was not sent at all, with `failed`
- */
-export const settleEntry = (
-  job: string,
-  entry: string,
-  outcome: 'handled' | 'failed' | 'moved',
-  nowMs: number,
-  reason = '',
-): Effect =>
+/** What became of an entry that a replay has sent. */
+export type Settled = {
+  readonly job: string
+  readonly entry: string
+  /** `failed`: it stays; `moved`: it failed, and what was in it is parked under other ids. */
+  readonly outcome: 'handled' | 'failed' | 'moved'
+  /** The SQS message that the replay sent. */
+  readonly messageId?: string
+  /** Why it could not be sent at all. */
+  readonly reason?: string
+}
+
+export const settleEntry = ({ job, entry, outcome, messageId = '', reason = '' }: Settled, nowMs: number): Effect =>
   toEffect([
     step('replayed', {
       entry,
       job,
+      message: messageId,
       outcome,
       ms: String(nowMs),
       reason: toShort(reason),
@@ -67,8 +79,8 @@ export const settleEntry = (
     }),
   ])
 
-/** Keys of one step: the script takes no more than 7,000 arguments. */
-const MAX_KEYS = 1_000
+/** Keys of one step, each of 500 characters at most: a request takes 850 kB. */
+const MAX_KEYS = 250
 const toPortions = (keys: readonly string[]): (readonly string[])[] =>
   Array.from({ length: Math.ceil(keys.length / MAX_KEYS) }, (_, at) => keys.slice(at * MAX_KEYS, (at + 1) * MAX_KEYS))
 

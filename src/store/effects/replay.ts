@@ -1,6 +1,6 @@
 import type { ReplayRecord } from '../operator-types.ts'
 import { FOUND_ALL } from '../reads/replays.ts'
-import { step, toEffect, type Effect } from '../steps.ts'
+import { step, toEffect, type Effect, type Step } from '../steps.ts'
 
 /** What is known of a replay from its beginning. */
 export type StoredReplay = Pick<ReplayRecord, 'operator' | 'created_at' | 'rate' | 'filter'>
@@ -9,17 +9,16 @@ export type StoredReplay = Pick<ReplayRecord, 'operator' | 'created_at' | 'rate'
 export function startReplay(job: string, replay: StoredReplay, ids?: readonly string[]): Effect {
   return toEffect([
     step('replay', { job, ms: String(Date.parse(replay.created_at)), json: JSON.stringify(replay) }),
-    ...(ids === undefined ? [] : selectSteps(job, '', null, [...new Set(ids)])),
+    ...(ids === undefined ? [] : [select(job, '', null, [...new Set(ids)], true)]),
   ])
 }
 
 /** Entries that were found from one place on, up to another (null: all are found). */
 export const selectEntries = (job: string, from: string, to: string | null, ids: readonly string[]): Effect =>
-  toEffect(selectSteps(job, from, to, ids))
+  toEffect([select(job, from, to, ids, false)])
 
-const selectSteps = (job: string, from: string, to: string | null, ids: readonly string[]) => [
-  step('select', { job, from, to: to ?? FOUND_ALL }, ids),
-]
+const select = (job: string, from: string, to: string | null, ids: readonly string[], isChosen: boolean): Step =>
+  step('select', { job, from, to: to ?? FOUND_ALL, is_chosen: isChosen ? '1' : '' }, ids)
 
 /** Takes the next entries, so that no other replay can, unless some are still to be sent. */
 export const claimEntries = (job: string, count: number): Effect =>

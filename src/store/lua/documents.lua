@@ -18,12 +18,6 @@ local function write(k, text, seconds)
   texts[k], written[k] = text, seconds
 end
 
--- Deletes what is under a key, and what was to be written there.
-local function drop(k)
-  redis.call('DEL', k)
-  texts[k], written[k] = false, nil
-end
-
 local documents, document_order = {}, {}
 local function without_separator(text)
   if not string.find(text, FIELD, 1, true) then return text end
@@ -51,6 +45,12 @@ local function open_field(k, field)
     document.fields[field], document.rest = string.sub(rest, to + 1, stop - 1), string.sub(rest, 1, from - 1) .. string.sub(rest, stop)
   end
   return document
+end
+-- Deletes what is under a key, and what was to be written there.
+local function drop(k)
+  redis.call('DEL', k)
+  texts[k], written[k] = false, nil
+  if documents[k] then documents[k].fields, documents[k].rest, documents[k].seconds = {}, '', nil end
 end
 -- Changes a field (nil: removes it); the document is written at the end and kept for so many seconds from now.
 local function set(document, field, value, seconds)

@@ -11,6 +11,7 @@ function apply.other(of)
     if redis.call('HEXISTS', counts, type) == 0 and redis.call('HLEN', counts) >= MAX_TYPES then type = 'unknown/unknown' end
     redis.call('HINCRBY', counts, type, 1)
   end
+  write(record, of.parts .. SEP .. of.json, ttl.other)
   redis.call('ZADD', k, of.ms, short)
   expire(k, ttl.other)
   for _, dropped in ipairs(redis.call('ZRANGE', k, 0, -MAX_OTHER - 1)) do
@@ -19,7 +20,6 @@ function apply.other(of)
     drop(own)
   end
   keep_latest(k, MAX_OTHER)
-  write(record, of.parts .. SEP .. of.json, ttl.other)
   note_change(of.change)
 end
 

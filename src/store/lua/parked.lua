@@ -1,8 +1,10 @@
 -- What is parked, by the relay and by functions: a document for each entry, and a list of them by time.
 
+local is_kept = false
 local function list_parked(id, place)
   redis.call('ZADD', key('parked'), place, id)
-  if not is_due(upkeep, 'parked', UPKEEP_SECONDS) then return end
+  if is_kept then return end
+  is_kept = true
   expire(key('parked'), ttl.parked + 7200)
   purge(key('parked'), 'parked')
 end
@@ -28,11 +30,10 @@ function apply.parked(of)
   purge(own, 'parked')
   list_parked(id, of.ms)
   local dropped = redis.call('ZRANGE', own, 0, -MAX_OF_RELAY - 1)
-  in_portions(dropped, function(ids)
-    redis.call('ZREM', key('parked'), unpack(ids))
-    for i, one in ipairs(ids) do ids[i] = key('parked:' .. one) end
-    redis.call('DEL', unpack(ids))
-  end)
+  for _, one in ipairs(dropped) do
+    unlist_parked(one)
+    drop(key('parked:' .. one))
+  end
   if #dropped > 0 then keep_latest(own, MAX_OF_RELAY) end
 end
 
@@ -69,7 +70,7 @@ local function attempts_of(message, own)
 end
 
 -- A notification that a function parked. Parked again it is the same entry, with all of its attempts. One that was handled leaves a mark, for
--- the message in which it was, which may come late.
+-- the messages in which it was, which may come late.
 local function entry_of(id) return open_together(key('parked:' .. id)) end
 local function add_attempts(entry, more)
   local attempts = entries_of(entry.fields.attempts)
@@ -80,9 +81,12 @@ end
 function apply.park(of)
   local entry = entry_of(of.id)
   local fields = entry.fields
-  if fields.handled == of.message or (fields.ms == of.ms and fields.json == of.json) then return end
-  add_attempts(entry, attempts_of(of.message, of.key))
-  if of.attempt ~= '' then add_attempts(entry, { table.concat({ of.ms, of.attempt, of.status, of.reason }, SEP) }) end
+  if contains(fields.handled or '', of.message) or (fields.ms == of.ms and fields.json == of.json) then return end
+  -- A message parks a notification once: it comes again because its commit was not answered.
+  if fields.message ~= of.message then
+    add_attempts(entry, attempts_of(of.message, of.key))
+    add_attempts(entry, { table.concat({ of.ms, of.attempt, of.status, of.reason }, SEP) })
+  end
   for i = tonumber(of.parts), (tonumber(fields.parts) or 0) - 1 do redis.call('DEL', part_key('parked', of.id, i)) end
   for _, field in ipairs({ 'ms', 'parts', 'json', 'message' }) do set(entry, field, of[field], ttl.parked) end
   set(entry, 'handled', nil, ttl.parked)
@@ -96,18 +100,33 @@ local function replay_of(job) return open_together(key('replay:' .. job)) end
 local function entries_key(job) return key('replay_entries:' .. job) end
 local function count_of(document, field) return tonumber(document.fields[field] or '') or 0 end
 local function add(document, field, count) set(document, field, string.format('%d', count_of(document, field) + count), ttl.parked) end
+-- Notes that the replay went on: a step that knows another number is not the next one.
+local function go_on(replay)
+  add(replay, 'steps', 1)
+  set(replay, 'at', string.format('%.0f', now), ttl.parked)
+end
 function apply.replay(of)
   local replay = replay_of(of.job)
   if replay.fields.json then return end
+  go_on(replay)
   redis.call('ZADD', key('replays'), of.ms, of.job)
   purge(key('replays'), 'parked')
   expire(key('replays'), ttl.parked)
   set(replay, 'json', of.json, ttl.parked)
 end
--- More entries, found from one place of the list of what is parked up to another.
+-- More entries, found from one place of the list of what is parked up to another; those that somebody chose are put in the order of the list.
 function apply.select(of)
   local replay, k = replay_of(of.job), entries_key(of.job)
   if (replay.fields.place or '') ~= of.from then return end
+  go_on(replay)
+  if of.is_chosen == '1' then
+    local places = {}
+    for _, id in ipairs(of.entries) do places[id] = tonumber(redis.call('ZSCORE', key('parked'), id) or '') or 0 end
+    table.sort(of.entries, function(a, b)
+      if places[a] ~= places[b] then return places[a] < places[b] end
+      return a < b
+    end)
+  end
   if count_of(replay, 'selected') == 0 then redis.call('DEL', k) else redis.call('LTRIM', k, 0, count_of(replay, 'selected') - 1) end
   in_portions(of.entries, function(entries) redis.call('RPUSH', k, unpack(entries)) end)
   if #of.entries > 0 then expire(k, ttl.parked) end
@@ -130,8 +149,8 @@ function apply.claim(of)
   local first = count_of(replay, 'taken')
   local last = math.min(first + of.count, count_of(replay, 'selected')) - 1
   if last < first then return end
-  local taken, seen, parts = {}, 0, 0
-  for _, id in ipairs(redis.call('LRANGE', entries_key(of.job), first, last)) do
+  local ids, taken, seen, parts = redis.call('LRANGE', entries_key(of.job), first, last), {}, 0, 0
+  for _, id in ipairs(ids) do
     local entry = entry_of(id)
     local is_taken = is_free(entry, of.job)
     local more = is_taken and tonumber(entry.fields.parts) or 0
@@ -142,6 +161,9 @@ function apply.claim(of)
       taken[#taken + 1] = id
     end
   end
+  -- Where the list has expired there is nothing more to take.
+  if seen == #ids then seen = last + 1 - first end
+  go_on(replay)
   set(replay, 'taken', string.format('%d', first + seen), ttl.parked)
   set(replay, 'sending', table.concat(taken, ENTRY), ttl.parked)
   add(replay, 'sent', #taken)
@@ -150,7 +172,9 @@ function apply.claim(of)
 end
 function apply.sent(of)
   local replay = replay_of(of.job)
-  if replay.fields.round == of.round then set(replay, 'sending', '', ttl.parked) end
+  if replay.fields.round ~= of.round or replay.fields.sending == '' then return end
+  go_on(replay)
+  set(replay, 'sending', '', ttl.parked)
 end
 function apply.stop(of)
   local replay = replay_of(of.job)
@@ -167,7 +191,7 @@ function apply.replayed(of)
   if of.outcome == 'failed' then return set(entry, 'replay', nil, ttl.parked) end
   unlist_parked(of.entry)
   drop_parts('parked', of.entry, entry.fields.parts)
-  local message = entry.fields.message
+  local messages = (entry.fields.message or '') .. ',' .. of.message
   for field in pairs(entry.fields) do set(entry, field, nil, ttl.unparked) end
-  set(entry, 'handled', message, ttl.unparked)
+  set(entry, 'handled', messages, ttl.unparked)
 end

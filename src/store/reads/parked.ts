@@ -65,14 +65,18 @@ export async function readParkedEntry(options: ReadOptions, id: string): Promise
 
 const toStatus = (text: string | undefined): number | null => (text === undefined || text === '' ? null : Number(text))
 
-/** Entries of functions as SQS takes them again, in the given order; those that are gone are left out. */
-export async function readParkedMessages(options: ReadOptions, ids: readonly string[]): Promise<ParkedMessage[]> {
+/** Entries of functions as SQS takes them again, in the given order; those that are gone, or that this replay has not, are left out. */
+export async function readParkedMessages(
+  options: ReadOptions,
+  ids: readonly string[],
+  job?: string,
+): Promise<ParkedMessage[]> {
   if (ids.length === 0) return []
   const [texts] = await options.upstash.readAll([['MGET', ...ids.map((id) => `${options.prefix}parked:${id}`)]])
   const found = (texts as unknown[]).flatMap((text, at) => {
     const fields = parseDocument(text)
     const [json, parts] = [fields.get('json'), Number(fields.get('parts'))]
-    return json === undefined || Number.isNaN(parts)
+    return json === undefined || Number.isNaN(parts) || (job !== undefined && fields.get('replay') !== job)
       ? []
       : [{ id: ids[at] as string, parts, stored: JSON.parse(json) as StoredParked }]
   })
@@ -88,7 +92,7 @@ export async function readParkedMessages(options: ReadOptions, ids: readonly str
 const rangeOf = (options: ReadOptions, { sinceMs, untilMs }: ParkedQuery) => ({
   fromMs: Math.max(sinceMs ?? 0, keptSince(options, 'parked')),
   // Entries of the same millisecond have a fraction that keeps their order.
-  toMs: untilMs === undefined ? undefined : untilMs + 0.9999,
+  toMs: untilMs === undefined ? undefined : untilMs + 4_095 / 4_096,
 })
 
 function fits(record: ParkedRecord, { from, source, route, reason, status }: ParkedQuery): boolean {

@@ -22,7 +22,7 @@ export function createReads(options: ReadOptions): Reads {
     other: (page) => readOther(options, page),
     parked: (filter) => readParked(options, filter),
     parkedEntry: (id) => readParkedEntry(options, id),
-    parkedMessages: (ids) => readParkedMessages(options, ids),
+    parkedMessages: (ids, job) => readParkedMessages(options, ids, job),
     findParked: (filter, place) => findParked(options, filter, place),
     replays: (page) => readReplays(options, page),
     replay: async (id) => toReplay((await readReplay(options, id)) ?? undefined) ?? null,

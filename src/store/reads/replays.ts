@@ -28,7 +28,7 @@ export async function readReplay({ upstash, prefix }: ReadOptions, id: string): 
 /** Without what only the steps of a replay need. */
 export function toReplay(progress: ReplayProgress | undefined): ReplayRecord | undefined {
   if (progress === undefined) return undefined
-  const { place: _, sending: __, round: ___, ...record } = progress
+  const { place: _, sending: __, round: ___, steps: ____, atMs: _____, ...record } = progress
   return record
 }
 
@@ -58,6 +58,8 @@ function toProgress(id: string, text: unknown): ReplayProgress | undefined {
     place: place === FOUND_ALL ? null : place,
     sending,
     round: fields.get('round') ?? '',
+    steps: count('steps'),
+    atMs: count('at'),
   }
 }
 
