@@ -50,7 +50,7 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
     alarm(`${logical}ParkedAlarm`, {
       name: `${prefix}${route.name}-parked`,
       says: isReplay(route)
-        ? `SQS gave up messages and moved them to a dead-letter queue, from where ${functionName(prefix, route)} parked their notifications: the read model was away for hours, or a function ended in the middle each time. ${REPLAY}`
+        ? `SQS moved messages to dead-letter queues, and ${functionName(prefix, route)} parked their notifications: the read model was away for hours, or a function crashed each time. ${REPLAY}`
         : `${functionName(prefix, route)} could not handle some notifications and parked them. ${REPLAY}`,
       metric: [METRICS_NAMESPACE, 'Parked'],
       of: functionName(prefix, route),
@@ -60,7 +60,7 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
     alarm(`${logical}DeadLetterAlarm`, {
       name: `${prefix}${route.name}-dead-letters`,
       says:
-        `Messages have been in ${dead} for more than ten minutes, so they do not get from there into the read model. Check the log of ` +
+        `Messages have been in ${dead} for more than ten minutes, and cannot be parked. Check the log of ` +
         `${functionName(prefix, RELAY_ROUTES.replay)} for the code functions.drain.failed. SQS keeps the messages for 14 days.`,
       metric: ['AWS/SQS', 'ApproximateNumberOfMessagesVisible'],
       of: dead,
