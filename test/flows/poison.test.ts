@@ -104,8 +104,12 @@ test(
     const at = (reference: string, n: number) => runs.findIndex((run) => run.reference === reference && run.n === n)
     const lastTry = runs.findLastIndex((run) => run.reference === THROWN && run.n === BAD)
     expect(at(THROWN, BAD + 1)).toBeGreaterThan(lastTry)
-    expect((await store.read.agents()).items.map(({ ref }) => ref)).toEqual(AGENTS)
+    // The commit follows the last handler.
+    const listed = async () => (await store.read.agents()).items.map(({ ref }) => ref)
+    await waitFor(async () => (await listed()).length === AGENTS.length, 'the commit')
+    expect(await listed()).toEqual(AGENTS)
 
+    await waitFor(async () => (await store.read.parked()).items.length === 2, 'both to be parked')
     const { items } = await store.read.parked()
     const parked = new Map<string | null, { reason: string; attempts: number | null; failed: number }>()
     for (const entry of items) {
