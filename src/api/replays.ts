@@ -22,12 +22,21 @@ const MAX_ID = 64
 const MAX_RATE = 1_000
 const DEFAULT_RATE = 50
 
+/** An object without other members: a filter with a slip in its name would match everything. */
+const closed = <Entries extends v.ObjectEntries>(entries: Entries) =>
+  v.strictObject(entries, ({ expected }) =>
+    expected === 'never' ? `is not known; write ${Object.keys(entries).join(', ')}` : 'must be an object',
+  )
+
 const status = v.pipe(v.number('must be a number'), v.integer('must be a whole number'))
 const Body = v.pipe(
-  v.strictObject({
+  closed({
     ids: v.optional(
       v.pipe(
-        v.array(v.pipe(v.string(), v.nonEmpty(), v.maxLength(MAX_ID))),
+        v.array(
+          v.pipe(v.string('must be text'), v.nonEmpty('must not be empty'), v.maxLength(MAX_ID, 'is too long')),
+          'must be a list',
+        ),
         v.minLength(1, 'must not be empty'),
         v.maxLength(MAX_IDS, `must have at most ${MAX_IDS} entries; use filter for more`),
         v.description('The ids of parked entries.'),
@@ -35,7 +44,7 @@ const Body = v.pipe(
     ),
     filter: v.optional(
       v.pipe(
-        v.strictObject({ ...parkedFilters, status: v.optional(status) }),
+        closed({ ...parkedFilters, status: v.optional(status) }),
         v.description('All entries of functions that match, as in `GET /parked`; {} is all.'),
       ),
     ),
@@ -88,7 +97,7 @@ export function replays(read: Reads, replay: ReplayOptions | undefined, now: () 
         const parameter = (issue?.path ?? [])
           .map((step) => String(typeof step === 'object' ? step.key : step))
           .join('.')
-        throw problem('bad-parameter', `${parameter || 'The body'} ${issue?.message ?? 'is not valid'}.`, { parameter })
+        throw problem('bad-parameter', `${parameter || 'The body'} ${toWords(issue?.message)}.`, { parameter })
       }),
       async (c) => {
         const { commit, sendStep } = writes()
@@ -166,6 +175,9 @@ const refuseMalformed: MiddlewareHandler<ApiEnv> = async (c, next) => {
     throw problem('bad-request', 'The body must be a JSON object with ids or filter, sent as application/json.')
   await next()
 }
+
+/** The filters are those of a query string, where a value that is not text is one that is given twice. */
+const toWords = (message = 'is not valid'): string => (message === 'is given twice' ? 'must be text' : message)
 
 const requireOperator: MiddlewareHandler<ApiEnv> = async (c, next) => {
   if (c.get('caller').role !== 'operate')
