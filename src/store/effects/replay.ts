@@ -1,6 +1,8 @@
 import type { ReplayRecord } from '../operator-types.ts'
-import { FOUND_ALL } from '../reads/replays.ts'
 import { step, toEffect, type Effect, type Step } from '../steps.ts'
+
+/** The place of a replay that has found all of its entries. */
+export const FOUND_ALL = 'end'
 
 /** What is known of a replay from its beginning. */
 export type StoredReplay = Pick<ReplayRecord, 'operator' | 'created_at' | 'rate' | 'filter'>

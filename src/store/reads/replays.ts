@@ -1,5 +1,5 @@
 import { parseDocument, parseEntries } from '../document.ts'
-import type { StoredReplay } from '../effects/replay.ts'
+import { FOUND_ALL, type StoredReplay } from '../effects/replay.ts'
 import type { ReplayProgress, ReplayRecord } from '../operator-types.ts'
 import type { Page, PageRequest } from '../types.ts'
 import { readByTime, readPage, toPlace } from './newest-first.ts'
@@ -62,6 +62,3 @@ function toProgress(id: string, text: unknown): ReplayProgress | undefined {
     atMs: count('at'),
   }
 }
-
-/** The place of a replay that has found all of its entries. */
-export const FOUND_ALL = 'end'
