@@ -13,7 +13,11 @@ import {
   relayGap,
   relayParked,
   type Effect,
+  claimEntries,
+  noteSent,
+  startReplay,
 } from '../../src/store/index.ts'
+import { notification } from '../adapter/factories.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
 import { BASE_MS, toEvent } from './events.ts'
@@ -110,7 +114,31 @@ test('thirty days leave no more behind than the time for which each thing is kep
   const client = await useRedisClient(redis.url)
   const weights: Map<string, number>[] = []
   for (; day < DAYS; day++) {
-    await store.commit({ effects: [...toDay(day)], done: new Map([[`m${day}`, ['a', 'b']]]) })
+    const failing = {
+      route: 'agents-status',
+      key: `k${day}`,
+      notification: notification('1002', day),
+      reason: '422',
+      attempts: 2,
+      messageId: `m${day}`,
+      eventSourceARN: 'arn:x:enigma-agents-status.fifo',
+    }
+    await store.commit({
+      effects: [...toDay(day)],
+      done: new Map([[`m${day}`, ['a', 'b']]]),
+      failed: [{ messageId: `m${day}`, attempt: 1, reason: '503', keys: [`k${day}`] }],
+      parked: [failing],
+    })
+    // Each is sent again, and every second one handled.
+    const [{ id = '' } = {}] = (await store.read.parked({ from: 'functions', limit: 1 })).items
+    const asked = { operator: 'o', created_at: new Date(BASE_MS).toISOString(), rate: 1, filter: null }
+    const job = `r${day}`
+    await store.commit({
+      effects: [startReplay(job, asked, [id]), claimEntries(job, 1), noteSent(job, '1')],
+      parked: day % 2 === 0 ? [{ ...failing, messageId: `n${day}` }] : [],
+      replayed: [{ job, entry: id, hasFailed: day % 2 === 0, messageId: `n${day}` }],
+      done: new Map(),
+    })
     if (day === 21 || day === DAYS - 1) {
       const reply = (await client.eval(WEIGH, { keys: [], arguments: [] })) as (string | number)[]
       weights.push(
@@ -135,11 +163,17 @@ test('thirty days leave no more behind than the time for which each thing is kep
     'relays',
     'parked',
     'parked_of_relay',
+    'parked_part',
+    'replay',
+    'replay_entries',
+    'replays',
     'other',
     'other_counts',
   ])
   const grown = [...last].filter(([family, bytes]) => !LONG.has(family) && bytes > 1.1 * (before.get(family) ?? 0))
   expect(grown).toEqual([])
+  for (const family of ['parked_part', 'replay', 'attempts', 'done'])
+    expect([family, (last.get(family) ?? 0) > 0]).toEqual([family, true])
   // In proportion to the days, and no more.
   const sum = (sizes: Map<string, number>) =>
     [...sizes].reduce((all, [family, bytes]) => (LONG.has(family) ? all + bytes : all), 0)
