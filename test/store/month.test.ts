@@ -130,7 +130,8 @@ test('thirty days leave no more behind than the time for which each thing is kep
       parked: [failing],
     })
     // Each is sent again, and every second one handled.
-    const [{ id = '' } = {}] = (await store.read.parked({ from: 'functions', limit: 1 })).items
+    const [newest] = (await store.read.parked({ from: 'functions', limit: 1 })).items
+    const id = newest?.id ?? ''
     const asked = { operator: 'o', created_at: new Date(BASE_MS).toISOString(), rate: 1, filter: null }
     const job = `r${day}`
     await store.commit({
