@@ -338,6 +338,15 @@ test('the function of replays may send to every queue and empty every dead-lette
 
 type Statement = { readonly Action: readonly string[]; readonly Resource: unknown }
 
+test('dead letters raise an alarm though each look at them hides them for a minute of every five', () => {
+  expect(part(template.Resources as unknown as Record<string, Part>, 'OtherDeadLetterAlarm').Properties).toMatchObject({
+    EvaluationPeriods: 15,
+    DatapointsToAlarm: 11,
+    Period: 60,
+    Statistic: 'Maximum',
+  })
+})
+
 test('a right that a route declares wide is wide in its own role alone', () => {
   const statements = [{ actions: ['cloudwatch:PutMetricData'], resources: ['*'] }]
   const routes = ROUTES.all.map((route) => (route.name === 'agents-call' ? { ...route, statements } : route))

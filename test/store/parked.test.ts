@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { readBody, type RelayParked } from '../../src/protocol/index.ts'
 import { claimEntries, relayParked, startReplay } from '../../src/store/index.ts'
 import { notification } from '../adapter/factories.ts'
@@ -90,7 +90,7 @@ test('filters and pages find each that fits once, newest first', async () => {
   await expect(store.read.parked({ cursor: 'nonsense' })).rejects.toMatchObject({ code: 'store.cursor.invalid' })
 })
 
-test('what is older than 30 days is not shown, and of the relay ten thousand at most are kept', async () => {
+test('entries older than 30 days are not shown, and of the relay ten thousand at most are kept', async () => {
   const { store, redis } = await useStore()
   const days = (count: number) => ({ parkedat: new Date(BASE_MS - count * 24 * 3600_000).toISOString() })
   await store.commit({
@@ -148,7 +148,7 @@ test('G3: thousands that are parked in one commit are listed in their order, how
   expect(found).toHaveLength(count)
 })
 
-test('G7: what a foreign event makes endless holds up no commit, and nor do thousands that fail at once', async () => {
+test('G7: neither an endless attribute of a foreign event nor thousands of failures at once hold up a commit', async () => {
   const { store } = await useStore()
   const endless = { subject: 'x'.repeat(700_000), source: '\u0001'.repeat(100_000), type: 'y'.repeat(600_000) }
   const keys = Array.from({ length: 9_000 }, (_, n) => `k${n}`)
@@ -207,4 +207,23 @@ test('a message that can be read when it is sent again is parked as the notifica
     [3, 2, 1].map((n) => notification('A', n).id),
   )
   expect((await store.read.replay('j'))?.counts).toMatchObject({ sent: 0, failed_again: 1 })
+})
+
+test('parked notifications are compressed one after the other, and small ones not at all', async () => {
+  const { store } = await useStore()
+  let [open, most, made] = [0, 0, 0]
+  const Original = CompressionStream
+  vi.stubGlobal('CompressionStream', function compress() {
+    made++
+    most = Math.max(most, ++open)
+    const { readable, writable } = new Original('gzip')
+    return { writable, readable: readable.pipeThrough(new TransformStream({ flush: () => void open-- })) }
+  })
+  onTestFinished(() => void vi.unstubAllGlobals())
+  const large = { large: 'x'.repeat(10_000) }
+  const parked = Array.from({ length: 40 }, (_, n) =>
+    failing(n, n % 2 === 0 ? {} : { notification: notification('A', n, { payload: large }) }),
+  )
+  await store.commit({ effects: [], done: DONE, parked })
+  expect([made, most]).toEqual([20, 1])
 })
