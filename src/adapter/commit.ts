@@ -2,7 +2,7 @@ import type { Failed } from '../protocol/index.ts'
 import { isFinished, type Message } from './message.ts'
 import type { Commit } from './options.ts'
 
-/** What a batch has to write, once its handlers ran. */
+/** Collects the commit of a batch, once its handlers ran. */
 export function toCommit<Effect>(messages: readonly Message<Effect>[]): Commit<Effect> {
   const entries = messages.flatMap((message) => message.entries)
   return {

@@ -15,7 +15,7 @@ export async function recallFinished(
   const keys = new Set([...finished.values()].flatMap((ids) => [...ids]))
   for (const entry of messages.flatMap((message) => message.entries)) {
     entry.remembered = finished.get(entry.record.messageId)?.has(entry.key) ?? false
-    // What a replay sends is to run again, whatever became of it before.
+    // A notification that a replay sends runs again, whatever its former outcome.
     entry.finished = entry.replay === undefined ? keys.has(entry.key) : entry.remembered
   }
 }

@@ -23,7 +23,7 @@ export type FromSqsOptions<Effect> = {
   readonly check?: ((effect: unknown) => void) | undefined
   /**
    * Writes what was recorded and what is parked, at once: `store.commit` does. Once per batch at most, before outcomes are reported; when
-   * it fails, the whole batch is retried. What it does not write of `parked` is lost.
+   * it fails, the whole batch is retried. Notifications in `parked` that it does not write are lost.
    */
   readonly commit: (batch: Commit<Effect>) => Promise<void>
   /**

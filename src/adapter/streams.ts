@@ -15,7 +15,7 @@ export function toStreams<Effect>(messages: readonly Message<Effect>[]): Sorted<
   const copies: { copy: Entry<Effect>; first: Entry<Effect> }[] = []
   for (const entry of messages.flatMap((message) => message.entries)) {
     if (entry.finished) continue
-    // What a replay sends runs also beside a copy of it.
+    // A notification that a replay sends runs also beside a copy of it.
     const same = `${entry.replay?.job ?? ''} ${entry.key}`
     const first = firsts.get(same)
     if (first !== undefined) {

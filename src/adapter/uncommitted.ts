@@ -37,7 +37,7 @@ export function createUncommitted<Effect>(now: () => number) {
       })
       // A copy in another message of the batch is finished as well; its effects are committed once.
       const keys = new Set(found.flatMap(({ own }) => [...own.finished.keys()]))
-      // What a replay sends is to run again.
+      // A notification that a replay sends runs again.
       for (const entry of messages.flatMap((message) => message.entries))
         if (entry.replay === undefined) entry.finished ||= keys.has(entry.key)
       for (const { message, own } of found) {

@@ -11,7 +11,7 @@ import { ParkedAnswer, ParkedDetailAnswer } from './schemas/parked.ts'
 const MAX_ID = 1_000
 const NOT_FOUND = 'No parked entry has this id: it was sent again, dropped, or has expired.'
 
-/** What says which parked entries are meant, besides who parked them. */
+/** Filters of parked entries, besides who parked them. */
 export const parkedFilters = {
   source: v.optional(word('Only entries of this source, as named in ENIGMA_SOURCES.')),
   route: v.optional(word('Only entries of this route, such as agents-call.')),

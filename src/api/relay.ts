@@ -3,7 +3,7 @@ import { event, record, type AdapterEnv } from '../adapter/index.ts'
 import { RelayAlive, RelayGap, RelayParked, ReplayStep } from '../protocol/index.ts'
 import { relayAlive, relayGap, relayParked, type Effect } from '../store/index.ts'
 
-/** What the relay says itself. */
+/** Notices of the relay. */
 export const app = new Hono<AdapterEnv<Effect>>()
 
 /** A relay was ready: once a minute. `GET /relays` shows when each last was; a queue that gets none for five minutes raises an alarm. */

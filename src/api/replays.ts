@@ -151,7 +151,7 @@ export function replays(read: Reads, replay: ReplayOptions | undefined, now: () 
       '/:id/stop',
       describe({
         summary: 'Stop a replay',
-        description: 'What was not sent yet stays parked. Needs a token with the role `operate`.',
+        description: 'Entries that were not sent stay parked. Needs a token with the role `operate`.',
         tag: 'replays',
         answer: ReplayAnswer,
         notFound: NOT_FOUND,

@@ -31,8 +31,8 @@ const GONE = 'its message is not there any more'
 const ENTRIES = 100
 
 /**
- * Goes on with a replay: finds its entries, takes them, sends them. What was taken is sent before anything else is, so a step that ended in the
- * middle is repeated by the next one. Resolves with the number that the next step has to know; undefined when there is nothing more to do.
+ * Goes on with a replay: finds its entries, claims them, sends them. Claimed entries are sent before others are claimed, so the next step repeats
+ * one that ended in the middle. Resolves with the number that the next step has to know; undefined when there is nothing more to do.
  *
  * @param steps how often the replay had gone on when this step was asked for: when it has since, another step does. Absent: not known
  * @throws StoreError, or what `send` throws
@@ -46,10 +46,11 @@ export async function runReplay(
   const apply = async (...effects: readonly Effect[]) => commit({ effects, done: new Map() })
   const startMs = now()
   for (let isFirst = true; ; isFirst = false) {
-    const replay = await read.replayProgress(job)
-    if (replay === null || (isFirst && steps !== undefined && replay.steps !== steps)) return undefined
-    if (!isFirst && now() - startMs >= limitMs) return replay.steps
-    const { place, filter, sending, round, rate, counts, state } = replay
+    const progress = await read.replayProgress(job)
+    if (progress === null || (isFirst && steps !== undefined && progress.steps !== steps)) return undefined
+    if (!isFirst && now() - startMs >= limitMs) return progress.steps
+    const { place, sending, round } = progress
+    const { filter, rate, counts, state } = progress.replay
     if (sending.length > 0) {
       const messages = await read.parkedMessages(sending, job)
       const refused = new Map<string, string>([
@@ -82,6 +83,6 @@ export async function findLost(read: Reads, nowMs = Date.now()): Promise<string[
   const all = await Promise.all(running.map(({ id }) => read.replayProgress(id)))
   return all.flatMap((one) => {
     if (one === null || one.atMs > nowMs - LOST_MS) return []
-    return one.sending.length > 0 || one.place !== null || one.counts.waiting > 0 ? [one.id] : []
+    return one.sending.length > 0 || one.place !== null || one.replay.counts.waiting > 0 ? [one.replay.id] : []
   })
 }

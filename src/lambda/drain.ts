@@ -25,7 +25,7 @@ export type DrainOptions = {
 /** Queues that are drained at once, and what one request takes. */
 const AT_ONCE = 4
 const BATCH = 10
-/** Longer than a commit takes. What cannot be parked now is back after it. */
+/** Longer than a commit takes. Messages that cannot be parked now are back after it. */
 const HIDDEN_SECONDS = 60
 
 type Fail = (queue: string, error: unknown) => void

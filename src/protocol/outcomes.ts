@@ -1,6 +1,6 @@
 import type { Notification } from './notification.ts'
 
-/** What became of a batch besides the effects of its handlers: the adapter finds out, the read model keeps it. */
+/** The outcomes of a batch besides the effects of its handlers: the adapter finds them, the read model keeps them. */
 export type Outcomes = {
   /** Notifications that are put aside. They are safe only when the commit of the batch has written them. */
   readonly parked: readonly Parked[]
@@ -31,7 +31,7 @@ export type Replay = {
   readonly entry: string
 }
 
-/** What became of one. */
+/** The outcome of such a message. */
 export type Replayed = Replay & {
   readonly messageId: string
   /** It was parked again. */

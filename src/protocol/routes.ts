@@ -18,7 +18,7 @@ const ownRoute = (subType: string): Route => ({
   maxConcurrency: 2,
 })
 
-/** What the relay says itself: that it is ready, a gap, something parked; and the steps of replays, which the API asks for. */
+/** The relay's own notices (it is ready, a gap, a parked notification), and the steps of replays, which the API asks for. */
 export const RELAY_ROUTES = {
   alive: ownRoute('alive'),
   gap: ownRoute('gap'),

@@ -125,8 +125,9 @@ export type ReplayRecord = {
   }
 }
 
-/** What a step of a replay goes on from. */
-export type ReplayProgress = ReplayRecord & {
+/** A replay with the state that its steps go on from. */
+export type ReplayProgress = {
+  readonly replay: ReplayRecord
   /** Where the search for entries goes on; null when all are found. */
   readonly place: string | null
   /** The entries that are being sent, and in which round. */
@@ -187,7 +188,7 @@ export type OperatorReads = {
   /** Newest first. */
   replays: (page?: PageRequest) => Promise<Page<ReplayRecord>>
   replay: (id: string) => Promise<ReplayRecord | null>
-  /** What the steps of a replay go on from. */
+  /** A replay with the state that its steps go on from. */
   replayProgress: (id: string) => Promise<ReplayProgress | null>
   /** Newest first by `to`. */
   gaps: (filter?: GapFilter) => Promise<Page<GapRecord>>

@@ -25,7 +25,7 @@ export type Expiries = {
   readonly other: number
   /** What is done of a message that comes again; longer than a queue retries. Default 1 day. */
   readonly done: number
-  /** What is parked, and replays. Default 30 days. */
+  /** Parked notifications, and replays. Default 30 days. */
   readonly parked: number
   /** That it was sent again or dropped, for a `parked` that comes late; as long as a queue keeps one. Default 14 days. */
   readonly unparked: number

@@ -54,7 +54,7 @@ test.each([
   expect(commits).toMatchObject([{ effects: [expect.stringContaining('"status"')] }])
 })
 
-test('what is parked is in the commit of its batch, beside the effects of its neighbours', async () => {
+test('a parked notification is in the commit of its batch, beside the effects of its neighbours', async () => {
   const scene = createScene((_, index) => (index === 1 ? 400 : 204))
   await scene.failed(sqsEvent(sqsRecord([notification('A', 1), notification('A', 2)])))
   expect(scene.commits).toMatchObject([{ effects: ids(1, 2), parked: [{ key: ids(1)[0] }], failed: [] }])
@@ -90,7 +90,7 @@ test('each attempt that fails and comes again is in the commit, once for each me
   ])
 })
 
-test('what a replay sent says so to its handler, and to the commit what became of it', async () => {
+test('a replay is named to the handler, and its outcome to the commit', async () => {
   const attributes = { replay: { stringValue: 'job-7' }, parked: { stringValue: 'entry-1' } }
   const seen: (string | undefined)[] = []
   const scene = createScene((reference) => (reference === 'A' ? 422 : reference === 'B' ? 503 : 204))
@@ -238,7 +238,7 @@ test.each([
   ['its message comes again', 'recall'],
   ['its former commit was not answered', 'uncommitted'],
   ['a copy of it is parked beside it', 'copy'],
-])('what a replay sends runs, and has an outcome of its own, also when %s', async (_, way) => {
+])('a notification that a replay sends runs, and has an outcome of its own, also when %s', async (_, way) => {
   let isDown = way === 'uncommitted'
   const scene = createScene((reference) => (reference === 'A' ? 422 : 503), { failCommit: () => isDown })
   const pack = [notification('A', 1), notification('B', 2)]

@@ -110,7 +110,7 @@ it('G5: what a function parked says why, by whom, how often and when, and never 
   })
 })
 
-it('G5: what is parked keeps its very bytes, however large, and what cannot be read too', async () => {
+it('G5: a parked notification keeps its very bytes, however large, and so does an unreadable message', async () => {
   const { commit, json, store } = await useApi()
   const random = Buffer.from(crypto.getRandomValues(new Uint8Array(60_000)))
   const large = Array.from({ length: 10 }, (_, n) => random.subarray(n * 5_000).toString('base64')).join('')

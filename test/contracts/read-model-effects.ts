@@ -23,7 +23,7 @@ import {
 } from '../../src/store/index.ts'
 import { BASE_MS, toEvent } from '../store/events.ts'
 
-/** What each effect writes, and what reads return then. */
+/** Each effect, and the exact results of reads after it. */
 
 export const iso = (at: number) => new Date(BASE_MS + at * 1000).toISOString()
 export const idOf = (at: number, transport = 'p') => `main/${transport}/${BASE_MS + at * 1000}/${at}`
@@ -62,7 +62,7 @@ export async function look(reads: Reads, { name, args }: Pick<Read, 'name' | 'ar
   return (reads[name] as (...args: readonly unknown[]) => Promise<unknown>)(...actual)
 }
 
-/** What each read returns from an empty database. */
+/** The result of each read from an empty database. */
 export const NOTHING: Readonly<Record<string, unknown>> = {
   agents: { items: [], next: null },
   agent: null,

@@ -66,7 +66,7 @@ const NOT_WHOLE: Readonly<Record<string, RegExp>> = {
   campaignStats: /^(campaigns|campaigns_heard|changes)$/,
 }
 
-/** What the read model exports besides its effects. */
+/** Exports of the read model besides its effects. */
 const NOT_EFFECTS = [
   'EffectError',
   'StoreError',
@@ -381,7 +381,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
       { kind: 'campaigns/cdr', ref: 'c1', state: 'hungup', notification_id: idOf(NOW + 2, 'l') },
     ])
     expect(changes).not.toMatch(/27821234567|k1/)
-    // What is older changes nothing.
+    // An older status changes nothing.
     await store.commit({ effects: [status('busy', 1)], done: DONE })
     expect(await run('XLEN', 'changes')).toBe(1)
   })

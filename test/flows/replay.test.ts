@@ -197,7 +197,7 @@ test(
 )
 
 test(
-  'what fails again stays with its new reason; after the fix it is gone, also within SQS its five minutes',
+  'an entry that fails again stays with its new reason; after the fix it is gone, also within the five minutes of SQS',
   { timeout: 60_000 },
   async () => {
     const { state, runs, sendAll, parked, replayAll, start, store } = await useReplays()

@@ -19,7 +19,7 @@ export const ReplayAnswer = v.pipe(
     state: v.pipe(
       v.picklist(['running', 'done', 'stopped']),
       v.description(
-        'running: entries are still to be sent, or the outcome of some is open. stopped: what was not sent stays parked.',
+        'running: entries are still to be sent, or the outcome of some is open. stopped: entries that were not sent stay parked.',
       ),
     ),
     operator: maybeText('The name of the token that asked for it.'),

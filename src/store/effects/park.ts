@@ -5,17 +5,19 @@ import type { ParkedRecord } from '../operator-types.ts'
 import { toParts } from '../parts.ts'
 import { step, toEffect, type Effect } from '../steps.ts'
 
-/** A record as it is kept. What a message needs to be sent again is with it. */
+/** The record of an entry as it is kept, with the attributes of the message that sends it again. */
 export type StoredParked = Omit<ParkedRecord, 'id' | 'replay'> & {
-  readonly queue?: string
-  readonly message_group?: string | undefined
-  readonly content_encoding?: string | undefined
+  readonly message?: {
+    readonly queue: string
+    readonly group?: string | undefined
+    readonly encoding?: string | undefined
+  }
 }
 
 /**
- * What is parked, what failed and what replays have sent, as effects: in the order in which the script needs them.
+ * Returns parked notifications, failed attempts and the outcomes of replays as effects, in the order in which the script needs them.
  *
- * @param placeMs where what is parked begins in the list: later than what was parked before
+ * @param placeMs the place in the list of the first parked notification: later than those of former commits
  */
 export async function toOutcomeEffects(
   { parked, failed, replayed }: Outcomes,
@@ -54,11 +56,11 @@ export async function toOutcomeEffects(
   return effects
 }
 
-/** What became of an entry that a replay has sent. */
+/** The outcome of an entry that a replay has sent. */
 export type Settled = {
   readonly job: string
   readonly entry: string
-  /** `failed`: it stays; `moved`: it failed, and what was in it is parked under other ids. */
+  /** `failed`: it stays; `moved`: it failed, and its notifications are parked under other ids. */
   readonly outcome: 'handled' | 'failed' | 'moved'
   /** The SQS message that the replay sent. */
   readonly messageId?: string
@@ -101,7 +103,7 @@ async function toId({ route, key, messageId, replay }: Parked): Promise<string> 
   return (await sha1(`${route} ${key ?? `message ${messageId}`}`)).slice(0, ID_DIGITS)
 }
 
-/** Longest text (characters) that the list shows of what a foreign event may make as long as it likes. The message has it whole. */
+/** Longest text (characters) that the list shows of an attribute, which a foreign event may make endless. The message has it whole. */
 const MAX_SHOWN = 500
 const toShown = (text: string | undefined): string | null => text?.slice(0, MAX_SHOWN) ?? null
 
@@ -126,9 +128,11 @@ async function park(id: string, parked: Parked, nowMs: number, place: string): P
     parked_at: new Date(nowMs).toISOString(),
     bytes,
     message_id: messageId,
-    queue: eventSourceARN.slice(eventSourceARN.lastIndexOf(':') + 1),
-    message_group: messageGroupId,
-    content_encoding: contentEncoding,
+    message: {
+      queue: eventSourceARN.slice(eventSourceARN.lastIndexOf(':') + 1),
+      group: messageGroupId,
+      encoding: contentEncoding,
+    },
   }
   return toEffect([
     ...parts.map((text, index) => step('part', { of: 'parked', id, index: String(index), text })),
@@ -148,7 +152,7 @@ async function park(id: string, parked: Parked, nowMs: number, place: string): P
   ])
 }
 
-/** What has fewer bytes is hardly smaller when it is compressed. */
+/** Compression hardly makes smaller messages smaller. */
 const LEAST_PACKED = 4_096
 
 /** The message as SQS takes it again; one that could not be read as it came. */

@@ -4,7 +4,7 @@ import { step, toEffect, type Effect, type Step } from '../steps.ts'
 /** The place of a replay that has found all of its entries. */
 export const FOUND_ALL = 'end'
 
-/** What is known of a replay from its beginning. */
+/** The part of a replay that never changes. */
 export type StoredReplay = Pick<ReplayRecord, 'operator' | 'created_at' | 'rate' | 'filter'>
 
 /** A new replay of the entries with these ids, or of those that its filter finds (`ids` is absent). */

@@ -1,4 +1,4 @@
--- What is parked, by the relay and by functions: a document for each entry, and a list of them by time.
+-- Parked notifications of the relay and of functions: a document for each entry, and a list of them by time.
 
 local is_kept = false
 local function list_parked(id, place)
@@ -180,7 +180,7 @@ function apply.stop(of)
   local replay = replay_of(of.job)
   if replay.fields.json then set(replay, 'stopped', '1', ttl.parked) end
 end
--- What became of an entry that a replay had sent. Behind `park`, which may have put the same one aside again.
+-- The outcome of an entry that a replay had sent. Behind `park`, which may have parked the same one again.
 function apply.replayed(of)
   local entry, replay = entry_of(of.entry), replay_of(of.job)
   if entry.fields.replay ~= of.job then return end

@@ -12,7 +12,7 @@ import { readByTime, readPage, toPlace, type Place } from './newest-first.ts'
 import { readParts } from './parts.ts'
 import { formatCursor, keptSince, type ReadOptions } from './replies.ts'
 
-/** What the relay and the functions parked and nobody has sent again or dropped, newest first. */
+/** Parked entries of the relay and of functions that nobody has sent again or dropped, newest first. */
 export async function readParked(options: ReadOptions, filter: ParkedFilter = {}): Promise<ParkedPage> {
   const { upstash, prefix } = options
   const { cursor, limit } = filter
@@ -82,10 +82,10 @@ export async function readParkedMessages(
   })
   const bodies = await readParts(options, 'parked', found)
   return found.flatMap(({ id, stored }, at): ParkedMessage[] => {
-    const { queue = '', message_group, content_encoding } = stored
-    const encoding = content_encoding === undefined ? {} : { contentEncoding: content_encoding }
+    const { queue = '', group = id, encoding } = stored.message ?? {}
+    const contentEncoding = encoding === undefined ? {} : { contentEncoding: encoding }
     const body = bodies[at]
-    return typeof body !== 'string' ? [] : [{ id, queue, body, ...encoding, messageGroupId: message_group ?? id }]
+    return typeof body !== 'string' ? [] : [{ id, queue, body, ...contentEncoding, messageGroupId: group }]
   })
 }
 
@@ -118,6 +118,6 @@ function toRecord(id: string, text: unknown): ParkedRecord | undefined {
   const json = fields.get('json')
   // One that was sent again or dropped leaves a mark without a record.
   if (json === undefined) return undefined
-  const { queue: _, message_group: __, content_encoding: ___, ...record } = JSON.parse(json) as StoredParked
+  const { message: _, ...record } = JSON.parse(json) as StoredParked
   return { id, ...record, replay: fields.get('replay') ?? null }
 }

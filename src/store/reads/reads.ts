@@ -7,7 +7,7 @@ import { readKind } from './kinds.ts'
 import { readOther } from './other.ts'
 import { findParked, readParked, readParkedEntry, readParkedMessages } from './parked.ts'
 import { readRelays } from './relays.ts'
-import { readReplay, readReplays, toReplay } from './replays.ts'
+import { readReplay, readReplays } from './replays.ts'
 import type { ReadOptions } from './replies.ts'
 
 export function createReads(options: ReadOptions): Reads {
@@ -25,7 +25,7 @@ export function createReads(options: ReadOptions): Reads {
     parkedMessages: (ids, job) => readParkedMessages(options, ids, job),
     findParked: (filter, place) => findParked(options, filter, place),
     replays: (page) => readReplays(options, page),
-    replay: async (id) => toReplay((await readReplay(options, id)) ?? undefined) ?? null,
+    replay: async (id) => (await readReplay(options, id))?.replay ?? null,
     replayProgress: (id) => readReplay(options, id),
     kind: (type, subType, ref) => readKind(options, type, subType, ref),
     gaps: (filter) => readGaps(options, filter),

@@ -14,7 +14,7 @@ export async function readReplays(
     limit,
     readRecords: async (places) => {
       const [texts] = await upstash.readAll([['MGET', ...places.map(({ id }) => `${prefix}replay:${id}`)]])
-      return (texts as unknown[]).map((text, at) => toProgress(places[at]?.id ?? '', text)).map(toReplay)
+      return (texts as unknown[]).map((text, at) => toProgress(places[at]?.id ?? '', text)?.replay)
     },
     fits: () => true,
   })
@@ -23,13 +23,6 @@ export async function readReplays(
 export async function readReplay({ upstash, prefix }: ReadOptions, id: string): Promise<ReplayProgress | null> {
   const [texts] = await upstash.readAll([['MGET', `${prefix}replay:${id}`]])
   return toProgress(id, (texts as unknown[])[0]) ?? null
-}
-
-/** Without what only the steps of a replay need. */
-export function toReplay(progress: ReplayProgress | undefined): ReplayRecord | undefined {
-  if (progress === undefined) return undefined
-  const { place: _, sending: __, round: ___, steps: ____, atMs: _____, ...record } = progress
-  return record
 }
 
 function toProgress(id: string, text: unknown): ReplayProgress | undefined {
@@ -44,7 +37,7 @@ function toProgress(id: string, text: unknown): ReplayProgress | undefined {
     parseEntries(fields.get('sending')),
   ]
   const isDone = place === FOUND_ALL && waiting === 0 && sent === 0
-  return {
+  const replay: ReplayRecord = {
     id,
     state: fields.has('stopped') ? 'stopped' : isDone ? 'done' : 'running',
     ...(JSON.parse(json) as StoredReplay),
@@ -55,6 +48,9 @@ function toProgress(id: string, text: unknown): ReplayProgress | undefined {
       failed_again: count('failed_again'),
       skipped: count('skipped'),
     },
+  }
+  return {
+    replay,
     place: place === FOUND_ALL ? null : place,
     sending,
     round: fields.get('round') ?? '',
