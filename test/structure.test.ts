@@ -42,11 +42,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     '@hono/node-server',
   ],
   'src/adapter': ['src/protocol', 'hono'],
-  'src/store': ['src/protocol', '@upstash/redis'],
+  'src/answers': ['valibot'],
+  'src/store': ['src/protocol', 'src/answers', '@upstash/redis'],
   'src/local': ['*'],
   'src/cli': ['*'],
   // The API makes its OpenAPI document from the schemas that check its parameters.
-  'src/api': ['src/protocol', 'src/adapter', 'src/store', 'hono', 'hono-openapi', 'valibot'],
+  'src/api': ['src/protocol', 'src/answers', 'src/adapter', 'src/store', 'hono', 'hono-openapi', 'valibot'],
   'src/lambda': ['src/protocol', 'src/adapter', 'src/store', 'src/api', 'node:', '@aws-sdk/client-sqs'],
   // Users' own logic: any package besides.
   functions: ['src/protocol', 'src/adapter', 'src/store', 'src/api', 'src/lambda', 'npm:'],

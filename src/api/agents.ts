@@ -2,9 +2,9 @@ import type { Reads } from '../store/index.ts'
 import { Hono } from 'hono'
 import * as v from 'valibot'
 import { describe } from './describe.ts'
-import { problem } from './problem.ts'
+import { found } from './errors.ts'
 import { flag, paging, path, query, word } from './query.ts'
-import { AgentDetailAnswer, AgentsAnswer } from './schemas/agents.ts'
+import { AgentDetail, AgentsPage } from '../answers/index.ts'
 
 const NOT_FOUND = 'The read model has no agent with this reference.'
 
@@ -19,7 +19,7 @@ export function agents(read: Reads): Hono {
           'Every known agent, with its state in each campaign and its current call. With campaign, status or unsure: the agents of which one ' +
           'state fits all of them, and in `counts` how many states there are of each status, whatever `status` says.',
         tag: 'agents',
-        answer: AgentsAnswer,
+        answer: AgentsPage,
       }),
       query({
         ...paging,
@@ -28,7 +28,7 @@ export function agents(read: Reads): Hono {
         unsure: flag('Only agents whose state or call may have changed unheard; false: only others.'),
         counts: flag('Counts also where nothing is filtered.'),
       }),
-      async (c) => c.json((await read.agents(c.req.valid('query'))) satisfies v.InferOutput<typeof AgentsAnswer>),
+      async (c) => c.json(await read.agents(c.req.valid('query'))),
     )
     .get(
       '/:ref',
@@ -36,15 +36,11 @@ export function agents(read: Reads): Hono {
         summary: 'One agent',
         description: 'An agent with its latest calls and its counters.',
         tag: 'agents',
-        answer: AgentDetailAnswer,
+        answer: AgentDetail,
         notFound: NOT_FOUND,
       }),
       path({ ref: "The agent's extension." }),
-      query({}),
-      async (c) => {
-        const agent = await read.agent(c.req.valid('param').ref)
-        if (agent === null) throw problem('not-found', NOT_FOUND, { parameter: 'ref' })
-        return c.json(agent satisfies v.InferOutput<typeof AgentDetailAnswer>)
-      },
+      query(),
+      async (c) => c.json(found(await read.agent(c.req.valid('param').ref), NOT_FOUND)),
     )
 }

@@ -1,8 +1,99 @@
+import { ApiError, type ProblemCode, problemResponse } from './errors.ts'
 import type { MiddlewareHandler } from 'hono'
 import { bearerAuth } from 'hono/bearer-auth'
 import { timingSafeEqual } from 'hono/utils/buffer'
-import { problemResponse, type ProblemCode } from './problem.ts'
-import { parseTokens, type ApiToken, type Caller, type TokenSettings } from './tokens.ts'
+
+/**
+ * What a caller may do. `read`: read everything. `masked`: read everything with personal data masked, and not search by it. `operate`:
+ * read everything, and change what can be changed.
+ */
+export const ROLES = ['read', 'masked', 'operate'] as const
+export type Role = (typeof ROLES)[number]
+
+/** Who sent a request, by its token. */
+export type Caller = { readonly name: string; readonly role: Role }
+
+export type ApiToken = Caller & { readonly token: string }
+
+/** The texts of the two settings; each may be '' or absent, but not both. */
+export type TokenSettings = {
+  /** `API_TOKEN`: one token with the role `read`, under the name `api-token`. */
+  readonly token?: string | undefined
+  /** `API_TOKENS`: a line `name:role:token` for each. */
+  readonly tokens?: string | undefined
+}
+
+const SHORT_NAME = 'api-token'
+
+/** What a bearer token may be made of. Source: `b64token` in RFC 6750, section 2.1. */
+const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+
+/** As many characters as 128 bits have in hex. */
+const LEAST_CHARACTERS = 32
+
+/** While a token is replaced, the old and the new one count. */
+const MOST_OF_A_NAME = 2
+
+const MAKE = '`openssl rand -hex 32` creates one'
+
+type Line = ApiToken & { readonly at: string }
+
+/**
+ * Reads the tokens of both settings. Blank lines, lines that begin with `#` and spaces around each part are left out.
+ *
+ * @throws ApiError with all faults at once. It quotes no part of a line: in a line with its parts in the wrong order, any of them
+ * is the token
+ */
+export function parseTokens({ token = '', tokens = '' }: TokenSettings): readonly ApiToken[] {
+  const faults: string[] = []
+  const lines: Line[] = []
+  const short = token.trim()
+  if (short !== '') lines.push({ at: 'API_TOKEN', name: SHORT_NAME, role: 'read', token: short })
+  for (const [index, text] of tokens.split(/\r\n|\r|\n/).entries()) {
+    const line = text.trim()
+    if (line === '' || line.startsWith('#')) continue
+    const at = `API_TOKENS, line ${index + 1}`
+    const [name = '', role = '', ...rest] = line.split(':').map((part) => part.trim())
+    if (rest.length !== 1) faults.push(`${at}: write name:role:token, with two colons`)
+    else if (!NAME.test(name))
+      faults.push(
+        `${at}: the name, before the first colon, must consist of at most 64 letters, digits, dots, dashes and underscores`,
+      )
+    else if (!isRole(role)) faults.push(`${at}: the role, between the colons, must be one of ${ROLES.join(', ')}`)
+    else lines.push({ at, name, role, token: rest[0] ?? '' })
+  }
+  for (const { at, token: one } of lines) {
+    if (!TOKEN.test(one))
+      faults.push(`${at}: a token may contain only A-Z a-z 0-9 - . _ ~ + / (and = at its end); ${MAKE}`)
+    else if (one.length < LEAST_CHARACTERS)
+      faults.push(`${at}: the token has ${one.length} characters but needs at least ${LEAST_CHARACTERS}; ${MAKE}`)
+  }
+  faults.push(...faultsTogether(lines))
+  if (faults.length > 0) throw new ApiError('functions.tokens.invalid', faults.join('\n'))
+  if (lines.length === 0) {
+    throw new ApiError(
+      'functions.tokens.missing',
+      'neither API_TOKEN nor API_TOKENS is set: the API shows personal data, so it does not start without a token. Set API_TOKEN to what `openssl rand -hex 32` prints.',
+    )
+  }
+  return lines.map(({ name, role, token: one }) => ({ name, role, token: one }))
+}
+
+/** What is wrong with lines that are right one by one. */
+function* faultsTogether(lines: readonly Line[]): Generator<string> {
+  const places = (some: readonly Line[]) => some.map(({ at }) => at).join('; ')
+  for (const some of Map.groupBy(lines, ({ token }) => token).values())
+    if (some.length > 1) yield `${places(some)}: the same token appears more than once; give each line its own`
+  for (const some of Map.groupBy(lines, ({ name }) => name).values()) {
+    if (some.length > MOST_OF_A_NAME)
+      yield `${places(some)}: ${some.length} tokens have the same name, but at most ${MOST_OF_A_NAME} may: remove the token that is no longer used`
+    if (new Set(some.map(({ role }) => role)).size > 1)
+      yield `${places(some)}: the same name has several roles; give each role its own name`
+  }
+}
+
+const isRole = (text: string): text is Role => ROLES.some((role) => role === text)
 
 /** What the API's handlers find in their context. */
 export type ApiEnv = {

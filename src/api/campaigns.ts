@@ -1,10 +1,9 @@
 import type { Reads } from '../store/index.ts'
 import { Hono } from 'hono'
-import type * as v from 'valibot'
 import { describe } from './describe.ts'
-import { problem } from './problem.ts'
+import { found } from './errors.ts'
 import { paging, path, query } from './query.ts'
-import { CampaignDetailAnswer, CampaignsAnswer, PreviewAnswer } from './schemas/campaigns.ts'
+import { CampaignDetail, CampaignsPage, Dialers, Preview } from '../answers/index.ts'
 
 const NO_PREVIEW = 'The dialler has sent no list of this campaign recently.'
 const NOT_FOUND = 'The read model has no campaign with this reference.'
@@ -18,10 +17,10 @@ export function campaigns(read: Reads): Hono {
         summary: 'All campaigns',
         description: 'Every known campaign, with its state, its agents by status, and what its CDRs of today come to.',
         tag: 'campaigns',
-        answer: CampaignsAnswer,
+        answer: CampaignsPage,
       }),
       query(paging),
-      async (c) => c.json((await read.campaigns(c.req.valid('query'))) satisfies v.InferOutput<typeof CampaignsAnswer>),
+      async (c) => c.json(await read.campaigns(c.req.valid('query'))),
     )
     .get(
       '/:ref',
@@ -30,16 +29,12 @@ export function campaigns(read: Reads): Hono {
         description:
           'A campaign with its history, its counters as a series, the counts of its CDRs, and what those of today come to.',
         tag: 'campaigns',
-        answer: CampaignDetailAnswer,
+        answer: CampaignDetail,
         notFound: NOT_FOUND,
       }),
       path({ ref: "The dialler's reference of the campaign." }),
-      query({}),
-      async (c) => {
-        const campaign = await read.campaign(c.req.valid('param').ref)
-        if (campaign === null) throw problem('not-found', NOT_FOUND, { parameter: 'ref' })
-        return c.json(campaign satisfies v.InferOutput<typeof CampaignDetailAnswer>)
-      },
+      query(),
+      async (c) => c.json(found(await read.campaign(c.req.valid('param').ref), NOT_FOUND)),
     )
     .get(
       '/:ref/preview',
@@ -48,15 +43,27 @@ export function campaigns(read: Reads): Hono {
         description:
           'The contacts that will be dialled next: the latest list that the dialler sent, for a quarter of an hour.',
         tag: 'campaigns',
-        answer: PreviewAnswer,
+        answer: Preview,
         notFound: NO_PREVIEW,
       }),
       path({ ref: "The dialler's reference of the campaign." }),
-      query({}),
-      async (c) => {
-        const preview = await read.preview(c.req.valid('param').ref)
-        if (preview === null) throw problem('not-found', NO_PREVIEW, { parameter: 'ref' })
-        return c.json(preview satisfies v.InferOutput<typeof PreviewAnswer>)
-      },
+      query(),
+      async (c) => c.json(found(await read.preview(c.req.valid('param').ref), NO_PREVIEW)),
     )
+}
+
+/** `GET /dialers` */
+export function dialers(read: Reads): Hono {
+  return new Hono().get(
+    '/',
+    describe({
+      summary: 'All diallers',
+      description:
+        'Every known dialler, with its state: started, stopping or stopped. There are few, so the list has no pages.',
+      tag: 'dialers',
+      answer: Dialers,
+    }),
+    query(),
+    async (c) => c.json({ items: await read.dialers() }),
+  )
 }

@@ -4,10 +4,9 @@ import * as v from 'valibot'
 import type { ApiEnv } from './auth.ts'
 import { describe } from './describe.ts'
 import { refuseSearch } from './mask.ts'
-import { moment } from './moment.ts'
-import { problem } from './problem.ts'
-import { paging, path, phoneNumber, query, word } from './query.ts'
-import { CdrDetailAnswer, CdrsAnswer } from './schemas/cdrs.ts'
+import { moment, paging, path, phoneNumber, query, word } from './query.ts'
+import { found, problem } from './errors.ts'
+import { CdrDetail, CdrsPage } from '../answers/index.ts'
 
 const NOT_FOUND = 'This CDR does not exist, or it is older than the retention of the read model.'
 
@@ -34,7 +33,7 @@ export function cdrs(read: Reads): Hono<ApiEnv> {
           'CDRs by `dialed_at`, newest first. A CDR must match all filters; a token with the role masked cannot use contact and number. A page may hold fewer than `limit` items, even none, when few CDRs match ' +
           'a filter: the last page is the one whose `next` is null. New CDRs never shift later pages.',
         tag: 'cdrs',
-        answer: CdrsAnswer,
+        answer: CdrsPage,
       }),
       query({ ...filters, ...paging }),
       refuseSearch('number', 'contact'),
@@ -44,7 +43,7 @@ export function cdrs(read: Reads): Hono<ApiEnv> {
           throw problem('bad-parameter', 'from is later than to.', { parameter: 'from' })
         }
         const page = await read.cdrs({ ...rest, fromMs, toMs, endReason })
-        return c.json(page satisfies v.InferOutput<typeof CdrsAnswer>)
+        return c.json(page)
       },
     )
     .get(
@@ -53,15 +52,11 @@ export function cdrs(read: Reads): Hono<ApiEnv> {
         summary: 'One CDR',
         description: 'A CDR with every field that the dialler sent, and its revisions.',
         tag: 'cdrs',
-        answer: CdrDetailAnswer,
+        answer: CdrDetail,
         notFound: NOT_FOUND,
       }),
       path({ id: 'The `id` of a CDR.' }),
-      query({}),
-      async (c) => {
-        const cdr = await read.cdr(c.req.valid('param').id)
-        if (cdr === null) throw problem('not-found', NOT_FOUND, { parameter: 'id' })
-        return c.json(cdr satisfies v.InferOutput<typeof CdrDetailAnswer>)
-      },
+      query(),
+      async (c) => c.json(found(await read.cdr(c.req.valid('param').id), NOT_FOUND, 'id')),
     )
 }

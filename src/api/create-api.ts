@@ -1,24 +1,52 @@
+import { cors } from 'hono/cors'
 import { Hono, type MiddlewareHandler } from 'hono'
+import { answerError, ApiError, type Log, logToConsole, problem, problemResponse } from './errors.ts'
 import { etag } from 'hono/etag'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import type { Reads } from '../store/index.ts'
 import { agents } from './agents.ts'
-import { requireToken, type ApiEnv, type TokenSources } from './auth.ts'
-import { campaigns } from './campaigns.ts'
+import { type ApiEnv, requireToken, type TokenSources } from './auth.ts'
+import { campaigns, dialers } from './campaigns.ts'
 import { cdrs } from './cdrs.ts'
-import { allowOrigins } from './cors.ts'
-import { dialers } from './dialers.ts'
-import { answerError, type Log, logToConsole } from './errors.ts'
-import { gaps } from './gaps.ts'
+import { gaps, relays } from './gaps.ts'
 import { health } from './health.ts'
-import { kinds } from './kinds.ts'
-import { maskAnswers } from './mask.ts'
 import { openApi } from './openapi.ts'
-import { other } from './other.ts'
+import { kinds, other } from './kinds.ts'
+import { maskAnswers } from './mask.ts'
 import { parked } from './parked.ts'
-import { problem, problemResponse } from './problem.ts'
-import { relays } from './relays.ts'
-import { replays, type ReplayOptions } from './replays.ts'
+import { type ReplayOptions, replays } from './replays.ts'
+
+const METHODS = ['GET', 'HEAD']
+const SENT_HEADERS = ['Authorization', 'If-None-Match', 'Last-Event-ID']
+const READ_HEADERS = ['ETag', 'Retry-After']
+const PREFLIGHT_SECONDS = 600
+
+/** Lets pages of these origins (several by commas, or `*`) read the API in a browser. @throws when one is not an origin */
+function allowOrigins(corsOrigin: string): MiddlewareHandler {
+  const origins = corsOrigin
+    .split(',')
+    .map((origin) => origin.trim())
+    .filter((origin) => origin !== '')
+  for (const origin of origins) {
+    if (origin !== '*' && !isOrigin(origin)) {
+      throw new ApiError(
+        'functions.cors.bad_origin',
+        `API_CORS_ORIGIN: '${origin}' is not an origin; write only the scheme and host, such as https://console.example.com`,
+      )
+    }
+  }
+  return cors({
+    origin: origins.includes('*') ? '*' : origins,
+    allowMethods: METHODS,
+    allowHeaders: SENT_HEADERS,
+    exposeHeaders: READ_HEADERS,
+    maxAge: PREFLIGHT_SECONDS,
+  })
+}
+
+function isOrigin(text: string): boolean {
+  return URL.canParse(text) && new URL(text).origin === text
+}
 
 export type ApiOptions = {
   /** The read model's reads: `store.read`. */

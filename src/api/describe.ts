@@ -1,11 +1,11 @@
 import { describeRoute, resolver, type ResponsesWithResolver } from 'hono-openapi'
 import type * as v from 'valibot'
-import { ProblemAnswer } from './schemas/problem.ts'
+import { Problem } from '../answers/index.ts'
 
 /** An error answer in the OpenAPI document. */
 export const problemAs = (description: string) => ({
   description,
-  content: { 'application/problem+json': { schema: resolver(ProblemAnswer) } },
+  content: { 'application/problem+json': { schema: resolver(Problem) } },
 })
 
 /** The errors that every address may answer with. */

@@ -1,10 +1,9 @@
+import * as v from 'valibot'
 import type { Reads } from '../store/index.ts'
 import { Hono } from 'hono'
-import * as v from 'valibot'
 import { describe } from './describe.ts'
-import { moment } from './moment.ts'
-import { paging, query, word } from './query.ts'
-import { GapsAnswer } from './schemas/gaps.ts'
+import { moment, paging, query, word } from './query.ts'
+import { GapsPage, Relays } from '../answers/index.ts'
 
 const filters = {
   source: v.optional(word('Only gaps of this source, as named in ENIGMA_SOURCES.')),
@@ -21,12 +20,28 @@ export function gaps(read: Reads): Hono {
         'Each time span in which a relay could not hear the Pub/Sub of a source, with the cause. Notifications published in that span are lost, so older states ' +
         'are `unsure` until the relay hears them again. Lists lose nothing. Gaps are kept for 30 days, the last thousand of each source.',
       tag: 'gaps',
-      answer: GapsAnswer,
+      answer: GapsPage,
     }),
     query({ ...filters, ...paging }),
     async (c) => {
       const { since: sinceMs, ...filter } = c.req.valid('query')
-      return c.json((await read.gaps({ ...filter, sinceMs })) satisfies v.InferOutput<typeof GapsAnswer>)
+      return c.json(await read.gaps({ ...filter, sinceMs }))
     },
+  )
+}
+
+/** `GET /relays` */
+export function relays(read: Reads): Hono {
+  return new Hono().get(
+    '/',
+    describe({
+      summary: 'All relays',
+      description:
+        'Every relay that was ready within the last 30 days, and when it last was. There are few, so the list has no pages.',
+      tag: 'relays',
+      answer: Relays,
+    }),
+    query(),
+    async (c) => c.json({ items: await read.relays() }),
   )
 }

@@ -1,7 +1,7 @@
-import type { Reads } from '../store/index.ts'
 import { Hono } from 'hono'
 import { describeRoute, resolver } from 'hono-openapi'
 import * as v from 'valibot'
+import type { Reads } from '../store/index.ts'
 import { problemAs } from './describe.ts'
 
 const HealthAnswer = v.pipe(
@@ -50,7 +50,7 @@ export function health(read: Reads, now: () => number): Hono {
     }),
     async (c) => {
       await ask()
-      return c.json({ status: 'ok', store: 'ok' } satisfies v.InferOutput<typeof HealthAnswer>, 200, {
+      return c.json({ status: 'ok', store: 'ok' }, 200, {
         'cache-control': 'no-store',
       })
     },

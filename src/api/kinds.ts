@@ -1,10 +1,9 @@
 import { Hono } from 'hono'
-import type * as v from 'valibot'
 import type { Reads } from '../store/index.ts'
 import { describe } from './describe.ts'
-import { problem } from './problem.ts'
-import { path, query } from './query.ts'
-import { KindAnswer } from './schemas/kinds.ts'
+import { problem } from './errors.ts'
+import { paging, path, query } from './query.ts'
+import { Kind, OtherPage } from '../answers/index.ts'
 
 const NOT_FOUND = 'The read model has no value of this kind for this reference.'
 
@@ -17,7 +16,7 @@ export function kinds(read: Reads): Hono {
       description:
         'What a function recorded with `latest`: the latest payload for a reference, and those before it, newest first.',
       tag: 'kinds',
-      answer: KindAnswer,
+      answer: Kind,
       notFound: NOT_FOUND,
     }),
     path({
@@ -25,12 +24,28 @@ export function kinds(read: Reads): Hono {
       sub_type: "The packet's type: break.",
       ref: 'The reference, as in the key.',
     }),
-    query({}),
+    query(),
     async (c) => {
       const { type, sub_type: subType, ref } = c.req.valid('param')
       const kind = await read.kind(type, subType, ref)
       if (kind === null) throw problem('not-found', NOT_FOUND, { parameter: 'ref' })
-      return c.json(kind satisfies v.InferOutput<typeof KindAnswer>)
+      return c.json(kind)
     },
+  )
+}
+
+/** `GET /other` */
+export function other(read: Reads): Hono {
+  return new Hono().get(
+    '/',
+    describe({
+      summary: 'Notifications without a route, newest first',
+      description:
+        'The last thousand notifications of unknown types and packets that cannot be read, with their bytes and the reason.',
+      tag: 'other',
+      answer: OtherPage,
+    }),
+    query(paging),
+    async (c) => c.json(await read.other(c.req.valid('query'))),
   )
 }

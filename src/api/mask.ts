@@ -1,7 +1,7 @@
 import { maskPayload, maskText } from '../protocol/index.ts'
 import type { MiddlewareHandler } from 'hono'
 import type { ApiEnv } from './auth.ts'
-import { problem } from './problem.ts'
+import { problem } from './errors.ts'
 
 /** Texts that are shown as they are: names that this API or the dialler's references give, and times. Any other text may hold a number. */
 const SHOWN =
@@ -66,7 +66,7 @@ export const maskAnswers: MiddlewareHandler<ApiEnv> = async (c, next) => {
 }
 
 /** A copy of an answer without personal data, of the same shape. */
-export function maskAnswer(value: unknown, name = ''): unknown {
+function maskAnswer(value: unknown, name = ''): unknown {
   if (RAW.has(name)) return null
   // As many as there are, and nothing of any of them.
   if (name === 'callees' && Array.isArray(value)) return value.map(() => ({ number: null, contact_ref: null }))

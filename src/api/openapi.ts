@@ -59,5 +59,5 @@ export function openApi(app: Hono<ApiEnv>) {
       security: [{ token: [] }],
     },
   })
-  return [description, query({}), document] as const
+  return [description, query(), document] as const
 }

@@ -2,10 +2,9 @@ import { Hono } from 'hono'
 import * as v from 'valibot'
 import type { Reads } from '../store/index.ts'
 import { describe } from './describe.ts'
-import { moment } from './moment.ts'
-import { problem } from './problem.ts'
-import { paging, path, query, word } from './query.ts'
-import { ParkedAnswer, ParkedDetailAnswer } from './schemas/parked.ts'
+import { moment, paging, path, query, word } from './query.ts'
+import { found } from './errors.ts'
+import { ParkedPage, ParkedDetail } from '../answers/index.ts'
 
 /** Longest id (characters): of an entry of the relay, that of its notification. */
 const MAX_ID = 1_000
@@ -50,17 +49,12 @@ export function parked(read: Reads): Hono {
           'the list removes none; `POST /replays` sends those of the functions again. A page may hold fewer than `limit` items: the last page is ' +
           'the one whose `next` is null.',
         tag: 'parked',
-        answer: ParkedAnswer,
+        answer: ParkedPage,
       }),
       query({ ...filters, ...paging }),
       async (c) => {
         const { since: sinceMs, until: untilMs, ...filter } = c.req.valid('query')
-        const { totals, ...page } = await read.parked({ ...filter, sinceMs, untilMs })
-        return c.json({
-          ...page,
-          relay: { total: totals.relay },
-          functions: { total: totals.functions },
-        } satisfies v.InferOutput<typeof ParkedAnswer>)
+        return c.json(await read.parked({ ...filter, sinceMs, untilMs }))
       },
     )
     .get(
@@ -69,16 +63,14 @@ export function parked(read: Reads): Hono {
         summary: 'One parked notification',
         description: 'A parked notification with its failed attempts.',
         tag: 'parked',
-        answer: ParkedDetailAnswer,
+        answer: ParkedDetail,
         notFound: NOT_FOUND,
       }),
       path({ id: 'The `id` of the entry.' }),
-      query({}),
+      query(),
       async (c) => {
         const { id } = c.req.valid('param')
-        const entry = id.length > MAX_ID ? null : await read.parkedEntry(id)
-        if (entry === null) throw problem('not-found', NOT_FOUND, { parameter: 'id' })
-        return c.json(entry satisfies v.InferOutput<typeof ParkedDetailAnswer>)
+        return c.json(found(id.length > MAX_ID ? null : await read.parkedEntry(id), NOT_FOUND, 'id'))
       },
     )
 }

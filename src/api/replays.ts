@@ -1,13 +1,13 @@
 import { Hono, type MiddlewareHandler } from 'hono'
 import { describeRoute, resolver, validator } from 'hono-openapi'
 import * as v from 'valibot'
-import { startReplay, stopReplay, type Reads, type ReplayRecord, type StoreWriter } from '../store/index.ts'
+import { startReplay, stopReplay, type Reads, type StoreWriter } from '../store/index.ts'
 import type { ApiEnv } from './auth.ts'
 import { describe, problemAs } from './describe.ts'
 import { parkedFilters } from './parked.ts'
-import { problem } from './problem.ts'
+import { found, problem } from './errors.ts'
 import { paging, path, query } from './query.ts'
-import { ReplayAnswer, ReplaysAnswer } from './schemas/replays.ts'
+import { Replay, ReplaysPage } from '../answers/index.ts'
 
 /** How the API starts replays. */
 export type ReplayOptions = {
@@ -63,11 +63,8 @@ const Body = v.pipe(
 
 /** `POST /replays`, `GET /replays`, `GET /replays/:id` and `POST /replays/:id/stop` */
 export function replays(read: Reads, replay: ReplayOptions | undefined, now: () => number): Hono<ApiEnv> {
-  const readOne = async (id: string): Promise<v.InferOutput<typeof ReplayAnswer>> => {
-    const found = id.length > MAX_ID ? null : await read.replay(id)
-    if (found === null) throw problem('not-found', NOT_FOUND, { parameter: 'id' })
-    return toAnswer(found)
-  }
+  const readOne = async (id: string): Promise<Replay> =>
+    found(id.length > MAX_ID ? null : await read.replay(id), NOT_FOUND, 'id')
   const writes = () => {
     if (replay !== undefined) return replay
     throw problem('unavailable', 'This API has no queue for replays: set ENIGMA_QUEUE_PREFIX.')
@@ -82,7 +79,7 @@ export function replays(read: Reads, replay: ReplayOptions | undefined, now: () 
           'An entry leaves the list when its function has handled it; one that fails again stays, with its new reason. Needs a token with the role `operate`.',
         tags: ['replays'],
         responses: {
-          202: { description: 'The replay', content: { 'application/json': { schema: resolver(ReplayAnswer) } } },
+          202: { description: 'The replay', content: { 'application/json': { schema: resolver(Replay) } } },
           400: problemAs('The body is wrong; `parameter` names the field.'),
           401: problemAs('The bearer token is missing or wrong.'),
           403: problemAs('The token does not have the role operate.'),
@@ -126,13 +123,10 @@ export function replays(read: Reads, replay: ReplayOptions | undefined, now: () 
         summary: 'All replays',
         description: 'The replays of the last 30 days, newest first.',
         tag: 'replays',
-        answer: ReplaysAnswer,
+        answer: ReplaysPage,
       }),
       query(paging),
-      async (c) => {
-        const { items, next } = await read.replays(c.req.valid('query'))
-        return c.json({ items: items.map(toAnswer), next } satisfies v.InferOutput<typeof ReplaysAnswer>)
-      },
+      async (c) => c.json(await read.replays(c.req.valid('query'))),
     )
     .get(
       '/:id',
@@ -140,11 +134,11 @@ export function replays(read: Reads, replay: ReplayOptions | undefined, now: () 
         summary: 'One replay',
         description: 'A replay and its counts.',
         tag: 'replays',
-        answer: ReplayAnswer,
+        answer: Replay,
         notFound: NOT_FOUND,
       }),
       path({ id: 'The `id` of the replay.' }),
-      query({}),
+      query(),
       async (c) => c.json(await readOne(c.req.valid('param').id)),
     )
     .post(
@@ -153,12 +147,12 @@ export function replays(read: Reads, replay: ReplayOptions | undefined, now: () 
         summary: 'Stop a replay',
         description: 'Entries that were not sent stay parked. Needs a token with the role `operate`.',
         tag: 'replays',
-        answer: ReplayAnswer,
+        answer: Replay,
         notFound: NOT_FOUND,
       }),
       requireOperator,
       path({ id: 'The `id` of the replay.' }),
-      query({}),
+      query(),
       async (c) => {
         const { id } = c.req.valid('param')
         await readOne(id)
@@ -183,12 +177,4 @@ const requireOperator: MiddlewareHandler<ApiEnv> = async (c, next) => {
   if (c.get('caller').role !== 'operate')
     throw problem('forbidden', 'This needs a token with the role operate: a line name:operate:token of API_TOKENS.')
   await next()
-}
-
-const toTime = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString())
-
-function toAnswer({ filter, ...record }: ReplayRecord): v.InferOutput<typeof ReplayAnswer> {
-  if (filter === null) return { ...record, filter }
-  const { sinceMs, untilMs, from: _, ...more } = filter
-  return { ...record, filter: { ...more, since: toTime(sinceMs), until: toTime(untilMs) } }
 }

@@ -49,8 +49,8 @@ export async function runReplay(
     const progress = await read.replayProgress(job)
     if (progress === null || (isFirst && steps !== undefined && progress.steps !== steps)) return undefined
     if (!isFirst && now() - startMs >= limitMs) return progress.steps
-    const { place, sending, round } = progress
-    const { filter, rate, counts, state } = progress.replay
+    const { filter, place, sending, round } = progress
+    const { rate, counts, state } = progress.replay
     if (sending.length > 0) {
       const messages = await read.parkedMessages(sending, job)
       const refused = new Map<string, string>([

@@ -1,12 +1,12 @@
 import { toBytes, type Outcomes } from '../protocol/index.ts'
 import { StoreError } from './errors.ts'
 import { toOutcomeEffects } from './effects/park.ts'
-import { sha1 } from './names.ts'
-import { createReads } from './reads/reads.ts'
+import { sha1 } from './document.ts'
+import { createReads, type Reads } from './reads/reads.ts'
 import { APPLY } from './script.ts'
 import { argumentsOf, keysOf, step, type Effect, type Step } from './steps.ts'
 import { toCdrId } from './terms.ts'
-import type { Reads } from './types.ts'
+
 import { createUpstash, type UpstashOptions } from './upstash.ts'
 
 /** How long (s) each part of the read model is kept after it was last written. It serves the live work; the record is elsewhere. */

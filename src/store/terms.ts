@@ -1,5 +1,5 @@
-import { LAST_DIGITS } from './effects/phone-numbers.ts'
 import type { Place } from './reads/newest-first.ts'
+import { textOr } from './effect.ts'
 
 /**
  * How CDRs are found: each has an entry under its terms in the index of its quarter of an hour. As `lua/cdrs.lua` writes it.
@@ -64,4 +64,13 @@ export function* parsePlaces(text: string, quarter: number, term?: string): Gene
       offset = offset * 64 + DIGITS.indexOf(text[at + ID_LENGTH + digit] as string)
     yield { ms: quarter * QUARTER_MS + offset, id }
   }
+}
+
+/** Phone numbers of one line may be written with and without their prefix: their last digits tell them apart. */
+const LAST_DIGITS = 7
+
+/** The numbers of a call or a CDR as the script compares them: digits, by commas; empty where there is none. */
+export function toNumbers(...values: readonly unknown[]): string {
+  const digits = values.map((value) => (textOr(value) ?? '').replace(/\D/g, '').slice(-LAST_DIGITS))
+  return [...new Set(digits.filter((number) => number !== ''))].join(',')
 }

@@ -1,7 +1,7 @@
 import { Redis } from '@upstash/redis'
 import { isObject, maskText } from '../protocol/index.ts'
 import { StoreError } from './errors.ts'
-import { sha1 } from './names.ts'
+import { sha1 } from './document.ts'
 
 /** Where the database is, and the right to it. */
 export type UpstashAddress = {
@@ -137,6 +137,9 @@ export function createUpstash(options: UpstashOptions) {
      * names and values.
      */
     readAll,
+    /** The texts under these keys, in their order; null where there is none. */
+    readTexts: async (keys: readonly string[]): Promise<(string | null)[]> =>
+      keys.length === 0 ? [] : ((await readAll([['MGET', ...keys]])) as [(string | null)[]])[0],
   }
 }
 

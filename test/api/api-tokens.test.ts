@@ -14,7 +14,7 @@ import {
   type Page,
 } from 'enigma-relay/store'
 import { describe, expect, it, test } from 'vitest'
-import { parseTokens } from '../../src/api/tokens.ts'
+import { parseTokens } from '../../src/api/auth.ts'
 import { notice, useApi } from './api-world.ts'
 
 const token = (name: string) => `${name}-`.padEnd(32, '0')

@@ -72,7 +72,7 @@ export const NOTHING: Readonly<Record<string, unknown>> = {
   cdrs: { items: [], next: null },
   cdr: null,
   other: { items: [], next: null, counts: {} },
-  parked: { items: [], next: null, totals: { relay: 0, functions: 0 } },
+  parked: { items: [], next: null, relay: { total: 0 }, functions: { total: 0 } },
   parkedEntry: null,
   parkedMessages: [],
   findParked: { ids: [], place: null },
@@ -375,7 +375,7 @@ export const CONTRACTS: Readonly<Record<string, Contract>> = {
   relayParked: {
     effects: [parked('parked', 1, 1), parked('parked', 2, 2), parked('retried', 2, 3)],
     reads: [
-      read('parked', [{ source: 'north' }], { items: [], next: null, totals: { relay: 1, functions: 0 } }),
+      read('parked', [{ source: 'north' }], { items: [], next: null, relay: { total: 1 }, functions: { total: 0 } }),
       read('parked', [{ source: 'main', reason: 'LARGE' }], {
         items: [
           {
@@ -396,7 +396,8 @@ export const CONTRACTS: Readonly<Record<string, Contract>> = {
           },
         ],
         next: null,
-        totals: { relay: 1, functions: 0 },
+        relay: { total: 1 },
+        functions: { total: 0 },
       }),
     ],
   },

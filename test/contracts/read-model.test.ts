@@ -569,7 +569,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     await commit({ effects: [startReplay('r1', asked, [other, id, id]), startReplay('r2', byFilter)] })
     expect(await read.replays()).toEqual({
       items: [
-        { id: 'r2', ...byFilter, state: 'running', counts },
+        { id: 'r2', ...byFilter, filter: { route: 'agents-call', until: iso(0) }, state: 'running', counts },
         { id: 'r1', ...asked, state: 'running', counts: { ...counts, waiting: 2 } },
       ],
       next: null,
@@ -599,7 +599,8 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     expect((await read.parkedEntry(id))?.failed_attempts.map((attempt) => attempt.status)).toEqual([503, 422, 409])
     expect(await read.parked()).toMatchObject({
       items: [{ id, reason: '409: no' }],
-      totals: { relay: 0, functions: 1 },
+      relay: { total: 0 },
+      functions: { total: 1 },
     })
     expect(await read.parkedMessages([other])).toEqual([])
     await commit({ effects: [startReplay('r3', asked, [id]), stopReplay('r3'), claimEntries('r3', 1)] })

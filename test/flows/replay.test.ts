@@ -21,7 +21,7 @@ import {
   stopReplay,
   type Effect,
   type ParkedPage,
-  type ReplayRecord,
+  type Replay,
 } from '../../src/store/index.ts'
 import { notification } from '../adapter/factories.ts'
 import { useEnv } from '../support/env.ts'
@@ -88,7 +88,7 @@ async function useReplays() {
     return {
       status: response.status,
       headers: response.headers,
-      body: (await response.json()) as ReplayRecord & { detail: string },
+      body: (await response.json()) as Replay & { detail: string },
     }
   }
   const sendAll = async (notifications: readonly Notification[], queueUrl = sqs.url(ROUTE)) => {
@@ -128,7 +128,7 @@ async function useReplays() {
     start: () => useTrigger(sqs, 'relay-replay', replay),
     drain: () => (replay as ScheduledHandler)({ source: 'aws.events' }),
     /** Starts a replay and waits for its end. */
-    replayAll: async (body: object): Promise<ReplayRecord> => {
+    replayAll: async (body: object): Promise<Replay> => {
       const { status, body: job } = await ask('POST', '/replays', body)
       expect([status, job.detail]).toEqual([202, undefined])
       let last = job
@@ -192,7 +192,7 @@ test(
       expect(order).toEqual(order.toSorted((a, b) => a - b))
     }
     expect((await parked()).map(({ notification_ids: [id] }) => id)).toEqual(['main/p/7/99'])
-    expect(await store.read.parked({ limit: 1 })).toMatchObject({ totals: { functions: 1 } })
+    expect(await store.read.parked({ limit: 1 })).toMatchObject({ functions: { total: 1 } })
   },
 )
 
@@ -266,7 +266,7 @@ test(
     runs.length = 0
     const jobs = [await ask('POST', '/replays', { filter: {} }), await ask('POST', '/replays', { filter: {} })]
     await start()
-    const results: ReplayRecord[] = []
+    const results: Replay[] = []
     await waitFor(async () => {
       results.splice(
         0,

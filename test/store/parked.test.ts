@@ -36,9 +36,9 @@ test('G5: what the relay put aside is there until it was sent again or dropped, 
   await store.commit({ effects: [say('retried', 2, 12), say('parked', 2, 2), say('dropped', 3, 13)], done: DONE })
   // Comes before what it takes back.
   await store.commit({ effects: [say('retried', 4, 14), say('parked', 4, 4)], done: DONE })
-  const { items, next, totals } = await store.read.parked()
+  const { items, next, relay, functions } = await store.read.parked()
   expect(items.map((item) => item.id)).toEqual(['main/l/1/1'])
-  expect([next, totals]).toEqual([null, { relay: 1, functions: 0 }])
+  expect([next, relay.total, functions.total]).toEqual([null, 1, 0])
   // SQS has refused it once more.
   await store.commit({ effects: [say('parked', 2, 20, { parkedat: iso(20) })], done: DONE })
   expect((await store.read.parked()).items.map((item) => [item.id, item.parked_at])).toEqual([
@@ -74,7 +74,7 @@ test('filters and pages find each that fits once, newest first', async () => {
     const found: number[] = []
     for (let cursor: string | undefined; ;) {
       const page = await store.read.parked({ ...filter, limit: 7, cursor })
-      expect(page.totals.relay).toBe(60)
+      expect(page.relay.total).toBe(60)
       found.push(...page.items.map((item) => Number(item.id.split('/')[3])))
       if (page.next === null) return found
       cursor = page.next
@@ -103,7 +103,7 @@ test('entries older than 30 days are not shown, and of the relay ten thousand at
     done: DONE,
   })
   expect(await store.read.parked({ limit: 1 })).toMatchObject({
-    totals: { relay: 10_000 },
+    relay: { total: 10_000 },
     items: [{ id: 'main/l/1/10119' }],
   })
   // Older than all that are kept.

@@ -1,12 +1,10 @@
 import { toBytes, type Cdr } from '../../protocol/index.ts'
-import { dialedAtOf, formatCdrEvent, toCdr } from '../cdr-record.ts'
+import { dialedAtOf, formatCdrEvent, toCdr, toDigest } from '../cdr-record.ts'
 import { FIELD_SEPARATOR } from '../document.ts'
 import { plain, toChange, toSource, toStamp, toState, type StoreEvent } from '../effect.ts'
 import { EffectError } from '../errors.ts'
 import { step, toEffect, type Effect } from '../steps.ts'
-import { toTerm } from '../terms.ts'
-import { toDigest } from '../digest.ts'
-import { toNumbers } from './phone-numbers.ts'
+import { toTerm, toNumbers } from '../terms.ts'
 
 /**
  * What makes a CDR the same one when it comes again: its source, `call_ref`, `dialed_at` (unix s; null where it is unknown) and number. One CDR

@@ -1,9 +1,9 @@
-import { formatEvent, gzipBody, GZIP, toBytes, toSourceId, type Outcomes, type Parked } from '../../protocol/index.ts'
+import { formatEvent, GZIP, gzipBody, type Outcomes, type Parked, toBytes, toSourceId } from '../../protocol/index.ts'
 import { plain } from '../effect.ts'
-import { sha1 } from '../names.ts'
-import type { ParkedRecord } from '../operator-types.ts'
-import { toParts } from '../parts.ts'
-import { step, toEffect, type Effect } from '../steps.ts'
+import { sha1, toParts } from '../document.ts'
+import type { ParkedRecord, Replay } from '../../answers/index.ts'
+import type { ParkedQuery } from '../types.ts'
+import { type Effect, step, type Step, toEffect } from '../steps.ts'
 
 /** The record of an entry as it is kept, with the attributes of the message that sends it again. */
 export type StoredParked = Omit<ParkedRecord, 'id' | 'replay'> & {
@@ -171,3 +171,34 @@ function toTime(time: string | undefined): string | null {
   const ms = Date.parse(time ?? '')
   return Number.isNaN(ms) ? null : new Date(ms).toISOString()
 }
+
+/** The place of a replay that has found all of its entries. */
+export const FOUND_ALL = 'end'
+
+/** The part of a replay that never changes; `filter.untilMs` is when it was asked for, at the latest. */
+export type StoredReplay = Pick<Replay, 'operator' | 'created_at' | 'rate'> & { readonly filter: ParkedQuery | null }
+
+/** A new replay of the entries with these ids, or of those that its filter finds (`ids` is absent). */
+export function startReplay(job: string, replay: StoredReplay, ids?: readonly string[]): Effect {
+  return toEffect([
+    step('replay', { job, ms: String(Date.parse(replay.created_at)), json: JSON.stringify(replay) }),
+    ...(ids === undefined ? [] : [select(job, '', null, [...new Set(ids)], true)]),
+  ])
+}
+
+/** Entries that were found from one place on, up to another (null: all are found). */
+export const selectEntries = (job: string, from: string, to: string | null, ids: readonly string[]): Effect =>
+  toEffect([select(job, from, to, ids, false)])
+
+const select = (job: string, from: string, to: string | null, ids: readonly string[], isChosen: boolean): Step =>
+  step('select', { job, from, to: to ?? FOUND_ALL, is_chosen: isChosen ? '1' : '' }, ids)
+
+/** Takes the next entries, so that no other replay can, unless some are still to be sent. */
+export const claimEntries = (job: string, count: number): Effect =>
+  toEffect([step('claim', { job, count: String(count) })])
+
+/** The entries of a round were all sent. */
+export const noteSent = (job: string, round: string): Effect => toEffect([step('sent', { job, round })])
+
+/** Leaves the entries that were not taken where they are. */
+export const stopReplay = (job: string): Effect => toEffect([step('stop', { job })])

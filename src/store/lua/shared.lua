@@ -7,7 +7,7 @@ local SEP, ENTRY, FIELD = '\31', '\30', '\29'
 local HOUR_MS = 3600000
 local function key(name) return prefix .. name end
 local function expire(k, seconds) redis.call('EXPIRE', k, seconds) end
--- Upstash takes at most 32 KB for a key, a field and a member: what a payload makes longer goes by its digest (src/store/names.ts).
+-- Upstash takes at most 32 KB for a key, a field and a member: what a payload makes longer goes by its digest (src/store/document.ts).
 local function name(text)
   if #text <= 512 then return text end
   return '~' .. redis.sha1hex(text)

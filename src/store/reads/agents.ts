@@ -1,8 +1,8 @@
-import type { Agent, AgentDetail, AgentFilter, AgentsPage, AgentState, Call } from '../types.ts'
-import { parseDocument, parseEntries, SEPARATOR } from '../document.ts'
-import { toName } from '../names.ts'
+import type { Agent, AgentDetail, AgentsPage, AgentState, Call } from '../../answers/index.ts'
+import type { AgentFilter } from '../types.ts'
+import { parseDocument, parseEntries, SEPARATOR, toName } from '../document.ts'
 import { judgeCall } from './current-call.ts'
-import { gapsKey, toGapMarks, type GapMarks } from './gap-marks.ts'
+import { gapsKey, toGapMarks, type GapMarks, readStats, statsKey } from './states.ts'
 import {
   afterSeparator,
   clampLimit,
@@ -15,7 +15,6 @@ import {
   type Named,
   type ReadOptions,
 } from './replies.ts'
-import { readStats, statsKey } from './stats.ts'
 
 /** The rank of a stale call, as its effect has it. */
 const STALE = '0'
@@ -62,10 +61,10 @@ export async function readAllAgents(options: ReadOptions): Promise<{ names: Name
 
 async function readNamed(options: ReadOptions, names: readonly Named[]): Promise<Agent[]> {
   const { upstash, prefix } = options
-  const [reply] = await upstash.readAll([
-    ['MGET', gapsKey(prefix), ...names.map(({ name }) => `${prefix}agent:${name}`)],
+  const [gaps, ...texts] = await upstash.readTexts([
+    gapsKey(prefix),
+    ...names.map(({ name }) => `${prefix}agent:${name}`),
   ])
-  const [gaps, ...texts] = reply as unknown[]
   const marks = toGapMarks(gaps)
   return names.map(({ ref }, index) => toAgent(options, ref, parseDocument(texts[index]), marks))
 }
@@ -74,16 +73,12 @@ async function readNamed(options: ReadOptions, names: readonly Named[]): Promise
 export async function readAgent(options: ReadOptions, ref: string): Promise<AgentDetail | null> {
   const { upstash, prefix } = options
   const name = await toName(ref)
-  const [reply] = await upstash.readAll([
-    [
-      'MGET',
-      gapsKey(prefix),
-      `${prefix}agent:${name}`,
-      `${prefix}agent_calls:${name}`,
-      statsKey(prefix, 'agent', name),
-    ],
+  const [gaps, text, calls, stats] = await upstash.readTexts([
+    gapsKey(prefix),
+    `${prefix}agent:${name}`,
+    `${prefix}agent_calls:${name}`,
+    statsKey(prefix, 'agent', name),
   ])
-  const [gaps, text, calls, stats] = reply as unknown[]
   const fields = parseDocument(text)
   const detail = {
     ...toAgent(options, ref, fields, toGapMarks(gaps)),

@@ -1,20 +1,11 @@
-import type {
-  Callee,
-  Campaign,
-  CampaignDetail,
-  CampaignOverview,
-  Page,
-  PageRequest,
-  Preview,
-  StateChange,
-} from '../types.ts'
-import { parseDocument, parseEntries } from '../document.ts'
-import { toName } from '../names.ts'
+import type { Callee, Campaign, CampaignDetail, CampaignsPage, Preview, StateChange } from '../../answers/index.ts'
+import type { PageRequest } from '../types.ts'
+import { parseDocument, parseEntries, toName } from '../document.ts'
 import { readAllAgents } from './agents.ts'
 import { daysSince, dayOf, figuresKey, readQuarters, toHourCounts, toToday } from './figures.ts'
-import { gapsKey, toGapMarks, type GapMarks } from './gap-marks.ts'
-import { readParts } from './parts.ts'
+import { gapsKey, toGapMarks, type GapMarks, readStats, statsKey } from './states.ts'
 import {
+  readParts,
   afterSeparator,
   clampLimit,
   keptSince,
@@ -25,7 +16,6 @@ import {
   type Named,
   type ReadOptions,
 } from './replies.ts'
-import { readStats, statsKey } from './stats.ts'
 
 type Of = 'campaign' | 'dialer'
 
@@ -38,18 +28,15 @@ const toCampaign = (of: Of, ref: string, fields: Map<string, string>, gaps: GapM
 })
 
 /** A page of campaigns by reference, with what happens in them today. */
-export async function readCampaigns(
-  options: ReadOptions,
-  { cursor, limit }: PageRequest = {},
-): Promise<Page<CampaignOverview>> {
+export async function readCampaigns(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<CampaignsPage> {
   const { upstash, prefix, timeZone, now } = options
   const names = await readNames(options, `${prefix}campaigns`, cursor, clampLimit(limit))
   const today = dayOf(timeZone, now())
   const days = daysSince(today.fromMs, now())
   const keys = names.items.flatMap(({ name }) => days.map((day) => figuresKey(prefix, name, day)))
-  const [states, [figures], { agents }] = await Promise.all([
+  const [states, figures, { agents }] = await Promise.all([
     readStates(options, 'campaign', names.items),
-    keys.length === 0 ? [[]] : upstash.readAll([['MGET', ...keys]]),
+    upstash.readTexts(keys),
     readAllAgents(options),
   ])
   const byCampaign = new Map<string, Record<string, number>>()
@@ -60,12 +47,8 @@ export async function readCampaigns(
     byCampaign.set(campaign, counts)
   }
   const items = states.map((state, index) => {
-    const own = (figures as unknown[]).slice(index * days.length, (index + 1) * days.length)
-    return {
-      ...state,
-      today: toToday(readQuarters(days, own), today),
-      agents: byCampaign.get(state.ref) ?? {},
-    }
+    const own = figures.slice(index * days.length, (index + 1) * days.length)
+    return { ...state, today: toToday(readQuarters(days, own), today), agents: byCampaign.get(state.ref) ?? {} }
   })
   return { items, next: names.next }
 }
@@ -78,10 +61,10 @@ export async function readDialers(options: ReadOptions): Promise<Campaign[]> {
 }
 
 async function readStates({ upstash, prefix }: ReadOptions, of: Of, refs: readonly Named[]): Promise<Campaign[]> {
-  const [reply] = await upstash.readAll([
-    ['MGET', gapsKey(prefix), ...refs.map(({ name }) => `${prefix}${of}:${name}`)],
+  const [gaps, ...texts] = await upstash.readTexts([
+    gapsKey(prefix),
+    ...refs.map(({ name }) => `${prefix}${of}:${name}`),
   ])
-  const [gaps, ...texts] = reply as unknown[]
   const marks = toGapMarks(gaps)
   return refs.map(({ ref }, index) => toCampaign(of, ref, parseDocument(texts[index]), marks))
 }
@@ -118,8 +101,7 @@ export async function readCampaign(options: ReadOptions, ref: string): Promise<C
 /** Who will be dialled next in a campaign; null when the dialler has sent nothing lately. */
 export async function readPreview(options: ReadOptions, ref: string): Promise<Preview | null> {
   const { upstash, prefix } = options
-  const [documents] = await upstash.readAll([['MGET', `${prefix}preview:${await toName(ref)}`]])
-  const [document] = documents as unknown[]
+  const [document] = await upstash.readTexts([`${prefix}preview:${await toName(ref)}`])
   const fields = parseDocument(document)
   const id = fields.get('id')
   if (id === undefined) return null

@@ -1,14 +1,13 @@
 import { parseCdrEntry } from '../cdr-record.ts'
-import { parseEntries } from '../document.ts'
-import { toName } from '../names.ts'
-import { DAY_MS } from '../terms.ts'
-import type { CdrDetail, CdrFilter, CdrRecord, Page } from '../types.ts'
-import { readPlaces } from './cdr-index.ts'
-import { readPage, toPlace, type Place } from './newest-first.ts'
+import { parseEntries, toName } from '../document.ts'
+import { DAY_MS, fieldsOfTerm, fieldsOfTime, parsePlaces, QUARTER_MS, toTerm } from '../terms.ts'
+import type { CdrDetail, CdrRecord, CdrsPage } from '../../answers/index.ts'
+import type { CdrFilter } from '../types.ts'
+import { type Place, readPage, toPlace } from './newest-first.ts'
 import { keptSince, type ReadOptions } from './replies.ts'
 
 /** CDRs by filter, newest first by `dialed_at`. */
-export async function readCdrs(options: ReadOptions, filter: CdrFilter = {}): Promise<Page<CdrRecord>> {
+export async function readCdrs(options: ReadOptions, filter: CdrFilter = {}): Promise<CdrsPage> {
   const places = readPlaces(options, filter, toPlace(filter.cursor))
   const readRecords = (found: readonly Place[]) => readCdrRecords(options, found)
   return readPage<CdrRecord>(places, { limit: filter.limit, readRecords, fits: toPredicate(filter) })
@@ -17,7 +16,7 @@ export async function readCdrs(options: ReadOptions, filter: CdrFilter = {}): Pr
 /** One CDR with its revisions; null when there is none, or it has run out. */
 export async function readCdr(options: ReadOptions, id: string): Promise<CdrDetail | null> {
   const { upstash, prefix } = options
-  const [text] = await upstash.readAll([['GET', `${prefix}cdr:${await toName(id)}`]])
+  const [text] = await upstash.readTexts([`${prefix}cdr:${await toName(id)}`])
   const kept = toKept(options, text)
   if (kept === undefined) return null
   const [{ record, payload }, ...revisions] = kept
@@ -42,9 +41,9 @@ function toKept(options: ReadOptions, text: unknown) {
 
 async function readCdrRecords(options: ReadOptions, places: readonly Place[]): Promise<(CdrRecord | undefined)[]> {
   const { upstash, prefix } = options
-  const [texts] = await upstash.readAll([['MGET', ...places.map(({ id }) => `${prefix}cdr:${id}`)]])
+  const texts = await upstash.readTexts(places.map(({ id }) => `${prefix}cdr:${id}`))
   return places.map(({ id, ms }, index) => {
-    const kept = toKept(options, (texts as unknown[])[index])
+    const kept = toKept(options, texts[index])
     if (kept === undefined) return undefined
     const [{ record }, ...revisions] = kept
     // A revision may be listed elsewhere. One from the future, by a clock that is wrong, is listed under when it was written.
@@ -62,4 +61,50 @@ function toPredicate({ campaign, agent, contact, number, endReason }: CdrFilter)
     (contact === undefined || record.contact_ref === contact) &&
     (number === undefined || record.number === number || record.dial_number === number) &&
     (endReason === undefined || record.end_reason === endReason)
+}
+
+/** Quarters of an hour whose indexes are asked for in one request. */
+const AT_ONCE = 48
+
+/**
+ * The places of CDRs, newest first, behind a place where one is given: by the term of the filter that few CDRs have, else by time. What a
+ * revision no longer says may still be found: the rest of the filter is applied to the records.
+ */
+async function* readPlaces(options: ReadOptions, filter: CdrFilter, behind: Place | undefined): AsyncGenerator<Place> {
+  const { upstash, prefix, now } = options
+  const { fields, term } = await fieldsOf(filter)
+  const toMs = Math.min(filter.toMs ?? Infinity, behind?.ms ?? Infinity)
+  const fromMs = filter.fromMs ?? -Infinity
+  const [alive] = await upstash.readAll([['ZRANGEBYSCORE', `${prefix}quarters`, String(now()), '+inf']])
+  const quarters = (alive as string[])
+    .map(Number)
+    .filter((quarter) => quarter * QUARTER_MS <= toMs && (quarter + 1) * QUARTER_MS > fromMs)
+    .toSorted((a, b) => b - a)
+  for (let from = 0; from < quarters.length;) {
+    // The first of them is often enough.
+    const some = quarters.slice(from, from + (from === 0 ? 2 : AT_ONCE))
+    from += some.length
+    const replies = await upstash.readAll(some.map((quarter) => ['HMGET', `${prefix}cdrs:${quarter}`, ...fields]))
+    for (const [index, quarter] of some.entries()) {
+      const places = (replies[index] as (string | null)[]).flatMap((text) => [
+        ...parsePlaces(text ?? '', quarter, term),
+      ])
+      const wanted = places.filter(
+        ({ ms, id }) => ms >= fromMs && (ms < toMs || (ms === toMs && (behind === undefined || id < behind.id))),
+      )
+      const once = new Map(wanted.map((place) => [place.id, place]))
+      yield* [...once.values()].toSorted((a, b) => b.ms - a.ms || (a.id < b.id ? 1 : -1))
+    }
+  }
+}
+
+async function fieldsOf({ number, contact, agent, campaign }: CdrFilter) {
+  const [own] = [['number', number] as const, ['contact', contact] as const, ['agent', agent] as const].filter(
+    ([, value]) => value !== undefined,
+  )
+  if (own !== undefined) {
+    const term = toTerm(own[0], own[1] as string)
+    return { fields: fieldsOfTerm(term), term }
+  }
+  return { fields: fieldsOfTime(campaign === undefined ? undefined : await toName(campaign)), term: undefined }
 }

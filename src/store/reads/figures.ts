@@ -1,6 +1,6 @@
 import { parseDocument, parseEntries, SEPARATOR } from '../document.ts'
 import { DAY_MS, QUARTER_MS } from '../terms.ts'
-import type { HourCount, Today } from '../types.ts'
+import type { HourCount, Today } from '../../answers/index.ts'
 
 /** Counts and sums of a campaign's CDRs in a quarter of an hour of `dialed_at`, as `lua/cdrs.lua` keeps them. */
 export type Quarter = {

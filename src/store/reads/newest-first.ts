@@ -17,7 +17,8 @@ export type PageOf<T> = {
   readonly limit?: number | undefined
   /** The records at these places; undefined where there is none any more. */
   readonly readRecords: (places: readonly Place[]) => Promise<(T | undefined)[]>
-  readonly fits: (record: T) => boolean
+  /** Default: all do. */
+  readonly fits?: (record: T) => boolean
 }
 
 /** The place behind which a page begins; undefined at the beginning. @throws StoreError `store.cursor.invalid` */
@@ -30,7 +31,7 @@ export const toPlace = (cursor: string | undefined): Place | undefined =>
  */
 export async function readPage<T>(
   places: AsyncIterable<Place>,
-  { limit: asked, readRecords, fits }: PageOf<T>,
+  { limit: asked, readRecords, fits = () => true }: PageOf<T>,
 ): Promise<Page<T>> {
   const limit = clampLimit(asked)
   const items: T[] = []

@@ -1,16 +1,9 @@
 import { parseDocument, parseEntries, SEPARATOR } from '../document.ts'
-import type { StoredParked } from '../effects/park.ts'
-import type {
-  ParkedDetail,
-  ParkedFilter,
-  ParkedMessage,
-  ParkedPage,
-  ParkedQuery,
-  ParkedRecord,
-} from '../operator-types.ts'
-import { readByTime, readPage, toPlace, type Place } from './newest-first.ts'
-import { readParts } from './parts.ts'
-import { formatCursor, keptSince, type ReadOptions } from './replies.ts'
+import { FOUND_ALL, type StoredParked, type StoredReplay } from '../effects/park.ts'
+import type { ParkedDetail, ParkedPage, ParkedRecord, Replay, ReplaysPage } from '../../answers/index.ts'
+import { type Place, readByTime, readPage, toPlace } from './newest-first.ts'
+import { readParts, formatCursor, keptSince, type ReadOptions } from './replies.ts'
+import type { PageRequest, ParkedFilter, ParkedMessage, ParkedQuery } from '../types.ts'
 
 /** Parked entries of the relay and of functions that nobody has sent again or dropped, newest first. */
 export async function readParked(options: ReadOptions, filter: ParkedFilter = {}): Promise<ParkedPage> {
@@ -27,7 +20,7 @@ export async function readParked(options: ReadOptions, filter: ParkedFilter = {}
     ['ZCOUNT', key, String(since), '+inf'],
     ['ZCOUNT', `${prefix}parked_of_relay`, String(since), '+inf'],
   ])
-  return { ...page, totals: { relay: Number(relay), functions: Number(all) - Number(relay) } }
+  return { ...page, relay: { total: Number(relay) }, functions: { total: Number(all) - Number(relay) } }
 }
 
 /** The ids of entries that fit, oldest first, behind a place (`''`: from the oldest on), and the place to go on from: null when there are no more. */
@@ -52,8 +45,7 @@ export async function findParked(
 
 export async function readParkedEntry(options: ReadOptions, id: string): Promise<ParkedDetail | null> {
   const { upstash, prefix } = options
-  const [texts] = await upstash.readAll([['MGET', `${prefix}parked:${id}`]])
-  const [text] = texts as unknown[]
+  const [text] = await upstash.readTexts([`${prefix}parked:${id}`])
   const record = toRecord(id, text)
   if (record === undefined) return null
   const attempts = parseEntries(parseDocument(text).get('attempts')).map((entry) => {
@@ -71,9 +63,8 @@ export async function readParkedMessages(
   ids: readonly string[],
   job?: string,
 ): Promise<ParkedMessage[]> {
-  if (ids.length === 0) return []
-  const [texts] = await options.upstash.readAll([['MGET', ...ids.map((id) => `${options.prefix}parked:${id}`)]])
-  const found = (texts as unknown[]).flatMap((text, at) => {
+  const texts = await options.upstash.readTexts(ids.map((id) => `${options.prefix}parked:${id}`))
+  const found = texts.flatMap((text, at) => {
     const fields = parseDocument(text)
     const [json, parts] = [fields.get('json'), Number(fields.get('parts'))]
     return json === undefined || Number.isNaN(parts) || (job !== undefined && fields.get('replay') !== job)
@@ -109,8 +100,8 @@ async function readRecords(
   { upstash, prefix }: ReadOptions,
   places: readonly Place[],
 ): Promise<(ParkedRecord | undefined)[]> {
-  const [texts] = await upstash.readAll([['MGET', ...places.map(({ id }) => `${prefix}parked:${id}`)]])
-  return (texts as unknown[]).map((text, at) => toRecord((places[at] as Place).id, text))
+  const texts = await upstash.readTexts(places.map(({ id }) => `${prefix}parked:${id}`))
+  return texts.map((text, at) => toRecord(places[at]?.id ?? '', text))
 }
 
 function toRecord(id: string, text: unknown): ParkedRecord | undefined {
@@ -120,4 +111,76 @@ function toRecord(id: string, text: unknown): ParkedRecord | undefined {
   if (json === undefined) return undefined
   const { message: _, ...record } = JSON.parse(json) as StoredParked
   return { id, ...record, replay: fields.get('replay') ?? null }
+}
+
+export async function readReplays(
+  { upstash, prefix }: ReadOptions,
+  { cursor, limit }: PageRequest = {},
+): Promise<ReplaysPage> {
+  return readPage<Replay>(readByTime(upstash, { key: `${prefix}replays`, behind: toPlace(cursor), limit }), {
+    limit,
+    readRecords: async (places) => {
+      const texts = await upstash.readTexts(places.map(({ id }) => `${prefix}replay:${id}`))
+      return texts.map((text, at) => toProgress(places[at]?.id ?? '', text)?.replay)
+    },
+  })
+}
+
+export async function readReplay({ upstash, prefix }: ReadOptions, id: string): Promise<ReplayProgress | null> {
+  const [text] = await upstash.readTexts([`${prefix}replay:${id}`])
+  return toProgress(id, text) ?? null
+}
+
+/** A filter as it was asked for. */
+function toShown({ from: _, sinceMs, untilMs, ...filter }: ParkedQuery): Replay['filter'] {
+  const toTime = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString())
+  return { ...filter, since: toTime(sinceMs), until: toTime(untilMs) }
+}
+
+/** A replay with the state that its steps go on from. */
+export type ReplayProgress = {
+  readonly replay: Replay
+  /** Which entries; null where their ids were given. */
+  readonly filter: ParkedQuery | null
+  /** Where the search for entries goes on; null when all are found. */
+  readonly place: string | null
+  /** The entries that are being sent, and in which round. */
+  readonly sending: readonly string[]
+  readonly round: string
+  /** How often it went on, and when it last did (unix ms). */
+  readonly steps: number
+  readonly atMs: number
+}
+
+function toProgress(id: string, text: unknown): ReplayProgress | undefined {
+  const fields = parseDocument(text)
+  const json = fields.get('json')
+  if (json === undefined) return undefined
+  const count = (name: string) => Number(fields.get(name) ?? 0)
+  const place = fields.get('place') ?? ''
+  const [waiting, sent] = [count('selected') - count('taken'), count('sent')]
+  const isDone = place === FOUND_ALL && waiting === 0 && sent === 0
+  const { filter, ...stored } = JSON.parse(json) as StoredReplay
+  const replay: Replay = {
+    id,
+    state: fields.has('stopped') ? 'stopped' : isDone ? 'done' : 'running',
+    ...stored,
+    filter: filter && toShown(filter),
+    counts: {
+      waiting,
+      sent,
+      handled: count('handled'),
+      failed_again: count('failed_again'),
+      skipped: count('skipped'),
+    },
+  }
+  return {
+    replay,
+    filter,
+    place: place === FOUND_ALL ? null : place,
+    sending: parseEntries(fields.get('sending')),
+    round: fields.get('round') ?? '',
+    steps: count('steps'),
+    atMs: count('at'),
+  }
 }

@@ -1,37 +1,48 @@
-import type { Reads } from '../types.ts'
+import type { AgentFilter, CdrFilter, GapFilter, PageRequest, ParkedFilter, ParkedQuery } from '../types.ts'
 import { readAgent, readAgents } from './agents.ts'
 import { readCampaign, readCampaigns, readDialers, readPreview } from './campaigns.ts'
 import { readCdr, readCdrs } from './cdrs.ts'
-import { readGaps } from './gaps.ts'
-import { readKind } from './kinds.ts'
-import { readOther } from './other.ts'
-import { findParked, readParked, readParkedEntry, readParkedMessages } from './parked.ts'
-import { readRelays } from './relays.ts'
-import { readReplay, readReplays } from './replays.ts'
+import { readGaps, readOther, readRelays } from './operator.ts'
+import { findParked, readParked, readParkedEntry, readParkedMessages, readReplay, readReplays } from './parked.ts'
 import type { ReadOptions } from './replies.ts'
+import { readKind } from './states.ts'
 
-export function createReads(options: ReadOptions): Reads {
+/** The reads of the read model. @throws StoreError, also with code `store.cursor.invalid` */
+export type Reads = ReturnType<typeof createReads>
+
+export function createReads(options: ReadOptions) {
   return {
-    agents: (filter) => readAgents(options, filter),
-    agent: (ref) => readAgent(options, ref),
-    campaigns: (page) => readCampaigns(options, page),
-    campaign: (ref) => readCampaign(options, ref),
-    preview: (ref) => readPreview(options, ref),
-    cdrs: (filter) => readCdrs(options, filter),
-    cdr: (id) => readCdr(options, id),
-    other: (page) => readOther(options, page),
-    parked: (filter) => readParked(options, filter),
-    parkedEntry: (id) => readParkedEntry(options, id),
-    parkedMessages: (ids, job) => readParkedMessages(options, ids, job),
-    findParked: (filter, place) => findParked(options, filter, place),
-    replays: (page) => readReplays(options, page),
-    replay: async (id) => (await readReplay(options, id))?.replay ?? null,
-    replayProgress: (id) => readReplay(options, id),
-    kind: (type, subType, ref) => readKind(options, type, subType, ref),
-    gaps: (filter) => readGaps(options, filter),
-    relays: () => readRelays(options),
+    agents: (filter?: AgentFilter) => readAgents(options, filter),
+    agent: (ref: string) => readAgent(options, ref),
+    campaigns: (page?: PageRequest) => readCampaigns(options, page),
+    campaign: (ref: string) => readCampaign(options, ref),
+    /** Who will be dialled next; null when the dialler has sent nothing lately. */
+    preview: (ref: string) => readPreview(options, ref),
+    /** Newest first by `dialed_at`. */
+    cdrs: (filter?: CdrFilter) => readCdrs(options, filter),
+    cdr: (id: string) => readCdr(options, id),
     dialers: () => readDialers(options),
-    ping: async () => {
+    /** What a function recorded with `latest` for a reference; null when there is nothing. */
+    kind: (type: string, subType: string, ref: string) => readKind(options, type, subType, ref),
+    /** What had no route of its own, newest first. */
+    other: (page?: PageRequest) => readOther(options, page),
+    /** Newest first by `parked_at`. A cursor is made of that (unix ms) and the id. */
+    parked: (filter?: ParkedFilter) => readParked(options, filter),
+    parkedEntry: (id: string) => readParkedEntry(options, id),
+    /** Entries of functions as SQS takes them again, in the given order; those that are gone, or that this replay has not, are left out. */
+    parkedMessages: (ids: readonly string[], job?: string) => readParkedMessages(options, ids, job),
+    /** The ids of the next entries that fit, oldest first, behind a place; '' is the beginning, null the end. */
+    findParked: (filter: ParkedQuery, place: string) => findParked(options, filter, place),
+    /** Newest first. */
+    replays: (page?: PageRequest) => readReplays(options, page),
+    replay: async (id: string) => (await readReplay(options, id))?.replay ?? null,
+    /** A replay with the state that its steps go on from. */
+    replayProgress: (id: string) => readReplay(options, id),
+    /** Newest first by `to`. */
+    gaps: (filter?: GapFilter) => readGaps(options, filter),
+    relays: () => readRelays(options),
+    /** Resolves when the database answers. */
+    ping: async (): Promise<void> => {
       await options.upstash.readAll([['PING']])
     },
   }

@@ -1,7 +1,6 @@
 import { fromBase64, toBase64, toText } from '../../protocol/index.ts'
-import { SEPARATOR } from '../document.ts'
+import { isDigest, SEPARATOR, toName } from '../document.ts'
 import { StoreError } from '../errors.ts'
-import { isDigest } from '../names.ts'
 import type { Expiries } from '../store.ts'
 import type { Page } from '../types.ts'
 import type { Upstash } from '../upstash.ts'
@@ -54,7 +53,7 @@ export function formatCursor(parts: readonly (string | number)[]): string {
 const NOT_OURS = 'the cursor was not returned by this API'
 
 /** @throws StoreError `store.cursor.invalid` */
-export function parseCursor(cursor: string, length: number): (string | number)[] {
+function parseCursor(cursor: string, length: number): (string | number)[] {
   try {
     const parts: unknown = JSON.parse(toText(fromBase64(cursor.replaceAll('-', '+').replaceAll('_', '/'))) ?? '')
     const fits =
@@ -85,12 +84,9 @@ export type Named = { readonly ref: string; readonly name: string }
 export async function readReferences({ upstash, prefix }: ReadOptions, names: readonly string[]): Promise<Named[]> {
   const long = names.filter(isDigest)
   if (long.length === 0) return names.map((name) => ({ name, ref: name }))
-  const [references] = await upstash.readAll([['MGET', ...long.map((name) => `${prefix}name:${name}`)]])
-  const known = new Map(long.map((name, index) => [name, (references as unknown[])[index]]))
-  return names.map((name) => {
-    const ref = known.get(name)
-    return { name, ref: typeof ref === 'string' ? ref : name }
-  })
+  const references = await upstash.readTexts(long.map((name) => `${prefix}name:${name}`))
+  const known = new Map(long.map((name, index) => [name, references[index]]))
+  return names.map((name) => ({ name, ref: known.get(name) ?? name }))
 }
 
 /** A page of the references in a registry, in the order of their names. */
@@ -107,4 +103,25 @@ export async function readNames(
   const items = names.slice(0, limit)
   const next = names.length > limit ? formatCursor([items.at(-1) as string]) : null
   return { items: await readReferences(options, items), next }
+}
+
+/** A value that was written in parts. */
+export type PartsOf = { readonly id: string; readonly parts: number }
+
+/** Values that were written in parts, all in one round trip; null for one of which a part is gone. */
+export async function readParts(
+  { upstash, prefix }: ReadOptions,
+  of: 'preview' | 'other' | 'parked',
+  values: readonly PartsOf[],
+): Promise<(string | null)[]> {
+  const names = await Promise.all(values.map(({ id }) => toName(id)))
+  const keys = values.flatMap(({ parts }, at) =>
+    Array.from({ length: parts }, (_, index) => `${prefix}${of}_part:${names[at]}:${index}`),
+  )
+  const texts = await upstash.readTexts(keys)
+  let at = 0
+  return values.map(({ parts }) => {
+    const own = texts.slice(at, (at += parts))
+    return own.includes(null) ? null : own.join('')
+  })
 }

@@ -34,7 +34,7 @@ const cdr = {
   ),
 }
 
-export const CdrAnswer = v.pipe(
+export const CdrRecord = v.pipe(
   v.object({
     ...cdr,
     revised: v.pipe(v.boolean(), v.description('Another CDR with the same key but different content was received.')),
@@ -66,19 +66,22 @@ export const CdrAnswer = v.pipe(
     ],
   }),
 )
+export type CdrRecord = v.InferOutput<typeof CdrRecord>
 
 const Revision = v.pipe(
   v.object(cdr),
   v.metadata({ ref: 'CdrRevision', description: 'A CDR with the same key but different content.' }),
 )
 
-export const CdrDetailAnswer = v.pipe(
+export const CdrDetail = v.pipe(
   v.object({
-    ...CdrAnswer.entries,
+    ...CdrRecord.entries,
     revisions: v.pipe(v.array(Revision), v.description('CDRs with the same key but different content, newest first.')),
     payload: v.pipe(v.record(v.string(), v.unknown()), v.description('Every field that the dialler sent.')),
   }),
   v.metadata({ ref: 'CdrDetail', description: 'A CDR with its revisions and the whole payload.' }),
 )
+export type CdrDetail = v.InferOutput<typeof CdrDetail>
 
-export const CdrsAnswer = pageOf(CdrAnswer)
+export const CdrsPage = pageOf(CdrRecord)
+export type CdrsPage = v.InferOutput<typeof CdrsPage>

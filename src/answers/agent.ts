@@ -1,6 +1,30 @@
 import * as v from 'valibot'
 import { campaignRef, count, maybeText, pageOf, source, text, time } from './fields.ts'
-import { StatsAnswer } from './stats.ts'
+
+const values = v.pipe(v.record(v.string(), v.number()), v.description("By the dialler's names; durations in ms."))
+
+export const StatsPoint = v.pipe(
+  v.object({
+    at: time('When it was heard.'),
+    values,
+    reset: v.pipe(v.boolean(), v.description('A cumulative value decreased here: the dialler reset its counters.')),
+  }),
+  v.metadata({ ref: 'StatsPoint', description: 'One point of a chart.' }),
+)
+export type StatsPoint = v.InferOutput<typeof StatsPoint>
+
+export const Stats = v.pipe(
+  v.object({
+    source,
+    campaign_ref: campaignRef,
+    at: time('When the latest values were heard.'),
+    values,
+    resets: count('How often the dialler reset its counters.'),
+    series: v.pipe(v.array(StatsPoint), v.description('The latest points, oldest first.')),
+  }),
+  v.metadata({ ref: 'Stats', description: 'The latest counters, and a short series of them for charts.' }),
+)
+export type Stats = v.InferOutput<typeof Stats>
 
 const Unexpected = v.pipe(
   v.object({ from: v.string(), to: v.string(), at: time('When it was heard.') }),
@@ -11,7 +35,7 @@ const Unexpected = v.pipe(
   }),
 )
 
-const AgentStateAnswer = v.pipe(
+export const AgentState = v.pipe(
   v.object({
     source,
     campaign_ref: campaignRef,
@@ -40,8 +64,9 @@ const AgentStateAnswer = v.pipe(
     ],
   }),
 )
+export type AgentState = v.InferOutput<typeof AgentState>
 
-const CallAnswer = v.pipe(
+export const Call = v.pipe(
   v.object({
     source,
     call_ref: maybeText("The dialler's reference of the call; its CDR carries the same."),
@@ -78,11 +103,12 @@ const CallAnswer = v.pipe(
     ],
   }),
 )
+export type Call = v.InferOutput<typeof Call>
 
 const agent = {
   ref: text("The agent's extension."),
-  states: v.pipe(v.array(AgentStateAnswer), v.description('One for each campaign.')),
-  call: v.pipe(v.nullable(CallAnswer), v.description("The agent's current call, for the screen pop.")),
+  states: v.pipe(v.array(AgentState), v.description('One for each campaign.')),
+  call: v.pipe(v.nullable(Call), v.description("The agent's current call, for the screen pop.")),
   call_unsure: v.pipe(
     v.boolean(),
     v.description(
@@ -91,22 +117,24 @@ const agent = {
   ),
 }
 
-export const AgentAnswer = v.pipe(
+export const Agent = v.pipe(
   v.object(agent),
   v.metadata({ ref: 'Agent', description: 'The current state of an agent.' }),
 )
+export type Agent = v.InferOutput<typeof Agent>
 
-export const AgentDetailAnswer = v.pipe(
+export const AgentDetail = v.pipe(
   v.object({
     ...agent,
-    calls: v.pipe(v.array(CallAnswer), v.description('The latest calls, newest first, including stale ones.')),
-    stats: v.pipe(v.array(StatsAnswer), v.description('One series for each source and campaign.')),
+    calls: v.pipe(v.array(Call), v.description('The latest calls, newest first, including stale ones.')),
+    stats: v.pipe(v.array(Stats), v.description('One series for each source and campaign.')),
   }),
   v.metadata({ ref: 'AgentDetail', description: 'An agent with its latest calls and its counters.' }),
 )
+export type AgentDetail = v.InferOutput<typeof AgentDetail>
 
-export const AgentsAnswer = v.object({
-  ...pageOf(AgentAnswer).entries,
+export const AgentsPage = v.object({
+  ...pageOf(Agent).entries,
   counts: v.pipe(
     v.optional(v.record(v.string(), count('Number of states.'))),
     v.description(
@@ -114,3 +142,4 @@ export const AgentsAnswer = v.object({
     ),
   ),
 })
+export type AgentsPage = v.InferOutput<typeof AgentsPage>

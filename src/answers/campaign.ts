@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { count, maybeText, pageOf, source, text, time } from './fields.ts'
-import { StatsAnswer } from './stats.ts'
+import { Stats } from './agent.ts'
 
 const campaign = {
   ref: text("The dialler's reference."),
@@ -16,7 +16,7 @@ const campaign = {
   ),
 }
 
-export const CampaignAnswer = v.pipe(
+export const Campaign = v.pipe(
   v.object(campaign),
   v.metadata({
     ref: 'Campaign',
@@ -24,8 +24,9 @@ export const CampaignAnswer = v.pipe(
     examples: [{ ref: '7', status: 'started', since: '2026-01-31T08:00:00.000Z', source: 'main', unsure: false }],
   }),
 )
+export type Campaign = v.InferOutput<typeof Campaign>
 
-const StateChange = v.pipe(
+export const StateChange = v.pipe(
   v.object({
     status: v.string(),
     at: time('When it was heard.'),
@@ -34,25 +35,28 @@ const StateChange = v.pipe(
   }),
   v.metadata({ ref: 'StateChange' }),
 )
+export type StateChange = v.InferOutput<typeof StateChange>
 
 // Fields that the dialler adds to a callee are passed on as they are.
-const Callee = v.pipe(
+export const Callee = v.pipe(
   v.objectWithRest(
     { number: maybeText('The number.'), contact_ref: maybeText('The reference in your own records.') },
     v.unknown(),
   ),
   v.metadata({ ref: 'Callee', description: 'A contact that will be dialled soon.' }),
 )
+export type Callee = v.InferOutput<typeof Callee>
 
-export const PreviewAnswer = v.pipe(
+export const Preview = v.pipe(
   v.object({ at: time('When it was heard.'), callees: v.array(Callee) }),
   v.metadata({
     ref: 'Preview',
     description: 'The contacts that will be dialled next: the latest list that the dialler sent.',
   }),
 )
+export type Preview = v.InferOutput<typeof Preview>
 
-const HourCount = v.pipe(
+export const HourCount = v.pipe(
   v.object({
     hour: time('Start of the hour in which the call was dialled.'),
     end_reason: v.string(),
@@ -60,10 +64,11 @@ const HourCount = v.pipe(
   }),
   v.metadata({ ref: 'HourCount' }),
 )
+export type HourCount = v.InferOutput<typeof HourCount>
 
 const seconds = (description: string) => v.pipe(v.nullable(v.number()), v.description(description))
 
-const TodayAnswer = v.pipe(
+export const Today = v.pipe(
   v.object({
     since: time('When the day began in the time zone of the stack (`timeZone`).'),
     cdrs: count('Number of CDRs whose `dialed_at` is of today.'),
@@ -74,11 +79,12 @@ const TodayAnswer = v.pipe(
   }),
   v.metadata({ ref: 'Today', description: "What a campaign's CDRs of today come to." }),
 )
+export type Today = v.InferOutput<typeof Today>
 
-const CampaignOverviewAnswer = v.pipe(
+export const CampaignOverview = v.pipe(
   v.object({
     ...campaign,
-    today: TodayAnswer,
+    today: Today,
     agents: v.pipe(
       v.record(v.string(), v.number()),
       v.description('Number of agents by their status in this campaign.'),
@@ -86,18 +92,21 @@ const CampaignOverviewAnswer = v.pipe(
   }),
   v.metadata({ ref: 'CampaignOverview', description: 'The state of a campaign, its agents, and its CDRs of today.' }),
 )
+export type CampaignOverview = v.InferOutput<typeof CampaignOverview>
 
-export const CampaignDetailAnswer = v.pipe(
+export const CampaignDetail = v.pipe(
   v.object({
     ...campaign,
-    today: TodayAnswer,
+    today: Today,
     history: v.pipe(v.array(StateChange), v.description('The latest changes, newest first.')),
-    stats: v.pipe(v.array(StatsAnswer), v.description('One series for each source; campaign_ref is null.')),
+    stats: v.pipe(v.array(Stats), v.description('One series for each source; campaign_ref is null.')),
     counts: v.pipe(v.array(HourCount), v.description('CDRs by hour, then by end reason.')),
   }),
   v.metadata({ ref: 'CampaignDetail', description: 'A campaign with its history and counters.' }),
 )
+export type CampaignDetail = v.InferOutput<typeof CampaignDetail>
 
-export const CampaignsAnswer = pageOf(CampaignOverviewAnswer)
+export const CampaignsPage = pageOf(CampaignOverview)
+export type CampaignsPage = v.InferOutput<typeof CampaignsPage>
 
-export const DialersAnswer = v.object({ items: v.array(CampaignAnswer) })
+export const Dialers = v.object({ items: v.array(Campaign) })

@@ -1,0 +1,122 @@
+import * as v from 'valibot'
+import { count, maybeText, pageOf, source, text, time } from './fields.ts'
+
+export const GapRecord = v.pipe(
+  v.object({
+    notification_id: text('The id of the notification.'),
+    source,
+    relay: text('The relay that had the gap; another relay may have heard Pub/Sub.'),
+    from: time('When Pub/Sub was last heard.'),
+    to: time('When Pub/Sub was heard again.'),
+    cause: text(
+      'start, reconnect, heartbeat_lost, output_buffer_overrun, journal_full, journal_damaged, or a cause of a newer relay.',
+    ),
+    patterns: v.pipe(v.array(v.string()), v.description('The Pub/Sub patterns that were not heard.')),
+    route: maybeText('journal_full: the route whose notifications were discarded; null: all routes, or not known.'),
+    lost: v.pipe(
+      v.nullable(v.number()),
+      v.description(
+        'journal_full: number of discarded notifications. Otherwise null, because messages that were not heard cannot be counted.',
+      ),
+    ),
+  }),
+  v.metadata({
+    ref: 'Gap',
+    description:
+      'A time span in which Pub/Sub could not be heard. Notifications that the dialler published in that span are lost; list items are not.',
+    examples: [
+      {
+        notification_id: 'main/o/1769846400000/0',
+        source: 'main',
+        relay: 'relay-1',
+        from: '2026-01-31T08:00:00.000Z',
+        to: '2026-01-31T08:00:03.250Z',
+        cause: 'reconnect',
+        patterns: ['enigma:notifications*'],
+        route: null,
+        lost: null,
+      },
+    ],
+  }),
+)
+export type GapRecord = v.InferOutput<typeof GapRecord>
+
+export const GapsPage = pageOf(GapRecord)
+export type GapsPage = v.InferOutput<typeof GapsPage>
+
+export const RelayRecord = v.pipe(
+  v.object({
+    relay: text('Its id: ENIGMA_RELAY_ID, or its host name.'),
+    sources: v.pipe(v.array(v.string()), v.description('The sources that it reads, as named in ENIGMA_SOURCES.')),
+    started_at: time('When its process started.'),
+    ready_at: time(
+      'When it last reported that it is ready. It reports once a minute; if this is older, check the relay.',
+    ),
+  }),
+  v.metadata({
+    ref: 'Relay',
+    description: 'A relay that was ready within the last 30 days.',
+    examples: [
+      {
+        relay: 'relay-1',
+        sources: ['main'],
+        started_at: '2026-01-30T06:00:00.000Z',
+        ready_at: '2026-01-31T08:00:00.000Z',
+      },
+    ],
+  }),
+)
+export type RelayRecord = v.InferOutput<typeof RelayRecord>
+
+export const Relays = v.object({ items: v.array(RelayRecord) })
+
+export const OtherRecord = v.pipe(
+  v.object({
+    notification_id: text('The id of the notification.'),
+    source,
+    type: text('Its type and sub_type as far as known, such as agents/unknown.'),
+    reason: maybeText('Why it has no route: unknown_type, not_json …'),
+    channel: text('The Redis list or channel of the notification.'),
+    transport: text('list, pubsub or resync.'),
+    received_at: time('When it was heard.'),
+    text: maybeText('The unchanged packet; null when it is not text.'),
+    base64: maybeText("The packet's bytes in base64 when it is not text."),
+  }),
+  v.metadata({
+    ref: 'OtherRecord',
+    description: 'A notification of an unknown type, or a packet that cannot be read.',
+  }),
+)
+export type OtherRecord = v.InferOutput<typeof OtherRecord>
+
+export const OtherPage = v.object({
+  ...pageOf(OtherRecord).entries,
+  counts: v.pipe(v.record(v.string(), count('Number of notifications.')), v.description('Total number for each type.')),
+})
+export type OtherPage = v.InferOutput<typeof OtherPage>
+
+export const KindValue = v.pipe(
+  v.object({
+    notification_id: text('The id of the notification.'),
+    source,
+    received_at: time('When the relay received it.'),
+    stale: v.pipe(v.boolean(), v.description('It came too late to be shown as live.')),
+    payload: v.pipe(v.unknown(), v.description('The payload, as the schema of its route made it.')),
+  }),
+  v.metadata({ ref: 'KindValue' }),
+)
+export type KindValue = v.InferOutput<typeof KindValue>
+
+export const Kind = v.pipe(
+  v.object({
+    ref: text('The reference.'),
+    unsure: v.pipe(v.boolean(), v.description('Pub/Sub was not heard for a while since: there may be a newer one.')),
+    latest: KindValue,
+    history: v.pipe(
+      v.array(KindValue),
+      v.description('Those before it, newest first: 19 at most, fewer where they are large.'),
+    ),
+  }),
+  v.metadata({ ref: 'Kind', description: 'The latest payload of a kind for a reference, and those before it.' }),
+)
+export type Kind = v.InferOutput<typeof Kind>

@@ -1,0 +1,124 @@
+import {
+  isTooLarge,
+  maskText,
+  type RelayAlive,
+  type RelayGap,
+  type RelayParked,
+  toBase64,
+} from '../../protocol/index.ts'
+import { numberOr, type StoreEvent, textOr, toChange, toMs, toStamp } from '../effect.ts'
+import { toParts } from '../document.ts'
+import type { GapRecord, OtherRecord, RelayRecord } from '../../answers/index.ts'
+import { type Effect, step, toEffect } from '../steps.ts'
+import type { StoredParked } from './park.ts'
+
+/** Longest type (characters) under which notifications are counted. */
+const MAX_TYPE = 200
+
+/** other: the last thousand notifications without a route of their own, with their bytes, and a count per type. */
+export function other(event: StoreEvent): Effect {
+  const isText = typeof event.data === 'string'
+  const parts = toParts(typeof event.data === 'string' ? event.data : toBase64(event.data))
+  const type = `${event.type}/${event.subType}`
+  const record: Omit<OtherRecord, 'text' | 'base64'> & { form: 'text' | 'base64' } = {
+    notification_id: event.id,
+    source: event.source,
+    type,
+    reason: event.reason ?? null,
+    channel: event.channel,
+    transport: event.transport,
+    received_at: event.time,
+    form: isText ? 'text' : 'base64',
+  }
+  return toEffect([
+    ...parts.map((text, index) => step('part', { of: 'other', id: event.id, index: String(index), text })),
+    step('other', {
+      id: event.id,
+      type: type.slice(0, MAX_TYPE),
+      parts: String(parts.length),
+      ms: String(event.timeMs),
+      json: JSON.stringify(record),
+      change: toChange(event, { kind: 'other', ref: event.reference ?? '', state: event.reason }),
+    }),
+  ])
+}
+
+/** relay/gap: a span in which PubSub was not heard. States from before it are unsure until they are heard again. */
+export function relayGap(event: StoreEvent<RelayGap>): Effect {
+  const p = event.payload
+  const toMsUnix = toMs(p.to, event.timeMs)
+  const record: GapRecord = {
+    notification_id: event.id,
+    source: p.source,
+    relay: p.relay,
+    from: new Date(toMs(p.from, toMsUnix)).toISOString(),
+    to: new Date(toMsUnix).toISOString(),
+    cause: p.cause,
+    // A pattern of a source's own configuration may name anything.
+    patterns: p.patterns.map(maskText),
+    route: textOr(p.route),
+    lost: numberOr(p.lost),
+  }
+  return toEffect([
+    step('gap', {
+      id: event.id,
+      source: p.source,
+      route: p.route ?? '',
+      sequence: event.sequence,
+      to_ms: String(toMsUnix),
+      json: JSON.stringify(record),
+      change: toChange(event, { kind: 'relay/gap', ref: p.source, state: p.cause }),
+    }),
+  ])
+}
+
+/** relay/alive: a relay was ready then. */
+export function relayAlive(event: StoreEvent<RelayAlive>): Effect {
+  const p = event.payload
+  const record: RelayRecord = {
+    relay: p.relay,
+    sources: p.sources,
+    started_at: new Date(toMs(p.started, event.timeMs)).toISOString(),
+    ready_at: new Date(event.timeMs).toISOString(),
+  }
+  const change = toChange(event, { kind: 'relay/alive', ref: p.relay })
+  return toEffect([step('alive', { relay: p.relay, stamp: toStamp(event), json: JSON.stringify(record), change })])
+}
+
+/**
+ * relay/parked: what the relay put aside, and that it was sent again or dropped since. Of one notification the last that was said
+ * counts.
+ */
+export function relayParked(event: StoreEvent<RelayParked>): Effect {
+  const p = event.payload
+  const parkedMs = toMs(p.parkedat, event.timeMs)
+  const record: StoredParked = {
+    from: 'relay',
+    notification_ids: [p.id],
+    source: p.source,
+    route: p.route,
+    type: p.type,
+    subject: null,
+    reason: p.reason,
+    // The relay has masked it; an older or a foreign one may not have.
+    detail: isTooLarge(p.detail) ? p.detail : maskText(p.detail),
+    status: null,
+    handler: null,
+    attempts: null,
+    received_at: new Date(toMs(p.received, event.timeMs)).toISOString(),
+    first_attempt_at: null,
+    parked_at: new Date(parkedMs).toISOString(),
+    bytes: p.bytes,
+    message_id: null,
+  }
+  return toEffect([
+    step('parked', {
+      id: p.id,
+      state: p.state,
+      stamp: toStamp(event),
+      ms: String(parkedMs),
+      json: JSON.stringify(record),
+      change: toChange(event, { kind: 'relay/parked', ref: p.id, state: p.state }),
+    }),
+  ])
+}

@@ -1,0 +1,98 @@
+import { parseDocument, parseEntries, SEPARATOR, toName } from '../document.ts'
+import type { Kind, KindValue, Stats, StatsPoint } from '../../answers/index.ts'
+import { afterSeparator, type ReadOptions, toTexts } from './replies.ts'
+import { isNewer } from './current-call.ts'
+
+/** Tells which state is from before a gap of PubSub, and so may have changed unheard. */
+export type GapMarks = {
+  /** A state with this stamp, which the given route feeds. A state that came by a list is never unsure: a list loses nothing. */
+  coverState: (stamp: string, route: string) => boolean
+  /** A current call with this stamp. That it ended is told by PubSub too, however it came itself. */
+  coverCall: (stamp: string) => boolean
+}
+
+/** The document of the greatest gap of each source. */
+export const gapsKey = (prefix: string): string => `${prefix}gap_latest`
+
+/** Of the document under `gapsKey`: by source, or by source and route where only that was given up: `sequence|unix ms`. */
+export function toGapMarks(text: unknown): GapMarks {
+  const latest = parseDocument(text)
+  const isBefore = (stamp: string, fields: (source: string) => string[]) => {
+    const [source = '', transport, sequence = '', ms = ''] = stamp.split('|')
+    return fields(source).some((field) => {
+      const [gapSequence = '', gapMs = ''] = latest.get(field)?.split('|') ?? []
+      return transport === 'pubsub' ? sequence < gapSequence : Number(ms) < Number(gapMs)
+    })
+  }
+  return {
+    coverState: (stamp, route) =>
+      stamp !== '' && stamp.split('|')[1] !== 'list' && isBefore(stamp, (source) => [source, `${source}|${route}`]),
+    coverCall: (stamp) => isBefore(stamp, (source) => [source, `${source}|agents-status`, `${source}|agents-call`]),
+  }
+}
+
+/** As many points as a series has at most; the list of them may be twice as long before it is cut. */
+const MAX_POINTS = 120
+
+/** The document of the latest values of each series. */
+export const statsKey = (prefix: string, of: 'agent' | 'campaign', name: string): string =>
+  `${prefix}${of}_stats:${name}`
+
+/** The stats of each source and campaign, with their series: one request more where there are any. @param text of the document under `statsKey` */
+export async function readStats(
+  { upstash, prefix }: ReadOptions,
+  of: 'agent' | 'campaign',
+  name: string,
+  text: unknown,
+): Promise<Stats[]> {
+  const latest = [...parseDocument(text)].flatMap(([field, value]) =>
+    field.startsWith('s:') ? [[field.slice(2), value] as const] : [],
+  )
+  const series = await upstash.readAll(
+    latest.map(([own]) => ['LRANGE', `${prefix}${of}_series:${name}|${own}`, String(-MAX_POINTS), '-1']),
+  )
+  return latest
+    .map(([, value], index): Stats => {
+      const [, at = '', resets, source = '', campaign = '', , values = '{}'] = value.split(SEPARATOR)
+      return {
+        source,
+        campaign_ref: campaign === '' ? null : campaign,
+        at,
+        values: JSON.parse(values) as Record<string, number>,
+        resets: Number(resets),
+        series: toTexts(series[index]).map(toPoint),
+      }
+    })
+    .toSorted((a, b) => (`${a.campaign_ref ?? ''} ${a.source}` < `${b.campaign_ref ?? ''} ${b.source}` ? -1 : 1))
+}
+
+function toPoint(text: string): StatsPoint {
+  const [at = '', reset, values = '{}'] = text.split(SEPARATOR)
+  return { at, values: JSON.parse(values) as Record<string, number>, reset: reset === '1' }
+}
+
+/** The latest values of a reference of any kind; null when there is none. */
+export async function readKind(
+  { upstash, prefix }: ReadOptions,
+  type: string,
+  subType: string,
+  ref: string,
+): Promise<Kind | null> {
+  const [kind, name] = await Promise.all([toName(`${type}/${subType}`), toName(ref)])
+  const [gaps, list] = await upstash.readTexts([gapsKey(prefix), `${prefix}kind:${kind}:${name}`])
+  const values = parseEntries(list)
+    .map((entry) => {
+      const [, , stamp = '', stale] = entry.split(SEPARATOR, 4)
+      const value = JSON.parse(afterSeparator(entry)) as Omit<KindValue, 'stale'>
+      return { stamp, value: { ...value, stale: stale === '1' } }
+    })
+    .toSorted((one, other) => (isNewer(one.stamp, other.stamp) ? -1 : 1))
+  const [latest, ...before] = values
+  if (latest === undefined) return null
+  return {
+    ref,
+    unsure: toGapMarks(gaps).coverState(latest.stamp, `${type}-${subType}`),
+    latest: latest.value,
+    history: before.map(({ value }) => value),
+  }
+}
