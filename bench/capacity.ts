@@ -70,10 +70,17 @@ export async function measureCapacity(
   const proxy = await startUpstashProxy({ redisUrl: redis.url, token: TOKEN, isEnforcing: false })
   release(() => proxy.stop())
   const store = createStore({ url: proxy.url, token: TOKEN })
-  for (let from = 0; from < cdrs; from += FILL) {
-    await store.commit({ effects: Array.from({ length: FILL }, (_, at) => toEffect(from + at, cdrs)), done: new Map() })
-    signal.throwIfAborted()
+  // Several at once: effects are made while others are written.
+  let next = 0
+  const fill = async () => {
+    for (let from = next; from < cdrs; from = next) {
+      next = from + FILL
+      const effects = Array.from({ length: FILL }, (_, at) => toEffect(from + at, cdrs))
+      await store.commit({ effects, done: new Map() })
+      signal.throwIfAborted()
+    }
   }
+  await Promise.all([fill(), fill(), fill()])
 
   Object.assign(process.env, { UPSTASH_REDIS_REST_URL: proxy.url, UPSTASH_REDIS_REST_TOKEN: TOKEN })
   const routes = createRoutes(await readDeclarations())
