@@ -1,9 +1,15 @@
-import { fromBase64, isSqsText, toBase64, toBytes, toText } from './bytes.ts'
-import { formatId, formatSequence, formatTraceparent, isTransport } from './ids.ts'
-import { hasMark, isObject } from './json.ts'
-import { MAX_WAIT_MS, toEventSource, type Notification } from './notification.ts'
+import {
+  formatId,
+  formatSequence,
+  formatTraceparent,
+  MAX_WAIT_MS,
+  ProtocolError,
+  toEventSource,
+  toNotification,
+  type Notification,
+} from './notification.ts'
 import { scanArray, scanObject } from './scan.ts'
-import { ProtocolError } from './errors.ts'
+import { fromBase64, hasMark, isObject, isSqsText, toBase64, toBytes, toText } from './text.ts'
 
 /**
  * CloudEvents in JSON: one event, or the batch format (a JSON array). The packet's text is put in and taken out as it is; it is
@@ -37,9 +43,7 @@ const optional = (name: string, value: string | undefined): string =>
 const wait = (ms: number | undefined): string =>
   ms === undefined ? '' : `"maxwaitms":${Math.min(Math.max(0, Math.round(ms)), MAX_WAIT_MS)},`
 
-/**
- * One notification as a CloudEvent in JSON. With `datacontenttype` JSON, `data` must be valid JSON text.
- */
+/** One notification as a CloudEvent in JSON. With `datacontenttype` JSON, `data` must be valid JSON text. */
 export function formatEvent(n: Notification): string {
   return (
     `{"specversion":"1.0","id":${quote(n.id)},"source":${quote(n.source)},"type":${quote(n.type)},${optional('subject', n.subject)}` +
@@ -89,67 +93,49 @@ function formatTime(timeMs: number): string {
 export function createEventStream(stream: EventStream) {
   const { sourceId, type, subject, transport, channel, reason } = stream
   const source = toEventSource(sourceId)
-  const beforeId = '{"specversion":"1.0","id":"'
   const beforeTime = `","source":${quote(source)},"type":${quote(type)},${optional('subject', subject)}"time":"`
   const beforeSequence = `","datacontenttype":"application/json","transport":"${transport}",${optional('channel', channel)}"sequence":"`
-  const beforeTrace = '","traceparent":"'
-  const beforeWait = '",'
   const beforeData = `${optional('reason', reason)}"data":`
-  // What these have beyond ASCII has more bytes than characters.
+  // What these have beyond ASCII has more bytes than characters. To count them also makes each a flat text, which is quicker to join.
   const wide = [beforeTime, beforeSequence, beforeData].reduce(
     (sum, part) => sum + toBytes(part).length - part.length,
     0,
   )
   const isPlainSource = PLAIN.test(source)
 
-  return (packet: Uint8Array, data: string | Uint8Array, contentType: string, place: EventPlace): StampedEvent => {
-    const { number, index, timeMs, maxWaitMs } = place
+  return (packet: Uint8Array, data: string | Uint8Array, datacontenttype: string, place: EventPlace): StampedEvent => {
+    const { number, index, timeMs, maxWaitMs: maxwaitms } = place
     const id = formatId(sourceId, transport, number, index)
     const sequence = formatSequence(number, index)
     const traceparent = formatTraceparent(sourceId, transport, number, index)
     const time = formatTime(timeMs)
-    const isBareJson = typeof data === 'string' && contentType === 'application/json' && isBare(data)
+    const isBareJson = typeof data === 'string' && datacontenttype === 'application/json' && isBare(data)
     // JSON text that has as many characters as bytes is ASCII, and so text that every server takes.
     if (isPlainSource && isBareJson && (data.length === packet.length || isSqsText(data))) {
       // One piece of text. A template literal would keep its parts as some twenty objects until it is written.
       const head = [
-        beforeId,
+        '{"specversion":"1.0","id":"',
         id,
         beforeTime,
         time,
         beforeSequence,
         sequence,
-        beforeTrace,
+        '","traceparent":"',
         traceparent,
-        beforeWait,
-        wait(maxWaitMs),
+        '",',
+        wait(maxwaitms),
         beforeData,
       ].join('')
       return { id, head, data: packet, bytes: head.length + wide + packet.length + 1 }
     }
-    const head = formatEvent({
-      id,
-      source,
-      type,
-      subject,
-      time,
-      datacontenttype: contentType,
-      data,
-      transport,
-      channel,
-      sequence,
-      traceparent,
-      maxwaitms: maxWaitMs,
-      reason,
-    })
+    const head = formatEvent({ ...stream, id, source, time, datacontenttype, data, sequence, traceparent, maxwaitms })
     return { id, head, data: undefined, bytes: toBytes(head).length }
   }
 }
 
 /** A message body: the event itself when there is one, else the batch format. Takes what `formatEvent` made. */
-export function joinEvents(events: readonly string[]): string {
-  return events.length === 1 ? (events[0] as string) : `[${events.join(',')}]`
-}
+export const joinEvents = (events: readonly string[]): string =>
+  events.length === 1 ? (events[0] as string) : `[${events.join(',')}]`
 
 /**
  * The notifications in a message body, in order. Accepts any CloudEvents 1.0 JSON, in any order and spacing of members; unknown
@@ -162,62 +148,48 @@ export function parseEvents(body: string): Notification[] {
   try {
     value = JSON.parse(body)
   } catch (cause) {
-    throw new ProtocolError('protocol.event.invalid', 'the body is not JSON', { cause })
+    throw invalid('the body is not JSON', cause)
   }
-  if (Array.isArray(value)) {
-    const texts = scanArray(body)
-    return value.map((element, index) => toNotification(element, texts[index] as string))
-  }
-  return [toNotification(value, body)]
+  if (!Array.isArray(value)) return [readEvent(value, body)]
+  const texts = scanArray(body)
+  return value.map((element, index) => readEvent(element, texts[index] as string))
 }
 
-function toNotification(value: unknown, text: string): Notification {
-  if (!isObject(value)) throw new ProtocolError('protocol.event.invalid', 'an event is not a JSON object')
-  const required = (name: string): string => {
-    const attribute = value[name]
-    if (typeof attribute === 'string' && attribute !== '') return attribute
-    throw new ProtocolError('protocol.event.invalid', `the attribute ${name} is missing or not a string`)
+const invalid = (message: string, cause?: unknown) =>
+  new ProtocolError('protocol.event.invalid', message, cause === undefined ? undefined : { cause })
+
+function readEvent(event: unknown, text: string): Notification {
+  if (!isObject(event)) throw invalid('an event is not a JSON object')
+  const get = (name: string): string | undefined => {
+    const value = event[name]
+    return typeof value === 'string' && value !== '' ? value : undefined
   }
-  if (required('specversion') !== '1.0') throw new ProtocolError('protocol.event.invalid', 'specversion is not 1.0')
-  const optionalOf = (name: string) =>
-    typeof value[name] === 'string' && value[name] !== '' ? { [name]: value[name] } : {}
-  const transport = value['transport']
-  const wait = Number(value['maxwaitms'])
-  const datacontenttype =
-    typeof value['datacontenttype'] === 'string' && value['datacontenttype'] !== ''
-      ? value['datacontenttype']
-      : 'application/json'
-  return {
-    id: required('id'),
-    source: required('source'),
-    type: required('type'),
-    time:
-      typeof value['time'] === 'string' && !Number.isNaN(Date.parse(value['time']))
-        ? value['time']
-        : new Date(0).toISOString(),
+  const missing = (name: string) => invalid(`the attribute ${name} is missing or not a string`)
+  const version = get('specversion')
+  if (version === undefined) throw missing('specversion')
+  if (version !== '1.0') throw invalid('specversion is not 1.0')
+  const [time, datacontenttype] = [get('time'), get('datacontenttype')]
+  return toNotification({
+    get,
+    missing,
+    time: Number.isNaN(Date.parse(time ?? '')) ? undefined : time,
     datacontenttype,
-    data: takeData(value, text, datacontenttype),
-    transport: isTransport(transport) ? transport : 'list',
-    channel: typeof value['channel'] === 'string' ? value['channel'] : '',
-    sequence: typeof value['sequence'] === 'string' ? value['sequence'] : '',
-    ...optionalOf('subject'),
-    ...optionalOf('traceparent'),
-    ...optionalOf('reason'),
-    ...(value['maxwaitms'] !== undefined && Number.isFinite(wait) ? { maxwaitms: wait } : {}),
-  }
+    maxwaitms: event['maxwaitms'],
+    data: () => takeData(event, text, datacontenttype),
+  })
 }
 
-function takeData(value: Record<string, unknown>, text: string, contentType: string): string | Uint8Array {
-  const base64 = value['data_base64']
+function takeData(event: Record<string, unknown>, text: string, contentType = 'application/json'): string | Uint8Array {
+  const base64 = event['data_base64']
   if (typeof base64 === 'string') {
     let bytes: Uint8Array
     try {
       bytes = fromBase64(base64)
     } catch (cause) {
-      throw new ProtocolError('protocol.event.invalid', 'data_base64 is not base64', { cause })
+      throw invalid('data_base64 is not base64', cause)
     }
     return toText(bytes) ?? bytes
   }
-  if (!isJson(contentType) && typeof value['data'] === 'string') return value['data']
+  if (!isJson(contentType) && typeof event['data'] === 'string') return event['data']
   return scanObject(text).get('data') ?? ''
 }

@@ -1,7 +1,5 @@
-import { toText } from './bytes.ts'
-import { ProtocolError } from './errors.ts'
-import { type Notification, parseEventType } from './notification.ts'
-import { isTransport } from './ids.ts'
+import { parseEventType, ProtocolError, toNotification, type Notification } from './notification.ts'
+import { toText } from './text.ts'
 
 /**
  * The CloudEvents HTTP binding, binary mode: attributes in `ce-*` headers, the packet itself as the body.
@@ -26,9 +24,8 @@ const ATTRIBUTES = [
 export const REPLAY_HEADER = 'ce-replay'
 
 // Section 3.1.3.2: space, double quote, percent and everything outside printable ASCII is percent-encoded as UTF-8.
-function encodeHeader(text: string): string {
-  return text.toWellFormed().replace(/[^\x21\x23\x24\x26-\x7e]/gu, encodeURIComponent)
-}
+const encodeHeader = (text: string): string =>
+  text.toWellFormed().replace(/[^\x21\x23\x24\x26-\x7e]/gu, encodeURIComponent)
 
 function decodeHeader(text: string): string {
   try {
@@ -82,30 +79,12 @@ export function fromHttp(headers: Headers, body: Uint8Array): Notification {
     // A header that is there and empty says as little as none.
     return value === null || value === '' ? undefined : decodeHeader(value)
   }
-  const required = (name: string) => {
-    const value = get(name)
-    if (value === undefined) throw new ProtocolError('protocol.event.invalid', `the header ce-${name} is missing`)
-    return value
-  }
-  const optional = (name: string) => {
-    const value = get(name)
-    return value === undefined ? {} : { [name]: value }
-  }
-  const wait = get('maxwaitms')
-  const transport = get('transport')
-  return {
-    id: required('id'),
-    source: required('source'),
-    type: required('type'),
-    time: get('time') ?? new Date(0).toISOString(),
-    datacontenttype: headers.get('content-type') || 'application/json',
-    data: toText(body) ?? body,
-    transport: isTransport(transport) ? transport : 'list',
-    channel: get('channel') ?? '',
-    sequence: get('sequence') ?? '',
-    ...optional('subject'),
-    ...optional('traceparent'),
-    ...optional('reason'),
-    ...(wait !== undefined && Number.isFinite(Number(wait)) ? { maxwaitms: Number(wait) } : {}),
-  }
+  return toNotification({
+    get,
+    missing: (name) => new ProtocolError('protocol.event.invalid', `the header ce-${name} is missing`),
+    time: get('time'),
+    datacontenttype: headers.get('content-type') || undefined,
+    maxwaitms: get('maxwaitms'),
+    data: () => toText(body) ?? body,
+  })
 }

@@ -1,7 +1,63 @@
-import { isInexact, isObject, parseExact, parseJson } from './json.ts'
-import { toText } from './bytes.ts'
+import { ProtocolError } from './notification.ts'
+import { isInexact, isObject, parseExact, parseJson, toText } from './text.ts'
 
-/** What the dialler writes: `{type: <sub_type>, payload}` in JSON. */
+/**
+ * What the dialler writes: packets, under keys `enigma:notifications[:type[:reference]]`. The same string may name a Redis list and be the
+ * prefix of PubSub channels. Source: the dialler's page "State Notifications"; everything after the second colon behind the type is the
+ * reference, so a reference may itself contain colons.
+ */
+
+export const BASE_KEY = 'enigma:notifications'
+
+/** A key, taken apart. An absent part is absent from the key; an empty string is a part that is there and empty. */
+export type Key =
+  | { readonly type?: undefined; readonly reference?: undefined }
+  | { readonly type: string; readonly reference?: string | undefined }
+
+/**
+ * Takes a key apart; the exact inverse of `formatKey`. The type is returned as written (see `canonicalType`).
+ * Returns undefined for a key outside the scheme.
+ *
+ * @example parseKey('enigma:notifications:agents:1002') // { type: 'agents', reference: '1002' }
+ */
+export function parseKey(key: string): Key | undefined {
+  if (!key.startsWith(BASE_KEY)) return undefined
+  if (key.length === BASE_KEY.length) return {}
+  if (key[BASE_KEY.length] !== ':') return undefined
+  const rest = key.slice(BASE_KEY.length + 1)
+  const colon = rest.indexOf(':')
+  return colon < 0 ? { type: rest } : { type: rest.slice(0, colon), reference: rest.slice(colon + 1) }
+}
+
+/**
+ * Writes a key.
+ *
+ * @throws ProtocolError `protocol.key.invalid` when the type has a colon: it could not be told from the reference.
+ * @example formatKey({ type: 'agents', reference: '1002' }) // 'enigma:notifications:agents:1002'
+ */
+export function formatKey(key: Key): string {
+  if (key.type === undefined) return BASE_KEY
+  if (key.type.includes(':'))
+    throw new ProtocolError('protocol.key.invalid', `the type of a key contains a colon: ${JSON.stringify(key.type)}`)
+  const typed = `${BASE_KEY}:${key.type}`
+  return key.reference === undefined ? typed : `${typed}:${key.reference}`
+}
+
+/** Singular and plural are both in use on diallers: what is written `agent` in one place is `agents` in another. */
+const PLURALS: Readonly<Record<string, string>> = {
+  agent: 'agents',
+  campaign: 'campaigns',
+  dialer: 'dialers',
+  dialler: 'dialers',
+  diallers: 'dialers',
+  inbounds: 'inbound',
+  cdrs: 'cdr',
+}
+
+/** The plural type that this project uses everywhere; an unknown type is returned as it is. */
+export const canonicalType = (type: string): string => (Object.hasOwn(PLURALS, type) ? (PLURALS[type] as string) : type)
+
+/** A packet: `{type: <sub_type>, payload}` in JSON. */
 export type Packet = { readonly type: string; readonly payload: unknown }
 
 /** Why a packet cannot be routed by its sub_type. Such a packet goes to the `other` route with its bytes and this word. */
@@ -26,8 +82,9 @@ export type ReadPacket = {
  */
 export function readPacket(bytes: Uint8Array): ReadPacket {
   const text = toText(bytes)
-  if (text === undefined) return { data: bytes, contentType: 'application/octet-stream', fault: 'not_utf8' }
-  return readPacketText(text)
+  return text === undefined
+    ? { data: bytes, contentType: 'application/octet-stream', fault: 'not_utf8' }
+    : readPacketText(text)
 }
 
 /** `readPacket` for a packet that is text already. */
@@ -57,6 +114,4 @@ function parseForRouting(text: string): unknown {
 }
 
 /** Writes a packet as the dialler does. Large integers must be given as strings or as prepared text. */
-export function formatPacket(packet: Packet): string {
-  return JSON.stringify({ type: packet.type, payload: packet.payload })
-}
+export const formatPacket = ({ type, payload }: Packet): string => JSON.stringify({ type, payload })

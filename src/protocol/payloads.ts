@@ -1,9 +1,16 @@
 import * as v from 'valibot'
-import { always, maybe, needed, payload } from './fields.ts'
-import { readMoment } from './moments.ts'
 import { RelayAlive, RelayGap, RelayParked } from './notices.ts'
-import { readCode, readCount, readMilliseconds, readSeconds } from './quantities.ts'
-import { isNothing, readText } from './values.ts'
+import {
+  isNothing,
+  readCode,
+  readCount,
+  readMilliseconds,
+  readMoment,
+  readSeconds,
+  readText,
+  Unsure,
+  type Reading,
+} from './values.ts'
 
 /**
  * The payloads, as tolerant as the field demands: numbers may come as strings and strings as numbers, unknown fields are kept,
@@ -11,82 +18,123 @@ import { isNothing, readText } from './values.ts'
  * Agent Status, Call Connection, Campaign Status, Campaign Preview, CDR and Click2Dial Redis notifications.
  */
 
-export const AgentStatus = payload({
-  ref: maybe(readText),
-  status: needed,
-  campaign_ref: maybe(readText),
-})
+/** The fields of payload schemas. No field is a reason to give up a notification, unless the notification says nothing without it. */
+
+const reading = <T>(read: (value: unknown) => Reading<T>) => v.pipe(v.unknown(), v.transform(read))
+
+/** A field that may be absent or not known; read by `read`, which never refuses. */
+const maybe = <T>(read: (value: unknown) => Reading<T>) => v.nullish(reading(read))
+
+/** The same, always there: null when it is absent. */
+const always = <T>(read: (value: unknown) => Reading<T>) => v.nullish(reading(read), null)
+
+const text = maybe(readText)
+const count = maybe(readCount)
+const milliseconds = maybe(readMilliseconds)
+const seconds = maybe(readSeconds)
+
+/** A text without which the notification says nothing. */
+const needed = v.pipe(
+  v.unknown(),
+  v.transform(readText),
+  v.check((value) => value === null || typeof value === 'string', 'must be text or a number'),
+  v.transform((value) => (typeof value === 'string' ? value : '')),
+  v.nonEmpty('must not be empty'),
+)
+
+/** What was not read with certainty, as it was sent, by the field's name. */
+export type UnsureFields = Readonly<Record<string, unknown>>
+
+type Settled<T> = { [K in keyof T]: Exclude<T[K], Unsure> } & {
+  /** The fields whose value was not read with certainty, and what was sent; the field itself is null, or the best guess. */
+  unsure?: UnsureFields
+}
+
+function settle<T extends object>(payload: T): Settled<T> {
+  const fields = payload as Record<string, unknown>
+  let unsure: Record<string, unknown> | undefined
+  // The name is ours: what a dialler sends by it would pass for a list of its own faults.
+  delete fields['unsure']
+  for (const [name, value] of Object.entries(fields)) {
+    if (!(value instanceof Unsure)) continue
+    fields[name] = value.used
+    unsure = { ...unsure, [name]: value.sent }
+  }
+  if (unsure !== undefined) fields['unsure'] = unsure
+  return payload as Settled<T>
+}
+
+/** A payload with these fields and any others; `unsure` names those that were not read with certainty. */
+const payload = <const E extends v.ObjectEntries>(entries: E) =>
+  v.pipe(
+    v.looseObject(entries),
+    v.transform((output: v.InferOutput<v.LooseObjectSchema<E, undefined>>) => settle(output)),
+  )
+
+export const AgentStatus = payload({ ref: text, status: needed, campaign_ref: text })
 export type AgentStatus = v.InferOutput<typeof AgentStatus>
 
-export const AgentCall = payload({
-  ref: maybe(readText),
-  call_ref: maybe(readText),
-  agent: maybe(readText),
-  contact_ref: maybe(readText),
-  number: maybe(readText),
-  campaign_ref: maybe(readText),
-})
+const call = { ref: text, call_ref: text, agent: text, contact_ref: text, number: text, campaign_ref: text }
+
+export const AgentCall = payload(call)
 export type AgentCall = v.InferOutput<typeof AgentCall>
 
 /** Listed by the vendor, not documented: cumulative counters, durations in ms. */
 export const AgentStats = payload({
-  ref: maybe(readText),
-  campaign_ref: maybe(readText),
-  calls: maybe(readCount),
-  talk_time: maybe(readMilliseconds),
-  wrapup_time: maybe(readMilliseconds),
-  idle_time: maybe(readMilliseconds),
+  ref: text,
+  campaign_ref: text,
+  calls: count,
+  talk_time: milliseconds,
+  wrapup_time: milliseconds,
+  idle_time: milliseconds,
 })
 export type AgentStats = v.InferOutput<typeof AgentStats>
 
-export const CampaignStatus = payload({
-  ref: maybe(readText),
-  status: needed,
-})
+export const CampaignStatus = payload({ ref: text, status: needed })
 export type CampaignStatus = v.InferOutput<typeof CampaignStatus>
 
 /** Listed by the vendor, not documented: counters since the start, and gauges. */
 export const CampaignStats = payload({
-  ref: maybe(readText),
-  total_calls: maybe(readCount),
-  answered: maybe(readCount),
-  unanswered: maybe(readCount),
-  dropped: maybe(readCount),
-  rejected: maybe(readCount),
-  failed: maybe(readCount),
-  callees_remaining: maybe(readCount),
-  callees_queued: maybe(readCount),
-  callees_completed: maybe(readCount),
-  callees_failed: maybe(readCount),
+  ref: text,
+  total_calls: count,
+  answered: count,
+  unanswered: count,
+  dropped: count,
+  rejected: count,
+  failed: count,
+  callees_remaining: count,
+  callees_queued: count,
+  callees_completed: count,
+  callees_failed: count,
 })
 export type CampaignStats = v.InferOutput<typeof CampaignStats>
 
 /** Who will be dialled next. Not preview dialling. */
 export const DialPreview = payload({
-  ref: maybe(readText),
+  ref: text,
   callees: v.pipe(
     v.unknown(),
     v.transform((value) => (isNothing(value) ? [] : value)),
-    v.array(payload({ number: maybe(readText), contact_ref: maybe(readText) })),
+    v.array(payload({ number: text, contact_ref: text })),
   ),
 })
 export type DialPreview = v.InferOutput<typeof DialPreview>
 
 const cdrFields = (now: () => number) => ({
-  ref: maybe(readText),
+  ref: text,
   call_ref: always(readText),
   dialed_at: always((value) => readMoment(value, now())),
-  extension: maybe(readText),
-  number: maybe(readText),
-  dial_number: maybe(readText),
-  contact_ref: maybe(readText),
-  end_reason: maybe(readText),
+  extension: text,
+  number: text,
+  dial_number: text,
+  contact_ref: text,
+  end_reason: text,
   end_code: maybe(readCode),
-  call_time: maybe(readSeconds),
-  hold_time: maybe(readSeconds),
-  call_dir: maybe(readText),
-  recording_url: maybe(readText),
-  campaign_ref: maybe(readText),
+  call_time: seconds,
+  hold_time: seconds,
+  call_dir: text,
+  recording_url: text,
+  campaign_ref: text,
 })
 
 /** The schema of a CDR. @param now unix ms: a call cannot have been dialled long after it */
@@ -109,18 +157,10 @@ export function createCdrSchema(now: () => number) {
 export const Cdr = createCdrSchema(Date.now)
 export type Cdr = v.InferOutput<typeof Cdr>
 
-export const InboundCall = payload({
-  ...AgentCall.entries,
-  dial_number: maybe(readText),
-  hold_time: maybe(readSeconds),
-  call_dir: maybe(readText),
-})
+export const InboundCall = payload({ ...call, dial_number: text, hold_time: seconds, call_dir: text })
 export type InboundCall = v.InferOutput<typeof InboundCall>
 
-export const DialerStatus = payload({
-  ref: maybe(readText),
-  status: needed,
-})
+export const DialerStatus = payload({ ref: text, status: needed })
 export type DialerStatus = v.InferOutput<typeof DialerStatus>
 
 /** The end reasons that the vendor names; the set is open. */

@@ -3,11 +3,8 @@
 const PERSONAL = new Set(['number', 'dial_number', 'contact_ref', 'recording_url', 'callees'])
 
 /** `27821234567` → `27*******67`; what is too short to show is all stars. */
-export function maskNumber(number: string): string {
-  return number.length < 7
-    ? '*'.repeat(number.length)
-    : number.slice(0, 2) + '*'.repeat(number.length - 4) + number.slice(-2)
-}
+export const maskNumber = (number: string): string =>
+  number.length < 7 ? '*'.repeat(number.length) : number.slice(0, 2) + '*'.repeat(number.length - 4) + number.slice(-2)
 
 /** A copy of a payload (or of anything that holds one) that may be shown: personal fields masked, `callees` only counted. */
 export function maskPayload(value: unknown): unknown {

@@ -1,5 +1,3 @@
-import type { StandardSchema } from './standard-schema.ts'
-
 /** What the relay, the queue and the function of a route keep to. */
 export type Limits = {
   /** A notification older than this (ms) is stale: it is handled, but never shown as live. Absent: never stale. */
@@ -134,17 +132,34 @@ export const CALL_LIMITS = {
 } as const satisfies Partial<Limits>
 
 /** `enigma-agents-status.fifo` */
-export function queueName(prefix: string, { name }: Pick<Route, 'name'>): string {
-  return `${prefix}${name}.fifo`
-}
+export const queueName = (prefix: string, { name }: Pick<Route, 'name'>): string => `${prefix}${name}.fifo`
 
 /** `enigma-agents-status-dlq.fifo` */
-export function deadLetterQueueName(prefix: string, { name }: Pick<Route, 'name'>): string {
-  return `${prefix}${name}-dlq.fifo`
-}
+export const deadLetterQueueName = (prefix: string, { name }: Pick<Route, 'name'>): string =>
+  `${prefix}${name}-dlq.fifo`
 
 /** How long (s) a queue keeps a message, and the most bytes of one: SQS takes no more of either. Source: quotas in the SQS developer guide. */
 export const QUEUE_LIMITS = { retentionSeconds: 14 * 24 * 3600, messageBytes: 1024 * 1024 } as const
 
 /** Six times the function's limit: a message that is in work is not handed out again meanwhile. Source: AWS Lambda developer guide. */
 export const visibilitySeconds = ({ timeoutSeconds }: Route): number => timeoutSeconds * 6
+
+/**
+ * The part of Standard Schema that is used here, so that any library which has it (valibot, zod, arktype …) fits without being
+ * named. Source: https://standardschema.dev
+ */
+export type StandardSchema<Output = unknown> = {
+  readonly '~standard': {
+    readonly version: 1
+    readonly vendor: string
+    readonly validate: (value: unknown) => SchemaResult<Output> | Promise<SchemaResult<Output>>
+  }
+}
+
+export type SchemaResult<Output> =
+  { readonly value: Output; readonly issues?: undefined } | { readonly issues: readonly SchemaIssue[] }
+
+export type SchemaIssue = {
+  readonly message: string
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined
+}

@@ -6,7 +6,6 @@
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const COMMA = 0x2c
-const COLON = 0x3a
 const OPEN_ARRAY = 0x5b
 const CLOSE_ARRAY = 0x5d
 const OPEN_OBJECT = 0x7b
@@ -32,7 +31,7 @@ function skipString(text: string, at: number): number {
 }
 
 /** The index just behind the value that starts at `at`. */
-export function skipValue(text: string, at: number): number {
+function skipValue(text: string, at: number): number {
   const first = text.charCodeAt(at)
   if (first === QUOTE) return skipString(text, at)
   if (first !== OPEN_OBJECT && first !== OPEN_ARRAY) {
@@ -56,35 +55,37 @@ export function skipValue(text: string, at: number): number {
   return at
 }
 
+/** Calls back with each member of the object or array in a text, as raw JSON; in an array, names are ''. */
+function scan(text: string, found: (value: string, name: string) => void): void {
+  let at = skipSpace(text, 0)
+  const isNamed = text.charCodeAt(at) === OPEN_OBJECT
+  do {
+    at = skipSpace(text, at + 1)
+    const first = text.charCodeAt(at)
+    if (at >= text.length || first === CLOSE_ARRAY || first === CLOSE_OBJECT) return
+    let name = ''
+    if (isNamed) {
+      const colon = skipString(text, at)
+      name = JSON.parse(text.slice(at, colon)) as string
+      at = skipSpace(text, skipSpace(text, colon) + 1)
+    }
+    const end = skipValue(text, at)
+    found(text.slice(at, end), name)
+    at = skipSpace(text, end)
+  } while (text.charCodeAt(at) === COMMA)
+}
+
 /** The texts of an object's members: name → raw JSON text of the value. Of a name given twice the last counts, as in `JSON.parse`. */
 export function scanObject(text: string): Map<string, string> {
   const members = new Map<string, string>()
-  let at = skipSpace(text, skipSpace(text, 0) + 1)
-  while (at < text.length && text.charCodeAt(at) === QUOTE) {
-    const nameEnd = skipString(text, at)
-    const name = JSON.parse(text.slice(at, nameEnd)) as string
-    at = skipSpace(text, nameEnd)
-    if (text.charCodeAt(at) === COLON) at = skipSpace(text, at + 1)
-    const end = skipValue(text, at)
-    members.set(name, text.slice(at, end))
-    at = skipSpace(text, end)
-    if (text.charCodeAt(at) !== COMMA) break
-    at = skipSpace(text, at + 1)
-  }
+  scan(text, (value, name) => members.set(name, value))
   return members
 }
 
 /** The raw JSON texts of an array's elements. */
 export function scanArray(text: string): string[] {
   const elements: string[] = []
-  let at = skipSpace(text, skipSpace(text, 0) + 1)
-  while (at < text.length && text.charCodeAt(at) !== CLOSE_ARRAY) {
-    const end = skipValue(text, at)
-    elements.push(text.slice(at, end))
-    at = skipSpace(text, end)
-    if (text.charCodeAt(at) !== COMMA) break
-    at = skipSpace(text, at + 1)
-  }
+  scan(text, (value) => elements.push(value))
   return elements
 }
 

@@ -1,6 +1,6 @@
 /**
- * Reads single values of a packet, whatever wrote them: numbers as text, text as numbers, and the many ways in which languages write that
- * nothing is known. docs/protocol.md lists what is read how.
+ * Reads single values of a packet, whatever wrote them: numbers as text, text as numbers, times and durations, and the many ways in which
+ * languages write that nothing is known. What can be read in two ways is not read. docs/protocol.md lists what is read how.
  */
 
 /** A value that was not read with certainty: what was sent, and what is used in its place (null: nothing). */
@@ -51,4 +51,138 @@ export function readText(value: unknown): Reading<string> {
 export function referenceOf(value: unknown): string | undefined {
   const text = readText(value)
   return typeof text === 'string' ? text : undefined
+}
+
+const PLAIN = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/
+/** Digits in groups of three, or none, and then perhaps a fraction. */
+const GROUPED = /^([+-]?)(\d{1,3}(?:([,.'\u2019_\s])\d{3}(?:\3\d{3})*)|\d+)(?:([.,])(\d+))?$/
+
+/**
+ * Parses a number in text: `31`, `+31`, ` 31 `, `1e3`, `12,5`, `1.234,5`, `1,234,567`, `1 234`. Undefined where it is none, and for
+ * `1,500`, which is 1500 to some and 1.5 to others.
+ */
+export function parseNumber(text: string): number | undefined {
+  const trimmed = text.trim().replace(/^\u2212/, '-')
+  if (PLAIN.test(trimmed)) {
+    const value = Number(trimmed)
+    return Number.isFinite(value) ? value : undefined
+  }
+  const [, sign, whole = '', separator, mark, fraction = ''] = GROUPED.exec(trimmed) ?? []
+  if (sign === undefined || (mark !== undefined && mark === separator)) return undefined
+  const groups = separator === undefined ? [whole] : whole.split(separator)
+  if (separator === ',' && groups.length === 2 && mark === undefined) {
+    // A group of thousands never begins with 0: `0,125` is a fraction.
+    return groups[0] === '0' ? Number(`${sign}0.${groups[1]}`) : undefined
+  }
+  return Number(`${sign}${groups.join('')}.${fraction}0`)
+}
+
+const UNIT_SECONDS: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3_600 }
+const CLOCK = /^(\d+):([0-5]\d):([0-5]\d(?:[.,]\d+)?)$/
+const ISO_DURATION = /^P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:[.,]\d+)?)S)?)?$/i
+const WITH_UNITS =
+  /^(?:\d[\d.,]*\s*(?:ms|msecs?|milliseconds?|h|hrs?|hours?|m|mins?|minutes?|s|secs?|seconds?)\.?\s*)+$/i
+const ONE_UNIT = /(\d[\d.,]*)\s*([a-z]+)/gi
+
+/** Parses a duration in text into seconds: `00:01:23`, `PT1M23S`, `83 s`, `1m 23s`, `1500 ms`. Undefined where the unit is not said. */
+export function parseDuration(text: string): number | undefined {
+  const trimmed = text.trim()
+  const [, hours, minutes, seconds] = CLOCK.exec(trimmed) ?? []
+  if (hours !== undefined) return toSeconds(0, hours, minutes, seconds)
+  const iso = ISO_DURATION.exec(trimmed)
+  if (iso !== null) return /\d/.test(trimmed) ? toSeconds(Number(iso[1] ?? 0), iso[2], iso[3], iso[4]) : undefined
+  if (!WITH_UNITS.test(trimmed)) return undefined
+  let sum = 0
+  for (const [, count = '', word = ''] of trimmed.matchAll(ONE_UNIT)) {
+    const unit = word.toLowerCase()
+    sum += (parseNumber(count) ?? NaN) * (UNIT_SECONDS[/^m(s|il)/.test(unit) ? 'ms' : unit.charAt(0)] ?? NaN)
+  }
+  return Number.isFinite(sum) ? toMillis(sum) : undefined
+}
+
+const toMillis = (seconds: number): number => Math.round(seconds * 1_000) / 1_000
+
+const toSeconds = (days: number, hours = '0', minutes = '0', seconds = '0'): number =>
+  toMillis(((days * 24 + Number(hours)) * 60 + Number(minutes)) * 60 + Number(seconds.replace(',', '.')))
+
+const isNumeric = (value: unknown): value is number | bigint => typeof value === 'number' || typeof value === 'bigint'
+
+function read(value: unknown, parse: (text: string) => number | undefined, fits: (value: number) => boolean) {
+  if (isNothing(value)) return null
+  const number = typeof value === 'string' ? parse(value) : isNumeric(value) ? Number(value) : undefined
+  if (number === undefined || !Number.isFinite(number) || !fits(number)) return new Unsure<number>(value)
+  // Not -0.
+  return number + 0
+}
+
+const isAmount = (value: number): boolean => value >= 0
+
+/** Reads a count: a number that is not negative. */
+export const readCount = (value: unknown): Reading<number> => read(value, parseNumber, isAmount)
+
+/** Reads a cause code: a whole number that is not negative. */
+export const readCode = (value: unknown): Reading<number> =>
+  read(value, parseNumber, (code) => isAmount(code) && Number.isInteger(code))
+
+/** Reads a duration in seconds. */
+export const readSeconds = (value: unknown): Reading<number> =>
+  read(value, (text) => parseNumber(text) ?? parseDuration(text), isAmount)
+
+/** Reads a duration in milliseconds. */
+export const readMilliseconds = (value: unknown): Reading<number> =>
+  read(value, (text) => parseNumber(text) ?? toMillis((parseDuration(text) ?? NaN) * 1_000), isAmount)
+
+/** 2000-01-01, unix s: there was no such dialler before. */
+const EARLIEST = 946_684_800
+
+/** A clock may be wrong, and local time taken for UTC; a call cannot have been dialled a day from now (s). */
+const AHEAD = 24 * 3_600
+
+/** Seconds, milliseconds, microseconds and nanoseconds, the first that gives a time which can be. */
+const PER_SECOND = [1, 1e3, 1e6, 1e9]
+
+/** ISO 8601, extended or compact, the date alone too; a space, or slashes in the date, as databases print it. */
+const ISO =
+  /^(\d{4})([-/]?)(\d\d)\2(\d\d)(?:[T\s]?(\d\d):?(\d\d)(?::?(\d\d)(?:[.,](\d+))?)?)?\s*(Z|UTC|GMT|[+-]\d\d(?::?\d\d)?)?$/i
+/** RFC 5322, as `Date` of many languages prints it: only with a zone. */
+const RFC_5322 = /^(?:[a-z]{3},?\s+)?\d{1,2}\s+[a-z]{3}\s+\d{4}\s+\d\d:\d\d(?::\d\d)?\s+(?:GMT|UTC|Z|[+-]\d{4})$/i
+
+/**
+ * Reads when something happened into unix seconds, to the millisecond. Takes unix time in seconds, ms, µs or ns, as a number or text, and
+ * ISO 8601. A time without a zone is read as UTC, and unsure. What is no time between 2000 and a day after `nowMs` is not known, and
+ * unsure.
+ *
+ * @example readMoment('1764000000123', Date.now()) // 1764000000.123
+ */
+export function readMoment(value: unknown, nowMs: number): Reading<number> {
+  if (isNothing(value)) return null
+  const latest = nowMs / 1_000 + AHEAD
+  const fits = (seconds: number) => seconds >= EARLIEST && seconds <= latest
+  const text = typeof value === 'string' ? value.trim() : isNumeric(value) ? String(value) : ''
+  const number = parseNumber(text)
+  const unit = PER_SECOND.find((perSecond) => number !== undefined && fits(number / perSecond))
+  if (number !== undefined && unit !== undefined) return toMillis(number / unit)
+  const parsed = parseIso(text)
+  if (parsed !== undefined && fits(parsed.seconds)) {
+    const seconds = toMillis(parsed.seconds)
+    return parsed.hasZone ? seconds : new Unsure(value, seconds)
+  }
+  return new Unsure<number>(value)
+}
+
+function parseIso(text: string): { readonly seconds: number; readonly hasZone: boolean } | undefined {
+  if (RFC_5322.test(text)) {
+    const ms = Date.parse(text)
+    return Number.isNaN(ms) ? undefined : { seconds: ms / 1_000, hasZone: true }
+  }
+  const [, year, , month, day, hour = '0', minute = '0', second = '0', fraction = '', zone] = ISO.exec(text) ?? []
+  if (year === undefined || Number(hour) > 23 || Number(minute) > 59 || Number(second) > 60) return undefined
+  const date = Date.UTC(Number(year), Number(month) - 1, Number(day))
+  // Date.UTC takes 30 February for 2 March.
+  if (new Date(date).getUTCDate() !== Number(day) || new Date(date).getUTCMonth() !== Number(month) - 1)
+    return undefined
+  const [, sign, hours = '0', minutes = '0'] = /^([+-])(\d\d):?(\d\d)?$/.exec(zone ?? '') ?? []
+  const offset = (Number(hours) * 60 + Number(minutes)) * (sign === '-' ? -60 : 60)
+  const clock = Number(hour) * 3_600 + Number(minute) * 60 + Number(`${second}.${fraction}0`)
+  return { seconds: date / 1_000 + clock - offset, hasZone: zone !== undefined }
 }

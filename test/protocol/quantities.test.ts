@@ -8,7 +8,7 @@ import {
   readCount,
   readMilliseconds,
   readSeconds,
-} from '../../src/protocol/quantities.ts'
+} from '../../src/protocol/values.ts'
 
 test.each<[string, number | undefined]>([
   ['31', 31],

@@ -1,8 +1,83 @@
-import { ProtocolError } from './errors.ts'
-import { isObject } from './json.ts'
-import { canonicalType } from './keys.ts'
-import { createRoutes, OTHER, RELAY_TYPE, type Routes } from './routes.ts'
-import type { Limits, Route } from './route.ts'
+import { ProtocolError } from './notification.ts'
+import { canonicalType, parseKey, type PacketFault } from './packet.ts'
+import { DEFAULT_LIMITS, type Limits, type Route } from './route.ts'
+import { isObject } from './text.ts'
+
+/** Where everything goes that has no route of its own: unknown types and sub_types, and what could not be read. */
+export const OTHER: Route = { ...DEFAULT_LIMITS, name: 'other', type: '*', subType: '*' }
+
+/** The type of what the relay says itself. No key of the dialler's leads to its routes. */
+export const RELAY_TYPE = 'relay'
+
+const OWN_LIMITS = { ...DEFAULT_LIMITS, lanes: 8, inFlight: 1, maxConcurrency: 2 }
+const ownRoute = (subType: string): Route => ({
+  ...OWN_LIMITS,
+  name: `${RELAY_TYPE}-${subType}`,
+  type: RELAY_TYPE,
+  subType,
+})
+
+/** The relay's own notices (it is ready, a gap, a parked notification), and the steps of replays, which the API asks for. */
+export const RELAY_ROUTES = {
+  alive: ownRoute('alive'),
+  gap: ownRoute('gap'),
+  parked: ownRoute('parked'),
+  replay: ownRoute('replay'),
+} as const
+
+/** The route table of a stack. */
+export type Routes = {
+  /** Those declared in `functions/`, the relay's own, and `other` last. */
+  readonly all: readonly Route[]
+  /** The route of a type and sub_type, exactly as in the table; undefined when there is none. */
+  readonly find: (type: string, subType: string) => Route | undefined
+}
+
+/** The table of these routes with the relay's own and `other`. Nothing is checked here: `parseRoutes` and the build do. */
+export function createRoutes(declared: readonly Route[]): Routes {
+  const all = [...declared, ...Object.values(RELAY_ROUTES), OTHER]
+  const byTypes = new Map(all.map((route) => [`${route.type}/${route.subType}`, route]))
+  return { all, find: (type, subType) => byTypes.get(`${type}/${subType}`) }
+}
+
+/** Why a notification went to `other`. */
+export type OtherReason = PacketFault | 'key_outside_scheme' | 'no_key_type' | 'unknown_type'
+
+/** What a key and a packet's type say about a notification: its route, and the parts of its CloudEvents type. */
+export type Routing = {
+  readonly route: Route
+  readonly type: string
+  readonly subType: string
+  readonly reference?: string
+  readonly reason?: OtherReason
+}
+
+const nameOr = (text = ''): string => (/^[A-Za-z0-9_-]{1,64}$/.test(text) ? text : 'unknown')
+
+/**
+ * Where a packet goes.
+ *
+ * @param routes the table of the stack
+ * @param key the Redis key or channel
+ * @param subType the packet's `type`, or undefined with the `fault` that made it unreadable
+ */
+export function routePacket(routes: Routes, key: string, subType: string | undefined, fault?: PacketFault): Routing {
+  const parsed = parseKey(key)
+  const written = parsed?.type === undefined ? undefined : canonicalType(parsed.type)
+  // A Click2Dial list is named after what it carries, not after a type.
+  const type = written === 'cdr' && subType === 'cdr' ? 'campaigns' : written
+  // A channel that ends with the colon before its reference names none.
+  const reference = parsed?.reference?.trim() === '' ? undefined : parsed?.reference
+  const to = reference === undefined ? {} : { reference }
+  if (type !== undefined && type !== RELAY_TYPE && subType !== undefined && fault === undefined) {
+    const route = routes.find(type, subType)
+    // A packet may call itself `*`, as the table calls the route for everything else: it is as unknown as any other.
+    if (route !== undefined && route !== OTHER) return { route, type, subType, ...to }
+  }
+  const reason =
+    fault ?? (parsed === undefined ? 'key_outside_scheme' : parsed.type === undefined ? 'no_key_type' : 'unknown_type')
+  return { route: OTHER, type: nameOr(type), subType: nameOr(subType), ...to, reason }
+}
 
 /** The least and the most that each limit may be. Sources: quotas of SQS and Lambda, and CreateEventSourceMapping. */
 const RANGES: Readonly<Record<keyof Limits, readonly [least: number, most: number]>> = {
@@ -24,8 +99,6 @@ const RANGES: Readonly<Record<keyof Limits, readonly [least: number, most: numbe
   alarmAgeSeconds: [1, 14 * 24 * 3_600],
 }
 
-const OPTIONAL: readonly string[] = ['maxAgeMs', 'handlerSeconds'] satisfies (keyof Limits)[]
-
 /** Of queues, functions and parts of a template. Queue names have 80 characters, of which 40 may be the prefix. */
 const NAME = /^[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*$/
 const MOST_NAME = 31
@@ -43,7 +116,7 @@ export function* faultsOfRoute(route: Route): Generator<string> {
   const limits = Object.entries(RANGES) as [keyof Limits, readonly [number, number]][]
   for (const [limit, [least, most]] of limits) {
     const value: unknown = route[limit]
-    if (value === undefined && OPTIONAL.includes(limit)) continue
+    if (value === undefined && (limit === 'maxAgeMs' || limit === 'handlerSeconds')) continue
     if (!Number.isInteger(value) || Number(value) < least || Number(value) > most)
       yield `${limit} is ${String(value)}; write a whole number from ${least} to ${most}`
   }
@@ -67,16 +140,8 @@ export function* sameNames(routes: readonly Route[]): Generator<readonly [Route,
 }
 
 /** The table as the relay reads it: everything that it and the queues need to know, as JSON. */
-export function formatRoutes(routes: readonly Route[]): string {
-  const limits = Object.keys(RANGES) as (keyof Limits)[]
-  const plainRoutes = routes.map((route) => ({
-    name: route.name,
-    type: route.type,
-    subType: route.subType,
-    ...Object.fromEntries(limits.filter((limit) => route[limit] !== undefined).map((limit) => [limit, route[limit]])),
-  }))
-  return `${JSON.stringify(plainRoutes, null, 2)}\n`
-}
+export const formatRoutes = (routes: readonly Route[]): string =>
+  `${JSON.stringify(routes, ['name', 'type', 'subType', ...Object.keys(RANGES)], 2)}\n`
 
 /** Reads what `formatRoutes` wrote. @throws ProtocolError `protocol.routes.invalid` that says what is wrong */
 export function parseRoutes(text: string): Routes {
