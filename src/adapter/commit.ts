@@ -1,6 +1,17 @@
-import type { Failed } from '../protocol/index.ts'
-import { isFinished, type Message } from './message.ts'
-import type { Commit } from './options.ts'
+import { parseEventType, type Failed, type Outcomes, type Parked } from '../protocol/index.ts'
+import { toReason } from './attempt.ts'
+import { isFinished, readMessage, type Delivered, type Entry, type Message, type SqsRecord } from './message.ts'
+
+/** What the handlers of a whole batch recorded, and what is to be remembered; written in one go. */
+export type Commit<Effect> = Outcomes & {
+  /** In the order of the batch: message by message, notification by notification. */
+  readonly effects: Effect[]
+  /**
+   * SQS message id → ids of its notifications that are finished. Only messages that SQS will hand out again. Remember them for
+   * longer than the queue may go on retrying.
+   */
+  readonly done: ReadonlyMap<string, readonly string[]>
+}
 
 /** Collects the commit of a batch, once its handlers ran. */
 export function toCommit<Effect>(messages: readonly Message<Effect>[]): Commit<Effect> {
@@ -35,10 +46,55 @@ function toRemember(messages: readonly Message<unknown>[]): Map<string, string[]
 }
 
 function toFailed({ record, attempt, entries }: Message<unknown>): Failed[] {
-  const failed = entries.filter((entry) => entry.failure !== undefined)
-  return [...Map.groupBy(failed, ({ failure }) => `${failure?.status} ${failure?.reason}`).values()].flatMap((own) => {
-    const [first] = own
-    if (first?.failure === undefined) return []
-    return [{ messageId: record.messageId, attempt, ...first.failure, keys: own.map(({ key }) => key) }]
+  const failed = entries.flatMap(({ key, failure }) => (failure === undefined ? [] : [{ key, ...failure }]))
+  return [...Map.groupBy(failed, ({ status, reason }) => `${status} ${reason}`).values()].map((own) => {
+    const [{ key: _, ...failure }] = own as [(typeof failed)[number]]
+    return { messageId: record.messageId, attempt, ...failure, keys: own.map(({ key }) => key) }
   })
+}
+
+/** Puts one notification aside: it is finished, and the batch's commit writes it. */
+export function parkEntry(entry: Entry<unknown>, reason: string, status: number | undefined): void {
+  const { key, notification } = entry
+  const types = parseEventType(notification.type)
+  const handler = types === undefined ? {} : { handler: `${types.type}/${types.subType}` }
+  const answered = status === undefined ? {} : { status }
+  entry.parked = { key, notification, reason, ...answered, ...handler, ...about(entry) }
+  entry.finished = true
+}
+
+/** Puts a message aside that could not be read, as it came. */
+export function parkMessage(message: Message<unknown>, reason = message.fault ?? ''): void {
+  const { record, contentEncoding } = message
+  const encoding = contentEncoding === undefined ? {} : { contentEncoding }
+  message.parked = { body: record.body, ...encoding, reason: toReason(reason), ...about(message) }
+}
+
+/** A message that SQS itself gave up, as a commit that parks each notification in it but the finished ones. */
+export async function parkWhole(
+  record: SqsRecord,
+  reason: string,
+  about: { readonly route: string; readonly status?: number; readonly finished: ReadonlySet<string> },
+): Promise<Commit<never>> {
+  const message = await readMessage<never>(record, 1, about.route)
+  for (const entry of message.entries)
+    if (about.finished.has(entry.key)) entry.finished = true
+    else parkEntry(entry, reason, about.status)
+  if (message.fault !== undefined) parkMessage(message, `${reason}; ${message.fault}`)
+  return toCommit([message])
+}
+
+function about({ record, route, attempt, replay }: Delivered) {
+  const { messageId, eventSourceARN, attributes } = record
+  const { MessageGroupId: group, ApproximateFirstReceiveTimestamp: first } = attributes
+  const firstMs = Number(first)
+  return {
+    route,
+    attempts: attempt,
+    messageId,
+    eventSourceARN,
+    ...(group === undefined ? {} : { messageGroupId: group }),
+    ...(first === undefined || Number.isNaN(firstMs) ? {} : { firstReceivedAt: new Date(firstMs).toISOString() }),
+    ...(replay === undefined ? {} : { replay }),
+  } satisfies Partial<Parked>
 }

@@ -1,8 +1,10 @@
+import { HTTPException } from 'hono/http-exception'
 import {
   ageMs,
   CALL_LIMITS,
   fromHttp,
   isObject,
+  maskText,
   parseEventType,
   ProtocolError,
   REPLAY_HEADER,
@@ -10,17 +12,17 @@ import {
   toSourceId,
   type DeclaredRoute,
   type Notification,
+  type SchemaIssue,
   type StandardSchema,
-  type Transport,
 } from '../protocol/index.ts'
-import { type HandlerContext, deliveryOf } from './delivery.ts'
-import { isTooDeep, MOST_LEVELS, toPacket } from './packet.ts'
-import { describeIssues, problem } from './problem.ts'
+import { deliveryOf, problemResponse, type HandlerContext } from './app.ts'
+import { isTooDeep, MOST_LEVELS, toPacket } from './message.ts'
+
+/** These of a notification are as in its CloudEvent. Its `id` is the same on each copy and each attempt: the idempotency key. */
+type Received = Pick<Notification, 'id' | 'time' | 'transport' | 'channel' | 'sequence' | 'reason' | 'data'>
 
 /** A notification as a handler sees it. */
-export type HandlerEvent<Payload = unknown> = {
-  /** The same on each copy and each attempt: the idempotency key. */
-  readonly id: string
+export type HandlerEvent<Payload = unknown> = Received & {
   /** Which dialler's Redis: `main`. */
   readonly source: string
   /** `agents` */
@@ -29,14 +31,8 @@ export type HandlerEvent<Payload = unknown> = {
   readonly subType: string
   /** The channel's reference, else the payload's `ref`. */
   readonly reference: string | undefined
-  /** When the relay received it, ISO 8601, and the same in unix ms. */
-  readonly time: string
+  /** When the relay received it, unix ms. */
   readonly timeMs: number
-  readonly transport: Transport
-  /** The Redis key or channel. */
-  readonly channel: string
-  /** Sorts as text; compares within one source and transport only. */
-  readonly sequence: string
   /** How old (ms) it may be: since it was received, plus the longest that it may have waited in a list before. */
   readonly ageMs: number
   /** Older than its route allows: handle it, but do not show it as live. */
@@ -47,14 +43,10 @@ export type HandlerEvent<Payload = unknown> = {
   readonly attempt: number
   /** What fails now is parked. */
   readonly lastAttempt: boolean
-  /** Why it has no route of its own (on the `other` route only). */
-  readonly reason?: string
   /** The id of the replay that sent it again: a part of the idempotency key towards a system that must see it again. */
   readonly replay?: string
   /** The packet's `payload`; what the schema made of it when there is one. Undefined when the packet is not a JSON object. */
   readonly payload: Payload
-  /** The packet, exactly as the dialler wrote it; bytes when it is not UTF-8. */
-  readonly data: string | Uint8Array
   /** Its CloudEvent as it came, without the data. */
   readonly attributes: Omit<Notification, 'data'>
 }
@@ -84,9 +76,9 @@ export async function event(c: HandlerContext, about?: About): Promise<HandlerEv
   const nowMs = (delivery?.now ?? Date.now)()
   const age = Math.max(ageMs(notification, nowMs), nowMs - (delivery?.sentMs ?? Infinity))
   // Where no route says it, a call is stale as calls are: a screen pop that comes too late must not look like one that is on time.
-  const usual = { maxAgeMs: subType === 'call' ? CALL_LIMITS.maxAgeMs : undefined }
+  const usual = subType === 'call' ? CALL_LIMITS.maxAgeMs : undefined
   const { payload: schema, maxAgeMs } =
-    about === undefined ? { ...usual, payload: undefined } : 'payload' in about ? about : { ...usual, payload: about }
+    about !== undefined && 'payload' in about ? about : { payload: about, maxAgeMs: usual }
   const maxAge = delivery?.maxAgeMs ?? maxAgeMs
   const replay = c.req.raw.headers.get(REPLAY_HEADER)
   return {
@@ -131,18 +123,41 @@ function toReference(subject: string | undefined, payload: unknown): string | un
   return isObject(payload) ? referenceOf(payload['ref']) : undefined
 }
 
-async function check<Output>(
-  schema: StandardSchema<Output>,
-  payload: unknown,
-  data: Notification['data'],
-): Promise<Output> {
-  if (payload === undefined && isTooDeep(data))
-    throw problem(
-      422,
-      'The payload does not match the schema',
-      `the packet is nested deeper than ${MOST_LEVELS} levels`,
-    )
+async function check(schema: StandardSchema, payload: unknown, data: Notification['data']): Promise<unknown> {
+  const misfit = (detail: string) => problem(422, 'The payload does not match the schema', detail)
+  if (payload === undefined && isTooDeep(data)) throw misfit(`the packet is nested deeper than ${MOST_LEVELS} levels`)
   const result = await schema['~standard'].validate(payload)
   if (result.issues === undefined) return result.value
-  throw problem(422, 'The payload does not match the schema', describeIssues(result.issues, payload))
+  throw misfit(describeIssues(result.issues, payload))
+}
+
+/** An error that answers with problem+json. */
+const problem = (status: 400 | 422, title: string, detail: string): HTTPException =>
+  new HTTPException(status, { message: `${title}: ${detail}`, res: problemResponse(status, title, detail) })
+
+const MOST_ISSUES = 5
+
+/** `payload.status: must not be empty; payload.end_code` : the fields that do not fit and why, never what is in them. */
+function describeIssues(issues: readonly SchemaIssue[], payload: unknown): string {
+  const described = issues.slice(0, MOST_ISSUES).map((issue) => {
+    const path = (issue.path ?? []).map((part) => (typeof part === 'object' ? part.key : part))
+    const field = maskText(['payload', ...path.map(String)].join('.'))
+    return quotesValue(issue.message, valueAt(payload, path))
+      ? `${field} does not match the schema`
+      : `${field}: ${maskText(issue.message, payload)}`
+  })
+  if (issues.length > MOST_ISSUES) described.push(`and ${issues.length - MOST_ISSUES} more`)
+  return described.join('; ')
+}
+
+function valueAt(payload: unknown, path: readonly PropertyKey[]): unknown {
+  let value = payload
+  for (const key of path) value = isObject(value) || Array.isArray(value) ? Reflect.get(value, key) : undefined
+  return value
+}
+
+// Several libraries write what they received into the message.
+function quotesValue(message: string, value: unknown): boolean {
+  if (typeof value === 'string') return value !== '' && message.includes(value)
+  return typeof value === 'number' && message.includes(String(value))
 }

@@ -1,26 +1,17 @@
-import type { App, Delivery } from './delivery.ts'
-import { describeError, describeStack } from './errors.ts'
-import { logToConsole, type Log } from './log.ts'
-import type { Commit } from './options.ts'
-import { keepErrorsQuiet } from './quiet-errors.ts'
+import { describeError, logToConsole } from './adapter-error.ts'
+import { keepErrorsQuiet, logFailure, problemResponse, type App, type Delivery } from './app.ts'
+import type { Commit } from './commit.ts'
+import type { FromSqsOptions } from './from-sqs.ts'
 import { createVerify, type Verified, type Verify } from './verify.ts'
 
-export type FromHttpOptions<Effect> = {
+export type FromHttpOptions<Effect> = Pick<FromSqsOptions<Effect>, 'check' | 'maxAgeMs' | 'now' | 'log'> & {
   /**
    * Who may send: a bearer token, or a signature of Standard Webhooks. Whoever may not gets 401 before anything of the body is read as an
    * event. `false` only where something before it checks that: everybody who reaches this address can write to the read model then.
    */
   readonly verify: Verify
-  /** Throws what is wrong with an effect, when the handler records it. Default: nothing is. */
-  readonly check?: ((effect: unknown) => void) | undefined
   /** Writes what the handler recorded, before the answer goes out; `done` is empty. */
   readonly commit: (batch: Commit<Effect>) => Promise<void>
-  /** Older notifications (ms) are `stale`. Default: as the route table says. */
-  readonly maxAgeMs?: number | undefined
-  /** Unix ms. Default `Date.now`. */
-  readonly now?: () => number
-  /** Default: one JSON line on standard error. */
-  readonly log?: Log
 }
 
 /**
@@ -46,9 +37,12 @@ export function fromHttp<Effect>(app: App, options: FromHttpOptions<Effect>) {
         message: 'a request could not be verified; the answer is 503',
         error: describeError(error),
       })
-      return failed(503, 'The request could not be verified')
+      return problemResponse(503, 'The request could not be verified')
     }
-    if (!('request' in verified)) return refused(verified.status, verified.detail)
+    if ('detail' in verified)
+      return verified.status === 401
+        ? problemResponse(401, 'Unauthorized', verified.detail, { 'www-authenticate': 'Bearer realm="enigma-relay"' })
+        : problemResponse(413, 'Content Too Large', verified.detail)
     const { request } = verified
     const effects: Effect[] = []
     let open = true
@@ -67,16 +61,16 @@ export function fromHttp<Effect>(app: App, options: FromHttpOptions<Effect>) {
             message: 'the handler recorded an effect after its answer; the effect was discarded',
           })
       },
-      fail: (error) =>
-        log({
-          level: 'error',
-          code: 'adapter.handler.failed',
-          message: 'the handler failed',
-          error: describeError(error),
-          stack: describeStack(error),
-        }),
+      fail: logFailure(log),
     }
-    const response = await run(app, request, { ...env, enigma: delivery })
+    let response: Response
+    try {
+      response = await app.fetch(request, { ...env, enigma: delivery })
+    } catch (error) {
+      // A Hono app rejects only when something was thrown that is not an Error.
+      delivery.fail(error)
+      response = problemResponse(500, 'The handler failed')
+    }
     open = false
     if (effects.length === 0) return response
     try {
@@ -89,30 +83,7 @@ export function fromHttp<Effect>(app: App, options: FromHttpOptions<Effect>) {
         message: 'the effects could not be committed; the answer is 503',
         error: describeError(error),
       })
-      return failed(503, 'The effects could not be written')
+      return problemResponse(503, 'The effects could not be written')
     }
   }
-}
-
-// A Hono app rejects only when something was thrown that is not an Error.
-async function run(app: App, request: Request, env: { enigma: Delivery<never> }): Promise<Response> {
-  try {
-    return await app.fetch(request, env)
-  } catch (error) {
-    env.enigma.fail(error)
-    return failed(500, 'The handler failed')
-  }
-}
-
-function refused(status: 401 | 413, detail: string): Response {
-  const body = JSON.stringify({ type: 'about:blank', title: TITLES[status], status, detail })
-  const challenge = status === 401 ? { 'www-authenticate': 'Bearer realm="enigma-relay"' } : {}
-  return new Response(body, { status, headers: { 'content-type': 'application/problem+json', ...challenge } })
-}
-
-const TITLES = { 401: 'Unauthorized', 413: 'Content Too Large' } as const
-
-function failed(status: 500 | 503, title: string): Response {
-  const body = JSON.stringify({ type: 'about:blank', title, status })
-  return new Response(body, { status, headers: { 'content-type': 'application/problem+json' } })
 }

@@ -1,21 +1,63 @@
-import { createBudget } from './budget.ts'
-import type { App } from './delivery.ts'
-import { AdapterError, describeError } from './errors.ts'
-import { createFailures } from './failures.ts'
-import { logToConsole } from './log.ts'
-import { recallFinished } from './memory.ts'
-import { isEmpty, toCommit } from './commit.ts'
-import { isFinished, readMessage, type Message } from './message.ts'
-import type { FromSqsOptions } from './options.ts'
-import { createOwnMemory } from './own-memory.ts'
-import { parkMessage } from './park.ts'
-import { postponeFailed } from './postpone.ts'
-import { keepErrorsQuiet } from './quiet-errors.ts'
-import { runStream, type Run } from './run-stream.ts'
-import type { LambdaContext, SqsBatchResponse, SqsEvent } from './sqs-event.ts'
-import { createUncommitted, type Uncommitted } from './uncommitted.ts'
-import { runParallel, settleCopies, toStreams } from './streams.ts'
-import { within } from './within.ts'
+import { AdapterError, describeError, logToConsole, type Log } from './adapter-error.ts'
+import { keepErrorsQuiet, type App } from './app.ts'
+import type { Run } from './attempt.ts'
+import { createBudget, within } from './budget.ts'
+import { isEmpty, toCommit, type Commit } from './commit.ts'
+import { createMemory, createUncommitted, recallFinished, type Recall } from './memory.ts'
+import {
+  isFinished,
+  readMessage,
+  type LambdaContext,
+  type Message,
+  type SqsBatchResponse,
+  type SqsEvent,
+} from './message.ts'
+import { runBatch } from './streams.ts'
+
+/** A message that SQS is to hand out again. */
+export type Postponed = { readonly messageId: string; readonly receiptHandle: string; readonly eventSourceARN: string }
+
+/** How `fromSqs` reaches the world. The adapter itself does no I/O. */
+export type FromSqsOptions<Effect> = {
+  /** The route's name, by which parked notifications are found: `agents-call`. Default: the name of the queue, without `.fifo`. */
+  readonly route?: string
+  /** Throws what is wrong with an effect, when a handler records it: in a commit it would hold up its whole batch. Default: nothing is. */
+  readonly check?: ((effect: unknown) => void) | undefined
+  /**
+   * Writes what was recorded and what is parked, at once: `store.commit` does. Once per batch at most, before outcomes are reported; when
+   * it fails, the whole batch is retried. Notifications in `parked` that it does not write are lost.
+   */
+  readonly commit: (batch: Commit<Effect>) => Promise<void>
+  /**
+   * What `commit` remembered as `done`. Once per batch at most, only for messages that were handed out before. Default: what this
+   * process remembers itself, for an hour; another environment of the function knows nothing of it.
+   */
+  readonly recall?: Recall
+  /** Has SQS hand out a message again after this many seconds (ChangeMessageVisibility): the queue's own timeout is too long. */
+  readonly postpone: (message: Postponed, delaySeconds: number) => Promise<void>
+  /**
+   * Longest pause (s) before one is tried again that fails while the read model works. SQS holds back the whole message group meanwhile, and
+   * so all that is new in its lane. Default 300.
+   */
+  readonly longestDelaySeconds?: number | undefined
+  /** The same where `commit` or `recall` fails. Default 300. */
+  readonly longestOutageDelaySeconds?: number | undefined
+  /**
+   * On that attempt, what fails is parked alone. At most the queue's own `maxReceiveCount`, where SQS moves the whole message; less, so that
+   * an outage of the read model may last longer than a handler's fault. Default 10.
+   */
+  readonly maxReceiveCount?: number
+  /** Older notifications (ms) are `stale`. Default: as the route table says. */
+  readonly maxAgeMs?: number | undefined
+  /** References that are handled at once. Default 100. */
+  readonly maxParallel?: number
+  /** Longest time (ms) for one notification. Default: what Lambda has left, less a reserve for the commit. */
+  readonly timeoutMs?: number | undefined
+  /** Unix ms. Default `Date.now`. */
+  readonly now?: () => number
+  /** Default: one JSON line on standard error. */
+  readonly log?: Log
+}
 
 const MAX_PARALLEL = 100
 
@@ -38,6 +80,7 @@ const MAX_RECEIVE_COUNT = 10
  */
 export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
   const { maxReceiveCount = MAX_RECEIVE_COUNT, postpone, maxAgeMs, now = Date.now, log = logToConsole, check } = options
+  const { maxParallel = MAX_PARALLEL, longestDelaySeconds, longestOutageDelaySeconds } = options
   const memory = { ...createMemory(options, now), uncommitted: createUncommitted<Effect>(now) }
   keepErrorsQuiet(app)
   return async (event: SqsEvent, context?: LambdaContext): Promise<SqsBatchResponse> => {
@@ -47,35 +90,14 @@ export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
         'the event has no Records, so it is not from SQS: invoke the function through its event source mapping',
       )
     const budget = createBudget(context, options.timeoutMs)
-    const run: Run = { app, budget, failures: createFailures(log), maxAgeMs, now, log, check }
+    const run: Run = { app, budget, maxAgeMs, now, log, check }
     const messages = await Promise.all(
       event.Records.map((record) => readMessage<Effect>(record, maxReceiveCount, options.route)),
     )
-    const counts = await handleBatch(messages, run, memory, options.maxParallel ?? MAX_PARALLEL)
+    const counts = await handleBatch(messages, run, memory, maxParallel)
     const failed = counts ? messages.filter((message) => !isFinished(message)) : messages
-    await postponeFailed(failed, {
-      postpone,
-      longestDelaySeconds: counts ? options.longestDelaySeconds : options.longestOutageDelaySeconds,
-      limitMs: budget.reportMs,
-      log,
-    })
+    await postponeFailed(failed, run, postpone, counts ? longestDelaySeconds : longestOutageDelaySeconds)
     return { batchItemFailures: failed.map(({ record }) => ({ itemIdentifier: record.messageId })) }
-  }
-}
-
-type Memory<Effect> = Required<Pick<FromSqsOptions<Effect>, 'commit' | 'recall'>>
-type Memories<Effect> = Memory<Effect> & { readonly uncommitted: Uncommitted<Effect> }
-
-/** The options' own, or, where they have no `recall`, one that remembers in this process what was committed. */
-function createMemory<Effect>({ commit, recall }: FromSqsOptions<Effect>, now: () => number): Memory<Effect> {
-  if (recall !== undefined) return { commit, recall }
-  const own = createOwnMemory(now)
-  return {
-    recall: own.recall,
-    commit: async (batch) => {
-      if (!isEmpty({ ...batch, done: new Map() })) await commit(batch)
-      own.remember(batch.done)
-    },
   }
 }
 
@@ -85,7 +107,9 @@ const FAILED = { recall: 'adapter.recall.failed', run: 'adapter.run.failed', com
 async function handleBatch<Effect>(
   messages: readonly Message<Effect>[],
   run: Run,
-  memory: Memories<Effect>,
+  memory: ReturnType<typeof createMemory<Effect>> & {
+    readonly uncommitted: ReturnType<typeof createUncommitted<Effect>>
+  },
   maxParallel: number,
 ): Promise<boolean> {
   let step: keyof typeof FAILED = 'recall'
@@ -123,13 +147,38 @@ async function handleBatch<Effect>(
   }
 }
 
-async function runBatch(messages: readonly Message<unknown>[], run: Run, maxParallel: number): Promise<void> {
-  const { streams, copies } = toStreams(messages)
-  for (const message of messages) if (message.fault !== undefined && message.parked === undefined) parkMessage(message)
-  await runParallel(
-    streams.map((stream) => () => runStream(stream, run)),
-    maxParallel,
-  )
-  settleCopies(copies)
-  run.failures.report()
+/** Ten attempts at 1, 2, 4 … 256 s last eight and a half minutes; each one more adds five minutes. */
+const LONGEST_DELAY_SECONDS = 300
+
+/**
+ * Has failed messages come again after their back-off: 1 s after the first attempt, doubled after each. SQS blocks a whole group while one
+ * of its messages is not visible, so the messages of a group get one delay, the longest, and come back together. When it fails, the
+ * queue's visibility timeout holds.
+ */
+async function postponeFailed(
+  failed: readonly Message<unknown>[],
+  { budget, log }: Run,
+  postpone: FromSqsOptions<unknown>['postpone'],
+  longest = LONGEST_DELAY_SECONDS,
+): Promise<void> {
+  const groupOf = ({ record }: Message<unknown>) =>
+    `${record.eventSourceARN} ${record.attributes.MessageGroupId ?? record.messageId}`
+  const groups = Map.groupBy(failed, groupOf)
+  const one = async (message: Message<unknown>) => {
+    const { messageId, receiptHandle, eventSourceARN } = message.record
+    const attempts = groups.get(groupOf(message))?.map(({ attempt }) => attempt) ?? []
+    const delay = Math.min(2 ** (Math.max(...attempts) - 1), longest)
+    try {
+      await within(budget.reportMs(), () => postpone({ messageId, receiptHandle, eventSourceARN }, delay))
+    } catch (error) {
+      log({
+        level: 'warn',
+        code: 'adapter.postpone.failed',
+        message: "the message's retry could not be scheduled; SQS will deliver it after the queue's visibility timeout",
+        messageId,
+        error: describeError(error),
+      })
+    }
+  }
+  await Promise.all(failed.map(one))
 }

@@ -1,13 +1,69 @@
+import type { Parked } from '../protocol/index.ts'
+import { isEmpty, type Commit } from './commit.ts'
 import type { Message } from './message.ts'
+
+/** SQS message id → the keys of its notifications that are finished. */
+export type Recall = (messageIds: readonly string[]) => Promise<ReadonlyMap<string, ReadonlySet<string>>>
+
+/** Longer than a queue with ten attempts goes on retrying (eight and a half minutes), and than the pauses of one whose commits fail. */
+const KEEP_MS = 3600_000
+/** Messages of which the finished notifications are kept, for an app that gives no `recall`. */
+const MOST_MESSAGES = 10_000
+/** Characters of message bodies for which effects are kept; a function has 128 MB and more. */
+const MOST_CHARACTERS = 16_000_000
+
+/** Keeps a value for a message in this process, for an hour. When all together are larger than `most`, the oldest go. */
+function createKept<Value>(now: () => number, most: number) {
+  const kept = new Map<string, { readonly value: Value; readonly size: number; readonly untilMs: number }>()
+  let total = 0
+  const forget = (id: string): void => {
+    total -= kept.get(id)?.size ?? 0
+    kept.delete(id)
+  }
+  return {
+    get(id: string): Value | undefined {
+      const one = kept.get(id)
+      return one !== undefined && one.untilMs > now() ? one.value : undefined
+    },
+    set(id: string, value: Value, size: number): void {
+      // Behind all others, which are then in the order of their ends.
+      forget(id)
+      kept.set(id, { value, size, untilMs: now() + KEEP_MS })
+      total += size
+      for (const [oldest, { untilMs }] of kept) {
+        if (untilMs > now() && total <= most) break
+        forget(oldest)
+      }
+    },
+    forget,
+  }
+}
+
+/**
+ * The options' own, or, where they have no `recall`, one that remembers in this process what was committed. Another environment of the
+ * function knows nothing of it, and then runs what was finished once more, with the same ids.
+ */
+export function createMemory<Effect>(
+  { commit, recall }: { readonly commit: (batch: Commit<Effect>) => Promise<void>; readonly recall?: Recall },
+  now: () => number,
+) {
+  if (recall !== undefined) return { commit, recall }
+  const kept = createKept<ReadonlySet<string>>(now, MOST_MESSAGES)
+  return {
+    recall: ((messageIds) =>
+      Promise.resolve(new Map(messageIds.map((id) => [id, kept.get(id) ?? new Set<string>()])))) satisfies Recall,
+    commit: async (batch: Commit<Effect>): Promise<void> => {
+      if (!isEmpty({ ...batch, done: new Map() })) await commit(batch)
+      for (const [message, ids] of batch.done) kept.set(message, new Set(ids), 1)
+    },
+  }
+}
 
 /**
  * A message of which a part is finished comes again whole. What is finished is remembered under its SQS message id (which stays
  * the same through all attempts), so that the next attempt runs only what is left.
  */
-export async function recallFinished(
-  messages: readonly Message<unknown>[],
-  recall: (messageIds: readonly string[]) => Promise<ReadonlyMap<string, ReadonlySet<string>>>,
-): Promise<void> {
+export async function recallFinished(messages: readonly Message<unknown>[], recall: Recall): Promise<void> {
   const again = messages.filter((message) => message.attempt > 1 && message.fault === undefined)
   if (again.length === 0) return
   const finished = await recall(again.map((message) => message.record.messageId))
@@ -17,5 +73,60 @@ export async function recallFinished(
     entry.remembered = finished.get(entry.record.messageId)?.has(entry.key) ?? false
     // A notification that a replay sends runs again, whatever its former outcome.
     entry.finished = entry.replay === undefined ? keys.has(entry.key) : entry.remembered
+  }
+}
+
+type Uncommitted<Effect> = {
+  /** What finished notifications recorded, or how they are put aside, by their key. */
+  readonly finished: ReadonlyMap<string, { readonly effects: readonly Effect[]; readonly parked: Parked | undefined }>
+  /** How a message is put aside that could not be read. */
+  readonly parked: Parked | undefined
+}
+
+/**
+ * Remembers in this process what ran for messages whose commit failed, so that their next delivery commits the recorded effects and does
+ * not run handlers or park again. Another environment of the function knows nothing of it and runs everything.
+ *
+ * Effects are judged when they are applied (a call may have grown stale since), so that committing them late is correct.
+ */
+export function createUncommitted<Effect>(now: () => number) {
+  const kept = createKept<Uncommitted<Effect>>(now, MOST_CHARACTERS)
+  return {
+    /** Before a batch runs: what finished in an earlier attempt is finished, with its effects. */
+    restore(messages: readonly Message<Effect>[]): void {
+      const found = messages.flatMap((message) => {
+        const own = kept.get(message.record.messageId)
+        return own === undefined ? [] : [{ message, own }]
+      })
+      // A copy in another message of the batch is finished as well; its effects are committed once.
+      const keys = new Set(found.flatMap(({ own }) => [...own.finished.keys()]))
+      // A notification that a replay sends runs again.
+      for (const entry of messages.flatMap((message) => message.entries))
+        if (entry.replay === undefined) entry.finished ||= keys.has(entry.key)
+      for (const { message, own } of found) {
+        if (own.parked !== undefined) message.parked = own.parked
+        for (const entry of message.entries) {
+          const former = entry.remembered ? undefined : own.finished.get(entry.key)
+          if (former === undefined) continue
+          entry.finished = true
+          entry.effects.push(...former.effects)
+          if (former.parked !== undefined) entry.parked = former.parked
+        }
+      }
+    },
+    /** After a commit that failed. */
+    keep(messages: readonly Message<Effect>[]): void {
+      for (const { record, entries, parked } of messages) {
+        kept.forget(record.messageId)
+        const own = entries.filter((entry) => entry.finished && !entry.remembered)
+        if (own.length === 0 && parked === undefined) continue
+        const finished = new Map(own.map(({ key, effects, parked }) => [key, { effects, parked }]))
+        kept.set(record.messageId, { finished, parked }, record.body.length)
+      }
+    },
+    /** After a commit that succeeded. */
+    forget(messages: readonly Message<Effect>[]): void {
+      for (const { record } of messages) kept.forget(record.messageId)
+    },
   }
 }

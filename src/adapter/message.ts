@@ -1,53 +1,81 @@
 import {
   CONTENT_ENCODING,
-  PARKED,
-  ProtocolError,
-  REPLAY,
+  isDeeper,
+  isObject,
   orderKey,
+  PARKED,
+  parseExact,
+  ProtocolError,
   readBody,
+  REPLAY,
   toBytes,
   toSourceId,
   type Notification,
   type Parked,
   type Replay,
 } from '../protocol/index.ts'
-import type { SqsRecord } from './sqs-event.ts'
-import { lazily, toPacket } from './packet.ts'
+
+/**
+ * What Lambda hands to a function behind an SQS queue, as far as this room reads it; `SQSEvent` and `Context` of
+ * `@types/aws-lambda` fit. Source: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+ */
+export type SqsEvent = { readonly Records: readonly SqsRecord[] }
+
+/** One message of the batch. */
+export type SqsRecord = {
+  readonly messageId: string
+  readonly receiptHandle: string
+  readonly body: string
+  readonly attributes: {
+    /** How often SQS has handed it out, this time included. */
+    readonly ApproximateReceiveCount: string
+    /** Unix ms. */
+    readonly ApproximateFirstReceiveTimestamp?: string | undefined
+    /** When SQS took it, unix ms. */
+    readonly SentTimestamp?: string | undefined
+    readonly MessageGroupId?: string | undefined
+  }
+  readonly messageAttributes?: { readonly [name: string]: { readonly stringValue?: string | undefined } | undefined }
+  readonly eventSourceARN: string
+}
+
+/** The answer: SQS deletes every message of the batch but these. Needs `ReportBatchItemFailures` on the event source mapping. */
+export type SqsBatchResponse = { batchItemFailures: { itemIdentifier: string }[] }
+
+/** The part of Lambda's context that says how long the function may still run. */
+export type LambdaContext = { getRemainingTimeInMillis: () => number }
 
 /** Longest key (characters) that is kept as it is; the relay's own have some 40. */
 const MOST_KEY = 500
 
-/** One SQS message of a batch, read. */
-export type Message<Effect> = {
+/** What is known of an SQS message, and so of each notification in it. */
+export type Delivered = {
   readonly record: SqsRecord
   /** Of its queue. */
   readonly route: string
   /** 1, 2, 3 … */
   readonly attempt: number
   readonly lastAttempt: boolean
+  readonly replay?: Replay
+  /** How it is put aside with the next commit: a notification, or a message that could not be read. */
+  parked?: Parked
+}
+
+/** One SQS message of a batch, read. */
+export type Message<Effect> = Delivered & {
   readonly entries: readonly Entry<Effect>[]
   /** Why it could not be read. */
   readonly fault?: string
   readonly contentEncoding?: string | undefined
-  readonly replay?: Replay
-  /** Set when it could not be read: it is put aside with the next commit. */
-  parked?: Parked
 }
 
 /** One notification in it, and what has become of it in this batch. */
-export type Entry<Effect> = {
+export type Entry<Effect> = Delivered & {
   /** What makes copies of it the same. */
   readonly key: string
   readonly notification: Notification
   readonly packet: () => Record<string, unknown> | undefined
-  readonly attempt: number
-  readonly lastAttempt: boolean
-  readonly record: SqsRecord
-  readonly route: string
-  readonly replay?: Replay
   readonly effects: Effect[]
-  /** How it is put aside with the next commit. */
-  parked?: Parked
   /** Why this attempt failed. */
   failure?: { readonly reason: string; readonly status?: number }
   /** Handled or parked, now or before: it does not run again. */
@@ -106,6 +134,28 @@ export function toOrder({ notification, packet }: Entry<unknown>): string {
 }
 
 /** Whether SQS may delete the message. */
-export function isFinished(message: Message<unknown>): boolean {
-  return message.fault === undefined ? message.entries.every((entry) => entry.finished) : message.parked !== undefined
+export const isFinished = ({ fault, entries, parked }: Message<unknown>): boolean =>
+  fault === undefined ? entries.every((entry) => entry.finished) : parked !== undefined
+
+/** A dialler's packets have a few levels; what walks through many, such as `JSON.stringify`, runs out of stack. */
+export const MOST_LEVELS = 500
+
+/** Whether a packet is nested too deep to be read. */
+export const isTooDeep = (data: string | Uint8Array): boolean => typeof data === 'string' && isDeeper(data, MOST_LEVELS)
+
+/** The packet of a notification, or undefined when it is not a JSON object, or nested too deep. Long integers come as strings of their digits. */
+export function toPacket(data: string | Uint8Array): Record<string, unknown> | undefined {
+  if (typeof data !== 'string' || data === '' || isTooDeep(data)) return undefined
+  try {
+    const value = parseExact(data)
+    return isObject(value) ? value : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** `make()` once, when it is first asked for. */
+function lazily<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined
+  return () => (made ??= { value: make() }).value
 }

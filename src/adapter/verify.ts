@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'hono/utils/buffer'
-import { AdapterError } from './errors.ts'
+import { fromBase64, toBytes } from '../protocol/index.ts'
+import { AdapterError } from './adapter-error.ts'
 
 /** One secret, several of them while one is replaced, or a function that returns them where they may change. */
 export type Secrets = string | readonly string[] | (() => Promise<string | readonly string[]>)
@@ -43,15 +44,10 @@ const MAX_SIGNATURES = 16
 export function createVerify(verify: Verify, now: () => number): (request: Request) => Promise<Verified> {
   if (verify === false) return (request) => Promise.resolve({ request })
   // Whoever writes no TypeScript may leave it out.
-  const given = verify as Partial<{ bearer: Secrets; webhook: Secrets }> | undefined
-  if (given?.bearer !== undefined) return checkBearer(sourceOf(given.bearer, (token) => token))
-  if (given?.webhook !== undefined) {
-    const { toleranceMs = TOLERANCE_MS, maxBodyBytes = MAX_BODY_BYTES } = verify as {
-      toleranceMs?: number
-      maxBodyBytes?: number
-    }
-    return checkWebhook(sourceOf(given.webhook, toKey), { toleranceMs, maxBodyBytes, now })
-  }
+  const given: { bearer?: Secrets; webhook?: Secrets } & Partial<Limits> = verify ?? {}
+  const { bearer, webhook, toleranceMs = TOLERANCE_MS, maxBodyBytes = MAX_BODY_BYTES } = given
+  if (bearer !== undefined) return checkBearer(sourceOf(bearer, (token) => token))
+  if (webhook !== undefined) return checkWebhook(sourceOf(webhook, toKey), { toleranceMs, maxBodyBytes }, now)
   throw invalid(
     'fromHttp needs `verify`: { bearer: … }, { webhook: … }, or false if a gateway in front of it authenticates senders',
   )
@@ -86,15 +82,15 @@ function checkBearer(tokens: () => Promise<readonly string[]>) {
 const refuse = (detail: string): Verified => ({ status: 401, detail })
 
 type Key = ReturnType<typeof crypto.subtle.importKey>
-type WebhookOptions = { readonly toleranceMs: number; readonly maxBodyBytes: number; readonly now: () => number }
+type Limits = { readonly toleranceMs: number; readonly maxBodyBytes: number }
 
 function toKey(secret: string): Key {
-  const bytes = fromBase64(secret.replace(/^whsec_/, ''))
+  const bytes = decode(secret.replace(/^whsec_/, ''))
   if (bytes === undefined || bytes.length === 0) throw invalid('a webhook secret must be `whsec_` followed by base64')
   return crypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, false, ['verify'])
 }
 
-function checkWebhook(keys: () => Promise<readonly Key[]>, { toleranceMs, maxBodyBytes, now }: WebhookOptions) {
+function checkWebhook(keys: () => Promise<readonly Key[]>, { toleranceMs, maxBodyBytes }: Limits, now: () => number) {
   return async (request: Request): Promise<Verified> => {
     const [id, timestamp, signatures] = ['id', 'timestamp', 'signature'].map(
       (name) => request.headers.get(`webhook-${name}`) ?? '',
@@ -108,10 +104,10 @@ function checkWebhook(keys: () => Promise<readonly Key[]>, { toleranceMs, maxBod
     const given = (signatures as string)
       .split(' ')
       .slice(0, MAX_SIGNATURES)
-      .flatMap((one) => (one.startsWith('v1,') ? (fromBase64(one.slice(3)) ?? []) : []))
+      .flatMap((one) => (one.startsWith('v1,') ? (decode(one.slice(3)) ?? []) : []))
     const body = await readBytes(request, maxBodyBytes)
     if (body === undefined) return { status: 413, detail: `The body has more than ${maxBodyBytes} bytes.` }
-    const signed = join([new TextEncoder().encode(`${id}.${timestamp}.`), body])
+    const signed = await join([toBytes(`${id}.${timestamp}.`), body])
     const pairs = (await Promise.all(await keys())).flatMap((key) => given.map((signature) => ({ key, signature })))
     const fits = await Promise.all(
       pairs.map(async ({ key, signature }) => crypto.subtle.verify('HMAC', key, signature, signed)),
@@ -136,20 +132,13 @@ async function readBytes(request: Request, most: number): Promise<Uint8Array<Arr
   return join(chunks)
 }
 
-function join(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, at)
-    at += chunk.length
-  }
-  return bytes
-}
+const join = async (chunks: readonly Uint8Array[]): Promise<Uint8Array<ArrayBuffer>> =>
+  new Uint8Array(await new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer())
 
 /** Undefined: it is none. */
-function fromBase64(text: string): Uint8Array<ArrayBuffer> | undefined {
+function decode(base64: string): Uint8Array<ArrayBuffer> | undefined {
   try {
-    return Uint8Array.from(atob(text), (char) => char.charCodeAt(0))
+    return fromBase64(base64)
   } catch {
     return undefined
   }
