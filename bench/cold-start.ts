@@ -11,7 +11,7 @@ import { startUpstashProxy } from '../src/local/upstash-proxy.ts'
 import { formatEvent, formatPacket, formatSequence } from '../src/protocol/index.ts'
 import { withReleasers } from '../src/runtime/index.ts'
 import { median } from './results.ts'
-import { readStackRoutes } from '../infra/routes.ts'
+import { readStackRoutes } from '../infra/stack/stack-routes.ts'
 
 /** Medians of one bundle, ms. `moreMs`: import and first invocation together, more than those of an empty handler. */
 export type ColdStart = {

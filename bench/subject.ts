@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { basename, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bundleRelay, RELAY_FILE } from '../infra/build/bundle-relay.ts'
-import { root } from '../infra/build/bundle-options.ts'
+import { root } from '../infra/build/bundle.ts'
 import { sleep } from '../src/runtime/index.ts'
 import { firstMatch, startNode, startProgram, type Running } from './processes.ts'
-import { readStackRoutes } from '../infra/routes.ts'
+import { readStackRoutes } from '../infra/stack/stack-routes.ts'
 
 /** Only the relay can do both at once. */
 export type Mode = 'list' | 'pubsub' | 'both'

@@ -1,6 +1,6 @@
 // serverless.yml reads the stack out of TypeScript by this: its variables take .cjs only.
 module.exports = async ({ resolveVariable }) => {
-  const { readStackRoutes } = await import('./routes.ts')
+  const { readStackRoutes } = await import('./stack/stack-routes.ts')
   const { readStackOptions, STACK_PARAMETERS } = await import('./stack/options.ts')
   const { createStack } = await import('./stack/stack.ts')
   const param = async (name) => String((await resolveVariable(`param:${name}, ''`)) ?? '')

@@ -74,7 +74,7 @@ const MAY_ALSO: Readonly<Record<string, readonly string[]>> = {
   // A build takes its place: a runtime without files has the scripts in the bundle.
   'src/store/lua.ts': ['node:'],
   // It holds the text of a module that goes into a bundle.
-  'infra/build/openapi-document.ts': ['@hono/standard-validator'],
+  'infra/build/bundle-functions.ts': ['@hono/standard-validator'],
 }
 
 const roomOf = (file: string): string =>
@@ -135,7 +135,7 @@ test('the import table is not blind: it sees imports of every form', () => {
 
 test('process.env is read in entry files only', () => {
   const entries =
-    /^(src\/cli\/|src\/local\/lambda\/bootstrap\.ts$|src\/lambda\/(wiring|api-options)\.ts$|infra\/(package|deploy)\/main\.ts$|bench\/|test\/)/
+    /^(src\/cli\/|src\/local\/lambda\/bootstrap\.ts$|src\/lambda\/wiring\.ts$|infra\/deploy\/deploy\.ts$|bench\/|test\/)/
   expect(
     sources.filter(
       (file) => !entries.test(file) && /process\.env/.test(read(file).replace(/^\s*(\/\/|\*|\/\*).*$/gm, '')),

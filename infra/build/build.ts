@@ -1,19 +1,15 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { reportError } from '../deploy-error.ts'
+import { readStackRoutes } from '../stack/stack-routes.ts'
 import { bundleFunctions } from './bundle-functions.ts'
-import { reportError } from '../errors.ts'
-import { readStackRoutes } from '../routes.ts'
 import { bundleRelay } from './bundle-relay.ts'
-import { formatLua, LUA_READERS } from './inline-lua.ts'
-import { formatTable } from './inline-routes.ts'
-import { formatReport } from './report.ts'
+import { formatLua, formatReport, formatTable, LUA_READERS, root } from './bundle.ts'
 
 /** `npm run build`: the package's rooms as JavaScript with types, a bundle for each function, the relay in one file, the route table. All in dist/. */
 async function build(): Promise<void> {
   const routes = await readStackRoutes()
-  const root = fileURLToPath(new URL('../../', import.meta.url))
   // What a former version left there would be published. The bundles see to their own.
   const dist = new URL('../../dist/', import.meta.url)
   for (const name of existsSync(dist) ? readdirSync(dist) : [])

@@ -1,15 +1,14 @@
 import { build, type BuildOptions, type Metafile, type OutputFile, type Plugin } from 'esbuild'
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { brotliCompressSync, constants } from 'node:zlib'
+import { createApi } from '../../src/api/index.ts'
 import { appFile } from '../../src/lambda/declarations.ts'
 import { OTHER, RELAY_ROUTES, RELAY_TYPE } from '../../src/protocol/index.ts'
-import { DeployError } from '../errors.ts'
-import type { StackRoute } from '../routes.ts'
-import { BUNDLE, root } from './bundle-options.ts'
-import { inlineLua } from './inline-lua.ts'
-import { inlineRoutes } from './inline-routes.ts'
-import { openApiDocument, readOpenApiDocument } from './openapi-document.ts'
-import { formatReport } from './report.ts'
+import type { Reads } from '../../src/store/index.ts'
+import { DeployError } from '../deploy-error.ts'
+import type { StackRoute } from '../stack/stack-routes.ts'
+import { BUNDLE, formatReport, inlineLua, inlineRoutes, root } from './bundle.ts'
 
 /** Where bundles are put: `dist/functions/campaigns-cdr/index.mjs`, its source map beside it. */
 export const FUNCTIONS_FOLDER = 'dist/functions'
@@ -89,22 +88,16 @@ async function writeBundles(files: readonly OutputFile[]): Promise<void> {
 /** What Lambda calls, for each route: the app of its file behind its queue. */
 const ENTRY = 'function:'
 
-function entries(routes: readonly StackRoute[]): Plugin {
-  return {
-    name: 'entries',
-    setup(build) {
-      build.onResolve({ filter: /^function:/ }, ({ path }) => ({
-        path: path.slice(ENTRY.length),
-        namespace: 'function',
-      }))
-      build.onLoad({ filter: /.*/, namespace: 'function' }, ({ path }) => {
-        const route = routes.find(({ name }) => name === path)
-        if (route === undefined) return undefined
-        return { contents: formatEntry(route), resolveDir: root, loader: 'js' }
-      })
-    },
-  }
-}
+const entries = (routes: readonly StackRoute[]): Plugin => ({
+  name: 'entries',
+  setup(build) {
+    build.onResolve({ filter: /^function:/ }, ({ path }) => ({ path: path.slice(ENTRY.length), namespace: 'function' }))
+    build.onLoad({ filter: /.*/, namespace: 'function' }, ({ path }) => {
+      const route = routes.find(({ name }) => name === path)
+      return route && { contents: formatEntry(route), resolveDir: root, loader: 'js' }
+    })
+  },
+})
 
 /** The wiring first: it asks for secrets while the rest is loaded. The routes of the relay and `other` are no declarations. */
 function formatEntry(route: StackRoute): string {
@@ -119,3 +112,54 @@ import { app${isDeclared ? ', route' : ''} } from ${JSON.stringify(`./${appFile(
 export const handler = toHandler(app, ${isDeclared ? 'route' : constant})
 `
 }
+
+/** The OpenAPI document of the read API, as it answers it. */
+export async function readOpenApiDocument(): Promise<string> {
+  const token = 'of-the-build-and-of-nobody-else-at-all'
+  const app = createApi({ read: {} as Reads, token })
+  const response = await app.request('/openapi.json', { headers: { authorization: `Bearer ${token}` } })
+  if (!response.ok)
+    throw new DeployError('deploy.openapi.failed', `the read API answers ${response.status} to GET /openapi.json`)
+  return response.text()
+}
+
+/**
+ * The document does not change while the API runs: in a bundle it is there ready-made, and what makes it out of schemas is not. The
+ * checks of parameters stay as they are.
+ */
+function openApiDocument(document: string): Plugin {
+  const packed = brotliCompressSync(document, {
+    params: { [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY },
+  }).toString('base64')
+  return {
+    name: 'openapi-document',
+    setup(build) {
+      build.onResolve({ filter: /^hono-openapi$/ }, ({ resolveDir }) => ({
+        path: 'hono-openapi',
+        namespace: 'openapi-document',
+        sideEffects: false,
+        pluginData: { resolveDir },
+      }))
+      build.onLoad({ filter: /.*/, namespace: 'openapi-document' }, ({ pluginData }) => ({
+        contents: SHIM.replace('PACKED', packed),
+        resolveDir: (pluginData as { resolveDir: string }).resolveDir,
+        loader: 'js',
+      }))
+      // The schemas of answers are for the document only.
+      build.onLoad({ filter: /\/src\/api\/schemas\/[^/]+\.ts$/ }, async ({ path }) => {
+        const names = [...(await readFile(path, 'utf8')).matchAll(/^export const (\w+)/gm)].map(([, name]) => name)
+        return { contents: names.map((name) => `export const ${name} = undefined`).join('\n'), loader: 'js' }
+      })
+    },
+  }
+}
+
+const SHIM = `
+import { brotliDecompressSync } from 'node:zlib'
+export { sValidator as validator } from '@hono/standard-validator'
+const pass = async (_c, next) => { await next() }
+export const describeRoute = () => pass
+export const resolver = () => undefined
+const packed = 'PACKED'
+export const openAPIRouteHandler = () => (c) => c.body(brotliDecompressSync(Buffer.from(packed, 'base64')).toString(), 200, { 'content-type': 'application/json' })
+`

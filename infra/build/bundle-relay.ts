@@ -2,10 +2,8 @@ import { build, type Metafile, type Plugin } from 'esbuild'
 import { chmod } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import packageJson from '../../package.json' with { type: 'json' }
-import type { StackRoute } from '../routes.ts'
-import { BUNDLE, root } from './bundle-options.ts'
-import { inlineLua } from './inline-lua.ts'
-import { inlineRoutes } from './inline-routes.ts'
+import type { StackRoute } from '../stack/stack-routes.ts'
+import { BUNDLE, inlineLua, inlineRoutes, replace, root } from './bundle.ts'
 
 export const RELAY_FILE = 'dist/enigma-relay.mjs'
 
@@ -52,22 +50,17 @@ const lateBuiltins: Plugin = {
 }
 
 /** `dev` plays the street out of a clone's functions, and says so before it needs any of this. */
-const withoutStreet: Plugin = {
-  name: 'without-street',
-  setup(build) {
-    build.onLoad({ filter: /\/src\/local\/show-street\.ts$/ }, () => ({
-      contents: 'export const showStreet = undefined',
-      loader: 'js',
-    }))
-  },
-}
+const withoutStreet = replace(
+  'without-street',
+  /\/src\/local\/show-street\.ts$/,
+  () => 'export const showStreet = undefined',
+)
 
 /** Of undici, the relay uses its clients. Its index loads fetch, caches, mocks and interceptors as well: 4 MB of memory. */
-const undiciClients: Plugin = {
-  name: 'undici-clients',
-  setup(build) {
-    build.onLoad({ filter: /\/node_modules\/undici\/index\.js$/ }, () => ({
-      contents: `
+const undiciClients = replace(
+  'undici-clients',
+  /\/node_modules\/undici\/index\.js$/,
+  () => `
 import api from './lib/api/index.js'
 import Dispatcher from './lib/dispatcher/dispatcher.js'
 Object.assign(Dispatcher.prototype, api)
@@ -75,6 +68,4 @@ export { default as Agent } from './lib/dispatcher/agent.js'
 export { default as Pool } from './lib/dispatcher/pool.js'
 export { default as ProxyAgent } from './lib/dispatcher/proxy-agent.js'
 export { default as buildConnector } from './lib/core/connect.js'`,
-    }))
-  },
-}
+)

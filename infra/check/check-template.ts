@@ -1,16 +1,11 @@
-import { checkApi } from './api.ts'
-import { checkPolicies, checkRoles } from './policies.ts'
-import { checkReferences } from './references.ts'
-import { checkRelay, checkReplays } from './relay.ts'
-import { checkRoutes } from './routes.ts'
-import { faultsOf, lookUp } from './schemas.ts'
-import { checkSecrets } from './secrets.ts'
+import { isObject } from '../../src/protocol/index.ts'
+import { logicalName, stackName } from '../stack/names.ts'
 import type { StackOptions } from '../stack/options.ts'
-import type { Template } from './template.ts'
-
-/** CloudFormation's own limits. Source: "Understand CloudFormation quotas". */
-const MOST_RESOURCES = 500
-const MOST_BYTES = 1024 * 1024
+import { roleName } from '../stack/roles.ts'
+import type { StackRoute } from '../stack/stack-routes.ts'
+import { checkAlarms, checkApi, checkRelay, checkReplays, checkRoutes } from './check-parts.ts'
+import { checkProperties, checkReferences, checkSize } from './cloudformation.ts'
+import { objectsIn, ofType, type Template } from './template.ts'
 
 /** Everything that is wrong with the compiled template of a stack, in words; empty when nothing is. */
 export function checkTemplate(
@@ -32,38 +27,67 @@ export function checkTemplate(
   ]
 }
 
-function* checkSize(template: Template): Generator<string> {
-  const count = Object.keys(template.Resources).length
-  if (count > MOST_RESOURCES)
-    yield `the template has ${count} resources; CloudFormation accepts at most ${MOST_RESOURCES}`
-  const bytes = Buffer.byteLength(JSON.stringify(template))
-  if (bytes > MOST_BYTES) yield `the template has ${bytes} bytes; CloudFormation accepts at most ${MOST_BYTES}`
-}
+/** What AWS gives no narrower right for: X-Ray knows no resources, and Lambda attaches functions to a VPC on interfaces of its own. */
+const UNBOUNDED =
+  /^(xray:(PutTraceSegments|PutTelemetryRecords)|ec2:(CreateNetworkInterface|DescribeNetworkInterfaces|DeleteNetworkInterface))$/
 
-/** Names, presence and types of properties, against the public CloudFormation schemas. */
-function* checkProperties({ Resources }: Template): Generator<string> {
-  for (const [name, { Type, Properties = {} }] of Object.entries(Resources)) {
-    const schema = lookUp(Type)
-    if (schema === undefined) yield `${name}: CloudFormation does not know the type ${Type}`
-    else yield* faultsOf(schema.properties, Properties, name)
+/** Rights that are wider than they must be: any action or resource, in any policy that allows, unless a route declares that for its own role. */
+function* checkPolicies({ Resources }: Template, routes: readonly StackRoute[]): Generator<string> {
+  const declared = new Map(
+    routes.map((route) => [roleName(logicalName(route)), (route.statements ?? []).flatMap(({ actions }) => actions)]),
+  )
+  for (const [name, resource] of Object.entries(Resources)) {
+    if (!resource.Type.startsWith('AWS::IAM::')) continue
+    for (const [path, object] of objectsIn(resource.Properties, name)) {
+      if (object['Effect'] !== 'Allow') continue
+      const actions = [object['Action']]
+        .flat()
+        .map(String)
+        .filter((action) => declared.get(name)?.includes(action) !== true)
+      if ('NotAction' in object || 'NotResource' in object)
+        yield `${path} uses NotAction or NotResource, which allows too much`
+      for (const action of actions) if (action.includes('*')) yield `${path} allows ${action}`
+      const isTrust = isObject(object['Principal'])
+      const isAny = [object['Resource']].flat().includes('*')
+      const narrow = actions.filter((action) => !UNBOUNDED.test(action))
+      if (isAny && narrow.length > 0) yield `${path} allows ${narrow.join(', ')} on every resource`
+      if (!isTrust && object['Resource'] === undefined) yield `${path} names no resource`
+    }
   }
 }
 
-/** Each alarm tells somebody, says what to do, and is about something that is there. */
-function* checkAlarms({ Resources }: Template): Generator<string> {
-  const names = new Set(
-    Object.values(Resources)
-      .flatMap(({ Properties: p = {} }) => [p['QueueName'], p['FunctionName']])
-      .filter((name) => typeof name === 'string'),
-  )
-  for (const [name, { Type, Properties: p = {} }] of Object.entries(Resources)) {
-    if (Type !== 'AWS::CloudWatch::Alarm') continue
-    if (!Array.isArray(p['AlarmActions']) || p['AlarmActions'].length === 0)
-      yield `${name} has no alarm action, so it notifies nobody`
-    const says = typeof p['AlarmDescription'] === 'string' ? p['AlarmDescription'] : ''
-    if (says.length < 80 || says.length > 1024)
-      yield `the description of ${name} must have 80 to 1024 characters and say what to do`
-    const [dimension] = p['Dimensions'] as readonly { readonly Value: string }[]
-    if (!names.has(dimension?.Value ?? '')) yield `${name} watches ${dimension?.Value}, which does not exist`
+/** Each function has a role, and no two the same one. */
+function* checkRoles(template: Template): Generator<string> {
+  const users = new Map<string, string>()
+  for (const [name, properties] of ofType(template, 'AWS::Lambda::Function')) {
+    const role = JSON.stringify(properties['Role'])
+    const other = users.get(role)
+    if (other !== undefined) yield `${name} and ${other} have the same role`
+    users.set(role, name)
+  }
+}
+
+/** Names of things that must not be written down. */
+const SECRET = /token|secret|password|passwd|credential|api_?key|private/i
+
+/** A long random text: what a token looks like. */
+const RANDOM = /\b(?=[A-Za-z0-9+/_-]*\d)(?=[A-Za-z0-9+/_-]*[A-Za-z])[A-Za-z0-9+/_-]{32,}={0,2}(?![A-Za-z0-9+/_-])/
+
+/** What may be long and random and is no secret: where an artefact is, words for people, who is written to. */
+const OPEN = /^(S3Key|AlarmDescription|Handler|Endpoint)$/
+
+/** What is or may be a secret in plain text. What names a parameter that holds one is none. */
+function* checkSecrets(template: Template, prefix: string): Generator<string> {
+  // A name of ours may have digits and be long; what is behind its prefix is looked at.
+  const withoutPrefix = (text: string) => text.replaceAll(prefix, '').replaceAll(stackName(prefix), '')
+  for (const [name, resource] of Object.entries(template.Resources)) {
+    for (const [path, object] of objectsIn(resource.Properties, name)) {
+      for (const [key, value] of Object.entries(object)) {
+        if (typeof value !== 'string') continue
+        if (SECRET.test(key) && !key.endsWith('_PARAMETER')) yield `${path}.${key} looks like a secret in plain text`
+        else if (RANDOM.test(withoutPrefix(value)) && !OPEN.test(key) && !value.includes(':') && !value.startsWith('/'))
+          yield `${path}.${key} holds what looks like a token`
+      }
+    }
   }
 }

@@ -1,16 +1,15 @@
 import { GetParametersCommand, SSMClient, type Parameter } from '@aws-sdk/client-ssm'
 import { parseTokens } from '../../src/api/index.ts'
 import { createStore } from '../../src/store/index.ts'
-import type { PackageArguments } from '../package/arguments.ts'
 import { parameterName, TOKEN_PARAMETERS, type ParameterVariable } from '../stack/names.ts'
-import { allSecrets } from '../routes.ts'
-import type { StackOptions } from '../stack/options.ts'
-import { checkConcurrency } from './check-concurrency.ts'
-import { checkStack } from './check-stack.ts'
-import { fail, fixOf, ok, words, type Finding } from './finding.ts'
+import type { PackageArguments, StackOptions } from '../stack/options.ts'
+import { allSecrets } from '../stack/stack-routes.ts'
+import { checkConcurrency, checkStack, fail, ok, unreadable, words, type Finding } from './check-account.ts'
+
+type Values = Readonly<Record<ParameterVariable, string>> & Readonly<Record<string, string>>
 
 /** Where values of parameters come from, for whoever has none yet. */
-const SOURCES: Readonly<Record<ParameterVariable, string>> & Readonly<Record<string, string>> = {
+const SOURCES: Values = {
   UPSTASH_REDIS_REST_URL: 'https://….upstash.io',
   UPSTASH_REDIS_REST_TOKEN: '…',
   API_TOKEN: '"$(openssl rand -hex 32)"',
@@ -46,8 +45,6 @@ export async function* checkDeployment({ region, stack }: PackageArguments): Asy
   yield* checkStack(region, stack)
 }
 
-type Values = Readonly<Record<ParameterVariable, string>>
-
 async function readParameters(
   ssm: SSMClient,
   region: string,
@@ -58,33 +55,25 @@ async function readParameters(
   const found: Parameter[] = []
   try {
     for (let from = 0; from < names.length; from += AT_ONCE) {
-      found.push(
-        ...((
-          await ssm.send(new GetParametersCommand({ Names: names.slice(from, from + AT_ONCE), WithDecryption: true }))
-        ).Parameters ?? []),
-      )
+      const command = new GetParametersCommand({ Names: names.slice(from, from + AT_ONCE), WithDecryption: true })
+      found.push(...((await ssm.send(command)).Parameters ?? []))
     }
   } catch (error) {
-    return { findings: [fail(`Parameter Store in ${region} cannot be read: ${words(error)}`, fixOf(error, region))] }
+    return { findings: [unreadable('Parameter Store', region, error)] }
   }
   // By a pipe: the list of processes shows no value, and version 1 of the AWS CLI would fetch one that begins with https.
   const put = (variable: string) =>
     `printf %s ${SOURCES[variable] ?? '…'} | aws ssm put-parameter --region ${region} --type SecureString --name ${parameterName(prefix, variable)} --value file:///dev/stdin`
   const parameterOf = (variable: string) => found.find(({ Name }) => Name === parameterName(prefix, variable))
+  const valueOf = (variable: string) => parameterOf(variable)?.Value?.trim() ?? ''
   // With one of the two, the other one need not be there.
-  const hasToken = TOKEN_PARAMETERS.some((variable) => (parameterOf(variable)?.Value ?? '').trim() !== '')
-  const needed = variables.filter((variable) =>
-    TOKEN_PARAMETERS.includes(variable)
-      ? hasToken
-        ? parameterOf(variable) !== undefined
-        : variable === 'API_TOKEN'
-      : true,
-  )
+  const hasToken = TOKEN_PARAMETERS.some((variable) => valueOf(variable) !== '')
+  const isNeeded = (variable: string) => (hasToken ? parameterOf(variable) !== undefined : variable === 'API_TOKEN')
+  const needed = variables.filter((variable) => !TOKEN_PARAMETERS.includes(variable) || isNeeded(variable))
   const findings = needed.map((variable): Finding => {
     const parameter = parameterOf(variable)
     const name = parameterName(prefix, variable)
-    if ((parameter?.Value ?? '').trim() === '')
-      return fail(`the parameter ${name} does not exist in ${region}`, put(variable))
+    if (valueOf(variable) === '') return fail(`the parameter ${name} does not exist in ${region}`, put(variable))
     if (parameter?.Type !== 'SecureString')
       return fail(
         `the parameter ${name} is not encrypted (${parameter?.Type})`,
@@ -93,12 +82,7 @@ async function readParameters(
     return ok(`parameter ${name}`)
   })
   if (!findings.every((finding) => finding.ok)) return { findings }
-  return {
-    findings,
-    values: Object.fromEntries(
-      variables.map((variable) => [variable, (parameterOf(variable)?.Value ?? '').trim()]),
-    ) as Values,
-  }
+  return { findings, values: Object.fromEntries(variables.map((one) => [one, valueOf(one)])) as Values }
 }
 
 async function* checkValues({

@@ -1,9 +1,8 @@
 import { deadLetterQueueName, queueName, RELAY_ROUTES, type Route } from '../../src/protocol/index.ts'
 import { METRICS_NAMESPACE } from '../../src/lambda/metrics.ts'
-import { API, functionName, logicalName, stackName } from './names.ts'
+import { API, functionName, logicalName, ref, stackName, type Resource, type Resources } from './names.ts'
 import type { StackOptions } from './options.ts'
 import { isReplay } from './roles.ts'
-import { ref, type Resource, type Resources } from './template.ts'
 
 type Alarm = {
   readonly name: string
@@ -11,14 +10,16 @@ type Alarm = {
   readonly says: string
   readonly metric: readonly [namespace: 'AWS/SQS' | 'AWS/Lambda' | typeof METRICS_NAMESPACE, name: string]
   readonly of: string
-  readonly statistic: 'Sum' | 'Maximum'
-  readonly when: readonly ['above' | 'below', number]
+  /** Default: the sum. */
+  readonly statistic?: 'Maximum'
+  /** Default 0. */
+  readonly above?: number
+  /** In place of `above`. No figure at all is a reason for the alarm, too. */
+  readonly below?: number
   /** Minutes in a row; default 1. */
   readonly minutes?: number
   /** In so many of these minutes; default: in all. */
   readonly ofThem?: number
-  /** Whether no figure at all is a reason for the alarm. */
-  readonly silenceIsBad?: boolean
 }
 
 const TOPIC = 'AlarmTopic'
@@ -36,7 +37,13 @@ export function createAlarms(options: StackOptions): Resources {
     ...Object.fromEntries([
       ...functionAlarms('Api', prefix + API, apiConcurrency),
       ...relayAlarms(prefix),
-      apiAlarm(prefix),
+      alarm('ApiFaultsAlarm', {
+        name: `${prefix}${API}-faults`,
+        says: `The read API answered with 5xx for five minutes. GET /health shows whether Upstash answers; the log of ${prefix}${API} has the details.`,
+        metric: ['AWS/Lambda', 'Url5xxCount'],
+        of: prefix + API,
+        minutes: 5,
+      }),
     ]),
   }
 }
@@ -54,8 +61,6 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
         : `${functionName(prefix, route)} could not handle some notifications and parked them. ${REPLAY}`,
       metric: [METRICS_NAMESPACE, 'Parked'],
       of: functionName(prefix, route),
-      statistic: 'Sum',
-      when: ['above', 0],
     }),
     alarm(`${logical}DeadLetterAlarm`, {
       name: `${prefix}${route.name}-dead-letters`,
@@ -65,7 +70,6 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
       metric: ['AWS/SQS', 'ApproximateNumberOfMessagesVisible'],
       of: dead,
       statistic: 'Maximum',
-      when: ['above', 0],
       // Each look at them hides them for a minute.
       minutes: 15,
       ofThem: 11,
@@ -78,7 +82,7 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
       metric: ['AWS/SQS', 'ApproximateAgeOfOldestMessage'],
       of: queue,
       statistic: 'Maximum',
-      when: ['above', route.alarmAgeSeconds],
+      above: route.alarmAgeSeconds,
     }),
     ...functionAlarms(logical, functionName(prefix, route)),
   ]
@@ -93,8 +97,6 @@ function functionAlarms(logical: string, name: string, bound?: number): [string,
         'parameter is missing or its role may not read it. If the errors began with a deployment, roll back (docs/deploy.md).',
       metric: ['AWS/Lambda', 'Errors'],
       of: name,
-      statistic: 'Sum',
-      when: ['above', 0],
     }),
     alarm(`${logical}ThrottlesAlarm`, {
       name: `${name}-throttles`,
@@ -104,23 +106,9 @@ function functionAlarms(logical: string, name: string, bound?: number): [string,
           : `Callers of ${name} got 429 for three minutes, because there were more than ${bound} concurrent requests. A flood does not affect the other functions. If the requests come from your own applications, deploy with a larger apiConcurrency.`,
       metric: ['AWS/Lambda', 'Throttles'],
       of: name,
-      statistic: 'Sum',
-      when: ['above', 0],
       minutes: 3,
     }),
   ]
-}
-
-function apiAlarm(prefix: string): [string, Resource] {
-  return alarm('ApiFaultsAlarm', {
-    name: `${prefix}${API}-faults`,
-    says: `The read API answered with 5xx for five minutes. GET /health shows whether Upstash answers; the log of ${prefix}${API} has the details.`,
-    metric: ['AWS/Lambda', 'Url5xxCount'],
-    of: prefix + API,
-    statistic: 'Sum',
-    when: ['above', 0],
-    minutes: 5,
-  })
 }
 
 /** What the relay itself says, by its own queues. */
@@ -134,44 +122,26 @@ function relayAlarms(prefix: string): [string, Resource][] {
         'curl 127.0.0.1:8081/readyz, then its log, then enigma-relay doctor. Meanwhile lists keep their items, but Pub/Sub may not be heard.',
       metric: ['AWS/SQS', 'NumberOfMessagesSent'],
       of: queueOf('alive'),
-      statistic: 'Sum',
-      when: ['below', 1],
+      below: 1,
       minutes: 5,
-      silenceIsBad: true,
     }),
     alarm('RelayGapAlarm', {
       name: `${prefix}relay-gap`,
       says: 'A relay could not hear Pub/Sub for a time span, or had to discard Pub/Sub notifications. GET /gaps lists when and why. States of agents are unsure until they are heard again. docs/reliability.md has the remedy for each cause.',
       metric: ['AWS/SQS', 'NumberOfMessagesSent'],
       of: queueOf('gap'),
-      statistic: 'Sum',
-      when: ['above', 0],
     }),
     alarm('RelayParkedAlarm', {
       name: `${prefix}relay-parked`,
       says: 'The relay parked a notification that SQS does not accept, or somebody retried or dropped a parked one. GET /parked?from=relay and enigma-relay parked list parked notifications.',
       metric: ['AWS/SQS', 'NumberOfMessagesSent'],
       of: queueOf('parked'),
-      statistic: 'Sum',
-      when: ['above', 0],
     }),
   ]
 }
 
-function alarm(
-  logicalId: string,
-  {
-    name,
-    says,
-    metric: [Namespace, MetricName],
-    of,
-    statistic,
-    when: [side, threshold],
-    minutes = 1,
-    ofThem = minutes,
-    silenceIsBad = false,
-  }: Alarm,
-): [string, Resource] {
+function alarm(logicalId: string, { metric: [Namespace, MetricName], minutes = 1, ...own }: Alarm): [string, Resource] {
+  const { name, says, of, statistic = 'Sum', above = 0, below, ofThem = minutes } = own
   return [
     logicalId,
     {
@@ -186,12 +156,12 @@ function alarm(
         Period: 60,
         EvaluationPeriods: minutes,
         DatapointsToAlarm: ofThem,
-        Threshold: threshold,
-        ComparisonOperator: side === 'above' ? 'GreaterThanThreshold' : 'LessThanThreshold',
-        TreatMissingData: silenceIsBad ? 'breaching' : 'notBreaching',
+        Threshold: below ?? above,
+        ComparisonOperator: below === undefined ? 'GreaterThanThreshold' : 'LessThanThreshold',
+        TreatMissingData: below === undefined ? 'notBreaching' : 'breaching',
         AlarmActions: [ref(TOPIC)],
         // Whoever was told that the relay is silent is told when it speaks again.
-        ...(silenceIsBad ? { OKActions: [ref(TOPIC)] } : {}),
+        ...(below === undefined ? {} : { OKActions: [ref(TOPIC)] }),
       },
     },
   ]

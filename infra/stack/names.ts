@@ -37,3 +37,33 @@ export const STORE_PARAMETERS: readonly ParameterVariable[] = ['UPSTASH_REDIS_RE
 /** `UPSTASH_REDIS_REST_URL` → `/enigma-prod/upstash-redis-rest-url` */
 export const parameterName = (prefix: string, variable: string): string =>
   `/${stackName(prefix)}/${variable.toLowerCase().replaceAll('_', '-')}`
+
+/** A part of a CloudFormation template. */
+export type Resource = {
+  readonly Type: string
+  readonly Properties: Readonly<Record<string, unknown>>
+  readonly DeletionPolicy?: 'RetainExceptOnCreate' | 'Delete'
+  readonly UpdateReplacePolicy?: 'Retain' | 'Delete'
+  readonly DependsOn?: readonly string[]
+}
+
+export type Resources = Readonly<Record<string, Resource>>
+
+export const ref = (logicalId: string) => ({ Ref: logicalId })
+export const arnOf = (logicalId: string) => ({ 'Fn::GetAtt': [logicalId, 'Arn'] })
+
+/** The ARN of something in the account and the region of the stack: `logs`, `log-group:…`. */
+export const ownArn = (service: string, rest: string) => ({
+  'Fn::Sub': `arn:\${AWS::Partition}:${service}:\${AWS::Region}:\${AWS::AccountId}:${rest}`,
+})
+
+/**
+ * What happens to data when its stack is removed, or when it would have to be made anew.
+ * Source: "DeletionPolicy attribute" in the CloudFormation template reference.
+ */
+export const kept = (keep: boolean) => {
+  // Of a deployment that fails and is rolled back, what it made is removed again: left behind, it would be in the way of the next try.
+  const policy = keep ? ('RetainExceptOnCreate' as const) : ('Delete' as const)
+  // A part that is made anew under another name leaves the old one behind in any case: it may hold messages.
+  return { DeletionPolicy: policy, UpdateReplacePolicy: 'Retain' as const }
+}

@@ -1,15 +1,21 @@
 import { RELAY_ROUTES, type Route } from '../../src/protocol/index.ts'
-import { API, functionName, logicalName, parameterName, PARAMETER_VARIABLES, STORE_PARAMETERS } from './names.ts'
+import {
+  API,
+  arnOf,
+  functionName,
+  logicalName,
+  ownArn,
+  parameterName,
+  PARAMETER_VARIABLES,
+  STORE_PARAMETERS,
+  type Resource,
+  type Resources,
+} from './names.ts'
 import type { StackOptions } from './options.ts'
-import { arnOf, sub, type Resource, type Resources } from './template.ts'
 
-type Statement = { readonly Effect: 'Allow'; readonly Action: readonly string[]; readonly Resource: unknown }
+const allow = (Action: readonly string[], Resource: unknown) => ({ Effect: 'Allow', Action, Resource }) as const
 
-const allow = (Action: readonly string[], resource: unknown): Statement => ({
-  Effect: 'Allow',
-  Action,
-  Resource: resource,
-})
+type Statement = ReturnType<typeof allow>
 
 /** The logical name of a function's role. */
 export const roleName = (logical: string): string => `${logical}Role`
@@ -21,17 +27,7 @@ export function createRoles(options: StackOptions): Resources {
     roleName(logicalName(route)),
     role([
       ...common(options, functionName(prefix, route), [...STORE_PARAMETERS, ...(route.secrets ?? [])]),
-      // Lambda's own pollers use the first three; the adapter, the other two.
-      allow(
-        [
-          'sqs:ReceiveMessage',
-          'sqs:DeleteMessage',
-          'sqs:GetQueueAttributes',
-          'sqs:GetQueueUrl',
-          'sqs:ChangeMessageVisibility',
-        ],
-        queueArn(route),
-      ),
+      allow(['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes', ...ADAPTER], queueArn(route)),
       // A replay sends to any queue, and what SQS has moved to a dead-letter queue is parked from there.
       ...(isReplay(route)
         ? [
@@ -53,6 +49,9 @@ export function createRoles(options: StackOptions): Resources {
   return Object.fromEntries([...ofRoutes, ofApi])
 }
 
+/** What the adapter uses of a function's queue, besides Lambda's own pollers. */
+const ADAPTER = ['sqs:GetQueueUrl', 'sqs:ChangeMessageVisibility']
+
 /** Lambda attaches the function to the network by these; EC2 knows no resource to name. Source: AWSLambdaVPCAccessExecutionRole. */
 const IN_A_VPC = ['ec2:CreateNetworkInterface', 'ec2:DescribeNetworkInterfaces', 'ec2:DeleteNetworkInterface']
 
@@ -68,58 +67,41 @@ function common(
   parameters: readonly string[],
 ): Statement[] {
   return [
-    allow(
-      ['logs:CreateLogStream', 'logs:PutLogEvents'],
-      sub(`arn:\${AWS::Partition}:logs:\${AWS::Region}:\${AWS::AccountId}:log-group:/aws/lambda/${name}:*`),
-    ),
+    allow(['logs:CreateLogStream', 'logs:PutLogEvents'], ownArn('logs', `log-group:/aws/lambda/${name}:*`)),
     // X-Ray knows no resource to name. Source: Service Authorization Reference, actions of AWS X-Ray.
     ...(tracing ? [allow(['xray:PutTraceSegments', 'xray:PutTelemetryRecords'], '*')] : []),
     allow(
       ['ssm:GetParameters'],
-      parameters.map((one) =>
-        sub(`arn:\${AWS::Partition}:ssm:\${AWS::Region}:\${AWS::AccountId}:parameter${parameterName(prefix, one)}`),
-      ),
+      parameters.map((one) => ownArn('ssm', `parameter${parameterName(prefix, one)}`)),
     ),
     ...(kmsKeyArn === '' ? [] : [allow(['kms:Decrypt'], kmsKeyArn)]),
   ]
 }
 
-function role(statements: readonly Statement[]): Resource {
-  return {
-    Type: 'AWS::IAM::Role',
-    Properties: {
-      AssumeRolePolicyDocument: {
-        Version: '2012-10-17',
-        Statement: [{ Effect: 'Allow', Principal: { Service: 'lambda.amazonaws.com' }, Action: 'sts:AssumeRole' }],
-      },
-      Policies: [{ PolicyName: 'own', PolicyDocument: { Version: '2012-10-17', Statement: statements } }],
-    },
-  }
-}
+const policy = (Statement: readonly unknown[]) => ({ Version: '2012-10-17', Statement })
+
+const role = (statements: readonly Statement[]): Resource => ({
+  Type: 'AWS::IAM::Role',
+  Properties: {
+    AssumeRolePolicyDocument: policy([
+      { Effect: 'Allow', Principal: { Service: 'lambda.amazonaws.com' }, Action: 'sts:AssumeRole' },
+    ]),
+    Policies: [{ PolicyName: 'own', PolicyDocument: policy(statements) }],
+  },
+})
 
 /** What the relay beside the dialler may do: send to these queues, and see how they are. */
 export function createRelayPolicy({ routes }: StackOptions): Resources {
-  return {
-    RelayPolicy: {
-      Type: 'AWS::IAM::ManagedPolicy',
-      Properties: {
-        Description:
-          'For the credentials of enigma-relay: allows it to send to the queues of this stack and to read their attributes.',
-        PolicyDocument: {
-          Version: '2012-10-17',
-          Statement: [
-            // It sends no steps of replays, but `enigma-relay doctor` looks at every queue and its dead-letter queue.
-            allow(
-              ['sqs:SendMessage', 'sqs:GetQueueUrl', 'sqs:GetQueueAttributes'],
-              routes.filter((route) => !isReplay(route)).map(queueArn),
-            ),
-            allow(
-              ['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'],
-              [queueArn(RELAY_ROUTES.replay), ...routes.map(deadLetterArn)],
-            ),
-          ],
-        },
-      },
-    },
-  }
+  // It sends no steps of replays, but `enigma-relay doctor` looks at every queue and its dead-letter queue.
+  const statements = [
+    allow(
+      ['sqs:SendMessage', 'sqs:GetQueueUrl', 'sqs:GetQueueAttributes'],
+      routes.filter((route) => !isReplay(route)).map(queueArn),
+    ),
+    allow(['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], [queueArn(RELAY_ROUTES.replay), ...routes.map(deadLetterArn)]),
+  ]
+  const Description =
+    'For the credentials of enigma-relay: allows it to send to the queues of this stack and to read their attributes.'
+  const Properties = { Description, PolicyDocument: policy(statements) }
+  return { RelayPolicy: { Type: 'AWS::IAM::ManagedPolicy', Properties } }
 }

@@ -1,10 +1,25 @@
+import { appFile } from '../../src/lambda/declarations.ts'
+import { deadLetterQueueName, QUEUE_LIMITS, queueName, visibilitySeconds } from '../../src/protocol/index.ts'
 import { createAlarms } from './alarms.ts'
-import { createFunctions } from './functions.ts'
-import { API, logicalName, stackName } from './names.ts'
+import {
+  API,
+  arnOf,
+  functionKey,
+  functionName,
+  kept,
+  logicalName,
+  ownArn,
+  parameterName,
+  PARAMETER_VARIABLES,
+  ref,
+  stackName,
+  STORE_PARAMETERS,
+  type Resource,
+  type Resources,
+} from './names.ts'
 import type { StackOptions } from './options.ts'
-import { createQueueResources } from './queues.ts'
-import { createRelayPolicy, createRoles } from './roles.ts'
-import { kept, ref } from './template.ts'
+import { createRelayPolicy, createRoles, isReplay, roleName } from './roles.ts'
+import type { StackRoute } from './stack-routes.ts'
 
 /** What serverless.yml takes from here. All of it is made from the route table. */
 export function createStack(options: StackOptions) {
@@ -20,7 +35,7 @@ export function createStack(options: StackOptions) {
     resources: {
       Description: `enigma-relay: queues and functions for the notifications of Enigma diallers (${stackName(options.prefix)})`,
       Resources: {
-        ...createQueueResources(options),
+        ...createQueues(options),
         ...createRoles(options),
         ...createRelayPolicy(options),
         ...createAlarms(options),
@@ -38,5 +53,121 @@ export function createStack(options: StackOptions) {
         ApiFunctionName: { Description: 'The function behind the read API', Value: options.prefix + API },
       },
     },
+  }
+}
+
+/** What a queue and its dead-letter queue have in common. */
+const COMMON = {
+  FifoQueue: true,
+  DeduplicationScope: 'messageGroup',
+  FifoThroughputLimit: 'perMessageGroupId',
+  MaximumMessageSize: QUEUE_LIMITS.messageBytes,
+  MessageRetentionPeriod: QUEUE_LIMITS.retentionSeconds,
+  SqsManagedSseEnabled: true,
+}
+
+const queue = (keep: boolean, name: string, own: Resource['Properties']): Resource => ({
+  Type: 'AWS::SQS::Queue',
+  ...kept(keep),
+  Properties: { QueueName: name, ...COMMON, ...own },
+})
+
+/**
+ * The queue of each route and its dead-letter queue. Which queue a dead-letter queue takes from is said by name and not by reference,
+ * since each of the two names the other.
+ */
+function createQueues({ prefix, routes, keep }: StackOptions): Resources {
+  const ofRoute = (route: StackRoute): [string, Resource][] => {
+    const dead = `${logicalName(route)}DeadLetterQueue`
+    const redrive = { deadLetterTargetArn: arnOf(dead), maxReceiveCount: route.maxReceiveCount }
+    const sources = { redrivePermission: 'byQueue', sourceQueueArns: [ownArn('sqs', queueName(prefix, route))] }
+    const own = { VisibilityTimeout: visibilitySeconds(route), RedrivePolicy: redrive }
+    return [
+      [`${logicalName(route)}Queue`, queue(keep, queueName(prefix, route), own)],
+      [dead, queue(keep, deadLetterQueueName(prefix, route), { RedriveAllowPolicy: sources })],
+    ]
+  }
+  return Object.fromEntries(routes.flatMap(ofRoute))
+}
+
+/** Lambda's pollers take up to so many messages at once; FIFO allows no more. Source: CreateEventSourceMapping in the Lambda API reference. */
+const BATCH_SIZE = 10
+
+/** How often dead letters are looked for. */
+const DRAIN_SCHEDULE = 'rate(5 minutes)'
+
+/** The API answers within this time (s), or not at all. */
+const API_TIMEOUT_SECONDS = 29
+const API_MEMORY_MIB = 512
+
+/** The functions of serverless.yml: one for each route, fed by its queue, and the read API behind a URL. */
+function createFunctions(options: StackOptions): Readonly<Record<string, unknown>> {
+  const { prefix, routes, corsOrigin, callLimitSeconds, timeZone, apiConcurrency } = options
+  const ofRoutes = routes.map((route) => [
+    functionKey(route),
+    {
+      ...bundle(route.name),
+      name: functionName(prefix, route),
+      description: `Handles ${route.name}: ${appFile(route)}`,
+      role: roleName(logicalName(route)),
+      memorySize: route.memoryMiB,
+      timeout: route.timeoutSeconds,
+      environment: {
+        ...environment(options, [...STORE_PARAMETERS, ...(route.secrets ?? [])]),
+        ...(isReplay(route) ? { ENIGMA_QUEUE_PREFIX: prefix } : {}),
+        ...route.variables,
+      },
+      ...(route.vpc && { vpc: route.vpc }),
+      events: [
+        {
+          sqs: {
+            arn: arnOf(`${logicalName(route)}Queue`),
+            batchSize: BATCH_SIZE,
+            maximumConcurrency: route.maxConcurrency,
+            functionResponseType: 'ReportBatchItemFailures',
+          },
+        },
+        ...(isReplay(route) ? [{ schedule: DRAIN_SCHEDULE }] : []),
+      ],
+    },
+  ])
+  const ofApi = [
+    API,
+    {
+      ...bundle(API),
+      name: prefix + API,
+      description: 'The API: functions/api.ts',
+      role: roleName('Api'),
+      memorySize: API_MEMORY_MIB,
+      timeout: API_TIMEOUT_SECONDS,
+      // Everybody can reach the URL: with a bound, a flood of it takes nothing from the functions of the screen pops.
+      ...(apiConcurrency === undefined ? {} : { reservedConcurrency: apiConcurrency }),
+      environment: {
+        ...environment(options, PARAMETER_VARIABLES),
+        ENIGMA_QUEUE_PREFIX: prefix,
+        API_CORS_ORIGIN: corsOrigin,
+        ENIGMA_CALL_LIMIT_SECONDS: String(callLimitSeconds),
+        ENIGMA_TIME_ZONE: timeZone,
+      },
+      // Every request needs the bearer token, which the function checks.
+      url: { invokeMode: 'RESPONSE_STREAM' },
+    },
+  ]
+  return Object.fromEntries([...ofRoutes, ofApi]) as Record<string, unknown>
+}
+
+/** The bundle that the build made, and nothing else. */
+const bundle = (name: string) => ({
+  handler: `dist/functions/${name}/index.handler`,
+  package: { patterns: ['!**', `dist/functions/${name}/**`] },
+})
+
+/** The variables of a function. Secrets are not among them, only where they are. */
+function environment({ prefix, parkedDays }: StackOptions, parameters: readonly string[]): Record<string, string> {
+  return {
+    NODE_OPTIONS: '--enable-source-maps',
+    ENIGMA_STORE_PREFIX: `${stackName(prefix)}:`,
+    ENIGMA_PARKED_DAYS: String(parkedDays),
+    ...Object.fromEntries(parameters.map((variable) => [`${variable}_PARAMETER`, parameterName(prefix, variable)])),
   }
 }

@@ -1,26 +1,25 @@
 import type { Message } from '@aws-sdk/client-sqs'
-import { describeError, logToConsole, parkWhole, type Commit, type Log, type SqsRecord } from '../adapter/index.ts'
+import { describeError, logToConsole, parkWhole } from '../adapter/index.ts'
+import type { Commit, FromSqsOptions, SqsRecord } from '../adapter/index.ts'
 import { deadLetterQueueName, queueName, type Route, type Routes } from '../protocol/index.ts'
 import { StoreError } from '../store/index.ts'
-import { FunctionsError } from './errors.ts'
+import { FunctionsError } from './function-error.ts'
 import { queueUrl, sqs } from './queues.ts'
 import { describeSqsError } from './sqs-errors.ts'
 
-export type DrainOptions = {
-  /** Of the queues' names: `enigma-`. */
-  readonly prefix: string
-  readonly routes: Routes
-  /** Parks what is in the batch. */
-  readonly commit: (batch: Commit<never>) => Promise<void>
-  /** Resolves when the read model answers: while it is away, no message is taken out of its queue. */
-  readonly ping: () => Promise<void>
-  /** Which notifications of these messages are finished: they are not parked. */
-  readonly recall: (messageIds: readonly string[]) => Promise<ReadonlyMap<string, ReadonlySet<string>>>
-  /** How long (ms) to go on. */
-  readonly limitMs: number
-  readonly log?: Log
-  readonly now?: () => number
-}
+type Options = FromSqsOptions<never>
+
+/** `commit` parks what is in the batch; what `recall` says is finished is not parked. */
+export type DrainOptions = Required<Pick<Options, 'commit' | 'recall'>> &
+  Pick<Options, 'log' | 'now'> & {
+    /** Of the queues' names: `enigma-`. */
+    readonly prefix: string
+    readonly routes: Routes
+    /** Resolves when the read model answers: while it is away, no message is taken out of its queue. */
+    readonly ping: () => Promise<void>
+    /** How long (ms) to go on. */
+    readonly limitMs: number
+  }
 
 /** Queues that are drained at once, and what one request takes. */
 const AT_ONCE = 4
@@ -44,8 +43,7 @@ export async function drain(options: DrainOptions): Promise<number | undefined> 
       code: 'functions.drain.failed',
       message: 'dead letters could not be parked; they stay in their queue until the next attempt',
       queue,
-      error:
-        error instanceof StoreError || error instanceof FunctionsError ? describeError(error) : describeSqsError(error),
+      error: (error instanceof StoreError || error instanceof FunctionsError ? describeError : describeSqsError)(error),
     })
   try {
     await ping()
@@ -107,7 +105,8 @@ async function parkMessages(
   )
   let parked = messages
   try {
-    await commit(join(batches))
+    const all = { parked: batches.flatMap((one) => one.parked), replayed: batches.flatMap((one) => one.replayed) }
+    await commit({ effects: [], done: new Map(), failed: [], ...all })
   } catch (fault) {
     // What one message holds must not keep the others there.
     const own: Message[] = []
@@ -126,21 +125,11 @@ async function parkMessages(
   const { Failed = [] } = await client.send(
     new sdk.DeleteMessageBatchCommand({ QueueUrl: await queueUrl(queue), Entries }),
   )
-  for (const { Code } of Failed)
-    fail(
-      queue,
-      new FunctionsError('functions.queues.not_deleted', `a message was parked and could not be deleted: ${Code}`),
-    )
+  const notDeleted = (code: string | undefined) =>
+    new FunctionsError('functions.queues.not_deleted', `a message was parked and could not be deleted: ${code}`)
+  for (const { Code } of Failed) fail(queue, notDeleted(Code))
   return parked.length
 }
-
-const join = (batches: readonly Commit<never>[]): Commit<never> => ({
-  effects: [],
-  done: new Map(),
-  parked: batches.flatMap(({ parked }) => parked),
-  failed: [],
-  replayed: batches.flatMap(({ replayed }) => replayed),
-})
 
 /** A former version's functions put what they parked into the dead-letter queue, with its reason. */
 async function toBatch(

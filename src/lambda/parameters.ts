@@ -1,8 +1,8 @@
 import { describeError } from '../adapter/index.ts'
-import { FunctionsError } from './errors.ts'
+import { FunctionsError } from './function-error.ts'
 import { signPost, type Credentials } from './signature.ts'
 
-export type ParametersOptions = {
+type ParametersOptions = {
   /** What a value is called here → its name in Parameter Store. At most ten: one request asks for all. */
   readonly names: Readonly<Record<string, string>>
   /** Those that need not be there: the value is '' then. Default: none. */
@@ -87,16 +87,12 @@ export function createParameters({
 
   const pick = ({ Parameters: found = [] }: Answer): Readonly<Record<string, string>> => {
     const values = new Map(found.map(({ Name, Value }) => [Name, Value.trim()]))
-    const isMissing = ([own, name]: readonly [string, string]) => !optional.includes(own) && !values.get(name)
-    const missing = Object.entries(names)
-      .filter(isMissing)
-      .map(([, name]) => name)
-    if (missing.length > 0) {
+    const missing = Object.entries(names).filter(([own, name]) => !optional.includes(own) && !values.get(name))
+    if (missing.length > 0)
       throw new FunctionsError(
         'functions.parameters.missing',
-        `Parameter Store has no ${missing.join(', ')}: create each with \`aws ssm put-parameter --type SecureString --name … --value …\``,
+        `Parameter Store has no ${missing.map(([, name]) => name).join(', ')}: create each with \`aws ssm put-parameter --type SecureString --name … --value …\``,
       )
-    }
     return Object.fromEntries(Object.entries(names).map(([own, name]) => [own, values.get(name) ?? '']))
   }
 
@@ -149,18 +145,16 @@ type Answer = { readonly Parameters?: readonly { readonly Name: string; readonly
 
 /** Its text may name the role and the parameters, and is for the operator: no value is ever in it. */
 function toRefusal(status: number, text: string): { readonly words: string; readonly isPassing: boolean } {
-  const { __type: type = '', message, Message } = parse(text)
+  let answer: { readonly __type?: string; readonly message?: string; readonly Message?: string } = {}
+  try {
+    answer = JSON.parse(text) as object
+  } catch {
+    // Of something between here and AWS: its status has to do.
+  }
+  const { __type: type = '', message, Message } = answer
   const code = type.replace(/^.*#/, '')
   return {
     words: `${code === '' ? status : code} ${message ?? Message ?? ''}`.trim(),
     isPassing: status === 429 || status >= 500 || /Throttling/.test(code),
-  }
-}
-
-function parse(text: string): { readonly __type?: string; readonly message?: string; readonly Message?: string } {
-  try {
-    return JSON.parse(text) as object
-  } catch {
-    return {}
   }
 }

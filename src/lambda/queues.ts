@@ -9,7 +9,8 @@ import {
   CONTENT_ENCODING,
 } from '../protocol/index.ts'
 import type { ParkedMessage } from '../store/index.ts'
-import { FunctionsError } from './errors.ts'
+import { FunctionsError } from './function-error.ts'
+import { isMissingQueue } from './sqs-errors.ts'
 
 /** The SDK and a client of it. */
 export type Sqs = { readonly sdk: typeof import('@aws-sdk/client-sqs'); readonly client: SQSClient }
@@ -120,7 +121,7 @@ async function sendBatch(
       )
   } catch (error) {
     const name = error instanceof Error ? error.name : ''
-    const reason = /QueueDoesNotExist|NonExistentQueue/.test(name)
+    const reason = isMissingQueue(error)
       ? `the queue ${queue} does not exist any more`
       : messages.length === 1 && /TooLong|InvalidMessageContents|InvalidParameterValue/.test(name)
         ? `SQS refused it: ${name}`

@@ -1,15 +1,18 @@
 import { maskText } from '../protocol/index.ts'
 
+/** Whether the SDK says that there is no such queue; its two protocols name that differently. */
+export const isMissingQueue = (error: unknown): boolean =>
+  error instanceof Error && /QueueDoesNotExist|NonExistentQueue/.test(error.name)
+
 /** An error of the SDK in words that say what to do. They hold no account number and no secret. */
 export function describeSqsError(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return describeSqsError(error.errors[0])
   if (!(error instanceof Error)) return 'an error without a message'
   const { name, message } = error
-  if (/QueueDoesNotExist|NonExistentQueue/.test(name))
+  if (isMissingQueue(error))
     return 'the queue does not exist; check ENIGMA_QUEUE_PREFIX, or create it with `enigma-relay queues --create`'
-  if (/AccessDenied|NotAuthorized/i.test(name)) {
+  if (/AccessDenied|NotAuthorized/i.test(name))
     return 'access is denied; allow sqs:GetQueueUrl, sqs:ReceiveMessage and sqs:DeleteMessage'
-  }
   if (/Credentials|Token|Signature|AccessKey/i.test(name)) return `AWS does not accept the credentials (${name})`
   if (/Timeout|Abort/i.test(name)) return 'SQS does not answer in time'
   const code = 'code' in error ? ` ${String(error.code)}` : ''

@@ -1,4 +1,5 @@
 import { fromSqs, type App, type Commit, type FromSqsOptions } from '../adapter/index.ts'
+import type { ApiOptions } from '../api/index.ts'
 import type { Route } from '../protocol/index.ts'
 import {
   checkEffect,
@@ -10,10 +11,10 @@ import {
   type StoreWriter,
   type UpstashAddress,
 } from '../store/index.ts'
+import { FunctionsError } from './function-error.ts'
 import { countMetric } from './metrics.ts'
 import { createParameters, type Parameters } from './parameters.ts'
-import { queueUrl, sqs } from './queues.ts'
-import { readCallLimit, readParkedDays, readTimeZone } from './read-model-settings.ts'
+import { queueUrl, sendReplayStep, sqs } from './queues.ts'
 import { stayAlive } from './stay-alive.ts'
 
 /**
@@ -40,20 +41,16 @@ function parameters(): Parameters {
     AWS_ACCESS_KEY_ID: accessKeyId = '',
     AWS_SECRET_ACCESS_KEY: secretAccessKey = '',
     AWS_SESSION_TOKEN: sessionToken,
+    AWS_ENDPOINT_URL_SSM: endpoint,
   } = process.env
-  const named = Object.entries(process.env)
-    .filter(([variable, name]) => isOfParameter(variable, name))
-    .map(([variable, name = '']) => [variable.slice(0, -OF_PARAMETER.length), name])
-  const names = Object.fromEntries(named) as Record<string, string>
-  madeParameters ??= createParameters({
-    names,
-    // One of the two is enough; which, the API sees.
-    optional: ['API_TOKEN', 'API_TOKENS'],
-    region,
-    credentials: { accessKeyId, secretAccessKey, sessionToken },
-    endpoint: process.env['AWS_ENDPOINT_URL_SSM'],
-  })
-  return madeParameters
+  const named = Object.entries(process.env).flatMap(([variable, name = '']) =>
+    isOfParameter(variable, name) ? [[variable.slice(0, -OF_PARAMETER.length), name] as const] : [],
+  )
+  const credentials = { accessKeyId, secretAccessKey, sessionToken }
+  // One of the two is enough; which, the API sees.
+  const optional = ['API_TOKEN', 'API_TOKENS']
+  const names = Object.fromEntries(named)
+  return (madeParameters ??= createParameters({ names, optional, region, credentials, endpoint }))
 }
 
 // Asked for while the rest of a cold start goes on. What fails now is asked for again when it is needed, and said then.
@@ -74,48 +71,78 @@ export async function setting(name: string, maxAgeMs?: number): Promise<string> 
   return (await parameters().read(maxAgeMs))[name] ?? ''
 }
 
-/** A token that the read model refuses is looked for again unless that was done so lately (ms). */
-const REFUSED_MS = 5_000
+/** A setting of the read model as `parse` has it; nothing when it is not set. @throws FunctionsError when `parse` returns undefined */
+function readSetting<Option extends object>(
+  name: string,
+  code: FunctionsError['code'],
+  wanted: string,
+  parse: (text: string) => Option | undefined,
+): Option | undefined {
+  const text = process.env[name]?.trim() ?? ''
+  if (text === '') return undefined
+  const option = parse(text)
+  if (option === undefined) throw new FunctionsError(code, `${name} is not ${wanted}`)
+  return option
+}
+
+function parseTimeZone(text: string): Pick<StoreOptions, 'timeZone'> | undefined {
+  try {
+    return { timeZone: new Intl.DateTimeFormat('en', { timeZone: text }).resolvedOptions().timeZone }
+  } catch {
+    return undefined
+  }
+}
 
 function storeOptions(): StoreOptions {
-  const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '' } = process.env
-  const { ENIGMA_CALL_LIMIT_SECONDS: callLimit, ENIGMA_TIME_ZONE: timeZone, ENIGMA_PARKED_DAYS: days } = process.env
+  const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '', ENIGMA_STORE_PREFIX } = process.env
   const isParameter = ['UPSTASH_REDIS_REST_URL_PARAMETER', 'UPSTASH_REDIS_REST_TOKEN_PARAMETER'].some((name) =>
     isOfParameter(name, process.env[name]),
   )
-  const prefix = process.env['ENIGMA_STORE_PREFIX']?.trim() || 'enigma:'
   return {
-    prefix,
-    ...readCallLimit(callLimit),
-    ...readTimeZone(timeZone),
-    ...readParkedDays(days),
+    prefix: ENIGMA_STORE_PREFIX?.trim() || 'enigma:',
+    // How long a call is shown as current at most: two hours by default.
+    ...readSetting(
+      'ENIGMA_CALL_LIMIT_SECONDS',
+      'functions.call_limit.invalid',
+      'a number of seconds; write a whole number such as 7200',
+      (text) => (/^[1-9]\d{0,8}$/.test(text) ? { callLimitSeconds: Number(text) } : undefined),
+    ),
+    // Where the day of today's figures begins: UTC by default.
+    ...readSetting(
+      'ENIGMA_TIME_ZONE',
+      'functions.time_zone.invalid',
+      'a time zone; write one of the IANA database such as Africa/Johannesburg',
+      parseTimeZone,
+    ),
+    // How long what is parked is kept: 30 days by default.
+    ...readSetting(
+      'ENIGMA_PARKED_DAYS',
+      'functions.parked_days.invalid',
+      'a number of days; write a whole number such as 30',
+      (text) => (/^[1-9]\d{0,3}$/.test(text) ? { expiries: { parked: Number(text) * 24 * 3600 } } : undefined),
+    ),
     ...(isParameter ? { address } : { url, token }),
   }
+}
+
+/** A token that the read model refuses is looked for again unless that was done so lately (ms). */
+const REFUSED_MS = 5_000
+
+async function address(refused?: string): Promise<UpstashAddress> {
+  const maxAgeMs = refused === undefined ? undefined : REFUSED_MS
+  const names = ['UPSTASH_REDIS_REST_URL', 'UPSTASH_REDIS_REST_TOKEN'] as const
+  const [url = '', token = ''] = await Promise.all(names.map((name) => setting(name, maxAgeMs)))
+  return { url, token }
 }
 
 let madeStore: Store | undefined
 let madeWriter: StoreWriter | undefined
 
 /** The read model, by `UPSTASH_REDIS_REST_URL` and `UPSTASH_REDIS_REST_TOKEN`; its keys begin with `ENIGMA_STORE_PREFIX` (`enigma:`). */
-export function store(): Store {
-  madeStore ??= createStore(storeOptions())
-  return madeStore
-}
+export const store = (): Store => (madeStore ??= createStore(storeOptions()))
 
 /** What handlers need of it. A function that reads nothing is smaller without the rest. */
-function writer(): StoreWriter {
-  madeWriter ??= createStoreWriter(storeOptions())
-  return madeWriter
-}
-
-async function address(refused?: string): Promise<UpstashAddress> {
-  const maxAgeMs = refused === undefined ? undefined : REFUSED_MS
-  const [url, token] = await Promise.all([
-    setting('UPSTASH_REDIS_REST_URL', maxAgeMs),
-    setting('UPSTASH_REDIS_REST_TOKEN', maxAgeMs),
-  ])
-  return { url, token }
-}
+const writer = (): StoreWriter => (madeWriter ??= createStoreWriter(storeOptions()))
 
 /** Writes what a batch came to, and counts what was parked. */
 export async function commitBatch(batch: Commit<Effect>): Promise<void> {
@@ -143,14 +170,9 @@ export function wire(route: Route): FromSqsOptions<Effect> {
     recall: (messageIds) => writer().recall(messageIds),
     postpone: async ({ receiptHandle, eventSourceARN }, delaySeconds) => {
       const { sdk, client } = await sqs()
-      const QueueUrl = await queueUrl(nameOf(eventSourceARN))
-      await client.send(
-        new sdk.ChangeMessageVisibilityCommand({
-          QueueUrl,
-          ReceiptHandle: receiptHandle,
-          VisibilityTimeout: delaySeconds,
-        }),
-      )
+      const QueueUrl = await queueUrl(eventSourceARN.slice(eventSourceARN.lastIndexOf(':') + 1))
+      const change = { QueueUrl, ReceiptHandle: receiptHandle, VisibilityTimeout: delaySeconds }
+      await client.send(new sdk.ChangeMessageVisibilityCommand(change))
     },
   }
 }
@@ -158,4 +180,23 @@ export function wire(route: Route): FromSqsOptions<Effect> {
 /** The Lambda handler of an app for a route. */
 export const toHandler = (app: App, route: Route) => fromSqs(app, wire(route))
 
-const nameOf = (arn: string): string => arn.slice(arn.lastIndexOf(':') + 1)
+/**
+ * The options of the read API by the environment: API_TOKEN, API_TOKENS, API_CORS_ORIGIN, ENIGMA_QUEUE_PREFIX, UPSTASH_REDIS_REST_URL
+ * and UPSTASH_REDIS_REST_TOKEN.
+ */
+export async function apiOptions(): Promise<ApiOptions> {
+  // Texts of the environment are looked at when the function starts, so that a deployment without a token shows at once, and never answers
+  // anybody. Those in Parameter Store are on their way, and may change: each request looks at them.
+  const isInParameterStore = ['API_TOKEN', 'API_TOKENS'].some((name) => process.env[`${name}_PARAMETER`] !== undefined)
+  const secret = async (name: string) => (isInParameterStore ? () => setting(name) : setting(name))
+  // Of the queue that takes the steps of replays; without it, there are none.
+  const prefix = queuePrefix()
+  const { read, commit } = store()
+  return {
+    read,
+    token: await secret('API_TOKEN'),
+    tokens: await secret('API_TOKENS'),
+    corsOrigin: process.env['API_CORS_ORIGIN'] ?? '',
+    ...(prefix === '' ? {} : { replay: { commit, sendStep: (job: string) => sendReplayStep(prefix, job) } }),
+  }
+}

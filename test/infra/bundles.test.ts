@@ -6,9 +6,14 @@ import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { bundleFunctions, FUNCTIONS_FOLDER, MOST_OWN_BYTES, ownBytes } from '../../infra/build/bundle-functions.ts'
-import { formatReport } from '../../infra/build/report.ts'
-import { readOpenApiDocument } from '../../infra/build/openapi-document.ts'
+import {
+  bundleFunctions,
+  FUNCTIONS_FOLDER,
+  MOST_OWN_BYTES,
+  ownBytes,
+  readOpenApiDocument,
+} from '../../infra/build/bundle-functions.ts'
+import { formatReport } from '../../infra/build/bundle.ts'
 import { startParameterStore } from '../../src/local/parameter-store.ts'
 
 import { ROOT } from '../cli/run.ts'

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { checkConcurrency } from '../../infra/deploy/check-concurrency.ts'
+import { checkConcurrency } from '../../infra/deploy/check-account.ts'
 import { startParameterStore } from '../../src/local/parameter-store.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { ROOT } from '../cli/run.ts'
@@ -128,7 +128,7 @@ async function useAccount(stacks: Readonly<Record<string, string>> = {}, logGrou
     )
     const ended = run(
       process.execPath,
-      ['--conditions=source', join(ROOT, 'infra/deploy/main.ts'), '--check', '--stage', 'prod', ...args],
+      ['--conditions=source', join(ROOT, 'infra/deploy/deploy.ts'), '--check', '--stage', 'prod', ...args],
       { cwd: ROOT, env: given },
     )
     const { code, stdout, stderr } = await ended.then(

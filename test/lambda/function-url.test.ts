@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers'
 import type { Readable } from 'node:stream'
 import { once } from 'node:events'
 import { expect, onTestFinished, test } from 'vitest'
-import { handleUrl } from '../../src/lambda/function-url.ts'
+import { handleUrl } from '../../src/lambda/handle-url.ts'
 import { FUNCTION_BUNDLE } from '../../infra/build/bundle-functions.ts'
 import { createFunctionUrl } from '../../src/local/lambda/function-url.ts'
 import { createLambdaFunction } from '../../src/local/lambda/function.ts'
@@ -22,7 +22,7 @@ async function useUrl() {
   await mkdir(join(taskRoot, 'dist'))
   const contents = `
     import { createApi } from './src/api/create-api.ts'
-    import { handleUrl } from './src/lambda/function-url.ts'
+    import { handleUrl } from './src/lambda/handle-url.ts'
     const app = createApi({ token: '${TOKEN}', read: { dialers: async () => [], ping: async () => {} } })
     app.get('/stream', (c) => {
       c.header('set-cookie', 'a=1', { append: true })

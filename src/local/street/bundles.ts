@@ -48,7 +48,8 @@ export async function packageStack(folder: string, prefix: string): Promise<void
     process.execPath,
     [
       '--conditions=source',
-      join(ROOT, 'infra/package/main.ts'),
+      join(ROOT, 'infra/deploy/deploy.ts'),
+      'package',
       '--package',
       folder,
       `--param=prefix=${prefix}`,

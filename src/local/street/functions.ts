@@ -1,7 +1,7 @@
 import { GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import type { App } from '../../adapter/index.ts'
 import { appFile, readDeclarations } from '../../lambda/declarations.ts'
-import { FunctionsError } from '../../lambda/errors.ts'
+import { FunctionsError } from '../../lambda/function-error.ts'
 import { stayAlive } from '../../lambda/stay-alive.ts'
 import type { DeclaredRoute, Route, Routes } from '../../protocol/index.ts'
 import type { Logger } from '../../runtime/index.ts'

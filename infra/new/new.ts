@@ -3,8 +3,8 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { appFile } from '../../src/lambda/declarations.ts'
 import { DEFAULT_LIMITS, faultsOfRoute, type Route } from '../../src/protocol/index.ts'
-import { root } from '../build/bundle-options.ts'
-import { DeployError, reportError } from '../errors.ts'
+import { root } from '../build/bundle.ts'
+import { DeployError, reportError } from '../deploy-error.ts'
 
 /** A template with the names of a route in it. */
 async function fill(template: string, { name, type, subType }: Route): Promise<string> {

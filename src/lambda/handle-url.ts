@@ -1,5 +1,7 @@
+import type { Writable } from 'node:stream'
 import { describeError } from '../adapter/index.ts'
 import { logApi, problemResponse, type ApiEnv } from '../api/index.ts'
+import { fromBase64, toBase64, toText } from '../protocol/index.ts'
 
 /**
  * What Lambda hands over for a request to a function URL (payload format 2.0), as far as it is read here. Nothing of it is sure to be
@@ -27,15 +29,13 @@ export type UrlAnswer = Head & { readonly body: string; readonly isBase64Encoded
 type App = { readonly fetch: (request: Request, env: ApiEnv['Bindings']) => Response | Promise<Response> }
 
 /** The end of an answer, as Node's own streams have it. */
-type Out = {
-  write: (chunk: Uint8Array | string) => boolean
-  end: () => void
-  once: (event: 'drain' | 'close', run: () => void) => void
-}
+type Out = Pick<Writable, 'write' | 'end' | 'once'>
+
+type Handler = (event: UrlEvent) => Promise<UrlAnswer>
 
 /** What Lambda's runtime has for functions that stream. Source: "Response streaming for Lambda functions". */
 type Streaming = {
-  readonly streamifyResponse: (run: (event: UrlEvent, out: Out) => Promise<void>) => unknown
+  readonly streamifyResponse: (run: (event: UrlEvent, out: Out) => Promise<void>) => Handler
   readonly HttpResponseStream: { readonly from: (out: Out, head: Head) => Out }
 }
 
@@ -46,12 +46,12 @@ type Streaming = {
  *
  * @example export const handler = handleUrl(app)
  */
-export function handleUrl(app: App) {
+export function handleUrl(app: App): Handler {
   const { awslambda } = globalThis as unknown as { readonly awslambda?: Partial<Streaming> }
   const { streamifyResponse, HttpResponseStream } = awslambda ?? {}
   if (streamifyResponse === undefined || HttpResponseStream === undefined)
-    return async (event: UrlEvent): Promise<UrlAnswer> => toAnswer(await run(app, event))
-  const handler = streamifyResponse(async (event, out) => {
+    return async (event) => toAnswer(await run(app, event))
+  return streamifyResponse(async (event, out) => {
     const response = await run(app, event)
     const answer = HttpResponseStream.from(out, toHead(response))
     // The head goes out with the first write.
@@ -59,7 +59,6 @@ export function handleUrl(app: App) {
     if (response.body !== null) await pass(response.body, answer)
     answer.end()
   })
-  return handler as (event: UrlEvent) => Promise<UrlAnswer>
 }
 
 async function run(app: App, event: UrlEvent): Promise<Response> {
@@ -79,30 +78,30 @@ async function run(app: App, event: UrlEvent): Promise<Response> {
 }
 
 /** The request of an event. Of one that is none, the nearest that there can be, with what is wrong. */
-export function toRequest(given: unknown): { readonly request: Request } & ApiEnv['Bindings'] {
+function toRequest(given: unknown): { readonly request: Request } & ApiEnv['Bindings'] {
   const event = (typeof given === 'object' && given !== null ? given : {}) as UrlEvent
-  const bad = (detail: string) => ({ fault: { code: 'bad-request', detail } }) as const
   const headers = new Headers()
   const strange = setHeaders(headers, event)
   const method = event.requestContext?.http?.method
   const address = toAddress(event)
-  const bare = (fault: ApiEnv['Bindings']) => ({ request: new Request(address ?? NOWHERE, { headers }), ...fault })
+  const bad = (detail: string, code: 'bad-request' | 'method-not-allowed' = 'bad-request') => ({
+    request: new Request(address ?? `${NOWHERE}/`, { headers }),
+    fault: { code, detail },
+  })
   if (typeof method !== 'string' || typeof event.rawPath !== 'string')
-    return bare(bad('The event is not a request to a function URL (payload format 2.0).'))
-  if (address === undefined) return bare(bad('The URL of the request is not valid.'))
-  if (strange) return bare(bad('A header of the request is not valid.'))
-  if (!METHODS.has(method))
-    return bare({ fault: { code: 'method-not-allowed', detail: 'This path does not support the method.' } })
+    return bad('The event is not a request to a function URL (payload format 2.0).')
+  if (address === undefined) return bad('The URL of the request is not valid.')
+  if (strange) return bad('A header of the request is not valid.')
+  if (!METHODS.has(method)) return bad('This path does not support the method.', 'method-not-allowed')
   const body = toBody(event)
-  if (body === undefined)
-    return bare(bad('The body of the request is not valid base64, although isBase64Encoded is set.'))
+  if (body === undefined) return bad('The body of the request is not valid base64, although isBase64Encoded is set.')
   if (body.length > 0) headers.set('content-length', String(body.length))
   // A GET cannot be made with a body; the header says that there was one.
   const hasNone = body.length === 0 || method === 'GET' || method === 'HEAD'
   return { request: new Request(address, { method, headers, ...(hasNone ? {} : { body }) }) }
 }
 
-const NOWHERE = 'https://localhost/'
+const NOWHERE = 'https://localhost'
 
 /** Those that a Request can be made with. */
 const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])
@@ -115,7 +114,7 @@ function toAddress({ rawPath, rawQueryString, requestContext }: UrlEvent): strin
     typeof rawQueryString === 'string' && rawQueryString !== '' ? `?${rawQueryString.replaceAll('#', '%23')}` : ''
   const host = requestContext?.domainName
   const origin = typeof host === 'string' ? URL.parse(`https://${host}`)?.origin : undefined
-  return URL.parse(`${origin ?? 'https://localhost'}${path}${query}`)?.href
+  return URL.parse(`${origin ?? NOWHERE}${path}${query}`)?.href
 }
 
 /** Returns whether there was one that no request can have. */
@@ -125,12 +124,14 @@ function setHeaders(headers: Headers, event: UrlEvent): boolean {
   let isStrange = false
   for (const [name = '', value] of [...given, ...cookies] as [string, unknown][]) {
     if (value === null || value === undefined) continue
-    // A header is bytes, and comes as the text that they are in UTF-8.
-    const plain =
-      typeof value === 'string' ? value.replace(/[^\0-\x7f]+/g, (text) => encodeURIComponent(text.toWellFormed())) : ''
     try {
+      // A header is bytes, and comes as the text that they are in UTF-8.
       if (typeof value !== 'string') isStrange = true
-      else headers.append(name, plain)
+      else
+        headers.append(
+          name,
+          value.replace(/[^\0-\x7f]+/g, (text) => encodeURIComponent(text.toWellFormed())),
+        )
     } catch {
       isStrange = true
     }
@@ -145,34 +146,18 @@ function toBody({ body, isBase64Encoded }: UrlEvent): Uint8Array<ArrayBuffer> | 
   if (body === undefined || body === null) return new Uint8Array()
   if (typeof body !== 'string') return undefined
   if (isBase64Encoded !== true) return new TextEncoder().encode(body)
-  return BASE64.test(body) ? Uint8Array.from(atob(body), (char) => char.charCodeAt(0)) : undefined
+  return BASE64.test(body) ? fromBase64(body) : undefined
 }
 
 function toHead(response: Response): Head {
-  const headers = [...response.headers].filter(([name]) => name !== 'set-cookie')
-  return {
-    statusCode: response.status,
-    headers: Object.fromEntries(headers),
-    cookies: response.headers.getSetCookie(),
-  }
+  const headers = Object.fromEntries([...response.headers].filter(([name]) => name !== 'set-cookie'))
+  return { statusCode: response.status, headers, cookies: response.headers.getSetCookie() }
 }
 
 async function toAnswer(response: Response): Promise<UrlAnswer> {
-  const head = toHead(response)
   const bytes = new Uint8Array(await response.arrayBuffer())
-  try {
-    return {
-      ...head,
-      body: new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes),
-      isBase64Encoded: false,
-    }
-  } catch {
-    return {
-      ...head,
-      body: btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join('')),
-      isBase64Encoded: true,
-    }
-  }
+  const text = toText(bytes)
+  return { ...toHead(response), body: text ?? toBase64(bytes), isBase64Encoded: text === undefined }
 }
 
 /** Passes an answer on as it comes, no faster than it is taken. What fails in the middle fails the invocation: Lambda cuts the answer off. */

@@ -1,8 +1,8 @@
-import { createRoutes, type Needs, type Route } from '../src/protocol/index.ts'
-import { appFile, readDeclarations } from '../src/lambda/declarations.ts'
-import { FunctionsError } from '../src/lambda/errors.ts'
-import { DeployError } from './errors.ts'
-import { PARAMETER_VARIABLES } from './stack/names.ts'
+import { appFile, readDeclarations } from '../../src/lambda/declarations.ts'
+import { FunctionsError } from '../../src/lambda/function-error.ts'
+import { createRoutes, type Needs, type Route } from '../../src/protocol/index.ts'
+import { DeployError } from '../deploy-error.ts'
+import { PARAMETER_VARIABLES } from './names.ts'
 
 /** A route, with what its function needs besides its queue and the read model. */
 export type StackRoute = Route & Needs

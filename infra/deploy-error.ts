@@ -5,15 +5,10 @@ export class DeployError extends Error {
    * - `deploy.options.invalid`: a parameter of the deployment has a fault.
    * - `deploy.routes.invalid`: a file of functions/ declares what cannot be made.
    * - `deploy.bundle.too_large`: a function's bundle takes too long to load.
-   * - `deploy.bundle.unknown_layout`: the relay reads its scripts in another way than the build knows.
    * - `deploy.openapi.failed`: the read API did not answer with its OpenAPI document.
    */
   readonly code:
-    | 'deploy.options.invalid'
-    | 'deploy.routes.invalid'
-    | 'deploy.bundle.too_large'
-    | 'deploy.bundle.unknown_layout'
-    | 'deploy.openapi.failed'
+    'deploy.options.invalid' | 'deploy.routes.invalid' | 'deploy.bundle.too_large' | 'deploy.openapi.failed'
 
   constructor(code: DeployError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

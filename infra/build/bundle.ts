@@ -1,0 +1,92 @@
+import type { BuildOptions, Metafile, Plugin } from 'esbuild'
+import { globSync, readFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { formatRoutes, OTHER, RELAY_TYPE, type Route } from '../../src/protocol/index.ts'
+
+export const root = fileURLToPath(new URL('../../', import.meta.url))
+
+/** What all bundles have in common. */
+export const BUNDLE = {
+  absWorkingDir: root,
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node24',
+  conditions: ['source'],
+  // The stack in a log names files and lines of the sources. Their text is not needed for that.
+  sourcemap: 'linked',
+  sourcesContent: false,
+  legalComments: 'none',
+  metafile: true,
+  logLevel: 'warning',
+} as const satisfies BuildOptions
+
+/** A plugin that puts a text in the place of the files which the filter finds. */
+export const replace = (name: string, filter: RegExp, contents: (path: string) => string): Plugin => ({
+  name,
+  setup: (build) => build.onLoad({ filter }, ({ path }) => ({ contents: contents(path), loader: 'js' })),
+})
+
+/** The modules that read Lua scripts from the folder `lua` beside them, below `src`. */
+export const LUA_READERS = ['store/lua', 'relay/redis/lua'] as const
+
+/** A module in the place of such a one: it holds the scripts. Without comments: functions send them to the database. @param file its path */
+export function formatLua(file: string): string {
+  const texts = globSync(join(dirname(file), 'lua/*.lua'))
+    .toSorted()
+    .map((path) => [basename(path, '.lua'), readFileSync(path, 'utf8').replace(/^ *--.*\n/gm, '')])
+  return `const scripts = ${JSON.stringify(Object.fromEntries(texts), null, 1)}\nexport const readLua = (name) => scripts[name]\n`
+}
+
+/** Puts the scripts into a bundle, which has no files beside it. */
+export const inlineLua = replace('inline-lua', /\/src\/(?:store|relay\/redis)\/lua\.ts$/, formatLua)
+
+/** The route table in a file, for `ENIGMA_ROUTES`: the routes that files of `functions/` declare. */
+export const formatTable = (routes: readonly Route[]): string =>
+  formatRoutes(routes.filter(({ type }) => type !== RELAY_TYPE && type !== OTHER.type))
+
+/** Puts the route table into a bundle: beside it there is no `functions/` to read it from. */
+export const inlineRoutes = (routes: readonly Route[]): Plugin =>
+  replace(
+    'inline-routes',
+    /\/src\/lambda\/declarations\.ts$/,
+    () => `import { createRoutes } from '../protocol/index.ts'
+export const readOwnRoutes = () => Promise.resolve(createRoutes(${formatTable(routes)}))`,
+  )
+
+/** What a bundle is made of: a package, or a room of ours. */
+function partOf(input: string): string {
+  const ofPackage = /(?:^|\/)node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*node_modules\/)/.exec(input)?.[1]
+  if (ofPackage !== undefined) return ofPackage
+  const [first = input, second] = input.replace(/^[a-z-]+:/, '').split('/')
+  return first === 'src' && second !== undefined ? `src/${second}` : first
+}
+
+const toKilobytes = (bytes: number): string => (bytes / 1000).toFixed(1)
+
+/** A line for each bundle: its size and its three largest inputs, in kB (1,000 bytes). */
+export function formatReport(metafile: Metafile): string {
+  const rows = Object.entries(metafile.outputs)
+    .filter(([file]) => file.endsWith('.mjs'))
+    .map(([file, { bytes, inputs }]) => {
+      const parts = new Map<string, number>()
+      for (const [input, { bytesInOutput }] of Object.entries(inputs))
+        parts.set(partOf(input), (parts.get(partOf(input)) ?? 0) + bytesInOutput)
+      const largest = [...parts]
+        .toSorted(([, a], [, b]) => b - a)
+        .slice(0, 3)
+        .map(([name, size]) => `${name} ${toKilobytes(size)}`)
+      return {
+        name: file.replace(/^dist\/(functions\/)?/, '').replace(/\/index\.mjs$/, ''),
+        size: toKilobytes(bytes),
+        largest: largest.join(', '),
+      }
+    })
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  const width = Math.max('bundle'.length, ...rows.map(({ name }) => name.length))
+  return [{ name: 'bundle', size: 'kB', largest: 'largest inputs, kB' }, ...rows]
+    .map(({ name, size, largest }) => `${name.padEnd(width)}  ${size.padStart(7)}  ${largest}`)
+    .join('\n')
+}

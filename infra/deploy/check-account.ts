@@ -1,0 +1,182 @@
+import { CloudFormationClient, DescribeStacksCommand } from '@aws-sdk/client-cloudformation'
+import { CloudWatchLogsClient, paginateDescribeLogGroups } from '@aws-sdk/client-cloudwatch-logs'
+import { GetAccountSettingsCommand, GetFunctionConcurrencyCommand, LambdaClient } from '@aws-sdk/client-lambda'
+import { GetQueueUrlCommand, SQSClient } from '@aws-sdk/client-sqs'
+import { isMissingQueue } from '../../src/lambda/sqs-errors.ts'
+import { deadLetterQueueName, queueName } from '../../src/protocol/index.ts'
+import { API, functionName, stackName } from '../stack/names.ts'
+import type { StackOptions } from '../stack/options.ts'
+
+/** What was looked at, and what mends it. */
+export type Finding = { readonly ok: boolean; readonly text: string; readonly fix?: string }
+
+export const ok = (text: string): Finding => ({ ok: true, text })
+export const fail = (text: string, fix?: string): Finding => ({ ok: false, text, ...(fix !== undefined && { fix }) })
+
+/** The words of an error; the deepest cause says what happened. What the SDK adds for its developers is left out. */
+export function words(error: unknown): string {
+  if (error instanceof AggregateError && error.errors.length > 0) return words(error.errors[0])
+  return (
+    (error instanceof Error ? error.message || error.name : String(error)).split('\n')[0] ||
+    'an error without a message'
+  )
+}
+
+/** What mends an error of AWS. */
+function fixOf(error: unknown, region: string): string {
+  const code = error instanceof Error ? `${error.name} ${error.message}` : ''
+  if (/ENOTFOUND|getaddrinfo/.test(code)) return `check that ${region} is a region; aws ec2 describe-regions lists them`
+  if (/AccessDenied|NotAuthorized/.test(code)) return 'allow your user to read it, or use another AWS_PROFILE'
+  if (/Token|Signature|AccessKey|Credential|Expired/.test(code))
+    return 'log in again; aws sts get-caller-identity shows whether AWS accepts the credentials'
+  return `check the network, and that ${region} is enabled for your account`
+}
+
+/** That something in AWS cannot be read. */
+export const unreadable = (what: string, region: string, error: unknown): Finding =>
+  fail(`${what} in ${region} cannot be read: ${words(error)}`, fixOf(error, region))
+
+type Stack = Pick<StackOptions, 'prefix' | 'routes'>
+
+/** Whether CloudFormation can make the stack, or change it. */
+export async function* checkStack(region: string, stack: Stack): AsyncGenerator<Finding> {
+  const name = stackName(stack.prefix)
+  try {
+    const { Stacks = [] } = await new CloudFormationClient({ region }).send(
+      new DescribeStacksCommand({ StackName: name }),
+    )
+    return yield judgeStack(name, Stacks[0]?.StackStatus ?? '', region)
+  } catch (error) {
+    if (!/does not exist/.test(words(error))) return yield unreadable('CloudFormation', region, error)
+  }
+  const findings = [await lookForQueues(region, stack), await lookForLogs(region, stack)].filter(
+    (one) => one !== undefined,
+  )
+  yield* findings
+  if (findings.length === 0) yield ok(`the stack ${name} is new`)
+}
+
+const leftBehind = (left: readonly string[], what: string, ifNotNeeded: string): Finding | undefined =>
+  left.length === 0
+    ? undefined
+    : fail(
+        `${left.length} ${what} of a removed stack, or created by hand, still exist, such as ${left[0]}: a new stack cannot create queues or log groups with the same names`,
+        `use another --param="prefix=…", or, if you do not need ${ifNotNeeded}`,
+      )
+
+/** Queues that CloudFormation would not take for its own. */
+async function lookForQueues(region: string, { prefix, routes }: Stack): Promise<Finding | undefined> {
+  const sqs = new SQSClient({ region })
+  const isThere = async (QueueName: string): Promise<boolean> => {
+    try {
+      await sqs.send(new GetQueueUrlCommand({ QueueName }))
+      return true
+    } catch (error) {
+      if (isMissingQueue(error)) return false
+      throw error
+    }
+  }
+  try {
+    const names = routes.flatMap((route) => [queueName(prefix, route), deadLetterQueueName(prefix, route)])
+    const found = await Promise.all(names.map(isThere))
+    return leftBehind(
+      names.filter((_, index) => found[index]),
+      'queues',
+      `their messages, run delete-queue for each and wait a minute: aws sqs list-queues --region ${region} --queue-name-prefix ${prefix}`,
+    )
+  } catch (error) {
+    return unreadable('SQS', region, error)
+  }
+}
+
+/** Logs that CloudFormation would not take for its own. */
+async function lookForLogs(region: string, { prefix, routes }: Stack): Promise<Finding | undefined> {
+  const names = new Set(
+    [...routes.map((route) => functionName(prefix, route)), prefix + API].map((name) => `/aws/lambda/${name}`),
+  )
+  const left: string[] = []
+  try {
+    for await (const { logGroups = [] } of paginateDescribeLogGroups(
+      { client: new CloudWatchLogsClient({ region }) },
+      { logGroupNamePrefix: `/aws/lambda/${prefix}` },
+    )) {
+      left.push(...logGroups.flatMap(({ logGroupName: name = '' }) => (names.has(name) ? [name] : [])))
+    }
+  } catch (error) {
+    return unreadable('CloudWatch Logs', region, error)
+  }
+  return leftBehind(
+    left,
+    'log groups',
+    `them, run delete-log-group for each: aws logs describe-log-groups --region ${region} --log-group-name-prefix /aws/lambda/${prefix}`,
+  )
+}
+
+/** Source: "Stack status codes" in the CloudFormation user guide. */
+function judgeStack(name: string, status: string, region: string): Finding {
+  const aws = (command: string) => `aws cloudformation ${command} --region ${region} --stack-name ${name}`
+  // The last one is a stack of which there is only a plan.
+  const failed = (what: string, command: string) =>
+    fail(`the stack ${name} cannot be updated, because ${what} failed (${status})`, aws(command))
+  if (/^(CREATE_FAILED|ROLLBACK_COMPLETE|ROLLBACK_FAILED|DELETE_FAILED|REVIEW_IN_PROGRESS)$/.test(status))
+    return failed('its creation or deletion', 'delete-stack')
+  if (status === 'UPDATE_ROLLBACK_FAILED') return failed('the rollback of its last update', 'continue-update-rollback')
+  if (status.endsWith('_IN_PROGRESS'))
+    return fail(`another update of the stack ${name} is in progress (${status})`, aws('wait stack-update-complete'))
+  return ok(`the stack ${name} exists (${status}); this deployment updates it`)
+}
+
+/** So much of an account's concurrency must stay free for all functions. Source: PutFunctionConcurrency in the Lambda API reference. */
+const UNRESERVED = 100
+
+/** What is proposed for the API: some 400 requests a second at 50 ms each. */
+const PROPOSED = 20
+
+/**
+ * Whether the account has the concurrency that `apiConcurrency` would reserve; without one, what could be reserved. A new account runs ten
+ * functions at once, and can reserve nothing.
+ */
+export async function checkConcurrency(
+  region: string,
+  { prefix, apiConcurrency }: Pick<StackOptions, 'prefix' | 'apiConcurrency'>,
+): Promise<Finding> {
+  const lambda = new LambdaClient({ region })
+  try {
+    const { AccountLimit: limit } = await lambda.send(new GetAccountSettingsCommand({}))
+    const total = limit?.ConcurrentExecutions ?? 0
+    // What this very function reserves now is given back when it is changed.
+    const free = (limit?.UnreservedConcurrentExecutions ?? 0) + (await reservedNow(lambda, prefix + API)) - UNRESERVED
+    const ask = `request a quota of 1,000 (Service Quotas, Lambda, Concurrent executions): aws service-quotas request-service-quota-increase --region ${region} --service-code lambda --quota-code L-B99A9384 --desired-value 1000`
+    if (apiConcurrency === undefined) {
+      if (free >= PROPOSED)
+        return ok(
+          `the account has a Lambda concurrency of ${total}; --param="apiConcurrency=${PROPOSED}" stops a flood of API requests from delaying screen pops`,
+        )
+      return {
+        ...ok(`the account has a Lambda concurrency of ${total}, too little to reserve some for the API`),
+        fix: ask,
+      }
+    }
+    if (apiConcurrency <= free)
+      return ok(`the account has a Lambda concurrency of ${total}, of which ${apiConcurrency} is reserved for the API`)
+    const most = free > 0 ? `--param="apiConcurrency=${free}" or less, or ` : 'remove apiConcurrency, or '
+    return fail(
+      `apiConcurrency ${apiConcurrency} is too large: the account has a Lambda concurrency of ${total}, of which ${UNRESERVED} must stay unreserved, so ${Math.max(0, free)} can be reserved`,
+      most + ask,
+    )
+  } catch (error) {
+    const fault = unreadable('the Lambda concurrency of the account', region, error)
+    // Nothing depends on it that was not asked for.
+    return apiConcurrency === undefined ? ok(fault.text) : fault
+  }
+}
+
+async function reservedNow(lambda: LambdaClient, FunctionName: string): Promise<number> {
+  try {
+    const { ReservedConcurrentExecutions = 0 } = await lambda.send(new GetFunctionConcurrencyCommand({ FunctionName }))
+    return ReservedConcurrentExecutions
+  } catch (error) {
+    if (error instanceof Error && error.name === 'ResourceNotFoundException') return 0
+    throw error
+  }
+}
