@@ -128,7 +128,7 @@ test('rooms import what they may, and nothing else', () => {
 test('the import table is not blind: it sees imports of every form', () => {
   expect(importsOf('src/lambda/queues.ts')).toContain('@aws-sdk/client-sqs')
   expect(importsOf('functions/agents/call.ts')).toEqual(expect.arrayContaining(['hono', 'src/adapter', 'src/store']))
-  expect(importsOf('src/relay/targets/sqs/sdk-client.ts')).toEqual(
+  expect(importsOf('src/relay/targets/sqs/sqs-client.ts')).toEqual(
     expect.arrayContaining(['@aws-sdk/client-sqs', 'src/relay']),
   )
 })

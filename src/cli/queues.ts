@@ -1,7 +1,7 @@
 import { ListQueuesCommand } from '@aws-sdk/client-sqs'
 import { createQueues, listQueues } from '../local/queues.ts'
 import { readConfig, type RelayConfig } from '../relay/index.ts'
-import { createSqs } from '../relay/targets/sqs/sdk-client.ts'
+import { createSqs } from '../relay/targets/sqs/sqs-client.ts'
 import type { Routes } from '../protocol/index.ts'
 import type { Env } from '../runtime/index.ts'
 import { CliError } from './errors.ts'

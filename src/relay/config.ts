@@ -22,7 +22,6 @@ export type RelayConfig = {
   readonly queuePrefix: string
   /** The route table of the stack, from a file; undefined: the one of this version. */
   readonly routes: Routes | undefined
-  /** The folder of the journal. */
   readonly dataDir: string
   /** Names this relay's claims, lease and journal; the same after a restart. */
   readonly relayId: string
@@ -41,17 +40,11 @@ export type RelayConfig = {
 /** The words that a user may write for "nothing". */
 const NONE = 'none'
 
-const toList = (text: string) =>
-  text === NONE
-    ? []
-    : [
-        ...new Set(
-          text
-            .split(',')
-            .map((part) => part.trim())
-            .filter((part) => part !== ''),
-        ),
-      ]
+const toList = (text: string): string[] =>
+  text === NONE ? [] : [...new Set(text.split(',').map((part) => part.trim()))].filter((part) => part !== '')
+
+/** A variable that cannot be used is undefined. */
+type AsRead = { readonly [Key in keyof RelayConfig]: RelayConfig[Key] | undefined }
 
 /**
  * Reads the configuration from the environment.
@@ -60,80 +53,80 @@ const toList = (text: string) =>
  */
 export function readConfig(env: Env): RelayConfig {
   const reader = createEnvReader(env)
-  const sources = reader.read('ENIGMA_SOURCES', 'main=redis://127.0.0.1:8001', (text, fault): SourceConfig[] => {
-    const parsed = toList(text).map((entry) => {
-      const equals = entry.indexOf('=')
-      const id = entry.slice(0, Math.max(0, equals))
-      if (!/^[A-Za-z0-9_-]{1,64}$/.test(id)) {
+  const config = {
+    sources: reader.read('ENIGMA_SOURCES', 'main=redis://127.0.0.1:8001', (text, fault): SourceConfig[] => {
+      const parsed = toList(text).map((entry) => {
+        const equals = entry.indexOf('=')
+        const id = entry.slice(0, Math.max(0, equals))
+        if (!/^[A-Za-z0-9_-]{1,64}$/.test(id))
+          return fault(
+            'an entry has no id before "="',
+            'write id=redis://host:port, with an id of letters, digits, _ and -; separate several entries by commas',
+          )
+        return { id, ...parseRedisAddress(id, entry.slice(equals + 1), fault) }
+      })
+      if (parsed.length === 0) return fault('names no source', 'write main=redis://127.0.0.1:8001')
+      if (new Set(parsed.map((source) => source.id)).size < parsed.length)
+        return fault('names an id twice', 'give each source its own id, which distinguishes its notifications')
+      return parsed
+    }),
+    lists: reader.read('ENIGMA_LISTS', NONE, toList),
+    listEnd: reader.read('ENIGMA_LIST_END', 'right', (text, fault): RelayConfig['listEnd'] =>
+      text === 'right' || text === 'left'
+        ? text
+        : fault(`"${text}" is not an end of a list`, 'write right (the dialler pushes on the left) or left'),
+    ),
+    channels: reader.read('ENIGMA_CHANNELS', 'enigma:notifications*', toList),
+    queuePrefix: reader.read('ENIGMA_QUEUE_PREFIX', 'enigma-', (text, fault) =>
+      /^[A-Za-z0-9_-]{1,40}$/.test(text)
+        ? text
+        : fault('is not a prefix of SQS queue names', 'use at most 40 letters, digits, - and _, such as enigma-'),
+    ),
+    routes: reader.read('ENIGMA_ROUTES', '', (file, fault) => {
+      if (file === '') return undefined
+      try {
+        return parseRoutes(readFileSync(file, 'utf8'))
+      } catch (error) {
         return fault(
-          'an entry has no id before "="',
-          'write id=redis://host:port, with an id of letters, digits, _ and -; separate several entries by commas',
+          `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+          'name the dist/routes.json of the build that was deployed',
         )
       }
-      return { id, ...parseRedisAddress(id, entry.slice(equals + 1), fault) }
-    })
-    if (parsed.length === 0) return fault('names no source', 'write main=redis://127.0.0.1:8001')
-    if (new Set(parsed.map((source) => source.id)).size < parsed.length) {
-      return fault('names an id twice', 'give each source its own id, which distinguishes its notifications')
-    }
-    return parsed
-  })
-  const lists = reader.read('ENIGMA_LISTS', NONE, toList)
-  const listEnd = reader.read('ENIGMA_LIST_END', 'right', (text, fault) =>
-    text === 'right' || text === 'left'
-      ? text
-      : fault(`"${text}" is not an end of a list`, 'write right (the dialler pushes on the left) or left'),
-  )
-  const channels = reader.read('ENIGMA_CHANNELS', 'enigma:notifications*', toList)
-  const queuePrefix = reader.read('ENIGMA_QUEUE_PREFIX', 'enigma-', (text, fault) =>
-    /^[A-Za-z0-9_-]{1,40}$/.test(text)
-      ? text
-      : fault('is not a prefix of SQS queue names', 'use at most 40 letters, digits, - and _, such as enigma-'),
-  )
-  const routes = reader.read('ENIGMA_ROUTES', '', (file, fault) => {
-    if (file === '') return undefined
-    try {
-      return parseRoutes(readFileSync(file, 'utf8'))
-    } catch (error) {
-      return fault(
-        `${file} cannot be read: ${error instanceof Error ? error.message : String(error)}`,
-        'name the dist/routes.json of the build that was deployed',
-      )
-    }
-  })
-  const dataDir = reader.read('ENIGMA_DATA_DIR', '.enigma/relay', (text) => text)
-  const relayId = reader.read('ENIGMA_RELAY_ID', hostname(), (text, fault) =>
-    /^[A-Za-z0-9._-]{1,128}$/.test(text)
-      ? text
-      : fault('has characters that are not allowed', 'use letters, digits, dots, - and _, 128 at most'),
-  )
-  const linger = reader.read('ENIGMA_LINGER', 'routes', (text, fault) =>
-    text === 'routes' || text === 'none'
-      ? text === 'routes'
-      : fault(`"${text}" is not known`, 'write none to send each notification at once, or leave it out'),
-  )
-  const parkedMax = reader.read('ENIGMA_PARKED_MAX', '10000', (text, fault) =>
-    /^\d{1,9}$/.test(text)
-      ? Number(text)
-      : fault(
-          `"${text}" is not a number of entries`,
-          'write a whole number, such as 10000; 0 writes all entries to the file',
-        ),
-  )
-  const http = reader.read('ENIGMA_HTTP', '127.0.0.1:8081', (text, fault) => {
-    const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text)
-    const port = Number(match?.[3])
-    if (match === null || port > 65_535)
-      return fault(`"${text}" is not host:port`, 'write 127.0.0.1:8081, or 0.0.0.0:8081 for all interfaces')
-    return { host: (match[1] ?? match[2]) as string, port }
-  })
-  const logLevel = reader.read(
-    'ENIGMA_LOG_LEVEL',
-    'info',
-    (text, fault) =>
-      LOG_LEVELS.find((level) => level === text) ??
-      fault(`"${text}" is not a log level`, `use one of ${LOG_LEVELS.join(', ')}`),
-  )
+    }),
+    dataDir: reader.read('ENIGMA_DATA_DIR', '.enigma/relay', (text) => text),
+    relayId: reader.read('ENIGMA_RELAY_ID', hostname(), (text, fault) =>
+      /^[A-Za-z0-9._-]{1,128}$/.test(text)
+        ? text
+        : fault('has characters that are not allowed', 'use letters, digits, dots, - and _, 128 at most'),
+    ),
+    linger: reader.read('ENIGMA_LINGER', 'routes', (text, fault) =>
+      text === 'routes' || text === 'none'
+        ? text === 'routes'
+        : fault(`"${text}" is not known`, 'write none to send each notification at once, or leave it out'),
+    ),
+    parkedMax: reader.read('ENIGMA_PARKED_MAX', '10000', (text, fault) =>
+      /^\d{1,9}$/.test(text)
+        ? Number(text)
+        : fault(
+            `"${text}" is not a number of entries`,
+            'write a whole number, such as 10000; 0 writes all entries to the file',
+          ),
+    ),
+    http: reader.read('ENIGMA_HTTP', '127.0.0.1:8081', (text, fault) => {
+      const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text)
+      const port = Number(match?.[3])
+      if (match === null || port > 65_535)
+        return fault(`"${text}" is not host:port`, 'write 127.0.0.1:8081, or 0.0.0.0:8081 for all interfaces')
+      return { host: (match[1] ?? match[2]) as string, port }
+    }),
+    logLevel: reader.read(
+      'ENIGMA_LOG_LEVEL',
+      'info',
+      (text, fault) =>
+        LOG_LEVELS.find((level) => level === text) ??
+        fault(`"${text}" is not a log level`, `use one of ${LOG_LEVELS.join(', ')}`),
+    ),
+  }
   const endpoint = reader.read('AWS_ENDPOINT_URL_SQS', '', (text, fault) =>
     text === '' || (/^https?:\/\//.test(text) && URL.canParse(text))
       ? text
@@ -146,21 +139,6 @@ export function readConfig(env: Env): RelayConfig {
   )
   const proxies = readProxies(env, reader)
   reader.check()
-  return {
-    sources: sources as SourceConfig[],
-    lists: lists as string[],
-    listEnd: listEnd as 'right' | 'left',
-    channels: channels as string[],
-    queuePrefix: queuePrefix as string,
-    routes,
-    dataDir: dataDir as string,
-    relayId: relayId as string,
-    linger: linger as boolean,
-    parkedMax: parkedMax as number,
-    http: http as RelayConfig['http'],
-    logLevel: logLevel as LogLevel,
-    region: region as string,
-    endpoint: endpoint === '' ? undefined : endpoint,
-    proxies,
-  }
+  // Without a fault nothing is undefined that may not be.
+  return { ...config, endpoint: endpoint || undefined, region, proxies } satisfies AsRead as RelayConfig
 }

@@ -1,5 +1,6 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
 import { GAP_CAUSES, type Routes } from '../protocol/index.ts'
+import type { Logger } from '../runtime/index.ts'
 
 /**
  * The histogram of the event loop's delay has a timer that would wake an idle process a hundred times a second. Without it, the delay at the
@@ -87,6 +88,9 @@ export function createMetrics() {
 }
 
 export type Metrics = ReturnType<typeof createMetrics>
+
+/** What most parts of the relay work with. `now`: ms, as `Date.now`. */
+export type Tools = { readonly log: Logger; readonly metrics: Metrics; readonly now: () => number }
 
 /**
  * Makes the series that alarms are made of, at 0. Prometheus' `increase()` sees nothing of a counter that begins with 1: the first gap

@@ -2,24 +2,23 @@ import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
 import { randomUUID } from 'node:crypto'
 import type { Route, Routes } from '../protocol/index.ts'
 import { sleep, withReleasers, type Logger } from '../runtime/index.ts'
-import { reportAlive } from './health/alive.ts'
 import type { RelayConfig } from './config.ts'
-import { serveHealth } from './health/http.ts'
+import { createReadiness } from './health/readiness.ts'
+import { reportAlive, serveHealth } from './health/signs-of-life.ts'
 import { openJournal } from './journal/journal.ts'
-import { createSourceNotes, readJournalId } from './journal/journal-notes.ts'
+import { createSourceNotes, readJournalId } from './journal/journal-writer.ts'
 import { createJournalIntake } from './pubsub/pubsub-intake.ts'
 import { createListIntake } from './lists/list-intake.ts'
 import { beginAtZero, createMetrics, type Metrics } from './metrics.ts'
 import { createAnnouncer } from './notification/announcer.ts'
 import { createStamp } from './notification/stamp.ts'
 import { ownIndex } from './redis/numbers.ts'
-import { createOutages } from './sender/outages.ts'
-import { createReadiness } from './health/readiness.ts'
+import { createOutages } from './sender/failures.ts'
+import { createUplink } from './sender/pacing.ts'
 import { createSender, type Sender } from './sender/sender.ts'
 import { createSource, type Source } from './source.ts'
 import { createServers } from './redis/source-identity.ts'
-import { createUplink } from './sender/uplink.ts'
-import { createSqs } from './targets/sqs/sdk-client.ts'
+import { createSqs } from './targets/sqs/sqs-client.ts'
 import { createSqsTarget } from './targets/sqs/sqs-target.ts'
 
 export type RelayOptions = {
@@ -67,6 +66,7 @@ export function createRelay(options: RelayOptions): Relay {
     shutdownMs = 10_000,
     requestTimeoutMs = 10_000,
     aliveMs = 60_000,
+    onListening,
   } = options
   const { relayId, lists, channels } = config
   const sourceIds = config.sources.map(({ id }) => id)
@@ -90,30 +90,18 @@ export function createRelay(options: RelayOptions): Relay {
         for (const listener of roomListeners) listener()
       }
       const outages = createOutages(log)
-      const uplink = createUplink({
-        limitMs: requestTimeoutMs,
-        onFull: (bytesPerSecond) =>
-          log.warn(
-            { code: 'relay.sqs.uplink_full', bytesPerSecond },
-            'The uplink to SQS is full; the relay sends as much as it carries, and the backlog waits in Redis and the journal',
-          ),
-      })
+      const uplink = createUplink({ limitMs: requestTimeoutMs, log })
+      const shared = { ...tools, onRoom, outages, uplink }
       const senders = new Map<Route, Sender>(
         routes.all.map((route) => [
           route,
           createSender({
+            ...shared,
             route: config.linger ? route : { ...route, lingerMs: 0 },
-            target: createSqsTarget({ route, queuePrefix: config.queuePrefix, batches: sqs.batches, log, outages }),
-            log,
-            metrics,
-            now,
-            onRoom,
-            outages,
-            uplink,
+            target: createSqsTarget({ ...shared, route, queuePrefix: config.queuePrefix, batches: sqs.batches }),
           }),
         ]),
       )
-      const servers = createServers(config.sources)
       const sources: Source[] = []
       const sourceOf = (sourceId: string): Source => (sources.find(({ id }) => id === sourceId) ?? sources[0]) as Source
 
@@ -128,13 +116,14 @@ export function createRelay(options: RelayOptions): Relay {
         park: (sourceId, ...what) => sourceOf(sourceId).park(...what),
       })
       const announcer = createAnnouncer({ ...tools, relayId, patterns: channels, ownIndex: own, intake: pubsub })
-      const shared = { ...tools, config, pubsub, announcer, journalId, ownIndex: own, servers, endSignal: end.signal }
+      const servers = createServers(config.sources)
+      const ofAll = { ...tools, config, pubsub, announcer, journalId, ownIndex: own, servers, endSignal: end.signal }
       const listBytes = memoryBytes / Math.max(1, sourceIds.length * lists.length)
       for (const source of config.sources) {
         const intake = createListIntake({ ...tools, sourceId: source.id, senders, listBytes })
         roomListeners.push(intake.onRoom)
         const notes = createSourceNotes(source.id, journal, pubsub)
-        sources.push(createSource({ ...shared, source, lists: intake, notes }))
+        sources.push(createSource({ ...ofAll, source, lists: intake, notes }))
       }
 
       const readiness = createReadiness({
@@ -161,16 +150,7 @@ export function createRelay(options: RelayOptions): Relay {
         },
         signal,
       )
-      release(
-        await serveHealth({
-          ...tools,
-          http: config.http,
-          senders,
-          journal,
-          readiness,
-          onListening: options.onListening,
-        }),
-      )
+      release(await serveHealth({ ...tools, http: config.http, senders, journal, readiness, onListening }))
       log.info({ code: 'relay.process.started', relayId, sources: sourceIds, lists, channels }, 'The relay is running')
       if (lists.length + channels.length === 0)
         log.warn(

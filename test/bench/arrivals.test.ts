@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { toReport, type Arrival } from '../../bench/arrivals.ts'
 import { toCdr, toPublished, type Mark } from '../../bench/packets.ts'
 import { CONTENT_ENCODING, GZIP } from '../../src/protocol/index.ts'
-import { bodyOf, toGzippedPack, toPack, type Pack } from '../../src/relay/sender/pack.ts'
+import { bodyOf, toGzippedPack, toPack, type Pack } from '../../src/relay/sender/lane.ts'
 import { createKeeper, makeItem } from '../support/items.ts'
 
 const arrivalOf = (packet: string, atMs = 0): Arrival => ({ atMs, body: packet, attributes: undefined })

@@ -1,5 +1,5 @@
 import { createClient, RESP_TYPES } from 'redis'
-import { examineSource } from '../../src/relay/doctor/examine-source.ts'
+import { examineSource } from '../../src/relay/doctor/doctor.ts'
 import type { Finding } from '../../src/relay/doctor/check.ts'
 import { readConfig } from '../../src/relay/index.ts'
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { laneOf } from '../../src/protocol/index.ts'
 import { toItem } from '../../src/relay/notification/stamp.ts'
-import { bodyOf, toGzippedPack, toPack, type Pack } from '../../src/relay/sender/pack.ts'
+import { bodyOf, toGzippedPack, toPack, type Pack } from '../../src/relay/sender/lane.ts'
 import type { Parcel } from '../../src/relay/targets/target.ts'
 import { createKeeper } from './items.ts'
 import { stamp } from './routes.ts'

@@ -1,5 +1,9 @@
-import { within } from '../../runtime/index.ts'
+import { maskText } from '../../protocol/index.ts'
+import { createLog, within } from '../../runtime/index.ts'
+import type { RelayConfig, SourceConfig } from '../config.ts'
 import { describe, RelayError } from '../errors.ts'
+import { redisCli, userOf } from '../redis/address.ts'
+import { createRedis, type Redis } from '../redis/client.ts'
 
 /** `ok`: as it should be. `warn`: it works, but something is to be known or could not be looked at. `fail`: the relay cannot do its work, or would lose something. */
 export type State = 'ok' | 'warn' | 'fail'
@@ -12,27 +16,17 @@ export type Diagnosis = {
   readonly state: State
   /** What was found; none when all is well. Listed in docs/logs.md. */
   readonly code?: DoctorCode
-  /** One line. */
   readonly text: string
   /** What mends it: a command, or a variable to set. */
-  readonly fix?: string
+  readonly fix?: string | undefined
 }
 
 /** A diagnosis, and the check that made it, such as `redis/main/memory`; the same in each run. */
 export type Finding = { readonly check: string } & Diagnosis
 
 export const ok = (text: string): Diagnosis => ({ state: 'ok', text })
-
-const bad =
-  (state: State) =>
-  (code: DoctorCode, text: string, fix?: string): Diagnosis => ({
-    state,
-    code,
-    text,
-    ...(fix === undefined ? {} : { fix }),
-  })
-export const warn = bad('warn')
-export const fail = bad('fail')
+export const warn = (code: DoctorCode, text: string, fix?: string): Diagnosis => ({ state: 'warn', code, text, fix })
+export const fail = (code: DoctorCode, text: string, fix?: string): Diagnosis => ({ state: 'fail', code, text, fix })
 
 type Said = Diagnosis | readonly Diagnosis[]
 
@@ -60,24 +54,91 @@ export async function makeChecks(
   explain: (error: unknown) => string | undefined = () => undefined,
   limitMs = CHECK_MS,
 ): Promise<Finding[]> {
-  const makeCheck = async (run: Checks[string]): Promise<Said> => {
-    try {
-      return await inTime((async () => run())(), limitMs)
-    } catch (error) {
-      return warn('doctor.check.not_possible', `this could not be checked: ${wordsOf(error)}`, explain(error))
-    }
-  }
-  const all = Object.entries(checks).map(async ([name, run]) =>
-    [await makeCheck(run)].flat().map((said) => ({ check: `${part}/${name}`, ...said })),
-  )
+  const notPossible = (error: unknown): Said =>
+    warn('doctor.check.not_possible', `this could not be checked: ${wordsOf(error)}`, explain(error))
+  const all = Object.entries(checks).map(async ([name, run]) => {
+    const said = await inTime<Said>((async () => run())(), limitMs).catch(notPossible)
+    return [said].flat().map((one) => ({ check: `${part}/${name}`, ...one }))
+  })
   return (await Promise.all(all)).flat()
 }
 
 /** `1 item is`, `2 items are` */
 export const counted = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`
 
-/** Makes a text fit to be shown in one line. */
-export const oneLine = (text: string): string => text.replace(/\p{Cc}+/gu, ' ').slice(0, 300)
+/** The words of an error, or a text, fit to be shown in one line. */
+export const wordsOf = (error: unknown): string =>
+  describe(error)
+    .replace(/\p{Cc}+/gu, ' ')
+    .slice(0, 300)
 
-/** The words of an error, fit to be shown. */
-export const wordsOf = (error: unknown): string => oneLine(describe(error))
+/** The words of an error of SQS, without account and key numbers; one of the connection names addresses and ports only. */
+export function sqsWords(error: unknown): string {
+  const isConnection = error instanceof Error && 'code' in error && /^E[A-Z]+$/.test(String(error.code))
+  return isConnection ? wordsOf(error) : maskText(wordsOf(error))
+}
+
+/** Connects to a source. `close` ends all of its connections, also when it could not be opened. */
+export function createSourceView(source: SourceConfig, config: RelayConfig, now: () => number) {
+  // What goes wrong becomes a finding.
+  const log = createLog('silent')
+  const opened: Redis[] = []
+  const connect = async (): Promise<Redis> => {
+    const client = createRedis({ ...source, name: source.id, log, reconnect: false })
+    opened.push(client)
+    await inTime(client.connect())
+    return client
+  }
+  const open = async () => {
+    const client = await connect()
+    const ask = (...command: string[]): Promise<unknown> => inTime(client.sendCommand<unknown>(command))
+    let infoText: Promise<string> | undefined
+    return {
+      source,
+      config,
+      now,
+      /** A connection for commands; it is never blocked, and nothing is subscribed to on it. */
+      client,
+      /** Makes a connection for one check alone: a command that blocks there delays no other check. */
+      connect,
+      /** Gives a command to Redis; the reply as text, number or lists of these. */
+      ask,
+      /** A field of INFO; undefined when the server does not tell. */
+      info: async (field: string): Promise<string | undefined> => {
+        infoText ??= ask('INFO').then(String)
+        return new RegExp(`^${field}:(.*?)\\r?$`, 'm').exec(await infoText)?.[1]
+      },
+      /** A setting of the server; undefined when it has none of this name. */
+      setting: async (name: string): Promise<string | undefined> => {
+        const reply = await ask('CONFIG', 'GET', name)
+        return Array.isArray(reply) && reply.length > 1 ? String(reply[1]) : undefined
+      },
+      clients: async () => parseClients(String(await ask('CLIENT', 'LIST'))),
+      /** The name of the user that the relay is; what a shell makes it of, when it is in a file. */
+      user: (): Promise<string> => ask('ACL', 'WHOAMI').then(String, () => userOf(source)),
+      cli: (command: string): string => `${redisCli(source)} ${command}`,
+    }
+  }
+  const close = (): void => {
+    for (const client of opened) if (client.isOpen) client.destroy()
+  }
+  return { open, close }
+}
+
+/** What the checks of a source work with. What asks the server throws its error, or RelayError when it does not answer. */
+export type SourceView = Awaited<ReturnType<ReturnType<typeof createSourceView>['open']>>
+
+/** Source: https://redis.io/docs/latest/commands/client-list/ */
+function parseClients(list: string) {
+  const lines = list.split('\n').filter((line) => line !== '')
+  return lines.map((line) => {
+    const field = (name: string) => new RegExp(`(?:^| )${name}=(\\S*)`).exec(line)?.[1] ?? ''
+    return {
+      addr: field('addr'),
+      /** The last command, in lower case. */
+      cmd: field('cmd'),
+      isBlocked: field('flags').includes('b'),
+      listens: Number(field('sub')) + Number(field('psub')) > 0,
+    }
+  })
+}

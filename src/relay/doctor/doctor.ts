@@ -1,26 +1,23 @@
 import type { Routes } from '../../protocol/index.ts'
-import type { RelayConfig } from '../config.ts'
-import { makeChecks, type Finding } from './check.ts'
-import { examineSource } from './examine-source.ts'
-import { examineSqs } from './examine-sqs.ts'
-import { checkJournal } from './journal-check.ts'
-import { checkDisk, checkFolder, checkNode } from './machine-checks.ts'
-import { createOthers } from './relay-checks.ts'
-import { checkProxy } from './sqs-connection.ts'
+import type { RelayConfig, SourceConfig } from '../config.ts'
+import { redisCli } from '../redis/address.ts'
+import { isAnswer, isDenied, isUnknown, judgeRedis, type RedisFault } from '../redis/advice.ts'
+import { judgeConnection } from '../redis/ask-why.ts'
+import { createSourceView, fail, makeChecks, ok, warn, wordsOf, type Diagnosis, type Finding } from './check.ts'
+import { checkChannels, checkConsumers, checkHeartbeat, checkList, checkNames, lookAtKeys } from './dialler-checks.ts'
+import { checkDisk, checkFolder, checkJournal, checkNode, checkSecrets } from './machine-checks.ts'
+import { checkClaims, checkIdentity, checkParked, checkRelayId, checkRights } from './relay-checks.ts'
+import { checkMemory, checkOutputBuffer, checkPersistence, checkRole, checkVersion } from './server-checks.ts'
+import { checkProxy, examineSqs } from './sqs-checks.ts'
 
-export type DoctorOptions = {
-  readonly config: RelayConfig
-  readonly routes: Routes
-  /** Default: `Date.now`. */
-  readonly now?: () => number
-}
+export type DoctorOptions = { readonly config: RelayConfig; readonly routes: Routes }
 
 /**
  * Looks at everything that a relay with this configuration needs, all of it at once, and yields what it finds in the same order each
  * time: the machine, each source, SQS. Takes nothing from a list, sends nothing, leaves no key and no file behind.
  */
-export async function* examine({ config, routes, now = Date.now }: DoctorOptions): AsyncGenerator<Finding> {
-  const others = createOthers(config.sources)
+export async function* examine({ config, routes }: DoctorOptions): AsyncGenerator<Finding> {
+  const others: Others = new Map(config.sources.map(({ id }) => [id, Promise.withResolvers()]))
   const parts = [
     makeChecks('machine', {
       node: () => checkNode(),
@@ -28,9 +25,106 @@ export async function* examine({ config, routes, now = Date.now }: DoctorOptions
       disk: () => checkDisk(config),
       journal: () => checkJournal(config),
     }),
-    ...config.sources.map((source) => examineSource(source, config, now, others)),
+    ...config.sources.map((source) => examineSource(source, config, Date.now, others)),
     makeChecks('sqs', { proxy: () => checkProxy(config) }),
-    examineSqs(config, routes, now),
+    examineSqs(config, routes, Date.now),
   ]
   for (const part of parts) yield* await part
+}
+
+/** What the checks of all sources tell each other. */
+type Others = Parameters<typeof checkIdentity>[1]
+
+/** Three round trips of a claim at this many ms each are felt by the agent whose call it is. */
+const SLOW_MS = 200
+
+/** Everything about one Redis of ENIGMA_SOURCES. Changes nothing there and takes nothing. Never throws. */
+export async function examineSource(
+  source: SourceConfig,
+  config: RelayConfig,
+  now: () => number,
+  others: Others = new Map(),
+): Promise<readonly Finding[]> {
+  const part = `redis/${source.id}`
+  const { open, close } = createSourceView(source, config, now)
+  try {
+    const view = await open()
+    const from = performance.now()
+    const refusal = await findRefusal(view.ask)
+    const ms = Math.max(1, Math.round(performance.now() - from))
+    const text = `Redis answers after ${ms} ms`
+    const fix = 'run the relay closer to the dialler'
+    const delay = ms > SLOW_MS ? warn('doctor.redis.slow', `${text}, which delays each claim`, fix) : ok(text)
+    let looking: ReturnType<typeof lookAtKeys> | undefined
+    const look = () => (looking ??= lookAtKeys(view))
+    const checks = {
+      version: () => checkVersion(view),
+      role: () => checkRole(view),
+      source: () => checkIdentity(view, others),
+      memory: () => checkMemory(view),
+      persistence: () => checkPersistence(view),
+      secrets: () => checkSecrets(view),
+      rights: () => checkRights(view, false),
+      'rights/optional': () => checkRights(view, true),
+      heartbeat: () => checkHeartbeat(view),
+      'output-buffer': () => checkOutputBuffer(view),
+      channels: () => checkChannels(view),
+      ...Object.fromEntries(
+        config.lists.map((list) => [`list/${list}`, async () => checkList(view, list, await look())]),
+      ),
+      lists: async () => checkNames(view, await look()),
+      consumers: () => checkConsumers(view),
+      'relay-id': () => checkRelayId(view),
+      claims: () => checkClaims(view),
+      parked: () => checkParked(view),
+    }
+    return [
+      { check: `${part}/answer`, ...delay },
+      ...(refusal === undefined ? [] : [{ check: `${part}/ping`, ...refusal }]),
+      ...(await makeChecks(part, checks, explain)),
+    ]
+  } catch (error) {
+    return [{ check: `${part}/answer`, ...(await explainAbsence(source, error)) }]
+  } finally {
+    // Another source may wait for what this one did not come to say.
+    others.get(source.id)?.resolve(undefined)
+    close()
+  }
+}
+
+/** An error is an answer as well, and the checks may say more. @throws what leaves nothing to ask: silence, or a refusal to let us in */
+async function findRefusal(ask: (command: string) => Promise<unknown>): Promise<Diagnosis | undefined> {
+  try {
+    await ask('PING')
+    return undefined
+  } catch (error) {
+    const fault = judgeRedis(error)
+    if (!isAnswer(error) || fault.code === 'relay.redis.access_denied') throw error
+    return fail(codeOf(fault), `${fault.says} (${wordsOf(fault.words)})`, fault.fix)
+  }
+}
+
+/** The same codes as in the relay's log. */
+const codeOf = ({ code }: RedisFault) => `doctor.redis.${code.split('.')[2]}` as const
+
+async function explainAbsence(source: SourceConfig, error: unknown): Promise<Diagnosis> {
+  const { host } = new URL(source.url)
+  const fault = await judgeConnection(error, source)
+  const code = codeOf(fault)
+  const create =
+    'create the file, and let the user that runs the relay read it: docs/relay.md, "TLS, users and passwords"'
+  if (fault.code === 'relay.redis.no_secret')
+    return fail(code, `the relay has no user or password for ${host}: ${fault.words}`, create)
+  if (/ECONNREFUSED/.test(fault.words))
+    return fail(code, `nothing listens at ${host}`, 'start Redis there, or correct ENIGMA_SOURCES')
+  const unusable = `Redis at ${host} cannot be used`
+  if (fault.code === 'relay.redis.unreachable')
+    return fail(code, `${unusable}: ${wordsOf(error)}`, `check that this host can reach it: ${redisCli(source)} PING`)
+  return fail(code, `${unusable}: ${fault.says} (${wordsOf(fault.words)})`, fault.fix)
+}
+
+function explain(error: unknown): string | undefined {
+  if (isDenied(error)) return 'allow this command for the user, if you want the check'
+  if (isUnknown(error)) return 'remove rename-command of this command from redis.conf, if you want the check'
+  return undefined
 }

@@ -1,19 +1,20 @@
 import { existsSync, mkdtempSync, rmdirSync, statSync } from 'node:fs'
-import { statfs } from 'node:fs/promises'
+import { copyFile, mkdtemp, open, rm, statfs } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { sleep } from '../../runtime/index.ts'
 import type { RelayConfig } from '../config.ts'
-import { fail, ok, warn, wordsOf, type Diagnosis } from './check.ts'
+import { countRows, journalPath } from '../journal/journal-file.ts'
+import { looseSecrets } from '../redis/address.ts'
+import { counted, fail, ok, warn, wordsOf, type Diagnosis, type SourceView } from './check.ts'
 
 const OLDEST_NODE = 24
 
 export function checkNode(version: string = process.versions.node): Diagnosis {
-  return Number.parseInt(version, 10) >= OLDEST_NODE
-    ? ok(`Node ${version}`)
-    : fail(
-        'doctor.node.too_old',
-        `Node ${version} is too old: the relay needs ${OLDEST_NODE}`,
-        `install Node ${OLDEST_NODE}, or run npm install --include=optional, which includes it`,
-      )
+  if (Number.parseInt(version, 10) >= OLDEST_NODE) return ok(`Node ${version}`)
+  const fix = `install Node ${OLDEST_NODE}, or run npm install --include=optional, which includes it`
+  return fail('doctor.node.too_old', `Node ${version} is too old: the relay needs ${OLDEST_NODE}`, fix)
 }
 
 /** The folder itself, or the nearest one above it that is there. */
@@ -26,19 +27,13 @@ function nearest(folder: string): string {
 export function checkFolder({ dataDir }: RelayConfig): Diagnosis {
   const there = nearest(dataDir)
   try {
+    const notFolder = `${there} is a file, but the journal needs a folder`
     if (!statSync(there).isDirectory())
-      return fail(
-        'doctor.folder.not_a_folder',
-        `${there} is a file, but the journal needs a folder`,
-        'set ENIGMA_DATA_DIR to a folder',
-      )
+      return fail('doctor.folder.not_a_folder', notFolder, 'set ENIGMA_DATA_DIR to a folder')
     rmdirSync(mkdtempSync(join(there, '.enigma-doctor-')))
   } catch (error) {
-    return fail(
-      'doctor.folder.not_writable',
-      `${there} cannot be written: ${wordsOf(error)}`,
-      `mkdir -p ${dataDir} && chown $(id -un) ${dataDir}, or set ENIGMA_DATA_DIR to another folder`,
-    )
+    const fix = `mkdir -p ${dataDir} && chown $(id -un) ${dataDir}, or set ENIGMA_DATA_DIR to another folder`
+    return fail('doctor.folder.not_writable', `${there} cannot be written: ${wordsOf(error)}`, fix)
   }
   return ok(
     there === resolve(dataDir) ? `${dataDir} is writable` : `${dataDir} does not exist yet; the relay can create it`,
@@ -49,7 +44,6 @@ export function checkFolder({ dataDir }: RelayConfig): Diagnosis {
 const ENOUGH_BYTES = 3 * 1024 ** 3
 const LEAST_BYTES = 256 * 1024 ** 2
 
-/** Whether the journal has room to grow. */
 export async function checkDisk({ dataDir }: RelayConfig): Promise<Diagnosis> {
   const { bavail, bsize } = await statfs(nearest(dataDir))
   return judgeDisk(bavail * bsize, dataDir)
@@ -60,4 +54,70 @@ export function judgeDisk(free: number, dataDir: string): Diagnosis {
   const fix = `free disk space for ${dataDir}, or set ENIGMA_DATA_DIR to a folder on another disk`
   if (free < LEAST_BYTES) return fail('doctor.disk.full', `${text}: an SQS outage would fill the disk`, fix)
   return free < ENOUGH_BYTES ? warn('doctor.disk.small', `${text}: the journal may grow to 2 GiB`, fix) : ok(text)
+}
+
+/** Whether others of this host can read the files with user, password and keys; says nothing when there are none. */
+export function checkSecrets({ source }: SourceView): Diagnosis | [] {
+  if (source.passwordFile === undefined && source.keyFile === undefined) return []
+  const loose = looseSecrets(source)
+  if (loose.length === 0) return ok('only their owner can read the user, password and key files')
+  const text = `every user of this host can read ${loose.join(', ')}`
+  return warn('doctor.secrets.readable', text, `chmod 600 ${loose.join(' ')}`)
+}
+
+const LOOKED_INTO_BYTES = 64 * 1024 * 1024
+
+/** A copy that was made while a relay wrote may be torn: it is made again. */
+const TRIES = 3
+
+/** The journal: sound, and how much waits in it. */
+export async function checkJournal({ dataDir, relayId }: RelayConfig): Promise<Diagnosis> {
+  const path = journalPath(dataDir, relayId)
+  if (!existsSync(path)) return ok('there is no journal yet; the relay creates it')
+  try {
+    // Opened, since its size alone is told to everybody.
+    await using file = await open(path)
+    const { size } = await file.stat()
+    if (size > LOOKED_INTO_BYTES)
+      return ok(`${Math.round(size / 1024 / 1024)} MiB, too large for this check; the relay checks it at the start`)
+  } catch (error) {
+    return fail('doctor.journal.unreadable', `${path} cannot be read: ${wordsOf(error)}`, `chown $(id -un) ${path}`)
+  }
+  let damage = ''
+  for (let attempt = 1; attempt <= TRIES; attempt++) {
+    const seen = await lookInto(path)
+    if (seen === 0) return ok('the journal is intact and empty')
+    if (typeof seen === 'number')
+      return ok(`the journal is intact; ${counted(seen, 'notification waits', 'notifications wait')} in it for SQS`)
+    damage = seen
+    await sleep(200)
+  }
+  const text = `${path} is damaged (${damage}); at its next start the relay moves it aside and recovers the rows that can be read`
+  return warn('doctor.journal.damaged', text, 'check the disk, then restart the relay')
+}
+
+/**
+ * How many rows there are, or what is wrong. SQLite makes files beside one that is opened, even to read, and a running relay keeps it
+ * locked: so a copy is looked into, which no other user can read and which is removed at once. @throws when it cannot be copied
+ */
+async function lookInto(path: string): Promise<number | string> {
+  const folder = await mkdtemp(join(tmpdir(), 'enigma-doctor-'))
+  try {
+    const copy = join(folder, 'journal.db')
+    await copyFile(path, copy)
+    if (existsSync(`${path}-wal`)) await copyFile(`${path}-wal`, `${copy}-wal`)
+    return readCopy(copy)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+function readCopy(path: string): number | string {
+  try {
+    using db = new DatabaseSync(path)
+    const [found] = Object.values(db.prepare('PRAGMA quick_check(1)').get() ?? {})
+    return found === 'ok' ? countRows(db).reduce((sum, { rows }) => sum + rows, 0) : String(found)
+  } catch (error) {
+    return wordsOf(error)
+  }
 }

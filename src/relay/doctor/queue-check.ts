@@ -1,22 +1,9 @@
-import {
-  GetQueueAttributesCommand,
-  GetQueueUrlCommand,
-  type QueueAttributeName,
-  type SQSClient,
-} from '@aws-sdk/client-sqs'
-import {
-  deadLetterQueueName,
-  isObject,
-  QUEUE_LIMITS,
-  queueName,
-  visibilitySeconds,
-  type Route,
-} from '../../protocol/index.ts'
+import { GetQueueAttributesCommand, GetQueueUrlCommand, type SQSClient } from '@aws-sdk/client-sqs'
+import { deadLetterQueueName, QUEUE_LIMITS, queueName, visibilitySeconds, type Route } from '../../protocol/index.ts'
 import type { RelayConfig } from '../config.ts'
-import { ASSUMED_BYTES } from '../targets/sqs/queue.ts'
-import { isMissingQueue } from '../targets/sqs/verdict.ts'
-import { counted, fail, ok, warn, type Diagnosis } from './check.ts'
-import { sqsFix, sqsWords } from './sqs-connection.ts'
+import { ASSUMED_BYTES } from '../targets/sqs/sqs-target.ts'
+import { isMissingQueue, sqsFix } from '../targets/sqs/verdict.ts'
+import { counted, fail, ok, sqsWords, warn, type Diagnosis, type State } from './check.ts'
 
 type Attributes = Readonly<Record<string, string>>
 
@@ -24,7 +11,7 @@ type Attributes = Readonly<Record<string, string>>
 export type QueueView = { readonly url: string; readonly attributes: Attributes } | { readonly error: unknown }
 
 /** Asked one by one: some servers refuse `All` to a user who may not see the policy. */
-const ATTRIBUTES: QueueAttributeName[] = [
+const ATTRIBUTES = [
   'FifoQueue',
   'MaximumMessageSize',
   'DeduplicationScope',
@@ -34,13 +21,13 @@ const ATTRIBUTES: QueueAttributeName[] = [
   'VisibilityTimeout',
   'KmsMasterKeyId',
   'QueueArn',
-]
+] as const
 
 export async function lookAtQueue(sqs: SQSClient, queue: string): Promise<QueueView> {
   try {
     const { QueueUrl: url = '' } = await sqs.send(new GetQueueUrlCommand({ QueueName: queue }))
     const { Attributes: attributes = {} } = await sqs.send(
-      new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ATTRIBUTES }),
+      new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: [...ATTRIBUTES] }),
     )
     return { url, attributes }
   } catch (error) {
@@ -53,14 +40,9 @@ const isTold = (attributes: Attributes): boolean => attributes['MaximumMessageSi
 /** Every queue of SQS says how large a message may be. What a server does not say cannot be checked, and the relay has to assume it. */
 export function checkLimits(queues: readonly QueueView[]): Diagnosis | [] {
   if (queues.every((queue) => 'error' in queue || isTold(queue.attributes))) return []
-  return warn(
-    'doctor.queue.no_size_limit',
-    `this server does not report its message size limit, so the relay assumes ${ASSUMED_BYTES / 1024} KiB: it gzips larger messages, and parks those that are still too large`,
-  )
+  const text = `this server does not report its message size limit, so the relay assumes ${ASSUMED_BYTES / 1024} KiB: it gzips larger messages, and parks those that are still too large`
+  return warn('doctor.queue.no_size_limit', text)
 }
-
-/** What is wrong with a queue, and the attributes that mend it, if any do. */
-type Fault = { readonly state: 'warn' | 'fail'; readonly text: string; readonly set: Attributes }
 
 /** A route's queue and its dead-letter queue: there, FIFO, and with the attributes that they need. */
 export function checkQueue(config: RelayConfig, route: Route, queue: QueueView, dead: QueueView): Diagnosis {
@@ -73,30 +55,26 @@ export function checkQueue(config: RelayConfig, route: Route, queue: QueueView, 
       : fail('doctor.queue.unreadable', `the queue ${name} cannot be read: ${sqsWords(queue.error)}`, fix)
   }
   // A queue's name ends in .fifo if, and only if, it is FIFO; some servers do not name the attribute.
-  if (queue.attributes['FifoQueue'] === 'false')
-    return fail(
-      'doctor.queue.not_fifo',
-      `the queue ${name} is not FIFO`,
-      `${sqsCli(config, 'delete-queue', queue.url)}, then enigma-relay queues --create`,
-    )
-  if ('error' in dead && isMissingQueue(dead.error))
-    return fail(
-      'doctor.queue.no_dead_letter_queue',
-      `the dead-letter queue ${deadName} does not exist`,
-      'enigma-relay queues --create',
-    )
-  const deadArn = 'error' in dead ? undefined : dead.attributes['QueueArn']
-  const own = [...faultsOf(queue.attributes, route, deadName, deadArn)]
-  const ofDead = [...faultsOfDead(dead, deadName)]
+  if (queue.attributes['FifoQueue'] === 'false') {
+    const fix = `${sqsCli(config, 'delete-queue', queue.url)}, then enigma-relay queues --create`
+    return fail('doctor.queue.not_fifo', `the queue ${name} is not FIFO`, fix)
+  }
+  if ('error' in dead && isMissingQueue(dead.error)) {
+    const text = `the dead-letter queue ${deadName} does not exist`
+    return fail('doctor.queue.no_dead_letter_queue', text, 'enigma-relay queues --create')
+  }
+  const own = faultsOf(queue.attributes, route, deadName, 'error' in dead ? undefined : dead.attributes['QueueArn'])
+  const ofDead = faultsOfDead(dead, deadName)
   const faults = [...own, ...ofDead]
   if (faults.length === 0) return ok(`${name} and its dead-letter queue have the right attributes`)
   const fixes = [mend(config, queue, own), mend(config, dead, ofDead)].filter((fix) => fix !== undefined)
-  return (faults.some(({ state }) => state === 'fail') ? fail : warn)(
-    'doctor.queue.attributes',
-    `${name}: ${faults.map(({ text }) => text).join('; ')}`,
-    fixes.length > 0 ? fixes.join(' && ') : undefined,
-  )
+  const text = `${name}: ${faults.map((fault) => fault.text).join('; ')}`
+  const say = faults.some(({ state }) => state === 'fail') ? fail : warn
+  return say('doctor.queue.attributes', text, fixes.length > 0 ? fixes.join(' && ') : undefined)
 }
+
+/** What is wrong with a queue, and the attributes that mend it, if any do. */
+type Fault = { readonly state: State; readonly text: string; readonly set: Attributes }
 
 /** An attribute that is less than it should be. One that the server does not tell is no fault. */
 function below(attributes: Attributes, name: string, least: number, say: (value: number) => string): Fault[] {
@@ -104,98 +82,71 @@ function below(attributes: Attributes, name: string, least: number, say: (value:
   return value < least ? [{ state: 'warn', text: say(value), set: { [name]: String(least) } }] : []
 }
 
-function* faultsOf(
-  attributes: Attributes,
-  route: Route,
-  deadName: string,
-  deadArn: string | undefined,
-): Generator<Fault> {
-  yield* below(
-    attributes,
-    'MaximumMessageSize',
-    QUEUE_LIMITS.messageBytes,
-    (bytes) => `accepts messages of at most ${bytes} bytes; the relay parks larger ones`,
-  )
-  yield* below(attributes, 'MessageRetentionPeriod', QUEUE_LIMITS.retentionSeconds, sayRetention)
-  yield* below(
-    attributes,
-    'VisibilityTimeout',
-    visibilitySeconds(route),
-    (seconds) =>
-      `has a visibility timeout of ${seconds} s, less than six times the function's timeout of ${route.timeoutSeconds} s`,
-  )
+const tooSmall = (attributes: Attributes, say: (bytes: number) => string): Fault[] =>
+  below(attributes, 'MaximumMessageSize', QUEUE_LIMITS.messageBytes, say)
+
+const tooShort = (attributes: Attributes, start: string): Fault[] =>
+  below(attributes, 'MessageRetentionPeriod', QUEUE_LIMITS.retentionSeconds, (seconds) => {
+    const [hours, days] = [Math.round(seconds / 3_600), Math.round(seconds / 86_400)]
+    const time = seconds < 86_400 ? `${hours} h` : counted(days, 'day', 'days')
+    return `${start}keeps messages for ${time} instead of 14 days`
+  })
+
+function faultsOf(attributes: Attributes, route: Route, deadName: string, deadArn: string | undefined): Fault[] {
+  const slow: Fault = {
+    state: 'warn',
+    text: 'is not a high-throughput FIFO queue, so it accepts only 300 requests per second',
+    set: { DeduplicationScope: 'messageGroup', FifoThroughputLimit: 'perMessageGroupId' },
+  }
+  const sayTimeout = (seconds: number) =>
+    `has a visibility timeout of ${seconds} s, less than six times the function's timeout of ${route.timeoutSeconds} s`
   // A server that leaves out what every queue has says nothing by leaving out these.
-  if (
-    isTold(attributes) &&
-    (attributes['DeduplicationScope'] !== 'messageGroup' || attributes['FifoThroughputLimit'] !== 'perMessageGroupId')
-  )
-    yield {
-      state: 'warn',
-      text: 'is not a high-throughput FIFO queue, so it accepts only 300 requests per second',
-      set: { DeduplicationScope: 'messageGroup', FifoThroughputLimit: 'perMessageGroupId' },
-    }
-  yield* redriveFaults(attributes, route, deadName, deadArn)
+  const isFast = !isTold(attributes) || Object.entries(slow.set).every(([name, value]) => attributes[name] === value)
+  return [
+    ...tooSmall(attributes, (bytes) => `accepts messages of at most ${bytes} bytes; the relay parks larger ones`),
+    ...tooShort(attributes, ''),
+    ...below(attributes, 'VisibilityTimeout', visibilitySeconds(route), sayTimeout),
+    ...(isFast ? [] : [slow]),
+    ...redriveFaults(attributes, route, deadName, deadArn),
+  ]
 }
 
-function* redriveFaults(
-  attributes: Attributes,
-  { maxReceiveCount }: Route,
-  deadName: string,
-  deadArn: string | undefined,
-): Generator<Fault> {
+function redriveFaults(attributes: Attributes, route: Route, deadName: string, deadArn: string | undefined): Fault[] {
+  const { maxReceiveCount } = route
   const redrive = redriveOf(attributes)
   const deadLetterTargetArn = (redrive?.arn ?? deadArn)?.replace(/[^:]*$/, deadName)
-  const set: Attributes =
-    deadLetterTargetArn === undefined ? {} : { RedrivePolicy: JSON.stringify({ deadLetterTargetArn, maxReceiveCount }) }
-  if (redrive === undefined)
-    yield {
-      state: 'fail',
-      text: 'has no dead-letter queue: a message that its function cannot handle is retried until it expires, and blocks its lane',
-      set,
-    }
-  else if (!redrive.arn.endsWith(`:${deadName}`))
-    yield {
-      state: 'fail',
-      text: `has the dead-letter queue ${redrive.arn.split(':').at(-1)} instead of ${deadName}, which nobody monitors`,
-      set,
-    }
-  else if (redrive.maxReceiveCount !== maxReceiveCount)
-    yield {
-      state: 'warn',
-      text: `has a maxReceiveCount of ${redrive.maxReceiveCount} instead of ${maxReceiveCount}`,
-      set,
-    }
+  const policy = JSON.stringify({ deadLetterTargetArn, maxReceiveCount })
+  const fault = (state: State, text: string): Fault[] => [
+    { state, text, set: deadLetterTargetArn === undefined ? {} : { RedrivePolicy: policy } },
+  ]
+  const none =
+    'has no dead-letter queue: a message that its function cannot handle is retried until it expires, and blocks its lane'
+  if (redrive === undefined) return fault('fail', none)
+  const { arn, maxReceiveCount: actual } = redrive
+  const other = `has the dead-letter queue ${arn.split(':').at(-1)} instead of ${deadName}, which nobody monitors`
+  if (!arn.endsWith(`:${deadName}`)) return fault('fail', other)
+  if (actual === maxReceiveCount) return []
+  return fault('warn', `has a maxReceiveCount of ${actual} instead of ${maxReceiveCount}`)
 }
 
 /** The dead-letter queue that a queue names, and after how many tries a message goes there. */
 function redriveOf(attributes: Attributes): { readonly arn: string; readonly maxReceiveCount: number } | undefined {
   try {
-    const policy: unknown = JSON.parse(attributes['RedrivePolicy'] ?? '{}')
-    const { deadLetterTargetArn: arn, maxReceiveCount } = isObject(policy) ? policy : {}
-    return typeof arn === 'string' ? { arn, maxReceiveCount: Number(maxReceiveCount) } : undefined
+    const policy = JSON.parse(attributes['RedrivePolicy'] ?? '{}') as Partial<Record<string, unknown>> | null
+    const arn = policy?.['deadLetterTargetArn']
+    return typeof arn === 'string' ? { arn, maxReceiveCount: Number(policy?.['maxReceiveCount']) } : undefined
   } catch {
     return undefined
   }
 }
 
-function* faultsOfDead(dead: QueueView, name: string): Generator<Fault> {
-  if ('error' in dead) return yield { state: 'warn', text: `${name} cannot be read: ${sqsWords(dead.error)}`, set: {} }
-  yield* below(
-    dead.attributes,
-    'MessageRetentionPeriod',
-    QUEUE_LIMITS.retentionSeconds,
-    (seconds) => `${name} ${sayRetention(seconds)}`,
-  )
-  yield* below(
-    dead.attributes,
-    'MaximumMessageSize',
-    QUEUE_LIMITS.messageBytes,
-    (bytes) => `${name} accepts messages of at most ${bytes} bytes`,
-  )
+function faultsOfDead(dead: QueueView, name: string): Fault[] {
+  if ('error' in dead) return [{ state: 'warn', text: `${name} cannot be read: ${sqsWords(dead.error)}`, set: {} }]
+  return [
+    ...tooShort(dead.attributes, `${name} `),
+    ...tooSmall(dead.attributes, (bytes) => `${name} accepts messages of at most ${bytes} bytes`),
+  ]
 }
-
-const sayRetention = (seconds: number): string =>
-  `keeps messages for ${seconds < 86_400 ? `${Math.round(seconds / 3_600)} h` : counted(Math.round(seconds / 86_400), 'day', 'days')} instead of 14 days`
 
 /** A command that sets the attributes of these faults; undefined when there is nothing to set. */
 function mend(config: RelayConfig, queue: QueueView, faults: readonly Fault[]): string | undefined {
@@ -204,7 +155,6 @@ function mend(config: RelayConfig, queue: QueueView, faults: readonly Fault[]): 
   return `${sqsCli(config, 'set-queue-attributes', queue.url)} --attributes '${JSON.stringify(attributes)}'`
 }
 
-/** A command line for the AWS CLI. */
 function sqsCli({ region, endpoint }: RelayConfig, command: string, url: string): string {
   return `aws sqs ${command} --region ${region}${endpoint === undefined ? '' : ` --endpoint-url ${endpoint}`} --queue-url ${url}`
 }

@@ -1,7 +1,7 @@
 import type { Route } from '../../protocol/index.ts'
-import { sleepToBeat, type Logger } from '../../runtime/index.ts'
+import { sleepToBeat } from '../../runtime/index.ts'
 import type { JournalIntake } from '../pubsub/pubsub-intake.ts'
-import type { Metrics } from '../metrics.ts'
+import type { Tools } from '../metrics.ts'
 import { reasonOf, type RedisFault } from '../redis/advice.ts'
 import type { LookFailure } from '../lists/leftovers.ts'
 import type { Sender } from '../sender/sender.ts'
@@ -10,14 +10,11 @@ import type { Source } from '../source.ts'
 /** One condition of readiness. `since`: when it became so, ISO 8601. */
 export type Part = { readonly ok: boolean; readonly since: string; readonly reason?: string }
 
-export type ReadinessOptions = {
+export type ReadinessOptions = Tools & {
   readonly senders: ReadonlyMap<Route, Sender>
   readonly sources: readonly Source[]
   readonly intake: JournalIntake
   readonly channels: readonly string[]
-  readonly metrics: Metrics
-  readonly log: Logger
-  readonly now: () => number
   /** A cheap request, for when SQS has accepted nothing lately. Rejects unless SQS answers it. */
   readonly askSqs: (queueUrl: string) => Promise<void>
 }
@@ -31,6 +28,9 @@ const STALL_MS = 30_000
 /** How often (ms) the watchdog checks. */
 const LOOK_MS = 1_000
 
+/** What never was counts as long ago (ms). */
+const NEVER_MS = Number.NEGATIVE_INFINITY
+
 /** What is wrong with a part; undefined when nothing is. `stalled`: something waits, and nothing moves. */
 type Fault = { readonly reason: string; readonly stalled?: boolean } | undefined
 
@@ -42,86 +42,64 @@ export function createReadiness(options: ReadinessOptions) {
   const { senders, sources, intake, channels, metrics, log, now, askSqs } = options
   const parts = new Map<string, Part>()
   const start = now()
-  let sqsAnswered: number | undefined
+  let sqsAnswered = NEVER_MS
   let sqsFault: Fault
-  const unless = (isWell: boolean, reason: () => string): Fault => (isWell ? undefined : { reason: reason() })
   let asking: Promise<void> | undefined
   const stalls = new Set<string>()
   let wasReady: boolean | undefined
 
-  const fresh = (at: number | undefined) => at !== undefined && now() - at < FRESH_MS
+  const fresh = (at = NEVER_MS) => now() - at < FRESH_MS
   const seconds = (since: number) => Math.round((now() - since) / 1000)
+  const isStalled = (waiting: number, progressMs: number) => waiting > 0 && now() - progressMs > STALL_MS
 
   /** Only silence is no answer. The reason is in Redis' own words, or in those of the connection. */
   const redisFault = ({ answered, refusal, connection }: Source['state']): Fault => {
     if (!fresh(answered)) return { reason: connection === undefined ? 'Redis does not answer' : reasonOf(connection) }
     return refusal === undefined ? undefined : { reason: reasonOf(refusal) }
   }
-  const because = (what: string, why: RedisFault | undefined): string =>
-    why === undefined ? what : `${what}: ${reasonOf(why)}`
+  const because = (what: string, why: RedisFault | undefined): Fault => ({
+    reason: why === undefined ? what : `${what}: ${reasonOf(why)}`,
+  })
 
-  /** Each part, and what is wrong with it. */
   function* listFaults(): Generator<[part: string, fault: Fault]> {
     for (const { id, state } of sources) {
       yield [`redis:${id}`, redisFault(state)]
       // A source whose server is another one does not run: it has no other parts.
       const { refused, pubsub } = state
-      yield [`source:${id}`, unless(refused === undefined, () => refused ?? '')]
+      yield [`source:${id}`, refused === undefined ? undefined : { reason: refused }]
       if (refused !== undefined) continue
-      if (channels.length > 0)
-        yield [
-          `pubsub:${id}`,
-          unless(fresh(pubsub.heardMs), () => because('the relay hears no heartbeat', pubsub.fault)),
-        ]
+      const heard = fresh(pubsub.heardMs) ? undefined : because('the relay hears no heartbeat', pubsub.fault)
+      if (channels.length > 0) yield [`pubsub:${id}`, heard]
       const { leased, unleased, lookFailure, lists } = state.lists
-      yield [`lease:${id}`, unless(leased, () => because(UNLEASED, unleased))]
+      yield [`lease:${id}`, leased ? undefined : because(UNLEASED, unleased)]
       // A fault of the whole server shows in its own part.
-      const lasts = (failure: LookFailure | undefined): failure is LookFailure =>
+      const lasting = (failure: LookFailure | undefined, start = ''): Fault =>
         failure !== undefined && now() - failure.sinceMs > FRESH_MS && fresh(state.answered)
-      yield [
-        `claims:${id}`,
-        lasts(lookFailure) ? { reason: `the relay cannot look for leftover claims: ${lookFailure.reason}` } : undefined,
-      ]
-      for (const [list, { waitsFor, progressMs, items, failing }] of lists)
-        yield [
-          `list:${id}:${list}`,
-          items > 0 && now() - progressMs > STALL_MS
-            ? {
-                reason: `${items} items wait, and the relay has taken none for ${seconds(progressMs)} s: it waits for ${WAITS[waitsFor]}`,
-                stalled: true,
-              }
-            : lasts(failing)
-              ? { reason: failing.reason }
-              : undefined,
-        ]
+          ? { reason: start + failure.reason }
+          : undefined
+      yield [`claims:${id}`, lasting(lookFailure, 'the relay cannot look for leftover claims: ')]
+      for (const [list, { waitsFor, progressMs, items, failing }] of lists) {
+        const reason = `${items} items wait, and the relay has taken none for ${seconds(progressMs)} s: it waits for ${WAITS[waitsFor]}`
+        yield [`list:${id}:${list}`, isStalled(items, progressMs) ? { reason, stalled: true } : lasting(failing)]
+      }
     }
     for (const [{ name }, { standing, held, progressMs, inFlight }] of senders) {
       const { failingSince, problem } = standing
       const until = failingSince === undefined ? 'for their turn' : 'until SQS accepts messages again'
       const why = inFlight > 0 ? 'for the response to a request' : until
-      yield [
-        `sqs:${name}`,
-        held > 0 && now() - progressMs > STALL_MS
-          ? {
-              reason: `${held} notifications wait ${why}: no progress for ${seconds(progressMs)} s`,
-              stalled: true,
-            }
-          : unless(failingSince === undefined, () => problem ?? 'SQS accepts no messages, or the queue does not exist'),
-      ]
+      const reason = `${held} notifications wait ${why}: no progress for ${seconds(progressMs)} s`
+      const refusal = { reason: problem ?? 'SQS accepts no messages, or the queue does not exist' }
+      const fault = failingSince === undefined ? undefined : refusal
+      yield [`sqs:${name}`, isStalled(held, progressMs) ? { reason, stalled: true } : fault]
     }
     // A fault from before SQS answered again says nothing about later.
     if (fresh(lastAnswer())) sqsFault = undefined
     yield ['sqs', sqsFault]
-    yield ['journal', unless(intake.brokenSince === undefined, () => 'the relay cannot write the journal')]
+    yield ['journal', intake.brokenSince === undefined ? undefined : { reason: 'the relay cannot write the journal' }]
   }
 
-  const lastAnswer = (): number | undefined => {
-    const times = [...senders.values()]
-      .map((sender) => sender.standing.lastAnsweredMs)
-      .concat(sqsAnswered)
-      .filter((at) => at !== undefined)
-    return times.length === 0 ? undefined : Math.max(...times)
-  }
+  const lastAnswer = (): number =>
+    Math.max(sqsAnswered, ...[...senders.values()].map(({ standing }) => standing.lastAnsweredMs ?? NEVER_MS))
 
   const look = () => {
     const found = new Map(listFaults())
@@ -129,10 +107,7 @@ export function createReadiness(options: ReadinessOptions) {
     for (const [name, fault] of found) {
       const former = parts.get(name)
       const ok = fault === undefined
-      const since =
-        former !== undefined && former.ok === ok
-          ? former.since
-          : new Date(former === undefined ? start : now()).toISOString()
+      const since = former?.ok === ok ? former.since : new Date(former === undefined ? start : now()).toISOString()
       parts.set(name, fault === undefined ? { ok, since } : { ok, since, reason: fault.reason })
       if (fault?.stalled !== true) stalls.delete(name)
       else if (!stalls.has(name)) {

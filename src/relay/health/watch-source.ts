@@ -1,23 +1,20 @@
-import { createNews, sleep, sleepToBeat, within, type Logger } from '../../runtime/index.ts'
+import { createNews, sleep, sleepToBeat, within } from '../../runtime/index.ts'
 import { describe, RelayError } from '../errors.ts'
 import { PARKED_KEY, RELAYS_KEY, SEEN_EMPTY_KEY } from '../redis/keys.ts'
 import { LEASE_MS } from '../redis/lease.ts'
 import type { ListState } from '../lists/list-source.ts'
-import type { Metrics } from '../metrics.ts'
+import type { Tools } from '../metrics.ts'
 import { connect, type Redis } from '../redis/client.ts'
 import { isAnswer, judgeRedis, sentenceOf, type RedisFault } from '../redis/advice.ts'
 import type { OutputBuffer } from '../redis/output-buffer.ts'
 import type { Identity } from '../redis/source-identity.ts'
 
-export type WatchOptions = {
+export type WatchOptions = Tools & {
   readonly sourceId: string
   readonly client: Redis
   readonly identity: Pick<Identity, 'look'>
   readonly lists: ReadonlyMap<string, ListState>
   readonly outputBuffer: OutputBuffer
-  readonly log: Logger
-  readonly metrics: Metrics
-  readonly now: () => number
   /** Called when Redis has answered, with what it refuses, if it answered with an error. */
   readonly onAnswered: (atMs: number, refusal: RedisFault | undefined) => void
   /** Called when Redis refuses nothing, and has told its name: it may be written to. */

@@ -1,5 +1,9 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { toLost, toNote, toRow, type JournalRow, type Lost } from './journal-row.ts'
+
+export const journalPath = (dataDir: string, relayId: string): string => join(dataDir, `journal-${relayId}.db`)
 
 const SCHEMA = `
 CREATE TABLE IF NOT EXISTS until (source TEXT PRIMARY KEY, at INTEGER NOT NULL) STRICT;
@@ -35,14 +39,15 @@ export const toRoute = (table: string): string =>
 export const quote = (table: string): string => `"${table.replaceAll('"', '""')}"`
 
 /** Counts the notifications in a journal of this or an older version, table by table. */
-export const countRows = (db: DatabaseSync) =>
-  db
-    .prepare(HEARD_TABLES)
-    .all()
-    .map(({ name }) => {
-      const found = db.prepare(`SELECT count(*) AS rows, max(row) AS last FROM ${quote(String(name))}`).get()
-      return { table: String(name), rows: Number(found?.['rows']), lastRow: Number(found?.['last']) }
-    })
+export function countRows(db: DatabaseSync) {
+  const tables = db.prepare(HEARD_TABLES).all()
+  return tables.map(({ name }) => {
+    const table = String(name)
+    const found = db.prepare(`SELECT count(*) AS rows, max(row) AS last FROM ${quote(table)}`).get()
+    const [rows, lastRow] = [Number(found?.['rows']), Number(found?.['last'])]
+    return { isFormer: table === FORMER_TABLE, route: toRoute(table), rows, lastRow }
+  })
+}
 
 /** Free space (bytes) that a file keeps: what comes and goes in a busy second. */
 const SLACK_BYTES = 1024 * 1024
@@ -72,7 +77,7 @@ PRAGMA synchronous = FULL;
 `
 
 /** Opens a SQLite file and prepares its statements. Throws what SQLite throws. */
-export function openJournalFile(file: string, { isDraft = false }: { readonly isDraft?: boolean } = {}) {
+export function openJournalFile(file: string, isDraft = false) {
   const db = new DatabaseSync(file)
   try {
     db.exec(isDraft ? SETTINGS_OF_DRAFT : SETTINGS)
@@ -174,20 +179,44 @@ export function openJournalFile(file: string, { isDraft = false }: { readonly is
       isShrinking = isFree
       shrunkAt = performance.now()
     },
-    /** Whether SQLite finds the file sound. */
     isSound: () =>
       db
         .prepare('PRAGMA quick_check(1)')
         .all()
         .every((r) => Object.values(r)[0] === 'ok'),
-    close: () => db.close(),
+    /** Never throws: what cannot be closed was damaged, and everything in it that matters is committed. */
+    close: () => db[Symbol.dispose](),
   }
 }
 
 export type JournalFile = ReturnType<typeof openJournalFile>
 
-/** SQLite's own words for a file that is damaged, or none of its files. Source: SQLITE_CORRUPT (11), SQLITE_NOTADB (26). */
-export function isDamage(error: unknown): boolean {
-  const code = error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : 0
-  return code === 11 || code === 26
+/** A primary result code. Source: https://www.sqlite.org/rescode.html */
+const resultCodeOf = (error: unknown): number =>
+  error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : 0
+
+/** SQLite's own words for a file that is damaged, or none of its files: SQLITE_CORRUPT, SQLITE_NOTADB. */
+export const isDamage = (error: unknown): boolean => [11, 26].includes(resultCodeOf(error))
+
+/** Whether another process has it: SQLITE_BUSY, SQLITE_LOCKED. */
+export const isLocked = (error: unknown): boolean => [5, 6].includes(resultCodeOf(error))
+
+/**
+ * Takes the right to a journal for this process, and returns how to give it back. SQLite locks the journal's own file as well, but not
+ * while that is recovered or replaced. The lock ends with the process, whatever kills it. Throws what SQLite throws: see `isLocked`.
+ */
+export function takeJournalLock(journal: string): () => void {
+  const file = `${journal}.lock`
+  const db = new DatabaseSync(file)
+  try {
+    // Nothing is ever written: the file stays empty.
+    db.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE')
+    return () => db.close()
+  } catch (error) {
+    db.close()
+    if (!isDamage(error)) throw error
+    // Something else wrote into it.
+    rmSync(file)
+    return takeJournalLock(journal)
+  }
 }

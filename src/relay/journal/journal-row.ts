@@ -26,7 +26,8 @@ export type Lost = {
   readonly lost: number
 }
 
-type Found = Readonly<Record<string, unknown>>
+/** A row as SQLite has it, with numbers as BigInts. */
+export type Found = Readonly<Record<string, unknown>>
 
 /** The latest time that a `Date` can have (ms). */
 const LAST_MS = 8.64e15
@@ -72,14 +73,9 @@ export function toLost(found: Found): Lost[] {
 }
 
 /** One notification that is given up, since there is no room for it. */
-export const toGivenUp = ({ sourceId, route, timeMs }: Pick<JournalEntry, 'sourceId' | 'route' | 'timeMs'>): Lost => ({
-  sourceId,
-  route,
-  cause: 'journal_full',
-  fromMs: timeMs,
-  toMs: timeMs,
-  lost: 1,
-})
+export function toGivenUp({ sourceId, route, timeMs }: Pick<JournalEntry, 'sourceId' | 'route' | 'timeMs'>): Lost {
+  return { sourceId, route, cause: 'journal_full', fromMs: timeMs, toMs: timeMs, lost: 1 }
+}
 
 /** Adds up losses of the same source, route and cause, as the journal's ledger does. */
 export function addTo(all: Map<string, Lost>, lost: Lost): void {

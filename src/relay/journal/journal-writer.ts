@@ -1,8 +1,11 @@
+import { randomInt } from 'node:crypto'
+import { RELAY_TYPE, type Route } from '../../protocol/index.ts'
 import type { Logger } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
 import type { GivenUpLedger } from '../pubsub/given-up.ts'
+import type { JournalIntake } from '../pubsub/pubsub-intake.ts'
 import type { Journal } from './journal.ts'
-import type { JournalRow, Lost } from './journal-row.ts'
+import { addTo, toGivenUp, type JournalRow, type Lost } from './journal-row.ts'
 
 /** How often (ms) a journal that cannot be written is tried again: a try is not free. */
 const RETRY_MS = 250
@@ -71,14 +74,9 @@ export function createJournalWriter({ journal, log, now, givenUp, onDue, onWrita
     write(rows: readonly JournalRow[], announced: readonly Lost[] = []): boolean {
       triedAt = performance.now()
       const ranges = isDue ? new Map([...settled].map(([route, of]) => [route, toRanges(of)])) : undefined
+      const lost = givenUp.unwritten()
       const isWritten = attempt(() => {
-        journal.write({
-          rows,
-          settled: ranges,
-          notes: notes.size > 0 ? notes : undefined,
-          lost: givenUp.unwritten(),
-          announced,
-        })
+        journal.write({ rows, settled: ranges, notes: notes.size > 0 ? notes : undefined, lost, announced })
         return true
       })
       if (isWritten === undefined) return false
@@ -116,3 +114,84 @@ function toRanges(rows: number[]): (readonly [first: number, last: number])[] {
   }
   return ranges
 }
+
+export type TrimOptions = {
+  readonly journal: Journal
+  /** Bytes on disk that the journal may use. */
+  readonly maxBytes: number
+  /** Called with what is in the ledger now. */
+  readonly onGivenUp: (lost: Lost) => void
+}
+
+/** So many bytes of packets go at once: few enough to wait for. */
+export const TRIM_BYTES = 64 * 1024
+
+/** Of a table: the route that its notifications went to last, and from behind which row on they are not in memory. */
+export type Behind = { route: Route; row: number }
+
+/**
+ * Keeps the journal within its bound. The oldest of the routes with `maxAgeMs` go first, since they are worthless by then; when there
+ * are no such, the oldest of all. Only what is in the journal alone can go: `behind` says from which row on. The transaction that deletes
+ * them notes in the journal's ledger that they are lost. Returns whether any went.
+ */
+export function trimJournal(
+  behind: ReadonlyMap<string, Behind>,
+  { journal, maxBytes, onGivenUp }: TrimOptions,
+): boolean {
+  if (behind.size === 0 || journal.size().bytes <= maxBytes) return false
+  for (const isAging of [true, false]) {
+    const [oldest] = [...behind]
+      .filter(([, { route }]) => route.type !== RELAY_TYPE && (route.maxAgeMs !== undefined) === isAging)
+      .flatMap(([name, { row }]) => journal.read(name, row, 0))
+      .toSorted((a, b) => a.entry.timeMs - b.entry.timeMs)
+    if (oldest === undefined) continue
+    const { route } = oldest.entry
+    const rows = journal.read(route, oldest.row - 1, TRIM_BYTES)
+    const bySource = new Map<string, Lost>()
+    for (const { entry } of rows) addTo(bySource, toGivenUp(entry))
+    const lost = [...bySource.values()]
+    journal.write({ settled: new Map([[route, [[oldest.row, rows.at(-1)?.row ?? oldest.row]]]]), lost })
+    for (const one of lost) onGivenUp(one)
+    return true
+  }
+  return false
+}
+
+/** Names of the numbers that the journal keeps beside notifications. Source ids have no `#`. */
+const ID_NOTE = '#journal'
+const numberNote = (sourceId: string): string => `#number:${sourceId}`
+
+/**
+ * Reads the id that no other journal has; makes it when the journal is first opened. One process at a time holds a journal, so another
+ * process that had this id is gone. Undefined when it cannot be written, as on a full disk.
+ */
+export function readJournalId(journal: Journal): number | undefined {
+  const known = journal.noted(ID_NOTE)
+  if (known !== undefined) return known
+  const id = randomInt(1, 2 ** 48 - 1)
+  try {
+    journal.write({ notes: new Map([[ID_NOTE, id]]) })
+    return id
+  } catch {
+    // The next notification that cannot be written logs why.
+    return undefined
+  }
+}
+
+/** What this process and former ones know of a source, kept in the journal. */
+export function createSourceNotes(sourceId: string, journal: Journal, intake: Pick<JournalIntake, 'note'>) {
+  return {
+    /**
+     * Until when (ms) a former process heard Pub/Sub. If the journal has lost its notes, the time of its file: a gap is announced all the same.
+     */
+    formerlyHeardMs: journal.noted(sourceId) ?? journal.lostMs,
+    /** The highest number that a former process saw. */
+    formerNumber: journal.noted(numberNote(sourceId)),
+    /** Pub/Sub was heard until then (ms). */
+    heard: (untilMs: number): void => intake.note(sourceId, untilMs),
+    /** The highest number so far. */
+    saw: (number: number): void => intake.note(numberNote(sourceId), number),
+  }
+}
+
+export type SourceNotes = ReturnType<typeof createSourceNotes>

@@ -1,11 +1,9 @@
 import { mkdirSync } from 'node:fs'
 import type { Logger } from '../../runtime/index.ts'
 import { describe, RelayError } from '../errors.ts'
-import { FORMER_TABLE, isDamage, openJournalFile, toRoute, type JournalFile } from './journal-file.ts'
-import { journalPath, takeFormerJournal } from './former-journal.ts'
-import { isLocked, takeJournalLock } from './journal-lock.ts'
-import { recoverJournal, removeFiles, resumeRecovery } from './salvage.ts'
+import { isDamage, isLocked, journalPath, openJournalFile, takeJournalLock, type JournalFile } from './journal-file.ts'
 import type { JournalRow, Lost } from './journal-row.ts'
+import { recoverJournal, removeFiles, resumeRecovery, takeFormerJournal } from './salvage.ts'
 
 /** A larger file is not looked through at the start: Pub/Sub would not be heard meanwhile. Damage then shows when it is read. */
 const CHECKED_BYTES = 256 * 1024 * 1024
@@ -42,8 +40,9 @@ export type JournalBatch = {
  *
  * @throws RelayError `relay.journal.locked`, `relay.journal.unusable`
  */
-export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOptions) {
-  const path = journalPath(dataDir, relayId)
+export function openJournal(options: JournalOptions) {
+  const { dataDir, sourceIds, log, now } = options
+  const path = journalPath(dataDir, options.relayId)
   const lastRows = new Map<string, number>()
   let file: JournalFile | undefined
   let rowCount = 0
@@ -55,10 +54,9 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
   const open = (): JournalFile => {
     file = openJournalFile(path)
     const tables = file.countRows()
-    if (tables.some(({ table }) => table === FORMER_TABLE)) return recover()
+    if (tables.some(({ isFormer }) => isFormer)) return recover()
     rowCount = 0
-    for (const { table, rows, lastRow } of tables) {
-      const route = toRoute(table)
+    for (const { route, rows, lastRow } of tables) {
       lastRows.set(route, Math.max(lastRows.get(route) ?? 0, lastRow))
       rowCount += rows
     }
@@ -70,10 +68,10 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
    * in its ledger.
    */
   const recover = (cause?: unknown, expectedRows?: number): JournalFile => {
-    closeQuietly(file)
+    file?.close()
     file = undefined
     try {
-      const { aside, saved, hole, notes, writtenMs } = recoverJournal(path, { nowMs: now(), sourceIds, expectedRows })
+      const { aside, saved, hole, notes, writtenMs } = recoverJournal(path, now(), sourceIds, expectedRows)
       if (cause === undefined && hole === undefined) {
         removeFiles(aside)
         log.info({ code: 'relay.journal.converted', saved }, 'The relay converted the journal of an older version')
@@ -92,38 +90,28 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
     }
   }
 
-  const start = (): void => {
-    resumeRecovery(path, now())
-    takeFormerJournal({ dataDir, relayId, sourceIds, log, now })
-    const opened = open()
-    if (opened.usedBytes() <= CHECKED_BYTES && !opened.isSound())
-      recover(new RelayError('relay.journal.damaged', 'the integrity check of SQLite failed'))
-  }
-
   let unlock: (() => void) | undefined
   try {
     mkdirSync(dataDir, { recursive: true })
     unlock = takeJournalLock(path)
     try {
-      start()
+      resumeRecovery(path, now())
+      takeFormerJournal(options)
+      const opened = open()
+      if (opened.usedBytes() <= CHECKED_BYTES && !opened.isSound())
+        recover(new RelayError('relay.journal.damaged', 'the integrity check of SQLite failed'))
     } catch (error) {
       if (!isDamage(error)) throw error
       recover(error)
     }
   } catch (error) {
-    closeQuietly(file)
+    file?.close()
     unlock?.()
-    if (isLocked(error))
-      throw new RelayError(
-        'relay.journal.locked',
-        `another process uses the journal in ${dataDir}: end that process, or give this one its own ENIGMA_DATA_DIR or ENIGMA_RELAY_ID`,
-        { cause: error },
-      )
-    throw new RelayError(
-      'relay.journal.unusable',
-      `the journal in ${dataDir} cannot be opened (${describe(error)}): make the folder writable, free disk space, or set ENIGMA_DATA_DIR`,
-      { cause: error },
-    )
+    const locked = `another process uses the journal in ${dataDir}: end that process, or give this one its own ENIGMA_DATA_DIR or ENIGMA_RELAY_ID`
+    const unusable = `the journal in ${dataDir} cannot be opened (${describe(error)}): make the folder writable, free disk space, or set ENIGMA_DATA_DIR`
+    throw isLocked(error)
+      ? new RelayError('relay.journal.locked', locked, { cause: error })
+      : new RelayError('relay.journal.unusable', unusable, { cause: error })
   }
 
   /** Does it; once more on a new file when this one turns out to be damaged. */
@@ -140,9 +128,8 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
         return work(recover(error, rowCount))
       }
     } catch (error) {
-      throw new RelayError('relay.journal.unusable', `the journal cannot be ${what}: ${describe(error)}`, {
-        cause: error,
-      })
+      const text = `the journal cannot be ${what}: ${describe(error)}`
+      throw new RelayError('relay.journal.unusable', text, { cause: error })
     }
   }
 
@@ -196,19 +183,10 @@ export function openJournal({ dataDir, relayId, sourceIds, log, now }: JournalOp
     /** When (ms) a journal was written last whose notes were lost, when it was found damaged at the start; else undefined. */
     lostMs,
     close(): void {
-      closeQuietly(file)
+      file?.close()
       unlock()
     },
   }
 }
 
 export type Journal = ReturnType<typeof openJournal>
-
-/** What cannot be closed was damaged, and everything in it that matters is committed. */
-function closeQuietly(file: JournalFile | undefined): void {
-  try {
-    file?.close()
-  } catch {
-    // Closed already, or beyond closing.
-  }
-}

@@ -1,8 +1,20 @@
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { FORMER_TABLE, HEARD_TABLES, openJournalFile, quote, toRoute, type JournalFile } from './journal-file.ts'
-import { toLost, toNote, toRow } from './journal-row.ts'
+import { describe } from '../errors.ts'
+import type { JournalOptions } from './journal.ts'
+import {
+  FORMER_TABLE,
+  HEARD_TABLES,
+  isDamage,
+  journalPath,
+  openJournalFile,
+  quote,
+  takeJournalLock,
+  toRoute,
+  type JournalFile,
+} from './journal-file.ts'
+import { toLost, toNote, toRow, type Found } from './journal-row.ts'
 
 /** So many rows in a row are looked for one by one where a scan fails; then only rows that can be reached from the end are taken. */
 const MOST_LOOKS = 20_000
@@ -12,24 +24,19 @@ const ENDS = ['', '-wal', '-shm']
 
 const draftOf = (path: string): string => `${path}.recovery`
 
-export type RecoveryOptions = {
-  readonly nowMs: number
-  /** Of the relay: what may be missing is added to the ledger for each, and for each that the journal names. */
-  readonly sourceIds: readonly string[]
-  /** How many rows there were, where that is known. */
-  readonly expectedRows: number | undefined
-}
-
 /**
  * Copies what can be read of a journal, damaged or of an older version, into a draft beside it, row by row; then puts the file aside, and
  * the draft in its place. The file keeps its name until the draft is whole and on disk, so whatever kills the process in between, the next
  * start finds either the file, to begin again, or the whole draft, to finish.
+ *
+ * @param sourceIds of the relay: what may be missing is added to the ledger for each, and for each that the journal names
+ * @param expectedRows how many rows there were, where that is known
  */
-export function recoverJournal(path: string, { nowMs, sourceIds, expectedRows }: RecoveryOptions) {
+export function recoverJournal(path: string, nowMs: number, sourceIds: readonly string[], expectedRows?: number) {
   removeFiles(draftOf(path))
   /** When the file was written last. */
   const writtenMs = Math.floor(statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? nowMs)
-  const draft = openJournalFile(draftOf(path), { isDraft: true })
+  const draft = openJournalFile(draftOf(path), true)
   let found: ReturnType<typeof copyReadable>
   try {
     found = draft.inTransaction(() => {
@@ -70,7 +77,7 @@ function copyReadable(path: string, draft: JournalFile, writtenMs: number) {
   let db: DatabaseSync | undefined
   let isCut = false
   /** The statement's rows, as far as they can be read: `isCut` tells. */
-  function* rowsOf(sql: string, ...values: number[]): Generator<Readonly<Record<string, unknown>>> {
+  function* rowsOf(sql: string, ...values: number[]): Generator<Found> {
     isCut = false
     try {
       if (db === undefined) {
@@ -91,7 +98,7 @@ function copyReadable(path: string, draft: JournalFile, writtenMs: number) {
     let atMs: number | undefined
     let looks = 0
     let next = 1
-    const keep = (found: Readonly<Record<string, unknown>>) => {
+    const keep = (found: Found) => {
       const isFormer = table === FORMER_TABLE
       const route = isFormer ? String(found['route']) : toRoute(table)
       const { row, entry } = toRow(found, route)
@@ -134,11 +141,7 @@ function copyReadable(path: string, draft: JournalFile, writtenMs: number) {
   const tables = [...rowsOf(HEARD_TABLES)]
   if (isCut) holes.push({})
   for (const { name } of tables) copyTable(String(name))
-  try {
-    db?.close()
-  } catch {
-    // It was damaged.
-  }
+  db?.[Symbol.dispose]()
   const toMs = Math.max(...holes.map((hole) => hole.toMs ?? writtenMs))
   const fromMs = Math.min(toMs, ...holes.map((hole) => hole.fromMs ?? firstMs))
   return { saved, notes, hole: holes.length > 0 ? { fromMs, toMs } : undefined }
@@ -150,10 +153,8 @@ const asideOf = (path: string, nowMs: number): string =>
 /** The youngest of the files that were put aside: their names tell the time. */
 function latestAside(path: string): string | undefined {
   const start = `${basename(path)}.damaged-`
-  const [latest] = readdirSync(dirname(path))
-    .filter((name) => name.startsWith(start) && !/-(wal|shm)$/.test(name))
-    .toSorted()
-    .toReversed()
+  const asides = readdirSync(dirname(path)).filter((name) => name.startsWith(start) && !/-(wal|shm)$/.test(name))
+  const latest = asides.toSorted().at(-1)
   return latest === undefined ? undefined : join(dirname(path), latest)
 }
 
@@ -164,4 +165,64 @@ function moveFiles(from: string, to: string): void {
 
 export function removeFiles(path: string): void {
   for (const end of [...ENDS, '-journal']) rmSync(path + end, { force: true })
+}
+
+/**
+ * A relay that has no journal yet takes over the youngest one in its folder that nobody uses: a container that is made anew has
+ * another host name, and so another id, and what the former one heard and did not send is on the volume. One that a running relay
+ * has is locked, and stays where it is; so does one of a relay of other sources, which is to announce their gaps when it is back.
+ */
+export function takeFormerJournal({ dataDir, relayId, sourceIds, log, now }: JournalOptions): void {
+  const path = journalPath(dataDir, relayId)
+  if (existsSync(path)) return
+  // Also one whose recovery was all but done: its draft has to be named after it yet.
+  const names = readdirSync(dataDir).flatMap((name) => /^journal-.+\.db(?=$|\.recovery$)/.exec(name)?.[0] ?? [])
+  const others = [...new Set(names)].map((name) => join(dataDir, name))
+  const changedMs = (file: string) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0
+  for (const other of others.toSorted((a, b) => changedMs(b) - changedMs(a))) {
+    let unlock: (() => void) | undefined
+    try {
+      try {
+        unlock = takeJournalLock(other)
+        if (!existsSync(other)) resumeRecovery(other, now())
+        if (!isOfSources(other)) continue
+      } catch (error) {
+        log.info(
+          { code: 'relay.journal.not_taken', file: other, error: describe(error) },
+          'The relay leaves the journal of another relay alone',
+        )
+        continue
+      }
+      takeOver(other)
+      return log.warn(
+        { code: 'relay.journal.taken_over', file: other, relayId },
+        'The relay took over the journal of a relay with another id that is not running; set ENIGMA_RELAY_ID so that the id stays the same',
+      )
+    } finally {
+      unlock?.()
+    }
+  }
+
+  /** All of its files: what was put aside belongs to it, and so does a draft. The database last: it tells that there is a journal. */
+  function takeOver(other: string): void {
+    const start = basename(other)
+    rmSync(`${other}.lock`, { force: true })
+    for (const name of readdirSync(dataDir))
+      if (name.startsWith(start) && name !== start && name !== `${start}.lock`)
+        renameSync(join(dataDir, name), path + name.slice(start.length))
+    renameSync(other, path)
+  }
+
+  function isOfSources(file: string): boolean {
+    try {
+      const journal = openJournalFile(file)
+      const heard = [...journal.notes().keys()].filter((name) => !name.startsWith('#'))
+      journal.close()
+      return heard.every((sourceId) => sourceIds.includes(sourceId))
+    } catch (error) {
+      // A damaged one is recovered when it is opened next.
+      if (isDamage(error)) return true
+      throw error
+    }
+  }
 }

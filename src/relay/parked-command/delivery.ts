@@ -4,10 +4,10 @@ import { describe } from '../errors.ts'
 import type { Keeper } from '../item.ts'
 import { createMetrics } from '../metrics.ts'
 import { toItem, type Stamped } from '../notification/stamp.ts'
-import type { Outages } from '../sender/outages.ts'
+import type { Outages } from '../sender/failures.ts'
 import { createSender, type Sender } from '../sender/sender.ts'
-import { createUplink } from '../sender/uplink.ts'
-import type { BatchClient } from '../targets/sqs/batch-client.ts'
+import { createUplink } from '../sender/pacing.ts'
+import type { BatchClient } from '../targets/sqs/sqs-client.ts'
 import { createSqsTarget } from '../targets/sqs/sqs-target.ts'
 
 /** What became of a notification: SQS accepted it for this queue, or why not. */

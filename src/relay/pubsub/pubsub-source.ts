@@ -13,7 +13,7 @@ import { createRedis, type Failing, type Redis } from '../redis/client.ts'
 import { isAnswer, judgeRedis, type RedisFault } from '../redis/advice.ts'
 import type { OutputBuffer } from '../redis/output-buffer.ts'
 import type { Identity } from '../redis/source-identity.ts'
-import type { SourceNotes } from '../journal/journal-notes.ts'
+import type { SourceNotes } from '../journal/journal-writer.ts'
 import type { Announcer } from '../notification/announcer.ts'
 import type { Stamp } from '../notification/stamp.ts'
 

@@ -1,5 +1,58 @@
+import { hash } from 'node:crypto'
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
+import { CONTENT_ENCODING, GZIP, joinEvents, textOf, type Route } from '../../protocol/index.ts'
 import type { Item } from '../item.ts'
-import type { Pack } from './pack.ts'
+import type { Parcel } from '../targets/target.ts'
+
+/** What one message carries. Frozen once sent: a retry sends it as it was, so that SQS recognises a copy. */
+export type Pack = {
+  readonly items: readonly Item[]
+  /** The body in gzip and base64; undefined: the body is what `bodyOf` returns. */
+  readonly gzipped: string | undefined
+  /** Of the body and its attribute, as SQS counts them. */
+  readonly bytes: number
+  /** A hash of all ids, so that another pack never looks like a copy. */
+  readonly deduplicationId: string
+}
+
+const compress = promisify(gzip)
+
+/** What the attribute `content-encoding` adds to a message: name, type and value are counted. */
+const ATTRIBUTE_BYTES = CONTENT_ENCODING.length + 'String'.length + GZIP.length
+
+/** How many of the items that wait go into one pack: as many as its limits allow, at least one. */
+export function countForPack(waiting: readonly Item[], from: number, route: Route, maxBytes: number): number {
+  const most = Math.min(route.packBytes, maxBytes)
+  let bytes = 1
+  let count = 0
+  while (from + count < waiting.length && count < route.packNotifications) {
+    bytes += (waiting[from + count] as Item).bytes + 1
+    if (count > 0 && bytes > most) break
+    count++
+  }
+  return count
+}
+
+const makePack = (items: readonly Item[], gzipped: string | undefined, bytes: number): Pack => {
+  const deduplicationId = hash('sha256', items.map(({ id }) => id).join('\n'), 'hex')
+  return { items, gzipped, bytes, deduplicationId }
+}
+
+/** A pack of these items, or undefined when it must be gzipped first (`toGzippedPack`). */
+export function toPack(items: readonly Item[], maxBytes: number): Pack | undefined {
+  const bytes = items.reduce((sum, item) => sum + item.bytes + 1, items.length > 1 ? 1 : -1)
+  return bytes > maxBytes ? undefined : makePack(items, undefined, bytes)
+}
+
+/** The same, gzipped, as base64; undefined when it is still too large. */
+export async function toGzippedPack(items: readonly Item[], maxBytes: number): Promise<Pack | undefined> {
+  const gzipped = (await compress(joinEvents(items.map(textOf)))).toString('base64')
+  const bytes = gzipped.length + ATTRIBUTE_BYTES
+  return bytes > maxBytes ? undefined : makePack(items, gzipped, bytes)
+}
+
+export const bodyOf = ({ items, gzipped }: Pack): string => gzipped ?? joinEvents(items.map(textOf))
 
 /**
  * Where a lane stands. `idle`: it has nothing to send. `ready`: it is in line for the next request. `busy`: a pack of it is in flight, waits
@@ -25,11 +78,7 @@ export type Lane = {
   failures: number
 }
 
-const NEXT: Readonly<Record<LaneState, readonly LaneState[]>> = {
-  idle: ['ready'],
-  ready: ['busy'],
-  busy: ['ready', 'idle'],
-}
+const NEXT: Record<LaneState, readonly LaneState[]> = { idle: ['ready'], ready: ['busy'], busy: ['ready', 'idle'] }
 
 /** The one place where a lane changes its state. @throws TypeError for a change that would break the order */
 export function moveLane(lane: Lane, to: LaneState): void {
@@ -43,7 +92,6 @@ export function createLane(group: string): Lane {
 
 export const hasWork = (lane: Lane): boolean => lane.frozen.length > 0 || lane.head < lane.waiting.length
 
-/** All that it has to send. */
 export const unsentOf = (lane: Lane): readonly Item[] => [
   ...lane.frozen.flatMap(({ items }) => items),
   ...lane.waiting.slice(lane.head),
@@ -53,16 +101,112 @@ export const unsentOf = (lane: Lane): readonly Item[] => [
 export const oldestOf = (lane: Lane): number | undefined =>
   (lane.frozen[0]?.items[0] ?? lane.waiting[lane.head])?.receivedMs
 
-/** Takes the next `count` items that wait. */
 export function takeWaiting(lane: Lane, count: number): Item[] {
   const items = lane.waiting.slice(lane.head, lane.head + count)
   lane.head += count
-  if (lane.head === lane.waiting.length) {
-    lane.waiting = []
-    lane.head = 0
-  } else if (lane.head > 1_000) {
+  if (lane.head > 1_000 || lane.head === lane.waiting.length) {
     lane.waiting = lane.waiting.slice(lane.head)
     lane.head = 0
   }
   return items
 }
+
+/** A pack on its way, and the lane that waits for what becomes of it. */
+export type Flight = Parcel & { readonly lane: Lane }
+
+export const bytesOf = (flights: readonly Flight[]): number => flights.reduce((sum, { pack }) => sum + pack.bytes, 0)
+
+export type LanesOptions = {
+  readonly route: Route
+  /** Called when a lane is ready. */
+  readonly onReady: () => void
+  /** Called when what is next in a lane is too large as it is: the lane stays busy until `next`. */
+  readonly onTooLarge: (lane: Lane, maxBytes: number) => void
+}
+
+/** A request carries at most this many packs. Source: SendMessageBatch in the SQS API reference. */
+const REQUEST_PACKS = 10
+
+/** The lanes of a route, and those that have something to send in the order in which they became ready. */
+export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
+  const lanes = Array.from({ length: route.lanes }, (_, index) => createLane(String(index)))
+  let ready: Lane[] = []
+
+  const makeReady = (lane: Lane) => {
+    moveLane(lane, 'ready')
+    ready.push(lane)
+    onReady()
+  }
+
+  const isFull = (lane: Lane) => lane.waiting.length - lane.head >= route.packNotifications
+
+  /** Undefined when what is next in the lane is too large as it is. */
+  const nextPack = (lane: Lane, maxBytes: number, packBytes: number): Pack | undefined => {
+    const frozen = lane.frozen.shift()
+    if (frozen !== undefined) return frozen
+    const count = countForPack(lane.waiting, lane.head, route, Math.min(packBytes, maxBytes))
+    if (count === 1 && (lane.waiting[lane.head] as Item).bytes > maxBytes) return undefined
+    return toPack(takeWaiting(lane, count), maxBytes)
+  }
+
+  return {
+    push(item: Item): void {
+      const lane = lanes[item.lane] as Lane
+      lane.waiting.push(item)
+      if (lane.state === 'idle') makeReady(lane)
+      else if (lane.state === 'ready' && route.lingerMs > 0 && isFull(lane)) onReady()
+    },
+    /** What was in flight of a lane is settled, or frozen again: its next pack is in line. */
+    next(lane: Lane): void {
+      if (hasWork(lane)) makeReady(lane)
+      else moveLane(lane, 'idle')
+    },
+    /**
+     * The packs of the next request, within the size of a request unless one notification alone is larger. Their lanes are busy until
+     * `next`.
+     */
+    gather(maxBytes: number, requestBytes: number): Flight[] {
+      const flights: Flight[] = []
+      let total = 0
+      let used = 0
+      for (const lane of ready) {
+        if (flights.length === REQUEST_PACKS) break
+        const pack = nextPack(lane, maxBytes, requestBytes)
+        if (pack !== undefined && total + pack.bytes > requestBytes && flights.length > 0) {
+          lane.frozen.unshift(pack)
+          break
+        }
+        used++
+        moveLane(lane, 'busy')
+        if (pack === undefined) onTooLarge(lane, maxBytes)
+        else {
+          flights.push({ lane, group: lane.group, pack })
+          total += pack.bytes
+        }
+      }
+      ready = ready.slice(used)
+      return flights
+    },
+    isFailing: (lane: number): boolean => (lanes[lane] as Lane).failures > 0,
+    /** Whether a request would carry as many packs as it may, or one as many notifications. */
+    get isFull(): boolean {
+      const [first] = ready
+      return ready.length >= REQUEST_PACKS || (first !== undefined && isFull(first))
+    },
+    /** When (ms) the oldest of the lane that is next in line was received; undefined when no lane is ready. */
+    get readySinceMs(): number | undefined {
+      const [first] = ready
+      return first === undefined ? undefined : oldestOf(first)
+    },
+    get isEmpty(): boolean {
+      return ready.length === 0
+    },
+    /** When (ms) the oldest that waits was received; undefined when nothing does. */
+    oldestMs(): number | undefined {
+      const times = lanes.map(oldestOf).filter((ms) => ms !== undefined)
+      return times.length === 0 ? undefined : Math.min(...times)
+    },
+  }
+}
+
+export type Lanes = ReturnType<typeof createLanes>

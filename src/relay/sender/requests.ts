@@ -1,4 +1,4 @@
-import type { Arrival, Shipment, Uplink } from './uplink.ts'
+import type { Arrival, Shipment, Uplink } from './pacing.ts'
 
 /** Why a request was given up before SQS answered it. */
 export class RequestError extends Error {
@@ -14,18 +14,7 @@ export class RequestError extends Error {
 /** How long (ms) a request may stay unanswered, beyond what the uplink needs, before another one is sent to see whether SQS answers. */
 const SILENT_MS = 1_000
 
-type Open<Input, Output> = {
-  readonly input: Input
-  readonly shipment: Shipment
-  /** When (ms) it should have been answered. */
-  readonly dueMs: number
-  readonly abort: AbortController
-  readonly resolve: (output: Output) => void
-  readonly reject: (error: unknown) => void
-}
-
 export type RequestsOptions<Input> = {
-  /** Shared by all routes. */
   readonly uplink: Uplink
   /**
    * Returns the smallest part of a request that SQS answers by itself, with its size; the request itself when it has no parts. The answer
@@ -54,9 +43,15 @@ export function createRequests<Input, Output>(
   attempt: (input: Input, signal: AbortSignal, limitMs: number) => Promise<Output>,
   { uplink, toProbe, isAnswer, silentMs = SILENT_MS }: RequestsOptions<Input>,
 ) {
+  const begin = (input: Input, shipment: Shipment, waitMs: number) => {
+    // When (ms) it should have been answered.
+    const dueMs = performance.now() + waitMs
+    return { ...Promise.withResolvers<Output>(), input, shipment, dueMs, abort: new AbortController() }
+  }
+  type Open = ReturnType<typeof begin>
   /** In the order in which they were sent. */
-  const open = new Set<Open<Input, Output>>()
-  const probes = new Map<AbortController, Open<Input, Output>>()
+  const open = new Set<Open>()
+  const probes = new Map<AbortController, Open>()
   let timer: NodeJS.Timeout | undefined
   let onIdle: () => unknown = () => undefined
 
@@ -77,7 +72,7 @@ export function createRequests<Input, Output>(
     timer = setTimeout(watch, Math.max(1, waitMs)).unref()
   }
 
-  const endProbes = (isMeant: (of: Open<Input, Output>) => boolean) => {
+  const endProbes = (isMeant: (of: Open) => boolean) => {
     for (const [abort, of] of probes)
       if (isMeant(of)) {
         probes.delete(abort)
@@ -85,7 +80,7 @@ export function createRequests<Input, Output>(
       }
   }
 
-  const probe = async (of: Open<Input, Output>, input: Input): Promise<void> => {
+  const probe = async (of: Open, input: Input): Promise<void> => {
     const [oldest] = probes.keys()
     if (probes.size >= PROBES && oldest !== undefined) {
       probes.delete(oldest)
@@ -114,7 +109,7 @@ export function createRequests<Input, Output>(
   }
 
   /** It is answered, or given up: what was sent of it is of no use any more. */
-  const settle = (one: Open<Input, Output>, end: () => void) => {
+  const settle = (one: Open, end: () => void) => {
     open.delete(one)
     end()
     one.abort.abort()
@@ -127,20 +122,18 @@ export function createRequests<Input, Output>(
      * @throws what `attempt` throws, or that SQS did not answer this one although it answered later requests
      */
     async send(input: Input, bytes: number): Promise<Output> {
-      const { promise, resolve, reject } = Promise.withResolvers<Output>()
       const shipment = uplink.ship(bytes)
       const waitMs = silentMs + 2 * uplink.expectedMs(shipment)
-      const dueMs = performance.now() + waitMs
-      const one = { input, shipment, dueMs, abort: new AbortController(), resolve, reject }
+      const one = begin(input, shipment, waitMs)
       let arrival: Arrival = 'failed'
       open.add(one)
       timer ??= setTimeout(watch, waitMs).unref()
       attempt(input, one.abort.signal, uplink.limitMs(shipment)).then((output) => {
         arrival = 'answered'
-        resolve(output)
-      }, reject)
+        one.resolve(output)
+      }, one.reject)
       try {
-        return await promise
+        return await one.promise
       } catch (error) {
         if (error instanceof Error && error.name === 'TimeoutError') arrival = 'late'
         throw error

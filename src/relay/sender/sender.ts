@@ -1,23 +1,16 @@
 import type { Route } from '../../protocol/index.ts'
-import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
+import { backoffMs, sleep } from '../../runtime/index.ts'
 import { detach, type Item } from '../item.ts'
-import type { Metrics } from '../metrics.ts'
+import type { Tools } from '../metrics.ts'
 import type { Limits, Outcome, Rejection, Target } from '../targets/target.ts'
-import { unsentOf } from './lane.ts'
-import { bytesOf, createLanes, type Flight } from './lanes.ts'
-import type { Outages } from './outages.ts'
-import { createPacing } from './pacing.ts'
-import { createRefusals } from './refusals.ts'
+import { createRejected, createStanding, type Outages } from './failures.ts'
+import { bytesOf, createLanes, unsentOf, type Flight, type Lane } from './lane.ts'
+import { createPacing, type Uplink } from './pacing.ts'
 import { createRequests } from './requests.ts'
-import { createStanding } from './standing.ts'
-import type { Uplink } from './uplink.ts'
 
-export type SenderOptions = {
+export type SenderOptions = Tools & {
   readonly route: Route
   readonly target: Target
-  readonly log: Logger
-  readonly metrics: Metrics
-  readonly now: () => number
   /** Shared by all senders, so that what they all suffer from is logged once. */
   readonly outages: Outages
   /** Shared by all senders. */
@@ -26,7 +19,6 @@ export type SenderOptions = {
   readonly onRoom: () => void
 }
 
-/** The packs of one request, and where they go. */
 type Batch = { readonly to: Limits; readonly flights: readonly Flight[] }
 
 /** The smallest pack alone: the target answers for each by itself. */
@@ -42,12 +34,13 @@ const RETRY_MAX_MS = 1_500
  * Sends the notifications of one route. Lanes that have something to send are in line; while fewer than `inFlight` requests are out, the
  * first ten send a pack each in the next one. Under load a pack is what gathered in its lane while the last one was out, and a
  * request what gathered while all others were. What becomes of a pack: accepted, its notifications are settled; not accepted, it is
- * retried as it was, before anything that waits in its lane; refused for its content, it is bisected (`refusals.ts`).
+ * retried as it was, before anything that waits in its lane; refused for its content, it is bisected (`createRejected`).
  */
-export function createSender({ route, target, log, metrics, now, onRoom, outages, uplink }: SenderOptions) {
+export function createSender(options: SenderOptions) {
+  const { route, target, log, metrics, now, onRoom, uplink } = options
   const labels = { route: route.name }
   const stopping = new AbortController()
-  const standing = createStanding({ routeName: route.name, target, outages, log, now })
+  const standing = createStanding(options)
   /** Packs of a request that was refused whole: each goes alone, so that none is refused for another. */
   const singles: Flight[] = []
   let isScheduled = false
@@ -74,11 +67,8 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
     })
   }
 
-  const lanes = createLanes({
-    route,
-    onReady: schedule,
-    onTooLarge: (lane, maxBytes) => void refusals.compress(lane, maxBytes),
-  })
+  const onTooLarge = (lane: Lane, maxBytes: number) => void rejected.compress(lane, maxBytes)
+  const lanes = createLanes({ route, onReady: schedule, onTooLarge })
 
   const pacing = createPacing({ ...route, onDue: () => dispatch() })
   /** How long the next notification has waited; of a route that does not linger nobody asks. */
@@ -108,17 +98,14 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
   }
 
   const find = (): Promise<Limits | undefined> => {
-    finding ??= target
-      .find(stopping.signal, (problem) => standing.missing(problem))
-      .then((found) => {
-        finding = undefined
-        standing.found()
-        // What was learned of it still counts.
-        if (found === undefined || found.address !== limits?.address || found.maxBytes !== limits.maxBytes)
-          limits = found
-        if (found !== undefined) schedule()
-        return limits
-      })
+    finding ??= target.find(stopping.signal, standing.missing).then((found) => {
+      finding = undefined
+      standing.found()
+      // What was learned of it still counts.
+      if (found === undefined || found.address !== limits?.address || found.maxBytes !== limits.maxBytes) limits = found
+      if (found !== undefined) schedule()
+      return limits
+    })
     return finding
   }
 
@@ -138,7 +125,7 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
     metrics.parked.inc({ ...labels, reason })
     leave([item])
   }
-  const refusals = createRefusals({ ...labels, target, lanes, log, find, park })
+  const rejected = createRejected({ route, target, lanes, log, find, park })
 
   const deliver = async (batch: Batch): Promise<void> => {
     const { flights } = batch
@@ -164,7 +151,6 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
     }
   }
 
-  /** A request failed as a whole. */
   const rejectAll = (batch: Batch, rejection: Rejection) => {
     const { flights } = batch
     const { verdict, isForSize, isMissing, problem, detail } = rejection
@@ -174,7 +160,7 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
     else if (!isForSize) standing.answered()
     // A refused request says nothing of its packs: each is tried alone before it is taken apart.
     if (verdict === 'refused' && flights.length > 1) {
-      if (isForSize && limits?.address === batch.to.address) limits = refusals.shrinkRequests(limits, bytesOf(flights))
+      if (isForSize && limits?.address === batch.to.address) limits = rejected.shrinkRequests(limits, bytesOf(flights))
       singles.push(...flights)
     } else for (const flight of flights) reject(flight, rejection)
   }
@@ -192,7 +178,7 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
   }
 
   const reject = (flight: Flight, rejection: Rejection) => {
-    if (rejection.verdict === 'refused') return void refusals.bisect(flight, rejection)
+    if (rejection.verdict === 'refused') return void rejected.bisect(flight, rejection)
     const { lane, pack } = flight
     metrics.retried.inc(labels, pack.items.length)
     lane.frozen.unshift(pack)
@@ -205,7 +191,6 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
   return {
     /** Looks for the target, before there is anything to send. */
     find,
-    /** Puts a notification in its lane. */
     push(item: Item): void {
       if (held === 0) progress = now()
       held++
@@ -222,11 +207,9 @@ export function createSender({ route, target, log, metrics, now, onRoom, outages
       await requests.end(deadlineMs)
     },
     standing,
-    /** Notifications in memory. */
     get held() {
       return held
     },
-    /** Their bytes. */
     get bytes() {
       return bytes
     },

@@ -1,7 +1,6 @@
 import { connect as connectTcp, type Socket } from 'node:net'
 import { Agent, buildConnector, Pool, ProxyAgent, type Dispatcher } from 'undici'
-import { exchange, namedError, type HttpAnswer, type HttpLimits } from './http-exchange.ts'
-import { proxyFor, type HttpProxies, type HttpProxy } from './http-proxy.ts'
+import { proxyFor, ProxyError, type HttpProxies, type HttpProxy } from './http-proxy.ts'
 
 export type HttpHandlerOptions = {
   readonly proxies: HttpProxies
@@ -24,29 +23,10 @@ type SdkRequest = {
 }
 type PerRequest = { readonly abortSignal?: AbortSignal; readonly requestTimeout?: number }
 
-type HttpRequest = {
-  readonly path: string
-  readonly method: string
-  readonly headers: Readonly<Record<string, string>>
-  readonly body: string | Uint8Array | null
-}
-
-/** The proxy lets no request through. */
-export class ProxyError extends Error {
-  override readonly name = 'ProxyError'
-  readonly code = 'relay.proxy.refused'
-  /** The status that the proxy answered with. */
-  readonly status: number
-  constructor(status: number, options?: ErrorOptions) {
-    super(
-      status === 407
-        ? 'the HTTP proxy requires a user and password (407)'
-        : `the HTTP proxy refused to connect to SQS (${status})`,
-      options,
-    )
-    this.status = status
-  }
-}
+type HttpRequest = Pick<SdkRequest, 'path' | 'method' | 'headers'> & { readonly body: string | Uint8Array | null }
+type HttpLimits = { readonly signal?: AbortSignal | undefined; readonly limitMs: number }
+type HttpHead = { readonly statusCode: number; readonly headers: Record<string, string> }
+export type HttpAnswer = HttpHead & { readonly body: Buffer }
 
 /** A connection that is not there after this time (ms) will not come any more. On a full uplink each of its round trips takes long. */
 const CONNECT_MS = 10_000
@@ -61,15 +41,10 @@ const secure = buildConnector({ timeout: CONNECT_MS })
  * taken, up to megabytes, and keep a slow uplink from the requests that follow.
  */
 const connect: buildConnector.connector = (options, callback) => {
-  const raw = connectTcp({
-    host: options.hostname,
-    port: Number(options.port || (options.protocol === 'https:' ? 443 : 80)),
-  })
-  raw.setNoDelay(true).setKeepAlive(true, 60_000)
-  const timer = setTimeout(
-    () => raw.destroy(namedError('TimeoutError', `no connection within ${CONNECT_MS} ms`)),
-    CONNECT_MS,
-  )
+  const port = Number(options.port || (options.protocol === 'https:' ? 443 : 80))
+  const raw = connectTcp(port, options.hostname).setNoDelay(true).setKeepAlive(true, 60_000)
+  const giveUp = () => raw.destroy(namedError('TimeoutError', `no connection within ${CONNECT_MS} ms`))
+  const timer = setTimeout(giveUp, CONNECT_MS)
   const fail = (error: Error) => {
     clearTimeout(timer)
     callback(error, null)
@@ -122,16 +97,15 @@ export function createHttpHandler({ proxies, requestTimeoutMs, onProxy }: HttpHa
     const proxy = proxyFor(origin, proxies)
     if (proxy === undefined) return { dispatcher: direct, pathPrefix: '', headers: {} }
     onProxy?.(origin, proxy)
-    const { url, authorization } = proxy
+    const { url, authorization: token } = proxy
     if (origin.startsWith('http:')) {
-      const headers: Record<string, string> =
-        authorization === undefined ? {} : { 'proxy-authorization': authorization }
-      return { dispatcher: new Pool(url, { ...CONNECTIONS, connect }), pathPrefix: origin, headers }
+      const dispatcher = new Pool(url, { ...CONNECTIONS, connect })
+      return { dispatcher, pathPrefix: origin, headers: token === undefined ? {} : { 'proxy-authorization': token } }
     }
     const dispatcher = new ProxyAgent({
       ...CONNECTIONS,
       uri: url,
-      ...(authorization === undefined ? {} : { token: authorization }),
+      ...(token === undefined ? {} : { token }),
       // A proxy that does not answer to CONNECT must not keep the connection for ever.
       clientFactory: (proxyOrigin, options) =>
         new Pool(proxyOrigin, { ...options, connectTimeout: CONNECT_MS, headersTimeout: TUNNEL_MS }),
@@ -140,11 +114,9 @@ export function createHttpHandler({ proxies, requestTimeoutMs, onProxy }: HttpHa
   }
 
   const wayTo = (origin: string): Way => {
-    const known = ways.get(origin)
-    if (known !== undefined) return known
-    const found = findWay(origin)
-    ways.set(origin, found)
-    return found
+    const way = ways.get(origin) ?? findWay(origin)
+    ways.set(origin, way)
+    return way
   }
 
   /** @throws `TimeoutError`, `AbortError`, `ProxyError`, or what the connection throws */
@@ -197,3 +169,52 @@ function formatQuery(query: SdkRequest['query']): string {
   )
   return pairs.length === 0 ? '' : `?${pairs.join('&')}`
 }
+
+/** One request and its whole answer. undici's own `request` makes a stream of the answer, which costs more than sending it. */
+function exchange(dispatcher: Dispatcher, options: Dispatcher.DispatchOptions, limits: HttpLimits) {
+  const { signal, limitMs } = limits
+  const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>()
+  const chunks: Buffer[] = []
+  let head: HttpHead = { statusCode: 0, headers: {} }
+  let controller: Dispatcher.DispatchController | undefined
+  let given: Error | undefined
+  const giveUp = (error: Error) => {
+    given = error
+    end()
+    reject(error)
+    controller?.abort(error)
+  }
+  const onAbort = () => giveUp(namedError('AbortError', 'the request was given up'))
+  const timer = setTimeout(() => giveUp(namedError('TimeoutError', `no answer within ${limitMs} ms`)), limitMs)
+  const end = () => {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', onAbort)
+  }
+  signal?.addEventListener('abort', onAbort)
+  if (signal?.aborted === true) onAbort()
+  else
+    dispatcher.dispatch(options, {
+      onRequestStart(started) {
+        controller = started
+        // It waited for a connection meanwhile.
+        if (given !== undefined) started.abort(given)
+      },
+      onResponseStart(_controller, statusCode, headers) {
+        const join = (value: string | string[] = '') => (Array.isArray(value) ? value.join(', ') : value)
+        const joined = Object.entries(headers).map(([name, value]) => [name, join(value)] as const)
+        head = { statusCode, headers: Object.fromEntries(joined) }
+      },
+      onResponseData: (_controller, chunk) => void chunks.push(chunk),
+      onResponseEnd() {
+        end()
+        resolve({ ...head, body: Buffer.concat(chunks) })
+      },
+      onResponseError(_controller, error) {
+        end()
+        reject(error)
+      },
+    })
+  return promise
+}
+
+const namedError = (name: string, message: string): Error => Object.assign(new Error(message), { name })

@@ -8,6 +8,21 @@ export type HttpProxy = {
   readonly authorization: string | undefined
 }
 
+export class ProxyError extends Error {
+  override readonly name = 'ProxyError'
+  readonly code = 'relay.proxy.refused'
+  readonly status: number
+  constructor(status: number, options?: ErrorOptions) {
+    super(
+      status === 407
+        ? 'the HTTP proxy requires a user and password (407)'
+        : `the HTTP proxy refused to connect to SQS (${status})`,
+      options,
+    )
+    this.status = status
+  }
+}
+
 /** Which requests go through a proxy, as HTTPS_PROXY, HTTP_PROXY and NO_PROXY say; in lower case they count first. */
 export type HttpProxies = {
   readonly https: HttpProxy | undefined
@@ -78,8 +93,9 @@ function isExcepted({ hostname, port, protocol }: URL, except: string): boolean 
     .filter((entry) => entry !== '')
     .some((entry) => {
       if (entry === '*') return true
-      const { name, onlyPort } = parseEntry(entry)
-      if (onlyPort !== undefined && onlyPort !== at) return false
+      const withPort = /^(\[.*\]|[^:]*):(\d+)$/.exec(entry)
+      const name = bare(withPort?.[1] ?? entry)
+      if (withPort !== null && withPort[2] !== at) return false
       if (isIP(host) !== 0) return isInNetwork(host, name)
       const domain = name.replace(/^\*?\./, '')
       return domain !== '' && (host === domain || host.endsWith(`.${domain}`))
@@ -91,11 +107,6 @@ const bare = (host: string) =>
     .toLowerCase()
     .replace(/^\[(.*)\]$/, '$1')
     .replace(/\.$/, '')
-
-function parseEntry(entry: string): { readonly name: string; readonly onlyPort: string | undefined } {
-  const withPort = /^(\[.*\]|[^:]*):(\d+)$/.exec(entry)
-  return { name: bare(withPort?.[1] ?? entry), onlyPort: withPort?.[2] }
-}
 
 function isInNetwork(host: string, name: string): boolean {
   const [address = '', prefix] = name.split('/')

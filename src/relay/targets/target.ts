@@ -1,5 +1,5 @@
 import type { Code } from '../../runtime/index.ts'
-import type { Pack } from '../sender/pack.ts'
+import type { Pack } from '../sender/lane.ts'
 
 /** A problem with a target: its code, and a sentence for the operator that says what to do. */
 export type Problem = { readonly code: Code; readonly text: string }
@@ -7,7 +7,6 @@ export type Problem = { readonly code: Code; readonly text: string }
 /** Where a target is, and how much it takes at once. */
 export type Limits = {
   readonly address: string
-  /** The largest message, in bytes. */
   readonly maxBytes: number
   /** The largest request, in bytes, where it is known to be less than a message may have. Default: as `maxBytes`. */
   readonly requestBytes?: number
@@ -24,16 +23,13 @@ export type Rejection = {
   readonly reason: string
   /** The server's words. They may quote the packet, and so personal data. */
   readonly detail: string
-  /** Whether the content was refused for its size. */
   readonly isForSize: boolean
-  /** Whether the server answered at all. */
   readonly isAnswer: boolean
   /** Whether the target is not where it was: `find` it again. */
   readonly isMissing: boolean
   readonly problem: Problem
 }
 
-/** What became of one pack. */
 export type Outcome = 'accepted' | Rejection
 
 /** What a sender sends to. It keeps no order and retries nothing: both are the sender's. */

@@ -1,7 +1,7 @@
 import { chmod, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { examineSource } from '../../../src/relay/doctor/examine-source.ts'
+import { examineSource } from '../../../src/relay/doctor/doctor.ts'
 import { readConfig } from '../../../src/relay/index.ts'
 import { lookAtRedis } from '../../support/doctor.ts'
 import { useRedisServer } from '../../support/redis.ts'

@@ -4,7 +4,7 @@ import { copyFile, readdir, readFile, rename, writeFile } from 'node:fs/promises
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, test } from 'vitest'
-import { takeJournalLock } from '../../../src/relay/journal/journal-lock.ts'
+import { takeJournalLock } from '../../../src/relay/journal/journal-file.ts'
 import { entry, openTestJournal, useJournal } from '../../support/journal.ts'
 import { captureLog } from '../../support/log.ts'
 import { useFolder } from '../../support/relay.ts'

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { Lost } from '../../../src/relay/journal/journal-row.ts'
-import { TRIM_BYTES, trimJournal } from '../../../src/relay/journal/trim.ts'
+import { TRIM_BYTES, trimJournal } from '../../../src/relay/journal/journal-writer.ts'
 import { entry, useJournal } from '../../support/journal.ts'
 import { useFolder } from '../../support/relay.ts'
 import { routeOf } from '../../support/routes.ts'

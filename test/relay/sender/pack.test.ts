@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { parseEvents, readBody, textOf } from '../../../src/protocol/index.ts'
-import { bodyOf, countForPack, toGzippedPack, toPack, type Pack } from '../../../src/relay/sender/pack.ts'
+import { bodyOf, countForPack, toGzippedPack, toPack, type Pack } from '../../../src/relay/sender/lane.ts'
 import { createKeeper, makeItem, readNumbers } from '../../support/items.ts'
 import { routeOf } from '../../support/routes.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createUplink, type Shipment } from '../../../src/relay/sender/uplink.ts'
+import { createUplink, type Shipment } from '../../../src/relay/sender/pacing.ts'
 
 const KIB = 1024
 

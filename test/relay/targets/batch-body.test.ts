@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { formatBatch } from '../../../src/relay/targets/sqs/batch-body.ts'
+import { formatBatch } from '../../../src/relay/targets/sqs/sqs-target.ts'
 import { contents, makeParcels, toEntries } from '../../support/parcels.ts'
 
 const QUEUE = 'https://sqs.eu-west-1.amazonaws.com/123456789012/enigma-agents-status.fifo'

@@ -1,6 +1,6 @@
 import { CreateQueueCommand, DeleteQueueCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { expect, onTestFinished, test } from 'vitest'
-import { findQueue } from '../../../src/relay/targets/sqs/queue.ts'
+import { findQueue } from '../../../src/relay/targets/sqs/sqs-target.ts'
 import { captureLog } from '../../support/log.ts'
 import { waitFor } from '../../support/relay.ts'
 import { useSqsFaults } from '../../support/sqs-faults.ts'

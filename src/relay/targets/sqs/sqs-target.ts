@@ -1,20 +1,17 @@
-import { queueName, type Route } from '../../../protocol/index.ts'
-import type { Logger } from '../../../runtime/index.ts'
+import { GetQueueAttributesCommand, GetQueueUrlCommand, type SQSClient } from '@aws-sdk/client-sqs'
+import { CONTENT_ENCODING, GZIP, queueName, type Route } from '../../../protocol/index.ts'
+import { backoffMs, createNews, sleep, type Logger } from '../../../runtime/index.ts'
 import { describe } from '../../errors.ts'
-import type { Outages } from '../../sender/outages.ts'
-import type { Outcome, Rejection, Target } from '../target.ts'
-import { formatBatch } from './batch-body.ts'
-import type { BatchClient, BatchFailure } from './batch-client.ts'
-import { findQueue, sqsProblem } from './queue.ts'
-import { codeOf, isForSize, isMissingQueue, judgeEntry, judgeRequest, statusOf } from './verdict.ts'
+import type { Item } from '../../item.ts'
+import { createOutages } from '../../sender/failures.ts'
+import type { SenderOptions } from '../../sender/sender.ts'
+import type { Limits, Outcome, Parcel, Problem, Rejection, Target } from '../target.ts'
+import type { BatchClient, BatchFailure } from './sqs-client.ts'
+import { codeOf, isForSize, isMissingQueue, judgeEntry, judgeRequest, sqsProblem, statusOf } from './verdict.ts'
 
-export type SqsTargetOptions = {
-  readonly route: Route
+export type SqsTargetOptions = Pick<SenderOptions, 'route' | 'log' | 'outages'> & {
   readonly queuePrefix: string
   readonly batches: BatchClient
-  readonly log: Logger
-  /** Shared by all routes, so that what they all suffer from is logged once. */
-  readonly outages: Outages
 }
 
 /** The FIFO queue of a route. */
@@ -35,7 +32,7 @@ export function createSqsTarget({ route, queuePrefix, batches, log, outages }: S
   }
   return {
     name,
-    find: (signal, onProblem) => findQueue(batches.sqs, route, queuePrefix, log, signal, { outages, onProblem }),
+    find: (signal, onProblem) => findQueue(batches.sqs, route, queuePrefix, log, signal, outages, onProblem),
     async send({ address }, parcels, signal, limitMs): Promise<readonly Outcome[]> {
       const body = formatBatch(address, parcels)
       const { Successful: accepted, Failed: failed } = await batches.send(body.bytes, signal, limitMs)
@@ -52,5 +49,138 @@ export function createSqsTarget({ route, queuePrefix, batches, log, outages }: S
       isAnswer: statusOf(error) !== undefined,
       isMissing: isMissingQueue(error),
     }),
+  }
+}
+
+/** Longest wait between two looks for a queue that is not there: it is made by hand, and then all should go on at once. */
+const LOOK_MS = 2_000
+
+/** The limit (bytes) of a queue that does not say its own: what every SQS takes, and some servers know no more. */
+export const ASSUMED_BYTES = 262_144
+
+/** Resolves a route's queue: tries until it is there and fit, or the signal aborts. Says what is wrong once. */
+export async function findQueue(
+  sqs: SQSClient,
+  route: Route,
+  prefix: string,
+  log: Logger,
+  signal: AbortSignal,
+  outages = createOutages(log),
+  onProblem: (problem: Problem) => void = () => undefined,
+): Promise<Limits | undefined> {
+  const name = queueName(prefix, route)
+  const change = createNews()
+  const say = (problem: Problem, error?: unknown) => {
+    onProblem(problem)
+    if (change(problem.text) === undefined) return
+    outages.end(route.name)
+    outages.begin(route.name, problem, { queue: name, ...(error === undefined ? {} : { error: describe(error) }) })
+  }
+  for (let failures = 1; !signal.aborted; failures++) {
+    try {
+      const { QueueUrl: url } = await sqs.send(new GetQueueUrlCommand({ QueueName: name }), { abortSignal: signal })
+      const { Attributes: attributes } = await sqs.send(
+        new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ['FifoQueue', 'MaximumMessageSize'] }),
+        { abortSignal: signal },
+      )
+      // SQS itself takes the ending .fifo for FIFO queues only; some servers do not name the attribute at all.
+      if (attributes?.['FifoQueue'] !== 'false' && url !== undefined) {
+        if (change(undefined) === 'over')
+          log.info({ code: 'relay.sqs.queue_found', route: route.name, queue: name }, 'The relay can use the queue now')
+        outages.end(route.name)
+        return { address: url, maxBytes: Number(attributes?.['MaximumMessageSize'] ?? ASSUMED_BYTES) }
+      }
+      say({
+        code: 'relay.sqs.queue_not_fifo',
+        text: `the queue ${name} is not a FIFO queue: delete it and create it with "enigma-relay queues --create"`,
+      })
+    } catch (error) {
+      if (!signal.aborted) say(sqsProblem(error, name, prefix), error)
+    }
+    await sleep(backoffMs(failures, { maxMs: LOOK_MS }), signal)
+  }
+  return undefined
+}
+
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
+const COMMA = 0x2c
+
+/** What a byte of JSON text becomes inside of a JSON string: 0: itself; else the letter behind a backslash. */
+const ESCAPES = new Uint8Array(256)
+const LETTERS = { '"': '"', '\\': '\\', '\b': 'b', '\f': 'f', '\n': 'n', '\r': 'r', '\t': 't' }
+for (const [character, letter] of Object.entries(LETTERS)) ESCAPES[character.charCodeAt(0)] = letter.charCodeAt(0)
+
+const ATTRIBUTES = `,"MessageAttributes":{"${CONTENT_ENCODING}":{"DataType":"String","StringValue":"${GZIP}"}}`
+
+/** So much (bytes) an entry needs besides its pack, at most. */
+const ENTRY_BYTES = 512
+
+/** Buffers are made in steps of this size, and so many are kept. */
+const STEP_BYTES = 64 * 1024
+const KEPT = 8
+const kept: Buffer[] = []
+
+function takeBuffer(bytes: number): Buffer {
+  const at = kept.findIndex((buffer) => buffer.length >= bytes)
+  const [found] = at < 0 ? [] : kept.splice(at, 1)
+  return found ?? Buffer.allocUnsafeSlow(Math.ceil(bytes / STEP_BYTES) * STEP_BYTES)
+}
+
+function writeEscaped(to: Buffer, start: number, from: Uint8Array): number {
+  let at = start
+  for (let index = 0; index < from.length; index++) {
+    const byte = from[index] as number
+    const letter = ESCAPES[byte] as number
+    if (letter !== 0) to[at++] = BACKSLASH
+    to[at++] = letter === 0 ? byte : letter
+  }
+  return at
+}
+
+/**
+ * The body of a SendMessageBatch request that sends these packs to a queue, written once, into a buffer that is used again: events are
+ * JSON inside of a JSON text, so each is escaped, and packets go from the bytes that Redis sent straight into the request. `release`: the
+ * buffer may be used again. Source: SendMessageBatch in the SQS API reference, JSON protocol.
+ */
+export function formatBatch(queueUrl: string, parcels: readonly Parcel[]) {
+  const events = parcels.reduce((sum, { pack }) => sum + pack.bytes, 0)
+  // Each byte of an event becomes two at most: JSON text has no control characters but space.
+  const buffer = takeBuffer(2 * events + parcels.length * ENTRY_BYTES + 6 * queueUrl.length + ENTRY_BYTES)
+  let at = 0
+  const write = (text: string) => {
+    at += buffer.write(text, at)
+  }
+  const writeEvent = ({ head, data }: Item) => {
+    write(JSON.stringify(head).slice(1, -1))
+    if (data === undefined) return
+    at = writeEscaped(buffer, at, data)
+    write('}')
+  }
+  write(`{"QueueUrl":${JSON.stringify(queueUrl)},"Entries":[`)
+  for (const [id, { group, pack }] of parcels.entries()) {
+    const { items, gzipped, deduplicationId } = pack
+    write(
+      `${id === 0 ? '' : ','}{"Id":"${id}","MessageGroupId":"${group}","MessageDeduplicationId":"${deduplicationId}"`,
+    )
+    write(`${gzipped === undefined ? '' : ATTRIBUTES},"MessageBody":"`)
+    if (gzipped !== undefined) write(gzipped)
+    else {
+      if (items.length > 1) write('[')
+      for (const [index, item] of items.entries()) {
+        if (index > 0) buffer[at++] = COMMA
+        writeEvent(item)
+      }
+      if (items.length > 1) write(']')
+    }
+    buffer[at++] = QUOTE
+    write('}')
+  }
+  write(']}')
+  return {
+    bytes: buffer.subarray(0, at),
+    release: () => {
+      if (kept.length < KEPT) kept.push(buffer)
+    },
   }
 }

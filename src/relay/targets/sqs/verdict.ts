@@ -1,28 +1,17 @@
-import type { Rejection } from '../target.ts'
+import { isForeignAnswer } from '../../errors.ts'
+import { ProxyError } from '../http-proxy.ts'
+import type { Problem, Rejection } from '../target.ts'
 
 type Verdict = Rejection['verdict']
 
-// Source: the errors of SendMessageBatch in the SQS API reference. Each says that these very bytes are not taken.
-const REFUSALS = new Set([
-  'InvalidMessageContents',
-  'InvalidParameterValue',
-  'InvalidParameterValueException',
-  'BatchRequestTooLong',
-  'MessageTooLong',
-  'InvalidAttributeValue',
-  'InvalidBatchEntryId',
-  'TooManyEntriesInBatchRequest',
-  'RequestEntityTooLarge',
-  'ValidationError',
-  'ValidationException',
-])
+// Source: the errors of SendMessageBatch in the SQS API reference. Each says that these very bytes are not taken. Servers write
+// `com.amazonaws.sqs#Code` and `AWS.SimpleQueueService.Code`.
+const REFUSALS =
+  /(^|[.#])(InvalidMessageContents|InvalidParameterValue(Exception)?|BatchRequestTooLong|MessageTooLong|InvalidAttributeValue|InvalidBatchEntryId|TooManyEntriesInBatchRequest|RequestEntityTooLarge|Validation(Error|Exception))$/
 
 // What SQS may call the sender's fault though the content is innocent: these are mended outside, and then the same bytes are taken.
 const MENDABLE =
   /AccessDenied|NotAuthorized|Credential|Token|Signature|AccessKey|Throttl|Kms|NonExistentQueue|QueueDoesNotExist|OptIn|Expired|SlowDown|Limit|Quota|Unavailable|MissingAuthentication/i
-
-// Servers write `com.amazonaws.sqs#Code` and `AWS.SimpleQueueService.Code`.
-const bare = (code: string) => code.slice(Math.max(code.lastIndexOf('.'), code.lastIndexOf('#')) + 1)
 
 /** The status of the answer; undefined when there was none. */
 export const statusOf = (error: unknown): number | undefined =>
@@ -42,7 +31,7 @@ export function judgeRequest(error: unknown): Verdict {
   const status = statusOf(error) ?? 0
   if (status === 413) return 'refused'
   if (status < 400 || status >= 500 || MENDABLE.test(error.name)) return 'retry'
-  return REFUSALS.has(bare(error.name)) ? 'refused' : 'retry'
+  return REFUSALS.test(error.name) ? 'refused' : 'retry'
 }
 
 /**
@@ -65,9 +54,47 @@ export function codeOf(error: unknown): string {
 }
 
 /** For an entry in the `Failed` part of an answer: its sender's fault is final, unless it can be mended outside. */
-export function judgeEntry(entry: {
-  readonly Code?: string | undefined
-  readonly SenderFault?: boolean | undefined
-}): Verdict {
-  return entry.SenderFault === true && !MENDABLE.test(entry.Code ?? '') ? 'refused' : 'retry'
+export function judgeEntry({ Code = '', SenderFault }: { Code?: string; SenderFault?: boolean | undefined }): Verdict {
+  return SenderFault === true && !MENDABLE.test(Code) ? 'refused' : 'retry'
+}
+
+/** What is wrong, by an error of SQS: the code of the problem. */
+export function problemOf(error: unknown) {
+  if (isMissingQueue(error)) return 'relay.sqs.queue_missing'
+  if (error instanceof ProxyError) return 'relay.proxy.refused'
+  if (isForCredentials(error)) return 'relay.sqs.credentials_rejected'
+  if (isAccessDenied(error)) return 'relay.sqs.access_denied'
+  return isForeignAnswer(error) ? 'relay.sqs.foreign_answer' : 'relay.sqs.unavailable'
+}
+
+const CREDENTIALS = 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role, and check the clock'
+const NETWORK = 'check AWS_REGION, AWS_ENDPOINT_URL_SQS and the network'
+
+/** Returns what is wrong and what to do about an error of SQS. */
+export function sqsProblem(error: unknown, name: string, prefix: string): Problem {
+  const code = problemOf(error)
+  const retries = 'the relay keeps everything and retries'
+  const texts = {
+    'relay.sqs.queue_missing': `the queue ${name} does not exist: create it with "enigma-relay queues --create" or deploy the stack, or correct ENIGMA_QUEUE_PREFIX (now ${prefix})`,
+    'relay.proxy.refused': `${error instanceof Error ? error.message : ''}: check HTTPS_PROXY and what the proxy allows, or name the host in NO_PROXY; ${retries}`,
+    'relay.sqs.credentials_rejected': `AWS does not accept the credentials: ${CREDENTIALS}`,
+    'relay.sqs.access_denied': `AWS denies access to ${name}: allow sqs:SendMessage, sqs:GetQueueUrl and sqs:GetQueueAttributes on it`,
+    'relay.sqs.foreign_answer': `the server that answered is not SQS, or does not speak the JSON protocol of SQS: check AWS_ENDPOINT_URL_SQS and any proxy on the way; ${retries}`,
+    'relay.sqs.unavailable': `SQS cannot be reached or does not accept messages: ${NETWORK}; ${retries}`,
+  }
+  return { code, text: texts[code] }
+}
+
+/** What to do about an error of SQS, for a user who waits for a command. */
+export function sqsFix(error: unknown, queue: string): string {
+  const fixes = {
+    'relay.sqs.queue_missing': 'enigma-relay queues --create, or correct ENIGMA_QUEUE_PREFIX',
+    'relay.sqs.credentials_rejected': CREDENTIALS,
+    'relay.sqs.access_denied': `allow sqs:SendMessage, sqs:GetQueueUrl and sqs:GetQueueAttributes on ${queue}`,
+    'relay.sqs.foreign_answer':
+      'check AWS_ENDPOINT_URL_SQS and any proxy on the way; a local SQS must speak the JSON protocol',
+    'relay.proxy.refused': NETWORK,
+    'relay.sqs.unavailable': NETWORK,
+  }
+  return fixes[problemOf(error)]
 }

@@ -1,6 +1,52 @@
-import type { SQSClient } from '@aws-sdk/client-sqs'
-import type { HttpHandler } from '../http-handler.ts'
-import { sign } from './signature.ts'
+import { SQSClient } from '@aws-sdk/client-sqs'
+import type { Logger } from '../../../runtime/index.ts'
+import type { RelayConfig } from '../../config.ts'
+import { createHttpHandler, type HttpAnswer, type HttpHandler } from '../http-handler.ts'
+import { createCredentials, sign } from './credentials.ts'
+
+export type SqsOptions = {
+  /** How long (ms) a request may take when its caller names no other limit. */
+  readonly requestTimeoutMs: number
+  /** Default 1: retries are the lanes' business, which know the order. */
+  readonly maxAttempts?: number
+  readonly log?: Logger
+}
+
+/** The SDK's client, with what the lanes need of it, and the client of the hot path beside it: `batches`. */
+export function createSqs(config: RelayConfig, options: SqsOptions): SQSClient & { readonly batches: BatchClient } {
+  const { requestTimeoutMs, maxAttempts = 1, log } = options
+  const requestHandler = createHttpHandler({
+    proxies: config.proxies,
+    requestTimeoutMs,
+    onProxy: (origin, { url }) =>
+      log?.info({ code: 'relay.proxy.used', origin, proxy: url }, 'Requests to this address go through an HTTP proxy'),
+  })
+  const credentials = createCredentials({ requestHandler, log })
+  const sqs = new SQSClient({
+    region: config.region,
+    credentials: credentials.provider,
+    ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
+    // A queue's address may name a host that only the server itself knows; the endpoint is where it was found.
+    useQueueUrlAsEndpoint: false,
+    maxAttempts,
+    // The chain of middleware is the same for each request.
+    cacheMiddleware: true,
+    // TLS and the signature protect the body already.
+    md5: false,
+    requestHandler,
+  })
+  // Not waited for: a program behind the chain may take long, and the lanes try again meanwhile.
+  const onRejected = (error: unknown) => void credentials.note(error)
+  sqs.middlewareStack.add(
+    (next) => (args) =>
+      next(args).catch((error: unknown) => {
+        onRejected(error)
+        throw error
+      }),
+    { step: 'initialize', name: 'renewCredentials' },
+  )
+  return Object.assign(sqs, { batches: createBatchClient({ sqs, http: requestHandler, onRejected }) })
+}
 
 /** Of an entry that SQS did not accept. Some servers write null, or a number. */
 export type BatchFailure = {
@@ -10,7 +56,6 @@ export type BatchFailure = {
   readonly SenderFault?: boolean
 }
 
-/** What SQS answers to SendMessageBatch. */
 export type BatchAnswer = {
   readonly Successful?: readonly { readonly Id?: string }[]
   readonly Failed?: readonly BatchFailure[]
@@ -33,7 +78,6 @@ export type BatchClientOptions = {
   /** Resolves endpoint, region and credentials, and knows how far the clock is wrong. */
   readonly sqs: SQSClient
   readonly http: Pick<HttpHandler, 'send'>
-  /** Called with each error that was answered. */
   readonly onRejected?: (error: unknown) => void
 }
 
@@ -76,19 +120,15 @@ export function createBatchClient({ sqs, http, onRejected }: BatchClientOptions)
   }
 
   /** As the SDK does it, so that what either learns counts for both. */
-  const correctClock = ({ date, age }: Readonly<Record<string, string | undefined>>) => {
+  const correctClock = ({ headers: { date, age } }: HttpAnswer) => {
     const serverMs = Date.parse(date ?? '')
     if (age === undefined && !Number.isNaN(serverMs)) sqs.config.systemClockOffset = serverMs - Date.now()
   }
 
-  const readAnswer = (
-    status: number,
-    headers: Readonly<Record<string, string | undefined>>,
-    body: string,
-  ): BatchAnswer => {
+  const readAnswer = ({ statusCode: status, headers, body }: HttpAnswer): BatchAnswer => {
     let answer: Record<string, unknown>
     try {
-      answer = (JSON.parse(body === '' ? '{}' : body) ?? {}) as Record<string, unknown>
+      answer = (JSON.parse(body.toString() || '{}') ?? {}) as Record<string, unknown>
     } catch (cause) {
       throw new BatchError('SyntaxError', 'the answer is not JSON', status, { cause })
     }
@@ -104,9 +144,7 @@ export function createBatchClient({ sqs, http, onRejected }: BatchClientOptions)
 
   return {
     sqs,
-    /**
-     * @throws BatchError for what was answered, else what the credentials, the proxy or the connection throw; `TimeoutError` after `limitMs`
-     */
+    /** @throws BatchError for what was answered, else what credentials, proxy or connection throw; `TimeoutError` after `limitMs` */
     async send(body: Uint8Array, signal: AbortSignal, limitMs: number): Promise<BatchAnswer> {
       const credentials = await sqs.config.credentials()
       // Nothing is sent before its queue was found.
@@ -123,8 +161,8 @@ export function createBatchClient({ sqs, http, onRejected }: BatchClientOptions)
       })
       const answer = await http.send(to.url.origin, { path, method: 'POST', headers, body }, { signal, limitMs })
       try {
-        correctClock(answer.headers)
-        return readAnswer(answer.statusCode, answer.headers, answer.body.toString())
+        correctClock(answer)
+        return readAnswer(answer)
       } catch (error) {
         onRejected?.(error)
         throw error

@@ -1,0 +1,137 @@
+import { textOf, tooLarge } from '../../protocol/index.ts'
+import type { Logger } from '../../runtime/index.ts'
+import type { Item } from '../item.ts'
+import { maskDetail } from '../parking/parked-entry.ts'
+import type { Limits, Problem, Rejection } from '../targets/target.ts'
+import { takeWaiting, toGzippedPack, toPack, type Flight, type Lane, type Lanes, type Pack } from './lane.ts'
+import type { SenderOptions } from './sender.ts'
+
+/** Logs each problem with a target once while it lasts, however many routes it affects. */
+export function createOutages(log: Logger) {
+  const suffering = new Map<string, Set<string>>()
+  return {
+    /** Notes that a route has this problem. The log line names the first route that had it. */
+    begin(route: string, { code, text }: Problem, fields: Record<string, unknown>): void {
+      const routes = suffering.get(text) ?? new Set()
+      if (routes.size === 0) log.error({ code, route, ...fields }, text)
+      suffering.set(text, routes.add(route))
+    },
+    /** Notes that the route has no problem any more. */
+    end(route: string): void {
+      for (const [problem, routes] of suffering)
+        if (routes.delete(route) && routes.size === 0) suffering.delete(problem)
+    },
+  }
+}
+
+export type Outages = ReturnType<typeof createOutages>
+
+/** How a route stands with its target: whether it is there, and whether it accepts messages. */
+export function createStanding({ route, target, outages, log, now }: Omit<SenderOptions, 'onRoom' | 'uplink'>) {
+  let missingSince: number | undefined
+  let failingSince: number | undefined
+  let problem: string | undefined
+  let lastAnsweredMs: number | undefined
+  return {
+    /** The target cannot be found; `findQueue` logs it. */
+    missing: ({ text }: Problem): void => {
+      missingSince ??= now()
+      problem = text
+    },
+    found(): void {
+      missingSince = undefined
+      if (failingSince === undefined) problem = undefined
+    },
+    /** Nothing of a request was accepted, and it was not for its content. @param words for the log line */
+    failing(why: Problem, words: string): void {
+      if (failingSince === undefined) outages.begin(route.name, why, { queue: target.name, error: words })
+      failingSince ??= now()
+      problem = why.text
+    },
+    /** The target answered: it accepted something, or rejected it for its content. */
+    answered(): void {
+      lastAnsweredMs = now()
+      if (failingSince !== undefined) {
+        const fields = { route: route.name, queue: target.name, afterMs: now() - failingSince }
+        log.info({ code: 'relay.sqs.recovered', ...fields }, 'SQS accepts messages again')
+        outages.end(route.name)
+      }
+      failingSince = undefined
+      problem = undefined
+    },
+    /** Since when (ms) it accepts nothing, or is not there; undefined when all is well as far as is known. */
+    get failingSince() {
+      return failingSince ?? missingSince
+    },
+    /** What is wrong since then, and what to do about it. */
+    get problem() {
+      return problem
+    },
+    /** When (ms) it last accepted a notification, or rejected one for its content. */
+    get lastAnsweredMs() {
+      return lastAnsweredMs
+    },
+  }
+}
+
+type RejectedOptions = Pick<SenderOptions, 'route' | 'log' | 'target'> & {
+  readonly lanes: Lanes
+  /** Looks at the target's limits again; undefined when the relay ends first. */
+  readonly find: () => Promise<Limits | undefined>
+  /** Parks a notification; resolves when it is parked. */
+  readonly park: (item: Item, reason: string, detail: string) => Promise<void>
+}
+
+/** What becomes of notifications that the target will never accept as they are. Their lane stays busy meanwhile, so it keeps its order. */
+export function createRejected({ route, log, target, lanes, find, park }: RejectedOptions) {
+  /** One alone: where it was only too large, it may be accepted gzipped. */
+  const parkUnlessSmaller = async (lane: Lane, pack: Pack, item: Item, rejection: Rejection): Promise<void> => {
+    const { isForSize, reason, detail } = rejection
+    const smaller = isForSize && pack.gzipped === undefined ? await toGzippedPack([item], pack.bytes - 1) : undefined
+    if (smaller !== undefined) return void lane.frozen.unshift(smaller)
+    const words = detail.startsWith(`${reason}:`) ? detail : `${reason}: ${detail}`
+    await park(item, isForSize ? 'too_large' : 'refused', maskDetail(words, textOf(item)))
+  }
+
+  return {
+    /** A refused pack: its halves go next, in order, until the notification that caused it is alone and parked. */
+    async bisect({ lane, pack }: Flight, rejection: Rejection): Promise<void> {
+      const { items } = pack
+      const [first, second] = items
+      if (first !== undefined && second === undefined) await parkUnlessSmaller(lane, pack, first, rejection)
+      else {
+        const middle = Math.ceil(items.length / 2)
+        const halves = [items.slice(0, middle), items.slice(middle)]
+        lane.frozen.unshift(...halves.map((half) => toPack(half, Number.POSITIVE_INFINITY) as Pack))
+      }
+      lanes.next(lane)
+    },
+    /** A request of this size was refused for it, though its packs were within the limits: else every full request would be refused first. */
+    shrinkRequests(limits: Limits, refusedBytes: number): Limits {
+      const requestBytes = Math.floor(refusedBytes / 2)
+      const { maxBytes } = limits
+      if (requestBytes >= (limits.requestBytes ?? maxBytes)) return limits
+      log.warn(
+        { code: 'relay.sqs.smaller_requests', route: route.name, queue: target.name, maxBytes, requestBytes },
+        'SQS, or a proxy before it, accepts smaller requests than the limit of the queue allows; the relay sends smaller requests',
+      )
+      return { ...limits, requestBytes }
+    },
+    /** The next notification of a lane is larger than a message may be: it goes gzipped, or is parked. */
+    async compress(lane: Lane, maxBytes: number): Promise<void> {
+      const items = takeWaiting(lane, 1)
+      let pack = await toGzippedPack(items, maxBytes)
+      let most = maxBytes
+      if (pack === undefined) {
+        // The limit may have been raised since it was looked at. When the relay ends first, the next start sees to it.
+        const limits = await find()
+        if (limits === undefined) return
+        most = limits.maxBytes
+        if (most > maxBytes) pack = await toGzippedPack(items, most)
+      }
+      if (pack !== undefined) lane.frozen.push(pack)
+      else await park(items[0] as Item, 'too_large', tooLarge(most, target.name))
+      lanes.next(lane)
+    },
+  }
+}
