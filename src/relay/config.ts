@@ -55,14 +55,12 @@ export function readConfig(env: Env): RelayConfig {
   const reader = createEnvReader(env)
   const config = {
     sources: reader.read('ENIGMA_SOURCES', 'main=redis://127.0.0.1:8001', (text, fault): SourceConfig[] => {
+      const fix =
+        'write id=redis://host:port, with an id of letters, digits, _ and -; separate several entries by commas'
       const parsed = toList(text).map((entry) => {
         const equals = entry.indexOf('=')
         const id = entry.slice(0, Math.max(0, equals))
-        if (!/^[A-Za-z0-9_-]{1,64}$/.test(id))
-          return fault(
-            'an entry has no id before "="',
-            'write id=redis://host:port, with an id of letters, digits, _ and -; separate several entries by commas',
-          )
+        if (!/^[A-Za-z0-9_-]{1,64}$/.test(id)) return fault('an entry has no id before "="', fix)
         return { id, ...parseRedisAddress(id, entry.slice(equals + 1), fault) }
       })
       if (parsed.length === 0) return fault('names no source', 'write main=redis://127.0.0.1:8001')
@@ -104,14 +102,11 @@ export function readConfig(env: Env): RelayConfig {
         ? text === 'routes'
         : fault(`"${text}" is not known`, 'write none to send each notification at once, or leave it out'),
     ),
-    parkedMax: reader.read('ENIGMA_PARKED_MAX', '10000', (text, fault) =>
-      /^\d{1,9}$/.test(text)
-        ? Number(text)
-        : fault(
-            `"${text}" is not a number of entries`,
-            'write a whole number, such as 10000; 0 writes all entries to the file',
-          ),
-    ),
+    parkedMax: reader.read('ENIGMA_PARKED_MAX', '10000', (text, fault) => {
+      if (/^\d{1,9}$/.test(text)) return Number(text)
+      const fix = 'write a whole number, such as 10000; 0 writes all entries to the file'
+      return fault(`"${text}" is not a number of entries`, fix)
+    }),
     http: reader.read('ENIGMA_HTTP', '127.0.0.1:8081', (text, fault) => {
       const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:\s]+)):(\d{1,5})$/.exec(text)
       const port = Number(match?.[3])
@@ -119,23 +114,19 @@ export function readConfig(env: Env): RelayConfig {
         return fault(`"${text}" is not host:port`, 'write 127.0.0.1:8081, or 0.0.0.0:8081 for all interfaces')
       return { host: (match[1] ?? match[2]) as string, port }
     }),
-    logLevel: reader.read(
-      'ENIGMA_LOG_LEVEL',
-      'info',
-      (text, fault) =>
-        LOG_LEVELS.find((level) => level === text) ??
-        fault(`"${text}" is not a log level`, `use one of ${LOG_LEVELS.join(', ')}`),
-    ),
+    logLevel: reader.read('ENIGMA_LOG_LEVEL', 'info', (text, fault) => {
+      const found = LOG_LEVELS.find((level) => level === text)
+      return found ?? fault(`"${text}" is not a log level`, `use one of ${LOG_LEVELS.join(', ')}`)
+    }),
   }
   const endpoint = reader.read('AWS_ENDPOINT_URL_SQS', '', (text, fault) =>
     text === '' || (/^https?:\/\//.test(text) && URL.canParse(text))
       ? text
       : fault('is not an http:// or https:// URL', 'write http://127.0.0.1:4566, or leave it out for AWS'),
   )
-  const region = reader.read(
-    'AWS_REGION',
-    env['AWS_DEFAULT_REGION']?.trim() || (endpoint ? 'us-east-1' : ''),
-    (text, fault) => (text !== '' ? text : fault('is not set', 'write the region of your queues, such as eu-west-1')),
+  const otherwise = env['AWS_DEFAULT_REGION']?.trim() || (endpoint ? 'us-east-1' : '')
+  const region = reader.read('AWS_REGION', otherwise, (text, fault) =>
+    text !== '' ? text : fault('is not set', 'write the region of your queues, such as eu-west-1'),
   )
   const proxies = readProxies(env, reader)
   reader.check()

@@ -92,16 +92,13 @@ export function createRelay(options: RelayOptions): Relay {
       const outages = createOutages(log)
       const uplink = createUplink({ limitMs: requestTimeoutMs, log })
       const shared = { ...tools, onRoom, outages, uplink }
-      const senders = new Map<Route, Sender>(
-        routes.all.map((route) => [
-          route,
-          createSender({
-            ...shared,
-            route: config.linger ? route : { ...route, lingerMs: 0 },
-            target: createSqsTarget({ ...shared, route, queuePrefix: config.queuePrefix, batches: sqs.batches }),
-          }),
-        ]),
-      )
+      const toSender = (route: Route): Sender =>
+        createSender({
+          ...shared,
+          route: config.linger ? route : { ...route, lingerMs: 0 },
+          target: createSqsTarget({ ...shared, route, queuePrefix: config.queuePrefix, batches: sqs.batches }),
+        })
+      const senders = new Map<Route, Sender>(routes.all.map((route) => [route, toSender(route)]))
       const sources: Source[] = []
       const sourceOf = (sourceId: string): Source => (sources.find(({ id }) => id === sourceId) ?? sources[0]) as Source
 
@@ -132,9 +129,7 @@ export function createRelay(options: RelayOptions): Relay {
         sources,
         intake: pubsub,
         channels,
-        askSqs: async (queueUrl) => {
-          await sqs.send(new GetQueueAttributesCommand({ QueueUrl: queueUrl, AttributeNames: ['FifoQueue'] }))
-        },
+        askSqs: (url) => sqs.send(new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ['FifoQueue'] })),
       })
       void readiness.run(signal)
       const alive = reportAlive(

@@ -119,9 +119,7 @@ export function createSourceView(source: SourceConfig, config: RelayConfig, now:
       cli: (command: string): string => `${redisCli(source)} ${command}`,
     }
   }
-  const close = (): void => {
-    for (const client of opened) if (client.isOpen) client.destroy()
-  }
+  const close = (): void => opened.filter(({ isOpen }) => isOpen).forEach((client) => client.destroy())
   return { open, close }
 }
 

@@ -112,10 +112,8 @@ const MOVES = new Set(['brpoplpush', 'blmove'])
 
 /** Each item goes to one reader: another one takes what the relay should have. */
 export async function checkConsumers({ ask, clients, config, now }: SourceView): Promise<Diagnosis> {
-  const [all, relays] = await Promise.all([
-    clients(),
-    ask('ZCOUNT', RELAYS_KEY, String(now() - LEASE_MS), '+inf').then(Number),
-  ])
+  const least = String(now() - LEASE_MS)
+  const [all, relays] = await Promise.all([clients(), ask('ZCOUNT', RELAYS_KEY, least, '+inf').then(Number)])
   const takers = all.filter(({ cmd }) => TAKES.has(cmd))
   const movers = all.filter(({ cmd, isBlocked }) => MOVES.has(cmd) && isBlocked)
   // A relay waits with one connection for each of its lists.

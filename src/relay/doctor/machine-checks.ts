@@ -35,9 +35,8 @@ export function checkFolder({ dataDir }: RelayConfig): Diagnosis {
     const fix = `mkdir -p ${dataDir} && chown $(id -un) ${dataDir}, or set ENIGMA_DATA_DIR to another folder`
     return fail('doctor.folder.not_writable', `${there} cannot be written: ${wordsOf(error)}`, fix)
   }
-  return ok(
-    there === resolve(dataDir) ? `${dataDir} is writable` : `${dataDir} does not exist yet; the relay can create it`,
-  )
+  const isThere = there === resolve(dataDir)
+  return ok(isThere ? `${dataDir} is writable` : `${dataDir} does not exist yet; the relay can create it`)
 }
 
 /** The journal may grow to 2 GiB. Below the lower mark it has no room for a minute of a busy dialler. */

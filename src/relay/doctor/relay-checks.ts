@@ -43,8 +43,7 @@ export async function checkRights(view: SourceView, isOptional: boolean): Promis
     return ok(`the user ${name} may run all ${countCommands(config, of)} commands that the relay needs`)
   const [text, fix] = [sayRefusals(refusals, name), mendRefusals(refusals, name, cli)]
   if (!isOptional) return fail('doctor.rights.missing', text, fix)
-  const less = 'the relay runs without them, but reports fewer metrics'
-  return warn('doctor.rights.optional_missing', `${text}; ${less}`, fix)
+  return warn('doctor.rights.optional_missing', `${text}; the relay runs without them, but reports fewer metrics`, fix)
 }
 
 export async function checkRelayId({ ask, config }: SourceView): Promise<Diagnosis> {

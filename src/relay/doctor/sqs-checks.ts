@@ -63,9 +63,8 @@ function isForAll(error: unknown): boolean {
 /** Whether SQS can be reached through the proxy that the environment names; says nothing when it names none. */
 export async function checkProxy({ endpoint, region, proxies }: RelayConfig): Promise<Diagnosis[]> {
   if (proxies.https === undefined && proxies.http === undefined) return []
-  const { protocol, hostname, port, host, origin } = new URL(
-    endpoint ?? `https://sqs.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}`,
-  )
+  const aws = `https://sqs.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}`
+  const { protocol, hostname, port, host, origin } = new URL(endpoint ?? aws)
   const proxy = proxyFor(origin, proxies)
   if (proxy === undefined)
     return [ok(`the relay reaches ${origin} without the proxy: NO_PROXY names it, or no proxy is for ${protocol}`)]

@@ -16,7 +16,7 @@ export type ReadinessOptions = Tools & {
   readonly intake: JournalIntake
   readonly channels: readonly string[]
   /** A cheap request, for when SQS has accepted nothing lately. Rejects unless SQS answers it. */
-  readonly askSqs: (queueUrl: string) => Promise<void>
+  readonly askSqs: (queueUrl: string) => Promise<unknown>
 }
 
 /** Without an answer or a heartbeat for this long (ms), the relay is not ready. */

@@ -53,11 +53,8 @@ export async function serveHealth(options: HealthOptions): Promise<() => Promise
   try {
     await once(server, 'listening')
   } catch (error) {
-    throw new RelayError(
-      'relay.http.address_in_use',
-      `the relay cannot listen on ${authority}:${port} (${describe(error)}): set ENIGMA_HTTP to a free address`,
-      { cause: error },
-    )
+    const text = `the relay cannot listen on ${authority}:${port} (${describe(error)}): set ENIGMA_HTTP to a free address`
+    throw new RelayError('relay.http.address_in_use', text, { cause: error })
   }
   const address = `http://${authority}:${(server.address() as AddressInfo).port}`
   log.info({ code: 'relay.http.listening', address }, 'The relay serves /livez, /readyz and /metrics')

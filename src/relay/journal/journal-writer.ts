@@ -134,10 +134,8 @@ export type Behind = { route: Route; row: number }
  * are no such, the oldest of all. Only what is in the journal alone can go: `behind` says from which row on. The transaction that deletes
  * them notes in the journal's ledger that they are lost. Returns whether any went.
  */
-export function trimJournal(
-  behind: ReadonlyMap<string, Behind>,
-  { journal, maxBytes, onGivenUp }: TrimOptions,
-): boolean {
+export function trimJournal(behind: ReadonlyMap<string, Behind>, options: TrimOptions): boolean {
+  const { journal, maxBytes, onGivenUp } = options
   if (behind.size === 0 || journal.size().bytes <= maxBytes) return false
   for (const isAging of [true, false]) {
     const [oldest] = [...behind]
@@ -181,9 +179,7 @@ export function readJournalId(journal: Journal): number | undefined {
 /** What this process and former ones know of a source, kept in the journal. */
 export function createSourceNotes(sourceId: string, journal: Journal, intake: Pick<JournalIntake, 'note'>) {
   return {
-    /**
-     * Until when (ms) a former process heard Pub/Sub. If the journal has lost its notes, the time of its file: a gap is announced all the same.
-     */
+    /** Until when (ms) a former process heard Pub/Sub. Without notes, the time of the file: a gap is announced all the same. */
     formerlyHeardMs: journal.noted(sourceId) ?? journal.lostMs,
     /** The highest number that a former process saw. */
     formerNumber: journal.noted(numberNote(sourceId)),

@@ -92,10 +92,8 @@ export function createLane(group: string): Lane {
 
 export const hasWork = (lane: Lane): boolean => lane.frozen.length > 0 || lane.head < lane.waiting.length
 
-export const unsentOf = (lane: Lane): readonly Item[] => [
-  ...lane.frozen.flatMap(({ items }) => items),
-  ...lane.waiting.slice(lane.head),
-]
+export const unsentOf = ({ frozen, waiting, head }: Lane): readonly Item[] =>
+  frozen.flatMap(({ items }) => items).concat(waiting.slice(head))
 
 /** When (ms) the oldest that is to be sent was received. */
 export const oldestOf = (lane: Lane): number | undefined =>
@@ -161,10 +159,7 @@ export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
       if (hasWork(lane)) makeReady(lane)
       else moveLane(lane, 'idle')
     },
-    /**
-     * The packs of the next request, within the size of a request unless one notification alone is larger. Their lanes are busy until
-     * `next`.
-     */
+    /** The packs of the next request, within its size unless one notification alone is larger. Their lanes are busy until `next`. */
     gather(maxBytes: number, requestBytes: number): Flight[] {
       const flights: Flight[] = []
       let total = 0

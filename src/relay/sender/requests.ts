@@ -72,20 +72,17 @@ export function createRequests<Input, Output>(
     timer = setTimeout(watch, Math.max(1, waitMs)).unref()
   }
 
+  const endProbe = (abort: AbortController) => {
+    probes.delete(abort)
+    abort.abort()
+  }
   const endProbes = (isMeant: (of: Open) => boolean) => {
-    for (const [abort, of] of probes)
-      if (isMeant(of)) {
-        probes.delete(abort)
-        abort.abort()
-      }
+    for (const [abort, of] of probes) if (isMeant(of)) endProbe(abort)
   }
 
   const probe = async (of: Open, input: Input): Promise<void> => {
     const [oldest] = probes.keys()
-    if (probes.size >= PROBES && oldest !== undefined) {
-      probes.delete(oldest)
-      oldest.abort()
-    }
+    if (probes.size >= PROBES && oldest !== undefined) endProbe(oldest)
     const abort = new AbortController()
     const startedMs = performance.now()
     probes.set(abort, of)

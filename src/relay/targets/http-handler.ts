@@ -136,10 +136,8 @@ export function createHttpHandler({ proxies, requestTimeoutMs, onProxy }: HttpHa
     metadata: { handlerProtocol: 'http/1.1' },
     send,
     /** As the SDK calls it. @throws as `send` */
-    async handle(
-      request: SdkRequest,
-      { abortSignal: signal, requestTimeout: limitMs = requestTimeoutMs }: PerRequest = {},
-    ): Promise<{ response: HttpAnswer }> {
+    async handle(request: SdkRequest, limits: PerRequest = {}): Promise<{ response: HttpAnswer }> {
+      const { abortSignal: signal, requestTimeout: limitMs = requestTimeoutMs } = limits
       const origin = `${request.protocol}//${request.hostname}${request.port === undefined ? '' : `:${request.port}`}`
       const path = request.path + formatQuery(request.query)
       const body = (request.body ?? null) as string | Uint8Array | null

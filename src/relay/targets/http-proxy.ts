@@ -34,21 +34,14 @@ export type HttpProxies = {
 export function readProxies(env: Env, reader: EnvReader): HttpProxies {
   const read = (name: string): HttpProxy | undefined => {
     const used = env[name.toLowerCase()]?.trim() ? name.toLowerCase() : name
-    return reader.read(used, '', (text, fault) =>
-      text === ''
-        ? undefined
-        : (parseProxy(text) ??
-          fault(
-            'is not the address of an HTTP proxy',
-            'write http://proxy.example:3128 or http://user:password@proxy.example:3128',
-          )),
-    )
+    return reader.read(used, '', (text, fault) => {
+      if (text === '') return undefined
+      const fix = 'write http://proxy.example:3128 or http://user:password@proxy.example:3128'
+      return parseProxy(text) ?? fault('is not the address of an HTTP proxy', fix)
+    })
   }
-  return {
-    https: read('HTTPS_PROXY'),
-    http: read('HTTP_PROXY'),
-    except: env['no_proxy']?.trim() || env['NO_PROXY']?.trim() || '',
-  }
+  const except = env['no_proxy']?.trim() || env['NO_PROXY']?.trim() || ''
+  return { https: read('HTTPS_PROXY'), http: read('HTTP_PROXY'), except }
 }
 
 /** Reads a proxy's address; without a scheme it is an HTTP proxy. Undefined for what is none. */

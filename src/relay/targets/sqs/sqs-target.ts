@@ -26,8 +26,7 @@ export function createSqsTarget({ route, queuePrefix, batches, log, outages }: S
   })
   const judge = (failure: BatchFailure | undefined): Rejection => {
     if (failure === undefined) return rejection({ verdict: 'retry', reason: 'no answer', detail: '' }, undefined)
-    const reason = String(failure.Code ?? 'unknown')
-    const detail = String(failure.Message ?? '')
+    const [reason, detail] = [String(failure.Code ?? 'unknown'), String(failure.Message ?? '')]
     return rejection({ verdict: judgeEntry({ ...failure, Code: reason }), reason, detail }, reason)
   }
   return {
