@@ -1,6 +1,6 @@
 import { createClient } from 'redis'
 import { backoffMs } from '../runtime/index.ts'
-import { ProducerError } from './errors.ts'
+import { ProducerError } from './producer-error.ts'
 
 /** The commands that a producer needs. A connected client of node-redis 4, 5 or 6 has them. */
 export type ProducerClient = {

@@ -1,6 +1,5 @@
-export type { Backup, BackupLog, BackupOptions } from './backup/options.ts'
+export type { Backup, BackupLog, BackupOptions } from './backup/backup.ts'
 export type { ProducerClient } from './connection.ts'
-export * from './errors.ts'
-export type { Outgoing, WriteKey, WritePacket } from './outgoing.ts'
 export * from './packets.ts'
 export * from './producer.ts'
+export { ProducerError } from './producer-error.ts'

@@ -1,5 +1,13 @@
-import { formatKey } from '../protocol/index.ts'
-import type { Outgoing } from './outgoing.ts'
+import { formatKey, type Key, type Packet } from '../protocol/index.ts'
+
+/** Where a packet is written: the parts of the key, or the key as it is (to test one outside the scheme). */
+export type WriteKey = Key | string
+
+/** A packet, or what takes its place as it is: text or bytes, to test a malformed one or one with numbers above 2^53. */
+export type WritePacket = Packet | string | Uint8Array
+
+/** A packet with its way: `pubsub` is published on the channel `key`, `list` is pushed left on the list `key`. */
+export type Outgoing = { readonly transport: 'pubsub' | 'list'; readonly key: string; readonly packet: WritePacket }
 
 /**
  * The packets that a dialler writes, one function per sub_type, each with its key and transport. Fields as the vendor's pages

@@ -1,10 +1,8 @@
-import { withinTime, words } from './answer.ts'
-import { openBackup } from './backup/backup.ts'
-import type { Backup, BackupOptions } from './backup/options.ts'
-import type { Item } from './backup/record.ts'
-import { createConnection, type ProducerClient } from './connection.ts'
-import { ProducerError } from './errors.ts'
-import { toKey, toWire, type Outgoing, type WriteKey, type WritePacket } from './outgoing.ts'
+import { formatKey, formatPacket } from '../protocol/index.ts'
+import { openBackup, type Backup, type BackupOptions } from './backup/backup.ts'
+import { createConnection, type Connection, type ProducerClient } from './connection.ts'
+import type { Outgoing, WriteKey, WritePacket } from './packets.ts'
+import { ProducerError, withinTime, words } from './producer-error.ts'
 
 export type ProducerOptions = {
   /** How long (ms) Redis may take to answer before a packet counts as not taken. Default 5,000. */
@@ -68,23 +66,21 @@ export type Producer = {
  */
 export function createProducer(options: ProducerOptions): Producer {
   const { timeoutMs = 5_000, chunkPackets = 500, chunkBytes = 1024 * 1024 } = options
-  const connection =
+  const connection: Connection =
     'client' in options
       ? { get: () => options.client, renew: () => undefined, close: () => Promise.resolve() }
       : createConnection(options.url, timeoutMs)
-  const kept = options.backup && openBackup({ options: options.backup, connection, timeoutMs, chunkPackets })
+  const kept = options.backup && openBackup(options.backup, connection, timeoutMs, chunkPackets)
   let closed = false
 
-  const write = async (
-    key: string,
-    taken: number,
-    command: (client: ProducerClient) => Promise<number>,
-  ): Promise<number> => {
+  /** `taken`: how many packets before these are in Redis or in the backup. */
+  const write = async (key: string, taken: number, work: () => Promise<number>): Promise<number> => {
     if (closed) throw new ProducerError('producer.connection.closed', 'the producer is closed', { taken })
     try {
-      const client = connection.get()
-      return await withinTime(timeoutMs, 'then' in client ? client.then(command) : command(client))
+      return await work()
     } catch (cause) {
+      if (cause instanceof ProducerError)
+        throw taken === 0 ? cause : new ProducerError(cause.code, cause.message, { cause: cause.cause, taken })
       throw new ProducerError(
         'producer.write.not_taken',
         `Redis did not take the packet for ${JSON.stringify(key)}: ${words(cause)}`,
@@ -93,23 +89,31 @@ export function createProducer(options: ProducerOptions): Producer {
     }
   }
 
-  const put = async (taken: number, items: readonly Item[]): Promise<number> => {
-    if (closed || kept === undefined)
-      throw new ProducerError('producer.connection.closed', 'the producer is closed', { taken })
-    try {
-      return await kept.put(items)
-    } catch (error) {
-      throw error instanceof ProducerError && taken > 0
-        ? new ProducerError(error.code, error.message, { cause: error.cause, taken })
-        : error
-    }
+  const run = (command: (client: ProducerClient) => Promise<number>): Promise<number> => {
+    const client = connection.get()
+    return withinTime(timeoutMs, 'then' in client ? client.then(command) : command(client))
   }
 
   const publish: Producer['publish'] = async (to, packet) => {
     const key = toKey(to)
     const wire = toWire(packet)
-    if (options.backup?.pubsub?.(key, packet) === true) return put(0, [{ transport: 'pubsub', key, wire }])
-    return write(key, 0, (client) => client.publish(key, wire))
+    const isKept = options.backup?.pubsub?.(key, packet) === true
+    return write(key, 0, () =>
+      kept !== undefined && isKept
+        ? kept.put([{ transport: 'pubsub', key, wire }])
+        : run((client) => client.publish(key, wire)),
+    )
+  }
+  const takeChunk = (wires: readonly (string | Buffer)[], from: number): (string | Buffer)[] => {
+    const chunk: (string | Buffer)[] = []
+    let bytes = 0
+    for (const wire of wires.slice(from, from + chunkPackets)) {
+      // A string's length is at least a third of its bytes, which is near enough.
+      bytes += wire.length
+      if (chunk.length > 0 && bytes > chunkBytes) break
+      chunk.push(wire)
+    }
+    return chunk
   }
   const pushAll: Producer['pushAll'] = async (to, packets) => {
     const key = toKey(to)
@@ -118,13 +122,12 @@ export function createProducer(options: ProducerOptions): Producer {
     let length = 0
     // One chunk after another: when one is refused, nothing behind it is there.
     for (let at = 0; at < wires.length;) {
-      const chunk = takeChunk(wires, at, chunkPackets, chunkBytes)
-      length = await (kept === undefined
-        ? write(key, at, (client) => client.lPush(key, chunk))
-        : put(
-            at,
-            chunk.map((wire) => ({ transport: 'list', key, wire })),
-          ))
+      const chunk = takeChunk(wires, at)
+      length = await write(key, at, () =>
+        kept === undefined
+          ? run((client) => client.lPush(key, chunk))
+          : kept.put(chunk.map((wire) => ({ transport: 'list', key, wire }))),
+      )
       at += chunk.length
     }
     return length
@@ -146,19 +149,22 @@ export function createProducer(options: ProducerOptions): Producer {
   }
 }
 
-function takeChunk(
-  wires: readonly (string | Buffer)[],
-  from: number,
-  packets: number,
-  bytes: number,
-): (string | Buffer)[] {
-  const chunk: (string | Buffer)[] = []
-  for (let at = from, size = 0; at < wires.length && chunk.length < packets; at++) {
-    const wire = wires[at] as string | Buffer
-    // A string's length is at least a third of its bytes, which is near enough.
-    size += wire.length
-    if (chunk.length > 0 && size > bytes) break
-    chunk.push(wire)
+/** The key as Redis knows it. @throws ProtocolError when the type in it has a colon. */
+const toKey = (key: WriteKey): string => (typeof key === 'string' ? key : formatKey(key))
+
+/** What Redis gets: JSON of a packet, everything else as it is. @throws ProducerError `producer.packet.invalid` */
+function toWire(packet: WritePacket): string | Buffer {
+  if (typeof packet === 'string') return packet
+  // A view, not a copy.
+  if (packet instanceof Uint8Array) return Buffer.from(packet.buffer, packet.byteOffset, packet.byteLength)
+  try {
+    return formatPacket(packet)
+  } catch (cause) {
+    // Its words may quote the packet, and so personal data: they stay in the cause.
+    throw new ProducerError(
+      'producer.packet.invalid',
+      `the packet of type ${JSON.stringify(packet.type)} cannot be written as JSON`,
+      { cause },
+    )
   }
-  return chunk
 }

@@ -21,7 +21,7 @@ export class ConfigError extends Error {
 
 /** Collects the faults of several variables. */
 export type EnvReader = {
-  /** The value, or the default when it is unset or empty; `parse` throws an `EnvFault`'s words by `fault`. */
+  /** The value, or the default when it is unset or empty; `parse` calls `fault` for a value that cannot be used. */
   read: <T>(
     name: string,
     fallback: string,
@@ -31,29 +31,22 @@ export type EnvReader = {
   check: () => void
 }
 
+/** Ends the parsing of a variable whose fault is noted. */
 class Fault extends Error {
   override readonly name = 'Fault'
-  readonly problem: string
-  readonly fix: string
-  constructor(problem: string, fix: string) {
-    super(problem)
-    this.problem = problem
-    this.fix = fix
-  }
 }
 
 export function createEnvReader(env: Env): EnvReader {
   const faults: EnvFault[] = []
   return {
     read: (name, fallback, parse) => {
-      const text = env[name]?.trim() || fallback
       try {
-        return parse(text, (problem, fix) => {
-          throw new Fault(problem, fix)
+        return parse(env[name]?.trim() || fallback, (problem, fix) => {
+          faults.push({ name, problem, fix })
+          throw new Fault(problem)
         })
       } catch (error) {
         if (!(error instanceof Fault)) throw error
-        faults.push({ name, problem: error.problem, fix: error.fix })
         return undefined
       }
     },

@@ -1,6 +1,4 @@
-export * from './backoff.ts'
 export * from './env.ts'
-export * from './log.ts'
-export * from './releasers.ts'
+export * from './logger.ts'
 export * from './shutdown.ts'
 export * from './sleep.ts'

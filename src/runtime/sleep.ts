@@ -2,9 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 /** Waits `ms`, or less when the signal aborts; resolves either way, so that a loop looks at its signal and not for an error. */
 export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
-  if (signal?.aborted) return
   try {
-    await delay(ms, undefined, signal === undefined ? {} : { signal })
+    await delay(ms, undefined, { signal })
   } catch {
     // Aborted: that is what the caller asked for.
   }
@@ -33,3 +32,30 @@ export function msToBeat(everyMs: number, nowMs: number): number {
  */
 export const sleepToBeat = (everyMs: number, signal?: AbortSignal): Promise<void> =>
   sleep(msToBeat(everyMs, performance.now()), signal)
+
+/** Exponential back-off with full jitter. Source: https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/ */
+export type BackoffOptions = {
+  /** The upper bound of the first wait, ms. Default 100. */
+  readonly baseMs?: number
+  /** The upper bound of any wait, ms. Default 2,000: what is mended goes on within two seconds. */
+  readonly maxMs?: number
+  /** A number in [0, 1). Default `Math.random`. */
+  readonly random?: () => number
+}
+
+/** How long (ms) to wait before the try after `failures` failures (1, 2, 3 …): a random part of the bound, at least 10 ms. */
+export function backoffMs(failures: number, options: BackoffOptions = {}): number {
+  const { baseMs = 100, maxMs = 2_000, random = Math.random } = options
+  const bound = Math.min(maxMs, baseMs * 2 ** Math.min(failures - 1, 30))
+  return Math.max(10, random() * bound)
+}
+
+/** Returns a function that runs one thing after another, in the order in which they were asked for. */
+export function createTurns(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve()
+  return (work) => {
+    const turn = last.then(work, work)
+    last = turn.catch(() => undefined)
+    return turn
+  }
+}

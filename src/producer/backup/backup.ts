@@ -1,27 +1,41 @@
-import { words } from '../answer.ts'
+import type { Logger } from '../../runtime/index.ts'
 import type { Connection } from '../connection.ts'
-import { ProducerError } from '../errors.ts'
-import { drainFiles } from './drain.ts'
-import { openBackupFiles } from './files.ts'
-import { lockFolder } from './lock.ts'
-import type { Backup, BackupOptions } from './options.ts'
-import type { Item } from './record.ts'
-import { createTurns } from './turns.ts'
+import type { WritePacket } from '../packets.ts'
+import { ProducerError, words } from '../producer-error.ts'
+import { openBackupFiles } from './backup-files.ts'
+import { lockFolder } from './backup-folder.ts'
+import type { Item } from './backup-record.ts'
+import { drainFiles } from './drain-files.ts'
 import { createWriter } from './writer.ts'
 
-export type OpenBackupOptions = {
-  readonly options: BackupOptions
-  readonly connection: Pick<Connection, 'get' | 'renew'>
-  readonly timeoutMs: number
-  readonly chunkPackets: number
+/** Where a producer logs what happens to its backup; a pino logger fits. Each line has a `code`, and no line holds a packet. */
+export type BackupLog = Pick<Logger, 'info' | 'warn' | 'error'>
+
+/** Keeps what Redis did not take in files, and pushes it when Redis takes again. */
+export type BackupOptions = {
+  /** A folder for the files, for this producer alone; made when it is not there. Keep it: what a killed producer left is pushed by the next. */
+  readonly folder: string
+  /** From this size on (bytes) a file is not added to any more, and a new one begun; a file is removed when all of it is pushed. Default 16 MiB. */
+  readonly maxFileBytes?: number
+  /**
+   * Which PubSub packets are kept as well. Default none: most matter only now, and a call that pops up late is worse than none. Those
+   * are rejected while Redis does not take them. `key` is the channel.
+   */
+  readonly pubsub?: (key: string, packet: WritePacket) => boolean
+  /** Default: nothing is said. */
+  readonly log?: BackupLog
+}
+
+/** The state of a producer's backup. */
+export type Backup = {
+  /** How many packets are in the files, not yet in Redis. */
+  readonly pending: number
+  /** Resolves when no packet waits, in memory or in the files. @throws ProducerError `producer.connection.closed` */
+  drained: () => Promise<void>
 }
 
 /** Packets of one key that are taken all or none, and who waits for that. */
-type Parcel = {
-  readonly items: readonly Item[]
-  readonly resolve: (result: number) => void
-  readonly reject: (error: ProducerError) => void
-}
+type Parcel = PromiseWithResolvers<number> & { readonly items: readonly Item[] }
 
 const SILENT = { info: () => undefined, warn: () => undefined, error: () => undefined }
 
@@ -31,34 +45,28 @@ const SILENT = { info: () => undefined, warn: () => undefined, error: () => unde
  *
  * @throws ProducerError `producer.backup.locked`, `producer.backup.unusable`
  */
-export function openBackup({
-  options: { folder, maxFileBytes = 16 * 1024 * 1024, log = SILENT },
-  connection,
-  timeoutMs,
-  chunkPackets,
-}: OpenBackupOptions) {
+export function openBackup(
+  { folder, maxFileBytes = 16 * 1024 * 1024, log = SILENT }: BackupOptions,
+  connection: Connection,
+  timeoutMs: number,
+  chunkPackets: number,
+) {
   const { lock, files } = open(folder, maxFileBytes, log)
-  const raw = createWriter({ connection, id: files.id, run: files.run, timeoutMs, log })
-  const [inTurn, appending] = [createTurns(), createTurns()]
-  const writer = {
-    ready: () => inTurn(raw.ready),
-    write: (items: readonly Item[], at?: string) => inTurn(() => raw.write(items, at)),
-  }
-  const append = (items: readonly Item[], op?: string) => appending(() => files.append(items, op))
+  const writer = createWriter(connection, files, timeoutMs, log)
   const stopping = new AbortController()
-  const waiters = new Set<PromiseWithResolvers<void>>()
+  let idle: PromiseWithResolvers<void> | undefined
   const waiting: Parcel[] = []
   let pumping: Promise<void> | undefined
   let draining: Promise<void> | undefined
 
   const look = () => {
     if (waiting.length > 0 || pumping !== undefined || draining !== undefined || !files.isEmpty) return
-    for (const { resolve } of waiters) resolve()
-    waiters.clear()
+    idle?.resolve()
+    idle = undefined
   }
 
   const drain = () => {
-    draining ??= drainFiles({ files, writer, append, chunkPackets, log, signal: stopping.signal }).finally(() => {
+    draining ??= drainFiles({ files, writer, chunkPackets, log, signal: stopping.signal }).finally(() => {
       draining = undefined
       // Something may have come in between. What is just being added drains when it is there.
       if (files.pending > 0 && !stopping.signal.aborted) drain()
@@ -73,11 +81,9 @@ export function openBackup({
   }
 
   const keep = async (parcels: readonly Parcel[], op?: string, refusal?: unknown): Promise<void> => {
+    const items = parcels.flatMap((parcel) => parcel.items)
     try {
-      await append(
-        parcels.flatMap(({ items }) => items),
-        op,
-      )
+      await files.append(items, op)
       for (const { resolve } of parcels) resolve(0)
       drain()
     } catch (cause) {
@@ -127,35 +133,29 @@ export function openBackup({
       return files.pending
     },
     drained: () => {
-      const waiter = Promise.withResolvers<void>()
       if (stopping.signal.aborted)
-        waiter.reject(new ProducerError('producer.connection.closed', 'the producer is closed'))
-      else waiters.add(waiter)
+        return Promise.reject(new ProducerError('producer.connection.closed', 'the producer is closed'))
+      const { promise } = (idle ??= Promise.withResolvers())
       look()
-      return waiter.promise
+      return promise
     },
   }
   return {
     backup,
     /** Resolves to Redis' answer for the last of them, or to 0 when they are in the files. @throws ProducerError `producer.backup.not_kept` */
-    put: (items: readonly Item[]): Promise<number> =>
-      new Promise((resolve, reject) => {
-        waiting.push({ items, resolve, reject })
-        pump()
-      }),
+    put: (items: readonly Item[]): Promise<number> => {
+      const parcel = { items, ...Promise.withResolvers<number>() }
+      waiting.push(parcel)
+      pump()
+      return parcel.promise
+    },
     /** Writes or keeps what was put before, and leaves what is in the files. */
     async close(): Promise<void> {
       // A pump that ends starts the next one when something has come meanwhile.
       for (let pump = pumping; pump !== undefined; pump = pumping) await pump
       stopping.abort()
-      for (const { reject } of waiters)
-        reject(
-          new ProducerError(
-            'producer.connection.closed',
-            'the producer is closed; the backup folder keeps the remaining packets',
-          ),
-        )
-      waiters.clear()
+      const message = 'the producer is closed; the backup folder keeps the remaining packets'
+      idle?.reject(new ProducerError('producer.connection.closed', message))
       await draining
       await files.close()
       lock.release()
@@ -163,11 +163,11 @@ export function openBackup({
   }
 }
 
-function open(folder: string, maxFileBytes: number, log: NonNullable<BackupOptions['log']>) {
+function open(folder: string, maxFileBytes: number, log: BackupLog) {
   let lock: { release: () => void } | undefined
   try {
     lock = lockFolder(folder)
-    return { lock, files: openBackupFiles({ folder, maxFileBytes, log }) }
+    return { lock, files: openBackupFiles(folder, maxFileBytes, log) }
   } catch (cause) {
     lock?.release()
     if (cause instanceof ProducerError) throw cause

@@ -1,59 +1,42 @@
-import { isAnswer, NoAnswerError, withinTime, words } from '../answer.ts'
+import { createTurns, type Logger } from '../../runtime/index.ts'
 import type { Connection, ProducerClient } from '../connection.ts'
-import { ProducerError } from '../errors.ts'
-import { lengthsOf, toGroups } from './groups.ts'
-import type { BackupLog } from './options.ts'
-import { parsePosition, type Position } from './position.ts'
-import type { Item } from './record.ts'
-import { SYNC, WRITE } from './scripts.ts'
+import { isAnswer, NoAnswerError, ProducerError, withinTime, words } from '../producer-error.ts'
+import type { BackupFiles } from './backup-files.ts'
+import type { Item } from './backup-record.ts'
+import { parsePosition, type Position } from './file-list.ts'
+import { SYNC, WRITE } from './write-script.ts'
 
 /** What became of packets. Of the first ones `results` has the answers; of all, unless `refused` or `cause` says why not. */
-export type Written = {
+type Written = {
   /** The list's length behind it, or the receivers; -1 where publishing is not allowed. */
   readonly results: readonly number[]
   /** Keys that take no packet, such as one that is not a list. Those of other keys can be written. */
   readonly refused?: ReadonlySet<string>
   /** Why Redis takes none at all. */
   readonly cause?: unknown
-  /** The command's name in the note. */
-  readonly op: string
 }
 
 /** What Redis knows of the folder: the last command that was done, and up to where packets of the files were pushed. */
-export type Note = { readonly op: string; readonly at: Position | undefined }
+type Note = { readonly op: string; readonly at: Position | undefined }
 
 /** Answers that pass by themselves, or when somebody mends the server: no reason to go without the note. */
 const PASSES =
   /OOM|READONLY|MISCONF|NOREPLICAS|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|NOAUTH|WRONGPASS|max number of clients/
 
-export type WriterOptions = {
-  readonly connection: Pick<Connection, 'get' | 'renew'>
-  readonly id: string
-  readonly run: string
-  readonly timeoutMs: number
-  readonly log: BackupLog
-}
-
 /** Writes packets so that none comes twice, even if an answer is lost; one command at a time. Where Redis runs no scripts, without that. */
-export function createWriter({ connection, id, run, timeoutMs, log }: WriterOptions) {
-  const noteKey = `enigma:producer:${id}:backup`
+export function createWriter(connection: Connection, files: BackupFiles, timeoutMs: number, log: Pick<Logger, 'warn'>) {
+  const noteKey = `enigma:producer:${files.id}:backup`
   let note: Note = { op: '', at: undefined }
   let fence: string | undefined
   let isPlain = false
   let count = 0
-  const name = () => `${run}.${++count}`
-
-  const connect = async (): Promise<ProducerClient> => withinTime(timeoutMs, Promise.resolve(connection.get()))
+  const name = () => `${files.run}.${++count}`
+  const inTurn = createTurns()
 
   // EVAL and not EVALSHA: the script is short beside what it carries, and a restarted server need not be told of it again.
-  const runScript = async (
-    client: ProducerClient,
-    script: string,
-    keys: readonly string[],
-    args: readonly (string | Buffer)[],
-  ): Promise<unknown[]> => {
-    const command = client.sendCommand?.(['EVAL', script, String(keys.length), ...keys, ...args]) ?? Promise.resolve([])
-    return (await withinTime(timeoutMs, command)) as unknown[]
+  const runScript = async (client: ProducerClient, script: string, keys: readonly string[], args: Item['wire'][]) => {
+    const command = client.sendCommand?.(['EVAL', script, String(keys.length), ...keys, ...args])
+    return (await withinTime(timeoutMs, Promise.resolve(command))) as unknown[]
   }
 
   const sync = async (client: ProducerClient): Promise<void> => {
@@ -63,28 +46,21 @@ export function createWriter({ connection, id, run, timeoutMs, log }: WriterOpti
     fence = next
   }
 
-  const writeNoted = async (
-    client: ProducerClient,
-    items: readonly Item[],
-    op: string,
-    at: string,
-  ): Promise<Written> => {
+  const writeNoted = async (client: ProducerClient, items: readonly Item[], op: string, at: string) => {
     const groups = toGroups(items)
     const lists = new Set(items.filter(({ transport }) => transport === 'list').map(({ key }) => key))
     const packets = groups.flatMap(({ transport, key, wires }) => [transport, key, String(wires.length), ...wires])
     for (let attempt = 1; attempt <= 2; attempt++) {
       if (fence === undefined) await sync(client)
       const [kind, ...reply] = await runScript(client, WRITE, [noteKey, ...lists], [String(fence), op, at, ...packets])
-      if (String(kind) === 'refused') return { results: [], refused: new Set(reply.map(String)), op }
+      if (String(kind) === 'refused') return { results: [], refused: new Set(reply.map(String)) }
       if (String(kind) === 'taken') {
         const answers = reply.map(Number).values()
         const next = () => answers.next().value ?? 0
-        return {
-          results: groups.flatMap(({ transport, wires }) =>
-            transport === 'list' ? lengthsOf(wires.length, next()) : wires.map(next),
-          ),
-          op,
-        }
+        const results = groups.flatMap(({ transport, wires }) =>
+          transport === 'list' ? lengthsOf(wires.length, next()) : wires.map(next),
+        )
+        return { results }
       }
       // The server lost the note: emptied, or another one in its place. Nothing was done.
       fence = undefined
@@ -92,7 +68,7 @@ export function createWriter({ connection, id, run, timeoutMs, log }: WriterOpti
     throw new ProducerError('producer.backup.copied', 'another producer writes with a copy of this backup folder')
   }
 
-  const writePlain = async (client: ProducerClient, items: readonly Item[], op: string): Promise<Written> => {
+  const writePlain = async (client: ProducerClient, items: readonly Item[]): Promise<Written> => {
     const results: number[] = []
     for (const { transport, key, wires } of toGroups(items)) {
       try {
@@ -100,13 +76,12 @@ export function createWriter({ connection, id, run, timeoutMs, log }: WriterOpti
           results.push(...lengthsOf(wires.length, await withinTime(timeoutMs, client.lPush(key, wires))))
         else results.push(...(await withinTime(timeoutMs, Promise.all(wires.map((wire) => client.publish(key, wire))))))
       } catch (cause) {
-        if (isAnswer(cause) && /^(WRONGTYPE|NOPERM)/.test(cause.message))
-          return { results, refused: new Set([key]), op }
+        if (isAnswer(cause) && /^(WRONGTYPE|NOPERM)/.test(cause.message)) return { results, refused: new Set([key]) }
         if (cause instanceof NoAnswerError) connection.renew()
-        return { results, cause, op }
+        return { results, cause }
       }
     }
-    return { results, op }
+    return { results }
   }
 
   /** Runs what needs the note; `plain` when Redis does not let it. Rejects when Redis is not there, or takes nothing. */
@@ -115,7 +90,7 @@ export function createWriter({ connection, id, run, timeoutMs, log }: WriterOpti
     plain: (client: ProducerClient) => Promise<T>,
   ): Promise<T> => {
     try {
-      const client = await connect()
+      const client = await withinTime(timeoutMs, Promise.resolve(connection.get()))
       if (isPlain || client.sendCommand === undefined) return await plain(client)
       try {
         return await work(client)
@@ -139,26 +114,43 @@ export function createWriter({ connection, id, run, timeoutMs, log }: WriterOpti
   return {
     /** What Redis knows, asked again after an answer was lost. Rejects when Redis is not there. */
     ready: (): Promise<Note> =>
-      withNote(
-        async (client) => {
-          if (fence === undefined) await sync(client)
-          return note
-        },
-        () => Promise.resolve(note),
+      inTurn(() =>
+        withNote(
+          async (client) => {
+            if (fence === undefined) await sync(client)
+            return note
+          },
+          () => Promise.resolve(note),
+        ),
       ),
-    /** Never rejects. `at`: the place in the files behind these packets, as the note has it. */
-    write: async (items: readonly Item[], at = ''): Promise<Written> => {
-      const op = name()
-      try {
-        return await withNote(
+    /** Never rejects. `at`: the place in the files behind these packets, as the note has it; `op`: the command's name in the note. */
+    write: (items: readonly Item[], at = ''): Promise<Written & { readonly op: string }> =>
+      inTurn(async () => {
+        const op = name()
+        const written = await withNote<Written>(
           (client) => writeNoted(client, items, op, at),
-          (client) => writePlain(client, items, op),
-        )
-      } catch (cause) {
-        return { results: [], cause, op }
-      }
-    },
+          (client) => writePlain(client, items),
+        ).catch((cause: unknown) => ({ results: [], cause }))
+        return { ...written, op }
+      }),
   }
 }
 
 export type Writer = ReturnType<typeof createWriter>
+
+/** Packets that follow one another and go the same way. */
+type Group = { readonly transport: Item['transport']; readonly key: string; readonly wires: Item['wire'][] }
+
+function toGroups(items: readonly Item[]): Group[] {
+  const groups: Group[] = []
+  for (const { transport, key, wire } of items) {
+    const last = groups.at(-1)
+    if (last?.transport === transport && last.key === key) last.wires.push(wire)
+    else groups.push({ transport, key, wires: [wire] })
+  }
+  return groups
+}
+
+/** The length of the list after each of the packets that were pushed together. */
+const lengthsOf = (count: number, length: number): number[] =>
+  Array.from({ length: count }, (_, at) => length - count + 1 + at)

@@ -27,8 +27,8 @@ export function createLog(level: LogLevel, destination?: { write: (line: string)
 export function createNews(): (what: string | undefined) => 'new' | 'over' | undefined {
   let known: string | undefined
   return (what) => {
-    const [former] = [known, (known = what)]
-    if (what === former) return undefined
+    if (what === known) return undefined
+    known = what
     return what === undefined ? 'over' : 'new'
   }
 }

@@ -1,23 +1,19 @@
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { readdirSync, rmSync, statSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createAppendFile, type AppendFile } from './append-file.ts'
-import { keepDamaged, lastNumberIn } from './damaged.ts'
-import { createFileList } from './file-list.ts'
-import { readLines, type Line } from './lines.ts'
-import type { BackupLog } from './options.ts'
-import { formatFileName, isFileName, type Position } from './position.ts'
-import { formatRecord, parseRecord, type BackupRecord, type Item } from './record.ts'
-import { readState, writeFirstState, writeState } from './state.ts'
-
-export type BackupFilesOptions = {
-  readonly folder: string
-  readonly maxFileBytes: number
-  readonly log: BackupLog
-  /** Default `Date.now`. */
-  readonly now?: () => number
-}
+import { createTurns, type Logger } from '../../runtime/index.ts'
+import { createAppendFile, keepDamaged, readState, writeFirstState, writeState } from './backup-folder.ts'
+import {
+  formatRecord,
+  lastNumberIn,
+  parseRecord,
+  readLines,
+  type BackupRecord,
+  type Item,
+  type Line,
+} from './backup-record.ts'
+import { createFileList, formatFileName, isFileName, type Position } from './file-list.ts'
 
 /** A packet that was read, and the place behind it. */
 export type ReadRecord = BackupRecord & { readonly end: Position }
@@ -26,10 +22,9 @@ export type Chunk = { readonly records: readonly ReadRecord[]; readonly end: Pos
 
 /**
  * Packets in files that are only added to, read from the oldest on and removed when they are pushed. A run never adds to a file of
- * another run: it may end with half a line. Appending is one at a time; so is reading with advancing; the two go on beside each other.
+ * another run: it may end with half a line. Reading with advancing is one at a time; appending goes on beside it.
  */
-export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: BackupFilesOptions) {
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
+export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<Logger, 'warn' | 'error'>) {
   const run = randomBytes(4).toString('hex')
   const names = readdirSync(folder).filter(isFileName).toSorted()
   const stored = readState(folder)
@@ -40,7 +35,7 @@ export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: B
     )
   }
   const id = stored?.id ?? randomBytes(8).toString('hex')
-  if (stored === undefined) writeFirstState(folder, { id })
+  if (stored === undefined) writeFirstState(folder, id)
   let lastNumber = Math.max(stored?.position?.number ?? 0, ...names.slice(-1).map((name) => lastNumberIn(folder, name)))
   const list = createFileList(
     names.map((name) => ({ name, bytes: statSync(join(folder, name)).size })),
@@ -49,8 +44,9 @@ export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: B
   )
   for (const name of list.done) rmSync(join(folder, name), { force: true })
 
-  let active: AppendFile | undefined
+  let active: Awaited<ReturnType<typeof createAppendFile>> | undefined
   let isAppending = false
+  const inTurn = createTurns()
   let isStateKept = true
   /** What is before this place is known not to be readable, and kept. */
   let kept: Position | undefined
@@ -61,22 +57,18 @@ export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: B
     await closing?.close()
   }
 
-  const keep = async (line: Line, from: Position): Promise<void> => {
-    if (kept?.file === from.file && kept.offset >= line.end) return
+  const keep = async ({ bytes, end, isWhole }: Line, from: Position): Promise<void> => {
+    const { file, offset } = from
+    if (kept?.file === file && kept.offset >= end) return
     log.warn(
-      {
-        code: 'producer.backup.line_damaged',
-        file: join(folder, from.file),
-        offset: from.offset,
-        bytes: line.bytes.length,
-      },
-      `${line.isWhole ? 'a damaged line' : 'an incomplete last line'} of a backup file is skipped and kept in <file>.damaged`,
+      { code: 'producer.backup.line_damaged', file: join(folder, file), offset, bytes: bytes.length },
+      `${isWhole ? 'a damaged line' : 'an incomplete last line'} of a backup file is skipped and kept in <file>.damaged`,
     )
-    await keepDamaged(folder, from.file, line.bytes)
-    kept = { ...from, offset: line.end }
+    await keepDamaged(folder, file, bytes)
+    kept = { ...from, offset: end }
   }
 
-  const linesOf = async ({ file, offset, bytes }: Position & { readonly bytes: number }): Promise<readonly Line[]> => {
+  const linesOf = async ({ file, offset, bytes }: Position & { readonly bytes: number }) => {
     try {
       return await readLines(join(folder, file), offset, bytes)
     } catch (error) {
@@ -89,13 +81,34 @@ export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: B
     }
   }
 
+  const add = async (items: readonly Item[], op: string | undefined): Promise<number> => {
+    isAppending = true
+    const atMs = Date.now()
+    const data = Buffer.concat(
+      items.map((item, at) => formatRecord({ ...item, number: lastNumber + 1 + at, op }, atMs)),
+    )
+    try {
+      if (active === undefined || active.isBroken || active.bytes >= maxFileBytes) {
+        await closeActive()
+        active = await createAppendFile(folder, formatFileName(lastNumber + 1, run))
+        list.add(active.name)
+      }
+      await active.append(data)
+      list.grow(active.name, active.bytes)
+      lastNumber += items.length
+      return lastNumber - items.length + 1
+    } catch (error) {
+      // Perhaps the file stands there all the same: the next one needs another name.
+      if (active === undefined || active.isBroken) lastNumber += items.length
+      throw error
+    } finally {
+      isAppending = false
+    }
+  }
+
   return {
     id,
     run,
-    /** The number of the packet that was added last. */
-    get lastNumber() {
-      return lastNumber
-    },
     get isEmpty() {
       return list.first() === undefined && !isAppending
     },
@@ -108,31 +121,7 @@ export function openBackupFiles({ folder, maxFileBytes, log, now = Date.now }: B
      * Resolves to the number of the first when all are on disk; when it rejects, none is. `op`: the command that may have brought them to
      * Redis.
      */
-    append: async (items: readonly Item[], op?: string): Promise<number> => {
-      isAppending = true
-      const atMs = now()
-      const data = Buffer.concat(
-        items.map((item, at) => formatRecord({ ...item, number: lastNumber + 1 + at, atMs, op })),
-      )
-      try {
-        if (active === undefined || active.isBroken || active.bytes >= maxFileBytes) {
-          await closeActive()
-          const name = formatFileName(lastNumber + 1, run)
-          active = await createAppendFile(folder, name)
-          list.add(name)
-        }
-        await active.append(data)
-        list.grow(active.name, active.bytes)
-        lastNumber += items.length
-        return lastNumber - items.length + 1
-      } catch (error) {
-        // Perhaps the file stands there all the same: the next one needs another name.
-        if (active === undefined || active.isBroken) lastNumber += items.length
-        throw error
-      } finally {
-        isAppending = false
-      }
-    },
+    append: (items: readonly Item[], op?: string): Promise<number> => inTurn(() => add(items, op)),
 
     /** The next packets, up to `most` and to what is in about 256 KiB; undefined when there are none. */
     read: async (most: number): Promise<Chunk | undefined> => {

@@ -1,20 +1,14 @@
-import { backoffMs, sleep } from '../../runtime/index.ts'
-import { words } from '../answer.ts'
-import type { BackupFiles, Chunk } from './files.ts'
-import type { BackupLog } from './options.ts'
-import { formatPosition } from './position.ts'
-import type { Item } from './record.ts'
-import { createRefusals } from './refusals.ts'
+import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
+import { words } from '../producer-error.ts'
+import type { BackupFiles, Chunk, ReadRecord } from './backup-files.ts'
+import { formatPosition } from './file-list.ts'
 import type { Writer } from './writer.ts'
 
 export type DrainOptions = {
   readonly files: BackupFiles
-  /** One command at a time. */
-  readonly writer: Pick<Writer, 'ready' | 'write'>
-  /** Adds packets to the files. Resolves to the number of the first. */
-  readonly append: (items: readonly Item[]) => Promise<number>
+  readonly writer: Writer
   readonly chunkPackets: number
-  readonly log: BackupLog
+  readonly log: Pick<Logger, 'info' | 'warn' | 'error'>
   readonly signal: AbortSignal
 }
 
@@ -22,7 +16,7 @@ export type DrainOptions = {
 const REFUSED_MS = 1_000
 
 /** Pushes what is in the files, the oldest first, until there is nothing left or the signal aborts. */
-export async function drainFiles({ files, writer, append, chunkPackets, log, signal }: DrainOptions): Promise<void> {
+export async function drainFiles({ files, writer, chunkPackets, log, signal }: DrainOptions): Promise<void> {
   const refusals = createRefusals(log)
   let failures = 0
   let pushed = 0
@@ -38,7 +32,7 @@ export async function drainFiles({ files, writer, append, chunkPackets, log, sig
     const { move, rest } = refusals.split(records.filter(({ op }) => op === undefined || op !== note.op))
     if (move.length > 0) {
       // First at the end, then gone from here: a crash in between brings a copy.
-      refusals.moved(move, await append(move))
+      refusals.moved(move, await files.append(move))
     }
     if (rest.length === 0) {
       await files.advance(end)
@@ -76,4 +70,48 @@ export async function drainFiles({ files, writer, append, chunkPackets, log, sig
   }
   if (pushed > 0 && !signal.aborted)
     log.info({ code: 'producer.backup.drained', packets: pushed }, 'every packet in the backup folder was pushed')
+}
+
+/**
+ * Keys that take no packet while Redis takes others: such as one that is not a list. Their packets are moved to the end of the files,
+ * all of them, in order, so that others go on; when the first of those that were moved comes up, the key is tried again.
+ */
+function createRefusals(log: DrainOptions['log']) {
+  /** By key: the number of the first that was moved, at its new place, and the last one that was, at its old place. */
+  const keys = new Map<string, { first: number | undefined; movedTo: number }>()
+  const said = new Set<string>()
+
+  return {
+    add(key: string): void {
+      if (!said.has(key)) {
+        log.error(
+          { code: 'producer.key.refused', key },
+          'Redis refuses packets for this key: check that it is a list and that the user may write to it. Its packets wait in the backup folder, those of other keys go on',
+        )
+      }
+      said.add(key)
+      keys.set(key, { first: undefined, movedTo: 0 })
+    },
+    /** What is to be moved, and what is to be tried. */
+    split(records: readonly ReadRecord[]): { readonly move: ReadRecord[]; readonly rest: ReadRecord[] } {
+      const move: ReadRecord[] = []
+      const rest: ReadRecord[] = []
+      for (const record of records) {
+        const refusal = keys.get(record.key)
+        if (refusal?.first !== undefined && record.number >= refusal.first) keys.delete(record.key)
+        if (!keys.has(record.key)) rest.push(record)
+        else if (record.number > (refusal?.movedTo ?? 0)) move.push(record)
+      }
+      return { move, rest }
+    },
+    /** These stand at the end now, the first of them with this number. */
+    moved(records: readonly ReadRecord[], firstNumber: number): void {
+      for (const [at, { key, number }] of records.entries()) {
+        const refusal = keys.get(key)
+        if (refusal === undefined) continue
+        refusal.first ??= firstNumber + at
+        refusal.movedTo = number
+      }
+    },
+  }
 }
