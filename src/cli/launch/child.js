@@ -1,7 +1,21 @@
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
-import { LaunchProblem } from './problem.js'
+
+/** Says what the launcher cannot do: one sentence for the user, with what to do about it, and a code of docs/logs.md. */
+export class LaunchProblem extends Error {
+  constructor(code, message, exitCode = 1) {
+    super(message)
+    this.name = 'LaunchProblem'
+    this.code = code
+    this.exitCode = exitCode
+  }
+}
+
+/** To standard error: standard output belongs to the command. */
+export function say(text) {
+  process.stderr.write(`enigma-relay: ${text}\n`)
+}
 
 const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
@@ -14,13 +28,9 @@ const SAME_PRESS_MS = 1_000
  * A signal is passed on once. Ctrl-C in a terminal reaches the child without us as well: the CLI knows a copy when it sees one
  * (`passTerminalSignals`), other tools do not and are then left to the terminal.
  */
-export function run(
-  command,
-  args,
-  { env = process.env, cwd, stdio = 'inherit', passTerminalSignals = false, onOutput } = {},
-) {
+export function run(command, args, { passTerminalSignals = false, onOutput, ...options }) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { env, cwd, stdio })
+    const child = spawn(command, args, { stdio: 'inherit', ...options })
     child.stdout?.on('data', onOutput)
     child.stderr?.on('data', onOutput)
     const passedAt = new Map()

@@ -1,8 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { run } from './child.js'
-import { withLock } from './lock.js'
-import { LaunchProblem, say } from './problem.js'
+import * as fs from 'node:fs'
+import { delimiter, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { LaunchProblem, run, say } from './child.js'
 
 /** `npm ci` in the clone when node_modules is missing or not what package-lock.json says; quiet, unless it fails. */
 export async function ensureInstalled(root) {
@@ -11,25 +10,20 @@ export async function ensureInstalled(root) {
     // Another launcher may have done it while this one waited.
     if (isInstalled(root)) return
     say('installing the dependencies (npm ci); this takes about a minute the first time …')
-    let output = ''
     const [program, ...first] = findNpm()
     const args = [...first, 'ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error']
-    const code = await run(program, args, {
-      cwd: root,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      onOutput: (chunk) => (output += chunk),
-    })
+    const { code, output } = await capture(program, args, { cwd: root })
     if (code !== 0)
-      throw new LaunchProblem('cli.launch.install_failed', `npm ci failed (exit code ${code}):\n${output.trim()}`)
+      throw new LaunchProblem('cli.launch.install_failed', `npm ci failed (exit code ${code}):\n${output}`)
   })
 }
 
 /** npm notes what it has installed in a hidden lock file, written last: compare that with the one in git. */
 function isInstalled(root) {
   const hidden = join(root, 'node_modules/.package-lock.json')
-  if (!existsSync(hidden)) return false
-  const there = JSON.parse(readFileSync(hidden, 'utf8')).packages ?? {}
-  const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages
+  if (!fs.existsSync(hidden)) return false
+  const there = JSON.parse(fs.readFileSync(hidden, 'utf8')).packages ?? {}
+  const wanted = JSON.parse(fs.readFileSync(join(root, 'package-lock.json'), 'utf8')).packages
   return Object.entries(wanted).every(([path, entry]) => {
     if (path === '' || entry.link) return true
     const found = there[path]
@@ -41,5 +35,132 @@ function isInstalled(root) {
 /** The npm that runs us, else the one on PATH. */
 function findNpm() {
   const { npm_execpath: path = '' } = process.env
-  return /npm-cli\.[cm]?js$/.test(path) && existsSync(path) ? [process.execPath, path] : ['npm']
+  return /npm-cli\.[cm]?js$/.test(path) && fs.existsSync(path) ? [process.execPath, path] : ['npm']
+}
+
+/**
+ * Makes sure that there is a redis-server program to start. `dev` can do with a running one named by REDIS_URL; the tests and
+ * the bench (`forTests`) start, kill and starve servers, which they do only to their own.
+ */
+export async function ensureRedis(root, { forTests }) {
+  if (isOnPath('redis-server') || (!forTests && process.env.REDIS_URL)) return
+  const canInstall = process.platform === 'linux' && process.getuid?.() === 0 && isOnPath('apt-get')
+  if (!canInstall) {
+    throw new LaunchProblem(
+      'cli.launch.no_redis',
+      'redis-server is not on PATH. Install it (Debian and Ubuntu: sudo apt-get install redis-server; macOS: brew install redis)' +
+        (forTests ? ' and try again.' : ', or set REDIS_URL=redis://host:port to a running server, and try again.'),
+    )
+  }
+  await withLock(root, () => install())
+}
+
+async function install() {
+  if (isOnPath('redis-server')) return
+  say('installing redis-server (apt-get), because it is not on PATH …')
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  await aptGet(['update'], env)
+  await aptGet(['install', '-y', '--no-install-recommends', 'redis-server'], env)
+  await stopService(env)
+  if (!isOnPath('redis-server'))
+    throw new LaunchProblem(
+      'cli.launch.no_redis',
+      'apt-get has installed redis-server, but it is not on PATH: add /usr/bin to PATH.',
+    )
+}
+
+async function aptGet(args, env) {
+  const { code, output } = await capture('apt-get', ['-o', 'DPkg::Lock::Timeout=120', ...args], { env })
+  if (code === 0) return
+  throw new LaunchProblem(
+    'cli.launch.redis_install_failed',
+    `apt-get ${args.join(' ')} failed (exit code ${code}); install redis-server by hand:\n${output}`,
+  )
+}
+
+/** The package starts a service where there is an init system. There was none before, so none is left behind. */
+async function stopService(env) {
+  const isRunning = () => process.kill(Number(fs.readFileSync('/run/redis/redis-server.pid', 'utf8')), 0)
+  if (fs.existsSync('/run/systemd/system') && isOnPath('systemctl'))
+    await capture('systemctl', ['disable', '--now', 'redis-server'], { env })
+  else if (succeeds(isRunning) && isOnPath('service')) await capture('service', ['redis-server', 'stop'], { env })
+}
+
+function succeeds(attempt) {
+  try {
+    attempt()
+    return true
+  } catch {
+    return false
+  }
+}
+
+async function capture(program, args, options) {
+  let output = ''
+  const onOutput = (chunk) => (output += chunk)
+  const code = await run(program, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'], onOutput })
+  return { code, output: output.trim() }
+}
+
+function isOnPath(program) {
+  const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '')
+  return folders.some((folder) => succeeds(() => fs.accessSync(join(folder, program), fs.constants.X_OK)))
+}
+
+const BEAT_MS = 1_000
+/** A lock whose owner has not touched it for so long belongs to a process that was killed. */
+const STALE_MS = 10_000
+
+/** Runs `body` while no other launcher of this clone runs its own: both would install into the same folder. */
+async function withLock(root, body) {
+  const folder = join(root, '.enigma')
+  const file = join(folder, 'install.lock')
+  fs.mkdirSync(folder, { recursive: true })
+  for (let said = false; !take(file); said = true) {
+    if (!said) say('waiting for another enigma-relay that is installing …')
+    await delay(200)
+  }
+  const beat = setInterval(() => {
+    const now = new Date()
+    try {
+      fs.utimesSync(file, now, now)
+    } catch {
+      // Removed by hand: the install goes on.
+    }
+  }, BEAT_MS)
+  try {
+    await body()
+  } finally {
+    clearInterval(beat)
+    fs.rmSync(file, { force: true })
+  }
+}
+
+function take(file) {
+  try {
+    fs.writeFileSync(file, `${process.pid}\n`, { flag: 'wx' })
+    return true
+  } catch (error) {
+    if (error.code !== 'EEXIST') throw error
+  }
+  const age = ageMs(file)
+  if (age === undefined || age < STALE_MS) return false
+  // Renamed and not removed: of several who find it stale, one gets it. Who gets a new one instead gives it back.
+  const aside = `${file}.${process.pid}`
+  try {
+    fs.renameSync(file, aside)
+    if ((ageMs(aside) ?? STALE_MS) < STALE_MS) fs.linkSync(aside, file)
+  } catch {
+    // Somebody else was faster.
+  }
+  fs.rmSync(aside, { force: true })
+  return false
+}
+
+function ageMs(file) {
+  try {
+    return Date.now() - fs.statSync(file).mtimeMs
+  } catch {
+    return undefined
+  }
 }
