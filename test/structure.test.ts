@@ -29,6 +29,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/protocol': ['valibot'],
   'src/runtime': ['node:', 'pino'],
   'src/producer': ['src/protocol', 'src/runtime', 'node:', 'redis'],
+  'src/simulator': ['src/protocol', 'src/runtime', 'src/producer'],
   'src/relay': [
     'src/protocol',
     'src/runtime',

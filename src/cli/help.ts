@@ -16,7 +16,8 @@ const AWS_VARIABLES = `  AWS_REGION             region of the queues
   AWS_ACCESS_KEY_ID …    credentials; the standard AWS provider chain works too (profile, role)
   HTTPS_PROXY, NO_PROXY  HTTP proxy for AWS, and hosts that are reached without it`
 
-const RELAY_HELP = `
+export const COMMAND_HELP = {
+  relay: `
 Environment:
   ENIGMA_SOURCES         the dialler's Redis (default: main=redis://127.0.0.1:8001); separate several by commas; rediss:// for TLS,
                          with ?caFile=…&userFile=…&passwordFile=… for certificates and secrets
@@ -35,9 +36,8 @@ Environment:
 ${AWS_VARIABLES}
 
 Example:
-  ENIGMA_SOURCES=main=redis://dialler:8001 ENIGMA_LISTS=enigma:notifications:campaigns AWS_REGION=eu-west-1 enigma-relay relay`
-
-const DOCTOR_HELP = `
+  ENIGMA_SOURCES=main=redis://dialler:8001 ENIGMA_LISTS=enigma:notifications:campaigns AWS_REGION=eu-west-1 enigma-relay relay`,
+  doctor: `
 Prints a line for each check: ok, warn or fail, the finding, and the fix after →. Works whether the relay is running or not. Uses
 the relay's environment: enigma-relay relay --help. Redis commands are printed without credentials: add an administrator's (--user, REDISCLI_AUTH).
 
@@ -45,9 +45,8 @@ Exit codes: 0 no check failed, 1 a check failed, 2 wrong variables.
 
 Examples:
   enigma-relay doctor
-  enigma-relay doctor --json | jq '.checks[] | select(.state != "ok")'`
-
-const QUEUES_HELP = `
+  enigma-relay doctor --json | jq '.checks[] | select(.state != "ok")'`,
+  queues: `
 Every queue is a high-throughput FIFO queue. Existing queues are not changed.
 
 Environment:
@@ -56,9 +55,8 @@ Environment:
 ${AWS_VARIABLES}
 
 Example:
-  AWS_REGION=eu-west-1 enigma-relay queues --create`
-
-const PARKED_HELP = `
+  AWS_REGION=eu-west-1 enigma-relay queues --create`,
+  parked: `
 The table shows no personal data; --show and --export do. Works whether the relay is running or not. Ids are looked up in every source.
 A retried notification keeps its id and leaves the list when SQS has accepted it. If SQS rejects it again it stays, and the exit code is 1.
 
@@ -74,16 +72,14 @@ Examples:
   enigma-relay parked --show main/l/1764000000000/17 > packet.json
   enigma-relay parked --retry --all --reason refused
   enigma-relay parked --export parked.jsonl
-  enigma-relay parked --drop main/l/1764000000000/17 --yes`
-
-const SIMULATE_HELP = `
+  enigma-relay parked --drop main/l/1764000000000/17 --yes`,
+  simulate: `
 Simulates campaigns, agents, calls, CDRs and statistics in realistic proportions, with an occasional malformed packet.
 
 Example:
   enigma-relay simulate --agents 200 --speed 5 --url redis://127.0.0.1:8001
-  enigma-relay simulate --backup backup     # keep CDRs on disk during a Redis outage`
-
-const DEV_HELP = `
+  enigma-relay simulate --backup backup     # keep CDRs on disk during a Redis outage`,
+  dev: `
 Starts the dialler's Redis, the relay, a local SQS, the functions, the read model and its API, and shows the throughput.
 Keeps its state between runs. Works only in a clone of the repository.
 
@@ -102,13 +98,5 @@ Environment:
 Examples:
   npm run dev
   npm run dev -- --agents 200 --speed 5
-  npm run dev -- --no-simulator --verbose`
-
-export const COMMAND_HELP = {
-  relay: RELAY_HELP,
-  doctor: DOCTOR_HELP,
-  queues: QUEUES_HELP,
-  parked: PARKED_HELP,
-  simulate: SIMULATE_HELP,
-  dev: DEV_HELP,
+  npm run dev -- --no-simulator --verbose`,
 } as const

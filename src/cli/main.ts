@@ -1,5 +1,5 @@
 import { CommanderError } from 'commander'
-import { ConfigError } from '../runtime/index.ts'
+import { ConfigError, firstOf } from '../runtime/index.ts'
 import { createProgram } from './program.ts'
 
 /** Exit codes: 0 done, 1 failed, 2 wrong arguments or variables. */
@@ -17,11 +17,6 @@ async function main(argv: readonly string[]): Promise<number> {
     process.stderr.write(`enigma-relay: ${words.replace(/:?(?=\n|$)/, (end) => ` (${codeOf(first)})${end}`)}\n`)
     return first instanceof ConfigError ? 2 : 1
   }
-}
-
-/** Returns the first of several errors: an AggregateError alone says nothing. */
-function firstOf(error: unknown): unknown {
-  return error instanceof AggregateError && error.errors.length > 0 ? firstOf(error.errors[0]) : error
 }
 
 /** Returns the error's own code; Node and the AWS SDK have codes too, which have no three parts. */

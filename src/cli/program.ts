@@ -1,13 +1,8 @@
-import { Command } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import { readFileSync } from 'node:fs'
-import { moment, positiveNumber, redisUrl, wholeNumber } from './arguments.ts'
+import type { DevArguments, SimulateArguments } from './call-centre.ts'
 import { COMMAND_HELP, PROGRAM_HELP } from './help.ts'
-import type { ParkedArguments } from './parked-arguments.ts'
-
-/** What `simulate` and `dev` know of the call centre to play. */
-export type CallCentreArguments = { readonly agents: number; readonly speed: number; readonly seed: number }
-
-export type SimulateArguments = CallCentreArguments & { readonly url: string; readonly backup?: string }
+import type { ParkedArguments } from './run-parked.ts'
 
 /** The commands and their arguments. What a command does is loaded when it is run. */
 export function createProgram(): Command {
@@ -28,21 +23,21 @@ export function createProgram(): Command {
     .command('relay')
     .description('run the relay until SIGTERM or Ctrl-C')
     .addHelpText('after', COMMAND_HELP.relay)
-    .action(async () => (await import('./relay.ts')).runRelay())
+    .action(async () => (await import('./run-relay.ts')).runRelay())
 
   program
     .command('doctor')
     .description('check your setup without changing anything, and print a fix for each problem')
     .option('--json', 'print all findings as JSON', false)
     .addHelpText('after', COMMAND_HELP.doctor)
-    .action(async (options: { json: boolean }) => (await import('./doctor.ts')).runDoctor(options))
+    .action(async (options: { json: boolean }) => (await import('./run-doctor.ts')).runDoctor(options))
 
   program
     .command('queues')
     .description('print the queues that the relay sends to, or create them')
     .option('--create', 'create the missing queues, each with its dead-letter queue', false)
     .addHelpText('after', COMMAND_HELP.queues)
-    .action(async (options: { create: boolean }) => (await import('./queues.ts')).runQueues(options))
+    .action(async (options: { create: boolean }) => (await import('./run-queues.ts')).runQueues(options))
 
   program
     .command('parked')
@@ -59,7 +54,7 @@ export function createProgram(): Command {
     .option('--yes', 'with --drop: confirm the deletion', false)
     .addHelpText('after', COMMAND_HELP.parked)
     .action(async (options: ParkedArguments, command: Command) =>
-      (await import('./parked.ts')).runParked(options, (words) => command.error(words)),
+      (await import('./run-parked.ts')).runParked(options, (words) => command.error(words)),
     )
 
   withCallCentre(program.command('simulate'))
@@ -67,7 +62,7 @@ export function createProgram(): Command {
     .option('--url <url>', 'the Redis server to write to', redisUrl, 'redis://127.0.0.1:8001')
     .option('--backup <folder>', 'folder for packets that Redis does not accept; they are pushed once it does')
     .addHelpText('after', COMMAND_HELP.simulate)
-    .action(async (options: SimulateArguments) => (await import('./simulate.ts')).runSimulate(options))
+    .action(async (options: SimulateArguments) => (await import('./call-centre.ts')).runSimulate(options))
 
   withCallCentre(program.command('dev'))
     .description('run the whole system on this machine, with a simulated call centre')
@@ -75,9 +70,7 @@ export function createProgram(): Command {
     .option('--bundles', 'run the functions from the bundles that would be deployed, as on Lambda', false)
     .option('--verbose', 'print each notification, personal data masked', false)
     .addHelpText('after', COMMAND_HELP.dev)
-    .action(async (options: CallCentreArguments & { simulator: boolean; bundles: boolean; verbose: boolean }) =>
-      (await import('./dev.ts')).runDev(options),
-    )
+    .action(async (options: DevArguments) => (await import('./call-centre.ts')).runDev(options))
 
   return program
 }
@@ -95,8 +88,41 @@ declare const ENIGMA_VERSION: string | undefined
 /** Of the bundle, or else of package.json: two folders up from `src/cli`, and from `dist/cli`. */
 function readVersion(): string {
   if (typeof ENIGMA_VERSION === 'string') return ENIGMA_VERSION
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string
-  }
-  return version
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { readonly version: string }).version
+}
+
+/** Reads an argument as a number. @throws InvalidArgumentError, which commander prints with the option's name. */
+const number = (pattern: RegExp, fits: (value: number) => boolean, must: string) => (text: string) => {
+  const value = Number(text)
+  if (pattern.test(text) && fits(value)) return value
+  throw new InvalidArgumentError(`It must be ${must}.`)
+}
+
+const wholeNumber = (least: number, most = Number.MAX_SAFE_INTEGER) =>
+  number(
+    /^-?\d+$/,
+    (value) => Number.isSafeInteger(value) && value >= least && value <= most,
+    `a whole number from ${least} to ${most}`,
+  )
+
+/** Above 0 and up to `most`. */
+const positiveNumber = (most: number) =>
+  number(/^\d*\.?\d+$/, (value) => value > 0 && value <= most, `a number above 0 and at most ${most}`)
+
+/** Reads an argument as the address of a Redis server. */
+function redisUrl(text: string): string {
+  if (/^rediss?:\/\/\S+$/.test(text) && URL.canParse(text)) return text
+  throw new InvalidArgumentError('It must be a redis:// or rediss:// URL, such as redis://127.0.0.1:8001.')
+}
+
+const AGE_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+/** Reads an argument as a moment: an age before now (`90s`, `15m`, `2h`, `3d`) or an ISO 8601 time. Unix time, ms. */
+function moment(text: string): number {
+  const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? []
+  if (unit !== undefined) return Date.now() - Number(count) * (AGE_MS[unit] ?? 0)
+  const at = /^\d{4}-\d\d-\d\d([T ]\d\d:\d\d|$)/.test(text) ? Date.parse(text) : Number.NaN
+  if (!Number.isNaN(at)) return at
+  throw new InvalidArgumentError('It must be an age such as 90s, 15m, 2h or 3d, or a time such as 2026-01-31T10:00Z.')
 }

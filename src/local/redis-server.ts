@@ -1,10 +1,10 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { StreetError } from './errors.ts'
-import { freePort } from './free-port.ts'
+import { freePort } from './http-server.ts'
+import { StreetError, wordsOf } from './street-error.ts'
 
 export type RedisServerOptions = {
   /** TCP port on 127.0.0.1; another free one is taken when it is not free. Default 0: any. */
@@ -13,54 +13,33 @@ export type RedisServerOptions = {
   readonly dataDir?: string
   /** More arguments, such as `['--maxmemory', '8mb']`. */
   readonly args?: readonly string[]
-  /** The program. Default `redis-server` on PATH. */
-  readonly command?: string
   /** In a process group of its own, so that Ctrl-C in the terminal does not end it before those who still need it. Default false. */
   readonly ownGroup?: boolean
 }
 
-/** A real redis-server of ours, a child of this process. */
-export type RedisServer = {
-  readonly url: string
-  readonly port: number
-  readonly process: ChildProcess
-  /** Ends it (SIGTERM, then SIGKILL after 5 s) and removes its temporary folder. */
-  stop: () => Promise<void>
-}
-
-/** Starts redis-server on 127.0.0.1 and resolves when it accepts connections. Throws with its own last words when it does not start. */
+/**
+ * Starts a real redis-server on 127.0.0.1, a child of this process, and resolves when it accepts connections.
+ *
+ * @throws StreetError with its own last words when it does not start
+ */
 export async function startRedisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
   for (let attempt = 1; ; attempt++) {
-    // Between finding a free port and listening on it, another process may take it: then with another one.
-    const started = await tryStart(options, await freePort(attempt === 1 ? options.port : 0))
-    if (typeof started !== 'string') return started
-    if (attempt === 5 || !started.includes('in use'))
-      throw new StreetError('dev.redis.not_started', `redis-server did not start: ${started}`)
+    try {
+      return await start(options, await freePort(attempt === 1 ? options.port : 0))
+    } catch (error) {
+      // Between finding a free port and listening on it, another process may take it: then with another one.
+      if (attempt === 5 || !wordsOf(error).includes('in use')) throw error
+    }
   }
 }
 
-async function tryStart(options: RedisServerOptions, port: number): Promise<RedisServer | string> {
-  const temporary = options.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'enigma-redis-')) : undefined
-  const dir = options.dataDir ?? temporary ?? '.'
-  const persistence = temporary === undefined ? ['--appendonly', 'yes'] : ['--appendonly', 'no']
-  const child = spawn(
-    options.command ?? 'redis-server',
-    [
-      '--port',
-      String(port),
-      '--bind',
-      '127.0.0.1',
-      '--dir',
-      dir,
-      '--save',
-      '',
-      ...persistence,
-      '--daemonize',
-      'no',
-      ...(options.args ?? []),
-    ],
-    { stdio: ['ignore', 'pipe', 'pipe'], detached: options.ownGroup ?? false },
-  )
+async function start(options: RedisServerOptions, port: number) {
+  const isTemporary = options.dataDir === undefined
+  const dir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'enigma-redis-')))
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', dir, '--save', '', '--daemonize', 'no']
+  args.push('--appendonly', isTemporary ? 'no' : 'yes', ...(options.args ?? []))
+  const detached = options.ownGroup ?? false
+  const child = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'pipe'], detached })
   let output = ''
   const ready = new Promise<boolean>((resolve) => {
     child.once('error', (error) => {
@@ -83,9 +62,15 @@ async function tryStart(options: RedisServerOptions, port: number): Promise<Redi
       await exited
       clearTimeout(timer)
     }
-    if (temporary !== undefined) await rm(temporary, { recursive: true, force: true })
+    if (isTemporary) await rm(dir, { recursive: true, force: true })
   }
-  if (await ready) return { url: `redis://127.0.0.1:${port}`, port, process: child, stop }
-  await stop()
-  return output.trim().split('\n').slice(-3).join(' ')
+  if (!(await ready)) {
+    await stop()
+    const words = output.trim().split('\n').slice(-3).join(' ')
+    throw new StreetError('dev.redis.not_started', `redis-server did not start: ${words}`)
+  }
+  /** `stop` ends it (SIGTERM, then SIGKILL after 5 s) and removes its temporary folder. */
+  return { url: `redis://127.0.0.1:${port}`, port, process: child, stop }
 }
+
+export type RedisServer = Awaited<ReturnType<typeof start>>

@@ -1,20 +1,13 @@
 import { Console } from 'node:console'
 import { Writable } from 'node:stream'
 import { createLog, createShutdown, LOG_LEVELS, sleep } from '../runtime/index.ts'
-import type { CallCentre } from './street/dialler.ts'
-import { startStreet } from './street/street.ts'
+import { startStreet, type StreetOptions } from './street/street.ts'
+import { formatHandled, toLines } from './view/lines.ts'
 import { createLiveView } from './view/live-view.ts'
-import { toLines } from './view/log-lines.ts'
-import { formatHandled } from './view/notification-line.ts'
 import { createPlainView } from './view/plain-view.ts'
 
-export type ShowStreetOptions = {
+export type ShowStreetOptions = Pick<StreetOptions, 'folder' | 'callCentre' | 'bundles'> & {
   readonly process: NodeJS.Process
-  /** Where the street keeps its state. */
-  readonly folder: string
-  readonly callCentre: CallCentre | undefined
-  /** Whether the functions run out of their bundles. */
-  readonly bundles: boolean
   /** Whether each notification gets a line. */
   readonly isVerbose: boolean
 }
@@ -22,13 +15,7 @@ export type ShowStreetOptions = {
 const SECOND_MS = 1_000
 
 /** Runs the street and shows it until SIGINT, SIGTERM or the end of the terminal. @throws ConfigError, StreetError, RelayError */
-export async function showStreet({
-  process,
-  folder,
-  callCentre,
-  bundles,
-  isVerbose,
-}: ShowStreetOptions): Promise<void> {
+export async function showStreet({ process, isVerbose, ...options }: ShowStreetOptions): Promise<void> {
   const { stdout, env } = process
   const view = stdout.isTTY ? createLiveView(stdout) : createPlainView(stdout)
   const shutdown = createShutdown(process)
@@ -44,10 +31,8 @@ export async function showStreet({
   const hasToken = (env['API_TOKEN'] ?? '').trim() !== ''
   try {
     const street = await startStreet({
+      ...options,
       env,
-      folder,
-      callCentre,
-      bundles,
       log: createLog(level, toLines(view.line)),
       onPart: view.part,
       ...(isVerbose ? { onHandled: (handled) => view.line(formatHandled(handled, new Date())) } : {}),

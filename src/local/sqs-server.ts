@@ -1,5 +1,11 @@
-import { mkdir } from 'node:fs/promises'
+import { SQSClient } from '@aws-sdk/client-sqs'
 import { buildApp } from 'fauxqs'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Routes } from '../protocol/index.ts'
+import { createQueues } from '../relay/targets/sqs/create-queues.ts'
+import type { Release } from '../runtime/index.ts'
+import { StreetError, wordsOf } from './street-error.ts'
 
 export type SqsServerOptions = {
   /** TCP port on 127.0.0.1. Default 0: any free one. */
@@ -10,16 +16,14 @@ export type SqsServerOptions = {
   readonly region?: string
 }
 
-/** A local SQS in this process; any credentials are accepted. */
-export type SqsServer = { readonly endpoint: string; stop: () => Promise<void> }
-
 type Stores = NonNullable<NonNullable<Parameters<typeof buildApp>[0]>['stores']>
 
 /**
- * Starts fauxqs on 127.0.0.1. Its own `startFauxqs` listens on all interfaces and alone knows how to keep state, so the
- * application is built here from the same parts; they are not exported by name, hence the imports by file.
+ * Starts fauxqs, a local SQS in this process, on 127.0.0.1; any credentials are accepted. Its own `startFauxqs` listens on all interfaces and
+ * alone knows how to keep state, so the application is built here from the same parts; they are not exported by name, hence the imports by
+ * file.
  */
-export async function startSqsServer(options: SqsServerOptions = {}): Promise<SqsServer> {
+export async function startSqsServer(options: SqsServerOptions = {}) {
   const stores = options.dataDir === undefined ? undefined : await openStores(options.dataDir)
   const app = buildApp({
     logger: false,
@@ -54,3 +58,36 @@ async function openStores(dataDir: string): Promise<{ stores: Stores; close: () 
   for (const queue of stores.sqsStore.allQueues()) Object.assign(queue, { persistence })
   return { stores, close: () => persistence.close() }
 }
+
+/** The street's SQS is a local one, whatever the variables say, so that no real queue is written to by accident. */
+export const LOCAL_AWS = {
+  AWS_REGION: 'us-east-1',
+  AWS_ACCESS_KEY_ID: 'local',
+  AWS_SECRET_ACCESS_KEY: 'local',
+} as const
+
+/** Starts fauxqs, its state in `<folder>/sqs`, and makes the queues that are not there. @throws StreetError `dev.queues.invalid` */
+export async function startQueues(folder: string, prefix: string, routes: Routes, release: Release) {
+  const server = await startSqsServer({ dataDir: join(folder, 'sqs'), region: LOCAL_AWS.AWS_REGION })
+  release(() => server.stop())
+  const sqs = new SQSClient({
+    endpoint: server.endpoint,
+    region: LOCAL_AWS.AWS_REGION,
+    credentials: { accessKeyId: LOCAL_AWS.AWS_ACCESS_KEY_ID, secretAccessKey: LOCAL_AWS.AWS_SECRET_ACCESS_KEY },
+    useQueueUrlAsEndpoint: false,
+    // Each poller of each function keeps one busy.
+    requestHandler: { httpAgent: { maxSockets: 256, keepAlive: true } },
+  })
+  release(() => sqs.destroy())
+  const made = await createQueues(sqs, prefix, routes).catch((cause: unknown) => {
+    throw new StreetError(
+      'dev.queues.invalid',
+      `the queues kept in ${join(folder, 'sqs')} do not fit (${wordsOf(cause)}): remove that folder and start again`,
+      { cause },
+    )
+  })
+  return { endpoint: server.endpoint, sqs, urls: new Map(made.map(({ route, url }) => [route, url])) }
+}
+
+/** The local SQS with every queue. */
+export type Queues = Awaited<ReturnType<typeof startQueues>>

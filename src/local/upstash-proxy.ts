@@ -1,8 +1,7 @@
-import { serve } from '@hono/node-server'
 import { Hono, type Context } from 'hono'
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
 import { createClient, RESP_TYPES } from 'redis'
+import { serveApp } from './http-server.ts'
+import { wordsOf } from './street-error.ts'
 import { createGuard, toLimitError, type UpstashLimits } from './upstash-limits.ts'
 
 export type UpstashProxyOptions = UpstashLimits & {
@@ -14,21 +13,13 @@ export type UpstashProxyOptions = UpstashLimits & {
   readonly port?: number
 }
 
-/** Upstash's HTTP in front of a real Redis. */
-export type UpstashProxy = {
-  readonly url: string
-  /** How many requests there were, and the bytes of the largest. */
-  readonly seen: { requests: number; largestBytes: number }
-  stop: () => Promise<void>
-}
-
 type Answer = { result: unknown } | { error: string }
 
 /**
- * Speaks Upstash's REST API: `POST /` one command, `/pipeline` and `/multi-exec` several; `Authorization: Bearer`; results in
+ * Upstash's HTTP in front of a real Redis. Speaks its REST API: `POST /` one command, `/pipeline` and `/multi-exec` several; `Authorization: Bearer`; results in
  * base64 when `Upstash-Encoding` asks for it; refuses what Upstash would refuse. Source: https://upstash.com/docs/redis/features/restapi
  */
-export async function startUpstashProxy(options: UpstashProxyOptions): Promise<UpstashProxy> {
+export async function startUpstashProxy(options: UpstashProxyOptions) {
   const { redisUrl, token, port = 0, maxRequestBytes = 1_048_576 } = options
   const { maxCommandsPerSecond = 10_000, maxCommands = Infinity } = options
   const guard = createGuard(options)
@@ -36,6 +27,7 @@ export async function startUpstashProxy(options: UpstashProxyOptions): Promise<U
   client.on('error', () => undefined)
   await client.connect()
   const bytes = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer, [RESP_TYPES.SIMPLE_STRING]: String })
+  /** How many requests there were, and the bytes of the largest. */
   const seen = { requests: 0, largestBytes: 0 }
 
   const run = async (command: unknown): Promise<Answer> => {
@@ -43,12 +35,9 @@ export async function startUpstashProxy(options: UpstashProxyOptions): Promise<U
     try {
       return { result: await bytes.sendCommand(guard(command.map(String))) }
     } catch (error) {
-      return { error: error instanceof Error ? error.message : String(error) }
+      return { error: wordsOf(error) }
     }
   }
-  const runAll = async (commands: unknown): Promise<Answer[] | undefined> =>
-    Array.isArray(commands) ? Promise.all(commands.map(run)) : undefined
-
   const toSizeError = (actual: number) =>
     toLimitError('request size', maxRequestBytes, actual, 'max_request_size_exceeded')
   const used = { all: 0, second: 0, inSecond: 0 }
@@ -63,24 +52,15 @@ export async function startUpstashProxy(options: UpstashProxyOptions): Promise<U
     return used.all > maxCommands ? { limit: maxCommands, actual: used.all } : undefined
   }
 
-  const read = async (c: Context): Promise<unknown> => {
-    try {
-      return await c.req.json()
-    } catch {
-      return undefined
-    }
-  }
+  const read = (c: Context): Promise<unknown> => c.req.json().catch(() => undefined)
   const app = new Hono()
   app.use(async (c, next) => {
-    if (c.req.header('authorization') !== `Bearer ${token}`) {
+    if (c.req.header('authorization') !== `Bearer ${token}`)
       return c.json({ error: 'WRONGPASS invalid or missing auth token' }, 401)
-    }
     const body = await c.req.arrayBuffer()
     seen.requests++
     seen.largestBytes = Math.max(seen.largestBytes, body.byteLength)
-    if (body.byteLength > maxRequestBytes) {
-      return c.json({ error: toSizeError(body.byteLength) }, 413)
-    }
+    if (body.byteLength > maxRequestBytes) return c.json({ error: toSizeError(body.byteLength) }, 413)
     const usage = count(c.req.path === '/' ? undefined : await read(c))
     if (usage !== undefined) {
       const error = `ERR max requests limit exceeded. Limit: ${usage.limit}, Usage: ${usage.actual}. See https://upstash.com/docs/redis/troubleshooting/max_requests_limit for details`
@@ -99,10 +79,9 @@ export async function startUpstashProxy(options: UpstashProxyOptions): Promise<U
     return c.json(toAnswer(c, answer), 'error' in answer ? 400 : 200)
   })
   app.post('/pipeline', async (c) => {
-    const answers = await runAll(await read(c))
-    return answers === undefined
-      ? c.json({ error: 'ERR failed to parse pipeline request' }, 400)
-      : c.json(answers.map((answer) => toAnswer(c, answer)))
+    const commands = await read(c)
+    if (!Array.isArray(commands)) return c.json({ error: 'ERR failed to parse pipeline request' }, 400)
+    return c.json((await Promise.all(commands.map(run))).map((answer) => toAnswer(c, answer)))
   })
   app.post('/multi-exec', async (c) => {
     const commands = await read(c)
@@ -112,20 +91,16 @@ export async function startUpstashProxy(options: UpstashProxyOptions): Promise<U
     try {
       return c.json((await multi.exec()).map((result) => toAnswer(c, { result })))
     } catch (error) {
-      return c.json({ error: error instanceof Error ? error.message : String(error) }, 400)
+      return c.json({ error: wordsOf(error) }, 400)
     }
   })
 
-  const server = serve({ fetch: app.fetch, hostname: '127.0.0.1', port, overrideGlobalObjects: false })
-  await once(server, 'listening')
+  const { url, stop } = await serveApp(app, port)
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url,
     seen,
     stop: async () => {
-      await new Promise<void>((resolve) => {
-        server.close(() => resolve())
-        if ('closeAllConnections' in server) server.closeAllConnections()
-      })
+      await stop()
       client.destroy()
     },
   }

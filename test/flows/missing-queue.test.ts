@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { createQueues } from '../../src/local/queues.ts'
+import { createQueues } from '../../src/relay/targets/sqs/create-queues.ts'
 import { startRedisServer } from '../../src/local/redis-server.ts'
 import { formatPacket } from '../../src/protocol/index.ts'
 import { receiveDistinct } from '../support/collect.ts'

@@ -3,7 +3,7 @@ import { Hono } from 'hono'
 import { expect, test, vi } from 'vitest'
 import { event, fromSqs, record, type AdapterEnv } from '../../src/adapter/index.ts'
 import { createApi } from '../../src/api/index.ts'
-import type { ScheduledHandler } from '../../src/local/lambda-event.ts'
+import type { ScheduledHandler } from '../../src/local/lambda/lambda-trigger.ts'
 import {
   AgentStatus,
   formatEvent,

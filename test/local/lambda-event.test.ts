@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { readAnswer, toLambdaRecord } from '../../src/local/lambda-event.ts'
+import { readAnswer, toLambdaRecord } from '../../src/local/lambda/lambda-trigger.ts'
 
 const ids = new Set(['a', 'b'])
 

@@ -1,7 +1,12 @@
 import { ChangeMessageVisibilityCommand, GetQueueAttributesCommand, SendMessageCommand } from '@aws-sdk/client-sqs'
 import { expect, onTestFinished, test } from 'vitest'
-import type { LambdaHandler, LambdaRecord } from '../../src/local/lambda-event.ts'
-import { createLambdaTrigger, type Invocation, type LambdaTriggerOptions } from '../../src/local/lambda-trigger.ts'
+import {
+  createLambdaTrigger,
+  type Invocation,
+  type LambdaHandler,
+  type LambdaRecord,
+  type LambdaTriggerOptions,
+} from '../../src/local/lambda/lambda-trigger.ts'
 import { createLog } from '../../src/runtime/index.ts'
 import { waitFor } from '../support/relay.ts'
 import { useSqs } from '../support/sqs.ts'

@@ -1,9 +1,8 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createPace } from '../../src/local/simulator/pace.ts'
-import { createRandom } from '../../src/local/simulator/random.ts'
-import { subscriberAt, toDialNumber } from '../../src/local/simulator/subscribers.ts'
-import { createTimetable } from '../../src/local/simulator/timetable.ts'
+import { subscriberAt, toDialNumber } from '../../src/simulator/centre.ts'
+import { createRandom } from '../../src/simulator/random.ts'
+import { createPace, createTimetable } from '../../src/simulator/virtual-time.ts'
 
 test('tasks run in the order of their time, and those of one instant in the order in which they were set', () => {
   fc.assert(

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { describe, expect, test } from 'vitest'
-import { SIMULATOR_LISTS } from '../../src/local/simulator/index.ts'
+import { SIMULATOR_LISTS } from '../../src/simulator/simulator.ts'
 import { END_REASONS, OTHER, PAYLOADS, RELAY_TYPE } from '../../src/protocol/index.ts'
 import { payloadsOf, scheduleOf, see, START_MS, takeUntil } from '../support/simulator.ts'
 

@@ -1,13 +1,8 @@
 import { RESP_TYPES } from 'redis'
 import { expect, onTestFinished, test } from 'vitest'
-import {
-  createSchedule,
-  createSimulator,
-  SIMULATOR_LISTS,
-  type SimulatorOptions,
-  type TimedPacket,
-} from '../../src/local/simulator/index.ts'
 import { createProducer, type Outgoing } from '../../src/producer/index.ts'
+import { createSchedule, type TimedPacket } from '../../src/simulator/schedule.ts'
+import { createSimulator, SIMULATOR_LISTS, type SimulatorOptions } from '../../src/simulator/simulator.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
 import { useReservedPort } from '../support/reserved-port.ts'
 import { START_MS } from '../support/simulator.ts'

@@ -1,11 +1,16 @@
 import { expect, test } from 'vitest'
-import { quantile, readFigures, type Buckets } from '../../src/local/street/figures.ts'
-import { createWatch, type Handled } from '../../src/local/street/watch.ts'
+import {
+  createWatch,
+  quantile,
+  readFigures,
+  type Buckets,
+  type Handled,
+} from '../../src/local/street/street-figures.ts'
 import { formatEvent, gzipBody, type Notification } from '../../src/protocol/index.ts'
 import { createRelay, readConfig } from '../../src/relay/index.ts'
 import { createLog } from '../../src/runtime/index.ts'
-import { toLambdaRecord } from '../../src/local/lambda-event.ts'
-import { formatHandled } from '../../src/local/view/notification-line.ts'
+import { toLambdaRecord } from '../../src/local/lambda/lambda-trigger.ts'
+import { formatHandled } from '../../src/local/view/lines.ts'
 import { waitFor } from '../support/relay.ts'
 import { routeOf, ROUTES } from '../support/routes.ts'
 

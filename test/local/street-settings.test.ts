@@ -1,8 +1,7 @@
 import { hostname } from 'node:os'
 import { expect, test } from 'vitest'
-import { hideCredentials } from '../../src/local/street/part.ts'
-import { nextDatabase } from '../../src/local/street/read-model.ts'
 import { readSettings } from '../../src/local/street/settings.ts'
+import { hideCredentials, nextDatabase } from '../../src/local/street/street-redis.ts'
 
 const PLACES = { diallerUrl: 'redis://127.0.0.1:8001', endpoint: 'http://127.0.0.1:4566', httpPort: 9000 }
 const CLICK2DIAL_AND_CAMPAIGNS = [

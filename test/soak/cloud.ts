@@ -1,6 +1,6 @@
 import { gunzipSync } from 'node:zlib'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createRandom } from '../../src/local/simulator/random.ts'
+import { createRandom } from '../../src/simulator/random.ts'
 import { CONTENT_ENCODING, GZIP, parseEvents, type Notification } from '../../src/protocol/index.ts'
 import { startProxy } from '../support/proxy.ts'
 import {

@@ -1,4 +1,4 @@
-import { mix } from '../../src/local/simulator/random.ts'
+import { mix } from '../../src/simulator/random.ts'
 import { OTHER, queueName, type Notification } from '../../src/protocol/index.ts'
 import { loadHandlers } from '../support/handlers.ts'
 import type { AcceptedEntry } from '../support/sqs-faults.ts'

@@ -1,4 +1,4 @@
-import { createRandom, mix } from '../../src/local/simulator/random.ts'
+import { createRandom, mix } from '../../src/simulator/random.ts'
 import { formatPacket } from '../../src/protocol/index.ts'
 
 /**

@@ -1,4 +1,4 @@
-import { createRandom, type Random } from '../../src/local/simulator/random.ts'
+import { createRandom, type Random } from '../../src/simulator/random.ts'
 import { faultOf, TRACKS, type FaultKind, type Track } from './faults.ts'
 
 /** A fault that is to come. `seed` is for what it decides itself. */

@@ -4,7 +4,7 @@ import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startRedisServer } from '../../src/local/redis-server.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
-import { createRandom } from '../../src/local/simulator/random.ts'
+import { createRandom } from '../../src/simulator/random.ts'
 import type { Release } from '../../src/runtime/index.ts'
 import { createStore } from '../../src/store/index.ts'
 

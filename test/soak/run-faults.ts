@@ -1,4 +1,4 @@
-import { createRandom, type Random } from '../../src/local/simulator/random.ts'
+import { createRandom, type Random } from '../../src/simulator/random.ts'
 import { sleep } from '../../src/runtime/index.ts'
 import type { SqsMode } from './cloud.ts'
 import { TRACKS, type FaultKind, type Track } from './faults.ts'

@@ -1,4 +1,4 @@
-import { createSchedule, type Schedule, type TimedPacket } from '../../src/local/simulator/index.ts'
+import { createSchedule, type Schedule, type TimedPacket } from '../../src/simulator/schedule.ts'
 import { readPacket, readPacketText, routePacket, type Routing } from '../../src/protocol/index.ts'
 import { ROUTES } from './routes.ts'
 

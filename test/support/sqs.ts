@@ -1,6 +1,6 @@
 import { SQSClient } from '@aws-sdk/client-sqs'
 import { onTestFinished } from 'vitest'
-import { createQueues } from '../../src/local/queues.ts'
+import { createQueues } from '../../src/relay/targets/sqs/create-queues.ts'
 import { startSqsServer, type SqsServerOptions } from '../../src/local/sqs-server.ts'
 import { ROUTES } from './routes.ts'
 

@@ -1,7 +1,6 @@
 import { GetQueueAttributesCommand } from '@aws-sdk/client-sqs'
 import { onTestFinished } from 'vitest'
-import type { LambdaHandler } from '../../src/local/lambda-event.ts'
-import { createLambdaTrigger, type Invocation } from '../../src/local/lambda-trigger.ts'
+import { createLambdaTrigger, type Invocation, type LambdaHandler } from '../../src/local/lambda/lambda-trigger.ts'
 import { createLog } from '../../src/runtime/index.ts'
 import type { useSqs } from './sqs.ts'
 

@@ -1,9 +1,11 @@
-import { request } from 'node:http'
+import { request, type ClientRequest } from 'node:http'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { Transform, type Writable } from 'node:stream'
 import { pathToFileURL } from 'node:url'
-import { StreetError } from '../errors.ts'
+import type { Context as WholeContext } from 'aws-lambda'
+import { StreetError } from '../street-error.ts'
+import type { Head } from './lambda-function.ts'
 
 /**
  * What runs a bundle in an execution environment: takes invocations from the Runtime API and answers them, as the runtime nodejs24.x
@@ -11,20 +13,12 @@ import { StreetError } from '../errors.ts'
  * Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
  */
 
-type Context = {
-  readonly functionName: string
-  readonly memoryLimitInMB: string
-  readonly invokedFunctionArn: string
-  readonly awsRequestId: string
-  getRemainingTimeInMillis: () => number
-}
+type Context = Pick<
+  WholeContext,
+  'functionName' | 'memoryLimitInMB' | 'invokedFunctionArn' | 'awsRequestId' | 'getRemainingTimeInMillis'
+>
 type Handler = (event: unknown, context: Context) => unknown
 type StreamHandler = (event: unknown, stream: Writable, context: Context) => Promise<void>
-type Head = {
-  readonly statusCode?: number
-  readonly headers?: Record<string, string>
-  readonly cookies?: readonly string[]
-}
 
 const {
   AWS_LAMBDA_RUNTIME_API: api = '',
@@ -42,12 +36,9 @@ class ResponseStream extends Transform {
   head: Head | undefined
 
   override _transform(chunk: Buffer, _encoding: string, done: (error: null, chunk: Buffer) => void): void {
-    const head =
-      this.head === undefined
-        ? Buffer.alloc(0)
-        : Buffer.concat([Buffer.from(JSON.stringify(this.head)), Buffer.alloc(8)])
+    const head = this.head === undefined ? [] : [Buffer.from(JSON.stringify(this.head)), Buffer.alloc(8)]
     this.head = undefined
-    done(null, Buffer.concat([head, chunk]))
+    done(null, Buffer.concat([...head, chunk]))
   }
 }
 
@@ -72,6 +63,11 @@ function call(method: string, path: string, headers: Record<string, string> = {}
 async function send(path: string, body: string, headers: Record<string, string> = {}): Promise<void> {
   const sending = call('POST', path, { 'content-type': 'application/json', ...headers })
   sending.end(body)
+  await end(sending)
+}
+
+/** Waits for the answer to a request, which says nothing. */
+async function end(sending: ClientRequest): Promise<void> {
   const [response] = (await once(sending, 'response')) as [NodeJS.ReadableStream]
   response.resume()
   await once(response, 'end')
@@ -81,6 +77,9 @@ const toError = (error: unknown) =>
   error instanceof Error
     ? { errorType: error.name, errorMessage: error.message, stackTrace: (error.stack ?? '').split('\n').slice(1) }
     : { errorType: typeof error, errorMessage: String(error), stackTrace: [] }
+
+const say = (error: unknown, words: object) =>
+  process.stderr.write(`${JSON.stringify({ level: 'error', ...words, ...toError(error) })}\n`)
 
 async function load(): Promise<Handler | StreamHandler> {
   const [, file, name] = /^(.*)\.([^./]+)$/.exec(named) ?? []
@@ -109,16 +108,11 @@ async function work(handler: Handler | StreamHandler): Promise<never> {
       getRemainingTimeInMillis: () => Math.max(0, deadlineMs - Date.now()),
     }
     try {
-      if (STREAMS in handler) await stream(handler as StreamHandler, JSON.parse(text), context)
-      else
-        await send(
-          `invocation/${id}/response`,
-          JSON.stringify((await (handler as Handler)(JSON.parse(text), context)) ?? null),
-        )
+      const event: unknown = JSON.parse(text)
+      if (STREAMS in handler) await stream(handler as StreamHandler, event, context)
+      else await send(`invocation/${id}/response`, JSON.stringify((await (handler as Handler)(event, context)) ?? null))
     } catch (error) {
-      process.stderr.write(
-        `${JSON.stringify({ level: 'error', code: 'dev.lambda.invocation_failed', ...toError(error) })}\n`,
-      )
+      say(error, { code: 'dev.lambda.invocation_failed' })
       await send(`invocation/${id}/error`, JSON.stringify(toError(error)), {
         'lambda-runtime-function-error-type': 'Unhandled',
       })
@@ -136,22 +130,20 @@ async function stream(handler: StreamHandler, event: unknown, context: Context):
     'lambda-runtime-function-response-mode': 'streaming',
     'transfer-encoding': 'chunked',
   })
-  const answered = once(sending, 'response') as Promise<[NodeJS.ReadableStream]>
+  const ended = end(sending)
   out.pipe(sending)
   await running
-  const [response] = await answered
-  response.resume()
-  await once(response, 'end')
+  await ended
 }
 
 /** The invocation in work. */
 let invocation = ''
 
 // As the runtime client up to version 3 does, with the exit codes of its src/index.mjs. Version 4 leaves both to Node, which exits as well.
-async function exit(code: number, error: unknown): Promise<void> {
+async function exit(code: number, error: unknown, words: object = {}): Promise<void> {
   // Where nobody reads what it writes, each write is an error again: the next one ends it.
   process.removeAllListeners('uncaughtException').removeAllListeners('unhandledRejection')
-  process.stderr.write(`${JSON.stringify({ level: 'error', ...toError(error) })}\n`)
+  say(error, words)
   const path = invocation === '' ? 'init/error' : `invocation/${invocation}/error`
   await send(path, JSON.stringify(toError(error))).catch(() => undefined)
   process.exit(code)
@@ -160,12 +152,7 @@ process.on('uncaughtException', (error) => void exit(129, error))
 process.on('unhandledRejection', (error) => void exit(128, error))
 
 try {
-  const handler = await load()
-  await work(handler)
+  await work(await load())
 } catch (error) {
-  process.stderr.write(
-    `${JSON.stringify({ level: 'error', code: 'dev.lambda.not_started', message: 'the function did not start', ...toError(error) })}\n`,
-  )
-  await send('init/error', JSON.stringify(toError(error))).catch(() => undefined)
-  process.exit(1)
+  await exit(1, error, { code: 'dev.lambda.not_started', message: 'the function did not start' })
 }

@@ -2,11 +2,10 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { randomUUID } from 'node:crypto'
 import { createInterface } from 'node:readline'
-import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { FunctionError } from './errors.ts'
-import { startRuntimeApi, type Answer } from './runtime-api.ts'
+import { within } from '../../runtime/index.ts'
+import { FunctionError, startRuntimeApi, type Answer } from './runtime-api.ts'
 
 /** A function as the template says it. */
 export type FunctionSpec = {
@@ -30,26 +29,20 @@ export type EnvironmentOptions = {
   readonly onStart?: (pid: number) => void
 }
 
-/** A process with one function in it, which has at most one invocation at a time and is frozen between two. */
-export type Environment = {
-  /** Resolves with what the function answered, or the beginning of it. @throws FunctionError; it is of no use any more then */
-  invoke: (event: unknown) => Promise<Answer>
-  /** Resolves when the invocation is over and the process is frozen; rejects when the environment has ended. */
-  idle: () => Promise<void>
-  stop: () => Promise<void>
-}
-
 /** So long (ms) may a function take to start. Source: "Lambda execution environment lifecycle". */
 const INIT_MS = 10_000
 
 const BOOTSTRAP = fileURLToPath(new URL('bootstrap.ts', import.meta.url))
 
-/** Starts a function cold. Resolves when it can be invoked. When the signal aborts, its process ends. @throws FunctionError */
+/**
+ * Starts a function cold: a process with one function in it, which has at most one invocation at a time and is frozen between two. Resolves
+ * when it can be invoked. When the signal aborts, its process ends. @throws FunctionError
+ */
 export async function startEnvironment(
   spec: FunctionSpec,
   { aws, onLine, onStart }: EnvironmentOptions,
   signal?: AbortSignal,
-): Promise<Environment> {
+) {
   const { name, handler, taskRoot, memoryMiB, timeoutMs, variables } = spec
   const api = await startRuntimeApi()
   const child = spawn(process.execPath, [`--max-old-space-size=${Math.floor(memoryMiB * 0.9)}`, BOOTSTRAP], {
@@ -72,43 +65,30 @@ export async function startEnvironment(
     },
   })
   const ended = once(child, 'close').then(() => {
-    api.fail(
-      new FunctionError(
-        'Runtime.ExitError',
-        `the process of ${name} has ended (${child.signalCode ?? child.exitCode})`,
-      ),
-    )
+    const how = child.signalCode ?? child.exitCode
+    api.fail(new FunctionError('Runtime.ExitError', `the process of ${name} has ended (${how})`))
     api.close()
   })
   for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', onLine)
   if (child.pid !== undefined) onStart?.(child.pid)
 
-  const kill = (error: FunctionError) => {
+  const kill = (errorType: string, message: string): FunctionError => {
+    const error = new FunctionError(errorType, message)
     api.fail(error)
     child.kill('SIGKILL')
+    return error
   }
   const freeze = async () => {
     await api.idle()
     child.kill('SIGSTOP')
   }
-  const within = async <T>(ms: number, work: Promise<T>, late: FunctionError): Promise<T> => {
-    const timer = setTimeout(() => kill(late), ms)
-    try {
-      return await work
-    } finally {
-      clearTimeout(timer)
-    }
-  }
-
   const gone = () => Promise.race([ended, delay(5_000, undefined, { ref: false })])
-  const abort = () => kill(new FunctionError('Runtime.ExitError', `${name} was stopped`))
+  const abort = () => void kill('Runtime.ExitError', `${name} was stopped`)
   signal?.addEventListener('abort', abort)
   if (signal?.aborted === true) abort()
   try {
-    await within(
-      INIT_MS,
-      freeze(),
-      new FunctionError('Runtime.InitError', `${name} has not started within ${INIT_MS / 1000} seconds`),
+    await within(INIT_MS, freeze(), () =>
+      kill('Runtime.InitError', `${name} has not started within ${INIT_MS / 1000} seconds`),
     )
   } catch (error) {
     // Nobody else ends its process.
@@ -120,31 +100,26 @@ export async function startEnvironment(
   }
   let frozen = Promise.resolve()
   return {
-    async invoke(event) {
+    /** Resolves with what the function answered, or the beginning of it. @throws FunctionError; it is of no use any more then */
+    async invoke(event: unknown): Promise<Answer> {
       await frozen
       child.kill('SIGCONT')
-      const late = new FunctionError(
-        'Sandbox.Timedout',
-        `${name}: Task timed out after ${(timeoutMs / 1000).toFixed(2)} seconds`,
-      )
-      const answer = api.invoke({
-        requestId: randomUUID(),
-        event,
-        deadlineMs: Date.now() + timeoutMs,
-        arn: `arn:aws:lambda:${aws.AWS_REGION}:000000000000:function:${name}`,
-      })
+      const late = () =>
+        kill('Sandbox.Timedout', `${name}: Task timed out after ${(timeoutMs / 1000).toFixed(2)} seconds`)
+      const arn = `arn:aws:lambda:${aws.AWS_REGION}:000000000000:function:${name}`
+      const answer = api.invoke(randomUUID(), event, Date.now() + timeoutMs, arn)
       // The time limit is for the whole answer, and not for its beginning. After an error it goes on to be used.
       frozen = within(timeoutMs, freeze(), late)
       frozen.catch(() => undefined)
       return answer
     },
+    /** Resolves when the invocation is over and the process is frozen; rejects when the environment has ended. */
     idle: () => frozen,
-    async stop() {
-      kill(new FunctionError('Runtime.ExitError', `${name} was stopped`))
+    async stop(): Promise<void> {
+      abort()
       await gone()
     },
   }
 }
 
-/** What a function that does not stream has answered. */
-export const readJson = async (answer: Answer): Promise<unknown> => JSON.parse(await text(answer.body)) as unknown
+export type Environment = Awaited<ReturnType<typeof startEnvironment>>

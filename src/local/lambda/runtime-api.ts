@@ -1,35 +1,32 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { Readable } from 'node:stream'
-import { FunctionError } from './errors.ts'
+import { text } from 'node:stream/consumers'
+import { listen } from '../http-server.ts'
+
+/** Says why an invocation failed, with the name that Lambda gives the failure. */
+export class FunctionError extends Error {
+  override readonly name = 'FunctionError'
+  readonly code = 'dev.lambda.failed'
+  /** `Sandbox.Timedout`, `Runtime.ExitError`, `Runtime.InitError`, or the type of the error that the handler threw. */
+  readonly errorType: string
+
+  constructor(errorType: string, message: string) {
+    super(message)
+    this.errorType = errorType
+  }
+}
 
 /** What a function answered: for a streaming one as it comes. */
 export type Answer = { readonly isStream: boolean; readonly contentType: string; readonly body: Readable }
 
-export type Invocation = {
-  readonly requestId: string
-  readonly event: unknown
-  readonly deadlineMs: number
-  readonly arn: string
-}
+/** What a function that does not stream has answered. */
+export const readJson = async (answer: Answer): Promise<unknown> => JSON.parse(await text(answer.body)) as unknown
 
 /**
  * The Runtime API for one execution environment, on 127.0.0.1: hands it one invocation after the other.
  * Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
  */
-export type RuntimeApi = {
-  /** `127.0.0.1:9001`: AWS_LAMBDA_RUNTIME_API. */
-  readonly address: string
-  /** Resolves each time the runtime asks for an invocation: it has nothing to do then. @throws FunctionError when it did not start */
-  idle: () => Promise<void>
-  /** To be called while it is idle. Resolves when the answer begins. @throws FunctionError */
-  invoke: (invocation: Invocation) => Promise<Answer>
-  /** The environment has ended, or is to: whoever waits is told. */
-  fail: (error: FunctionError) => void
-  close: () => void
-}
-
-export async function startRuntimeApi(): Promise<RuntimeApi> {
+export async function startRuntimeApi() {
   let asking: ServerResponse | undefined
   let answering: PromiseWithResolvers<Answer> | undefined
   let idling = Promise.withResolvers<void>()
@@ -56,10 +53,9 @@ export async function startRuntimeApi(): Promise<RuntimeApi> {
       answering?.resolve({ isStream, contentType: request.headers['content-type'] ?? '', body: request })
       return
     }
-    let text = ''
-    for await (const chunk of request.setEncoding('utf8')) text += chunk as string
+    const error = await text(request)
     response.writeHead(202).end()
-    const { errorType, errorMessage } = JSON.parse(text) as { errorType: string; errorMessage: string }
+    const { errorType, errorMessage } = JSON.parse(error) as { errorType: string; errorMessage: string }
     if (path === 'init/error') fail(new FunctionError('Runtime.InitError', `${errorType}: ${errorMessage}`))
     else answering?.reject(new FunctionError(errorType, errorMessage))
   }
@@ -70,11 +66,14 @@ export async function startRuntimeApi(): Promise<RuntimeApi> {
   // An environment that is frozen keeps its connection for as long as it is.
   server.requestTimeout = 0
   server.keepAliveTimeout = 0
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port, stop } = await listen(server)
   return {
-    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
+    /** AWS_LAMBDA_RUNTIME_API. */
+    address: `127.0.0.1:${port}`,
+    /** Resolves each time the runtime asks for an invocation: it has nothing to do then. @throws FunctionError when it did not start */
     idle: () => idling.promise,
-    invoke({ requestId, event, deadlineMs, arn }) {
+    /** To be called while it is idle. Resolves when the answer begins. @throws FunctionError */
+    invoke(requestId: string, event: unknown, deadlineMs: number, arn: string): Promise<Answer> {
       if (failure !== undefined) return Promise.reject(failure)
       if (asking === undefined)
         return Promise.reject(new FunctionError('Runtime.Busy', 'the environment has an invocation'))
@@ -94,10 +93,8 @@ export async function startRuntimeApi(): Promise<RuntimeApi> {
         .end(JSON.stringify(event))
       return answering.promise
     },
+    /** The environment has ended, or is to: whoever waits is told. */
     fail,
-    close: () => {
-      server.closeAllConnections()
-      server.close()
-    },
+    close: () => void stop(),
   }
 }

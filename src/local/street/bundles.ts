@@ -5,62 +5,25 @@ import { mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
-import { queueName, type Route, type Routes } from '../../protocol/index.ts'
-import type { Release } from '../../runtime/index.ts'
-import type { LambdaAnswer, LambdaHandler } from '../lambda-event.ts'
-import { readJson } from '../lambda/environment.ts'
-import { createFunctionUrl } from '../lambda/function-url.ts'
-import { createLambdaFunction, type LambdaFunction } from '../lambda/function.ts'
-import { readTemplateFunctions, type TemplateFunction } from '../lambda/template.ts'
+import { queueName, type DeclaredRoute, type Route } from '../../protocol/index.ts'
+import type { Env } from '../../runtime/index.ts'
+import type { EnvironmentOptions, FunctionSpec } from '../lambda/environment.ts'
+import { createFunctionUrl, createLambdaFunction, type LambdaFunction } from '../lambda/lambda-function.ts'
+import type { LambdaHandler } from '../lambda/lambda-trigger.ts'
+import { readJson } from '../lambda/runtime-api.ts'
 import { startParameterStore } from '../parameter-store.ts'
-import { StreetError } from '../errors.ts'
-import { LOCAL_AWS } from './settings.ts'
+import { LOCAL_AWS } from '../sqs-server.ts'
+import { StreetError } from '../street-error.ts'
+import type { DataDir } from './data-dir.ts'
+import type { Ground, Loaded } from './street-functions.ts'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
-export type BundlesOptions = {
-  /** Where a packaged stack is: its template and artefacts. */
-  readonly packaged: string
-  /** Where they are unpacked. */
-  readonly folder: string
-  readonly queuePrefix: string
-  readonly routes: Routes
-  readonly sqsEndpoint: string
-  /** The values of the parameters that the functions read: the variable that is made of each → the value. */
-  readonly secrets: Readonly<Record<string, string>>
-  /** Called for each line that a function writes. */
-  readonly onLine: (line: string) => void
-  readonly onStart: (pid: number) => void
-  readonly release: Release
-}
-
-/** The functions of a packaged stack, each in processes of its own as on Lambda. */
-export type Bundles = {
-  readonly handlers: ReadonlyMap<Route, LambdaHandler>
-  readonly functions: ReadonlyMap<string, LambdaFunction>
-  /** The read API behind its URL; not listening yet. */
-  readonly api: ReturnType<typeof createFunctionUrl>
-}
-
 /** Packages the stack as a deployment does, offline, into a folder. @throws StreetError `dev.bundles.not_packaged` */
 export async function packageStack(folder: string, prefix: string): Promise<void> {
-  const child = spawn(
-    process.execPath,
-    [
-      '--conditions=source',
-      join(ROOT, 'infra/deploy/deploy.ts'),
-      'package',
-      '--package',
-      folder,
-      `--param=prefix=${prefix}`,
-      '--stage',
-      'local',
-    ],
-    {
-      cwd: ROOT,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  )
+  const program = ['--conditions=source', join(ROOT, 'infra/deploy/deploy.ts'), 'package']
+  const args = ['--package', folder, `--param=prefix=${prefix}`, '--stage', 'local']
+  const child = spawn(process.execPath, [...program, ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] })
   const [out, errors] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
   if (child.exitCode !== 0)
     throw new StreetError(
@@ -69,56 +32,80 @@ export async function packageStack(folder: string, prefix: string): Promise<void
     )
 }
 
-/** Starts nothing yet: a function starts when it is invoked first. */
-export async function loadBundles(options: BundlesOptions): Promise<Bundles> {
-  const { packaged, folder, queuePrefix, routes, release } = options
+/**
+ * The functions out of the bundles that would be deployed, each in processes of its own as on Lambda, with the variables of the template.
+ * Starts none yet: a function starts when it is invoked first.
+ *
+ * @param given where a packaged stack is; packaged anew when there is none
+ * @throws StreetError
+ */
+export async function loadBundles(
+  { env, settings, declared, routes, queues, access, folder, release }: Ground,
+  given: string | undefined,
+  dataDir: DataDir,
+): Promise<Loaded> {
+  const { queuePrefix } = settings.relay
+  const packaged = given ?? join(folder, 'package')
+  if (given === undefined) await packageStack(packaged, queuePrefix)
   const specs = await readTemplateFunctions(packaged)
-  const parameters = await startParameterStore(parametersOf(specs, options.secrets))
+  const parameters = await startParameterStore(parametersOf(specs, { ...ownSecrets(declared, env), ...access }))
   release(() => parameters.stop())
-  await rm(folder, { recursive: true, force: true })
+  const unpacked = join(folder, 'lambda')
+  await rm(unpacked, { recursive: true, force: true })
   // The runtime brings the SDK: functions find it above their own folder.
-  await mkdir(join(folder, 'node_modules'), { recursive: true })
-  await symlink(join(ROOT, 'node_modules/@aws-sdk'), join(folder, 'node_modules/@aws-sdk'))
+  await mkdir(join(unpacked, 'node_modules'), { recursive: true })
+  await symlink(join(ROOT, 'node_modules/@aws-sdk'), join(unpacked, 'node_modules/@aws-sdk'))
 
-  const aws = {
-    ...LOCAL_AWS,
-    AWS_DEFAULT_REGION: LOCAL_AWS.AWS_REGION,
-    AWS_ENDPOINT_URL_SQS: options.sqsEndpoint,
-    AWS_ENDPOINT_URL_SSM: parameters.url,
+  const options: EnvironmentOptions = {
+    aws: {
+      ...LOCAL_AWS,
+      AWS_DEFAULT_REGION: LOCAL_AWS.AWS_REGION,
+      AWS_ENDPOINT_URL_SQS: queues.endpoint,
+      AWS_ENDPOINT_URL_SSM: parameters.url,
+    },
+    // Through the view, as what functions in this process print.
+    onLine: (line) => console.log(line),
+    onStart: (pid) => void dataDir.noteChild(pid),
   }
-  const functions = new Map<string, LambdaFunction>()
+  const functions = new Map<TemplateFunction, LambdaFunction>()
   for (const spec of specs) {
-    const taskRoot = join(folder, spec.name)
+    const taskRoot = join(unpacked, spec.name)
     await unpack(join(packaged, spec.artefact), taskRoot)
-    const made = createLambdaFunction({ ...spec, taskRoot }, { aws, onLine: options.onLine, onStart: options.onStart })
+    const made = createLambdaFunction({ ...spec, taskRoot }, options)
     release(() => made.stop())
-    functions.set(spec.name, made)
+    functions.set(spec, made)
+  }
+  const find = (what: string, isIt: (spec: TemplateFunction) => boolean): LambdaFunction => {
+    const found = specs.find(isIt)
+    if (found !== undefined) return functions.get(found) as LambdaFunction
+    throw new StreetError('dev.functions.invalid', `the packaged stack has no function ${what}: package it anew`)
   }
   const handlers = routes.all.map((route): [Route, LambdaHandler] => {
-    const spec = specs.find(({ queue }) => queue?.name === queueName(queuePrefix, route))
-    if (spec === undefined)
-      throw new StreetError(
-        'dev.functions.invalid',
-        `the packaged stack has no function for the queue ${queueName(queuePrefix, route)}: package it anew`,
-      )
-    return [route, handlerOf(functions.get(spec.name) as LambdaFunction)]
+    const name = queueName(queuePrefix, route)
+    return [route, handlerOf(find(`for the queue ${name}`, ({ queue }) => queue === name))]
   })
-  const api = specs.find(({ url }) => url !== undefined)
-  if (api === undefined)
-    throw new StreetError('dev.functions.invalid', 'the packaged stack has no function with a URL: package it anew')
-  return { handlers: new Map(handlers), functions, api: createFunctionUrl(functions.get(api.name) as LambdaFunction) }
+  return { handlers: new Map(handlers), api: createFunctionUrl(find('with a URL', ({ hasUrl }) => hasUrl)) }
 }
 
 const handlerOf =
   (lambda: LambdaFunction): LambdaHandler =>
   async (event) =>
-    (await readJson(await lambda.invoke(event))) as LambdaAnswer
+    (await readJson(await lambda.invoke(event))) as Awaited<ReturnType<LambdaHandler>>
+
+/** What Parameter Store would have for functions of the user's own. @throws StreetError `dev.parameters.missing` */
+function ownSecrets(declared: readonly DeclaredRoute[], env: Env): Record<string, string> {
+  const names = declared.flatMap(({ secrets = [] }) => secrets)
+  const missing = names.filter((name) => (env[name] ?? '') === '')
+  if (missing.length > 0)
+    throw new StreetError(
+      'dev.parameters.missing',
+      `functions/ declares the secrets ${missing.join(', ')}, which a deployed function takes from Parameter Store: set them for this run`,
+    )
+  return Object.fromEntries(names.map((name) => [name, env[name] ?? '']))
+}
 
 /** What the functions ask Parameter Store for, by the names that the template gives them. */
-function parametersOf(
-  specs: readonly TemplateFunction[],
-  secrets: Readonly<Record<string, string>>,
-): Record<string, string> {
+function parametersOf(specs: readonly TemplateFunction[], secrets: Record<string, string>): Record<string, string> {
   const named = specs.flatMap(({ variables }) =>
     Object.entries(secrets).map(([variable, value]) => [variables[`${variable}_PARAMETER`], value]),
   )
@@ -131,4 +118,61 @@ async function unpack(artefact: string, folder: string): Promise<void> {
     await mkdir(dirname(file), { recursive: true })
     if (!name.endsWith('/')) await writeFile(file, bytes)
   }
+}
+
+/** A function of a compiled template. */
+type TemplateFunction = Omit<FunctionSpec, 'taskRoot'> & {
+  /** The name of its artefact: `campaignsCdr.zip`. */
+  readonly artefact: string
+  /** The name of the queue that feeds it. */
+  readonly queue: string | undefined
+  readonly hasUrl: boolean
+}
+
+type Resource = { readonly Type: string; readonly Properties: Readonly<Record<string, unknown>> }
+
+/** The functions of a packaged stack, exactly as the template sets them. @throws StreetError `dev.bundles.bad_template` when a value is not plain text */
+async function readTemplateFunctions(folder: string): Promise<TemplateFunction[]> {
+  // As the framework names it.
+  const file = join(folder, 'cloudformation-template-update-stack.json')
+  const { Resources } = JSON.parse(await readFile(file, 'utf8')) as {
+    readonly Resources: Readonly<Record<string, Resource>>
+  }
+  /** The resources of a type whose property names another one. */
+  const naming = (type: string, property: string, logicalId: string): Resource['Properties'] | undefined =>
+    Object.values(Resources).find(
+      ({ Type, Properties }) => Type === type && targetOf(Properties[property]) === logicalId,
+    )?.Properties
+  return Object.entries(Resources)
+    .filter(([, { Type }]) => Type === 'AWS::Lambda::Function')
+    .map(([logicalId, { Properties: p }]) => {
+      const mapping = naming('AWS::Lambda::EventSourceMapping', 'FunctionName', logicalId)
+      const queue = mapping && Resources[targetOf(mapping['EventSourceArn']) ?? '']
+      const { S3Key } = p['Code'] as { readonly S3Key: string }
+      const { Variables = {} } = (p['Environment'] ?? {}) as { readonly Variables?: Readonly<Record<string, unknown>> }
+      return {
+        name: p['FunctionName'] as string,
+        handler: p['Handler'] as string,
+        memoryMiB: p['MemorySize'] as number,
+        timeoutMs: (p['Timeout'] as number) * 1_000,
+        variables: Object.fromEntries(Object.entries(Variables).map(([name, value]) => [name, plain(name, value)])),
+        artefact: S3Key.slice(S3Key.lastIndexOf('/') + 1),
+        queue: queue?.Properties['QueueName'] as string | undefined,
+        hasUrl: naming('AWS::Lambda::Url', 'TargetFunctionArn', logicalId) !== undefined,
+      }
+    })
+}
+
+/** The logical id that a reference means. */
+function targetOf(value: unknown): string | undefined {
+  const { Ref, 'Fn::GetAtt': attribute } = value as { Ref?: string; 'Fn::GetAtt'?: readonly string[] }
+  return Ref ?? attribute?.[0]
+}
+
+function plain(name: string, value: unknown): string {
+  if (typeof value === 'string') return value
+  throw new StreetError(
+    'dev.bundles.bad_template',
+    `CloudFormation makes the value of the variable ${name}: a local function cannot have it`,
+  )
 }

@@ -1,19 +1,13 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { StreetError } from '../errors.ts'
+import { createTurns } from '../../runtime/index.ts'
+import { StreetError } from '../street-error.ts'
 
 /** A process as it can be known again: ids are used anew, but not with the same start. */
 type Known = { readonly pid: number; readonly start: string }
 
 type Record = Known & { readonly children: readonly Known[] }
-
-/** The folder with the street's state, held by this process. */
-export type DataDir = {
-  /** Takes note of a child, so that the next run ends it when this process is killed and cannot. */
-  noteChild: (pid: number) => Promise<void>
-  release: () => Promise<void>
-}
 
 /** How long (ms) a child of a killed run gets to end. */
 const END_MS = 5_000
@@ -23,7 +17,7 @@ const END_MS = 5_000
  *
  * @throws StreetError `dev.street.already_running`
  */
-export async function holdDataDir(folder: string): Promise<DataDir> {
+export async function holdDataDir(folder: string) {
   const file = join(folder, 'dev.json')
   await mkdir(folder, { recursive: true })
   const former = await readRecord(file)
@@ -37,26 +31,25 @@ export async function holdDataDir(folder: string): Promise<DataDir> {
 
   const self = { pid: process.pid, start: (await readStart(process.pid)) ?? '' }
   const children: Known[] = []
-  let writing = Promise.resolve()
-  // One after the other: two at once would leave something between the two.
-  const write = (): Promise<void> => (writing = writing.then(writeRecord))
+  // Two at once would leave something between the two.
+  const inTurn = createTurns()
   // Never half of it, nor none: a run that is killed just now has children as well.
-  const writeRecord = async (): Promise<void> => {
+  const write = async (): Promise<void> => {
     await writeFile(`${file}.new`, JSON.stringify({ ...self, children } satisfies Record))
     await rename(`${file}.new`, file)
   }
-  await write()
+  await inTurn(write)
   return {
-    noteChild: async (pid) => {
+    /** Takes note of a child, so that the next run ends it when this process is killed and cannot. */
+    noteChild: async (pid: number): Promise<void> => {
       children.push({ pid, start: (await readStart(pid)) ?? '' })
-      await write()
+      await inTurn(write)
     },
-    release: async () => {
-      await writing
-      await rm(file, { force: true })
-    },
+    release: () => inTurn(() => rm(file, { force: true })),
   }
 }
+
+export type DataDir = Awaited<ReturnType<typeof holdDataDir>>
 
 async function readRecord(file: string): Promise<Record | undefined> {
   try {

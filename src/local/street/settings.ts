@@ -1,36 +1,12 @@
 import { hostname } from 'node:os'
 import { join } from 'node:path'
-import { readConfig, type RelayConfig } from '../../relay/index.ts'
-import { ConfigError, createEnvReader, type Env } from '../../runtime/index.ts'
-import { SIMULATOR_LISTS } from '../simulator/index.ts'
+import { readConfig } from '../../relay/index.ts'
+import { ConfigError, createEnvReader, type Env, type EnvFault } from '../../runtime/index.ts'
+import { SIMULATOR_LISTS } from '../../simulator/simulator.ts'
+import { LOCAL_AWS } from '../sqs-server.ts'
 
-/** What the variables say about the street. */
-export type Settings = {
-  /** A dialler that is there: the street starts none, plays none, and takes no list that is not named. */
-  readonly hasDialler: boolean
-  /** REDIS_URL: a Redis server to use instead of starting one. */
-  readonly redisUrl: string | undefined
-  readonly api: { readonly host: string; readonly port: number }
-  /** API_TOKEN; undefined: make one. */
-  readonly token: string | undefined
-  /** The relay's configuration, with these places filled in. */
-  toRelayConfig: (places: {
-    readonly diallerUrl: string
-    readonly endpoint: string
-    readonly httpPort: number
-  }) => RelayConfig
-  readonly relay: RelayConfig
-}
-
-/** The street's SQS is a local one, whatever the variables say, so that no real queue is written to by accident. */
-export const LOCAL_AWS = {
-  AWS_REGION: 'us-east-1',
-  AWS_ACCESS_KEY_ID: 'local',
-  AWS_SECRET_ACCESS_KEY: 'local',
-} as const
-
-/** @throws ConfigError with the faults of all variables. */
-export function readSettings(env: Env, folder: string): Settings {
+/** What the variables say about the street. @throws ConfigError with the faults of all variables. */
+export function readSettings(env: Env, folder: string) {
   const hasDialler = (env['ENIGMA_SOURCES'] ?? '').trim() !== ''
   const reader = createEnvReader(env)
   const redisUrl = reader.read('REDIS_URL', '', (text, fault) =>
@@ -57,34 +33,37 @@ export function readSettings(env: Env, folder: string): Settings {
       AWS_ENDPOINT_URL_SQS: undefined,
       ...more,
     })
-  const relay = withFaults(reader, () => toConfig({}))
+  const faults = [...faultsOf(reader.check), ...faultsOf(() => toConfig({}))]
+  if (faults.length > 0) throw new ConfigError(faults)
   return {
+    /** A dialler that is there: the street starts none, plays none, and takes no list that is not named. */
     hasDialler,
+    /** REDIS_URL: a Redis server to use instead of starting one. */
     redisUrl: redisUrl || undefined,
-    api: api as Settings['api'],
+    api: api as NonNullable<typeof api>,
+    /** API_TOKEN; undefined: make one. */
     token: env['API_TOKEN']?.trim() || undefined,
-    relay,
-    toRelayConfig: ({ diallerUrl, endpoint, httpPort }) => {
+    relay: toConfig({}),
+    /** The relay's configuration, with these places filled in. */
+    toRelayConfig: (places: { readonly diallerUrl: string; readonly endpoint: string; readonly httpPort: number }) => {
       const config = toConfig({
-        AWS_ENDPOINT_URL_SQS: endpoint,
-        ...(hasDialler ? {} : { ENIGMA_SOURCES: `main=${diallerUrl}` }),
+        AWS_ENDPOINT_URL_SQS: places.endpoint,
+        ...(hasDialler ? {} : { ENIGMA_SOURCES: `main=${places.diallerUrl}` }),
       })
-      return { ...config, http: { host: config.http.host, port: httpPort } }
+      return { ...config, http: { host: config.http.host, port: places.httpPort } }
     },
   }
 }
 
-/** One message for the relay's variables and the street's own. */
-function withFaults(reader: ReturnType<typeof createEnvReader>, read: () => RelayConfig): RelayConfig {
-  const faults = [() => reader.check(), read].flatMap((part) => {
-    try {
-      part()
-      return []
-    } catch (error) {
-      if (error instanceof ConfigError) return error.faults
-      throw error
-    }
-  })
-  if (faults.length > 0) throw new ConfigError(faults)
-  return read()
+export type Settings = ReturnType<typeof readSettings>
+
+/** To be told in one message: those of the relay's variables and of the street's own. */
+function faultsOf(read: () => unknown): readonly EnvFault[] {
+  try {
+    read()
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults
+    throw error
+  }
 }

@@ -1,20 +1,19 @@
 import { randomBytes } from 'node:crypto'
+import type { Server } from 'node:http'
 import { createRoutes, RELAY_ROUTES } from '../../protocol/index.ts'
-import { sleep, withReleasers, type Logger, type Release } from '../../runtime/index.ts'
-import { freePort } from '../free-port.ts'
-import type { ScheduledHandler } from '../lambda-event.ts'
-import { createCrew } from './crew.ts'
+import { sleep, withReleasers, type Env, type Logger, type Release } from '../../runtime/index.ts'
+import type { CallCentre } from '../../simulator/simulator.ts'
+import { freePort, listen } from '../http-server.ts'
+import type { ScheduledHandler } from '../lambda/lambda-trigger.ts'
+import { LOCAL_AWS, startQueues } from '../sqs-server.ts'
+import { nameOf, StreetError } from '../street-error.ts'
+import { loadBundles } from './bundles.ts'
+import { createCrew, startCallCentre, startRelay, type Crew, type Part } from './crew.ts'
 import { holdDataDir } from './data-dir.ts'
-import { DIALLER_PORT, startCallCentre, startDialler, type CallCentre } from './dialler.ts'
-import { readFigures, type Figures } from './figures.ts'
-import { createTriggers, readDeclared } from './functions.ts'
-import type { Part } from './part.ts'
-import { startQueues } from './queues.ts'
-import { startReadModel, type ReadModel } from './read-model.ts'
-import { startRelay } from './relay.ts'
-import { LOCAL_AWS, readSettings } from './settings.ts'
-import { startBundles, startSources } from './start-functions.ts'
-import { createWatch, type Handled } from './watch.ts'
+import { readSettings, type Settings } from './settings.ts'
+import { createWatch, readFigures, type Handled } from './street-figures.ts'
+import { createTriggers, loadSources, readDeclared } from './street-functions.ts'
+import { startDialler, startReadModel } from './street-redis.ts'
 
 export type StreetOptions = {
   /** `process.env`: the variables of the relay and the API are read from it, and those that the functions need are written to it. */
@@ -39,23 +38,15 @@ export type StreetOptions = {
   readonly onHandled?: (handled: Handled) => void
 }
 
+type Started = Awaited<ReturnType<typeof startParts>>
+
 /** The whole street on this machine: dialler's Redis → relay → SQS → functions → read model → API. */
-export type Street = {
-  /** The dialler's Redis; undefined where ENIGMA_SOURCES names it. */
-  readonly diallerUrl: string | undefined
-  /** Where the relay serves `/livez`, `/readyz` and `/metrics`. */
-  readonly relayUrl: string
-  readonly sqsEndpoint: string
-  readonly readModel: ReadModel
-  readonly api: { readonly url: string; readonly token: string }
-  readFigures: () => Promise<Figures>
+export type Street = Started & {
   /** Resolves when the street was stopped; rejects when a part fails. */
   readonly ended: Promise<void>
   /** Ends everything, each part before those that it needs. State is kept. */
   stop: () => Promise<void>
 }
-
-type Started = Omit<Street, 'ended' | 'stop'>
 
 /**
  * Starts all parts; what was started is stopped when one does not start.
@@ -83,11 +74,13 @@ export async function startStreet(options: StreetOptions): Promise<Street> {
   return { ...street, ended, stop }
 }
 
-async function startParts(
-  options: StreetOptions,
-  release: Release,
-  crew: ReturnType<typeof createCrew>,
-): Promise<Started> {
+/** The repository. */
+const ROOT = new URL('../../../', import.meta.url)
+
+/** The port of a real dialler's Redis. */
+const DIALLER_PORT = 8001
+
+async function startParts(options: StreetOptions, release: Release, crew: Crew) {
   const { env, folder, log, callCentre, onPart = () => undefined } = options
   const settings = readSettings(env, folder)
   const declared = await readDeclared(options.root)
@@ -95,11 +88,12 @@ async function startParts(
   const dataDir = await holdDataDir(folder)
   release(() => dataDir.release())
 
-  const dialler = await startDialler({ settings, port: options.diallerPort ?? DIALLER_PORT, folder, dataDir, release })
+  const place = { folder, dataDir, release }
+  const dialler = await startDialler(settings, options.diallerPort ?? DIALLER_PORT, place)
   onPart(dialler.part)
   const queues = await startQueues(folder, settings.relay.queuePrefix, routes, release)
   onPart({ name: 'SQS', address: queues.endpoint })
-  const readModel = await startReadModel({ folder, dataDir, redisUrl: settings.redisUrl, release })
+  const readModel = await startReadModel(settings.redisUrl, place)
   onPart({ name: 'read model', address: readModel.url })
 
   const token = settings.token ?? randomBytes(16).toString('hex')
@@ -107,42 +101,66 @@ async function startParts(
   Object.assign(env, LOCAL_AWS)
   delete env['AWS_SESSION_TOKEN']
   const watch = createWatch(options.onHandled)
-  const place = { settings, declared, routes, queues, readModel, token, folder, release }
-  const loaded =
-    options.bundles === true ? await startBundles(place, options, dataDir) : await startSources(place, options)
-  for (const trigger of await createTriggers({ ...queues, handlers: loaded.handlers, log, onInvocation: watch.note }))
-    crew.add((signal) => trigger.run(signal))
-  const scheduled = loaded.handlers.get(RELAY_ROUTES.replay) as unknown as ScheduledHandler
+  const access = {
+    UPSTASH_REDIS_REST_URL: readModel.url,
+    UPSTASH_REDIS_REST_TOKEN: readModel.token,
+    ...tokens(settings, token, env),
+  }
+  const ground = { env, settings, declared, routes, queues, access, folder, release }
+  const { handlers, api } =
+    options.bundles === true
+      ? await loadBundles(ground, options.packaged, dataDir)
+      : await loadSources(ground, options.root ?? ROOT)
+  const apiUrl = await serveApi(api, settings, release)
+  for (const { run } of createTriggers(queues, handlers, log, watch.note)) crew.add(run)
+  const scheduled = handlers.get(RELAY_ROUTES.replay) as unknown as ScheduledHandler
   crew.add((signal) => drainRegularly(scheduled, log, signal))
-  onPart({ name: 'functions', address: loaded.address, note: `${loaded.handlers.size}, each behind its queue` })
-  onPart({
-    name: 'read API',
-    address: loaded.apiUrl,
-    note: settings.token === undefined ? `Authorization: Bearer ${token}` : 'token: as API_TOKEN says',
-  })
+  const address = options.bundles === true ? 'dist/functions/' : 'functions/'
+  onPart({ name: 'functions', address, note: `${handlers.size}, each behind its queue` })
+  const note = settings.token === undefined ? `Authorization: Bearer ${token}` : 'token: as API_TOKEN says'
+  onPart({ name: 'read API', address: apiUrl, note })
 
   const httpPort = await freePort(settings.relay.http.port)
   const config = settings.toRelayConfig({ diallerUrl: dialler.url ?? '', endpoint: queues.endpoint, httpPort })
   const { relay, url: relayUrl } = await startRelay({ config, routes, log }, crew)
   onPart({ name: 'relay', address: relayUrl, note: 'serves /livez, /readyz and /metrics' })
 
+  const whyNone =
+    callCentre === undefined ? "write to the dialler's Redis yourself" : 'ENIGMA_SOURCES names a real dialler'
   if (callCentre !== undefined && dialler.url !== undefined) onPart(startCallCentre(callCentre, dialler.url, crew))
-  else
-    onPart({
-      name: 'call centre',
-      address: 'none',
-      note: callCentre === undefined ? "write to the dialler's Redis yourself" : 'ENIGMA_SOURCES names a real dialler',
-    })
+  else onPart({ name: 'call centre', address: 'none', note: whyNone })
 
   return {
+    /** The dialler's Redis; undefined where ENIGMA_SOURCES names it. */
     diallerUrl: dialler.url,
+    /** Where the relay serves `/livez`, `/readyz` and `/metrics`. */
     relayUrl,
     sqsEndpoint: queues.endpoint,
     readModel,
-    api: { url: loaded.apiUrl, token },
+    api: { url: apiUrl, token },
     readFigures: () =>
-      readFigures({ routes, metrics: relay.metrics, watch, countParked: () => countParked(loaded.apiUrl, token) }),
+      readFigures({ routes, metrics: relay.metrics, watch, countParked: () => countParked(apiUrl, token) }),
   }
+}
+
+/** A token that is made for this run may change things as well: only who started it sees it. */
+function tokens(settings: Settings, token: string, env: Env): Record<string, string> {
+  const own = env['API_TOKENS'] ?? ''
+  if (settings.token !== undefined) return { API_TOKEN: token, API_TOKENS: own }
+  return { API_TOKEN: '', API_TOKENS: `${own}\ndev:operate:${token}` }
+}
+
+/** Serves the read API, on another port when the wanted one is taken. @throws StreetError `dev.api.no_address` */
+async function serveApi(server: Server, { api: { host, port } }: Settings, release: Release): Promise<string> {
+  const { url, stop } = await listen(server, await freePort(port), host).catch((cause: unknown) => {
+    throw new StreetError(
+      'dev.api.no_address',
+      `the read API cannot be served on ${host}: set ENIGMA_API to an address of this machine`,
+      { cause },
+    )
+  })
+  release(stop)
+  return url
 }
 
 /** More often than on AWS: nobody waits for minutes here. */
@@ -150,16 +168,12 @@ const DRAIN_MS = 10_000
 
 /** The schedule of the function that parks dead letters. */
 async function drainRegularly(handler: ScheduledHandler, log: Logger, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
+  for (;;) {
     await sleep(DRAIN_MS, signal)
     if (signal.aborted) return
     await handler({ source: 'aws.events' }).catch((error: unknown) =>
       log.error(
-        {
-          code: 'dev.function.threw',
-          function: RELAY_ROUTES.replay.name,
-          error: error instanceof Error ? error.name : typeof error,
-        },
+        { code: 'dev.function.threw', function: RELAY_ROUTES.replay.name, error: nameOf(error) },
         'the function that parks dead letters threw an error; the next attempt follows',
       ),
     )

@@ -1,9 +1,8 @@
 import { createLogUpdate } from 'log-update'
 import pc from 'picocolors'
-import type { Figures } from '../street/figures.ts'
-import { createRates, type Rates } from './rates.ts'
-import type { View } from './view.ts'
-import { partLine, shortMs } from './words.ts'
+import type { Figures } from '../street/street-figures.ts'
+import { partLine, shortMs } from './lines.ts'
+import { createRates, type Rates, type View } from './view.ts'
 
 const NAME_WIDTH = 26
 

@@ -1,8 +1,7 @@
 import { RELAY_TYPE } from '../../protocol/index.ts'
-import type { Figures } from '../street/figures.ts'
-import { createRates, type Rates } from './rates.ts'
-import type { Output, View } from './view.ts'
-import { partLine, short, shortMs, timeOfDay } from './words.ts'
+import type { Figures } from '../street/street-figures.ts'
+import { partLine, short, shortMs, timeOfDay } from './lines.ts'
+import { createRates, type Output, type Rates, type View } from './view.ts'
 
 /** A column: what stands above it in two rows, how wide it is, and what it shows. */
 type Column = {
@@ -12,9 +11,7 @@ type Column = {
   readonly cell: (rates: Rates, figures: Figures, date: Date) => string
 }
 
-const BEFORE: readonly Column[] = [
-  { above: '', below: 'time', width: 9, cell: (_rates, _figures, date) => timeOfDay(date) },
-]
+const TIME: Column = { above: '', below: 'time', width: 9, cell: (_rates, _figures, date) => timeOfDay(date) }
 const BEHIND: readonly Column[] = [
   { above: 'relay ms', below: 'p50', width: 5, cell: ({ relayP50 }) => shortMs(relayP50) },
   { above: '', below: 'p99', width: 5, cell: ({ relayP99 }) => shortMs(relayP99) },
@@ -29,10 +26,8 @@ const NARROWEST = 6
 /** A column for each route that is not the relay's own: its type stands above the first of a type. */
 function columnsOf(names: readonly string[]): Column[] {
   const routes = names.map((name) => {
-    const dash = name.indexOf('-')
-    return dash < 0
-      ? { name, type: name, subType: '' }
-      : { name, type: name.slice(0, dash), subType: name.slice(dash + 1) }
+    const [type = name, ...rest] = name.split('-')
+    return { name, type, subType: rest.join('-') }
   })
   const shown = routes.filter(({ type }) => type !== RELAY_TYPE)
   return shown.map(({ name, type, subType }, index) => {
@@ -56,19 +51,16 @@ function inAndOut(rates: Rates, name: string): string {
 }
 
 /** A row of texts, each where its column begins; what is too wide pushes the next ones to the right. */
-function row(columns: readonly Column[], texts: readonly string[]): string {
+function row(columns: readonly Column[], toText: (column: Column) => string): string {
   let line = ''
   let at = 0
-  columns.forEach(({ width }, index) => {
-    const text = texts[index] ?? ''
+  for (const column of columns) {
+    const text = toText(column)
     if (text !== '') line = (line.length >= at && at > 0 ? `${line} ` : line.padEnd(at)) + text
-    at += width
-  })
+    at += column.width
+  }
   return line
 }
-
-const headingOf = (columns: readonly Column[]): string =>
-  [columns.map(({ above }) => above), columns.map(({ below }) => below)].map((texts) => row(columns, texts)).join('\n')
 
 /** So many lines after a heading it has scrolled away. */
 const LINES_PER_HEADING = 30
@@ -82,22 +74,17 @@ export function createPlainView(output: Output, now: () => Date = () => new Date
     part: (part) => write(partLine(part)),
     line: write,
     figures: (figures) => {
-      const columns = [...BEFORE, ...columnsOf(figures.routes.map(({ name }) => name)), ...BEHIND]
+      const columns = [TIME, ...columnsOf(figures.routes.map(({ name }) => name)), ...BEHIND]
       if (untilHeading === 0) {
-        write(
-          `\nnotifications a second by sub_type: in/out, or one number where both are the same\n${headingOf(columns)}`,
-        )
+        write('\nnotifications a second by sub_type: in/out, or one number where both are the same')
+        write(row(columns, ({ above }) => above))
+        write(row(columns, ({ below }) => below))
         untilHeading = LINES_PER_HEADING
       }
       untilHeading--
       const rates = rate(figures)
       const date = now()
-      write(
-        row(
-          columns,
-          columns.map(({ cell }) => cell(rates, figures, date)),
-        ),
-      )
+      write(row(columns, ({ cell }) => cell(rates, figures, date)))
     },
     close: () => undefined,
   }

@@ -1,0 +1,73 @@
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { createProducer } from '../producer/index.ts'
+import { createShutdown, sleep, type Code } from '../runtime/index.ts'
+import { createSimulator, type CallCentre } from '../simulator/simulator.ts'
+import { CliError } from './cli-error.ts'
+
+/** The commands that play a call centre. */
+
+const SAY_MS = 1_000
+
+const tell = ({ code }: { readonly code: Code }, sentence: string) =>
+  void process.stdout.write(`${sentence} (${code})\n`)
+const BACKUP_LOG = { info: tell, warn: tell, error: tell }
+
+export type SimulateArguments = CallCentre & { readonly url: string; readonly backup?: string }
+
+/** `enigma-relay simulate`: plays until SIGINT or SIGTERM, with a line a second. @throws ProducerError when Redis takes nothing. */
+export async function runSimulate({ url, backup, ...callCentre }: SimulateArguments): Promise<void> {
+  const producer = createProducer({
+    url,
+    ...(backup === undefined ? {} : { backup: { folder: backup, log: BACKUP_LOG } }),
+  })
+  const simulator = createSimulator({ producer, ...callCentre })
+  const shutdown = createShutdown(process)
+  const ended = new AbortController()
+  const say = async () => {
+    for (; !ended.signal.aborted; await sleep(SAY_MS, ended.signal)) {
+      const { published, pushed, lost, kept } = simulator.counters
+      if (published + pushed === 0) continue
+      const troubles = lost + kept === 0 ? '' : `, lost ${lost}, kept in the backup folder ${kept}`
+      const time = new Date().toTimeString().slice(0, 8)
+      process.stdout.write(`${time}  published ${published}, pushed ${pushed}${troubles}\n`)
+    }
+  }
+  const { agents, speed, seed } = callCentre
+  process.stdout.write(`simulating ${agents} agents at ${speed} times real time, seed ${seed}; press Ctrl-C to stop\n`)
+  const saying = say()
+  try {
+    await simulator.run(shutdown.signal)
+  } finally {
+    ended.abort()
+    await saying
+    await producer.close()
+    shutdown.dispose()
+  }
+}
+
+export type DevArguments = CallCentre & {
+  readonly simulator: boolean
+  readonly bundles: boolean
+  readonly verbose: boolean
+}
+
+/** `enigma-relay dev`: the whole street until SIGINT or SIGTERM. @throws CliError, ConfigError, StreetError, RelayError */
+export async function runDev({ simulator, bundles, verbose, ...callCentre }: DevArguments): Promise<void> {
+  const root = new URL('../../', import.meta.url)
+  // The published package carries neither the functions nor what stands in for AWS.
+  if (!existsSync(new URL('functions/api.ts', root)))
+    throw new CliError(
+      'cli.dev.no_clone',
+      'dev needs the functions, which only a clone of the repository has: clone it and run npm run dev there',
+    )
+  const { showStreet } = await import('../local/show-street.ts')
+  await showStreet({
+    process,
+    folder: resolve(process.env['ENIGMA_DATA_DIR']?.trim() || fileURLToPath(new URL('.enigma', root))),
+    callCentre: simulator ? callCentre : undefined,
+    bundles,
+    isVerbose: verbose,
+  })
+}

@@ -1,0 +1,150 @@
+import { DeleteMessageBatchCommand, ReceiveMessageCommand, type Message, type SQSClient } from '@aws-sdk/client-sqs'
+import type { Context, SQSBatchResponse, SQSEvent, SQSMessageAttribute, SQSRecord } from 'aws-lambda'
+import { randomUUID } from 'node:crypto'
+import * as v from 'valibot'
+import { backoffMs, sleep, within, type Logger } from '../../runtime/index.ts'
+import { nameOf, StreetError } from '../street-error.ts'
+
+/** One message as Lambda hands it to a function. Source: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html */
+export type LambdaRecord = SQSRecord
+
+/** A function, and what it gets besides the event, as far as a local one can know. SQS deletes all but the messages that it names. */
+export type LambdaHandler = (
+  event: SQSEvent,
+  context: Pick<Context, 'functionName' | 'awsRequestId' | 'getRemainingTimeInMillis'>,
+) => Promise<SQSBatchResponse | null | void>
+
+/** A function that a schedule calls as well. */
+export type ScheduledHandler = (event: { readonly source: 'aws.events' }) => Promise<unknown>
+
+/** What came of one invocation. */
+export type Invocation = {
+  readonly functionName: string
+  readonly records: readonly LambdaRecord[]
+  /** Message ids; the others are done, and deleted after this is told. */
+  readonly failed: ReadonlySet<string>
+}
+
+export type LambdaTriggerOptions = {
+  /** Needs a socket for each poller and some more: `maxSockets` of its agents. */
+  readonly sqs: SQSClient
+  readonly queueUrl: string
+  /** Records carry it, and their region is taken from it. */
+  readonly queueArn: string
+  readonly handler: LambdaHandler
+  readonly functionName: string
+  /** The function's time limit, ms. An invocation that takes longer has failed, as in Lambda; here it cannot be ended. Default 30,000. */
+  readonly timeoutMs?: number
+  /** Batches in work at once, so that a slow one does not stop the other message groups. Default 4. */
+  readonly pollers?: number
+  /** How long (s) one request waits for messages, 1 to 20. Default 20. */
+  readonly waitSeconds?: number
+  readonly log: Logger
+  readonly onInvocation?: (invocation: Invocation) => void
+}
+
+/** Lambda's event source mapping for one queue: batches to the function, and exactly what it has not failed is deleted. */
+export const createLambdaTrigger = (options: LambdaTriggerOptions) => ({
+  /** Polls until the signal aborts; resolves when the batches in work are done and deleted. */
+  run: async (signal: AbortSignal): Promise<void> => {
+    await Promise.all(Array.from({ length: options.pollers ?? 4 }, () => poll(options, signal)))
+  },
+})
+
+async function poll(options: LambdaTriggerOptions, signal: AbortSignal): Promise<void> {
+  const { sqs, queueUrl: QueueUrl, waitSeconds = 20, functionName, log } = options
+  let failures = 0
+  while (!signal.aborted) {
+    try {
+      const receive = new ReceiveMessageCommand({
+        QueueUrl,
+        MaxNumberOfMessages: 10,
+        WaitTimeSeconds: waitSeconds,
+        MessageSystemAttributeNames: ['All'],
+        MessageAttributeNames: ['All'],
+      })
+      // An idle request is not waited for; what is in work is finished and deleted.
+      const { Messages = [] } = await sqs.send(receive, { abortSignal: signal })
+      failures = 0
+      const done = Messages.length === 0 ? [] : await invoke(options, Messages)
+      const Entries = done.map(({ ReceiptHandle }, at) => ({ Id: String(at), ReceiptHandle }))
+      if (Entries.length > 0) await sqs.send(new DeleteMessageBatchCommand({ QueueUrl, Entries }))
+    } catch (error) {
+      if (signal.aborted) return
+      failures++
+      // The words of SQS, which hold no payload; once for a row of them.
+      if (failures === 1)
+        log.error(
+          { code: 'dev.trigger.sqs_refused', function: functionName, error: (error as Error).message },
+          'SQS refused a request; the trigger tries again',
+        )
+      await sleep(backoffMs(failures), signal)
+    }
+  }
+}
+
+/** Returns the messages that are done. */
+async function invoke(options: LambdaTriggerOptions, messages: readonly Message[]): Promise<Message[]> {
+  const { handler, functionName, queueArn, timeoutMs = 30_000, log, onInvocation } = options
+  const records = messages.map((message) => toLambdaRecord(message, queueArn))
+  const ids = new Set(records.map((record) => record.messageId))
+  const endMs = performance.now() + timeoutMs
+  const context = {
+    functionName,
+    awsRequestId: randomUUID(),
+    getRemainingTimeInMillis: () => Math.max(0, endMs - performance.now()),
+  }
+  const late = () => new StreetError('dev.function.timed_out', `the function did not answer within ${timeoutMs} ms`)
+  let failed: ReadonlySet<string> = ids
+  try {
+    const answer = readAnswer(await within(timeoutMs, handler({ Records: records }, context), late), ids)
+    if (answer === 'all')
+      log.error(
+        { code: 'dev.function.bad_answer', function: functionName },
+        'the function returned an answer that Lambda does not understand: the whole batch counts as failed',
+      )
+    else failed = answer
+  } catch (error) {
+    log.error(
+      { code: 'dev.function.threw', function: functionName, error: nameOf(error) },
+      'the function threw an error: the whole batch counts as failed',
+    )
+  }
+  onInvocation?.({ functionName, records, failed })
+  return messages.filter((message) => !failed.has(message.MessageId ?? ''))
+}
+
+/** A message as the SQS API gives it → the record that Lambda makes of it. */
+export function toLambdaRecord(message: Message, queueArn: string): LambdaRecord {
+  const messageAttributes = Object.entries(message.MessageAttributes ?? {}).map(
+    ([name, { StringValue, BinaryValue, DataType = 'String' }]): [string, SQSMessageAttribute] => {
+      const text = StringValue === undefined ? {} : { stringValue: StringValue }
+      const bytes = BinaryValue === undefined ? {} : { binaryValue: Buffer.from(BinaryValue).toString('base64') }
+      return [name, { ...text, ...bytes, dataType: DataType, stringListValues: [], binaryListValues: [] }]
+    },
+  )
+  return {
+    messageId: message.MessageId ?? '',
+    receiptHandle: message.ReceiptHandle ?? '',
+    body: message.Body ?? '',
+    attributes: { ApproximateReceiveCount: '1', ...message.Attributes } as SQSRecord['attributes'],
+    messageAttributes: Object.fromEntries(messageAttributes),
+    md5OfBody: message.MD5OfBody ?? '',
+    eventSource: 'aws:sqs',
+    eventSourceARN: queueArn,
+    awsRegion: queueArn.split(':')[3] ?? '',
+  }
+}
+
+const ANSWER = v.nullish(v.object({ batchItemFailures: v.nullish(v.array(v.object({ itemIdentifier: v.string() }))) }))
+
+/**
+ * The ids of the messages that the function has failed, or `all`: Lambda takes an answer that it does not understand, or that
+ * names a message which is not in the batch, for a failure of the whole batch.
+ * Source: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+ */
+export function readAnswer(answer: unknown, messageIds: ReadonlySet<string>): ReadonlySet<string> | 'all' {
+  if (!v.is(ANSWER, answer)) return 'all'
+  const failed = new Set(answer?.batchItemFailures?.map(({ itemIdentifier }) => itemIdentifier))
+  return [...failed].every((id) => messageIds.has(id)) ? failed : 'all'
+}

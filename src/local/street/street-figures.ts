@@ -1,0 +1,126 @@
+import { Histogram } from 'prom-client'
+import { readBody, type Notification, type Route, type Routes } from '../../protocol/index.ts'
+import type { Relay } from '../../relay/index.ts'
+import type { Invocation, LambdaRecord } from '../lambda/lambda-trigger.ts'
+
+/** How many samples are at most `atMost` seconds long; the last one counts all. Sorted. */
+export type Buckets = readonly { readonly atMost: number; readonly count: number }[]
+
+type FiguresOptions = {
+  readonly routes: Routes
+  readonly metrics: Relay['metrics']
+  readonly watch: Watch
+  /** What functions parked. */
+  readonly countParked: () => Promise<number>
+}
+
+/** Reads what has gone through the street since it was started. */
+export async function readFigures({ routes, metrics, watch, countParked }: FiguresOptions) {
+  const received = new Map<string, number>()
+  for (const { labels, value } of (await metrics.received.get()).values) {
+    const route = String(labels.route)
+    received.set(route, (received.get(route) ?? 0) + value)
+  }
+  return {
+    /** Each route in the order of the route table: notifications that the relay took or heard, and those whose function is done. */
+    routes: routes.all.map(({ name }) => ({
+      name,
+      received: received.get(name) ?? 0,
+      handled: watch.handled.get(name) ?? 0,
+    })),
+    /** From received by the relay to accepted by SQS. */
+    relayDelay: await readBuckets(metrics.delay),
+    /** From received by the relay to done by the function, its commit included. */
+    handledDelay: await readBuckets(watch.delay),
+    /** Items on the lists that the relay takes from. */
+    backlog: await sum(metrics.backlog),
+    /** Put aside by the relay and by the functions. */
+    parked: (await sum(metrics.parkedItems)) + (await countParked()),
+    gaps: await sum(metrics.gaps),
+    /** Requests of the relay to SQS. */
+    sends: await sum(metrics.requests),
+    /** How often functions were called. */
+    invocations: watch.invocations(),
+  }
+}
+
+export type Figures = Awaited<ReturnType<typeof readFigures>>
+
+async function sum(metric: { get: () => Promise<{ values: readonly { value: number }[] }> }): Promise<number> {
+  return (await metric.get()).values.reduce((total, { value }) => total + value, 0)
+}
+
+/** The buckets of all label values together. */
+async function readBuckets(histogram: Histogram): Promise<Buckets> {
+  const counts = new Map<number, number>()
+  for (const { metricName, labels, value } of (await histogram.get()).values) {
+    if (metricName?.endsWith('_bucket') !== true) continue
+    const atMost = Number(String(labels['le']).replace('+Inf', 'Infinity'))
+    counts.set(atMost, (counts.get(atMost) ?? 0) + value)
+  }
+  return [...counts].map(([atMost, count]) => ({ atMost, count })).toSorted((a, b) => a.atMost - b.atMost)
+}
+
+/**
+ * The duration (s) that the share `q` of the samples between two readings has not exceeded, as near as the buckets tell;
+ * undefined when there was no sample. `before` may be of no samples at all.
+ */
+export function quantile(before: Buckets, after: Buckets, q: number): number | undefined {
+  const earlier = new Map(before.map(({ atMost, count }) => [atMost, count]))
+  const between = after.map(({ atMost, count }) => ({ atMost, count: count - (earlier.get(atMost) ?? 0) }))
+  const wanted = (between.at(-1)?.count ?? 0) * q
+  if (wanted === 0) return undefined
+  const at = between.findIndex(({ count }) => count >= wanted)
+  const { atMost, count } = between[at] as Buckets[number]
+  const { atMost: above, count: counted } = between[at - 1] ?? { atMost: 0, count: 0 }
+  // The last bucket has no end: all that is known is where it begins.
+  return atMost === Infinity ? above : above + ((atMost - above) * (wanted - counted)) / (count - counted)
+}
+
+/** A notification that a function has had. */
+export type Handled = {
+  readonly route: Route
+  readonly notification: Notification
+  /** `retry`: its message comes again, because of this notification or of another one in it. */
+  readonly outcome: 'done' | 'retry'
+  /** From received by the relay until now. */
+  readonly delayMs: number
+}
+
+/** Watches what comes out of the functions. */
+export function createWatch(onHandled?: (handled: Handled) => void) {
+  const handled = new Map<string, number>()
+  let invocations = 0
+  const buckets = [0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600]
+  const delay = new Histogram({ name: 'handled_delay_seconds', help: 'From received to done', buckets, registers: [] })
+
+  const noteRecord = async (route: Route, record: LambdaRecord, outcome: Handled['outcome'], nowMs: number) => {
+    const notifications = await readBody(record.body, record.messageAttributes['content-encoding']?.stringValue)
+    if (outcome === 'done') handled.set(route.name, (handled.get(route.name) ?? 0) + notifications.length)
+    for (const notification of notifications) {
+      const delayMs = Math.max(0, nowMs - Date.parse(notification.time))
+      if (outcome === 'done') delay.observe(delayMs / 1_000)
+      onHandled?.({ route, notification, outcome, delayMs })
+    }
+  }
+
+  return {
+    /** Route name → notifications of messages that are done. */
+    handled: handled as ReadonlyMap<string, number>,
+    /** Seconds from received by the relay to done. */
+    delay,
+    /** How often functions were called. */
+    invocations: () => invocations,
+    note: (route: Route, { records, failed }: Invocation): void => {
+      invocations++
+      const nowMs = Date.now()
+      for (const record of records) {
+        noteRecord(route, record, failed.has(record.messageId) ? 'retry' : 'done', nowMs).catch(() => {
+          // What cannot be read, the adapter has parked; it is seen among the dead letters.
+        })
+      }
+    },
+  }
+}
+
+export type Watch = ReturnType<typeof createWatch>

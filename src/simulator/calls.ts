@@ -1,0 +1,166 @@
+import { agentCall, cdr, type CdrFields } from '../producer/index.ts'
+import { subscriberAt, toDialNumber, type Agent, type Call, type Campaign, type Centre } from './centre.ts'
+import type { Random } from './random.ts'
+import { isWanted, logOut, setActivity, setStatus, settle, takeBreak } from './sessions.ts'
+
+/** A call from the first ring to its CDR. */
+
+const KEPT_CDRS = 50
+
+/** Dials the next callee of the list. */
+export function dialNext(centre: Centre, campaign: Campaign): void {
+  dial(centre, campaign, subscriberAt(campaign.list, campaign.nextCallee++), 0)
+}
+
+function dial(centre: Centre, campaign: Campaign, callee: Call['callee'], attempt: 0 | 1): void {
+  const number = callee.numbers[attempt] ?? callee.numbers[0]
+  const call: Call = { callRef: centre.nextCallRef(), campaign, callee, number, dialedAtMs: centre.now() }
+  centre.calls.add(call)
+  campaign.ringing++
+  campaign.stats.total_calls++
+  const outcome = pickOutcome(centre.random)
+  centre.after(outcome.ringMs, () => {
+    campaign.ringing--
+    if (outcome.kind === 'answered') return answer(centre, call)
+    campaign.stats[outcome.kind]++
+    endCall(centre, call, outcome.end)
+    // One CDR for each number tried.
+    if (attempt === 0 && callee.numbers.length > 1 && campaign.state === 'started') dial(centre, campaign, callee, 1)
+    else campaign.stats.callees_failed++
+  })
+}
+
+function answer(centre: Centre, call: Call): void {
+  const { campaign } = call
+  call.answeredAtMs = centre.now()
+  campaign.waiting.add(call)
+  serveWaiting(centre, campaign)
+  if (!campaign.waiting.has(call)) return
+  centre.after(centre.random.between(4_000, 12_000), () => {
+    if (!campaign.waiting.delete(call)) return
+    // Answered, and no agent came free: what a predictive dialler must keep rare.
+    campaign.stats.dropped++
+    campaign.stats.callees_completed++
+    endCall(centre, call, DROPPED)
+  })
+}
+
+/** Hands waiting calls to agents that are ready, the longest waiting to the longest idle. */
+export function serveWaiting(centre: Centre, campaign: Campaign): void {
+  for (const call of campaign.waiting) {
+    const [agent] = campaign.ready
+    if (agent === undefined) return
+    campaign.waiting.delete(call)
+    handOver(centre, call, agent)
+  }
+}
+
+function handOver(centre: Centre, call: Call, agent: Agent): void {
+  const { campaign } = call
+  for (const other of agent.campaigns) other.ready.delete(agent)
+  call.agent = agent
+  call.handedOverAtMs = centre.now()
+  campaign.talking++
+  campaign.stats.answered++
+  agent.stats.calls++
+  setActivity(centre, agent, 'talking')
+  const { ref } = agent
+  centre.emit(
+    agentCall({ ref, agent: ref, call_ref: call.callRef, contact_ref: call.callee.contactRef, number: call.number }),
+  )
+  setStatus(centre, agent, campaign, 'busy')
+  centre.after(Math.max(3_000, centre.random.skewed(55_000, 0.9, 240_000)), () => endTalk(centre, call, agent))
+}
+
+function endTalk(centre: Centre, call: Call, agent: Agent): void {
+  const { campaign } = call
+  campaign.talking--
+  campaign.stats.callees_completed++
+  const stays = isWanted(agent, campaign)
+  const goesAway = centre.random.chance(0.02)
+  if (stays && !goesAway) setStatus(centre, agent, campaign, 'wrapup')
+  else logOut(centre, agent, campaign)
+  endCall(centre, call, {
+    end_reason: pickTalkEnd(centre.random),
+    end_code: 16,
+    call_time: seconds(centre.now() - (call.handedOverAtMs ?? 0)),
+  })
+  if (goesAway) return takeBreak(centre, agent)
+  if (!stays) return becomeIdle(centre, agent)
+  setActivity(centre, agent, 'wrapup')
+  centre.after(Math.max(2_000, centre.random.skewed(11_000, 0.7, 60_000)), () => {
+    setStatus(centre, agent, campaign, 'available')
+    if (centre.random.chance(0.015)) takeBreak(centre, agent)
+    else becomeIdle(centre, agent)
+  })
+}
+
+function becomeIdle(centre: Centre, agent: Agent): void {
+  setActivity(centre, agent, 'idle')
+  for (const campaign of agent.campaigns) settle(centre, agent, campaign)
+}
+
+type CallEnd = Pick<CdrFields, 'end_reason' | 'end_code' | 'call_time'>
+
+/** The end of a call that no agent has had. */
+export const DROPPED: CallEnd = { end_reason: 'hungup', end_code: 0, call_time: 0 }
+
+/** Writes the CDR. */
+export function endCall(centre: Centre, call: Call, end: CallEnd): void {
+  centre.calls.delete(call)
+  const { agent, answeredAtMs, handedOverAtMs, campaign, callRef, number } = call
+  const record = cdr({
+    ref: campaign.ref,
+    call_ref: callRef,
+    extension: agent?.ref ?? null,
+    number,
+    dial_number: toDialNumber(number),
+    contact_ref: call.callee.contactRef,
+    dialed_at: centre.unixSeconds(call.dialedAtMs),
+    ...end,
+    hold_time: answeredAtMs === undefined ? 0 : seconds((handedOverAtMs ?? centre.now()) - answeredAtMs),
+    call_dir: 'outbound',
+    recording_url: end.call_time > 0 ? recordingUrl(campaign.ref, callRef, number) : null,
+  })
+  centre.emit(record)
+  centre.recentCdrs.push(record)
+  if (centre.recentCdrs.length > KEPT_CDRS) centre.recentCdrs.shift()
+}
+
+export const seconds = (ms: number) => Math.round(ms / 1_000)
+
+export const recordingUrl = (campaignRef: string, callRef: number, number: string) =>
+  `https://recordings.example/${campaignRef}/${callRef}-${number}.mp3`
+
+/**
+ * What becomes of a number that is tried, in per cent; `answered`: a person wants to talk to an agent. Four of five tries reach nobody: that
+ * is why a dialler dials ahead. Codes: Q.850, as the vendor's page CDR maps them.
+ */
+const OUTCOMES = [
+  { weight: 23, kind: 'answered', ringMs: [2_500, 18_000] },
+  { weight: 31, kind: 'unanswered', reason: 'timeout', codes: [18, 18, 18, 102], ringMs: [20_000, 30_000] },
+  { weight: 17, kind: 'unanswered', reason: 'voicemail', codes: [16], ringMs: [9_000, 22_000] },
+  { weight: 10, kind: 'unanswered', reason: 'busy', codes: [17], ringMs: [800, 4_000] },
+  { weight: 9, kind: 'rejected', reason: 'reject', codes: [21, 21, 19, 22], ringMs: [2_000, 12_000] },
+  { weight: 6, kind: 'failed', reason: 'error', codes: [34, 28, 42, 38, 41], ringMs: [300, 2_000] },
+  { weight: 4, kind: 'failed', reason: 'failed', codes: [1, 27], ringMs: [500, 5_000] },
+] as const
+
+function pickOutcome(random: Random) {
+  let point = random.between(0, 100)
+  const outcome = OUTCOMES.find(({ weight }) => (point -= weight) < 0) ?? OUTCOMES[0]
+  const [least, most] = outcome.ringMs
+  if (outcome.kind === 'answered') return { kind: outcome.kind, ringMs: random.between(least, most) }
+  const { kind, reason, codes } = outcome
+  const end_code = random.pick<number>(codes)
+  const ringMs = random.between(least, most)
+  // A voice mail's greeting is heard for some seconds.
+  const call_time = reason === 'voicemail' ? random.whole(3, 20) : 0
+  return { kind, ringMs, end: { end_reason: reason, end_code, call_time } }
+}
+
+/** How a talk ended: who hung up. Q.850 code 16, normal clearing. */
+export function pickTalkEnd(random: Random): string {
+  const point = random.next()
+  return point < 0.3 ? 'hungup' : point < 0.75 ? 'callee_hungup' : 'agent_hungup'
+}

@@ -1,0 +1,114 @@
+import { dialerStatus, type Outgoing } from '../producer/index.ts'
+import { closeCentre, startCampaign } from './campaign-runs.ts'
+import { noAgentStats, noCampaignStats, type Agent, type Campaign, type Centre } from './centre.ts'
+import { createRandom, SimulatorError, type Random } from './random.ts'
+import { startShift } from './sessions.ts'
+import { startClick2Dial, startOddities, startReports } from './side-traffic.ts'
+import { createTimetable } from './virtual-time.ts'
+
+export type ScheduleOptions = {
+  /** How many agents work in campaigns. */
+  readonly agents: number
+  /** Another seed, another day. */
+  readonly seed: number
+  /** The unix time (ms) of an instant (ms) of virtual time: what `dialed_at` is made of. */
+  readonly toUnixMs: (atMs: number) => number
+}
+
+/** A packet and when (ms of virtual time since the start) it is written. */
+export type TimedPacket = { readonly atMs: number; readonly outgoing: Outgoing }
+
+const CAMPAIGNS = ['spring-offer', 'renewals', 'collections', 'survey', 'win-back', 'welcome'] as const
+
+/** An endless day in a call centre: a pure function of its options, in order of time. */
+export function createSchedule({ agents, seed, toUnixMs }: ScheduleOptions) {
+  const random = createRandom(seed)
+  const timetable = createTimetable()
+  const written: TimedPacket[] = []
+  const campaigns = makeCampaigns(agents)
+  // Numbers of one dialler's database: they go up, and not from 1.
+  let callRef = Math.floor(toUnixMs(0) / 1_000) % 100_000_000
+  const centre: Centre = {
+    random,
+    now: timetable.now,
+    after: timetable.after,
+    emit: (outgoing) => written.push({ atMs: timetable.now(), outgoing }),
+    nextCallRef: () => ++callRef,
+    unixSeconds: (atMs) => Math.floor(toUnixMs(atMs) / 1_000),
+    dialerRef: 'dialler-1',
+    agents: makeAgents(agents, campaigns, random),
+    campaigns,
+    calls: new Set(),
+    sideCalls: new Set(),
+    recentCdrs: [],
+  }
+  open(centre)
+  return {
+    next: (): TimedPacket => {
+      while (written.length === 0)
+        if (!timetable.step()) throw new SimulatorError('the timetable of an endless day is empty')
+      return written.shift() as TimedPacket
+    },
+    /** The packets that end the day at the instant of the last `next`; nothing comes after them. */
+    close: (): TimedPacket[] => {
+      closeCentre(centre)
+      return written.splice(0)
+    },
+  }
+}
+
+export type Schedule = ReturnType<typeof createSchedule>
+
+function makeCampaigns(agents: number): Campaign[] {
+  const count = Math.min(CAMPAIGNS.length, 2 + Math.floor(Math.log10(agents)))
+  return CAMPAIGNS.slice(0, count).map((ref, list) => ({
+    ref,
+    members: [],
+    ready: new Set(),
+    waiting: new Set(),
+    state: 'stopped',
+    run: 0,
+    ringing: 0,
+    talking: 0,
+    present: 0,
+    list,
+    callees: 0,
+    nextCallee: 0,
+    stats: noCampaignStats(),
+  }))
+}
+
+/** Everybody in one campaign, four of ten in a second one, one of ten in a third. */
+function makeAgents(count: number, campaigns: readonly Campaign[], random: Random): Agent[] {
+  return Array.from({ length: count }, (_, at) => {
+    const point = random.next()
+    const share = Math.min(campaigns.length, point < 0.1 ? 3 : point < 0.5 ? 2 : 1)
+    const own = Array.from({ length: share }, (_none, step) => campaigns[(at + step) % campaigns.length] as Campaign)
+    const agent: Agent = {
+      ref: String(1001 + at),
+      campaigns: own,
+      statuses: new Map(),
+      onShift: false,
+      activity: 'away',
+      activitySinceMs: 0,
+      stats: noAgentStats(),
+    }
+    for (const campaign of own) campaign.members.push(agent)
+    return agent
+  })
+}
+
+/** The first seconds: the dialler, the campaigns, then the agents, most of them at once and some late. */
+function open(centre: Centre): void {
+  const { random } = centre
+  centre.emit(dialerStatus({ ref: centre.dialerRef, status: 'started' }))
+  for (const [at, campaign] of centre.campaigns.entries())
+    centre.after(200 + at * 500, () => startCampaign(centre, campaign))
+  for (const agent of centre.agents) {
+    const late = random.chance(0.1)
+    centre.after(late ? random.between(10_000, 120_000) : random.between(300, 8_000), () => startShift(centre, agent))
+  }
+  startReports(centre)
+  startClick2Dial(centre)
+  startOddities(centre)
+}
