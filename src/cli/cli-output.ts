@@ -1,6 +1,6 @@
 import { toShown, UNREADABLE, type Entry } from '../relay/parking/parked-entry.ts'
 import type { Page } from '../relay/parking/parked-list.ts'
-import type { TakenOut } from '../relay/parked-command/take-out.ts'
+import type { TakenOut } from '../relay/parking/take-out.ts'
 
 /** Writes to standard output; resolves when it is written, so that a slow reader fills no memory. */
 export function print(text: string | Uint8Array): Promise<void> {

@@ -58,17 +58,16 @@ export function describe(error: unknown): string {
   // What a server answered is named by the server.
   const own = 'code' in error && statusOf(error) === undefined ? error.code : undefined
   const code = typeof own === 'string' && !error.message.includes(own) ? ` (${own})` : ''
-  // Redis quotes the arguments of a command that it does not know: the password of AUTH among them.
-  // Behind the words of a failed script stand its digest and a line of it: they tell an operator nothing.
-  const message = isAnswer(error)
-    ? maskText(
-        error.message
-          .replace(/,? with args beginning with:.*$/s, '')
-          .replace(/ script: [0-9a-f]{40}, on @user_script.*$/s, ''),
-      )
-    : wordsOfConnection(error)
-  return `${error.name === 'Error' ? '' : `${isAnswer(error) ? maskText(error.name) : error.name}: `}${message}${code}`
+  const message = isAnswer(error) ? error.message.replace(QUOTED, '') : wordsOfConnection(error)
+  const mask = isAnswer(error) ? maskText : String
+  return `${error.name === 'Error' ? '' : `${mask(error.name)}: `}${mask(message)}${code}`
 }
+
+/**
+ * Redis quotes the arguments of a command that it does not know: the password of AUTH among them. Behind the words of a failed script stand
+ * its digest and a line of it: they tell an operator nothing.
+ */
+const QUOTED = /(,? with args beginning with:| script: [0-9a-f]{40}, on @user_script).*$/s
 
 /**
  * Of OpenSSL's line only the reason is for an operator (`error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required:…`).

@@ -1,27 +1,36 @@
-import { sleep, type Logger } from '../runtime/index.ts'
+import { within, type Logger } from '../runtime/index.ts'
 import type { RelayConfig, SourceConfig } from './config.ts'
 import { describe, RelayError } from './errors.ts'
 import { watchSource } from './health/watch-source.ts'
-import type { Keeper } from './item.ts'
+import type { Acknowledger, Stamp } from './item.ts'
 import type { SourceNotes } from './journal/journal-writer.ts'
 import type { ListIntake } from './lists/list-intake.ts'
 import { createSourceLists } from './lists/source-lists.ts'
 import type { Metrics } from './metrics.ts'
-import type { Announcer } from './notification/announcer.ts'
-import type { Stamp } from './notification/stamp.ts'
+import type { Announcer } from './notice.ts'
 import { overflowFile } from './parking/overflow.ts'
 import { createParking } from './parking/parking.ts'
 import type { JournalIntake } from './pubsub/pubsub-intake.ts'
 import { runPubsubSource, type PubsubState } from './pubsub/pubsub-source.ts'
 import { looseSecrets } from './redis/address.ts'
 import { reasonOf, type RedisFault } from './redis/advice.ts'
-import { connect, createFailing, createRedis } from './redis/client.ts'
-import { createNumbers } from './redis/numbers.ts'
+import { connect, createFailing, createRedis, type Failing, type Redis } from './redis/client.ts'
+import { createNumbers, type Numbers } from './redis/numbers.ts'
 import { createOutputBuffer } from './redis/output-buffer.ts'
 import { createRightsGate } from './redis/rights.ts'
 import { createIdentity, type Servers } from './redis/source-identity.ts'
 
-export type SourceOptions = {
+/** What all parts of one source share. */
+export type SourceTools = {
+  readonly sourceId: string
+  /** The connection for commands. */
+  readonly client: Redis
+  readonly log: Logger
+  readonly metrics: Metrics
+  readonly now: () => number
+}
+
+export type SourceOptions = Pick<SourceTools, 'log' | 'metrics' | 'now'> & {
   readonly source: SourceConfig
   readonly config: RelayConfig
   /** Where the items of its lists go, and how many may be taken. */
@@ -40,30 +49,36 @@ export type SourceOptions = {
   readonly servers: Servers
   /** Aborts at the end, after the last pack was settled. */
   readonly endSignal: AbortSignal
-  readonly log: Logger
-  readonly metrics: Metrics
-  readonly now: () => number
   readonly stamp: Stamp
 }
+
+/** What its lists and its Pub/Sub share besides. */
+export type SourceContext = SourceTools &
+  Pick<SourceOptions, 'source' | 'config'> & {
+    /** The connections to this server that fail now. */
+    readonly failing: Failing
+    readonly numbers: Numbers
+  }
 
 /** How long (ms) the relay may take at the end to record in Redis what SQS has accepted. */
 const LEAVE_MS = 3_000
 
 /** One Redis server of a dialler: its lists, its Pub/Sub, and what the relay keeps there. */
 export function createSource(options: SourceOptions) {
-  const { source, config, announcer, notes, ownIndex, servers, endSignal, log, metrics, now, stamp } = options
+  const { source, config, announcer, notes, servers, endSignal, log, metrics, now } = options
+  const { id: sourceId } = source
   for (const file of looseSecrets(source))
     log.warn(
-      { code: 'relay.source.secret_readable', source: source.id, file },
+      { code: 'relay.source.secret_readable', source: sourceId, file },
       'Every user of this host can read this secret file; run chmod 600 on it',
     )
   const failing = createFailing()
-  const client = createRedis({ ...source, name: source.id, log, reconnect: true, failing })
+  const client = createRedis({ ...source, name: sourceId, log, reconnect: true, failing })
   let connectionCount = 0
   client.on('ready', () => connectionCount++)
   const connections = () => connectionCount
 
-  const tools = { sourceId: source.id, client, log, metrics, now }
+  const tools = { sourceId, client, log, metrics, now }
   const numbers = createNumbers({ client, now, last: notes.formerNumber, onSeen: notes.saw })
   const rights = createRightsGate(client, config, source)
   const identity = createIdentity({ ...tools, source, servers, connections, nameRights: rights.pass })
@@ -71,10 +86,10 @@ export function createSource(options: SourceOptions) {
   const parking = createParking({
     ...tools,
     numbers,
-    announce: (notice, number) => announcer.announce(source.id, notice, number),
+    announce: (notice, number) => announcer.announce(sourceId, notice, number),
     relayId: config.relayId,
     most: config.parkedMax,
-    file: overflowFile(config.dataDir, source.id, config.relayId),
+    file: overflowFile(config.dataDir, sourceId, config.relayId),
     signal: endSignal,
   })
   const mayWrite = async () => {
@@ -82,8 +97,8 @@ export function createSource(options: SourceOptions) {
     await rights.pass()
   }
   const { lists: intake, journalId } = options
-  const redis = { ...tools, source, failing, numbers }
-  const lists = createSourceLists({ ...redis, config, connections, intake, parking, journalId, mayWrite })
+  const context: SourceContext = { ...tools, source, config, failing, numbers }
+  const lists = createSourceLists({ ...context, connections, intake, parking, journalId, mayWrite })
   const pubsub: PubsubState = { heardMs: undefined, heardUntilMs: notes.formerlyHeardMs, fault: undefined }
   const state = {
     /** When (ms) Redis last answered, and the error if it answered with one. */
@@ -105,51 +120,38 @@ export function createSource(options: SourceOptions) {
 
   const runPubsub = async (signal: AbortSignal): Promise<void> => {
     if (config.channels.length === 0) return
-    const ports = { intake: options.pubsub, notes, announcer }
-    const run = {
-      ...redis,
-      ...ports,
-      patterns: config.channels,
-      state: pubsub,
-      identity,
-      outputBuffer,
-      ownIndex,
-      stamp,
-    }
+    const run = { ...options, ...context, intake: options.pubsub, state: pubsub, identity, outputBuffer }
     await runPubsubSource(run, signal)
+  }
+  const watch = {
+    ...tools,
+    identity,
+    lists: lists.state.lists,
+    outputBuffer,
+    onAnswered(atMs: number, refusal: RedisFault | undefined) {
+      state.answered = atMs
+      state.refusal = refusal
+      void parking.measure()
+    },
+    onWell() {
+      void lists.flush()
+      if (identity.isVerified()) void lists.writeBack()
+    },
   }
 
   return {
-    id: source.id,
+    id: sourceId,
     state,
     /** Takes and hears until the signal aborts. */
     async run(signal: AbortSignal): Promise<void> {
       void connect(client, signal)
-      const watching = watchSource(
-        {
-          ...tools,
-          identity,
-          lists: lists.state.lists,
-          outputBuffer,
-          onAnswered(atMs, refusal) {
-            state.answered = atMs
-            state.refusal = refusal
-            void parking.measure()
-          },
-          onWell() {
-            void lists.flush()
-            if (identity.isVerified()) void lists.writeBack()
-          },
-        },
-        signal,
-      )
+      const watching = watchSource(watch, signal)
       // Listening takes nothing from other relays, so it never waits for the relay id.
       await identity.whileAdmitted((admitted) => Promise.all([runPubsub(admitted), lists.run(admitted)]), signal)
       await watching
     },
     /** Parks a notification that no claim keeps. Resolves with false when the relay ends first. */
-    park: (...[item, reason, detail]: Parameters<Keeper['park']>): Promise<boolean> =>
-      parking.park(item, reason, detail),
+    park: (...what: Parameters<Acknowledger['park']>): Promise<boolean> => parking.park(...what),
     /** Makes a number that nothing else of this source has. @throws what Redis answers */
     nextNumber: numbers.next,
     /** Makes a number without Redis, above all numbers of this source that the relay has seen. */
@@ -160,23 +162,15 @@ export function createSource(options: SourceOptions) {
     },
     /** After the last pack was settled: records in Redis what SQS has accepted, releases the lease, and closes. */
     async close(): Promise<void> {
-      const left = new AbortController()
       try {
         // A Redis that does not answer must not keep the process alive.
-        if (client.isReady)
-          await Promise.race([
-            lists.leave(),
-            sleep(LEAVE_MS, left.signal).then(() =>
-              Promise.reject(new RelayError('relay.redis.no_answer', `no answer within ${LEAVE_MS} ms`)),
-            ),
-          ])
+        const late = () => new RelayError('relay.redis.no_answer', `no answer within ${LEAVE_MS} ms`)
+        if (client.isReady) await within(LEAVE_MS, lists.leave(), late)
       } catch (error) {
         log.warn(
-          { code: 'relay.claims.not_noted', source: source.id, error: describe(error) },
+          { code: 'relay.claims.not_noted', source: sourceId, error: describe(error) },
           'The relay could not record in Redis which items SQS has accepted; the next start sends some of them again, with the same ids',
         )
-      } finally {
-        left.abort()
       }
       client.destroy()
     },

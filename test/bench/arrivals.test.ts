@@ -3,7 +3,7 @@ import { toReport, type Arrival } from '../../bench/arrivals.ts'
 import { toCdr, toPublished, type Mark } from '../../bench/packets.ts'
 import { CONTENT_ENCODING, GZIP } from '../../src/protocol/index.ts'
 import { bodyOf, toGzippedPack, toPack, type Pack } from '../../src/relay/sender/lane.ts'
-import { createKeeper, makeItem } from '../support/items.ts'
+import { createAcknowledger, makeItem } from '../support/items.ts'
 
 const arrivalOf = (packet: string, atMs = 0): Arrival => ({ atMs, body: packet, attributes: undefined })
 const packetOf = (ref: string, n: number, t?: number) =>
@@ -27,8 +27,8 @@ test('a second copy is a copy and not out of order, and stands in for nothing th
 })
 
 test('packs of the relay are read, gzipped ones too', async () => {
-  const { keeper } = createKeeper()
-  const items = [0, 1, 2, 3].map((n) => makeItem(keeper, '1001', n))
+  const { acknowledger } = createAcknowledger()
+  const items = [0, 1, 2, 3].map((n) => makeItem(acknowledger, '1001', n))
   const plain = toPack(items.slice(0, 2), 1_000_000)
   const gzipped = await toGzippedPack(items.slice(2), 1_000_000)
   const came: Arrival[] = [

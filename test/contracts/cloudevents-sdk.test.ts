@@ -2,7 +2,7 @@ import { CloudEvent, HTTP } from 'cloudevents'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { parseEvents, textOf, toBytes, toRequest, type Notification } from '../../src/protocol/index.ts'
-import { formatNotice, stampNotice } from '../../src/relay/notification/notice.ts'
+import { formatNotice, stampNotice } from '../../src/relay/notice.ts'
 import { stamp } from '../support/routes.ts'
 
 /** Every event that the relay can write passes the strict validation of the official SDK, which other consumers of the queues use. */

@@ -1,24 +1,28 @@
 import { formatPacket, parseEvents } from '../../src/protocol/index.ts'
-import type { Item, Keeper } from '../../src/relay/item.ts'
-import { toItem } from '../../src/relay/notification/stamp.ts'
+import { toItem, type Item, type Acknowledger } from '../../src/relay/item.ts'
 import { stamp } from './routes.ts'
 
 /** Who keeps the test's notifications: notes what was settled and what was parked, by id and in order. */
-export function createKeeper() {
+export function createAcknowledger() {
   const settled: string[] = []
   const parked: { id: string; reason: string; detail: string }[] = []
-  const keeper: Keeper = {
+  const acknowledger: Acknowledger = {
     settle: (item) => void settled.push(item.id),
     park: (item, reason, detail) => {
       parked.push({ id: item.id, reason, detail })
       return Promise.resolve()
     },
   }
-  return { keeper, settled, parked }
+  return { acknowledger, settled, parked }
 }
 
 /** An agents/status notification on its way through the relay: the `n`th of agent `reference`. */
-export function makeItem(keeper: Keeper, reference: string, n: number, more: Record<string, unknown> = {}): Item {
+export function makeItem(
+  acknowledger: Acknowledger,
+  reference: string,
+  n: number,
+  more: Record<string, unknown> = {},
+): Item {
   const packet = formatPacket({ type: 'status', payload: { ref: reference, status: 'busy', n, ...more } })
   const channel = `enigma:notifications:agents:${reference}`
   const received = {
@@ -29,7 +33,7 @@ export function makeItem(keeper: Keeper, reference: string, n: number, more: Rec
     index: n,
     timeMs: 1_764_000_000_000,
   }
-  return toItem(stamp(Buffer.from(packet), received), keeper, n)
+  return toItem(stamp(Buffer.from(packet), received), acknowledger, n)
 }
 
 /** The `n`s in a message body, by agent. */

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { laneOf } from '../../src/protocol/index.ts'
-import { toItem } from '../../src/relay/notification/stamp.ts'
+import { toItem } from '../../src/relay/item.ts'
 import { bodyOf, toGzippedPack, toPack, type Pack } from '../../src/relay/sender/lane.ts'
 import type { Parcel } from '../../src/relay/targets/target.ts'
-import { createKeeper } from './items.ts'
+import { createAcknowledger } from './items.ts'
 import { stamp } from './routes.ts'
 
 /** Larger than anything that is made here. */
@@ -59,7 +59,7 @@ export const contents: fc.Arbitrary<Content[]> = fc.array(
 let index = 0
 
 async function makePack({ packets: all, reference, isGzipped }: Content): Promise<Pack> {
-  const { keeper } = createKeeper()
+  const { acknowledger } = createAcknowledger()
   const items = all.map((bytes) => {
     const received = {
       sourceId: 'main',
@@ -69,7 +69,7 @@ async function makePack({ packets: all, reference, isGzipped }: Content): Promis
       index: index++,
       timeMs: 1_764_000_000_000,
     }
-    return toItem(stamp(bytes, received), keeper, index)
+    return toItem(stamp(bytes, received), acknowledger, index)
   })
   return (isGzipped ? await toGzippedPack(items, MAX_BYTES) : toPack(items, MAX_BYTES)) as Pack
 }

@@ -1,8 +1,7 @@
 import { OTHER, textOf } from '../../src/protocol/index.ts'
-import type { Item } from '../../src/relay/item.ts'
+import { toItem, type Item } from '../../src/relay/item.ts'
 import { formatParked } from '../../src/relay/parking/parked-entry.ts'
-import { toItem } from '../../src/relay/notification/stamp.ts'
-import { createKeeper } from './items.ts'
+import { createAcknowledger } from './items.ts'
 import { stamp } from './routes.ts'
 
 export const PARKED_LIST = 'enigma:relay:parked'
@@ -44,7 +43,7 @@ export function parkedEntry(
     index: n,
     timeMs: PARKED_MS - 5_000,
   })
-  const item: Item = toItem(stamped, createKeeper().keeper, n)
+  const item: Item = toItem(stamped, createAcknowledger().acknowledger, n)
   const changed: Item =
     type === undefined ? item : { ...item, route: OTHER, head: item.head.replace(/"type":"[^"]*"/, `"type":"${type}"`) }
   return {

@@ -2,7 +2,7 @@ import { onTestFinished } from 'vitest'
 import { createClaims, type Claim, type ClaimsOptions } from '../../src/relay/lists/claims.ts'
 import type { Item } from '../../src/relay/item.ts'
 import { createMetrics } from '../../src/relay/metrics.ts'
-import type { Notice } from '../../src/relay/notification/notice.ts'
+import type { Notice } from '../../src/relay/notice.ts'
 import { createNumbers } from '../../src/relay/redis/numbers.ts'
 import { createParking } from '../../src/relay/parking/parking.ts'
 import { createRedis } from '../../src/relay/redis/client.ts'
@@ -73,10 +73,10 @@ export const itemsOf = (claim: Claim | undefined): Map<number, Buffer> =>
 export const textsOf = (claim: Claim | undefined): string[] => [...itemsOf(claim).values()].map(String)
 
 /** All of an item that a claim looks at. */
-export const itemAt = (place: number): Item =>
+export const itemAt = (position: number): Item =>
   ({
-    id: `main/l/1/${place}`,
-    place,
+    id: `main/l/1/${position}`,
+    position,
     route: { name: 'other' },
     head: '{}',
     data: undefined,

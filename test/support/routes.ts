@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readDeclarations } from '../../src/lambda/declarations.ts'
 import { createRoutes, formatRoutes, type Route } from '../../src/protocol/index.ts'
-import { createStamp } from '../../src/relay/notification/stamp.ts'
+import { createStamp } from '../../src/relay/item.ts'
 
 /** What `functions/` declares. */
 export const DECLARED = await readDeclarations()

@@ -8,7 +8,7 @@ import { createBatchClient, type BatchClient } from '../../src/relay/targets/sqs
 import { createSqsTarget } from '../../src/relay/targets/sqs/sqs-target.ts'
 import { onTestFinished } from 'vitest'
 import type { SQSClient } from '@aws-sdk/client-sqs'
-import { createKeeper, makeItem } from './items.ts'
+import { createAcknowledger, makeItem } from './items.ts'
 import { captureLog } from './log.ts'
 import { waitFor } from './relay.ts'
 import { routeOf } from './routes.ts'
@@ -59,12 +59,12 @@ export function startSender(sqs: SQSClient, options: Pick<SenderOptions, 'route'
   return sender
 }
 
-/** A sender on this SQS client, stopped when the test ends, and the keeper of what is pushed into it. */
+/** A sender on this SQS client, stopped when the test ends, and the acknowledger of what is pushed into it. */
 export function useSender(sqs: SQSClient, own: Partial<Route> = {}, uplink = fastUplink()) {
   const route = routeWith(own)
   const metrics = createMetrics()
   const { log, coded, lines } = captureLog()
-  const { keeper, settled, parked } = createKeeper()
+  const { acknowledger, settled, parked } = createAcknowledger()
   const sender = startSender(sqs, { route, log, metrics, uplink })
   return {
     sender,
@@ -74,7 +74,7 @@ export function useSender(sqs: SQSClient, own: Partial<Route> = {}, uplink = fas
     settled,
     parked,
     push: (reference: string, n: number, more: Record<string, unknown> = {}) => {
-      const item = makeItem(keeper, reference, n, more)
+      const item = makeItem(acknowledger, reference, n, more)
       sender.push({ ...item, lane: item.lane % route.lanes, receivedMs: Date.now() })
     },
     /** Waits until nothing is held any more. */

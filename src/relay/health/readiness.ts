@@ -3,7 +3,7 @@ import { sleepToBeat } from '../../runtime/index.ts'
 import type { JournalIntake } from '../pubsub/pubsub-intake.ts'
 import type { Tools } from '../metrics.ts'
 import { reasonOf, type RedisFault } from '../redis/advice.ts'
-import type { LookFailure } from '../lists/leftovers.ts'
+import type { LookFailure } from '../lists/adoption.ts'
 import type { Sender } from '../sender/sender.ts'
 import type { Source } from '../source.ts'
 

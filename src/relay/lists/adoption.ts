@@ -1,25 +1,18 @@
-import type { Logger } from '../../runtime/index.ts'
+import { sleep, sleepToBeat } from '../../runtime/index.ts'
+import { describe } from '../errors.ts'
 import { claimPrefix, claimsKey, leaseKey, RELAYS_KEY, waitingPrefix } from '../redis/keys.ts'
 import { LEASE_MS, type Lease } from '../redis/lease.ts'
-import type { Numbers } from '../redis/numbers.ts'
-import type { Redis } from '../redis/client.ts'
-import { UNLEASED } from '../redis/scripts.ts'
+import { UNLEASED } from '../redis/lua-scripts.ts'
+import { reportDamage, type Numbers } from '../redis/numbers.ts'
+import type { SourceTools } from '../source.ts'
+import type { Claims } from './claims.ts'
+import type { ListIntake } from './list-intake.ts'
 
-export type AdoptionOptions = {
-  readonly client: Redis
+type RelayAdoptionOptions = Pick<SourceTools, 'client' | 'log' | 'now'> & {
   readonly relayId: string
   readonly numbers: Numbers
-  readonly log: Logger
-  readonly now: () => number
   /** This relay's own. */
   readonly lease: Pick<Lease, 'holder' | 'steadyMs' | 'hasOurJournal'>
-}
-
-export type Look = {
-  /** How many relays with leftovers may still be running. */
-  readonly doubtful: number
-  /** The first error; the other relays were checked all the same. */
-  readonly failure: unknown
 }
 
 /** A relay that left nothing and was not seen for this long (ms) is forgotten. */
@@ -31,7 +24,7 @@ const FORGET_MS = 24 * 60 * 60 * 1000
  * lasts while this relay could renew its own. Before that, its lease may have expired only because the server or the network was away, or
  * refused writes. A relay that was merely suspended sends the items in its memory too: copies.
  */
-export function createAdoption({ client, relayId, numbers, log, now, lease }: AdoptionOptions) {
+export function createRelayAdoption({ client, relayId, numbers, log, now, lease }: RelayAdoptionOptions) {
   /** When the lease of each relay was last renewed at the first check: by the clock of that relay, so good only for comparing. */
   const renewed = new Map<string, number>()
 
@@ -70,7 +63,7 @@ export function createAdoption({ client, relayId, numbers, log, now, lease }: Ad
     return (await Promise.all(keys.map((key) => client.exists(key)))).some((exists) => exists > 0)
   }
 
-  /** Resolves with true while the relay has leftovers and may still be running. */
+  /** Resolves with true while the relay has claims and may still be running. */
   const lookAt = async (other: string, score: number): Promise<boolean> => {
     if (!renewed.has(other)) renewed.set(other, score)
     const isGivenBack = score < 0
@@ -85,8 +78,8 @@ export function createAdoption({ client, relayId, numbers, log, now, lease }: Ad
   }
 
   return {
-    /** Checks all other relays once, and adopts the claims of those that are gone. @throws what Redis answers */
-    async look(): Promise<Look> {
+    /** Checks all other relays once. Resolves with how many that have claims may be running, and the first error. @throws what Redis answers */
+    async look(): Promise<{ readonly doubtful: number; readonly failure: unknown }> {
       let doubtful = 0
       let failure: unknown
       for (const { value: other, score } of await client.zRangeWithScores(RELAYS_KEY, 0, -1)) {
@@ -101,3 +94,131 @@ export function createAdoption({ client, relayId, numbers, log, now, lease }: Ad
     },
   }
 }
+
+/** Why claims to adopt cannot be looked for, and since when (ms). */
+export type LookFailure = { readonly sinceMs: number; readonly reason: string }
+
+type ClaimAdoptionOptions = RelayAdoptionOptions &
+  SourceTools & {
+    readonly claims: Claims
+    /** The lists that the relay consumes: each asks for the claims to adopt before it takes anything newer. */
+    readonly lists: readonly string[]
+    readonly intake: Pick<ListIntake, 'room' | 'take'>
+    readonly state: { lookFailure: LookFailure | undefined }
+  }
+
+/** How often (ms) it looks for claims to adopt, and how often while the lists wait for that. */
+const LOOK_MS = 4_000
+const SOON_MS = 250
+/** Bytes taken at once from a list that is no longer named. */
+const TAKE_BYTES = 4 * 1024 * 1024
+
+/**
+ * Adopts the claims that former processes of this relay, or other relays, left, while this process holds the relay id: list by list, in the
+ * order of their numbers, each claim once. Everything that it remembers ends with the signal.
+ */
+export function createClaimAdoption(options: ClaimAdoptionOptions, signal: AbortSignal) {
+  const { sourceId, client, claims, lists, intake, state, log, metrics, now, lease } = options
+  const relays = createRelayAdoption(options)
+  const underWay = new Map<string, Promise<void>>()
+  /** Lists to check again: more may have come after the check that is under way. */
+  const again = new Set<string>()
+  /** Resolves when it is known which other relays are gone: their claims go before anything newer. */
+  const begun = Promise.withResolvers<void>()
+  const unreadable = new Set<number>()
+  let failing: LookFailure | undefined
+  /** Whether anything failed since the last look began. */
+  let hasFailed = false
+
+  const adoptAll = async (list: string): Promise<void> => {
+    const left = (await claims.unknown()).filter((claim) => claim.list === list)
+    while (left.length > 0) {
+      let { items: room } = await intake.room(list, signal)
+      if (signal.aborted) return
+      // As many as there is room for, and at least one. Compacted claims hold few items each.
+      let count = 0
+      for (const { items } of left) {
+        room -= items
+        if (room < 0 && count > 0) break
+        count++
+      }
+      for (const claim of await Promise.all(left.splice(0, count).map(({ number }) => claims.adopt(number)))) {
+        if (claim === undefined) continue
+        metrics.adopted.inc({ source: sourceId, transport: 'list' }, claim.items.size)
+        intake.take(claim)
+      }
+    }
+  }
+  const adoptWhileAsked = async (list: string): Promise<void> => {
+    await begun.promise
+    while (again.delete(list) && !signal.aborted) await adoptAll(list)
+  }
+
+  /** Adopts the claims of a list. Resolves when all of them are in lanes, or the signal aborts. @throws what Redis answers */
+  const adopt = (list: string): Promise<void> => {
+    again.add(list)
+    const running = underWay.get(list) ?? adoptWhileAsked(list).finally(() => underWay.delete(list))
+    underWay.set(list, running)
+    return running
+  }
+
+  const look = async (): Promise<void> => {
+    const { doubtful, failure } = await relays.look()
+    if (doubtful === 0 && failure === undefined) begun.resolve()
+    const [waiting, unknown] = await Promise.all([claims.waitingLists(), claims.unknown(), reportDamage(options)])
+    // Claims what a blocking move took from a list that is no longer named.
+    for (const list of waiting)
+      if (!lists.includes(list)) {
+        await claims.beginGeneration(list)
+        const taken = await claims.take(list, 0, TAKE_BYTES)
+        if (typeof taken === 'object') intake.take(taken.claim)
+      }
+    for (const { number: claim, list, items } of unknown) {
+      if (list !== undefined || unreadable.has(claim)) continue
+      unreadable.add(claim)
+      log.error(
+        { code: 'relay.claims.unreadable', source: sourceId, claim, items },
+        'The relay cannot read a leftover claim, which stays in Redis. A newer version of the relay may have written it',
+      )
+    }
+    // Not awaited: a list without room must not hold up the claims of others.
+    for (const list of new Set(unknown.map((claim) => claim.list))) if (list !== undefined) adopt(list).catch(fail)
+    if (failure !== undefined) throw failure
+  }
+  const fail = (error: unknown) => {
+    hasFailed = true
+    if (failing === undefined && client.isReady)
+      log.warn(
+        { code: 'relay.claims.look_failed', source: sourceId, error: describe(error) },
+        'The relay could not look for leftover claims; it retries',
+      )
+    failing ??= { sinceMs: now(), reason: describe(error) }
+  }
+
+  return {
+    adopt,
+    /** Looks for claims to adopt until the signal aborts: also of lists that are no longer named, and of relays that are gone. */
+    async run(): Promise<void> {
+      let isBegun = false
+      void begun.promise.then(() => (isBegun = true))
+      signal.addEventListener('abort', () => begun.resolve(), { once: true })
+      while (!signal.aborted) {
+        const hadFailed = hasFailed
+        hasFailed = false
+        try {
+          await look()
+          if (!hadFailed) failing = undefined
+        } catch (error) {
+          fail(error)
+          // Most failures pass, such as a cut connection. A server that refuses the commands must not stop the lists for ever.
+          if (lease.steadyMs() >= LEASE_MS) begun.resolve()
+        }
+        state.lookFailure = failing
+        await (isBegun ? sleepToBeat(LOOK_MS, signal) : sleep(SOON_MS, signal))
+      }
+      await Promise.allSettled(underWay.values())
+    },
+  }
+}
+
+export type ClaimAdoption = ReturnType<typeof createClaimAdoption>

@@ -1,43 +1,31 @@
 import { MAX_WAIT_MS } from '../../protocol/index.ts'
 import { RelayError } from '../errors.ts'
-import type { Keeper } from '../item.ts'
-import type { ListIntake } from './list-intake.ts'
-import { claimPrefix, claimsKey, leaseKey, settledKey, WAITING_FIELD, waitingField, waitingKey } from '../redis/keys.ts'
-import type { Numbers } from '../redis/numbers.ts'
-import { createOpenClaims, parseMeta, type ClaimMeta, type Kept } from './open-claims.ts'
+import type { Acknowledger } from '../item.ts'
 import type { Parking } from '../parking/parking.ts'
-import { asBytes, type Redis } from '../redis/client.ts'
-import type { TakeReply } from '../redis/scripts.ts'
+import { asBytes } from '../redis/client.ts'
+import { claimPrefix, claimsKey, leaseKey, settledKey, WAITING_FIELD, waitingField, waitingKey } from '../redis/keys.ts'
+import type { TakeReply } from '../redis/lua-scripts.ts'
+import type { Numbers } from '../redis/numbers.ts'
+import { createOpenClaims, parseMeta, type ClaimMeta, type OpenClaim, type OpenClaimsOptions } from './open-claims.ts'
 
 /** List items that Redis keeps for this relay until SQS has accepted them. */
-export type Claim = {
-  readonly number: number
-  readonly list: string
-  readonly takenMs: number
+export type Claim = Pick<OpenClaim, 'number' | 'list' | 'takenMs' | 'items'> & {
   readonly maxWaitMs: number
-  /** Index → item, in order. A settled item leaves at once. */
-  readonly items: Map<number, Kept>
-  readonly keeper: Keeper
+  readonly acknowledger: Acknowledger
 }
 
 /** A claim, and how many items the list has left; undefined when there was nothing to take; `fenced` when another generation has begun. */
 export type Taken = { readonly claim: Claim; readonly left: number } | undefined | 'fenced'
 
 /** A claim in Redis that is not open here, and how many items it holds. `list` is undefined when this version cannot read its entry in the registry. */
-export type UnknownClaim = { readonly number: number; readonly list: string | undefined; readonly items: number }
+type UnknownClaim = { readonly number: number; readonly list: string | undefined; readonly items: number }
 
-export type ClaimsOptions = {
-  readonly client: Redis
-  readonly relayId: string
+export type ClaimsOptions = Omit<OpenClaimsOptions, 'generationOf'> & {
   /** The value of the lease while this process holds the relay id. */
   readonly holder: string
   readonly listEnd: 'right' | 'left'
-  readonly now: () => number
   readonly numbers: Numbers
   readonly parking: Parking
-  readonly intake: Pick<ListIntake, 'hold' | 'isShort'>
-  /** Called with the number of claims that are not deleted yet, whenever it changes. */
-  readonly onCount: (open: number) => void
 }
 
 /**
@@ -46,26 +34,26 @@ export type ClaimsOptions = {
  * adopted: its items are sent again, with the same ids.
  */
 export function createClaims(options: ClaimsOptions) {
-  const { client, relayId, holder, listEnd, now, numbers, parking, intake, onCount } = options
+  const { client, relayId, holder, listEnd, now, numbers, parking } = options
   const bytes = asBytes(client)
   const registry = claimsKey(relayId)
   const prefix = claimPrefix(relayId)
   const generations = new Map<string, string>()
   const taking = new Set<Promise<unknown>>()
   const generationOf = (list: string): string => generations.get(list) ?? ''
-  const open = createOpenClaims({ client, relayId, intake, generationOf, onCount, now })
+  const open = createOpenClaims({ ...options, generationOf })
 
-  const openClaim = (number: number, meta: ClaimMeta, items: Map<number, Kept>, held: number): Claim => {
+  const openClaim = (number: number, meta: ClaimMeta, items: Claim['items'], held: number): Claim => {
     const { list, takenMs, waitMs } = meta
     const settle = open.add({ number, list, takenMs, waitMs, items }, held)
-    const keeper: Keeper = {
-      settle: (item) => settle(item.place),
+    const acknowledger: Acknowledger = {
+      settle: ({ position }) => settle(position),
       park: async (item, reason, detail) => {
-        const at = { settled: settledKey(relayId, number), registry, claim: number, index: item.place }
-        if (await parking.park(item, reason, detail, at)) settle(item.place)
+        const at = { settled: settledKey(relayId, number), registry, claim: number, index: item.position }
+        if (await parking.park(item, reason, detail, at)) settle(item.position)
       },
     }
-    return { number, list, takenMs, maxWaitMs: waitMs < 0 ? MAX_WAIT_MS : waitMs, items, keeper }
+    return { number, list, takenMs, maxWaitMs: waitMs < 0 ? MAX_WAIT_MS : waitMs, items, acknowledger }
   }
 
   return {
@@ -121,18 +109,16 @@ export function createClaims(options: ClaimsOptions) {
     /** Returns the claims in Redis that are not open here, the oldest first. */
     async unknown(): Promise<UnknownClaim[]> {
       const found = Object.entries(await client.hGetAll(registry))
-      // A take whose reply is on its way is in Redis and not open here yet, but it is no leftover.
+      // A take whose reply is on its way is in Redis and not open here yet, but nobody left it.
       await Promise.allSettled(taking)
-      const left = found.flatMap(([field, meta]) => {
-        const number = /^\d+$/.test(field) ? Number(field) : undefined
-        return number === undefined || open.has(number) ? [] : [{ number, list: parseMeta(meta)?.list }]
-      })
-      return (
-        await Promise.all(left.map(async (claim) => ({ ...claim, items: await client.lLen(prefix + claim.number) })))
-      ).toSorted((one, other) => one.number - other.number)
+      const left = found
+        .filter(([field]) => /^\d+$/.test(field) && !open.has(Number(field)))
+        .map(([field, meta]) => ({ number: Number(field), list: parseMeta(meta)?.list }))
+        .toSorted((one, other) => one.number - other.number)
+      return Promise.all(left.map(async (claim) => ({ ...claim, items: await client.lLen(prefix + claim.number) })))
     },
 
-    /** Opens a claim that was left over: its items are sent again, with the same ids. */
+    /** Opens a claim that an earlier process left: its items are sent again, with the same ids. */
     async adopt(number: number): Promise<Claim | undefined> {
       const [meta, items, settled] = await Promise.all([
         client.hGet(registry, String(number)),
@@ -141,12 +127,9 @@ export function createClaims(options: ClaimsOptions) {
       ])
       const parsed = parseMeta(meta ?? '')
       if (parsed === undefined) return undefined
-      const { indexes = [...items.keys()] } = parsed
-      const done = new Set(settled.map(Number))
-      const left = items
-        .map((data, at): [number, Kept] => [indexes[at] ?? at, { data }])
-        .filter(([index]) => !done.has(index))
-      return openClaim(number, parsed, new Map(left), items.length)
+      const left = new Map(items.map((data, at) => [parsed.indexes?.[at] ?? at, { data }] as const))
+      for (const index of settled) left.delete(Number(index))
+      return openClaim(number, parsed, left, items.length)
     },
 
     /** Returns the lists from which a blocking move may have taken something that no claim has. */

@@ -1,16 +1,19 @@
 import type { Route } from '../../protocol/index.ts'
-import type { Claim } from './claims.ts'
-import type { Kept } from './open-claims.ts'
-import type { Keeper } from '../item.ts'
-import type { Metrics } from '../metrics.ts'
+import { backoffMs, createNews, sleep } from '../../runtime/index.ts'
+import { describe } from '../errors.ts'
+import { toItem, type Acknowledger } from '../item.ts'
+import { judgeRedis, reasonOf, redisAdvice } from '../redis/advice.ts'
+import type { Redis } from '../redis/client.ts'
+import { waitingKey } from '../redis/keys.ts'
 import type { Sender } from '../sender/sender.ts'
-import { toItem, type Stamp } from '../notification/stamp.ts'
+import type { SourceOptions, SourceTools } from '../source.ts'
+import type { ClaimAdoption } from './adoption.ts'
+import type { Claim, Claims } from './claims.ts'
+import type { Kept } from './open-claims.ts'
+import type { SourceListsOptions } from './source-lists.ts'
 
-export type ListIntakeOptions = {
-  readonly sourceId: string
+type ListIntakeOptions = Pick<SourceTools & SourceOptions, 'sourceId' | 'metrics' | 'stamp'> & {
   readonly senders: ReadonlyMap<Route, Sender>
-  readonly metrics: Metrics
-  readonly stamp: Stamp
   /** Bytes of items in memory beyond which nothing more is taken from a list. */
   readonly listBytes: number
 }
@@ -71,14 +74,14 @@ export function createListIntake({ sourceId, senders, metrics, stamp, listBytes 
       if (more < 0) onRoom()
     },
     /** Puts the items of a claim in their lanes. */
-    take({ list, number, takenMs, maxWaitMs, items, keeper }: Claim): void {
-      const counting: Keeper = {
+    take({ list, number, takenMs, maxWaitMs, items, acknowledger }: Claim): void {
+      const counting: Acknowledger = {
         settle: (item) => {
           add(bytesOf, list, -item.bytes)
-          keeper.settle(item)
+          acknowledger.settle(item)
         },
         park: async (item, reason, detail) => {
-          await keeper.park(item, reason, detail)
+          await acknowledger.park(item, reason, detail)
           add(bytesOf, list, -item.bytes)
         },
       }
@@ -97,3 +100,96 @@ export function createListIntake({ sourceId, senders, metrics, stamp, listBytes 
 }
 
 export type ListIntake = ReturnType<typeof createListIntake>
+
+/** What a list waits for, and when (ms) it was last taken from or found empty. */
+export type ListState = {
+  waitsFor: 'lease' | 'claims' | 'room' | 'redis' | 'items'
+  progressMs: number
+  items: number
+  /** Since when (ms) nothing can be taken, and why. */
+  failing?: { readonly sinceMs: number; readonly reason: string } | undefined
+}
+
+type ListSourceOptions = SourceListsOptions & {
+  readonly list: string
+  readonly state: ListState
+  readonly claims: Claims
+  readonly adoption: ClaimAdoption
+  /** A connection of its own, since it is blocked most of the time. */
+  readonly waiter: Redis
+}
+
+/** Items in one claim: enough to fill packs, few enough to send again after a crash. */
+const TAKE_ITEMS = 500
+const TAKE_BYTES = 4 * 1024 * 1024
+
+/** A blocked connection gets a reply at least this often, so that a dead one is noticed. */
+const BLOCK_SECONDS = 3
+
+/** Consumes one list until the signal aborts: claim after claim while it has items, then a blocking move for the next item. */
+export async function runListSource(options: ListSourceOptions, signal: AbortSignal): Promise<void> {
+  const { list, state, claims, adoption, intake, waiter, mayWrite, connections, log, now } = options
+  const { relayId, listEnd } = options.config
+  /** The connection for which it is known what a cut reply may have taken: before that, nothing is taken. */
+  let preparedConnection: number | undefined
+  let failures = 0
+  const change = createNews()
+  const waiting = waitingKey(relayId, list)
+
+  const prepare = async (): Promise<void> => {
+    const connection = connections()
+    await mayWrite()
+    // First fence older takes, then find what they took.
+    await claims.beginGeneration(list)
+    state.waitsFor = 'claims'
+    await adoption.adopt(list)
+    preparedConnection = connection
+  }
+
+  const takeOrWait = async (): Promise<void> => {
+    state.waitsFor = 'room'
+    const { items, bytes } = await intake.room(list, signal)
+    if (signal.aborted) return
+    state.waitsFor = 'redis'
+    const taken = await claims.take(list, Math.min(TAKE_ITEMS, items), Math.min(TAKE_BYTES, Math.ceil(bytes)))
+    if (taken === 'fenced') {
+      // Redis came back empty, or another process has begun a generation.
+      preparedConnection = undefined
+      return
+    }
+    state.items = taken?.left ?? 0
+    state.progressMs = now()
+    if (taken !== undefined) return intake.take(taken.claim)
+    state.waitsFor = 'items'
+    if (listEnd === 'right') await waiter.brPopLPush(list, waiting, BLOCK_SECONDS)
+    else await waiter.blMove(list, waiting, 'LEFT', 'LEFT', BLOCK_SECONDS)
+  }
+
+  while (!signal.aborted) {
+    try {
+      state.waitsFor = 'redis'
+      if (preparedConnection !== connections()) await prepare()
+      await takeOrWait()
+      // Only when both connections are back: taking may work while waiting does not.
+      if (!waiter.isReady || preparedConnection === undefined) continue
+      if (failures > 0) log.info({ code: 'relay.list.recovered', list }, 'The relay takes items from the list again')
+      failures = 0
+      change(undefined)
+      state.failing = undefined
+    } catch (error) {
+      if (signal.aborted) return
+      failures++
+      // A command whose reply was cut may have run: find out before taking more.
+      preparedConnection = undefined
+      const advice = redisAdvice(error)
+      // Once for each remedy: the first error may not be the one that lasts.
+      if ((advice !== undefined && change(advice) === 'new') || failures === 1)
+        log.warn(
+          { code: 'relay.list.failed', list, error: describe(error) },
+          advice ?? 'The relay could not take items from the list, which keeps them; the relay retries',
+        )
+      state.failing = { sinceMs: state.failing?.sinceMs ?? now(), reason: reasonOf(judgeRedis(error)) }
+      await sleep(backoffMs(failures, { baseMs: 50, maxMs: 1_000 }), signal)
+    }
+  }
+}

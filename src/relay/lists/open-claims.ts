@@ -1,7 +1,8 @@
 import { sleep, sleepToBeat } from '../../runtime/index.ts'
-import type { Redis } from '../redis/client.ts'
-import { claimPrefix, claimsKey, settledKey, waitingField } from '../redis/keys.ts'
 import { detach } from '../item.ts'
+import { shareRuns } from '../redis/client.ts'
+import { claimPrefix, claimsKey, settledKey, waitingField } from '../redis/keys.ts'
+import type { SourceTools } from '../source.ts'
 import type { ListIntake } from './list-intake.ts'
 
 /** The entry of a claim in the registry; the scripts write the same form. */
@@ -15,29 +16,27 @@ export type ClaimMeta = {
 }
 
 /** `<taken ms>:<wait ms>@<indexes>:<list>`. A relay of a version that does not know `@` leaves such a claim alone. */
-const formatMeta = ({ takenMs, waitMs, list, indexes }: ClaimMeta): string =>
-  `${takenMs}:${waitMs}${indexes === undefined ? '' : `@${indexes.join(',')}`}:${list}`
+function formatMeta({ takenMs, waitMs, list, items }: OpenClaim): string {
+  const indexes = [...items.keys()]
+  const isWhole = indexes.every((index, at) => index === at)
+  return `${takenMs}:${waitMs}${isWhole ? '' : `@${indexes.join(',')}`}:${list}`
+}
 
 /** Reads the entry of a claim in the registry; undefined for anything else. */
 export function parseMeta(meta: string): ClaimMeta | undefined {
-  const match = /^(\d+):(-?\d+)(?:@([\d,]+))?:(.*)$/s.exec(meta)
-  if (match === null) return undefined
-  const [, taken, wait, indexes, list = ''] = match
-  return {
-    takenMs: Number(taken),
-    waitMs: Number(wait),
-    list,
-    ...(indexes === undefined ? {} : { indexes: indexes.split(',').map(Number) }),
-  }
+  const [, taken, wait, indexes, list] = /^(\d+):(-?\d+)(?:@([\d,]+))?:(.*)$/s.exec(meta) ?? []
+  if (list === undefined) return undefined
+  const common = { takenMs: Number(taken), waitMs: Number(wait), list }
+  return indexes === undefined ? common : { ...common, indexes: indexes.split(',').map(Number) }
 }
 
 /** The bytes of an item. The notification that is made of it stands in its place where it shares them: both let go of them together. */
 export type Kept = { data: Uint8Array }
 
 /** A claim that this process knows and has not deleted yet. */
-type OpenClaim = ClaimMeta & {
+export type OpenClaim = Omit<ClaimMeta, 'indexes'> & {
   readonly number: number
-  /** Index → item, in order: only unsettled items. */
+  /** Index → item, in order. A settled item leaves at once. */
   readonly items: Map<number, Kept>
   /** How many of its items Redis has at most: so many are sent again after a crash. */
   held: number
@@ -45,15 +44,13 @@ type OpenClaim = ClaimMeta & {
   writtenMs: number
 }
 
-export type OpenClaimsOptions = {
-  readonly client: Redis
+export type OpenClaimsOptions = Pick<SourceTools, 'client' | 'now'> & {
   readonly relayId: string
   readonly intake: Pick<ListIntake, 'hold' | 'isShort'>
   /** The generation of takes from a list, '' when none was begun. */
   readonly generationOf: (list: string) => string
   /** Called with the number of claims that are not deleted yet, whenever it changes. */
   readonly onCount: (open: number) => void
-  readonly now: () => number
 }
 
 /** Claims older than this (ms) are compacted. Most are deleted within milliseconds. */
@@ -66,9 +63,6 @@ const CLAIMS_AT_ONCE = 4
 
 const isUnsettled = ({ items }: OpenClaim): boolean => items.size > 0
 
-/** Whether each item is at its index. */
-const isWhole = (items: ReadonlyMap<number, Kept>): boolean => [...items.keys()].every((index, at) => index === at)
-
 /**
  * Keeps the claims that this process knows equal to what is unsettled: deletes settled claims, compacts old ones, and writes back claims
  * that Redis has lost.
@@ -78,9 +72,7 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
   const keyOf = (number: number) => claimPrefix(relayId) + number
   const open = new Map<number, OpenClaim>()
   let deletable: OpenClaim[] = []
-  let deleting: Promise<void> | undefined
   let writing: Promise<unknown> | undefined
-  let writingBack: Promise<number> | undefined
 
   const hold = (claim: OpenClaim, held: number) => {
     const more = held - claim.held
@@ -89,20 +81,16 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
   }
 
   /** Deletes settled claims together. What Redis did not delete is deleted the next time. */
-  const deleteSettled = async (): Promise<void> => {
+  const flush = shareRuns(async (): Promise<void> => {
     while (deletable.length > 0 && client.isReady) {
       // A claim must not be written back after its deletion: node-redis sends a script again when the server does not know it yet.
       await writing
       const batch = deletable
       deletable = []
       try {
-        await Promise.all([
-          client.del(batch.flatMap(({ number }) => [keyOf(number), settledKey(relayId, number)])),
-          client.hDel(
-            registry,
-            batch.map(({ number }) => String(number)),
-          ),
-        ])
+        const keys = batch.flatMap(({ number }) => [keyOf(number), settledKey(relayId, number)])
+        const fields = batch.map(({ number }) => String(number))
+        await Promise.all([client.del(keys), client.hDel(registry, fields)])
         for (const claim of batch) {
           open.delete(claim.number)
           hold(claim, 0)
@@ -113,13 +101,7 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
         return
       }
     }
-  }
-  const flush = (): Promise<void> => {
-    deleting ??= deleteSettled().finally(() => {
-      deleting = undefined
-    })
-    return deleting
-  }
+  })
   const deleteIfSettled = (claim: OpenClaim) => {
     if (isUnsettled(claim)) return
     deletable.push(claim)
@@ -131,19 +113,16 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
    * claim in Redis, to be sent again after a crash, and its bytes in memory. @throws what Redis answers
    */
   const compact = async (isDue: (claim: OpenClaim) => boolean): Promise<void> => {
-    const due = [...open.values()].filter(
-      (claim) => isUnsettled(claim) && claim.held > claim.items.size && isDue(claim),
-    )
-    await Promise.all(
-      due.map(async (claim) => {
-        const { number, items } = claim
-        claim.writtenMs = now()
-        for (const kept of items.values()) detach(kept)
-        const kept = await client.compact({ registry, claim: keyOf(number), number, rest: [...items.keys()] })
-        // Redis may have lost it: then the unsettled items are written back.
-        if (open.has(number)) hold(claim, Math.max(kept, items.size))
-      }),
-    )
+    const compactOne = async (claim: OpenClaim): Promise<void> => {
+      const { number, items } = claim
+      claim.writtenMs = now()
+      for (const kept of items.values()) detach(kept)
+      const kept = await client.compact({ registry, claim: keyOf(number), number, rest: [...items.keys()] })
+      // Redis may have lost it: then the unsettled items are written back.
+      if (open.has(number)) hold(claim, Math.max(kept, items.size))
+    }
+    const due = [...open.values()].filter((one) => isUnsettled(one) && one.held > one.items.size && isDue(one))
+    await Promise.all(due.map(compactOne))
   }
   /** At least half is settled, so that each item is rewritten only a few times; less where a list needs the room. */
   const isDue = (claim: OpenClaim): boolean => {
@@ -152,7 +131,7 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
     return (isHalf || isShort) && Math.abs(now() - claim.writtenMs) >= (isHalf && isShort ? SHORT_MS : OLD_MS)
   }
 
-  const writeMissing = async (): Promise<number> => {
+  const writeBack = shareRuns(async (): Promise<number> => {
     if (![...open.values()].some(isUnsettled)) return 0
     const known = new Set(await client.hKeys(registry))
     const missing = [...open.values()].filter(({ number }) => !known.has(String(number)))
@@ -160,29 +139,24 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
     for (let from = 0; from < missing.length; from += CLAIMS_AT_ONCE) {
       // Some may have been settled since.
       const some = missing.slice(from, from + CLAIMS_AT_ONCE).filter(isUnsettled)
-      const answers = some.map(({ number, list, takenMs, waitMs, items }) =>
-        client.writeBack({
+      const answers = some.map((claim) => {
+        const { number, list, items } = claim
+        return client.writeBack({
           registry,
           claim: keyOf(number),
           settled: settledKey(relayId, number),
           number,
-          meta: formatMeta({ list, takenMs, waitMs, ...(isWhole(items) ? {} : { indexes: [...items.keys()] }) }),
+          meta: formatMeta(claim),
           field: waitingField(list),
           generation: generationOf(list),
           rest: [...items.values()].map(({ data }) => Buffer.from(data.buffer, data.byteOffset, data.length)),
-        }),
-      )
+        })
+      })
       writing = Promise.allSettled(answers)
       for (const answer of await Promise.all(answers)) written += answer
     }
     return written
-  }
-  const writeBack = (): Promise<number> => {
-    writingBack ??= writeMissing().finally(() => {
-      writingBack = undefined
-    })
-    return writingBack
-  }
+  })
 
   return {
     has: (number: number): boolean => open.has(number),

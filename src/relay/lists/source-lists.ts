@@ -1,46 +1,24 @@
 import { BASE_KEY } from '../../protocol/index.ts'
-import { sleep, sleepToBeat, type Logger } from '../../runtime/index.ts'
-import type { RelayConfig, SourceConfig } from '../config.ts'
+import { sleep, sleepToBeat } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
-import type { Metrics } from '../metrics.ts'
 import type { Parking } from '../parking/parking.ts'
 import { isAnswer, judgeRedis, type RedisFault } from '../redis/advice.ts'
-import { connect, createRedis, type Failing, type Redis } from '../redis/client.ts'
+import { connect, createRedis, type Redis } from '../redis/client.ts'
 import { createLease } from '../redis/lease.ts'
-import type { Numbers } from '../redis/numbers.ts'
+import type { SourceContext, SourceOptions } from '../source.ts'
+import { createClaimAdoption, type ClaimAdoption, type LookFailure } from './adoption.ts'
 import { createClaims } from './claims.ts'
-import { createLeftovers, type Leftovers, type LookFailure } from './leftovers.ts'
-import type { ListIntake } from './list-intake.ts'
-import { runListSource, type ListState } from './list-source.ts'
+import { runListSource, type ListIntake, type ListState } from './list-intake.ts'
 
-export type SourceListsOptions = {
-  readonly source: SourceConfig
-  readonly config: RelayConfig
-  readonly client: Redis
-  readonly failing: Failing
-  /** Counts the connections of the client. */
-  readonly connections: () => number
-  readonly intake: ListIntake
-  readonly numbers: Numbers
-  readonly parking: Parking
-  /** The id of the journal that this process holds alone. */
-  readonly journalId: number | undefined
-  /** Resolves when the relay may write to this Redis: it is the right one, and grants every right. @throws what keeps it from writing */
-  readonly mayWrite: () => Promise<void>
-  readonly log: Logger
-  readonly metrics: Metrics
-  readonly now: () => number
-}
-
-/** What readiness reads. */
-export type SourceListsState = {
-  /** Whether this process holds the relay id, and why Redis refuses it. */
-  leased: boolean
-  unleased: RedisFault | undefined
-  /** Why leftover claims cannot be looked for. */
-  lookFailure: LookFailure | undefined
-  readonly lists: ReadonlyMap<string, ListState>
-}
+export type SourceListsOptions = SourceContext &
+  Pick<SourceOptions, 'journalId'> & {
+    /** Counts the connections of the client: when it has changed, a reply may have been cut. */
+    readonly connections: () => number
+    readonly intake: ListIntake
+    readonly parking: Parking
+    /** Resolves when the relay may write to this Redis: it is the right one, and grants every right. @throws what keeps it from writing */
+    readonly mayWrite: () => Promise<void>
+  }
 
 /** The keys that diallers are known to use as lists. */
 export const KNOWN_LISTS = ['', ':campaigns', ':campaign', ':cdr', ':inbound', ':agents', ':agent', ':dialers'].map(
@@ -50,50 +28,34 @@ export const KNOWN_LISTS = ['', ':campaigns', ':campaign', ':cdr', ':inbound', '
 /** How often (ms) an unused connection is pinged: silence would count as its death. */
 const PING_MS = 4_000
 
-/** The lists of one source: consumes them, and the leftovers in claims, while this process holds the relay id. */
+/** The lists of one source: consumes them, and adopts the claims that earlier processes left, while this process holds the relay id. */
 export function createSourceLists(options: SourceListsOptions) {
-  const { source, config, client, failing, connections, intake, numbers, mayWrite, log, metrics, now } = options
-  const { relayId, listEnd } = config
-  const state: SourceListsState = {
+  const { source, sourceId, config, client, failing, mayWrite, log, metrics, now } = options
+  const { relayId } = config
+  /** What readiness reads. */
+  const state = {
+    /** Whether this process holds the relay id, and why Redis refuses it. */
     leased: false,
-    unleased: undefined,
-    lookFailure: undefined,
-    lists: new Map(config.lists.map((list) => [list, { waitsFor: 'lease', progressMs: now(), items: 0 }])),
+    unleased: undefined as RedisFault | undefined,
+    lookFailure: undefined as LookFailure | undefined,
+    lists: new Map(
+      config.lists.map((list): [string, ListState] => [list, { waitsFor: 'lease', progressMs: now(), items: 0 }]),
+    ),
   }
-  const lease = createLease({
-    client,
-    relayId,
-    log,
-    now,
-    journalId: options.journalId,
-    onRefused: (error) => (state.unleased = isAnswer(error) ? judgeRedis(error) : undefined),
-  })
-  const claims = createClaims({
-    client,
-    relayId,
-    holder: lease.holder,
-    listEnd,
-    now,
-    numbers,
-    parking: options.parking,
-    intake,
-    onCount: (open) => metrics.claims.set({ source: source.id }, open),
-  })
+  const onRefused = (error: unknown) => (state.unleased = isAnswer(error) ? judgeRedis(error) : undefined)
+  const lease = createLease({ client, relayId, log, now, journalId: options.journalId, onRefused })
+  const onCount = (open: number) => metrics.claims.set({ source: sourceId }, open)
+  const claims = createClaims({ ...options, relayId, listEnd: config.listEnd, holder: lease.holder, onCount })
   client.on('ready', () => void claims.flush())
 
-  const runList = async (
-    list: string,
-    listState: ListState,
-    leftovers: Leftovers,
-    signal: AbortSignal,
-  ): Promise<void> => {
+  const runList = async (list: string, listState: ListState, adoption: ClaimAdoption, signal: AbortSignal) => {
     listState.progressMs = now()
     listState.failing = undefined
-    const waiter = createRedis({ ...source, name: `${source.id} ${list}`, log, reconnect: true, failing })
+    const waiter = createRedis({ ...source, name: `${sourceId} ${list}`, log, reconnect: true, failing })
     signal.addEventListener('abort', () => waiter.destroy(), { once: true })
     await connect(waiter, signal)
-    const run = { list, state: listState, claims, leftovers, intake, waiter, relayId, listEnd, mayWrite, connections }
-    await Promise.all([runListSource({ ...run, log, now }, signal), keepHeard(waiter, listState, signal)])
+    const run = { ...options, list, state: listState, claims, adoption, waiter }
+    await Promise.all([runListSource(run, signal), keepHeard(waiter, listState, signal)])
   }
 
   /** While the list waits for items, the connection gets a reply every few seconds; otherwise it is not used at all. */
@@ -105,15 +67,11 @@ export function createSourceLists(options: SourceListsOptions) {
     }
   }
 
-  const adoptLeftovers = async (leftovers: Leftovers, signal: AbortSignal): Promise<void> => {
+  const adoptClaims = async (adoption: ClaimAdoption, signal: AbortSignal): Promise<void> => {
     // Each list logs what is missing.
-    const isAllowed = () =>
-      mayWrite().then(
-        () => true,
-        () => false,
-      )
+    const isAllowed = async () => (await Promise.allSettled([mayWrite()]))[0].status === 'fulfilled'
     while (!signal.aborted && !(await isAllowed())) await sleep(1_000, signal)
-    await leftovers.run()
+    await adoption.run()
   }
 
   /** Logs once each list that exists and is not named in ENIGMA_LISTS, with its length. */
@@ -125,7 +83,7 @@ export function createSourceLists(options: SourceListsOptions) {
           if ((await client.type(list)) !== 'list') continue
           unlogged.delete(list)
           log.warn(
-            { code: 'relay.list.unnamed', source: source.id, list, items: await client.lLen(list) },
+            { code: 'relay.list.unnamed', source: sourceId, list, items: await client.lLen(list) },
             'This list exists in Redis, but ENIGMA_LISTS does not name it, so the relay does not consume it; add it to ENIGMA_LISTS if this relay should consume it',
           )
         }
@@ -137,12 +95,10 @@ export function createSourceLists(options: SourceListsOptions) {
   }
 
   const runLeased = async (signal: AbortSignal): Promise<void> => {
-    const { lists } = config
-    const found = { sourceId: source.id, client, relayId, claims, numbers, lists, intake, state, lease }
-    const leftovers = createLeftovers({ ...found, log, metrics, now }, signal)
+    const adoption = createClaimAdoption({ ...options, relayId, lists: config.lists, claims, state, lease }, signal)
     await Promise.all([
-      ...[...state.lists].map(([list, listState]) => runList(list, listState, leftovers, signal)),
-      adoptLeftovers(leftovers, signal),
+      ...[...state.lists].map(([list, listState]) => runList(list, listState, adoption, signal)),
+      adoptClaims(adoption, signal),
       claims.run(signal),
       logUnnamedLists(signal),
     ])
@@ -163,7 +119,7 @@ export function createSourceLists(options: SourceListsOptions) {
         for (const listState of state.lists.values()) listState.waitsFor = 'lease'
         if (!kept)
           log.error(
-            { code: 'relay.lease.lost', source: source.id, relayId },
+            { code: 'relay.lease.lost', source: sourceId, relayId },
             'Another relay took this ENIGMA_RELAY_ID while Redis was unreachable; this relay has stopped taking items. Give each relay its own ENIGMA_RELAY_ID',
           )
         lost.abort()
@@ -179,12 +135,12 @@ export function createSourceLists(options: SourceListsOptions) {
         const written = await claims.writeBack()
         if (written > 0)
           log.warn(
-            { code: 'relay.claims.restored', source: source.id, claims: written },
+            { code: 'relay.claims.restored', source: sourceId, claims: written },
             'Redis had lost claims of this relay (it came back empty, or another relay adopted them); the relay wrote them back from memory',
           )
       } catch (error) {
         log.debug(
-          { code: 'relay.claims.restore_failed', source: source.id, error: describe(error) },
+          { code: 'relay.claims.restore_failed', source: sourceId, error: describe(error) },
           'The relay could not write claims back to Redis; it retries',
         )
       }
@@ -196,5 +152,3 @@ export function createSourceLists(options: SourceListsOptions) {
     },
   }
 }
-
-export type SourceLists = ReturnType<typeof createSourceLists>

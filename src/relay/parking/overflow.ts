@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs'
-import { open, readdir, stat, unlink } from 'node:fs/promises'
+import { link, open, readdir, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, RelayError } from '../errors.ts'
 import { readEntry, toOneLine } from './parked-entry.ts'
@@ -20,17 +20,26 @@ export const overflowFile = (folder: string, sourceId: string, relayId: string):
 
 /** Returns the files of a source in this folder, of whichever relay. @throws RelayError `relay.parked.file_failed` */
 export async function findOverflowFiles(folder: string, sourceId: string): Promise<string[]> {
-  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) =>
-    error.code === 'ENOENT' ? [] : Promise.reject(failed('read', folder, error)),
-  )
+  const names = await onDisk('read', folder, unlessAbsent(readdir(folder), []))
   return names
     .filter((name) => name.startsWith(`parked.${sourceId}.`) && name.endsWith('.jsonl'))
     .toSorted()
     .map((name) => join(folder, name))
 }
 
-const failed = (verb: 'read' | 'write', file: string, error: unknown) =>
-  new RelayError('relay.parked.file_failed', `cannot ${verb} ${file}: ${describe(error)}`, { cause: error })
+/** The result of a step on this file. @throws RelayError `relay.parked.file_failed` */
+async function onDisk<T>(verb: 'read' | 'write', file: string, step: Promise<T>): Promise<T> {
+  try {
+    return await step
+  } catch (error) {
+    const words = `cannot ${verb} ${file}: ${describe(error)}`
+    throw new RelayError('relay.parked.file_failed', words, { cause: error })
+  }
+}
+
+/** What `step` resolves to, or `absent` when there is no such file. @throws what the file system throws */
+const unlessAbsent = <T, A>(step: Promise<T>, absent: A): Promise<T | A> =>
+  step.catch((error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? absent : Promise.reject(error)))
 
 type Line = { readonly offset: number; readonly bytes: Buffer }
 
@@ -77,9 +86,7 @@ export function createOverflow(file: string) {
   }
 
   const look = async (): Promise<typeof known> => {
-    const { size, mtimeMs } = await stat(file).catch((error: NodeJS.ErrnoException) =>
-      error.code === 'ENOENT' ? { size: 0, mtimeMs: 0 } : Promise.reject(error),
-    )
+    const { size, mtimeMs } = await unlessAbsent(stat(file), { size: 0, mtimeMs: 0 })
     if (size !== known.size || mtimeMs !== known.mtimeMs)
       known = { entries: await countLines(file, size), size, mtimeMs }
     return known
@@ -103,7 +110,6 @@ export function createOverflow(file: string) {
   }
 
   return {
-    file,
     /** Appends an entry of the parked list; resolves when it is on disk. @throws what the file system throws */
     append: (entry: string): Promise<void> => inTurn(() => write(entry)),
     /** Returns how many entries the file has; deletes it when all of them were taken out. */
@@ -119,35 +125,60 @@ export function createOverflow(file: string) {
 /** Opens a file as a list, from the oldest entry to the newest that was there at the start. A relay may append meanwhile. */
 export function openOverflowList(file: string): ParkedList {
   const offsets = new WeakMap<Buffer, number>()
-  const onDisk = <T>(verb: 'read' | 'write', step: Promise<T>): Promise<T> =>
-    step.catch((error: unknown) => Promise.reject(failed(verb, file, error)))
 
   return {
     file,
     async *pages(filter: Filter): AsyncGenerator<Page> {
-      const { size } = await onDisk('read', stat(file))
-      const of = await onDisk('read', countLines(file, size))
+      const { size } = await onDisk('read', file, stat(file))
+      const of = await onDisk('read', file, countLines(file, size))
       let seen = 0
       for await (const lines of readLines(file, size)) {
         for (const { bytes, offset } of lines) offsets.set(bytes, offset)
         seen += lines.length
-        yield {
-          entries: lines.map(({ bytes }) => readEntry(bytes)).filter((entry) => matches(entry, filter)),
-          seen,
-          of,
-        }
+        const entries = lines.map(({ bytes }) => readEntry(bytes)).filter((entry) => matches(entry, filter))
+        yield { entries, seen, of }
       }
     },
-    checkWritable: async (): Promise<void> => (await onDisk('write', open(file, 'r+'))).close(),
+    checkWritable: async (): Promise<void> => (await onDisk('write', file, open(file, 'r+'))).close(),
     async remove(raw: Buffer): Promise<boolean> {
-      await using handle = await onDisk('write', open(file, 'r+'))
+      await using handle = await onDisk('write', file, open(file, 'r+'))
       const found = Buffer.alloc(raw.length)
       const offset = offsets.get(raw) as number
-      await onDisk('read', handle.read(found, 0, raw.length, offset))
+      await onDisk('read', file, handle.read(found, 0, raw.length, offset))
       if (!found.equals(raw)) return false
-      await onDisk('write', handle.write(Buffer.alloc(raw.length, SPACE), 0, raw.length, offset))
-      await onDisk('write', handle.sync())
+      await onDisk('write', file, handle.write(Buffer.alloc(raw.length, SPACE), 0, raw.length, offset))
+      await onDisk('write', file, handle.sync())
       return true
     },
+  }
+}
+
+export const fileExists = (file: string) =>
+  new RelayError('relay.parked.file_exists', `${file} already exists, so nothing was written: choose another file name`)
+
+/**
+ * Exports entries to a file that appears whole or not at all, for its owner's eyes only, and never in place of another.
+ * @throws RelayError `relay.parked.file_exists`, `relay.parked.file_failed`
+ */
+export async function writeExport(
+  file: string,
+  write: (line: (text: string) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const unfinished = `${file}.${process.pid}.unfinished`
+  const handle = await onDisk('write', file, open(unfinished, 'wx', 0o600))
+  try {
+    try {
+      await write((text) => onDisk('write', file, handle.appendFile(`${text}\n`)))
+      await onDisk('write', file, handle.sync())
+    } finally {
+      await handle.close()
+    }
+    // Unlike a rename, a link never takes the place of a file that is there.
+    await link(unfinished, file).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'EEXIST') throw fileExists(file)
+      return onDisk('write', file, Promise.reject(error))
+    })
+  } finally {
+    await unlink(unfinished)
   }
 }

@@ -35,7 +35,7 @@ export type ParkedEntry = {
 }
 
 /** What is in the list and is no entry of a relay's, or a damaged one. */
-export type UnreadableEntry = {
+type UnreadableEntry = {
   readonly kind: 'unreadable'
   readonly raw: Buffer
   /** `unreadable/<hash of its bytes>`: it can be looked at and dropped by this name. */
@@ -56,9 +56,9 @@ const NAME = /^[A-Za-z0-9_-]{1,128}$/
  * An entry of the parked list, JSON: `{"id","reason","detail","parkedat","route","event"}`; `event` is the whole CloudEvent with
  * the packet's bytes, so that it can be looked at and sent again as it was.
  */
-export const formatParked = (item: Item, reason: string, detail: string, nowMs: number): string => {
-  const { id, route } = item
-  return withEvent({ id, reason, detail, parkedat: new Date(nowMs).toISOString(), route: route.name }, textOf(item))
+export function formatParked(item: Item, reason: string, detail: string, nowMs: number): string {
+  const parkedat = new Date(nowMs).toISOString()
+  return withEvent({ id: item.id, reason, detail, parkedat, route: item.route.name }, textOf(item))
 }
 
 const withEvent = (head: object, event: string) => `${JSON.stringify(head).slice(0, -1)},"event":${event}}`
@@ -66,11 +66,18 @@ const withEvent = (head: object, event: string) => `${JSON.stringify(head).slice
 const LINE_END = /[\n\r]/
 
 /** Returns an entry as one line that reads back as the same entry, with `more` before its fields. */
-export function formatLine(entry: ParkedEntry, more: { readonly source?: string } = {}): string {
+function formatLine(entry: ParkedEntry, more: { readonly source?: string } = {}): string {
   const { id, reason, detail, parkedat, route, event, notification } = entry
   // A packet may be written over several lines: then its bytes travel as base64.
   const line = LINE_END.test(event) ? formatEvent({ ...notification, data: toBytes(notification.data) }) : event
   return withEvent({ ...more, id, reason, detail, parkedat, route }, line)
+}
+
+/** Returns one line of JSON for an entry, with everything that is known of it: personal data too. What cannot be read is there as base64. */
+export function formatExportLine(entry: Entry, source: string): string {
+  if (entry.kind === 'parked') return formatLine(entry, { source })
+  const { id, kind: reason, why: detail, raw } = entry
+  return JSON.stringify({ source, id, reason, detail, entry_base64: raw.toString('base64') })
 }
 
 /** Returns the text of an entry as one line. */
@@ -82,12 +89,10 @@ export function toOneLine(text: string): string {
 
 /** Reads an element of the parked list; the inverse of `formatParked`. Never throws. */
 export function readEntry(raw: Buffer): Entry {
-  const unreadable = (why: string): UnreadableEntry => ({
-    kind: 'unreadable',
-    raw,
-    id: `${UNREADABLE}/${hash('sha256', raw, 'hex').slice(0, 16)}`,
-    why,
-  })
+  const unreadable = (why: string): UnreadableEntry => {
+    const id = `${UNREADABLE}/${hash('sha256', raw, 'hex').slice(0, 16)}`
+    return { kind: 'unreadable', raw, id, why }
+  }
   const text = toText(raw)
   if (text === undefined) return unreadable('not UTF-8')
   let head: unknown
@@ -97,7 +102,7 @@ export function readEntry(raw: Buffer): Entry {
     return unreadable('not JSON')
   }
   if (!isObject(head)) return unreadable('not a JSON object')
-  const { id, reason, detail, parkedat, route } = head
+  const { id, reason, detail: words, parkedat, route } = head
   if (typeof id !== 'string' || !ID.test(id)) return unreadable('no valid id')
   if (typeof reason !== 'string' || !NAME.test(reason)) return unreadable('no valid reason')
   if (typeof route !== 'string' || !NAME.test(route)) return unreadable('no valid route')
@@ -106,17 +111,8 @@ export function readEntry(raw: Buffer): Entry {
   const notification = event === undefined ? undefined : readNotification(event)
   if (event === undefined || notification === undefined) return unreadable('no readable event')
   if (notification.id !== id) return unreadable('its event has another id')
-  return {
-    kind: 'parked',
-    raw,
-    id,
-    reason,
-    detail: typeof detail === 'string' ? detail : '',
-    parkedat,
-    route,
-    event,
-    notification,
-  }
+  const detail = typeof words === 'string' ? words : ''
+  return { kind: 'parked', raw, id, reason, detail, parkedat, route, event, notification }
 }
 
 function readNotification(event: string): Notification | undefined {

@@ -1,5 +1,8 @@
-import { askRedis } from '../parked-command/with-source.ts'
-import { asBytes, type Redis } from '../redis/client.ts'
+import { ErrorReply } from 'redis'
+import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
+import type { SourceConfig } from '../config.ts'
+import { describe, RelayError } from '../errors.ts'
+import { asBytes, createRedis, judgeConnection, type Redis } from '../redis/client.ts'
 import { NONE_KEY, PARKED_KEY } from '../redis/keys.ts'
 import { readEntry, UNREADABLE, type Entry } from './parked-entry.ts'
 
@@ -41,7 +44,6 @@ export type ParkedList = {
 export function createParkedList(client: Redis, sourceId: string): ParkedList {
   let from = 0
   let length = 0
-
   const ask = <T>(command: () => Promise<T>): Promise<T> => askRedis(sourceId, command)
 
   return {
@@ -54,11 +56,8 @@ export function createParkedList(client: Redis, sourceId: string): ParkedList {
         if (page.length === 0) return
         from += page.length
         seen += page.length
-        yield {
-          entries: page.map(readEntry).filter((entry) => matches(entry, filter)),
-          seen,
-          of: seen + Math.max(0, length - from),
-        }
+        const entries = page.map(readEntry).filter((entry) => matches(entry, filter))
+        yield { entries, seen, of: seen + Math.max(0, length - from) }
       }
     },
     async checkWritable(): Promise<void> {
@@ -71,5 +70,51 @@ export function createParkedList(client: Redis, sourceId: string): ParkedList {
       length--
       return removed > 0
     },
+  }
+}
+
+/**
+ * Connects to a source for as long as `body` needs it. Unlike a relay it does not wait for a Redis that is away at the start; a
+ * connection that is cut later is made again. @throws RelayError `relay.parked.redis_failed`, or what `body` throws
+ */
+export async function withSource(source: SourceConfig, log: Logger, body: (client: Redis) => Promise<void>) {
+  const client = createRedis({ ...source, name: source.id, log, reconnect: true })
+  try {
+    // The client itself would try for ever: its first failure ends it here.
+    await new Promise<void>((resolve, reject) => {
+      client.once('error', reject)
+      client.connect().then(() => resolve(), reject)
+    }).catch(async (error: unknown) => {
+      const { says, words, fix } = await judgeConnection(error, source)
+      const where = `the Redis of source "${source.id}" at ${new URL(source.url).host}`
+      throw failed(`${where} cannot be used: ${says} (${words}): ${fix}`, error)
+    })
+    await body(client)
+  } finally {
+    if (client.isOpen) client.destroy()
+  }
+}
+
+const failed = (words: string, cause: unknown) => new RelayError('relay.parked.redis_failed', words, { cause })
+
+/** A command is tried so often: a connection that was cut is made again meanwhile. */
+const TRIES = 8
+
+/**
+ * Gives a command to the Redis of a source, again when the connection was cut: it must be one that may run twice.
+ * @throws RelayError `relay.parked.redis_failed`
+ */
+export async function askRedis<T>(sourceId: string, command: () => Promise<T>): Promise<T> {
+  for (let failures = 1; ; failures++) {
+    try {
+      return await command()
+    } catch (error) {
+      if (error instanceof ErrorReply || failures === TRIES)
+        throw failed(
+          `the Redis of source "${sourceId}" failed a command: ${describe(error)}; check ENIGMA_SOURCES and the rights of its user`,
+          error,
+        )
+      await sleep(backoffMs(failures))
+    }
   }
 }

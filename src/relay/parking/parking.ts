@@ -1,49 +1,38 @@
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
 import { isTooLarge, maskText, RELAY_TYPE, type RelayParked } from '../../protocol/index.ts'
-import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
+import { backoffMs, sleep } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
 import type { Item } from '../item.ts'
+import type { Notice } from '../notice.ts'
 import { NONE_KEY, PARKED_FILES_KEY } from '../redis/keys.ts'
-import type { Metrics } from '../metrics.ts'
-import type { Notice } from '../notification/notice.ts'
 import type { Numbers } from '../redis/numbers.ts'
+import type { SourceTools } from '../source.ts'
 import { createOverflow } from './overflow.ts'
 import { formatParked, knownType } from './parked-entry.ts'
-import type { Redis } from '../redis/client.ts'
 
-export type ParkingOptions = {
-  readonly sourceId: string
-  readonly client: Redis
+export type ParkingOptions = SourceTools & {
   readonly numbers: Numbers
-  readonly log: Logger
-  readonly now: () => number
   /** Says in the cloud what is parked. Resolves when that is in the journal. */
   readonly announce: (notice: Notice, number: number) => Promise<void>
   readonly relayId: string
   /** Entries that the list may have; further ones go to `file`. */
   readonly most: number
   readonly file: string
-  readonly metrics: Metrics
   /** Aborts when what is left is to be left. */
   readonly signal: AbortSignal
 }
 
 /** Where it is noted, in the same step, that an item of a claim is settled. */
-export type SettledAt = {
-  readonly settled: string
-  readonly registry: string
-  readonly claim: number
-  readonly index: number
-}
+type SettledAt = { readonly settled: string; readonly registry: string; readonly claim: number; readonly index: number }
 
 /**
  * Parks notifications that cannot be sent: in the parked list of the source, or in a file once the list is full. Parking is announced
  * first: a crash in between parks the notification once more, with the same id, but never in silence.
  */
 export function createParking(options: ParkingOptions) {
-  const { sourceId, client, numbers, log, now, announce, relayId, most, metrics, signal } = options
-  const overflow = createOverflow(options.file)
+  const { sourceId, client, numbers, log, now, announce, relayId, most, file, metrics, signal } = options
+  const overflow = createOverflow(file)
   let isFull = false
   /** Whether there may be a file, or Redis may say so: a former process may have left it. */
   let isNoted = true
@@ -52,7 +41,7 @@ export function createParking(options: ParkingOptions) {
     await overflow.append(entry)
     if (!isFull)
       log.warn(
-        { code: 'relay.parking.list_full', source: sourceId, entries: most, file: overflow.file },
+        { code: 'relay.parking.list_full', source: sourceId, entries: most, file },
         'The parked list is full; the relay writes further parked notifications to a file, which "enigma-relay parked" shows as well',
       )
     isFull = true
@@ -69,7 +58,7 @@ export function createParking(options: ParkingOptions) {
       metrics.parkedFile.set({ source: sourceId }, entries)
       isFull &&= entries > 0
       // So that `enigma-relay parked` on another machine can say where the file is.
-      if (entries > 0) await client.hSet(PARKED_FILES_KEY, relayId, `${hostname()}:${resolve(overflow.file)}`)
+      if (entries > 0) await client.hSet(PARKED_FILES_KEY, relayId, `${hostname()}:${resolve(file)}`)
       else await client.hDel(PARKED_FILES_KEY, relayId)
       isNoted = entries > 0
     } catch (error) {

@@ -8,17 +8,15 @@ export function matchesPattern(pattern: string, text: string): boolean {
   let starP = -1
   let starT = 0
   while (t < text.length) {
-    const step = p < pattern.length && pattern[p] !== '*' ? matchOne(pattern, p, text.charCodeAt(t)) : -1
-    if (p < pattern.length && pattern[p] === '*') {
+    if (pattern[p] === '*') {
       starP = ++p
       starT = t
-    } else if (step > 0) {
-      p += step
-      t++
-    } else if (starP >= 0) {
-      p = starP
-      t = ++starT
-    } else return false
+      continue
+    }
+    const step = p < pattern.length ? matchOne(pattern, p, text.charCodeAt(t)) : -1
+    if (step < 0 && starP < 0) return false
+    p = step < 0 ? starP : p + step
+    t = step < 0 ? ++starT : t + 1
   }
   while (pattern[p] === '*') p++
   return p >= pattern.length

@@ -1,24 +1,16 @@
 import { OTHER, type Route } from '../../protocol/index.ts'
-import type { Logger } from '../../runtime/index.ts'
-import { createGivenUp } from './given-up.ts'
-import type { Keeper } from '../item.ts'
-import type { Journal } from '../journal/journal.ts'
+import { toItem, type Acknowledger, type Stamp, type Stamped } from '../item.ts'
 import { addTo, type JournalEntry, type JournalRow, type Lost } from '../journal/journal-row.ts'
 import { createJournalWriter, TRIM_BYTES, trimJournal, type Behind } from '../journal/journal-writer.ts'
-import type { Metrics } from '../metrics.ts'
-import { isNoticeChannel } from '../notification/notice.ts'
+import type { Journal } from '../journal/journal.ts'
+import { isNoticeChannel, stampNotice } from '../notice.ts'
 import type { Sender } from '../sender/sender.ts'
-import { toItem, type Stamp, type Stamped } from '../notification/stamp.ts'
-import { stampEntry } from '../notification/stamp-entry.ts'
-import { createUnwritten, type Heard } from './unwritten.ts'
+import type { SourceOptions } from '../source.ts'
+import { createGivenUp, createUnwritten, type Heard } from './unwritten.ts'
 
-export type JournalIntakeOptions = {
+type JournalIntakeOptions = Pick<SourceOptions, 'log' | 'metrics' | 'now' | 'stamp'> & {
   readonly journal: Journal
   readonly senders: ReadonlyMap<Route, Sender>
-  readonly log: Logger
-  readonly metrics: Metrics
-  readonly now: () => number
-  readonly stamp: Stamp
   /** Bytes of one route in memory beyond which its Pub/Sub notifications stay in the journal only. */
   readonly routeBytes: number
   /** Bytes of all routes in memory beyond which nothing can be kept while the journal cannot be written. */
@@ -28,7 +20,7 @@ export type JournalIntakeOptions = {
   /** Makes the notice of a gap for what is lost, with a number of its own. Needs no Redis. */
   readonly toGap: (lost: Lost) => Heard
   /** Parks a notification of a source. Resolves with true when it is parked. */
-  readonly park: (sourceId: string, ...what: Parameters<Keeper['park']>) => Promise<boolean>
+  readonly park: (sourceId: string, ...what: Parameters<Acknowledger['park']>) => Promise<boolean>
 }
 
 /** Bytes of packets read back at once. */
@@ -51,7 +43,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   const closing = new AbortController()
   const { signal } = closing
   const unwritten = createUnwritten()
-  const givenUp = createGivenUp({ log, metrics, onDue: () => announceLost(), signal })
+  const givenUp = createGivenUp({ log, metrics }, () => announceLost(), signal)
   const writer = createJournalWriter({
     journal,
     log,
@@ -62,18 +54,20 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     onWritable: () => setImmediate(() => signal.aborted || refill()),
   })
 
-  const createKeeper = (sourceId: string, settle: Keeper['settle']): Keeper => ({
+  const createAcknowledger = (sourceId: string, settle: Acknowledger['settle']): Acknowledger => ({
     settle,
     park: async (item, reason, detail) => {
       if (await park(sourceId, item, reason, detail)) settle(item)
     },
   })
-  const keepers = new Map<string, Keeper>()
-  const keeperOf = ({ sourceId, route }: JournalEntry): Keeper => {
+  const acknowledgers = new Map<string, Acknowledger>()
+  /** One for all rows of a route and source. */
+  const acknowledgerOf = ({ sourceId, route }: JournalEntry): Acknowledger => {
     const name = `${route} ${sourceId}`
-    const keeper = keepers.get(name) ?? createKeeper(sourceId, ({ place }) => writer.forget(route, place))
-    keepers.set(name, keeper)
-    return keeper
+    const one =
+      acknowledgers.get(name) ?? createAcknowledger(sourceId, ({ position }) => writer.forget(route, position))
+    acknowledgers.set(name, one)
+    return one
   }
 
   const schedule = () => {
@@ -85,9 +79,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
       tellWritten()
     })
   }
-  const tellWritten = () => {
-    for (const told of waiting.splice(0)) told()
-  }
+  const tellWritten = () => waiting.splice(0).forEach((tell) => tell())
 
   const flush = () => {
     const batch = heard
@@ -106,13 +98,13 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   }
 
   const bytesOf = (route: Route): number => senders.get(route)?.bytes ?? 0
-  const push = (stamped: Stamped, keeper: Keeper, row: number) =>
-    senders.get(stamped.route)?.push(toItem(stamped, keeper, row))
+  const push = (stamped: Stamped, acknowledger: Acknowledger, row: number) =>
+    senders.get(stamped.route)?.push(toItem(stamped, acknowledger, row))
 
   const offer = ({ stamped, entry, row }: Heard & JournalRow) => {
     if (behind.has(entry.route)) return
     if (bytesOf(stamped.route) > routeBytes) behind.set(entry.route, { route: stamped.route, row: row - 1 })
-    else push(stamped, keeperOf(entry), row)
+    else push(stamped, acknowledgerOf(entry), row)
   }
 
   const offerUnwritten = (one: Heard & JournalRow) => {
@@ -123,7 +115,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     else pushUnwritten(one)
   }
   const pushUnwritten = ({ stamped, entry, row }: Heard & JournalRow) =>
-    push(stamped, createKeeper(entry.sourceId, unwritten.send(entry)), row)
+    push(stamped, createAcknowledger(entry.sourceId, unwritten.send(entry)), row)
 
   /** Reads back what stayed in the journal, as far as there is room. */
   const refill = () => {
@@ -134,7 +126,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
         for (const { row, entry } of rows) {
           unwritten.takeBefore(name, row).forEach(pushUnwritten)
           const stamped = stampEntry(entry, stamp)
-          push(stamped, keeperOf(entry), row)
+          push(stamped, acknowledgerOf(entry), row)
           Object.assign(at, { route: stamped.route, row })
         }
         if (rows.length > 0) continue
@@ -154,20 +146,20 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     for (const lost of [...ledger, ...notInLedger]) addTo(all, lost)
     if (all.size === 0) return
     const announced = [...all.values()]
-    const gaps = announced.map(toPlacedGap)
+    const gaps = announced.map(toGapRow)
     if (writer.write(gaps, announced)) return gaps.forEach(offer)
     givenUp.written()
-    for (const lost of notInLedger) offerUnwritten(toPlacedGap(lost))
+    for (const lost of notInLedger) offerUnwritten(toGapRow(lost))
     if (ledger.length > 0) givenUp.schedule()
   }
-  const toPlacedGap = (lost: Lost) => place(toGap(lost))
-  const place = (one: Heard): Heard & JournalRow => ({ ...one, row: journal.nextRow(one.entry.route) })
+  const toGapRow = (lost: Lost) => numbered(toGap(lost))
+  const numbered = (one: Heard): Heard & JournalRow => ({ ...one, row: journal.nextRow(one.entry.route) })
 
   return {
     announceLost,
     /** Never waits: it is written and offered at the end of this turn. */
     hear(stamped: Stamped, entry: JournalEntry): void {
-      heard.push(place({ stamped, entry }))
+      heard.push(numbered({ stamped, entry }))
       schedule()
     },
     /** Resolves when what was heard is in the journal, or the journal cannot be written. */
@@ -221,3 +213,16 @@ export function createJournalIntake(options: JournalIntakeOptions) {
 }
 
 export type JournalIntake = ReturnType<typeof createJournalIntake>
+
+/** Makes a row of the journal the very notification that it was when it was heard, or said by the relay itself: the same id and bytes. */
+function stampEntry(entry: JournalEntry, stamp: Stamp): Stamped {
+  if (isNoticeChannel(entry.channel)) {
+    try {
+      return stampNotice(entry.packet, entry)
+    } catch {
+      // Of a damaged journal: what cannot be read as a notice goes on as what it is.
+    }
+  }
+  const { sourceId, channel, number, index, timeMs } = entry
+  return stamp(entry.packet, { sourceId, transport: 'pubsub', channel, number, index, timeMs })
+}

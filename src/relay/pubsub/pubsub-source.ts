@@ -1,21 +1,15 @@
 import { toText, type GapCause } from '../../protocol/index.ts'
-import { backoffMs, createNews, sleep, sleepToBeat, within, type Logger } from '../../runtime/index.ts'
-import type { SourceConfig } from '../config.ts'
+import { backoffMs, createNews, sleep, sleepToBeat, within } from '../../runtime/index.ts'
 import { describe, RelayError } from '../errors.ts'
-import { hashPatterns, parseHeartbeat } from './heartbeat.ts'
-import type { JournalIntake } from './pubsub-intake.ts'
-import { heartbeatChannel, RELAY_PREFIX } from '../redis/keys.ts'
-import { createLiveness, LOST_MS } from './liveness.ts'
-import type { Metrics } from '../metrics.ts'
-import { firstMatch } from './pattern.ts'
-import type { Numbers } from '../redis/numbers.ts'
-import { createRedis, type Failing, type Redis } from '../redis/client.ts'
 import { isAnswer, judgeRedis, type RedisFault } from '../redis/advice.ts'
+import { createRedis } from '../redis/client.ts'
+import { heartbeatChannel, RELAY_PREFIX } from '../redis/keys.ts'
 import type { OutputBuffer } from '../redis/output-buffer.ts'
 import type { Identity } from '../redis/source-identity.ts'
-import type { SourceNotes } from '../journal/journal-writer.ts'
-import type { Announcer } from '../notification/announcer.ts'
-import type { Stamp } from '../notification/stamp.ts'
+import type { SourceContext, SourceOptions } from '../source.ts'
+import { createLiveness, hashPatterns, LOST_MS, parseHeartbeat } from './heartbeat.ts'
+import { firstMatch } from './pattern.ts'
+import type { JournalIntake } from './pubsub-intake.ts'
 
 /** What readiness reads, and what outlives a connection. */
 export type PubsubState = {
@@ -27,54 +21,41 @@ export type PubsubState = {
   fault: RedisFault | undefined
 }
 
-export type PubsubSourceOptions = {
-  readonly source: SourceConfig
-  readonly patterns: readonly string[]
-  readonly state: PubsubState
-  /** For commands: a subscribed connection cannot send any. */
-  readonly client: Redis
-  /** The connections to this server that fail now. */
-  readonly failing: Failing
-  readonly identity: Pick<Identity, 'verify'>
-  readonly outputBuffer: OutputBuffer
-  readonly numbers: Numbers
-  /** Where the index begins in what this relay numbers by itself. */
-  readonly ownIndex: number
-  readonly intake: Pick<JournalIntake, 'hear'>
-  readonly notes: Pick<SourceNotes, 'heard'>
-  readonly announcer: Pick<Announcer, 'announceGap'>
-  readonly log: Logger
-  readonly metrics: Metrics
-  readonly now: () => number
-  readonly stamp: Stamp
-}
+/** `client` is for commands: a subscribed connection cannot send any. */
+type PubsubSourceOptions = SourceContext &
+  Pick<SourceOptions, 'announcer' | 'notes' | 'ownIndex' | 'stamp'> & {
+    readonly state: PubsubState
+    readonly identity: Pick<Identity, 'verify'>
+    readonly outputBuffer: OutputBuffer
+    readonly intake: Pick<JournalIntake, 'hear'>
+  }
 
 /** How often (ms) a heartbeat proves that the subscription is alive. */
 const HEARTBEAT_MS = 1_000
 
-const latin1 = (bytes: Uint8Array) => Buffer.from(bytes).toString('latin1')
+const latin1 = (bytes: Buffer) => bytes.toString('latin1')
 
 /** Listens until the signal aborts, connection after connection; announces each time span without one as a gap. */
 export async function runPubsubSource(options: PubsubSourceOptions, signal: AbortSignal): Promise<void> {
-  const { source, state, identity, outputBuffer, announcer, log, now } = options
+  const { sourceId, state, identity, outputBuffer, announcer, log, now } = options
   let cause: GapCause = 'start'
   let wasHeard = false
   let failures = 0
   const change = createNews()
-  const events: ListenEvents = {
-    onAlive(number) {
+  const events = {
+    onAlive(number: number) {
       failures = 0
       wasHeard = true
       // The very first start of all has no time span before it.
       if (state.heardUntilMs === undefined) return
       const toMs = now()
       // The clock may have been set back meanwhile: then nobody knows how long it was.
-      announcer.announceGap(source.id, { fromMs: Math.min(state.heardUntilMs, toMs), toMs, cause, number })
+      announcer.announceGap(sourceId, { fromMs: Math.min(state.heardUntilMs, toMs), toMs, cause, number })
     },
-    onForeign(bytes) {
+    onForeign(bytes: number) {
       if (change('foreign') === 'new')
         log.warn(
-          { code: 'relay.pubsub.heartbeat_ignored', source: source.id, bytes },
+          { code: 'relay.pubsub.heartbeat_ignored', source: sourceId, bytes },
           'The relay ignores a message on its heartbeat channel that no relay of this version published',
         )
     },
@@ -92,13 +73,12 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
       if (signal.aborted) return
       noteFault(state, error)
       // The first failure is the cause of the gap; those that follow only make it longer.
-      if (wasHeard && failures === 0)
-        cause =
-          error instanceof RelayError && error.code === 'relay.pubsub.heartbeat_lost' ? 'heartbeat_lost' : 'reconnect'
+      const isSilence = error instanceof RelayError && error.code === 'relay.pubsub.heartbeat_lost'
+      if (wasHeard && failures === 0) cause = isSilence ? 'heartbeat_lost' : 'reconnect'
       failures++
       if (failures === 1)
         log.warn(
-          { code: 'relay.pubsub.unheard', source: source.id, error: describe(error) },
+          { code: 'relay.pubsub.unheard', source: sourceId, error: describe(error) },
           'The Pub/Sub subscription is lost; the relay reconnects',
         )
       await sleep(backoffMs(failures, { baseMs: 50, maxMs: 1_000 }), signal)
@@ -106,32 +86,30 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
   }
 }
 
+const disconnected = (words: string) => new RelayError('relay.pubsub.disconnected', words)
+
 /** An error reply is the reason; silence shows by itself. */
 const noteFault = (state: PubsubState, error: unknown): void => {
   if (isAnswer(error)) state.fault = judgeRedis(error)
 }
 
-type ListenEvents = {
-  /** Called with the first heartbeat, with the number of the notifications heard before it. */
-  readonly onAlive: (number: number) => void
-  /** Called with the size of a message on the heartbeat channel that is no heartbeat. */
-  readonly onForeign: (bytes: number) => void
-}
-
-/** Listens on one connection. Resolves when the signal aborts. @throws when the connection is lost */
+/**
+ * Listens on one connection. Calls `onAlive` with the first heartbeat, and the number of the notifications heard before it; `onForeign` with
+ * the size of a message on the heartbeat channel that is no heartbeat. Resolves when the signal aborts. @throws when the connection is lost
+ */
 async function listen(
   options: PubsubSourceOptions,
   signal: AbortSignal,
-  { onAlive, onForeign }: ListenEvents,
+  { onAlive, onForeign }: { readonly onAlive: (number: number) => void; readonly onForeign: (bytes: number) => void },
 ): Promise<void> {
-  const { source, patterns, state, client, intake, notes, numbers, outputBuffer, failing, log, metrics, now, stamp } =
-    options
-  const sourceId = source.id
+  const { source, sourceId, state, client, intake, notes, numbers, outputBuffer, failing } = options
+  const { log, metrics, now, stamp } = options
+  const { channels: patterns } = options.config
   const connection = createRedis({ ...source, name: `${sourceId} PubSub`, log, reconnect: false, failing })
   const lost = Promise.withResolvers<never>()
   lost.promise.catch(() => undefined)
   connection.on('error', (error: unknown) => lost.reject(error))
-  connection.on('end', () => lost.reject(new RelayError('relay.pubsub.disconnected', 'Redis closed the connection')))
+  connection.on('end', () => lost.reject(disconnected('Redis closed the connection')))
 
   // Until the first heartbeat is heard, ids are made from a number that nobody else has.
   const first = await numbers.next()
@@ -144,7 +122,7 @@ async function listen(
   let sentBeforeMs = sentMs
   const channelName = heartbeatChannel(hashPatterns(patterns))
   // A map, so that a pattern that is named twice is subscribed once.
-  const globs = new Map(patterns.map((pattern) => [pattern, Buffer.from(pattern).toString('latin1')]))
+  const globs = new Map(patterns.map((pattern) => [pattern, latin1(Buffer.from(pattern))]))
   const ordered = [...globs.values()]
 
   const heard = (untilMs: number) => {
@@ -155,12 +133,8 @@ async function listen(
     state.fault = undefined
     notes.heard(untilMs)
   }
-  const liveness = createLiveness({
-    ping: () => connection.ping(),
-    isReady: () => connection.isReady,
-    onAnswer: heard,
-    now,
-  })
+  const [ping, isReady] = [() => connection.ping(), () => connection.isReady]
+  const liveness = createLiveness({ ping, isReady, onAnswer: heard, now })
   const onBeat = (message: Buffer) => {
     const beat = parseHeartbeat(latin1(message))
     if (beat === undefined) return onForeign(message.length)
@@ -186,15 +160,8 @@ async function listen(
     const stamped = stamp(packet, received)
     metrics.received.inc({ source: sourceId, transport: 'pubsub', route: stamped.route.name })
     if (stamped.reason !== undefined) metrics.other.inc({ source: sourceId, reason: stamped.reason })
-    intake.hear(stamped, {
-      route: stamped.route.name,
-      sourceId,
-      channel,
-      number: received.number,
-      index: received.index,
-      timeMs,
-      packet,
-    })
+    const entry = { route: stamped.route.name, sourceId, channel, number, index: received.index, timeMs, packet }
+    intake.hear(stamped, entry)
   }
 
   const beats = async (): Promise<void> => {
@@ -203,11 +170,9 @@ async function listen(
       sentAt = performance.now()
       sentBeforeMs = sentMs
       sentMs = now()
+      const heartbeat = client.publishHeartbeat({ leastNumber: numbers.least(), channel: channelName })
       // A failure shows as silence, and the command connection logs its own.
-      client.publishHeartbeat({ leastNumber: numbers.least(), channel: channelName }).then(
-        (published) => liveness.published(published),
-        (error: unknown) => noteFault(state, error),
-      )
+      heartbeat.then((published) => liveness.published(published)).catch((error: unknown) => noteFault(state, error))
       await sleepToBeat(HEARTBEAT_MS, signal)
       // A process that stood still read nothing, and everything still waits to be read.
       liveness.stood(Math.max(0, performance.now() - sentAt - 1.5 * HEARTBEAT_MS))
@@ -221,8 +186,7 @@ async function listen(
     for (const [pattern, glob] of globs) await connection.pSubscribe(pattern, onMessage(glob), true)
     await connection.subscribe(channelName, onBeat, true)
   }
-  const late = () =>
-    new RelayError('relay.pubsub.disconnected', `Redis did not confirm the subscription within ${LOST_MS} ms`)
+  const late = () => disconnected(`Redis did not confirm the subscription within ${LOST_MS} ms`)
   try {
     // A client without a connection never settles a subscription.
     await within(LOST_MS, Promise.race([subscribe(), lost.promise]), late)

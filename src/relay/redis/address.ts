@@ -22,14 +22,14 @@ export type RedisAddress = {
   readonly passwordFile?: string
 }
 
+/** What to do about a file that cannot be read. */
+export const HOW_TO_READ = 'create the file, and let the user that runs the relay read it'
+
 type Fault = (problem: string, fix: string) => never
 
 const TLS_FILES = ['caFile', 'certFile', 'keyFile', 'keyPassphraseFile'] as const
 const FILES = [...TLS_FILES, 'userFile', 'passwordFile'] as const
 const PARAMETERS = [...FILES, 'servername'] as const
-type Parameter = (typeof PARAMETERS)[number]
-
-const isParameter = (name: string): name is Parameter => (PARAMETERS as readonly string[]).includes(name)
 
 /**
  * Reads an address: `rediss://dialler:8001?caFile=/etc/enigma/ca.pem&userFile=/etc/enigma/user&passwordFile=/etc/enigma/password`.
@@ -44,31 +44,25 @@ export function parseRedisAddress(id: string, text: string, fault: Fault): Redis
       `the path in the address of "${id}" is not a database number`,
       `write ${id}=redis://host:8001, or ${id}=redis://host:8001/1 for database 1`,
     )
-  if (!isDecodable(url.username) || !isDecodable(url.password)) {
+  if (!succeeds(() => decodeURIComponent(`${url.username}:${url.password}`)))
     return fault(
       `the user or password in the address of "${id}" has a % that is not a percent-encoding`,
       'write % as %25, or use files: userFile=…&passwordFile=…',
     )
-  }
-  const given: Partial<Record<Parameter, string>> = {}
+  const given: Partial<Record<(typeof PARAMETERS)[number], string>> = {}
   for (const [name, value] of url.searchParams) {
-    if (!isParameter(name))
+    const parameter = PARAMETERS.find((known) => known === name)
+    if (parameter === undefined)
       return fault(`the address of "${id}" has an unknown parameter`, `use only ${PARAMETERS.join(', ')}`)
     if (value === '') return fault(`${name} of "${id}" is empty`, `write ${name}=… or remove it`)
-    given[name] = value
+    given[parameter] = value
   }
-  for (const name of FILES) {
-    const file = given[name]
-    if (file !== undefined && !isReadable(file))
-      return fault(
-        `${name} of "${id}" cannot be read: ${file}`,
-        'create the file, and let the user that runs the relay read it',
-      )
-  }
+  for (const name of FILES)
+    if (given[name] !== undefined && !isReadable(given[name]))
+      return fault(`${name} of "${id}" cannot be read: ${given[name]}`, HOW_TO_READ)
   if (url.protocol === 'rediss:') checkCertificates(id, given, fault)
-  else if ([...TLS_FILES, 'servername' as const].some((name) => given[name] !== undefined)) {
+  else if ([...TLS_FILES, 'servername' as const].some((name) => given[name] !== undefined))
     return fault(`"${id}" has TLS parameters, but its address does not use TLS`, `write ${id}=rediss://…`)
-  }
   if (given.passwordFile !== undefined && url.password !== '')
     return fault(`"${id}" has a password in the address and one in a file`, 'remove the one in the address')
   if (given.userFile !== undefined && url.username !== '')
@@ -81,19 +75,16 @@ export function parseRedisAddress(id: string, text: string, fault: Fault): Redis
 }
 
 /** Checks the files of certificates and keys, so that mistakes are reported at the start. */
-function checkCertificates(
-  id: string,
-  { caFile, certFile, keyFile, keyPassphraseFile }: Partial<RedisAddress>,
-  fault: Fault,
-): void {
-  for (const [name, file] of [
-    ['caFile', caFile],
-    ['certFile', certFile],
+function checkCertificates(id: string, given: Partial<RedisAddress>, fault: Fault): void {
+  const { caFile, certFile, keyFile, keyPassphraseFile } = given
+  for (const [name, file, whose] of [
+    ['caFile', caFile, "the authority's certificate"],
+    ['certFile', certFile, 'the client certificate'],
   ] as const)
     if (file !== undefined && !readFileSync(file, 'utf8').includes('-----BEGIN CERTIFICATE-----'))
       fault(
         `${name} of "${id}" is not a certificate in PEM format: ${file}`,
-        `use the file ${name === 'caFile' ? "of the authority's certificate" : 'of the client certificate'}, which contains -----BEGIN CERTIFICATE-----`,
+        `use the file of ${whose}, which contains -----BEGIN CERTIFICATE-----`,
       )
   if ((certFile === undefined) !== (keyFile === undefined))
     fault(`"${id}" has a certificate without a key, or a key without a certificate`, 'write certFile=…&keyFile=…')
@@ -131,26 +122,19 @@ function checkCertificates(
 }
 
 /** A list whose only element is read again for each connection: node-redis keeps the options of the first one. */
-function readEachTime<T>(read: () => T): T[] {
-  return Object.defineProperty([] as T[], 0, { get: read, enumerable: true })
-}
+const readEachTime = <T>(file: string | undefined, read: (file: string) => T): T[] | undefined =>
+  file === undefined ? undefined : Object.defineProperty([] as T[], 0, { get: () => read(file), enumerable: true })
 
 /** Node's options for a TLS connection. */
-export function toTlsOptions({ caFile, servername, certFile, keyFile, keyPassphraseFile }: RedisAddress) {
-  return {
-    ...(caFile === undefined ? {} : { ca: readEachTime(() => readSecret(caFile)) }),
-    ...(servername === undefined ? {} : { servername }),
-    ...(certFile === undefined ? {} : { cert: readEachTime(() => readSecret(certFile)) }),
-    ...(keyFile === undefined
-      ? {}
-      : {
-          key: readEachTime(() => ({
-            pem: readSecret(keyFile),
-            ...(keyPassphraseFile === undefined ? {} : { passphrase: readSecret(keyPassphraseFile) }),
-          })),
-        }),
-  }
-}
+export const toTlsOptions = ({ caFile, servername, certFile, keyFile, keyPassphraseFile }: RedisAddress) => ({
+  ca: readEachTime(caFile, readSecret),
+  ...(servername === undefined ? {} : { servername }),
+  cert: readEachTime(certFile, readSecret),
+  key: readEachTime(keyFile, (file) => ({
+    pem: readSecret(file),
+    ...(keyPassphraseFile === undefined ? {} : { passphrase: readSecret(keyPassphraseFile) }),
+  })),
+})
 
 /** node-redis' options for an address. */
 export function toClientOptions(address: RedisAddress) {
@@ -158,25 +142,18 @@ export function toClientOptions(address: RedisAddress) {
   const tls = toTlsOptions(address)
   if (passwordFile === undefined && userFile === undefined) return { url, tls }
   const parsed = new URL(url)
-  const [username, password] = [decodeURIComponent(parsed.username), decodeURIComponent(parsed.password)]
+  const [user, password] = [decodeURIComponent(parsed.username), decodeURIComponent(parsed.password)]
   // With credentials in the URL, node-redis ignores the provider.
   parsed.username = ''
   parsed.password = ''
-  return {
-    url: parsed.href,
-    tls,
-    credentialsProvider: {
-      type: 'async-credentials-provider' as const,
-      credentials: () =>
-        new Promise<{ username?: string; password: string }>((resolve) => {
-          const user = userFile === undefined ? username : readSecret(userFile)
-          resolve({
-            ...(user === '' ? {} : { username: user }),
-            password: passwordFile === undefined ? password : readSecret(passwordFile),
-          })
-        }),
-    },
+  const credentials = async (): Promise<{ username?: string; password: string }> => {
+    const username = userFile === undefined ? user : readSecret(userFile)
+    return {
+      ...(username === '' ? {} : { username }),
+      password: passwordFile === undefined ? password : readSecret(passwordFile),
+    }
   }
+  return { url: parsed.href, tls, credentialsProvider: { type: 'async-credentials-provider' as const, credentials } }
 }
 
 /** The secret files that every user of the host can read. */
@@ -187,29 +164,27 @@ export const looseSecrets = ({ passwordFile, userFile, keyFile, keyPassphraseFil
     .filter((file) => ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & 0o007) !== 0)
 
 /** The name of the relay's Redis user, or the shell expression that reads it from its file. */
-export function userOf({ url, userFile }: RedisAddress): string {
-  return userFile === undefined ? decodeURIComponent(new URL(url).username) || 'default' : `$(cat ${userFile})`
+export const userOf = ({ url, userFile }: RedisAddress): string =>
+  userFile === undefined ? decodeURIComponent(new URL(url).username) || 'default' : `$(cat ${userFile})`
+
+/** The host without the brackets of IPv6, and the port also when it is Redis' own. */
+export function hostOf({ url }: RedisAddress) {
+  const { hostname, port, protocol } = new URL(url)
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: port || '6379', isTls: protocol === 'rediss:' }
 }
 
 /** The command line that reaches this server: `redis-cli -h dialler -p 8001`. Without user and password, since a fix needs an administrator's. */
 export function redisCli(source: RedisAddress): string {
-  const { hostname, port, protocol } = new URL(source.url)
-  const option = (name: string, value: string | undefined) => (value === undefined ? [] : [`${name} ${value}`])
-  return [
-    `redis-cli -h ${hostname.replace(/^\[|\]$/g, '')} -p ${port || '6379'}`,
-    ...(protocol === 'rediss:' ? ['--tls'] : []),
-    ...option('--cacert', source.caFile),
-    ...option('--cert', source.certFile),
-    ...option('--key', source.keyFile),
-    ...option('--sni', source.servername),
-  ].join(' ')
+  const { host, port, isTls } = hostOf(source)
+  const { caFile, certFile, keyFile, servername } = source
+  const files = { cacert: caFile, cert: certFile, key: keyFile, sni: servername }
+  const options = Object.entries(files).flatMap(([name, value]) => (value === undefined ? [] : [`--${name} ${value}`]))
+  return [`redis-cli -h ${host} -p ${port}`, ...(isTls ? ['--tls'] : []), ...options].join(' ')
 }
 
 /**
  * Reads a secret without the newline that editors append. An empty file is being written: without a password node-redis would not log in,
- * and would keep a connection on which every command is refused.
- *
- * @throws RelayError `relay.redis.no_secret` when there is nothing to read
+ * and would keep a connection on which every command is refused. @throws RelayError `relay.redis.no_secret` when there is nothing to read
  */
 function readSecret(file: string): string {
   try {
@@ -221,21 +196,15 @@ function readSecret(file: string): string {
   throw new RelayError('relay.redis.no_secret', `${file} is empty`)
 }
 
+const isReadable = (file: string): boolean =>
+  succeeds(() => accessSync(file, constants.R_OK)) && statSync(file).isFile()
+
 const readLine = (file: string): string => readFileSync(file, 'utf8').replace(/\r?\n$/, '')
 
-function isDecodable(text: string): boolean {
+function succeeds(step: () => unknown): boolean {
   try {
-    decodeURIComponent(text)
+    step()
     return true
-  } catch {
-    return false
-  }
-}
-
-function isReadable(file: string): boolean {
-  try {
-    accessSync(file, constants.R_OK)
-    return statSync(file).isFile()
   } catch {
     return false
   }

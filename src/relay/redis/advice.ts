@@ -1,6 +1,7 @@
 import { ErrorReply } from 'redis'
 import type { Code } from '../../runtime/index.ts'
 import { describe, RelayError } from '../errors.ts'
+import { HOW_TO_READ } from './address.ts'
 
 /** What is wrong with a Redis, by the error of a command or of a connection. Log, readiness and doctor use the same words. */
 export type RedisFault = {
@@ -16,8 +17,11 @@ export type RedisFault = {
 /** Event → pattern, meaning, fix. The first that matches counts. */
 type Table = Readonly<Record<string, readonly [pattern: RegExp, says: string, fix: string]>>
 
-const CREDENTIALS = 'correct the user and password in ENIGMA_SOURCES, preferably in files (docs/relay.md)'
 const CERTIFICATES = 'in ENIGMA_SOURCES (docs/relay.md, "TLS, users and passwords")'
+const PLAIN_PORT = [
+  'this port does not use TLS',
+  'write redis:// instead of rediss:// in ENIGMA_SOURCES, or use the TLS port',
+] as const
 
 /**
  * Error replies of Redis. Source: `shared.*err` in server.c, and acl.c, script.c and networking.c of Redis 2.6 to 8 and of Valkey, which word
@@ -50,7 +54,7 @@ const ANSWERS: Table = {
   access_denied: [
     /^-?(NOAUTH|WRONGPASS)|invalid password|no password is set|without any password/i,
     'Redis does not accept the user and password',
-    CREDENTIALS,
+    'correct the user and password in ENIGMA_SOURCES, preferably in files (docs/relay.md)',
   ],
   loading: [/^-?LOADING/, 'Redis is reading its data from disk', 'wait until it has finished'],
   writes_refused: [
@@ -98,11 +102,7 @@ const TLS: Table = {
     'the server and the relay have no TLS version in common',
     'enable TLS 1.2 or 1.3 on the server (tls-protocols)',
   ],
-  plain_port: [
-    /wrong.version.number|packet.length.too.long|record.layer.failure|ERR_SSL_HTTP_REQUEST/i,
-    'this port does not use TLS',
-    'write redis:// instead of rediss:// in ENIGMA_SOURCES, or use the TLS port',
-  ],
+  plain_port: [/wrong.version.number|packet.length.too.long|record.layer.failure|ERR_SSL_HTTP_REQUEST/i, ...PLAIN_PORT],
   key_passphrase: [
     // A wrong passphrase in some 250 gives bytes that only the next step finds to be no key.
     /bad.decrypt|MISSING_PASSPHRASE|interrupted.or.cancelled|empty.password|bad.password.read|DECODER.routines::unsupported/i,
@@ -132,15 +132,9 @@ const TLS: Table = {
 }
 
 const OWN: Readonly<Partial<Record<RelayError['code'], readonly [says: string, fix: string]>>> = {
-  'relay.redis.no_secret': [
-    'a user, password, certificate or key file cannot be read or is empty',
-    'create the file, and let the user that runs the relay read it',
-  ],
+  'relay.redis.no_secret': ['a user, password, certificate or key file cannot be read or is empty', HOW_TO_READ],
   'relay.redis.tls_port': ['this port requires TLS', 'write rediss:// instead of redis:// in ENIGMA_SOURCES'],
-  'relay.redis.plain_port': [
-    'this port does not use TLS',
-    'write redis:// instead of rediss:// in ENIGMA_SOURCES, or use the TLS port',
-  ],
+  'relay.redis.plain_port': PLAIN_PORT,
   'relay.redis.not_redis': ['the server at this address is not Redis', 'correct the host and port in ENIGMA_SOURCES'],
 }
 
@@ -150,12 +144,7 @@ export const isDenied = (error: unknown): boolean =>
 
 /** Whether the server does not have this command or subcommand, or it is renamed. */
 export const isUnknown = (error: unknown): boolean =>
-  /unknown (sub)?command|unknown subcommand|unknown redis command|unknown valkey command|unknown server command/i.test(
-    describe(error),
-  )
-
-/** The command in `NOPERM User relay has no permissions to run the 'ltrim' command`. */
-const deniedCommand = (words: string): string | undefined => /to run the '([^' ]+)' command/i.exec(words)?.[1]
+  /unknown (sub|redis |valkey |server )?command/i.test(describe(error))
 
 /** Whether a server answered with this error. */
 export const isAnswer = (error: unknown): boolean => error instanceof ErrorReply
@@ -169,22 +158,20 @@ export function judgeRedis(error: unknown): RedisFault {
     fix,
     words,
   })
-  if (error instanceof RelayError && error.fix !== undefined)
-    return { code: error.code, says: error.message, fix: error.fix, words: error.message }
   if (error instanceof RelayError) {
-    const own = OWN[error.code]
-    if (own !== undefined) return { code: error.code, says: own[0], fix: own[1], words: error.message }
+    const { code, message, fix } = error
+    const known = fix === undefined ? OWN[code] : ([message, fix] as const)
+    if (known !== undefined) return { code, says: known[0], fix: known[1], words: message }
   }
   const own = (error instanceof Error ? error.message : words).replace(/^(ReplyError|ErrorReply|SimpleError): /, '')
   for (const [event, [pattern, says, fix]] of Object.entries(ANSWERS))
     if (pattern.test(own)) return fault(event, says, fix)
   if (isDenied(error)) {
-    const command = deniedCommand(words)
+    // `NOPERM User relay has no permissions to run the 'ltrim' command`
+    const [, command] = /to run the '([^' ]+)' command/i.exec(words) ?? []
     return fault(
       'no_permission',
-      command === undefined
-        ? 'this Redis user may not run a command that the relay needs'
-        : `this Redis user may not run ${command.toUpperCase()}`,
+      `this Redis user may not run ${command?.toUpperCase() ?? 'a command that the relay needs'}`,
       `grant the user the rights for lists, scripts and Pub/Sub${command === undefined ? '' : `, here +${command}`} (docs/relay.md); "enigma-relay doctor" lists every missing right`,
     )
   }
@@ -211,12 +198,10 @@ export function judgeRedis(error: unknown): RedisFault {
   )
 }
 
-/** Whether the fault only says that there is no connection, and not why. */
-export const isVague = ({ code }: RedisFault): boolean =>
-  code === 'relay.redis.unreachable' || code === 'relay.redis.not_understood'
-
-/** Whether nothing listens at the address, so that nobody can be asked why. */
-export const isRefused = ({ words }: RedisFault): boolean => /ECONNREFUSED|EHOSTUNREACH|ENETUNREACH/.test(words)
+/** Whether the fault only says that there is no connection, while something listens at the address that can be asked why. */
+export const isUnexplained = ({ code, words }: RedisFault): boolean =>
+  (code === 'relay.redis.unreachable' || code === 'relay.redis.not_understood') &&
+  !/ECONNREFUSED|EHOSTUNREACH|ENETUNREACH/.test(words)
 
 /** For the log. */
 export const sentenceOf = ({ says, fix }: RedisFault): string => `${says}: ${fix}; the relay retries`

@@ -1,11 +1,13 @@
-import { createClient, RESP_TYPES } from 'redis'
+import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import { createClient, ErrorReply, RESP_TYPES } from 'redis'
 import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
-import { askWhy } from './ask-why.ts'
-import { isRefused, isVague, judgeRedis, sentenceOf, type RedisFault } from './advice.ts'
-import { toClientOptions, type RedisAddress } from './address.ts'
-import { scripts } from './scripts.ts'
+import { RelayError } from '../errors.ts'
+import { hostOf, toClientOptions, toTlsOptions, type RedisAddress } from './address.ts'
+import { isUnexplained, judgeRedis, sentenceOf, type RedisFault } from './advice.ts'
+import { scripts } from './lua-scripts.ts'
 
-export type RedisOptions = RedisAddress & {
+type RedisOptions = RedisAddress & {
   /** For log lines. */
   readonly name: string
   readonly log: Logger
@@ -16,32 +18,30 @@ export type RedisOptions = RedisAddress & {
 }
 
 /** Which connections to one server fail now, and why. */
-export type Failing = {
+export const createFailing = () => ({
   /** Their names. */
-  readonly connections: Set<string>
+  connections: new Set<string>(),
   /** The best known cause; undefined while no connection fails. */
-  fault: RedisFault | undefined
+  fault: undefined as RedisFault | undefined,
   /** The codes that were logged in this outage. */
-  readonly said: Set<string>
+  said: new Set<string>(),
   /** When (`performance.now()`) the server was last asked for the cause. */
-  askedAt: number
-}
-
-export const createFailing = (): Failing => ({
-  connections: new Set(),
-  fault: undefined,
-  said: new Set(),
   askedAt: Number.NEGATIVE_INFINITY,
 })
 
+export type Failing = ReturnType<typeof createFailing>
+
 /** A connection without a reply for this long (ms) counts as dead: each of ours gets one every few seconds. */
 const SILENCE_MS = 10_000
+
+/** How often (ms) at most a server is asked why it ends connections. */
+const ASK_MS = 10_000
 
 /**
  * Creates a client for the dialler's Redis. `RESP: 2`, because old servers know no other. No offline queue, because a queued command would
  * run when nobody expects it any more. With client info (an old server's refusal is ignored), a connection counts as ready only when Redis
  * has answered. Without it, a connection that is accepted and closed at once (too many clients, a proxy with nothing behind it) would be
- * made again thousands of times a second.
+ * made again thousands of times a second. Logs an outage when it begins, and again for each cause that becomes known while it lasts.
  */
 export function createRedis({ name, log, reconnect, failing = createFailing(), ...address }: RedisOptions) {
   const { tls, ...access } = toClientOptions(address)
@@ -58,47 +58,35 @@ export function createRedis({ name, log, reconnect, failing = createFailing(), .
       reconnectStrategy: reconnect ? (retries) => backoffMs(retries + 1, { baseMs: 50, maxMs: 1_000 }) : false,
     },
   })
-  client.on('error', (error: unknown) => void noteFailure(error, name, failing, address, log))
+  const say = (fault: RedisFault) => {
+    failing.fault = fault
+    if (failing.said.has(fault.code)) return
+    failing.said.add(fault.code)
+    log.warn({ code: fault.code, connection: name, error: fault.words }, sentenceOf(fault))
+  }
+  const noteFailure = async (error: unknown): Promise<void> => {
+    const fault = judgeRedis(error)
+    failing.connections.add(name)
+    // A vague error does not replace a known cause: after Redis has given its reason, it cuts the connection.
+    if (!isUnexplained(fault) || failing.fault === undefined) say(fault)
+    if (!isUnexplained(fault) || performance.now() - failing.askedAt < ASK_MS) return
+    failing.askedAt = performance.now()
+    const reason = await askWhy(address)
+    if (reason !== undefined && failing.connections.size > 0) say(judgeRedis(reason))
+  }
   const isOver = () => {
     if (!failing.connections.delete(name) || failing.connections.size > 0) return false
     failing.fault = undefined
     failing.said.clear()
     return true
   }
+  client.on('error', (error: unknown) => void noteFailure(error))
   client.on('ready', () => {
     if (isOver()) log.info({ code: 'relay.redis.recovered', connection: name }, 'Redis answers again')
   })
   // A connection that is given up fails no longer.
   client.on('end', isOver)
   return client
-}
-
-/** How often (ms) at most a server is asked why it ends connections. */
-const ASK_MS = 10_000
-
-/** Logs an outage when it begins, and again for each cause that becomes known while it lasts. */
-async function noteFailure(
-  error: unknown,
-  name: string,
-  failing: Failing,
-  address: RedisAddress,
-  log: Logger,
-): Promise<void> {
-  const fault = judgeRedis(error)
-  failing.connections.add(name)
-  // A vague error does not replace a known cause: after Redis has given its reason, it cuts the connection.
-  if (!isVague(fault) || isRefused(fault) || failing.fault === undefined) say(fault, name, failing, log)
-  if (!isVague(fault) || isRefused(fault) || performance.now() - failing.askedAt < ASK_MS) return
-  failing.askedAt = performance.now()
-  const reason = await askWhy(address)
-  if (reason !== undefined && failing.connections.size > 0) say(judgeRedis(reason), name, failing, log)
-}
-
-function say(fault: RedisFault, name: string, failing: Failing, log: Logger): void {
-  failing.fault = fault
-  if (failing.said.has(fault.code)) return
-  failing.said.add(fault.code)
-  log.warn({ code: fault.code, connection: name, error: fault.words }, sentenceOf(fault))
 }
 
 export type Redis = ReturnType<typeof createRedis>
@@ -117,3 +105,95 @@ export async function connect(client: Redis, signal: AbortSignal): Promise<void>
     }
   }
 }
+
+/** Calls that come while the work runs share its result. */
+export function shareRuns<T>(work: () => Promise<T>): () => Promise<T> {
+  let running: Promise<T> | undefined
+  return () => {
+    running ??= work().finally(() => (running = undefined))
+    return running
+  }
+}
+
+/** Judges the error of a connection; if it explains nothing, asks the server. Never throws. */
+export async function judgeConnection(error: unknown, address: RedisAddress): Promise<RedisFault> {
+  const fault = judgeRedis(error)
+  const reason = isUnexplained(fault) ? await askWhy(address) : undefined
+  return reason === undefined ? fault : judgeRedis(reason)
+}
+
+/**
+ * Finds out why a connection ends or hangs without an error. A server without room for another client says so and closes at once, which
+ * node-redis takes for the answer to a command whose failure it ignores; a port with TLS and a client without do not understand each other at
+ * all. So this connects, and at first sends nothing. Resolves to an error that explains it, or undefined. Never throws.
+ */
+export async function askWhy(address: RedisAddress): Promise<Error | undefined> {
+  try {
+    const { host, port, isTls } = hostOf(address)
+    const at = { host, port: Number(port) }
+    if (isTls) {
+      const heard = await listen(connectTls({ ...at, ...toTlsOptions(address) }), '')
+      // A reset explains nothing. All other errors are OpenSSL's, or Node's about the certificate.
+      if (heard.error !== undefined && !/^E[A-Z]+$/.test(heard.error.code ?? '')) return heard.error
+      const reply = toReason(heard.text)
+      if (reply !== undefined) return reply
+      const { text } = await listen(connectTcp(at), 'PING\r\n')
+      return /^[+-]/.test(text)
+        ? new RelayError('relay.redis.plain_port', `the server answered ${quote(text)}`)
+        : undefined
+    }
+    const { text } = await listen(connectTcp(at), 'PING\r\n')
+    if (text !== '') return toReason(text)
+    // The certificate does not matter here: nothing is sent.
+    const { error, isOpen } = await listen(connectTls({ ...at, rejectUnauthorized: false }), '')
+    const speaksTls = error === undefined ? isOpen : /alert/i.test(`${error.code} ${error.message}`)
+    return speaksTls ? new RelayError('relay.redis.tls_port', 'the server answered with TLS') : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** How long (ms) a server may take to give a reason unasked, and to answer a question. */
+const UNASKED_MS = 300
+const ANSWER_MS = 1_000
+
+/** Listens for what arrives unasked, then sends `question`, if there is one, and listens until the connection ends or the time is up. */
+async function listen(socket: Socket, question: string) {
+  let text = ''
+  let error: NodeJS.ErrnoException | undefined
+  let isConnected = false
+  const ended = Promise.withResolvers<void>()
+  let timer = setTimeout(ended.resolve, ANSWER_MS)
+  socket
+    .on('encrypted' in socket ? 'secureConnect' : 'connect', () => {
+      isConnected = true
+      clearTimeout(timer)
+      timer = setTimeout(() => {
+        if (question === '') return ended.resolve()
+        socket.write(question)
+        timer = setTimeout(ended.resolve, ANSWER_MS)
+      }, UNASKED_MS)
+    })
+    .on('data', (chunk: Buffer) => {
+      text = (text + chunk.toString('latin1')).slice(0, 500)
+      if (text.includes('\n')) ended.resolve()
+    })
+    .on('error', (reason) => (error = reason))
+    .on('close', () => ended.resolve())
+  await ended.promise
+  clearTimeout(timer)
+  const isOpen = isConnected && !socket.destroyed
+  socket.destroy()
+  return { text, isOpen, error }
+}
+
+/** The server's reason; undefined when it gave none, or answered as a healthy server does. */
+function toReason(text: string): Error | undefined {
+  // NOAUTH is no reason: the relay's own connection logs in first.
+  if (text === '' || /^(\+|-NOAUTH)/.test(text)) return undefined
+  if (text.startsWith('-')) return new ErrorReply(quote(text.slice(1)))
+  return new RelayError('relay.redis.not_redis', `the server answered ${quote(text)}`)
+}
+
+/** The first line, without control characters. */
+const quote = (text: string): string => (text.split(/\r?\n/)[0] ?? '').replace(/\p{Cc}+/gu, ' ').slice(0, 200)

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { createNews, sleep, sleepToBeat, type Logger } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
-import { leaseKey } from './keys.ts'
-import type { Redis } from './client.ts'
 import { redisAdvice } from './advice.ts'
+import type { Redis } from './client.ts'
+import { leaseKey } from './keys.ts'
 
 export type LeaseOptions = {
   readonly client: Redis
@@ -32,18 +32,10 @@ export const LEASE_MS = 10_000
  * Any other holder is waited for until its lease expires.
  */
 export function createLease(options: LeaseOptions) {
-  const {
-    client,
-    relayId,
-    log,
-    leaseMs = LEASE_MS,
-    now = Date.now,
-    pid = process.pid,
-    host = hostname(),
-    journalId,
-  } = options
+  const { client, relayId, log, leaseMs = LEASE_MS, now = Date.now, journalId: journal } = options
+  const { pid = process.pid, host = hostname() } = options
   const lease = leaseKey(relayId)
-  const holder = JSON.stringify({ host, pid, journal: journalId, run: randomUUID() })
+  const holder = JSON.stringify({ host, pid, journal, run: randomUUID() })
 
   /** Since when (`performance.now()`) the lease has been ours without a break, with every renewal answered. */
   let steadySince = Infinity
@@ -56,7 +48,7 @@ export function createLease(options: LeaseOptions) {
 
   const hasOurJournal = (other: string): boolean => {
     try {
-      return journalId !== undefined && (JSON.parse(other) as { journal?: unknown } | null)?.journal === journalId
+      return journal !== undefined && (JSON.parse(other) as { journal?: unknown } | null)?.journal === journal
     } catch {
       return false
     }
@@ -117,10 +109,8 @@ export function createLease(options: LeaseOptions) {
           if ((await take()) !== undefined) return false
         } catch (error) {
           steadySince = performance.now()
-          log.debug(
-            { code: 'relay.lease.renew_failed', error: describe(error) },
-            'The relay could not renew its lease; it retries',
-          )
+          const code = 'relay.lease.renew_failed'
+          log.debug({ code, error: describe(error) }, 'The relay could not renew its lease; it retries')
         }
       }
       return true

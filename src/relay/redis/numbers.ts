@@ -1,39 +1,35 @@
 import { hash } from 'node:crypto'
 import { maskText } from '../../protocol/index.ts'
-import type { Logger } from '../../runtime/index.ts'
-import { DAMAGED_NUMBER_KEY, NUMBER_KEY } from './keys.ts'
-import type { Metrics } from '../metrics.ts'
+import type { SourceTools } from '../source.ts'
 import type { Redis } from './client.ts'
+import { DAMAGED_NUMBER_KEY, NUMBER_KEY } from './keys.ts'
 
 /** No clock exceeds this (ms) in the next 30,000 years, and a double counts well beyond it: a larger number is not ours. */
 const MOST = 1e15
 
 export const isNumber = (number: number): boolean => Number.isInteger(number) && number >= 0 && number < MOST
 
-/**
- * Makes the numbers of claims, epochs and notices. A script in Redis gives them out, since Redis knows the last one. `least` is for a Redis
- * that came back empty while the clock was set back: no number that was ever seen here comes again. Nor does it repeat itself: a read-only
- * replica keeps no number, and would give out the same one twice within a millisecond.
- */
-export function createNumbers({
-  client,
-  now,
-  last = 0,
-  onSeen = () => undefined,
-}: {
+type NumbersOptions = {
   readonly client: Redis
   readonly now: () => number
   readonly last?: number | undefined
   /** Called with each number that is higher than all before it. */
   readonly onSeen?: (number: number) => void
-}) {
+}
+
+/**
+ * Makes the numbers of claims, epochs and notices. A script in Redis gives them out, since Redis knows the last one. `least` is for a Redis
+ * that came back empty while the clock was set back: no number that was ever seen here comes again. Nor does it repeat itself: a read-only
+ * replica keeps no number, and would give out the same one twice within a millisecond.
+ */
+export function createNumbers({ client, now, last = 0, onSeen }: NumbersOptions) {
   let highest = isNumber(last) ? last : 0
   let asked = 0
   const least = (): number => (asked = Math.max(now(), highest + 1, asked + 1))
   const seen = (number: number): void => {
     if (number <= highest || !isNumber(number)) return
     highest = number
-    onSeen(number)
+    onSeen?.(number)
   }
   return {
     least,
@@ -62,17 +58,7 @@ export const ownIndex = (name: string): number => 1 + (hash('sha256', name, 'buf
 export const unaskedIndex = (own: number): number => own + 1_000_000_000
 
 /** Reports once that the counter in Redis was no number, and was repaired. @throws what Redis answers */
-export async function reportDamage({
-  client,
-  sourceId,
-  log,
-  metrics,
-}: {
-  readonly client: Redis
-  readonly sourceId: string
-  readonly log: Logger
-  readonly metrics: Metrics
-}): Promise<void> {
+export async function reportDamage({ client, sourceId, log, metrics }: Omit<SourceTools, 'now'>): Promise<void> {
   const value = await client.get(DAMAGED_NUMBER_KEY)
   // Several relays see it: the one whose deletion counts reports it.
   if (value === null || (await client.del(DAMAGED_NUMBER_KEY)) === 0) return

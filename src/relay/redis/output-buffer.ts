@@ -1,32 +1,20 @@
-import type { Logger } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
-import type { Metrics } from '../metrics.ts'
-import type { Redis } from './client.ts'
+import type { SourceTools } from '../source.ts'
 import { isAnswer, isDenied, isUnknown } from './advice.ts'
-
-export type OutputBufferOptions = {
-  readonly client: Redis
-  readonly sourceId: string
-  readonly log: Logger
-  readonly metrics: Metrics
-}
 
 /** 0 means no limit. */
 type Limit = { readonly hardBytes: number; readonly softBytes: number; readonly softSeconds: number }
 
 /** The limit of a Pub/Sub client in the setting `client-output-buffer-limit`; undefined when it is not there. */
 export function parseLimit(setting: string): Limit | undefined {
-  const match = /pubsub (\d+) (\d+) (\d+)/.exec(setting)
-  return match === null
-    ? undefined
-    : { hardBytes: Number(match[1]), softBytes: Number(match[2]), softSeconds: Number(match[3]) }
+  const [, hard, soft, seconds] = /pubsub (\d+) (\d+) (\d+)/.exec(setting) ?? []
+  if (hard === undefined) return undefined
+  return { hardBytes: Number(hard), softBytes: Number(soft), softSeconds: Number(seconds) }
 }
 
 /** 0 when there is none. The soft limit counts only when it lasts, and is warned of all the same. */
-export function smallestOf({ hardBytes, softBytes }: Limit): number {
-  const limits = [hardBytes, softBytes].filter((size) => size > 0)
-  return limits.length === 0 ? 0 : Math.min(...limits)
-}
+export const smallestOf = ({ hardBytes, softBytes }: Limit): number =>
+  hardBytes > 0 && softBytes > 0 ? Math.min(hardBytes, softBytes) : hardBytes + softBytes
 
 /** The limit is read at every thirtieth look: it changes by hand, if at all. */
 const LIMIT_EVERY = 30
@@ -35,10 +23,11 @@ const LIMIT_EVERY = 30
  * Watches the server's output buffer of the Pub/Sub connection: how many bytes wait there, and the limit at which the server closes the
  * connection. Logs once each command that the user may not run, and continues without its figures.
  */
-export function createOutputBuffer({ client, sourceId, log, metrics }: OutputBufferOptions) {
+export function createOutputBuffer({ client, sourceId, log, metrics }: Omit<SourceTools, 'now'>) {
   const denied = new Set<string>()
   let listenerId: number | undefined
-  let limit: Limit | undefined
+  /** The smallest limit; 0 when there is none, undefined when the server does not tell. */
+  let limitBytes: number | undefined
   let looks = 0
   let warned = false
   /** Servers before Redis 6.2 list only all clients, which may be many. */
@@ -65,9 +54,10 @@ export function createOutputBuffer({ client, sourceId, log, metrics }: OutputBuf
     }
   }
 
-  const askLimit = async (): Promise<Limit | undefined> => {
+  const askLimit = async (): Promise<number | undefined> => {
     const reply = await ask('CONFIG GET', () => client.configGet('client-output-buffer-limit'))
-    return parseLimit(reply?.['client-output-buffer-limit'] ?? '')
+    const limit = parseLimit(reply?.['client-output-buffer-limit'] ?? '')
+    return limit && smallestOf(limit)
   }
 
   /** How many bytes wait at the server for the Pub/Sub connection. */
@@ -83,11 +73,13 @@ export function createOutputBuffer({ client, sourceId, log, metrics }: OutputBuf
         return list()
       }
     })
-    const lines = reply?.split('\n') ?? []
-    const own = lines.find((line) => line.startsWith(`id=${id} `))
+    const own = reply?.split('\n').find((line) => line.startsWith(`id=${id} `))
     const bytes = / omem=(\d+)/.exec(own ?? '')?.[1]
     return bytes === undefined ? undefined : Number(bytes)
   }
+
+  const askInfo = (section: string) => ask('INFO', () => client.info(section))
+  const isHigh = (bytes: number): boolean => (limitBytes ?? 0) > 0 && bytes >= (limitBytes ?? 0) / 2
 
   return {
     /** The server's id of the Pub/Sub connection; undefined while there is none. */
@@ -100,33 +92,30 @@ export function createOutputBuffer({ client, sourceId, log, metrics }: OutputBuf
      * on it reports how much the fullest buffer of the last seconds held. @throws what the connection throws
      */
     async overran(): Promise<boolean> {
-      const info = `${(await ask('INFO', () => client.info('stats'))) ?? ''}${(await ask('INFO', () => client.info('clients'))) ?? ''}`
+      const [stats, clients] = [await askInfo('stats'), await askInfo('clients')]
+      const info = `${stats ?? ''}${clients ?? ''}`
       const read = (field: string) => Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(info)?.[1] ?? Number.NaN)
       const [count, former] = [read('client_output_buffer_limit_disconnections'), disconnections]
       disconnections = count
       if (!Number.isNaN(count)) return count > former
-      const smallest = limit === undefined ? 0 : smallestOf(limit)
-      return smallest > 0 && Math.max(read('client_recent_max_output_buffer') || 0, seenBytes) >= smallest / 2
+      return isHigh(Math.max(read('client_recent_max_output_buffer') || 0, seenBytes))
     },
     /** Looks once. @throws what the connection throws */
     async look(): Promise<void> {
       if (listenerId === undefined) return
-      if (looks++ % LIMIT_EVERY === 0) limit = await askLimit()
+      if (looks++ % LIMIT_EVERY === 0) limitBytes = await askLimit()
       const bytes = await askBuffer(listenerId)
       if (bytes === undefined) return
       seenBytes = bytes
       metrics.outputBuffer.set({ source: sourceId }, bytes)
-      if (limit === undefined) return
-      const smallest = smallestOf(limit)
-      metrics.outputBufferLimit.set({ source: sourceId }, smallest)
-      const isHigh = smallest > 0 && bytes >= smallest / 2
-      if (isHigh && !warned) {
+      if (limitBytes === undefined) return
+      metrics.outputBufferLimit.set({ source: sourceId }, limitBytes)
+      if (isHigh(bytes) && !warned)
         log.warn(
-          { code: 'relay.pubsub.backlog', source: sourceId, bytes, limitBytes: smallest },
+          { code: 'relay.pubsub.backlog', source: sourceId, bytes, limitBytes },
           'The output buffer of Redis for this relay is half full, and Redis closes the connection when it is full; give the relay more CPU, or raise client-output-buffer-limit pubsub',
         )
-      }
-      warned = isHigh
+      warned = isHigh(bytes)
     },
   }
 }

@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto'
 import { ErrorReply } from 'redis'
 import type { RelayConfig, SourceConfig } from '../config.ts'
 import { describe, RelayError } from '../errors.ts'
-import { claimPrefix, RELAY_PREFIX, waitingKey } from './keys.ts'
-import type { Redis } from './client.ts'
-import { isDenied, isUnknown } from './advice.ts'
 import { redisCli, userOf } from './address.ts'
-import { scripts } from './scripts.ts'
+import { isDenied, isUnknown } from './advice.ts'
+import { shareRuns, type Redis } from './client.ts'
+import { claimPrefix, RELAY_PREFIX, waitingKey } from './keys.ts'
+import { scripts } from './lua-scripts.ts'
 
 /**
  * A command that the relay runs, in a form that changes nothing: with a text in place of a number, or a key that does not exist. Redis checks
@@ -61,10 +61,8 @@ export function listNeeds({ lists, listEnd, relayId }: RelayConfig, ownKey: stri
 }
 
 /** Commands that have no form without effect. */
-const writeNeeds = (ownKey: string): readonly Need[] => [
-  { command: ['RPUSH', ownKey, '1'], of: 'lists' },
-  { command: ['SADD', ownKey, '1'], of: 'lists' },
-]
+const writeNeeds = (ownKey: string): readonly Need[] =>
+  ['RPUSH', 'SADD'].map((name) => ({ command: [name, ownKey, '1'], of: 'lists' }))
 
 /** The name of a command: `LTRIM`, `CLIENT LIST`. */
 const commandName = ([first = '', second = '']: readonly string[]): string =>
@@ -74,7 +72,7 @@ const commandName = ([first = '', second = '']: readonly string[]): string =>
 export const countCommands = (config: RelayConfig, of: (need: Need) => boolean): number =>
   new Set([...listNeeds(config, ''), ...writeNeeds('')].filter(of).map(({ command }) => commandName(command))).size
 
-export type FindRefusalsOptions = {
+type FindRefusalsOptions = {
   readonly config: RelayConfig
   /** Runs a command. @throws what Redis answers */
   readonly give: (command: readonly string[]) => Promise<unknown>
@@ -86,9 +84,7 @@ export type FindRefusalsOptions = {
 
 /**
  * Finds the commands that the relay needs and that Redis refuses to this user, or does not have. Runs each in a form that changes nothing; any
- * answer but a missing right (as of a full server, or a replica) proves the right.
- *
- * @throws what the connection throws
+ * answer but a missing right (as of a full server, or a replica) proves the right. @throws what the connection throws
  */
 export async function findRefusals({ config, give, of = () => true, isOwn }: FindRefusalsOptions): Promise<Refusal[]> {
   const ownKey = `${RELAY_PREFIX}doctor:${randomUUID()}`
@@ -102,24 +98,22 @@ export async function findRefusals({ config, give, of = () => true, isOwn }: Fin
     }
     return []
   }
-  const needs = listNeeds(config, ownKey).filter(of)
+  const findIn = async (needs: readonly Need[], toCommand: (need: Need) => readonly string[]): Promise<Refusal[]> =>
+    (await Promise.all(needs.map((need) => refused(need, give(toCommand(need)))))).flat()
   const writes = writeNeeds(ownKey).filter(of)
-  const refusals = (await Promise.all(needs.map((need) => refused(need, give(need.command))))).flat()
+  const refusals = await findIn(listNeeds(config, ownKey).filter(of), ({ command }) => command)
   if (isOwn && (await begins(give))) {
     // Redis checks the right when it queues a command, and a discarded transaction has no effect.
-    const queued = await Promise.all(writes.map((need) => refused(need, give(need.command))))
+    refusals.push(...(await findIn(writes, ({ command }) => command)))
     await give(['DISCARD'])
-    refusals.push(...queued.flat())
-  } else if (!refusals.some(({ command }) => command[0] === 'EVAL' || command[0] === 'DEL')) {
-    const tried = await Promise.all(
-      writes.map((need) => refused(need, give(['EVAL', scripts.tryWrite.SCRIPT, '1', ownKey, need.command[0] ?? '']))),
-    )
-    refusals.push(...tried.flat())
+  } else if (!refusals.some(({ command: [name] }) => name === 'EVAL' || name === 'DEL')) {
+    const script = ['EVAL', scripts.tryWrite.SCRIPT, '1', ownKey]
+    refusals.push(...(await findIn(writes, ({ command: [name = ''] }) => [...script, name])))
   }
   return refusals
 }
 
-const begins = (give: (command: readonly string[]) => Promise<unknown>): Promise<boolean> =>
+const begins = (give: FindRefusalsOptions['give']): Promise<boolean> =>
   give(['MULTI']).then(
     () => true,
     (error: unknown) => {
@@ -134,32 +128,27 @@ const isKeyDenied = ({ error }: Refusal) =>
 
 /** `the user relay may not LTRIM; Redis does not have BRPOPLPUSH` */
 export function sayRefusals(refusals: readonly Refusal[], user: string): string {
-  const names = (some: readonly Refusal[], say: (one: Refusal) => string) => [...new Set(some.map(say))].join(', ')
-  const unknown = refusals.filter(({ error }) => isUnknown(error))
-  const keys = refusals.filter((one) => !unknown.includes(one) && isKeyDenied(one))
-  const commands = refusals.filter((one) => !unknown.includes(one) && !keys.includes(one))
+  const kindOf = (one: Refusal) => (isUnknown(one.error) ? 'unknown' : isKeyDenied(one) ? 'key' : 'command')
+  const { command, key, unknown } = Object.groupBy(refusals, kindOf)
+  const say = (words: string, some: readonly Refusal[] | undefined, name: (one: Refusal) => string) =>
+    some === undefined ? [] : [`${words} ${[...new Set(some.map(name))].join(', ')}`]
   return [
-    ...(commands.length > 0
-      ? [`the user ${user} may not run ${names(commands, ({ command }) => commandName(command))}`]
-      : []),
-    ...(keys.length > 0 ? [`the user ${user} may not access the keys ${names(keys, keyPattern)}`] : []),
-    ...(unknown.length > 0 ? [`Redis does not have ${names(unknown, ({ command }) => commandName(command))}`] : []),
+    ...say(`the user ${user} may not run`, command, commandOf),
+    ...say(`the user ${user} may not access the keys`, key, keyPattern),
+    ...say('Redis does not have', unknown, commandOf),
   ].join('; ')
 }
 
+const commandOf = ({ command }: Refusal) => commandName(command)
 const keyPattern = ({ command: [, key = ''] }: Refusal) => (key.startsWith(RELAY_PREFIX) ? `${RELAY_PREFIX}*` : key)
 
 /** The command that grants the rights (`ACL SETUSER relay +ltrim ~enigma:*`), or the change of redis.conf for renamed commands. */
 export function mendRefusals(refusals: readonly Refusal[], user: string, cli: (command: string) => string): string {
-  const granted = new Set(
-    refusals
-      .filter(({ error }) => isDenied(error))
-      .map((one) =>
-        isKeyDenied(one) ? `~${keyPattern(one)}` : `+${commandName(one.command).toLowerCase().replace(' ', '|')}`,
-      ),
-  )
+  const grant = (one: Refusal) =>
+    isKeyDenied(one) ? `~${keyPattern(one)}` : `+${commandOf(one).toLowerCase().replace(' ', '|')}`
+  const granted = new Set(refusals.filter(({ error }) => isDenied(error)).map(grant))
   if (granted.size > 0) return cli(`ACL SETUSER ${user} ${[...granted].join(' ')}`)
-  const names = new Set(refusals.map(({ command }) => commandName(command).split(' ')[0]))
+  const names = new Set(refusals.map(({ command: [name] }) => name))
   return `remove the rename-command lines of ${[...names].join(', ')} from redis.conf and restart Redis`
 }
 
@@ -168,23 +157,16 @@ export function mendRefusals(refusals: readonly Refusal[], user: string, cli: (c
  * middle. Concurrent calls share one check.
  */
 export function createRightsGate(client: Redis, config: RelayConfig, source: SourceConfig) {
-  let asking: Promise<void> | undefined
-  const ask = async (): Promise<void> => {
-    const give = (command: readonly string[]) => client.sendCommand<unknown>([...command])
-    const refusals = await findRefusals({ config, give, of: (need) => need.of === 'lists', isOwn: false })
-    if (refusals.length === 0) return
-    const user = userOf(source)
-    throw new RelayError('relay.redis.no_permission', sayRefusals(refusals, user), {
-      fix: mendRefusals(refusals, user, (command) => `${redisCli(source)} ${command}`),
-    })
-  }
+  const give = (command: readonly string[]) => client.sendCommand<unknown>([...command])
   return {
     /** @throws RelayError `relay.redis.no_permission`, which names what is missing, or what the connection throws */
-    pass: (): Promise<void> => {
-      asking ??= ask().finally(() => {
-        asking = undefined
+    pass: shareRuns(async () => {
+      const refusals = await findRefusals({ config, give, of: (need) => need.of === 'lists', isOwn: false })
+      if (refusals.length === 0) return
+      const user = userOf(source)
+      throw new RelayError('relay.redis.no_permission', sayRefusals(refusals, user), {
+        fix: mendRefusals(refusals, user, (command) => `${redisCli(source)} ${command}`),
       })
-      return asking
-    },
+    }),
   }
 }

@@ -1,11 +1,12 @@
-import { createNews, sleep, type Code, type Logger } from '../../runtime/index.ts'
+import { createNews, sleep, type Code } from '../../runtime/index.ts'
 import type { SourceConfig } from '../config.ts'
 import { RelayError } from '../errors.ts'
+import type { SourceContext, SourceOptions } from '../source.ts'
+import { redisCli } from './address.ts'
+import { isAnswer, isDenied, judgeRedis, sentenceOf, type RedisFault } from './advice.ts'
+import type { Redis } from './client.ts'
 import { SOURCE_KEY } from './keys.ts'
 import { LEASE_MS } from './lease.ts'
-import type { Redis } from './client.ts'
-import { isAnswer, isDenied, judgeRedis, sentenceOf, type RedisFault } from './advice.ts'
-import { redisCli } from './address.ts'
 
 /**
  * The name of a server. The source id is part of every id, so a server that relays read under two names would be sent twice. Each server
@@ -20,23 +21,10 @@ export const identityOf = ({ id, url }: SourceConfig): string => {
 const databaseOf = (url: string): string => String(Number(new URL(url).pathname.slice(1) || 0))
 
 /** Asks a server for its name. @throws what Redis answers, or the connection throws */
-export async function askIdentity(
-  client: Redis,
-  source: SourceConfig,
-  mayWrite: boolean,
-): Promise<{ name: string; why: string }> {
-  const [name, why] = (await client.identify({
-    name: identityOf(source),
-    database: databaseOf(source.url),
-    mayWrite: mayWrite ? 1 : 0,
-  })) as [name: string, why: string]
+export async function askIdentity(client: Redis, source: SourceConfig, mayWrite: boolean) {
+  const call = { name: identityOf(source), database: databaseOf(source.url), mayWrite: mayWrite ? 1 : 0 }
+  const [name, why] = (await client.identify(call)) as [name: string, why: string]
   return { name, why }
-}
-
-/** Reads the id of the server's process; undefined when the server does not tell. */
-export async function askRunId(client: Redis): Promise<string | undefined> {
-  const info = await client.info('server').catch(() => '')
-  return /^run_id:(\w+)/m.exec(info)?.[1]
 }
 
 /** Why a server may not be read as this source, and the fix. */
@@ -46,11 +34,7 @@ export type Refusal = {
   readonly fix: string
 }
 
-/**
- * Returns undefined when a server with this name may be read as this source.
- *
- * @param isSibling whether another source of this relay reads this server, as far as is known
- */
+/** Returns undefined when a server with this name may be read as this source. `isSibling`: whether another source reads it, as far as is known. */
 export function judgeIdentity(
   source: SourceConfig,
   isSibling: (id: string) => boolean,
@@ -86,17 +70,11 @@ export type Servers = Map<string, { runId: string | undefined; isRead: boolean }
 export const createServers = (sources: readonly SourceConfig[]): Servers =>
   new Map(sources.map(({ id }) => [id, { runId: undefined, isRead: false }]))
 
-export type IdentityOptions = {
-  readonly client: Redis
-  readonly source: SourceConfig
-  /** The servers of all sources of this relay. */
-  readonly servers: Servers
+type IdentityOptions = Pick<SourceContext & SourceOptions, 'client' | 'source' | 'servers' | 'log' | 'now'> & {
   /** Counts the connections of the client: behind a new one there may be another server. */
   readonly connections: () => number
   /** @throws RelayError that names each right that is missing */
   readonly nameRights: () => Promise<void>
-  readonly log: Logger
-  readonly now: () => number
 }
 
 /** How often (ms) a server is asked for its name again. */
@@ -106,7 +84,6 @@ const AGAIN_MS = 1_000
 export function createIdentity({ client, source, servers, connections, nameRights, log, now }: IdentityOptions) {
   const own = { runId: undefined as string | undefined, isRead: false }
   servers.set(source.id, own)
-  const others = () => [...servers].filter(([id]) => id !== source.id)
   let verified = -1
   let introduced = -1
   let refusal: Refusal | undefined
@@ -144,16 +121,17 @@ export function createIdentity({ client, source, servers, connections, nameRight
     const isSure = refusal === undefined || (absentMs !== undefined && now() - absentMs > LEASE_MS)
     const { name, why } = await askIdentity(client, source, isSure)
     if (introduced !== connection) {
-      own.runId = await askRunId(client)
+      const info = await client.info('server').catch(() => '')
+      own.runId = /^run_id:(\w+)/m.exec(info)?.[1]
       introduced = connection
     }
     if (name !== '') {
       absentMs = undefined
-      const isSibling = (id: string) =>
-        others().some(
-          ([other, { runId }]) =>
-            other === id && (runId === undefined || own.runId === undefined || runId === own.runId),
-        )
+      const isSibling = (id: string) => {
+        const other = servers.get(id)
+        if (other === undefined || other === own) return false
+        return other.runId === undefined || own.runId === undefined || other.runId === own.runId
+      }
       const found = judgeIdentity(source, isSibling, name)
       return found === undefined ? admit(connection) : refuse(found)
     }
@@ -165,7 +143,8 @@ export function createIdentity({ client, source, servers, connections, nameRight
         { code: 'relay.source.name_not_kept', source: source.id, error: why },
         'The relay could not store the source id in Redis',
       )
-    const twin = others().find(([, { runId, isRead }]) => isRead && runId !== undefined && runId === own.runId)
+    const isTwin = (server: typeof own) => server !== own && server.isRead && server.runId === own.runId
+    const twin = own.runId === undefined ? undefined : [...servers].find(([, server]) => isTwin(server))
     return twin === undefined ? admit(connection) : refuse(sameServer(source.id, twin[0]))
   }
 
@@ -189,10 +168,15 @@ export function createIdentity({ client, source, servers, connections, nameRight
     return done
   }
 
+  const isVerified = (): boolean => verified === connections()
+  const verify = async (): Promise<void> => {
+    if (!isVerified()) await look()
+  }
+
   return {
     look,
     /** Whether the server behind the present connection is known to be the right one. */
-    isVerified: (): boolean => verified === connections(),
+    isVerified,
     get refusal(): Refusal | undefined {
       return refusal
     },
@@ -201,9 +185,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
       return fault
     },
     /** Resolves when the server behind the present connection is known to be the right one. @throws as `look` */
-    verify: async (): Promise<void> => {
-      if (verified !== connections()) await look()
-    },
+    verify,
     /** Runs the work whenever the server is the right one, until the signal aborts. */
     async whileAdmitted(work: (signal: AbortSignal) => Promise<unknown>, signal: AbortSignal): Promise<void> {
       while (!signal.aborted) {
@@ -212,7 +194,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
             await sleep(25, signal)
             continue
           }
-          if (verified !== connections()) await look()
+          await verify()
         } catch (error) {
           await note(error)
           await sleep(error instanceof RelayError ? AGAIN_MS : AGAIN_MS / 4, signal)

@@ -121,7 +121,7 @@ export function createSender(options: SenderOptions) {
       { code: 'relay.parking.parked', id: item.id, route: route.name, reason, detail },
       'The relay parked a notification that SQS does not accept; "enigma-relay parked" shows it and sends it again',
     )
-    await item.keeper.park(item, reason, detail)
+    await item.acknowledger.park(item, reason, detail)
     metrics.parked.inc({ ...labels, reason })
     leave([item])
   }
@@ -169,7 +169,7 @@ export function createSender(options: SenderOptions) {
     lane.failures = 0
     const acceptedMs = now()
     for (const item of pack.items) {
-      item.keeper.settle(item)
+      item.acknowledger.settle(item)
       metrics.delay.observe(labels, (acceptedMs - item.receivedMs) / 1000)
     }
     metrics.sent.inc(labels, pack.items.length)

@@ -84,7 +84,8 @@ test('a relay that has said often that it lives has as many listeners on its sig
         return Promise.resolve(true)
       },
       nextNumber: () => Promise.resolve(++said),
-      push: (item) => (said % 2 === 0 ? item.keeper.settle(item) : void item.keeper.park(item, 'refused', 'no')),
+      push: (item) =>
+        said % 2 === 0 ? item.acknowledger.settle(item) : void item.acknowledger.park(item, 'refused', 'no'),
       log: captureLog().log,
       now: Date.now,
     },

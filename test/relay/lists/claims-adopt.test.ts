@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { createAdoption } from '../../../src/relay/lists/adoption.ts'
+import { createRelayAdoption } from '../../../src/relay/lists/adoption.ts'
 import { claimsKey, leaseKey, settledKey, waitingKey } from '../../../src/relay/redis/keys.ts'
 import { createLease, type LeaseOptions } from '../../../src/relay/redis/lease.ts'
-import { createLeftovers, type LookFailure } from '../../../src/relay/lists/leftovers.ts'
+import { createClaimAdoption, type LookFailure } from '../../../src/relay/lists/adoption.ts'
 import { createMetrics } from '../../../src/relay/metrics.ts'
 import { createNumbers } from '../../../src/relay/redis/numbers.ts'
 import { captureLog } from '../../support/log.ts'
@@ -33,7 +33,7 @@ test('the next process finds what was left, the oldest first, with the same numb
   const next = await useClaims(url)
   expect(await next.claims.unknown()).toEqual([7_000, 7_001, 7_002].map((number) => ofList(number)))
   for (const claim of taken) {
-    const { keeper: _, ...same } = (await next.claims.adopt(claim?.number ?? 0)) ?? {}
+    const { acknowledger: _, ...same } = (await next.claims.adopt(claim?.number ?? 0)) ?? {}
     expect(same).toEqual({
       number: claim?.number,
       list: LIST,
@@ -53,15 +53,15 @@ test("claims are the process's own: another relay id finds none", async () => {
 
 test('what was sent before an orderly end is not sent again after it', async () => {
   const { url, former, taken } = await useLeftClaims()
-  taken[0]?.keeper.settle(itemAt(0))
-  taken[0]?.keeper.settle(itemAt(1))
-  taken[1]?.keeper.settle(itemAt(0))
+  taken[0]?.acknowledger.settle(itemAt(0))
+  taken[0]?.acknowledger.settle(itemAt(1))
+  taken[1]?.acknowledger.settle(itemAt(0))
   await former.claims.leave()
   const next = await useClaims(url)
   expect(await next.claims.unknown()).toEqual([ofList(7_001, 1), ofList(7_002)])
   const adopted = await next.claims.adopt(7_001)
   expect(itemsOf(adopted)).toEqual(new Map([[1, Buffer.from('4')]]))
-  adopted?.keeper.settle(itemAt(1))
+  adopted?.acknowledger.settle(itemAt(1))
   await next.claims.flush()
   expect(await next.client.exists([settledKey('test', 7_001)])).toBe(0)
   expect(await next.client.hKeys(claimsKey('test'))).toEqual([`waiting:${LIST}`, '7002'])
@@ -171,7 +171,7 @@ async function useLookers(options: Partial<LeaseOptions> = {}) {
   const looker = async (relayId: string, journalId?: number) => {
     const { client, claims } = await useClaims(left.url, { relayId })
     await client.set(leaseKey(relayId), relayId)
-    const adoption = createAdoption({
+    const adoption = createRelayAdoption({
       client,
       relayId,
       numbers: createNumbers({ client, now: Date.now }),
@@ -194,7 +194,7 @@ const inDoubt = { doubtful: 1, failure: undefined }
 
 test('claims of a relay that gave its lease back come at once, to who looks first, with what is known of them', async () => {
   const { former, taken, lease, looker, coded } = await useLookers()
-  taken[1]?.keeper.settle(itemAt(0))
+  taken[1]?.acknowledger.settle(itemAt(0))
   await former.claims.leave()
   await lease.release()
   const [one, two] = [await looker('one'), await looker('two')]
@@ -280,7 +280,7 @@ test('nothing is taken from a list while it could not be seen what other relays 
   const failures: string[] = []
   const begin = async () => {
     const abort = new AbortController()
-    const leftovers = createLeftovers(
+    const adoption = createClaimAdoption(
       {
         sourceId: 'main',
         client,
@@ -303,9 +303,9 @@ test('nothing is taken from a list while it could not be seen what other relays 
     )
     failures.length = 0
     await client.set(claimsKey('former'), 'as when the connection is cut in the middle of a look')
-    const running = leftovers.run()
+    const running = adoption.run()
     let isAdopted = false
-    const adopted = leftovers.adopt(LIST).then(() => (isAdopted = true))
+    const adopted = adoption.adopt(LIST).then(() => (isAdopted = true))
     await waitFor(() => failures.length > 1, 'two looks that fail')
     expect([isAdopted, failures[1]]).toEqual([false, expect.stringContaining('WRONGTYPE')])
     const end = () => (abort.abort(), running)
@@ -334,21 +334,21 @@ test('settled items leave a claim that has others, in Redis and in memory; what 
   const inRedis = () => client.lRange('enigma:relay:claim:test:7000', 0, -1)
   const abort = new AbortController()
   const running = claims.run(abort.signal)
-  for (const index of [0, 1, 2, 4]) claim?.keeper.settle(itemAt(index))
+  for (const index of [0, 1, 2, 4]) claim?.acknowledger.settle(itemAt(index))
   expect([...(claim?.items.keys() ?? [])]).toEqual([3, 5, 6, 7])
   // It is young: most claims are deleted whole within milliseconds.
   expect([await inRedis(), held]).toEqual([['0', '1', '2', '3', '4', '5', '6', '7'], 8])
   clock.ms += 50
   await waitFor(async () => (await inRedis()).length === 4, 'it to be compacted')
   clock.ms += 50
-  for (const index of [3, 6]) claim?.keeper.settle(itemAt(index))
+  for (const index of [3, 6]) claim?.acknowledger.settle(itemAt(index))
   await waitFor(async () => (await inRedis()).length === 2, 'it to be compacted again')
   expect([await inRedis(), held]).toEqual([['5', '7'], 2])
   // Not a view of all that came over the connection with it.
   expect(claim?.items.get(5)?.data.buffer.byteLength).toBe(1)
   abort.abort()
   await running
-  await claim?.keeper.park(itemAt(7), 'refused', 'the detail')
+  await claim?.acknowledger.park(itemAt(7), 'refused', 'the detail')
   // The next process, another relay, and a Redis that came back empty: the same item with the same id.
   const next = await useClaims(url)
   expect(itemsOf(await next.claims.adopt(7_000))).toEqual(new Map([[5, Buffer.from('5')]]))
@@ -359,14 +359,14 @@ test('settled items leave a claim that has others, in Redis and in memory; what 
   const lease = { holder: 'other', steadyMs: () => 0, hasOurJournal: () => false }
   const more = { numbers, log, now: Date.now, lease }
   await client.set(leaseKey('other'), 'other')
-  await createAdoption({ client: other.client, relayId: 'other', ...more }).look()
+  await createRelayAdoption({ client: other.client, relayId: 'other', ...more }).look()
   expect(itemsOf(await other.claims.adopt(7_000))).toEqual(new Map([[5, Buffer.from('5')]]))
   await client.flushAll()
   expect(await other.claims.writeBack()).toBe(1)
   const last = await useClaims(url, { relayId: 'other' })
   const adopted = await last.claims.adopt(7_000)
   expect(itemsOf(adopted)).toEqual(new Map([[5, Buffer.from('5')]]))
-  adopted?.keeper.settle(itemAt(5))
+  adopted?.acknowledger.settle(itemAt(5))
   await last.claims.flush()
   expect(await client.keys('enigma:relay:claim*')).toEqual([])
 })

@@ -88,11 +88,11 @@ test('a claim whose items are all settled leaves nothing in Redis but the number
   })
   await client.lPush(LIST, ['1', '2'])
   const claim = (await claims.take(LIST, 10, BIG))?.claim
-  claim?.keeper.settle(itemAt(1))
+  claim?.acknowledger.settle(itemAt(1))
   await claims.flush()
   expect(held).toBe(2)
   expect(await client.hKeys(claimsKey('test'))).toContain(String(claim?.number))
-  claim?.keeper.settle(itemAt(0))
+  claim?.acknowledger.settle(itemAt(0))
   await waitFor(async () => (await client.keys('enigma:relay:claim:*')).length === 0, 'the claim to be deleted')
   expect((await client.keys('*')).toSorted()).toEqual([claimsKey('test'), 'enigma:relay:empty', NUMBER_KEY])
   await vi.waitFor(() => expect(counts).toEqual([1, 0]))
@@ -105,7 +105,7 @@ test('G5: nothing is aside before it is kept that the cloud is told of it', asyn
   const { client, claims } = await useClaims(url, { announce: () => told.promise })
   await client.lPush(LIST, ['1'])
   const claim = (await claims.take(LIST, 10, BIG))?.claim
-  const parking = claim?.keeper.park(itemAt(0), 'too_large', 'the detail')
+  const parking = claim?.acknowledger.park(itemAt(0), 'too_large', 'the detail')
   await new Promise((resolve) => setTimeout(resolve, 200))
   expect(await client.lLen(PARKED_KEY)).toBe(0)
   told.resolve()
@@ -118,7 +118,7 @@ test('to park puts the entry aside and settles the item in the same step', async
   const { client, claims } = await useClaims(url, { now: () => 1_764_000_000_000 })
   await client.lPush(LIST, ['1', '2'])
   const claim = (await claims.take(LIST, 10, BIG))?.claim
-  await claim?.keeper.park(itemAt(0), 'too_large', 'the detail')
+  await claim?.acknowledger.park(itemAt(0), 'too_large', 'the detail')
   expect((await client.lRange(PARKED_KEY, 0, -1)).map((entry) => JSON.parse(entry) as unknown)).toEqual([
     {
       id: 'main/l/1/0',
@@ -316,7 +316,7 @@ test('a server over its memory limit gives its items all the same, and that reli
   await expect(client.lPush(LIST, '4')).rejects.toThrow(/OOM/)
   const taken = await claims.take(LIST, 10, BIG)
   expect(texts(taken)).toEqual(['1', '2', '3'])
-  for (const place of [0, 1, 2]) taken?.claim.keeper.settle(itemAt(place))
+  for (const place of [0, 1, 2]) taken?.claim.acknowledger.settle(itemAt(place))
   await waitFor(async () => (await client.keys('enigma:relay:claim:*')).length === 0, 'the claim to be deleted')
   expect(await client.lLen(LIST)).toBe(0)
 })

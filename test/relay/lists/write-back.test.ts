@@ -16,7 +16,7 @@ async function useTaken() {
   const taken = [await claims.take(LIST, 600, BIG), await claims.take(LIST, 2, BIG)]
   await client.lPush(LIST, Buffer.from([0, 0xff, 0x0d]))
   taken.push(await claims.take(LIST, 1, BIG))
-  taken[1]?.claim.keeper.settle(itemAt(0))
+  taken[1]?.claim.acknowledger.settle(itemAt(0))
   return { url, client, claims, many, taken: taken.map((part) => part?.claim) }
 }
 
@@ -67,9 +67,9 @@ test('a claim that is settled while it is written back leaves nothing, also when
   const writing = claims.writeBack()
   // The answer to what it asks first has come, and what it writes is on its way.
   await client.ping()
-  for (const index of many.keys()) taken[0]?.keeper.settle(itemAt(index))
-  taken[1]?.keeper.settle(itemAt(1))
-  taken[2]?.keeper.settle(itemAt(0))
+  for (const index of many.keys()) taken[0]?.acknowledger.settle(itemAt(index))
+  taken[1]?.acknowledger.settle(itemAt(1))
+  taken[2]?.acknowledger.settle(itemAt(0))
   await writing
   await claims.flush()
   await waitFor(async () => (await client.keys('enigma:relay:claim:*')).length === 0, 'the claims to be deleted')

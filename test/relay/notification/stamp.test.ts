@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { formatPacket, parseEvents, textOf } from '../../../src/protocol/index.ts'
-import { type Received } from '../../../src/relay/notification/stamp.ts'
+import { type Received } from '../../../src/relay/item.ts'
 import { stamp } from '../../support/routes.ts'
 
 const received: Received = {

@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { textOf } from '../../../src/protocol/index.ts'
 import { createMetrics } from '../../../src/relay/metrics.ts'
-import type { Notice } from '../../../src/relay/notification/notice.ts'
+import type { Notice } from '../../../src/relay/notice.ts'
 import { createNumbers } from '../../../src/relay/redis/numbers.ts'
 import { readEntry } from '../../../src/relay/parking/parked-entry.ts'
 import { openOverflowList, overflowFile } from '../../../src/relay/parking/overflow.ts'
 import { createParking, type ParkingOptions } from '../../../src/relay/parking/parking.ts'
-import { createKeeper, makeItem } from '../../support/items.ts'
+import { createAcknowledger, makeItem } from '../../support/items.ts'
 import { captureLog } from '../../support/log.ts'
 import { PARKED_LIST, toArray } from '../../support/parked.ts'
 import { useRedisServer } from '../../support/redis.ts'
@@ -17,7 +17,7 @@ import { useFolder, useRelay, waitFor } from '../../support/relay.ts'
 import { useSqsFaults } from '../../support/sqs-faults.ts'
 import { routeOf } from '../../support/routes.ts'
 
-const { keeper } = createKeeper()
+const { acknowledger } = createAcknowledger()
 
 async function useParking(more: Partial<ParkingOptions> = {}) {
   const redis = await useRedisServer()
@@ -55,7 +55,7 @@ test('nothing is parked after the relay has ended the wait for its announcement:
       return Promise.resolve()
     },
   })
-  expect(await parking.park(makeItem(keeper, '1000', 0), 'refused', 'no')).toBe(false)
+  expect(await parking.park(makeItem(acknowledger, '1000', 0), 'refused', 'no')).toBe(false)
   expect(await client.lLen(PARKED_LIST)).toBe(0)
 })
 
@@ -70,13 +70,13 @@ test('nothing is announced, and nothing parked, when the relay ends while Redis 
     },
   }
   const parking = createParking({ ...options, numbers })
-  expect(await parking.park(makeItem(keeper, '1000', 0), 'refused', 'no')).toBe(false)
+  expect(await parking.park(makeItem(acknowledger, '1000', 0), 'refused', 'no')).toBe(false)
   expect([notices.length, await client.lLen(PARKED_LIST)]).toEqual([0, 0])
 })
 
 test("one of the relay's own notices is parked without a notice about it", async () => {
   const { client, notices, parking } = await useParking()
-  const notice = { ...makeItem(keeper, '1000', 0), route: routeOf('relay', 'parked') }
+  const notice = { ...makeItem(acknowledger, '1000', 0), route: routeOf('relay', 'parked') }
   expect(await parking.park(notice, 'refused', 'no')).toBe(true)
   expect([notices.length, await client.lLen(PARKED_LIST)]).toEqual([0, 1])
 })
@@ -103,7 +103,7 @@ test('beyond its bound the list gets nothing more: further entries go to a file,
   const { client, coded, file, metrics, parking } = await useParking({ most: 3 })
   for (let n = 0; n < 8; n++) {
     // A packet may be written over several lines.
-    const item = makeItem(keeper, '1000', n)
+    const item = makeItem(acknowledger, '1000', n)
     const head = n === 7 ? textOf(item).replace('"busy\\"', '"busy\\"\\n').replace(/\}$/, '\n}') : textOf(item)
     expect(await parking.park({ ...item, head, data: undefined }, 'refused', 'no')).toBe(true)
   }
@@ -123,13 +123,13 @@ test('an item of a claim that went to the file is settled there, so that the nex
   const { client, file, parking } = await useParking({ most: 0 })
   await client.hSet('registry', '7', '1:1:list')
   const at = { settled: 'settled', registry: 'registry', claim: 7, index: 4 }
-  expect(await parking.park(makeItem(keeper, '1000', 0), 'refused', 'no', at)).toBe(true)
+  expect(await parking.park(makeItem(acknowledger, '1000', 0), 'refused', 'no', at)).toBe(true)
   expect([(await entriesOf(file)).length, await client.sMembers('settled')]).toEqual([1, ['4']])
 })
 
 test('what is taken out of the file leaves none of its bytes, and moves no line; without entries the file is deleted', async () => {
   const { client, file, metrics, parking } = await useParking({ most: 0 })
-  const park = (n: number) => parking.park(makeItem(keeper, '1000', n, { word: `word${n}` }), 'refused', 'no')
+  const park = (n: number) => parking.park(makeItem(acknowledger, '1000', n, { word: `word${n}` }), 'refused', 'no')
   for (let n = 0; n < 3; n++) await park(n)
   const list = openOverflowList(file)
   const entries = (await toArray(list.pages({}))).flatMap((page) => page.entries)
@@ -156,12 +156,12 @@ test('a line that a crash cut off spoils none that follow; while the file cannot
   const { appendFile, mkdir, rm } = await import('node:fs/promises')
   await appendFile(file, '{"id":"main/l/1/1","rea')
   const parking = createParking(options)
-  expect(await parking.park(makeItem(keeper, '1000', 0), 'refused', 'no')).toBe(true)
+  expect(await parking.park(makeItem(acknowledger, '1000', 0), 'refused', 'no')).toBe(true)
   expect((await entriesOf(file)).map(({ kind }) => kind)).toEqual(['unreadable', 'parked'])
   const blocked = join(file, '..', 'blocked')
   await mkdir(blocked)
   const later = createParking({ ...options, file: blocked })
-  const parked = later.park(makeItem(keeper, '1000', 1), 'refused', 'no')
+  const parked = later.park(makeItem(acknowledger, '1000', 1), 'refused', 'no')
   await new Promise((resolve) => setTimeout(resolve, 100))
   await rm(blocked, { recursive: true })
   expect(await parked).toBe(true)

@@ -8,7 +8,7 @@ import { RelayError } from '../../../src/relay/errors.ts'
 import { openJournal } from '../../../src/relay/journal/journal.ts'
 import type { JournalEntry, Lost } from '../../../src/relay/journal/journal-row.ts'
 import { createJournalIntake } from '../../../src/relay/pubsub/pubsub-intake.ts'
-import { formatNotice, noticeChannel, stampNotice } from '../../../src/relay/notification/notice.ts'
+import { formatNotice, noticeChannel, stampNotice } from '../../../src/relay/notice.ts'
 import type { Sender } from '../../../src/relay/sender/sender.ts'
 
 import { createMetrics } from '../../../src/relay/metrics.ts'

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest'
 import { NUMBER_KEY, RELAYS_KEY } from '../../../src/relay/redis/keys.ts'
-import { createAdoption } from '../../../src/relay/lists/adoption.ts'
+import { createRelayAdoption } from '../../../src/relay/lists/adoption.ts'
 import { createNumbers } from '../../../src/relay/redis/numbers.ts'
 import { readConfig } from '../../../src/relay/index.ts'
 import { listNeeds } from '../../../src/relay/redis/rights.ts'
-import { scripts } from '../../../src/relay/redis/scripts.ts'
+import { scripts } from '../../../src/relay/redis/lua-scripts.ts'
 import { captureLog } from '../../support/log.ts'
 import { textsOf, useClaims, useRelayRedis } from '../../support/relay-redis.ts'
 import { receiveAll, useRelay, waitFor } from '../../support/relay.ts'
@@ -100,7 +100,7 @@ test('an adoption that is refused any of its commands in the middle leaves every
   await redis.sAdd('enigma:relay:claim:gone:5:settled', '0')
   await redis.rPush(gone, 'c')
   await redis.set('enigma:relay:lease:test', 'test')
-  const adoption = createAdoption({
+  const adoption = createRelayAdoption({
     client,
     relayId: 'test',
     numbers: createNumbers({ client, now: Date.now }),

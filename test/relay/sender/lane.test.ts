@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createLane, hasWork, moveLane, takeWaiting } from '../../../src/relay/sender/lane.ts'
-import { createKeeper, makeItem } from '../../support/items.ts'
+import { createAcknowledger, makeItem } from '../../support/items.ts'
 
-const { keeper } = createKeeper()
-const items = Array.from({ length: 3_000 }, (_, n) => makeItem(keeper, '1002', n))
+const { acknowledger } = createAcknowledger()
+const items = Array.from({ length: 3_000 }, (_, n) => makeItem(acknowledger, '1002', n))
 
 test('a lane gives out what was put in, in order and once, however it is taken', () => {
   const step = fc.oneof(
@@ -22,7 +22,7 @@ test('a lane gives out what was put in, in order and once, however it is taken',
             lane.waiting.push(items[put++] as (typeof items)[number])
         else
           taken.push(
-            ...takeWaiting(lane, Math.min(next.take, lane.waiting.length - lane.head)).map((item) => item.place),
+            ...takeWaiting(lane, Math.min(next.take, lane.waiting.length - lane.head)).map((item) => item.position),
           )
         expect(hasWork(lane)).toBe(taken.length < put)
       }

@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { parseEvents, readBody, textOf } from '../../../src/protocol/index.ts'
 import { bodyOf, countForPack, toGzippedPack, toPack, type Pack } from '../../../src/relay/sender/lane.ts'
-import { createKeeper, makeItem, readNumbers } from '../../support/items.ts'
+import { createAcknowledger, makeItem, readNumbers } from '../../support/items.ts'
 import { routeOf } from '../../support/routes.ts'
 
 const MIB = 1024 * 1024
 const route = routeOf('agents', 'status')
-const { keeper } = createKeeper()
-const make = (n: number, padding = 0) => makeItem(keeper, '1002', n, { padding: 'x'.repeat(padding) })
+const { acknowledger } = createAcknowledger()
+const make = (n: number, padding = 0) => makeItem(acknowledger, '1002', n, { padding: 'x'.repeat(padding) })
 
 test('at most 200 notifications go into a pack', () => {
   const waiting = Array.from({ length: 500 }, (_, n) => ({ ...make(n), bytes: 10 }))
@@ -38,7 +38,7 @@ test('a queue that takes less than a pack sets the limit', () => {
 test('the size of a pack is the size of its body, alone and with others', () => {
   for (const count of [1, 2, 7]) {
     const pack = toPack(
-      Array.from({ length: count }, (_, n) => makeItem(keeper, '1002', n, { word: 'für' })),
+      Array.from({ length: count }, (_, n) => makeItem(acknowledger, '1002', n, { word: 'für' })),
       MIB,
     )
     expect(pack?.bytes).toBe(Buffer.byteLength(bodyOf(pack as Pack)))
@@ -62,7 +62,7 @@ test('a body over the limit is not made; gzipped it fits, and comes out as it we
 
 test('what gzip cannot make small enough makes no pack', async () => {
   expect(
-    await toGzippedPack([makeItem(keeper, '1002', 0, { noise: randomBytes(2 * MIB).toString('base64') })], MIB),
+    await toGzippedPack([makeItem(acknowledger, '1002', 0, { noise: randomBytes(2 * MIB).toString('base64') })], MIB),
   ).toBeUndefined()
 })
 

@@ -6,7 +6,7 @@ import { fastUplink, isInOrder, useSender } from '../../support/sender.ts'
 import { useSqs } from '../../support/sqs.ts'
 import { useSqsFaults, type Answer } from '../../support/sqs-faults.ts'
 import type { Item } from '../../../src/relay/item.ts'
-import { createKeeper, makeItem, readNumbers } from '../../support/items.ts'
+import { createAcknowledger, makeItem, readNumbers } from '../../support/items.ts'
 import { ROUTES } from '../../support/routes.ts'
 
 const AGENTS = Array.from({ length: 40 }, (_, n) => String(1_000 + n))
@@ -163,11 +163,11 @@ test('a queue that is deleted and made again takes up where it was', async () =>
 test('what waits while nothing is accepted has bytes of its own, and keeps no more of the connection in memory', async () => {
   const server = await useSqsFaults()
   const { sender, push, drained } = useSender(server.sqs)
-  const { keeper } = createKeeper()
+  const { acknowledger } = createAcknowledger()
   const settled: Item[] = []
   const chunk = Buffer.alloc(64 * 1024, ' ')
   const viewOf = (n: number) => {
-    const item = makeItem({ ...keeper, settle: (one) => void settled.push(one) }, '1001', n)
+    const item = makeItem({ ...acknowledger, settle: (one) => void settled.push(one) }, '1001', n)
     const data = item.data ?? Buffer.alloc(0)
     chunk.set(data)
     return { ...item, lane: 1, data: chunk.subarray(0, data.length) }
@@ -188,9 +188,9 @@ test('what waits while nothing is accepted has bytes of its own, and keeps no mo
 test('what a failing lane has to send keeps its own bytes only, not all that the connection read with them', async () => {
   const server = await useSqsFaults()
   const { sender } = useSender(server.sqs)
-  const { keeper } = createKeeper()
+  const { acknowledger } = createAcknowledger()
   const make = (reference: string, n: number): Item => {
-    const item = makeItem(keeper, reference, n)
+    const item = makeItem(acknowledger, reference, n)
     const read = Buffer.allocUnsafeSlow(64 * 1024)
     return { ...item, data: read.subarray(0, read.write(Buffer.from(item.data as Uint8Array).toString())) }
   }

@@ -1,27 +1,17 @@
-import {
-  laneOf,
-  orderKey,
-  OTHER,
-  parseEventType,
-  RELAY_ROUTES,
-  type Notification,
-  type Route,
-  type Routes,
-} from '../../protocol/index.ts'
+import { OTHER, parseEventType, RELAY_ROUTES, type Notification, type Routes } from '../../protocol/index.ts'
 import { RelayError } from '../errors.ts'
-import { formatNotice, stampNotice } from '../notification/notice.ts'
-import type { Stamped } from '../notification/stamp.ts'
-import { payloadOf, toShown, type Entry, type ParkedEntry } from '../parking/parked-entry.ts'
-import type { Filter, Page, ParkedList } from '../parking/parked-list.ts'
+import { stampEvent } from '../item.ts'
+import { formatNotice, stampNotice } from '../notice.ts'
 import type { Redis } from '../redis/client.ts'
 import { createNumbers } from '../redis/numbers.ts'
-import type { Answer, Delivery } from './delivery.ts'
-import { askRedis } from './with-source.ts'
+import type { Answer, Delivery } from './parked-delivery.ts'
+import { payloadOf, toShown, type Entry, type ParkedEntry } from './parked-entry.ts'
+import { askRedis, type Filter, type Page, type ParkedList } from './parked-list.ts'
 
 /** What became of an entry. `gone`: somebody else took it from the list meanwhile. */
 export type TakenOut = { readonly id: string } & (Answer | { readonly state: 'dropped' | 'gone' })
 
-export type TakeOutOptions = {
+type TakeOutOptions = {
   readonly list: ParkedList
   readonly filter: Filter
   readonly sourceId: string
@@ -43,9 +33,7 @@ const TOGETHER = 10
 /**
  * Sends again what matches the filter, or drops it for ever, the oldest first. A retried entry leaves the list when SQS has accepted it,
  * and any entry only after its notice was accepted: a process that dies before that leaves it there, and the next one sends it with the
- * same id.
- *
- * @throws RelayError when the list cannot be read or changed, or nothing can be announced
+ * same id. @throws RelayError when the list cannot be read or changed, or nothing can be announced
  */
 export async function* takeOut(
   action: 'retry' | 'drop',
@@ -57,16 +45,12 @@ export async function* takeOut(
     if (entries.length === 0) return
     const number = await askRedis(sourceId, numbers.next)
     const state = action === 'retry' ? 'retried' : 'dropped'
-    const answers = await notices.deliver(
-      entries.map((entry, index) =>
-        stampNotice(formatNotice({ subType: 'parked', payload: { ...toShown(entry, sourceId), state } }), {
-          sourceId,
-          number,
-          index,
-          timeMs: Date.now(),
-        }),
-      ),
-    )
+    const timeMs = Date.now()
+    const told = entries.map((entry, index) => {
+      const packet = formatNotice({ subType: 'parked', payload: { ...toShown(entry, sourceId), state } })
+      return stampNotice(packet, { sourceId, number, index, timeMs })
+    })
+    const answers = await notices.deliver(told)
     for (const answer of answers)
       if (answer?.state !== 'sent')
         throw new RelayError(
@@ -81,7 +65,7 @@ export async function* takeOut(
   for await (const page of list.pages(filter)) {
     for (let from = 0; from < page.entries.length && !signal.aborted; from += TOGETHER) {
       const some = page.entries.slice(from, from + TOGETHER)
-      const taken = action === 'drop' ? some.map(toDropped) : await resend(some, routes, delivery)
+      const taken = action === 'drop' ? drop(some) : await resend(some, routes, delivery)
       await announce(taken.flatMap(([entry, { state }]) => (state !== 'stays' && isAnnounced(entry) ? [entry] : [])))
       for (const [{ raw }, one] of taken) {
         const isGone = one.state !== 'stays' && !(await list.remove(raw))
@@ -99,12 +83,16 @@ const isAnnounced = (entry: Entry): entry is ParkedEntry =>
 
 type Taken = readonly [Entry, TakenOut]
 
-const toDropped = (entry: Entry): Taken => [entry, { id: entry.id, state: 'dropped' }]
+const drop = (entries: readonly Entry[]) => entries.map((entry): Taken => [entry, { id: entry.id, state: 'dropped' }])
 
 /** What became of each, but for those that were not sent when the command was stopped. */
 async function resend(entries: readonly Entry[], routes: Routes, delivery: Delivery): Promise<Taken[]> {
   const parked = entries.filter((entry) => entry.kind === 'parked')
-  const answers = await delivery.deliver(parked.map((entry) => toStamped(entry, routes)))
+  const stamped = parked.map(({ id, event, notification }) => {
+    const one = { id, route: routeOf(notification, routes), receivedMs: Date.parse(notification.time) }
+    return stampEvent(event, one, [notification.subject, payloadOf(notification)])
+  })
+  const answers = await delivery.deliver(stamped)
   return entries.flatMap((entry): Taken[] => {
     const { id } = entry
     if (entry.kind === 'unreadable') return [[entry, { id, state: 'stays', why: `it cannot be sent: ${entry.why}` }]]
@@ -113,22 +101,8 @@ async function resend(entries: readonly Entry[], routes: Routes, delivery: Deliv
   })
 }
 
-function toStamped({ id, event, notification }: ParkedEntry, routes: Routes): Stamped {
-  const route = routeOf(notification, routes)
-  return {
-    id,
-    route,
-    lane: laneOf(orderKey(notification.subject, payloadOf(notification)), route.lanes),
-    head: event,
-    data: undefined,
-    bytes: Buffer.byteLength(event),
-    receivedMs: Date.parse(notification.time),
-    reason: undefined,
-  }
-}
-
 /** Where it goes today: to the route of its type; to `other` when it went there for a reason, or no route has its type any more. */
-function routeOf({ type, reason }: Notification, routes: Routes): Route {
+function routeOf({ type, reason }: Notification, routes: Routes) {
   const types = reason === undefined ? parseEventType(type) : undefined
   return (types && routes.find(types.type, types.subType)) ?? OTHER
 }

@@ -1,9 +1,8 @@
 import { isTooLarge, type Route } from '../../protocol/index.ts'
 import { createLog, sleep } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
-import type { Keeper } from '../item.ts'
+import { toItem, type Acknowledger, type Item, type Stamped } from '../item.ts'
 import { createMetrics } from '../metrics.ts'
-import { toItem, type Stamped } from '../notification/stamp.ts'
 import type { Outages } from '../sender/failures.ts'
 import { createSender, type Sender } from '../sender/sender.ts'
 import { createUplink } from '../sender/pacing.ts'
@@ -14,7 +13,7 @@ import { createSqsTarget } from '../targets/sqs/sqs-target.ts'
 export type Answer =
   { readonly state: 'sent'; readonly queue: string } | { readonly state: 'stays'; readonly why: string }
 
-export type DeliveryOptions = {
+type DeliveryOptions = {
   readonly batches: BatchClient
   readonly queuePrefix: string
   /** Sends nothing more once it aborts. Default: never. */
@@ -39,14 +38,9 @@ const now = () => performance.now()
  */
 export function createDelivery({ batches, queuePrefix, signal = NEVER, giveUpMs = 5_000 }: DeliveryOptions) {
   const lines = new Map<string, Line>()
-  const shared = {
-    now,
-    // What goes wrong is in the answers.
-    log: createLog('silent'),
-    metrics: createMetrics(),
-    uplink: createUplink(),
-    onRoom: () => undefined,
-  }
+  // What goes wrong is in the answers.
+  const [log, metrics, uplink] = [createLog('silent'), createMetrics(), createUplink()]
+  const shared = { now, log, metrics, uplink, onRoom: () => undefined }
 
   const lineOf = (route: Route): Line => {
     const known = lines.get(route.name)
@@ -76,28 +70,25 @@ export function createDelivery({ batches, queuePrefix, signal = NEVER, giveUpMs 
     if (!signal.aborted) line.problem = error === undefined ? problem : `${problem} (${describe(error)})`
   }
 
-  const deliverOn = async (
-    route: Route,
-    some: readonly (readonly [number, Stamped])[],
-    answers: (Answer | undefined)[],
-  ) => {
+  type Some = readonly (readonly [number, Stamped])[]
+  const deliverOn = async (route: Route, some: Some, answers: (Answer | undefined)[]) => {
     const line = lineOf(route)
     const done = Promise.withResolvers<void>()
     let left = some.length
-    const answer = (place: number, what: Answer) => {
-      answers[place] ??= what
+    const answer = ({ position }: Item, what: Answer) => {
+      answers[position] ??= what
       if (--left === 0) done.resolve()
     }
-    const keeper: Keeper = {
-      settle: ({ place }) => answer(place, { state: 'sent', queue: line.queue }),
-      park: async ({ place }, _reason, detail) =>
-        answer(place, { state: 'stays', why: isTooLarge(detail) ? detail : `SQS rejected it again: ${detail}` }),
+    const acknowledger: Acknowledger = {
+      settle: (item) => answer(item, { state: 'sent', queue: line.queue }),
+      park: async (item, _reason, detail) =>
+        answer(item, { state: 'stays', why: isTooLarge(detail) ? detail : `SQS rejected it again: ${detail}` }),
     }
     if (line.problem === undefined) {
-      for (const [place, stamped] of some) line.sender.push(toItem(stamped, keeper, place))
+      for (const [at, stamped] of some) line.sender.push(toItem(stamped, acknowledger, at))
       await waitFor(done.promise, line)
     }
-    if (line.problem !== undefined) for (const [place] of some) answers[place] ??= { state: 'stays', why: line.problem }
+    if (line.problem !== undefined) for (const [at] of some) answers[at] ??= { state: 'stays', why: line.problem }
   }
 
   return {
@@ -109,7 +100,7 @@ export function createDelivery({ batches, queuePrefix, signal = NEVER, giveUpMs 
     },
     /** Sends them, in their order in each lane; resolves with an answer for each, undefined where the signal aborted before SQS answered. */
     async deliver(all: readonly Stamped[]): Promise<(Answer | undefined)[]> {
-      const answers: (Answer | undefined)[] = all.map(() => undefined)
+      const answers = all.map((): Answer | undefined => undefined)
       const ofRoutes = Map.groupBy(all.entries(), ([, { route }]) => route)
       await Promise.all([...ofRoutes].map(([route, some]) => deliverOn(route, some, answers)))
       return answers

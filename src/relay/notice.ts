@@ -1,0 +1,128 @@
+import {
+  formatEvent,
+  formatEventType,
+  formatId,
+  formatSequence,
+  formatTraceparent,
+  isObject,
+  OTHER,
+  RELAY_ROUTES,
+  RELAY_TYPE,
+  toEventSource,
+  toText,
+  type GapCause,
+  type RelayAlive,
+  type RelayGap,
+  type RelayParked,
+  type Route,
+} from '../protocol/index.ts'
+import { stampEvent, type Received, type Stamped } from './item.ts'
+import type { Lost } from './journal/journal-row.ts'
+import type { JournalIntake } from './pubsub/pubsub-intake.ts'
+import type { Heard } from './pubsub/unwritten.ts'
+import { RELAY_PREFIX } from './redis/keys.ts'
+import { unaskedIndex } from './redis/numbers.ts'
+import type { SourceOptions } from './source.ts'
+
+/** What the relay says itself, and its payload. */
+export type Notice =
+  | { readonly subType: 'alive'; readonly payload: RelayAlive }
+  | { readonly subType: 'gap'; readonly payload: RelayGap }
+  | { readonly subType: 'parked'; readonly payload: RelayParked }
+
+/** What is known of a notice besides its packet. Its number is one that nothing else of the source has. */
+type NoticeOrigin = Pick<Received, 'sourceId' | 'number' | 'index' | 'timeMs'>
+
+/** `enigma:relay:main`: no dialler writes there, and PubSub on it is not listened to. */
+export const noticeChannel = (sourceId: string): string => RELAY_PREFIX + sourceId
+
+export const isNoticeChannel = (channel: string): boolean => channel.startsWith(RELAY_PREFIX)
+
+/** The packet of a notice, as it is kept in the journal. */
+export const formatNotice = ({ subType, payload }: Notice): Buffer =>
+  Buffer.from(JSON.stringify({ type: subType, payload }))
+
+/** Makes a packet of `formatNotice` a notification of the source it is about; its subject is the parked id, the relay that lives, or the source. */
+export function stampNotice(packet: Uint8Array, { sourceId, number, index, timeMs }: NoticeOrigin): Stamped {
+  const data = toText(packet) ?? ''
+  const { type: subType, payload } = JSON.parse(data) as { type: string; payload: unknown }
+  const named = isObject(payload) ? payload[subType === 'alive' ? 'relay' : 'id'] : undefined
+  const subject = typeof named === 'string' ? named : sourceId
+  const route: Route = Object.hasOwn(RELAY_ROUTES, subType) ? RELAY_ROUTES[subType as Notice['subType']] : OTHER
+  const id = formatId(sourceId, 'relay', number, index)
+  const event = formatEvent({
+    id,
+    source: toEventSource(sourceId),
+    type: formatEventType(RELAY_TYPE, subType),
+    subject,
+    time: new Date(timeMs).toISOString(),
+    datacontenttype: 'application/json',
+    data,
+    transport: 'relay',
+    channel: noticeChannel(sourceId),
+    sequence: formatSequence(number, index),
+    traceparent: formatTraceparent(sourceId, 'relay', number, index),
+  })
+  return stampEvent(event, { id, route, receivedMs: timeMs }, [subject, payload])
+}
+
+/** A time span in which Pub/Sub of a source could not be heard. `number`: of the first notification heard after it, or lower. */
+export type Gap = { readonly fromMs: number; readonly toMs: number; readonly cause: GapCause; readonly number: number }
+
+type AnnouncerOptions = Pick<SourceOptions, 'ownIndex' | 'metrics' | 'log' | 'now'> & {
+  readonly relayId: string
+  readonly patterns: readonly string[]
+  /** Takes notices as if they had been heard. */
+  readonly intake: Pick<JournalIntake, 'hear' | 'written'>
+}
+
+/** Sends the relay's own notices (parked notifications, gaps) through the journal, as if they had been heard on Pub/Sub. */
+export function createAnnouncer({ relayId, patterns, ownIndex, intake, metrics, log, now }: AnnouncerOptions) {
+  const toHeard = (sourceId: string, notice: Notice, number: number, index: number): Heard => {
+    const origin = { sourceId, number, index, timeMs: now() }
+    const packet = formatNotice(notice)
+    const stamped = stampNotice(packet, origin)
+    return { stamped, entry: { ...origin, route: stamped.route.name, channel: noticeChannel(sourceId), packet } }
+  }
+  const gapOf = (sourceId: string, { fromMs, toMs, cause }: Omit<Gap, 'number'>) => ({
+    source: sourceId,
+    relay: relayId,
+    from: new Date(fromMs).toISOString(),
+    to: new Date(toMs).toISOString(),
+    cause,
+    patterns: [...patterns],
+  })
+  /** Resolves when the notice is in the journal, or the journal cannot be written. `number`: one that nothing else of the source has. */
+  const announce = (sourceId: string, notice: Notice, number: number): Promise<void> => {
+    const { stamped, entry } = toHeard(sourceId, notice, number, ownIndex)
+    intake.hear(stamped, entry)
+    return intake.written()
+  }
+
+  return {
+    announce,
+    announceGap(sourceId: string, gap: Gap): void {
+      const payload = gapOf(sourceId, gap)
+      const { from, to, cause } = payload
+      metrics.gaps.inc({ source: sourceId, cause })
+      metrics.gapSeconds.inc({ source: sourceId }, Math.max(0, gap.toMs - gap.fromMs) / 1000)
+      log.warn(
+        { code: 'relay.pubsub.gap', source: sourceId, from, to, cause },
+        'The relay could not hear Pub/Sub for a time span (a gap)',
+      )
+      void announce(sourceId, { subType: 'gap', payload }, gap.number)
+    },
+    /** Makes the notice of a gap from discarded notifications. `number`: the relay's own, since Redis may be away. */
+    toGap(lost: Lost, number: number): Heard {
+      metrics.gaps.inc({ source: lost.sourceId, cause: lost.cause })
+      const payload = {
+        ...gapOf(lost.sourceId, lost),
+        ...(lost.lost > 0 ? { lost: lost.lost } : {}),
+        ...(lost.route === '' ? {} : { route: lost.route }),
+      }
+      return toHeard(lost.sourceId, { subType: 'gap', payload }, number, unaskedIndex(ownIndex))
+    },
+  }
+}
+
+export type Announcer = ReturnType<typeof createAnnouncer>
