@@ -113,7 +113,7 @@ export async function receiveAll(
   server: Awaited<ReturnType<typeof useSqs>>,
   route: string,
   count: number,
-  timeoutMs = 20_000,
+  timeoutMs = 40_000,
 ): Promise<Notification[]> {
   const QueueUrl = server.url(route)
   const received: Notification[] = []
