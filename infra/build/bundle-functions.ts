@@ -146,7 +146,8 @@ function openApiDocument(document: string): Plugin {
         loader: 'js',
       }))
       // The schemas of answers are for the document only.
-      build.onLoad({ filter: /\/src\/api\/schemas\/[^/]+\.ts$/ }, async ({ path }) => {
+      build.onLoad({ filter: /\/src\/answers\/[^/]+\.ts$/ }, async ({ path }) => {
+        if (path.endsWith('/index.ts')) return undefined
         const names = [...(await readFile(path, 'utf8')).matchAll(/^export const (\w+)/gm)].map(([, name]) => name)
         return { contents: names.map((name) => `export const ${name} = undefined`).join('\n'), loader: 'js' }
       })
