@@ -3,18 +3,20 @@ import { Hono, type MiddlewareHandler } from 'hono'
 import { answerError, ApiError, type Log, logToConsole, problem, problemResponse } from './errors.ts'
 import { etag } from 'hono/etag'
 import { methodNotAllowed } from 'hono/method-not-allowed'
-import type { Reads } from '../store/index.ts'
+import type { AbandonRule, Reads } from '../store/index.ts'
 import { agents } from './agents.ts'
 import { type ApiEnv, requireToken, type TokenSources } from './auth.ts'
 import { campaigns, dialers } from './campaigns.ts'
 import { cdrs } from './cdrs.ts'
+import { changes, events, type EventsOptions } from './changes.ts'
 import { gaps, relays } from './gaps.ts'
-import { health } from './health.ts'
+import { config, health } from './health.ts'
 import { openApi } from './openapi.ts'
 import { kinds, other } from './kinds.ts'
 import { maskAnswers } from './mask.ts'
 import { parked } from './parked.ts'
 import { type ReplayOptions, replays } from './replays.ts'
+import { ABANDON_RULE, wall } from './wall.ts'
 
 const METHODS = ['GET', 'HEAD']
 const SENT_HEADERS = ['Authorization', 'If-None-Match', 'Last-Event-ID']
@@ -59,6 +61,10 @@ export type ApiOptions = {
   readonly corsOrigin?: string
   /** How replays are started. Default: they are answered with 503. */
   readonly replay?: ReplayOptions
+  /** How `GET /events` streams changes. Default: not at all, since a platform may charge each second of a stream. */
+  readonly events?: EventsOptions
+  /** Which calls count as abandoned. Default: CDRs without an extension that ended with `hungup` or `callee_hungup`, of those and the answered ones; 3 % at most. */
+  readonly abandoned?: Partial<AbandonRule>
   /** Unix ms. Default `Date.now`. */
   readonly now?: () => number
   /** Writes unexpected errors, masked. Default: JSON lines on standard error. */
@@ -83,6 +89,8 @@ export function createApi({
   tokens,
   corsOrigin,
   replay,
+  events: eventsOptions,
+  abandoned,
   now = Date.now,
   log = logToConsole,
 }: ApiOptions): Hono<ApiEnv> {
@@ -98,6 +106,8 @@ export function createApi({
   app.use(requireToken({ token, tokens }))
   app.use(refuseFaults)
   app.use(methodNotAllowed({ app, onMethodNotAllowed: (_, methods) => notAllowed(methods) }))
+  // It goes on for minutes: neither an ETag nor a copy can be made of it.
+  app.route('/events', events(read, eventsOptions, now))
   app.use(etag({ weak: true, retainedHeaders: KEPT_AT_304 }))
   app.use(async (c, next) => {
     await next()
@@ -108,6 +118,8 @@ export function createApi({
   app.route('/agents', agents(read))
   app.route('/campaigns', campaigns(read))
   app.route('/cdrs', cdrs(read))
+  app.route('/changes', changes(read))
+  app.route('/config', config({ events: eventsOptions !== undefined, replays: replay !== undefined }))
   app.route('/dialers', dialers(read))
   app.route('/gaps', gaps(read))
   app.route('/kinds', kinds(read))
@@ -115,6 +127,7 @@ export function createApi({
   app.route('/parked', parked(read))
   app.route('/relays', relays(read))
   app.route('/replays', replays(read, replay, now))
+  app.route('/wall', wall(read, { ...ABANDON_RULE, ...abandoned }))
   app.get('/openapi.json', ...openApi(app))
   return app
 }

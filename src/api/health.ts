@@ -2,7 +2,9 @@ import { Hono } from 'hono'
 import { describeRoute, resolver } from 'hono-openapi'
 import * as v from 'valibot'
 import type { Reads } from '../store/index.ts'
-import { problemAs } from './describe.ts'
+import { ROLES, type ApiEnv } from './auth.ts'
+import { describe, problemAs } from './describe.ts'
+import { query } from './query.ts'
 
 const HealthAnswer = v.pipe(
   v.object({
@@ -53,6 +55,34 @@ export function health(read: Reads, now: () => number): Hono {
       return c.json({ status: 'ok', store: 'ok' }, 200, {
         'cache-control': 'no-store',
       })
+    },
+  )
+}
+
+const Config = v.pipe(
+  v.object({
+    name: v.pipe(v.string(), v.description('The name of the token.')),
+    role: v.pipe(v.picklist(ROLES), v.description('What the token may do: `operate` may write.')),
+    events: v.pipe(v.boolean(), v.description('`GET /events` streams changes; if false, poll `GET /changes`.')),
+    replays: v.pipe(v.boolean(), v.description('`POST /replays` can send parked notifications again.')),
+  }),
+  v.metadata({ ref: 'Config' }),
+)
+
+/** `GET /config`: what this API offers, and to whom it speaks. */
+export function config(offers: { readonly events: boolean; readonly replays: boolean }): Hono<ApiEnv> {
+  return new Hono<ApiEnv>().get(
+    '/',
+    describe({
+      summary: 'What this API offers',
+      description: 'Tells a client how to follow changes, and what its token may do.',
+      tag: 'service',
+      answer: Config,
+    }),
+    query(),
+    (c) => {
+      const { name, role } = c.get('caller')
+      return c.json({ name, role, ...offers } satisfies v.InferOutput<typeof Config>)
     },
   )
 }

@@ -1,5 +1,5 @@
 import { maskPayload, maskText } from '../protocol/index.ts'
-import type { MiddlewareHandler } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import type { ApiEnv } from './auth.ts'
 import { problem } from './errors.ts'
 
@@ -57,16 +57,19 @@ const STATS_FIELDS = new Set([
  */
 export const maskAnswers: MiddlewareHandler<ApiEnv> = async (c, next) => {
   await next()
-  const isMasked = c.get('caller').role === 'masked' || c.req.query('masked') === 'true'
-  if (!isMasked || !c.res.ok || c.req.path === '/openapi.json') return
+  if (!isMasked(c) || !c.res.ok || c.req.path === '/openapi.json') return
   c.res = new Response(JSON.stringify(maskAnswer(await c.res.json())), {
     status: c.res.status,
     headers: { 'content-type': 'application/json' },
   })
 }
 
+/** Whether personal data is masked in the answer to this request. */
+export const isMasked = (c: Context<ApiEnv>): boolean =>
+  c.get('caller').role === 'masked' || c.req.query('masked') === 'true'
+
 /** A copy of an answer without personal data, of the same shape. */
-function maskAnswer(value: unknown, name = ''): unknown {
+export function maskAnswer(value: unknown, name = ''): unknown {
   if (RAW.has(name)) return null
   // As many as there are, and nothing of any of them.
   if (name === 'callees' && Array.isArray(value)) return value.map(() => ({ number: null, contact_ref: null }))

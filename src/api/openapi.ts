@@ -41,6 +41,7 @@ export function openApi(app: Hono<ApiEnv>) {
           description: 'Campaigns: state, history, counters, and the contacts that will be dialled next.',
         },
         { name: 'cdrs', description: 'Call detail records of the last days, newest first.' },
+        { name: 'changes', description: 'What has changed, as it happens.' },
         { name: 'dialers', description: 'Diallers and their state: started, stopping, stopped.' },
         { name: 'gaps', description: 'Time spans in which Pub/Sub could not be heard.' },
         { name: 'kinds', description: 'The latest values of kinds of your own.' },
@@ -51,6 +52,7 @@ export function openApi(app: Hono<ApiEnv>) {
         { name: 'parked', description: 'Notifications parked by the relay and by the functions.' },
         { name: 'relays', description: 'The relays, and when each was last ready.' },
         { name: 'replays', description: 'Jobs that send parked notifications through their functions again.' },
+        { name: 'wall', description: 'The call centre now, in one answer.' },
         { name: 'service', description: 'The API itself.' },
       ],
       components: {

@@ -9,7 +9,8 @@ import { textOr } from './effect.ts'
 const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~'
 
 export const QUARTER_MS = 900_000
-export const DAY_MS = 24 * 3600_000
+export const HOUR_MS = 3600_000
+export const DAY_MS = 24 * HOUR_MS
 
 /** The id of a CDR, of a digest in hexadecimal digits: 59 bits of it. */
 export function toCdrId(digest: string): string {

@@ -34,6 +34,24 @@ export type CdrFilter = PageRequest & {
   readonly endReason?: string | undefined
 }
 
+/** Which calls count as abandoned, and of how many. */
+export type AbandonRule = {
+  /** The end reasons of CDRs without an extension. */
+  readonly reasons: readonly string[]
+  /** `answered`: of those and the answered ones. `cdrs`: of all. */
+  readonly of: 'answered' | 'cdrs'
+  /** A rate above it is too high: 0.03. */
+  readonly threshold: number
+}
+
+export type ChangesFilter = {
+  /** The `cursor` of a former answer. Absent: only the present cursor is asked for. */
+  readonly after?: string | undefined
+  /** `agents` or `agents/status`. */
+  readonly type?: string | undefined
+  readonly reference?: string | undefined
+}
+
 export type GapFilter = PageRequest & {
   readonly source?: string | undefined
   /** `to`, unix ms, included. */

@@ -17,9 +17,12 @@ import {
   relayParked,
   step,
   toEffect,
+  type AbandonRule,
   type Effect,
+  type Figures,
   type Reads,
   type StoreEvent,
+  type Wall,
 } from '../../src/store/index.ts'
 import { BASE_MS, toEvent } from '../store/events.ts'
 
@@ -62,6 +65,28 @@ export async function look(reads: Reads, { name, args }: Pick<Read, 'name' | 'ar
   return (reads[name] as (...args: readonly unknown[]) => Promise<unknown>)(...actual)
 }
 
+const RULE: AbandonRule = { reasons: ['hungup'], of: 'answered', threshold: 0.03 }
+const QUARTER_MS = 900_000
+const HOUR_AGO = new Date(Math.floor((BASE_MS + NOW * 1000 - 4 * QUARTER_MS) / QUARTER_MS) * QUARTER_MS).toISOString()
+const NO_FIGURES = { ...TODAY, abandoned: { rate: null, numerator: 0, denominator: 0 } }
+const figures = (own: Partial<Figures> = {}) => ({
+  today: { ...NO_FIGURES, ...own },
+  last_hour: { ...NO_FIGURES, since: HOUR_AGO, ...own },
+})
+const EMPTY_WALL: Wall = {
+  at: iso(NOW),
+  totals: { campaigns: {}, agents: {}, calls: 0, unsure: 0, ...figures() },
+  abandon_rate: {
+    formula: 'abandoned / (answered + abandoned); abandoned: CDRs without an extension that ended with hungup',
+    threshold: 0.03,
+    approximate: true,
+  },
+  campaigns: [],
+  agents: [],
+}
+const wallOf = (own: Partial<Wall>, totals: Partial<Wall['totals']>) =>
+  read('wall', [RULE], { ...EMPTY_WALL, ...own, totals: { ...EMPTY_WALL.totals, ...totals } })
+
 /** The result of each read from an empty database. */
 export const NOTHING: Readonly<Record<string, unknown>> = {
   agents: { items: [], next: null },
@@ -83,6 +108,8 @@ export const NOTHING: Readonly<Record<string, unknown>> = {
   gaps: { items: [], next: null },
   relays: [],
   dialers: [],
+  changes: { items: [], cursor: '0-0', more: false, reset: false },
+  wall: EMPTY_WALL,
   ping: undefined,
 } satisfies Record<ReadName, unknown>
 
@@ -162,6 +189,10 @@ const OF_CDRS = {
   average_talk_time: 45,
   average_hold_time: 4,
 }
+const ANSWERED = figures({
+  ...(({ since: _, ...own }) => own)(OF_CDRS),
+  abandoned: { rate: 0, numerator: 0, denominator: 1 },
+})
 
 const GAP = { source: 'main', relay: 'r1', from: iso(-3), cause: 'reconnect', patterns: ['enigma:*'] }
 export const gap = (at: number, more: Partial<RelayGap> = {}) =>
@@ -220,6 +251,16 @@ export const CONTRACTS: Readonly<Record<string, Contract>> = {
     reads: [
       read('agent', ['1002'], { ref: '1002', states: [STATE], call: null, call_unsure: false, calls: [], stats: [] }),
       read('agents', [], { items: [{ ref: '1002', states: [STATE], call: null, call_unsure: false }], next: null }),
+      read('changes', [], {
+        items: [],
+        cursor: expect.stringMatching(/^\d+-\d+$/) as string,
+        more: false,
+        reset: false,
+      }),
+      wallOf(
+        { agents: [{ ref: '1002', status: 'wrapup', since: iso(2), campaign_ref: 'c1' }] },
+        { agents: { wrapup: 1 } },
+      ),
     ],
   },
   agentCall: {
@@ -326,6 +367,12 @@ export const CONTRACTS: Readonly<Record<string, Contract>> = {
         stats: [],
         counts: [{ hour: HOUR, end_reason: 'hungup', count: 1 }],
       }),
+      wallOf(
+        {
+          campaigns: [{ ref: 'c1', status: null, since: null, agents: {}, calls: 0, ...ANSWERED }],
+        },
+        { campaigns: { unknown: 1 }, ...ANSWERED },
+      ),
     ],
   },
   dialPreview: {

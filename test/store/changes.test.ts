@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { agentStatus, type Effect } from '../../src/store/index.ts'
+import { agentStatus, campaignStatus, type ChangesFilter, type Effect } from '../../src/store/index.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
 import { toEvent } from './events.ts'
@@ -14,6 +14,7 @@ async function useChanges() {
     commit: (...effects: Effect[]) => store.commit({ effects, done: new Map() }),
     readChanges: async () =>
       ((await client.xRange('enigma:changes', '-', '+')) ?? []).map(({ message }) => ({ ...message })),
+    read: (filter?: ChangesFilter) => store.read.changes(filter),
     client,
   }
 }
@@ -29,4 +30,68 @@ test('a commit of more changes than fit says how many, and the stream does not g
   await commit(status('wrapup', 1_000))
   // Redis trims whole nodes of a hundred.
   expect(await client.xLen('enigma:changes')).toBeLessThan(4_200)
+})
+
+test('changes are read behind a cursor, in order, of a kind and of a reference', async () => {
+  const { commit, read } = await useChanges()
+  const { cursor } = await read()
+  expect(cursor).toBe('0-0')
+  await commit(status('available', 1))
+  const first = await read()
+  await commit(status('busy', 2), status('busy', 3, '1003'))
+  await commit(campaignStatus(toEvent('campaigns', 'status', 'c1', { status: 'started' }, 4)))
+  const page = await read({ after: first.cursor })
+  expect(page).toMatchObject({ more: false, reset: false })
+  expect(page.items.map(({ type, ref, campaign_ref, state }) => [type, ref, campaign_ref, state])).toEqual([
+    ['agents/status', '1002', 'c1', 'busy'],
+    ['agents/status', '1003', 'c1', 'busy'],
+    ['campaigns/status', 'c1', null, 'started'],
+  ])
+  expect(page.items[0]).toMatchObject({ source: 'main', transport: 'pubsub', notification_id: expect.any(String) })
+  const refsOf = async (filter: ChangesFilter) =>
+    (await read({ after: first.cursor, ...filter })).items.map(({ type, ref }) => `${type} ${ref}`)
+  expect(await refsOf({ type: 'campaigns' })).toEqual(['campaigns/status c1'])
+  expect(await refsOf({ type: 'agents/status', reference: '1003' })).toEqual(['agents/status 1003'])
+  expect(await refsOf({ type: 'agents/stat' })).toEqual([])
+  // Filtered or not, the cursor goes on, and nothing comes twice.
+  expect(await read({ after: page.cursor })).toEqual({ items: [], cursor: page.cursor, more: false, reset: false })
+  expect((await read({ after: first.cursor, type: 'none' })).cursor).toBe(page.cursor)
+})
+
+test('a cursor whose changes may be gone says so, and goes on from the end', async () => {
+  const { commit, read, client } = await useChanges()
+  await commit(status('available', 1))
+  const { cursor: old } = await read()
+  // The stream began behind the cursor.
+  expect(await read({ after: '0-0' })).toEqual({ items: [], cursor: old, more: false, reset: true })
+  await commit(status('busy', 2))
+  await client.del('enigma:changes')
+  expect(await read({ after: old })).toEqual({ items: [], cursor: '0-0', more: false, reset: true })
+  await commit(status('wrapup', 3))
+  const { cursor } = await read()
+  expect(await read({ after: old })).toEqual({ items: [], cursor, more: false, reset: true })
+  // A commit of more changes than are listed.
+  await commit(...Array.from({ length: 30 }, (_, at) => status('busy', at + 10, String(at).repeat(400))))
+  expect(await read({ after: cursor })).toMatchObject({ items: [], reset: true })
+  await expect(read({ after: 'x' })).rejects.toMatchObject({ code: 'store.cursor.invalid' })
+})
+
+test('a page of large commits is as large as a reply may be, and says that there are more', async () => {
+  const { commit, read } = await useChanges()
+  await commit(status('available', 1))
+  let { cursor } = await read()
+  const refs = Array.from({ length: 150 }, (_, at) => `${at}-`.padEnd(400, 'x'))
+  for (const [at, ref] of refs.entries())
+    await commit(...Array.from({ length: 20 }, (_, nth) => status('busy', 2 + at * 20 + nth, `${ref}${nth}`)))
+  const found: string[] = []
+  let [requests, isMore] = [0, true]
+  for (; isMore; requests++) {
+    const page = await read({ after: cursor })
+    expect(page.reset).toBe(false)
+    found.push(...page.items.map(({ ref }) => ref))
+    cursor = page.cursor
+    isMore = page.more
+  }
+  expect(found).toEqual(refs.flatMap((ref) => Array.from({ length: 20 }, (_, nth) => `${ref}${nth}`)))
+  expect(requests).toBeGreaterThan(2)
 })

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { agentStatus, cdr } from '../../src/store/index.ts'
+import { agentCall, agentStatus, campaignStatus, cdr, relayGap } from '../../src/store/index.ts'
 import { dayOf } from '../../src/store/reads/figures.ts'
 import { useStore } from '../support/store.ts'
 import { BASE_MS, nextId, toEvent } from './events.ts'
@@ -67,4 +67,109 @@ test.each([
   ['Pacific/Kiritimati', '2026-11-29T09:59:59Z', '2026-11-28T10:00:00Z', '2026-11-29T10:00:00Z'],
 ])('the day of %s at %s is from %s to %s', (timeZone, at, from, to) => {
   expect(dayOf(timeZone, Date.parse(at))).toEqual({ fromMs: Date.parse(from), toMs: Date.parse(to) })
+})
+
+const RULE = { reasons: ['hungup', 'callee_hungup'], of: 'answered', threshold: 0.03 } as const
+
+test('the wall counts abandoned calls by its rule, today and in the last hour', async () => {
+  const nowMs = Date.UTC(2026, 0, 31, 12, 7)
+  const { store } = await useStore({ now: () => nowMs })
+  const tried = (callRef: string, minutesAgo: number, own: Record<string, unknown>) =>
+    cdr(
+      toEvent(
+        'campaigns',
+        'cdr',
+        undefined,
+        { call_ref: callRef, dialed_at: nowMs / 1_000 - minutesAgo * 60, ref: 'c1', ...own },
+        1,
+        { transport: 'list', id: nextId(), timeMs: nowMs },
+      ),
+    )
+  const answered = { extension: '1', end_reason: 'hungup', call_time: 30, hold_time: 4 }
+  const nobody = { extension: null, end_reason: 'callee_hungup', call_time: 0 }
+  await store.commit({
+    effects: [
+      ...[1, 2, 3].map((at) => tried(`a${at}`, at, answered)),
+      tried('b', 5, nobody),
+      tried('c', 66, { ...nobody, end_reason: 'hungup' }),
+      tried('d', 68, nobody),
+      tried('busy', 5, { ...nobody, end_reason: 'busy' }),
+      tried('revised', 5, nobody),
+    ],
+    done: DONE,
+  })
+  // A revision that names an agent is abandoned no longer.
+  await store.commit({ effects: [tried('revised', 5, answered)], done: DONE })
+  const { campaigns, totals, abandon_rate } = await store.read.wall(RULE)
+  const lastHour = { cdrs: 7, answered: 4, abandoned: { rate: 0.3333, numerator: 2, denominator: 6 } }
+  expect(campaigns).toMatchObject([
+    {
+      ref: 'c1',
+      last_hour: { since: '2026-01-31T11:00:00.000Z', ...lastHour },
+      today: { cdrs: 8, abandoned: { rate: 0.4286, numerator: 3, denominator: 7 } },
+    },
+  ])
+  expect(totals.last_hour).toMatchObject(lastHour)
+  expect(abandon_rate).toEqual({
+    formula:
+      'abandoned / (answered + abandoned); abandoned: CDRs without an extension that ended with hungup or callee_hungup',
+    threshold: 0.03,
+    approximate: true,
+  })
+  const { totals: byAll } = await store.read.wall({ ...RULE, of: 'cdrs', reasons: ['hungup'] })
+  expect(byAll.today.abandoned).toEqual({ rate: 0.125, numerator: 1, denominator: 8 })
+})
+
+test('the wall shows each agent once, by the latest state that is not offline, with its call', async () => {
+  const { store } = await useStore()
+  const commit = (...effects: Parameters<typeof store.commit>[0]['effects']) => store.commit({ effects, done: DONE })
+  await commit(status('1', 'busy', 'c1', 1), status('1', 'offline', 'c2', 5), status('2', 'offline', 'c1', 2))
+  await commit(agentCall(toEvent('agents', 'call', '1', { call_ref: '77', number: '27821234567' }, 2)))
+  await commit(campaignStatus(toEvent('campaigns', 'status', 'c1', { status: 'started' }, 3)))
+  const { agents, campaigns, totals } = await store.read.wall(RULE)
+  expect(agents).toEqual([
+    {
+      ref: '1',
+      status: 'busy',
+      since: new Date(BASE_MS + 1_000).toISOString(),
+      campaign_ref: 'c1',
+      call: { call_ref: '77', direction: 'outbound', since: new Date(BASE_MS + 2_000).toISOString() },
+    },
+    { ref: '2', status: 'offline', since: new Date(BASE_MS + 2_000).toISOString(), campaign_ref: 'c1' },
+  ])
+  expect(campaigns).toMatchObject([{ ref: 'c1', status: 'started', agents: { busy: 1, offline: 1 }, calls: 1 }])
+  expect(totals).toMatchObject({ agents: { busy: 1, offline: 1 }, campaigns: { started: 1 }, calls: 1, unsure: 0 })
+  // A gap of Pub/Sub: what is from before it may have changed unheard.
+  const payload = {
+    source: 'main',
+    relay: 'r1',
+    from: '',
+    to: new Date(BASE_MS + 9_000).toISOString(),
+    cause: 'reconnect',
+    patterns: [],
+  }
+  await commit(relayGap(toEvent('relay', 'gap', 'main', payload, 9, { transport: 'relay' })))
+  const unsure = await store.read.wall(RULE)
+  expect(unsure.agents).toMatchObject([{ unsure: true, call: { unsure: true } }, { unsure: true }])
+  expect(unsure.campaigns).toMatchObject([{ unsure: true }])
+  expect(unsure.totals.unsure).toBe(2)
+})
+
+test('the wall takes one request, and another only for who was heard of for the first time', async () => {
+  const { store, proxy } = await useStore()
+  const commit = (...refs: string[]) =>
+    store.commit({ effects: refs.map((ref) => status(ref, 'busy', 'c1')), done: DONE })
+  await commit('1', '2')
+  const requestsOf = async (run: () => Promise<unknown>) => {
+    const before = proxy.seen.requests
+    await run()
+    return proxy.seen.requests - before
+  }
+  expect(await requestsOf(() => store.read.wall(RULE))).toBe(2)
+  expect(await requestsOf(() => store.read.wall(RULE))).toBe(1)
+  await commit('3')
+  const refs: string[] = []
+  expect(await requestsOf(async () => refs.push(...(await store.read.wall(RULE)).agents.map(({ ref }) => ref)))).toBe(2)
+  expect(refs).toEqual(['1', '2', '3'])
+  expect(await requestsOf(() => store.read.wall(RULE))).toBe(1)
 })

@@ -64,7 +64,9 @@ export function cdr(event: StoreEvent<Cdr>): Effect {
         id_of_event: plain(event.id),
         ...kept,
         campaign: plain(campaign ?? ''),
-        counts: [reason, ...(isAnswered ? [1, talk, hold] : [])].join(FIELD_SEPARATOR),
+        counts: [reason, ...(isAnswered ? [1, talk, hold] : extension === null ? ['', '', '', 1] : [])].join(
+          FIELD_SEPARATOR,
+        ),
         change: toChange(event, {
           kind: 'campaigns/cdr',
           ref: campaign ?? '',

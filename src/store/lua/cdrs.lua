@@ -118,8 +118,8 @@ local function write_index()
   for _, number in ipairs(quarter_order) do write_quarter(number) end
 end
 
--- Figures of a campaign and a day (UTC): for each quarter of an hour how many CDRs there were of each end reason, and how many of them were
--- answered, with their times. End reasons are an open set: from some number on they are counted together.
+-- Figures of a campaign and a day (UTC): for each quarter of an hour how many CDRs were answered, with their times, how many CDRs there were of
+-- each end reason, and how many of those named no agent. End reasons are an open set: from some number on they are counted together.
 local MAX_REASONS, FIGURES_SECONDS = 30, ttl.cdr + 86400
 local function figures_of(counted)
   local quarter, campaign = string.match(counted, '^(%d+)' .. FIELD .. '([^' .. FIELD .. ']*)')
@@ -129,36 +129,42 @@ local function figures_of(counted)
   open_field(k, 'registered')
   return open_field(k, own), own
 end
+-- A list of end reasons and how many there were of each, with one more or less of them.
+local function count_reason(list, reason, by)
+  local counts, is_known, is_full = entries_of(list), false, false
+  for i = 1, #counts - 1, 2 do
+    if counts[i] == reason then is_known = true end
+    is_full = i > 2 * MAX_REASONS - 2
+  end
+  if not is_known and is_full then reason = 'more' end
+  local kept, is_counted = {}, false
+  for i = 1, #counts - 1, 2 do
+    local count = tonumber(counts[i + 1])
+    if counts[i] == reason then
+      count, is_counted = count + by, true
+    end
+    if count > 0 then
+      kept[#kept + 1], kept[#kept + 2] = counts[i], string.format('%.0f', count)
+    end
+  end
+  if not is_counted and by > 0 then
+    kept[#kept + 1], kept[#kept + 2] = reason, '1'
+  end
+  return table.concat(kept, ENTRY)
+end
 local function count_cdr(counted, by)
   local figures, field = figures_of(counted)
-  local quarter, _, reason, answered, talk, hold = unpack(parts_of(counted, FIELD))
+  local quarter, _, reason, answered, talk, hold, without_agent = unpack(parts_of(counted, FIELD))
   quarter = tonumber(quarter)
   -- Hours are kept that have a part within the time for which CDRs are.
   if not figures or (quarter + 4) * QUARTER_MS <= oldest('cdr') then return end
-  local sums, reasons = {}, {}
-  local held = parts_of(figures.fields[field] or '', SEP)
-  for i, value in ipairs({ answered or 0, talk or 0, hold or 0 }) do
-    sums[i] = string.format('%.14g', math.max(0, (tonumber(held[i] or '') or 0) + by * tonumber(value)))
+  local held, sums = parts_of(figures.fields[field] or '', SEP), {}
+  for i, value in ipairs({ answered or '', talk or '', hold or '' }) do
+    sums[i] = string.format('%.14g', math.max(0, (tonumber(held[i] or '') or 0) + by * (tonumber(value) or 0)))
   end
-  local pairs_of, is_known, known = entries_of(held[4]), false, 0
-  for i = 1, #pairs_of - 1, 2 do
-    if pairs_of[i] == reason then is_known = true end
-    known = known + 1
-  end
-  if not is_known and known >= MAX_REASONS then reason, is_known = 'more', false end
-  for i = 1, #pairs_of - 1, 2 do
-    local count = tonumber(pairs_of[i + 1])
-    if pairs_of[i] == reason then
-      count, is_known = count + by, true
-    end
-    if count > 0 then
-      reasons[#reasons + 1], reasons[#reasons + 2] = pairs_of[i], string.format('%.0f', count)
-    end
-  end
-  if not is_known and by > 0 then
-    reasons[#reasons + 1], reasons[#reasons + 2] = reason, '1'
-  end
-  set(figures, field, table.concat({ sums[1], sums[2], sums[3], table.concat(reasons, ENTRY) }, SEP), FIGURES_SECONDS)
+  sums[4], sums[5] = count_reason(held[4], reason, by), held[5] or ''
+  if without_agent then sums[5] = count_reason(sums[5], reason, by) end
+  set(figures, field, table.concat(sums, SEP), FIGURES_SECONDS)
 end
 
 -- A CDR as it is kept: digest, seconds from receipt until it was written, what it is counted as, then the event: id, time (unix ms; with a `+`

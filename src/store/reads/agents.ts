@@ -94,7 +94,7 @@ function toCall(entry: string): Call {
   return { ...call, stale: rank === STALE }
 }
 
-function toAgent(
+export function toAgent(
   { now, callLimitSeconds }: ReadOptions,
   ref: string,
   fields: Map<string, string>,

@@ -19,7 +19,7 @@ import {
 
 type Of = 'campaign' | 'dialer'
 
-const toCampaign = (of: Of, ref: string, fields: Map<string, string>, gaps: GapMarks): Campaign => ({
+export const toCampaign = (of: Of, ref: string, fields: Map<string, string>, gaps: GapMarks): Campaign => ({
   ref,
   status: fields.get('status') ?? null,
   since: fields.get('since') ?? null,

@@ -1,6 +1,7 @@
 import { parseDocument, parseEntries, SEPARATOR } from '../document.ts'
 import { DAY_MS, QUARTER_MS } from '../terms.ts'
-import type { HourCount, Today } from '../../answers/index.ts'
+import type { Figures, HourCount, Today } from '../../answers/index.ts'
+import type { AbandonRule } from '../types.ts'
 
 /** Counts and sums of a campaign's CDRs in a quarter of an hour of `dialed_at`, as `lua/cdrs.lua` keeps them. */
 export type Quarter = {
@@ -12,6 +13,8 @@ export type Quarter = {
   readonly hold: number
   /** End reason → how many. */
   readonly reasons: ReadonlyMap<string, number>
+  /** The same of those that name no agent. */
+  readonly withoutAgent: ReadonlyMap<string, number>
 }
 
 /** The document of a campaign, by its name in keys, and a day (UTC, counted from 1970). */
@@ -34,17 +37,20 @@ export function readQuarters(days: readonly number[], documents: readonly unknow
 }
 
 function toQuarter(startMs: number, value: string): Quarter {
-  const [answered, talk, hold, reasons] = value.split(SEPARATOR)
-  const texts = parseEntries(reasons)
+  const [answered, talk, hold, reasons, withoutAgent] = value.split(SEPARATOR)
   return {
     startMs,
     answered: Number(answered),
     talk: Number(talk),
     hold: Number(hold),
-    reasons: new Map(
-      texts.flatMap((text, at) => (at % 2 === 0 ? [[text, Number(texts[at + 1])] as [string, number]] : [])),
-    ),
+    reasons: toCounts(reasons),
+    withoutAgent: toCounts(withoutAgent),
   }
+}
+
+function toCounts(list: string | undefined): Map<string, number> {
+  const texts = parseEntries(list)
+  return new Map(texts.flatMap((text, at) => (at % 2 === 0 ? [[text, Number(texts[at + 1])] as const] : [])))
 }
 
 /** How many CDRs there were of each end reason in each hour from that of `sinceMs` on. */
@@ -64,11 +70,11 @@ export function toHourCounts(quarters: readonly Quarter[], sinceMs: number): Hou
 
 const toHour = (ms: number): string => `${new Date(ms).toISOString().slice(0, 13)}:00:00Z`
 
-/** The day that it is in a time zone: from when until when, unix ms. */
-export type Day = { readonly fromMs: number; readonly toMs: number }
+/** From when until when, unix ms. */
+export type Span = { readonly fromMs: number; readonly toMs: number }
 
-/** @param timeZone as in the IANA database. @throws RangeError when it is not known */
-export function dayOf(timeZone: string, nowMs: number): Day {
+/** The day that it is in a time zone. @param timeZone as in the IANA database. @throws RangeError when it is not known */
+export function dayOf(timeZone: string, nowMs: number): Span {
   const format = new Intl.DateTimeFormat('en', {
     timeZone,
     hourCycle: 'h23',
@@ -95,21 +101,40 @@ export function dayOf(timeZone: string, nowMs: number): Day {
   return { fromMs: toMoment(day), toMs: toMoment(day + DAY_MS) }
 }
 
-/** Counts and averages of the quarters within a day. */
-export function toToday(quarters: readonly Quarter[], { fromMs, toMs }: Day): Today {
-  const own = quarters.filter(({ startMs }) => startMs >= fromMs && startMs < toMs)
-  const reasons = new Map<string, number>()
-  for (const quarter of own)
-    for (const [reason, count] of quarter.reasons) reasons.set(reason, (reasons.get(reason) ?? 0) + count)
+const within = (quarters: readonly Quarter[], { fromMs, toMs }: Span): Quarter[] =>
+  quarters.filter(({ startMs }) => startMs >= fromMs && startMs < toMs)
+
+/** End reason → how many, in all these quarters. */
+function addUp(quarters: readonly Quarter[], of: 'reasons' | 'withoutAgent'): Map<string, number> {
+  const counts = new Map<string, number>()
+  for (const quarter of quarters)
+    for (const [reason, count] of quarter[of]) counts.set(reason, (counts.get(reason) ?? 0) + count)
+  return counts
+}
+
+/** Counts and averages of the quarters within a span. */
+export function toToday(quarters: readonly Quarter[], span: Span): Today {
+  const own = within(quarters, span)
+  const reasons = addUp(own, 'reasons')
   const sum = (of: 'answered' | 'talk' | 'hold') => own.reduce((total, quarter) => total + quarter[of], 0)
   const answered = sum('answered')
   const average = (of: 'talk' | 'hold') => (answered === 0 ? null : Math.round((10 * sum(of)) / answered) / 10)
   return {
-    since: new Date(fromMs).toISOString(),
+    since: new Date(span.fromMs).toISOString(),
     cdrs: [...reasons.values()].reduce((total, count) => total + count, 0),
     end_reasons: Object.fromEntries([...reasons].toSorted(([a], [b]) => (a < b ? -1 : 1))),
     answered,
     average_talk_time: average('talk'),
     average_hold_time: average('hold'),
   }
+}
+
+/** The same with the abandon rate. */
+export function toFigures(quarters: readonly Quarter[], span: Span, { reasons, of }: AbandonRule): Figures {
+  const figures = toToday(quarters, span)
+  const withoutAgent = addUp(within(quarters, span), 'withoutAgent')
+  const numerator = reasons.reduce((total, reason) => total + (withoutAgent.get(reason) ?? 0), 0)
+  const denominator = of === 'answered' ? figures.answered + numerator : figures.cdrs
+  const rate = denominator === 0 ? null : Math.round((10_000 * numerator) / denominator) / 10_000
+  return { ...figures, abandoned: { rate, numerator, denominator } }
 }

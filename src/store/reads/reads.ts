@@ -1,11 +1,21 @@
-import type { AgentFilter, CdrFilter, GapFilter, PageRequest, ParkedFilter, ParkedQuery } from '../types.ts'
+import type {
+  AgentFilter,
+  CdrFilter,
+  ChangesFilter,
+  GapFilter,
+  PageRequest,
+  ParkedFilter,
+  ParkedQuery,
+} from '../types.ts'
 import { readAgent, readAgents } from './agents.ts'
 import { readCampaign, readCampaigns, readDialers, readPreview } from './campaigns.ts'
 import { readCdr, readCdrs } from './cdrs.ts'
+import { readChanges } from './changes.ts'
 import { readGaps, readOther, readRelays } from './operator.ts'
 import { findParked, readParked, readParkedEntry, readParkedMessages, readReplay, readReplays } from './parked.ts'
 import type { ReadOptions } from './replies.ts'
 import { readKind } from './states.ts'
+import { createWall } from './wall.ts'
 
 /** The reads of the read model. @throws StoreError, also with code `store.cursor.invalid` */
 export type Reads = ReturnType<typeof createReads>
@@ -38,9 +48,13 @@ export function createReads(options: ReadOptions) {
     replay: async (id: string) => (await readReplay(options, id))?.replay ?? null,
     /** A replay with the state that its steps go on from. */
     replayProgress: (id: string) => readReplay(options, id),
+    /** What changed behind a cursor, in order. */
+    changes: (filter?: ChangesFilter) => readChanges(options, filter),
     /** Newest first by `to`. */
     gaps: (filter?: GapFilter) => readGaps(options, filter),
     relays: () => readRelays(options),
+    /** The call centre now: one round trip, the first time two. */
+    wall: createWall(options),
     /** Resolves when the database answers. */
     ping: async (): Promise<void> => {
       await options.upstash.readAll([['PING']])

@@ -1,0 +1,129 @@
+import { Hono } from 'hono'
+import { describeRoute, resolver } from 'hono-openapi'
+import { streamSSE } from 'hono/streaming'
+import * as v from 'valibot'
+import { ChangesPage, type ChangesPage as Page } from '../answers/index.ts'
+import { StoreError, type Reads } from '../store/index.ts'
+import type { ApiEnv } from './auth.ts'
+import { describe, problemAs } from './describe.ts'
+import { problem } from './errors.ts'
+import { isMasked, maskAnswer } from './mask.ts'
+import { query, word } from './query.ts'
+
+/** How the API serves changes as they happen. */
+export type EventsOptions = {
+  /** How often (ms) each stream asks the read model. Default 1,000. */
+  readonly pollMs?: number
+  /** How long (ms) a stream lasts; then the client goes on where it was, and its token is checked again. Default 15 minutes. */
+  readonly limitMs?: number
+  /** Streams at once. Default 100. */
+  readonly maxStreams?: number
+}
+
+/** A comment as often (ms) keeps proxies from ending a stream in which nothing happens. */
+const COMMENT_MS = 15_000
+
+const filters = {
+  type: v.optional(word('Only changes of this kind: `agents/status`, or all kinds of `agents`.')),
+  reference: v.optional(word('Only changes of what has this reference.')),
+}
+const CURSOR = /^\d{1,20}-\d{1,20}$/
+const cursorOf = (description: string) =>
+  v.optional(v.pipe(word(description), v.regex(CURSOR, 'must be the `cursor` of an earlier answer')))
+
+/** `GET /changes` */
+export function changes(read: Reads): Hono<ApiEnv> {
+  return new Hono<ApiEnv>().get(
+    '/',
+    describe({
+      summary: 'What has changed since',
+      description:
+        'The changes behind a cursor, in order: what changed, not how it is now. Ask without `after` first, then read what you show, then ask with ' +
+        'the `cursor` of the last answer every second or two. Where `reset` is true, read everything anew. The last 4,000 writes are kept, for a day.',
+      tag: 'changes',
+      answer: ChangesPage,
+    }),
+    query({
+      after: cursorOf('The `cursor` of the last answer. Without it, the answer has only a cursor.'),
+      ...filters,
+    }),
+    async (c) => c.json(await read.changes(c.req.valid('query'))),
+  )
+}
+
+/** `GET /events`: the same as Server-Sent Events, where the API is a process that lives long enough. */
+export function events(read: Reads, options: EventsOptions | undefined, now: () => number): Hono<ApiEnv> {
+  const { pollMs = 1_000, limitMs = 15 * 60_000, maxStreams = 100 } = options ?? {}
+  let streams = 0
+  return new Hono<ApiEnv>().get(
+    '/',
+    describeRoute({
+      summary: 'Changes as they happen',
+      description:
+        'The changes of `GET /changes` as [Server-Sent Events](https://html.spec.whatwg.org/multipage/server-sent-events.html): each event is called ' +
+        '`changes`, and its data is that answer; its id is the cursor, which `Last-Event-ID` or `after` goes on from. The stream ends by itself from ' +
+        'time to time. `GET /config` tells whether this API has it.',
+      tags: ['changes'],
+      responses: {
+        200: { description: 'The stream', content: { 'text/event-stream': { schema: resolver(v.string()) } } },
+        400: problemAs('A parameter is wrong or unknown; `parameter` names it.'),
+        401: problemAs('The bearer token is missing or wrong.'),
+        404: problemAs('This API serves no events; poll `GET /changes`.'),
+        503: problemAs(
+          'There are too many streams, or the read model does not answer; retry after `Retry-After` seconds.',
+        ),
+      },
+    }),
+    query({ after: cursorOf('The cursor to go on from, if there is no `Last-Event-ID`.'), ...filters }),
+    async (c) => {
+      if (options === undefined) throw problem('not-found', 'This API serves no events; poll GET /changes instead.')
+      if (streams >= maxStreams)
+        throw problem('unavailable', 'There are too many streams; poll GET /changes instead.', {
+          headers: { 'retry-after': '15' },
+        })
+      // Nobody would read the stream.
+      if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': 'text/event-stream' })
+      const { after, ...filter } = c.req.valid('query')
+      const isToMask = isMasked(c)
+      const endMs = now() + limitMs
+      const last = c.req.header('last-event-id') || after
+      if (last !== undefined && !CURSOR.test(last))
+        throw problem('bad-request', 'Last-Event-ID must be the id of an earlier event.')
+      // An error at the beginning is an answer, and not a stream that ends.
+      let page: Page = await read.changes({ ...filter, after: last })
+      streams++
+      return streamSSE(c, async (stream) => {
+        const aborted = new Promise<void>((resolve) => stream.onAbort(resolve))
+        try {
+          let [sentMs, cursor] = [0, '']
+          while (!stream.aborted && now() < endMs) {
+            if (page.items.length > 0 || page.reset || cursor === '') {
+              const data = JSON.stringify(isToMask ? maskAnswer(page) : page)
+              await stream.writeSSE({ event: 'changes', id: page.cursor, data })
+              sentMs = now()
+            } else if (now() - sentMs >= COMMENT_MS) {
+              // An id without data is noted, and no event.
+              await stream.write(`: \nid: ${page.cursor}\n\n`)
+              sentMs = now()
+            }
+            cursor = page.cursor
+            if (!page.more) await Promise.race([aborted, stream.sleep(pollMs)])
+            page = await readOn(read, { ...filter, after: cursor }, page)
+          }
+        } finally {
+          streams--
+        }
+      })
+    },
+  )
+}
+
+/** The next changes; none while the read model does not answer. */
+async function readOn(read: Reads, filter: Parameters<Reads['changes']>[0], { cursor }: Page): Promise<Page> {
+  try {
+    return await read.changes(filter)
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error
+    return { items: [], cursor, more: false, reset: false }
+  }
+}

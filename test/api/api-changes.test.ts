@@ -1,0 +1,103 @@
+import { agentStatus, type ChangesPage, type Wall } from 'enigma-relay/store'
+import { expect, it } from 'vitest'
+import { AUTH, notice, useApi } from './api-world.ts'
+
+const OTHERS = 'jane:operate:operate-token-of-the-test-of-32\njoe:masked:masked-token-of-the-test-of-32-c'
+const as = (token: string) => ({ authorization: `Bearer ${token}` })
+const status = (word: string, ref = '1002') =>
+  agentStatus(notice({ status: word, campaign_ref: '7', ref }, { reference: ref }))
+
+/** Reads events of a stream until there are so many. */
+async function readEvents(response: Response, count: number) {
+  const reader = (response.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream()).getReader()
+  let text = ''
+  const events = () =>
+    text
+      .split('\n\n')
+      .slice(0, -1)
+      .map((block) =>
+        Object.fromEntries(block.split('\n').map((line) => line.split(/: ?(.*)/s, 2) as [string, string])),
+      )
+  while (events().filter(({ event }) => event).length < count) {
+    const { value, done } = await reader.read()
+    if (done) break
+    text += value
+  }
+  return { events: events(), end: () => reader.cancel(), reader }
+}
+
+it('GET /changes gives a cursor first, then what changed since, and a bad cursor is told', async () => {
+  const { commit, json, get } = await useApi()
+  await commit(status('available'))
+  const { cursor, items } = await json<ChangesPage>('/changes')
+  expect(items).toEqual([])
+  await commit(status('busy'))
+  const page = await json<ChangesPage>(`/changes?after=${cursor}&type=agents&reference=1002`)
+  expect(page.items).toMatchObject([{ type: 'agents/status', ref: '1002', campaign_ref: '7', state: 'busy' }])
+  expect(await json<ChangesPage>(`/changes?after=${page.cursor}`)).toMatchObject({ items: [], reset: false })
+  expect(await json<ChangesPage>('/changes?after=1-0')).toMatchObject({ reset: true, cursor: page.cursor })
+  const refused = await get('/changes?after=yesterday')
+  expect([refused.status, await refused.json()]).toMatchObject([400, { parameter: 'after' }])
+})
+
+it('GET /events streams the same, and goes on behind Last-Event-ID', async () => {
+  const { commit, get } = await useApi({ events: { pollMs: 10 } })
+  const response = await get('/events')
+  expect(response.headers.get('content-type')).toBe('text/event-stream')
+  const {
+    events: [begin],
+    end,
+    reader,
+  } = await readEvents(response, 1)
+  expect(begin).toMatchObject({ event: 'changes', id: '0-0' })
+  await commit(status('available'))
+  await reader.read()
+  await end()
+  await commit(status('busy'))
+  await commit(status('wrapup', '1003'))
+  const again = await readEvents(await get('/events?type=agents', { 'last-event-id': begin?.['id'] ?? '' }), 1)
+  expect(JSON.parse(again.events[0]?.['data'] ?? '')).toMatchObject({ reset: true })
+  await again.end()
+  const { cursor } = (await (await get('/changes')).json()) as ChangesPage
+  await commit(status('available'))
+  const third = await readEvents(await get('/events', { 'last-event-id': cursor }), 1)
+  expect(JSON.parse(third.events[0]?.['data'] ?? '')).toMatchObject({ items: [{ ref: '1002', state: 'available' }] })
+  await third.end()
+})
+
+it('a stream that was left is free again, one too many is refused, and each ends after its time', async () => {
+  const { get } = await useApi({ events: { pollMs: 5, maxStreams: 1, limitMs: 60_000 } })
+  const first = await readEvents(await get('/events'), 1)
+  const refused = await get('/events')
+  expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '15'])
+  await first.end()
+  await expect.poll(async () => (await get('/events')).status).toBe(200)
+
+  const short = await useApi({ events: { pollMs: 5, limitMs: 50 } })
+  const { reader } = await readEvents(await short.get('/events'), 1)
+  while (!(await reader.read()).done) continue
+  // Who only asks whether it is there holds no stream.
+  for (let times = 0; times < 3; times++)
+    expect((await short.app.request('/events', { method: 'HEAD', headers: AUTH })).status).toBe(200)
+})
+
+it('an API without events says so, and /config tells a client what there is and what its token may do', async () => {
+  const { get, app, json } = await useApi({ tokens: OTHERS })
+  expect((await get('/events')).status).toBe(404)
+  expect(await json('/config')).toEqual({ name: 'api-token', role: 'read', events: false, replays: false })
+  const jane = await app.request('/config', { headers: as('operate-token-of-the-test-of-32') })
+  expect(await jane.json()).toMatchObject({ name: 'jane', role: 'operate' })
+  const offering = await useApi({ events: {}, replay: { commit: async () => {}, sendStep: async () => {} } })
+  expect(await offering.json('/config')).toMatchObject({ events: true, replays: true })
+})
+
+it('GET /wall answers for 2,000 agents with less than 300 kB, and masks nothing that it does not show', async () => {
+  const { commit, json, app } = await useApi({ tokens: OTHERS })
+  for (let from = 0; from < 2_000; from += 100)
+    await commit(...Array.from({ length: 100 }, (_, at) => status('busy', String(10_000 + from + at))))
+  const wall = await json<Wall>('/wall')
+  expect(wall.totals.agents).toEqual({ busy: 2_000 })
+  expect(JSON.stringify(wall).length).toBeLessThan(300_000)
+  const masked = await app.request('/wall', { headers: as('masked-token-of-the-test-of-32-c') })
+  expect(await masked.json()).toMatchObject({ totals: wall.totals, agents: wall.agents })
+})
