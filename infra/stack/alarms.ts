@@ -131,6 +131,15 @@ function relayAlarms(prefix: string): [string, Resource][] {
       metric: ['AWS/SQS', 'NumberOfMessagesSent'],
       of: queueOf('gap'),
     }),
+    alarm('ParkedExpiringAlarm', {
+      name: `${prefix}parked-expiring`,
+      says: 'Parked notifications are removed within three days. GET /parked/groups shows their causes and when the first are removed; docs/reliability.md says how to send them again.',
+      metric: [METRICS_NAMESPACE, 'Expiring'],
+      of: `${prefix}${RELAY_ROUTES.replay.name}`,
+      // It is counted every five minutes.
+      minutes: 15,
+      ofThem: 1,
+    }),
     alarm('RelayParkedAlarm', {
       name: `${prefix}relay-parked`,
       says: 'The relay parked a notification that SQS does not accept, or somebody retried or dropped a parked one. GET /parked?from=relay and enigma-relay parked list parked notifications.',

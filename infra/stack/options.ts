@@ -15,6 +15,10 @@ export type StackOptions = {
   readonly callLimitSeconds: number
   /** Where the day of today's figures begins, as in the IANA database. */
   readonly timeZone: string
+  /** The end reasons of calls that count as abandoned, of what, and the share above which there are too many. */
+  readonly abandonReasons: string
+  readonly abandonOf: string
+  readonly abandonThreshold: string
   /** How long (days) parked notifications are kept. */
   readonly parkedDays: number
   /** Of the key that the parameters are encrypted with, where it is not the account's own for Systems Manager. */
@@ -37,6 +41,9 @@ export const STACK_PARAMETERS = [
   'corsOrigin',
   'callLimitSeconds',
   'timeZone',
+  'abandonReasons',
+  'abandonOf',
+  'abandonThreshold',
   'parkedDays',
   'kmsKeyArn',
   'apiConcurrency',
@@ -116,6 +123,17 @@ export function readStackOptions(
   const timeZone = value('timeZone') || 'UTC'
   if (!isTimeZone(timeZone))
     faults.push(`timeZone "${timeZone}": write a time zone of the IANA database, such as Africa/Johannesburg`)
+  const abandonReasons = value('abandonReasons') || 'hungup,callee_hungup'
+  if (!/^[^\s,]+(,[^\s,]+)*$/.test(abandonReasons))
+    faults.push(
+      `abandonReasons "${abandonReasons}": write end reasons, separated by commas, such as hungup,callee_hungup`,
+    )
+  const abandonOf = value('abandonOf') || 'answered'
+  if (abandonOf !== 'answered' && abandonOf !== 'cdrs')
+    faults.push(`abandonOf "${abandonOf}": write answered, or cdrs to compare with all CDRs`)
+  const abandonThreshold = value('abandonThreshold') || '3%'
+  if (!/^\d{1,2}(\.\d+)?%$/.test(abandonThreshold))
+    faults.push(`abandonThreshold "${abandonThreshold}": write a share such as 3%`)
   const parkedDays = Number(value('parkedDays') || 30)
   if (!Number.isInteger(parkedDays) || parkedDays < 1 || parkedDays > 3_650)
     faults.push(`parkedDays "${value('parkedDays')}": write a whole number of days, 1 to 3650, such as 30`)
@@ -138,6 +156,9 @@ export function readStackOptions(
     corsOrigin,
     callLimitSeconds,
     timeZone,
+    abandonReasons,
+    abandonOf,
+    abandonThreshold,
     parkedDays,
     kmsKeyArn,
     apiConcurrency: apiConcurrency === '' ? undefined : Number(apiConcurrency),

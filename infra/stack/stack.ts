@@ -103,6 +103,7 @@ const API_MEMORY_MIB = 512
 /** The functions of serverless.yml: one for each route, fed by its queue, and the read API behind a URL. */
 function createFunctions(options: StackOptions): Readonly<Record<string, unknown>> {
   const { prefix, routes, corsOrigin, callLimitSeconds, timeZone, apiConcurrency } = options
+  const { abandonReasons, abandonOf, abandonThreshold } = options
   const ofRoutes = routes.map((route) => [
     functionKey(route),
     {
@@ -148,6 +149,9 @@ function createFunctions(options: StackOptions): Readonly<Record<string, unknown
         API_CORS_ORIGIN: corsOrigin,
         ENIGMA_CALL_LIMIT_SECONDS: String(callLimitSeconds),
         ENIGMA_TIME_ZONE: timeZone,
+        ENIGMA_ABANDON_REASONS: abandonReasons,
+        ENIGMA_ABANDON_OF: abandonOf,
+        ENIGMA_ABANDON_THRESHOLD: abandonThreshold,
       },
       // Every request needs the bearer token, which the function checks.
       url: { invokeMode: 'RESPONSE_STREAM' },

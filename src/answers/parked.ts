@@ -31,7 +31,10 @@ export const ParkedRecord = v.pipe(
     parked_at: time('When it was parked, right after its last attempt.'),
     bytes: v.pipe(v.number(), v.integer(), v.minValue(0), v.description('Size of the parked content in bytes.')),
     message_id: maybeText('The id of the SQS message in which it came.'),
+    stale_at: maybeTime('A call: from when on it is recorded, and not shown on a screen.'),
     replay: maybeText('The replay that is sending it again.'),
+    replays: count('How often a replay sent it and it failed again.'),
+    expires_at: time('When it is removed unless it was sent again.'),
   }),
   v.metadata({
     ref: 'Parked',
@@ -55,7 +58,10 @@ export const ParkedRecord = v.pipe(
         parked_at: '2026-01-31T08:00:00.031Z',
         bytes: 412,
         message_id: '5fea7756-0ea4-451a-a703-a558b933e274',
+        stale_at: '2026-01-31T08:00:30.000Z',
         replay: null,
+        replays: 0,
+        expires_at: '2026-03-02T08:00:00.031Z',
       },
     ],
   }),
@@ -81,6 +87,22 @@ export const ParkedDetail = v.pipe(
       v.readonly(),
       v.description('The latest 50 attempts, oldest first, over all of its replays.'),
     ),
+    content: v.pipe(
+      v.nullable(
+        v.object({
+          text: text('The event, or the message that cannot be read, as it is sent to SQS.'),
+          masked: v.pipe(v.boolean(), v.description('Personal data is masked; `reveal=true` shows it.')),
+        }),
+      ),
+      v.description('What is sent again; null for entries of the relay, which keeps them itself.'),
+    ),
+    lane: v.pipe(
+      v.object({
+        ids: v.pipe(v.array(v.string()), v.description('The first 100 entries, oldest first, this one among them.')),
+        total: count('How many there are.'),
+      }),
+      v.description('What is parked of the same lane: of the same message group of the same queue.'),
+    ),
   }),
   v.metadata({ ref: 'ParkedDetail' }),
 )
@@ -97,56 +119,51 @@ export const ParkedPage = v.object({
 })
 export type ParkedPage = v.InferOutput<typeof ParkedPage>
 
-const filter = v.pipe(
+export const ParkedGroup = v.pipe(
   v.object({
-    source: v.optional(v.string()),
-    route: v.optional(v.string()),
-    reason: v.optional(v.string()),
-    status: v.optional(v.number()),
-    since: v.optional(v.string()),
-    until: v.optional(v.string()),
+    from: v.picklist(['relay', 'functions']),
+    route: text('The route of its entries.'),
+    cause: text('Their reason, with `#` for each number and `…` for each quoted text.'),
+    status: maybeCount("The handler's HTTP status."),
+    count: count('How many there are.'),
+    first: time('When the oldest was parked.'),
+    last: time('When the newest was parked.'),
+    example: text('The `id` of the newest.'),
   }),
-  v.description('Which entries, as it was asked for; null where ids were given.'),
+  v.metadata({ ref: 'ParkedGroup', description: 'Parked entries with one cause.' }),
 )
+export type ParkedGroup = v.InferOutput<typeof ParkedGroup>
 
-export const Replay = v.pipe(
-  v.object({
-    id: text('Of the replay: handlers see it as the header `ce-replay`.'),
-    state: v.pipe(
-      v.picklist(['running', 'done', 'stopped']),
-      v.description(
-        'running: entries are still to be sent, or the outcome of some is open. stopped: entries that were not sent stay parked.',
-      ),
+export const ParkedGroups = v.object({
+  groups: v.pipe(v.array(ParkedGroup), v.description('The largest first, 200 at most.')),
+  queues: v.pipe(
+    v.array(
+      v.object({
+        route: text('The route.'),
+        count: count('How many are parked.'),
+        oldest: time('When the oldest was parked.'),
+        next_expiry: time('When the first of them is removed.'),
+      }),
     ),
-    operator: maybeText('The name of the token that asked for it.'),
-    created_at: time('When it was asked for. Entries that are parked later are not part of it.'),
-    rate: v.pipe(v.number(), v.description('Entries sent in a second at most.')),
-    filter: v.nullable(filter),
-    counts: v.object({
-      waiting: count('Found, and not sent yet.'),
-      sent: count('Sent, outcome still open.'),
-      handled: count('Handled by their function, and parked no longer.'),
-      failed_again: count('Parked again, with the new reason.'),
-      skipped: count('Not sent: gone by now, sent by another replay, or parked by the relay.'),
-    }),
+    v.description('By route.'),
+  ),
+  matching: count('How many entries fit the filters.'),
+  complete: v.pipe(v.boolean(), v.description('Whether all were looked at: the newest 20,000 are.')),
+})
+export type ParkedGroups = v.InferOutput<typeof ParkedGroups>
+
+export const BinRecord = v.pipe(
+  v.object({
+    ...ParkedRecord.pipe[0].entries,
+    deleted_at: time('When it was deleted.'),
+    deleted_by: text('The name of the token that deleted it.'),
   }),
   v.metadata({
-    ref: 'Replay',
-    description: 'A job that sends parked notifications through their functions again.',
-    examples: [
-      {
-        id: '0f5a4d4e-7c1b-4a3e-9a43-2b1f6f9d6c11',
-        state: 'running',
-        operator: 'jane',
-        created_at: '2026-01-31T08:00:00.000Z',
-        rate: 50,
-        filter: { route: 'campaigns-cdr', reason: '422' },
-        counts: { waiting: 212, sent: 50, handled: 38, failed_again: 0, skipped: 0 },
-      },
-    ],
+    ref: 'BinRecord',
+    description: 'A deleted entry, which `POST /bin/restore` takes back until `expires_at`.',
   }),
 )
-export type Replay = v.InferOutput<typeof Replay>
+export type BinRecord = v.InferOutput<typeof BinRecord>
 
-export const ReplaysPage = pageOf(Replay)
-export type ReplaysPage = v.InferOutput<typeof ReplaysPage>
+export const BinPage = pageOf(BinRecord)
+export type BinPage = v.InferOutput<typeof BinPage>

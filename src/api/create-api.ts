@@ -1,11 +1,11 @@
-import { cors } from 'hono/cors'
 import { Hono, type MiddlewareHandler } from 'hono'
-import { answerError, ApiError, type Log, logToConsole, problem, problemResponse } from './errors.ts'
+import { answerError, type Log, logToConsole, problem, problemResponse } from './errors.ts'
 import { etag } from 'hono/etag'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import type { AbandonRule, Reads } from '../store/index.ts'
 import { agents } from './agents.ts'
 import { type ApiEnv, requireToken, type TokenSources } from './auth.ts'
+import { bin } from './bin.ts'
 import { campaigns, dialers } from './campaigns.ts'
 import { cdrs } from './cdrs.ts'
 import { changes, events, type EventsOptions } from './changes.ts'
@@ -14,41 +14,11 @@ import { config, health } from './health.ts'
 import { openApi } from './openapi.ts'
 import { kinds, other } from './kinds.ts'
 import { maskAnswers } from './mask.ts'
+import { allowOrigins, parseOrigins, refuseForeignWrites } from './origins.ts'
 import { parked } from './parked.ts'
-import { type ReplayOptions, replays } from './replays.ts'
+import type { OperateOptions } from './operate.ts'
+import { replays } from './replays.ts'
 import { ABANDON_RULE, wall } from './wall.ts'
-
-const METHODS = ['GET', 'HEAD']
-const SENT_HEADERS = ['Authorization', 'If-None-Match', 'Last-Event-ID']
-const READ_HEADERS = ['ETag', 'Retry-After']
-const PREFLIGHT_SECONDS = 600
-
-/** Lets pages of these origins (several by commas, or `*`) read the API in a browser. @throws when one is not an origin */
-function allowOrigins(corsOrigin: string): MiddlewareHandler {
-  const origins = corsOrigin
-    .split(',')
-    .map((origin) => origin.trim())
-    .filter((origin) => origin !== '')
-  for (const origin of origins) {
-    if (origin !== '*' && !isOrigin(origin)) {
-      throw new ApiError(
-        'functions.cors.bad_origin',
-        `API_CORS_ORIGIN: '${origin}' is not an origin; write only the scheme and host, such as https://console.example.com`,
-      )
-    }
-  }
-  return cors({
-    origin: origins.includes('*') ? '*' : origins,
-    allowMethods: METHODS,
-    allowHeaders: SENT_HEADERS,
-    exposeHeaders: READ_HEADERS,
-    maxAge: PREFLIGHT_SECONDS,
-  })
-}
-
-function isOrigin(text: string): boolean {
-  return URL.canParse(text) && new URL(text).origin === text
-}
 
 export type ApiOptions = {
   /** The read model's reads: `store.read`. */
@@ -60,7 +30,7 @@ export type ApiOptions = {
   /** The origins whose pages may read the API: several by commas, or `*`. Default: none. */
   readonly corsOrigin?: string
   /** How replays are started. Default: they are answered with 503. */
-  readonly replay?: ReplayOptions
+  readonly replay?: OperateOptions
   /** How `GET /events` streams changes. Default: not at all, since a platform may charge each second of a stream. */
   readonly events?: EventsOptions
   /** Which calls count as abandoned. Default: CDRs without an extension that ended with `hungup` or `callee_hungup`, of those and the answered ones; 3 % at most. */
@@ -100,11 +70,13 @@ export function createApi({
     problemResponse('not-found', `The path ${c.req.path} does not exist; GET /openapi.json lists all paths.`),
   )
 
-  if (corsOrigin !== undefined && corsOrigin.trim() !== '') app.use(allowOrigins(corsOrigin))
+  const origins = parseOrigins(corsOrigin)
+  if (origins.length > 0) app.use(allowOrigins(origins))
   app.route('/health', health(read, now))
 
   app.use(requireToken({ token, tokens }))
   app.use(refuseFaults)
+  app.use(refuseForeignWrites(origins))
   app.use(methodNotAllowed({ app, onMethodNotAllowed: (_, methods) => notAllowed(methods) }))
   // It goes on for minutes: neither an ETag nor a copy can be made of it.
   app.route('/events', events(read, eventsOptions, now))
@@ -124,7 +96,8 @@ export function createApi({
   app.route('/gaps', gaps(read))
   app.route('/kinds', kinds(read))
   app.route('/other', other(read))
-  app.route('/parked', parked(read))
+  app.route('/parked', parked(read, replay, now))
+  app.route('/', bin(read, replay, now))
   app.route('/relays', relays(read))
   app.route('/replays', replays(read, replay, now))
   app.route('/wall', wall(read, { ...ABANDON_RULE, ...abandoned }))

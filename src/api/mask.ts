@@ -68,6 +68,18 @@ export const maskAnswers: MiddlewareHandler<ApiEnv> = async (c, next) => {
 export const isMasked = (c: Context<ApiEnv>): boolean =>
   c.get('caller').role === 'masked' || c.req.query('masked') === 'true'
 
+/** An event, or what could not be read as one, without personal data: its packet by the rules for payloads, and nothing of what has no form. */
+export function maskContent(content: string): string {
+  try {
+    const event = JSON.parse(content) as Record<string, unknown>
+    const { data, ...attributes } = event
+    const packet: unknown = typeof data === 'string' ? JSON.parse(data) : data
+    return JSON.stringify({ ...(maskAnswer(attributes) as object), data: maskAnswer(packet) })
+  } catch {
+    return HIDDEN
+  }
+}
+
 /** A copy of an answer without personal data, of the same shape. */
 export function maskAnswer(value: unknown, name = ''): unknown {
   if (RAW.has(name)) return null

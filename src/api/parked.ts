@@ -2,22 +2,14 @@ import { Hono } from 'hono'
 import * as v from 'valibot'
 import type { Reads } from '../store/index.ts'
 import { describe } from './describe.ts'
-import { moment, paging, path, query, word } from './query.ts'
-import { found } from './errors.ts'
-import { ParkedPage, ParkedDetail } from '../answers/index.ts'
+import { flag, paging, path, query } from './query.ts'
+import { ParkedDetail, ParkedGroups, ParkedPage } from '../answers/index.ts'
+import type { ApiEnv } from './auth.ts'
+import { found, problem } from './errors.ts'
+import { maskContent } from './mask.ts'
+import { MAX_NOTIFICATION_ID, operate, parkedFilters, requireOperator, type OperateOptions } from './operate.ts'
 
-/** Longest id (characters): of an entry of the relay, that of its notification. */
-const MAX_ID = 1_000
 const NOT_FOUND = 'No parked entry has this id: it was sent again, dropped, or has expired.'
-
-/** Filters of parked entries, besides who parked them. */
-export const parkedFilters = {
-  source: v.optional(word('Only entries of this source, as named in ENIGMA_SOURCES.')),
-  route: v.optional(word('Only entries of this route, such as agents-call.')),
-  reason: v.optional(word('Only entries whose reason contains this text, in any case.')),
-  since: v.optional(moment('Only entries parked at or after this:')),
-  until: v.optional(moment('Only entries parked at or before this:')),
-}
 
 const filters = {
   from: v.optional(
@@ -37,9 +29,21 @@ const filters = {
   ),
 }
 
-/** `GET /parked` and `GET /parked/:id` */
-export function parked(read: Reads): Hono {
-  return new Hono()
+/** `GET /parked`, `GET /parked/groups`, `GET /parked/:id` and `POST /parked/drain` */
+export function parked(read: Reads, options: OperateOptions | undefined, now: () => number): Hono<ApiEnv> {
+  const toQuery = ({
+    since: sinceMs,
+    until: untilMs,
+    ...rest
+  }: {
+    since?: number | undefined
+    until?: number | undefined
+  }) => ({
+    ...rest,
+    sinceMs,
+    untilMs,
+  })
+  return new Hono<ApiEnv>()
     .get(
       '/',
       describe({
@@ -52,25 +56,72 @@ export function parked(read: Reads): Hono {
         answer: ParkedPage,
       }),
       query({ ...filters, ...paging }),
-      async (c) => {
-        const { since: sinceMs, until: untilMs, ...filter } = c.req.valid('query')
-        return c.json(await read.parked({ ...filter, sinceMs, untilMs }))
-      },
+      async (c) => c.json(await read.parked(toQuery(c.req.valid('query')))),
+    )
+    .get(
+      '/groups',
+      describe({
+        summary: 'Parked notifications by cause',
+        description:
+          'How many entries have one cause, and how many each route has. Numbers and quoted texts in a reason are left out, so that one cause is ' +
+          'one group. The newest 20,000 entries are looked at; `complete` tells whether that is all.',
+        tag: 'parked',
+        answer: ParkedGroups,
+      }),
+      query(filters),
+      async (c) => c.json(await read.parkedGroups(toQuery(c.req.valid('query')))),
     )
     .get(
       '/:id',
       describe({
         summary: 'One parked notification',
-        description: 'A parked notification with its failed attempts.',
+        description:
+          'A parked notification with its failed attempts, what is sent again, and what else is parked of its lane. Personal data in it is masked; ' +
+          '`reveal=true` shows it to a token with the role `operate`, and is noted in the audit log.',
         tag: 'parked',
         answer: ParkedDetail,
         notFound: NOT_FOUND,
       }),
       path({ id: 'The `id` of the entry.' }),
-      query(),
+      query({ reveal: flag('Shows the content with its personal data.') }),
       async (c) => {
         const { id } = c.req.valid('param')
-        return c.json(found(id.length > MAX_ID ? null : await read.parkedEntry(id), NOT_FOUND, 'id'))
+        const { reveal = false } = c.req.valid('query')
+        const caller = c.get('caller')
+        if (reveal && caller.role !== 'operate')
+          throw problem('forbidden', 'reveal needs a token with the role operate.', { parameter: 'reveal' })
+        const entry = found(id.length > MAX_NOTIFICATION_ID ? null : await read.parkedEntry(id), NOT_FOUND, 'id')
+        if (reveal) await operate(options, now).write(caller, { action: 'reveal', what: id, count: 1 })
+        const { content } = entry
+        return c.json({
+          ...entry,
+          content: content === null || reveal ? content : { text: maskContent(content.text), masked: true },
+        })
+      },
+    )
+    .post(
+      '/drain',
+      describe({
+        summary: 'Drain the dead-letter queues',
+        description:
+          'Has the messages that SQS itself gave up parked at once; otherwise that is done every five minutes. Answers before it is done. ' +
+          'Needs a token with the role `operate`.',
+        tag: 'parked',
+        answer: Asked,
+      }),
+      requireOperator,
+      query(),
+      async (c) => {
+        const { drain, write } = operate(options, now)
+        await write(c.get('caller'), { action: 'drain', what: 'dead-letter queues', count: null })
+        try {
+          await drain()
+        } catch {
+          throw problem('unavailable', 'SQS does not take the request; try again.')
+        }
+        return c.json({ asked: true } satisfies v.InferOutput<typeof Asked>)
       },
     )
 }
+
+const Asked = v.pipe(v.object({ asked: v.literal(true) }), v.metadata({ ref: 'Asked' }))

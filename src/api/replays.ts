@@ -1,51 +1,53 @@
-import { Hono, type MiddlewareHandler } from 'hono'
-import { describeRoute, resolver, validator } from 'hono-openapi'
+import { Hono } from 'hono'
 import * as v from 'valibot'
-import { startReplay, stopReplay, type Reads, type StoreWriter } from '../store/index.ts'
+import { Replay, ReplayDetail, ReplayPlan, ReplaysPage } from '../answers/index.ts'
+import { DEFAULT_LIMITS } from '../protocol/index.ts'
+import { startReplay, stopReplay, type Reads } from '../store/index.ts'
 import type { ApiEnv } from './auth.ts'
-import { describe, problemAs } from './describe.ts'
-import { parkedFilters } from './parked.ts'
+import { describe } from './describe.ts'
 import { found, problem } from './errors.ts'
-import { paging, path, query } from './query.ts'
-import { Replay, ReplaysPage } from '../answers/index.ts'
-
-/** How the API starts replays. */
-export type ReplayOptions = {
-  readonly commit: StoreWriter['commit']
-  /** Asks the replay function for the next step of this replay. */
-  readonly sendStep: (job: string) => Promise<void>
-}
+import {
+  closed,
+  filter,
+  freeze,
+  ids,
+  MAX_ID,
+  operate,
+  posted,
+  requireOperator,
+  type OperateOptions,
+} from './operate.ts'
+import { moment, paging, path, query, word } from './query.ts'
 
 const NOT_FOUND = 'No replay has this id, or it has expired.'
-const MAX_IDS = 1_000
-const MAX_ID = 64
 const MAX_RATE = 1_000
 const DEFAULT_RATE = 50
 
-/** An object without other members: a filter with a slip in its name would match everything. */
-const closed = <Entries extends v.ObjectEntries>(entries: Entries) =>
-  v.strictObject(entries, ({ expected }) =>
-    expected === 'never' ? `is not known; write ${Object.keys(entries).join(', ')}` : 'must be an object',
-  )
+/** The route whose notifications the read model keeps whole: CDRs. */
+const CDR_ROUTE = 'campaigns-cdr'
 
-const status = v.pipe(v.number('must be a number'), v.integer('must be a whole number'))
 const Body = v.pipe(
   closed({
-    ids: v.optional(
+    ids: v.optional(ids),
+    filter: v.optional(filter),
+    cdrs: v.optional(
       v.pipe(
-        v.array(
-          v.pipe(v.string('must be text'), v.nonEmpty('must not be empty'), v.maxLength(MAX_ID, 'is too long')),
-          'must be a list',
+        closed({
+          from: v.optional(moment('Dialled at or after this:')),
+          to: v.optional(moment('Dialled at or before this:')),
+          campaign: v.optional(word('Only CDRs of this campaign.')),
+          agent: v.optional(word('Only CDRs of the agent with this extension.')),
+          end_reason: v.optional(word('Only CDRs with this end reason.')),
+        }),
+        v.description(
+          'CDRs that the read model keeps: they are sent to the function of `route` once more, with the same bytes and ids.',
         ),
-        v.minLength(1, 'must not be empty'),
-        v.maxLength(MAX_IDS, `must have at most ${MAX_IDS} entries; use filter for more`),
-        v.description('The ids of parked entries.'),
       ),
     ),
-    filter: v.optional(
+    route: v.optional(
       v.pipe(
-        closed({ ...parkedFilters, status: v.optional(status) }),
-        v.description('All entries of functions that match, as in `GET /parked`; {} is all.'),
+        v.literal(CDR_ROUTE, `must be ${CDR_ROUTE}`),
+        v.description(`With cdrs: the function that gets them, ${CDR_ROUTE}.`),
       ),
     ),
     rate: v.optional(
@@ -57,61 +59,72 @@ const Body = v.pipe(
         v.description(`Entries sent in a second at most. Default: ${DEFAULT_RATE}.`),
       ),
     ),
+    plan: v.optional(
+      v.pipe(
+        v.boolean('must be true or false'),
+        v.description('Only tells what the replay would do, and sends nothing.'),
+      ),
+    ),
   }),
-  v.check(({ ids, filter }) => (ids === undefined) !== (filter === undefined), 'needs either ids or filter'),
+  v.check(
+    ({ ids: own, filter: fits, cdrs }) => [own, fits, cdrs].filter((one) => one !== undefined).length === 1,
+    'needs one of ids, filter and cdrs',
+  ),
+  v.check(({ cdrs, route }) => cdrs === undefined || route !== undefined, `needs route with cdrs: ${CDR_ROUTE}`),
+  v.check(({ cdrs, plan }) => cdrs === undefined || plan !== true, 'has no plan for cdrs: GET /cdrs lists them'),
 )
 
 /** `POST /replays`, `GET /replays`, `GET /replays/:id` and `POST /replays/:id/stop` */
-export function replays(read: Reads, replay: ReplayOptions | undefined, now: () => number): Hono<ApiEnv> {
+export function replays(read: Reads, options: OperateOptions | undefined, now: () => number): Hono<ApiEnv> {
   const readOne = async (id: string): Promise<Replay> =>
     found(id.length > MAX_ID ? null : await read.replay(id), NOT_FOUND, 'id')
-  const writes = () => {
-    if (replay !== undefined) return replay
-    throw problem('unavailable', 'This API has no queue for replays: set ENIGMA_QUEUE_PREFIX.')
-  }
   return new Hono<ApiEnv>()
     .post(
       '/',
-      describeRoute({
-        summary: 'Send parked notifications again',
-        description:
-          'Starts a job that sends parked entries to the queues of their routes again, oldest first, with their original bytes and message groups. ' +
-          'An entry leaves the list when its function has handled it; one that fails again stays, with its new reason. Needs a token with the role `operate`.',
-        tags: ['replays'],
-        responses: {
-          202: { description: 'The replay', content: { 'application/json': { schema: resolver(Replay) } } },
-          400: problemAs('The body is wrong; `parameter` names the field.'),
-          401: problemAs('The bearer token is missing or wrong.'),
-          403: problemAs('The token does not have the role operate.'),
-          503: problemAs('The read model or SQS does not answer. `GET /replays` tells whether it was started.'),
+      ...posted(
+        {
+          summary: 'Send notifications again',
+          description:
+            'Starts a job that sends parked entries to the queues of their routes again, oldest first, with their original bytes and message groups. ' +
+            'An entry leaves the list when its function has handled it; one that fails again stays, with its new reason. With `cdrs`, the job sends CDRs ' +
+            'that the read model keeps. Functions see the job in the header `ce-replay`. With `plan`, nothing is sent.',
+          tag: 'replays',
+          answers: { 200: [ReplayPlan, 'What the replay would do'], 202: [Replay, 'The replay'] },
         },
-      }),
-      requireOperator,
-      refuseMalformed,
-      validator('json', Body, (result) => {
-        if (result.success) return
-        const [issue] = result.error
-        const parameter = (issue?.path ?? [])
-          .map((step) => String(typeof step === 'object' ? step.key : step))
-          .join('.')
-        throw problem('bad-parameter', `${parameter || 'The body'} ${toWords(issue?.message)}.`, { parameter })
-      }),
+        Body,
+      ),
       async (c) => {
-        const { commit, sendStep } = writes()
-        const { ids, filter, rate = DEFAULT_RATE } = c.req.valid('json')
-        const [id, nowMs] = [crypto.randomUUID(), now()]
-        const { since: sinceMs, until, ...more } = filter ?? {}
+        const { ids: own, filter: fits, cdrs, rate = DEFAULT_RATE, plan } = c.req.valid('json')
+        const [id, nowMs, caller] = [crypto.randomUUID(), now(), c.get('caller')]
+        const frozen = fits === undefined ? null : freeze(fits, nowMs)
+        if (plan === true)
+          return c.json(await read.replayPlan(frozen === null ? { ids: own ?? [] } : { filter: frozen }))
+        const { commit, write, sendStep } = operate(options, now)
         const stored = {
-          operator: c.get('caller').name,
+          operator: caller.name,
           created_at: new Date(nowMs).toISOString(),
           rate,
-          filter: filter === undefined ? null : { ...more, sinceMs, untilMs: Math.min(until ?? nowMs, nowMs) },
+          filter: frozen,
+          ...(cdrs === undefined
+            ? {}
+            : {
+                cdrs: {
+                  route: CDR_ROUTE,
+                  lanes: DEFAULT_LIMITS.lanes,
+                  fromMs: cdrs.from,
+                  toMs: Math.min(cdrs.to ?? nowMs, nowMs),
+                  campaign: cdrs.campaign,
+                  agent: cdrs.agent,
+                  endReason: cdrs.end_reason,
+                },
+              }),
         }
-        await commit({ effects: [startReplay(id, stored, ids)], done: new Map() })
+        const count = own === undefined ? null : new Set(own).size
+        await write(caller, { action: 'replay', what: id, count }, [startReplay(id, stored, own)])
         try {
           await sendStep(id)
         } catch {
-          await commit({ effects: [stopReplay(id)], done: new Map() })
+          await commit(stopReplay(id))
           throw problem('unavailable', 'SQS does not accept the first step of the replay. Nothing was sent; try again.')
         }
         return c.json(await readOne(id), 202, { location: `${new URL(c.req.url).pathname.replace(/\/$/, '')}/${id}` })
@@ -132,14 +145,18 @@ export function replays(read: Reads, replay: ReplayOptions | undefined, now: () 
       '/:id',
       describe({
         summary: 'One replay',
-        description: 'A replay and its counts.',
+        description: 'A replay, its counts, and a page of its messages with the outcome of each.',
         tag: 'replays',
-        answer: Replay,
+        answer: ReplayDetail,
         notFound: NOT_FOUND,
       }),
       path({ id: 'The `id` of the replay.' }),
-      query(),
-      async (c) => c.json(await readOne(c.req.valid('param').id)),
+      query(paging),
+      async (c) => {
+        const { id } = c.req.valid('param')
+        const detail = id.length > MAX_ID ? null : await read.replayDetail(id, c.req.valid('query'))
+        return c.json(found(detail, NOT_FOUND, 'id'))
+      },
     )
     .post(
       '/:id/stop',
@@ -156,25 +173,8 @@ export function replays(read: Reads, replay: ReplayOptions | undefined, now: () 
       async (c) => {
         const { id } = c.req.valid('param')
         await readOne(id)
-        await writes().commit({ effects: [stopReplay(id)], done: new Map() })
+        await operate(options, now).write(c.get('caller'), { action: 'stop', what: id, count: null }, [stopReplay(id)])
         return c.json(await readOne(id))
       },
     )
-}
-
-/** The validator itself would answer without a problem. */
-const refuseMalformed: MiddlewareHandler<ApiEnv> = async (c, next) => {
-  const body: unknown = await c.req.json().catch(() => undefined)
-  if (typeof body !== 'object' || body === null || Array.isArray(body))
-    throw problem('bad-request', 'The body must be a JSON object with ids or filter, sent as application/json.')
-  await next()
-}
-
-/** The filters are those of a query string, where a value that is not text is one that is given twice. */
-const toWords = (message = 'is not valid'): string => (message === 'is given twice' ? 'must be text' : message)
-
-const requireOperator: MiddlewareHandler<ApiEnv> = async (c, next) => {
-  if (c.get('caller').role !== 'operate')
-    throw problem('forbidden', 'This needs a token with the role operate: a line name:operate:token of API_TOKENS.')
-  await next()
 }

@@ -19,6 +19,8 @@ export type RunReplayOptions = {
   readonly read: Reads
   readonly commit: StoreWriter['commit']
   readonly send: SendParked
+  /** The name of the queue of a route. */
+  readonly queueOf: (route: string) => string
   /** How long (ms) to go on. */
   readonly limitMs: number
   readonly sleep: (ms: number) => Promise<unknown>
@@ -42,17 +44,20 @@ export async function runReplay(
   steps: number | undefined,
   options: RunReplayOptions,
 ): Promise<number | undefined> {
-  const { read, commit, send, limitMs, sleep, now = Date.now } = options
+  const { read, commit, send, queueOf, limitMs, sleep, now = Date.now } = options
   const apply = async (...effects: readonly Effect[]) => commit({ effects, done: new Map() })
   const startMs = now()
   for (let isFirst = true; ; isFirst = false) {
     const progress = await read.replayProgress(job)
     if (progress === null || (isFirst && steps !== undefined && progress.steps !== steps)) return undefined
     if (!isFirst && now() - startMs >= limitMs) return progress.steps
-    const { filter, place, sending, round } = progress
+    const { filter, cdrs, place, sending, round } = progress
     const { rate, counts, state } = progress.replay
     if (sending.length > 0) {
-      const messages = await read.parkedMessages(sending, job)
+      const messages =
+        cdrs === null
+          ? await read.parkedMessages(sending, job)
+          : await read.cdrMessages(sending, { queue: queueOf(cdrs.route), lanes: cdrs.lanes })
       const refused = new Map<string, string>([
         ...sending.map((id) => [id, GONE] as const),
         ...messages.map(({ id }) => [id, ''] as const),
@@ -66,7 +71,10 @@ export async function runReplay(
       await sleep((messages.length * 1_000) / rate)
     } else if (state === 'stopped') return undefined
     else if (place !== null) {
-      const found = await read.findParked({ ...filter, from: 'functions' }, place)
+      const found =
+        cdrs === null
+          ? await read.findParked({ ...filter, from: 'functions' }, place)
+          : await read.findCdrs(cdrs, place)
       await apply(selectEntries(job, place, found.place, found.ids))
     } else if (counts.waiting > 0) await apply(claimEntries(job, Math.min(ENTRIES, Math.ceil(rate))))
     else return undefined

@@ -8,6 +8,7 @@ export class FunctionsError extends Error {
     | 'functions.queues.not_deleted'
     | 'functions.call_limit.invalid'
     | 'functions.time_zone.invalid'
+    | 'functions.abandon.invalid'
     | 'functions.parked_days.invalid'
     | 'functions.routes.invalid'
     | 'functions.replay.refused'

@@ -5,7 +5,11 @@ export const METRICS_NAMESPACE = 'EnigmaRelay'
  * Counts something in CloudWatch, by a line of the log: the embedded metric format takes no request and no permission. Without the name of
  * a function (outside Lambda) it does nothing. Source: "Specification: Embedded metric format" in the CloudWatch user guide.
  */
-export function countMetric(name: 'Parked' | 'Drained', value: number, FunctionName: string | undefined): void {
+export function countMetric(
+  name: 'Parked' | 'Drained' | 'Expiring',
+  value: number,
+  FunctionName: string | undefined,
+): void {
   if (value === 0 || FunctionName === undefined) return
   const CloudWatchMetrics = [
     { Namespace: METRICS_NAMESPACE, Dimensions: [['FunctionName']], Metrics: [{ Name: name, Unit: 'Count' }] },

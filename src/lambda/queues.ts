@@ -131,6 +131,9 @@ async function sendBatch(
   }
 }
 
+/** In the place of a replay: the dead-letter queues are drained at once. */
+export const DRAIN = 'drain'
+
 /**
  * Asks for the next step of a replay. Steps of one replay run one after another.
  *

@@ -1,21 +1,27 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fromSqs, type LambdaContext, type SqsEvent } from '../adapter/index.ts'
 import { createReplayApp, findLost, runReplay } from '../api/index.ts'
-import { RELAY_ROUTES } from '../protocol/index.ts'
+import { queueName, RELAY_ROUTES } from '../protocol/index.ts'
 import { readOwnRoutes } from './declarations.ts'
 import { drain } from './drain.ts'
-import { sendParked, sendReplayStep } from './queues.ts'
-import { commitBatch, countDrained, queuePrefix, store, wire } from './wiring.ts'
+import { DRAIN, sendParked, sendReplayStep } from './queues.ts'
+import { commitBatch, countDrained, countExpiring, queuePrefix, store, wire } from './wiring.ts'
 
 /** Less than the function's time limit, by the longest request. */
 const STEP_MS = 15_000
 
+/** So long before parked notifications are removed there is an alarm. */
+const EXPIRING_MS = 3 * 24 * 3_600_000
+
 /** Sends parked notifications again, step by step. */
 export const app = createReplayApp(async ({ job, steps }) => {
+  if (job === DRAIN) return drainAll()
   const { read, commit } = store()
-  const next = await runReplay(job, steps, { read, commit, send: sendParked, limitMs: STEP_MS, sleep })
+  const next = await runReplay(job, steps, { read, commit, send: sendParked, limitMs: STEP_MS, sleep, queueOf })
   if (next !== undefined) await sendReplayStep(queuePrefix(), job, next)
 })
+
+const queueOf = (route: string) => queueName(queuePrefix(), { name: route })
 
 const runSteps = fromSqs(app, wire(RELAY_ROUTES.replay))
 
@@ -24,6 +30,11 @@ let routes: ReturnType<typeof readOwnRoutes> | undefined
 /** Steps of replays come from its queue. Every five minutes a schedule has it park what is in the dead-letter queues, and go on with replays whose step was lost. */
 export async function handler(given: SqsEvent | { readonly source?: string }, context?: LambdaContext) {
   if ('Records' in given) return runSteps(given, context)
+  await drainAll()
+  return undefined
+}
+
+async function drainAll(): Promise<void> {
   routes ??= readOwnRoutes()
   const { recall, read } = store()
   const options = {
@@ -35,8 +46,8 @@ export async function handler(given: SqsEvent | { readonly source?: string }, co
     limitMs: STEP_MS,
   }
   const drained = await drain(options)
-  if (drained === undefined) return undefined
+  if (drained === undefined) return
   countDrained(drained)
+  countExpiring(await read.expiring(EXPIRING_MS))
   for (const job of await findLost(read)) await sendReplayStep(queuePrefix(), job)
-  return undefined
 }

@@ -14,7 +14,7 @@ import {
 import { FunctionsError } from './function-error.ts'
 import { countMetric } from './metrics.ts'
 import { createParameters, type Parameters } from './parameters.ts'
-import { queueUrl, sendReplayStep, sqs } from './queues.ts'
+import { DRAIN, queueUrl, sendReplayStep, sqs } from './queues.ts'
 import { stayAlive } from './stay-alive.ts'
 
 /**
@@ -153,6 +153,9 @@ export async function commitBatch(batch: Commit<Effect>): Promise<void> {
 /** Counts the messages that were drained. */
 export const countDrained = (count: number): void => countMetric('Drained', count, AWS_LAMBDA_FUNCTION_NAME)
 
+/** Counts the parked notifications that are removed soon. */
+export const countExpiring = (count: number): void => countMetric('Expiring', count, AWS_LAMBDA_FUNCTION_NAME)
+
 /** Before the names of queues: `ENIGMA_QUEUE_PREFIX`; '' when it is not set. */
 export const queuePrefix = (): string => process.env['ENIGMA_QUEUE_PREFIX']?.trim() ?? ''
 
@@ -197,6 +200,37 @@ export async function apiOptions(): Promise<ApiOptions> {
     token: await secret('API_TOKEN'),
     tokens: await secret('API_TOKENS'),
     corsOrigin: process.env['API_CORS_ORIGIN'] ?? '',
-    ...(prefix === '' ? {} : { replay: { commit, sendStep: (job: string) => sendReplayStep(prefix, job) } }),
+    abandoned: abandonRule(),
+    // Lambda charges each second of a stream.
+    ...(AWS_LAMBDA_FUNCTION_NAME === undefined ? { events: {} } : {}),
+    ...(prefix === ''
+      ? {}
+      : {
+          replay: {
+            commit,
+            sendStep: (job: string) => sendReplayStep(prefix, job),
+            drain: () => sendReplayStep(prefix, DRAIN),
+          },
+        }),
   }
 }
+
+/** Which calls count as abandoned, as far as the environment says so. */
+const abandonRule = (): NonNullable<ApiOptions['abandoned']> => ({
+  ...readSetting(
+    'ENIGMA_ABANDON_REASONS',
+    'functions.abandon.invalid',
+    'a list of end reasons by commas, such as hungup,callee_hungup',
+    (text) => {
+      const reasons = text.split(',').map((reason) => reason.trim())
+      return reasons.includes('') ? undefined : { reasons }
+    },
+  ),
+  ...readSetting('ENIGMA_ABANDON_OF', 'functions.abandon.invalid', 'answered or cdrs', (text) =>
+    text === 'answered' || text === 'cdrs' ? { of: text } : undefined,
+  ),
+  ...readSetting('ENIGMA_ABANDON_THRESHOLD', 'functions.abandon.invalid', 'a share such as 3%', (text) => {
+    const [, percent] = /^(\d{1,2}(?:\.\d+)?) ?%$/.exec(text) ?? []
+    return percent === undefined ? undefined : { threshold: Number(percent) / 100 }
+  }),
+})

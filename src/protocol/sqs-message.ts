@@ -1,4 +1,4 @@
-import { parseEvents } from './cloudevents.ts'
+import { formatEvent, parseEvents } from './cloudevents.ts'
 import { ProtocolError, type Notification } from './notification.ts'
 import { fromBase64, isObject, toBase64, toBytes, toText } from './text.ts'
 import { referenceOf } from './values.ts'
@@ -64,6 +64,19 @@ export async function gunzipBody(body: string): Promise<string> {
  */
 export const readBody = async (body: string, contentEncoding?: string): Promise<Notification[]> =>
   parseEvents(contentEncoding === GZIP ? await gunzipBody(body) : body)
+
+/** Compression hardly makes smaller messages smaller. */
+const LEAST_PACKED = 4_096
+
+/** A notification as the body of a message: gzipped where that makes it smaller. */
+export async function packEvent(
+  event: Notification,
+): Promise<{ readonly body: string; readonly contentEncoding?: string }> {
+  const text = formatEvent(event)
+  const bytes = toBytes(text).length
+  const packed = bytes < LEAST_PACKED ? text : await gzipBody(text)
+  return packed.length < bytes ? { body: packed, contentEncoding: GZIP } : { body: text }
+}
 
 /** Why a notification is parked that no message of the queue can hold. */
 export const tooLarge = (maxBytes: number, queue: string): string =>

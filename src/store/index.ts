@@ -3,10 +3,20 @@ export type { CloudEventAttributes, StoreEvent } from './effect.ts'
 export { agentCall, agentStatus, inboundCall } from './effects/agents.ts'
 export { cdr } from './effects/cdr.ts'
 export { other, relayAlive, relayGap, relayParked } from './effects/operator.ts'
-export { claimEntries, noteSent, selectEntries, settleEntry, startReplay, stopReplay } from './effects/park.ts'
+export {
+  audit,
+  claimEntries,
+  deleteEntries,
+  noteSent,
+  restoreEntries,
+  selectEntries,
+  startReplay,
+  stopReplay,
+} from './effects/operate.ts'
+export { settleEntry } from './effects/park.ts'
 export { agentStats, campaignStats, campaignStatus, dialerStatus, dialPreview, latest } from './effects/states.ts'
 export { EffectError, StoreError } from './errors.ts'
-export type { ReplayProgress } from './reads/parked.ts'
+export type { ReplayProgress } from './reads/replays.ts'
 export type { Reads } from './reads/reads.ts'
 export { formatCursor, parsePlace } from './reads/replies.ts'
 export { checkEffect, step, toEffect, type Effect, type Step } from './steps.ts'

@@ -27,6 +27,10 @@ export type Expiries = {
   readonly done: number
   /** Parked notifications, and replays. Default 30 days. */
   readonly parked: number
+  /** Parked notifications that were deleted. Default 7 days. */
+  readonly bin: number
+  /** Who wrote or revealed what. Default 90 days. */
+  readonly audit: number
   /** That it was sent again or dropped, for a `parked` that comes late; as long as a queue keeps one. Default 14 days. */
   readonly unparked: number
   /** Spans in which PubSub was not heard, and that states from before them are unsure; relays that were ready. Default 30 days. */
@@ -47,6 +51,8 @@ const EXPIRIES: Expiries = {
   other: 7 * DAY,
   done: DAY,
   parked: 30 * DAY,
+  bin: 7 * DAY,
+  audit: 90 * DAY,
   unparked: 14 * DAY,
   gap: 30 * DAY,
   ended: 3600,

@@ -22,7 +22,9 @@ export type AgentFilter = PageRequest & {
   readonly counts?: boolean | undefined
 }
 
-export type CdrFilter = PageRequest & {
+export type CdrFilter = PageRequest & CdrQuery
+
+export type CdrQuery = {
   /** `dialed_at`, unix ms, both included. */
   readonly fromMs?: number | undefined
   readonly toMs?: number | undefined
@@ -66,6 +68,10 @@ export type ParkedQuery = {
   /** Words in it, in upper or lower case. */
   readonly reason?: string | undefined
   readonly status?: number | undefined
+  /** The event's `subject`. */
+  readonly reference?: string | undefined
+  /** The id of a notification. */
+  readonly notification?: string | undefined
   /** `parked_at`, unix ms, both included. */
   readonly sinceMs?: number | undefined
   readonly untilMs?: number | undefined

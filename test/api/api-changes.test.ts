@@ -2,7 +2,7 @@ import { agentStatus, type ChangesPage, type Wall } from 'enigma-relay/store'
 import { expect, it } from 'vitest'
 import { AUTH, notice, useApi } from './api-world.ts'
 
-const OTHERS = 'jane:operate:operate-token-of-the-test-of-32\njoe:masked:masked-token-of-the-test-of-32-c'
+const OTHERS = 'jane:operate:operate-token-of-the-test-of-32-c\njoe:masked:masked-token-of-the-test-of-32-c'
 const as = (token: string) => ({ authorization: `Bearer ${token}` })
 const status = (word: string, ref = '1002') =>
   agentStatus(notice({ status: word, campaign_ref: '7', ref }, { reference: ref }))
@@ -85,9 +85,12 @@ it('an API without events says so, and /config tells a client what there is and 
   const { get, app, json } = await useApi({ tokens: OTHERS })
   expect((await get('/events')).status).toBe(404)
   expect(await json('/config')).toEqual({ name: 'api-token', role: 'read', events: false, replays: false })
-  const jane = await app.request('/config', { headers: as('operate-token-of-the-test-of-32') })
+  const jane = await app.request('/config', { headers: as('operate-token-of-the-test-of-32-c') })
   expect(await jane.json()).toMatchObject({ name: 'jane', role: 'operate' })
-  const offering = await useApi({ events: {}, replay: { commit: async () => {}, sendStep: async () => {} } })
+  const offering = await useApi({
+    events: {},
+    replay: { commit: async () => {}, sendStep: async () => {}, drain: async () => {} },
+  })
   expect(await offering.json('/config')).toMatchObject({ events: true, replays: true })
 })
 

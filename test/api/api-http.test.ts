@@ -108,7 +108,12 @@ describe('CORS', () => {
     expect(response.status).toBe(204)
     expect(response.headers.get('access-control-allow-origin')).toBe('http://localhost:5173')
     expect(response.headers.get('access-control-allow-headers')?.toLowerCase()).toContain('authorization')
-    expect(response.headers.get('access-control-allow-methods')).toBe('GET,HEAD')
+    expect(response.headers.get('access-control-allow-methods')).toBe('GET,HEAD,POST')
+    // Any origin may read, and only a named one write.
+    const open = await useApi({ corsOrigin: '*' })
+    const asked = await open.app.request('/agents', preflight)
+    expect(asked.headers.get('access-control-allow-origin')).toBe('*')
+    expect(asked.headers.get('access-control-allow-methods')).toBe('GET,HEAD')
   })
 
   it('a listed origin may read answers, errors and 304s; another one may not', async () => {

@@ -44,24 +44,37 @@ type Document = {
 const PATHS = [
   '/agents',
   '/agents/{ref}',
+  '/audit',
+  '/bin',
+  '/bin/restore',
   '/campaigns',
   '/campaigns/{ref}',
   '/campaigns/{ref}/preview',
   '/cdrs',
   '/cdrs/{id}',
+  '/changes',
+  '/config',
   '/dialers',
+  '/events',
   '/gaps',
   '/health',
   '/kinds/{type}/{sub_type}/{ref}',
   '/openapi.json',
   '/other',
   '/parked',
+  '/parked/delete',
+  '/parked/drain',
+  '/parked/groups',
   '/parked/{id}',
   '/relays',
   '/replays',
   '/replays/{id}',
   '/replays/{id}/stop',
+  '/wall',
 ]
+
+/** Addresses that only change something. */
+const WRITES = ['/bin/restore', '/parked/delete', '/parked/drain', '/replays/{id}/stop']
 
 /** Every object inside a value, the value itself among them. */
 function* objectsIn(value: unknown): Generator<Schema> {
@@ -106,7 +119,7 @@ describe('GET /openapi.json', () => {
       .map((route) => route.path.replace(/:(\w+)/g, '{$1}'))
     expect([...new Set(served)].toSorted()).toEqual(PATHS)
     for (const [path, methods] of Object.entries(document.paths)) {
-      const wanted = { '/replays': ['get', 'post'], '/replays/{id}/stop': ['post'] }[path] ?? ['get']
+      const wanted = path === '/replays' ? ['get', 'post'] : [WRITES.includes(path) ? 'post' : 'get']
       expect([path, Object.keys(methods).toSorted()]).toEqual([path, wanted])
       for (const { summary, description, responses } of Object.values(methods)) {
         expect([path, summary, description]).toEqual([path, expect.any(String), expect.any(String)])
@@ -118,9 +131,11 @@ describe('GET /openapi.json', () => {
         expect.arrayContaining(
           path === '/health'
             ? ['200', '503']
-            : path === '/replays'
-              ? ['202', '403']
-              : ['200', '304', '400', '401', '503'],
+            : path === '/events' || (WRITES.includes(path) && path !== '/replays/{id}/stop')
+              ? ['200', '401', '503']
+              : path === '/replays'
+                ? ['202', '403']
+                : ['200', '304', '400', '401', '503'],
         ),
       )
       const parameters = get.parameters ?? []
@@ -129,7 +144,7 @@ describe('GET /openapi.json', () => {
       expect(
         parameters.filter((parameter) => parameter.in === 'path').map(({ name, required }) => [name, required]),
       ).toEqual([...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => [name, true]))
-      expect('404' in get.responses).toBe(path.includes('{'))
+      expect('404' in get.responses).toBe(path.includes('{') || path === '/events')
     }
     const ids = Object.values(document.paths).flatMap((methods) =>
       Object.values(methods).map(({ operationId }) => operationId),

@@ -63,8 +63,11 @@ it('G5: what a function parked says why, by whom, how often and when, and never 
     route: 'agents-call',
     detail: null,
     first_attempt_at: at(5),
+    stale_at: null,
     replay: null,
+    replays: 0,
   }
+  const later = (second: number) => new Date(BASE_MS + second * 1000 + 30 * 24 * 3600_000).toISOString()
   const parked = {
     ...common,
     notification_ids: [call.id],
@@ -79,6 +82,7 @@ it('G5: what a function parked says why, by whom, how often and when, and never 
     parked_at: at(9),
     bytes: formatEvent(call).length,
     message_id: 'm9',
+    expires_at: later(9),
   }
   expect(answer.items).toEqual([
     {
@@ -95,6 +99,7 @@ it('G5: what a function parked says why, by whom, how often and when, and never 
       parked_at: at(10),
       bytes: 9 + NUMBER.length,
       message_id: 'm10',
+      expires_at: later(10),
     },
     parked,
   ])
@@ -107,7 +112,11 @@ it('G5: what a function parked says why, by whom, how often and when, and never 
       { at: at(0), attempt: 1, status: 503, reason: '503: busy' },
       { at: at(9), attempt: 2, status: 422, reason: '422: call_ref is missing' },
     ],
+    content: { text: expect.stringContaining('"number":"27*******67"') as string, masked: true },
+    lane: { ids: [answer.items[1]?.id, answer.items[0]?.id], total: 2 },
   })
+  // What has no form has nothing that could be shown.
+  expect(await json(`/parked/${answer.items[0]?.id}`)).toMatchObject({ content: { text: 'masked', masked: true } })
 })
 
 it('G5: a parked notification keeps its very bytes, however large, and so does an unreadable message', async () => {

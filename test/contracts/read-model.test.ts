@@ -15,10 +15,12 @@ import {
   agentCall,
   agentStats,
   agentStatus,
+  audit,
   campaignStats,
   campaignStatus,
   cdr,
   claimEntries,
+  deleteEntries,
   dialerStatus,
   dialPreview,
   latest,
@@ -27,6 +29,7 @@ import {
   relayAlive,
   relayGap,
   relayParked,
+  restoreEntries,
   selectEntries,
   startReplay,
   stopReplay,
@@ -80,9 +83,36 @@ const NOT_EFFECTS = [
 
 /** What parked notifications and replays need; one test has all of it. */
 const OF_REPLAYS = {
-  effects: ['claimEntries', 'noteSent', 'selectEntries', 'settleEntry', 'startReplay', 'stopReplay'],
-  steps: ['attempt', 'claim', 'park', 'replay', 'replayed', 'select', 'sent', 'stop'],
-  reads: ['findParked', 'parked', 'parkedEntry', 'parkedMessages', 'replay', 'replayProgress', 'replays'],
+  effects: [
+    'audit',
+    'claimEntries',
+    'deleteEntries',
+    'noteSent',
+    'restoreEntries',
+    'selectEntries',
+    'settleEntry',
+    'startReplay',
+    'stopReplay',
+  ],
+  steps: ['attempt', 'audit', 'bin', 'claim', 'park', 'replay', 'replayed', 'restore', 'select', 'sent', 'stop'],
+  reads: [
+    'audit',
+    'bin',
+    'cdrMessages',
+    'expiring',
+    'findCdrs',
+    'findParked',
+    'parked',
+    'parkedEntry',
+    'parkedGroups',
+    'parkedMessages',
+    'placesOf',
+    'replay',
+    'replayDetail',
+    'replayPlan',
+    'replayProgress',
+    'replays',
+  ],
 }
 
 const EVENT: Notification = {
@@ -507,7 +537,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     const commit = async (batch: Partial<Parameters<typeof store.commit>[0]>) => {
       for (let n = 0; n < 2; n++) await store.commit({ effects: [], done: DONE, ...batch })
     }
-    const event = { ...EVENT, data: '{"é":"😀"}' }
+    const event = { ...EVENT, data: '{"é":"😀"}', time: iso(1), maxwaitms: 4_000 }
     const about = {
       route: 'agents-call',
       attempts: 2,
@@ -536,7 +566,10 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
       first_attempt_at: iso(1),
       bytes: formatEvent(event).length,
       message_id: 'm1',
+      stale_at: iso(5),
       replay: null,
+      replays: 0,
+      expires_at: iso(NOW + 30 * 24 * 3600),
     }
     expect(first).toEqual(whole)
     expect(second).toMatchObject({ ...common, notification_ids: [], reason: 'not gzip', bytes: 13, message_id: 'm2' })
@@ -547,6 +580,8 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
         { at: iso(NOW), attempt: 1, status: 503, reason: '503: é| ' },
         { at: iso(NOW), attempt: 2, status: 422, reason: '422: no' },
       ],
+      content: { text: formatEvent(event), masked: false },
+      lane: { ids: [id], total: 1 },
     })
     expect(await read.parkedEntry('none')).toBeNull()
     const [message, broken] = await read.parkedMessages([id, 'none', other])
@@ -562,15 +597,59 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     expect(await read.findParked({ route: 'agents-call' }, '')).toEqual({ ids: [id, other], place: null })
     expect(await read.findParked({ untilMs: BASE_MS }, '')).toEqual({ ids: [], place: null })
 
+    const causes = { from: 'functions', route: 'agents-call', count: 1, first: iso(NOW), last: iso(NOW) }
+    const groups = [
+      { ...causes, cause: 'not gzip', status: null, example: other },
+      { ...causes, cause: '422: no', status: 422, example: id },
+    ]
+    const queue = { route: 'agents-call', count: 2, oldest: iso(NOW), next_expiry: whole.expires_at }
+    const byCause = await read.parkedGroups()
+    expect(byCause).toEqual({ groups: expect.any(Array) as unknown, queues: [queue], matching: 2, complete: true })
+    expect(byCause.groups).toEqual(expect.arrayContaining(groups))
+    expect(await read.parkedGroups({ reference: '1002' })).toMatchObject({ groups: [groups[1]], matching: 1 })
+    expect(await read.parkedGroups({ notification: 'main/p/1/2' })).toMatchObject({ groups: [], matching: 0 })
+
+    const thirtyDays = 30 * 24 * 3_600_000
+    expect([await read.expiring(thirtyDays - 1), await read.expiring(thirtyDays + 1)]).toEqual([0, 2])
+
+    // Deleted, and taken out of the bin, byte for byte.
+    const before = await read.parkedMessages([id, other])
+    await commit({ effects: [deleteEntries([id, other, 'none'], 'jane', BASE_MS + NOW * 1000)] })
+    expect([(await read.parked()).items, await read.placesOf([id, 'none'])]).toEqual([[], ['bin', null]])
+    expect(await read.findParked({}, '')).toEqual({ ids: [], place: null })
+    const binned = { deleted_at: iso(NOW), deleted_by: 'jane', expires_at: iso(NOW + 7 * 24 * 3600) }
+    expect((await read.bin()).items).toEqual(
+      expect.arrayContaining([{ ...whole, ...binned }, expect.objectContaining({ id: other, ...binned })]),
+    )
+    expect(await read.replayPlan({ ids: [id] })).toMatchObject({ total: 0, skipped: 1 })
+    await commit({ effects: [restoreEntries([other, id])] })
+    expect(await read.placesOf([id, other])).toEqual(['parked', 'parked'])
+    expect([await read.parkedMessages([id, other]), (await read.bin()).items]).toEqual([before, []])
+    expect((await read.parkedEntry(id))?.lane).toEqual({ ids: [id], total: 1 })
+    const line = { id: 'a1', at: iso(NOW), operator: 'jane', action: 'delete', what: 'ids', count: 2 }
+    await commit({ effects: [audit(line)] })
+    expect(await read.audit()).toEqual({ items: [line], next: null })
+    expect(await read.replayPlan({ filter: {} })).toEqual({
+      total: 2,
+      routes: { 'agents-call': 2 },
+      // It has no time of its own to be too late at: only the call has.
+      stale: 1,
+      outdated: 0,
+      replayed_before: 0,
+      skipped: 0,
+      complete: true,
+    })
+
     const asked = { operator: 'jane', created_at: iso(NOW), rate: 5, filter: null }
     const byFilter = { ...asked, created_at: iso(NOW + 1), filter: { route: 'agents-call', untilMs: BASE_MS } }
+    const shown = { cdrs: null }
     const replay = async (name: string) => (await read.replay(name))?.counts
     const counts = { waiting: 0, sent: 0, handled: 0, failed_again: 0, skipped: 0 }
     await commit({ effects: [startReplay('r1', asked, [other, id, id]), startReplay('r2', byFilter)] })
     expect(await read.replays()).toEqual({
       items: [
-        { id: 'r2', ...byFilter, filter: { route: 'agents-call', until: iso(0) }, state: 'running', counts },
-        { id: 'r1', ...asked, state: 'running', counts: { ...counts, waiting: 2 } },
+        { id: 'r2', ...byFilter, ...shown, filter: { route: 'agents-call', until: iso(0) }, state: 'running', counts },
+        { id: 'r1', ...asked, ...shown, state: 'running', counts: { ...counts, waiting: 2 } },
       ],
       next: null,
     })
@@ -596,6 +675,18 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
       { ...counts, failed_again: 1, skipped: 1 },
       { ...counts, handled: 1, skipped: 1 },
     ])
+    const outcomes = async (job: string, page = {}) => (await read.replayDetail(job, page))?.messages
+    expect(await outcomes('r1')).toEqual({
+      items: [
+        { id, outcome: 'failed_again', reason: '409: no' },
+        { id: other, outcome: 'skipped', reason: 'another replay sends it' },
+      ],
+      next: null,
+    })
+    expect((await outcomes('r1', { limit: 1 }))?.next).toEqual(expect.any(String))
+    expect(await outcomes('r2')).toMatchObject({ items: [{ outcome: 'skipped' }, { id: other, outcome: 'handled' }] })
+    expect(await read.replayDetail('none')).toBeNull()
+    expect(await read.replayPlan({ ids: [id, other] })).toMatchObject({ total: 1, replayed_before: 1, skipped: 1 })
     expect((await read.parkedEntry(id))?.failed_attempts.map((attempt) => attempt.status)).toEqual([503, 422, 409])
     expect(await read.parked()).toMatchObject({
       items: [{ id, reason: '409: no' }],
@@ -606,6 +697,31 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     await commit({ effects: [startReplay('r3', asked, [id]), stopReplay('r3'), claimEntries('r3', 1)] })
     expect(await read.replay('r3')).toMatchObject({ state: 'stopped', counts: { waiting: 1, sent: 0 } })
     expect((await read.replay('r1'))?.state).toBe('done')
+    // CDRs are sent again as they came, oldest first.
+    await commit({
+      effects: [tried(NOW + 1, PACKET), tried(NOW + 2, PACKET.replace(/"call_ref":"?\d+"?/, '"call_ref":"17"'))],
+    })
+    const cdrs = { route: 'campaigns-cdr', lanes: 64, campaign: 'c1' }
+    const found = await read.findCdrs(cdrs, '')
+    expect([found.ids.length, found.place]).toEqual([2, null])
+    await commit({ effects: [startReplay('r4', { ...asked, cdrs }), selectEntries('r4', '', null, found.ids)] })
+    await commit({ effects: [claimEntries('r4', 9)] })
+    const sent = await read.cdrMessages(found.ids, { queue: 'q', lanes: 64 })
+    expect(sent.map((message) => [message.id, message.queue])).toEqual(found.ids.map((one) => [one, 'q']))
+    const [sentEvent] = await readBody(sent[0]?.body ?? '', sent[0]?.contentEncoding)
+    expect(sentEvent).toMatchObject({ id: idOf(NOW + 1, 'l'), data: PACKET })
+    await commit({
+      replayed: [
+        { job: 'r4', entry: found.ids[0] ?? '', hasFailed: false, messageId: 'x' },
+        { job: 'r4', entry: found.ids[1] ?? '', hasFailed: true, messageId: 'x' },
+      ],
+      effects: [noteSent('r4', '1')],
+    })
+    expect(await read.replay('r4')).toMatchObject({
+      state: 'done',
+      cdrs: { route: 'campaigns-cdr', campaign: 'c1' },
+      counts: { ...counts, handled: 1, failed_again: 1 },
+    })
     // Each of these documents is read as none when it is of the wrong type.
     for (const key of (await findKeys()).filter((name) => /^(parked|replay|attempts):/.test(name))) {
       await run('DEL', key)

@@ -6,6 +6,7 @@ import { createApi } from '../../src/api/index.ts'
 import type { ScheduledHandler } from '../../src/local/lambda/lambda-trigger.ts'
 import {
   AgentStatus,
+  Cdr,
   formatEvent,
   formatPacket,
   gzipBody,
@@ -14,6 +15,7 @@ import {
 } from '../../src/protocol/index.ts'
 import {
   agentStatus,
+  cdr,
   claimEntries,
   createStore,
   noteSent,
@@ -77,6 +79,7 @@ async function useReplays() {
         if (state.isAway) throw new Error('SQS is away')
         await sendReplayStep('enigma-', job)
       },
+      drain: () => sendReplayStep('enigma-', 'drain'),
     },
   })
   const ask = async (method: string, path: string, body?: unknown, token = OPERATOR) => {
@@ -331,6 +334,7 @@ test(
         send: mortal(sendParked),
         limitMs: 1_000,
         sleep: async () => undefined,
+        queueOf: (route) => `enigma-${route}.fifo`,
       }).catch(() => undefined)
     }
     await waitFor(async () => (await ask('GET', `/replays/${job.id}`)).body.state === 'done', 'the replay to end')
@@ -419,8 +423,8 @@ test('writing needs the role operate; a body that is wrong is named; without SQS
   await sendAll([status('A', 1)])
   await waitFor(async () => (await parked()).length === 1, 'it to be parked')
   for (const [body, detail] of [
-    [{}, /needs either ids or filter/],
-    [{ ids: ['x'], filter: {} }, /needs either ids or filter/],
+    [{}, /needs one of ids, filter and cdrs/],
+    [{ ids: ['x'], filter: {} }, /needs one of ids, filter and cdrs/],
     [{ ids: [] }, /^ids must not be empty/],
     [{ filter: { rout: 'x' } }, /^filter\.rout is not known; write source, route, /],
     [{ filter: 7 }, /^filter must be an object/],
@@ -520,5 +524,66 @@ test(
     } finally {
       await back.stop()
     }
+  },
+)
+
+test(
+  'CDRs that the read model keeps go to their function again, oldest first, with the same bytes and ids',
+  { timeout: 60_000 },
+  async () => {
+    const { sqs, store, state, bodies, ask, replayAll, start, sendAll, parked } = await useReplays()
+    const { wire } = await import('../../src/lambda/wiring.ts')
+    const seen: { id: string; replay: string | undefined; body: string }[] = []
+    const app = new Hono<AdapterEnv<Effect>>().post('/campaigns/cdr/:ref?', async (c) => {
+      const one = await event(c, Cdr)
+      seen.push({ id: one.id, replay: one.replay, body: await c.req.raw.clone().text() })
+      if (state.answer({ id: one.id, n: 0, reference: '', replay: one.replay }) !== 204) return c.text('away', 422)
+      record(c, cdr(one))
+      return c.body(null, 204)
+    })
+    await useTrigger(sqs, 'campaigns-cdr', fromSqs(app, { ...wire(routeOf('campaigns', 'cdr')), log: () => undefined }))
+    await start()
+    const nowMs = Date.now()
+    const dialed = (n: number, own: object = {}) =>
+      notification('7', n, {
+        type: 'enigma.campaigns.cdr',
+        id: `main/l/${nowMs}/${n}`,
+        time: new Date(nowMs).toISOString(),
+        transport: 'list',
+        channel: 'enigma:notifications:campaigns',
+        payload: {
+          ref: '7',
+          call_ref: `c${n}`,
+          dialed_at: Math.floor(nowMs / 1000) - 3_600 + n,
+          end_reason: 'hungup',
+          ...own,
+        },
+      })
+    const cdrs = [...Array.from({ length: 12 }, (_, n) => dialed(n)), dialed(20, { end_reason: 'busy' })]
+    await sendAll(cdrs, sqs.url('campaigns-cdr'))
+    await waitFor(async () => (await store.read.cdrs()).items.length === 13, 'all CDRs to be there')
+    const before = seen.splice(0)
+    const job = await replayAll({
+      cdrs: { from: '2026-01-01', campaign: '7', end_reason: 'hungup' },
+      route: 'campaigns-cdr',
+      rate: 1000,
+    })
+    expect(job.counts).toEqual({ waiting: 0, sent: 0, handled: 12, failed_again: 0, skipped: 0 })
+    expect(new Set(seen.map(({ replay }) => replay))).toEqual(new Set([job.id]))
+    const bytesOf = (runs: typeof seen) => runs.map(({ id, body }) => `${id} ${body}`)
+    // Oldest first in each message group; a CDR without a call of its own is in the group of its campaign.
+    expect(bytesOf(seen).toSorted()).toEqual(bytesOf(before).slice(0, 12).toSorted())
+    expect(bodies).toEqual([])
+    // Nothing was counted twice.
+    expect((await store.read.campaigns()).items).toMatchObject([{ today: { cdrs: 13 } }])
+    // One that fails now is parked, and the job says why.
+    state.answer = () => 422
+    const failed = await replayAll({ cdrs: { end_reason: 'busy' }, route: 'campaigns-cdr' })
+    expect(failed.counts).toMatchObject({ handled: 0, failed_again: 1 })
+    const { body } = await ask('GET', `/replays/${failed.id}`)
+    expect(body).toMatchObject({
+      messages: { items: [{ outcome: 'failed_again', reason: expect.stringContaining('422') as string }] },
+    })
+    expect(await parked()).toMatchObject([{ route: 'campaigns-cdr' }])
   },
 )

@@ -3,6 +3,7 @@ import {
   agentCall,
   agentStats,
   agentStatus,
+  audit,
   campaignStats,
   campaignStatus,
   cdr,
@@ -108,6 +109,11 @@ for family, size in pairs(sizes) do
 end
 return replies`
 
+/** What operators do on a day: a line of the audit log, and an entry that goes to the bin and stays there. */
+const operated = (day: number, id: string) => [
+  audit({ id: `a${day}`, at: new Date(BASE_MS).toISOString(), operator: 'o', action: 'replay', what: id, count: 1 }),
+]
+
 test('thirty days leave no more behind than the time for which each thing is kept', { timeout: 60_000 }, async () => {
   let day = 0
   const { store, redis } = await useStore({ now: () => BASE_MS + day * DAY_SECONDS * 1_000 })
@@ -135,7 +141,7 @@ test('thirty days leave no more behind than the time for which each thing is kep
     const asked = { operator: 'o', created_at: new Date(BASE_MS).toISOString(), rate: 1, filter: null }
     const job = `r${day}`
     await store.commit({
-      effects: [startReplay(job, asked, [id]), claimEntries(job, 1), noteSent(job, '1')],
+      effects: [startReplay(job, asked, [id]), claimEntries(job, 1), noteSent(job, '1'), ...operated(day, id)],
       parked: day % 2 === 0 ? [{ ...failing, messageId: `n${day}` }] : [],
       replayed: [{ job, entry: id, hasFailed: day % 2 === 0, messageId: `n${day}` }],
       done: new Map(),
@@ -165,6 +171,10 @@ test('thirty days leave no more behind than the time for which each thing is kep
     'parked',
     'parked_of_relay',
     'parked_part',
+    'parked_lane',
+    'outcome',
+    'bin',
+    'audit',
     'replay',
     'replay_entries',
     'replays',

@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { readBody, type RelayParked } from '../../src/protocol/index.ts'
-import { claimEntries, relayParked, startReplay } from '../../src/store/index.ts'
+import { claimEntries, deleteEntries, relayParked, restoreEntries, startReplay } from '../../src/store/index.ts'
 import { notification } from '../adapter/factories.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
@@ -226,4 +226,52 @@ test('parked notifications are compressed one after the other, and small ones no
   )
   await store.commit({ effects: [], done: DONE, parked })
   expect([made, most]).toEqual([20, 1])
+})
+
+test('what fails again while it is in the bin is parked again; one that a replay is about to send is not deleted', async () => {
+  const { store } = await useStore({ now: () => BASE_MS })
+  const failing = {
+    route: 'agents-status',
+    key: 'k1',
+    notification: notification('1002', 1),
+    reason: '422',
+    attempts: 1,
+    messageId: 'm1',
+    messageGroupId: '17',
+    eventSourceARN: 'arn:x:enigma-agents-status.fifo',
+  }
+  await store.commit({ effects: [], done: DONE, parked: [failing] })
+  const [first] = (await store.read.parked()).items
+  const id = first?.id ?? ''
+  await store.commit({ effects: [deleteEntries([id], 'jane', BASE_MS)], done: DONE })
+  expect(await store.read.placesOf([id])).toEqual(['bin'])
+  await store.commit({ effects: [], done: DONE, parked: [{ ...failing, messageId: 'm2', reason: '409' }] })
+  expect([await store.read.placesOf([id]), (await store.read.bin()).items]).toEqual([['parked'], []])
+  const asked = { operator: 'o', created_at: iso(0), rate: 1, filter: null }
+  await store.commit({ effects: [startReplay('r1', asked, [id]), claimEntries('r1', 1)], done: DONE })
+  await store.commit({ effects: [deleteEntries([id], 'jane', BASE_MS)], done: DONE })
+  expect(await store.read.placesOf([id])).toEqual(['parked'])
+})
+
+test('a restored entry that would have expired in the bin is kept for another day', async () => {
+  let nowMs = BASE_MS
+  const { store } = await useStore({ now: () => nowMs })
+  const one = notification('1002', 1)
+  const about = {
+    route: 'agents-status',
+    reason: '422',
+    attempts: 1,
+    eventSourceARN: 'arn:x:enigma-agents-status.fifo',
+  }
+  await store.commit({ effects: [], done: DONE, parked: [{ ...about, key: 'k1', notification: one, messageId: 'm1' }] })
+  const [first] = (await store.read.parked()).items
+  const id = first?.id ?? ''
+  const day = 24 * 3_600_000
+  nowMs += 29 * day
+  await store.commit({ effects: [deleteEntries([id], 'jane', nowMs)], done: DONE })
+  nowMs += 6 * day
+  expect((await store.read.bin()).items).toHaveLength(1)
+  await store.commit({ effects: [restoreEntries([id])], done: DONE })
+  nowMs += day - 60_000
+  expect((await store.read.parked()).items.map((item) => item.id)).toEqual([id])
 })

@@ -74,15 +74,15 @@ const RULE = { reasons: ['hungup', 'callee_hungup'], of: 'answered', threshold: 
 test('the wall counts abandoned calls by its rule, today and in the last hour', async () => {
   const nowMs = Date.UTC(2026, 0, 31, 12, 7)
   const { store } = await useStore({ now: () => nowMs })
-  const tried = (callRef: string, minutesAgo: number, own: Record<string, unknown>) =>
+  const tried = (callRef: string, minutesAgo: number, own: Record<string, unknown>, at = 1) =>
     cdr(
       toEvent(
         'campaigns',
         'cdr',
         undefined,
         { call_ref: callRef, dialed_at: nowMs / 1_000 - minutesAgo * 60, ref: 'c1', ...own },
-        1,
-        { transport: 'list', id: nextId(), timeMs: nowMs },
+        at,
+        { transport: 'list', id: nextId(), timeMs: nowMs + at },
       ),
     )
   const answered = { extension: '1', end_reason: 'hungup', call_time: 30, hold_time: 4 }
@@ -99,7 +99,7 @@ test('the wall counts abandoned calls by its rule, today and in the last hour', 
     done: DONE,
   })
   // A revision that names an agent is abandoned no longer.
-  await store.commit({ effects: [tried('revised', 5, answered)], done: DONE })
+  await store.commit({ effects: [tried('revised', 5, answered, 2)], done: DONE })
   const { campaigns, totals, abandon_rate } = await store.read.wall(RULE)
   const lastHour = { cdrs: 7, answered: 4, abandoned: { rate: 0.3333, numerator: 2, denominator: 6 } }
   expect(campaigns).toMatchObject([

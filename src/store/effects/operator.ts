@@ -110,6 +110,7 @@ export function relayParked(event: StoreEvent<RelayParked>): Effect {
     parked_at: new Date(parkedMs).toISOString(),
     bytes: p.bytes,
     message_id: null,
+    stale_at: null,
   }
   return toEffect([
     step('parked', {

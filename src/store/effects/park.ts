@@ -1,12 +1,11 @@
-import { formatEvent, GZIP, gzipBody, type Outcomes, type Parked, toBytes, toSourceId } from '../../protocol/index.ts'
+import { formatEvent, packEvent, toBytes, toSourceId, type Outcomes, type Parked } from '../../protocol/index.ts'
 import { plain } from '../effect.ts'
 import { sha1, toParts } from '../document.ts'
-import type { ParkedRecord, Replay } from '../../answers/index.ts'
-import type { ParkedQuery } from '../types.ts'
+import type { ParkedRecord } from '../../answers/index.ts'
 import { type Effect, step, type Step, toEffect } from '../steps.ts'
 
 /** The record of an entry as it is kept, with the attributes of the message that sends it again. */
-export type StoredParked = Omit<ParkedRecord, 'id' | 'replay'> & {
+export type StoredParked = Omit<ParkedRecord, 'id' | 'replay' | 'replays' | 'expires_at'> & {
   readonly message?: {
     readonly queue: string
     readonly group?: string | undefined
@@ -51,7 +50,8 @@ export async function toOutcomeEffects(
   for (const { job, entry, hasFailed, messageId } of replayed) {
     // A message that can be read by now is parked as the notifications that are in it.
     const outcome = hasFailed ? (ids.has(entry) ? 'failed' : 'moved') : 'handled'
-    effects.push(settleEntry({ job, entry, outcome, messageId }, nowMs))
+    const why = parked.find(({ replay }) => replay?.job === job && replay.entry === entry)?.reason ?? ''
+    effects.push(settleEntry({ job, entry, outcome, messageId, why }, nowMs))
   }
   return effects
 }
@@ -66,9 +66,14 @@ export type Settled = {
   readonly messageId?: string
   /** Why it could not be sent at all. */
   readonly reason?: string
+  /** Why it failed again. */
+  readonly why?: string
 }
 
-export const settleEntry = ({ job, entry, outcome, messageId = '', reason = '' }: Settled, nowMs: number): Effect =>
+export const settleEntry = (
+  { job, entry, outcome, messageId = '', reason = '', why = reason }: Settled,
+  nowMs: number,
+): Effect =>
   toEffect([
     step('replayed', {
       entry,
@@ -77,6 +82,7 @@ export const settleEntry = ({ job, entry, outcome, messageId = '', reason = '' }
       outcome,
       ms: String(nowMs),
       reason: toShort(reason),
+      why: toShort(why),
       change: JSON.stringify({ kind: 'parked', ref: entry, state: outcome === 'handled' ? 'handled' : 'parked' }),
     }),
   ])
@@ -111,6 +117,7 @@ async function park(id: string, parked: Parked, nowMs: number, place: string): P
   const { route, notification, reason, status, attempts, messageId, messageGroupId, eventSourceARN } = parked
   const { body, contentEncoding, bytes } = await toBody(parked)
   const parts = toParts(body)
+  const queue = eventSourceARN.slice(eventSourceARN.lastIndexOf(':') + 1)
   const record: StoredParked = {
     from: 'functions',
     notification_ids: notification === undefined ? [] : [notification.id.slice(0, MAX_SHOWN)],
@@ -128,8 +135,9 @@ async function park(id: string, parked: Parked, nowMs: number, place: string): P
     parked_at: new Date(nowMs).toISOString(),
     bytes,
     message_id: messageId,
+    stale_at: toStaleAt(notification),
     message: {
-      queue: eventSourceARN.slice(eventSourceARN.lastIndexOf(':') + 1),
+      queue,
       group: messageGroupId,
       encoding: contentEncoding,
     },
@@ -146,59 +154,35 @@ async function park(id: string, parked: Parked, nowMs: number, place: string): P
       ms: String(nowMs),
       place,
       parts: String(parts.length),
+      lane: await toLane(queue, messageGroupId ?? id),
       json: JSON.stringify(record),
       change: JSON.stringify({ kind: 'parked', ref: id, state: 'parked' }),
     }),
   ])
 }
 
-/** Compression hardly makes smaller messages smaller. */
-const LEAST_PACKED = 4_096
+/** A message group of a queue, as lists of lanes are named. */
+const toLane = async (queue: string, group: string): Promise<string> =>
+  (await sha1(`${queue} ${group}`)).slice(0, ID_DIGITS)
+
+/** From when on it comes too late to be shown: a call. */
+function toStaleAt(notification: Parked['notification']): string | null {
+  const { time, maxwaitms } = notification ?? {}
+  return maxwaitms === undefined ? null : toTime(Date.parse(time ?? '') + maxwaitms)
+}
 
 /** The message as SQS takes it again; one that could not be read as it came. */
 async function toBody({ notification, body = '', contentEncoding }: Parked) {
   if (notification === undefined) return { body, contentEncoding, bytes: toBytes(body).length }
-  const text = formatEvent(notification)
-  const bytes = toBytes(text).length
-  const packed = bytes < LEAST_PACKED ? text : await gzipBody(text)
-  return packed.length < bytes
-    ? { body: packed, contentEncoding: GZIP, bytes }
-    : { body: text, contentEncoding: undefined, bytes }
+  return {
+    contentEncoding: undefined,
+    ...(await packEvent(notification)),
+    bytes: toBytes(formatEvent(notification)).length,
+  }
 }
 
 /** ISO 8601 in UTC; null for what is no time. */
-function toTime(time: string | undefined): string | null {
-  const ms = Date.parse(time ?? '')
+function toTime(time: string | number | undefined): string | null {
+  const ms = typeof time === 'number' ? time : Date.parse(time ?? '')
   return Number.isNaN(ms) ? null : new Date(ms).toISOString()
 }
-
-/** The place of a replay that has found all of its entries. */
-export const FOUND_ALL = 'end'
-
-/** The part of a replay that never changes; `filter.untilMs` is when it was asked for, at the latest. */
-export type StoredReplay = Pick<Replay, 'operator' | 'created_at' | 'rate'> & { readonly filter: ParkedQuery | null }
-
-/** A new replay of the entries with these ids, or of those that its filter finds (`ids` is absent). */
-export function startReplay(job: string, replay: StoredReplay, ids?: readonly string[]): Effect {
-  return toEffect([
-    step('replay', { job, ms: String(Date.parse(replay.created_at)), json: JSON.stringify(replay) }),
-    ...(ids === undefined ? [] : [select(job, '', null, [...new Set(ids)], true)]),
-  ])
-}
-
-/** Entries that were found from one place on, up to another (null: all are found). */
-export const selectEntries = (job: string, from: string, to: string | null, ids: readonly string[]): Effect =>
-  toEffect([select(job, from, to, ids, false)])
-
-const select = (job: string, from: string, to: string | null, ids: readonly string[], isChosen: boolean): Step =>
-  step('select', { job, from, to: to ?? FOUND_ALL, is_chosen: isChosen ? '1' : '' }, ids)
-
-/** Takes the next entries, so that no other replay can, unless some are still to be sent. */
-export const claimEntries = (job: string, count: number): Effect =>
-  toEffect([step('claim', { job, count: String(count) })])
-
-/** The entries of a round were all sent. */
-export const noteSent = (job: string, round: string): Effect => toEffect([step('sent', { job, round })])
-
-/** Leaves the entries that were not taken where they are. */
-export const stopReplay = (job: string): Effect => toEffect([step('stop', { job })])

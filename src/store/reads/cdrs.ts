@@ -1,10 +1,11 @@
+import { laneOf, orderKey, packEvent } from '../../protocol/index.ts'
 import { parseCdrEntry } from '../cdr-record.ts'
 import { parseEntries, toName } from '../document.ts'
 import { DAY_MS, fieldsOfTerm, fieldsOfTime, parsePlaces, QUARTER_MS, toTerm } from '../terms.ts'
 import type { CdrDetail, CdrRecord, CdrsPage } from '../../answers/index.ts'
-import type { CdrFilter } from '../types.ts'
+import type { CdrFilter, CdrQuery, ParkedMessage } from '../types.ts'
 import { type Place, readPage, toPlace } from './newest-first.ts'
-import { keptSince, type ReadOptions } from './replies.ts'
+import { formatCursor, keptSince, type ReadOptions } from './replies.ts'
 
 /** CDRs by filter, newest first by `dialed_at`. */
 export async function readCdrs(options: ReadOptions, filter: CdrFilter = {}): Promise<CdrsPage> {
@@ -53,8 +54,44 @@ async function readCdrRecords(options: ReadOptions, places: readonly Place[]): P
   })
 }
 
+/** CDRs that are looked at for a replay at once. */
+const FOUND_AT_ONCE = 500
+
+/** The ids of the next CDRs that fit, oldest first, behind a place; '' is the beginning, null the end. */
+export async function findCdrs(
+  options: ReadOptions,
+  query: CdrQuery,
+  place: string,
+): Promise<{ readonly ids: string[]; readonly place: string | null }> {
+  const found: Place[] = []
+  for await (const one of readPlaces(options, query, toPlace(place || undefined), true))
+    if (found.push(one) === FOUND_AT_ONCE) break
+  const [records, fits, last] = [await readCdrRecords(options, found), toPredicate(query), found.at(-1)]
+  return {
+    ids: records.flatMap((record) => (record !== undefined && fits(record) ? [record.id] : [])),
+    place: found.length < FOUND_AT_ONCE || last === undefined ? null : formatCursor([last.ms, last.id]),
+  }
+}
+
+/** CDRs as the relay sent them: their bytes and ids, in lanes of their route. Those that are kept no longer are left out. */
+export async function readCdrMessages(
+  options: ReadOptions,
+  ids: readonly string[],
+  { queue, lanes }: { readonly queue: string; readonly lanes: number },
+): Promise<ParkedMessage[]> {
+  const texts = await options.upstash.readTexts(ids.map((id) => `${options.prefix}cdr:${id}`))
+  const messages = texts.map(async (text, at): Promise<ParkedMessage[]> => {
+    const kept = toKept(options, text)
+    if (kept === undefined) return []
+    const [{ event, payload }] = kept
+    const group = String(laneOf(orderKey(event.subject, payload), lanes))
+    return [{ id: ids[at] as string, queue, ...(await packEvent(event)), messageGroupId: group }]
+  })
+  return (await Promise.all(messages)).flat()
+}
+
 /** Also of what an index was read by: a revision may have another campaign than the record had. */
-function toPredicate({ campaign, agent, contact, number, endReason }: CdrFilter): (record: CdrRecord) => boolean {
+function toPredicate({ campaign, agent, contact, number, endReason }: CdrQuery): (record: CdrRecord) => boolean {
   return (record) =>
     (campaign === undefined || record.campaign_ref === campaign) &&
     (agent === undefined || record.extension === agent) &&
@@ -67,19 +104,26 @@ function toPredicate({ campaign, agent, contact, number, endReason }: CdrFilter)
 const AT_ONCE = 48
 
 /**
- * The places of CDRs, newest first, behind a place where one is given: by the term of the filter that few CDRs have, else by time. What a
+ * The places of CDRs, newest first or oldest first, behind a place where one is given: by the term of the filter that few CDRs have, else by time. What a
  * revision no longer says may still be found: the rest of the filter is applied to the records.
  */
-async function* readPlaces(options: ReadOptions, filter: CdrFilter, behind: Place | undefined): AsyncGenerator<Place> {
+async function* readPlaces(
+  options: ReadOptions,
+  filter: CdrQuery,
+  behind: Place | undefined,
+  isOldestFirst = false,
+): AsyncGenerator<Place> {
   const { upstash, prefix, now } = options
   const { fields, term } = await fieldsOf(filter)
-  const toMs = Math.min(filter.toMs ?? Infinity, behind?.ms ?? Infinity)
-  const fromMs = filter.fromMs ?? -Infinity
+  const fromMs = Math.max(filter.fromMs ?? -Infinity, (isOldestFirst ? behind?.ms : undefined) ?? -Infinity)
+  const toMs = Math.min(filter.toMs ?? Infinity, (isOldestFirst ? undefined : behind?.ms) ?? Infinity)
+  const compare = (a: Place, b: Place) =>
+    (a.ms - b.ms || (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)) * (isOldestFirst ? 1 : -1)
   const [alive] = await upstash.readAll([['ZRANGEBYSCORE', `${prefix}quarters`, String(now()), '+inf']])
   const quarters = (alive as string[])
     .map(Number)
     .filter((quarter) => quarter * QUARTER_MS <= toMs && (quarter + 1) * QUARTER_MS > fromMs)
-    .toSorted((a, b) => b - a)
+    .toSorted((a, b) => (isOldestFirst ? a - b : b - a))
   for (let from = 0; from < quarters.length;) {
     // The first of them is often enough.
     const some = quarters.slice(from, from + (from === 0 ? 2 : AT_ONCE))
@@ -90,15 +134,15 @@ async function* readPlaces(options: ReadOptions, filter: CdrFilter, behind: Plac
         ...parsePlaces(text ?? '', quarter, term),
       ])
       const wanted = places.filter(
-        ({ ms, id }) => ms >= fromMs && (ms < toMs || (ms === toMs && (behind === undefined || id < behind.id))),
+        (place) => place.ms >= fromMs && place.ms <= toMs && (behind === undefined || compare(place, behind) > 0),
       )
       const once = new Map(wanted.map((place) => [place.id, place]))
-      yield* [...once.values()].toSorted((a, b) => b.ms - a.ms || (a.id < b.id ? 1 : -1))
+      yield* [...once.values()].toSorted(compare)
     }
   }
 }
 
-async function fieldsOf({ number, contact, agent, campaign }: CdrFilter) {
+async function fieldsOf({ number, contact, agent, campaign }: CdrQuery) {
   const [own] = [['number', number] as const, ['contact', contact] as const, ['agent', agent] as const].filter(
     ([, value]) => value !== undefined,
   )

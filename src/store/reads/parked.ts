@@ -1,6 +1,7 @@
 import { parseDocument, parseEntries, SEPARATOR } from '../document.ts'
-import { FOUND_ALL, type StoredParked, type StoredReplay } from '../effects/park.ts'
-import type { ParkedDetail, ParkedPage, ParkedRecord, Replay, ReplaysPage } from '../../answers/index.ts'
+import type { StoredParked } from '../effects/park.ts'
+import type { BinPage, BinRecord, ParkedDetail, ParkedPage, ParkedRecord } from '../../answers/index.ts'
+import { GZIP, gunzipBody } from '../../protocol/index.ts'
 import { type Place, readByTime, readPage, toPlace } from './newest-first.ts'
 import { readParts, formatCursor, keptSince, type ReadOptions } from './replies.ts'
 import type { PageRequest, ParkedFilter, ParkedMessage, ParkedQuery } from '../types.ts'
@@ -16,11 +17,20 @@ export async function readParked(options: ReadOptions, filter: ParkedFilter = {}
     readRecords: (found) => readRecords(options, found),
     fits: (record) => fits(record, filter),
   })
-  const [all, relay] = await upstash.readAll([
-    ['ZCOUNT', key, String(since), '+inf'],
-    ['ZCOUNT', `${prefix}parked_of_relay`, String(since), '+inf'],
-  ])
-  return { ...page, relay: { total: Number(relay) }, functions: { total: Number(all) - Number(relay) } }
+  return { ...page, ...(await countParked(options, since, '+inf')) }
+}
+
+async function countParked({ upstash, prefix }: ReadOptions, fromMs: number, toMs: number | '+inf') {
+  const [all, relay] = await upstash.readAll(
+    ['parked', 'parked_of_relay'].map((name) => ['ZCOUNT', prefix + name, String(fromMs), String(toMs)]),
+  )
+  return { relay: { total: Number(relay) }, functions: { total: Number(all) - Number(relay) } }
+}
+
+/** How many entries of functions are removed within so many ms, unless they are sent again. */
+export async function countExpiring(options: ReadOptions, withinMs: number): Promise<number> {
+  const since = keptSince(options, 'parked')
+  return (await countParked(options, since, since + withinMs)).functions.total
 }
 
 /** The ids of entries that fit, oldest first, behind a place (`''`: from the oldest on), and the place to go on from: null when there are no more. */
@@ -46,14 +56,38 @@ export async function findParked(
 export async function readParkedEntry(options: ReadOptions, id: string): Promise<ParkedDetail | null> {
   const { upstash, prefix } = options
   const [text] = await upstash.readTexts([`${prefix}parked:${id}`])
-  const record = toRecord(id, text)
+  const record = toRecord(options, id, text)
   if (record === undefined) return null
-  const attempts = parseEntries(parseDocument(text).get('attempts')).map((entry) => {
+  const fields = parseDocument(text)
+  const attempts = parseEntries(fields.get('attempts')).map((entry) => {
     const [ms, attempt, status, reason = ''] = entry.split(SEPARATOR)
     return { at: new Date(Number(ms)).toISOString(), attempt: Number(attempt), status: toStatus(status), reason }
   })
-  return { ...record, failed_attempts: attempts }
+  const [parts, lane] = [fields.get('parts'), fields.get('lane')]
+  const [bodies, [ids, total]] = await Promise.all([
+    readParts(options, 'parked', parts === undefined ? [] : [{ id, parts: Number(parts) }]),
+    lane === undefined
+      ? [[id], 1]
+      : upstash.readAll([
+          ['ZRANGE', `${prefix}parked_lane:${lane}`, '0', String(MAX_OF_LANE - 1)],
+          ['ZCARD', `${prefix}parked_lane:${lane}`],
+        ]),
+  ])
+  const [body = null] = bodies
+  const encoding = (JSON.parse(fields.get('json') ?? '{}') as StoredParked).message?.encoding
+  return {
+    ...record,
+    failed_attempts: attempts,
+    content:
+      body === null
+        ? null
+        : { text: encoding === GZIP ? await gunzipBody(body).catch(() => body) : body, masked: false },
+    lane: { ids: ids as string[], total: Number(total) },
+  }
 }
+
+/** Entries of a lane that are named. */
+const MAX_OF_LANE = 100
 
 const toStatus = (text: string | undefined): number | null => (text === undefined || text === '' ? null : Number(text))
 
@@ -80,14 +114,17 @@ export async function readParkedMessages(
   })
 }
 
-const rangeOf = (options: ReadOptions, { sinceMs, untilMs }: ParkedQuery) => ({
+export const rangeOf = (options: ReadOptions, { sinceMs, untilMs }: ParkedQuery) => ({
   fromMs: Math.max(sinceMs ?? 0, keptSince(options, 'parked')),
   // Entries of the same millisecond have a fraction that keeps their order.
   toMs: untilMs === undefined ? undefined : untilMs + 4_095 / 4_096,
 })
 
-function fits(record: ParkedRecord, { from, source, route, reason, status }: ParkedQuery): boolean {
+export function fits(record: ParkedRecord, query: ParkedQuery): boolean {
+  const { from, source, route, reason, status, reference, notification } = query
   return (
+    (reference === undefined || record.subject === reference) &&
+    (notification === undefined || record.notification_ids.includes(notification)) &&
     (from === undefined || record.from === from) &&
     (source === undefined || record.source === source) &&
     (route === undefined || record.route === route) &&
@@ -96,91 +133,78 @@ function fits(record: ParkedRecord, { from, source, route, reason, status }: Par
   )
 }
 
-async function readRecords(
-  { upstash, prefix }: ReadOptions,
+export async function readRecords(
+  options: ReadOptions,
   places: readonly Place[],
 ): Promise<(ParkedRecord | undefined)[]> {
-  const texts = await upstash.readTexts(places.map(({ id }) => `${prefix}parked:${id}`))
-  return texts.map((text, at) => toRecord(places[at]?.id ?? '', text))
+  const texts = await options.upstash.readTexts(places.map(({ id }) => `${options.prefix}parked:${id}`))
+  return texts.map((text, at) => toRecord(options, places[at]?.id ?? '', text))
 }
 
-function toRecord(id: string, text: unknown): ParkedRecord | undefined {
+function toRecord({ expiries }: ReadOptions, id: string, text: unknown): ParkedRecord | undefined {
   const fields = parseDocument(text)
   const json = fields.get('json')
-  // One that was sent again or dropped leaves a mark without a record.
-  if (json === undefined) return undefined
-  const { message: _, ...record } = JSON.parse(json) as StoredParked
-  return { id, ...record, replay: fields.get('replay') ?? null }
+  // One that was sent again or dropped leaves a mark without a record, and one in the bin is parked no longer.
+  if (json === undefined || fields.has('place')) return undefined
+  return {
+    id,
+    ...toOwn(fields, json),
+    expires_at: later((JSON.parse(json) as StoredParked).parked_at, expiries.parked),
+  }
 }
 
-export async function readReplays(
+const later = (time: string, seconds: number): string => new Date(Date.parse(time) + seconds * 1000).toISOString()
+
+function toOwn(fields: ReadonlyMap<string, string>, json: string) {
+  const { message: _, ...record } = JSON.parse(json) as StoredParked
+  return {
+    ...record,
+    // Entries from before it was kept have none.
+    stale_at: record.stale_at ?? null,
+    replay: fields.get('replay') ?? null,
+    replays: Number(fields.get('replays') ?? 0),
+  }
+}
+
+/** Whether these entries are parked, in the bin, or neither. */
+export async function readPlacesOf(
   { upstash, prefix }: ReadOptions,
-  { cursor, limit }: PageRequest = {},
-): Promise<ReplaysPage> {
-  return readPage<Replay>(readByTime(upstash, { key: `${prefix}replays`, behind: toPlace(cursor), limit }), {
-    limit,
-    readRecords: async (places) => {
-      const texts = await upstash.readTexts(places.map(({ id }) => `${prefix}replay:${id}`))
-      return texts.map((text, at) => toProgress(places[at]?.id ?? '', text)?.replay)
-    },
+  ids: readonly string[],
+): Promise<('parked' | 'bin' | null)[]> {
+  const texts = await upstash.readTexts(ids.map((id) => `${prefix}parked:${id}`))
+  return texts.map((text) => {
+    const fields = parseDocument(text)
+    return fields.has('json') ? (fields.has('place') ? 'bin' : 'parked') : null
   })
 }
 
-export async function readReplay({ upstash, prefix }: ReadOptions, id: string): Promise<ReplayProgress | null> {
-  const [text] = await upstash.readTexts([`${prefix}replay:${id}`])
-  return toProgress(id, text) ?? null
-}
-
-/** A filter as it was asked for. */
-function toShown({ from: _, sinceMs, untilMs, ...filter }: ParkedQuery): Replay['filter'] {
-  const toTime = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString())
-  return { ...filter, since: toTime(sinceMs), until: toTime(untilMs) }
-}
-
-/** A replay with the state that its steps go on from. */
-export type ReplayProgress = {
-  readonly replay: Replay
-  /** Which entries; null where their ids were given. */
-  readonly filter: ParkedQuery | null
-  /** Where the search for entries goes on; null when all are found. */
-  readonly place: string | null
-  /** The entries that are being sent, and in which round. */
-  readonly sending: readonly string[]
-  readonly round: string
-  /** How often it went on, and when it last did (unix ms). */
-  readonly steps: number
-  readonly atMs: number
-}
-
-function toProgress(id: string, text: unknown): ReplayProgress | undefined {
-  const fields = parseDocument(text)
-  const json = fields.get('json')
-  if (json === undefined) return undefined
-  const count = (name: string) => Number(fields.get(name) ?? 0)
-  const place = fields.get('place') ?? ''
-  const [waiting, sent] = [count('selected') - count('taken'), count('sent')]
-  const isDone = place === FOUND_ALL && waiting === 0 && sent === 0
-  const { filter, ...stored } = JSON.parse(json) as StoredReplay
-  const replay: Replay = {
-    id,
-    state: fields.has('stopped') ? 'stopped' : isDone ? 'done' : 'running',
-    ...stored,
-    filter: filter && toShown(filter),
-    counts: {
-      waiting,
-      sent,
-      handled: count('handled'),
-      failed_again: count('failed_again'),
-      skipped: count('skipped'),
+/** What was deleted, the latest first. */
+export async function readBin(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<BinPage> {
+  const { upstash, prefix, expiries } = options
+  const places = readByTime(upstash, {
+    key: `${prefix}bin`,
+    fromMs: keptSince(options, 'bin'),
+    behind: toPlace(cursor),
+    limit,
+  })
+  return readPage<BinRecord>(places, {
+    limit,
+    readRecords: async (found) => {
+      const texts = await upstash.readTexts(found.map(({ id }) => `${prefix}parked:${id}`))
+      return texts.map((text, at) => {
+        const fields = parseDocument(text)
+        const [json, deleted] = [fields.get('json'), fields.get('deleted')]
+        if (json === undefined || deleted === undefined) return undefined
+        const [ms, operator = ''] = deleted.split(SEPARATOR)
+        const deletedAt = new Date(Number(ms)).toISOString()
+        return {
+          id: found[at]?.id ?? '',
+          ...toOwn(fields, json),
+          expires_at: later(deletedAt, expiries.bin),
+          deleted_at: deletedAt,
+          deleted_by: operator,
+        }
+      })
     },
-  }
-  return {
-    replay,
-    filter,
-    place: place === FOUND_ALL ? null : place,
-    sending: parseEntries(fields.get('sending')),
-    round: fields.get('round') ?? '',
-    steps: count('steps'),
-    atMs: count('at'),
-  }
+  })
 }

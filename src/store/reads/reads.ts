@@ -1,6 +1,7 @@
 import type {
   AgentFilter,
   CdrFilter,
+  CdrQuery,
   ChangesFilter,
   GapFilter,
   PageRequest,
@@ -9,10 +10,20 @@ import type {
 } from '../types.ts'
 import { readAgent, readAgents } from './agents.ts'
 import { readCampaign, readCampaigns, readDialers, readPreview } from './campaigns.ts'
-import { readCdr, readCdrs } from './cdrs.ts'
+import { findCdrs, readCdr, readCdrMessages, readCdrs } from './cdrs.ts'
 import { readChanges } from './changes.ts'
 import { readGaps, readOther, readRelays } from './operator.ts'
-import { findParked, readParked, readParkedEntry, readParkedMessages, readReplay, readReplays } from './parked.ts'
+import { planReplay, readParkedGroups } from './causes.ts'
+import {
+  countExpiring,
+  findParked,
+  readBin,
+  readParked,
+  readParkedEntry,
+  readParkedMessages,
+  readPlacesOf,
+} from './parked.ts'
+import { readAudit, readReplay, readReplayDetail, readReplays } from './replays.ts'
 import type { ReadOptions } from './replies.ts'
 import { readKind } from './states.ts'
 import { createWall } from './wall.ts'
@@ -31,6 +42,11 @@ export function createReads(options: ReadOptions) {
     /** Newest first by `dialed_at`. */
     cdrs: (filter?: CdrFilter) => readCdrs(options, filter),
     cdr: (id: string) => readCdr(options, id),
+    /** The ids of the next CDRs that fit, oldest first, behind a place; '' is the beginning, null the end. */
+    findCdrs: (query: CdrQuery, place: string) => findCdrs(options, query, place),
+    /** CDRs as the relay sent them; those that are kept no longer are left out. */
+    cdrMessages: (ids: readonly string[], to: { readonly queue: string; readonly lanes: number }) =>
+      readCdrMessages(options, ids, to),
     dialers: () => readDialers(options),
     /** What a function recorded with `latest` for a reference; null when there is nothing. */
     kind: (type: string, subType: string, ref: string) => readKind(options, type, subType, ref),
@@ -46,6 +62,20 @@ export function createReads(options: ReadOptions) {
     /** Newest first. */
     replays: (page?: PageRequest) => readReplays(options, page),
     replay: async (id: string) => (await readReplay(options, id))?.replay ?? null,
+    /** With the outcome of each of its messages. */
+    replayDetail: (id: string, page?: PageRequest) => readReplayDetail(options, id, page),
+    /** What a replay would do. */
+    replayPlan: (asked: Parameters<typeof planReplay>[1]) => planReplay(options, asked),
+    /** By cause and by route, of the newest 20,000. */
+    parkedGroups: (filter?: ParkedQuery) => readParkedGroups(options, filter),
+    /** How many entries of functions are removed within so many ms. */
+    expiring: (withinMs: number) => countExpiring(options, withinMs),
+    /** Whether these entries are parked, in the bin, or neither. */
+    placesOf: (ids: readonly string[]) => readPlacesOf(options, ids),
+    /** What was deleted, the latest first. */
+    bin: (page?: PageRequest) => readBin(options, page),
+    /** Who wrote or revealed what, the latest first. */
+    audit: (page?: PageRequest) => readAudit(options, page),
     /** A replay with the state that its steps go on from. */
     replayProgress: (id: string) => readReplay(options, id),
     /** What changed behind a cursor, in order. */

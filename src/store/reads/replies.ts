@@ -53,7 +53,7 @@ export function formatCursor(parts: readonly (string | number)[]): string {
 const NOT_OURS = 'the cursor was not returned by this API'
 
 /** @throws StoreError `store.cursor.invalid` */
-function parseCursor(cursor: string, length: number): (string | number)[] {
+export function parseCursor(cursor: string, length: number): (string | number)[] {
   try {
     const parts: unknown = JSON.parse(toText(fromBase64(cursor.replaceAll('-', '+').replaceAll('_', '/'))) ?? '')
     const fits =

@@ -1,0 +1,120 @@
+import * as v from 'valibot'
+import { count, maybeText, pageOf, text, time } from './fields.ts'
+
+const filter = v.pipe(
+  v.object({
+    source: v.optional(v.string()),
+    route: v.optional(v.string()),
+    reason: v.optional(v.string()),
+    reference: v.optional(v.string()),
+    notification: v.optional(v.string()),
+    status: v.optional(v.number()),
+    since: v.optional(v.string()),
+    until: v.optional(v.string()),
+  }),
+  v.description('Which entries, as it was asked for; null where ids were given.'),
+)
+
+const cdrs = v.pipe(
+  v.object({
+    route: v.string(),
+    from: v.optional(v.string()),
+    to: v.optional(v.string()),
+    campaign: v.optional(v.string()),
+    agent: v.optional(v.string()),
+    end_reason: v.optional(v.string()),
+  }),
+  v.description('Which CDRs are sent to the function of `route` again; null where parked entries are.'),
+)
+
+export const Replay = v.pipe(
+  v.object({
+    id: text('Of the replay: handlers see it as the header `ce-replay`.'),
+    state: v.pipe(
+      v.picklist(['running', 'done', 'stopped']),
+      v.description(
+        'running: entries are still to be sent, or the outcome of some is open. stopped: entries that were not sent stay parked.',
+      ),
+    ),
+    operator: maybeText('The name of the token that asked for it.'),
+    created_at: time('When it was asked for. Entries that are parked later are not part of it.'),
+    rate: v.pipe(v.number(), v.description('Entries sent in a second at most.')),
+    filter: v.nullable(filter),
+    cdrs: v.nullable(cdrs),
+    counts: v.object({
+      waiting: count('Found, and not sent yet.'),
+      sent: count('Sent, outcome still open.'),
+      handled: count('Handled by their function, and parked no longer.'),
+      failed_again: count('Parked again, with the new reason.'),
+      skipped: count('Not sent: gone by now, sent by another replay, or parked by the relay.'),
+    }),
+  }),
+  v.metadata({
+    ref: 'Replay',
+    description: 'A job that sends parked notifications through their functions again.',
+    examples: [
+      {
+        id: '0f5a4d4e-7c1b-4a3e-9a43-2b1f6f9d6c11',
+        state: 'running',
+        operator: 'jane',
+        created_at: '2026-01-31T08:00:00.000Z',
+        rate: 50,
+        filter: { route: 'campaigns-cdr', reason: '422' },
+        cdrs: null,
+        counts: { waiting: 212, sent: 50, handled: 38, failed_again: 0, skipped: 0 },
+      },
+    ],
+  }),
+)
+export type Replay = v.InferOutput<typeof Replay>
+
+export const ReplaysPage = pageOf(Replay)
+export type ReplaysPage = v.InferOutput<typeof ReplaysPage>
+
+const ReplayMessage = v.pipe(
+  v.object({
+    id: text('Of the parked entry, or of the CDR.'),
+    outcome: v.picklist(['waiting', 'sent', 'handled', 'failed_again', 'skipped']),
+    reason: maybeText('Why it failed again, or why it was skipped.'),
+  }),
+  v.metadata({ ref: 'ReplayMessage' }),
+)
+
+export const ReplayDetail = v.pipe(
+  v.object({ ...Replay.pipe[0].entries, messages: pageOf(ReplayMessage) }),
+  v.metadata({
+    ref: 'ReplayDetail',
+    description: 'A replay with the outcome of each of its messages, in their order.',
+  }),
+)
+export type ReplayDetail = v.InferOutput<typeof ReplayDetail>
+
+export const ReplayPlan = v.pipe(
+  v.object({
+    total: count('Entries that would be sent.'),
+    routes: v.pipe(v.record(v.string(), v.number()), v.description('Of them by route, and so by queue.')),
+    stale: count('Calls that are too old for a screen: they are recorded, and never shown as current.'),
+    outdated: count('States that are older than the one that the read model has by now.'),
+    replayed_before: count('Entries that an earlier replay sent, and that failed again.'),
+    skipped: count('Entries that would not be sent: gone, deleted, sent by another replay, or parked by the relay.'),
+    complete: v.pipe(v.boolean(), v.description('False: there are more than the 20,000 that were looked at.')),
+  }),
+  v.metadata({ ref: 'ReplayPlan', description: 'What a replay would do. Nothing was sent.' }),
+)
+export type ReplayPlan = v.InferOutput<typeof ReplayPlan>
+
+export const AuditRecord = v.pipe(
+  v.object({
+    id: text('Of the entry.'),
+    at: time('When it was asked for.'),
+    operator: text('The name of the token.'),
+    action: text('replay, stop, delete, restore, reveal, drain, or another of a newer version.'),
+    what: text('The id of a replay or of a parked entry, or the filter.'),
+    count: v.pipe(v.nullable(v.number()), v.description('How many entries; null where it is not known beforehand.')),
+  }),
+  v.metadata({ ref: 'AuditRecord', description: 'Somebody wrote something, or revealed personal data.' }),
+)
+export type AuditRecord = v.InferOutput<typeof AuditRecord>
+
+export const AuditPage = pageOf(AuditRecord)
+export type AuditPage = v.InferOutput<typeof AuditPage>

@@ -1,0 +1,116 @@
+import { Hono } from 'hono'
+import * as v from 'valibot'
+import { AuditPage, BinPage } from '../answers/index.ts'
+import { deleteEntries, restoreEntries, type Reads } from '../store/index.ts'
+import type { ApiEnv } from './auth.ts'
+import { describe } from './describe.ts'
+import { closed, filter, freeze, ids, operate, posted, type OperateOptions } from './operate.ts'
+import { paging, query } from './query.ts'
+
+/** How long (ms) one request goes on to delete what fits a filter. */
+const LIMIT_MS = 15_000
+
+const Deletion = v.pipe(
+  closed({ ids: v.optional(ids), filter: v.optional(filter) }),
+  v.check((body) => (body.ids === undefined) !== (body.filter === undefined), 'needs either ids or filter'),
+)
+
+const Moved = v.pipe(
+  v.object({
+    moved: v.pipe(v.number(), v.description('How many entries were moved.')),
+    skipped: v.pipe(
+      v.number(),
+      v.description('How many were not: gone, about to be sent by a replay, or of the relay.'),
+    ),
+    more: v.pipe(v.boolean(), v.description('There are more that fit: ask again, with `until` of the first request.')),
+  }),
+  v.metadata({ ref: 'Moved' }),
+)
+type Moved = v.InferOutput<typeof Moved>
+
+/** `POST /parked/delete`, `GET /bin`, `POST /bin/restore` and `GET /audit` */
+export function bin(read: Reads, options: OperateOptions | undefined, now: () => number): Hono<ApiEnv> {
+  /** Moves entries, and counts those that are there then. */
+  const move = async (own: readonly string[], to: 'bin' | 'parked', run: () => Promise<void>) => {
+    await run()
+    const moved = (await read.placesOf(own)).filter((place) => place === to).length
+    return { moved, skipped: own.length - moved }
+  }
+  return new Hono<ApiEnv>()
+    .post(
+      '/parked/delete',
+      ...posted(
+        {
+          summary: 'Delete parked notifications',
+          description: 'Moves entries, byte for byte, to a bin, which keeps them for seven days.',
+          tag: 'parked',
+          answers: { 200: [Moved, 'How many were moved'] },
+        },
+        Deletion,
+      ),
+      async (c) => {
+        const { ids: own, filter: fits } = c.req.valid('json')
+        const [caller, startMs] = [c.get('caller'), now()]
+        const { write } = operate(options, now)
+        const remove = (some: readonly string[], what: string) =>
+          move(some, 'bin', () =>
+            write(caller, { action: 'delete', what, count: some.length }, [deleteEntries(some, caller.name, now())]),
+          )
+        if (own !== undefined)
+          return c.json({ ...(await remove([...new Set(own)], 'ids')), more: false } satisfies Moved)
+        const frozen = { ...freeze(fits ?? {}, startMs), from: 'functions' as const }
+        const total = { moved: 0, skipped: 0 }
+        for (let place: string | null = ''; place !== null;) {
+          if (now() - startMs >= LIMIT_MS) return c.json({ ...total, more: true } satisfies Moved)
+          const found: Awaited<ReturnType<Reads['findParked']>> = await read.findParked(frozen, place)
+          const { moved, skipped } =
+            found.ids.length === 0 ? { moved: 0, skipped: 0 } : await remove(found.ids, JSON.stringify(fits))
+          total.moved += moved
+          total.skipped += skipped
+          place = found.place
+        }
+        return c.json({ ...total, more: false } satisfies Moved)
+      },
+    )
+    .get(
+      '/bin',
+      describe({
+        summary: 'Deleted notifications, newest first',
+        description: 'What was deleted in the last seven days, by whom, and until when it can be restored.',
+        tag: 'parked',
+        answer: BinPage,
+      }),
+      query(paging),
+      async (c) => c.json(await read.bin(c.req.valid('query'))),
+    )
+    .post(
+      '/bin/restore',
+      ...posted(
+        {
+          summary: 'Restore deleted notifications',
+          description: 'Takes entries out of the bin, back to their places in the list.',
+          tag: 'parked',
+          answers: { 200: [Moved, 'How many were moved'] },
+        },
+        closed({ ids }),
+      ),
+      async (c) => {
+        const own = [...new Set(c.req.valid('json').ids)]
+        const { write } = operate(options, now)
+        const entry = { action: 'restore', what: 'ids', count: own.length }
+        const moved = await move(own, 'parked', () => write(c.get('caller'), entry, [restoreEntries(own)]))
+        return c.json({ ...moved, more: false } satisfies Moved)
+      },
+    )
+    .get(
+      '/audit',
+      describe({
+        summary: 'The audit log, newest first',
+        description: 'Who replayed, stopped, deleted, restored, drained or revealed what, in the last 90 days.',
+        tag: 'service',
+        answer: AuditPage,
+      }),
+      query(paging),
+      async (c) => c.json(await read.audit(c.req.valid('query'))),
+    )
+}

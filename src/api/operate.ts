@@ -1,0 +1,145 @@
+import type { MiddlewareHandler } from 'hono'
+import { describeRoute, resolver, validator } from 'hono-openapi'
+import * as v from 'valibot'
+import { audit, type Effect, type StoreWriter } from '../store/index.ts'
+import type { ApiEnv, Caller } from './auth.ts'
+import { problemAs } from './describe.ts'
+import { problem } from './errors.ts'
+import { moment, word } from './query.ts'
+
+/** How the API writes. */
+export type OperateOptions = {
+  readonly commit: StoreWriter['commit']
+  /** Asks the replay function for the next step of this replay. */
+  readonly sendStep: (job: string) => Promise<void>
+  /** Asks the replay function to drain the dead-letter queues at once. */
+  readonly drain: () => Promise<void>
+}
+
+/** Writes effects, and a line of the audit log with them. */
+export type Write = (
+  caller: Caller,
+  entry: { readonly action: string; readonly what: string; readonly count: number | null },
+  effects?: readonly Effect[],
+) => Promise<void>
+
+export type Operate = Pick<OperateOptions, 'sendStep' | 'drain'> & {
+  readonly commit: (...effects: readonly Effect[]) => Promise<void>
+  readonly write: Write
+}
+
+/** @throws the answer 503 where this API cannot write */
+export function operate(options: OperateOptions | undefined, now: () => number): Operate {
+  if (options === undefined) throw problem('unavailable', 'This API has no queue for replays: set ENIGMA_QUEUE_PREFIX.')
+  const commit = async (...effects: readonly Effect[]) => options.commit({ effects, done: new Map() })
+  return {
+    ...options,
+    commit,
+    write: async ({ name }, entry, effects = []) => {
+      const at = new Date(now()).toISOString()
+      await commit(...effects, audit({ id: crypto.randomUUID(), at, operator: name, ...entry }))
+    },
+  }
+}
+
+export const requireOperator: MiddlewareHandler<ApiEnv> = async (c, next) => {
+  if (c.get('caller').role !== 'operate')
+    throw problem('forbidden', 'This needs a token with the role operate: a line name:operate:token of API_TOKENS.')
+  await next()
+}
+
+/** Ids in one request, and characters of each. */
+const MAX_IDS = 1_000
+export const MAX_ID = 64
+
+/** An object without other members: a filter with a slip in its name would match everything. */
+export const closed = <Entries extends v.ObjectEntries>(entries: Entries) =>
+  v.strictObject(entries, ({ expected }) =>
+    expected === 'never' ? `is not known; write ${Object.keys(entries).join(', ')}` : 'must be an object',
+  )
+
+export const ids = v.pipe(
+  v.array(
+    v.pipe(v.string('must be text'), v.nonEmpty('must not be empty'), v.maxLength(MAX_ID, 'is too long')),
+    'must be a list',
+  ),
+  v.minLength(1, 'must not be empty'),
+  v.maxLength(MAX_IDS, `must have at most ${MAX_IDS} entries; use filter for more`),
+  v.description('The ids of parked entries.'),
+)
+
+/** Longest id (characters) of a notification; of an entry of the relay, it is the entry's. */
+export const MAX_NOTIFICATION_ID = 1_000
+
+/** Filters of parked entries, besides who parked them. */
+export const parkedFilters = {
+  source: v.optional(word('Only entries of this source, as named in ENIGMA_SOURCES.')),
+  route: v.optional(word('Only entries of this route, such as agents-call.')),
+  reason: v.optional(word('Only entries whose reason contains this text, in any case.')),
+  reference: v.optional(word('Only entries with this reference: the `subject` of the event.')),
+  notification: v.optional(word('Only entries of the notification with this id.', MAX_NOTIFICATION_ID)),
+  since: v.optional(moment('Only entries parked at or after this:')),
+  until: v.optional(moment('Only entries parked at or before this:')),
+}
+
+const status = v.pipe(v.number('must be a number'), v.integer('must be a whole number'))
+export const filter = v.pipe(
+  closed({ ...parkedFilters, status: v.optional(status) }),
+  v.description('All entries of functions that match, as in `GET /parked`; {} is all.'),
+)
+
+/** A filter of a body, frozen: what is parked later is not meant. */
+export function freeze({ since: sinceMs, until, ...rest }: v.InferOutput<typeof filter>, nowMs: number) {
+  return { ...rest, sinceMs, untilMs: Math.min(until ?? nowMs, nowMs) }
+}
+
+/** The validator itself would answer without a problem. */
+const refuseMalformed: MiddlewareHandler<ApiEnv> = async (c, next) => {
+  const body: unknown = await c.req.json().catch(() => undefined)
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw problem('bad-request', 'The body must be a JSON object, sent as application/json.')
+  await next()
+}
+
+/** The filters are those of a query string, where a value that is not text is one that is given twice. */
+const toWords = (message = 'is not valid'): string => (message === 'is given twice' ? 'must be text' : message)
+
+/** Checks a body, and answers 400 that names the first bad member. */
+const json = <Body extends v.GenericSchema>(body: Body) =>
+  validator('json', body, (result) => {
+    if (result.success) return
+    const [issue] = result.error
+    const parameter = (issue?.path ?? []).map((step) => String(typeof step === 'object' ? step.key : step)).join('.')
+    throw problem('bad-parameter', `${parameter || 'The body'} ${toWords(issue?.message)}.`, { parameter })
+  })
+
+export type Written = {
+  readonly summary: string
+  readonly description: string
+  readonly tag: string
+  /** Status → the schema of its answer, and what it is. */
+  readonly answers: Readonly<Record<number, readonly [schema: v.GenericSchema, description: string]>>
+}
+
+/** Puts a POST into the OpenAPI document, and lets operators with a right body pass. */
+export function posted<Body extends v.GenericSchema>({ summary, description, tag, answers }: Written, body: Body) {
+  const responses = Object.fromEntries(
+    Object.entries(answers).map(([code, [schema, words]]) => [
+      code,
+      { description: words, content: { 'application/json': { schema: resolver(schema) } } },
+    ]),
+  )
+  const described = describeRoute({
+    summary,
+    description: `${description} Needs a token with the role \`operate\`, and notes it in the audit log.`,
+    tags: [tag],
+    responses: {
+      ...responses,
+      400: problemAs('The body is wrong; `parameter` names the member.'),
+      401: problemAs('The bearer token is missing or wrong.'),
+      403: problemAs('The token does not have the role operate, or the page is of another origin.'),
+      503: problemAs('The read model or SQS does not answer, or this API cannot write.'),
+    },
+  })
+  return [described, requireOperator, refuseMalformed, json(body)] as const
+}

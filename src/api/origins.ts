@@ -1,0 +1,49 @@
+import type { MiddlewareHandler } from 'hono'
+import { cors } from 'hono/cors'
+import { ApiError, problem } from './errors.ts'
+
+/** Which pages may use the API in a browser. */
+
+const READS = ['GET', 'HEAD']
+const SENT_HEADERS = ['Authorization', 'Content-Type', 'If-None-Match', 'Last-Event-ID']
+const READ_HEADERS = ['ETag', 'Location', 'Retry-After']
+const PREFLIGHT_SECONDS = 600
+
+/** The origins of a text: several by commas, or `*`. @throws ApiError when one is not an origin */
+export function parseOrigins(text = ''): string[] {
+  const origins = text
+    .split(',')
+    .map((origin) => origin.trim())
+    .filter((origin) => origin !== '')
+  const wrong = origins.find((origin) => origin !== '*' && !(URL.canParse(origin) && new URL(origin).origin === origin))
+  if (wrong !== undefined)
+    throw new ApiError(
+      'functions.cors.bad_origin',
+      `API_CORS_ORIGIN: '${wrong}' is not an origin; write only the scheme and host, such as https://console.example.com`,
+    )
+  return origins
+}
+
+/** Lets pages of these origins read the API; those that are named may write too. */
+export const allowOrigins = (origins: readonly string[]): MiddlewareHandler =>
+  cors({
+    origin: (origin) => (origins.includes(origin) ? origin : origins.includes('*') ? '*' : null),
+    allowMethods: (origin) => (origins.includes(origin) ? [...READS, 'POST'] : READS),
+    allowHeaders: SENT_HEADERS,
+    exposeHeaders: READ_HEADERS,
+    maxAge: PREFLIGHT_SECONDS,
+  })
+
+/**
+ * Lets a write pass that comes from no page, from the API's own, or from one of a named origin. There are no cookies, so a page needs a token in any
+ * case. Source: `Sec-Fetch-Site` (https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header).
+ */
+export function refuseForeignWrites(origins: readonly string[]): MiddlewareHandler {
+  return async (c, next) => {
+    const site = c.req.header('sec-fetch-site') ?? 'none'
+    const isOwn = READS.includes(c.req.method) || site === 'none' || site === 'same-origin'
+    if (!isOwn && !origins.includes(c.req.header('origin') ?? ''))
+      throw problem('forbidden', 'A page of another origin may write only if API_CORS_ORIGIN names its origin.')
+    await next()
+  }
+}

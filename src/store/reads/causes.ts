@@ -1,0 +1,147 @@
+import type { ParkedGroup, ParkedGroups, ParkedRecord, ReplayPlan } from '../../answers/index.ts'
+import { parseDocument, SEPARATOR, toName } from '../document.ts'
+import type { ParkedQuery } from '../types.ts'
+import { readByTime, type Place } from './newest-first.ts'
+import { fits, rangeOf, readRecords } from './parked.ts'
+import { readReplay } from './replays.ts'
+import type { ReadOptions } from './replies.ts'
+
+/** What is parked as a whole: its causes, and what a replay of it would do. */
+
+/** Entries that are looked at for groups and plans: the newest, or the oldest. */
+const MAX_SCANNED = 20_000
+
+/** All entries that fit, in portions, until too many were looked at. */
+export async function* scanParked(options: ReadOptions, query: ParkedQuery): AsyncGenerator<ParkedRecord[], boolean> {
+  const range = { key: `${options.prefix}parked`, ...rangeOf(options, query), limit: 500 }
+  let waiting: Place[] = []
+  let scanned = 0
+  const settle = async () => {
+    const found = await readRecords(options, waiting)
+    waiting = []
+    return found.flatMap((record) => (record !== undefined && fits(record, query) ? [record] : []))
+  }
+  for await (const place of readByTime(options.upstash, range)) {
+    if (scanned++ === MAX_SCANNED) {
+      yield await settle()
+      return false
+    }
+    if (waiting.push(place) === 500) yield await settle()
+  }
+  yield await settle()
+  return true
+}
+
+/** Parked entries by cause and by route. */
+export async function readParkedGroups(options: ReadOptions, query: ParkedQuery = {}): Promise<ParkedGroups> {
+  const groups = new Map<string, ParkedGroup>()
+  const queues = new Map<string, ParkedGroups['queues'][number]>()
+  let matching = 0
+  const scan = scanParked(options, query)
+  for (;;) {
+    const { value, done } = await scan.next()
+    if (done === true) {
+      const byCount = [...groups.values()].toSorted((a, b) => b.count - a.count || (a.last < b.last ? 1 : -1))
+      return {
+        groups: byCount.slice(0, MAX_GROUPS),
+        queues: [...queues.values()].toSorted((a, b) => (a.route < b.route ? -1 : 1)),
+        matching,
+        complete: value,
+      }
+    }
+    for (const { id, from, route, reason, status, parked_at: at, expires_at: expiry } of value) {
+      matching++
+      const cause = toCause(reason)
+      const key = JSON.stringify([from, route, cause, status])
+      const group = groups.get(key)
+      // The newest come first.
+      if (group === undefined)
+        groups.set(key, { from, route, cause, status, count: 1, first: at, last: at, example: id })
+      else groups.set(key, { ...group, count: group.count + 1, first: at < group.first ? at : group.first })
+      const queue = queues.get(route) ?? { route, count: 0, oldest: at, next_expiry: expiry }
+      queues.set(route, {
+        route,
+        count: queue.count + 1,
+        oldest: at < queue.oldest ? at : queue.oldest,
+        next_expiry: expiry < queue.next_expiry ? expiry : queue.next_expiry,
+      })
+    }
+  }
+}
+
+const MAX_GROUPS = 200
+
+/** A reason without what differs from one notification to the next. */
+function toCause(reason: string): string {
+  const [, status = '', words = ''] = /^(\d{3}: )?(.*)$/s.exec(reason) ?? []
+  const general = words
+    .replace(/"[^"]*"|'[^']*'/g, '…')
+    .replace(/\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/gi, '#')
+    .replace(/\d[\d.,:]*/g, '#')
+  return status + general
+}
+
+/** The routes whose entries are states, and the document that holds the present one. */
+const STATES: Readonly<Record<string, string>> = {
+  'agents-status': 'agent',
+  'campaigns-status': 'campaign',
+  'dialers-status': 'dialer',
+}
+
+/** What a replay of these entries, or of those that fit, would do. */
+export async function planReplay(
+  options: ReadOptions,
+  asked: { readonly ids: readonly string[] } | { readonly filter: ParkedQuery },
+): Promise<ReplayPlan> {
+  const plan = { total: 0, routes: {} as Record<string, number>, stale: 0, outdated: 0, replayed_before: 0, skipped: 0 }
+  const add = async (records: readonly (ParkedRecord | undefined)[]) => {
+    const [sendable, running] = [records.filter((record) => record?.from === 'functions'), new Set<string>()]
+    for (const job of new Set(sendable.flatMap((record) => record?.replay ?? [])))
+      if ((await readReplay(options, job))?.replay.state === 'running') running.add(job)
+    const taken = sendable.flatMap((record) =>
+      record === undefined || (record.replay !== null && running.has(record.replay)) ? [] : [record],
+    )
+    plan.skipped += records.length - taken.length
+    plan.total += taken.length
+    for (const { route, stale_at: staleAt, replays } of taken) {
+      plan.routes[route] = (plan.routes[route] ?? 0) + 1
+      if (staleAt !== null && Date.parse(staleAt) < options.now()) plan.stale++
+      if (replays > 0) plan.replayed_before++
+    }
+    plan.outdated += await countOutdated(options, taken)
+  }
+  if ('ids' in asked) {
+    await add(
+      await readRecords(
+        options,
+        asked.ids.map((id) => ({ id, ms: 0 })),
+      ),
+    )
+    return { ...plan, complete: true }
+  }
+  const scan = scanParked(options, { ...asked.filter, from: 'functions' })
+  for (;;) {
+    const { value, done } = await scan.next()
+    if (done === true) return { ...plan, complete: value }
+    await add(value)
+  }
+}
+
+/** How many of these are states from before the one that the read model has. */
+async function countOutdated({ upstash, prefix }: ReadOptions, records: readonly ParkedRecord[]): Promise<number> {
+  const states = records.flatMap(({ route, subject, source, received_at: at }) => {
+    const of = STATES[route]
+    return of === undefined || subject === null || at === null ? [] : [{ of, subject, source, ms: Date.parse(at) }]
+  })
+  const keys = await Promise.all(states.map(async ({ of, subject }) => `${prefix}${of}:${await toName(subject)}`))
+  const texts = await upstash.readTexts([...new Set(keys)])
+  const byKey = new Map([...new Set(keys)].map((key, at) => [key, parseDocument(texts[at])]))
+  return states.filter(({ of, source, ms }, at) => {
+    const fields = byKey.get(keys[at] ?? '') ?? new Map<string, string>()
+    const stamps =
+      of === 'agent'
+        ? [...fields].flatMap(([field, value]) => (field.startsWith('s:') ? [value.split(SEPARATOR)[2] ?? ''] : []))
+        : [fields.get('stamp') ?? '']
+    return stamps.some((stamp) => stamp.split('|')[0] === source && Number(stamp.split('|')[3]) > ms)
+  }).length
+}

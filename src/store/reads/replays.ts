@@ -1,0 +1,155 @@
+import type { AuditPage, AuditRecord, Replay, ReplayDetail, ReplaysPage } from '../../answers/index.ts'
+import { parseDocument, parseEntries } from '../document.ts'
+import { StoreError } from '../errors.ts'
+import { FOUND_ALL, type StoredReplay } from '../effects/operate.ts'
+import type { PageRequest, ParkedQuery } from '../types.ts'
+import { readByTime, readPage, toPlace } from './newest-first.ts'
+import { afterSeparator, clampLimit, formatCursor, keptSince, parseCursor, type ReadOptions } from './replies.ts'
+
+export async function readReplays(
+  { upstash, prefix }: ReadOptions,
+  { cursor, limit }: PageRequest = {},
+): Promise<ReplaysPage> {
+  return readPage<Replay>(readByTime(upstash, { key: `${prefix}replays`, behind: toPlace(cursor), limit }), {
+    limit,
+    readRecords: async (places) => {
+      const texts = await upstash.readTexts(places.map(({ id }) => `${prefix}replay:${id}`))
+      return texts.map((text, at) => toProgress(places[at]?.id ?? '', text)?.replay)
+    },
+  })
+}
+
+export async function readReplay({ upstash, prefix }: ReadOptions, id: string): Promise<ReplayProgress | null> {
+  const [text] = await upstash.readTexts([`${prefix}replay:${id}`])
+  return toProgress(id, text) ?? null
+}
+
+const toTime = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString())
+
+/** A filter as it was asked for. */
+const toShown = ({ from: _, sinceMs, untilMs, ...filter }: ParkedQuery): Replay['filter'] => ({
+  ...filter,
+  since: toTime(sinceMs),
+  until: toTime(untilMs),
+})
+
+const toShownCdrs = ({ route, fromMs, toMs, campaign, agent, endReason }: CdrsOfReplay): Replay['cdrs'] => ({
+  route,
+  from: toTime(fromMs),
+  to: toTime(toMs),
+  campaign,
+  agent,
+  end_reason: endReason,
+})
+
+type CdrsOfReplay = NonNullable<StoredReplay['cdrs']>
+
+/** A replay with the state that its steps go on from. */
+export type ReplayProgress = {
+  readonly replay: Replay
+  /** Which entries; null where their ids were given. */
+  readonly filter: ParkedQuery | null
+  /** Which CDRs, in the place of parked entries. */
+  readonly cdrs: CdrsOfReplay | null
+  /** How many entries were found, and how many of them were taken, in their order. */
+  readonly queued: { readonly selected: number; readonly taken: number }
+  /** Where the search for entries goes on; null when all are found. */
+  readonly place: string | null
+  /** The entries that are being sent, and in which round. */
+  readonly sending: readonly string[]
+  readonly round: string
+  /** How often it went on, and when it last did (unix ms). */
+  readonly steps: number
+  readonly atMs: number
+}
+
+function toProgress(id: string, text: unknown): ReplayProgress | undefined {
+  const fields = parseDocument(text)
+  const json = fields.get('json')
+  if (json === undefined) return undefined
+  const count = (name: string) => Number(fields.get(name) ?? 0)
+  const place = fields.get('place') ?? ''
+  const [waiting, sent] = [count('selected') - count('taken'), count('sent')]
+  const isDone = place === FOUND_ALL && waiting === 0 && sent === 0
+  const { filter, cdrs, ...stored } = JSON.parse(json) as StoredReplay
+  const replay: Replay = {
+    id,
+    state: fields.has('stopped') ? 'stopped' : isDone ? 'done' : 'running',
+    ...stored,
+    filter: filter && toShown(filter),
+    cdrs: cdrs === undefined ? null : toShownCdrs(cdrs),
+    counts: {
+      waiting,
+      sent,
+      handled: count('handled'),
+      failed_again: count('failed_again'),
+      skipped: count('skipped'),
+    },
+  }
+  return {
+    replay,
+    filter,
+    cdrs: cdrs ?? null,
+    queued: { selected: count('selected'), taken: count('taken') },
+    place: place === FOUND_ALL ? null : place,
+    sending: parseEntries(fields.get('sending')),
+    round: fields.get('round') ?? '',
+    steps: count('steps'),
+    atMs: count('at'),
+  }
+}
+
+/** A replay with the outcome of each of its messages, in their order; null when there is none. */
+export async function readReplayDetail(
+  options: ReadOptions,
+  id: string,
+  { cursor, limit: asked }: PageRequest = {},
+): Promise<ReplayDetail | null> {
+  const { upstash, prefix } = options
+  const [from, limit] = [cursor === undefined ? 0 : parseIndex(cursor), clampLimit(asked)]
+  const progress = await readReplay(options, id)
+  if (progress === null) return null
+  const { selected, taken } = progress.queued
+  // The list may hold more than the replay knows of, where a step was broken off.
+  const last = Math.min(from + limit, selected) - 1
+  const [reply] =
+    last < from
+      ? [[]]
+      : await upstash.readAll([['LRANGE', `${prefix}replay_entries:${id}`, String(from), String(last)]])
+  const ids = reply as string[]
+  const texts = await upstash.readTexts(ids.map((entry) => `${prefix}outcome:${id}:${entry}`))
+  const items = ids.map((entry, at): ReplayDetail['messages']['items'][number] => {
+    const fields = parseDocument(texts[at])
+    const outcome = fields.get('is') as 'handled' | 'failed_again' | 'skipped' | undefined
+    return {
+      id: entry,
+      outcome: outcome ?? (from + at < taken ? 'sent' : 'waiting'),
+      reason: fields.get('why') || null,
+    }
+  })
+  return {
+    ...progress.replay,
+    messages: { items, next: last + 1 < selected ? formatCursor([last + 1]) : null },
+  }
+}
+
+function parseIndex(cursor: string): number {
+  const [index] = parseCursor(cursor, 1)
+  if (Number.isInteger(index) && Number(index) >= 0) return Number(index)
+  throw new StoreError('store.cursor.invalid', 'the cursor was not returned by this API')
+}
+
+/** Who wrote or revealed what, the latest first. */
+export async function readAudit(options: ReadOptions, { cursor, limit }: PageRequest = {}): Promise<AuditPage> {
+  const places = readByTime(options.upstash, {
+    key: `${options.prefix}audit`,
+    fromMs: keptSince(options, 'audit'),
+    behind: toPlace(cursor),
+    limit,
+  })
+  // The members are the records.
+  return readPage<AuditRecord>(places, {
+    limit,
+    readRecords: (found) => Promise.resolve(found.map(({ id }) => JSON.parse(afterSeparator(id)) as AuditRecord)),
+  })
+}

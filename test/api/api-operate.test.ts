@@ -1,0 +1,195 @@
+import type { Notification } from 'enigma-relay/protocol'
+import { cdr, type AuditPage, type ParkedDetail, type ParkedPage, type ReplayPlan } from 'enigma-relay/store'
+import { expect, it, vi } from 'vitest'
+import { toOutcomeEffects } from '../../src/store/effects/park.ts'
+import { notification } from '../adapter/factories.ts'
+import { notice, useApi } from './api-world.ts'
+
+const TOKENS = 'jane:operate:operate-token-of-the-test-of-32-c\nbob:read:read-token-of-the-test-of-32-chars'
+const as = (role: 'operate' | 'read') => ({
+  authorization: `Bearer ${role === 'operate' ? 'operate-token-of-the-test-of-32-c' : 'read-token-of-the-test-of-32-chars'}`,
+})
+const NUMBER = '27821234567'
+const BASE_MS = Date.now() - 3600_000
+
+async function useOperators(options: { readonly corsOrigin?: string } = {}) {
+  const [sendStep, drain] = [vi.fn(async () => {}), vi.fn(async () => {})]
+  const world = await useApi({ tokens: TOKENS, ...options })
+  // The API over the same store, with what it needs to write.
+  const { createApi } = await import('../../src/api/create-api.ts')
+  const { read, commit } = world.store
+  const app = createApi({ read, tokens: TOKENS, ...options, replay: { commit, sendStep, drain } })
+  const ask = async <Answer>(
+    path: string,
+    {
+      body,
+      role = 'operate' as 'operate' | 'read',
+      headers = {},
+    }: { body?: unknown; role?: 'operate' | 'read'; headers?: Record<string, string> } = {},
+  ) => {
+    const isWrite = body !== undefined
+    const response = await app.request(path, {
+      ...(isWrite ? { method: 'POST', body: JSON.stringify(body) } : {}),
+      headers: { ...as(role), ...(isWrite ? { 'content-type': 'application/json' } : {}), ...headers },
+    })
+    return { status: response.status, answer: (await response.json()) as Answer & { detail: string } }
+  }
+  return {
+    ...world,
+    ask,
+    sendStep,
+    drain,
+    park: async (second: number, one: Notification, own: object = {}) =>
+      world.commit(
+        ...(await toOutcomeEffects(
+          {
+            parked: [
+              {
+                route: 'agents-status',
+                eventSourceARN: 'arn:aws:sqs:us-east-1:000000000000:enigma-agents-status.fifo',
+                key: one.id,
+                notification: one,
+                reason: '422: call_ref is missing',
+                attempts: 1,
+                messageId: `m${second}`,
+                messageGroupId: '17',
+                ...own,
+              },
+            ],
+            failed: [],
+            replayed: [],
+          },
+          BASE_MS + second * 1000,
+        )),
+      ),
+  }
+}
+
+it('the content of a parked entry is masked until an operator reveals it, which is noted', async () => {
+  const { ask, park } = await useOperators()
+  await park(1, notification('1002', 1, { payload: { number: NUMBER, status: 'busy' } }))
+  const { answer: list } = await ask<ParkedPage>('/parked')
+  const path = `/parked/${list.items[0]?.id}`
+  for (const role of ['operate', 'read'] as const) {
+    const { answer } = await ask<ParkedDetail>(path, { role })
+    expect(JSON.stringify(answer)).not.toContain(NUMBER)
+    expect(answer.content?.masked).toBe(true)
+  }
+  expect((await ask(`${path}?reveal=true`, { role: 'read' })).status).toBe(403)
+  expect((await ask<AuditPage>('/audit')).answer.items).toEqual([])
+  const { answer } = await ask<ParkedDetail>(`${path}?reveal=true`)
+  expect(answer.content).toEqual({ text: expect.stringContaining(NUMBER) as string, masked: false })
+  expect((await ask<AuditPage>('/audit', { role: 'read' })).answer.items).toMatchObject([
+    { operator: 'jane', action: 'reveal', what: list.items[0]?.id, count: 1 },
+  ])
+  expect((await ask('/parked/none?reveal=true')).status).toBe(404)
+})
+
+it('entries are deleted by ids or by a filter, and restored; only operators may', async () => {
+  const { ask, park } = await useOperators()
+  for (let at = 1; at <= 6; at++)
+    await park(at, notification('1002', at), at > 4 ? { reason: '409: it was closed' } : {})
+  const idsOf = async (path: string) => (await ask<ParkedPage>(path)).answer.items.map(({ id }) => id)
+  const all = await idsOf('/parked')
+  expect((await ask('/parked/delete', { body: { filter: {} }, role: 'read' })).status).toBe(403)
+  const { answer: first } = await ask('/parked/delete', { body: { ids: [all[0], all[0], 'none'] } })
+  expect(first).toEqual({ moved: 1, skipped: 1, more: false })
+  const { answer: rest } = await ask('/parked/delete', { body: { filter: { reason: 'CALL_REF' } } })
+  expect(rest).toEqual({ moved: 4, skipped: 0, more: false })
+  expect(await idsOf('/parked')).toEqual([all[1]])
+  expect((await idsOf('/bin')).toSorted()).toEqual([all[0], ...all.slice(2)].toSorted())
+  const { answer: back } = await ask('/bin/restore', { body: { ids: [...all.slice(2), 'none'] } })
+  expect(back).toEqual({ moved: 4, skipped: 1, more: false })
+  // Back in their places.
+  expect(await idsOf('/parked')).toEqual(all.slice(1))
+  expect((await ask<AuditPage>('/audit')).answer.items.map(({ action, count }) => [action, count])).toEqual([
+    ['restore', 5],
+    ['delete', 4],
+    ['delete', 2],
+  ])
+  for (const body of [{}, { ids: [] }, { ids: ['a'], filter: {} }, { filter: { rout: 'x' } }, { ids: 'a' }])
+    expect((await ask('/parked/delete', { body })).status).toBe(400)
+})
+
+it('a plan counts what a replay would do, and sends nothing', async () => {
+  const { ask, park, sendStep, commit } = await useOperators()
+  const old = new Date(BASE_MS - 60_000).toISOString()
+  await park(1, notification('1002', 1, { time: old, maxwaitms: 1_000 }), { route: 'agents-call' })
+  await park(2, notification('1002', 2, { time: old }))
+  await park(3, notification('1003', 3))
+  // The agent's state is newer by now.
+  const { agentStatus } = await import('enigma-relay/store')
+  await commit(agentStatus(notice({ status: 'busy', campaign_ref: '7' }, { reference: '1002' })))
+  const { status, answer } = await ask<ReplayPlan>('/replays', { body: { filter: {}, plan: true } })
+  expect([status, answer]).toEqual([
+    200,
+    {
+      total: 3,
+      routes: { 'agents-call': 1, 'agents-status': 2 },
+      stale: 1,
+      outdated: 1,
+      replayed_before: 0,
+      skipped: 0,
+      complete: true,
+    },
+  ])
+  expect((await ask<ReplayPlan>('/replays', { body: { ids: ['none'], plan: true } })).answer).toMatchObject({
+    total: 0,
+    skipped: 1,
+  })
+  expect(sendStep).not.toHaveBeenCalled()
+  expect((await ask<AuditPage>('/audit')).answer.items).toEqual([])
+})
+
+it('CDRs are sent again by a replay of their own, which needs the route, and groups tell causes apart', async () => {
+  const { ask, park, commit, sendStep } = await useOperators()
+  await commit(
+    cdr(notice({ call_ref: '1', dialed_at: BASE_MS / 1000, ref: '7' }, { type: 'campaigns', subType: 'cdr' })),
+  )
+  const started = await ask<{ cdrs: object }>('/replays', {
+    body: { cdrs: { from: '2026-01-31T08:00:00Z', campaign: '7' }, route: 'campaigns-cdr' },
+  })
+  expect(started.status).toBe(202)
+  expect(started.answer.cdrs).toMatchObject({ route: 'campaigns-cdr', from: '2026-01-31T08:00:00.000Z', campaign: '7' })
+  expect(sendStep).toHaveBeenCalledTimes(1)
+  for (const body of [
+    { cdrs: {} },
+    { cdrs: {}, route: 'agents-call' },
+    { cdrs: { number: '1' }, route: 'campaigns-cdr' },
+  ])
+    expect((await ask('/replays', { body })).status).toBe(400)
+
+  await park(1, notification('1002', 1), { reason: '500: no row with id 17 in "calls"' })
+  await park(2, notification('1002', 2), { reason: '500: no row with id 18 in "agents"' })
+  await park(3, notification('1002', 3))
+  const { answer } = await ask<{ groups: object[] }>('/parked/groups?since=2026-01-01')
+  expect(answer).toMatchObject({
+    matching: 3,
+    complete: true,
+    groups: [
+      { cause: '500: no row with id # in …', count: 2 },
+      { cause: '422: call_ref is missing', count: 1 },
+    ],
+    queues: [{ route: 'agents-status', count: 3 }],
+  })
+})
+
+it('a write from a page passes only from the same origin or a named one, whatever may read', async () => {
+  const { ask, drain } = await useOperators({ corsOrigin: '*, https://console.example.com' })
+  const from = (site: string, origin?: string) =>
+    ask('/parked/drain', {
+      body: {},
+      headers: { 'sec-fetch-site': site, ...(origin === undefined ? {} : { origin }) },
+    })
+  expect((await from('cross-site', 'https://evil.example.com')).status).toBe(403)
+  expect((await from('same-site', 'https://other.example.com')).status).toBe(403)
+  expect((await from('cross-site')).status).toBe(403)
+  expect(drain).not.toHaveBeenCalled()
+  expect((await from('cross-site', 'https://console.example.com')).status).toBe(200)
+  expect((await from('same-origin')).status).toBe(200)
+  expect((await from('none')).status).toBe(200)
+  expect((await ask('/parked', { headers: { 'sec-fetch-site': 'cross-site' } })).status).toBe(200)
+  expect(drain).toHaveBeenCalledTimes(3)
+  drain.mockRejectedValueOnce(new Error('SQS is away'))
+  expect((await from('none')).status).toBe(503)
+})
