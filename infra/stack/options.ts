@@ -21,6 +21,8 @@ export type StackOptions = {
   readonly abandonThreshold: string
   /** How long (days) parked notifications are kept. */
   readonly parkedDays: number
+  /** How long (days) deleted ones can be restored. */
+  readonly binDays: number
   /** Of the key that the parameters are encrypted with, where it is not the account's own for Systems Manager. */
   readonly kmsKeyArn: string
   /** How many requests the API answers at once: reserved concurrency. Undefined: as many as the account runs. */
@@ -45,6 +47,7 @@ export const STACK_PARAMETERS = [
   'abandonOf',
   'abandonThreshold',
   'parkedDays',
+  'binDays',
   'kmsKeyArn',
   'apiConcurrency',
   'keep',
@@ -137,6 +140,9 @@ export function readStackOptions(
   const parkedDays = Number(value('parkedDays') || 30)
   if (!Number.isInteger(parkedDays) || parkedDays < 1 || parkedDays > 3_650)
     faults.push(`parkedDays "${value('parkedDays')}": write a whole number of days, 1 to 3650, such as 30`)
+  const binDays = Number(value('binDays') || 7)
+  if (!Number.isInteger(binDays) || binDays < 1 || binDays > 3_650)
+    faults.push(`binDays "${value('binDays')}": write a whole number of days, 1 to 3650, such as 7`)
   const apiConcurrency = value('apiConcurrency')
   if (apiConcurrency !== '' && !/^[1-9]\d{0,3}$/.test(apiConcurrency))
     faults.push(
@@ -160,6 +166,7 @@ export function readStackOptions(
     abandonOf,
     abandonThreshold,
     parkedDays,
+    binDays,
     kmsKeyArn,
     apiConcurrency: apiConcurrency === '' ? undefined : Number(apiConcurrency),
     keep: keep === 'yes',

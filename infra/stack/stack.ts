@@ -167,11 +167,15 @@ const bundle = (name: string) => ({
 })
 
 /** The variables of a function. Secrets are not among them, only where they are. */
-function environment({ prefix, parkedDays }: StackOptions, parameters: readonly string[]): Record<string, string> {
+function environment(
+  { prefix, parkedDays, binDays }: StackOptions,
+  parameters: readonly string[],
+): Record<string, string> {
   return {
     NODE_OPTIONS: '--enable-source-maps',
     ENIGMA_STORE_PREFIX: `${stackName(prefix)}:`,
     ENIGMA_PARKED_DAYS: String(parkedDays),
+    ENIGMA_BIN_DAYS: String(binDays),
     ...Object.fromEntries(parameters.map((variable) => [`${variable}_PARAMETER`, parameterName(prefix, variable)])),
   }
 }

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { Fault } from '../lambda/faults.ts'
 import { createProducer } from '../producer/index.ts'
 import { createShutdown, sleep, type Code } from '../runtime/index.ts'
 import { createSimulator, type CallCentre } from '../simulator/simulator.ts'
@@ -51,10 +52,18 @@ export type DevArguments = CallCentre & {
   readonly simulator: boolean
   readonly bundles: boolean
   readonly verbose: boolean
+  readonly fail: readonly FaultArgument[]
+  readonly demo: boolean
 }
 
+/** Handlers that fail on purpose, from the beginning on. */
+export type FaultArgument = Omit<Fault, 'untilMs'> & { readonly seconds?: number }
+
+/** A fifth of the CDRs: enough to see, and gone before somebody has read how to send them again. */
+const DEMO: FaultArgument = { route: 'campaigns-cdr', status: 422, share: 0.2, seconds: 60 }
+
 /** `enigma-relay dev`: the whole street until SIGINT or SIGTERM. @throws CliError, ConfigError, StreetError, RelayError */
-export async function runDev({ simulator, bundles, verbose, ...callCentre }: DevArguments): Promise<void> {
+export async function runDev({ simulator, bundles, verbose, fail, demo, ...callCentre }: DevArguments): Promise<void> {
   const root = new URL('../../', import.meta.url)
   // The published package carries neither the functions nor what stands in for AWS.
   if (!existsSync(new URL('functions/api.ts', root)))
@@ -69,5 +78,10 @@ export async function runDev({ simulator, bundles, verbose, ...callCentre }: Dev
     callCentre: simulator ? callCentre : undefined,
     bundles,
     isVerbose: verbose,
+    faults: [...fail, ...(demo ? [DEMO] : [])].map(({ seconds, ...fault }) => ({
+      ...fault,
+      untilMs: seconds === undefined ? undefined : Date.now() + seconds * 1_000,
+    })),
+    isDemo: demo,
   })
 }

@@ -98,5 +98,7 @@ Environment:
 Examples:
   npm run dev
   npm run dev -- --agents 200 --speed 5
-  npm run dev -- --no-simulator --verbose`,
+  npm run dev -- --no-simulator --verbose
+  npm run dev -- --demo                              a fifth of the CDRs fails for a minute
+  npm run dev -- --fail agents-call=503:10% --fail campaigns-cdr=422:5%:60`,
 } as const

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander'
 import { readFileSync } from 'node:fs'
-import type { DevArguments, SimulateArguments } from './call-centre.ts'
+import type { DevArguments, FaultArgument, SimulateArguments } from './call-centre.ts'
 import { COMMAND_HELP, PROGRAM_HELP } from './help.ts'
 import type { ParkedArguments } from './run-parked.ts'
 
@@ -69,6 +69,13 @@ export function createProgram(): Command {
     .option('--no-simulator', 'run without the simulated call centre: a real dialler or redis-cli writes')
     .option('--bundles', 'run the functions from the bundles that would be deployed, as on Lambda', false)
     .option('--verbose', 'print each notification, personal data masked', false)
+    .option(
+      '--fail <fault>',
+      'make handlers fail: ROUTE=STATUS[:SHARE[:SECONDS]], campaigns-cdr=422:5%:60; several times',
+      faults,
+      [],
+    )
+    .option('--demo', 'let some CDRs fail for a minute, and say how to send them again', false)
     .addHelpText('after', COMMAND_HELP.dev)
     .action(async (options: DevArguments) => (await import('./call-centre.ts')).runDev(options))
 
@@ -109,6 +116,25 @@ const wholeNumber = (least: number, most = Number.MAX_SAFE_INTEGER) =>
 /** Above 0 and up to `most`. */
 const positiveNumber = (most: number) =>
   number(/^\d*\.?\d+$/, (value) => value > 0 && value <= most, `a number above 0 and at most ${most}`)
+
+/** Reads an argument as handlers that fail on purpose: `campaigns-cdr=422:5%:60`. */
+function faults(text: string, before: readonly FaultArgument[]): FaultArgument[] {
+  const [, route, status, share = '100', seconds] =
+    /^([a-z0-9_-]+)=([1-5]\d\d)(?::(\d{1,3}(?:\.\d+)?)%(?::(\d{1,6}))?)?$/.exec(text) ?? []
+  if (route === undefined || Number(status) < 400 || Number(share) <= 0 || Number(share) > 100)
+    throw new InvalidArgumentError(
+      'It must be ROUTE=STATUS, ROUTE=STATUS:SHARE or ROUTE=STATUS:SHARE:SECONDS with a status from 400 to 599, such as campaigns-cdr=422:5%:60.',
+    )
+  return [
+    ...before,
+    {
+      route,
+      status: Number(status),
+      share: Number(share) / 100,
+      ...(seconds === undefined ? {} : { seconds: Number(seconds) }),
+    },
+  ]
+}
 
 /** Reads an argument as the address of a Redis server. */
 function redisUrl(text: string): string {

@@ -11,6 +11,7 @@ import {
   type StoreWriter,
   type UpstashAddress,
 } from '../store/index.ts'
+import { withFaults } from './faults.ts'
 import { FunctionsError } from './function-error.ts'
 import { countMetric } from './metrics.ts'
 import { createParameters, type Parameters } from './parameters.ts'
@@ -93,6 +94,11 @@ function parseTimeZone(text: string): Pick<StoreOptions, 'timeZone'> | undefined
   }
 }
 
+const readDays = (name: string, of: 'parked' | 'bin') =>
+  readSetting(name, 'functions.parked_days.invalid', 'a number of days; write a whole number such as 30', (text) =>
+    /^[1-9]\d{0,3}$/.test(text) ? { [of]: Number(text) * 24 * 3600 } : undefined,
+  )
+
 function storeOptions(): StoreOptions {
   const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '', ENIGMA_STORE_PREFIX } = process.env
   const isParameter = ['UPSTASH_REDIS_REST_URL_PARAMETER', 'UPSTASH_REDIS_REST_TOKEN_PARAMETER'].some((name) =>
@@ -114,13 +120,8 @@ function storeOptions(): StoreOptions {
       'a time zone; write one of the IANA database such as Africa/Johannesburg',
       parseTimeZone,
     ),
-    // How long what is parked is kept: 30 days by default.
-    ...readSetting(
-      'ENIGMA_PARKED_DAYS',
-      'functions.parked_days.invalid',
-      'a number of days; write a whole number such as 30',
-      (text) => (/^[1-9]\d{0,3}$/.test(text) ? { expiries: { parked: Number(text) * 24 * 3600 } } : undefined),
-    ),
+    // How long what is parked is kept, and what was deleted of it: 30 and 7 days by default.
+    expiries: { ...readDays('ENIGMA_PARKED_DAYS', 'parked'), ...readDays('ENIGMA_BIN_DAYS', 'bin') },
     ...(isParameter ? { address } : { url, token }),
   }
 }
@@ -181,7 +182,8 @@ export function wire(route: Route): FromSqsOptions<Effect> {
 }
 
 /** The Lambda handler of an app for a route. */
-export const toHandler = (app: App, route: Route) => fromSqs(app, wire(route))
+export const toHandler = (app: App, route: Route) =>
+  fromSqs(withFaults(app, route, process.env['ENIGMA_FAIL']), wire(route))
 
 /**
  * The options of the read API by the environment: API_TOKEN, API_TOKENS, API_CORS_ORIGIN, ENIGMA_QUEUE_PREFIX, UPSTASH_REDIS_REST_URL

@@ -6,16 +6,18 @@ import { formatHandled, toLines } from './view/lines.ts'
 import { createLiveView } from './view/live-view.ts'
 import { createPlainView } from './view/plain-view.ts'
 
-export type ShowStreetOptions = Pick<StreetOptions, 'folder' | 'callCentre' | 'bundles'> & {
+export type ShowStreetOptions = Pick<StreetOptions, 'folder' | 'callCentre' | 'bundles' | 'faults'> & {
   readonly process: NodeJS.Process
   /** Whether each notification gets a line. */
   readonly isVerbose: boolean
+  /** Whether to say how to send again what fails. */
+  readonly isDemo: boolean
 }
 
 const SECOND_MS = 1_000
 
 /** Runs the street and shows it until SIGINT, SIGTERM or the end of the terminal. @throws ConfigError, StreetError, RelayError */
-export async function showStreet({ process, isVerbose, ...options }: ShowStreetOptions): Promise<void> {
+export async function showStreet({ process, isVerbose, isDemo, ...options }: ShowStreetOptions): Promise<void> {
   const { stdout, env } = process
   const view = stdout.isTTY ? createLiveView(stdout) : createPlainView(stdout)
   const shutdown = createShutdown(process)
@@ -37,9 +39,10 @@ export async function showStreet({ process, isVerbose, ...options }: ShowStreetO
       onPart: view.part,
       ...(isVerbose ? { onHandled: (handled) => view.line(formatHandled(handled, new Date())) } : {}),
     })
-    view.line(
-      `\ntry: curl -H 'Authorization: Bearer ${hasToken ? '$API_TOKEN' : street.api.token}' ${street.api.url}/agents`,
-    )
+    const curl = (path: string, more = '') =>
+      `curl -H 'Authorization: Bearer ${hasToken ? '$API_TOKEN' : street.api.token}'${more} ${street.api.url}${path}`
+    view.line(`\ntry: ${curl('/agents')}`)
+    if (isDemo) for (const line of toDemo(curl)) view.line(line)
     const failed = street.ended.catch(() => gone.abort())
     while (!signal.aborted) {
       await sleep(SECOND_MS - (Date.now() % SECOND_MS), signal)
@@ -53,6 +56,13 @@ export async function showStreet({ process, isVerbose, ...options }: ShowStreetO
     shutdown.dispose()
   }
 }
+
+/** What to try while a fifth of the CDRs fails for a minute. */
+const toDemo = (curl: (path: string, more?: string) => string): readonly string[] => [
+  `  1. A fifth of the CDRs fails for a minute. See why:   ${curl('/parked/groups')}`,
+  `  2. After that minute, send all of them again:         ${curl('/replays', ` -H 'content-type: application/json' -d '{"filter":{}}'`)}`,
+  `  3. See them handled, and gone from the list:          ${curl('/replays')}`,
+]
 
 /** What functions print goes through the view, since on a terminal its block is written over. */
 function showConsole(show: (line: string) => void): void {

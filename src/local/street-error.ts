@@ -4,6 +4,7 @@ export class StreetError extends Error {
   readonly code:
     | 'dev.street.already_running'
     | 'dev.redis.not_started'
+    | 'dev.fail.unknown_route'
     | 'dev.functions.invalid'
     | 'dev.queues.invalid'
     | 'dev.bundles.not_packaged'

@@ -118,6 +118,34 @@ test('without a simulator it waits for a dialler; what that has written is there
   expect((await second.ended).code).toBe(0)
 }, 30_000)
 
+test('--fail makes handlers fail, what fails can be sent again, and --demo says how; a route that is not there is named', async () => {
+  const wrong = startDev(await useFolder(), ['--no-simulator', '--fail', 'agents-statu=422'])
+  expect((await wrong.ended).code).not.toBe(0)
+  expect(wrong.output().stderr).toMatch(
+    /no route agents-statu; write one of .*agents-status.*dev\.fail\.unknown_route/s,
+  )
+  const malformed = startDev(await useFolder(), ['--fail', 'agents-status=200'])
+  expect((await malformed.ended).code).not.toBe(0)
+  expect(malformed.output().stderr).toMatch(/campaigns-cdr=422:5%:60/)
+
+  const folder = await useFolder()
+  const dev = startDev(folder, ['--no-simulator', '--demo', '--fail', 'agents-status=409:100%'])
+  const dialler = await useRedisClient(await addressOf(dev, "dialler's Redis"))
+  await dev.says(/1\. .*\/parked\/groups$/m)
+  await dev.says(/2\. .*"filter":\{\}.*\/replays$/m)
+  await dialler.publish(
+    'enigma:notifications:agents:1002',
+    '{"type":"status","payload":{"ref":"1002","status":"busy"}}',
+  )
+  const groupsOf = async () => (await get(dev, '/parked/groups')).body['groups']
+  await waitFor(async () => ((await groupsOf()) as unknown[]).length === 1, 'the status to be parked')
+  expect(await groupsOf()).toMatchObject([
+    { route: 'agents-status', status: 409, cause: expect.stringContaining('fails on purpose') as string },
+  ])
+  dev.child.kill('SIGINT')
+  expect((await dev.ended).code).toBe(0)
+}, 30_000)
+
 test('on a dialler that is there it hears PubSub, and takes from no list that is not named', async () => {
   const folder = await useFolder()
   const redis = await useRedisServer()

@@ -62,6 +62,7 @@ export async function loadBundles(
       AWS_DEFAULT_REGION: LOCAL_AWS.AWS_REGION,
       AWS_ENDPOINT_URL_SQS: queues.endpoint,
       AWS_ENDPOINT_URL_SSM: parameters.url,
+      ENIGMA_FAIL: env['ENIGMA_FAIL'] ?? '',
     },
     // Through the view, as what functions in this process print.
     onLine: (line) => console.log(line),

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Server } from 'node:http'
-import { createRoutes, RELAY_ROUTES } from '../../protocol/index.ts'
+import type { Fault } from '../../lambda/faults.ts'
+import { createRoutes, RELAY_ROUTES, type Routes } from '../../protocol/index.ts'
 import { sleep, withReleasers, type Env, type Logger, type Release } from '../../runtime/index.ts'
 import type { CallCentre } from '../../simulator/simulator.ts'
 import { freePort, listen } from '../http-server.ts'
@@ -32,6 +33,8 @@ export type StreetOptions = {
   readonly packaged?: string
   /** The folder that holds `functions/`, with a slash at its end. Default: the repository. */
   readonly root?: URL
+  /** Handlers that fail on purpose. @throws StreetError `dev.fail.unknown_route` when there is none of such a route */
+  readonly faults?: readonly Fault[]
   /** Called as each part runs. */
   readonly onPart?: (part: Part) => void
   /** Called for each notification that a function has had. It holds personal data. */
@@ -85,6 +88,7 @@ async function startParts(options: StreetOptions, release: Release, crew: Crew) 
   const settings = readSettings(env, folder)
   const declared = await readDeclared(options.root)
   const routes = createRoutes(declared)
+  setFaults(options, routes)
   const dataDir = await holdDataDir(folder)
   release(() => dataDir.release())
 
@@ -141,6 +145,17 @@ async function startParts(options: StreetOptions, release: Release, crew: Crew) 
     readFigures: () =>
       readFigures({ routes, metrics: relay.metrics, watch, countParked: () => countParked(apiUrl, token) }),
   }
+}
+
+function setFaults({ env, faults = [] }: StreetOptions, routes: Routes): void {
+  const names = routes.all.map(({ name }) => name)
+  const unknown = faults.find(({ route }) => !names.includes(route))
+  if (unknown !== undefined)
+    throw new StreetError(
+      'dev.fail.unknown_route',
+      `--fail: there is no route ${unknown.route}; write one of ${names.join(', ')}`,
+    )
+  env['ENIGMA_FAIL'] = faults.length === 0 ? '' : JSON.stringify(faults)
 }
 
 /** A token that is made for this run may change things as well: only who started it sees it. */
