@@ -116,6 +116,12 @@ export const ParkedPage = v.object({
   ...pageOf(ParkedRecord).entries,
   relay: v.pipe(total, v.metadata({ ref: 'ParkedByRelay' })),
   functions: v.pipe(total, v.metadata({ ref: 'ParkedByFunctions' })),
+  counts: v.pipe(
+    v.optional(v.record(v.string(), count('Number of entries.'))),
+    v.description(
+      'Number of entries of each route that fit the filters, of the newest 20,000. Only with `counts=true`.',
+    ),
+  ),
 })
 export type ParkedPage = v.InferOutput<typeof ParkedPage>
 

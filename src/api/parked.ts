@@ -55,8 +55,17 @@ export function parked(read: Reads, options: OperateOptions | undefined, now: ()
         tag: 'parked',
         answer: ParkedPage,
       }),
-      query({ ...filters, ...paging }),
-      async (c) => c.json(await read.parked(toQuery(c.req.valid('query')))),
+      query({ ...filters, ...paging, counts: flag('Counts all entries that fit, by route.') }),
+      async (c) => {
+        const { counts: isCounted = false, cursor, limit, ...own } = c.req.valid('query')
+        const filter = toQuery(own)
+        const [page, all] = await Promise.all([
+          read.parked({ ...filter, cursor, limit }),
+          isCounted ? read.parkedGroups(filter) : undefined,
+        ])
+        if (all === undefined) return c.json(page)
+        return c.json({ ...page, counts: Object.fromEntries(all.queues.map(({ route, count }) => [route, count])) })
+      },
     )
     .get(
       '/groups',

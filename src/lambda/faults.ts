@@ -28,9 +28,11 @@ export function withFaults(app: App, { name }: Route, json = ''): App {
   }
 }
 
-/** Where an id is between 0 and 1: FNV-1a. */
+/** Where an id is between 0 and 1: FNV-1a, mixed, since ids differ in their last digits only. */
 function shareOf(id: string): number {
   let hash = 0x811c9dc5
   for (let at = 0; at < id.length; at++) hash = Math.imul(hash ^ id.charCodeAt(at), 0x01000193)
-  return ((hash ^ (hash >>> 15)) >>> 0) / 2 ** 32
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
+  return ((hash ^ (hash >>> 16)) >>> 0) / 2 ** 32
 }

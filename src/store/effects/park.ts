@@ -2,7 +2,7 @@ import { formatEvent, packEvent, toBytes, toSourceId, type Outcomes, type Parked
 import { plain } from '../effect.ts'
 import { sha1, toParts } from '../document.ts'
 import type { ParkedRecord } from '../../answers/index.ts'
-import { type Effect, step, type Step, toEffect } from '../steps.ts'
+import { type Effect, step, toEffect } from '../steps.ts'
 
 /** The record of an entry as it is kept, with the attributes of the message that sends it again. */
 export type StoredParked = Omit<ParkedRecord, 'id' | 'replay' | 'replays' | 'expires_at'> & {
