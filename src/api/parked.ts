@@ -1,6 +1,7 @@
 import { Hono } from 'hono'
 import * as v from 'valibot'
-import type { Reads } from '../store/index.ts'
+import { GZIP, gunzipBody } from '../protocol/index.ts'
+import type { ParkedMessage, Reads } from '../store/index.ts'
 import { describe } from './describe.ts'
 import { flag, paging, path, query } from './query.ts'
 import { ParkedDetail, ParkedGroups, ParkedPage } from '../answers/index.ts'
@@ -101,11 +102,12 @@ export function parked(read: Reads, options: OperateOptions | undefined, now: ()
           throw problem('forbidden', 'reveal needs a token with the role operate.', { parameter: 'reveal' })
         const entry = found(id.length > MAX_NOTIFICATION_ID ? null : await read.parkedEntry(id), NOT_FOUND, 'id')
         if (reveal) await operate(options, now).write(caller, { action: 'reveal', what: id, count: 1 })
-        const { content } = entry
+        const [message] = await read.parkedMessages([id])
+        const text = message && (await readText(message))
         return c.json({
           ...entry,
-          content: content === null || reveal ? content : { text: maskContent(content.text), masked: true },
-        })
+          content: text === undefined ? null : { text: reveal ? text : maskContent(text), masked: !reveal },
+        } satisfies ParkedDetail)
       },
     )
     .post(
@@ -132,5 +134,9 @@ export function parked(read: Reads, options: OperateOptions | undefined, now: ()
       },
     )
 }
+
+/** The body of a message, as it was before it was compressed. */
+const readText = async ({ body, contentEncoding }: ParkedMessage): Promise<string> =>
+  contentEncoding === GZIP ? gunzipBody(body).catch(() => body) : body
 
 const Asked = v.pipe(v.object({ asked: v.literal(true) }), v.metadata({ ref: 'Asked' }))

@@ -580,7 +580,6 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
         { at: iso(NOW), attempt: 1, status: 503, reason: '503: é| ' },
         { at: iso(NOW), attempt: 2, status: 422, reason: '422: no' },
       ],
-      content: { text: formatEvent(event), masked: false },
       lane: { ids: [id], total: 1 },
     })
     expect(await read.parkedEntry('none')).toBeNull()

@@ -1,7 +1,6 @@
 import { parseDocument, parseEntries, SEPARATOR } from '../document.ts'
 import type { StoredParked } from '../effects/park.ts'
 import type { BinPage, BinRecord, ParkedDetail, ParkedPage, ParkedRecord } from '../../answers/index.ts'
-import { GZIP, gunzipBody } from '../../protocol/index.ts'
 import { type Place, readByTime, readPage, toPlace } from './newest-first.ts'
 import { readParts, formatCursor, keptSince, type ReadOptions } from './replies.ts'
 import type { PageRequest, ParkedFilter, ParkedMessage, ParkedQuery } from '../types.ts'
@@ -53,7 +52,8 @@ export async function findParked(
   }
 }
 
-export async function readParkedEntry(options: ReadOptions, id: string): Promise<ParkedDetail | null> {
+/** All that is known of an entry, but its content: `readParkedMessages` has that. */
+export async function readParkedEntry(options: ReadOptions, id: string): Promise<Omit<ParkedDetail, 'content'> | null> {
   const { upstash, prefix } = options
   const [text] = await upstash.readTexts([`${prefix}parked:${id}`])
   const record = toRecord(options, id, text)
@@ -63,27 +63,14 @@ export async function readParkedEntry(options: ReadOptions, id: string): Promise
     const [ms, attempt, status, reason = ''] = entry.split(SEPARATOR)
     return { at: new Date(Number(ms)).toISOString(), attempt: Number(attempt), status: toStatus(status), reason }
   })
-  const [parts, lane] = [fields.get('parts'), fields.get('lane')]
-  const [bodies, [ids, total]] = await Promise.all([
-    readParts(options, 'parked', parts === undefined ? [] : [{ id, parts: Number(parts) }]),
-    lane === undefined
-      ? [[id], 1]
-      : upstash.readAll([
-          ['ZRANGE', `${prefix}parked_lane:${lane}`, '0', String(MAX_OF_LANE - 1)],
-          ['ZCARD', `${prefix}parked_lane:${lane}`],
-        ]),
-  ])
-  const [body = null] = bodies
-  const encoding = (JSON.parse(fields.get('json') ?? '{}') as StoredParked).message?.encoding
-  return {
-    ...record,
-    failed_attempts: attempts,
-    content:
-      body === null
-        ? null
-        : { text: encoding === GZIP ? await gunzipBody(body).catch(() => body) : body, masked: false },
-    lane: { ids: ids as string[], total: Number(total) },
-  }
+  const lane = `${prefix}parked_lane:${fields.get('lane')}`
+  const [ids, total] = fields.has('lane')
+    ? await upstash.readAll([
+        ['ZRANGE', lane, '0', String(MAX_OF_LANE - 1)],
+        ['ZCARD', lane],
+      ])
+    : [[id], 1]
+  return { ...record, failed_attempts: attempts, lane: { ids: ids as string[], total: Number(total) } }
 }
 
 /** Entries of a lane that are named. */
