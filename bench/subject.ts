@@ -80,6 +80,7 @@ async function startRelay(file: string, mode: Mode, redisUrl: string, sqsEndpoin
     ENIGMA_RELAY_ID: 'bench',
     // The relay's own time, as it is where nothing waits for company.
     ENIGMA_LINGER: 'none',
+    ENIGMA_COMMANDS: 'none',
     ENIGMA_HTTP: '127.0.0.1:0',
     AWS_ENDPOINT_URL_SQS: sqsEndpoint,
   })

@@ -1,4 +1,5 @@
 import {
+  COMMAND_QUEUE,
   deadLetterQueueName,
   isObject,
   QUEUE_LIMITS,
@@ -8,7 +9,7 @@ import {
   type Route,
 } from '../../src/protocol/index.ts'
 import { API } from '../stack/names.ts'
-import { find, findAlarm, ofType, targetOf, type Properties, type Template } from './template.ts'
+import { find, findAlarm, objectsIn, ofType, targetOf, type Properties, type Template } from './template.ts'
 
 /** Lambda's pollers may hold a message for so many times the function's limit. Source: "Configuring a queue to use with Lambda". */
 const VISIBILITY_FACTOR = 6
@@ -17,7 +18,8 @@ const VISIBILITY_FACTOR = 6
 export function* checkRoutes(template: Template, prefix: string, routes: readonly Route[]): Generator<string> {
   for (const route of routes) for (const fault of faultsOf(template, prefix, route)) yield `${route.name}: ${fault}`
   const queues = ofType(template, 'AWS::SQS::Queue').length
-  if (queues !== routes.length * 2) yield `the template has ${queues} queues for ${routes.length} routes`
+  if (queues !== routes.length * 2 + 1)
+    yield `the template has ${queues} queues for ${routes.length} routes and the commands to the relays`
 }
 
 function* expect(of: string, properties: Properties, wanted: Properties): Generator<string> {
@@ -136,6 +138,38 @@ export function* checkRelay(template: Template, prefix: string): Generator<strin
   const [policyId] = find(template, 'AWS::IAM::ManagedPolicy', () => true)
   const given = isObject(output) && isObject(output['Value']) ? output['Value']['Ref'] : undefined
   if (policyId === undefined || given !== policyId) yield 'the policy of the relay is not an output of the stack'
+}
+
+/** Whether operators can send commands to the relays, these can take them, and somebody hears of one that nobody takes. */
+export function* checkCommands(template: Template, prefix: string): Generator<string> {
+  const name = queueName(prefix, COMMAND_QUEUE)
+  const [queueId, queue] = find(template, 'AWS::SQS::Queue', (p) => p['QueueName'] === name)
+  if (queueId === undefined) return yield `the queue ${name}, which has the commands to the relays, does not exist`
+  yield* expect(`the queue ${name}`, queue, {
+    FifoQueue: true,
+    DeduplicationScope: 'messageGroup',
+    VisibilityTimeout: COMMAND_QUEUE.visibilitySeconds,
+    MessageRetentionPeriod: COMMAND_QUEUE.retentionSeconds,
+    SqsManagedSseEnabled: true,
+  })
+  const [alarmId, alarm] = findAlarm(template, 'ApproximateAgeOfOldestMessage', name)
+  if (alarmId === undefined) yield `the queue ${name} has no alarm`
+  else yield* expect(`the alarm of ${name}`, alarm, { Threshold: COMMAND_QUEUE.alarmAgeSeconds })
+  const mayUse = (type: string, ofWhom: string, action: string): boolean =>
+    ofType(template, type).some(([id, p]) => id === ofWhom && isAllowed(p, action, queueId))
+  if (!mayUse('AWS::IAM::Role', 'ApiRole', 'sqs:SendMessage')) yield `the role of the API may not send to ${name}`
+  for (const action of ['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:ChangeMessageVisibility'])
+    if (!mayUse('AWS::IAM::ManagedPolicy', 'RelayPolicy', action))
+      yield `the policy of the relay has no ${action} on ${name}`
+}
+
+/** Whether a statement somewhere in these properties allows an action on a resource of the template. */
+function isAllowed(properties: Properties, action: string, logicalId: string): boolean {
+  for (const [, statement] of objectsIn(properties)) {
+    const isFor = [statement['Resource']].flat().some((resource) => targetOf(resource) === logicalId)
+    if (statement['Effect'] === 'Allow' && isFor && [statement['Action']].flat().includes(action)) return true
+  }
+  return false
 }
 
 /**

@@ -3,7 +3,7 @@ import { logicalName, stackName } from '../stack/names.ts'
 import type { StackOptions } from '../stack/options.ts'
 import { roleName } from '../stack/roles.ts'
 import type { StackRoute } from '../stack/stack-routes.ts'
-import { checkAlarms, checkApi, checkRelay, checkReplays, checkRoutes } from './check-parts.ts'
+import { checkAlarms, checkApi, checkCommands, checkRelay, checkReplays, checkRoutes } from './check-parts.ts'
 import { checkProperties, checkReferences, checkSize } from './cloudformation.ts'
 import { objectsIn, ofType, type Template } from './template.ts'
 
@@ -20,6 +20,7 @@ export function checkTemplate(
     ...checkApi(template, prefix, apiConcurrency),
     ...checkRelay(template, prefix),
     ...checkReplays(template, prefix),
+    ...checkCommands(template, prefix),
     ...checkPolicies(template, routes),
     ...checkRoles(template),
     ...checkSecrets(template, prefix),

@@ -3,7 +3,7 @@ import { CloudWatchLogsClient, paginateDescribeLogGroups } from '@aws-sdk/client
 import { GetAccountSettingsCommand, GetFunctionConcurrencyCommand, LambdaClient } from '@aws-sdk/client-lambda'
 import { GetQueueUrlCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { isMissingQueue } from '../../src/lambda/sqs-errors.ts'
-import { deadLetterQueueName, queueName } from '../../src/protocol/index.ts'
+import { COMMAND_QUEUE, deadLetterQueueName, queueName } from '../../src/protocol/index.ts'
 import { API, functionName, stackName } from '../stack/names.ts'
 import type { StackOptions } from '../stack/options.ts'
 
@@ -77,7 +77,8 @@ async function lookForQueues(region: string, { prefix, routes }: Stack): Promise
     }
   }
   try {
-    const names = routes.flatMap((route) => [queueName(prefix, route), deadLetterQueueName(prefix, route)])
+    const ofRoutes = routes.flatMap((route) => [queueName(prefix, route), deadLetterQueueName(prefix, route)])
+    const names = [...ofRoutes, queueName(prefix, COMMAND_QUEUE)]
     const found = await Promise.all(names.map(isThere))
     return leftBehind(
       names.filter((_, index) => found[index]),

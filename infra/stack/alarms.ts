@@ -1,4 +1,4 @@
-import { deadLetterQueueName, queueName, RELAY_ROUTES, type Route } from '../../src/protocol/index.ts'
+import { COMMAND_QUEUE, deadLetterQueueName, queueName, RELAY_ROUTES, type Route } from '../../src/protocol/index.ts'
 import { METRICS_NAMESPACE } from '../../src/lambda/metrics.ts'
 import { API, functionName, logicalName, ref, stackName, type Resource, type Resources } from './names.ts'
 import type { StackOptions } from './options.ts'
@@ -140,9 +140,19 @@ function relayAlarms(prefix: string): [string, Resource][] {
       minutes: 15,
       ofThem: 1,
     }),
+    alarm('RelayCommandsAgeAlarm', {
+      name: `${prefix}${COMMAND_QUEUE.name}-old`,
+      says:
+        'A command of an operator (retry or delete parked notifications of the relay) has waited for more than ten minutes: no relay of its source runs or takes ' +
+        'commands (ENIGMA_COMMANDS, the policy of its credentials), or each attempt fails. Check the log of the relay for the codes relay.commands.…; after a day the command expires, and the entries stay parked.',
+      metric: ['AWS/SQS', 'ApproximateAgeOfOldestMessage'],
+      of: queueName(prefix, COMMAND_QUEUE),
+      statistic: 'Maximum',
+      above: COMMAND_QUEUE.alarmAgeSeconds,
+    }),
     alarm('RelayParkedAlarm', {
       name: `${prefix}relay-parked`,
-      says: 'The relay parked a notification that SQS does not accept, or somebody retried or dropped a parked one. GET /parked?from=relay and enigma-relay parked list parked notifications.',
+      says: 'The relay parked a notification that SQS does not accept, or somebody retried or dropped a parked one. GET /parked?from=relay and enigma-relay parked list parked notifications; POST /replays sends them again (docs/reliability.md).',
       metric: ['AWS/SQS', 'NumberOfMessagesSent'],
       of: queueOf('parked'),
     }),

@@ -18,6 +18,9 @@ export const functionName = (prefix: string, route: Route): string => prefix + r
 /** The key and the bundle of the read API. */
 export const API = 'api'
 
+/** The logical name of the queue of commands to the relays. */
+export const COMMANDS = 'RelayCommandsQueue'
+
 /** What is kept in Parameter Store, by the variable that is made of it. */
 export const PARAMETER_VARIABLES = [
   'UPSTASH_REDIS_REST_URL',

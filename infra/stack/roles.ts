@@ -2,6 +2,7 @@ import { RELAY_ROUTES, type Route } from '../../src/protocol/index.ts'
 import {
   API,
   arnOf,
+  COMMANDS,
   functionName,
   logicalName,
   ownArn,
@@ -43,7 +44,7 @@ export function createRoles(options: StackOptions): Resources {
     roleName('Api'),
     role([
       ...common(options, prefix + API, PARAMETER_VARIABLES),
-      allow(['sqs:SendMessage', 'sqs:GetQueueUrl'], queueArn(RELAY_ROUTES.replay)),
+      allow(['sqs:SendMessage', 'sqs:GetQueueUrl'], [queueArn(RELAY_ROUTES.replay), arnOf(COMMANDS)]),
     ]),
   ]
   return Object.fromEntries([...ofRoutes, ofApi])
@@ -90,7 +91,7 @@ const role = (statements: readonly Statement[]): Resource => ({
   },
 })
 
-/** What the relay beside the dialler may do: send to these queues, and see how they are. */
+/** What the relay beside the dialler may do: send to these queues, see how they are, and take commands of operators. */
 export function createRelayPolicy({ routes }: StackOptions): Resources {
   // It sends no steps of replays, but `enigma-relay doctor` looks at every queue and its dead-letter queue.
   const statements = [
@@ -99,9 +100,19 @@ export function createRelayPolicy({ routes }: StackOptions): Resources {
       routes.filter((route) => !isReplay(route)).map(queueArn),
     ),
     allow(['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], [queueArn(RELAY_ROUTES.replay), ...routes.map(deadLetterArn)]),
+    allow(
+      [
+        'sqs:ReceiveMessage',
+        'sqs:DeleteMessage',
+        'sqs:ChangeMessageVisibility',
+        'sqs:GetQueueUrl',
+        'sqs:GetQueueAttributes',
+      ],
+      arnOf(COMMANDS),
+    ),
   ]
   const Description =
-    'For the credentials of enigma-relay: allows it to send to the queues of this stack and to read their attributes.'
+    'For the credentials of enigma-relay: allows it to send to the queues of this stack, to read their attributes, and to receive commands of operators.'
   const Properties = { Description, PolicyDocument: policy(statements) }
   return { RelayPolicy: { Type: 'AWS::IAM::ManagedPolicy', Properties } }
 }

@@ -1,9 +1,16 @@
 import { appFile } from '../../src/lambda/declarations.ts'
-import { deadLetterQueueName, QUEUE_LIMITS, queueName, visibilitySeconds } from '../../src/protocol/index.ts'
+import {
+  COMMAND_QUEUE,
+  deadLetterQueueName,
+  QUEUE_LIMITS,
+  queueName,
+  visibilitySeconds,
+} from '../../src/protocol/index.ts'
 import { createAlarms } from './alarms.ts'
 import {
   API,
   arnOf,
+  COMMANDS,
   functionKey,
   functionName,
   kept,
@@ -73,7 +80,7 @@ const queue = (keep: boolean, name: string, own: Resource['Properties']): Resour
 })
 
 /**
- * The queue of each route and its dead-letter queue. Which queue a dead-letter queue takes from is said by name and not by reference,
+ * The queue of each route and its dead-letter queue, and the one queue of commands to the relays. Which queue a dead-letter queue takes from is said by name and not by reference,
  * since each of the two names the other.
  */
 function createQueues({ prefix, routes, keep }: StackOptions): Resources {
@@ -87,7 +94,11 @@ function createQueues({ prefix, routes, keep }: StackOptions): Resources {
       [dead, queue(keep, deadLetterQueueName(prefix, route), { RedriveAllowPolicy: sources })],
     ]
   }
-  return Object.fromEntries(routes.flatMap(ofRoute))
+  const ofCommands = queue(keep, queueName(prefix, COMMAND_QUEUE), {
+    VisibilityTimeout: COMMAND_QUEUE.visibilitySeconds,
+    MessageRetentionPeriod: COMMAND_QUEUE.retentionSeconds,
+  })
+  return { ...Object.fromEntries(routes.flatMap(ofRoute)), [COMMANDS]: ofCommands }
 }
 
 /** Lambda's pollers take up to so many messages at once; FIFO allows no more. Source: CreateEventSourceMapping in the Lambda API reference. */

@@ -3,6 +3,7 @@ import { count, maybeText, pageOf, text, time } from './fields.ts'
 
 const filter = v.pipe(
   v.object({
+    from: v.optional(v.picklist(['relay', 'functions'])),
     source: v.optional(v.string()),
     route: v.optional(v.string()),
     reason: v.optional(v.string()),
@@ -41,12 +42,15 @@ export const Replay = v.pipe(
     rate: v.pipe(v.number(), v.description('Entries sent in a second at most.')),
     filter: v.nullable(filter),
     cdrs: v.nullable(cdrs),
+    relay: count(
+      'Entries of the relay, which it was asked to send again. They are not in `counts`: they leave `GET /parked` when the relay says that SQS has accepted them.',
+    ),
     counts: v.object({
       waiting: count('Found, and not sent yet.'),
       sent: count('Sent, outcome still open.'),
       handled: count('Handled by their function, and parked no longer.'),
       failed_again: count('Parked again, with the new reason.'),
-      skipped: count('Not sent: gone by now, sent by another replay, or parked by the relay.'),
+      skipped: count('Not sent: gone by now, or sent by another replay.'),
     }),
   }),
   v.metadata({
@@ -61,6 +65,7 @@ export const Replay = v.pipe(
         rate: 50,
         filter: { route: 'campaigns-cdr', reason: '422' },
         cdrs: null,
+        relay: 0,
         counts: { waiting: 212, sent: 50, handled: 38, failed_again: 0, skipped: 0 },
       },
     ],
@@ -93,10 +98,11 @@ export const ReplayPlan = v.pipe(
   v.object({
     total: count('Entries that would be sent.'),
     routes: v.pipe(v.record(v.string(), v.number()), v.description('Of them by route, and so by queue.')),
+    relay: count('Entries of the relay, which it would be asked to send again.'),
     stale: count('Calls that are too old for a screen: they are recorded, and never shown as current.'),
     outdated: count('States that are older than the one that the read model has by now.'),
     replayed_before: count('Entries that an earlier replay sent, and that failed again.'),
-    skipped: count('Entries that would not be sent: gone, deleted, sent by another replay, or parked by the relay.'),
+    skipped: count('Entries that would not be sent: gone, deleted, or sent by another replay.'),
     complete: v.pipe(v.boolean(), v.description('False: there are more than the 20,000 that were looked at.')),
   }),
   v.metadata({ ref: 'ReplayPlan', description: 'What a replay would do. Nothing was sent.' }),
@@ -108,7 +114,9 @@ export const AuditRecord = v.pipe(
     id: text('Of the entry.'),
     at: time('When it was asked for.'),
     operator: text('The name of the token.'),
-    action: text('replay, stop, delete, restore, reveal, drain, or another of a newer version.'),
+    action: text(
+      'replay, stop, delete, drop (entries of the relay, for ever), restore, reveal, drain, or another of a newer version.',
+    ),
     what: text('The id of a replay or of a parked entry, or the filter.'),
     count: v.pipe(v.nullable(v.number()), v.description('How many entries; null where it is not known beforehand.')),
   }),

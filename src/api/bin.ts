@@ -2,8 +2,10 @@ import { Hono } from 'hono'
 import * as v from 'valibot'
 import { AuditPage, BinPage } from '../answers/index.ts'
 import { deleteEntries, restoreEntries, type Reads } from '../store/index.ts'
+import { askRelay, findOfRelay } from './ask-relay.ts'
 import type { ApiEnv } from './auth.ts'
 import { describe } from './describe.ts'
+import { problem } from './errors.ts'
 import { closed, filter, freeze, ids, operate, posted, type OperateOptions } from './operate.ts'
 import { paging, query } from './query.ts'
 
@@ -11,22 +13,47 @@ import { paging, query } from './query.ts'
 const LIMIT_MS = 15_000
 
 const Deletion = v.pipe(
-  closed({ ids: v.optional(ids), filter: v.optional(filter) }),
+  closed({
+    ids: v.optional(ids),
+    filter: v.optional(filter),
+    forever: v.optional(
+      v.pipe(
+        v.literal(true, 'must be true'),
+        v.description(
+          'Needed for entries of the relay, which deletes them for ever. Entries of functions go to the bin all the same.',
+        ),
+      ),
+    ),
+  }),
   v.check((body) => (body.ids === undefined) !== (body.filter === undefined), 'needs either ids or filter'),
 )
+
+const NO_BIN =
+  'Entries of the relay cannot be moved to the bin: the relay deletes them for ever. Send "forever": true if that is what you want.'
 
 const Moved = v.pipe(
   v.object({
     moved: v.pipe(v.number(), v.description('How many entries were moved.')),
-    skipped: v.pipe(
-      v.number(),
-      v.description('How many were not: gone, about to be sent by a replay, or of the relay.'),
-    ),
+    skipped: v.pipe(v.number(), v.description('How many were not: gone, or about to be sent by a replay.')),
     more: v.pipe(v.boolean(), v.description('There are more that fit: ask again, with `until` of the first request.')),
   }),
   v.metadata({ ref: 'Moved' }),
 )
 type Moved = v.InferOutput<typeof Moved>
+
+const Deleted = v.pipe(
+  v.object({
+    ...Moved.pipe[0].entries,
+    asked: v.pipe(
+      v.number(),
+      v.description(
+        'How many entries the relay was asked to delete for ever. They are not in the bin, and leave `GET /parked` when the relay says that it did.',
+      ),
+    ),
+  }),
+  v.metadata({ ref: 'Deleted' }),
+)
+type Deleted = v.InferOutput<typeof Deleted>
 
 /** `POST /parked/delete`, `GET /bin`, `POST /bin/restore` and `GET /audit` */
 export function bin(read: Reads, options: OperateOptions | undefined, now: () => number): Hono<ApiEnv> {
@@ -42,26 +69,46 @@ export function bin(read: Reads, options: OperateOptions | undefined, now: () =>
       ...posted(
         {
           summary: 'Delete parked notifications',
-          description: 'Moves entries, byte for byte, to a bin, which keeps them for seven days.',
+          description:
+            'Moves entries of functions, byte for byte, to a bin, which keeps them for seven days. Entries of the relay have no bin: the relay is asked ' +
+            'to delete them for ever, which needs `"forever": true`.',
           tag: 'parked',
-          answers: { 200: [Moved, 'How many were moved'] },
+          answers: { 200: [Deleted, 'How many were moved'] },
         },
         Deletion,
       ),
       async (c) => {
-        const { ids: own, filter: fits } = c.req.valid('json')
+        const { ids: own, filter: fits, forever = false } = c.req.valid('json')
         const [caller, startMs] = [c.get('caller'), now()]
-        const { write } = operate(options, now)
+        const { write, sendCommand } = operate(options, now)
+        const isOfRelay = fits?.from === 'relay'
+        const ofRelay = isOfRelay || own !== undefined ? await findOfRelay(read, own, freeze(fits ?? {}, startMs)) : []
+        if ((isOfRelay || ofRelay.length > 0) && !forever)
+          throw problem('bad-parameter', NO_BIN, { parameter: 'forever' })
+        if (ofRelay.length > 0) {
+          await write(caller, {
+            action: 'drop',
+            what: own === undefined ? JSON.stringify(fits) : 'ids',
+            count: ofRelay.length,
+          })
+          await askRelay(sendCommand, 'drop', ofRelay, caller)
+        }
+        const asked = ofRelay.length
+        if (isOfRelay) return c.json({ moved: 0, skipped: 0, asked, more: false } satisfies Deleted)
         const remove = (some: readonly string[], what: string) =>
           move(some, 'bin', () =>
             write(caller, { action: 'delete', what, count: some.length }, [deleteEntries(some, caller.name, now())]),
           )
-        if (own !== undefined)
-          return c.json({ ...(await remove([...new Set(own)], 'ids')), more: false } satisfies Moved)
+        if (own !== undefined) {
+          const dropped = new Set(ofRelay.map(({ id }) => id))
+          const rest = [...new Set(own)].filter((id) => !dropped.has(id))
+          const moved = rest.length === 0 ? { moved: 0, skipped: 0 } : await remove(rest, 'ids')
+          return c.json({ ...moved, asked, more: false } satisfies Deleted)
+        }
         const frozen = { ...freeze(fits ?? {}, startMs), from: 'functions' as const }
         const total = { moved: 0, skipped: 0 }
         for (let place: string | null = ''; place !== null;) {
-          if (now() - startMs >= LIMIT_MS) return c.json({ ...total, more: true } satisfies Moved)
+          if (now() - startMs >= LIMIT_MS) return c.json({ ...total, asked, more: true } satisfies Deleted)
           const found: Awaited<ReturnType<Reads['findParked']>> = await read.findParked(frozen, place)
           const { moved, skipped } =
             found.ids.length === 0 ? { moved: 0, skipped: 0 } : await remove(found.ids, JSON.stringify(fits))
@@ -69,7 +116,7 @@ export function bin(read: Reads, options: OperateOptions | undefined, now: () =>
           total.skipped += skipped
           place = found.place
         }
-        return c.json({ ...total, more: false } satisfies Moved)
+        return c.json({ ...total, asked, more: false } satisfies Deleted)
       },
     )
     .get(
@@ -106,7 +153,8 @@ export function bin(read: Reads, options: OperateOptions | undefined, now: () =>
       '/audit',
       describe({
         summary: 'The audit log, newest first',
-        description: 'Who replayed, stopped, deleted, restored, drained or revealed what, in the last 90 days.',
+        description:
+          'Who replayed, stopped, deleted, dropped, restored, drained or revealed what, in the last 90 days.',
         tag: 'service',
         answer: AuditPage,
       }),

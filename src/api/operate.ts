@@ -1,6 +1,7 @@
 import type { MiddlewareHandler } from 'hono'
 import { describeRoute, resolver, validator } from 'hono-openapi'
 import * as v from 'valibot'
+import type { RelayCommand } from '../protocol/index.ts'
 import { audit, type Effect, type StoreWriter } from '../store/index.ts'
 import type { ApiEnv, Caller } from './auth.ts'
 import { problemAs } from './describe.ts'
@@ -12,6 +13,8 @@ export type OperateOptions = {
   readonly commit: StoreWriter['commit']
   /** Asks the replay function for the next step of this replay. */
   readonly sendStep: (job: string) => Promise<void>
+  /** Sends a command to the relays, which one that reads the source carries out. */
+  readonly sendCommand: (command: RelayCommand) => Promise<void>
   /** Asks the replay function to drain the dead-letter queues at once. */
   readonly drain: () => Promise<void>
 }
@@ -23,7 +26,7 @@ export type Write = (
   effects?: readonly Effect[],
 ) => Promise<void>
 
-export type Operate = Pick<OperateOptions, 'sendStep' | 'drain'> & {
+export type Operate = Pick<OperateOptions, 'sendStep' | 'sendCommand' | 'drain'> & {
   readonly commit: (...effects: readonly Effect[]) => Promise<void>
   readonly write: Write
 }
@@ -48,8 +51,11 @@ export const requireOperator: MiddlewareHandler<ApiEnv> = async (c, next) => {
   await next()
 }
 
-/** Ids in one request, and characters of each. */
+/** Ids in one request, and characters of each: an entry of the relay has the id of its notification. */
 const MAX_IDS = 1_000
+const MAX_ENTRY_ID = 200
+
+/** Characters of the id of a replay. */
 export const MAX_ID = 64
 
 /** An object without other members: a filter with a slip in its name would match everything. */
@@ -60,7 +66,7 @@ export const closed = <Entries extends v.ObjectEntries>(entries: Entries) =>
 
 export const ids = v.pipe(
   v.array(
-    v.pipe(v.string('must be text'), v.nonEmpty('must not be empty'), v.maxLength(MAX_ID, 'is too long')),
+    v.pipe(v.string('must be text'), v.nonEmpty('must not be empty'), v.maxLength(MAX_ENTRY_ID, 'is too long')),
     'must be a list',
   ),
   v.minLength(1, 'must not be empty'),
@@ -84,8 +90,14 @@ export const parkedFilters = {
 
 const status = v.pipe(v.number('must be a number'), v.integer('must be a whole number'))
 export const filter = v.pipe(
-  closed({ ...parkedFilters, status: v.optional(status) }),
-  v.description('All entries of functions that match, as in `GET /parked`; {} is all.'),
+  closed({
+    from: v.optional(v.picklist(['relay', 'functions'], 'must be relay or functions')),
+    ...parkedFilters,
+    status: v.optional(status),
+  }),
+  v.description(
+    'All entries that match, as in `GET /parked`; {} is all of functions. Those of the relay need `"from": "relay"`.',
+  ),
 )
 
 /** A filter of a body, frozen: what is parked later is not meant. */

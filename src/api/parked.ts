@@ -51,7 +51,7 @@ export function parked(read: Reads, options: OperateOptions | undefined, now: ()
         summary: 'Parked notifications, newest first',
         description:
           'Notifications that the relay could not send and those that the functions gave up, with the reason. None of them is lost, and reading ' +
-          'the list removes none; `POST /replays` sends those of the functions again. A page may hold fewer than `limit` items: the last page is ' +
+          'the list removes none; `POST /replays` sends them again. A page may hold fewer than `limit` items: the last page is ' +
           'the one whose `next` is null.',
         tag: 'parked',
         answer: ParkedPage,

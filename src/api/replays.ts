@@ -4,6 +4,7 @@ import { Replay, ReplayDetail, ReplayPlan, ReplaysPage } from '../answers/index.
 import { DEFAULT_LIMITS } from '../protocol/index.ts'
 import { startReplay, stopReplay, type Reads } from '../store/index.ts'
 import type { ApiEnv } from './auth.ts'
+import { askRelay, findOfRelay } from './ask-relay.ts'
 import { describe } from './describe.ts'
 import { found, problem } from './errors.ts'
 import {
@@ -86,7 +87,8 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
           summary: 'Send notifications again',
           description:
             'Starts a job that sends parked entries to the queues of their routes again, oldest first, with their original bytes and message groups. ' +
-            'An entry leaves the list when its function has handled it; one that fails again stays, with its new reason. With `cdrs`, the job sends CDRs ' +
+            'An entry leaves the list when its function has handled it; one that fails again stays, with its new reason. Entries of the relay are sent by the ' +
+            'relay: `relay` of the answer is how many it was asked for, and each leaves the list when SQS has accepted it. With `cdrs`, the job sends CDRs ' +
             'that the read model keeps. Functions see the job in the header `ce-replay`. With `plan`, nothing is sent.',
           tag: 'replays',
           answers: { 200: [ReplayPlan, 'What the replay would do'], 202: [Replay, 'The replay'] },
@@ -97,14 +99,19 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
         const { ids: own, filter: fits, cdrs, rate = DEFAULT_RATE, plan } = c.req.valid('json')
         const [id, nowMs, caller] = [crypto.randomUUID(), now(), c.get('caller')]
         const frozen = fits === undefined ? null : freeze(fits, nowMs)
+        const isOfRelay = frozen?.from === 'relay'
         if (plan === true)
           return c.json(await read.replayPlan(frozen === null ? { ids: own ?? [] } : { filter: frozen }))
-        const { commit, write, sendStep } = operate(options, now)
+        const { commit, write, sendStep, sendCommand } = operate(options, now)
+        const ofRelay = isOfRelay || own !== undefined ? await findOfRelay(read, own, frozen) : []
+        const sent = new Set(ofRelay.map((entry) => entry.id))
+        const rest = isOfRelay ? [] : own?.filter((entry) => !sent.has(entry))
         const stored = {
           operator: caller.name,
           created_at: new Date(nowMs).toISOString(),
           rate,
           filter: frozen,
+          relay: ofRelay.length,
           ...(cdrs === undefined
             ? {}
             : {
@@ -119,10 +126,16 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
                 },
               }),
         }
-        const count = own === undefined ? null : new Set(own).size
-        await write(caller, { action: 'replay', what: id, count }, [startReplay(id, stored, own)])
+        const count = isOfRelay ? ofRelay.length : own === undefined ? null : new Set(own).size
+        await write(caller, { action: 'replay', what: id, count }, [startReplay(id, stored, rest)])
         try {
-          await sendStep(id)
+          await askRelay(sendCommand, 'retry', ofRelay, caller)
+        } catch (error) {
+          await commit(stopReplay(id))
+          throw error
+        }
+        try {
+          if (rest === undefined || rest.length > 0) await sendStep(id)
         } catch {
           await commit(stopReplay(id))
           throw problem('unavailable', 'SQS does not accept the first step of the replay. Nothing was sent; try again.')

@@ -1,17 +1,15 @@
 import { existsSync } from 'node:fs'
-import { hostname } from 'node:os'
-import { resolve } from 'node:path'
 import { readOwnRoutes } from '../lambda/declarations.ts'
 import { toBytes } from '../protocol/index.ts'
 import { RelayError } from '../relay/errors.ts'
 import type { RelayConfig, SourceConfig } from '../relay/index.ts'
-import { fileExists, findOverflowFiles, openOverflowList, writeExport } from '../relay/parking/overflow.ts'
+import { fileExists, writeExport } from '../relay/parking/overflow.ts'
 import { createDelivery } from '../relay/parking/parked-delivery.ts'
 import { formatExportLine, type Entry } from '../relay/parking/parked-entry.ts'
-import { createParkedList, withSource, type Filter, type Page, type ParkedList } from '../relay/parking/parked-list.ts'
+import { withSource, type Filter, type Page, type ParkedList } from '../relay/parking/parked-list.ts'
+import { overPlaces } from '../relay/parking/parked-places.ts'
 import { takeOut } from '../relay/parking/take-out.ts'
 import type { Redis } from '../relay/redis/client.ts'
-import { PARKED_FILES_KEY } from '../relay/redis/keys.ts'
 import { createSqs } from '../relay/targets/sqs/sqs-client.ts'
 import { createLog } from '../runtime/index.ts'
 import { createListing, formatTakenOut, print, sayProgress } from './cli-output.ts'
@@ -44,24 +42,14 @@ async function overSources(
   for (const source of sources) {
     if (signal.aborted) return
     await withSource(source, log, async (client) => {
-      await body(createParkedList(client, source.id), source.id, client)
-      const files = await findOverflowFiles(dataDir, source.id)
-      for (const file of files) if (!signal.aborted) await body(openOverflowList(file), source.id, client)
-      await sayFilesElsewhere(client, source.id, files)
+      const of = { client, sourceId: source.id, dataDir, signal }
+      const elsewhere = await overPlaces(of, (list) => body(list, source.id, client))
+      for (const { relayId, place } of elsewhere)
+        process.stderr.write(
+          `enigma-relay: the relay ${relayId} has more parked notifications of ${source.id} in ${place}: run this command on its host, with its ENIGMA_DATA_DIR\n`,
+        )
     })
   }
-}
-
-/** Entries may also be in files of relays on other machines, or in folders that this command does not know. */
-async function sayFilesElsewhere(client: Redis, sourceId: string, files: readonly string[]): Promise<void> {
-  // It is a hint only, and the user of Redis may have no right to read it.
-  const noted = await client.hGetAll(PARKED_FILES_KEY).catch(() => ({}))
-  const here = new Set(files.map((file) => `${hostname()}:${resolve(file)}`))
-  for (const [relayId, place] of Object.entries(noted))
-    if (!here.has(place))
-      process.stderr.write(
-        `enigma-relay: the relay ${relayId} has more parked notifications of ${sourceId} in ${place}: run this command on its host, with its ENIGMA_DATA_DIR\n`,
-      )
 }
 
 /** The entries of all sources, a page at a time. @throws RelayError */

@@ -1,8 +1,8 @@
 import { ListQueuesCommand } from '@aws-sdk/client-sqs'
 import { readOwnRoutes } from '../lambda/declarations.ts'
-import type { Routes } from '../protocol/index.ts'
+import { COMMAND_QUEUE, type Routes } from '../protocol/index.ts'
 import { readConfig, type RelayConfig } from '../relay/index.ts'
-import { createQueues, listQueues } from '../relay/targets/sqs/create-queues.ts'
+import { commandQueueName, createQueues, listQueues } from '../relay/targets/sqs/create-queues.ts'
 import { createSqs } from '../relay/targets/sqs/sqs-client.ts'
 import { firstOf, type Env } from '../runtime/index.ts'
 import { CliError } from './cli-error.ts'
@@ -18,6 +18,8 @@ export async function runQueues({ create }: { readonly create: boolean }): Promi
     [route.name, queue, state(queue)],
     ['  dead letters', deadLetterQueue, state(deadLetterQueue)],
   ])
+  const ofCommands = commandQueueName(config.queuePrefix)
+  rows.push([COMMAND_QUEUE.name, ofCommands, state(ofCommands)])
   process.stdout.write(formatRows(rows, widen([0, 0], rows)))
   if (there === undefined) return
   const created = rows.filter(([, , word]) => word === 'created').length

@@ -1,5 +1,7 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import {
+  COMMAND_QUEUE,
+  formatCommand,
   formatEvent,
   formatPacket,
   PARKED,
@@ -7,6 +9,7 @@ import {
   RELAY_ROUTES,
   REPLAY,
   CONTENT_ENCODING,
+  type RelayCommand,
 } from '../protocol/index.ts'
 import type { ParkedMessage } from '../store/index.ts'
 import { FunctionsError } from './function-error.ts'
@@ -160,6 +163,20 @@ export async function sendReplayStep(prefix: string, job: string, steps?: number
         sequence: '',
       }),
       MessageGroupId: job,
+      MessageDeduplicationId: id,
+    }),
+  )
+}
+
+/** Sends a command to the relays, in the message group of its source. @throws the SDK's error */
+export async function sendCommand(prefix: string, command: RelayCommand): Promise<void> {
+  const { sdk, client } = await sqs()
+  const id = crypto.randomUUID()
+  await client.send(
+    new sdk.SendMessageCommand({
+      QueueUrl: await queueUrl(queueName(prefix, COMMAND_QUEUE)),
+      MessageBody: formatCommand(command, { id, timeMs: Date.now() }),
+      MessageGroupId: command.source,
       MessageDeduplicationId: id,
     }),
   )

@@ -1,6 +1,6 @@
 import { fromSqs, type App, type Commit, type FromSqsOptions } from '../adapter/index.ts'
 import type { ApiOptions } from '../api/index.ts'
-import type { Route } from '../protocol/index.ts'
+import type { RelayCommand, Route } from '../protocol/index.ts'
 import {
   checkEffect,
   createStore,
@@ -15,7 +15,7 @@ import { withFaults } from './faults.ts'
 import { FunctionsError } from './function-error.ts'
 import { countMetric } from './metrics.ts'
 import { createParameters, type Parameters } from './parameters.ts'
-import { DRAIN, queueUrl, sendReplayStep, sqs } from './queues.ts'
+import { DRAIN, queueUrl, sendCommand, sendReplayStep, sqs } from './queues.ts'
 import { stayAlive } from './stay-alive.ts'
 
 /**
@@ -211,6 +211,7 @@ export async function apiOptions(): Promise<ApiOptions> {
           replay: {
             commit,
             sendStep: (job: string) => sendReplayStep(prefix, job),
+            sendCommand: (command: RelayCommand) => sendCommand(prefix, command),
             drain: () => sendReplayStep(prefix, DRAIN),
           },
         }),

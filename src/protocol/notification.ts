@@ -186,9 +186,14 @@ export class ProtocolError extends Error {
    * - `protocol.body.not_gzip`: the message says that its body is gzipped, and it is not.
    * - `protocol.key.invalid`: a key cannot be made of this type and reference.
    * - `protocol.routes.invalid`: the text is not a route table, or one of its routes has a limit that cannot be kept.
+   * - `protocol.command.invalid`: the message is no command to the relay.
    */
   readonly code:
-    'protocol.event.invalid' | 'protocol.body.not_gzip' | 'protocol.key.invalid' | 'protocol.routes.invalid'
+    | 'protocol.event.invalid'
+    | 'protocol.body.not_gzip'
+    | 'protocol.key.invalid'
+    | 'protocol.routes.invalid'
+    | 'protocol.command.invalid'
 
   constructor(code: ProtocolError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

@@ -27,6 +27,8 @@ export type RelayConfig = {
   readonly relayId: string
   /** ENIGMA_LINGER: whether notifications wait for company as long as their routes say. */
   readonly linger: boolean
+  /** ENIGMA_COMMANDS: whether the relay takes commands of operators from their queue. */
+  readonly commands: boolean
   /** Entries that the parked list of a source may have; further ones go to a file in `dataDir`. */
   readonly parkedMax: number
   readonly http: { readonly host: string; readonly port: number }
@@ -101,6 +103,11 @@ export function readConfig(env: Env): RelayConfig {
       text === 'routes' || text === 'none'
         ? text === 'routes'
         : fault(`"${text}" is not known`, 'write none to send each notification at once, or leave it out'),
+    ),
+    commands: reader.read('ENIGMA_COMMANDS', 'queue', (text, fault) =>
+      text === 'queue' || text === NONE
+        ? text === 'queue'
+        : fault(`"${text}" is not known`, 'write none to take no commands of operators, or leave it out'),
     ),
     parkedMax: reader.read('ENIGMA_PARKED_MAX', '10000', (text, fault) => {
       if (/^\d{1,9}$/.test(text)) return Number(text)

@@ -10,6 +10,7 @@ import { createSourceNotes, readJournalId } from './journal/journal-writer.ts'
 import { createJournalIntake } from './pubsub/pubsub-intake.ts'
 import { createListIntake } from './lists/list-intake.ts'
 import { beginAtZero, createMetrics, type Metrics } from './metrics.ts'
+import { createCommandPoller } from './parking/command-poller.ts'
 import { createAnnouncer } from './notice.ts'
 import { createStamp } from './item.ts'
 import { ownIndex } from './redis/numbers.ts'
@@ -157,12 +158,19 @@ export function createRelay(options: RelayOptions): Relay {
       void (async () => {
         for (const sender of senders.values()) if (!signal.aborted) await sender.find()
       })()
+      const { queuePrefix, dataDir } = config
+      const findSource = (sourceId: string) =>
+        sources.some(({ id, state }) => id === sourceId && state.refused === undefined)
+          ? config.sources.find(({ id }) => id === sourceId)
+          : undefined
+      const poller = createCommandPoller({ sqs, batches: sqs.batches, queuePrefix, routes, dataDir, findSource, log })
+      const commands = config.commands ? poller.run(signal) : Promise.resolve()
       const stopped = Promise.withResolvers<number>()
       if (signal.aborted) stopped.resolve(performance.now())
       else signal.addEventListener('abort', () => stopped.resolve(performance.now()), { once: true })
       // Not longer for a source whose Redis does not answer.
       await Promise.race([
-        Promise.all([alive, ...sources.map((source) => source.run(signal))]),
+        Promise.all([alive, commands, ...sources.map((source) => source.run(signal))]),
         stopped.promise.then(() => sleep(shutdownMs / 2, end.signal)),
       ])
 

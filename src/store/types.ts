@@ -79,6 +79,9 @@ export type ParkedQuery = {
 
 export type ParkedFilter = ParkedQuery & PageRequest
 
+/** A parked entry of the relay, and the source on whose list it is. */
+export type OfRelay = { readonly id: string; readonly source: string }
+
 /** A parked entry as SQS takes it again. */
 export type ParkedMessage = {
   readonly id: string

@@ -89,7 +89,7 @@ it('an API without events says so, and /config tells a client what there is and 
   expect(await jane.json()).toMatchObject({ name: 'jane', role: 'operate' })
   const offering = await useApi({
     events: {},
-    replay: { commit: async () => {}, sendStep: async () => {}, drain: async () => {} },
+    replay: { commit: async () => {}, sendStep: async () => {}, sendCommand: async () => {}, drain: async () => {} },
   })
   expect(await offering.json('/config')).toMatchObject({ events: true, replays: true })
 })

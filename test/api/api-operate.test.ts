@@ -1,5 +1,13 @@
-import type { Notification } from 'enigma-relay/protocol'
-import { cdr, type AuditPage, type ParkedDetail, type ParkedPage, type ReplayPlan } from 'enigma-relay/store'
+import type { Notification, RelayCommand } from 'enigma-relay/protocol'
+import {
+  cdr,
+  relayParked,
+  type AuditPage,
+  type ParkedDetail,
+  type ParkedPage,
+  type Replay,
+  type ReplayPlan,
+} from 'enigma-relay/store'
 import { expect, it, vi } from 'vitest'
 import { toOutcomeEffects } from '../../src/store/effects/park.ts'
 import { notification } from '../adapter/factories.ts'
@@ -14,11 +22,12 @@ const BASE_MS = Date.now() - 3600_000
 
 async function useOperators(options: { readonly corsOrigin?: string } = {}) {
   const [sendStep, drain] = [vi.fn<(job: string) => Promise<void>>(), vi.fn<() => Promise<void>>()]
+  const sendCommand = vi.fn<(command: RelayCommand) => Promise<void>>()
   const world = await useApi({ tokens: TOKENS, ...options })
   // The API over the same store, with what it needs to write.
   const { createApi } = await import('../../src/api/create-api.ts')
   const { read, commit } = world.store
-  const app = createApi({ read, tokens: TOKENS, ...options, replay: { commit, sendStep, drain } })
+  const app = createApi({ read, tokens: TOKENS, ...options, replay: { commit, sendStep, sendCommand, drain } })
   const ask = async <Answer>(
     path: string,
     {
@@ -38,6 +47,7 @@ async function useOperators(options: { readonly corsOrigin?: string } = {}) {
     ...world,
     ask,
     sendStep,
+    sendCommand,
     drain,
     park: async (second: number, one: Notification, own: object = {}) =>
       world.commit(
@@ -93,9 +103,9 @@ it('entries are deleted by ids or by a filter, and restored; only operators may'
   const all = await idsOf('/parked')
   expect((await ask('/parked/delete', { body: { filter: {} }, role: 'read' })).status).toBe(403)
   const { answer: first } = await ask('/parked/delete', { body: { ids: [all[0], all[0], 'none'] } })
-  expect(first).toEqual({ moved: 1, skipped: 1, more: false })
+  expect(first).toEqual({ moved: 1, skipped: 1, asked: 0, more: false })
   const { answer: rest } = await ask('/parked/delete', { body: { filter: { reason: 'CALL_REF' } } })
-  expect(rest).toEqual({ moved: 4, skipped: 0, more: false })
+  expect(rest).toEqual({ moved: 4, skipped: 0, asked: 0, more: false })
   expect(await idsOf('/parked')).toEqual([all[1]])
   expect(new Set(await idsOf('/bin'))).toEqual(new Set([all[0], ...all.slice(2)]))
   const { answer: back } = await ask('/bin/restore', { body: { ids: [...all.slice(2), 'none'] } })
@@ -126,6 +136,7 @@ it('a plan counts what a replay would do, and sends nothing', async () => {
     {
       total: 3,
       routes: { 'agents-call': 1, 'agents-status': 2 },
+      relay: 0,
       stale: 1,
       outdated: 1,
       replayed_before: 0,
@@ -198,4 +209,110 @@ it('a write from a page passes only from the same origin or a named one, whateve
   expect(drain).toHaveBeenCalledTimes(3)
   drain.mockRejectedValueOnce(new Error('SQS is away'))
   expect((await from('none')).status).toBe(503)
+})
+
+/** What the relay says of an entry that it parked at this second. */
+const ofRelay = (second: number, source = 'main') => {
+  const parkedat = new Date(BASE_MS + second * 1000).toISOString()
+  const [id, reason, detail, type] = [`${source}/l/1/${second}`, 'too_large', 'too large', 'enigma.campaigns.cdr']
+  const payload = {
+    source,
+    id,
+    state: 'parked' as const,
+    route: 'campaigns-cdr',
+    reason,
+    detail,
+    type,
+    bytes: 2_000_000,
+  }
+  return relayParked(
+    notice({ ...payload, received: parkedat, parkedat }, { type: 'relay', subType: 'parked', transport: 'relay' }),
+  )
+}
+
+it('entries of the relay are sent again by commands, one for each source, oldest first; those of functions by the job', async () => {
+  const { ask, park, commit, sendStep, sendCommand } = await useOperators()
+  await commit(...[3, 1, 2].map((second) => ofRelay(second)), ofRelay(4, 'second'))
+  await park(5, notification('1002', 1))
+  const { answer: list } = await ask<ParkedPage>('/parked')
+  const ids = list.items.map(({ id }) => id)
+  expect((await ask<ReplayPlan>('/replays', { body: { ids: [...ids, 'none'], plan: true } })).answer).toMatchObject({
+    total: 1,
+    relay: 4,
+    skipped: 1,
+  })
+  expect((await ask<ReplayPlan>('/replays', { body: { filter: { from: 'relay' }, plan: true } })).answer).toMatchObject(
+    {
+      total: 0,
+      relay: 4,
+    },
+  )
+  expect(sendCommand).not.toHaveBeenCalled()
+  const mixed = await ask<Replay>('/replays', { body: { ids } })
+  expect([mixed.status, mixed.answer]).toMatchObject([
+    202,
+    { state: 'running', relay: 4, counts: { waiting: 1, skipped: 0 } },
+  ])
+  const commands = () => sendCommand.mock.calls.map(([command]) => command)
+  expect(commands()).toEqual([
+    { action: 'retry', source: 'main', ids: ['main/l/1/1', 'main/l/1/2', 'main/l/1/3'], operator: 'jane' },
+    { action: 'retry', source: 'second', ids: ['second/l/1/4'], operator: 'jane' },
+  ])
+  expect(sendStep).toHaveBeenCalledTimes(1)
+  sendCommand.mockClear()
+  const filtered = await ask<Replay>('/replays', { body: { filter: { from: 'relay', source: 'second' } } })
+  expect(filtered.answer).toMatchObject({ state: 'done', relay: 1, filter: { from: 'relay', source: 'second' } })
+  expect(commands()).toMatchObject([{ action: 'retry', source: 'second' }])
+  expect(sendStep).toHaveBeenCalledTimes(1)
+  // A filter without `from` means functions, as before.
+  sendCommand.mockClear()
+  await ask('/replays', { body: { filter: {} } })
+  expect(sendCommand).not.toHaveBeenCalled()
+  expect((await ask<AuditPage>('/audit')).answer.items.map(({ action, count }) => [action, count])).toEqual([
+    ['replay', null],
+    ['replay', 1],
+    ['replay', 5],
+  ])
+})
+
+it('the relay deletes for ever, so its entries need forever: true; what a function parked goes to the bin beside them', async () => {
+  const { ask, park, commit, sendCommand } = await useOperators()
+  await commit(ofRelay(1), ofRelay(2))
+  await park(5, notification('1002', 1))
+  const ids = (await ask<ParkedPage>('/parked')).answer.items.map(({ id }) => id)
+  for (const body of [{ ids }, { filter: { from: 'relay' } }]) {
+    const refused = await ask<{ parameter: string }>('/parked/delete', { body })
+    expect([refused.status, refused.answer.parameter]).toEqual([400, 'forever'])
+    expect(refused.answer.detail).toContain('"forever": true')
+  }
+  expect((await ask('/parked/delete', { body: { ids, forever: false } })).status).toBe(400)
+  expect(
+    (await ask('/parked/delete', { body: { filter: { from: 'relay' }, forever: true }, role: 'read' })).status,
+  ).toBe(403)
+  expect(sendCommand).not.toHaveBeenCalled()
+  expect((await ask<AuditPage>('/audit')).answer.items).toEqual([])
+  const { answer } = await ask('/parked/delete', { body: { ids: [...ids, 'none'], forever: true } })
+  expect(answer).toEqual({ moved: 1, skipped: 1, asked: 2, more: false })
+  expect(sendCommand.mock.calls).toEqual([
+    [{ action: 'drop', source: 'main', ids: ['main/l/1/1', 'main/l/1/2'], operator: 'jane' }],
+  ])
+  const all = await ask('/parked/delete', { body: { filter: { from: 'relay' }, forever: true } })
+  expect(all.answer).toEqual({ moved: 0, skipped: 0, asked: 2, more: false })
+  expect((await ask<ParkedPage>('/bin')).answer.items.map(({ from }) => from)).toEqual(['functions'])
+  expect((await ask<AuditPage>('/audit')).answer.items.map(({ action, count }) => [action, count])).toEqual([
+    ['drop', 2],
+    ['delete', 2],
+    ['drop', 2],
+  ])
+})
+
+it('a command that SQS does not accept is answered with 503, and the replay is stopped', async () => {
+  const { ask, commit, sendCommand, sendStep } = await useOperators()
+  await commit(ofRelay(1))
+  sendCommand.mockRejectedValue(new Error('no such queue'))
+  const { status, answer } = await ask('/replays', { body: { ids: ['main/l/1/1'] } })
+  expect([status, answer.detail]).toEqual([503, expect.stringContaining('queue') as string])
+  expect((await ask<{ items: Replay[] }>('/replays')).answer.items).toMatchObject([{ state: 'stopped', relay: 1 }])
+  expect((await ask('/parked/delete', { body: { filter: { from: 'relay' }, forever: true } })).status).toBe(503)
+  expect(sendStep).not.toHaveBeenCalled()
 })

@@ -79,7 +79,7 @@ test('--json has every check and a summary of the same; something that fails end
   expect(checks.map(({ check }) => check)).toEqual([
     ...names('machine', ['node', 'folder', 'disk', 'journal']),
     ...names('redis/main', [...server, ...pubsub, ...lists]),
-    ...names('sqs', ['answer', 'clock', ...ofRoutes('queue'), ...ofRoutes('send')]),
+    ...names('sqs', ['answer', 'clock', ...ofRoutes('queue'), ...ofRoutes('send'), 'commands']),
   ])
   for (const state of ['ok', 'warn', 'fail'])
     expect(summary[state]).toBe(checks.filter((finding) => finding.state === state).length)

@@ -110,6 +110,7 @@ export const NOTHING: Readonly<Record<string, unknown>> = {
   dialers: [],
   findCdrs: { ids: [], place: null },
   cdrMessages: [],
+  ofRelay: { entries: [], complete: true },
   parkedGroups: { groups: [], queues: [], matching: 0, complete: true },
   expiring: 0,
   placesOf: [],
@@ -119,6 +120,7 @@ export const NOTHING: Readonly<Record<string, unknown>> = {
   replayPlan: {
     total: 0,
     routes: {},
+    relay: 0,
     stale: 0,
     outdated: 0,
     replayed_before: 0,
@@ -465,6 +467,11 @@ export const CONTRACTS: Readonly<Record<string, Contract>> = {
         next: null,
         relay: { total: 1 },
         functions: { total: 0 },
+      }),
+      read('ofRelay', [{ filter: {} }], { entries: [{ id: 'main/l/1/1', source: 'main' }], complete: true }),
+      read('ofRelay', [{ ids: ['main/l/1/1', 'main/l/1/1', 'main/l/1/2', 'none'] }], {
+        entries: [{ id: 'main/l/1/1', source: 'main' }],
+        complete: true,
       }),
     ],
   },

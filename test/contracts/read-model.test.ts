@@ -631,6 +631,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     expect(await read.replayPlan({ filter: {} })).toEqual({
       total: 2,
       routes: { 'agents-call': 2 },
+      relay: 0,
       // It has no time of its own to be too late at: only the call has.
       stale: 1,
       outdated: 0,
@@ -641,7 +642,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
 
     const asked = { operator: 'jane', created_at: iso(NOW), rate: 5, filter: null }
     const byFilter = { ...asked, created_at: iso(NOW + 1), filter: { route: 'agents-call', untilMs: BASE_MS } }
-    const shown = { cdrs: null }
+    const shown = { cdrs: null, relay: 0 }
     const replay = async (name: string) => (await read.replay(name))?.counts
     const counts = { waiting: 0, sent: 0, handled: 0, failed_again: 0, skipped: 0 }
     await commit({ effects: [startReplay('r1', asked, [other, id, id]), startReplay('r2', byFilter)] })

@@ -79,6 +79,9 @@ async function useReplays() {
         if (state.isAway) throw new Error('SQS is away')
         await sendReplayStep('enigma-', job)
       },
+      sendCommand: async () => {
+        throw new Error('nothing here is of the relay')
+      },
       drain: () => sendReplayStep('enigma-', 'drain'),
     },
   })

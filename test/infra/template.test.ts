@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { checkTemplate } from '../../infra/check/check-template.ts'
-import { deadLetterQueueName, queueName } from '../../src/protocol/index.ts'
+import { COMMAND_QUEUE, deadLetterQueueName, queueName } from '../../src/protocol/index.ts'
 import { usePackaged } from '../support/packaged.ts'
 import { withEnv } from '../support/env.ts'
 import { ROUTES } from '../support/routes.ts'
@@ -36,7 +36,12 @@ test('the packaged template is as it should be, and every name begins with the p
     all('AWS::SQS::Queue')
       .map(([, { Properties }]) => String(Properties?.['QueueName']))
       .toSorted(),
-  ).toEqual(ROUTES.all.flatMap((route) => [queueName(PREFIX, route), deadLetterQueueName(PREFIX, route)]).toSorted())
+  ).toEqual(
+    [
+      queueName(PREFIX, COMMAND_QUEUE),
+      ...ROUTES.all.flatMap((route) => [queueName(PREFIX, route), deadLetterQueueName(PREFIX, route)]),
+    ].toSorted(),
+  )
   const names = Object.values(template.Resources).flatMap(({ Properties: p = {} }) =>
     [p['FunctionName'], p['AlarmName'], p['TopicName'], p['LogGroupName']].filter((name) => typeof name === 'string'),
   )
@@ -73,13 +78,23 @@ test('the stack exports nothing, so that two of one stage stand side by side', (
   )
 })
 
-test("the relay may send to the stack's queues and look at them, and nothing else", () => {
+test("the relay may send to the stack's queues, look at them and take commands, and nothing else", () => {
   const { PolicyDocument } = (template.Resources['RelayPolicy'] as { Properties: unknown }).Properties as {
-    PolicyDocument: { Statement: { Action: string[]; Resource: unknown[] }[] }
+    PolicyDocument: { Statement: { Action: string[]; Resource: unknown }[] }
   }
-  expect(PolicyDocument.Statement.map(({ Action, Resource }) => [Action, Resource.length])).toEqual([
+  expect(PolicyDocument.Statement.map(({ Action, Resource }) => [Action, [Resource].flat().length])).toEqual([
     [['sqs:SendMessage', 'sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], ROUTES.all.length - 1],
     [['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], ROUTES.all.length + 1],
+    [
+      [
+        'sqs:ReceiveMessage',
+        'sqs:DeleteMessage',
+        'sqs:ChangeMessageVisibility',
+        'sqs:GetQueueUrl',
+        'sqs:GetQueueAttributes',
+      ],
+      1,
+    ],
   ])
 })
 
@@ -141,6 +156,26 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
     'an alarm that is not there',
     /agents-call: no alarm for ApproximateAgeOfOldestMessage/,
     (r) => void delete r['AgentsCallAgeAlarm'],
+  ],
+  [
+    'no queue for commands',
+    /the queue acme-eu-relay-commands\.fifo, .* does not exist/,
+    (r) => void delete r['RelayCommandsQueue'],
+  ],
+  [
+    'no alarm for commands',
+    /the queue acme-eu-relay-commands\.fifo has no alarm/,
+    (r) => void delete r['RelayCommandsAgeAlarm'],
+  ],
+  [
+    'an API that may not send commands',
+    /the role of the API may not send to acme-eu-relay-commands\.fifo/,
+    (r) => void statementsOf(part(r, 'ApiRole')).pop(),
+  ],
+  [
+    'a relay that may not take commands',
+    /the policy of the relay has no sqs:ReceiveMessage on acme-eu-relay-commands\.fifo/,
+    (r) => void (part(r, 'RelayPolicy').Properties['PolicyDocument'] as { Statement: unknown[] }).Statement.pop(),
   ],
   [
     'an alarm that comes too late',
@@ -333,7 +368,7 @@ test('the function of replays may send to every queue and empty every dead-lette
     [['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueUrl'], ROUTES.all.length, true],
   ])
   expect(rightsOf('AgentsCallRole')).toEqual([[own, 1, false]])
-  expect(rightsOf('ApiRole')).toEqual([[['sqs:SendMessage', 'sqs:GetQueueUrl'], 1, false]])
+  expect(rightsOf('ApiRole')).toEqual([[['sqs:SendMessage', 'sqs:GetQueueUrl'], 2, false]])
 })
 
 type Statement = { readonly Action: readonly string[]; readonly Resource: unknown }

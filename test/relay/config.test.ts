@@ -27,6 +27,7 @@ test('with nothing but a region it has the defaults that the design names', () =
     dataDir: '.enigma/relay',
     relayId: hostname(),
     linger: true,
+    commands: true,
     parkedMax: 10_000,
     http: { host: '127.0.0.1', port: 8081 },
     logLevel: 'info',

@@ -37,6 +37,8 @@ export function relayEnv(
     ENIGMA_DATA_DIR: dataDir,
     ENIGMA_RELAY_ID: 'test',
     ENIGMA_LINGER: 'none',
+    // Its requests would be among those that a test counts.
+    ENIGMA_COMMANDS: 'none',
     ENIGMA_HTTP: '127.0.0.1:0',
     AWS_ENDPOINT_URL_SQS: endpoint,
     AWS_REGION: 'us-east-1',

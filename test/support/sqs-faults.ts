@@ -147,6 +147,8 @@ export async function startSqsFaults({ maxBytes = 1024 * 1024, fifo = true, onAc
     if (missing.has(queue)) return refuse(response, 400, 'QueueDoesNotExist')
     const refusal = state.refuse(queue)
     if (refusal !== undefined) return refuse(response, 403, refusal)
+    // Nobody sends commands here.
+    if (queue.endsWith('relay-commands.fifo')) return refuse(response, 400, 'QueueDoesNotExist')
     const action = request.headers['x-amz-target']
     if (action === 'AmazonSQS.GetQueueUrl')
       return reply(response, 200, { QueueUrl: `http://sqs.test/000000000000/${queue}` })

@@ -6,6 +6,7 @@ import { proxyFor, ProxyError } from '../targets/http-proxy.ts'
 import { createSqs } from '../targets/sqs/sqs-client.ts'
 import { isAccessDenied, judgeRequest, problemOf, sqsFix, statusOf } from '../targets/sqs/verdict.ts'
 import { fail, makeChecks, ok, sqsWords, warn, wordsOf, type Diagnosis, type Finding } from './check.ts'
+import { checkCommands } from './command-check.ts'
 import { checkLimits, checkQueue, lookAtQueue, type QueueView } from './queue-check.ts'
 
 /** How long (ms) SQS may take to answer, and a proxy before it; the relay's own requests are allowed more. */
@@ -47,6 +48,7 @@ export async function examineSqs(config: RelayConfig, routes: Routes, now: () =>
       ...Object.fromEntries(
         queues.map(({ route, name, queue }) => [`send/${route.name}`, () => checkSend(sqs, name, queue)]),
       ),
+      commands: () => checkCommands(sqs, config),
     })
   } finally {
     sqs.destroy()

@@ -2,7 +2,7 @@ import { isTooLarge, type Route } from '../../protocol/index.ts'
 import { createLog, sleep } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
 import { toItem, type Acknowledger, type Item, type Stamped } from '../item.ts'
-import { createMetrics } from '../metrics.ts'
+import { createMetrics, type Metrics } from '../metrics.ts'
 import type { Outages } from '../sender/failures.ts'
 import { createSender, type Sender } from '../sender/sender.ts'
 import { createUplink } from '../sender/pacing.ts'
@@ -20,6 +20,8 @@ type DeliveryOptions = {
   readonly signal?: AbortSignal
   /** How long (ms) SQS may fail before the route is given up; requests in flight then have as long again. Default 5,000. */
   readonly giveUpMs?: number
+  /** Where its figures go, which nobody reads. Default: new ones, which a process that lives for long must not make each time. */
+  readonly metrics?: Metrics
 }
 
 /** `error`: what SQS fails with now. `problem`: why nothing more is sent on this route. */
@@ -36,10 +38,11 @@ const now = () => performance.now()
  * Sends through the relay's senders, for a command: a relay retries for ever, a user wants an answer now. A route on which SQS fails for
  * too long is given up: nothing more is sent on it, so that nothing overtakes what SQS did not accept.
  */
-export function createDelivery({ batches, queuePrefix, signal = NEVER, giveUpMs = 5_000 }: DeliveryOptions) {
+export function createDelivery(options: DeliveryOptions) {
+  const { batches, queuePrefix, signal = NEVER, giveUpMs = 5_000, metrics = createMetrics() } = options
   const lines = new Map<string, Line>()
   // What goes wrong is in the answers.
-  const [log, metrics, uplink] = [createLog('silent'), createMetrics(), createUplink()]
+  const [log, uplink] = [createLog('silent'), createUplink()]
   const shared = { now, log, metrics, uplink, onRoom: () => undefined }
 
   const lineOf = (route: Route): Line => {
@@ -92,6 +95,10 @@ export function createDelivery({ batches, queuePrefix, signal = NEVER, giveUpMs 
   }
 
   return {
+    /** Why a route was given up, the first of them: its entries can be sent later. Undefined when none was. */
+    get problem(): string | undefined {
+      return [...lines.values()].find(({ problem }) => problem !== undefined)?.problem
+    },
     /** Resolves with why the queue of a route cannot be used; undefined when it can. */
     async check(route: Route): Promise<string | undefined> {
       const line = lineOf(route)

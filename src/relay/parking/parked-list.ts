@@ -61,7 +61,8 @@ export function createParkedList(client: Redis, sourceId: string): ParkedList {
       }
     },
     async checkWritable(): Promise<void> {
-      await ask(() => client.del(NONE_KEY))
+      // The very command that removes entries: without the right to it they would be sent again and again.
+      await ask(() => client.lRem(NONE_KEY, 1, ''))
     },
     async remove(raw: Buffer): Promise<boolean> {
       const removed = await ask(() => client.lRem(PARKED_KEY, 1, raw))

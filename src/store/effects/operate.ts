@@ -11,6 +11,8 @@ export const FOUND_ALL = 'end'
 /** The part of a replay that never changes; `filter.untilMs` is when it was asked for, at the latest. */
 export type StoredReplay = Pick<Replay, 'operator' | 'created_at' | 'rate'> & {
   readonly filter: ParkedQuery | null
+  /** How many entries of the relay it is to send again, by a command. */
+  readonly relay?: number
   /** CDRs that the read model keeps, in the place of parked entries, and the route and the number of lanes of the function that gets them. */
   readonly cdrs?: CdrQuery & { readonly route: string; readonly lanes: number }
 }

@@ -1,6 +1,6 @@
 import type { ParkedGroup, ParkedGroups, ParkedRecord, ReplayPlan } from '../../answers/index.ts'
 import { parseDocument, SEPARATOR, toName } from '../document.ts'
-import type { ParkedQuery } from '../types.ts'
+import type { OfRelay, ParkedQuery } from '../types.ts'
 import { readByTime, type Place } from './newest-first.ts'
 import { fits, rangeOf, readRecords } from './parked.ts'
 import { readReplay } from './replays.ts'
@@ -71,6 +71,31 @@ export async function readParkedGroups(options: ReadOptions, query: ParkedQuery 
 
 const MAX_GROUPS = 200
 
+/** Which of these entries, or of those that fit, are the relay's, oldest first. `complete`: false when there are more than can be looked at. */
+export async function findOfRelay(
+  options: ReadOptions,
+  asked: { readonly ids: readonly string[] } | { readonly filter: ParkedQuery },
+): Promise<{ readonly entries: readonly OfRelay[]; readonly complete: boolean }> {
+  const toEntries = (records: readonly (ParkedRecord | undefined)[]): (OfRelay & { readonly at: string })[] =>
+    records.flatMap((record) =>
+      record?.from === 'relay' && record.source !== null
+        ? [{ id: record.id, source: record.source, at: record.parked_at }]
+        : [],
+    )
+  const byTime = (entries: ReturnType<typeof toEntries>) =>
+    entries.toSorted((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)).map(({ id, source }) => ({ id, source }))
+  if ('ids' in asked) {
+    const places = [...new Set(asked.ids)].map((id) => ({ id, ms: 0 }))
+    return { entries: byTime(toEntries(await readRecords(options, places))), complete: true }
+  }
+  const scan = scanParked(options, { ...asked.filter, from: 'relay' })
+  for (const entries: ReturnType<typeof toEntries> = []; ;) {
+    const { value, done } = await scan.next()
+    if (done === true) return { entries: byTime(entries), complete: value }
+    entries.push(...toEntries(value))
+  }
+}
+
 /** A reason without what differs from one notification to the next. */
 function toCause(reason: string): string {
   const [, status = '', words = ''] = /^(\d{3}: )?(.*)$/s.exec(reason) ?? []
@@ -93,7 +118,8 @@ export async function planReplay(
   options: ReadOptions,
   asked: { readonly ids: readonly string[] } | { readonly filter: ParkedQuery },
 ): Promise<ReplayPlan> {
-  const plan = { total: 0, routes: {} as Record<string, number>, stale: 0, outdated: 0, replayed_before: 0, skipped: 0 }
+  const counts = { total: 0, relay: 0, stale: 0, outdated: 0, replayed_before: 0, skipped: 0 }
+  const plan = { ...counts, routes: {} as Record<string, number> }
   const add = async (records: readonly (ParkedRecord | undefined)[]) => {
     const [sendable, running] = [records.filter((record) => record?.from === 'functions'), new Set<string>()]
     for (const job of new Set(sendable.flatMap((record) => record?.replay ?? [])))
@@ -101,7 +127,9 @@ export async function planReplay(
     const taken = sendable.flatMap((record) =>
       record === undefined || (record.replay !== null && running.has(record.replay)) ? [] : [record],
     )
-    plan.skipped += records.length - taken.length
+    const ofRelay = records.filter((record) => record?.from === 'relay').length
+    plan.relay += ofRelay
+    plan.skipped += records.length - taken.length - ofRelay
     plan.total += taken.length
     for (const { route, stale_at: staleAt, replays } of taken) {
       plan.routes[route] = (plan.routes[route] ?? 0) + 1
@@ -119,7 +147,7 @@ export async function planReplay(
     )
     return { ...plan, complete: true }
   }
-  const scan = scanParked(options, { ...asked.filter, from: 'functions' })
+  const scan = scanParked(options, { ...asked.filter, from: asked.filter.from ?? 'functions' })
   for (;;) {
     const { value, done } = await scan.next()
     if (done === true) return { ...plan, complete: value }

@@ -13,7 +13,7 @@ import { readCampaign, readCampaigns, readDialers, readPreview } from './campaig
 import { findCdrs, readCdr, readCdrMessages, readCdrs } from './cdrs.ts'
 import { readChanges } from './changes.ts'
 import { readGaps, readOther, readRelays } from './operator.ts'
-import { planReplay, readParkedGroups } from './causes.ts'
+import { findOfRelay, planReplay, readParkedGroups } from './causes.ts'
 import {
   countExpiring,
   findParked,
@@ -59,6 +59,8 @@ export function createReads(options: ReadOptions) {
     parkedMessages: (ids: readonly string[], job?: string) => readParkedMessages(options, ids, job),
     /** The ids of the next entries that fit, oldest first, behind a place; '' is the beginning, null the end. */
     findParked: (filter: ParkedQuery, place: string) => findParked(options, filter, place),
+    /** Which of these entries, or of those that fit, are the relay's, oldest first, each with its source. */
+    ofRelay: (asked: Parameters<typeof findOfRelay>[1]) => findOfRelay(options, asked),
     /** Newest first. */
     replays: (page?: PageRequest) => readReplays(options, page),
     replay: async (id: string) => (await readReplay(options, id))?.replay ?? null,

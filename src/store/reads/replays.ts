@@ -27,7 +27,7 @@ export async function readReplay({ upstash, prefix }: ReadOptions, id: string): 
 const toTime = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString())
 
 /** A filter as it was asked for. */
-const toShown = ({ from: _, sinceMs, untilMs, ...filter }: ParkedQuery): Replay['filter'] => ({
+const toShown = ({ sinceMs, untilMs, ...filter }: ParkedQuery): Replay['filter'] => ({
   ...filter,
   since: toTime(sinceMs),
   until: toTime(untilMs),
@@ -76,6 +76,7 @@ function toProgress(id: string, text: unknown): ReplayProgress | undefined {
     id,
     state: fields.has('stopped') ? 'stopped' : isDone ? 'done' : 'running',
     ...stored,
+    relay: stored.relay ?? 0,
     filter: filter && toShown(filter),
     cdrs: cdrs === undefined ? null : toShownCdrs(cdrs),
     counts: {

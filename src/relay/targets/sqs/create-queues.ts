@@ -1,5 +1,6 @@
 import { CreateQueueCommand, GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs'
 import {
+  COMMAND_QUEUE,
   QUEUE_LIMITS,
   deadLetterQueueName,
   queueName,
@@ -7,6 +8,9 @@ import {
   type Route,
   type Routes,
 } from '../../../protocol/index.ts'
+
+/** The queue of commands to the relays, which has no function and no dead-letter queue. */
+export const commandQueueName = (prefix: string): string => queueName(prefix, COMMAND_QUEUE)
 
 /** The attributes of a route's queue, but for the link to its dead-letter queue. Source: CreateQueue in the SQS API reference. */
 const ATTRIBUTES: Readonly<Record<string, string>> = {
@@ -27,7 +31,7 @@ export function listQueues(prefix: string, routes: Routes): { route: Route; queu
 }
 
 /**
- * Makes every queue that is not there yet: FIFO, high throughput, a dead-letter queue each. A queue that exists with the same
+ * Makes every queue that is not there yet: FIFO, high throughput, a dead-letter queue for each of a route. A queue that exists with the same
  * attributes is left alone. @throws the SDK's error, for instance when a queue exists with other attributes.
  */
 export async function createQueues(
@@ -35,6 +39,13 @@ export async function createQueues(
   prefix: string,
   routes: Routes,
 ): Promise<{ route: Route; url: string }[]> {
+  const { retentionSeconds, visibilitySeconds: hidden } = COMMAND_QUEUE
+  const ofCommands = {
+    ...ATTRIBUTES,
+    MessageRetentionPeriod: String(retentionSeconds),
+    VisibilityTimeout: String(hidden),
+  }
+  await sqs.send(new CreateQueueCommand({ QueueName: commandQueueName(prefix), Attributes: ofCommands }))
   return Promise.all(
     listQueues(prefix, routes).map(async ({ route, queue, deadLetterQueue }) => {
       const dead = await sqs.send(new CreateQueueCommand({ QueueName: deadLetterQueue, Attributes: ATTRIBUTES }))

@@ -1,0 +1,167 @@
+import type { SQSClient } from '@aws-sdk/client-sqs'
+import { COMMAND_QUEUE, ProtocolError, queueName, type RelayCommand } from '../../protocol/index.ts'
+import { backoffMs, createNews, sleep, type Logger } from '../../runtime/index.ts'
+import type { SourceConfig } from '../config.ts'
+import { describe } from '../errors.ts'
+import { isAccessDenied, isMissingQueue } from '../targets/sqs/verdict.ts'
+import { openCommandQueue, type CommandQueue, type Received } from './command-queue.ts'
+import { runCommand, type CommandResult, type CommandTools } from './run-command.ts'
+
+type PollerOptions = CommandTools & {
+  readonly sqs: SQSClient
+  /** The source with this id, if this relay can use it now. */
+  readonly findSource: (sourceId: string) => SourceConfig | undefined
+  readonly log: Logger
+  /** How long (ms) the relay leaves the queue alone after it gave a command back, for each time that this command was received. Default 5,000. */
+  readonly asideMs?: number
+  /** How often (ms) the relay looks again for a queue that it may not use. Default 300,000. */
+  readonly lookMs?: number
+}
+
+/** The longest time (ms) that a relay leaves the queue alone. */
+const MAX_ASIDE_MS = 30_000
+
+/** Longest wait (ms) before SQS is asked again after an error. */
+const MAX_BACKOFF_MS = 60_000
+
+/** Least time (ms) between two requests that find nothing. */
+const LEAST_MS = 1_000
+
+/** Ids in a log line. */
+const SHOWN_IDS = 10
+
+type Own = Received & { readonly command: RelayCommand; readonly source: SourceConfig }
+
+/**
+ * Takes commands of operators from their queue, and carries out those for sources of this relay. A command for another source is given back
+ * at once, and this relay then leaves the queue alone for a while: every other relay meets the command before this one does again, so it
+ * finds the right one however many share the queue. One at a time; readiness does not depend on it.
+ */
+export function createCommandPoller(options: PollerOptions) {
+  const { sqs, queuePrefix, findSource, log, asideMs = 5_000, lookMs = 300_000 } = options
+  const name = queueName(queuePrefix, COMMAND_QUEUE)
+  const change = createNews()
+  const changeOfCommand = createNews()
+
+  const aside = (given: readonly Received[], signal: AbortSignal) =>
+    sleep(Math.min(MAX_ASIDE_MS, asideMs * Math.min(...given.map(({ receives }) => receives))), signal)
+
+  /** The next command that this relay can do something about. Those of other sources stay hidden meanwhile, so that SQS hands out none of them. */
+  const next = async (queue: CommandQueue, signal: AbortSignal): Promise<Own | undefined> => {
+    const foreign: Received[] = []
+    let own: Own | undefined
+    try {
+      while (own === undefined) {
+        const received = await queue.receive(foreign.length === 0)
+        if (received === undefined) break
+        const { command } = received
+        if (command instanceof ProtocolError) {
+          log.warn(
+            { code: 'relay.commands.invalid', messageId: received.messageId, error: describe(command) },
+            'The queue of commands held a message that is no command; the relay removed it',
+          )
+          await received.remove()
+          continue
+        }
+        const source = findSource(command.source)
+        if (source === undefined) foreign.push(received)
+        else own = { ...received, command, source }
+      }
+    } finally {
+      await Promise.all(foreign.map((one) => one.giveBack()))
+    }
+    if (own === undefined && foreign.length > 0) await aside(foreign, signal)
+    return own
+  }
+
+  const carryOut = async (own: Own, signal: AbortSignal): Promise<void> => {
+    const { command, source, messageId, receives } = own
+    const { action, ids, operator } = command
+    const fields = { source: source.id, action, operator, messageId }
+    const fail = (error: unknown) => {
+      // A line for each new error of a command, and not for each attempt.
+      const words = typeof error === 'string' ? error : describe(error)
+      if (changeOfCommand(`${messageId} ${words}`) === 'new')
+        log.warn(
+          { code: 'relay.commands.failed', ...fields, error: words },
+          'The relay could not carry out a command of an operator; it stays in its queue and is tried again',
+        )
+    }
+    let result: CommandResult
+    try {
+      result = await own.hold(() => runCommand(command, source, options, signal))
+    } catch (error) {
+      return signal.aborted ? own.giveBack() : fail(error)
+    }
+    const { done, stay, why, unknown, elsewhere, problem } = result
+    if (signal.aborted) return own.giveBack()
+    if (problem !== undefined) return fail(problem)
+    // They may be in the file of another relay of this source, which then meets the command.
+    if (unknown.length > 0 && receives <= HANDOVERS * elsewhere.length) {
+      await own.giveBack()
+      return aside([own], signal)
+    }
+    await own.remove()
+    if (done + stay === 0)
+      log.warn(
+        {
+          code: 'relay.commands.unknown_ids',
+          ...fields,
+          ids: unknown.slice(0, SHOWN_IDS),
+          ...(elsewhere.length > 0 ? { elsewhere } : {}),
+        },
+        'No parked notification has the ids of a command; the relay removed it',
+      )
+    else if (stay > 0)
+      log.warn(
+        { code: 'relay.commands.incomplete', ...fields, asked: ids.length, done, stay, error: why },
+        'The relay carried out a command of an operator, but some of its entries stay parked',
+      )
+    else
+      log.info(
+        { code: 'relay.commands.done', ...fields, asked: ids.length, done },
+        'The relay carried out a command of an operator',
+      )
+  }
+
+  return {
+    /** Takes commands until the signal aborts. Never throws. */
+    async run(signal: AbortSignal): Promise<void> {
+      let queue: CommandQueue | undefined
+      for (let failures = 0; !signal.aborted;) {
+        try {
+          queue ??= await openCommandQueue(sqs, queuePrefix, signal)
+          const fromMs = performance.now()
+          const own = await next(queue, signal)
+          if (change(undefined) === 'over')
+            log.info({ code: 'relay.commands.on', queue: name }, 'The relay takes commands of operators again')
+          failures = 0
+          if (own !== undefined) await carryOut(own, signal)
+          // Not every server waits.
+          else if (performance.now() - fromMs < LEAST_MS) await sleep(LEAST_MS, signal)
+        } catch (error) {
+          if (signal.aborted) return
+          queue = undefined
+          failures++
+          const isOff = isMissingQueue(error) || isAccessDenied(error)
+          if (change(isOff ? 'off' : 'unavailable') === 'new') {
+            if (isOff)
+              log.info(
+                { code: 'relay.commands.off', queue: name, error: describe(error) },
+                'The relay takes no commands of operators, because their queue does not exist or its credentials do not allow it; everything else works',
+              )
+            else
+              log.warn(
+                { code: 'relay.commands.unavailable', queue: name, error: describe(error) },
+                'The relay cannot ask SQS for commands of operators; it tries again',
+              )
+          }
+          await sleep(isOff ? lookMs : backoffMs(failures, { baseMs: 1_000, maxMs: MAX_BACKOFF_MS }), signal)
+        }
+      }
+    },
+  }
+}
+
+/** How often a command may go to each relay that has a file of its source. */
+const HANDOVERS = 3
