@@ -38,6 +38,8 @@ const POLLS = 5 * 3 * 60 * 24 * 30
 /** Requests of a look into all dead-letter queues, which takes 4 s, every five minutes. */
 const DRAINS = 12 * 24 * 30
 const DRAIN_GB_SECONDS = 4 * 0.25
+/** Requests of a relay for commands of operators. */
+const COMMAND_POLLS = 3 * 60 * 24 * 30
 /** GB-s of an invocation: 20 ms of 256 MB. */
 const GB_SECONDS = 0.02 * 0.25
 const LOG_GB = 0.5e-6
@@ -47,13 +49,13 @@ export function toBill(agents: number, each: Each, cdrBytes: number, queues: num
   const n = agents * NOTIFICATIONS_A_MINUTE * MINUTES
   const invocations = n * each.invocations
   const gigabytes = (agents * CDRS_A_DAY * KEPT_DAYS * cdrBytes) / 1e9
-  const sqs = ((n * each.sends + 2 * invocations + (POLLS + DRAINS) * queues) / 1e6) * 0.5
+  const sqs = ((n * each.sends + 2 * invocations + (POLLS + DRAINS) * queues + COMMAND_POLLS) / 1e6) * 0.5
   const gbSeconds = invocations * GB_SECONDS + DRAINS * DRAIN_GB_SECONDS
   const lambda = (invocations / 1e6) * 0.2 + gbSeconds * 0.000_013_333_4
   const asYouGo = ((n * each.commands) / 1e5) * 0.2 + Math.max(0, gigabytes - 1) * 0.25
   const [fixed] = FIXED_PLANS.filter((plan) => plan.gigabytes >= gigabytes)
   const upstash = fixed === undefined || asYouGo <= fixed.price ? { plan: 'pay as you go', price: asYouGo } : fixed
-  const cloudWatch = (5 * queues + 6) * 0.1 + invocations * LOG_GB * 0.5
+  const cloudWatch = (5 * queues + 8) * 0.1 + invocations * LOG_GB * 0.5
   return { agents, sqs, lambda, upstash, cloudWatch, all: sqs + lambda + upstash.price + cloudWatch }
 }
 

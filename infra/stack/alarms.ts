@@ -144,7 +144,7 @@ function relayAlarms(prefix: string): [string, Resource][] {
       name: `${prefix}${COMMAND_QUEUE.name}-old`,
       says:
         'A command of an operator (retry or delete parked notifications of the relay) has waited for more than ten minutes: no relay of its source runs or takes ' +
-        'commands (ENIGMA_COMMANDS, the policy of its credentials), or each attempt fails. Check the log of the relay for the codes relay.commands.…; after a day the command expires, and the entries stay parked.',
+        'commands (ENIGMA_COMMANDS, the policy of its credentials), or each attempt fails. Check the log of the relay for the codes relay.commands.…; after four hours the command expires, and the entries stay parked.',
       metric: ['AWS/SQS', 'ApproximateAgeOfOldestMessage'],
       of: queueName(prefix, COMMAND_QUEUE),
       statistic: 'Maximum',

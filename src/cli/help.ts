@@ -30,6 +30,7 @@ Environment:
   ENIGMA_DATA_DIR        folder of the journal (default: .enigma/relay)
   ENIGMA_RELAY_ID        unique id of this relay; keep it across restarts (default: the host name)
   ENIGMA_LINGER          none: each notification leaves at once, at up to ten times the requests (default: as its route says)
+  ENIGMA_COMMANDS        none: takes no commands of operators, who retry or delete parked notifications through the API
   ENIGMA_PARKED_MAX      most entries of a source's parked list; further ones go to a file in ENIGMA_DATA_DIR (default: 10000)
   ENIGMA_HTTP            address of /livez, /readyz and /metrics (default: 127.0.0.1:8081)
   ENIGMA_LOG_LEVEL       trace, debug, info (default), warn, error, fatal or silent

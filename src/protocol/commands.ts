@@ -35,8 +35,8 @@ export type RelayCommand = Readonly<Omit<v.InferOutput<typeof RelayCommand>, 'id
  */
 export const COMMAND_QUEUE = {
   name: 'relay-commands',
-  /** How long (s) a command waits for its relay: by then, its operator has long asked again. */
-  retentionSeconds: 24 * 3600,
+  /** How long (s) a command waits for its relay, and may keep later ones of its source waiting. By then, its operator has long asked again. */
+  retentionSeconds: 4 * 3600,
   /** So long (s) after a relay was killed another one goes on with its command. A relay at work renews it. */
   visibilitySeconds: 60,
   /** A command that waits for longer than this (s) raises an alarm. */

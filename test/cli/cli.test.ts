@@ -79,7 +79,7 @@ test('dev names a fault in its own variables together with those of the relay', 
 test('queues prints every queue and its dead-letter queue, and needs no region for that', async () => {
   const { code, stdout } = await runCli(['queues'], { ENIGMA_QUEUE_PREFIX: 'mine-', ENIGMA_LIST_END: 'up' })
   expect(code).toBe(0)
-  expect(stdout.trim().split('\n')).toHaveLength(ROUTES.all.length * 2)
+  expect(stdout.trim().split('\n')).toHaveLength(ROUTES.all.length * 2 + 1)
   for (const { name } of ROUTES.all) {
     expect(stdout).toContain(`mine-${name}.fifo\n`)
     expect(stdout).toContain(`mine-${name}-dlq.fifo\n`)

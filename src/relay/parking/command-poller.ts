@@ -27,6 +27,9 @@ const MAX_BACKOFF_MS = 60_000
 /** Least time (ms) between two requests that find nothing. */
 const LEAST_MS = 1_000
 
+/** How often a command may go to each relay that has a file of its source. */
+const HANDOVERS = 3
+
 /** Ids in a log line. */
 const SHOWN_IDS = 10
 
@@ -162,6 +165,3 @@ export function createCommandPoller(options: PollerOptions) {
     },
   }
 }
-
-/** How often a command may go to each relay that has a file of its source. */
-const HANDOVERS = 3
