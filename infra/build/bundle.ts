@@ -36,7 +36,7 @@ export const LUA_READERS = ['store/lua', 'relay/redis/lua'] as const
 export function formatLua(file: string): string {
   const texts = globSync(join(dirname(file), 'lua/*.lua'))
     .toSorted()
-    .map((path) => [basename(path, '.lua'), readFileSync(path, 'utf8').replace(/^ *--.*\n/gm, '')])
+    .map((path) => [basename(path, '.lua'), readFileSync(path, 'utf8').replace(/^ *(--.*\n)?/gm, '')])
   return `const scripts = ${JSON.stringify(Object.fromEntries(texts), null, 1)}\nexport const readLua = (name) => scripts[name]\n`
 }
 

@@ -151,11 +151,9 @@ test(
     expect(rest).toBeGreaterThan(0)
     const second = await start({ ENIGMA_RELAY_ID: 'second' })
     await waitFor(async () => (await left()) === 0 && (await commands.size()) === 0, 'the command to be done', 60_000)
-    const ids = (of: Awaited<ReturnType<typeof receiveAll>>, name: 'id' | 'subject') =>
-      [...new Set(of.map((one) => one[name]))].toSorted()
     // A copy has the same deduplication id, and so SQS has each once.
     const arrived = await receiveAll(sqs, 'campaigns-cdr', 400)
-    expect([arrived.length, ids(arrived, 'id')]).toEqual([400, entries.map(({ id }) => id).toSorted()])
+    expect(arrived.map(({ id }) => id).toSorted()).toEqual(entries.map(({ id }) => id).toSorted())
     await waitFor(() => second.coded('relay.commands.done').length === 1, 'the log')
     expect(second.coded('relay.commands.done')).toMatchObject([{ asked: 400, done: rest }])
   },

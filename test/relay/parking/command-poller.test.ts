@@ -77,11 +77,8 @@ test('entries are sent again and dropped, and what is no command, or names nothi
   await waitFor(async () => (await commands.size()) === 0 && (await left()) === 1, 'all commands')
   expect((await receiveAll(sqs, 'campaigns-cdr', 2)).map(({ id }) => id).toSorted()).toEqual([a, b])
   const notices = await receiveAll(sqs, 'relay-parked', 3)
-  expect(notices.map(({ subject, data }) => [subject, /"state":"(\w+)"/.exec(String(data))?.[1]]).toSorted()).toEqual([
-    [a, 'retried'],
-    [b, 'retried'],
-    [c, 'dropped'],
-  ])
+  const told = notices.map(({ subject, data }) => `${subject} ${/"state":"(\w+)"/.exec(String(data))?.[1]}`)
+  expect(told.toSorted()).toEqual([`${a} retried`, `${b} retried`, `${c} dropped`])
   await waitFor(() => coded('relay.commands.done').length === 2, 'the log')
   expect(coded('relay.commands.done')).toMatchObject([
     { source: 'main', action: 'retry', operator: 'jane', asked: 2, done: 2 },
@@ -170,7 +167,7 @@ test('an entry in the file of another relay of the source is found by that relay
   const b = await usePoller({ endpoint: sqs.endpoint, redisUrl }, there)
   await waitFor(async () => (await commands.size()) === 0, 'the command to be removed')
   const sent = await receiveAll(sqs, 'campaigns-cdr', 2)
-  expect(sent.map(({ id }) => id).toSorted()).toEqual([listed?.id, filed?.id].toSorted())
+  expect(sent.map(({ id }) => id).toSorted()).toEqual([listed?.id ?? '', filed?.id ?? ''].toSorted())
   await waitFor(() => b.coded('relay.commands.done').length === 1, 'the log')
   expect(a.coded('relay.commands.failed')).toEqual([])
 })
