@@ -114,6 +114,59 @@ test.each(['set', 'mset', 'zadd', 'zrem', 'rpush', 'del', 'xadd'])(
   },
 )
 
+test.each(['set', 'mset', 'zadd', 'zrem', 'rpush', 'ltrim', 'del', 'xadd'])(
+  'G4: a re-run of CDRs is whole and counted once when %s is refused at first each time',
+  async (command) => {
+    const { store, client } = await useInterrupted()
+    const tried = (n: number) =>
+      cdr(
+        toEvent('campaigns', 'cdr', undefined, { call_ref: `c${n}`, dialed_at: BASE_MS / 1_000 + n, ref: 'c1' }, n, {
+          transport: 'list',
+          id: nextId(),
+        }),
+      )
+    const commit = async (batch: Partial<Parameters<typeof store.commit>[0]>) => {
+      await client.sendCommand(['ACL', 'SETUSER', 'default', `-${command}`])
+      await store.commit({ effects: [], done: new Map(), ...batch }).catch(() => undefined)
+      await client.sendCommand(['ACL', 'SETUSER', 'default', `+${command}`])
+      await store.commit({ effects: [], done: new Map(), ...batch })
+    }
+    await store.commit({ effects: [1, 2, 3].map(tried), done: new Map() })
+    const { ids } = await store.read.findCdrs({}, '')
+    expect(ids).toHaveLength(3)
+    const asked = { operator: 'jane', created_at: new Date(BASE_MS).toISOString(), rate: 5, filter: null }
+    const failing = {
+      route: 'campaigns-cdr',
+      key: 'k',
+      notification: notification('A', 9),
+      reason: '422',
+      attempts: 1,
+      messageId: 'n',
+      replay: { job: 'j', entry: ids[1] ?? '' },
+      eventSourceARN: 'arn:x:enigma-campaigns-cdr.fifo',
+    }
+    await commit({
+      effects: [
+        startReplay('j', { ...asked, cdrs: { route: 'campaigns-cdr', lanes: 64 } }),
+        selectEntries('j', '', null, ids),
+      ],
+    })
+    await commit({ effects: [claimEntries('j', 10)] })
+    expect((await store.read.replayProgress('j'))?.sending).toEqual(ids)
+    await commit({ effects: [noteSent('j', '1')] })
+    await commit({
+      parked: [failing],
+      replayed: ids.map((entry, at) => ({ job: 'j', entry, hasFailed: at === 1, messageId: 'x' })),
+    })
+    expect(await store.read.replay('j')).toMatchObject({
+      state: 'done',
+      counts: { waiting: 0, sent: 0, handled: 2, failed_again: 1, skipped: 0 },
+    })
+    expect((await store.read.parked()).items).toHaveLength(1)
+    for (const key of await client.keys('*')) expect([key, (await client.ttl(key)) > 0]).toEqual([key, true])
+  },
+)
+
 test('a database that never has the secret it was given is an error, and no endless loop', async () => {
   let requests = 0
   const server = createServer((request, response) => {

@@ -73,6 +73,9 @@ local function open_together(k)
   return document
 end
 
+-- What must not be done before the documents say why: should the database break the script off, an entry is still where its document says.
+local after_documents = {}
+
 local function write_documents()
   local together = {}
   for _, document in ipairs(document_order) do

@@ -26,5 +26,6 @@ write_index()
 write_registers()
 write_changes(is_expiry_due)
 write_documents()
+for _, run in ipairs(after_documents) do run() end
 -- Nothing else answers so: a proxy that says OK to everything does not pass for the database.
 return 'applied ' .. applied

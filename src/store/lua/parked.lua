@@ -87,11 +87,16 @@ local function is_free(entry, job)
   local replay = open_together(key('replay:' .. other)).fields
   return not replay.json or replay.stopped ~= nil
 end
+local function expire_parts(id, entry, seconds)
+  for i = 0, tonumber(entry.fields.parts) - 1 do expire(part_key('parked', id, i), seconds) end
+end
 local function take_out_of_bin(id, entry)
   if not entry.fields.place then return end
-  redis.call('ZREM', key('bin'), id)
   set(entry, 'place', nil, ttl.parked)
   set(entry, 'deleted', nil, ttl.parked)
+  after_documents[#after_documents + 1] = function()
+    if not entry.fields.place then redis.call('ZREM', key('bin'), id) end
+  end
 end
 local function add_attempts(entry, more)
   local attempts = entries_of(entry.fields.attempts)
@@ -118,26 +123,34 @@ end
 
 -- The bin keeps what somebody deleted for some days, byte for byte, with the place in the list to which it goes back. What a replay is about to
 -- send, and what the relay keeps, cannot be deleted here.
+-- It is listed first where it goes, and leaves its old list once its document says so: whatever is broken off in between, one of the lists shows it.
 function apply.bin(of)
   local entry = entry_of(of.entry)
+  -- An earlier attempt may have ended before it left the list.
+  if entry.fields.place then return unlist_parked(of.entry, entry.fields.lane) end
   if not is_free(entry, '') then return end
   set(entry, 'place', redis.call('ZSCORE', key('parked'), of.entry) or entry.fields.ms, ttl.bin)
   set(entry, 'deleted', table.concat({ of.ms, of.operator }, SEP), ttl.bin)
-  for i = 0, tonumber(entry.fields.parts) - 1 do expire(part_key('parked', of.entry, i), ttl.bin + 7200) end
   redis.call('ZADD', key('bin'), of.ms, of.entry)
   purge(key('bin'), 'bin')
   expire(key('bin'), ttl.bin)
-  unlist_parked(of.entry, entry.fields.lane)
+  expire_parts(of.entry, entry, math.max(ttl.bin + 7200, ttl.parked))
+  after_documents[#after_documents + 1] = function()
+    -- Unless a later step took it out again.
+    if not entry.fields.place then return end
+    expire_parts(of.entry, entry, ttl.bin + 7200)
+    unlist_parked(of.entry, entry.fields.lane)
+  end
   note_change(of.change)
 end
 function apply.restore(of)
   local entry = entry_of(of.entry)
   local place = entry.fields.place
-  if not place then return end
+  if not place then return redis.call('ZREM', key('bin'), of.entry) end
   -- One that would have expired meanwhile is kept for another day.
   local earliest = oldest('parked') + 86400000
   if tonumber(place) < earliest then place = string.format('%.0f', earliest) end
-  for i = 0, tonumber(entry.fields.parts) - 1 do expire(part_key('parked', of.entry, i), ttl.parked) end
+  expire_parts(of.entry, entry, ttl.parked)
   take_out_of_bin(of.entry, entry)
   list_parked(of.entry, place, entry.fields.lane)
   note_change(of.change)

@@ -107,19 +107,19 @@ function toCause(reason: string): string {
 }
 
 /** The routes whose entries are states, and the document that holds the present one. */
-const STATES: Readonly<Record<string, string>> = {
-  'agents-status': 'agent',
-  'campaigns-status': 'campaign',
-  'dialers-status': 'dialer',
-}
+const STATES: ReadonlyMap<string, string> = new Map([
+  ['agents-status', 'agent'],
+  ['campaigns-status', 'campaign'],
+  ['dialers-status', 'dialer'],
+])
 
 /** What a replay of these entries, or of those that fit, would do. */
 export async function planReplay(
   options: ReadOptions,
   asked: { readonly ids: readonly string[] } | { readonly filter: ParkedQuery },
 ): Promise<ReplayPlan> {
-  const counts = { total: 0, relay: 0, stale: 0, outdated: 0, replayed_before: 0, skipped: 0 }
-  const plan = { ...counts, routes: {} as Record<string, number> }
+  const routes = new Map<string, number>()
+  const plan = { total: 0, relay: 0, stale: 0, outdated: 0, replayed_before: 0, skipped: 0 }
   const add = async (records: readonly (ParkedRecord | undefined)[]) => {
     const [sendable, running] = [records.filter((record) => record?.from === 'functions'), new Set<string>()]
     for (const job of new Set(sendable.flatMap((record) => record?.replay ?? [])))
@@ -132,7 +132,7 @@ export async function planReplay(
     plan.skipped += records.length - taken.length - ofRelay
     plan.total += taken.length
     for (const { route, stale_at: staleAt, replays } of taken) {
-      plan.routes[route] = (plan.routes[route] ?? 0) + 1
+      routes.set(route, (routes.get(route) ?? 0) + 1)
       if (staleAt !== null && Date.parse(staleAt) < options.now()) plan.stale++
       if (replays > 0) plan.replayed_before++
     }
@@ -142,15 +142,15 @@ export async function planReplay(
     await add(
       await readRecords(
         options,
-        asked.ids.map((id) => ({ id, ms: 0 })),
+        [...new Set(asked.ids)].map((id) => ({ id, ms: 0 })),
       ),
     )
-    return { ...plan, complete: true }
+    return { ...plan, routes: Object.fromEntries(routes), complete: true }
   }
   const scan = scanParked(options, { ...asked.filter, from: asked.filter.from ?? 'functions' })
   for (;;) {
     const { value, done } = await scan.next()
-    if (done === true) return { ...plan, complete: value }
+    if (done === true) return { ...plan, routes: Object.fromEntries(routes), complete: value }
     await add(value)
   }
 }
@@ -158,7 +158,7 @@ export async function planReplay(
 /** How many of these are states from before the one that the read model has. */
 async function countOutdated({ upstash, prefix }: ReadOptions, records: readonly ParkedRecord[]): Promise<number> {
   const states = records.flatMap(({ route, subject, source, received_at: at }) => {
-    const of = STATES[route]
+    const of = STATES.get(route)
     return of === undefined || subject === null || at === null ? [] : [{ of, subject, source, ms: Date.parse(at) }]
   })
   const keys = await Promise.all(states.map(async ({ of, subject }) => `${prefix}${of}:${await toName(subject)}`))

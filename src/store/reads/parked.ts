@@ -63,11 +63,11 @@ export async function readParkedEntry(options: ReadOptions, id: string): Promise
     const [ms, attempt, status, reason = ''] = entry.split(SEPARATOR)
     return { at: new Date(Number(ms)).toISOString(), attempt: Number(attempt), status: toStatus(status), reason }
   })
-  const lane = `${prefix}parked_lane:${fields.get('lane')}`
+  const [lane, since] = [`${prefix}parked_lane:${fields.get('lane')}`, String(keptSince(options, 'parked'))]
   const [ids, total] = fields.has('lane')
     ? await upstash.readAll([
-        ['ZRANGE', lane, '0', String(MAX_OF_LANE - 1)],
-        ['ZCARD', lane],
+        ['ZRANGEBYSCORE', lane, since, '+inf', 'LIMIT', '0', String(MAX_OF_LANE)],
+        ['ZCOUNT', lane, since, '+inf'],
       ])
     : [[id], 1]
   return { ...record, failed_attempts: attempts, lane: { ids: ids as string[], total: Number(total) } }

@@ -74,7 +74,7 @@ function toProgress(id: string, text: unknown): ReplayProgress | undefined {
   const { filter, cdrs, ...stored } = JSON.parse(json) as StoredReplay
   const replay: Replay = {
     id,
-    state: fields.has('stopped') ? 'stopped' : isDone ? 'done' : 'running',
+    state: isDone ? 'done' : fields.has('stopped') ? 'stopped' : 'running',
     ...stored,
     relay: stored.relay ?? 0,
     filter: filter && toShown(filter),
