@@ -5,16 +5,33 @@ import { problem } from './errors.ts'
 
 /** Texts that are shown as they are: names that this API or the dialler's references give, and times. Any other text may hold a number. */
 const SHOWN =
-  /(?:^|_)(?:ref|id|ids|at|cursor)$|^(?:agent|extension|source|sources|relay|route|since|until|from|to|hour|next|unsure)$/
+  /(?:^|_)(?:ref|id|ids|at|cursor)$|^(?:agent|extension|source|sources|relay|route|since|until|from|to|hour|next|unsure|first|last|oldest|next_expiry|example)$/
 
 /** What stands for a value that should be a scalar, and may hold anything. */
 const HIDDEN = 'masked'
 
-/** Numbers by words: of types, of end reasons, of states. */
-const COUNTS = new Set(['counts', 'end_reasons', 'agents'])
+/** Numbers by words: of types, of end reasons, of states, of routes. */
+const COUNTS = new Set(['counts', 'end_reasons', 'agents', 'campaigns', 'routes'])
 
 /** Bytes of a packet, as they were. */
 const RAW = new Set(['text', 'base64'])
+
+/** The attributes of an event that the relay writes; what a foreign event has besides may be anything. */
+const ATTRIBUTES = new Set([
+  'specversion',
+  'id',
+  'source',
+  'type',
+  'subject',
+  'time',
+  'datacontenttype',
+  'transport',
+  'channel',
+  'sequence',
+  'traceparent',
+  'reason',
+  'maxwaitms',
+])
 
 /** The fields of a CDR that are documented: what else a dialler sends may be anything. */
 const CDR_FIELDS = new Set([
@@ -68,21 +85,54 @@ export const maskAnswers: MiddlewareHandler<ApiEnv> = async (c, next) => {
 export const isMasked = (c: Context<ApiEnv>): boolean =>
   c.get('caller').role === 'masked' || c.req.query('masked') === 'true'
 
-/** An event, or what could not be read as one, without personal data: its packet by the rules for payloads, and nothing of what has no form. */
+/** The documented fields of all payloads. */
+const PACKET_FIELDS = new Set([...CDR_FIELDS, ...STATS_FIELDS, 'status', 'campaign_ref', 'agent', 'callees'])
+
+/** An event, a batch of them, or what could not be read as either, without personal data: what is documented, and nothing of what may be anything. */
 export function maskContent(content: string): string {
+  const events = parse(content)
+  const masked = Array.isArray(events) ? events.map(maskEvent) : maskEvent(events)
+  return masked === HIDDEN ? HIDDEN : JSON.stringify(masked)
+}
+
+function parse(text: string): unknown {
   try {
-    const event = JSON.parse(content) as Record<string, unknown>
-    const { data, ...attributes } = event
-    const packet: unknown = typeof data === 'string' ? JSON.parse(data) : data
-    return JSON.stringify({ ...(maskAnswer(attributes) as object), data: maskAnswer(packet) })
+    return JSON.parse(text)
   } catch {
-    return HIDDEN
+    return undefined
+  }
+}
+
+const isFields = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+function maskEvent(event: unknown): unknown {
+  if (!isFields(event) || typeof event['specversion'] !== 'string') return HIDDEN
+  const attributes = Object.entries(event).filter(([name]) => ATTRIBUTES.has(name))
+  const shown = attributes.map(([name, value]) =>
+    name === 'time' && isTime(value) ? [name, value] : maskField([name, value]),
+  )
+  return { ...Object.fromEntries(shown), data: maskPacket(event['data']) }
+}
+
+const isTime = (value: unknown): boolean => typeof value === 'string' && /^\d{4}-\d\d-\d\dT[\d:.]{5,15}Z$/.test(value)
+
+function maskPacket(data: unknown): unknown {
+  const packet = typeof data === 'string' ? parse(data) : data
+  if (!isFields(packet)) return HIDDEN
+  const { type, payload } = packet
+  const fields = isFields(payload) ? Object.entries(payload).filter(([name]) => PACKET_FIELDS.has(name)) : undefined
+  return {
+    ...(typeof type === 'string' ? { type: maskText(type) } : {}),
+    payload: fields === undefined ? HIDDEN : Object.fromEntries(fields.map(maskField)),
   }
 }
 
 /** A copy of an answer without personal data, of the same shape. */
 export function maskAnswer(value: unknown, name = ''): unknown {
   if (RAW.has(name)) return null
+  // Masked where it was read.
+  if (name === 'content' && isFields(value) && value['masked'] === true) return value
   // As many as there are, and nothing of any of them.
   if (name === 'callees' && Array.isArray(value)) return value.map(() => ({ number: null, contact_ref: null }))
   const { [name]: masked } = maskPayload({ [name]: value }) as Record<string, unknown>

@@ -7,7 +7,7 @@ import { flag, paging, path, query } from './query.ts'
 import { ParkedDetail, ParkedGroups, ParkedPage } from '../answers/index.ts'
 import type { ApiEnv } from './auth.ts'
 import { found, problem } from './errors.ts'
-import { maskContent } from './mask.ts'
+import { isMasked, maskContent } from './mask.ts'
 import { MAX_NOTIFICATION_ID, operate, parkedFilters, requireOperator, type OperateOptions } from './operate.ts'
 
 const NOT_FOUND = 'No parked entry has this id: it was sent again, dropped, or has expired.'
@@ -96,9 +96,10 @@ export function parked(read: Reads, options: OperateOptions | undefined, now: ()
       query({ reveal: flag('Shows the content with its personal data.') }),
       async (c) => {
         const { id } = c.req.valid('param')
-        const { reveal = false } = c.req.valid('query')
+        const { reveal: isAsked = false } = c.req.valid('query')
         const caller = c.get('caller')
-        if (reveal && caller.role !== 'operate')
+        const reveal = isAsked && !isMasked(c)
+        if (isAsked && caller.role !== 'operate')
           throw problem('forbidden', 'reveal needs a token with the role operate.', { parameter: 'reveal' })
         const entry = found(id.length > MAX_NOTIFICATION_ID ? null : await read.parkedEntry(id), NOT_FOUND, 'id')
         if (reveal) await operate(options, now).write(caller, { action: 'reveal', what: id, count: 1 })
