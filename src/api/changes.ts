@@ -27,7 +27,7 @@ const filters = {
   type: v.optional(word('Only changes of this kind: `agents/status`, or all kinds of `agents`.')),
   reference: v.optional(word('Only changes of what has this reference.')),
 }
-const CURSOR = /^\d{1,20}-\d{1,20}$/
+const CURSOR = /^\d{1,15}-\d{1,19}$/
 const cursorOf = (description: string) =>
   v.optional(v.pipe(word(description), v.regex(CURSOR, 'must be the `cursor` of an earlier answer')))
 
@@ -89,11 +89,20 @@ export function events(read: Reads, options: EventsOptions | undefined, now: () 
       const last = c.req.header('last-event-id') || after
       if (last !== undefined && !CURSOR.test(last))
         throw problem('bad-request', 'Last-Event-ID must be the id of an earlier event.')
-      // An error at the beginning is an answer, and not a stream that ends.
-      let page: Page = await read.changes({ ...filter, after: last })
+      // Counted before anything is waited for: many may come at once.
       streams++
+      let page: Page
+      try {
+        // An error at the beginning is an answer, and not a stream that ends.
+        page = await read.changes({ ...filter, after: last })
+      } catch (error) {
+        streams--
+        throw error
+      }
       return streamSSE(c, async (stream) => {
         const aborted = new Promise<void>((resolve) => stream.onAbort(resolve))
+        // Who reads nothing any more holds no stream for longer than others do.
+        const over = setTimeout(() => stream.abort(), limitMs)
         try {
           let [sentMs, cursor] = [0, '']
           while (!stream.aborted && now() < endMs) {
@@ -111,6 +120,7 @@ export function events(read: Reads, options: EventsOptions | undefined, now: () 
             page = await readOn(read, { ...filter, after: cursor }, page)
           }
         } finally {
+          clearTimeout(over)
           streams--
         }
       })

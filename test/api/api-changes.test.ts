@@ -1,5 +1,6 @@
 import { agentStatus, type ChangesPage, type Wall } from 'enigma-relay/store'
 import { expect, it } from 'vitest'
+import { useRedisClient } from '../support/redis.ts'
 import { AUTH, notice, useApi } from './api-world.ts'
 
 const OTHERS = 'jane:operate:operate-token-of-the-test-of-32-c\njoe:masked:masked-token-of-the-test-of-32-c'
@@ -103,4 +104,53 @@ it('GET /wall answers for 2,000 agents with less than 300 kB, and masks nothing 
   expect(JSON.stringify(wall).length).toBeLessThan(300_000)
   const masked = await app.request('/wall', { headers: as('masked-token-of-the-test-of-32-c') })
   expect(await masked.json()).toMatchObject({ totals: wall.totals, agents: wall.agents })
+})
+
+it('no more streams than may be are open, also when many are asked for at once', async () => {
+  const { get } = await useApi({ events: { pollMs: 10, maxStreams: 2 } })
+  const all = await Promise.all(Array.from({ length: 10 }, () => get('/events')))
+  expect(all.map(({ status }) => status).toSorted()).toEqual([200, 200, ...Array.from({ length: 8 }, () => 503)])
+  await Promise.all(all.map(({ body }) => body?.cancel()))
+})
+
+it.each([
+  ['that nobody reads ends after its time', { pollMs: 5, maxStreams: 1, limitMs: 50 }, false],
+  ['that is left while a write waits is free', { pollMs: 5, maxStreams: 1 }, true],
+])('a stream %s', async (_, options, isLeft) => {
+  const { get, commit } = await useApi({ events: options })
+  const slow = await get('/events')
+  // More than is kept for who reads nothing.
+  for (let n = 0; n < 10; n++) await commit(status(`s${n}`))
+  if (isLeft) await slow.body?.cancel()
+  await expect
+    .poll(async () => {
+      const again = await get('/events')
+      if (again.status === 200) await again.body?.cancel()
+      return again.status
+    })
+    .toBe(200)
+})
+
+it('a read model that is away ends no stream, nothing is missed, and a masked role sees no number', async () => {
+  const { app, commit, redis, proxy } = await useApi({ tokens: OTHERS, events: { pollMs: 10 } })
+  const client = await useRedisClient(redis.url)
+  await commit(status('first'))
+  const { reader } = await readEvents(
+    await app.request('/events', { headers: as('masked-token-of-the-test-of-32-c') }),
+    1,
+  )
+  await client.sendCommand(['ACL', 'SETUSER', 'default', '-xrange'])
+  const before = proxy.seen.requests
+  await commit(status('27821234567'), status('second'))
+  await expect.poll(() => proxy.seen.requests - before).toBeGreaterThan(5)
+  await client.sendCommand(['ACL', 'SETUSER', 'default', '+xrange'])
+  let text = ''
+  while (!text.includes('second')) {
+    const { value, done } = await reader.read()
+    if (done) break
+    text += value
+  }
+  expect(text).toContain('"state":"***********"')
+  expect(text).not.toContain('27821234567')
+  await reader.cancel()
 })

@@ -20,7 +20,7 @@ export async function readChanges(
 ): Promise<ChangesPage> {
   const key = `${options.prefix}changes`
   if (after !== undefined) {
-    if (!/^\d{1,20}-\d{1,20}$/.test(after))
+    if (!/^\d{1,15}-\d{1,19}$/.test(after))
       throw new StoreError('store.cursor.invalid', 'the cursor was not returned by this API')
     const {
       entries: [first, ...entries],
