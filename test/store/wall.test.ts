@@ -173,3 +173,45 @@ test('the wall takes one request, and another only for who was heard of for the 
   expect(refs).toEqual(['1', '2', '3'])
   expect(await requestsOf(() => store.read.wall(RULE))).toBe(1)
 })
+
+const tried = (n: number, own: object) =>
+  cdr(
+    toEvent('campaigns', 'cdr', undefined, { call_ref: `c${n}`, dialed_at: Date.now() / 1_000 - n, ...own }, n, {
+      transport: 'list',
+      id: nextId(),
+    }),
+  )
+
+test('words that are names of an object count like any other', async () => {
+  const { store } = await useStore()
+  const words = ['constructor', '__proto__', 'toString']
+  await store.commit({
+    effects: [
+      ...words.map((word, at) =>
+        agentStatus(toEvent('agents', 'status', `a${at}`, { status: word, campaign_ref: 'c1' }, 1)),
+      ),
+      ...words.map((word, at) => campaignStatus(toEvent('campaigns', 'status', `c${at}`, { status: word }, 1))),
+      ...words.map((word, at) => tried(at, { ref: 'c1', end_reason: word })),
+    ],
+    done: DONE,
+  })
+  const wall = await store.read.wall(RULE)
+  const ones = words.map((word) => [word, 1])
+  const sorted = (counts: Record<string, number> | undefined) =>
+    Object.entries(counts ?? {})
+      .filter(([word]) => words.includes(word))
+      .toSorted(([a], [b]) => words.indexOf(a) - words.indexOf(b))
+  expect(sorted(wall.totals.agents)).toEqual(ones)
+  expect(sorted(wall.totals.campaigns)).toEqual(ones)
+  expect(sorted(wall.campaigns.find(({ ref }) => ref === 'c1')?.agents)).toEqual(ones)
+  expect(sorted(wall.totals.today.end_reasons)).toEqual(ones)
+  expect(sorted((await store.read.agents({ counts: true })).counts)).toEqual(ones)
+  expect(sorted((await store.read.campaigns()).items.find(({ ref }) => ref === 'c1')?.agents)).toEqual(ones)
+})
+
+test('the totals of the wall count CDRs that name no campaign', async () => {
+  const { store } = await useStore()
+  await store.commit({ effects: [tried(1, { ref: 'c1' }), tried(2, {})], done: DONE })
+  const { totals, campaigns } = await store.read.wall(RULE)
+  expect([totals.last_hour.cdrs, campaigns.map(({ last_hour }) => last_hour.cdrs)]).toEqual([2, [1]])
+})

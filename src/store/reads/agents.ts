@@ -6,6 +6,7 @@ import { gapsKey, toGapMarks, type GapMarks, readStats, statsKey } from './state
 import {
   afterSeparator,
   clampLimit,
+  countBy,
   formatCursor,
   newestFirst,
   parseName,
@@ -33,14 +34,14 @@ export async function readAgents(options: ReadOptions, filter: AgentFilter = {})
     readAllAgents(options),
     upstash.readAll([['ZLEXCOUNT', `${prefix}agents`, '-', last]]),
   ])
-  const counts: Record<string, number> = {}
+  const words: string[] = []
   const fitting = agents.map((agent) => {
     const states = agent.states.filter(
       (state) =>
         (campaign === undefined || state.campaign_ref === campaign) &&
         (unsure === undefined || (state.unsure || agent.call_unsure) === unsure),
     )
-    for (const state of states) counts[state.status] = (counts[state.status] ?? 0) + 1
+    words.push(...states.map((state) => state.status))
     return states.some((state) => status === undefined || state.status === status)
   })
   const rest = [...agents.keys()].filter((index) => fitting[index] === true && index >= Number(before))
@@ -48,7 +49,7 @@ export async function readAgents(options: ReadOptions, filter: AgentFilter = {})
   return {
     items: page.map((index) => agents[index] as Agent),
     next: rest.length > limit ? formatCursor([names[page.at(-1) ?? 0]?.name ?? '']) : null,
-    counts,
+    counts: countBy(words),
   }
 }
 

@@ -8,6 +8,7 @@ import {
   readParts,
   afterSeparator,
   clampLimit,
+  countBy,
   keptSince,
   newestFirst,
   readNames,
@@ -39,16 +40,17 @@ export async function readCampaigns(options: ReadOptions, { cursor, limit }: Pag
     upstash.readTexts(keys),
     readAllAgents(options),
   ])
-  const byCampaign = new Map<string, Record<string, number>>()
-  for (const { campaign_ref: campaign, status } of agents.flatMap((agent) => agent.states)) {
-    if (campaign === null) continue
-    const counts = byCampaign.get(campaign) ?? {}
-    counts[status] = (counts[status] ?? 0) + 1
-    byCampaign.set(campaign, counts)
-  }
+  const byCampaign = Map.groupBy(
+    agents.flatMap((agent) => agent.states),
+    (state) => state.campaign_ref,
+  )
   const items = states.map((state, index) => {
     const own = figures.slice(index * days.length, (index + 1) * days.length)
-    return { ...state, today: toToday(readQuarters(days, own), today), agents: byCampaign.get(state.ref) ?? {} }
+    return {
+      ...state,
+      today: toToday(readQuarters(days, own), today),
+      agents: countBy((byCampaign.get(state.ref) ?? []).map(({ status }) => status)),
+    }
   })
   return { items, next: names.next }
 }

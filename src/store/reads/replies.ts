@@ -80,6 +80,13 @@ export const parseName = (cursor: string): string => String(parseCursor(cursor, 
 /** A reference, and what stands for it in keys. */
 export type Named = { readonly ref: string; readonly name: string }
 
+/** How often each word is there. Words of a dialler may be anything, and so the name of what every object has. */
+export function countBy(words: readonly string[]): Record<string, number> {
+  const counts = new Map<string, number>()
+  for (const word of words) counts.set(word, (counts.get(word) ?? 0) + 1)
+  return Object.fromEntries(counts)
+}
+
 /** The references that these names stand for. */
 export async function readReferences({ upstash, prefix }: ReadOptions, names: readonly string[]): Promise<Named[]> {
   const long = names.filter(isDigest)

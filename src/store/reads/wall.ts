@@ -4,7 +4,7 @@ import type { AbandonRule } from '../types.ts'
 import { toAgent } from './agents.ts'
 import { toCampaign } from './campaigns.ts'
 import { dayOf, daysSince, figuresKey, readQuarters, toFigures, type Quarter, type Span } from './figures.ts'
-import { readReferences, toTexts, type Named, type ReadOptions } from './replies.ts'
+import { countBy, readReferences, toTexts, type Named, type ReadOptions } from './replies.ts'
 import { gapsKey, toGapMarks } from './states.ts'
 import { HOUR_MS, QUARTER_MS } from '../terms.ts'
 
@@ -48,8 +48,11 @@ export function createWall(options: ReadOptions) {
     const today = dayOf(timeZone, nowMs)
     const lastHour = { fromMs: Math.floor((nowMs - HOUR_MS) / QUARTER_MS) * QUARTER_MS, toMs: Infinity }
     const days = daysSince(Math.min(today.fromMs, lastHour.fromMs), nowMs)
+    // CDRs that name no campaign count in the totals only.
+    const ofNobody = (own: readonly number[]) => own.map((day) => figuresKey(prefix, '', day))
     const keysOf = ({ agents, campaigns }: Names) => [
       gapsKey(prefix),
+      ...ofNobody(days),
       ...campaigns.flatMap(({ name }) => [
         `${prefix}campaign:${name}`,
         ...days.map((day) => figuresKey(prefix, name, day)),
@@ -111,19 +114,13 @@ export function createWall(options: ReadOptions) {
         agents: countBy(rows.map(({ status }) => status ?? 'unknown')),
         calls: rows.filter(({ call }) => call !== undefined).length,
         unsure: rows.filter(({ unsure, call }) => unsure ?? call?.unsure).length,
-        ...figuresOf([...quarters.values()].flat()),
+        ...figuresOf([...readQuarters(days, ofNobody(days).map(textOf)), ...[...quarters.values()].flat()]),
       },
       abandon_rate: { formula: formulaOf(rule), threshold: rule.threshold, approximate: true },
       campaigns,
       agents: rows,
     }
   }
-}
-
-function countBy(words: readonly string[]): Record<string, number> {
-  const counts: Record<string, number> = {}
-  for (const word of words) counts[word] = (counts[word] ?? 0) + 1
-  return counts
 }
 
 /** An agent in a line: an agent has a state in each campaign, and the latest in which it is not offline tells most. */
