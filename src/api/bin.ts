@@ -57,10 +57,12 @@ type Deleted = v.InferOutput<typeof Deleted>
 
 /** `POST /parked/delete`, `GET /bin`, `POST /bin/restore` and `GET /audit` */
 export function bin(read: Reads, options: OperateOptions | undefined, now: () => number): Hono<ApiEnv> {
-  /** Moves entries, and counts those that are there then. */
+  /** Moves entries, and counts those that are there then, and were not before. */
   const move = async (own: readonly string[], to: 'bin' | 'parked', run: () => Promise<void>) => {
+    const before = await read.placesOf(own)
     await run()
-    const moved = (await read.placesOf(own)).filter((place) => place === to).length
+    const after = await read.placesOf(own)
+    const moved = after.filter((place, at) => place === to && before[at] !== to).length
     return { moved, skipped: own.length - moved }
   }
   return new Hono<ApiEnv>()

@@ -72,6 +72,11 @@ const Body = v.pipe(
     'needs one of ids, filter and cdrs',
   ),
   v.check(({ cdrs, route }) => cdrs === undefined || route !== undefined, `needs route with cdrs: ${CDR_ROUTE}`),
+  // In the place of a filter's own it would mean all routes.
+  v.check(
+    ({ cdrs, route }) => cdrs !== undefined || route === undefined,
+    'has route without cdrs: write it into filter',
+  ),
   v.check(({ cdrs, plan }) => cdrs === undefined || plan !== true, 'has no plan for cdrs: GET /cdrs lists them'),
 )
 
