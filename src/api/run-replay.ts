@@ -74,7 +74,7 @@ export async function runReplay(
       const found =
         cdrs === null
           ? await read.findParked({ ...filter, from: 'functions' }, place)
-          : await read.findCdrs(cdrs, place)
+          : await read.findCdrs({ ...cdrs, keptUntilMs: Date.parse(progress.replay.created_at) }, place)
       await apply(selectEntries(job, place, found.place, found.ids))
     } else if (counts.waiting > 0) await apply(claimEntries(job, Math.min(ENTRIES, Math.ceil(rate))))
     else return undefined

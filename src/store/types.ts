@@ -34,6 +34,8 @@ export type CdrQuery = {
   /** The subscriber's or the dialled number. */
   readonly number?: string | undefined
   readonly endReason?: string | undefined
+  /** Only those that were written until then (unix ms): later ones are not meant. */
+  readonly keptUntilMs?: number | undefined
 }
 
 /** Which calls count as abandoned, and of how many. */

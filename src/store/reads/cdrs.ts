@@ -1,4 +1,4 @@
-import { laneOf, orderKey, packEvent } from '../../protocol/index.ts'
+import { laneOf, orderKey, packEvent, type Notification } from '../../protocol/index.ts'
 import { parseCdrEntry } from '../cdr-record.ts'
 import { parseEntries, toName } from '../document.ts'
 import { DAY_MS, fieldsOfTerm, fieldsOfTime, parsePlaces, QUARTER_MS, toTerm } from '../terms.ts'
@@ -41,37 +41,59 @@ function toKept(options: ReadOptions, text: unknown) {
 }
 
 async function readCdrRecords(options: ReadOptions, places: readonly Place[]): Promise<(CdrRecord | undefined)[]> {
+  return (await readListed(options, places)).map((listed) => listed?.record)
+}
+
+/** The records at these places, each with the event that brought it, and when it was written. */
+async function readListed(options: ReadOptions, places: readonly Place[]) {
   const { upstash, prefix } = options
   const texts = await upstash.readTexts(places.map(({ id }) => `${prefix}cdr:${id}`))
   return places.map(({ id, ms }, index) => {
     const kept = toKept(options, texts[index])
     if (kept === undefined) return undefined
-    const [{ record }, ...revisions] = kept
+    const [{ record, event, keptMs }, ...revisions] = kept
     // A revision may be listed elsewhere. One from the future, by a clock that is wrong, is listed under when it was written.
     const listedMs = Date.parse(record.dialed_at)
     if (listedMs !== ms && listedMs < ms + DAY_MS / 2) return undefined
-    return { id, ...record, revised: revisions.length > 0 }
+    return { ms, event, keptMs, record: { id, ...record, revised: revisions.length > 0 } }
   })
 }
 
-/** CDRs that are looked at for a replay at once. */
+/** CDRs that are looked at for a replay at once: those of one moment together, of which one step takes no more than so many. */
 const FOUND_AT_ONCE = 500
+const MOST_AT_ONCE = 5_000
 
-/** The ids of the next CDRs that fit, oldest first, behind a place; '' is the beginning, null the end. */
+/**
+ * The ids of the next CDRs that fit, oldest first, behind a place; '' is the beginning, null the end. A dialler tells the second in which it dialled:
+ * those of one second are in the order in which they came.
+ */
 export async function findCdrs(
   options: ReadOptions,
   query: CdrQuery,
   place: string,
 ): Promise<{ readonly ids: string[]; readonly place: string | null }> {
   const found: Place[] = []
-  for await (const one of readPlaces(options, query, toPlace(place || undefined), true))
-    if (found.push(one) === FOUND_AT_ONCE) break
-  const [records, fits, last] = [await readCdrRecords(options, found), toPredicate(query), found.at(-1)]
-  return {
-    ids: records.flatMap((record) => (record !== undefined && fits(record) ? [record.id] : [])),
-    place: found.length < FOUND_AT_ONCE || last === undefined ? null : formatCursor([last.ms, last.id]),
+  let next: string | null = null
+  for await (const one of readPlaces(options, query, toPlace(place || undefined), true)) {
+    const last = found.at(-1)
+    if (last !== undefined && found.length >= (one.ms === last.ms ? MOST_AT_ONCE : FOUND_AT_ONCE)) {
+      next = formatCursor([last.ms, last.id])
+      break
+    }
+    found.push(one)
   }
+  const [listed, fits] = [await readListed(options, found), toPredicate(query)]
+  const { keptUntilMs = Infinity } = query
+  const ids = listed
+    .filter((one) => one !== undefined && one.keptMs <= keptUntilMs && fits(one.record))
+    .toSorted((a, b) => Number(a?.ms) - Number(b?.ms) || (orderOf(a) < orderOf(b) ? -1 : 1))
+    .flatMap((one) => one?.record.id ?? [])
+  return { ids, place: next }
 }
+
+/** When an event came, and which it was of those that came then. */
+const orderOf = (listed: { readonly event: Notification } | undefined): string =>
+  listed === undefined ? '' : `${listed.event.time} ${listed.event.sequence}`
 
 /** CDRs as the relay sent them: their bytes and ids, in lanes of their route. Those that are kept no longer are left out. */
 export async function readCdrMessages(
