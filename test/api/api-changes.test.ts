@@ -109,8 +109,9 @@ it('GET /wall answers for 2,000 agents with less than 300 kB, and masks nothing 
 it('no more streams than may be are open, also when many are asked for at once', async () => {
   const { get } = await useApi({ events: { pollMs: 10, maxStreams: 2 } })
   const all = await Promise.all(Array.from({ length: 10 }, () => get('/events')))
-  expect(all.map(({ status }) => status).toSorted()).toEqual([200, 200, ...Array.from({ length: 8 }, () => 503)])
-  await Promise.all(all.map(({ body }) => body?.cancel()))
+  expect(all.filter((one) => one.status === 200)).toHaveLength(2)
+  expect(all.filter((one) => one.status === 503)).toHaveLength(8)
+  for (const { body } of all) await body?.cancel()
 })
 
 it.each([

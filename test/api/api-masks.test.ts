@@ -2,7 +2,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js'
 import formats from 'ajv-formats'
 import type { Notification, RelayParked } from 'enigma-relay/protocol'
 import { agentCall, agentStatus, campaignStatus, cdr, relayParked } from 'enigma-relay/store'
-import { expect, it, vi } from 'vitest'
+import { expect, it } from 'vitest'
 import { createApi } from '../../src/api/create-api.ts'
 import type { EventsOptions } from '../../src/api/changes.ts'
 import { toOutcomeEffects } from '../../src/store/effects/park.ts'
@@ -34,7 +34,7 @@ async function useAll(options: { corsOrigin?: string; events?: EventsOptions } =
     read,
     tokens: TOKENS,
     ...options,
-    replay: { commit, sendStep: vi.fn(async () => {}), drain: vi.fn(async () => {}) },
+    replay: { commit, sendStep: async () => {}, drain: async () => {} },
   })
   const ask = async (path: string, role = 'operate', body?: unknown, headers: Record<string, string> = {}) => {
     const response = await app.request(path, {
