@@ -2,6 +2,7 @@ import type { BuildOptions, Metafile, Plugin } from 'esbuild'
 import { globSync, readFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { brotliCompressSync } from 'node:zlib'
 import { formatRoutes, OTHER, RELAY_TYPE, type Route } from '../../src/protocol/index.ts'
 
 export const root = fileURLToPath(new URL('../../', import.meta.url))
@@ -32,16 +33,28 @@ export const replace = (name: string, filter: RegExp, contents: (path: string) =
 /** The modules that read Lua scripts from the folder `lua` beside them, below `src`. */
 export const LUA_READERS = ['store/lua', 'relay/redis/lua'] as const
 
-/** A module in the place of such a one: it holds the scripts. Without comments: functions send them to the database. @param file its path */
-export function formatLua(file: string): string {
-  const texts = globSync(join(dirname(file), 'lua/*.lua'))
-    .toSorted()
-    .map((path) => [basename(path, '.lua'), readFileSync(path, 'utf8').replace(/^ *(--.*\n)?/gm, '')])
-  return `const scripts = ${JSON.stringify(Object.fromEntries(texts), null, 1)}\nexport const readLua = (name) => scripts[name]\n`
+/** The scripts of a reader, by name. Without comments and indents: functions send them to the database. @param file of the reader */
+function readScripts(file: string): Readonly<Record<string, string>> {
+  const paths = globSync(join(dirname(file), 'lua/*.lua')).toSorted()
+  return Object.fromEntries(
+    paths.map((path) => [basename(path, '.lua'), readFileSync(path, 'utf8').replace(/^ *(--.*\n)?/gm, '')]),
+  )
 }
 
-/** Puts the scripts into a bundle, which has no files beside it. */
-export const inlineLua = replace('inline-lua', /\/src\/(?:store|relay\/redis)\/lua\.ts$/, formatLua)
+/** A module in the place of such a one: it holds the scripts. @param file its path */
+export const formatLua = (file: string): string =>
+  `const scripts = ${JSON.stringify(readScripts(file), null, 1)}\nexport const readLua = (name) => scripts[name]\n`
+
+/** Puts the scripts into a bundle, which has no files beside it: packed, since they are a third of what it would hold of ours. */
+export const inlineLua = replace(
+  'inline-lua',
+  /\/src\/(?:store|relay\/redis)\/lua\.ts$/,
+  (file) => `import { brotliDecompressSync } from 'node:zlib'
+const packed = '${brotliCompressSync(JSON.stringify(readScripts(file))).toString('base64')}'
+const scripts = JSON.parse(brotliDecompressSync(Buffer.from(packed, 'base64')).toString())
+export const readLua = (name) => scripts[name]
+`,
+)
 
 /** The route table in a file, for `ENIGMA_ROUTES`: the routes that files of `functions/` declare. */
 export const formatTable = (routes: readonly Route[]): string =>

@@ -34,7 +34,7 @@ async function useAll(options: { corsOrigin?: string; events?: EventsOptions } =
     read,
     tokens: TOKENS,
     ...options,
-    replay: { commit, sendStep: async () => {}, drain: async () => {} },
+    replay: { commit, sendStep: async () => {}, sendCommand: async () => {}, drain: async () => {} },
   })
   const ask = async (path: string, role = 'operate', body?: unknown, headers: Record<string, string> = {}) => {
     const response = await app.request(path, {
