@@ -10,6 +10,7 @@ import { beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { examineSqs } from '../../../src/relay/doctor/sqs-checks.ts'
 import { readConfig } from '../../../src/relay/index.ts'
 
+import { useCommandQueue } from '../../support/commands.ts'
 import { byCheck } from '../../support/doctor.ts'
 import { useFolder } from '../../support/relay.ts'
 import { useSqs } from '../../support/sqs.ts'
@@ -276,6 +277,24 @@ test('a server that says little of its queues is said once, and what it leaves o
   expect(found['sqs/limits']).toMatchObject([{ code: 'doctor.queue.no_size_limit' }])
   for (const { name } of ROUTES.all)
     expect(found[`sqs/queue/${name}`]?.[0]?.fix ?? '', name).not.toContain('Throughput')
+})
+
+test('the queue of commands is looked at without taking one; what is missing or denied is a warning, with the fix', async () => {
+  const { endpoint, sqs } = await useSqs()
+  const commands = await useCommandQueue({ sqs })
+  await commands.send({ ids: ['main/l/1/1'] })
+  expect((await lookAtSqs(endpoint))['sqs/commands']).toMatchObject([{ state: 'ok' }])
+  const { Attributes } = await sqs.send(
+    new GetQueueAttributesCommand({ QueueUrl: commands.url, AttributeNames: ['ApproximateNumberOfMessages'] }),
+  )
+  expect(Attributes).toEqual({ ApproximateNumberOfMessages: '1' })
+  const faults = await useSqsFaults()
+  const find = async () => (await lookAtSqs(faults.endpoint))['sqs/commands']
+  expect(await find()).toMatchObject([
+    { state: 'warn', code: 'doctor.commands.missing', fix: expect.stringContaining('ENIGMA_COMMANDS=none') as string },
+  ])
+  faults.state.refuse = (queue) => (queue.includes('commands') ? 'AccessDenied' : undefined)
+  expect(await find()).toMatchObject([{ state: 'warn', code: 'doctor.commands.unreadable' }])
 })
 
 test('what answers and is no SQS is said once, and its page is not quoted', async () => {
