@@ -429,7 +429,7 @@ test('writing needs the role operate; a body that is wrong is named; without SQS
     [{}, /needs one of ids, filter and cdrs/],
     [{ ids: ['x'], filter: {} }, /needs one of ids, filter and cdrs/],
     [{ ids: [] }, /^ids must not be empty/],
-    [{ filter: { rout: 'x' } }, /^filter\.rout is not known; write source, route, /],
+    [{ filter: { rout: 'x' } }, /^filter\.rout is not known; write from, source, route, /],
     [{ filter: 7 }, /^filter must be an object/],
     [{ filter: { route: 7 } }, /^filter\.route must be text/],
     [{ ids: 'x' }, /^ids must be a list/],
