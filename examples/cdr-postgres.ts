@@ -28,7 +28,8 @@ create table if not exists cdrs (
   primary key (source, call_ref, dialed_at, number)
 )`
 
-// The same CDR again changes nothing; other content under the same key is taken when it was received later.
+// The same CDR again changes nothing, unless somebody sends it again with a replay; other content under the same key is taken when it was
+// received later.
 const UPSERT = `
 insert into cdrs (source, call_ref, dialed_at, campaign_ref, extension, contact_ref, number, end_reason, call_time_s, hold_time_s,
   recording_url, packet, notification_id, received_at)
@@ -38,7 +39,7 @@ on conflict (source, call_ref, dialed_at, number) do update set
   end_reason = excluded.end_reason, call_time_s = excluded.call_time_s, hold_time_s = excluded.hold_time_s,
   recording_url = excluded.recording_url, packet = excluded.packet, notification_id = excluded.notification_id,
   received_at = excluded.received_at
-where cdrs.packet <> excluded.packet and cdrs.received_at <= excluded.received_at`
+where cdrs.received_at <= excluded.received_at and (cdrs.packet <> excluded.packet or $15)`
 
 /**
  * campaigns/cdr, with each CDR written to your own Postgres: the record of CDRs, which the read model is not. Put this file in the place of
@@ -99,6 +100,7 @@ app.post(route.path, async (c) => {
     packet,
     cdr.id,
     cdr.time,
+    cdr.replay !== undefined,
   ])
   return c.body(null, 204)
 })

@@ -46,15 +46,18 @@ const WallAgent = v.pipe(
   v.object({
     ref: text("The agent's extension."),
     status: maybeText('Of its states, the latest but `offline`; null where none was heard.'),
-    since: v.pipe(v.nullable(v.string()), v.description('When this state was first heard. ISO 8601, UTC.')),
+    since: v.pipe(
+      v.nullable(v.string()),
+      v.description('When this state was first heard, to the second. ISO 8601, UTC.'),
+    ),
     campaign_ref: maybeText('The campaign of this state.'),
     unsure,
     call: v.optional(
       v.pipe(
         v.object({
           call_ref: maybeText("The dialler's reference of the call."),
-          direction: v.picklist(['inbound', 'outbound']),
-          since: time('When it was heard.'),
+          since: time('When it was heard, to the second.'),
+          inbound: v.optional(v.pipe(v.literal(true), v.description('It came in. Absent otherwise.'))),
           unsure,
         }),
         v.description('The current call. Absent without one.'),

@@ -35,7 +35,10 @@ const Moved = v.pipe(
   v.object({
     moved: v.pipe(v.number(), v.description('How many entries were moved.')),
     skipped: v.pipe(v.number(), v.description('How many were not: gone, or about to be sent by a replay.')),
-    more: v.pipe(v.boolean(), v.description('There are more that fit: ask again, with `until` of the first request.')),
+    more: v.pipe(v.boolean(), v.description('There are more that fit: ask again, with this `until` in the filter.')),
+    until: v.optional(
+      v.pipe(v.string(), v.description('With a filter: entries that were parked later are not meant.')),
+    ),
   }),
   v.metadata({ ref: 'Moved' }),
 )
@@ -108,9 +111,10 @@ export function bin(read: Reads, options: OperateOptions | undefined, now: () =>
           return c.json({ ...moved, asked, more: false } satisfies Deleted)
         }
         const frozen = { ...freeze(fits ?? {}, startMs), from: 'functions' as const }
+        const until = new Date(frozen.untilMs).toISOString()
         const total = { moved: 0, skipped: 0 }
         for (let place: string | null = ''; place !== null;) {
-          if (now() - startMs >= LIMIT_MS) return c.json({ ...total, asked, more: true } satisfies Deleted)
+          if (now() - startMs >= LIMIT_MS) return c.json({ ...total, asked, more: true, until } satisfies Deleted)
           const found: Awaited<ReturnType<Reads['findParked']>> = await read.findParked(frozen, place)
           const { moved, skipped } =
             found.ids.length === 0 ? { moved: 0, skipped: 0 } : await remove(found.ids, JSON.stringify(fits))
@@ -118,7 +122,7 @@ export function bin(read: Reads, options: OperateOptions | undefined, now: () =>
           total.skipped += skipped
           place = found.place
         }
-        return c.json({ ...total, asked, more: false } satisfies Deleted)
+        return c.json({ ...total, asked, more: false, until } satisfies Deleted)
       },
     )
     .get(

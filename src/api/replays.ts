@@ -1,7 +1,6 @@
 import { Hono } from 'hono'
 import * as v from 'valibot'
 import { Replay, ReplayDetail, ReplayPlan, ReplaysPage } from '../answers/index.ts'
-import { DEFAULT_LIMITS } from '../protocol/index.ts'
 import { startReplay, stopReplay, type Reads } from '../store/index.ts'
 import type { ApiEnv } from './auth.ts'
 import { askRelay, findOfRelay } from './ask-relay.ts'
@@ -122,7 +121,6 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
             : {
                 cdrs: {
                   route: CDR_ROUTE,
-                  lanes: DEFAULT_LIMITS.lanes,
                   fromMs: cdrs.from,
                   toMs: Math.min(cdrs.to ?? nowMs, nowMs),
                   campaign: cdrs.campaign,

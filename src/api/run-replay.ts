@@ -19,8 +19,8 @@ export type RunReplayOptions = {
   readonly read: Reads
   readonly commit: StoreWriter['commit']
   readonly send: SendParked
-  /** The name of the queue of a route. */
-  readonly queueOf: (route: string) => string
+  /** The name of the queue of a route, and how many lanes it has. */
+  readonly targetOf: (route: string) => Promise<{ readonly queue: string; readonly lanes: number }>
   /** How long (ms) to go on. */
   readonly limitMs: number
   readonly sleep: (ms: number) => Promise<unknown>
@@ -44,7 +44,7 @@ export async function runReplay(
   steps: number | undefined,
   options: RunReplayOptions,
 ): Promise<number | undefined> {
-  const { read, commit, send, queueOf, limitMs, sleep, now = Date.now } = options
+  const { read, commit, send, targetOf, limitMs, sleep, now = Date.now } = options
   const apply = async (...effects: readonly Effect[]) => commit({ effects, done: new Map() })
   const startMs = now()
   for (let isFirst = true; ; isFirst = false) {
@@ -57,7 +57,7 @@ export async function runReplay(
       const messages =
         cdrs === null
           ? await read.parkedMessages(sending, job)
-          : await read.cdrMessages(sending, { queue: queueOf(cdrs.route), lanes: cdrs.lanes })
+          : await read.cdrMessages(sending, await targetOf(cdrs.route))
       const refused = new Map<string, string>([
         ...sending.map((id) => [id, GONE] as const),
         ...messages.map(({ id }) => [id, ''] as const),

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fromSqs, type LambdaContext, type SqsEvent } from '../adapter/index.ts'
 import { createReplayApp, findLost, runReplay } from '../api/index.ts'
-import { queueName, RELAY_ROUTES } from '../protocol/index.ts'
+import { DEFAULT_LIMITS, queueName, RELAY_ROUTES } from '../protocol/index.ts'
 import { readOwnRoutes } from './declarations.ts'
 import { drain } from './drain.ts'
 import { DRAIN, sendParked, sendReplayStep } from './queues.ts'
@@ -17,11 +17,15 @@ const EXPIRING_MS = 3 * 24 * 3_600_000
 export const app = createReplayApp(async ({ job, steps }) => {
   if (job === DRAIN) return drainAll()
   const { read, commit } = store()
-  const next = await runReplay(job, steps, { read, commit, send: sendParked, limitMs: STEP_MS, sleep, queueOf })
+  const next = await runReplay(job, steps, { read, commit, send: sendParked, limitMs: STEP_MS, sleep, targetOf })
   if (next !== undefined) await sendReplayStep(queuePrefix(), job, next)
 })
 
-const queueOf = (route: string) => queueName(queuePrefix(), { name: route })
+async function targetOf(name: string) {
+  routes ??= readOwnRoutes()
+  const lanes = (await routes).all.find((route) => route.name === name)?.lanes ?? DEFAULT_LIMITS.lanes
+  return { queue: queueName(queuePrefix(), { name }), lanes }
+}
 
 const runSteps = fromSqs(app, wire(RELAY_ROUTES.replay))
 

@@ -1,4 +1,4 @@
-import { agentStatus, type ChangesPage, type Wall } from 'enigma-relay/store'
+import { agentCall, agentStatus, type ChangesPage, type Wall } from 'enigma-relay/store'
 import { expect, it } from 'vitest'
 import { useRedisClient } from '../support/redis.ts'
 import { AUTH, notice, useApi } from './api-world.ts'
@@ -98,9 +98,17 @@ it('an API without events says so, and /config tells a client what there is and 
 it('GET /wall answers for 2,000 agents with less than 300 kB, and masks nothing that it does not show', async () => {
   const { commit, json, app } = await useApi({ tokens: OTHERS })
   for (let from = 0; from < 2_000; from += 100)
-    await commit(...Array.from({ length: 100 }, (_, at) => status('busy', String(10_000 + from + at))))
+    await commit(
+      ...Array.from({ length: 100 }, (_, at) => String(10_000 + from + at)).flatMap((ref) => [
+        status('busy', ref),
+        // All of them have one.
+        agentCall(
+          notice({ ref, call_ref: `9007199254${ref}`, number: '27821234567' }, { subType: 'call', reference: ref }),
+        ),
+      ]),
+    )
   const wall = await json<Wall>('/wall')
-  expect(wall.totals.agents).toEqual({ busy: 2_000 })
+  expect(wall.totals).toMatchObject({ agents: { busy: 2_000 }, calls: 2_000 })
   expect(JSON.stringify(wall).length).toBeLessThan(300_000)
   const masked = await app.request('/wall', { headers: as('masked-token-of-the-test-of-32-c') })
   expect(await masked.json()).toMatchObject({ totals: wall.totals, agents: wall.agents })

@@ -337,7 +337,7 @@ test(
         send: mortal(sendParked),
         limitMs: 1_000,
         sleep: async () => undefined,
-        queueOf: (route) => `enigma-${route}.fifo`,
+        targetOf: async (route) => ({ queue: `enigma-${route}.fifo`, lanes: 64 }),
       }).catch(() => undefined)
     }
     await waitFor(async () => (await ask('GET', `/replays/${job.id}`)).body.state === 'done', 'the replay to end')

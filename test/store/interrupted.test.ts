@@ -147,7 +147,7 @@ test.each(['set', 'mset', 'zadd', 'zrem', 'rpush', 'ltrim', 'del', 'xadd'])(
     }
     await commit({
       effects: [
-        startReplay('j', { ...asked, cdrs: { route: 'campaigns-cdr', lanes: 64 } }),
+        startReplay('j', { ...asked, cdrs: { route: 'campaigns-cdr' } }),
         selectEntries('j', '', null, ids),
       ],
     })

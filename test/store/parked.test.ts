@@ -275,3 +275,25 @@ test('a restored entry that would have expired in the bin is kept for another da
   nowMs += day - 60_000
   expect((await store.read.parked()).items.map((item) => item.id)).toEqual([id])
 })
+
+test.each([
+  [30, 26.9, 27.1],
+  [2, 0.9, 1.1],
+])('of entries that are kept for %i days those are counted that are removed soon', async (days, before, after) => {
+  let nowMs = BASE_MS
+  const day = 24 * 3_600_000
+  const { store } = await useStore({ now: () => nowMs, expiries: { parked: (days * day) / 1_000 } })
+  const about = {
+    route: 'agents-status',
+    reason: '422',
+    attempts: 1,
+    eventSourceARN: 'arn:x:enigma-agents-status.fifo',
+  }
+  const failing = { ...about, key: 'k1', notification: notification('1002', 1), messageId: 'm1' }
+  await store.commit({ effects: [say('parked', 1, 1)], done: DONE, parked: [failing] })
+  nowMs = BASE_MS + before * day
+  expect(await store.read.expiring(3 * day)).toBe(0)
+  nowMs = BASE_MS + after * day
+  // What the relay parked does not expire there.
+  expect(await store.read.expiring(3 * day)).toBe(1)
+})

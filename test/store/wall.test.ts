@@ -69,6 +69,7 @@ test.each([
   expect(dayOf(timeZone, Date.parse(at))).toEqual({ fromMs: Date.parse(from), toMs: Date.parse(to) })
 })
 
+const second = (at: number) => new Date(BASE_MS + at * 1_000).toISOString().replace('.000Z', 'Z')
 const RULE = { reasons: ['hungup', 'callee_hungup'], of: 'answered', threshold: 0.03 } as const
 
 test('the wall counts abandoned calls by its rule, today and in the last hour', async () => {
@@ -131,11 +132,11 @@ test('the wall shows each agent once, by the latest state that is not offline, w
     {
       ref: '1',
       status: 'busy',
-      since: new Date(BASE_MS + 1_000).toISOString(),
+      since: second(1),
       campaign_ref: 'c1',
-      call: { call_ref: '77', direction: 'outbound', since: new Date(BASE_MS + 2_000).toISOString() },
+      call: { call_ref: '77', since: second(2) },
     },
-    { ref: '2', status: 'offline', since: new Date(BASE_MS + 2_000).toISOString(), campaign_ref: 'c1' },
+    { ref: '2', status: 'offline', since: second(2), campaign_ref: 'c1' },
   ])
   expect(campaigns).toMatchObject([{ ref: 'c1', status: 'started', agents: { busy: 1, offline: 1 }, calls: 1 }])
   expect(totals).toMatchObject({ agents: { busy: 1, offline: 1 }, campaigns: { started: 1 }, calls: 1, unsure: 0 })

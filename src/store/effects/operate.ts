@@ -13,8 +13,8 @@ export type StoredReplay = Pick<Replay, 'operator' | 'created_at' | 'rate'> & {
   readonly filter: ParkedQuery | null
   /** How many entries of the relay it is to send again, by a command. */
   readonly relay?: number
-  /** CDRs that the read model keeps, in the place of parked entries, and the route and the number of lanes of the function that gets them. */
-  readonly cdrs?: CdrQuery & { readonly route: string; readonly lanes: number }
+  /** CDRs that the read model keeps, in the place of parked entries, and the route of the function that gets them. */
+  readonly cdrs?: CdrQuery & { readonly route: string }
 }
 
 /** A new replay of the entries with these ids, or of those that its filter or its CDRs find (`ids` is absent). */

@@ -160,7 +160,7 @@ end
 function apply.audit(of)
   local k = key('audit')
   redis.call('ZADD', k, of.ms, of.id .. SEP .. of.json)
-  keep_latest(k, 10000)
+  keep_latest(k, 100000)
   purge(k, 'audit')
   expire(k, ttl.audit)
 end

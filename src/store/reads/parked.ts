@@ -29,7 +29,9 @@ async function countParked({ upstash, prefix }: ReadOptions, fromMs: number, toM
 /** How many entries of functions are removed within so many ms, unless they are sent again. */
 export async function countExpiring(options: ReadOptions, withinMs: number): Promise<number> {
   const since = keptSince(options, 'parked')
-  return (await countParked(options, since, since + withinMs)).functions.total
+  // Where entries are kept for days only, those of the first half are not about to be removed.
+  const ms = Math.min(withinMs, options.expiries.parked * 500)
+  return (await countParked(options, since, since + ms)).functions.total
 }
 
 /** The ids of entries that fit, oldest first, behind a place (`''`: from the oldest on), and the place to go on from: null when there are no more. */

@@ -131,7 +131,7 @@ function toRow({ ref, states, call, call_unsure: isCallUnsure }: Agent): WallAge
   return {
     ref,
     status: latest?.status ?? null,
-    since: latest?.since ?? null,
+    since: latest === undefined ? null : toSecond(latest.since),
     campaign_ref: latest?.campaign_ref ?? null,
     ...(latest?.unsure === true ? { unsure: true } : {}),
     ...(call === null
@@ -139,8 +139,8 @@ function toRow({ ref, states, call, call_unsure: isCallUnsure }: Agent): WallAge
       : {
           call: {
             call_ref: call.call_ref,
-            direction: call.direction,
-            since: call.received_at,
+            since: toSecond(call.received_at),
+            ...(call.direction === 'inbound' ? { inbound: true } : {}),
             ...(isCallUnsure ? { unsure: true } : {}),
           },
         }),
@@ -149,3 +149,6 @@ function toRow({ ref, states, call, call_unsure: isCallUnsure }: Agent): WallAge
 
 const formulaOf = ({ reasons, of }: AbandonRule): string =>
   `abandoned / ${of === 'answered' ? '(answered + abandoned)' : 'CDRs'}; abandoned: CDRs without an extension that ended with ${reasons.join(' or ')}`
+
+/** There are thousands of these in an answer. */
+const toSecond = (time: string): string => time.replace(/\.\d+Z$/, 'Z')
