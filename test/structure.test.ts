@@ -49,6 +49,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/cli': ['*'],
   // The API makes its OpenAPI document from the schemas that check its parameters.
   'src/api': ['src/protocol', 'src/answers', 'src/adapter', 'src/store', 'hono', 'hono-openapi', 'valibot'],
+  // Only types, which the bundle's test sees as well: a browser gets neither schemas nor valibot.
+  'src/client': ['src/answers'],
   'src/lambda': ['src/protocol', 'src/adapter', 'src/store', 'src/api', 'node:', '@aws-sdk/client-sqs'],
   // Users' own logic: any package besides.
   functions: ['src/protocol', 'src/adapter', 'src/store', 'src/api', 'src/lambda', 'npm:'],
@@ -124,6 +126,12 @@ test('rooms import what they may, and nothing else', () => {
     }
   }
   expect(wrong).toEqual([])
+})
+
+test('the client takes nothing of the answers but types', () => {
+  const room = sources.filter((file) => roomOf(file) === 'src/client')
+  const values = room.filter((file) => /^(?:import|export) (?!type )[^'"]*from '\.\.\//m.test(read(file)))
+  expect([room.length > 0, values]).toEqual([true, []])
 })
 
 test('the import table is not blind: it sees imports of every form', () => {

@@ -110,3 +110,4 @@ export const CampaignsPage = pageOf(CampaignOverview)
 export type CampaignsPage = v.InferOutput<typeof CampaignsPage>
 
 export const Dialers = v.object({ items: v.array(Campaign) })
+export type Dialers = v.InferOutput<typeof Dialers>

@@ -69,6 +69,7 @@ export const RelayRecord = v.pipe(
 export type RelayRecord = v.InferOutput<typeof RelayRecord>
 
 export const Relays = v.object({ items: v.array(RelayRecord) })
+export type Relays = v.InferOutput<typeof Relays>
 
 export const OtherRecord = v.pipe(
   v.object({

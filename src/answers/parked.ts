@@ -173,3 +173,33 @@ export type BinRecord = v.InferOutput<typeof BinRecord>
 
 export const BinPage = pageOf(BinRecord)
 export type BinPage = v.InferOutput<typeof BinPage>
+
+export const Moved = v.pipe(
+  v.object({
+    moved: v.pipe(v.number(), v.description('How many entries were moved.')),
+    skipped: v.pipe(v.number(), v.description('How many were not: gone, or about to be sent by a replay.')),
+    more: v.pipe(v.boolean(), v.description('There are more that fit: ask again, with this `until` in the filter.')),
+    until: v.optional(
+      v.pipe(v.string(), v.description('With a filter: entries that were parked later are not meant.')),
+    ),
+  }),
+  v.metadata({ ref: 'Moved' }),
+)
+export type Moved = v.InferOutput<typeof Moved>
+
+export const Deleted = v.pipe(
+  v.object({
+    ...Moved.pipe[0].entries,
+    asked: v.pipe(
+      v.number(),
+      v.description(
+        'How many entries the relay was asked to delete for ever. They are not in the bin, and leave `GET /parked` when the relay says that it did.',
+      ),
+    ),
+  }),
+  v.metadata({ ref: 'Deleted' }),
+)
+export type Deleted = v.InferOutput<typeof Deleted>
+
+export const Asked = v.pipe(v.object({ asked: v.literal(true) }), v.metadata({ ref: 'Asked' }))
+export type Asked = v.InferOutput<typeof Asked>

@@ -1,6 +1,6 @@
 import { Hono } from 'hono'
 import * as v from 'valibot'
-import { AuditPage, BinPage } from '../answers/index.ts'
+import { AuditPage, BinPage, Deleted, Moved } from '../answers/index.ts'
 import { deleteEntries, restoreEntries, type Reads } from '../store/index.ts'
 import { askRelay, findOfRelay } from './ask-relay.ts'
 import type { ApiEnv } from './auth.ts'
@@ -30,33 +30,6 @@ const Deletion = v.pipe(
 
 const NO_BIN =
   'Entries of the relay cannot be moved to the bin: the relay deletes them for ever. Send "forever": true if that is what you want.'
-
-const Moved = v.pipe(
-  v.object({
-    moved: v.pipe(v.number(), v.description('How many entries were moved.')),
-    skipped: v.pipe(v.number(), v.description('How many were not: gone, or about to be sent by a replay.')),
-    more: v.pipe(v.boolean(), v.description('There are more that fit: ask again, with this `until` in the filter.')),
-    until: v.optional(
-      v.pipe(v.string(), v.description('With a filter: entries that were parked later are not meant.')),
-    ),
-  }),
-  v.metadata({ ref: 'Moved' }),
-)
-type Moved = v.InferOutput<typeof Moved>
-
-const Deleted = v.pipe(
-  v.object({
-    ...Moved.pipe[0].entries,
-    asked: v.pipe(
-      v.number(),
-      v.description(
-        'How many entries the relay was asked to delete for ever. They are not in the bin, and leave `GET /parked` when the relay says that it did.',
-      ),
-    ),
-  }),
-  v.metadata({ ref: 'Deleted' }),
-)
-type Deleted = v.InferOutput<typeof Deleted>
 
 /** `POST /parked/delete`, `GET /bin`, `POST /bin/restore` and `GET /audit` */
 export function bin(read: Reads, options: OperateOptions | undefined, now: () => number): Hono<ApiEnv> {

@@ -1,18 +1,10 @@
 import { Hono } from 'hono'
 import { describeRoute, resolver } from 'hono-openapi'
-import * as v from 'valibot'
+import { Config, Health } from '../answers/index.ts'
 import type { Reads } from '../store/index.ts'
-import { ROLES, type ApiEnv } from './auth.ts'
+import type { ApiEnv } from './auth.ts'
 import { describe, problemAs } from './describe.ts'
 import { query } from './query.ts'
-
-const HealthAnswer = v.pipe(
-  v.object({
-    status: v.literal('ok'),
-    store: v.pipe(v.literal('ok'), v.description('The read model answered within the last few seconds.')),
-  }),
-  v.metadata({ ref: 'Health' }),
-)
 
 /** No answer takes longer (ms); an environment may be frozen in the middle of one. */
 const LONGEST_MS = 30_000
@@ -45,7 +37,7 @@ export function health(read: Reads, now: () => number): Hono {
       responses: {
         200: {
           description: 'The API and the read model work',
-          content: { 'application/json': { schema: resolver(HealthAnswer) } },
+          content: { 'application/json': { schema: resolver(Health) } },
         },
         503: problemAs('The read model does not answer.'),
       },
@@ -58,16 +50,6 @@ export function health(read: Reads, now: () => number): Hono {
     },
   )
 }
-
-const Config = v.pipe(
-  v.object({
-    name: v.pipe(v.string(), v.description('The name of the token.')),
-    role: v.pipe(v.picklist(ROLES), v.description('What the token may do: `operate` may write.')),
-    events: v.pipe(v.boolean(), v.description('`GET /events` streams changes; if false, poll `GET /changes`.')),
-    replays: v.pipe(v.boolean(), v.description('`POST /replays` can send parked notifications again.')),
-  }),
-  v.metadata({ ref: 'Config' }),
-)
 
 /** `GET /config`: what this API offers, and to whom it speaks. */
 export function config(offers: { readonly events: boolean; readonly replays: boolean }): Hono<ApiEnv> {
@@ -82,7 +64,7 @@ export function config(offers: { readonly events: boolean; readonly replays: boo
     query(),
     (c) => {
       const { name, role } = c.get('caller')
-      return c.json({ name, role, ...offers } satisfies v.InferOutput<typeof Config>)
+      return c.json({ name, role, ...offers } satisfies Config)
     },
   )
 }

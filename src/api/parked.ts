@@ -4,7 +4,7 @@ import { GZIP, gunzipBody } from '../protocol/index.ts'
 import type { ParkedMessage, Reads } from '../store/index.ts'
 import { describe } from './describe.ts'
 import { flag, paging, path, query } from './query.ts'
-import { ParkedDetail, ParkedGroups, ParkedPage } from '../answers/index.ts'
+import { Asked, ParkedDetail, ParkedGroups, ParkedPage } from '../answers/index.ts'
 import type { ApiEnv } from './auth.ts'
 import { found, problem } from './errors.ts'
 import { isMasked, maskContent } from './mask.ts'
@@ -131,7 +131,7 @@ export function parked(read: Reads, options: OperateOptions | undefined, now: ()
         } catch {
           throw problem('unavailable', 'SQS does not take the request; try again.')
         }
-        return c.json({ asked: true } satisfies v.InferOutput<typeof Asked>)
+        return c.json({ asked: true } satisfies Asked)
       },
     )
 }
@@ -139,5 +139,3 @@ export function parked(read: Reads, options: OperateOptions | undefined, now: ()
 /** The body of a message, as it was before it was compressed. */
 const readText = async ({ body, contentEncoding }: ParkedMessage): Promise<string> =>
   contentEncoding === GZIP ? gunzipBody(body).catch(() => body) : body
-
-const Asked = v.pipe(v.object({ asked: v.literal(true) }), v.metadata({ ref: 'Asked' }))

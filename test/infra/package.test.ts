@@ -33,10 +33,12 @@ export const handler = fromSqs<Effect>(app, {
 `
 const RUN = `
 import { formatEvent, formatPacket, formatSequence } from 'enigma-relay/protocol'
+import { createClient } from 'enigma-relay/client'
 import { createProducer } from 'enigma-relay/producer'
 import { handler } from './own.ts'
 
 if (typeof createProducer !== 'function') throw new Error('no producer')
+if (typeof createClient({ url: '' }).agents !== 'function') throw new Error('no client')
 const body = formatEvent({
   id: 'main/p/5/1', source: '/enigma/main', type: 'enigma.agents.call', subject: '1002', time: new Date().toISOString(), datacontenttype: 'application/json',
   data: formatPacket({ type: 'call', payload: { ref: '1002', call_ref: '7', contact_ref: 'k' } }), transport: 'pubsub', channel: 'enigma:notifications:agents:1002', sequence: formatSequence(5, 1),

@@ -146,10 +146,7 @@ test.each(['set', 'mset', 'zadd', 'zrem', 'rpush', 'ltrim', 'del', 'xadd'])(
       eventSourceARN: 'arn:x:enigma-campaigns-cdr.fifo',
     }
     await commit({
-      effects: [
-        startReplay('j', { ...asked, cdrs: { route: 'campaigns-cdr' } }),
-        selectEntries('j', '', null, ids),
-      ],
+      effects: [startReplay('j', { ...asked, cdrs: { route: 'campaigns-cdr' } }), selectEntries('j', '', null, ids)],
     })
     await commit({ effects: [claimEntries('j', 10)] })
     expect((await store.read.replayProgress('j'))?.sending).toEqual(ids)

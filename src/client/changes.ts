@@ -1,0 +1,164 @@
+import type { Change, ChangesPage, Config } from '../answers/index.ts'
+import { createEventParser } from './event-parser.ts'
+import { ApiProblem } from './problem.ts'
+import { limitTime, pause, type Requests } from './requests.ts'
+
+/** What has changed. */
+export type Changes = {
+  /** In the order in which they were made. */
+  readonly changes: readonly Change[]
+  /** To go on from here later: `after` of another iteration. */
+  readonly cursor: string
+  /** Read everything that you show, now: there is no telling what has changed. So it is at the beginning, if there is no `after`. */
+  readonly reset: boolean
+}
+
+export type ChangesOptions = {
+  /** Only changes of this kind: `agents/status`, or all kinds of `agents`. */
+  readonly type?: string | undefined
+  /** Only changes of what has this reference. */
+  readonly reference?: string | undefined
+  /** The `cursor` of an earlier iteration. Default: changes from now on. */
+  readonly after?: string | undefined
+  /** Ends the iteration at once, without an error. */
+  readonly signal?: AbortSignal | undefined
+  /** How long (ms) to wait between two requests where changes are polled, give or take a third. Default 1,500. */
+  readonly pollMs?: number | undefined
+  /** How long (ms) a stream may be silent before the connection counts as lost. Default 35,000: the API sends something every 15 s. */
+  readonly silenceMs?: number | undefined
+  /** Is told when the connection is lost, with the cause, and when it is there again. The iteration goes on by itself. */
+  readonly onConnection?: ((isConnected: boolean, problem?: ApiProblem) => void) | undefined
+}
+
+/** How long (ms) changes may take to begin: both the answer to a poll, and the first event, which the API sends at once. */
+const ANSWER_MS = 10_000
+
+/** How long (ms) to poll before another stream is tried, where something between does not let one through. */
+const WITHOUT_STREAM_MS = 60_000
+
+/** The longest (ms) that the API's wish to be left alone is followed. */
+const LONGEST_WAIT_MS = 60_000
+
+/** What no second try mends: of a stream, and of anything. */
+const REFUSED = new Set([400, 401, 403])
+const PERMANENT = new Set([...REFUSED, 404, 405])
+
+/**
+ * Follows changes: by the stream of `GET /events` where the API offers it, else by `GET /changes`. After a cut, and whenever the API ends a stream, it goes on
+ * behind the last change that it has given, so that none comes twice and none is left out. While the API is away it tries again, ever more rarely.
+ *
+ * @throws ApiProblem when it makes no sense to go on: the token or `after` is not valid, or `url` is not the API
+ */
+export async function* followChanges(
+  { open, askOnce, backoffMs }: Requests,
+  options: ChangesOptions,
+): AsyncGenerator<Changes, void, undefined> {
+  const { type, reference, signal, pollMs = 1_500, silenceMs = 35_000, onConnection } = options
+  let cursor = options.after
+  let isConnected: boolean | undefined
+  let wasConnected = false
+  let offersStream: boolean | undefined
+  /** No stream is tried before this (unix ms). */
+  let streamAtMs = 0
+  let [failures, failedStreams] = [0, 0]
+
+  /** Whether to give up. What is not the API may be a proxy's page that goes away, if it was the API before. */
+  const isPermanent = ({ code, status }: ApiProblem) =>
+    code === 'unexpected' ? !wasConnected && status < 500 && status !== 429 : PERMANENT.has(status)
+  const tell = (is: boolean, problem?: ApiProblem) => {
+    if (isConnected !== is) onConnection?.((isConnected = is), problem)
+  }
+  /** Notes what arrived; undefined where it is nothing that the caller has to know. */
+  const take = (page: ChangesPage): Changes | undefined => {
+    const reset = page.reset || cursor === undefined
+    cursor = page.cursor
+    failures = 0
+    wasConnected = true
+    tell(true)
+    return reset || page.items.length > 0 ? { changes: page.items, cursor, reset } : undefined
+  }
+
+  /** Polls once. */
+  async function* poll(): AsyncGenerator<Changes, void, undefined> {
+    const query = { type, reference, after: cursor }
+    const page = await askOnce<ChangesPage>({ path: '/changes', query }, { signal, timeoutMs: ANSWER_MS })
+    const news = take(page)
+    if (news !== undefined) yield news
+    if (!page.more) await pause(pollMs * (2 / 3 + (Math.random() * 2) / 3), signal)
+  }
+
+  /** Reads one stream to its end. */
+  async function* stream(): AsyncGenerator<Changes, void, undefined> {
+    const startMs = Date.now()
+    const limit = limitTime(signal)
+    let isHeard = false
+    try {
+      limit.restart(ANSWER_MS)
+      const headers = { accept: 'text/event-stream', ...(cursor === undefined ? {} : { 'last-event-id': cursor }) }
+      const { body } = await open({ path: '/events', query: { type, reference }, headers }, limit)
+      if (body === null) throw new ApiProblem(200, 'unexpected', 'This runtime cannot read an answer as it arrives.')
+      const reader = body.getReader()
+      // For a `fetch` that does not end the answer with its signal.
+      limit.signal.addEventListener('abort', () => void reader.cancel().catch(() => undefined))
+      const [decoder, parse] = [new TextDecoder(), createEventParser()]
+      for (;;) {
+        const { value, done } = await limit.guard(async () => {
+          const read = await reader.read()
+          limit.signal.throwIfAborted()
+          return read
+        })
+        if (done) break
+        // The time that the caller takes for what it is given is no silence.
+        limit.stop()
+        for (const { event, data, id } of parse(decoder.decode(value, { stream: true }))) {
+          if (event === 'changes' && data !== null) {
+            const news = take(parsePage(data))
+            isHeard = true
+            failedStreams = 0
+            if (news !== undefined) yield news
+            if (isAborted(signal)) return
+          } else if (id !== '') cursor = id
+        }
+        limit.restart(isHeard ? silenceMs : ANSWER_MS)
+      }
+      if (!isHeard) throw new ApiProblem(200, 'unexpected', 'The stream ended before its first event.')
+    } catch (error) {
+      if (!(error instanceof ApiProblem) || (error.code !== 'unexpected' && REFUSED.has(error.status))) throw error
+      if (!isHeard) {
+        // Polling goes on with what a stream cannot.
+        offersStream = error.code !== 'not-found'
+        const waitMs = error.code === 'network' ? backoffMs(++failedStreams) : WITHOUT_STREAM_MS
+        streamAtMs = Date.now() + (error.retryAfterMs ?? waitMs)
+        return
+      }
+      if (error.code === 'timeout') tell(false, error)
+    } finally {
+      limit.end()
+    }
+    // Not at once where an API ends each stream at its beginning.
+    await pause(startMs + pollMs - Date.now(), signal)
+  }
+
+  while (!isAborted(signal)) {
+    try {
+      offersStream ??= (await askOnce<Config>({ path: '/config' }, { signal, timeoutMs: ANSWER_MS })).events
+      yield* offersStream && Date.now() >= streamAtMs ? stream() : poll()
+    } catch (error) {
+      if (isAborted(signal)) return
+      if (!(error instanceof ApiProblem) || isPermanent(error)) throw error
+      tell(false, error)
+      const waitMs = Math.min(error.retryAfterMs ?? 0, LONGEST_WAIT_MS)
+      await pause(Math.max(waitMs, backoffMs(++failures)), signal)
+    }
+  }
+}
+
+const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true
+
+function parsePage(data: string): ChangesPage {
+  try {
+    return JSON.parse(data) as ChangesPage
+  } catch (cause) {
+    throw new ApiProblem(200, 'unexpected', 'An event of the stream is no JSON.', { cause })
+  }
+}

@@ -1,0 +1,140 @@
+import type {
+  AgentDetail,
+  AgentsPage,
+  Asked,
+  AuditPage,
+  BinPage,
+  CampaignDetail,
+  CampaignsPage,
+  CdrDetail,
+  CdrsPage,
+  ChangesPage,
+  Config,
+  Deleted,
+  Dialers,
+  GapsPage,
+  Health,
+  Kind,
+  Moved,
+  OtherPage,
+  ParkedDetail,
+  ParkedGroups,
+  ParkedPage,
+  Preview,
+  Relays,
+  Replay,
+  ReplayDetail,
+  ReplayPlan,
+  ReplaysPage,
+  Wall,
+} from '../answers/index.ts'
+import { followChanges, type Changes, type ChangesOptions } from './changes.ts'
+import type {
+  AgentsQuery,
+  CdrsQuery,
+  ChangesQuery,
+  DeleteRequest,
+  GapsQuery,
+  ListQuery,
+  ParkedEntryOptions,
+  ParkedGroupsQuery,
+  ParkedQuery,
+  ParkedSelection,
+  ReplayRequest,
+} from './parameters.ts'
+import { createRequests, formatPath, type CallOptions, type RequestOptions } from './requests.ts'
+
+export type ClientOptions = RequestOptions
+
+export type Client = ReturnType<typeof createClient>
+
+/**
+ * Makes a client of the API: a method for each of its addresses (docs/read-api.md). They reject with `ApiProblem`, or with the reason of their signal.
+ * Lists answer a page; `allItems` goes through all of them.
+ *
+ * @example
+ * const client = createClient({ url: 'https://api.example.com', token: 'c0ffee…' })
+ * const { call } = await client.agent('1002')
+ */
+export function createClient(options: ClientOptions) {
+  const requests = createRequests(options)
+  const { ask, askOnce } = requests
+
+  /** Reads, and tries again while the API is away. */
+  const read = async <Answer>(path: readonly string[], { signal, timeoutMs, ...query }: CallOptions = {}) =>
+    ask<Answer>({ path: formatPath(path), query }, { signal, timeoutMs })
+  /** Writes once: nobody knows whether a write whose answer was lost has been done. */
+  const write = async <Answer>(path: readonly string[], body: object | undefined, own: CallOptions = {}) =>
+    askOnce<Answer>({ path: formatPath(path), method: 'POST', ...(body === undefined ? {} : { body }) }, own)
+
+  return {
+    /** Agents, each with its states and its current call. */
+    agents: (query?: AgentsQuery) => read<AgentsPage>(['agents'], query),
+    /** An agent with its latest calls and its counters. */
+    agent: (ref: string, own?: CallOptions) => read<AgentDetail>(['agents', ref], own),
+    /** Campaigns, each with its agents by status and what its CDRs of today come to. */
+    campaigns: (query?: ListQuery) => read<CampaignsPage>(['campaigns'], query),
+    /** A campaign with its history and its counters. */
+    campaign: (ref: string, own?: CallOptions) => read<CampaignDetail>(['campaigns', ref], own),
+    /** Who will be dialled next. */
+    preview: (ref: string, own?: CallOptions) => read<Preview>(['campaigns', ref, 'preview'], own),
+    /** CDRs, newest first. */
+    cdrs: (query?: CdrsQuery) => read<CdrsPage>(['cdrs'], query),
+    /** A CDR with every field that the dialler sent, and its revisions. */
+    cdr: (id: string, own?: CallOptions) => read<CdrDetail>(['cdrs', id], own),
+    dialers: (own?: CallOptions) => read<Dialers>(['dialers'], own),
+    /** Time spans in which Pub/Sub could not be heard, newest first. */
+    gaps: (query?: GapsQuery) => read<GapsPage>(['gaps'], query),
+    relays: (own?: CallOptions) => read<Relays>(['relays'], own),
+    /** The latest value of a kind of your own, and those before it. */
+    kind: (type: string, subType: string, ref: string, own?: CallOptions) =>
+      read<Kind>(['kinds', type, subType, ref], own),
+    /** Notifications without a route, newest first. */
+    other: (query?: ListQuery) => read<OtherPage>(['other'], query),
+    /** The call centre now, in one answer. */
+    wall: (own?: CallOptions) => read<Wall>(['wall'], own),
+    /** What this API offers, and what the token may do. */
+    config: (own?: CallOptions) => read<Config>(['config'], own),
+    /** Whether the API and the read model work: an answer, or a problem. */
+    health: (own?: CallOptions) => read<Health>(['health'], own),
+    /** The OpenAPI document. */
+    openApi: (own?: CallOptions) => read<Record<string, unknown>>(['openapi.json'], own),
+
+    /** Changes as they happen, whichever way this API has for it. Ends with its signal, or when the loop is left. */
+    changes: (own: ChangesOptions = {}): AsyncGenerator<Changes, void, undefined> => followChanges(requests, own),
+    /** One page of what `changes` follows. */
+    changesPage: (query?: ChangesQuery) => read<ChangesPage>(['changes'], query),
+
+    /** Parked notifications, newest first. */
+    parked: (query?: ParkedQuery) => read<ParkedPage>(['parked'], query),
+    /** How many there are of each cause and of each route. */
+    parkedGroups: (query?: ParkedGroupsQuery) => read<ParkedGroups>(['parked', 'groups'], query),
+    /** A parked notification with its failed attempts and its content. To reveal is a write: it is tried once. */
+    parkedEntry: async (id: string, { signal, timeoutMs, reveal }: ParkedEntryOptions = {}) =>
+      (reveal === true ? askOnce : ask)<ParkedDetail>(
+        { path: formatPath(['parked', id]), query: { reveal } },
+        { signal, timeoutMs },
+      ),
+    /** What a replay would do. Nothing is sent. */
+    planReplay: (selection: ParkedSelection, own?: CallOptions) =>
+      write<ReplayPlan>(['replays'], { ...selection, plan: true }, own),
+    /** Sends notifications through their functions again. */
+    startReplay: (request: ReplayRequest, own?: CallOptions) => write<Replay>(['replays'], request, own),
+    /** The replays of the last 30 days, newest first. */
+    replays: (query?: ListQuery) => read<ReplaysPage>(['replays'], query),
+    /** A replay with a page of its messages, each with its outcome. */
+    replayDetail: (id: string, query?: ListQuery) => read<ReplayDetail>(['replays', id], query),
+    /** What was not sent stays parked. */
+    stopReplay: (id: string, own?: CallOptions) => write<Replay>(['replays', id, 'stop'], undefined, own),
+    /** Moves entries of functions to the bin. Where `more` is true, ask again, with the `until` of the first request. */
+    deleteParked: (request: DeleteRequest, own?: CallOptions) => write<Deleted>(['parked', 'delete'], request, own),
+    /** Deleted entries, newest first. */
+    bin: (query?: ListQuery) => read<BinPage>(['bin'], query),
+    /** Takes deleted entries back to their places in the list. */
+    restore: (ids: readonly string[], own?: CallOptions) => write<Moved>(['bin', 'restore'], { ids }, own),
+    /** Has the dead-letter queues drained now; answers before it is done. */
+    drain: (own?: CallOptions) => write<Asked>(['parked', 'drain'], undefined, own),
+    /** Who wrote or revealed what, newest first. */
+    audit: (query?: ListQuery) => read<AuditPage>(['audit'], query),
+  }
+}

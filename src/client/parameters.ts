@@ -1,0 +1,96 @@
+import type { PageQuery } from './pages.ts'
+import type { CallOptions } from './requests.ts'
+
+/** What the methods of the client take. What they answer is in src/answers. A text has to be the same to be found, unless it says otherwise. */
+
+/** ISO 8601 with a zone, a date (midnight UTC), unix seconds, or a date object. */
+export type Moment = string | Date
+
+export type ListQuery = PageQuery & CallOptions
+
+export type AgentsQuery = ListQuery & {
+  /** Only agents of which one state fits all of these. */
+  readonly campaign?: string | undefined
+  readonly status?: string | undefined
+  /** Only agents whose state or call may have changed unheard; false: only others. */
+  readonly unsure?: boolean | undefined
+  /** Have `counts` also where nothing is filtered. */
+  readonly counts?: boolean | undefined
+}
+
+/** Which CDRs a replay sends. */
+export type CdrFilter = {
+  /** `dialed_at`, both included. */
+  readonly from?: Moment | undefined
+  readonly to?: Moment | undefined
+  readonly campaign?: string | undefined
+  /** The extension. */
+  readonly agent?: string | undefined
+  readonly end_reason?: string | undefined
+}
+
+export type CdrsQuery = ListQuery &
+  CdrFilter & {
+    /** These two need a token that shows personal data, and put it into the address of the request. */
+    readonly contact?: string | undefined
+    readonly number?: string | undefined
+  }
+
+export type GapsQuery = ListQuery & {
+  readonly source?: string | undefined
+  /** Only gaps that ended at or after this. */
+  readonly since?: Moment | undefined
+}
+
+/** Which parked entries are meant. In a write, {} is all entries of functions, and those of the relay need `from: 'relay'`. */
+export type ParkedFilter = {
+  /** Who parked them. */
+  readonly from?: 'relay' | 'functions' | undefined
+  readonly source?: string | undefined
+  /** `agents-call`. */
+  readonly route?: string | undefined
+  /** A part of the reason, in any case. */
+  readonly reason?: string | undefined
+  /** The HTTP status of the handler. */
+  readonly status?: number | undefined
+  readonly reference?: string | undefined
+  /** The id of a notification. */
+  readonly notification?: string | undefined
+  /** `parked_at`, both included. */
+  readonly since?: Moment | undefined
+  readonly until?: Moment | undefined
+}
+
+export type ParkedGroupsQuery = CallOptions & ParkedFilter
+
+export type ParkedQuery = PageQuery &
+  ParkedGroupsQuery & {
+    /** Have `counts`: how many entries of each route fit. */
+    readonly counts?: boolean | undefined
+  }
+
+export type ParkedEntryOptions = CallOptions & {
+  /** Show the content with its personal data: needs the role `operate`, and is noted in the audit log. */
+  readonly reveal?: boolean | undefined
+}
+
+/** At most 1,000 ids, or a filter. */
+export type ParkedSelection = { readonly ids: readonly string[] } | { readonly filter: ParkedFilter }
+
+/** What is deleted. */
+export type DeleteRequest = ParkedSelection & {
+  /** Needed for entries of the relay: they have no bin, and are deleted for ever. Entries of functions go to the bin all the same. */
+  readonly forever?: true | undefined
+}
+
+/** What a replay sends: parked entries, or CDRs that the read model keeps. */
+export type ReplayRequest = (ParkedSelection | { readonly cdrs: CdrFilter; readonly route: 'campaigns-cdr' }) & {
+  /** Sent in a second at most: 1 to 1,000. Default 50. */
+  readonly rate?: number | undefined
+}
+
+export type ChangesQuery = CallOptions & {
+  readonly after?: string | undefined
+  readonly type?: string | undefined
+  readonly reference?: string | undefined
+}

@@ -1,0 +1,213 @@
+import { ApiProblem, toProblem } from './problem.ts'
+
+/** How one call is made. */
+export type CallOptions = {
+  /** Ends the call: it rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+  /** How long (ms) to wait for each answer. Default: the client's. */
+  readonly timeoutMs?: number | undefined
+}
+
+export type RequestOptions = {
+  /** Where the API is: `https://api.example.com`, or a path on the page's own origin; '' is its root. */
+  readonly url: string
+  /** A bearer token of the API, or what returns one, which is asked before each request. Absent: only `health` is answered. */
+  readonly token?: string | (() => string | Promise<string>) | undefined
+  /** Sends requests; it has to end them when their signal aborts. Default: `fetch` of the runtime. */
+  readonly fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined
+  /** Have the API mask personal data in every answer, as for a screen on a wall. Default: what the token may see. */
+  readonly masked?: boolean | undefined
+  /** How long (ms) to wait for each answer. Default 30,000: longer than the API takes for any. */
+  readonly timeoutMs?: number | undefined
+  /** How often a read is tried again after a network failure, 429, 502, 503 or 504. Default 3. Writes never are. */
+  readonly retries?: number | undefined
+  /** How long (ms) to wait after so many failures in a row: 1, 2, 3 … Default: random, up to 250, 500, 1,000 … 10,000. */
+  readonly backoffMs?: ((failures: number) => number) | undefined
+}
+
+type Value = string | number | boolean | Date | null | undefined
+export type Query = Readonly<Record<string, Value>>
+
+export type Call = {
+  readonly path: string
+  readonly query?: Query | undefined
+  readonly headers?: Readonly<Record<string, string>>
+  /** Sent as JSON. */
+  readonly body?: object
+  readonly method?: 'POST'
+}
+
+/** What a bearer token may be made of; whatever else is in it would appear in the error of `fetch`. Source: RFC 6750, section 2.1. */
+const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/
+
+/** An API that wants a client to wait longer (ms) gets no second request from the same call. */
+const LONGEST_WAIT_MS = 10_000
+
+const TEMPORARY = new Set([429, 502, 503, 504])
+
+/** How requests reach the API. */
+export type Requests = {
+  /** Sends one request. Resolves with an answer of status 2xx, as soon as it begins. @throws ApiProblem, or the signal's reason */
+  readonly open: (call: Call, limit: TimeLimit) => Promise<Response>
+  /** Sends one request, and reads the answer. @throws ApiProblem, or the signal's reason */
+  readonly askOnce: <Answer>(call: Call, options?: CallOptions) => Promise<Answer>
+  /** The same, and tries again while the API is away. */
+  readonly ask: <Answer>(call: Call, options?: CallOptions) => Promise<Answer>
+  readonly backoffMs: (failures: number) => number
+}
+
+export function createRequests(options: RequestOptions): Requests {
+  const { url, token, masked, timeoutMs: defaultMs = 30_000, retries = 3, backoffMs = defaultBackoffMs } = options
+  const address = url.replace(/\/+$/, '')
+  const send = options.fetch ?? ((to: string, init: RequestInit) => fetch(to, init))
+
+  const readToken = async (): Promise<string> => {
+    const text = typeof token === 'function' ? await token() : token
+    if (text !== undefined && !TOKEN.test(text))
+      throw new ApiProblem(401, 'unauthorized', 'The token has characters that no bearer token has, such as a space.')
+    return text ?? ''
+  }
+
+  async function open({ path, query, headers, body, method }: Call, limit: TimeLimit): Promise<Response> {
+    const bearer = await readToken()
+    const isWrite = method === 'POST'
+    const parameters = isWrite || masked !== true ? query : { ...query, masked }
+    const response = await limit.guard(() =>
+      send(`${address}${path}${formatQuery(parameters)}`, {
+        method: method ?? 'GET',
+        headers: {
+          ...(bearer === '' ? {} : { authorization: `Bearer ${bearer}` }),
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...headers,
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        // A redirected POST would become a GET, and the token is for this address.
+        redirect: 'manual',
+        signal: limit.signal,
+      }),
+    )
+    if (response.ok) return response
+    throw await limit.guard(() => toProblem(response))
+  }
+
+  async function askOnce<Answer>(call: Call, { signal, timeoutMs = defaultMs }: CallOptions = {}): Promise<Answer> {
+    signal?.throwIfAborted()
+    const limit = limitTime(signal)
+    limit.restart(timeoutMs)
+    try {
+      const response = await open(call, limit)
+      const text = await limit.guard(() => response.text())
+      try {
+        return JSON.parse(text) as Answer
+      } catch {
+        throw new ApiProblem(response.status, 'unexpected', 'The answer is no JSON: check that `url` is the API.')
+      }
+    } finally {
+      limit.end()
+    }
+  }
+
+  async function ask<Answer>(call: Call, own: CallOptions = {}): Promise<Answer> {
+    for (let failures = 1; ; failures++) {
+      try {
+        return await askOnce<Answer>(call, own)
+      } catch (error) {
+        if (!(error instanceof ApiProblem) || failures > retries) throw error
+        if (error.code !== 'network' && !TEMPORARY.has(error.status)) throw error
+        const waitMs = Math.max(backoffMs(failures), error.retryAfterMs ?? 0)
+        if (waitMs > LONGEST_WAIT_MS) throw error
+        await pause(waitMs, own.signal)
+        own.signal?.throwIfAborted()
+      }
+    }
+  }
+  return { open, askOnce, ask, backoffMs }
+}
+
+/** Exponential, with full jitter. Source: https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/ */
+const defaultBackoffMs = (failures: number): number =>
+  Math.max(50, Math.random() * Math.min(10_000, 250 * 2 ** Math.min(failures - 1, 10)))
+
+function formatQuery(query: Query = {}): string {
+  const parameters = new URLSearchParams()
+  for (const [name, value] of Object.entries(query))
+    if (value !== undefined && value !== null)
+      parameters.set(name, value instanceof Date ? value.toISOString() : String(value))
+  const text = parameters.toString()
+  return text === '' ? '' : `?${text}`
+}
+
+/**
+ * A path of words and references.
+ *
+ * @throws ApiProblem for a reference that no path can hold: the URL standard takes `.` and `..` out of it, however they are written
+ */
+export function formatPath(parts: readonly string[]): string {
+  const bad = parts.find((part) => part === '' || part === '.' || part === '..')
+  if (bad !== undefined) throw new ApiProblem(404, 'not-found', `No address has the reference '${bad}'.`)
+  return parts.map((part) => `/${encodeURIComponent(part)}`).join('')
+}
+
+/** Waits `ms`, or less when the signal aborts; resolves either way. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (ms <= 0 || signal?.aborted === true) return resolve()
+    const end = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = setTimeout(end, ms)
+    signal?.addEventListener('abort', end)
+  })
+}
+
+/** A signal that aborts with the caller's, or when a time is over. */
+export type TimeLimit = {
+  readonly signal: AbortSignal
+  /** The time is over so many ms from now. */
+  readonly restart: (ms: number) => void
+  /** No time passes until it is started again. */
+  readonly stop: () => void
+  /** Ends what still uses the signal, and lets go of the caller's. */
+  readonly end: () => void
+  /** Does something with the network. @throws ApiProblem `network` or `timeout`, or the caller's reason */
+  readonly guard: <T>(work: () => Promise<T>) => Promise<T>
+}
+
+/** `AbortSignal.any` would do, but keeps what it made for as long as the caller's signal lives: https://github.com/nodejs/node/issues/54614 */
+export function limitTime(caller?: AbortSignal): TimeLimit {
+  const controller = new AbortController()
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let isOver = false
+  const abort = () => controller.abort(caller?.reason)
+  if (caller?.aborted === true) abort()
+  else caller?.addEventListener('abort', abort)
+  const stop = () => clearTimeout(timer)
+  return {
+    signal: controller.signal,
+    restart: (ms) => {
+      stop()
+      timer = setTimeout(() => {
+        isOver = true
+        controller.abort()
+      }, ms)
+    },
+    stop,
+    end: () => {
+      stop()
+      caller?.removeEventListener('abort', abort)
+      controller.abort()
+    },
+    guard: async (work) => {
+      try {
+        return await work()
+      } catch (cause) {
+        caller?.throwIfAborted()
+        if (cause instanceof ApiProblem) throw cause
+        if (isOver) throw new ApiProblem(0, 'timeout', 'The API did not answer in time.', { cause })
+        throw new ApiProblem(0, 'network', 'The API could not be reached, or the connection was cut.', { cause })
+      }
+    },
+  }
+}

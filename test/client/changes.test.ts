@@ -1,0 +1,252 @@
+import { expect, it } from 'vitest'
+import type { ApiOptions } from '../../src/api/create-api.ts'
+import { start } from '../cli/run.ts'
+import { TOKEN } from '../api/api-world.ts'
+import { useProxy } from '../support/proxy.ts'
+import { useReservedPort } from '../support/reserved-port.ts'
+import { createTestClient, eventually, follow, useChangingApi } from './client-world.ts'
+
+const EVENTS: Pick<ApiOptions, 'events'> = { events: { pollMs: 5 } }
+/** How an API offers changes, and the address that a client then asks. */
+const WAYS: [string, Pick<ApiOptions, 'events'>, string][] = [
+  ['Server-Sent Events', EVENTS, '/events'],
+  ['polling', {}, '/changes'],
+]
+const numbers = (count: number) => Array.from({ length: count }, (_, at) => String(at))
+
+it.each(WAYS)(
+  'by %s, what changes is given once and in order, after a reset at the beginning',
+  async (_, api, path) => {
+    const { client, change } = await useChangingApi(api)
+    await change('before')
+    const one = client()
+    const { seen, stop, ended } = follow(one)
+    await eventually(() => seen.resets).toBe(1)
+    for (const ref of numbers(20)) await change(ref)
+    await eventually(() => seen.refs.length).toBe(20)
+    expect(seen).toMatchObject({ refs: numbers(20), resets: 1, connections: [true] })
+    expect([...one.paths()]).toEqual(['/config', path])
+    expect(one.sent.filter((request) => request.path === '/config')).toHaveLength(1)
+    stop()
+    await ended
+  },
+)
+
+it.each(WAYS)('by %s, filters are passed on, and a later iteration goes on behind a cursor', async (_, api) => {
+  const { client, change } = await useChangingApi(api)
+  const first = follow(client(), { type: 'agents/status', reference: '1' })
+  await eventually(() => first.seen.resets).toBe(1)
+  for (const ref of ['0', '1', '2', '1']) await change(ref)
+  await eventually(() => first.seen.refs).toEqual(['1', '1'])
+  // Paused, as by a hidden page.
+  first.stop()
+  await first.ended
+  for (const ref of ['1', '3', '1']) await change(ref)
+  const second = follow(client(), { reference: '1', after: first.seen.cursor })
+  await eventually(() => second.seen.refs).toEqual(['1', '1'])
+  expect(second.seen.resets).toBe(0)
+  await change('1')
+  await eventually(() => second.seen.refs).toEqual(['1', '1', '1'])
+  const old = follow(client(), { after: '1-0' })
+  await eventually(() => old.seen.resets).toBe(1)
+  expect(old.seen.refs).toEqual([])
+})
+
+it.each(WAYS)(
+  'by %s, nothing is lost or doubled while every connection is cut again and again',
+  async (_, api, path) => {
+    const world = await useChangingApi(api)
+    const proxy = await useProxy(world.port)
+    const client = createTestClient({ url: `http://127.0.0.1:${proxy.port}` })
+    const { seen } = follow(client, { pollMs: 3 })
+    await eventually(() => seen.resets).toBe(1)
+    let cuts = 0
+    for (const ref of numbers(60)) {
+      await world.change(ref)
+      // In the head of an answer, in the middle of an event, behind one, and in between.
+      proxy.state.cutAfterBytes = Number(ref) % 10 === 9 ? undefined : 1 + ((Number(ref) * 167) % 1_100)
+      if (Number(ref) % 3 === 0) proxy.cut()
+      if (Number(ref) % 5 === 0) world.cut()
+      if (Number(ref) % 10 === 9) {
+        await eventually(() => seen.refs.length).toBe(Number(ref) + 1)
+        cuts++
+      }
+    }
+    expect(cuts).toBe(6)
+    expect(client.sent.filter((request) => request.path === path).length).toBeGreaterThan(1)
+    expect(seen).toMatchObject({ refs: numbers(60), resets: 1 })
+  },
+)
+
+it.each(WAYS)('by %s, an API that is gone for a while is told, and caught up with', async (_, api) => {
+  const { client, change, stop, start } = await useChangingApi(api)
+  const { seen } = follow(client())
+  await eventually(() => seen.connections).toEqual([true])
+  await change('0')
+  await eventually(() => seen.refs.length).toBe(1)
+  await stop()
+  await eventually(() => seen.connections).toEqual([true, false])
+  expect(seen.problems).toEqual([undefined, 'network'])
+  for (const ref of ['1', '2', '3']) await change(ref)
+  await start()
+  await eventually(() => seen.refs).toEqual(numbers(4))
+  await eventually(() => seen.connections).toEqual([true, false, true])
+  expect(seen.resets).toBe(1)
+})
+
+it('an API whose process is killed and started again is caught up with', async () => {
+  const { proxy, change, store } = await useChangingApi(EVENTS)
+  const port = await useReservedPort()
+  const serve = async () => {
+    const api = start(
+      process.execPath,
+      ['--conditions=source', '--disable-warning=ExperimentalWarning', 'test/client/api-process.ts'],
+      { env: { STORE: proxy.url, PORT: String(port), API_TOKEN: TOKEN } },
+    )
+    await api.says('listening')
+    return api
+  }
+  const first = await serve()
+  const client = createTestClient({ url: `http://127.0.0.1:${port}` })
+  const { seen } = follow(client)
+  await eventually(() => seen.resets).toBe(1)
+  await change('0')
+  await eventually(() => seen.refs.length).toBe(1)
+  first.child.kill('SIGKILL')
+  await first.ended
+  await change('1')
+  await eventually(() => seen.connections).toEqual([true, false])
+  await serve()
+  await change('2')
+  await eventually(() => seen.refs).toEqual(['0', '1', '2'])
+  expect(seen.resets).toBe(1)
+  await expect(store.read.agent('2')).resolves.toMatchObject({ ref: '2' })
+})
+
+it('an API that is away at the beginning is waited for', async () => {
+  const { client, change, stop, start } = await useChangingApi(EVENTS)
+  await stop()
+  const { seen } = follow(client())
+  await eventually(() => seen.connections).toEqual([false])
+  await change('before')
+  await start()
+  await eventually(() => seen.resets).toBe(1)
+  await change('0')
+  await eventually(() => seen.refs).toEqual(['0'])
+})
+
+it('a stream that the API ends goes on with the next, and nobody is told', async () => {
+  const { client, change } = await useChangingApi({ events: { pollMs: 5, limitMs: 400 } })
+  const one = client()
+  const { seen } = follow(one)
+  await eventually(() => seen.resets).toBe(1)
+  for (const ref of numbers(40)) await change(ref)
+  await eventually(() => one.sent.filter(({ path }) => path === '/events').length).toBeGreaterThan(3)
+  await eventually(() => seen.refs.length).toBe(40)
+  expect(seen).toMatchObject({ refs: numbers(40), resets: 1, connections: [true] })
+  expect([...one.paths()]).toEqual(['/config', '/events'])
+})
+
+it('a silent connection is given up, which is told, and the next goes on behind the last change', async () => {
+  const world = await useChangingApi({ events: { pollMs: 5 } })
+  const proxy = await useProxy(world.port)
+  const client = createTestClient({ url: `http://127.0.0.1:${proxy.port}` })
+  const connections: boolean[] = []
+  const { seen } = follow(client, {
+    silenceMs: 150,
+    onConnection: (isConnected) => {
+      connections.push(isConnected)
+      // What went through it is gone for good; what comes is not.
+      if (!isConnected) proxy.state.halfOpen = false
+    },
+  })
+  await eventually(() => seen.resets).toBe(1)
+  proxy.state.halfOpen = true
+  await world.change('0')
+  await eventually(() => seen.refs).toEqual(['0'])
+  expect(connections.slice(0, 3)).toEqual([true, false, true])
+})
+
+it.each([
+  ['there are too many streams', undefined],
+  ['something between answers in its place', () => new Response('<html>', { status: 502 })],
+  ['something between holds streams back', () => new Response(new ReadableStream({ start: (one) => one.close() }))],
+  ['the runtime cannot read a stream', () => new Response(null, { status: 200 })],
+  [
+    'the API does not have it after all',
+    () => Response.json({ type: 'urn:enigma-relay:problem:not-found', detail: '' }, { status: 404 }),
+  ],
+])('changes are polled while %s', async (_, answer) => {
+  const world = await useChangingApi({ events: { pollMs: 5, maxStreams: 1 } })
+  const taken = follow(world.client())
+  await eventually(() => taken.seen.resets).toBe(1)
+  const client = world.client({
+    fetch: async (url, init) => (answer !== undefined && url.includes('/events') ? answer() : fetch(url, init)),
+  })
+  const { seen } = follow(client)
+  await eventually(() => seen.resets).toBe(1)
+  for (const ref of numbers(5)) await world.change(ref)
+  await eventually(() => seen.refs).toEqual(numbers(5))
+  expect(seen).toMatchObject({ resets: 1, connections: [true] })
+  expect(client.sent.filter(({ path }) => path === '/events')).toHaveLength(1)
+  expect(client.paths()).toContain('/changes')
+})
+
+it('what cannot be mended ends the iteration: a token or a cursor that is not valid, an address that is not the API', async () => {
+  for (const [, api] of WAYS) {
+    const { client } = await useChangingApi(api)
+    await expect(follow(client({ token: 'x'.repeat(40) })).ended).rejects.toMatchObject({ code: 'unauthorized' })
+    await expect(follow(client({ token: 'no token' })).ended).rejects.toMatchObject({ code: 'unauthorized' })
+    await expect(follow(client(), { after: 'yesterday' }).ended).rejects.toMatchObject({ status: 400 })
+    const page = client({ fetch: async () => new Response('<html>') })
+    await expect(follow(page).ended).rejects.toMatchObject({ code: 'unexpected' })
+  }
+})
+
+it.each(WAYS)(
+  'by %s, it ends at once with its signal and when the loop is left, and leaves nothing open',
+  async (_, api) => {
+    const { client, change } = await useChangingApi({
+      events: api.events && { ...api.events, maxStreams: 1 },
+    } as typeof api)
+    const one = client()
+    // It would wait for minutes otherwise.
+    const { seen, stop, ended } = follow(one, { pollMs: 600_000 })
+    await eventually(() => seen.resets).toBe(1)
+    stop()
+    await ended
+    const already = one.sent.length
+    await follow(one, { signal: AbortSignal.abort() }).ended
+    expect(one.sent).toHaveLength(already)
+
+    // The one stream that there may be is free again.
+    const streams = () => one.sent.filter(({ path }) => path === '/events').length
+    for (let times = 0; times < 2; times++) {
+      await eventually(async () => {
+        const [before, polls] = [streams(), one.sent.filter(({ path }) => path === '/changes').length]
+        for await (const _ of one.changes()) break
+        const isPolled = one.sent.filter(({ path }) => path === '/changes').length > polls
+        return api.events === undefined || (streams() > before && !isPolled)
+      }).toBe(true)
+    }
+    const controller = new AbortController()
+    const refs: string[] = []
+    let resets = 0
+    for await (const { changes, reset } of one.changes({ signal: controller.signal, pollMs: 5 })) {
+      expect(controller.signal.aborted).toBe(false)
+      if (reset && ++resets === 1) for (const ref of numbers(3)) await change(ref)
+      refs.push(...changes.map(({ ref }) => ref))
+      if (refs.length > 0) controller.abort()
+    }
+    expect(refs[0]).toBe('0')
+  },
+)
+
+it('while the API is away, it is asked ever more rarely', async () => {
+  const { client, stop } = await useChangingApi()
+  const one = client({ backoffMs: (failures) => (failures < 4 ? failures : 600_000) })
+  await stop()
+  const { seen } = follow(one)
+  await eventually(() => one.sent.length).toBe(4)
+  expect(seen.connections).toEqual([false])
+})
