@@ -50,7 +50,7 @@ const WallAgent = v.pipe(
       v.nullable(v.string()),
       v.description('When this state was first heard, to the second. ISO 8601, UTC.'),
     ),
-    campaign_ref: maybeText('The campaign of this state.'),
+    campaign: maybeText('The reference of the campaign of this state.'),
     unsure,
     call: v.optional(
       v.pipe(

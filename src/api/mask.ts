@@ -5,7 +5,7 @@ import { problem } from './errors.ts'
 
 /** Texts that are shown as they are: names that this API or the dialler's references give, and times. Any other text may hold a number. */
 const SHOWN =
-  /(?:^|_)(?:ref|id|ids|at|cursor)$|^(?:agent|extension|source|sources|relay|route|since|until|from|to|hour|next|unsure|first|last|oldest|next_expiry|example)$/
+  /(?:^|_)(?:ref|id|ids|at|cursor)$|^(?:agent|campaign|extension|source|sources|relay|route|since|until|from|to|hour|next|unsure|first|last|oldest|next_expiry|example)$/
 
 /** What stands for a value that should be a scalar, and may hold anything. */
 const HIDDEN = 'masked'

@@ -264,7 +264,8 @@ it('queries and bodies that are wrong are 400, with problem+json', async () => {
     ['/replays', { filter: {}, rate: 1e9 }],
     ['/replays', { filter: { since: 5 } }],
     ['/replays', { filter: null }],
-    ['/replays', { ids: ['a'.repeat(65)] }],
+    ['/replays', { ids: ['a'.repeat(201)] }],
+    ['/parked/delete', { ids: ['a'], forever: 'yes' }],
     ['/replays', { ids: Array.from({ length: 1001 }, (_, n) => `${n}`) }],
     ['/replays', { route: 'campaigns-cdr', ids: ['a'] }],
     ['/bin/restore', { ids: null }],
@@ -371,7 +372,12 @@ it('a parked entry of the relay is not deleted, and its reveal is refused or not
       ),
     ),
   )
-  expect((await ask('/parked/delete', 'operate', { ids: ['main/l/1/1'] })).body).toEqual({
+  expect(await ask('/parked/delete', 'operate', { ids: ['main/l/1/1'] })).toMatchObject({
+    status: 400,
+    body: { parameter: 'forever' },
+  })
+  expect((await ask('/parked/delete', 'operate', { ids: ['main/l/1/2'] })).body).toEqual({
+    asked: 0,
     moved: 0,
     skipped: 1,
     more: false,

@@ -242,6 +242,23 @@ it.each(WAYS)(
   },
 )
 
+it('after its signal, nothing more is given of what has already arrived', async () => {
+  const { client } = await useChangingApi(EVENTS)
+  const event = (cursor: string) =>
+    `event: changes\ndata: ${JSON.stringify({ items: [{ ref: cursor }], cursor, more: false, reset: false })}\nid: ${cursor}\n\n`
+  const one = client({
+    fetch: (url, init) =>
+      url.includes('/events') ? Promise.resolve(new Response(event('1-0') + event('2-0'))) : fetch(url, init),
+  })
+  const controller = new AbortController()
+  const cursors: string[] = []
+  for await (const { cursor } of one.changes({ signal: controller.signal })) {
+    cursors.push(cursor)
+    controller.abort()
+  }
+  expect(cursors).toEqual(['1-0'])
+})
+
 it('while the API is away, it is asked ever more rarely', async () => {
   const { client, stop } = await useChangingApi()
   const one = client({ backoffMs: (failures) => (failures < 4 ? failures : 600_000) })

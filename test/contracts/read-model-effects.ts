@@ -277,7 +277,7 @@ export const CONTRACTS: Readonly<Record<string, Contract>> = {
         reset: false,
       }),
       wallOf(
-        { agents: [{ ref: '1002', status: 'wrapup', since: iso(2).replace('.000Z', 'Z'), campaign_ref: 'c1' }] },
+        { agents: [{ ref: '1002', status: 'wrapup', since: iso(2).replace('.000Z', 'Z'), campaign: 'c1' }] },
         { agents: { wrapup: 1 } },
       ),
     ],

@@ -40,7 +40,7 @@ test('the local SQS listens on 127.0.0.1 and keeps queues and messages between r
   const second = await startSqsServer({ dataDir })
   onTestFinished(() => second.stop())
   const sqs = connect(second.endpoint)
-  expect((await sqs.send(new ListQueuesCommand({}))).QueueUrls).toHaveLength(queues.length * 2)
+  expect((await sqs.send(new ListQueuesCommand({}))).QueueUrls).toHaveLength(queues.length * 2 + 1)
   await createQueues(sqs, 'enigma-', ROUTES)
   const received = await sqs.send(new ReceiveMessageCommand({ QueueUrl: url, MessageSystemAttributeNames: ['All'] }))
   expect(received.Messages?.map((message) => message.Body)).toEqual(['kept'])

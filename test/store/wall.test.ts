@@ -133,10 +133,10 @@ test('the wall shows each agent once, by the latest state that is not offline, w
       ref: '1',
       status: 'busy',
       since: second(1),
-      campaign_ref: 'c1',
+      campaign: 'c1',
       call: { call_ref: '77', since: second(2) },
     },
-    { ref: '2', status: 'offline', since: second(2), campaign_ref: 'c1' },
+    { ref: '2', status: 'offline', since: second(2), campaign: 'c1' },
   ])
   expect(campaigns).toMatchObject([{ ref: 'c1', status: 'started', agents: { busy: 1, offline: 1 }, calls: 1 }])
   expect(totals).toMatchObject({ agents: { busy: 1, offline: 1 }, campaigns: { started: 1 }, calls: 1, unsure: 0 })

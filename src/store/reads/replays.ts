@@ -71,10 +71,12 @@ function toProgress(id: string, text: unknown): ReplayProgress | undefined {
   const place = fields.get('place') ?? ''
   const [waiting, sent] = [count('selected') - count('taken'), count('sent')]
   const isDone = place === FOUND_ALL && waiting === 0 && sent === 0
+  const isStopped = fields.has('stopped')
   const { filter, cdrs, ...stored } = JSON.parse(json) as StoredReplay
   const replay: Replay = {
     id,
-    state: isDone ? 'done' : fields.has('stopped') ? 'stopped' : 'running',
+    // One that was stopped before it had anything to do is not done.
+    state: isDone && !(isStopped && count('selected') === 0) ? 'done' : isStopped ? 'stopped' : 'running',
     ...stored,
     relay: stored.relay ?? 0,
     filter: filter && toShown(filter),

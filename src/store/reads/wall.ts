@@ -102,7 +102,7 @@ export function createWall(options: ReadOptions) {
         since,
         ...(unsure ? { unsure } : {}),
         agents: countBy(states.filter(({ campaign_ref: own }) => own === ref).map((state) => state.status)),
-        calls: agents.filter(({ call }, at) => call !== null && (call.campaign_ref ?? rows[at]?.campaign_ref) === ref)
+        calls: agents.filter(({ call }, at) => call !== null && (call.campaign_ref ?? rows[at]?.campaign) === ref)
           .length,
         ...figuresOf(quarters.get(name) ?? []),
       }
@@ -132,7 +132,7 @@ function toRow({ ref, states, call, call_unsure: isCallUnsure }: Agent): WallAge
     ref,
     status: latest?.status ?? null,
     since: latest === undefined ? null : toSecond(latest.since),
-    campaign_ref: latest?.campaign_ref ?? null,
+    campaign: latest?.campaign_ref ?? null,
     ...(latest?.unsure === true ? { unsure: true } : {}),
     ...(call === null
       ? {}
