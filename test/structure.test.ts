@@ -56,6 +56,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   functions: ['src/protocol', 'src/adapter', 'src/store', 'src/api', 'src/lambda', 'npm:'],
   infra: [
     'src/protocol',
+    // A lock of the clone.
+    'src/cli',
     'src/store',
     'src/api',
     'src/lambda',
@@ -208,7 +210,7 @@ test('files are in kebab-case, but for functions, which are named after their su
   expect(
     sources.filter(
       (file) =>
-        !/^[a-z0-9]+(-[a-z0-9]+)*(\.test|\.config)?\.[tj]s$/.test(name(file)) &&
+        !/^[a-z0-9]+(-[a-z0-9]+)*(\.test|\.config|\.d)?\.[tj]s$/.test(name(file)) &&
         file !== 'functions/campaigns/dial_preview.ts',
     ),
   ).toEqual([])

@@ -11,6 +11,7 @@ import { reportError } from '../deploy-error.ts'
 import { stackName } from '../stack/names.ts'
 import { readArguments, type PackageArguments } from '../stack/options.ts'
 import { readStackRoutes } from '../stack/stack-routes.ts'
+import { withLock } from '../../src/cli/launch/install.js'
 import { checkDeployment } from './check-deployment.ts'
 
 /** What the framework would deploy. */
@@ -41,7 +42,8 @@ async function packageStack(args: readonly string[]): Promise<number> {
     const routes = await readStackRoutes()
     const { folder, stack } = readArguments(args, process.env, routes)
     process.stdout.write(`${formatReport(await bundleFunctions(routes))}\n`)
-    const code = await runFramework(['package', ...args])
+    // The framework packages in a folder of its own in the clone, and then moves what it made.
+    const code = await withLock(root, () => runFramework(['package', ...args]), 'package', 'is packaging')
     if (code !== 0) return code
     const template = JSON.parse(await readFile(join(resolve(root, folder), TEMPLATE), 'utf8')) as Template
     const faults = checkTemplate(template, stack)

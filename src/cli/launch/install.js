@@ -111,13 +111,13 @@ const BEAT_MS = 1_000
 /** A lock whose owner has not touched it for so long belongs to a process that was killed. */
 const STALE_MS = 10_000
 
-/** Runs `body` while no other launcher of this clone runs its own: both would install into the same folder. */
-async function withLock(root, body) {
+/** Runs `body` while no other process of this clone runs one under the same name: both would write to the same folder. */
+export async function withLock(root, body, name = 'install', doing = 'is installing') {
   const folder = join(root, '.enigma')
-  const file = join(folder, 'install.lock')
+  const file = join(folder, `${name}.lock`)
   fs.mkdirSync(folder, { recursive: true })
   for (let said = false; !take(file); said = true) {
-    if (!said) say('waiting for another enigma-relay that is installing …')
+    if (!said) say(`waiting for another enigma-relay that ${doing} …`)
     await delay(200)
   }
   const beat = setInterval(() => {
@@ -129,7 +129,7 @@ async function withLock(root, body) {
     }
   }, BEAT_MS)
   try {
-    await body()
+    return await body()
   } finally {
     clearInterval(beat)
     fs.rmSync(file, { force: true })
