@@ -71,7 +71,7 @@ function* checkRoles(template: Template): Generator<string> {
 /** Names of things that must not be written down. */
 const SECRET = /token|secret|password|passwd|credential|api_?key|private/i
 
-/** A long random text: what a token looks like. */
+/** A long random text, as a token is. */
 const RANDOM = /\b(?=[A-Za-z0-9+/_-]*\d)(?=[A-Za-z0-9+/_-]*[A-Za-z])[A-Za-z0-9+/_-]{32,}={0,2}(?![A-Za-z0-9+/_-])/
 
 /** What may be long and random and is no secret: where an artefact is, words for people, who is written to. */
@@ -79,7 +79,7 @@ const OPEN = /^(S3Key|AlarmDescription|Handler|Endpoint)$/
 
 /** What is or may be a secret in plain text. What names a parameter that holds one is none. */
 function* checkSecrets(template: Template, prefix: string): Generator<string> {
-  // A name of ours may have digits and be long; what is behind its prefix is looked at.
+  // A name of ours may have digits and be long; the part behind its prefix is looked at.
   const withoutPrefix = (text: string) => text.replaceAll(prefix, '').replaceAll(stackName(prefix), '')
   for (const [name, resource] of Object.entries(template.Resources)) {
     for (const [path, object] of objectsIn(resource.Properties, name)) {

@@ -13,7 +13,7 @@ export type Finding = { readonly ok: boolean; readonly text: string; readonly fi
 export const ok = (text: string): Finding => ({ ok: true, text })
 export const fail = (text: string, fix?: string): Finding => ({ ok: false, text, ...(fix !== undefined && { fix }) })
 
-/** The words of an error; the deepest cause says what happened. What the SDK adds for its developers is left out. */
+/** The words of an error; the deepest cause says what happened. Hints of the SDK for its developers are left out. */
 export function words(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return words(error.errors[0])
   return (

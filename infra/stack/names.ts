@@ -65,7 +65,7 @@ export const ownArn = (service: string, rest: string) => ({
  * Source: "DeletionPolicy attribute" in the CloudFormation template reference.
  */
 export const kept = (keep: boolean) => {
-  // Of a deployment that fails and is rolled back, what it made is removed again: left behind, it would be in the way of the next try.
+  // A deployment that fails and is rolled back removes its resources again: left behind, they would be in the way of the next try.
   const policy = keep ? ('RetainExceptOnCreate' as const) : ('Delete' as const)
   // A part that is made anew under another name leaves the old one behind in any case: it may hold messages.
   return { DeletionPolicy: policy, UpdateReplacePolicy: 'Retain' as const }

@@ -48,7 +48,7 @@ export type App = { readonly fetch: (request: Request, env: { enigma: unknown })
 
 /**
  * Notes an effect. A handler writes nothing itself: what all handlers of a batch recorded is committed in one go, before outcomes
- * are reported. Effects recorded before a step that fails stay; what is recorded after the answer or the time limit is not kept.
+ * are reported. Effects recorded before a step that fails stay; effects recorded after the answer or the time limit are not kept.
  *
  * @example record(c, { kind: 'agent-status', ref: status.reference, to: status.payload.status })
  * @throws AdapterError `adapter.record.no_commit` when the app runs neither behind `fromSqs` nor behind `fromHttp`

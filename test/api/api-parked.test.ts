@@ -83,6 +83,8 @@ it('G5: what a function parked says why, by whom, how often and when, and never 
     bytes: formatEvent(call).length,
     message_id: 'm9',
     expires_at: later(9),
+    // Half a minute after it came: nobody's screen is to show an older call.
+    stale_at: new Date(Date.parse(call.time) + 30_000).toISOString(),
   }
   expect(answer.items).toEqual([
     {

@@ -1,4 +1,14 @@
-import { formatEvent, packEvent, toBytes, toSourceId, type Outcomes, type Parked } from '../../protocol/index.ts'
+import {
+  ageMs,
+  CALL_LIMITS,
+  formatEvent,
+  packEvent,
+  parseEventType,
+  toBytes,
+  toSourceId,
+  type Outcomes,
+  type Parked,
+} from '../../protocol/index.ts'
 import { plain } from '../effect.ts'
 import { sha1, toParts } from '../document.ts'
 import type { ParkedRecord } from '../../answers/index.ts'
@@ -165,10 +175,10 @@ async function park(id: string, parked: Parked, nowMs: number, place: string): P
 const toLane = async (queue: string, group: string): Promise<string> =>
   (await sha1(`${queue} ${group}`)).slice(0, ID_DIGITS)
 
-/** From when on it comes too late to be shown: a call. */
+/** From when on a call comes too late to be shown, counted as its handler counts it; null for what never is. */
 function toStaleAt(notification: Parked['notification']): string | null {
-  const { time, maxwaitms } = notification ?? {}
-  return maxwaitms === undefined ? null : toTime(Date.parse(time ?? '') + maxwaitms)
+  if (notification === undefined || parseEventType(notification.type)?.subType !== 'call') return null
+  return toTime(CALL_LIMITS.maxAgeMs - ageMs(notification, 0))
 }
 
 /** The message as SQS takes it again; one that could not be read as it came. */
