@@ -1,4 +1,5 @@
 import { render } from 'preact'
+import './console.css'
 import { App } from './app.tsx'
 import { runClock } from './clock.ts'
 import { listenToKeys } from './keys.ts'
