@@ -16,6 +16,7 @@ import { FunctionsError } from './function-error.ts'
 import { countMetric } from './metrics.ts'
 import { createParameters, type Parameters } from './parameters.ts'
 import { DRAIN, queueUrl, sendCommand, sendReplayStep, sqs } from './queues.ts'
+import { readQueues } from './queue-depths.ts'
 import { stayAlive } from './stay-alive.ts'
 
 /**
@@ -208,6 +209,7 @@ export async function apiOptions(): Promise<ApiOptions> {
     ...(prefix === ''
       ? {}
       : {
+          queues: () => readQueues(prefix),
           replay: {
             commit,
             sendStep: (job: string) => sendReplayStep(prefix, job),
