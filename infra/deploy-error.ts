@@ -5,10 +5,17 @@ export class DeployError extends Error {
    * - `deploy.options.invalid`: a parameter of the deployment has a fault.
    * - `deploy.routes.invalid`: a file of functions/ declares what cannot be made.
    * - `deploy.bundle.too_large`: a function's bundle takes too long to load.
+   * - `deploy.console.invalid`: the console's page, scripts and styles do not fit together.
+   * - `deploy.console.too_large`: the console's first load is too large.
    * - `deploy.openapi.failed`: the read API did not answer with its OpenAPI document.
    */
   readonly code:
-    'deploy.options.invalid' | 'deploy.routes.invalid' | 'deploy.bundle.too_large' | 'deploy.openapi.failed'
+    | 'deploy.options.invalid'
+    | 'deploy.routes.invalid'
+    | 'deploy.bundle.too_large'
+    | 'deploy.console.invalid'
+    | 'deploy.console.too_large'
+    | 'deploy.openapi.failed'
 
   constructor(code: DeployError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

@@ -3,11 +3,12 @@ import { existsSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { reportError } from '../deploy-error.ts'
 import { readStackRoutes } from '../stack/stack-routes.ts'
+import { bundleConsole, formatConsoleReport, writeConsole } from './bundle-console.ts'
 import { bundleFunctions } from './bundle-functions.ts'
 import { bundleRelay } from './bundle-relay.ts'
 import { formatLua, formatReport, formatTable, LUA_READERS, root } from './bundle.ts'
 
-/** `npm run build`: the package's rooms as JavaScript with types, a bundle for each function, the relay in one file, the route table. All in dist/. */
+/** `npm run build`: the package's rooms as JavaScript with types, a bundle for each function, the console, the relay in one file, the route table. All in dist/. */
 async function build(): Promise<void> {
   const routes = await readStackRoutes()
   // What a former version left there would be published. The bundles see to their own.
@@ -18,8 +19,10 @@ async function build(): Promise<void> {
   for (const reader of LUA_READERS)
     writeFileSync(join(root, 'dist', `${reader}.js`), formatLua(join(root, 'src', `${reader}.ts`)))
   writeFileSync(new URL('routes.json', dist), formatTable(routes))
-  const [functions, relay] = await Promise.all([bundleFunctions(routes), bundleRelay(routes)])
-  process.stdout.write(`${formatReport(functions)}\n${formatReport(relay)}\n`)
+  const page = await bundleConsole()
+  await writeConsole(page)
+  const [functions, relay] = await Promise.all([bundleFunctions(routes, page), bundleRelay(routes)])
+  process.stdout.write(`${formatReport(functions)}\n${formatReport(relay)}\n${formatConsoleReport(page)}\n`)
 }
 
 try {

@@ -8,6 +8,7 @@ import { OTHER, RELAY_ROUTES, RELAY_TYPE } from '../../src/protocol/index.ts'
 import type { Reads } from '../../src/store/index.ts'
 import { DeployError } from '../deploy-error.ts'
 import type { StackRoute } from '../stack/stack-routes.ts'
+import { bundleConsole, type ConsoleBundle } from './bundle-console.ts'
 import { BUNDLE, formatReport, inlineLua, inlineRoutes, root } from './bundle.ts'
 
 /** Where bundles are put: `dist/functions/campaigns-cdr/index.mjs`, its source map beside it. */
@@ -35,12 +36,20 @@ export const FUNCTION_BUNDLE = {
   plugins: [inlineLua],
 } satisfies BuildOptions
 
+/** Of the API's bundle: where it has the console's files, seen from itself. */
+const CONSOLE = './console/'
+
 /**
- * One minified ES module per function. The same sources make the same bytes.
+ * One minified ES module per function, and the console's files beside that of the API. The same sources make the same bytes.
  *
+ * @param given the console, where it is already bundled
  * @throws the bundler's error, or one that names the bundles that are too large
  */
-export async function bundleFunctions(routes: readonly StackRoute[]): Promise<Metafile> {
+export async function bundleFunctions(
+  routes: readonly StackRoute[],
+  given?: ConsoleBundle | undefined,
+): Promise<Metafile> {
+  const { files } = given ?? (await bundleConsole())
   const entryPoints = Object.fromEntries([
     ...routes.map(({ name }) => [`${name}/index`, `${ENTRY}${name}`]),
     ['api/index', 'functions/api.ts'],
@@ -49,6 +58,7 @@ export async function bundleFunctions(routes: readonly StackRoute[]): Promise<Me
     ...FUNCTION_BUNDLE,
     entryPoints,
     outdir: FUNCTIONS_FOLDER,
+    define: { ENIGMA_CONSOLE: JSON.stringify(CONSOLE) },
     write: false,
     plugins: [
       ...FUNCTION_BUNDLE.plugins,
@@ -65,16 +75,21 @@ export async function bundleFunctions(routes: readonly StackRoute[]): Promise<Me
       `${sizes}, more than the limit of ${MOST_OWN_BYTES}. Import less, or import it only when it is needed:\n${formatReport(metafile)}`,
     )
   }
-  await writeBundles(outputFiles)
+  const folder = join(root, FUNCTIONS_FOLDER)
+  const beside = [...files].map(([name, contents]) => ({ path: join(folder, 'api', CONSOLE, name), contents }))
+  await writeBundles(folder, [...outputFiles, ...beside])
   return metafile
 }
 
 /** Writes what has changed, each file in one step: somebody may be packaging, or running, what is there. Others are removed. */
-async function writeBundles(files: readonly OutputFile[]): Promise<void> {
-  const folder = join(root, FUNCTIONS_FOLDER)
-  const wanted = new Set(files.map(({ path }) => dirname(path)))
-  for (const name of await readdir(folder).catch((): string[] => []))
-    if (!wanted.has(join(folder, name))) await rm(join(folder, name), { recursive: true, force: true })
+async function writeBundles(folder: string, files: readonly Pick<OutputFile, 'path' | 'contents'>[]): Promise<void> {
+  const wanted = new Set(files.flatMap(({ path }) => [path, dirname(path)]))
+  const there = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
+  for (const entry of there) {
+    const path = join(entry.parentPath, entry.name)
+    // One that another process is writing has its id at the end.
+    if (!wanted.has(path) && !/\.\d+$/.test(path)) await rm(path, { recursive: true, force: true })
+  }
   for (const { path, contents } of files) {
     const former = await readFile(path).catch(() => undefined)
     if (former !== undefined && Buffer.compare(former, contents) === 0) continue

@@ -77,7 +77,7 @@ function partOf(input: string): string {
   return first === 'src' && second !== undefined ? `src/${second}` : first
 }
 
-const toKilobytes = (bytes: number): string => (bytes / 1000).toFixed(1)
+export const toKilobytes = (bytes: number): string => (bytes / 1000).toFixed(1)
 
 /** A line for each bundle: its size and its three largest inputs, in kB (1,000 bytes). */
 export function formatReport(metafile: Metafile): string {
@@ -98,8 +98,19 @@ export function formatReport(metafile: Metafile): string {
       }
     })
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-  const width = Math.max('bundle'.length, ...rows.map(({ name }) => name.length))
-  return [{ name: 'bundle', size: 'kB', largest: 'largest inputs, kB' }, ...rows]
-    .map(({ name, size, largest }) => `${name.padEnd(width)}  ${size.padStart(7)}  ${largest}`)
+  return formatColumns([
+    ['bundle', 'kB', 'largest inputs, kB'],
+    ...rows.map(({ name, size, largest }) => [name, size, largest]),
+  ])
+}
+
+/** Rows of a report: the first column to the left, numbers to the right, the last one as it is. */
+export function formatColumns(rows: readonly (readonly string[])[]): string {
+  const width = Math.max(...rows.map(([name = '']) => name.length))
+  return rows
+    .map(([name = '', ...cells]) => {
+      const last = cells.pop() ?? ''
+      return `${name.padEnd(width)}${cells.map((cell) => `  ${cell.padStart(7)}`).join('')}  ${last}`
+    })
     .join('\n')
 }

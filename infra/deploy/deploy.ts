@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
+import { bundleConsole, formatConsoleReport } from '../build/bundle-console.ts'
 import { bundleFunctions } from '../build/bundle-functions.ts'
 import { formatReport, root } from '../build/bundle.ts'
 import { checkTemplate } from '../check/check-template.ts'
@@ -41,7 +42,8 @@ async function packageStack(args: readonly string[]): Promise<number> {
   try {
     const routes = await readStackRoutes()
     const { folder, stack } = readArguments(args, process.env, routes)
-    process.stdout.write(`${formatReport(await bundleFunctions(routes))}\n`)
+    const page = await bundleConsole()
+    process.stdout.write(`${formatReport(await bundleFunctions(routes, page))}\n${formatConsoleReport(page)}\n`)
     // The framework packages in a folder of its own in the clone, and then moves what it made.
     const code = await withLock(root, () => runFramework(['package', ...args]), 'package', 'is packaging')
     if (code !== 0) return code

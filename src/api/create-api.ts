@@ -1,5 +1,6 @@
 import { Hono, type MiddlewareHandler } from 'hono'
-import { answerError, type Log, logToConsole, problem, problemResponse } from './errors.ts'
+import { createConsole, type ConsoleOptions } from './console.ts'
+import { answerError, type Log, logToConsole, notAllowed, problem, problemResponse } from './errors.ts'
 import { etag } from 'hono/etag'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import type { AbandonRule, Reads } from '../store/index.ts'
@@ -36,6 +37,8 @@ export type ApiOptions = {
   readonly events?: EventsOptions
   /** Reads how many messages each queue holds. Default: `GET /queues` is answered with 404. */
   readonly queues?: ReadQueues
+  /** The operators' console, served at `/console/`. Default: none. */
+  readonly console?: ConsoleOptions
   /** Which calls count as abandoned. Default: CDRs without an extension that ended with `hungup` or `callee_hungup`, of those and the answered ones; 3 % at most. */
   readonly abandoned?: Partial<AbandonRule>
   /** Unix ms. Default `Date.now`. */
@@ -64,6 +67,7 @@ export function createApi({
   replay,
   events: eventsOptions,
   queues: readQueues,
+  console: consoleOptions,
   abandoned,
   now = Date.now,
   log = logToConsole,
@@ -77,6 +81,10 @@ export function createApi({
   const origins = parseOrigins(corsOrigin)
   if (origins.length > 0) app.use(allowOrigins(origins))
   app.route('/health', health(read, now))
+  if (consoleOptions !== undefined) {
+    app.use('/console/*', refuseFaults)
+    app.route('/', createConsole(consoleOptions, origins))
+  }
 
   app.use(requireToken({ token, tokens }))
   app.use(refuseFaults)
@@ -122,9 +130,4 @@ const refuseFaults: MiddlewareHandler<ApiEnv> = async (c, next) => {
   if ((method === 'GET' || method === 'HEAD') && hasBody(c.req.raw.headers))
     throw problem('bad-request', `A ${method} request must not have a body; send parameters in the query string.`)
   await next()
-}
-
-function notAllowed(methods: readonly string[]): Response {
-  const allow = methods.join(', ')
-  return problemResponse('method-not-allowed', `This path supports only ${allow}.`, { headers: { allow } })
 }

@@ -41,7 +41,13 @@ export function problemResponse(code: ProblemCode, detail: string, { headers, ..
   })
 }
 
-/** The same as an error, to be thrown from anywhere in a handler. */
+/** Answers a method that a path does not have. */
+export function notAllowed(methods: readonly string[]): Response {
+  const allow = methods.join(', ')
+  return problemResponse('method-not-allowed', `This path supports only ${allow}.`, { headers: { allow } })
+}
+
+/** The answer of a problem as an error, to be thrown from anywhere in a handler. */
 export function problem(code: ProblemCode, detail: string, more: ProblemMore = {}): HTTPException {
   return new HTTPException(PROBLEMS[code][0], { message: detail, res: problemResponse(code, detail, more) })
 }
@@ -55,7 +61,11 @@ export function found<T>(value: T | null, detail: string, parameter = 'ref'): T 
 /** A setting of the API has a fault. Holds no secret. */
 export class ApiError extends Error {
   override readonly name = 'ApiError'
-  readonly code: 'functions.tokens.missing' | 'functions.tokens.invalid' | 'functions.cors.bad_origin'
+  readonly code:
+    | 'functions.tokens.missing'
+    | 'functions.tokens.invalid'
+    | 'functions.cors.bad_origin'
+    | 'functions.console.bad_origin'
 
   constructor(code: ApiError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

@@ -1,5 +1,6 @@
 /** The read API, as a Hono app: it runs wherever Hono does. */
 export type { ApiEnv } from './auth.ts'
+export type { ConsoleEncoding, ConsoleFiles, ConsoleOptions, ConsoleTable } from './console.ts'
 export { createApi, type ApiOptions } from './create-api.ts'
 export { ApiError, logToConsole as logApi, type Log as LogApi } from './errors.ts'
 export { problemResponse } from './errors.ts'

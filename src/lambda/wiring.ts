@@ -11,6 +11,7 @@ import {
   type StoreWriter,
   type UpstashAddress,
 } from '../store/index.ts'
+import { readConsole } from './console-files.ts'
 import { withFaults } from './faults.ts'
 import { FunctionsError } from './function-error.ts'
 import { countMetric } from './metrics.ts'
@@ -204,6 +205,7 @@ export async function apiOptions(): Promise<ApiOptions> {
     tokens: await secret('API_TOKENS'),
     corsOrigin: process.env['API_CORS_ORIGIN'] ?? '',
     abandoned: abandonRule(),
+    console: readConsole(),
     // Lambda charges each second of a stream.
     ...(AWS_LAMBDA_FUNCTION_NAME === undefined ? { events: {} } : {}),
     ...(prefix === ''

@@ -1,6 +1,7 @@
 import { Console } from 'node:console'
 import { Writable } from 'node:stream'
 import { createLog, createShutdown, LOG_LEVELS, sleep } from '../runtime/index.ts'
+import type { Part } from './street/crew.ts'
 import { startStreet, type StreetOptions } from './street/street.ts'
 import { formatHandled, toLines } from './view/lines.ts'
 import { createLiveView } from './view/live-view.ts'
@@ -31,18 +32,22 @@ export async function showStreet({ process, isVerbose, isDemo, ...options }: Sho
   // Only what the user must know, unless told otherwise: the view says the rest.
   const level = LOG_LEVELS.find((one) => one === env['ENIGMA_LOG_LEVEL']) ?? 'warn'
   const hasToken = (env['API_TOKEN'] ?? '').trim() !== ''
+  const parts: Part[] = []
+  if (options.bundles === true) view.line('packaging the functions …')
   try {
     const street = await startStreet({
       ...options,
       env,
       log: createLog(level, toLines(view.line)),
-      onPart: view.part,
+      onPart: (part) => void parts.push(part),
       ...(isVerbose ? { onHandled: (handled) => view.line(formatHandled(handled, new Date())) } : {}),
     })
-    const curl = (path: string, more = '') =>
-      `curl -H 'Authorization: Bearer ${hasToken ? '$API_TOKEN' : street.api.token}'${more} ${street.api.url}${path}`
-    view.line(`\ntry: ${curl('/agents')}`)
-    if (isDemo) for (const line of toDemo(curl)) view.line(line)
+    const note = hasToken ? 'asks for the token: as API_TOKEN says' : 'the code works once, for ten minutes'
+    for (const part of [{ name: 'console', address: street.consoleUrl, note }, ...parts]) view.part(part)
+    view.line(
+      `\ntry: curl -H 'Authorization: Bearer ${hasToken ? '$API_TOKEN' : street.api.token}' ${street.api.url}/agents`,
+    )
+    if (isDemo) for (const line of DEMO) view.line(line)
     const failed = street.ended.catch(() => gone.abort())
     while (!signal.aborted) {
       await sleep(SECOND_MS - (Date.now() % SECOND_MS), signal)
@@ -58,11 +63,11 @@ export async function showStreet({ process, isVerbose, isDemo, ...options }: Sho
 }
 
 /** What to try while a fifth of the CDRs fails for a minute. */
-const toDemo = (curl: (path: string, more?: string) => string): readonly string[] => [
-  `  1. A fifth of the CDRs fails for a minute. See why:   ${curl('/parked/groups')}`,
-  `  2. After that minute, send all of them again:         ${curl('/replays', ` -H 'content-type: application/json' -d '{"filter":{}}'`)}`,
-  `  3. See them handled, and gone from the list:          ${curl('/replays')}`,
-]
+const DEMO = [
+  '  1. A fifth of the CDRs fails for a minute. Open the console, then Parked, to see why.',
+  '  2. After that minute, select the group there and press Replay.',
+  '  3. See each of them handled under Replays, and gone from Parked.',
+] as const
 
 /** What functions print goes through the view, since on a terminal its block is written over. */
 function showConsole(show: (line: string) => void): void {

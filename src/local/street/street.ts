@@ -9,6 +9,7 @@ import type { ScheduledHandler } from '../lambda/lambda-trigger.ts'
 import { LOCAL_AWS, startQueues } from '../sqs-server.ts'
 import { nameOf, StreetError } from '../street-error.ts'
 import { loadBundles } from './bundles.ts'
+import { bundledConsole, createLoginCode, putBefore } from './console.ts'
 import { createCrew, startCallCentre, startRelay, type Crew, type Part } from './crew.ts'
 import { holdDataDir } from './data-dir.ts'
 import { readSettings, type Settings } from './settings.ts'
@@ -115,6 +116,9 @@ async function startParts(options: StreetOptions, release: Release, crew: Crew) 
     options.bundles === true
       ? await loadBundles(ground, options.packaged, dataDir)
       : await loadSources(ground, options.root ?? ROOT)
+  // The packaged API has the console's files.
+  const login = settings.token === undefined ? createLoginCode(token) : undefined
+  putBefore(api, login?.exchange, options.bundles === true ? undefined : bundledConsole(ROOT))
   const apiUrl = await serveApi(api, settings, release)
   for (const { run } of createTriggers(queues, handlers, log, watch.note)) crew.add(run)
   const scheduled = handlers.get(RELAY_ROUTES.replay) as unknown as ScheduledHandler
@@ -142,6 +146,8 @@ async function startParts(options: StreetOptions, release: Release, crew: Crew) 
     sqsEndpoint: queues.endpoint,
     readModel,
     api: { url: apiUrl, token },
+    /** The operators' console. With a code that works once, for ten minutes, where the token was made for this run. */
+    consoleUrl: `${apiUrl}/console/${login === undefined ? '' : `#code=${login.code}`}`,
     readFigures: () =>
       readFigures({ routes, metrics: relay.metrics, watch, countParked: () => countParked(apiUrl, token) }),
   }

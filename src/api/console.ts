@@ -1,0 +1,128 @@
+import { Hono, type Context, type MiddlewareHandler } from 'hono'
+import { etag } from 'hono/etag'
+import { createLogin, type ExchangeCode } from './console-login.ts'
+import { ApiError, notAllowed, problemResponse } from './errors.ts'
+
+/** How a file may be compressed, the best first. */
+const ENCODINGS = ['br', 'gzip'] as const
+export type ConsoleEncoding = (typeof ENCODINGS)[number]
+
+/** The files of the console by name, as its build lists them in `files.json`. All but `index.html` have a hash of their content in their names. */
+export type ConsoleTable = Readonly<
+  Record<string, { readonly type: string; readonly encodings: readonly ConsoleEncoding[] }>
+>
+
+export type ConsoleFiles = {
+  /** Asked for with each request. An empty table: there is no console. */
+  readonly table: () => Promise<ConsoleTable>
+  /** The bytes of a file of the table, in an encoding that the table has for it, or as they are. */
+  readonly read: (name: string, encoding: ConsoleEncoding | undefined) => Promise<Uint8Array<ArrayBuffer>>
+}
+
+export type ConsoleOptions = ConsoleFiles & {
+  /** Origins that the page may connect to besides the API's own, such as that of a function with `GET /events`. Default: none. */
+  readonly connect?: readonly string[]
+  /** Exchanges a one-time code for a token, at `POST /console/login`. Default: the page asks for the token. */
+  readonly exchangeCode?: ExchangeCode | undefined
+}
+
+const INDEX = 'index.html'
+const READS = ['GET', 'HEAD']
+const KEPT_AT_304 = ['cache-control', 'etag', 'vary']
+
+/** What the page needs of a browser, and nothing else. */
+const policy = (connect: readonly string[]): string =>
+  [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self' data:",
+    ["connect-src 'self'", ...connect].join(' '),
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join('; ')
+
+/**
+ * The operators' console at `/console/`, without a token: its files are the same for everybody, and hold no data. `GET /` leads there.
+ *
+ * @throws ApiError when `connect` has something that is no origin
+ */
+export function createConsole(
+  { table, read, connect = [], exchangeCode }: ConsoleOptions,
+  origins: readonly string[] = [],
+): Hono {
+  const app = new Hono()
+  app.get('/', toConsole)
+  app.use('/console/*', secure(connect))
+  app.use('/console/*', etag({ weak: true, retainedHeaders: KEPT_AT_304 }))
+  if (exchangeCode !== undefined) app.route('/console/login', createLogin(exchangeCode, origins))
+
+  const serve = async (c: Context): Promise<Response> => {
+    const name = c.req.param('name') ?? INDEX
+    const known = await table()
+    // Only names of the table are read: none leads out of the folder.
+    const file = Object.hasOwn(known, name) ? known[name] : undefined
+    if (file === undefined) return notFound(name, known)
+    if (!READS.includes(c.req.method)) return notAllowed(READS)
+    const accepted = accept(c.req.header('accept-encoding'))
+    const encoding = accepted.find((one) => file.encodings.includes(one))
+    c.header('content-type', file.type)
+    c.header('cache-control', name === INDEX ? 'no-cache' : 'public, max-age=31536000, immutable')
+    c.header('vary', 'accept-encoding', { append: true })
+    if (encoding !== undefined) c.header('content-encoding', encoding)
+    return c.body(await read(name, encoding))
+  }
+  app.all('/console', (c) => (READS.includes(c.req.method) ? toConsole(c) : notAllowed(READS)))
+  app.all('/console/', serve)
+  app.all('/console/:name', serve)
+  app.all('/console/*', async (c) => notFound(c.req.path, await table()))
+  return app
+}
+
+/** Relative, so that it also fits behind a proxy that puts something before the path. */
+const toConsole = (c: Context): Response => c.redirect('console/')
+
+function notFound(name: string, table: ConsoleTable): Response {
+  const isBuilt = Object.keys(table).length > 0
+  return problemResponse(
+    'not-found',
+    isBuilt ? `The console has no file ${name}.` : 'This API has no console: npm run build makes its files.',
+  )
+}
+
+function secure(connect: readonly string[]): MiddlewareHandler {
+  const wrong = connect.find((origin) => !URL.canParse(origin) || new URL(origin).origin !== origin)
+  if (wrong !== undefined)
+    throw new ApiError(
+      'functions.console.bad_origin',
+      `the console cannot connect to '${wrong}', which is not an origin; write only the scheme and host, such as https://events.example.com`,
+    )
+  const headers = {
+    'content-security-policy': policy(connect),
+    'cross-origin-opener-policy': 'same-origin',
+    'cross-origin-resource-policy': 'same-origin',
+    'permissions-policy': 'camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()',
+    'referrer-policy': 'no-referrer',
+    'x-content-type-options': 'nosniff',
+  }
+  return async (c, next) => {
+    await next()
+    for (const [name, value] of Object.entries(headers)) c.res.headers.set(name, value)
+  }
+}
+
+/** The encodings that a client takes, the best first. Source: RFC 9110, section 12.5.3. */
+function accept(header = ''): ConsoleEncoding[] {
+  const weights = new Map(
+    header
+      .toLowerCase()
+      .split(',')
+      .map((part) => {
+        const [name = '', ...parameters] = part.split(';').map((text) => text.trim())
+        const weight = parameters.find((parameter) => parameter.startsWith('q='))
+        return [name, weight === undefined ? 1 : Number(weight.slice(2))]
+      }),
+  )
+  return ENCODINGS.filter((encoding) => (weights.get(encoding) ?? weights.get('*') ?? 0) > 0)
+}

@@ -1,0 +1,2 @@
+/** Styles that the build takes into one file. */
+declare module '*.css' {}

@@ -1,0 +1,73 @@
+import { getRequestListener } from '@hono/node-server'
+import { Hono } from 'hono'
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
+import type { Server } from 'node:http'
+import type { ApiEnv } from '../../api/auth.ts'
+import { createLogin, type ExchangeCode } from '../../api/console-login.ts'
+import { createConsole, type ConsoleFiles, type ConsoleTable } from '../../api/console.ts'
+import { answerError, logToConsole } from '../../api/errors.ts'
+
+/** The console of a street: who starts it logs in by a code, and out of sources its files are bundled when somebody opens it. */
+
+const CODE_MS = 600_000
+
+/** A code that is exchanged for the token once, within ten minutes. */
+export function createLoginCode(token: string, now: () => number = Date.now) {
+  const code = randomBytes(16).toString('hex')
+  const untilMs = now() + CODE_MS
+  let isUsed = false
+  const digest = (text: string) => createHash('sha256').update(text).digest()
+  const exchange: ExchangeCode = (given) => {
+    const isRight = timingSafeEqual(digest(given), digest(code))
+    if (!isRight || isUsed || now() > untilMs) return undefined
+    isUsed = true
+    return token
+  }
+  return { code, exchange }
+}
+
+/** What the build makes, as far as it is used here. */
+type Bundled = { readonly table: ConsoleTable; readonly files: ReadonlyMap<string, Uint8Array<ArrayBuffer>> }
+
+/** The console out of its sources, bundled when it is asked for first: that takes some 200 ms. @param root of the repository */
+export function bundledConsole(root: URL): ConsoleFiles {
+  let made: Promise<Bundled> | undefined
+  const bundle = async (): Promise<Bundled> => {
+    try {
+      // Not by its name: the package has this room, and not the other.
+      const { bundleConsole } = (await import(new URL('infra/build/bundle-console.ts', root).href)) as {
+        readonly bundleConsole: (options: { readonly isForDelivery: boolean }) => Promise<Bundled>
+      }
+      return await bundleConsole({ isForDelivery: false })
+    } catch (error) {
+      // Somebody is editing it: the next request tries again.
+      made = undefined
+      throw error
+    }
+  }
+  const get = (): Promise<Bundled> => (made ??= bundle())
+  return {
+    table: async () => (await get()).table,
+    read: async (name) => (await get()).files.get(name) ?? new Uint8Array(),
+  }
+}
+
+/** Puts before the API of a street what a deployed one does not have: the login by a code, and the console out of its sources. */
+export function putBefore(api: Server, exchangeCode: ExchangeCode | undefined, files: ConsoleFiles | undefined): void {
+  const front = new Hono<ApiEnv>()
+  front.onError(answerError(logToConsole))
+  if (files !== undefined) front.route('/', createConsole({ ...files, exchangeCode }))
+  else if (exchangeCode !== undefined) front.route('/console/login', createLogin(exchangeCode))
+  const isOfFront = (path: string): boolean => {
+    if (path === '/console/login') return files !== undefined || exchangeCode !== undefined
+    return files !== undefined && /^\/(console(\/.*)?)?$/.test(path)
+  }
+  const answer = getRequestListener(front.fetch, { overrideGlobalObjects: false })
+  const others = api.listeners('request') as ((...args: Parameters<typeof answer>) => void)[]
+  api.removeAllListeners('request')
+  api.on('request', (...args: Parameters<typeof answer>) => {
+    const path = /^[^?#]*/.exec(args[0].url ?? '')?.[0] ?? ''
+    if (isOfFront(path)) void answer(...args)
+    else for (const other of others) other(...args)
+  })
+}
