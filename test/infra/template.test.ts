@@ -1,6 +1,6 @@
 import { unzipSync } from 'fflate'
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { checkTemplate } from '../../infra/check/check-template.ts'
 import { COMMAND_QUEUE, deadLetterQueueName, queueName } from '../../src/protocol/index.ts'
@@ -98,13 +98,20 @@ test("the relay may send to the stack's queues, look at them and take commands, 
   ])
 })
 
-test('no secret of the machine is in the template or in an artefact; each artefact is one module and its map', async () => {
+test('no secret of the machine is in the template or in an artefact; each artefact is one module and its map, and that of the API has the console', async () => {
   expect(JSON.stringify(template)).not.toContain(CANARY)
   for (const [, { Properties: p = {} }] of all('AWS::Lambda::Function')) {
     const zip = String((p['Code'] as { S3Key: string }).S3Key.split('/').at(-1))
     const files = unzipSync(await readFile(join(folder, zip)))
     const module = String(p['Handler']).replace(/\.handler$/, '.mjs')
-    expect(Object.keys(files).toSorted()).toEqual([module, `${module}.map`])
+    const beside = Object.keys(files).filter((file) => file !== module && file !== `${module}.map`)
+    const { [`${dirname(module)}/console/files.json`]: table } = files
+    expect([zip, table !== undefined]).toEqual([zip, dirname(module).endsWith('/api')])
+    const names = table === undefined ? [] : Object.keys(JSON.parse(Buffer.from(table).toString()) as object)
+    const packed = names.flatMap((name) => [name, `${name}.br`, `${name}.gz`])
+    const known = [...packed, 'files.json'].map((name) => `${dirname(module)}/console/${name}`)
+    expect(beside.filter((file) => !known.includes(file))).toEqual([])
+    expect(names.filter((name) => files[`${dirname(module)}/console/${name}`] === undefined)).toEqual([])
     for (const bytes of Object.values(files)) expect(Buffer.from(bytes).includes(CANARY)).toBe(false)
   }
 })

@@ -1,0 +1,56 @@
+import { constants } from 'node:fs'
+import { access } from 'node:fs/promises'
+import { delimiter, join } from 'node:path'
+import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
+import { afterAll, onTestFinished } from 'vitest'
+
+/** As Debian and others name it: `npm test` makes sure that there is one. */
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome']
+
+async function findBrowser(): Promise<string> {
+  const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '')
+  for (const name of NAMES)
+    for (const folder of folders) {
+      const file = join(folder, name)
+      if (
+        await access(file, constants.X_OK).then(
+          () => true,
+          () => false,
+        )
+      )
+        return file
+    }
+  throw new Error(`none of ${NAMES.join(', ')} is on PATH: run npm test, or install it`)
+}
+
+/** A Chromium without a window, for all tests of a file. It ends with them, and with this process. To be called outside of tests. */
+export async function useBrowser(): Promise<Browser> {
+  const browser = await chromium.launch({
+    executablePath: await findBrowser(),
+    // Chromium's sandbox does not run as root.
+    chromiumSandbox: process.getuid?.() !== 0,
+  })
+  afterAll(() => browser.close())
+  return browser
+}
+
+/** Tells what a strict policy has kept from the page. */
+const REPORT_VIOLATIONS = `addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI, sample }) =>
+  console.error('Content-Security-Policy: ' + violatedDirective + ' ' + blockedURI + ' ' + sample))`
+
+/** A page with nothing kept of others, closed when the test ends; `errors`: what the page has thrown, or written to the console as an error. */
+export async function usePage(
+  browser: Browser,
+  options: BrowserContextOptions = {},
+): Promise<{ readonly page: Page; readonly errors: readonly string[] }> {
+  const context = await browser.newContext(options)
+  onTestFinished(() => context.close())
+  const page = await context.newPage()
+  const errors: string[] = []
+  page.on('console', (message) => {
+    if (message.type() === 'error') errors.push(message.text())
+  })
+  page.on('pageerror', (error) => void errors.push(String(error)))
+  await page.addInitScript(REPORT_VIOLATIONS)
+  return { page, errors }
+}
