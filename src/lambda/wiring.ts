@@ -13,7 +13,7 @@ import {
 } from '../store/index.ts'
 import { withFaults } from './faults.ts'
 import { FunctionsError } from './function-error.ts'
-import { countMetric } from './metrics.ts'
+import { countMetric, writeMetric } from './metrics.ts'
 import { createParameters, type Parameters } from './parameters.ts'
 import { DRAIN, queueUrl, sendCommand, sendReplayStep, sqs } from './queues.ts'
 import { stayAlive } from './stay-alive.ts'
@@ -154,8 +154,11 @@ export async function commitBatch(batch: Commit<Effect>): Promise<void> {
 /** Counts the messages that were drained. */
 export const countDrained = (count: number): void => countMetric('Drained', count, AWS_LAMBDA_FUNCTION_NAME)
 
-/** Counts the parked notifications that are removed soon. */
-export const countExpiring = (count: number): void => countMetric('Expiring', count, AWS_LAMBDA_FUNCTION_NAME)
+/** Reports how many notifications are parked, also when none are, which ends an alarm; and counts those that are removed soon. */
+export function countParked({ parked, expiring }: { readonly parked: number; readonly expiring: number }): void {
+  writeMetric('ParkedNow', parked, AWS_LAMBDA_FUNCTION_NAME)
+  countMetric('Expiring', expiring, AWS_LAMBDA_FUNCTION_NAME)
+}
 
 /** Before the names of queues: `ENIGMA_QUEUE_PREFIX`; '' when it is not set. */
 export const queuePrefix = (): string => process.env['ENIGMA_QUEUE_PREFIX']?.trim() ?? ''
