@@ -3,6 +3,7 @@ import {
   API,
   arnOf,
   COMMANDS,
+  EVENTS,
   functionName,
   logicalName,
   ownArn,
@@ -47,7 +48,9 @@ export function createRoles(options: StackOptions): Resources {
       allow(['sqs:SendMessage', 'sqs:GetQueueUrl'], [queueArn(RELAY_ROUTES.replay), arnOf(COMMANDS)]),
     ]),
   ]
-  return Object.fromEntries([...ofRoutes, ofApi])
+  // It reads the read model, and nothing else.
+  const ofEvents: [string, Resource] = [roleName('Events'), role(common(options, prefix + EVENTS, PARAMETER_VARIABLES))]
+  return Object.fromEntries([...ofRoutes, ofApi, ...(options.events === undefined ? [] : [ofEvents])])
 }
 
 /** What the adapter uses of a function's queue, besides Lambda's own pollers. */
