@@ -85,7 +85,7 @@ it('each address and each parameter of the API has a method that sends it', asyn
   await ignoreMissing(client.kind('agents', 'break', '1002'))
   await client.other(paging)
   expect((await client.wall()).agents).toEqual([])
-  expect(await client.config()).toEqual({ name: 'jane', role: 'operate', events: true, replays: true })
+  expect(await client.config()).toEqual({ name: 'jane', role: 'operate', events: '/events', replays: true })
   expect(await client.health()).toEqual({ status: 'ok', store: 'ok' })
   const { cursor } = await client.changesPage()
   await client.changesPage({ after: cursor, type: 'agents', reference: '1002' })
