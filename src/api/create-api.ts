@@ -89,7 +89,7 @@ export function createApi({
   if (only === 'events') app.use(refuseOtherPaths)
   app.route('/health', health(read, now))
   if (consoleOptions !== undefined) {
-    app.use('/console/*', refuseFaults)
+    for (const path of ['/', '/console/*']) app.use(path, refuseFaults)
     const connect = [...(consoleOptions.connect ?? []), ...originOf(eventsUrl)]
     app.route('/', createConsole({ ...consoleOptions, connect }, origins))
   }
