@@ -89,7 +89,7 @@ export function createApi({
   if (only === 'events') app.use(refuseOtherPaths)
   app.route('/health', health(read, now))
   if (consoleOptions !== undefined) {
-    for (const path of ['/', '/console/*']) app.use(path, refuseFaults)
+    app.use('/console/*', refuseFaults)
     const connect = [...(consoleOptions.connect ?? []), ...originOf(eventsUrl)]
     app.route('/', createConsole({ ...consoleOptions, connect }, origins))
   }
