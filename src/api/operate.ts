@@ -109,9 +109,12 @@ export function freeze({ since: sinceMs, until, ...rest }: v.InferOutput<typeof 
   return { ...rest, sinceMs, untilMs: Math.min(until ?? nowMs, nowMs) }
 }
 
-/** The validator itself would answer without a problem. */
-const refuseMalformed: MiddlewareHandler<ApiEnv> = async (c, next) => {
-  const body: unknown = await c.req.json().catch(() => undefined)
+const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json *(?:;|$)/i
+
+/** The validator itself would answer without a problem, and take a body of another type for `{}`. */
+export const refuseMalformed: MiddlewareHandler<ApiEnv> = async (c, next) => {
+  const isJson = JSON_TYPE.test(c.req.header('content-type') ?? '')
+  const body: unknown = isJson ? await c.req.json().catch(() => undefined) : undefined
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     throw problem('bad-request', 'The body must be a JSON object, sent as application/json.')
   await next()
@@ -121,7 +124,7 @@ const refuseMalformed: MiddlewareHandler<ApiEnv> = async (c, next) => {
 const toWords = (message = 'is not valid'): string => (message === 'is given twice' ? 'must be text' : message)
 
 /** Checks a body, and answers 400 that names the first bad member. */
-const json = <Body extends v.GenericSchema>(body: Body) =>
+export const json = <Body extends v.GenericSchema>(body: Body) =>
   validator('json', body, (result) => {
     if (result.success) return
     const [issue] = result.error

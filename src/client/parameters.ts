@@ -32,7 +32,7 @@ export type CdrFilter = {
 
 export type CdrsQuery = ListQuery &
   CdrFilter & {
-    /** These two need a token that shows personal data, and put it into the address of the request. */
+    /** These two need a token that shows personal data. They are sent in the body of the request. */
     readonly contact?: string | undefined
     readonly number?: string | undefined
   }

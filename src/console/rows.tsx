@@ -25,6 +25,10 @@ export type RowsProps<Item> = {
   /** Somebody has scrolled to the end of what was read. */
   readonly onEnd?: (() => void) | undefined
   readonly rowClass?: ((item: Item) => string) | undefined
+  /** Takes the place of all cells, for what is no row like the others. */
+  readonly bar?: ((item: Item) => ComponentChildren | undefined) | undefined
+  /** Is told when the list is scrolled away from its beginning, and back. */
+  readonly onTop?: ((isAtTop: boolean) => void) | undefined
 }
 
 /** In px; console.css has the same. */
@@ -44,17 +48,22 @@ export function Rows<Item>({
   onOpen,
   onEnd,
   rowClass,
+  bar,
+  onTop,
 }: RowsProps<Item>) {
   const frame = useRef<HTMLDivElement>(null)
   const first = useSignal(0)
   const visible = useSignal(40)
   const ids = items.map(idOf)
+  const wasAtTop = useRef(true)
 
   const measure = () => {
     const { current } = frame
     if (current === null) return
     first.value = Math.max(0, Math.floor(current.scrollTop / ROW_HEIGHT) - BEYOND)
     visible.value = Math.ceil(current.clientHeight / ROW_HEIGHT) + 2 * BEYOND
+    const isAtTop = current.scrollTop < ROW_HEIGHT / 2
+    if (isAtTop !== wasAtTop.current) onTop?.((wasAtTop.current = isAtTop))
     if (current.scrollTop + current.clientHeight > current.scrollHeight - 10 * ROW_HEIGHT) onEnd?.()
   }
   useEffect(() => {
@@ -157,6 +166,7 @@ export function Rows<Item>({
             const id = idOf(item)
             const isChosen = isAll || selection?.ids.value.has(id) === true
             const isAt = at === id
+            const across = bar?.(item)
             return (
               <tr
                 key={id}
@@ -174,19 +184,25 @@ export function Rows<Item>({
                   else onOpen?.(item)
                 }}
               >
-                {selection !== undefined && (
-                  <td class="pick">
-                    <input
-                      type="checkbox"
-                      aria-label={`Choose ${id}`}
-                      checked={isChosen}
-                      onClick={({ shiftKey }) => selection.toggle(ids, id, shiftKey)}
-                    />
-                  </td>
+                {across !== undefined ? (
+                  <td colSpan={columns.length + (selection === undefined ? 0 : 1)}>{across}</td>
+                ) : (
+                  <>
+                    {selection !== undefined && (
+                      <td class="pick">
+                        <input
+                          type="checkbox"
+                          aria-label={`Choose ${id}`}
+                          checked={isChosen}
+                          onClick={({ shiftKey }) => selection.toggle(ids, id, shiftKey)}
+                        />
+                      </td>
+                    )}
+                    {columns.map(({ cell, isNumber }) => (
+                      <td class={isNumber === true ? 'number' : ''}>{cell(item)}</td>
+                    ))}
+                  </>
                 )}
-                {columns.map(({ cell, isNumber }) => (
-                  <td class={isNumber === true ? 'number' : ''}>{cell(item)}</td>
-                ))}
               </tr>
             )
           })}

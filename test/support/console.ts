@@ -1,0 +1,17 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { afterAll } from 'vitest'
+import { bundleConsole, writeConsole, type ConsoleBundle } from '../../infra/build/bundle-console.ts'
+import type { ConsoleFiles } from '../../src/api/index.ts'
+import { readConsole } from '../../src/lambda/console-files.ts'
+
+/** The console as a build makes it, for the API of the tests of a file. To be called outside of tests. */
+export async function useConsole(): Promise<{ readonly bundle: ConsoleBundle; readonly files: ConsoleFiles }> {
+  const folder = await mkdtemp(join(tmpdir(), 'enigma-console-'))
+  afterAll(() => rm(folder, { recursive: true, force: true }))
+  const bundle = await bundleConsole()
+  await writeConsole(bundle, folder)
+  return { bundle, files: readConsole(pathToFileURL(`${folder}/`)) }
+}
