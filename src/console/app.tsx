@@ -148,7 +148,7 @@ function Shell({ session: who }: { readonly session: Session }) {
         </div>
       </header>
       <Lost />
-      <main tabIndex={-1} class={`page-${page.value}`}>
+      <main id="main" tabIndex={-1} class={`page-${page.value}`}>
         <h1 class="title">{TITLES[page.value]}</h1>
         <Shown session={who} />
       </main>
