@@ -45,10 +45,7 @@ const CONSOLE = './console/'
  * @param given the console, where it is already bundled
  * @throws the bundler's error, or one that names the bundles that are too large
  */
-export async function bundleFunctions(
-  routes: readonly StackRoute[],
-  given?: ConsoleBundle | undefined,
-): Promise<Metafile> {
+export async function bundleFunctions(routes: readonly StackRoute[], given?: ConsoleBundle): Promise<Metafile> {
   const { files } = given ?? (await bundleConsole())
   const entryPoints = Object.fromEntries([
     ...routes.map(({ name }) => [`${name}/index`, `${ENTRY}${name}`]),

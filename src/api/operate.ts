@@ -77,11 +77,15 @@ export const ids = v.pipe(
 /** Longest id (characters) of a notification; of an entry of the relay, it is the entry's. */
 export const MAX_NOTIFICATION_ID = 1_000
 
+/** Longest cause (characters): as long as a reason. */
+const MAX_CAUSE = 2_000
+
 /** Filters of parked entries, besides who parked them. */
 export const parkedFilters = {
   source: v.optional(word('Only entries of this source, as named in ENIGMA_SOURCES.')),
   route: v.optional(word('Only entries of this route, such as agents-call.')),
   reason: v.optional(word('Only entries whose reason contains this text, in any case.')),
+  cause: v.optional(word('Only entries of the group with this cause: see `GET /parked/groups`.', MAX_CAUSE)),
   reference: v.optional(word('Only entries with this reference: the `subject` of the event.')),
   notification: v.optional(word('Only entries of the notification with this id.', MAX_NOTIFICATION_ID)),
   since: v.optional(moment('Only entries parked at or after this:')),

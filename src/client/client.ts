@@ -41,6 +41,7 @@ import type {
   ParkedGroupsQuery,
   ParkedQuery,
   ParkedSelection,
+  ReplayMessagesQuery,
   ReplayRequest,
 } from './parameters.ts'
 import { createRequests, formatPath, type Call, type CallOptions, type RequestOptions } from './requests.ts'
@@ -133,7 +134,7 @@ export function createClient(options: ClientOptions) {
     /** The replays of the last 30 days, newest first. */
     replays: (query?: ListQuery) => read<ReplaysPage>(['replays'], query),
     /** A replay with a page of its messages, each with its outcome. */
-    replayDetail: (id: string, query?: ListQuery) => read<ReplayDetail>(['replays', id], query),
+    replayDetail: (id: string, query?: ReplayMessagesQuery) => read<ReplayDetail>(['replays', id], query),
     /** What was not sent stays parked. */
     stopReplay: (id: string, own?: CallOptions) => write<Replay>(['replays', id, 'stop'], undefined, own),
     /** Moves entries of functions to the bin. Where `more` is true, ask again, with the `until` of the first request. */

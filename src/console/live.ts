@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals'
 import { ApiProblem, type Change, type Changes } from '../client/index.ts'
+import { now } from './clock.ts'
 import type { Session } from './session.ts'
 
 /** The changes of the read model as they happen, for all pages together: one request for a tab, and none while nobody looks at it. */
@@ -25,17 +26,27 @@ export function onChanges(listener: Listener): () => void {
 }
 
 /** How many changes are remembered for a page that is opened later. */
-const MOST_RECENT = 500
+const MOST_RECENT = 2_000
 
 let recent: readonly Change[] = []
 
 /** The latest changes, oldest first. */
 export const recentChanges = (): readonly Change[] => recent
 
+/** A time whose changes were not heard: the connection was away for longer than the API remembers them. ISO 8601. */
+export type Missed = { readonly from: string; readonly to: string }
+
+/** The latest of them, oldest first. */
+export const missed = signal<readonly Missed[]>([])
+const MOST_MISSED = 50
+
 /** Follows changes until `ended`; while the page is hidden it waits, then goes on where it was. */
 export async function follow({ client }: Session, ended: AbortSignal): Promise<void> {
   let cursor: string | undefined
+  /** Nothing was missed until then. */
+  let heardUntil: string | undefined
   recent = []
+  missed.value = []
   while (!ended.aborted) {
     await becomeVisible(ended)
     const hidden = untilHidden(ended)
@@ -45,6 +56,10 @@ export async function follow({ client }: Session, ended: AbortSignal): Promise<v
     try {
       for await (const news of client.changes({ after: cursor, signal: hidden, onConnection })) {
         cursor = news.cursor
+        const present = new Date(now.peek()).toISOString()
+        if (news.reset && heardUntil !== undefined)
+          missed.value = [...missed.peek(), { from: heardUntil, to: present }].slice(-MOST_MISSED)
+        heardUntil = news.changes.at(-1)?.at ?? present
         recent = [...recent, ...news.changes].slice(-MOST_RECENT)
         for (const listener of listeners) listener(news)
       }

@@ -56,6 +56,8 @@ export type FilterField = {
   readonly type?: 'text' | 'search' | 'datetime-local' | 'number'
   /** A list to choose from. */
   readonly options?: readonly { readonly value: string; readonly label: string }[]
+  /** What the list says where nothing is chosen. Default: all. */
+  readonly none?: string
 }
 
 /** The filters of a page, kept in the address. `/` goes to the first. */
@@ -69,7 +71,7 @@ export function FilterBar({
   const values = filters.value
   return (
     <search class="filters">
-      {fields.map(({ name, label, placeholder, type = 'search', options }) => (
+      {fields.map(({ name, label, placeholder, type = 'search', options, none = 'all' }) => (
         <label key={name}>
           <span>{label}</span>
           {options === undefined ? (
@@ -88,7 +90,7 @@ export function FilterBar({
               value={values[name] ?? ''}
               onChange={({ currentTarget }) => setFilters({ [name]: currentTarget.value })}
             >
-              <option value="">all</option>
+              <option value="">{none}</option>
               {options.map((option) => (
                 <option value={option.value}>{option.label}</option>
               ))}

@@ -25,6 +25,10 @@ export type RowsProps<Item> = {
   /** Somebody has scrolled to the end of what was read. */
   readonly onEnd?: (() => void) | undefined
   readonly rowClass?: ((item: Item) => string) | undefined
+  /** Takes the place of all cells, for what is no row like the others. */
+  readonly bar?: ((item: Item) => ComponentChildren | undefined) | undefined
+  /** Is told when the list is scrolled away from its beginning, and back. */
+  readonly onTop?: ((isAtTop: boolean) => void) | undefined
 }
 
 /** In px; console.css has the same. */
@@ -44,17 +48,22 @@ export function Rows<Item>({
   onOpen,
   onEnd,
   rowClass,
+  bar,
+  onTop,
 }: RowsProps<Item>) {
   const frame = useRef<HTMLDivElement>(null)
   const first = useSignal(0)
   const visible = useSignal(40)
   const ids = items.map(idOf)
+  const wasAtTop = useRef(true)
 
   const measure = () => {
     const { current } = frame
     if (current === null) return
     first.value = Math.max(0, Math.floor(current.scrollTop / ROW_HEIGHT) - BEYOND)
     visible.value = Math.ceil(current.clientHeight / ROW_HEIGHT) + 2 * BEYOND
+    const isAtTop = current.scrollTop < ROW_HEIGHT / 2
+    if (isAtTop !== wasAtTop.current) onTop?.((wasAtTop.current = isAtTop))
     if (current.scrollTop + current.clientHeight > current.scrollHeight - 10 * ROW_HEIGHT) onEnd?.()
   }
   useEffect(() => {
@@ -128,8 +137,11 @@ export function Rows<Item>({
   const shown = items.slice(start, start + visible.value)
   const below = Math.max(0, items.length - start - shown.length)
   const isAll = selection?.isAll.value === true
+  /** The row that Tab comes to: the one that the keyboard is at, or the first on the screen. */
+  const at = cursor?.at.value
+  const tabbed = shown.some((item) => idOf(item) === at) ? at : shown[0] && idOf(shown[0])
   return (
-    <div class="rows" ref={frame} onScroll={measure}>
+    <div class="rows" ref={frame} onScroll={measure} tabIndex={cursor === undefined ? 0 : undefined}>
       <table aria-label={label} aria-rowcount={items.length + 1}>
         <thead>
           <tr>
@@ -153,12 +165,16 @@ export function Rows<Item>({
           {shown.map((item, place) => {
             const id = idOf(item)
             const isChosen = isAll || selection?.ids.value.has(id) === true
-            const isAt = cursor?.at.value === id
+            const isAt = at === id
+            const across = bar?.(item)
             return (
               <tr
                 key={id}
                 data-id={id}
-                tabIndex={isAt ? 0 : -1}
+                tabIndex={id === tabbed && cursor !== undefined ? 0 : -1}
+                onFocus={({ target, currentTarget }) => {
+                  if (target === currentTarget) cursor?.focus(id)
+                }}
                 aria-rowindex={start + place + 2}
                 class={`${isChosen ? 'chosen ' : ''}${isAt ? 'at ' : ''}${rowClass?.(item) ?? ''}`}
                 onClick={(event) => {
@@ -168,19 +184,25 @@ export function Rows<Item>({
                   else onOpen?.(item)
                 }}
               >
-                {selection !== undefined && (
-                  <td class="pick">
-                    <input
-                      type="checkbox"
-                      aria-label={`Choose ${id}`}
-                      checked={isChosen}
-                      onClick={({ shiftKey }) => selection.toggle(ids, id, shiftKey)}
-                    />
-                  </td>
+                {across !== undefined ? (
+                  <td colSpan={columns.length + (selection === undefined ? 0 : 1)}>{across}</td>
+                ) : (
+                  <>
+                    {selection !== undefined && (
+                      <td class="pick">
+                        <input
+                          type="checkbox"
+                          aria-label={`Choose ${id}`}
+                          checked={isChosen}
+                          onClick={({ shiftKey }) => selection.toggle(ids, id, shiftKey)}
+                        />
+                      </td>
+                    )}
+                    {columns.map(({ cell, isNumber }) => (
+                      <td class={isNumber === true ? 'number' : ''}>{cell(item)}</td>
+                    ))}
+                  </>
                 )}
-                {columns.map(({ cell, isNumber }) => (
-                  <td class={isNumber === true ? 'number' : ''}>{cell(item)}</td>
-                ))}
               </tr>
             )
           })}
