@@ -1,6 +1,6 @@
 /** Gives text to the browser as a file. */
-export function download(name: string, text: string, type = 'text/plain'): void {
-  const href = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }))
+export function download(name: string, content: string | Blob, type = 'text/plain'): void {
+  const href = URL.createObjectURL(new Blob([content], { type: `${type};charset=utf-8` }))
   const link = document.createElement('a')
   link.href = href
   link.download = name

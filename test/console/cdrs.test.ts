@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 import type { Cdr } from '../../src/protocol/index.ts'
 import { notice, TOKEN } from '../api/api-world.ts'
 import { MASKED, OPERATOR, useServedApi } from '../client/client-world.ts'
+import { findInaccessible } from '../support/axe.ts'
 import { useBrowser, usePage } from '../support/browser.ts'
 import { useConsole } from '../support/console.ts'
 
@@ -133,7 +134,7 @@ test('revisions are side by side, with a mark where they differ', async () => {
 })
 
 test('an export has every CDR that matches, masked unless it is asked for, and no formula', async () => {
-  const { page } = await useCdrs(OPERATOR, [
+  const { page, commit } = await useCdrs(OPERATOR, [
     ...Array.from({ length: 620 }, (_, n) => tried(n)),
     tried(700, { ref: '8', number: `+${NUMBER}`, contact_ref: '=HYPERLINK("http://evil")' }),
   ])
@@ -156,6 +157,11 @@ test('an export has every CDR that matches, masked unless it is asked for, and n
   expect(all[0]).toMatch(/^\ufeff"dialed_at","campaign_ref"/)
   expect(all).toHaveLength(1 + 621 + 1)
   expect(all.join('')).not.toContain(NUMBER)
+  await page.getByText('500 or more CDRs').waitFor()
+  await commit(tried(701, { ref: '9' }))
+  await page.getByRole('button', { name: '1 new CDR: show' }).click()
+  await expect.poll(() => rowsOf(page).first().innerText()).toMatch(/\s9\s+1002/)
+  expect(await page.getByRole('button', { name: /new CDR/ }).count()).toBe(0)
   await search(page, 'Campaign', '8')
   await expect.poll(() => rowsOf(page).count()).toBe(1)
   const [, line, end] = await save(true)
@@ -208,3 +214,25 @@ test('new CDRs appear by themselves, and an empty page says what would fill it',
   await search(page, 'Agent (extension)', 'none')
   await page.getByText('No CDR matches').waitFor()
 })
+
+test.each(['light', 'dark'] as const)(
+  'axe finds nothing in the list, in a revised CDR, nor in the questions: %s',
+  async (colorScheme) => {
+    const { page } = await useCdrs(OPERATOR, [tried(1, { end_reason: 'busy' }), tried(1), tried(2)])
+    await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
+    expect(await findInaccessible(page)).toEqual([])
+    await rowsOf(page).filter({ hasText: 'revised' }).click()
+    await dialogOf(page).getByText('Payload').waitFor()
+    expect(await findInaccessible(page)).toEqual([])
+    await page.keyboard.press('Escape')
+    await page.getByRole('button', { name: 'Export as CSV' }).click()
+    expect(await findInaccessible(page)).toEqual([])
+    await page.keyboard.press('Escape')
+    await page.getByLabel('From (your time)').fill('2026-01-31T08:00')
+    await page.getByRole('button', { name: 'Send again' }).click()
+    await dialogOf(page)
+      .getByRole('button', { name: /^Send .* again$/ })
+      .waitFor()
+    expect(await findInaccessible(page)).toEqual([])
+  },
+)

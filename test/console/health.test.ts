@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import type { Page } from 'playwright-core'
 import { audit, other, relayAlive, relayGap } from 'enigma-relay/store'
 import { expect, test } from 'vitest'
@@ -7,6 +5,7 @@ import { notification } from '../adapter/factories.ts'
 import { notice } from '../api/api-world.ts'
 import { OPERATOR, useServedApi } from '../client/client-world.ts'
 import { toOutcomeEffects } from '../../src/store/effects/park.ts'
+import { findInaccessible } from '../support/axe.ts'
 import { useBrowser, usePage } from '../support/browser.ts'
 import { useConsole } from '../support/console.ts'
 
@@ -15,7 +14,6 @@ const { files } = await useConsole()
 
 const NUMBER = '27821234567'
 const MINUTE_MS = 60_000
-const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 const ago = (ms: number) => new Date(Date.now() - ms).toISOString()
 
@@ -110,22 +108,15 @@ test('where the browser does not let it copy, the text is there to be copied', a
 })
 
 test.each(['light', 'dark'] as const)(
-  'axe finds nothing on the pages Health and CDRs, nor in their dialogs: %s',
+  'axe finds nothing on the page, nor in the diagnosis: %s',
   async (colorScheme) => {
     const { page } = await useHealth()
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' })
-    const findings = async () => {
-      await page.evaluate(axe)
-      const { violations } = (await page.evaluate('axe.run()')) as {
-        violations: { id: string; nodes: { html: string }[] }[]
-      }
-      return violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])
-    }
     await rowOf(page, 'Audit log', 'jane').waitFor()
     await rowOf(page, 'Queues', 'agents-call').waitFor()
-    expect(await findings()).toEqual([])
+    expect(await findInaccessible(page)).toEqual([])
     await page.getByRole('button', { name: 'Copy a diagnosis' }).click()
     await page.getByText('Copied.').waitFor()
-    expect(await findings()).toEqual([])
+    expect(await findInaccessible(page)).toEqual([])
   },
 )

@@ -1,12 +1,12 @@
 import { useSignal } from '@preact/signals'
 import type { CdrDetail } from '../../client/index.ts'
 import { Dialog } from '../dialog.tsx'
+import { download } from '../download.ts'
 import { addressOf } from '../location.ts'
 import { Loaded } from '../parts.tsx'
 import { useResource } from '../resource.ts'
 import { mayReveal, type Session } from '../session.ts'
 import { Facts, Revisions, type Shown } from './cdr-fields.tsx'
-import { save } from './export.ts'
 
 /** One CDR: every field, its revisions beside it, and what the dialler sent. */
 export function CdrDialog({
@@ -69,10 +69,7 @@ function Content({ cdr, isRevealed }: Shown) {
       {payload.length > MOST_SHOWN && (
         <div class="actions">
           <span class="warn">Only the first 64,000 characters are shown.</span>
-          <button
-            class="second"
-            onClick={() => save(new Blob([payload], { type: 'application/json' }), `cdr-${cdr.id}.json`)}
-          >
+          <button class="second" onClick={() => download(`cdr-${cdr.id}.json`, payload, 'application/json')}>
             Download all
           </button>
         </div>
@@ -87,7 +84,7 @@ function Links({ cdr: { campaign_ref: campaign, extension: agent } }: { readonly
       {agent !== null && (
         <>
           Agent {agent}: <a href={addressOf('cdrs', { agent })}>CDRs</a>,{' '}
-          <a href={addressOf('wall', { agent })}>wall</a>,{' '}
+          <a href={addressOf('wall', { open: agent })}>wall</a>,{' '}
           <a href={addressOf('stream', { reference: agent })}>stream</a>
         </>
       )}

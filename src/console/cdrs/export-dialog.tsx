@@ -1,11 +1,12 @@
 import { useSignal } from '@preact/signals'
 import { useEffect, useRef } from 'preact/hooks'
 import { Dialog } from '../dialog.tsx'
+import { download } from '../download.ts'
 import { formatCount, formatNumberOf } from '../format.ts'
 import type { Filters } from '../location.ts'
 import { sayProblem } from '../pending.tsx'
 import { mayReveal, type Session } from '../session.ts'
-import { exportCdrs, MOST_ROWS, save } from './export.ts'
+import { exportCdrs, MOST_ROWS } from './export.ts'
 import { describeFilters, toQuery } from './query.ts'
 
 type State = { readonly at: 'asked' } | { readonly at: 'reading'; readonly rows: number } | Done
@@ -34,7 +35,7 @@ export function ExportDialog({
         signal,
         onProgress: (read) => void (state.value = { at: 'reading', rows: read }),
       })
-      save(file, `cdrs-${new Date().toISOString().slice(0, 16).replace(':', '-')}.csv`)
+      download(`cdrs-${new Date().toISOString().slice(0, 16).replace(':', '-')}.csv`, file, 'text/csv')
       state.value = { at: 'done', rows, isComplete }
     } catch (error) {
       state.value = { at: 'asked' }

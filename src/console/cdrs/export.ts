@@ -57,13 +57,3 @@ export async function exportCdrs(
   }
   return finish(true)
 }
-
-/** Has the browser save a file. */
-export function save(file: Blob, name: string): void {
-  const link = document.createElement('a')
-  link.href = URL.createObjectURL(file)
-  link.download = name
-  link.click()
-  // Not before the browser has begun to read it.
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
-}

@@ -75,9 +75,11 @@ export function Cdrs({ session }: { readonly session: Session }) {
   return (
     <>
       <FilterBar fields={session.config.role === 'masked' ? FIELDS : [...FIELDS, ...PERSONAL]}>
-        <button class="second" onClick={() => go('cdrs')}>
-          Clear filters
-        </button>
+        {key !== '{}' && (
+          <button class="second" onClick={() => go('cdrs')}>
+            Clear filters
+          </button>
+        )}
       </FilterBar>
       <Loaded resource={cdrs}>
         {({ items, next }) => (

@@ -66,7 +66,7 @@ const Counts = ({ counts }: Pick<OtherPage, 'counts'>) => (
 
 export function Health({ session: { client, config } }: { readonly session: Session }) {
   const relays = useResource((signal) => client.relays({ signal }), [], { everyMs: 20_000 })
-  const queues = useResource((signal) => client.queues({ signal }), [], { everyMs: 15_000 })
+  const queues = useResource((signal) => client.queues({ signal }), [], { everyMs: 30_000 })
   const parked = useResource((signal) => client.parkedGroups({ signal }), [], {
     on: ({ type }) => type.startsWith('parked'),
     leastMs: 5_000,
