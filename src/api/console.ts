@@ -1,5 +1,6 @@
 import { Hono, type Context, type MiddlewareHandler } from 'hono'
 import { etag } from 'hono/etag'
+import type { ApiEnv } from './auth.ts'
 import { createLogin, type ExchangeCode } from './console-login.ts'
 import { ApiError, notAllowed, problemResponse } from './errors.ts'
 
@@ -51,9 +52,12 @@ const policy = (connect: readonly string[]): string =>
 export function createConsole(
   { table, read, connect = [], exchangeCode }: ConsoleOptions,
   origins: readonly string[] = [],
-): Hono {
-  const app = new Hono()
-  app.get('/', toConsole)
+): Hono<ApiEnv> {
+  const app = new Hono<ApiEnv>()
+  // A request with a fault is none for `/`, which an event without a path becomes: it gets its answer behind the token.
+  app.get('/', async (c, next) =>
+    (c.env as ApiEnv['Bindings'] | undefined)?.fault === undefined ? toConsole(c) : next(),
+  )
   app.use('/console/*', secure(connect))
   app.use('/console/*', etag({ weak: true, retainedHeaders: KEPT_AT_304 }))
   if (exchangeCode !== undefined) app.route('/console/login', createLogin(exchangeCode, origins))
