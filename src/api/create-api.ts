@@ -18,6 +18,7 @@ import { maskAnswers } from './mask.ts'
 import { allowOrigins, parseOrigins, refuseForeignWrites } from './origins.ts'
 import { parked } from './parked.ts'
 import type { OperateOptions } from './operate.ts'
+import { queues, type ReadQueues } from './queues.ts'
 import { replays } from './replays.ts'
 import { ABANDON_RULE, wall } from './wall.ts'
 
@@ -34,6 +35,8 @@ export type ApiOptions = {
   readonly replay?: OperateOptions
   /** How `GET /events` streams changes. Default: not at all, since a platform may charge each second of a stream. */
   readonly events?: EventsOptions
+  /** Reads how many messages each queue holds. Default: `GET /queues` is answered with 404. */
+  readonly queues?: ReadQueues
   /** The operators' console, served at `/console/`. Default: none. */
   readonly console?: ConsoleOptions
   /** Which calls count as abandoned. Default: CDRs without an extension that ended with `hungup` or `callee_hungup`, of those and the answered ones; 3 % at most. */
@@ -63,6 +66,7 @@ export function createApi({
   corsOrigin,
   replay,
   events: eventsOptions,
+  queues: readQueues,
   console: consoleOptions,
   abandoned,
   now = Date.now,
@@ -106,6 +110,7 @@ export function createApi({
   app.route('/other', other(read))
   app.route('/parked', parked(read, replay, now))
   app.route('/', bin(read, replay, now))
+  app.route('/queues', queues(readQueues, now))
   app.route('/relays', relays(read))
   app.route('/replays', replays(read, replay, now))
   app.route('/wall', wall(read, { ...ABANDON_RULE, ...abandoned }))

@@ -1,6 +1,6 @@
 import { Hono } from 'hono'
 import * as v from 'valibot'
-import { Replay, ReplayDetail, ReplayPlan, ReplaysPage } from '../answers/index.ts'
+import { OUTCOMES, Replay, ReplayDetail, ReplayPlan, ReplaysPage } from '../answers/index.ts'
 import { startReplay, stopReplay, type Reads } from '../store/index.ts'
 import type { ApiEnv } from './auth.ts'
 import { askRelay, findOfRelay } from './ask-relay.ts'
@@ -104,8 +104,11 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
         const [id, nowMs, caller] = [crypto.randomUUID(), now(), c.get('caller')]
         const frozen = fits === undefined ? null : freeze(fits, nowMs)
         const isOfRelay = frozen?.from === 'relay'
-        if (plan === true)
-          return c.json(await read.replayPlan(frozen === null ? { ids: own ?? [] } : { filter: frozen }))
+        if (plan === true) {
+          if (frozen === null) return c.json(await read.replayPlan({ ids: own ?? [] }))
+          const until = new Date(frozen.untilMs).toISOString()
+          return c.json({ ...(await read.replayPlan({ filter: frozen })), until } satisfies ReplayPlan)
+        }
         const { commit, write, sendStep, sendCommand } = operate(options, now)
         const ofRelay = isOfRelay || own !== undefined ? await findOfRelay(read, own, frozen) : []
         const sent = new Set(ofRelay.map((entry) => entry.id))
@@ -161,13 +164,23 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
       '/:id',
       describe({
         summary: 'One replay',
-        description: 'A replay, its counts, and a page of its messages with the outcome of each.',
+        description:
+          'A replay, its counts, and a page of its messages with the outcome of each. With `outcome`, a page may hold fewer than `limit` messages: the last ' +
+          'page is the one whose `next` is null.',
         tag: 'replays',
         answer: ReplayDetail,
         notFound: NOT_FOUND,
       }),
       path({ id: 'The `id` of the replay.' }),
-      query(paging),
+      query({
+        outcome: v.optional(
+          v.pipe(
+            v.picklist(OUTCOMES, `must be one of ${OUTCOMES.join(', ')}`),
+            v.description('Only messages with this outcome.'),
+          ),
+        ),
+        ...paging,
+      }),
       async (c) => {
         const { id } = c.req.valid('param')
         const detail = id.length > MAX_ID ? null : await read.replayDetail(id, c.req.valid('query'))

@@ -35,6 +35,8 @@ export type Call = {
   /** Sent as JSON. */
   readonly body?: object
   readonly method?: 'POST'
+  /** Whether a POST only reads: its answer is masked as that of a GET. */
+  readonly isRead?: boolean
 }
 
 /** What a bearer token may be made of; whatever else is in it would appear in the error of `fetch`. Source: RFC 6750, section 2.1. */
@@ -68,10 +70,12 @@ export function createRequests(options: RequestOptions): Requests {
     return text ?? ''
   }
 
-  async function open({ path, query, headers, body, method }: Call, limit: TimeLimit): Promise<Response> {
+  async function open(
+    { path, query, headers, body, method, isRead = method === undefined }: Call,
+    limit: TimeLimit,
+  ): Promise<Response> {
     const bearer = await readToken()
-    const isWrite = method === 'POST'
-    const parameters = isWrite || masked !== true ? query : { ...query, masked }
+    const parameters = isRead && masked === true ? { ...query, masked } : query
     const response = await limit.guard(() =>
       send(`${address}${path}${formatQuery(parameters)}`, {
         method: method ?? 'GET',

@@ -1,10 +1,12 @@
-import { render } from 'preact'
 import './console.css'
+import { render } from 'preact'
+import { App } from './app.tsx'
+import { runClock } from './clock.ts'
+import './console.css'
+import { listenToKeys } from './keys.ts'
+import { followAddress } from './location.ts'
 
-const Page = () => (
-  <main>
-    <h1>enigma-relay</h1>
-  </main>
-)
-
-render(<Page />, document.body)
+followAddress()
+runClock()
+listenToKeys()
+render(<App />, document.body)

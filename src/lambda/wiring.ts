@@ -17,6 +17,7 @@ import { FunctionsError } from './function-error.ts'
 import { countMetric } from './metrics.ts'
 import { createParameters, type Parameters } from './parameters.ts'
 import { DRAIN, queueUrl, sendCommand, sendReplayStep, sqs } from './queues.ts'
+import { readQueues } from './queue-depths.ts'
 import { stayAlive } from './stay-alive.ts'
 
 /**
@@ -210,6 +211,7 @@ export async function apiOptions(): Promise<ApiOptions> {
     ...(prefix === ''
       ? {}
       : {
+          queues: () => readQueues(prefix),
           replay: {
             commit,
             sendStep: (job: string) => sendReplayStep(prefix, job),

@@ -3,13 +3,17 @@ import {
   cdr,
   relayParked,
   type AuditPage,
+  type Moved,
   type ParkedDetail,
+  type ParkedGroups,
   type ParkedPage,
   type Replay,
+  type ReplayDetail,
   type ReplayPlan,
 } from 'enigma-relay/store'
 import { expect, it, vi } from 'vitest'
-import { toOutcomeEffects } from '../../src/store/effects/park.ts'
+import { claimEntries, stopReplay } from '../../src/store/effects/operate.ts'
+import { settleEntry, toOutcomeEffects } from '../../src/store/effects/park.ts'
 import { notification } from '../adapter/factories.ts'
 import { notice, useApi } from './api-world.ts'
 
@@ -121,6 +125,59 @@ it('entries are deleted by ids or by a filter, and restored; only operators may'
     expect((await ask('/parked/delete', { body })).status).toBe(400)
 })
 
+it('the cause of a group finds exactly its entries, in a list and in a write', async () => {
+  const { ask, park } = await useOperators()
+  const reasons = ['422: call 17 of "Ann" is late', '422: call 18 of "Bob" is late', '422: call 19 of "Bob" is later']
+  for (const [at, reason] of reasons.entries()) await park(at, notification('1002', at), { reason })
+  const { answer } = await ask<ParkedGroups>('/parked/groups')
+  const cause = '422: call # of … is late'
+  expect(answer.groups.map((group) => [group.cause, group.count])).toEqual([
+    [cause, 2],
+    ['422: call # of … is later', 1],
+  ])
+  const found = await ask<ParkedPage>(`/parked?${new URLSearchParams({ cause }).toString()}`)
+  expect(found.answer.items.map(({ reason }) => reason)).toEqual([reasons[1], reasons[0]])
+  expect((await ask<ReplayPlan>('/replays', { body: { filter: { cause }, plan: true } })).answer.total).toBe(2)
+  expect((await ask<Moved>('/parked/delete', { body: { filter: { cause } } })).answer.moved).toBe(2)
+  const { answer: left } = await ask<ParkedPage>('/parked')
+  expect(left.items.map(({ reason }) => reason)).toEqual([reasons[2]])
+})
+
+it('what is parked after a plan stays out of the replay that has its until', async () => {
+  const { ask, commit, store, park } = await useOperators()
+  await park(1, notification('1002', 1))
+  const { answer: plan } = await ask<ReplayPlan>('/replays', { body: { filter: {}, plan: true } })
+  // After the plan, and before the replay.
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  await park((Date.now() - BASE_MS) / 1000, notification('1002', 2))
+  const { answer: job } = await ask<Replay>('/replays', { body: { filter: { until: plan.until } } })
+  const progress = await store.read.replayProgress(job.id)
+  const { ids } = await store.read.findParked(progress?.filter ?? {}, '')
+  expect(ids).toHaveLength(1)
+  await commit(stopReplay(job.id))
+})
+
+it('the messages of a replay are filtered by outcome, across its pages', async () => {
+  const { ask, park, commit } = await useOperators()
+  for (let at = 1; at <= 7; at++) await park(at, notification('1002', at))
+  const { answer: list } = await ask<ParkedPage>('/parked')
+  const ids = list.items.map(({ id }) => id).toReversed()
+  const { answer: job } = await ask<Replay>('/replays', { body: { ids } })
+  await commit(claimEntries(job.id, 6))
+  for (const at of [0, 2, 4, 5])
+    await commit(
+      settleEntry({ job: job.id, entry: ids[at] ?? '', outcome: at === 2 ? 'handled' : 'failed', why: 'no' }, 1),
+    )
+  const page = async (query: string) => (await ask<ReplayDetail>(`/replays/${job.id}?${query}`)).answer.messages
+  expect((await page('outcome=handled')).items.map(({ id }) => id)).toEqual([ids[2]])
+  expect((await page('outcome=waiting')).items.map(({ id }) => id)).toEqual([ids[6]])
+  const first = await page('outcome=failed_again&limit=2')
+  expect(first.items.map(({ id }) => id)).toEqual([ids[0], ids[4]])
+  const second = await page(`outcome=failed_again&limit=2&cursor=${first.next}`)
+  expect(second.items.map(({ id, reason }) => [id, reason])).toEqual([[ids[5], 'no']])
+  expect((await ask(`/replays/${job.id}?outcome=lost`)).status).toBe(400)
+})
+
 it('a plan counts what a replay would do, and sends nothing', async () => {
   const { ask, park, sendStep, commit } = await useOperators()
   const old = new Date(BASE_MS - 60_000).toISOString()
@@ -143,6 +200,7 @@ it('a plan counts what a replay would do, and sends nothing', async () => {
       replayed_before: 0,
       skipped: 0,
       complete: true,
+      until: expect.any(String) as string,
     },
   ])
   expect((await ask<ReplayPlan>('/replays', { body: { ids: ['none'], plan: true } })).answer).toMatchObject({

@@ -375,7 +375,10 @@ test('the function of replays may send to every queue and empty every dead-lette
     [['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueUrl'], ROUTES.all.length, true],
   ])
   expect(rightsOf('AgentsCallRole')).toEqual([[own, 1, false]])
-  expect(rightsOf('ApiRole')).toEqual([[['sqs:SendMessage', 'sqs:GetQueueUrl'], 2, false]])
+  expect(rightsOf('ApiRole')).toEqual([
+    [['sqs:SendMessage'], 2, false],
+    [['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], 2 * ROUTES.all.length + 1, true],
+  ])
 })
 
 type Statement = { readonly Action: readonly string[]; readonly Resource: unknown }

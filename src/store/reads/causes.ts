@@ -2,7 +2,7 @@ import type { ParkedGroup, ParkedGroups, ParkedRecord, ReplayPlan } from '../../
 import { parseDocument, SEPARATOR, toName } from '../document.ts'
 import type { OfRelay, ParkedQuery } from '../types.ts'
 import { readByTime, type Place } from './newest-first.ts'
-import { fits, rangeOf, readRecords } from './parked.ts'
+import { fits, rangeOf, readRecords, toCause } from './parked.ts'
 import { readReplay } from './replays.ts'
 import type { ReadOptions } from './replies.ts'
 
@@ -94,16 +94,6 @@ export async function findOfRelay(
     if (done === true) return { entries: byTime(entries), complete: value }
     entries.push(...toEntries(value))
   }
-}
-
-/** A reason without what differs from one notification to the next. */
-function toCause(reason: string): string {
-  const [, status = '', words = ''] = /^(\d{3}: )?(.*)$/s.exec(reason) ?? []
-  const general = words
-    .replace(/"[^"]*"|'[^']*'/g, '…')
-    .replace(/\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/gi, '#')
-    .replace(/\d[\d.,:]*/g, '#')
-  return status + general
 }
 
 /** The routes whose entries are states, and the document that holds the present one. */

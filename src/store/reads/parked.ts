@@ -110,7 +110,7 @@ export const rangeOf = (options: ReadOptions, { sinceMs, untilMs }: ParkedQuery)
 })
 
 export function fits(record: ParkedRecord, query: ParkedQuery): boolean {
-  const { from, source, route, reason, status, reference, notification } = query
+  const { from, source, route, reason, cause, status, reference, notification } = query
   return (
     (reference === undefined || record.subject === reference) &&
     (notification === undefined || record.notification_ids.includes(notification)) &&
@@ -118,8 +118,19 @@ export function fits(record: ParkedRecord, query: ParkedQuery): boolean {
     (source === undefined || record.source === source) &&
     (route === undefined || record.route === route) &&
     (status === undefined || record.status === status) &&
+    (cause === undefined || toCause(record.reason) === cause) &&
     (reason === undefined || record.reason.toLowerCase().includes(reason.toLowerCase()))
   )
+}
+
+/** A reason without what differs from one notification to the next. */
+export function toCause(reason: string): string {
+  const [, status = '', words = ''] = /^(\d{3}: )?(.*)$/s.exec(reason) ?? []
+  const general = words
+    .replace(/"[^"]*"|'[^']*'/g, '…')
+    .replace(/\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/gi, '#')
+    .replace(/\d[\d.,:]*/g, '#')
+  return status + general
 }
 
 export async function readRecords(

@@ -7,6 +7,7 @@ import type {
   PageRequest,
   ParkedFilter,
   ParkedQuery,
+  ReplayMessagesRequest,
 } from '../types.ts'
 import { readAgent, readAgents } from './agents.ts'
 import { readCampaign, readCampaigns, readDialers, readPreview } from './campaigns.ts'
@@ -65,7 +66,7 @@ export function createReads(options: ReadOptions) {
     replays: (page?: PageRequest) => readReplays(options, page),
     replay: async (id: string) => (await readReplay(options, id))?.replay ?? null,
     /** With the outcome of each of its messages. */
-    replayDetail: (id: string, page?: PageRequest) => readReplayDetail(options, id, page),
+    replayDetail: (id: string, page?: ReplayMessagesRequest) => readReplayDetail(options, id, page),
     /** What a replay would do. */
     replayPlan: (asked: Parameters<typeof planReplay>[1]) => planReplay(options, asked),
     /** By cause and by route, of the newest 20,000. */

@@ -1,0 +1,197 @@
+import { useSignal } from '@preact/signals'
+import { useEffect, useRef } from 'preact/hooks'
+import type uPlot from 'uplot'
+import { formatCount, formatTime } from './format.ts'
+import { chosenTheme } from './theme.ts'
+
+/** Charts over time. What draws them is loaded when the first one is shown. */
+
+export type ChartData = {
+  /** Unix ms, ascending. */
+  readonly timesMs: readonly number[]
+  /** Each with a value for each time; null: none. */
+  readonly series: readonly { readonly label: string; readonly values: readonly (number | null)[] }[]
+}
+
+export type ChartProps = {
+  /** What it shows, in a sentence. */
+  readonly label: string
+  /** Bars are stacked. */
+  readonly kind: 'bars' | 'lines'
+  readonly data: ChartData
+}
+
+const HEIGHT = 200
+/** console.css has as many colours. */
+const COLOURS = 8
+const DASHES = [[], [6, 4], [2, 3], [8, 3, 2, 3]] as const
+
+export function Chart({ label, kind, data }: ChartProps) {
+  const figure = useRef<HTMLElement>(null)
+  const frame = useRef<HTMLDivElement>(null)
+  const plot = useRef<uPlot>(undefined)
+  /** The time that the pointer is at. */
+  const at = useSignal<number | undefined>(undefined)
+  const problem = useSignal('')
+  const latest = useRef(data)
+  latest.current = data
+  const { timesMs, series } = data
+  const names = JSON.stringify(series.map((one) => one.label))
+
+  useEffect(() => {
+    const { current: parent } = frame
+    if (parent === null || series.length === 0) return undefined
+    const ended = new AbortController()
+    const observer = new ResizeObserver(() => plot.current?.setSize({ width: parent.clientWidth, height: HEIGHT }))
+    const run = async () => {
+      const { default: UPlot } = await import('uplot')
+      if (ended.signal.aborted) return
+      const options = toOptions(
+        UPlot,
+        kind,
+        names,
+        parent,
+        colourOf(figure.current),
+        (index) => void (at.value = index),
+      )
+      plot.current = new UPlot(options, toPlot(kind, latest.current), parent)
+      observer.observe(parent)
+    }
+    run().catch((error: unknown) => void (problem.value = String(error)))
+    const repaint = () => plot.current?.redraw(false, true)
+    const stopTheme = chosenTheme.subscribe(repaint)
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', repaint, { signal: ended.signal })
+    return () => {
+      ended.abort()
+      stopTheme()
+      observer.disconnect()
+      plot.current?.destroy()
+      plot.current = undefined
+    }
+  }, [kind, names])
+  useEffect(() => plot.current?.setData(toPlot(kind, data)), [data])
+
+  if (series.length === 0)
+    return (
+      <figure class="chart">
+        <figcaption>{label}</figcaption>
+        <p class="muted">Nothing to draw yet.</p>
+      </figure>
+    )
+  const shown = at.value ?? timesMs.length - 1
+  return (
+    <figure class="chart" ref={figure}>
+      <figcaption>{label}</figcaption>
+      <div ref={frame} class="plot" role="img" aria-label={`${label}. ${summary(data)}`} />
+      {problem.value !== '' && <p class="problem">The chart could not be drawn: {problem.value}</p>}
+      <ul class="legend">
+        <li class="muted">{formatTime(toIso(timesMs[shown]))}</li>
+        {series.map((one, index) => (
+          <li key={one.label}>
+            <span class={`swatch series-${index % COLOURS}`} aria-hidden="true" />
+            {one.label} {formatValue(one.values[shown])}
+          </li>
+        ))}
+      </ul>
+      <details>
+        <summary>As a table</summary>
+        <Table data={data} label={label} />
+      </details>
+    </figure>
+  )
+}
+
+const formatValue = (value: number | null | undefined): string =>
+  value === null || value === undefined ? '–' : formatCount(value)
+const toIso = (ms: number | undefined): string | null => (ms === undefined ? null : new Date(ms).toISOString())
+
+function summary({ timesMs, series }: ChartData): string {
+  const latest = series.map(({ label, values }) => `${label} ${formatValue(values.at(-1))}`)
+  return `From ${formatTime(toIso(timesMs[0]))} to ${formatTime(toIso(timesMs.at(-1)))}. Latest: ${latest.join(', ')}.`
+}
+
+/** The newest first; as many as somebody reads. */
+function Table({ data: { timesMs, series }, label }: { readonly data: ChartData; readonly label: string }) {
+  const places = timesMs
+    .map((_, place) => place)
+    .slice(-72)
+    .toReversed()
+  return (
+    <div class="chart-table" tabIndex={0} role="group" aria-label={label}>
+      <table aria-label={label}>
+        <thead>
+          <tr>
+            <th>Time</th>
+            {series.map((one) => (
+              <th key={one.label} class="number">
+                {one.label}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {places.map((place) => (
+            <tr key={timesMs[place]}>
+              <td>{formatTime(toIso(timesMs[place]))}</td>
+              {series.map((one) => (
+                <td key={one.label} class="number">
+                  {formatValue(one.values[place])}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  )
+}
+
+/** Each series of bars has those below it added, and is drawn before them. */
+function toPlot(kind: ChartProps['kind'], { timesMs, series }: ChartData): uPlot.AlignedData {
+  const times = timesMs.map((ms) => ms / 1_000)
+  if (kind === 'lines') return [times, ...series.map(({ values }) => [...values])]
+  const sums = times.map(() => 0)
+  const stacked = series.map(({ values }) => values.map((value, at) => (sums[at] = (sums[at] ?? 0) + (value ?? 0))))
+  return [times, ...stacked.toReversed()]
+}
+
+/** Colours of the page, as they are when something is drawn: a canvas knows no custom properties. */
+const colourOf = (figure: HTMLElement | null) => (selector: string) => {
+  const element = figure?.querySelector(selector)
+  return element === null || element === undefined ? 'gray' : getComputedStyle(element).color
+}
+
+function toOptions(
+  { paths }: typeof uPlot,
+  kind: ChartProps['kind'],
+  names: string,
+  parent: HTMLElement,
+  colour: (selector: string) => string,
+  onPoint: (index: number | undefined) => void,
+): uPlot.Options {
+  const count = (JSON.parse(names) as readonly string[]).length
+  const axis: uPlot.Axis = {
+    stroke: () => colour('figcaption'),
+    grid: { stroke: () => colour('.plot'), width: 1 },
+    ticks: { stroke: () => colour('.plot'), width: 1 },
+  }
+  const bars = paths.bars?.({ size: [0.7, 48] })
+  const of = (place: number): uPlot.Series => {
+    const index = kind === 'bars' ? count - 1 - place : place
+    const own = () => colour(`.series-${index % COLOURS}`)
+    if (kind === 'bars')
+      return { stroke: own, fill: own, width: 0, points: { show: false }, ...(bars && { paths: bars }) }
+    const dash = DASHES[Math.floor(index / 2) % DASHES.length] ?? []
+    return { stroke: own, width: 2, dash: [...dash], points: { show: false } }
+  }
+  return {
+    width: parent.clientWidth,
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { drag: { x: false, y: false }, points: { show: kind === 'lines' } },
+    scales: { y: { range: (_, __, most) => [0, Math.max(1, most * 1.05)] } },
+    axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => formatCount(tick)) }],
+    series: [{}, ...Array.from({ length: count }, (_, place) => of(place))],
+    hooks: { setCursor: [({ cursor: { idx } }) => onPoint(idx ?? undefined)] },
+  }
+}

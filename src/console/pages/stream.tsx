@@ -1,0 +1,226 @@
+import { useComputed, useSignal } from '@preact/signals'
+import type { ComponentChildren } from 'preact'
+import { useEffect, useMemo } from 'preact/hooks'
+import type { Change } from '../../client/index.ts'
+import { now } from '../clock.ts'
+import { formatCount, formatSpan, formatTime } from '../format.ts'
+import { useKeys } from '../keys.ts'
+import { missed, onChanges, recentChanges } from '../live.ts'
+import { addressOf, filters, go, setFilters } from '../location.ts'
+import { Empty, FilterBar, Problem } from '../parts.tsx'
+import { useResource } from '../resource.ts'
+import { Rows, type Column } from '../rows.tsx'
+import { createSelection } from '../selection.ts'
+import type { Session } from '../session.ts'
+import { createBuffer, merge, toGapBars, toMissedBars, type Entry } from '../stream/buffer.ts'
+import { destinationOf } from '../stream/destination.ts'
+
+/** Gaps before the page was opened that are shown below its changes. */
+const GAPS_MS = 3_600_000
+const MOST_GAPS = 200
+
+const TYPES = [
+  'agents',
+  'agents/status',
+  'agents/call',
+  'agents/stats',
+  'inbound/call',
+  'campaigns',
+  'campaigns/cdr',
+  'campaigns/status',
+  'campaigns/stats',
+  'campaigns/dial_preview',
+  'dialers/status',
+  'parked',
+  'relay',
+  'relay/parked',
+  'relay/alive',
+  'other',
+]
+
+type Held = { readonly entries: readonly Entry[]; readonly sinceMs: number; readonly isByScroll: boolean }
+
+/** Changes as they happen. */
+export function Stream({ session }: { readonly session: Session }) {
+  const buffer = useMemo(createBuffer, [])
+  const cursor = useMemo(createSelection, [])
+  const changes = useSignal<readonly Entry[]>([])
+  const heardGaps = useSignal<readonly Change[]>([])
+  const kinds = useSignal<readonly string[]>(TYPES)
+  const held = useSignal<Held | undefined>(undefined)
+  const news = useSignal(0)
+  const openedMs = useMemo(() => now.peek(), [])
+
+  const { type, reference, campaign } = filters.value
+  useEffect(() => {
+    const take = (all: readonly Change[]) => {
+      const count = buffer.add(all, filters.peek())
+      if (held.peek() !== undefined) news.value += count
+      changes.value = buffer.entries()
+      const gaps = all.filter((change) => change.type === 'relay/gap')
+      if (gaps.length > 0) heardGaps.value = [...heardGaps.peek(), ...gaps].slice(-MOST_GAPS)
+      const other = all.find((change) => !kinds.peek().includes(change.type))
+      if (other !== undefined) kinds.value = [...new Set([...kinds.peek(), ...all.map((change) => change.type)])]
+    }
+    buffer.clear()
+    held.value = undefined
+    heardGaps.value = []
+    take(recentChanges())
+    return onChanges((more) => take(more.changes))
+  }, [type, reference, campaign])
+  const gaps = useResource(
+    (signal) => session.client.gaps({ since: new Date(openedMs - GAPS_MS), limit: MOST_GAPS, signal }),
+    [session],
+    { on: (change) => change.type === 'relay/gap' },
+  )
+
+  const live = useComputed(() =>
+    merge(changes.value, [...toGapBars(gaps.data.value?.items ?? [], heardGaps.value), ...toMissedBars(missed.value)]),
+  )
+  const hold = (isByScroll: boolean) => {
+    held.value = { entries: live.peek(), sinceMs: now.peek(), isByScroll }
+    news.value = 0
+  }
+  const goOn = () => {
+    held.value = undefined
+    news.value = 0
+    document.querySelector('.page-stream .rows')?.scrollTo({ top: 0 })
+  }
+  const toggle = () => (held.peek() === undefined ? hold(false) : goOn())
+  useKeys([{ key: 'p', does: 'pause the stream, and go on', run: toggle }])
+
+  const shown = held.value?.entries ?? live.value
+  return (
+    <>
+      <div class="wall-bar">
+        <FilterBar
+          fields={[
+            {
+              name: 'type',
+              label: 'Type',
+              options: [...new Set([...kinds.value, ...(type === undefined ? [] : [type])])].map((value) => ({
+                value,
+                label: value,
+              })),
+            },
+            { name: 'reference', label: 'Reference', placeholder: 'agent, campaign, entry' },
+            { name: 'campaign', label: 'Campaign' },
+          ]}
+        />
+        <div class="actions">
+          <Holding held={held.value} news={news.value} onToggle={toggle} />
+        </div>
+      </div>
+      {gaps.problem.value !== undefined && gaps.problem.value.code !== 'network' && (
+        <Problem problem={gaps.problem.value} onRetry={gaps.refresh} />
+      )}
+      {shown.length === 0 ? (
+        <Nothing isFiltered={(type ?? reference ?? campaign) !== undefined} />
+      ) : (
+        <Rows
+          label="Changes, newest first"
+          items={shown}
+          idOf={({ id }) => id}
+          columns={COLUMNS}
+          cursor={cursor}
+          bar={toBar}
+          rowClass={({ kind }) => (kind === 'change' ? '' : `stream-bar ${kind}`)}
+          onOpen={open}
+          onTop={(isAtTop) => {
+            if (!isAtTop && held.peek() === undefined) hold(true)
+            else if (isAtTop && held.peek()?.isByScroll === true) goOn()
+          }}
+        />
+      )}
+    </>
+  )
+}
+
+function open(entry: Entry): void {
+  const to = entry.kind === 'change' ? destinationOf(entry.change) : undefined
+  if (to !== undefined) go(to.page, to.filters)
+}
+
+const change =
+  (show: (change: Change) => ComponentChildren): Column<Entry>['cell'] =>
+  (entry) =>
+    entry.kind === 'change' ? show(entry.change) : null
+
+const COLUMNS: readonly Column<Entry>[] = [
+  { title: 'Time', cell: change(({ at }) => <time dateTime={at}>{formatTime(at)}</time>) },
+  { title: 'Type', cell: change(({ type }) => type) },
+  {
+    title: 'Reference',
+    cell: change((own) => {
+      const to = destinationOf(own)
+      return to === undefined ? own.ref : <a href={addressOf(to.page, to.filters)}>{own.ref || to.what}</a>
+    }),
+  },
+  { title: 'Campaign', cell: change(({ campaign_ref: campaign }) => campaign ?? '') },
+  { title: 'State', cell: change(({ state }) => state ?? '') },
+  { title: 'Source', cell: change(({ source }) => source ?? '') },
+  { title: 'Transport', cell: change(({ transport }) => transport ?? '') },
+]
+
+/** What was not heard, as a bar at its place in time. */
+const toBar = (entry: Entry) =>
+  entry.kind === 'change' ? undefined : (
+    <span class="bar-text">
+      <span aria-hidden="true">▨ </span>
+      {describeBar(entry)}
+    </span>
+  )
+
+function describeBar(entry: Exclude<Entry, { kind: 'change' }>): string {
+  if (entry.kind === 'missed') {
+    const { from, to } = entry.missed
+    return `${formatTime(from)} – ${formatTime(to)}: changes of ${formatSpan(Date.parse(to) - Date.parse(from))} were missed, since the console was not connected. All pages show the present state.`
+  }
+  const { gap, cause, source } = entry
+  if (gap === undefined) return `${formatTime(entry.at)}: gap of source ${source ?? 'unknown'} (${cause ?? 'unknown'})`
+  const lost = gap.lost === null ? '' : `, ${formatCount(gap.lost)} notifications discarded`
+  return `${formatTime(gap.from)} – ${formatTime(gap.to)}: gap of ${formatSpan(Date.parse(gap.to) - Date.parse(gap.from))} (${gap.cause}${lost}). Relay ${gap.relay} did not hear Pub/Sub of ${gap.source}: older states are unsure.`
+}
+
+function Holding({
+  held,
+  news,
+  onToggle,
+}: {
+  readonly held: Held | undefined
+  readonly news: number
+  readonly onToggle: () => void
+}) {
+  if (held === undefined)
+    return (
+      <button class="second" onClick={onToggle} aria-keyshortcuts="p">
+        Pause
+      </button>
+    )
+  return (
+    <>
+      <span role="status" class="tag warn">
+        Paused since {formatTime(new Date(held.sinceMs).toISOString())}
+      </span>
+      <button onClick={onToggle} aria-keyshortcuts="p">
+        {news === 0 ? 'Resume' : `${formatCount(news)} new`}
+      </button>
+    </>
+  )
+}
+
+function Nothing({ isFiltered }: { readonly isFiltered: boolean }) {
+  return isFiltered ? (
+    <Empty title="No change matches the filters yet">
+      Changes appear here as they happen; those from before the page was opened are not listed.{' '}
+      <button class="second" onClick={() => setFilters({ type: '', reference: '', campaign: '' })}>
+        Show all changes
+      </button>
+    </Empty>
+  ) : (
+    <Empty title="Nothing has changed since you logged in">
+      Each status, call and CDR of the dialler appears here within a second or two, and each parked entry. If the
+      dialler is running and nothing comes, check on the page Health that a relay is ready.
+    </Empty>
+  )
+}

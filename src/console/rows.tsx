@@ -1,0 +1,214 @@
+import { useSignal, useSignalEffect } from '@preact/signals'
+import type { ComponentChildren } from 'preact'
+import { useEffect, useRef } from 'preact/hooks'
+import { useKeys } from './keys.ts'
+import type { Selection } from './selection.ts'
+
+export type Column<Item> = {
+  readonly title: string
+  readonly cell: (item: Item) => ComponentChildren
+  /** Numbers are aligned at their end. */
+  readonly isNumber?: boolean
+}
+
+export type RowsProps<Item> = {
+  /** What the list is, for a screen reader. */
+  readonly label: string
+  readonly items: readonly Item[]
+  readonly idOf: (item: Item) => string
+  readonly columns: readonly Column<Item>[]
+  /** Lets rows be chosen. Default: they cannot. */
+  readonly selection?: Selection | undefined
+  /** The row that the keyboard is at, where rows cannot be chosen. */
+  readonly cursor?: Selection | undefined
+  readonly onOpen?: ((item: Item) => void) | undefined
+  /** Somebody has scrolled to the end of what was read. */
+  readonly onEnd?: (() => void) | undefined
+  readonly rowClass?: ((item: Item) => string) | undefined
+  /** Takes the place of all cells, for what is no row like the others. */
+  readonly bar?: ((item: Item) => ComponentChildren | undefined) | undefined
+  /** Is told when the list is scrolled away from its beginning, and back. */
+  readonly onTop?: ((isAtTop: boolean) => void) | undefined
+}
+
+/** In px; console.css has the same. */
+const ROW_HEIGHT = 34
+
+/** Rows beyond both ends of the screen, so that scrolling shows no white. */
+const BEYOND = 12
+
+/** A table of which only the rows on the screen are in the document: ten thousand are as fast as ten. */
+export function Rows<Item>({
+  label,
+  items,
+  idOf,
+  columns,
+  selection,
+  cursor = selection,
+  onOpen,
+  onEnd,
+  rowClass,
+  bar,
+  onTop,
+}: RowsProps<Item>) {
+  const frame = useRef<HTMLDivElement>(null)
+  const first = useSignal(0)
+  const visible = useSignal(40)
+  const ids = items.map(idOf)
+  const wasAtTop = useRef(true)
+
+  const measure = () => {
+    const { current } = frame
+    if (current === null) return
+    first.value = Math.max(0, Math.floor(current.scrollTop / ROW_HEIGHT) - BEYOND)
+    visible.value = Math.ceil(current.clientHeight / ROW_HEIGHT) + 2 * BEYOND
+    const isAtTop = current.scrollTop < ROW_HEIGHT / 2
+    if (isAtTop !== wasAtTop.current) onTop?.((wasAtTop.current = isAtTop))
+    if (current.scrollTop + current.clientHeight > current.scrollHeight - 10 * ROW_HEIGHT) onEnd?.()
+  }
+  useEffect(() => {
+    const { current } = frame
+    if (current === null) return undefined
+    const observer = new ResizeObserver(measure)
+    observer.observe(current)
+    return () => observer.disconnect()
+  }, [])
+
+  /** The row that the keyboard has moved to is on the screen, and has the focus. */
+  const moved = useRef(false)
+  useSignalEffect(() => {
+    const id = cursor?.at.value
+    const { current } = frame
+    if (id === undefined || current === null || !moved.current) return
+    moved.current = false
+    const at = ids.indexOf(id)
+    const [top, bottom] = [at * ROW_HEIGHT, (at + 2) * ROW_HEIGHT]
+    if (top < current.scrollTop) current.scrollTop = top
+    else if (bottom > current.scrollTop + current.clientHeight) current.scrollTop = bottom - current.clientHeight
+    measure()
+    requestAnimationFrame(() =>
+      requestAnimationFrame(() =>
+        current.querySelector<HTMLElement>('tr[tabindex="0"]')?.focus({ preventScroll: true }),
+      ),
+    )
+  })
+  const move = (by: number, range: boolean) => {
+    moved.current = true
+    cursor?.move(ids, by, range)
+  }
+  const open = () => {
+    const item = items[ids.indexOf(cursor?.at.peek() ?? '')]
+    if (item !== undefined) onOpen?.(item)
+  }
+  useKeys(
+    cursor === undefined
+      ? []
+      : [
+          { key: 'j', does: 'next row', run: () => move(1, false) },
+          { key: 'k', does: 'row before', run: () => move(-1, false) },
+          ...(onOpen === undefined ? [] : [{ key: 'Enter', does: 'open the row', run: open }]),
+          ...(selection === undefined
+            ? []
+            : [
+                {
+                  key: 'x',
+                  does: 'choose the row',
+                  run: () => {
+                    const id = selection.at.peek()
+                    if (id !== undefined) selection.toggle(ids, id)
+                  },
+                },
+                {
+                  key: 'X',
+                  does: 'choose all rows from the last one',
+                  run: () => {
+                    const id = selection.at.peek()
+                    if (id !== undefined) selection.toggle(ids, id, true)
+                  },
+                },
+                { key: 'J', does: 'choose this row and the next', run: () => move(1, true) },
+                { key: 'K', does: 'choose this row and the one before', run: () => move(-1, true) },
+              ]),
+        ],
+    [items, cursor, selection, onOpen],
+  )
+
+  const start = Math.min(first.value, Math.max(0, items.length - 1))
+  const shown = items.slice(start, start + visible.value)
+  const below = Math.max(0, items.length - start - shown.length)
+  const isAll = selection?.isAll.value === true
+  /** The row that Tab comes to: the one that the keyboard is at, or the first on the screen. */
+  const at = cursor?.at.value
+  const tabbed = shown.some((item) => idOf(item) === at) ? at : shown[0] && idOf(shown[0])
+  return (
+    <div class="rows" ref={frame} onScroll={measure} tabIndex={cursor === undefined ? 0 : undefined}>
+      <table aria-label={label} aria-rowcount={items.length + 1}>
+        <thead>
+          <tr>
+            {selection !== undefined && (
+              <th class="pick">
+                <input
+                  type="checkbox"
+                  aria-label="Choose all rows that were read"
+                  checked={isAll || (ids.length > 0 && ids.every((id) => selection.ids.value.has(id)))}
+                  onChange={({ currentTarget }) => (currentTarget.checked ? selection.choose(ids) : selection.clear())}
+                />
+              </th>
+            )}
+            {columns.map(({ title, isNumber }) => (
+              <th class={isNumber === true ? 'number' : ''}>{title}</th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {start > 0 && <tr aria-hidden="true" style={{ height: `${start * ROW_HEIGHT}px` }} />}
+          {shown.map((item, place) => {
+            const id = idOf(item)
+            const isChosen = isAll || selection?.ids.value.has(id) === true
+            const isAt = at === id
+            const across = bar?.(item)
+            return (
+              <tr
+                key={id}
+                data-id={id}
+                tabIndex={id === tabbed && cursor !== undefined ? 0 : -1}
+                onFocus={({ target, currentTarget }) => {
+                  if (target === currentTarget) cursor?.focus(id)
+                }}
+                aria-rowindex={start + place + 2}
+                class={`${isChosen ? 'chosen ' : ''}${isAt ? 'at ' : ''}${rowClass?.(item) ?? ''}`}
+                onClick={(event) => {
+                  if ((event.target as Element).closest('button, a, input, label') !== null) return
+                  cursor?.focus(id)
+                  if (event.shiftKey) selection?.toggle(ids, id, true)
+                  else onOpen?.(item)
+                }}
+              >
+                {across !== undefined ? (
+                  <td colSpan={columns.length + (selection === undefined ? 0 : 1)}>{across}</td>
+                ) : (
+                  <>
+                    {selection !== undefined && (
+                      <td class="pick">
+                        <input
+                          type="checkbox"
+                          aria-label={`Choose ${id}`}
+                          checked={isChosen}
+                          onClick={({ shiftKey }) => selection.toggle(ids, id, shiftKey)}
+                        />
+                      </td>
+                    )}
+                    {columns.map(({ cell, isNumber }) => (
+                      <td class={isNumber === true ? 'number' : ''}>{cell(item)}</td>
+                    ))}
+                  </>
+                )}
+              </tr>
+            )
+          })}
+          {below > 0 && <tr aria-hidden="true" style={{ height: `${below * ROW_HEIGHT}px` }} />}
+        </tbody>
+      </table>
+    </div>
+  )
+}

@@ -1,0 +1,85 @@
+import type { Change, GapRecord } from '../../client/index.ts'
+import type { Filters } from '../location.ts'
+import type { Missed } from '../live.ts'
+
+/** What the stream shows: changes, and bars where some were not heard. */
+
+export type Entry =
+  | { readonly kind: 'change'; readonly id: string; readonly at: string; readonly change: Change }
+  | {
+      readonly kind: 'gap'
+      readonly id: string
+      readonly at: string
+      readonly cause: string | null
+      readonly source: string | null
+      /** Undefined until it was read. */
+      readonly gap: GapRecord | undefined
+    }
+  | { readonly kind: 'missed'; readonly id: string; readonly at: string; readonly missed: Missed }
+
+/** How many changes are kept. */
+export const MOST_CHANGES = 2_000
+
+export const fits = (change: Change, { type, reference, campaign }: Filters): boolean =>
+  (type === undefined || change.type === type || change.type.startsWith(`${type}/`)) &&
+  (reference === undefined || change.ref === reference) &&
+  (campaign === undefined || change.campaign_ref === campaign || (isOfCampaign(change) && change.ref === campaign))
+
+const isOfCampaign = ({ type }: Change): boolean => type.startsWith('campaigns/')
+
+/** Keeps the latest changes that fit, so that few of a kind do not drown in many. */
+export function createBuffer() {
+  let last = 0
+  let kept: readonly Entry[] = []
+  return {
+    /** The newest first. */
+    entries: () => kept,
+    /** Takes changes, oldest first. Returns how many of them fit. */
+    add: (changes: readonly Change[], filters: Filters): number => {
+      const more = changes
+        .filter((change) => change.type !== 'relay/gap' && fits(change, filters))
+        .map((change): Entry => ({ kind: 'change', id: String(++last), at: change.at, change }))
+      if (more.length > 0) kept = [...more.toReversed(), ...kept].slice(0, MOST_CHANGES)
+      return more.length
+    },
+    clear: () => void (kept = []),
+  }
+}
+
+export type Buffer = ReturnType<typeof createBuffer>
+
+/** Bars of gaps: those that the API has listed, and those of which only a change was heard yet. */
+export function toGapBars(gaps: readonly GapRecord[], heard: readonly Change[]): readonly Entry[] {
+  const listed = new Set(gaps.map((gap) => gap.notification_id))
+  return [
+    ...gaps.map((gap): Entry => {
+      const { notification_id: id, to: at, cause, source } = gap
+      return { kind: 'gap', id: `gap ${id}`, at, cause, source, gap }
+    }),
+    ...heard
+      .filter(({ notification_id: id }) => id !== null && !listed.has(id))
+      .map(({ notification_id: id, at, state, source, ref }): Entry => ({
+        kind: 'gap',
+        id: `gap ${id}`,
+        at,
+        cause: state,
+        source: source ?? ref,
+        gap: undefined,
+      })),
+  ]
+}
+
+export const toMissedBars = (missed: readonly Missed[]): readonly Entry[] =>
+  missed.map((one) => ({ kind: 'missed', id: `missed ${one.from} ${one.to}`, at: one.to, missed: one }))
+
+/** Puts bars at their place in time. Both newest first; the order of changes, in which they were made, stays. */
+export function merge(changes: readonly Entry[], bars: readonly Entry[]): readonly Entry[] {
+  if (bars.length === 0) return changes
+  const merged: Entry[] = []
+  const waiting = bars.toSorted((a, b) => (a.at < b.at ? 1 : -1))
+  for (const change of changes) {
+    while (waiting[0] !== undefined && waiting[0].at >= change.at) merged.push(...waiting.splice(0, 1))
+    merged.push(change)
+  }
+  return [...merged, ...waiting]
+}

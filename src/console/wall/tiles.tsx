@@ -1,0 +1,147 @@
+import { useSignal } from '@preact/signals'
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
+import { useKeys } from '../keys.ts'
+import type { WallModel } from './model.ts'
+import type { Shown } from './shown.ts'
+import { Tile } from './tile.tsx'
+
+/** The size of a tile, in em of the grid: larger type has larger tiles. console.css has the same. */
+const [WIDTH_EM, HEIGHT_EM, GAP_EM] = [11.5, 3.7, 0.4]
+
+/** Rows beyond both ends of the screen, so that scrolling shows no white. */
+const BEYOND = 3
+
+type View = {
+  readonly columns: number
+  /** In px, with the gap. */
+  readonly rowHeight: number
+  readonly first: number
+  readonly rows: number
+}
+
+/** Agents, of which only those on the screen are in the document: two thousand are as fast as fifty. */
+export function Tiles({
+  model,
+  shown,
+  onOpen,
+}: {
+  readonly model: WallModel
+  readonly shown: Shown
+  readonly onOpen: (ref: string) => void
+}) {
+  const grid = useRef<HTMLUListElement>(null)
+  const view = useSignal<View>({ columns: 1, rowHeight: 60, first: 0, rows: 20 })
+  const at = useSignal<string | undefined>(undefined)
+  const refs = shown.refs.value
+  const { columns, rowHeight, first, rows } = view.value
+  const allRows = Math.ceil(refs.length / columns)
+
+  const measure = () => {
+    const { current } = grid
+    const page = current?.closest('main')
+    if (current === null || page === null || page === undefined) return
+    const em = Number.parseFloat(getComputedStyle(current).fontSize)
+    const height = (HEIGHT_EM + GAP_EM) * em
+    const above = page.getBoundingClientRect().top - current.getBoundingClientRect().top
+    const next = {
+      columns: Math.max(1, Math.floor((current.clientWidth + GAP_EM * em) / ((WIDTH_EM + GAP_EM) * em))),
+      rowHeight: height,
+      first: Math.max(0, Math.floor(above / height) - BEYOND),
+      rows: Math.ceil(page.clientHeight / height) + 2 * BEYOND,
+    }
+    const now = view.peek()
+    if (Object.keys(next).some((key) => next[key as keyof View] !== now[key as keyof View])) view.value = next
+  }
+  useLayoutEffect(measure, [])
+  useEffect(() => {
+    const { current } = grid
+    const page = current?.closest('main')
+    if (current === null || page === null || page === undefined) return undefined
+    // What is above moves the grid when it grows.
+    const observer = new ResizeObserver(measure)
+    for (const element of [page, ...page.children, current]) observer.observe(element)
+    page.addEventListener('scroll', measure, { passive: true })
+    return () => {
+      observer.disconnect()
+      page.removeEventListener('scroll', measure)
+    }
+  }, [])
+
+  const start = Math.min(first, Math.max(0, allRows - 1)) * columns
+  const visible = refs.slice(start, start + rows * columns)
+  const atRef = at.value !== undefined && visible.includes(at.value) ? at.value : visible[0]
+  const atNow = useRef(atRef)
+  atNow.current = atRef
+
+  const move = (by: number) => {
+    const all = shown.refs.peek()
+    const from = all.indexOf(at.peek() ?? '')
+    const isThere = from !== -1 && document.activeElement?.closest('.tiles') === grid.current
+    const to = isThere ? Math.min(all.length - 1, Math.max(0, from + by)) : all.indexOf(atNow.current ?? '')
+    const [ref, { current }] = [all[to], grid]
+    const page = current?.closest('main')
+    if (ref === undefined || current === null || page === null || page === undefined) return
+    at.value = ref
+    const top = current.getBoundingClientRect().top + Math.floor(to / view.peek().columns) * view.peek().rowHeight
+    const { top: upper, bottom: lower } = page.getBoundingClientRect()
+    if (top < upper) page.scrollTop += top - upper
+    else if (top + view.peek().rowHeight > lower) page.scrollTop += top + view.peek().rowHeight - lower
+    measure()
+    // The tile may come into the document only now.
+    requestAnimationFrame(() =>
+      requestAnimationFrame(() =>
+        current.querySelector<HTMLElement>('button[tabindex="0"]')?.focus({ preventScroll: true }),
+      ),
+    )
+  }
+  const onArrow = (event: KeyboardEvent) => {
+    const by = {
+      ArrowRight: 1,
+      ArrowLeft: -1,
+      ArrowDown: columns,
+      ArrowUp: -columns,
+      Home: -refs.length,
+      End: refs.length,
+    }[event.key]
+    if (by === undefined) return
+    event.preventDefault()
+    move(by)
+  }
+  useKeys([
+    { key: 'j', does: 'next agent; the arrow keys move between agents too', run: () => move(1) },
+    { key: 'k', does: 'agent before', run: () => move(-1) },
+  ])
+
+  return (
+    <ul
+      ref={grid}
+      class="tiles"
+      aria-label="Agents"
+      style={{
+        height: `${allRows * rowHeight}px`,
+        paddingTop: `${(start / columns) * rowHeight}px`,
+        gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))`,
+      }}
+      onKeyDown={onArrow}
+      onFocusIn={({ target }) => {
+        const ref = (target as Element).closest<HTMLElement>('[data-ref]')?.dataset['ref']
+        if (ref !== undefined) at.value = ref
+      }}
+    >
+      {visible.map((ref, index) => {
+        const agent = model.agentOf(ref)
+        return agent === undefined ? null : (
+          <Tile
+            key={ref}
+            agent={agent}
+            nowMs={model.nowMs}
+            isAt={ref === atRef}
+            place={start + index}
+            of={refs.length}
+            onOpen={onOpen}
+          />
+        )
+      })}
+    </ul>
+  )
+}
