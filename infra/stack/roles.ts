@@ -3,6 +3,7 @@ import {
   API,
   arnOf,
   COMMANDS,
+  EVENTS,
   functionName,
   logicalName,
   ownArn,
@@ -52,7 +53,9 @@ export function createRoles(options: StackOptions): Resources {
       ),
     ]),
   ]
-  return Object.fromEntries([...ofRoutes, ofApi])
+  // It reads the read model, and nothing else.
+  const ofEvents: [string, Resource] = [roleName('Events'), role(common(options, prefix + EVENTS, PARAMETER_VARIABLES))]
+  return Object.fromEntries([...ofRoutes, ofApi, ...(options.events === undefined ? [] : [ofEvents])])
 }
 
 /** What the adapter uses of a function's queue, besides Lambda's own pollers. */

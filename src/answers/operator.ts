@@ -165,7 +165,12 @@ export const Config = v.pipe(
       v.picklist(['read', 'masked', 'operate']),
       v.description('What the token may do: `operate` may write.'),
     ),
-    events: v.pipe(v.boolean(), v.description('`GET /events` streams changes; if false, poll `GET /changes`.')),
+    events: v.pipe(
+      v.nullable(v.string()),
+      v.description(
+        'Where changes are streamed: `/events` of this API, or an absolute URL that takes the same token; null: poll `GET /changes`.',
+      ),
+    ),
     replays: v.pipe(v.boolean(), v.description('`POST /replays` can send parked notifications again.')),
   }),
   v.metadata({ ref: 'Config' }),

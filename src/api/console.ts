@@ -52,12 +52,10 @@ const policy = (connect: readonly string[]): string =>
 export function createConsole(
   { table, read, connect = [], exchangeCode }: ConsoleOptions,
   origins: readonly string[] = [],
-): Hono<ApiEnv> {
-  const app = new Hono<ApiEnv>()
-  // A request with a fault is none for `/`, which an event without a path becomes: it gets its answer behind the token.
-  app.get('/', async (c, next) =>
-    (c.env as ApiEnv['Bindings'] | undefined)?.fault === undefined ? toConsole(c) : next(),
-  )
+): Hono {
+  const app = new Hono()
+  // What is no proper request is answered like everywhere, once it is known who sent it.
+  app.get('/', (c, next) => ((c.env as ApiEnv['Bindings'] | undefined)?.fault === undefined ? toConsole(c) : next()))
   app.use('/console/*', secure(connect))
   app.use('/console/*', etag({ weak: true, retainedHeaders: KEPT_AT_304 }))
   if (exchangeCode !== undefined) app.route('/console/login', createLogin(exchangeCode, origins))

@@ -39,6 +39,10 @@ export type ApiOptions = {
   readonly queues?: ReadQueues
   /** The operators' console, served at `/console/`. Default: none. */
   readonly console?: ConsoleOptions
+  /** Where else changes are streamed, with the same tokens: an absolute URL, which `GET /config` passes on. Default: `/events` of this API, if it streams. */
+  readonly eventsUrl?: string
+  /** `events`: everything but `GET /events` is answered with 404, as for a function that only streams. Default: the whole API. */
+  readonly only?: 'events'
   /** Which calls count as abandoned. Default: CDRs without an extension that ended with `hungup` or `callee_hungup`, of those and the answered ones; 3 % at most. */
   readonly abandoned?: Partial<AbandonRule>
   /** Unix ms. Default `Date.now`. */
@@ -68,6 +72,8 @@ export function createApi({
   events: eventsOptions,
   queues: readQueues,
   console: consoleOptions,
+  eventsUrl = eventsOptions && EVENTS_PATH,
+  only,
   abandoned,
   now = Date.now,
   log = logToConsole,
@@ -80,10 +86,12 @@ export function createApi({
 
   const origins = parseOrigins(corsOrigin)
   if (origins.length > 0) app.use(allowOrigins(origins))
+  if (only === 'events') app.use(refuseOtherPaths)
   app.route('/health', health(read, now))
   if (consoleOptions !== undefined) {
     app.use('/console/*', refuseFaults)
-    app.route('/', createConsole(consoleOptions, origins))
+    const connect = [...(consoleOptions.connect ?? []), ...originOf(eventsUrl)]
+    app.route('/', createConsole({ ...consoleOptions, connect }, origins))
   }
 
   app.use(requireToken({ token, tokens }))
@@ -91,7 +99,7 @@ export function createApi({
   app.use(refuseForeignWrites(origins))
   app.use(methodNotAllowed({ app, onMethodNotAllowed: (_, methods) => notAllowed(methods) }))
   // It goes on for minutes: neither an ETag nor a copy can be made of it.
-  app.route('/events', events(read, eventsOptions, now))
+  app.route(EVENTS_PATH, events(read, eventsOptions, now))
   app.use(etag({ weak: true, retainedHeaders: KEPT_AT_304 }))
   app.use(async (c, next) => {
     await next()
@@ -103,7 +111,7 @@ export function createApi({
   app.route('/campaigns', campaigns(read))
   app.route('/cdrs', cdrs(read))
   app.route('/changes', changes(read))
-  app.route('/config', config({ events: eventsOptions !== undefined, replays: replay !== undefined }))
+  app.route('/config', config({ events: eventsUrl ?? null, replays: replay !== undefined }))
   app.route('/dialers', dialers(read))
   app.route('/gaps', gaps(read))
   app.route('/kinds', kinds(read))
@@ -117,6 +125,18 @@ export function createApi({
   app.get('/openapi.json', ...openApi(app))
   return app
 }
+
+const EVENTS_PATH = '/events'
+
+/** Endpoints that are added to the app later are refused too. */
+const refuseOtherPaths: MiddlewareHandler = async (c, next) => {
+  if (c.req.path !== EVENTS_PATH)
+    throw problem('not-found', `The path ${c.req.path} does not exist; only ${EVENTS_PATH} does here.`)
+  await next()
+}
+
+/** The origin of an address on another one; none of a path. */
+const originOf = (url = ''): readonly string[] => (URL.canParse(url) ? [new URL(url).origin] : [])
 
 const hasBody = (headers: Headers): boolean =>
   headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) !== 0

@@ -30,6 +30,8 @@ export type Query = Readonly<Record<string, Value>>
 
 export type Call = {
   readonly path: string
+  /** An absolute URL in place of the path. The token goes there: only for one that the API itself has named. */
+  readonly at?: string | undefined
   readonly query?: Query | undefined
   readonly headers?: Readonly<Record<string, string>>
   /** Sent as JSON. */
@@ -56,6 +58,8 @@ export type Requests = {
   /** The same, and tries again while the API is away. */
   readonly ask: <Answer>(call: Call, options?: CallOptions) => Promise<Answer>
   readonly backoffMs: (failures: number) => number
+  /** Where the API is: without a slash at its end. */
+  readonly address: string
 }
 
 export function createRequests(options: RequestOptions): Requests {
@@ -71,13 +75,13 @@ export function createRequests(options: RequestOptions): Requests {
   }
 
   async function open(
-    { path, query, headers, body, method, isRead = method === undefined }: Call,
+    { path, at, query, headers, body, method, isRead = method === undefined }: Call,
     limit: TimeLimit,
   ): Promise<Response> {
     const bearer = await readToken()
     const parameters = isRead && masked === true ? { ...query, masked } : query
     const response = await limit.guard(() =>
-      send(`${address}${path}${formatQuery(parameters)}`, {
+      send(`${at ?? address + path}${formatQuery(parameters)}`, {
         method: method ?? 'GET',
         headers: {
           ...(bearer === '' ? {} : { authorization: `Bearer ${bearer}` }),
@@ -125,7 +129,7 @@ export function createRequests(options: RequestOptions): Requests {
       }
     }
   }
-  return { open, askOnce, ask, backoffMs }
+  return { open, askOnce, ask, backoffMs, address }
 }
 
 /** Exponential, with full jitter. Source: https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/ */

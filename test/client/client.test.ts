@@ -85,14 +85,14 @@ it('each address and each parameter of the API has a method that sends it', asyn
   await ignoreMissing(client.kind('agents', 'break', '1002'))
   await client.other(paging)
   expect((await client.wall()).agents).toEqual([])
-  expect(await client.config()).toEqual({ name: 'jane', role: 'operate', events: true, replays: true })
+  expect(await client.config()).toEqual({ name: 'jane', role: 'operate', events: '/events', replays: true })
   expect(await client.health()).toEqual({ status: 'ok', store: 'ok' })
   const { cursor } = await client.changesPage()
   await client.changesPage({ after: cursor, type: 'agents', reference: '1002' })
   for await (const _ of client.changes({ type: 'agents', reference: '1002' })) break
 
   const filter = { source: 'main', route: 'agents-status', reason: '422', reference: '1002' }
-  const more = { notification: 'n', status: 422, since: new Date(BASE_MS), until: new Date() }
+  const more = { notification: 'n', cause: 'c', status: 422, since: new Date(BASE_MS), until: new Date() }
   await client.parked({ from: 'functions', counts: true, ...filter, ...more, ...paging })
   await client.parkedGroups({ from: 'functions', ...filter, ...more })
   expect((await client.parkedEntry(first)).content).toMatchObject({ masked: true })
@@ -103,7 +103,7 @@ it('each address and each parameter of the API has a method that sends it', asyn
   const again = await client.startReplay({ cdrs: { ...moments, campaign: '7' }, route: 'campaigns-cdr' })
   expect(again.cdrs).toMatchObject({ route: 'campaigns-cdr', campaign: '7' })
   expect((await client.replays(paging)).items).toHaveLength(2)
-  expect(await client.replayDetail(replay.id, paging)).toMatchObject({ id: replay.id })
+  expect(await client.replayDetail(replay.id, { ...paging, outcome: 'waiting' })).toMatchObject({ id: replay.id })
   expect(await client.stopReplay(replay.id)).toMatchObject({ state: 'stopped' })
   expect(await client.deleteParked({ ids: [second] })).toMatchObject({ moved: 1, skipped: 0, more: false })
   expect((await client.bin(paging)).items).toMatchObject([{ id: second, deleted_by: 'jane' }])

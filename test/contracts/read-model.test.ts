@@ -99,10 +99,10 @@ const OF_REPLAYS = {
     'audit',
     'bin',
     'cdrMessages',
-    'expiring',
     'findCdrs',
     'findParked',
     'parked',
+    'parkedCounts',
     'parkedEntry',
     'parkedGroups',
     'parkedMessages',
@@ -608,7 +608,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     expect(await read.parkedGroups({ reference: '1002' })).toMatchObject({ groups: [groups[1]], matching: 1 })
     expect(await read.parkedGroups({ notification: 'main/p/1/2' })).toMatchObject({ groups: [], matching: 0 })
 
-    expect(await read.expiring(30 * 24 * 3_600_000)).toBe(0)
+    expect(await read.parkedCounts(30 * 24 * 3_600_000)).toEqual({ parked: 2, expiring: 0 })
 
     // Deleted, and taken out of the bin, byte for byte.
     const before = await read.parkedMessages([id, other])

@@ -16,22 +16,40 @@ export async function readParked(options: ReadOptions, filter: ParkedFilter = {}
     readRecords: (found) => readRecords(options, found),
     fits: (record) => fits(record, filter),
   })
-  return { ...page, ...(await countParked(options, since, '+inf')) }
+  return { ...page, ...(await countParked(options, since)) }
 }
 
-async function countParked({ upstash, prefix }: ReadOptions, fromMs: number, toMs: number | '+inf') {
-  const [all, relay] = await upstash.readAll(
-    ['parked', 'parked_of_relay'].map((name) => ['ZCOUNT', prefix + name, String(fromMs), String(toMs)]),
-  )
+type ParkedList = 'parked' | 'parked_of_relay'
+
+const countOf = ({ prefix }: ReadOptions, name: ParkedList, fromMs: number, toMs: number | '+inf') => [
+  'ZCOUNT',
+  prefix + name,
+  String(fromMs),
+  String(toMs),
+]
+
+async function countParked(options: ReadOptions, fromMs: number) {
+  const [all, relay] = await options.upstash.readAll([
+    countOf(options, 'parked', fromMs, '+inf'),
+    countOf(options, 'parked_of_relay', fromMs, '+inf'),
+  ])
   return { relay: { total: Number(relay) }, functions: { total: Number(all) - Number(relay) } }
 }
 
-/** How many entries of functions are removed within so many ms, unless they are sent again. */
-export async function countExpiring(options: ReadOptions, withinMs: number): Promise<number> {
+/** How many entries are parked by functions and relays, and how many of functions are removed within so many ms unless they are sent again. */
+export async function readParkedCounts(
+  options: ReadOptions,
+  withinMs: number,
+): Promise<{ readonly parked: number; readonly expiring: number }> {
   const since = keptSince(options, 'parked')
   // Where entries are kept for days only, those of the first half are not about to be removed.
-  const ms = Math.min(withinMs, options.expiries.parked * 500)
-  return (await countParked(options, since, since + ms)).functions.total
+  const until = since + Math.min(withinMs, options.expiries.parked * 500)
+  const [parked, all, relay] = await options.upstash.readAll([
+    countOf(options, 'parked', since, '+inf'),
+    countOf(options, 'parked', since, until),
+    countOf(options, 'parked_of_relay', since, until),
+  ])
+  return { parked: Number(parked), expiring: Number(all) - Number(relay) }
 }
 
 /** The ids of entries that fit, oldest first, behind a place (`''`: from the oldest on), and the place to go on from: null when there are no more. */

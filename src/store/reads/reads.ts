@@ -16,10 +16,10 @@ import { readChanges } from './changes.ts'
 import { readGaps, readOther, readRelays } from './operator.ts'
 import { findOfRelay, planReplay, readParkedGroups } from './causes.ts'
 import {
-  countExpiring,
   findParked,
   readBin,
   readParked,
+  readParkedCounts,
   readParkedEntry,
   readParkedMessages,
   readPlacesOf,
@@ -71,8 +71,8 @@ export function createReads(options: ReadOptions) {
     replayPlan: (asked: Parameters<typeof planReplay>[1]) => planReplay(options, asked),
     /** By cause and by route, of the newest 20,000. */
     parkedGroups: (filter?: ParkedQuery) => readParkedGroups(options, filter),
-    /** How many entries of functions are removed within so many ms. */
-    expiring: (withinMs: number) => countExpiring(options, withinMs),
+    /** How many entries there are, and how many of functions are removed within so many ms. */
+    parkedCounts: (withinMs: number) => readParkedCounts(options, withinMs),
     /** Whether these entries are parked, in the bin, or neither. */
     placesOf: (ids: readonly string[]) => readPlacesOf(options, ids),
     /** What was deleted, the latest first. */
