@@ -10,8 +10,8 @@ import { usePages } from '../resource.ts'
 import { Rows, type Column } from '../rows.tsx'
 import { createSelection, type Selection } from '../selection.ts'
 import { mayOperate, type Session } from '../session.ts'
-import { Left } from './parked-causes.tsx'
-import { isParked } from './parked-filter.ts'
+import { Left } from '../parked/causes.tsx'
+import { isParked } from '../parked/parked-filter.ts'
 
 /** Ids that one request takes. */
 const MAX_IDS = 1_000

@@ -8,9 +8,9 @@ import { usePages } from '../resource.ts'
 import { Rows, type Column } from '../rows.tsx'
 import { createSelection } from '../selection.ts'
 import type { Session } from '../session.ts'
-import { describeReplay, isParked } from './parked-filter.ts'
-import { ReplayDetails } from './replay-details.tsx'
-import { Progress, RESTING_MS, RUNNING_MS, State } from './replay-state.tsx'
+import { describeReplay, isParked } from '../parked/parked-filter.ts'
+import { ReplayDetails } from '../replays/replay-details.tsx'
+import { Progress, RESTING_MS, RUNNING_MS, State } from '../replays/replay-state.tsx'
 
 export function Replays({ session }: { readonly session: Session }) {
   const { id } = filters.value

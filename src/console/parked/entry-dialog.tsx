@@ -6,8 +6,8 @@ import { Loaded } from '../parts.tsx'
 import { useResource } from '../resource.ts'
 import { mayOperate, type Session } from '../session.ts'
 import type { Chosen } from './chosen.ts'
-import { Left, RelayTag } from './parked-causes.tsx'
-import { ParkedContent } from './parked-content.tsx'
+import { Left, RelayTag } from './causes.tsx'
+import { ParkedContent } from './content.tsx'
 
 export type ParkedEntryProps = {
   readonly session: Session

@@ -64,7 +64,7 @@ export function describeReplay({ filter, cdrs, relay }: Replay): string {
       ['of agent', cdrs.agent],
       ['that ended with', cdrs.end_reason],
       ['dialled since', cdrs.from && formatTime(cdrs.from)],
-      ['until', cdrs.to && formatTime(cdrs.to)],
+      [cdrs.from === undefined ? 'dialled until' : 'until', cdrs.to && formatTime(cdrs.to)],
     ])
   if (filter === null) return relay > 0 ? 'Chosen messages, some of the relay' : 'Chosen messages'
   return inWords(filter.from === 'relay' ? 'Messages of the relay' : 'All messages', [
@@ -76,7 +76,7 @@ export function describeReplay({ filter, cdrs, relay }: Replay): string {
     ['with the reference', filter.reference],
     ['of notification', filter.notification],
     ['parked since', filter.since && formatTime(filter.since)],
-    ['until', filter.until && formatTime(filter.until)],
+    [filter.since === undefined ? 'parked until' : 'until', filter.until && formatTime(filter.until)],
   ])
 }
 

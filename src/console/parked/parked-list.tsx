@@ -9,7 +9,7 @@ import { Rows, type Column } from '../rows.tsx'
 import type { Selection } from '../selection.ts'
 import { mayOperate, type Session } from '../session.ts'
 import type { Chosen } from './chosen.ts'
-import { Left, RelayTag } from './parked-causes.tsx'
+import { Left, RelayTag } from './causes.tsx'
 import { isFiltered, isParked } from './parked-filter.ts'
 
 export type ParkedListProps = {

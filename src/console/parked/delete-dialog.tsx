@@ -6,7 +6,7 @@ import { addressOf } from '../location.ts'
 import { Problem } from '../parts.tsx'
 import { doSoon } from '../pending.tsx'
 import { countOf, deleteParts, type Part } from './chosen.ts'
-import { usePlan, type ChosenDialogProps } from './replay-dialog.tsx'
+import { usePlan, type ChosenDialogProps } from '../replays/replay-dialog.tsx'
 
 /** What has to be written before something is deleted for ever. */
 const WORD = 'delete'
@@ -46,14 +46,16 @@ export function DeleteDialog({ session: { client }, chosen, onStart, onClose }: 
   }
   return (
     <Dialog key="functions" title={`Delete ${formatNumberOf(sum.total, 'message')}?`} onClose={onClose}>
-      <p>Moved to the bin for seven days, unless ENIGMA_BIN_DAYS says otherwise. They can be restored until then.</p>
+      <p>
+        Moved to the bin for seven days (<code>ENIGMA_BIN_DAYS</code>). They can be restored until then.
+      </p>
       {sum.skipped > 0 && (
         <p>{formatNumberOf(sum.skipped, 'message')} will stay: already gone, or being sent by a replay.</p>
       )}
       {sum.relay > 0 && (
         <p>
-          {formatNumberOf(sum.relay, 'more message')} {sum.relay === 1 ? 'is an entry' : 'are entries'} of the relay,
-          which has no bin. The next question is about them.
+          {formatNumberOf(sum.relay, 'more message')} {sum.relay === 1 ? 'is' : 'are'} of the relay, which has no bin.
+          The next question is about {sum.relay === 1 ? 'it' : 'them'}.
         </p>
       )}
       {!sum.complete && <p>Only the newest 20,000 were counted: there are more, and they are deleted too.</p>}

@@ -7,7 +7,7 @@ import { addressOf, go, page } from '../location.ts'
 import { Problem } from '../parts.tsx'
 import { doSoon, type Said } from '../pending.tsx'
 import type { Session } from '../session.ts'
-import { countOf, findOldest, planChosen, startReplays, type Chosen, type Planned } from './chosen.ts'
+import { countOf, findOldest, planChosen, startReplays, type Chosen, type Planned } from '../parked/chosen.ts'
 
 const DEFAULT_RATE = 50
 const MAX_RATE = 1_000
@@ -67,7 +67,7 @@ export function ReplayDialog({ session: { client }, chosen, onStart, onClose }: 
           replayAll()
         }}
       >
-        <Figures sum={sum} parts={parts.length} />
+        <Figures sum={sum} jobs={parts.filter(({ from }) => from === 'functions').length} />
         {sum.total > 0 && (
           <label>
             <span>Messages a second, at most</span>
@@ -114,7 +114,7 @@ export function usePlan(client: Client, chosen: Chosen) {
   return { planned: planned.value, problem: problem.value }
 }
 
-function Figures({ sum, parts }: { readonly sum: ReplayPlan; readonly parts: number }) {
+function Figures({ sum, jobs }: { readonly sum: ReplayPlan; readonly jobs: number }) {
   const routes = Object.entries(sum.routes)
   const are = (count: number, one: string, many: string) => `${formatCount(count)} ${count === 1 ? one : many}`
   const sentences = [
@@ -127,7 +127,7 @@ function Figures({ sum, parts }: { readonly sum: ReplayPlan; readonly parts: num
       `${are(sum.relay, 'is an entry of the relay, which sends it itself', 'are entries of the relay, which sends them itself')}.`,
     sum.skipped > 0 && `${formatCount(sum.skipped)} more will be skipped: gone, or being sent by another replay.`,
     !sum.complete && 'Only the newest 20,000 were counted: there are more, and they are sent too.',
-    parts > 1 && `This takes ${parts} replays, which share the rate.`,
+    jobs > 1 && `This takes ${jobs} replays, which share the rate.`,
   ].filter((sentence) => typeof sentence === 'string')
   return (
     <>
