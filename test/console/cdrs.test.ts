@@ -158,6 +158,12 @@ test('an export has every CDR that matches, masked unless it is asked for, and n
   expect(all).toHaveLength(1 + 621 + 1)
   expect(all.join('')).not.toContain(NUMBER)
   await page.getByText('500 or more CDRs').waitFor()
+  // At the top, it would appear by itself.
+  await page.locator('.rows').hover()
+  await page.mouse.wheel(0, 2_000)
+  await expect
+    .poll(() => page.locator('.rows').evaluate('document.querySelector(".rows").scrollTop'))
+    .toBeGreaterThan(0)
   await commit(tried(701, { ref: '9' }))
   await page.getByRole('button', { name: '1 new CDR: show' }).click()
   await expect.poll(() => rowsOf(page).first().innerText()).toMatch(/\s9\s+1002/)

@@ -482,8 +482,8 @@ test('the function of replays may send to every queue and empty every dead-lette
   ])
   expect(rightsOf('AgentsCallRole')).toEqual([[own, 1, false]])
   expect(rightsOf('ApiRole')).toEqual([
-    [['sqs:SendMessage'], 2, false],
     [['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], 2 * ROUTES.all.length + 1, true],
+    [['sqs:SendMessage'], 2, false],
   ])
 })
 
