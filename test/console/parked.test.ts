@@ -67,6 +67,14 @@ test(
         { timeout: 30_000 },
       )
       .toBe('3001')
+    // More ids than one request takes.
+    await page.getByLabel('Choose all rows that were read').check()
+    await page.getByText('3,000 chosen').waitFor()
+    await page.keyboard.press('r')
+    await page.getByRole('heading', { name: 'Replay 3,000 messages?' }).waitFor()
+    await page.getByText('This takes 3 replays, which share the rate.').waitFor()
+    await page.keyboard.press('Escape')
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
     // A cause finds its messages, and nothing else.
     await button(page, 'Causes').click()
     await page.getByText('500: no row with id #').click()
