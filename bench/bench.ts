@@ -3,6 +3,7 @@ import { createShutdown, withReleasers } from '../src/runtime/index.ts'
 import { HELP, readArguments, type BenchOptions } from './arguments.ts'
 import { measureCapacity } from './capacity.ts'
 import { measureColdStarts } from './cold-start.ts'
+import { measureConsole } from './console.ts'
 import { measureDrain } from './drain.ts'
 import { measureIdle } from './idle.ts'
 import { measureOutage } from './outage.ts'
@@ -11,6 +12,7 @@ import { measurePubsub, type Load } from './pubsub.ts'
 import {
   formatCapacity,
   formatCold,
+  formatConsole,
   formatDrain,
   formatIdle,
   formatOutage,
@@ -44,13 +46,13 @@ function readOptions(): BenchOptions | undefined {
 
 const options = readOptions()
 if (options === undefined) process.exit()
-const { smoke, only, counts, loads, rounds, seconds, agents, cdrs } = options
+const { smoke, only, counts, loads, rounds, seconds, agents, minutes, cdrs } = options
 
 const shutdown = createShutdown(process)
 const { signal } = shutdown
-const results: Results = { drain: [], pubsub: [], idle: [], outage: [], cold: [], price: [], capacity: [] }
+const results: Results = { drain: [], pubsub: [], idle: [], outage: [], cold: [], price: [], capacity: [], console: [] }
 
-const isOfFunctions = only === 'cold' || only === 'price' || only === 'capacity'
+const isOfFunctions = only === 'cold' || only === 'price' || only === 'capacity' || only === 'console'
 const relays = only === 'baseline' || isOfFunctions ? [] : await createRelays(options.relays)
 const peers = [...relays, ...(options.bento === undefined || only === 'baseline' ? [] : [createBento(options.bento)])]
 const floors = only === 'baseline' ? [] : [FLOOR]
@@ -108,6 +110,12 @@ async function capacity(): Promise<void> {
   console.log(`\n${results.capacity.map(formatCapacity).join('\n')}`)
 }
 
+async function showConsole(): Promise<void> {
+  const measured = await withReleasers((release) => measureConsole(release, signal, { agents, minutes }))
+  results.console.push(measured)
+  console.log(`\n${formatConsole(measured)}`)
+}
+
 /** Finds what the relay lost or sent out of order; other subjects promise neither. */
 function findFaults(): string[] {
   const named = [
@@ -136,6 +144,7 @@ try {
   // They load the functions, which take their environment once.
   if (only === 'price') await price()
   if (only === 'capacity') await capacity()
+  if (only === 'console') await showConsole()
   // A smoke run is too short to tell how fast anything is.
   if (!smoke && only !== 'baseline') {
     if (needsReference(results)) await pubsub([REFERENCE], [FLOOR])

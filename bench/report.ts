@@ -1,6 +1,7 @@
 import { formatBill } from './bill.ts'
 import type { CapacityFigures } from './capacity.ts'
 import type { ColdStart } from './cold-start.ts'
+import type { ConsoleFigures } from './console.ts'
 import type { DrainFigures } from './drain.ts'
 import type { IdleFigures } from './idle.ts'
 import type { OutageFigures } from './outage.ts'
@@ -109,6 +110,30 @@ export function formatCapacity({ cdrs, perSecond, usedMb, cpuMs, waitedMs, ...cl
   const scripts = ['script ms: average', 'p99', 'p99.9', 'slowest', 'CPU ms each']
   const head = ['CDRs before', 'per second', ...scripts, 'waited for a CPU, ms in all', 'MB']
   return `The functions into one database, asked for 2,000 a second\n${formatTable(head, [row])}`
+}
+
+export function formatConsole({ agents, pages }: ConsoleFigures): string {
+  const head = [
+    '',
+    'seconds',
+    'changes per second',
+    'tasks of 50 ms or more',
+    'longest ms',
+    'heap MB: start',
+    'middle',
+    'end',
+    'elements',
+  ]
+  const rows = pages.map(({ page, seconds, changesPerSecond, longTasks, longestMs, heapMb, elements }) => [
+    page,
+    thousands(seconds),
+    thousands(changesPerSecond),
+    thousands(longTasks),
+    longTasks === 0 ? 'below 50' : thousands(longestMs),
+    ...heapMb.map((mb) => mb.toFixed(1)),
+    thousands(elements),
+  ])
+  return `The console in a browser, ${thousands(agents)} agents\n${formatTable(head, rows)}`
 }
 
 export function formatPrice({ kinds, centre, agentsPage, cdrBytes, bill }: Price): string {

@@ -1,5 +1,6 @@
 import type { CapacityFigures } from './capacity.ts'
 import type { ColdStart } from './cold-start.ts'
+import type { ConsoleFigures } from './console.ts'
 import type { DrainFigures } from './drain.ts'
 import type { IdleFigures } from './idle.ts'
 import type { OutageFigures } from './outage.ts'
@@ -21,6 +22,7 @@ export type Results = {
   readonly cold: ColdStart[]
   readonly price: Price[]
   readonly capacity: CapacityFigures[]
+  readonly console: ConsoleFigures[]
 }
 
 /** Of these the worst round counts, not the median. */
