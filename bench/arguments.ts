@@ -2,7 +2,19 @@ import { accessSync, constants } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { Load } from './pubsub.ts'
 
-const PARTS = ['drain', 'pubsub', 'calls', 'idle', 'outage', 'baseline', 'cold', 'price', 'capacity'] as const
+const PARTS = [
+  'drain',
+  'pubsub',
+  'calls',
+  'idle',
+  'outage',
+  'baseline',
+  'cold',
+  'price',
+  'capacity',
+  'wall',
+  'replay',
+] as const
 
 export type BenchOptions = {
   readonly smoke: boolean

@@ -5,7 +5,9 @@ import type { IdleFigures } from './idle.ts'
 import type { OutageFigures } from './outage.ts'
 import type { Price } from './price.ts'
 import type { Load, PubsubFigures } from './pubsub.ts'
+import type { ReplayFigures } from './replay.ts'
 import type { Subject } from './subject.ts'
+import type { WallFigures } from './wall.ts'
 
 /** What one subject showed in all rounds together. */
 export type Result<Figures> = { readonly subject: Subject; readonly figures: Figures }
@@ -21,6 +23,8 @@ export type Results = {
   readonly cold: ColdStart[]
   readonly price: Price[]
   readonly capacity: CapacityFigures[]
+  readonly wall: WallFigures[]
+  readonly replay: ReplayFigures[]
 }
 
 /** Of these the worst round counts, not the median. */
