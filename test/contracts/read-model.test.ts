@@ -719,6 +719,11 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
       ],
       effects: [noteSent('r4', '1')],
     })
+    // Nothing of a CDR changes by it, and nothing that is parked.
+    expect((await read.changes({ after: beforeOutcomes })).items).toMatchObject([
+      { type: 'replays', ref: 'r4', state: 'handled' },
+      { type: 'replays', ref: 'r4', state: 'failed_again' },
+    ])
     expect(await read.replay('r4')).toMatchObject({
       state: 'done',
       cdrs: { route: 'campaigns-cdr', campaign: 'c1' },

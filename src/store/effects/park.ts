@@ -94,6 +94,12 @@ export const settleEntry = (
       reason: toShort(reason),
       why: toShort(why),
       change: JSON.stringify({ kind: 'parked', ref: entry, state: outcome === 'handled' ? 'handled' : 'parked' }),
+      // A CDR that was sent again is what it was: only the replay has changed.
+      change_of_job: JSON.stringify({
+        kind: 'replays',
+        ref: job,
+        state: outcome === 'handled' ? 'handled' : 'failed_again',
+      }),
     }),
   ])
 

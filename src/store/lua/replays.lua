@@ -97,7 +97,7 @@ function apply.replayed(of)
   set(outcome, 'why', of.why, ttl.parked)
   add(replay, 'sent', -1)
   add(replay, is, 1)
-  note_change(of.change)
+  note_change(is_cdr and of.change_of_job or of.change)
   if is_cdr then return end
   if of.reason ~= '' then add_attempts(entry, { table.concat({ of.ms, '0', '', of.reason }, SEP) }) end
   if of.outcome == 'failed' then
