@@ -127,7 +127,9 @@ it('a plan counts what a replay would do, and sends nothing', async () => {
   await park(1, notification('1002', 1, { type: 'enigma.agents.call', time: old }), { route: 'agents-call' })
   // How long it may have waited in Redis says nothing about how long it is of use.
   await park(2, notification('1002', 2, { time: old, maxwaitms: 1_000 }))
-  await park(3, notification('1003', 3))
+  // Of a route that has a limit of its own, and is over it.
+  await park(3, notification('1003', 3, { time: old }), { maxAgeMs: 3_000 })
+  await park(4, notification('1003', 4, { time: new Date(BASE_MS).toISOString() }), { maxAgeMs: 14 * 24 * 3_600_000 })
   // The agent's state is newer by now.
   const { agentStatus } = await import('enigma-relay/store')
   await commit(agentStatus(notice({ status: 'busy', campaign_ref: '7' }, { reference: '1002' })))
@@ -135,10 +137,10 @@ it('a plan counts what a replay would do, and sends nothing', async () => {
   expect([status, answer]).toEqual([
     200,
     {
-      total: 3,
-      routes: { 'agents-call': 1, 'agents-status': 2 },
+      total: 4,
+      routes: { 'agents-call': 1, 'agents-status': 3 },
       relay: 0,
-      stale: 1,
+      stale: 2,
       outdated: 1,
       replayed_before: 0,
       skipped: 0,
