@@ -39,8 +39,8 @@ import type {
   ParkedEntryOptions,
   ParkedGroupsQuery,
   ParkedQuery,
-  ParkedSelection,
   ReplayRequest,
+  ReplaySelection,
 } from './parameters.ts'
 import { createRequests, formatPath, type CallOptions, type RequestOptions } from './requests.ts'
 
@@ -116,7 +116,7 @@ export function createClient(options: ClientOptions) {
         { signal, timeoutMs },
       ),
     /** What a replay would do. Nothing is sent. */
-    planReplay: (selection: ParkedSelection, own?: CallOptions) =>
+    planReplay: (selection: ReplaySelection, own?: CallOptions) =>
       write<ReplayPlan>(['replays'], { ...selection, plan: true }, own),
     /** Sends notifications through their functions again. */
     startReplay: (request: ReplayRequest, own?: CallOptions) => write<Replay>(['replays'], request, own),

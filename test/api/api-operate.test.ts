@@ -160,6 +160,12 @@ it('CDRs are sent again by a replay of their own, which needs the route, and gro
   await commit(
     cdr(notice({ call_ref: '1', dialed_at: BASE_MS / 1000, ref: '7' }, { type: 'campaigns', subType: 'cdr' })),
   )
+  const meant = { cdrs: { campaign: '7' }, route: 'campaigns-cdr' }
+  const planned = await ask<ReplayPlan>('/replays', { body: { ...meant, plan: true } })
+  expect([planned.status, planned.answer]).toMatchObject([200, { total: 1, routes: { 'campaigns-cdr': 1 }, relay: 0 }])
+  const none = await ask<ReplayPlan>('/replays', { body: { ...meant, cdrs: { campaign: '8' }, plan: true } })
+  expect(none.answer).toMatchObject({ total: 0, routes: {}, complete: true })
+  expect(sendStep).not.toHaveBeenCalled()
   const started = await ask<{ cdrs: object }>('/replays', {
     body: { cdrs: { from: '2026-01-31T08:00:00Z', campaign: '7' }, route: 'campaigns-cdr' },
   })

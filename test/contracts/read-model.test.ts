@@ -705,6 +705,9 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     const cdrs = { route: 'campaigns-cdr', campaign: 'c1' }
     const found = await read.findCdrs(cdrs, '')
     expect([found.ids.length, found.place]).toEqual([2, null])
+    const planned = { ...(NOTHING['replayPlan'] as object), total: 2, routes: { 'campaigns-cdr': 2 } }
+    expect(await read.replayPlan({ cdrs })).toEqual(planned)
+    const { cursor: beforeOutcomes } = await read.changes()
     await commit({ effects: [startReplay('r4', { ...asked, cdrs }), selectEntries('r4', '', null, found.ids)] })
     await commit({ effects: [claimEntries('r4', 9)] })
     const sent = await read.cdrMessages(found.ids, { queue: 'q', lanes: 64 })
