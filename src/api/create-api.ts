@@ -121,7 +121,7 @@ export function createApi({
   app.route('/queues', queues(readQueues, now))
   app.route('/relays', relays(read))
   app.route('/replays', replays(read, replay, now))
-  app.route('/wall', wall(read, { ...ABANDON_RULE, ...abandoned }))
+  app.route('/wall', wall(read, { ...ABANDON_RULE, ...abandoned }, now))
   app.get('/openapi.json', ...openApi(app))
   return app
 }

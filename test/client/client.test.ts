@@ -98,9 +98,11 @@ it('each address and each parameter of the API has a method that sends it', asyn
   expect((await client.parkedEntry(first)).content).toMatchObject({ masked: true })
   expect((await client.parkedEntry(first, { reveal: true })).content).toMatchObject({ masked: false })
   expect(await client.planReplay({ filter: { until: new Date() } })).toMatchObject({ total: 3 })
+  const ofCdrs = { cdrs: { ...moments, campaign: '7' }, route: 'campaigns-cdr' } as const
+  expect(await client.planReplay(ofCdrs)).toMatchObject({ total: 0, complete: true })
   const replay = await client.startReplay({ ids: [first], rate: 5 })
   expect(replay).toMatchObject({ operator: 'jane', state: 'running', rate: 5 })
-  const again = await client.startReplay({ cdrs: { ...moments, campaign: '7' }, route: 'campaigns-cdr' })
+  const again = await client.startReplay(ofCdrs)
   expect(again.cdrs).toMatchObject({ route: 'campaigns-cdr', campaign: '7' })
   expect((await client.replays(paging)).items).toHaveLength(2)
   expect(await client.replayDetail(replay.id, { ...paging, outcome: 'waiting' })).toMatchObject({ id: replay.id })
