@@ -99,6 +99,7 @@ const OF_REPLAYS = {
     'audit',
     'bin',
     'cdrMessages',
+    'changes',
     'expiring',
     'findCdrs',
     'findParked',
