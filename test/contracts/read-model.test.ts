@@ -99,6 +99,8 @@ const OF_REPLAYS = {
     'audit',
     'bin',
     'cdrMessages',
+    'changes',
+    'expiring',
     'findCdrs',
     'findParked',
     'parked',

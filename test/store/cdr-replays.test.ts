@@ -9,8 +9,8 @@ const tried = (n: number, at = 1, own: object = {}) =>
   cdr(
     toEvent('campaigns', 'cdr', undefined, { call_ref: `c${n}`, dialed_at: BASE_MS / 1_000, ref: 'c1', ...own }, at, {
       transport: 'list',
-      id: `main/l/${BASE_MS}/${n}`,
-      sequence: `${String(BASE_MS).padStart(16, '0')}.${String(n).padStart(10, '0')}`,
+      id: `main/l/${BASE_MS}/${n + (at - 1) * 10_000}`,
+      sequence: `${String(BASE_MS).padStart(16, '0')}.${String(n + (at - 1) * 10_000).padStart(10, '0')}`,
     }),
   )
 

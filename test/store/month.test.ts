@@ -148,7 +148,8 @@ test('thirty days leave no more behind than the time for which each thing is kep
       done: new Map(),
     })
     // Of those that failed again every second one goes to the bin, and stays there.
-    if (day % 4 === 0) await store.commit({ effects: [deleteEntries([id], 'o', BASE_MS)], done: new Map() })
+    const nowMs = BASE_MS + day * DAY_SECONDS * 1_000
+    if (day % 4 === 0) await store.commit({ effects: [deleteEntries([id], 'o', nowMs)], done: new Map() })
     if (day === 21 || day === DAYS - 1) {
       const reply = (await client.eval(WEIGH, { keys: [], arguments: [] })) as (string | number)[]
       weights.push(

@@ -1,6 +1,6 @@
 import { parseDocument } from '../document.ts'
 import { StoreError } from '../errors.ts'
-import { readLua } from '../lua.ts'
+import { readWallScript } from '../script.ts'
 import { DAY_MS } from '../terms.ts'
 import { readReferences, toTexts, type Named, type ReadOptions } from './replies.ts'
 import { GAPS } from './states.ts'
@@ -42,7 +42,7 @@ export function createWallDocuments(
   wantedOf: (names: Names, nowMs: number) => readonly string[],
 ) {
   const { upstash, prefix, now, expiries } = options
-  const script = readLua('wall')
+  const script = readWallScript()
   const registries = ['agents', 'campaigns'].map((name) => ['ZRANGE', prefix + name, '0', '-1'])
   let documents = new Map<string, Held>()
   let names: Names = { agents: [], campaigns: [] }
