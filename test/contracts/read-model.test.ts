@@ -100,7 +100,6 @@ const OF_REPLAYS = {
     'bin',
     'cdrMessages',
     'changes',
-    'expiring',
     'findCdrs',
     'findParked',
     'parked',
