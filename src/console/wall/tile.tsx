@@ -1,9 +1,10 @@
-import { useSignal, useSignalEffect, type ReadonlySignal } from '@preact/signals'
-import { useLayoutEffect, useRef } from 'preact/hooks'
+import { useSignal, type ReadonlySignal } from '@preact/signals'
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import type { WallAgent } from '../../client/index.ts'
 import { formatSpan } from '../format.ts'
 import { lookOf } from './states.ts'
 import { levelOf, thresholds, timeInState } from './thresholds.ts'
+import type { Ticker } from './ticker.ts'
 
 const LEVEL_MARKS = { none: '', warn: '!', over: '!!' }
 const LEVEL_TEXTS = { none: '', warn: ' for long,', over: ' for too long,' }
@@ -11,6 +12,7 @@ const LEVEL_TEXTS = { none: '', warn: ' for long,', over: ' for too long,' }
 export type TileProps = {
   readonly agent: ReadonlySignal<WallAgent>
   readonly nowMs: ReadonlySignal<number>
+  readonly ticker: Ticker
   /** Whether the keyboard is here. */
   readonly isAt: boolean
   readonly place: number
@@ -22,7 +24,7 @@ export type TileProps = {
  * An agent. It is rendered when this agent has changed, or has been in its state for too long. Its times tick in between: they are written past
  * Preact, since there are hundreds of them each second.
  */
-export function Tile({ agent, nowMs, isAt, place, of, onOpen }: TileProps) {
+export function Tile({ agent, nowMs, ticker, isAt, place, of, onOpen }: TileProps) {
   const [time, callTime] = [useRef<HTMLSpanElement>(null), useRef<HTMLSpanElement>(null)]
   const crossed = useSignal(0)
   void crossed.value
@@ -34,14 +36,16 @@ export function Tile({ agent, nowMs, isAt, place, of, onOpen }: TileProps) {
   const tick = () => {
     const [own, ms] = [agent.peek(), nowMs.peek()]
     write(time.current, own.since === null ? '' : formatSpan(timeInState(own, ms)))
-    write(callTime.current, own.call === undefined ? '' : formatSpan(ms - Date.parse(own.call.since)))
+    write(
+      callTime.current,
+      own.call === undefined ? '' : `${markOf(own.call)} ${formatSpan(ms - Date.parse(own.call.since))}`,
+    )
     if (levelOf(own, thresholds.peek(), ms) !== shownLevel.current) crossed.value++
   }
   useLayoutEffect(tick)
-  useSignalEffect(() => {
-    void nowMs.value
-    tick()
-  })
+  const latest = useRef(tick)
+  latest.current = tick
+  useEffect(() => ticker.add(() => latest.current()), [ticker])
 
   const { shape, label, className } = lookOf(status)
   const isUnsure = unsure === true || call?.unsure === true
@@ -71,9 +75,6 @@ export function Tile({ agent, nowMs, isAt, place, of, onOpen }: TileProps) {
             {campaign === null ? '' : ' campaign '}
           </span>
           <span class="in">{campaign}</span>
-          <span class="call-mark" aria-hidden="true">
-            {call === undefined ? '' : call.inbound === true ? '↙' : '↗'}
-          </span>
           <span class="hidden-label">
             {call === undefined ? '' : call.inbound === true ? ' inbound call ' : ' outbound call '}
           </span>
@@ -83,6 +84,8 @@ export function Tile({ agent, nowMs, isAt, place, of, onOpen }: TileProps) {
     </li>
   )
 }
+
+const markOf = ({ inbound }: NonNullable<WallAgent['call']>): string => (inbound === true ? '↙' : '↗')
 
 function write(element: HTMLElement | null, text: string): void {
   if (element === null) return

@@ -156,6 +156,7 @@ export function Tiles({
             key={(start + index) % (rows * columns)}
             agent={agent}
             nowMs={model.nowMs}
+            ticker={model.ticker}
             isAt={ref === atRef}
             place={start + index}
             of={refs.length}
