@@ -1,0 +1,80 @@
+import { expect, test } from 'vitest'
+import { useBrowser } from '../support/browser.ts'
+import { waitFor } from '../support/relay.ts'
+import { button, logIn, replay, rows, seeReplay, waitForBar } from './operator.ts'
+import { useStreetProcess } from './street-process.ts'
+
+const browser = await useBrowser()
+
+test('messages that are deleted, restored and replayed have the same bytes: emoji, gzipped and non-UTF-8 ones', async () => {
+  const street = await useStreetProcess({
+    fail: ['agents-status=422', 'campaigns-dial_preview=422', 'other=422'],
+  })
+  const emoji = 'on 😀 \u2028 break'
+  const callees = Array.from({ length: 20_000 }, (_, n) => ({ number: `2782${String(n).padStart(7, '0')}`, contact_ref: `k${n}` }))
+  const notUtf8 = Uint8Array.of(0xff, 0, 0xfe, 0x7b, 0xc3)
+  await street.publish([
+    ['agents:1001', Buffer.from(`{"type":"status",\t"payload":{"ref":"1001","status":${JSON.stringify(emoji)},"campaign_ref":12345678901234567890}}`)],
+    // More than a message of SQS takes: it is sent gzipped.
+    ['campaigns:12', { type: 'dial_preview', payload: { ref: '12', callees } }],
+    ['agents:1002', notUtf8],
+  ])
+  await street.waitForParked(3)
+  const before = await readContents(street)
+  expect(before.map(({ text }) => text).join()).toContain(emoji)
+  expect(before.map(({ text }) => text).join()).toContain(Buffer.from(notUtf8).toString('base64'))
+  expect(Math.max(...before.map(({ text }) => text.length))).toBeGreaterThan(1_000_000)
+
+  const { page, errors } = await logIn(browser, street.url, 'jane', { path: '#/parked?view=messages' })
+  await button(page, 'Choose all 3 that match').click()
+  await button(page, 'Delete').click()
+  await page.getByRole('heading', { name: 'Delete 3 messages?' }).waitFor()
+  await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
+  await waitForBar(page, '3 messages were moved to the bin.')
+  expect(await street.list('/parked')).toEqual([])
+  await page.getByRole('link', { name: 'Show the bin' }).click()
+  await rows(page, 'Deleted messages').nth(2).waitFor()
+  await button(page, 'Choose all 3').click()
+  await button(page, 'Restore').click()
+  await waitForBar(page, '3 messages are parked again.')
+  expect(await readContents(street)).toEqual(before)
+
+  // What a replay sends fails again, and is parked with the bytes that have come.
+  const replayAll = async () => {
+    await page.getByRole('link', { name: 'Parked' }).click()
+    await button(page, /^Messages/).click()
+    await button(page, 'Choose all 3 that match').click()
+    await replay(page, 'Replay 3 messages?')
+    await waitForBar(page, 'The replay has started')
+    return (await seeReplay(page)).counts
+  }
+  expect(await replayAll()).toMatchObject({ 'failed again': '3' })
+  expect(await readContents(street)).toEqual(before)
+  await street.restart()
+  await page.reload()
+  expect(await replayAll()).toMatchObject({ handled: '3' })
+  expect(await street.get('/agents/1001')).toMatchObject({
+    states: [{ status: emoji, campaign_ref: '12345678901234567890' }],
+  })
+  expect((await street.get('/campaigns/12/preview'))['callees']).toEqual(callees)
+  await waitFor(
+    async () => ((await street.get('/other'))['counts'] as Record<string, number>)['agents/unknown'] === 1,
+    'the packet that is no JSON',
+  )
+  expect(errors).toEqual([])
+})
+
+/** What would be sent, by the ids of the notifications. */
+async function readContents(street: Awaited<ReturnType<typeof useStreetProcess>>) {
+  const entries = await street.list('/parked')
+  const all = await Promise.all(
+    entries.map(async (entry) => {
+      const detail = await street.get(`/parked/${String(entry['id'])}?reveal=true`)
+      return {
+        id: String((entry['notification_ids'] as readonly string[])[0]),
+        text: (detail['content'] as { readonly text: string }).text,
+      }
+    }),
+  )
+  return all.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+}
