@@ -32,9 +32,9 @@ export async function useStreetProcess({ fail = [], args = ['--no-simulator'], e
     for (const { pid } of await processesOf(folder)) kill(pid)
   })
   const runs: Running[] = []
-  const startWith = async (faults: readonly string[]) => {
+  const startWith = async (faults: readonly string[], own: readonly string[]) => {
     const flags = ['--conditions=source', '--disable-warning=ExperimentalWarning', `${ROOT}src/cli/main.ts`, 'dev']
-    const dev = start(process.execPath, [...flags, '--verbose', ...args, ...faults.flatMap((one) => ['--fail', one])], {
+    const dev = start(process.execPath, [...flags, '--verbose', ...own, ...faults.flatMap((one) => ['--fail', one])], {
       env: {
         NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? '',
         ENIGMA_DATA_DIR: folder,
@@ -50,19 +50,19 @@ export async function useStreetProcess({ fail = [], args = ['--no-simulator'], e
     expect(addressOf(dev, 'read API')).toBe(url)
     return dev
   }
-  let dev = await startWith(fail)
+  let dev = await startWith(fail, args)
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
     dev.child.kill(signal)
     await dev.ended
   }
   onTestFinished(() => stop())
 
-  const withDialler = async <T>(work: (client: ReturnType<typeof createClient>) => Promise<T>): Promise<T> => {
-    const client = createClient({ url: addressOf(dev, "dialler's Redis") })
+  const withDialler = async (work: (client: ReturnType<typeof toClient>) => Promise<unknown>): Promise<void> => {
+    const client = toClient(addressOf(dev, "dialler's Redis"))
     client.on('error', () => undefined)
     await client.connect()
     try {
-      return await work(client)
+      await work(client)
     } finally {
       client.destroy()
     }
@@ -97,22 +97,22 @@ export async function useStreetProcess({ fail = [], args = ['--no-simulator'], e
     output: () => runs.map((run) => run.output().stdout + run.output().stderr).join(''),
     sqsEndpoint: () => addressOf(dev, 'SQS'),
     /** Ends it and starts it again on the same data, with these handlers failing. None: somebody has corrected them. */
-    restart: async (faults: readonly string[] = []) => {
+    restart: async (faults: readonly string[] = [], own = args) => {
       await stop()
-      dev = await startWith(faults)
+      dev = await startWith(faults, own)
     },
     /** Publishes packets to a channel each, as a dialler does: `agents:1002`. */
     publish: (packets: readonly (readonly [channel: string, packet: Packet | Uint8Array])[]) =>
-      withDialler(async (client) => {
-        await Promise.all(
+      withDialler((client) =>
+        Promise.all(
           packets.map(([channel, packet]) => client.publish(`enigma:notifications:${channel}`, toBytes(packet))),
-        )
-      }),
+        ),
+      ),
     /** Pushes packets to a list: `campaigns`. */
     push: (key: string, packets: readonly Packet[]) =>
-      withDialler(async (client) => {
-        await Promise.all(packets.map((packet) => client.lPush(`enigma:notifications:${key}`, toBytes(packet))))
-      }),
+      withDialler((client) =>
+        Promise.all(packets.map((packet) => client.lPush(`enigma:notifications:${key}`, toBytes(packet)))),
+      ),
     /** Waits until so many messages are parked. */
     waitForParked: async (count: number, query = '') => {
       let last: unknown
@@ -131,6 +131,8 @@ export async function useStreetProcess({ fail = [], args = ['--no-simulator'], e
 }
 
 export type StreetProcess = Awaited<ReturnType<typeof useStreetProcess>>
+
+const toClient = (url: string) => createClient({ url, RESP: 2 })
 
 const toBytes = (packet: Packet | Uint8Array): Buffer =>
   Buffer.from(packet instanceof Uint8Array ? packet : JSON.stringify(packet))
