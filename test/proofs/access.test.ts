@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { useBrowser } from '../support/browser.ts'
+import { waitFor } from '../support/relay.ts'
 import { button, logIn, replay, rows, waitForBar } from './operator.ts'
 import { useStreetProcess } from './street-process.ts'
 
@@ -110,8 +111,11 @@ test('markup in names, contacts and payloads is text on every page; no token and
     expect([what, await page.locator('img, main script, dialog script, [onerror]').count()]).toEqual([what, 0])
     expect([what, await page.evaluate('globalThis.ran')]).toEqual([what, undefined])
   }
-  await street.publish([[`agents:${MARKUP}`, { type: 'status', payload: { ref: MARKUP, status: 'busy', campaign_ref: MARKUP } }]])
-  await rows(page, 'Changes, newest first').first().waitFor()
+  // The first of them may come before the page listens.
+  await waitFor(async () => {
+    await street.publish([[`agents:${MARKUP}`, { type: 'status', payload: { ref: MARKUP, status: 'busy', campaign_ref: MARKUP } }]])
+    return (await rows(page, 'Changes, newest first').count()) > 0
+  }, 'a change on the page')
   await look('stream')
   await page.getByRole('link', { name: 'Wall' }).click()
   await look('wall')
