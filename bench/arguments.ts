@@ -13,6 +13,8 @@ const PARTS = [
   'price',
   'capacity',
   'console',
+  'wall',
+  'replay',
 ] as const
 
 export type BenchOptions = {

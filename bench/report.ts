@@ -7,7 +7,9 @@ import type { IdleFigures } from './idle.ts'
 import type { OutageFigures } from './outage.ts'
 import type { Price } from './price.ts'
 import type { PubsubResult, Result } from './results.ts'
+import type { ReplayFigures } from './replay.ts'
 import { formatTable, thousands } from './table.ts'
+import type { WallFigures } from './wall.ts'
 
 export const nameOfDelay = (delayMs: number): string => (delayMs === 0 ? 'at once' : `0–${delayMs} ms`)
 
@@ -134,6 +136,35 @@ export function formatConsole({ agents, pages }: ConsoleFigures): string {
     thousands(elements),
   ])
   return `The console in a browser, ${thousands(agents)} agents\n${formatTable(head, rows)}`
+}
+
+export function formatWall({ agents, kilobytes, gzippedKilobytes, rows }: WallFigures): string {
+  const head = ['', 'reads', 'ms', 'p99', 'requests', 'commands', 'kB moved']
+  const table = rows.map(({ name, reads, ms, p99Ms, requests, commands, kilobytes: moved }) => [
+    name,
+    String(reads),
+    ms.toFixed(1),
+    p99Ms.toFixed(1),
+    ...[requests, commands, moved].map(thousands),
+  ])
+  return `GET /wall of ${thousands(agents)} agents: ${kilobytes.toFixed(0)} kB, ${gzippedKilobytes.toFixed(0)} gzipped\n${formatTable(head, table)}`
+}
+
+export function formatReplay({ messages, rate, seconds, sentSeconds, byCommand, ...of }: ReplayFigures): string {
+  const rows = (
+    [
+      ["the replay's requests to SQS", of.sends],
+      ["Lambda's requests to SQS", of.polls],
+      ['requests to the read model', of.requests],
+      ['commands of the read model', of.commands],
+      ['bytes to and from the read model', of.bytes],
+    ] as const
+  ).map(([name, count]) => [name, thousands(count), (count / messages).toFixed(2)])
+  return [
+    `A replay of ${thousands(messages)} CDRs at ${thousands(rate)}/s: sent in ${sentSeconds.toFixed(1)} s (${thousands(messages / sentSeconds)}/s), handled in ${seconds.toFixed(1)} s (${thousands(messages / seconds)}/s)`,
+    formatTable(['', 'in all', 'each'], rows),
+    `Commands of each: ${byCommand.map(([name, each]) => `${name} ${each.toFixed(2)}`).join(', ')}`,
+  ].join('\n')
 }
 
 export function formatPrice({ kinds, centre, agentsPage, cdrBytes, bill }: Price): string {

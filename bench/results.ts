@@ -6,7 +6,9 @@ import type { IdleFigures } from './idle.ts'
 import type { OutageFigures } from './outage.ts'
 import type { Price } from './price.ts'
 import type { Load, PubsubFigures } from './pubsub.ts'
+import type { ReplayFigures } from './replay.ts'
 import type { Subject } from './subject.ts'
+import type { WallFigures } from './wall.ts'
 
 /** What one subject showed in all rounds together. */
 export type Result<Figures> = { readonly subject: Subject; readonly figures: Figures }
@@ -23,6 +25,8 @@ export type Results = {
   readonly price: Price[]
   readonly capacity: CapacityFigures[]
   readonly console: ConsoleFigures[]
+  readonly wall: WallFigures[]
+  readonly replay: ReplayFigures[]
 }
 
 /** Of these the worst round counts, not the median. */

@@ -21,7 +21,7 @@ const read = (file: string) => {
     return ''
   }
 }
-const sources = files.filter((file) => /^(src|functions|infra|examples|bench|test)\/.*\.[tj]s$/.test(file))
+const sources = files.filter((file) => /^(src|functions|infra|examples|bench|test)\/.*\.[tj]sx?$/.test(file))
 const scripts = files.filter((file) => file.endsWith('.lua'))
 
 /** Room → the rooms and packages that it may import. `*`: anything; `npm:`: any package, and what is built into Node. */
@@ -51,6 +51,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/api': ['src/protocol', 'src/answers', 'src/adapter', 'src/store', 'hono', 'hono-openapi', 'valibot'],
   // Only types, which the bundle's test sees as well: a browser gets neither schemas nor valibot.
   'src/client': ['src/answers'],
+  // What every program can do by the client, and nothing else.
+  'src/console': ['src/client', 'preact', '@preact/signals', 'uplot'],
   'src/lambda': ['src/protocol', 'src/adapter', 'src/store', 'src/api', 'node:', '@aws-sdk/client-sqs'],
   // Users' own logic: any package besides.
   functions: ['src/protocol', 'src/adapter', 'src/store', 'src/api', 'src/lambda', 'npm:'],
@@ -137,6 +139,7 @@ test('the client takes nothing of the answers but types', () => {
 })
 
 test('the import table is not blind: it sees imports of every form', () => {
+  expect(importsOf('src/console/main.tsx')).toContain('preact')
   expect(importsOf('src/lambda/queues.ts')).toContain('@aws-sdk/client-sqs')
   expect(importsOf('functions/agents/call.ts')).toEqual(expect.arrayContaining(['hono', 'src/adapter', 'src/store']))
   expect(importsOf('src/relay/targets/sqs/sqs-client.ts')).toEqual(
@@ -210,7 +213,7 @@ test('files are in kebab-case, but for functions, which are named after their su
   expect(
     sources.filter(
       (file) =>
-        !/^[a-z0-9]+(-[a-z0-9]+)*(\.test|\.config|\.d)?\.[tj]s$/.test(name(file)) &&
+        !/^[a-z0-9]+(-[a-z0-9]+)*(\.test|\.config|\.d)?\.[tj]sx?$/.test(name(file)) &&
         file !== 'functions/campaigns/dial_preview.ts',
     ),
   ).toEqual([])
@@ -225,7 +228,7 @@ test('exports have names, imports have endings, nothing is left undone or skippe
     if (file === 'test/structure.test.ts') continue
     const text = read(file)
     if (/^export default/m.test(text)) bad.push(`${file}: export default`)
-    if (/from '\.[^']*(?<!\.ts|\.js|\.json)'/.test(text)) bad.push(`${file}: an import without its ending`)
+    if (/from '\.[^']*(?<!\.ts|\.tsx|\.js|\.json)'/.test(text)) bad.push(`${file}: an import without its ending`)
     if (/\b(TODO|FIXME|XXX)\b|\b(it|test|describe)\.(skip|only|todo)\b/.test(text)) bad.push(`${file}: left undone`)
     if (/(^|[^A-Za-z0-9_.])\/(work|farm|root)\//m.test(text)) bad.push(`${file}: a path of a machine`)
     if (/\bprocess\.env\s*=[^=]/.test(text)) bad.push(`${file}: puts another object in the place of process.env`)

@@ -1,13 +1,11 @@
 import { build, type Metafile } from 'esbuild'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { basename, extname, join } from 'node:path'
+import { basename, extname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { brotliCompress, constants, gzip } from 'node:zlib'
 import type { ConsoleEncoding, ConsoleTable } from '../../src/api/index.ts'
 import { DeployError } from '../deploy-error.ts'
 import { BUNDLE, formatColumns, root, toKilobytes } from './bundle.ts'
-
-const SOURCE = 'src/console'
 
 /** Where the package has the console's files. */
 export const CONSOLE_FOLDER = 'dist/console'
@@ -39,17 +37,29 @@ type ConsoleSize = {
   readonly isFirst: boolean
 }
 
+export type ConsoleBundleOptions = {
+  /** The folder with main.tsx, index.html and console.css. Default: `src/console`. */
+  readonly source?: string
+  /** false: neither compressed nor measured, which takes most of the time. Default: true. */
+  readonly isForDelivery?: boolean
+  /** The limit on the first load, in bytes, gzipped. Default 100,000. */
+  readonly mostFirstBytes?: number
+}
+
 /**
  * The console as a browser loads it: scripts and styles with a hash of their content in their names, and a page that refers to them. The
  * same sources make the same bytes.
  *
- * @param isForDelivery false: neither compressed nor measured, which takes most of the time
  * @throws the bundler's error, or DeployError
  */
-export async function bundleConsole({ isForDelivery = true } = {}): Promise<ConsoleBundle> {
+export async function bundleConsole({
+  source = join(root, 'src/console'),
+  isForDelivery = true,
+  mostFirstBytes = MOST_FIRST_BYTES,
+}: ConsoleBundleOptions = {}): Promise<ConsoleBundle> {
   const { metafile, outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: [`${SOURCE}/main.tsx`],
+    entryPoints: [join(source, 'main.tsx')],
     outdir: CONSOLE_FOLDER,
     entryNames: '[name]-[hash]',
     chunkNames: '[name]-[hash]',
@@ -67,8 +77,8 @@ export async function bundleConsole({ isForDelivery = true } = {}): Promise<Cons
     write: false,
     logLevel: 'warning',
   })
-  const first = firstLoad(metafile)
-  const page = toPage(await readFile(join(root, SOURCE, INDEX), 'utf8'), first)
+  const first = firstLoad(metafile, join(source, 'main.tsx'))
+  const page = toPage(await readFile(join(source, INDEX), 'utf8'), first)
   const contents = new Map<string, Uint8Array<ArrayBuffer>>([
     [INDEX, new TextEncoder().encode(page)],
     ...outputFiles.map(({ path, contents }) => [basename(path), contents] as [string, Uint8Array<ArrayBuffer>]),
@@ -92,15 +102,16 @@ export async function bundleConsole({ isForDelivery = true } = {}): Promise<Cons
   }
   files.set('files.json', new TextEncoder().encode(JSON.stringify(table)))
   const bundle = { table, files, sizes }
-  if (isForDelivery) checkSize(bundle)
+  if (isForDelivery) checkSize(bundle, mostFirstBytes)
   return bundle
 }
 
 type FirstLoad = { readonly script: string; readonly style: string | undefined; readonly all: readonly string[] }
 
 /** What the page needs at once: its script, all that this imports statically, and the styles. */
-function firstLoad({ outputs }: Metafile): FirstLoad {
-  const [entry] = Object.entries(outputs).find(([, { entryPoint }]) => entryPoint === `${SOURCE}/main.tsx`) ?? []
+function firstLoad({ outputs }: Metafile, main: string): FirstLoad {
+  const isMain = (file: string | undefined) => file !== undefined && resolve(root, file) === main
+  const [entry] = Object.entries(outputs).find(([, { entryPoint }]) => isMain(entryPoint)) ?? []
   const { cssBundle } = outputs[entry ?? ''] ?? {}
   const stray = Object.keys(outputs).find((file) => file.endsWith('.css') && file !== cssBundle)
   if (entry === undefined || stray !== undefined)
@@ -130,7 +141,7 @@ function toPage(page: string, { script, style, all }: FirstLoad): string {
   if (missing !== undefined || style === undefined)
     throw new DeployError(
       'deploy.console.invalid',
-      `${SOURCE}/${INDEX} must have ${missing?.[0] ?? 'styles'}: the build puts the names of the files there`,
+      `the console's ${INDEX} must have ${missing?.[0] ?? 'styles'}: the build puts the names of the files there`,
     )
   return names.reduce((text, [written, name]) => text.replace(written, name), page)
 }
@@ -154,12 +165,12 @@ async function compress(plain: Uint8Array) {
 const firstBytes = ({ sizes }: ConsoleBundle): number =>
   sizes.reduce((sum, { isFirst, gzippedBytes }) => sum + (isFirst ? gzippedBytes : 0), 0)
 
-function checkSize(bundle: ConsoleBundle): void {
+function checkSize(bundle: ConsoleBundle, most: number): void {
   const bytes = firstBytes(bundle)
-  if (bytes > MOST_FIRST_BYTES)
+  if (bytes > most)
     throw new DeployError(
       'deploy.console.too_large',
-      `the first load of the console has ${bytes} bytes gzipped, more than the limit of ${MOST_FIRST_BYTES}. Import less, or import it when it is shown:\n${formatConsoleReport(bundle)}`,
+      `the first load of the console has ${bytes} bytes gzipped, more than the limit of ${most}. Import less, or import it when it is shown:\n${formatConsoleReport(bundle)}`,
     )
 }
 

@@ -8,7 +8,6 @@ import {
   visibilitySeconds,
   type Route,
 } from '../../src/protocol/index.ts'
-import { API } from '../stack/names.ts'
 import { find, findAlarm, objectsIn, ofType, targetOf, type Properties, type Template } from './template.ts'
 
 /** Lambda's pollers may hold a message for so many times the function's limit. Source: "Configuring a queue to use with Lambda". */
@@ -103,7 +102,7 @@ function* faultsOfAlarms(template: Template, prefix: string, route: Route): Gene
   }
 }
 
-/** Whether dead letters are looked for, and whether replays know their queues. */
+/** Whether dead letters are looked for, somebody hears of what is parked, and replays know their queues. */
 export function* checkReplays(template: Template, prefix: string): Generator<string> {
   const name = prefix + RELAY_ROUTES.replay.name
   for (const one of [name, `${prefix}api`]) {
@@ -111,6 +110,8 @@ export function* checkReplays(template: Template, prefix: string): Generator<str
     if (!JSON.stringify(lambda['Environment'] ?? {}).includes(`"ENIGMA_QUEUE_PREFIX":"${prefix}"`))
       yield `${one} does not know the queues: it has no ENIGMA_QUEUE_PREFIX`
   }
+  for (const metric of ['ParkedNow', 'Expiring'])
+    if (findAlarm(template, metric, name)[0] === undefined) yield `${name}: no alarm for ${metric}`
   const [id = ''] = find(template, 'AWS::Lambda::Function', (p) => p['FunctionName'] === name)
   const isMeant = (value: unknown) => JSON.stringify(value ?? '').includes(`"${id}"`)
   const [, rule] = find(template, 'AWS::Events::Rule', (p) => isMeant(p['Targets']))
@@ -170,36 +171,6 @@ function isAllowed(properties: Properties, action: string, logicalId: string): b
     if (statement['Effect'] === 'Allow' && isFor && [statement['Action']].flat().includes(action)) return true
   }
   return false
-}
-
-/**
- * Whether the read API can be called by everybody who has its token: a URL that streams, and both rights that AWS asks for. With one
- * of them only, AWS answers every request with 403. Source: "Control access to Lambda function URLs" in the Lambda developer guide.
- */
-export function* checkApi(template: Template, prefix: string, apiConcurrency?: number): Generator<string> {
-  const [functionId, own] = find(template, 'AWS::Lambda::Function', (p) => p['FunctionName'] === prefix + API)
-  if (functionId === undefined) return yield 'the read API has no function'
-  const reserved = own['ReservedConcurrentExecutions']
-  if (reserved !== apiConcurrency)
-    yield `the read API has a reserved concurrency of ${String(reserved)}, but the deployment sets ${String(apiConcurrency)}`
-  // One with a bound of its own takes it from all others for good.
-  for (const [name, p] of ofType(template, 'AWS::Lambda::Function'))
-    if (name !== functionId && p['ReservedConcurrentExecutions'] !== undefined) yield `${name} reserves concurrency`
-  const [urlId, url] = find(template, 'AWS::Lambda::Url', (p) => targetOf(p['TargetFunctionArn']) === functionId)
-  if (urlId === undefined) return yield 'the read API has no URL'
-  if (url['InvokeMode'] !== 'RESPONSE_STREAM') yield 'the URL of the read API does not stream responses'
-  const rights = ofType(template, 'AWS::Lambda::Permission')
-    .map(([, properties]) => properties)
-    .filter((p) => targetOf(p['FunctionName']) === functionId)
-  const allows = (action: string, condition: string, value: unknown) =>
-    rights.some((p) => p['Action'] === action && p['Principal'] === '*' && p[condition] === value)
-  if (!allows('lambda:InvokeFunctionUrl', 'FunctionUrlAuthType', 'NONE'))
-    yield 'the read API has no permission for calls of its URL (lambda:InvokeFunctionUrl)'
-  if (!allows('lambda:InvokeFunction', 'InvokedViaFunctionUrl', true))
-    yield 'the read API has no permission for invocations through its URL (lambda:InvokeFunction)'
-  for (const p of rights)
-    if (p['FunctionUrlAuthType'] === undefined && p['InvokedViaFunctionUrl'] !== true)
-      yield 'the read API can be invoked without its URL'
 }
 
 /** Each alarm tells somebody, says what to do, and is about something that is there. */

@@ -3,21 +3,23 @@ import { logicalName, stackName } from '../stack/names.ts'
 import type { StackOptions } from '../stack/options.ts'
 import { roleName } from '../stack/roles.ts'
 import type { StackRoute } from '../stack/stack-routes.ts'
-import { checkAlarms, checkApi, checkCommands, checkRelay, checkReplays, checkRoutes } from './check-parts.ts'
+import { checkAlarms, checkCommands, checkRelay, checkReplays, checkRoutes } from './check-parts.ts'
+import { checkUrls } from './check-urls.ts'
 import { checkProperties, checkReferences, checkSize } from './cloudformation.ts'
 import { objectsIn, ofType, type Template } from './template.ts'
 
 /** Everything that is wrong with the compiled template of a stack, in words; empty when nothing is. */
 export function checkTemplate(
   template: Template,
-  { prefix, routes, apiConcurrency }: Pick<StackOptions, 'prefix' | 'routes' | 'apiConcurrency'>,
+  stack: Pick<StackOptions, 'prefix' | 'routes' | 'apiConcurrency' | 'events'>,
 ): string[] {
+  const { prefix, routes } = stack
   return [
     ...checkSize(template),
     ...checkProperties(template),
     ...checkReferences(template),
     ...checkRoutes(template, prefix, routes),
-    ...checkApi(template, prefix, apiConcurrency),
+    ...checkUrls(template, stack),
     ...checkRelay(template, prefix),
     ...checkReplays(template, prefix),
     ...checkCommands(template, prefix),

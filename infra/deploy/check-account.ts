@@ -4,7 +4,7 @@ import { GetAccountSettingsCommand, GetFunctionConcurrencyCommand, LambdaClient 
 import { GetQueueUrlCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { isMissingQueue } from '../../src/lambda/sqs-errors.ts'
 import { COMMAND_QUEUE, deadLetterQueueName, queueName } from '../../src/protocol/index.ts'
-import { API, functionName, stackName } from '../stack/names.ts'
+import { API, EVENTS, functionName, stackName } from '../stack/names.ts'
 import type { StackOptions } from '../stack/options.ts'
 
 /** What was looked at, and what mends it. */
@@ -36,7 +36,7 @@ function fixOf(error: unknown, region: string): string {
 export const unreadable = (what: string, region: string, error: unknown): Finding =>
   fail(`${what} in ${region} cannot be read: ${words(error)}`, fixOf(error, region))
 
-type Stack = Pick<StackOptions, 'prefix' | 'routes'>
+type Stack = Pick<StackOptions, 'prefix' | 'routes' | 'events'>
 
 /** Whether CloudFormation can make the stack, or change it. */
 export async function* checkStack(region: string, stack: Stack): AsyncGenerator<Finding> {
@@ -91,9 +91,10 @@ async function lookForQueues(region: string, { prefix, routes }: Stack): Promise
 }
 
 /** Logs that CloudFormation would not take for its own. */
-async function lookForLogs(region: string, { prefix, routes }: Stack): Promise<Finding | undefined> {
+async function lookForLogs(region: string, { prefix, routes, events }: Stack): Promise<Finding | undefined> {
+  const ofUrls = [prefix + API, ...(events === undefined ? [] : [prefix + EVENTS])]
   const names = new Set(
-    [...routes.map((route) => functionName(prefix, route)), prefix + API].map((name) => `/aws/lambda/${name}`),
+    [...routes.map((route) => functionName(prefix, route)), ...ofUrls].map((name) => `/aws/lambda/${name}`),
   )
   const left: string[] = []
   try {
@@ -134,41 +135,56 @@ const UNRESERVED = 100
 const PROPOSED = 20
 
 /**
- * Whether the account has the concurrency that `apiConcurrency` would reserve; without one, what could be reserved. A new account runs ten
- * functions at once, and can reserve nothing.
+ * Whether the account has the concurrency that `apiConcurrency` and `events` would reserve; without either, what could be reserved. A new account
+ * runs ten functions at once, and can reserve nothing.
  */
 export async function checkConcurrency(
   region: string,
-  { prefix, apiConcurrency }: Pick<StackOptions, 'prefix' | 'apiConcurrency'>,
+  { prefix, apiConcurrency, events }: Pick<StackOptions, 'prefix' | 'apiConcurrency' | 'events'>,
 ): Promise<Finding> {
   const lambda = new LambdaClient({ region })
   try {
     const { AccountLimit: limit } = await lambda.send(new GetAccountSettingsCommand({}))
     const total = limit?.ConcurrentExecutions ?? 0
-    // What this very function reserves now is given back when it is changed.
-    const free = (limit?.UnreservedConcurrentExecutions ?? 0) + (await reservedNow(lambda, prefix + API)) - UNRESERVED
+    // What these very functions reserve now is given back when they are changed.
+    const reserved = await Promise.all([API, EVENTS].map((name) => reservedNow(lambda, prefix + name)))
+    const free = reserved.reduce((sum, one) => sum + one, limit?.UnreservedConcurrentExecutions ?? 0) - UNRESERVED
     const ask = `request a quota of 1,000 (Service Quotas, Lambda, Concurrent executions): aws service-quotas request-service-quota-increase --region ${region} --service-code lambda --quota-code L-B99A9384 --desired-value 1000`
-    if (apiConcurrency === undefined) {
-      if (free >= PROPOSED)
-        return ok(
-          `the account has a Lambda concurrency of ${total}; --param="apiConcurrency=${PROPOSED}" stops a flood of API requests from delaying screen pops`,
-        )
+    const wanted = [
+      ...(apiConcurrency === undefined ? [] : [{ name: 'apiConcurrency', bound: apiConcurrency, whose: 'the API' }]),
+      ...(events === undefined ? [] : [{ name: 'events', bound: events, whose: 'streams of changes' }]),
+    ]
+    if (wanted.length === 0 && free >= PROPOSED)
+      return ok(
+        `the account has a Lambda concurrency of ${total}; --param="apiConcurrency=${PROPOSED}" stops a flood of API requests from delaying screen pops`,
+      )
+    if (wanted.length === 0)
       return {
         ...ok(`the account has a Lambda concurrency of ${total}, too little to reserve some for the API`),
         fix: ask,
       }
+    const sum = wanted.reduce((all, { bound }) => all + bound, 0)
+    if (sum <= free) {
+      const shares = wanted.map(
+        ({ bound, whose }) => `${bound} ${wanted.length === 1 ? 'is' : 'are'} reserved for ${whose}`,
+      )
+      return ok(`the account has a Lambda concurrency of ${total}, of which ${shares.join(' and ')}`)
     }
-    if (apiConcurrency <= free)
-      return ok(`the account has a Lambda concurrency of ${total}, of which ${apiConcurrency} is reserved for the API`)
-    const most = free > 0 ? `--param="apiConcurrency=${free}" or less, or ` : 'remove apiConcurrency, or '
+    const [only, other] = wanted.map(({ name }) => name)
+    const isMore = other === undefined ? 'is' : 'are together'
+    const lower = free > 0 ? 'lower' : 'remove'
+    const most =
+      other === undefined && free > 0
+        ? `--param="${only}=${free}" or less, or `
+        : `${lower} ${[only, other].filter(Boolean).join(' or ')}, or `
     return fail(
-      `apiConcurrency ${apiConcurrency} is too large: the account has a Lambda concurrency of ${total}, of which ${UNRESERVED} must stay unreserved, so ${Math.max(0, free)} can be reserved`,
+      `${wanted.map(({ name, bound }) => `${name} ${bound}`).join(' and ')} ${isMore} too large: the account has a Lambda concurrency of ${total}, of which ${UNRESERVED} must stay unreserved, so ${Math.max(0, free)} can be reserved`,
       most + ask,
     )
   } catch (error) {
     const fault = unreadable('the Lambda concurrency of the account', region, error)
     // Nothing depends on it that was not asked for.
-    return apiConcurrency === undefined ? ok(fault.text) : fault
+    return apiConcurrency === undefined && events === undefined ? ok(fault.text) : fault
   }
 }
 

@@ -105,6 +105,7 @@ AWS_REGION=${region}
 
 policy for its credentials: ${outputs.get('RelayPolicyArn')}
 read API: ${outputs.get('ApiLambdaFunctionUrl')}
+console: ${outputs.get('ApiLambdaFunctionUrl')}console/
 alarms: ${outputs.get('AlarmTopicArn')}
 `)
 }

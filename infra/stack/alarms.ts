@@ -1,6 +1,6 @@
 import { COMMAND_QUEUE, deadLetterQueueName, queueName, RELAY_ROUTES, type Route } from '../../src/protocol/index.ts'
 import { METRICS_NAMESPACE } from '../../src/lambda/metrics.ts'
-import { API, functionName, logicalName, ref, stackName, type Resource, type Resources } from './names.ts'
+import { API, EVENTS, functionName, logicalName, ref, stackName, type Resource, type Resources } from './names.ts'
 import type { StackOptions } from './options.ts'
 import { isReplay } from './roles.ts'
 
@@ -14,19 +14,23 @@ type Alarm = {
   readonly statistic?: 'Maximum'
   /** Default 0. */
   readonly above?: number
-  /** In place of `above`. No figure at all is a reason for the alarm, too. */
+  /** In place of `above`. */
   readonly below?: number
   /** Minutes in a row; default 1. */
   readonly minutes?: number
   /** In so many of these minutes; default: in all. */
   readonly ofThem?: number
+  /** Without a figure nothing changes. Default: with `below` it is a reason for the alarm, else for none. */
+  readonly missing?: 'ignore'
+  /** Whether the topic is told as well when it is over. Default: with `below`. */
+  readonly tellsEnd?: boolean
 }
 
 const TOPIC = 'AlarmTopic'
 
 /** All alarms go to one topic; who is to hear of them subscribes to it. */
 export function createAlarms(options: StackOptions): Resources {
-  const { prefix, routes, alarmEmail, apiConcurrency } = options
+  const { prefix, routes, alarmEmail, apiConcurrency, events } = options
   const subscription = alarmEmail === '' ? {} : { Subscription: [{ Protocol: 'email', Endpoint: alarmEmail }] }
   return {
     [TOPIC]: {
@@ -37,13 +41,9 @@ export function createAlarms(options: StackOptions): Resources {
     ...Object.fromEntries([
       ...functionAlarms('Api', prefix + API, apiConcurrency),
       ...relayAlarms(prefix),
-      alarm('ApiFaultsAlarm', {
-        name: `${prefix}${API}-faults`,
-        says: `The read API answered with 5xx for five minutes. GET /health shows whether Upstash answers; the log of ${prefix}${API} has the details.`,
-        metric: ['AWS/Lambda', 'Url5xxCount'],
-        of: prefix + API,
-        minutes: 5,
-      }),
+      ...parkedAlarms(prefix),
+      faultsAlarm('Api', prefix + API, 'The read API answered with 5xx for five minutes.'),
+      ...(events === undefined ? [] : eventsAlarms(prefix + EVENTS)),
     ]),
   }
 }
@@ -111,6 +111,55 @@ function functionAlarms(logical: string, name: string, bound?: number): [string,
   ]
 }
 
+const faultsAlarm = (logical: string, name: string, says: string): [string, Resource] =>
+  alarm(`${logical}FaultsAlarm`, {
+    name: `${name}-faults`,
+    says: `${says} GET /health shows whether Upstash answers; the log of ${name} has the details.`,
+    metric: ['AWS/Lambda', 'Url5xxCount'],
+    of: name,
+    minutes: 5,
+  })
+
+/** Lambda throttles each stream that is one too many, whose client polls: no reason for an alarm. */
+const eventsAlarms = (name: string): [string, Resource][] => [
+  alarm('EventsErrorsAlarm', {
+    name: `${name}-errors`,
+    says:
+      `${name} crashed, timed out or did not start. Clients poll the API meanwhile. Check its log: a code functions.parameters.… means that a ` +
+      'parameter is missing or its role may not read it. If the errors began with a deployment, roll back (docs/deploy.md).',
+    metric: ['AWS/Lambda', 'Errors'],
+    of: name,
+  }),
+  faultsAlarm(
+    'Events',
+    name,
+    'The function that streams changes answered with 5xx for five minutes. Clients poll the API meanwhile.',
+  ),
+]
+
+/** What the function of replays counts every five minutes. */
+function parkedAlarms(prefix: string): [string, Resource][] {
+  const counted = { of: `${prefix}${RELAY_ROUTES.replay.name}`, minutes: 15, ofThem: 1 }
+  return [
+    alarm('ParkedNotEmptyAlarm', {
+      ...counted,
+      name: `${prefix}parked-not-empty`,
+      says: `There are parked notifications, of functions or of the relay. This alarm ends within 20 minutes after they were all sent again or deleted. ${REPLAY}`,
+      metric: [METRICS_NAMESPACE, 'ParkedNow'],
+      statistic: 'Maximum',
+      // While the read model is away nobody knows.
+      missing: 'ignore',
+      tellsEnd: true,
+    }),
+    alarm('ParkedExpiringAlarm', {
+      ...counted,
+      name: `${prefix}parked-expiring`,
+      says: 'Parked notifications are removed within three days. GET /parked/groups shows their causes and when the first are removed; docs/reliability.md says how to send them again.',
+      metric: [METRICS_NAMESPACE, 'Expiring'],
+    }),
+  ]
+}
+
 /** What the relay itself says, by its own queues. */
 function relayAlarms(prefix: string): [string, Resource][] {
   const queueOf = (subType: 'alive' | 'gap' | 'parked') => queueName(prefix, RELAY_ROUTES[subType])
@@ -130,15 +179,6 @@ function relayAlarms(prefix: string): [string, Resource][] {
       says: 'A relay could not hear Pub/Sub for a time span, or had to discard Pub/Sub notifications. GET /gaps lists when and why. States of agents are unsure until they are heard again. docs/reliability.md has the remedy for each cause.',
       metric: ['AWS/SQS', 'NumberOfMessagesSent'],
       of: queueOf('gap'),
-    }),
-    alarm('ParkedExpiringAlarm', {
-      name: `${prefix}parked-expiring`,
-      says: 'Parked notifications are removed within three days. GET /parked/groups shows their causes and when the first are removed; docs/reliability.md says how to send them again.',
-      metric: [METRICS_NAMESPACE, 'Expiring'],
-      of: `${prefix}${RELAY_ROUTES.replay.name}`,
-      // It is counted every five minutes.
-      minutes: 15,
-      ofThem: 1,
     }),
     alarm('RelayCommandsAgeAlarm', {
       name: `${prefix}${COMMAND_QUEUE.name}-old`,
@@ -161,6 +201,7 @@ function relayAlarms(prefix: string): [string, Resource][] {
 
 function alarm(logicalId: string, { metric: [Namespace, MetricName], minutes = 1, ...own }: Alarm): [string, Resource] {
   const { name, says, of, statistic = 'Sum', above = 0, below, ofThem = minutes } = own
+  const { tellsEnd = below !== undefined, missing = below === undefined ? 'notBreaching' : 'breaching' } = own
   return [
     logicalId,
     {
@@ -177,10 +218,10 @@ function alarm(logicalId: string, { metric: [Namespace, MetricName], minutes = 1
         DatapointsToAlarm: ofThem,
         Threshold: below ?? above,
         ComparisonOperator: below === undefined ? 'GreaterThanThreshold' : 'LessThanThreshold',
-        TreatMissingData: below === undefined ? 'notBreaching' : 'breaching',
+        TreatMissingData: missing,
         AlarmActions: [ref(TOPIC)],
         // Whoever was told that the relay is silent is told when it speaks again.
-        ...(below === undefined ? {} : { OKActions: [ref(TOPIC)] }),
+        ...(tellsEnd ? { OKActions: [ref(TOPIC)] } : {}),
       },
     },
   ]

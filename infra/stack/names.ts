@@ -18,6 +18,9 @@ export const functionName = (prefix: string, route: Route): string => prefix + r
 /** The key and the bundle of the read API. */
 export const API = 'api'
 
+/** The key of the function that streams changes. Its bundle is that of the API. */
+export const EVENTS = 'events'
+
 /** The logical name of the queue of commands to the relays. */
 export const COMMANDS = 'RelayCommandsQueue'
 

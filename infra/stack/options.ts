@@ -27,6 +27,8 @@ export type StackOptions = {
   readonly kmsKeyArn: string
   /** How many requests the API answers at once: reserved concurrency. Undefined: as many as the account runs. */
   readonly apiConcurrency: number | undefined
+  /** How many streams of changes there are at once, each an invocation of a function of its own. Undefined: the stack has no such function. */
+  readonly events: number | undefined
   /** Whether queues and logs stay when the stack is removed. */
   readonly keep: boolean
   /** Whether X-Ray traces the functions. */
@@ -50,6 +52,7 @@ export const STACK_PARAMETERS = [
   'binDays',
   'kmsKeyArn',
   'apiConcurrency',
+  'events',
   'keep',
   'tracing',
 ] as const
@@ -148,6 +151,9 @@ export function readStackOptions(
     faults.push(
       `apiConcurrency "${apiConcurrency}": write the number of concurrent requests of the API, 1 to 9999, such as 20`,
     )
+  const events = value('events')
+  if (events !== '' && !/^[1-9]\d{0,3}$/.test(events))
+    faults.push(`events "${events}": write the number of concurrent streams of changes, 1 to 9999, such as 5`)
   const keep = value('keep') || 'yes'
   if (keep !== 'yes' && keep !== 'no')
     faults.push(`keep "${keep}": write yes, or no to delete queues and logs with the stack`)
@@ -169,6 +175,7 @@ export function readStackOptions(
     binDays,
     kmsKeyArn,
     apiConcurrency: apiConcurrency === '' ? undefined : Number(apiConcurrency),
+    events: events === '' ? undefined : Number(events),
     keep: keep === 'yes',
     tracing: tracing === 'yes',
     routes,

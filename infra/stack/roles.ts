@@ -3,6 +3,7 @@ import {
   API,
   arnOf,
   COMMANDS,
+  EVENTS,
   functionName,
   logicalName,
   ownArn,
@@ -44,10 +45,17 @@ export function createRoles(options: StackOptions): Resources {
     roleName('Api'),
     role([
       ...common(options, prefix + API, PARAMETER_VARIABLES),
-      allow(['sqs:SendMessage', 'sqs:GetQueueUrl'], [queueArn(RELAY_ROUTES.replay), arnOf(COMMANDS)]),
+      // `GET /queues` tells how many messages each queue holds.
+      allow(
+        ['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'],
+        [...routes.flatMap((route) => [queueArn(route), deadLetterArn(route)]), arnOf(COMMANDS)],
+      ),
+      allow(['sqs:SendMessage'], [queueArn(RELAY_ROUTES.replay), arnOf(COMMANDS)]),
     ]),
   ]
-  return Object.fromEntries([...ofRoutes, ofApi])
+  // It reads the read model, and nothing else.
+  const ofEvents: [string, Resource] = [roleName('Events'), role(common(options, prefix + EVENTS, PARAMETER_VARIABLES))]
+  return Object.fromEntries([...ofRoutes, ofApi, ...(options.events === undefined ? [] : [ofEvents])])
 }
 
 /** What the adapter uses of a function's queue, besides Lambda's own pollers. */

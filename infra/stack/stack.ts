@@ -11,6 +11,7 @@ import {
   API,
   arnOf,
   COMMANDS,
+  EVENTS,
   functionKey,
   functionName,
   kept,
@@ -30,10 +31,11 @@ import type { StackRoute } from './stack-routes.ts'
 
 /** What serverless.yml takes from here. All of it is made from the route table. */
 export function createStack(options: StackOptions) {
-  const logGroups = [...options.routes.map(logicalName), 'Api'].map((logical) => [
-    `${logical}LogGroup`,
-    kept(options.keep),
-  ])
+  const logGroups = [
+    ...[...options.routes.map(logicalName), 'Api'].map((logical) => [`${logical}LogGroup`, kept(options.keep)]),
+    // A deployment without `events` takes it away: left behind, it would be in the way of the next one with them.
+    ...(options.events === undefined ? [] : [['EventsLogGroup', kept(false)]]),
+  ]
   return {
     name: stackName(options.prefix),
     logRetentionDays: options.logRetentionDays,
@@ -111,9 +113,18 @@ const DRAIN_SCHEDULE = 'rate(5 minutes)'
 const API_TIMEOUT_SECONDS = 29
 const API_MEMORY_MIB = 512
 
-/** The functions of serverless.yml: one for each route, fed by its queue, and the read API behind a URL. */
+/**
+ * So long (s) lasts a stream of changes, and the function has a little more, for the last request to the read model. Lambda does not end an
+ * invocation whose client has gone: a closed page holds its place until then. Source: "Response streaming" in the Lambda developer guide.
+ */
+const EVENTS_SECONDS = 60
+const EVENTS_TIMEOUT_SECONDS = 70
+/** It waits nearly all the time, and each second of it costs. */
+const EVENTS_MEMORY_MIB = 256
+
+/** The functions of serverless.yml: one for each route, fed by its queue, and the API behind a URL, and what streams changes behind another. */
 function createFunctions(options: StackOptions): Readonly<Record<string, unknown>> {
-  const { prefix, routes, corsOrigin, callLimitSeconds, timeZone, apiConcurrency } = options
+  const { prefix, routes, corsOrigin, callLimitSeconds, timeZone, apiConcurrency, events } = options
   const { abandonReasons, abandonOf, abandonThreshold } = options
   const ofRoutes = routes.map((route) => [
     functionKey(route),
@@ -163,13 +174,39 @@ function createFunctions(options: StackOptions): Readonly<Record<string, unknown
         ENIGMA_ABANDON_REASONS: abandonReasons,
         ENIGMA_ABANDON_OF: abandonOf,
         ENIGMA_ABANDON_THRESHOLD: abandonThreshold,
+        ...(events === undefined ? {} : { ENIGMA_EVENTS_URL: EVENTS_URL }),
       },
       // Every request needs the bearer token, which the function checks.
       url: { invokeMode: 'RESPONSE_STREAM' },
     },
   ]
-  return Object.fromEntries([...ofRoutes, ofApi]) as Record<string, unknown>
+  const ofEvents = [
+    EVENTS,
+    {
+      ...bundle(API),
+      name: prefix + EVENTS,
+      description: 'Streams changes: GET /events of functions/api.ts',
+      role: roleName('Events'),
+      memorySize: EVENTS_MEMORY_MIB,
+      timeout: EVENTS_TIMEOUT_SECONDS,
+      // One invocation for each stream: pages that are left open take nothing from other functions.
+      reservedConcurrency: events,
+      environment: {
+        ...environment(options, PARAMETER_VARIABLES),
+        ENIGMA_EVENTS_SECONDS: String(EVENTS_SECONDS),
+        // Pages of the API's own origin ask here as well, and CloudFormation cannot tell it here: the API's function needs the address of this one.
+        // A page can read only with a token that it has, since there are no cookies, and there is nothing to write.
+        API_CORS_ORIGIN: '*',
+      },
+      url: { invokeMode: 'RESPONSE_STREAM' },
+    },
+  ]
+  const all = [...ofRoutes, ofApi, ...(events === undefined ? [] : [ofEvents])]
+  return Object.fromEntries(all) as Record<string, unknown>
 }
+
+/** Where changes are streamed; the address of a function ends with a slash. */
+const EVENTS_URL = { 'Fn::Sub': '${EventsLambdaFunctionUrl.FunctionUrl}events' }
 
 /** The bundle that the build made, and nothing else. */
 const bundle = (name: string) => ({

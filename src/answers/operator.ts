@@ -71,6 +71,33 @@ export type RelayRecord = v.InferOutput<typeof RelayRecord>
 export const Relays = v.object({ items: v.array(RelayRecord) })
 export type Relays = v.InferOutput<typeof Relays>
 
+const maybeCount = (description: string) =>
+  v.pipe(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0))), v.description(description))
+
+export const QueueRecord = v.pipe(
+  v.object({
+    queue: text('Its name.'),
+    route: text('The route whose notifications it holds: agents-call. relay-commands: commands of operators.'),
+    dead_letter: v.pipe(v.boolean(), v.description('It holds what SQS itself gave up, until it is parked.')),
+    waiting: maybeCount('Messages that wait, approximately; null: there is no such queue.'),
+    in_flight: maybeCount('Messages that a function has received and not finished, approximately; null as above.'),
+  }),
+  v.metadata({
+    ref: 'Queue',
+    description: 'A queue of the stack, and how many messages it holds.',
+    examples: [
+      { queue: 'enigma-agents-call.fifo', route: 'agents-call', dead_letter: false, waiting: 12, in_flight: 3 },
+    ],
+  }),
+)
+export type QueueRecord = v.InferOutput<typeof QueueRecord>
+
+export const Queues = v.object({
+  items: v.array(QueueRecord),
+  read_at: time('When SQS was asked.'),
+})
+export type Queues = v.InferOutput<typeof Queues>
+
 export const OtherRecord = v.pipe(
   v.object({
     notification_id: text('The id of the notification.'),
@@ -138,7 +165,12 @@ export const Config = v.pipe(
       v.picklist(['read', 'masked', 'operate']),
       v.description('What the token may do: `operate` may write.'),
     ),
-    events: v.pipe(v.boolean(), v.description('`GET /events` streams changes; if false, poll `GET /changes`.')),
+    events: v.pipe(
+      v.nullable(v.string()),
+      v.description(
+        'Where changes are streamed: `/events` of this API, or an absolute URL that takes the same token; null: poll `GET /changes`.',
+      ),
+    ),
     replays: v.pipe(v.boolean(), v.description('`POST /replays` can send parked notifications again.')),
   }),
   v.metadata({ ref: 'Config' }),

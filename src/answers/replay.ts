@@ -7,6 +7,7 @@ const filter = v.pipe(
     source: v.optional(v.string()),
     route: v.optional(v.string()),
     reason: v.optional(v.string()),
+    cause: v.optional(v.string()),
     reference: v.optional(v.string()),
     notification: v.optional(v.string()),
     status: v.optional(v.number()),
@@ -76,10 +77,13 @@ export type Replay = v.InferOutput<typeof Replay>
 export const ReplaysPage = pageOf(Replay)
 export type ReplaysPage = v.InferOutput<typeof ReplaysPage>
 
-const ReplayMessage = v.pipe(
+/** What may have become of a message of a replay. */
+export const OUTCOMES = ['waiting', 'sent', 'handled', 'failed_again', 'skipped'] as const
+
+export const ReplayMessage = v.pipe(
   v.object({
     id: text('Of the parked entry, or of the CDR.'),
-    outcome: v.picklist(['waiting', 'sent', 'handled', 'failed_again', 'skipped']),
+    outcome: v.picklist(OUTCOMES),
     reason: maybeText('Why it failed again, or why it was skipped.'),
   }),
   v.metadata({ ref: 'ReplayMessage' }),
@@ -92,18 +96,24 @@ export const ReplayDetail = v.pipe(
     description: 'A replay with the outcome of each of its messages, in their order.',
   }),
 )
+export type ReplayMessage = v.InferOutput<typeof ReplayMessage>
 export type ReplayDetail = v.InferOutput<typeof ReplayDetail>
 
 export const ReplayPlan = v.pipe(
   v.object({
-    total: count('Entries that would be sent.'),
+    total: count('Entries, or CDRs, that would be sent.'),
     routes: v.pipe(v.record(v.string(), v.number()), v.description('Of them by route, and so by queue.')),
     relay: count('Entries of the relay, which it would be asked to send again.'),
-    stale: count('Calls that are too old for a screen: they are recorded, and never shown as current.'),
+    stale: count(
+      'Entries that are older than their route allows. Calls among them are recorded, and never shown as current.',
+    ),
     outdated: count('States that are older than the one that the read model has by now.'),
     replayed_before: count('Entries that an earlier replay sent, and that failed again.'),
     skipped: count('Entries that would not be sent: gone, deleted, or sent by another replay.'),
     complete: v.pipe(v.boolean(), v.description('False: there are more than the 20,000 that were looked at.')),
+    until: v.optional(
+      time('With a filter: entries parked later were not counted. In the filter of the replay it leaves them out.'),
+    ),
   }),
   v.metadata({ ref: 'ReplayPlan', description: 'What a replay would do. Nothing was sent.' }),
 )

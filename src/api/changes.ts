@@ -62,7 +62,7 @@ export function events(read: Reads, options: EventsOptions | undefined, now: () 
       description:
         'The changes of `GET /changes` as [Server-Sent Events](https://html.spec.whatwg.org/multipage/server-sent-events.html): each event is called ' +
         '`changes`, and its data is that answer; its id is the cursor, which `Last-Event-ID` or `after` goes on from. The stream ends by itself from ' +
-        'time to time. `GET /config` tells whether this API has it.',
+        'time to time. `GET /config` tells where the stream is, if there is one.',
       tags: ['changes'],
       responses: {
         200: { description: 'The stream', content: { 'text/event-stream': { schema: resolver(v.string()) } } },

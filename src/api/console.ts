@@ -1,5 +1,6 @@
 import { Hono, type Context, type MiddlewareHandler } from 'hono'
 import { etag } from 'hono/etag'
+import type { ApiEnv } from './auth.ts'
 import { createLogin, type ExchangeCode } from './console-login.ts'
 import { ApiError, notAllowed, problemResponse } from './errors.ts'
 
@@ -53,7 +54,8 @@ export function createConsole(
   origins: readonly string[] = [],
 ): Hono {
   const app = new Hono()
-  app.get('/', toConsole)
+  // What is no proper request is answered like everywhere, once it is known who sent it.
+  app.get('/', (c, next) => ((c.env as ApiEnv['Bindings'] | undefined)?.fault === undefined ? toConsole(c) : next()))
   app.use('/console/*', secure(connect))
   app.use('/console/*', etag({ weak: true, retainedHeaders: KEPT_AT_304 }))
   if (exchangeCode !== undefined) app.route('/console/login', createLogin(exchangeCode, origins))

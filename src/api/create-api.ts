@@ -1,6 +1,7 @@
 import { Hono, type MiddlewareHandler } from 'hono'
 import { createConsole, type ConsoleOptions } from './console.ts'
 import { answerError, type Log, logToConsole, notAllowed, problem, problemResponse } from './errors.ts'
+import { compress } from 'hono/compress'
 import { etag } from 'hono/etag'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import type { AbandonRule, Reads } from '../store/index.ts'
@@ -18,6 +19,7 @@ import { maskAnswers } from './mask.ts'
 import { allowOrigins, parseOrigins, refuseForeignWrites } from './origins.ts'
 import { parked } from './parked.ts'
 import type { OperateOptions } from './operate.ts'
+import { queues, type ReadQueues } from './queues.ts'
 import { replays } from './replays.ts'
 import { ABANDON_RULE, wall } from './wall.ts'
 
@@ -34,8 +36,14 @@ export type ApiOptions = {
   readonly replay?: OperateOptions
   /** How `GET /events` streams changes. Default: not at all, since a platform may charge each second of a stream. */
   readonly events?: EventsOptions
+  /** Reads how many messages each queue holds. Default: `GET /queues` is answered with 404. */
+  readonly queues?: ReadQueues
   /** The operators' console, served at `/console/`. Default: none. */
   readonly console?: ConsoleOptions
+  /** Where else changes are streamed, with the same tokens: an absolute URL, which `GET /config` passes on. Default: `/events` of this API, if it streams. */
+  readonly eventsUrl?: string
+  /** `events`: everything but `GET /events` is answered with 404, as for a function that only streams. Default: the whole API. */
+  readonly only?: 'events'
   /** Which calls count as abandoned. Default: CDRs without an extension that ended with `hungup` or `callee_hungup`, of those and the answered ones; 3 % at most. */
   readonly abandoned?: Partial<AbandonRule>
   /** Unix ms. Default `Date.now`. */
@@ -63,7 +71,10 @@ export function createApi({
   corsOrigin,
   replay,
   events: eventsOptions,
+  queues: readQueues,
   console: consoleOptions,
+  eventsUrl = eventsOptions && EVENTS_PATH,
+  only,
   abandoned,
   now = Date.now,
   log = logToConsole,
@@ -76,10 +87,12 @@ export function createApi({
 
   const origins = parseOrigins(corsOrigin)
   if (origins.length > 0) app.use(allowOrigins(origins))
+  if (only === 'events') app.use(refuseOtherPaths)
   app.route('/health', health(read, now))
   if (consoleOptions !== undefined) {
     app.use('/console/*', refuseFaults)
-    app.route('/', createConsole(consoleOptions, origins))
+    const connect = [...(consoleOptions.connect ?? []), ...originOf(eventsUrl)]
+    app.route('/', createConsole({ ...consoleOptions, connect }, origins))
   }
 
   app.use(requireToken({ token, tokens }))
@@ -87,7 +100,9 @@ export function createApi({
   app.use(refuseForeignWrites(origins))
   app.use(methodNotAllowed({ app, onMethodNotAllowed: (_, methods) => notAllowed(methods) }))
   // It goes on for minutes: neither an ETag nor a copy can be made of it.
-  app.route('/events', events(read, eventsOptions, now))
+  app.route(EVENTS_PATH, events(read, eventsOptions, now))
+  // Thousands of agents are 300 kB, and 12 kB compressed; whoever asks every two seconds pays for each.
+  app.use('/wall', compress())
   app.use(etag({ weak: true, retainedHeaders: KEPT_AT_304 }))
   app.use(async (c, next) => {
     await next()
@@ -99,19 +114,32 @@ export function createApi({
   app.route('/campaigns', campaigns(read))
   app.route('/cdrs', cdrs(read))
   app.route('/changes', changes(read))
-  app.route('/config', config({ events: eventsOptions !== undefined, replays: replay !== undefined }))
+  app.route('/config', config({ events: eventsUrl ?? null, replays: replay !== undefined }))
   app.route('/dialers', dialers(read))
   app.route('/gaps', gaps(read))
   app.route('/kinds', kinds(read))
   app.route('/other', other(read))
   app.route('/parked', parked(read, replay, now))
   app.route('/', bin(read, replay, now))
+  app.route('/queues', queues(readQueues, now))
   app.route('/relays', relays(read))
   app.route('/replays', replays(read, replay, now))
-  app.route('/wall', wall(read, { ...ABANDON_RULE, ...abandoned }))
+  app.route('/wall', wall(read, { ...ABANDON_RULE, ...abandoned }, now))
   app.get('/openapi.json', ...openApi(app))
   return app
 }
+
+const EVENTS_PATH = '/events'
+
+/** Endpoints that are added to the app later are refused too. */
+const refuseOtherPaths: MiddlewareHandler = async (c, next) => {
+  if (c.req.path !== EVENTS_PATH)
+    throw problem('not-found', `The path ${c.req.path} does not exist; only ${EVENTS_PATH} does here.`)
+  await next()
+}
+
+/** The origin of an address on another one; none of a path. */
+const originOf = (url = ''): readonly string[] => (URL.canParse(url) ? [new URL(url).origin] : [])
 
 const hasBody = (headers: Headers): boolean =>
   headers.has('transfer-encoding') || Number(headers.get('content-length') ?? 0) !== 0

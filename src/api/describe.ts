@@ -8,9 +8,12 @@ export const problemAs = (description: string) => ({
   content: { 'application/problem+json': { schema: resolver(Problem) } },
 })
 
+const NOT_MODIFIED: ResponsesWithResolver = {
+  304: { description: 'Not modified since the response whose ETag was sent as If-None-Match.' },
+}
+
 /** The errors that every address may answer with. */
 const COMMON: ResponsesWithResolver = {
-  304: { description: 'Not modified since the response whose ETag was sent as If-None-Match.' },
   400: problemAs('A parameter is wrong or unknown; `parameter` names it.'),
   401: problemAs('The bearer token is missing or wrong.'),
   403: problemAs("The token's role does not allow it."),
@@ -26,16 +29,19 @@ export type Description = {
   readonly answer: v.GenericSchema
   /** Whether it answers 404 when there is no such thing. */
   readonly notFound?: string
+  /** A read by POST has no ETag. */
+  readonly isPost?: boolean
 }
 
 /** Puts an address that answers JSON into the OpenAPI document, with the schema of its answer and all its errors. */
-export function describe({ summary, description, tag, answer, notFound }: Description) {
+export function describe({ summary, description, tag, answer, notFound, isPost = false }: Description) {
   return describeRoute({
     summary,
     description,
     tags: [tag],
     responses: {
       200: { description: summary, content: { 'application/json': { schema: resolver(answer) } } },
+      ...(isPost ? {} : NOT_MODIFIED),
       ...COMMON,
       ...(notFound === undefined ? {} : { 404: problemAs(notFound) }),
     },

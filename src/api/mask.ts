@@ -1,6 +1,6 @@
 import { maskPayload, maskText } from '../protocol/index.ts'
 import type { Context, MiddlewareHandler } from 'hono'
-import type { ApiEnv } from './auth.ts'
+import type { ApiEnv, Caller } from './auth.ts'
 import { problem } from './errors.ts'
 
 /** Texts that are shown as they are: names that this API or the dialler's references give, and times. Any other text may hold a number. */
@@ -160,12 +160,13 @@ function addUp(counts: readonly (readonly [string, number])[]): Record<string, n
   return Object.fromEntries(masked)
 }
 
-/** Refuses a search by one of these parameters to a caller who may not see what it finds. */
-export function refuseSearch(...parameters: readonly string[]): MiddlewareHandler<ApiEnv> {
-  return async (c, next) => {
-    const parameter = parameters.find((name) => c.req.query(name) !== undefined)
-    if (c.get('caller').role === 'masked' && parameter !== undefined)
-      throw problem('forbidden', `A token with the role masked cannot search by ${parameter}.`, { parameter })
-    await next()
-  }
+/** Refuses a search by one of these filters to a caller who may not see what it finds. @throws the answer 403 */
+export function refuseSearch<Filter extends object>(
+  { role }: Caller,
+  filter: Filter,
+  ...personal: readonly (keyof Filter & string)[]
+): void {
+  const parameter = personal.find((name) => filter[name] !== undefined)
+  if (role === 'masked' && parameter !== undefined)
+    throw problem('forbidden', `A token with the role masked cannot search by ${parameter}.`, { parameter })
 }

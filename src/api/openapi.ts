@@ -50,6 +50,7 @@ export function openApi(app: Hono<ApiEnv>) {
           description: 'Notifications of unknown types, and packets that cannot be read, with their bytes.',
         },
         { name: 'parked', description: 'Notifications parked by the relay and by the functions.' },
+        { name: 'queues', description: 'The queues of the stack, and how many messages each holds.' },
         { name: 'relays', description: 'The relays, and when each was last ready.' },
         { name: 'replays', description: 'Jobs that send parked notifications through their functions again.' },
         { name: 'wall', description: 'The call centre now, in one answer.' },

@@ -77,11 +77,15 @@ export const ids = v.pipe(
 /** Longest id (characters) of a notification; of an entry of the relay, it is the entry's. */
 export const MAX_NOTIFICATION_ID = 1_000
 
+/** Longest cause (characters): as long as a reason. */
+const MAX_CAUSE = 2_000
+
 /** Filters of parked entries, besides who parked them. */
 export const parkedFilters = {
   source: v.optional(word('Only entries of this source, as named in ENIGMA_SOURCES.')),
   route: v.optional(word('Only entries of this route, such as agents-call.')),
   reason: v.optional(word('Only entries whose reason contains this text, in any case.')),
+  cause: v.optional(word('Only entries of the group with this cause: see `GET /parked/groups`.', MAX_CAUSE)),
   reference: v.optional(word('Only entries with this reference: the `subject` of the event.')),
   notification: v.optional(word('Only entries of the notification with this id.', MAX_NOTIFICATION_ID)),
   since: v.optional(moment('Only entries parked at or after this:')),
@@ -105,9 +109,12 @@ export function freeze({ since: sinceMs, until, ...rest }: v.InferOutput<typeof 
   return { ...rest, sinceMs, untilMs: Math.min(until ?? nowMs, nowMs) }
 }
 
-/** The validator itself would answer without a problem. */
-const refuseMalformed: MiddlewareHandler<ApiEnv> = async (c, next) => {
-  const body: unknown = await c.req.json().catch(() => undefined)
+const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json *(?:;|$)/i
+
+/** The validator itself would answer without a problem, and take a body of another type for `{}`. */
+export const refuseMalformed: MiddlewareHandler<ApiEnv> = async (c, next) => {
+  const isJson = JSON_TYPE.test(c.req.header('content-type') ?? '')
+  const body: unknown = isJson ? await c.req.json().catch(() => undefined) : undefined
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     throw problem('bad-request', 'The body must be a JSON object, sent as application/json.')
   await next()
@@ -117,7 +124,7 @@ const refuseMalformed: MiddlewareHandler<ApiEnv> = async (c, next) => {
 const toWords = (message = 'is not valid'): string => (message === 'is given twice' ? 'must be text' : message)
 
 /** Checks a body, and answers 400 that names the first bad member. */
-const json = <Body extends v.GenericSchema>(body: Body) =>
+export const json = <Body extends v.GenericSchema>(body: Body) =>
   validator('json', body, (result) => {
     if (result.success) return
     const [issue] = result.error

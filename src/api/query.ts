@@ -70,15 +70,31 @@ export const phoneNumber = (description: string) =>
     v.transform((number) => number.replace(/^ /, '+')),
   )
 
+const cursor = v.optional(
+  word('The `next` of the previous page. Opaque; keep the other parameters unchanged.', MOST_CURSOR),
+)
+
 /** What every list understands. */
 export const paging = {
-  cursor: v.optional(
-    word('The `next` of the previous page. Opaque; keep the other parameters unchanged.', MOST_CURSOR),
-  ),
+  cursor,
   limit: v.optional(
     v.pipe(
       v.string('is given twice'),
       v.transform(Number),
+      v.integer('must be a whole number'),
+      v.minValue(1, 'must be at least 1'),
+      v.maxValue(MAX_LIMIT, `must be at most ${MAX_LIMIT}`),
+      v.description(`Maximum number of items. Default: ${DEFAULT_LIMIT}.`),
+    ),
+  ),
+}
+
+/** The same in a body. */
+export const pagingInBody = {
+  cursor,
+  limit: v.optional(
+    v.pipe(
+      v.number('must be a number'),
       v.integer('must be a whole number'),
       v.minValue(1, 'must be at least 1'),
       v.maxValue(MAX_LIMIT, `must be at most ${MAX_LIMIT}`),

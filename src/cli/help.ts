@@ -82,6 +82,7 @@ Example:
   enigma-relay simulate --backup backup     # keep CDRs on disk during a Redis outage`,
   dev: `
 Starts the dialler's Redis, the relay, a local SQS, the functions, the read model and its API, and shows the throughput.
+Prints the address of the operators' console first: a code in it, which works once, logs you in.
 Keeps its state between runs. Works only in a clone of the repository.
 
 Environment:
@@ -89,7 +90,7 @@ Environment:
   REDIS_URL              use this Redis server instead of starting any
   ENIGMA_LISTS           lists to consume (default, if dev starts Redis: campaigns and the two of Click2Dial)
   ENIGMA_API             address of the read API (default: 127.0.0.1:8080)
-  API_TOKEN              its bearer token (default: dev creates one and prints it)
+  API_TOKEN              its bearer token, for which the console then asks (default: dev creates one that may change things, and prints it)
   ENIGMA_PARKED_MAX      most entries of a source's parked list; further ones go to a file in ENIGMA_DATA_DIR (default: 10000)
   API_TOKENS             more tokens, one line name:role:token for each (roles: read, masked, operate)
   ENIGMA_HTTP            address of the relay's /livez, /readyz and /metrics (default: 127.0.0.1:8081)
@@ -100,6 +101,6 @@ Examples:
   npm run dev
   npm run dev -- --agents 200 --speed 5
   npm run dev -- --no-simulator --verbose
-  npm run dev -- --demo                              a fifth of the CDRs fails for a minute
+  npm run dev -- --demo                              a fifth of the CDRs fails for a minute: replay them in the console
   npm run dev -- --fail agents-call=503:10% --fail campaigns-cdr=422:5%:60`,
 } as const

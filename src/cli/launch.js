@@ -6,13 +6,14 @@
  *   node src/cli/launch.js <command> [arguments]          the CLI: relay, simulate, queues, dev
  *   node src/cli/launch.js --run <tool> [arguments]       a tool of node_modules/.bin, or node
  *   node src/cli/launch.js --redis --run <tool> …         the same, for what starts redis-servers of its own
+ *   node src/cli/launch.js --browser --run <tool> …       the same, for what starts a Chromium
  */
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { LaunchProblem, run, say } from './launch/child.js'
-import { ensureInstalled, ensureRedis } from './launch/install.js'
+import { ensureBrowser, ensureInstalled, ensureRedis } from './launch/install.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 // The published package has neither: npm packs no lock file, and `files` names no TypeScript.
@@ -23,9 +24,12 @@ const NODE_FLAGS = [...(isClone ? ['--conditions=source'] : []), '--disable-warn
 
 const WANTED_NODE = 24
 
-async function launch(args) {
-  const needsProgram = args[0] === '--redis'
-  if (needsProgram) args = args.slice(1)
+/** Programs that a tool needs: flag → what makes sure of it. */
+const PROGRAMS = { '--redis': () => ensureRedis(root, { forTests: true }), '--browser': () => ensureBrowser(root) }
+
+async function launch(given) {
+  const at = given.findIndex((arg) => !Object.hasOwn(PROGRAMS, arg))
+  const [flags, args] = at < 0 ? [given, []] : [given.slice(0, at), given.slice(at)]
   const isTool = args[0] === '--run'
   if (isTool && args[1] === undefined)
     throw new LaunchProblem('cli.launch.no_tool', '--run needs a tool, such as --run vitest run', 2)
@@ -33,8 +37,8 @@ async function launch(args) {
   if (isClone) await ensureInstalled(root)
   const node = findNode()
   const isHelp = args.includes('--help') || args.includes('-h')
-  if (needsProgram) await ensureRedis(root, { forTests: true })
-  else if (args[0] === 'dev' && isClone && !isHelp) await ensureRedis(root, { forTests: false })
+  for (const flag of flags) await PROGRAMS[flag]()
+  if (flags.length === 0 && args[0] === 'dev' && isClone && !isHelp) await ensureRedis(root, { forTests: false })
 
   const path = [dirname(node), join(root, 'node_modules/.bin'), process.env.PATH].filter(Boolean).join(delimiter)
   const env = { ...process.env, PATH: path }

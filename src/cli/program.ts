@@ -75,7 +75,7 @@ export function createProgram(): Command {
       faults,
       [],
     )
-    .option('--demo', 'let some CDRs fail for a minute, and say how to send them again', false)
+    .option('--demo', 'let some CDRs fail for a minute, and say how to replay them in the console', false)
     .addHelpText('after', COMMAND_HELP.dev)
     .action(async (options: DevArguments) => (await import('./call-centre.ts')).runDev(options))
 

@@ -43,21 +43,25 @@ const LONGEST_WAIT_MS = 60_000
 const REFUSED = new Set([400, 401, 403])
 const PERMANENT = new Set([...REFUSED, 404, 405])
 
+/** Where a stream is: a path of the API, or another address (`at`). */
+type Place = { readonly path: string; readonly at?: string }
+
 /**
- * Follows changes: by the stream of `GET /events` where the API offers it, else by `GET /changes`. After a cut, and whenever the API ends a stream, it goes on
+ * Follows changes: by Server-Sent Events where the API offers them, by itself or at another address, else by `GET /changes`. After a cut, and whenever the API ends a stream, it goes on
  * behind the last change that it has given, so that none comes twice and none is left out. While the API is away it tries again, ever more rarely.
  *
  * @throws ApiProblem when it makes no sense to go on: the token or `after` is not valid, or `url` is not the API
  */
 export async function* followChanges(
-  { open, askOnce, backoffMs }: Requests,
+  { open, askOnce, backoffMs, address }: Requests,
   options: ChangesOptions,
 ): AsyncGenerator<Changes, void, undefined> {
   const { type, reference, signal, pollMs = 1_500, silenceMs = 35_000, onConnection } = options
   let cursor = options.after
   let isConnected: boolean | undefined
   let wasConnected = false
-  let offersStream: boolean | undefined
+  /** Null: there is no stream. Undefined: nobody has asked yet. */
+  let place: Place | null | undefined
   /** No stream is tried before this (unix ms). */
   let streamAtMs = 0
   let [failures, failedStreams] = [0, 0]
@@ -88,14 +92,14 @@ export async function* followChanges(
   }
 
   /** Reads one stream to its end. */
-  async function* stream(): AsyncGenerator<Changes, void, undefined> {
+  async function* stream({ path, at }: Place): AsyncGenerator<Changes, void, undefined> {
     const startMs = Date.now()
     const limit = limitTime(signal)
     let isHeard = false
     try {
       limit.restart(ANSWER_MS)
       const headers = { accept: 'text/event-stream', ...(cursor === undefined ? {} : { 'last-event-id': cursor }) }
-      const { body } = await open({ path: '/events', query: { type, reference }, headers }, limit)
+      const { body } = await open({ path, at, query: { type, reference }, headers }, limit)
       if (body === null) throw new ApiProblem(200, 'unexpected', 'This runtime cannot read an answer as it arrives.')
       const reader = body.getReader()
       // For a `fetch` that does not end the answer with its signal.
@@ -123,11 +127,15 @@ export async function* followChanges(
       }
       if (!isHeard) throw new ApiProblem(200, 'unexpected', 'The stream ended before its first event.')
     } catch (error) {
-      if (!(error instanceof ApiProblem) || (error.code !== 'unexpected' && REFUSED.has(error.status))) throw error
+      if (!(error instanceof ApiProblem)) throw error
+      const isOwn = at === undefined
+      // Another address may learn of a changed token later than the API, which has the last word.
+      if (isOwn && error.code !== 'unexpected' && REFUSED.has(error.status)) throw error
       if (!isHeard) {
         // Polling goes on with what a stream cannot.
-        offersStream = error.code !== 'not-found'
-        const waitMs = error.code === 'network' ? backoffMs(++failedStreams) : WITHOUT_STREAM_MS
+        if (error.code === 'not-found') place = null
+        // A page cannot read it when Lambda refuses one stream too many: to the page, the network has failed.
+        const waitMs = error.code === 'network' && isOwn ? backoffMs(++failedStreams) : WITHOUT_STREAM_MS
         streamAtMs = Date.now() + (error.retryAfterMs ?? waitMs)
         return
       }
@@ -141,8 +149,11 @@ export async function* followChanges(
 
   while (!isAborted(signal)) {
     try {
-      offersStream ??= (await askOnce<Config>({ path: '/config' }, { signal, timeoutMs: ANSWER_MS })).events
-      yield* offersStream && Date.now() >= streamAtMs ? stream() : poll()
+      if (place === undefined) {
+        const { events } = await askOnce<Config>({ path: '/config' }, { signal, timeoutMs: ANSWER_MS })
+        place = toPlace(events, address)
+      }
+      yield* place !== null && Date.now() >= streamAtMs ? stream(place) : poll()
     } catch (error) {
       if (isAborted(signal)) return
       if (!(error instanceof ApiProblem) || isPermanent(error)) throw error
@@ -154,6 +165,29 @@ export async function* followChanges(
 }
 
 const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted === true
+
+/**
+ * Where the API says that the stream is. The token goes there, since the API itself has named it, but by https only, or to the API's own origin;
+ * null for anything else.
+ */
+function toPlace(events: Config['events'], address: string): Place | null {
+  if (typeof events !== 'string') return null
+  // A path is one of the API, wherever that is mounted. A browser takes `//` and `/\` for another host.
+  if (/^\/(?![/\\])/.test(events)) return { path: events }
+  try {
+    const { protocol, origin, pathname } = new URL(events)
+    const isSafe = protocol === 'https:' || origin === originOf(address)
+    return isSafe ? { path: pathname, at: origin + pathname } : null
+  } catch {
+    return null
+  }
+}
+
+/** Of a path, the origin of the page. @throws where there is no page */
+const originOf = (address: string): string => {
+  const { location } = globalThis as { readonly location?: { readonly href: string } }
+  return new URL(`${address}/`, location?.href).origin
+}
 
 function parsePage(data: string): ChangesPage {
   try {

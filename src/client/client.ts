@@ -21,6 +21,7 @@ import type {
   ParkedGroups,
   ParkedPage,
   Preview,
+  Queues,
   Relays,
   Replay,
   ReplayDetail,
@@ -39,10 +40,11 @@ import type {
   ParkedEntryOptions,
   ParkedGroupsQuery,
   ParkedQuery,
-  ParkedSelection,
+  ReplayMessagesQuery,
   ReplayRequest,
+  ReplaySelection,
 } from './parameters.ts'
-import { createRequests, formatPath, type CallOptions, type RequestOptions } from './requests.ts'
+import { createRequests, formatPath, type Call, type CallOptions, type RequestOptions } from './requests.ts'
 
 export type ClientOptions = RequestOptions
 
@@ -78,14 +80,23 @@ export function createClient(options: ClientOptions) {
     campaign: (ref: string, own?: CallOptions) => read<CampaignDetail>(['campaigns', ref], own),
     /** Who will be dialled next. */
     preview: (ref: string, own?: CallOptions) => read<Preview>(['campaigns', ref, 'preview'], own),
-    /** CDRs, newest first. */
-    cdrs: (query?: CdrsQuery) => read<CdrsPage>(['cdrs'], query),
+    /** CDRs, newest first. A number or a contact is sent in the body, never in an address. */
+    cdrs: ({ signal, timeoutMs, ...query }: CdrsQuery = {}) => {
+      const path = formatPath(['cdrs'])
+      const call: Call =
+        query.number === undefined && query.contact === undefined
+          ? { path, query }
+          : { path: `${path}/search`, method: 'POST', isRead: true, body: query }
+      return ask<CdrsPage>(call, { signal, timeoutMs })
+    },
     /** A CDR with every field that the dialler sent, and its revisions. */
     cdr: (id: string, own?: CallOptions) => read<CdrDetail>(['cdrs', id], own),
     dialers: (own?: CallOptions) => read<Dialers>(['dialers'], own),
     /** Time spans in which Pub/Sub could not be heard, newest first. */
     gaps: (query?: GapsQuery) => read<GapsPage>(['gaps'], query),
     relays: (own?: CallOptions) => read<Relays>(['relays'], own),
+    /** How many messages each queue of the stack holds. */
+    queues: (own?: CallOptions) => read<Queues>(['queues'], own),
     /** The latest value of a kind of your own, and those before it. */
     kind: (type: string, subType: string, ref: string, own?: CallOptions) =>
       read<Kind>(['kinds', type, subType, ref], own),
@@ -116,14 +127,14 @@ export function createClient(options: ClientOptions) {
         { signal, timeoutMs },
       ),
     /** What a replay would do. Nothing is sent. */
-    planReplay: (selection: ParkedSelection, own?: CallOptions) =>
+    planReplay: (selection: ReplaySelection, own?: CallOptions) =>
       write<ReplayPlan>(['replays'], { ...selection, plan: true }, own),
     /** Sends notifications through their functions again. */
     startReplay: (request: ReplayRequest, own?: CallOptions) => write<Replay>(['replays'], request, own),
     /** The replays of the last 30 days, newest first. */
     replays: (query?: ListQuery) => read<ReplaysPage>(['replays'], query),
     /** A replay with a page of its messages, each with its outcome. */
-    replayDetail: (id: string, query?: ListQuery) => read<ReplayDetail>(['replays', id], query),
+    replayDetail: (id: string, query?: ReplayMessagesQuery) => read<ReplayDetail>(['replays', id], query),
     /** What was not sent stays parked. */
     stopReplay: (id: string, own?: CallOptions) => write<Replay>(['replays', id, 'stop'], undefined, own),
     /** Moves entries of functions to the bin. Where `more` is true, ask again, with the `until` of the first request. */

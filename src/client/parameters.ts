@@ -1,3 +1,4 @@
+import type { ReplayMessage } from '../answers/index.ts'
 import type { PageQuery } from './pages.ts'
 import type { CallOptions } from './requests.ts'
 
@@ -31,7 +32,7 @@ export type CdrFilter = {
 
 export type CdrsQuery = ListQuery &
   CdrFilter & {
-    /** These two need a token that shows personal data, and put it into the address of the request. */
+    /** These two need a token that shows personal data. They are sent in the body of the request. */
     readonly contact?: string | undefined
     readonly number?: string | undefined
   }
@@ -51,6 +52,8 @@ export type ParkedFilter = {
   readonly route?: string | undefined
   /** A part of the reason, in any case. */
   readonly reason?: string | undefined
+  /** The `cause` of a group. */
+  readonly cause?: string | undefined
   /** The HTTP status of the handler. */
   readonly status?: number | undefined
   readonly reference?: string | undefined
@@ -84,9 +87,16 @@ export type DeleteRequest = ParkedSelection & {
 }
 
 /** What a replay sends: parked entries, or CDRs that the read model keeps. */
-export type ReplayRequest = (ParkedSelection | { readonly cdrs: CdrFilter; readonly route: 'campaigns-cdr' }) & {
+export type ReplaySelection = ParkedSelection | { readonly cdrs: CdrFilter; readonly route: 'campaigns-cdr' }
+
+export type ReplayRequest = ReplaySelection & {
   /** Sent in a second at most: 1 to 1,000. Default 50. */
   readonly rate?: number | undefined
+}
+
+export type ReplayMessagesQuery = ListQuery & {
+  /** Only messages with this outcome. */
+  readonly outcome?: ReplayMessage['outcome'] | undefined
 }
 
 export type ChangesQuery = CallOptions & {

@@ -27,7 +27,7 @@ export type ProblemMore = {
 }
 
 /**
- * A request failed. It holds neither the token nor the address, which may have a phone number in it.
+ * A request failed. It holds neither the token nor the address, which may have a reference in it.
  *
  * @example
  * try {

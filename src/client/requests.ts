@@ -30,11 +30,15 @@ export type Query = Readonly<Record<string, Value>>
 
 export type Call = {
   readonly path: string
+  /** An absolute URL in place of the path. The token goes there: only for one that the API itself has named. */
+  readonly at?: string | undefined
   readonly query?: Query | undefined
   readonly headers?: Readonly<Record<string, string>>
   /** Sent as JSON. */
   readonly body?: object
   readonly method?: 'POST'
+  /** Whether a POST only reads: its answer is masked as that of a GET. */
+  readonly isRead?: boolean
 }
 
 /** What a bearer token may be made of; whatever else is in it would appear in the error of `fetch`. Source: RFC 6750, section 2.1. */
@@ -54,6 +58,8 @@ export type Requests = {
   /** The same, and tries again while the API is away. */
   readonly ask: <Answer>(call: Call, options?: CallOptions) => Promise<Answer>
   readonly backoffMs: (failures: number) => number
+  /** Where the API is: without a slash at its end. */
+  readonly address: string
 }
 
 export function createRequests(options: RequestOptions): Requests {
@@ -68,12 +74,14 @@ export function createRequests(options: RequestOptions): Requests {
     return text ?? ''
   }
 
-  async function open({ path, query, headers, body, method }: Call, limit: TimeLimit): Promise<Response> {
+  async function open(
+    { path, at, query, headers, body, method, isRead = method === undefined }: Call,
+    limit: TimeLimit,
+  ): Promise<Response> {
     const bearer = await readToken()
-    const isWrite = method === 'POST'
-    const parameters = isWrite || masked !== true ? query : { ...query, masked }
+    const parameters = isRead && masked === true ? { ...query, masked } : query
     const response = await limit.guard(() =>
-      send(`${address}${path}${formatQuery(parameters)}`, {
+      send(`${at ?? address + path}${formatQuery(parameters)}`, {
         method: method ?? 'GET',
         headers: {
           ...(bearer === '' ? {} : { authorization: `Bearer ${bearer}` }),
@@ -121,7 +129,7 @@ export function createRequests(options: RequestOptions): Requests {
       }
     }
   }
-  return { open, askOnce, ask, backoffMs }
+  return { open, askOnce, ask, backoffMs, address }
 }
 
 /** Exponential, with full jitter. Source: https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/ */

@@ -8,7 +8,10 @@ type Pending = {
   readonly secondsLeft: number
 }
 
-type Notice = { readonly text: string; readonly isProblem: boolean }
+/** A sentence, and where to read on. */
+export type Said = { readonly text: string; readonly link: { readonly href: string; readonly label: string } }
+
+type Notice = { readonly text: string; readonly isProblem: boolean; readonly link?: Said['link'] | undefined }
 
 const pending = signal<Pending | undefined>(undefined)
 const notice = signal<Notice | undefined>(undefined)
@@ -20,15 +23,15 @@ let undo = () => {}
 let hurry = () => {}
 
 /** Shows a sentence until another one is there, or it is closed. */
-export function say(text: string, isProblem = false): void {
-  notice.value = { text, isProblem }
+export function say(said: string | Said, isProblem = false): void {
+  notice.value = { ...(typeof said === 'string' ? { text: said } : said), isProblem }
 }
 
 export const sayProblem = (error: unknown): void =>
   say(error instanceof ApiProblem ? error.detail : `Something went wrong in the console: ${String(error)}`, true)
 
 /** Does something in five seconds, unless it is undone before. One thing waits at a time: what waited before is done at once. */
-export function doSoon(text: string, work: () => Promise<string>): void {
+export function doSoon(text: string, work: () => Promise<string | Said>): void {
   hurry()
   notice.value = undefined
   pending.value = { text, secondsLeft: UNDO_SECONDS }
@@ -52,7 +55,7 @@ export function doSoon(text: string, work: () => Promise<string>): void {
   }
   undo = () => {
     end()
-    say('Undone: nothing was sent.')
+    say('Undone. Nothing was changed.')
   }
   hurry = () => void run()
 }
@@ -72,6 +75,11 @@ export function PendingBar() {
       {said !== undefined && (
         <p class={said.isProblem ? 'problem' : ''}>
           {said.text}{' '}
+          {said.link !== undefined && (
+            <>
+              <a href={said.link.href}>{said.link.label}</a>{' '}
+            </>
+          )}
           <button class="quiet" aria-label="Close this message" onClick={() => void (notice.value = undefined)}>
             ✕
           </button>

@@ -114,6 +114,9 @@ export type Pages<Item> = Resource<{ readonly items: readonly Item[]; readonly n
 /** As many as one request can have. */
 const LIMIT = 500
 
+/** Requests for one page at most: the API looks at thousands of items for each. */
+const MOST_SPARSE = 10
+
 /** The same for a list, of which as many pages are read as somebody has scrolled to. */
 export function usePages<Item, Page extends { readonly items: readonly Item[]; readonly next: string | null }>(
   list: (query: { cursor?: string; limit: number; signal: AbortSignal }) => Promise<Page>,
@@ -126,7 +129,8 @@ export function usePages<Item, Page extends { readonly items: readonly Item[]; r
     async (abort) => {
       const items: Item[] = []
       let cursor: string | undefined
-      for (let pages = 0; pages < wanted.pages; pages++) {
+      // Where a filter leaves little of each page, it takes several to fill one.
+      for (let pages = 0; items.length < wanted.pages * LIMIT && pages < wanted.pages * MOST_SPARSE; pages++) {
         const page = await list({ ...(cursor === undefined ? {} : { cursor }), limit: LIMIT, signal: abort })
         if (pages === 0) first.value = page
         items.push(...page.items)

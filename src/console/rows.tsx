@@ -137,8 +137,11 @@ export function Rows<Item>({
   const shown = items.slice(start, start + visible.value)
   const below = Math.max(0, items.length - start - shown.length)
   const isAll = selection?.isAll.value === true
+  /** The row that Tab comes to: the one that the keyboard is at, or the first on the screen. */
+  const at = cursor?.at.value
+  const tabbed = shown.some((item) => idOf(item) === at) ? at : shown[0] && idOf(shown[0])
   return (
-    <div class="rows" ref={frame} onScroll={measure}>
+    <div class="rows" ref={frame} onScroll={measure} tabIndex={cursor === undefined ? 0 : undefined}>
       <table aria-label={label} aria-rowcount={items.length + 1}>
         <thead>
           <tr>
@@ -162,13 +165,16 @@ export function Rows<Item>({
           {shown.map((item, place) => {
             const id = idOf(item)
             const isChosen = isAll || selection?.ids.value.has(id) === true
-            const isAt = cursor?.at.value === id
+            const isAt = at === id
             const across = bar?.(item)
             return (
               <tr
                 key={id}
                 data-id={id}
-                tabIndex={isAt ? 0 : -1}
+                tabIndex={id === tabbed && cursor !== undefined ? 0 : -1}
+                onFocus={({ target, currentTarget }) => {
+                  if (target === currentTarget) cursor?.focus(id)
+                }}
                 aria-rowindex={start + place + 2}
                 class={`${isChosen ? 'chosen ' : ''}${isAt ? 'at ' : ''}${rowClass?.(item) ?? ''}`}
                 onClick={(event) => {

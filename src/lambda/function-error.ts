@@ -9,6 +9,7 @@ export class FunctionsError extends Error {
     | 'functions.call_limit.invalid'
     | 'functions.time_zone.invalid'
     | 'functions.abandon.invalid'
+    | 'functions.events.invalid'
     | 'functions.parked_days.invalid'
     | 'functions.routes.invalid'
     | 'functions.replay.refused'

@@ -5,7 +5,7 @@ import { DEFAULT_LIMITS, queueName, RELAY_ROUTES } from '../protocol/index.ts'
 import { readOwnRoutes } from './declarations.ts'
 import { drain } from './drain.ts'
 import { DRAIN, sendParked, sendReplayStep } from './queues.ts'
-import { commitBatch, countDrained, countExpiring, queuePrefix, store, wire } from './wiring.ts'
+import { commitBatch, countDrained, countParked, queuePrefix, store, wire } from './wiring.ts'
 
 /** Less than the function's time limit, by the longest request. */
 const STEP_MS = 15_000
@@ -52,6 +52,6 @@ async function drainAll(): Promise<void> {
   const drained = await drain(options)
   if (drained === undefined) return
   countDrained(drained)
-  countExpiring(await read.expiring(EXPIRING_MS))
+  countParked(await read.parkedCounts(EXPIRING_MS))
   for (const job of await findLost(read)) await sendReplayStep(queuePrefix(), job)
 }

@@ -11,12 +11,13 @@ import {
   type StoreWriter,
   type UpstashAddress,
 } from '../store/index.ts'
+import { readAbandonRule, readEvents, readSetting } from './api-settings.ts'
 import { readConsole } from './console-files.ts'
 import { withFaults } from './faults.ts'
-import { FunctionsError } from './function-error.ts'
-import { countMetric } from './metrics.ts'
+import { countMetric, writeMetric } from './metrics.ts'
 import { createParameters, type Parameters } from './parameters.ts'
 import { DRAIN, queueUrl, sendCommand, sendReplayStep, sqs } from './queues.ts'
+import { readQueues } from './queue-depths.ts'
 import { stayAlive } from './stay-alive.ts'
 
 /**
@@ -73,20 +74,6 @@ export async function setting(name: string, maxAgeMs?: number): Promise<string> 
   return (await parameters().read(maxAgeMs))[name] ?? ''
 }
 
-/** A setting of the read model as `parse` has it; nothing when it is not set. @throws FunctionsError when `parse` returns undefined */
-function readSetting<Option extends object>(
-  name: string,
-  code: FunctionsError['code'],
-  wanted: string,
-  parse: (text: string) => Option | undefined,
-): Option | undefined {
-  const text = process.env[name]?.trim() ?? ''
-  if (text === '') return undefined
-  const option = parse(text)
-  if (option === undefined) throw new FunctionsError(code, `${name} is not ${wanted}`)
-  return option
-}
-
 function parseTimeZone(text: string): Pick<StoreOptions, 'timeZone'> | undefined {
   try {
     return { timeZone: new Intl.DateTimeFormat('en', { timeZone: text }).resolvedOptions().timeZone }
@@ -96,8 +83,12 @@ function parseTimeZone(text: string): Pick<StoreOptions, 'timeZone'> | undefined
 }
 
 const readDays = (name: string, of: 'parked' | 'bin') =>
-  readSetting(name, 'functions.parked_days.invalid', 'a number of days; write a whole number such as 30', (text) =>
-    /^[1-9]\d{0,3}$/.test(text) ? { [of]: Number(text) * 24 * 3600 } : undefined,
+  readSetting(
+    process.env,
+    name,
+    'functions.parked_days.invalid',
+    'a number of days; write a whole number such as 30',
+    (text) => (/^[1-9]\d{0,3}$/.test(text) ? { [of]: Number(text) * 24 * 3600 } : undefined),
   )
 
 function storeOptions(): StoreOptions {
@@ -109,6 +100,7 @@ function storeOptions(): StoreOptions {
     prefix: ENIGMA_STORE_PREFIX?.trim() || 'enigma:',
     // How long a call is shown as current at most: two hours by default.
     ...readSetting(
+      process.env,
       'ENIGMA_CALL_LIMIT_SECONDS',
       'functions.call_limit.invalid',
       'a number of seconds; write a whole number such as 7200',
@@ -116,6 +108,7 @@ function storeOptions(): StoreOptions {
     ),
     // Where the day of today's figures begins: UTC by default.
     ...readSetting(
+      process.env,
       'ENIGMA_TIME_ZONE',
       'functions.time_zone.invalid',
       'a time zone; write one of the IANA database such as Africa/Johannesburg',
@@ -155,8 +148,11 @@ export async function commitBatch(batch: Commit<Effect>): Promise<void> {
 /** Counts the messages that were drained. */
 export const countDrained = (count: number): void => countMetric('Drained', count, AWS_LAMBDA_FUNCTION_NAME)
 
-/** Counts the parked notifications that are removed soon. */
-export const countExpiring = (count: number): void => countMetric('Expiring', count, AWS_LAMBDA_FUNCTION_NAME)
+/** Reports how many notifications are parked, also when none are, which ends an alarm; and counts those that are removed soon. */
+export function countParked({ parked, expiring }: { readonly parked: number; readonly expiring: number }): void {
+  writeMetric('ParkedNow', parked, AWS_LAMBDA_FUNCTION_NAME)
+  countMetric('Expiring', expiring, AWS_LAMBDA_FUNCTION_NAME)
+}
 
 /** Before the names of queues: `ENIGMA_QUEUE_PREFIX`; '' when it is not set. */
 export const queuePrefix = (): string => process.env['ENIGMA_QUEUE_PREFIX']?.trim() ?? ''
@@ -187,8 +183,8 @@ export const toHandler = (app: App, route: Route) =>
   fromSqs(withFaults(app, route, process.env['ENIGMA_FAIL']), wire(route))
 
 /**
- * The options of the read API by the environment: API_TOKEN, API_TOKENS, API_CORS_ORIGIN, ENIGMA_QUEUE_PREFIX, UPSTASH_REDIS_REST_URL
- * and UPSTASH_REDIS_REST_TOKEN.
+ * The options of the read API by the environment: API_TOKEN, API_TOKENS, API_CORS_ORIGIN, ENIGMA_QUEUE_PREFIX, ENIGMA_EVENTS_URL,
+ * ENIGMA_EVENTS_SECONDS, UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN.
  */
 export async function apiOptions(): Promise<ApiOptions> {
   // Texts of the environment are looked at when the function starts, so that a deployment without a token shows at once, and never answers
@@ -203,13 +199,13 @@ export async function apiOptions(): Promise<ApiOptions> {
     token: await secret('API_TOKEN'),
     tokens: await secret('API_TOKENS'),
     corsOrigin: process.env['API_CORS_ORIGIN'] ?? '',
-    abandoned: abandonRule(),
+    abandoned: readAbandonRule(process.env),
     console: readConsole(),
-    // Lambda charges each second of a stream.
-    ...(AWS_LAMBDA_FUNCTION_NAME === undefined ? { events: {} } : {}),
+    ...readEvents(process.env),
     ...(prefix === ''
       ? {}
       : {
+          queues: () => readQueues(prefix),
           replay: {
             commit,
             sendStep: (job: string) => sendReplayStep(prefix, job),
@@ -219,23 +215,3 @@ export async function apiOptions(): Promise<ApiOptions> {
         }),
   }
 }
-
-/** Which calls count as abandoned, as far as the environment says so. */
-const abandonRule = (): NonNullable<ApiOptions['abandoned']> => ({
-  ...readSetting(
-    'ENIGMA_ABANDON_REASONS',
-    'functions.abandon.invalid',
-    'a list of end reasons by commas, such as hungup,callee_hungup',
-    (text) => {
-      const reasons = text.split(',').map((reason) => reason.trim())
-      return reasons.includes('') ? undefined : { reasons }
-    },
-  ),
-  ...readSetting('ENIGMA_ABANDON_OF', 'functions.abandon.invalid', 'answered or cdrs', (text) =>
-    text === 'answered' || text === 'cdrs' ? { of: text } : undefined,
-  ),
-  ...readSetting('ENIGMA_ABANDON_THRESHOLD', 'functions.abandon.invalid', 'a share such as 3%', (text) => {
-    const [, percent] = /^(\d{1,2}(?:\.\d+)?) ?%$/.exec(text) ?? []
-    return percent === undefined ? undefined : { threshold: Number(percent) / 100 }
-  }),
-})

@@ -210,10 +210,10 @@ async function withId(one: Step, secret: string): Promise<Step> {
 }
 
 /**
- * How long a script may hold the database up, in statuses of some 70 µs each: less than five milliseconds, also with millions of CDRs and many earlier calls. Each
+ * How long a script may hold the database up, in statuses of some 70 µs each: about two milliseconds, also with millions of CDRs and many earlier calls. Each
  * script more costs three commands and a round trip, so a portion is not smaller than it has to be.
  */
-const MAX_WORK = 60
+const MAX_WORK = 30
 const WORK: Partial<Record<Step['name'], number>> = { call: 6, cdr: 4 }
 
 /** Steps in portions of a script each, in order. */

@@ -3,6 +3,8 @@
  * than any number; times are ISO 8601 in UTC.
  */
 
+import type { ReplayMessage } from '../answers/index.ts'
+
 /** A page of a list. `next` is an opaque cursor for the page behind it, or null at the end. */
 export type Page<T> = { items: T[]; next: string | null }
 
@@ -69,6 +71,8 @@ export type ParkedQuery = {
   readonly route?: string | undefined
   /** Words in it, in upper or lower case. */
   readonly reason?: string | undefined
+  /** The cause of a group. */
+  readonly cause?: string | undefined
   readonly status?: number | undefined
   /** The event's `subject`. */
   readonly reference?: string | undefined
@@ -80,6 +84,11 @@ export type ParkedQuery = {
 }
 
 export type ParkedFilter = ParkedQuery & PageRequest
+
+/** A page of the messages of a replay. */
+export type ReplayMessagesRequest = PageRequest & {
+  readonly outcome?: ReplayMessage['outcome'] | undefined
+}
 
 /** A parked entry of the relay, and the source on whose list it is. */
 export type OfRelay = { readonly id: string; readonly source: string }

@@ -1,7 +1,7 @@
 import { cdr, type CampaignDetail, type CdrDetail, type CdrRecord, type Page } from 'enigma-relay/store'
 import { describe, expect, it } from 'vitest'
 import type { Cdr } from '../../src/protocol/index.ts'
-import { notice, useApi } from './api-world.ts'
+import { notice, TOKEN, useApi } from './api-world.ts'
 
 /** Unix seconds of a quarter of an hour ago, on which the CDRs of these tests are laid out. */
 const THEN = Math.floor(Date.now() / 1000) - 900
@@ -112,6 +112,95 @@ describe('GET /cdrs', () => {
       next = page.next
     }
     expect(seen).toEqual(['41', '21', '1'])
+  })
+})
+
+describe('POST /cdrs/search', () => {
+  const OPERATOR = 'operator-of-the-test-of-32-characters'
+  const MASKED = 'masked-token-of-the-test-32-characters'
+  const TOKENS = `jane:operate:${OPERATOR}\nwall:masked:${MASKED}`
+
+  const useSearch = async (options: Parameters<typeof useApi>[0] = {}) => {
+    const world = await useApi({ tokens: TOKENS, ...options })
+    const search = async (body: unknown, { token = TOKEN, query = '', headers = {} } = {}) => {
+      const response = await world.app.request(`/cdrs/search${query}`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...headers },
+        body: typeof body === 'string' ? body : JSON.stringify(body),
+      })
+      return { status: response.status, answer: (await response.json()) as Page<CdrRecord> & Record<string, string> }
+    }
+    return { ...world, search }
+  }
+
+  it('finds by what the body says as GET finds by the query string, page by page', async () => {
+    const { commit, json, search } = await useSearch()
+    await commit(...[1, 2, 3, 4, 5].map((n) => tried(n, { end_reason: n % 2 === 0 ? 'busy' : 'hungup' })))
+    const time = (n: number) => String(THEN + n)
+    for (const [body, expected] of [
+      [{}, ['5', '4', '3', '2', '1']],
+      [{ number: '+15550100', from: time(2), to: time(4) }, ['4', '3', '2']],
+      [{ contact: 'A-1', campaign: '7', agent: '1002', end_reason: 'busy' }, ['4', '2']],
+      [{ number: '+15550101' }, []],
+    ] as const) {
+      const { status, answer } = await search(body)
+      expect([body, status, refs(answer)]).toEqual([body, 200, expected])
+      expect(answer).toEqual(await json(`/cdrs?${new URLSearchParams(body).toString()}`))
+    }
+    const first = (await search({ number: '+15550100', limit: 3 })).answer
+    const second = (await search({ number: '+15550100', limit: 3, cursor: first.next })).answer
+    expect([refs(first), refs(second), second.next]).toEqual([['5', '4', '3'], ['2', '1'], null])
+    expect(Buffer.from(first.next ?? '', 'base64url').toString()).not.toContain('15550100')
+  })
+
+  it.each([
+    ['a filter that is not known', { nummer: '1' }, 'bad-parameter', 'nummer'],
+    ['a number that is no text', { number: 15550100 }, 'bad-parameter', 'number'],
+    ['a limit that is text', { limit: '5' }, 'bad-parameter', 'limit'],
+    ['a limit of none', { limit: 0 }, 'bad-parameter', 'limit'],
+    ['a time that is none', { from: 'yesterday' }, 'bad-parameter', 'from'],
+    ['a time span that ends before it begins', { from: '2026-01-31', to: '2026-01-30' }, 'bad-parameter', 'from'],
+    ['a cursor of somebody else', { cursor: 'x' }, 'bad-parameter', 'cursor'],
+    ['a list', [], 'bad-request', undefined],
+    ['no JSON', '{', 'bad-request', undefined],
+    ['nothing', '', 'bad-request', undefined],
+    ['more bytes than all filters have', { number: 'x'.repeat(40_000) }, 'bad-request', undefined],
+  ])('refuses %s', async (_, body, code, parameter) => {
+    const { search } = await useSearch()
+    const { status, answer } = await search(body)
+    expect([status, answer['type'], answer['parameter']]).toEqual([400, `urn:enigma-relay:problem:${code}`, parameter])
+    expect(JSON.stringify(answer)).not.toContain('15550100')
+  })
+
+  it('refuses filters of another type than JSON, which would else find everything', async () => {
+    const { search } = await useSearch()
+    const headers = { 'content-type': 'text/plain' }
+    expect(await search({ number: '+15550100' }, { headers })).toMatchObject({ status: 400 })
+    expect((await search({}, { query: '?number=1' })).answer['type']).toMatch(/unknown-parameter$/)
+  })
+
+  it('masks for whom it must, and lets nobody guess who may see no number', async () => {
+    const { commit, search } = await useSearch()
+    await commit(tried(1))
+    const [record] = (await search({ number: '+15550100' }, { query: '?masked=true' })).answer.items
+    expect(record?.number).toMatch(/\*{3}/)
+    expect((await search({ campaign: '7' }, { token: MASKED })).answer.items).toMatchObject([
+      { number: record?.number },
+    ])
+    for (const parameter of ['number', 'contact'])
+      expect(await search({ [parameter]: '1' }, { token: MASKED })).toMatchObject({
+        status: 403,
+        answer: { parameter },
+      })
+    expect(await search({}, { token: 'x'.repeat(32) })).toMatchObject({ status: 401 })
+  })
+
+  it('is a read: of a page of another origin too, and of a token that may not write', async () => {
+    const { app, search } = await useSearch({ corsOrigin: '*' })
+    const headers = { 'sec-fetch-site': 'cross-site', origin: 'https://other.example.com' }
+    expect(await search({}, { headers })).toMatchObject({ status: 200 })
+    const write = { method: 'POST', headers: { ...headers, authorization: `Bearer ${OPERATOR}` } }
+    expect((await app.request('/parked/drain', write)).status).toBe(403)
   })
 })
 

@@ -85,14 +85,37 @@ it('a stream that was left is free again, one too many is refused, and each ends
 it('an API without events says so, and /config tells a client what there is and what its token may do', async () => {
   const { get, app, json } = await useApi({ tokens: OTHERS })
   expect((await get('/events')).status).toBe(404)
-  expect(await json('/config')).toEqual({ name: 'api-token', role: 'read', events: false, replays: false })
+  expect(await json('/config')).toEqual({ name: 'api-token', role: 'read', events: null, replays: false })
   const jane = await app.request('/config', { headers: as('operate-token-of-the-test-of-32-c') })
   expect(await jane.json()).toMatchObject({ name: 'jane', role: 'operate' })
   const offering = await useApi({
     events: {},
     replay: { commit: async () => {}, sendStep: async () => {}, sendCommand: async () => {}, drain: async () => {} },
   })
-  expect(await offering.json('/config')).toMatchObject({ events: true, replays: true })
+  expect(await offering.json('/config')).toMatchObject({ events: '/events', replays: true })
+})
+
+it('/config names another address that streams, whether or not the API does so itself', async () => {
+  const eventsUrl = 'https://stream.example.com/events'
+  for (const own of [{}, { events: {} }])
+    expect(await (await useApi({ ...own, eventsUrl })).json('/config')).toMatchObject({ events: eventsUrl })
+})
+
+it('an API that only streams answers nothing else, also what was added to it, and lets any page read', async () => {
+  const { app, get } = await useApi({ events: { pollMs: 10 }, only: 'events', corsOrigin: '*' })
+  app.get('/pops', (c) => c.text('mine'))
+  for (const path of ['/', '/config', '/changes', '/agents', '/health', '/openapi.json', '/pops', '/events/1']) {
+    const refused = await get(path, { origin: 'https://console.example.com' })
+    expect([path, refused.status]).toEqual([path, 404])
+    expect(refused.headers.get('content-type')).toBe('application/problem+json')
+  }
+  expect((await app.request('/events', { method: 'POST', headers: AUTH })).status).toBe(405)
+  expect((await app.request('/events')).status).toBe(401)
+  const response = await get('/events', { origin: 'https://console.example.com' })
+  expect([response.status, response.headers.get('access-control-allow-origin')]).toEqual([200, '*'])
+  const { events, end } = await readEvents(response, 1)
+  expect(events[0]).toMatchObject({ event: 'changes' })
+  await end()
 })
 
 it('GET /wall answers for 2,000 agents with less than 300 kB, and masks nothing that it does not show', async () => {

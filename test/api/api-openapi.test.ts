@@ -51,6 +51,7 @@ const PATHS = [
   '/campaigns/{ref}',
   '/campaigns/{ref}/preview',
   '/cdrs',
+  '/cdrs/search',
   '/cdrs/{id}',
   '/changes',
   '/config',
@@ -66,6 +67,7 @@ const PATHS = [
   '/parked/drain',
   '/parked/groups',
   '/parked/{id}',
+  '/queues',
   '/relays',
   '/replays',
   '/replays/{id}',
@@ -73,8 +75,8 @@ const PATHS = [
   '/wall',
 ]
 
-/** Addresses that only change something. */
-const WRITES = ['/bin/restore', '/parked/delete', '/parked/drain', '/replays/{id}/stop']
+/** Addresses that only change something, or read with a body. */
+const WRITES = ['/cdrs/search', '/bin/restore', '/parked/delete', '/parked/drain', '/replays/{id}/stop']
 
 /** Every object inside a value, the value itself among them. */
 function* objectsIn(value: unknown): Generator<Schema> {
@@ -144,7 +146,7 @@ describe('GET /openapi.json', () => {
       expect(
         parameters.filter((parameter) => parameter.in === 'path').map(({ name, required }) => [name, required]),
       ).toEqual([...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => [name, true]))
-      expect('404' in get.responses).toBe(path.includes('{') || path === '/events')
+      expect('404' in get.responses).toBe(path.includes('{') || path === '/events' || path === '/queues')
     }
     const ids = Object.values(document.paths).flatMap((methods) =>
       Object.values(methods).map(({ operationId }) => operationId),
@@ -186,7 +188,13 @@ describe('GET /openapi.json', () => {
 
 describe('every real answer', () => {
   it('fits its schema in the document, with no field that is not documented', async () => {
-    const { get, json, commit } = await useApi()
+    const depths = { route: 'agents-call', dead_letter: false }
+    const { get, json, commit } = await useApi({
+      queues: async () => [
+        { ...depths, queue: 'enigma-agents-call.fifo', waiting: 2, in_flight: 1 },
+        { ...depths, queue: 'enigma-none.fifo', waiting: null, in_flight: null },
+      ],
+    })
     const about = { route: 'agents-stats', eventSourceARN: 'enigma-agents-stats.fifo' }
     const unreadable = { ...about, body: 'not json', reason: 'the body is not JSON', attempts: 1, messageId: 'm1' }
     const failing = {
@@ -293,6 +301,7 @@ describe('every real answer', () => {
       ['/parked', '/parked?from=none'],
       ...entries.map((id): [string, string] => ['/parked/{id}', `/parked/${id}`]),
       ['/parked/{id}', '/parked/none'],
+      ['/queues', '/queues'],
       ['/relays', '/relays'],
       ['/replays', '/replays'],
       ['/replays/{id}', '/replays/r1'],

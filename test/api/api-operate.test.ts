@@ -3,13 +3,17 @@ import {
   cdr,
   relayParked,
   type AuditPage,
+  type Moved,
   type ParkedDetail,
+  type ParkedGroups,
   type ParkedPage,
   type Replay,
+  type ReplayDetail,
   type ReplayPlan,
 } from 'enigma-relay/store'
 import { expect, it, vi } from 'vitest'
-import { toOutcomeEffects } from '../../src/store/effects/park.ts'
+import { claimEntries, stopReplay } from '../../src/store/effects/operate.ts'
+import { settleEntry, toOutcomeEffects } from '../../src/store/effects/park.ts'
 import { notification } from '../adapter/factories.ts'
 import { notice, useApi } from './api-world.ts'
 
@@ -121,13 +125,68 @@ it('entries are deleted by ids or by a filter, and restored; only operators may'
     expect((await ask('/parked/delete', { body })).status).toBe(400)
 })
 
+it('the cause of a group finds exactly its entries, in a list and in a write', async () => {
+  const { ask, park } = await useOperators()
+  const reasons = ['422: call 17 of "Ann" is late', '422: call 18 of "Bob" is late', '422: call 19 of "Bob" is later']
+  for (const [at, reason] of reasons.entries()) await park(at, notification('1002', at), { reason })
+  const { answer } = await ask<ParkedGroups>('/parked/groups')
+  const cause = '422: call # of … is late'
+  expect(answer.groups.map((group) => [group.cause, group.count])).toEqual([
+    [cause, 2],
+    ['422: call # of … is later', 1],
+  ])
+  const found = await ask<ParkedPage>(`/parked?${new URLSearchParams({ cause }).toString()}`)
+  expect(found.answer.items.map(({ reason }) => reason)).toEqual([reasons[1], reasons[0]])
+  expect((await ask<ReplayPlan>('/replays', { body: { filter: { cause }, plan: true } })).answer.total).toBe(2)
+  expect((await ask<Moved>('/parked/delete', { body: { filter: { cause } } })).answer.moved).toBe(2)
+  const { answer: left } = await ask<ParkedPage>('/parked')
+  expect(left.items.map(({ reason }) => reason)).toEqual([reasons[2]])
+})
+
+it('what is parked after a plan stays out of the replay that has its until', async () => {
+  const { ask, commit, store, park } = await useOperators()
+  await park(1, notification('1002', 1))
+  const { answer: plan } = await ask<ReplayPlan>('/replays', { body: { filter: {}, plan: true } })
+  // After the plan, and before the replay.
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  await park((Date.now() - BASE_MS) / 1000, notification('1002', 2))
+  const { answer: job } = await ask<Replay>('/replays', { body: { filter: { until: plan.until } } })
+  const progress = await store.read.replayProgress(job.id)
+  const { ids } = await store.read.findParked(progress?.filter ?? {}, '')
+  expect(ids).toHaveLength(1)
+  await commit(stopReplay(job.id))
+})
+
+it('the messages of a replay are filtered by outcome, across its pages', async () => {
+  const { ask, park, commit } = await useOperators()
+  for (let at = 1; at <= 7; at++) await park(at, notification('1002', at))
+  const { answer: list } = await ask<ParkedPage>('/parked')
+  const ids = list.items.map(({ id }) => id).toReversed()
+  const { answer: job } = await ask<Replay>('/replays', { body: { ids } })
+  await commit(claimEntries(job.id, 6))
+  for (const at of [0, 2, 4, 5])
+    await commit(
+      settleEntry({ job: job.id, entry: ids[at] ?? '', outcome: at === 2 ? 'handled' : 'failed', why: 'no' }, 1),
+    )
+  const page = async (query: string) => (await ask<ReplayDetail>(`/replays/${job.id}?${query}`)).answer.messages
+  expect((await page('outcome=handled')).items.map(({ id }) => id)).toEqual([ids[2]])
+  expect((await page('outcome=waiting')).items.map(({ id }) => id)).toEqual([ids[6]])
+  const first = await page('outcome=failed_again&limit=2')
+  expect(first.items.map(({ id }) => id)).toEqual([ids[0], ids[4]])
+  const second = await page(`outcome=failed_again&limit=2&cursor=${first.next}`)
+  expect(second.items.map(({ id, reason }) => [id, reason])).toEqual([[ids[5], 'no']])
+  expect((await ask(`/replays/${job.id}?outcome=lost`)).status).toBe(400)
+})
+
 it('a plan counts what a replay would do, and sends nothing', async () => {
   const { ask, park, sendStep, commit } = await useOperators()
   const old = new Date(BASE_MS - 60_000).toISOString()
   await park(1, notification('1002', 1, { type: 'enigma.agents.call', time: old }), { route: 'agents-call' })
   // How long it may have waited in Redis says nothing about how long it is of use.
   await park(2, notification('1002', 2, { time: old, maxwaitms: 1_000 }))
-  await park(3, notification('1003', 3))
+  // Of a route that has a limit of its own, and is over it.
+  await park(3, notification('1003', 3, { time: old }), { maxAgeMs: 3_000 })
+  await park(4, notification('1003', 4, { time: new Date(BASE_MS).toISOString() }), { maxAgeMs: 14 * 24 * 3_600_000 })
   // The agent's state is newer by now.
   const { agentStatus } = await import('enigma-relay/store')
   await commit(agentStatus(notice({ status: 'busy', campaign_ref: '7' }, { reference: '1002' })))
@@ -135,14 +194,15 @@ it('a plan counts what a replay would do, and sends nothing', async () => {
   expect([status, answer]).toEqual([
     200,
     {
-      total: 3,
-      routes: { 'agents-call': 1, 'agents-status': 2 },
+      total: 4,
+      routes: { 'agents-call': 1, 'agents-status': 3 },
       relay: 0,
-      stale: 1,
+      stale: 2,
       outdated: 1,
       replayed_before: 0,
       skipped: 0,
       complete: true,
+      until: expect.any(String) as string,
     },
   ])
   expect((await ask<ReplayPlan>('/replays', { body: { ids: ['none'], plan: true } })).answer).toMatchObject({
@@ -158,6 +218,12 @@ it('CDRs are sent again by a replay of their own, which needs the route, and gro
   await commit(
     cdr(notice({ call_ref: '1', dialed_at: BASE_MS / 1000, ref: '7' }, { type: 'campaigns', subType: 'cdr' })),
   )
+  const meant = { cdrs: { campaign: '7' }, route: 'campaigns-cdr' }
+  const planned = await ask<ReplayPlan>('/replays', { body: { ...meant, plan: true } })
+  expect([planned.status, planned.answer]).toMatchObject([200, { total: 1, routes: { 'campaigns-cdr': 1 }, relay: 0 }])
+  const none = await ask<ReplayPlan>('/replays', { body: { ...meant, cdrs: { campaign: '8' }, plan: true } })
+  expect(none.answer).toMatchObject({ total: 0, routes: {}, complete: true })
+  expect(sendStep).not.toHaveBeenCalled()
   const started = await ask<{ cdrs: object }>('/replays', {
     body: { cdrs: { from: '2026-01-31T08:00:00Z', campaign: '7' }, route: 'campaigns-cdr' },
   })

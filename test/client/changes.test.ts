@@ -192,6 +192,91 @@ it.each([
   expect(client.paths()).toContain('/changes')
 })
 
+const ELSEWHERE = 'https://stream.example.com/events'
+
+/** An API whose changes another address streams, which a test may have refuse, and a client of both. */
+async function useElsewhere(eventsUrl: string = ELSEWHERE) {
+  const world = await useChangingApi({ events: { pollMs: 5, limitMs: 300 }, eventsUrl })
+  const state = { refuse: undefined as (() => Response | Promise<Response>) | undefined }
+  const client = (own: Parameters<typeof createTestClient>[0] = {}) =>
+    world.client({
+      ...own,
+      fetch: async (url, init) => {
+        if (url.startsWith(world.url)) return fetch(url, init)
+        return state.refuse?.() ?? fetch(url.replace(ELSEWHERE, `${world.url}/events`), init)
+      },
+    })
+  return { ...world, state, client }
+}
+
+it('changes are streamed from the address that the API names, with the token, the filters and masked', async () => {
+  const { client, change } = await useElsewhere()
+  const one = client({ masked: true })
+  const { seen } = follow(one, { type: 'agents', reference: '1' })
+  await eventually(() => seen.resets).toBe(1)
+  await change('0')
+  // More streams than one: each ends after a while.
+  const streams = () => one.sent.filter(({ url }) => url.startsWith(`${ELSEWHERE}?`))
+  await eventually(() => streams().length).toBeGreaterThan(2)
+  await change('1')
+  await eventually(() => seen.refs).toEqual(['1'])
+  expect(seen).toMatchObject({ resets: 1, connections: [true] })
+  const [first, second] = streams()
+  const query = (url = '') => Object.fromEntries(new URL(url).searchParams)
+  expect(query(first?.url)).toEqual({ type: 'agents', reference: '1', masked: 'true' })
+  expect(first?.init.headers).toMatchObject({ authorization: `Bearer ${TOKEN}`, accept: 'text/event-stream' })
+  expect(second?.init.headers).toHaveProperty('last-event-id')
+  expect([...one.paths()]).toEqual(['/config', '/events'])
+})
+
+it.each([
+  ['throttles, which a page cannot tell from a broken network', () => Promise.reject(new TypeError('Failed to fetch'))],
+  ['throttles', () => Response.json({ Reason: 'ConcurrentInvocationLimitExceeded' }, { status: 429 })],
+  [
+    'does not know the token yet',
+    () => Response.json({ type: 'urn:enigma-relay:problem:unauthorized' }, { status: 401 }),
+  ],
+  ['is not there any more', () => Response.json({ type: 'urn:enigma-relay:problem:not-found' }, { status: 404 })],
+])('while the address of the stream %s, changes are polled', async (_, refuse) => {
+  const { client, change, state } = await useElsewhere()
+  state.refuse = refuse
+  const one = client()
+  const { seen } = follow(one)
+  await eventually(() => seen.resets).toBe(1)
+  for (const ref of numbers(5)) await change(ref)
+  await eventually(() => seen.refs).toEqual(numbers(5))
+  expect(seen).toMatchObject({ resets: 1, connections: [true] })
+  expect(one.sent.filter(({ url }) => url.startsWith(ELSEWHERE))).toHaveLength(1)
+})
+
+it.each([
+  'http://stream.example.com/events',
+  '//stream.example.com/events',
+  '/\\stream.example.com/events',
+  'wss://stream.example.com/events',
+  'javascript:alert(1)',
+  'stream.example.com',
+  '',
+])('the token does not go to the address %j, which is not safe', async (eventsUrl) => {
+  const { client, url } = await useElsewhere(eventsUrl)
+  const one = client()
+  const { seen } = follow(one)
+  await eventually(() => seen.resets).toBe(1)
+  expect(one.sent.filter((request) => !request.url.startsWith(`${url}/`))).toEqual([])
+  expect([...one.paths()]).toEqual(['/config', '/changes'])
+})
+
+it('the own origin of the API may be named in full, without https', async () => {
+  const world = await useChangingApi({ events: { pollMs: 5 } })
+  const one = world.client({
+    fetch: async (url, init) =>
+      url.endsWith('/config') ? Response.json({ events: `${world.url}/events` }) : fetch(url, init),
+  })
+  const { seen } = follow(one)
+  await eventually(() => seen.resets).toBe(1)
+  expect([...one.paths()]).toEqual(['/config', '/events'])
+})
+
 it('what cannot be mended ends the iteration: a token or a cursor that is not valid, an address that is not the API', async () => {
   for (const [, api] of WAYS) {
     const { client } = await useChangingApi(api)

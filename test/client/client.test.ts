@@ -74,41 +74,38 @@ it('each address and each parameter of the API has a method that sends it', asyn
   await client.campaigns(paging)
   await ignoreMissing(client.campaign('7'))
   await ignoreMissing(client.preview('7'))
-  await client.cdrs({
-    ...moments,
-    campaign: '7',
-    agent: '1',
-    contact: 'a',
-    number: '+2782',
-    end_reason: 'busy',
-    ...paging,
-  })
+  const plain = { ...moments, campaign: '7', agent: '1', end_reason: 'busy', ...paging }
+  await client.cdrs(plain)
+  await client.cdrs({ ...plain, contact: 'a', number: '+2782' })
   await ignoreMissing(client.cdr('none'))
   await client.dialers()
   await client.gaps({ source: 'main', since: new Date(BASE_MS), ...paging })
   await client.relays()
+  await ignoreMissing(client.queues())
   await ignoreMissing(client.kind('agents', 'break', '1002'))
   await client.other(paging)
   expect((await client.wall()).agents).toEqual([])
-  expect(await client.config()).toEqual({ name: 'jane', role: 'operate', events: true, replays: true })
+  expect(await client.config()).toEqual({ name: 'jane', role: 'operate', events: '/events', replays: true })
   expect(await client.health()).toEqual({ status: 'ok', store: 'ok' })
   const { cursor } = await client.changesPage()
   await client.changesPage({ after: cursor, type: 'agents', reference: '1002' })
   for await (const _ of client.changes({ type: 'agents', reference: '1002' })) break
 
   const filter = { source: 'main', route: 'agents-status', reason: '422', reference: '1002' }
-  const more = { notification: 'n', status: 422, since: new Date(BASE_MS), until: new Date() }
+  const more = { notification: 'n', cause: 'c', status: 422, since: new Date(BASE_MS), until: new Date() }
   await client.parked({ from: 'functions', counts: true, ...filter, ...more, ...paging })
   await client.parkedGroups({ from: 'functions', ...filter, ...more })
   expect((await client.parkedEntry(first)).content).toMatchObject({ masked: true })
   expect((await client.parkedEntry(first, { reveal: true })).content).toMatchObject({ masked: false })
   expect(await client.planReplay({ filter: { until: new Date() } })).toMatchObject({ total: 3 })
+  const ofCdrs = { cdrs: { ...moments, campaign: '7' }, route: 'campaigns-cdr' } as const
+  expect(await client.planReplay(ofCdrs)).toMatchObject({ total: 0, complete: true })
   const replay = await client.startReplay({ ids: [first], rate: 5 })
   expect(replay).toMatchObject({ operator: 'jane', state: 'running', rate: 5 })
-  const again = await client.startReplay({ cdrs: { ...moments, campaign: '7' }, route: 'campaigns-cdr' })
+  const again = await client.startReplay(ofCdrs)
   expect(again.cdrs).toMatchObject({ route: 'campaigns-cdr', campaign: '7' })
   expect((await client.replays(paging)).items).toHaveLength(2)
-  expect(await client.replayDetail(replay.id, paging)).toMatchObject({ id: replay.id })
+  expect(await client.replayDetail(replay.id, { ...paging, outcome: 'waiting' })).toMatchObject({ id: replay.id })
   expect(await client.stopReplay(replay.id)).toMatchObject({ state: 'stopped' })
   expect(await client.deleteParked({ ids: [second] })).toMatchObject({ moved: 1, skipped: 0, more: false })
   expect((await client.bin(paging)).items).toMatchObject([{ id: second, deleted_by: 'jane' }])
@@ -128,11 +125,11 @@ it('each address and each parameter of the API has a method that sends it', asyn
       if (calls.length === 0) unsent.push(`${method} ${path}`)
       const names = new Set(calls.flatMap(({ url }) => [...new URL(url).searchParams.keys()]))
       for (const { in: place, name } of parameters)
-        // `masked` is the client's, a cursor `allItems`', and a stream goes on by its header.
+        // `masked` is the client's, a cursor `allItems`', what says who somebody is goes in a body, and a stream goes on by its header.
         if (
           place === 'query' &&
           !names.has(name) &&
-          !['masked', 'cursor'].includes(name) &&
+          !['masked', 'cursor', 'number', 'contact'].includes(name) &&
           !(path === '/events' && name === 'after')
         )
           unsent.push(`${method} ${path}?${name}`)
@@ -193,6 +190,22 @@ it('a client that masks has every answer masked, and a masked token says the sam
     expect(items.map(({ number }) => number)).toEqual([expect.stringContaining('***')])
   }
   expect((await world.client().cdrs()).items.map(({ number }) => number)).toEqual(['27821234567'])
+})
+
+it('a number and a contact are in no address, not even in a cursor, and the search is masked as any read', async () => {
+  const world = await useServedApi()
+  await world.commit(...Array.from({ length: 5 }, (_, at) => cdrOf(1234560 + at)))
+  const { sent, ...client } = world.client({ masked: true })
+  const found: (string | null)[] = []
+  for (const wanted of [{ number: '27821234562' }, { contact: 'none' }, { number: '27821234562', limit: 1 }])
+    for await (const { number } of allItems(client.cdrs, wanted)) found.push(number)
+  expect(found).toEqual([expect.stringContaining('***'), expect.stringContaining('***')])
+  expect(sent.map(({ path }) => path)).toEqual(sent.map(() => '/cdrs/search'))
+  for (const { url, init } of sent) {
+    expect(new URL(url).search).toBe('?masked=true')
+    const { cursor } = JSON.parse(init.body as string) as { cursor?: string }
+    expect(`${cursor} ${Buffer.from(cursor ?? '', 'base64url').toString()}`).not.toContain('1234562')
+  }
 })
 
 it('gaps, relays and notifications without a route are read', async () => {

@@ -109,7 +109,7 @@ it('no answer, none in time, and an answer of something else are told apart', as
     cause: expect.any(Error) as Error,
   })
   const silent = await useAnswers(() => undefined)
-  expect(await problemOf(createTestClient({ url: silent.url, timeoutMs: 30 }).agents())).toMatchObject({
+  expect(await problemOf(createTestClient({ url: silent.url, timeoutMs: 500 }).agents())).toMatchObject({
     status: 0,
     code: 'timeout',
   })

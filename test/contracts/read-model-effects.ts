@@ -112,7 +112,7 @@ export const NOTHING: Readonly<Record<string, unknown>> = {
   cdrMessages: [],
   ofRelay: { entries: [], complete: true },
   parkedGroups: { groups: [], queues: [], matching: 0, complete: true },
-  expiring: 0,
+  parkedCounts: { parked: 0, expiring: 0 },
   placesOf: [],
   bin: { items: [], next: null },
   audit: { items: [], next: null },

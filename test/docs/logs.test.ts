@@ -10,7 +10,7 @@ const ROOMS = 'relay|protocol|producer|adapter|store|api|functions|cli|dev|deplo
 
 const sources = ['src', 'functions', 'infra']
   .flatMap((folder) => readdirSync(join(root, folder), { recursive: true, withFileTypes: true }))
-  .filter((entry) => entry.isFile() && /\.[tj]s$/.test(entry.name))
+  .filter((entry) => entry.isFile() && /\.[tj]sx?$/.test(entry.name))
   .map((entry) => relative(root, join(entry.parentPath, entry.name)))
 const read = (file: string): string => readFileSync(join(root, file), 'utf8')
 

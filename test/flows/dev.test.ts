@@ -41,9 +41,13 @@ async function addressOf(dev: Running, part: string): Promise<string> {
   return line.exec(dev.output().stdout)?.[1] as string
 }
 
-async function get(dev: Running, path: string): Promise<{ status: number; body: Record<string, unknown> }> {
+async function get(
+  dev: Running,
+  path: string,
+  token = TOKEN,
+): Promise<{ status: number; body: Record<string, unknown> }> {
   const response = await fetch((await addressOf(dev, 'read API')) + path, {
-    headers: { authorization: `Bearer ${TOKEN}` },
+    headers: { authorization: `Bearer ${token}` },
   })
   return { status: response.status, body: (await response.json()) as Record<string, unknown> }
 }
@@ -78,6 +82,10 @@ test('npm run dev shows what runs where and what goes through, answers at the AP
   for (const part of ["dialler's Redis", 'SQS', 'read model', 'read API', 'relay'])
     expect(await addressOf(dev, part)).toMatch(/^(http|redis):\/\/127\.0\.0\.1:\d+$/)
   await dev.says(/^call centre +played +20 agents, 5 times real time, seed 1$/m)
+  // First of all parts. The token is the user's, and nobody else's business.
+  expect(dev.output().stdout).toMatch(
+    /^console +http:\/\/127\.0\.0\.1:\d+\/console\/ +asks for the token: as API_TOKEN says\ndialler's Redis /m,
+  )
   await dev.says(FIGURES)
   await waitFor(async () => ((await get(dev, '/agents')).body['items'] as unknown[]).length > 0, 'agents at the API')
   expect((await processesOf(folder)).length).toBeGreaterThanOrEqual(5)
@@ -131,8 +139,7 @@ test('--fail makes handlers fail, what fails can be sent again, and --demo says 
   const folder = await useFolder()
   const dev = startDev(folder, ['--no-simulator', '--demo', '--fail', 'agents-status=409:100%'])
   const dialler = await useRedisClient(await addressOf(dev, "dialler's Redis"))
-  await dev.says(/1\. .*\/parked\/groups$/m)
-  await dev.says(/2\. .*"filter":\{\}.*\/replays$/m)
+  await dev.says(/^ +1\. .* fails for a minute\..* Parked.*\n +2\. .* Replay\.\n +3\. .* Replays.*\n(?! +4)/m)
   await dialler.publish(
     'enigma:notifications:agents:1002',
     '{"type":"status","payload":{"ref":"1002","status":"busy"}}',
@@ -144,6 +151,35 @@ test('--fail makes handlers fail, what fails can be sent again, and --demo says 
   ])
   dev.child.kill('SIGINT')
   expect((await dev.ended).code).toBe(0)
+}, 30_000)
+
+test('without a token of the user, the console is opened by a code that is exchanged once, for a token that may operate', async () => {
+  const dev = startDev(await useFolder(), ['--no-simulator', '--verbose'], { API_TOKEN: '', ENIGMA_LOG_LEVEL: 'trace' })
+  await dev.says(/^console +\S+ +the code works once, for ten minutes\ndialler's Redis /m)
+  const { origin, pathname, hash } = new URL(await addressOf(dev, 'console'))
+  const [, code = ''] = /^#code=([0-9a-f]{32})$/.exec(hash) ?? []
+  expect([origin, pathname, code.length]).toEqual([await addressOf(dev, 'read API'), '/console/', 32])
+  const page = await fetch(`${origin}/`)
+  expect([page.url, page.status]).toEqual([`${origin}/console/`, 200])
+  const [, script = ''] = /src="(main-\w+\.js)"/.exec(await page.text()) ?? []
+  expect((await fetch(`${origin}/console/${script}`)).headers.get('content-type')).toMatch(/^text\/javascript/)
+  const login = (given: string, headers: Record<string, string> = {}) =>
+    fetch(`${origin}/console/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: JSON.stringify({ code: given }),
+    })
+  expect((await login('0'.repeat(32))).status).toBe(401)
+  expect((await login(code, { 'sec-fetch-site': 'cross-site' })).status).toBe(403)
+  const { token } = (await (await login(code)).json()) as { token: string }
+  expect((await login(code)).status).toBe(401)
+  const config = await fetch(`${origin}/config`, { headers: { authorization: `Bearer ${token}` } })
+  expect(await config.json()).toMatchObject({ name: 'dev', role: 'operate' })
+  dev.child.kill('SIGINT')
+  const { code: exitCode, stdout, stderr } = await dev.ended
+  expect(exitCode).toBe(0)
+  // The address of the console, and nowhere else.
+  expect((stdout + stderr).split(code)).toHaveLength(2)
 }, 30_000)
 
 test('on a dialler that is there it hears PubSub, and takes from no list that is not named', async () => {
@@ -208,13 +244,23 @@ test('a second dev on the same state is refused; after a SIGKILL the next one en
 
 test('with --bundles the functions run in processes of their own; a SIGKILL leaves none for the next one', async () => {
   const folder = await useFolder()
-  const first = startDev(folder, ['--bundles', '--agents', '10', '--speed', '5'], SECRETS)
+  const first = startDev(folder, ['--bundles', '--agents', '10', '--speed', '5'], { ...SECRETS, API_TOKEN: '' })
   await first.says(new RegExp(`^functions +dist/functions/ +${ROUTES.all.length}, each behind its queue$`, 'm'))
+  const { origin, hash } = new URL(await addressOf(first, 'console'))
+  const login = () =>
+    fetch(`${origin}/console/login`, { method: 'POST', body: JSON.stringify({ code: hash.slice('#code='.length) }) })
+  const { token } = (await (await login()).json()) as { token: string }
+  // Also where each request may meet another process of the function.
+  expect((await login()).status).toBe(401)
   await waitFor(
-    async () => ((await get(first, '/agents')).body['items'] as unknown[]).length > 0,
+    async () => ((await get(first, '/agents', token)).body['items'] as unknown[]).length > 0,
     'agents at the API',
     30_000,
   )
+  // The API's own artefact has the console, compressed.
+  const page = await fetch(`${origin}/console/`, { headers: { 'accept-encoding': 'br' } })
+  expect([page.status, page.headers.get('content-encoding')]).toEqual([200, 'br'])
+  expect(await page.text()).toContain('src="main-')
   const { pid, children } = JSON.parse(await readFile(join(folder, 'dev.json'), 'utf8')) as {
     pid: number
     children: { pid: number }[]

@@ -577,8 +577,9 @@ test(
     // Oldest first in each message group; a CDR without a call of its own is in the group of its campaign.
     expect(bytesOf(seen).toSorted()).toEqual(bytesOf(before).slice(0, 12).toSorted())
     expect(bodies).toEqual([])
-    // Nothing was counted twice.
-    expect((await store.read.campaigns()).items).toMatchObject([{ today: { cdrs: 13 } }])
+    // Nothing was counted twice, on whichever day that was.
+    const { counts } = (await store.read.campaign('7')) ?? { counts: [] }
+    expect(counts.reduce((sum, { count }) => sum + count, 0)).toBe(13)
     // One that fails now is parked, and the job says why.
     state.answer = () => 422
     const failed = await replayAll({ cdrs: { end_reason: 'busy' }, route: 'campaigns-cdr' })

@@ -1,7 +1,7 @@
 import { brotliDecompressSync } from 'node:zlib'
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { isBuiltin } from 'node:module'
 import { basename, dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -14,6 +14,7 @@ import {
   ownBytes,
   readOpenApiDocument,
 } from '../../infra/build/bundle-functions.ts'
+import { bundleConsole } from '../../infra/build/bundle-console.ts'
 import { formatReport } from '../../infra/build/bundle.ts'
 import { startParameterStore } from '../../src/local/parameter-store.ts'
 
@@ -88,6 +89,22 @@ test('each function is one small module, the same bytes each time; what the runt
     expect(await readFile(join(FUNCTIONS_FOLDER, name, 'index.mjs.map'), 'utf8'), name).not.toContain(
       ROOT.replace(/\/$/, ''),
     )
+})
+
+test('the API alone has the files of the console beside it; those of a former build are removed', async () => {
+  const console = await bundleConsole()
+  await bundleFunctions(ROUTES.all, console)
+  const stale = join(FUNCTIONS_FOLDER, 'api/console/main-STALE123.js')
+  await writeFile(stale, 'of a former build')
+  await bundleFunctions(ROUTES.all, console)
+  const files = (await readdir(FUNCTIONS_FOLDER, { recursive: true, withFileTypes: true }))
+    .filter((entry) => entry.isFile() && !/^index\.mjs(\.map)?$/.test(entry.name))
+    .map(({ parentPath, name }) => join(parentPath, name))
+  expect(files.toSorted()).toEqual(
+    [...console.files.keys()].map((name) => join(FUNCTIONS_FOLDER, 'api/console', name)).toSorted(),
+  )
+  const table = await readFile(join(FUNCTIONS_FOLDER, 'api/console/files.json'), 'utf8')
+  expect(JSON.parse(table)).toEqual(console.table)
 })
 
 test('each function loads what Node has for the fetch standard while it starts, and not in its first invocation', async () => {

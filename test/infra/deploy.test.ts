@@ -66,10 +66,11 @@ async function useLambda({
   total = 1000,
   unreserved = 1000,
   reserved = undefined as number | undefined,
+  of = 'acme-eu-api',
 } = {}): Promise<string> {
   const server = createServer((request, response) => {
     const isAccount = request.url?.includes('account-settings') === true
-    const isThere = isAccount || reserved !== undefined
+    const isThere = isAccount || (reserved !== undefined && request.url?.includes(of) === true)
     response.writeHead(isThere ? 200 : 404, {
       'content-type': 'application/json',
       ...(isThere ? {} : { 'x-amzn-errortype': 'ResourceNotFoundException' }),
@@ -205,9 +206,13 @@ test('the concurrency of the API is proposed where the account permits it, and r
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', 'hidden-secret')
   vi.stubEnv('AWS_MAX_ATTEMPTS', '1')
   onTestFinished(() => void vi.unstubAllEnvs())
-  const check = async (apiConcurrency: number | undefined, account: Parameters<typeof useLambda>[0] | 'away') => {
+  const check = async (
+    apiConcurrency: number | undefined,
+    account: Parameters<typeof useLambda>[0] | 'away',
+    events?: number,
+  ) => {
     vi.stubEnv('AWS_ENDPOINT_URL_LAMBDA', account === 'away' ? 'http://127.0.0.1:9' : await useLambda(account))
-    return checkConcurrency('us-east-1', { prefix: 'acme-eu-', apiConcurrency })
+    return checkConcurrency('us-east-1', { prefix: 'acme-eu-', apiConcurrency, events })
   }
   // A new account.
   const small = { total: 10, unreserved: 10 }
@@ -237,6 +242,31 @@ test('the concurrency of the API is proposed where the account permits it, and r
     text: expect.stringContaining('cannot be read') as string,
   })
   expect(await check(5, 'away')).toMatchObject({ ok: false })
+
+  // Streams take of the same.
+  expect(await check(20, {}, 5)).toMatchObject({
+    ok: true,
+    text: expect.stringMatching(/1000, of which 20 are reserved for the API and 5 are reserved for streams/) as string,
+  })
+  expect(await check(undefined, {}, 5)).toMatchObject({
+    ok: true,
+    text: expect.stringMatching(/of which 5 is reserved for streams of changes$/) as string,
+  })
+  expect(await check(899, {}, 2)).toMatchObject({
+    ok: false,
+    text: expect.stringMatching(
+      /^apiConcurrency 899 and events 2 are together too large.* 900 can be reserved$/,
+    ) as string,
+    fix: expect.stringMatching(/^lower apiConcurrency or events, or request a quota/) as string,
+  })
+  expect(await check(undefined, small, 1)).toMatchObject({
+    ok: false,
+    fix: expect.stringMatching(/^remove events, or request a quota/) as string,
+  })
+  const streaming = { total: 150, unreserved: 100, reserved: 50, of: 'acme-eu-events' }
+  expect(await check(undefined, streaming, 50)).toMatchObject({ ok: true })
+  expect(await check(undefined, streaming, 51)).toMatchObject({ ok: false })
+  expect(await check(undefined, 'away', 5)).toMatchObject({ ok: false })
 })
 
 test('missing credentials, a missing parameter, and rights that are missing are named with what mends them', async () => {

@@ -35,6 +35,7 @@ test('what is not said has a default; the prefix comes from the stage', () => {
       binDays: 7,
       kmsKeyArn: '',
       apiConcurrency: undefined,
+      events: undefined,
       keep: true,
       tracing: false,
       routes: ROUTES.all,
@@ -78,6 +79,8 @@ test.each([
   [{ kmsKeyArn: 'alias/x' }, /kmsKeyArn "alias\/x"/],
   [{ apiConcurrency: '0' }, /apiConcurrency "0"/],
   [{ apiConcurrency: '1.5' }, /apiConcurrency "1.5"/],
+  [{ events: '0' }, /events "0"/],
+  [{ events: 'yes' }, /events "yes"/],
   [{ keep: 'maybe' }, /keep "maybe"/],
   [{ tracing: 'on' }, /tracing "on"/],
   [{ alarmMail: 'ops@example.com' }, /"alarmMail".*\bprefix, .*alarmEmail/],
@@ -110,17 +113,47 @@ test.each<[Needs, RegExp]>([
   )
 })
 
-test('apiConcurrency bounds the API alone, and is off by default', () => {
-  const reservedBy = (apiConcurrency?: string) => {
-    const { functions } = createStack(
-      readStackOptions({ prefix: 'acme-', ...(apiConcurrency && { apiConcurrency }) }, ROUTES.all),
-    )
+test('apiConcurrency bounds the API alone, events the streams alone, and both are off by default', () => {
+  const reservedBy = (values: Readonly<Record<string, string>> = {}) => {
+    const { functions } = createStack(readStackOptions({ prefix: 'acme-', ...values }, ROUTES.all))
     return Object.entries(functions as Record<string, { reservedConcurrency?: number }>).flatMap(
       ([name, { reservedConcurrency }]) => (reservedConcurrency === undefined ? [] : [[name, reservedConcurrency]]),
     )
   }
   expect(reservedBy()).toEqual([])
-  expect(reservedBy('20')).toEqual([['api', 20]])
+  expect(reservedBy({ apiConcurrency: '20' })).toEqual([['api', 20]])
+  expect(reservedBy({ events: '5' })).toEqual([['events', 5]])
+})
+
+test('events streams by a function of its own, out of the bundle of the API, which tells clients where', () => {
+  const made = (values: Readonly<Record<string, string>>) =>
+    createStack(readStackOptions({ prefix: 'acme-', ...values }, ROUTES.all))
+  const [without, { functions, resources }] = [made({}), made({ events: '5', corsOrigin: 'https://a.example' })]
+  const [api, events] = ['api', 'events'].map((name) => functions[name] as Record<string, unknown>)
+  expect(events).toMatchObject({
+    name: 'acme-events',
+    handler: api?.['handler'],
+    package: api?.['package'],
+    url: { invokeMode: 'RESPONSE_STREAM' },
+    environment: { ENIGMA_EVENTS_SECONDS: '60', API_CORS_ORIGIN: '*', API_TOKENS_PARAMETER: '/acme/api-tokens' },
+  })
+  expect(events?.['timeout']).toBeGreaterThan(60)
+  expect(events?.['environment']).not.toHaveProperty('ENIGMA_QUEUE_PREFIX')
+  expect(api?.['environment']).toMatchObject({
+    API_CORS_ORIGIN: 'https://a.example',
+    ENIGMA_EVENTS_URL: { 'Fn::Sub': '${EventsLambdaFunctionUrl.FunctionUrl}events' },
+  })
+  // Neither names the other in return: CloudFormation could make neither first.
+  expect(JSON.stringify([events, resources.Resources['EventsRole']])).not.toMatch(/Api(Lambda|Role)/)
+  expect(JSON.stringify(resources.Resources['EventsRole'])).not.toContain('sqs:')
+  // So that it can be turned on again.
+  expect(resources.extensions['EventsLogGroup']).toMatchObject({ DeletionPolicy: 'Delete' })
+  expect(Object.keys(resources.Resources).filter((name) => name.startsWith('Events'))).toEqual([
+    'EventsRole',
+    'EventsErrorsAlarm',
+    'EventsFaultsAlarm',
+  ])
+  expect(JSON.stringify(without)).not.toMatch(/acme-events|EVENTS_/)
 })
 
 test('what a route needs reaches its function alone: variables, secrets as where they are, rights, its network', () => {

@@ -81,6 +81,23 @@ test('the package has no sources and nothing of the clone, and its program says 
   ).toEqual([])
 })
 
+test('the API of the package serves the console that is in it', async () => {
+  await writeFile(
+    join(folder, 'console.ts'),
+    `
+import { createApi } from 'enigma-relay/api'
+import { readConsole } from 'enigma-relay/lambda'
+
+const app = createApi({ read: {} as never, token: 'a-token-of-thirty-two-characters-', console: readConsole() })
+const page = await app.request('/console/')
+const [, script] = /src="([^"]+)"/.exec(await page.text()) ?? []
+const answer = await app.request('/console/' + script, { headers: { 'accept-encoding': 'br' } })
+console.log(page.status, answer.status, answer.headers.get('content-encoding'))
+`,
+  )
+  expect((await inFolder(process.execPath, ['console.ts'])).stdout.trim()).toBe('200 200 br')
+})
+
 test("a user's own function is type-checked and runs against the package", async () => {
   await cp(join(ROOT, 'examples/crm-pop.ts'), join(folder, 'crm-pop.ts'))
   await writeFile(join(folder, 'own.ts'), OWN)

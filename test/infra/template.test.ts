@@ -1,6 +1,6 @@
 import { unzipSync } from 'fflate'
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { checkTemplate } from '../../infra/check/check-template.ts'
 import { COMMAND_QUEUE, deadLetterQueueName, queueName } from '../../src/protocol/index.ts'
@@ -9,23 +9,29 @@ import { withEnv } from '../support/env.ts'
 import { ROUTES } from '../support/routes.ts'
 
 const PREFIX = 'acme-eu-'
-const STACK = { prefix: PREFIX, routes: ROUTES.all, apiConcurrency: undefined }
+const STACK = { prefix: PREFIX, routes: ROUTES.all, apiConcurrency: undefined, events: undefined }
+const STREAMING = { ...STACK, apiConcurrency: 20, events: 5 }
 const CANARY = 'c4nary0a8f3e2d1b5c6f7a8e9d0b1c2d3e4f5a6b'
 // Whatever the machine's variables hold, it is not for the template.
 const { folder, template } = await withEnv({ UPSTASH_REDIS_REST_TOKEN: CANARY, API_TOKEN: CANARY }, () =>
   usePackaged(PREFIX),
 )
 const faults = checkTemplate(template, STACK)
+// The same with streams of changes.
+const streaming = (await usePackaged(PREFIX, ['apiConcurrency=20', 'events=5'])).template
 
 type Part = { Type: string; Properties: Record<string, unknown>; DeletionPolicy?: string; UpdateReplacePolicy?: string }
 
 type Whole = { Resources: Record<string, Part>; Outputs: Record<string, unknown> }
 
 /** The faults of the template with one thing changed. */
-function withChange(change: (resources: Record<string, Part>, whole: Whole) => void): string[] {
-  const copy = structuredClone(template) as unknown as Whole
+function withChange(
+  change: (resources: Record<string, Part>, whole: Whole) => void,
+  [of, stack]: readonly [typeof template, typeof STACK | typeof STREAMING] = [template, STACK],
+): string[] {
+  const copy = structuredClone(of) as unknown as Whole
   change(copy.Resources, copy)
-  return checkTemplate(copy, STACK)
+  return checkTemplate(copy, stack)
 }
 const part = (resources: Record<string, Part>, name: string): Part => resources[name] as Part
 const all = (type: string) => Object.entries(template.Resources).filter(([, { Type }]) => Type === type)
@@ -98,13 +104,20 @@ test("the relay may send to the stack's queues, look at them and take commands, 
   ])
 })
 
-test('no secret of the machine is in the template or in an artefact; each artefact is one module and its map', async () => {
+test('no secret of the machine is in the template or in an artefact; each artefact is one module and its map, and that of the API has the console', async () => {
   expect(JSON.stringify(template)).not.toContain(CANARY)
   for (const [, { Properties: p = {} }] of all('AWS::Lambda::Function')) {
     const zip = String((p['Code'] as { S3Key: string }).S3Key.split('/').at(-1))
     const files = unzipSync(await readFile(join(folder, zip)))
     const module = String(p['Handler']).replace(/\.handler$/, '.mjs')
-    expect(Object.keys(files).toSorted()).toEqual([module, `${module}.map`])
+    const beside = Object.keys(files).filter((file) => file !== module && file !== `${module}.map`)
+    const { [`${dirname(module)}/console/files.json`]: table } = files
+    expect([zip, table !== undefined]).toEqual([zip, dirname(module).endsWith('/api')])
+    const names = table === undefined ? [] : Object.keys(JSON.parse(Buffer.from(table).toString()) as object)
+    const packed = names.flatMap((name) => [name, `${name}.br`, `${name}.gz`])
+    const known = [...packed, 'files.json'].map((name) => `${dirname(module)}/console/${name}`)
+    expect(beside.filter((file) => !known.includes(file))).toEqual([])
+    expect(names.filter((name) => files[`${dirname(module)}/console/${name}`] === undefined)).toEqual([])
     for (const bytes of Object.values(files)) expect(Buffer.from(bytes).includes(CANARY)).toBe(false)
   }
 })
@@ -170,7 +183,11 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
   [
     'an API that may not send commands',
     /the role of the API may not send to acme-eu-relay-commands\.fifo/,
-    (r) => void statementsOf(part(r, 'ApiRole')).pop(),
+    (r) => {
+      const statements = statementsOf(part(r, 'ApiRole')) as Statement[]
+      const sending = statements.findIndex(({ Action }) => Action.includes('sqs:SendMessage'))
+      statements.splice(sending, 1)
+    },
   ],
   [
     'a relay that may not take commands',
@@ -332,12 +349,108 @@ test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
     (r) => void delete r['AgentsCallParkedAlarm'],
   ],
   [
+    'what is parked and nobody hears of',
+    /relay-replay: no alarm for ParkedNow/,
+    (r) => void delete r['ParkedNotEmptyAlarm'],
+  ],
+  [
+    'streams that nobody asked for',
+    /changes are streamed by acme-eu-events, but the deployment sets no events/,
+    (r) => void (variablesOf(part(r, 'ApiLambdaFunction'))['ENIGMA_EVENTS_URL'] = 'https://stream.example.com/events'),
+  ],
+  [
     'a type that there is not',
     /CloudFormation does not know the type AWS::SQS::Pipe/,
     (r) => void (part(r, 'AlarmTopic').Type = 'AWS::SQS::Pipe'),
   ],
 ])('%s is found', (_, expected, change) => {
   expect(withChange(change).join('\n')).toMatch(expected)
+})
+
+test.each<[string, RegExp, Parameters<typeof withChange>[0]]>([
+  [
+    'another number of streams',
+    /reserved concurrency of 9, but the deployment sets 5/,
+    (r) => void (part(r, 'EventsLambdaFunction').Properties['ReservedConcurrentExecutions'] = 9),
+  ],
+  ['a stream without a URL', /the stream of changes has no URL/, (r) => void delete r['EventsLambdaFunctionUrl']],
+  [
+    'a stream that does not stream',
+    /the URL of the stream of changes does not stream/,
+    (r) => void delete part(r, 'EventsLambdaFunctionUrl').Properties['InvokeMode'],
+  ],
+  [
+    'a stream that answers 403',
+    /the stream of changes has no permission for calls/,
+    (r) => void delete r['EventsLambdaPermissionFnUrl'],
+  ],
+  [
+    'a stream that no client is told of',
+    /tells no client where acme-eu-events is/,
+    (r) => void delete variablesOf(part(r, 'ApiLambdaFunction'))['ENIGMA_EVENTS_URL'],
+  ],
+  [
+    'a stream that serves the whole API',
+    /ENIGMA_EVENTS_SECONDS is NaN/,
+    (r) => void delete variablesOf(part(r, 'EventsLambdaFunction'))['ENIGMA_EVENTS_SECONDS'],
+  ],
+  [
+    'streams that last too long',
+    /does not end its streams within its timeout/,
+    (r) => void (variablesOf(part(r, 'EventsLambdaFunction'))['ENIGMA_EVENTS_SECONDS'] = '70'),
+  ],
+  [
+    'a stream with rights of the API',
+    /acme-eu-events may do sqs:SendMessage/,
+    (r) =>
+      void statementsOf(part(r, 'EventsRole')).push({
+        Effect: 'Allow',
+        Action: ['sqs:SendMessage'],
+        Resource: 'arn:aws:sqs:eu-west-1:1:x',
+      }),
+  ],
+  [
+    'a stream whose logs stay for ever',
+    /the log group of acme-eu-events has no retention/,
+    (r) => void delete part(r, 'EventsLogGroup').Properties['RetentionInDays'],
+  ],
+  [
+    'a stream that fails and nobody hears of',
+    /no alarm for errors of acme-eu-events/,
+    (r) => void delete r['EventsErrorsAlarm'],
+  ],
+])('with events, %s is found', (_, expected, change) => {
+  expect(withChange(change, [streaming, STREAMING]).join('\n')).toMatch(expected)
+})
+
+test('with events, the packaged template is as it should be, and the API waits for nothing that waits for it', () => {
+  expect(checkTemplate(streaming, STREAMING)).toEqual([])
+  expect(Object.keys(streaming.Resources)).toEqual(expect.arrayContaining(['EventsLambdaFunctionUrl', 'EventsRole']))
+  // All that CloudFormation makes before it can make the API.
+  const needs = (name: string) => {
+    const text = JSON.stringify(streaming.Resources[name])
+    return Object.keys(streaming.Resources).filter(
+      (other) => other !== name && (text.includes(`"${other}"`) || text.includes(`\${${other}.`)),
+    )
+  }
+  const before = new Set(needs('ApiLambdaFunction'))
+  for (const name of before) for (const other of needs(name)) before.add(other)
+  expect([...before]).toEqual(expect.arrayContaining(['EventsLambdaFunctionUrl', 'EventsLambdaFunction', 'EventsRole']))
+  expect(before).not.toContain('ApiLambdaFunction')
+})
+
+test('an alarm tells that there are parked notifications, and that there are none any more', () => {
+  const alarm = part(template.Resources as unknown as Record<string, Part>, 'ParkedNotEmptyAlarm').Properties
+  // They are counted every five minutes.
+  expect(alarm).toMatchObject({
+    MetricName: 'ParkedNow',
+    Statistic: 'Maximum',
+    Period: 60,
+    EvaluationPeriods: 15,
+    DatapointsToAlarm: 1,
+    TreatMissingData: 'ignore',
+  })
+  expect(alarm['OKActions']).toEqual(alarm['AlarmActions'])
 })
 
 const statementsOf = (role: Part) =>
@@ -368,7 +481,10 @@ test('the function of replays may send to every queue and empty every dead-lette
     [['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueUrl'], ROUTES.all.length, true],
   ])
   expect(rightsOf('AgentsCallRole')).toEqual([[own, 1, false]])
-  expect(rightsOf('ApiRole')).toEqual([[['sqs:SendMessage', 'sqs:GetQueueUrl'], 2, false]])
+  expect(rightsOf('ApiRole')).toEqual([
+    [['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'], 2 * ROUTES.all.length + 1, true],
+    [['sqs:SendMessage'], 2, false],
+  ])
 })
 
 type Statement = { readonly Action: readonly string[]; readonly Resource: unknown }

@@ -1,11 +1,13 @@
 import { SendMessageCommand } from '@aws-sdk/client-sqs'
-import { expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import type { Commit, LogLine } from '../../src/adapter/index.ts'
 import { formatEvent } from '../../src/protocol/index.ts'
+import { createStore } from '../../src/store/index.ts'
 import { notification } from '../adapter/factories.ts'
 import { useEnv } from '../support/env.ts'
 import { ROUTES } from '../support/routes.ts'
 import { useSqs } from '../support/sqs.ts'
+import { useStore } from '../support/store.ts'
 
 /** Dead-letter queues, and a drain whose read model a test plays. */
 async function useDrain() {
@@ -86,3 +88,59 @@ test('while the read model is away no dead letter is taken out of its queue', as
   expect(await run()).toBe(1)
   expect(parked).toEqual(['main/p/7/1'])
 })
+
+test(
+  'each drain counts for the alarms what is parked and what of it is removed soon',
+  { timeout: 30_000 },
+  async () => {
+    const [sqs, { proxy, store }] = [await useSqs(), await useStore({ expiries: { parked: 24 * 3_600 } })]
+    useEnv({
+      UPSTASH_REDIS_REST_URL: proxy.url,
+      UPSTASH_REDIS_REST_TOKEN: 'test-token',
+      ENIGMA_QUEUE_PREFIX: 'enigma-',
+      ENIGMA_PARKED_DAYS: '1',
+      AWS_ENDPOINT_URL_SQS: sqs.endpoint,
+      AWS_REGION: 'us-east-1',
+      AWS_ACCESS_KEY_ID: 'test',
+      AWS_SECRET_ACCESS_KEY: 'test',
+      AWS_LAMBDA_FUNCTION_NAME: 'acme-relay-replay',
+    })
+    // On Lambda, a function sees to these itself.
+    const listeners = process.rawListeners('unhandledRejection') as NodeJS.UnhandledRejectionListener[]
+    vi.resetModules()
+    const { handler } = await import('../../src/lambda/replay.ts')
+    process.removeAllListeners('unhandledRejection')
+    for (const listener of listeners) process.on('unhandledRejection', listener)
+    const lines: string[] = []
+    const spy = vi.spyOn(process.stdout, 'write').mockImplementation((text) => lines.push(String(text)) > 0)
+    onTestFinished(() => spy.mockRestore())
+    const counted = async () => {
+      lines.length = 0
+      await handler({ source: 'aws.events' })
+      const metrics = lines.map((line) => JSON.parse(line) as Record<string, unknown>).filter((line) => '_aws' in line)
+      return metrics.map(({ _aws: _, ...rest }) => rest)
+    }
+    // Nothing is reported too: an alarm ends by it.
+    expect(await counted()).toEqual([{ FunctionName: 'acme-relay-replay', ParkedNow: 0 }])
+    const about = {
+      route: 'agents-status',
+      reason: '422',
+      attempts: 1,
+      eventSourceARN: 'arn:x:enigma-agents-status.fifo',
+    }
+    const failing = (n: number) => ({
+      ...about,
+      key: `k${n}`,
+      notification: notification('1002', n),
+      messageId: `m${n}`,
+    })
+    await store.commit({ effects: [], done: new Map(), parked: [failing(1), failing(2)] })
+    expect(await counted()).toEqual([{ FunctionName: 'acme-relay-replay', ParkedNow: 2 }])
+    const earlier = createStore({ url: proxy.url, token: 'test-token', now: () => Date.now() - 13 * 3_600_000 })
+    await earlier.commit({ effects: [], done: new Map(), parked: [failing(3)] })
+    expect(await counted()).toEqual([
+      { FunctionName: 'acme-relay-replay', ParkedNow: 3 },
+      { FunctionName: 'acme-relay-replay', Expiring: 1 },
+    ])
+  },
+)

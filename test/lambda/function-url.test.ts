@@ -15,14 +15,18 @@ import { useFolder } from '../support/relay.ts'
 
 const TOKEN = 'api-token-of-the-test-of-32-characters'
 
-/** The API over a read model that has nothing, bundled as for a deployment, behind a URL that streams. */
-async function useUrl() {
+/** Options of an API over a read model that has nothing. */
+const NOTHING = `token: '${TOKEN}', read: { dialers: async () => [], ping: async () => {}, changes: async ({ after = '5-0' }) => (
+  { items: [], cursor: after, more: false, reset: false }) }`
+
+/** The API, bundled as for a deployment, behind a URL that streams. */
+async function useUrl(own = '') {
   const taskRoot = await useFolder()
   await mkdir(join(taskRoot, 'dist'))
   const contents = `
     import { createApi } from './src/api/create-api.ts'
     import { handleUrl } from './src/lambda/handle-url.ts'
-    const app = createApi({ token: '${TOKEN}', read: { dialers: async () => [], ping: async () => {} } })
+    const app = createApi({ ${NOTHING}, ${own} })
     app.get('/stream', (c) => {
       c.header('set-cookie', 'a=1', { append: true })
       c.header('set-cookie', 'b=2', { append: true })
@@ -47,13 +51,23 @@ async function useUrl() {
   })
   const { port } = server.address() as AddressInfo
   /** By Node's own client: `fetch` sends no body with a GET. */
-  return async (method: string, path: string, body = '', authorization = `Bearer ${TOKEN}`) => {
+  return async (
+    method: string,
+    path: string,
+    body = '',
+    authorization = `Bearer ${TOKEN}`,
+    headers: Readonly<Record<string, string>> = {},
+  ) => {
     const asking = request({
       port,
       host: '127.0.0.1',
       method,
       path,
-      headers: { authorization, 'content-length': Buffer.byteLength(body) },
+      headers: {
+        ...(authorization === '' ? {} : { authorization }),
+        'content-length': Buffer.byteLength(body),
+        ...headers,
+      },
     })
     asking.end(body)
     const [answer] = (await once(asking, 'response')) as [
@@ -78,6 +92,32 @@ test('behind a URL that streams, a GET with a body gets a problem with its own s
     ['a=1', 'b=2'],
     40 * 64 * 1024,
   ])
+})
+
+test('a function that only streams answers the preflight of a page, ends each stream after its time, and knows no other path', async () => {
+  const ask = await useUrl("only: 'events', corsOrigin: '*', events: { limitMs: 300, pollMs: 10 }")
+  const page = { origin: 'https://console.example.com', 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': 'cors' }
+  // A page asks this first, without a token.
+  const preflight = await ask('OPTIONS', '/events?type=agents', '', '', {
+    ...page,
+    'access-control-request-method': 'GET',
+    'access-control-request-headers': 'authorization,last-event-id',
+  })
+  expect(preflight).toMatchObject({ status: 204, text: '', headers: { 'access-control-allow-origin': '*' } })
+  expect(preflight.headers['access-control-allow-headers']?.toLowerCase().split(',')).toEqual(
+    expect.arrayContaining(['authorization', 'last-event-id']),
+  )
+  expect(preflight.headers['access-control-allow-methods']).toContain('GET')
+  const begunMs = Date.now()
+  const stream = await ask('GET', '/events?type=agents', '', undefined, { ...page, 'last-event-id': '7-0' })
+  expect(stream).toMatchObject({ status: 200, headers: { 'access-control-allow-origin': '*' } })
+  expect(stream.text).toContain('id: 7-0')
+  expect(Date.now() - begunMs).toBeGreaterThan(250)
+  expect(await ask('GET', '/events', '', 'Bearer none', page)).toMatchObject({
+    status: 401,
+    headers: { 'access-control-allow-origin': '*' },
+  })
+  for (const path of ['/', '/config', '/dialers', '/stream']) expect((await ask('GET', path)).status).toBe(404)
 })
 
 test('where the runtime does not stream, bytes that are no text come in base64, and what an app throws is a problem', async () => {

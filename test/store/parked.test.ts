@@ -292,8 +292,8 @@ test.each([
   const failing = { ...about, key: 'k1', notification: notification('1002', 1), messageId: 'm1' }
   await store.commit({ effects: [say('parked', 1, 1)], done: DONE, parked: [failing] })
   nowMs = BASE_MS + before * day
-  expect(await store.read.expiring(3 * day)).toBe(0)
+  expect(await store.read.parkedCounts(3 * day)).toEqual({ parked: 2, expiring: 0 })
   nowMs = BASE_MS + after * day
   // What the relay parked does not expire there.
-  expect(await store.read.expiring(3 * day)).toBe(1)
+  expect(await store.read.parkedCounts(3 * day)).toEqual({ parked: 2, expiring: 1 })
 })

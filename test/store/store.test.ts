@@ -41,7 +41,7 @@ const failure = async (url: string, token = 'test-token'): Promise<StoreError> =
 test('a batch is one request, and so is a recall', async () => {
   const { store, proxy } = await useStore()
   await store.commit({
-    effects: Array.from({ length: 9 }, () => call),
+    effects: Array.from({ length: 4 }, () => call),
     done: new Map([
       ['m1', ['a', 'b']],
       ['m2', ['c']],
@@ -58,7 +58,7 @@ test('a batch that would hold the database up for long goes in several requests,
     agentStatus(toEvent('agents', 'status', '1002', { status: `s${at}`, campaign_ref: 'c1' }, at)),
   )
   await store.commit({ effects, done: NONE })
-  expect(proxy.seen.requests).toBe(5)
+  expect(proxy.seen.requests).toBe(9)
   expect(await store.read.agent('1002')).toMatchObject({ states: [{ status: 's249' }] })
 })
 

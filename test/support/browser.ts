@@ -1,35 +1,10 @@
-import { constants } from 'node:fs'
-import { access } from 'node:fs/promises'
-import { delimiter, join } from 'node:path'
-import { chromium, type Browser, type BrowserContextOptions, type Page } from 'playwright-core'
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, onTestFinished } from 'vitest'
-
-/** As Debian and others name it: `npm test` makes sure that there is one. */
-const NAMES = ['chromium', 'chromium-browser', 'google-chrome']
-
-async function findBrowser(): Promise<string> {
-  const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '')
-  for (const name of NAMES)
-    for (const folder of folders) {
-      const file = join(folder, name)
-      if (
-        await access(file, constants.X_OK).then(
-          () => true,
-          () => false,
-        )
-      )
-        return file
-    }
-  throw new Error(`none of ${NAMES.join(', ')} is on PATH: run npm test, or install it`)
-}
+import { launchBrowser } from './launch-browser.ts'
 
 /** A Chromium without a window, for all tests of a file. It ends with them, and with this process. To be called outside of tests. */
 export async function useBrowser(): Promise<Browser> {
-  const browser = await chromium.launch({
-    executablePath: await findBrowser(),
-    // Chromium's sandbox does not run as root.
-    chromiumSandbox: process.getuid?.() !== 0,
-  })
+  const browser = await launchBrowser()
   afterAll(() => browser.close())
   return browser
 }

@@ -8,10 +8,11 @@ import { packageStack } from '../../src/local/street/bundles.ts'
 /** A stack packaged as `npm run package` does, removed when the tests of the file end. */
 export async function usePackaged(
   prefix = 'enigma-',
+  parameters: readonly string[] = [],
 ): Promise<{ readonly folder: string; readonly template: Template }> {
   const folder = await mkdtemp(join(tmpdir(), 'enigma-package-'))
   afterAll(() => rm(folder, { recursive: true, force: true }))
-  await packageStack(folder, prefix)
+  await packageStack(folder, prefix, parameters)
   return {
     folder,
     template: JSON.parse(await readFile(join(folder, 'cloudformation-template-update-stack.json'), 'utf8')) as Template,

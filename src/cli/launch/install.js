@@ -38,43 +38,68 @@ function findNpm() {
   return /npm-cli\.[cm]?js$/.test(path) && fs.existsSync(path) ? [process.execPath, path] : ['npm']
 }
 
+/** What Debian's package has, under the names by which others have it, and what to say of it. */
+const REDIS = {
+  programs: ['redis-server'],
+  debian: 'redis-server',
+  elsewhere: 'macOS: brew install redis',
+  missing: 'cli.launch.no_redis',
+  failed: 'cli.launch.redis_install_failed',
+  afterwards: stopService,
+}
+const BROWSER = {
+  programs: ['chromium', 'chromium-browser', 'google-chrome'],
+  debian: 'chromium',
+  elsewhere: 'macOS: brew install --cask chromium',
+  missing: 'cli.launch.no_browser',
+  failed: 'cli.launch.browser_install_failed',
+  afterwards: async () => undefined,
+}
+
 /**
  * Makes sure that there is a redis-server program to start. `dev` can do with a running one named by REDIS_URL; the tests and
  * the bench (`forTests`) start, kill and starve servers, which they do only to their own.
  */
 export async function ensureRedis(root, { forTests }) {
-  if (isOnPath('redis-server') || (!forTests && process.env.REDIS_URL)) return
+  if (!forTests && process.env.REDIS_URL) return
+  await ensureProgram(root, REDIS, forTests ? '' : ', or set REDIS_URL=redis://host:port to a running server,')
+}
+
+/** Makes sure that there is a Chromium for the tests of the console. */
+export const ensureBrowser = (root) => ensureProgram(root, BROWSER, '')
+
+/** Installs a program by apt-get where it is not on PATH and that can be done; else says how. @param orElse what else would do */
+async function ensureProgram(root, wanted, orElse) {
+  const isThere = () => wanted.programs.some(isOnPath)
+  const { debian, elsewhere, missing } = wanted
+  if (isThere()) return
   const canInstall = process.platform === 'linux' && process.getuid?.() === 0 && isOnPath('apt-get')
   if (!canInstall) {
     throw new LaunchProblem(
-      'cli.launch.no_redis',
-      'redis-server is not on PATH. Install it (Debian and Ubuntu: sudo apt-get install redis-server; macOS: brew install redis)' +
-        (forTests ? ' and try again.' : ', or set REDIS_URL=redis://host:port to a running server, and try again.'),
+      missing,
+      `${debian} is not on PATH. ` +
+        `Install it (Debian and Ubuntu: sudo apt-get install ${debian}; ${elsewhere})${orElse} and try again.`,
     )
   }
-  await withLock(root, () => install())
+  await withLock(root, async () => {
+    // Another launcher may have done it while this one waited.
+    if (isThere()) return
+    say(`installing ${debian} (apt-get), because it is not on PATH …`)
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+    await aptGet(['update'], env, wanted)
+    await aptGet(['install', '-y', '--no-install-recommends', debian], env, wanted)
+    await wanted.afterwards(env)
+    if (!isThere())
+      throw new LaunchProblem(missing, `apt-get has installed ${debian}, but it is not on PATH: add /usr/bin to PATH.`)
+  })
 }
 
-async function install() {
-  if (isOnPath('redis-server')) return
-  say('installing redis-server (apt-get), because it is not on PATH …')
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
-  await aptGet(['update'], env)
-  await aptGet(['install', '-y', '--no-install-recommends', 'redis-server'], env)
-  await stopService(env)
-  if (!isOnPath('redis-server'))
-    throw new LaunchProblem(
-      'cli.launch.no_redis',
-      'apt-get has installed redis-server, but it is not on PATH: add /usr/bin to PATH.',
-    )
-}
-
-async function aptGet(args, env) {
+async function aptGet(args, env, { debian, failed }) {
   const { code, output } = await capture('apt-get', ['-o', 'DPkg::Lock::Timeout=120', ...args], { env })
   if (code === 0) return
   throw new LaunchProblem(
-    'cli.launch.redis_install_failed',
-    `apt-get ${args.join(' ')} failed (exit code ${code}); install redis-server by hand:\n${output}`,
+    failed,
+    `apt-get ${args.join(' ')} failed (exit code ${code}); install ${debian} by hand:\n${output}`,
   )
 }
 

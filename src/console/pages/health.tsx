@@ -1,5 +1,142 @@
+import { useSignal } from '@preact/signals'
+import type { AuditRecord, GapRecord, OtherPage, OtherRecord, RelayRecord } from '../../client/index.ts'
+import { now } from '../clock.ts'
+import { formatCount, formatSpan, formatTime } from '../format.ts'
+import { DiagnosisDialog } from '../health/diagnosis-dialog.tsx'
+import { formatDiagnosis } from '../health/diagnosis.ts'
+import { NewestTable, Table, useNewest, type Heading } from '../health/lists.tsx'
+import { QueuesTable } from '../health/queues-table.tsx'
+import { Empty, Loaded, Problem } from '../parts.tsx'
+import { useResource } from '../resource.ts'
 import type { Session } from '../session.ts'
 
-export function Health({ session: _session }: { readonly session: Session }) {
-  return <p>Health</p>
+/** A relay reports once a minute; after five the stack raises an alarm. */
+const LATE_MS = 150_000
+const SILENT_MS = 300_000
+
+function Readiness({ since }: { readonly since: string }) {
+  const ms = now.value - Date.parse(since)
+  const [look, word] = ms > SILENT_MS ? ['bad', '✕ silent'] : ms > LATE_MS ? ['warn', '! late'] : ['good', '✓ ready']
+  return (
+    <>
+      <span class={`tag ${look}`}>{word}</span> {formatSpan(ms)} ago
+    </>
+  )
+}
+
+const RELAYS: readonly Heading<RelayRecord>[] = [
+  { title: 'Relay', cell: ({ relay }) => relay },
+  { title: 'Last ready', cell: ({ ready_at }) => <Readiness since={ready_at} /> },
+  { title: 'Sources', cell: ({ sources }) => sources.join(', ') },
+  { title: 'Running for', cell: ({ started_at }) => formatSpan(now.value - Date.parse(started_at)) },
+]
+
+const GAPS: readonly Heading<GapRecord>[] = [
+  { title: 'From', cell: ({ from }) => formatTime(from) },
+  { title: 'Length', cell: ({ from, to }) => formatSpan(Date.parse(to) - Date.parse(from)), isNumber: true },
+  { title: 'Cause', cell: ({ cause }) => cause },
+  { title: 'Source', cell: ({ source }) => source },
+  { title: 'Relay', cell: ({ relay }) => relay },
+  { title: 'Discarded', cell: ({ lost }) => (lost === null ? '–' : formatCount(lost)), isNumber: true },
+]
+
+const OTHER: readonly Heading<OtherRecord>[] = [
+  { title: 'Received', cell: ({ received_at }) => formatTime(received_at) },
+  { title: 'Type', cell: ({ type }) => type },
+  { title: 'Reason', cell: ({ reason }) => reason ?? '–' },
+  { title: 'Source', cell: ({ source }) => source },
+  { title: 'Channel', cell: ({ channel }) => channel },
+]
+
+const AUDIT: readonly Heading<AuditRecord>[] = [
+  { title: 'When', cell: ({ at }) => formatTime(at) },
+  { title: 'Who', cell: ({ operator }) => operator },
+  { title: 'Action', cell: ({ action }) => action },
+  { title: 'Entries', cell: ({ count }) => (count === null ? '–' : formatCount(count)), isNumber: true },
+  { title: 'What', cell: ({ what }) => <span class="what">{what}</span> },
+]
+
+const Counts = ({ counts }: Pick<OtherPage, 'counts'>) => (
+  <p>
+    {Object.entries(counts)
+      .map(([type, count]) => `${type}: ${formatCount(count)}`)
+      .join(' · ')}
+  </p>
+)
+
+export function Health({ session: { client, config } }: { readonly session: Session }) {
+  const relays = useResource((signal) => client.relays({ signal }), [], { everyMs: 20_000 })
+  const queues = useResource((signal) => client.queues({ signal }), [], { everyMs: 30_000 })
+  const parked = useResource((signal) => client.parkedGroups({ signal }), [], {
+    on: ({ type }) => type.startsWith('parked'),
+    leastMs: 5_000,
+    everyMs: 60_000,
+  })
+  const gaps = useNewest(client.gaps, { on: ({ type }) => type === 'relay/gap' })
+  const other = useNewest(client.other, { everyMs: 30_000 })
+  const audit = useNewest(client.audit, { everyMs: 10_000 })
+  const diagnosis = useSignal<string | undefined>(undefined)
+  const diagnose = async () => {
+    const document = await client.openApi().catch(() => undefined)
+    const { version } = (document?.['info'] ?? {}) as { readonly version?: string }
+    diagnosis.value = formatDiagnosis({
+      nowMs: now.peek(),
+      apiVersion: version,
+      browser: navigator.userAgent,
+      config,
+      relays: relays.data.peek(),
+      queues: queues.data.peek(),
+      parked: parked.data.peek(),
+      gaps: gaps.resource.data.peek(),
+      other: other.resource.data.peek(),
+      audit: audit.resource.data.peek(),
+    })
+  }
+  const { value: fault } = queues.problem
+  return (
+    <>
+      <div class="actions">
+        <button onClick={() => void diagnose()}>Copy a diagnosis</button>
+        <span class="hint">Plain text for a ticket, without personal data.</span>
+      </div>
+      <section class="box stack" aria-label="Relays">
+        <h2>Relays</h2>
+        <Loaded resource={relays}>
+          {({ items }) =>
+            items.length === 0 ? (
+              <Empty title="No relay was ready in the last 30 days">
+                A relay reports once a minute through SQS. If one is running, check its log and run enigma-relay doctor.
+              </Empty>
+            ) : (
+              <Table title="Relays" headings={RELAYS} items={items} />
+            )
+          }
+        </Loaded>
+      </section>
+      <section class="box stack" aria-label="Queues">
+        <h2>Queues</h2>
+        {fault !== undefined &&
+          (fault.code === 'not-found' ? (
+            <p class="muted">{fault.detail}</p>
+          ) : (
+            fault.code !== 'network' && <Problem problem={fault} onRetry={queues.refresh} />
+          ))}
+        <Loaded resource={parked}>{(groups) => <QueuesTable queues={queues.data.value} parked={groups} />}</Loaded>
+      </section>
+      <NewestTable title="Gaps" list={gaps} headings={GAPS}>
+        No gap in the last 30 days: every relay heard everything that the dialler published. A gap appears when a relay
+        starts, reconnects, or has to discard notifications.
+      </NewestTable>
+      <NewestTable title="Notifications without a route" list={other} headings={OTHER} extra={Counts}>
+        None in the last seven days: every notification has a route. Packets of unknown types, and packets that cannot
+        be read, appear here.
+      </NewestTable>
+      <NewestTable title="Audit log" list={audit} headings={AUDIT}>
+        Nobody has replayed, deleted, restored, drained or revealed anything in the last 90 days.
+      </NewestTable>
+      {diagnosis.value !== undefined && (
+        <DiagnosisDialog text={diagnosis.value} onClose={() => void (diagnosis.value = undefined)} />
+      )}
+    </>
+  )
 }

@@ -1,5 +1,166 @@
-import type { Session } from '../session.ts'
+import { useSignal } from '@preact/signals'
+import { useEffect } from 'preact/hooks'
+import type { ParkedGroups } from '../../client/index.ts'
+import { formatCount, formatNumberOf } from '../format.ts'
+import { useKeys } from '../keys.ts'
+import { filters, setFilters } from '../location.ts'
+import { FilterBar, Loaded } from '../parts.tsx'
+import { say, sayProblem } from '../pending.tsx'
+import { useResource } from '../resource.ts'
+import { createSelection } from '../selection.ts'
+import { mayOperate, type Session } from '../session.ts'
+import type { Chosen } from '../parked/chosen.ts'
+import { DeleteDialog } from '../parked/delete-dialog.tsx'
+import { ParkedCauses, ParkedQueues } from '../parked/causes.tsx'
+import { ParkedEntry } from '../parked/entry-dialog.tsx'
+import { isFiltered, isParked, NO_FILTERS, PARKED_FIELDS, toParkedFilter } from '../parked/parked-filter.ts'
+import { NothingParked, ParkedList } from '../parked/parked-list.tsx'
+import { ReplayDialog } from '../replays/replay-dialog.tsx'
 
-export function Parked({ session: _session }: { readonly session: Session }) {
-  return <p>Parked</p>
+/** What somebody is asked about before it is done. */
+type Question = { readonly does: 'replay' | 'delete'; readonly chosen: Chosen }
+
+const VIEWS = ['causes', 'queues', 'messages'] as const
+type View = (typeof VIEWS)[number]
+
+/** What was chosen stays chosen while somebody looks at another page, and comes back. */
+const selection = createSelection()
+let chosenFrom: readonly [Session, string] | undefined
+
+export function Parked({ session }: { readonly session: Session }) {
+  const values = filters.value
+  const filter = toParkedFilter(values)
+  const key = JSON.stringify(filter)
+  const view = VIEWS.find((one) => one === values['view']) ?? 'causes'
+  const question = useSignal<Question | undefined>(undefined)
+  // It goes through all entries, so it is not read as often as the list.
+  const groups = useResource((signal) => session.client.parkedGroups({ ...filter, signal }), [session, key], {
+    on: isParked,
+    leastMs: 3_000,
+  })
+  useEffect(() => {
+    if (chosenFrom?.[0] !== session || chosenFrom[1] !== key) selection.clear()
+    chosenFrom = [session, key]
+  }, [session, key])
+  const ask = (does: Question['does'], chosen: Chosen) => {
+    setFilters({ id: '' })
+    question.value = { does, chosen }
+  }
+  const close = () => void (question.value = undefined)
+  const asked = question.value
+  return (
+    <>
+      <FilterBar fields={PARKED_FIELDS}>
+        {values['cause'] !== undefined && (
+          <p class="tag">
+            Cause: {values['cause']}{' '}
+            <button class="quiet" aria-label="Show all causes" onClick={() => setFilters({ cause: '' })}>
+              ✕
+            </button>
+          </p>
+        )}
+        {isFiltered(values) && (
+          <button class="second" onClick={() => setFilters(NO_FILTERS)}>
+            Clear filters
+          </button>
+        )}
+      </FilterBar>
+      <Views view={view} counts={groups.data.value} session={session} />
+      {view === 'messages' ? (
+        <ParkedList session={session} filter={filter} groups={groups.data.value} selection={selection} onAsk={ask} />
+      ) : (
+        <Loaded resource={groups}>
+          {(data) =>
+            data.matching === 0 ? (
+              <NothingParked />
+            ) : view === 'causes' ? (
+              <ParkedCauses groups={data.groups} />
+            ) : (
+              <ParkedQueues queues={data.queues} />
+            )
+          }
+        </Loaded>
+      )}
+      {values['id'] !== undefined && asked === undefined && (
+        <ParkedEntry key={values['id']} session={session} id={values['id']} onAsk={ask} />
+      )}
+      {asked?.does === 'replay' && (
+        <ReplayDialog session={session} chosen={asked.chosen} onStart={() => selection.clear()} onClose={close} />
+      )}
+      {asked?.does === 'delete' && (
+        <DeleteDialog session={session} chosen={asked.chosen} onStart={() => selection.clear()} onClose={close} />
+      )}
+    </>
+  )
+}
+
+function Views({
+  view: shown,
+  counts,
+  session,
+}: {
+  readonly view: View
+  readonly counts: ParkedGroups | undefined
+  readonly session: Session
+}) {
+  useKeys([
+    { key: 'c', does: 'show causes', run: () => setFilters({ view: 'causes' }) },
+    { key: 'q', does: 'show queues', run: () => setFilters({ view: 'queues' }) },
+    { key: 'm', does: 'show messages', run: () => setFilters({ view: 'messages' }) },
+  ])
+  const numbers: Readonly<Record<View, string>> = {
+    causes: counts === undefined ? '' : formatCount(counts.groups.length),
+    queues: counts === undefined ? '' : formatCount(counts.queues.length),
+    messages: counts === undefined ? '' : `${formatCount(counts.matching)}${counts.complete ? '' : '+'}`,
+  }
+  const titles: Readonly<Record<View, string>> = { causes: 'Causes', queues: 'Queues', messages: 'Messages' }
+  return (
+    <div class="actions">
+      <div class="views" role="group" aria-label="Show">
+        {VIEWS.map((view) => (
+          <button
+            key={view}
+            class="second"
+            data-view={view}
+            aria-pressed={view === shown}
+            onClick={() => setFilters({ view })}
+          >
+            {titles[view]} <small>{numbers[view]}</small>
+          </button>
+        ))}
+      </div>
+      {counts?.complete === false && (
+        <span class="hint">Only the newest {formatNumberOf(20_000, 'message')} are counted.</span>
+      )}
+      <span class="grow" />
+      {mayOperate.value && <Drain session={session} />}
+      {session.config.role === 'operate' && !session.config.replays && (
+        <span class="hint">This API cannot replay: it has no ENIGMA_QUEUE_PREFIX.</span>
+      )}
+    </div>
+  )
+}
+
+function Drain({ session }: { readonly session: Session }) {
+  const isBusy = useSignal(false)
+  const drain = () => {
+    isBusy.value = true
+    session.client
+      .drain()
+      .then(
+        () => say('The dead-letter queues are being emptied. Their messages appear here within a few seconds.'),
+        sayProblem,
+      )
+      .finally(() => void (isBusy.value = false))
+  }
+  return (
+    <button
+      class="second"
+      disabled={isBusy.value}
+      title="Messages that SQS gave up itself are fetched every five minutes. This fetches them now."
+      onClick={drain}
+    >
+      Fetch dead letters
+    </button>
+  )
 }

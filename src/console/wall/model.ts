@@ -82,7 +82,7 @@ export function createWallModel(): WallModel {
       if (isOther) {
         const present = new Set(next.agents.map(({ ref }) => ref))
         for (const ref of agents.keys()) if (!present.has(ref)) agents.delete(ref)
-        refs.value = [...agents.keys()].sort(compareRefs)
+        refs.value = [...agents.keys()].toSorted(compareRefs)
       }
       wall.value = { ...next, agents: [] }
     })

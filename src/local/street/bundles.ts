@@ -19,10 +19,11 @@ import type { Ground, Loaded } from './street-functions.ts'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
-/** Packages the stack as a deployment does, offline, into a folder. @throws StreetError `dev.bundles.not_packaged` */
-export async function packageStack(folder: string, prefix: string): Promise<void> {
+/** Packages the stack as a deployment does, offline, into a folder; `parameters` are more of `name=value`. @throws StreetError `dev.bundles.not_packaged` */
+export async function packageStack(folder: string, prefix: string, parameters: readonly string[] = []): Promise<void> {
   const program = ['--conditions=source', join(ROOT, 'infra/deploy/deploy.ts'), 'package']
-  const args = ['--package', folder, `--param=prefix=${prefix}`, '--stage', 'local']
+  const own = [`prefix=${prefix}`, ...parameters].map((parameter) => `--param=${parameter}`)
+  const args = ['--package', folder, ...own, '--stage', 'local']
   const child = spawn(process.execPath, [...program, ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] })
   const [out, errors] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'close')])
   if (child.exitCode !== 0)

@@ -43,6 +43,9 @@ export function bundledConsole(root: URL): ConsoleFiles {
       // Somebody is editing it: the next request tries again.
       made = undefined
       throw error
+    } finally {
+      // The bundler keeps a process of its own, which would outlive the street for a moment.
+      await (await import('esbuild')).stop()
     }
   }
   const get = (): Promise<Bundled> => (made ??= bundle())

@@ -16,22 +16,40 @@ export async function readParked(options: ReadOptions, filter: ParkedFilter = {}
     readRecords: (found) => readRecords(options, found),
     fits: (record) => fits(record, filter),
   })
-  return { ...page, ...(await countParked(options, since, '+inf')) }
+  return { ...page, ...(await countParked(options, since)) }
 }
 
-async function countParked({ upstash, prefix }: ReadOptions, fromMs: number, toMs: number | '+inf') {
-  const [all, relay] = await upstash.readAll(
-    ['parked', 'parked_of_relay'].map((name) => ['ZCOUNT', prefix + name, String(fromMs), String(toMs)]),
-  )
+type ParkedList = 'parked' | 'parked_of_relay'
+
+const countOf = ({ prefix }: ReadOptions, name: ParkedList, fromMs: number, toMs: number | '+inf') => [
+  'ZCOUNT',
+  prefix + name,
+  String(fromMs),
+  String(toMs),
+]
+
+async function countParked(options: ReadOptions, fromMs: number) {
+  const [all, relay] = await options.upstash.readAll([
+    countOf(options, 'parked', fromMs, '+inf'),
+    countOf(options, 'parked_of_relay', fromMs, '+inf'),
+  ])
   return { relay: { total: Number(relay) }, functions: { total: Number(all) - Number(relay) } }
 }
 
-/** How many entries of functions are removed within so many ms, unless they are sent again. */
-export async function countExpiring(options: ReadOptions, withinMs: number): Promise<number> {
+/** How many entries are parked by functions and relays, and how many of functions are removed within so many ms unless they are sent again. */
+export async function readParkedCounts(
+  options: ReadOptions,
+  withinMs: number,
+): Promise<{ readonly parked: number; readonly expiring: number }> {
   const since = keptSince(options, 'parked')
   // Where entries are kept for days only, those of the first half are not about to be removed.
-  const ms = Math.min(withinMs, options.expiries.parked * 500)
-  return (await countParked(options, since, since + ms)).functions.total
+  const until = since + Math.min(withinMs, options.expiries.parked * 500)
+  const [parked, all, relay] = await options.upstash.readAll([
+    countOf(options, 'parked', since, '+inf'),
+    countOf(options, 'parked', since, until),
+    countOf(options, 'parked_of_relay', since, until),
+  ])
+  return { parked: Number(parked), expiring: Number(all) - Number(relay) }
 }
 
 /** The ids of entries that fit, oldest first, behind a place (`''`: from the oldest on), and the place to go on from: null when there are no more. */
@@ -110,7 +128,7 @@ export const rangeOf = (options: ReadOptions, { sinceMs, untilMs }: ParkedQuery)
 })
 
 export function fits(record: ParkedRecord, query: ParkedQuery): boolean {
-  const { from, source, route, reason, status, reference, notification } = query
+  const { from, source, route, reason, cause, status, reference, notification } = query
   return (
     (reference === undefined || record.subject === reference) &&
     (notification === undefined || record.notification_ids.includes(notification)) &&
@@ -118,8 +136,19 @@ export function fits(record: ParkedRecord, query: ParkedQuery): boolean {
     (source === undefined || record.source === source) &&
     (route === undefined || record.route === route) &&
     (status === undefined || record.status === status) &&
+    (cause === undefined || toCause(record.reason) === cause) &&
     (reason === undefined || record.reason.toLowerCase().includes(reason.toLowerCase()))
   )
+}
+
+/** A reason without what differs from one notification to the next. */
+export function toCause(reason: string): string {
+  const [, status = '', words = ''] = /^(\d{3}: )?(.*)$/s.exec(reason) ?? []
+  const general = words
+    .replace(/"[^"]*"|'[^']*'/g, '…')
+    .replace(/\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/gi, '#')
+    .replace(/\d[\d.,:]*/g, '#')
+  return status + general
 }
 
 export async function readRecords(

@@ -7,6 +7,7 @@ import type {
   PageRequest,
   ParkedFilter,
   ParkedQuery,
+  ReplayMessagesRequest,
 } from '../types.ts'
 import { readAgent, readAgents } from './agents.ts'
 import { readCampaign, readCampaigns, readDialers, readPreview } from './campaigns.ts'
@@ -15,10 +16,10 @@ import { readChanges } from './changes.ts'
 import { readGaps, readOther, readRelays } from './operator.ts'
 import { findOfRelay, planReplay, readParkedGroups } from './causes.ts'
 import {
-  countExpiring,
   findParked,
   readBin,
   readParked,
+  readParkedCounts,
   readParkedEntry,
   readParkedMessages,
   readPlacesOf,
@@ -65,13 +66,13 @@ export function createReads(options: ReadOptions) {
     replays: (page?: PageRequest) => readReplays(options, page),
     replay: async (id: string) => (await readReplay(options, id))?.replay ?? null,
     /** With the outcome of each of its messages. */
-    replayDetail: (id: string, page?: PageRequest) => readReplayDetail(options, id, page),
+    replayDetail: (id: string, page?: ReplayMessagesRequest) => readReplayDetail(options, id, page),
     /** What a replay would do. */
     replayPlan: (asked: Parameters<typeof planReplay>[1]) => planReplay(options, asked),
     /** By cause and by route, of the newest 20,000. */
     parkedGroups: (filter?: ParkedQuery) => readParkedGroups(options, filter),
-    /** How many entries of functions are removed within so many ms. */
-    expiring: (withinMs: number) => countExpiring(options, withinMs),
+    /** How many entries there are, and how many of functions are removed within so many ms. */
+    parkedCounts: (withinMs: number) => readParkedCounts(options, withinMs),
     /** Whether these entries are parked, in the bin, or neither. */
     placesOf: (ids: readonly string[]) => readPlacesOf(options, ids),
     /** What was deleted, the latest first. */

@@ -1,8 +1,8 @@
-import type { AuditPage, AuditRecord, Replay, ReplayDetail, ReplaysPage } from '../../answers/index.ts'
+import type { AuditPage, AuditRecord, Replay, ReplayDetail, ReplayMessage, ReplaysPage } from '../../answers/index.ts'
 import { parseDocument, parseEntries } from '../document.ts'
 import { StoreError } from '../errors.ts'
 import { FOUND_ALL, type StoredReplay } from '../effects/operate.ts'
-import type { PageRequest, ParkedQuery } from '../types.ts'
+import type { PageRequest, ParkedQuery, ReplayMessagesRequest } from '../types.ts'
 import { readByTime, readPage, toPlace } from './newest-first.ts'
 import { afterSeparator, clampLimit, formatCursor, keptSince, parseCursor, type ReadOptions } from './replies.ts'
 
@@ -102,26 +102,46 @@ function toProgress(id: string, text: unknown): ReplayProgress | undefined {
   }
 }
 
+/** Messages that are looked at for one page, in pages: few of them may have the outcome. */
+const SCAN_PAGES = 10
+
 /** A replay with the outcome of each of its messages, in their order; null when there is none. */
 export async function readReplayDetail(
   options: ReadOptions,
   id: string,
-  { cursor, limit: asked }: PageRequest = {},
+  { cursor, limit: asked, outcome }: ReplayMessagesRequest = {},
 ): Promise<ReplayDetail | null> {
-  const { upstash, prefix } = options
   const [from, limit] = [cursor === undefined ? 0 : parseIndex(cursor), clampLimit(asked)]
   const progress = await readReplay(options, id)
   if (progress === null) return null
-  const { selected, taken } = progress.queued
+  const { selected } = progress.queued
+  const items: ReplayMessage[] = []
+  let at = from
   // The list may hold more than the replay knows of, where a step was broken off.
-  const last = Math.min(from + limit, selected) - 1
-  const [reply] =
-    last < from
-      ? [[]]
-      : await upstash.readAll([['LRANGE', `${prefix}replay_entries:${id}`, String(from), String(last)]])
+  for (const end = from + SCAN_PAGES * limit; at < Math.min(selected, end) && items.length < limit;) {
+    const found = await readMessages(options, id, progress, at, Math.min(at + limit, selected))
+    const left = limit - items.length
+    const fitting = found.flatMap((message, place) =>
+      outcome === undefined || message.outcome === outcome ? [{ message, place }] : [],
+    )
+    items.push(...fitting.slice(0, left).map(({ message }) => message))
+    at = fitting.length > left ? at + (fitting[left]?.place ?? 0) : Math.min(at + limit, selected)
+  }
+  return { ...progress.replay, messages: { items, next: at < selected ? formatCursor([at]) : null } }
+}
+
+/** The messages from one place of a replay up to another, which is not included. */
+async function readMessages(
+  { upstash, prefix }: ReadOptions,
+  id: string,
+  { queued: { taken } }: ReplayProgress,
+  from: number,
+  to: number,
+): Promise<ReplayMessage[]> {
+  const [reply] = await upstash.readAll([['LRANGE', `${prefix}replay_entries:${id}`, String(from), String(to - 1)]])
   const ids = reply as string[]
   const texts = await upstash.readTexts(ids.map((entry) => `${prefix}outcome:${id}:${entry}`))
-  const items = ids.map((entry, at): ReplayDetail['messages']['items'][number] => {
+  return ids.map((entry, at) => {
     const fields = parseDocument(texts[at])
     const outcome = fields.get('is') as 'handled' | 'failed_again' | 'skipped' | undefined
     return {
@@ -130,10 +150,6 @@ export async function readReplayDetail(
       reason: fields.get('why') || null,
     }
   })
-  return {
-    ...progress.replay,
-    messages: { items, next: last + 1 < selected ? formatCursor([last + 1]) : null },
-  }
 }
 
 function parseIndex(cursor: string): number {

@@ -1,0 +1,80 @@
+import type { AuditPage, Config, GapsPage, OtherPage, ParkedGroups, Queues, Relays } from '../../client/index.ts'
+import { formatSpan } from '../format.ts'
+
+/** What the page has read; undefined: it could not be read. */
+export type Findings = {
+  readonly nowMs: number
+  /** Of the API's document. */
+  readonly apiVersion: string | undefined
+  readonly browser: string
+  readonly config: Config
+  readonly relays: Relays | undefined
+  readonly queues: Queues | undefined
+  readonly parked: ParkedGroups | undefined
+  readonly gaps: GapsPage | undefined
+  readonly other: OtherPage | undefined
+  readonly audit: AuditPage | undefined
+}
+
+/** Lines of each list: a ticket is read by people. */
+const MOST_LINES = 20
+
+/** As long as a phone number, however it is written. The answers are masked already: this is for what nobody thought of. */
+const LIKE_NUMBER = /\+?\d(?:[ ()./-]{0,2}\d){6,}/g
+
+/** A text that somebody else wrote, on one line and without anything that may be a number. */
+const clean = (text: string): string => text.replace(LIKE_NUMBER, '#').replace(/\s+/g, ' ').slice(0, 200)
+
+/** What is wrong, for a ticket: plain text without personal data. */
+export function formatDiagnosis(findings: Findings): string {
+  const { nowMs, apiVersion, browser, config, relays, queues, parked, gaps, other, audit } = findings
+  const age = (iso: string) => formatSpan(nowMs - Date.parse(iso))
+  const section = <Item>(title: string, items: readonly Item[] | undefined, line: (item: Item) => string) => {
+    const lines = items?.slice(0, MOST_LINES).map((item) => `- ${line(item)}`) ?? ['- could not be read']
+    const more = (items?.length ?? 0) - MOST_LINES
+    return ['', title, ...(lines.length === 0 ? ['- none'] : lines), ...(more > 0 ? [`- and ${more} more`] : [])]
+  }
+  const held = queues?.items.filter(({ waiting, in_flight }) => waiting !== 0 || in_flight !== 0)
+  return [
+    `enigma-relay diagnosis, ${new Date(nowMs).toISOString()}`,
+    `API ${apiVersion ?? 'of an unknown version'}; role ${config.role}; changes ${config.events === null ? 'polled' : 'streamed'}; replays ${config.replays ? 'on' : 'off'}`,
+    `Browser: ${browser}`,
+    ...section(
+      'Relays',
+      relays?.items,
+      ({ relay, sources, ready_at, started_at }) =>
+        `${clean(relay)} (${sources.map(clean).join(', ')}): ready ${age(ready_at)} ago, started ${age(started_at)} ago`,
+    ),
+    ...section(
+      'Queues that hold messages',
+      held,
+      ({ queue, waiting, in_flight }) =>
+        `${clean(queue)}: ${waiting === null ? 'missing' : `${waiting} waiting, ${in_flight ?? 0} in flight`}`,
+    ),
+    ...section(
+      'Parked by cause',
+      parked?.groups,
+      ({ count, route, from, status, cause, first, last }) =>
+        `${count} of ${clean(route)} by ${from}${status === null ? '' : `, status ${status}`}: ${clean(cause)} (first ${age(first)} ago, last ${age(last)} ago)`,
+    ),
+    ...section(
+      'Gaps, newest first',
+      gaps?.items,
+      ({ source, relay, from, to, cause, lost }) =>
+        `${from} for ${formatSpan(Date.parse(to) - Date.parse(from))}: ${clean(cause)}, source ${clean(source)}, relay ${clean(relay)}${lost === null ? '' : `, ${lost} discarded`}`,
+    ),
+    ...section(
+      'Notifications without a route',
+      other === undefined ? undefined : Object.entries(other.counts),
+      ([type, count]) => `${clean(type)}: ${count}`,
+    ),
+    // Not what an action was about: a filter may hold anything.
+    ...section(
+      'Last actions of operators',
+      audit?.items,
+      ({ at, operator, action, count }) =>
+        `${at} ${clean(operator)}: ${clean(action)}${count === null ? '' : `, ${count}`}`,
+    ),
+    '',
+  ].join('\n')
+}

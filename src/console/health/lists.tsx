@@ -1,0 +1,114 @@
+import { useSignal } from '@preact/signals'
+import type { ComponentChildren } from 'preact'
+import type { Change } from '../../client/index.ts'
+import { Loaded } from '../parts.tsx'
+import { useResource, type Resource } from '../resource.ts'
+
+type Page<Item> = { readonly items: readonly Item[]; readonly next: string | null }
+
+/** How many rows are shown at first, and at most. */
+const FEW = 20
+const MOST = 500
+
+/** The newest of a list, more of them at a click. */
+export function useNewest<Answer>(
+  read: (query: { readonly limit: number; readonly signal: AbortSignal }) => Promise<Answer>,
+  options: { readonly on?: (change: Change) => boolean; readonly everyMs?: number },
+) {
+  const limit = useSignal(FEW)
+  const resource = useResource((signal) => read({ limit: limit.peek(), signal }), [limit.value], {
+    leastMs: 5_000,
+    ...options,
+  })
+  return { resource, isShort: limit.value === FEW, more: () => void (limit.value = MOST) }
+}
+
+export type Newest<Answer> = {
+  readonly resource: Resource<Answer>
+  readonly isShort: boolean
+  readonly more: () => void
+}
+
+export type Heading<Item> = {
+  readonly title: string
+  readonly cell: (item: Item) => ComponentChildren
+  readonly isNumber?: boolean
+}
+
+/** A list under its heading: a table, or why it is empty. */
+export function NewestTable<Item, Answer extends Page<Item>>({
+  title,
+  list: { resource, isShort, more },
+  headings,
+  children,
+  extra,
+}: {
+  readonly title: string
+  readonly list: Newest<Answer>
+  readonly headings: readonly Heading<Answer['items'][number]>[]
+  /** Why it is empty. */
+  readonly children: ComponentChildren
+  /** What stands above the table. */
+  readonly extra?: (answer: Answer) => ComponentChildren
+}) {
+  return (
+    <section class="box stack" aria-label={title}>
+      <h2>{title}</h2>
+      <Loaded resource={resource}>
+        {(answer) =>
+          answer.items.length === 0 ? (
+            <p class="muted">{children}</p>
+          ) : (
+            <>
+              {extra?.(answer)}
+              <Table title={title} headings={headings} items={answer.items} />
+              {answer.next !== null &&
+                (isShort ? (
+                  <div class="actions">
+                    <button class="second" onClick={more}>
+                      Show up to {MOST}
+                    </button>
+                  </div>
+                ) : (
+                  <p class="hint">There are more than {MOST}; the API lists all of them.</p>
+                ))}
+            </>
+          )
+        }
+      </Loaded>
+    </section>
+  )
+}
+
+export function Table<Item>({
+  title,
+  headings,
+  items,
+}: {
+  readonly title: string
+  readonly headings: readonly Heading<Item>[]
+  readonly items: readonly Item[]
+}) {
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label={`${title}, table`}>
+      <table>
+        <thead>
+          <tr>
+            {headings.map(({ title: words, isNumber }) => (
+              <th class={isNumber === true ? 'number' : ''}>{words}</th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {items.map((item) => (
+            <tr>
+              {headings.map(({ cell, isNumber }) => (
+                <td class={isNumber === true ? 'number' : ''}>{cell(item)}</td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  )
+}

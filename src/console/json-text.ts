@@ -1,0 +1,32 @@
+/** JSON as text: it is never read and written again, since that would change large numbers. */
+
+const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s"{}[\],:]+/gs
+
+/** Nesting beyond which lines would be mostly spaces. */
+const MAX_DEPTH = 50
+
+/** A line for each member, with every digit as it was; what is no JSON comes back as it is. */
+export function indentJson(text: string): string {
+  try {
+    JSON.parse(text)
+  } catch {
+    return text
+  }
+  let indented = ''
+  let depth = 0
+  let before = ''
+  const line = () => `\n${'  '.repeat(depth)}`
+  for (const [token] of text.matchAll(TOKEN)) {
+    const isEnd = token === '}' || token === ']'
+    const isEmpty = isEnd && (before === '{' || before === '[')
+    if (isEnd) depth--
+    else if (before === '{' || before === '[') indented += line()
+    if (isEnd && !isEmpty) indented += line()
+    indented += token
+    if (token === ',') indented += line()
+    if (token === ':') indented += ' '
+    if ((token === '{' || token === '[') && ++depth > MAX_DEPTH) return text
+    before = token
+  }
+  return indented
+}

@@ -1,0 +1,123 @@
+import {
+  allItems,
+  ApiProblem,
+  type Client,
+  type ParkedFilter,
+  type ParkedRecord,
+  type ParkedSelection,
+  type Replay,
+  type ReplayPlan,
+} from '../../client/index.ts'
+
+/** The messages that somebody has chosen, and what is done with them. */
+
+type Entry = Pick<ParkedRecord, 'id' | 'from' | 'replay'>
+
+/** Some entries, oldest first; or every one that matches. */
+export type Chosen = { readonly entries: readonly Entry[] } | { readonly filter: ParkedFilter }
+
+/** What one request is about: entries of functions and of the relay take different ways. */
+export type Part = {
+  readonly from: Entry['from']
+  readonly selection: ParkedSelection
+  readonly plan: ReplayPlan
+}
+
+export type Planned = {
+  /** Those that have something to be done. */
+  readonly parts: readonly Part[]
+  /** Of all parts. */
+  readonly sum: ReplayPlan
+}
+
+/** Ids that one request takes. */
+const MAX_IDS = 1_000
+
+const FROM = ['functions', 'relay'] as const
+
+/** What a replay of them would do. Entries that are parked later are in none of its parts. */
+export async function planChosen(client: Client, chosen: Chosen, signal?: AbortSignal): Promise<Planned> {
+  const parts: Part[] = []
+  if ('entries' in chosen)
+    for (const from of FROM) {
+      const ids = chosen.entries.filter((entry) => entry.from === from).map(({ id }) => id)
+      for (let at = 0; at < ids.length; at += MAX_IDS) {
+        const selection = { ids: ids.slice(at, at + MAX_IDS) }
+        parts.push({ from, selection, plan: await client.planReplay(selection, { signal }) })
+      }
+    }
+  else {
+    let { until } = chosen.filter
+    for (const from of chosen.filter.from === undefined ? FROM : [chosen.filter.from]) {
+      const filter = { ...chosen.filter, from, until }
+      const plan = await client.planReplay({ filter }, { signal })
+      // The API's clock, and the same moment for both.
+      until = plan.until
+      parts.push({ from, selection: { filter: { ...filter, until } }, plan })
+    }
+  }
+  return { parts: parts.filter(({ plan }) => countOf(plan) > 0), sum: add(parts.map(({ plan }) => plan)) }
+}
+
+export const countOf = ({ total, relay }: ReplayPlan): number => total + relay
+
+function add(plans: readonly ReplayPlan[]): ReplayPlan {
+  const sum = { total: 0, relay: 0, stale: 0, outdated: 0, replayed_before: 0, skipped: 0 }
+  const routes: Record<string, number> = {}
+  for (const plan of plans) {
+    for (const name of Object.keys(sum) as (keyof typeof sum)[]) sum[name] += plan[name]
+    for (const [route, count] of Object.entries(plan.routes)) routes[route] = (routes[route] ?? 0) + count
+  }
+  return { ...sum, routes, complete: plans.every(({ complete }) => complete) }
+}
+
+/** Starts a replay for each part; together they send no more than `rate` in a second. */
+export async function startReplays(client: Client, parts: readonly Part[], rate: number): Promise<readonly Replay[]> {
+  const ofFunctions = parts.filter(({ from }) => from === 'functions').length
+  const each = Math.max(1, Math.floor(rate / Math.max(1, ofFunctions)))
+  const started: Replay[] = []
+  for (const { selection } of parts)
+    try {
+      started.push(await client.startReplay({ ...selection, rate: each }))
+    } catch (error) {
+      if (started.length === 0 || !(error instanceof ApiProblem)) throw error
+      const words = `${started.length} of ${parts.length} replays were started. ${error.detail}`
+      throw new ApiProblem(error.status, error.code, words, { cause: error })
+    }
+  return started
+}
+
+/** The oldest of them that no replay is sending: the one to try first. */
+export async function findOldest(client: Client, chosen: Chosen, parts: readonly Part[]): Promise<string | undefined> {
+  if ('entries' in chosen) return (chosen.entries.find(({ replay }) => replay === null) ?? chosen.entries[0])?.id
+  const [part] = parts
+  if (part === undefined || !('filter' in part.selection)) return undefined
+  const { filter } = part.selection
+  const { groups } = await client.parkedGroups(filter)
+  const [first] = groups.map((group) => group.first).toSorted((a, b) => Date.parse(a) - Date.parse(b))
+  if (first === undefined) return undefined
+  // The list has the newest first; an entry may stand a little behind its time in it.
+  const until = new Date(Date.parse(first) + 1_000)
+  let oldest = groups[0]?.example
+  for await (const { id, replay } of allItems(client.parked, { ...filter, since: first, until }))
+    if (replay === null) oldest = id
+  return oldest
+}
+
+/** How many were moved to the bin, or were not; `asked`: how many the relay was asked to delete. */
+export type Gone = { readonly moved: number; readonly skipped: number; readonly asked: number }
+
+/** Deletes all of these parts. Those of the relay are gone for ever. */
+export async function deleteParts(client: Client, parts: readonly Part[]): Promise<Gone> {
+  const gone = { moved: 0, skipped: 0, asked: 0 }
+  for (const { from, selection } of parts)
+    for (let more = true; more;) {
+      const answer = await client.deleteParked({ ...selection, ...(from === 'relay' ? { forever: true } : {}) })
+      gone.moved += answer.moved
+      gone.asked += answer.asked
+      // Each request that goes on finds those again that the ones before it left.
+      gone.skipped = answer.more ? gone.skipped : gone.skipped + answer.skipped
+      more = answer.more && answer.moved > 0
+    }
+  return gone
+}

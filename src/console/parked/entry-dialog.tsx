@@ -1,0 +1,134 @@
+import type { ParkedDetail } from '../../client/index.ts'
+import { Dialog } from '../dialog.tsx'
+import { formatBytes, formatCount, formatSpan, formatTime } from '../format.ts'
+import { addressOf, setFilters } from '../location.ts'
+import { Loaded } from '../parts.tsx'
+import { useResource } from '../resource.ts'
+import { mayOperate, type Session } from '../session.ts'
+import type { Chosen } from './chosen.ts'
+import { Left, RelayTag } from './causes.tsx'
+import { ParkedContent } from './content.tsx'
+
+export type ParkedEntryProps = {
+  readonly session: Session
+  readonly id: string
+  readonly onAsk: (does: 'replay' | 'delete', chosen: Chosen) => void
+}
+
+/** All that is known of a parked message. */
+export function ParkedEntry({ session, id, onAsk }: ParkedEntryProps) {
+  const entry = useResource((signal) => session.client.parkedEntry(id, { signal }), [session, id], {
+    on: ({ type, ref }) => type === 'parked' && ref === id,
+  })
+  return (
+    <Dialog title="Parked message" isWide onClose={() => setFilters({ id: '' })}>
+      <Loaded resource={entry}>
+        {(detail) => (
+          <>
+            {mayOperate.value && (
+              <div class="actions">
+                <button onClick={() => onAsk('replay', { entries: [detail] })}>Replay</button>
+                <button class="danger" onClick={() => onAsk('delete', { entries: [detail] })}>
+                  Delete
+                </button>
+              </div>
+            )}
+            <Facts entry={detail} />
+            <Attempts attempts={detail.failed_attempts} />
+            <ParkedContent session={session} entry={detail} />
+            <Lane id={id} lane={detail.lane} />
+          </>
+        )}
+      </Loaded>
+    </Dialog>
+  )
+}
+
+function Facts({ entry }: { readonly entry: ParkedDetail }) {
+  const received = Date.parse(entry.received_at ?? '')
+  const facts = [
+    ['Reason', entry.reason],
+    ['Details', entry.detail],
+    ['Status', entry.status],
+    ['Route', entry.from === 'relay' ? [entry.route, ' ', <RelayTag />] : entry.route],
+    ['Type', entry.type],
+    ['Reference', entry.subject],
+    ['Handler', entry.handler],
+    ['Source', entry.source],
+    ['Notification', entry.notification_ids.join(', ') || null],
+    ['SQS message', entry.message_id],
+    ['Deliveries', entry.attempts],
+    ['Received', entry.received_at && formatTime(entry.received_at)],
+    ['First delivered', entry.first_attempt_at && formatTime(entry.first_attempt_at)],
+    [
+      'Parked',
+      `${formatTime(entry.parked_at)}${Number.isNaN(received) ? '' : ` (${formatSpan(Date.parse(entry.parked_at) - received)} after it was received)`}`,
+    ],
+    ['Removed in', <Left until={entry.expires_at} />],
+    ['Too old for a screen', entry.stale_at && `since ${formatTime(entry.stale_at)}: a replay only records the call`],
+    ['Size', formatBytes(entry.bytes)],
+    ['Replays that failed', entry.replays === 0 ? null : formatCount(entry.replays)],
+    ['Being replayed', entry.replay && <a href={addressOf('replays', { id: entry.replay })}>by this replay</a>],
+    ['Id', entry.id],
+  ] as const
+  return (
+    <dl class="facts">
+      {facts.flatMap(([name, value]) =>
+        value === null || value === '' ? [] : [<dt key={name}>{name}</dt>, <dd key={`${name} is`}>{value}</dd>],
+      )}
+    </dl>
+  )
+}
+
+function Attempts({ attempts }: { readonly attempts: ParkedDetail['failed_attempts'] }) {
+  if (attempts.length === 0) return null
+  return (
+    <section>
+      <h3>Failed attempts</h3>
+      <table>
+        <thead>
+          <tr>
+            <th>Time</th>
+            <th class="number">Attempt</th>
+            <th class="number">Status</th>
+            <th>Reason</th>
+          </tr>
+        </thead>
+        <tbody>
+          {attempts.map(({ at, attempt, status, reason }) => (
+            <tr key={`${at} ${attempt}`}>
+              <td>{formatTime(at)}</td>
+              <td class="number">{attempt === 0 ? 'not sent' : attempt}</td>
+              <td class="number">{status ?? '–'}</td>
+              <td>{reason}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  )
+}
+
+/** What else waits in the same message group, and so in the same order. */
+function Lane({ id, lane: { ids, total } }: { readonly id: string; readonly lane: ParkedDetail['lane'] }) {
+  const others = ids.filter((one) => one !== id)
+  if (others.length === 0) return null
+  return (
+    <section>
+      <h3>Also parked in this message group</h3>
+      <p class="hint">
+        {formatCount(total - 1)} more, oldest first
+        {others.length < total - 1 && `; the first ${others.length} are shown`}
+      </p>
+      <ul class="lane">
+        {others.map((one) => (
+          <li key={one}>
+            <button class="quiet" onClick={() => setFilters({ id: one })}>
+              {one}
+            </button>
+          </li>
+        ))}
+      </ul>
+    </section>
+  )
+}

@@ -1,0 +1,86 @@
+import type { Change, ParkedFilter, Replay } from '../../client/index.ts'
+import { formatTime } from '../format.ts'
+import type { Filters } from '../location.ts'
+import type { FilterField } from '../parts.tsx'
+
+/** Filters of parked messages: in the address, as the API takes them, and in words. */
+
+/** Whether something was parked, handled, deleted or restored. */
+export const isParked = ({ type }: Change): boolean => type === 'parked'
+
+export const PARKED_FIELDS: readonly FilterField[] = [
+  {
+    name: 'from',
+    label: 'Parked by',
+    options: [
+      { value: 'functions', label: 'functions' },
+      { value: 'relay', label: 'relay' },
+    ],
+  },
+  { name: 'route', label: 'Route', placeholder: 'campaigns-cdr' },
+  { name: 'reason', label: 'Reason contains', placeholder: 'call_ref is missing' },
+  { name: 'status', label: 'Status', placeholder: '422' },
+  { name: 'reference', label: 'Reference', placeholder: '1002' },
+  { name: 'notification', label: 'Notification id' },
+  { name: 'since', label: 'Parked since', type: 'datetime-local' },
+  { name: 'until', label: 'Parked until', type: 'datetime-local' },
+]
+
+const NAMES = ['cause', ...PARKED_FIELDS.map(({ name }) => name)]
+
+export const isFiltered = (filters: Filters): boolean => NAMES.some((name) => (filters[name] ?? '') !== '')
+
+/** `''` for each filter, which takes it away. */
+export const NO_FILTERS: Filters = Object.fromEntries(NAMES.map((name) => [name, '']))
+
+/** A local time of a field, in UTC. What is no time goes to the API, which says so. */
+function toMoment(text: string | undefined): string | undefined {
+  if (text === undefined || text === '') return undefined
+  const at = new Date(text)
+  return Number.isNaN(at.getTime()) ? text : at.toISOString()
+}
+
+export function toParkedFilter(filters: Filters): ParkedFilter {
+  const { from, route, reason, cause, status, reference, notification, since, until } = filters
+  const all = {
+    from: from as ParkedFilter['from'],
+    route,
+    reason,
+    cause,
+    status: status === undefined ? undefined : Number(status),
+    reference,
+    notification,
+    since: toMoment(since),
+    until: toMoment(until),
+  }
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
+}
+
+/** Which messages a replay is about. */
+export function describeReplay({ filter, cdrs, relay }: Replay): string {
+  if (cdrs !== null)
+    return inWords('CDRs', [
+      ['of campaign', cdrs.campaign],
+      ['of agent', cdrs.agent],
+      ['that ended with', cdrs.end_reason],
+      ['dialled since', cdrs.from && formatTime(cdrs.from)],
+      [cdrs.from === undefined ? 'dialled until' : 'until', cdrs.to && formatTime(cdrs.to)],
+    ])
+  if (filter === null) return relay > 0 ? 'Chosen messages, some of the relay' : 'Chosen messages'
+  return inWords(filter.from === 'relay' ? 'Messages of the relay' : 'All messages', [
+    ['of', filter.route],
+    ['from', filter.source],
+    ['with status', filter.status],
+    ['with the cause', filter.cause && `“${filter.cause}”`],
+    ['whose reason contains', filter.reason && `“${filter.reason}”`],
+    ['with the reference', filter.reference],
+    ['of notification', filter.notification],
+    ['parked since', filter.since && formatTime(filter.since)],
+    [filter.since === undefined ? 'parked until' : 'until', filter.until && formatTime(filter.until)],
+  ])
+}
+
+const inWords = (what: string, parts: readonly (readonly [string, string | number | undefined])[]): string =>
+  [what, ...parts.flatMap(([name, value]) => (value === undefined || value === '' ? [] : [`${name} ${value}`]))].join(
+    ' ',
+  )

@@ -1,0 +1,152 @@
+import type { ParkedFilter, ParkedGroups, ParkedRecord } from '../../client/index.ts'
+import { formatCount, formatNumberOf, formatTime } from '../format.ts'
+import { useKeys } from '../keys.ts'
+import { addressOf, filters, setFilters } from '../location.ts'
+import { Empty, Loaded } from '../parts.tsx'
+import { say } from '../pending.tsx'
+import { usePages } from '../resource.ts'
+import { Rows, type Column } from '../rows.tsx'
+import type { Selection } from '../selection.ts'
+import { mayOperate, type Session } from '../session.ts'
+import type { Chosen } from './chosen.ts'
+import { Left, RelayTag } from './causes.tsx'
+import { isFiltered, isParked } from './parked-filter.ts'
+
+export type ParkedListProps = {
+  readonly session: Session
+  readonly filter: ParkedFilter
+  readonly groups: ParkedGroups | undefined
+  readonly selection: Selection
+  readonly onAsk: (does: 'replay' | 'delete', chosen: Chosen) => void
+}
+
+/** The messages that match, and what can be done with those that are chosen. */
+export function ParkedList({ session, filter, groups, selection, onAsk }: ParkedListProps) {
+  const list = usePages<ParkedRecord, Awaited<ReturnType<typeof session.client.parked>>>(
+    (query) => session.client.parked({ ...filter, ...query }),
+    [session, JSON.stringify(filter)],
+    { on: isParked },
+  )
+  const ask = (does: 'replay' | 'delete') => {
+    const { isAll, ids, at } = selection
+    const items = list.data.peek()?.items ?? []
+    const entries = items.filter(({ id }) => (ids.peek().size > 0 ? ids.peek().has(id) : id === at.peek())).toReversed()
+    if (isAll.peek()) onAsk(does, { filter })
+    else if (entries.length > 0) onAsk(does, { entries })
+    else say('Choose messages first: with the check boxes, or with X.')
+  }
+  const operates = mayOperate.value
+  return (
+    <Loaded resource={list}>
+      {({ items }) =>
+        items.length === 0 ? (
+          <NothingParked />
+        ) : (
+          <>
+            {operates && <Actions groups={groups} items={items} selection={selection} onAsk={ask} />}
+            <Rows
+              label="Parked messages"
+              items={items}
+              idOf={({ id }) => id}
+              selection={operates ? selection : undefined}
+              cursor={selection}
+              onOpen={({ id }: ParkedRecord) => setFilters({ id })}
+              onEnd={list.more}
+              columns={COLUMNS}
+            />
+          </>
+        )
+      }
+    </Loaded>
+  )
+}
+
+function Actions({
+  groups,
+  items,
+  selection,
+  onAsk,
+}: {
+  readonly groups: ParkedGroups | undefined
+  readonly items: readonly ParkedRecord[]
+  readonly selection: Selection
+  readonly onAsk: (does: 'replay' | 'delete') => void
+}) {
+  const matching = Math.max(groups?.matching ?? 0, items.length)
+  const all = `${formatCount(matching)}${groups?.complete === false ? '+' : ''}`
+  const isAll = selection.isAll.value
+  // What has left the list meanwhile is not chosen any more.
+  const count = items.filter(({ id }) => selection.ids.value.has(id)).length
+  useKeys(
+    [
+      { key: 'r', does: 'replay what is chosen', run: () => onAsk('replay') },
+      { key: 'd', does: 'delete what is chosen', run: () => onAsk('delete') },
+      { key: 'a', does: 'choose all that match', run: () => selection.chooseAll() },
+      { key: 'Escape', does: 'choose nothing', run: () => selection.clear() },
+    ],
+    [onAsk],
+  )
+  return (
+    <div class="actions">
+      <button onClick={() => onAsk('replay')} disabled={!isAll && count === 0}>
+        Replay
+      </button>
+      <button class="danger" onClick={() => onAsk('delete')} disabled={!isAll && count === 0}>
+        Delete
+      </button>
+      <span role="status">
+        {isAll ? `All ${all} that match are chosen` : count === 0 ? 'None chosen' : `${formatCount(count)} chosen`}
+      </span>
+      {!isAll && (
+        <button class="second" onClick={() => selection.chooseAll()}>
+          Choose all {all} that match
+        </button>
+      )}
+      {(isAll || count > 0) && (
+        <button class="quiet" onClick={() => selection.clear()}>
+          Choose none
+        </button>
+      )}
+    </div>
+  )
+}
+
+const COLUMNS: readonly Column<ParkedRecord>[] = [
+  { title: 'Parked', cell: ({ parked_at: at }) => formatTime(at) },
+  {
+    title: 'Route',
+    cell: ({ route, from }) => (
+      <>
+        {route} {from === 'relay' && <RelayTag />}
+      </>
+    ),
+  },
+  { title: 'Reference', cell: ({ subject }) => subject ?? '–' },
+  { title: 'Status', isNumber: true, cell: ({ status }) => status ?? '–' },
+  { title: 'Reason', cell: ({ reason }) => <span title={reason}>{reason}</span> },
+  { title: 'Replays', cell: ({ replay, replays }) => <Replays running={replay} failed={replays} /> },
+  { title: 'Removed in', cell: ({ expires_at: at }) => <Left until={at} /> },
+]
+
+/** Whether a replay has it now, and how often one has failed. */
+function Replays({ running, failed }: { readonly running: string | null; readonly failed: number }) {
+  if (running !== null)
+    return (
+      <a class="tag" href={addressOf('replays', { id: running })}>
+        replaying
+      </a>
+    )
+  return failed === 0 ? '–' : <span class="tag bad">failed {formatNumberOf(failed, 'time')}</span>
+}
+
+/** Why the page is empty. */
+export function NothingParked() {
+  if (isFiltered(filters.value))
+    return <Empty title="No parked message matches the filters">Clear a filter to see more.</Empty>
+  return (
+    <Empty title="Nothing is parked">
+      A message is parked when its function rejects it, when all of its deliveries have failed, or when the relay cannot
+      send it. Messages that SQS moved to a dead-letter queue appear within five minutes.
+    </Empty>
+  )
+}
