@@ -35,5 +35,7 @@ export default defineConfig({
     execArgv: ['--conditions=source', '--disable-warning=ExperimentalWarning'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // A busy machine is slow, and what is wrong is seen at the end all the same.
+    expect: { poll: { timeout: 20_000 } },
   },
 })

@@ -2,7 +2,20 @@ import { accessSync, constants } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { Load } from './pubsub.ts'
 
-const PARTS = ['drain', 'pubsub', 'calls', 'idle', 'outage', 'baseline', 'cold', 'price', 'capacity'] as const
+const PARTS = [
+  'drain',
+  'pubsub',
+  'calls',
+  'idle',
+  'outage',
+  'baseline',
+  'cold',
+  'price',
+  'capacity',
+  'console',
+  'wall',
+  'replay',
+] as const
 
 export type BenchOptions = {
   readonly smoke: boolean
@@ -20,8 +33,10 @@ export type BenchOptions = {
   readonly loads: readonly Load[]
   /** How long each rate is kept up. */
   readonly seconds: number
-  /** Size of the call centre whose price is measured. */
+  /** Size of the call centre whose price is measured, or that the console shows. */
   readonly agents: number
+  /** How long the console shows it. */
+  readonly minutes: number
   /** CDRs in the read model whose capacity is measured. */
   readonly cdrs: number
 }
@@ -39,7 +54,8 @@ same run: the floor, the script that everybody writes and, if you have it, Bento
   --rates a,b         notifications per second on Pub/Sub (those of the table; smoke 500)
   --delays a,b        the longest delay (ms) of SQS' answer on Pub/Sub (those of the table; smoke 20)
   --seconds N         how long each rate is kept up, and six times as long the call centre of the price is played (10; smoke 2)
-  --agents N          size of the call centre whose price is measured (1000; smoke 50)
+  --agents N          size of the call centre whose price is measured (1000; smoke 50), or that the console shows (2000; smoke 50)
+  --minutes N         how long a browser shows the call centre in the console (10; smoke 1)
   --cdrs N            CDRs in the read model whose capacity is measured (3000000, which takes a while; smoke 20000)
 
 What the figures mean: docs/benchmarks.md`
@@ -70,6 +86,7 @@ export function readArguments(args: readonly string[]): BenchOptions | undefined
       delays: text,
       seconds: text,
       agents: text,
+      minutes: text,
       cdrs: text,
     },
   })
@@ -79,7 +96,7 @@ export function readArguments(args: readonly string[]): BenchOptions | undefined
   if (only !== undefined && part === undefined) throw new Error(`--only takes ${PARTS.join(', ')}, not "${only}"`)
   if (bento !== undefined) checkFile('bento', bento, constants.X_OK)
   for (const file of relay) checkFile('relay', file, constants.R_OK)
-  type Counted = 'rounds' | 'count' | 'baseline-count' | 'rates' | 'delays' | 'seconds' | 'agents' | 'cdrs'
+  type Counted = 'rounds' | 'count' | 'baseline-count' | 'rates' | 'delays' | 'seconds' | 'agents' | 'minutes' | 'cdrs'
   const read = (name: Counted, usual: string, smokes: string): number[] =>
     (values[name] ?? (smoke ? smokes : usual)).split(',').map((one) => toCount(name, one))
   const readOne = (...what: Parameters<typeof read>): number => {
@@ -101,7 +118,8 @@ export function readArguments(args: readonly string[]): BenchOptions | undefined
     counts: { relay: readOne('count', '200000', '20000'), baseline: readOne('baseline-count', '20000', '1000') },
     loads: (isGrid ? grid : LOADS).map(([rate, delayMs]) => ({ type: 'status', rate, delayMs })),
     seconds: readOne('seconds', '10', '2'),
-    agents: readOne('agents', '1000', '50'),
+    agents: readOne('agents', part === 'console' ? '2000' : '1000', '50'),
+    minutes: readOne('minutes', '10', '1'),
     cdrs: readOne('cdrs', '3000000', '20000'),
   }
 }

@@ -3,23 +3,29 @@ import { createShutdown, withReleasers } from '../src/runtime/index.ts'
 import { HELP, readArguments, type BenchOptions } from './arguments.ts'
 import { measureCapacity } from './capacity.ts'
 import { measureColdStarts } from './cold-start.ts'
+import { measureConsole } from './console.ts'
 import { measureDrain } from './drain.ts'
 import { measureIdle } from './idle.ts'
 import { measureOutage } from './outage.ts'
 import { measurePrice } from './price.ts'
 import { measurePubsub, type Load } from './pubsub.ts'
+import { measureReplay } from './replay.ts'
 import {
   formatCapacity,
   formatCold,
+  formatConsole,
   formatDrain,
   formatIdle,
   formatOutage,
   formatPrice,
   formatPubsub,
+  formatReplay,
+  formatWall,
 } from './report.ts'
 import { inTurn, type PubsubResult, type Results } from './results.ts'
 import { BASELINE, createBento, createRelays, FLOOR, type Subject } from './subject.ts'
 import { formatVerdicts, needsReference, REFERENCE } from './verdicts.ts'
+import { measureWall } from './wall.ts'
 
 /**
  * `npm run bench`: the relay's single file against its targets, beside Bento, the floor and the script that everybody writes. Exits
@@ -44,13 +50,24 @@ function readOptions(): BenchOptions | undefined {
 
 const options = readOptions()
 if (options === undefined) process.exit()
-const { smoke, only, counts, loads, rounds, seconds, agents, cdrs } = options
+const { smoke, only, counts, loads, rounds, seconds, agents, minutes, cdrs } = options
 
 const shutdown = createShutdown(process)
 const { signal } = shutdown
-const results: Results = { drain: [], pubsub: [], idle: [], outage: [], cold: [], price: [], capacity: [] }
+const results: Results = {
+  drain: [],
+  pubsub: [],
+  idle: [],
+  outage: [],
+  cold: [],
+  price: [],
+  capacity: [],
+  wall: [],
+  replay: [],
+  console: [],
+}
 
-const isOfFunctions = only === 'cold' || only === 'price' || only === 'capacity'
+const isOfFunctions = only !== undefined && ['cold', 'price', 'capacity', 'wall', 'replay', 'console'].includes(only)
 const relays = only === 'baseline' || isOfFunctions ? [] : await createRelays(options.relays)
 const peers = [...relays, ...(options.bento === undefined || only === 'baseline' ? [] : [createBento(options.bento)])]
 const floors = only === 'baseline' ? [] : [FLOOR]
@@ -108,6 +125,24 @@ async function capacity(): Promise<void> {
   console.log(`\n${results.capacity.map(formatCapacity).join('\n')}`)
 }
 
+async function showConsole(): Promise<void> {
+  const measured = await withReleasers((release) => measureConsole(release, signal, { agents, minutes }))
+  results.console.push(measured)
+  console.log(`\n${formatConsole(measured)}`)
+}
+
+async function wall(): Promise<void> {
+  const size = smoke ? { agents: 100, cdrs: 500, reads: 6 } : { agents: 2_000, cdrs: 10_000, reads: 60 }
+  results.wall.push(await withReleasers((release) => measureWall(release, signal, size)))
+  console.log(`\n${results.wall.map(formatWall).join('\n')}`)
+}
+
+async function replay(): Promise<void> {
+  const parked = smoke ? 300 : 10_000
+  results.replay.push(await withReleasers((release) => measureReplay(release, signal, { parked })))
+  console.log(`\n${results.replay.map(formatReplay).join('\n')}`)
+}
+
 /** Finds what the relay lost or sent out of order; other subjects promise neither. */
 function findFaults(): string[] {
   const named = [
@@ -136,6 +171,9 @@ try {
   // They load the functions, which take their environment once.
   if (only === 'price') await price()
   if (only === 'capacity') await capacity()
+  if (only === 'console') await showConsole()
+  if (only === 'wall') await wall()
+  if (only === 'replay') await replay()
   // A smoke run is too short to tell how fast anything is.
   if (!smoke && only !== 'baseline') {
     if (needsReference(results)) await pubsub([REFERENCE], [FLOOR])

@@ -1,12 +1,15 @@
 import { formatBill } from './bill.ts'
 import type { CapacityFigures } from './capacity.ts'
 import type { ColdStart } from './cold-start.ts'
+import type { ConsoleFigures } from './console.ts'
 import type { DrainFigures } from './drain.ts'
 import type { IdleFigures } from './idle.ts'
 import type { OutageFigures } from './outage.ts'
 import type { Price } from './price.ts'
 import type { PubsubResult, Result } from './results.ts'
+import type { ReplayFigures } from './replay.ts'
 import { formatTable, thousands } from './table.ts'
+import type { WallFigures } from './wall.ts'
 
 export const nameOfDelay = (delayMs: number): string => (delayMs === 0 ? 'at once' : `0–${delayMs} ms`)
 
@@ -109,6 +112,59 @@ export function formatCapacity({ cdrs, perSecond, usedMb, cpuMs, waitedMs, ...cl
   const scripts = ['script ms: average', 'p99', 'p99.9', 'slowest', 'CPU ms each']
   const head = ['CDRs before', 'per second', ...scripts, 'waited for a CPU, ms in all', 'MB']
   return `The functions into one database, asked for 2,000 a second\n${formatTable(head, [row])}`
+}
+
+export function formatConsole({ agents, pages }: ConsoleFigures): string {
+  const head = [
+    '',
+    'seconds',
+    'changes per second',
+    'tasks of 50 ms or more',
+    'longest ms',
+    'heap MB: start',
+    'middle',
+    'end',
+    'elements',
+  ]
+  const rows = pages.map(({ page, seconds, changesPerSecond, longTasks, longestMs, heapMb, elements }) => [
+    page,
+    thousands(seconds),
+    thousands(changesPerSecond),
+    thousands(longTasks),
+    longTasks === 0 ? 'below 50' : thousands(longestMs),
+    ...heapMb.map((mb) => mb.toFixed(1)),
+    thousands(elements),
+  ])
+  return `The console in a browser, ${thousands(agents)} agents\n${formatTable(head, rows)}`
+}
+
+export function formatWall({ agents, kilobytes, gzippedKilobytes, rows }: WallFigures): string {
+  const head = ['', 'reads', 'ms', 'p99', 'requests', 'commands', 'kB moved']
+  const table = rows.map(({ name, reads, ms, p99Ms, requests, commands, kilobytes: moved }) => [
+    name,
+    String(reads),
+    ms.toFixed(1),
+    p99Ms.toFixed(1),
+    ...[requests, commands, moved].map(thousands),
+  ])
+  return `GET /wall of ${thousands(agents)} agents: ${kilobytes.toFixed(0)} kB, ${gzippedKilobytes.toFixed(0)} gzipped\n${formatTable(head, table)}`
+}
+
+export function formatReplay({ messages, rate, seconds, sentSeconds, byCommand, ...of }: ReplayFigures): string {
+  const rows = (
+    [
+      ["the replay's requests to SQS", of.sends],
+      ["Lambda's requests to SQS", of.polls],
+      ['requests to the read model', of.requests],
+      ['commands of the read model', of.commands],
+      ['bytes to and from the read model', of.bytes],
+    ] as const
+  ).map(([name, count]) => [name, thousands(count), (count / messages).toFixed(2)])
+  return [
+    `A replay of ${thousands(messages)} CDRs at ${thousands(rate)}/s: sent in ${sentSeconds.toFixed(1)} s (${thousands(messages / sentSeconds)}/s), handled in ${seconds.toFixed(1)} s (${thousands(messages / seconds)}/s)`,
+    formatTable(['', 'in all', 'each'], rows),
+    `Commands of each: ${byCommand.map(([name, each]) => `${name} ${each.toFixed(2)}`).join(', ')}`,
+  ].join('\n')
 }
 
 export function formatPrice({ kinds, centre, agentsPage, cdrBytes, bill }: Price): string {

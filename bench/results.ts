@@ -1,11 +1,14 @@
 import type { CapacityFigures } from './capacity.ts'
 import type { ColdStart } from './cold-start.ts'
+import type { ConsoleFigures } from './console.ts'
 import type { DrainFigures } from './drain.ts'
 import type { IdleFigures } from './idle.ts'
 import type { OutageFigures } from './outage.ts'
 import type { Price } from './price.ts'
 import type { Load, PubsubFigures } from './pubsub.ts'
+import type { ReplayFigures } from './replay.ts'
 import type { Subject } from './subject.ts'
+import type { WallFigures } from './wall.ts'
 
 /** What one subject showed in all rounds together. */
 export type Result<Figures> = { readonly subject: Subject; readonly figures: Figures }
@@ -21,6 +24,9 @@ export type Results = {
   readonly cold: ColdStart[]
   readonly price: Price[]
   readonly capacity: CapacityFigures[]
+  readonly console: ConsoleFigures[]
+  readonly wall: WallFigures[]
+  readonly replay: ReplayFigures[]
 }
 
 /** Of these the worst round counts, not the median. */

@@ -67,6 +67,14 @@ const PRICE_ROWS = {
   cdr: { at: 'price', work: 'a CDR with everything that finds it, bytes', figure: 'each', most: 800 },
   capacity: { at: 'capacity', work: 'notifications per second into one database', figure: 'each', least: 1_980 },
   script: { at: 'capacity', work: 'slowest script, ms', figure: 'each', digits: 1, most: 5 },
+  task: { at: 'console', work: 'console: longest task of the main thread, ms', figure: 'each', most: 100 },
+  heap: {
+    at: 'console',
+    work: 'console: heap at the end, of the heap in the middle',
+    figure: 'each',
+    digits: 2,
+    most: 1.1,
+  },
   bill: { at: 'price', work: 'a month with 1,000 agents, US dollars', figure: 'each', most: 150 },
 } satisfies Readonly<Record<string, Row>>
 
@@ -131,6 +139,17 @@ export function toVerdicts(results: Results): Verdict[] {
       toVerdict(PRICE_ROWS.capacity, perSecond, undefined, undefined),
       toVerdict(PRICE_ROWS.script, slowestMs, undefined, undefined),
     ]),
+    ...results.console.flatMap(({ pages }) =>
+      pages.flatMap(({ page, longestMs, heapMb: [, middle, end] }) => [
+        toVerdict({ ...PRICE_ROWS.task, work: `${PRICE_ROWS.task.work} (${page})` }, longestMs, undefined, undefined),
+        toVerdict(
+          { ...PRICE_ROWS.heap, work: `${PRICE_ROWS.heap.work} (${page})` },
+          end / middle,
+          undefined,
+          undefined,
+        ),
+      ]),
+    ),
   ]
 }
 

@@ -157,11 +157,12 @@ function openApiDocument(document: string): Plugin {
         resolveDir: (pluginData as { resolveDir: string }).resolveDir,
         loader: 'js',
       }))
-      // The schemas of answers are for the document only.
+      // The schemas of answers are for the document only. Lists of words are checked by as well.
       build.onLoad({ filter: /\/src\/answers\/[^/]+\.ts$/ }, async ({ path }) => {
         if (path.endsWith('/index.ts')) return undefined
-        const names = [...(await readFile(path, 'utf8')).matchAll(/^export const (\w+)/gm)].map(([, name]) => name)
-        return { contents: names.map((name) => `export const ${name} = undefined`).join('\n'), loader: 'js' }
+        const exported = (await readFile(path, 'utf8')).matchAll(/^export const (\w+)(?: = (\[[^\]]*\]) as const$)?/gm)
+        const lines = [...exported].map(([, name, words = 'undefined']) => `export const ${name} = ${words}`)
+        return { contents: lines.join('\n'), loader: 'js' }
       })
     },
   }

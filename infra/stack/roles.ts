@@ -45,12 +45,12 @@ export function createRoles(options: StackOptions): Resources {
     roleName('Api'),
     role([
       ...common(options, prefix + API, PARAMETER_VARIABLES),
-      allow(['sqs:SendMessage'], [queueArn(RELAY_ROUTES.replay), arnOf(COMMANDS)]),
       // `GET /queues` tells how many messages each queue holds.
       allow(
         ['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'],
         [...routes.flatMap((route) => [queueArn(route), deadLetterArn(route)]), arnOf(COMMANDS)],
       ),
+      allow(['sqs:SendMessage'], [queueArn(RELAY_ROUTES.replay), arnOf(COMMANDS)]),
     ]),
   ]
   // It reads the read model, and nothing else.

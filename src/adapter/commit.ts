@@ -54,12 +54,16 @@ function toFailed({ record, attempt, entries }: Message<unknown>): Failed[] {
 }
 
 /** Puts one notification aside: it is finished, and the batch's commit writes it. */
-export function parkEntry(entry: Entry<unknown>, reason: string, status: number | undefined): void {
+export function parkEntry(
+  entry: Entry<unknown>,
+  { reason, status, maxAgeMs }: { reason: string; status?: number | undefined; maxAgeMs: number | undefined },
+): void {
   const { key, notification } = entry
   const types = parseEventType(notification.type)
   const handler = types === undefined ? {} : { handler: `${types.type}/${types.subType}` }
   const answered = status === undefined ? {} : { status }
-  entry.parked = { key, notification, reason, ...answered, ...handler, ...about(entry) }
+  const limit = maxAgeMs === undefined ? {} : { maxAgeMs }
+  entry.parked = { key, notification, reason, ...answered, ...handler, ...limit, ...about(entry) }
   entry.finished = true
 }
 
@@ -74,12 +78,17 @@ export function parkMessage(message: Message<unknown>, reason = message.fault ??
 export async function parkWhole(
   record: SqsRecord,
   reason: string,
-  about: { readonly route: string; readonly status?: number; readonly finished: ReadonlySet<string> },
+  about: {
+    readonly route: string
+    readonly status?: number
+    readonly maxAgeMs?: number | undefined
+    readonly finished: ReadonlySet<string>
+  },
 ): Promise<Commit<never>> {
   const message = await readMessage<never>(record, 1, about.route)
   for (const entry of message.entries)
     if (about.finished.has(entry.key)) entry.finished = true
-    else parkEntry(entry, reason, about.status)
+    else parkEntry(entry, { reason, status: about.status, maxAgeMs: about.maxAgeMs })
   if (message.fault !== undefined) parkMessage(message, `${reason}; ${message.fault}`)
   return toCommit([message])
 }

@@ -53,7 +53,7 @@ async function runStream(stream: readonly Entry<unknown>[], run: Run, retries: R
   let blocked = false
   for (const [at, entry] of stream.entries()) {
     if (blocked) {
-      if (entry.lastAttempt) parkEntry(entry, HELD, undefined)
+      if (entry.lastAttempt) parkEntry(entry, { reason: HELD, maxAgeMs: run.maxAgeMs })
       continue
     }
     const limitMs = run.budget.handlerMs()
@@ -66,7 +66,7 @@ async function runStream(stream: readonly Entry<unknown>[], run: Run, retries: R
     }
     const { reason, status, error } = outcome
     if (outcome.kind === 'retry') retries.push({ entry, reason, error })
-    if (outcome.kind === 'park' || entry.lastAttempt) parkEntry(entry, reason, status)
+    if (outcome.kind === 'park' || entry.lastAttempt) parkEntry(entry, { reason, status, maxAgeMs: run.maxAgeMs })
     else entry.failure = { reason, ...(status === undefined ? {} : { status }) }
     blocked = !entry.finished
   }

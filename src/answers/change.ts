@@ -4,8 +4,8 @@ import { maybeText, text, time } from './fields.ts'
 export const Change = v.pipe(
   v.object({
     at: time('When the read model was changed.'),
-    type: text('The kind: agents/status, campaigns/cdr, relay/gap, parked …'),
-    ref: text('The reference: of the agent, the campaign, the parked entry …'),
+    type: text('The kind: agents/status, campaigns/cdr, relay/gap, parked, replays (of CDRs) …'),
+    ref: text('The reference: of the agent, the campaign, the parked entry, the replay …'),
     campaign_ref: maybeText('The campaign.'),
     state: maybeText('The new state, or the end reason of a CDR.'),
     source: maybeText('The id of the source; null for parked entries.'),

@@ -31,7 +31,9 @@ export const ParkedRecord = v.pipe(
     parked_at: time('When it was parked, right after its last attempt.'),
     bytes: v.pipe(v.number(), v.integer(), v.minValue(0), v.description('Size of the parked content in bytes.')),
     message_id: maybeText('The id of the SQS message in which it came.'),
-    stale_at: maybeTime('A call: from when on it is recorded, and not shown on a screen.'),
+    stale_at: maybeTime(
+      'From when on it is stale, by the `maxAgeMs` of its route: a call is recorded then, and not shown on a screen. Null for what never is.',
+    ),
     replay: maybeText('The replay that is sending it again.'),
     replays: count('How often a replay sent it and it failed again.'),
     expires_at: time('When it is removed unless it was sent again.'),

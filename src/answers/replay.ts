@@ -101,10 +101,12 @@ export type ReplayDetail = v.InferOutput<typeof ReplayDetail>
 
 export const ReplayPlan = v.pipe(
   v.object({
-    total: count('Entries that would be sent.'),
+    total: count('Entries, or CDRs, that would be sent.'),
     routes: v.pipe(v.record(v.string(), v.number()), v.description('Of them by route, and so by queue.')),
     relay: count('Entries of the relay, which it would be asked to send again.'),
-    stale: count('Calls that are too old for a screen: they are recorded, and never shown as current.'),
+    stale: count(
+      'Entries that are older than their route allows. Calls among them are recorded, and never shown as current.',
+    ),
     outdated: count('States that are older than the one that the read model has by now.'),
     replayed_before: count('Entries that an earlier replay sent, and that failed again.'),
     skipped: count('Entries that would not be sent: gone, deleted, or sent by another replay.'),

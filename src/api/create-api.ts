@@ -1,6 +1,7 @@
 import { Hono, type MiddlewareHandler } from 'hono'
 import { createConsole, type ConsoleOptions } from './console.ts'
 import { answerError, type Log, logToConsole, notAllowed, problem, problemResponse } from './errors.ts'
+import { compress } from 'hono/compress'
 import { etag } from 'hono/etag'
 import { methodNotAllowed } from 'hono/method-not-allowed'
 import type { AbandonRule, Reads } from '../store/index.ts'
@@ -100,6 +101,8 @@ export function createApi({
   app.use(methodNotAllowed({ app, onMethodNotAllowed: (_, methods) => notAllowed(methods) }))
   // It goes on for minutes: neither an ETag nor a copy can be made of it.
   app.route(EVENTS_PATH, events(read, eventsOptions, now))
+  // Thousands of agents are 300 kB, and 12 kB compressed; whoever asks every two seconds pays for each.
+  app.use('/wall', compress())
   app.use(etag({ weak: true, retainedHeaders: KEPT_AT_304 }))
   app.use(async (c, next) => {
     await next()
@@ -121,7 +124,7 @@ export function createApi({
   app.route('/queues', queues(readQueues, now))
   app.route('/relays', relays(read))
   app.route('/replays', replays(read, replay, now))
-  app.route('/wall', wall(read, { ...ABANDON_RULE, ...abandoned }))
+  app.route('/wall', wall(read, { ...ABANDON_RULE, ...abandoned }, now))
   app.get('/openapi.json', ...openApi(app))
   return app
 }

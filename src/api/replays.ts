@@ -26,24 +26,29 @@ const DEFAULT_RATE = 50
 /** The route whose notifications the read model keeps whole: CDRs. */
 const CDR_ROUTE = 'campaigns-cdr'
 
+const cdrFilter = v.pipe(
+  closed({
+    from: v.optional(moment('Dialled at or after this:')),
+    to: v.optional(moment('Dialled at or before this:')),
+    campaign: v.optional(word('Only CDRs of this campaign.')),
+    agent: v.optional(word('Only CDRs of the agent with this extension.')),
+    end_reason: v.optional(word('Only CDRs with this end reason.')),
+  }),
+  v.description(
+    'CDRs that the read model keeps: they are sent to the function of `route` once more, with the same bytes and ids.',
+  ),
+)
+
+/** CDRs of a body, frozen: those that are dialled later are not meant. */
+function toCdrs({ from, to, campaign, agent, end_reason: endReason }: v.InferOutput<typeof cdrFilter>, nowMs: number) {
+  return { route: CDR_ROUTE, fromMs: from, toMs: Math.min(to ?? nowMs, nowMs), campaign, agent, endReason }
+}
+
 const Body = v.pipe(
   closed({
     ids: v.optional(ids),
     filter: v.optional(filter),
-    cdrs: v.optional(
-      v.pipe(
-        closed({
-          from: v.optional(moment('Dialled at or after this:')),
-          to: v.optional(moment('Dialled at or before this:')),
-          campaign: v.optional(word('Only CDRs of this campaign.')),
-          agent: v.optional(word('Only CDRs of the agent with this extension.')),
-          end_reason: v.optional(word('Only CDRs with this end reason.')),
-        }),
-        v.description(
-          'CDRs that the read model keeps: they are sent to the function of `route` once more, with the same bytes and ids.',
-        ),
-      ),
-    ),
+    cdrs: v.optional(cdrFilter),
     route: v.optional(
       v.pipe(
         v.literal(CDR_ROUTE, `must be ${CDR_ROUTE}`),
@@ -76,7 +81,6 @@ const Body = v.pipe(
     ({ cdrs, route }) => cdrs !== undefined || route === undefined,
     'has route without cdrs: write it into filter',
   ),
-  v.check(({ cdrs, plan }) => cdrs === undefined || plan !== true, 'has no plan for cdrs: GET /cdrs lists them'),
 )
 
 /** `POST /replays`, `GET /replays`, `GET /replays/:id` and `POST /replays/:id/stop` */
@@ -104,7 +108,9 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
         const [id, nowMs, caller] = [crypto.randomUUID(), now(), c.get('caller')]
         const frozen = fits === undefined ? null : freeze(fits, nowMs)
         const isOfRelay = frozen?.from === 'relay'
+        const ofCdrs = cdrs === undefined ? undefined : toCdrs(cdrs, nowMs)
         if (plan === true) {
+          if (ofCdrs !== undefined) return c.json(await read.replayPlan({ cdrs: { ...ofCdrs, keptUntilMs: nowMs } }))
           if (frozen === null) return c.json(await read.replayPlan({ ids: own ?? [] }))
           const until = new Date(frozen.untilMs).toISOString()
           return c.json({ ...(await read.replayPlan({ filter: frozen })), until } satisfies ReplayPlan)
@@ -119,18 +125,7 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
           rate,
           filter: frozen,
           relay: ofRelay.length,
-          ...(cdrs === undefined
-            ? {}
-            : {
-                cdrs: {
-                  route: CDR_ROUTE,
-                  fromMs: cdrs.from,
-                  toMs: Math.min(cdrs.to ?? nowMs, nowMs),
-                  campaign: cdrs.campaign,
-                  agent: cdrs.agent,
-                  endReason: cdrs.end_reason,
-                },
-              }),
+          ...(ofCdrs === undefined ? {} : { cdrs: ofCdrs }),
         }
         const count = isOfRelay ? ofRelay.length : own === undefined ? null : new Set(own).size
         await write(caller, { action: 'replay', what: id, count }, [startReplay(id, stored, rest)])

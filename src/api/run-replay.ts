@@ -47,6 +47,8 @@ export async function runReplay(
   const { read, commit, send, targetOf, limitMs, sleep, now = Date.now } = options
   const apply = async (...effects: readonly Effect[]) => commit({ effects, done: new Map() })
   const startMs = now()
+  // From when the pause of a round counts: what else it takes is part of it.
+  let roundMs = startMs
   for (let isFirst = true; ; isFirst = false) {
     const progress = await read.replayProgress(job)
     if (progress === null || (isFirst && steps !== undefined && progress.steps !== steps)) return undefined
@@ -68,7 +70,8 @@ export async function runReplay(
         ...failed.map(([id, reason]) => settleEntry({ job, entry: id, outcome: 'failed', reason }, now())),
         noteSent(job, round),
       )
-      await sleep((messages.length * 1_000) / rate)
+      await sleep(Math.max(0, roundMs + (messages.length * 1_000) / rate - now()))
+      roundMs = now()
     } else if (state === 'stopped') return undefined
     else if (place !== null) {
       const found =

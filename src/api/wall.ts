@@ -7,8 +7,12 @@ import { query } from './query.ts'
 /** Who hangs up on a dialler that has no agent for them; 3 % of the answered calls is the most that OFCOM (UK) and the FTC (US) allow. */
 export const ABANDON_RULE: AbandonRule = { reasons: ['hungup', 'callee_hungup'], of: 'answered', threshold: 0.03 }
 
+/** So old (ms) may an answer be that is given again: every open console asks about every two seconds. */
+const SHARED_MS = 1_000
+
 /** `GET /wall` */
-export function wall(read: Reads, rule: AbandonRule): Hono {
+export function wall(read: Reads, rule: AbandonRule, now: () => number): Hono {
+  const answer = shareFor(SHARED_MS, now, async () => JSON.stringify(await read.wall(rule)))
   return new Hono().get(
     '/',
     describe({
@@ -16,11 +20,29 @@ export function wall(read: Reads, rule: AbandonRule): Hono {
       description:
         'All campaigns and agents in one answer, for a wallboard: totals, what each campaign does and what its CDRs of today and of the last hour ' +
         'come to, and the state and the call of each agent. The last hour begins with a quarter of an hour, so it is up to 75 minutes. ' +
-        '`unsure` is only there where it is true.',
+        '`unsure` is only there where it is true. Requests within a second may get the same answer: `at` says when it was read.',
       tag: 'wall',
       answer: Wall,
     }),
     query(),
-    async (c) => c.json(await read.wall(rule)),
+    async (c) => c.body(await answer(), 200, { 'content-type': 'application/json' }),
   )
+}
+
+/** Gives what was read for so long (ms) from when it was asked for, also while it is still being read; what failed is not kept. */
+function shareFor<T>(ms: number, now: () => number, read: () => Promise<T>): () => Promise<T> {
+  let last: { readonly atMs: number; readonly answer: Promise<T> } | undefined
+  return async () => {
+    const nowMs = now()
+    // A clock may be put back.
+    if (last !== undefined && nowMs >= last.atMs && nowMs - last.atMs <= ms) return last.answer
+    const own = { atMs: nowMs, answer: read() }
+    last = own
+    try {
+      return await own.answer
+    } catch (error) {
+      if (last === own) last = undefined
+      throw error
+    }
+  }
 }

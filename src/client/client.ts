@@ -40,9 +40,9 @@ import type {
   ParkedEntryOptions,
   ParkedGroupsQuery,
   ParkedQuery,
-  ParkedSelection,
   ReplayMessagesQuery,
   ReplayRequest,
+  ReplaySelection,
 } from './parameters.ts'
 import { createRequests, formatPath, type Call, type CallOptions, type RequestOptions } from './requests.ts'
 
@@ -127,7 +127,7 @@ export function createClient(options: ClientOptions) {
         { signal, timeoutMs },
       ),
     /** What a replay would do. Nothing is sent. */
-    planReplay: (selection: ParkedSelection, own?: CallOptions) =>
+    planReplay: (selection: ReplaySelection, own?: CallOptions) =>
       write<ReplayPlan>(['replays'], { ...selection, plan: true }, own),
     /** Sends notifications through their functions again. */
     startReplay: (request: ReplayRequest, own?: CallOptions) => write<Replay>(['replays'], request, own),

@@ -87,7 +87,9 @@ export type DeleteRequest = ParkedSelection & {
 }
 
 /** What a replay sends: parked entries, or CDRs that the read model keeps. */
-export type ReplayRequest = (ParkedSelection | { readonly cdrs: CdrFilter; readonly route: 'campaigns-cdr' }) & {
+export type ReplaySelection = ParkedSelection | { readonly cdrs: CdrFilter; readonly route: 'campaigns-cdr' }
+
+export type ReplayRequest = ReplaySelection & {
   /** Sent in a second at most: 1 to 1,000. Default 50. */
   readonly rate?: number | undefined
 }

@@ -65,7 +65,7 @@ function Login() {
     const token = new FormData(event.currentTarget as HTMLFormElement).get('token')
     isBusy.value = true
     try {
-      await logIn(String(token).trim())
+      await logIn(typeof token === 'string' ? token.trim() : '')
     } catch (error) {
       tell(error)
     } finally {

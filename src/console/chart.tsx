@@ -22,6 +22,7 @@ export type ChartProps = {
 }
 
 const HEIGHT = 200
+const HOUR_S = 3_600
 /** console.css has as many colours. */
 const COLOURS = 8
 const DASHES = [[], [6, 4], [2, 3], [8, 3, 2, 3]] as const
@@ -161,6 +162,13 @@ const colourOf = (figure: HTMLElement | null) => (selector: string) => {
   return element === null || element === undefined ? 'gray' : getComputedStyle(element).color
 }
 
+/** `08:00`; with seconds where ticks are close; the date at midnight. */
+const formatTicks: uPlot.Axis.DynamicValues = (_, ticks, __, ___, step) =>
+  ticks.map((tick) => {
+    const [date, time] = [new Date(tick * 1_000).toDateString().slice(4, 10), formatTime(toIso(tick * 1_000)).slice(-8)]
+    return time === '00:00:00' ? date : step < 60 ? time : time.slice(0, 5)
+  })
+
 function toOptions(
   { paths }: typeof uPlot,
   kind: ChartProps['kind'],
@@ -175,12 +183,13 @@ function toOptions(
     grid: { stroke: () => colour('.plot'), width: 1 },
     ticks: { stroke: () => colour('.plot'), width: 1 },
   }
-  const bars = paths.bars?.({ size: [0.7, 48] })
+  // An hour begins where its bar does.
+  const bars = paths.bars?.({ size: [0.8, 48], align: 1 })
+  const isBars = kind === 'bars'
   const of = (place: number): uPlot.Series => {
-    const index = kind === 'bars' ? count - 1 - place : place
+    const index = isBars ? count - 1 - place : place
     const own = () => colour(`.series-${index % COLOURS}`)
-    if (kind === 'bars')
-      return { stroke: own, fill: own, width: 0, points: { show: false }, ...(bars && { paths: bars }) }
+    if (isBars) return { stroke: own, fill: own, width: 0, points: { show: false }, ...(bars && { paths: bars }) }
     const dash = DASHES[Math.floor(index / 2) % DASHES.length] ?? []
     return { stroke: own, width: 2, dash: [...dash], points: { show: false } }
   }
@@ -189,8 +198,14 @@ function toOptions(
     height: HEIGHT,
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, points: { show: kind === 'lines' } },
-    scales: { y: { range: (_, __, most) => [0, Math.max(1, most * 1.05)] } },
-    axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => formatCount(tick)) }],
+    scales: {
+      x: { range: (_, from, to) => (isBars ? [from, to + HOUR_S] : [from, Math.max(to, from + 60)]) },
+      y: { range: (_, __, most) => [0, Math.max(1, most * 1.05)] },
+    },
+    axes: [
+      { ...axis, values: formatTicks },
+      { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => formatCount(tick)) },
+    ],
     series: [{}, ...Array.from({ length: count }, (_, place) => of(place))],
     hooks: { setCursor: [({ cursor: { idx } }) => onPoint(idx ?? undefined)] },
   }

@@ -162,6 +162,7 @@ async function toBatch(
   const reason = own('reason') ?? `moved by SQS after ${route.maxReceiveCount} deliveries`
   return parkWhole(record, reason, {
     route: route.name,
+    maxAgeMs: route.maxAgeMs,
     finished,
     ...(status === undefined ? {} : { status: Number(status) }),
   })

@@ -50,30 +50,38 @@ const REQUEST_BYTES = 240 * 1024
 const REQUEST_MESSAGES = 10
 
 /**
- * Sends parked messages to their queues: of each message group in order. Returns those that SQS will never take, by the ids of their entries, and why.
- * All queues are tried before it throws. @throws the SDK's error, FunctionsError `functions.replay.refused`
+ * Sends parked messages to their queues: of each message group in order, of different groups at once. Returns those that SQS will never take, by the ids
+ * of their entries, and why. All queues are tried before it throws. @throws the SDK's error, FunctionsError `functions.replay.refused`
  */
 export async function sendParked(job: string, messages: readonly ParkedMessage[]): Promise<Map<string, string>> {
   const refused = new Map<string, string>()
   const faults: unknown[] = []
   for (const [queue, own] of Map.groupBy(messages, (message) => message.queue)) {
-    try {
-      for (const some of toRequests(own)) await sendBatch(queue, job, some, refused)
-    } catch (error) {
-      faults.push(error)
+    // One message of a group at a time: SQS may refuse one and accept those behind it.
+    for (const turn of toTurns(own)) {
+      const sent = await Promise.allSettled([...toRequests(turn)].map((some) => sendBatch(queue, job, some, refused)))
+      const failed = sent.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []))
+      faults.push(...failed)
+      if (failed.length > 0) break
     }
   }
   if (faults.length > 0) throw faults[0]
   return refused
 }
 
-/** One message of a group in each request: SQS may refuse one and accept those behind it. */
+/** The first message of each group, then the second of each … */
+function toTurns(messages: readonly ParkedMessage[]): ParkedMessage[][] {
+  const groups = [...Map.groupBy(messages, (message) => message.messageGroupId).values()]
+  const longest = Math.max(0, ...groups.map(({ length }) => length))
+  return Array.from({ length: longest }, (_, at) => groups.flatMap((own) => own[at] ?? []))
+}
+
 function* toRequests(messages: readonly ParkedMessage[]): Generator<ParkedMessage[]> {
   let request: ParkedMessage[] = []
   let bytes = 0
   for (const message of messages) {
     const isFull = request.length === REQUEST_MESSAGES || bytes + sizeOf(message) > REQUEST_BYTES
-    if (request.length > 0 && (isFull || request.some((one) => one.messageGroupId === message.messageGroupId))) {
+    if (request.length > 0 && isFull) {
       yield request
       request = []
       bytes = 0

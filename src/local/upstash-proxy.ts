@@ -27,8 +27,8 @@ export async function startUpstashProxy(options: UpstashProxyOptions) {
   client.on('error', () => undefined)
   await client.connect()
   const bytes = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer, [RESP_TYPES.SIMPLE_STRING]: String })
-  /** How many requests there were, and the bytes of the largest. */
-  const seen = { requests: 0, largestBytes: 0 }
+  /** How many requests there were, the bytes of the largest, and of all requests and replies. */
+  const seen = { requests: 0, largestBytes: 0, requestBytes: 0, replyBytes: 0 }
 
   const run = async (command: unknown): Promise<Answer> => {
     if (!Array.isArray(command) || command.length === 0) return { error: 'ERR failed to parse command' }
@@ -59,6 +59,7 @@ export async function startUpstashProxy(options: UpstashProxyOptions) {
       return c.json({ error: 'WRONGPASS invalid or missing auth token' }, 401)
     const body = await c.req.arrayBuffer()
     seen.requests++
+    seen.requestBytes += body.byteLength
     seen.largestBytes = Math.max(seen.largestBytes, body.byteLength)
     if (body.byteLength > maxRequestBytes) return c.json({ error: toSizeError(body.byteLength) }, 413)
     const usage = count(c.req.path === '/' ? undefined : await read(c))
@@ -66,22 +67,29 @@ export async function startUpstashProxy(options: UpstashProxyOptions) {
       const error = `ERR max requests limit exceeded. Limit: ${usage.limit}, Usage: ${usage.actual}. See https://upstash.com/docs/redis/troubleshooting/max_requests_limit for details`
       return c.json({ error }, 429)
     }
-    await next()
-    // "If you try to load all elements in the list with a single request then it can throw" (max_request_size_exceeded).
-    const reply = await c.res.clone().arrayBuffer()
-    if (reply.byteLength > maxRequestBytes) c.res = c.json({ error: toSizeError(reply.byteLength) }, 400)
-    return
+    return next()
   })
-  const toAnswer = (c: Context, answer: Answer): Answer =>
-    'error' in answer ? answer : { result: encode(answer.result, c.req.header('upstash-encoding') === 'base64') }
+  const answer = (c: Context, given: unknown, status: 200 | 400 = 200): Response => {
+    const text = JSON.stringify(given)
+    const size = Buffer.byteLength(text)
+    seen.replyBytes += size
+    // "If you try to load all elements in the list with a single request then it can throw" (max_request_size_exceeded).
+    if (size > maxRequestBytes) return c.json({ error: toSizeError(size) }, 400)
+    return c.body(text, status, { 'content-type': 'application/json' })
+  }
+  const toAnswer = (c: Context, own: Answer): Answer =>
+    'error' in own ? own : { result: encode(own.result, c.req.header('upstash-encoding') === 'base64') }
   app.post('/', async (c) => {
-    const answer = await run(await read(c))
-    return c.json(toAnswer(c, answer), 'error' in answer ? 400 : 200)
+    const own = await run(await read(c))
+    return answer(c, toAnswer(c, own), 'error' in own ? 400 : 200)
   })
   app.post('/pipeline', async (c) => {
     const commands = await read(c)
     if (!Array.isArray(commands)) return c.json({ error: 'ERR failed to parse pipeline request' }, 400)
-    return c.json((await Promise.all(commands.map(run))).map((answer) => toAnswer(c, answer)))
+    return answer(
+      c,
+      (await Promise.all(commands.map(run))).map((own) => toAnswer(c, own)),
+    )
   })
   app.post('/multi-exec', async (c) => {
     const commands = await read(c)
@@ -89,7 +97,10 @@ export async function startUpstashProxy(options: UpstashProxyOptions) {
     const multi = bytes.multi()
     for (const command of commands as unknown[][]) multi.addCommand(guard(command.map(String)))
     try {
-      return c.json((await multi.exec()).map((result) => toAnswer(c, { result })))
+      return answer(
+        c,
+        (await multi.exec()).map((result) => toAnswer(c, { result })),
+      )
     } catch (error) {
       return c.json({ error: wordsOf(error) }, 400)
     }

@@ -150,6 +150,8 @@ export type Parked = {
   readonly eventSourceARN: string
   /** When SQS first handed out its message: ISO 8601. */
   readonly firstReceivedAt?: string
+  /** Older ones (ms) are stale, as its route says. */
+  readonly maxAgeMs?: number
   /** A replay had sent it. */
   readonly replay?: Replay
 }

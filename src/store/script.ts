@@ -13,3 +13,6 @@ const FILES = ['shared', 'documents', 'agents', 'states', 'cdrs', 'operator', 'p
  * Values are opaque text: nothing in it parses or writes JSON, so no number can lose a digit. Works from Redis 6.
  */
 export const APPLY = [formatArguments(), ...FILES.map(readLua)].join('\n')
+
+/** The script that reads what of the wall was written lately. */
+export const readWallScript = (): string => readLua('wall')

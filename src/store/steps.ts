@@ -87,7 +87,7 @@ const STEPS = {
     keys: ({ id, message }) => [`parked:${id}`, `attempts:${message}`],
   },
   replayed: {
-    takes: ['entry', 'job', 'message', 'outcome', 'ms', 'reason', 'why', 'change'],
+    takes: ['entry', 'job', 'message', 'outcome', 'ms', 'reason', 'why', 'change', 'change_of_job'],
     keys: ({ entry, job }) => [`parked:${entry}`, `replay:${job}`, `outcome:${job}:${entry}`],
   },
   bin: { takes: ['entry', 'ms', 'operator', 'change'], keys: ({ entry }) => [`parked:${entry}`] },

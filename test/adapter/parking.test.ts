@@ -34,6 +34,12 @@ test.each([400, 401, 404, 409, 410, 422, 302])('%i parks', async (status) => {
   expect(scene.parked).toMatchObject([{ status }])
 })
 
+test('what is parked says after which age its route has it stale', async () => {
+  const scene = createScene(() => 422, { maxAgeMs: 5_000 })
+  await scene.failed(sqsEvent(sqsRecord([notification('A', 1)])))
+  expect(scene.parked).toMatchObject([{ maxAgeMs: 5_000 }])
+})
+
 test.each([
   ['lists', '['.repeat(30_000) + ']'.repeat(30_000)],
   ['objects', '{"a":'.repeat(30_000) + '1' + '}'.repeat(30_000)],

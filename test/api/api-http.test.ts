@@ -12,6 +12,21 @@ describe('HEAD', () => {
   })
 })
 
+describe('GET /wall', () => {
+  it('is compressed for who takes it so, and answers 304 all the same', async () => {
+    const { app } = await useApi()
+    const headers = { ...AUTH, 'accept-encoding': 'gzip, br' }
+    const response = await app.request('/wall', { headers })
+    expect([response.status, response.headers.get('content-encoding')]).toEqual([200, 'gzip'])
+    const text = await new Response(response.body?.pipeThrough(new DecompressionStream('gzip'))).text()
+    const plain = await app.request('/wall', { headers: AUTH })
+    expect([plain.headers.get('content-encoding'), await plain.text()]).toEqual([null, text])
+    const etag = response.headers.get('etag') ?? ''
+    const again = await app.request('/wall', { headers: { ...headers, 'if-none-match': etag } })
+    expect([again.status, await again.text()]).toEqual([304, ''])
+  })
+})
+
 describe('endpoints of your own', () => {
   it('are behind the same tokens, and errors are answered alike', async () => {
     const { app, get } = await useApi()

@@ -184,7 +184,9 @@ it('a plan counts what a replay would do, and sends nothing', async () => {
   await park(1, notification('1002', 1, { type: 'enigma.agents.call', time: old }), { route: 'agents-call' })
   // How long it may have waited in Redis says nothing about how long it is of use.
   await park(2, notification('1002', 2, { time: old, maxwaitms: 1_000 }))
-  await park(3, notification('1003', 3))
+  // Of a route that has a limit of its own, and is over it.
+  await park(3, notification('1003', 3, { time: old }), { maxAgeMs: 3_000 })
+  await park(4, notification('1003', 4, { time: new Date(BASE_MS).toISOString() }), { maxAgeMs: 14 * 24 * 3_600_000 })
   // The agent's state is newer by now.
   const { agentStatus } = await import('enigma-relay/store')
   await commit(agentStatus(notice({ status: 'busy', campaign_ref: '7' }, { reference: '1002' })))
@@ -192,10 +194,10 @@ it('a plan counts what a replay would do, and sends nothing', async () => {
   expect([status, answer]).toEqual([
     200,
     {
-      total: 3,
-      routes: { 'agents-call': 1, 'agents-status': 2 },
+      total: 4,
+      routes: { 'agents-call': 1, 'agents-status': 3 },
       relay: 0,
-      stale: 1,
+      stale: 2,
       outdated: 1,
       replayed_before: 0,
       skipped: 0,
@@ -216,6 +218,12 @@ it('CDRs are sent again by a replay of their own, which needs the route, and gro
   await commit(
     cdr(notice({ call_ref: '1', dialed_at: BASE_MS / 1000, ref: '7' }, { type: 'campaigns', subType: 'cdr' })),
   )
+  const meant = { cdrs: { campaign: '7' }, route: 'campaigns-cdr' }
+  const planned = await ask<ReplayPlan>('/replays', { body: { ...meant, plan: true } })
+  expect([planned.status, planned.answer]).toMatchObject([200, { total: 1, routes: { 'campaigns-cdr': 1 }, relay: 0 }])
+  const none = await ask<ReplayPlan>('/replays', { body: { ...meant, cdrs: { campaign: '8' }, plan: true } })
+  expect(none.answer).toMatchObject({ total: 0, routes: {}, complete: true })
+  expect(sendStep).not.toHaveBeenCalled()
   const started = await ask<{ cdrs: object }>('/replays', {
     body: { cdrs: { from: '2026-01-31T08:00:00Z', campaign: '7' }, route: 'campaigns-cdr' },
   })

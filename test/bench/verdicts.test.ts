@@ -14,7 +14,18 @@ const [relay, bento, floor, baseline] = (['relay', 'bento', 'floor', 'baseline']
   subjectOf(kind),
 ) as [Subject, Subject, Subject, Subject]
 
-const NONE: Results = { drain: [], pubsub: [], idle: [], outage: [], cold: [], price: [], capacity: [] }
+const NONE: Results = {
+  drain: [],
+  pubsub: [],
+  idle: [],
+  outage: [],
+  cold: [],
+  price: [],
+  capacity: [],
+  wall: [],
+  replay: [],
+  console: [],
+}
 const drained = (subject: Subject, perSecond: number, cpuUs: number, peakRssMb = 100) => ({
   subject,
   figures: { perSecond, cpuUs, peakRssMb } as DrainFigures,

@@ -98,9 +98,11 @@ it('each address and each parameter of the API has a method that sends it', asyn
   expect((await client.parkedEntry(first)).content).toMatchObject({ masked: true })
   expect((await client.parkedEntry(first, { reveal: true })).content).toMatchObject({ masked: false })
   expect(await client.planReplay({ filter: { until: new Date() } })).toMatchObject({ total: 3 })
+  const ofCdrs = { cdrs: { ...moments, campaign: '7' }, route: 'campaigns-cdr' } as const
+  expect(await client.planReplay(ofCdrs)).toMatchObject({ total: 0, complete: true })
   const replay = await client.startReplay({ ids: [first], rate: 5 })
   expect(replay).toMatchObject({ operator: 'jane', state: 'running', rate: 5 })
-  const again = await client.startReplay({ cdrs: { ...moments, campaign: '7' }, route: 'campaigns-cdr' })
+  const again = await client.startReplay(ofCdrs)
   expect(again.cdrs).toMatchObject({ route: 'campaigns-cdr', campaign: '7' })
   expect((await client.replays(paging)).items).toHaveLength(2)
   expect(await client.replayDetail(replay.id, { ...paging, outcome: 'waiting' })).toMatchObject({ id: replay.id })
@@ -201,7 +203,7 @@ it('a number and a contact are in no address, not even in a cursor, and the sear
   expect(sent.map(({ path }) => path)).toEqual(sent.map(() => '/cdrs/search'))
   for (const { url, init } of sent) {
     expect(new URL(url).search).toBe('?masked=true')
-    const { cursor } = JSON.parse(String(init.body)) as { cursor?: string }
+    const { cursor } = JSON.parse(init.body as string) as { cursor?: string }
     expect(`${cursor} ${Buffer.from(cursor ?? '', 'base64url').toString()}`).not.toContain('1234562')
   }
 })

@@ -26,54 +26,54 @@ const button = (page: Page, name: string | RegExp) => page.getByRole('button', {
 const cells = (page: Page, list: string) =>
   rows(page, list).evaluateAll((all) => all.map((row) => [...row.children].map((cell) => cell.textContent.trim())))
 
-test(
-  '3,000 parked messages of three routes are listed within two seconds, by cause, by queue and one by one',
-  LONG,
-  async () => {
-    const { url, park } = await useParkedConsole(files)
-    await park(1_500, { route: 'agents-status' })
-    await park(1_000, { route: 'campaigns-cdr', reason: '500: no row with id 17', status: 500 })
-    await park(500, { route: 'agents-call', reason: 'SQS moved it after 5 deliveries' })
-    const { page, errors } = await logIn(browser, url, 'operate', '#/wall')
-    const startMs = Date.now()
-    await page.getByRole('link', { name: 'Parked' }).click()
-    await rows(page, 'Causes').first().waitFor()
-    expect(Date.now() - startMs).toBeLessThan(2_000)
-    expect((await cells(page, 'Causes')).map((all) => all.slice(0, 3))).toEqual([
-      ['1,500', '422: call_ref is missing', 'agents-status'],
-      ['1,000', '500: no row with id #', 'campaigns-cdr'],
-      ['500', 'SQS moved it after # deliveries', 'agents-call'],
-    ])
-    await button(page, 'Queues').click()
-    await rows(page, 'Queues').first().waitFor()
-    expect((await cells(page, 'Queues')).map((all) => all.slice(0, 2))).toEqual([
-      ['agents-call', '500'],
-      ['agents-status', '1,500'],
-      ['campaigns-cdr', '1,000'],
-    ])
-    const listMs = Date.now()
-    await button(page, /^Messages/).click()
-    await button(page, 'Choose all 3,000 that match').waitFor()
-    expect(Date.now() - listMs).toBeLessThan(2_000)
-    // Only what is on the screen is in the document; scrolling reads on.
-    expect(await rows(page, 'Parked messages').count()).toBeLessThan(100)
-    const frame = page.locator('.rows')
-    await expect
-      .poll(
-        async () => {
-          await frame.evaluate((element) => void (element.scrollTop = element.scrollHeight))
-          return page.getByRole('table', { name: 'Parked messages' }).getAttribute('aria-rowcount')
-        },
-        { timeout: 30_000 },
-      )
-      .toBe('3001')
-    // A cause finds its messages, and nothing else.
-    await button(page, 'Causes').click()
-    await page.getByText('500: no row with id #').click()
-    await button(page, 'Choose all 1,000 that match').waitFor()
-    expect(errors).toEqual([])
-  },
-)
+test('3,000 parked messages of three routes are listed by cause, by queue and one by one', LONG, async () => {
+  const { url, park } = await useParkedConsole(files)
+  await park(1_500, { route: 'agents-status' })
+  await park(1_000, { route: 'campaigns-cdr', reason: '500: no row with id 17', status: 500 })
+  await park(500, { route: 'agents-call', reason: 'SQS moved it after 5 deliveries' })
+  const { page, errors } = await logIn(browser, url, 'operate', '#/wall')
+  await page.getByRole('link', { name: 'Parked' }).click()
+  await rows(page, 'Causes').first().waitFor()
+  expect((await cells(page, 'Causes')).map((all) => all.slice(0, 3))).toEqual([
+    ['1,500', '422: call_ref is missing', 'agents-status'],
+    ['1,000', '500: no row with id #', 'campaigns-cdr'],
+    ['500', 'SQS moved it after # deliveries', 'agents-call'],
+  ])
+  await button(page, 'Queues').click()
+  await rows(page, 'Queues').first().waitFor()
+  expect((await cells(page, 'Queues')).map((all) => all.slice(0, 2))).toEqual([
+    ['agents-call', '500'],
+    ['agents-status', '1,500'],
+    ['campaigns-cdr', '1,000'],
+  ])
+  await button(page, /^Messages/).click()
+  await button(page, 'Choose all 3,000 that match').waitFor()
+  // Only what is on the screen is in the document; scrolling reads on.
+  expect(await rows(page, 'Parked messages').count()).toBeLessThan(100)
+  const frame = page.locator('.rows')
+  await expect
+    .poll(
+      async () => {
+        await frame.evaluate((element) => void (element.scrollTop = element.scrollHeight))
+        return page.getByRole('table', { name: 'Parked messages' }).getAttribute('aria-rowcount')
+      },
+      { timeout: 30_000 },
+    )
+    .toBe('3001')
+  // More ids than one request takes.
+  await page.getByLabel('Choose all rows that were read').check()
+  await page.getByText('3,000 chosen').waitFor()
+  await page.keyboard.press('r')
+  await page.getByRole('heading', { name: 'Replay 3,000 messages?' }).waitFor()
+  await page.getByText('This takes 3 replays, which share the rate.').waitFor()
+  await page.keyboard.press('Escape')
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  // A cause finds its messages, and nothing else.
+  await button(page, 'Causes').click()
+  await page.getByText('500: no row with id #').click()
+  await button(page, 'Choose all 1,000 that match').waitFor()
+  expect(errors).toEqual([])
+})
 
 test(
   'five of 300 are chosen and replayed by keyboard: exactly these are handled, the others stay in order',

@@ -99,6 +99,7 @@ const OF_REPLAYS = {
     'audit',
     'bin',
     'cdrMessages',
+    'changes',
     'findCdrs',
     'findParked',
     'parked',
@@ -411,9 +412,11 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
       { kind: 'campaigns/cdr', ref: 'c1', state: 'hungup', notification_id: idOf(NOW + 2, 'l') },
     ])
     expect(changes).not.toMatch(/27821234567|k1/)
-    // An older status changes nothing.
+    // An older status changes nothing that is told: only what the wall is made of, which is named.
     await store.commit({ effects: [status('busy', 1)], done: DONE })
-    expect(await run('XLEN', 'changes')).toBe(1)
+    await store.commit({ effects: [status('busy', 1)], done: DONE })
+    const more = ((await run('XRANGE', 'changes', '-', '+')) as [string, string[]][]).slice(1)
+    expect(more.map(([, fields]) => fields)).toEqual([['changes', '[]', 'documents', 'agent:1002']])
   })
 
   test('relays are listed with the last time that they were ready, for 30 days', async () => {
@@ -703,6 +706,9 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     const cdrs = { route: 'campaigns-cdr', campaign: 'c1' }
     const found = await read.findCdrs(cdrs, '')
     expect([found.ids.length, found.place]).toEqual([2, null])
+    const planned = { ...(NOTHING['replayPlan'] as object), total: 2, routes: { 'campaigns-cdr': 2 } }
+    expect(await read.replayPlan({ cdrs })).toEqual(planned)
+    const { cursor: beforeOutcomes } = await read.changes()
     await commit({ effects: [startReplay('r4', { ...asked, cdrs }), selectEntries('r4', '', null, found.ids)] })
     await commit({ effects: [claimEntries('r4', 9)] })
     const sent = await read.cdrMessages(found.ids, { queue: 'q', lanes: 64 })
@@ -717,6 +723,11 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
       ],
       effects: [noteSent('r4', '1')],
     })
+    // Nothing of a CDR changes by it, and nothing that is parked.
+    expect((await read.changes({ after: beforeOutcomes })).items).toMatchObject([
+      { type: 'replays', ref: 'r4', state: 'handled' },
+      { type: 'replays', ref: 'r4', state: 'failed_again' },
+    ])
     expect(await read.replay('r4')).toMatchObject({
       state: 'done',
       cdrs: { route: 'campaigns-cdr', campaign: 'c1' },

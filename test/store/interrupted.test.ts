@@ -37,7 +37,8 @@ const record = cdr(
 const status = agentStatus(toEvent('agents', 'status', '1002', { status: 'busy', campaign_ref: 'c1' }, 2))
 
 async function useInterrupted() {
-  const { store, redis } = await useStore()
+  // Of the day on which everything happens, also an hour after midnight.
+  const { store, redis } = await useStore({ now: () => BASE_MS + 60_000 })
   const client = await useRedisClient(redis.url)
   const commit = (...effects: Effect[]) => store.commit({ effects, done: new Map() })
   return { store, client, commit }

@@ -1,6 +1,5 @@
 import { useSignal } from '@preact/signals'
-import type { CallOptions, ReplayPlan, ReplayRequest } from '../../client/index.ts'
-import { ApiProblem } from '../../client/index.ts'
+import type { ReplayPlan, ReplayRequest } from '../../client/index.ts'
 import { Dialog } from '../dialog.tsx'
 import { formatCount, formatNumberOf, formatSpan } from '../format.ts'
 import { go, page, type Filters } from '../location.ts'
@@ -13,9 +12,6 @@ import { describeFilters, toFilter } from './query.ts'
 const ROUTE = 'campaigns-cdr'
 const MAX_RATE = 1_000
 const DEFAULT_RATE = 50
-
-/** An older API has no plan for CDRs. */
-const NO_PLAN = 'none'
 
 /** Why a re-run cannot be made with these filters. */
 function faultOf({ from, to, number, contact }: Filters): string | undefined {
@@ -38,25 +34,18 @@ export function ReRunDialog({
 }) {
   const fault = faultOf(filters)
   const rate = useSignal(DEFAULT_RATE)
-  const request: ReplayRequest = { cdrs: toFilter(filters), route: ROUTE }
-  const plan = useResource<ReplayPlan | typeof NO_PLAN | undefined>(async (signal) => {
-    if (fault !== undefined) return undefined
-    try {
-      const planReplay = client.planReplay as (selection: ReplayRequest, own: CallOptions) => Promise<ReplayPlan>
-      return await planReplay(request, { signal, timeoutMs: 60_000 })
-    } catch (error) {
-      if (error instanceof ApiProblem && error.status === 400) return NO_PLAN
-      throw error
-    }
-  }, [])
+  const selection = { cdrs: toFilter(filters), route: ROUTE } satisfies ReplayRequest
+  const plan = useResource(
+    async (signal) => (fault === undefined ? client.planReplay(selection, { signal, timeoutMs: 60_000 }) : undefined),
+    [],
+  )
   const figures = plan.data.value
-  const known = typeof figures === 'object' ? figures : undefined
-  const what = known === undefined ? 'CDRs' : formatNumberOf(known.total, 'CDR')
+  const what = figures === undefined ? 'CDRs' : formatNumberOf(figures.total, 'CDR')
   const send = (event: SubmitEvent) => {
     event.preventDefault()
     onClose()
     doSoon(`Sending ${what} through ${ROUTE} again`, async () => {
-      const { id } = await client.startReplay({ ...request, rate: rate.peek() })
+      const { id } = await client.startReplay({ ...selection, rate: rate.peek() })
       if (page.peek() === 'cdrs') go('replays', { id })
       return `${what} are on their way through ${ROUTE}. The page Replays shows the outcome of each.`
     })
@@ -74,12 +63,10 @@ export function ReRunDialog({
     <Dialog title={`Send these CDRs through ${ROUTE} again?`} onClose={onClose}>
       {plan.problem.value !== undefined && <Problem problem={plan.problem.value} onRetry={plan.refresh} />}
       <p role="status">
-        {known !== undefined ? (
-          <Question plan={known} rate={rate.value} />
-        ) : figures === NO_PLAN ? (
-          `Send every CDR that matches (${describeFilters(filters)}) again? This API cannot count them first.`
+        {figures === undefined ? (
+          `Counting every CDR that matches (${describeFilters(filters)}) …`
         ) : (
-          'Counting …'
+          <Question plan={figures} rate={rate.value} />
         )}
       </p>
       <p class="hint">
@@ -102,7 +89,7 @@ export function ReRunDialog({
           />
         </label>
         <div class="actions">
-          <button disabled={figures === undefined || known?.total === 0}>Send {what} again</button>
+          <button disabled={figures === undefined || figures.total === 0}>Send {what} again</button>
           <button type="button" class="second" onClick={onClose}>
             Cancel
           </button>

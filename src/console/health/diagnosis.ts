@@ -37,7 +37,7 @@ export function formatDiagnosis(findings: Findings): string {
   const held = queues?.items.filter(({ waiting, in_flight }) => waiting !== 0 || in_flight !== 0)
   return [
     `enigma-relay diagnosis, ${new Date(nowMs).toISOString()}`,
-    `API ${apiVersion ?? 'of an unknown version'}; role ${config.role}; events ${config.events ? 'on' : 'off'}; replays ${config.replays ? 'on' : 'off'}`,
+    `API ${apiVersion ?? 'of an unknown version'}; role ${config.role}; changes ${config.events === null ? 'polled' : 'streamed'}; replays ${config.replays ? 'on' : 'off'}`,
     `Browser: ${browser}`,
     ...section(
       'Relays',

@@ -83,7 +83,8 @@ export function QueuesTable({
       <p class="hint">
         {queues !== undefined && `SQS approximates these figures; it was asked at ${formatTime(queues.read_at)}. `}
         The age of a queue's oldest message is the metric ApproximateAgeOfOldestMessage of CloudWatch. Dead letters are
-        parked every five minutes, or when you press "Drain" on the page Parked.
+        messages that SQS gave up. They are parked every five minutes, or when you press "Fetch dead letters" on the
+        page Parked.
       </p>
     </>
   )

@@ -70,6 +70,10 @@ export function Cdrs({ session }: { readonly session: Session }) {
       }),
     [key],
   )
+  const showNew = () => {
+    document.querySelector('.rows')?.scrollTo({ top: 0 })
+    cdrs.refresh()
+  }
   const open = (cdr: string | undefined) => setFilters({ cdr: cdr ?? '' })
   const id = filters.value['cdr']
   return (
@@ -90,7 +94,7 @@ export function Cdrs({ session }: { readonly session: Session }) {
                 {next === null ? '' : ' or more'} CDRs, newest first
               </span>
               {fresh.value > 0 && (
-                <button class="second" onClick={cdrs.refresh}>
+                <button class="second" onClick={showNew}>
                   {formatNumberOf(fresh.value, 'new CDR')}: show
                 </button>
               )}

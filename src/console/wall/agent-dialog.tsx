@@ -159,7 +159,7 @@ function LatestCalls({ calls }: { readonly calls: readonly Call[] }) {
               <th>Number</th>
               <th>Contact</th>
               <th>Call</th>
-              <th>Screen pop</th>
+              <th>Note</th>
             </tr>
           </thead>
           <tbody>

@@ -144,7 +144,7 @@ function Row({
       </td>
       <td>
         <button class="second" aria-expanded={isOpen} aria-label={`Charts of campaign ${ref}`} onClick={onToggle}>
-          {isOpen ? 'Close' : 'Charts'}
+          Charts <span aria-hidden="true">{isOpen ? '▴' : '▾'}</span>
         </button>
       </td>
     </tr>

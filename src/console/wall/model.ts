@@ -2,6 +2,7 @@ import { batch, computed, effect, signal, type ReadonlySignal, type Signal } fro
 import type { Wall, WallAgent } from '../../client/index.ts'
 import { now, setClock } from '../clock.ts'
 import { onChanges } from '../live.ts'
+import { createTicker, type Ticker } from './ticker.ts'
 
 /**
  * What the wall shows. An answer has all agents, of which few have changed: each has a signal of its own, so that only the tiles of those are
@@ -15,6 +16,7 @@ export type WallModel = {
   readonly agentOf: (ref: string) => ReadonlySignal<WallAgent> | undefined
   /** The API's time, as it is shown: it stands while the wall is paused. */
   readonly nowMs: ReadonlySignal<number>
+  readonly ticker: Ticker
   /** Undefined while the wall is live. */
   readonly pause: ReadonlySignal<Pause | undefined>
   readonly isPaused: ReadonlySignal<boolean>
@@ -60,6 +62,7 @@ export function createWallModel(): WallModel {
   const stopClock = effect(() => {
     if (!isPaused.value) nowMs.value = now.value
   })
+  const ticker = createTicker(nowMs)
   const stopChanges = onChanges(({ changes }) => {
     const paused = pause.peek()
     if (paused !== undefined) pause.value = { ...paused, missed: paused.missed + changes.filter(isOfWall).length }
@@ -79,7 +82,7 @@ export function createWallModel(): WallModel {
       if (isOther) {
         const present = new Set(next.agents.map(({ ref }) => ref))
         for (const ref of agents.keys()) if (!present.has(ref)) agents.delete(ref)
-        refs.value = [...agents.keys()].sort(compareRefs)
+        refs.value = [...agents.keys()].toSorted(compareRefs)
       }
       wall.value = { ...next, agents: [] }
     })
@@ -89,6 +92,7 @@ export function createWallModel(): WallModel {
     refs,
     agentOf: (ref) => agents.get(ref),
     nowMs,
+    ticker,
     pause,
     isPaused,
     togglePause: () => {
@@ -109,6 +113,7 @@ export function createWallModel(): WallModel {
     },
     dispose: () => {
       stopClock()
+      ticker.dispose()
       stopChanges()
     },
   }

@@ -30,7 +30,7 @@ export const lookOf = (status: string | null): Look =>
     className: 'state-other',
   }
 
-const ORDER: readonly string[] = [...AGENT_STATES.filter((state) => state !== 'offline')]
+const ORDER: readonly string[] = AGENT_STATES.filter((state) => state !== 'offline')
 const rankOf = (status: string): number => {
   if (status === 'offline' || status === UNKNOWN) return ORDER.length + 1
   const at = ORDER.indexOf(status)

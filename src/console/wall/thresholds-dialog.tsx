@@ -34,7 +34,7 @@ export function ThresholdsDialog({
     <Dialog title="Thresholds" onClose={onClose}>
       <p>For how many minutes an agent may be in a state. This browser keeps them; an empty field means no limit.</p>
       <form class="stack" onSubmit={submit}>
-        <table aria-label="Thresholds by state, in minutes">
+        <table class="thresholds" aria-label="Thresholds by state, in minutes">
           <thead>
             <tr>
               <th>State</th>

@@ -9,7 +9,7 @@ import { Tile } from './tile.tsx'
 const [WIDTH_EM, HEIGHT_EM, GAP_EM] = [11.5, 3.7, 0.4]
 
 /** Rows beyond both ends of the screen, so that scrolling shows no white. */
-const BEYOND = 3
+const BEYOND = 2
 
 type View = {
   readonly columns: number
@@ -73,6 +73,22 @@ export function Tiles({
   const atNow = useRef(atRef)
   atNow.current = atRef
 
+  /** Elements are used again for other agents: the focus stays with the agent, and not with the element. */
+  const hasFocus = useRef(false)
+  const isChanging = useRef(true)
+  isChanging.current = true
+  useLayoutEffect(() => {
+    const { current } = grid
+    const { activeElement } = document
+    if (current !== null && hasFocus.current && (activeElement === document.body || current.contains(activeElement))) {
+      const own = at.peek()
+      const focused = activeElement instanceof HTMLElement ? activeElement.dataset['ref'] : undefined
+      const button = own === undefined ? null : current.querySelector<HTMLElement>(`[data-ref=${CSS.escape(own)}]`)
+      if (focused !== own) (button ?? current).focus({ preventScroll: true })
+    }
+    isChanging.current = false
+  })
+
   const move = (by: number) => {
     const all = shown.refs.peek()
     const from = all.indexOf(at.peek() ?? '')
@@ -122,19 +138,25 @@ export function Tiles({
         paddingTop: `${(start / columns) * rowHeight}px`,
         gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))`,
       }}
+      tabIndex={-1}
       onKeyDown={onArrow}
       onFocusIn={({ target }) => {
-        const ref = (target as Element).closest<HTMLElement>('[data-ref]')?.dataset['ref']
-        if (ref !== undefined) at.value = ref
+        const ref = (target as HTMLElement).dataset['ref']
+        hasFocus.current = true
+        if (ref !== undefined && !isChanging.current) at.value = ref
+      }}
+      onFocusOut={() => {
+        if (!isChanging.current) hasFocus.current = false
       }}
     >
       {visible.map((ref, index) => {
         const agent = model.agentOf(ref)
         return agent === undefined ? null : (
           <Tile
-            key={ref}
+            key={(start + index) % (rows * columns)}
             agent={agent}
             nowMs={model.nowMs}
+            ticker={model.ticker}
             isAt={ref === atRef}
             place={start + index}
             of={refs.length}

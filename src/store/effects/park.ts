@@ -94,6 +94,12 @@ export const settleEntry = (
       reason: toShort(reason),
       why: toShort(why),
       change: JSON.stringify({ kind: 'parked', ref: entry, state: outcome === 'handled' ? 'handled' : 'parked' }),
+      // A CDR that was sent again is what it was: only the replay has changed.
+      change_of_job: JSON.stringify({
+        kind: 'replays',
+        ref: job,
+        state: outcome === 'handled' ? 'handled' : 'failed_again',
+      }),
     }),
   ])
 
@@ -145,7 +151,7 @@ async function park(id: string, parked: Parked, nowMs: number, place: string): P
     parked_at: new Date(nowMs).toISOString(),
     bytes,
     message_id: messageId,
-    stale_at: toStaleAt(notification),
+    stale_at: toStaleAt(parked),
     message: {
       queue,
       group: messageGroupId,
@@ -175,10 +181,12 @@ async function park(id: string, parked: Parked, nowMs: number, place: string): P
 const toLane = async (queue: string, group: string): Promise<string> =>
   (await sha1(`${queue} ${group}`)).slice(0, ID_DIGITS)
 
-/** From when on a call comes too late to be shown, counted as its handler counts it; null for what never is. */
-function toStaleAt(notification: Parked['notification']): string | null {
-  if (notification === undefined || parseEventType(notification.type)?.subType !== 'call') return null
-  return toTime(CALL_LIMITS.maxAgeMs - ageMs(notification, 0))
+/** From when on it comes too late, counted as its handler counts it: by its route, or as a call. Null for what never does. */
+function toStaleAt({ notification, maxAgeMs }: Parked): string | null {
+  if (notification === undefined) return null
+  const usual = parseEventType(notification.type)?.subType === 'call' ? CALL_LIMITS.maxAgeMs : undefined
+  const limitMs = maxAgeMs ?? usual
+  return limitMs === undefined ? null : toTime(limitMs - ageMs(notification, 0))
 }
 
 /** The message as SQS takes it again; one that could not be read as it came. */

@@ -13,6 +13,16 @@ local function read(k)
   if texts[k] == nil then texts[k] = redis.call('MGET', k)[1] end
   return texts[k]
 end
+-- Reads several that steps are about to open, by one command.
+local function read_ahead(keys)
+  local unknown = {}
+  for _, k in ipairs(keys) do
+    if texts[k] == nil then unknown[#unknown + 1] = k end
+  end
+  in_portions(unknown, function(some)
+    for i, text in ipairs(redis.call('MGET', unpack(some))) do texts[some[i]] = text end
+  end)
+end
 local function write(k, text, seconds)
   if not written[k] then write_order[#write_order + 1] = k end
   texts[k], written[k] = text, seconds
@@ -168,21 +178,33 @@ local function add_once(k, ms, id, rest, most, seconds, is_better)
 end
 
 -- The stream of changes: one entry for each commit, with the changes that were made, in order. A commit of more changes than fit names their
--- number, and a reader of the stream reads everything anew.
+-- number, and a reader of the stream reads everything anew. Beside them are the names of the documents of which the wall is made that were
+-- written (lua/wall.lua reads them); without these it is read anew.
 local MAX_COMMITS, MAX_CHANGES_BYTES = 4000, 16384
 local changes, changes_bytes = {}, 0
 local function note_change(change)
   changes[#changes + 1], changes_bytes = change, changes_bytes + #change + 1
 end
+local OF_WALL = { agent = true, campaign = true, figures = true }
+local function written_of_wall()
+  local names = {}
+  for _, document in ipairs(document_order) do
+    local own = document.seconds and string.sub(document.key, #prefix + 1)
+    if own and OF_WALL[string.match(own, '^[^:]*')] then names[#names + 1] = own end
+  end
+  return table.concat(names, ENTRY)
+end
 -- The times at which keys that are no documents got their expiry: once an hour.
 local UPKEEP_SECONDS = 86400
 local upkeep = open(key('upkeep'))
-local function write_changes(is_expiry_due)
-  if #changes == 0 then return end
+local function write_changes()
+  local names = written_of_wall()
+  if #changes == 0 and names == '' then return end
   local field = changes_bytes > MAX_CHANGES_BYTES and 'many' or 'changes'
-  local value = field == 'many' and #changes or '[' .. table.concat(changes, ',') .. ']'
-  redis.call('XADD', key('changes'), 'MAXLEN', '~', MAX_COMMITS, '*', field, value)
-  if is_expiry_due then expire(key('changes'), ttl.changes) end
+  local entry = { field, field == 'many' and #changes or '[' .. table.concat(changes, ',') .. ']' }
+  if #names <= MAX_CHANGES_BYTES then entry[3], entry[4] = 'documents', names end
+  redis.call('XADD', key('changes'), 'MAXLEN', '~', MAX_COMMITS, '*', unpack(entry))
+  if is_due(upkeep, 'changes', UPKEEP_SECONDS) then expire(key('changes'), ttl.changes) end
 end
 
 local apply = {}

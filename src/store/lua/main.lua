@@ -19,12 +19,11 @@ while at <= #ARGV do
 end
 -- Longer than any CDR whose id is made of it.
 if secret ~= '' and is_due(upkeep, 'secret', UPKEEP_SECONDS) then expire(key('cdr_secret'), ttl.cdr + 7200) end
-local is_expiry_due = #changes > 0 and is_due(upkeep, 'changes', UPKEEP_SECONDS)
 -- The documents last, and of them those of CDRs: they say that the rest is done, so that an attempt in the middle of which the database refuses
 -- a command is made whole by the next one.
 write_index()
 write_registers()
-write_changes(is_expiry_due)
+write_changes()
 write_documents()
 for _, run in ipairs(after_documents) do run() end
 -- Nothing else answers so: a proxy that says OK to everything does not pass for the database.

@@ -50,7 +50,9 @@ function apply.claim(of)
   local first = count_of(replay, 'taken')
   local last = math.min(first + of.count, count_of(replay, 'selected')) - 1
   if last < first then return end
-  local ids, taken, seen, parts = redis.call('LRANGE', entries_key(of.job), first, last), {}, 0, 0
+  local ids, taken, seen, parts, keys = redis.call('LRANGE', entries_key(of.job), first, last), {}, 0, 0, {}
+  for i, id in ipairs(ids) do keys[i] = key('parked:' .. id) end
+  if replay.fields.of ~= 'cdrs' then read_ahead(keys) end
   for _, id in ipairs(ids) do
     local entry = replay.fields.of ~= 'cdrs' and entry_of(id)
     local is_taken = not entry or is_free(entry, of.job)
@@ -95,7 +97,7 @@ function apply.replayed(of)
   set(outcome, 'why', of.why, ttl.parked)
   add(replay, 'sent', -1)
   add(replay, is, 1)
-  note_change(of.change)
+  note_change(is_cdr and of.change_of_job or of.change)
   if is_cdr then return end
   if of.reason ~= '' then add_attempts(entry, { table.concat({ of.ms, '0', '', of.reason }, SEP) }) end
   if of.outcome == 'failed' then

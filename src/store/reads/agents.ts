@@ -98,7 +98,7 @@ function toCall(entry: string): Call {
 export function toAgent(
   { now, callLimitSeconds }: ReadOptions,
   ref: string,
-  fields: Map<string, string>,
+  fields: ReadonlyMap<string, string>,
   gaps: GapMarks,
 ): Agent {
   const held = [...fields]

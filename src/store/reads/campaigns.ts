@@ -20,7 +20,7 @@ import {
 
 type Of = 'campaign' | 'dialer'
 
-export const toCampaign = (of: Of, ref: string, fields: Map<string, string>, gaps: GapMarks): Campaign => ({
+export const toCampaign = (of: Of, ref: string, fields: ReadonlyMap<string, string>, gaps: GapMarks): Campaign => ({
   ref,
   status: fields.get('status') ?? null,
   since: fields.get('since') ?? null,

@@ -1,6 +1,7 @@
 import type { ParkedGroup, ParkedGroups, ParkedRecord, ReplayPlan } from '../../answers/index.ts'
 import { parseDocument, SEPARATOR, toName } from '../document.ts'
-import type { OfRelay, ParkedQuery } from '../types.ts'
+import type { CdrQuery, OfRelay, ParkedQuery } from '../types.ts'
+import { countCdrs } from './cdrs.ts'
 import { readByTime, type Place } from './newest-first.ts'
 import { fits, rangeOf, readRecords, toCause } from './parked.ts'
 import { readReplay } from './replays.ts'
@@ -103,13 +104,21 @@ const STATES: ReadonlyMap<string, string> = new Map([
   ['dialers-status', 'dialer'],
 ])
 
-/** What a replay of these entries, or of those that fit, would do. */
+/** What a replay of these entries, of those that fit, or of CDRs would do. */
 export async function planReplay(
   options: ReadOptions,
-  asked: { readonly ids: readonly string[] } | { readonly filter: ParkedQuery },
+  asked:
+    | { readonly ids: readonly string[] }
+    | { readonly filter: ParkedQuery }
+    | { readonly cdrs: CdrQuery & { readonly route: string } },
 ): Promise<ReplayPlan> {
   const routes = new Map<string, number>()
   const plan = { total: 0, relay: 0, stale: 0, outdated: 0, replayed_before: 0, skipped: 0 }
+  if ('cdrs' in asked) {
+    const { route, ...query } = asked.cdrs
+    const { total, complete } = await countCdrs(options, query)
+    return { ...plan, total, routes: total === 0 ? {} : { [route]: total }, complete }
+  }
   const add = async (records: readonly (ParkedRecord | undefined)[]) => {
     const [sendable, running] = [records.filter((record) => record?.from === 'functions'), new Set<string>()]
     for (const job of new Set(sendable.flatMap((record) => record?.replay ?? [])))

@@ -91,6 +91,34 @@ export async function findCdrs(
   return { ids, place: next }
 }
 
+/** CDRs that are looked at for a plan. */
+const MAX_SCANNED = 20_000
+
+/** How many CDRs fit, as `findCdrs` finds them. `complete`: false when there are more than were looked at. */
+export async function countCdrs(
+  options: ReadOptions,
+  query: CdrQuery,
+  most = MAX_SCANNED,
+): Promise<{ readonly total: number; readonly complete: boolean }> {
+  const { keptUntilMs = Infinity } = query
+  const fits = toPredicate(query)
+  let [total, scanned, waiting] = [0, 0, [] as Place[]]
+  const settle = async () => {
+    const listed = await readListed(options, waiting)
+    waiting = []
+    total += listed.filter((one) => one !== undefined && one.keptMs <= keptUntilMs && fits(one.record)).length
+  }
+  for await (const place of readPlaces(options, query, undefined, true)) {
+    if (scanned++ === most) {
+      await settle()
+      return { total, complete: false }
+    }
+    if (waiting.push(place) === FOUND_AT_ONCE) await settle()
+  }
+  await settle()
+  return { total, complete: true }
+}
+
 /** When an event came, and which it was of those that came then. */
 const orderOf = (listed: { readonly event: Notification } | undefined): string =>
   listed === undefined ? '' : `${listed.event.time} ${listed.event.sequence}`

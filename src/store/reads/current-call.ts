@@ -78,7 +78,8 @@ function toTurns(text: string): Turn[] {
 }
 
 const sourceOf = (stamp: string): string => stamp.split('|')[0] ?? ''
-const msOf = (stamp: string): number => Number(stamp.split('|')[3])
+/** Unix ms of a stamp. */
+export const msOf = (stamp: string): number => Number(stamp.split('|')[3])
 
 /** As in the script: sequences compare within one source and transport, else times do. */
 export function isNewer(a: string, b: string): boolean {

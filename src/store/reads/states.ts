@@ -11,8 +11,9 @@ export type GapMarks = {
   coverCall: (stamp: string) => boolean
 }
 
-/** The document of the greatest gap of each source. */
-export const gapsKey = (prefix: string): string => `${prefix}gap_latest`
+/** The document of the greatest gap of each source: its key without the prefix. */
+export const GAPS = 'gap_latest'
+export const gapsKey = (prefix: string): string => prefix + GAPS
 
 /** Of the document under `gapsKey`: by source, or by source and route where only that was given up: `sequence|unix ms`. */
 export function toGapMarks(text: unknown): GapMarks {

@@ -1,120 +1,103 @@
 import type { Agent, Figures, Wall, WallAgent, WallCampaign } from '../../answers/index.ts'
-import { parseDocument } from '../document.ts'
 import type { AbandonRule } from '../types.ts'
 import { toAgent } from './agents.ts'
 import { toCampaign } from './campaigns.ts'
+import { msOf } from './current-call.ts'
 import { dayOf, daysSince, figuresKey, readQuarters, toFigures, type Quarter, type Span } from './figures.ts'
-import { countBy, readReferences, toTexts, type Named, type ReadOptions } from './replies.ts'
-import { gapsKey, toGapMarks } from './states.ts'
+import { countBy, type ReadOptions } from './replies.ts'
+import { GAPS, toGapMarks, type GapMarks } from './states.ts'
 import { HOUR_MS, QUARTER_MS } from '../terms.ts'
+import { createWallDocuments, type Held, type Names } from './wall-documents.ts'
 
-/** Documents that are asked for in one request: those of agents have up to 4 kB, and a reply may have 1 MB. */
-const AT_ONCE = 250
+/** An agent as the wall shows it, and until when (unix ms) its document says so: the longest that a call is shown. */
+type Shown = { readonly agent: Agent; readonly row: WallAgent; readonly untilMs: number }
 
-type Names = { readonly agents: readonly Named[]; readonly campaigns: readonly Named[] }
+/** CDRs that name no campaign count in the totals only. */
+const NOBODY = ''
 
-/**
- * The call centre now. Which agents and campaigns there are is asked for together with what the last answer knew of, so that all comes in one
- * round trip; the first answer of a process, and one after somebody was heard of for the first time, takes another.
- */
+/** The call centre now. What follows from one document is kept for as long as the document is the same. */
 export function createWall(options: ReadOptions) {
-  const { upstash, prefix, timeZone, now } = options
-  let known: Names = { agents: [], campaigns: [] }
+  const { timeZone } = options
+  const spansOf = (nowMs: number) => {
+    const today = dayOf(timeZone, nowMs)
+    const lastHour = { fromMs: Math.floor((nowMs - HOUR_MS) / QUARTER_MS) * QUARTER_MS, toMs: Infinity }
+    return { today, lastHour, days: daysSince(Math.min(today.fromMs, lastHour.fromMs), nowMs) }
+  }
+  const wantedOf = ({ agents, campaigns }: Names, nowMs: number): string[] => {
+    const { days } = spansOf(nowMs)
+    const figuresOf = (name: string) => days.map((day) => figuresKey('', name, day))
+    return [
+      GAPS,
+      ...figuresOf(NOBODY),
+      ...campaigns.flatMap(({ name }) => [`campaign:${name}`, ...figuresOf(name)]),
+      ...agents.map(({ name }) => `agent:${name}`),
+    ]
+  }
+  const read = createWallDocuments(options, wantedOf)
 
-  /** The texts under these keys, and the names that there are. */
-  const ask = async (keys: readonly string[]) => {
-    const portions = Array.from({ length: Math.max(1, Math.ceil(keys.length / AT_ONCE)) }, (_, at) =>
-      keys.slice(at * AT_ONCE, (at + 1) * AT_ONCE),
-    )
-    const [first = [], ...rest] = portions
-    const [[agents, campaigns, own], ...others] = await Promise.all([
-      upstash.readAll([
-        ['ZRANGE', `${prefix}agents`, '0', '-1'],
-        ['ZRANGE', `${prefix}campaigns`, '0', '-1'],
-        ...(first.length === 0 ? [] : [['MGET', ...first]]),
-      ]),
-      ...rest.map((some) => upstash.readTexts(some)),
-    ])
-    const texts = [...((own ?? []) as (string | null)[]), ...others.flat()]
-    return {
-      agents: toTexts(agents),
-      campaigns: toTexts(campaigns),
-      texts: new Map(keys.map((key, at) => [key, texts[at]])),
-    }
+  let gapsHeld: Held | undefined
+  let marks: GapMarks = toGapMarks(null)
+  let shown = new WeakMap<Held, Shown>()
+  const quarters = new WeakMap<Held, Quarter[]>()
+  const show = (ref: string, held: Held, nowMs: number): Shown => {
+    const before = shown.get(held)
+    if (before !== undefined && nowMs <= before.untilMs) return before
+    const agent = toAgent(options, ref, held.fields, marks)
+    const untilMs =
+      agent.call === null ? Infinity : msOf(held.fields.get('call_stamp') ?? '') + options.callLimitSeconds * 1_000
+    const now = { agent, row: toRow(agent), untilMs }
+    shown.set(held, now)
+    return now
+  }
+  const quartersOf = (day: number, held: Held): Quarter[] => {
+    const own = quarters.get(held) ?? readQuarters([day], [held.text])
+    quarters.set(held, own)
+    return own
   }
 
   return async (rule: AbandonRule): Promise<Wall> => {
-    const nowMs = now()
-    const today = dayOf(timeZone, nowMs)
-    const lastHour = { fromMs: Math.floor((nowMs - HOUR_MS) / QUARTER_MS) * QUARTER_MS, toMs: Infinity }
-    const days = daysSince(Math.min(today.fromMs, lastHour.fromMs), nowMs)
-    // CDRs that name no campaign count in the totals only.
-    const ofNobody = (own: readonly number[]) => own.map((day) => figuresKey(prefix, '', day))
-    const keysOf = ({ agents, campaigns }: Names) => [
-      gapsKey(prefix),
-      ...ofNobody(days),
-      ...campaigns.flatMap(({ name }) => [
-        `${prefix}campaign:${name}`,
-        ...days.map((day) => figuresKey(prefix, name, day)),
-      ]),
-      ...agents.map(({ name }) => `${prefix}agent:${name}`),
-    ]
-    const found = await ask(keysOf(known))
-    const names = {
-      agents: await readReferences(options, found.agents),
-      campaigns: await readReferences(options, found.campaigns),
-    }
-    const missing = keysOf(names).filter((key) => !found.texts.has(key))
-    const more = await upstash.readTexts(missing)
-    for (const [at, key] of missing.entries()) found.texts.set(key, more[at])
-    known = names
-
-    const textOf = (key: string) => found.texts.get(key)
-    const gaps = toGapMarks(textOf(gapsKey(prefix)))
-    const agents = names.agents.map(({ ref, name }) =>
-      toAgent(options, ref, parseDocument(textOf(`${prefix}agent:${name}`)), gaps),
-    )
-    const rows = agents.map(toRow)
-    const quarters = new Map(
-      names.campaigns.map(({ name }) => [
-        name,
-        readQuarters(
-          days,
-          days.map((day) => textOf(figuresKey(prefix, name, day))),
-        ),
-      ]),
-    )
+    const { atMs, names, held } = await read()
+    const { today, lastHour, days } = spansOf(atMs)
+    const gaps = held(GAPS)
+    if (gaps !== gapsHeld) [gapsHeld, marks, shown] = [gaps, toGapMarks(gaps.text), new WeakMap()]
+    const all = names.agents.map(({ ref, name }) => show(ref, held(`agent:${name}`), atMs))
+    const rows = all.map(({ row }) => row)
+    const quartersIn = (name: string) => days.flatMap((day) => quartersOf(day, held(figuresKey('', name, day))))
     const figuresOf = (own: readonly Quarter[]): { today: Figures; last_hour: Figures } => {
       const of = (span: Span) => toFigures(own, span, rule)
       return { today: of(today), last_hour: of(lastHour) }
     }
-    const states = agents.flatMap(({ states: own }) => own)
+    const statesOf = Map.groupBy(
+      all.flatMap(({ agent }) => agent.states),
+      (state) => state.campaign_ref,
+    )
+    const callsOf = Map.groupBy(
+      all.flatMap(({ agent: { call }, row }) => (call === null ? [] : (call.campaign_ref ?? row.campaign))),
+      (campaign) => campaign,
+    )
+    const ofAll = quartersIn(NOBODY)
     const campaigns = names.campaigns.map(({ ref, name }): WallCampaign => {
-      const { status, since, unsure } = toCampaign(
-        'campaign',
-        ref,
-        parseDocument(textOf(`${prefix}campaign:${name}`)),
-        gaps,
-      )
+      const { status, since, unsure } = toCampaign('campaign', ref, held(`campaign:${name}`).fields, marks)
+      const own = quartersIn(name)
+      ofAll.push(...own)
       return {
         ref,
         status,
         since,
         ...(unsure ? { unsure } : {}),
-        agents: countBy(states.filter(({ campaign_ref: own }) => own === ref).map((state) => state.status)),
-        calls: agents.filter(({ call }, at) => call !== null && (call.campaign_ref ?? rows[at]?.campaign) === ref)
-          .length,
-        ...figuresOf(quarters.get(name) ?? []),
+        agents: countBy((statesOf.get(ref) ?? []).map((state) => state.status)),
+        calls: callsOf.get(ref)?.length ?? 0,
+        ...figuresOf(own),
       }
     })
     return {
-      at: new Date(nowMs).toISOString(),
+      at: new Date(atMs).toISOString(),
       totals: {
         campaigns: countBy(campaigns.map(({ status }) => status ?? 'unknown')),
         agents: countBy(rows.map(({ status }) => status ?? 'unknown')),
         calls: rows.filter(({ call }) => call !== undefined).length,
         unsure: rows.filter(({ unsure, call }) => unsure ?? call?.unsure).length,
-        ...figuresOf([...readQuarters(days, ofNobody(days).map(textOf)), ...[...quarters.values()].flat()]),
+        ...figuresOf(ofAll),
       },
       abandon_rate: { formula: formulaOf(rule), threshold: rule.threshold, approximate: true },
       campaigns,

@@ -1,0 +1,140 @@
+import { access, constants, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import { chromium, type CDPSession, type Page } from 'playwright-core'
+import { startStreet } from '../src/local/street/street.ts'
+import { createLog, sleep, type Release } from '../src/runtime/index.ts'
+
+/** What the console costs a browser that shows a call centre. */
+export type ConsoleFigures = {
+  readonly agents: number
+  readonly pages: readonly PageFigures[]
+}
+
+export type PageFigures = {
+  readonly page: 'wall' | 'stream'
+  readonly seconds: number
+  /** Notifications that functions have handled a second: each is a change. */
+  readonly changesPerSecond: number
+  /** Tasks of the main thread of 50 ms and more, and the longest (ms); 0: there was none. */
+  readonly longTasks: number
+  readonly longestMs: number
+  /** JavaScript heap (MB) after a garbage collection: at the beginning, in the middle, at the end. */
+  readonly heapMb: readonly [number, number, number]
+  /** Elements in the document at the end. */
+  readonly elements: number
+}
+
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome']
+
+/** Agents log in, and the page has loaded what it loads once. */
+const WARM_UP_MS = 60_000
+
+/** The stream is watched for this share of the time of the wall. */
+const STREAM_SHARE = 0.2
+
+/** Collects the tasks that the browser calls long. It reports none below 50 ms. Source: https://w3c.github.io/longtasks/ */
+const OBSERVE = `globalThis.longTasks = []
+new PerformanceObserver((list) => longTasks.push(...list.getEntries().map(({ duration }) => duration))).observe({ type: 'longtask' })`
+
+/** Plays a call centre on a whole street, in real time, and watches a browser that shows it. */
+export async function measureConsole(
+  release: Release,
+  signal: AbortSignal,
+  { agents, minutes }: { readonly agents: number; readonly minutes: number },
+): Promise<ConsoleFigures> {
+  const folder = await mkdtemp(join(tmpdir(), 'console-'))
+  release(() => rm(folder, { recursive: true, force: true }))
+  const { env } = process
+  Object.assign(env, { ENIGMA_API: '127.0.0.1:0', ENIGMA_HTTP: '127.0.0.1:0' })
+  const street = await startStreet({
+    env,
+    folder,
+    log: createLog('error'),
+    diallerPort: 0,
+    callCentre: { agents, speed: 1, seed: 1 },
+  })
+  release(() => street.stop())
+  // Chromium's sandbox does not run as root.
+  const browser = await chromium.launch({
+    executablePath: await findBrowser(),
+    chromiumSandbox: process.getuid?.() !== 0,
+  })
+  release(() => browser.close())
+  const page = await browser.newPage({ viewport: { width: 1_920, height: 1_080 } })
+  await page.addInitScript(OBSERVE)
+  await page.goto(street.consoleUrl)
+  await page.locator('.tile').first().waitFor({ timeout: 60_000 })
+  const session = await page.context().newCDPSession(page)
+  await session.send('Performance.enable')
+  await sleep(Math.min(WARM_UP_MS, minutes * 60_000), signal)
+
+  const readHandled = async () => (await street.readFigures()).routes.reduce((sum, { handled }) => sum + handled, 0)
+  const watch = async (name: PageFigures['page'], seconds: number): Promise<PageFigures> => {
+    const heapMb = [await readHeapMb(session)]
+    await page.evaluate('longTasks.length = 0')
+    const [handled, startMs] = [await readHandled(), performance.now()]
+    await use(page, name, (seconds * 1_000) / 2, signal)
+    const half = await readTasks(page)
+    heapMb.push(await readHeapMb(session))
+    // A garbage collection that this bench has asked for is no task of the page.
+    await page.evaluate('longTasks.length = 0')
+    await use(page, name, (seconds * 1_000) / 2, signal)
+    const tasks = [...half, ...(await readTasks(page))]
+    const spentMs = performance.now() - startMs
+    heapMb.push(await readHeapMb(session))
+    return {
+      page: name,
+      seconds,
+      changesPerSecond: ((await readHandled()) - handled) / (spentMs / 1_000),
+      longTasks: tasks.length,
+      longestMs: Math.max(0, ...tasks),
+      heapMb: heapMb as unknown as PageFigures['heapMb'],
+      elements: await page.evaluate<number>('document.querySelectorAll("*").length'),
+    }
+  }
+  const wall = await watch('wall', minutes * 60)
+  await page.getByRole('link', { name: 'Stream', exact: true }).click()
+  await page.locator('.rows tbody tr').first().waitFor()
+  await sleep(5_000, signal)
+  const stream = await watch('stream', Math.ceil(minutes * 60 * STREAM_SHARE))
+  return { agents, pages: [wall, stream] }
+}
+
+/** Does what somebody does who watches: scrolls to and fro, and changes the order of the tiles. */
+async function use(page: Page, name: PageFigures['page'], forMs: number, signal: AbortSignal): Promise<void> {
+  const endMs = performance.now() + forMs
+  for (let turn = 0; performance.now() < endMs && !signal.aborted; turn++) {
+    await sleep(Math.min(5_000, Math.max(0, endMs - performance.now())), signal)
+    await page.mouse.move(900, 800)
+    if (name === 'wall') {
+      await page.mouse.wheel(0, turn % 4 < 2 ? 1_500 : -1_500)
+      if (turn % 6 === 5) await page.locator('[data-filter=sort]').selectOption(turn % 12 === 5 ? 'longest' : '')
+    }
+  }
+  signal.throwIfAborted()
+}
+
+const readTasks = (page: Page): Promise<number[]> => page.evaluate<number[]>('longTasks')
+
+async function readHeapMb(session: CDPSession): Promise<number> {
+  await session.send('HeapProfiler.collectGarbage')
+  const { metrics } = await session.send('Performance.getMetrics')
+  return (metrics.find(({ name }) => name === 'JSHeapUsedSize')?.value ?? 0) / 1e6
+}
+
+async function findBrowser(): Promise<string> {
+  const folders = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '')
+  for (const name of NAMES)
+    for (const folder of folders) {
+      const file = join(folder, name)
+      const isThere = await access(file, constants.X_OK).then(
+        () => true,
+        () => false,
+      )
+      if (isThere) return file
+    }
+  throw new Error(
+    `--only console needs a browser: none of ${NAMES.join(', ')} is on PATH (Debian: apt-get install chromium)`,
+  )
+}

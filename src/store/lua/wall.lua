@@ -1,0 +1,30 @@
+-- What of the wall was written behind a cursor of the stream of changes (KEYS[1]; src/store/reads/wall-documents.ts): the last entry, the names of the documents
+-- that commits wrote since, and the texts of the first of them, as many as fit into a reply. Nothing where the cursor is gone, or where an
+-- entry does not say what was written: then all is read anew. A read is a script here because only the stream says what to read; it looks at
+-- a bounded number of entries, and at documents that were written a moment ago, so the database has them in memory.
+local cursor, prefix, most, most_bytes = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local entries = redis.call('XRANGE', KEYS[1], cursor, '+', 'COUNT', most + 1)
+if not entries[1] or entries[1][1] ~= cursor or #entries > most then return {} end
+local names, keys, seen = {}, {}, {}
+for i = 2, #entries do
+  local fields, documents = entries[i][2], nil
+  for at = 1, #fields - 1, 2 do
+    if fields[at] == 'documents' then documents = fields[at + 1] end
+  end
+  if not documents then return {} end
+  for name in string.gmatch(documents, '[^\30]+') do
+    if not seen[name] then
+      seen[name] = true
+      names[#names + 1], keys[#keys + 1] = name, prefix .. name
+    end
+  end
+end
+local texts, bytes, AT_ONCE = {}, 0, 50
+for from = 1, #keys, AT_ONCE do
+  if bytes > most_bytes then break end
+  for _, text in ipairs(redis.call('MGET', unpack(keys, from, math.min(from + AT_ONCE - 1, #keys)))) do
+    texts[#texts + 1] = text
+    bytes = bytes + (text and #text or 0)
+  end
+end
+return { entries[#entries][1], names, texts }
