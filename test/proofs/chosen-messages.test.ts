@@ -87,7 +87,7 @@ test('of all that match, those that are parked after the question was asked stay
   expect((await seeReplay(page)).counts).toMatchObject({ handled: '40', 'failed again': '0', skipped: '0' })
   await street.waitForParked(10)
   const left = await street.list('/parked')
-  expect(left.map(({ subject }) => subject).toSorted()).toEqual(
+  expect(left.map(({ subject }) => String(subject)).toSorted()).toEqual(
     Array.from({ length: 10 }, (_, n) => `late${n}`).toSorted(),
   )
   expect(left.map(({ replays, replay: job }) => [replays, job])).toEqual(Array.from({ length: 10 }, () => [0, null]))
