@@ -74,7 +74,8 @@ export async function packEvent(
 ): Promise<{ readonly body: string; readonly contentEncoding?: string }> {
   const text = formatEvent(event)
   const bytes = toBytes(text).length
-  const packed = bytes < LEAST_PACKED ? text : await gzipBody(text)
+  if (bytes < LEAST_PACKED) return { body: text }
+  const packed = await gzipBody(text)
   return packed.length < bytes ? { body: packed, contentEncoding: GZIP } : { body: text }
 }
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { useBrowser } from '../support/browser.ts'
 import { waitFor } from '../support/relay.ts'
-import { button, logIn, replay, rows, waitForBar } from './operator.ts'
+import { button, goTo, logIn, replay, rows, waitForBar } from './operator.ts'
 import { useStreetProcess } from './street-process.ts'
 
 const browser = await useBrowser()
@@ -12,10 +12,16 @@ const WRITES = /^(Replay|Delete|Reveal$|Restore|Stop|Fetch dead letters|Try one 
 test('a token of the role read sees every page and no control that writes, and each POST that writes answers 403', async () => {
   const street = await useStreetProcess({ fail: ['agents-status=422'] })
   await street.publish(
-    Array.from({ length: 30 }, (_, n) => [`agents:${n}`, { type: 'status', payload: { ref: String(n), status: 'busy' } }]),
+    Array.from({ length: 30 }, (_, n) => [
+      `agents:${n}`,
+      { type: 'status', payload: { ref: String(n), status: 'busy' } },
+    ]),
   )
   await street.push('campaigns', [
-    { type: 'cdr', payload: { ref: '12', call_ref: 'c1', dialed_at: Math.floor(Date.now() / 1_000), end_reason: 'busy' } },
+    {
+      type: 'cdr',
+      payload: { ref: '12', call_ref: 'c1', dialed_at: Math.floor(Date.now() / 1_000), end_reason: 'busy' },
+    },
   ])
   await street.waitForParked(30)
   const [entry] = await street.list('/parked')
@@ -92,7 +98,9 @@ test('markup in names, contacts and payloads is text on every page; no token and
     [`agent:${MARKUP}`, { type: 'call', payload: { ref: MARKUP, agent: MARKUP, ...call } }],
     [`agents:${MARKUP}`, { type: MARKUP, payload: {} }],
     // Without a status, which the function refuses.
-    ...[1, 2].map((n) => [`agents:${MARKUP}`, { type: 'status', payload: { ref: `${n}`, [MARKUP]: MARKUP, ...call } }] as const),
+    ...[1, 2].map(
+      (n) => [`agents:${MARKUP}`, { type: 'status', payload: { ref: `${n}`, [MARKUP]: MARKUP, ...call } }] as const,
+    ),
   ])
   await street.push('campaigns', [
     { type: 'cdr', payload: { ref: MARKUP, ...call, extension: MARKUP, dialed_at: dialedAt, end_reason: MARKUP } },
@@ -105,7 +113,11 @@ test('markup in names, contacts and payloads is text on every page; no token and
   const shows: string[] = []
   const look = async (what: string) => {
     // Until what was read is drawn.
-    await page.getByText('globalThis.ran=1').first().waitFor({ state: 'attached', timeout: 15_000 }).catch(() => undefined)
+    await page
+      .getByText('globalThis.ran=1')
+      .first()
+      .waitFor({ state: 'attached', timeout: 15_000 })
+      .catch(() => undefined)
     if ((await page.locator('body').innerText()).includes('<img src=x')) shows.push(what)
     addresses.push(page.url())
     expect([what, await page.locator('img, main script, dialog script, [onerror]').count()]).toEqual([what, 0])
@@ -113,17 +125,19 @@ test('markup in names, contacts and payloads is text on every page; no token and
   }
   // The first of them may come before the page listens.
   await waitFor(async () => {
-    await street.publish([[`agents:${MARKUP}`, { type: 'status', payload: { ref: MARKUP, status: 'busy', campaign_ref: MARKUP } }]])
+    await street.publish([
+      [`agents:${MARKUP}`, { type: 'status', payload: { ref: MARKUP, status: 'busy', campaign_ref: MARKUP } }],
+    ])
     return (await rows(page, 'Changes, newest first').count()) > 0
   }, 'a change on the page')
   await look('stream')
-  await page.getByRole('link', { name: 'Wall' }).click()
+  await goTo(page, 'Wall')
   await look('wall')
   await page.locator('.tile').first().click()
   await page.getByRole('table', { name: 'Latest calls' }).waitFor()
   await look('agent')
   await page.keyboard.press('Escape')
-  await page.getByRole('link', { name: 'CDRs' }).click()
+  await goTo(page, 'CDRs')
   await page.getByLabel('Number').fill(NUMBER)
   await page.keyboard.press('Enter')
   await rows(page, 'CDRs').first().waitFor()
@@ -134,7 +148,7 @@ test('markup in names, contacts and payloads is text on every page; no token and
   await look('CDR')
   await page.keyboard.press('Escape')
 
-  await page.getByRole('link', { name: 'Parked' }).click()
+  await goTo(page, 'Parked')
   await rows(page, 'Causes').first().waitFor()
   await look('causes')
   await button(page, /^Messages/).click()
@@ -156,7 +170,7 @@ test('markup in names, contacts and payloads is text on every page; no token and
   await page.getByRole('link', { name: '← All replays' }).click()
   await rows(page, 'Replays').first().waitFor()
   await look('replays')
-  await page.getByRole('link', { name: 'Parked' }).click()
+  await goTo(page, 'Parked')
   await button(page, /^Messages/).click()
   await rows(page, 'Parked messages').first().getByRole('checkbox').click()
   await button(page, 'Delete').click()
@@ -165,7 +179,7 @@ test('markup in names, contacts and payloads is text on every page; no token and
   await page.getByRole('link', { name: 'Show the bin' }).click()
   await rows(page, 'Deleted messages').first().waitFor()
   await look('bin')
-  await page.getByRole('link', { name: 'Health' }).click()
+  await goTo(page, 'Health')
   await page.getByRole('region', { name: 'Audit log' }).getByRole('row').nth(1).waitFor()
   await look('health')
   expect(shows).toEqual(
@@ -177,7 +191,8 @@ test('markup in names, contacts and payloads is text on every page; no token and
   const { entries } = await client.send('Page.getNavigationHistory')
   addresses.push(...entries.map(({ url }) => url))
   const secrets = [NUMBER, 'jane-operates-']
-  const telling = (texts: readonly string[]) => texts.filter((text) => secrets.some((secret) => decodeURIComponent(text).includes(secret)))
+  const telling = (texts: readonly string[]) =>
+    texts.filter((text) => secrets.some((secret) => decodeURIComponent(text).includes(secret)))
   expect(addresses.length).toBeGreaterThan(50)
   expect(telling(addresses)).toEqual([])
   const output = street.output()

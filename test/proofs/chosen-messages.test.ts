@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { useBrowser } from '../support/browser.ts'
-import { button, cells, logIn, replay, rows, seeReplay, waitForBar } from './operator.ts'
+import { button, cells, goTo, logIn, replay, rows, seeReplay, waitForBar } from './operator.ts'
 import { useStreetProcess, type Packet } from './street-process.ts'
 
 const browser = await useBrowser()
@@ -9,8 +9,7 @@ const status = (ref: string, own: object = { status: 'busy' }): readonly [string
   `agents:${ref}`,
   { type: 'status', payload: { ref, ...own } },
 ]
-const statuses = (count: number, from = 1_000) =>
-  Array.from({ length: count }, (_, n) => status(String(from + n)))
+const statuses = (count: number, from = 1_000) => Array.from({ length: count }, (_, n) => status(String(from + n)))
 
 test('3,000 parked messages of three routes are listed within two seconds, with the right counts', async () => {
   const street = await useStreetProcess({ fail: ['agents-status=422', 'agents-stats=409', 'campaigns-cdr=400'] })
@@ -25,7 +24,7 @@ test('3,000 parked messages of three routes are listed within two seconds, with 
   await street.waitForParked(3_000)
   const { page, errors } = await logIn(browser, street.url, 'jane', { path: '#/wall' })
   const startMs = performance.now()
-  await page.getByRole('link', { name: 'Parked' }).click()
+  await goTo(page, 'Parked')
   await rows(page, 'Causes').nth(2).waitFor()
   const causesMs = performance.now() - startMs
   const counted = (await cells(page, 'Causes')).map(([count, , route, code]) => [count, route, code])
@@ -70,7 +69,9 @@ test('of all that match, those that are parked after the question was asked stay
   await street.publish(statuses(40))
   await street.waitForParked(40)
   await street.restart()
-  const { page, errors } = await logIn(browser, street.url, 'jane', { path: '#/parked?view=messages&route=agents-status' })
+  const { page, errors } = await logIn(browser, street.url, 'jane', {
+    path: '#/parked?view=messages&route=agents-status',
+  })
   await button(page, 'Choose all 40 that match').click()
   await button(page, 'Replay').click()
   const question = page.getByRole('dialog')
@@ -86,7 +87,7 @@ test('of all that match, those that are parked after the question was asked stay
   expect((await seeReplay(page)).counts).toMatchObject({ handled: '40', 'failed again': '0', skipped: '0' })
   await street.waitForParked(10)
   const left = await street.list('/parked')
-  expect(left.map(({ subject }) => subject).toSorted()).toEqual(
+  expect(left.map(({ subject }) => String(subject)).toSorted()).toEqual(
     Array.from({ length: 10 }, (_, n) => `late${n}`).toSorted(),
   )
   expect(left.map(({ replays, replay: job }) => [replays, job])).toEqual(Array.from({ length: 10 }, () => [0, null]))

@@ -16,7 +16,7 @@ import { notification } from '../adapter/factories.ts'
 import { useBrowser } from '../support/browser.ts'
 import { waitFor } from '../support/relay.ts'
 import { SECRETS } from '../support/routes.ts'
-import { button, cells, logIn, replay, rows, waitForBar } from './operator.ts'
+import { button, cells, goTo, logIn, replay, rows, waitForBar } from './operator.ts'
 import { kill, useStreetProcess, type StreetProcess } from './street-process.ts'
 
 const browser = await useBrowser()
@@ -43,67 +43,76 @@ async function findFunctions(street: StreetProcess, name: RegExp, isAwake: boole
     name.test(/AWS_LAMBDA_FUNCTION_NAME=([^\0]*)/.exec(environment)?.[1] ?? ''),
   )
   const states = await Promise.all(
-    all.map(({ pid }) => readFile(`/proc/${pid}/stat`, 'utf8').then((stat) => stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3), () => 'X')),
+    all.map(({ pid }) =>
+      readFile(`/proc/${pid}/stat`, 'utf8').then(
+        (stat) => stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3),
+        () => 'X',
+      ),
+    ),
   )
   return all.flatMap(({ pid }, at) => (isAwake && /[TXZ]/.test(states[at] ?? 'X') ? [] : [pid]))
 }
 
-test('a replay whose tab is closed and whose API and function are killed in the middle completes: nothing is lost, each effect is there once', { timeout: 300_000 }, async () => {
-  const count = 200
-  const street = await useStreetProcess({ fail: ['campaigns-cdr=422'], env: SECRETS })
-  await street.push(
-    'campaigns',
-    Array.from({ length: count }, (_, n) => ({
-      type: 'cdr',
-      payload: { ref: '12', call_ref: `c${n}`, dialed_at: Math.floor(Date.now() / 1_000), end_reason: 'hungup' },
-    })),
-  )
-  await street.waitForParked(count)
-  // Each function in processes of its own, as on Lambda.
-  await street.restart([], ['--no-simulator', '--bundles'])
-  const { urlOf, set } = useSdk(street.sqsEndpoint())
-  // A step whose function was killed comes back after this, and not after three minutes.
-  await set(await urlOf('enigma-relay-replay.fifo'), { VisibilityTimeout: '20' })
-  const { page } = await logIn(browser, street.url, 'jane', { path: '#/parked?view=messages' })
-  await button(page, `Choose all ${count} that match`).click()
-  await button(page, 'Replay').first().click()
-  await page.getByLabel('Messages a second').fill('20')
-  await page.getByRole('dialog').getByRole('button', { name: 'Replay', exact: true }).click()
-  await waitForBar(page, 'The replay has started')
-  await page.close()
-
-  const handled = async () => {
-    const answer = await street.list('/replays').catch(() => [])
-    return (answer[0]?.['counts'] as { handled: number } | undefined)?.handled ?? 0
-  }
-  let killed = 0
-  for (const after of [20, 100]) {
-    await waitFor(async () => (await handled()) >= after, `${after} to be handled`, 120_000)
-    await waitFor(
-      async () => {
-        const running = await findFunctions(street, /replay/i, true)
-        killed += running.filter((pid) => kill(pid)).length
-        return running.length > 0
-      },
-      'a step to run',
-      60_000,
+test(
+  'a replay whose tab is closed and whose API and function are killed in the middle completes: nothing is lost, each effect is there once',
+  { timeout: 300_000 },
+  async () => {
+    const count = 200
+    const street = await useStreetProcess({ fail: ['campaigns-cdr=422'], env: SECRETS })
+    await street.push(
+      'campaigns',
+      Array.from({ length: count }, (_, n) => ({
+        type: 'cdr',
+        payload: { ref: '12', call_ref: `c${n}`, dialed_at: Math.floor(Date.now() / 1_000), end_reason: 'hungup' },
+      })),
     )
-    expect((await handled())).toBeLessThan(count)
-    for (const pid of await findFunctions(street, /api$/i, false)) killed += kill(pid) ? 1 : 0
-  }
-  expect(killed).toBeGreaterThanOrEqual(3)
-  await waitFor(async () => (await handled()) === count, 'the replay to complete', 200_000)
+    await street.waitForParked(count)
+    // Each function in processes of its own, as on Lambda.
+    await street.restart([], ['--no-simulator', '--bundles'])
+    const { urlOf, set } = useSdk(street.sqsEndpoint())
+    // A step whose function was killed comes back after this, and not after three minutes.
+    await set(await urlOf('enigma-relay-replay.fifo'), { VisibilityTimeout: '20' })
+    const { page } = await logIn(browser, street.url, 'jane', { path: '#/parked?view=messages' })
+    await button(page, `Choose all ${count} that match`).click()
+    await button(page, 'Replay').first().click()
+    await page.getByLabel('Messages a second').fill('20')
+    await page.getByRole('dialog').getByRole('button', { name: 'Replay', exact: true }).click()
+    await waitForBar(page, 'The replay has started')
+    await page.close()
 
-  const { page: later } = await logIn(browser, street.url, 'mark', { path: '#/replays' })
-  await later.getByText('done', { exact: true }).waitFor({ timeout: 30_000 })
-  const [row = []] = await cells(later, 'Replays')
-  expect(row.slice(5, 9)).toEqual([String(count), '0', '0', '0'])
-  await later.getByRole('link', { name: 'Parked' }).click()
-  await later.getByRole('heading', { name: 'Nothing is parked' }).waitFor()
-  const { counts } = (await street.get('/campaigns/12')) as unknown as { counts: readonly { count: number }[] }
-  expect(counts.reduce((sum, one) => sum + one.count, 0)).toBe(count)
-  expect(new Set((await street.list('/cdrs')).map((one) => one['call_ref'])).size).toBe(count)
-})
+    const handled = async () => {
+      const answer = await street.list('/replays').catch(() => [])
+      return (answer[0]?.['counts'] as { handled: number } | undefined)?.handled ?? 0
+    }
+    let killed = 0
+    for (const after of [20, 100]) {
+      await waitFor(async () => (await handled()) >= after, `${after} to be handled`, 120_000)
+      await waitFor(
+        async () => {
+          const running = await findFunctions(street, /replay/i, true)
+          killed += running.filter((pid) => kill(pid)).length
+          return running.length > 0
+        },
+        'a step to run',
+        60_000,
+      )
+      expect(await handled()).toBeLessThan(count)
+      for (const pid of await findFunctions(street, /api$/i, false)) killed += kill(pid) ? 1 : 0
+    }
+    expect(killed).toBeGreaterThanOrEqual(3)
+    await waitFor(async () => (await handled()) === count, 'the replay to complete', 200_000)
+
+    const { page: later } = await logIn(browser, street.url, 'mark', { path: '#/replays' })
+    await later.getByText('done', { exact: true }).waitFor({ timeout: 30_000 })
+    const [row = []] = await cells(later, 'Replays')
+    expect(row.slice(5, 9)).toEqual([String(count), '0', '0', '0'])
+    await goTo(later, 'Parked')
+    await later.getByRole('heading', { name: 'Nothing is parked' }).waitFor()
+    const { counts } = (await street.get('/campaigns/12')) as unknown as { counts: readonly { count: number }[] }
+    expect(counts.reduce((sum, one) => sum + one.count, 0)).toBe(count)
+    expect(new Set((await street.list('/cdrs')).map((one) => one['call_ref'])).size).toBe(count)
+  },
+)
 
 test('messages that are parked while the read model is away appear once each when it is back', async () => {
   const street = await useStreetProcess({ fail: ['agents-status=422'] })
@@ -114,7 +123,10 @@ test('messages that are parked while the read model is away appear once each whe
   await page.getByRole('heading', { name: 'Nothing is parked' }).waitFor()
   expect(kill(model?.pid ?? 0)).toBe(true)
   await street.publish(
-    Array.from({ length: 20 }, (_, n) => [`agents:${n}`, { type: 'status', payload: { ref: String(n), status: 'busy' } }]),
+    Array.from({ length: 20 }, (_, n) => [
+      `agents:${n}`,
+      { type: 'status', payload: { ref: String(n), status: 'busy' } },
+    ]),
   )
   // The console says that it cannot be read.
   await page.locator('.lost, .problem').filter({ hasText: /\S/ }).first().waitFor({ timeout: 30_000 })

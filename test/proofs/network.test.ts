@@ -85,7 +85,9 @@ async function readRefs(page: Page): Promise<readonly string[]> {
     await delay(100)
     const all = await table(page)
       .locator('tr[data-id]')
-      .evaluateAll((some) => some.map((row) => [row.getAttribute('data-id') ?? '', row.children[2]?.textContent ?? ''] as const))
+      .evaluateAll((some) =>
+        some.map((row) => [row.getAttribute('data-id') ?? '', row.children[2]?.textContent ?? ''] as const),
+      )
     for (const [id, ref] of all) found.set(id, ref)
   }
   return [...found.values()]

@@ -8,6 +8,9 @@ import { TOKENS, type Operator } from './street-process.ts'
 export const rows = (page: Page, list: string) => page.getByRole('table', { name: list }).locator('tr[data-id]')
 export const button = (page: Page, name: string | RegExp) => page.getByRole('button', { name })
 
+/** Goes to a page by its link at the top. */
+export const goTo = (page: Page, name: string) => page.getByRole('navigation').getByRole('link', { name }).click()
+
 /** What the rows on the screen say, cell by cell. */
 export const cells = (page: Page, list: string) =>
   rows(page, list).evaluateAll((all) => all.map((row) => [...row.children].map((cell) => cell.textContent.trim())))

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { useBrowser } from '../support/browser.ts'
 import { waitFor } from '../support/relay.ts'
-import { button, cells, logIn, replay, rows, seeReplay, waitForBar } from './operator.ts'
+import { button, cells, goTo, logIn, replay, rows, seeReplay, waitForBar } from './operator.ts'
 import { useStreetProcess, type Packet } from './street-process.ts'
 
 const browser = await useBrowser()
@@ -25,7 +25,7 @@ test('a replay before the fix fails again with the new reason; one after the fix
   expect(first.counts).toMatchObject({ handled: '0', 'failed again': '3' })
   for (const { outcome, reason } of first.messages)
     expect([outcome, reason]).toEqual(['failed again', expect.stringContaining('=409)') as string])
-  await page.getByRole('link', { name: 'Parked' }).click()
+  await goTo(page, 'Parked')
   await expect
     .poll(async () => (await cells(page, 'Causes')).map(([count, cause, , code]) => [count, cause, code]), {
       timeout: 10_000,
@@ -44,9 +44,9 @@ test('a replay before the fix fails again with the new reason; one after the fix
   await page.getByRole('dialog').getByRole('button', { name: 'Replay', exact: true }).click()
   await waitForBar(page, 'The replay has started')
   expect((await seeReplay(page)).counts).toMatchObject({ handled: '3', 'failed again': '0' })
-  await page.getByRole('link', { name: 'Parked' }).click()
+  await goTo(page, 'Parked')
   await page.getByRole('heading', { name: 'Nothing is parked' }).waitFor()
-  expect((await street.list('/cdrs')).map((one) => one['call_ref']).toSorted()).toEqual(['c1', 'c2', 'c3'])
+  expect((await street.list('/cdrs')).map((one) => String(one['call_ref'])).toSorted()).toEqual(['c1', 'c2', 'c3'])
 })
 
 test('of two operators who replay the same messages one wins each, the other is told, and no message is sent twice', async () => {
@@ -84,7 +84,7 @@ test('of two operators who replay the same messages one wins each, the other is 
   expect(await street.list('/cdrs')).toHaveLength(30)
   expect(await street.list('/parked')).toEqual([])
   // Whoever comes later is told at once.
-  await pages[0]?.getByRole('link', { name: 'Parked' }).click()
+  await pages[0]?.getByRole('navigation').getByRole('link', { name: 'Parked' }).click()
   await pages[0]?.getByRole('heading', { name: 'Nothing is parked' }).waitFor()
 })
 
@@ -97,14 +97,20 @@ test('the plan tells of a call that is too old, and its replay records the call 
     `agent:${agent}`,
     { type: 'call', payload: { ref: agent, call_ref: `of ${agent}`, agent, number: '27821234567' } },
   ]
-  await street.publish([['agents:1001', { type: 'status', payload: { ref: '1001', status: 'available' } }], call('1001')])
+  await street.publish([
+    ['agents:1001', { type: 'status', payload: { ref: '1001', status: 'available' } }],
+    call('1001'),
+  ])
   await street.waitForParked(1)
   await street.restart()
   // A call is too old for a screen after 30 seconds.
   const [entry] = await street.list('/parked')
   const staleMs = Date.parse(String((await street.get(`/parked/${String(entry?.['id'])}`))['stale_at']))
   await waitFor(() => Date.now() > staleMs + 1_000, 'the call to be too old', 60_000)
-  await street.publish([['agents:1002', { type: 'status', payload: { ref: '1002', status: 'available' } }], call('1002')])
+  await street.publish([
+    ['agents:1002', { type: 'status', payload: { ref: '1002', status: 'available' } }],
+    call('1002'),
+  ])
   await waitFor(async () => (await street.get('/agents/1002'))['call'] !== null, 'a call on time')
 
   const { page } = await logIn(browser, street.url, 'jane', { path: '#/parked?view=messages' })
@@ -115,7 +121,7 @@ test('the plan tells of a call that is too old, and its replay records the call 
   await waitForBar(page, 'The replay has started')
   expect((await seeReplay(page)).counts).toMatchObject({ handled: '1', 'failed again': '0' })
   expect((await street.get('/agents/1001'))['call']).toBeNull()
-  await page.getByRole('link', { name: 'Wall' }).click()
+  await goTo(page, 'Wall')
   await page.locator('.tile[data-ref="1002"] .call').waitFor()
   expect(await page.locator('.tile[data-ref="1001"] .call').count()).toBe(0)
   await page.locator('.tile[data-ref="1001"]').click()

@@ -6,7 +6,11 @@ import { useFolder, waitFor } from '../support/relay.ts'
 import { useReservedPort } from '../support/reserved-port.ts'
 
 /** Those who use the console. */
-export const TOKENS = { jane: 'jane-operates-'.repeat(3), mark: 'mark-operates-'.repeat(3), bob: 'bob-reads-only-'.repeat(3) }
+export const TOKENS = {
+  jane: 'jane-operates-'.repeat(3),
+  mark: 'mark-operates-'.repeat(3),
+  bob: 'bob-reads-only-'.repeat(3),
+}
 export type Operator = keyof typeof TOKENS
 
 export type StreetProcessOptions = {

@@ -10,9 +10,11 @@ import {
   gzipBody,
   laneOf,
   orderKey,
+  packEvent,
   parseId,
   readBody,
 } from '../../src/protocol/index.ts'
+import { notification } from '../adapter/factories.ts'
 
 const number = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
 const index = fc.integer({ min: 0, max: 0xffff_ffff })
@@ -93,4 +95,14 @@ test('a body is the same behind gzip; what is not gzip is refused', async () => 
   expect(await gunzipBody(await gzipBody(body))).toBe(body)
   await expect(gunzipBody('*')).rejects.toMatchObject({ code: 'protocol.body.not_gzip' })
   await expect(readBody('aGVsbG8=', 'gzip')).rejects.toMatchObject({ code: 'protocol.body.not_gzip' })
+})
+
+test('an event is read again from the message that it is packed in, with any characters and of any size', async () => {
+  for (const status of ['on break', 'pausé, 休憩 \u2028', '😀'])
+    for (const times of [1, 2_000]) {
+      const event = notification('1002', 1, { payload: { status: status.repeat(times) } })
+      const { body, contentEncoding } = await packEvent(event)
+      expect([status, times, await readBody(body, contentEncoding)]).toEqual([status, times, [event]])
+      expect([status, times, contentEncoding]).toEqual([status, times, times === 1 ? undefined : 'gzip'])
+    }
 })

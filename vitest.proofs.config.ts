@@ -1,11 +1,10 @@
 import { defineConfig } from 'vitest/config'
-import { ClosingLine } from '../support/closing-line.ts'
+import { ClosingLine } from './test/support/closing-line.ts'
 
 const conditions = ['source', 'node']
 
 /** The proofs of the console: what it promises, in a real Chromium on a whole street, with processes that are killed. */
 export default defineConfig({
-  root: new URL('../..', import.meta.url).pathname,
   resolve: { conditions },
   ssr: { resolve: { conditions, externalConditions: conditions } },
   test: {
