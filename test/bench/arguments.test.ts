@@ -13,6 +13,7 @@ test('without arguments the loads with a target are measured three times; a smok
     counts: { relay: 200_000, baseline: 20_000 },
     loads: [status(2_660, 0), status(2_660, 20), status(500, 0), status(20, 0)],
     agents: 1_000,
+    minutes: 10,
     cdrs: 3_000_000,
     seconds: 10,
   })
@@ -40,7 +41,19 @@ test('two files of the relay are measured in turn, beside a Bento', () => {
 
 test('help names every option', () => {
   expect(readArguments(['--help'])).toBeUndefined()
-  const names = ['smoke', 'only', 'bento', 'relay', 'rounds', 'count', 'baseline-count', 'rates', 'delays', 'seconds']
+  const names = [
+    'smoke',
+    'only',
+    'bento',
+    'relay',
+    'rounds',
+    'count',
+    'baseline-count',
+    'rates',
+    'delays',
+    'seconds',
+    'minutes',
+  ]
   for (const name of names) expect(HELP).toContain(`--${name} `)
 })
 

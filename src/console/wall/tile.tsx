@@ -7,7 +7,7 @@ import { levelOf, thresholds, timeInState } from './thresholds.ts'
 import type { Ticker } from './ticker.ts'
 
 const LEVEL_MARKS = { none: '', warn: '!', over: '!!' }
-const LEVEL_TEXTS = { none: '', warn: ' for long,', over: ' for too long,' }
+const LEVEL_TEXTS = { none: '', warn: 'for long, ', over: 'for too long, ' }
 
 export type TileProps = {
   readonly agent: ReadonlySignal<WallAgent>
@@ -60,19 +60,19 @@ export function Tile({ agent, nowMs, ticker, isAt, place, of, onOpen }: TileProp
         <span class="tile-head">
           <span class="shape" aria-hidden="true">
             {shape}
-          </span>
-          <b>{ref}</b>
+          </span>{' '}
+          <b>{ref}</b>{' '}
           <span class="mark" aria-hidden="true">
             {LEVEL_MARKS[level]}
           </span>
           <span class="time" ref={time} />
         </span>
-        <span class="tile-line">
-          <span class="state">{label}</span>
+        <span class={call === undefined ? 'tile-line' : 'tile-line with-call'}>
+          <span class="state">{label}</span>{' '}
           <span class="hidden-label">
             {LEVEL_TEXTS[level]}
-            {isUnsure ? ' unsure,' : ''}
-            {campaign === null ? '' : ' campaign '}
+            {isUnsure ? 'unsure, ' : ''}
+            {campaign === null ? '' : 'campaign '}
           </span>
           <span class="in">{campaign}</span>
           <span class="hidden-label">
