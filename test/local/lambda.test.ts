@@ -108,6 +108,16 @@ test('what runs out of time is killed, and the next invocation starts anew', asy
   expect(lambda.seen.coldStarts).toBe(2)
 })
 
+test('one whose process is killed while it is frozen is not used again', async () => {
+  const { lambda, pids, call } = await useFunction('export const handler = async () => process.pid')
+  const pid = await call({})
+  await waitFor(async () => (await stateOf(pids[0])) === 'T', 'the process to be frozen')
+  process.kill(pids[0] ?? 0, 'SIGKILL')
+  await waitFor(async () => (await stateOf(pids[0])) === 'gone', 'the process to be gone')
+  expect(await call({})).not.toBe(pid)
+  expect(lambda.seen).toEqual({ coldStarts: 2, environments: 1 })
+})
+
 test('invocations at the same time have environments of their own', async () => {
   const { lambda, call } = await useFunction(
     'export const handler = async () => { await new Promise((resolve) => setTimeout(resolve, 200)); return process.pid }',

@@ -71,11 +71,11 @@ test(
     await street.restart([], ['--no-simulator', '--bundles'])
     const { urlOf, set } = useSdk(street.sqsEndpoint())
     // A step whose function was killed comes back after this, and not after three minutes.
-    await set(await urlOf('enigma-relay-replay.fifo'), { VisibilityTimeout: '20' })
+    await set(await urlOf('enigma-relay-replay.fifo'), { VisibilityTimeout: '16' })
     const { page } = await logIn(browser, street.url, 'jane', { path: '#/parked?view=messages' })
     await button(page, `Choose all ${count} that match`).click()
     await button(page, 'Replay').first().click()
-    await page.getByLabel('Messages a second').fill('20')
+    await page.getByLabel('Messages a second').fill('10')
     await page.getByRole('dialog').getByRole('button', { name: 'Replay', exact: true }).click()
     await waitForBar(page, 'The replay has started')
     await page.close()
@@ -85,7 +85,7 @@ test(
       return (answer[0]?.['counts'] as { handled: number } | undefined)?.handled ?? 0
     }
     let killed = 0
-    for (const after of [20, 100]) {
+    for (const after of [20, 80]) {
       await waitFor(async () => (await handled()) >= after, `${after} to be handled`, 120_000)
       await waitFor(
         async () => {

@@ -113,6 +113,7 @@ export async function startEnvironment(
       frozen.catch(() => undefined)
       return answer
     },
+    isAlive: (): boolean => child.exitCode === null && child.signalCode === null,
     /** Resolves when the invocation is over and the process is frozen; rejects when the environment has ended. */
     idle: () => frozen,
     async stop(): Promise<void> {

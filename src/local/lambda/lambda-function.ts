@@ -37,12 +37,21 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
     return environment
   }
 
+  /** One whose process somebody has killed meanwhile is not used again. */
+  const takeIdle = (): Environment | undefined => {
+    for (let found = idle.pop(); found !== undefined; found = idle.pop()) {
+      if (found.isAlive()) return found
+      void end(found)
+    }
+    return undefined
+  }
+
   const noteAnswered = (environment: Environment, answer?: Answer) => {
     // One that has ended, or ran out of time, is not used again.
     const over = environment
       .idle()
       .then(
-        () => void idle.push(environment),
+        () => (environment.isAlive() ? void idle.push(environment) : end(environment)),
         () => end(environment),
       )
       .finally(() => soonIdle.delete(over))
@@ -57,7 +66,7 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
     /** @throws FunctionError */
     async invoke(event: unknown): Promise<Answer> {
       if (idle.length === 0 && soonIdle.size > 0) await Promise.race(soonIdle)
-      const environment = idle.pop() ?? (await start())
+      const environment = takeIdle() ?? (await start())
       const answer = environment.invoke(event)
       answer.then(
         (answered) => noteAnswered(environment, answered),
