@@ -25,7 +25,7 @@ test('the console is the same bytes each time, each file beside its compressed o
       expect(brotliDecompressSync(first.files.get(`${name}.br`) as Uint8Array).equals(plain)).toBe(true)
     if (encodings.includes('gzip'))
       expect(gunzipSync(first.files.get(`${name}.gz`) as Uint8Array).equals(plain)).toBe(true)
-    if (name !== 'index.html') expect(name).toMatch(/^[a-z-]+-[A-Z0-9]{8}\.(js|css)$/)
+    if (name !== 'index.html') expect(name).toMatch(/^[\w.-]+-[A-Z0-9]{8}\.(js|css)$/)
   }
   const size = first.sizes
     .filter(({ isFirst }) => isFirst)
