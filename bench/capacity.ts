@@ -46,6 +46,7 @@ const TICK_MS = 100
 const MESSAGES = 10
 const PACK = 2
 const FILL = 200
+const FILLERS = 16
 const AGENTS = 10_000
 const CAMPAIGNS = 20
 
@@ -70,7 +71,7 @@ export async function measureCapacity(
   const proxy = await startUpstashProxy({ redisUrl: redis.url, token: TOKEN, isEnforcing: false })
   release(() => proxy.stop())
   const store = createStore({ url: proxy.url, token: TOKEN })
-  // Several at once: effects are made while others are written.
+  // Several at once: a commit is many requests, one after the other.
   let next = 0
   const fill = async () => {
     for (let from = next; from < cdrs; from = next) {
@@ -80,7 +81,7 @@ export async function measureCapacity(
       signal.throwIfAborted()
     }
   }
-  await Promise.all([fill(), fill(), fill()])
+  await Promise.all(Array.from({ length: FILLERS }, fill))
 
   Object.assign(process.env, { UPSTASH_REDIS_REST_URL: proxy.url, UPSTASH_REDIS_REST_TOKEN: TOKEN })
   const routes = createRoutes(await readDeclarations())

@@ -17,9 +17,12 @@ const PERSONAL = new Set(['number', 'contact'])
 const LIKE_NUMBER = /\d(?:[ ()+./-]{0,2}\d){6,}/
 const NEVER_A_NUMBER = new Set(['from', 'to', 'since', 'until', 'id', 'replay', 'cdr'])
 
-/** Whether a filter stays out of the address, which is kept in a history and shown to whoever looks on. */
-const isPrivate = (name: string, value: string): boolean =>
-  PERSONAL.has(name) || (!NEVER_A_NUMBER.has(name) && LIKE_NUMBER.test(value))
+/** An id of a notification has the time in it. */
+const isNotification = (name: string, value: string): boolean => name === 'notification' && value.includes('/')
+
+/** Whether a filter stays out of addresses: the page's, which is kept in a history and shown to whoever looks on, and those of requests, which are in logs. */
+export const isPrivate = (name: string, value: string): boolean =>
+  PERSONAL.has(name) || (!NEVER_A_NUMBER.has(name) && !isNotification(name, value) && LIKE_NUMBER.test(value))
 
 function format(name: PageName, values: Filters): string {
   const shown = Object.entries(values).filter(([key, value]) => value !== '' && !isPrivate(key, value))

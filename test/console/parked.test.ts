@@ -222,6 +222,27 @@ test('entries of the relay are deleted for ever only after a word was typed', LO
   expect(commands).toMatchObject([{ action: 'drop', source: 'main', ids: ['main/l/1764000000000/1'] }])
 })
 
+test('a filter that looks like a phone number is in no address, and says why it is not applied', LONG, async () => {
+  const { url, park } = await useParkedConsole(files)
+  await park(3)
+  const { page } = await logIn(browser, url, 'operate', '#/parked?view=messages')
+  const addresses: string[] = []
+  page.on('request', (request) => void addresses.push(request.url()))
+  await expect.poll(() => rows(page, 'Parked messages').count()).toBe(3)
+  for (const label of ['Reason contains', 'Reference']) {
+    await page.getByLabel(label).fill('+27 82 123 4567')
+    await page.getByLabel(label).press('Enter')
+    await page.getByText(`The filter “${label}” looks like a phone number`).waitFor()
+  }
+  expect(await rows(page, 'Parked messages').count()).toBe(3)
+  await page.getByLabel('Notification id').fill('main/p/1769846400000/17')
+  await page.getByLabel('Notification id').press('Enter')
+  await page.getByText('No message matches').or(page.getByText('Clear filters')).first().waitFor()
+  await expect.poll(() => rows(page, 'Parked messages').count()).toBe(0)
+  expect([...addresses, page.url()].filter((address) => /123.{0,3}4567/.test(address))).toEqual([])
+  expect(page.url()).toContain('notification=main')
+})
+
 test('a token of the role read sees everything, and no control that writes', LONG, async () => {
   const { url, park, store } = await useParkedConsole(files)
   await park(3)

@@ -13,7 +13,14 @@ import type { Chosen } from '../parked/chosen.ts'
 import { DeleteDialog } from '../parked/delete-dialog.tsx'
 import { ParkedCauses, ParkedQueues } from '../parked/causes.tsx'
 import { ParkedEntry } from '../parked/entry-dialog.tsx'
-import { isFiltered, isParked, NO_FILTERS, PARKED_FIELDS, toParkedFilter } from '../parked/parked-filter.ts'
+import {
+  isFiltered,
+  isParked,
+  NO_FILTERS,
+  PARKED_FIELDS,
+  privateFilters,
+  toParkedFilter,
+} from '../parked/parked-filter.ts'
 import { NothingParked, ParkedList } from '../parked/parked-list.tsx'
 import { ReplayDialog } from '../replays/replay-dialog.tsx'
 
@@ -65,6 +72,12 @@ export function Parked({ session }: { readonly session: Session }) {
           </button>
         )}
       </FilterBar>
+      {privateFilters(values).map((label) => (
+        <p class="problem" key={label} role="alert">
+          The filter “{label}” looks like a phone number and is not applied, because the address of a request is logged.
+          Search for calls by number on the page CDRs.
+        </p>
+      ))}
       <Views view={view} counts={groups.data.value} session={session} />
       {view === 'messages' ? (
         <ParkedList session={session} filter={filter} groups={groups.data.value} selection={selection} onAsk={ask} />

@@ -1,6 +1,6 @@
 import type { Change, ParkedFilter, Replay } from '../../client/index.ts'
 import { formatTime } from '../format.ts'
-import type { Filters } from '../location.ts'
+import { isPrivate, type Filters } from '../location.ts'
 import type { FilterField } from '../parts.tsx'
 
 /** Filters of parked messages: in the address, as the API takes them, and in words. */
@@ -40,7 +40,12 @@ function toMoment(text: string | undefined): string | undefined {
   return Number.isNaN(at.getTime()) ? text : at.toISOString()
 }
 
-export function toParkedFilter(filters: Filters): ParkedFilter {
+/** The labels of filters that are not applied, because a request has them in its address. */
+export const privateFilters = (filters: Filters): readonly string[] =>
+  PARKED_FIELDS.filter(({ name }) => isPrivate(name, filters[name] ?? '')).map(({ label }) => label)
+
+export function toParkedFilter(given: Filters): ParkedFilter {
+  const filters: Filters = Object.fromEntries(Object.entries(given).filter(([name, value]) => !isPrivate(name, value)))
   const { from, route, reason, cause, status, reference, notification, since, until } = filters
   const all = {
     from: from as ParkedFilter['from'],
