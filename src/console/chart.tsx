@@ -23,7 +23,7 @@ export type ChartProps = {
 
 const HEIGHT = 200
 const HOUR_S = 3_600
-/** console.css has as many colours. */
+/** wall/wall.css has as many colours. */
 const COLOURS = 8
 const DASHES = [[], [6, 4], [2, 3], [8, 3, 2, 3]] as const
 

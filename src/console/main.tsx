@@ -1,8 +1,10 @@
 import './console.css'
+import './parked/parked.css'
+import './wall/wall.css'
+import './cdrs/cdrs.css'
 import { render } from 'preact'
 import { App } from './app.tsx'
 import { runClock } from './clock.ts'
-import './console.css'
 import { listenToKeys } from './keys.ts'
 import { followAddress } from './location.ts'
 

@@ -8,7 +8,7 @@ export const UNKNOWN = 'unknown'
 type Look = {
   readonly shape: string
   readonly label: string
-  /** Of console.css: `state-…`. */
+  /** Of wall.css: `state-…`. */
   readonly className: string
 }
 

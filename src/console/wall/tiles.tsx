@@ -5,7 +5,7 @@ import type { WallModel } from './model.ts'
 import type { Shown } from './shown.ts'
 import { Tile } from './tile.tsx'
 
-/** The size of a tile, in em of the grid: larger type has larger tiles. console.css has the same. */
+/** The size of a tile, in em of the grid: larger type has larger tiles. wall.css has the same. */
 const [WIDTH_EM, HEIGHT_EM, GAP_EM] = [12.5, 3.7, 0.4]
 
 /** Rows beyond both ends of the screen, so that scrolling shows no white. */
