@@ -58,7 +58,10 @@ export function Chart({ label, kind, data }: ChartProps) {
       plot.current = new UPlot(options, toPlot(kind, latest.current), parent)
       observer.observe(parent)
     }
-    run().catch((error: unknown) => void (problem.value = String(error)))
+    // After a deployment, an open page asks for files that are there no more.
+    run().catch(
+      (error: unknown) => void (problem.value = `The chart cannot be shown; reload the page. (${String(error)})`),
+    )
     const repaint = () => plot.current?.redraw(false, true)
     const stopTheme = chosenTheme.subscribe(repaint)
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', repaint, { signal: ended.signal })

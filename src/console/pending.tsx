@@ -1,5 +1,6 @@
-import { signal } from '@preact/signals'
+import { effect, signal } from '@preact/signals'
 import { ApiProblem } from '../client/index.ts'
+import { session } from './session.ts'
 
 /** What is about to be done, and can still be undone; and what became of it. It stays while another page is shown. */
 
@@ -59,6 +60,11 @@ export function doSoon(text: string, work: () => Promise<string | Said>): void {
   }
   hurry = () => void run()
 }
+
+// Who has logged out wants nothing more to be done.
+effect(() => {
+  if (session.value === undefined) undo()
+})
 
 /** A bar at the foot of the page. */
 export function PendingBar() {
