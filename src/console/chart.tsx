@@ -59,9 +59,7 @@ export function Chart({ label, kind, data }: ChartProps) {
       observer.observe(parent)
     }
     // After a deployment, an open page asks for files that are there no more.
-    run().catch(
-      (error: unknown) => void (problem.value = `The chart cannot be shown; reload the page. (${String(error)})`),
-    )
+    run().catch((error: unknown) => void (problem.value = String(error)))
     const repaint = () => plot.current?.redraw(false, true)
     const stopTheme = chosenTheme.subscribe(repaint)
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', repaint, { signal: ended.signal })
@@ -87,7 +85,9 @@ export function Chart({ label, kind, data }: ChartProps) {
     <figure class="chart" ref={figure}>
       <figcaption>{label}</figcaption>
       <div ref={frame} class="plot" role="img" aria-label={`${label}. ${summary(data)}`} />
-      {problem.value !== '' && <p class="problem">The chart could not be drawn: {problem.value}</p>}
+      {problem.value !== '' && (
+        <p class="problem">The chart could not be drawn. Reload the page, and try again. {problem.value}</p>
+      )}
       <ul class="legend">
         <li class="muted">{formatTime(toIso(timesMs[shown]))}</li>
         {series.map((one, index) => (
