@@ -108,7 +108,6 @@ function Shell({ session: who }: { readonly session: Session }) {
     { key: '?', does: 'show the keys', run: () => void (isHelpOpen.value = true) },
     ...PAGES.map((name, at) => ({ key: String(at + 1), does: TITLES[name], run: () => go(name) })),
   ])
-  const Shown = SHOWN[page.value]
   useEffect(() => {
     document.title = `${TITLES[page.value]} – enigma-relay`
   }, [page.value])
@@ -150,7 +149,7 @@ function Shell({ session: who }: { readonly session: Session }) {
       <Lost />
       <main id="main" tabIndex={-1} class={`page-${page.value}`}>
         <h1 class="title">{TITLES[page.value]}</h1>
-        <Shown session={who} />
+        <Page session={who} />
       </main>
       <PendingBar />
       {isHelpOpen.value && (
@@ -169,6 +168,15 @@ function Shell({ session: who }: { readonly session: Session }) {
       )}
     </>
   )
+}
+
+/**
+ * The page itself. It is the only child of this component, and not of an element: an element keeps the children that it was rendered with, and with them, through what
+ * they share with later ones, everything that a page has ever shown.
+ */
+function Page({ session: who }: { readonly session: Session }) {
+  const Shown = SHOWN[page.value]
+  return <Shown session={who} />
 }
 
 /** For how long the connection has been away. */
