@@ -19,8 +19,11 @@ async function useParked(entries: readonly (string | Buffer)[]) {
     redis,
     env,
     left: () => redis.lRange(PARKED_LIST, 0, -1),
-    parked: (args: readonly string[], more: Record<string, string> = {}) =>
-      runCli(['parked', ...args], { ...env, ...more }),
+    parked: async (args: readonly string[], more: Record<string, string> = {}) => {
+      const { stderr, ...rest } = await runCli(['parked', ...args], { ...env, ...more })
+      // A machine that is busy takes so long that it says how far it is.
+      return { ...rest, stderr: stderr.replaceAll(/^main: read \d+ of \d+ entries\n/gm, '') }
+    },
   }
 }
 
@@ -87,9 +90,7 @@ test('--show prints the very bytes and nothing else, of a damaged entry those of
   expect(await parked(['--show', 'main/l/1/1'])).toEqual({
     code: 1,
     stdout: '',
-    stderr: expect.stringMatching(
-      /^(?:main: read \d of \d entries\n)*enigma-relay: .*main\/l\/1\/1 \(relay\.parked\.not_found\)\n$/,
-    ) as string,
+    stderr: expect.stringMatching(/^enigma-relay: .*main\/l\/1\/1 \(relay\.parked\.not_found\)\n$/) as string,
   })
   expect(await left()).toHaveLength(3)
 })
@@ -141,9 +142,7 @@ test('--retry sends again beside a running relay and says what became of each; t
   expect(one.stdout).toBe(`${second?.id}  sent to enigma-campaigns-cdr.fifo\n`)
   expect(one).toMatchObject({
     code: 1,
-    stderr: expect.stringMatching(
-      /^(?:main: read \d of \d entries\n)*enigma-relay: .*main\/l\/9\/9 \(relay\.parked\.not_found\)\n$/,
-    ) as string,
+    stderr: expect.stringMatching(/^enigma-relay: .*main\/l\/9\/9 \(relay\.parked\.not_found\)\n$/) as string,
   })
   const all = await parked(['--retry', '--all'], aws)
   expect(all.stdout.split('\n').toSorted().slice(1)).toEqual([
