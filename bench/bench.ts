@@ -22,7 +22,7 @@ import {
   formatReplay,
   formatWall,
 } from './report.ts'
-import { inTurn, type PubsubResult, type Results } from './results.ts'
+import { inTurn, noResults, type PubsubResult } from './results.ts'
 import { BASELINE, createBento, createRelays, FLOOR, type Subject } from './subject.ts'
 import { formatVerdicts, needsReference, REFERENCE } from './verdicts.ts'
 import { measureWall } from './wall.ts'
@@ -54,18 +54,7 @@ const { smoke, only, counts, loads, rounds, seconds, agents, minutes, cdrs } = o
 
 const shutdown = createShutdown(process)
 const { signal } = shutdown
-const results: Results = {
-  drain: [],
-  pubsub: [],
-  idle: [],
-  outage: [],
-  cold: [],
-  price: [],
-  capacity: [],
-  wall: [],
-  replay: [],
-  console: [],
-}
+const results = noResults()
 
 const isOfFunctions = only !== undefined && ['cold', 'price', 'capacity', 'wall', 'replay', 'console'].includes(only)
 const relays = only === 'baseline' || isOfFunctions ? [] : await createRelays(options.relays)

@@ -1,11 +1,8 @@
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { promisify } from 'node:util'
-import { createClient } from 'redis'
-import { startRedisServer } from '../src/local/redis-server.ts'
 import { loadFunctions } from '../src/local/street/street-functions.ts'
 import { toLambdaRecord, type LambdaHandler } from '../src/local/lambda/lambda-trigger.ts'
-import { startUpstashProxy } from '../src/local/upstash-proxy.ts'
 import { readDeclarations } from '../src/lambda/declarations.ts'
 import {
   createRoutes,
@@ -20,6 +17,7 @@ import {
 import { sleep, type Release } from '../src/runtime/index.ts'
 import { cdr, createStore } from '../src/store/index.ts'
 import { readCdr, toEvent } from './events.ts'
+import { startReadModel, TOKEN } from './read-model.ts'
 
 /** The rate at which the functions write to one database, and how long its scripts take. */
 export type CapacityFigures = {
@@ -38,7 +36,6 @@ export type CapacityFigures = {
   readonly usedMb: number
 }
 
-const TOKEN = 'bench'
 const RATE = 2_000
 /** How often packs come. */
 const TICK_MS = 100
@@ -63,13 +60,7 @@ export async function measureCapacity(
   signal: AbortSignal,
   { cdrs, seconds }: { readonly cdrs: number; readonly seconds: number },
 ): Promise<CapacityFigures> {
-  const redis = await startRedisServer()
-  release(redis.stop)
-  const client = await createClient({ url: redis.url, RESP: 2 }).connect()
-  release(() => client.destroy())
-  // The proxy's checks take longer than the commands.
-  const proxy = await startUpstashProxy({ redisUrl: redis.url, token: TOKEN, isEnforcing: false })
-  release(() => proxy.stop())
+  const { redis, client, proxy } = await startReadModel(release, false)
   const store = createStore({ url: proxy.url, token: TOKEN })
   // Several at once: a commit is many requests, one after the other.
   let next = 0

@@ -1,20 +1,18 @@
 import { SQSClient } from '@aws-sdk/client-sqs'
-import { createClient } from 'redis'
 import { createApi } from '../src/api/index.ts'
 import { readDeclarations } from '../src/lambda/declarations.ts'
 import { apiOptions } from '../src/lambda/index.ts'
 import { sqs as functionsSqs } from '../src/lambda/queues.ts'
 import { createLambdaTrigger, toLambdaRecord, type LambdaHandler } from '../src/local/lambda/lambda-trigger.ts'
-import { startRedisServer } from '../src/local/redis-server.ts'
 import { startSqsServer } from '../src/local/sqs-server.ts'
 import { loadFunctions } from '../src/local/street/street-functions.ts'
-import { startUpstashProxy } from '../src/local/upstash-proxy.ts'
 import { createRoutes, formatEvent, laneOf, type Route } from '../src/protocol/index.ts'
 import { createQueues } from '../src/relay/targets/sqs/create-queues.ts'
 import { createLog, sleep, type Release } from '../src/runtime/index.ts'
 import type { Replay } from '../src/store/index.ts'
 import { countCommands } from './commands.ts'
 import { readCdr, toEvent } from './events.ts'
+import { startReadModel, TOKEN } from './read-model.ts'
 
 /** A replay of parked CDRs, from the request that starts it until the last of them is handled. */
 export type ReplayFigures = {
@@ -36,7 +34,6 @@ export type ReplayFigures = {
   readonly byCommand: readonly (readonly [name: string, each: number])[]
 }
 
-const TOKEN = 'bench-token-of-32-characters-000'
 const PREFIX = 'enigma-'
 const ROUTE = 'campaigns-cdr'
 const RATE = 1_000
@@ -50,13 +47,7 @@ export async function measureReplay(
   signal: AbortSignal,
   { parked }: { readonly parked: number },
 ): Promise<ReplayFigures> {
-  const redis = await startRedisServer()
-  release(redis.stop)
-  const client = await createClient({ url: redis.url, RESP: 2 }).connect()
-  release(() => client.destroy())
-  // The proxy's checks take longer than the commands.
-  const proxy = await startUpstashProxy({ redisUrl: redis.url, token: TOKEN, isEnforcing: false })
-  release(() => proxy.stop())
+  const { client, proxy } = await startReadModel(release, false)
   const server = await startSqsServer()
   release(() => server.stop())
   Object.assign(process.env, {

@@ -29,6 +29,20 @@ export type Results = {
   readonly replay: ReplayFigures[]
 }
 
+/** Before anything is measured. */
+export const noResults = (): Results => ({
+  drain: [],
+  pubsub: [],
+  idle: [],
+  outage: [],
+  cold: [],
+  price: [],
+  capacity: [],
+  console: [],
+  wall: [],
+  replay: [],
+})
+
 /** Of these the worst round counts, not the median. */
 const WORST: ReadonlySet<string> = new Set(['missing', 'copies', 'disorder', 'peakRssMb'])
 

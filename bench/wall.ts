@@ -1,17 +1,15 @@
-import { createClient } from 'redis'
 import { gzipSync } from 'node:zlib'
 import { createApi } from '../src/api/index.ts'
 import { createAdaptorServer } from '@hono/node-server'
 import type { Server } from 'node:http'
 import { listen } from '../src/local/http-server.ts'
-import { startRedisServer } from '../src/local/redis-server.ts'
-import { startUpstashProxy } from '../src/local/upstash-proxy.ts'
 import type { Release } from '../src/runtime/index.ts'
 import { createRandom } from '../src/simulator/random.ts'
 import { agentCall, agentStatus, campaignStatus, cdr, createStore, type Effect } from '../src/store/index.ts'
 import { countCommands } from './commands.ts'
 import { readCdr, toEvent } from './events.ts'
 import { median } from './results.ts'
+import { startReadModel, TOKEN } from './read-model.ts'
 
 /** What `GET /wall` costs in one situation: medians, but `p99Ms`. */
 export type WallRow = {
@@ -33,7 +31,6 @@ export type WallFigures = {
   readonly rows: readonly WallRow[]
 }
 
-const TOKEN = 'bench-token-of-32-characters-000'
 const CAMPAIGNS = 20
 /** Changes per second of a call centre of 2,000 agents, and how often a console asks (s). */
 const CHANGES = 266
@@ -53,12 +50,7 @@ export async function measureWall(
   signal: AbortSignal,
   { agents, cdrs, reads }: { readonly agents: number; readonly cdrs: number; readonly reads: number },
 ): Promise<WallFigures> {
-  const redis = await startRedisServer()
-  release(redis.stop)
-  const client = await createClient({ url: redis.url, RESP: 2 }).connect()
-  release(() => client.destroy())
-  const proxy = await startUpstashProxy({ redisUrl: redis.url, token: TOKEN })
-  release(() => proxy.stop())
+  const { client, proxy } = await startReadModel(release, true)
   // A clock of its own: nobody has to wait for time to pass.
   let nowMs = Date.now()
   const now = () => nowMs

@@ -10,7 +10,7 @@ import { BUNDLE, formatColumns, root, toKilobytes } from './bundle.ts'
 /** Where the package has the console's files. */
 export const CONSOLE_FOLDER = 'dist/console'
 
-/** The limit (bytes, gzipped) on what a browser loads before the page is there: what is loaded later, such as charts, does not count. */
+/** The limit (bytes, gzipped) on the files that a browser loads before it shows the page. Files that are loaded on demand, such as charts, do not count. */
 export const MOST_FIRST_BYTES = 100_000
 
 const INDEX = 'index.html'

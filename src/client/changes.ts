@@ -66,7 +66,7 @@ export async function* followChanges(
   let streamAtMs = 0
   let [failures, failedStreams] = [0, 0]
 
-  /** Whether to give up. What is not the API may be a proxy's page that goes away, if it was the API before. */
+  /** Whether to give up. An answer that is not from the API may be a proxy's error page: if the API answered before, the client tries again. */
   const isPermanent = ({ code, status }: ApiProblem) =>
     code === 'unexpected' ? !wasConnected && status < 500 && status !== 429 : PERMANENT.has(status)
   const tell = (is: boolean, problem?: ApiProblem) => {

@@ -2,7 +2,7 @@ import type { ReplayMessage } from '../answers/index.ts'
 import type { PageQuery } from './pages.ts'
 import type { CallOptions } from './requests.ts'
 
-/** What the methods of the client take. What they answer is in src/answers. A text has to be the same to be found, unless it says otherwise. */
+/** The parameters of the client's methods; src/answers has their answers. A filter matches the whole text, unless its comment says otherwise. */
 
 /** ISO 8601 with a zone, a date (midnight UTC), unix seconds, or a date object. */
 export type Moment = string | Date

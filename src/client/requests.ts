@@ -15,7 +15,7 @@ export type RequestOptions = {
   readonly token?: string | (() => string | Promise<string>) | undefined
   /** Sends requests; it has to end them when their signal aborts. Default: `fetch` of the runtime. */
   readonly fetch?: ((url: string, init: RequestInit) => Promise<Response>) | undefined
-  /** Have the API mask personal data in every answer, as for a screen on a wall. Default: what the token may see. */
+  /** Have the API mask personal data in every answer, as for a screen on a wall. Default: the role of the token decides. */
   readonly masked?: boolean | undefined
   /** How long (ms) to wait for each answer. Default 30,000: longer than the API takes for any. */
   readonly timeoutMs?: number | undefined

@@ -5,7 +5,7 @@ const TOKEN = /"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s"{}[\],:]+/gs
 /** Nesting beyond which lines would be mostly spaces. */
 const MAX_DEPTH = 50
 
-/** A line for each member, with every digit as it was; what is no JSON comes back as it is. */
+/** Formats JSON with a line for each member and every digit unchanged. Returns a text that is not JSON unchanged. */
 export function indentJson(text: string): string {
   try {
     JSON.parse(text)

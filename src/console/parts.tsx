@@ -25,7 +25,7 @@ export function Problem({ problem, onRetry }: { readonly problem: ApiProblem; re
   )
 }
 
-/** What was read, or why it was not, or that it is on its way. What was read before stays when a later read fails. */
+/** Shows the data of a resource, the problem of its last read, or that it is being read. Older data stay when a later read fails. */
 export function Loaded<T>({
   resource: { data, problem, refresh },
   children,

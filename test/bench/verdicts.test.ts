@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { DrainFigures } from '../../bench/drain.ts'
 import type { Load, PubsubFigures } from '../../bench/pubsub.ts'
-import { inTurn, merge, type Results } from '../../bench/results.ts'
+import { inTurn, merge, noResults, type Results } from '../../bench/results.ts'
 import type { Subject } from '../../bench/subject.ts'
 import { formatVerdicts, needsReference, toVerdicts } from '../../bench/verdicts.ts'
 
@@ -14,18 +14,7 @@ const [relay, bento, floor, baseline] = (['relay', 'bento', 'floor', 'baseline']
   subjectOf(kind),
 ) as [Subject, Subject, Subject, Subject]
 
-const NONE: Results = {
-  drain: [],
-  pubsub: [],
-  idle: [],
-  outage: [],
-  cold: [],
-  price: [],
-  capacity: [],
-  wall: [],
-  replay: [],
-  console: [],
-}
+const NONE = noResults()
 const drained = (subject: Subject, perSecond: number, cpuUs: number, peakRssMb = 100) => ({
   subject,
   figures: { perSecond, cpuUs, peakRssMb } as DrainFigures,

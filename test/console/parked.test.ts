@@ -1,25 +1,14 @@
-import { readFile } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import type { Page } from 'playwright-core'
 import { expect, test } from 'vitest'
+import { findInaccessible } from '../support/axe.ts'
 import { useBrowser } from '../support/browser.ts'
 import { useConsole } from '../support/console.ts'
 import { logIn, useParkedConsole, waitForBar } from './parked-world.ts'
 
 const browser = await useBrowser()
 const { files } = await useConsole()
-const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 const LONG = { timeout: 90_000 }
-
-/** What axe finds, by rule. */
-async function check(page: Page): Promise<readonly string[]> {
-  await page.evaluate(axe)
-  return page.evaluate<string[]>(
-    `axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] })
-      .then(({ violations }) => violations.map(({ id, nodes }) => id + ': ' + nodes.map(({ html }) => html).join(' ')))`,
-  )
-}
 
 const rows = (page: Page, list: string) => page.getByRole('table', { name: list }).locator('tr[data-id]')
 const button = (page: Page, name: string | RegExp) => page.getByRole('button', { name })
@@ -309,7 +298,7 @@ test('axe reports nothing on the pages and their dialogs, light and dark, and at
   const look = async (what: string) => {
     for (const colorScheme of ['light', 'dark'] as const) {
       await page.emulateMedia({ colorScheme })
-      found.push(...(await check(page)).map((problem) => `${what}, ${colorScheme}: ${problem}`))
+      found.push(...(await findInaccessible(page)).map((problem) => `${what}, ${colorScheme}: ${problem.join(' ')}`))
     }
   }
   await rows(page, 'Causes').first().waitFor()

@@ -1,9 +1,9 @@
-import axe from 'axe-core'
 import { agentCall, agentStatus, campaignStatus, type Effect } from 'enigma-relay/store'
 import type { Page } from 'playwright-core'
 import { expect } from 'vitest'
 import type { ConsoleFiles } from '../../src/api/index.ts'
 import { notice } from '../api/api-world.ts'
+import { findInaccessible } from '../support/axe.ts'
 import { OPERATOR, useServedApi } from '../client/client-world.ts'
 
 /** The console over a real API and a real read model, in which a test lets things happen. */
@@ -40,11 +40,6 @@ export const runs = (ref: string, status = 'started'): Effect =>
 export async function expectAccessible(page: Page): Promise<void> {
   for (const colorScheme of ['light', 'dark'] as const) {
     await page.emulateMedia({ colorScheme })
-    await page.evaluate(axe.source)
-    const found = await page.evaluate<string[]>(
-      `axe.run(document, { resultTypes: ['violations'] }).then(({ violations }) =>
-        violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => id + ' ' + target + ' ' + failureSummary)))`,
-    )
-    expect(found, colorScheme).toEqual([])
+    expect(await findInaccessible(page), colorScheme).toEqual([])
   }
 }

@@ -58,7 +58,7 @@ export function Cdrs({ session }: { readonly session: Session }) {
     [key],
     { leastMs: 3_000 },
   )
-  // While somebody reads further down, a list that moves is in the way: what is new is counted, and shown at a click.
+  // While somebody reads further down, a list that moves is in the way: new CDRs are counted, and shown at a click.
   useEffect(
     () =>
       onChanges(({ changes }) => {

@@ -33,7 +33,7 @@ export const isFiltered = (filters: Filters): boolean => NAMES.some((name) => (f
 /** `''` for each filter, which takes it away. */
 export const NO_FILTERS: Filters = Object.fromEntries(NAMES.map((name) => [name, '']))
 
-/** A local time of a field, in UTC. What is no time goes to the API, which says so. */
+/** Converts the local time of a field to UTC. A text that is no time is passed on, and the API names the error. */
 function toMoment(text: string | undefined): string | undefined {
   if (text === undefined || text === '') return undefined
   const at = new Date(text)

@@ -1,7 +1,7 @@
 import type { Replay, ReplayMessage } from '../../client/index.ts'
 import { formatCount } from '../format.ts'
 
-/** How often (ms) replays are read while one runs: what is sent is no change of the read model. */
+/** How often (ms) replays are read while one runs: a message that is sent changes nothing in the read model. */
 export const RUNNING_MS = 2_000
 /** How often (ms) otherwise: somebody else may start one. */
 export const RESTING_MS = 15_000

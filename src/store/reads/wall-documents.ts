@@ -78,7 +78,7 @@ export function createWallDocuments(
   }
 
   const readWhole = async (nowMs: number): Promise<void> => {
-    // The end of the stream first: what is written meanwhile is read again.
+    // The end of the stream first: documents that are written meanwhile are read again.
     const [last, ...lists] = await upstash.readAll([
       ['XREVRANGE', `${prefix}changes`, '+', '-', 'COUNT', '1'],
       ...registries,

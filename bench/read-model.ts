@@ -1,0 +1,17 @@
+import { createClient } from 'redis'
+import { startRedisServer } from '../src/local/redis-server.ts'
+import { startUpstashProxy } from '../src/local/upstash-proxy.ts'
+import type { Release } from '../src/runtime/index.ts'
+
+export const TOKEN = 'bench-token-of-32-characters-000'
+
+/** A read model of its own: Redis, a client of it, and the proxy that speaks Upstash's HTTP. @param isEnforcing whether the proxy checks Upstash's limits, which takes longer than most commands */
+export async function startReadModel(release: Release, isEnforcing: boolean) {
+  const redis = await startRedisServer()
+  release(redis.stop)
+  const client = await createClient({ url: redis.url, RESP: 2 }).connect()
+  release(() => client.destroy())
+  const proxy = await startUpstashProxy({ redisUrl: redis.url, token: TOKEN, isEnforcing })
+  release(() => proxy.stop())
+  return { redis, client, proxy }
+}
