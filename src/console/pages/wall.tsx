@@ -98,7 +98,7 @@ function Board({
 }) {
   const wall = model.wall.value
   if (wall === undefined) return null
-  if (model.refs.value.length === 0 && wall.campaigns.length === 0)
+  if (model.refs.value.length === 0 && model.campaignRefs.value.length === 0)
     return (
       <Empty title="Nothing was heard of the call centre yet">
         Agents and campaigns appear here with their first status, call or CDR. If the dialler is running, check on the
@@ -112,10 +112,10 @@ function Board({
         <summary>
           <h2>Campaigns</h2>
         </summary>
-        <Campaigns wall={wall} model={model} session={session} only={filters.value['campaign']} />
+        <Campaigns model={model} session={session} only={filters.value['campaign']} />
       </details>
       <div class="wall-bar">
-        <FilterBar fields={fieldsOf(wall)} />
+        <FilterBar fields={fieldsOf(wall, model.campaignRefs.value)} />
         <div class="actions">
           <Pausing model={model} onPause={onPause} />
           <button class="second" onClick={() => void (isEditing.value = true)}>
@@ -132,7 +132,7 @@ function Board({
   )
 }
 
-function fieldsOf({ totals, campaigns }: Answer) {
+function fieldsOf({ totals }: Answer, campaigns: readonly string[]) {
   const { state, campaign } = filters.value
   const list = (known: readonly string[], chosen: string | undefined) =>
     [...new Set([...known, ...(chosen === undefined ? [] : [chosen])])].toSorted((a, b) =>
@@ -149,10 +149,7 @@ function fieldsOf({ totals, campaigns }: Answer) {
     {
       name: 'campaign',
       label: 'Campaign',
-      options: list(
-        campaigns.map(({ ref }) => ref),
-        campaign,
-      ).map((value) => ({ value, label: value })),
+      options: list(campaigns, campaign).map((value) => ({ value, label: value })),
     },
     {
       name: 'level',

@@ -1,41 +1,41 @@
-import { useSignal } from '@preact/signals'
-import { Fragment } from 'preact'
+import { useComputed, useSignal, type ReadonlySignal } from '@preact/signals'
+import { useEffect, useLayoutEffect, useMemo, useRef } from 'preact/hooks'
 import { formatCount, formatSeconds, formatShare, formatSpan, formatTime } from '../format.ts'
-import type { Figures, Wall, WallCampaign } from '../../client/index.ts'
+import type { Figures, WallCampaign } from '../../client/index.ts'
 import type { Session } from '../session.ts'
 import { CampaignDetails } from './campaign-details.tsx'
 import type { WallModel } from './model.ts'
 import { byState, campaignLook, lookOf } from './states.ts'
+import { writeText } from './tile.tsx'
 import { Rate, StateCounts } from './totals.tsx'
 
 /** End reasons that a row has room for. */
 const MOST_REASONS = 3
 
-const RANKS: Readonly<Record<string, number>> = { started: 0, stopping: 1 }
-const compare = (a: WallCampaign, b: WallCampaign): number =>
-  (RANKS[a.status ?? ''] ?? 2) - (RANKS[b.status ?? ''] ?? 2) || a.ref.localeCompare(b.ref, 'en', { numeric: true })
-
 /** Campaigns, those that run first; each opens to its charts. */
 export function Campaigns({
-  wall,
   model,
   session,
   only,
 }: {
-  readonly wall: Wall
   readonly model: WallModel
   readonly session: Session
   /** The reference of the campaign that the page is about; undefined: all. */
   readonly only: string | undefined
 }) {
   const open = useSignal<ReadonlySet<string>>(new Set())
-  const toggle = (ref: string) => {
-    const next = new Set(open.peek())
-    if (!next.delete(ref)) next.add(ref)
-    open.value = next
-  }
-  const campaigns = wall.campaigns.filter(({ ref }) => only === undefined || ref === only).toSorted(compare)
-  if (campaigns.length === 0)
+  const threshold = useComputed(() => model.wall.value?.abandon_rate.threshold ?? 0)
+  // The same function each time: a row is rendered when it is given another.
+  const toggle = useMemo(
+    () => (ref: string) => {
+      const next = new Set(open.peek())
+      if (!next.delete(ref)) next.add(ref)
+      open.value = next
+    },
+    [],
+  )
+  const refs = model.campaignRefs.value.filter((ref) => only === undefined || ref === only)
+  if (refs.length === 0)
     return (
       <p class="muted">
         {only === undefined
@@ -62,25 +62,18 @@ export function Campaigns({
           </tr>
         </thead>
         <tbody>
-          {campaigns.map((campaign) => {
-            const isOpen = open.value.has(campaign.ref)
-            return (
-              <Fragment key={campaign.ref}>
-                <Row
-                  campaign={campaign}
-                  threshold={wall.abandon_rate.threshold}
-                  model={model}
-                  isOpen={isOpen}
-                  onToggle={() => toggle(campaign.ref)}
-                />
-                {isOpen && (
-                  <tr>
-                    <td colSpan={9}>
-                      <CampaignDetails campaign={campaign} session={session} model={model} />
-                    </td>
-                  </tr>
-                )}
-              </Fragment>
+          {refs.map((ref) => {
+            const campaign = model.campaignOf(ref)
+            return campaign === undefined ? null : (
+              <Row
+                key={ref}
+                campaign={campaign}
+                threshold={threshold.value}
+                model={model}
+                session={session}
+                isOpen={open.value.has(ref)}
+                onToggle={toggle}
+              />
             )
           })}
         </tbody>
@@ -89,66 +82,94 @@ export function Campaigns({
   )
 }
 
+/** A campaign. It is rendered when its figures have changed. */
 function Row({
   campaign,
   threshold,
   model,
+  session,
   isOpen,
   onToggle,
 }: {
-  readonly campaign: WallCampaign
+  readonly campaign: ReadonlySignal<WallCampaign>
   readonly threshold: number
   readonly model: WallModel
+  readonly session: Session
   readonly isOpen: boolean
-  readonly onToggle: () => void
+  readonly onToggle: (ref: string) => void
 }) {
-  const { ref, status, since, unsure, agents, calls, today, last_hour: hour } = campaign
+  const { ref, status, since, unsure, agents, calls, today, last_hour: hour } = campaign.value
   const { shape, className } = campaignLook(status)
   return (
-    <tr>
-      <th scope="row" class={unsure === true ? 'unsure' : ''}>
-        <b>{ref}</b>{' '}
-        <span class={className}>
-          <span aria-hidden="true">{shape}</span> {status ?? 'unknown'}
-        </span>
-        {unsure === true && ', unsure'}
-        {since !== null && (
-          <small class="muted" title={`since ${formatTime(since)}`}>
-            {' '}
-            {formatSpan(model.nowMs.peek() - Date.parse(since))}
-          </small>
-        )}
-      </th>
-      <td>
-        <AgentsBar counts={agents} />
-        <StateCounts counts={agents} />
-      </td>
-      <td class="number">{formatCount(calls)}</td>
-      <td>
-        <Reasons figures={hour} />
-      </td>
-      <td>
-        <Reasons figures={today} />
-      </td>
-      <td class="number">
-        {formatCount(hour.answered)} <span class="muted">/ {formatCount(today.answered)}</span>
-      </td>
-      <td class="number">
-        {formatSeconds(hour.average_talk_time)} <span class="muted">/ {formatSeconds(hour.average_hold_time)}</span>
-      </td>
-      <td class="number" title={`Threshold ${formatShare(threshold)}`}>
-        <Rate figures={hour} threshold={threshold} />{' '}
-        <span class="muted">
-          / <Rate figures={today} threshold={threshold} />
-        </span>
-      </td>
-      <td>
-        <button class="second" aria-expanded={isOpen} aria-label={`Charts of campaign ${ref}`} onClick={onToggle}>
-          Charts <span aria-hidden="true">{isOpen ? '▴' : '▾'}</span>
-        </button>
-      </td>
-    </tr>
+    <>
+      <tr>
+        <th scope="row" class={unsure === true ? 'unsure' : ''}>
+          <b>{ref}</b>{' '}
+          <span class={className}>
+            <span aria-hidden="true">{shape}</span> {status ?? 'unknown'}
+          </span>
+          {unsure === true && ', unsure'}
+          {since !== null && (
+            <>
+              {' '}
+              <Since since={since} model={model} />
+            </>
+          )}
+        </th>
+        <td>
+          <AgentsBar counts={agents} />
+          <StateCounts counts={agents} />
+        </td>
+        <td class="number">{formatCount(calls)}</td>
+        <td>
+          <Reasons figures={hour} />
+        </td>
+        <td>
+          <Reasons figures={today} />
+        </td>
+        <td class="number">
+          {formatCount(hour.answered)} <span class="muted">/ {formatCount(today.answered)}</span>
+        </td>
+        <td class="number">
+          {formatSeconds(hour.average_talk_time)} <span class="muted">/ {formatSeconds(hour.average_hold_time)}</span>
+        </td>
+        <td class="number" title={`Threshold ${formatShare(threshold)}`}>
+          <Rate figures={hour} threshold={threshold} />{' '}
+          <span class="muted">
+            / <Rate figures={today} threshold={threshold} />
+          </span>
+        </td>
+        <td>
+          <button
+            class="second"
+            aria-expanded={isOpen}
+            aria-label={`Charts of campaign ${ref}`}
+            onClick={() => onToggle(ref)}
+          >
+            Charts <span aria-hidden="true">{isOpen ? '▴' : '▾'}</span>
+          </button>
+        </td>
+      </tr>
+      {isOpen && (
+        <tr>
+          <td colSpan={9}>
+            <CampaignDetails campaign={campaign.value} session={session} model={model} />
+          </td>
+        </tr>
+      )}
+    </>
   )
+}
+
+/** For how long a campaign has its status. */
+function Since({ since, model: { nowMs, ticker } }: { readonly since: string; readonly model: WallModel }) {
+  const element = useRef<HTMLElement>(null)
+  const tick = () => writeText(element.current, formatSpan(nowMs.peek() - Date.parse(since)))
+  useLayoutEffect(tick)
+  const latest = useRef(tick)
+  latest.current = tick
+  useEffect(() => ticker.add(() => latest.current()), [ticker])
+  return <small ref={element} class="muted" title={`since ${formatTime(since)}`} />
 }
 
 /** Decoration: the numbers are beside it. */

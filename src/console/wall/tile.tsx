@@ -4,10 +4,10 @@ import type { WallAgent } from '../../client/index.ts'
 import { formatSpan } from '../format.ts'
 import { lookOf } from './states.ts'
 import { levelOf, thresholds, timeInState } from './thresholds.ts'
-import type { Ticker } from './ticker.ts'
+import type { Ticker } from './frames.ts'
 
 const LEVEL_MARKS = { none: '', warn: '!', over: '!!' }
-const LEVEL_TEXTS = { none: '', warn: 'for long, ', over: 'for too long, ' }
+const LEVEL_TEXTS = { none: '', warn: 'for long', over: 'for too long' }
 
 export type TileProps = {
   readonly agent: ReadonlySignal<WallAgent>
@@ -22,7 +22,7 @@ export type TileProps = {
 
 /**
  * An agent. It is rendered when this agent has changed, or has been in its state for too long. Its times tick in between: they are written past
- * Preact, since there are hundreds of them each second.
+ * Preact, since there are hundreds of them each second. It has few elements, since hundreds of tiles are laid out when somebody scrolls.
  */
 export function Tile({ agent, nowMs, ticker, isAt, place, of, onOpen }: TileProps) {
   const [time, callTime] = [useRef<HTMLSpanElement>(null), useRef<HTMLSpanElement>(null)]
@@ -35,8 +35,8 @@ export function Tile({ agent, nowMs, ticker, isAt, place, of, onOpen }: TileProp
 
   const tick = () => {
     const [own, ms] = [agent.peek(), nowMs.peek()]
-    write(time.current, own.since === null ? '' : formatSpan(timeInState(own, ms)))
-    write(
+    writeText(time.current, own.since === null ? '' : formatSpan(timeInState(own, ms)))
+    writeText(
       callTime.current,
       own.call === undefined ? '' : `${markOf(own.call)} ${formatSpan(ms - Date.parse(own.call.since))}`,
     )
@@ -49,6 +49,11 @@ export function Tile({ agent, nowMs, ticker, isAt, place, of, onOpen }: TileProp
 
   const { shape, label, className } = lookOf(status)
   const isUnsure = unsure === true || call?.unsure === true
+  const spoken = [
+    LEVEL_TEXTS[level],
+    isUnsure ? 'unsure' : '',
+    call === undefined ? '' : call.inbound === true ? 'inbound call' : 'outbound call',
+  ].filter((words) => words !== '')
   return (
     <li aria-setsize={of} aria-posinset={place + 1}>
       <button
@@ -57,29 +62,16 @@ export function Tile({ agent, nowMs, ticker, isAt, place, of, onOpen }: TileProp
         tabIndex={isAt ? 0 : -1}
         onClick={() => onOpen(agent.peek().ref)}
       >
+        <span class="time" ref={time} />
         <span class="tile-head">
           <span class="shape" aria-hidden="true">
             {shape}
-          </span>{' '}
-          <b>{ref}</b>{' '}
-          <span class="mark" aria-hidden="true">
-            {LEVEL_MARKS[level]}
           </span>
-          <span class="time" ref={time} />
+          {` ${ref} ${LEVEL_MARKS[level]}`}
         </span>
-        <span class={call === undefined ? 'tile-line' : 'tile-line with-call'}>
-          <span class="state">{label}</span>{' '}
-          <span class="hidden-label">
-            {LEVEL_TEXTS[level]}
-            {isUnsure ? 'unsure, ' : ''}
-            {campaign === null ? '' : 'campaign '}
-          </span>
-          <span class="in">{campaign}</span>
-          <span class="hidden-label">
-            {call === undefined ? '' : call.inbound === true ? ' inbound call ' : ' outbound call '}
-          </span>
-          <span class="call" ref={callTime} />
-        </span>
+        <span class="call" ref={callTime} />
+        <span class={call === undefined ? 'tile-line' : 'tile-line with-call'}>{`${label} ${campaign ?? ''}`}</span>
+        {spoken.length > 0 && <span class="hidden-label">{spoken.join(', ')}</span>}
       </button>
     </li>
   )
@@ -87,7 +79,8 @@ export function Tile({ agent, nowMs, ticker, isAt, place, of, onOpen }: TileProp
 
 const markOf = ({ inbound }: NonNullable<WallAgent['call']>): string => (inbound === true ? '↙' : '↗')
 
-function write(element: HTMLElement | null, text: string): void {
+/** Changes a text past Preact. */
+export function writeText(element: HTMLElement | null, text: string): void {
   if (element === null) return
   const { firstChild } = element
   if (firstChild instanceof Text) {

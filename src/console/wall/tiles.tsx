@@ -11,6 +11,9 @@ const [WIDTH_EM, HEIGHT_EM, GAP_EM] = [12.5, 3.7, 0.4]
 /** Rows beyond both ends of the screen, so that scrolling shows no white. */
 const BEYOND = 2
 
+/** Tiles that come into the document in one frame: a long way to scroll, or another order, brings more than two hundred. */
+const NEW_TILES = 60
+
 type View = {
   readonly columns: number
   /** In px, with the gap. */
@@ -69,11 +72,20 @@ export function Tiles({
 
   const start = Math.min(first, Math.max(0, allRows - 1)) * columns
   const visible = refs.slice(start, start + rows * columns)
+  const rest = useSignal(0)
+  void rest.value
+  const filled = useRef<ReadonlySet<string>>(new Set())
+  let room = NEW_TILES
+  filled.current = new Set(visible.filter((ref) => filled.current.has(ref) || room-- > 0))
+  const isWhole = filled.current.size === visible.length
+  useEffect(() => {
+    if (!isWhole) requestAnimationFrame(() => void rest.value++)
+  })
   const atRef = at.value !== undefined && visible.includes(at.value) ? at.value : visible[0]
   const atNow = useRef(atRef)
   atNow.current = atRef
 
-  /** Elements are used again for other agents: the focus stays with the agent, and not with the element. */
+  /** An element that is moved loses the focus: it stays with the agent. */
   const hasFocus = useRef(false)
   const isChanging = useRef(true)
   isChanging.current = true
@@ -151,9 +163,11 @@ export function Tiles({
     >
       {visible.map((ref, index) => {
         const agent = model.agentOf(ref)
-        return agent === undefined ? null : (
+        return agent === undefined || !filled.current.has(ref) ? (
+          <li key={ref} />
+        ) : (
           <Tile
-            key={(start + index) % (rows * columns)}
+            key={ref}
             agent={agent}
             nowMs={model.nowMs}
             ticker={model.ticker}
