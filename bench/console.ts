@@ -20,6 +20,8 @@ export type PageFigures = {
   /** Tasks of the main thread of 50 ms and more, and the longest (ms); 0: there was none. */
   readonly longTasks: number
   readonly longestMs: number
+  /** The most processor time (ms) of one task, in `TRACED_MS` afterwards: tasks above also wait for a processor that others use. */
+  readonly longestCpuMs: number
   /** JavaScript heap (MB) after a garbage collection: at the beginning, in the middle, at the end. */
   readonly heapMb: readonly [number, number, number]
   /** Elements in the document at the end. */
@@ -28,6 +30,9 @@ export type PageFigures = {
 
 /** Agents log in, and the page has loaded what it loads once. */
 const WARM_UP_MS = 60_000
+
+/** Traced for so long: a minute of events is some 50 MB. */
+const TRACED_MS = 30_000
 
 /** The stream is watched for this share of the time of the wall. */
 const STREAM_SHARE = 0.2
@@ -84,6 +89,7 @@ export async function measureConsole(
       changesPerSecond: ((await readHandled()) - handled) / (spentMs / 1_000),
       longTasks: tasks.length,
       longestMs: Math.max(0, ...tasks),
+      longestCpuMs: await traceLongest(session, () => use(page, name, TRACED_MS, signal)),
       heapMb: heapMb as unknown as PageFigures['heapMb'],
       elements: await page.evaluate<number>('document.querySelectorAll("*").length'),
     }
@@ -122,6 +128,37 @@ async function use(page: Page, name: PageFigures['page'], forMs: number, signal:
     }
   }
   signal.throwIfAborted()
+}
+
+type TraceEvent = {
+  readonly name: string
+  readonly pid: number
+  readonly tid: number
+  readonly tdur?: number
+  readonly args: { readonly name?: string }
+}
+
+/** The processor time (ms) of the longest task of the page's main thread while `run` goes on. */
+async function traceLongest(session: CDPSession, run: () => Promise<void>): Promise<number> {
+  const events: TraceEvent[] = []
+  const { promise: ended, resolve } = Promise.withResolvers<void>()
+  const collect = ({ value }: { readonly value: unknown[] }) => void events.push(...(value as TraceEvent[]))
+  session.on('Tracing.dataCollected', collect)
+  session.once('Tracing.tracingComplete', () => resolve())
+  await session.send('Tracing.start', { traceConfig: { includedCategories: ['toplevel'] } })
+  await run()
+  await session.send('Tracing.end')
+  await ended
+  session.off('Tracing.dataCollected', collect)
+  const isMain = new Set(
+    events.flatMap(({ name, args, pid, tid }) =>
+      name === 'thread_name' && args.name === 'CrRendererMain' ? [`${pid} ${tid}`] : [],
+    ),
+  )
+  return events.reduce(
+    (most, { pid, tid, tdur = 0 }) => (isMain.has(`${pid} ${tid}`) ? Math.max(most, tdur / 1_000) : most),
+    0,
+  )
 }
 
 const readTasks = (page: Page): Promise<number[]> => page.evaluate<number[]>('longTasks')

@@ -121,20 +121,24 @@ export function formatConsole({ agents, pages }: ConsoleFigures): string {
     'changes per second',
     'tasks of 50 ms or more',
     'longest ms',
+    'of a processor',
     'heap MB: start',
     'middle',
     'end',
     'elements',
   ]
-  const rows = pages.map(({ page, seconds, changesPerSecond, longTasks, longestMs, heapMb, elements }) => [
-    page,
-    thousands(seconds),
-    thousands(changesPerSecond),
-    thousands(longTasks),
-    longTasks === 0 ? 'below 50' : thousands(longestMs),
-    ...heapMb.map((mb) => mb.toFixed(1)),
-    thousands(elements),
-  ])
+  const rows = pages.map(
+    ({ page, seconds, changesPerSecond, longTasks, longestMs, longestCpuMs, heapMb, elements }) => [
+      page,
+      thousands(seconds),
+      thousands(changesPerSecond),
+      thousands(longTasks),
+      longTasks === 0 ? 'below 50' : thousands(longestMs),
+      thousands(longestCpuMs),
+      ...heapMb.map((mb) => mb.toFixed(1)),
+      thousands(elements),
+    ],
+  )
   return `The console in a browser, ${thousands(agents)} agents\n${formatTable(head, rows)}`
 }
 

@@ -56,7 +56,7 @@ export type FilterField = {
   readonly type?: 'text' | 'search' | 'datetime-local' | 'number'
   /** A list to choose from. */
   readonly options?: readonly { readonly value: string; readonly label: string }[]
-  /** What the list says where nothing is chosen. Default: all. */
+  /** What the list says where nothing is selected. Default: all. */
   readonly none?: string
 }
 

@@ -17,9 +17,9 @@ export type RowsProps<Item> = {
   readonly items: readonly Item[]
   readonly idOf: (item: Item) => string
   readonly columns: readonly Column<Item>[]
-  /** Lets rows be chosen. Default: they cannot. */
+  /** Lets rows be selected. Default: they cannot. */
   readonly selection?: Selection | undefined
-  /** The row that the keyboard is at, where rows cannot be chosen. */
+  /** The row that the keyboard is at, where rows cannot be selected. */
   readonly cursor?: Selection | undefined
   readonly onOpen?: ((item: Item) => void) | undefined
   /** Somebody has scrolled to the end of what was read. */
@@ -112,7 +112,7 @@ export function Rows<Item>({
             : [
                 {
                   key: 'x',
-                  does: 'choose the row',
+                  does: 'select the row',
                   run: () => {
                     const id = selection.at.peek()
                     if (id !== undefined) selection.toggle(ids, id)
@@ -120,14 +120,14 @@ export function Rows<Item>({
                 },
                 {
                   key: 'X',
-                  does: 'choose all rows from the last one',
+                  does: 'select all rows from the last one',
                   run: () => {
                     const id = selection.at.peek()
                     if (id !== undefined) selection.toggle(ids, id, true)
                   },
                 },
-                { key: 'J', does: 'choose this row and the next', run: () => move(1, true) },
-                { key: 'K', does: 'choose this row and the one before', run: () => move(-1, true) },
+                { key: 'J', does: 'select this row and the next', run: () => move(1, true) },
+                { key: 'K', does: 'select this row and the one before', run: () => move(-1, true) },
               ]),
         ],
     [items, cursor, selection, onOpen],
@@ -149,9 +149,9 @@ export function Rows<Item>({
               <th class="pick">
                 <input
                   type="checkbox"
-                  aria-label="Choose all rows that were read"
+                  aria-label="Select all rows that were read"
                   checked={isAll || (ids.length > 0 && ids.every((id) => selection.ids.value.has(id)))}
-                  onChange={({ currentTarget }) => (currentTarget.checked ? selection.choose(ids) : selection.clear())}
+                  onChange={({ currentTarget }) => (currentTarget.checked ? selection.select(ids) : selection.clear())}
                 />
               </th>
             )}
@@ -164,7 +164,7 @@ export function Rows<Item>({
           {start > 0 && <tr aria-hidden="true" style={{ height: `${start * ROW_HEIGHT}px` }} />}
           {shown.map((item, place) => {
             const id = idOf(item)
-            const isChosen = isAll || selection?.ids.value.has(id) === true
+            const isSelected = isAll || selection?.ids.value.has(id) === true
             const isAt = at === id
             const across = bar?.(item)
             return (
@@ -176,7 +176,7 @@ export function Rows<Item>({
                   if (target === currentTarget) cursor?.focus(id)
                 }}
                 aria-rowindex={start + place + 2}
-                class={`${isChosen ? 'chosen ' : ''}${isAt ? 'at ' : ''}${rowClass?.(item) ?? ''}`}
+                class={`${isSelected ? 'selected ' : ''}${isAt ? 'at ' : ''}${rowClass?.(item) ?? ''}`}
                 onClick={(event) => {
                   if ((event.target as Element).closest('button, a, input, label') !== null) return
                   cursor?.focus(id)
@@ -192,8 +192,8 @@ export function Rows<Item>({
                       <td class="pick">
                         <input
                           type="checkbox"
-                          aria-label={`Choose ${id}`}
-                          checked={isChosen}
+                          aria-label={`Select ${id}`}
+                          checked={isSelected}
                           onClick={({ shiftKey }) => selection.toggle(ids, id, shiftKey)}
                         />
                       </td>

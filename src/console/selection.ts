@@ -1,20 +1,20 @@
 import { signal, type ReadonlySignal } from '@preact/signals'
 
-/** Which rows of a list are chosen, and which one the keyboard is at. */
+/** Which rows of a list are selected, and which one the keyboard is at. */
 export type Selection = {
-  /** The ids of chosen rows. */
+  /** The ids of selected rows. */
   readonly ids: ReadonlySignal<ReadonlySet<string>>
-  /** Every row that matches the filters is chosen, those too that were not read. */
+  /** Every row that matches the filters is selected, those too that were not read. */
   readonly isAll: ReadonlySignal<boolean>
   /** The id of the row that the keyboard is at. */
   readonly at: ReadonlySignal<string | undefined>
-  /** Moves the keyboard by so many rows; `range` chooses the rows between. */
+  /** Moves the keyboard by so many rows; `range` selects the rows between. */
   readonly move: (rows: readonly string[], by: number, range?: boolean) => void
   readonly focus: (id: string) => void
-  /** Chooses a row, or no longer; `range` chooses all rows from the last one that was chosen. */
+  /** Selects a row, or no longer; `range` selects all rows from the last one that was selected. */
   readonly toggle: (rows: readonly string[], id: string, range?: boolean) => void
-  readonly chooseAll: () => void
-  readonly choose: (ids: Iterable<string>) => void
+  readonly selectAll: () => void
+  readonly select: (ids: Iterable<string>) => void
   readonly clear: () => void
 }
 
@@ -55,11 +55,11 @@ export function createSelection(): Selection {
       at.value = to
     },
     focus: (id) => void (at.value = id),
-    chooseAll: () => {
+    selectAll: () => {
       isAll.value = true
       ids.value = new Set()
     },
-    choose: (some) => {
+    select: (some) => {
       isAll.value = false
       ids.value = new Set(some)
     },

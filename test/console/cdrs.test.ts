@@ -180,7 +180,7 @@ test('CDRs of a time span are sent again after a question, unless it is undone; 
   const { page, store, url } = await useCdrs(OPERATOR, [tried(1), tried(2)])
   const ask = () => page.getByRole('button', { name: 'Send again' }).click()
   await ask()
-  await dialogOf(page).getByText('Choose a time span first').waitFor()
+  await dialogOf(page).getByText('Select a time span first').waitFor()
   await page.keyboard.press('Escape')
   await page.getByLabel('From (your time)').fill('2026-01-31T08:00')
   await search(page, 'Number', NUMBER)

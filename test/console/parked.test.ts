@@ -36,7 +36,7 @@ test('3,000 parked messages of three routes are listed by cause, by queue and on
     ['campaigns-cdr', '1,000'],
   ])
   await button(page, /^Messages/).click()
-  await button(page, 'Choose all 3,000 that match').waitFor()
+  await button(page, 'Select all 3,000 that match').waitFor()
   // Only what is on the screen is in the document; scrolling reads on.
   expect(await rows(page, 'Parked messages').count()).toBeLessThan(100)
   const frame = page.locator('.rows')
@@ -50,8 +50,8 @@ test('3,000 parked messages of three routes are listed by cause, by queue and on
     )
     .toBe('3001')
   // More ids than one request takes.
-  await page.getByLabel('Choose all rows that were read').check()
-  await page.getByText('3,000 chosen').waitFor()
+  await page.getByLabel('Select all rows that were read').check()
+  await page.getByText('3,000 selected').waitFor()
   await page.keyboard.press('r')
   await page.getByRole('heading', { name: 'Replay 3,000 messages?' }).waitFor()
   await page.getByText('This takes 3 replays, which share the rate.').waitFor()
@@ -60,12 +60,12 @@ test('3,000 parked messages of three routes are listed by cause, by queue and on
   // A cause finds its messages, and nothing else.
   await button(page, 'Causes').click()
   await page.getByText('500: no row with id #').click()
-  await button(page, 'Choose all 1,000 that match').waitFor()
+  await button(page, 'Select all 1,000 that match').waitFor()
   expect(errors).toEqual([])
 })
 
 test(
-  'five of 300 are chosen and replayed by keyboard: exactly these are handled, the others stay in order',
+  'five of 300 are selected and replayed by keyboard: exactly these are handled, the others stay in order',
   LONG,
   async () => {
     const { url, park, parked, handled } = await useParkedConsole(files)
@@ -78,8 +78,8 @@ test(
     await rows(page, 'Parked messages').first().waitFor()
     // The second and third row, a range of two more, and one of its own.
     for (const key of ['j', 'j', 'x', 'j', 'x', 'j', 'j', 'j', 'x', 'J', 'j', 'j', 'x']) await page.keyboard.press(key)
-    const chosen = [1, 2, 5, 6, 8].map((at) => before[at])
-    await page.getByText('5 chosen').waitFor()
+    const selected = [1, 2, 5, 6, 8].map((at) => before[at])
+    await page.getByText('5 selected').waitFor()
     await page.keyboard.press('r')
     await page.getByRole('heading', { name: 'Replay 5 messages?' }).waitFor()
     await expect.poll(() => page.evaluate('document.activeElement.textContent')).toBe('Replay')
@@ -88,10 +88,10 @@ test(
     expect(handled).toEqual([])
     await waitForBar(page, 'The replay has started')
     await expect.poll(() => handled.length, { timeout: 20_000 }).toBe(5)
-    expect(handled.toSorted()).toEqual(chosen.toSorted((a = '', b = '') => (a < b ? -1 : 1)))
-    await expect.poll(parked, { timeout: 20_000 }).toEqual(before.filter((id) => !chosen.includes(id)))
+    expect(handled.toSorted()).toEqual(selected.toSorted((a = '', b = '') => (a < b ? -1 : 1)))
+    await expect.poll(parked, { timeout: 20_000 }).toEqual(before.filter((id) => !selected.includes(id)))
     // The list follows by itself.
-    await button(page, 'Choose all 295 that match').waitFor()
+    await button(page, 'Select all 295 that match').waitFor()
     await page.getByRole('link', { name: 'Show it' }).click()
     await page.getByText('done', { exact: true }).waitFor()
     expect((await cells(page, 'Messages of the replay')).map(([, outcome]) => outcome)).toEqual(
@@ -106,8 +106,8 @@ test('all that match are replayed, and what is parked after the question stays; 
   await park(40)
   await park(3, { reason: '409: another cause', from: 500 })
   const { page } = await logIn(browser, url, 'operate', '#/parked?view=messages&reason=call_ref')
-  await button(page, 'Choose all 40 that match').click()
-  await page.getByText('All 40 that match are chosen').waitFor()
+  await button(page, 'Select all 40 that match').click()
+  await page.getByText('All 40 that match are selected').waitFor()
   await button(page, 'Replay').click()
   const question = page.getByRole('dialog')
   await question.getByRole('heading', { name: 'Replay 40 messages?' }).waitFor()
@@ -118,7 +118,7 @@ test('all that match are replayed, and what is parked after the question stays; 
   await new Promise((resolve) => setTimeout(resolve, 6_000))
   expect(handled).toEqual([])
 
-  await page.getByText('All 45 that match are chosen').waitFor()
+  await page.getByText('All 45 that match are selected').waitFor()
   await button(page, 'Replay').click()
   await question.getByRole('heading', { name: 'Replay 45 messages?' }).waitFor()
   await park(5, { from: 200 })
@@ -136,7 +136,7 @@ test('one is tried first; what failed again is replayed from the page of its rep
   await park(4)
   state.isBroken = () => true
   const { page } = await logIn(browser, url, 'operate', '#/parked?view=messages')
-  await button(page, 'Choose all 4 that match').click()
+  await button(page, 'Select all 4 that match').click()
   await button(page, 'Replay').click()
   await button(page, 'Try one first').click()
   // It shows the replay, of the oldest one.
@@ -151,9 +151,9 @@ test('one is tried first; what failed again is replayed from the page of its rep
   await question.getByText('1 was replayed before and failed again.').waitFor()
   await question.getByRole('button', { name: 'Replay' }).click()
   await expect.poll(() => handled, { timeout: 20_000 }).toEqual(['main/p/7/0'])
-  // What was chosen is still chosen.
+  // What was selected is still selected.
   await page.goBack()
-  await page.getByText(/All \d that match are chosen/).waitFor()
+  await page.getByText(/All \d that match are selected/).waitFor()
 })
 
 test('what is deleted is in the bin, and comes back with the same bytes', LONG, async () => {
@@ -173,7 +173,7 @@ test('what is deleted is in the bin, and comes back with the same bytes', LONG, 
     .nth(6)
     .getByRole('checkbox')
     .click({ modifiers: ['Shift'] })
-  await page.getByText('5 chosen').waitFor()
+  await page.getByText('5 selected').waitFor()
   await button(page, 'Delete').click()
   await page.getByRole('heading', { name: 'Delete 5 messages?' }).waitFor()
   await page.getByText('Moved to the bin for seven days').waitFor()
@@ -184,7 +184,7 @@ test('what is deleted is in the bin, and comes back with the same bytes', LONG, 
   await rows(page, 'Deleted messages').first().waitFor()
   expect(await rows(page, 'Deleted messages').count()).toBe(5)
   expect((await cells(page, 'Deleted messages'))[0]).toContain('jane')
-  await button(page, 'Choose all 5').click()
+  await button(page, 'Select all 5').click()
   await button(page, 'Restore').click()
   await waitForBar(page, '5 messages are parked again.')
   await page.getByRole('heading', { name: 'The bin is empty' }).waitFor()
@@ -199,7 +199,7 @@ test('entries of the relay are deleted for ever only after a word was typed', LO
   await parkOfRelay(1)
   const { page } = await logIn(browser, url, 'operate', '#/parked?view=messages')
   await rows(page, 'Parked messages').nth(2).waitFor()
-  await button(page, 'Choose all 3 that match').click()
+  await button(page, 'Select all 3 that match').click()
   await button(page, 'Delete').click()
   await page.getByRole('heading', { name: 'Delete 2 messages?' }).waitFor()
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
@@ -238,7 +238,7 @@ test('a token of the role read sees everything, and no control that writes', LON
   const { page, token, errors } = await logIn(browser, url, 'read', '#/parked?view=messages')
   await rows(page, 'Parked messages').first().click()
   await page.getByRole('region', { name: 'Content' }).waitFor()
-  const writes = /^(Replay|Delete|Reveal|Restore|Stop|Fetch dead letters|Try one first|Choose)/
+  const writes = /^(Replay|Delete|Reveal|Restore|Stop|Fetch dead letters|Try one first|Select)/
   expect(await button(page, writes).count()).toBe(0)
   await page.keyboard.press('Escape')
   await page.getByRole('dialog').waitFor({ state: 'detached' })

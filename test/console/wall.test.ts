@@ -174,7 +174,7 @@ test('numbers are masked until somebody reveals them, and a masked token cannot'
 test('axe finds nothing to say of the wall, an agent, the thresholds and the stream, in light and dark', async () => {
   const { commit, open, tile, page } = await useWall()
   await open()
-  await page.getByText('Nothing was heard of the call centre yet').waitFor()
+  await page.getByText('No data from the call centre yet').waitFor()
   await expectAccessible(page)
   const states = ['available', 'busy', 'wrapup', 'logging_in', 'logging_out', 'offline', 'lunch']
   await commit(

@@ -7,7 +7,7 @@ import { useStreetProcess } from './street-process.ts'
 const browser = await useBrowser()
 
 /** Every control that changes something. */
-const WRITES = /^(Replay|Delete|Reveal$|Restore|Stop|Fetch dead letters|Try one first|Choose|Send again)/
+const WRITES = /^(Replay|Delete|Reveal$|Restore|Stop|Fetch dead letters|Try one first|Select|Send again)/
 
 test('a token of the role read sees every page and no control that writes, and each POST that writes answers 403', async () => {
   const street = await useStreetProcess({ fail: ['agents-status=422'] })
@@ -28,7 +28,7 @@ test('a token of the role read sees every page and no control that writes, and e
   expect((await street.ask('POST', '/parked/delete', { ids: [entry?.['id']] })).status).toBe(200)
   // It takes as long as this test does.
   const { page: ofJane } = await logIn(browser, street.url, 'jane', { path: '#/parked?view=messages' })
-  await button(ofJane, 'Choose all 29 that match').click()
+  await button(ofJane, 'Select all 29 that match').click()
   await button(ofJane, 'Replay').first().click()
   await ofJane.getByLabel('Messages a second').fill('1')
   await ofJane.getByRole('dialog').getByRole('button', { name: 'Replay', exact: true }).click()
@@ -161,7 +161,7 @@ test('markup in names, contacts and payloads is text on every page; no token and
   await page.keyboard.press('Escape')
   await page.getByLabel('Reference').fill(MARKUP)
   await page.keyboard.press('Enter')
-  await button(page, 'Choose all 2 that match').click()
+  await button(page, 'Select all 2 that match').click()
   await replay(page, 'Replay 2 messages?')
   await waitForBar(page, 'The replay has started')
   await page.getByRole('link', { name: 'Show it' }).click()

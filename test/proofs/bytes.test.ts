@@ -36,7 +36,7 @@ test('messages that are deleted, restored and replayed have the same bytes: emoj
   expect(Math.max(...before.map(({ length }) => length))).toBeGreaterThan(800_000)
 
   const { page, errors } = await logIn(browser, street.url, 'jane', { path: '#/parked?view=messages' })
-  await button(page, 'Choose all 4 that match').click()
+  await button(page, 'Select all 4 that match').click()
   await button(page, 'Delete').click()
   await page.getByRole('heading', { name: 'Delete 4 messages?' }).waitFor()
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
@@ -44,7 +44,7 @@ test('messages that are deleted, restored and replayed have the same bytes: emoj
   expect(await street.list('/parked')).toEqual([])
   await page.getByRole('link', { name: 'Show the bin' }).click()
   await rows(page, 'Deleted messages').nth(3).waitFor()
-  await button(page, 'Choose all 4').click()
+  await button(page, 'Select all 4').click()
   await button(page, 'Restore').click()
   await waitForBar(page, '4 messages are parked again.')
   expect(await readContents(street)).toEqual(before)
@@ -53,7 +53,7 @@ test('messages that are deleted, restored and replayed have the same bytes: emoj
   const replayAll = async () => {
     await goTo(page, 'Parked')
     await button(page, /^Messages/).click()
-    await button(page, 'Choose all 4 that match').click()
+    await button(page, 'Select all 4 that match').click()
     await replay(page, 'Replay 4 messages?')
     await waitForBar(page, 'The replay has started')
     return (await seeReplay(page)).counts

@@ -7,7 +7,7 @@ import { TOKENS, useStreetProcess } from './street-process.ts'
 
 const browser = await useBrowser()
 
-test('with the keyboard alone somebody logs in, chooses messages by their cause, replays them and sees the outcome', async () => {
+test('with the keyboard alone somebody logs in, selects messages by their cause, replays them and sees the outcome', async () => {
   const street = await useStreetProcess({ fail: ['agents-status=422'] })
   await street.publish(
     Array.from({ length: 6 }, (_, n) => [
@@ -39,7 +39,7 @@ test('with the keyboard alone somebody logs in, chooses messages by their cause,
   await page.getByRole('dialog').waitFor({ state: 'detached' })
   // The first, and three in a row further down.
   await press('x', 'j', 'j', 'x', 'J', 'J')
-  await page.getByText('4 chosen').waitFor()
+  await page.getByText('4 selected').waitFor()
   await press('r')
   await page.getByRole('heading', { name: 'Replay 4 messages?' }).waitFor()
   await expect.poll(() => page.evaluate('document.activeElement.textContent')).toBe('Replay')
@@ -82,7 +82,7 @@ const VIEWS: readonly View[] = [
     '#/parked?view=messages',
     'dialog form',
     async (page) => {
-      await button(page, /^Choose all/).click()
+      await button(page, /^Select all/).click()
       await button(page, 'Replay').first().click()
     },
   ],

@@ -18,7 +18,7 @@ test('a replay before the fix fails again with the new reason; one after the fix
   // Another mistake instead of the first.
   await street.restart(['campaigns-cdr=409'])
   const { page } = await logIn(browser, street.url, 'jane', { path: '#/parked?view=messages' })
-  await button(page, 'Choose all 3 that match').click()
+  await button(page, 'Select all 3 that match').click()
   await replay(page, 'Replay 3 messages?')
   await waitForBar(page, 'The replay has started')
   const first = await seeReplay(page)
@@ -38,7 +38,7 @@ test('a replay before the fix fails again with the new reason; one after the fix
   await street.restart()
   await page.reload()
   await button(page, /^Messages/).click()
-  await button(page, 'Choose all 3 that match').click()
+  await button(page, 'Select all 3 that match').click()
   await button(page, 'Replay').first().click()
   await page.getByText('3 were replayed before and failed again.').waitFor()
   await page.getByRole('dialog').getByRole('button', { name: 'Replay', exact: true }).click()
@@ -64,8 +64,8 @@ test('of two operators who replay the same messages one wins each, the other is 
   const pages = [jane?.page, mark?.page].filter((page) => page !== undefined)
   for (const page of pages) {
     await rows(page, 'Parked messages').nth(20).waitFor()
-    await page.getByRole('checkbox', { name: 'Choose all rows that were read' }).click()
-    await page.getByText('30 chosen').waitFor()
+    await page.getByRole('checkbox', { name: 'Select all rows that were read' }).click()
+    await page.getByText('30 selected').waitFor()
     await button(page, 'Replay').first().click()
     await page.getByRole('heading', { name: 'Replay 30 messages?' }).waitFor()
   }

@@ -18,7 +18,7 @@ function faultOf({ from, to, number, contact }: Filters): string | undefined {
   if (number !== undefined || contact !== undefined)
     return 'A re-run cannot select by number or contact, because the job keeps its filter and shows it to everybody. Remove these filters, and narrow the time span instead.'
   if (from === undefined && to === undefined)
-    return 'Choose a time span first: set "from", "to" or both. Without one, every CDR that the read model keeps would be sent again.'
+    return 'Select a time span first: set "from", "to" or both. Without one, every CDR that the read model keeps would be sent again.'
   return undefined
 }
 

@@ -70,11 +70,11 @@ function Restore({
   readonly onDone: () => void
 }) {
   const isBusy = useSignal(false)
-  const chosen = items.filter(({ id }) => selection.ids.value.has(id)).map(({ id }) => id)
+  const selected = items.filter(({ id }) => selection.ids.value.has(id)).map(({ id }) => id)
   const restore = async () => {
     const at = selection.at.peek()
-    const ids = chosen.length > 0 ? chosen : items.flatMap(({ id }) => (id === at ? [id] : []))
-    if (ids.length === 0) return say('Choose messages first: with the check boxes, or with X.')
+    const ids = selected.length > 0 ? selected : items.flatMap(({ id }) => (id === at ? [id] : []))
+    if (ids.length === 0) return say('Select messages first: with the check boxes, or with X.')
     isBusy.value = true
     let [moved, skipped] = [0, 0]
     try {
@@ -96,21 +96,21 @@ function Restore({
       onDone()
     }
   }
-  useKeys([{ key: 'u', does: 'restore what is chosen', run: () => void restore() }], [items, chosen.length])
+  useKeys([{ key: 'u', does: 'restore the selected messages', run: () => void restore() }], [items, selected.length])
   return (
     <div class="actions">
-      <button disabled={chosen.length === 0 || isBusy.value} onClick={() => void restore()}>
+      <button disabled={selected.length === 0 || isBusy.value} onClick={() => void restore()}>
         Restore
       </button>
-      <span role="status">{chosen.length === 0 ? 'None chosen' : `${formatCount(chosen.length)} chosen`}</span>
-      {chosen.length < items.length && (
-        <button class="second" onClick={() => selection.choose(items.map(({ id }) => id))}>
-          Choose {isCut ? `the newest ${formatCount(items.length)}` : `all ${formatCount(items.length)}`}
+      <span role="status">{selected.length === 0 ? 'None selected' : `${formatCount(selected.length)} selected`}</span>
+      {selected.length < items.length && (
+        <button class="second" onClick={() => selection.select(items.map(({ id }) => id))}>
+          Select {isCut ? `the newest ${formatCount(items.length)}` : `all ${formatCount(items.length)}`}
         </button>
       )}
-      {chosen.length > 0 && (
+      {selected.length > 0 && (
         <button class="quiet" onClick={() => selection.clear()}>
-          Choose none
+          Clear selection
         </button>
       )}
     </div>

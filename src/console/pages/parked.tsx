@@ -9,7 +9,7 @@ import { say, sayProblem } from '../pending.tsx'
 import { useResource } from '../resource.ts'
 import { createSelection } from '../selection.ts'
 import { mayOperate, type Session } from '../session.ts'
-import type { Chosen } from '../parked/chosen.ts'
+import type { Selected } from '../parked/selected.ts'
 import { DeleteDialog } from '../parked/delete-dialog.tsx'
 import { ParkedCauses, ParkedQueues } from '../parked/causes.tsx'
 import { ParkedEntry } from '../parked/entry-dialog.tsx'
@@ -25,14 +25,14 @@ import { NothingParked, ParkedList } from '../parked/parked-list.tsx'
 import { ReplayDialog } from '../replays/replay-dialog.tsx'
 
 /** What somebody is asked about before it is done. */
-type Question = { readonly does: 'replay' | 'delete'; readonly chosen: Chosen }
+type Question = { readonly does: 'replay' | 'delete'; readonly selected: Selected }
 
 const VIEWS = ['causes', 'queues', 'messages'] as const
 type View = (typeof VIEWS)[number]
 
-/** What was chosen stays chosen while somebody looks at another page, and comes back. */
+/** What was selected stays selected while somebody looks at another page, and comes back. */
 const selection = createSelection()
-let chosenFrom: readonly [Session, string] | undefined
+let selectedFrom: readonly [Session, string] | undefined
 
 export function Parked({ session }: { readonly session: Session }) {
   const values = filters.value
@@ -46,12 +46,12 @@ export function Parked({ session }: { readonly session: Session }) {
     leastMs: 3_000,
   })
   useEffect(() => {
-    if (chosenFrom?.[0] !== session || chosenFrom[1] !== key) selection.clear()
-    chosenFrom = [session, key]
+    if (selectedFrom?.[0] !== session || selectedFrom[1] !== key) selection.clear()
+    selectedFrom = [session, key]
   }, [session, key])
-  const ask = (does: Question['does'], chosen: Chosen) => {
+  const ask = (does: Question['does'], selected: Selected) => {
     setFilters({ id: '' })
-    question.value = { does, chosen }
+    question.value = { does, selected }
   }
   const close = () => void (question.value = undefined)
   const asked = question.value
@@ -98,10 +98,10 @@ export function Parked({ session }: { readonly session: Session }) {
         <ParkedEntry key={values['id']} session={session} id={values['id']} onAsk={ask} />
       )}
       {asked?.does === 'replay' && (
-        <ReplayDialog session={session} chosen={asked.chosen} onStart={() => selection.clear()} onClose={close} />
+        <ReplayDialog session={session} selected={asked.selected} onStart={() => selection.clear()} onClose={close} />
       )}
       {asked?.does === 'delete' && (
-        <DeleteDialog session={session} chosen={asked.chosen} onStart={() => selection.clear()} onClose={close} />
+        <DeleteDialog session={session} selected={asked.selected} onStart={() => selection.clear()} onClose={close} />
       )}
     </>
   )

@@ -32,7 +32,7 @@ function ReplayList({ session }: { readonly session: Session }) {
       {({ items }) =>
         items.length === 0 ? (
           <Empty title="No replays in the last 30 days">
-            A replay sends parked messages through their functions again. Choose messages on the page Parked, then
+            A replay sends parked messages through their functions again. Select messages on the page Parked, then
             Replay.
           </Empty>
         ) : (

@@ -100,7 +100,7 @@ function Board({
   if (wall === undefined) return null
   if (model.refs.value.length === 0 && model.campaignRefs.value.length === 0)
     return (
-      <Empty title="Nothing was heard of the call centre yet">
+      <Empty title="No data from the call centre yet">
         Agents and campaigns appear here with their first status, call or CDR. If the dialler is running, check on the
         page Health that a relay is ready and hears it.
       </Empty>
@@ -134,8 +134,8 @@ function Board({
 
 function fieldsOf({ totals }: Answer, campaigns: readonly string[]) {
   const { state, campaign } = filters.value
-  const list = (known: readonly string[], chosen: string | undefined) =>
-    [...new Set([...known, ...(chosen === undefined ? [] : [chosen])])].toSorted((a, b) =>
+  const list = (known: readonly string[], selected: string | undefined) =>
+    [...new Set([...known, ...(selected === undefined ? [] : [selected])])].toSorted((a, b) =>
       a.localeCompare(b, 'en', { numeric: true }),
     )
   const states = [...AGENT_STATES, ...Object.keys(totals.agents), ...(state === undefined ? [] : [state])]
@@ -187,7 +187,7 @@ function Summary({ model, shown }: { readonly model: WallModel; readonly shown: 
   const isFiltered = Object.keys(own).length > 0
   if (all === 0)
     return (
-      <Empty title="No agent was heard of yet">
+      <Empty title="No agents yet">
         Agents appear with their first status or call: somebody logs in to the dialler.
       </Empty>
     )

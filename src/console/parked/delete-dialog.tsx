@@ -5,15 +5,15 @@ import { formatNumberOf } from '../format.ts'
 import { addressOf } from '../location.ts'
 import { Problem } from '../parts.tsx'
 import { doSoon } from '../pending.tsx'
-import { countOf, deleteParts, type Part } from './chosen.ts'
-import { usePlan, type ChosenDialogProps } from '../replays/replay-dialog.tsx'
+import { countOf, deleteParts, type Part } from './selected.ts'
+import { usePlan, type SelectedDialogProps } from '../replays/replay-dialog.tsx'
 
 /** What has to be written before something is deleted for ever. */
 const WORD = 'delete'
 
 /** Asks before messages go to the bin; and again, about those of the relay, which have none. */
-export function DeleteDialog({ session: { client }, chosen, onStart, onClose }: ChosenDialogProps) {
-  const { planned, problem } = usePlan(client, chosen)
+export function DeleteDialog({ session: { client }, selected, onStart, onClose }: SelectedDialogProps) {
+  const { planned, problem } = usePlan(client, selected)
   const isBinDone = useSignal(false)
   if (planned === undefined)
     return (
@@ -78,7 +78,7 @@ function DeleteForEver({
   parts,
   onStart,
   onClose,
-}: Pick<ChosenDialogProps, 'onStart' | 'onClose'> & { readonly client: Client; readonly parts: readonly Part[] }) {
+}: Pick<SelectedDialogProps, 'onStart' | 'onClose'> & { readonly client: Client; readonly parts: readonly Part[] }) {
   const written = useSignal('')
   const count = parts.reduce((sum, { plan }) => sum + countOf(plan), 0)
   const drop = (event: SubmitEvent) => {

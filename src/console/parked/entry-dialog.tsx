@@ -5,14 +5,14 @@ import { addressOf, setFilters } from '../location.ts'
 import { Loaded } from '../parts.tsx'
 import { useResource } from '../resource.ts'
 import { mayOperate, type Session } from '../session.ts'
-import type { Chosen } from './chosen.ts'
+import type { Selected } from './selected.ts'
 import { Left, RelayTag } from './causes.tsx'
 import { ParkedContent } from './content.tsx'
 
 export type ParkedEntryProps = {
   readonly session: Session
   readonly id: string
-  readonly onAsk: (does: 'replay' | 'delete', chosen: Chosen) => void
+  readonly onAsk: (does: 'replay' | 'delete', selected: Selected) => void
 }
 
 /** All that is known of a parked message. */

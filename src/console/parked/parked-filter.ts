@@ -71,7 +71,7 @@ export function describeReplay({ filter, cdrs, relay }: Replay): string {
       ['dialled since', cdrs.from && formatTime(cdrs.from)],
       [cdrs.from === undefined ? 'dialled until' : 'until', cdrs.to && formatTime(cdrs.to)],
     ])
-  if (filter === null) return relay > 0 ? 'Chosen messages, some of the relay' : 'Chosen messages'
+  if (filter === null) return relay > 0 ? 'Selected messages, some of the relay' : 'Selected messages'
   return inWords(filter.from === 'relay' ? 'Messages of the relay' : 'All messages', [
     ['of', filter.route],
     ['from', filter.source],

@@ -8,7 +8,7 @@ import { usePages } from '../resource.ts'
 import { Rows, type Column } from '../rows.tsx'
 import type { Selection } from '../selection.ts'
 import { mayOperate, type Session } from '../session.ts'
-import type { Chosen } from './chosen.ts'
+import type { Selected } from './selected.ts'
 import { Left, RelayTag } from './causes.tsx'
 import { isFiltered, isParked } from './parked-filter.ts'
 
@@ -17,10 +17,10 @@ export type ParkedListProps = {
   readonly filter: ParkedFilter
   readonly groups: ParkedGroups | undefined
   readonly selection: Selection
-  readonly onAsk: (does: 'replay' | 'delete', chosen: Chosen) => void
+  readonly onAsk: (does: 'replay' | 'delete', selected: Selected) => void
 }
 
-/** The messages that match, and what can be done with those that are chosen. */
+/** The messages that match, and what can be done with those that are selected. */
 export function ParkedList({ session, filter, groups, selection, onAsk }: ParkedListProps) {
   const list = usePages<ParkedRecord, Awaited<ReturnType<typeof session.client.parked>>>(
     (query) => session.client.parked({ ...filter, ...query }),
@@ -33,7 +33,7 @@ export function ParkedList({ session, filter, groups, selection, onAsk }: Parked
     const entries = items.filter(({ id }) => (ids.peek().size > 0 ? ids.peek().has(id) : id === at.peek())).toReversed()
     if (isAll.peek()) onAsk(does, { filter })
     else if (entries.length > 0) onAsk(does, { entries })
-    else say('Choose messages first: with the check boxes, or with X.')
+    else say('Select messages first: with the check boxes, or with X.')
   }
   const operates = mayOperate.value
   return (
@@ -75,14 +75,14 @@ function Actions({
   const matching = Math.max(groups?.matching ?? 0, items.length)
   const all = `${formatCount(matching)}${groups?.complete === false ? '+' : ''}`
   const isAll = selection.isAll.value
-  // What has left the list meanwhile is not chosen any more.
+  // What has left the list meanwhile is not selected any more.
   const count = items.filter(({ id }) => selection.ids.value.has(id)).length
   useKeys(
     [
-      { key: 'r', does: 'replay what is chosen', run: () => onAsk('replay') },
-      { key: 'd', does: 'delete what is chosen', run: () => onAsk('delete') },
-      { key: 'a', does: 'choose all that match', run: () => selection.chooseAll() },
-      { key: 'Escape', does: 'choose nothing', run: () => selection.clear() },
+      { key: 'r', does: 'replay the selected messages', run: () => onAsk('replay') },
+      { key: 'd', does: 'delete the selected messages', run: () => onAsk('delete') },
+      { key: 'a', does: 'select all that match', run: () => selection.selectAll() },
+      { key: 'Escape', does: 'clear the selection', run: () => selection.clear() },
     ],
     [onAsk],
   )
@@ -95,16 +95,20 @@ function Actions({
         Delete
       </button>
       <span role="status">
-        {isAll ? `All ${all} that match are chosen` : count === 0 ? 'None chosen' : `${formatCount(count)} chosen`}
+        {isAll
+          ? `All ${all} that match are selected`
+          : count === 0
+            ? 'None selected'
+            : `${formatCount(count)} selected`}
       </span>
       {!isAll && (
-        <button class="second" onClick={() => selection.chooseAll()}>
-          Choose all {all} that match
+        <button class="second" onClick={() => selection.selectAll()}>
+          Select all {all} that match
         </button>
       )}
       {(isAll || count > 0) && (
         <button class="quiet" onClick={() => selection.clear()}>
-          Choose none
+          Clear selection
         </button>
       )}
     </div>

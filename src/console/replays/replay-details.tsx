@@ -10,7 +10,7 @@ import { usePages } from '../resource.ts'
 import { Rows, type Column } from '../rows.tsx'
 import { createSelection } from '../selection.ts'
 import { mayOperate, type Session } from '../session.ts'
-import type { Chosen } from '../parked/chosen.ts'
+import type { Selected } from '../parked/selected.ts'
 import { describeReplay, isParked } from '../parked/parked-filter.ts'
 import { ReplayDialog } from './replay-dialog.tsx'
 import { OUTCOME_NAMES, OUTCOMES, Progress, RESTING_MS, RUNNING_MS, State, type Outcome } from './replay-state.tsx'
@@ -23,7 +23,7 @@ export function ReplayDetails({ session, id }: { readonly session: Session; read
   const cursor = useMemo(createSelection, [])
   const isRunning = useSignal(true)
   const outcome = OUTCOME_NAMES.find((name) => name === filters.value['outcome'])
-  const again = useSignal<Chosen | undefined>(undefined)
+  const again = useSignal<Selected | undefined>(undefined)
   const list = usePages<ReplayMessage, Page>(
     async (query) => {
       const { messages, ...replay } = await session.client.replayDetail(id, { ...query, outcome })
@@ -50,7 +50,7 @@ export function ReplayDetails({ session, id }: { readonly session: Session; read
                 replay={replay}
                 session={session}
                 onChange={list.refresh}
-                onAgain={(chosen) => void (again.value = chosen)}
+                onAgain={(selected) => void (again.value = selected)}
               />
             )}
             <FilterBar
@@ -83,7 +83,7 @@ export function ReplayDetails({ session, id }: { readonly session: Session; read
       {again.value !== undefined && (
         <ReplayDialog
           session={session}
-          chosen={again.value}
+          selected={again.value}
           onStart={() => {}}
           onClose={() => void (again.value = undefined)}
         />
@@ -101,7 +101,7 @@ function Summary({
   readonly replay: Replay
   readonly session: Session
   readonly onChange: () => void
-  readonly onAgain: (chosen: Chosen) => void
+  readonly onAgain: (selected: Selected) => void
 }) {
   const { id, counts, state, cdrs, relay } = replay
   const isBusy = useSignal(false)

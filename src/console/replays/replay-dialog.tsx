@@ -7,22 +7,22 @@ import { addressOf, go, page } from '../location.ts'
 import { Problem } from '../parts.tsx'
 import { doSoon, type Said } from '../pending.tsx'
 import type { Session } from '../session.ts'
-import { countOf, findOldest, planChosen, startReplays, type Chosen, type Planned } from '../parked/chosen.ts'
+import { countOf, findOldest, planSelected, startReplays, type Selected, type Planned } from '../parked/selected.ts'
 
 const DEFAULT_RATE = 50
 const MAX_RATE = 1_000
 
-export type ChosenDialogProps = {
+export type SelectedDialogProps = {
   readonly session: Session
-  readonly chosen: Chosen
+  readonly selected: Selected
   /** It is about to be done. */
   readonly onStart: () => void
   readonly onClose: () => void
 }
 
 /** Asks once, with the figures of the plan, before messages are sent again. */
-export function ReplayDialog({ session: { client }, chosen, onStart, onClose }: ChosenDialogProps) {
-  const { planned, problem } = usePlan(client, chosen)
+export function ReplayDialog({ session: { client }, selected, onStart, onClose }: SelectedDialogProps) {
+  const { planned, problem } = usePlan(client, selected)
   const rate = useSignal(DEFAULT_RATE)
   const confirm = useRef<HTMLButtonElement>(null)
   useEffect(() => confirm.current?.focus(), [planned])
@@ -50,7 +50,7 @@ export function ReplayDialog({ session: { client }, chosen, onStart, onClose }: 
   const replayOne = () => {
     onClose()
     doSoon('Replaying one message', async () => {
-      const id = await findOldest(client, chosen, parts)
+      const id = await findOldest(client, selected, parts)
       if (id === undefined) return 'None of the messages is parked any more.'
       const replay = await client.startReplay({ ids: [id] })
       // Unless somebody has gone on to something else.
@@ -98,12 +98,12 @@ export function ReplayDialog({ session: { client }, chosen, onStart, onClose }: 
 }
 
 /** What the replay would do, read once: the question does not change while somebody reads it. */
-export function usePlan(client: Client, chosen: Chosen) {
+export function usePlan(client: Client, selected: Selected) {
   const planned = useSignal<Planned | undefined>(undefined)
   const problem = useSignal<ApiProblem | undefined>(undefined)
   useEffect(() => {
     const closed = new AbortController()
-    planChosen(client, chosen, closed.signal).then(
+    planSelected(client, selected, closed.signal).then(
       (plan) => void (planned.value = plan),
       (error: ApiProblem) => {
         if (!closed.signal.aborted) problem.value = error

@@ -39,7 +39,7 @@ export function Campaigns({
     return (
       <p class="muted">
         {only === undefined
-          ? 'No campaign was heard of yet: each appears with its first status or CDR.'
+          ? 'No campaigns yet: each appears with its first status or CDR.'
           : 'No campaign has this reference.'}
       </p>
     )

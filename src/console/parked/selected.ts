@@ -9,12 +9,12 @@ import {
   type ReplayPlan,
 } from '../../client/index.ts'
 
-/** The messages that somebody has chosen, and what is done with them. */
+/** The messages that somebody has selected, and what is done with them. */
 
 type Entry = Pick<ParkedRecord, 'id' | 'from' | 'replay'>
 
 /** Some entries, oldest first; or every one that matches. */
-export type Chosen = { readonly entries: readonly Entry[] } | { readonly filter: ParkedFilter }
+export type Selected = { readonly entries: readonly Entry[] } | { readonly filter: ParkedFilter }
 
 /** What one request is about: entries of functions and of the relay take different ways. */
 export type Part = {
@@ -36,20 +36,20 @@ const MAX_IDS = 1_000
 const FROM = ['functions', 'relay'] as const
 
 /** What a replay of them would do. Entries that are parked later are in none of its parts. */
-export async function planChosen(client: Client, chosen: Chosen, signal?: AbortSignal): Promise<Planned> {
+export async function planSelected(client: Client, selected: Selected, signal?: AbortSignal): Promise<Planned> {
   const parts: Part[] = []
-  if ('entries' in chosen)
+  if ('entries' in selected)
     for (const from of FROM) {
-      const ids = chosen.entries.filter((entry) => entry.from === from).map(({ id }) => id)
+      const ids = selected.entries.filter((entry) => entry.from === from).map(({ id }) => id)
       for (let at = 0; at < ids.length; at += MAX_IDS) {
         const selection = { ids: ids.slice(at, at + MAX_IDS) }
         parts.push({ from, selection, plan: await client.planReplay(selection, { signal }) })
       }
     }
   else {
-    let { until } = chosen.filter
-    for (const from of chosen.filter.from === undefined ? FROM : [chosen.filter.from]) {
-      const filter = { ...chosen.filter, from, until }
+    let { until } = selected.filter
+    for (const from of selected.filter.from === undefined ? FROM : [selected.filter.from]) {
+      const filter = { ...selected.filter, from, until }
       const plan = await client.planReplay({ filter }, { signal })
       // The API's clock, and the same moment for both.
       until = plan.until
@@ -88,8 +88,12 @@ export async function startReplays(client: Client, parts: readonly Part[], rate:
 }
 
 /** The oldest of them that no replay is sending: the one to try first. */
-export async function findOldest(client: Client, chosen: Chosen, parts: readonly Part[]): Promise<string | undefined> {
-  if ('entries' in chosen) return (chosen.entries.find(({ replay }) => replay === null) ?? chosen.entries[0])?.id
+export async function findOldest(
+  client: Client,
+  selected: Selected,
+  parts: readonly Part[],
+): Promise<string | undefined> {
+  if ('entries' in selected) return (selected.entries.find(({ replay }) => replay === null) ?? selected.entries[0])?.id
   const [part] = parts
   if (part === undefined || !('filter' in part.selection)) return undefined
   const { filter } = part.selection

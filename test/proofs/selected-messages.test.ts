@@ -37,14 +37,14 @@ test('3,000 parked messages of three routes are listed within two seconds, with 
   await button(page, /^Messages/).click()
   await rows(page, 'Parked messages').nth(20).waitFor()
   const messagesMs = performance.now() - listMs
-  await button(page, 'Choose all 3,000 that match').waitFor()
+  await button(page, 'Select all 3,000 that match').waitFor()
   console.log(`3,000 parked messages: causes after ${causesMs.toFixed()} ms, messages after ${messagesMs.toFixed()} ms`)
   // A machine that does other things besides is slower, and not wrong.
   expect(Math.max(causesMs, messagesMs)).toBeLessThan(2_000 * 3)
   expect(errors).toEqual([])
 })
 
-test('five of 300 that are chosen are handled, and no other; the 295 are still there, in their order', async () => {
+test('five of 300 that are selected are handled, and no other; the 295 are still there, in their order', async () => {
   const street = await useStreetProcess({ fail: ['agents-status=422'] })
   await street.publish(statuses(300))
   await street.waitForParked(300)
@@ -53,14 +53,14 @@ test('five of 300 that are chosen are handled, and no other; the 295 are still t
   const { page, errors } = await logIn(browser, street.url, 'jane', { path: '#/parked?view=messages' })
   const places = [2, 5, 6, 7, 20]
   for (const at of places) await rows(page, 'Parked messages').nth(at).getByRole('checkbox').click()
-  await page.getByText('5 chosen').waitFor()
+  await page.getByText('5 selected').waitFor()
   await replay(page, 'Replay 5 messages?')
   await waitForBar(page, 'The replay has started')
   expect((await seeReplay(page)).counts).toMatchObject({ handled: '5', 'failed again': '0', skipped: '0' })
-  const chosen = places.map((at) => before[at] ?? '')
+  const selected = places.map((at) => before[at] ?? '')
   const agents = await street.list('/agents')
-  expect(agents.map(({ ref }) => String(ref)).toSorted()).toEqual(chosen.toSorted())
-  expect(await street.parkedSubjects()).toEqual(before.filter((ref) => !chosen.includes(ref)))
+  expect(agents.map(({ ref }) => String(ref)).toSorted()).toEqual(selected.toSorted())
+  expect(await street.parkedSubjects()).toEqual(before.filter((ref) => !selected.includes(ref)))
   expect(errors).toEqual([])
 })
 
@@ -72,7 +72,7 @@ test('of all that match, those that are parked after the question was asked stay
   const { page, errors } = await logIn(browser, street.url, 'jane', {
     path: '#/parked?view=messages&route=agents-status',
   })
-  await button(page, 'Choose all 40 that match').click()
+  await button(page, 'Select all 40 that match').click()
   await button(page, 'Replay').click()
   const question = page.getByRole('dialog')
   await question.getByRole('heading', { name: 'Replay 40 messages?' }).waitFor()
