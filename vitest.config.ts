@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config'
 import { ClosingLine } from './test/support/closing-line.ts'
+import { SLOW } from './test/support/slow.ts'
 
 // `source`: the project's own exports are its TypeScript sources, not what a build made of them.
 const conditions = ['source', 'node']
@@ -11,8 +12,6 @@ const PROCESSES = ['flows', 'local', 'cli', 'console', 'infra', 'examples'].map(
   (folder) => `test/${folder}/**/*.test.ts`,
 )
 const REST = ['test/**/*.test.ts']
-/** They take minutes: `npm run proofs`. */
-const PROOFS = 'test/proofs/**'
 
 export default defineConfig({
   resolve: { conditions },
@@ -22,9 +21,9 @@ export default defineConfig({
     // and what starts processes, which waits most of the time, goes before what does not.
     isolate: false,
     projects: [
-      { extends: true, test: { name: 'alone', include: ALONE, isolate: true } },
-      { extends: true, test: { name: 'processes', include: PROCESSES, exclude: ALONE } },
-      { extends: true, test: { name: 'rooms', include: REST, exclude: [...ALONE, ...PROCESSES, PROOFS] } },
+      { extends: true, test: { name: 'alone', include: ALONE, exclude: SLOW, isolate: true } },
+      { extends: true, test: { name: 'processes', include: PROCESSES, exclude: [...ALONE, ...SLOW] } },
+      { extends: true, test: { name: 'rooms', include: REST, exclude: [...ALONE, ...PROCESSES, ...SLOW] } },
     ],
     reporters: ['default', new ClosingLine()],
     pool: 'forks',

@@ -1,18 +1,22 @@
 import { defineConfig } from 'vitest/config'
 import { ClosingLine } from './test/support/closing-line.ts'
+import { SLOW } from './test/support/slow.ts'
 
 const conditions = ['source', 'node']
 
-/** The proofs of the console: what it promises, in a real Chromium on a whole street, with processes that are killed. */
+/** What takes minutes: the console in a real Chromium on a whole street, documents that are followed, packages, kills at random. */
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions, externalConditions: conditions } },
   test: {
-    include: ['test/proofs/*.test.ts'],
+    include: SLOW,
+    // Bundles are run as they are.
+    server: { deps: { external: [/\/dist\/functions\//] } },
+    expect: { poll: { timeout: 20_000 } },
     reporters: ['verbose', new ClosingLine()],
     pool: 'forks',
-    // Each has a street, a call centre's worth of processes and a browser: more of them at once only wait for each other.
-    maxWorkers: 2,
+    // Many have a street, a call centre's worth of processes and a browser: more of them at once only wait for each other.
+    maxWorkers: 3,
     execArgv: ['--conditions=source', '--disable-warning=ExperimentalWarning'],
     testTimeout: 180_000,
     hookTimeout: 60_000,

@@ -150,3 +150,9 @@ export async function logIn(browser: Browser, url: string, role: keyof typeof TO
 export async function waitForBar(page: Page, text: string | RegExp): Promise<void> {
   await expect.poll(() => page.locator('.bar').innerText(), { timeout: 20_000 }).toMatch(text)
 }
+
+/** Rows of a list. */
+export const rows = (page: Page, list: string) => page.getByRole('table', { name: list }).locator('tr[data-id]')
+export const button = (page: Page, name: string | RegExp) => page.getByRole('button', { name })
+export const cells = (page: Page, list: string) =>
+  rows(page, list).evaluateAll((all) => all.map((row) => [...row.children].map((cell) => cell.textContent.trim())))
