@@ -54,18 +54,21 @@ export type Change = {
   readonly ref: string
   readonly campaign_ref?: string | undefined
   readonly state?: string | undefined
+  /** Of a CDR. */
+  readonly call_ref?: string | undefined
 }
 
-/** A change as an entry of the stream has it, in JSON, with the notification that made it. */
+/** A change as an entry of the stream has it, in JSON, with the notification that made it. The script adds what only it knows (`note_state`). */
 export const toChange = (
   event: Pick<StoreEvent, 'id' | 'source' | 'transport' | 'sequence'>,
-  { kind, ref, campaign_ref, state }: Change,
+  { kind, ref, campaign_ref, state, call_ref }: Change,
 ): string =>
   JSON.stringify({
     kind,
     ref,
     campaign_ref: campaign_ref || undefined,
     state: state || undefined,
+    call_ref: call_ref || undefined,
     source: event.source,
     transport: event.transport,
     sequence: event.sequence,

@@ -3,7 +3,7 @@
  * than any number; times are ISO 8601 in UTC.
  */
 
-import type { ReplayMessage } from '../answers/index.ts'
+import type { Change, ReplayMessage } from '../answers/index.ts'
 
 /** A page of a list. `next` is an opaque cursor for the page behind it, or null at the end. */
 export type Page<T> = { items: T[]; next: string | null }
@@ -56,6 +56,28 @@ export type ChangesFilter = {
   /** `agents` or `agents/status`. */
   readonly type?: string | undefined
   readonly reference?: string | undefined
+}
+
+/** The changes that one commit made, in order. Its cursor is the place behind it. */
+export type Commit = { readonly cursor: string; readonly changes: readonly Change[] }
+
+/** Commits behind a cursor. As in `ChangesPage`, `more` says that there are more, and `reset` that there is no telling what changed. */
+export type CommitsPage = {
+  readonly commits: readonly Commit[]
+  readonly cursor: string
+  readonly more: boolean
+  readonly reset: boolean
+}
+
+/** A state that an agent or a campaign has now. */
+export type PresentState = {
+  readonly source: string
+  /** Of an agent; null of a campaign. */
+  readonly campaign_ref: string | null
+  readonly status: string
+  /** When it was first heard. ISO 8601. */
+  readonly since: string
+  readonly unsure: boolean
 }
 
 export type GapFilter = PageRequest & {

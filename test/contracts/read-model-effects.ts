@@ -128,6 +128,8 @@ export const NOTHING: Readonly<Record<string, unknown>> = {
     complete: true,
   },
   changes: { items: [], cursor: '0-0', more: false, reset: false },
+  commits: { commits: [], cursor: '0-0', more: false, reset: false },
+  presentStates: [],
   wall: EMPTY_WALL,
   ping: undefined,
 } satisfies Record<ReadName, unknown>
@@ -276,6 +278,18 @@ export const CONTRACTS: Readonly<Record<string, Contract>> = {
         more: false,
         reset: false,
       }),
+      // A place before the beginning.
+      read('commits', ['0-0'], {
+        commits: [],
+        cursor: expect.stringMatching(/^\d+-\d+$/) as string,
+        more: false,
+        reset: true,
+      }),
+      read(
+        'presentStates',
+        ['agents', '1002'],
+        [{ source: 'main', campaign_ref: 'c1', status: 'wrapup', since: iso(2), unsure: false }],
+      ),
       wallOf(
         { agents: [{ ref: '1002', status: 'wrapup', since: iso(2).replace('.000Z', 'Z'), campaign: 'c1' }] },
         { agents: { wrapup: 1 } },
@@ -346,6 +360,11 @@ export const CONTRACTS: Readonly<Record<string, Contract>> = {
         stats: [],
         counts: [],
       }),
+      read(
+        'presentStates',
+        ['campaigns', 'c1'],
+        [{ source: 'main', campaign_ref: null, status: 'stopped', since: iso(2), unsure: false }],
+      ),
       read('campaigns', [], {
         items: [
           { ref: 'c1', status: 'stopped', since: iso(2), source: 'main', unsure: false, today: TODAY, agents: {} },

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { agentStatus, campaignStatus, type ChangesFilter, type Effect } from '../../src/store/index.ts'
+import { agentStatus, campaignStatus, cdr, type ChangesFilter, type Effect } from '../../src/store/index.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
 import { toEvent } from './events.ts'
@@ -15,6 +15,7 @@ async function useChanges() {
     readChanges: async () =>
       ((await client.xRange('enigma:changes', '-', '+')) ?? []).map(({ message }) => ({ ...message })),
     read: (filter?: ChangesFilter) => store.read.changes(filter),
+    readCommits: (after: string) => store.read.commits(after),
     client,
   }
 }
@@ -95,4 +96,47 @@ test('a page of large commits is as large as a reply may be, and says that there
   }
   expect(found).toEqual(refs.flatMap((ref) => Array.from({ length: 20 }, (_, nth) => `${ref}${nth}`)))
   expect(requests).toBeGreaterThan(2)
+})
+
+test('a change of a state has the one before, in the same campaign, and one that came late is not the new state', async () => {
+  const { commit, read } = await useChanges()
+  const inCampaign = (word: string, at: number, campaign_ref: string) =>
+    agentStatus(toEvent('agents', 'status', '1002', { status: word, campaign_ref }, at))
+  const campaign = (word: string, at: number) =>
+    campaignStatus(toEvent('campaigns', 'status', 'c1', { status: word }, at))
+  await commit(inCampaign('offline', 1, 'c1'), campaign('started', 1))
+  const { cursor } = await read()
+  await commit(inCampaign('logging_in', 2, 'c1'), inCampaign('busy', 3, 'c2'), inCampaign('offline', 4, 'c1'))
+  // A word that needs an escape in JSON, or holds a number, is not repeated.
+  await commit(inCampaign('on "27821234567"\\', 5, 'c1'), inCampaign('available', 6, 'c1'))
+  await commit(campaign('stopped', 9), campaign('stopping', 8))
+  const { items } = await read({ after: cursor })
+  expect(items.map(({ campaign_ref, from, state }) => [campaign_ref, from, state])).toEqual([
+    ['c1', 'offline', 'logging_in'],
+    ['c2', null, 'busy'],
+    ['c1', 'logging_in', 'offline'],
+    ['c1', 'offline', 'on "27821234567"\\'],
+    ['c1', null, 'available'],
+    [null, 'started', 'stopped'],
+    [null, null, null],
+  ])
+})
+
+test('a CDR names its call, and commits are read one by one with their cursors', async () => {
+  const { commit, read, readCommits } = await useChanges()
+  await commit(status('available', 1))
+  const { cursor } = await read()
+  const record = { call_ref: '9007199254740993', dialed_at: 1_764_000_000, number: '27821234567', end_reason: 'busy' }
+  await commit(cdr(toEvent('campaigns', 'cdr', 'c1', record, 2, { transport: 'list' })), status('busy', 3))
+  await commit(status('wrapup', 4))
+  const { commits, ...page } = await readCommits(cursor)
+  expect(commits.map(({ changes }) => changes.map(({ call_ref, state }) => [call_ref, state]))).toEqual([
+    [
+      ['9007199254740993', 'busy'],
+      [null, 'busy'],
+    ],
+    [[null, 'wrapup']],
+  ])
+  expect(page).toEqual({ cursor: commits.at(-1)?.cursor, more: false, reset: false })
+  expect(await readCommits(commits[0]?.cursor ?? '')).toEqual({ ...page, commits: commits.slice(1) })
 })

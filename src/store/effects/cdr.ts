@@ -71,6 +71,7 @@ export function cdr(event: StoreEvent<Cdr>): Effect {
           kind: 'campaigns/cdr',
           ref: campaign ?? '',
           state: toState(record.end_reason ?? ''),
+          call_ref: callRef ?? undefined,
         }),
       },
       [...new Set(terms.flatMap(([of, value]) => (value === null ? [] : [toTerm(of, value)])))],

@@ -71,7 +71,7 @@ function apply.agent_status(of)
       end
     end
     set(agent, 's:' .. own, of.status .. SEP .. since .. SEP .. of.stamp .. SEP .. of.campaign, ttl.agent)
-    note_change(of.change)
+    note_state(of.change, held and status)
   end
   if of.says ~= '' then
     local turn = of.says .. SEP .. name(of.campaign) .. SEP .. of.stamp

@@ -185,6 +185,12 @@ local changes, changes_bytes = {}, 0
 local function note_change(change)
   changes[#changes + 1], changes_bytes = change, changes_bytes + #change + 1
 end
+-- A change of a state, with the state before it: only a word, which needs no escape in JSON and holds no number. A state that came late is none.
+local function note_state(change, former, is_late)
+  local word = former and string.match(former, '^[%l_]+$')
+  local more = is_late and ',"late":true' or word and ',"from":"' .. word .. '"' or ''
+  note_change(string.sub(change, 1, -2) .. more .. '}')
+end
 local OF_WALL = { agent = true, campaign = true, figures = true }
 local function written_of_wall()
   local names = {}

@@ -46,8 +46,9 @@ end
 function apply.state(of)
   local document = open(key(of.of .. ':' .. name(of.ref)))
   local history = key(of.of .. '_history:' .. name(of.ref))
-  if add_once(history, of.ms, of.id, of.json, 100, ttl.campaign) then note_change(of.change) end
-  if newer(of.stamp, document.fields.stamp) then
+  local is_newer = newer(of.stamp, document.fields.stamp)
+  if add_once(history, of.ms, of.id, of.json, 100, ttl.campaign) then note_state(of.change, document.fields.status, not is_newer) end
+  if is_newer then
     if document.fields.status ~= of.status then set(document, 'since', of.at, ttl.campaign) end
     set(document, 'status', of.status, ttl.campaign)
     set(document, 'stamp', of.stamp, ttl.campaign)

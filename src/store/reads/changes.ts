@@ -1,6 +1,6 @@
 import type { Change, ChangesPage } from '../../answers/index.ts'
 import { StoreError } from '../errors.ts'
-import type { ChangesFilter } from '../types.ts'
+import type { ChangesFilter, Commit, CommitsPage } from '../types.ts'
 import { toMap, type ReadOptions } from './replies.ts'
 
 /** Commits that are read at once, each with up to 16 kB of changes; fewer where the reply would be too large. */
@@ -11,38 +11,40 @@ const BEGINNING = '0-0'
 type Entry = readonly [id: string, fields: readonly string[]]
 
 /**
- * What changed behind a cursor, in order; without one, the present end. A cursor is the id of an entry of the stream, and is read with those behind
- * it: where it is gone, entries behind it may be gone as well.
+ * The commits behind a cursor, in order. A cursor is the id of an entry of the stream, and is read with those behind it: where it is gone, entries
+ * behind it may be gone as well.
  */
+export async function readCommits(options: ReadOptions, after: string): Promise<CommitsPage> {
+  if (!/^\d{1,15}-\d{1,19}$/.test(after))
+    throw new StoreError('store.cursor.invalid', 'the cursor was not returned by this API')
+  const {
+    entries: [first, ...entries],
+    isCut,
+  } = await readEntries(options, `${options.prefix}changes`, after, COMMITS + 1)
+  if (first === undefined && after === BEGINNING) return { commits: [], cursor: after, more: false, reset: false }
+  const commits = entries.flatMap((entry) => toCommit(entry) ?? [])
+  if (first?.[0] !== after || commits.length < entries.length)
+    return { commits: [], cursor: await readEnd(options), more: false, reset: true }
+  return { commits, cursor: commits.at(-1)?.cursor ?? after, more: isCut, reset: false }
+}
+
+/** What changed behind a cursor, in order; without one, the present end. */
 export async function readChanges(
   options: ReadOptions,
   { after, type, reference }: ChangesFilter = {},
 ): Promise<ChangesPage> {
-  const key = `${options.prefix}changes`
-  if (after !== undefined) {
-    if (!/^\d{1,15}-\d{1,19}$/.test(after))
-      throw new StoreError('store.cursor.invalid', 'the cursor was not returned by this API')
-    const {
-      entries: [first, ...entries],
-      isCut,
-    } = await readEntries(options, key, after, COMMITS + 1)
-    if (first === undefined && after === BEGINNING) return { items: [], cursor: after, more: false, reset: false }
-    const changes = entries.map(toChanges)
-    if (first?.[0] === after && !changes.includes(undefined))
-      return {
-        items: changes
-          .flatMap((some) => some ?? [])
-          .filter(
-            (one) => (type === undefined || isOf(one.type, type)) && (reference === undefined || one.ref === reference),
-          ),
-        cursor: entries.at(-1)?.[0] ?? after,
-        more: isCut,
-        reset: false,
-      }
-  }
-  const [last] = await options.upstash.readAll([['XREVRANGE', key, '+', '-', 'COUNT', '1']])
+  if (after === undefined) return { items: [], cursor: await readEnd(options), more: false, reset: false }
+  const { commits, ...page } = await readCommits(options, after)
+  const items = commits
+    .flatMap(({ changes }) => changes)
+    .filter((one) => (type === undefined || isOf(one.type, type)) && (reference === undefined || one.ref === reference))
+  return { items, ...page }
+}
+
+async function readEnd({ upstash, prefix }: ReadOptions): Promise<string> {
+  const [last] = await upstash.readAll([['XREVRANGE', `${prefix}changes`, '+', '-', 'COUNT', '1']])
   const [end] = (last ?? []) as Entry[]
-  return { items: [], cursor: end?.[0] ?? BEGINNING, more: false, reset: after !== undefined }
+  return end?.[0] ?? BEGINNING
 }
 
 /** `agents` is each of its kinds. */
@@ -64,31 +66,39 @@ async function readEntries(
   }
 }
 
+type KeptChange = { readonly kind: string; readonly ref: string; readonly late?: boolean } & Partial<Change>
+
 /** The changes of a commit; undefined where there were too many to be listed. */
-function toChanges([id, fields]: Entry): Change[] | undefined {
+function toCommit([id, fields]: Entry): Commit | undefined {
   const json = toMap(fields).get('changes')
   if (json === undefined) return undefined
   const at = new Date(Number.parseInt(id, 10)).toISOString()
-  return (JSON.parse(json) as ({ readonly kind: string; readonly ref: string } & Partial<Change>)[]).map(
+  const changes = (JSON.parse(json) as KeptChange[]).map(
     ({
       kind,
       ref,
       campaign_ref = null,
       state = null,
+      from = null,
+      call_ref = null,
       source = null,
       transport = null,
       sequence = null,
       notification_id = null,
-    }) => ({
+      late = false,
+    }): Change => ({
       at,
       type: kind,
       ref,
       campaign_ref,
-      state,
+      state: late ? null : state,
+      from,
+      call_ref,
       source,
       transport,
       sequence,
       notification_id,
     }),
   )
+  return { cursor: id, changes }
 }

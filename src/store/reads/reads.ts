@@ -12,7 +12,7 @@ import type {
 import { readAgent, readAgents } from './agents.ts'
 import { readCampaign, readCampaigns, readDialers, readPreview } from './campaigns.ts'
 import { findCdrs, readCdr, readCdrMessages, readCdrs } from './cdrs.ts'
-import { readChanges } from './changes.ts'
+import { readChanges, readCommits } from './changes.ts'
 import { readGaps, readOther, readRelays } from './operator.ts'
 import { findOfRelay, planReplay, readParkedGroups } from './causes.ts'
 import {
@@ -25,6 +25,7 @@ import {
   readPlacesOf,
 } from './parked.ts'
 import { readAudit, readReplay, readReplayDetail, readReplays } from './replays.ts'
+import { readPresentStates } from './present-states.ts'
 import type { ReadOptions } from './replies.ts'
 import { readKind } from './states.ts'
 import { createWall } from './wall.ts'
@@ -83,6 +84,10 @@ export function createReads(options: ReadOptions) {
     replayProgress: (id: string) => readReplay(options, id),
     /** What changed behind a cursor, in order. */
     changes: (filter?: ChangesFilter) => readChanges(options, filter),
+    /** The same commit by commit, each with its own cursor. */
+    commits: (after: string) => readCommits(options, after),
+    /** The states of an agent in its campaigns, or the one of a campaign, by one command. */
+    presentStates: (of: 'agents' | 'campaigns', ref: string) => readPresentStates(options, of, ref),
     /** Newest first by `to`. */
     gaps: (filter?: GapFilter) => readGaps(options, filter),
     relays: () => readRelays(options),
