@@ -1,5 +1,6 @@
 export * from './cloudevents.ts'
 export * from './commands.ts'
+export * from './confirmations.ts'
 export * from './http.ts'
 export * from './notices.ts'
 export { ageMs, formatEventType, MAX_WAIT_MS, parseEventType, ProtocolError, toEventSource } from './notification.ts'
