@@ -28,8 +28,8 @@ const filters = {
   reference: v.optional(word('Only changes of what has this reference.')),
 }
 const CURSOR = /^\d{1,15}-\d{1,19}$/
-const cursorOf = (description: string) =>
-  v.optional(v.pipe(word(description), v.regex(CURSOR, 'must be the `cursor` of an earlier answer')))
+export const cursorOf = (description: string) =>
+  v.pipe(word(description), v.regex(CURSOR, 'must be the `cursor` of an earlier answer'))
 
 /** `GET /changes` */
 export function changes(read: Reads): Hono<ApiEnv> {
@@ -44,7 +44,7 @@ export function changes(read: Reads): Hono<ApiEnv> {
       answer: ChangesPage,
     }),
     query({
-      after: cursorOf('The `cursor` of the last answer. Without it, the answer has only a cursor.'),
+      after: v.optional(cursorOf('The `cursor` of the last answer. Without it, the answer has only a cursor.')),
       ...filters,
     }),
     async (c) => c.json(await read.changes(c.req.valid('query'))),
@@ -74,7 +74,7 @@ export function events(read: Reads, options: EventsOptions | undefined, now: () 
         ),
       },
     }),
-    query({ after: cursorOf('The cursor to go on from, if there is no `Last-Event-ID`.'), ...filters }),
+    query({ after: v.optional(cursorOf('The cursor to go on from, if there is no `Last-Event-ID`.')), ...filters }),
     async (c) => {
       if (options === undefined) throw problem('not-found', 'This API serves no events; poll GET /changes instead.')
       if (streams >= maxStreams)

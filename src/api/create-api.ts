@@ -12,6 +12,7 @@ import { campaigns, dialers } from './campaigns.ts'
 import { cdrs } from './cdrs.ts'
 import { changes, events, type EventsOptions } from './changes.ts'
 import { gaps, relays } from './gaps.ts'
+import { confirmations, type ConfirmationsOptions } from './confirmations.ts'
 import { config, health } from './health.ts'
 import { openApi } from './openapi.ts'
 import { kinds, other } from './kinds.ts'
@@ -36,6 +37,8 @@ export type ApiOptions = {
   readonly replay?: OperateOptions
   /** How `GET /events` streams changes. Default: not at all, since a platform may charge each second of a stream. */
   readonly events?: EventsOptions
+  /** How requests wait at `GET /confirmations`. */
+  readonly confirmations?: ConfirmationsOptions
   /** Reads how many messages each queue holds. Default: `GET /queues` is answered with 404. */
   readonly queues?: ReadQueues
   /** The operators' console, served at `/console/`. Default: none. */
@@ -71,6 +74,7 @@ export function createApi({
   corsOrigin,
   replay,
   events: eventsOptions,
+  confirmations: confirmationsOptions,
   queues: readQueues,
   console: consoleOptions,
   eventsUrl = eventsOptions && EVENTS_PATH,
@@ -115,6 +119,7 @@ export function createApi({
   app.route('/cdrs', cdrs(read))
   app.route('/changes', changes(read))
   app.route('/config', config({ events: eventsUrl ?? null, replays: replay !== undefined }))
+  app.route('/confirmations', confirmations(read, confirmationsOptions))
   app.route('/dialers', dialers(read))
   app.route('/gaps', gaps(read))
   app.route('/kinds', kinds(read))

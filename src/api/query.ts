@@ -134,7 +134,11 @@ export function query<Entries extends v.ObjectEntries>(entries = {} as Entries) 
       const [issue] = result.error
       const [step] = issue?.path ?? []
       const parameter = String(typeof step === 'object' ? step.key : step)
-      throw problem('bad-parameter', `${parameter} ${issue?.message ?? 'is not valid'}.`, { parameter })
+      const isMissing = Object.hasOwn(all, parameter) && !Object.hasOwn(result.data, parameter)
+      const detail = isMissing
+        ? `${parameter} is missing: ${v.getDescription(all[parameter] as v.GenericSchema)}`
+        : `${parameter} ${issue?.message ?? 'is not valid'}.`
+      throw problem('bad-parameter', detail, { parameter })
     }
   })
 }

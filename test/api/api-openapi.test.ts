@@ -16,6 +16,7 @@ import {
   relayParked,
   startReplay,
   type CdrRecord,
+  type ChangesPage,
   type Page,
   type ParkedPage,
 } from 'enigma-relay/store'
@@ -55,6 +56,7 @@ const PATHS = [
   '/cdrs/{id}',
   '/changes',
   '/config',
+  '/confirmations',
   '/dialers',
   '/events',
   '/gaps',
@@ -235,6 +237,7 @@ describe('every real answer', () => {
     }
     const dialed_at = Math.floor(Date.now() / 1000) - 60
     const of = (reference: string) => ({ reference })
+    const { cursor } = await json<ChangesPage>('/changes')
     await commit(
       agentStatus(notice({ status: 'available', campaign_ref: '7' }, of('1002'))),
       agentStatus(notice({ status: 'wrapup', campaign_ref: '7' }, of('1002'))),
@@ -289,6 +292,9 @@ describe('every real answer', () => {
       ['/cdrs', '/cdrs?limit=1'],
       ['/cdrs', '/cdrs?limit=0'],
       ['/cdrs', '/cdrs?nothing'],
+      ['/confirmations', `/confirmations?resource=campaigns/7&expect=started&after=${cursor}`],
+      ['/confirmations', `/confirmations?resource=agents/1002&expect=offline&after=${cursor}&timeout=0`],
+      ['/confirmations', '/confirmations?resource=calls/3&expect=cdr'],
       ...ids.map((id): [string, string] => ['/cdrs/{id}', `/cdrs/${id}`]),
       ['/dialers', '/dialers'],
       ['/gaps', '/gaps'],

@@ -1,0 +1,172 @@
+import { Hono } from 'hono'
+import * as v from 'valibot'
+import { Confirmation, type Change, type Confirmation as Answer } from '../answers/index.ts'
+import { CONFIRMATIONS, judgeRequest, type Confirmation as Row } from '../protocol/index.ts'
+import type { CommitsPage, Reads } from '../store/index.ts'
+import type { ApiEnv } from './auth.ts'
+import { createChangeTail } from './change-tail.ts'
+import { cursorOf } from './changes.ts'
+import { describe } from './describe.ts'
+import { problem } from './errors.ts'
+import { query, word } from './query.ts'
+
+/** How requests wait at `GET /confirmations`. */
+export type ConfirmationsOptions = {
+  /** How often (ms) the read model is asked, by one read for all requests that wait in this process. Default 1,000. */
+  readonly pollMs?: number
+  /** The longest wait (ms) of a request. Default 25,000: the function of the API ends after 29 s. */
+  readonly limitMs?: number
+}
+
+const RESOURCES = [...new Set<string>(CONFIRMATIONS.map((row) => row.resource))]
+const expectedOf = (resource: string) =>
+  CONFIRMATIONS.filter((row) => row.resource === resource).map((row): string => row.expect)
+
+const parameters = {
+  resource: v.pipe(
+    word('What the request was about: `campaigns/7`, `agents/1002`, or `calls/<call_ref>`.', 1_024),
+    v.regex(
+      new RegExp(`^(?:${RESOURCES.join('|')})/[\\s\\S]`),
+      `must be one of ${RESOURCES.map((name) => `${name}/<reference>`).join(', ')}`,
+    ),
+  ),
+  expect: word(
+    `What it should come to: ${RESOURCES.map((name) => `${expectedOf(name).join(', ')} (${name})`).join('; ')}.`,
+  ),
+  after: cursorOf('The `cursor` of `GET /changes`, taken before the request was sent, or of the last answer.'),
+  timeout: v.optional(
+    v.pipe(
+      v.string('is given twice'),
+      v.transform(Number),
+      v.number('must be a number of seconds'),
+      v.minValue(0, 'must be at least 0'),
+      v.description('How long to wait, in seconds. Default and most: 25.'),
+    ),
+  ),
+  campaign: v.optional(word('Only in this campaign; for agents. Without it, the first campaign that decides does.')),
+  source: v.optional(word('Only of this source.')),
+}
+
+type Given = { readonly resource: string; readonly expect: string } & Only
+/** Which notifications of the resource count. */
+type Only = { readonly campaign?: string | undefined; readonly source?: string | undefined }
+type Asked = { readonly row: Row; readonly ref: string } & Only
+
+/** `GET /confirmations` */
+export function confirmations(read: Reads, options: ConfirmationsOptions = {}): Hono<ApiEnv> {
+  const { pollMs = 1_000, limitMs = 25_000 } = options
+  const readTail = createChangeTail(read, pollMs)
+  return new Hono<ApiEnv>().get(
+    '/',
+    describe({
+      summary: 'What has become of a request to the dialler',
+      description:
+        "Waits for the notification that confirms or refutes a request to the dialler's HTTP API, which answers before the work is done. Take a cursor from " +
+        '`GET /changes`, send the request, then ask here with `after`. `pending` is the answer when the time is over: ask again, with the `cursor` of that answer.',
+      tag: 'changes',
+      answer: Confirmation,
+    }),
+    query(parameters),
+    async (c) => {
+      const { after, timeout = Infinity, ...given } = c.req.valid('query')
+      const asked = toAsked(given)
+      const gone = c.req.raw.signal
+      const waitMs = Math.min(timeout * 1000, limitMs)
+      const ended = Promise.withResolvers<void>()
+      let isOver = waitMs === 0
+      const end = () => {
+        isOver = true
+        ended.resolve()
+      }
+      const timer = setTimeout(end, waitMs)
+      gone.addEventListener('abort', end, { once: true })
+      try {
+        const seen: string[] = []
+        let [page, isAtEnd, isLast] = [await read.commits(after), false, isOver]
+        for (;;) {
+          const decided = decide(asked, page, seen)
+          if (decided !== undefined) return c.json(decided)
+          const { cursor, reset } = page
+          if (reset || (isLast && !page.more)) return c.json(await toPending(read, asked, { seen, cursor, reset }))
+          if (gone.aborted) throw problem('bad-request', 'The client has closed the connection.')
+          isAtEnd ||= !page.more
+          isLast = isOver
+          // What came since the last read of all counts as well.
+          page = isAtEnd && !isLast ? await readTail(cursor, ended.promise) : await read.commits(cursor)
+        }
+      } finally {
+        clearTimeout(timer)
+        gone.removeEventListener('abort', end)
+      }
+    },
+  )
+}
+
+/** @throws the answer 400 for what cannot be expected of the resource */
+function toAsked({ resource, expect, campaign, source }: Given): Asked {
+  const [name = ''] = resource.split('/', 1)
+  const row = CONFIRMATIONS.find((one) => one.resource === name && one.expect === expect)
+  if (row === undefined)
+    throw problem('bad-parameter', `expect must be one of ${expectedOf(name).join(', ')} for ${name}.`, {
+      parameter: 'expect',
+    })
+  if (campaign !== undefined && name !== 'agents')
+    throw problem('bad-parameter', 'campaign is only for agents.', { parameter: 'campaign' })
+  return { row, ref: resource.slice(name.length + 1), campaign, source }
+}
+
+const isOf = ({ row, ref, campaign, source }: Asked, change: Change): boolean =>
+  change.type === row.type &&
+  (row.resource === 'calls' ? change.call_ref : change.ref) === ref &&
+  (campaign === undefined || change.campaign_ref === campaign) &&
+  (source === undefined || change.source === source)
+
+/** The answer as soon as a change decides. @param seen gets the states that do not */
+function decide(asked: Asked, { commits }: CommitsPage, seen: string[]): Answer | undefined {
+  for (const { cursor, changes } of commits)
+    for (const change of changes) {
+      if (!isOf(asked, change)) continue
+      const { from, state, transport } = change
+      const verdict = judgeRequest(asked.row, { from, state, isResync: transport === 'resync' })
+      if (verdict === 'undecided') {
+        if (state !== null && state !== seen.at(-1)) seen.push(state)
+        continue
+      }
+      const isConfirmed = verdict === 'confirmed'
+      return {
+        outcome: isConfirmed ? 'confirmed' : 'failed',
+        reason: isConfirmed ? null : verdict.reason,
+        notification: {
+          id: change.notification_id ?? '',
+          type: change.type,
+          state,
+          at: change.at,
+          source: change.source ?? '',
+          campaign_ref: change.campaign_ref,
+        },
+        state,
+        unsure: false,
+        seen,
+        cursor,
+        reset: false,
+      }
+    }
+  return undefined
+}
+
+/** The answer while nothing has decided, with the present state: of an agent the latest. */
+async function toPending(
+  read: Reads,
+  { row: { resource }, ref, campaign, source }: Asked,
+  rest: Pick<Answer, 'seen' | 'cursor' | 'reset'>,
+): Promise<Answer> {
+  const states = resource === 'agents' || resource === 'campaigns' ? await read.presentStates(resource, ref) : []
+  const [latest] = states
+    .filter(
+      (one) =>
+        (campaign === undefined || one.campaign_ref === campaign) && (source === undefined || one.source === source),
+    )
+    .toSorted((one, other) => Date.parse(other.since) - Date.parse(one.since))
+  const [state, unsure] = [latest?.status ?? null, latest?.unsure ?? false]
+  return { outcome: 'pending', reason: null, notification: null, state, unsure, ...rest }
+}
