@@ -12,6 +12,7 @@ import type {
   Config,
   Deleted,
   Dialers,
+  Expected,
   GapsPage,
   Health,
   Kind,
@@ -30,6 +31,7 @@ import type {
   Wall,
 } from '../answers/index.ts'
 import { followChanges, type Changes, type ChangesOptions } from './changes.ts'
+import { createExpectation, type Expectation, type ExpectOptions } from './expectations.ts'
 import type {
   AgentsQuery,
   CdrsQuery,
@@ -115,6 +117,20 @@ export function createClient(options: ClientOptions) {
     changes: (own: ChangesOptions = {}): AsyncGenerator<Changes, void, undefined> => followChanges(requests, own),
     /** One page of what `changes` follows. */
     changesPage: (query?: ChangesQuery) => read<ChangesPage>(['changes'], query),
+
+    /**
+     * Call it before you send a request to the dialler, which answers before the work is done; then wait for the confirmation (docs/confirmations.md).
+     *
+     * @example
+     * const confirmed = await client.expect('campaigns/7', 'started')
+     * await fetch('http://dialler:8000/…', { method: 'POST' })
+     * const { outcome, state } = await confirmed.within(20_000)
+     */
+    expect: <Kind extends keyof Expected>(
+      resource: `${Kind}/${string}`,
+      expected: Expected[Kind],
+      own?: ExpectOptions<Kind>,
+    ): Promise<Expectation> => createExpectation(requests, resource, expected, own),
 
     /** Parked notifications, newest first. */
     parked: (query?: ParkedQuery) => read<ParkedPage>(['parked'], query),

@@ -90,6 +90,8 @@ it('each address and each parameter of the API has a method that sends it', asyn
   const { cursor } = await client.changesPage()
   await client.changesPage({ after: cursor, type: 'agents', reference: '1002' })
   for await (const _ of client.changes({ type: 'agents', reference: '1002' })) break
+  const confirmed = await client.expect('agents/1002', 'offline', { campaign: '7', source: 'main' })
+  expect(await confirmed.within(0)).toMatchObject({ outcome: 'pending', state: null })
 
   const filter = { source: 'main', route: 'agents-status', reason: '422', reference: '1002' }
   const more = { notification: 'n', cause: 'c', status: 422, since: new Date(BASE_MS), until: new Date() }
