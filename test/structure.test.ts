@@ -73,7 +73,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     '@aws-sdk/client-sqs',
     '@aws-sdk/client-ssm',
   ],
-  examples: ['src/protocol', 'src/adapter', 'src/store', 'src/lambda', 'npm:'],
+  examples: ['src/protocol', 'src/adapter', 'src/store', 'src/lambda', 'src/client', 'npm:'],
 }
 
 /** What single files may import besides, with the reason. */
