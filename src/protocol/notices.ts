@@ -41,6 +41,8 @@ export const RelayAlive = v.looseObject({
   relay: v.pipe(v.string(), v.nonEmpty('must not be empty')),
   /** The ids of the sources that it reads. */
   sources: v.array(v.string()),
+  /** The keys of the lists that it takes items from, in each source; a relay of an older version does not say. */
+  lists: v.optional(v.array(v.string())),
   /** ISO 8601, ms: when this process began. */
   started: v.string(),
 })

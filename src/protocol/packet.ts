@@ -9,6 +9,20 @@ import { isInexact, isObject, parseExact, parseJson, toText } from './text.ts'
 
 export const BASE_KEY = 'enigma:notifications'
 
+/** Before the hashes in which a dialler keeps its present states. */
+export const STATES_BASE = 'enigma'
+
+/**
+ * The hashes in which a dialler keeps its present states, beside its notifications: `{ref: status}` of all campaigns, and
+ * `{extension: status}` of the agents in one campaign. Seen in the field, not documented by the vendor: they may be absent.
+ *
+ * @example stateKeys().agentsOf('12') // 'enigma:campaign:12:agents'
+ */
+export const stateKeys = (base: string = STATES_BASE) => ({
+  campaigns: `${base}:campaigns`,
+  agentsOf: (campaign: string): string => `${base}:campaign:${campaign}:agents`,
+})
+
 /** A key, taken apart. An absent part is absent from the key; an empty string is a part that is there and empty. */
 export type Key =
   | { readonly type?: undefined; readonly reference?: undefined }
@@ -56,6 +70,18 @@ const PLURALS: Readonly<Record<string, string>> = {
 
 /** The plural type that this project uses everywhere; an unknown type is returned as it is. */
 export const canonicalType = (type: string): string => (Object.hasOwn(PLURALS, type) ? (PLURALS[type] as string) : type)
+
+/** A notification that hands a call to an agent. */
+export type HandedBy = 'agents/call' | 'inbound/call'
+
+/**
+ * The notifications of calls whose CDRs are pushed to this list: those of campaigns to `…:campaigns`, those of Click2Dial to `…:cdr`. Undefined
+ * for a list without CDRs. Source: the vendor's pages CDR and Click2Dial Redis notifications.
+ */
+export function callsEndedBy(list: string): HandedBy | undefined {
+  const type = canonicalType(parseKey(list)?.type ?? '')
+  return type === 'campaigns' ? 'agents/call' : type === 'cdr' ? 'inbound/call' : undefined
+}
 
 /** A packet: `{type: <sub_type>, payload}` in JSON. */
 export type Packet = { readonly type: string; readonly payload: unknown }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { parseRoutes, type Routes } from '../protocol/index.ts'
+import { parseRoutes, STATES_BASE, type Routes } from '../protocol/index.ts'
 import { createEnvReader, LOG_LEVELS, type Env, type LogLevel } from '../runtime/index.ts'
 import { readProxies, type HttpProxies } from './targets/http-proxy.ts'
 import { parseRedisAddress, type RedisAddress } from './redis/address.ts'
@@ -19,6 +19,8 @@ export type RelayConfig = {
   readonly listEnd: 'right' | 'left'
   /** PubSub patterns as Redis understands them. Where several match, the first counts. */
   readonly channels: readonly string[]
+  /** Before the hashes of the dialler's present states, which are read after a gap; undefined: they are not read. */
+  readonly resync: string | undefined
   readonly queuePrefix: string
   /** The route table of the stack, from a file; undefined: the one of this version. */
   readonly routes: Routes | undefined
@@ -77,6 +79,11 @@ export function readConfig(env: Env): RelayConfig {
         : fault(`"${text}" is not an end of a list`, 'write right (the dialler pushes on the left) or left'),
     ),
     channels: reader.read('ENIGMA_CHANNELS', 'enigma:notifications*', toList),
+    resync: reader.read('ENIGMA_RESYNC', STATES_BASE, (text, fault) => {
+      if (text === NONE) return undefined
+      const fix = 'write what comes before ":campaigns" in the key of the hash, such as enigma, or none'
+      return /^[^\s,]*[^\s,:]$/.test(text) ? text : fault('is not the beginning of a key', fix)
+    }),
     queuePrefix: reader.read('ENIGMA_QUEUE_PREFIX', 'enigma-', (text, fault) =>
       /^[A-Za-z0-9_-]{1,40}$/.test(text)
         ? text

@@ -12,7 +12,7 @@ import { createListIntake } from './lists/list-intake.ts'
 import { beginAtZero, createMetrics, type Metrics } from './metrics.ts'
 import { createCommandPoller } from './parking/command-poller.ts'
 import { createAnnouncer } from './notice.ts'
-import { createStamp } from './item.ts'
+import { createStamp, type Item } from './item.ts'
 import { ownIndex } from './redis/numbers.ts'
 import { createOutages } from './sender/failures.ts'
 import { createUplink } from './sender/pacing.ts'
@@ -111,11 +111,23 @@ export function createRelay(options: RelayOptions): Relay {
         journalBytes,
         routeBytes: memoryBytes / 32,
         toGap: (lost) => announcer.toGap(lost, sourceOf(lost.sourceId).unaskedNumber()),
+        onGap: (sourceId) => sourceOf(sourceId).resync(now()),
         park: (sourceId, ...what) => sourceOf(sourceId).park(...what),
       })
       const announcer = createAnnouncer({ ...tools, relayId, patterns: channels, ownIndex: own, intake: pubsub })
+      const push = (item: Item): void => senders.get(item.route)?.push(item)
       const servers = createServers(config.sources)
-      const ofAll = { ...tools, config, pubsub, announcer, journalId, ownIndex: own, servers, endSignal: end.signal }
+      const ofAll = {
+        ...tools,
+        config,
+        pubsub,
+        push,
+        announcer,
+        journalId,
+        ownIndex: own,
+        servers,
+        endSignal: end.signal,
+      }
       const listBytes = memoryBytes / Math.max(1, sourceIds.length * lists.length)
       for (const source of config.sources) {
         const intake = createListIntake({ ...tools, sourceId: source.id, senders, listBytes })
@@ -138,11 +150,12 @@ export function createRelay(options: RelayOptions): Relay {
           ...tools,
           relayId,
           sourceIds,
+          lists,
           startedMs: now(),
           everyMs: aliveMs,
           isReady: async () => (await readiness.ask()).ok,
           nextNumber: () => (sources[0] as Source).nextNumber(),
-          push: (item) => senders.get(item.route)?.push(item),
+          push,
         },
         signal,
       )

@@ -2,7 +2,7 @@ import { within, type Logger } from '../runtime/index.ts'
 import type { RelayConfig, SourceConfig } from './config.ts'
 import { describe, RelayError } from './errors.ts'
 import { watchSource } from './health/watch-source.ts'
-import type { Acknowledger, Stamp } from './item.ts'
+import type { Acknowledger, Item, Stamp } from './item.ts'
 import type { SourceNotes } from './journal/journal-writer.ts'
 import type { ListIntake } from './lists/list-intake.ts'
 import { createSourceLists } from './lists/source-lists.ts'
@@ -12,6 +12,7 @@ import { overflowFile } from './parking/overflow.ts'
 import { createParking } from './parking/parking.ts'
 import type { JournalIntake } from './pubsub/pubsub-intake.ts'
 import { runPubsubSource, type PubsubState } from './pubsub/pubsub-source.ts'
+import { createResync, type Resync } from './pubsub/resync.ts'
 import { looseSecrets } from './redis/address.ts'
 import { reasonOf, type RedisFault } from './redis/advice.ts'
 import { connect, createFailing, createRedis, type Failing, type Redis } from './redis/client.ts'
@@ -37,6 +38,8 @@ export type SourceOptions = Pick<SourceTools, 'log' | 'metrics' | 'now'> & {
   readonly lists: ListIntake
   /** Where its Pub/Sub notifications go. */
   readonly pubsub: Pick<JournalIntake, 'hear'>
+  /** Puts a notification in the lane of its route. */
+  readonly push: (item: Item) => void
   /** Where the relay's own notices go: gaps and parked notifications. */
   readonly announcer: Announcer
   /** What the journal knows of the source. */
@@ -118,9 +121,11 @@ export function createSource(options: SourceOptions) {
     lists: lists.state,
   }
 
+  let resync: Resync | undefined
   const runPubsub = async (signal: AbortSignal): Promise<void> => {
     if (config.channels.length === 0) return
-    const run = { ...options, ...context, intake: options.pubsub, state: pubsub, identity, outputBuffer }
+    resync = createResync({ ...options, ...context, parking }, signal)
+    const run = { ...options, ...context, intake: options.pubsub, state: pubsub, identity, outputBuffer, resync }
     await runPubsubSource(run, signal)
   }
   const watch = {
@@ -152,6 +157,8 @@ export function createSource(options: SourceOptions) {
     },
     /** Parks a notification that no claim keeps. Resolves with false when the relay ends first. */
     park: (...what: Parameters<Acknowledger['park']>): Promise<boolean> => parking.park(...what),
+    /** Reads the dialler's present states, after notifications were lost. @param atMs when that was known */
+    resync: (atMs: number): void => resync?.begin(atMs),
     /** Makes a number that nothing else of this source has. @throws what Redis answers */
     nextNumber: numbers.next,
     /** Makes a number without Redis, above all numbers of this source that the relay has seen. */

@@ -23,6 +23,7 @@ test('with nothing but a region it has the defaults that the design names', () =
     lists: [],
     listEnd: 'right',
     channels: ['enigma:notifications*'],
+    resync: 'enigma',
     queuePrefix: 'enigma-',
     dataDir: '.enigma/relay',
     relayId: hostname(),
@@ -74,6 +75,11 @@ test('the route table of another build comes from its file; one that cannot be u
 test('"none" names no list and no channel', () => {
   const { lists, channels } = readConfig({ ENIGMA_LISTS: 'none', ENIGMA_CHANNELS: 'none', AWS_REGION: 'eu-west-1' })
   expect([lists, channels]).toEqual([[], []])
+})
+
+test('the keys of present states begin with what a user writes, or are not read', () => {
+  const resyncOf = (text: string) => readConfig({ ENIGMA_RESYNC: text, AWS_REGION: 'eu-west-1' }).resync
+  expect(['none', '', 'acme:enigma'].map(resyncOf)).toEqual([undefined, 'enigma', 'acme:enigma'])
 })
 
 test('"none" has each notification leave at once', () => {
@@ -128,6 +134,8 @@ test.each([
   ['ENIGMA_SOURCES', 'a=redis://one,a=redis://two', 'id'],
   ['ENIGMA_HTTP', '127.0.0.1:70000', '127.0.0.1:8081'],
   ['ENIGMA_QUEUE_PREFIX', 'x'.repeat(41), 'enigma-'],
+  ['ENIGMA_RESYNC', 'enigma:campaigns,enigma:agents', 'enigma'],
+  ['ENIGMA_RESYNC', 'enigma:', 'enigma'],
 ])('%s=%s is refused with what to write: %s', (name, value, example) => {
   expect(faultsOf({ [name]: value, AWS_REGION: 'eu-west-1' })).toMatchObject([
     { name, fix: expect.stringContaining(example) as string },

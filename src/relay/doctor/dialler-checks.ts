@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { BASE_KEY, isObject, maskText, readPacket } from '../../protocol/index.ts'
+import { BASE_KEY, isObject, maskText, readPacket, stateKeys } from '../../protocol/index.ts'
 import { KNOWN_LISTS } from '../lists/source-lists.ts'
 import { firstMatch } from '../pubsub/pattern.ts'
 import { isDenied, isUnknown } from '../redis/advice.ts'
@@ -177,4 +177,45 @@ export async function checkChannels({ ask, config }: SourceView): Promise<Diagno
   const text = `other clients subscribe to channels that ENIGMA_CHANNELS does not match: ${some}`
   const fix = `ENIGMA_CHANNELS=${[...config.channels, `${BASE_KEY}*`].join(',')}, if the relay should hear them`
   return warn('doctor.channels.not_matched', text, fix)
+}
+
+/** Whether the relay can read the dialler's present states after a gap. Without them it works, and states stay unsure until they are heard. */
+export async function checkStates({ ask, config, cli, user }: SourceView): Promise<Diagnosis> {
+  const { resync: base, channels } = config
+  if (base === undefined || channels.length === 0)
+    return ok('the relay does not read the states that the dialler keeps (ENIGMA_RESYNC, ENIGMA_CHANNELS)')
+  const { campaigns, agentsOf } = stateKeys(base)
+  let key = campaigns
+  try {
+    const refs = await readFields(ask, key)
+    if (refs.length === 0) {
+      return ok(`the dialler keeps no states in ${key}: after a gap states stay unsure until they are heard`)
+    }
+    let agents = 0
+    // A look at a busy server must not last.
+    for (const campaign of refs.slice(0, LOOK)) {
+      key = agentsOf(campaign)
+      agents += (await readFields(ask, key)).length
+    }
+    const more = refs.length > LOOK ? `, in the first ${LOOK}` : ''
+    return ok(`${counted(refs.length, 'campaign', 'campaigns')} in ${campaigns} with ${agents} states of agents${more}`)
+  } catch (error) {
+    if (!isDenied(error) && !/WRONGTYPE/.test(wordsOf(error))) throw error
+    const text = `the relay cannot read ${key} (${wordsOf(error)}): after a gap states stay unsure until they are heard`
+    if (!isDenied(error)) return warn('doctor.states.unreadable', text, 'correct ENIGMA_RESYNC, or set it to none')
+    const grant = cli(`ACL SETUSER ${await user()} +hscan +hgetall ~${campaigns} ~${agentsOf('*')}`)
+    return warn('doctor.states.unreadable', text, `${grant}, or ENIGMA_RESYNC=none`)
+  }
+}
+
+/** The names of the fields at the beginning of a hash, read as the relay reads them. */
+async function readFields(ask: SourceView['ask'], key: string): Promise<string[]> {
+  const flat = await ask('HSCAN', key, '0', 'COUNT', '100').then(
+    (reply) => (reply as [string, string[]])[1],
+    async (error: unknown) => {
+      if (!isDenied(error) && !isUnknown(error)) throw error
+      return (await ask('HGETALL', key)) as string[]
+    },
+  )
+  return flat.filter((_, at) => at % 2 === 0)
 }

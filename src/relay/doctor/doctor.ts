@@ -4,7 +4,15 @@ import { redisCli } from '../redis/address.ts'
 import { isAnswer, isDenied, isUnknown, judgeRedis, type RedisFault } from '../redis/advice.ts'
 import { judgeConnection } from '../redis/client.ts'
 import { createSourceView, fail, makeChecks, ok, warn, wordsOf, type Diagnosis, type Finding } from './check.ts'
-import { checkChannels, checkConsumers, checkHeartbeat, checkList, checkNames, lookAtKeys } from './dialler-checks.ts'
+import {
+  checkChannels,
+  checkConsumers,
+  checkHeartbeat,
+  checkList,
+  checkNames,
+  checkStates,
+  lookAtKeys,
+} from './dialler-checks.ts'
 import { checkDisk, checkFolder, checkJournal, checkNode, checkSecrets } from './machine-checks.ts'
 import { checkClaims, checkIdentity, checkParked, checkRelayId, checkRights } from './relay-checks.ts'
 import { checkMemory, checkOutputBuffer, checkPersistence, checkRole, checkVersion } from './server-checks.ts'
@@ -69,6 +77,7 @@ export async function examineSource(
       heartbeat: () => checkHeartbeat(view),
       'output-buffer': () => checkOutputBuffer(view),
       channels: () => checkChannels(view),
+      states: () => checkStates(view),
       ...Object.fromEntries(
         config.lists.map((list) => [`list/${list}`, async () => checkList(view, list, await look())]),
       ),

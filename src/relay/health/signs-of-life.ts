@@ -69,6 +69,7 @@ export type AliveOptions = Omit<Tools, 'metrics'> & {
   readonly relayId: string
   /** Of the sources; the first one gives the number. */
   readonly sourceIds: readonly string[]
+  readonly lists: readonly string[]
   readonly startedMs: number
   /** How often (ms) it reports. The alarm waits for five minutes. */
   readonly everyMs: number
@@ -95,10 +96,15 @@ export async function reportAlive(options: AliveOptions, signal: AbortSignal): P
 
 /** Resolves when SQS has accepted the report, or the relay ends; with false when Redis gave no number. */
 async function report(options: AliveOptions, signal: AbortSignal): Promise<boolean> {
-  const { relayId, sourceIds, startedMs, nextNumber, push, log, now } = options
+  const { relayId, sourceIds, lists, startedMs, nextNumber, push, log, now } = options
   const number = await nextNumber().catch(() => undefined)
   if (number === undefined || signal.aborted) return false
-  const payload = { relay: relayId, sources: [...sourceIds], started: new Date(startedMs).toISOString() }
+  const payload = {
+    relay: relayId,
+    sources: [...sourceIds],
+    lists: [...lists],
+    started: new Date(startedMs).toISOString(),
+  }
   const origin = { sourceId: sourceIds[0] ?? '', number, index: ownIndex(relayId), timeMs: now() }
   const stamped = stampNotice(formatNotice({ subType: 'alive', payload }), origin)
   const { promise, resolve } = Promise.withResolvers<void>()

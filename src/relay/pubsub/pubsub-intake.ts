@@ -19,6 +19,8 @@ type JournalIntakeOptions = Pick<SourceOptions, 'log' | 'metrics' | 'now' | 'sta
   readonly journalBytes: number
   /** Makes the notice of a gap for what is lost, with a number of its own. Needs no Redis. */
   readonly toGap: (lost: Lost) => Heard
+  /** Called when the notice of such a gap is made. */
+  readonly onGap: (sourceId: string) => void
   /** Parks a notification of a source. Resolves with true when it is parked. */
   readonly park: (sourceId: string, ...what: Parameters<Acknowledger['park']>) => Promise<boolean>
 }
@@ -33,7 +35,8 @@ const READ_BYTES = 256 * 1024
  * While the journal cannot be written they go on without it, as long as memory lasts.
  */
 export function createJournalIntake(options: JournalIntakeOptions) {
-  const { journal, senders, log, metrics, now, stamp, routeBytes, memoryBytes, journalBytes, toGap, park } = options
+  const { journal, senders, log, metrics, now, stamp, routeBytes, memoryBytes, journalBytes, toGap, onGap, park } =
+    options
   /** By the route that they were written under: from which row on notifications are not in memory. */
   const behind = new Map<string, Behind>()
   let heard: (Heard & JournalRow)[] = []
@@ -146,6 +149,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     for (const lost of [...ledger, ...notInLedger]) addTo(all, lost)
     if (all.size === 0) return
     const announced = [...all.values()]
+    for (const sourceId of new Set(announced.map((lost) => lost.sourceId))) onGap(sourceId)
     const gaps = announced.map(toGapRow)
     if (writer.write(gaps, announced)) return gaps.forEach(offer)
     givenUp.written()

@@ -10,6 +10,7 @@ import type { SourceContext, SourceOptions } from '../source.ts'
 import { createLiveness, hashPatterns, LOST_MS, parseHeartbeat } from './heartbeat.ts'
 import { firstMatch } from './pattern.ts'
 import type { JournalIntake } from './pubsub-intake.ts'
+import type { Resync } from './resync.ts'
 
 /** What readiness reads, and what outlives a connection. */
 export type PubsubState = {
@@ -28,6 +29,7 @@ type PubsubSourceOptions = SourceContext &
     readonly identity: Pick<Identity, 'verify'>
     readonly outputBuffer: OutputBuffer
     readonly intake: Pick<JournalIntake, 'hear'>
+    readonly resync: Resync
   }
 
 /** How often (ms) a heartbeat proves that the subscription is alive. */
@@ -37,7 +39,7 @@ const latin1 = (bytes: Buffer) => bytes.toString('latin1')
 
 /** Listens until the signal aborts, connection after connection; announces each time span without one as a gap. */
 export async function runPubsubSource(options: PubsubSourceOptions, signal: AbortSignal): Promise<void> {
-  const { sourceId, state, identity, outputBuffer, announcer, log, now } = options
+  const { sourceId, state, identity, outputBuffer, announcer, resync, log, now } = options
   let cause: GapCause = 'start'
   let wasHeard = false
   let failures = 0
@@ -46,9 +48,10 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
     onAlive(number: number) {
       failures = 0
       wasHeard = true
+      const toMs = now()
+      resync.begin(toMs)
       // The very first start of all has no time span before it.
       if (state.heardUntilMs === undefined) return
-      const toMs = now()
       // The clock may have been set back meanwhile: then nobody knows how long it was.
       announcer.announceGap(sourceId, { fromMs: Math.min(state.heardUntilMs, toMs), toMs, cause, number })
     },

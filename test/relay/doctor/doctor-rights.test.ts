@@ -195,3 +195,32 @@ test('a command that the relay cannot do without, renamed away, fails and is nam
   expect(refused['answer']).toMatchObject({ state: 'fail' })
   expect(JSON.stringify(refused)).not.toContain('hunter2')
 })
+
+test('the states that the dialler keeps are counted; where they may not be read, the fix grants it', async () => {
+  const { look, set, redis } = await useUser(rules(COMMANDS))
+  expect((await look())['states']).toMatchObject({
+    state: 'ok',
+    text: expect.stringContaining('keeps no states in enigma:campaigns') as string,
+  })
+  await redis.hSet('enigma:campaigns', { 12: 'started', 13: 'stopped' })
+  await redis.hSet('enigma:campaign:12:agents', { 1001: 'busy', 1002: 'available' })
+  const found = { state: 'ok', text: '2 campaigns in enigma:campaigns with 2 states of agents' }
+  // By HGETALL, and by HSCAN.
+  expect((await look())['states']).toMatchObject(found)
+  await set(rules(COMMANDS, '+hscan'))
+  expect((await look())['states']).toMatchObject(found)
+  await set(
+    rules(COMMANDS)
+      .map((rule) => (rule === '~enigma:*' ? '~enigma:notifications* ~enigma:relay:*' : rule))
+      .flatMap((rule) => rule.split(' ')),
+  )
+  const denied = (await look())['states']
+  expect(denied).toMatchObject({ state: 'warn', code: 'doctor.states.unreadable' })
+  const [, granted = ''] = /ACL SETUSER relay (.*), or ENIGMA_RESYNC=none$/.exec(denied?.fix ?? '') ?? []
+  await redis.sendCommand(['ACL', 'SETUSER', 'relay', ...granted.split(' ')])
+  expect((await look())['states']).toMatchObject(found)
+  await redis.del('enigma:campaigns')
+  await redis.set('enigma:campaigns', 'x')
+  expect((await look())['states']).toMatchObject({ state: 'warn', code: 'doctor.states.unreadable' })
+  expect((await look({ ...LISTS, ENIGMA_RESYNC: 'none' }))['states']).toMatchObject({ state: 'ok' })
+})

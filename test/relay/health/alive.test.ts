@@ -24,7 +24,7 @@ test('a relay that is ready says so in its queue, again and again, each time ane
   })
   expect(JSON.parse(String(first?.data))).toEqual({
     type: 'alive',
-    payload: { relay: 'test', sources: ['main'], started: expect.stringMatching(/^20\d\d-.*Z$/) as string },
+    payload: { relay: 'test', sources: ['main'], lists: [], started: expect.stringMatching(/^20\d\d-.*Z$/) as string },
   })
   expect(second?.id).not.toBe(first?.id)
 })
@@ -77,6 +77,7 @@ test('a relay that has said often that it lives has as many listeners on its sig
     {
       relayId: 'test',
       sourceIds: ['main'],
+      lists: [],
       startedMs: 0,
       everyMs: 1,
       isReady: () => {

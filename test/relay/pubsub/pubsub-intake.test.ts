@@ -70,6 +70,7 @@ async function useIntake({ dataDir, ...own }: Partial<IntakeOptions> & { readonl
     routeBytes: Number.MAX_SAFE_INTEGER,
     memoryBytes: Number.MAX_SAFE_INTEGER,
     journalBytes: Number.MAX_SAFE_INTEGER,
+    onGap: () => undefined,
     toGap: (lost) => {
       announced.push(lost)
       const from = { sourceId: 'main', number: ++number, index: 0, timeMs: 1 }
