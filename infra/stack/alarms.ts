@@ -42,6 +42,7 @@ export function createAlarms(options: StackOptions): Resources {
       ...functionAlarms('Api', prefix + API, apiConcurrency),
       ...relayAlarms(prefix),
       ...parkedAlarms(prefix),
+      missingAlarm(prefix),
       faultsAlarm('Api', prefix + API, 'The read API answered with 5xx for five minutes.'),
       ...(events === undefined ? [] : eventsAlarms(prefix + EVENTS)),
     ]),
@@ -159,6 +160,19 @@ function parkedAlarms(prefix: string): [string, Resource][] {
     }),
   ]
 }
+
+/** What the same function finds. */
+const missingAlarm = (prefix: string): [string, Resource] =>
+  alarm('MissingCdrsAlarm', {
+    name: `${prefix}missing-cdrs`,
+    says:
+      'Agents have left calls whose CDR has not come, though a relay takes the list of the CDRs. GET /missing lists the calls, and the console on its page Health. ' +
+      'Check that no other program takes items from the list (enigma-relay doctor), that the queue of campaigns-cdr is empty, and the parked notifications (docs/missing.md).',
+    metric: [METRICS_NAMESPACE, 'Missing'],
+    of: `${prefix}${RELAY_ROUTES.replay.name}`,
+    minutes: 15,
+    ofThem: 1,
+  })
 
 /** What the relay itself says, by its own queues. */
 function relayAlarms(prefix: string): [string, Resource][] {

@@ -23,6 +23,8 @@ export type StackOptions = {
   readonly parkedDays: number
   /** How long (days) deleted ones can be restored. */
   readonly binDays: number
+  /** How long (minutes) a CDR is waited for after its agent has left the call. */
+  readonly missingMinutes: number
   /** Of the key that the parameters are encrypted with, where it is not the account's own for Systems Manager. */
   readonly kmsKeyArn: string
   /** How many requests the API answers at once: reserved concurrency. Undefined: as many as the account runs. */
@@ -50,6 +52,7 @@ export const STACK_PARAMETERS = [
   'abandonThreshold',
   'parkedDays',
   'binDays',
+  'missingMinutes',
   'kmsKeyArn',
   'apiConcurrency',
   'events',
@@ -146,6 +149,9 @@ export function readStackOptions(
   const binDays = Number(value('binDays') || 7)
   if (!Number.isInteger(binDays) || binDays < 1 || binDays > 3_650)
     faults.push(`binDays "${value('binDays')}": write a whole number of days, 1 to 3650, such as 7`)
+  const missingMinutes = Number(value('missingMinutes') || 15)
+  if (!Number.isInteger(missingMinutes) || missingMinutes < 1 || missingMinutes > 1_440)
+    faults.push(`missingMinutes "${value('missingMinutes')}": write a whole number of minutes, 1 to 1440, such as 15`)
   const apiConcurrency = value('apiConcurrency')
   if (apiConcurrency !== '' && !/^[1-9]\d{0,3}$/.test(apiConcurrency))
     faults.push(
@@ -173,6 +179,7 @@ export function readStackOptions(
     abandonThreshold,
     parkedDays,
     binDays,
+    missingMinutes,
     kmsKeyArn,
     apiConcurrency: apiConcurrency === '' ? undefined : Number(apiConcurrency),
     events: events === '' ? undefined : Number(events),

@@ -125,7 +125,12 @@ const EVENTS_MEMORY_MIB = 256
 /** The functions of serverless.yml: one for each route, fed by its queue, and the API behind a URL, and what streams changes behind another. */
 function createFunctions(options: StackOptions): Readonly<Record<string, unknown>> {
   const { prefix, routes, corsOrigin, callLimitSeconds, timeZone, apiConcurrency, events } = options
-  const { abandonReasons, abandonOf, abandonThreshold } = options
+  const { abandonReasons, abandonOf, abandonThreshold, missingMinutes } = options
+  const ofSchedule = {
+    ENIGMA_QUEUE_PREFIX: prefix,
+    ENIGMA_CALL_LIMIT_SECONDS: String(callLimitSeconds),
+    ENIGMA_MISSING_MINUTES: String(missingMinutes),
+  }
   const ofRoutes = routes.map((route) => [
     functionKey(route),
     {
@@ -137,7 +142,7 @@ function createFunctions(options: StackOptions): Readonly<Record<string, unknown
       timeout: route.timeoutSeconds,
       environment: {
         ...environment(options, [...STORE_PARAMETERS, ...(route.secrets ?? [])]),
-        ...(isReplay(route) ? { ENIGMA_QUEUE_PREFIX: prefix } : {}),
+        ...(isReplay(route) ? ofSchedule : {}),
         ...route.variables,
       },
       ...(route.vpc && { vpc: route.vpc }),

@@ -48,6 +48,12 @@ export const RelayRecord = v.pipe(
   v.object({
     relay: text('Its id: ENIGMA_RELAY_ID, or its host name.'),
     sources: v.pipe(v.array(v.string()), v.description('The sources that it reads, as named in ENIGMA_SOURCES.')),
+    lists: v.pipe(
+      v.array(v.string()),
+      v.description(
+        'The lists that it takes items from, as named in ENIGMA_LISTS; empty for a relay that does not say.',
+      ),
+    ),
     started_at: time('When its process started.'),
     ready_at: time(
       'When it last reported that it is ready. It reports once a minute; if this is older, check the relay.',
@@ -60,6 +66,7 @@ export const RelayRecord = v.pipe(
       {
         relay: 'relay-1',
         sources: ['main'],
+        lists: ['enigma:notifications:campaigns'],
         started_at: '2026-01-30T06:00:00.000Z',
         ready_at: '2026-01-31T08:00:00.000Z',
       },

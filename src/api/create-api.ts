@@ -17,6 +17,7 @@ import { config, health } from './health.ts'
 import { openApi } from './openapi.ts'
 import { kinds, other } from './kinds.ts'
 import { maskAnswers } from './mask.ts'
+import { missing } from './missing.ts'
 import { allowOrigins, parseOrigins, refuseForeignWrites } from './origins.ts'
 import { parked } from './parked.ts'
 import type { OperateOptions } from './operate.ts'
@@ -123,6 +124,7 @@ export function createApi({
   app.route('/dialers', dialers(read))
   app.route('/gaps', gaps(read))
   app.route('/kinds', kinds(read))
+  app.route('/missing', missing(read))
   app.route('/other', other(read))
   app.route('/parked', parked(read, replay, now))
   app.route('/', bin(read, replay, now))

@@ -4,6 +4,7 @@ export type { ConsoleEncoding, ConsoleFiles, ConsoleOptions, ConsoleTable } from
 export { createApi, type ApiOptions } from './create-api.ts'
 export { ApiError, logToConsole as logApi, type Log as LogApi } from './errors.ts'
 export { problemResponse } from './errors.ts'
+export { listMissing, MISSING_MS } from './missing.ts'
 export type { OperateOptions } from './operate.ts'
 export type { ReadQueues } from './queues.ts'
 export { createReplayApp } from './relay.ts'

@@ -16,6 +16,7 @@ import type {
   GapsPage,
   Health,
   Kind,
+  MissingPage,
   Moved,
   OtherPage,
   ParkedDetail,
@@ -39,6 +40,7 @@ import type {
   DeleteRequest,
   GapsQuery,
   ListQuery,
+  MissingQuery,
   ParkedEntryOptions,
   ParkedGroupsQuery,
   ParkedQuery,
@@ -96,6 +98,8 @@ export function createClient(options: ClientOptions) {
     dialers: (own?: CallOptions) => read<Dialers>(['dialers'], own),
     /** Time spans in which Pub/Sub could not be heard, newest first. */
     gaps: (query?: GapsQuery) => read<GapsPage>(['gaps'], query),
+    /** Calls that their agents have left, and whose CDR has not come, newest first. */
+    missing: (query?: MissingQuery) => read<MissingPage>(['missing'], query),
     relays: (own?: CallOptions) => read<Relays>(['relays'], own),
     /** How many messages each queue of the stack holds. */
     queues: (own?: CallOptions) => read<Queues>(['queues'], own),

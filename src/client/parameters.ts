@@ -43,6 +43,13 @@ export type GapsQuery = ListQuery & {
   readonly since?: Moment | undefined
 }
 
+export type MissingQuery = ListQuery & {
+  readonly campaign?: string | undefined
+  /** The extension. */
+  readonly agent?: string | undefined
+  readonly source?: string | undefined
+}
+
 /** Which parked entries are meant. In a write, {} is all entries of functions, and those of the relay need `from: 'relay'`. */
 export type ParkedFilter = {
   /** Who parked them. */

@@ -11,6 +11,7 @@ export class FunctionsError extends Error {
     | 'functions.abandon.invalid'
     | 'functions.events.invalid'
     | 'functions.parked_days.invalid'
+    | 'functions.missing_minutes.invalid'
     | 'functions.routes.invalid'
     | 'functions.replay.refused'
 

@@ -1,7 +1,7 @@
 /** Where CloudWatch shows them. */
 export const METRICS_NAMESPACE = 'EnigmaRelay'
 
-type Name = 'Parked' | 'ParkedNow' | 'Drained' | 'Expiring'
+type Name = 'Parked' | 'ParkedNow' | 'Drained' | 'Expiring' | 'Missing' | 'MissingNow'
 
 /** Adds to what is counted in CloudWatch; nothing costs nothing. */
 export function countMetric(name: Name, value: number, functionName: string | undefined): void {

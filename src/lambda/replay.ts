@@ -1,11 +1,20 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fromSqs, type LambdaContext, type SqsEvent } from '../adapter/index.ts'
-import { createReplayApp, findLost, runReplay } from '../api/index.ts'
+import { createReplayApp, findLost, listMissing, runReplay } from '../api/index.ts'
 import { DEFAULT_LIMITS, queueName, RELAY_ROUTES } from '../protocol/index.ts'
 import { readOwnRoutes } from './declarations.ts'
 import { drain } from './drain.ts'
 import { DRAIN, sendParked, sendReplayStep } from './queues.ts'
-import { commitBatch, countDrained, countParked, queuePrefix, store, wire } from './wiring.ts'
+import {
+  commitBatch,
+  countDrained,
+  countMissing,
+  countParked,
+  missingWait,
+  queuePrefix,
+  store,
+  wire,
+} from './wiring.ts'
 
 /** Less than the function's time limit, by the longest request. */
 const STEP_MS = 15_000
@@ -13,9 +22,12 @@ const STEP_MS = 15_000
 /** So long before parked notifications are removed there is an alarm. */
 const EXPIRING_MS = 3 * 24 * 3_600_000
 
+// A deployment with a wrong setting shows at once.
+const wait = missingWait()
+
 /** Sends parked notifications again, step by step. */
 export const app = createReplayApp(async ({ job, steps }) => {
-  if (job === DRAIN) return drainAll()
+  if (job === DRAIN) return void (await drainAll())
   const { read, commit } = store()
   const next = await runReplay(job, steps, { read, commit, send: sendParked, limitMs: STEP_MS, sleep, targetOf })
   if (next !== undefined) await sendReplayStep(queuePrefix(), job, next)
@@ -31,14 +43,18 @@ const runSteps = fromSqs(app, wire(RELAY_ROUTES.replay))
 
 let routes: ReturnType<typeof readOwnRoutes> | undefined
 
-/** Steps of replays come from its queue. Every five minutes a schedule has it park what is in the dead-letter queues, and go on with replays whose step was lost. */
+/**
+ * Steps of replays come from its queue. Every five minutes a schedule has it park what is in the dead-letter queues, go on with replays whose step was
+ * lost, and list calls whose CDR is missing.
+ */
 export async function handler(given: SqsEvent | { readonly source?: string }, context?: LambdaContext) {
   if ('Records' in given) return runSteps(given, context)
-  await drainAll()
+  if (await drainAll()) countMissing(await listMissing(store(), wait))
   return undefined
 }
 
-async function drainAll(): Promise<void> {
+/** Resolves with false when the read model does not answer. */
+async function drainAll(): Promise<boolean> {
   routes ??= readOwnRoutes()
   const { recall, read } = store()
   const options = {
@@ -50,8 +66,9 @@ async function drainAll(): Promise<void> {
     limitMs: STEP_MS,
   }
   const drained = await drain(options)
-  if (drained === undefined) return
+  if (drained === undefined) return false
   countDrained(drained)
   countParked(await read.parkedCounts(EXPIRING_MS))
   for (const job of await findLost(read)) await sendReplayStep(queuePrefix(), job)
+  return true
 }

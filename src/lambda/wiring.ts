@@ -154,6 +154,22 @@ export function countParked({ parked, expiring }: { readonly parked: number; rea
   countMetric('Expiring', expiring, AWS_LAMBDA_FUNCTION_NAME)
 }
 
+/** Counts the calls that were found to have no CDR, and reports how many are listed, also when none are. */
+export function countMissing({ found, listed }: { readonly found: number; readonly listed: number }): void {
+  countMetric('Missing', found, AWS_LAMBDA_FUNCTION_NAME)
+  writeMetric('MissingNow', listed, AWS_LAMBDA_FUNCTION_NAME)
+}
+
+/** How long (ms) a CDR is waited for after its agent has left the call: `ENIGMA_MISSING_MINUTES`. */
+export const missingWait = () =>
+  readSetting(
+    process.env,
+    'ENIGMA_MISSING_MINUTES',
+    'functions.missing_minutes.invalid',
+    'a number of minutes, 1 to 1440; write a whole number such as 15',
+    (text) => (/^[1-9]\d{0,3}$/.test(text) && Number(text) <= 1_440 ? { waitMs: Number(text) * 60_000 } : undefined),
+  )
+
 /** Before the names of queues: `ENIGMA_QUEUE_PREFIX`; '' when it is not set. */
 export const queuePrefix = (): string => process.env['ENIGMA_QUEUE_PREFIX']?.trim() ?? ''
 

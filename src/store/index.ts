@@ -2,6 +2,7 @@ export type * from '../answers/index.ts'
 export type { CloudEventAttributes, StoreEvent } from './effect.ts'
 export { agentCall, agentStatus, inboundCall } from './effects/agents.ts'
 export { cdr } from './effects/cdr.ts'
+export { missingCdr } from './effects/missing.ts'
 export { other, relayAlive, relayGap, relayParked } from './effects/operator.ts'
 export {
   audit,

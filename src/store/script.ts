@@ -1,7 +1,7 @@
 import { readLua } from './lua.ts'
 import { formatArguments } from './steps.ts'
 
-const FILES = ['shared', 'documents', 'agents', 'states', 'cdrs', 'operator', 'parked', 'replays', 'main']
+const FILES = ['shared', 'documents', 'missing', 'agents', 'states', 'cdrs', 'operator', 'parked', 'replays', 'main']
 
 /**
  * The one script that writes: it applies a list of steps. One command for a whole batch, and one step, since handlers of other queues run at

@@ -26,11 +26,13 @@ const STEPS = {
       'stale_at',
       'id',
       'json',
+      'kind',
       'change',
     ],
     keys: ({ ref, source, call_ref }) => [
       `agent:${ref}`,
       `agent_calls:${ref}`,
+      'relays',
       ...(call_ref === '' ? [] : [`call:${source}:${call_ref}`]),
     ],
   },
@@ -98,7 +100,11 @@ const STEPS = {
   claim: { takes: ['job', 'count'], keys: ({ job }) => [`replay:${job}`] },
   sent: { takes: ['job', 'round'], keys: ({ job }) => [`replay:${job}`] },
   stop: { takes: ['job'], keys: ({ job }) => [`replay:${job}`] },
-  alive: { takes: ['relay', 'stamp', 'json', 'change'], keys: () => ['relays'] },
+  missing: {
+    takes: ['agent', 'source', 'call_ref', 'stamp', 'left_ms', 'id', 'ms', 'json', 'change', 'change_back'],
+    keys: ({ agent, source, call_ref }) => [`agent:${agent}`, `call:${source}:${call_ref}`],
+  },
+  alive: { takes: ['relay', 'stamp', 'takes', 'json', 'change'], keys: () => ['relays'] },
   gap: {
     takes: ['id', 'source', 'route', 'sequence', 'to_ms', 'json', 'change'],
     keys: ({ id }) => ['gap_latest', `gap:${id}`],
@@ -124,7 +130,7 @@ export type Step = {
 /**
  * A step of the script. The compiler checks its name and its arguments.
  *
- * @example step('alive', { relay, stamp, json, change })
+ * @example step('alive', { relay, stamp, takes, json, change })
  */
 export const step = <N extends StepName>(name: N, values: StepValues<N>, rest: readonly string[] = []): Step => ({
   name,

@@ -35,6 +35,8 @@ export type Expiries = {
   readonly unparked: number
   /** Spans in which PubSub was not heard, and that states from before them are unsure; relays that were ready. Default 30 days. */
   readonly gap: number
+  /** Calls whose CDR is missing, should it never come. Default 7 days. */
+  readonly missing: number
   /** The CDRs of a reference, for a call packet that comes after its CDR. Default 1 hour. */
   readonly ended: number
   /** The stream of changes, after the last one. Default 1 day. */
@@ -55,6 +57,7 @@ const EXPIRIES: Expiries = {
   audit: 90 * DAY,
   unparked: 14 * DAY,
   gap: 30 * DAY,
+  missing: 7 * DAY,
   ended: 3600,
   changes: DAY,
 }

@@ -3,7 +3,7 @@
  * than any number; times are ISO 8601 in UTC.
  */
 
-import type { Change, ReplayMessage } from '../answers/index.ts'
+import type { Change, MissingCdr, ReplayMessage } from '../answers/index.ts'
 
 /** A page of a list. `next` is an opaque cursor for the page behind it, or null at the end. */
 export type Page<T> = { items: T[]; next: string | null }
@@ -84,6 +84,23 @@ export type GapFilter = PageRequest & {
   readonly source?: string | undefined
   /** `to`, unix ms, included. */
   readonly sinceMs?: number | undefined
+}
+
+export type MissingFilter = PageRequest & {
+  readonly source?: string | undefined
+  readonly agent?: string | undefined
+  readonly campaign?: string | undefined
+}
+
+/** A call whose CDR is due and has not come. */
+export type AwaitedCall = {
+  /** What orders its notification. */
+  readonly stamp: string
+  /** Its reference as it is in keys. */
+  readonly callRef: string
+  /** Unix ms. */
+  readonly handedMs: number
+  readonly record: Omit<MissingCdr, 'listed_at'>
 }
 
 /** Which parked entries are meant. */

@@ -21,6 +21,7 @@ import {
   type ParkedPage,
 } from 'enigma-relay/store'
 import { describe, expect, it } from 'vitest'
+import { listMissing } from '../../src/api/index.ts'
 import { toOutcomeEffects } from '../../src/store/effects/park.ts'
 import { notification } from '../adapter/factories.ts'
 import { notice, useApi } from './api-world.ts'
@@ -62,6 +63,7 @@ const PATHS = [
   '/gaps',
   '/health',
   '/kinds/{type}/{sub_type}/{ref}',
+  '/missing',
   '/openapi.json',
   '/other',
   '/parked',
@@ -191,7 +193,7 @@ describe('GET /openapi.json', () => {
 describe('every real answer', () => {
   it('fits its schema in the document, with no field that is not documented', async () => {
     const depths = { route: 'agents-call', dead_letter: false }
-    const { get, json, commit } = await useApi({
+    const { get, json, commit, store } = await useApi({
       queues: async () => [
         { ...depths, queue: 'enigma-agents-call.fifo', waiting: 2, in_flight: 1 },
         { ...depths, queue: 'enigma-none.fifo', waiting: null, in_flight: null },
@@ -272,6 +274,13 @@ describe('every real answer', () => {
       relayParked(notice(parked, { transport: 'relay' })),
       relayAlive(notice({ relay: 'r1', sources: ['main'], started: new Date().toISOString() }, { transport: 'relay' })),
     )
+    const lists = ['enigma:notifications:campaigns']
+    await commit(
+      relayAlive(notice({ relay: 'r2', sources: ['main'], lists, started: '' }, { timeMs: Date.now() })),
+      agentCall(notice({ call_ref: '5' }, of('1003'))),
+      agentStatus(notice({ status: 'wrapup', campaign_ref: '7' }, of('1003'))),
+    )
+    expect((await listMissing(store, { waitMs: 0 })).listed).toBe(1)
     const faultsOf = checkerOf(await json<Document>('/openapi.json'))
     const ids = (await json<Page<CdrRecord>>('/cdrs')).items.map((item) => item.id)
     const entries = (await json<ParkedPage>('/parked?from=functions')).items.map((item) => item.id)
@@ -301,6 +310,8 @@ describe('every real answer', () => {
       ['/kinds/{type}/{sub_type}/{ref}', '/kinds/crm/note/9'],
       ['/kinds/{type}/{sub_type}/{ref}', '/kinds/crm/note/none'],
       ['/gaps', '/gaps?since=nonsense'],
+      ['/missing', '/missing'],
+      ['/missing', '/missing?nothing'],
       ['/other', '/other'],
       ['/parked', '/parked'],
       ['/parked', '/parked?from=relay'],

@@ -240,6 +240,7 @@ describe('a caller with the role masked', () => {
       '/other',
       '/parked',
       '/gaps',
+      '/missing',
       '/relays',
       '/dialers',
       '/kinds/crm/note/9',

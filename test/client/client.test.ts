@@ -80,6 +80,7 @@ it('each address and each parameter of the API has a method that sends it', asyn
   await ignoreMissing(client.cdr('none'))
   await client.dialers()
   await client.gaps({ source: 'main', since: new Date(BASE_MS), ...paging })
+  await client.missing({ source: 'main', agent: '1002', campaign: '7', ...paging })
   await client.relays()
   await ignoreMissing(client.queues())
   await ignoreMissing(client.kind('agents', 'break', '1002'))

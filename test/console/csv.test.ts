@@ -48,7 +48,9 @@ describe('a diagnosis', () => {
     apiVersion: '1.0.0',
     browser: 'Firefox/140',
     config: { name: 'jane', role: 'operate', events: '/events', replays: true },
-    relays: { items: [{ relay: 'relay-1', sources: ['main'], started_at: at(7_200_000), ready_at: at(60_000) }] },
+    relays: {
+      items: [{ relay: 'relay-1', sources: ['main'], lists: [], started_at: at(7_200_000), ready_at: at(60_000) }],
+    },
     queues: {
       read_at: at(0),
       items: [

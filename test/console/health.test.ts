@@ -1,7 +1,8 @@
 import type { Page } from 'playwright-core'
-import { audit, other, relayAlive, relayGap } from 'enigma-relay/store'
+import { agentCall, agentStatus, audit, other, relayAlive, relayGap } from 'enigma-relay/store'
 import { expect, test } from 'vitest'
 import { notification } from '../adapter/factories.ts'
+import { listMissing } from '../../src/api/index.ts'
 import { notice } from '../api/api-world.ts'
 import { OPERATOR, useServedApi } from '../client/client-world.ts'
 import { toOutcomeEffects } from '../../src/store/effects/park.ts'
@@ -41,7 +42,7 @@ async function useHealth() {
   const relay = (name: string, readyMs: number) =>
     relayAlive(
       notice(
-        { relay: name, sources: ['main'], started: ago(7_200_000) },
+        { relay: name, sources: ['main'], lists: ['enigma:notifications:campaigns'], started: ago(7_200_000) },
         { ...ofRelay, subType: 'alive', timeMs: Date.now() - readyMs },
       ),
     )
@@ -54,6 +55,12 @@ async function useHealth() {
     other(notice({}, { type: 'unknown', subType: 'unknown', data: NUMBER, reason: 'not_json' })),
     audit({ id: 'a1', at: ago(0), operator: 'jane', action: 'replay', what: `{"reference":"${NUMBER}"}`, count: 4 }),
   )
+  const call = { call_ref: 'c-17', campaign_ref: '7', number: NUMBER, contact_ref: NUMBER }
+  await world.commit(
+    agentCall(notice(call, { subType: 'call', reference: '1002' })),
+    agentStatus(notice({ status: 'wrapup', campaign_ref: '7' }, { reference: '1002' })),
+  )
+  await listMissing(world.store, { waitMs: 0 })
   const { page, errors } = await usePage(browser, { permissions: ['clipboard-read', 'clipboard-write'] })
   await page.goto(`${world.url}/console/#/health`)
   await page.getByLabel('API token').fill(OPERATOR)
@@ -65,7 +72,7 @@ async function useHealth() {
 const rowOf = (page: Page, section: string, text: string) =>
   page.getByRole('region', { name: section, exact: true }).getByRole('row').filter({ hasText: text })
 
-test('the page shows relays, queues, gaps, notifications without a route and the audit log, all masked', async () => {
+test('the page shows relays, queues, gaps, calls without a CDR, notifications without a route and the audit log, all masked', async () => {
   const { page, errors } = await useHealth()
   expect(await rowOf(page, 'Relays', 'relay-1').innerText()).toMatch(/✓ ready \d+s ago\s+main\s+2h/)
   expect(await rowOf(page, 'Relays', 'relay-2').innerText()).toContain('✕ silent 10m')
@@ -74,6 +81,7 @@ test('the page shows relays, queues, gaps, notifications without a route and the
     .toMatch(/agents-call\s+1,234\s+5\s+! 3\s+1\s/)
   expect(await rowOf(page, 'Queues', 'agents-stats').innerText()).toContain('no queue')
   expect(await rowOf(page, 'Gaps', 'reconnect').innerText()).toMatch(/5s\s+reconnect\s+main\s+relay-1/)
+  expect(await rowOf(page, 'Missing CDRs', 'c-17').innerText()).toMatch(/c-17\s+1002\s+7\s+main/)
   await rowOf(page, 'Notifications without a route', 'not_json').waitFor()
   expect(await rowOf(page, 'Audit log', 'jane').innerText()).toMatch(/jane\s+replay\s+4/)
   expect(await page.locator('main').innerText()).not.toContain(NUMBER)

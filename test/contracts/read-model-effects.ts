@@ -11,6 +11,7 @@ import {
   dialPreview,
   inboundCall,
   latest,
+  missingCdr,
   other,
   relayAlive,
   relayGap,
@@ -18,6 +19,7 @@ import {
   step,
   toEffect,
   type AbandonRule,
+  type AwaitedCall,
   type Effect,
   type Figures,
   type Reads,
@@ -106,6 +108,9 @@ export const NOTHING: Readonly<Record<string, unknown>> = {
   replayProgress: null,
   kind: null,
   gaps: { items: [], next: null },
+  missing: { items: [], next: null },
+  missingCount: 0,
+  awaitedCalls: [],
   relays: [],
   dialers: [],
   findCdrs: { ids: [], place: null },
@@ -133,6 +138,28 @@ export const NOTHING: Readonly<Record<string, unknown>> = {
   wall: EMPTY_WALL,
   ping: undefined,
 } satisfies Record<ReadName, unknown>
+
+const TAKEN = ['enigma:notifications:campaigns']
+const handed = (ref: string, at: number) =>
+  agentCall(toEvent('agents', 'call', ref, { ref, call_ref: `m${at}`, contact_ref: 'é 😀', number: '2782' }, at))
+/** A call whose CDR has not come, as the read model finds it. */
+const AWAITED = (agent: string, at: number, left: number | null): AwaitedCall => ({
+  stamp: `main|pubsub|${String(BASE_MS + at * 1000).padStart(16, '0')}.0000000000|${BASE_MS + at * 1000}|${idOf(at)}`,
+  callRef: `m${at}`,
+  handedMs: BASE_MS + at * 1000,
+  record: {
+    notification_id: idOf(at),
+    source: 'main',
+    call_ref: `m${at}`,
+    agent,
+    campaign_ref: left === null ? null : 'c1',
+    contact_ref: 'é 😀',
+    number: '2782',
+    direction: 'outbound',
+    handed_at: iso(at),
+    left_at: left === null ? null : iso(left),
+  },
+})
 
 /** Effects of one kind, in the order of their notifications, and what reads return after them. */
 type Contract = { readonly effects: readonly Effect[]; readonly reads: readonly Read[] }
@@ -263,7 +290,7 @@ const pause = (minutes: number) => ({
   payload: { minutes, id: '9007199254740993' },
 })
 
-const RELAY = { relay: 'é 😀', sources: [], started_at: iso(0), ready_at: iso(1) }
+const RELAY = { relay: 'é 😀', sources: [], lists: [], started_at: iso(0), ready_at: iso(1) }
 
 /** Each effect by its name; `toEffect` makes custom ones. */
 export const CONTRACTS: Readonly<Record<string, Contract>> = {
@@ -430,8 +457,33 @@ export const CONTRACTS: Readonly<Record<string, Contract>> = {
       ),
     ),
     reads: [
-      read('relays', [], [{ relay: 'r1', sources: ['main', 'north'], started_at: iso(0), ready_at: iso(2) }]),
+      read(
+        'relays',
+        [],
+        [{ relay: 'r1', sources: ['main', 'north'], lists: [], started_at: iso(0), ready_at: iso(2) }],
+      ),
       read('ping', [], undefined),
+    ],
+  },
+  missingCdr: {
+    effects: [
+      relayAlive(
+        toEvent('relay', 'alive', 'r1', { relay: 'r1', sources: ['main'], lists: TAKEN, started: iso(0) }, 1, {
+          transport: 'relay',
+        }),
+      ),
+      handed('1002', 2),
+      handed('1003', 3),
+      status('wrapup', 5, '1003'),
+      missingCdr(AWAITED('1002', 2, null), BASE_MS + NOW * 1000),
+    ],
+    reads: [
+      read('missing', [{ agent: '1002' }], {
+        items: [{ ...AWAITED('1002', 2, null).record, listed_at: iso(NOW) }],
+        next: null,
+      }),
+      read('missingCount', [], 1),
+      read('awaitedCalls', [0], [AWAITED('1003', 3, 5)]),
     ],
   },
   relayGap: {
@@ -523,7 +575,13 @@ export const CONTRACTS: Readonly<Record<string, Contract>> = {
   toEffect: {
     effects: [
       toEffect([
-        step('alive', { relay: 'é 😀', stamp: `x|relay|1|${BASE_MS}|x`, json: JSON.stringify(RELAY), change: '{}' }),
+        step('alive', {
+          relay: 'é 😀',
+          stamp: `x|relay|1|${BASE_MS}|x`,
+          takes: '',
+          json: JSON.stringify(RELAY),
+          change: '{}',
+        }),
         step('done', { message: 'm' }, ['a', 'b']),
       ]),
     ],

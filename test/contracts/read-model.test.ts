@@ -219,7 +219,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     const wrong = { steps: effects.at(-1)?.steps.map((one) => ({ ...one, rest: ['more'] })) ?? [] }
     await expect(store.commit({ effects: [...effects, wrong], done: DONE })).rejects.toMatchObject({
       code: 'store.upstash.refused',
-      message: expect.stringContaining('alive does not take 5 arguments') as string,
+      message: expect.stringContaining('alive does not take 6 arguments') as string,
     })
     expect(await findKeys()).toEqual([])
   })
@@ -428,7 +428,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
       effects: [alive('b', 10), alive('a', 20), alive('b', 70), alive('b', 10), alive('b', 40, 'nonsense')],
       done: DONE,
     })
-    const own = { sources: ['main'], started_at: iso(0) }
+    const own = { sources: ['main'], lists: [], started_at: iso(0) }
     expect(await store.read.relays()).toEqual([
       { relay: 'a', ...own, ready_at: iso(20) },
       { relay: 'b', ...own, ready_at: iso(70) },

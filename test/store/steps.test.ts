@@ -8,7 +8,7 @@ import { notification, sqsEvent, sqsRecord } from '../adapter/factories.ts'
 import { commitTo } from '../support/commit.ts'
 import { useStore } from '../support/store.ts'
 
-const ALIVE = step('alive', { relay: 'r1', stamp: 'main|relay|1|1|x', json: '{}', change: '{}' })
+const ALIVE = step('alive', { relay: 'r1', stamp: 'main|relay|1|1|x', takes: '', json: '{}', change: '{}' })
 
 test.each([
   ['nothing', undefined, /make it with toEffect/],

@@ -1,5 +1,5 @@
 import { useSignal } from '@preact/signals'
-import type { AuditRecord, GapRecord, OtherPage, OtherRecord, RelayRecord } from '../../client/index.ts'
+import type { AuditRecord, GapRecord, MissingCdr, OtherPage, OtherRecord, RelayRecord } from '../../client/index.ts'
 import { now } from '../clock.ts'
 import { formatCount, formatSpan, formatTime } from '../format.ts'
 import { DiagnosisDialog } from '../health/diagnosis-dialog.tsx'
@@ -40,6 +40,15 @@ const GAPS: readonly Heading<GapRecord>[] = [
   { title: 'Discarded', cell: ({ lost }) => (lost === null ? '–' : formatCount(lost)), isNumber: true },
 ]
 
+const MISSING: readonly Heading<MissingCdr>[] = [
+  { title: 'Handed over', cell: ({ handed_at }) => formatTime(handed_at) },
+  { title: 'Left', cell: ({ left_at }) => (left_at === null ? '–' : formatTime(left_at)) },
+  { title: 'Call', cell: ({ call_ref }) => call_ref },
+  { title: 'Agent', cell: ({ agent }) => agent },
+  { title: 'Campaign', cell: ({ campaign_ref }) => campaign_ref ?? '–' },
+  { title: 'Source', cell: ({ source }) => source },
+]
+
 const OTHER: readonly Heading<OtherRecord>[] = [
   { title: 'Received', cell: ({ received_at }) => formatTime(received_at) },
   { title: 'Type', cell: ({ type }) => type },
@@ -73,6 +82,7 @@ export function Health({ session: { client, config } }: { readonly session: Sess
     everyMs: 60_000,
   })
   const gaps = useNewest(client.gaps, { on: ({ type }) => type === 'relay/gap' })
+  const missing = useNewest(client.missing, { on: ({ type }) => type === 'missing', everyMs: 60_000 })
   const other = useNewest(client.other, { everyMs: 30_000 })
   const audit = useNewest(client.audit, { everyMs: 10_000 })
   const diagnosis = useSignal<string | undefined>(undefined)
@@ -126,6 +136,10 @@ export function Health({ session: { client, config } }: { readonly session: Sess
       <NewestTable title="Gaps" list={gaps} headings={GAPS}>
         No gap in the last 30 days: every relay heard everything that the dialler published. A gap appears when a relay
         starts, reconnects, or has to discard notifications.
+      </NewestTable>
+      <NewestTable title="Missing CDRs" list={missing} headings={MISSING}>
+        None: every call that an agent has left has its CDR, or is not due yet. Only calls of sources whose CDR list a
+        relay takes are looked at.
       </NewestTable>
       <NewestTable title="Notifications without a route" list={other} headings={OTHER} extra={Counts}>
         None in the last seven days: every notification has a route. Packets of unknown types, and packets that cannot

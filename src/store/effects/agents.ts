@@ -40,6 +40,8 @@ const SAYS_OF_CALL: Readonly<Record<string, 'busy' | 'wrapup' | 'none'>> = {
 export function agentStatus(event: StoreEvent<AgentStatus>): Effect {
   const { status, campaign_ref, ref } = event.payload
   const isKnown = Object.hasOwn(MAY_FOLLOW, status)
+  // Behind a gap any state may follow any.
+  const isJudged = isKnown && event.transport !== 'resync'
   const agent = event.reference || ref || ''
   const campaign = plain(campaign_ref ?? '')
   const state = plain(toState(status))
@@ -51,7 +53,7 @@ export function agentStatus(event: StoreEvent<AgentStatus>): Effect {
       stamp: toStamp(event),
       at: toReceived(event),
       says: isKnown ? (SAYS_OF_CALL[status] ?? '') : '',
-      known: isKnown ? Object.keys(MAY_FOLLOW).join(',') : '',
+      known: isJudged ? Object.keys(MAY_FOLLOW).join(',') : '',
       may_come_before: mayComeBefore(status).join(','),
       change: toChange(event, { kind: 'agents/status', ref: agent, campaign_ref: campaign, state }),
     }),
@@ -95,6 +97,7 @@ function toCall(event: StoreEvent<AgentCall | InboundCall>, direction: Call['dir
       stale_at: event.staleAtMs === undefined ? '' : String(event.staleAtMs),
       id: plain(event.id),
       json: JSON.stringify(call),
+      kind: direction === 'inbound' ? 'inbound/call' : 'agents/call',
       change: toChange(event, { kind: `${event.type}/${event.subType}`, ref, campaign_ref: campaign ?? undefined }),
     }),
   ])

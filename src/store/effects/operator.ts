@@ -1,4 +1,5 @@
 import {
+  callsEndedBy,
   isTooLarge,
   maskText,
   type RelayAlive,
@@ -6,7 +7,7 @@ import {
   type RelayParked,
   toBase64,
 } from '../../protocol/index.ts'
-import { numberOr, type StoreEvent, textOr, toChange, toMs, toStamp } from '../effect.ts'
+import { numberOr, type StoreEvent, textOr, toChange, toMs, toSource, toStamp } from '../effect.ts'
 import { toParts } from '../document.ts'
 import type { GapRecord, OtherRecord, RelayRecord } from '../../answers/index.ts'
 import { type Effect, step, toEffect } from '../steps.ts'
@@ -78,11 +79,22 @@ export function relayAlive(event: StoreEvent<RelayAlive>): Effect {
   const record: RelayRecord = {
     relay: p.relay,
     sources: p.sources,
+    lists: p.lists ?? [],
     started_at: new Date(toMs(p.started, event.timeMs)).toISOString(),
     ready_at: new Date(event.timeMs).toISOString(),
   }
   const change = toChange(event, { kind: 'relay/alive', ref: p.relay })
-  return toEffect([step('alive', { relay: p.relay, stamp: toStamp(event), json: JSON.stringify(record), change })])
+  const takes = record.lists.flatMap((list) => callsEndedBy(list) ?? [])
+  const ofSources = p.sources.flatMap((source) => takes.map((kind) => `${kind}|${toSource({ source })}`))
+  return toEffect([
+    step('alive', {
+      relay: p.relay,
+      stamp: toStamp(event),
+      takes: ofSources.join(','),
+      json: JSON.stringify(record),
+      change,
+    }),
+  ])
 }
 
 /**

@@ -57,9 +57,11 @@ function apply.agent_status(of)
   -- The same extension on another dialler is somebody else: nothing there is about this one's campaigns and calls.
   local agent, own = open(key('agent:' .. name(of.ref))), name(source_of(of.stamp) .. '|' .. of.campaign)
   local held = agent.fields['s:' .. own]
-  if not held then forget_campaigns(agent) end
   local former = parts_of(held or '', SEP)
   local status, since, stamp = former[1], former[2], former[3]
+  -- A dialler's notes name everybody who ever was in a campaign, and say nothing about what was heard since.
+  if is_resync(of.stamp) and (not newer(of.stamp, stamp) or (not held and of.status == 'offline')) then return end
+  if not held then forget_campaigns(agent) end
   if newer(of.stamp, stamp) then
     if held and status == of.status then
       since = former[2]
@@ -78,15 +80,6 @@ function apply.agent_status(of)
     set(agent, 'turns', with_turn(agent.fields.turns, turn, agent.fields.call_stamp), ttl.agent)
   end
   register(agent, 'agents', of.ref, 'agent', ttl.agent)
-end
-
--- Numbers are told apart by their last digits: two lists without a common one are of different tries.
-local function differ(a, b)
-  if a == '' or b == '' then return false end
-  for number in string.gmatch(a, '%d+') do
-    if contains(b, number) then return false end
-  end
-  return true
 end
 
 -- The dialler may write the same call on both transports. A copy has no common id: it is the same call by source, reference (where there is
@@ -161,11 +154,16 @@ function apply.call(of)
   local entry = table.concat({ of.source, call.ref, of.numbers, rank, of.stamp, of.json }, SEP)
   -- Nearly all entries are of other calls: only one that may be of this one is taken apart.
   local named = SEP .. of.source .. SEP .. call.ref .. SEP
+  local is_first = true
   local function is_better_copy(entry_of_other)
     local other = string.find(entry_of_other, named, 1, true) and to_call(entry_of_other)
-    if other and is_other_copy(call, other) then return is_better(call, other) end
+    if other and is_other_copy(call, other) then
+      is_first = false
+      return is_better(call, other)
+    end
   end
-  if add_once(key('agent_calls:' .. name(of.ref)), of.ms, of.id, entry, 20, ttl.agent, is_better_copy) then note_change(of.change) end
+  local is_new = add_once(key('agent_calls:' .. name(of.ref)), of.ms, of.id, entry, 20, ttl.agent, is_better_copy)
+  if is_new then note_change(of.change) end
   register(agent, 'agents', of.ref, 'agent', ttl.agent)
   local held = read_call(agent)
   local is_same = held and held.ref == call.ref and held.source == call.source
@@ -181,11 +179,18 @@ function apply.call(of)
     call.again = '1'
   end
   if is_same then call.cdrs = held.cdrs end
+  if is_new and is_first then
+    if of.call_ref ~= '' and is_awaited(of.kind, of.source) then
+      local known = open_call(of.source, of.call_ref)
+      await_cdr(agent, of, known, known.fields.agent)
+    end
+    leave_calls(agent, held and newer(held.stamp, of.stamp) and held.stamp or of.stamp)
+  end
   if is_copy or not held or newer(of.stamp, held.stamp) then
     if call.rank == '0' then call.json = '' end
     if of.call_ref ~= '' then
       local known = open_call(of.source, of.call_ref)
-      set(known, 'agent', of.ref, ttl.ended)
+      set(known, 'agent', of.ref, keep_seconds(known))
       judge(entries_of(call.cdrs), of.ref, call)
       judge(entries_of(known.fields.cdrs), of.ref, call)
     end
@@ -206,6 +211,10 @@ local function end_call(of)
   local known = open_call(of.source, of.call_ref)
   local cdr = table.concat({ of.agent, of.end_ms, of.numbers, of.stamp }, SEP)
   local ref = of.agent ~= '' and of.agent or known.fields.agent
+  if known.fields.missing then settle_missing(known, cdr) end
+  for _, holder in ipairs({ ref or nil, known.fields.agent ~= ref and known.fields.agent or nil }) do
+    settle_call(holder, of, cdr)
+  end
   if ref then
     local agent = open(key('agent:' .. name(ref)))
     local call = read_call(agent)
@@ -216,5 +225,5 @@ local function end_call(of)
       return
     end
   end
-  set(known, 'cdrs', with_cdr(entries_of(known.fields.cdrs), cdr), ttl.ended)
+  set(known, 'cdrs', with_cdr(entries_of(known.fields.cdrs), cdr), keep_seconds(known))
 end

@@ -23,11 +23,11 @@ function apply.other(of)
   note_change(of.change)
 end
 
--- The relays that were ready within as many days as gaps are kept.
+-- The relays that were ready within as many days as gaps are kept, each with the calls whose CDRs it takes.
 function apply.alive(of)
   local relays, relay = open(key('relays')), name(of.relay)
-  if not newer(of.stamp, string.match(relays.fields[relay] or '', '^(.*)' .. SEP)) then return end
-  set(relays, relay, of.stamp .. SEP .. of.json, ttl.gap)
+  if not newer(of.stamp, string.match(relays.fields[relay] or '', '^[^' .. SEP .. ']*')) then return end
+  set(relays, relay, of.stamp .. SEP .. of.takes .. SEP .. of.json, ttl.gap)
   for other, value in pairs(relays.fields) do
     local _, _, ms = split(value)
     if ms < oldest('gap') then set(relays, other, nil, ttl.gap) end

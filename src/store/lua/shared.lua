@@ -39,6 +39,8 @@ local function split(stamp)
   local source, transport, sequence, ms = string.match(stamp, '^([^|]*)|([^|]*)|([^|]*)|([^|]*)|')
   return (source or '') .. '|' .. (transport or ''), sequence or '', tonumber(ms) or 0
 end
+-- Read from the dialler's own notes after a gap: it gives way to what is heard at the same time.
+local function is_resync(stamp) return string.match(stamp, '^[^|]*|([^|]*)') == 'resync' end
 -- Sequences compare within one source and transport only; else times do. The last comparison only makes it the same everywhere.
 local function newer(a, b)
   if not b or b == '' then return true end
@@ -47,6 +49,7 @@ local function newer(a, b)
   local stream_b, sequence_b, ms_b = split(b)
   if stream_a == stream_b and sequence_a ~= '' and sequence_b ~= '' then return sequence_a > sequence_b end
   if ms_a ~= ms_b then return ms_a > ms_b end
+  if is_resync(a) ~= is_resync(b) then return is_resync(b) end
   return a > b
 end
 local function source_of(stamp) return string.match(stamp or '', '^([^|]*)') end

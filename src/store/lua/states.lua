@@ -43,11 +43,19 @@ function apply.stats(of)
   note_change(of.change)
 end
 
+-- A dialler's notes name every campaign that ever was.
+local OVER = { stopped = true, completed = true }
 function apply.state(of)
   local document = open(key(of.of .. ':' .. name(of.ref)))
   local history = key(of.of .. '_history:' .. name(of.ref))
+  local held = document.fields.status
   local is_newer = newer(of.stamp, document.fields.stamp)
-  if add_once(history, of.ms, of.id, of.json, 100, ttl.campaign) then note_state(of.change, document.fields.status, not is_newer) end
+  if is_resync(of.stamp) then
+    if not held and OVER[of.status] then return end
+    -- Confirmed, or heard otherwise since: nothing for the history.
+    if held == of.status or not is_newer then history = nil end
+  end
+  if not history or add_once(history, of.ms, of.id, of.json, 100, ttl.campaign) then note_state(of.change, held, not is_newer) end
   if is_newer then
     if document.fields.status ~= of.status then set(document, 'since', of.at, ttl.campaign) end
     set(document, 'status', of.status, ttl.campaign)

@@ -53,10 +53,15 @@ export async function readAgents(options: ReadOptions, filter: AgentFilter = {})
   }
 }
 
+/** The references of all agents, in the order of their names in keys. */
+export async function readAllNames(options: ReadOptions): Promise<Named[]> {
+  const [all] = await options.upstash.readAll([['ZRANGE', `${options.prefix}agents`, '0', '-1']])
+  return readReferences(options, toTexts(all))
+}
+
 /** All agents, in the order of their names in keys. */
 export async function readAllAgents(options: ReadOptions): Promise<{ names: Named[]; agents: Agent[] }> {
-  const [all] = await options.upstash.readAll([['ZRANGE', `${options.prefix}agents`, '0', '-1']])
-  const names = await readReferences(options, toTexts(all))
+  const names = await readAllNames(options)
   return { names, agents: await readNamed(options, names) }
 }
 
@@ -95,18 +100,22 @@ function toCall(entry: string): Call {
   return { ...call, stale: rank === STALE }
 }
 
+/** The states in an agent's document. `own`: the name of each there. */
+export const toStates = (fields: ReadonlyMap<string, string>) =>
+  [...fields]
+    .filter(([field]) => field.startsWith('s:'))
+    .map(([field, value]) => {
+      const [status = '', since = '', stamp = '', campaign = ''] = value.split(SEPARATOR)
+      return { own: field.slice(2), status, since, stamp, campaign }
+    })
+
 export function toAgent(
   { now, callLimitSeconds }: ReadOptions,
   ref: string,
   fields: ReadonlyMap<string, string>,
   gaps: GapMarks,
 ): Agent {
-  const held = [...fields]
-    .filter(([field]) => field.startsWith('s:'))
-    .map(([field, value]) => {
-      const [status = '', since = '', stamp = '', campaign = ''] = value.split(SEPARATOR)
-      return { own: field.slice(2), status, since, stamp, campaign }
-    })
+  const held = toStates(fields)
   const states = held.map(({ own, status, since, stamp, campaign }): AgentState => {
     const [from, to, at] = fields.get(`u:${own}`)?.split(SEPARATOR) ?? []
     return {

@@ -28,22 +28,34 @@ const ENDS = new Set(['available', 'wrapup', ...NOT_LOGGED_IN])
  * A call names no campaign, and an agent may be in several: the call's is the one in which the agent became `busy` with it, and only
  * a state of that one ends it. Pure, so that the order in which the facts were written does not matter.
  */
-export function judgeCall({ fields, states, nowMs, limitMs }: CallFacts): 'over' | 'doubt' | 'open' {
-  const call = fields.get('call_stamp') ?? ''
+export function judgeCall(facts: CallFacts): 'over' | 'doubt' | 'open' {
+  const { fields, nowMs, limitMs } = facts
   const by = fields.get('call_over')
-  if ((fields.get('call_json') ?? '') === '' || by === 'over' || nowMs - msOf(call) > limitMs) return 'over'
+  if ((fields.get('call_json') ?? '') === '' || by === 'over') return 'over'
+  if (nowMs - msOf(fields.get('call_stamp') ?? '') > limitMs) return 'over'
+  const end = findEnd(facts)
+  return typeof end === 'object' ? 'over' : by === 'doubt' ? 'doubt' : end
+}
+
+/** When the agent left the last call (unix ms; undefined where it is only known that it has), and the call's campaign where that is known. */
+export type CallEnd = { readonly leftMs: number | undefined; readonly campaign: string | undefined }
+
+/** What the states of an agent tell of its last call, which need not be one that is shown. */
+export function findEnd({ fields, states }: Pick<CallFacts, 'fields' | 'states'>): CallEnd | 'doubt' | 'open' {
+  const call = fields.get('call_stamp') ?? ''
   const isOwn = ({ stamp }: { readonly stamp: string }) => sourceOf(stamp) === sourceOf(call)
   const turns = toTurns(fields.get('turns') ?? '').filter(isOwn)
   const after = turns.filter(({ stamp }) => isAfter(stamp, call))
   const ends = after.filter(({ kind }) => kind !== 'busy')
   // More turns than are kept since the call: its end is among those that were dropped.
-  if (after.length >= MAX_TURNS) return 'over'
+  if (after.length >= MAX_TURNS) return { leftMs: undefined, campaign: undefined }
   const campaign = fields.get('call_campaign') || inferCampaign(turns, states.filter(isOwn), call)
   // A dialler before 1.3.0 names no campaign in a status either.
-  if (ends.some((end) => end.campaign === '' || end.campaign === campaign)) return 'over'
-  const doubt = by === 'doubt' ? 'doubt' : 'open'
-  if (campaign !== undefined || ends.length === 0) return doubt
-  return states.filter(isOwn).some((state) => mayHold(state, call)) ? 'doubt' : 'over'
+  const own = ends.find((end) => end.campaign === '' || end.campaign === campaign)
+  if (own !== undefined) return { leftMs: msOf(own.stamp), campaign: own.campaign }
+  if (campaign !== undefined || ends.length === 0) return 'open'
+  if (states.filter(isOwn).some((state) => mayHold(state, call))) return 'doubt'
+  return { leftMs: Math.max(...ends.map(({ stamp }) => msOf(stamp))), campaign }
 }
 
 /** Whether the agent may have the call in the campaign of this state. */
@@ -81,14 +93,19 @@ const sourceOf = (stamp: string): string => stamp.split('|')[0] ?? ''
 /** Unix ms of a stamp. */
 export const msOf = (stamp: string): number => Number(stamp.split('|')[3])
 
-/** As in the script: sequences compare within one source and transport, else times do. */
+/** Read from the dialler's own notes after a gap. */
+const RESYNC = 'resync'
+
+/** As in the script: sequences compare within one source and transport, else times do; of one time, what was heard wins. */
 export function isNewer(a: string, b: string): boolean {
   if (a === b) return false
   const [sourceA, transportA, sequenceA = '', msA] = a.split('|')
   const [sourceB, transportB, sequenceB = '', msB] = b.split('|')
   if (sourceA === sourceB && transportA === transportB && sequenceA !== '' && sequenceB !== '')
     return sequenceA > sequenceB
-  return msA === msB ? a > b : Number(msA) > Number(msB)
+  if (msA !== msB) return Number(msA) > Number(msB)
+  const isResync = transportA === RESYNC
+  return isResync === (transportB === RESYNC) ? a > b : !isResync
 }
 
 function isAfter(stamp: string, call: string): boolean {

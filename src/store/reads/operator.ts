@@ -63,6 +63,9 @@ export async function readGaps(
 /** The relays that were ready within the last days, by their ids. There are few. */
 export async function readRelays({ upstash, prefix }: ReadOptions): Promise<RelayRecord[]> {
   const [text] = await upstash.readTexts([`${prefix}relays`])
-  const records = [...parseDocument(text).values()].map((value) => JSON.parse(afterSeparator(value)) as RelayRecord)
+  const records = [...parseDocument(text).values()].map(
+    // One of before relays said so names no lists.
+    (value): RelayRecord => ({ lists: [], ...(JSON.parse(afterSeparator(value)) as Omit<RelayRecord, 'lists'>) }),
+  )
   return records.toSorted((a, b) => (a.relay < b.relay ? -1 : 1))
 }

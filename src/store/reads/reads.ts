@@ -4,6 +4,7 @@ import type {
   CdrQuery,
   ChangesFilter,
   GapFilter,
+  MissingFilter,
   PageRequest,
   ParkedFilter,
   ParkedQuery,
@@ -13,6 +14,7 @@ import { readAgent, readAgents } from './agents.ts'
 import { readCampaign, readCampaigns, readDialers, readPreview } from './campaigns.ts'
 import { findCdrs, readCdr, readCdrMessages, readCdrs } from './cdrs.ts'
 import { readChanges, readCommits } from './changes.ts'
+import { countMissing, findAwaited, readMissing } from './missing.ts'
 import { readGaps, readOther, readRelays } from './operator.ts'
 import { findOfRelay, planReplay, readParkedGroups } from './causes.ts'
 import {
@@ -91,6 +93,11 @@ export function createReads(options: ReadOptions) {
     /** Newest first by `to`. */
     gaps: (filter?: GapFilter) => readGaps(options, filter),
     relays: () => readRelays(options),
+    /** Calls whose CDR is missing, the latest handed over first. */
+    missing: (filter?: MissingFilter) => readMissing(options, filter),
+    missingCount: () => countMissing(options),
+    /** Calls that their agents left so long (ms) ago, and whose CDR has not come. */
+    awaitedCalls: (waitMs: number) => findAwaited(options, waitMs),
     /** The call centre now: one round trip, the first time two. */
     wall: createWall(options),
     /** Resolves when the database answers. */

@@ -1,0 +1,167 @@
+-- Calls that were handed to agents and whose CDR has not come yet. They are in the document of the agent, which a call and its CDR write anyway;
+-- src/store/reads/missing.ts finds those whose agent has left them long ago, which then are listed as missing until their CDR comes.
+local AWAITED = { 'stamp', 'ref', 'numbers', 'campaign', 'noted_ms', 'left_ms', 'again', 'kind' }
+-- So many calls of one agent: only where no CDRs come at all there are more within the time that is waited for them.
+local MAX_AWAITED = 50
+
+local function read_awaited(agent)
+  local calls = {}
+  for i, entry in ipairs(entries_of(agent.fields.awaited)) do
+    local call = {}
+    for at, value in ipairs(parts_of(entry, SEP)) do call[AWAITED[at]] = value end
+    calls[i] = call
+  end
+  return calls
+end
+local function write_awaited(agent, calls)
+  local entries = {}
+  for i = math.max(1, #calls - MAX_AWAITED + 1), #calls do
+    local parts = {}
+    for at, field in ipairs(AWAITED) do parts[at] = calls[i][field] end
+    entries[#entries + 1] = table.concat(parts, SEP)
+  end
+  set(agent, 'awaited', entries[1] and table.concat(entries, ENTRY) or nil, ttl.agent)
+end
+
+-- Numbers are told apart by their last digits: two lists without a common one are of different tries.
+local function differ(a, b)
+  if a == '' or b == '' then return false end
+  for number in string.gmatch(a, '%d+') do
+    if contains(b, number) then return false end
+  end
+  return true
+end
+local function is_same_call(a, b)
+  return a.ref == b.ref and source_of(a.stamp) == source_of(b.stamp) and not differ(a.numbers, b.numbers)
+end
+
+-- Whether a CDR with a call's reference is of that call. References come again, and there is one CDR for each number tried: it must have come
+-- after the call, and have ended not before it, as far as the clocks of dialler and relay agree, nor long after its agent had left it.
+local CLOCKS_MS, EXACT_MS = 600000, 2000
+local function is_of(cdr, call, agent, left_ms)
+  local by, end_ms, numbers, stamp = unpack(parts_of(cdr, SEP))
+  if not newer(stamp, call.stamp) or differ(numbers, call.numbers) then return false end
+  if end_ms == '' then return true end
+  local _, _, call_ms = split(call.stamp)
+  local is_certain = by == agent and call.again ~= '1'
+  return tonumber(end_ms) >= call_ms - (is_certain and CLOCKS_MS or EXACT_MS)
+    and tonumber(end_ms) <= (tonumber(call.left_ms) or left_ms or math.huge) + CLOCKS_MS
+end
+
+-- Whether a relay that was ready lately takes the list to which the CDRs of such calls are pushed. Else nobody waits for them.
+local READY_MS = 3600000
+local function is_awaited(kind, source)
+  for _, value in pairs(open(key('relays')).fields) do
+    local parts = parts_of(value, SEP)
+    local _, _, ms = split(parts[1])
+    if parts[3] and ms > now - READY_MS and contains(parts[2], kind .. '|' .. source) then return true end
+  end
+  return false
+end
+
+-- When the agent left a call, at the latest when the next one came (`by_ms`). Statuses tell it where they are all of one campaign.
+local function left_of(agent, call, by_ms)
+  local campaign, left_ms
+  for _, turn in ipairs(entries_of(agent.fields.turns)) do
+    local kind, of, stamp = unpack(parts_of(turn, SEP))
+    if source_of(stamp) == source_of(call.stamp) and newer(stamp, call.stamp) then
+      local _, _, ms = split(stamp)
+      if campaign and campaign ~= of then return by_ms end
+      campaign = of
+      if not left_ms and kind ~= 'busy' then left_ms = ms end
+    end
+  end
+  if call.campaign == '' then call.campaign = campaign or '' end
+  return math.min(left_ms or by_ms, by_ms)
+end
+-- An agent has one call at a time: with a later one it has left those before.
+local function leave_calls(agent, stamp)
+  if not agent.fields.awaited then return end
+  local calls = read_awaited(agent)
+  local _, _, ms = split(stamp)
+  for _, call in ipairs(calls) do
+    if call.left_ms == '' and source_of(call.stamp) == source_of(stamp) and newer(stamp, call.stamp) then
+      call.left_ms = string.format('%.0f', left_of(agent, call, ms))
+    end
+  end
+  write_awaited(agent, calls)
+end
+
+-- @param former who had a call with this reference last
+local function await_cdr(agent, of, known, former)
+  local call = { stamp = of.stamp, ref = name(of.call_ref), numbers = of.numbers, campaign = name(of.campaign),
+    noted_ms = string.format('%.0f', now), left_ms = '', again = '', kind = of.kind }
+  for _, cdr in ipairs(entries_of(known.fields.cdrs)) do
+    if is_of(cdr, call, of.ref) then return end
+  end
+  -- The call was transferred, or its number was tried again: one CDR is waited for, that of the last.
+  for _, holder in ipairs({ agent, former and former ~= of.ref and open(key('agent:' .. name(former))) or nil }) do
+    local kept, has_later = {}, false
+    for _, other in ipairs(read_awaited(holder)) do
+      if not is_same_call(other, call) then kept[#kept + 1] = other
+      elseif newer(other.stamp, call.stamp) then has_later = true
+      elseif holder == agent then call.again = '1' end
+    end
+    if has_later then return end
+    write_awaited(holder, kept)
+  end
+  local calls = read_awaited(agent)
+  calls[#calls + 1] = call
+  write_awaited(agent, calls)
+end
+
+local function keep_seconds(known) return known.fields.missing and ttl.missing or ttl.ended end
+
+-- A CDR has come: its call is not waited for any more.
+local function settle_call(ref, of, cdr)
+  local agent, kept = open(key('agent:' .. name(ref))), {}
+  if not agent.fields.awaited then return end
+  for _, call in ipairs(read_awaited(agent)) do
+    local is_named = call.ref == name(of.call_ref) and source_of(call.stamp) == of.source
+    if not is_named or not is_of(cdr, call, ref, left_of(agent, call, math.huge)) then kept[#kept + 1] = call end
+  end
+  write_awaited(agent, kept)
+end
+
+-- Calls that are listed as missing: the CDR may come days later. The call's document says which are listed.
+local MISSING = { 'id', 'agent', 'stamp', 'numbers', 'left_ms', 'again', 'change' }
+local function settle_missing(known, cdr)
+  local kept = {}
+  for _, entry in ipairs(entries_of(known.fields.missing)) do
+    local call = {}
+    for at, value in ipairs(parts_of(entry, SEP)) do call[MISSING[at]] = value end
+    if is_of(cdr, call, call.agent) then
+      drop(key('missing:' .. call.id))
+      redis.call('ZREM', key('missing'), call.id)
+      note_change(call.change)
+    else
+      kept[#kept + 1] = entry
+    end
+  end
+  set(known, 'missing', kept[1] and table.concat(kept, ENTRY) or nil, kept[1] and ttl.missing or ttl.ended)
+end
+
+local MAX_MISSING = 10000
+function apply.missing(of)
+  local agent, known = open(key('agent:' .. name(of.agent))), open(key('call:' .. name(of.source .. ':' .. of.call_ref)))
+  local call, kept = nil, {}
+  for _, other in ipairs(read_awaited(agent)) do
+    if other.stamp == of.stamp then call = other else kept[#kept + 1] = other end
+  end
+  -- Its CDR has come since.
+  if not call then return end
+  write_awaited(agent, kept)
+  call.left_ms = of.left_ms
+  for _, cdr in ipairs(entries_of(known.fields.cdrs)) do
+    if is_of(cdr, call, of.agent) then return end
+  end
+  local k, id = key('missing'), name(of.id)
+  write(key('missing:' .. id), of.json, ttl.missing)
+  redis.call('ZADD', k, of.ms, id)
+  purge(k, 'missing')
+  keep_latest(k, MAX_MISSING)
+  expire(k, ttl.missing)
+  local entry = table.concat({ id, of.agent, of.stamp, call.numbers, of.left_ms, call.again, of.change_back }, SEP)
+  set(known, 'missing', (known.fields.missing and known.fields.missing .. ENTRY or '') .. entry, ttl.missing)
+  note_change(of.change)
+end
