@@ -6,6 +6,8 @@ import { ProducerError } from './producer-error.ts'
 export type ProducerClient = {
   publish: (channel: string, message: string | Buffer) => Promise<number>
   lPush: (key: string, elements: (string | Buffer)[]) => Promise<number>
+  /** For present states. */
+  hSet?: (key: string, field: string, value: string) => Promise<number>
   /** For a producer with a backup: without it, packets whose answer was lost come twice. */
   sendCommand?: (args: (string | Buffer)[]) => Promise<unknown>
 }

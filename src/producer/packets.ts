@@ -1,4 +1,4 @@
-import { formatKey, type Key, type Packet } from '../protocol/index.ts'
+import { canonicalType, formatKey, parseKey, stateKeys, type Key, type Packet } from '../protocol/index.ts'
 
 /** Where a packet is written: the parts of the key, or the key as it is (to test one outside the scheme). */
 export type WriteKey = Key | string
@@ -127,3 +127,19 @@ export type DialerStatusFields = { readonly ref: string; readonly status: 'start
 
 /** A dialler's status, on `enigma:notifications:dialers:<ref>`. */
 export const dialerStatus = (fields: DialerStatusFields): Outgoing => published('dialers', 'status', fields)
+
+/** A present state, as some diallers keep it in a hash: `enigma:campaigns` {ref: status}, `enigma:campaign:<ref>:agents` {extension: status}. */
+export type PresentState = { readonly key: string; readonly field: string; readonly value: string }
+
+/** The state that a dialler would keep when it publishes this; undefined for what is no status of an agent in a campaign, or of a campaign. */
+export function toPresentState({ key, packet }: Outgoing): PresentState | undefined {
+  const type = parseKey(key)?.type
+  if (type === undefined || typeof packet === 'string' || packet instanceof Uint8Array || packet.type !== 'status')
+    return undefined
+  const { ref, status, campaign_ref } = packet.payload as Partial<AgentStatusFields>
+  if (ref === undefined || status === undefined) return undefined
+  const { campaigns, agentsOf } = stateKeys()
+  if (canonicalType(type) === 'campaigns') return { key: campaigns, field: ref, value: status }
+  if (canonicalType(type) !== 'agents' || campaign_ref === undefined) return undefined
+  return { key: agentsOf(campaign_ref), field: ref, value: status }
+}

@@ -1,7 +1,7 @@
 import { formatKey, formatPacket } from '../protocol/index.ts'
 import { openBackup, type Backup, type BackupOptions } from './backup/backup.ts'
 import { createConnection, type Connection, type ProducerClient } from './connection.ts'
-import type { Outgoing, WriteKey, WritePacket } from './packets.ts'
+import type { Outgoing, PresentState, WriteKey, WritePacket } from './packets.ts'
 import { ProducerError, withinTime, words } from './producer-error.ts'
 
 export type ProducerOptions = {
@@ -43,6 +43,8 @@ export type Producer = {
   pushAll: (key: WriteKey, packets: readonly WritePacket[]) => Promise<number>
   /** Publishes or pushes what the functions per sub_type made (`agentStatus`, `cdr` …). */
   send: (outgoing: Outgoing) => Promise<number>
+  /** HSET of a present state, as some diallers keep it beside what they publish. Does nothing with a client that has no `hSet`. */
+  keep: (state: PresentState) => Promise<void>
   /** What waits in the backup; undefined when there is none. */
   readonly backup: Backup | undefined
   /** Ends the connection, after what is under way. What is in the backup stays there, for the next producer with its folder. */
@@ -139,6 +141,9 @@ export function createProducer(options: ProducerOptions): Producer {
     push,
     pushAll,
     send: ({ transport, key, packet }) => (transport === 'pubsub' ? publish(key, packet) : push(key, packet)),
+    keep: async ({ key, field, value }) => {
+      await write(key, 0, () => run((client) => client.hSet?.(key, field, value) ?? Promise.resolve(0)))
+    },
     backup: kept?.backup,
     close: async () => {
       if (closed) return

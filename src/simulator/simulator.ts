@@ -1,4 +1,4 @@
-import { ProducerError, type Producer } from '../producer/index.ts'
+import { ProducerError, toPresentState, type Producer } from '../producer/index.ts'
 import { BASE_KEY } from '../protocol/index.ts'
 import { sleep } from '../runtime/index.ts'
 import { SimulatorError } from './random.ts'
@@ -137,6 +137,9 @@ function createWriter(producer: Producer, onEvent: SimulatorOptions['onEvent']) 
     const results = packets.map(async (event) => {
       // Behind what is kept: a list keeps its order.
       if (!takes && event.outgoing.transport === 'list') return void kept.push(event)
+      const state = toPresentState(event.outgoing)
+      // Before it is published, and lost with it: the next one is written over it.
+      if (state !== undefined) void producer.keep(state).catch(() => undefined)
       try {
         await producer.send(event.outgoing)
       } catch (error) {
