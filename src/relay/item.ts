@@ -19,6 +19,8 @@ export type Acknowledger = {
   settle: (item: Item) => void
   /** It cannot be sent at all: parks it. Resolves when it is parked; retries by itself until then. */
   park: (item: Item, reason: string, detail: string) => Promise<void>
+  /** The server asked for another attempt at it: keeps `attempt` over a restart. Left out where nothing is kept. */
+  keepAttempt?: ((item: Item) => void) | undefined
 }
 
 /** A packet made into a notification, a CloudEvent in parts (`textOf` joins them), and where it goes. */
@@ -36,7 +38,14 @@ export type Item = Omit<Stamped, 'reason'> & {
   readonly acknowledger: Acknowledger
   /** What the acknowledger knows it by: the index in the claim, or the row in the journal. */
   readonly position: number
+  /** 1 + how often a server that runs functions asked for it again. Outages do not count. */
+  attempt: number
+  /** Whether the target may have got it before, from this process or a former one. */
+  isRedelivery: boolean
 }
+
+/** What a former process, or a try before, knew of an item. */
+export type Former = { readonly attempt?: number | undefined; readonly isRedelivery?: boolean }
 
 /** What is known of a packet besides its bytes. */
 export type Received = {
@@ -102,9 +111,10 @@ export function stampEvent(
   return { id, head: event, data: undefined, bytes, route, lane, receivedMs, reason: undefined }
 }
 
-export function toItem(stamped: Stamped, acknowledger: Acknowledger, position: number): Item {
+export function toItem(stamped: Stamped, acknowledger: Acknowledger, position: number, former: Former = {}): Item {
   const { id, head, data, bytes, route, lane, receivedMs } = stamped
-  return { id, head, data, bytes, route, lane, receivedMs, acknowledger, position }
+  const { attempt = 1, isRedelivery = false } = former
+  return { id, head, data, bytes, route, lane, receivedMs, acknowledger, position, attempt, isRedelivery }
 }
 
 /**

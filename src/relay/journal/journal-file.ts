@@ -20,6 +20,12 @@ const COLUMNS = `
   number INTEGER NOT NULL, ix INTEGER NOT NULL, time INTEGER NOT NULL, packet BLOB NOT NULL
 `
 
+/**
+ * A column that a table gets when it has an attempt to keep, in no time, and with 1 in every row that it has. So only where a server runs
+ * the functions does an older version not know the file any more. Source: https://www.sqlite.org/lang_altertable.html#altertabaddcol
+ */
+const ATTEMPT = 'attempt INTEGER NOT NULL DEFAULT 1'
+
 /** The table of all routes in a file of an older version. */
 export const FORMER_TABLE = 'heard'
 
@@ -37,6 +43,9 @@ export const toRoute = (table: string): string =>
 
 /** A table's name in SQL, whatever a damage made of it. */
 export const quote = (table: string): string => `"${table.replaceAll('"', '""')}"`
+
+/** The columns that every table has, in the order in which they are written. */
+const NAMES = 'row, source, channel, number, ix, time, packet'
 
 /** Counts the notifications in a journal of this or an older version, table by table. */
 export function countRows(db: DatabaseSync) {
@@ -97,8 +106,14 @@ export function openJournalFile(file: string, isDraft = false) {
   const prepareTable = (route: string) => {
     const name = quote(toTable(route))
     db.exec(`CREATE TABLE IF NOT EXISTS ${name} (${COLUMNS}) STRICT`)
+    const hasAttempt = db
+      .prepare(`PRAGMA table_info(${name})`)
+      .all()
+      .some((column) => column['name'] === 'attempt')
     return {
-      insert: db.prepare(`INSERT INTO ${name} VALUES (?, ?, ?, ?, ?, ?, ?)`),
+      name,
+      keepAttempt: hasAttempt ? db.prepare(`UPDATE ${name} SET attempt = ? WHERE row = ?`) : undefined,
+      insert: db.prepare(`INSERT INTO ${name} (${NAMES}) VALUES (?, ?, ?, ?, ?, ?, ?)`),
       remove: db.prepare(`DELETE FROM ${name} WHERE row BETWEEN ? AND ?`),
       select: prepareRead(`SELECT * FROM ${name} WHERE row > ? ORDER BY row`),
     }
@@ -108,6 +123,14 @@ export function openJournalFile(file: string, isDraft = false) {
     const table = tables.get(route) ?? prepareTable(route)
     tables.set(route, table)
     return table
+  }
+  const keepAttempt = (route: string, row: number, attempt: number): void => {
+    const { name, keepAttempt: update } = tableOf(route)
+    if (update === undefined) {
+      db.exec(`ALTER TABLE ${name} ADD COLUMN ${ATTEMPT}`)
+      tables.delete(route)
+    }
+    tableOf(route).keepAttempt?.run(attempt, row)
   }
   const pages = db.prepare(
     'SELECT page_count * page_size AS bytes, freelist_count * page_size AS free FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()',
@@ -146,7 +169,10 @@ export function openJournalFile(file: string, isDraft = false) {
     },
     insert({ row, entry: e }: JournalRow): void {
       tableOf(e.route).insert.run(row, e.sourceId, e.channel, e.number, e.index, e.timeMs, e.packet)
+      if (e.attempt !== undefined && e.attempt > 1) keepAttempt(e.route, row, e.attempt)
     },
+    /** Does nothing when the row is gone. */
+    keepAttempt,
     /** Returns how many rows there were. */
     remove: (route: string, first: number, last: number): number =>
       Number(tableOf(route).remove.run(first, last).changes),

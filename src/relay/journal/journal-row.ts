@@ -9,6 +9,8 @@ export type JournalEntry = {
   readonly index: number
   readonly timeMs: number
   readonly packet: Uint8Array
+  /** 1 + how often a server that runs functions asked for it again. Default 1. */
+  readonly attempt?: number
 }
 
 /** `row`: its number within its route. Rows are in the order heard. */
@@ -46,6 +48,8 @@ export function toRow(found: Found, route: string): JournalRow {
   const [number, index, time] = [Number(found['number']), Number(found['ix']), Number(found['time'])]
   const timeMs = isCount(time) && time <= LAST_MS ? time : 0
   const isValid = isCount(number) && isCount(index)
+  // A file in which nothing was ever asked for again has no such column.
+  const attempt = Number(found['attempt'] ?? 1)
   const entry = {
     route,
     sourceId: String(found['source']),
@@ -54,6 +58,7 @@ export function toRow(found: Found, route: string): JournalRow {
     index: isValid ? index : REPAIRED_INDEX + row,
     timeMs,
     packet: found['packet'] instanceof Uint8Array ? found['packet'] : new Uint8Array(),
+    ...(isCount(attempt) && attempt > 1 ? { attempt } : {}),
   }
   return { row, entry }
 }

@@ -10,7 +10,7 @@ import { addTo, toGivenUp, type JournalRow, type Lost } from './journal-row.ts'
 /** How often (ms) a journal that cannot be written is tried again: a try is not free. */
 const RETRY_MS = 250
 
-/** So long (ms) settled rows are gathered: most follow each other, and are deleted as ranges. After a crash they are sent again. */
+/** So long (ms) settled rows and attempts are gathered: most follow each other, and are deleted as ranges. After a crash they are sent again. */
 const GATHER_MS = 20
 
 export type JournalWriterOptions = {
@@ -24,9 +24,10 @@ export type JournalWriterOptions = {
   readonly onWritable: () => void
 }
 
-/** Gathers settled rows and notes, and writes them with what was heard; logs once when that fails, and when it works again. */
+/** Gathers settled rows, attempts and notes, and writes them with what was heard; logs once when that fails, and when it works again. */
 export function createJournalWriter({ journal, log, now, givenUp, onDue, onWritable }: JournalWriterOptions) {
   const settled = new Map<string, number[]>()
+  const attempts = new Map<string, Map<number, number>>()
   const notes = new Map<string, number>()
   let gathering: NodeJS.Timeout | undefined
   let isDue = false
@@ -41,16 +42,17 @@ export function createJournalWriter({ journal, log, now, givenUp, onDue, onWrita
       if (brokenSince === undefined)
         log.error(
           { code: 'relay.journal.write_failed', error: describe(error) },
-          'The journal cannot be used. Pub/Sub continues without it, and a crash now loses notifications that SQS has not accepted; free disk space or correct ENIGMA_DATA_DIR',
+          'The journal cannot be used. Pub/Sub continues without it, and a crash now loses notifications that have not been sent; free disk space or correct ENIGMA_DATA_DIR',
         )
       brokenSince ??= now()
       return undefined
     }
   }
   const due = () => {
-    isDue = settled.size > 0
+    isDue = settled.size + attempts.size > 0
     onDue()
   }
+  const gather = () => (gathering ??= setTimeout(due, GATHER_MS).unref())
 
   return {
     attempt,
@@ -59,7 +61,13 @@ export function createJournalWriter({ journal, log, now, givenUp, onDue, onWrita
       const rows = settled.get(route)
       if (rows === undefined) settled.set(route, [row])
       else rows.push(row)
-      gathering ??= setTimeout(due, GATHER_MS).unref()
+      gather()
+    },
+    /** Keeps the attempt that this row is at. */
+    keepAttempt(route: string, row: number, attempt: number): void {
+      const ofRoute = attempts.get(route) ?? new Map<number, number>()
+      attempts.set(route, ofRoute.set(row, attempt))
+      gather()
     },
     /** Gathers no longer. */
     due,
@@ -76,12 +84,15 @@ export function createJournalWriter({ journal, log, now, givenUp, onDue, onWrita
       const ranges = isDue ? new Map([...settled].map(([route, of]) => [route, toRanges(of)])) : undefined
       const lost = givenUp.unwritten()
       const isWritten = attempt(() => {
-        journal.write({ rows, settled: ranges, notes: notes.size > 0 ? notes : undefined, lost, announced })
+        const notesToWrite = notes.size > 0 ? notes : undefined
+        const kept = isDue ? attempts : undefined
+        journal.write({ rows, settled: ranges, attempts: kept, notes: notesToWrite, lost, announced })
         return true
       })
       if (isWritten === undefined) return false
       if (isDue) {
         settled.clear()
+        attempts.clear()
         gathering = undefined
         isDue = false
       }

@@ -25,6 +25,8 @@ export type JournalBatch = {
   readonly rows?: readonly JournalRow[] | undefined
   /** Rows to delete, by route: the first and the last of each range. */
   readonly settled?: ReadonlyMap<string, readonly (readonly [first: number, last: number])[]> | undefined
+  /** Attempts to keep, by route and row. */
+  readonly attempts?: ReadonlyMap<string, ReadonlyMap<number, number>> | undefined
   readonly notes?: ReadonlyMap<string, number> | undefined
   /** To be added to the ledger of losses. */
   readonly lost?: readonly Lost[]
@@ -33,7 +35,7 @@ export type JournalBatch = {
 }
 
 /**
- * Opens the journal of a relay and keeps it for this process alone: Pub/Sub notifications on disk until SQS has accepted them. SQLite in
+ * Opens the journal of a relay and keeps it for this process alone: Pub/Sub notifications on disk until their target has them. SQLite in
  * WAL mode with `synchronous = NORMAL`: a committed transaction survives the death of the process
  * (https://www.sqlite.org/pragma.html#pragma_synchronous). A file that turns out to be damaged is put aside, and what can be read of it is
  * taken over. Writing and reading throw `relay.journal.unusable`.
@@ -141,11 +143,13 @@ export function openJournal(options: JournalOptions) {
       return row
     },
     /** Writes all of it or, when it throws, nothing. */
-    write: ({ rows = [], settled, notes, lost = [], announced = [] }: JournalBatch): void =>
+    write: ({ rows = [], settled, attempts, notes, lost = [], announced = [] }: JournalBatch): void =>
       guarded('written', (to) => {
         let removed = 0
         to.inTransaction(() => {
           for (const row of rows) to.insert(row)
+          for (const [route, ofRoute] of attempts ?? [])
+            for (const [row, attempt] of ofRoute) to.keepAttempt(route, row, attempt)
           for (const [route, ranges] of settled ?? [])
             for (const [first, last] of ranges) removed += to.remove(route, first, last)
           for (const [name, value] of notes ?? []) to.note(name, value)
@@ -165,8 +169,8 @@ export function openJournal(options: JournalOptions) {
       guarded('read', (from) => from.read(route, afterRow, maxBytes)),
     /** Returns what is lost and was not announced yet. */
     lost: (): Lost[] => guarded('read', (from) => from.lost()),
-    /** Returns the routes that may have rows. */
-    routes: (): string[] => [...lastRows.keys()],
+    /** Returns the routes that may have rows, each with the number of its last one. */
+    lastRows: (): ReadonlyMap<string, number> => lastRows,
     /** Returns how many rows there are, and how many bytes of the file are in use, for which it asks the file. */
     size(): { readonly rows: number; readonly bytes: number } {
       try {

@@ -3,15 +3,34 @@ import { RelayError } from '../errors.ts'
 import type { Acknowledger } from '../item.ts'
 import type { Parking } from '../parking/parking.ts'
 import { asBytes } from '../redis/client.ts'
-import { claimPrefix, claimsKey, leaseKey, settledKey, WAITING_FIELD, waitingField, waitingKey } from '../redis/keys.ts'
+import {
+  attemptsField,
+  claimPrefix,
+  claimsKey,
+  leaseKey,
+  settledKey,
+  WAITING_FIELD,
+  waitingField,
+  waitingKey,
+} from '../redis/keys.ts'
 import type { TakeReply } from '../redis/lua-scripts.ts'
 import type { Numbers } from '../redis/numbers.ts'
-import { createOpenClaims, parseMeta, type ClaimMeta, type OpenClaim, type OpenClaimsOptions } from './open-claims.ts'
+import {
+  createOpenClaims,
+  parseAttempts,
+  parseMeta,
+  type Attempts,
+  type ClaimMeta,
+  type OpenClaim,
+  type OpenClaimsOptions,
+} from './open-claims.ts'
 
-/** List items that Redis keeps for this relay until SQS has accepted them. */
+/** List items that Redis keeps for this relay until their target has accepted them. */
 export type Claim = Pick<OpenClaim, 'number' | 'list' | 'takenMs' | 'items'> & {
   readonly maxWaitMs: number
   readonly acknowledger: Acknowledger
+  /** What an earlier process knew of its items; undefined when this one took them. */
+  readonly former: Attempts | undefined
 }
 
 /** A claim, and how many items the list has left; undefined when there was nothing to take; `fenced` when another generation has begun. */
@@ -43,17 +62,24 @@ export function createClaims(options: ClaimsOptions) {
   const generationOf = (list: string): string => generations.get(list) ?? ''
   const open = createOpenClaims({ ...options, generationOf })
 
-  const openClaim = (number: number, meta: ClaimMeta, items: Claim['items'], held: number): Claim => {
+  const openClaim = (
+    number: number,
+    meta: ClaimMeta,
+    items: Claim['items'],
+    held: number,
+    former?: Attempts,
+  ): Claim => {
     const { list, takenMs, waitMs } = meta
-    const settle = open.add({ number, list, takenMs, waitMs, items }, held)
+    const { settle, keepAttempt } = open.add({ number, list, takenMs, waitMs, items }, held, former)
     const acknowledger: Acknowledger = {
       settle: ({ position }) => settle(position),
       park: async (item, reason, detail) => {
         const at = { settled: settledKey(relayId, number), registry, claim: number, index: item.position }
         if (await parking.park(item, reason, detail, at)) settle(item.position)
       },
+      keepAttempt: ({ position, attempt }) => keepAttempt(position, attempt),
     }
-    return { number, list, takenMs, maxWaitMs: waitMs < 0 ? MAX_WAIT_MS : waitMs, items, acknowledger }
+    return { number, list, takenMs, maxWaitMs: waitMs < 0 ? MAX_WAIT_MS : waitMs, items, acknowledger, former }
   }
 
   return {
@@ -120,8 +146,9 @@ export function createClaims(options: ClaimsOptions) {
 
     /** Opens a claim that an earlier process left: its items are sent again, with the same ids. */
     async adopt(number: number): Promise<Claim | undefined> {
-      const [meta, items, settled] = await Promise.all([
+      const [meta, attempts, items, settled] = await Promise.all([
         client.hGet(registry, String(number)),
+        client.hGet(registry, attemptsField(number)),
         bytes.lRange(prefix + number, 0, -1),
         client.sMembers(settledKey(relayId, number)),
       ])
@@ -129,7 +156,7 @@ export function createClaims(options: ClaimsOptions) {
       if (parsed === undefined) return undefined
       const left = new Map(items.map((data, at) => [parsed.indexes?.[at] ?? at, { data }] as const))
       for (const index of settled) left.delete(Number(index))
-      return openClaim(number, parsed, left, items.length)
+      return openClaim(number, parsed, left, items.length, parseAttempts(attempts ?? ''))
     },
 
     /** Returns the lists from which a blocking move may have taken something that no claim has. */

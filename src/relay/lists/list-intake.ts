@@ -74,7 +74,7 @@ export function createListIntake({ sourceId, senders, metrics, stamp, listBytes 
       if (more < 0) onRoom()
     },
     /** Puts the items of a claim in their lanes. */
-    take({ list, number, takenMs, maxWaitMs, items, acknowledger }: Claim): void {
+    take({ list, number, takenMs, maxWaitMs, items, acknowledger, former }: Claim): void {
       const counting: Acknowledger = {
         settle: (item) => {
           add(bytesOf, list, -item.bytes)
@@ -84,13 +84,15 @@ export function createListIntake({ sourceId, senders, metrics, stamp, listBytes 
           await acknowledger.park(item, reason, detail)
           add(bytesOf, list, -item.bytes)
         },
+        keepAttempt: acknowledger.keepAttempt,
       }
+      const isRedelivery = former !== undefined
       const origin = { sourceId, transport: 'list' as const, channel: list, number, timeMs: takenMs, maxWaitMs }
       for (const [index, kept] of items) {
         const stamped = stamp(kept.data, { ...origin, index })
         metrics.received.inc({ source: sourceId, transport: 'list', route: stamped.route.name })
         if (stamped.reason !== undefined) metrics.other.inc({ source: sourceId, reason: stamped.reason })
-        const item = toItem(stamped, counting, index)
+        const item = toItem(stamped, counting, index, { attempt: former?.get(index), isRedelivery })
         if (item.data === kept.data) items.set(index, item as Kept)
         add(bytesOf, list, item.bytes)
         senders.get(stamped.route)?.push(item)

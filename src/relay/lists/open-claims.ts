@@ -1,7 +1,7 @@
 import { sleep, sleepToBeat } from '../../runtime/index.ts'
 import { detach } from '../item.ts'
 import { shareRuns } from '../redis/client.ts'
-import { claimPrefix, claimsKey, settledKey, waitingField } from '../redis/keys.ts'
+import { attemptsField, claimPrefix, claimsKey, settledKey, waitingField } from '../redis/keys.ts'
 import type { SourceTools } from '../source.ts'
 import type { ListIntake } from './list-intake.ts'
 
@@ -30,6 +30,19 @@ export function parseMeta(meta: string): ClaimMeta | undefined {
   return indexes === undefined ? common : { ...common, indexes: indexes.split(',').map(Number) }
 }
 
+/** The attempts of a claim's items that are past the first, by index. */
+export type Attempts = ReadonlyMap<number, number>
+
+/** `<index>=<attempt>,…` */
+const formatAttempts = (attempts: Attempts): string =>
+  [...attempts].map(([index, attempt]) => `${index}=${attempt}`).join(',')
+
+/** Reads what `formatAttempts` made; nothing of anything else. */
+export const parseAttempts = (text = ''): Attempts =>
+  new Map(
+    [...text.matchAll(/(\d{1,9})=(\d{1,9})(?=,|$)/g)].map(([, index, attempt]) => [Number(index), Number(attempt)]),
+  )
+
 /** The bytes of an item. The notification that is made of it stands in its place where it shares them: both let go of them together. */
 export type Kept = { data: Uint8Array }
 
@@ -38,6 +51,7 @@ export type OpenClaim = Omit<ClaimMeta, 'indexes'> & {
   readonly number: number
   /** Index → item, in order. A settled item leaves at once. */
   readonly items: Map<number, Kept>
+  readonly attempts: Map<number, number>
   /** How many of its items Redis has at most: so many are sent again after a crash. */
   held: number
   /** When (ms) it was taken, adopted or compacted. */
@@ -71,6 +85,8 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
   const registry = claimsKey(relayId)
   const keyOf = (number: number) => claimPrefix(relayId) + number
   const open = new Map<number, OpenClaim>()
+  /** Whose attempts Redis does not have yet. */
+  const unnoted = new Set<OpenClaim>()
   let deletable: OpenClaim[] = []
   let writing: Promise<unknown> | undefined
 
@@ -89,7 +105,7 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
       deletable = []
       try {
         const keys = batch.flatMap(({ number }) => [keyOf(number), settledKey(relayId, number)])
-        const fields = batch.map(({ number }) => String(number))
+        const fields = batch.flatMap(({ number }) => [String(number), attemptsField(number)])
         await Promise.all([client.del(keys), client.hDel(registry, fields)])
         for (const claim of batch) {
           open.delete(claim.number)
@@ -131,6 +147,24 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
     return (isHalf || isShort) && Math.abs(now() - claim.writtenMs) >= (isHalf && isShort ? SHORT_MS : OLD_MS)
   }
 
+  /** Keeps attempts in Redis. What it does not take is tried again. */
+  const noteAttempts = shareRuns(async (): Promise<void> => {
+    while (unnoted.size > 0 && client.isReady) {
+      // Those of one answer go together.
+      await sleep(0)
+      const claims = [...unnoted].filter(isUnsettled)
+      unnoted.clear()
+      try {
+        const note = ({ number: claim, attempts }: OpenClaim) =>
+          client.noteAttempts({ registry, claim, attempts: formatAttempts(attempts) })
+        await Promise.all(claims.map(note))
+      } catch {
+        for (const claim of claims) unnoted.add(claim)
+        return
+      }
+    }
+  })
+
   const writeBack = shareRuns(async (): Promise<number> => {
     if (![...open.values()].some(isUnsettled)) return 0
     const known = new Set(await client.hKeys(registry))
@@ -154,21 +188,31 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
       })
       writing = Promise.allSettled(answers)
       for (const answer of await Promise.all(answers)) written += answer
+      for (const claim of some) if (claim.attempts.size > 0) unnoted.add(claim)
     }
+    void noteAttempts()
     return written
   })
 
   return {
     has: (number: number): boolean => open.has(number),
-    /** Opens a claim of which Redis holds so many items. Returns the function that settles one of them. */
-    add(found: Omit<OpenClaim, 'held' | 'writtenMs'>, held: number): (index: number) => void {
-      const claim: OpenClaim = { ...found, held: 0, writtenMs: now() }
+    /** Opens a claim of which Redis holds so many items. Returns what settles one of them, and what keeps its attempt. */
+    add(found: Omit<OpenClaim, 'attempts' | 'held' | 'writtenMs'>, held: number, attempts: Attempts = new Map()) {
+      const claim: OpenClaim = { ...found, attempts: new Map(attempts), held: 0, writtenMs: now() }
       open.set(claim.number, claim)
       onCount(open.size)
       hold(claim, held)
       deleteIfSettled(claim)
-      return (index) => {
-        if (claim.items.delete(index)) deleteIfSettled(claim)
+      return {
+        settle: (index: number): void => {
+          claim.attempts.delete(index)
+          if (claim.items.delete(index)) deleteIfSettled(claim)
+        },
+        keepAttempt: (index: number, attempt: number): void => {
+          claim.attempts.set(index, attempt)
+          unnoted.add(claim)
+          void noteAttempts()
+        },
       }
     },
     /** Deletes settled claims; to be called again after a reconnect. */
@@ -182,12 +226,14 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
         await ([...lists].some(intake.isShort) ? sleep(SHORT_MS, signal) : sleepToBeat(OLD_MS, signal))
         // The listener of the connection logs failures; the next round tries again.
         if (client.isReady) await compact(isDue).catch(() => undefined)
+        void noteAttempts()
       }
     },
     /** At the end: removes what was sent from unfinished claims, so that the next start does not send it again. @throws what Redis answers */
     leave: async (): Promise<void> => {
       await flush()
       await writeBack()
+      await noteAttempts()
       await compact(() => true)
     },
   }

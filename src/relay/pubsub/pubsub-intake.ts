@@ -1,5 +1,5 @@
 import { OTHER, type Route } from '../../protocol/index.ts'
-import { toItem, type Acknowledger, type Stamp, type Stamped } from '../item.ts'
+import { toItem, type Acknowledger, type Former, type Item, type Stamp, type Stamped } from '../item.ts'
 import { addTo, type JournalEntry, type JournalRow, type Lost } from '../journal/journal-row.ts'
 import { createJournalWriter, TRIM_BYTES, trimJournal, type Behind } from '../journal/journal-writer.ts'
 import type { Journal } from '../journal/journal.ts'
@@ -39,6 +39,8 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     options
   /** By the route that they were written under: from which row on notifications are not in memory. */
   const behind = new Map<string, Behind>()
+  /** By the same: up to which row a former process may have sent them. */
+  const formerRows = new Map<string, number>()
   let heard: (Heard & JournalRow)[] = []
   let scheduled = false
   let recoveries = journal.recoveries()
@@ -57,8 +59,13 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     onWritable: () => setImmediate(() => signal.aborted || refill()),
   })
 
-  const createAcknowledger = (sourceId: string, settle: Acknowledger['settle']): Acknowledger => ({
+  const createAcknowledger = (
+    sourceId: string,
+    settle: Acknowledger['settle'],
+    keepAttempt?: Acknowledger['keepAttempt'],
+  ): Acknowledger => ({
     settle,
+    keepAttempt,
     park: async (item, reason, detail) => {
       if (await park(sourceId, item, reason, detail)) settle(item)
     },
@@ -67,8 +74,10 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   /** One for all rows of a route and source. */
   const acknowledgerOf = ({ sourceId, route }: JournalEntry): Acknowledger => {
     const name = `${route} ${sourceId}`
-    const one =
-      acknowledgers.get(name) ?? createAcknowledger(sourceId, ({ position }) => writer.forget(route, position))
+    const known = acknowledgers.get(name)
+    if (known !== undefined) return known
+    const settle = ({ position }: Item) => writer.forget(route, position)
+    const one = createAcknowledger(sourceId, settle, (item) => writer.keepAttempt(route, item.position, item.attempt))
     acknowledgers.set(name, one)
     return one
   }
@@ -101,8 +110,8 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   }
 
   const bytesOf = (route: Route): number => senders.get(route)?.bytes ?? 0
-  const push = (stamped: Stamped, acknowledger: Acknowledger, row: number) =>
-    senders.get(stamped.route)?.push(toItem(stamped, acknowledger, row))
+  const push = (stamped: Stamped, acknowledger: Acknowledger, row: number, former?: Former) =>
+    senders.get(stamped.route)?.push(toItem(stamped, acknowledger, row, former))
 
   const offer = ({ stamped, entry, row }: Heard & JournalRow) => {
     if (behind.has(entry.route)) return
@@ -129,7 +138,10 @@ export function createJournalIntake(options: JournalIntakeOptions) {
         for (const { row, entry } of rows) {
           unwritten.takeBefore(name, row).forEach(pushUnwritten)
           const stamped = stampEntry(entry, stamp)
-          push(stamped, acknowledgerOf(entry), row)
+          push(stamped, acknowledgerOf(entry), row, {
+            attempt: entry.attempt,
+            isRedelivery: row <= (formerRows.get(name) ?? 0),
+          })
           Object.assign(at, { route: stamped.route, row })
         }
         if (rows.length > 0) continue
@@ -180,7 +192,10 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     adopt(): number {
       const routes = new Map([...senders.keys()].map((route) => [route.name, route]))
       // Another version may have had more routes.
-      for (const name of journal.routes()) behind.set(name, { route: routes.get(name) ?? OTHER, row: 0 })
+      for (const [name, lastRow] of journal.lastRows()) {
+        behind.set(name, { route: routes.get(name) ?? OTHER, row: 0 })
+        formerRows.set(name, lastRow)
+      }
       const { rows } = journal.size()
       if (rows > 0) {
         log.info(
@@ -195,7 +210,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     },
     /** To be called when there may be room again. */
     refill,
-    /** Writes what is left; what SQS accepts after this is sent again by the next start. */
+    /** Writes what is left; what is accepted after this is sent again by the next start. */
     close(): void {
       closing.abort()
       writer.due()

@@ -39,7 +39,7 @@ export function createUnwritten() {
       for (const { stamped } of taken) bytes -= stamped.bytes
       return taken
     },
-    /** What SQS has not accepted. */
+    /** What no target has accepted. */
     left: (): Kept[] => [...sent, ...[...waiting.values()].flat().map(({ entry }) => entry)],
     /** Of what waits here. */
     get bytes() {
@@ -52,7 +52,7 @@ export function createUnwritten() {
 const GATHER_MS = 5_000
 
 /**
- * Counts notifications that are given up, and has them announced as gaps. It happens only when SQS accepts nothing for so long that the
+ * Counts notifications that are given up, and has them announced as gaps. It happens only when a target accepts nothing for so long that the
  * journal has reached its bound, or while the journal cannot be written and memory is full as well. What the journal gave up is in its
  * ledger, from the transaction that deleted it until the one that writes the notice of the gap; the rest is here until the journal can be
  * written. Calls `onDue` when losses are to be announced.

@@ -25,13 +25,17 @@ export const PARKED_FILES_KEY = `${PARKED_KEY}:files`
 
 /**
  * Hash: a claim's number → `<taken ms>:<longest wait ms>:<list key>`, with `@<index>,<index>…` before the list when the claim holds only
- * those of its items; and `waiting:<list key>` → `<generation>:<ms>`: the generation of takes, and when the relay last found nothing.
+ * those of its items; `attempts:<number>` → `<index>=<attempt>,…` for those that are past the first; and `waiting:<list key>` →
+ * `<generation>:<ms>`: the generation of takes, and when the relay last found nothing.
  */
 export const claimsKey = (relayId: string) => `${RELAY_PREFIX}claims:${relayId}`
 
 /** In that hash: a list from which a blocking move may have taken items. The list key is appended. */
 export const WAITING_FIELD = 'waiting:'
 export const waitingField = (list: string) => WAITING_FIELD + list
+
+/** In that hash: the attempts of a claim's items, which the scripts write too. */
+export const attemptsField = (number: number) => `attempts:${number}`
 
 /** List: the items of a claim, in the order in which they are sent. Its number is appended. */
 export const claimPrefix = (relayId: string) => `${RELAY_PREFIX}claim:${relayId}:`

@@ -74,6 +74,7 @@ export const scripts = {
   nextNumber: script('next-number', [], ['leastNumber'], as<number>),
   publishHeartbeat: script('publish-heartbeat', [], ['leastNumber', 'channel'], as<number>),
   park: script('park', ['settled', 'registry'], ['entry', 'index', 'claim', 'most'], as<number>),
+  noteAttempts: script('note-attempts', ['registry'], ['claim', 'attempts'], as<number>),
   noteSettled: script('note-settled', ['settled', 'registry'], ['claim', 'index'], as<number>),
   readParked: script('read-parked', [], ['from', 'most', 'maxBytes'], as<Buffer[]>),
   identify: script('identify', [], ['name', 'database', 'mayWrite'], as<[name: string, why: string]>),

@@ -1,5 +1,6 @@
 import { readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { JournalEntry } from '../../../src/relay/journal/journal-row.ts'
@@ -31,7 +32,7 @@ test('what was settled is gone after a reopening; the rest, and until when was h
   first.close()
   const second = useJournal(folder)
   expect(second.indexes()).toEqual([1, 3])
-  expect(second.routes().toSorted()).toEqual(['agents-call', 'agents-status'])
+  expect([...second.lastRows().keys()].toSorted()).toEqual(['agents-call', 'agents-status'])
   expect([second.noted('main'), second.noted('another')]).toEqual([2_000, undefined])
 })
 
@@ -61,7 +62,7 @@ test('routes of any name have rows of their own', async () => {
   first.add(...names.map((name, index) => entry(index, name)))
   first.close()
   const second = useJournal(folder)
-  expect(second.routes().toSorted()).toEqual(names.toSorted())
+  expect([...second.lastRows().keys()].toSorted()).toEqual(names.toSorted())
   expect(names.map((name) => second.indexes(name))).toEqual(names.map((_, index) => [index]))
 })
 
@@ -90,7 +91,7 @@ test('a second relay with the same journal is told what to do', async () => {
 test('relays with different ids share a folder', async () => {
   const folder = await useFolder()
   useJournal(folder, 'one').add(entry(1))
-  expect(useJournal(folder, 'two').routes()).toEqual([])
+  expect([...useJournal(folder, 'two').lastRows()]).toEqual([])
 })
 
 test('G2: a relay with a new id takes over the journal on its volume that nobody uses, and leaves alone one that is in use', async () => {
@@ -217,7 +218,7 @@ test('whatever is written, settled, read, refused and reopened, in any order: it
           journal.close()
           journal = useJournal(folder)
           const left = [...model].filter(([, rows]) => rows.size > 0).map(([route]) => route)
-          expect(journal.routes()).toEqual(expect.arrayContaining(left))
+          expect([...journal.lastRows().keys()]).toEqual(expect.arrayContaining(left))
         }
         expect(journal.size().rows).toBe([...model.values()].reduce((sum, rows) => sum + rows.size, 0))
       }
@@ -225,4 +226,52 @@ test('whatever is written, settled, read, refused and reopened, in any order: it
     }),
     { numRuns: 60 },
   )
+})
+
+test('attempts are kept over a reopening, also in a file that an older version left', async () => {
+  const folder = await useFolder()
+  const file = join(folder, 'journal-test.db')
+  const first = useJournal(folder)
+  first.add(entry(1), entry(2), entry(3), entry(4, 'agents-call'))
+  first.close()
+  // As an older version wrote it: no column, and rows of seven values.
+  const old = new DatabaseSync(file)
+  const columns = () =>
+    old
+      .prepare('PRAGMA table_info("heard agents-status")')
+      .all()
+      .map(({ name }) => name)
+  expect(columns()).not.toContain('attempt')
+  old.exec(
+    'INSERT INTO "heard agents-status" SELECT 9, source, channel, number, 9, time, packet FROM "heard agents-status" WHERE row = 1',
+  )
+  old.close()
+  const second = useJournal(folder)
+  second.write({
+    attempts: new Map([
+      [
+        'agents-status',
+        new Map([
+          [2, 2],
+          [9, 4],
+          [77, 3],
+        ]),
+      ],
+    ]),
+  })
+  expect(second.add(entry(10))).toEqual([10])
+  second.write({
+    attempts: new Map([['agents-status', new Map([[2, 3]])]]),
+    settled: new Map([['agents-status', [[3, 3]]]]),
+  })
+  second.close()
+  const third = useJournal(folder)
+  const attempts = (route: string) => third.read(route, 0, 1e9).map(({ row, entry: { attempt = 1 } }) => [row, attempt])
+  expect(attempts('agents-status')).toEqual([
+    [1, 1],
+    [2, 3],
+    [9, 4],
+    [10, 1],
+  ])
+  expect(attempts('agents-call')).toEqual([[1, 1]])
 })

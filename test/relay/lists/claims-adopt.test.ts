@@ -40,6 +40,7 @@ test('the next process finds what was left, the oldest first, with the same numb
       takenMs: 7_000,
       maxWaitMs: claim?.maxWaitMs,
       items: claim?.items,
+      former: new Map(),
     })
   }
   expect(await next.claims.unknown()).toEqual([])
@@ -386,4 +387,37 @@ test('a compaction that comes late, twice, or after the claim is gone takes noth
   await client.multi().del(claim).hDel(registry, '7000').exec()
   expect(await compact(0, 1)).toBe(0)
   expect(await read()).toEqual([null, []])
+})
+
+/** An item at this index, for which the functions asked so often. */
+const itemAtAttempt = (index: number, attempt: number) => ({ ...itemAt(index), attempt })
+
+test('attempts outlive the process: who adopts the claim knows them, under its own or another relay id', async () => {
+  const { url, former, taken } = await useLeftClaims()
+  const [claim] = taken
+  claim?.acknowledger.keepAttempt?.(itemAtAttempt(0, 2))
+  claim?.acknowledger.keepAttempt?.(itemAtAttempt(1, 2))
+  const field = `attempts:${claim?.number}`
+  await waitFor(async () => (await former.client.hGet(claimsKey('test'), field)) === '0=2,1=2', 'the attempts')
+  claim?.acknowledger.keepAttempt?.(itemAtAttempt(1, 3))
+  await waitFor(async () => (await former.client.hGet(claimsKey('test'), field)) === '0=2,1=3', 'the last attempt')
+  claim?.acknowledger.settle(itemAt(0))
+  const next = await useClaims(url)
+  const adopted = await next.claims.adopt(claim?.number ?? 0)
+  expect(adopted?.former?.get(1)).toBe(3)
+  // Another one had none.
+  expect((await next.claims.adopt(taken[1]?.number ?? 0))?.former).toEqual(new Map())
+  adopted?.acknowledger.settle(itemAt(0))
+  adopted?.acknowledger.settle(itemAt(1))
+  await waitFor(async () => (await next.client.hExists(claimsKey('test'), field)) === 0, 'its end')
+})
+
+test('attempts of a claim that is gone are not kept', async () => {
+  const { former, taken } = await useLeftClaims()
+  const [claim] = taken
+  await former.client.hDel(claimsKey('test'), String(claim?.number))
+  expect(
+    await former.client.noteAttempts({ registry: claimsKey('test'), claim: claim?.number ?? 0, attempts: '0=2' }),
+  ).toBe(0)
+  expect(await former.client.hExists(claimsKey('test'), `attempts:${claim?.number}`)).toBe(0)
 })

@@ -29,14 +29,16 @@ for at = 1, #fields, 2 do
       redis.call('DEL', waiting_prefix .. list)
       moved = moved + 1
     end
-  else
-    redis.call('HDEL', other_registry, field)
+  elseif not string.find(field, '^attempts:') then
+    local attempts = redis.call('HGET', other_registry, 'attempts:' .. field)
+    redis.call('HDEL', other_registry, field, 'attempts:' .. field)
     if redis.call('EXISTS', other_prefix .. field) == 1 then
       redis.call('RENAME', other_prefix .. field, own_prefix .. field)
       if redis.call('EXISTS', other_prefix .. field .. ':settled') == 1 then
         redis.call('RENAME', other_prefix .. field .. ':settled', own_prefix .. field .. ':settled')
       end
       redis.call('HSET', own_registry, field, meta)
+      if attempts then redis.call('HSET', own_registry, 'attempts:' .. field, attempts) end
       moved = moved + 1
     end
   end

@@ -26,7 +26,7 @@ else
 end
 if #items == 0 then
   redis.call('DEL', claim)
-  redis.call('HDEL', registry, number)
+  redis.call('HDEL', registry, number, 'attempts:' .. number)
   return 0
 end
 -- A command that is refused to this user is refused while the claim is still whole.
