@@ -83,7 +83,10 @@ export async function packEvent(
 export const tooLarge = (maxBytes: number, queue: string): string =>
   `more than the ${maxBytes} bytes of ${queue}, also when gzipped`
 
-const WORDS = /^more than the \d+ bytes of [\w.-]+, also when gzipped$/
+/** The same of a request to an HTTP server, which is never gzipped. */
+export const tooLargeForRequest = (maxBytes: number): string => `more than the ${maxBytes} bytes of a request`
+
+const WORDS = /^more than the \d+ bytes of (?:[\w.-]+, also when gzipped|a request)$/
 
 /** Whether these are the relay's own words: nothing in them is personal, and their figures are of use. */
 export const isTooLarge = (detail: string): boolean => WORDS.test(detail)

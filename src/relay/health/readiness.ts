@@ -5,6 +5,7 @@ import type { Tools } from '../metrics.ts'
 import { reasonOf, type RedisFault } from '../redis/advice.ts'
 import type { LookFailure } from '../lists/adoption.ts'
 import type { Sender } from '../sender/sender.ts'
+import { SERVER } from '../targets/target.ts'
 import type { Source } from '../source.ts'
 
 /** One condition of readiness. `since`: when it became so, ISO 8601. */
@@ -15,8 +16,8 @@ export type ReadinessOptions = Tools & {
   readonly sources: readonly Source[]
   readonly intake: JournalIntake
   readonly channels: readonly string[]
-  /** A cheap request, for when SQS has accepted nothing lately. Rejects unless SQS answers it. */
-  readonly askSqs: (queueUrl: string) => Promise<unknown>
+  /** A cheap request, for when SQS has accepted nothing lately. Rejects unless SQS answers it. Undefined when no route goes there. */
+  readonly askSqs: ((queueUrl: string) => Promise<unknown>) | undefined
 }
 
 /** Without an answer or a heartbeat for this long (ms), the relay is not ready. */
@@ -35,11 +36,12 @@ const NEVER_MS = Number.NEGATIVE_INFINITY
 type Fault = { readonly reason: string; readonly stalled?: boolean } | undefined
 
 /**
- * The relay is ready when Redis answered and the subscription was heard lately, SQS accepted something lately or answers a cheap request, the
- * journal can be written, and nothing waits without progress. A watchdog checks all the time, and logs changes.
+ * The relay is ready when Redis answered and the subscription was heard lately, SQS accepted something lately or answers a cheap request, no
+ * HTTP target fails (none is asked in vain: each request may run a function, and the liveness message goes every minute), the journal can be written, and nothing waits without progress. A watchdog checks all the time, and logs changes.
  */
 export function createReadiness(options: ReadinessOptions) {
   const { senders, sources, intake, channels, metrics, log, now, askSqs } = options
+  const ofSqs = [...senders.values()].filter(({ kind }) => kind === 'sqs')
   const parts = new Map<string, Part>()
   const start = now()
   let sqsAnswered = NEVER_MS
@@ -83,23 +85,26 @@ export function createReadiness(options: ReadinessOptions) {
         yield [`list:${id}:${list}`, isStalled(items, progressMs) ? { reason, stalled: true } : lasting(failing)]
       }
     }
-    for (const [{ name }, { standing, held, progressMs, inFlight }] of senders) {
+    for (const [{ name }, { standing, held, progressMs, inFlight, kind }] of senders) {
       const { failingSince, problem } = standing
-      const until = failingSince === undefined ? 'for their turn' : 'until SQS accepts messages again'
+      const until = failingSince === undefined ? 'for their turn' : `until ${SERVER[kind]} accepts messages again`
       const why = inFlight > 0 ? 'for the response to a request' : until
       const reason = `${held} notifications wait ${why}: no progress for ${seconds(progressMs)} s`
-      const refusal = { reason: problem ?? 'SQS accepts no messages, or the queue does not exist' }
+      const refusal = { reason: problem ?? `${SERVER[kind]} accepts no messages` }
       const fault = failingSince === undefined ? undefined : refusal
-      yield [`sqs:${name}`, isStalled(held, progressMs) ? { reason, stalled: true } : fault]
+      yield [
+        `${kind === 'sqs' ? 'sqs' : 'target'}:${name}`,
+        isStalled(held, progressMs) ? { reason, stalled: true } : fault,
+      ]
     }
     // A fault from before SQS answered again says nothing about later.
     if (fresh(lastAnswer())) sqsFault = undefined
-    yield ['sqs', sqsFault]
+    if (askSqs !== undefined) yield ['sqs', sqsFault]
     yield ['journal', intake.brokenSince === undefined ? undefined : { reason: 'the relay cannot write the journal' }]
   }
 
   const lastAnswer = (): number =>
-    Math.max(sqsAnswered, ...[...senders.values()].map(({ standing }) => standing.lastAnsweredMs ?? NEVER_MS))
+    Math.max(sqsAnswered, ...ofSqs.map(({ standing }) => standing.lastAnsweredMs ?? NEVER_MS))
 
   const look = () => {
     const found = new Map(listFaults())
@@ -136,14 +141,14 @@ export function createReadiness(options: ReadinessOptions) {
     }
   }
 
-  const probe = async (): Promise<void> => {
-    const url = [...senders.values()].find((sender) => sender.address !== undefined)?.address
+  const probe = async (ask: NonNullable<typeof askSqs>): Promise<void> => {
+    const url = ofSqs.find((sender) => sender.address !== undefined)?.address
     if (url === undefined) {
       sqsFault = { reason: 'the relay has found no queue yet' }
       return
     }
     try {
-      await askSqs(url)
+      await ask(url)
       sqsAnswered = now()
       sqsFault = undefined
     } catch {
@@ -153,8 +158,8 @@ export function createReadiness(options: ReadinessOptions) {
 
   /** Resolves when it is known whether SQS answers. */
   const askSqsUnlessFresh = async (): Promise<void> => {
-    if (fresh(lastAnswer())) return
-    asking ??= probe().finally(() => {
+    if (askSqs === undefined || fresh(lastAnswer())) return
+    asking ??= probe(askSqs).finally(() => {
       asking = undefined
     })
     await asking
@@ -184,12 +189,12 @@ const UNLEASED =
   'the relay does not hold its relay id: another relay holds it, or Redis does not answer or refuses the command'
 
 /** Parts of which there are many: listed only while they are not ok. */
-const QUIET = /^(sqs:|list:|lease:|source:|claims:)/
+const QUIET = /^(sqs:|target:|list:|lease:|source:|claims:)/
 
 const WAITS = {
   lease: 'the lease on its relay id',
   claims: 'leftover claims of this relay, or of another relay whose lease has not expired yet',
-  room: 'free memory, which it has again when SQS accepts messages',
+  room: 'free memory, which it has again when the targets accept messages',
   redis: 'an answer from Redis',
   items: 'an item, although the list has some: the connection may be dead',
 } as const

@@ -84,8 +84,8 @@ export type AliveOptions = Omit<Tools, 'metrics'> & {
 const LOOK_MS = 1_000
 
 /**
- * Reports through SQS that the relay is running, while it is ready: by the way of notifications, so that whatever stops those stops this.
- * It is not journalled, since a late report is worth nothing. The next report waits until SQS has accepted the last one.
+ * Reports through its target that the relay is running, while it is ready: by the way of notifications, so that whatever stops those stops this.
+ * It is not journalled, since a late report is worth nothing. The next report waits until the last one was accepted.
  */
 export async function reportAlive(options: AliveOptions, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
@@ -94,7 +94,7 @@ export async function reportAlive(options: AliveOptions, signal: AbortSignal): P
   }
 }
 
-/** Resolves when SQS has accepted the report, or the relay ends; with false when Redis gave no number. */
+/** Resolves when the report was accepted, or the relay ends; with false when Redis gave no number. */
 async function report(options: AliveOptions, signal: AbortSignal): Promise<boolean> {
   const { relayId, sourceIds, lists, startedMs, nextNumber, push, log, now } = options
   const number = await nextNumber().catch(() => undefined)
@@ -112,7 +112,7 @@ async function report(options: AliveOptions, signal: AbortSignal): Promise<boole
   signal.addEventListener('abort', end)
   try {
     const park = async (_item: Item, reason: string, detail: string): Promise<void> => {
-      log.warn({ code: 'relay.alive.rejected', reason, detail }, 'SQS rejected the liveness message')
+      log.warn({ code: 'relay.alive.rejected', reason, detail }, 'The target rejected the liveness message')
       resolve()
     }
     push(toItem(stamped, { settle: end, park }, 0))

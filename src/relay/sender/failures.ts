@@ -1,8 +1,8 @@
-import { textOf, tooLarge } from '../../protocol/index.ts'
+import { textOf, tooLarge, tooLargeForRequest } from '../../protocol/index.ts'
 import type { Logger } from '../../runtime/index.ts'
 import type { Item } from '../item.ts'
 import { maskDetail } from '../parking/parked-entry.ts'
-import type { Limits, Problem, Rejection } from '../targets/target.ts'
+import type { Limits, Problem, Rejection, Target } from '../targets/target.ts'
 import { takeWaiting, toGzippedPack, toPack, type Flight, type Lane, type Lanes, type Pack } from './lane.ts'
 import type { SenderOptions } from './sender.ts'
 
@@ -26,6 +26,9 @@ export function createOutages(log: Logger) {
 
 export type Outages = ReturnType<typeof createOutages>
 
+/** The name of a target as a field of a log line. */
+const nameOf = ({ kind, name }: Target) => (kind === 'sqs' ? { queue: name } : { target: name })
+
 /** How a route stands with its target: whether it is there, and whether it accepts messages. */
 export function createStanding({ route, target, outages, log, now }: Omit<SenderOptions, 'onRoom' | 'uplink'>) {
   let missingSince: number | undefined
@@ -44,7 +47,7 @@ export function createStanding({ route, target, outages, log, now }: Omit<Sender
     },
     /** Nothing of a request was accepted, and it was not for its content. @param words for the log line */
     failing(why: Problem, words: string): void {
-      if (failingSince === undefined) outages.begin(route.name, why, { queue: target.name, error: words })
+      if (failingSince === undefined) outages.begin(route.name, why, { ...nameOf(target), error: words })
       failingSince ??= now()
       problem = why.text
     },
@@ -52,8 +55,9 @@ export function createStanding({ route, target, outages, log, now }: Omit<Sender
     answered(): void {
       lastAnsweredMs = now()
       if (failingSince !== undefined) {
-        const fields = { route: route.name, queue: target.name, afterMs: now() - failingSince }
-        log.info({ code: 'relay.sqs.recovered', ...fields }, 'SQS accepts messages again')
+        const fields = { route: route.name, ...nameOf(target), afterMs: now() - failingSince }
+        if (target.kind === 'sqs') log.info({ code: 'relay.sqs.recovered', ...fields }, 'SQS accepts messages again')
+        else log.info({ code: 'relay.target.recovered', ...fields }, 'The target accepts notifications again')
         outages.end(route.name)
       }
       failingSince = undefined
@@ -84,10 +88,13 @@ type RejectedOptions = Pick<SenderOptions, 'route' | 'log' | 'target'> & {
 
 /** What becomes of notifications that the target will never accept as they are. Their lane stays busy meanwhile, so it keeps its order. */
 export function createRejected({ route, log, target, lanes, find, park }: RejectedOptions) {
+  const gzipPack = async (items: readonly Item[], maxBytes: number): Promise<Pack | undefined> =>
+    target.takesGzip ? toGzippedPack(items, maxBytes) : undefined
+
   /** One alone: where it was only too large, it may be accepted gzipped. */
   const parkUnlessSmaller = async (lane: Lane, pack: Pack, item: Item, rejection: Rejection): Promise<void> => {
     const { isForSize, reason, detail } = rejection
-    const smaller = isForSize && pack.gzipped === undefined ? await toGzippedPack([item], pack.bytes - 1) : undefined
+    const smaller = isForSize && pack.gzipped === undefined ? await gzipPack([item], pack.bytes - 1) : undefined
     if (smaller !== undefined) return void lane.frozen.unshift(smaller)
     const words = detail.startsWith(`${reason}:`) ? detail : `${reason}: ${detail}`
     await park(item, isForSize ? 'too_large' : 'refused', maskDetail(words, textOf(item)))
@@ -111,26 +118,36 @@ export function createRejected({ route, log, target, lanes, find, park }: Reject
       const requestBytes = Math.floor(refusedBytes / 2)
       const { maxBytes } = limits
       if (requestBytes >= (limits.requestBytes ?? maxBytes)) return limits
-      log.warn(
-        { code: 'relay.sqs.smaller_requests', route: route.name, queue: target.name, maxBytes, requestBytes },
-        'SQS, or a proxy before it, accepts smaller requests than the limit of the queue allows; the relay sends smaller requests',
-      )
+      const fields = { route: route.name, ...nameOf(target), maxBytes, requestBytes }
+      if (target.kind === 'sqs')
+        log.warn(
+          { code: 'relay.sqs.smaller_requests', ...fields },
+          'SQS, or a proxy before it, accepts smaller requests than the limit of the queue allows; the relay sends smaller requests',
+        )
+      else
+        log.warn(
+          { code: 'relay.target.smaller_requests', ...fields },
+          'The target found a request too large (413); the relay sends smaller requests',
+        )
       return { ...limits, requestBytes }
     },
-    /** The next notification of a lane is larger than a message may be: it goes gzipped, or is parked. */
+    /** The next notification of a lane is larger than a message may be: it goes gzipped, where the target takes that, or is parked. */
     async compress(lane: Lane, maxBytes: number): Promise<void> {
       const items = takeWaiting(lane, 1)
-      let pack = await toGzippedPack(items, maxBytes)
+      let pack = await gzipPack(items, maxBytes)
       let most = maxBytes
       if (pack === undefined) {
         // The limit may have been raised since it was looked at. When the relay ends first, the next start sees to it.
         const limits = await find()
         if (limits === undefined) return
         most = limits.maxBytes
-        if (most > maxBytes) pack = await toGzippedPack(items, most)
+        if (most > maxBytes) pack = await gzipPack(items, most)
       }
       if (pack !== undefined) lane.frozen.push(pack)
-      else await park(items[0] as Item, 'too_large', tooLarge(most, target.name))
+      else {
+        const why = target.takesGzip ? tooLarge(most, target.name) : tooLargeForRequest(most)
+        await park(items[0] as Item, 'too_large', why)
+      }
       lanes.next(lane)
     },
   }

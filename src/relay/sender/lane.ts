@@ -5,7 +5,7 @@ import { CONTENT_ENCODING, GZIP, joinEvents, textOf, type Route } from '../../pr
 import type { Item } from '../item.ts'
 import type { Parcel } from '../targets/target.ts'
 
-/** What one message carries. Frozen once sent: a retry sends it as it was, so that SQS recognises a copy. */
+/** What one message carries. Frozen once sent: a retry sends it as it was, so that SQS and others recognise a copy. */
 export type Pack = {
   readonly items: readonly Item[]
   /** The body in gzip and base64; undefined: the body is what `bodyOf` returns. */
@@ -14,6 +14,8 @@ export type Pack = {
   readonly bytes: number
   /** A hash of all ids, so that another pack never looks like a copy. */
   readonly deduplicationId: string
+  /** Of all of its items. */
+  readonly attempt: number
 }
 
 const compress = promisify(gzip)
@@ -21,14 +23,16 @@ const compress = promisify(gzip)
 /** What the attribute `content-encoding` adds to a message: name, type and value are counted. */
 const ATTRIBUTE_BYTES = CONTENT_ENCODING.length + 'String'.length + GZIP.length
 
-/** How many of the items that wait go into one pack: as many as its limits allow, at least one. */
+/** How many of the items that wait go into one pack: as many of one attempt as its limits allow, at least one. */
 export function countForPack(waiting: readonly Item[], from: number, route: Route, maxBytes: number): number {
   const most = Math.min(route.packBytes, maxBytes)
+  const attempt = waiting[from]?.attempt
   let bytes = 1
   let count = 0
   while (from + count < waiting.length && count < route.packNotifications) {
-    bytes += (waiting[from + count] as Item).bytes + 1
-    if (count > 0 && bytes > most) break
+    const item = waiting[from + count] as Item
+    bytes += item.bytes + 1
+    if (count > 0 && (bytes > most || item.attempt !== attempt)) break
     count++
   }
   return count
@@ -36,7 +40,7 @@ export function countForPack(waiting: readonly Item[], from: number, route: Rout
 
 const makePack = (items: readonly Item[], gzipped: string | undefined, bytes: number): Pack => {
   const deduplicationId = hash('sha256', items.map(({ id }) => id).join('\n'), 'hex')
-  return { items, gzipped, bytes, deduplicationId }
+  return { items, gzipped, bytes, deduplicationId, attempt: items[0]?.attempt ?? 1 }
 }
 
 /** A pack of these items, or undefined when it must be gzipped first (`toGzippedPack`). */
@@ -114,6 +118,12 @@ export type Flight = Parcel & { readonly lane: Lane }
 
 export const bytesOf = (flights: readonly Flight[]): number => flights.reduce((sum, { pack }) => sum + pack.bytes, 0)
 
+/** The smallest pack of a request alone: the target answers for each by itself. */
+export function toProbe<Batch extends { readonly flights: readonly Flight[] }>(batch: Batch) {
+  const smallest = batch.flights.reduce((least, flight) => (flight.pack.bytes < least.pack.bytes ? flight : least))
+  return { input: { ...batch, flights: [smallest] }, bytes: smallest.pack.bytes }
+}
+
 export type LanesOptions = {
   readonly route: Route
   /** Called when a lane is ready. */
@@ -122,7 +132,7 @@ export type LanesOptions = {
   readonly onTooLarge: (lane: Lane, maxBytes: number) => void
 }
 
-/** A request carries at most this many packs. Source: SendMessageBatch in the SQS API reference. */
+/** A request carries at most this many packs, to SQS and to HTTP servers. Source: SendMessageBatch in the SQS API reference. */
 const REQUEST_PACKS = 10
 
 /** The lanes of a route, and those that have something to send in the order in which they became ready. */
@@ -159,7 +169,10 @@ export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
       if (hasWork(lane)) makeReady(lane)
       else moveLane(lane, 'idle')
     },
-    /** The packs of the next request, within its size unless one notification alone is larger. Their lanes are busy until `next`. */
+    /**
+     * The packs of the next request, all of one attempt, within its size unless one notification alone is larger. Their lanes are busy
+     * until `next`.
+     */
     gather(maxBytes: number, requestBytes: number): Flight[] {
       const flights: Flight[] = []
       let total = 0
@@ -167,7 +180,12 @@ export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
       for (const lane of ready) {
         if (flights.length === REQUEST_PACKS) break
         const pack = nextPack(lane, maxBytes, requestBytes)
-        if (pack !== undefined && total + pack.bytes > requestBytes && flights.length > 0) {
+        const [first] = flights
+        if (
+          pack !== undefined &&
+          first !== undefined &&
+          (total + pack.bytes > requestBytes || pack.attempt !== first.pack.attempt)
+        ) {
           lane.frozen.unshift(pack)
           break
         }

@@ -18,7 +18,7 @@ const BUSY_PER_SECOND = 1_000
 const SPAN_MS = 20
 
 /**
- * Holds the requests of one route back, so that each carries more: requests are what SQS bills, and what most of the CPU goes to. The
+ * Holds the requests of one route back, so that each carries more: requests are what SQS and others bill, and what most of the CPU goes to. The
  * requests of a busy route are spaced. A route that may linger lets its first notification wait for company; any other that is not busy
  * sends each at once.
  */
@@ -55,7 +55,7 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
 }
 
 export type UplinkOptions = {
-  /** How long (ms) SQS may take to answer, beyond what the uplink needs. Default 10,000. */
+  /** How long (ms) a target may take to answer, beyond what the uplink and its own work need. Default 10,000. */
   readonly limitMs?: number
   /** Default: `performance.now`. */
   readonly now?: () => number
@@ -69,13 +69,15 @@ export type Shipment = {
   /** What was on the way before it and with it, as bytes. */
   readonly ahead: number
   readonly isLimited: boolean
+  /** Whether the server runs functions before it answers, which may take longer than the uplink. */
+  readonly isWork: boolean
   /** As it was when this was sent: bytes delivered so far, when the last of them was answered, and when that one was sent. */
   readonly former: Delivered
 }
 
 type Delivered = { readonly bytes: number; readonly answeredMs: number; readonly sentMs: number }
 
-/** `answered`: SQS took it. `late`: nothing came within its limit. `failed`: an error that says nothing about the uplink. */
+/** `answered`: the target took it. `late`: nothing came within its limit. `failed`: an error that says nothing about the uplink. */
 export type Arrival = 'answered' | 'late' | 'failed'
 
 /** What the window holds, in ms of the uplink. Longer: calls wait behind CDRs. Shorter: headers weigh more on small requests. */
@@ -96,19 +98,23 @@ const LEAST_RATE = 0.25
 /** Half of the time (ms) for which the best rate counts. */
 const BEST_MS = 5_000
 
+/** So many horizons an answer of a server that runs functions may take, before the uplink or the size of requests counts as the reason. */
+const WORK_HORIZONS = 4
+
 /** An uplink that needs so long (ms) for the window is full, and worth a line in the log, once in so long (ms). */
 const FULL_MS = 1_000
 const SAY_MS = 600_000
 
 /**
- * Paces the requests to SQS, as a congestion controller does: all routes share one uplink, and on a slow one too many bytes at once end
+ * Paces the requests to targets, as a congestion controller does: all routes share one uplink, and on a slow one too many bytes at once end
  * in time limits that strike all of them. What may be on the way (the window) is what the uplink delivers in `HORIZON_MS`, and a
  * request is a third of that, so that there is always a next one while one is answered, and a call waits briefly behind CDRs.
  *
  * The rate is measured at each answer: what was delivered meanwhile by the time that took (the best of the last seconds, since an answer may
  * be late for other reasons). Source: https://datatracker.ietf.org/doc/html/draft-ietf-ccwg-bbr, "Delivery Rate Samples". While less than the
- * window is on the way nothing is known of the uplink, and no sample lowers the rate; where SQS answers within the horizon, one round
- * trip is enough to raise it. So a fast uplink never waits for this.
+ * window is on the way nothing is known of the uplink, and no sample lowers the rate; where the target answers within the horizon, one
+ * round trip is enough to raise it. So a fast uplink never waits for this. A server that runs functions may take four horizons for that:
+ * beyond, requests become smaller, and functions have less to do for each.
  */
 export function createUplink({ limitMs = 10_000, now = () => performance.now(), log }: UplinkOptions = {}) {
   /** In the order of asking. */
@@ -126,11 +132,12 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
   const hasRoom = () => onTheWay === 0 || onTheWay + requestBytes() + HEAD_BYTES <= window()
 
   const measure = (shipment: Shipment, atMs: number) => {
-    const { former, sentMs, isLimited } = shipment
+    const { former, sentMs, isLimited, isWork } = shipment
     delivered = { bytes: delivered.bytes + shipment.bytes, answeredMs: atMs, sentMs }
     // Also not sooner than it was sent: answers that a stall held back come all at once.
     const tookMs = Math.max(1, atMs - former.answeredMs, sentMs - former.sentMs)
-    const sample = Math.max(LEAST_RATE, (delivered.bytes - former.bytes) / tookMs)
+    const horizons = isWork && atMs - sentMs > HORIZON_MS ? WORK_HORIZONS : 1
+    const sample = Math.max(LEAST_RATE, (horizons * (delivered.bytes - former.bytes)) / tookMs)
     if (sample > rate()) best.current = sample
     if (!isLimited) return
     if (atMs - best.sinceMs > BEST_MS) Object.assign(best, { former: best.current, current: sample, sinceMs: atMs })
@@ -139,11 +146,11 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
     saidMs = atMs
     log?.warn(
       { code: 'relay.sqs.uplink_full', bytesPerSecond: bytesPerSecond() },
-      'The uplink to SQS is full; the relay sends as much as it carries, and the backlog waits in Redis and the journal',
+      'The uplink is full; the relay sends as much as it carries, and the backlog waits in Redis and the journal',
     )
   }
 
-  /** It may be much slower than thought, or SQS answers nothing: then one answer is enough to raise the rate again. */
+  /** It may be much slower than thought, or the target answers nothing: then one answer is enough to raise the rate again. */
   const slowDown = ({ ahead, sentMs }: Shipment, atMs: number) => {
     // Several that were sent before the rate was lowered say it once.
     const half = sentMs < slowedMs ? rate() : rate() / 2
@@ -173,13 +180,13 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
       waiting.delete(later)
       wake()
     },
-    /** Notes that a request of this size leaves now. */
-    ship(bodyBytes: number): Shipment {
+    /** Notes that a request of this size leaves now. @param isWork whether the server runs functions before it answers */
+    ship(bodyBytes: number, isWork = false): Shipment {
       const bytes = bodyBytes + HEAD_BYTES
       const sentMs = now()
       if (onTheWay === 0) delivered = { ...delivered, answeredMs: sentMs, sentMs }
       onTheWay += bytes
-      const shipment = { bytes, sentMs, ahead: onTheWay, isLimited: !hasRoom(), former: delivered }
+      const shipment = { bytes, sentMs, ahead: onTheWay, isLimited: !hasRoom(), isWork, former: delivered }
       wake()
       return shipment
     },
@@ -190,7 +197,7 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
       else if (arrival === 'late') slowDown(shipment, now())
       wake()
     },
-    /** Of a request that should have been answered: the uplink is slower than thought, or SQS answers nothing. */
+    /** Of a request that should have been answered: the uplink is slower than thought, or the target answers nothing. */
     noteOverdue({ ahead, sentMs }: Shipment): void {
       const most = Math.max(LEAST_RATE, ahead / Math.max(1, now() - sentMs))
       Object.assign(best, { current: Math.min(best.current, most), former: Math.min(best.former, most) })

@@ -1,9 +1,10 @@
+import { SERVER, type Target } from '../targets/target.ts'
 import type { Arrival, Shipment, Uplink } from './pacing.ts'
 
-/** Why a request was given up before SQS answered it. */
+/** Why a request was given up before the target answered it. */
 export class RequestError extends Error {
   override readonly name = 'RequestError'
-  readonly code: 'relay.sqs.no_answer' | 'relay.sqs.stopping'
+  readonly code: 'relay.sqs.no_answer' | 'relay.sqs.stopping' | 'relay.target.no_answer' | 'relay.target.stopping'
 
   constructor(code: RequestError['code'], message: string) {
     super(message)
@@ -11,13 +12,15 @@ export class RequestError extends Error {
   }
 }
 
-/** How long (ms) a request may stay unanswered, beyond what the uplink needs, before another one is sent to see whether SQS answers. */
+/** How long (ms) a request may stay unanswered, beyond what uplink and server need, before another one is sent to see whether the server answers. */
 const SILENT_MS = 1_000
 
 export type RequestsOptions<Input> = {
   readonly uplink: Uplink
+  /** To whom they go. Default: SQS. */
+  readonly target?: Pick<Target, 'kind' | 'workMs'>
   /**
-   * Returns the smallest part of a request that SQS answers by itself, with its size; the request itself when it has no parts. The answer
+   * Returns the smallest part of a request that the server answers by itself, with its size; the request itself when it has no parts. The answer
    * to the part is the answer to the request: its other parts are unanswered then.
    */
   readonly toProbe: (input: Input) => { readonly input: Input; readonly bytes: number }
@@ -27,22 +30,29 @@ export type RequestsOptions<Input> = {
   readonly silentMs?: number
 }
 
+const SQS: Pick<Target, 'kind' | 'workMs'> = { kind: 'sqs', workMs: 0 }
+
 /** So many probes are out at once: on a slow uplink one may need longer than the time to the next. */
 const PROBES = 2
 
 /**
- * Requests to SQS, with a watch over those that stay unanswered. A request may take long on a slow uplink; but one that hangs (SQS was
- * stuck, packets vanished) would keep its lanes waiting until its time limit, long after all is well. So while one is overdue, the
- * smallest part of those is sent again every second or two, beside them: SQS knows the copy by its deduplication ids. What is answered
- * first counts. When the copy is, SQS is well, and what was sent before it and is still unanswered fails at once, to be tried again. A
- * request that waits only because the uplink is busy is not overdue: a copy would make it busier.
+ * Requests to a target, with a watch over those that stay unanswered. A request may take long on a slow uplink; but one that hangs (the
+ * server was stuck, packets vanished) would keep its lanes waiting until its time limit, long after all is well. So while one is overdue,
+ * the smallest part of those is sent again every second or two, beside them: SQS knows the copy by its deduplication ids, a server that
+ * runs functions by its mark as a redelivery. What is answered first counts. When the copy is, the server is well, and what was sent before
+ * it and is still unanswered fails at once, to be tried again. A request that waits only because the uplink is busy, or whose functions may
+ * still run, is not overdue: a copy would make both busier.
  *
  * `attempt` sends a request; it rejects when the signal aborts or the limit (ms) has passed.
  */
 export function createRequests<Input, Output>(
   attempt: (input: Input, signal: AbortSignal, limitMs: number) => Promise<Output>,
-  { uplink, toProbe, isAnswer, silentMs = SILENT_MS }: RequestsOptions<Input>,
+  { uplink, target = SQS, toProbe, isAnswer, ...options }: RequestsOptions<Input>,
 ) {
+  const { kind, workMs } = target
+  const silentMs = (options.silentMs ?? SILENT_MS) + workMs
+  const server = SERVER[kind]
+  const limitMs = (shipment: Shipment) => uplink.limitMs(shipment) + workMs
   const begin = (input: Input, shipment: Shipment, waitMs: number) => {
     // When (ms) it should have been answered.
     const dueMs = performance.now() + waitMs
@@ -87,7 +97,7 @@ export function createRequests<Input, Output>(
     const startedMs = performance.now()
     probes.set(abort, of)
     try {
-      const output = await attempt(input, abort.signal, uplink.limitMs(of.shipment))
+      const output = await attempt(input, abort.signal, limitMs(of.shipment))
       // Of what was not in it nothing is known: it is tried again.
       settle(of, () => of.resolve(output))
     } catch (error) {
@@ -100,8 +110,9 @@ export function createRequests<Input, Output>(
     for (const other of open) {
       const { sentMs } = other.shipment
       if (sentMs > startedMs - silentMs) continue
-      const words = `SQS did not answer within ${Math.round(performance.now() - sentMs)} ms, although it answered later requests`
-      settle(other, () => other.reject(new RequestError('relay.sqs.no_answer', words)))
+      const words = `${server} did not answer within ${Math.round(performance.now() - sentMs)} ms, although it answered later requests`
+      const code = kind === 'sqs' ? 'relay.sqs.no_answer' : 'relay.target.no_answer'
+      settle(other, () => other.reject(new RequestError(code, words)))
     }
   }
 
@@ -116,16 +127,16 @@ export function createRequests<Input, Output>(
     /**
      * Sends a request of this size, without its head.
      *
-     * @throws what `attempt` throws, or that SQS did not answer this one although it answered later requests
+     * @throws what `attempt` throws, or that the server did not answer this one although it answered later requests
      */
     async send(input: Input, bytes: number): Promise<Output> {
-      const shipment = uplink.ship(bytes)
+      const shipment = uplink.ship(bytes, workMs > 0)
       const waitMs = silentMs + 2 * uplink.expectedMs(shipment)
       const one = begin(input, shipment, waitMs)
       let arrival: Arrival = 'failed'
       open.add(one)
       timer ??= setTimeout(watch, waitMs).unref()
-      attempt(input, one.abort.signal, uplink.limitMs(shipment)).then((output) => {
+      attempt(input, one.abort.signal, limitMs(shipment)).then((output) => {
         arrival = 'answered'
         one.resolve(output)
       }, one.reject)
@@ -153,8 +164,9 @@ export function createRequests<Input, Output>(
       }
       clearTimeout(timer)
       endProbes(() => true)
+      const code = kind === 'sqs' ? 'relay.sqs.stopping' : 'relay.target.stopping'
       for (const one of open)
-        settle(one, () => one.reject(new RequestError('relay.sqs.stopping', 'the relay stopped before SQS answered')))
+        settle(one, () => one.reject(new RequestError(code, `the relay stopped before ${server} answered`)))
     },
     get size(): number {
       return open.size

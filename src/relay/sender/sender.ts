@@ -2,9 +2,9 @@ import type { Route } from '../../protocol/index.ts'
 import { backoffMs, sleep } from '../../runtime/index.ts'
 import { detach, type Item } from '../item.ts'
 import type { Tools } from '../metrics.ts'
-import type { Limits, Outcome, Rejection, Target } from '../targets/target.ts'
+import type { Limits, Outcome, Rejection, Target, Unfinished } from '../targets/target.ts'
 import { createRejected, createStanding, type Outages } from './failures.ts'
-import { bytesOf, createLanes, unsentOf, type Flight, type Lane } from './lane.ts'
+import { bytesOf, createLanes, toPack, toProbe, unsentOf, type Flight, type Lane, type Pack } from './lane.ts'
 import { createPacing, type Uplink } from './pacing.ts'
 import { createRequests } from './requests.ts'
 
@@ -21,20 +21,15 @@ export type SenderOptions = Tools & {
 
 type Batch = { readonly to: Limits; readonly flights: readonly Flight[] }
 
-/** The smallest pack alone: the target answers for each by itself. */
-function toProbe({ to, flights }: Batch): { readonly input: Batch; readonly bytes: number } {
-  const smallest = flights.reduce((least, flight) => (flight.pack.bytes < least.pack.bytes ? flight : least))
-  return { input: { to, flights: [smallest] }, bytes: smallest.pack.bytes }
-}
-
 /** The longest wait (ms) before a retry. */
 const RETRY_MAX_MS = 1_500
 
 /**
  * Sends the notifications of one route. Lanes that have something to send are in line; while fewer than `inFlight` requests are out, the
  * first ten send a pack each in the next one. Under load a pack is what gathered in its lane while the last one was out, and a
- * request what gathered while all others were. What becomes of a pack: accepted, its notifications are settled; not accepted, it is
- * retried as it was, before anything that waits in its lane; refused for its content, it is bisected (`createRejected`).
+ * request what gathered while all others were. What becomes of a pack: accepted, its notifications are settled; unfinished, what is left
+ * of it is the next attempt, and not accepted, it is retried as it was: both before anything that waits in its lane; refused for its
+ * content, it is bisected (`createRejected`).
  */
 export function createSender(options: SenderOptions) {
   const { route, target, log, metrics, now, onRoom, uplink } = options
@@ -49,13 +44,15 @@ export function createSender(options: SenderOptions) {
   let limits: Limits | undefined
   let finding: Promise<Limits | undefined> | undefined
   let progress = now()
+  /** Until when (ms) a server has asked to be left alone. */
+  let restsUntil = progress
 
   const attempt = async ({ to, flights }: Batch, signal: AbortSignal, limitMs: number) => {
     const outcomes = await target.send(to, flights, signal, limitMs)
     return new Map(flights.map((flight, index) => [flight, outcomes[index] as Outcome]))
   }
   const isAnswer = (error: unknown) => target.explain(error).isAnswer
-  const requests = createRequests(attempt, { uplink, toProbe, isAnswer })
+  const requests = createRequests(attempt, { uplink, target, toProbe, isAnswer })
 
   const schedule = () => {
     if (isScheduled || stopping.signal.aborted) return
@@ -119,7 +116,7 @@ export function createSender(options: SenderOptions) {
   const park = async (item: Item, reason: string, detail: string): Promise<void> => {
     log.error(
       { code: 'relay.parking.parked', id: item.id, route: route.name, reason, detail },
-      'The relay parked a notification that SQS does not accept; "enigma-relay parked" shows it and sends it again',
+      'The relay parked a notification that its target does not accept; "enigma-relay parked" shows it and sends it again',
     )
     await item.acknowledger.park(item, reason, detail)
     metrics.parked.inc({ ...labels, reason })
@@ -134,13 +131,15 @@ export function createSender(options: SenderOptions) {
       metrics.requests.inc({ ...labels, outcome: 'answered' })
       // Of what a probe did not carry nothing is known.
       const outcomes = flights.map((flight) => answer.get(flight) ?? target.explain(undefined))
-      const [first] = outcomes
       // Not to accept this content is an answer as well, and no outage.
-      if (outcomes.some((outcome) => outcome === 'accepted' || outcome.verdict === 'refused')) standing.answered()
-      else if (first !== undefined && first !== 'accepted') standing.failing(first.problem, first.reason)
+      const failed = outcomes.flatMap((one) => (typeof one === 'object' && one.verdict === 'retry' ? [one] : []))
+      const [first] = failed
+      if (failed.length < outcomes.length || first === undefined) standing.answered()
+      else standing.failing(first.problem, first.reason)
       flights.forEach((flight, index) => {
         const outcome = outcomes[index] as Outcome
         if (outcome === 'accepted') accept(flight)
+        else if (outcome.verdict === 'unfinished') attemptLeft(flight, outcome)
         else reject(flight, outcome)
       })
     } catch (error) {
@@ -156,7 +155,7 @@ export function createSender(options: SenderOptions) {
     const { verdict, isForSize, isMissing, problem, detail } = rejection
     if (isMissing) limits = undefined
     if (verdict === 'retry') standing.failing(problem, detail)
-    // A proxy may find a request too large while SQS is away.
+    // A proxy may find a request too large while the target is away.
     else if (!isForSize) standing.answered()
     // A refused request says nothing of its packs: each is tried alone before it is taken apart.
     if (verdict === 'refused' && flights.length > 1) {
@@ -165,25 +164,43 @@ export function createSender(options: SenderOptions) {
     } else for (const flight of flights) reject(flight, rejection)
   }
 
-  const accept = ({ lane, pack }: Flight) => {
-    lane.failures = 0
+  const settle = (items: readonly Item[]) => {
     const acceptedMs = now()
-    for (const item of pack.items) {
+    for (const item of items) {
       item.acknowledger.settle(item)
       metrics.delay.observe(labels, (acceptedMs - item.receivedMs) / 1000)
     }
-    metrics.sent.inc(labels, pack.items.length)
-    leave(pack.items)
+    metrics.sent.inc(labels, items.length)
+    leave(items)
+  }
+
+  const accept = ({ lane, pack }: Flight) => {
+    lane.failures = 0
+    settle(pack.items)
     lanes.next(lane)
   }
 
+  const attemptLeft = ({ lane, pack }: Flight, { left, afterMs }: Unfinished) => {
+    for (const item of left) {
+      item.attempt++
+      item.acknowledger.keepAttempt?.(item)
+    }
+    settle(pack.items.filter((item) => !left.includes(item)))
+    retry(lane, toPack(left, Number.POSITIVE_INFINITY) as Pack, afterMs)
+  }
+
   const reject = (flight: Flight, rejection: Rejection) => {
-    if (rejection.verdict === 'refused') return void rejected.bisect(flight, rejection)
-    const { lane, pack } = flight
+    if (rejection.verdict === 'refused') void rejected.bisect(flight, rejection)
+    else retry(flight.lane, flight.pack, rejection.afterMs)
+  }
+
+  /** The pack goes next in its lane, after a back-off, and no sooner than the server asked for. */
+  const retry = (lane: Lane, pack: Pack, afterMs = 0) => {
     metrics.retried.inc(labels, pack.items.length)
     lane.frozen.unshift(pack)
     if (lane.failures++ === 0) unsentOf(lane).forEach(detach)
-    void sleep(backoffMs(lane.failures, { maxMs: RETRY_MAX_MS }), stopping.signal).then(() => {
+    restsUntil = Math.max(restsUntil, now() + afterMs)
+    void sleep(Math.max(afterMs, backoffMs(lane.failures, { maxMs: RETRY_MAX_MS })), stopping.signal).then(() => {
       if (!stopping.signal.aborted) lanes.next(lane)
     })
   }
@@ -207,6 +224,7 @@ export function createSender(options: SenderOptions) {
       await requests.end(deadlineMs)
     },
     standing,
+    kind: target.kind,
     get held() {
       return held
     },
@@ -218,9 +236,9 @@ export function createSender(options: SenderOptions) {
     },
     /** When (ms) the oldest that waits was received; undefined when nothing does. */
     oldestMs: () => lanes.oldestMs(),
-    /** When (ms) something last left memory, or came when it was empty: while nothing is held there is nothing to wait for. */
+    /** When (ms) something last left memory, came when it was empty, or waited because the server asked for that. */
     get progressMs() {
-      return progress
+      return Math.max(progress, Math.min(restsUntil, now()))
     },
     /** The target's address; undefined while it is not known. */
     get address() {

@@ -1,5 +1,9 @@
 import type { Code } from '../../runtime/index.ts'
+import type { Item } from '../item.ts'
 import type { Pack } from '../sender/lane.ts'
+
+/** What the server of a target is called in a sentence. */
+export const SERVER = { sqs: 'SQS', http: 'the target' } as const
 
 /** A problem with a target: its code, and a sentence for the operator that says what to do. */
 export type Problem = { readonly code: Code; readonly text: string }
@@ -27,15 +31,31 @@ export type Rejection = {
   readonly isAnswer: boolean
   /** Whether the target is not where it was: `find` it again. */
   readonly isMissing: boolean
+  /** How long (ms) the server asked to be left alone. Default: the back-off alone decides. */
+  readonly afterMs?: number | undefined
   readonly problem: Problem
 }
 
-export type Outcome = 'accepted' | Rejection
+/** The server has finished some notifications of a pack, and asks for the others again: the next attempt at these. */
+export type Unfinished = {
+  readonly verdict: 'unfinished'
+  /** At least one, in the order of the pack. */
+  readonly left: readonly Item[]
+  /** How soon (ms) they may be sent again; undefined when the server does not say. */
+  readonly afterMs: number | undefined
+}
+
+export type Outcome = 'accepted' | Unfinished | Rejection
 
 /** What a sender sends to. It keeps no order and retries nothing: both are the sender's. */
 export type Target = {
-  /** Its name in logs: the queue's. */
+  readonly kind: 'sqs' | 'http'
+  /** Its name in logs: the queue's, or the address of the server without its query. */
   readonly name: string
+  /** How long (ms) the server may work on a request before it answers; 0: it only stores what it gets. */
+  readonly workMs: number
+  /** Whether a pack that is too large may be gzipped. */
+  readonly takesGzip: boolean
   /** Resolves when it is there and fit; undefined when the signal aborts first. `onProblem` is called for each try that fails. */
   readonly find: (signal: AbortSignal, onProblem: (problem: Problem) => void) => Promise<Limits | undefined>
   /** Sends packs in one request. Resolves with an outcome for each; rejects when the request failed as a whole (see `explain`). */

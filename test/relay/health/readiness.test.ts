@@ -13,6 +13,7 @@ import { ROUTES } from '../../support/routes.ts'
 function useReadiness(askSqs: () => Promise<void>, sources: readonly Source[] = []) {
   const clock = { nowMs: 1_764_000_000_000 }
   const sender = {
+    kind: 'sqs' as const,
     address: 'http://queue',
     standing: { lastAnsweredMs: undefined as number | undefined, failingSince: undefined },
     held: 0,

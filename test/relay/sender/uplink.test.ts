@@ -4,8 +4,14 @@ import { createUplink, type Shipment } from '../../../src/relay/sender/pacing.ts
 const KIB = 1024
 
 /** Sends whatever may be sent for a while over an uplink of this rate (bytes/ms) and an SQS with this latency (ms), on a clock of its own. */
-function simulate(options: { rate: (atMs: number) => number; latencyMs: number; untilMs: number; largest?: number }) {
-  const { rate, latencyMs, untilMs, largest = 640 * KIB } = options
+function simulate(options: {
+  rate: (atMs: number) => number
+  latencyMs: number
+  untilMs: number
+  largest?: number
+  isWork?: boolean
+}) {
+  const { rate, latencyMs, untilMs, largest = 640 * KIB, isWork = false } = options
   let nowMs = 0
   const uplink = createUplink({ now: () => nowMs })
   const later = () => undefined
@@ -17,7 +23,7 @@ function simulate(options: { rate: (atMs: number) => number; latencyMs: number; 
     while (pending.length < 4 && uplink.mayShip(later)) {
       const bytes = Math.min(uplink.requestBytes, largest)
       freeMs = Math.max(freeMs, nowMs) + (bytes + KIB) / rate(nowMs)
-      pending.push({ shipment: uplink.ship(bytes), sentMs: nowMs, answerMs: freeMs + latencyMs, bytes })
+      pending.push({ shipment: uplink.ship(bytes, isWork), sentMs: nowMs, answerMs: freeMs + latencyMs, bytes })
     }
     const [next] = pending.splice(0, 1)
     if (next === undefined) throw new Error('nothing is on the way, and nothing may be sent')
@@ -104,4 +110,18 @@ test('routes take turns in the order in which they asked; one that leaves, or se
   uplink.leave(b)
   expect(woken.at(-1)).toBe('c')
   expect(uplink.mayShip(c)).toBe(true)
+})
+
+test.each([2_000, 3_000, 5_000])('functions that take %i ms make no request smaller', (latencyMs) => {
+  const { uplink } = simulate({ rate: () => 50_000, latencyMs, untilMs: 120_000, isWork: true })
+  expect(uplink.requestBytes).toBeGreaterThan(200 * KIB)
+  // To SQS, which only stores what it gets, the uplink must be the reason.
+  const toSqs = simulate({ rate: () => 50_000, latencyMs, untilMs: 120_000 })
+  expect(toSqs.uplink.requestBytes).toBeLessThan(20 * KIB)
+})
+
+test('a slow uplink to functions is used whole, and nothing waits for much longer than four horizons', () => {
+  const { sent, slowest } = simulate({ rate: () => 50, latencyMs: 30, untilMs: 120_000, isWork: true })
+  expect(sent / (50 * 120_000)).toBeGreaterThan(0.9)
+  expect(slowest).toBeLessThan(8_000)
 })

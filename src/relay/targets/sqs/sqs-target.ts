@@ -30,7 +30,10 @@ export function createSqsTarget({ route, queuePrefix, batches, log, outages }: S
     return rejection({ verdict: judgeEntry({ ...failure, Code: reason }), reason, detail }, reason)
   }
   return {
+    kind: 'sqs',
     name,
+    workMs: 0,
+    takesGzip: true,
     find: (signal, onProblem) => findQueue(batches.sqs, route, queuePrefix, log, signal, outages, onProblem),
     async send({ address }, parcels, signal, limitMs): Promise<readonly Outcome[]> {
       const body = formatBatch(address, parcels)
