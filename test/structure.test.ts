@@ -184,6 +184,7 @@ const RELAY_ROOMS = [
   'redis/lua',
   'sender',
   'targets',
+  'targets/http',
   'targets/sqs',
 ]
 

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs'
-import { readOwnRoutes } from '../lambda/declarations.ts'
-import { toBytes } from '../protocol/index.ts'
+import { toBytes, type Routes } from '../protocol/index.ts'
 import { RelayError } from '../relay/errors.ts'
 import type { RelayConfig, SourceConfig } from '../relay/index.ts'
 import { fileExists, writeExport } from '../relay/parking/overflow.ts'
@@ -10,7 +9,7 @@ import { withSource, type Filter, type Page, type ParkedList } from '../relay/pa
 import { overPlaces } from '../relay/parking/parked-places.ts'
 import { takeOut } from '../relay/parking/take-out.ts'
 import type { Redis } from '../relay/redis/client.ts'
-import { createSqs } from '../relay/targets/sqs/sqs-client.ts'
+import { openTargets } from '../relay/targets/open-targets.ts'
 import { createLog } from '../runtime/index.ts'
 import { createListing, formatTakenOut, print, sayProgress } from './cli-output.ts'
 
@@ -109,19 +108,22 @@ export async function exportParked(scope: ParkedScope, file: string): Promise<vo
   await print(`wrote ${count} ${count === 1 ? 'entry' : 'entries'} to ${file}, personal data included\n`)
 }
 
-/** Longest wait (ms) for an answer of SQS to a look at a queue. */
+/** Longest wait (ms) for an answer of a target, beside the functions that it runs. */
 const REQUEST_MS = 10_000
 
 /** Sends again or drops, and prints a line for each entry. @throws RelayError */
-export async function printTakenOut(scope: ParkedScope, config: RelayConfig, action: 'retry' | 'drop'): Promise<void> {
+export async function printTakenOut(
+  scope: ParkedScope,
+  { config, routes }: { readonly config: RelayConfig; readonly routes: Routes },
+  action: 'retry' | 'drop',
+): Promise<void> {
   const { filter, unseen, json, signal } = scope
-  const sqs = createSqs(config, { requestTimeoutMs: REQUEST_MS })
-  const to = { batches: sqs.batches, queuePrefix: config.queuePrefix }
+  const targets = openTargets(config, routes, { requestTimeoutMs: REQUEST_MS })
   const more = {
     filter,
-    routes: config.routes ?? (await readOwnRoutes()),
-    delivery: createDelivery({ ...to, signal }),
-    notices: createDelivery(to),
+    routes,
+    delivery: createDelivery({ targets, signal }),
+    notices: createDelivery({ targets }),
     signal,
   }
   let done = 0
@@ -137,7 +139,7 @@ export async function printTakenOut(scope: ParkedScope, config: RelayConfig, act
       }
     })
   } finally {
-    sqs.destroy()
+    targets.destroy()
   }
   if (signal.aborted)
     throw new RelayError('relay.parked.stopped', `stopped: ${done} done, the other entries stay on the list`)

@@ -1,9 +1,8 @@
 import { styleText } from 'node:util'
-import { readOwnRoutes } from '../lambda/declarations.ts'
 import type { Finding } from '../relay/doctor/check.ts'
 import { examine } from '../relay/doctor/doctor.ts'
-import { readConfig } from '../relay/index.ts'
 import { CliError } from './cli-error.ts'
+import { readRelayConfig } from './relay-config.ts'
 
 const COLOURS = { ok: 'green', warn: 'yellow', fail: 'red' } as const
 
@@ -19,10 +18,9 @@ const FOR_EACH_ROUTE = [
 
 /** `enigma-relay doctor [--json]`. @throws ConfigError, or CliError when something fails */
 export async function runDoctor({ json }: { readonly json: boolean }): Promise<void> {
-  const config = readConfig(process.env)
   const findings: Finding[] = []
   const wells = new Map<string, number>()
-  for await (const finding of examine({ config, routes: config.routes ?? (await readOwnRoutes()) })) {
+  for await (const finding of examine(await readRelayConfig(process.env))) {
     findings.push(finding)
     const each =
       finding.state === 'ok' ? FOR_EACH_ROUTE.find(({ prefix }) => finding.check.startsWith(prefix)) : undefined

@@ -1,6 +1,7 @@
 import { RelayError } from '../relay/errors.ts'
 import { readConfig } from '../relay/index.ts'
 import { createShutdown } from '../runtime/index.ts'
+import { readRelayConfig } from './relay-config.ts'
 import { exportParked, listParked, printTakenOut, showParked, type ParkedScope } from './parked-actions.ts'
 
 /** The options of `enigma-relay parked` as commander reads them. */
@@ -26,9 +27,10 @@ export async function runParked(options: ParkedArguments, refuse: Refuse): Promi
   const action = readAction(options, refuse)
   const isDryRun = action.name === 'drop' && !options.yes
   const sends = action.name === 'retry' || (action.name === 'drop' && options.yes)
-  // Where nothing is sent, no region is needed.
-  const region = sends ? process.env['AWS_REGION'] : process.env['AWS_REGION']?.trim() || 'none'
-  const config = readConfig({ ...process.env, AWS_REGION: region })
+  // Where nothing is sent, no region and no route table are needed.
+  const sending = sends ? await readRelayConfig(process.env) : undefined
+  const region = process.env['AWS_REGION']?.trim() || 'none'
+  const config = sending?.config ?? readConfig({ ...process.env, AWS_REGION: region })
   const sources = config.sources.filter(({ id }) => options.source === undefined || id === options.source)
   if (sources.length === 0)
     refuse(`ENIGMA_SOURCES has no source "${options.source}", only ${config.sources.map(({ id }) => id).join(', ')}`)
@@ -47,7 +49,7 @@ export async function runParked(options: ParkedArguments, refuse: Refuse): Promi
     if (action.name === 'list' || isDryRun) await listParked(scope)
     else if (action.name === 'show') await showParked(scope)
     else if (action.name === 'export') await exportParked(scope, action.file)
-    else await printTakenOut(scope, config, action.name)
+    else if (sending !== undefined) await printTakenOut(scope, sending, action.name)
   } finally {
     shutdown.dispose()
   }

@@ -5,12 +5,11 @@ import { createLog, createShutdown } from '../runtime/index.ts'
 /** `enigma-relay relay`: runs until SIGINT or SIGTERM. @throws ConfigError, RelayError */
 export async function runRelay(): Promise<void> {
   applyHeapFlags()
-  const [{ createRelay, readConfig }, { readOwnRoutes }] = await Promise.all([
+  const [{ createRelay }, { readRelayConfig }] = await Promise.all([
     import('../relay/index.ts'),
-    import('../lambda/declarations.ts'),
+    import('./relay-config.ts'),
   ])
-  const config = readConfig(process.env)
-  const routes = config.routes ?? (await readOwnRoutes())
+  const { config, routes } = await readRelayConfig(process.env)
   const shutdown = createShutdown(process)
   try {
     const relay = createRelay({ config, routes, log: createLog(config.logLevel), onListening: collectStart })

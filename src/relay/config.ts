@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { parseRoutes, STATES_BASE, type Routes } from '../protocol/index.ts'
 import { createEnvReader, LOG_LEVELS, type Env, type LogLevel } from '../runtime/index.ts'
+import { readTargets, usesSqs, type TargetConfig } from './targets/http/target-settings.ts'
 import { readProxies, type HttpProxies } from './targets/http-proxy.ts'
 import { parseRedisAddress, type RedisAddress } from './redis/address.ts'
 
@@ -21,6 +22,8 @@ export type RelayConfig = {
   readonly channels: readonly string[]
   /** Before the hashes of the dialler's present states, which are read after a gap; undefined: they are not read. */
   readonly resync: string | undefined
+  /** Where notifications go, and how the relay proves who it is. */
+  readonly targets: TargetConfig
   readonly queuePrefix: string
   /** The route table of the stack, from a file; undefined: the one of this version. */
   readonly routes: Routes | undefined
@@ -35,6 +38,7 @@ export type RelayConfig = {
   readonly parkedMax: number
   readonly http: { readonly host: string; readonly port: number }
   readonly logLevel: LogLevel
+  /** Of the queues; empty where no route goes to SQS. */
   readonly region: string
   /** A custom SQS endpoint; undefined means AWS. */
   readonly endpoint: string | undefined
@@ -53,9 +57,10 @@ type AsRead = { readonly [Key in keyof RelayConfig]: RelayConfig[Key] | undefine
 /**
  * Reads the configuration from the environment.
  *
+ * @param ownRoutes the route table of this version, where ENIGMA_ROUTES names none: variables name its routes
  * @throws ConfigError with all faults, each with its fix; never with the value of a secret.
  */
-export function readConfig(env: Env): RelayConfig {
+export function readConfig(env: Env, ownRoutes?: Routes): RelayConfig {
   const reader = createEnvReader(env)
   const config = {
     sources: reader.read('ENIGMA_SOURCES', 'main=redis://127.0.0.1:8001', (text, fault): SourceConfig[] => {
@@ -139,11 +144,14 @@ export function readConfig(env: Env): RelayConfig {
       : fault('is not an http:// or https:// URL', 'write http://127.0.0.1:4566, or leave it out for AWS'),
   )
   const otherwise = env['AWS_DEFAULT_REGION']?.trim() || (endpoint ? 'us-east-1' : '')
+  const routes = config.routes ?? ownRoutes
+  const targets = readTargets(env, reader, routes)
+  const needsRegion = targets === undefined || usesSqs(targets, routes)
   const region = reader.read('AWS_REGION', otherwise, (text, fault) =>
-    text !== '' ? text : fault('is not set', 'write the region of your queues, such as eu-west-1'),
+    text !== '' || !needsRegion ? text : fault('is not set', 'write the region of your queues, such as eu-west-1'),
   )
   const proxies = readProxies(env, reader)
   reader.check()
   // Without a fault nothing is undefined that may not be.
-  return { ...config, endpoint: endpoint || undefined, region, proxies } satisfies AsRead as RelayConfig
+  return { ...config, targets, endpoint: endpoint || undefined, region, proxies } satisfies AsRead as RelayConfig
 }

@@ -15,6 +15,7 @@ type RelayErrorCode =
   | 'relay.redis.not_redis'
   | 'relay.redis.plain_port'
   | 'relay.redis.tls_port'
+  | 'relay.target.no_secret'
   | 'relay.source.refused'
   | 'relay.parked.redis_failed'
   | 'relay.parked.queue_unusable'

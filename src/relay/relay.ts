@@ -19,8 +19,7 @@ import { createUplink } from './sender/pacing.ts'
 import { createSender, type Sender } from './sender/sender.ts'
 import { createSource, type Source } from './source.ts'
 import { createServers } from './redis/source-identity.ts'
-import { createSqs } from './targets/sqs/sqs-client.ts'
-import { createSqsTarget } from './targets/sqs/sqs-target.ts'
+import { openTargets } from './targets/open-targets.ts'
 
 export type RelayOptions = {
   readonly config: RelayConfig
@@ -35,9 +34,9 @@ export type RelayOptions = {
   readonly journalBytes?: number
   /** How long (ms) the relay waits at the end for requests in flight. Default 10,000. */
   readonly shutdownMs?: number
-  /** How long (ms) SQS may take to answer before a request is tried again; it knows the copy by its deduplication id. Default 10,000. */
+  /** How long (ms) a target may take to answer, beside the functions that an HTTP server runs, before a request is tried again. Default 10,000. */
   readonly requestTimeoutMs?: number
-  /** How often (ms) the relay reports through SQS that it is running, while it is ready. Default 60,000. */
+  /** How often (ms) the relay reports through its target that it is running, while it is ready. Default 60,000. */
   readonly aliveMs?: number
   /** Called with the address, once the relay serves `/livez`, `/readyz` and `/metrics`; before it takes or hears anything. */
   readonly onListening?: (address: string) => void
@@ -53,7 +52,7 @@ export type Relay = {
 }
 
 /**
- * The relay: sources → intakes → lanes → senders. A claim in Redis, or the journal, keeps every notification until SQS has accepted it.
+ * The relay: sources → intakes → lanes → senders. A claim in Redis, or the journal, keeps every notification until its target has it.
  * See docs/relay.md for the way of a notification.
  */
 export function createRelay(options: RelayOptions): Relay {
@@ -82,8 +81,9 @@ export function createRelay(options: RelayOptions): Relay {
       const journalId = readJournalId(journal)
       // Two relays may have the same relay id, but each has its own journal.
       const own = ownIndex(`${relayId} ${journalId ?? randomUUID()}`)
-      const sqs = createSqs(config, { requestTimeoutMs, log })
-      release(() => sqs.destroy())
+      const targets = openTargets(config, routes, { requestTimeoutMs, log })
+      release(() => targets.destroy())
+      const { sqs } = targets
       const end = new AbortController()
       const roomListeners: (() => void)[] = []
       const onRoom = () => {
@@ -97,7 +97,7 @@ export function createRelay(options: RelayOptions): Relay {
         createSender({
           ...shared,
           route: config.linger ? route : { ...route, lingerMs: 0 },
-          target: createSqsTarget({ ...shared, route, queuePrefix: config.queuePrefix, batches: sqs.batches }),
+          target: targets.targetOf(route, shared),
         })
       const senders = new Map<Route, Sender>(routes.all.map((route) => [route, toSender(route)]))
       const sources: Source[] = []
@@ -142,7 +142,10 @@ export function createRelay(options: RelayOptions): Relay {
         sources,
         intake: pubsub,
         channels,
-        askSqs: (url) => sqs.send(new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ['FifoQueue'] })),
+        askSqs:
+          sqs === undefined
+            ? undefined
+            : (url) => sqs.send(new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ['FifoQueue'] })),
       })
       void readiness.run(signal)
       const alive = reportAlive(
@@ -167,7 +170,7 @@ export function createRelay(options: RelayOptions): Relay {
           'ENIGMA_LISTS and ENIGMA_CHANNELS are both "none": the relay forwards nothing',
         )
       pubsub.adopt()
-      // One after the other: what is wrong with all queues is logged once.
+      // One after the other: what is wrong with all targets is logged once.
       void (async () => {
         for (const sender of senders.values()) if (!signal.aborted) await sender.find()
       })()
@@ -176,8 +179,10 @@ export function createRelay(options: RelayOptions): Relay {
         sources.some(({ id, state }) => id === sourceId && state.refused === undefined)
           ? config.sources.find(({ id }) => id === sourceId)
           : undefined
-      const poller = createCommandPoller({ sqs, batches: sqs.batches, queuePrefix, routes, dataDir, findSource, log })
-      const commands = config.commands ? poller.run(signal) : Promise.resolve()
+      const commands =
+        config.commands && sqs !== undefined
+          ? createCommandPoller({ sqs, targets, queuePrefix, routes, dataDir, findSource, log }).run(signal)
+          : Promise.resolve()
       const stopped = Promise.withResolvers<number>()
       if (signal.aborted) stopped.resolve(performance.now())
       else signal.addEventListener('abort', () => stopped.resolve(performance.now()), { once: true })

@@ -63,7 +63,7 @@ export type SourceContext = SourceTools &
     readonly numbers: Numbers
   }
 
-/** How long (ms) the relay may take at the end to record in Redis what SQS has accepted. */
+/** How long (ms) the relay may take at the end to record in Redis what was accepted. */
 const LEAVE_MS = 3_000
 
 /** One Redis server of a dialler: its lists, its Pub/Sub, and what the relay keeps there. */
@@ -167,7 +167,7 @@ export function createSource(options: SourceOptions) {
       numbers.seen(number)
       return number
     },
-    /** After the last pack was settled: records in Redis what SQS has accepted, releases the lease, and closes. */
+    /** After the last pack was settled: records in Redis what was accepted, releases the lease, and closes. */
     async close(): Promise<void> {
       try {
         // A Redis that does not answer must not keep the process alive.
@@ -176,7 +176,7 @@ export function createSource(options: SourceOptions) {
       } catch (error) {
         log.warn(
           { code: 'relay.claims.not_noted', source: sourceId, error: describe(error) },
-          'The relay could not record in Redis which items SQS has accepted; the next start sends some of them again, with the same ids',
+          'The relay could not record in Redis which items were accepted; the next start sends some of them again, with the same ids',
         )
       }
       client.destroy()

@@ -6,10 +6,14 @@ import { DEFAULT_LIMITS, formatRoutes, OTHER } from '../../src/protocol/index.ts
 import { ConfigError } from '../../src/runtime/index.ts'
 import { readConfig } from '../../src/relay/index.ts'
 import { useFolder } from '../support/relay.ts'
+import { ROUTES } from '../support/routes.ts'
+
+/** Thirty-two bytes of nothing. */
+const SECRET = `whsec_${Buffer.alloc(32).toString('base64')}`
 
 const faultsOf = (env: Record<string, string>) => {
   try {
-    readConfig(env)
+    readConfig(env, ROUTES)
   } catch (error) {
     if (error instanceof ConfigError) return error.faults
     throw error
@@ -24,6 +28,7 @@ test('with nothing but a region it has the defaults that the design names', () =
     listEnd: 'right',
     channels: ['enigma:notifications*'],
     resync: 'enigma',
+    targets: { to: 'sqs', ofRoutes: new Map(), access: {} },
     queuePrefix: 'enigma-',
     dataDir: '.enigma/relay',
     relayId: hostname(),
@@ -206,4 +211,79 @@ test('secrets of a source may stand in files; what cannot be used is said with t
     expect(`${found?.problem}; ${found?.fix}`).toMatch(words)
     expect(JSON.stringify(found)).not.toContain('topsecret')
   }
+})
+
+const targetsOf = (env: Record<string, string>) => readConfig(env, ROUTES).targets
+
+test('targets: all to one address, or per route, with nothing of AWS where no route goes to SQS', () => {
+  const all = readConfig({ ENIGMA_TARGET: 'https://example.com/enigma?stage=prod' }, ROUTES)
+  expect(all.targets.to).toEqual(new URL('https://example.com/enigma?stage=prod'))
+  expect(all.region).toBe('')
+  const { to, ofRoutes } = targetsOf({
+    AWS_REGION: 'eu-west-1',
+    ENIGMA_TARGET_AGENTS_CALL: 'https://example.com/calls',
+    ENIGMA_TARGET_CAMPAIGNS_DIAL_PREVIEW: 'http://10.0.0.1/',
+    ENIGMA_TARGET_OTHER: 'sqs',
+  })
+  expect([to, Object.fromEntries(ofRoutes)]).toEqual([
+    'sqs',
+    {
+      'agents-call': new URL('https://example.com/calls'),
+      'campaigns-dial_preview': new URL('http://10.0.0.1/'),
+      other: 'sqs',
+    },
+  ])
+  // One route on SQS is enough to need a region.
+  const faults = faultsOf({ ENIGMA_TARGET: 'https://example.com', ENIGMA_TARGET_RELAY_ALIVE: 'sqs' })
+  expect(faults.map(({ name }) => name)).toEqual(['AWS_REGION'])
+})
+
+test('all faults of targets are said at once, each with its fix and without a secret', async () => {
+  const folder = await useFolder()
+  const file = join(folder, 'secret')
+  await writeFile(file, 'whsec_c2hvcnQ=')
+  const faults = faultsOf({
+    ENIGMA_TARGET: 'https://relay:hidden@example.com',
+    ENIGMA_TARGET_AGENTS_CAL: 'https://example.com',
+    ENIGMA_TARGET_AGENTS_CALL: 'ftp://example.com',
+    ENIGMA_TARGET_SECRET: 'hidden',
+    ENIGMA_TARGET_SECRET_FILE: file,
+    ENIGMA_TARGET_TOKEN: 'hid den',
+    ENIGMA_TARGET_TOKEN_FILE: join(folder, 'none'),
+    ENIGMA_TARGET_CERT: join(folder, 'none.pem'),
+    ENIGMA_TARGET_CA: file,
+    AWS_REGION: 'eu-west-1',
+  })
+  expect(faults.map(({ name }) => name).toSorted((a, b) => a.localeCompare(b))).toEqual([
+    'ENIGMA_TARGET',
+    'ENIGMA_TARGET_AGENTS_CAL',
+    'ENIGMA_TARGET_AGENTS_CALL',
+    'ENIGMA_TARGET_CA',
+    'ENIGMA_TARGET_CERT',
+    'ENIGMA_TARGET_SECRET',
+    'ENIGMA_TARGET_SECRET_FILE',
+    'ENIGMA_TARGET_TOKEN',
+    'ENIGMA_TARGET_TOKEN_FILE',
+  ])
+  expect(faults.find(({ name }) => name === 'ENIGMA_TARGET_AGENTS_CAL')?.fix).toContain('ENIGMA_TARGET_AGENTS_CALL')
+  expect(JSON.stringify(faults)).not.toMatch(/hid|c2hvcnQ/)
+})
+
+test.each([
+  [{ ENIGMA_TARGET_SECRET: SECRET, ENIGMA_TARGET_SECRET_FILE: 'FILE' }, 'ENIGMA_TARGET_SECRET', /remove one/],
+  [{ ENIGMA_TARGET_CERT: 'FILE' }, 'ENIGMA_TARGET_CERT', /belong together/],
+  [{ ENIGMA_TARGET_CERT: 'FILE', ENIGMA_TARGET_KEY: 'FILE' }, 'ENIGMA_TARGET_CERT', /belong together/],
+  [{ ENIGMA_TARGET: 'http://example.com', ENIGMA_TARGET_CA: 'CERTIFICATE' }, 'ENIGMA_TARGET_CA', /https/],
+] as const)('settings of targets that do not go together: %o', async (given, name, fix) => {
+  const folder = await useFolder()
+  const [file, certificate] = [join(folder, 'secret'), join(folder, 'ca.pem')]
+  await writeFile(file, SECRET)
+  await writeFile(certificate, '-----BEGIN CERTIFICATE-----')
+  const texts = Object.entries({ ENIGMA_TARGET: 'https://example.com', ...given }).map(([variable, text]) => [
+    variable,
+    text.replace('FILE', file).replace('CERTIFICATE', certificate),
+  ])
+  expect(faultsOf(Object.fromEntries(texts) as Record<string, string>)).toMatchObject([
+    { name, fix: expect.stringMatching(fix) as string },
+  ])
 })

@@ -2,18 +2,20 @@ import { formatPacket, parseEvents } from '../../src/protocol/index.ts'
 import { toItem, type Item, type Acknowledger } from '../../src/relay/item.ts'
 import { stamp } from './routes.ts'
 
-/** Who keeps the test's notifications: notes what was settled and what was parked, by id and in order. */
+/** Who keeps the test's notifications: notes what was settled, what was parked, and attempts, by id and in order. */
 export function createAcknowledger() {
   const settled: string[] = []
   const parked: { id: string; reason: string; detail: string }[] = []
+  const attempts: { id: string; attempt: number }[] = []
   const acknowledger: Acknowledger = {
     settle: (item) => void settled.push(item.id),
     park: (item, reason, detail) => {
       parked.push({ id: item.id, reason, detail })
       return Promise.resolve()
     },
+    keepAttempt: ({ id, attempt }) => void attempts.push({ id, attempt }),
   }
-  return { acknowledger, settled, parked }
+  return { acknowledger, settled, parked, attempts }
 }
 
 /** An agents/status notification on its way through the relay: the `n`th of agent `reference`. */

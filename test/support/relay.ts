@@ -64,7 +64,7 @@ export async function useRelay(options: UseRelayOptions) {
     ...more
   } = options
   const relay = createRelay({
-    config: readConfig(relayEnv(options, dataDir)),
+    config: readConfig(relayEnv(options, dataDir), ROUTES),
     routes: ROUTES,
     log,
     ...more,

@@ -4,6 +4,11 @@ import { createUplink, type Uplink, type UplinkOptions } from '../../src/relay/s
 import { createSender, type SenderOptions } from '../../src/relay/sender/sender.ts'
 import { createOutages } from '../../src/relay/sender/failures.ts'
 import { createHttpHandler } from '../../src/relay/targets/http-handler.ts'
+import { createHttpTarget } from '../../src/relay/targets/http/http-target.ts'
+import type { TargetAccess } from '../../src/relay/targets/http/target-settings.ts'
+import type { Targets } from '../../src/relay/targets/open-targets.ts'
+import type { Target } from '../../src/relay/targets/target.ts'
+import { toTlsOptions } from '../../src/relay/redis/address.ts'
 import { createBatchClient, type BatchClient } from '../../src/relay/targets/sqs/sqs-client.ts'
 import { createSqsTarget } from '../../src/relay/targets/sqs/sqs-target.ts'
 import { onTestFinished } from 'vitest'
@@ -34,17 +39,31 @@ export function batchesOf(sqs: SQSClient & { readonly batches?: BatchClient }): 
   return createBatchClient({ sqs, http })
 }
 
-/** A sender into the queue of this route, stopped when the test ends. */
-export function startSender(sqs: SQSClient, options: Pick<SenderOptions, 'route'> & Partial<SenderOptions>) {
-  const { log = captureLog().log } = options
-  const outages = createOutages(log)
-  const target = createSqsTarget({
-    route: options.route,
-    queuePrefix: 'enigma-',
-    batches: batchesOf(sqs),
-    log,
-    outages,
+/** The queues of this SQS as the targets of all routes. */
+export const targetsOf = (sqs: SQSClient): Pick<Targets, 'targetOf'> => {
+  const batches = batchesOf(sqs)
+  return { targetOf: (route, tools) => createSqsTarget({ ...tools, route, queuePrefix: 'enigma-', batches }) }
+}
+
+/** The HTTP target of a route at this address. */
+export function httpTargetOf(route: Route, url: string, access: TargetAccess = {}): Target {
+  const http = createHttpHandler({
+    proxies: { https: undefined, http: undefined, except: '' },
+    requestTimeoutMs: 5_000,
+    tls: toTlsOptions(access),
   })
+  onTestFinished(() => http.destroy())
+  return createHttpTarget({ route, url: new URL(url), access, http })
+}
+
+/** A sender into the queue of this route, or to another target, stopped when the test ends. */
+export function startSender(
+  to: SQSClient | ((route: Route) => Target),
+  options: Pick<SenderOptions, 'route'> & Partial<SenderOptions>,
+) {
+  const { log = captureLog().log, route } = options
+  const outages = createOutages(log)
+  const target = typeof to === 'function' ? to(route) : targetsOf(to).targetOf(route, { log, outages })
   const sender = createSender({
     target,
     log,
@@ -59,13 +78,13 @@ export function startSender(sqs: SQSClient, options: Pick<SenderOptions, 'route'
   return sender
 }
 
-/** A sender on this SQS client, stopped when the test ends, and the acknowledger of what is pushed into it. */
-export function useSender(sqs: SQSClient, own: Partial<Route> = {}, uplink = fastUplink()) {
+/** A sender on this SQS client or to this target, stopped when the test ends, and the acknowledger of what is pushed into it. */
+export function useSender(to: SQSClient | ((route: Route) => Target), own: Partial<Route> = {}, uplink = fastUplink()) {
   const route = routeWith(own)
   const metrics = createMetrics()
   const { log, coded, lines } = captureLog()
-  const { acknowledger, settled, parked } = createAcknowledger()
-  const sender = startSender(sqs, { route, log, metrics, uplink })
+  const { acknowledger, settled, parked, attempts } = createAcknowledger()
+  const sender = startSender(to, { route, log, metrics, uplink })
   return {
     sender,
     metrics,
@@ -73,6 +92,7 @@ export function useSender(sqs: SQSClient, own: Partial<Route> = {}, uplink = fas
     lines,
     settled,
     parked,
+    attempts,
     push: (reference: string, n: number, more: Record<string, unknown> = {}) => {
       const item = makeItem(acknowledger, reference, n, more)
       sender.push({ ...item, lane: item.lane % route.lanes, receivedMs: Date.now() })

@@ -57,6 +57,7 @@ export type Told = 'accepted' | (Omit<Rejection, 'reason' | 'detail' | 'problem'
 
 const toTold = (outcome: Outcome): Told => {
   if (outcome === 'accepted') return outcome
+  if (outcome.verdict === 'unfinished') throw new TypeError('SQS finishes nothing in part')
   const { verdict, isForSize, isAnswer, isMissing, problem, reason, detail } = outcome
   // They go into the parked list as text.
   if (typeof reason !== 'string' || typeof detail !== 'string') throw new TypeError(`no text: ${reason}, ${detail}`)

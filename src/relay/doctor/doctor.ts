@@ -3,6 +3,7 @@ import type { RelayConfig, SourceConfig } from '../config.ts'
 import { redisCli } from '../redis/address.ts'
 import { isAnswer, isDenied, isUnknown, judgeRedis, type RedisFault } from '../redis/advice.ts'
 import { judgeConnection } from '../redis/client.ts'
+import { usesSqs } from '../targets/http/target-settings.ts'
 import { createSourceView, fail, makeChecks, ok, warn, wordsOf, type Diagnosis, type Finding } from './check.ts'
 import {
   checkChannels,
@@ -17,12 +18,13 @@ import { checkDisk, checkFolder, checkJournal, checkNode, checkSecrets } from '.
 import { checkClaims, checkIdentity, checkParked, checkRelayId, checkRights } from './relay-checks.ts'
 import { checkMemory, checkOutputBuffer, checkPersistence, checkRole, checkVersion } from './server-checks.ts'
 import { checkProxy, examineSqs } from './sqs-checks.ts'
+import { examineTargets } from './target-checks.ts'
 
 export type DoctorOptions = { readonly config: RelayConfig; readonly routes: Routes }
 
 /**
  * Looks at everything that a relay with this configuration needs, all of it at once, and yields what it finds in the same order each
- * time: the machine, each source, SQS. Takes nothing from a list, sends nothing, leaves no key and no file behind.
+ * time: the machine, each source, SQS, each HTTP target. Takes nothing from a list, sends nothing, leaves no key and no file behind.
  */
 export async function* examine({ config, routes }: DoctorOptions): AsyncGenerator<Finding> {
   const others: Others = new Map(config.sources.map(({ id }) => [id, Promise.withResolvers()]))
@@ -34,8 +36,10 @@ export async function* examine({ config, routes }: DoctorOptions): AsyncGenerato
       journal: () => checkJournal(config),
     }),
     ...config.sources.map((source) => examineSource(source, config, Date.now, others)),
-    makeChecks('sqs', { proxy: () => checkProxy(config) }),
-    examineSqs(config, routes, Date.now),
+    ...(usesSqs(config.targets, routes)
+      ? [makeChecks('sqs', { proxy: () => checkProxy(config) }), examineSqs(config, routes, Date.now)]
+      : []),
+    examineTargets(config, routes, Date.now),
   ]
   for (const part of parts) yield* await part
 }

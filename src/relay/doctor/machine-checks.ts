@@ -51,7 +51,8 @@ export async function checkDisk({ dataDir }: RelayConfig): Promise<Diagnosis> {
 export function judgeDisk(free: number, dataDir: string): Diagnosis {
   const text = `${free >= 1024 ** 3 ? `${Math.floor(free / 1024 ** 3)} GiB` : `${Math.floor(free / 1024 ** 2)} MiB`} free for the journal`
   const fix = `free disk space for ${dataDir}, or set ENIGMA_DATA_DIR to a folder on another disk`
-  if (free < LEAST_BYTES) return fail('doctor.disk.full', `${text}: an SQS outage would fill the disk`, fix)
+  if (free < LEAST_BYTES)
+    return fail('doctor.disk.full', `${text}: an outage of SQS or of an HTTP target would fill the disk`, fix)
   return free < ENOUGH_BYTES ? warn('doctor.disk.small', `${text}: the journal may grow to 2 GiB`, fix) : ok(text)
 }
 
@@ -87,7 +88,7 @@ export async function checkJournal({ dataDir, relayId }: RelayConfig): Promise<D
     const seen = await lookInto(path)
     if (seen === 0) return ok('the journal is intact and empty')
     if (typeof seen === 'number')
-      return ok(`the journal is intact; ${counted(seen, 'notification waits', 'notifications wait')} in it for SQS`)
+      return ok(`the journal is intact; ${counted(seen, 'notification waits', 'notifications wait')} in it`)
     damage = seen
     await sleep(200)
   }

@@ -9,6 +9,7 @@ import { runCommand, type CommandResult, type CommandTools } from './run-command
 
 type PollerOptions = CommandTools & {
   readonly sqs: SQSClient
+  readonly queuePrefix: string
   /** The source with this id, if this relay can use it now. */
   readonly findSource: (sourceId: string) => SourceConfig | undefined
   readonly log: Logger

@@ -1,45 +1,58 @@
 import { isTooLarge, type Route } from '../../protocol/index.ts'
 import { createLog, sleep } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
-import { toItem, type Acknowledger, type Item, type Stamped } from '../item.ts'
+import { toItem, type Acknowledger, type Former, type Item, type Stamped } from '../item.ts'
 import { createMetrics, type Metrics } from '../metrics.ts'
 import type { Outages } from '../sender/failures.ts'
 import { createSender, type Sender } from '../sender/sender.ts'
 import { createUplink } from '../sender/pacing.ts'
-import type { BatchClient } from '../targets/sqs/sqs-client.ts'
-import { createSqsTarget } from '../targets/sqs/sqs-target.ts'
+import type { Targets } from '../targets/open-targets.ts'
+import { SERVER, type Target } from '../targets/target.ts'
 
-/** What became of a notification: SQS accepted it for this queue, or why not. */
+/** What became of a notification: it was accepted for this queue, or by the server at this address, or why not. */
 export type Answer =
   { readonly state: 'sent'; readonly queue: string } | { readonly state: 'stays'; readonly why: string }
 
 type DeliveryOptions = {
-  readonly batches: BatchClient
-  readonly queuePrefix: string
+  readonly targets: Pick<Targets, 'targetOf'>
   /** Sends nothing more once it aborts. Default: never. */
   readonly signal?: AbortSignal
-  /** How long (ms) SQS may fail before the route is given up; requests in flight then have as long again. Default 5,000. */
+  /** How long (ms) a target may fail, or ask for another attempt, before the route is given up; requests in flight then have as long again. Default 5,000. */
   readonly giveUpMs?: number
   /** Where its figures go, which nobody reads. Default: new ones, which a process that lives for long must not make each time. */
   readonly metrics?: Metrics
 }
 
-/** `error`: what SQS fails with now. `problem`: why nothing more is sent on this route. */
-type Line = { readonly sender: Sender; readonly queue: string; error?: unknown; problem?: string }
+/**
+ * `error`: what the target fails with now. `askedSince`: since when (ms) it asks for another attempt. `problem`: why nothing more is sent on
+ * this route.
+ */
+type Line = {
+  readonly sender: Sender
+  readonly target: Target
+  error?: unknown
+  askedSince?: number | undefined
+  problem?: string
+}
 
 /** How often (ms) a line is asked whether it fails. */
 const LOOK_MS = 100
+
+/** An earlier run of the command may have sent it. */
+const MAYBE_SENT: Former = { isRedelivery: true }
+
+const ASKED = 'the functions ask to try it again later'
 
 const NEVER = new AbortController().signal
 
 const now = () => performance.now()
 
 /**
- * Sends through the relay's senders, for a command: a relay retries for ever, a user wants an answer now. A route on which SQS fails for
- * too long is given up: nothing more is sent on it, so that nothing overtakes what SQS did not accept.
+ * Sends through the relay's senders, for a command: a relay retries for ever, a user wants an answer now. A route on which the target fails
+ * for too long is given up: nothing more is sent on it, so that nothing overtakes what was not accepted.
  */
 export function createDelivery(options: DeliveryOptions) {
-  const { batches, queuePrefix, signal = NEVER, giveUpMs = 5_000, metrics = createMetrics() } = options
+  const { targets, signal = NEVER, giveUpMs = 5_000, metrics = createMetrics() } = options
   const lines = new Map<string, Line>()
   // What goes wrong is in the answers.
   const [log, uplink] = [createLog('silent'), createUplink()]
@@ -48,14 +61,14 @@ export function createDelivery(options: DeliveryOptions) {
   const lineOf = (route: Route): Line => {
     const known = lines.get(route.name)
     if (known !== undefined) return known
-    // Each in a pack of its own: a copy has the same deduplication id, and what SQS rejected before is in no other pack.
+    // Each in a pack of its own: a copy has the same deduplication id, and what was rejected before is in no other pack.
     const alone = { ...route, packNotifications: 1, lingerMs: 0 }
     const outages: Outages = {
       begin: (_route, _problem, { error }) => void Object.assign(line, { error }),
       end: () => void Object.assign(line, { error: undefined }),
     }
-    const target = createSqsTarget({ ...shared, route, queuePrefix, batches, outages })
-    const line: Line = { sender: createSender({ ...shared, route: alone, target, outages }), queue: target.name }
+    const target = targets.targetOf(route, { log, outages })
+    const line: Line = { sender: createSender({ ...shared, route: alone, target, outages }), target }
     lines.set(route.name, line)
     return line
   }
@@ -64,11 +77,11 @@ export function createDelivery(options: DeliveryOptions) {
   const waitFor = async (done: Promise<unknown>, line: Line): Promise<void> => {
     const { sender } = line
     const isDone = done.then(() => true)
-    while (!signal.aborted && now() - (sender.standing.failingSince ?? now()) < giveUpMs)
+    while (!signal.aborted && now() - (sender.standing.failingSince ?? line.askedSince ?? now()) < giveUpMs)
       if ((await Promise.race([isDone, sleep(LOOK_MS, signal)])) === true) return
     const { error } = line
     // What the advice says of the relay is not true of a command.
-    const problem = (sender.standing.problem ?? '').replace('; the relay keeps everything and retries', '')
+    const problem = (sender.standing.problem ?? ASKED).replace('; the relay keeps everything and retries', '')
     await sender.stop(giveUpMs)
     if (!signal.aborted) line.problem = error === undefined ? problem : `${problem} (${describe(error)})`
   }
@@ -76,19 +89,25 @@ export function createDelivery(options: DeliveryOptions) {
   type Some = readonly (readonly [number, Stamped])[]
   const deliverOn = async (route: Route, some: Some, answers: (Answer | undefined)[]) => {
     const line = lineOf(route)
+    const { target } = line
     const done = Promise.withResolvers<void>()
     let left = some.length
     const answer = ({ position }: Item, what: Answer) => {
       answers[position] ??= what
-      if (--left === 0) done.resolve()
+      if (--left > 0) return
+      line.askedSince = undefined
+      done.resolve()
     }
     const acknowledger: Acknowledger = {
-      settle: (item) => answer(item, { state: 'sent', queue: line.queue }),
-      park: async (item, _reason, detail) =>
-        answer(item, { state: 'stays', why: isTooLarge(detail) ? detail : `SQS rejected it again: ${detail}` }),
+      settle: (item) => answer(item, { state: 'sent', queue: target.name }),
+      park: async (item, _reason, detail) => {
+        const why = isTooLarge(detail) ? detail : `${SERVER[target.kind]} rejected it again: ${detail}`
+        answer(item, { state: 'stays', why })
+      },
+      keepAttempt: () => void (line.askedSince ??= now()),
     }
     if (line.problem === undefined) {
-      for (const [at, stamped] of some) line.sender.push(toItem(stamped, acknowledger, at))
+      for (const [at, stamped] of some) line.sender.push(toItem(stamped, acknowledger, at, MAYBE_SENT))
       await waitFor(done.promise, line)
     }
     if (line.problem !== undefined) for (const [at] of some) answers[at] ??= { state: 'stays', why: line.problem }
@@ -99,13 +118,13 @@ export function createDelivery(options: DeliveryOptions) {
     get problem(): string | undefined {
       return [...lines.values()].find(({ problem }) => problem !== undefined)?.problem
     },
-    /** Resolves with why the queue of a route cannot be used; undefined when it can. */
+    /** Resolves with why the target of a route cannot be used; undefined when it can, or when only a notification would tell. */
     async check(route: Route): Promise<string | undefined> {
       const line = lineOf(route)
       if (line.problem === undefined) await waitFor(line.sender.find(), line)
       return line.problem
     },
-    /** Sends them, in their order in each lane; resolves with an answer for each, undefined where the signal aborted before SQS answered. */
+    /** Sends them, in their order in each lane; resolves with an answer for each, undefined where the signal aborted before the target answered. */
     async deliver(all: readonly Stamped[]): Promise<(Answer | undefined)[]> {
       const answers = all.map((): Answer | undefined => undefined)
       const ofRoutes = Map.groupBy(all.entries(), ([, { route }]) => route)

@@ -130,7 +130,7 @@ export const payloadOf = ({ data }: Notification): unknown =>
 const CONTROL = /\p{Cc}+/gu
 
 /**
- * What SQS says of a notification, as it may be logged, told and kept: it may quote the packet, and so personal data, which is masked. One
+ * What a target says of a notification, as it may be logged, told and kept: it may quote the packet, and so personal data, which is masked. One
  * line, at most 300 characters.
  */
 export function maskDetail(detail: string, event: string): string {

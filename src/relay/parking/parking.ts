@@ -88,7 +88,7 @@ export function createParking(options: ParkingOptions) {
         bytes: item.bytes,
         type: knownType(/"type":"([^"\\]*)"/.exec(item.head)?.[1] ?? ''),
       }
-      // A notice about a notice that SQS rejects would be rejected in turn, without end.
+      // A notice about a notice that its target rejects would be rejected in turn, without end.
       let announced = item.route.type === RELAY_TYPE
       let isInFile = false
       for (let failures = 1; !signal.aborted; failures++) {

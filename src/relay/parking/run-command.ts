@@ -2,15 +2,14 @@ import { maskText, type RelayCommand, type Routes } from '../../protocol/index.t
 import { createLog } from '../../runtime/index.ts'
 import type { SourceConfig } from '../config.ts'
 import { createMetrics } from '../metrics.ts'
-import type { BatchClient } from '../targets/sqs/sqs-client.ts'
+import type { Targets } from '../targets/open-targets.ts'
 import { createDelivery } from './parked-delivery.ts'
 import { withSource } from './parked-list.ts'
 import { overPlaces, type Elsewhere } from './parked-places.ts'
 import { takeOut } from './take-out.ts'
 
 export type CommandTools = {
-  readonly batches: BatchClient
-  readonly queuePrefix: string
+  readonly targets: Pick<Targets, 'targetOf'>
   readonly routes: Routes
   readonly dataDir: string
 }
@@ -18,7 +17,7 @@ export type CommandTools = {
 /** What became of the entries of a command. */
 export type CommandResult = {
   readonly done: number
-  /** Entries that SQS rejected again, or that cannot be sent: they stay. */
+  /** Entries that their target rejected again, or that cannot be sent: they stay. */
   readonly stay: number
   /** Why the first of them stays, masked. */
   readonly why: string | undefined
@@ -26,7 +25,7 @@ export type CommandResult = {
   readonly unknown: readonly string[]
   /** Files of other relays, which may have those. */
   readonly elsewhere: readonly Elsewhere[]
-  /** Why it has to be tried again: SQS fails, or the relay stops. Undefined when nothing is left to do. */
+  /** Why it has to be tried again: a target fails, or the relay stops. Undefined when nothing is left to do. */
   readonly problem: string | undefined
 }
 
@@ -35,18 +34,18 @@ let figures: ReturnType<typeof createMetrics> | undefined
 
 /**
  * Carries out a command as `enigma-relay parked --retry` or `--drop` does, beside the relay and with a connection of its own. It may be run
- * again at any time: an entry leaves its list once SQS has accepted it and its notice, and is sent with the same id until then.
+ * again at any time: an entry leaves its list once its target has it and its notice, and is sent with the same id until then.
  *
  * @throws RelayError when the list cannot be read or changed, or nothing can be announced
  */
 export async function runCommand(
   { action, ids }: RelayCommand,
   source: SourceConfig,
-  { batches, queuePrefix, routes, dataDir }: CommandTools,
+  { targets, routes, dataDir }: CommandTools,
   signal: AbortSignal,
 ): Promise<CommandResult> {
   figures ??= createMetrics()
-  const to = { batches, queuePrefix, metrics: figures }
+  const to = { targets, metrics: figures }
   const delivery = createDelivery({ ...to, signal })
   const notices = createDelivery(to)
   const unknown = new Set(ids)

@@ -21,7 +21,7 @@ type TakeOutOptions = {
   readonly delivery: Delivery
   /** Sends the notices about them, also after that. */
   readonly notices: Delivery
-  /** Ends it after the entries at hand: what SQS accepted is announced and removed all the same. */
+  /** Ends it after the entries at hand: what was accepted is announced and removed all the same. */
   readonly signal: AbortSignal
   /** Called for each page that was done. */
   readonly onPage?: (page: Page) => void
@@ -31,7 +31,7 @@ type TakeOutOptions = {
 const TOGETHER = 10
 
 /**
- * Sends again what matches the filter, or drops it for ever, the oldest first. A retried entry leaves the list when SQS has accepted it,
+ * Sends again what matches the filter, or drops it for ever, the oldest first. A retried entry leaves the list when its target has it,
  * and any entry only after its notice was accepted: a process that dies before that leaves it there, and the next one sends it with the
  * same id. @throws RelayError when the list cannot be read or changed, or nothing can be announced
  */
@@ -55,7 +55,7 @@ export async function* takeOut(
       if (answer?.state !== 'sent')
         throw new RelayError(
           'relay.parked.not_announced',
-          `SQS did not accept the notices about parked notifications: ${answer?.why}; the entries stay, run the command again`,
+          `the notices about parked notifications were not accepted: ${answer?.why}; the entries stay, run the command again`,
         )
   }
 

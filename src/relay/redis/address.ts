@@ -126,7 +126,13 @@ const readEachTime = <T>(file: string | undefined, read: (file: string) => T): T
   file === undefined ? undefined : Object.defineProperty([] as T[], 0, { get: () => read(file), enumerable: true })
 
 /** Node's options for a TLS connection. */
-export const toTlsOptions = ({ caFile, servername, certFile, keyFile, keyPassphraseFile }: RedisAddress) => ({
+export const toTlsOptions = ({
+  caFile,
+  servername,
+  certFile,
+  keyFile,
+  keyPassphraseFile,
+}: Omit<RedisAddress, 'url'>) => ({
   ca: readEachTime(caFile, readSecret),
   ...(servername === undefined ? {} : { servername }),
   cert: readEachTime(certFile, readSecret),
@@ -158,7 +164,10 @@ export function toClientOptions(address: RedisAddress) {
 
 /** The secret files that every user of the host can read. */
 export const looseSecrets = ({ passwordFile, userFile, keyFile, keyPassphraseFile }: RedisAddress): string[] =>
-  [passwordFile, userFile, keyFile, keyPassphraseFile]
+  looseFiles([passwordFile, userFile, keyFile, keyPassphraseFile])
+
+export const looseFiles = (files: readonly (string | undefined)[]): string[] =>
+  files
     .filter((file) => file !== undefined)
     // A file that is being replaced is checked the next time.
     .filter((file) => ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & 0o007) !== 0)
@@ -186,7 +195,7 @@ export function redisCli(source: RedisAddress): string {
  * Reads a secret without the newline that editors append. An empty file is being written: without a password node-redis would not log in,
  * and would keep a connection on which every command is refused. @throws RelayError `relay.redis.no_secret` when there is nothing to read
  */
-function readSecret(file: string): string {
+export function readSecret(file: string): string {
   try {
     const secret = readLine(file)
     if (secret !== '') return secret
@@ -196,7 +205,7 @@ function readSecret(file: string): string {
   throw new RelayError('relay.redis.no_secret', `${file} is empty`)
 }
 
-const isReadable = (file: string): boolean =>
+export const isReadable = (file: string): boolean =>
   succeeds(() => accessSync(file, constants.R_OK)) && statSync(file).isFile()
 
 const readLine = (file: string): string => readFileSync(file, 'utf8').replace(/\r?\n$/, '')

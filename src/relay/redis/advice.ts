@@ -138,6 +138,13 @@ const OWN: Readonly<Partial<Record<RelayError['code'], readonly [says: string, f
   'relay.redis.not_redis': ['the server at this address is not Redis', 'correct the host and port in ENIGMA_SOURCES'],
 }
 
+/** What is wrong with a connection, by Node's or OpenSSL's error: `tls_expired`, `plain_port`, …; undefined for anything else. */
+export const eventOfConnection = (error: unknown): string | undefined => {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const words = `${code} ${error instanceof Error ? error.message : String(error)}`
+  return Object.entries(TLS).find(([, [pattern]]) => pattern.test(words))?.[0]
+}
+
 /** Whether the user lacks a right. Inside a script Redis words it differently, from 7.0 on without the code NOPERM. */
 export const isDenied = (error: unknown): boolean =>
   /NOPERM|The user executing the script can't|ACL failure in script|no permissions to/i.test(describe(error))
@@ -188,9 +195,9 @@ export function judgeRedis(error: unknown): RedisFault {
       'the server at this address does not speak the Redis protocol',
       'correct the scheme, host and port in ENIGMA_SOURCES',
     )
-  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  for (const [event, [pattern, says, fix]] of Object.entries(TLS))
-    if (pattern.test(`${code} ${own}`)) return fault(event, says, fix)
+  const event = eventOfConnection(error)
+  const [, says, fix] = TLS[event ?? ''] ?? []
+  if (event !== undefined && says !== undefined && fix !== undefined) return fault(event, says, fix)
   return fault(
     'unreachable',
     'Redis cannot be reached',

@@ -1,5 +1,7 @@
 import { connect as connectTcp, type Socket } from 'node:net'
+import type { SecureContextOptions } from 'node:tls'
 import { Agent, buildConnector, Pool, ProxyAgent, type Dispatcher } from 'undici'
+import type { Logger } from '../../runtime/index.ts'
 import { proxyFor, ProxyError, type HttpProxies, type HttpProxy } from './http-proxy.ts'
 
 export type HttpHandlerOptions = {
@@ -8,7 +10,15 @@ export type HttpHandlerOptions = {
   readonly requestTimeoutMs: number
   /** Called once for each origin whose requests go through a proxy. */
   readonly onProxy?: (origin: string, proxy: HttpProxy) => void
+  /** A client certificate, and whom to trust in place of the system's authorities, as Node's TLS takes it. */
+  readonly tls?: Pick<SecureContextOptions, 'ca' | 'cert' | 'key'>
 }
+
+/** Logs each origin whose requests go through a proxy. */
+export const onProxyOf =
+  (log: Logger | undefined): NonNullable<HttpHandlerOptions['onProxy']> =>
+  (origin, { url }) =>
+    log?.info({ code: 'relay.proxy.used', origin, proxy: url }, 'Requests to this address go through an HTTP proxy')
 
 /** What the AWS SDK gives to a request handler, as far as it is used here. */
 type SdkRequest = {
@@ -24,7 +34,12 @@ type SdkRequest = {
 type PerRequest = { readonly abortSignal?: AbortSignal; readonly requestTimeout?: number }
 
 type HttpRequest = Pick<SdkRequest, 'path' | 'method' | 'headers'> & { readonly body: string | Uint8Array | null }
-type HttpLimits = { readonly signal?: AbortSignal | undefined; readonly limitMs: number }
+type HttpLimits = {
+  readonly signal?: AbortSignal | undefined
+  readonly limitMs: number
+  /** Called when there is a connection and the request leaves: from then on it may have reached the server. */
+  readonly onStart?: () => void
+}
 type HttpHead = { readonly statusCode: number; readonly headers: Record<string, string> }
 export type HttpAnswer = HttpHead & { readonly body: Buffer }
 
@@ -34,13 +49,19 @@ const CONNECT_MS = 10_000
 /** A proxy that does not answer to CONNECT within this time (ms) will not. */
 const TUNNEL_MS = 5_000
 
-const secure = buildConnector({ timeout: CONNECT_MS })
-
 /**
- * Connects so that a request that is given up is given up whole: the system would otherwise go on sending what the connection has
+ * Returns what connects so that a request that is given up is given up whole: the system would otherwise go on sending what the connection has
  * taken, up to megabytes, and keep a slow uplink from the requests that follow.
  */
-const connect: buildConnector.connector = (options, callback) => {
+function createConnect(tls: HttpHandlerOptions['tls']): buildConnector.connector {
+  const secure = buildConnector({ timeout: CONNECT_MS, ...tls })
+  return (options, callback) => connectBy(secure, options, callback)
+}
+
+function connectBy(
+  secure: buildConnector.connector,
+  ...[options, callback]: Parameters<buildConnector.connector>
+): void {
   const port = Number(options.port || (options.protocol === 'https:' ? 443 : 80))
   const raw = connectTcp(port, options.hostname).setNoDelay(true).setKeepAlive(true, 60_000)
   const giveUp = () => raw.destroy(namedError('TimeoutError', `no connection within ${CONNECT_MS} ms`))
@@ -54,11 +75,17 @@ const connect: buildConnector.connector = (options, callback) => {
     raw.off('error', fail)
     if (options.protocol !== 'https:') return callback(null, resetWhenDestroyed(raw, raw))
     raw.on('error', () => undefined)
-    secure({ ...options, httpSocket: raw }, (error, socket) => {
-      // What failed has no socket: undici leaves the argument out.
-      if (error === null) callback(null, resetWhenDestroyed(socket, raw))
-      else callback(error, null)
-    })
+    try {
+      secure({ ...options, httpSocket: raw }, (error, socket) => {
+        // What failed has no socket: undici leaves the argument out.
+        if (error === null) callback(null, resetWhenDestroyed(socket, raw))
+        else callback(error, null)
+      })
+    } catch (error) {
+      // A certificate that cannot be read now.
+      raw.destroy()
+      callback(error as Error, null)
+    }
   })
 }
 
@@ -89,7 +116,8 @@ type Way = { readonly dispatcher: Dispatcher; readonly pathPrefix: string; reado
  * A request handler for the AWS SDK on undici: less CPU than by Node's own client, and proxies by HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
  * Requests to `https:` are tunnelled (CONNECT); those to `http:` name the whole address, since proxies as a rule tunnel to port 443 only.
  */
-export function createHttpHandler({ proxies, requestTimeoutMs, onProxy }: HttpHandlerOptions) {
+export function createHttpHandler({ proxies, requestTimeoutMs, onProxy, tls }: HttpHandlerOptions) {
+  const connect = createConnect(tls)
   const ways = new Map<string, Way>()
   const direct = new Agent({ ...CONNECTIONS, connect })
 
@@ -106,6 +134,7 @@ export function createHttpHandler({ proxies, requestTimeoutMs, onProxy }: HttpHa
       ...CONNECTIONS,
       uri: url,
       ...(token === undefined ? {} : { token }),
+      ...(tls === undefined ? {} : { requestTls: tls }),
       // A proxy that does not answer to CONNECT must not keep the connection for ever.
       clientFactory: (proxyOrigin, options) =>
         new Pool(proxyOrigin, { ...options, connectTimeout: CONNECT_MS, headersTimeout: TUNNEL_MS }),
@@ -196,6 +225,7 @@ function exchange(dispatcher: Dispatcher, options: Dispatcher.DispatchOptions, l
         controller = started
         // It waited for a connection meanwhile.
         if (given !== undefined) started.abort(given)
+        else limits.onStart?.()
       },
       onResponseStart(_controller, statusCode, headers) {
         const join = (value: string | string[] = '') => (Array.isArray(value) ? value.join(', ') : value)

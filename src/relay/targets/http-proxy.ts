@@ -16,7 +16,7 @@ export class ProxyError extends Error {
     super(
       status === 407
         ? 'the HTTP proxy requires a user and password (407)'
-        : `the HTTP proxy refused to connect to SQS (${status})`,
+        : `the HTTP proxy refused to connect to the server (${status})`,
       options,
     )
     this.status = status

@@ -17,7 +17,8 @@ import {
   type WireEntry,
   type WireRequest,
 } from '../../support/sqs-faults.ts'
-import { batchesOf } from '../../support/sender.ts'
+import { useHttpTarget } from '../../support/http-target.ts'
+import { httpTargetOf, targetsOf } from '../../support/sender.ts'
 import { ROUTES } from '../../support/routes.ts'
 
 const CDRS = 'enigma-campaigns-cdr.fifo'
@@ -27,7 +28,11 @@ const NOTICES = 'enigma-relay-parked.fifo'
 const GIVE_UP_MS = 1_500
 
 /** A Redis with these entries in its parked list, an SQS that makes faults, and the command's parts between them. */
-async function useParked(entries: readonly (string | Buffer)[], options?: SqsFaultsOptions) {
+async function useParked(
+  entries: readonly (string | Buffer)[],
+  options?: SqsFaultsOptions,
+  toTargets: typeof targetsOf = targetsOf,
+) {
   const server = await useRedisServer()
   const proxy = await useProxy(server.port)
   const redis = await useRedisClient(server.url)
@@ -38,7 +43,7 @@ async function useParked(entries: readonly (string | Buffer)[], options?: SqsFau
   const stop = new AbortController()
   const { signal } = stop
   const take = (action: 'retry' | 'drop', filter: Filter): AsyncGenerator<TakenOut> => {
-    const options = { batches: batchesOf(sqs.sqs), queuePrefix: 'enigma-', giveUpMs: GIVE_UP_MS }
+    const options = { targets: toTargets(sqs.sqs), giveUpMs: GIVE_UP_MS }
     const [delivery, notices] = [createDelivery({ ...options, signal }), createDelivery(options)]
     const list = createParkedList(client, 'main')
     return takeOut(action, { list, filter, sourceId: 'main', routes: ROUTES, client, delivery, notices, signal })
@@ -402,4 +407,21 @@ test('stopped while SQS does not answer: the command ends, and nothing has left 
   expect(await retry()).toEqual([])
   expect(await left()).toEqual(entries.map(({ entry }) => entry))
   expect(await notices()).toEqual([])
+})
+
+test('a retried entry goes to the HTTP target of its route, marked as a redelivery, and stays while the functions ask for it again', async () => {
+  const server = await useHttpTarget()
+  const entries = [0, 1, 2].map((n) => parkedEntry(n).entry)
+  const { retry, left } = await useParked(entries, {}, () => ({
+    targetOf: (route) => httpTargetOf(route, server.url),
+  }))
+  server.state.answer = () => ({ outcome: ({ id }) => (id.endsWith('000/1') ? { after: 60 } : undefined) })
+  const taken = await retry()
+  expect(taken.map(({ state }) => state)).toEqual(['sent', 'stays', 'sent'])
+  expect(taken[0]).toMatchObject({ queue: server.url.replace(/\?.*/, '') })
+  expect(taken[1]).toMatchObject({ why: 'the functions ask to try it again later' })
+  expect(await left()).toHaveLength(1)
+  const sent = server.requests.filter(({ headers }) => headers['ce-route'] === 'campaigns-cdr')
+  expect(sent.map(({ headers }) => headers['ce-redelivery'])).toEqual(sent.map(() => 'true'))
+  expect(server.finished.filter(({ type }) => type.endsWith('parked'))).toHaveLength(2)
 })

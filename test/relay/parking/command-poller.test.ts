@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { beforeAll, expect, onTestFinished, test } from 'vitest'
 import { readConfig } from '../../../src/relay/index.ts'
 import { createCommandPoller } from '../../../src/relay/parking/command-poller.ts'
-import { createSqs } from '../../../src/relay/targets/sqs/sqs-client.ts'
+import { openTargets } from '../../../src/relay/targets/open-targets.ts'
 import { useCommandQueue } from '../../support/commands.ts'
 import { captureLog } from '../../support/log.ts'
 import { PARKED_LIST, parkedEntries, parkedEntry } from '../../support/parked.ts'
@@ -31,13 +31,14 @@ async function usePoller({ endpoint, redisUrl, sources = ['main'] }: Options, da
     AWS_REGION: 'us-east-1',
     ENIGMA_SOURCES: sources.map((id) => `${id}=${redisUrl}`).join(','),
   })
-  const sqs = createSqs(config, { requestTimeoutMs: 10_000 })
+  const targets = openTargets(config, ROUTES, { requestTimeoutMs: 10_000 })
+  const sqs = targets.sqs as NonNullable<typeof targets.sqs>
   const { log, lines, coded } = captureLog()
   const folder = dataDir ?? (await useFolder())
   const end = new AbortController()
   const poller = createCommandPoller({
     sqs,
-    batches: sqs.batches,
+    targets,
     queuePrefix: 'enigma-',
     routes: ROUTES,
     dataDir: folder,
@@ -50,7 +51,7 @@ async function usePoller({ endpoint, redisUrl, sources = ['main'] }: Options, da
   onTestFinished(async () => {
     end.abort()
     await running
-    sqs.destroy()
+    targets.destroy()
     expectPrivate(lines, 'the log of the commands')
   })
   return { coded, folder }

@@ -1,7 +1,7 @@
 import { SQSClient } from '@aws-sdk/client-sqs'
 import type { Logger } from '../../../runtime/index.ts'
 import type { RelayConfig } from '../../config.ts'
-import { createHttpHandler, type HttpAnswer, type HttpHandler } from '../http-handler.ts'
+import { createHttpHandler, onProxyOf, type HttpAnswer, type HttpHandler } from '../http-handler.ts'
 import { createCredentials, sign } from './credentials.ts'
 
 export type SqsOptions = {
@@ -18,8 +18,7 @@ export function createSqs(config: RelayConfig, options: SqsOptions): SQSClient &
   const requestHandler = createHttpHandler({
     proxies: config.proxies,
     requestTimeoutMs,
-    onProxy: (origin, { url }) =>
-      log?.info({ code: 'relay.proxy.used', origin, proxy: url }, 'Requests to this address go through an HTTP proxy'),
+    onProxy: onProxyOf(log),
   })
   const credentials = createCredentials({ requestHandler, log })
   const sqs = new SQSClient({

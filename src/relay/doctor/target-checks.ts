@@ -1,0 +1,130 @@
+import type { Routes } from '../../protocol/index.ts'
+import type { RelayConfig } from '../config.ts'
+import { looseFiles } from '../redis/address.ts'
+import { authorize, BATCH_TYPE } from '../targets/http/http-target.ts'
+import {
+  adviseTarget,
+  nameOf,
+  OUTCOMES_TYPE,
+  readOutcomes,
+  TargetError,
+  type Place,
+} from '../targets/http/http-verdict.ts'
+import type { HttpAnswer, HttpHandler } from '../targets/http-handler.ts'
+import { proxyFor } from '../targets/http-proxy.ts'
+import { createTargetClient, placeOf } from '../targets/open-targets.ts'
+import { fail, makeChecks, ok, warn, wordsOf, type Diagnosis, type Finding } from './check.ts'
+
+/** How long (ms) a target may take to answer: a function may have to start. */
+const REQUEST_MS = 10_000
+
+/** A batch without events: it is signed as any other, and nothing follows from it. */
+const EMPTY_BATCH = Buffer.from('[]')
+
+/** Everything about the HTTP targets, each address once. Sends an empty batch. Never throws. */
+export async function examineTargets(
+  config: RelayConfig,
+  routes: Routes,
+  now: () => number,
+): Promise<readonly Finding[]> {
+  const places = new Map<string, Place>()
+  for (const route of routes.all) {
+    const { url, variable } = placeOf(config, route)
+    if (url !== 'sqs' && !places.has(url.href)) places.set(url.href, { url, variable })
+  }
+  if (places.size === 0) return []
+  const http = createTargetClient(config, { requestTimeoutMs: REQUEST_MS })
+  const all = [...places.values()]
+  try {
+    return await makeChecks('target', {
+      access: () => checkAccess(config, all),
+      ...Object.fromEntries(all.map((place) => [place.variable, () => checkTarget(config, place, http, now)])),
+    })
+  } finally {
+    http.destroy()
+  }
+}
+
+const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
+
+/** Whether requests prove who sends them, and who may read what proves it. */
+function checkAccess({ targets }: RelayConfig, places: readonly Place[]): Diagnosis[] {
+  const { secret, secretFile, token, tokenFile, certFile, keyFile } = targets.access
+  const findings: Diagnosis[] = []
+  if ((secret ?? secretFile ?? token ?? tokenFile ?? certFile) === undefined) {
+    const text =
+      'requests to targets are neither signed nor do they carry a token: whoever reaches the functions can send to them'
+    findings.push(warn('doctor.target.unsigned', text, 'set ENIGMA_TARGET_SECRET'))
+  }
+  const open = places.find(({ url }) => url.protocol === 'http:' && !LOOPBACK.test(url.hostname))
+  if (open !== undefined) {
+    const text = `notifications go to ${nameOf(open.url)} without TLS, and so do phone numbers`
+    findings.push(warn('doctor.target.plain_http', text, `write https:// in ${open.variable}`))
+  }
+  const loose = looseFiles([secretFile, tokenFile, keyFile])
+  if (loose.length > 0)
+    findings.push(
+      warn(
+        'doctor.secrets.readable',
+        `every user of this host can read ${loose.join(', ')}`,
+        `chmod 600 ${loose.join(' ')}`,
+      ),
+    )
+  return findings.length > 0 ? findings : [ok('requests to targets prove who sends them')]
+}
+
+async function checkTarget(
+  { targets, proxies }: RelayConfig,
+  place: Place,
+  http: Pick<HttpHandler, 'send'>,
+  now: () => number,
+): Promise<Diagnosis | Diagnosis[]> {
+  const { url } = place
+  const proxy = proxyFor(url.origin, proxies)
+  const at = `${nameOf(url)}${proxy === undefined ? '' : ` (through the proxy ${proxy.url})`}`
+  try {
+    const signed = authorize(targets.access, { id: 'doctor', timeMs: now(), body: EMPTY_BATCH })
+    const headers = { 'content-type': BATCH_TYPE, 'ce-attempt': '1', ...signed }
+    const request = { path: url.pathname + url.search, method: 'POST', headers, body: EMPTY_BATCH }
+    const from = performance.now()
+    const answer = await http.send(url.origin, request, { limitMs: REQUEST_MS })
+    const ms = Math.round(performance.now() - from)
+    return [judgeAnswer(answer, at, ms), ...checkClock(answer, now())]
+  } catch (error) {
+    const { code, says, fix } = adviseTarget(error, place)
+    const words = error instanceof TargetError ? '' : ` (${wordsOf(error)})`
+    return fail(codeOf(code), `${says}${words}`, fix)
+  }
+}
+
+/** The same codes as in the relay's log. */
+const codeOf = (code: string) =>
+  code === 'relay.proxy.refused' ? ('doctor.proxy.unusable' as const) : (`doctor.target.${code.split('.')[2]}` as const)
+
+/** @throws TargetError for what would be an outage */
+function judgeAnswer(answer: HttpAnswer, at: string, ms: number): Diagnosis {
+  const { statusCode: status, headers } = answer
+  if ([400, 413, 415, 422].includes(status)) {
+    const text = `${at} answers, but does not take an empty batch of CloudEvents (HTTP ${status}): whether it takes notifications could not be checked`
+    return warn('doctor.target.not_checked', text)
+  }
+  readOutcomes(answer, [])
+  return headers['content-type']?.startsWith(OUTCOMES_TYPE) === true
+    ? ok(`${at} answers after ${ms} ms, for each notification`)
+    : ok(`${at} answers after ${ms} ms; its status (HTTP ${status}) counts for all notifications of a request`)
+}
+
+/** Servers refuse a signature that is older, or younger, than this (ms). Source: the Standard Webhooks libraries. */
+const REFUSED_MS = 5 * 60_000
+/** The Date header has whole seconds, and an answer takes a moment: less than this (ms) says nothing. */
+const WARN_MS = 60_000
+
+function checkClock({ headers }: HttpAnswer, nowMs: number): Diagnosis[] {
+  const skew = nowMs - Date.parse(headers['date'] ?? '')
+  if (Number.isNaN(skew) || Math.abs(skew) <= WARN_MS) return []
+  const text = `this clock is ${Math.round(Math.abs(skew) / 1000)} s ${skew < 0 ? 'behind' : 'ahead of'} the target's`
+  const fix = 'timedatectl set-ntp true'
+  if (Math.abs(skew) > REFUSED_MS)
+    return [fail('doctor.clock.refused', `${text}: servers reject requests signed with it`, fix)]
+  return [warn('doctor.clock.off', `${text}: times and ages are off by that much`, fix)]
+}

@@ -1,0 +1,236 @@
+import { isObject, maskText } from '../../../protocol/index.ts'
+import type { Code } from '../../../runtime/index.ts'
+import { describe, RelayError } from '../../errors.ts'
+import type { Item } from '../../item.ts'
+import { eventOfConnection } from '../../redis/advice.ts'
+import type { HttpAnswer } from '../http-handler.ts'
+import { ProxyError } from '../http-proxy.ts'
+import type { Outcome, Parcel, Problem, Rejection } from '../target.ts'
+
+/** What a server answers that says what became of each notification. */
+export const OUTCOMES_TYPE = 'application/vnd.enigma-relay.outcomes+json'
+
+/** A server's whole answer by which nothing was accepted. */
+export class TargetError extends Error {
+  override readonly name = 'TargetError'
+  readonly code: 'relay.target.rejected' | 'relay.target.foreign_answer'
+  readonly answer: HttpAnswer
+
+  constructor(code: TargetError['code'], message: string, answer: HttpAnswer) {
+    super(message)
+    this.code = code
+    this.answer = answer
+  }
+}
+
+/** The longest time (ms) that a server may have a notification wait for its next attempt, as that of a message in SQS. */
+const MOST_AFTER_MS = 12 * 3_600_000
+
+/** The longest `Retry-After` (ms) that counts: what is mended goes on soon. */
+const MOST_RETRY_AFTER_MS = 60_000
+
+/**
+ * Reads what became of each pack. A server that does not say it for each notification accepts all of them by any 2xx.
+ * @throws TargetError when nothing was accepted
+ */
+export function readOutcomes(answer: HttpAnswer, parcels: readonly Parcel[]): readonly Outcome[] {
+  const { statusCode: status, headers } = answer
+  if (status < 200 || status >= 300)
+    throw new TargetError('relay.target.rejected', `HTTP ${status}${wordsOf(answer)}`, answer)
+  if (status !== 200 || headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() !== OUTCOMES_TYPE)
+    return parcels.map(() => 'accepted')
+  const items = parcels.flatMap(({ pack }) => pack.items)
+  const waits = readWaits(answer.body.toString(), items)
+  if (waits === undefined)
+    throw new TargetError('relay.target.foreign_answer', 'the outcomes are not those of the notifications sent', answer)
+  return parcels.map(({ pack }) => {
+    const left = pack.items.filter((item) => waits.has(item))
+    const asked = left.flatMap((item) => waits.get(item) ?? [])
+    // All of them together: none is tried sooner than the server asked for.
+    const afterMs = asked.length === 0 ? undefined : Math.max(...asked)
+    return left.length === 0 ? 'accepted' : { verdict: 'unfinished', left, afterMs }
+  })
+}
+
+/** What is to be tried again, each with how long (ms) it has to wait; undefined for anything but an outcome of each item in its order. */
+function readWaits(text: string, items: readonly Item[]): ReadonlyMap<Item, number | undefined> | undefined {
+  const answer = parse(text)
+  const outcomes: unknown = isObject(answer) ? answer['outcomes'] : undefined
+  if (!Array.isArray(outcomes) || outcomes.length !== items.length) return undefined
+  const waits = new Map<Item, number | undefined>()
+  for (const [index, item] of items.entries()) {
+    const one: unknown = outcomes[index]
+    if (!isObject(one) || one['id'] !== item.id) return undefined
+    const { outcome, after } = one
+    if (outcome === 'retry') {
+      const isTime = typeof after === 'number' && Number.isFinite(after) && after >= 0
+      waits.set(item, isTime ? Math.min(MOST_AFTER_MS, after * 1_000) : undefined)
+    } else if (outcome !== 'done' && outcome !== 'parked') return undefined
+  }
+  return waits
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** What a problem document says (RFC 9457), without personal data. */
+function wordsOf({ headers, body }: HttpAnswer): string {
+  const problem = /[/+]json\b/.test(headers['content-type'] ?? '') ? parse(body.toString()) : undefined
+  const words = isObject(problem) ? [problem['title'], problem['detail']].filter((one) => typeof one === 'string') : []
+  return words.length === 0 ? '' : `: ${maskText(words.join(': ')).slice(0, 200)}`
+}
+
+/** Seconds or a date. Source: RFC 9110, section 10.2.3. */
+function readRetryAfter({ headers }: HttpAnswer): number | undefined {
+  const text = headers['retry-after']?.trim() ?? ''
+  const ms = /^\d+$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - Date.now()
+  return Number.isNaN(ms) ? undefined : Math.min(MOST_RETRY_AFTER_MS, Math.max(0, ms))
+}
+
+/** An address as logs may have it: what gives access may be in its query. */
+export const nameOf = ({ origin, pathname }: URL): string => origin + pathname
+
+/** What an address redirects to. */
+function locationOf({ headers }: HttpAnswer, from: URL): string {
+  const to = URL.parse(headers['location'] ?? '', from.href)
+  return to === null ? 'another address' : nameOf(to)
+}
+
+/** Where a target is, and the variable that says so. */
+export type Place = { readonly url: URL; readonly variable: string }
+
+type Advice = readonly [event: string, says: string, fix: string]
+
+/** What an error status means. The content is at fault only for 413 and 422. */
+function adviseStatus(answer: HttpAnswer, { url, variable }: Place): Advice {
+  const { statusCode: status } = answer
+  const at = `${nameOf(url)} (HTTP ${status})`
+  if (status === 401) {
+    const fix = 'set ENIGMA_TARGET_SECRET or ENIGMA_TARGET_TOKEN to what the server has, and check the clocks of both'
+    return ['unauthorized', `the target does not accept the signature or token of the relay: ${at}`, fix]
+  }
+  if (status === 403)
+    return [
+      'forbidden',
+      `the target denies access: ${at}`,
+      'allow the relay on the server, or in the firewall before it',
+    ]
+  if ([404, 405, 410, 501].includes(status))
+    return [
+      'not_found',
+      `nothing takes notifications at ${at}`,
+      `correct the path in ${variable}, or deploy the functions there`,
+    ]
+  if (status >= 300 && status < 400)
+    return [
+      'redirected',
+      `the target redirects: ${at}`,
+      `set ${variable} to the address it names, ${locationOf(answer, url)}`,
+    ]
+  if (status === 429) return ['throttled', `the target throttles the relay: ${at}`, 'raise the limit of the server']
+  if (status >= 500) return ['unavailable', `the target fails: ${at}`, 'see the log of the server']
+  if (status === 400 && /\bhttps\b/i.test(answer.body.toString().slice(0, 1_000)))
+    return ['tls_port', `this port requires TLS: ${at}`, `write https:// in ${variable}`]
+  return [
+    'rejected',
+    `the target does not take requests of the relay: ${at}`,
+    `check that ${variable} is the address of the functions`,
+  ]
+}
+
+/** What is wrong with a connection, by `eventOfConnection`. */
+const CONNECTION: Readonly<Record<string, readonly [says: string, fix: string]>> = {
+  tls_host_name: ["the target's certificate is for another host name", 'use the host name that is in the certificate'],
+  tls_expired: ["the target's certificate has expired", "renew the server's certificate"],
+  tls_not_yet_valid: ["the target's certificate is not valid yet", 'correct the clocks of both hosts'],
+  tls_client_certificate: [
+    'the target requires a client certificate, or shares no cipher with the relay',
+    'set ENIGMA_TARGET_CERT and ENIGMA_TARGET_KEY',
+  ],
+  tls_client_rejected: [
+    "the target rejects the relay's client certificate",
+    'set ENIGMA_TARGET_CERT and ENIGMA_TARGET_KEY to a valid certificate from an authority that the server trusts',
+  ],
+  tls_version: ['the target and the relay have no TLS version in common', 'enable TLS 1.2 or 1.3 on the server'],
+  plain_port: ['this port of the target does not use TLS', 'write http:// instead of https://, or use the TLS port'],
+  key_mismatch: [
+    'ENIGMA_TARGET_KEY is not the private key of ENIGMA_TARGET_CERT',
+    'use two files that belong together',
+  ],
+  tls_file: [
+    'a certificate or key file is not valid PEM',
+    'check ENIGMA_TARGET_CA, ENIGMA_TARGET_CERT and ENIGMA_TARGET_KEY',
+  ],
+  tls_untrusted: [
+    "the target's certificate is not trusted",
+    'set ENIGMA_TARGET_CA to the certificate of its authority (behind a proxy that intercepts TLS: that of the proxy)',
+  ],
+  unknown_host: ['the host name of the target cannot be resolved', 'correct the host name, or the DNS resolver'],
+}
+
+function adviseConnection(error: unknown, { url, variable }: Place): Advice {
+  const at = nameOf(url)
+  if (error instanceof RelayError)
+    return [
+      'no_secret',
+      error.message,
+      'write the secret, token, certificate or key to the file, and let the relay read it',
+    ]
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  if (code.startsWith('HPE_'))
+    return [
+      'tls_port',
+      `the target does not answer in HTTP: ${at}`,
+      `if this port requires TLS, write https:// in ${variable}`,
+    ]
+  const event = eventOfConnection(error)
+  const [says, fix] = CONNECTION[event ?? ''] ?? []
+  if (event !== undefined && says !== undefined && fix !== undefined)
+    return [event, `${says}: ${at}`, `${fix} (${variable})`]
+  const tls = url.protocol === 'http:' ? ', and write https:// if this port requires TLS' : ''
+  return [
+    'unreachable',
+    `the target cannot be reached or does not answer: ${at}`,
+    `check ${variable} and the network${tls}`,
+  ]
+}
+
+/** What is wrong with a target, and the same in two parts. */
+export function adviseTarget(error: unknown, place: Place) {
+  if (error instanceof ProxyError) {
+    const fix = 'check HTTPS_PROXY and what the proxy allows, or name the host in NO_PROXY'
+    return { code: error.code as Code, says: error.message, fix }
+  }
+  const isForeign = error instanceof TargetError && error.code === 'relay.target.foreign_answer'
+  const foreign = `the outcomes that the target answers are not those of the notifications sent: ${nameOf(place.url)}`
+  const [event, says, fix]: Advice = isForeign
+    ? ['foreign_answer', foreign, 'update the functions, or the server before them']
+    : error instanceof TargetError
+      ? adviseStatus(error.answer, place)
+      : adviseConnection(error, place)
+  return { code: `relay.target.${event}` as Code, says, fix }
+}
+
+/** What follows from an error of a whole request. Only what a server says of the content itself parks anything. */
+export function explainTarget(error: unknown, place: Place): Rejection {
+  const { code, says, fix } = adviseTarget(error, place)
+  const problem: Problem = { code, text: `${says}: ${fix}; the relay keeps everything and retries` }
+  const answer = error instanceof TargetError ? error.answer : undefined
+  const status = answer?.statusCode
+  const isRefused = status === 413 || status === 422
+  return {
+    verdict: isRefused ? 'refused' : 'retry',
+    reason: status === undefined ? 'no answer' : `HTTP ${status}`,
+    detail: error === undefined ? '' : describe(error),
+    isForSize: status === 413,
+    isAnswer: answer !== undefined,
+    isMissing: false,
+    afterMs: answer === undefined ? undefined : readRetryAfter(answer),
+    problem,
+  }
+}
