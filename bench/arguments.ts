@@ -15,6 +15,7 @@ const PARTS = [
   'console',
   'wall',
   'replay',
+  'http',
 ] as const
 
 export type BenchOptions = {

@@ -15,6 +15,7 @@ import {
   formatCold,
   formatConsole,
   formatDrain,
+  formatHttp,
   formatIdle,
   formatOutage,
   formatPrice,
@@ -23,7 +24,7 @@ import {
   formatWall,
 } from './report.ts'
 import { inTurn, noResults, type PubsubResult } from './results.ts'
-import { BASELINE, createBento, createRelays, FLOOR, type Subject } from './subject.ts'
+import { BASELINE, createBento, createRelays, FLOOR, overHttp, type Subject } from './subject.ts'
 import { formatVerdicts, needsReference, REFERENCE } from './verdicts.ts'
 import { measureWall } from './wall.ts'
 
@@ -132,11 +133,24 @@ async function replay(): Promise<void> {
   console.log(`\n${results.replay.map(formatReplay).join('\n')}`)
 }
 
+/** Each relay with SQS and with an HTTP target, in turn. */
+async function http(): Promise<void> {
+  const both = relays.flatMap((relay) => [relay, overHttp(relay)])
+  results.http.drain.push(...(await inTurn(both, rounds, (subject) => measureDrain(subject, counts.relay, signal))))
+  const load = loads.find(({ rate }) => rate === REFERENCE.rate) ?? loads[0] ?? REFERENCE
+  const measured = await inTurn(both, rounds, (subject) => measurePubsub(subject, load, seconds, signal))
+  results.http.pubsub.push(...measured.map((result) => ({ ...result, load })))
+  console.log(`\n${formatHttp(results.http)}`)
+}
+
 /** Finds what the relay lost or sent out of order; other subjects promise neither. */
 function findFaults(): string[] {
   const named = [
-    ...results.drain.map((result) => ({ ...result, name: 'drain' })),
-    ...results.pubsub.map((result) => ({ ...result, name: Object.values(result.load).join(' ') })),
+    ...[...results.drain, ...results.http.drain].map((result) => ({ ...result, name: 'drain' })),
+    ...[...results.pubsub, ...results.http.pubsub].map((result) => ({
+      ...result,
+      name: Object.values(result.load).join(' '),
+    })),
     ...results.outage.map((result) => ({ ...result, name: 'outage' })),
   ]
   return named
@@ -163,8 +177,9 @@ try {
   if (only === 'console') await showConsole()
   if (only === 'wall') await wall()
   if (only === 'replay') await replay()
+  if (only === 'http') await http()
   // A smoke run is too short to tell how fast anything is.
-  if (!smoke && only !== 'baseline') {
+  if (!smoke && only !== 'baseline' && only !== 'http') {
     if (needsReference(results)) await pubsub([REFERENCE], [FLOOR])
     console.log(`\n${formatVerdicts(results)}`)
   }

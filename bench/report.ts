@@ -6,7 +6,8 @@ import type { DrainFigures } from './drain.ts'
 import type { IdleFigures } from './idle.ts'
 import type { OutageFigures } from './outage.ts'
 import type { Price } from './price.ts'
-import type { PubsubResult, Result } from './results.ts'
+import type { PubsubFigures } from './pubsub.ts'
+import type { PubsubResult, Result, Results } from './results.ts'
 import type { ReplayFigures } from './replay.ts'
 import { formatTable, thousands } from './table.ts'
 import type { WallFigures } from './wall.ts'
@@ -63,6 +64,24 @@ export function formatPubsub(results: readonly PubsubResult[]): string {
     ...[figures.missing, figures.copies, figures.disorder].map(thousands),
   ])
   return `Pub/Sub into SQS, from PUBLISH to accepted\n${formatTable(head, rows)}`
+}
+
+/** Both tables, and how the HTTP target compares with SQS in this run. */
+export function formatHttp({ drain, pubsub }: Results['http']): string {
+  const ratios: string[] = []
+  const compare = (what: string, sqs: number, http: number) =>
+    ratios.push(`${what}: HTTP is ${(http / sqs).toFixed(2)} times SQS`)
+  for (let at = 0; at + 1 < drain.length; at += 2) {
+    const [sqs, target] = [drain[at], drain[at + 1]].map((one) => one?.figures) as [DrainFigures, DrainFigures]
+    compare('drain, per second', sqs.perSecond, target.perSecond)
+    compare('drain, CPU each', sqs.cpuUs, target.cpuUs)
+  }
+  for (let at = 0; at + 1 < pubsub.length; at += 2) {
+    const [sqs, target] = [pubsub[at], pubsub[at + 1]].map((one) => one?.figures) as [PubsubFigures, PubsubFigures]
+    compare('Pub/Sub, p99', sqs.p99Ms, target.p99Ms)
+    compare('Pub/Sub, CPU each', sqs.cpuUs, target.cpuUs)
+  }
+  return [formatDrain(drain), formatPubsub(pubsub), ratios.join('\n')].join('\n\n')
 }
 
 export function formatIdle(results: readonly Result<IdleFigures>[]): string {

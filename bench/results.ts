@@ -27,6 +27,8 @@ export type Results = {
   readonly console: ConsoleFigures[]
   readonly wall: WallFigures[]
   readonly replay: ReplayFigures[]
+  /** Each relay with SQS, and then the same one with an HTTP target. */
+  readonly http: { readonly drain: Result<DrainFigures>[]; readonly pubsub: PubsubResult[] }
 }
 
 /** Before anything is measured. */
@@ -41,6 +43,7 @@ export const noResults = (): Results => ({
   console: [],
   wall: [],
   replay: [],
+  http: { drain: [], pubsub: [] },
 })
 
 /** Of these the worst round counts, not the median. */

@@ -7,7 +7,8 @@ import { nowMs } from './clock.ts'
 
 /**
  * An SQS server that only answers: a process of its own, so that its time is not the relay's. It checks nothing, keeps what came
- * and reads it when it is asked to. A notification has arrived when its answer goes out, after the delay: the harsh view.
+ * and reads it when it is asked to. A notification has arrived when its answer goes out, after the delay: the harsh view. `POST /enigma`
+ * is an HTTP target that only answers, with an outcome for each notification.
  *
  * Environment: `DELAY_MS`, the longest random delay before an answer, 0 for none. Prints its address when it listens.
  * `GET /outage?on=1`: from now on nothing is accepted (503); `on=0`: again. `GET /requests`: how many there were so far. `GET /report?expected=N`: see `Report`; what came is forgotten then.
@@ -48,7 +49,9 @@ async function inspect({ url = '/' }: IncomingMessage, response: ServerResponse)
 }
 
 async function act(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const input = JSON.parse(await text(request)) as Input
+  const body = await text(request)
+  if (request.url === '/enigma') return actAsTarget(String(request.headers['ce-route']), body, response)
+  const input = JSON.parse(body) as Input
   const action = String(request.headers['x-amz-target'])
   if (isOut && action.startsWith('AmazonSQS.SendMessage'))
     return answer(response, { __type: 'com.amazonaws.sqs#ServiceUnavailable', message: 'an outage' }, 503)
@@ -76,6 +79,26 @@ async function act(request: IncomingMessage, response: ServerResponse): Promise<
   }
 }
 
+function actAsTarget(route: string, body: string, response: ServerResponse): void {
+  const outcomes = (JSON.parse(body) as { id: string }[]).map(({ id }) => ({ id, outcome: 'done' }))
+  const reply = () =>
+    response
+      .writeHead(200, { 'content-type': 'application/vnd.enigma-relay.outcomes+json' })
+      .end(JSON.stringify({ outcomes }))
+  if (route === 'relay-alive') return void reply()
+  later(() => {
+    requests++
+    arrivals.push({ atMs: nowMs(), body, attributes: undefined })
+    reply()
+  })
+}
+
+/** Does it now, or after the delay. */
+function later(arrive: () => void): void {
+  if (delayMs > 0) setTimeout(arrive, Math.random() * delayMs)
+  else arrive()
+}
+
 type Result = { readonly Id?: string; readonly MessageId: string; readonly MD5OfMessageBody: string }
 
 function accept(
@@ -90,15 +113,13 @@ function accept(
       MD5OfMessageBody: hash('md5', MessageBody, 'hex'),
     })),
   )
-  const arrive = () => {
+  later(() => {
     requests++
     const atMs = nowMs()
     for (const { MessageBody: body, MessageAttributes: attributes } of entries)
       arrivals.push({ atMs, body, attributes })
     answer(response, reply)
-  }
-  if (delayMs > 0) setTimeout(arrive, Math.random() * delayMs)
-  else arrive()
+  })
 }
 
 function answer(response: ServerResponse, body: unknown, status = 200): void {

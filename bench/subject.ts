@@ -20,6 +20,9 @@ export type Subject = {
   readonly start: (mode: Mode, redisUrl: string, sqsEndpoint: string) => Promise<Running>
 }
 
+/** A single file. */
+export type Relay = Subject & { readonly file: string }
+
 export const LIST = 'enigma:notifications:campaigns'
 
 export const BASELINE: Subject = {
@@ -35,15 +38,27 @@ export const FLOOR: Subject = {
 }
 
 /** Returns a subject for each file, or builds the single file from this clone when there is none. */
-export async function createRelays(files: readonly string[]): Promise<Subject[]> {
+export async function createRelays(files: readonly string[]): Promise<Relay[]> {
   if (files.length === 0) await bundleRelay(await readStackRoutes())
   const paths = files.length === 0 ? [join(root, RELAY_FILE)] : files.map((file) => resolve(file))
   return paths.map((file, index) => ({
     kind: 'relay',
     name: index === 0 ? 'relay' : basename(file),
-    start: (mode, redisUrl, sqsEndpoint) => startRelay(file, mode, redisUrl, sqsEndpoint),
+    start: (mode, redisUrl, sqsEndpoint) => startRelay(file, mode, redisUrl, { AWS_ENDPOINT_URL_SQS: sqsEndpoint }),
+    file,
   }))
 }
+
+/** The same relay with an HTTP target in place of SQS. */
+export const overHttp = ({ name, file }: Relay): Subject => ({
+  kind: 'relay',
+  name: `${name}, HTTP`,
+  start: (mode, redisUrl, endpoint) =>
+    startRelay(file, mode, redisUrl, { ENIGMA_TARGET: `${endpoint}/enigma`, ENIGMA_TARGET_SECRET: SECRET }),
+})
+
+/** Opens nothing. */
+const SECRET = `whsec_${Buffer.alloc(32).toString('base64')}`
 
 /** @param binary the user's own https://github.com/warpstreamlabs/bento */
 export const createBento = (binary: string): Subject => ({
@@ -70,7 +85,12 @@ async function startScript(file: string, mode: Mode, redisUrl: string, sqsEndpoi
 }
 
 /** The relay as production runs it (infra/relay), with a journal folder of its own. */
-async function startRelay(file: string, mode: Mode, redisUrl: string, sqsEndpoint: string): Promise<Running> {
+async function startRelay(
+  file: string,
+  mode: Mode,
+  redisUrl: string,
+  target: Record<string, string>,
+): Promise<Running> {
   const dataDir = await mkdtemp(join(tmpdir(), 'enigma-bench-'))
   const running = startProgram(process.execPath, [file, 'relay'], {
     NODE_ENV: 'production',
@@ -82,7 +102,7 @@ async function startRelay(file: string, mode: Mode, redisUrl: string, sqsEndpoin
     ENIGMA_LINGER: 'none',
     ENIGMA_COMMANDS: 'none',
     ENIGMA_HTTP: '127.0.0.1:0',
-    AWS_ENDPOINT_URL_SQS: sqsEndpoint,
+    ...target,
   })
   const stop = async () => {
     await running.stop()
