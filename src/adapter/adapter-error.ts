@@ -8,6 +8,7 @@ export class AdapterError extends Error {
     | 'adapter.step.no_time'
     | 'adapter.record.no_commit'
     | 'adapter.event.not_sqs'
+    | 'adapter.functions.invalid'
     | 'adapter.verify.invalid'
 
   constructor(code: AdapterError['code'], message: string, options?: ErrorOptions) {

@@ -4,9 +4,11 @@ import type { App, Delivery } from './app.ts'
 import { within, type Budget } from './budget.ts'
 import type { Entry } from './message.ts'
 
-/** What running a batch takes. */
+/** What running the notifications of a function takes. */
 export type Run = {
   readonly app: App
+  /** Bindings of the platform, which handlers find in `c.env`. */
+  readonly env?: object | undefined
   readonly budget: Budget
   readonly maxAgeMs: number | undefined
   readonly now: () => number
@@ -16,7 +18,7 @@ export type Run = {
 
 /** Runs the app on one notification. Never rejects; what the app does after the time limit changes nothing. */
 export async function attempt<Effect>(entry: Entry<Effect>, run: Run, limitMs: number): Promise<Outcome> {
-  const { notification, packet, attempt, lastAttempt, record, replay } = entry
+  const { notification, packet, attempt, lastAttempt, sentMs, replay } = entry
   const payload = () => packet()?.['payload']
   const abort = new AbortController()
   let open = true
@@ -27,7 +29,7 @@ export async function attempt<Effect>(entry: Entry<Effect>, run: Run, limitMs: n
     attempt,
     lastAttempt,
     maxAgeMs: run.maxAgeMs,
-    sentMs: Number(record.attributes.SentTimestamp) || undefined,
+    sentMs,
     now: run.now,
     record: (effect) => {
       run.check?.(effect)
@@ -52,7 +54,7 @@ export async function attempt<Effect>(entry: Entry<Effect>, run: Run, limitMs: n
   }
   try {
     const outcome = await within(limitMs, async () => {
-      const response = await run.app.fetch(request, { enigma: delivery })
+      const response = await run.app.fetch(request, { ...run.env, enigma: delivery })
       return toOutcome(response, toPath({ type: notification.type }), payload)
     })
     if (outcome.kind === 'done' || failure === undefined) return outcome

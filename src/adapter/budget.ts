@@ -48,3 +48,10 @@ export async function within<T>(limitMs: number, work: () => Promise<T>): Promis
     clearTimeout(timer)
   }
 }
+
+/** Ten attempts at 1, 2, 4 … 256 s last eight and a half minutes; each one more adds five minutes. */
+const LONGEST_PAUSE_SECONDS = 300
+
+/** How long (s) to wait after this attempt: 1 s after the first, doubled after each. */
+export const pauseSeconds = (attempt: number, longest = LONGEST_PAUSE_SECONDS): number =>
+  Math.min(2 ** (attempt - 1), longest)

@@ -7,23 +7,28 @@ export type Commit<Effect> = Outcomes & {
   /** In the order of the batch: message by message, notification by notification. */
   readonly effects: Effect[]
   /**
-   * SQS message id → ids of its notifications that are finished. Only messages that SQS will hand out again. Remember them for
-   * longer than the queue may go on retrying.
+   * A name → ids of notifications that are finished, which `recall` is asked for by that name. Behind SQS, the name is the id of a message that
+   * SQS will hand out again; behind HTTP it covers neighbours in a request of which a part will come again. Add them to what is remembered by
+   * that name, and remember them for longer than the notifications may go on being retried.
    */
   readonly done: ReadonlyMap<string, readonly string[]>
 }
 
-/** Collects the commit of a batch, once its handlers ran. */
-export function toCommit<Effect>(messages: readonly Message<Effect>[]): Commit<Effect> {
+/**
+ * Collects the commit of a batch, once its handlers ran.
+ *
+ * @param isOneRequest whether all of it comes again while anything of it is left, as a request whose answer is lost may
+ */
+export function toCommit<Effect>(messages: readonly Message<Effect>[], isOneRequest = false): Commit<Effect> {
   const entries = messages.flatMap((message) => message.entries)
   return {
     effects: entries.flatMap((entry) => entry.effects),
-    done: toRemember(messages),
+    done: toRemember(messages, isOneRequest),
     parked: [...messages, ...entries].flatMap(({ parked }) => parked ?? []),
     failed: messages.flatMap(toFailed),
-    replayed: messages.filter(isFinished).flatMap(({ record, replay, parked, entries: own }) => {
+    replayed: messages.filter(isFinished).flatMap(({ messageId, replay, parked, entries: own }) => {
       const hasFailed = parked !== undefined || own.some((entry) => entry.parked !== undefined)
-      return replay === undefined ? [] : [{ ...replay, hasFailed, messageId: record.messageId }]
+      return replay === undefined ? [] : [{ ...replay, hasFailed, messageId }]
     }),
   }
 }
@@ -32,24 +37,25 @@ export const isEmpty = ({ effects, done, parked, failed, replayed }: Commit<unkn
   effects.length + done.size + parked.length + failed.length + replayed.length === 0
 
 /** What to remember: all finished notifications of each message that will come again and has got further than before. */
-function toRemember(messages: readonly Message<unknown>[]): Map<string, string[]> {
+function toRemember(messages: readonly Message<unknown>[], isOneRequest: boolean): Map<string, string[]> {
   const done = new Map<string, string[]>()
-  for (const message of messages) {
-    const finished = message.entries.filter((entry) => entry.finished)
-    if (isFinished(message) || finished.every((entry) => entry.remembered)) continue
+  const isLeft = (some: readonly Message<unknown>[]) => some.some((message) => !isFinished(message))
+  for (const [memory, own] of Map.groupBy(messages, (message) => message.memory)) {
+    const finished = own.flatMap(({ entries }) => entries.filter((entry) => entry.finished))
+    if (!isLeft(isOneRequest ? messages : own) || finished.every((entry) => entry.remembered)) continue
     done.set(
-      message.record.messageId,
+      memory,
       finished.map((entry) => entry.key),
     )
   }
   return done
 }
 
-function toFailed({ record, attempt, entries }: Message<unknown>): Failed[] {
+function toFailed({ messageId, attempt, entries }: Message<unknown>): Failed[] {
   const failed = entries.flatMap(({ key, failure }) => (failure === undefined ? [] : [{ key, ...failure }]))
   return [...Map.groupBy(failed, ({ status, reason }) => `${status} ${reason}`).values()].map((own) => {
     const [{ key: _, ...failure }] = own as [(typeof failed)[number]]
-    return { messageId: record.messageId, attempt, ...failure, keys: own.map(({ key }) => key) }
+    return { messageId, attempt, ...failure, keys: own.map(({ key }) => key) }
   })
 }
 
@@ -69,9 +75,9 @@ export function parkEntry(
 
 /** Puts a message aside that could not be read, as it came. */
 export function parkMessage(message: Message<unknown>, reason = message.fault ?? ''): void {
-  const { record, contentEncoding } = message
+  const { body, contentEncoding } = message
   const encoding = contentEncoding === undefined ? {} : { contentEncoding }
-  message.parked = { body: record.body, ...encoding, reason: toReason(reason), ...about(message) }
+  message.parked = { body, ...encoding, reason: toReason(reason), ...about(message) }
 }
 
 /** A message that SQS itself gave up, as a commit that parks each notification in it but the finished ones. */
@@ -93,17 +99,14 @@ export async function parkWhole(
   return toCommit([message])
 }
 
-function about({ record, route, attempt, replay }: Delivered) {
-  const { messageId, eventSourceARN, attributes } = record
-  const { MessageGroupId: group, ApproximateFirstReceiveTimestamp: first } = attributes
-  const firstMs = Number(first)
+function about({ messageId, route, attempt, replay, eventSourceARN, messageGroupId, firstReceivedMs }: Delivered) {
   return {
     route,
     attempts: attempt,
     messageId,
-    eventSourceARN,
-    ...(group === undefined ? {} : { messageGroupId: group }),
-    ...(first === undefined || Number.isNaN(firstMs) ? {} : { firstReceivedAt: new Date(firstMs).toISOString() }),
+    ...(eventSourceARN === undefined ? {} : { eventSourceARN }),
+    ...(messageGroupId === undefined ? {} : { messageGroupId }),
+    ...(firstReceivedMs === undefined ? {} : { firstReceivedAt: new Date(firstReceivedMs).toISOString() }),
     ...(replay === undefined ? {} : { replay }),
   } satisfies Partial<Parked>
 }

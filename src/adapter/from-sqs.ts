@@ -1,18 +1,17 @@
 import { AdapterError, describeError, logToConsole, type Log } from './adapter-error.ts'
 import { keepErrorsQuiet, type App } from './app.ts'
-import type { Run } from './attempt.ts'
-import { createBudget, within } from './budget.ts'
-import { isEmpty, toCommit, type Commit } from './commit.ts'
-import { createMemory, createUncommitted, recallFinished, type Recall } from './memory.ts'
+import { createBatches } from './batch.ts'
+import { createBudget, pauseSeconds, within, type Budget } from './budget.ts'
+import type { Commit } from './commit.ts'
+import type { Recall } from './memory.ts'
 import {
   isFinished,
   readMessage,
   type LambdaContext,
-  type Message,
   type SqsBatchResponse,
   type SqsEvent,
+  type SqsRecord,
 } from './message.ts'
-import { runBatch } from './streams.ts'
 
 /** A message that SQS is to hand out again. */
 export type Postponed = { readonly messageId: string; readonly receiptHandle: string; readonly eventSourceARN: string }
@@ -59,8 +58,6 @@ export type FromSqsOptions<Effect> = {
   readonly log?: Log
 }
 
-const MAX_PARALLEL = 100
-
 /** As most routes of the table have it. */
 const MAX_RECEIVE_COUNT = 10
 
@@ -80,8 +77,8 @@ const MAX_RECEIVE_COUNT = 10
  */
 export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
   const { maxReceiveCount = MAX_RECEIVE_COUNT, postpone, maxAgeMs, now = Date.now, log = logToConsole, check } = options
-  const { maxParallel = MAX_PARALLEL, longestDelaySeconds, longestOutageDelaySeconds } = options
-  const memory = { ...createMemory(options, now), uncommitted: createUncommitted<Effect>(now) }
+  const { longestDelaySeconds, longestOutageDelaySeconds } = options
+  const handleBatch = createBatches({ ...options, now, log, isOneRequest: false })
   keepErrorsQuiet(app)
   return async (event: SqsEvent, context?: LambdaContext): Promise<SqsBatchResponse> => {
     if (!Array.isArray(event.Records))
@@ -90,65 +87,19 @@ export function fromSqs<Effect>(app: App, options: FromSqsOptions<Effect>) {
         'the event has no Records, so it is not from SQS: invoke the function through its event source mapping',
       )
     const budget = createBudget(context, options.timeoutMs)
-    const run: Run = { app, budget, maxAgeMs, now, log, check }
     const messages = await Promise.all(
       event.Records.map((record) => readMessage<Effect>(record, maxReceiveCount, options.route)),
     )
-    const counts = await handleBatch(messages, run, memory, maxParallel)
-    const failed = counts ? messages.filter((message) => !isFinished(message)) : messages
-    await postponeFailed(failed, run, postpone, counts ? longestDelaySeconds : longestOutageDelaySeconds)
+    const counts = await handleBatch(messages, budget, () => ({ app, budget, maxAgeMs, now, log, check }))
+    const failed = event.Records.flatMap((record, at) => {
+      const message = messages[at]
+      return message === undefined || (counts && isFinished(message)) ? [] : [{ record, attempt: message.attempt }]
+    })
+    const longest = counts ? longestDelaySeconds : longestOutageDelaySeconds
+    await postponeFailed(failed, { budget, log, postpone, longest })
     return { batchItemFailures: failed.map(({ record }) => ({ itemIdentifier: record.messageId })) }
   }
 }
-
-const FAILED = { recall: 'adapter.recall.failed', run: 'adapter.run.failed', commit: 'adapter.commit.failed' } as const
-
-/** Returns whether what was done counts. It does not when it could not be looked up or written: then the whole batch comes again. */
-async function handleBatch<Effect>(
-  messages: readonly Message<Effect>[],
-  run: Run,
-  memory: ReturnType<typeof createMemory<Effect>> & {
-    readonly uncommitted: ReturnType<typeof createUncommitted<Effect>>
-  },
-  maxParallel: number,
-): Promise<boolean> {
-  let step: keyof typeof FAILED = 'recall'
-  try {
-    await within(run.budget.commitMs(), () => recallFinished(messages, memory.recall))
-    memory.uncommitted.restore(messages)
-    step = 'run'
-    await runBatch(messages, run, maxParallel)
-    step = 'commit'
-    const batch = toCommit(messages)
-    if (!isEmpty(batch)) await within(run.budget.commitMs(), () => memory.commit(batch))
-    memory.uncommitted.forget(messages)
-    for (const { messageId, notification, handler, attempts, reason } of batch.parked)
-      run.log({
-        level: 'warn',
-        code: 'adapter.park.parked',
-        message: 'the notification was parked',
-        messageId,
-        id: notification?.id,
-        handler,
-        attempts,
-        reason,
-      })
-    return true
-  } catch (error) {
-    if (step === 'commit') memory.uncommitted.keep(messages)
-    run.log({
-      level: 'error',
-      code: FAILED[step],
-      message: `the batch failed at the step ${step}; SQS will deliver the whole batch again`,
-      messages: messages.length,
-      error: describeError(error),
-    })
-    return false
-  }
-}
-
-/** Ten attempts at 1, 2, 4 … 256 s last eight and a half minutes; each one more adds five minutes. */
-const LONGEST_DELAY_SECONDS = 300
 
 /**
  * Has failed messages come again after their back-off: 1 s after the first attempt, doubled after each. SQS blocks a whole group while one
@@ -156,18 +107,15 @@ const LONGEST_DELAY_SECONDS = 300
  * queue's visibility timeout holds.
  */
 async function postponeFailed(
-  failed: readonly Message<unknown>[],
-  { budget, log }: Run,
-  postpone: FromSqsOptions<unknown>['postpone'],
-  longest = LONGEST_DELAY_SECONDS,
+  failed: readonly Failed[],
+  { budget, log, postpone, longest }: Postponing,
 ): Promise<void> {
-  const groupOf = ({ record }: Message<unknown>) =>
+  const groupOf = ({ record }: Failed) =>
     `${record.eventSourceARN} ${record.attributes.MessageGroupId ?? record.messageId}`
   const groups = Map.groupBy(failed, groupOf)
-  const one = async (message: Message<unknown>) => {
+  const one = async (message: Failed) => {
     const { messageId, receiptHandle, eventSourceARN } = message.record
-    const attempts = groups.get(groupOf(message))?.map(({ attempt }) => attempt) ?? []
-    const delay = Math.min(2 ** (Math.max(...attempts) - 1), longest)
+    const delay = pauseSeconds(Math.max(...(groups.get(groupOf(message)) ?? []).map(({ attempt }) => attempt)), longest)
     try {
       await within(budget.reportMs(), () => postpone({ messageId, receiptHandle, eventSourceARN }, delay))
     } catch (error) {
@@ -181,4 +129,12 @@ async function postponeFailed(
     }
   }
   await Promise.all(failed.map(one))
+}
+
+type Failed = { readonly record: SqsRecord; readonly attempt: number }
+type Postponing = {
+  readonly budget: Budget
+  readonly log: Log
+  readonly postpone: FromSqsOptions<unknown>['postpone']
+  readonly longest: number | undefined
 }

@@ -4,6 +4,7 @@ export { record, type AdapterEnv, type App, type Delivery, type HandlerContext }
 export { parkWhole, type Commit } from './commit.ts'
 export { event, type HandlerEvent } from './event.ts'
 export { fromHttp, type FromHttpOptions } from './from-http.ts'
+export type { HttpFunction } from './hosted-apps.ts'
 export { fromSqs, type FromSqsOptions, type Postponed } from './from-sqs.ts'
 export type { LambdaContext, SqsBatchResponse, SqsEvent, SqsRecord } from './message.ts'
 export type { Secrets, Verify } from './verify.ts'

@@ -1,9 +1,9 @@
 import type { Parked } from '../protocol/index.ts'
 import { isEmpty, type Commit } from './commit.ts'
-import type { Message } from './message.ts'
+import type { Entry, Message } from './message.ts'
 
-/** SQS message id → the keys of its notifications that are finished. */
-export type Recall = (messageIds: readonly string[]) => Promise<ReadonlyMap<string, ReadonlySet<string>>>
+/** The names of `done` → the keys that were remembered by each. */
+export type Recall = (names: readonly string[]) => Promise<ReadonlyMap<string, ReadonlySet<string>>>
 
 /** Longer than a queue with ten attempts goes on retrying (eight and a half minutes), and than the pauses of one whose commits fail. */
 const KEEP_MS = 3600_000
@@ -60,19 +60,42 @@ export function createMemory<Effect>(
 }
 
 /**
- * A message of which a part is finished comes again whole. What is finished is remembered under its SQS message id (which stays
+ * A message of which a part is finished comes again whole. What is finished is remembered under a name (of an SQS message its id, which stays
  * the same through all attempts), so that the next attempt runs only what is left.
  */
 export async function recallFinished(messages: readonly Message<unknown>[], recall: Recall): Promise<void> {
-  const again = messages.filter((message) => message.attempt > 1 && message.fault === undefined)
+  const again = messages.filter((message) => message.isAgain && message.fault === undefined)
   if (again.length === 0) return
-  const finished = await recall(again.map((message) => message.record.messageId))
+  const finished = await recall([...new Set(again.map((message) => message.memory))])
   // A copy in another message of the batch is finished as well.
   const keys = new Set([...finished.values()].flatMap((ids) => [...ids]))
   for (const entry of messages.flatMap((message) => message.entries)) {
-    entry.remembered = finished.get(entry.record.messageId)?.has(entry.key) ?? false
+    entry.remembered = finished.get(entry.memory)?.has(entry.key) ?? false
     // A notification that a replay sends runs again, whatever its former outcome.
     entry.finished = entry.replay === undefined ? keys.has(entry.key) : entry.remembered
+  }
+}
+
+/** Notifications of which this process remembers that they are finished: those of some seconds at full speed. */
+const MOST_FINISHED = 50_000
+
+/**
+ * Remembers in this process which notifications of HTTP requests are finished: the answer may be lost, and the request comes again. For an hour at
+ * most, and at no cost.
+ */
+export function createFinished(now: () => number) {
+  const kept = createKept<true>(now, MOST_FINISHED)
+  // A replay runs again what was finished before it, and each replay once.
+  const nameOf = ({ key, replay }: Entry<unknown>) => (replay === undefined ? key : `${key} ${replay.job}`)
+  const entriesOf = (messages: readonly Message<unknown>[]) => messages.flatMap(({ entries }) => entries)
+  return {
+    restore(messages: readonly Message<unknown>[]): void {
+      for (const entry of entriesOf(messages)) entry.finished ||= kept.get(nameOf(entry)) ?? false
+    },
+    /** After a commit that succeeded. */
+    keep(messages: readonly Message<unknown>[]): void {
+      for (const entry of entriesOf(messages)) if (entry.finished) kept.set(nameOf(entry), true, 1)
+    },
   }
 }
 
@@ -95,7 +118,7 @@ export function createUncommitted<Effect>(now: () => number) {
     /** Before a batch runs: what finished in an earlier attempt is finished, with its effects. */
     restore(messages: readonly Message<Effect>[]): void {
       const found = messages.flatMap((message) => {
-        const own = kept.get(message.record.messageId)
+        const own = kept.get(message.messageId)
         return own === undefined ? [] : [{ message, own }]
       })
       // A copy in another message of the batch is finished as well; its effects are committed once.
@@ -116,17 +139,17 @@ export function createUncommitted<Effect>(now: () => number) {
     },
     /** After a commit that failed. */
     keep(messages: readonly Message<Effect>[]): void {
-      for (const { record, entries, parked } of messages) {
-        kept.forget(record.messageId)
+      for (const { messageId, body, entries, parked } of messages) {
+        kept.forget(messageId)
         const own = entries.filter((entry) => entry.finished && !entry.remembered)
         if (own.length === 0 && parked === undefined) continue
         const finished = new Map(own.map(({ key, effects, parked }) => [key, { effects, parked }]))
-        kept.set(record.messageId, { finished, parked }, record.body.length)
+        kept.set(messageId, { finished, parked }, body.length)
       }
     },
     /** After a commit that succeeded. */
     forget(messages: readonly Message<Effect>[]): void {
-      for (const { record } of messages) kept.forget(record.messageId)
+      for (const { messageId } of messages) kept.forget(messageId)
     },
   }
 }

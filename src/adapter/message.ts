@@ -48,22 +48,35 @@ export type LambdaContext = { getRemainingTimeInMillis: () => number }
 /** Longest key (characters) that is kept as it is; the relay's own have some 40. */
 const MOST_KEY = 500
 
-/** What is known of an SQS message, and so of each notification in it. */
+/** What is known of a message, and so of each notification in it. A message is one of SQS, or a single notification of an HTTP request. */
 export type Delivered = {
-  readonly record: SqsRecord
-  /** Of its queue. */
+  /** The same on each attempt. */
+  readonly messageId: string
+  /** The name by which its finished notifications are remembered. */
+  readonly memory: string
+  /** Of its function: `agents-call`. */
   readonly route: string
   /** 1, 2, 3 … */
   readonly attempt: number
   readonly lastAttempt: boolean
+  /** An earlier delivery may have finished a part of it. */
+  readonly isAgain: boolean
   readonly replay?: Replay
+  readonly messageGroupId?: string | undefined
+  /** Absent behind HTTP. */
+  readonly eventSourceARN?: string
+  /** When SQS took it, and when it first handed it out: unix ms. Absent: not known. */
+  readonly sentMs?: number | undefined
+  readonly firstReceivedMs?: number | undefined
   /** How it is put aside with the next commit: a notification, or a message that could not be read. */
   parked?: Parked
 }
 
-/** One SQS message of a batch, read. */
+/** One message of a batch, read. */
 export type Message<Effect> = Delivered & {
   readonly entries: readonly Entry<Effect>[]
+  /** As it came; behind HTTP, the packet. */
+  readonly body: string
   /** Why it could not be read. */
   readonly fault?: string
   readonly contentEncoding?: string | undefined
@@ -90,35 +103,53 @@ export async function readMessage<Effect>(
   maxReceiveCount: number,
   route = queueOf(record).replace(/\.fifo$/, ''),
 ): Promise<Message<Effect>> {
-  const count = Number(record.attributes.ApproximateReceiveCount)
+  const { messageId, body, eventSourceARN, attributes } = record
+  const count = Number(attributes.ApproximateReceiveCount)
   const attempt = Number.isInteger(count) && count > 0 ? count : 1
   const lastAttempt = attempt >= maxReceiveCount
   const contentEncoding = record.messageAttributes?.[CONTENT_ENCODING]?.stringValue
   const job = record.messageAttributes?.[REPLAY]?.stringValue
   const entry = record.messageAttributes?.[PARKED]?.stringValue
   const replay = job === undefined || entry === undefined ? {} : { replay: { job, entry } }
-  const own = { record, route, attempt, lastAttempt, ...replay }
-  const about = { ...own, contentEncoding }
+  const own = {
+    messageId,
+    memory: messageId,
+    route,
+    attempt,
+    lastAttempt,
+    isAgain: attempt > 1,
+    ...replay,
+    messageGroupId: attributes.MessageGroupId,
+    eventSourceARN,
+    sentMs: Number(attributes.SentTimestamp) || undefined,
+    firstReceivedMs: Number(attributes.ApproximateFirstReceiveTimestamp) || undefined,
+  }
+  const about = { ...own, body, contentEncoding }
   try {
-    const notifications = await readBody(record.body, contentEncoding)
-    const keys = await Promise.all(notifications.map(toKey))
-    const entries = notifications.map((notification, at): Entry<Effect> => {
-      const packet = lazily(() => toPacket(notification.data))
-      const state = { effects: [], finished: false, remembered: false }
-      return { ...own, key: keys[at] as string, notification, packet, ...state }
-    })
+    const notifications = await readBody(body, contentEncoding)
+    const entries = await Promise.all(
+      notifications.map(async (notification) => toEntry<Effect>(notification, await toKey(notification), own)),
+    )
     return entries.length > 0 ? { ...about, entries } : { ...about, entries, fault: 'the body is an empty batch' }
   } catch (error) {
     return { ...about, entries: [], fault: error instanceof ProtocolError ? error.message : 'the body cannot be read' }
   }
 }
 
+/** A notification that has not run. */
+export function toEntry<Effect>(notification: Notification, key: string, own: Delivered): Entry<Effect> {
+  const packet = lazily(() => toPacket(notification.data))
+  return { ...own, key, notification, packet, effects: [], finished: false, remembered: false }
+}
+
 /** The name of a message's queue. */
 const queueOf = ({ eventSourceARN }: SqsRecord): string => eventSourceARN.slice(eventSourceARN.lastIndexOf(':') + 1)
 
-// The relay's ids begin with the source's id. Of a foreign event only source and id together are unique (CloudEvents 1.0, `id`).
-// It is remembered as the member of a set, which Upstash takes up to 32 KB.
-async function toKey({ id, source }: Notification): Promise<string> {
+/**
+ * What makes copies of a notification the same. The relay's ids begin with the source's id; of a foreign event only source and id together are unique
+ * (CloudEvents 1.0, `id`). It is remembered as the member of a set, which Upstash takes up to 32 KB.
+ */
+export async function toKey({ id, source }: Notification): Promise<string> {
   const key = id.startsWith(`${toSourceId(source)}/`) ? id : `${source} ${id}`
   if (key.length <= MOST_KEY) return key
   const digest = await crypto.subtle.digest('SHA-256', new Uint8Array(toBytes(key)))
@@ -126,14 +157,16 @@ async function toKey({ id, source }: Notification): Promise<string> {
 }
 
 /** What keeps its order: one reference of one type and sub_type, by the relay's own rule. */
-export function toOrder({ notification, packet }: Entry<unknown>): string {
+export const toOrder = (entry: Entry<unknown>): string => `${entry.notification.type} ${toReferenceKey(entry)}`
+
+/** The reference that keeps its order. */
+export function toReferenceKey({ notification, packet }: Pick<Entry<unknown>, 'notification' | 'packet'>): string {
   const read = packet()
   // As in the relay: a packet that could not be routed has no payload either.
-  const payload = typeof read?.['type'] === 'string' ? read['payload'] : undefined
-  return `${notification.type} ${orderKey(notification.subject, payload)}`
+  return orderKey(notification.subject, typeof read?.['type'] === 'string' ? read['payload'] : undefined)
 }
 
-/** Whether SQS may delete the message. */
+/** Whether it need not come again. */
 export const isFinished = ({ fault, entries, parked }: Message<unknown>): boolean =>
   fault === undefined ? entries.every((entry) => entry.finished) : parked !== undefined
 

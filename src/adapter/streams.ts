@@ -3,14 +3,22 @@ import { attempt, type Run } from './attempt.ts'
 import { parkEntry, parkMessage } from './commit.ts'
 import { toOrder, type Entry, type Message } from './message.ts'
 
-/** Runs the unfinished notifications of a batch, `maxParallel` references at once, and parks the messages that could not be read. */
-export async function runBatch(messages: readonly Message<unknown>[], run: Run, maxParallel: number): Promise<void> {
+/**
+ * Runs the unfinished notifications of a batch, `maxParallel` references at once, and parks the messages that could not be read.
+ *
+ * @param runOf returns the function of a route, and how to run it
+ */
+export async function runBatch(
+  messages: readonly Message<unknown>[],
+  runOf: (route: string) => Run,
+  { maxParallel, log }: { readonly maxParallel: number; readonly log: Log },
+): Promise<void> {
   const { streams, copies } = toStreams(messages)
   for (const message of messages) if (message.fault !== undefined && message.parked === undefined) parkMessage(message)
   const retries: Retry[] = []
   const waiting = streams.values()
   const work = async () => {
-    for (const stream of waiting) await runStream(stream, run, retries)
+    for (const stream of waiting) await runStream(stream, runOf((stream[0] as Entry<unknown>).route), retries)
   }
   await Promise.all(Array.from({ length: Math.min(Math.max(1, maxParallel), streams.length) }, work))
   for (const { copy, first } of copies) {
@@ -18,7 +26,7 @@ export async function runBatch(messages: readonly Message<unknown>[], run: Run, 
     // not, and must not be parked beside it.
     copy.finished = first.finished || (copy.lastAttempt && !first.lastAttempt)
   }
-  logRetries(retries, run.log)
+  logRetries(retries, log)
 }
 
 /**
@@ -84,7 +92,7 @@ function logRetries(retries: readonly Retry[], log: Log): void {
     log({
       level: 'warn',
       code: 'adapter.handler.failed',
-      message: 'the handler failed; SQS will deliver these notifications again',
+      message: 'the handler failed; these notifications will be delivered again',
       count: same.length,
       reason,
       attempt: entry.attempt,

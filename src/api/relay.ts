@@ -1,6 +1,6 @@
 import { Hono } from 'hono'
 import { event, record, type AdapterEnv } from '../adapter/index.ts'
-import { RelayAlive, RelayGap, RelayParked, ReplayStep } from '../protocol/index.ts'
+import { RELAY_ROUTES, RelayAlive, RelayGap, RelayParked, ReplayStep } from '../protocol/index.ts'
 import { relayAlive, relayGap, relayParked, type Effect } from '../store/index.ts'
 
 /** Notices of the relay. */
@@ -23,6 +23,16 @@ app.post('/relay/parked/:id?', async (c) => {
   record(c, relayParked(await event(c, RelayParked)))
   return c.body(null, 204)
 })
+
+/**
+ * The functions of the relay's notices, for `fromHttp` beside those of `functions/`.
+ *
+ * @example fromHttp([...relayFunctions, call, status, other], options)
+ */
+export const relayFunctions = [RELAY_ROUTES.alive, RELAY_ROUTES.gap, RELAY_ROUTES.parked].map((route) => ({
+  route,
+  app,
+}))
 
 /** The steps of replays; `run` goes on with one. A step that fails to the end is not parked: the schedule asks for another. */
 export const createReplayApp = (run: (step: ReplayStep) => Promise<void>): Hono<AdapterEnv<Effect>> =>

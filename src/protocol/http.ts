@@ -20,8 +20,25 @@ const ATTRIBUTES = [
   'reason',
 ] as const
 
-/** The header that names the replay which sent a notification again. */
+/** The headers that name the replay which sent a notification again, and the parked entry or the CDR that it sent. */
 export const REPLAY_HEADER = 'ce-replay'
+export const PARKED_HEADER = 'ce-parked'
+
+/** The media types of a batch of events, and of a single one. Source: section 3.1 of the binding, and the JSON format. */
+export const BATCH_TYPE = 'application/cloudevents-batch+json'
+export const EVENT_TYPE = 'application/cloudevents+json'
+
+/** The media type of the answer to a batch: `{"outcomes":[…]}`, one for each event, in the order of the request. */
+export const OUTCOMES_TYPE = 'application/vnd.enigma-relay.outcomes+json'
+
+/** What became of an event: `done` and `parked` are settled; `retry` is to be sent again, with the attempt one higher. */
+export type HttpOutcome = {
+  /** Of the event. */
+  readonly id: string
+  readonly outcome: 'done' | 'parked' | 'retry'
+  /** Seconds until it may be tried again; with `retry` only. */
+  readonly after?: number
+}
 
 // Section 3.1.3.2: space, double quote, percent and everything outside printable ASCII is percent-encoded as UTF-8.
 const encodeHeader = (text: string): string =>

@@ -114,7 +114,7 @@ export type Failed = {
   readonly keys: readonly string[]
 }
 
-/** A message that a replay had sent, in its SQS message attributes. */
+/** Of a message that a replay had sent: its SQS message attributes, or its headers `ce-replay` and `ce-parked`. */
 export type Replay = {
   /** The replay's id: `replay`. */
   readonly job: string
@@ -131,7 +131,7 @@ export type Replayed = Replay & {
 
 /** A notification (or a message that could not be read) that is put aside, with all that sending it again takes. */
 export type Parked = {
-  /** Of its queue: `agents-call`. */
+  /** Of its function: `agents-call`. */
   readonly route: string
   /** What makes copies of the notification the same; absent for a message that could not be read. */
   readonly key?: string
@@ -150,7 +150,8 @@ export type Parked = {
   readonly handler?: string
   readonly messageId: string
   readonly messageGroupId?: string
-  readonly eventSourceARN: string
+  /** Of the queue that it came from; absent for what came by HTTP. */
+  readonly eventSourceARN?: string
   /** When SQS first handed out its message: ISO 8601. */
   readonly firstReceivedAt?: string
   /** Older ones (ms) are stale, as its route says. */
