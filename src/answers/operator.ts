@@ -179,6 +179,10 @@ export const Config = v.pipe(
       ),
     ),
     replays: v.pipe(v.boolean(), v.description('`POST /replays` can send parked notifications again.')),
+    dead_letters: v.pipe(
+      v.boolean(),
+      v.description('There are dead-letter queues, which `POST /parked/drain` empties.'),
+    ),
   }),
   v.metadata({ ref: 'Config' }),
 )

@@ -38,6 +38,12 @@ export const Replay = v.pipe(
         'running: entries are still to be sent, or the outcome of some is open. stopped: entries that were not sent stay parked.',
       ),
     ),
+    waits_for: v.pipe(
+      v.nullable(v.picklist(['relay'])),
+      v.description(
+        'relay: nothing is sent until a relay asks for it; one that has `ENIGMA_API_URL` does so within seconds. Null: nothing holds it up.',
+      ),
+    ),
     operator: maybeText('The name of the token that asked for it.'),
     created_at: time('When it was asked for. Entries that are parked later are not part of it.'),
     rate: v.pipe(v.number(), v.description('Entries sent in a second at most.')),
@@ -61,6 +67,7 @@ export const Replay = v.pipe(
       {
         id: '0f5a4d4e-7c1b-4a3e-9a43-2b1f6f9d6c11',
         state: 'running',
+        waits_for: null,
         operator: 'jane',
         created_at: '2026-01-31T08:00:00.000Z',
         rate: 50,
@@ -76,6 +83,38 @@ export type Replay = v.InferOutput<typeof Replay>
 
 export const ReplaysPage = pageOf(Replay)
 export type ReplaysPage = v.InferOutput<typeof ReplaysPage>
+
+export const NextRound = v.pipe(
+  v.object({
+    go_on: v.pipe(
+      v.boolean(),
+      v.description(
+        'Whether the round that the request is about is still to be sent by this relay: not after the replay was stopped, or another relay took over.',
+      ),
+    ),
+    round: v.pipe(
+      v.nullable(
+        v.object({
+          job: text('The id of the replay, for the header `ce-replay`.'),
+          round: text('Of the replay. A round comes again until it is reported as done.'),
+          again: v.pipe(v.boolean(), v.description('It was given before: messages of it may have been sent.')),
+          messages: v.array(
+            v.object({
+              entry: text('The id of the parked entry or of the CDR, for the header `ce-parked`.'),
+              route: text('Its route, and so its target.'),
+              lane: text('Messages of one lane of a route are sent one after the other.'),
+              event: text('The CloudEvent, in JSON, with the bytes of the packet as they were.'),
+            }),
+          ),
+        }),
+      ),
+      v.description('What to send now; null when there is nothing.'),
+    ),
+    wait_ms: count('How long (ms) after this answer the relay asks again, or later.'),
+  }),
+  v.metadata({ ref: 'NextRound', description: 'A round of a replay, which a relay sends.' }),
+)
+export type NextRound = v.InferOutput<typeof NextRound>
 
 /** What may have become of a message of a replay. */
 export const OUTCOMES = ['waiting', 'sent', 'handled', 'failed_again', 'skipped'] as const

@@ -24,6 +24,18 @@ export async function findOfRelay(
   )
 }
 
+/** The answer where relays take no commands, since there is no queue for them. */
+const noCommands = () =>
+  problem(
+    'unavailable',
+    'Some of these entries were parked by the relay, and without SQS it takes no commands: run enigma-relay parked --retry or --drop on its host. Nothing was sent.',
+  )
+
+/** Whether relays can be asked to do something about these entries. @throws the answer 503 where they cannot */
+export function requireCommands(sendCommand: OperateOptions['sendCommand'], entries: readonly OfRelay[]): void {
+  if (entries.length > 0 && sendCommand === undefined) throw noCommands()
+}
+
 /** Sends commands about these entries, oldest first: one for each source and thousand. @throws the answer 503 when SQS does not accept one */
 export async function askRelay(
   sendCommand: OperateOptions['sendCommand'],
@@ -31,11 +43,12 @@ export async function askRelay(
   entries: readonly OfRelay[],
   { name: operator }: Caller,
 ): Promise<void> {
+  requireCommands(sendCommand, entries)
   for (const [source, own] of Map.groupBy(entries, (entry) => entry.source)) {
     const ids = own.map(({ id }) => id)
     try {
       for (let from = 0; from < ids.length; from += MAX_COMMAND_IDS)
-        await sendCommand({ action, source, ids: ids.slice(from, from + MAX_COMMAND_IDS), operator })
+        await sendCommand?.({ action, source, ids: ids.slice(from, from + MAX_COMMAND_IDS), operator })
     } catch {
       throw problem(
         'unavailable',

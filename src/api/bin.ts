@@ -2,7 +2,7 @@ import { Hono } from 'hono'
 import * as v from 'valibot'
 import { AuditPage, BinPage, Deleted, Moved } from '../answers/index.ts'
 import { deleteEntries, restoreEntries, type Reads } from '../store/index.ts'
-import { askRelay, findOfRelay } from './ask-relay.ts'
+import { askRelay, findOfRelay, requireCommands } from './ask-relay.ts'
 import type { ApiEnv } from './auth.ts'
 import { describe } from './describe.ts'
 import { problem } from './errors.ts'
@@ -63,6 +63,7 @@ export function bin(read: Reads, options: OperateOptions | undefined, now: () =>
         const ofRelay = isOfRelay || own !== undefined ? await findOfRelay(read, own, freeze(fits ?? {}, startMs)) : []
         if ((isOfRelay || ofRelay.length > 0) && !forever)
           throw problem('bad-parameter', NO_BIN, { parameter: 'forever' })
+        requireCommands(sendCommand, ofRelay)
         if (ofRelay.length > 0) {
           await write(caller, {
             action: 'drop',

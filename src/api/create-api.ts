@@ -22,6 +22,7 @@ import { allowOrigins, parseOrigins, refuseForeignWrites } from './origins.ts'
 import { parked } from './parked.ts'
 import type { OperateOptions } from './operate.ts'
 import { queues, type ReadQueues } from './queues.ts'
+import { nextRounds } from './next-round.ts'
 import { replays } from './replays.ts'
 import { ABANDON_RULE, wall } from './wall.ts'
 
@@ -34,7 +35,7 @@ export type ApiOptions = {
   readonly tokens?: TokenSources['tokens']
   /** The origins whose pages may read the API: several by commas, or `*`. Default: none. */
   readonly corsOrigin?: string
-  /** How replays are started. Default: they are answered with 503. */
+  /** How replays are started, and by whom they are driven. Default: they are answered with 503. */
   readonly replay?: OperateOptions
   /** How `GET /events` streams changes. Default: not at all, since a platform may charge each second of a stream. */
   readonly events?: EventsOptions
@@ -119,7 +120,14 @@ export function createApi({
   app.route('/campaigns', campaigns(read))
   app.route('/cdrs', cdrs(read))
   app.route('/changes', changes(read))
-  app.route('/config', config({ events: eventsUrl ?? null, replays: replay !== undefined }))
+  app.route(
+    '/config',
+    config({
+      events: eventsUrl ?? null,
+      replays: replay !== undefined,
+      dead_letters: replay?.drain !== undefined,
+    }),
+  )
   app.route('/confirmations', confirmations(read, confirmationsOptions))
   app.route('/dialers', dialers(read))
   app.route('/gaps', gaps(read))
@@ -130,6 +138,7 @@ export function createApi({
   app.route('/', bin(read, replay, now))
   app.route('/queues', queues(readQueues, now))
   app.route('/relays', relays(read))
+  app.route('/replays/next', nextRounds(read, replay, now))
   app.route('/replays', replays(read, replay, now))
   app.route('/wall', wall(read, { ...ABANDON_RULE, ...abandoned }, now))
   app.get('/openapi.json', ...openApi(app))

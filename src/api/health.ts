@@ -52,7 +52,7 @@ export function health(read: Reads, now: () => number): Hono {
 }
 
 /** `GET /config`: what this API offers, and to whom it speaks. */
-export function config(offers: { readonly events: string | null; readonly replays: boolean }): Hono<ApiEnv> {
+export function config(offers: Pick<Config, 'events' | 'replays' | 'dead_letters'>): Hono<ApiEnv> {
   return new Hono<ApiEnv>().get(
     '/',
     describe({

@@ -11,12 +11,12 @@ import { moment, word } from './query.ts'
 /** How the API writes. */
 export type OperateOptions = {
   readonly commit: StoreWriter['commit']
-  /** Asks the replay function for the next step of this replay. */
-  readonly sendStep: (job: string) => Promise<void>
-  /** Sends a command to the relays, which one that reads the source carries out. */
-  readonly sendCommand: (command: RelayCommand) => Promise<void>
-  /** Asks the replay function to drain the dead-letter queues at once. */
-  readonly drain: () => Promise<void>
+  /** Asks the replay function for the next step of this replay. Absent: relays drive replays, by `POST /replays/next`. */
+  readonly sendStep?: (job: string) => Promise<void>
+  /** Sends a command to the relays, which one that reads the source carries out. Absent: they take none. */
+  readonly sendCommand?: (command: RelayCommand) => Promise<void>
+  /** Asks the replay function to drain the dead-letter queues at once. Absent: there are none. */
+  readonly drain?: () => Promise<void>
 }
 
 /** Writes effects, and a line of the audit log with them. */
@@ -33,7 +33,8 @@ export type Operate = Pick<OperateOptions, 'sendStep' | 'sendCommand' | 'drain'>
 
 /** @throws the answer 503 where this API cannot write */
 export function operate(options: OperateOptions | undefined, now: () => number): Operate {
-  if (options === undefined) throw problem('unavailable', 'This API has no queue for replays: set ENIGMA_QUEUE_PREFIX.')
+  if (options === undefined)
+    throw problem('unavailable', 'This API cannot write: set ENIGMA_QUEUE_PREFIX, or give createApi the option replay.')
   const commit = async (...effects: readonly Effect[]) => options.commit({ effects, done: new Map() })
   return {
     ...options,

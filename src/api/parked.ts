@@ -125,6 +125,8 @@ export function parked(read: Reads, options: OperateOptions | undefined, now: ()
       query(),
       async (c) => {
         const { drain, write } = operate(options, now)
+        if (drain === undefined)
+          throw problem('unavailable', 'There are no dead-letter queues: what fails is parked at once, without SQS.')
         await write(c.get('caller'), { action: 'drain', what: 'dead-letter queues', count: null })
         try {
           await drain()

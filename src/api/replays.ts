@@ -3,7 +3,7 @@ import * as v from 'valibot'
 import { OUTCOMES, Replay, ReplayDetail, ReplayPlan, ReplaysPage } from '../answers/index.ts'
 import { startReplay, stopReplay, type Reads } from '../store/index.ts'
 import type { ApiEnv } from './auth.ts'
-import { askRelay, findOfRelay } from './ask-relay.ts'
+import { askRelay, findOfRelay, requireCommands } from './ask-relay.ts'
 import { describe } from './describe.ts'
 import { found, problem } from './errors.ts'
 import {
@@ -94,7 +94,8 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
         {
           summary: 'Send notifications again',
           description:
-            'Starts a job that sends parked entries to the queues of their routes again, oldest first, with their original bytes and message groups. ' +
+            'Starts a job that sends parked entries to the queues of their routes again, oldest first, with their original bytes and message groups; without ' +
+            'SQS, a relay sends them to its targets (`waits_for` says so while none asks for them). ' +
             'An entry leaves the list when its function has handled it; one that fails again stays, with its new reason. Entries of the relay are sent by the ' +
             'relay: `relay` of the answer is how many it was asked for, and each leaves the list when SQS has accepted it. With `cdrs`, the job sends CDRs ' +
             'that the read model keeps. Functions see the job in the header `ce-replay`. With `plan`, nothing is sent.',
@@ -117,6 +118,7 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
         }
         const { commit, write, sendStep, sendCommand } = operate(options, now)
         const ofRelay = isOfRelay || own !== undefined ? await findOfRelay(read, own, frozen) : []
+        requireCommands(sendCommand, ofRelay)
         const sent = new Set(ofRelay.map((entry) => entry.id))
         const rest = isOfRelay ? [] : own?.filter((entry) => !sent.has(entry))
         const stored = {
@@ -126,6 +128,7 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
           filter: frozen,
           relay: ofRelay.length,
           ...(ofCdrs === undefined ? {} : { cdrs: ofCdrs }),
+          ...(sendStep === undefined ? { by: 'relay' as const } : {}),
         }
         const count = isOfRelay ? ofRelay.length : own === undefined ? null : new Set(own).size
         await write(caller, { action: 'replay', what: id, count }, [startReplay(id, stored, rest)])
@@ -136,7 +139,7 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
           throw error
         }
         try {
-          if (rest === undefined || rest.length > 0) await sendStep(id)
+          if (rest === undefined || rest.length > 0) await sendStep?.(id)
         } catch {
           await commit(stopReplay(id))
           throw problem('unavailable', 'SQS does not accept the first step of the replay. Nothing was sent; try again.')

@@ -18,6 +18,7 @@ import type {
   Kind,
   MissingPage,
   Moved,
+  NextRound,
   OtherPage,
   ParkedDetail,
   ParkedGroups,
@@ -41,6 +42,7 @@ import type {
   GapsQuery,
   ListQuery,
   MissingQuery,
+  NextRoundRequest,
   ParkedEntryOptions,
   ParkedGroupsQuery,
   ParkedQuery,
@@ -157,6 +159,8 @@ export function createClient(options: ClientOptions) {
     replayDetail: (id: string, query?: ReplayMessagesQuery) => read<ReplayDetail>(['replays', id], query),
     /** What was not sent stays parked. */
     stopReplay: (id: string, own?: CallOptions) => write<Replay>(['replays', id, 'stop'], undefined, own),
+    /** For a relay that drives replays: reports on its round, and takes the next. May be repeated, but is tried once. */
+    nextRound: (request: NextRoundRequest, own?: CallOptions) => write<NextRound>(['replays', 'next'], request, own),
     /** Moves entries of functions to the bin. Where `more` is true, ask again, with the `until` of the first request. */
     deleteParked: (request: DeleteRequest, own?: CallOptions) => write<Deleted>(['parked', 'delete'], request, own),
     /** Deleted entries, newest first. */

@@ -101,6 +101,22 @@ export type ReplayRequest = ReplaySelection & {
   readonly rate?: number | undefined
 }
 
+/** What a relay reports of the round that it was given, and that it wants the next. */
+export type NextRoundRequest = {
+  /** The id of the relay. */
+  readonly relay: string
+  readonly round?:
+    | {
+        readonly job: string
+        readonly round: string
+        /** Entries that need not be sent again; with a reason, because their target will never take them. */
+        readonly settled: readonly { readonly entry: string; readonly reason?: string }[]
+        /** false: the relay is still at work, and only says so. */
+        readonly done: boolean
+      }
+    | undefined
+}
+
 export type ReplayMessagesQuery = ListQuery & {
   /** Only messages with this outcome. */
   readonly outcome?: ReplayMessage['outcome'] | undefined

@@ -11,7 +11,7 @@ import {
   CONTENT_ENCODING,
   type RelayCommand,
 } from '../protocol/index.ts'
-import type { ParkedMessage } from '../store/index.ts'
+import type { QueuedMessage } from '../api/index.ts'
 import { FunctionsError } from './function-error.ts'
 import { isMissingQueue } from './sqs-errors.ts'
 
@@ -53,7 +53,7 @@ const REQUEST_MESSAGES = 10
  * Sends parked messages to their queues: of each message group in order, of different groups at once. Returns those that SQS will never take, by the ids
  * of their entries, and why. All queues are tried before it throws. @throws the SDK's error, FunctionsError `functions.replay.refused`
  */
-export async function sendParked(job: string, messages: readonly ParkedMessage[]): Promise<Map<string, string>> {
+export async function sendParked(job: string, messages: readonly QueuedMessage[]): Promise<Map<string, string>> {
   const refused = new Map<string, string>()
   const faults: unknown[] = []
   for (const [queue, own] of Map.groupBy(messages, (message) => message.queue)) {
@@ -70,14 +70,14 @@ export async function sendParked(job: string, messages: readonly ParkedMessage[]
 }
 
 /** The first message of each group, then the second of each … */
-function toTurns(messages: readonly ParkedMessage[]): ParkedMessage[][] {
+function toTurns(messages: readonly QueuedMessage[]): QueuedMessage[][] {
   const groups = [...Map.groupBy(messages, (message) => message.messageGroupId).values()]
   const longest = Math.max(0, ...groups.map(({ length }) => length))
   return Array.from({ length: longest }, (_, at) => groups.flatMap((own) => own[at] ?? []))
 }
 
-function* toRequests(messages: readonly ParkedMessage[]): Generator<ParkedMessage[]> {
-  let request: ParkedMessage[] = []
+function* toRequests(messages: readonly QueuedMessage[]): Generator<QueuedMessage[]> {
+  let request: QueuedMessage[] = []
   let bytes = 0
   for (const message of messages) {
     const isFull = request.length === REQUEST_MESSAGES || bytes + sizeOf(message) > REQUEST_BYTES
@@ -93,13 +93,13 @@ function* toRequests(messages: readonly ParkedMessage[]): Generator<ParkedMessag
 }
 
 /** Bytes with attributes, at most: a character may have three. */
-const sizeOf = ({ body, contentEncoding }: ParkedMessage): number =>
+const sizeOf = ({ body, contentEncoding }: QueuedMessage): number =>
   body.length * (contentEncoding === undefined ? 3 : 1) + 500
 
 async function sendBatch(
   queue: string,
   job: string,
-  messages: readonly ParkedMessage[],
+  messages: readonly QueuedMessage[],
   refused: Map<string, string>,
 ): Promise<void> {
   const { sdk, client } = await sqs()

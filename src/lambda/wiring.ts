@@ -218,8 +218,9 @@ export async function apiOptions(): Promise<ApiOptions> {
     abandoned: readAbandonRule(process.env),
     console: readConsole(),
     ...readEvents(process.env),
+    // Without queues, relays drive the replays.
     ...(prefix === ''
-      ? {}
+      ? { replay: { commit } }
       : {
           queues: () => readQueues(prefix),
           replay: {

@@ -8,6 +8,8 @@ export {
   audit,
   claimEntries,
   deleteEntries,
+  driveReplay,
+  leaveReplay,
   noteSent,
   restoreEntries,
   selectEntries,

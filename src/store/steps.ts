@@ -95,10 +95,12 @@ const STEPS = {
   bin: { takes: ['entry', 'ms', 'operator', 'change'], keys: ({ entry }) => [`parked:${entry}`] },
   restore: { takes: ['entry', 'change'], keys: ({ entry }) => [`parked:${entry}`] },
   audit: { takes: ['id', 'ms', 'json'], keys: () => [] },
-  replay: { takes: ['job', 'of', 'ms', 'json'], keys: ({ job }) => [`replay:${job}`] },
+  replay: { takes: ['job', 'of', 'by', 'ms', 'json'], keys: ({ job }) => [`replay:${job}`] },
   select: { takes: ['job', 'from', 'to', 'is_chosen', '...entries'], keys: ({ job }) => [`replay:${job}`] },
   claim: { takes: ['job', 'count'], keys: ({ job }) => [`replay:${job}`] },
   sent: { takes: ['job', 'round'], keys: ({ job }) => [`replay:${job}`] },
+  drive: { takes: ['job', 'relay', 'for_ms'], keys: ({ job }) => [`replay:${job}`] },
+  leave: { takes: ['job'], keys: () => [] },
   stop: { takes: ['job'], keys: ({ job }) => [`replay:${job}`] },
   missing: {
     takes: ['agent', 'source', 'call_ref', 'stamp', 'left_ms', 'id', 'ms', 'json', 'change', 'change_back'],

@@ -132,12 +132,15 @@ export type ReplayMessagesRequest = PageRequest & {
 /** A parked entry of the relay, and the source on whose list it is. */
 export type OfRelay = { readonly id: string; readonly source: string }
 
-/** A parked entry as SQS takes it again. */
+/** A parked entry, or a CDR, as its function takes it again. */
 export type ParkedMessage = {
   readonly id: string
-  /** The name of its queue: `enigma-agents-call.fifo`. */
-  readonly queue: string
+  /** `agents-call` */
+  readonly route: string
+  /** The name of its queue: `enigma-agents-call.fifo`. Absent: it came by HTTP. */
+  readonly queue?: string
   readonly body: string
   readonly contentEncoding?: string
+  /** The lane in which it keeps its order. */
   readonly messageGroupId: string
 }

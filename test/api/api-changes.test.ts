@@ -85,7 +85,13 @@ it('a stream that was left is free again, one too many is refused, and each ends
 it('an API without events says so, and /config tells a client what there is and what its token may do', async () => {
   const { get, app, json } = await useApi({ tokens: OTHERS })
   expect((await get('/events')).status).toBe(404)
-  expect(await json('/config')).toEqual({ name: 'api-token', role: 'read', events: null, replays: false })
+  expect(await json('/config')).toEqual({
+    name: 'api-token',
+    role: 'read',
+    events: null,
+    replays: false,
+    dead_letters: false,
+  })
   const jane = await app.request('/config', { headers: as('operate-token-of-the-test-of-32-c') })
   expect(await jane.json()).toMatchObject({ name: 'jane', role: 'operate' })
   const offering = await useApi({

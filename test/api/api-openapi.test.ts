@@ -74,13 +74,21 @@ const PATHS = [
   '/queues',
   '/relays',
   '/replays',
+  '/replays/next',
   '/replays/{id}',
   '/replays/{id}/stop',
   '/wall',
 ]
 
 /** Addresses that only change something, or read with a body. */
-const WRITES = ['/cdrs/search', '/bin/restore', '/parked/delete', '/parked/drain', '/replays/{id}/stop']
+const WRITES = [
+  '/cdrs/search',
+  '/bin/restore',
+  '/parked/delete',
+  '/parked/drain',
+  '/replays/next',
+  '/replays/{id}/stop',
+]
 
 /** Every object inside a value, the value itself among them. */
 function* objectsIn(value: unknown): Generator<Schema> {

@@ -86,7 +86,13 @@ it('each address and each parameter of the API has a method that sends it', asyn
   await ignoreMissing(client.kind('agents', 'break', '1002'))
   await client.other(paging)
   expect((await client.wall()).agents).toEqual([])
-  expect(await client.config()).toEqual({ name: 'jane', role: 'operate', events: '/events', replays: true })
+  expect(await client.config()).toEqual({
+    name: 'jane',
+    role: 'operate',
+    events: '/events',
+    replays: true,
+    dead_letters: true,
+  })
   expect(await client.health()).toEqual({ status: 'ok', store: 'ok' })
   const { cursor } = await client.changesPage()
   await client.changesPage({ after: cursor, type: 'agents', reference: '1002' })
@@ -109,6 +115,7 @@ it('each address and each parameter of the API has a method that sends it', asyn
   expect(again.cdrs).toMatchObject({ route: 'campaigns-cdr', campaign: '7' })
   expect((await client.replays(paging)).items).toHaveLength(2)
   expect(await client.replayDetail(replay.id, { ...paging, outcome: 'waiting' })).toMatchObject({ id: replay.id })
+  await expect(client.nextRound({ relay: 'pbx-1' })).rejects.toMatchObject({ status: 400, code: 'bad-request' })
   expect(await client.stopReplay(replay.id)).toMatchObject({ state: 'stopped' })
   expect(await client.deleteParked({ ids: [second] })).toMatchObject({ moved: 1, skipped: 0, more: false })
   expect((await client.bin(paging)).items).toMatchObject([{ id: second, deleted_by: 'jane' }])

@@ -47,7 +47,7 @@ describe('a diagnosis', () => {
     nowMs,
     apiVersion: '1.0.0',
     browser: 'Firefox/140',
-    config: { name: 'jane', role: 'operate', events: '/events', replays: true },
+    config: { name: 'jane', role: 'operate', events: '/events', replays: true, dead_letters: true },
     relays: {
       items: [{ relay: 'relay-1', sources: ['main'], lists: [], started_at: at(7_200_000), ready_at: at(60_000) }],
     },

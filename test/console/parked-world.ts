@@ -31,7 +31,10 @@ export type ParkOptions = {
 }
 
 /** The console over a real read model and real queues, a function of agents/status whose fault a test decides, and the function of replays. */
-export async function useParkedConsole(files: ConsoleFiles) {
+export async function useParkedConsole(
+  files: ConsoleFiles,
+  { hasQueues = true }: { readonly hasQueues?: boolean } = {},
+) {
   const [sqs, { store, proxy }] = [await useSqs(), await useStore()]
   useEnv({
     UPSTASH_REDIS_REST_URL: proxy.url,
@@ -63,9 +66,13 @@ export async function useParkedConsole(files: ConsoleFiles) {
     console: files,
     replay: {
       commit: store.commit,
-      sendStep: (job) => sendReplayStep('enigma-', job),
-      sendCommand: async (command) => void commands.push(command),
-      drain: () => sendReplayStep('enigma-', 'drain'),
+      ...(hasQueues
+        ? {
+            sendStep: (job) => sendReplayStep('enigma-', job),
+            sendCommand: async (command) => void commands.push(command),
+            drain: () => sendReplayStep('enigma-', 'drain'),
+          }
+        : {}),
     },
   })
   const server = createAdaptorServer({ fetch: api.fetch, overrideGlobalObjects: false }) as Server

@@ -113,6 +113,25 @@ test('one is tried first; what failed again is replayed from the page of its rep
   await page.getByText(/All \d that match are selected/).waitFor()
 })
 
+test('without SQS, a replay waits for a relay and says so, and there are no dead letters to fetch', LONG, async () => {
+  const { url, park } = await useParkedConsole(files, { hasQueues: false })
+  await park(1)
+  const { page, token } = await logIn(browser, url, 'operate', '#/parked?view=messages')
+  await button(page, 'Choose all 1 that match').click()
+  expect(await button(page, 'Fetch dead letters').count()).toBe(0)
+  await button(page, 'Replay').click()
+  await page.getByRole('dialog').getByRole('button', { name: 'Replay' }).click()
+  await waitForBar(page, 'The replay has started')
+  await page.goto(`${url}/console/#/replays`)
+  await page.getByText('waits for a relay').waitFor({ timeout: 20_000 })
+  await rows(page, 'Replays').first().click()
+  const sentence = page.getByText(/Waiting for a relay: it asks for these messages/)
+  await sentence.waitFor({ timeout: 20_000 })
+  const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+  await fetch(`${url}/replays/next`, { method: 'POST', headers, body: JSON.stringify({ relay: 'pbx-1' }) })
+  await sentence.waitFor({ state: 'hidden', timeout: 20_000 })
+})
+
 test('what is deleted is in the bin, and comes back with the same bytes', LONG, async () => {
   const { url, park, parked, store } = await useParkedConsole(files)
   await park(20, { own: () => ({ payload: { status: 'on 😀 break', big: '12345678901234567890' } }) })

@@ -115,6 +115,8 @@ export const NOTHING: Readonly<Record<string, unknown>> = {
   dialers: [],
   findCdrs: { ids: [], place: null },
   cdrMessages: [],
+  openEntries: [],
+  replaysOfRelays: [],
   ofRelay: { entries: [], complete: true },
   parkedGroups: { groups: [], queues: [], matching: 0, complete: true },
   parkedCounts: { parked: 0, expiring: 0 },

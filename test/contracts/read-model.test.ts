@@ -21,6 +21,8 @@ import {
   cdr,
   claimEntries,
   deleteEntries,
+  driveReplay,
+  leaveReplay,
   dialerStatus,
   dialPreview,
   latest,
@@ -87,6 +89,8 @@ const OF_REPLAYS = {
     'audit',
     'claimEntries',
     'deleteEntries',
+    'driveReplay',
+    'leaveReplay',
     'noteSent',
     'restoreEntries',
     'selectEntries',
@@ -94,7 +98,21 @@ const OF_REPLAYS = {
     'startReplay',
     'stopReplay',
   ],
-  steps: ['attempt', 'audit', 'bin', 'claim', 'park', 'replay', 'replayed', 'restore', 'select', 'sent', 'stop'],
+  steps: [
+    'attempt',
+    'audit',
+    'bin',
+    'claim',
+    'drive',
+    'leave',
+    'park',
+    'replay',
+    'replayed',
+    'restore',
+    'select',
+    'sent',
+    'stop',
+  ],
   reads: [
     'audit',
     'bin',
@@ -102,6 +120,7 @@ const OF_REPLAYS = {
     'changes',
     'findCdrs',
     'findParked',
+    'openEntries',
     'parked',
     'parkedCounts',
     'parkedEntry',
@@ -113,6 +132,7 @@ const OF_REPLAYS = {
     'replayPlan',
     'replayProgress',
     'replays',
+    'replaysOfRelays',
   ],
 }
 
@@ -591,6 +611,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     expect(message).toMatchObject({ id, queue: 'enigma-agents-call.fifo', messageGroupId: '17' })
     expect(broken).toEqual({
       id: other,
+      route: 'agents-call',
       queue: 'enigma-agents-call.fifo',
       body: 'no event 😀',
       contentEncoding: 'gzip',
@@ -644,7 +665,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
 
     const asked = { operator: 'jane', created_at: iso(NOW), rate: 5, filter: null }
     const byFilter = { ...asked, created_at: iso(NOW + 1), filter: { route: 'agents-call', untilMs: BASE_MS } }
-    const shown = { cdrs: null, relay: 0 }
+    const shown = { cdrs: null, relay: 0, waits_for: null }
     const replay = async (name: string) => (await read.replay(name))?.counts
     const counts = { waiting: 0, sent: 0, handled: 0, failed_again: 0, skipped: 0 }
     await commit({ effects: [startReplay('r1', asked, [other, id, id]), startReplay('r2', byFilter)] })
@@ -711,7 +732,7 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
     const { cursor: beforeOutcomes } = await read.changes()
     await commit({ effects: [startReplay('r4', { ...asked, cdrs }), selectEntries('r4', '', null, found.ids)] })
     await commit({ effects: [claimEntries('r4', 9)] })
-    const sent = await read.cdrMessages(found.ids, { queue: 'q', lanes: 64 })
+    const sent = await read.cdrMessages(found.ids, { route: 'campaigns-cdr', queue: 'q', lanes: 64 })
     expect(sent.map((message) => [message.id, message.queue])).toEqual(found.ids.map((one) => [one, 'q']))
     const events = (await Promise.all(sent.map(({ body, contentEncoding }) => readBody(body, contentEncoding)))).flat()
     expect(new Set(events.map((one) => one.id))).toEqual(new Set([idOf(NOW + 1, 'l'), idOf(NOW + 2, 'l')]))
@@ -733,6 +754,38 @@ describe.each(toBackends(process.env))('the read model on $name', ({ start }) =>
       cdrs: { route: 'campaigns-cdr', campaign: 'c1' },
       counts: { ...counts, handled: 1, failed_again: 1 },
     })
+    // Relays drive a replay, one at a time; what came by HTTP has no queue.
+    const { eventSourceARN: _none, ...byHttp } = one
+    await commit({ parked: [{ ...byHttp, key: 'k2', messageId: 'k2', messageGroupId: '17' }] })
+    const third = (await read.parked()).items.find(({ message_id: from }) => from === 'k2')?.id ?? ''
+    expect(await read.parkedMessages([third])).toEqual([
+      { id: third, route: 'agents-call', body: expect.any(String) as unknown, messageGroupId: '17' },
+    ])
+    await commit({ effects: [startReplay('r5', { ...asked, by: 'relay' }, [third])] })
+    expect((await read.replay('r5'))?.waits_for).toBe('relay')
+    await commit({ effects: [driveReplay('r5', 'a', 60_000), driveReplay('r5', 'b', 60_000), claimEntries('r5', 1)] })
+    expect(await read.replaysOfRelays()).toMatchObject([
+      {
+        id: 'r5',
+        progress: {
+          driver: 'a',
+          drivenUntilMs: BASE_MS + (NOW + 60) * 1000,
+          sending: [third],
+          isOpen: true,
+          isOfRelays: true,
+        },
+      },
+    ])
+    expect((await read.replay('r5'))?.waits_for).toBeNull()
+    expect(await read.openEntries('r5', [third, 'none'])).toEqual([third, 'none'])
+    await commit({
+      replayed: [{ job: 'r5', entry: third, hasFailed: false, messageId: 'x' }],
+      effects: [noteSent('r5', '1')],
+    })
+    expect(await read.openEntries('r5', [third])).toEqual([])
+    expect(await read.replay('r5')).toMatchObject({ state: 'done', waits_for: null })
+    await commit({ effects: [leaveReplay('r5')] })
+    expect(await read.replaysOfRelays()).toEqual([])
     // Each of these documents is read as none when it is of the wrong type.
     for (const key of (await findKeys()).filter((name) => /^(parked|replay|attempts):/.test(name))) {
       await run('DEL', key)

@@ -410,13 +410,18 @@ test(
     })
     await store.commit({ effects: [startReplay('recent', asked, ids.slice(4))], done: new Map() })
     const former = createStore({ url: proxy.url, token: 'test-token', now: () => Date.now() - 301_000 })
-    await former.commit({ effects: [startReplay('forgotten', asked, ids)], done: new Map() })
+    await former.commit({
+      // Another one is a relay's to drive.
+      effects: [startReplay('forgotten', asked, ids), startReplay('of-relays', { ...asked, by: 'relay' }, ids)],
+      done: new Map(),
+    })
     await start()
     await drain()
     await waitFor(async () => (await ask('GET', '/replays/forgotten')).body.state === 'done', 'it to go on')
     expect((await ask('GET', '/replays/forgotten')).body.counts).toMatchObject({ handled: 5, skipped: 0 })
     // It may still have its step.
     expect((await ask('GET', '/replays/recent')).body.counts).toMatchObject({ waiting: 1 })
+    expect((await ask('GET', '/replays/of-relays')).body).toMatchObject({ waits_for: 'relay', counts: { waiting: 5 } })
   },
 )
 

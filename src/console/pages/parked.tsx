@@ -146,9 +146,9 @@ function Views({
         <span class="hint">Only the newest {formatNumberOf(20_000, 'message')} are counted.</span>
       )}
       <span class="grow" />
-      {mayOperate.value && <Drain session={session} />}
+      {mayOperate.value && session.config.dead_letters && <Drain session={session} />}
       {session.config.role === 'operate' && !session.config.replays && (
-        <span class="hint">This API cannot replay: it has no ENIGMA_QUEUE_PREFIX.</span>
+        <span class="hint">This API cannot replay: createApi has no option replay.</span>
       )}
     </div>
   )

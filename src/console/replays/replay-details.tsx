@@ -153,6 +153,12 @@ function Summary({
           </div>
         ))}
       </dl>
+      {replay.waits_for === 'relay' && (
+        <p class="hint">
+          Waiting for a relay: it asks for these messages within some seconds if it has ENIGMA_API_URL and
+          ENIGMA_API_TOKEN.
+        </p>
+      )}
       {relay > 0 && (
         <p class="hint">
           The relay was asked to send {formatNumberOf(relay, 'message')} of its own. Each leaves the page Parked when

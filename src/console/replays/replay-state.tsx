@@ -20,7 +20,8 @@ export const OUTCOMES: Readonly<
 }
 export const OUTCOME_NAMES = Object.keys(OUTCOMES) as Outcome[]
 
-export function State({ replay: { state, counts } }: { readonly replay: Replay }) {
+export function State({ replay: { state, counts, waits_for: waitsFor } }: { readonly replay: Replay }) {
+  if (waitsFor === 'relay') return <span class="tag warn">waits for a relay</span>
   if (state === 'running') return <span class="tag">running</span>
   if (state === 'stopped') return <span class="tag warn">stopped</span>
   return <span class={`tag ${counts.failed_again > 0 ? 'bad' : 'good'}`}>done</span>

@@ -13,6 +13,8 @@ export type StoredReplay = Pick<Replay, 'operator' | 'created_at' | 'rate'> & {
   readonly filter: ParkedQuery | null
   /** How many entries of the relay it is to send again, by a command. */
   readonly relay?: number
+  /** A relay drives it: it asks the API for each step. Absent: its steps are messages of a queue. */
+  readonly by?: 'relay'
   /** CDRs that the read model keeps, in the place of parked entries, and the route of the function that gets them. */
   readonly cdrs?: CdrQuery & { readonly route: string }
 }
@@ -23,6 +25,7 @@ export function startReplay(job: string, replay: StoredReplay, ids?: readonly st
     step('replay', {
       job,
       of: replay.cdrs === undefined ? 'parked' : 'cdrs',
+      by: replay.by ?? '',
       ms: String(Date.parse(replay.created_at)),
       json: JSON.stringify(replay),
     }),
@@ -43,6 +46,13 @@ export const claimEntries = (job: string, count: number): Effect =>
 
 /** The entries of a round were all sent. */
 export const noteSent = (job: string, round: string): Effect => toEffect([step('sent', { job, round })])
+
+/** Has this relay drive a replay for so long (ms), unless another one does. */
+export const driveReplay = (job: string, relay: string, forMs: number): Effect =>
+  toEffect([step('drive', { job, relay: plain(relay), for_ms: String(forMs) })])
+
+/** Takes a replay that has come to its end from those that relays are to drive. */
+export const leaveReplay = (job: string): Effect => toEffect([step('leave', { job })])
 
 /** Leaves the entries that were not taken where they are. */
 export const stopReplay = (job: string): Effect => toEffect([step('stop', { job })])

@@ -17,7 +17,8 @@ import { type Effect, step, toEffect } from '../steps.ts'
 /** The record of an entry as it is kept, with the attributes of the message that sends it again. */
 export type StoredParked = Omit<ParkedRecord, 'id' | 'replay' | 'replays' | 'expires_at'> & {
   readonly message?: {
-    readonly queue: string
+    /** Absent: it came by HTTP. */
+    readonly queue?: string | undefined
     readonly group?: string | undefined
     readonly encoding?: string | undefined
   }
@@ -133,7 +134,7 @@ async function park(id: string, parked: Parked, nowMs: number, place: string): P
   const { route, notification, reason, status, attempts, messageId, messageGroupId, eventSourceARN } = parked
   const { body, contentEncoding, bytes } = await toBody(parked)
   const parts = toParts(body)
-  const queue = eventSourceARN.slice(eventSourceARN.lastIndexOf(':') + 1)
+  const queue = eventSourceARN?.slice(eventSourceARN.lastIndexOf(':') + 1)
   const record: StoredParked = {
     from: 'functions',
     notification_ids: notification === undefined ? [] : [notification.id.slice(0, MAX_SHOWN)],
@@ -170,14 +171,14 @@ async function park(id: string, parked: Parked, nowMs: number, place: string): P
       ms: String(nowMs),
       place,
       parts: String(parts.length),
-      lane: await toLane(queue, messageGroupId ?? id),
+      lane: await toLane(queue ?? route, messageGroupId ?? id),
       json: JSON.stringify(record),
       change: JSON.stringify({ kind: 'parked', ref: id, state: 'parked' }),
     }),
   ])
 }
 
-/** A message group of a queue, as lists of lanes are named. */
+/** A message group of a queue, or a lane of a route without one, as lists of lanes are named. */
 const toLane = async (queue: string, group: string): Promise<string> =>
   (await sha1(`${queue} ${group}`)).slice(0, ID_DIGITS)
 

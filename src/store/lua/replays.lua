@@ -21,7 +21,22 @@ function apply.replay(of)
   expire(key('replays'), ttl.parked)
   set(replay, 'json', of.json, ttl.parked)
   set(replay, 'of', of.of, ttl.parked)
+  if of.by == 'relay' then
+    redis.call('ZADD', key('replays_of_relays'), of.ms, of.job)
+    expire(key('replays_of_relays'), ttl.parked)
+  end
 end
+-- A relay sends what the replay takes, for so long unless it says so again; another one only takes over later.
+function apply.drive(of)
+  local replay = replay_of(of.job)
+  local fields = replay.fields
+  if not fields.json or fields.stopped then return end
+  if fields.driver ~= of.relay and (tonumber(fields.driven_until or '') or 0) > now then return end
+  set(replay, 'driver', of.relay, ttl.parked)
+  set(replay, 'driven_until', string.format('%.0f', now + tonumber(of.for_ms)), ttl.parked)
+end
+-- Relays need not look at one that has come to its end.
+function apply.leave(of) redis.call('ZREM', key('replays_of_relays'), of.job) end
 -- More entries, found from one place of the list of what is parked up to another; those that somebody chose are put in the order of the list.
 function apply.select(of)
   local replay, k = replay_of(of.job), entries_key(of.job)

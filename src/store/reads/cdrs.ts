@@ -127,7 +127,7 @@ const orderOf = (listed: { readonly event: Notification } | undefined): string =
 export async function readCdrMessages(
   options: ReadOptions,
   ids: readonly string[],
-  { queue, lanes }: { readonly queue: string; readonly lanes: number },
+  { lanes, ...to }: { readonly route: string; readonly queue?: string; readonly lanes: number },
 ): Promise<ParkedMessage[]> {
   const texts = await options.upstash.readTexts(ids.map((id) => `${options.prefix}cdr:${id}`))
   const messages = texts.map(async (text, at): Promise<ParkedMessage[]> => {
@@ -135,7 +135,7 @@ export async function readCdrMessages(
     if (kept === undefined) return []
     const [{ event, payload }] = kept
     const group = String(laneOf(orderKey(event.subject, payload), lanes))
-    return [{ id: ids[at] as string, queue, ...(await packEvent(event)), messageGroupId: group }]
+    return [{ id: ids[at] as string, ...to, ...(await packEvent(event)), messageGroupId: group }]
   })
   return (await Promise.all(messages)).flat()
 }

@@ -98,7 +98,7 @@ const MAX_OF_LANE = 100
 
 const toStatus = (text: string | undefined): number | null => (text === undefined || text === '' ? null : Number(text))
 
-/** Entries of functions as SQS takes them again, in the given order; those that are gone, or that this replay has not, are left out. */
+/** Entries of functions as their functions take them again, in the given order; those that are gone, or that this replay has not, are left out. */
 export async function readParkedMessages(
   options: ReadOptions,
   ids: readonly string[],
@@ -114,10 +114,11 @@ export async function readParkedMessages(
   })
   const bodies = await readParts(options, 'parked', found)
   return found.flatMap(({ id, stored }, at): ParkedMessage[] => {
-    const { queue = '', group = id, encoding } = stored.message ?? {}
+    const { queue, group = id, encoding } = stored.message ?? {}
     const contentEncoding = encoding === undefined ? {} : { contentEncoding: encoding }
+    const to = { id, route: stored.route, ...(queue === undefined ? {} : { queue }), messageGroupId: group }
     const body = bodies[at]
-    return typeof body !== 'string' ? [] : [{ id, queue, body, ...contentEncoding, messageGroupId: group }]
+    return typeof body !== 'string' ? [] : [{ ...to, body, ...contentEncoding }]
   })
 }
 

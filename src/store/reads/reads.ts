@@ -26,7 +26,14 @@ import {
   readParkedMessages,
   readPlacesOf,
 } from './parked.ts'
-import { readAudit, readReplay, readReplayDetail, readReplays } from './replays.ts'
+import {
+  readAudit,
+  readOpenEntries,
+  readReplay,
+  readReplayDetail,
+  readReplays,
+  readReplaysOfRelays,
+} from './replays.ts'
 import { readPresentStates } from './present-states.ts'
 import type { ReadOptions } from './replies.ts'
 import { readKind } from './states.ts'
@@ -49,7 +56,7 @@ export function createReads(options: ReadOptions) {
     /** The ids of the next CDRs that fit, oldest first, behind a place; '' is the beginning, null the end. */
     findCdrs: (query: CdrQuery, place: string) => findCdrs(options, query, place),
     /** CDRs as the relay sent them; those that are kept no longer are left out. */
-    cdrMessages: (ids: readonly string[], to: { readonly queue: string; readonly lanes: number }) =>
+    cdrMessages: (ids: readonly string[], to: Parameters<typeof readCdrMessages>[2]) =>
       readCdrMessages(options, ids, to),
     dialers: () => readDialers(options),
     /** What a function recorded with `latest` for a reference; null when there is nothing. */
@@ -59,7 +66,7 @@ export function createReads(options: ReadOptions) {
     /** Newest first by `parked_at`. A cursor is made of that (unix ms) and the id. */
     parked: (filter?: ParkedFilter) => readParked(options, filter),
     parkedEntry: (id: string) => readParkedEntry(options, id),
-    /** Entries of functions as SQS takes them again, in the given order; those that are gone, or that this replay has not, are left out. */
+    /** Entries of functions as these take them again, in the given order; those that are gone, or that this replay has not, are left out. */
     parkedMessages: (ids: readonly string[], job?: string) => readParkedMessages(options, ids, job),
     /** The ids of the next entries that fit, oldest first, behind a place; '' is the beginning, null the end. */
     findParked: (filter: ParkedQuery, place: string) => findParked(options, filter, place),
@@ -84,6 +91,10 @@ export function createReads(options: ReadOptions) {
     audit: (page?: PageRequest) => readAudit(options, page),
     /** A replay with the state that its steps go on from. */
     replayProgress: (id: string) => readReplay(options, id),
+    /** Replays for relays to drive, oldest first. */
+    replaysOfRelays: () => readReplaysOfRelays(options),
+    /** Which of these entries of a replay have no outcome. */
+    openEntries: (job: string, ids: readonly string[]) => readOpenEntries(options, job, ids),
     /** What changed behind a cursor, in order. */
     changes: (filter?: ChangesFilter) => readChanges(options, filter),
     /** The same commit by commit, each with its own cursor. */

@@ -7,21 +7,46 @@ import { readByTime, readPage, toPlace } from './newest-first.ts'
 import { afterSeparator, clampLimit, formatCursor, keptSince, parseCursor, type ReadOptions } from './replies.ts'
 
 export async function readReplays(
-  { upstash, prefix }: ReadOptions,
+  { upstash, prefix, now }: ReadOptions,
   { cursor, limit }: PageRequest = {},
 ): Promise<ReplaysPage> {
   return readPage<Replay>(readByTime(upstash, { key: `${prefix}replays`, behind: toPlace(cursor), limit }), {
     limit,
     readRecords: async (places) => {
       const texts = await upstash.readTexts(places.map(({ id }) => `${prefix}replay:${id}`))
-      return texts.map((text, at) => toProgress(places[at]?.id ?? '', text)?.replay)
+      return texts.map((text, at) => toProgress(places[at]?.id ?? '', text, now())?.replay)
     },
   })
 }
 
-export async function readReplay({ upstash, prefix }: ReadOptions, id: string): Promise<ReplayProgress | null> {
+export async function readReplay({ upstash, prefix, now }: ReadOptions, id: string): Promise<ReplayProgress | null> {
   const [text] = await upstash.readTexts([`${prefix}replay:${id}`])
-  return toProgress(id, text) ?? null
+  return toProgress(id, text, now()) ?? null
+}
+
+/** Replays that a relay looks at in one request. */
+const MOST_DRIVEN = 100
+
+/** Replays for relays to drive, oldest first, and those that have come to their end or have expired (null), and were not taken out yet. */
+export async function readReplaysOfRelays({
+  upstash,
+  prefix,
+  now,
+}: ReadOptions): Promise<{ readonly id: string; readonly progress: ReplayProgress | null }[]> {
+  const [reply] = await upstash.readAll([['ZRANGE', `${prefix}replays_of_relays`, '0', String(MOST_DRIVEN - 1)]])
+  const ids = reply as string[]
+  const texts = ids.length === 0 ? [] : await upstash.readTexts(ids.map((id) => `${prefix}replay:${id}`))
+  return ids.map((id, at) => ({ id, progress: toProgress(id, texts[at], now()) ?? null }))
+}
+
+/** Which of these entries of a replay have no outcome. */
+export async function readOpenEntries(
+  { upstash, prefix }: ReadOptions,
+  job: string,
+  ids: readonly string[],
+): Promise<string[]> {
+  const texts = ids.length === 0 ? [] : await upstash.readTexts(ids.map((id) => `${prefix}outcome:${job}:${id}`))
+  return ids.filter((_, at) => !parseDocument(texts[at]).has('is'))
 }
 
 const toTime = (ms: number | undefined) => (ms === undefined ? undefined : new Date(ms).toISOString())
@@ -58,12 +83,18 @@ export type ReplayProgress = {
   /** The entries that are being sent, and in which round. */
   readonly sending: readonly string[]
   readonly round: string
+  /** Whether it has something to send, or may find something. */
+  readonly isOpen: boolean
+  /** Whether relays drive it; the one that does, and until when no other one may (unix ms). */
+  readonly isOfRelays: boolean
+  readonly driver: string | undefined
+  readonly drivenUntilMs: number
   /** How often it went on, and when it last did (unix ms). */
   readonly steps: number
   readonly atMs: number
 }
 
-function toProgress(id: string, text: unknown): ReplayProgress | undefined {
+function toProgress(id: string, text: unknown, nowMs: number): ReplayProgress | undefined {
   const fields = parseDocument(text)
   const json = fields.get('json')
   if (json === undefined) return undefined
@@ -72,11 +103,15 @@ function toProgress(id: string, text: unknown): ReplayProgress | undefined {
   const [waiting, sent] = [count('selected') - count('taken'), count('sent')]
   const isDone = place === FOUND_ALL && waiting === 0 && sent === 0
   const isStopped = fields.has('stopped')
-  const { filter, cdrs, ...stored } = JSON.parse(json) as StoredReplay
+  const { filter, cdrs, by, ...stored } = JSON.parse(json) as StoredReplay
+  const sending = parseEntries(fields.get('sending'))
+  const isOpen = sending.length > 0 || place !== FOUND_ALL || waiting > 0
+  const isWaiting = by === 'relay' && isOpen && !isStopped && count('driven_until') <= nowMs
   const replay: Replay = {
     id,
     // One that was stopped before it had anything to do is not done.
     state: isDone && !(isStopped && count('selected') === 0) ? 'done' : isStopped ? 'stopped' : 'running',
+    waits_for: isWaiting ? 'relay' : null,
     ...stored,
     relay: stored.relay ?? 0,
     filter: filter && toShown(filter),
@@ -95,7 +130,11 @@ function toProgress(id: string, text: unknown): ReplayProgress | undefined {
     cdrs: cdrs ?? null,
     queued: { selected: count('selected'), taken: count('taken') },
     place: place === FOUND_ALL ? null : place,
-    sending: parseEntries(fields.get('sending')),
+    sending,
+    isOpen,
+    isOfRelays: by === 'relay',
+    driver: fields.get('driver'),
+    drivenUntilMs: count('driven_until'),
     round: fields.get('round') ?? '',
     steps: count('steps'),
     atMs: count('at'),
