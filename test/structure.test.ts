@@ -33,6 +33,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/relay': [
     'src/protocol',
     'src/runtime',
+    // It drives replays by the API, as any other program would.
+    'src/client',
     'node:',
     'redis',
     '@aws-sdk/client-sqs',
@@ -182,6 +184,7 @@ const RELAY_ROOMS = [
   'pubsub',
   'redis',
   'redis/lua',
+  'replays',
   'sender',
   'targets',
   'targets/http',

@@ -1,0 +1,119 @@
+import { ApiProblem, createClient, type Client } from '../../client/index.ts'
+import { backoffMs, createNews, sleep, type Logger } from '../../runtime/index.ts'
+import type { ApiAccess } from './api-access.ts'
+import { sendRound, type SendAgain, type Settled } from './send-round.ts'
+
+type PollerOptions = {
+  readonly api: ApiAccess
+  readonly relayId: string
+  readonly send: SendAgain
+  readonly log: Logger
+  /** Sends requests to the API. Default: `fetch` of the runtime. */
+  readonly fetch?: NonNullable<Parameters<typeof createClient>[0]['fetch']>
+  /** How often (ms) the API hears of a round that takes long: well within the minute after which another relay takes over. Default 20,000. */
+  readonly reportMs?: number
+  /** Longest wait (ms) after an error of the API, and of a target. Default 30,000. */
+  readonly maxBackoffMs?: number
+}
+
+type NextRound = Awaited<ReturnType<Client['nextRound']>>
+type GivenRound = NonNullable<NextRound['round']>
+type Report = NonNullable<Parameters<Client['nextRound']>[0]['round']>
+
+/** Least time (ms) between two requests that find nothing. */
+const LEAST_MS = 20
+
+/** The API may want to be left alone for so long (ms) at most. */
+const MOST_MS = 5 * 60_000
+
+/** What mends a refusal by its status. */
+const FIXES: Readonly<Record<number, string>> = {
+  400: 'The API sends replays through SQS, or is of another version: remove ENIGMA_API_URL, or update the relay',
+  401: 'ENIGMA_API_TOKEN is not a token of the API: write one of its API_TOKENS',
+  403: 'ENIGMA_API_TOKEN needs the role operate',
+  404: 'ENIGMA_API_URL is not the address of the API, or the API is older than this relay',
+}
+
+/**
+ * Drives replays where there is no SQS: asks the API for messages, sends them to their targets, and reports what became of them. All state is in the
+ * read model: a relay that is killed sends a part of its round again, or another one does after a minute. Readiness does not depend on it.
+ */
+export function createReplayPoller(options: PollerOptions) {
+  const { api, relayId: relay, send, log, reportMs = 20_000, maxBackoffMs = 30_000 } = options
+  const client = createClient({ ...api, ...(options.fetch === undefined ? {} : { fetch: options.fetch }) })
+  const change = createNews()
+
+  /** Asks the API until it answers. */
+  const ask = async (round: Report | undefined, signal: AbortSignal): Promise<NextRound | undefined> => {
+    for (let failures = 1; !signal.aborted; failures++) {
+      try {
+        const answer = await client.nextRound({ relay, ...(round === undefined ? {} : { round }) }, { signal })
+        if (change(undefined) === 'over')
+          log.info({ code: 'relay.replays.on' }, 'The relay asks the API for replays again')
+        return answer
+      } catch (error) {
+        if (signal.aborted) return undefined
+        const problem = error instanceof ApiProblem ? error : undefined
+        const fix = FIXES[problem?.status ?? 0]
+        const words = problem?.detail ?? String(error)
+        if (change(words) === 'new') {
+          if (fix === undefined)
+            log.warn(
+              { code: 'relay.replays.unavailable', error: words },
+              'The API does not answer; the relay asks again',
+            )
+          else
+            log.error(
+              { code: 'relay.replays.refused', status: problem?.status, error: words, fix },
+              'The API refuses to give the relay replays; it asks again',
+            )
+        }
+        await sleep(
+          backoffMs(failures, { baseMs: fix === undefined ? 500 : maxBackoffMs, maxMs: maxBackoffMs }),
+          signal,
+        )
+      }
+    }
+    return undefined
+  }
+
+  /** Sends a round, and tells the API regularly that it does. Resolves with the last report; undefined when it is not this relay's any more. */
+  const work = async (given: GivenRound, stop: AbortSignal): Promise<Report | undefined> => {
+    const { job, round } = given
+    const settled: Settled[] = []
+    const lost = new AbortController()
+    const end = AbortSignal.any([stop, lost.signal])
+    const toReport = (done: boolean): Report => ({ job, round, settled: [...settled], done })
+    const over = new AbortController()
+    const keepOn = async () => {
+      const signal = AbortSignal.any([end, over.signal])
+      for (await sleep(reportMs, signal); !signal.aborted; await sleep(reportMs, signal)) {
+        const answer = await ask(toReport(false), signal)
+        if (answer?.go_on !== false) continue
+        log.info({ code: 'relay.replays.taken_over', job }, 'A replay was stopped, or another relay drives it')
+        lost.abort()
+      }
+    }
+    const kept = keepOn()
+    await sendRound(given, { send, log, maxBackoffMs, onSettled: (one) => void settled.push(one) }, end)
+    over.abort()
+    await kept
+    return end.aborted ? undefined : toReport(true)
+  }
+
+  return {
+    /** Drives replays until the signal aborts. Never throws. */
+    async run(signal: AbortSignal): Promise<void> {
+      let report: Report | undefined
+      while (!signal.aborted) {
+        const answer = await ask(report, signal)
+        report = undefined
+        if (answer === undefined) return
+        const fromMs = performance.now()
+        if (answer.round !== null) report = await work(answer.round, signal)
+        const leftMs = Math.min(answer.wait_ms, MOST_MS) - (performance.now() - fromMs)
+        await sleep(Math.max(LEAST_MS, leftMs), signal)
+      }
+    },
+  }
+}
