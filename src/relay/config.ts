@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import { parseRoutes, STATES_BASE, type Routes } from '../protocol/index.ts'
 import { createEnvReader, LOG_LEVELS, type Env, type LogLevel } from '../runtime/index.ts'
 import { readTargets, usesSqs, type TargetConfig } from './targets/http/target-settings.ts'
+import { readApiAccess, type ApiAccess } from './replays/api-access.ts'
 import { readProxies, type HttpProxies } from './targets/http-proxy.ts'
 import { parseRedisAddress, type RedisAddress } from './redis/address.ts'
 
@@ -24,6 +25,8 @@ export type RelayConfig = {
   readonly resync: string | undefined
   /** Where notifications go, and how the relay proves who it is. */
   readonly targets: TargetConfig
+  /** The API whose replays the relay drives; undefined: none. */
+  readonly api: ApiAccess | undefined
   readonly queuePrefix: string
   /** The route table of the stack, from a file; undefined: the one of this version. */
   readonly routes: Routes | undefined
@@ -150,8 +153,9 @@ export function readConfig(env: Env, ownRoutes?: Routes): RelayConfig {
   const region = reader.read('AWS_REGION', otherwise, (text, fault) =>
     text !== '' || !needsRegion ? text : fault('is not set', 'write the region of your queues, such as eu-west-1'),
   )
+  const api = readApiAccess(reader)
   const proxies = readProxies(env, reader)
   reader.check()
   // Without a fault nothing is undefined that may not be.
-  return { ...config, targets, endpoint: endpoint || undefined, region, proxies } satisfies AsRead as RelayConfig
+  return { ...config, targets, api, endpoint: endpoint || undefined, region, proxies } satisfies AsRead as RelayConfig
 }

@@ -19,6 +19,7 @@ import { createUplink } from './sender/pacing.ts'
 import { createSender, type Sender } from './sender/sender.ts'
 import { createSource, type Source } from './source.ts'
 import { createServers } from './redis/source-identity.ts'
+import { openReplays } from './replays/replay-poller.ts'
 import { openTargets } from './targets/open-targets.ts'
 
 export type RelayOptions = {
@@ -183,12 +184,13 @@ export function createRelay(options: RelayOptions): Relay {
         config.commands && sqs !== undefined
           ? createCommandPoller({ sqs, targets, queuePrefix, routes, dataDir, findSource, log }).run(signal)
           : Promise.resolve()
+      const replays = openReplays({ config, routes, http: targets.http, log }, release).run(signal)
       const stopped = Promise.withResolvers<number>()
       if (signal.aborted) stopped.resolve(performance.now())
       else signal.addEventListener('abort', () => stopped.resolve(performance.now()), { once: true })
       // Not longer for a source whose Redis does not answer.
       await Promise.race([
-        Promise.all([alive, commands, ...sources.map((source) => source.run(signal))]),
+        Promise.all([alive, commands, replays, ...sources.map((source) => source.run(signal))]),
         stopped.promise.then(() => sleep(shutdownMs / 2, end.signal)),
       ])
 

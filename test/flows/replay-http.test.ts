@@ -98,7 +98,7 @@ test('what its server will never take has failed, with the reason, and stays par
   await untilDone(detail, job.id)
   expect(await detail(job.id)).toMatchObject({
     counts: { failed_again: 1 },
-    messages: { items: [{ outcome: 'failed_again', reason: 'the server answered 413' }] },
+    messages: { items: [{ outcome: 'failed_again', reason: 'the target answered HTTP 413' }] },
   })
   expect(await parked()).toMatchObject([{ replays: 1, replay: null }])
 })

@@ -29,6 +29,7 @@ test('with nothing but a region it has the defaults that the design names', () =
     channels: ['enigma:notifications*'],
     resync: 'enigma',
     targets: { to: 'sqs', ofRoutes: new Map(), access: {} },
+    api: undefined,
     queuePrefix: 'enigma-',
     dataDir: '.enigma/relay',
     relayId: hostname(),

@@ -1,28 +1,11 @@
-import type { HttpOutcome } from '../../src/protocol/index.ts'
+import { readConfig } from '../../src/relay/index.ts'
+import { createSendAgain } from '../../src/relay/replays/send-again.ts'
 import type { SendAgain } from '../../src/relay/replays/send-round.ts'
+import { createTargetClient } from '../../src/relay/targets/open-targets.ts'
+import { ROUTES } from './routes.ts'
 
-/** Sends a message as the relay's HTTP target does: a batch of one, over HTTP. */
-export const createSend =
-  (url: string, token: string): SendAgain =>
-  async ({ route, event: text }, { attempt, isRedelivery, replay }, signal) => {
-    const response = await fetch(url, {
-      method: 'POST',
-      signal,
-      headers: {
-        authorization: `Bearer ${token}`,
-        'content-type': 'application/cloudevents-batch+json',
-        'ce-route': route,
-        'ce-attempt': String(attempt),
-        'ce-replay': replay.job,
-        'ce-parked': replay.entry,
-        ...(isRedelivery ? { 'ce-redelivery': 'true' } : {}),
-      },
-      body: `[${text}]`,
-    })
-    if (response.status === 413 || response.status === 422)
-      return { outcome: 'refused', reason: `the server answered ${response.status}` }
-    if (response.status !== 200) throw new Error(`the server answered ${response.status}`)
-    const { outcomes } = (await response.json()) as { outcomes: [HttpOutcome] }
-    const [{ outcome, after = 0 }] = outcomes
-    return outcome === 'retry' ? { outcome, afterMs: after * 1_000 } : { outcome }
-  }
+/** What the relay sends messages of replays by, to functions at one address that know it by a token. */
+export function createSend(url: string, token: string): SendAgain {
+  const config = readConfig({ ENIGMA_TARGET: url, ENIGMA_TARGET_TOKEN: token }, ROUTES)
+  return createSendAgain({ config, routes: ROUTES, http: createTargetClient(config, { requestTimeoutMs: 10_000 }) })
+}

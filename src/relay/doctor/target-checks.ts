@@ -1,15 +1,8 @@
-import type { Routes } from '../../protocol/index.ts'
+import { OUTCOMES_TYPE, type Routes } from '../../protocol/index.ts'
 import type { RelayConfig } from '../config.ts'
 import { looseFiles } from '../redis/address.ts'
-import { authorize, BATCH_TYPE } from '../targets/http/http-target.ts'
-import {
-  adviseTarget,
-  nameOf,
-  OUTCOMES_TYPE,
-  readOutcomes,
-  TargetError,
-  type Place,
-} from '../targets/http/http-verdict.ts'
+import { authorize, CONTENT_TYPE } from '../targets/http/http-target.ts'
+import { adviseTarget, nameOf, readOutcomes, TargetError, type Place } from '../targets/http/http-verdict.ts'
 import type { HttpAnswer, HttpHandler } from '../targets/http-handler.ts'
 import { proxyFor } from '../targets/http-proxy.ts'
 import { createTargetClient, placeOf } from '../targets/open-targets.ts'
@@ -84,7 +77,7 @@ async function checkTarget(
   const at = `${nameOf(url)}${proxy === undefined ? '' : ` (through the proxy ${proxy.url})`}`
   try {
     const signed = authorize(targets.access, { id: 'doctor', timeMs: now(), body: EMPTY_BATCH })
-    const headers = { 'content-type': BATCH_TYPE, 'ce-attempt': '1', ...signed }
+    const headers = { 'content-type': CONTENT_TYPE, 'ce-attempt': '1', ...signed }
     const request = { path: url.pathname + url.search, method: 'POST', headers, body: EMPTY_BATCH }
     const from = performance.now()
     const answer = await http.send(url.origin, request, { limitMs: REQUEST_MS })

@@ -1,6 +1,7 @@
 import { ApiProblem, createClient, type Client } from '../../client/index.ts'
-import { backoffMs, createNews, sleep, type Logger } from '../../runtime/index.ts'
-import type { ApiAccess } from './api-access.ts'
+import { backoffMs, createNews, sleep, type Logger, type Release } from '../../runtime/index.ts'
+import { createFetch, type ApiAccess } from './api-access.ts'
+import { createSendAgain } from './send-again.ts'
 import { sendRound, type SendAgain, type Settled } from './send-round.ts'
 
 type PollerOptions = {
@@ -116,4 +117,16 @@ export function createReplayPoller(options: PollerOptions) {
       }
     },
   }
+}
+
+/** Drives the replays of the API that the configuration names; without one it does nothing. */
+export function openReplays(
+  { config, log, ...sends }: Parameters<typeof createSendAgain>[0] & { readonly log: Logger },
+  release: Release,
+): { readonly run: (signal: AbortSignal) => Promise<void> } {
+  const { api, proxies, relayId } = config
+  if (api === undefined) return { run: () => Promise.resolve() }
+  const { fetch, close } = createFetch(api, proxies)
+  release(close)
+  return createReplayPoller({ api, relayId, send: createSendAgain({ config, ...sends }), log, fetch })
 }

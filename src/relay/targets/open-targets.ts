@@ -28,6 +28,7 @@ export function openTargets(config: RelayConfig, routes: Routes, options: Target
   const http = createTargetClient(config, options)
   return {
     sqs,
+    http,
     targetOf(route: Route, tools: Pick<SenderOptions, 'log' | 'outages'>): Target {
       const { url, variable } = placeOf(config, route)
       if (url !== 'sqs') return createHttpTarget({ route, url, variable, access: config.targets.access, http })

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto'
+import { BATCH_TYPE } from '../../../protocol/index.ts'
 import { RelayError } from '../../errors.ts'
 import type { Item } from '../../item.ts'
 import { readSecret } from '../../redis/address.ts'
@@ -72,10 +73,10 @@ export function createHttpTarget({
 const toId = (items: readonly Item[]): string => hash('sha256', items.map(({ id }) => id).join('\n'), 'hex')
 
 /** Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md, section 3.3 */
-export const BATCH_TYPE = 'application/cloudevents-batch+json; charset=utf-8'
+export const CONTENT_TYPE = `${BATCH_TYPE}; charset=utf-8`
 
 const formatHeaders = ([first]: readonly Parcel[], items: readonly Item[]): Record<string, string> => ({
-  'content-type': BATCH_TYPE,
+  'content-type': CONTENT_TYPE,
   'ce-attempt': String(first?.pack.attempt ?? 1),
   ...(items.some(({ isRedelivery }) => isRedelivery) ? { 'ce-redelivery': 'true' } : {}),
 })

@@ -1,14 +1,10 @@
-import { isObject, maskText } from '../../../protocol/index.ts'
+import { isObject, maskText, OUTCOMES_TYPE } from '../../../protocol/index.ts'
 import type { Code } from '../../../runtime/index.ts'
 import { describe, RelayError } from '../../errors.ts'
-import type { Item } from '../../item.ts'
 import { eventOfConnection } from '../../redis/advice.ts'
 import type { HttpAnswer } from '../http-handler.ts'
 import { ProxyError } from '../http-proxy.ts'
 import type { Outcome, Parcel, Problem, Rejection } from '../target.ts'
-
-/** What a server answers that says what became of each notification. */
-export const OUTCOMES_TYPE = 'application/vnd.enigma-relay.outcomes+json'
 
 /** A server's whole answer by which nothing was accepted. */
 export class TargetError extends Error {
@@ -34,37 +30,51 @@ const MOST_RETRY_AFTER_MS = 60_000
  * @throws TargetError when nothing was accepted
  */
 export function readOutcomes(answer: HttpAnswer, parcels: readonly Parcel[]): readonly Outcome[] {
-  const { statusCode: status, headers } = answer
-  if (status < 200 || status >= 300)
-    throw new TargetError('relay.target.rejected', `HTTP ${status}${wordsOf(answer)}`, answer)
-  if (status !== 200 || headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() !== OUTCOMES_TYPE)
-    return parcels.map(() => 'accepted')
   const items = parcels.flatMap(({ pack }) => pack.items)
-  const waits = readWaits(answer.body.toString(), items)
-  if (waits === undefined)
-    throw new TargetError('relay.target.foreign_answer', 'the outcomes are not those of the notifications sent', answer)
+  const waits = readUnfinished(
+    answer,
+    items.map(({ id }) => id),
+  )
+  let at = 0
   return parcels.map(({ pack }) => {
-    const left = pack.items.filter((item) => waits.has(item))
-    const asked = left.flatMap((item) => waits.get(item) ?? [])
+    const first = at
+    at += pack.items.length
+    const left = pack.items.filter((_item, index) => waits.has(first + index))
+    const asked = pack.items.flatMap((_item, index) => waits.get(first + index) ?? [])
     // All of them together: none is tried sooner than the server asked for.
     const afterMs = asked.length === 0 ? undefined : Math.max(...asked)
     return left.length === 0 ? 'accepted' : { verdict: 'unfinished', left, afterMs }
   })
 }
 
-/** What is to be tried again, each with how long (ms) it has to wait; undefined for anything but an outcome of each item in its order. */
-function readWaits(text: string, items: readonly Item[]): ReadonlyMap<Item, number | undefined> | undefined {
+/**
+ * Which of the notifications sent are to be tried again, by their place, each with how long (ms) it has to wait.
+ * @throws TargetError when nothing was accepted, or the outcomes are not those of these notifications in their order
+ */
+export function readUnfinished(answer: HttpAnswer, ids: readonly string[]): ReadonlyMap<number, number | undefined> {
+  const { statusCode: status, headers } = answer
+  if (status < 200 || status >= 300)
+    throw new TargetError('relay.target.rejected', `HTTP ${status}${wordsOf(answer)}`, answer)
+  if (status !== 200 || headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() !== OUTCOMES_TYPE)
+    return new Map()
+  const waits = readWaits(answer.body.toString(), ids)
+  if (waits === undefined)
+    throw new TargetError('relay.target.foreign_answer', 'the outcomes are not those of the notifications sent', answer)
+  return waits
+}
+
+function readWaits(text: string, ids: readonly string[]): ReadonlyMap<number, number | undefined> | undefined {
   const answer = parse(text)
   const outcomes: unknown = isObject(answer) ? answer['outcomes'] : undefined
-  if (!Array.isArray(outcomes) || outcomes.length !== items.length) return undefined
-  const waits = new Map<Item, number | undefined>()
-  for (const [index, item] of items.entries()) {
+  if (!Array.isArray(outcomes) || outcomes.length !== ids.length) return undefined
+  const waits = new Map<number, number | undefined>()
+  for (const [index, id] of ids.entries()) {
     const one: unknown = outcomes[index]
-    if (!isObject(one) || one['id'] !== item.id) return undefined
+    if (!isObject(one) || one['id'] !== id) return undefined
     const { outcome, after } = one
     if (outcome === 'retry') {
       const isTime = typeof after === 'number' && Number.isFinite(after) && after >= 0
-      waits.set(item, isTime ? Math.min(MOST_AFTER_MS, after * 1_000) : undefined)
+      waits.set(index, isTime ? Math.min(MOST_AFTER_MS, after * 1_000) : undefined)
     } else if (outcome !== 'done' && outcome !== 'parked') return undefined
   }
   return waits
