@@ -225,6 +225,17 @@ it('50 requests that wait share their reads, wherever they began, and each has i
   expect(outcomes.map(({ outcome, seen }) => [outcome, seen])).toEqual(refs.map(() => ['confirmed', []]))
 })
 
+it('a request that joins a read begun before its cursor leaves out what is before its cursor', async () => {
+  const { commit, ask, restart, redis } = await useConfirmations({ confirmations: { pollMs: 300, limitMs: 50_000 } })
+  const countReads = await useReadCount(redis.url)
+  const first = ask('campaigns/9', 'started')
+  await expect.poll(countReads).toBeGreaterThan(0)
+  await commit(campaign('started', '9'))
+  await restart()
+  expect(await ask('campaigns/9', 'started', '&timeout=1')).toMatchObject({ outcome: 'pending', seen: [] })
+  expect(await first).toMatchObject({ outcome: 'confirmed' })
+})
+
 it('more commits than one read takes are read on at once, in order and once', async () => {
   const { commit, ask } = await useConfirmations()
   const waiting = ask('campaigns/7', 'completed')
