@@ -120,8 +120,9 @@ it('a source has campaigns of its own, what a resync has read refutes nothing, a
   await commit(campaign('started', '7', { source: 'north' }))
   expect(await ask('campaigns/7', 'started', '&timeout=0&source=main')).toMatchObject({ outcome: 'pending' })
   expect(await ask('campaigns/7', 'started', '&timeout=0&source=north')).toMatchObject({ outcome: 'confirmed' })
-  await commit(campaign('completed', '9', { transport: 'resync' }))
-  const read = { outcome: 'pending', seen: ['completed'], state: 'completed' }
+  // A state of a campaign that was never heard, and is over, is not taken from a resync.
+  await commit(campaign('stopped', '9'), campaign('completed', '9', { transport: 'resync' }))
+  const read = { outcome: 'pending', seen: ['stopped', 'completed'], state: 'completed' }
   expect(await ask('campaigns/9', 'started', '&timeout=0')).toMatchObject(read)
   const timeMs = Date.now()
   await commit(campaign('stopped', '10', { timeMs, sequence: '9' }))
