@@ -16,6 +16,8 @@ import { makeCertificates, tlsOpenArgs } from '../support/tls.ts'
 const RELAY_RIGHTS = [
   '~enigma:notifications*',
   '~enigma:relay:*',
+  '~enigma:campaigns',
+  '~enigma:campaign:*',
   '&enigma:notifications*',
   '&enigma:relay:*',
   '+ping',
@@ -45,6 +47,7 @@ const RELAY_RIGHTS = [
   '+hdel',
   '+hkeys',
   '+hgetall',
+  '+hscan',
   '+hexists',
   '+sadd',
   '+smembers',

@@ -2,8 +2,9 @@ import { SendMessageCommand } from '@aws-sdk/client-sqs'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { Commit, LogLine } from '../../src/adapter/index.ts'
 import { formatEvent } from '../../src/protocol/index.ts'
-import { createStore } from '../../src/store/index.ts'
+import { agentCall, agentStatus, createStore, relayAlive } from '../../src/store/index.ts'
 import { notification } from '../adapter/factories.ts'
+import { BASE_MS, toEvent } from '../store/events.ts'
 import { useEnv } from '../support/env.ts'
 import { ROUTES } from '../support/routes.ts'
 import { useSqs } from '../support/sqs.ts'
@@ -90,7 +91,7 @@ test('while the read model is away no dead letter is taken out of its queue', as
 })
 
 test(
-  'each drain counts for the alarms what is parked and what of it is removed soon',
+  'each drain counts for the alarms what is parked, what of it is removed soon, and which calls have no CDR',
   { timeout: 30_000 },
   async () => {
     const [sqs, { proxy, store }] = [await useSqs(), await useStore({ expiries: { parked: 24 * 3_600 } })]
@@ -114,12 +115,13 @@ test(
     const lines: string[] = []
     const spy = vi.spyOn(process.stdout, 'write').mockImplementation((text) => lines.push(String(text)) > 0)
     onTestFinished(() => spy.mockRestore())
-    const counted = async () => {
+    const report = async () => {
       lines.length = 0
       await handler({ source: 'aws.events' })
       const metrics = lines.map((line) => JSON.parse(line) as Record<string, unknown>).filter((line) => '_aws' in line)
       return metrics.map(({ _aws: _, ...rest }) => rest)
     }
+    const counted = async () => (await report()).filter((line) => !('MissingNow' in line))
     // Nothing is reported too: an alarm ends by it.
     expect(await counted()).toEqual([{ FunctionName: 'acme-relay-replay', ParkedNow: 0 }])
     const about = {
@@ -142,5 +144,22 @@ test(
       { FunctionName: 'acme-relay-replay', ParkedNow: 3 },
       { FunctionName: 'acme-relay-replay', Expiring: 1 },
     ])
+    // A call that its agent left an hour ago, and whose CDR has not come.
+    const relay = { relay: 'r1', sources: ['main'], lists: ['enigma:notifications:campaigns'], started: '' }
+    const alive = (timeMs: number) =>
+      relayAlive(toEvent('relay', 'alive', 'r1', relay, 0, { timeMs, sequence: String(timeMs), transport: 'relay' }))
+    const handed = [
+      agentCall(toEvent('agents', 'call', '1002', { call_ref: '7' }, 1)),
+      agentStatus(toEvent('agents', 'status', '1002', { status: 'wrapup', campaign_ref: '7' }, 2)),
+    ]
+    await earlier.commit({ effects: [alive(BASE_MS), ...handed], done: new Map() })
+    await store.commit({ effects: [alive(Date.now() - 1_000)], done: new Map() })
+    const ofMissing = async () => (await report()).filter((line) => 'Missing' in line || 'MissingNow' in line)
+    const FunctionName = 'acme-relay-replay'
+    expect(await ofMissing()).toEqual([
+      { FunctionName, Missing: 1 },
+      { FunctionName, MissingNow: 1 },
+    ])
+    expect(await ofMissing()).toEqual([{ FunctionName, MissingNow: 1 }])
   },
 )

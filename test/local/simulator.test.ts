@@ -1,6 +1,6 @@
 import { RESP_TYPES } from 'redis'
 import { expect, onTestFinished, test } from 'vitest'
-import { createProducer, type Outgoing } from '../../src/producer/index.ts'
+import { createProducer, toPresentState, type Outgoing } from '../../src/producer/index.ts'
 import { createSchedule, type TimedPacket } from '../../src/simulator/schedule.ts'
 import { createSimulator, SIMULATOR_LISTS, type SimulatorOptions } from '../../src/simulator/simulator.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'
@@ -36,6 +36,21 @@ async function listOf(url: string, key: string) {
   const client = await useRedisClient(url)
   return (await client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer }).lRange(key, 0, -1)).toReversed()
 }
+
+test('present states are kept in hashes, as the last packets say them', async () => {
+  const { url } = await useRedisServer()
+  const { events, stop } = useSimulator(url, { agents: 10, speed: 200, seed: 3 })
+  await expect.poll(() => events.length, { timeout: 15_000 }).toBeGreaterThan(500)
+  await stop()
+  const last = new Map<string, Record<string, string>>()
+  for (const { outgoing } of events) {
+    const state = toPresentState(outgoing)
+    if (state !== undefined) last.set(state.key, { ...last.get(state.key), [state.field]: state.value })
+  }
+  const client = await useRedisClient(url)
+  expect(last.size).toBeGreaterThan(2)
+  for (const [key, states] of last) expect([key, { ...(await client.hGetAll(key)) }]).toEqual([key, states])
+})
 
 test('what subscribers hear and lists hold is what was generated, in order, byte for byte, and counted', async () => {
   const { url } = await useRedisServer()

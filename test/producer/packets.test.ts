@@ -11,6 +11,7 @@ import {
   dialPreview,
   dialerStatus,
   inboundCall,
+  toPresentState,
   type Outgoing,
 } from '../../src/producer/index.ts'
 import { PAYLOADS, routePacket, type Packet } from '../../src/protocol/index.ts'
@@ -84,3 +85,23 @@ test.each(MADE)(
     expect(v.safeParse(PAYLOADS[route], packet.payload).success).toBe(true)
   },
 )
+
+test('the state that a dialler would keep is told of statuses alone', () => {
+  expect(toPresentState(agentStatus({ ref: '1002', status: 'busy', campaign_ref: '12' }))).toEqual({
+    key: 'enigma:campaign:12:agents',
+    field: '1002',
+    value: 'busy',
+  })
+  expect(toPresentState(campaignStatus({ ref: '12', status: 'started' }))).toEqual({
+    key: 'enigma:campaigns',
+    field: '12',
+    value: 'started',
+  })
+  const none = [
+    agentStatus({ ref: '1002', status: 'busy' }),
+    agentCall(call),
+    dialerStatus({ ref: '1', status: 'started' }),
+  ]
+  expect(none.map(toPresentState)).toEqual([undefined, undefined, undefined])
+  expect(toPresentState({ transport: 'pubsub', key: 'enigma:notifications:agents:1', packet: 'x' })).toBeUndefined()
+})

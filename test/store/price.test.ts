@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { countCommands } from '../../bench/commands.ts'
 import { toCdr } from '../../bench/packets.ts'
 import { formatId, formatSequence, parseExact, type Cdr } from '../../src/protocol/index.ts'
-import { agentCall, agentStatus, cdr, type Effect } from '../../src/store/index.ts'
+import { agentCall, agentStatus, cdr, relayAlive, type Effect } from '../../src/store/index.ts'
 import { useRedisClient } from '../support/redis.ts'
 import { useStore } from '../support/store.ts'
 import { BASE_MS, toEvent } from './events.ts'
@@ -48,6 +48,32 @@ test.each([
   await commit(refs.map(make))
   expect(await count(() => commit([make('1000')]))).toBeLessThanOrEqual(alone)
   expect((await count(() => commit(refs.map(make)))) / refs.length).toBeLessThanOrEqual(inPacks)
+})
+
+test('a call whose CDR is waited for, and its CDR, cost no more', async () => {
+  const { store, commit, count } = await usePricedStore()
+  const relay = { relay: 'r1', sources: ['main'], lists: ['enigma:notifications:campaigns'], started: '' }
+  const own = { timeMs: Date.now(), transport: 'relay' } as const
+  await commit([relayAlive(toEvent('relay', 'alive', 'r1', relay, 0, own))])
+  const refs = Array.from({ length: 50 }, (_, index) => String(1_000 + index))
+  const pairOf = (ref: string) => {
+    const made = record(ref)
+    const payload = { call_ref: made.steps[0]?.values['call_ref'] }
+    return [agentCall(toEvent('agents', 'call', ref, payload, at / 1_000)), made] as const
+  }
+  // The first commits do the hourly work.
+  for (const [handed, ended] of refs.map(pairOf)) {
+    await commit([handed])
+    await commit([ended])
+  }
+  const pairs = refs.map(pairOf)
+  expect(await count(() => commit([pairs[0]?.[0] as Effect]))).toBeLessThanOrEqual(6)
+  expect(await count(() => commit([pairs[0]?.[1] as Effect]))).toBeLessThanOrEqual(8)
+  const rest = pairs.slice(1)
+  expect((await count(() => commit(rest.map(([handed]) => handed)))) / rest.length).toBeLessThanOrEqual(4)
+  expect(await store.read.awaitedCalls(-1e9)).toHaveLength(rest.length)
+  expect((await count(() => commit(rest.map(([, ended]) => ended)))) / rest.length).toBeLessThanOrEqual(4)
+  expect(await store.read.awaitedCalls(-1e9)).toEqual([])
 })
 
 test('a copy costs three commands and changes nothing, whatever it is of', async () => {

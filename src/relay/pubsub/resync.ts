@@ -92,7 +92,7 @@ export function createResync(options: ResyncOptions, signal: AbortSignal): Resyn
 
   const onRefused = (key: string, error: unknown): void => {
     if (refusals(describe(error)) === 'new')
-      log.warn(
+      log.info(
         { code: 'relay.resync.refused', source: sourceId, key, error: describe(error) },
         'The relay may not read the states that the dialler keeps; states stay unsure after a gap until they are heard. Grant the right, or set ENIGMA_RESYNC=none',
       )

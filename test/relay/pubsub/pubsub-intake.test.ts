@@ -60,6 +60,7 @@ async function useIntake({ dataDir, ...own }: Partial<IntakeOptions> & { readonl
   }
   let number = 1_000
   const announced: Lost[] = []
+  const gaps: string[] = []
   const intake = createJournalIntake({
     journal: { ...journal, write, read },
     senders,
@@ -70,7 +71,7 @@ async function useIntake({ dataDir, ...own }: Partial<IntakeOptions> & { readonl
     routeBytes: Number.MAX_SAFE_INTEGER,
     memoryBytes: Number.MAX_SAFE_INTEGER,
     journalBytes: Number.MAX_SAFE_INTEGER,
-    onGap: () => undefined,
+    onGap: (sourceId) => void gaps.push(sourceId),
     toGap: (lost) => {
       announced.push(lost)
       const from = { sourceId: 'main', number: ++number, index: 0, timeMs: 1 }
@@ -93,7 +94,7 @@ async function useIntake({ dataDir, ...own }: Partial<IntakeOptions> & { readonl
   /** Writes them past the intake, as a former process did. */
   const leave = (...entries: JournalEntry[]) =>
     journal.write({ rows: entries.map((entry) => ({ row: journal.nextRow(entry.route), entry })) })
-  return { intake, journal, leave, senders, metrics, disk, announced, folder }
+  return { intake, journal, leave, senders, metrics, disk, announced, gaps, folder }
 }
 
 /** What SIGKILL would leave now: the files as they are. */
@@ -105,14 +106,16 @@ async function killedCopyOf(folder: string): Promise<string> {
 }
 
 test('while the journal cannot be written and memory is full, the newest are given up, counted and announced; what tells of it is kept', async () => {
-  const { intake, senders, metrics, disk, announced } = await useIntake({ memoryBytes: MEMORY_BYTES })
+  const { intake, senders, metrics, disk, announced, gaps } = await useIntake({ memoryBytes: MEMORY_BYTES })
   disk.isFull = true
   for (let n = 0; n < COUNT; n++) intake.hear(...statusAt(n))
   await intake.written()
-  const [statuses, gaps] = [STATUS, GAP].map((route) => senders.get(route)?.held ?? 0)
+  const [statuses, notices] = [STATUS, GAP].map((route) => senders.get(route)?.held ?? 0)
   expect(senders.get(STATUS)?.bytes ?? 0).toBeLessThan(MEMORY_BYTES + 2_000)
-  expect([(statuses ?? 0) > 10, gaps]).toEqual([true, 0])
+  expect([(statuses ?? 0) > 10, notices, gaps]).toEqual([true, 0, []])
   intake.announceLost()
+  // States from before it are read again.
+  expect(gaps).toEqual(['main'])
   const lost = { sourceId: 'main', route: STATUS.name, cause: 'journal_full', fromMs: statuses, toMs: COUNT - 1 }
   expect(announced.at(-1)).toEqual({ ...lost, lost: COUNT - (statuses ?? 0) })
   expect((await metrics.givenUp.get()).values).toMatchObject([
