@@ -7,7 +7,12 @@ const conditions = ['source', 'node']
 
 // What cannot share a process: functions out of their sources are modules of it, and take their environment once, as on Lambda; a server
 // of Hono puts classes of its own in the place of Node's Request and Response.
-const ALONE = ['test/flows/street*.test.ts', 'test/local/street.test.ts', 'test/examples/http-push.test.ts']
+const ALONE = [
+  'test/flows/street*.test.ts',
+  'test/flows/confirmations.test.ts',
+  'test/local/street.test.ts',
+  'test/examples/http-push.test.ts',
+]
 const PROCESSES = ['flows', 'local', 'cli', 'console', 'infra', 'examples'].map(
   (folder) => `test/${folder}/**/*.test.ts`,
 )

@@ -15,7 +15,7 @@ import { BUNDLE, formatReport, inlineLua, inlineRoutes, root } from './bundle.ts
 export const FUNCTIONS_FOLDER = 'dist/functions'
 
 /** The limit (bytes) on the project's own code in a bundle: more takes too long to load. Code and packages of a user's handler are not limited. */
-export const MOST_OWN_BYTES = 150_000
+export const MOST_OWN_BYTES = 165_000
 
 /** Bytes of a bundle that come from the rooms of the project. */
 export const ownBytes = ({ inputs }: Metafile['outputs'][string]): number =>

@@ -25,6 +25,14 @@ Environment:
                          each item goes to one consumer only, so an existing consumer would miss items
   ENIGMA_LIST_END        end of the lists with the oldest item: right (default) or left
   ENIGMA_CHANNELS        Pub/Sub patterns, separated by commas (default: enigma:notifications*)
+  ENIGMA_RESYNC          what comes before :campaigns in the keys of present states, read after a gap (default: enigma); none: not read
+  ENIGMA_TARGET          sqs (default), or the https:// address of a server that runs the functions; ENIGMA_TARGET_AGENTS_CALL of one route
+  ENIGMA_TARGET_SECRET, ENIGMA_TARGET_TOKEN
+                         what the relay signs requests to it with (whsec_…), and a bearer token; each also in a file: …_FILE
+  ENIGMA_TARGET_CERT, ENIGMA_TARGET_KEY, ENIGMA_TARGET_CA
+                         PEM files: client certificate, its key, and the authorities to trust
+  ENIGMA_API_URL, ENIGMA_API_TOKEN
+                         without SQS: the API whose replays this relay drives, and a token with the role operate
   ENIGMA_QUEUE_PREFIX    prefix of the queue names (default: enigma-)
   ENIGMA_ROUTES          route table of the deployed stack, the dist/routes.json of its build (default: the one of this version)
   ENIGMA_DATA_DIR        folder of the journal (default: .enigma/relay)

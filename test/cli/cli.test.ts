@@ -24,6 +24,17 @@ test('relay --help names every variable that the relay reads', async () => {
   const config = await readFile(`${ROOT}/src/relay/config.ts`, 'utf8')
   const names = [...config.matchAll(/reader\.read\('(\w+)'/g)].map(([, name]) => name as string)
   expect(names.length).toBeGreaterThan(8)
+  const more = [
+    'TARGET',
+    'TARGET_SECRET',
+    'TARGET_TOKEN',
+    'TARGET_CERT',
+    'TARGET_KEY',
+    'TARGET_CA',
+    'API_URL',
+    'API_TOKEN',
+  ]
+  names.push(...more.map((name) => `ENIGMA_${name}`))
   for (const name of names) expect(stdout).toContain(name)
 })
 

@@ -73,7 +73,7 @@ test('--json has every check and a summary of the same; something that fails end
     })
   const names = (part: string, ends: readonly string[]) => ends.map((end) => `${part}/${end}`)
   const server = ['answer', 'version', 'role', 'source', 'memory', 'persistence']
-  const pubsub = ['rights', 'heartbeat', 'output-buffer', 'channels']
+  const pubsub = ['rights', 'heartbeat', 'output-buffer', 'channels', 'states']
   const lists = [`list/${LIST}`, 'lists', 'consumers', 'relay-id', 'claims', 'parked']
   const ofRoutes = (part: string) => ROUTES.all.map(({ name }) => `${part}/${name}`)
   expect(checks.map(({ check }) => check)).toEqual([

@@ -1,6 +1,6 @@
-import { fetch as fetchBy, ProxyAgent } from 'undici'
 import type { EnvReader } from '../../runtime/index.ts'
-import { proxyFor, type HttpProxies } from '../targets/http-proxy.ts'
+import { createHttpHandler } from '../targets/http-handler.ts'
+import type { HttpProxies } from '../targets/http-proxy.ts'
 
 /** The API whose replays the relay drives. */
 export type ApiAccess = {
@@ -42,23 +42,29 @@ export function readApiAccess(reader: EnvReader): ApiAccess | undefined {
   return url === undefined || url === '' || token === undefined || token === '' ? undefined : { url, token }
 }
 
-/** A `fetch` that goes through the proxy of the address, if it has one. Ends its connections when it is closed. */
-export function createFetch({ url }: ApiAccess, proxies: HttpProxies) {
-  const proxy = proxyFor(new URL(url).origin, proxies)
-  const dispatcher =
-    proxy === undefined
-      ? undefined
-      : new ProxyAgent({
-          uri: proxy.url,
-          ...(proxy.authorization === undefined ? {} : { token: proxy.authorization }),
-        })
+/** Longer than the API takes for a round; the client of the API has limits of its own. */
+const LIMIT_MS = 30_000
+
+/** A `fetch` by the relay's own client, which knows proxies. Ends its connections when it is closed. */
+export function createFetch(proxies: HttpProxies) {
+  const http = createHttpHandler({ proxies, requestTimeoutMs: LIMIT_MS })
   return {
-    // The types of Node's `fetch` are those of another version of the same package.
-    fetch: async (to: string, init: RequestInit): Promise<Response> => {
-      const own = { ...init, ...(dispatcher === undefined ? {} : { dispatcher }) } as unknown
-      const response: unknown = await fetchBy(to, own as Parameters<typeof fetchBy>[1])
-      return response as Response
+    fetch: async (to: string, { method = 'GET', headers, body, signal }: RequestInit): Promise<Response> => {
+      const { origin, pathname, search } = new URL(to)
+      const request = {
+        path: pathname + search,
+        method,
+        headers: Object.fromEntries(new Headers(headers)),
+        body: typeof body === 'string' ? body : null,
+      }
+      const answer = await http.send(origin, request, { signal: signal ?? undefined, limitMs: LIMIT_MS })
+      const { statusCode: status } = answer
+      // These have no body. Source: https://fetch.spec.whatwg.org/#null-body-status
+      return new Response([204, 205, 304].includes(status) ? null : new Uint8Array(answer.body), {
+        status,
+        headers: answer.headers,
+      })
     },
-    close: async (): Promise<void> => dispatcher?.close(),
+    close: http.destroy,
   }
 }

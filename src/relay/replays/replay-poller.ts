@@ -126,7 +126,7 @@ export function openReplays(
 ): { readonly run: (signal: AbortSignal) => Promise<void> } {
   const { api, proxies, relayId } = config
   if (api === undefined) return { run: () => Promise.resolve() }
-  const { fetch, close } = createFetch(api, proxies)
+  const { fetch, close } = createFetch(proxies)
   release(close)
   return createReplayPoller({ api, relayId, send: createSendAgain({ config, ...sends }), log, fetch })
 }
