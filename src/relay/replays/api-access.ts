@@ -65,6 +65,6 @@ export function createFetch(proxies: HttpProxies) {
         headers: answer.headers,
       })
     },
-    close: http.destroy,
+    close: () => http.destroy(),
   }
 }
