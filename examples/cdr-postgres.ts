@@ -1,7 +1,7 @@
 import { Hono } from 'hono'
 import { Pool } from 'pg'
 import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
-import { setting } from 'enigma-relay/lambda'
+import { setting } from 'enigma-relay/settings'
 import { Cdr, defineRoute } from 'enigma-relay/protocol'
 import { cdr as cdrEffect, type Effect } from 'enigma-relay/store'
 

@@ -1,6 +1,6 @@
 import { Hono } from 'hono'
 import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
-import { setting } from 'enigma-relay/lambda'
+import { setting } from 'enigma-relay/settings'
 import { AgentCall, CALL_LIMITS, defineRoute } from 'enigma-relay/protocol'
 import { agentCall, type Effect } from 'enigma-relay/store'
 

@@ -55,15 +55,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/client': ['src/answers'],
   // What every program can do by the client, and nothing else.
   'src/console': ['src/client', 'preact', '@preact/signals', 'uplot'],
-  'src/lambda': ['src/protocol', 'src/adapter', 'src/store', 'src/api', 'node:', '@aws-sdk/client-sqs'],
+  'src/settings': ['src/store', 'src/api'],
+  'src/lambda': ['src/protocol', 'src/adapter', 'src/store', 'src/api', 'src/settings', 'node:', '@aws-sdk/client-sqs'],
   // Users' own logic: any package besides.
-  functions: ['src/protocol', 'src/adapter', 'src/store', 'src/api', 'src/lambda', 'npm:'],
+  functions: ['src/protocol', 'src/adapter', 'src/store', 'src/api', 'src/settings', 'src/lambda', 'npm:'],
   infra: [
     'src/protocol',
     // A lock of the clone.
     'src/cli',
     'src/store',
     'src/api',
+    'src/settings',
     'src/lambda',
     'package.json',
     'node:',
@@ -75,7 +77,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     '@aws-sdk/client-sqs',
     '@aws-sdk/client-ssm',
   ],
-  examples: ['src/protocol', 'src/adapter', 'src/store', 'src/lambda', 'src/client', 'npm:'],
+  examples: ['src/protocol', 'src/adapter', 'src/store', 'src/settings', 'src/lambda', 'src/client', 'npm:'],
 }
 
 /** What single files may import besides, with the reason. */

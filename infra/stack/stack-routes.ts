@@ -1,5 +1,5 @@
 import { appFile, readDeclarations } from '../../src/lambda/declarations.ts'
-import { FunctionsError } from '../../src/lambda/function-error.ts'
+import { FunctionsError } from '../../src/settings/function-error.ts'
 import { createRoutes, type Needs, type Route } from '../../src/protocol/index.ts'
 import { DeployError } from '../deploy-error.ts'
 import { PARAMETER_VARIABLES } from './names.ts'

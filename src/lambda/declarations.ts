@@ -15,7 +15,7 @@ import {
   type Route,
   type Routes,
 } from '../protocol/index.ts'
-import { FunctionsError } from './function-error.ts'
+import { FunctionsError } from '../settings/function-error.ts'
 
 /** Beside the packages of a published version is the route table that the build wrote. */
 const BUILT = new URL('../routes.json', import.meta.url)

@@ -3,7 +3,7 @@ import { describeError, logToConsole, parkWhole } from '../adapter/index.ts'
 import type { Commit, FromSqsOptions, SqsRecord } from '../adapter/index.ts'
 import { deadLetterQueueName, queueName, type Route, type Routes } from '../protocol/index.ts'
 import { StoreError } from '../store/index.ts'
-import { FunctionsError } from './function-error.ts'
+import { FunctionsError } from '../settings/function-error.ts'
 import { queueUrl, sqs } from './queues.ts'
 import { describeSqsError } from './sqs-errors.ts'
 

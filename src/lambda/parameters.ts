@@ -1,5 +1,5 @@
 import { describeError } from '../adapter/index.ts'
-import { FunctionsError } from './function-error.ts'
+import { FunctionsError } from '../settings/function-error.ts'
 import { signPost, type Credentials } from './signature.ts'
 
 type ParametersOptions = {

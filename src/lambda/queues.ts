@@ -12,7 +12,7 @@ import {
   type RelayCommand,
 } from '../protocol/index.ts'
 import type { QueuedMessage } from '../api/index.ts'
-import { FunctionsError } from './function-error.ts'
+import { FunctionsError } from '../settings/function-error.ts'
 import { isMissingQueue } from './sqs-errors.ts'
 
 /** The SDK and a client of it. */

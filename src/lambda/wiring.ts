@@ -11,7 +11,7 @@ import {
   type StoreWriter,
   type UpstashAddress,
 } from '../store/index.ts'
-import { readAbandonRule, readEvents, readSetting } from './api-settings.ts'
+import { provideSettings, readAbandonRule, readEvents, readStoreOptions, type ReadSetting } from '../settings/index.ts'
 import { readConsole } from './console-files.ts'
 import { withFaults } from './faults.ts'
 import { countMetric, writeMetric } from './metrics.ts'
@@ -62,62 +62,18 @@ if (Object.entries(process.env).some(([variable, name]) => isOfParameter(variabl
     .read()
     .catch(() => undefined)
 
-/**
- * The value of a setting, at most so old (ms); '' when there is none. Settings of your own: `variables` and `secrets` of a declaration.
- *
- * @example
- * const token = await setting('CRM_TOKEN')
- */
-export async function setting(name: string, maxAgeMs?: number): Promise<string> {
+const readValue: ReadSetting = async (name, maxAgeMs) => {
   const plain = process.env[name]?.trim() ?? ''
   if (plain !== '' || !process.env[name + OF_PARAMETER]) return plain
   return (await parameters().read(maxAgeMs))[name] ?? ''
 }
-
-function parseTimeZone(text: string): Pick<StoreOptions, 'timeZone'> | undefined {
-  try {
-    return { timeZone: new Intl.DateTimeFormat('en', { timeZone: text }).resolvedOptions().timeZone }
-  } catch {
-    return undefined
-  }
-}
-
-const readDays = (name: string, of: 'parked' | 'bin') =>
-  readSetting(
-    process.env,
-    name,
-    'functions.parked_days.invalid',
-    'a number of days; write a whole number such as 30',
-    (text) => (/^[1-9]\d{0,3}$/.test(text) ? { [of]: Number(text) * 24 * 3600 } : undefined),
-  )
+provideSettings(readValue)
 
 function storeOptions(): StoreOptions {
-  const { UPSTASH_REDIS_REST_URL: url = '', UPSTASH_REDIS_REST_TOKEN: token = '', ENIGMA_STORE_PREFIX } = process.env
   const isParameter = ['UPSTASH_REDIS_REST_URL_PARAMETER', 'UPSTASH_REDIS_REST_TOKEN_PARAMETER'].some((name) =>
     isOfParameter(name, process.env[name]),
   )
-  return {
-    prefix: ENIGMA_STORE_PREFIX?.trim() || 'enigma:',
-    // How long a call is shown as current at most: two hours by default.
-    ...readSetting(
-      process.env,
-      'ENIGMA_CALL_LIMIT_SECONDS',
-      'functions.call_limit.invalid',
-      'a number of seconds; write a whole number such as 7200',
-      (text) => (/^[1-9]\d{0,8}$/.test(text) ? { callLimitSeconds: Number(text) } : undefined),
-    ),
-    // Where the day of today's figures begins: UTC by default.
-    ...readSetting(
-      process.env,
-      'ENIGMA_TIME_ZONE',
-      'functions.time_zone.invalid',
-      'a time zone; write one of the IANA database such as Africa/Johannesburg',
-      parseTimeZone,
-    ),
-    // How long what is parked is kept, and what was deleted of it: 30 and 7 days by default.
-    expiries: { ...readDays('ENIGMA_PARKED_DAYS', 'parked'), ...readDays('ENIGMA_BIN_DAYS', 'bin') },
-    ...(isParameter ? { address } : { url, token }),
-  }
+  return readStoreOptions(process.env, isParameter ? address : undefined)
 }
 
 /** A token that the read model refuses is looked for again unless that was done so lately (ms). */
@@ -126,7 +82,7 @@ const REFUSED_MS = 5_000
 async function address(refused?: string): Promise<UpstashAddress> {
   const maxAgeMs = refused === undefined ? undefined : REFUSED_MS
   const names = ['UPSTASH_REDIS_REST_URL', 'UPSTASH_REDIS_REST_TOKEN'] as const
-  const [url = '', token = ''] = await Promise.all(names.map((name) => setting(name, maxAgeMs)))
+  const [url = '', token = ''] = await Promise.all(names.map((name) => readValue(name, maxAgeMs)))
   return { url, token }
 }
 
@@ -206,7 +162,7 @@ export async function apiOptions(): Promise<ApiOptions> {
   // Texts of the environment are looked at when the function starts, so that a deployment without a token shows at once, and never answers
   // anybody. Those in Parameter Store are on their way, and may change: each request looks at them.
   const isInParameterStore = ['API_TOKEN', 'API_TOKENS'].some((name) => process.env[`${name}_PARAMETER`] !== undefined)
-  const secret = async (name: string) => (isInParameterStore ? () => setting(name) : setting(name))
+  const secret = async (name: string) => (isInParameterStore ? () => readValue(name) : readValue(name))
   // Of the queue that takes the steps of replays; without it, there are none.
   const prefix = queuePrefix()
   const { read, commit } = store()

@@ -161,7 +161,8 @@ test('a variable that is there and blank is not set: no parameter is asked for, 
     vi.stubEnv(name, value)
   onTestFinished(() => void vi.unstubAllEnvs())
   vi.resetModules()
-  const { store, setting } = await import('../../src/lambda/wiring.ts')
+  const { store } = await import('../../src/lambda/wiring.ts')
+  const { setting } = await import('../../src/settings/index.ts')
   expect(await setting('CRM_TOKEN')).toBe('')
   await store().commit({
     effects: [agentStatus(notice({ status: 'available' }, { reference: '1002' }))],
@@ -198,7 +199,8 @@ test('the functions take the address of the read model and the API its token fro
     vi.stubEnv(name, value)
   onTestFinished(() => void vi.unstubAllEnvs())
   vi.resetModules()
-  const { store, setting } = await import('../../src/lambda/wiring.ts')
+  const { store } = await import('../../src/lambda/wiring.ts')
+  const { setting } = await import('../../src/settings/index.ts')
   const { app } = await import('../../functions/api.ts')
   const get = (token: string) => app.request('/agents/1002', { headers: { authorization: `Bearer ${token}` } })
   await store().commit({

@@ -1,4 +1,4 @@
-/** An error of what ties functions to AWS: of their settings, of Parameter Store, of a queue. Holds no secret. */
+/** An error of what ties functions to their platform: of their settings, of Parameter Store, of a queue. Holds no secret. */
 export class FunctionsError extends Error {
   override readonly name = 'FunctionsError'
   readonly code:
@@ -14,6 +14,7 @@ export class FunctionsError extends Error {
     | 'functions.missing_minutes.invalid'
     | 'functions.routes.invalid'
     | 'functions.replay.refused'
+    | 'functions.target.no_secret'
 
   constructor(code: FunctionsError['code'], message: string, options?: ErrorOptions) {
     super(message, options)
