@@ -57,6 +57,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/console': ['src/client', 'preact', '@preact/signals', 'uplot'],
   'src/settings': ['src/store', 'src/api'],
   'src/lambda': ['src/protocol', 'src/adapter', 'src/store', 'src/api', 'src/settings', 'node:', '@aws-sdk/client-sqs'],
+  'src/edge': ['src/adapter', 'src/store', 'src/api', 'src/settings', 'hono'],
   // Users' own logic: any package besides.
   functions: ['src/protocol', 'src/adapter', 'src/store', 'src/api', 'src/settings', 'src/lambda', 'npm:'],
   infra: [
@@ -77,7 +78,17 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     '@aws-sdk/client-sqs',
     '@aws-sdk/client-ssm',
   ],
-  examples: ['src/protocol', 'src/adapter', 'src/store', 'src/settings', 'src/lambda', 'src/client', 'npm:'],
+  examples: [
+    'src/protocol',
+    'src/adapter',
+    'src/store',
+    'src/settings',
+    'src/lambda',
+    'src/client',
+    'src/edge',
+    'functions',
+    'npm:',
+  ],
 }
 
 /** What single files may import besides, with the reason. */
@@ -153,7 +164,7 @@ test('the import table is not blind: it sees imports of every form', () => {
 
 test('process.env is read in entry files only', () => {
   const entries =
-    /^(src\/cli\/|src\/local\/lambda\/bootstrap\.ts$|src\/lambda\/wiring\.ts$|infra\/deploy\/deploy\.ts$|bench\/|test\/)/
+    /^(src\/cli\/|src\/local\/lambda\/bootstrap\.ts$|src\/lambda\/wiring\.ts$|examples\/deno\/main\.ts$|infra\/deploy\/deploy\.ts$|bench\/|test\/)/
   expect(
     sources.filter(
       (file) => !entries.test(file) && /process\.env/.test(read(file).replace(/^\s*(\/\/|\*|\/\*).*$/gm, '')),

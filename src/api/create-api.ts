@@ -1,6 +1,7 @@
 import { Hono, type MiddlewareHandler } from 'hono'
 import { createConsole, type ConsoleOptions } from './console.ts'
 import { answerError, type Log, logToConsole, notAllowed, problem, problemResponse } from './errors.ts'
+import { getRuntimeKey } from 'hono/adapter'
 import { compress } from 'hono/compress'
 import { etag } from 'hono/etag'
 import { methodNotAllowed } from 'hono/method-not-allowed'
@@ -107,8 +108,9 @@ export function createApi({
   app.use(methodNotAllowed({ app, onMethodNotAllowed: (_, methods) => notAllowed(methods) }))
   // It goes on for minutes: neither an ETag nor a copy can be made of it.
   app.route(EVENTS_PATH, events(read, eventsOptions, now))
-  // Thousands of agents are 300 kB, and 12 kB compressed; whoever asks every two seconds pays for each.
-  app.use('/wall', compress())
+  // Thousands of agents are 300 kB, and 12 kB compressed; whoever asks every two seconds pays for each. Cloudflare compresses answers itself, by their
+  // content-encoding: https://developers.cloudflare.com/workers/runtime-apis/response/
+  if (getRuntimeKey() !== 'workerd') app.use('/wall', compress())
   app.use(etag({ weak: true, retainedHeaders: KEPT_AT_304 }))
   app.use(async (c, next) => {
     await next()

@@ -14,7 +14,7 @@ export class FunctionsError extends Error {
     | 'functions.missing_minutes.invalid'
     | 'functions.routes.invalid'
     | 'functions.replay.refused'
-    | 'functions.target.no_secret'
+    | 'functions.target.invalid'
 
   constructor(code: FunctionsError['code'], message: string, options?: ErrorOptions) {
     super(message, options)

@@ -1,0 +1,4 @@
+import { describeEdge } from './contract.ts'
+import { startOnDeno } from './runtimes.ts'
+
+describeEdge('Deno', startOnDeno)

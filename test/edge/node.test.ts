@@ -1,0 +1,4 @@
+import { describeEdge } from './contract.ts'
+import { startOnNode } from './runtimes.ts'
+
+describeEdge('Node', startOnNode)

@@ -1,0 +1,110 @@
+import { createAdaptorServer } from '@hono/node-server'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createRequire } from 'node:module'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import type { Server } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Miniflare } from 'miniflare'
+import { consoleFrom, createEdge } from '../../src/edge/index.ts'
+import { functions } from '../../functions/all.ts'
+import { listen } from '../../src/local/http-server.ts'
+import { bundleEdge } from '../../infra/build/bundle-edge.ts'
+import type { ConsoleBundle } from '../../infra/build/bundle-console.ts'
+
+/** What a deployment has: its variables, and the console's files. */
+export type Deployment = { readonly env: Readonly<Record<string, string>>; readonly page: ConsoleBundle }
+
+/** A runtime with a deployment, which listens at `url`. */
+export type Running = { readonly url: string; readonly stop: () => Promise<void> }
+
+/** Node, with its own HTTP server. */
+export async function startOnNode({ env, page }: Deployment): Promise<Running> {
+  const { fetch } = createEdge({
+    functions,
+    env,
+    console: () => consoleFrom((name) => Promise.resolve(page.files.get(name))),
+  })
+  return listen(createAdaptorServer({ fetch, overrideGlobalObjects: false }) as Server)
+}
+
+/** A folder with the console's files. */
+async function writePage({ files }: ConsoleBundle): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'enigma-edge-'))
+  for (const [name, bytes] of files) await writeFile(join(folder, name), bytes)
+  return folder
+}
+
+/** The Worker of examples/cloudflare on workerd, configured as its wrangler.jsonc says, without the flag for what is built into Node. */
+export async function startOnWorkerd({ env, page }: Deployment): Promise<Running> {
+  const directory = await writePage(page)
+  const worker = new Miniflare({
+    modules: [{ type: 'ESModule', path: 'worker.js', contents: await bundleEdge('examples/cloudflare/worker.ts') }],
+    compatibilityDate: '2026-07-30',
+    host: '127.0.0.1',
+    port: 0,
+    bindings: env,
+    assets: {
+      directory,
+      binding: 'ASSETS',
+      routerConfig: { invoke_user_worker_ahead_of_assets: true, has_user_worker: true },
+      assetConfig: { html_handling: 'none' },
+    },
+  })
+  const url = (await worker.ready).href.replace(/\/$/, '')
+  return {
+    url,
+    stop: async () => {
+      await worker.dispose()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+/** The program that the package `deno` has. */
+const findDeno = (): string =>
+  (createRequire(import.meta.url)('deno/install_api.cjs') as { runInstall: () => string }).runInstall()
+
+/** The server of examples/deno in a process of its own, out of the sources, with no more permissions than it needs. */
+export async function startOnDeno({ env, page }: Deployment): Promise<Running> {
+  const folder = await writePage(page)
+  const store = new URL(env['UPSTASH_REDIS_REST_URL'] ?? '').host
+  const args = [
+    '--no-lock',
+    '--conditions=source',
+    '--allow-env',
+    `--allow-net=127.0.0.1:0,${store}`,
+    `--allow-read=.,${folder}`,
+  ]
+  const child = spawn(findDeno(), ['run', ...args, 'examples/deno/main.ts'], {
+    cwd: fileURLToPath(new URL('../..', import.meta.url)),
+    env: {
+      ...env,
+      CONSOLE_FOLDER: folder,
+      PATH: process.env['PATH'],
+      HOME: process.env['HOME'],
+      NO_COLOR: '1',
+      DENO_SERVE_ADDRESS: 'tcp:127.0.0.1:0',
+    },
+    stdio: ['ignore', 'inherit', 'pipe'],
+  })
+  const exited = once(child, 'exit')
+  const listening = Promise.withResolvers<string>()
+  let output = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    output += chunk.toString()
+    const [, url] = /Listening on (http:\/\/\S+?)\/?\s/.exec(output) ?? []
+    if (url !== undefined) listening.resolve(url)
+  })
+  void exited.then(() => listening.reject(new Error(`deno ended: ${output}`)))
+  return {
+    url: await listening.promise,
+    stop: async () => {
+      child.kill()
+      await exited
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
