@@ -11,7 +11,14 @@ import {
   type StoreWriter,
   type UpstashAddress,
 } from '../store/index.ts'
-import { provideSettings, readAbandonRule, readEvents, readStoreOptions, type ReadSetting } from '../settings/index.ts'
+import {
+  provideSettings,
+  readAbandonRule,
+  readEvents,
+  readMissingWait,
+  readStoreOptions,
+  type ReadSetting,
+} from '../settings/index.ts'
 import { readConsole } from './console-files.ts'
 import { withFaults } from './faults.ts'
 import { countMetric, writeMetric } from './metrics.ts'
@@ -116,15 +123,8 @@ export function countMissing({ found, listed }: { readonly found: number; readon
   writeMetric('MissingNow', listed, AWS_LAMBDA_FUNCTION_NAME)
 }
 
-/** How long (ms) a CDR is waited for after its agent has left the call: `ENIGMA_MISSING_MINUTES`. */
-export const missingWait = () =>
-  readSetting(
-    process.env,
-    'ENIGMA_MISSING_MINUTES',
-    'functions.missing_minutes.invalid',
-    'a number of minutes, 1 to 1440; write a whole number such as 15',
-    (text) => (/^[1-9]\d{0,3}$/.test(text) && Number(text) <= 1_440 ? { waitMs: Number(text) * 60_000 } : undefined),
-  )
+/** How long (ms) a CDR is waited for after its agent has left the call. */
+export const missingWait = () => readMissingWait(process.env)
 
 /** Before the names of queues: `ENIGMA_QUEUE_PREFIX`; '' when it is not set. */
 export const queuePrefix = (): string => process.env['ENIGMA_QUEUE_PREFIX']?.trim() ?? ''

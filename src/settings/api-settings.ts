@@ -64,3 +64,13 @@ export function readEvents(env: Env): Pick<ApiOptions, 'events' | 'eventsUrl' | 
   )
   return elsewhere ?? (env['AWS_LAMBDA_FUNCTION_NAME'] === undefined ? { events: {} } : {})
 }
+
+/** `ENIGMA_MISSING_MINUTES`: how long (`waitMs`) a CDR is waited for after its agent has left the call. @throws FunctionsError that says what to write */
+export const readMissingWait = (env: Env) =>
+  readSetting(
+    env,
+    'ENIGMA_MISSING_MINUTES',
+    'functions.missing_minutes.invalid',
+    'a number of minutes, 1 to 1440; write a whole number such as 15',
+    (text) => (/^[1-9]\d{0,3}$/.test(text) && Number(text) <= 1_440 ? { waitMs: Number(text) * 60_000 } : undefined),
+  )
