@@ -9,7 +9,7 @@ const conditions = ['source', 'node']
 // of Hono puts classes of its own in the place of Node's Request and Response.
 const ALONE = [
   'test/flows/street*.test.ts',
-  'test/flows/confirmations.test.ts',
+  'test/flows/{confirmations,missing}.test.ts',
   'test/local/street.test.ts',
   'test/examples/http-push.test.ts',
 ]
