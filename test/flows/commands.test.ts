@@ -95,8 +95,11 @@ test(
     await limitQueue(world, 20_000)
     const relay = await start()
     const packets = [1, 2, 3, 4].map(largeCdr)
-    for (const packet of packets) await client.lPush(CAMPAIGNS, packet)
-    await waitFor(async () => (await parked()).length === 4, 'all to be parked', 30_000)
+    // One after the other: packets of different lanes are parked in any order.
+    for (const [at, packet] of packets.entries()) {
+      await client.lPush(CAMPAIGNS, packet)
+      await waitFor(async () => (await parked()).length === at + 1, 'it to be parked', 30_000)
+    }
     // The newest first.
     const [d = '', c = '', b = '', a = ''] = await parked()
 
