@@ -1,11 +1,12 @@
 import { parseArgs } from 'node:util'
-import { FAULT_KINDS, type FaultKind } from './faults.ts'
+import { FAULT_KINDS, faultsWith, SOAK_TARGETS, type FaultKind, type SoakTarget } from './faults.ts'
 
 export type SoakOptions = {
   readonly minutes: number
   /** Of the plan only so many, from its beginning. */
   readonly seconds: number | undefined
   readonly seed: number
+  readonly target: SoakTarget
   readonly kinds: readonly FaultKind[]
   readonly rate: number
   /** Fuzz samples after the soak. */
@@ -22,6 +23,7 @@ export const HELP = `npm run soak -- [options]: the street under random faults a
   --minutes M      how long (1)
   --seconds N      only the first N seconds of what is planned for so many minutes: what went wrong early in a long run, again
   --seed S         what comes when: the same plan for the same seed (1)
+  --target T       where the relay sends: sqs, http, or mixed, with each route on one of the two by the seed (mixed)
   --faults a,b     only these, or all that begin so: redis,sqs-hang (all)
   --rate R         multiplies the load; 1 has bursts of 20,000 CDRs a second (1)
   --fuzz N         random and mutated packets afterwards (${FUZZ_PER_MINUTE} for each minute, ${FUZZ_MOST} at most)
@@ -38,6 +40,7 @@ export function readArguments(args: readonly string[]): SoakOptions | undefined 
       minutes: text,
       seconds: text,
       seed: text,
+      target: text,
       faults: text,
       rate: text,
       fuzz: text,
@@ -47,11 +50,13 @@ export function readArguments(args: readonly string[]): SoakOptions | undefined 
   })
   if (values.help) return undefined
   const minutes = toNumber('minutes', values.minutes ?? '1')
+  const target = toTarget(values.target ?? 'mixed')
   return {
     minutes,
     seconds: values.seconds === undefined ? undefined : toNumber('seconds', values.seconds),
     seed: toNumber('seed', values.seed ?? '1'),
-    kinds: values.faults === undefined ? FAULT_KINDS : toKinds(values.faults),
+    target,
+    kinds: values.faults === undefined ? faultsWith(target) : toKinds(values.faults, target),
     rate: toNumber('rate', values.rate ?? '1'),
     fuzz: toNumber('fuzz', values.fuzz ?? String(Math.min(FUZZ_MOST, Math.round(minutes * FUZZ_PER_MINUTE)))),
     plan: values.plan,
@@ -65,13 +70,21 @@ function toNumber(name: string, text: string): number {
   return value
 }
 
-function toKinds(text: string): FaultKind[] {
+function toTarget(text: string): SoakTarget {
+  const target = SOAK_TARGETS.find((one) => one === text)
+  if (target === undefined) throw new Error(`--target takes one of ${SOAK_TARGETS.join(', ')}, not "${text}"`)
+  return target
+}
+
+function toKinds(text: string, target: SoakTarget): FaultKind[] {
+  const known = faultsWith(target)
   return text
     .split(',')
     .filter((part) => part !== '' && part !== 'none')
     .flatMap((part) => {
-      const kinds = FAULT_KINDS.filter((kind) => kind === part || kind.startsWith(`${part}-`))
-      if (kinds.length === 0) throw new Error(`--faults: there is no "${part}"; there are ${FAULT_KINDS.join(', ')}`)
+      const kinds = known.filter((kind) => kind === part || kind.startsWith(`${part}-`))
+      if (kinds.length === 0)
+        throw new Error(`--faults: there is no "${part}" with --target ${target}; there are ${known.join(', ')}`)
       return kinds
     })
 }

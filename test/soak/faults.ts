@@ -2,7 +2,7 @@
  * The faults of a soak. Each belongs to a track: those of one track come one after the other, the tracks run beside each other, so
  * that SQS may hang while Redis is killed and a handler throws.
  */
-export const TRACKS = ['relay', 'redis', 'sqs', 'functions'] as const
+export const TRACKS = ['relay', 'redis', 'sqs', 'functions', 'http'] as const
 export type Track = (typeof TRACKS)[number]
 
 /** How long (ms) a fault lasts: from, to. What has no length happens at an instant; then it is how long things stay down. */
@@ -68,6 +68,21 @@ const FAULTS_OF = {
     /** Writes, and cuts the connection before the answer. */
     'upstash-lose': [500, 2_500],
   },
+  /** Of the server that the functions run in. */
+  http: {
+    /** Nothing listens, and what was open is cut. */
+    'http-refused': [500, 3_000],
+    /** Never answers, and runs nothing. */
+    'http-hang': [500, 2_000],
+    'http-500': [500, 3_000],
+    /** 503 with Retry-After. */
+    'http-503': [500, 3_000],
+    /** Runs the functions, commits, and cuts the connection before the answer. */
+    'http-answer-lost': [500, 3_000],
+    /** Has another secret: 401. */
+    'http-wrong-signature': [500, 3_000],
+    'http-slow': [1_000, 3_000],
+  },
 } as const satisfies Record<Track, Record<string, Span>>
 
 type FaultsOf = typeof FAULTS_OF
@@ -78,6 +93,14 @@ const ALL = TRACKS.flatMap((track) =>
 )
 
 export const FAULT_KINDS: readonly FaultKind[] = ALL.map(({ kind }) => kind)
+
+/** Where the relay sends: `mixed` has some routes on SQS and some on HTTP. */
+export const SOAK_TARGETS = ['sqs', 'http', 'mixed'] as const
+export type SoakTarget = (typeof SOAK_TARGETS)[number]
+
+/** The kinds that there are with a target: none of a server to which nothing is sent. */
+export const faultsWith = (target: SoakTarget): readonly FaultKind[] =>
+  ALL.filter(({ track }) => target === 'mixed' || track !== (target === 'sqs' ? 'http' : 'sqs')).map(({ kind }) => kind)
 
 const BY_KIND = new Map(ALL.map((fault) => [fault.kind, fault]))
 export const faultOf = (kind: FaultKind): { readonly kind: FaultKind; readonly track: Track; readonly span: Span } =>

@@ -1,6 +1,9 @@
 import { mix } from '../../src/simulator/random.ts'
 import { OTHER, queueName, type Notification } from '../../src/protocol/index.ts'
-import { loadHandlers } from '../support/handlers.ts'
+import { fromHttp } from '../../src/adapter/index.ts'
+import { checkEffect, type Effect } from '../../src/store/index.ts'
+import { commitTo } from '../support/commit.ts'
+import { loadApps, loadHandlers, type HandlersOptions } from '../support/handlers.ts'
 import type { AcceptedEntry } from '../support/sqs-faults.ts'
 import type { Broken } from './broken.ts'
 import { createColumn } from './column.ts'
@@ -29,7 +32,7 @@ const CDR_LANES = 8
 /** A handler's fault hits one reference in so many. */
 const SLICES = 10
 
-/** The functions of `functions/` on what SQS has accepted, with faults, and what they are expected to have done. */
+/** The functions of `functions/` on what SQS has accepted, and in an HTTP server, with faults, and what they are expected to have done. */
 export async function createFunctions({ seed, ledger, broken, model }: FunctionsOptions) {
   const state = { mode: 'well' as HandlerMode, slice: 0, runs: 0, faults: 0, parked: 0 }
   const fed = Object.fromEntries(
@@ -67,9 +70,9 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
 
   const mostOf = (queue: string) =>
     ROUTES.all.find((route) => queueName('enigma-', route) === queue)?.maxReceiveCount ?? OTHER.maxReceiveCount
-  const handlers = await loadHandlers({
+  const tools = {
     store: { ...model.store, commit: effects.commit },
-    park: async ({ notification, reason }) => {
+    park: ({ notification, reason }) => {
       const mark = notification === undefined ? undefined : readMark(notification.data)
       if (mark === undefined)
         return broken.add('G7 functions', `a function parked what is none of the soak's: ${reason}`)
@@ -82,8 +85,6 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
       if (!refused.has(name) && makePacket(seed, stream, n).handler !== 'parked')
         broken.add('G7 functions', `${name} was parked by its function: ${reason}`)
     },
-    postpone: async ({ messageId, eventSourceARN }, delaySeconds) =>
-      fifos.get(eventSourceARN.slice(eventSourceARN.lastIndexOf(':') + 1))?.postpone(messageId, delaySeconds),
     around: async (request, run) => {
       state.runs++
       const mark = readMark(await request.clone().text())
@@ -98,17 +99,50 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
       }
       return response
     },
+  } satisfies Omit<HandlersOptions, 'postpone'>
+  const handlers = await loadHandlers({
+    ...tools,
+    postpone: async ({ messageId, eventSourceARN }, delaySeconds) =>
+      fifos.get(eventSourceARN.slice(eventSourceARN.lastIndexOf(':') + 1))?.postpone(messageId, delaySeconds),
   })
+  const apps = await loadApps(tools.around)
   for (const [queue, handler] of handlers) {
     const onDead = ({ MessageDeduplicationId }: AcceptedEntry) =>
       broken.add('G7 functions', `a whole message of ${queue} went to the dead-letter queue: ${MessageDeduplicationId}`)
     fifos.set(queue, createFifo({ queue, handler, maxReceiveCount: mostOf(queue), timeoutMs: TIMEOUT_MS, onDead }))
   }
 
+  const come = (events: readonly Notification[]) => {
+    for (const { data } of events) {
+      const mark = readMark(data)
+      if (mark !== undefined && fed[mark.stream].get(mark.n) === 0) fed[mark.stream].set(mark.n, ++feeds)
+    }
+  }
+  const noteFed = (events: readonly Notification[]) => {
+    for (const { data } of events) {
+      const mark = readMark(data)
+      if (mark !== undefined) ledger[mark.stream].set(mark.n, FED)
+    }
+  }
+
   return {
     state,
     effects,
     handled,
+    /** An environment that all of them run in behind HTTP, as a platform starts several. */
+    host: (secret: string) =>
+      fromHttp<Effect>(apps, {
+        verify: { webhook: secret },
+        commit: commitTo(tools.store, tools.park),
+        recall: model.store.recall,
+        check: checkEffect,
+        limitMs: TIMEOUT_MS,
+        log: () => undefined,
+      }),
+    /** To be called with what comes over HTTP before it runs. */
+    come,
+    /** To be called with what its functions have finished over HTTP: until then the relay has it, and may lose it with the whole of Redis. */
+    noteFed,
     /** What SQS has accepted, as soon as it has. */
     feed(entry: AcceptedEntry, events: readonly Notification[]): void {
       const fifo = fifos.get(entry.queue)
@@ -117,12 +151,8 @@ export async function createFunctions({ seed, ledger, broken, model }: Functions
         (entry.queue === 'enigma-campaigns-cdr.fifo' && Number(entry.MessageGroupId) % CDR_LANES !== 0)
       )
         return
-      for (const { data } of events) {
-        const mark = readMark(data)
-        if (mark === undefined || ledger[mark.stream].has(mark.n, FED)) continue
-        ledger[mark.stream].set(mark.n, FED)
-        fed[mark.stream].set(mark.n, ++feeds)
-      }
+      come(events)
+      noteFed(events)
       fifo.push(entry)
     },
     get pending(): number {

@@ -8,23 +8,26 @@ import { formatPacket } from '../../src/protocol/index.ts'
 export const STREAMS = ['main', 'shared', 'pubsub'] as const
 export type Stream = (typeof STREAMS)[number]
 
+/** The routes of all that it writes. */
+export const SOAK_ROUTES = ['campaigns-cdr', 'campaigns-status', 'agents-status', 'agents-call', 'other'] as const
+
 export const LIST_OF = { main: 'enigma:notifications:campaigns', shared: 'enigma:notifications:cdr' } as const
 
 /** Where the relay is to bring it, and what a function is to make of it there. */
 export type Made = {
   readonly key: string
   readonly packet: string | Buffer
-  /** The queue; what is parked by the relay comes to none. */
-  readonly route: 'campaigns-cdr' | 'campaigns-status' | 'agents-status' | 'agents-call' | 'other'
+  /** What is parked by the relay comes to none. */
+  readonly route: (typeof SOAK_ROUTES)[number]
   /** What keeps its order. */
   readonly reference: string
-  /** `parked`: SQS takes it in no way. */
+  /** `parked`: neither SQS nor the HTTP server takes it in any way. */
   readonly relay: 'sent' | 'parked'
   /** `parked`: the payload is not what the function takes. */
   readonly handler: 'done' | 'parked'
 }
 
-/** SQS refuses a message with this in it. */
+/** SQS refuses a message with this in it, and the HTTP server a request. */
 export const POISON = 'soak-poison'
 
 /** In each packet, also where it is broken: `soak-main-17-`. */
@@ -85,7 +88,7 @@ function makeCdr(hash: number, stream: 'main' | 'shared', n: number): Made {
     campaign_ref: stream,
     end_reason: 'hungup',
     dialed_at: FIRST_DIALED_AT + Math.floor(n / DIALED_AT_ONCE),
-    ...(dice < 2 ? { filler: noise(hash, 100_000) } : {}),
+    ...(dice < 2 ? { filler: noise(hash, 150_000) } : {}),
     ...(dice >= 2 && dice < 6 ? { filler: 'a call and '.repeat(10_000) } : {}),
     ...(dice >= 6 && dice < 10 ? { poison: POISON } : {}),
     ...(dice >= 110 && dice < 200 ? { contact_ref: 'ü 💃 \uffff' } : {}),

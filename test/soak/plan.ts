@@ -1,5 +1,6 @@
 import { createRandom, type Random } from '../../src/simulator/random.ts'
-import { faultOf, TRACKS, type FaultKind, type Track } from './faults.ts'
+import { faultOf, TRACKS, type FaultKind, type SoakTarget, type Track } from './faults.ts'
+import { SOAK_ROUTES } from './packets.ts'
 
 /** A fault that is to come. `seed` is for what it decides itself. */
 export type PlannedFault = {
@@ -18,11 +19,13 @@ export type LoadStep = {
   readonly pubsub: number
 }
 
-/** All that a soak decides by chance: the same for the same seed, minutes, kinds and rate. Times are ms since its start. */
+/** All that a soak decides by chance: the same for the same seed, target, minutes, kinds and rate. Times are ms since its start. */
 export type Plan = {
   readonly lastsMs: number
   readonly faults: readonly PlannedFault[]
   readonly load: readonly LoadStep[]
+  /** `all` routes are sent to the HTTP server, the relay's notices too; or these. */
+  readonly onHttp: 'all' | readonly string[]
 }
 
 export type PlanOptions = {
@@ -30,6 +33,7 @@ export type PlanOptions = {
   /** Only the beginning of it. */
   readonly seconds?: number | undefined
   readonly seed: number
+  readonly target: SoakTarget
   readonly kinds: readonly FaultKind[]
   /** Multiplies all rates. 1: bursts of 20,000 CDRs a second. */
   readonly rate: number
@@ -44,9 +48,10 @@ const PAUSE_MS = {
   redis: [1_500, 3_500],
   sqs: [1_000, 3_000],
   functions: [1_000, 3_000],
+  http: [1_000, 3_000],
 } as const
 
-export function makePlan({ minutes, seconds, seed, kinds, rate }: PlanOptions): Plan {
+export function makePlan({ minutes, seconds, seed, target, kinds, rate }: PlanOptions): Plan {
   const lastsMs = Math.round(minutes * 60_000)
   const faults = TRACKS.flatMap((track, index) =>
     planTrack(
@@ -54,7 +59,7 @@ export function makePlan({ minutes, seconds, seed, kinds, rate }: PlanOptions): 
       createRandom(seed * 8 + index),
       PAUSE_MS[track],
       lastsMs - CALM_MS,
-      track === 'sqs' && minutes >= LONG_MINUTES,
+      (track === 'sqs' || track === 'http') && minutes >= LONG_MINUTES,
     ),
   )
   const untilMs = Math.min(lastsMs, (seconds ?? Infinity) * 1_000)
@@ -63,10 +68,16 @@ export function makePlan({ minutes, seconds, seed, kinds, rate }: PlanOptions): 
     lastsMs: untilMs,
     faults: early.toSorted((a, b) => a.atMs - b.atMs),
     load: endLoad(planLoad(createRandom(seed * 8 + 7), rate, lastsMs), untilMs),
+    onHttp: planRoutes(target, createRandom(seed * 8 + 6)),
   }
 }
 
-/** In a run of so many minutes, SQS fails for `LONG_MS` now and then, while the relay and Redis go through faults of their own. */
+function planRoutes(target: SoakTarget, random: Random): Plan['onHttp'] {
+  if (target !== 'mixed') return target === 'http' ? 'all' : []
+  return shuffle(SOAK_ROUTES, random).slice(0, random.whole(1, SOAK_ROUTES.length - 1))
+}
+
+/** In a run of so many minutes, a target fails for `LONG_MS` now and then, while the relay and Redis go through faults of their own. */
 const LONG_MINUTES = 10
 const LONG_MS = 20_000
 const LONG_CHANCE = 0.15

@@ -8,7 +8,7 @@ import type { FaultOf } from './run-faults.ts'
 import type { RelayName } from './relays.ts'
 import type { Street } from './street.ts'
 
-/** How long SQS takes nothing before, so that the relays have something in memory. */
+/** How long the targets take nothing before, so that the relays have something in memory. */
 const GATHER_MS = 1_500
 
 /** An answer may have been on its way for so long when Redis died. */
@@ -24,11 +24,11 @@ const ARRIVAL_MS = 120_000
  * Redis killed and back empty. What nobody had taken is gone, and so is a claim that no relay has in memory. The rule: a claim must
  * arrive all the same when it was taken by a relay that still runs, since it was ready, and a second or more before the end; the
  * first relay's own list only, since it may have adopted claims of the other one. So nothing else may go wrong until it has arrived:
- * this fault has the tracks of relays and SQS to itself. But half of the times the relay is killed while SQS still takes nothing, as
- * soon as it has written its claims back.
+ * this fault has the tracks of relays, SQS and HTTP to itself. But half of the times the relay is killed while the targets still take
+ * nothing, as soon as it has written its claims back.
  */
 export const redisEmpty: FaultOf = async (street, { lastsMs }, random, signal) => {
-  const { client, redis, relays, cloud, ledger, checker, broken } = street
+  const { client, redis, relays, cloud, server, ledger, checker, broken } = street
   const first = relays.get('first')
   await waitFor(
     () => first?.readyMs !== undefined || first?.isRunning() !== true,
@@ -36,7 +36,10 @@ export const redisEmpty: FaultOf = async (street, { lastsMs }, random, signal) =
     60_000,
   )
   cloud.state.mode = '500'
+  server.state.mode = '500'
   await sleep(GATHER_MS)
+  // What functions finish now would be in no claim any more.
+  await waitFor(() => server.state.running === 0, 'the functions behind HTTP to be done', KNOWN_MS)
   // A claim of which the answer was cut is in Redis only, until the relay has looked again. None is deleted meanwhile: as many are the same ones.
   const knowsAll = async () =>
     (await first?.metric('claims')) ===
@@ -87,6 +90,7 @@ export const redisEmpty: FaultOf = async (street, { lastsMs }, random, signal) =
     )
   }
   cloud.state.mode = 'well'
+  server.state.mode = 'well'
   street.state.heldWhenEmptied += mustArrive.length
   const missing = () =>
     mustArrive.filter(([stream, n]) => !ledger[stream].has(n, ARRIVED) && !ledger[stream].has(n, PARKED))

@@ -9,6 +9,8 @@ import { LIST_OF, NUMBER_PREFIX } from './packets.ts'
 export type RelaysOptions = {
   readonly redisPort: number
   readonly endpoint: string
+  /** The settings of the HTTP target. */
+  readonly env: Readonly<Record<string, string>>
   readonly folder: string
   readonly broken: Broken
 }
@@ -36,7 +38,7 @@ type Life = ReturnType<typeof spawnRelay> & {
 }
 
 /** The relays of a soak, as processes: started and ended by their names, watched for memory, CPU, early ends and telling logs. */
-export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOptions) {
+export function createRelays({ redisPort, endpoint, env, folder, broken }: RelaysOptions) {
   const alive = new Map<RelayName, Life>()
   const figures = {
     starts: 0,
@@ -112,7 +114,7 @@ export function createRelays({ redisPort, endpoint, folder, broken }: RelaysOpti
       endpoint,
       dataDir,
       ...SETTINGS[name],
-      env: { ENIGMA_RELAY_ID: name },
+      env: { ...env, ENIGMA_RELAY_ID: name },
     })
     const life: Life = Object.assign(relay, {
       name,

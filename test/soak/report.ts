@@ -62,6 +62,7 @@ export function formatFigures(street: Street, { inGaps, lostWithRedis, excused }
     relays: { figures, adoptions },
     functions,
     cloud,
+    server,
     model,
     state,
   } = street
@@ -75,7 +76,8 @@ export function formatFigures(street: Street, { inGaps, lostWithRedis, excused }
     `order: ${excused} late of claims that another relay took up (${adoptions.length} times)`,
     `relays: ${figures.starts} started, ${figures.kills} killed, ${figures.terms} ended; most memory ${describeMemory(street)}; CPU ${(figures.cpuMs / 1_000).toFixed(1)} s, ${(figures.cpuMs / (written / 1_000)).toFixed(1)} ms per 1,000 packets`,
     `SQS: ${cloud.state.requests} requests, ${cloud.state.refused} refused`,
-    `functions: ${functions.invocations} invocations, ${functions.state.runs} runs, ${functions.state.faults} with a fault, ${functions.state.parked} parked; ${model.state.requests} requests to Upstash`,
+    `HTTP (${server.routes}): ${server.state.requests} requests, ${server.state.refused} refused`,
+    `functions: ${functions.invocations} invocations of Lambda, ${functions.state.runs} runs, ${functions.state.faults} with a fault, ${functions.state.parked} parked; ${model.state.requests} requests to Upstash`,
     'said by the relays, warnings and worse:',
     ...[...figures.logged]
       .toSorted(([, a], [, b]) => b - a)

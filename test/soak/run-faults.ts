@@ -7,6 +7,7 @@ import type { Plan, PlannedFault } from './plan.ts'
 import type { UpstashMode } from './read-model.ts'
 import { redisEmpty } from './redis-empty.ts'
 import { redisFaults } from './redis-faults.ts'
+import type { HttpMode } from './server.ts'
 import type { Street } from './street.ts'
 
 /** Makes a fault and resolves when it is over. The signal aborts when nobody waits for the end any more. */
@@ -18,6 +19,13 @@ const sqsMode =
     cloud.state.mode = mode
     await sleep(lastsMs)
     cloud.state.mode = 'well'
+  }
+const httpMode =
+  (mode: HttpMode): FaultOf =>
+  async ({ server }, { lastsMs }) => {
+    server.state.mode = mode
+    await sleep(lastsMs)
+    server.state.mode = 'well'
   }
 const handlerMode =
   (mode: HandlerMode): FaultOf =>
@@ -93,10 +101,21 @@ const FAULTS: Readonly<Record<FaultKind, FaultOf>> = {
   'upstash-slow': upstashMode('slow'),
   'upstash-429': upstashMode('429'),
   'upstash-lose': upstashMode('lose'),
+  'http-refused': async ({ server }, { lastsMs }) => {
+    await server.close()
+    await sleep(lastsMs)
+    await server.listen()
+  },
+  'http-hang': httpMode('hang'),
+  'http-500': httpMode('500'),
+  'http-503': httpMode('503'),
+  'http-answer-lost': httpMode('answer-lost'),
+  'http-wrong-signature': httpMode('wrong-signature'),
+  'http-slow': httpMode('slow'),
 }
 
 /** What has tracks of others to itself besides its own. */
-const ALONE: Partial<Record<FaultKind, readonly Track[]>> = { 'redis-empty': ['relay', 'sqs'] }
+const ALONE: Partial<Record<FaultKind, readonly Track[]>> = { 'redis-empty': ['relay', 'sqs', 'http'] }
 
 /**
  * Makes the planned faults at their times, each track by itself; resolves when the last is over. One that had to wait for others until

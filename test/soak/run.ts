@@ -26,7 +26,7 @@ export async function runSoak(
   signal: AbortSignal,
   say: (line: string) => void,
 ): Promise<SoakResult> {
-  const street = await startStreet(seed, release)
+  const street = await startStreet(seed, plan.onHttp, release)
   const { broken, relays, checker, functions, model, state } = street
   const startMs = performance.now()
   const dialler = await startDialler({ seed, redis: street.redis, ledger: street.ledger, load: plan.load })

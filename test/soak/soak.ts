@@ -10,10 +10,10 @@ import { runSoak } from './run.ts'
 
 const say = (line: string) => console.log(line)
 
-function showPlan({ faults, load }: Plan): void {
+function showPlan({ faults, load, onHttp }: Plan): void {
   for (const { kind, atMs, lastsMs } of faults)
     say(`${(atMs / 1_000).toFixed(1).padStart(8)} s  ${kind}, ${lastsMs} ms`)
-  say(`${faults.length} faults, ${load.length} steps of load`)
+  say(`${faults.length} faults, ${load.length} steps of load; on HTTP: ${[onHttp].flat().join(', ') || 'nothing'}`)
 }
 
 async function run(options: SoakOptions, plan: Plan, signal: AbortSignal): Promise<boolean> {
@@ -61,7 +61,7 @@ else if (options !== undefined) {
     const shutdown = createShutdown(process)
     try {
       say(
-        `seed ${options.seed}: ${plan.faults.length} faults in ${options.minutes} minutes, ${availableParallelism()} processors, Node ${process.versions.node}`,
+        `seed ${options.seed}, target ${options.target}: ${plan.faults.length} faults in ${options.minutes} minutes, ${availableParallelism()} processors, Node ${process.versions.node}`,
       )
       const isWell = await run(options, plan, shutdown.signal)
       say(
@@ -69,7 +69,7 @@ else if (options !== undefined) {
           ? 'ended early'
           : isWell
             ? '\nno promise was broken'
-            : `\nA PROMISE WAS BROKEN: npm run soak -- --minutes ${options.minutes} --seed ${options.seed} has the same plan`,
+            : `\nA PROMISE WAS BROKEN: npm run soak -- --minutes ${options.minutes} --seed ${options.seed} --target ${options.target} has the same plan`,
       )
       process.exitCode = shutdown.signal.aborted ? 130 : isWell ? 0 : 1
     } finally {

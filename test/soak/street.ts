@@ -14,10 +14,12 @@ import { createLedger } from './ledger.ts'
 import { startReadModel } from './read-model.ts'
 import { createRecovery } from './recovery.ts'
 import { createRelays } from './relays.ts'
+import { startServer } from './server.ts'
+import type { Plan } from './plan.ts'
 import { createTimeline } from './timeline.ts'
 
 /** The whole street of a soak, but for the dialler: started with everything well. Ended by the releases, the last first. */
-export async function startStreet(seed: number, release: Release) {
+export async function startStreet(seed: number, onHttp: Plan['onHttp'], release: Release) {
   const startMs = Date.now()
   const folder = await mkdtemp(join(tmpdir(), 'enigma-soak-'))
   release(() => rm(folder, { recursive: true, force: true }))
@@ -48,28 +50,54 @@ export async function startStreet(seed: number, release: Release) {
       checker.gaps.push({ fromMs: Date.parse(payload.from), toMs: Date.parse(payload.to) })
     else if (payload.state === 'parked') state.parkedNotices.add(payload.id)
   }
-  const onAccepted = (entry: AcceptedEntry, events: readonly Notification[]) => {
+  const accept = (queue: string, events: readonly Notification[]) => {
     const nowMs = Date.now()
     state.lastAcceptedMs = nowMs
     for (const event of events) {
       state.accepted++
-      checker.arrive(entry.queue, event, nowMs)
+      checker.arrive(queue, event, nowMs)
       if (event.transport === 'relay') readNotice(event)
     }
+  }
+  const onAccepted = (entry: AcceptedEntry, events: readonly Notification[]) => {
+    accept(entry.queue, events)
     functions.feed(entry, events)
   }
   const cloud = await startCloud({ seed: seed + 2, onAccepted })
   release(() => cloud.stop())
+  const server = await startServer({ seed: seed + 3, onHttp, functions, onFinished: accept })
+  release(() => server.stop())
   await mkdir(join(folder, 'redis'))
   const redis = await startDiallerRedis(join(folder, 'redis'))
   release(() => redis.stop())
   const client = await redis.connect()
-  const relays = createRelays({ redisPort: redis.proxy.port, endpoint: cloud.endpoint, folder, broken })
+  const relays = createRelays({
+    redisPort: redis.proxy.port,
+    endpoint: cloud.endpoint,
+    env: server.env,
+    folder,
+    broken,
+  })
   release(() => relays.stop())
   await relays.start('first')
   // The very first start of all knows no time before it: nothing is written until it hears.
   await relays.get('first')?.ready()
-  return { seed, broken, ledger, timeline, recovery, checker, model, functions, cloud, redis, client, relays, state }
+  return {
+    seed,
+    broken,
+    ledger,
+    timeline,
+    recovery,
+    checker,
+    model,
+    functions,
+    cloud,
+    server,
+    redis,
+    client,
+    relays,
+    state,
+  }
 }
 
 export type Street = Awaited<ReturnType<typeof startStreet>>

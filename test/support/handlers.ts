@@ -29,38 +29,38 @@ export type Handler = (event: SqsEvent, context?: LambdaContext) => Promise<SqsB
 
 const ROOT = new URL('../../', import.meta.url)
 
-/** The apps of `functions/` as Lambda handlers, by the name of their queue; what they reach of the world is given here. */
-export async function loadHandlers(options: HandlersOptions): Promise<ReadonlyMap<string, Handler>> {
+/** The apps of `functions/` and of the relay's notices with their routes, as `fromHttp` takes them. `around` is that of `HandlersOptions`. */
+export async function loadApps(around: NonNullable<HandlersOptions['around']> = (_request, run) => run()) {
   const files = ROUTES.all
     .map((route) => ({ route, url: new URL(appFile(route), ROOT) }))
     .filter(({ url }) => existsSync(url))
-  return new Map(
-    await Promise.all(
-      files.map(async ({ route, url }): Promise<[string, Handler]> => {
-        const { app } = (await import(url.href)) as { app: App }
-        keepErrorsQuiet(app)
-        return [queueName('enigma-', route), toHandler(route, app, options)]
-      }),
-    ),
+  return Promise.all(
+    files.map(async ({ route, url }): Promise<{ readonly route: Route; readonly app: App }> => {
+      const { app } = (await import(url.href)) as { app: App }
+      keepErrorsQuiet(app)
+      return { route, app: { fetch: (request, env) => around(request, async () => app.fetch(request, env)) } }
+    }),
   )
+}
+
+/** The same as Lambda handlers, by the name of their queue; what they reach of the world is given here. */
+export async function loadHandlers({ around, ...options }: HandlersOptions): Promise<ReadonlyMap<string, Handler>> {
+  const apps = await loadApps(around)
+  return new Map(apps.map(({ route, app }) => [queueName('enigma-', route), toHandler(route, app, options)]))
 }
 
 function toHandler(
   route: Route,
   app: App,
-  { store, park, postpone, maxAgeMs = route.maxAgeMs, around = (_request, run) => run() }: HandlersOptions,
+  { store, park, postpone, maxAgeMs = route.maxAgeMs }: Omit<HandlersOptions, 'around'>,
 ): Handler {
-  const fetch: App['fetch'] = (request, env) => around(request, async () => app.fetch(request, env))
-  return fromSqs<Effect>(
-    { fetch },
-    {
-      postpone,
-      commit: commitTo(store, park),
-      route: route.name,
-      recall: (messageIds) => store.recall(messageIds),
-      maxReceiveCount: route.attempts,
-      maxAgeMs,
-      log: () => undefined,
-    },
-  )
+  return fromSqs<Effect>(app, {
+    postpone,
+    commit: commitTo(store, park),
+    route: route.name,
+    recall: (messageIds) => store.recall(messageIds),
+    maxReceiveCount: route.attempts,
+    maxAgeMs,
+    log: () => undefined,
+  })
 }

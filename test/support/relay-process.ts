@@ -85,12 +85,12 @@ export function spawnRelay({ credentials = true, fileKib, ...options }: RelayPro
     coded,
     isRunning,
     exited,
-    /** Waits until it hears and takes, whatever becomes of SQS. */
+    /** Waits until it hears and takes, whatever becomes of its targets. */
     ready: async () => {
       const at = await address()
       await waitFor(async () => {
         const { parts } = (await (await fetch(`${at}/readyz`)).json()) as { parts: Record<string, { ok: boolean }> }
-        return Object.entries(parts).every(([name, part]) => part.ok || name.startsWith('sqs'))
+        return Object.entries(parts).every(([name, part]) => part.ok || /^(sqs|target)/.test(name))
       }, 'the relay to be ready')
     },
     /** What `/readyz` answers. */
