@@ -101,6 +101,9 @@ const BEST_MS = 5_000
 /** So many horizons an answer of a server that runs functions may take, before the uplink or the size of requests counts as the reason. */
 const WORK_HORIZONS = 4
 
+/** So long (ms) what a server works on counts as on the way at most. Then it is with the server, whatever holds it up there, and no other route waits for it. */
+const WORK_MS = WORK_HORIZONS * HORIZON_MS
+
 /** An uplink that needs so long (ms) for the window is full, and worth a line in the log, once in so long (ms). */
 const FULL_MS = 1_000
 const SAY_MS = 600_000
@@ -114,11 +117,14 @@ const SAY_MS = 600_000
  * be late for other reasons). Source: https://datatracker.ietf.org/doc/html/draft-ietf-ccwg-bbr, "Delivery Rate Samples". While less than the
  * window is on the way nothing is known of the uplink, and no sample lowers the rate; where the target answers within the horizon, one
  * round trip is enough to raise it. So a fast uplink never waits for this. A server that runs functions may take four horizons for that:
- * beyond, requests become smaller, and functions have less to do for each.
+ * beyond, requests become smaller, and functions have less to do for each. What it has not answered then has left the window all the same:
+ * functions that hang must not keep other routes from the uplink.
  */
 export function createUplink({ limitMs = 10_000, now = () => performance.now(), log }: UplinkOptions = {}) {
   /** In the order of asking. */
   const waiting = new Set<() => void>()
+  /** Work on the way, each with the timer that takes it out of the window. */
+  const working = new Map<Shipment, NodeJS.Timeout>()
   const best = { current: FIRST_RATE, former: FIRST_RATE, sinceMs: now() }
   let onTheWay = 0
   let saidMs = Number.NEGATIVE_INFINITY
@@ -164,6 +170,12 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
     if (first !== undefined && hasRoom()) first()
   }
 
+  const leaveWindow = (shipment: Shipment) => {
+    working.delete(shipment)
+    onTheWay -= shipment.bytes
+    wake()
+  }
+
   return {
     /** Whether a request may be sent now. If not, `later` is called when its turn has come, to ask again. */
     mayShip(later: () => void): boolean {
@@ -187,15 +199,17 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
       if (onTheWay === 0) delivered = { ...delivered, answeredMs: sentMs, sentMs }
       onTheWay += bytes
       const shipment = { bytes, sentMs, ahead: onTheWay, isLimited: !hasRoom(), isWork, former: delivered }
+      if (isWork) working.set(shipment, setTimeout(leaveWindow, WORK_MS, shipment).unref())
       wake()
       return shipment
     },
     /** Notes what became of it. */
     arrive(shipment: Shipment, arrival: Arrival): void {
-      onTheWay -= shipment.bytes
       if (arrival === 'answered') measure(shipment, now())
       else if (arrival === 'late') slowDown(shipment, now())
-      wake()
+      clearTimeout(working.get(shipment))
+      if (!shipment.isWork || working.has(shipment)) leaveWindow(shipment)
+      else wake()
     },
     /** Of a request that should have been answered: the uplink is slower than thought, or the target answers nothing. */
     noteOverdue({ ahead, sentMs }: Shipment): void {

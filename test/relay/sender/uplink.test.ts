@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { createUplink, type Shipment } from '../../../src/relay/sender/pacing.ts'
 
 const KIB = 1024
@@ -124,4 +124,22 @@ test('a slow uplink to functions is used whole, and nothing waits for much longe
   const { sent, slowest } = simulate({ rate: () => 50, latencyMs: 30, untilMs: 120_000, isWork: true })
   expect(sent / (50 * 120_000)).toBeGreaterThan(0.9)
   expect(slowest).toBeLessThan(8_000)
+})
+
+test('what functions have not answered after four horizons leaves the window, once, and wakes whoever waits', () => {
+  vi.useFakeTimers()
+  onTestFinished(() => void vi.useRealTimers())
+  const uplink = createUplink()
+  const wake = vi.fn<() => void>()
+  const hung = [uplink.ship(20 * KIB, true), uplink.ship(20 * KIB, true)]
+  expect(uplink.mayShip(wake)).toBe(false)
+  vi.advanceTimersByTime(5_999)
+  expect(wake).not.toHaveBeenCalled()
+  vi.advanceTimersByTime(1)
+  expect(wake).toHaveBeenCalled()
+  expect(uplink.mayShip(wake)).toBe(true)
+  for (const one of hung) uplink.arrive(one, 'failed')
+  uplink.ship(20 * KIB)
+  uplink.ship(20 * KIB)
+  expect(uplink.mayShip(wake)).toBe(false)
 })

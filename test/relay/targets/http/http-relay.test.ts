@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { formatPacket, type Notification } from '../../../../src/protocol/index.ts'
 import { claimsKey } from '../../../../src/relay/redis/keys.ts'
-import { useHttpTarget, type TargetRequest } from '../../../support/http-target.ts'
+import { useHttpTarget, type TargetAnswer, type TargetRequest } from '../../../support/http-target.ts'
 import { useRedisClient, useRedisServer } from '../../../support/redis.ts'
 import { receiveAll, useFolder, useRelay, waitFor } from '../../../support/relay.ts'
 import { startRelayProcess } from '../../../support/relay-process.ts'
@@ -193,5 +193,28 @@ test(
     await waitFor(() => server.finished.length === 50, 'all to arrive')
     expect(isInOrder(numbered(server.finished))).toBe(true)
     expect(server.requests.some(({ headers }) => headers['ce-redelivery'] !== undefined)).toBe(false)
+  },
+)
+
+test(
+  'G7: functions of one route that hang do not hold back another route for as long',
+  { timeout: 60_000 },
+  async () => {
+    const redis = await useRedisServer()
+    const client = await useRedisClient(redis.url)
+    const server = await useHttpTarget()
+    const hung = Promise.withResolvers<TargetAnswer>()
+    server.state.answer = (request) => (routeOf(request) === 'campaigns-cdr' ? hung.promise : 'done')
+    await useRelay({ redisUrl: redis.url, endpoint: '', lists: [LIST], env: withoutAws(server.url) })
+    await client.lPush(
+      LIST,
+      Array.from({ length: 2_000 }, (_, n) => cdrOf(n)),
+    )
+    await waitFor(() => server.requests.length > 0, 'a request that hangs')
+    for (let n = 0; n < 200; n++) await client.publish(`enigma:notifications:agents:${1_000 + (n % 50)}`, statusOf(n))
+    // Less than the functions of the other route may take, 30 s.
+    await waitFor(() => server.finished.length === 200, 'all of the other route', 15_000)
+    hung.resolve('done')
+    await waitFor(() => server.finished.length === 2_200, 'what hung')
   },
 )
