@@ -12,6 +12,19 @@ async function fill(template: string, { name, type, subType }: Route): Promise<s
   return text.replaceAll('{name}', name).replaceAll('{type}', type).replaceAll('{subType}', subType)
 }
 
+const ALL = 'functions/all.ts'
+
+/** Adds a function to those that platforms at the edge host, before the one for everything else. */
+async function addToAll({ name, type, subType }: Route): Promise<void> {
+  const text = await readFile(join(root, ALL), 'utf8')
+  const own = name.replace(/[^a-z0-9]+(.)/gi, (_, first: string) => first.toUpperCase())
+  const added = text
+    .replace(/^import \* as other /m, `import * as ${own} from './${type}/${subType}.ts'\n$&`)
+    .replace(/^ {2}other,$/m, `  ${own},\n$&`)
+  await writeFile(join(root, ALL), added)
+  process.stdout.write(`added it to ${ALL}\n`)
+}
+
 /** `npm run new -- agents/break`: writes the function of a sub_type with its declaration, and its test. Exit codes: 0, 1 failed, 2 wrong arguments. */
 async function create(args: readonly string[]): Promise<void> {
   const [type = '', subType = '', ...more] = (args[0] ?? '').split('/')
@@ -32,6 +45,7 @@ async function create(args: readonly string[]): Promise<void> {
     await writeFile(join(root, file), text)
     process.stdout.write(`wrote ${file}\n`)
   }
+  await addToAll(route)
   process.stdout.write(
     `Write its schema and its logic, and run npm test. npm run dev takes its packets at once:\n` +
       `  redis-cli -p 8001 PUBLISH enigma:notifications:${type}:1 '{"type":"${subType}","payload":{"ref":"1"}}'\n` +

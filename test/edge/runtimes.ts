@@ -2,7 +2,7 @@ import { createAdaptorServer } from '@hono/node-server'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -37,20 +37,30 @@ async function writePage({ files }: ConsoleBundle): Promise<string> {
   return folder
 }
 
-/** The Worker of examples/cloudflare on workerd, configured as its wrangler.jsonc says, without the flag for what is built into Node. */
+/** What is configured in examples/cloudflare, as far as it is played here. */
+async function readWrangler() {
+  const text = await readFile(new URL('../../examples/cloudflare/wrangler.jsonc', import.meta.url), 'utf8')
+  const { compatibility_date: compatibilityDate, assets } = JSON.parse(
+    text.replace(/^ *\/\/.*$/gm, '').replace(/,(?=\s*[}\]])/g, ''),
+  ) as { compatibility_date: string; assets: { binding: string; run_worker_first: boolean; html_handling: 'none' } }
+  return { compatibilityDate, assets }
+}
+
+/** The Worker of examples/cloudflare on workerd, by its wrangler.jsonc. */
 export async function startOnWorkerd({ env, page }: Deployment): Promise<Running> {
   const directory = await writePage(page)
+  const { compatibilityDate, assets } = await readWrangler()
   const worker = new Miniflare({
     modules: [{ type: 'ESModule', path: 'worker.js', contents: await bundleEdge('examples/cloudflare/worker.ts') }],
-    compatibilityDate: '2026-07-30',
+    compatibilityDate,
     host: '127.0.0.1',
     port: 0,
     bindings: env,
     assets: {
       directory,
-      binding: 'ASSETS',
-      routerConfig: { invoke_user_worker_ahead_of_assets: true, has_user_worker: true },
-      assetConfig: { html_handling: 'none' },
+      binding: assets.binding,
+      routerConfig: { invoke_user_worker_ahead_of_assets: assets.run_worker_first, has_user_worker: true },
+      assetConfig: { html_handling: assets.html_handling },
     },
   })
   const url = (await worker.ready).href.replace(/\/$/, '')
