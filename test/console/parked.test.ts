@@ -117,7 +117,7 @@ test('without SQS, a replay waits for a relay and says so, and there are no dead
   const { url, park } = await useParkedConsole(files, { hasQueues: false })
   await park(1)
   const { page, token } = await logIn(browser, url, 'operate', '#/parked?view=messages')
-  await button(page, 'Choose all 1 that match').click()
+  await button(page, 'Select all 1 that match').click()
   expect(await button(page, 'Fetch dead letters').count()).toBe(0)
   await button(page, 'Replay').click()
   await page.getByRole('dialog').getByRole('button', { name: 'Replay' }).click()
