@@ -7,7 +7,10 @@ import { functions } from '../../functions/all.ts'
 /** Where the console's files are: `npm run build` makes them. Without them there is no console. */
 const FILES = pathToFileURL(`${process.env['CONSOLE_FOLDER'] ?? 'dist/console'}/`)
 
-declare const Deno: { readonly serve: (handler: (request: Request) => Promise<Response>) => unknown }
+declare const Deno: {
+  readonly serve: (handler: (request: Request) => Promise<Response>) => unknown
+  readonly cron?: (name: string, schedule: string, run: () => Promise<void>) => Promise<void>
+}
 
 /** For Deno and Deno Deploy: functions, API and console. docs/deno.md says how to run and to deploy it. */
 const edge = createEdge({
@@ -25,3 +28,6 @@ const edge = createEdge({
 })
 
 Deno.serve((request) => edge.fetch(request))
+
+// Looks for calls without a CDR. Deno itself has schedules with --unstable-cron only.
+void Deno.cron?.('missing CDRs', '*/5 * * * *', () => edge.scheduled())

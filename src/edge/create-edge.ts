@@ -1,6 +1,20 @@
 import { describeError, fromHttp, logToConsole, type HttpFunction, type Log, type Verify } from '../adapter/index.ts'
-import { createApi, problemResponse, relayFunctions, type ApiOptions, type ConsoleFiles } from '../api/index.ts'
-import { FunctionsError, provideSettings, readAbandonRule, readStoreOptions, type Env } from '../settings/index.ts'
+import {
+  createApi,
+  listMissing,
+  problemResponse,
+  relayFunctions,
+  type ApiOptions,
+  type ConsoleFiles,
+} from '../api/index.ts'
+import {
+  FunctionsError,
+  provideSettings,
+  readAbandonRule,
+  readMissingWait,
+  readStoreOptions,
+  type Env,
+} from '../settings/index.ts'
 import { checkEffect, createStore, type Effect } from '../store/index.ts'
 
 /** What a platform passes with a request: variables, and on Cloudflare bindings too. */
@@ -30,10 +44,19 @@ export type EdgeOptions = {
 }
 
 type App = { readonly fetch: (request: Request, env?: object) => Response | Promise<Response> }
-type Answer = (request: Request, bindings: Bindings) => Response | Promise<Response>
 
-/** A handler of requests, as Cloudflare, Deno and Node's servers call it. */
-export type Edge = { readonly fetch: (request: Request, bindings?: object, context?: EdgeContext) => Promise<Response> }
+/** What follows from the variables. */
+type Parts = {
+  readonly answer: (request: Request, bindings: Bindings) => Response | Promise<Response>
+  readonly maintain: () => Promise<unknown>
+}
+
+/** The handlers, as Cloudflare, Deno and Node's servers call them. */
+export type Edge = {
+  readonly fetch: (request: Request, bindings?: object, context?: EdgeContext) => Promise<Response>
+  /** To be called every five minutes: lists the calls whose CDR is missing. Never rejects; what fails is logged, and the next call does it. */
+  readonly scheduled: (event?: unknown, bindings?: object) => Promise<void>
+}
 
 const PATH = '/notifications'
 
@@ -59,9 +82,9 @@ const LOST_MS = 60_000
  */
 export function createEdge(options: EdgeOptions): Edge {
   const { env, now = Date.now, log = logToConsole } = options
-  const make = (bindings: Bindings) => {
+  const make = (bindings: Bindings): Parts => {
     try {
-      return createAnswer(options, env ?? textsOf(bindings), bindings)
+      return createParts(options, env ?? textsOf(bindings), bindings)
     } catch (error) {
       if (env !== undefined) throw error
       log({
@@ -70,10 +93,11 @@ export function createEdge(options: EdgeOptions): Edge {
         message: 'the variables of this deployment cannot be used, so it answers no request',
         error: describeError(error),
       })
-      return () => problemResponse('internal', 'This deployment is not configured; its log has the cause.')
+      const refuse = () => problemResponse('internal', 'This deployment is not configured; its log has the cause.')
+      return { answer: refuse, maintain: () => Promise.resolve() }
     }
   }
-  let answer: Answer | undefined = env && make(env)
+  let parts: Parts | undefined = env && make(env)
   let open = new Set<{ readonly sinceMs: number }>()
   return {
     fetch: (request, given = {}, context) => {
@@ -81,23 +105,36 @@ export function createEdge(options: EdgeOptions): Edge {
       const bindings: Bindings = env ?? (given as Bindings)
       const own = { sinceMs: now() }
       // Platforms end requests that take too much. What such a one has asked for never comes, nor for others that wait for the same: all is made anew.
-      if ([...open].some(({ sinceMs }) => sinceMs < own.sinceMs - LOST_MS)) [answer, open] = [undefined, new Set()]
-      answer ??= make(bindings)
-      const [answering, all] = [answer, open]
+      if ([...open].some(({ sinceMs }) => sinceMs < own.sinceMs - LOST_MS)) [parts, open] = [undefined, new Set()]
+      parts ??= make(bindings)
+      const [{ answer }, all] = [parts, open]
       all.add(own)
-      const answered = (async () => answering(request, bindings))().finally(() => all.delete(own))
+      const answered = (async () => answer(request, bindings))().finally(() => all.delete(own))
       // Cloudflare ends a request when its sender hangs up. Its effects may be half-way, and others may wait for what it has asked for.
       context?.waitUntil?.(answered.catch(() => undefined))
       return answered
     },
+    scheduled: async (_event, given = {}) => {
+      try {
+        await (parts ??= make(env ?? (given as Bindings))).maintain()
+      } catch (error) {
+        log({
+          level: 'error',
+          code: 'functions.edge.schedule_failed',
+          message: 'the calls whose CDR is missing could not be listed; the next run of the schedule does it',
+          error: describeError(error),
+        })
+      }
+    },
   }
 }
 
-/** What answers requests, by these variables. @throws what `createEdge` does */
-function createAnswer(options: EdgeOptions, env: Env, bindings: Bindings): Answer {
+/** All that a deployment does, by these variables. @throws what `createEdge` does */
+function createParts(options: EdgeOptions, env: Env, bindings: Bindings): Parts {
   const { functions, path = PATH, now = Date.now, log = logToConsole, api: makeApi = createApi } = options
   provideSettings((name) => Promise.resolve(env[name]?.trim() ?? ''))
   const { read, commit, recall } = createStore({ ...readStoreOptions(env), now })
+  const missing = { ...readMissingWait(env), now }
   const notifications = fromHttp<Effect>([...relayFunctions, ...functions], {
     verify: readVerify(env),
     check: checkEffect,
@@ -119,8 +156,11 @@ function createAnswer(options: EdgeOptions, env: Env, bindings: Bindings): Answe
     now,
     log,
   })
-  return (request, own) =>
-    new URL(request.url).pathname === path ? notifications(request, own) : api.fetch(request, own)
+  return {
+    answer: (request, own) =>
+      new URL(request.url).pathname === path ? notifications(request, own) : api.fetch(request, own),
+    maintain: () => listMissing({ read, commit }, missing),
+  }
 }
 
 const SECRET = /^whsec_[A-Za-z0-9+/]+=*$/

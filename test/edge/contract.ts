@@ -227,6 +227,17 @@ export function describeEdge(runtime: string, start: (deployment: Deployment) =>
       expect((await ask('/config')).body).toMatchObject({ events: '/events', replays: true, dead_letters: false })
     })
 
+    test('a request to the dialler is confirmed by the notification that somebody else sends', async () => {
+      const { cursor } = (await ask<{ cursor: string }>('/changes')).body
+      const waiting = [1, 2].map(() =>
+        ask(`/confirmations?resource=agents/1011&expect=available&timeout=20&after=${cursor}`),
+      )
+      await sleep(200)
+      await outcomesOf([status('1011', { status: 'available', campaign_ref: '7' })])
+      for (const { body } of await Promise.all(waiting))
+        expect(body).toMatchObject({ outcome: 'confirmed', state: 'available' })
+    })
+
     test('changes are streamed', async () => {
       const end = new AbortController()
       const response = await fetch(`${url}/events`, {

@@ -6,6 +6,9 @@ import { createEdge, type EdgeOptions } from '../../src/edge/index.ts'
 import { setting } from '../../src/settings/index.ts'
 import * as other from '../../functions/other.ts'
 import { functions } from '../../functions/all.ts'
+import { formatEvent } from '../../src/protocol/index.ts'
+import { notification } from '../adapter/factories.ts'
+import { useStore } from '../support/store.ts'
 
 const TOKEN = 'a-token-of-the-test-of-32-characters'
 const ENV = {
@@ -87,4 +90,41 @@ test('after a request that the platform has ended in the middle, all is made ane
   expect([await (await edge.fetch(ask('/'), ENV)).text(), made]).toEqual(['answered', 2])
   nowMs = 200_000
   expect([await (await edge.fetch(ask('/'), ENV)).text(), made]).toEqual(['answered', 2])
+})
+
+test('the schedule lists a call whose CDR is missing, and logs what fails', async () => {
+  const { proxy } = await useStore()
+  let nowMs = Date.now()
+  const lines: object[] = []
+  const env = { ...ENV, UPSTASH_REDIS_REST_URL: proxy.url, UPSTASH_REDIS_REST_TOKEN: 'test-token' }
+  const edge = edgeOf({ functions, env, now: () => nowMs, log: (line) => void lines.push(line) })
+  let index = 0
+  const deliver = async (type: string, reference: string, payload: object) => {
+    const time = new Date(nowMs).toISOString()
+    const data = JSON.stringify({ type: type.split('.')[2], payload })
+    const body = `[${formatEvent(notification(reference, ++index, { type, time, data }))}]`
+    const headers = { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/cloudevents-batch+json' }
+    const request = new Request('https://edge.example.com/notifications', { method: 'POST', headers, body })
+    expect(await (await edge.fetch(request)).json()).toMatchObject({ outcomes: [{ outcome: 'done' }] })
+  }
+  const alive = async () =>
+    deliver('enigma.relay.alive', 'pbx-1', {
+      relay: 'pbx-1',
+      sources: ['main'],
+      lists: ['enigma:notifications:campaigns'],
+      started: new Date(nowMs).toISOString(),
+    })
+  await alive()
+  await deliver('enigma.agents.call', '1002', { ref: '1002', call_ref: '77', number: '27821234567' })
+  await deliver('enigma.agents.status', '1002', { ref: '1002', status: 'wrapup', campaign_ref: '7' })
+  const missing = async () => (await edge.fetch(ask('/missing'))).json()
+  await edge.scheduled()
+  expect(await missing()).toMatchObject({ items: [] })
+  nowMs += 16 * 60_000
+  await alive()
+  await edge.scheduled()
+  expect([await missing(), lines]).toMatchObject([{ items: [{ call_ref: '77', agent: '1002' }] }, []])
+  await proxy.stop()
+  await edge.scheduled()
+  expect(lines).toMatchObject([{ code: 'functions.edge.schedule_failed' }])
 })

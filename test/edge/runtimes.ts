@@ -84,6 +84,7 @@ export async function startOnDeno({ env, page }: Deployment): Promise<Running> {
   const args = [
     '--no-lock',
     '--conditions=source',
+    '--unstable-cron',
     '--allow-env',
     `--allow-net=127.0.0.1:0,${store}`,
     `--allow-read=.,${folder}`,
