@@ -51,6 +51,7 @@ export async function runSimulate({ url, backup, ...callCentre }: SimulateArgume
 export type DevArguments = CallCentre & {
   readonly simulator: boolean
   readonly bundles: boolean
+  readonly edge: boolean
   readonly verbose: boolean
   readonly fail: readonly FaultArgument[]
   readonly demo: boolean
@@ -63,7 +64,15 @@ export type FaultArgument = Omit<Fault, 'untilMs'> & { readonly seconds?: number
 const DEMO: FaultArgument = { route: 'campaigns-cdr', status: 422, share: 0.2, seconds: 60 }
 
 /** `enigma-relay dev`: the whole street until SIGINT or SIGTERM. @throws CliError, ConfigError, StreetError, RelayError */
-export async function runDev({ simulator, bundles, verbose, fail, demo, ...callCentre }: DevArguments): Promise<void> {
+export async function runDev({
+  simulator,
+  bundles,
+  edge,
+  verbose,
+  fail,
+  demo,
+  ...callCentre
+}: DevArguments): Promise<void> {
   const root = new URL('../../', import.meta.url)
   // The published package carries neither the functions nor what stands in for AWS.
   if (!existsSync(new URL('functions/api.ts', root)))
@@ -77,6 +86,7 @@ export async function runDev({ simulator, bundles, verbose, fail, demo, ...callC
     folder: resolve(process.env['ENIGMA_DATA_DIR']?.trim() || fileURLToPath(new URL('.enigma', root))),
     callCentre: simulator ? callCentre : undefined,
     bundles,
+    edge,
     isVerbose: verbose,
     faults: [...fail, ...(demo ? [DEMO] : [])].map(({ seconds, ...fault }) => ({
       ...fault,

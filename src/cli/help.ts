@@ -109,6 +109,7 @@ Examples:
   npm run dev
   npm run dev -- --agents 200 --speed 5
   npm run dev -- --no-simulator --verbose
+  npm run dev -- --edge                              without SQS and Lambda: the functions on workerd, behind HTTP
   npm run dev -- --demo                              a fifth of the CDRs fails for a minute: replay them in the console
   npm run dev -- --fail agents-call=503:10% --fail campaigns-cdr=422:5%:60`,
 } as const

@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { readFileSync } from 'node:fs'
 import type { DevArguments, FaultArgument, SimulateArguments } from './call-centre.ts'
 import { COMMAND_HELP, PROGRAM_HELP } from './help.ts'
@@ -68,6 +68,11 @@ export function createProgram(): Command {
     .description('run the whole system on this machine, with a simulated call centre')
     .option('--no-simulator', 'run without the simulated call centre: a real dialler or redis-cli writes')
     .option('--bundles', 'run the functions from the bundles that would be deployed, as on Lambda', false)
+    .addOption(
+      new Option('--edge', 'run the functions and the API on workerd, the runtime of Cloudflare Workers, without SQS')
+        .default(false)
+        .conflicts('bundles'),
+    )
     .option('--verbose', 'print each notification, personal data masked', false)
     .option(
       '--fail <fault>',

@@ -7,7 +7,7 @@ import { formatHandled, toLines } from './view/lines.ts'
 import { createLiveView } from './view/live-view.ts'
 import { createPlainView } from './view/plain-view.ts'
 
-export type ShowStreetOptions = Pick<StreetOptions, 'folder' | 'callCentre' | 'bundles' | 'faults'> & {
+export type ShowStreetOptions = Pick<StreetOptions, 'folder' | 'callCentre' | 'bundles' | 'edge' | 'faults'> & {
   readonly process: NodeJS.Process
   /** Whether each notification gets a line. */
   readonly isVerbose: boolean

@@ -3,7 +3,11 @@ import { expect, test } from 'vitest'
 import { readSettings } from '../../src/local/street/settings.ts'
 import { hideCredentials, nextDatabase } from '../../src/local/street/street-redis.ts'
 
-const PLACES = { diallerUrl: 'redis://127.0.0.1:8001', endpoint: 'http://127.0.0.1:4566', httpPort: 9000 }
+const PLACES = {
+  diallerUrl: 'redis://127.0.0.1:8001',
+  target: { AWS_ENDPOINT_URL_SQS: 'http://127.0.0.1:4566' },
+  httpPort: 9000,
+}
 const CLICK2DIAL_AND_CAMPAIGNS = [
   'enigma:notifications:campaigns',
   'enigma:notifications:cdr',

@@ -36,6 +36,16 @@ export async function testStreet(own: Partial<StreetOptions> = {}): Promise<void
   const push = (key: string, subType: string, payload: unknown) =>
     client.lPush(`enigma:notifications:${key}`, formatPacket({ type: subType, payload }))
 
+  const replay = async (body: object) => {
+    const own = { ...headers, 'content-type': 'application/json' }
+    const response = await fetch(`${street.api.url}/replays`, {
+      method: 'POST',
+      headers: own,
+      body: JSON.stringify(body),
+    })
+    return (await response.json()) as { readonly id: string }
+  }
+
   /** Waits until the API answers with at least this; fails with what it answered last. */
   async function see(path: string, expected: unknown): Promise<void> {
     let last: unknown
@@ -105,15 +115,20 @@ export async function testStreet(own: Partial<StreetOptions> = {}): Promise<void
       items: [{ from: 'functions', handler: 'agents/status', status: 422, subject: '1009' }],
       functions: { total: 1 },
     })
-    const response = await fetch(`${street.api.url}/replays`, {
-      method: 'POST',
-      headers: { ...headers, 'content-type': 'application/json' },
-      body: JSON.stringify({ filter: { route: 'agents-status' } }),
-    })
-    const { id } = (await response.json()) as { id: string }
+    const { id } = await replay({ filter: { route: 'agents-status' } })
     // Nobody has corrected it.
     await see(`/replays/${id}`, { state: 'done', operator: 'dev', counts: { failed_again: 1, handled: 0 } })
     await see('/relays', { items: [{ sources: ['main'] }] })
+    if (isOurs('campaigns-cdr')) {
+      // CDRs are not corrected, but sent again.
+      const { id: ofCdrs } = await replay({ cdrs: { campaign: '12' }, route: 'campaigns-cdr' })
+      await see(`/replays/${ofCdrs}`, { state: 'done', counts: { handled: 1, failed_again: 0 } })
+    }
+  })
+
+  test('a span in which nobody could hear Pub/Sub is shown as a gap', { timeout: 60_000 }, async () => {
+    await client.sendCommand(['CLIENT', 'KILL', 'TYPE', 'pubsub'])
+    await see('/gaps', { items: [{ source: 'main' }] })
   })
 
   test(

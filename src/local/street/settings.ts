@@ -45,9 +45,9 @@ export function readSettings(env: Env, folder: string) {
     token: env['API_TOKEN']?.trim() || undefined,
     relay: toConfig({}),
     /** The relay's configuration, with these places filled in. */
-    toRelayConfig: (places: { readonly diallerUrl: string; readonly endpoint: string; readonly httpPort: number }) => {
+    toRelayConfig: (places: { readonly diallerUrl: string; readonly target: Env; readonly httpPort: number }) => {
       const config = toConfig({
-        AWS_ENDPOINT_URL_SQS: places.endpoint,
+        ...places.target,
         ...(hasDialler ? {} : { ENIGMA_SOURCES: `main=${places.diallerUrl}` }),
       })
       return { ...config, http: { host: config.http.host, port: places.httpPort } }

@@ -1,5 +1,5 @@
 import { Histogram } from 'prom-client'
-import { readBody, type Notification, type Route, type Routes } from '../../protocol/index.ts'
+import { readBody, type HttpOutcome, type Notification, type Route, type Routes } from '../../protocol/index.ts'
 import type { Relay } from '../../relay/index.ts'
 import type { Invocation, LambdaRecord } from '../lambda/lambda-trigger.ts'
 
@@ -94,14 +94,17 @@ export function createWatch(onHandled?: (handled: Handled) => void) {
   const buckets = [0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600]
   const delay = new Histogram({ name: 'handled_delay_seconds', help: 'From received to done', buckets, registers: [] })
 
-  const noteRecord = async (route: Route, record: LambdaRecord, outcome: Handled['outcome'], nowMs: number) => {
-    const notifications = await readBody(record.body, record.messageAttributes['content-encoding']?.stringValue)
-    if (outcome === 'done') handled.set(route.name, (handled.get(route.name) ?? 0) + notifications.length)
-    for (const notification of notifications) {
-      const delayMs = Math.max(0, nowMs - Date.parse(notification.time))
-      if (outcome === 'done') delay.observe(delayMs / 1_000)
-      onHandled?.({ route, notification, outcome, delayMs })
+  const noteOne = (route: Route, notification: Notification, outcome: Handled['outcome'], nowMs: number) => {
+    const delayMs = Math.max(0, nowMs - Date.parse(notification.time))
+    if (outcome === 'done') {
+      handled.set(route.name, (handled.get(route.name) ?? 0) + 1)
+      delay.observe(delayMs / 1_000)
     }
+    onHandled?.({ route, notification, outcome, delayMs })
+  }
+  const noteRecord = async (route: Route, record: LambdaRecord, outcome: Handled['outcome'], nowMs: number) => {
+    const encoding = record.messageAttributes['content-encoding']?.stringValue
+    for (const notification of await readBody(record.body, encoding)) noteOne(route, notification, outcome, nowMs)
   }
 
   return {
@@ -111,6 +114,13 @@ export function createWatch(onHandled?: (handled: Handled) => void) {
     delay,
     /** How often functions were called. */
     invocations: () => invocations,
+    /** A request of the relay to functions behind HTTP, with the outcome of each notification. */
+    noteBatch: (route: Route, notifications: readonly Notification[], outcomes: readonly HttpOutcome[]): void => {
+      invocations++
+      const nowMs = Date.now()
+      for (const [at, notification] of notifications.entries())
+        noteOne(route, notification, outcomes[at]?.outcome === 'retry' ? 'retry' : 'done', nowMs)
+    },
     note: (route: Route, { records, failed }: Invocation): void => {
       invocations++
       const nowMs = Date.now()

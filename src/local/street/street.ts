@@ -13,6 +13,7 @@ import { bundledConsole, createLoginCode, putBefore } from './console.ts'
 import { createCrew, startCallCentre, startRelay, type Crew, type Part } from './crew.ts'
 import { holdDataDir } from './data-dir.ts'
 import { readSettings, type Settings } from './settings.ts'
+import { loadEdge } from './street-edge.ts'
 import { createWatch, readFigures, type Handled } from './street-figures.ts'
 import { createTriggers, loadSources, readDeclared } from './street-functions.ts'
 import { startDialler, startReadModel } from './street-redis.ts'
@@ -30,6 +31,8 @@ export type StreetOptions = {
   readonly diallerPort?: number
   /** Runs the functions out of their bundles, each in processes of its own as on Lambda, and not out of their sources in this one. */
   readonly bundles?: boolean
+  /** Runs the functions and the API on workerd, and sends to them over HTTP: without SQS and Lambda. */
+  readonly edge?: boolean
   /** A packaged stack for `bundles`. Default: packaged anew. */
   readonly packaged?: string
   /** The folder that holds `functions/`, with a slash at its end. Default: the repository. */
@@ -44,7 +47,7 @@ export type StreetOptions = {
 
 type Started = Awaited<ReturnType<typeof startParts>>
 
-/** The whole street on this machine: dialler's Redis → relay → SQS → functions → read model → API. */
+/** The whole street on this machine: dialler's Redis → relay → SQS (or HTTP) → functions → read model → API. */
 export type Street = Started & {
   /** Resolves when the street was stopped; rejects when a part fails. */
   readonly ended: Promise<void>
@@ -96,8 +99,9 @@ async function startParts(options: StreetOptions, release: Release, crew: Crew) 
   const place = { folder, dataDir, release }
   const dialler = await startDialler(settings, options.diallerPort ?? DIALLER_PORT, place)
   onPart(dialler.part)
-  const queues = await startQueues(folder, settings.relay.queuePrefix, routes, release)
-  onPart({ name: 'SQS', address: queues.endpoint })
+  const queues =
+    options.edge === true ? undefined : await startQueues(folder, settings.relay.queuePrefix, routes, release)
+  if (queues !== undefined) onPart({ name: 'SQS', address: queues.endpoint })
   const readModel = await startReadModel(settings.redisUrl, place)
   onPart({ name: 'read model', address: readModel.url })
 
@@ -111,25 +115,35 @@ async function startParts(options: StreetOptions, release: Release, crew: Crew) 
     UPSTASH_REDIS_REST_TOKEN: readModel.token,
     ...tokens(settings, token, env),
   }
-  const ground = { env, settings, declared, routes, queues, access, folder, release }
-  const { handlers, api } =
-    options.bundles === true
-      ? await loadBundles(ground, options.packaged, dataDir)
-      : await loadSources(ground, options.root ?? ROOT)
+  const root = options.root ?? ROOT
+  const ground = { env, settings, declared, routes, access, folder, release }
+  const { api, ...functions } =
+    queues === undefined
+      ? await loadEdge({ ...ground, clone: ROOT, root, faults: options.faults ?? [], watch })
+      : options.bundles === true
+        ? await loadBundles({ ...ground, queues }, options.packaged, dataDir)
+        : await loadSources({ ...ground, queues }, root)
   // The packaged API has the console's files.
   const login = settings.token === undefined ? createLoginCode(token) : undefined
   putBefore(api, login?.exchange, options.bundles === true ? undefined : bundledConsole(ROOT))
   const apiUrl = await serveApi(api, settings, release)
-  for (const { run } of createTriggers(queues, handlers, log, watch.note)) crew.add(run)
-  const scheduled = handlers.get(RELAY_ROUTES.replay) as unknown as ScheduledHandler
-  crew.add((signal) => drainRegularly(scheduled, log, signal))
-  const address = options.bundles === true ? 'dist/functions/' : 'functions/'
-  onPart({ name: 'functions', address, note: `${handlers.size}, each behind its queue` })
+  if (queues !== undefined && 'handlers' in functions) {
+    const { handlers } = functions
+    for (const { run } of createTriggers(queues, handlers, log, watch.note)) crew.add(run)
+    const scheduled = handlers.get(RELAY_ROUTES.replay) as unknown as ScheduledHandler
+    crew.add((signal) => repeat(() => scheduled({ source: 'aws.events' }), log, signal))
+    const address = options.bundles === true ? 'dist/functions/' : 'functions/'
+    onPart({ name: 'functions', address, note: `${handlers.size}, each behind its queue` })
+  } else if ('maintain' in functions) {
+    crew.add((signal) => repeat(functions.maintain, log, signal))
+    onPart({ name: 'functions', address: 'functions/', note: 'on workerd, behind HTTP' })
+  }
   const note = settings.token === undefined ? `Authorization: Bearer ${token}` : 'token: as API_TOKEN says'
   onPart({ name: 'read API', address: apiUrl, note })
 
   const httpPort = await freePort(settings.relay.http.port)
-  const config = settings.toRelayConfig({ diallerUrl: dialler.url ?? '', endpoint: queues.endpoint, httpPort })
+  const target = 'toTarget' in functions ? functions.toTarget(apiUrl) : { AWS_ENDPOINT_URL_SQS: queues?.endpoint }
+  const config = settings.toRelayConfig({ diallerUrl: dialler.url ?? '', target, httpPort })
   const { relay, url: relayUrl } = await startRelay({ config, routes, log }, crew)
   onPart({ name: 'relay', address: relayUrl, note: 'serves /livez, /readyz and /metrics' })
 
@@ -143,7 +157,6 @@ async function startParts(options: StreetOptions, release: Release, crew: Crew) 
     diallerUrl: dialler.url,
     /** Where the relay serves `/livez`, `/readyz` and `/metrics`. */
     relayUrl,
-    sqsEndpoint: queues.endpoint,
     readModel,
     api: { url: apiUrl, token },
     /** The operators' console. With a code that works once, for ten minutes, where the token was made for this run. */
@@ -187,15 +200,15 @@ async function serveApi(server: Server, { api: { host, port } }: Settings, relea
 /** More often than on AWS: nobody waits for minutes here. */
 const DRAIN_MS = 10_000
 
-/** The schedule of the function that parks dead letters. */
-async function drainRegularly(handler: ScheduledHandler, log: Logger, signal: AbortSignal): Promise<void> {
+/** What a schedule does on AWS, and at the edge. */
+async function repeat(run: () => Promise<unknown>, log: Logger, signal: AbortSignal): Promise<void> {
   for (;;) {
     await sleep(DRAIN_MS, signal)
     if (signal.aborted) return
-    await handler({ source: 'aws.events' }).catch((error: unknown) =>
+    await run().catch((error: unknown) =>
       log.error(
         { code: 'dev.function.threw', function: RELAY_ROUTES.replay.name, error: nameOf(error) },
-        'the function that parks dead letters threw an error; the next attempt follows',
+        'the function that runs on a schedule threw an error; the next attempt follows',
       ),
     )
   }

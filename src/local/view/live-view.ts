@@ -19,7 +19,7 @@ export function formatBlock(rates: Rates, figures: Figures, upMs: number): strin
     return received + handled > 0 ? text : pc.dim(text)
   })
   const alarm = (n: number) => (n > 0 ? pc.yellow(count(n)) : count(n))
-  const delays = `delay to SQS ${shortMs(rates.relayP50)} / ${shortMs(rates.relayP99)} ms, to the read model ${shortMs(rates.handledP50)} / ${shortMs(rates.handledP99)} ms`
+  const delays = `delay to the target ${shortMs(rates.relayP50)} / ${shortMs(rates.relayP99)} ms, to the read model ${shortMs(rates.handledP50)} / ${shortMs(rates.handledP99)} ms`
   return [
     '',
     pc.bold('notifications'.padEnd(NAME_WIDTH) + cells(['in/s', 'out/s', 'in', 'out'])),
