@@ -3,6 +3,7 @@ import type { SoakOptions } from './arguments.ts'
 import { checkReadModel } from './check-read-model.ts'
 import { startDialler } from './dialler.ts'
 import { drain } from './drain.ts'
+import type { Stream } from './packets.ts'
 import type { Plan } from './plan.ts'
 import { describeMemory, formatFaults, formatFigures, formatStreams } from './report.ts'
 import { runFaults } from './run-faults.ts'
@@ -43,11 +44,12 @@ export async function runSoak(
   if (signal.aborted) return { broken: 0, lines: ['ended early: nothing was checked'] }
 
   // Claims are numbered by the clock: one that is not younger than the moment when somebody took up what was left may have been among it.
-  const counts = checker.finish((n, stream) => {
+  const mayBeLate = (n: number, stream: Stream) => {
     const takenMs = street.ledger[stream].numberOf(n)
     return relays.adoptions.some((atMs) => takenMs <= atMs && takenMs > atMs - ADOPTED_AFTER_MS)
-  })
-  functions.finish()
+  }
+  const counts = checker.finish(mayBeLate)
+  functions.finish(mayBeLate)
   await checkReadModel(model, functions, broken)
   if (relays.figures.mostRssMb > MOST_RSS_MB)
     broken.add('memory', `a relay used ${describeMemory(street)}: more than ${MOST_RSS_MB} MB`)
