@@ -1,6 +1,6 @@
 import { type Route } from '../../src/protocol/index.ts'
 import { createMetrics } from '../../src/relay/metrics.ts'
-import { createUplink, type Uplink, type UplinkOptions } from '../../src/relay/sender/pacing.ts'
+import { createUplink, type Uplink, type UplinkOptions } from '../../src/relay/sender/uplink.ts'
 import { createSender, type SenderOptions } from '../../src/relay/sender/sender.ts'
 import { createOutages } from '../../src/relay/sender/failures.ts'
 import { createHttpHandler } from '../../src/relay/targets/http-handler.ts'

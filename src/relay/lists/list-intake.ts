@@ -22,7 +22,7 @@ type ListIntakeOptions = Pick<SourceTools & SourceOptions, 'sourceId' | 'metrics
 export type Room = { readonly items: number; readonly bytes: number }
 
 /** Items of one list that Redis holds in claims: at most so many are sent again after a crash. */
-const MAX_LIST_ITEMS = 6_000
+const MAX_LIST_ITEMS = 4_000
 
 /** With room for fewer items than this, settled items leave the claims of a list soon. */
 const SHORT_ITEMS = 500

@@ -5,7 +5,7 @@ import { toItem, type Acknowledger, type Former, type Item, type Stamped } from 
 import { createMetrics, type Metrics } from '../metrics.ts'
 import type { Outages } from '../sender/failures.ts'
 import { createSender, type Sender } from '../sender/sender.ts'
-import { createUplink } from '../sender/pacing.ts'
+import { createUplink } from '../sender/uplink.ts'
 import type { Targets } from '../targets/open-targets.ts'
 import { SERVER, type Target } from '../targets/target.ts'
 

@@ -4,6 +4,7 @@ import type { Item } from '../item.ts'
 import { maskDetail } from '../parking/parked-entry.ts'
 import type { Limits, Problem, Rejection, Target } from '../targets/target.ts'
 import { takeWaiting, toGzippedPack, toPack, type Flight, type Lane, type Lanes, type Pack } from './lane.ts'
+import type { Pacing } from './pacing.ts'
 import type { SenderOptions } from './sender.ts'
 
 /** Logs each problem with a target once while it lasts, however many routes it affects. */
@@ -29,8 +30,10 @@ export type Outages = ReturnType<typeof createOutages>
 /** The name of a target as a field of a log line. */
 const nameOf = ({ kind, name }: Target) => (kind === 'sqs' ? { queue: name } : { target: name })
 
-/** How a route stands with its target: whether it is there, and whether it accepts messages. */
-export function createStanding({ route, target, outages, log, now }: Omit<SenderOptions, 'onRoom' | 'uplink'>) {
+type StandingOptions = Omit<SenderOptions, 'onRoom' | 'uplink'> & { readonly pacing: Pacing; readonly lanes: Lanes }
+
+/** How a route stands with its target: whether it is there, and whether it accepts messages. While it accepts none, the route rests. */
+export function createStanding({ route, target, outages, log, now, pacing, lanes }: StandingOptions) {
   let missingSince: number | undefined
   let failingSince: number | undefined
   let problem: string | undefined
@@ -50,6 +53,7 @@ export function createStanding({ route, target, outages, log, now }: Omit<Sender
       if (failingSince === undefined) outages.begin(route.name, why, { ...nameOf(target), error: words })
       failingSince ??= now()
       problem = why.text
+      if (lanes.areFailing) pacing.rest()
     },
     /** The target answered: it accepted something, or rejected it for its content. */
     answered(): void {
@@ -62,6 +66,7 @@ export function createStanding({ route, target, outages, log, now }: Omit<Sender
       }
       failingSince = undefined
       problem = undefined
+      pacing.endRest()
     },
     /** Since when (ms) it accepts nothing, or is not there; undefined when all is well as far as is known. */
     get failingSince() {

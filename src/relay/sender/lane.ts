@@ -201,6 +201,10 @@ export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
       return flights
     },
     isFailing: (lane: number): boolean => (lanes[lane] as Lane).failures > 0,
+    /** Whether more lanes fail than share a request: then it is not for what one of them carries. */
+    get areFailing(): boolean {
+      return lanes.filter(({ failures }) => failures > 0).length > REQUEST_PACKS
+    },
     /** Whether a request would carry as many packs as it may, or one as many notifications. */
     get isFull(): boolean {
       const [first] = ready

@@ -1,4 +1,4 @@
-import type { Logger } from '../../runtime/index.ts'
+import { backoffMs } from '../../runtime/index.ts'
 
 export type PacingOptions = {
   /** Least time (ms) between two requests while the route is busy; 0: none. */
@@ -17,17 +17,29 @@ const BUSY_PER_SECOND = 1_000
 /** They are counted in spans of this length (ms); the last whole one tells. Longer: a load that begins is sent one by one for as long. */
 const SPAN_MS = 20
 
+/** The longest rest (ms) of a route whose target is away: a screen pop waits at most so long for a target that is back. */
+const MAX_REST_MS = 500
+
 /**
- * Holds the requests of one route back, so that each carries more: requests are what SQS and others bill, and what most of the CPU goes to. The
- * requests of a busy route are spaced. A route that may linger lets its first notification wait for company; any other that is not busy
- * sends each at once.
+ * Delays the requests of one route, so that each carries more notifications: SQS and other services bill requests, and requests take most of the CPU
+ * time. The requests of a busy route are spaced. A route that may linger lets its first notification wait for others; any other route that is not busy
+ * sends each notification at once. While the target is away, the route rests between requests, longer each time: its lanes would retry in turn,
+ * hundreds of times a second.
  */
 export function createPacing({ paceMs, lingerMs, onDue, clock = () => performance.now() }: PacingOptions) {
   let spanStart = clock()
   let count = 0
   let isBusy = false
   let lastLeft = Number.NEGATIVE_INFINITY
+  let restUntil = Number.NEGATIVE_INFINITY
+  let rests = 0
   let timer: NodeJS.Timeout | undefined
+  const wakeAfter = (waitMs: number) => {
+    timer ??= setTimeout(() => {
+      timer = undefined
+      onDue()
+    }, waitMs)
+  }
   return {
     came(): void {
       if (paceMs === 0) return
@@ -45,190 +57,35 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
     holdsBack(waitedMs: number): boolean {
       const waitMs = Math.max(isBusy ? lastLeft + paceMs - clock() : 0, Math.min(lingerMs, lingerMs - waitedMs))
       if (waitMs <= 0) return false
-      timer ??= setTimeout(() => {
-        timer = undefined
-        onDue()
-      }, waitMs)
+      wakeAfter(waitMs)
+      return true
+    },
+    /** The target is away: nothing is sent for a while, longer each time. */
+    rest(): void {
+      // Several requests fail in one outage.
+      if (restUntil > clock()) return
+      restUntil = clock() + backoffMs(++rests, { maxMs: MAX_REST_MS })
+    },
+    /** The target has answered: what waited for it may leave. */
+    endRest(): void {
+      if (rests === 0) return
+      rests = 0
+      restUntil = Number.NEGATIVE_INFINITY
+      clearTimeout(timer)
+      timer = undefined
+    },
+    /** Whether the target was away when it was last asked: it is asked by one request at a time. */
+    get isAway(): boolean {
+      return rests > 0
+    },
+    /** Whether nothing is to be sent now. */
+    isResting(): boolean {
+      const waitMs = restUntil - clock()
+      if (waitMs <= 0) return false
+      wakeAfter(waitMs)
       return true
     },
   }
 }
 
-export type UplinkOptions = {
-  /** How long (ms) a target may take to answer, beyond what the uplink and its own work need. Default 10,000. */
-  readonly limitMs?: number
-  /** Default: `performance.now`. */
-  readonly now?: () => number
-  /** Warns when as much is on the way as the uplink carries and answers take long; again at the earliest after ten minutes. */
-  readonly log?: Logger
-}
-
-export type Shipment = {
-  readonly bytes: number
-  readonly sentMs: number
-  /** What was on the way before it and with it, as bytes. */
-  readonly ahead: number
-  readonly isLimited: boolean
-  /** Whether the server runs functions before it answers, which may take longer than the uplink. */
-  readonly isWork: boolean
-  /** As it was when this was sent: bytes delivered so far, when the last of them was answered, and when that one was sent. */
-  readonly former: Delivered
-}
-
-type Delivered = { readonly bytes: number; readonly answeredMs: number; readonly sentMs: number }
-
-/** `answered`: the target took it. `late`: nothing came within its limit. `failed`: an error that says nothing about the uplink. */
-export type Arrival = 'answered' | 'late' | 'failed'
-
-/** What the window holds, in ms of the uplink. Longer: calls wait behind CDRs. Shorter: headers weigh more on small requests. */
-const HORIZON_MS = 1_500
-
-/** The smallest request that anything larger is made into, and the smallest window. */
-const LEAST_BYTES = 8 * 1024
-
-/** What a request weighs besides its packs: its head, and the frame of each entry. */
-const HEAD_BYTES = 1024
-
-/** Bytes/ms that are assumed of an uplink of which nothing is known: a window of 32 KiB. */
-const FIRST_RATE = (32 * 1024) / HORIZON_MS
-
-/** Bytes/ms; slower uplinks are treated as this one. */
-const LEAST_RATE = 0.25
-
-/** Half of the time (ms) for which the best rate counts. */
-const BEST_MS = 5_000
-
-/** So many horizons an answer of a server that runs functions may take, before the uplink or the size of requests counts as the reason. */
-const WORK_HORIZONS = 4
-
-/** So long (ms) what a server works on counts as on the way at most. Then it is with the server, whatever holds it up there, and no other route waits for it. */
-const WORK_MS = WORK_HORIZONS * HORIZON_MS
-
-/** An uplink that needs so long (ms) for the window is full, and worth a line in the log, once in so long (ms). */
-const FULL_MS = 1_000
-const SAY_MS = 600_000
-
-/**
- * Paces the requests to targets, as a congestion controller does: all routes share one uplink, and on a slow one too many bytes at once end
- * in time limits that strike all of them. What may be on the way (the window) is what the uplink delivers in `HORIZON_MS`, and a
- * request is a third of that, so that there is always a next one while one is answered, and a call waits briefly behind CDRs.
- *
- * The rate is measured at each answer: what was delivered meanwhile by the time that took (the best of the last seconds, since an answer may
- * be late for other reasons). Source: https://datatracker.ietf.org/doc/html/draft-ietf-ccwg-bbr, "Delivery Rate Samples". While less than the
- * window is on the way nothing is known of the uplink, and no sample lowers the rate; where the target answers within the horizon, one
- * round trip is enough to raise it. So a fast uplink never waits for this. A server that runs functions may take four horizons for that:
- * beyond, requests become smaller, and functions have less to do for each. What it has not answered then has left the window all the same:
- * functions that hang must not keep other routes from the uplink.
- */
-export function createUplink({ limitMs = 10_000, now = () => performance.now(), log }: UplinkOptions = {}) {
-  /** In the order of asking. */
-  const waiting = new Set<() => void>()
-  /** Work on the way, each with the timer that takes it out of the window. */
-  const working = new Map<Shipment, NodeJS.Timeout>()
-  const best = { current: FIRST_RATE, former: FIRST_RATE, sinceMs: now() }
-  let onTheWay = 0
-  let saidMs = Number.NEGATIVE_INFINITY
-  let slowedMs = Number.NEGATIVE_INFINITY
-  let delivered: Delivered = { bytes: 0, answeredMs: 0, sentMs: 0 }
-
-  const rate = () => Math.max(best.current, best.former)
-  const bytesPerSecond = () => Math.round(rate() * 1000)
-  const window = () => Math.max(LEAST_BYTES, rate() * HORIZON_MS)
-  const requestBytes = () => Math.max(LEAST_BYTES, Math.floor(window() / 3)) - HEAD_BYTES
-  const hasRoom = () => onTheWay === 0 || onTheWay + requestBytes() + HEAD_BYTES <= window()
-
-  const measure = (shipment: Shipment, atMs: number) => {
-    const { former, sentMs, isLimited, isWork } = shipment
-    delivered = { bytes: delivered.bytes + shipment.bytes, answeredMs: atMs, sentMs }
-    // Also not sooner than it was sent: answers that a stall held back come all at once.
-    const tookMs = Math.max(1, atMs - former.answeredMs, sentMs - former.sentMs)
-    const horizons = isWork && atMs - sentMs > HORIZON_MS ? WORK_HORIZONS : 1
-    const sample = Math.max(LEAST_RATE, (horizons * (delivered.bytes - former.bytes)) / tookMs)
-    if (sample > rate()) best.current = sample
-    if (!isLimited) return
-    if (atMs - best.sinceMs > BEST_MS) Object.assign(best, { former: best.current, current: sample, sinceMs: atMs })
-    else best.current = Math.max(best.current, sample)
-    if (atMs - sentMs < FULL_MS || atMs - saidMs < SAY_MS) return
-    saidMs = atMs
-    log?.warn(
-      { code: 'relay.sqs.uplink_full', bytesPerSecond: bytesPerSecond() },
-      'The uplink is full; the relay sends as much as it carries, and the backlog waits in Redis and the journal',
-    )
-  }
-
-  /** It may be much slower than thought, or the target answers nothing: then one answer is enough to raise the rate again. */
-  const slowDown = ({ ahead, sentMs }: Shipment, atMs: number) => {
-    // Several that were sent before the rate was lowered say it once.
-    const half = sentMs < slowedMs ? rate() : rate() / 2
-    const slower = Math.max(LEAST_RATE, Math.min(half, ahead / Math.max(1, atMs - sentMs)))
-    Object.assign(best, { current: slower, former: slower, sinceMs: atMs })
-    slowedMs = atMs
-  }
-
-  const wake = () => {
-    const [first] = waiting
-    if (first !== undefined && hasRoom()) first()
-  }
-
-  const leaveWindow = (shipment: Shipment) => {
-    working.delete(shipment)
-    onTheWay -= shipment.bytes
-    wake()
-  }
-
-  return {
-    /** Whether a request may be sent now. If not, `later` is called when its turn has come, to ask again. */
-    mayShip(later: () => void): boolean {
-      const [first = later] = waiting
-      if (first === later && hasRoom()) {
-        waiting.delete(later)
-        return true
-      }
-      waiting.add(later)
-      return false
-    },
-    /** Its turn is not wanted any more. */
-    leave(later: () => void): void {
-      waiting.delete(later)
-      wake()
-    },
-    /** Notes that a request of this size leaves now. @param isWork whether the server runs functions before it answers */
-    ship(bodyBytes: number, isWork = false): Shipment {
-      const bytes = bodyBytes + HEAD_BYTES
-      const sentMs = now()
-      if (onTheWay === 0) delivered = { ...delivered, answeredMs: sentMs, sentMs }
-      onTheWay += bytes
-      const shipment = { bytes, sentMs, ahead: onTheWay, isLimited: !hasRoom(), isWork, former: delivered }
-      if (isWork) working.set(shipment, setTimeout(leaveWindow, WORK_MS, shipment).unref())
-      wake()
-      return shipment
-    },
-    /** Notes what became of it. */
-    arrive(shipment: Shipment, arrival: Arrival): void {
-      if (arrival === 'answered') measure(shipment, now())
-      else if (arrival === 'late') slowDown(shipment, now())
-      clearTimeout(working.get(shipment))
-      if (!shipment.isWork || working.has(shipment)) leaveWindow(shipment)
-      else wake()
-    },
-    /** Of a request that should have been answered: the uplink is slower than thought, or the target answers nothing. */
-    noteOverdue({ ahead, sentMs }: Shipment): void {
-      const most = Math.max(LEAST_RATE, ahead / Math.max(1, now() - sentMs))
-      Object.assign(best, { current: Math.min(best.current, most), former: Math.min(best.former, most) })
-    },
-    /** How long (ms) the uplink needs for it and what was on the way before it. */
-    expectedMs: ({ ahead }: Pick<Shipment, 'ahead'>): number => ahead / rate(),
-    /** How long (ms) it may stay unanswered: one that only makes its way slowly is not given up. */
-    limitMs: ({ ahead }: Pick<Shipment, 'ahead'>): number => Math.ceil(limitMs + (3 * ahead) / rate()),
-    /** The size that a request may have now, without its head. One notification alone may have more. */
-    get requestBytes(): number {
-      return requestBytes()
-    },
-    /** Bytes per second, as far as is known: of a fast uplink only that it is at least so fast. */
-    get bytesPerSecond(): number {
-      return bytesPerSecond()
-    },
-  }
-}
-
-export type Uplink = ReturnType<typeof createUplink>
+export type Pacing = ReturnType<typeof createPacing>

@@ -1,5 +1,5 @@
 import { SERVER, type Target } from '../targets/target.ts'
-import type { Arrival, Shipment, Uplink } from './pacing.ts'
+import type { Arrival, Shipment, Uplink } from './uplink.ts'
 
 /** Why a request was given up before the target answered it. */
 export class RequestError extends Error {

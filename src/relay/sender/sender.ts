@@ -5,8 +5,9 @@ import type { Tools } from '../metrics.ts'
 import type { Limits, Outcome, Rejection, Target, Unfinished } from '../targets/target.ts'
 import { createRejected, createStanding, type Outages } from './failures.ts'
 import { bytesOf, createLanes, toPack, toProbe, unsentOf, type Flight, type Lane, type Pack } from './lane.ts'
-import { createPacing, type Uplink } from './pacing.ts'
+import { createPacing } from './pacing.ts'
 import { createRequests } from './requests.ts'
+import type { Uplink } from './uplink.ts'
 
 export type SenderOptions = Tools & {
   readonly route: Route
@@ -35,7 +36,6 @@ export function createSender(options: SenderOptions) {
   const { route, target, log, metrics, now, onRoom, uplink } = options
   const labels = { route: route.name }
   const stopping = new AbortController()
-  const standing = createStanding(options)
   /** Packs of a request that was refused whole: each goes alone, so that none is refused for another. */
   const singles: Flight[] = []
   let isScheduled = false
@@ -46,7 +46,6 @@ export function createSender(options: SenderOptions) {
   let progress = now()
   /** Until when (ms) a server has asked to be left alone. */
   let restsUntil = progress
-
   const attempt = async ({ to, flights }: Batch, signal: AbortSignal, limitMs: number) => {
     const outcomes = await target.send(to, flights, signal, limitMs)
     return new Map(flights.map((flight, index) => [flight, outcomes[index] as Outcome]))
@@ -54,10 +53,10 @@ export function createSender(options: SenderOptions) {
   const isAnswer = (error: unknown) => target.explain(error).isAnswer
   const requests = createRequests(attempt, { uplink, target, toProbe, isAnswer })
 
+  /** Dispatches once per turn of the event loop, so that notifications that came in together leave together. */
   const schedule = () => {
     if (isScheduled || stopping.signal.aborted) return
     isScheduled = true
-    // Once per turn of the event loop, so that all that came in together leaves together.
     setImmediate(() => {
       isScheduled = false
       dispatch()
@@ -68,12 +67,13 @@ export function createSender(options: SenderOptions) {
   const lanes = createLanes({ route, onReady: schedule, onTooLarge })
 
   const pacing = createPacing({ ...route, onDue: () => dispatch() })
+  const standing = createStanding({ ...options, pacing, lanes })
   /** How long the next notification has waited; of a route that does not linger nobody asks. */
   const waitedMs = () => (route.lingerMs === 0 ? 0 : now() - (lanes.readySinceMs ?? now()))
   /** A full request is never held back, nor is a pack that goes alone. */
-  const isHeld = () => !lanes.isFull && singles.length === 0 && pacing.holdsBack(waitedMs())
+  const isHeld = () => pacing.isResting() || (!lanes.isFull && singles.length === 0 && pacing.holdsBack(waitedMs()))
   const hasWork = () => !stopping.signal.aborted && (!lanes.isEmpty || singles.length > 0)
-  const isFull = () => requests.size >= route.inFlight
+  const isFull = () => requests.size >= (pacing.isAway ? 1 : route.inFlight)
   const dispatch = () => {
     const to = limits
     if (to === undefined && hasWork()) void find()

@@ -100,16 +100,16 @@ test('a list at its bound goes on when Redis takes writes again, though all of i
   const open = Promise.withResolvers<'accept'>()
   sqs.state.answer = () => open.promise
   const cdrs = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => cdrOf(from + at, at % 100))
-  await client.lPush(LIST, cdrs(0, 6_100))
+  await client.lPush(LIST, cdrs(0, 4_100))
   const relay = await useRelay({ redisUrl: redis.url, endpoint: sqs.endpoint, lists: [LIST] })
   await waitFor(async () => (await client.lLen(LIST)) === 100, 'as many to be taken as may be')
   // Connections last, and PING is answered.
   await client.configSet('min-replicas-to-write', '1')
   open.resolve('accept')
-  await taken(sqs, 6_000)
+  await taken(sqs, 4_000)
   await waitFor(async () => (await readMetric(relay.address, 'held_bytes')) === 0, 'it to know')
   await client.configSet('min-replicas-to-write', '0')
-  await taken(sqs, 6_100)
+  await taken(sqs, 4_100)
 })
 
 test('any key may be named as a list, and several lists are taken at once', async () => {
@@ -160,13 +160,13 @@ test('G7: a list whose queue accepts nothing keeps no other list waiting, at onc
       Array.from({ length: 1_000 }, (_, at) => cdrOf(n + at)),
     )
   const former = await useRelay({ ...options, env: { ENIGMA_RELAY_ID: 'former' } })
-  await waitFor(async () => (await client.lLen(LIST)) === count - 6_000, 'the former relay to be full')
+  await waitFor(async () => (await client.lLen(LIST)) === count - 4_000, 'the former relay to be full')
   await client.lPush(inbound, callOf(1))
   await taken(sqs, 1, 'enigma-inbound-call.fifo')
   await former.stop()
   const next = await useRelay(options)
   await waitFor(
-    async () => (await readMetric(next.address, 'held', { route: 'campaigns-cdr' })) >= 6_000,
+    async () => (await readMetric(next.address, 'held', { route: 'campaigns-cdr' })) >= 4_000,
     'the next relay to be full',
   )
   await client.lPush(inbound, callOf(2))

@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { createRequests } from '../../../src/relay/sender/requests.ts'
-import { createUplink } from '../../../src/relay/sender/pacing.ts'
+import { createUplink } from '../../../src/relay/sender/uplink.ts'
 import { statusOf } from '../../../src/relay/targets/sqs/verdict.ts'
 import { waitFor } from '../../support/relay.ts'
 

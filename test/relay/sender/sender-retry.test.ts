@@ -143,6 +143,41 @@ test('an outage is said once when it begins and once when it ends', async () => 
   expect(sender.standing.failingSince).toBeUndefined()
 })
 
+test('while a target is away, a route asks it with one request at a time, for many lanes; once it is back all of them go on', async () => {
+  const server = await useSqsFaults()
+  const { push, drained, sender } = useSender(server.sqs)
+  server.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
+  for (let n = 0; n < 3; n++) for (const agent of AGENTS) push(agent, n)
+  await waitFor(() => server.requests.length > 20, 'the outage to be known')
+  const asked = server.requests.length
+  server.state.mostInFlight = 0
+  await waitFor(() => server.requests.length >= asked + 5, 'five more requests')
+  const packs = server.requests.slice(asked).map(({ entries }) => entries.length)
+  expect([server.state.mostInFlight, sender.standing.failingSince === undefined]).toEqual([1, false])
+  // Each lane by itself would have a request of its own.
+  expect(packs.reduce((sum, count) => sum + count)).toBeGreaterThan(2 * packs.length)
+  server.state.answer = () => 'accept'
+  await drained()
+  expect(isInOrder(server.accepted.flatMap((entry) => readNumbers(entry.MessageBody)))).toBe(true)
+})
+
+test('one lane that fails alone holds up no other: the route does not rest', async () => {
+  const server = await useSqsFaults()
+  const { push, drained } = useSender(server.sqs, { inFlight: 1 })
+  server.state.answer = ({ entries }) =>
+    entries.some(({ MessageBody }) => MessageBody.includes('"1007"'))
+      ? { status: 503, code: 'ServiceUnavailable' }
+      : 'accept'
+  push('1007', 0)
+  await waitFor(() => server.requests.length > 5, 'it to be retried')
+  const asked = server.requests.length
+  push('1001', 0)
+  await waitFor(() => server.accepted.length === 1, 'the other to be accepted')
+  expect(server.requests.length - asked).toBeLessThanOrEqual(3)
+  server.state.answer = () => 'accept'
+  await drained()
+})
+
 test('a queue that is deleted and made again takes up where it was', async () => {
   const server = await useSqs()
   const { push, drained, coded } = useSender(server.sqs)

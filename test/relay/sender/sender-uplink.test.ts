@@ -1,4 +1,4 @@
-import { createUplink } from '../../../src/relay/sender/pacing.ts'
+import { createUplink } from '../../../src/relay/sender/uplink.ts'
 import { SQSClient } from '@aws-sdk/client-sqs'
 import { expect, onTestFinished, test } from 'vitest'
 import { createHttpHandler } from '../../../src/relay/targets/http-handler.ts'

@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { createUplink, type Shipment } from '../../../src/relay/sender/pacing.ts'
+import { createUplink, type Shipment } from '../../../src/relay/sender/uplink.ts'
 
 const KIB = 1024
 
