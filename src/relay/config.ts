@@ -89,7 +89,7 @@ export function readConfig(env: Env, ownRoutes?: Routes): RelayConfig {
     channels: reader.read('ENIGMA_CHANNELS', 'enigma:notifications*', toList),
     resync: reader.read('ENIGMA_RESYNC', STATES_BASE, (text, fault) => {
       if (text === NONE) return undefined
-      const fix = 'write what comes before ":campaigns" in the key of the hash, such as enigma, or none'
+      const fix = 'write the part before ":campaigns" in the key of the hash, such as enigma, or none'
       return /^[^\s,]*[^\s,:]$/.test(text) ? text : fault('is not the beginning of a key', fix)
     }),
     queuePrefix: reader.read('ENIGMA_QUEUE_PREFIX', 'enigma-', (text, fault) =>
@@ -112,17 +112,17 @@ export function readConfig(env: Env, ownRoutes?: Routes): RelayConfig {
     relayId: reader.read('ENIGMA_RELAY_ID', hostname(), (text, fault) =>
       /^[A-Za-z0-9._-]{1,128}$/.test(text)
         ? text
-        : fault('has characters that are not allowed', 'use letters, digits, dots, - and _, 128 at most'),
+        : fault('contains characters that are not allowed', 'use at most 128 letters, digits, dots, - and _'),
     ),
     linger: reader.read('ENIGMA_LINGER', 'routes', (text, fault) =>
       text === 'routes' || text === 'none'
         ? text === 'routes'
-        : fault(`"${text}" is not known`, 'write none to send each notification at once, or leave it out'),
+        : fault(`"${text}" is not known`, 'write none to send each notification at once, or remove the variable'),
     ),
     commands: reader.read('ENIGMA_COMMANDS', 'queue', (text, fault) =>
       text === 'queue' || text === NONE
         ? text === 'queue'
-        : fault(`"${text}" is not known`, 'write none to take no commands of operators, or leave it out'),
+        : fault(`"${text}" is not known`, 'write none to take no operator commands, or remove the variable'),
     ),
     parkedMax: reader.read('ENIGMA_PARKED_MAX', '10000', (text, fault) => {
       if (/^\d{1,9}$/.test(text)) return Number(text)

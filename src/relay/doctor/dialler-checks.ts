@@ -103,7 +103,7 @@ export function checkNames({ config }: SourceView, all: readonly KeyView[]): Dia
     faults.push(warn('doctor.lists.singular_and_plural', text, fix))
   }
   if (faults.length > 0) return faults
-  return ok(lists.length === 0 ? 'no list of the dialler exists now' : 'ENIGMA_LISTS names every list that exists')
+  return ok(lists.length === 0 ? 'no list of the dialler exists' : 'ENIGMA_LISTS names every list that exists')
 }
 
 /** Commands that take from a list. The relay's own wait is among the latter. */
@@ -198,7 +198,7 @@ export async function checkStates({ ask, config, cli, user }: SourceView): Promi
       agents += (await readFields(ask, key)).length
     }
     const more = refs.length > LOOK ? `, in the first ${LOOK}` : ''
-    return ok(`${counted(refs.length, 'campaign', 'campaigns')} in ${campaigns} with ${agents} states of agents${more}`)
+    return ok(`${counted(refs.length, 'campaign', 'campaigns')} in ${campaigns} with ${agents} agent states${more}`)
   } catch (error) {
     if (!isDenied(error) && !/WRONGTYPE/.test(wordsOf(error))) throw error
     const text = `the relay cannot read ${key} (${wordsOf(error)}): after a gap states stay unsure until they are heard`

@@ -137,7 +137,7 @@ async function explainAbsence(source: SourceConfig, error: unknown): Promise<Dia
 }
 
 function explain(error: unknown): string | undefined {
-  if (isDenied(error)) return 'allow this command for the user, if you want the check'
-  if (isUnknown(error)) return 'remove rename-command of this command from redis.conf, if you want the check'
+  if (isDenied(error)) return 'allow this command for the user to enable this check'
+  if (isUnknown(error)) return 'remove the rename-command line of this command from redis.conf to enable this check'
   return undefined
 }

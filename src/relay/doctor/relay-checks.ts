@@ -51,7 +51,7 @@ export async function checkRelayId({ ask, config }: SourceView): Promise<Diagnos
   if (typeof lease !== 'string') return ok(`${config.relayId} is free: no running relay uses it`)
   const { host, pid } = readLease(lease)
   const who = `${config.relayId} is held by process ${pid}`
-  if (host === hostname()) return ok(`${who} on this host, which was running in the last 10 s`)
+  if (host === hostname()) return ok(`${who} on this host, which renewed its lease within the last 10 s`)
   const text = `${who} on host ${host}: a second relay with this id waits until that process has ended`
   const fix = `set ENIGMA_RELAY_ID=${config.relayId}-2 or another unique id, unless that process is this relay`
   return warn('doctor.relay_id.held', text, fix)

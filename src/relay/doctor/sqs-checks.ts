@@ -69,7 +69,7 @@ export async function checkProxy({ endpoint, region, proxies }: RelayConfig): Pr
   const { protocol, hostname, port, host, origin } = new URL(endpoint ?? aws)
   const proxy = proxyFor(origin, proxies)
   if (proxy === undefined)
-    return [ok(`the relay reaches ${origin} without the proxy: NO_PROXY names it, or no proxy is for ${protocol}`)]
+    return [ok(`the relay reaches ${origin} without the proxy: NO_PROXY names it, or no proxy is set for ${protocol}`)]
   const handler = createHttpHandler({ proxies, requestTimeoutMs: REQUEST_MS })
   const to = { protocol, hostname, ...(port === '' ? {} : { port: Number(port) }) }
   try {
@@ -77,7 +77,7 @@ export async function checkProxy({ endpoint, region, proxies }: RelayConfig): Pr
     await handler.handle({ ...to, method: 'GET', path: '/', headers: { host } })
     return [ok(`the relay reaches ${origin} through the proxy ${proxy.url}`)]
   } catch (error) {
-    const text = `the relay does not reach ${origin} through ${proxy.url}: ${wordsOf(error)}`
+    const text = `the relay cannot reach ${origin} through ${proxy.url}: ${wordsOf(error)}`
     return [fail('doctor.proxy.unusable', text, proxyFix(error))]
   } finally {
     handler.destroy()

@@ -46,12 +46,12 @@ function checkAccess({ targets }: RelayConfig, places: readonly Place[]): Diagno
   const findings: Diagnosis[] = []
   if ((secret ?? secretFile ?? token ?? tokenFile ?? certFile) === undefined) {
     const text =
-      'requests to targets are neither signed nor do they carry a token: whoever reaches the functions can send to them'
+      'requests to targets have neither a signature nor a token: anyone who can reach the functions can send to them'
     findings.push(warn('doctor.target.unsigned', text, 'set ENIGMA_TARGET_SECRET'))
   }
   const open = places.find(({ url }) => url.protocol === 'http:' && !LOOPBACK.test(url.hostname))
   if (open !== undefined) {
-    const text = `notifications go to ${nameOf(open.url)} without TLS, and so do phone numbers`
+    const text = `notifications, including phone numbers, go to ${nameOf(open.url)} without TLS`
     findings.push(warn('doctor.target.plain_http', text, `write https:// in ${open.variable}`))
   }
   const loose = looseFiles([secretFile, tokenFile, keyFile])
@@ -63,7 +63,7 @@ function checkAccess({ targets }: RelayConfig, places: readonly Place[]): Diagno
         `chmod 600 ${loose.join(' ')}`,
       ),
     )
-  return findings.length > 0 ? findings : [ok('requests to targets prove who sends them')]
+  return findings.length > 0 ? findings : [ok('requests to targets are authenticated')]
 }
 
 async function checkTarget(
@@ -98,13 +98,13 @@ const codeOf = (code: string) =>
 function judgeAnswer(answer: HttpAnswer, at: string, ms: number): Diagnosis {
   const { statusCode: status, headers } = answer
   if ([400, 413, 415, 422].includes(status)) {
-    const text = `${at} answers, but does not take an empty batch of CloudEvents (HTTP ${status}): whether it takes notifications could not be checked`
+    const text = `${at} answers, but does not accept an empty batch of CloudEvents (HTTP ${status}): whether it accepts notifications could not be checked`
     return warn('doctor.target.not_checked', text)
   }
   readOutcomes(answer, [])
   return headers['content-type']?.startsWith(OUTCOMES_TYPE) === true
-    ? ok(`${at} answers after ${ms} ms, for each notification`)
-    : ok(`${at} answers after ${ms} ms; its status (HTTP ${status}) counts for all notifications of a request`)
+    ? ok(`${at} answers after ${ms} ms, with an outcome for each notification`)
+    : ok(`${at} answers after ${ms} ms; its status (HTTP ${status}) applies to all notifications of a request`)
 }
 
 /** Servers refuse a signature that is older, or younger, than this (ms). Source: the Standard Webhooks libraries. */

@@ -42,7 +42,7 @@ export function createJournalWriter({ journal, log, now, givenUp, onDue, onWrita
       if (brokenSince === undefined)
         log.error(
           { code: 'relay.journal.write_failed', error: describe(error) },
-          'The journal cannot be used. Pub/Sub continues without it, and a crash now loses notifications that have not been sent; free disk space or correct ENIGMA_DATA_DIR',
+          'The journal cannot be used. Pub/Sub continues without it, and a crash now loses notifications that no target has accepted; free disk space or correct ENIGMA_DATA_DIR',
         )
       brokenSince ??= now()
       return undefined

@@ -62,7 +62,7 @@ export function createCommandPoller(options: PollerOptions) {
         if (command instanceof ProtocolError) {
           log.warn(
             { code: 'relay.commands.invalid', messageId: received.messageId, error: describe(command) },
-            'The queue of commands held a message that is no command; the relay removed it',
+            'The command queue contained a message that is not a command; the relay deleted it',
           )
           await received.remove()
           continue
@@ -88,7 +88,7 @@ export function createCommandPoller(options: PollerOptions) {
       if (changeOfCommand(`${messageId} ${words}`) === 'new')
         log.warn(
           { code: 'relay.commands.failed', ...fields, error: words },
-          'The relay could not carry out a command of an operator; it stays in its queue and is tried again',
+          'The relay could not carry out an operator command; the command stays in its queue and is retried',
         )
     }
     let result: CommandResult
@@ -114,17 +114,17 @@ export function createCommandPoller(options: PollerOptions) {
           ids: unknown.slice(0, SHOWN_IDS),
           ...(elsewhere.length > 0 ? { elsewhere } : {}),
         },
-        'No parked notification has the ids of a command; the relay removed it',
+        'No parked notification matches the ids of an operator command; the relay deleted the command',
       )
     else if (stay > 0)
       log.warn(
         { code: 'relay.commands.incomplete', ...fields, asked: ids.length, done, stay, error: why },
-        'The relay carried out a command of an operator, but some of its entries stay parked',
+        'The relay carried out an operator command, but some of its entries stay parked',
       )
     else
       log.info(
         { code: 'relay.commands.done', ...fields, asked: ids.length, done },
-        'The relay carried out a command of an operator',
+        'The relay carried out an operator command',
       )
   }
 
@@ -138,7 +138,7 @@ export function createCommandPoller(options: PollerOptions) {
           const fromMs = performance.now()
           const own = await next(queue, signal)
           if (change(undefined) === 'over')
-            log.info({ code: 'relay.commands.on', queue: name }, 'The relay takes commands of operators again')
+            log.info({ code: 'relay.commands.on', queue: name }, 'The relay takes operator commands again')
           failures = 0
           if (own !== undefined) await carryOut(own, signal)
           // Not every server waits.
@@ -152,12 +152,12 @@ export function createCommandPoller(options: PollerOptions) {
             if (isOff)
               log.info(
                 { code: 'relay.commands.off', queue: name, error: describe(error) },
-                'The relay takes no commands of operators, because their queue does not exist or its credentials do not allow it; everything else works',
+                'The relay takes no operator commands, because the command queue does not exist or the credentials do not allow access to it; everything else works',
               )
             else
               log.warn(
                 { code: 'relay.commands.unavailable', queue: name, error: describe(error) },
-                'The relay cannot ask SQS for commands of operators; it tries again',
+                'The relay cannot receive operator commands from SQS; it retries',
               )
           }
           await sleep(isOff ? lookMs : backoffMs(failures, { baseMs: 1_000, maxMs: MAX_BACKOFF_MS }), signal)

@@ -41,7 +41,7 @@ const LOOK_MS = 100
 /** An earlier run of the command may have sent it. */
 const MAYBE_SENT: Former = { isRedelivery: true }
 
-const ASKED = 'the functions ask to try it again later'
+const ASKED = 'the functions ask for a later retry'
 
 const NEVER = new AbortController().signal
 

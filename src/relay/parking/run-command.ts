@@ -66,6 +66,6 @@ export async function runCommand(
       }
     })
   })
-  const problem = signal.aborted ? 'the relay stops' : delivery.problem
+  const problem = signal.aborted ? 'the relay is stopping' : delivery.problem
   return { ...counts, why, unknown: [...unknown], elsewhere, problem }
 }

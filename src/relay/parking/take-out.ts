@@ -55,7 +55,7 @@ export async function* takeOut(
       if (answer?.state !== 'sent')
         throw new RelayError(
           'relay.parked.not_announced',
-          `the notices about parked notifications were not accepted: ${answer?.why}; the entries stay, run the command again`,
+          `the notices about parked notifications were not accepted: ${answer?.why}; the entries stay on the list; run the command again`,
         )
   }
 

@@ -59,7 +59,7 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
       if (change('foreign') === 'new')
         log.warn(
           { code: 'relay.pubsub.heartbeat_ignored', source: sourceId, bytes },
-          'The relay ignores a message on its heartbeat channel that no relay of this version published',
+          'The relay ignores messages on its heartbeat channel that no relay of this version published',
         )
     },
   }

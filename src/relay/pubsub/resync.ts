@@ -120,7 +120,7 @@ export function createResync(options: ResyncOptions, signal: AbortSignal): Resyn
     if (number !== undefined)
       log.info(
         { code: 'relay.resync.done', source: sourceId, states: sent },
-        'The relay has read the present states of campaigns and agents from the dialler',
+        'The relay read the current states of campaigns and agents from the dialler, and the target accepted them',
       )
     else if (isNews)
       log.info(

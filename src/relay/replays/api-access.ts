@@ -22,7 +22,7 @@ export function readApiAccess(reader: EnvReader): ApiAccess | undefined {
     const { username, search, hash } = new URL(text)
     if (username !== '' || search !== '' || hash !== '')
       return fault(
-        'has more than the address of the API',
+        'contains more than the address of the API',
         'write https://api.example.com, and the token into ENIGMA_API_TOKEN',
       )
     return text.replace(/\/+$/, '')
@@ -36,7 +36,10 @@ export function readApiAccess(reader: EnvReader): ApiAccess | undefined {
         'write the address of the API into ENIGMA_API_URL, or leave both out',
       )
     if (text !== '' && !TOKEN.test(text))
-      return fault('has characters that no token has', 'write only the token: the last part of its line in API_TOKENS')
+      return fault(
+        'contains characters that a token cannot have',
+        'write only the token: the last part of its line in API_TOKENS',
+      )
     return text
   })
   return url === undefined || url === '' || token === undefined || token === '' ? undefined : { url, token }

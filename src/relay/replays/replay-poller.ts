@@ -29,8 +29,8 @@ const MOST_MS = 5 * 60_000
 
 /** What mends a refusal by its status. */
 const FIXES: Readonly<Record<number, string>> = {
-  400: 'The API sends replays through SQS, or is of another version: remove ENIGMA_API_URL, or update the relay',
-  401: 'ENIGMA_API_TOKEN is not a token of the API: write one of its API_TOKENS',
+  400: 'The API sends replays through SQS, or has another version: remove ENIGMA_API_URL, or update the relay',
+  401: 'The API does not know ENIGMA_API_TOKEN: set it to one of the tokens in API_TOKENS',
   403: 'ENIGMA_API_TOKEN needs the role operate',
   404: 'ENIGMA_API_URL is not the address of the API, or the API is older than this relay',
 }
@@ -50,7 +50,7 @@ export function createReplayPoller(options: PollerOptions) {
       try {
         const answer = await client.nextRound({ relay, ...(round === undefined ? {} : { round }) }, { signal })
         if (change(undefined) === 'over')
-          log.info({ code: 'relay.replays.on' }, 'The relay asks the API for replays again')
+          log.info({ code: 'relay.replays.on' }, 'The API answers requests for replays again')
         return answer
       } catch (error) {
         if (signal.aborted) return undefined
@@ -61,12 +61,12 @@ export function createReplayPoller(options: PollerOptions) {
           if (fix === undefined)
             log.warn(
               { code: 'relay.replays.unavailable', error: words },
-              'The API does not answer; the relay asks again',
+              'The API does not answer requests for replays; the relay retries',
             )
           else
             log.error(
               { code: 'relay.replays.refused', status: problem?.status, error: words, fix },
-              'The API refuses to give the relay replays; it asks again',
+              'The API rejects requests for replays; the relay retries',
             )
         }
         await sleep(

@@ -24,9 +24,10 @@ export function createSendAgain({
 }): SendAgain {
   return async ({ route: name, event }, { attempt, isRedelivery, replay }, signal) => {
     const route = routes.all.find((one) => one.name === name)
-    if (route === undefined) return { outcome: 'refused', reason: `the relay knows no route ${name}` }
+    if (route === undefined) return { outcome: 'refused', reason: `the route table of the relay has no route ${name}` }
     const { url, variable } = placeOf(config, route)
-    if (url === 'sqs') return { outcome: 'refused', reason: `${variable} sends this route to SQS, and not to HTTP` }
+    if (url === 'sqs')
+      return { outcome: 'refused', reason: `${variable} sends this route to SQS, not to an HTTP server` }
     const { id } = JSON.parse(event) as { readonly id: string }
     const body = Buffer.from(`[${event}]`)
     const headers = {

@@ -73,7 +73,7 @@ export async function sendRound(
         if (failures > 0 && news(undefined) === 'over')
           log.info(
             { code: 'relay.replays.target_available', job, route },
-            'The target takes messages of a replay again',
+            'The target accepts messages of the replay again',
           )
         failures = 0
         if (found.outcome === 'retry') {
@@ -88,7 +88,7 @@ export async function sendRound(
         if (news(`${route} ${describe(error)}`) === 'new')
           log.warn(
             { code: 'relay.replays.target_unavailable', job, route, error: describe(error) },
-            'The target does not take a message of a replay; the relay tries again',
+            'The target does not accept a message of a replay; the relay retries',
           )
         await sleep(backoffMs(failures, { baseMs: 500, maxMs: maxBackoffMs }), signal)
       }

@@ -127,12 +127,12 @@ export function createRejected({ route, log, target, lanes, find, park }: Reject
       if (target.kind === 'sqs')
         log.warn(
           { code: 'relay.sqs.smaller_requests', ...fields },
-          'SQS, or a proxy before it, accepts smaller requests than the limit of the queue allows; the relay sends smaller requests',
+          'SQS, or a proxy in front of it, accepts only smaller requests than the limit of the queue allows; the relay sends smaller requests',
         )
       else
         log.warn(
           { code: 'relay.target.smaller_requests', ...fields },
-          'The target found a request too large (413); the relay sends smaller requests',
+          'The target rejected a request as too large (413); the relay sends smaller requests',
         )
       return { ...limits, requestBytes }
     },

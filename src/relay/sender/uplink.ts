@@ -97,8 +97,8 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
     if (atMs - sentMs < FULL_MS || atMs - saidMs < SAY_MS) return
     saidMs = atMs
     log?.warn(
-      { code: 'relay.sqs.uplink_full', bytesPerSecond: bytesPerSecond() },
-      'The uplink is full; the relay sends as much as it carries, and the backlog waits in Redis and the journal',
+      { code: 'relay.uplink.full', bytesPerSecond: bytesPerSecond() },
+      'The uplink is full; the relay sends at the rate of the uplink, and the backlog waits in Redis and in the journal',
     )
   }
 

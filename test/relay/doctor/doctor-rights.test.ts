@@ -204,7 +204,7 @@ test('the states that the dialler keeps are counted; where they may not be read,
   })
   await redis.hSet('enigma:campaigns', { 12: 'started', 13: 'stopped' })
   await redis.hSet('enigma:campaign:12:agents', { 1001: 'busy', 1002: 'available' })
-  const found = { state: 'ok', text: '2 campaigns in enigma:campaigns with 2 states of agents' }
+  const found = { state: 'ok', text: '2 campaigns in enigma:campaigns with 2 agent states' }
   // By HGETALL, and by HSCAN.
   expect((await look())['states']).toMatchObject(found)
   await set(rules(COMMANDS, '+hscan'))

@@ -419,7 +419,7 @@ test('a retried entry goes to the HTTP target of its route, marked as a redelive
   const taken = await retry()
   expect(taken.map(({ state }) => state)).toEqual(['sent', 'stays', 'sent'])
   expect(taken[0]).toMatchObject({ queue: server.url.replace(/\?.*/, '') })
-  expect(taken[1]).toMatchObject({ why: 'the functions ask to try it again later' })
+  expect(taken[1]).toMatchObject({ why: 'the functions ask for a later retry' })
   expect(await left()).toHaveLength(1)
   const sent = server.requests.filter(({ headers }) => headers['ce-route'] === 'campaigns-cdr')
   expect(sent.map(({ headers }) => headers['ce-redelivery'])).toEqual(sent.map(() => 'true'))

@@ -29,8 +29,8 @@ test('reads the address of the API and its token, or says what is wrong with eit
     'ENIGMA_API_URL is not an http:// or https:// URL',
   ])
   expect(read({ ENIGMA_API_URL: 'https://u:p@x.test', ENIGMA_API_TOKEN: 'jane: operate' })).toEqual([
-    'ENIGMA_API_URL has more than the address of the API',
-    'ENIGMA_API_TOKEN has characters that no token has',
+    'ENIGMA_API_URL contains more than the address of the API',
+    'ENIGMA_API_TOKEN contains characters that a token cannot have',
   ])
 })
 

@@ -59,7 +59,7 @@ export function readUnfinished(answer: HttpAnswer, ids: readonly string[]): Read
     return new Map()
   const waits = readWaits(answer.body.toString(), ids)
   if (waits === undefined)
-    throw new TargetError('relay.target.foreign_answer', 'the outcomes are not those of the notifications sent', answer)
+    throw new TargetError('relay.target.foreign_answer', 'the outcomes do not match the notifications sent', answer)
   return waits
 }
 
@@ -133,7 +133,7 @@ function adviseStatus(answer: HttpAnswer, { url, variable }: Place): Advice {
   if ([404, 405, 410, 501].includes(status))
     return [
       'not_found',
-      `nothing takes notifications at ${at}`,
+      `nothing accepts notifications at ${at}`,
       `correct the path in ${variable}, or deploy the functions there`,
     ]
   if (status >= 300 && status < 400)
@@ -143,12 +143,13 @@ function adviseStatus(answer: HttpAnswer, { url, variable }: Place): Advice {
       `set ${variable} to the address it names, ${locationOf(answer, url)}`,
     ]
   if (status === 429) return ['throttled', `the target throttles the relay: ${at}`, 'raise the limit of the server']
-  if (status >= 500) return ['unavailable', `the target fails: ${at}`, 'see the log of the server']
+  if (status >= 500)
+    return ['unavailable', `the target answers with a server error: ${at}`, 'check the log of the server']
   if (status === 400 && /\bhttps\b/i.test(answer.body.toString().slice(0, 1_000)))
     return ['tls_port', `this port requires TLS: ${at}`, `write https:// in ${variable}`]
   return [
     'rejected',
-    `the target does not take requests of the relay: ${at}`,
+    `the target rejects the requests of the relay: ${at}`,
     `check that ${variable} is the address of the functions`,
   ]
 }
@@ -217,7 +218,7 @@ export function adviseTarget(error: unknown, place: Place) {
     return { code: error.code as Code, says: error.message, fix }
   }
   const isForeign = error instanceof TargetError && error.code === 'relay.target.foreign_answer'
-  const foreign = `the outcomes that the target answers are not those of the notifications sent: ${nameOf(place.url)}`
+  const foreign = `the outcomes in the answer of the target do not match the notifications sent: ${nameOf(place.url)}`
   const [event, says, fix]: Advice = isForeign
     ? ['foreign_answer', foreign, 'update the functions, or the server before them']
     : error instanceof TargetError

@@ -76,7 +76,7 @@ export function readTargets(env: Env, reader: EnvReader, routes: Routes | undefi
   const isTls = [to, ...ofRoutes.values()].some((one) => one !== 'sqs' && one.protocol === 'https:')
   if ((access.certFile ?? access.caFile) !== undefined && !isTls)
     reader.read(access.certFile === undefined ? `${PREFIX}_CA` : `${PREFIX}_CERT`, '', (_text, fault) =>
-      fault('is for targets with TLS, and there is none', `write ${PREFIX}=https://…, or remove it`),
+      fault('applies only to targets with TLS, and no target uses TLS', `write ${PREFIX}=https://…, or remove it`),
     )
   return { to, ofRoutes, access }
 }
@@ -88,7 +88,7 @@ function toDestination(text: string, fault: Fault): Destination {
     return fault('is neither sqs nor an http:// or https:// URL', 'write https://example.com/enigma, or sqs')
   if (url.username !== '' || url.password !== '')
     return fault('has a user or password in the address', `remove it, and set ${PREFIX}_TOKEN or ${PREFIX}_SECRET`)
-  if (url.hash !== '') return fault('has a # part, which no server gets', 'remove it')
+  if (url.hash !== '') return fault('has a # fragment, which is never sent to a server', 'remove it')
   return url
 }
 
@@ -131,7 +131,7 @@ function readAccess(reader: EnvReader): TargetAccess | undefined {
   for (const name of ['secret', 'token'] as const)
     if (given[name] && given[`${name}File`])
       reader.read(`${PREFIX}_${name.toUpperCase()}`, '', (_text, fault) =>
-        fault('is set, and so is the file of it', `remove one of the two`),
+        fault('is set together with the variable that names its file', 'remove one of the two'),
       )
   const { certFile, keyFile } = given
   if (certFile !== undefined && keyFile !== undefined && certFile + keyFile !== '')
