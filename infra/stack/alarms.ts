@@ -50,7 +50,7 @@ export function createAlarms(options: StackOptions): Resources {
 }
 
 const REPLAY =
-  'GET /parked lists each with its reason. Fix the cause, then send them again with POST /replays (docs/reliability.md).'
+  'GET /parked lists each entry with its reason. Fix the cause, then send the entries again with POST /replays (docs/reliability.md).'
 
 function routeAlarms(prefix: string, route: Route): [string, Resource][] {
   const [logical, queue, dead] = [logicalName(route), queueName(prefix, route), deadLetterQueueName(prefix, route)]
@@ -58,7 +58,7 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
     alarm(`${logical}ParkedAlarm`, {
       name: `${prefix}${route.name}-parked`,
       says: isReplay(route)
-        ? `SQS moved messages to dead-letter queues, and ${functionName(prefix, route)} parked their notifications: the read model was away for hours, or a function crashed each time. ${REPLAY}`
+        ? `SQS moved messages to dead-letter queues, and ${functionName(prefix, route)} parked their notifications: the read model was unreachable for hours, or a function crashed on each attempt. ${REPLAY}`
         : `${functionName(prefix, route)} could not handle some notifications and parked them. ${REPLAY}`,
       metric: [METRICS_NAMESPACE, 'Parked'],
       of: functionName(prefix, route),
@@ -66,7 +66,7 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
     alarm(`${logical}DeadLetterAlarm`, {
       name: `${prefix}${route.name}-dead-letters`,
       says:
-        `Messages have been in ${dead} for more than ten minutes, and cannot be parked. Check the log of ` +
+        `Messages have been in ${dead} for more than ten minutes, because they cannot be parked. Check the log of ` +
         `${functionName(prefix, RELAY_ROUTES.replay)} for the code functions.drain.failed. SQS keeps the messages for 14 days.`,
       metric: ['AWS/SQS', 'ApproximateNumberOfMessagesVisible'],
       of: dead,
@@ -78,8 +78,8 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
     alarm(`${logical}AgeAlarm`, {
       name: `${prefix}${route.name}-old`,
       says:
-        `A message has waited in ${queue} for more than ${route.alarmAgeSeconds} s. Nothing is lost, but ${route.maxAgeMs === undefined ? 'the read model is behind' : 'screen pops come late or not at all'}. ` +
-        `Check the log of ${functionName(prefix, route)} for the code adapter.commit.failed (Upstash is unreachable or over its limit), its throttles and its concurrency.`,
+        `A message has waited in ${queue} for more than ${route.alarmAgeSeconds} s. Nothing is lost, but ${route.maxAgeMs === undefined ? 'the read model is out of date' : 'screen pops are late or missing'}. ` +
+        `Check the log of ${functionName(prefix, route)} for the code adapter.commit.failed (Upstash is unreachable or over its limit), and check its throttles and its concurrency.`,
       metric: ['AWS/SQS', 'ApproximateAgeOfOldestMessage'],
       of: queue,
       statistic: 'Maximum',
@@ -95,7 +95,7 @@ function functionAlarms(logical: string, name: string, bound?: number): [string,
       name: `${name}-errors`,
       says:
         `${name} crashed, timed out or did not start. SQS delivers its messages again. Check its log: a code functions.parameters.… means that a ` +
-        'parameter is missing or its role may not read it. If the errors began with a deployment, roll back (docs/deploy.md).',
+        'parameter is missing, or that the role of the function may not read it. If the errors began with a deployment, roll back (docs/deploy.md).',
       metric: ['AWS/Lambda', 'Errors'],
       of: name,
     }),
@@ -104,7 +104,7 @@ function functionAlarms(logical: string, name: string, bound?: number): [string,
       says:
         bound === undefined
           ? `Lambda throttled ${name} for three minutes: the account has no concurrency left. Request a higher quota (Service Quotas, Lambda, Concurrent executions), or lower maxConcurrency of a less important route.`
-          : `Callers of ${name} got 429 for three minutes, because there were more than ${bound} concurrent requests. A flood does not affect the other functions. If the requests come from your own applications, deploy with a larger apiConcurrency.`,
+          : `Callers of ${name} received 429 for three minutes, because there were more than ${bound} concurrent requests. A flood of requests does not affect the other functions. If the requests come from your own applications, deploy with a larger apiConcurrency.`,
       metric: ['AWS/Lambda', 'Throttles'],
       of: name,
       minutes: 3,
@@ -127,7 +127,7 @@ const eventsAlarms = (name: string): [string, Resource][] => [
     name: `${name}-errors`,
     says:
       `${name} crashed, timed out or did not start. Clients poll the API meanwhile. Check its log: a code functions.parameters.… means that a ` +
-      'parameter is missing or its role may not read it. If the errors began with a deployment, roll back (docs/deploy.md).',
+      'parameter is missing, or that the role of the function may not read it. If the errors began with a deployment, roll back (docs/deploy.md).',
     metric: ['AWS/Lambda', 'Errors'],
     of: name,
   }),
@@ -145,7 +145,7 @@ function parkedAlarms(prefix: string): [string, Resource][] {
     alarm('ParkedNotEmptyAlarm', {
       ...counted,
       name: `${prefix}parked-not-empty`,
-      says: `There are parked notifications, of functions or of the relay. This alarm ends within 20 minutes after they were all sent again or deleted. ${REPLAY}`,
+      says: `Functions or the relay have parked notifications. This alarm ends within 20 minutes after all of them were sent again or deleted. ${REPLAY}`,
       metric: [METRICS_NAMESPACE, 'ParkedNow'],
       statistic: 'Maximum',
       // While the read model is away nobody knows.
@@ -155,7 +155,7 @@ function parkedAlarms(prefix: string): [string, Resource][] {
     alarm('ParkedExpiringAlarm', {
       ...counted,
       name: `${prefix}parked-expiring`,
-      says: 'Parked notifications are removed within three days. GET /parked/groups shows their causes and when the first are removed; docs/reliability.md says how to send them again.',
+      says: 'Some parked notifications will be deleted within three days. GET /parked/groups shows their causes and when the first of them expire. docs/reliability.md describes how to send them again.',
       metric: [METRICS_NAMESPACE, 'Expiring'],
     }),
   ]
@@ -166,8 +166,8 @@ const missingAlarm = (prefix: string): [string, Resource] =>
   alarm('MissingCdrsAlarm', {
     name: `${prefix}missing-cdrs`,
     says:
-      'Agents have left calls whose CDR has not come, though a relay takes the list of the CDRs. GET /missing lists the calls, and the console on its page Health. ' +
-      'Check that no other program takes items from the list (enigma-relay doctor), that the queue of campaigns-cdr is empty, and the parked notifications (docs/missing.md).',
+      'Agents have left calls whose CDR has not arrived, although a relay takes the list of CDRs. GET /missing and the page Health of the console list the calls. ' +
+      'Check that no other program takes items from the list (enigma-relay doctor), that the queue of campaigns-cdr is empty, and that no CDR is parked (docs/missing.md).',
     metric: [METRICS_NAMESPACE, 'Missing'],
     of: `${prefix}${RELAY_ROUTES.replay.name}`,
     minutes: 15,
@@ -181,8 +181,8 @@ function relayAlarms(prefix: string): [string, Resource][] {
     alarm('RelaySilentAlarm', {
       name: `${prefix}relay-silent`,
       says:
-        'No relay has reported for five minutes that it is ready: it is not running, does not hear the dialler, or cannot reach SQS. On its host, check ' +
-        'curl 127.0.0.1:8081/readyz, then its log, then enigma-relay doctor. Meanwhile lists keep their items, but Pub/Sub may not be heard.',
+        'No relay has reported for five minutes that it is ready: it is not running, does not hear the dialler, or cannot reach SQS. On the host of the relay, run ' +
+        'curl 127.0.0.1:8081/readyz, check the log, and run enigma-relay doctor. Meanwhile lists keep their items, but Pub/Sub messages may be missed.',
       metric: ['AWS/SQS', 'NumberOfMessagesSent'],
       of: queueOf('alive'),
       below: 1,
@@ -190,15 +190,15 @@ function relayAlarms(prefix: string): [string, Resource][] {
     }),
     alarm('RelayGapAlarm', {
       name: `${prefix}relay-gap`,
-      says: 'A relay could not hear Pub/Sub for a time span, or had to discard Pub/Sub notifications. GET /gaps lists when and why. States of agents are unsure until they are heard again. docs/reliability.md has the remedy for each cause.',
+      says: 'A relay could not hear Pub/Sub for a time span, or had to discard Pub/Sub notifications. GET /gaps lists the time and the cause. States of agents are unsure until they are heard again. docs/reliability.md has the remedy for each cause.',
       metric: ['AWS/SQS', 'NumberOfMessagesSent'],
       of: queueOf('gap'),
     }),
     alarm('RelayCommandsAgeAlarm', {
       name: `${prefix}${COMMAND_QUEUE.name}-old`,
       says:
-        'A command of an operator (retry or delete parked notifications of the relay) has waited for more than ten minutes: no relay of its source runs or takes ' +
-        'commands (ENIGMA_COMMANDS, the policy of its credentials), or each attempt fails. Check the log of the relay for the codes relay.commands.…; after four hours the command expires, and the entries stay parked.',
+        'An operator command (to retry or delete parked notifications of the relay) has waited for more than ten minutes: no relay of its source is running or takes ' +
+        'commands (ENIGMA_COMMANDS, the policy of its credentials), or each attempt fails. Check the log of the relay for the codes relay.commands.…. The command expires after four hours; its entries stay parked.',
       metric: ['AWS/SQS', 'ApproximateAgeOfOldestMessage'],
       of: queueName(prefix, COMMAND_QUEUE),
       statistic: 'Maximum',
@@ -206,7 +206,7 @@ function relayAlarms(prefix: string): [string, Resource][] {
     }),
     alarm('RelayParkedAlarm', {
       name: `${prefix}relay-parked`,
-      says: 'The relay parked a notification that SQS does not accept, or somebody retried or dropped a parked one. GET /parked?from=relay and enigma-relay parked list parked notifications; POST /replays sends them again (docs/reliability.md).',
+      says: 'The relay parked a notification that SQS does not accept, or somebody retried or dropped a parked notification. GET /parked?from=relay and enigma-relay parked list the parked notifications. POST /replays sends them again (docs/reliability.md).',
       metric: ['AWS/SQS', 'NumberOfMessagesSent'],
       of: queueOf('parked'),
     }),

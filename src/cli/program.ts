@@ -7,7 +7,9 @@ import type { ParkedArguments } from './run-parked.ts'
 /** The commands and their arguments. What a command does is loaded when it is run. */
 export function createProgram(): Command {
   const program = new Command('enigma-relay')
-    .description('Forwards every notification of an Enigma dialler from Redis to SQS, in order and without loss.')
+    .description(
+      'Forwards every notification of an Enigma dialler from Redis to SQS or to an HTTP server, in order and without loss.',
+    )
     .version(`enigma-relay ${readVersion()}`, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this help')
     .showHelpAfterError('Run with --help for usage.')
@@ -34,7 +36,7 @@ export function createProgram(): Command {
 
   program
     .command('queues')
-    .description('print the queues that the relay sends to, or create them')
+    .description('list the queues that the relay sends to, or create them')
     .option('--create', 'create the missing queues, each with its dead-letter queue', false)
     .addHelpText('after', COMMAND_HELP.queues)
     .action(async (options: { create: boolean }) => (await import('./run-queues.ts')).runQueues(options))
@@ -66,7 +68,7 @@ export function createProgram(): Command {
 
   withCallCentre(program.command('dev'))
     .description('run the whole system on this machine, with a simulated call centre')
-    .option('--no-simulator', 'run without the simulated call centre: a real dialler or redis-cli writes')
+    .option('--no-simulator', 'run without the simulated call centre; a real dialler or redis-cli writes the packets')
     .option('--bundles', 'run the functions from the bundles that would be deployed, as on Lambda', false)
     .addOption(
       new Option('--edge', 'run the functions and the API on workerd, the runtime of Cloudflare Workers, without SQS')
@@ -76,11 +78,11 @@ export function createProgram(): Command {
     .option('--verbose', 'print each notification, personal data masked', false)
     .option(
       '--fail <fault>',
-      'make handlers fail: ROUTE=STATUS[:SHARE[:SECONDS]], campaigns-cdr=422:5%:60; several times',
+      'make handlers fail: ROUTE=STATUS[:SHARE[:SECONDS]], such as campaigns-cdr=422:5%:60; repeatable',
       faults,
       [],
     )
-    .option('--demo', 'let some CDRs fail for a minute, and say how to replay them in the console', false)
+    .option('--demo', 'let some CDRs fail for a minute, and print how to replay them in the console', false)
     .addHelpText('after', COMMAND_HELP.dev)
     .action(async (options: DevArguments) => (await import('./call-centre.ts')).runDev(options))
 

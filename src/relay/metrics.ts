@@ -21,7 +21,7 @@ export function createMetrics() {
     new Gauge({ name: `enigma_relay_${name}`, help, labelNames, registers })
   return {
     registry,
-    received: counter('received_total', 'Notifications taken from lists or heard on Pub/Sub', [
+    received: counter('received_total', 'Notifications taken from lists, heard on Pub/Sub, or read after a gap', [
       'source',
       'transport',
       'route',
