@@ -155,7 +155,7 @@ test('on a server with commands renamed away each check that needs one says so, 
     expect(found[check], check).toMatchObject({
       code: 'doctor.check.not_possible',
       text: expect.stringContaining('unknown command') as string,
-      fix: expect.stringContaining('remove rename-command') as string,
+      fix: expect.stringContaining('remove the rename-command line') as string,
     })
   }
   for (const check of ['answer', 'rights', 'heartbeat', 'relay-id', 'claims', 'parked'])
