@@ -42,7 +42,7 @@ export async function showStreet({ process, isVerbose, isDemo, ...options }: Sho
       onPart: (part) => void parts.push(part),
       ...(isVerbose ? { onHandled: (handled) => view.line(formatHandled(handled, new Date())) } : {}),
     })
-    const note = hasToken ? 'asks for the token: as API_TOKEN says' : 'the code works once, for ten minutes'
+    const note = hasToken ? 'asks for the token in API_TOKEN' : 'the code works once, for ten minutes'
     for (const part of [{ name: 'console', address: street.consoleUrl, note }, ...parts]) view.part(part)
     view.line(
       `\ntry: curl -H 'Authorization: Bearer ${hasToken ? '$API_TOKEN' : street.api.token}' ${street.api.url}/agents`,
@@ -66,7 +66,7 @@ export async function showStreet({ process, isVerbose, isDemo, ...options }: Sho
 const DEMO = [
   '  1. A fifth of the CDRs fails for a minute. Open the console, then Parked, to see why.',
   '  2. After that minute, select the group there and press Replay.',
-  '  3. See each of them handled under Replays, and gone from Parked.',
+  '  3. Replays shows each of them as handled, and they have left Parked.',
 ] as const
 
 /** What functions print goes through the view, since on a terminal its block is written over. */

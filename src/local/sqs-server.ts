@@ -82,7 +82,7 @@ export async function startQueues(folder: string, prefix: string, routes: Routes
   const made = await createQueues(sqs, prefix, routes).catch((cause: unknown) => {
     throw new StreetError(
       'dev.queues.invalid',
-      `the queues kept in ${join(folder, 'sqs')} do not fit (${wordsOf(cause)}): remove that folder and start again`,
+      `the queues kept in ${join(folder, 'sqs')} do not match the declared queues (${wordsOf(cause)}): remove that folder and start again`,
       { cause },
     )
   })

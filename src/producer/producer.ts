@@ -85,7 +85,7 @@ export function createProducer(options: ProducerOptions): Producer {
         throw taken === 0 ? cause : new ProducerError(cause.code, cause.message, { cause: cause.cause, taken })
       throw new ProducerError(
         'producer.write.not_taken',
-        `Redis did not take the packet for ${JSON.stringify(key)}: ${words(cause)}`,
+        `Redis did not accept the packet for ${JSON.stringify(key)}: ${words(cause)}`,
         { cause, taken },
       )
     }

@@ -84,7 +84,7 @@ test('npm run dev shows what runs where and what goes through, answers at the AP
   await dev.says(/^call centre +played +20 agents, 5 times real time, seed 1$/m)
   // First of all parts. The token is the user's, and nobody else's business.
   expect(dev.output().stdout).toMatch(
-    /^console +http:\/\/127\.0\.0\.1:\d+\/console\/ +asks for the token: as API_TOKEN says\ndialler's Redis /m,
+    /^console +http:\/\/127\.0\.0\.1:\d+\/console\/ +asks for the token in API_TOKEN\ndialler's Redis /m,
   )
   await dev.says(FIGURES)
   await waitFor(async () => ((await get(dev, '/agents')).body['items'] as unknown[]).length > 0, 'agents at the API')

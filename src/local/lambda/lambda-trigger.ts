@@ -76,7 +76,7 @@ async function poll(options: LambdaTriggerOptions, signal: AbortSignal): Promise
       if (failures === 1)
         log.error(
           { code: 'dev.trigger.sqs_refused', function: functionName, error: (error as Error).message },
-          'SQS refused a request; the trigger tries again',
+          'SQS rejected a request; the trigger retries',
         )
       await sleep(backoffMs(failures), signal)
     }

@@ -29,7 +29,7 @@ export async function packageStack(folder: string, prefix: string, parameters: r
   if (child.exitCode !== 0)
     throw new StreetError(
       'dev.bundles.not_packaged',
-      `npm run package fails: ${(errors + out).trim().split('\n').slice(-5).join(' ')}`,
+      `npm run package failed: ${(errors + out).trim().split('\n').slice(-5).join(' ')}`,
     )
 }
 
@@ -80,7 +80,7 @@ export async function loadBundles(
   const find = (what: string, isIt: (spec: TemplateFunction) => boolean): LambdaFunction => {
     const found = specs.find(isIt)
     if (found !== undefined) return functions.get(found) as LambdaFunction
-    throw new StreetError('dev.functions.invalid', `the packaged stack has no function ${what}: package it anew`)
+    throw new StreetError('dev.functions.invalid', `the packaged stack has no function ${what}: package it again`)
   }
   const handlers = routes.all.map((route): [Route, LambdaHandler] => {
     const name = queueName(queuePrefix, route)
@@ -101,7 +101,7 @@ function ownSecrets(declared: readonly DeclaredRoute[], env: Env): Record<string
   if (missing.length > 0)
     throw new StreetError(
       'dev.parameters.missing',
-      `functions/ declares the secrets ${missing.join(', ')}, which a deployed function takes from Parameter Store: set them for this run`,
+      `functions/ declares the secrets ${missing.join(', ')}, which a deployed function reads from Parameter Store: set these variables for this run`,
     )
   return Object.fromEntries(names.map((name) => [name, env[name] ?? '']))
 }
@@ -175,6 +175,6 @@ function plain(name: string, value: unknown): string {
   if (typeof value === 'string') return value
   throw new StreetError(
     'dev.bundles.bad_template',
-    `CloudFormation makes the value of the variable ${name}: a local function cannot have it`,
+    `only CloudFormation can resolve the value of the variable ${name}, so a local function cannot use it`,
   )
 }

@@ -24,7 +24,7 @@ export async function holdDataDir(folder: string) {
   if (former !== undefined && (await isAlive(former))) {
     throw new StreetError(
       'dev.street.already_running',
-      `dev runs already, as process ${former.pid}: stop it first (state is kept in ${folder}, which only one can use)`,
+      `dev is already running as process ${former.pid}: stop it first (only one process can use the state in ${folder})`,
     )
   }
   for (const child of former?.children ?? []) await end(child)

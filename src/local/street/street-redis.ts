@@ -26,7 +26,7 @@ export async function startDialler(settings: Settings, port: number, place: Redi
     return { url: settings.redisUrl, part }
   }
   const server = await startOwnRedis('dialler', port, place)
-  const note = port === 0 || server.port === port ? {} : { note: `port ${port} is taken by something else` }
+  const note = port === 0 || server.port === port ? {} : { note: `port ${port} is already in use` }
   return { url: server.url, part: { name, address: server.url, ...note } }
 }
 

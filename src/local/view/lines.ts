@@ -59,7 +59,7 @@ export function formatHandled({ route, notification, outcome, delayMs }: Handled
   const shown = (text: string) => (route.type === '*' ? maskText(text) : text)
   const name = shown(type)
   const to = notification.subject === undefined ? '' : ` ${shown(notification.subject)}`
-  const end = `${outcome === 'done' ? 'done after' : 'comes again, after'} ${shortMs(delayMs)} ms`
+  const end = `${outcome === 'done' ? 'done after' : 'retry, after'} ${shortMs(delayMs)} ms`
   const why = notification.reason === undefined ? '' : ` (${notification.reason})`
   return `${timeOfDay(date)} ${name}${to}${why}  ${describeData(notification, route.type !== '*')}  ${end}`
 }

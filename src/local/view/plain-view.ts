@@ -76,7 +76,7 @@ export function createPlainView(output: Output, now: () => Date = () => new Date
     figures: (figures) => {
       const columns = [TIME, ...columnsOf(figures.routes.map(({ name }) => name)), ...BEHIND]
       if (untilHeading === 0) {
-        write('\nnotifications a second by sub_type: in/out, or one number where both are the same')
+        write('\nnotifications per second by sub_type: in/out, or one number if both are the same')
         write(row(columns, ({ above }) => above))
         write(row(columns, ({ below }) => below))
         untilHeading = LINES_PER_HEADING

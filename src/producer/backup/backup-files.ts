@@ -31,7 +31,7 @@ export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<
   if (stored === undefined && names.length > 0) {
     log.warn(
       { code: 'producer.backup.state_lost', folder },
-      'the backup folder has lost its state file: every packet in its files is pushed, some perhaps a second time',
+      'the backup folder has lost its state file: the producer pushes every packet in its files, some of them perhaps a second time',
     )
   }
   const id = stored?.id ?? randomBytes(8).toString('hex')
@@ -62,7 +62,7 @@ export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<
     if (kept?.file === file && kept.offset >= end) return
     log.warn(
       { code: 'producer.backup.line_damaged', file: join(folder, file), offset, bytes: bytes.length },
-      `${isWhole ? 'a damaged line' : 'an incomplete last line'} of a backup file is skipped and kept in <file>.damaged`,
+      `${isWhole ? 'a damaged line' : 'an incomplete last line'} of a backup file was skipped and kept in <file>.damaged`,
     )
     await keepDamaged(folder, file, bytes)
     kept = { ...from, offset: end }
@@ -75,7 +75,7 @@ export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<
       if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
       log.error(
         { code: 'producer.backup.file_removed', file: join(folder, file), offset, bytes },
-        'somebody removed a backup file: its packets that were not pushed are lost',
+        'a backup file was removed: the packets in it that were not pushed are lost',
       )
       return [{ bytes: Buffer.alloc(0), end: bytes, isWhole: false }]
     }

@@ -87,7 +87,7 @@ export function openBackup(
       for (const { resolve } of parcels) resolve(0)
       drain()
     } catch (cause) {
-      const why = refusal === undefined ? 'others wait before it' : words(refusal)
+      const why = refusal === undefined ? 'other packets wait before it' : words(refusal)
       const message = `the packet is neither in Redis (${why}) nor in the backup folder ${folder} (${words(cause)}): keep it and write it again`
       for (const { reject } of parcels) reject(new ProducerError('producer.backup.not_kept', message, { cause }))
     }
@@ -102,7 +102,7 @@ export function openBackup(
       if (result !== undefined) resolve(Math.max(0, result))
       return result === undefined
     })
-    if (left.length > 0) await keep(left, op, cause ?? `it takes no packet for ${[...(refused ?? [])].join(', ')}`)
+    if (left.length > 0) await keep(left, op, cause ?? `Redis refuses packets for ${[...(refused ?? [])].join(', ')}`)
   }
 
   const pump = () => {

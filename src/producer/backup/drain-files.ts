@@ -56,14 +56,14 @@ export async function drainFiles({ files, writer, chunkPackets, log, signal }: D
       if (failures > 0)
         log.info(
           { code: 'producer.backup.resumed', packets: files.pending },
-          'Redis accepts packets again; the producer pushes those in the backup folder',
+          'Redis accepts packets again; the producer pushes the packets in the backup folder',
         )
       failures = 0
     } catch (error) {
       if (failures++ === 0)
         log.warn(
           { code: 'producer.backup.waiting', packets: files.pending, error: words(error) },
-          'Redis accepts no packets: they wait in the backup folder, and the producer tries again',
+          'Redis accepts no packets: they wait in the backup folder, and the producer retries',
         )
       await sleep(backoffMs(failures, { baseMs: 50, maxMs: 1_000 }), signal)
     }
@@ -86,7 +86,7 @@ function createRefusals(log: DrainOptions['log']) {
       if (!said.has(key)) {
         log.error(
           { code: 'producer.key.refused', key },
-          'Redis refuses packets for this key: check that it is a list and that the user may write to it. Its packets wait in the backup folder, those of other keys go on',
+          'Redis refuses packets for this key: check that it is a list and that the user may write to it. Its packets wait in the backup folder; packets for other keys proceed',
         )
       }
       said.add(key)

@@ -99,7 +99,7 @@ export function createWriter(connection: Connection, files: BackupFiles, timeout
         isPlain = true
         log.warn(
           { code: 'producer.redis.no_scripts', error: words(error) },
-          `Redis does not let the producer record what it has pushed, so packets may come twice after an outage: allow EVAL and the key ${noteKey}`,
+          `Redis does not let the producer record what it has pushed, so packets may arrive twice after an outage: allow EVAL and the key ${noteKey}`,
         )
         return await plain(client)
       }
