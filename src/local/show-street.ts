@@ -66,7 +66,7 @@ export async function showStreet({ process, isVerbose, isDemo, ...options }: Sho
 const DEMO = [
   '  1. A fifth of the CDRs fails for a minute. Open the console, then Parked, to see why.',
   '  2. After that minute, select the group there and press Replay.',
-  '  3. Replays shows each of them as handled, and they have left Parked.',
+  '  3. Under Replays, see each of them handled. Parked no longer lists them.',
 ] as const
 
 /** What functions print goes through the view, since on a terminal its block is written over. */
