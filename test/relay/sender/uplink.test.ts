@@ -1,5 +1,6 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { createUplink, type Shipment } from '../../../src/relay/sender/uplink.ts'
+import { captureLog } from '../../support/log.ts'
 
 const KIB = 1024
 
@@ -13,7 +14,8 @@ function simulate(options: {
 }) {
   const { rate, latencyMs, untilMs, largest = 640 * KIB, isWork = false } = options
   let nowMs = 0
-  const uplink = createUplink({ now: () => nowMs })
+  const { log, coded } = captureLog()
+  const uplink = createUplink({ now: () => nowMs, log })
   const later = () => undefined
   const pending: { shipment: Shipment; sentMs: number; answerMs: number; bytes: number }[] = []
   let freeMs = 0
@@ -32,7 +34,7 @@ function simulate(options: {
     spans.push(nowMs - next.sentMs)
     uplink.arrive(next.shipment, 'answered')
   }
-  return { sent, uplink, last: spans.at(-1) ?? 0, slowest: Math.max(...spans) }
+  return { sent, uplink, coded, last: spans.at(-1) ?? 0, slowest: Math.max(...spans) }
 }
 
 test.each([
@@ -143,3 +145,16 @@ test('what functions have not answered after four horizons leaves the window, on
   uplink.ship(20 * KIB)
   expect(uplink.mayShip(wake)).toBe(false)
 })
+
+test.each([false, true])(
+  'a full uplink is logged once in ten minutes, to a target that runs functions: %s',
+  (isWork) => {
+    const onFull = (untilMs: number) =>
+      simulate({ rate: () => 50, latencyMs: 30, untilMs, isWork }).coded('relay.uplink.full')
+    expect(onFull(120_000)).toMatchObject([{ bytesPerSecond: expect.any(Number) as number }])
+    expect(onFull(660_000)).toHaveLength(2)
+    expect(
+      simulate({ rate: () => 50_000, latencyMs: 30, untilMs: 120_000, isWork }).coded('relay.uplink.full'),
+    ).toEqual([])
+  },
+)
