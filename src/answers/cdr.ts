@@ -5,31 +5,33 @@ const maybeNumber = (description: string) => v.pipe(v.nullable(v.number()), v.de
 
 const cdr = {
   id: text(
-    'For `GET /cdrs/{id}`: unchanged for as long as the CDR is kept. It reveals nothing about the content of the CDR.',
+    'Id of the CDR for `GET /cdrs/{id}`. It stays the same for as long as the CDR is kept, and reveals nothing about its content.',
   ),
   source,
-  call_ref: maybeText("The dialler's reference of the call. Unique only together with source, dialed_at and number."),
+  call_ref: maybeText(
+    "The dialler's reference of the call. Unique only in combination with `source`, `dialed_at` and `number`.",
+  ),
   dialed_at: time(
-    'When the call was dialled. If that is unknown: when the CDR was received, and `unsure` names dialed_at.',
+    'When the call was dialled. If that is unknown, this is the time at which the relay received the CDR, and `unsure` contains `dialed_at`.',
   ),
   campaign_ref: campaignRef,
-  extension: maybeText("The agent's extension; null when no agent was reached."),
-  contact_ref: maybeText('The contact that the call reached: the reference in your own records.'),
+  extension: maybeText("The agent's extension. Null if no agent was reached."),
+  contact_ref: maybeText('The reference of the contact in your own records.'),
   number: maybeText("The subscriber's number."),
-  dial_number: maybeText('The number as dialled.'),
+  dial_number: maybeText('The number as it was dialled.'),
   end_reason: maybeText(
-    'hungup, callee_hungup, agent_hungup, voicemail, busy, reject, timeout, error, failed, or another word.',
+    'hungup, callee_hungup, agent_hungup, voicemail, busy, reject, timeout, error, failed, or another value from the dialler.',
   ),
   end_code: maybeNumber('The Q.850 cause code.'),
   call_time: maybeNumber('Talk time in seconds.'),
   hold_time: maybeNumber('Hold time in seconds.'),
   call_dir: maybeText('inbound or outbound.'),
-  recording_url: maybeText('The address of the recording.'),
-  received_at: time('When it was heard.'),
+  recording_url: maybeText('The URL of the recording.'),
+  received_at: time('When the relay received it.'),
   unsure: v.pipe(
     v.array(v.string()),
     v.description(
-      'The fields that could not be read with certainty: null here, or the best guess. `payload` has them as they were sent.',
+      'Names of the fields that could not be read with certainty. Here they are null or a best guess; `payload` has the original values.',
     ),
   ),
 }
@@ -41,7 +43,7 @@ export const CdrRecord = v.pipe(
   }),
   v.metadata({
     ref: 'Cdr',
-    description: 'A call detail record: one for each number tried.',
+    description: 'A call detail record. The dialler writes one per number tried.',
     examples: [
       {
         id: '5d8a1f6a3c0f1c6d0b7e9a42f1b1f3a0c9d2e4b7',
@@ -79,7 +81,7 @@ export const CdrDetail = v.pipe(
     revisions: v.pipe(v.array(Revision), v.description('CDRs with the same key but different content, newest first.')),
     payload: v.pipe(v.record(v.string(), v.unknown()), v.description('Every field that the dialler sent.')),
   }),
-  v.metadata({ ref: 'CdrDetail', description: 'A CDR with its revisions and the whole payload.' }),
+  v.metadata({ ref: 'CdrDetail', description: 'A CDR with its revisions and its full payload.' }),
 )
 export type CdrDetail = v.InferOutput<typeof CdrDetail>
 

@@ -3,15 +3,15 @@ import { maybeText, text, time } from './fields.ts'
 
 export const Change = v.pipe(
   v.object({
-    at: time('When the read model was changed.'),
-    type: text('The kind: agents/status, campaigns/cdr, relay/gap, parked, replays (of CDRs) …'),
-    ref: text('The reference: of the agent, the campaign, the parked entry, the replay …'),
+    at: time('When the read model changed.'),
+    type: text('What kind of entry changed: agents/status, campaigns/cdr, relay/gap, parked, replays (of CDRs) …'),
+    ref: text('The reference or id of the entry: an agent, a campaign, a parked entry, a replay …'),
     campaign_ref: maybeText('The campaign.'),
     state: maybeText(
-      'The new state, or the end reason of a CDR; null for a state that came late and is not the new one.',
+      'The new state, or the end reason of a CDR. Null for a state that arrived late and is not the current one.',
     ),
-    from: maybeText('The state before, if it was a word of small letters.'),
-    call_ref: maybeText('The call of a CDR.'),
+    from: maybeText('The previous state, if it consists of lower-case letters.'),
+    call_ref: maybeText('The `call_ref` of a CDR.'),
     source: maybeText('The id of the source; null for parked entries.'),
     transport: maybeText('list, pubsub, resync or relay; null for parked entries.'),
     sequence: maybeText('Orders the notifications of one source and transport; null for parked entries.'),
@@ -19,7 +19,7 @@ export const Change = v.pipe(
   }),
   v.metadata({
     ref: 'Change',
-    description: 'That something changed, and what: the new state is in the answer of its own address.',
+    description: 'A change of one entry. Read the entry itself for its full content.',
     examples: [
       {
         at: '2026-01-31T08:00:00.000Z',
@@ -40,12 +40,14 @@ export const Change = v.pipe(
 export type Change = v.InferOutput<typeof Change>
 
 export const ChangesPage = v.object({
-  items: v.pipe(v.array(Change), v.description('In the order in which they were made.')),
-  cursor: text('For `after` of the next request.'),
-  more: v.pipe(v.boolean(), v.description('There are more: ask at once.')),
+  items: v.pipe(v.array(Change), v.description('The changes, in the order in which they were made.')),
+  cursor: text('Send this as `after` of the next request.'),
+  more: v.pipe(v.boolean(), v.description('True if there are more changes: ask again at once.')),
   reset: v.pipe(
     v.boolean(),
-    v.description('`after` is too old, or too much has changed since: read everything anew, then go on from `cursor`.'),
+    v.description(
+      'True if `after` is too old or too much has changed since: read everything again, then continue from `cursor`.',
+    ),
   ),
 })
 export type ChangesPage = v.InferOutput<typeof ChangesPage>

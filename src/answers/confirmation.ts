@@ -14,7 +14,7 @@ const Decisive = v.pipe(
     id: text('The id of the notification.'),
     type: text('agents/status, campaigns/status or campaigns/cdr.'),
     state: maybeText('The state, or the end reason of a CDR.'),
-    at: time('When the read model was changed by it.'),
+    at: time('When it changed the read model.'),
     source,
     campaign_ref: campaignRef,
   }),
@@ -25,24 +25,30 @@ export const Confirmation = v.pipe(
   v.object({
     outcome: v.pipe(
       v.picklist(['confirmed', 'failed', 'pending']),
-      v.description('pending: nothing has confirmed or refuted the request yet.'),
+      v.description('pending: no notification has confirmed or refuted the request yet.'),
     ),
-    reason: maybeText('Why the request failed, as a sentence; null if it did not.'),
-    notification: v.pipe(v.nullable(Decisive), v.description('What decided; null while the request is pending.')),
-    state: maybeText('The present state; null if none is known, and of a call without its CDR.'),
-    unsure: v.pipe(v.boolean(), v.description('There was a gap since: the present state may have changed.')),
-    seen: v.pipe(v.array(v.string()), v.description('The states that were heard on the way, in their order.')),
-    cursor: text('For `after` of the next request, while the request is pending.'),
+    reason: maybeText('Why the request failed, as a sentence. Null if it did not fail.'),
+    notification: v.pipe(
+      v.nullable(Decisive),
+      v.description('The notification that decided. Null while the request is pending.'),
+    ),
+    state: maybeText('The current state. Null if it is unknown, and for a call without its CDR.'),
+    unsure: v.pipe(
+      v.boolean(),
+      v.description('A gap has occurred since this state was heard, so it may have changed.'),
+    ),
+    seen: v.pipe(v.array(v.string()), v.description('The intermediate states that were heard, in order.')),
+    cursor: text('Send this as `after` of the next request while the outcome is pending.'),
     reset: v.pipe(
       v.boolean(),
       v.description(
-        '`after` is too old: there is no telling what happened before `cursor`. `state` is the present one.',
+        'True if `after` is too old: the changes before `cursor` are unknown. `state` is the current state.',
       ),
     ),
   }),
   v.metadata({
     ref: 'Confirmation',
-    description: 'What has become of a request to the dialler.',
+    description: 'The outcome of a request to the dialler.',
     examples: [
       {
         outcome: 'confirmed',

@@ -19,28 +19,31 @@ export const time = (description: string) =>
 export const count = (description: string) => v.pipe(v.number(), v.integer(), v.minValue(0), v.description(description))
 
 export const source = text('The id of the source, as named in ENIGMA_SOURCES.')
-export const campaignRef = maybeText('The campaign; null if the dialler names none.')
+export const campaignRef = maybeText('The reference of the campaign. Null if the dialler names none.')
 
 /** A page of a list. */
 export const pageOf = <Item extends v.GenericSchema>(item: Item) =>
   v.object({
     items: v.array(item),
-    next: v.pipe(v.nullable(v.string()), v.description('The `cursor` of the next page; null at the end.')),
+    next: v.pipe(
+      v.nullable(v.string()),
+      v.description('Send this as `cursor` to get the next page. Null on the last page.'),
+    ),
   })
 
 /** An error answer. Source: RFC 9457. */
 export const Problem = v.pipe(
   v.object({
-    type: v.pipe(v.string(), v.description('The kind of problem, for programs: a URN that ends in a code.')),
-    title: v.pipe(v.string(), v.description('The kind of problem in words, the same for each type.')),
+    type: v.pipe(v.string(), v.description('The type of the problem, for programs: a URN that ends in a code.')),
+    title: v.pipe(v.string(), v.description('A short summary of the type of problem.')),
     status: v.pipe(v.number(), v.integer()),
-    detail: v.pipe(v.string(), v.description('The cause of this occurrence, and what to do.')),
-    parameter: v.optional(v.pipe(v.string(), v.description('The parameter with the error.'))),
-    known: v.optional(v.pipe(v.array(v.string()), v.description('The known parameters.'))),
+    detail: v.pipe(v.string(), v.description('The cause of this error, and how to fix it.')),
+    parameter: v.optional(v.pipe(v.string(), v.description('The name of the invalid parameter.'))),
+    known: v.optional(v.pipe(v.array(v.string()), v.description('The parameters that this path supports.'))),
   }),
   v.metadata({
     ref: 'Problem',
-    description: 'An error, as RFC 9457 describes it.',
+    description: 'An error in the format of RFC 9457.',
     examples: [
       {
         type: 'urn:enigma-relay:problem:bad-parameter',

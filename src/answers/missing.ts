@@ -3,24 +3,24 @@ import { campaignRef, maybeText, pageOf, source, text, time } from './fields.ts'
 
 export const MissingCdr = v.pipe(
   v.object({
-    notification_id: text('The id of the notification that handed the call to the agent.'),
+    notification_id: text('The id of the notification that assigned the call to the agent.'),
     source,
-    call_ref: text("The dialler's reference of the call, which its CDR would carry."),
+    call_ref: text("The dialler's reference of the call, which its CDR would have too."),
     agent: text("The agent's extension."),
     campaign_ref: campaignRef,
-    contact_ref: maybeText('The contact that the call reached.'),
+    contact_ref: maybeText('The reference of the contact in your own records.'),
     number: maybeText("The subscriber's number."),
     direction: v.picklist(['inbound', 'outbound']),
-    handed_at: time('When the call was handed to the agent.'),
+    handed_at: time('When the call was assigned to the agent.'),
     left_at: v.pipe(
       v.nullable(v.pipe(v.string(), v.isoTimestamp())),
-      v.description('When the agent had left the call, at the latest. ISO 8601, UTC; null if no state tells.'),
+      v.description('The latest time at which the agent left the call. Null if no state shows it. ISO 8601, UTC.'),
     ),
-    listed_at: time('When it was listed here.'),
+    listed_at: time('When the call was added to this list.'),
   }),
   v.metadata({
     ref: 'MissingCdr',
-    description: 'A call that its agent has left, and whose CDR has not come.',
+    description: 'A call that its agent has left and whose CDR has not arrived.',
     examples: [
       {
         notification_id: 'main/p/1769846400000/17',

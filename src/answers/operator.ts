@@ -9,14 +9,16 @@ export const GapRecord = v.pipe(
     from: time('When Pub/Sub was last heard.'),
     to: time('When Pub/Sub was heard again.'),
     cause: text(
-      'start, reconnect, heartbeat_lost, output_buffer_overrun, journal_full, journal_damaged, or a cause of a newer relay.',
+      'start, reconnect, heartbeat_lost, output_buffer_overrun, journal_full, journal_damaged, or another cause from a newer relay.',
     ),
     patterns: v.pipe(v.array(v.string()), v.description('The Pub/Sub patterns that were not heard.')),
-    route: maybeText('journal_full: the route whose notifications were discarded; null: all routes, or not known.'),
+    route: maybeText(
+      'For journal_full, the route whose notifications were discarded. Null means all routes, or unknown.',
+    ),
     lost: v.pipe(
       v.nullable(v.number()),
       v.description(
-        'journal_full: number of discarded notifications. Otherwise null, because messages that were not heard cannot be counted.',
+        'For journal_full, the number of discarded notifications. Otherwise null, because missed messages cannot be counted.',
       ),
     ),
   }),
@@ -46,17 +48,20 @@ export type GapsPage = v.InferOutput<typeof GapsPage>
 
 export const RelayRecord = v.pipe(
   v.object({
-    relay: text('Its id: ENIGMA_RELAY_ID, or its host name.'),
-    sources: v.pipe(v.array(v.string()), v.description('The sources that it reads, as named in ENIGMA_SOURCES.')),
+    relay: text('The id of the relay: ENIGMA_RELAY_ID, or its host name.'),
+    sources: v.pipe(
+      v.array(v.string()),
+      v.description('The ids of the sources that the relay reads, as named in ENIGMA_SOURCES.'),
+    ),
     lists: v.pipe(
       v.array(v.string()),
       v.description(
-        'The lists that it takes items from, as named in ENIGMA_LISTS; empty for a relay that does not say.',
+        'The lists that the relay consumes, as named in ENIGMA_LISTS. Empty if an older relay does not report them.',
       ),
     ),
-    started_at: time('When its process started.'),
+    started_at: time('When the process of the relay started.'),
     ready_at: time(
-      'When it last reported that it is ready. It reports once a minute; if this is older, check the relay.',
+      'When the relay last reported that it is ready. It reports once a minute; if this time is older, check the relay.',
     ),
   }),
   v.metadata({
@@ -83,15 +88,24 @@ const maybeCount = (description: string) =>
 
 export const QueueRecord = v.pipe(
   v.object({
-    queue: text('Its name.'),
-    route: text('The route whose notifications it holds: agents-call. relay-commands: commands of operators.'),
-    dead_letter: v.pipe(v.boolean(), v.description('It holds what SQS itself gave up, until it is parked.')),
-    waiting: maybeCount('Messages that wait, approximately; null: there is no such queue.'),
-    in_flight: maybeCount('Messages that a function has received and not finished, approximately; null as above.'),
+    queue: text('The name of the queue.'),
+    route: text(
+      'The route whose notifications the queue holds, such as agents-call. relay-commands holds commands from operators.',
+    ),
+    dead_letter: v.pipe(
+      v.boolean(),
+      v.description(
+        'True for a dead-letter queue, which holds the messages that SQS moved until a function parks them.',
+      ),
+    ),
+    waiting: maybeCount('Approximate number of waiting messages. Null if the queue does not exist.'),
+    in_flight: maybeCount(
+      'Approximate number of messages that a function has received but not finished. Null if the queue does not exist.',
+    ),
   }),
   v.metadata({
     ref: 'Queue',
-    description: 'A queue of the stack, and how many messages it holds.',
+    description: 'A queue of the stack, and the number of its messages.',
     examples: [
       { queue: 'enigma-agents-call.fifo', route: 'agents-call', dead_letter: false, waiting: 12, in_flight: 3 },
     ],
@@ -101,7 +115,7 @@ export type QueueRecord = v.InferOutput<typeof QueueRecord>
 
 export const Queues = v.object({
   items: v.array(QueueRecord),
-  read_at: time('When SQS was asked.'),
+  read_at: time('When the API asked SQS.'),
 })
 export type Queues = v.InferOutput<typeof Queues>
 
@@ -109,13 +123,13 @@ export const OtherRecord = v.pipe(
   v.object({
     notification_id: text('The id of the notification.'),
     source,
-    type: text('Its type and sub_type as far as known, such as agents/unknown.'),
-    reason: maybeText('Why it has no route: unknown_type, not_json …'),
+    type: text('The type and sub_type as far as they are known, such as agents/unknown.'),
+    reason: maybeText('Why the notification has no route: unknown_type, not_json …'),
     channel: text('The Redis list or channel of the notification.'),
     transport: text('list, pubsub or resync.'),
-    received_at: time('When it was heard.'),
-    text: maybeText('The unchanged packet; null when it is not text.'),
-    base64: maybeText("The packet's bytes in base64 when it is not text."),
+    received_at: time('When the relay received it.'),
+    text: maybeText('The unchanged packet. Null if it is not text.'),
+    base64: maybeText('The bytes of the packet in base64. Null if it is text.'),
   }),
   v.metadata({
     ref: 'OtherRecord',
@@ -126,7 +140,10 @@ export type OtherRecord = v.InferOutput<typeof OtherRecord>
 
 export const OtherPage = v.object({
   ...pageOf(OtherRecord).entries,
-  counts: v.pipe(v.record(v.string(), count('Number of notifications.')), v.description('Total number for each type.')),
+  counts: v.pipe(
+    v.record(v.string(), count('Number of notifications.')),
+    v.description('Total number of notifications by type.'),
+  ),
 })
 export type OtherPage = v.InferOutput<typeof OtherPage>
 
@@ -135,8 +152,8 @@ export const KindValue = v.pipe(
     notification_id: text('The id of the notification.'),
     source,
     received_at: time('When the relay received it.'),
-    stale: v.pipe(v.boolean(), v.description('It came too late to be shown as live.')),
-    payload: v.pipe(v.unknown(), v.description('The payload, as the schema of its route made it.')),
+    stale: v.pipe(v.boolean(), v.description('The notification arrived too late to be shown as live.')),
+    payload: v.pipe(v.unknown(), v.description('The payload, as the schema of its route returned it.')),
   }),
   v.metadata({ ref: 'KindValue' }),
 )
@@ -144,22 +161,25 @@ export type KindValue = v.InferOutput<typeof KindValue>
 
 export const Kind = v.pipe(
   v.object({
-    ref: text('The reference.'),
-    unsure: v.pipe(v.boolean(), v.description('Pub/Sub was not heard for a while since: there may be a newer one.')),
+    ref: text('The reference, as in the key.'),
+    unsure: v.pipe(
+      v.boolean(),
+      v.description('A gap has occurred since this payload was heard, so there may be a newer one.'),
+    ),
     latest: KindValue,
     history: v.pipe(
       v.array(KindValue),
-      v.description('Those before it, newest first: 19 at most, fewer where they are large.'),
+      v.description('The earlier payloads, newest first: at most 19, and fewer if they are large.'),
     ),
   }),
-  v.metadata({ ref: 'Kind', description: 'The latest payload of a kind for a reference, and those before it.' }),
+  v.metadata({ ref: 'Kind', description: 'The latest payload of a kind for a reference, and earlier payloads.' }),
 )
 export type Kind = v.InferOutput<typeof Kind>
 
 export const Health = v.pipe(
   v.object({
     status: v.literal('ok'),
-    store: v.pipe(v.literal('ok'), v.description('The read model answered within the last few seconds.')),
+    store: v.pipe(v.literal('ok'), v.description('The read model answered within the last five seconds.')),
   }),
   v.metadata({ ref: 'Health' }),
 )
@@ -170,18 +190,18 @@ export const Config = v.pipe(
     name: v.pipe(v.string(), v.description('The name of the token.')),
     role: v.pipe(
       v.picklist(['read', 'masked', 'operate']),
-      v.description('What the token may do: `operate` may write.'),
+      v.description('The role of the token. Only `operate` may write.'),
     ),
     events: v.pipe(
       v.nullable(v.string()),
       v.description(
-        'Where changes are streamed: `/events` of this API, or an absolute URL that takes the same token; null: poll `GET /changes`.',
+        'Where changes are streamed: `/events` of this API, or an absolute URL that accepts the same token. Null if there is no stream: poll `GET /changes`.',
       ),
     ),
-    replays: v.pipe(v.boolean(), v.description('`POST /replays` can send parked notifications again.')),
+    replays: v.pipe(v.boolean(), v.description('True if `POST /replays` can send parked notifications again.')),
     dead_letters: v.pipe(
       v.boolean(),
-      v.description('There are dead-letter queues, which `POST /parked/drain` empties.'),
+      v.description('True if there are dead-letter queues, which `POST /parked/drain` drains.'),
     ),
   }),
   v.metadata({ ref: 'Config' }),

@@ -8,39 +8,39 @@ const maybeTime = (description: string) =>
 
 export const ParkedRecord = v.pipe(
   v.object({
-    id: text('Of the entry, for `GET /parked/{id}` and `POST /replays`.'),
-    from: v.pipe(v.picklist(['relay', 'functions']), v.description('Who parked it.')),
+    id: text('The id of the entry, for `GET /parked/{id}` and `POST /replays`.'),
+    from: v.pipe(v.picklist(['relay', 'functions']), v.description('Which component parked the entry.')),
     notification_ids: v.pipe(
       v.array(v.string()),
       v.readonly(),
-      v.description('The parked notification; empty when it cannot be read.'),
+      v.description('The id of the parked notification. Empty if it cannot be read.'),
     ),
-    source: maybeText('The id of the source, as named in ENIGMA_SOURCES; null when it cannot be read.'),
-    route: text('Its route, and so its queue: agents-call.'),
-    type: maybeText('The type of the event: enigma.agents.call.'),
-    subject: maybeText('Its reference; null if it has none, and for entries of the relay.'),
+    source: maybeText('The id of the source, as named in ENIGMA_SOURCES. Null if it cannot be read.'),
+    route: text('The route of the entry, and therefore its queue, such as agents-call.'),
+    type: maybeText('The type of the event, such as enigma.agents.call.'),
+    subject: maybeText('The reference. Null if there is none, and for entries of the relay.'),
     reason: text(
-      'The reason. Relay: too_large or refused. Functions: a status and the first words of the response, or that SQS moved the message.',
+      'The reason. For entries of the relay: too_large or refused. For entries of functions: a status and the beginning of the response, or a note that SQS moved the message.',
     ),
     detail: maybeText('Details from the relay, masked.'),
     status: maybeCount("The handler's HTTP status."),
-    handler: maybeText('The handler that failed: agents/call.'),
+    handler: maybeText('The handler that failed, such as agents/call.'),
     attempts: maybeCount('Number of deliveries to the function.'),
     received_at: maybeTime('When the relay received it.'),
     first_attempt_at: maybeTime('When SQS first delivered it.'),
-    parked_at: time('When it was parked, right after its last attempt.'),
+    parked_at: time('When it was parked, immediately after its last attempt.'),
     bytes: v.pipe(v.number(), v.integer(), v.minValue(0), v.description('Size of the parked content in bytes.')),
-    message_id: maybeText('The id of the SQS message in which it came.'),
+    message_id: maybeText('The id of the SQS message that contained it.'),
     stale_at: maybeTime(
-      'From when on it is stale, by the `maxAgeMs` of its route: a call is recorded then, and not shown on a screen. Null for what never is.',
+      'The time from which it is stale, by the `maxAgeMs` of its route. A stale call is recorded, but not shown on a screen. Null if it never becomes stale.',
     ),
-    replay: maybeText('The replay that is sending it again.'),
-    replays: count('How often a replay sent it and it failed again.'),
-    expires_at: time('When it is removed unless it was sent again.'),
+    replay: maybeText('The id of the replay that is sending it again.'),
+    replays: count('Number of replays in which it failed again.'),
+    expires_at: time('When the entry is removed, unless it is sent again before.'),
   }),
   v.metadata({
     ref: 'Parked',
-    description: 'A parked notification or message, which can be read and sent again.',
+    description: 'A parked notification or message, which you can read and send again.',
     examples: [
       {
         id: '3f786850e387550fdab8',
@@ -76,34 +76,41 @@ export const ParkedDetail = v.pipe(
     failed_attempts: v.pipe(
       v.array(
         v.object({
-          at: time('When it failed.'),
+          at: time('When the attempt failed.'),
           attempt: v.pipe(
             v.number(),
             v.integer(),
-            v.description('Counts from 1 in each replay anew. 0: a replay could not send it.'),
+            v.description(
+              'Number of the attempt. Each replay starts again at 1. 0 means that a replay could not send it.',
+            ),
           ),
           status: maybeCount("The handler's HTTP status."),
-          reason: text('Masked, at most 200 characters.'),
+          reason: text('The reason, masked, at most 200 characters.'),
         }),
       ),
       v.readonly(),
-      v.description('The latest 50 attempts, oldest first, over all of its replays.'),
+      v.description('The latest 50 failed attempts, oldest first, across all replays.'),
     ),
     content: v.pipe(
       v.nullable(
         v.object({
-          text: text('The event, or the message that cannot be read, as it is sent to SQS.'),
-          masked: v.pipe(v.boolean(), v.description('Personal data is masked; `reveal=true` shows it.')),
+          text: text('The event, or the unreadable message, as it is sent again.'),
+          masked: v.pipe(v.boolean(), v.description('True if personal data is masked; `reveal=true` shows it.')),
         }),
       ),
-      v.description('What is sent again; null for entries of the relay, which keeps them itself.'),
+      v.description(
+        'The content that a replay sends. Null for entries of the relay, which stores their content itself.',
+      ),
     ),
     lane: v.pipe(
       v.object({
-        ids: v.pipe(v.array(v.string()), v.description('The first 100 entries, oldest first, this one among them.')),
-        total: count('How many there are.'),
+        ids: v.pipe(
+          v.array(v.string()),
+          v.description('The ids of the first 100 entries, oldest first, including this one.'),
+        ),
+        total: count('Number of entries.'),
       }),
-      v.description('What is parked of the same lane: of the same message group of the same queue.'),
+      v.description('All parked entries of the same lane: the same message group of the same queue.'),
     ),
   }),
   v.metadata({ ref: 'ParkedDetail' }),
@@ -111,7 +118,7 @@ export const ParkedDetail = v.pipe(
 export type ParkedDetail = v.InferOutput<typeof ParkedDetail>
 
 const total = v.object({
-  total: v.pipe(v.number(), v.integer(), v.minValue(0), v.description('Regardless of the filters.')),
+  total: v.pipe(v.number(), v.integer(), v.minValue(0), v.description('Number of entries, regardless of the filters.')),
 })
 
 export const ParkedPage = v.object({
@@ -121,7 +128,7 @@ export const ParkedPage = v.object({
   counts: v.pipe(
     v.optional(v.record(v.string(), count('Number of entries.'))),
     v.description(
-      'Number of entries of each route that fit the filters, of the newest 20,000. Only with `counts=true`.',
+      'Number of entries by route that match the filters, among the newest 20,000. Only with `counts=true`.',
     ),
   ),
 })
@@ -130,45 +137,45 @@ export type ParkedPage = v.InferOutput<typeof ParkedPage>
 export const ParkedGroup = v.pipe(
   v.object({
     from: v.picklist(['relay', 'functions']),
-    route: text('The route of its entries.'),
-    cause: text('Their reason, with `#` for each number and `…` for each quoted text.'),
+    route: text('The route of the entries.'),
+    cause: text('The common reason, with `#` in place of each number and `…` in place of each quoted text.'),
     status: maybeCount("The handler's HTTP status."),
-    count: count('How many there are.'),
-    first: time('When the oldest was parked.'),
-    last: time('When the newest was parked.'),
-    example: text('The `id` of the newest.'),
+    count: count('Number of entries.'),
+    first: time('When the oldest entry was parked.'),
+    last: time('When the newest entry was parked.'),
+    example: text('The `id` of the newest entry.'),
   }),
-  v.metadata({ ref: 'ParkedGroup', description: 'Parked entries with one cause.' }),
+  v.metadata({ ref: 'ParkedGroup', description: 'Parked entries with the same cause.' }),
 )
 export type ParkedGroup = v.InferOutput<typeof ParkedGroup>
 
 export const ParkedGroups = v.object({
-  groups: v.pipe(v.array(ParkedGroup), v.description('The largest first, 200 at most.')),
+  groups: v.pipe(v.array(ParkedGroup), v.description('The groups, largest first, at most 200.')),
   queues: v.pipe(
     v.array(
       v.object({
         route: text('The route.'),
-        count: count('How many are parked.'),
-        oldest: time('When the oldest was parked.'),
-        next_expiry: time('When the first of them is removed.'),
+        count: count('Number of parked entries.'),
+        oldest: time('When the oldest entry was parked.'),
+        next_expiry: time('When the next entry expires.'),
       }),
     ),
-    v.description('By route.'),
+    v.description('Parked entries by route.'),
   ),
-  matching: count('How many entries fit the filters.'),
-  complete: v.pipe(v.boolean(), v.description('Whether all were looked at: the newest 20,000 are.')),
+  matching: count('Number of entries that match the filters.'),
+  complete: v.pipe(v.boolean(), v.description('True if all entries were counted. Only the newest 20,000 are.')),
 })
 export type ParkedGroups = v.InferOutput<typeof ParkedGroups>
 
 export const BinRecord = v.pipe(
   v.object({
     ...ParkedRecord.pipe[0].entries,
-    deleted_at: time('When it was deleted.'),
+    deleted_at: time('When the entry was deleted.'),
     deleted_by: text('The name of the token that deleted it.'),
   }),
   v.metadata({
     ref: 'BinRecord',
-    description: 'A deleted entry, which `POST /bin/restore` takes back until `expires_at`.',
+    description: 'A deleted entry, which `POST /bin/restore` can restore until `expires_at`.',
   }),
 )
 export type BinRecord = v.InferOutput<typeof BinRecord>
@@ -178,11 +185,19 @@ export type BinPage = v.InferOutput<typeof BinPage>
 
 export const Moved = v.pipe(
   v.object({
-    moved: v.pipe(v.number(), v.description('How many entries were moved.')),
-    skipped: v.pipe(v.number(), v.description('How many were not: gone, or about to be sent by a replay.')),
-    more: v.pipe(v.boolean(), v.description('There are more that fit: ask again, with this `until` in the filter.')),
+    moved: v.pipe(v.number(), v.description('Number of moved entries.')),
+    skipped: v.pipe(
+      v.number(),
+      v.description(
+        'Number of entries that were not moved, because they no longer exist or a replay is about to send them.',
+      ),
+    ),
+    more: v.pipe(v.boolean(), v.description('True if more entries match: ask again, with this `until` in the filter.')),
     until: v.optional(
-      v.pipe(v.string(), v.description('With a filter: entries that were parked later are not meant.')),
+      v.pipe(
+        v.string(),
+        v.description('Present if you sent a filter. Entries that were parked after this time are not included.'),
+      ),
     ),
   }),
   v.metadata({ ref: 'Moved' }),
@@ -195,7 +210,7 @@ export const Deleted = v.pipe(
     asked: v.pipe(
       v.number(),
       v.description(
-        'How many entries the relay was asked to delete for ever. They are not in the bin, and leave `GET /parked` when the relay says that it did.',
+        'Number of entries that the relay was asked to delete permanently. They are not in the bin, and leave `GET /parked` when the relay confirms the deletion.',
       ),
     ),
   }),

@@ -14,7 +14,7 @@ const filter = v.pipe(
     since: v.optional(v.string()),
     until: v.optional(v.string()),
   }),
-  v.description('Which entries, as it was asked for; null where ids were given.'),
+  v.description('The filter of the request. Null if the request had ids.'),
 )
 
 const cdrs = v.pipe(
@@ -26,38 +26,38 @@ const cdrs = v.pipe(
     agent: v.optional(v.string()),
     end_reason: v.optional(v.string()),
   }),
-  v.description('Which CDRs are sent to the function of `route` again; null where parked entries are.'),
+  v.description('The CDRs that are sent to the function of `route` again. Null for parked entries.'),
 )
 
 export const Replay = v.pipe(
   v.object({
-    id: text('Of the replay: handlers see it as the header `ce-replay`.'),
+    id: text('The id of the replay. Handlers receive it in the header `ce-replay`.'),
     state: v.pipe(
       v.picklist(['running', 'done', 'stopped']),
       v.description(
-        'running: entries are still to be sent, or the outcome of some is open. stopped: entries that were not sent stay parked.',
+        'running: some entries are not sent yet, or their outcome is unknown. stopped: entries that were not sent stay parked.',
       ),
     ),
     waits_for: v.pipe(
       v.nullable(v.picklist(['relay'])),
       v.description(
-        'relay: nothing is sent until a relay asks for it; one that has `ENIGMA_API_URL` does so within seconds. Null: nothing holds it up.',
+        'relay: no message is sent until a relay asks for it. A relay with `ENIGMA_API_URL` does so within seconds. Null: the replay waits for nothing.',
       ),
     ),
-    operator: maybeText('The name of the token that asked for it.'),
-    created_at: time('When it was asked for. Entries that are parked later are not part of it.'),
-    rate: v.pipe(v.number(), v.description('Entries sent in a second at most.')),
+    operator: maybeText('The name of the token that started the replay.'),
+    created_at: time('When the replay was started. Entries that are parked later are not included.'),
+    rate: v.pipe(v.number(), v.description('Maximum number of entries sent per second.')),
     filter: v.nullable(filter),
     cdrs: v.nullable(cdrs),
     relay: count(
-      'Entries of the relay, which it was asked to send again. They are not in `counts`: they leave `GET /parked` when the relay says that SQS has accepted them.',
+      'Number of entries that the relay was asked to send again. They are not in `counts`, and leave `GET /parked` when the relay confirms that SQS has accepted them.',
     ),
     counts: v.object({
-      waiting: count('Found, and not sent yet.'),
-      sent: count('Sent, outcome still open.'),
-      handled: count('Handled by their function, and parked no longer.'),
-      failed_again: count('Parked again, with the new reason.'),
-      skipped: count('Not sent: gone by now, or sent by another replay.'),
+      waiting: count('Entries that are not sent yet.'),
+      sent: count('Entries that were sent and whose outcome is unknown.'),
+      handled: count('Entries that their function handled. They are no longer parked.'),
+      failed_again: count('Entries that were parked again, with the new reason.'),
+      skipped: count('Entries that were not sent, because they no longer exist or another replay sent them.'),
     }),
   }),
   v.metadata({
@@ -89,30 +89,35 @@ export const NextRound = v.pipe(
     go_on: v.pipe(
       v.boolean(),
       v.description(
-        'Whether the round that the request is about is still to be sent by this relay: not after the replay was stopped, or another relay took over.',
+        'True if this relay should continue to send the round that it reported on. False if the replay was stopped or another relay took over.',
       ),
     ),
     round: v.pipe(
       v.nullable(
         v.object({
           job: text('The id of the replay, for the header `ce-replay`.'),
-          round: text('Of the replay. A round comes again until it is reported as done.'),
-          again: v.pipe(v.boolean(), v.description('It was given before: messages of it may have been sent.')),
+          round: text('The round of the replay. The API returns a round again until it is reported as done.'),
+          again: v.pipe(
+            v.boolean(),
+            v.description(
+              'True if the API returned this round before, so that some of its messages may have been sent.',
+            ),
+          ),
           messages: v.array(
             v.object({
               entry: text('The id of the parked entry or of the CDR, for the header `ce-parked`.'),
-              route: text('Its route, and so its target.'),
-              lane: text('Messages of one lane of a route are sent one after the other.'),
-              event: text('The CloudEvent, in JSON, with the bytes of the packet as they were.'),
+              route: text('The route of the message, and therefore its target.'),
+              lane: text('The lane. Send the messages of one lane of a route one after the other.'),
+              event: text('The CloudEvent in JSON, with the original bytes of the packet.'),
             }),
           ),
         }),
       ),
-      v.description('What to send now; null when there is nothing.'),
+      v.description('The messages to send now. Null if there are none.'),
     ),
-    wait_ms: count('How long (ms) after this answer the relay asks again, or later.'),
+    wait_ms: count('Minimum time in ms that the relay waits after this response before it asks again.'),
   }),
-  v.metadata({ ref: 'NextRound', description: 'A round of a replay, which a relay sends.' }),
+  v.metadata({ ref: 'NextRound', description: 'The next round of a replay, which a relay sends.' }),
 )
 export type NextRound = v.InferOutput<typeof NextRound>
 
@@ -121,9 +126,9 @@ export const OUTCOMES = ['waiting', 'sent', 'handled', 'failed_again', 'skipped'
 
 export const ReplayMessage = v.pipe(
   v.object({
-    id: text('Of the parked entry, or of the CDR.'),
+    id: text('The id of the parked entry or of the CDR.'),
     outcome: v.picklist(OUTCOMES),
-    reason: maybeText('Why it failed again, or why it was skipped.'),
+    reason: maybeText('Why the message failed again, or why it was skipped.'),
   }),
   v.metadata({ ref: 'ReplayMessage' }),
 )
@@ -132,7 +137,7 @@ export const ReplayDetail = v.pipe(
   v.object({ ...Replay.pipe[0].entries, messages: pageOf(ReplayMessage) }),
   v.metadata({
     ref: 'ReplayDetail',
-    description: 'A replay with the outcome of each of its messages, in their order.',
+    description: 'A replay with the outcome of each of its messages, in order.',
   }),
 )
 export type ReplayMessage = v.InferOutput<typeof ReplayMessage>
@@ -140,36 +145,43 @@ export type ReplayDetail = v.InferOutput<typeof ReplayDetail>
 
 export const ReplayPlan = v.pipe(
   v.object({
-    total: count('Entries, or CDRs, that would be sent.'),
-    routes: v.pipe(v.record(v.string(), v.number()), v.description('Of them by route, and so by queue.')),
-    relay: count('Entries of the relay, which it would be asked to send again.'),
-    stale: count(
-      'Entries that are older than their route allows. Calls among them are recorded, and never shown as current.',
+    total: count('Number of entries or CDRs that would be sent.'),
+    routes: v.pipe(
+      v.record(v.string(), v.number()),
+      v.description('Number of these entries by route, and therefore by queue.'),
     ),
-    outdated: count('States that are older than the one that the read model has by now.'),
-    replayed_before: count('Entries that an earlier replay sent, and that failed again.'),
-    skipped: count('Entries that would not be sent: gone, deleted, or sent by another replay.'),
-    complete: v.pipe(v.boolean(), v.description('False: there are more than the 20,000 that were looked at.')),
+    relay: count('Number of entries that the relay would be asked to send again.'),
+    stale: count(
+      'Number of entries that are older than their route allows. Calls among them would be recorded, but never shown as current.',
+    ),
+    outdated: count('Number of states that are older than the current state in the read model.'),
+    replayed_before: count('Number of entries that failed again in an earlier replay.'),
+    skipped: count(
+      'Number of entries that would not be sent, because they no longer exist, were deleted, or another replay sends them.',
+    ),
+    complete: v.pipe(v.boolean(), v.description('False if there are more than the 20,000 that were counted.')),
     until: v.optional(
-      time('With a filter: entries parked later were not counted. In the filter of the replay it leaves them out.'),
+      time(
+        'Present if you sent a filter. Entries parked after this time were not counted. Send it as `until` in the filter of the replay to exclude them.',
+      ),
     ),
   }),
-  v.metadata({ ref: 'ReplayPlan', description: 'What a replay would do. Nothing was sent.' }),
+  v.metadata({ ref: 'ReplayPlan', description: 'The result of a dry run of a replay. Nothing was sent.' }),
 )
 export type ReplayPlan = v.InferOutput<typeof ReplayPlan>
 
 export const AuditRecord = v.pipe(
   v.object({
-    id: text('Of the entry.'),
-    at: time('When it was asked for.'),
+    id: text('The id of the audit entry.'),
+    at: time('When the action was requested.'),
     operator: text('The name of the token.'),
     action: text(
-      'replay, stop, delete, drop (entries of the relay, for ever), restore, reveal, drain, or another of a newer version.',
+      'replay, stop, delete, drop (permanently delete entries of the relay), restore, reveal, drain, or another action of a newer version.',
     ),
-    what: text('The id of a replay or of a parked entry, or the filter.'),
-    count: v.pipe(v.nullable(v.number()), v.description('How many entries; null where it is not known beforehand.')),
+    what: text('The id of the replay or parked entry, or the filter.'),
+    count: v.pipe(v.nullable(v.number()), v.description('Number of entries. Null if it is not known in advance.')),
   }),
-  v.metadata({ ref: 'AuditRecord', description: 'Somebody wrote something, or revealed personal data.' }),
+  v.metadata({ ref: 'AuditRecord', description: 'A write, or a request that revealed personal data.' }),
 )
 export type AuditRecord = v.InferOutput<typeof AuditRecord>
 

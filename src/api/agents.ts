@@ -14,10 +14,10 @@ export function agents(read: Reads): Hono {
     .get(
       '/',
       describe({
-        summary: 'All agents',
+        summary: 'List agents',
         description:
-          'Every known agent, with its state in each campaign and its current call. With campaign, status or unsure: the agents of which one ' +
-          'state fits all of them, and in `counts` how many states there are of each status, whatever `status` says.',
+          'Returns every known agent with its state in each campaign and its current call. With `campaign`, `status` or `unsure`, returns the agents ' +
+          'of which one state matches all filters, and in `counts` the number of states by status, regardless of the `status` filter.',
         tag: 'agents',
         answer: AgentsPage,
       }),
@@ -25,16 +25,16 @@ export function agents(read: Reads): Hono {
         ...paging,
         campaign: v.optional(word('Only agents in this campaign.')),
         status: v.optional(word('Only agents with this status.')),
-        unsure: flag('Only agents whose state or call may have changed unheard; false: only others.'),
-        counts: flag('Counts also where nothing is filtered.'),
+        unsure: flag('true: only agents with an unsure state or call. false: only agents without one.'),
+        counts: flag('Returns `counts` even without a filter.'),
       }),
       async (c) => c.json(await read.agents(c.req.valid('query'))),
     )
     .get(
       '/:ref',
       describe({
-        summary: 'One agent',
-        description: 'An agent with its latest calls and its counters.',
+        summary: 'Get an agent',
+        description: 'Returns an agent with its latest calls and counters.',
         tag: 'agents',
         answer: AgentDetail,
         notFound: NOT_FOUND,

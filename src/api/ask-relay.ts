@@ -28,7 +28,7 @@ export async function findOfRelay(
 const noCommands = () =>
   problem(
     'unavailable',
-    'Some of these entries were parked by the relay, and without SQS it takes no commands: run enigma-relay parked --retry or --drop on its host. Nothing was sent.',
+    'The relay parked some of these entries, and accepts no commands without SQS: run enigma-relay parked --retry or --drop on its host. Nothing was sent.',
   )
 
 /** Whether relays can be asked to do something about these entries. @throws the answer 503 where they cannot */
@@ -52,7 +52,7 @@ export async function askRelay(
     } catch {
       throw problem(
         'unavailable',
-        'SQS does not accept commands for the relay: their queue may be missing, so deploy the stack. Some may have been sent; it is safe to try again.',
+        'SQS did not accept commands for the relay. Their queue may be missing: deploy the stack. Some commands may have been sent; it is safe to try again.',
       )
     }
   }

@@ -20,7 +20,7 @@ const Deletion = v.pipe(
       v.pipe(
         v.literal(true, 'must be true'),
         v.description(
-          'Needed for entries of the relay, which deletes them for ever. Entries of functions go to the bin all the same.',
+          'Required for entries of the relay, which deletes them permanently. Entries of functions go to the bin in any case.',
         ),
       ),
     ),
@@ -29,7 +29,7 @@ const Deletion = v.pipe(
 )
 
 const NO_BIN =
-  'Entries of the relay cannot be moved to the bin: the relay deletes them for ever. Send "forever": true if that is what you want.'
+  'Entries of the relay cannot be moved to the bin, because the relay deletes them permanently. To do so, send "forever": true.'
 
 /** `POST /parked/delete`, `GET /bin`, `POST /bin/restore` and `GET /audit` */
 export function bin(read: Reads, options: OperateOptions | undefined, now: () => number): Hono<ApiEnv> {
@@ -48,10 +48,10 @@ export function bin(read: Reads, options: OperateOptions | undefined, now: () =>
         {
           summary: 'Delete parked notifications',
           description:
-            'Moves entries of functions, byte for byte, to a bin, which keeps them for seven days. Entries of the relay have no bin: the relay is asked ' +
-            'to delete them for ever, which needs `"forever": true`.',
+            'Moves entries of functions, byte for byte, to the bin, which keeps them for seven days. Entries of the relay have no bin: the relay is asked ' +
+            'to delete them permanently, which requires `"forever": true`.',
           tag: 'parked',
-          answers: { 200: [Deleted, 'How many were moved'] },
+          answers: { 200: [Deleted, 'The number of moved entries'] },
         },
         Deletion,
       ),
@@ -102,8 +102,9 @@ export function bin(read: Reads, options: OperateOptions | undefined, now: () =>
     .get(
       '/bin',
       describe({
-        summary: 'Deleted notifications, newest first',
-        description: 'What was deleted in the last seven days, by whom, and until when it can be restored.',
+        summary: 'List deleted notifications',
+        description:
+          'Returns the notifications deleted in the last seven days, newest first, with the token that deleted them and the time until which they can be restored.',
         tag: 'parked',
         answer: BinPage,
       }),
@@ -115,9 +116,9 @@ export function bin(read: Reads, options: OperateOptions | undefined, now: () =>
       ...posted(
         {
           summary: 'Restore deleted notifications',
-          description: 'Takes entries out of the bin, back to their places in the list.',
+          description: 'Moves entries from the bin back to their places in the list of parked notifications.',
           tag: 'parked',
-          answers: { 200: [Moved, 'How many were moved'] },
+          answers: { 200: [Moved, 'The number of moved entries'] },
         },
         closed({ ids }),
       ),
@@ -132,9 +133,9 @@ export function bin(read: Reads, options: OperateOptions | undefined, now: () =>
     .get(
       '/audit',
       describe({
-        summary: 'The audit log, newest first',
+        summary: 'List the audit log',
         description:
-          'Who replayed, stopped, deleted, dropped, restored, drained or revealed what, in the last 90 days.',
+          'Returns every replay, stop, delete, drop, restore, drain and reveal of the last 90 days, newest first, with the token that requested it.',
         tag: 'service',
         answer: AuditPage,
       }),

@@ -5,7 +5,7 @@ import { found } from './errors.ts'
 import { paging, path, query } from './query.ts'
 import { CampaignDetail, CampaignsPage, Dialers, Preview } from '../answers/index.ts'
 
-const NO_PREVIEW = 'The dialler has sent no list of this campaign recently.'
+const NO_PREVIEW = 'The dialler has sent no dial preview of this campaign in the last 15 minutes.'
 const NOT_FOUND = 'The read model has no campaign with this reference.'
 
 /** `GET /campaigns`, `GET /campaigns/:ref` and `GET /campaigns/:ref/preview` */
@@ -14,8 +14,9 @@ export function campaigns(read: Reads): Hono {
     .get(
       '/',
       describe({
-        summary: 'All campaigns',
-        description: 'Every known campaign, with its state, its agents by status, and what its CDRs of today come to.',
+        summary: 'List campaigns',
+        description:
+          'Returns every known campaign with its state, its agents by status, and figures from its CDRs of today.',
         tag: 'campaigns',
         answer: CampaignsPage,
       }),
@@ -25,9 +26,9 @@ export function campaigns(read: Reads): Hono {
     .get(
       '/:ref',
       describe({
-        summary: 'One campaign',
+        summary: 'Get a campaign',
         description:
-          'A campaign with its history, its counters as a series, the counts of its CDRs, and what those of today come to.',
+          'Returns a campaign with its history, its counters as a time series, the number of its CDRs, and figures from its CDRs of today.',
         tag: 'campaigns',
         answer: CampaignDetail,
         notFound: NOT_FOUND,
@@ -39,9 +40,9 @@ export function campaigns(read: Reads): Hono {
     .get(
       '/:ref/preview',
       describe({
-        summary: 'Who will be dialled next',
+        summary: 'Get the dial preview of a campaign',
         description:
-          'The contacts that will be dialled next: the latest list that the dialler sent, for a quarter of an hour.',
+          'Returns the contacts that will be dialled next, from the latest list that the dialler sent. The list expires after 15 minutes.',
         tag: 'campaigns',
         answer: Preview,
         notFound: NO_PREVIEW,
@@ -57,9 +58,9 @@ export function dialers(read: Reads): Hono {
   return new Hono().get(
     '/',
     describe({
-      summary: 'All diallers',
+      summary: 'List diallers',
       description:
-        'Every known dialler, with its state: started, stopping or stopped. There are few, so the list has no pages.',
+        'Returns every known dialler with its state: started, stopping or stopped. The list is short, so it has no pages.',
       tag: 'dialers',
       answer: Dialers,
     }),

@@ -10,7 +10,7 @@ import { moment, paging, pagingInBody, path, phoneNumber, query, word } from './
 import { found, problem, problemResponse } from './errors.ts'
 import { CdrDetail, CdrsPage } from '../answers/index.ts'
 
-const NOT_FOUND = 'This CDR does not exist, or it is older than the retention of the read model.'
+const NOT_FOUND = 'This CDR does not exist, or has expired from the read model.'
 
 const filters = {
   from: v.optional(moment('Dialled at or after this:')),
@@ -34,8 +34,8 @@ const Search = closed({
 const MOST_BYTES = 32 * 1024
 
 const WORDS =
-  'CDRs by `dialed_at`, newest first. A CDR must match all filters; a token with the role masked cannot use contact and number. A page may hold fewer than `limit` items, even none, when few CDRs match ' +
-  'a filter: the last page is the one whose `next` is null. New CDRs never shift later pages.'
+  'Returns CDRs by `dialed_at`, newest first. A CDR must match all filters. A token with the role `masked` cannot use `contact` and `number`. If few CDRs match ' +
+  'a filter, a page may hold fewer than `limit` items, or none: the last page is the one whose `next` is null. New CDRs never shift later pages.'
 
 type Asked = Omit<CdrFilter, 'fromMs' | 'toMs' | 'endReason'> & {
   readonly from?: number | undefined
@@ -56,8 +56,8 @@ export function cdrs(read: Reads): Hono<ApiEnv> {
     .get(
       '/',
       describe({
-        summary: 'CDRs, newest first',
-        description: `${WORDS} To search by number or contact, use \`POST /cdrs/search\`: addresses end up in logs.`,
+        summary: 'List CDRs',
+        description: `${WORDS} To search by number or contact, use \`POST /cdrs/search\`, because URLs end up in logs.`,
         tag: 'cdrs',
         answer: CdrsPage,
       }),
@@ -67,8 +67,8 @@ export function cdrs(read: Reads): Hono<ApiEnv> {
     .post(
       '/search',
       describe({
-        summary: 'CDRs, newest first, by filters in the body',
-        description: `The same as \`GET /cdrs\`, with the filters in a JSON body, so that no phone number is in an address, a history or an access log. It changes nothing, and any token may use it. ${WORDS}`,
+        summary: 'Search CDRs with filters in the body',
+        description: `The same as \`GET /cdrs\`, with the filters in a JSON body, so that no phone number ends up in a URL, a browser history or an access log. It only reads, and any token may use it. ${WORDS}`,
         tag: 'cdrs',
         answer: CdrsPage,
         isPost: true,
@@ -85,8 +85,8 @@ export function cdrs(read: Reads): Hono<ApiEnv> {
     .get(
       '/:id',
       describe({
-        summary: 'One CDR',
-        description: 'A CDR with every field that the dialler sent, and its revisions.',
+        summary: 'Get a CDR',
+        description: 'Returns a CDR with every field that the dialler sent, and its revisions.',
         tag: 'cdrs',
         answer: CdrDetail,
         notFound: NOT_FOUND,

@@ -24,27 +24,31 @@ export type EventsOptions = {
 const COMMENT_MS = 15_000
 
 const filters = {
-  type: v.optional(word('Only changes of this kind: `agents/status`, or all kinds of `agents`.')),
-  reference: v.optional(word('Only changes of what has this reference.')),
+  type: v.optional(
+    word('Only changes of this kind, such as `agents/status`, or of all kinds of a type, such as `agents`.'),
+  ),
+  reference: v.optional(word('Only changes of entries with this reference.')),
 }
 const CURSOR = /^\d{1,15}-\d{1,19}$/
 export const cursorOf = (description: string) =>
-  v.pipe(word(description), v.regex(CURSOR, 'must be the `cursor` of an earlier answer'))
+  v.pipe(word(description), v.regex(CURSOR, 'must be the `cursor` of an earlier response'))
 
 /** `GET /changes` */
 export function changes(read: Reads): Hono<ApiEnv> {
   return new Hono<ApiEnv>().get(
     '/',
     describe({
-      summary: 'What has changed since',
+      summary: 'List changes since a cursor',
       description:
-        'The changes behind a cursor, in order: what changed, not how it is now. Ask without `after` first, then read what you show, then ask with ' +
-        'the `cursor` of the last answer every second or two. Where `reset` is true, read everything anew. The last 4,000 writes are kept, for a day.',
+        'Returns the changes after a cursor, in order. First ask without `after`, then read the data that you show, then ask every second or two with ' +
+        'the `cursor` of the last response. If `reset` is true, read everything again. The last 4,000 writes are kept for a day.',
       tag: 'changes',
       answer: ChangesPage,
     }),
     query({
-      after: v.optional(cursorOf('The `cursor` of the last answer. Without it, the answer has only a cursor.')),
+      after: v.optional(
+        cursorOf('The `cursor` of the last response. Without it, the response contains only a cursor.'),
+      ),
       ...filters,
     }),
     async (c) => c.json(await read.changes(c.req.valid('query'))),
@@ -58,27 +62,30 @@ export function events(read: Reads, options: EventsOptions | undefined, now: () 
   return new Hono<ApiEnv>().get(
     '/',
     describeRoute({
-      summary: 'Changes as they happen',
+      summary: 'Stream changes',
       description:
-        'The changes of `GET /changes` as [Server-Sent Events](https://html.spec.whatwg.org/multipage/server-sent-events.html): each event is called ' +
-        '`changes`, and its data is that answer; its id is the cursor, which `Last-Event-ID` or `after` goes on from. The stream ends by itself from ' +
-        'time to time. `GET /config` tells where the stream is, if there is one.',
+        'Streams the changes of `GET /changes` as [Server-Sent Events](https://html.spec.whatwg.org/multipage/server-sent-events.html). Each event has the name ' +
+        '`changes`, the response of `GET /changes` as its data, and the cursor as its id. Send the id as `Last-Event-ID` or `after` to continue. Streams end from ' +
+        'time to time; reconnect then. `GET /config` returns the address of the stream, if there is one.',
       tags: ['changes'],
       responses: {
-        200: { description: 'The stream', content: { 'text/event-stream': { schema: resolver(v.string()) } } },
-        400: problemAs('A parameter is wrong or unknown; `parameter` names it.'),
-        401: problemAs('The bearer token is missing or wrong.'),
-        404: problemAs('This API serves no events; poll `GET /changes`.'),
+        200: {
+          description: 'The stream of changes',
+          content: { 'text/event-stream': { schema: resolver(v.string()) } },
+        },
+        400: problemAs('A parameter is invalid or unknown; `parameter` names it.'),
+        401: problemAs('The bearer token is missing or invalid.'),
+        404: problemAs('This API has no stream; poll `GET /changes`.'),
         503: problemAs(
-          'There are too many streams, or the read model does not answer; retry after `Retry-After` seconds.',
+          'Too many streams are open, or the read model does not answer; retry after `Retry-After` seconds.',
         ),
       },
     }),
-    query({ after: v.optional(cursorOf('The cursor to go on from, if there is no `Last-Event-ID`.')), ...filters }),
+    query({ after: v.optional(cursorOf('The cursor to continue from, if there is no `Last-Event-ID`.')), ...filters }),
     async (c) => {
-      if (options === undefined) throw problem('not-found', 'This API serves no events; poll GET /changes instead.')
+      if (options === undefined) throw problem('not-found', 'This API has no stream; poll GET /changes instead.')
       if (streams >= maxStreams)
-        throw problem('unavailable', 'There are too many streams; poll GET /changes instead.', {
+        throw problem('unavailable', 'Too many streams are open; poll GET /changes instead.', {
           headers: { 'retry-after': '15' },
         })
       // Nobody would read the stream.

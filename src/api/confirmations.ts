@@ -24,27 +24,29 @@ const expectedOf = (resource: string) =>
 
 const parameters = {
   resource: v.pipe(
-    word('What the request was about: `campaigns/7`, `agents/1002`, or `calls/<call_ref>`.', 1_024),
+    word('The resource of the request: `campaigns/7`, `agents/1002`, or `calls/<call_ref>`.', 1_024),
     v.regex(
       new RegExp(`^(?:${RESOURCES.join('|')})/[\\s\\S]`),
       `must be one of ${RESOURCES.map((name) => `${name}/<reference>`).join(', ')}`,
     ),
   ),
   expect: word(
-    `What it should come to: ${RESOURCES.map((name) => `${expectedOf(name).join(', ')} (${name})`).join('; ')}.`,
+    `The expected state: ${RESOURCES.map((name) => `${expectedOf(name).join(', ')} (${name})`).join('; ')}.`,
   ),
-  after: cursorOf('The `cursor` of `GET /changes`, taken before the request was sent, or of the last answer.'),
+  after: cursorOf('The `cursor` of `GET /changes`, taken before you sent the request, or of the last response.'),
   timeout: v.optional(
     v.pipe(
       v.string('is given twice'),
       v.transform(Number),
       v.number('must be a number of seconds'),
       v.minValue(0, 'must be at least 0'),
-      v.description('How long to wait, in seconds. Default and most: 25.'),
+      v.description('How long to wait, in seconds. Default and maximum: 25.'),
     ),
   ),
-  campaign: v.optional(word('Only in this campaign; for agents. Without it, the first campaign that decides does.')),
-  source: v.optional(word('Only of this source.')),
+  campaign: v.optional(
+    word('Only notifications of this campaign; for agents. Without it, the first campaign that decides wins.'),
+  ),
+  source: v.optional(word('Only notifications of this source.')),
 }
 
 type Given = { readonly resource: string; readonly expect: string } & Only
@@ -59,10 +61,10 @@ export function confirmations(read: Reads, options: ConfirmationsOptions = {}): 
   return new Hono<ApiEnv>().get(
     '/',
     describe({
-      summary: 'What has become of a request to the dialler',
+      summary: 'Wait for the confirmation of a request to the dialler',
       description:
         "Waits for the notification that confirms or refutes a request to the dialler's HTTP API, which answers before the work is done. Take a cursor from " +
-        '`GET /changes`, send the request, then ask here with `after`. `pending` is the answer when the time is over: ask again, with the `cursor` of that answer.',
+        '`GET /changes`, send the request, then ask here with `after`. If the time is over, the outcome is `pending`: ask again with the `cursor` of that response.',
       tag: 'changes',
       answer: Confirmation,
     }),

@@ -24,10 +24,13 @@ export function createLogin(exchangeCode: ExchangeCode, origins: readonly string
   app.post('/', async (c) => {
     const body: unknown = await c.req.json().catch(() => undefined)
     const code = typeof body === 'object' && body !== null && 'code' in body ? body.code : undefined
-    if (typeof code !== 'string') throw problem('bad-request', 'The body must be a JSON object with the text code.')
+    if (typeof code !== 'string') throw problem('bad-request', 'The body must be a JSON object with the string code.')
     const token = exchangeCode(code)
     if (token === undefined)
-      throw problem('unauthorized', 'The code is not valid, was used before, or has expired. Use a token instead.')
+      throw problem(
+        'unauthorized',
+        'The code is invalid, was already used, or has expired. Log in with a token instead.',
+      )
     return c.json({ token }, 200, { 'cache-control': 'no-store' })
   })
   app.all('/', () => notAllowed(['POST']))

@@ -89,7 +89,7 @@ function notFound(name: string, table: ConsoleTable): Response {
   const isBuilt = Object.keys(table).length > 0
   return problemResponse(
     'not-found',
-    isBuilt ? `The console has no file ${name}.` : 'This API has no console: npm run build makes its files.',
+    isBuilt ? `The console has no file ${name}.` : 'This API has no console: run npm run build to create its files.',
   )
 }
 

@@ -152,7 +152,7 @@ const EVENTS_PATH = '/events'
 /** Endpoints that are added to the app later are refused too. */
 const refuseOtherPaths: MiddlewareHandler = async (c, next) => {
   if (c.req.path !== EVENTS_PATH)
-    throw problem('not-found', `The path ${c.req.path} does not exist; only ${EVENTS_PATH} does here.`)
+    throw problem('not-found', `The path ${c.req.path} does not exist; this API serves only ${EVENTS_PATH}.`)
   await next()
 }
 

@@ -9,14 +9,14 @@ export const problemAs = (description: string) => ({
 })
 
 const NOT_MODIFIED: ResponsesWithResolver = {
-  304: { description: 'Not modified since the response whose ETag was sent as If-None-Match.' },
+  304: { description: 'Not modified since the response whose ETag you sent as If-None-Match.' },
 }
 
 /** The errors that every address may answer with. */
 const COMMON: ResponsesWithResolver = {
-  400: problemAs('A parameter is wrong or unknown; `parameter` names it.'),
-  401: problemAs('The bearer token is missing or wrong.'),
-  403: problemAs("The token's role does not allow it."),
+  400: problemAs('A parameter is invalid or unknown; `parameter` names it.'),
+  401: problemAs('The bearer token is missing or invalid.'),
+  403: problemAs("The token's role does not allow this request."),
   503: problemAs('The read model does not answer; retry after `Retry-After` seconds.'),
 }
 
@@ -40,7 +40,7 @@ export function describe({ summary, description, tag, answer, notFound, isPost =
     description,
     tags: [tag],
     responses: {
-      200: { description: summary, content: { 'application/json': { schema: resolver(answer) } } },
+      200: { description: 'The request succeeded.', content: { 'application/json': { schema: resolver(answer) } } },
       ...(isPost ? {} : NOT_MODIFIED),
       ...COMMON,
       ...(notFound === undefined ? {} : { 404: problemAs(notFound) }),

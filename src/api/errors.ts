@@ -12,11 +12,11 @@ const PROBLEMS = {
   'unknown-parameter': [400, 'Unknown parameter'],
   'bad-request': [400, 'Invalid request'],
   unauthorized: [401, 'A valid bearer token is required'],
-  forbidden: [403, 'The role of this token does not allow it'],
+  forbidden: [403, 'The role of this token does not allow this request'],
   'not-found': [404, 'Not found'],
   'method-not-allowed': [405, 'Method not allowed'],
   internal: [500, 'The API failed'],
-  unavailable: [503, 'The read model does not answer'],
+  unavailable: [503, 'Service unavailable'],
 } as const
 
 export type ProblemCode = keyof typeof PROBLEMS
@@ -125,9 +125,13 @@ export function answerError(log: Log): ErrorHandler<ApiEnv> {
       error: error.message,
     })
     const headers = { 'retry-after': String(RETRY_AFTER_SECONDS) }
-    return problemResponse('unavailable', 'The read model does not answer. Retry after the time in Retry-After.', {
-      headers,
-    })
+    return problemResponse(
+      'unavailable',
+      'The read model does not answer. Retry after the number of seconds in Retry-After.',
+      {
+        headers,
+      },
+    )
   }
 }
 

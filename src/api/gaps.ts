@@ -15,10 +15,10 @@ export function gaps(read: Reads): Hono {
   return new Hono().get(
     '/',
     describe({
-      summary: 'Gaps, newest first',
+      summary: 'List gaps',
       description:
-        'Each time span in which a relay could not hear the Pub/Sub of a source, with the cause. Notifications published in that span are lost, so older states ' +
-        'are `unsure` until the relay hears them again. Lists lose nothing. Gaps are kept for 30 days, the last thousand of each source.',
+        'Returns each time span in which a relay could not hear the Pub/Sub of a source, newest first, with the cause. Notifications published in that span are lost, so older ' +
+        'states are `unsure` until the relay hears them again. Lists lose nothing. The last 1,000 gaps of each source are kept for 30 days.',
       tag: 'gaps',
       answer: GapsPage,
     }),
@@ -35,9 +35,9 @@ export function relays(read: Reads): Hono {
   return new Hono().get(
     '/',
     describe({
-      summary: 'All relays',
+      summary: 'List relays',
       description:
-        'Every relay that was ready within the last 30 days, and when it last was. There are few, so the list has no pages.',
+        'Returns every relay that was ready within the last 30 days, and when it was last ready. The list is short, so it has no pages.',
       tag: 'relays',
       answer: Relays,
     }),

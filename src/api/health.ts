@@ -30,7 +30,7 @@ export function health(read: Reads, now: () => number): Hono {
   return new Hono().get(
     '/',
     describeRoute({
-      summary: 'Health of the API',
+      summary: 'Check the health of the API',
       description: 'Checks the read model, at most every five seconds. Needs no token.',
       tags: ['service'],
       security: [],
@@ -56,8 +56,8 @@ export function config(offers: Pick<Config, 'events' | 'replays' | 'dead_letters
   return new Hono<ApiEnv>().get(
     '/',
     describe({
-      summary: 'What this API offers',
-      description: 'Tells a client how to follow changes, and what its token may do.',
+      summary: 'Get the configuration of the API',
+      description: 'Returns where changes are streamed, which writes are available, and what the token may do.',
       tag: 'service',
       answer: Config,
     }),

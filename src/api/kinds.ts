@@ -12,9 +12,9 @@ export function kinds(read: Reads): Hono {
   return new Hono().get(
     '/:type/:sub_type/:ref',
     describe({
-      summary: 'The latest value of a kind',
+      summary: 'Get the latest value of a kind',
       description:
-        'What a function recorded with `latest`: the latest payload for a reference, and those before it, newest first.',
+        'Returns what a function recorded with `latest`: the latest payload for a reference, and earlier payloads, newest first.',
       tag: 'kinds',
       answer: Kind,
       notFound: NOT_FOUND,
@@ -39,9 +39,9 @@ export function other(read: Reads): Hono {
   return new Hono().get(
     '/',
     describe({
-      summary: 'Notifications without a route, newest first',
+      summary: 'List notifications without a route',
       description:
-        'The last thousand notifications of unknown types and packets that cannot be read, with their bytes and the reason.',
+        'Returns the last 1,000 notifications of unknown types and packets that cannot be read, newest first, with their bytes and the reason.',
       tag: 'other',
       answer: OtherPage,
     }),

@@ -6,8 +6,8 @@ import { describe } from './describe.ts'
 import { paging, query, word } from './query.ts'
 
 const filters = {
-  campaign: v.optional(word('Only calls of this campaign, as far as it is known.')),
-  agent: v.optional(word('Only calls of this agent: the extension.')),
+  campaign: v.optional(word('Only calls of this campaign, if the campaign is known.')),
+  agent: v.optional(word('Only calls of the agent with this extension.')),
   source: v.optional(word('Only calls of this source, as named in ENIGMA_SOURCES.')),
 }
 
@@ -16,10 +16,10 @@ export function missing(read: Reads): Hono {
   return new Hono().get(
     '/',
     describe({
-      summary: 'Calls without a CDR, newest first',
+      summary: 'List calls without a CDR',
       description:
-        'Each call that was handed to an agent, that the agent has left, and whose CDR has not come after 15 minutes (`ENIGMA_MISSING_MINUTES`), though a relay ' +
-        'takes the list of the CDRs. A call leaves the list when its CDR comes, and after seven days. The latest 10,000 are kept. A page may hold fewer than ' +
+        'Returns each call that an agent has left and whose CDR has not arrived after 15 minutes (`ENIGMA_MISSING_MINUTES`), although a relay consumes the list ' +
+        'of CDRs, newest first. A call leaves the list when its CDR arrives, or after seven days. The latest 10,000 calls are kept. A page may hold fewer than ' +
         '`limit` items: the last page is the one whose `next` is null.',
       tag: 'cdrs',
       answer: MissingPage,

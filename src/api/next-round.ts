@@ -35,12 +35,14 @@ const word = (most: number, description: string) =>
 const Report = v.pipe(
   closed({
     job: word(MAX_ID, 'The id of the replay.'),
-    round: word(20, 'The round, as it was given.'),
+    round: word(20, 'The round, as the API returned it.'),
     settled: v.pipe(
       v.array(
         closed({
           entry: word(200, 'The id of the entry.'),
-          reason: v.optional(word(500, 'Why its target will never take it. Absent: it took it.')),
+          reason: v.optional(
+            word(500, 'Why the target will never accept the entry. Absent if the target accepted it.'),
+          ),
         }),
         'must be a list',
       ),
@@ -49,15 +51,15 @@ const Report = v.pipe(
     ),
     done: v.pipe(
       v.boolean('must be true or false'),
-      v.description('true: the relay has nothing left to send of it. false: it is still at work, and goes on.'),
+      v.description('true: the relay has sent the whole round. false: the relay is still sending it.'),
     ),
   }),
-  v.description('What became of a round that this relay was given.'),
+  v.description('The report on a round that this relay received.'),
 )
 type Report = v.InferOutput<typeof Report>
 
 const Body = closed({
-  relay: word(128, 'The id of the relay. A replay is driven by one relay at a time.'),
+  relay: word(128, 'The id of the relay. One relay at a time drives a replay.'),
   round: v.optional(Report),
 })
 
@@ -66,11 +68,11 @@ export function nextRounds(read: Reads, options: OperateOptions | undefined, now
   return new Hono<ApiEnv>().post(
     '/',
     describe({
-      summary: 'The next messages of replays, for a relay',
+      summary: 'Get the next messages of a replay, as a relay',
       description:
-        'Without SQS, relays drive replays: each asks for a round of messages, sends them to the targets of their routes with the headers `ce-replay` and ' +
-        '`ce-parked`, and reports what became of them when it asks again; at least once a minute while it is at work (`"done": false`). A round comes again ' +
-        'until it is reported as done. Needs a token with the role `operate`.',
+        'Without SQS, relays drive replays: a relay asks for a round of messages, sends them to the targets of their routes with the headers `ce-replay` and ' +
+        '`ce-parked`, and reports their outcomes when it asks again. While it is sending, it reports at least once a minute (`"done": false`). The API returns a ' +
+        'round again until it is reported as done. Needs a token with the role `operate`.',
       tag: 'replays',
       answer: NextRound,
       isPost: true,
@@ -84,7 +86,7 @@ export function nextRounds(read: Reads, options: OperateOptions | undefined, now
       if (sendStep !== undefined)
         throw problem(
           'bad-request',
-          'This API sends replays through SQS, and no relay need ask for them: remove ENIGMA_API_URL of the relay.',
+          'This API sends replays through SQS, so no relay needs to ask for them: remove ENIGMA_API_URL from the relay.',
         )
       const { relay, round } = c.req.valid('json')
       return c.json(await nextRound(relay, round, { read, commit, now }))
@@ -208,7 +210,7 @@ async function openRound(
   return { round: { job, round, again: isAgain, messages: found }, wait_ms: roundMs(found.length, progress) }
 }
 
-const UNREADABLE = 'it is no CloudEvent, and only a queue takes anything else'
+const UNREADABLE = 'it is not a CloudEvent, and only a queue accepts other content'
 
 /** Lanes only keep an order here. */
 const targetOf = () => Promise.resolve({ lanes: DEFAULT_LIMITS.lanes })

@@ -6,8 +6,8 @@ import { describe } from './describe.ts'
 import { query } from './query.ts'
 
 const TOKENS =
-  'The value of `API_TOKEN`, or a token of `API_TOKENS`. Its role is `read`, `masked` (personal data is masked: numbers and references show ' +
-  'only their first and last two characters; packets and the callees of a preview are hidden; no search by number or contact) or `operate`.'
+  'The value of `API_TOKEN`, or a token in `API_TOKENS`. Its role is `read`, `operate`, or `masked`. With `masked`, numbers, contact references and recording URLs show ' +
+  'at most their first and last two characters, packets and the callees of a preview are hidden, and search by number or contact is not allowed.'
 
 const DocumentAnswer = v.objectWithRest({ openapi: v.string(), paths: v.record(v.string(), v.unknown()) }, v.unknown())
 
@@ -17,8 +17,8 @@ const DocumentAnswer = v.objectWithRest({ openapi: v.string(), paths: v.record(v
  */
 export function openApi(app: Hono<ApiEnv>) {
   const description = describe({
-    summary: 'This document',
-    description: 'The OpenAPI 3.1 document of this API.',
+    summary: 'Get this document',
+    description: 'Returns the OpenAPI 3.1 document of this API.',
     tag: 'service',
     answer: DocumentAnswer,
   })
@@ -30,30 +30,33 @@ export function openApi(app: Hono<ApiEnv>) {
         title: 'enigma-relay read API',
         version: '1.0.0',
         description:
-          'The current state of an Enigma dialler: agents, campaigns, calls and CDRs. References are always text, also where ' +
-          'the dialler wrote a number. Every answer has an `ETag`; every error is a problem (RFC 9457) with its own `type`.',
+          'Serves the current state of an Enigma dialler: agents, campaigns, calls and CDRs. References are always strings, even if ' +
+          'the dialler wrote a number. Every response to a GET has an `ETag`. Every error is a problem (RFC 9457) with its own `type`.',
         license: { name: 'MIT', identifier: 'MIT' },
       },
       tags: [
-        { name: 'agents', description: 'Agents: their state in each campaign, their current call, their counters.' },
+        {
+          name: 'agents',
+          description: 'Agents, with their state in each campaign, their current call and their counters.',
+        },
         {
           name: 'campaigns',
-          description: 'Campaigns: state, history, counters, and the contacts that will be dialled next.',
+          description: 'Campaigns, with their state, history and counters, and the contacts that will be dialled next.',
         },
-        { name: 'cdrs', description: 'Call detail records of the last days, newest first.' },
-        { name: 'changes', description: 'What has changed, as it happens.' },
-        { name: 'dialers', description: 'Diallers and their state: started, stopping, stopped.' },
+        { name: 'cdrs', description: 'Call detail records of the last three days, and calls without one.' },
+        { name: 'changes', description: 'Changes as they happen, and confirmations of requests to the dialler.' },
+        { name: 'dialers', description: 'Diallers, with their state: started, stopping, stopped.' },
         { name: 'gaps', description: 'Time spans in which Pub/Sub could not be heard.' },
-        { name: 'kinds', description: 'The latest values of kinds of your own.' },
+        { name: 'kinds', description: 'The latest values of your own kinds.' },
         {
           name: 'other',
           description: 'Notifications of unknown types, and packets that cannot be read, with their bytes.',
         },
         { name: 'parked', description: 'Notifications parked by the relay and by the functions.' },
-        { name: 'queues', description: 'The queues of the stack, and how many messages each holds.' },
+        { name: 'queues', description: 'The queues of the stack, with the number of their messages.' },
         { name: 'relays', description: 'The relays, and when each was last ready.' },
         { name: 'replays', description: 'Jobs that send parked notifications through their functions again.' },
-        { name: 'wall', description: 'The call centre now, in one answer.' },
+        { name: 'wall', description: 'The current state of the whole call centre in one response.' },
         { name: 'service', description: 'The API itself.' },
       ],
       components: {

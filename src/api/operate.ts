@@ -34,7 +34,7 @@ export type Operate = Pick<OperateOptions, 'sendStep' | 'sendCommand' | 'drain'>
 /** @throws the answer 503 where this API cannot write */
 export function operate(options: OperateOptions | undefined, now: () => number): Operate {
   if (options === undefined)
-    throw problem('unavailable', 'This API cannot write: set ENIGMA_QUEUE_PREFIX, or give createApi the option replay.')
+    throw problem('unavailable', 'This API cannot write: set ENIGMA_QUEUE_PREFIX, or pass createApi the option replay.')
   const commit = async (...effects: readonly Effect[]) => options.commit({ effects, done: new Map() })
   return {
     ...options,
@@ -48,7 +48,10 @@ export function operate(options: OperateOptions | undefined, now: () => number):
 
 export const requireOperator: MiddlewareHandler<ApiEnv> = async (c, next) => {
   if (c.get('caller').role !== 'operate')
-    throw problem('forbidden', 'This needs a token with the role operate: a line name:operate:token of API_TOKENS.')
+    throw problem(
+      'forbidden',
+      'This request needs a token with the role operate: a line name:operate:token in API_TOKENS.',
+    )
   await next()
 }
 
@@ -62,7 +65,7 @@ export const MAX_ID = 64
 /** An object without other members: a filter with a slip in its name would match everything. */
 export const closed = <Entries extends v.ObjectEntries>(entries: Entries) =>
   v.strictObject(entries, ({ expected }) =>
-    expected === 'never' ? `is not known; write ${Object.keys(entries).join(', ')}` : 'must be an object',
+    expected === 'never' ? `is unknown; the known members are ${Object.keys(entries).join(', ')}` : 'must be an object',
   )
 
 export const ids = v.pipe(
@@ -85,8 +88,8 @@ const MAX_CAUSE = 2_000
 export const parkedFilters = {
   source: v.optional(word('Only entries of this source, as named in ENIGMA_SOURCES.')),
   route: v.optional(word('Only entries of this route, such as agents-call.')),
-  reason: v.optional(word('Only entries whose reason contains this text, in any case.')),
-  cause: v.optional(word('Only entries of the group with this cause: see `GET /parked/groups`.', MAX_CAUSE)),
+  reason: v.optional(word('Only entries whose reason contains this text, ignoring case.')),
+  cause: v.optional(word('Only entries with the `cause` of this group: see `GET /parked/groups`.', MAX_CAUSE)),
   reference: v.optional(word('Only entries with this reference: the `subject` of the event.')),
   notification: v.optional(word('Only entries of the notification with this id.', MAX_NOTIFICATION_ID)),
   since: v.optional(moment('Only entries parked at or after this:')),
@@ -101,7 +104,7 @@ export const filter = v.pipe(
     status: v.optional(status),
   }),
   v.description(
-    'All entries that match, as in `GET /parked`; {} is all of functions. Those of the relay need `"from": "relay"`.',
+    'All entries that match, with the filters of `GET /parked`. {} selects all entries of functions; entries of the relay need `"from": "relay"`.',
   ),
 )
 
@@ -151,13 +154,13 @@ export function posted<Body extends v.GenericSchema>({ summary, description, tag
   )
   const described = describeRoute({
     summary,
-    description: `${description} Needs a token with the role \`operate\`, and notes it in the audit log.`,
+    description: `${description} Needs a token with the role \`operate\`, and is recorded in the audit log.`,
     tags: [tag],
     responses: {
       ...responses,
-      400: problemAs('The body is wrong; `parameter` names the member.'),
-      401: problemAs('The bearer token is missing or wrong.'),
-      403: problemAs('The token does not have the role operate, or the page is of another origin.'),
+      400: problemAs('The body is invalid; `parameter` names the member.'),
+      401: problemAs('The bearer token is missing or invalid.'),
+      403: problemAs('The token does not have the role operate, or a page of another origin sent the request.'),
       503: problemAs('The read model or SQS does not answer, or this API cannot write.'),
     },
   })

@@ -50,7 +50,7 @@ export function refuseForeignWrites(origins: readonly string[]): MiddlewareHandl
     const isRead = READS.includes(c.req.method) || READS_BY_POST.includes(c.req.path)
     const isOwn = site === 'none' || site === 'same-origin'
     if (!isRead && !isOwn && !origins.includes(c.req.header('origin') ?? ''))
-      throw problem('forbidden', 'A page of another origin may write only if API_CORS_ORIGIN names its origin.')
+      throw problem('forbidden', 'A page of another origin may write only if API_CORS_ORIGIN contains its origin.')
     await next()
   }
 }

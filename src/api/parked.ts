@@ -10,13 +10,13 @@ import { found, problem } from './errors.ts'
 import { isMasked, maskContent } from './mask.ts'
 import { MAX_NOTIFICATION_ID, operate, parkedFilters, requireOperator, type OperateOptions } from './operate.ts'
 
-const NOT_FOUND = 'No parked entry has this id: it was sent again, dropped, or has expired.'
+const NOT_FOUND = 'No parked entry has this id. It may have been sent again, deleted, or expired.'
 
 const filters = {
   from: v.optional(
     v.pipe(
       v.picklist(['relay', 'functions'], 'must be relay or functions'),
-      v.description('Only entries parked by the relay, or by the functions.'),
+      v.description('Only entries that the relay parked, or only entries that the functions parked.'),
     ),
   ),
   ...parkedFilters,
@@ -25,7 +25,7 @@ const filters = {
       v.string('is given twice'),
       v.regex(/^[1-5]\d\d$/, 'must be an HTTP status, such as 422'),
       v.transform(Number),
-      v.description("Only entries with this HTTP status of the handler's."),
+      v.description('Only entries whose handler returned this HTTP status.'),
     ),
   ),
 }
@@ -48,15 +48,15 @@ export function parked(read: Reads, options: OperateOptions | undefined, now: ()
     .get(
       '/',
       describe({
-        summary: 'Parked notifications, newest first',
+        summary: 'List parked notifications',
         description:
-          'Notifications that the relay could not send and those that the functions gave up, with the reason. None of them is lost, and reading ' +
-          'the list removes none; `POST /replays` sends them again. A page may hold fewer than `limit` items: the last page is ' +
+          'Returns the notifications that the relay could not send and that the functions could not handle, newest first, with the reason. Reading ' +
+          'the list removes none of them; `POST /replays` sends them again. A page may hold fewer than `limit` items: the last page is ' +
           'the one whose `next` is null.',
         tag: 'parked',
         answer: ParkedPage,
       }),
-      query({ ...filters, ...paging, counts: flag('Counts all entries that fit, by route.') }),
+      query({ ...filters, ...paging, counts: flag('Returns `counts`: the number of matching entries by route.') }),
       async (c) => {
         const { counts: isCounted = false, cursor, limit, ...own } = c.req.valid('query')
         const filter = toQuery(own)
@@ -71,10 +71,10 @@ export function parked(read: Reads, options: OperateOptions | undefined, now: ()
     .get(
       '/groups',
       describe({
-        summary: 'Parked notifications by cause',
+        summary: 'Count parked notifications by cause',
         description:
-          'How many entries have one cause, and how many each route has. Numbers and quoted texts in a reason are left out, so that one cause is ' +
-          'one group. The newest 20,000 entries are looked at; `complete` tells whether that is all.',
+          'Returns the number of entries by cause and by route. A cause is a reason without its numbers and quoted texts, so that similar reasons form ' +
+          'one group. Only the newest 20,000 entries are counted; `complete` is true if these are all.',
         tag: 'parked',
         answer: ParkedGroups,
       }),
@@ -84,10 +84,10 @@ export function parked(read: Reads, options: OperateOptions | undefined, now: ()
     .get(
       '/:id',
       describe({
-        summary: 'One parked notification',
+        summary: 'Get a parked notification',
         description:
-          'A parked notification with its failed attempts, what is sent again, and what else is parked of its lane. Personal data in it is masked; ' +
-          '`reveal=true` shows it to a token with the role `operate`, and is noted in the audit log.',
+          'Returns a parked notification with its failed attempts, its content, and the other parked entries of its lane. Personal data is masked; ' +
+          '`reveal=true` shows it to a token with the role `operate`, and is recorded in the audit log.',
         tag: 'parked',
         answer: ParkedDetail,
         notFound: NOT_FOUND,
@@ -116,7 +116,7 @@ export function parked(read: Reads, options: OperateOptions | undefined, now: ()
       describe({
         summary: 'Drain the dead-letter queues',
         description:
-          'Has the messages that SQS itself gave up parked at once; otherwise that is done every five minutes. Answers before it is done. ' +
+          'Parks the messages in the dead-letter queues now; otherwise this happens every five minutes. The response arrives before the work is done. ' +
           'Needs a token with the role `operate`.',
         tag: 'parked',
         answer: Asked,
@@ -126,12 +126,15 @@ export function parked(read: Reads, options: OperateOptions | undefined, now: ()
       async (c) => {
         const { drain, write } = operate(options, now)
         if (drain === undefined)
-          throw problem('unavailable', 'There are no dead-letter queues: what fails is parked at once, without SQS.')
+          throw problem(
+            'unavailable',
+            'This deployment has no dead-letter queues: without SQS, failed notifications are parked directly.',
+          )
         await write(c.get('caller'), { action: 'drain', what: 'dead-letter queues', count: null })
         try {
           await drain()
         } catch {
-          throw problem('unavailable', 'SQS does not take the request; try again.')
+          throw problem('unavailable', 'SQS did not accept the request; try again.')
         }
         return c.json({ asked: true } satisfies Asked)
       },

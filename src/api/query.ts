@@ -9,7 +9,7 @@ const ISO_TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+
 const ISO_TIME_WITHOUT_ZONE = /^\d{4}-\d{2}-\d{2}T[\d:.]+$/i
 
 const WORDS =
-  'ISO 8601 with a zone (2026-01-31T08:00:00Z), a date (2026-01-31, midnight UTC) or unix seconds (1769846400)'
+  'ISO 8601 with a zone (2026-01-31T08:00:00Z), a date (2026-01-31, midnight UTC) or Unix seconds (1769846400)'
 
 /**
  * Text to milliseconds since 1970: ISO 8601 with a zone, a date, or unix seconds. A local time is refused, since nobody knows whose
@@ -22,7 +22,7 @@ export function parseMoment(text: string): number | string {
   if (!ISO_DATE.test(text) && !ISO_TIME.test(text)) return `is not a time; expected ${WORDS}`
   // A `+` that was not escaped in a query string has become a space.
   const ms = Date.parse(text.replace(' ', '+'))
-  return Number.isNaN(ms) || !isOnCalendar(text) ? `is not on the calendar; expected ${WORDS}` : ms
+  return Number.isNaN(ms) || !isOnCalendar(text) ? `is not a date of the calendar; expected ${WORDS}` : ms
 }
 
 // Date.parse turns 2026-02-30 into 2 March.
@@ -70,9 +70,7 @@ export const phoneNumber = (description: string) =>
     v.transform((number) => number.replace(/^ /, '+')),
   )
 
-const cursor = v.optional(
-  word('The `next` of the previous page. Opaque; keep the other parameters unchanged.', MOST_CURSOR),
-)
+const cursor = v.optional(word('The `next` of the previous page. Keep the other parameters unchanged.', MOST_CURSOR))
 
 /** What every list understands. */
 export const paging = {

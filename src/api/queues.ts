@@ -22,10 +22,10 @@ export function queues(read: ReadQueues | undefined, now: () => number): Hono {
   return new Hono().get(
     '/',
     describe({
-      summary: 'All queues',
+      summary: 'List queues',
       description:
-        'How many messages each queue and each dead-letter queue of the stack holds, as SQS approximates it. SQS is asked at most every ten seconds. ' +
-        'The age of the oldest message is not here: only CloudWatch has it (`ApproximateAgeOfOldestMessage`).',
+        'Returns the approximate number of messages in each queue and dead-letter queue of the stack. The API asks SQS at most every ten seconds. ' +
+        'The age of the oldest message is not included, because only CloudWatch has it (`ApproximateAgeOfOldestMessage`).',
       tag: 'queues',
       answer: Queues,
       notFound: UNKNOWN,
@@ -42,7 +42,7 @@ export function queues(read: ReadQueues | undefined, now: () => number): Hono {
         if (kept.answer === answer) kept = undefined
         throw problem(
           'unavailable',
-          'SQS does not tell how many messages the queues hold. Allow sqs:GetQueueUrl and sqs:GetQueueAttributes on all of them, and try again.',
+          'SQS did not return the number of messages. Allow sqs:GetQueueUrl and sqs:GetQueueAttributes on all queues, and try again.',
         )
       }
     },

@@ -34,9 +34,7 @@ const cdrFilter = v.pipe(
     agent: v.optional(word('Only CDRs of the agent with this extension.')),
     end_reason: v.optional(word('Only CDRs with this end reason.')),
   }),
-  v.description(
-    'CDRs that the read model keeps: they are sent to the function of `route` once more, with the same bytes and ids.',
-  ),
+  v.description('CDRs in the read model. They are sent to the function of `route` again, with the same bytes and ids.'),
 )
 
 /** CDRs of a body, frozen: those that are dialled later are not meant. */
@@ -52,7 +50,7 @@ const Body = v.pipe(
     route: v.optional(
       v.pipe(
         v.literal(CDR_ROUTE, `must be ${CDR_ROUTE}`),
-        v.description(`With cdrs: the function that gets them, ${CDR_ROUTE}.`),
+        v.description(`With \`cdrs\`: the route of the function that receives them, ${CDR_ROUTE}.`),
       ),
     ),
     rate: v.optional(
@@ -61,13 +59,13 @@ const Body = v.pipe(
         v.integer('must be a whole number'),
         v.minValue(1, 'must be at least 1'),
         v.maxValue(MAX_RATE, `must be at most ${MAX_RATE}`),
-        v.description(`Entries sent in a second at most. Default: ${DEFAULT_RATE}.`),
+        v.description(`Maximum number of entries sent per second. Default: ${DEFAULT_RATE}.`),
       ),
     ),
     plan: v.optional(
       v.pipe(
         v.boolean('must be true or false'),
-        v.description('Only tells what the replay would do, and sends nothing.'),
+        v.description('Makes this a dry run: returns what the replay would do, and sends nothing.'),
       ),
     ),
   }),
@@ -79,7 +77,7 @@ const Body = v.pipe(
   // In the place of a filter's own it would mean all routes.
   v.check(
     ({ cdrs, route }) => cdrs !== undefined || route === undefined,
-    'has route without cdrs: write it into filter',
+    'has route without cdrs: move route into filter',
   ),
 )
 
@@ -94,13 +92,13 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
         {
           summary: 'Send notifications again',
           description:
-            'Starts a job that sends parked entries to the queues of their routes again, oldest first, with their original bytes and message groups; without ' +
-            'SQS, a relay sends them to its targets (`waits_for` says so while none asks for them). ' +
-            'An entry leaves the list when its function has handled it; one that fails again stays, with its new reason. Entries of the relay are sent by the ' +
-            'relay: `relay` of the answer is how many it was asked for, and each leaves the list when SQS has accepted it. With `cdrs`, the job sends CDRs ' +
-            'that the read model keeps. Functions see the job in the header `ce-replay`. With `plan`, nothing is sent.',
+            'Starts a job that sends parked entries to the queues of their routes again, oldest first, with their original bytes and message groups. Without ' +
+            'SQS, a relay sends them to its targets (`waits_for` is `relay` until a relay asks for them). ' +
+            'An entry leaves the list when its function has handled it; an entry that fails again stays, with its new reason. The relay itself sends entries of the ' +
+            'relay: `relay` is the number of entries that it was asked to send, and each leaves the list when SQS has accepted it. With `cdrs`, the job sends CDRs ' +
+            'from the read model. Functions receive the id of the job in the header `ce-replay`. With `plan`, nothing is sent.',
           tag: 'replays',
-          answers: { 200: [ReplayPlan, 'What the replay would do'], 202: [Replay, 'The replay'] },
+          answers: { 200: [ReplayPlan, 'The result of the dry run'], 202: [Replay, 'The replay'] },
         },
         Body,
       ),
@@ -142,7 +140,7 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
           if (rest === undefined || rest.length > 0) await sendStep?.(id)
         } catch {
           await commit(stopReplay(id))
-          throw problem('unavailable', 'SQS does not accept the first step of the replay. Nothing was sent; try again.')
+          throw problem('unavailable', 'SQS did not accept the first step of the replay. Nothing was sent; try again.')
         }
         return c.json(await readOne(id), 202, { location: `${new URL(c.req.url).pathname.replace(/\/$/, '')}/${id}` })
       },
@@ -150,8 +148,8 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
     .get(
       '/',
       describe({
-        summary: 'All replays',
-        description: 'The replays of the last 30 days, newest first.',
+        summary: 'List replays',
+        description: 'Returns the replays of the last 30 days, newest first.',
         tag: 'replays',
         answer: ReplaysPage,
       }),
@@ -161,9 +159,9 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
     .get(
       '/:id',
       describe({
-        summary: 'One replay',
+        summary: 'Get a replay',
         description:
-          'A replay, its counts, and a page of its messages with the outcome of each. With `outcome`, a page may hold fewer than `limit` messages: the last ' +
+          'Returns a replay with its counts, and a page of its messages with their outcomes. With `outcome`, a page may hold fewer than `limit` messages: the last ' +
           'page is the one whose `next` is null.',
         tag: 'replays',
         answer: ReplayDetail,
@@ -189,7 +187,7 @@ export function replays(read: Reads, options: OperateOptions | undefined, now: (
       '/:id/stop',
       describe({
         summary: 'Stop a replay',
-        description: 'Entries that were not sent stay parked. Needs a token with the role `operate`.',
+        description: 'Stops a replay. Entries that were not sent stay parked. Needs a token with the role `operate`.',
         tag: 'replays',
         answer: Replay,
         notFound: NOT_FOUND,

@@ -33,7 +33,7 @@ export type RunReplayOptions = {
   readonly now?: () => number
 }
 
-const GONE = 'its message is not there any more'
+const GONE = 'its message no longer exists'
 
 /** Entries that are taken at once. */
 const ENTRIES = 100

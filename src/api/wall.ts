@@ -16,11 +16,11 @@ export function wall(read: Reads, rule: AbandonRule, now: () => number): Hono {
   return new Hono().get(
     '/',
     describe({
-      summary: 'The call centre now',
+      summary: 'Get the data of a wallboard',
       description:
-        'All campaigns and agents in one answer, for a wallboard: totals, what each campaign does and what its CDRs of today and of the last hour ' +
-        'come to, and the state and the call of each agent. The last hour begins with a quarter of an hour, so it is up to 75 minutes. ' +
-        '`unsure` is only there where it is true. Requests within a second may get the same answer: `at` says when it was read.',
+        'Returns all campaigns and agents in one response, for a wallboard: totals, the state of each campaign with figures from its CDRs of today and of the last ' +
+        'hour, and the state and call of each agent. "Last hour" starts on a quarter hour, so it spans up to 75 minutes. ' +
+        '`unsure` is present only where it is true. Requests within a second may share a response: `at` is the time at which it was read.',
       tag: 'wall',
       answer: Wall,
     }),

@@ -162,7 +162,11 @@ it('a cursor that is too old is told at once, and a state that a gap made unsure
 it.each([
   ['resource=campaigns/7&expect=started', 'after', /^after is missing: The `cursor` of `GET \/changes`, taken before/],
   ['expect=started&after=1-0', 'resource', /^resource is missing: /],
-  ['resource=campaigns/7&expect=started&after=yesterday', 'after', /^after must be the `cursor` of an earlier answer/],
+  [
+    'resource=campaigns/7&expect=started&after=yesterday',
+    'after',
+    /^after must be the `cursor` of an earlier response/,
+  ],
   ['resource=campaigns/7&expect=available&after=1-0', 'expect', /^expect must be one of started, stopped, completed/],
   ['resource=agents&expect=available&after=1-0', 'resource', /^resource must be one of campaigns\/<reference>, agents/],
   ['resource=dialers/1&expect=started&after=1-0', 'resource', /^resource must be one of/],
