@@ -6,8 +6,8 @@ import { Cdr, defineRoute } from 'enigma-relay/protocol'
 import { cdr as cdrEffect, type Effect } from 'enigma-relay/store'
 
 /**
- * The table. References are text: some are larger than any integer. `packet` is what the dialler wrote, to the last digit. A call has one
- * CDR for each number that was tried, so the number is part of the key; '' where it is not known.
+ * The table. References are text, because some exceed every integer type. `packet` is exactly what the dialler wrote. A call has one
+ * CDR per number tried, so the number is part of the key ('' if it is unknown).
  */
 export const CDR_TABLE = `
 create table if not exists cdrs (
@@ -28,7 +28,7 @@ create table if not exists cdrs (
   primary key (source, call_ref, dialed_at, number)
 )`
 
-// The same CDR again changes nothing, unless somebody sends it again with a replay; other content under the same key is taken when it was
+// An identical CDR changes nothing, unless it comes from a replay. A CDR with the same key and different content replaces the row if it was
 // received later.
 const UPSERT = `
 insert into cdrs (source, call_ref, dialed_at, campaign_ref, extension, contact_ref, number, end_reason, call_time_s, hold_time_s,
@@ -42,36 +42,36 @@ on conflict (source, call_ref, dialed_at, number) do update set
 where cdrs.received_at <= excluded.received_at and (cdrs.packet <> excluded.packet or $15)`
 
 /**
- * campaigns/cdr, with each CDR written to your own Postgres: the record of CDRs, which the read model is not. Put this file in the place of
- * `functions/campaigns/cdr.ts`, after `npm install pg`.
+ * Handles campaigns/cdr and also writes each CDR to your own Postgres, which keeps CDRs permanently; the read model does not. Replace
+ * `functions/campaigns/cdr.ts` with this file, after `npm install pg`.
  *
- * While Postgres is down the query fails, SQS hands the CDR out again, and the read model has it all the same. After the last
- * attempt it is parked, from where it can be sent again.
+ * While Postgres is down, the query fails and SQS delivers the CDR again; the read model has the CDR in any case. After the last
+ * attempt, the CDR is parked, and you can send it again.
  */
 export const route = defineRoute({
   type: 'campaigns',
   subType: 'cdr',
   payload: Cdr,
-  // Each environment of the function has connections of its own: Postgres must take two for each.
+  // Each execution environment of the function opens its own connections: Postgres must accept two per environment.
   maxConcurrency: 20,
   // postgres://user:password@host/database
   secrets: ['CDR_DATABASE_URL'],
   // For a database in a VPC: vpc: { subnetIds: ['subnet-…'], securityGroupIds: ['sg-…'] }
 })
 
-/** Longest time (ms) for a connection, and for a statement: CDRs that come with it in one batch wait for it. */
+/** Time limits (ms) for a connection and for a statement. The other CDRs of the batch wait for them. */
 const CONNECT_MS = 3_000
 const STATEMENT_MS = 5_000
 
 let pool: Pool | undefined
 
-/** Undefined where there is none, on your own machine: a deployed function has what it declares. */
+/** Returns undefined if no database is configured, as on your own machine. A deployed function always has the secrets that it declares. */
 async function postgres(): Promise<Pool | undefined> {
   if (pool !== undefined) return pool
   const connectionString = await setting('CDR_DATABASE_URL')
   if (connectionString === '') return undefined
   pool ??= new Pool({ connectionString, max: 2, connectionTimeoutMillis: CONNECT_MS, query_timeout: STATEMENT_MS })
-  // A connection that breaks while nobody uses it: the next query makes another one.
+  // An idle connection broke. The next query opens another one.
   pool.on('error', () => undefined)
   return pool
 }
@@ -86,7 +86,7 @@ app.post(route.path, async (c) => {
   const database = await postgres()
   await database?.query(UPSERT, [
     cdr.source,
-    // Not known in a few: then the notification itself is the key, and the time received the best there is.
+    // A few CDRs lack these fields. Then the notification's id is the key, and the time received is the best approximation.
     p.call_ref ?? cdr.id,
     p.dialed_at ?? cdr.timeMs / 1000,
     p.ref ?? null,

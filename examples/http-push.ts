@@ -4,14 +4,14 @@ import { AgentStatus } from 'enigma-relay/protocol'
 import { agentStatus, type Effect } from 'enigma-relay/store'
 
 export type HttpPushOptions = {
-  /** Of the pusher: `whsec_…`; two while one is replaced. */
+  /** The secret of the sender: `whsec_…`. Two secrets during a rotation. */
   readonly secret: Secrets
   readonly commit: (batch: Commit<Effect>) => Promise<void>
 }
 
 /**
- * Statuses of agents from any pusher of CloudEvents that signs by Standard Webhooks, without SQS and without Lambda. Whoever does not know
- * the secret gets 401, and nothing of what he sends is read.
+ * Receives agent statuses from any CloudEvents sender that signs with Standard Webhooks, without SQS and Lambda. A sender without the
+ * secret gets 401, and its request is not processed.
  *
  * @example
  * const store = createStore({ url: process.env.UPSTASH_REDIS_REST_URL, token: process.env.UPSTASH_REDIS_REST_TOKEN })

@@ -10,7 +10,7 @@ import * as dialerStatus from './dialers/status.ts'
 import * as inboundCall from './inbound/call.ts'
 import * as other from './other.ts'
 
-/** Every function, for platforms that host all of them behind one address. On Lambda each is a function of its own, and this file is not used. */
+/** Lists every function, for platforms that serve all of them at one address. Lambda does not use this file, because there each one is a separate function. */
 export const functions: readonly HttpFunction[] = [
   agentCall,
   agentStats,

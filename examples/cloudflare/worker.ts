@@ -4,7 +4,7 @@ import { functions } from '../../functions/all.ts'
 /** The static assets of a Worker. Source: https://developers.cloudflare.com/workers/static-assets/binding/ */
 type Assets = { readonly fetch: (url: string) => Promise<Response> }
 
-/** A Cloudflare Worker: functions, API and console. wrangler.jsonc beside it says what it has; docs/cloudflare.md how to deploy it. */
+/** Serves functions, API and console as a Cloudflare Worker. wrangler.jsonc configures it; docs/cloudflare.md explains how to deploy it. */
 const worker = createEdge({
   functions,
   console: ({ ASSETS }) =>

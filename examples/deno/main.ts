@@ -4,7 +4,7 @@ import process from 'node:process'
 import { pathToFileURL } from 'node:url'
 import { functions } from '../../functions/all.ts'
 
-/** Where the console's files are: `npm run build` makes them. Without them there is no console. */
+/** The folder with the console's files, which `npm run build` creates. Without them, there is no console. */
 const FILES = pathToFileURL(`${process.env['CONSOLE_FOLDER'] ?? 'dist/console'}/`)
 
 declare const Deno: {
@@ -12,7 +12,7 @@ declare const Deno: {
   readonly cron?: (name: string, schedule: string, run: () => Promise<void>) => Promise<void>
 }
 
-/** For Deno and Deno Deploy: functions, API and console. docs/deno.md says how to run and to deploy it. */
+/** Serves functions, API and console on Deno and Deno Deploy. docs/deno.md explains how to run and deploy it. */
 const edge = createEdge({
   functions,
   env: process.env,
@@ -29,5 +29,5 @@ const edge = createEdge({
 
 Deno.serve((request) => edge.fetch(request))
 
-// Looks for calls without a CDR. Deno itself has schedules with --unstable-cron only.
+// Lists calls without a CDR. Outside Deno Deploy, Deno supports schedules only with --unstable-cron.
 void Deno.cron?.('missing CDRs', '*/5 * * * *', () => edge.scheduled())

@@ -4,10 +4,10 @@ import { AgentCall, CALL_LIMITS, defineRoute } from 'enigma-relay/protocol'
 import { agentCall, type Effect } from 'enigma-relay/store'
 
 /**
- * A call is handed to an agent: the screen pop. It is the agent's current call until it ends; one that comes more than 30 s late is
- * recorded as stale and never shown as current.
+ * Handles a call that the dialler assigned to an agent: the screen pop. It is the agent's current call until it ends. A call that arrives
+ * more than 30 s late is recorded as stale and never shown as current.
  *
- * Your own pop (a CRM, a socket) goes behind `record`: see examples/crm-pop.ts.
+ * Add your own pop (a CRM, a socket) after `record`: see examples/crm-pop.ts.
  */
 export const route = defineRoute({ type: 'agents', subType: 'call', payload: AgentCall, ...CALL_LIMITS })
 

@@ -4,8 +4,8 @@ import { AgentStats, defineRoute } from 'enigma-relay/protocol'
 import { agentStats, type Effect } from 'enigma-relay/store'
 
 /**
- * Keeps the latest values of an agent and a short series for charts, for each source and campaign. A decrease of a counter means that the
- * dialler began to count anew.
+ * Keeps the latest counters of an agent and a short time series for charts, per source and campaign. A decrease of a counter means that
+ * the dialler reset it.
  */
 export const route = defineRoute({ type: 'agents', subType: 'stats', payload: AgentStats, lingerMs: 1_000 })
 

@@ -4,17 +4,18 @@ import { AgentStatus, defineRoute, WATCHED_LIMITS } from 'enigma-relay/protocol'
 import { agentStatus, type Effect } from 'enigma-relay/store'
 
 /**
- * The state of an agent in a campaign, and since when. A state that cannot follow the former one (available → wrapup) is taken and
- * flagged: a packet was lost between them. Wrapup, logging_out, offline and a later available end the agent's call in that campaign.
+ * Keeps the state of an agent in a campaign, and since when. A state that cannot follow the previous one (available → wrapup) is stored
+ * and flagged, because a packet in between was lost. `wrapup`, `logging_out`, `offline` and a later `available` end the agent's call in
+ * that campaign.
  */
 export const route = defineRoute({
   type: 'agents',
   subType: 'status',
   payload: AgentStatus,
-  // The busiest by far: at 2,660/s and 10 ms to SQS these two take 2 ms off the median for a third more requests (npm run bench).
+  // By far the busiest route. At 2,660/s and 10 ms to SQS, these two settings reduce the median latency by 2 ms for a third more requests (npm run bench).
   lanes: 128,
   inFlight: 5,
-  // Nobody sees a tenth of a second, in which 1,000 agents make six of them: so many share a request and an invocation.
+  // Nobody notices a delay of 0.1 s. In that time, 1,000 agents send six statuses, which then share a request and an invocation.
   lingerMs: 100,
   maxConcurrency: 50,
   alarmAgeSeconds: 60,

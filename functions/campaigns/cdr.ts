@@ -4,18 +4,18 @@ import { Cdr, defineRoute } from 'enigma-relay/protocol'
 import { cdr as cdrEffect, type Effect } from 'enigma-relay/store'
 
 /**
- * Records that one number was tried: a record per (source, call_ref, dialed_at, number), found by time, campaign, agent, contact and
- * number. The same again changes nothing; other content under the same key is kept as a revision and flagged. Ends the agent's call if it
- * is the CDR of that call and not of an earlier try.
+ * Stores one CDR per (source, call_ref, dialed_at, number), and indexes it by time, campaign, agent, contact and number. An identical CDR
+ * changes nothing; a CDR with the same key and different content is kept as a revision and flagged. The CDR ends the agent's call if it
+ * belongs to that call and not to an earlier try.
  *
- * The record of CDRs is your own database: see examples/cdr-postgres.ts.
+ * Keep CDRs permanently in your own database: see examples/cdr-postgres.ts.
  */
 export const route = defineRoute({
   type: 'campaigns',
   subType: 'cdr',
   payload: Cdr,
   maxConcurrency: 50,
-  // Nobody waits for a record: a second's worth of them shares requests and invocations.
+  // Nobody waits for a CDR, so the CDRs of one second share requests and invocations.
   lingerMs: 1_000,
 })
 

@@ -3,7 +3,7 @@ import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
 import { defineRoute, DialPreview } from 'enigma-relay/protocol'
 import { dialPreview, type Effect } from 'enigma-relay/store'
 
-/** Who will be dialled next: takes the place of the former list, and is forgotten after a quarter of an hour. */
+/** Keeps the contacts that will be dialled next. Each list replaces the previous one, and expires after 15 minutes. */
 export const route = defineRoute({ type: 'campaigns', subType: 'dial_preview', payload: DialPreview, lingerMs: 1_000 })
 
 export const app = new Hono<AdapterEnv<Effect>>()

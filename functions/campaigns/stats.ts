@@ -3,7 +3,7 @@ import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
 import { CampaignStats, defineRoute } from 'enigma-relay/protocol'
 import { campaignStats, type Effect } from 'enigma-relay/store'
 
-/** The latest values of a campaign and a short series for charts. A decrease of a counter means that the dialler began to count anew. */
+/** Keeps the latest counters of a campaign and a short time series for charts. A decrease of a counter means that the dialler reset it. */
 export const route = defineRoute({ type: 'campaigns', subType: 'stats', payload: CampaignStats, lingerMs: 1_000 })
 
 export const app = new Hono<AdapterEnv<Effect>>()

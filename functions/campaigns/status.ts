@@ -3,7 +3,7 @@ import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
 import { CampaignStatus, defineRoute } from 'enigma-relay/protocol'
 import { campaignStatus, type Effect } from 'enigma-relay/store'
 
-/** The state of a campaign and its history. It also confirms an asynchronous request to start or stop the campaign. */
+/** Keeps the state of a campaign and its history. The state also confirms an asynchronous request to start or stop the campaign. */
 export const route = defineRoute({ type: 'campaigns', subType: 'status', payload: CampaignStatus })
 
 export const app = new Hono<AdapterEnv<Effect>>()

@@ -3,7 +3,7 @@ import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
 import { defineRoute, DialerStatus } from 'enigma-relay/protocol'
 import { dialerStatus, type Effect } from 'enigma-relay/store'
 
-/** A dialler has started, is stopping or has stopped. */
+/** Keeps the state of a dialler: started, stopping or stopped. */
 export const route = defineRoute({ type: 'dialers', subType: 'status', payload: DialerStatus })
 
 export const app = new Hono<AdapterEnv<Effect>>()

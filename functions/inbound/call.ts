@@ -3,7 +3,7 @@ import { event, record, type AdapterEnv } from 'enigma-relay/adapter'
 import { CALL_LIMITS, defineRoute, InboundCall } from 'enigma-relay/protocol'
 import { inboundCall, type Effect } from 'enigma-relay/store'
 
-/** Click2Dial: an inbound call is handed to an agent. As agents/call; it comes by a list, so it may have waited there. */
+/** Handles an inbound Click2Dial call that the dialler assigned to an agent, like agents/call. It arrives by a list, so it may have waited there. */
 export const route = defineRoute({ type: 'inbound', subType: 'call', payload: InboundCall, ...CALL_LIMITS })
 
 export const app = new Hono<AdapterEnv<Effect>>()

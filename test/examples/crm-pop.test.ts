@@ -130,7 +130,7 @@ test('a pop that the CRM refuses is parked with its reason, and the next call of
   crm.answer = 400
   expect((await handler(sqsEvent(sqsRecord([call('1002', 1), call('1002', 2)])))).batchItemFailures).toEqual([])
   expect(parked.map(({ notification, reason }) => [notification?.id, reason])).toEqual([
-    ['main/p/5/1', expect.stringContaining('the CRM refused the pop: 400')],
-    ['main/p/5/2', expect.stringContaining('the CRM refused the pop: 400')],
+    ['main/p/5/1', expect.stringContaining('the CRM rejected the pop: 400')],
+    ['main/p/5/2', expect.stringContaining('the CRM rejected the pop: 400')],
   ])
 })
