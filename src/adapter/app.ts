@@ -61,7 +61,7 @@ export function record<Effect>(
   if (delivery === undefined) {
     throw new AdapterError(
       'adapter.record.no_commit',
-      'record(c, effect) was called outside fromSqs and fromHttp, so nothing would commit the effect: run the app by one of them',
+      'record(c, effect) was called outside fromSqs and fromHttp, so nothing would commit the effect: run the app with one of them',
     )
   }
   delivery.record(effect)

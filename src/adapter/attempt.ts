@@ -38,7 +38,7 @@ export async function attempt<Effect>(entry: Entry<Effect>, run: Run, limitMs: n
         run.log({
           level: 'error',
           code: 'adapter.record.too_late',
-          message: 'the handler recorded an effect after its answer or its time limit; the effect was discarded',
+          message: 'the handler recorded an effect after its response or its time limit; the effect was discarded',
           id: notification.id,
         })
     },

@@ -82,7 +82,7 @@ export function fromHttp<Effect>(app: App | readonly HttpFunction[], options: Fr
           log({
             level: 'error',
             code: 'adapter.record.too_late',
-            message: 'the handler recorded an effect after its answer; the effect was discarded',
+            message: 'the handler recorded an effect after its response; the effect was discarded',
           })
       },
       fail: logFailure(log),
@@ -104,7 +104,7 @@ export function fromHttp<Effect>(app: App | readonly HttpFunction[], options: Fr
       log({
         level: 'error',
         code: 'adapter.commit.failed',
-        message: 'the effects could not be committed; the answer is 503',
+        message: 'the effects could not be committed; the request was answered with 503',
         error: describeError(error),
       })
       return problemResponse(503, 'The effects could not be written')
@@ -119,7 +119,7 @@ export function fromHttp<Effect>(app: App | readonly HttpFunction[], options: Fr
       log({
         level: 'error',
         code: 'adapter.verify.failed',
-        message: 'a request could not be verified; the answer is 503',
+        message: 'a request could not be verified; it was answered with 503',
         error: describeError(error),
       })
       return problemResponse(503, 'The request could not be verified')
@@ -142,7 +142,7 @@ async function unpackEvent(given: Request): Promise<Request | Response> {
   try {
     const [notification, ...more] = parseEvents(await given.text())
     if (notification === undefined || more.length > 0)
-      throw new ProtocolError('protocol.event.invalid', `it is no single event; send a batch as ${BATCH_TYPE}`)
+      throw new ProtocolError('protocol.event.invalid', `the body is not a single event; send a batch as ${BATCH_TYPE}`)
     const request = toRequest(notification)
     for (const name of [REPLAY_HEADER, 'ce-route']) {
       const value = given.headers.get(name)

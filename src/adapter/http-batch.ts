@@ -67,7 +67,7 @@ export function createHttpBatches<Effect>(options: HttpBatchOptions<Effect>) {
         return problemResponse(
           404,
           'No function takes this type',
-          `No function here has the type ${notification.type}, and there is none for everything else: pass functions/other.ts to fromHttp as well.`,
+          `This server has no function for the type ${notification.type}, and none for all other types: pass functions/other.ts to fromHttp as well.`,
         )
       const key = await toKey(notification)
       ids.push({ id: notification.id, key })
@@ -100,7 +100,7 @@ export function createHttpBatches<Effect>(options: HttpBatchOptions<Effect>) {
 }
 
 const EXPECTED =
-  'Send a JSON array of CloudEvents 1.0 as application/cloudevents-batch+json, in UTF-8 and not compressed; [] is answered with no outcomes.'
+  'Send a JSON array of CloudEvents 1.0 as application/cloudevents-batch+json, in UTF-8 and not compressed. The response to [] contains no outcomes.'
 
 /** @throws ProtocolError `protocol.event.invalid` */
 function parseBatch(body: Uint8Array): readonly Notification[] {

@@ -100,7 +100,7 @@ export async function* followChanges(
       limit.restart(ANSWER_MS)
       const headers = { accept: 'text/event-stream', ...(cursor === undefined ? {} : { 'last-event-id': cursor }) }
       const { body } = await open({ path, at, query: { type, reference }, headers }, limit)
-      if (body === null) throw new ApiProblem(200, 'unexpected', 'This runtime cannot read an answer as it arrives.')
+      if (body === null) throw new ApiProblem(200, 'unexpected', 'This runtime cannot read a response as a stream.')
       const reader = body.getReader()
       // For a `fetch` that does not end the answer with its signal.
       limit.signal.addEventListener('abort', () => void reader.cancel().catch(() => undefined))
@@ -193,6 +193,6 @@ function parsePage(data: string): ChangesPage {
   try {
     return JSON.parse(data) as ChangesPage
   } catch (cause) {
-    throw new ApiProblem(200, 'unexpected', 'An event of the stream is no JSON.', { cause })
+    throw new ApiProblem(200, 'unexpected', 'An event of the stream is not JSON.', { cause })
   }
 }

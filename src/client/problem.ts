@@ -77,8 +77,8 @@ export async function toProblem(response: Response): Promise<ApiProblem> {
   // A browser shows nothing of a redirect but that it is one.
   const isRedirect = response.type === 'opaqueredirect' || (status >= 300 && status < 400)
   const detail = isRedirect
-    ? 'The address redirects, and a token is sent to no other address. Set `url` to where it leads.'
-    : `The answer has the status ${status} and is not from this API: check \`url\`, and what is in front of the API.`
+    ? 'The address redirects, and the client sends the token to no other address. Set `url` to the target of the redirect.'
+    : `The response has the status ${status} and did not come from this API: check \`url\`, and any proxy in front of the API.`
   return new ApiProblem(status, 'unexpected', detail, { retryAfterMs })
 }
 

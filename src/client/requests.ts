@@ -70,7 +70,11 @@ export function createRequests(options: RequestOptions): Requests {
   const readToken = async (): Promise<string> => {
     const text = typeof token === 'function' ? await token() : token
     if (text !== undefined && !TOKEN.test(text))
-      throw new ApiProblem(401, 'unauthorized', 'The token has characters that no bearer token has, such as a space.')
+      throw new ApiProblem(
+        401,
+        'unauthorized',
+        'The token contains characters that are not allowed in a bearer token, such as a space.',
+      )
     return text ?? ''
   }
 
@@ -108,7 +112,7 @@ export function createRequests(options: RequestOptions): Requests {
       try {
         return JSON.parse(text) as Answer
       } catch {
-        throw new ApiProblem(response.status, 'unexpected', 'The answer is no JSON: check that `url` is the API.')
+        throw new ApiProblem(response.status, 'unexpected', 'The response is not JSON: check that `url` is the API.')
       }
     } finally {
       limit.end()
@@ -152,7 +156,7 @@ function formatQuery(query: Query = {}): string {
  */
 export function formatPath(parts: readonly string[]): string {
   const bad = parts.find((part) => part === '' || part === '.' || part === '..')
-  if (bad !== undefined) throw new ApiProblem(404, 'not-found', `No address has the reference '${bad}'.`)
+  if (bad !== undefined) throw new ApiProblem(404, 'not-found', `'${bad}' cannot be used as a reference in a URL.`)
   return parts.map((part) => `/${encodeURIComponent(part)}`).join('')
 }
 
@@ -214,7 +218,7 @@ export function limitTime(caller?: AbortSignal): TimeLimit {
         caller?.throwIfAborted()
         if (cause instanceof ApiProblem) throw cause
         if (isOver) throw new ApiProblem(0, 'timeout', 'The API did not answer in time.', { cause })
-        throw new ApiProblem(0, 'network', 'The API could not be reached, or the connection was cut.', { cause })
+        throw new ApiProblem(0, 'network', 'The API could not be reached, or the connection was lost.', { cause })
       }
     },
   }

@@ -90,7 +90,7 @@ export function createEdge(options: EdgeOptions): Edge {
       log({
         level: 'error',
         code: 'functions.edge.not_configured',
-        message: 'the variables of this deployment cannot be used, so it answers no request',
+        message: 'this deployment has invalid variables and answers every request with 500',
         error: describeError(error),
       })
       const refuse = () => problemResponse('internal', 'This deployment is not configured; its log has the cause.')
@@ -121,7 +121,7 @@ export function createEdge(options: EdgeOptions): Edge {
         log({
           level: 'error',
           code: 'functions.edge.schedule_failed',
-          message: 'the calls whose CDR is missing could not be listed; the next run of the schedule does it',
+          message: 'calls without a CDR could not be listed; the next scheduled run tries again',
           error: describeError(error),
         })
       }
@@ -171,19 +171,19 @@ function readVerify(env: Env): Verify {
   if (secrets.some((secret) => !SECRET.test(secret)))
     throw new FunctionsError(
       'functions.target.invalid',
-      `ENIGMA_TARGET_SECRET is not a secret of Standard Webhooks, or two by a comma; ${MAKE}`,
+      `ENIGMA_TARGET_SECRET is not a Standard Webhooks secret, or two secrets separated by a comma; ${MAKE}`,
     )
   if (secrets.length > 0) return { webhook: secrets }
   const bearer = env['ENIGMA_TARGET_TOKEN']?.trim() ?? ''
   if (bearer !== '') return { bearer }
   throw new FunctionsError(
     'functions.target.invalid',
-    `neither ENIGMA_TARGET_SECRET nor ENIGMA_TARGET_TOKEN is set, so anybody could write to the read model; ${MAKE}`,
+    `neither ENIGMA_TARGET_SECRET nor ENIGMA_TARGET_TOKEN is set, so anyone could write to the read model; ${MAKE}`,
   )
 }
 
 const MAKE =
-  'set ENIGMA_TARGET_SECRET here and at the relay to the same value, which `echo whsec_$(openssl rand -base64 32)` prints'
+  'set ENIGMA_TARGET_SECRET here and on the relay to the same value; `echo whsec_$(openssl rand -base64 32)` prints one'
 
 const textsOf = (bindings: Bindings): Env =>
   Object.fromEntries(

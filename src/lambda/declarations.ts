@@ -45,7 +45,9 @@ export async function readDeclarations(root: URL = ROOT): Promise<readonly Decla
     faults.push(...[...faultsOfFile(file, route)].map((fault) => `${file}: ${fault}`))
   }
   for (const [one, other] of sameNames(declared))
-    faults.push(`${appFile(other)}: its queue would have the same name as that of ${appFile(one)}; rename one of them`)
+    faults.push(
+      `${appFile(other)}: its queue would have the same name as the queue of ${appFile(one)}; rename one of them`,
+    )
   if (faults.length > 0) throw new FunctionsError('functions.routes.invalid', faults.join('\n'))
   return declared
 }
@@ -72,11 +74,11 @@ async function load(root: URL, file: string, faults: string[]): Promise<Declared
     // Apart from the one that handles notifications, which is loaded when its variables are set.
     const { route, app } = (await import(new URL(`${file}?declaration`, root).href)) as Record<string, unknown>
     if (route === undefined && app === undefined) return undefined
-    if (!isObject(app) || !('fetch' in app)) faults.push(`${file} exports no Hono app named app`)
+    if (!isObject(app) || !('fetch' in app)) faults.push(`${file} does not export a Hono app named app`)
     if (isObject(route) && typeof route['type'] === 'string' && typeof route['subType'] === 'string')
       return route as DeclaredRoute
     faults.push(
-      `${file} declares no route; write export const route = defineRoute({ type: '${example?.['type']}', subType: '${example?.['subType']}', payload: … })`,
+      `${file} does not declare a route; write export const route = defineRoute({ type: '${example?.['type']}', subType: '${example?.['subType']}', payload: … })`,
     )
   } catch (error) {
     faults.push(`${file} cannot be loaded: ${error instanceof Error ? error.message : String(error)}`)
@@ -87,7 +89,7 @@ async function load(root: URL, file: string, faults: string[]): Promise<Declared
 function* faultsOfFile(file: string, route: DeclaredRoute): Generator<string> {
   yield* faultsOfRoute(route)
   if (appFile(route) !== file && route.type !== RELAY_TYPE && route.type !== OTHER.type)
-    yield `it declares ${route.type}/${route.subType}; move it to ${appFile(route)}, or declare what its path says`
+    yield `it declares ${route.type}/${route.subType}; move it to ${appFile(route)}, or declare the type and sub_type of its path`
   if (!isObject(route.payload) || !('~standard' in route.payload))
-    yield 'its payload is no schema; write one of any Standard Schema library, such as v.object({ … }) of valibot'
+    yield 'its payload is not a schema; use one from a Standard Schema library, such as v.object({ … }) of valibot'
 }

@@ -79,7 +79,7 @@ export function createParameters({
       if (!refusal.isPassing || tries >= TRIES)
         throw new FunctionsError(
           'functions.parameters.refused',
-          `Parameter Store refused the request: ${refusal.words}`,
+          `Parameter Store rejected the request: ${refusal.words}`,
         )
       await new Promise((resolve) => setTimeout(resolve, Math.random() * 100 * 2 ** tries))
     }
@@ -91,7 +91,7 @@ export function createParameters({
     if (missing.length > 0)
       throw new FunctionsError(
         'functions.parameters.missing',
-        `Parameter Store has no ${missing.map(([, name]) => name).join(', ')}: create each with \`aws ssm put-parameter --type SecureString --name … --value …\``,
+        `Parameter Store does not have ${missing.map(([, name]) => name).join(', ')}: create each with \`aws ssm put-parameter --type SecureString --name … --value …\``,
       )
     return Object.fromEntries(Object.entries(names).map(([own, name]) => [own, values.get(name) ?? '']))
   }

@@ -122,20 +122,20 @@ async function sendBatch(
     for (const { Id, Code, SenderFault } of Failed) {
       const message = messages[Number(Id)]
       // Such as characters or a size that the queue does not take.
-      if (SenderFault === true && message !== undefined) refused.set(message.id, `SQS refused it: ${Code}`)
+      if (SenderFault === true && message !== undefined) refused.set(message.id, `SQS rejected it: ${Code}`)
     }
     const faults = Failed.filter(({ SenderFault }) => SenderFault !== true)
     if (faults.length > 0)
       throw new FunctionsError(
         'functions.replay.refused',
-        `SQS refused ${faults.length} of ${messages.length} messages of a replay: ${faults[0]?.Code}`,
+        `SQS rejected ${faults.length} of ${messages.length} messages of a replay: ${faults[0]?.Code}`,
       )
   } catch (error) {
     const name = error instanceof Error ? error.name : ''
     const reason = isMissingQueue(error)
-      ? `the queue ${queue} does not exist any more`
+      ? `the queue ${queue} no longer exists`
       : messages.length === 1 && /TooLong|InvalidMessageContents|InvalidParameterValue/.test(name)
-        ? `SQS refused it: ${name}`
+        ? `SQS rejected it: ${name}`
         : undefined
     if (reason === undefined) throw error
     for (const { id } of messages) refused.set(id, reason)

@@ -13,8 +13,8 @@ export function describeSqsError(error: unknown): string {
     return 'the queue does not exist; check ENIGMA_QUEUE_PREFIX, or create it with `enigma-relay queues --create`'
   if (/AccessDenied|NotAuthorized/i.test(name))
     return 'access is denied; allow sqs:GetQueueUrl, sqs:ReceiveMessage and sqs:DeleteMessage'
-  if (/Credentials|Token|Signature|AccessKey/i.test(name)) return `AWS does not accept the credentials (${name})`
-  if (/Timeout|Abort/i.test(name)) return 'SQS does not answer in time'
+  if (/Credentials|Token|Signature|AccessKey/i.test(name)) return `AWS rejected the credentials (${name})`
+  if (/Timeout|Abort/i.test(name)) return 'SQS did not answer in time'
   const code = 'code' in error ? ` ${String(error.code)}` : ''
   return `SQS cannot be reached or answered with an error (${name}${code}${message === '' ? '' : `: ${maskText(message)}`})`
 }

@@ -21,7 +21,7 @@ export function stayAlive(name: string | undefined): void {
       level: 'error',
       code: 'functions.process.unhandled_rejection',
       message:
-        'a promise that the handler does not await was rejected; await it, so that the outcome of the notification counts it',
+        'a promise that the handler does not await was rejected; await it, so that the outcome of the notification includes it',
       function: name,
       error: describeError(reason),
       stack,

@@ -26,7 +26,7 @@ export const readAbandonRule = (env: Env): NonNullable<ApiOptions['abandoned']> 
     env,
     'ENIGMA_ABANDON_REASONS',
     'functions.abandon.invalid',
-    'a list of end reasons by commas, such as hungup,callee_hungup',
+    'a comma-separated list of end reasons; write one such as hungup,callee_hungup',
     (text) => {
       const reasons = text.split(',').map((reason) => reason.trim())
       return reasons.includes('') ? undefined : { reasons }
@@ -35,10 +35,16 @@ export const readAbandonRule = (env: Env): NonNullable<ApiOptions['abandoned']> 
   ...readSetting(env, 'ENIGMA_ABANDON_OF', 'functions.abandon.invalid', 'answered or cdrs', (text) =>
     text === 'answered' || text === 'cdrs' ? { of: text } : undefined,
   ),
-  ...readSetting(env, 'ENIGMA_ABANDON_THRESHOLD', 'functions.abandon.invalid', 'a share such as 3%', (text) => {
-    const [, percent] = /^(\d{1,2}(?:\.\d+)?) ?%$/.exec(text) ?? []
-    return percent === undefined ? undefined : { threshold: Number(percent) / 100 }
-  }),
+  ...readSetting(
+    env,
+    'ENIGMA_ABANDON_THRESHOLD',
+    'functions.abandon.invalid',
+    'a percentage; write one such as 3%',
+    (text) => {
+      const [, percent] = /^(\d{1,2}(?:\.\d+)?) ?%$/.exec(text) ?? []
+      return percent === undefined ? undefined : { threshold: Number(percent) / 100 }
+    },
+  ),
 })
 
 /**
@@ -59,7 +65,7 @@ export function readEvents(env: Env): Pick<ApiOptions, 'events' | 'eventsUrl' | 
     env,
     'ENIGMA_EVENTS_URL',
     'functions.events.invalid',
-    'an https address; write one such as https://stream.example.com/events',
+    'an https URL; write one such as https://stream.example.com/events',
     (text) => (text.startsWith('https://') && URL.canParse(text) ? { eventsUrl: text } : undefined),
   )
   return elsewhere ?? (env['AWS_LAMBDA_FUNCTION_NAME'] === undefined ? { events: {} } : {})

@@ -24,7 +24,7 @@ export function readStoreOptions(env: Env, address?: (refused?: string) => Promi
       env,
       'ENIGMA_TIME_ZONE',
       'functions.time_zone.invalid',
-      'a time zone; write one of the IANA database such as Africa/Johannesburg',
+      'a time zone; write a name from the IANA database such as Africa/Johannesburg',
       parseTimeZone,
     ),
     // How long what is parked is kept, and what was deleted of it: 30 and 7 days by default.

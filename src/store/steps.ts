@@ -210,7 +210,7 @@ export function checkEffect(effect: unknown): asserts effect is Effect {
   const steps = isObject(effect) ? effect['steps'] : undefined
   if (!Array.isArray(steps))
     throw invalid(
-      'an effect is { steps: […] }: make it with toEffect([step(…)]), or with a function such as latest(event)',
+      'an effect has the form { steps: […] }: create it with toEffect([step(…)]), or with a function such as latest(event)',
     )
   for (const one of steps as unknown[]) {
     const { name, values, rest } = isObject(one) ? one : {}
@@ -220,11 +220,11 @@ export function checkEffect(effect: unknown): asserts effect is Effect {
       )
     const own = isObject(values) ? values : {}
     const missing = namesOf(name as StepName).find((argument) => typeof own[argument] !== 'string')
-    if (missing !== undefined) throw invalid(`the step ${name} needs the text ${missing}`)
+    if (missing !== undefined) throw invalid(`the step ${name} needs ${missing}, as a string`)
     if (!Array.isArray(rest) || rest.some((text) => typeof text !== 'string'))
-      throw invalid(`the further arguments of the step ${name} are not an array of texts`)
+      throw invalid(`the further arguments of the step ${name} are not an array of strings`)
     if (rest.length > 0 && restOf(name as StepName) === undefined)
-      throw invalid(`the step ${name} takes no further arguments`)
+      throw invalid(`the step ${name} accepts no further arguments`)
     checkSize(argumentsOf(one as Step))
   }
 }

@@ -140,7 +140,7 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
       ['GET', secretKey],
     ])
     if (typeof reply === 'string') return reply
-    throw new StoreError('store.upstash.unexpected_reply', 'the read model does not keep the secret of its CDRs')
+    throw new StoreError('store.upstash.unexpected_reply', 'the read model did not store the secret for its CDR ids')
   }
   /** The secret of this database, of which the ids of CDRs are made; asked for once. */
   const secretOf = (): Promise<string> => {
@@ -166,7 +166,7 @@ function writerOf({ upstash, prefix, maxRequestBytes, now, expiries }: ReturnTyp
     const applied = `applied ${steps.length}`
     if ((await upstash.run(APPLY, keys, [...head, ...args], [applied, ANOTHER_SECRET])) === applied) return
     if (isAgain)
-      throw new StoreError('store.upstash.unexpected_reply', 'the read model does not keep the secret of its CDRs')
+      throw new StoreError('store.upstash.unexpected_reply', 'the read model did not store the secret for its CDR ids')
     // The database was emptied, or is another one.
     secret = undefined
     await apply(steps, true)

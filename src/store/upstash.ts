@@ -149,7 +149,7 @@ const isReplies = (value: unknown): value is Reply[] =>
   Array.isArray(value) &&
   value.every((one: unknown) => isObject(one) && (typeof one['error'] === 'string' || 'result' in one))
 
-const NOT_ITS_REPLY = "the reply is not from the read model's script; check UPSTASH_REDIS_REST_URL"
+const NOT_ITS_REPLY = "the reply did not come from the read model's script; check UPSTASH_REDIS_REST_URL"
 
 /** @throws StoreError `store.address.missing` */
 function createClient({ url, token }: UpstashAddress, timeoutMs: number): Redis {
@@ -224,7 +224,7 @@ function toRefusal(text: string): StoreError {
 const REFUSALS: readonly (readonly [code: StoreError['code'], advice: string, pattern: RegExp])[] = [
   [
     'store.upstash.unauthorized',
-    'the read model refused the token; check UPSTASH_REDIS_REST_TOKEN',
+    'the read model rejected the token; check UPSTASH_REDIS_REST_TOKEN',
     /^(WRONGPASS|Unauthorized|NOAUTH)/i,
   ],
   [
@@ -232,15 +232,11 @@ const REFUSALS: readonly (readonly [code: StoreError['code'], advice: string, pa
     'a request or a value is larger than the read model accepts',
     /max [\w ]*size|request too large|payload too large/i,
   ],
-  [
-    'store.upstash.full',
-    'the read model refuses writes because it is full; choose a larger plan',
-    /capacity quota|^OOM\b/i,
-  ],
+  ['store.upstash.full', 'the read model is full and rejects writes; choose a larger plan', /capacity quota|^OOM\b/i],
   [
     'store.upstash.throttled',
-    'the read model is over the request limit of its plan',
+    'the read model has reached the request limit of its plan',
     /rate limit|too many requests|max (daily |monthly )?requests?/i,
   ],
 ]
-const REFUSED = ['store.upstash.refused', 'the read model refused a command'] as const
+const REFUSED = ['store.upstash.refused', 'the read model rejected a command'] as const

@@ -380,8 +380,8 @@ test('one that can never be sent fails with its reason, and holds up no other', 
   expect(job.counts).toMatchObject({ handled: 2, failed_again: 2, skipped: 0 })
   const left = await Promise.all((await parked()).map(({ id }) => store.read.parkedEntry(id)))
   expect(left.map((entry) => [entry?.subject, entry?.replay, entry?.failed_attempts.at(-1)?.reason])).toEqual([
-    ['C', null, 'the queue enigma-agents-former.fifo does not exist any more'],
-    ['D', null, expect.stringMatching(/^SQS refused it/)],
+    ['C', null, 'the queue enigma-agents-former.fifo no longer exists'],
+    ['D', null, expect.stringMatching(/^SQS rejected it/)],
   ])
   // Neither is locked.
   expect((await ask('POST', '/replays', { filter: { route: ROUTE } })).status).toBe(202)
@@ -434,7 +434,7 @@ test('writing needs the role operate; a body that is wrong is named; without SQS
     [{}, /needs one of ids, filter and cdrs/],
     [{ ids: ['x'], filter: {} }, /needs one of ids, filter and cdrs/],
     [{ ids: [] }, /^ids must not be empty/],
-    [{ filter: { rout: 'x' } }, /^filter\.rout is not known; write from, source, route, /],
+    [{ filter: { rout: 'x' } }, /^filter\.rout is unknown; the known members are from, source, route, /],
     [{ filter: 7 }, /^filter must be an object/],
     [{ filter: { route: 7 } }, /^filter\.route must be text/],
     [{ ids: 'x' }, /^ids must be a list/],

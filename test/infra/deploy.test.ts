@@ -300,7 +300,7 @@ test('a wrong token of Upstash, one of the API that nobody can send, and queues 
   )
   const { code, said } = await check()
   expect(code).toBe(1)
-  expect(said).toMatch(/FAIL {2}Upstash: the read model refused the token[^]*REST API section/)
+  expect(said).toMatch(/FAIL {2}Upstash: the read model rejected the token[^]*REST API section/)
   expect(said).toMatch(/FAIL {2}API_TOKEN: a token may contain only A-Z/)
   expect(said).toMatch(
     /FAIL {2}1 queues of a removed stack, or created by hand, still exist, such as acme-eu-agents-call\.fifo/,

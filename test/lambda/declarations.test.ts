@@ -48,9 +48,9 @@ test.each<[string, string, RegExp]>([
   ['crm/x.ts', named('crm', 'x', { memoryMiB: 'much' }), /memoryMiB is much; .*128 to 10240/],
   ['crm/x.ts', named('crm', 'x', { attempts: 60 }), /attempts \(60\).*maxReceiveCount \(50\)/],
   ['crm/x.ts', named('crm', 'x', { handlerSeconds: 31 }), /handlerSeconds \(31\).*timeoutSeconds \(30\)/],
-  ['crm/x.ts', named('crm', 'x').replace("{ '~standard': {} }", '{}'), /payload is no schema/],
-  ['crm/x.ts', APP, /declares no route; .*type: 'crm', subType: 'x'/],
-  ['crm/x.ts', file({ type: 'crm', subType: 'x', name: 'crm-x' }, ''), /exports no Hono app named app/],
+  ['crm/x.ts', named('crm', 'x').replace("{ '~standard': {} }", '{}'), /payload is not a schema/],
+  ['crm/x.ts', APP, /does not declare a route; .*type: 'crm', subType: 'x'/],
+  ['crm/x.ts', file({ type: 'crm', subType: 'x', name: 'crm-x' }, ''), /does not export a Hono app named app/],
   ['crm/x.ts', 'throw new Error("CRM_URL is missing")', /cannot be loaded: CRM_URL is missing/],
 ])('%s is rejected with what to write instead (%#)', async (name, text, words) => {
   const problem = await readDeclarations(await useFunctions({ [name]: text })).catch((error: unknown) => error)
@@ -70,7 +70,7 @@ test('two routes that a queue or a template could not tell apart are rejected, a
     'crm/x.ts': APP,
   })
   const message = await readDeclarations(root).catch((error: unknown) => (error as Error).message)
-  expect(message).toMatch(/functions\/crm\/x\.ts declares no route/)
+  expect(message).toMatch(/functions\/crm\/x\.ts does not declare a route/)
   expect(message).toMatch(/functions\/crm\/call_note\.ts: .*functions\/crm\/call-note\.ts; rename/)
 })
 

@@ -20,13 +20,13 @@ test.each([
     /no step "alife"; its steps are agent_status, call/,
   ],
   ['a step of every object', { steps: [{ ...ALIVE, name: 'toString' }] }, /no step "toString"/],
-  ['an argument that is missing', { steps: [{ ...ALIVE, values: { relay: 'r1' } }] }, /alive needs the text stamp/],
-  ['a number', { steps: [{ ...ALIVE, values: { ...ALIVE.values, json: 7 } }] }, /alive needs the text json/],
-  ['arguments too many', { steps: [{ ...ALIVE, rest: ['more'] }] }, /alive takes no further arguments/],
+  ['an argument that is missing', { steps: [{ ...ALIVE, values: { relay: 'r1' } }] }, /alive needs stamp, as a string/],
+  ['a number', { steps: [{ ...ALIVE, values: { ...ALIVE.values, json: 7 } }] }, /alive needs json, as a string/],
+  ['arguments too many', { steps: [{ ...ALIVE, rest: ['more'] }] }, /alive accepts no further arguments/],
   [
     'further arguments that are no texts',
     { steps: [{ name: 'done', values: { message: 'm' }, rest: [1] }] },
-    /not an array of texts/,
+    /not an array of strings/,
   ],
 ])('%s is no effect, which is said with what to do', (_name, effect, words) => {
   expect(() => checkEffect(effect)).toThrow(

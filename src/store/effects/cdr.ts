@@ -41,7 +41,7 @@ export function cdr(event: StoreEvent<Cdr>): Effect {
   const kept = formatCdrEvent(event, read, digest)
   if (toBytes(kept.event + kept.packet).length > MAX_CDR_BYTES)
     throw new EffectError(
-      `the notification has more bytes than the ${MAX_CDR_BYTES} that the read model keeps of a CDR`,
+      `the notification is larger than ${MAX_CDR_BYTES} bytes, the limit of the read model for a CDR`,
     )
   const reason = plain((record.end_reason ?? 'unknown').slice(0, MAX_REASON))
   return toEffect([

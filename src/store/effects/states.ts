@@ -97,7 +97,7 @@ export function latest(event: StoreEvent): Effect {
   }
   const json = JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? String(inner) : inner))
   if (toBytes(json).length > MOST_VALUE_BYTES)
-    throw new EffectError(`the payload has more than ${MOST_VALUE_BYTES} bytes, which latest does not keep`)
+    throw new EffectError(`the payload is larger than ${MOST_VALUE_BYTES} bytes, the limit of latest`)
   const [kind, ref] = [`${event.type}/${event.subType}`, event.reference ?? '']
   return toEffect([
     step('latest', {
