@@ -22,7 +22,7 @@ export function parseMoment(text: string): number | string {
   if (!ISO_DATE.test(text) && !ISO_TIME.test(text)) return `is not a time; expected ${WORDS}`
   // A `+` that was not escaped in a query string has become a space.
   const ms = Date.parse(text.replace(' ', '+'))
-  return Number.isNaN(ms) || !isOnCalendar(text) ? `is not a date of the calendar; expected ${WORDS}` : ms
+  return Number.isNaN(ms) || !isOnCalendar(text) ? `is not a valid date or time; expected ${WORDS}` : ms
 }
 
 // Date.parse turns 2026-02-30 into 2 March.

@@ -30,10 +30,10 @@ describe('parseMoment', () => {
     ['2026-01-31 08:00:00', 'is not a time'],
     ['1769846400000', 'looks like milliseconds'],
     ['2026-01-31T08:00:00', 'needs a zone'],
-    ['2026-02-30', 'is not on the calendar'],
-    ['2026-02-29T08:00:00Z', 'is not on the calendar'],
-    ['2026-13-01', 'is not on the calendar'],
-    ['2026-01-31T25:00:00Z', 'is not on the calendar'],
+    ['2026-02-30', 'is not a valid date or time'],
+    ['2026-02-29T08:00:00Z', 'is not a valid date or time'],
+    ['2026-13-01', 'is not a valid date or time'],
+    ['2026-01-31T25:00:00Z', 'is not a valid date or time'],
   ])('refuses %s and says that it %s', (text, words) => {
     expect(parseMoment(text)).toContain(words)
   })

@@ -11,9 +11,9 @@ import { useStore } from '../support/store.ts'
 const ALIVE = step('alive', { relay: 'r1', stamp: 'main|relay|1|1|x', takes: '', json: '{}', change: '{}' })
 
 test.each([
-  ['nothing', undefined, /make it with toEffect/],
-  ['an event', { id: 'x' }, /make it with toEffect/],
-  ['steps of a former version', { ops: [['alive', 'r1']] }, /make it with toEffect/],
+  ['nothing', undefined, /create it with toEffect/],
+  ['an event', { id: 'x' }, /create it with toEffect/],
+  ['steps of a former version', { ops: [['alive', 'r1']] }, /create it with toEffect/],
   [
     'a step with a slip in its name',
     { steps: [{ ...ALIVE, name: 'alife' }] },
