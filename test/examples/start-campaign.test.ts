@@ -114,7 +114,7 @@ test('while the API is away nothing is sent; one that goes away meanwhile leaves
   const waiting = startIt(500)
   await expect.poll(() => requests.length).toBe(1)
   await stop()
-  expect(await waiting).toMatchObject({ result: 'unknown', reason: expect.stringMatching(/is away/) as string })
+  expect(await waiting).toMatchObject({ result: 'unknown', reason: expect.stringMatching(/is unavailable/) as string })
   await expect(startIt()).rejects.toMatchObject({ code: 'network' })
   expect(requests).toHaveLength(1)
 })
