@@ -10,7 +10,7 @@ export const Change = v.pipe(
     state: maybeText(
       'The new state, or the end reason of a CDR. Null for a state that arrived late and is not the current one.',
     ),
-    from: maybeText('The previous state, if it consists of lower-case letters.'),
+    from: maybeText('The previous state, if it consists of lower-case letters and underscores.'),
     call_ref: maybeText('The `call_ref` of a CDR.'),
     source: maybeText('The id of the source; null for parked entries.'),
     transport: maybeText('list, pubsub, resync or relay; null for parked entries.'),

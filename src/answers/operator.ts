@@ -56,7 +56,7 @@ export const RelayRecord = v.pipe(
     lists: v.pipe(
       v.array(v.string()),
       v.description(
-        'The lists that the relay consumes, as named in ENIGMA_LISTS. Empty if an older relay does not report them.',
+        'The lists that the relay consumes, as named in ENIGMA_LISTS. Empty if the relay does not report them.',
       ),
     ),
     started_at: time('When the process of the relay started.'),

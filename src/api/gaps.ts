@@ -17,7 +17,7 @@ export function gaps(read: Reads): Hono {
     describe({
       summary: 'List gaps',
       description:
-        'Returns each time span in which a relay could not hear the Pub/Sub of a source, newest first, with the cause. Notifications published in that span are lost, so older ' +
+        'Returns, newest first, each time span in which a relay could not hear the Pub/Sub of a source, with the cause. Notifications published in that span are lost, so older ' +
         'states are `unsure` until the relay hears them again. Lists lose nothing. The last 1,000 gaps of each source are kept for 30 days.',
       tag: 'gaps',
       answer: GapsPage,

@@ -18,8 +18,8 @@ export function missing(read: Reads): Hono {
     describe({
       summary: 'List calls without a CDR',
       description:
-        'Returns each call that an agent has left and whose CDR has not arrived after 15 minutes (`ENIGMA_MISSING_MINUTES`), although a relay consumes the list ' +
-        'of CDRs, newest first. A call leaves the list when its CDR arrives, or after seven days. The latest 10,000 calls are kept. A page may hold fewer than ' +
+        'Returns, newest first, each call that an agent has left and whose CDR has not arrived after 15 minutes (`ENIGMA_MISSING_MINUTES`), although a relay consumes ' +
+        'the list of CDRs. A call leaves the list when its CDR arrives, or after seven days. The latest 10,000 calls are kept. A page may hold fewer than ' +
         '`limit` items: the last page is the one whose `next` is null.',
       tag: 'cdrs',
       answer: MissingPage,

@@ -89,7 +89,7 @@ export const parkedFilters = {
   source: v.optional(word('Only entries of this source, as named in ENIGMA_SOURCES.')),
   route: v.optional(word('Only entries of this route, such as agents-call.')),
   reason: v.optional(word('Only entries whose reason contains this text, ignoring case.')),
-  cause: v.optional(word('Only entries with the `cause` of this group: see `GET /parked/groups`.', MAX_CAUSE)),
+  cause: v.optional(word('Only entries of the group with this `cause`: see `GET /parked/groups`.', MAX_CAUSE)),
   reference: v.optional(word('Only entries with this reference: the `subject` of the event.')),
   notification: v.optional(word('Only entries of the notification with this id.', MAX_NOTIFICATION_ID)),
   since: v.optional(moment('Only entries parked at or after this:')),

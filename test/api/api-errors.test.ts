@@ -29,7 +29,7 @@ describe('parameters', () => {
     ['/cdrs?number=', 'number', 'must not be empty'],
     [`/cdrs?contact=${'9'.repeat(257)}`, 'contact', 'too long'],
     ['/cdrs?from=yesterday', 'from', '2026-01-31T08:00:00Z'],
-    ['/cdrs?to=2026-02-30', 'to', 'calendar'],
+    ['/cdrs?to=2026-02-30', 'to', 'not a valid date'],
     ['/cdrs?from=2026-01-31T08:00:00', 'from', 'zone'],
     ['/cdrs?from=200&to=100', 'from', 'later than to'],
   ])('%s is refused, with a problem that names %s', async (path, parameter, words) => {
