@@ -147,6 +147,34 @@ test('rooms import what they may, and nothing else', () => {
   expect(wrong).toEqual([])
 })
 
+/** What the table of rooms in docs/architecture.md says in words. */
+const IN_WORDS: Readonly<Record<string, string>> = { everything: '*', 'any package': 'npm:' }
+
+test('the table of rooms in docs/architecture.md says the same', () => {
+  const [, section = ''] = read('docs/architecture.md').split(/^## Rooms$/m)
+  const rows = [...(section.split(/^## /m)[0] as string).matchAll(/^\| `([^`]+)` \| (.+) \| ([^|]+) \|$/gm)]
+  const table = Object.fromEntries(
+    rows.map(([, room = '', , cell = '']) => [
+      room,
+      cell.split(', ').map((word) => IN_WORDS[word] ?? word.replace(/^`(.*)`$/, '$1')),
+    ]),
+  )
+  const sorted = (rooms: Readonly<Record<string, readonly string[]>>) =>
+    Object.fromEntries(Object.entries(rooms).map(([room, allowed]) => [room, allowed.toSorted()]))
+  expect(sorted(table)).toEqual(sorted(MAY_IMPORT))
+})
+
+test('the tests that docs/architecture.md names for a guarantee have it in their titles', () => {
+  const rows = [...read('docs/architecture.md').matchAll(/^\| (G\d) \| .+ \| ([^|]+) \|$/gm)]
+  expect(rows.map(([, guarantee]) => guarantee)).toEqual(['G1', 'G2', 'G3', 'G4', 'G5', 'G6', 'G7'])
+  const without = rows.flatMap(([, guarantee = '', named = '']) =>
+    [...named.matchAll(/`([^`]+)`/g)].flatMap(([, file = '']) =>
+      new RegExp(`'[^'\\n]*\\b${guarantee}\\b`).test(read(file)) ? [] : [`${guarantee}: ${file}`],
+    ),
+  )
+  expect(without).toEqual([])
+})
+
 test('the client takes nothing of the answers but types', () => {
   const room = sources.filter((file) => roomOf(file) === 'src/client')
   const values = room.filter((file) => /^(?:import|export) (?!type )[^'"]*from '\.\.\//m.test(read(file)))
