@@ -8,6 +8,7 @@ const PARTS = [
   'calls',
   'idle',
   'outage',
+  'kill',
   'baseline',
   'cold',
   'price',

@@ -6,6 +6,7 @@ import { measureColdStarts } from './cold-start.ts'
 import { measureConsole } from './console.ts'
 import { measureDrain } from './drain.ts'
 import { measureIdle } from './idle.ts'
+import { measureKills } from './kill.ts'
 import { measureOutage } from './outage.ts'
 import { measurePrice } from './price.ts'
 import { measurePubsub, type Load } from './pubsub.ts'
@@ -17,6 +18,7 @@ import {
   formatDrain,
   formatHttp,
   formatIdle,
+  formatKills,
   formatOutage,
   formatPrice,
   formatPubsub,
@@ -99,6 +101,14 @@ async function outage(): Promise<void> {
   console.log(`\n${formatOutage(results.outage)}`)
 }
 
+async function kill(): Promise<void> {
+  const measured = await inTurn([...peers, BASELINE], 1, (subject) =>
+    measureKills(subject, subject.kind === 'baseline' ? counts.baseline : counts.relay, signal),
+  )
+  results.kill.push(...measured)
+  console.log(`\n${formatKills(measured)}`)
+}
+
 async function cold(): Promise<void> {
   results.cold.push(...(await measureColdStarts(smoke ? 3 : 21, signal)))
   console.log(`\n${formatCold(results.cold)}`)
@@ -152,6 +162,8 @@ function findFaults(): string[] {
       name: Object.values(result.load).join(' '),
     })),
     ...results.outage.map((result) => ({ ...result, name: 'outage' })),
+    // A copy of what was sent before the kill comes after later ones, as is promised.
+    ...results.kill.map(({ subject, figures }) => ({ subject, figures: { ...figures, disorder: 0 }, name: 'kill' })),
   ]
   return named
     .filter(({ subject, figures }) => subject.kind === 'relay' && (figures.missing !== 0 || figures.disorder !== 0))
@@ -170,6 +182,7 @@ try {
   if (isWanted('calls')) await pubsub([{ ...REFERENCE, type: 'call' }], [...relays, FLOOR])
   if (isWanted('idle')) await idle()
   if (isWanted('outage')) await outage()
+  if (isWanted('kill')) await kill()
   if (isWanted('cold')) await cold()
   // They load the functions, which take their environment once.
   if (only === 'price') await price()
@@ -179,7 +192,7 @@ try {
   if (only === 'replay') await replay()
   if (only === 'http') await http()
   // A smoke run is too short to tell how fast anything is.
-  if (!smoke && only !== 'baseline' && only !== 'http') {
+  if (!smoke && only !== 'baseline' && only !== 'kill' && only !== 'http') {
     if (needsReference(results)) await pubsub([REFERENCE], [FLOOR])
     console.log(`\n${formatVerdicts(results)}`)
   }

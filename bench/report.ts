@@ -4,6 +4,7 @@ import type { ColdStart } from './cold-start.ts'
 import type { ConsoleFigures } from './console.ts'
 import type { DrainFigures } from './drain.ts'
 import type { IdleFigures } from './idle.ts'
+import type { KillFigures } from './kill.ts'
 import type { OutageFigures } from './outage.ts'
 import type { Price } from './price.ts'
 import type { PubsubFigures } from './pubsub.ts'
@@ -112,6 +113,14 @@ export function formatOutage(results: readonly Result<OutageFigures>[]): string 
     ...[more.missing, more.copies, more.disorder].map(thousands),
   ])
   return `SQS accepts nothing\n${formatTable(head, rows)}`
+}
+
+export function formatKills(results: readonly Result<KillFigures>[]): string {
+  const rows = results.map(({ subject, figures: { cdrs, kills, missing, copies } }) => [
+    subject.name,
+    ...[cdrs, kills, missing, copies].map(thousands),
+  ])
+  return `Killed with kill -9 in a drain, SQS answering after 0–20 ms\n${formatTable(['', 'CDRs', 'kills', 'missing', 'copies'], rows)}`
 }
 
 export function formatCold(results: readonly ColdStart[]): string {

@@ -3,6 +3,7 @@ import type { ColdStart } from './cold-start.ts'
 import type { ConsoleFigures } from './console.ts'
 import type { DrainFigures } from './drain.ts'
 import type { IdleFigures } from './idle.ts'
+import type { KillFigures } from './kill.ts'
 import type { OutageFigures } from './outage.ts'
 import type { Price } from './price.ts'
 import type { Load, PubsubFigures } from './pubsub.ts'
@@ -21,6 +22,7 @@ export type Results = {
   readonly pubsub: PubsubResult[]
   readonly idle: Result<IdleFigures>[]
   readonly outage: Result<OutageFigures>[]
+  readonly kill: Result<KillFigures>[]
   readonly cold: ColdStart[]
   readonly price: Price[]
   readonly capacity: CapacityFigures[]
@@ -37,6 +39,7 @@ export const noResults = (): Results => ({
   pubsub: [],
   idle: [],
   outage: [],
+  kill: [],
   cold: [],
   price: [],
   capacity: [],
