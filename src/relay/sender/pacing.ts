@@ -34,6 +34,9 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
   let restUntil = Number.NEGATIVE_INFINITY
   let rests = 0
   let timer: NodeJS.Timeout | undefined
+  const restNow = () => {
+    restUntil = clock() + backoffMs(++rests, { maxMs: MAX_REST_MS })
+  }
   const wakeAfter = (waitMs: number) => {
     timer ??= setTimeout(() => {
       timer = undefined
@@ -52,6 +55,8 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
     },
     left(): void {
       lastLeft = clock()
+      // While the target is away, one request leaves after each rest, even if an earlier one is never answered.
+      if (rests > 0) restNow()
     },
     /** Whether the next request is to be held back now. @param waitedMs how long the oldest of its notifications has waited */
     holdsBack(waitedMs: number): boolean {
@@ -60,11 +65,9 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
       wakeAfter(waitMs)
       return true
     },
-    /** The target is away: nothing is sent for a while, longer each time. */
+    /** The target is away: from now on the route rests before each request, longer each time. */
     rest(): void {
-      // Several requests fail in one outage.
-      if (restUntil > clock()) return
-      restUntil = clock() + backoffMs(++rests, { maxMs: MAX_REST_MS })
+      if (rests === 0) restNow()
     },
     /** The target has answered: what waited for it may leave. */
     endRest(): void {
@@ -73,10 +76,6 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
       restUntil = Number.NEGATIVE_INFINITY
       clearTimeout(timer)
       timer = undefined
-    },
-    /** Whether the target was away when it was last asked: it is asked by one request at a time. */
-    get isAway(): boolean {
-      return rests > 0
     },
     /** Whether nothing is to be sent now. */
     isResting(): boolean {

@@ -73,7 +73,7 @@ export function createSender(options: SenderOptions) {
   /** A full request is never held back, nor is a pack that goes alone. */
   const isHeld = () => pacing.isResting() || (!lanes.isFull && singles.length === 0 && pacing.holdsBack(waitedMs()))
   const hasWork = () => !stopping.signal.aborted && (!lanes.isEmpty || singles.length > 0)
-  const isFull = () => requests.size >= (pacing.isAway ? 1 : route.inFlight)
+  const isFull = () => requests.size >= route.inFlight
   const dispatch = () => {
     const to = limits
     if (to === undefined && hasWork()) void find()
