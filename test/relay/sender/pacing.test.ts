@@ -80,3 +80,26 @@ test('calls are never held back, however many there are', () => {
     'inbound-call',
   ])
 })
+
+test('while its target is away a route sends one request after each rest of half a second at most, answered or not; an answer ends the rests', () => {
+  const { pacing, due } = usePacing(0)
+  pacing.rest()
+  let sent = 0
+  for (let ms = 0; ms < 10_000; ms += 10) {
+    if (!pacing.isResting()) {
+      pacing.left()
+      sent++
+      expect(pacing.isResting()).toBe(true)
+    }
+    vi.advanceTimersByTime(10)
+  }
+  // Rests are drawn at random, from 10 ms to the longest one.
+  expect(sent).toBeGreaterThanOrEqual(20)
+  expect(sent).toBeLessThan(200)
+  // It is woken to send, and to look when it may.
+  expect(due.mock.calls.length).toBeGreaterThanOrEqual(sent - 1)
+  pacing.endRest()
+  expect(pacing.isResting()).toBe(false)
+  pacing.left()
+  expect(pacing.isResting()).toBe(false)
+})
