@@ -1,8 +1,18 @@
+import { existsSync } from 'node:fs'
+import { type Routes, toBytes } from '../protocol/index.ts'
 import { RelayError } from '../relay/errors.ts'
-import { readConfig } from '../relay/index.ts'
-import { createShutdown } from '../runtime/index.ts'
+import { readConfig, type RelayConfig, type SourceConfig } from '../relay/index.ts'
+import { fileExists, writeExport } from '../relay/parking/overflow.ts'
+import { createDelivery } from '../relay/parking/parked-delivery.ts'
+import { type Entry, formatExportLine } from '../relay/parking/parked-entry.ts'
+import { type Filter, type Page, type ParkedList, withSource } from '../relay/parking/parked-list.ts'
+import { overPlaces } from '../relay/parking/parked-places.ts'
+import { takeOut } from '../relay/parking/take-out.ts'
+import type { Redis } from '../relay/redis/client.ts'
+import { openTargets } from '../relay/targets/open-targets.ts'
+import { createLog, createShutdown } from '../runtime/index.ts'
+import { createListing, formatTakenOut, print, sayProgress } from './cli-output.ts'
 import { readRelayConfig } from './relay-config.ts'
-import { exportParked, listParked, printTakenOut, showParked, type ParkedScope } from './parked-actions.ts'
 
 /** The options of `enigma-relay parked` as commander reads them. */
 export type ParkedArguments = {
@@ -85,4 +95,142 @@ function readAction({ show, retry, drop, export: file, all, yes }: ParkedArgumen
   if (taken === true && !all) refuse(`--${name} needs ids, or --all for every entry that matches the filters`)
   if (taken !== true && all) refuse(`--${name} accepts ids or --all, not both`)
   return { name, ids: taken === true ? undefined : taken }
+}
+
+/** Which entries of which sources a run of `enigma-relay parked` is about. */
+export type ParkedScope = {
+  readonly sources: readonly SourceConfig[]
+  readonly filter: Filter
+  /** The ids asked for that were not found yet. */
+  readonly unseen: Set<string>
+  readonly json: boolean
+  /** Where this machine's relay keeps what a parked list has no room for. */
+  readonly dataDir: string
+  readonly signal: AbortSignal
+}
+
+/** What to say when nothing was found. */
+const emptyWords = ({ filter }: ParkedScope): string =>
+  Object.values(filter).every((part) => part === undefined)
+    ? 'no notification is parked'
+    : 'no parked notification matches'
+
+/** One source after the other, each with a connection of its own: its list, and then the files beside it. @throws RelayError */
+async function overSources(
+  { sources, signal, dataDir }: ParkedScope,
+  body: (list: ParkedList, sourceId: string, client: Redis) => Promise<void>,
+): Promise<void> {
+  // What goes wrong is thrown, and said once by main.ts.
+  const log = createLog('silent')
+  for (const source of sources) {
+    if (signal.aborted) return
+    await withSource(source, log, async (client) => {
+      const of = { client, sourceId: source.id, dataDir, signal }
+      const elsewhere = await overPlaces(of, (list) => body(list, source.id, client))
+      for (const { relayId, place } of elsewhere)
+        process.stderr.write(
+          `enigma-relay: the relay ${relayId} has more parked notifications of ${source.id} in ${place}: run this command on its host, with its ENIGMA_DATA_DIR\n`,
+        )
+    })
+  }
+}
+
+/** The entries of all sources, a page at a time. @throws RelayError */
+async function overPages(
+  scope: ParkedScope,
+  body: (entries: readonly Entry[], sourceId: string, file: string | undefined) => Promise<void>,
+): Promise<void> {
+  await overSources(scope, async (list, sourceId) => {
+    for await (const page of list.pages(scope.filter)) {
+      for (const { id } of page.entries) scope.unseen.delete(id)
+      await body(page.entries, sourceId, list.file)
+      sayProgress(page, sourceId)
+      if (scope.signal.aborted) break
+    }
+  })
+  if (scope.signal.aborted) throw new RelayError('relay.parked.stopped', 'stopped before the end of the list')
+}
+
+/** Prints a table, or a line of JSON each; the newest last. */
+export async function listParked(scope: ParkedScope): Promise<void> {
+  const listing = createListing(scope.json)
+  await overPages(scope, (entries, sourceId, file) => listing.add(entries, sourceId, file))
+  if (scope.unseen.size === 0) await listing.end(emptyWords(scope))
+}
+
+/** Prints the packet's very bytes, and nothing else. */
+export async function showParked(scope: ParkedScope): Promise<void> {
+  let first: Buffer | undefined
+  let copies = 0
+  let differ = false
+  await overPages(scope, async (entries) => {
+    for (const entry of entries) {
+      const bytes = Buffer.from(entry.kind === 'unreadable' ? entry.raw : toBytes(entry.notification.data))
+      copies++
+      first ??= bytes
+      differ ||= !first.equals(bytes)
+    }
+  })
+  if (first !== undefined) await print(first)
+  if (differ)
+    process.stderr.write(
+      `enigma-relay: ${copies} different entries have this id; this is the oldest, --export writes all of them\n`,
+    )
+}
+
+/** Writes all that is known of the entries to a new file. @throws RelayError when it is there already or cannot be written */
+export async function exportParked(scope: ParkedScope, file: string): Promise<void> {
+  // Known before a long list is read; asked again when the file is put in its place.
+  if (existsSync(file)) throw fileExists(file)
+  let count = 0
+  await writeExport(file, (line) =>
+    overPages(scope, async (entries, sourceId) => {
+      for (const entry of entries) await line(formatExportLine(entry, sourceId))
+      count += entries.length
+    }),
+  )
+  await print(`wrote ${count} ${count === 1 ? 'entry' : 'entries'} to ${file}, personal data included\n`)
+}
+
+/** Longest wait (ms) for an answer of a target, beside the functions that it runs. */
+const REQUEST_MS = 10_000
+
+/** Sends again or drops, and prints a line for each entry. @throws RelayError */
+export async function printTakenOut(
+  scope: ParkedScope,
+  { config, routes }: { readonly config: RelayConfig; readonly routes: Routes },
+  action: 'retry' | 'drop',
+): Promise<void> {
+  const { filter, unseen, json, signal } = scope
+  const targets = openTargets(config, routes, { requestTimeoutMs: REQUEST_MS })
+  const more = {
+    filter,
+    routes,
+    delivery: createDelivery({ targets, signal }),
+    notices: createDelivery({ targets }),
+    signal,
+  }
+  let done = 0
+  let stay = 0
+  try {
+    await overSources(scope, async (list, sourceId, client) => {
+      const onPage = (page: Page) => sayProgress(page, sourceId)
+      for await (const taken of takeOut(action, { ...more, list, sourceId, client, onPage })) {
+        unseen.delete(taken.id)
+        if (taken.state === 'stays') stay++
+        else done++
+        await print(formatTakenOut(taken, sourceId, json))
+      }
+    })
+  } finally {
+    targets.destroy()
+  }
+  if (signal.aborted)
+    throw new RelayError('relay.parked.stopped', `stopped: ${done} done, the other entries stay on the list`)
+  if (stay > 0)
+    throw new RelayError(
+      'relay.parked.incomplete',
+      `${stay} of ${done + stay} ${stay === 1 ? 'stays' : 'stay'} on the list; the lines above have the reasons`,
+    )
+  if (done === 0 && unseen.size === 0 && !json) await print(`${emptyWords(scope)}\n`)
 }
