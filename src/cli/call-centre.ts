@@ -5,7 +5,7 @@ import type { Fault } from '../lambda/faults.ts'
 import { createProducer } from '../producer/index.ts'
 import { createShutdown, sleep, type Code } from '../runtime/index.ts'
 import { createSimulator, type CallCentre } from '../simulator/simulator.ts'
-import { CliError } from './cli-error.ts'
+import { CliError } from './cli-output.ts'
 
 /** The commands that play a call centre. */
 

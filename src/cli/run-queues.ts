@@ -5,8 +5,7 @@ import { readConfig, type RelayConfig } from '../relay/index.ts'
 import { commandQueueName, createQueues, listQueues } from '../relay/targets/sqs/create-queues.ts'
 import { createSqs } from '../relay/targets/sqs/sqs-client.ts'
 import { firstOf, type Env } from '../runtime/index.ts'
-import { CliError } from './cli-error.ts'
-import { formatRows, widen } from './cli-output.ts'
+import { CliError, formatRows, widen } from './cli-output.ts'
 
 /** `enigma-relay queues [--create]`. @throws ConfigError, CliError */
 export async function runQueues({ create }: { readonly create: boolean }): Promise<void> {
