@@ -2,7 +2,7 @@ import { styleText } from 'node:util'
 import type { Finding } from '../relay/doctor/check.ts'
 import { examine } from '../relay/doctor/doctor.ts'
 import { CliError } from './cli-output.ts'
-import { readRelayConfig } from './relay-config.ts'
+import { readRelayConfig } from './run-relay.ts'
 
 const COLOURS = { ok: 'green', warn: 'yellow', fail: 'red' } as const
 

@@ -12,7 +12,7 @@ import type { Redis } from '../relay/redis/client.ts'
 import { openTargets } from '../relay/targets/open-targets.ts'
 import { createLog, createShutdown } from '../runtime/index.ts'
 import { createListing, formatTakenOut, print, sayProgress } from './cli-output.ts'
-import { readRelayConfig } from './relay-config.ts'
+import { readRelayConfig } from './run-relay.ts'
 
 /** The options of `enigma-relay parked` as commander reads them. */
 export type ParkedArguments = {

@@ -1,13 +1,16 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { createLog, createShutdown } from '../runtime/index.ts'
+import { readOwnRoutes } from '../lambda/declarations.ts'
+import type { Routes } from '../protocol/index.ts'
+import { readConfig, type RelayConfig } from '../relay/index.ts'
+import { createLog, createShutdown, type Env } from '../runtime/index.ts'
 
 /** `enigma-relay relay`: runs until SIGINT or SIGTERM. @throws ConfigError, RelayError */
 export async function runRelay(): Promise<void> {
   applyHeapFlags()
   const [{ createRelay }, { readRelayConfig }] = await Promise.all([
     import('../relay/index.ts'),
-    import('./relay-config.ts'),
+    import('./run-relay.ts'),
   ])
   const { config, routes } = await readRelayConfig(process.env)
   const shutdown = createShutdown(process)
@@ -57,4 +60,13 @@ function collectStart(): void {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as (options: Record<string, string>) => void
   collect({ type: 'major', execution: 'sync', flavor: 'last-resort' })
+}
+
+/** Reads the configuration of the relay with the route table that it names, or that of this version. @throws ConfigError, FunctionsError */
+export async function readRelayConfig(env: Env): Promise<{ readonly config: RelayConfig; readonly routes: Routes }> {
+  const isNamed = (env['ENIGMA_ROUTES'] ?? '').trim() !== ''
+  const own = isNamed ? undefined : await readOwnRoutes()
+  const config = readConfig(env, own)
+  // One of both is there: a file that cannot be read is a fault.
+  return { config, routes: (config.routes ?? own) as Routes }
 }
