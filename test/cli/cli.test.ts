@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { expect, onTestFinished, test } from 'vitest'
-import { startSqsServer } from '../../src/local/sqs-server.ts'
+import { startSqsServer } from '../../src/local/local-aws.ts'
 
 import { useProxy } from '../support/proxy.ts'
 import { receiveAll, useFolder, waitFor } from '../support/relay.ts'

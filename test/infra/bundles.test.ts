@@ -16,7 +16,7 @@ import {
 } from '../../infra/build/bundle-functions.ts'
 import { bundleConsole } from '../../infra/build/bundle-console.ts'
 import { formatReport } from '../../infra/build/bundle.ts'
-import { startParameterStore } from '../../src/local/parameter-store.ts'
+import { startParameterStore } from '../../src/local/local-aws.ts'
 
 import { ROOT } from '../cli/run.ts'
 import { callRecord } from '../support/call-record.ts'

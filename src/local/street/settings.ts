@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { readConfig } from '../../relay/index.ts'
 import { ConfigError, createEnvReader, type Env, type EnvFault } from '../../runtime/index.ts'
 import { SIMULATOR_LISTS } from '../../simulator/simulator.ts'
-import { LOCAL_AWS } from '../sqs-server.ts'
+import { LOCAL_AWS } from '../local-aws.ts'
 
 /** What the variables say about the street. @throws ConfigError with the faults of all variables. */
 export function readSettings(env: Env, folder: string) {

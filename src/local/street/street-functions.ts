@@ -8,7 +8,7 @@ import { stayAlive } from '../../lambda/stay-alive.ts'
 import type { DeclaredRoute, Route, Routes } from '../../protocol/index.ts'
 import type { Logger, Release } from '../../runtime/index.ts'
 import { createLambdaTrigger, type Invocation, type LambdaHandler } from '../lambda/lambda-trigger.ts'
-import { LOCAL_AWS, type Queues } from '../sqs-server.ts'
+import { LOCAL_AWS, type Queues } from '../local-aws.ts'
 import { StreetError, wordsOf } from '../street-error.ts'
 import type { Settings } from './settings.ts'
 

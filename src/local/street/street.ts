@@ -6,7 +6,7 @@ import { sleep, withReleasers, type Env, type Logger, type Release } from '../..
 import type { CallCentre } from '../../simulator/simulator.ts'
 import { freePort, listen } from '../http-server.ts'
 import type { ScheduledHandler } from '../lambda/lambda-trigger.ts'
-import { LOCAL_AWS, startQueues } from '../sqs-server.ts'
+import { LOCAL_AWS, startQueues } from '../local-aws.ts'
 import { nameOf, StreetError } from '../street-error.ts'
 import { loadBundles } from './bundles.ts'
 import { bundledConsole, createLoginCode, putBefore } from './console.ts'
