@@ -6,9 +6,8 @@ import { createConnection } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
-import type { FunctionSpec } from '../../src/local/lambda/environment.ts'
+import { readJson, type FunctionSpec } from '../../src/local/lambda/environment.ts'
 import { createFunctionUrl, createLambdaFunction } from '../../src/local/lambda/lambda-function.ts'
-import { readJson } from '../../src/local/lambda/runtime-api.ts'
 import { useFolder, waitFor } from '../support/relay.ts'
 
 /** A function of this text, with what it writes and the processes that it has had. */

@@ -4,8 +4,7 @@ import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { StreetError } from '../street-error.ts'
-import { startEnvironment, type Environment, type EnvironmentOptions, type FunctionSpec } from './environment.ts'
-import { FunctionError, readJson, type Answer } from './runtime-api.ts'
+import { FunctionError, readJson, startEnvironment, type Answer, type Environment, type EnvironmentOptions, type FunctionSpec } from './environment.ts'
 
 /** A function with as many environments as it is invoked at the same time: the one that was used last is used next. */
 export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOptions) {
