@@ -4,8 +4,7 @@ import { createLog, createShutdown, LOG_LEVELS, sleep } from '../runtime/index.t
 import type { Part } from './street/crew.ts'
 import { startStreet, type StreetOptions } from './street/street.ts'
 import { formatHandled, toLines } from './view/lines.ts'
-import { createLiveView } from './view/live-view.ts'
-import { createPlainView } from './view/plain-view.ts'
+import { createLiveView, createPlainView } from './view/views.ts'
 
 export type ShowStreetOptions = Pick<StreetOptions, 'folder' | 'callCentre' | 'bundles' | 'edge' | 'faults'> & {
   readonly process: NodeJS.Process

@@ -2,10 +2,8 @@ import { expect, test } from 'vitest'
 
 import { createLog } from '../../src/runtime/index.ts'
 import type { Buckets, Figures } from '../../src/local/street/street-figures.ts'
-import { formatBlock } from '../../src/local/view/live-view.ts'
-import { formatLogLine, partLine, short, shortMs, toLines } from '../../src/local/view/lines.ts'
-import { createPlainView } from '../../src/local/view/plain-view.ts'
-import { createRates } from '../../src/local/view/view.ts'
+import { createPlainView, formatBlock } from '../../src/local/view/views.ts'
+import { createRates, formatLogLine, partLine, short, shortMs, toLines } from '../../src/local/view/lines.ts'
 import { ROUTES } from '../support/routes.ts'
 
 /** Figures after so many notifications of each route, each a delay of 1.5 ms in the relay. */
