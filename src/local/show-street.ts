@@ -1,7 +1,7 @@
 import { Console } from 'node:console'
 import { Writable } from 'node:stream'
 import { createLog, createShutdown, LOG_LEVELS, sleep } from '../runtime/index.ts'
-import type { Part } from './street/crew.ts'
+import type { Part } from './street/parts.ts'
 import { startStreet, type StreetOptions } from './street/street.ts'
 import { formatHandled, toLines } from './view/lines.ts'
 import { createLiveView, createPlainView } from './view/views.ts'

@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import { expect, test } from 'vitest'
 import { readSettings } from '../../src/local/street/settings.ts'
-import { hideCredentials, nextDatabase } from '../../src/local/street/street-redis.ts'
+import { hideCredentials, nextDatabase } from '../../src/local/street/parts.ts'
 
 const PLACES = {
   diallerUrl: 'redis://127.0.0.1:8001',

@@ -10,13 +10,12 @@ import { LOCAL_AWS, startQueues } from '../local-aws.ts'
 import { nameOf, StreetError } from '../street-error.ts'
 import { loadBundles } from './bundles.ts'
 import { bundledConsole, createLoginCode, putBefore } from './console.ts'
-import { createCrew, startCallCentre, startRelay, type Crew, type Part } from './crew.ts'
+import { createCrew, startCallCentre, startDialler, startReadModel, startRelay, type Crew, type Part } from './parts.ts'
 import { holdDataDir } from './data-dir.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { loadEdge } from './street-edge.ts'
 import { createWatch, readFigures, type Handled } from './street-figures.ts'
 import { createTriggers, loadSources, readDeclared } from './street-functions.ts'
-import { startDialler, startReadModel } from './street-redis.ts'
 
 export type StreetOptions = {
   /** `process.env`: the variables of the relay and the API are read from it, and those that the functions need are written to it. */

@@ -1,5 +1,5 @@
 import { isIdentifier, isObject, maskPayload, maskText, parseExact, type Notification } from '../../protocol/index.ts'
-import type { Part } from '../street/crew.ts'
+import type { Part } from '../street/parts.ts'
 import { quantile, type Figures, type Handled } from '../street/street-figures.ts'
 
 /** What the user sees of the street. */
