@@ -46,8 +46,8 @@ const BATCH = 1_000
  */
 export function createSimulator(options: SimulatorOptions) {
   const { producer, agents = 40, speed = 1, seed = 1, now = () => performance.now(), onEvent } = options
-  const isCrew = Number.isInteger(agents) && agents >= 1 && agents <= 100_000
-  check('agents', agents, isCrew, 'a whole number from 1 to 100,000')
+  const isTeamSize = Number.isInteger(agents) && agents >= 1 && agents <= 100_000
+  check('agents', agents, isTeamSize, 'a whole number from 1 to 100,000')
   check('speed', speed, Number.isFinite(speed) && speed > 0, 'a number above 0')
   check('seed', seed, Number.isSafeInteger(seed), 'a whole number')
   const writer = createWriter(producer, onEvent)

@@ -97,7 +97,7 @@ export type Part = {
 }
 
 /** What runs in the background of the street. */
-export function createCrew(release: Release) {
+export function createBackground(release: Release) {
   const failure = Promise.withResolvers<never>()
   // Whoever does not listen any more has heard why it ended.
   failure.promise.catch(() => undefined)
@@ -118,26 +118,26 @@ export function createCrew(release: Release) {
   }
 }
 
-export type Crew = ReturnType<typeof createCrew>
+export type Background = ReturnType<typeof createBackground>
 
 /** How long (ms) to wait for a relay that cannot be ready, for instance because the dialler is not there. It goes on by itself. */
 const READY_MS = 3_000
 
 /** Starts the relay in this process; resolves when it hears and takes, so that nothing which is written now is missed. */
-export async function startRelay(options: RelayOptions, crew: Crew): Promise<{ relay: Relay; url: string }> {
+export async function startRelay(options: RelayOptions, background: Background): Promise<{ relay: Relay; url: string }> {
   const listening = Promise.withResolvers<string>()
   const relay = createRelay({ ...options, onListening: listening.resolve })
-  crew.add((signal) => relay.run(signal))
-  const url = await Promise.race([listening.promise, crew.failed])
+  background.run((signal) => relay.run(signal))
+  const url = await Promise.race([listening.promise, background.failed])
   const until = performance.now() + READY_MS
   while (performance.now() < until && !(await fetch(`${url}/readyz`)).ok) await sleep(20)
   return { relay, url }
 }
 
 /** Plays the call centre on the dialler's Redis. */
-export function startCallCentre(callCentre: CallCentre, url: string, crew: Crew): Part {
+export function startCallCentre(callCentre: CallCentre, url: string, background: Background): Part {
   const { agents, speed, seed } = callCentre
-  crew.add(async (signal) => {
+  background.run(async (signal) => {
     const producer = createProducer({ url })
     try {
       await createSimulator({ producer, ...callCentre }).run(signal)

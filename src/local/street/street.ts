@@ -10,7 +10,7 @@ import { LOCAL_AWS, startQueues } from '../local-aws.ts'
 import { nameOf, StreetError } from '../street-error.ts'
 import { loadBundles } from './bundles.ts'
 import { bundledConsole, createLoginCode, putBefore } from './console.ts'
-import { createCrew, startCallCentre, startDialler, startReadModel, startRelay, type Crew, type Part } from './parts.ts'
+import { createBackground, startCallCentre, startDialler, startReadModel, startRelay, type Background, type Part } from './parts.ts'
 import { holdDataDir } from './data-dir.ts'
 import { readSettings, type Settings } from './settings.ts'
 import { loadEdge } from './street-edge.ts'
@@ -67,9 +67,9 @@ export async function startStreet(options: StreetOptions): Promise<Street> {
   const started = Promise.withResolvers<Started>()
   const stopping = Promise.withResolvers<void>()
   const ended = withReleasers(async (release) => {
-    const crew = createCrew(release)
-    started.resolve(await startParts(options, release, crew))
-    await Promise.race([stopping.promise, crew.failed])
+    const background = createBackground(release)
+    started.resolve(await startParts(options, release, background))
+    await Promise.race([stopping.promise, background.failed])
   })
   ended.catch(started.reject)
   const street = await started.promise
@@ -86,7 +86,7 @@ const ROOT = new URL('../../../', import.meta.url)
 /** The port of a real dialler's Redis. */
 const DIALLER_PORT = 8001
 
-async function startParts(options: StreetOptions, release: Release, crew: Crew) {
+async function startParts(options: StreetOptions, release: Release, background: Background) {
   const { env, folder, log, callCentre, onPart = () => undefined } = options
   const settings = readSettings(env, folder)
   const declared = await readDeclared(options.root)
@@ -128,13 +128,13 @@ async function startParts(options: StreetOptions, release: Release, crew: Crew) 
   const apiUrl = await serveApi(api, settings, release)
   if (queues !== undefined && 'handlers' in functions) {
     const { handlers } = functions
-    for (const { run } of createTriggers(queues, handlers, log, watch.note)) crew.add(run)
+    for (const { run } of createTriggers(queues, handlers, log, watch.note)) background.run(run)
     const scheduled = handlers.get(RELAY_ROUTES.replay) as unknown as ScheduledHandler
-    crew.add((signal) => repeat(() => scheduled({ source: 'aws.events' }), log, signal))
+    background.run((signal) => repeat(() => scheduled({ source: 'aws.events' }), log, signal))
     const address = options.bundles === true ? 'dist/functions/' : 'functions/'
     onPart({ name: 'functions', address, note: `${handlers.size}, each behind its queue` })
   } else if ('maintain' in functions) {
-    crew.add((signal) => repeat(functions.maintain, log, signal))
+    background.run((signal) => repeat(functions.maintain, log, signal))
     onPart({ name: 'functions', address: 'functions/', note: 'on workerd, behind HTTP' })
   }
   const note = settings.token === undefined ? `Authorization: Bearer ${token}` : 'token: as API_TOKEN says'
@@ -143,12 +143,12 @@ async function startParts(options: StreetOptions, release: Release, crew: Crew) 
   const httpPort = await freePort(settings.relay.http.port)
   const target = 'toTarget' in functions ? functions.toTarget(apiUrl) : { AWS_ENDPOINT_URL_SQS: queues?.endpoint }
   const config = settings.toRelayConfig({ diallerUrl: dialler.url ?? '', target, httpPort })
-  const { relay, url: relayUrl } = await startRelay({ config, routes, log }, crew)
+  const { relay, url: relayUrl } = await startRelay({ config, routes, log }, background)
   onPart({ name: 'relay', address: relayUrl, note: 'serves /livez, /readyz and /metrics' })
 
   const whyNone =
     callCentre === undefined ? "write to the dialler's Redis yourself" : 'ENIGMA_SOURCES names a real dialler'
-  if (callCentre !== undefined && dialler.url !== undefined) onPart(startCallCentre(callCentre, dialler.url, crew))
+  if (callCentre !== undefined && dialler.url !== undefined) onPart(startCallCentre(callCentre, dialler.url, background))
   else onPart({ name: 'call centre', address: 'none', note: whyNone })
 
   return {
