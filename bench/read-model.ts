@@ -1,5 +1,5 @@
 import { createClient } from 'redis'
-import { startRedisServer } from '../src/local/redis-server.ts'
+import { startRedisServer } from '../src/local/servers.ts'
 import { startUpstashProxy } from '../src/local/upstash-proxy.ts'
 import type { Release } from '../src/runtime/index.ts'
 

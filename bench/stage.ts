@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { createClient } from 'redis'
-import { startRedisServer } from '../src/local/redis-server.ts'
+import { startRedisServer } from '../src/local/servers.ts'
 import { sleep, type Release } from '../src/runtime/index.ts'
 import { toCdr, type Published } from './packets.ts'
 import { startNode, type Running } from './processes.ts'

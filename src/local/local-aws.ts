@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { Routes } from '../protocol/index.ts'
 import { createQueues } from '../relay/targets/sqs/create-queues.ts'
 import type { Release } from '../runtime/index.ts'
-import { serveApp } from './http-server.ts'
+import { serveApp } from './servers.ts'
 import { StreetError, wordsOf } from './street-error.ts'
 
 export type SqsServerOptions = {

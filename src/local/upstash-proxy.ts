@@ -1,7 +1,7 @@
 import { Hono, type Context } from 'hono'
 import { createHash } from 'node:crypto'
 import { createClient, RESP_TYPES } from 'redis'
-import { serveApp } from './http-server.ts'
+import { serveApp } from './servers.ts'
 import { wordsOf } from './street-error.ts'
 
 export type UpstashProxyOptions = UpstashLimits & {

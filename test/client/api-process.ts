@@ -1,6 +1,6 @@
 import { createStore } from 'enigma-relay/store'
 import { createApi } from '../../src/api/index.ts'
-import { serveApp } from '../../src/local/http-server.ts'
+import { serveApp } from '../../src/local/servers.ts'
 
 /** The API as a process of its own, that a test can kill. */
 const { STORE = '', PORT = '', API_TOKEN = '' } = process.env

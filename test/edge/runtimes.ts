@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { Miniflare } from 'miniflare'
 import { consoleFrom, createEdge } from '../../src/edge/index.ts'
 import { functions } from '../../functions/all.ts'
-import { listen } from '../../src/local/http-server.ts'
+import { listen } from '../../src/local/servers.ts'
 import { bundleEdge } from '../../infra/build/bundle-edge.ts'
 import type { ConsoleBundle } from '../../infra/build/bundle-console.ts'
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'redis'
 import { expect, onTestFinished, test } from 'vitest'
-import { startRedisServer, type RedisServer, type RedisServerOptions } from '../../src/local/redis-server.ts'
+import { startRedisServer, type RedisServer, type RedisServerOptions } from '../../src/local/servers.ts'
 import { formatPacket } from '../../src/protocol/index.ts'
 import { claimsKey } from '../../src/relay/redis/keys.ts'
 import { arrivedAt, expectAll, expectHeardOrAnnounced, expectOrderAndIds, gapsOf } from '../support/arrived.ts'

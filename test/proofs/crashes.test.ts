@@ -9,7 +9,7 @@ import {
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { startRedisServer } from '../../src/local/redis-server.ts'
+import { startRedisServer } from '../../src/local/servers.ts'
 import { startSqsServer } from '../../src/local/local-aws.ts'
 import { formatEvent } from '../../src/protocol/index.ts'
 import { notification } from '../adapter/factories.ts'

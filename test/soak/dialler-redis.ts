@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { createClient } from 'redis'
-import { startRedisServer, type RedisServer } from '../../src/local/redis-server.ts'
+import { startRedisServer, type RedisServer } from '../../src/local/servers.ts'
 import { sleep } from '../../src/runtime/index.ts'
 import { startProxy } from '../support/proxy.ts'
 

@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { startRedisServer } from '../../src/local/redis-server.ts'
+import { startRedisServer } from '../../src/local/servers.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { createRandom } from '../../src/simulator/random.ts'
 import type { Release } from '../../src/runtime/index.ts'

@@ -11,7 +11,7 @@ import {
   type StoreOptions,
 } from '../../src/store/index.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
-import { startRedisServer } from '../../src/local/redis-server.ts'
+import { startRedisServer } from '../../src/local/servers.ts'
 import { BASE_MS, toEvent } from './events.ts'
 
 /** Which call an agent has. One server for all tests of this file; each has a prefix of its own. */

@@ -1,6 +1,6 @@
 import { afterAll, expect, test } from 'vitest'
 import { listMissing } from '../../src/api/index.ts'
-import { startRedisServer } from '../../src/local/redis-server.ts'
+import { startRedisServer } from '../../src/local/servers.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import type { AgentCall, Cdr, InboundCall } from '../../src/protocol/index.ts'
 import {

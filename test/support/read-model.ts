@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { json } from 'node:stream/consumers'
 import { createClient } from 'redis'
 import { onTestFinished } from 'vitest'
-import { startRedisServer } from '../../src/local/redis-server.ts'
+import { startRedisServer } from '../../src/local/servers.ts'
 import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { createStore, type StoreOptions, type UpstashAddress } from '../../src/store/index.ts'
 

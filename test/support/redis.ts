@@ -1,6 +1,6 @@
 import { createClient } from 'redis'
 import { onTestFinished } from 'vitest'
-import { startRedisServer, type RedisServer, type RedisServerOptions } from '../../src/local/redis-server.ts'
+import { startRedisServer, type RedisServer, type RedisServerOptions } from '../../src/local/servers.ts'
 
 /** A redis-server of the test's own, stopped when the test ends. */
 export async function useRedisServer(options?: RedisServerOptions): Promise<RedisServer> {

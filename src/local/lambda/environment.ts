@@ -8,7 +8,7 @@ import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { within } from '../../runtime/index.ts'
-import { listen } from '../http-server.ts'
+import { listen } from '../servers.ts'
 
 /** Says why an invocation failed, with the name that Lambda gives the failure. */
 export class FunctionError extends Error {
