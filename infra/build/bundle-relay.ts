@@ -52,7 +52,7 @@ const lateBuiltins: Plugin = {
 /** `dev` plays the street out of a clone's functions, and says so before it needs any of this. */
 const withoutStreet = replace(
   'without-street',
-  /\/src\/local\/show-street\.ts$/,
+  /\/src\/local\/view\/show-street\.ts$/,
   () => 'export const showStreet = undefined',
 )
 

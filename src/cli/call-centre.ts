@@ -80,7 +80,7 @@ export async function runDev({
       'cli.dev.no_clone',
       'dev needs the functions, which only a clone of the repository has: clone it and run npm run dev there',
     )
-  const { showStreet } = await import('../local/show-street.ts')
+  const { showStreet } = await import('../local/view/show-street.ts')
   await showStreet({
     process,
     folder: resolve(process.env['ENIGMA_DATA_DIR']?.trim() || fileURLToPath(new URL('.enigma', root))),

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 
 import { createLog } from '../../src/runtime/index.ts'
 import type { Buckets, Figures } from '../../src/local/street/street-figures.ts'
-import { createPlainView, formatBlock } from '../../src/local/view/views.ts'
+import { createPlainView, formatBlock } from '../../src/local/view/show-street.ts'
 import { createRates, formatLogLine, partLine, short, shortMs, toLines } from '../../src/local/view/lines.ts'
 import { ROUTES } from '../support/routes.ts'
 

@@ -105,7 +105,7 @@ export function createBackground(release: Release) {
     /** Rejects when one of them fails; never resolves. */
     failed: failure.promise,
     /** Starts it. It is stopped in its turn, the last one first, and awaited. */
-    add: (run: (signal: AbortSignal) => Promise<void>): void => {
+    run: (run: (signal: AbortSignal) => Promise<void>): void => {
       const end = new AbortController()
       const running = run(end.signal)
       running.catch(failure.reject)
