@@ -9,7 +9,7 @@ import { startRedisServer, type RedisServer } from '../servers.ts'
 import { StreetError, wordsOf } from '../street-error.ts'
 import { startUpstashProxy } from '../upstash-proxy.ts'
 import type { DataDir } from './data-dir.ts'
-import type { Settings } from './settings.ts'
+import type { Settings } from './street-settings.ts'
 
 /** What the street's Redis servers need: its folder, and how to end them. */
 export type RedisPlace = { readonly folder: string; readonly dataDir: DataDir; readonly release: Release }

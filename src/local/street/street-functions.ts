@@ -10,7 +10,7 @@ import type { Logger, Release } from '../../runtime/index.ts'
 import { createLambdaTrigger, type Invocation, type LambdaHandler } from '../lambda/lambda-trigger.ts'
 import { LOCAL_AWS, type Queues } from '../local-aws.ts'
 import { StreetError, wordsOf } from '../street-error.ts'
-import type { Settings } from './settings.ts'
+import type { Settings } from './street-settings.ts'
 
 /** What the functions stand on. */
 export type Ground = {
