@@ -1,9 +1,12 @@
 import type { AgentStatsFields, AgentStatusFields, CampaignStatsFields, Outgoing } from '../producer/index.ts'
 import { mix, type Random } from './random.ts'
-import type { Timetable } from './virtual-time.ts'
 
 /** The state of the call centre that is played; what happens to it is in the files beside this one. */
-export type Centre = Pick<Timetable, 'now' | 'after'> & {
+export type Centre = {
+  /** Virtual time since the start, ms. */
+  readonly now: () => number
+  /** Runs a task `ms` of virtual time from now. */
+  readonly after: (ms: number, task: () => void) => void
   readonly random: Random
   /** Writes a packet at this instant of virtual time. */
   readonly emit: (outgoing: Outgoing) => void

@@ -3,7 +3,6 @@ import { BASE_KEY } from '../protocol/index.ts'
 import { sleep } from '../runtime/index.ts'
 import { SimulatorError } from './random.ts'
 import { createSchedule, type TimedPacket } from './schedule.ts'
-import { createPace, LOOK_MS } from './virtual-time.ts'
 
 /** The lists that the simulator pushes to: a relay that does not take them lets them grow. */
 export const SIMULATOR_LISTS = [`${BASE_KEY}:campaigns`, `${BASE_KEY}:cdr`, `${BASE_KEY}:inbound`] as const
@@ -152,4 +151,28 @@ function createWriter(producer: Producer, onEvent: SimulatorOptions['onEvent']) 
   }
 
   return { counters, write }
+}
+
+/** How often to look at the clock, ms. */
+const LOOK_MS = 50
+/** Time that went by without a look (a stall) is caught up with at this multiple of the speed, not in one burst. */
+const CATCH_UP = 3
+
+/** Where virtual time is. `speed`: virtual ms per real ms; `now`: a clock (ms) that only goes forward. */
+export function createPace({ speed, now }: { readonly speed: number; readonly now: () => number }) {
+  const startedAt = now()
+  let lastLook = startedAt
+  let virtualMs = 0
+  return {
+    /** Moves virtual time (ms) on to where it should be by now, and returns it. To be called at least every `LOOK_MS`. */
+    look: (): number => {
+      const at = now()
+      const step = Math.min(at - lastLook, LOOK_MS) * speed * CATCH_UP
+      lastLook = at
+      virtualMs = Math.min((at - startedAt) * speed, virtualMs + step)
+      return virtualMs
+    },
+    /** How long (real ms) until an instant of virtual time; 0 or less when it has come. */
+    waitMs: (atMs: number): number => (atMs - virtualMs) / speed,
+  }
 }

@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { subscriberAt, toDialNumber } from '../../src/simulator/centre.ts'
 import { createRandom } from '../../src/simulator/random.ts'
-import { createPace, createTimetable } from '../../src/simulator/virtual-time.ts'
+import { createTimetable } from '../../src/simulator/schedule.ts'
+import { createPace } from '../../src/simulator/simulator.ts'
 
 test('tasks run in the order of their time, and those of one instant in the order in which they were set', () => {
   fc.assert(
