@@ -1,7 +1,6 @@
 import { agentCall, cdr, type CdrFields } from '../producer/index.ts'
-import { subscriberAt, toDialNumber, type Agent, type Call, type Campaign, type Centre } from './centre.ts'
+import { isWanted, logOut, setActivity, setStatus, settle, subscriberAt, takeBreak, toDialNumber, type Agent, type Call, type Campaign, type Centre } from './centre.ts'
 import type { Random } from './random.ts'
-import { isWanted, logOut, setActivity, setStatus, settle, takeBreak } from './sessions.ts'
 
 /** A call from the first ring to its CDR. */
 

@@ -1,8 +1,7 @@
 import { dialerStatus, type Outgoing } from '../producer/index.ts'
 import { closeCentre, startCampaign } from './campaign-runs.ts'
-import { noAgentStats, noCampaignStats, type Agent, type Campaign, type Centre } from './centre.ts'
+import { noAgentStats, noCampaignStats, startShift, type Agent, type Campaign, type Centre } from './centre.ts'
 import { createRandom, SimulatorError, type Random } from './random.ts'
-import { startShift } from './sessions.ts'
 import { startClick2Dial, startOddities, startReports } from './side-traffic.ts'
 
 export type ScheduleOptions = {

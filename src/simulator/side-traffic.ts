@@ -2,8 +2,7 @@ import { agentStats, click2DialCdr, dialPreview, inboundCall, type Outgoing } fr
 import { BASE_KEY } from '../protocol/index.ts'
 import { pickTalkEnd, recordingUrl, seconds } from './calls.ts'
 import { toCampaignStats } from './campaign-runs.ts'
-import { subscriberAt, toDialNumber, type Campaign, type Centre } from './centre.ts'
-import { setActivity } from './sessions.ts'
+import { setActivity, subscriberAt, toDialNumber, type Campaign, type Centre } from './centre.ts'
 
 /** What the dialler tells again and again: figures, and who will be dialled next. */
 
