@@ -8,7 +8,7 @@ import {
   visibilitySeconds,
   type Route,
 } from '../../src/protocol/index.ts'
-import { find, findAlarm, objectsIn, ofType, targetOf, type Properties, type Template } from './template.ts'
+import { find, findAlarm, objectsIn, ofType, targetOf, type Properties, type Template } from './cloudformation.ts'
 
 /** Lambda's pollers may hold a message for so many times the function's limit. Source: "Configuring a queue to use with Lambda". */
 const VISIBILITY_FACTOR = 6

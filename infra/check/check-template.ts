@@ -5,8 +5,7 @@ import { roleName } from '../stack/roles.ts'
 import type { StackRoute } from '../stack/stack-routes.ts'
 import { checkAlarms, checkCommands, checkRelay, checkReplays, checkRoutes } from './check-parts.ts'
 import { checkUrls } from './check-urls.ts'
-import { checkProperties, checkReferences, checkSize } from './cloudformation.ts'
-import { objectsIn, ofType, type Template } from './template.ts'
+import { checkProperties, checkReferences, checkSize, objectsIn, ofType, type Template } from './cloudformation.ts'
 
 /** Everything that is wrong with the compiled template of a stack, in words; empty when nothing is. */
 export function checkTemplate(

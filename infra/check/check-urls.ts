@@ -1,7 +1,7 @@
 import { isObject } from '../../src/protocol/index.ts'
 import { API, EVENTS } from '../stack/names.ts'
 import type { StackOptions } from '../stack/options.ts'
-import { find, findAlarm, objectsIn, ofType, targetOf, type Properties, type Template } from './template.ts'
+import { find, findAlarm, objectsIn, ofType, targetOf, type Properties, type Template } from './cloudformation.ts'
 
 type Bounds = Pick<StackOptions, 'prefix' | 'apiConcurrency' | 'events'>
 

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll } from 'vitest'
-import type { Template } from '../../infra/check/template.ts'
+import type { Template } from '../../infra/check/cloudformation.ts'
 import { packageStack } from '../../src/local/street/bundles.ts'
 
 /** A stack packaged as `npm run package` does, removed when the tests of the file end. */
