@@ -1,11 +1,10 @@
 import { isObject } from '../../src/protocol/index.ts'
-import { logicalName, stackName } from '../stack/names.ts'
+import { API, EVENTS, logicalName, stackName } from '../stack/names.ts'
 import type { StackOptions } from '../stack/options.ts'
 import { roleName } from '../stack/roles.ts'
 import type { StackRoute } from '../stack/stack-routes.ts'
 import { checkAlarms, checkCommands, checkRelay, checkReplays, checkRoutes } from './check-parts.ts'
-import { checkUrls } from './check-urls.ts'
-import { checkProperties, checkReferences, checkSize, objectsIn, ofType, type Template } from './cloudformation.ts'
+import { checkProperties, checkReferences, checkSize, find, findAlarm, objectsIn, ofType, targetOf, type Properties, type Template } from './cloudformation.ts'
 
 /** Everything that is wrong with the compiled template of a stack, in words; empty when nothing is. */
 export function checkTemplate(
@@ -92,4 +91,87 @@ function* checkSecrets(template: Template, prefix: string): Generator<string> {
       }
     }
   }
+}
+
+type Bounds = Pick<StackOptions, 'prefix' | 'apiConcurrency' | 'events'>
+
+/** Whether what is behind a URL can be called by everybody who has a token, and takes no more of the account than it may. */
+export function* checkUrls(template: Template, { prefix, apiConcurrency, events }: Bounds): Generator<string> {
+  const names = new Set([prefix + API, ...(events === undefined ? [] : [prefix + EVENTS])])
+  yield* checkUrl(template, 'the read API', prefix + API, apiConcurrency)
+  if (events !== undefined) yield* checkUrl(template, 'the stream of changes', prefix + EVENTS, events)
+  for (const [name, p] of ofType(template, 'AWS::Lambda::Function')) {
+    if (names.has(String(p['FunctionName']))) continue
+    // One with a bound of its own takes it from all others for good.
+    if (p['ReservedConcurrentExecutions'] !== undefined) yield `${name} reserves concurrency`
+  }
+  yield* checkEvents(template, prefix, events)
+}
+
+/**
+ * A URL that streams, and both rights that AWS asks for. With one of them only, AWS answers every request with 403.
+ * Source: "Control access to Lambda function URLs" in the Lambda developer guide.
+ */
+function* checkUrl(template: Template, what: string, name: string, bound: number | undefined): Generator<string> {
+  const [functionId, own] = find(template, 'AWS::Lambda::Function', (p) => p['FunctionName'] === name)
+  if (functionId === undefined) return yield `${what} has no function`
+  const reserved = own['ReservedConcurrentExecutions']
+  if (reserved !== bound)
+    yield `${what} has a reserved concurrency of ${String(reserved)}, but the deployment sets ${String(bound)}`
+  const [urlId, url] = urlOf(template, functionId)
+  if (urlId === undefined) return yield `${what} has no URL`
+  if (url['InvokeMode'] !== 'RESPONSE_STREAM') yield `the URL of ${what} does not stream responses`
+  const rights = ofType(template, 'AWS::Lambda::Permission')
+    .map(([, properties]) => properties)
+    .filter((p) => targetOf(p['FunctionName']) === functionId)
+  const allows = (action: string, condition: string, value: unknown) =>
+    rights.some((p) => p['Action'] === action && p['Principal'] === '*' && p[condition] === value)
+  if (!allows('lambda:InvokeFunctionUrl', 'FunctionUrlAuthType', 'NONE'))
+    yield `${what} has no permission for calls of its URL (lambda:InvokeFunctionUrl)`
+  if (!allows('lambda:InvokeFunction', 'InvokedViaFunctionUrl', true))
+    yield `${what} has no permission for invocations through its URL (lambda:InvokeFunction)`
+  for (const p of rights)
+    if (p['FunctionUrlAuthType'] === undefined && p['InvokedViaFunctionUrl'] !== true)
+      yield `${what} can be invoked without its URL`
+}
+
+const urlOf = (template: Template, functionId: string) =>
+  find(template, 'AWS::Lambda::Url', (p) => targetOf(p['TargetFunctionArn']) === functionId)
+
+/** What who only streams needs: its log, its parameters and the key that they are encrypted with, traces. */
+const OF_A_READER = /^(logs:(CreateLogStream|PutLogEvents)|ssm:GetParameters|kms:Decrypt|xray:[A-Za-z]+)$/
+
+/** Whether changes are streamed by a function of its own that does nothing else, and clients are told where; or by none. */
+function* checkEvents(template: Template, prefix: string, events: number | undefined): Generator<string> {
+  const name = prefix + EVENTS
+  const [, api] = find(template, 'AWS::Lambda::Function', (p) => p['FunctionName'] === prefix + API)
+  const told = JSON.stringify(variablesOf(api)['ENIGMA_EVENTS_URL'] ?? '')
+  const [id, own] = find(template, 'AWS::Lambda::Function', (p) => p['FunctionName'] === name)
+  if (events === undefined) {
+    if (id !== undefined || told !== '""') yield `changes are streamed by ${name}, but the deployment sets no events`
+    return
+  }
+  if (id === undefined) return
+  const [urlId = ''] = urlOf(template, id)
+  if (!told.includes(`\${${urlId}.FunctionUrl}`)) yield `the read API tells no client where ${name} is`
+  const seconds = Number(variablesOf(own)['ENIGMA_EVENTS_SECONDS'])
+  if (!(seconds > 0 && seconds < Number(own['Timeout'])))
+    yield `${name} does not end its streams within its timeout, or answers more than them: ENIGMA_EVENTS_SECONDS is ${seconds}`
+  const [, role] = find(
+    template,
+    'AWS::IAM::Role',
+    (p) => p === template.Resources[targetOf(own['Role']) ?? '']?.Properties,
+  )
+  for (const [, statement] of objectsIn(role['Policies'])) {
+    const actions = statement['Action'] === undefined ? [] : [statement['Action']].flat().map(String)
+    for (const action of actions) if (!OF_A_READER.test(action)) yield `${name} may do ${action}`
+  }
+  const [, logs] = find(template, 'AWS::Logs::LogGroup', (p) => p['LogGroupName'] === `/aws/lambda/${name}`)
+  if (typeof logs['RetentionInDays'] !== 'number') yield `the log group of ${name} has no retention`
+  if (findAlarm(template, 'Errors', name)[0] === undefined) yield `no alarm for errors of ${name}`
+}
+
+function variablesOf(lambda: Properties): Properties {
+  const environment = lambda['Environment']
+  return isObject(environment) && isObject(environment['Variables']) ? environment['Variables'] : {}
 }
