@@ -1,8 +1,7 @@
 import { isObject } from '../../src/protocol/index.ts'
-import { API, EVENTS, logicalName, stackName } from '../stack/names.ts'
+import { API, EVENTS, logicalName, stackName, type StackRoute } from '../stack/stack-routes.ts'
 import type { StackOptions } from '../stack/options.ts'
 import { roleName } from '../stack/roles.ts'
-import type { StackRoute } from '../stack/stack-routes.ts'
 import { checkAlarms, checkCommands, checkRelay, checkReplays, checkRoutes } from './check-parts.ts'
 import { checkProperties, checkReferences, checkSize, find, findAlarm, objectsIn, ofType, targetOf, type Properties, type Template } from './cloudformation.ts'
 

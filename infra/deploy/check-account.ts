@@ -4,7 +4,7 @@ import { GetAccountSettingsCommand, GetFunctionConcurrencyCommand, LambdaClient 
 import { GetQueueUrlCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { isMissingQueue } from '../../src/lambda/sqs-errors.ts'
 import { COMMAND_QUEUE, deadLetterQueueName, queueName } from '../../src/protocol/index.ts'
-import { API, EVENTS, functionName, stackName } from '../stack/names.ts'
+import { API, EVENTS, functionName, stackName } from '../stack/stack-routes.ts'
 import type { StackOptions } from '../stack/options.ts'
 
 /** What was looked at, and what mends it. */

@@ -1,9 +1,8 @@
 import { GetParametersCommand, SSMClient, type Parameter } from '@aws-sdk/client-ssm'
 import { parseTokens } from '../../src/api/index.ts'
 import { createStore } from '../../src/store/index.ts'
-import { parameterName, TOKEN_PARAMETERS, type ParameterVariable } from '../stack/names.ts'
+import { allSecrets, parameterName, TOKEN_PARAMETERS, type ParameterVariable } from '../stack/stack-routes.ts'
 import type { PackageArguments, StackOptions } from '../stack/options.ts'
-import { allSecrets } from '../stack/stack-routes.ts'
 import { checkConcurrency, checkStack, fail, ok, unreadable, words, type Finding } from './check-account.ts'
 
 type Values = Readonly<Record<ParameterVariable, string>> & Readonly<Record<string, string>>

@@ -12,7 +12,7 @@ import {
   STORE_PARAMETERS,
   type Resource,
   type Resources,
-} from './names.ts'
+} from './stack-routes.ts'
 import type { StackOptions } from './options.ts'
 
 const allow = (Action: readonly string[], Resource: unknown) => ({ Effect: 'Allow', Action, Resource }) as const

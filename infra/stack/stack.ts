@@ -7,27 +7,9 @@ import {
   visibilitySeconds,
 } from '../../src/protocol/index.ts'
 import { createAlarms } from './alarms.ts'
-import {
-  API,
-  arnOf,
-  COMMANDS,
-  EVENTS,
-  functionKey,
-  functionName,
-  kept,
-  logicalName,
-  ownArn,
-  parameterName,
-  PARAMETER_VARIABLES,
-  ref,
-  stackName,
-  STORE_PARAMETERS,
-  type Resource,
-  type Resources,
-} from './names.ts'
+import { API, arnOf, COMMANDS, EVENTS, functionKey, functionName, kept, logicalName, ownArn, PARAMETER_VARIABLES, parameterName, ref, stackName, STORE_PARAMETERS, type Resource, type Resources, type StackRoute } from './stack-routes.ts'
 import type { StackOptions } from './options.ts'
 import { createRelayPolicy, createRoles, isReplay, roleName } from './roles.ts'
-import type { StackRoute } from './stack-routes.ts'
 
 /** What serverless.yml takes from here. All of it is made from the route table. */
 export function createStack(options: StackOptions) {

@@ -12,7 +12,7 @@ import { startUpstashProxy } from '../../src/local/upstash-proxy.ts'
 import { ROOT } from '../cli/run.ts'
 import { useRedisServer } from '../support/redis.ts'
 import { useSqs } from '../support/sqs.ts'
-import { parameterName } from '../../infra/stack/names.ts'
+import { parameterName } from '../../infra/stack/stack-routes.ts'
 import { DECLARED, SECRETS } from '../support/routes.ts'
 
 const run = promisify(execFile)

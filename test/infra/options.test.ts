@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
-import { logicalName } from '../../infra/stack/names.ts'
+import { allSecrets, logicalName, toStackRoutes } from '../../infra/stack/stack-routes.ts'
 import { mostPrefix, readArguments, readStackOptions } from '../../infra/stack/options.ts'
-import { allSecrets, toStackRoutes } from '../../infra/stack/stack-routes.ts'
 import { createStack } from '../../infra/stack/stack.ts'
 import { AgentCall, CALL_LIMITS, defineRoute, type Needs } from '../../src/protocol/index.ts'
 import { DECLARED, ROUTES } from '../support/routes.ts'
