@@ -11,7 +11,7 @@ import { Miniflare } from 'miniflare'
 import { consoleFrom, createEdge } from '../../src/edge/index.ts'
 import { functions } from '../../functions/all.ts'
 import { listen } from '../../src/local/servers.ts'
-import { bundleEdge } from '../../infra/build/bundle-edge.ts'
+import { bundleEdge } from '../../infra/build/bundle.ts'
 import type { ConsoleBundle } from '../../infra/build/bundle-console.ts'
 
 /** What a deployment has: its variables, and the console's files. */

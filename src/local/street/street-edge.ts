@@ -83,7 +83,7 @@ export { worker as default }
 async function bundleWorker(contents: string, clone: URL): Promise<string> {
   try {
     // Not by its name: the package has this room, and not the other.
-    const { bundleEdge } = (await import(new URL('infra/build/bundle-edge.ts', clone).href)) as {
+    const { bundleEdge } = (await import(new URL('infra/build/bundle.ts', clone).href)) as {
       readonly bundleEdge: (entry: { readonly contents: string }) => Promise<string>
     }
     return await bundleEdge({ contents })
