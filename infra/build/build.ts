@@ -5,8 +5,7 @@ import { reportError } from '../deploy-error.ts'
 import { readStackRoutes } from '../stack/stack-routes.ts'
 import { bundleConsole, formatConsoleReport, writeConsole } from './bundle-console.ts'
 import { bundleFunctions } from './bundle-functions.ts'
-import { bundleRelay } from './bundle-relay.ts'
-import { formatLua, formatReport, formatTable, LUA_READERS, root } from './bundle.ts'
+import { bundleRelay, formatLua, formatReport, formatTable, LUA_READERS, root } from './bundle.ts'
 
 /** `npm run build`: the package's rooms as JavaScript with types, a bundle for each function, the console, the relay in one file, the route table. All in dist/. */
 async function build(): Promise<void> {
