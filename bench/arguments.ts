@@ -1,6 +1,6 @@
 import { accessSync, constants } from 'node:fs'
 import { parseArgs } from 'node:util'
-import type { Load } from './pubsub.ts'
+import type { Load } from './measure-pubsub.ts'
 
 const PARTS = [
   'drain',

@@ -1,5 +1,5 @@
 import { CONTENT_ENCODING, readBody } from '../src/protocol/index.ts'
-import type { Mark } from './packets.ts'
+import type { Mark } from './load.ts'
 
 /** One SQS message as it came. */
 export type Arrival = {

@@ -1,16 +1,16 @@
 import { availableParallelism } from 'node:os'
 import { createShutdown, withReleasers } from '../src/runtime/index.ts'
 import { HELP, readArguments, type BenchOptions } from './arguments.ts'
-import { measureCapacity } from './capacity.ts'
-import { measureColdStarts } from './cold-start.ts'
-import { measureConsole } from './console.ts'
-import { measureDrain } from './drain.ts'
-import { measureIdle } from './idle.ts'
-import { measureKills } from './kill.ts'
-import { measureOutage } from './outage.ts'
-import { measurePrice } from './price.ts'
-import { measurePubsub, type Load } from './pubsub.ts'
-import { measureReplay } from './replay.ts'
+import { measureCapacity } from './measure-capacity.ts'
+import { measureColdStarts } from './measure-cold-start.ts'
+import { measureConsole } from './measure-console.ts'
+import { measureDrain } from './measure-drain.ts'
+import { measureIdle } from './measure-idle.ts'
+import { measureKills } from './measure-kills.ts'
+import { measureOutage } from './measure-outage.ts'
+import { measurePrice } from './measure-price.ts'
+import { measurePubsub, type Load } from './measure-pubsub.ts'
+import { measureReplay } from './measure-replay.ts'
 import {
   formatCapacity,
   formatCold,
@@ -28,7 +28,7 @@ import {
 import { inTurn, noResults, type PubsubResult } from './results.ts'
 import { BASELINE, createBento, createRelays, FLOOR, overHttp, type Subject } from './subject.ts'
 import { formatVerdicts, needsReference, REFERENCE } from './verdicts.ts'
-import { measureWall } from './wall.ts'
+import { measureWall } from './measure-wall.ts'
 
 /**
  * `npm run bench`: the relay's single file against its targets, beside Bento, the floor and the script that everybody writes. Exits

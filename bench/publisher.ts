@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from 'redis'
-import { nowMs } from './clock.ts'
-import { toPublished, type Published } from './packets.ts'
+import { nowMs, toPublished, type Published } from './load.ts'
 
 /**
  * Publishes notifications of agents at a steady rate, with the time of publishing inside: a process of its own, so that nothing else delays it.

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { toReport, type Arrival } from './arrivals.ts'
-import { nowMs } from './clock.ts'
+import { nowMs } from './load.ts'
 
 /**
  * An SQS server that only answers: a process of its own, so that its time is not the relay's. It checks nothing, keeps what came

@@ -1,4 +1,4 @@
-import type { Load } from './pubsub.ts'
+import type { Load } from './measure-pubsub.ts'
 import type { Results } from './results.ts'
 import type { Subject } from './subject.ts'
 import { formatTable, thousands } from './table.ts'

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { toReport, type Arrival } from '../../bench/arrivals.ts'
-import { toCdr, toPublished, type Mark } from '../../bench/packets.ts'
+import { toCdr, toPublished, type Mark } from '../../bench/load.ts'
 import { CONTENT_ENCODING, GZIP } from '../../src/protocol/index.ts'
 import { bodyOf, toGzippedPack, toPack, type Pack } from '../../src/relay/sender/lane.ts'
 import { createAcknowledger, makeItem } from '../support/items.ts'

@@ -7,7 +7,7 @@ import {
   SQSClient,
 } from '@aws-sdk/client-sqs'
 import { expect, onTestFinished, test } from 'vitest'
-import { toPublished } from '../../bench/packets.ts'
+import { toPublished } from '../../bench/load.ts'
 import { startStandIn } from '../../bench/stand-in.ts'
 
 const QueueUrl = 'http://127.0.0.1/000000000000/enigma-agents-status.fifo'

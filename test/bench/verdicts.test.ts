@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import type { DrainFigures } from '../../bench/drain.ts'
-import type { Load, PubsubFigures } from '../../bench/pubsub.ts'
+import type { DrainFigures } from '../../bench/measure-drain.ts'
+import type { Load, PubsubFigures } from '../../bench/measure-pubsub.ts'
 import { inTurn, merge, noResults, type Results } from '../../bench/results.ts'
 import type { Subject } from '../../bench/subject.ts'
 import { formatVerdicts, needsReference, toVerdicts } from '../../bench/verdicts.ts'

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { countCommands } from '../../bench/commands.ts'
-import { toCdr } from '../../bench/packets.ts'
+import { countCommands } from '../../bench/read-model.ts'
+import { toCdr } from '../../bench/load.ts'
 import { formatId, formatSequence, parseExact, type Cdr } from '../../src/protocol/index.ts'
 import { agentCall, agentStatus, cdr, relayAlive, type Effect } from '../../src/store/index.ts'
 import { useRedisClient } from '../support/redis.ts'

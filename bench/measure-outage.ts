@@ -1,6 +1,6 @@
 import { withReleasers } from '../src/runtime/index.ts'
 import type { Report } from './arrivals.ts'
-import { nowMs } from './clock.ts'
+import { nowMs } from './load.ts'
 import { rssMb } from './processes.ts'
 import { setStage } from './stage.ts'
 import { LIST, type Subject } from './subject.ts'

@@ -10,9 +10,8 @@ import { createRoutes, formatEvent, laneOf, type Route } from '../src/protocol/i
 import { createQueues } from '../src/relay/targets/sqs/create-queues.ts'
 import { createLog, sleep, type Release } from '../src/runtime/index.ts'
 import type { Replay } from '../src/store/index.ts'
-import { countCommands } from './commands.ts'
-import { readCdr, toEvent } from './events.ts'
-import { startReadModel, TOKEN } from './read-model.ts'
+import { countCommands, startReadModel, TOKEN } from './read-model.ts'
+import { readCdr, toEvent } from './load.ts'
 
 /** A replay of parked CDRs, from the request that starts it until the last of them is handled. */
 export type ReplayFigures = {

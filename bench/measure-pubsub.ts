@@ -1,7 +1,6 @@
 import { withReleasers } from '../src/runtime/index.ts'
 import type { Report } from './arrivals.ts'
-import { nowMs } from './clock.ts'
-import type { Published } from './packets.ts'
+import { nowMs, type Published } from './load.ts'
 import { cpuMs, rssMb } from './processes.ts'
 import { setStage } from './stage.ts'
 import type { Subject } from './subject.ts'

@@ -6,10 +6,9 @@ import { listen } from '../src/local/servers.ts'
 import type { Release } from '../src/runtime/index.ts'
 import { createRandom } from '../src/simulator/random.ts'
 import { agentCall, agentStatus, campaignStatus, cdr, createStore, type Effect } from '../src/store/index.ts'
-import { countCommands } from './commands.ts'
-import { readCdr, toEvent } from './events.ts'
+import { countCommands, startReadModel, TOKEN } from './read-model.ts'
+import { readCdr, toEvent } from './load.ts'
 import { median } from './results.ts'
-import { startReadModel, TOKEN } from './read-model.ts'
 
 /** What `GET /wall` costs in one situation: medians, but `p99Ms`. */
 export type WallRow = {

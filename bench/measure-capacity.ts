@@ -16,7 +16,7 @@ import {
 } from '../src/protocol/index.ts'
 import { sleep, type Release } from '../src/runtime/index.ts'
 import { cdr, createStore } from '../src/store/index.ts'
-import { readCdr, toEvent } from './events.ts'
+import { readCdr, toEvent } from './load.ts'
 import { startReadModel, TOKEN } from './read-model.ts'
 
 /** The rate at which the functions write to one database, and how long its scripts take. */

@@ -8,8 +8,8 @@ import { startUpstashProxy } from '../src/local/upstash-proxy.ts'
 import { createLog, sleep, type Release } from '../src/runtime/index.ts'
 import { agentCall, agentStatus, cdr, createStore, type Effect } from '../src/store/index.ts'
 import { toBill, type Bill } from './bill.ts'
-import { countCommands } from './commands.ts'
-import { readCdr, toEvent } from './events.ts'
+import { countCommands } from './read-model.ts'
+import { readCdr, toEvent } from './load.ts'
 
 /** Requests, invocations and commands of a call centre that was played. */
 export type PriceFigures = {

@@ -1,3 +1,9 @@
+import { formatId, formatSequence, parseExact, type Cdr } from '../src/protocol/index.ts'
+import type { StoreEvent } from '../src/store/index.ts'
+
+/** The time in ms on a clock that all processes of a machine share and nobody sets: what is published in one and arrives in another. */
+export const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6
+
 /** What the stand-in reads in a packet's payload to see whether something is missing, twice or out of order. */
 export type Mark = {
   readonly ref: string
@@ -57,3 +63,32 @@ export function toCdr(index: number): string {
   const missing = CDR_BYTES - JSON.stringify({ type: 'cdr', payload }).length
   return JSON.stringify({ type: 'cdr', payload: { ...payload, note: 'x'.repeat(Math.max(0, missing)) } })
 }
+
+/** An event of the read model; `epoch` is Unix ms, and the event came at `timeMs`. */
+export function toEvent<P>(
+  type: string,
+  subType: string,
+  reference: string | undefined,
+  payload: P,
+  { epoch, index, timeMs }: { readonly epoch: number; readonly index: number; readonly timeMs: number },
+): StoreEvent<P> {
+  const transport = subType === 'cdr' ? 'list' : 'pubsub'
+  return {
+    id: formatId('main', transport, epoch, index),
+    source: 'main',
+    type,
+    subType,
+    reference,
+    time: new Date(timeMs).toISOString(),
+    timeMs,
+    transport,
+    channel: `enigma:notifications:${type}`,
+    sequence: formatSequence(epoch, index),
+    stale: false,
+    payload,
+    data: JSON.stringify({ type: subType, payload }),
+  }
+}
+
+/** The CDR of the bench, by its number. */
+export const readCdr = (index: number): Cdr => (parseExact(toCdr(index)) as { readonly payload: Cdr }).payload
