@@ -7,9 +7,9 @@ import { createShutdown, sleep, type Code } from '../runtime/index.ts'
 import { createSimulator, type CallCentre } from '../simulator/simulator.ts'
 import { CliError } from './cli-output.ts'
 
-/** The commands that play a call centre. */
+/** The commands that simulate a call centre: `simulate` against any Redis, `dev` with the whole system. */
 
-const SAY_MS = 1_000
+const REPORT_MS = 1_000
 
 const tell = ({ code }: { readonly code: Code }, sentence: string) =>
   void process.stdout.write(`${sentence} (${code})\n`)
@@ -17,7 +17,7 @@ const BACKUP_LOG = { info: tell, warn: tell, error: tell }
 
 export type SimulateArguments = CallCentre & { readonly url: string; readonly backup?: string }
 
-/** `enigma-relay simulate`: plays until SIGINT or SIGTERM, with a line a second. @throws ProducerError when Redis takes nothing. */
+/** Runs `enigma-relay simulate` until SIGINT or SIGTERM, and prints a line a second. @throws ProducerError if Redis accepts nothing */
 export async function runSimulate({ url, backup, ...callCentre }: SimulateArguments): Promise<void> {
   const producer = createProducer({
     url,
@@ -26,8 +26,8 @@ export async function runSimulate({ url, backup, ...callCentre }: SimulateArgume
   const simulator = createSimulator({ producer, ...callCentre })
   const shutdown = createShutdown(process)
   const ended = new AbortController()
-  const say = async () => {
-    for (; !ended.signal.aborted; await sleep(SAY_MS, ended.signal)) {
+  const report = async () => {
+    for (; !ended.signal.aborted; await sleep(REPORT_MS, ended.signal)) {
       const { published, pushed, lost, kept } = simulator.counters
       if (published + pushed === 0) continue
       const troubles = lost + kept === 0 ? '' : `, lost ${lost}, kept in the backup folder ${kept}`
@@ -37,12 +37,12 @@ export async function runSimulate({ url, backup, ...callCentre }: SimulateArgume
   }
   const { agents, speed, seed } = callCentre
   process.stdout.write(`simulating ${agents} agents at ${speed} times real time, seed ${seed}; press Ctrl-C to stop\n`)
-  const saying = say()
+  const reporting = report()
   try {
     await simulator.run(shutdown.signal)
   } finally {
     ended.abort()
-    await saying
+    await reporting
     await producer.close()
     shutdown.dispose()
   }
@@ -57,13 +57,13 @@ export type DevArguments = CallCentre & {
   readonly demo: boolean
 }
 
-/** Handlers that fail on purpose, from the beginning on. */
+/** A simulated fault of handlers, active from the start. */
 export type FaultArgument = Omit<Fault, 'untilMs'> & { readonly seconds?: number }
 
-/** A fifth of the CDRs: enough to see, and gone before somebody has read how to send them again. */
+/** A fifth of the CDRs: enough to see. The fault ends before a user has read how to replay them. */
 const DEMO: FaultArgument = { route: 'campaigns-cdr', status: 422, share: 0.2, seconds: 60 }
 
-/** `enigma-relay dev`: the whole street until SIGINT or SIGTERM. @throws CliError, ConfigError, StreetError, RelayError */
+/** Runs `enigma-relay dev`, the whole street, until SIGINT or SIGTERM. @throws CliError, ConfigError, StreetError, RelayError */
 export async function runDev({
   simulator,
   bundles,
@@ -74,7 +74,7 @@ export async function runDev({
   ...callCentre
 }: DevArguments): Promise<void> {
   const root = new URL('../../', import.meta.url)
-  // The published package carries neither the functions nor what stands in for AWS.
+  // The published package contains neither the functions nor the local AWS.
   if (!existsSync(new URL('functions/api.ts', root)))
     throw new CliError(
       'cli.dev.no_clone',

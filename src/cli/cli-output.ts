@@ -2,18 +2,18 @@ import { toShown, UNREADABLE, type Entry } from '../relay/parking/parked-entry.t
 import type { Page } from '../relay/parking/parked-list.ts'
 import type { TakenOut } from '../relay/parking/take-out.ts'
 
-/** Writes to standard output; resolves when it is written, so that a slow reader fills no memory. */
+/** Writes to standard output. Resolves when the text is written, so that a slow reader does not fill the memory. */
 export function print(text: string | Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
     process.stdout.write(text, (error) => (error ? reject(error) : resolve()))
   })
 }
 
-/** The widths of columns that have room for these rows as well. */
+/** Returns the widths of columns, widened where these rows need it. */
 export const widen = (widths: readonly number[], rows: readonly (readonly string[])[]): number[] =>
   widths.map((width, column) => rows.reduce((most, row) => Math.max(most, row[column]?.length ?? 0), width))
 
-/** A line for each row, its cells below one another. */
+/** Formats each row as a line, with its cells in columns. */
 export function formatRows(rows: readonly (readonly string[])[], widths: readonly number[]): string {
   const lines = rows.map((row) => row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join('  '))
   return lines.map((line) => `${line.trimEnd()}\n`).join('')
@@ -26,20 +26,20 @@ const toRow = (entry: Entry, source: string) =>
     ? toShown(entry, source)
     : { source, id: entry.id, reason: UNREADABLE, detail: entry.why, bytes: entry.raw.length }
 
-/** A table, or a line of JSON each. Personal data is masked. */
+/** Creates a listing of parked entries: a table, or one JSON object per line. Personal data is masked. */
 export function createListing(json: boolean) {
   const counts = new Map<string, number>()
   const inFiles = new Map<string, number>()
   let widths = HEADER.map((cell) => cell.length)
 
   const addRows = (rows: readonly (readonly string[])[]) => {
-    // A column only grows: what was printed is printed.
+    // Columns only grow, because earlier rows are already printed.
     widths = widen(widths, rows)
     return print(formatRows(rows, widths))
   }
 
   return {
-    /** `file`: where they are, unless on the list in Redis. */
+    /** Prints entries. @param file the file that holds them, if they are not on the list in Redis */
     async add(entries: readonly Entry[], source: string, file?: string): Promise<void> {
       if (entries.length === 0) return
       if (file !== undefined) inFiles.set(file, (inFiles.get(file) ?? 0) + entries.length)
@@ -52,7 +52,7 @@ export function createListing(json: boolean) {
       await addRows(counts.size === 0 ? [HEADER, ...rows] : rows)
       for (const { reason } of all) counts.set(reason, (counts.get(reason) ?? 0) + 1)
     },
-    /** How many there were. */
+    /** Prints the number of entries by reason. */
     async end(emptyWords: string): Promise<void> {
       if (json) return
       const total = [...counts.values()].reduce((sum, count) => sum + count, 0)
@@ -66,7 +66,7 @@ export function createListing(json: boolean) {
   }
 }
 
-/** A line for what became of an entry. */
+/** Formats the result of retrying or dropping an entry as a line. */
 export function formatTakenOut(taken: TakenOut, source: string, json: boolean): string {
   if (json) return `${JSON.stringify({ source, ...taken })}\n`
   const { id, state } = taken
@@ -74,19 +74,19 @@ export function formatTakenOut(taken: TakenOut, source: string, json: boolean): 
   return state === 'stays' ? `${id}  stays: ${taken.why}\n` : `${id}  ${state === 'gone' ? 'already gone' : state}\n`
 }
 
-/** Between two lines of progress, ms. */
-const SAY_MS = 2_000
+/** The time between two lines of progress, ms. */
+const PROGRESS_MS = 2_000
 
-let said = performance.now()
+let lastPrintedMs = performance.now()
 
-/** Says on standard error how far it is, if it takes long. */
-export function sayProgress({ seen, of }: Page, source: string): void {
-  if (performance.now() - said < SAY_MS) return
-  said = performance.now()
+/** Prints the progress to standard error if the command takes longer than two seconds. */
+export function printProgress({ seen, of }: Page, source: string): void {
+  if (performance.now() - lastPrintedMs < PROGRESS_MS) return
+  lastPrintedMs = performance.now()
   process.stderr.write(`${source}: read ${seen} of ${of} entries\n`)
 }
 
-/** Says why a command failed; the message is for whoever ran it, and says what to do. docs/logs.md explains each code. */
+/** Reports that a command failed. The message tells the user what to do; docs/logs.md explains each code. */
 export class CliError extends Error {
   override readonly name = 'CliError'
   readonly code: 'cli.dev.no_clone' | 'cli.doctor.failed' | 'cli.queues.not_created'

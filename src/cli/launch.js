@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 /**
- * The way in: plain JavaScript that the machine's own Node (20 or later) runs before anything is installed. It installs what is
- * missing, finds Node 24 and runs the CLI, or a tool of the project, under it.
+ * The entry point: plain JavaScript that the machine's own Node (20 or later) runs before anything is installed. It installs missing
+ * dependencies, finds Node 24 and runs the CLI, or a tool of the project, under it.
  *
- *   node src/cli/launch.js <command> [arguments]          the CLI: relay, simulate, queues, dev
+ *   node src/cli/launch.js <command> [arguments]          the CLI: relay, doctor, queues, parked, simulate, dev
  *   node src/cli/launch.js --run <tool> [arguments]       a tool of node_modules/.bin, or node
- *   node src/cli/launch.js --redis --run <tool> …         the same, for what starts redis-servers of its own
- *   node src/cli/launch.js --browser --run <tool> …       the same, for what starts a Chromium
+ *   node src/cli/launch.js --redis --run <tool> …         the same, for a tool that starts its own redis-servers
+ *   node src/cli/launch.js --browser --run <tool> …       the same, for a tool that starts Chromium
  */
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -16,15 +16,15 @@ import { LaunchProblem, run, say } from './launch/child.js'
 import { ensureBrowser, ensureInstalled, ensureRedis } from './launch/install.js'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-// The published package has neither: npm packs no lock file, and `files` names no TypeScript.
+// The published package has neither file: npm packs no lock file, and `files` in package.json lists no TypeScript.
 const isClone = existsSync(join(root, 'package-lock.json')) && existsSync(join(root, 'src/cli/main.ts'))
 
-// The clone's exports are its TypeScript sources. `node:sqlite` warns that it is young, which is no news for the user.
+// The condition makes the package's exports resolve to TypeScript. The flag silences the warning that `node:sqlite` is experimental.
 const NODE_FLAGS = [...(isClone ? ['--conditions=source'] : []), '--disable-warning=ExperimentalWarning']
 
 const WANTED_NODE = 24
 
-/** Programs that a tool needs: flag → what makes sure of it. */
+/** Programs that a tool needs: flag → function that installs the missing program. */
 const PROGRAMS = { '--redis': () => ensureRedis(root, { forTests: true }), '--browser': () => ensureBrowser(root) }
 
 async function launch(given) {
@@ -42,7 +42,7 @@ async function launch(given) {
 
   const path = [dirname(node), join(root, 'node_modules/.bin'), process.env.PATH].filter(Boolean).join(delimiter)
   const env = { ...process.env, PATH: path }
-  // What Node makes of TypeScript is kept: the next start takes half the time, and the relay 30 MB less, since the stripper is not loaded.
+  // Node caches the compiled TypeScript. The next start takes half the time, and the relay uses 30 MB less, because the type stripper is not loaded.
   if (isClone) env.NODE_COMPILE_CACHE ??= join(root, 'node_modules/.cache/enigma-relay')
   if (!isTool) {
     const main = join(root, isClone ? 'src/cli/main.ts' : 'dist/cli/main.js')
@@ -52,7 +52,7 @@ async function launch(given) {
   return run(tool === 'node' ? node : tool, rest, { env, cwd: root })
 }
 
-/** The Node program to run everything with: the machine's own when it is new enough, else the one that npm has installed. */
+/** Returns the path of the Node program to use: the machine's own if it is new enough, else the one that npm installed. */
 function findNode() {
   if (Number(process.versions.node.split('.')[0]) >= WANTED_NODE) return process.execPath
   const name = `node-${process.platform}-${process.arch}`
@@ -61,7 +61,7 @@ function findNode() {
     const program = join(dirname(createRequire(join(root, 'package.json')).resolve(`${name}/package.json`)), 'bin/node')
     if (existsSync(program)) return program
   } catch {
-    // Not installed, or there is none for this machine.
+    // It is not installed, or npm has no such package for this machine.
   }
   throw new LaunchProblem(
     'cli.launch.old_node',

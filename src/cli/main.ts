@@ -8,18 +8,18 @@ async function main(argv: readonly string[]): Promise<number> {
     await createProgram().parseAsync(argv, { from: 'user' })
     return 0
   } catch (error) {
-    // program.ts has printed it already; `--help` and `--version` end here with 0.
+    // program.ts has already printed it. `--help` and `--version` also end here, with exit code 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
     const first = firstOf(error)
     const isDebug = process.env['ENIGMA_LOG_LEVEL'] === 'debug'
     const words = first instanceof Error ? (isDebug && first.stack) || first.message || first.name : String(first)
-    // Behind the sentence, which is the first line of several.
+    // The code follows the sentence, which is the first line of the message.
     process.stderr.write(`enigma-relay: ${words.replace(/:?(?=\n|$)/, (end) => ` (${codeOf(first)})${end}`)}\n`)
     return first instanceof ConfigError ? 2 : 1
   }
 }
 
-/** Returns the error's own code; Node and the AWS SDK have codes too, which have no three parts. */
+/** Returns the code of an error of this project, which has three parts. Codes of Node and the AWS SDK do not. */
 function codeOf(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   return /^[a-z_]+\.[a-z_]+\.[a-z_]+$/.test(code) ? code : 'cli.command.failed'

@@ -4,7 +4,7 @@ import type { DevArguments, FaultArgument, SimulateArguments } from './call-cent
 import { COMMAND_HELP, PROGRAM_HELP } from './help.ts'
 import type { ParkedArguments } from './run-parked.ts'
 
-/** The commands and their arguments. What a command does is loaded when it is run. */
+/** Creates the command line parser. The module of a command is loaded when the command runs. */
 export function createProgram(): Command {
   const program = new Command('enigma-relay')
     .description(
@@ -17,7 +17,7 @@ export function createProgram(): Command {
       outputError: (text, write) =>
         write(`enigma-relay: ${text.replace(/^error: /, '').trim()} (cli.arguments.invalid)\n`),
     })
-    // main.ts chooses the exit code.
+    // main.ts sets the exit code.
     .exitOverride()
     .addHelpText('after', PROGRAM_HELP)
 
@@ -96,17 +96,17 @@ function withCallCentre(command: Command): Command {
     .option('--seed <n>', 'random seed; the same seed produces the same calls', wholeNumber(Number.MIN_SAFE_INTEGER), 1)
 }
 
-/** What a bundle was made of; in a clone and in the package it is not there. */
+/** The version that the build writes into a bundle. In a clone and in the package it is not defined. */
 declare const ENIGMA_VERSION: string | undefined
 
-/** Of the bundle, or else of package.json: two folders up from `src/cli`, and from `dist/cli`. */
+/** Returns the version of the bundle, else that of package.json, which is two folders above both `src/cli` and `dist/cli`. */
 function readVersion(): string {
   if (typeof ENIGMA_VERSION === 'string') return ENIGMA_VERSION
   const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
   return (JSON.parse(text) as { readonly version: string }).version
 }
 
-/** Reads an argument as a number. @throws InvalidArgumentError, which commander prints with the option's name. */
+/** Creates a parser of a number. It throws InvalidArgumentError, which commander prints with the option's name. */
 const number = (pattern: RegExp, fits: (value: number) => boolean, must: string) => (text: string) => {
   const value = Number(text)
   if (pattern.test(text) && fits(value)) return value
@@ -120,11 +120,11 @@ const wholeNumber = (least: number, most = Number.MAX_SAFE_INTEGER) =>
     `a whole number from ${least} to ${most}`,
   )
 
-/** Above 0 and up to `most`. */
+/** Creates a parser of a number above 0 and up to `most`. */
 const positiveNumber = (most: number) =>
   number(/^\d*\.?\d+$/, (value) => value > 0 && value <= most, `a number above 0 and at most ${most}`)
 
-/** Reads an argument as handlers that fail on purpose: `campaigns-cdr=422:5%:60`. */
+/** Parses a simulated fault of handlers, such as `campaigns-cdr=422:5%:60`, and appends it to those before it. */
 function faults(text: string, before: readonly FaultArgument[]): FaultArgument[] {
   const [, route, status, share = '100', seconds] =
     /^([a-z0-9_-]+)=([1-5]\d\d)(?::(\d{1,3}(?:\.\d+)?)%(?::(\d{1,6}))?)?$/.exec(text) ?? []
@@ -143,7 +143,7 @@ function faults(text: string, before: readonly FaultArgument[]): FaultArgument[]
   ]
 }
 
-/** Reads an argument as the address of a Redis server. */
+/** Parses the address of a Redis server. */
 function redisUrl(text: string): string {
   if (/^rediss?:\/\/\S+$/.test(text) && URL.canParse(text)) return text
   throw new InvalidArgumentError('It must be a redis:// or rediss:// URL, such as redis://127.0.0.1:8001.')
@@ -151,7 +151,7 @@ function redisUrl(text: string): string {
 
 const AGE_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
-/** Reads an argument as a moment: an age before now (`90s`, `15m`, `2h`, `3d`) or an ISO 8601 time. Unix time, ms. */
+/** Parses an age before now (`90s`, `15m`, `2h`, `3d`) or an ISO 8601 time. Returns Unix time, ms. */
 function moment(text: string): number {
   const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? []
   if (unit !== undefined) return Date.now() - Number(count) * (AGE_MS[unit] ?? 0)

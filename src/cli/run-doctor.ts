@@ -6,7 +6,7 @@ import { readRelayConfig } from './run-relay.ts'
 
 const COLOURS = { ok: 'green', warn: 'yellow', fail: 'red' } as const
 
-/** What is said for each route, and in one line when all is well. */
+/** Checks that run once per route. Their passed checks are printed as one line. */
 const FOR_EACH_ROUTE = [
   {
     prefix: 'sqs/queue/',
@@ -16,21 +16,21 @@ const FOR_EACH_ROUTE = [
   { prefix: 'sqs/send/', check: 'sqs/rights', say: (count: number) => `the relay may send to ${count} queues` },
 ] as const
 
-/** `enigma-relay doctor [--json]`. @throws ConfigError, or CliError when something fails */
+/** Runs `enigma-relay doctor [--json]`. @throws ConfigError, or CliError if a check fails */
 export async function runDoctor({ json }: { readonly json: boolean }): Promise<void> {
   const findings: Finding[] = []
-  const wells = new Map<string, number>()
+  const passed = new Map<string, number>()
   for await (const finding of examine(await readRelayConfig(process.env))) {
     findings.push(finding)
     const each =
       finding.state === 'ok' ? FOR_EACH_ROUTE.find(({ prefix }) => finding.check.startsWith(prefix)) : undefined
     if (json) continue
     if (each === undefined) print(finding)
-    else wells.set(each.prefix, (wells.get(each.prefix) ?? 0) + 1)
+    else passed.set(each.prefix, (passed.get(each.prefix) ?? 0) + 1)
   }
   for (const { prefix, check, say } of FOR_EACH_ROUTE) {
-    const count = wells.get(prefix)
-    if (count !== undefined && !json) print({ check, state: 'ok', text: say(count) })
+    const routes = passed.get(prefix)
+    if (routes !== undefined && !json) print({ check, state: 'ok', text: say(routes) })
   }
   const count = (state: Finding['state']) => findings.filter((one) => one.state === state).length
   const summary = { ok: count('ok'), warn: count('warn'), fail: count('fail') }
@@ -41,8 +41,8 @@ export async function runDoctor({ json }: { readonly json: boolean }): Promise<v
 }
 
 /**
- * `fail  redis/main/memory  …  → redis-cli …  # doctor.memory.evicts`: what follows the arrow can be pasted, for the code is a comment to
- * a shell. In colours on a terminal, unless NO_COLOR is set.
+ * Prints a finding, such as `fail  redis/main/memory  …  → redis-cli …  # doctor.memory.evicts`. The text after the arrow can be pasted into a
+ * shell, which reads the code as a comment. Uses colours on a terminal, unless NO_COLOR is set.
  */
 function print({ check, state, code, text, fix }: Finding): void {
   const word = styleText(COLOURS[state], state.padEnd(4), { stream: process.stdout })

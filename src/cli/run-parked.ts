@@ -11,7 +11,7 @@ import { takeOut } from '../relay/parking/take-out.ts'
 import type { Redis } from '../relay/redis/client.ts'
 import { openTargets } from '../relay/targets/open-targets.ts'
 import { createLog, createShutdown } from '../runtime/index.ts'
-import { createListing, formatTakenOut, print, sayProgress } from './cli-output.ts'
+import { createListing, formatTakenOut, print, printProgress } from './cli-output.ts'
 import { readRelayConfig } from './run-relay.ts'
 
 /** The options of `enigma-relay parked` as commander reads them. */
@@ -29,22 +29,22 @@ export type ParkedArguments = {
   readonly yes: boolean
 }
 
-/** Ends with exit code 2 and these words. */
+/** Ends the process with exit code 2 and this message. */
 type Refuse = (words: string) => never
 
-/** `enigma-relay parked`: shows what the relay put aside, sends it again, exports or drops it. @throws ConfigError, RelayError */
+/** Runs `enigma-relay parked`: lists, shows, retries, exports or drops parked notifications. @throws ConfigError, RelayError */
 export async function runParked(options: ParkedArguments, refuse: Refuse): Promise<void> {
   const action = readAction(options, refuse)
   const isDryRun = action.name === 'drop' && !options.yes
   const sends = action.name === 'retry' || (action.name === 'drop' && options.yes)
-  // Where nothing is sent, no region and no route table are needed.
+  // An action that sends nothing needs no region and no route table.
   const sending = sends ? await readRelayConfig(process.env) : undefined
   const region = process.env['AWS_REGION']?.trim() || 'none'
   const config = sending?.config ?? readConfig({ ...process.env, AWS_REGION: region })
   const sources = config.sources.filter(({ id }) => options.source === undefined || id === options.source)
   if (sources.length === 0)
     refuse(`ENIGMA_SOURCES has no source "${options.source}", only ${config.sources.map(({ id }) => id).join(', ')}`)
-  // A reader that has seen enough, such as head, closes the pipe.
+  // A reader such as `head` closes the pipe when it has enough.
   process.stdout.on('error', () => process.exit(1))
   const shutdown = createShutdown(process)
   const scope: ParkedScope = {
@@ -71,14 +71,14 @@ export async function runParked(options: ParkedArguments, refuse: Refuse): Promi
   if (isDryRun) refuse('nothing was deleted: add --yes to delete these entries permanently')
 }
 
-/** What is to be done; `ids`: with these only, each of which must be there. */
+/** The action that the options ask for. Every id in `ids` must exist. */
 type ParkedAction =
   | { readonly name: 'list'; readonly ids?: undefined }
   | { readonly name: 'show'; readonly ids: readonly string[] }
   | { readonly name: 'export'; readonly ids?: undefined; readonly file: string }
   | { readonly name: 'retry' | 'drop'; readonly ids?: readonly string[] | undefined }
 
-/** Finds out what is to be done. */
+/** Reads the action from the options, and refuses combinations that contradict each other. */
 function readAction({ show, retry, drop, export: file, all, yes }: ParkedArguments, refuse: Refuse): ParkedAction {
   const named = Object.entries({ show, retry, drop, export: file }).flatMap(([name, value]) =>
     value === undefined ? [] : [`--${name}`],
@@ -97,30 +97,30 @@ function readAction({ show, retry, drop, export: file, all, yes }: ParkedArgumen
   return { name, ids: taken === true ? undefined : taken }
 }
 
-/** Which entries of which sources a run of `enigma-relay parked` is about. */
-export type ParkedScope = {
+/** The sources and entries that a run of `enigma-relay parked` covers. */
+type ParkedScope = {
   readonly sources: readonly SourceConfig[]
   readonly filter: Filter
-  /** The ids asked for that were not found yet. */
+  /** The requested ids that were not found yet. */
   readonly unseen: Set<string>
   readonly json: boolean
-  /** Where this machine's relay keeps what a parked list has no room for. */
+  /** The folder in which this machine's relay keeps entries that the parked list has no room for. */
   readonly dataDir: string
   readonly signal: AbortSignal
 }
 
-/** What to say when nothing was found. */
+/** Returns the message for an empty result. */
 const emptyWords = ({ filter }: ParkedScope): string =>
   Object.values(filter).every((part) => part === undefined)
     ? 'no notification is parked'
     : 'no parked notification matches'
 
-/** One source after the other, each with a connection of its own: its list, and then the files beside it. @throws RelayError */
+/** Calls `body` for each source in turn, over a connection of its own: with its list in Redis, then with its files. @throws RelayError */
 async function overSources(
   { sources, signal, dataDir }: ParkedScope,
   body: (list: ParkedList, sourceId: string, client: Redis) => Promise<void>,
 ): Promise<void> {
-  // What goes wrong is thrown, and said once by main.ts.
+  // Errors are thrown, and main.ts prints them once.
   const log = createLog('silent')
   for (const source of sources) {
     if (signal.aborted) return
@@ -135,7 +135,7 @@ async function overSources(
   }
 }
 
-/** The entries of all sources, a page at a time. @throws RelayError */
+/** Calls `body` with the entries of all sources, a page at a time. @throws RelayError */
 async function overPages(
   scope: ParkedScope,
   body: (entries: readonly Entry[], sourceId: string, file: string | undefined) => Promise<void>,
@@ -144,22 +144,22 @@ async function overPages(
     for await (const page of list.pages(scope.filter)) {
       for (const { id } of page.entries) scope.unseen.delete(id)
       await body(page.entries, sourceId, list.file)
-      sayProgress(page, sourceId)
+      printProgress(page, sourceId)
       if (scope.signal.aborted) break
     }
   })
   if (scope.signal.aborted) throw new RelayError('relay.parked.stopped', 'stopped before the end of the list')
 }
 
-/** Prints a table, or a line of JSON each; the newest last. */
-export async function listParked(scope: ParkedScope): Promise<void> {
+/** Prints a table, or one JSON object per line, the newest entry last. */
+async function listParked(scope: ParkedScope): Promise<void> {
   const listing = createListing(scope.json)
   await overPages(scope, (entries, sourceId, file) => listing.add(entries, sourceId, file))
   if (scope.unseen.size === 0) await listing.end(emptyWords(scope))
 }
 
-/** Prints the packet's very bytes, and nothing else. */
-export async function showParked(scope: ParkedScope): Promise<void> {
+/** Prints the exact bytes of the packet, and nothing else. */
+async function showParked(scope: ParkedScope): Promise<void> {
   let first: Buffer | undefined
   let copies = 0
   let differ = false
@@ -178,9 +178,9 @@ export async function showParked(scope: ParkedScope): Promise<void> {
     )
 }
 
-/** Writes all that is known of the entries to a new file. @throws RelayError when it is there already or cannot be written */
-export async function exportParked(scope: ParkedScope, file: string): Promise<void> {
-  // Known before a long list is read; asked again when the file is put in its place.
+/** Writes the entries with their packets to a new file. @throws RelayError if the file exists or cannot be written */
+async function exportParked(scope: ParkedScope, file: string): Promise<void> {
+  // Checked before a long list is read, and again when the file is moved into place.
   if (existsSync(file)) throw fileExists(file)
   let count = 0
   await writeExport(file, (line) =>
@@ -192,17 +192,17 @@ export async function exportParked(scope: ParkedScope, file: string): Promise<vo
   await print(`wrote ${count} ${count === 1 ? 'entry' : 'entries'} to ${file}, personal data included\n`)
 }
 
-/** Longest wait (ms) for an answer of a target, beside the functions that it runs. */
-const REQUEST_MS = 10_000
+/** The longest wait (ms) for the answer of a target, not counting the functions that it runs. */
+const MAX_REQUEST_MS = 10_000
 
-/** Sends again or drops, and prints a line for each entry. @throws RelayError */
-export async function printTakenOut(
+/** Retries or drops entries, and prints a line for each. @throws RelayError */
+async function printTakenOut(
   scope: ParkedScope,
   { config, routes }: { readonly config: RelayConfig; readonly routes: Routes },
   action: 'retry' | 'drop',
 ): Promise<void> {
   const { filter, unseen, json, signal } = scope
-  const targets = openTargets(config, routes, { requestTimeoutMs: REQUEST_MS })
+  const targets = openTargets(config, routes, { requestTimeoutMs: MAX_REQUEST_MS })
   const more = {
     filter,
     routes,
@@ -214,7 +214,7 @@ export async function printTakenOut(
   let stay = 0
   try {
     await overSources(scope, async (list, sourceId, client) => {
-      const onPage = (page: Page) => sayProgress(page, sourceId)
+      const onPage = (page: Page) => printProgress(page, sourceId)
       for await (const taken of takeOut(action, { ...more, list, sourceId, client, onPage })) {
         unseen.delete(taken.id)
         if (taken.state === 'stays') stay++

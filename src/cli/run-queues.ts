@@ -7,12 +7,12 @@ import { createSqs } from '../relay/targets/sqs/sqs-client.ts'
 import { firstOf, type Env } from '../runtime/index.ts'
 import { CliError, formatRows, widen } from './cli-output.ts'
 
-/** `enigma-relay queues [--create]`. @throws ConfigError, CliError */
+/** Runs `enigma-relay queues [--create]`. @throws ConfigError, CliError */
 export async function runQueues({ create }: { readonly create: boolean }): Promise<void> {
   const config = readQueueConfig(process.env, create)
   const routes = config.routes ?? (await readOwnRoutes())
-  const there = create ? await make(config, routes) : undefined
-  const state = (name: string) => (there === undefined ? '' : there.has(name) ? 'existing' : 'created')
+  const existing = create ? await createMissing(config, routes) : undefined
+  const state = (name: string) => (existing === undefined ? '' : existing.has(name) ? 'existing' : 'created')
   const rows = listQueues(config.queuePrefix, routes).flatMap(({ route, queue, deadLetterQueue }) => [
     [route.name, queue, state(queue)],
     ['  dead letters', deadLetterQueue, state(deadLetterQueue)],
@@ -20,12 +20,12 @@ export async function runQueues({ create }: { readonly create: boolean }): Promi
   const ofCommands = commandQueueName(config.queuePrefix)
   rows.push([COMMAND_QUEUE.name, ofCommands, state(ofCommands)])
   process.stdout.write(formatRows(rows, widen([0, 0], rows)))
-  if (there === undefined) return
+  if (existing === undefined) return
   const created = rows.filter(([, , word]) => word === 'created').length
   process.stdout.write(`created ${created}, existing ${rows.length - created}, at ${where(config)}\n`)
 }
 
-/** Only what concerns queues: a fault in the relay's other variables is no reason to refuse. To print names, no region is needed. */
+/** Reads only the variables that affect queues, so that a fault in another variable does not stop the command. Printing names needs no region. */
 function readQueueConfig(env: Env, create: boolean): RelayConfig {
   const { ENIGMA_QUEUE_PREFIX, ENIGMA_ROUTES } = env
   if (!create) return readConfig({ ENIGMA_QUEUE_PREFIX, ENIGMA_ROUTES, AWS_REGION: 'any' })
@@ -35,8 +35,8 @@ function readQueueConfig(env: Env, create: boolean): RelayConfig {
 
 const where = ({ endpoint, region }: RelayConfig) => (endpoint === undefined ? `AWS, region ${region}` : endpoint)
 
-/** Makes what is missing; resolves to the names of what was there before. */
-async function make(config: RelayConfig, routes: Routes): Promise<Set<string>> {
+/** Creates the missing queues. Resolves with the names of the queues that already existed. */
+async function createMissing(config: RelayConfig, routes: Routes): Promise<Set<string>> {
   const sqs = createSqs(config, { requestTimeoutMs: 10_000, maxAttempts: 2 })
   try {
     const { QueueUrls = [] } = await sqs.send(
@@ -53,7 +53,7 @@ async function make(config: RelayConfig, routes: Routes): Promise<Set<string>> {
   }
 }
 
-/** What to do about an error of SQS. */
+/** Returns the cause of an SQS error, and how to fix it. */
 function advice(cause: unknown): string {
   const error = firstOf(cause)
   if (!(error instanceof Error)) return String(error)

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { constants } from 'node:os'
 
-/** Says what the launcher cannot do: one sentence for the user, with what to do about it, and a code of docs/logs.md. */
+/** Reports that the launcher failed. The message tells the user what happened and how to fix it; docs/logs.md explains the code. */
 export class LaunchProblem extends Error {
   constructor(code, message, exitCode = 1) {
     super(message)
@@ -12,21 +12,21 @@ export class LaunchProblem extends Error {
   }
 }
 
-/** To standard error: standard output belongs to the command. */
+/** Prints to standard error, because standard output belongs to the command. */
 export function say(text) {
   process.stderr.write(`enigma-relay: ${text}\n`)
 }
 
 const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP']
 
-/** One key press can come from the terminal and from npm; so near together they are one. */
+/** The terminal and npm can both deliver the signal of one key press. Two signals within this time count as one. */
 const SAME_PRESS_MS = 1_000
 
 /**
- * Runs a program with this process' input and output and resolves, when it has ended, with the exit code to end with.
+ * Runs a program with the input and output of this process. Resolves with the exit code that this process should return.
  *
- * A signal is passed on once. Ctrl-C in a terminal reaches the child without us as well: the CLI knows a copy when it sees one
- * (`passTerminalSignals`), other tools do not and are then left to the terminal.
+ * Each signal is forwarded once. A terminal also sends Ctrl-C to the child directly. The CLI ignores the second copy
+ * (`passTerminalSignals`). Other tools do not, so for them Ctrl-C is not forwarded.
  */
 export function run(command, args, { passTerminalSignals = false, onOutput, ...options }) {
   return new Promise((resolve, reject) => {
@@ -60,8 +60,8 @@ export function run(command, args, { passTerminalSignals = false, onOutput, ...o
 }
 
 /**
- * npm and npx pass a signal on to the shell between us and them, which ends without a word to its children. So where one of them
- * has started us, the end of the parent is the signal. A relay that was started by hand may outlive its shell.
+ * Calls `onEnd` when the parent process ends, if npm or npx started this process. They forward a signal to the shell in between, which
+ * exits without telling its children. A relay that a user started from a shell may outlive that shell.
  */
 function watchParent(onEnd) {
   if (process.env.npm_command === undefined) return undefined
@@ -74,10 +74,10 @@ function watchParent(onEnd) {
   return watch
 }
 
-/** Whether a terminal sends its Ctrl-C to this process, and so to its children. */
+/** Returns true if a terminal sends Ctrl-C to this process, and therefore to its children. */
 function isInForeground() {
   try {
-    // Fields 5 and 8 of proc_pid_stat(5), counted behind the program's name: the process group, and the terminal's.
+    // Fields 5 and 8 of proc_pid_stat(5), counted after the program's name: the process group, and the terminal's foreground group.
     const fields = readFileSync('/proc/self/stat', 'utf8')
       .replace(/^.*\) /s, '')
       .split(' ')

@@ -1,2 +1,2 @@
-/** Runs `body` while no other process of this clone runs one under the same name. @param doing what the other one does, for who waits */
+/** Runs `body` under a lock of the clone. @param doing what the holder of the lock is doing, for the message of a process that waits */
 export function withLock<T>(root: string, body: () => Promise<T>, name?: string, doing?: string): Promise<T>

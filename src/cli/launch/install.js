@@ -3,11 +3,11 @@ import { delimiter, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { LaunchProblem, run, say } from './child.js'
 
-/** `npm ci` in the clone when node_modules is missing or not what package-lock.json says; quiet, unless it fails. */
+/** Runs `npm ci` in the clone if node_modules is missing or differs from package-lock.json. Prints npm's output only if it fails. */
 export async function ensureInstalled(root) {
   if (isInstalled(root)) return
   await withLock(root, async () => {
-    // Another launcher may have done it while this one waited.
+    // Another launcher may have installed them while this one waited.
     if (isInstalled(root)) return
     say('installing the dependencies (npm ci); this takes about a minute the first time …')
     const [program, ...first] = findNpm()
@@ -18,7 +18,7 @@ export async function ensureInstalled(root) {
   })
 }
 
-/** npm notes what it has installed in a hidden lock file, written last: compare that with the one in git. */
+/** Compares package-lock.json with the hidden lock file in which npm records what it installed. npm writes that file last. */
 function isInstalled(root) {
   const hidden = join(root, 'node_modules/.package-lock.json')
   if (!fs.existsSync(hidden)) return false
@@ -27,18 +27,18 @@ function isInstalled(root) {
   return Object.entries(wanted).every(([path, entry]) => {
     if (path === '' || entry.link) return true
     const found = there[path]
-    // Optional ones are for other machines, most of them.
+    // Most optional packages are for other platforms.
     return found === undefined ? entry.optional === true || entry.devOptional === true : found.version === entry.version
   })
 }
 
-/** The npm that runs us, else the one on PATH. */
+/** Returns the npm that started this process, else the one on PATH. */
 function findNpm() {
   const { npm_execpath: path = '' } = process.env
   return /npm-cli\.[cm]?js$/.test(path) && fs.existsSync(path) ? [process.execPath, path] : ['npm']
 }
 
-/** What Debian's package has, under the names by which others have it, and what to say of it. */
+/** Programs with the name of their Debian package, the instructions for other systems, and the error codes. */
 const REDIS = {
   programs: ['redis-server'],
   debian: 'redis-server',
@@ -57,18 +57,18 @@ const BROWSER = {
 }
 
 /**
- * Makes sure that there is a redis-server program to start. `dev` can do with a running one named by REDIS_URL; the tests and
- * the bench (`forTests`) start, kill and starve servers, which they do only to their own.
+ * Installs redis-server if it is missing. `dev` can use a running server instead (REDIS_URL). The tests and the bench
+ * (`forTests`) kill servers and limit their memory, so they always start their own.
  */
 export async function ensureRedis(root, { forTests }) {
   if (!forTests && process.env.REDIS_URL) return
   await ensureProgram(root, REDIS, forTests ? '' : ', or set REDIS_URL=redis://host:port to a running server,')
 }
 
-/** Makes sure that there is a Chromium for the tests of the console. */
+/** Installs Chromium for the tests of the console if it is missing. */
 export const ensureBrowser = (root) => ensureProgram(root, BROWSER, '')
 
-/** Installs a program by apt-get where it is not on PATH and that can be done; else says how. @param orElse what else would do */
+/** Installs a missing program with apt-get if this process may, else throws an error that says how. @param orElse another remedy for that error */
 async function ensureProgram(root, wanted, orElse) {
   const isThere = () => wanted.programs.some(isOnPath)
   const { debian, elsewhere, missing } = wanted
@@ -82,7 +82,7 @@ async function ensureProgram(root, wanted, orElse) {
     )
   }
   await withLock(root, async () => {
-    // Another launcher may have done it while this one waited.
+    // Another launcher may have installed it while this one waited.
     if (isThere()) return
     say(`installing ${debian} (apt-get), because it is not on PATH …`)
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
@@ -103,7 +103,7 @@ async function aptGet(args, env, { debian, failed }) {
   )
 }
 
-/** The package starts a service where there is an init system. There was none before, so none is left behind. */
+/** Stops the service that Debian's package starts on a machine with an init system: it was not running before the installation. */
 async function stopService(env) {
   const isRunning = () => process.kill(Number(fs.readFileSync('/run/redis/redis-server.pid', 'utf8')), 0)
   if (fs.existsSync('/run/systemd/system') && isOnPath('systemctl'))
@@ -133,10 +133,10 @@ function isOnPath(program) {
 }
 
 const BEAT_MS = 1_000
-/** A lock whose owner has not touched it for so long belongs to a process that was killed. */
+/** The owner touches its lock once a second. A lock that is older than this belongs to a process that was killed. */
 const STALE_MS = 10_000
 
-/** Runs `body` while no other process of this clone runs one under the same name: both would write to the same folder. */
+/** Runs `body` while no other process of this clone holds the lock `name`: both would write to the same folder. */
 export async function withLock(root, body, name = 'install', doing = 'is installing') {
   const folder = join(root, '.enigma')
   const file = join(folder, `${name}.lock`)
@@ -150,7 +150,7 @@ export async function withLock(root, body, name = 'install', doing = 'is install
     try {
       fs.utimesSync(file, now, now)
     } catch {
-      // Removed by hand: the install goes on.
+      // Somebody removed the lock by hand. The work continues.
     }
   }, BEAT_MS)
   try {
@@ -170,13 +170,13 @@ function take(file) {
   }
   const age = ageMs(file)
   if (age === undefined || age < STALE_MS) return false
-  // Renamed and not removed: of several who find it stale, one gets it. Who gets a new one instead gives it back.
+  // Renaming is atomic: of several processes that find the lock stale, one gets it. A process that got a fresh lock by mistake puts it back.
   const aside = `${file}.${process.pid}`
   try {
     fs.renameSync(file, aside)
     if ((ageMs(aside) ?? STALE_MS) < STALE_MS) fs.linkSync(aside, file)
   } catch {
-    // Somebody else was faster.
+    // Another process was faster.
   }
   fs.rmSync(aside, { force: true })
   return false
