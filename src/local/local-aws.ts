@@ -12,7 +12,7 @@ import { StreetError, wordsOf } from './street-error.ts'
 export type SqsServerOptions = {
   /** TCP port on 127.0.0.1. Default 0: any free one. */
   readonly port?: number
-  /** Where queues and messages are kept between runs. Default: memory only. */
+  /** Folder in which queues and messages are kept between runs. Default: memory only. */
   readonly dataDir?: string
   /** The region of the queues' ARNs. Default `us-east-1`. */
   readonly region?: string
@@ -21,9 +21,9 @@ export type SqsServerOptions = {
 type Stores = NonNullable<NonNullable<Parameters<typeof buildApp>[0]>['stores']>
 
 /**
- * Starts fauxqs, a local SQS in this process, on 127.0.0.1; any credentials are accepted. Its own `startFauxqs` listens on all interfaces and
- * alone knows how to keep state, so the application is built here from the same parts; they are not exported by name, hence the imports by
- * file.
+ * Starts fauxqs, a local SQS, in this process on 127.0.0.1. It accepts any credentials. Its own `startFauxqs` listens on all interfaces, and
+ * only that function can keep state. So this function builds the application from the same parts. They are not exported by name, which is
+ * why they are imported by file.
  */
 export async function startSqsServer(options: SqsServerOptions = {}) {
   const stores = options.dataDir === undefined ? undefined : await openStores(options.dataDir)
@@ -52,8 +52,8 @@ async function openStores(dataDir: string): Promise<{ stores: Stores; close: () 
   const { PersistenceManager } = await part<{ PersistenceManager: new (dir: string) => Persistence }>('persistence.js')
   const stores: Stores = { sqsStore: new SqsStore(), snsStore: new SnsStore(), s3Store: new S3Store() }
   const persistence = new PersistenceManager(dataDir)
-  // It writes each message at once and waits for the disk, which took half of the street's time. A crash of this process loses
-  // nothing without that either; only one of the machine does.
+  // fauxqs waits for the disk after each message, which took half of the street's time. Without that wait, a crash of this process
+  // still loses nothing. Only a crash of the machine does.
   persistence.db.exec('PRAGMA synchronous = OFF')
   persistence.load(stores.sqsStore, stores.snsStore, stores.s3Store)
   Object.assign(stores.sqsStore, { persistence })
@@ -61,14 +61,14 @@ async function openStores(dataDir: string): Promise<{ stores: Stores; close: () 
   return { stores, close: () => persistence.close() }
 }
 
-/** The street's SQS is a local one, whatever the variables say, so that no real queue is written to by accident. */
+/** The credentials of the local AWS. The street always uses them, so that it never writes to a real queue by accident. */
 export const LOCAL_AWS = {
   AWS_REGION: 'us-east-1',
   AWS_ACCESS_KEY_ID: 'local',
   AWS_SECRET_ACCESS_KEY: 'local',
 } as const
 
-/** Starts fauxqs, its state in `<folder>/sqs`, and makes the queues that are not there. @throws StreetError `dev.queues.invalid` */
+/** Starts fauxqs with its state in `<folder>/sqs`, and creates missing queues. @throws StreetError `dev.queues.invalid` */
 export async function startQueues(folder: string, prefix: string, routes: Routes, release: Release) {
   const server = await startSqsServer({ dataDir: join(folder, 'sqs'), region: LOCAL_AWS.AWS_REGION })
   release(() => server.stop())
@@ -77,36 +77,36 @@ export async function startQueues(folder: string, prefix: string, routes: Routes
     region: LOCAL_AWS.AWS_REGION,
     credentials: { accessKeyId: LOCAL_AWS.AWS_ACCESS_KEY_ID, secretAccessKey: LOCAL_AWS.AWS_SECRET_ACCESS_KEY },
     useQueueUrlAsEndpoint: false,
-    // Each poller of each function keeps one busy.
+    // Each poller of each function keeps one socket busy.
     requestHandler: { httpAgent: { maxSockets: 256, keepAlive: true } },
   })
   release(() => sqs.destroy())
-  const made = await createQueues(sqs, prefix, routes).catch((cause: unknown) => {
+  const created = await createQueues(sqs, prefix, routes).catch((cause: unknown) => {
     throw new StreetError(
       'dev.queues.invalid',
       `the queues kept in ${join(folder, 'sqs')} do not match the declared queues (${wordsOf(cause)}): remove that folder and start again`,
       { cause },
     )
   })
-  return { endpoint: server.endpoint, sqs, urls: new Map(made.map(({ route, url }) => [route, url])) }
+  return { endpoint: server.endpoint, sqs, urls: new Map(created.map(({ route, url }) => [route, url])) }
 }
 
-/** The local SQS with every queue. */
+/** The local SQS, with the URL of each route's queue. */
 export type Queues = Awaited<ReturnType<typeof startQueues>>
 
 const TYPE = { 'content-type': 'application/x-amz-json-1.1' }
 
-/** How every request is to be answered. */
+/** The error with which every request is answered. */
 type Fault = { readonly status: number; readonly code: string }
 
 /**
- * Parameter Store of AWS Systems Manager, as far as functions ask it: answers GetParameters on 127.0.0.1, encrypted values only when they are
- * asked for decrypted, as SecureString needs it, and only to a signed request. Source: the Systems Manager API reference.
+ * Starts the part of Parameter Store that functions use: GetParameters on 127.0.0.1. It answers signed requests only. It returns the value of a
+ * SecureString only if the request asks for decryption. Source: the Systems Manager API reference.
  */
 export async function startParameterStore(given: Readonly<Record<string, string>> = {}) {
-  /** By name; may be changed at any time. */
+  /** Value by name. A test may change it at any time. */
   const values = new Map(Object.entries(given))
-  /** How many requests there were. */
+  /** The number of requests. */
   const seen = { requests: 0 }
   const app = new Hono()
   app.post('/', async (c) => {

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { StreetError, wordsOf } from './street-error.ts'
 
-/** Lets a server listen on a TCP port, or on any free one for 0; `stop` cuts its connections. Rejects when it cannot. */
+/** Starts a server on a TCP port (0: any free one). `stop` closes it and its connections. Rejects if the port cannot be used. */
 export async function listen(server: Server, wanted = 0, host = '127.0.0.1') {
   server.listen(wanted, host)
   await once(server, 'listening')
@@ -25,45 +25,45 @@ export async function listen(server: Server, wanted = 0, host = '127.0.0.1') {
   }
 }
 
-/** The same with a Hono app on 127.0.0.1. */
+/** Serves a Hono app on 127.0.0.1. */
 export const serveApp = ({ fetch }: Hono, port = 0) =>
   listen(createAdaptorServer({ fetch, overrideGlobalObjects: false }) as Server, port)
 
-/** A TCP port on 127.0.0.1 that was free a moment ago; `wanted` itself when it is free. */
+/** Returns a free TCP port on 127.0.0.1: `wanted`, if it is free. Another process can take the port before it is used. */
 export async function freePort(wanted = 0): Promise<number> {
   try {
     const { port, stop } = await listen(createServer(), wanted)
     await stop()
     return port
   } catch (cause) {
-    // Taken: ask for any.
+    // The wanted port is in use.
     if (wanted !== 0) return freePort()
     throw new StreetError('dev.port.none_free', 'there is no free TCP port on 127.0.0.1', { cause })
   }
 }
 
 export type RedisServerOptions = {
-  /** TCP port on 127.0.0.1; another free one is taken when it is not free. Default 0: any. */
+  /** TCP port on 127.0.0.1. If it is in use, another free one is chosen. Default 0: any. */
   readonly port?: number
-  /** Where it keeps its data between runs. Default: a folder that is removed at `stop`, with persistence off. */
+  /** Folder for its data between runs. Default: no persistence, and a folder that `stop` removes. */
   readonly dataDir?: string
   /** More arguments, such as `['--maxmemory', '8mb']`. */
   readonly args?: readonly string[]
-  /** In a process group of its own, so that Ctrl-C in the terminal does not end it before those who still need it. Default false. */
+  /** Whether it runs in its own process group, so that Ctrl-C in the terminal does not end it before the processes that need it. Default false. */
   readonly ownGroup?: boolean
 }
 
 /**
- * Starts a real redis-server on 127.0.0.1, a child of this process, and resolves when it accepts connections.
+ * Starts a real redis-server on 127.0.0.1 as a child of this process. Resolves when it accepts connections.
  *
- * @throws StreetError with its own last words when it does not start
+ * @throws StreetError with the last lines of its output if it does not start
  */
 export async function startRedisServer(options: RedisServerOptions = {}): Promise<RedisServer> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await start(options, await freePort(attempt === 1 ? options.port : 0))
     } catch (error) {
-      // Between finding a free port and listening on it, another process may take it: then with another one.
+      // Another process took the port after it was found free: try another port.
       if (attempt === 5 || !wordsOf(error).includes('in use')) throw error
     }
   }
@@ -105,7 +105,7 @@ async function start(options: RedisServerOptions, port: number) {
     const words = output.trim().split('\n').slice(-3).join(' ')
     throw new StreetError('dev.redis.not_started', `redis-server did not start: ${words}`)
   }
-  /** `stop` ends it (SIGTERM, then SIGKILL after 5 s) and removes its temporary folder. */
+  /** `stop` ends the server (SIGTERM, then SIGKILL after 5 s) and removes its temporary folder. */
   return { url: `redis://127.0.0.1:${port}`, port, process: child, stop }
 }
 

@@ -1,4 +1,4 @@
-/** Says why the local street, or a part of it, cannot run; the message is for the user and says what to do. docs/logs.md explains each code. */
+/** Reports that the local street, or a part of it, cannot run. The message tells the user what to do; docs/logs.md explains each code. */
 export class StreetError extends Error {
   override readonly name = 'StreetError'
   readonly code:
@@ -22,9 +22,9 @@ export class StreetError extends Error {
   }
 }
 
-/** The words of whatever was thrown; some errors have a name only. */
+/** Returns the message of anything that was thrown, or its name: some errors have no message. */
 export const wordsOf = (error: unknown): string =>
   error instanceof Error ? error.message || error.name : String(error)
 
-/** Its name alone: the words of a function's error might hold personal data. */
+/** Returns only the error's name, because the message of a function's error can contain personal data. */
 export const nameOf = (error: unknown): string => (error instanceof Error ? error.name : typeof error)

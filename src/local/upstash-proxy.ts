@@ -5,9 +5,9 @@ import { serveApp } from './servers.ts'
 import { wordsOf } from './street-error.ts'
 
 export type UpstashProxyOptions = UpstashLimits & {
-  /** The Redis behind it. */
+  /** The Redis behind the proxy. */
   readonly redisUrl: string
-  /** What requests must bear. */
+  /** The bearer token that requests must have. */
   readonly token: string
   /** TCP port on 127.0.0.1. Default 0: any free one. */
   readonly port?: number
@@ -16,8 +16,9 @@ export type UpstashProxyOptions = UpstashLimits & {
 type Answer = { result: unknown } | { error: string }
 
 /**
- * Upstash's HTTP in front of a real Redis. Speaks its REST API: `POST /` one command, `/pipeline` and `/multi-exec` several; `Authorization: Bearer`; results in
- * base64 when `Upstash-Encoding` asks for it; refuses what Upstash would refuse. Source: https://upstash.com/docs/redis/features/restapi
+ * Starts a proxy that serves Upstash's REST API in front of a real Redis: `POST /` for one command, `/pipeline` and `/multi-exec` for several,
+ * `Authorization: Bearer`, and base64 results if `Upstash-Encoding` asks for them. It enforces Upstash's limits.
+ * Source: https://upstash.com/docs/redis/features/restapi
  */
 export async function startUpstashProxy(options: UpstashProxyOptions) {
   const { redisUrl, token, port = 0, maxRequestBytes = 1_048_576 } = options
@@ -27,7 +28,7 @@ export async function startUpstashProxy(options: UpstashProxyOptions) {
   client.on('error', () => undefined)
   await client.connect()
   const bytes = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer, [RESP_TYPES.SIMPLE_STRING]: String })
-  /** How many requests there were, the bytes of the largest, and of all requests and replies. */
+  /** The number of requests, the bytes of the largest one, and the bytes of all requests and replies. */
   const seen = { requests: 0, largestBytes: 0, requestBytes: 0, replyBytes: 0 }
 
   const run = async (command: unknown): Promise<Answer> => {
@@ -41,7 +42,7 @@ export async function startUpstashProxy(options: UpstashProxyOptions) {
   const toSizeError = (actual: number) =>
     toLimitError('request size', maxRequestBytes, actual, 'max_request_size_exceeded')
   const used = { all: 0, second: 0, inSecond: 0 }
-  /** Counts the commands of a request; answers the limit that they are over. */
+  /** Counts the commands of a request. Returns the limit that they exceed, if any. */
   const count = (body: unknown): { limit: number; actual: number } | undefined => {
     const commands = Array.isArray(body) ? body.length : 1
     const second = Math.floor(Date.now() / 1000)
@@ -117,44 +118,44 @@ export async function startUpstashProxy(options: UpstashProxyOptions) {
   }
 }
 
-/** Texts in base64 when asked for, but for status replies such as `OK`, as Upstash does. */
+/** Encodes texts in base64 if wanted, except status replies such as `OK`, as Upstash does. */
 function encode(reply: unknown, base64: boolean): unknown {
   if (Buffer.isBuffer(reply)) return reply.toString(base64 ? 'base64' : 'utf8')
   return Array.isArray(reply) ? reply.map((element) => encode(element, base64)) : reply
 }
 
 /**
- * Upstash's documented limits, as its smallest plans have them.
+ * The documented limits of Upstash's smallest plans.
  * Sources: https://upstash.com/docs/redis/overall/billing and the pages of https://upstash.com/docs/redis/troubleshooting.
  */
 export type UpstashLimits = {
-  /** Bytes of a request, and of a reply. Default 1 MiB, as plans had it until 2025; today's take 10 MB. */
+  /** Maximum bytes of a request, and of a reply. Default 1 MiB, the limit of plans until 2025; current plans have 10 MB. */
   readonly maxRequestBytes?: number
-  /** Bytes of a value, a list, a set or a hash. Default 100 MB. */
+  /** Maximum bytes of a value, a list, a set or a hash. Default 100 MB. */
   readonly maxRecordBytes?: number
-  /** Commands in a second; a script is one. Default 10,000. */
+  /** Maximum commands per second. A script counts as one. Default 10,000. */
   readonly maxCommandsPerSecond?: number
-  /** Commands in all; a free plan has 500,000 a month. Default: no limit. */
+  /** Maximum number of commands in total. A free plan has 500,000 a month. Default: no limit. */
   readonly maxCommands?: number
-  /** Whether names and sizes are looked at before each command. Default true; it takes longer than most commands. */
+  /** Whether names and sizes are checked before each command. The check takes longer than most commands. Default true. */
   readonly isEnforcing?: boolean
-  /** Bytes of the database; over it, commands that add are refused. A free plan has 256 MB. Default: no limit. */
+  /** Bytes of the database above which commands that add data are refused. A free plan has 256 MB. Default: no limit. */
   readonly maxDataBytes?: number
 }
 
-/** Bytes of a key, a member of a set or a sorted set, or a field of a hash. The same for every plan. */
-const MOST_NAME_BYTES = 32 * 1024
+/** Maximum bytes of a key, a member of a set or a sorted set, or a field of a hash. Every plan has the same limit. */
+const MAX_NAME_BYTES = 32 * 1024
 
-/** Text in Upstash's own words. */
+/** Formats the error as Upstash does. */
 export const toLimitError = (limit: string, most: number, actual: number, page: string): string =>
   `ERR max ${limit} exceeded. Limit: ${most} bytes, Actual: ${actual} bytes. See https://upstash.com/docs/redis/troubleshooting/${page} for details`
 
-/** Commands that Redis runs as they come: they have no key, or cannot run in a script. */
+/** Commands that are not checked: they have no key, or cannot run in a script. */
 const UNGUARDED = new Set(['PING', 'ECHO', 'TIME', 'INFO', 'DBSIZE', 'SCRIPT', 'KEYS', 'SCAN', 'FLUSHALL', 'FLUSHDB'])
 
 /**
- * Turns a command into one that a Redis refuses where Upstash would. Commands are checked in Redis itself, since those of a script are
- * visible only there: `redis` of each script is a table that looks at names and sizes first.
+ * Turns a command into one that Redis refuses where Upstash would. The check runs in Redis, because only there the commands of a script are
+ * visible: the variable `redis` of each script becomes a table that checks names and sizes first.
  */
 export function createGuard({
   maxRecordBytes = 100 * 1024 * 1024,
@@ -162,11 +163,11 @@ export function createGuard({
   isEnforcing = true,
 }: UpstashLimits): (command: readonly string[]) => string[] {
   if (!isEnforcing) return (command) => [...command]
-  const guard = GUARD.replace('MOST_NAME', String(MOST_NAME_BYTES))
-    .replace('MOST_RECORD', String(maxRecordBytes))
-    .replace('MOST_DATA', maxDataBytes === Infinity ? 'false' : String(maxDataBytes))
+  const guard = GUARD.replace('MAX_NAME', String(MAX_NAME_BYTES))
+    .replace('MAX_RECORD', String(maxRecordBytes))
+    .replace('MAX_DATA', maxDataBytes === Infinity ? 'false' : String(maxDataBytes))
     .replaceAll('\n', ' ')
-  // By the digest of a script as it came: the one that Redis knows it by.
+  // The digest of the original script → the digest under which Redis knows the checked script.
   const digests = new Map<string, string>()
   return ([name = '', ...args]) => {
     const [script = '', ...rest] = args
@@ -188,7 +189,7 @@ const sha1 = (text: string): string => createHash('sha1').update(text).digest('h
 
 const GUARD = `
 local redis = (function(real)
-  local most, most_record, most_data = MOST_NAME, MOST_RECORD, MOST_DATA
+  local max_name, max_record, max_data = MAX_NAME, MAX_RECORD, MAX_DATA
   local all_keys = { DEL = 1, UNLINK = 1, EXISTS = 1, TOUCH = 1, MGET = 1 }
   local adds = { SET = 1, SETEX = 1, PSETEX = 1, SETNX = 1, GETSET = 1, MSET = 1, APPEND = 1, SETRANGE = 1, INCR = 1, INCRBY = 1, DECR = 1,
     HSET = 2, HMSET = 2, HSETNX = 2, HINCRBY = 2, HINCRBYFLOAT = 2, SADD = 3, ZADD = 4, ZINCRBY = 5, LPUSH = 1, RPUSH = 1, LSET = 1, XADD = 1 }
@@ -198,19 +199,19 @@ local redis = (function(real)
     error(real.error_reply('ERR max ' .. limit .. ' exceeded. Limit: ' .. allowed .. ' bytes, Actual: ' .. actual
       .. ' bytes. See https://upstash.com/docs/redis/troubleshooting/' .. page .. ' for details'))
   end
-  local function check(limit, page, text) if text and #text > most then refuse(limit, most, #text, page) end end
+  local function check(limit, page, text) if text and #text > max_name then refuse(limit, max_name, #text, page) end end
   local function look(command, ...)
     local args, name, bytes = { ... }, string.upper(command), 0
     for i = 1, #args do args[i] = tostring(args[i]) bytes = bytes + #args[i] end
     for i = 1, all_keys[name] and #args or 1 do check('key size', 'max_key_size_exceeded', args[i]) end
     local kind = adds[name]
     if not kind then return end
-    if most_data and is_full == nil then
-      is_full = tonumber(string.match(real.call('INFO', 'memory'), 'used_memory:(%d+)')) > most_data
+    if max_data and is_full == nil then
+      is_full = tonumber(string.match(real.call('INFO', 'memory'), 'used_memory:(%d+)')) > max_data
     end
     if is_full then error(real.error_reply('ERR DB capacity quota exceeded')) end
     local record = (real.call('MEMORY', 'USAGE', args[1], 'SAMPLES', '1') or 0) + bytes
-    if record > most_record then refuse('single record size', most_record, record, 'max_record_size_exceeded') end
+    if record > max_record then refuse('single record size', max_record, record, 'max_record_size_exceeded') end
     if kind == 2 then
       for i = 2, (name == 'HSET' or name == 'HMSET') and #args or 2, 2 do check('field size', 'max_field_size_exceeded', args[i]) end
     elseif kind == 3 then

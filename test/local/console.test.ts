@@ -3,7 +3,7 @@ import { pathToFileURL } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
 import type { ConsoleFiles } from '../../src/api/index.ts'
 import { listen } from '../../src/local/servers.ts'
-import { bundledConsole, createLoginCode, putBefore } from '../../src/local/street/street-console.ts'
+import { bundledConsole, createLoginCode, addConsole } from '../../src/local/street/street-console.ts'
 import { ROOT } from '../cli/run.ts'
 
 const FILES: ConsoleFiles = {
@@ -14,7 +14,7 @@ const FILES: ConsoleFiles = {
 /** An API that answers with what it is asked for, behind the console. */
 async function useFront(exchange: ((code: string) => string | undefined) | undefined, files?: ConsoleFiles) {
   const api = createServer((request, response) => response.end(`API ${request.method} ${request.url}`))
-  putBefore(api, exchange, files)
+  addConsole(api, exchange, files)
   const { url, stop } = await listen(api)
   onTestFinished(stop)
   return async (method: string, path: string, body?: string) => {

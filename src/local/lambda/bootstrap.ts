@@ -8,8 +8,8 @@ import { StreetError } from '../street-error.ts'
 import type { Head } from './lambda-function.ts'
 
 /**
- * What runs a bundle in an execution environment: takes invocations from the Runtime API and answers them, as the runtime nodejs24.x
- * does. It runs in a process of its own, started by environment.ts, with the variables of the function and nothing else.
+ * Runs a bundle in an execution environment: takes invocations from the Runtime API and answers them, as the runtime nodejs24.x
+ * does. environment.ts starts it in a process of its own, with the variables of the function and nothing else.
  * Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
  */
 
@@ -30,7 +30,7 @@ const {
 const STREAMS = Symbol('streams')
 const HEAD_TYPE = 'application/vnd.awslambda.http-integration-response'
 
-/** A stream whose metadata go before its bytes, with eight NULs between. Source: "Response streaming for Lambda functions". */
+/** A stream that writes its metadata first, then eight NULs, then its bytes. Source: "Response streaming for Lambda functions". */
 class ResponseStream extends Transform {
   contentType = 'application/octet-stream'
   head: Head | undefined
@@ -66,7 +66,7 @@ async function send(path: string, body: string, headers: Record<string, string> 
   await end(sending)
 }
 
-/** Waits for the answer to a request, which says nothing. */
+/** Waits for the answer to a request. The answer has no content. */
 async function end(sending: ClientRequest): Promise<void> {
   const [response] = (await once(sending, 'response')) as [NodeJS.ReadableStream]
   response.resume()
@@ -123,7 +123,7 @@ async function work(handler: Handler | StreamHandler): Promise<never> {
 async function stream(handler: StreamHandler, event: unknown, context: Context): Promise<void> {
   const out = new ResponseStream()
   const running = handler(event, out, context)
-  // The headers of the answer are known with its first bytes.
+  // The headers of the answer are known when its first bytes arrive.
   await Promise.race([once(out, 'readable'), running])
   const sending = call('POST', `invocation/${context.awsRequestId}/response`, {
     'content-type': out.contentType,
@@ -136,12 +136,12 @@ async function stream(handler: StreamHandler, event: unknown, context: Context):
   await ended
 }
 
-/** The invocation in work. */
+/** The id of the current invocation. */
 let invocation = ''
 
-// As the runtime client up to version 3 does, with the exit codes of its src/index.mjs. Version 4 leaves both to Node, which exits as well.
+// Up to version 3, the runtime client does the same, with the exit codes of its src/index.mjs. Version 4 leaves both to Node, which also exits.
 async function exit(code: number, error: unknown, words: object = {}): Promise<void> {
-  // Where nobody reads what it writes, each write is an error again: the next one ends it.
+  // If nobody reads its output, each write causes another error. Without these listeners, that error ends the process.
   process.removeAllListeners('uncaughtException').removeAllListeners('unhandledRejection')
   say(error, words)
   const path = invocation === '' ? 'init/error' : `invocation/${invocation}/error`

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { within } from '../../runtime/index.ts'
 import { listen } from '../servers.ts'
 
-/** Says why an invocation failed, with the name that Lambda gives the failure. */
+/** Reports that an invocation failed, with Lambda's name for the failure. */
 export class FunctionError extends Error {
   override readonly name = 'FunctionError'
   readonly code = 'dev.lambda.failed'
@@ -23,14 +23,14 @@ export class FunctionError extends Error {
   }
 }
 
-/** What a function answered: for a streaming one as it comes. */
+/** The answer of a function. The body of a streaming function arrives in parts. */
 export type Answer = { readonly isStream: boolean; readonly contentType: string; readonly body: Readable }
 
-/** What a function that does not stream has answered. */
+/** Reads the answer of a function that does not stream. */
 export const readJson = async (answer: Answer): Promise<unknown> => JSON.parse(await text(answer.body)) as unknown
 
 /**
- * The Runtime API for one execution environment, on 127.0.0.1: hands it one invocation after the other.
+ * Starts the Runtime API for one execution environment on 127.0.0.1. It gives the environment one invocation after the other.
  * Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
  */
 export async function startRuntimeApi() {
@@ -55,7 +55,7 @@ export async function startRuntimeApi() {
     }
     if (path.endsWith('/response')) {
       const isStream = request.headers['lambda-runtime-function-response-mode'] === 'streaming'
-      // Whoever invoked reads the body; the runtime is told when it has come to its end.
+      // The caller of `invoke` reads the body. The runtime gets its answer when the body has ended.
       request.once('end', () => response.writeHead(202).end())
       answering?.resolve({ isStream, contentType: request.headers['content-type'] ?? '', body: request })
       return
@@ -70,16 +70,16 @@ export async function startRuntimeApi() {
   const server = createServer((request, response) => {
     handle(request, response).catch(() => response.destroy())
   })
-  // An environment that is frozen keeps its connection for as long as it is.
+  // A frozen environment keeps its connection open for as long as it is frozen.
   server.requestTimeout = 0
   server.keepAliveTimeout = 0
   const { port, stop } = await listen(server)
   return {
     /** AWS_LAMBDA_RUNTIME_API. */
     address: `127.0.0.1:${port}`,
-    /** Resolves each time the runtime asks for an invocation: it has nothing to do then. @throws FunctionError when it did not start */
+    /** Resolves when the runtime asks for an invocation, so it is idle. @throws FunctionError if it did not start */
     idle: () => idling.promise,
-    /** To be called while it is idle. Resolves when the answer begins. @throws FunctionError */
+    /** Sends an invocation to an idle runtime. Resolves when the answer begins. @throws FunctionError */
     invoke(requestId: string, event: unknown, deadlineMs: number, arn: string): Promise<Answer> {
       if (failure !== undefined) return Promise.reject(failure)
       if (asking === undefined)
@@ -100,27 +100,27 @@ export async function startRuntimeApi() {
         .end(JSON.stringify(event))
       return answering.promise
     },
-    /** The environment has ended, or is to: whoever waits is told. */
+    /** Rejects all waiting promises, because the environment has ended or is about to. */
     fail,
     close: () => void stop(),
   }
 }
 
-/** A function as the template says it. */
+/** A function as the template declares it. */
 export type FunctionSpec = {
   readonly name: string
   /** `dist/functions/api/index.handler`, in `taskRoot`. */
   readonly handler: string
-  /** Where its artefact was unpacked. */
+  /** The folder into which its artefact was unpacked. */
   readonly taskRoot: string
   readonly memoryMiB: number
   readonly timeoutMs: number
-  /** Its variables, and no others but those that Lambda sets. */
+  /** All of its variables, except those that Lambda sets. */
   readonly variables: Readonly<Record<string, string>>
 }
 
 export type EnvironmentOptions = {
-  /** What is AWS' own: credentials, the region, and where services are that are played here. */
+  /** The variables that AWS sets: credentials, region, and the endpoints of local services. */
   readonly aws: Readonly<Record<string, string>> & { readonly AWS_REGION: string }
   /** Called for each line that the function writes. */
   readonly onLine: (line: string) => void
@@ -128,14 +128,14 @@ export type EnvironmentOptions = {
   readonly onStart?: (pid: number) => void
 }
 
-/** So long (ms) may a function take to start. Source: "Lambda execution environment lifecycle". */
-const INIT_MS = 10_000
+/** The longest time (ms) that a function may take to start. Source: "Lambda execution environment lifecycle". */
+const MAX_INIT_MS = 10_000
 
 const BOOTSTRAP = fileURLToPath(new URL('bootstrap.ts', import.meta.url))
 
 /**
- * Starts a function cold: a process with one function in it, which has at most one invocation at a time and is frozen between two. Resolves
- * when it can be invoked. When the signal aborts, its process ends. @throws FunctionError
+ * Starts an execution environment: a process that runs one function. It handles one invocation at a time, and is frozen between two. Resolves
+ * when the function can be invoked. When the signal aborts, the process ends. @throws FunctionError
  */
 export async function startEnvironment(
   spec: FunctionSpec,
@@ -147,7 +147,7 @@ export async function startEnvironment(
   const child = spawn(process.execPath, [`--max-old-space-size=${Math.floor(memoryMiB * 0.9)}`, BOOTSTRAP], {
     cwd: taskRoot,
     stdio: ['ignore', 'pipe', 'pipe'],
-    // Ctrl-C in a terminal is for the street, which ends this in its turn.
+    // Ctrl-C in a terminal is for the street, which then stops this process itself.
     detached: true,
     env: {
       ...variables,
@@ -186,11 +186,11 @@ export async function startEnvironment(
   signal?.addEventListener('abort', abort)
   if (signal?.aborted === true) abort()
   try {
-    await within(INIT_MS, freeze(), () =>
-      kill('Runtime.InitError', `${name} has not started within ${INIT_MS / 1000} seconds`),
+    await within(MAX_INIT_MS, freeze(), () =>
+      kill('Runtime.InitError', `${name} has not started within ${MAX_INIT_MS / 1000} seconds`),
     )
   } catch (error) {
-    // Nobody else ends its process.
+    // No other code ends this process.
     abort()
     await gone()
     throw error
@@ -199,7 +199,7 @@ export async function startEnvironment(
   }
   let frozen = Promise.resolve()
   return {
-    /** Resolves with what the function answered, or the beginning of it. @throws FunctionError; it is of no use any more then */
+    /** Invokes the function. Resolves when its answer begins. @throws FunctionError, after which the environment cannot be used any more */
     async invoke(event: unknown): Promise<Answer> {
       await frozen
       child.kill('SIGCONT')
@@ -207,13 +207,13 @@ export async function startEnvironment(
         kill('Sandbox.Timedout', `${name}: Task timed out after ${(timeoutMs / 1000).toFixed(2)} seconds`)
       const arn = `arn:aws:lambda:${aws.AWS_REGION}:000000000000:function:${name}`
       const answer = api.invoke(randomUUID(), event, Date.now() + timeoutMs, arn)
-      // The time limit is for the whole answer, and not for its beginning. After an error it goes on to be used.
+      // The time limit applies to the whole answer, not only to its beginning. After an error of the handler, the environment stays in use.
       frozen = within(timeoutMs, freeze(), late)
       frozen.catch(() => undefined)
       return answer
     },
     isAlive: (): boolean => child.exitCode === null && child.signalCode === null,
-    /** Resolves when the invocation is over and the process is frozen; rejects when the environment has ended. */
+    /** Resolves when the invocation has ended and the process is frozen. Rejects if the environment has ended. */
     idle: () => frozen,
     async stop(): Promise<void> {
       abort()

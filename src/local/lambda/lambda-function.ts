@@ -6,13 +6,13 @@ import { buffer } from 'node:stream/consumers'
 import { StreetError } from '../street-error.ts'
 import { FunctionError, readJson, startEnvironment, type Answer, type Environment, type EnvironmentOptions, type FunctionSpec } from './environment.ts'
 
-/** A function with as many environments as it is invoked at the same time: the one that was used last is used next. */
+/** Creates a function with one environment per concurrent invocation. The environment that was used last is used next, as on Lambda. */
 export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOptions) {
   const idle: Environment[] = []
-  /** Of environments that have answered. */
+  /** Promises of environments that have answered and are about to be frozen. */
   const soonIdle = new Set<Promise<void>>()
   const all = new Set<Environment>()
-  /** How often an environment was started, and how many there are. */
+  /** The number of environments that were started, and that exist now. */
   const seen = {
     coldStarts: 0,
     get environments() {
@@ -36,7 +36,7 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
     return environment
   }
 
-  /** One whose process somebody has killed meanwhile is not used again. */
+  /** Returns an idle environment, and removes those whose process was killed meanwhile. */
   const takeIdle = (): Environment | undefined => {
     for (let found = idle.pop(); found !== undefined; found = idle.pop()) {
       if (found.isAlive()) return found
@@ -46,7 +46,7 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
   }
 
   const noteAnswered = (environment: Environment, answer?: Answer) => {
-    // One that has ended, or ran out of time, is not used again.
+    // An environment that has ended or timed out is not used again.
     const over = environment
       .idle()
       .then(
@@ -54,7 +54,7 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
         () => end(environment),
       )
       .finally(() => soonIdle.delete(over))
-    // Nobody knows how long a stream takes. After its end the environment is free as soon as it is frozen.
+    // The length of a stream is unknown. After its end, the environment is free as soon as it is frozen.
     const soon = () => all.has(environment) && void soonIdle.add(over)
     if (answer === undefined) soon()
     else answer.body.once('end', soon)
@@ -74,7 +74,7 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
       return answer
     },
     async stop(): Promise<void> {
-      // One that is starting ends as well, and is waited for: its process would outlive this one.
+      // Wait also for environments that are starting: their processes would outlive this one.
       stopping.abort()
       await Promise.allSettled([...starting, ...[...all].map(end)])
     },
@@ -83,7 +83,7 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
 
 export type LambdaFunction = ReturnType<typeof createLambdaFunction>
 
-/** What stands before the body of an answer. */
+/** The metadata before the body of an answer. */
 export type Head = {
   readonly statusCode?: number
   readonly headers?: Readonly<Record<string, string>>
@@ -97,7 +97,7 @@ export function createFunctionUrl(lambda: LambdaFunction) {
   return createServer((request, response) => {
     answer(lambda, request, response).catch(() => {
       if (!response.headersSent) response.writeHead(502, { 'content-type': 'application/json' })
-      // What Lambda says when the function has failed.
+      // The answer of Lambda if the function failed.
       response.end('{"Message":"Internal Server Error"}')
     })
   })
@@ -111,7 +111,7 @@ async function answer(lambda: LambdaFunction, request: IncomingMessage, response
   response.end(Buffer.from(body, isBase64Encoded ? 'base64' : 'utf8'))
 }
 
-/** The payload format 2.0. Source: "Invoking Lambda function URLs" in the Lambda developer guide. */
+/** Converts a request to the payload format 2.0. Source: "Invoking Lambda function URLs" in the Lambda developer guide. */
 async function toEvent(request: IncomingMessage): Promise<unknown> {
   const { pathname, search } = new URL(request.url ?? '/', 'http://localhost')
   const body = await buffer(request)
@@ -148,7 +148,7 @@ async function toEvent(request: IncomingMessage): Promise<unknown> {
   }
 }
 
-/** What stands before the body: JSON, then eight NULs. */
+/** Passes a streamed answer on. Its metadata come first, as JSON that ends with eight NULs. */
 async function passStream({ contentType, body }: Answer, response: ServerResponse): Promise<void> {
   if (contentType === 'application/vnd.awslambda.http-integration-response') writeHead(await readHead(body), response)
   else response.writeHead(200, { 'content-type': contentType })

@@ -5,37 +5,37 @@ import * as v from 'valibot'
 import { backoffMs, sleep, within, type Logger } from '../../runtime/index.ts'
 import { nameOf, StreetError } from '../street-error.ts'
 
-/** One message as Lambda hands it to a function. Source: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html */
+/** A message as Lambda gives it to a function. Source: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html */
 export type LambdaRecord = SQSRecord
 
-/** A function, and what it gets besides the event, as far as a local one can know. SQS deletes all but the messages that it names. */
+/** The handler of a function. Its context has the fields that a local run can know. Its answer names the messages that must stay on the queue. */
 export type LambdaHandler = (
   event: SQSEvent,
   context: Pick<Context, 'functionName' | 'awsRequestId' | 'getRemainingTimeInMillis'>,
 ) => Promise<SQSBatchResponse | null | void>
 
-/** A function that a schedule calls as well. */
+/** The handler of a function that a schedule also invokes. */
 export type ScheduledHandler = (event: { readonly source: 'aws.events' }) => Promise<unknown>
 
-/** What came of one invocation. */
+/** The result of one invocation. */
 export type Invocation = {
   readonly functionName: string
   readonly records: readonly LambdaRecord[]
-  /** Message ids; the others are done, and deleted after this is told. */
+  /** Ids of the failed messages. The others are done, and are deleted after `onInvocation`. */
   readonly failed: ReadonlySet<string>
 }
 
 export type LambdaTriggerOptions = {
-  /** Needs a socket for each poller and some more: `maxSockets` of its agents. */
+  /** Its agent needs a socket for each poller, and some more (`maxSockets`). */
   readonly sqs: SQSClient
   readonly queueUrl: string
-  /** Records carry it, and their region is taken from it. */
+  /** Part of each record, which takes its region from it. */
   readonly queueArn: string
   readonly handler: LambdaHandler
   readonly functionName: string
-  /** The function's time limit, ms. An invocation that takes longer has failed, as in Lambda; here it cannot be ended. Default 30,000. */
+  /** The function's time limit, ms. A longer invocation fails, as in Lambda, but it cannot be ended here. Default 30,000. */
   readonly timeoutMs?: number
-  /** Batches in work at once, so that a slow one does not stop the other message groups. Default 4. */
+  /** Concurrent batches, so that a slow batch does not block other message groups. Default 4. */
   readonly pollers?: number
   /** How long (s) one request waits for messages, 1 to 20. Default 20. */
   readonly waitSeconds?: number
@@ -43,9 +43,9 @@ export type LambdaTriggerOptions = {
   readonly onInvocation?: (invocation: Invocation) => void
 }
 
-/** Lambda's event source mapping for one queue: batches to the function, and exactly what it has not failed is deleted. */
+/** Creates Lambda's event source mapping for one queue: it sends batches to the function, and deletes exactly the messages that did not fail. */
 export const createLambdaTrigger = (options: LambdaTriggerOptions) => ({
-  /** Polls until the signal aborts; resolves when the batches in work are done and deleted. */
+  /** Polls until the signal aborts. Resolves when the current batches are handled and deleted. */
   run: async (signal: AbortSignal): Promise<void> => {
     await Promise.all(Array.from({ length: options.pollers ?? 4 }, () => poll(options, signal)))
   },
@@ -63,7 +63,7 @@ async function poll(options: LambdaTriggerOptions, signal: AbortSignal): Promise
         MessageSystemAttributeNames: ['All'],
         MessageAttributeNames: ['All'],
       })
-      // An idle request is not waited for; what is in work is finished and deleted.
+      // Abort a request that waits for messages. A batch that has arrived is handled and deleted.
       const { Messages = [] } = await sqs.send(receive, { abortSignal: signal })
       failures = 0
       const done = Messages.length === 0 ? [] : await invoke(options, Messages)
@@ -72,7 +72,7 @@ async function poll(options: LambdaTriggerOptions, signal: AbortSignal): Promise
     } catch (error) {
       if (signal.aborted) return
       failures++
-      // The words of SQS, which hold no payload; once for a row of them.
+      // Log the first of several failures in a row. The message of SQS contains no payload.
       if (failures === 1)
         log.error(
           { code: 'dev.trigger.sqs_refused', function: functionName, error: (error as Error).message },
@@ -83,7 +83,7 @@ async function poll(options: LambdaTriggerOptions, signal: AbortSignal): Promise
   }
 }
 
-/** Returns the messages that are done. */
+/** Invokes the function. Returns the messages that did not fail. */
 async function invoke(options: LambdaTriggerOptions, messages: readonly Message[]): Promise<Message[]> {
   const { handler, functionName, queueArn, timeoutMs = 30_000, log, onInvocation } = options
   const records = messages.map((message) => toLambdaRecord(message, queueArn))
@@ -114,7 +114,7 @@ async function invoke(options: LambdaTriggerOptions, messages: readonly Message[
   return messages.filter((message) => !failed.has(message.MessageId ?? ''))
 }
 
-/** A message as the SQS API gives it → the record that Lambda makes of it. */
+/** Converts a message of the SQS API to a record as Lambda makes it. */
 export function toLambdaRecord(message: Message, queueArn: string): LambdaRecord {
   const messageAttributes = Object.entries(message.MessageAttributes ?? {}).map(
     ([name, { StringValue, BinaryValue, DataType = 'String' }]): [string, SQSMessageAttribute] => {
@@ -139,8 +139,8 @@ export function toLambdaRecord(message: Message, queueArn: string): LambdaRecord
 const ANSWER = v.nullish(v.object({ batchItemFailures: v.nullish(v.array(v.object({ itemIdentifier: v.string() }))) }))
 
 /**
- * The ids of the messages that the function has failed, or `all`: Lambda takes an answer that it does not understand, or that
- * names a message which is not in the batch, for a failure of the whole batch.
+ * Returns the ids of the messages that the function reports as failed, or `all`. If Lambda does not understand the answer, or if it names
+ * a message that is not in the batch, the whole batch fails.
  * Source: https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
  */
 export function readAnswer(answer: unknown, messageIds: ReadonlySet<string>): ReadonlySet<string> | 'all' {

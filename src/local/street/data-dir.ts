@@ -4,16 +4,16 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { createTurns } from '../../runtime/index.ts'
 import { StreetError } from '../street-error.ts'
 
-/** A process as it can be known again: ids are used anew, but not with the same start. */
+/** A process, identified by its id and start time, because ids are reused. */
 type Known = { readonly pid: number; readonly start: string }
 
 type Record = Known & { readonly children: readonly Known[] }
 
-/** How long (ms) a child of a killed run gets to end. */
-const END_MS = 5_000
+/** The time (ms) after which a child of a killed run gets SIGKILL instead of SIGTERM. */
+const MAX_END_MS = 5_000
 
 /**
- * Holds the folder: two streets on the same files would ruin them. What a killed run has left running is ended first.
+ * Locks the folder, because two streets would corrupt each other's files. First ends the processes that a killed run left behind.
  *
  * @throws StreetError `dev.street.already_running`
  */
@@ -31,16 +31,16 @@ export async function holdDataDir(folder: string) {
 
   const self = { pid: process.pid, start: (await readStart(process.pid)) ?? '' }
   const children: Known[] = []
-  // Two at once would leave something between the two.
+  // Two concurrent writes would mix their contents.
   const inTurn = createTurns()
-  // Never half of it, nor none: a run that is killed just now has children as well.
+  // The file is replaced in one step, so that a run that is killed now leaves a complete list of its children.
   const write = async (): Promise<void> => {
     await writeFile(`${file}.new`, JSON.stringify({ ...self, children } satisfies Record))
     await rename(`${file}.new`, file)
   }
   await inTurn(write)
   return {
-    /** Takes note of a child, so that the next run ends it when this process is killed and cannot. */
+    /** Records a child process. If this process is killed, the next run ends the child. */
     noteChild: async (pid: number): Promise<void> => {
       children.push({ pid, start: (await readStart(pid)) ?? '' })
       await inTurn(write)
@@ -55,7 +55,7 @@ async function readRecord(file: string): Promise<Record | undefined> {
   try {
     return JSON.parse(await readFile(file, 'utf8')) as Record
   } catch {
-    // None, or cut off by a crash of the machine, after which no process is left.
+    // The file is missing, or a crash of the machine cut it off. After such a crash no process is left.
     return undefined
   }
 }
@@ -69,10 +69,10 @@ async function isAlive({ pid, start }: Known): Promise<boolean> {
   return ((await readStart(pid)) ?? '') === start
 }
 
-/** When a process was started, in the kernel's words; undefined for one that has ended, and where there is no /proc. */
+/** Returns the start time of a process as the kernel reports it. Undefined if the process has ended, or where there is no /proc. */
 async function readStart(pid: number): Promise<string | undefined> {
   try {
-    // Fields 3 and 22 of proc_pid_stat(5), counted behind the program's name, which may hold anything.
+    // Fields 3 and 22 of proc_pid_stat(5), counted after the program's name, which may contain any character.
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     return fields[0] === 'Z' ? undefined : fields[19]
@@ -82,10 +82,10 @@ async function readStart(pid: number): Promise<string | undefined> {
 }
 
 async function end(child: Known): Promise<void> {
-  const until = performance.now() + END_MS
+  const until = performance.now() + MAX_END_MS
   while (await isAlive(child)) {
     process.kill(child.pid, performance.now() < until ? 'SIGTERM' : 'SIGKILL')
-    // One that is frozen hears nothing else.
+    // A frozen process receives no other signal.
     process.kill(child.pid, 'SIGCONT')
     await delay(50)
   }

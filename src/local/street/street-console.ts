@@ -7,11 +7,11 @@ import { createLogin, type ExchangeCode } from '../../api/console-login.ts'
 import { createConsole, type ConsoleFiles, type ConsoleTable } from '../../api/console.ts'
 import { answerError, logToConsole } from '../../api/errors.ts'
 
-/** The console of a street: who starts it logs in by a code, and out of sources its files are bundled when somebody opens it. */
+/** The console of a street: a one-time code logs the user in, and its files are bundled from sources when somebody opens it. */
 
 const CODE_MS = 600_000
 
-/** A code that is exchanged for the token once, within ten minutes. */
+/** Creates a code that can be exchanged for the token once, within ten minutes. */
 export function createLoginCode(token: string, now: () => number = Date.now) {
   const code = randomBytes(16).toString('hex')
   const untilMs = now() + CODE_MS
@@ -26,42 +26,42 @@ export function createLoginCode(token: string, now: () => number = Date.now) {
   return { code, exchange }
 }
 
-/** What the build makes, as far as it is used here. */
+/** The part of the build's result that is used here. */
 type Bundled = { readonly table: ConsoleTable; readonly files: ReadonlyMap<string, Uint8Array<ArrayBuffer>> }
 
-/** The console out of its sources, bundled when it is asked for first: that takes some 200 ms. @param root of the repository */
+/** Bundles the console from its sources at the first request, which takes about 200 ms. @param root of the repository */
 export function bundledConsole(root: URL): ConsoleFiles {
-  let made: Promise<Bundled> | undefined
+  let bundled: Promise<Bundled> | undefined
   const bundle = async (): Promise<Bundled> => {
     try {
-      // Not by its name: the package has this room, and not the other.
+      // The path is computed, because the package's build compiles this folder but not infra.
       const { bundleConsole } = (await import(new URL('infra/build/bundle-console.ts', root).href)) as {
         readonly bundleConsole: (options: { readonly isForDelivery: boolean }) => Promise<Bundled>
       }
       return await bundleConsole({ isForDelivery: false })
     } catch (error) {
-      // Somebody is editing it: the next request tries again.
-      made = undefined
+      // Somebody may be editing the sources: the next request tries again.
+      bundled = undefined
       throw error
     } finally {
-      // The bundler keeps a process of its own, which would outlive the street for a moment.
+      // esbuild keeps a child process, which would outlive the street for a moment.
       await (await import('esbuild')).stop()
     }
   }
-  const get = (): Promise<Bundled> => (made ??= bundle())
+  const get = (): Promise<Bundled> => (bundled ??= bundle())
   return {
     table: async () => (await get()).table,
     read: async (name) => (await get()).files.get(name) ?? new Uint8Array(),
   }
 }
 
-/** Puts before the API of a street what a deployed one does not have: the login by a code, and the console out of its sources. */
-export function putBefore(api: Server, exchangeCode: ExchangeCode | undefined, files: ConsoleFiles | undefined): void {
+/** Adds to the API of a street what a deployed API does not have: the login with a code, and the console from its sources. */
+export function addConsole(api: Server, exchangeCode: ExchangeCode | undefined, files: ConsoleFiles | undefined): void {
   const front = new Hono<ApiEnv>()
   front.onError(answerError(logToConsole))
   if (files !== undefined) front.route('/', createConsole({ ...files, exchangeCode }))
   else if (exchangeCode !== undefined) front.route('/console/login', createLogin(exchangeCode))
-  const isOfFront = (path: string): boolean => {
+  const isForFront = (path: string): boolean => {
     if (path === '/console/login') return files !== undefined || exchangeCode !== undefined
     return files !== undefined && /^\/(console(\/.*)?)?$/.test(path)
   }
@@ -70,7 +70,7 @@ export function putBefore(api: Server, exchangeCode: ExchangeCode | undefined, f
   api.removeAllListeners('request')
   api.on('request', (...args: Parameters<typeof answer>) => {
     const path = /^[^?#]*/.exec(args[0].url ?? '')?.[0] ?? ''
-    if (isOfFront(path)) void answer(...args)
+    if (isForFront(path)) void answer(...args)
     else for (const other of others) other(...args)
   })
 }

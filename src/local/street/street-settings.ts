@@ -5,7 +5,7 @@ import { ConfigError, createEnvReader, type Env, type EnvFault } from '../../run
 import { SIMULATOR_LISTS } from '../../simulator/simulator.ts'
 import { LOCAL_AWS } from '../local-aws.ts'
 
-/** What the variables say about the street. @throws ConfigError with the faults of all variables. */
+/** Reads the street's settings from environment variables. @throws ConfigError with the faults of all variables */
 export function readSettings(env: Env, folder: string) {
   const hasDialler = (env['ENIGMA_SOURCES'] ?? '').trim() !== ''
   const reader = createEnvReader(env)
@@ -25,9 +25,9 @@ export function readSettings(env: Env, folder: string) {
       ...env,
       ENIGMA_LISTS: env['ENIGMA_LISTS']?.trim() || (hasDialler ? undefined : SIMULATOR_LISTS.join(',')),
       ENIGMA_DATA_DIR: join(folder, 'relay'),
-      // Not the host's name alone, which is the name of a relay that runs here beside dev.
+      // The host name alone is the default id of a relay that runs on this machine beside dev.
       ENIGMA_RELAY_ID: env['ENIGMA_RELAY_ID']?.trim() || `dev-${hostname()}`,
-      // Company saves money on AWS, and here only time would be lost.
+      // Lingering saves money on AWS. Here it would only cost time.
       ENIGMA_LINGER: env['ENIGMA_LINGER']?.trim() || 'none',
       ...LOCAL_AWS,
       AWS_ENDPOINT_URL_SQS: undefined,
@@ -36,15 +36,15 @@ export function readSettings(env: Env, folder: string) {
   const faults = [...faultsOf(reader.check), ...faultsOf(() => toConfig({}))]
   if (faults.length > 0) throw new ConfigError(faults)
   return {
-    /** A dialler that is there: the street starts none, plays none, and takes no list that is not named. */
+    /** Whether ENIGMA_SOURCES names a dialler. Then the street starts no Redis for it, simulates nothing, and consumes only the lists in ENIGMA_LISTS. */
     hasDialler,
     /** REDIS_URL: a Redis server to use instead of starting one. */
     redisUrl: redisUrl || undefined,
     api: api as NonNullable<typeof api>,
-    /** API_TOKEN; undefined: make one. */
+    /** API_TOKEN. Undefined: the street creates a token. */
     token: env['API_TOKEN']?.trim() || undefined,
     relay: toConfig({}),
-    /** The relay's configuration, with these places filled in. */
+    /** Returns the relay's configuration with these addresses. */
     toRelayConfig: (places: { readonly diallerUrl: string; readonly target: Env; readonly httpPort: number }) => {
       const config = toConfig({
         ...places.target,
@@ -57,7 +57,7 @@ export function readSettings(env: Env, folder: string) {
 
 export type Settings = ReturnType<typeof readSettings>
 
-/** To be told in one message: those of the relay's variables and of the street's own. */
+/** Returns the faults of a ConfigError, so that faults of the relay's and of the street's own variables are reported together. */
 function faultsOf(read: () => unknown): readonly EnvFault[] {
   try {
     read()

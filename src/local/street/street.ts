@@ -9,7 +9,7 @@ import type { ScheduledHandler } from '../lambda/lambda-trigger.ts'
 import { LOCAL_AWS, startQueues } from '../local-aws.ts'
 import { nameOf, StreetError } from '../street-error.ts'
 import { loadBundles } from './bundles.ts'
-import { bundledConsole, createLoginCode, putBefore } from './street-console.ts'
+import { bundledConsole, createLoginCode, addConsole } from './street-console.ts'
 import { createBackground, startCallCentre, startDialler, startReadModel, startRelay, type Background, type Part } from './parts.ts'
 import { holdDataDir } from './data-dir.ts'
 import { readSettings, type Settings } from './street-settings.ts'
@@ -124,7 +124,7 @@ async function startParts(options: StreetOptions, release: Release, background: 
         : await loadSources({ ...ground, queues }, root)
   // The packaged API has the console's files.
   const login = settings.token === undefined ? createLoginCode(token) : undefined
-  putBefore(api, login?.exchange, options.bundles === true ? undefined : bundledConsole(ROOT))
+  addConsole(api, login?.exchange, options.bundles === true ? undefined : bundledConsole(ROOT))
   const apiUrl = await serveApi(api, settings, release)
   if (queues !== undefined && 'handlers' in functions) {
     const { handlers } = functions
