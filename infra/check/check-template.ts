@@ -3,7 +3,18 @@ import { API, EVENTS, logicalName, stackName, type StackRoute } from '../stack/s
 import type { StackOptions } from '../stack/options.ts'
 import { roleName } from '../stack/roles.ts'
 import { checkAlarms, checkCommands, checkRelay, checkReplays, checkRoutes } from './check-parts.ts'
-import { checkProperties, checkReferences, checkSize, find, findAlarm, objectsIn, ofType, targetOf, type Properties, type Template } from './cloudformation.ts'
+import {
+  checkProperties,
+  checkReferences,
+  checkSize,
+  find,
+  findAlarm,
+  objectsIn,
+  ofType,
+  targetOf,
+  type Properties,
+  type Template,
+} from './cloudformation.ts'
 
 /** Everything that is wrong with the compiled template of a stack, in words; empty when nothing is. */
 export function checkTemplate(

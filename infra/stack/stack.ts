@@ -7,7 +7,25 @@ import {
   visibilitySeconds,
 } from '../../src/protocol/index.ts'
 import { createAlarms } from './alarms.ts'
-import { API, arnOf, COMMANDS, EVENTS, functionKey, functionName, kept, logicalName, ownArn, PARAMETER_VARIABLES, parameterName, ref, stackName, STORE_PARAMETERS, type Resource, type Resources, type StackRoute } from './stack-routes.ts'
+import {
+  API,
+  arnOf,
+  COMMANDS,
+  EVENTS,
+  functionKey,
+  functionName,
+  kept,
+  logicalName,
+  ownArn,
+  PARAMETER_VARIABLES,
+  parameterName,
+  ref,
+  stackName,
+  STORE_PARAMETERS,
+  type Resource,
+  type Resources,
+  type StackRoute,
+} from './stack-routes.ts'
 import type { StackOptions } from './options.ts'
 import { createRelayPolicy, createRoles, isReplay, roleName } from './roles.ts'
 

@@ -1,5 +1,18 @@
 import { agentCall, cdr, type CdrFields } from '../producer/index.ts'
-import { isWanted, logOut, setActivity, setStatus, settle, subscriberAt, takeBreak, toDialNumber, type Agent, type Call, type Campaign, type Centre } from './centre.ts'
+import {
+  isWanted,
+  logOut,
+  setActivity,
+  setStatus,
+  settle,
+  subscriberAt,
+  takeBreak,
+  toDialNumber,
+  type Agent,
+  type Call,
+  type Campaign,
+  type Centre,
+} from './centre.ts'
 import type { Random } from './random.ts'
 
 /** A call from the first ring to its CDR. */

@@ -1,6 +1,15 @@
 import { campaignStats, campaignStatus, dialerStatus } from '../producer/index.ts'
 import { dialNext, DROPPED, endCall, seconds, serveWaiting } from './calls.ts'
-import { noCampaignStats, setStatus, settle, settleSoon, statusIn, type Agent, type Campaign, type Centre } from './centre.ts'
+import {
+  noCampaignStats,
+  setStatus,
+  settle,
+  settleSoon,
+  statusIn,
+  type Agent,
+  type Campaign,
+  type Centre,
+} from './centre.ts'
 
 /** A campaign's life: started, then stopped and started again, or completed and started again with a new list. */
 

@@ -1,4 +1,10 @@
-import { agentStatus, type AgentStatsFields, type AgentStatusFields, type CampaignStatsFields, type Outgoing } from '../producer/index.ts'
+import {
+  agentStatus,
+  type AgentStatsFields,
+  type AgentStatusFields,
+  type CampaignStatsFields,
+  type Outgoing,
+} from '../producer/index.ts'
 import { formatKey } from '../protocol/index.ts'
 import { mix, type Random } from './random.ts'
 

@@ -50,7 +50,7 @@ async function watchOne(failed: boolean, gzip = false) {
   const told: Handled[] = []
   const watch = createWatch((handled) => told.push(handled))
   const record = await makeRecord(makeNotification(PACKET), gzip)
-  watch.note(ROUTE, {
+  watch.noteInvocation(ROUTE, {
     functionName: 'agents-call',
     records: [record],
     failed: new Set(failed ? [record.messageId] : []),

@@ -138,7 +138,7 @@ test('a street on a dialler that is there starts no Redis for one, and plays no 
   expect(parts[0]).toEqual({
     name: "dialler's Redis",
     address: 'real=redis://127.0.0.1:9',
-    note: 'as ENIGMA_SOURCES says',
+    note: 'from ENIGMA_SOURCES',
   })
   expect(parts.at(-1)).toEqual({ name: 'call centre', address: 'none', note: 'ENIGMA_SOURCES names a real dialler' })
 })

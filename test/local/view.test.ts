@@ -3,7 +3,14 @@ import { expect, test } from 'vitest'
 import { createLog } from '../../src/runtime/index.ts'
 import type { Buckets, Figures } from '../../src/local/street/street-figures.ts'
 import { createPlainView, formatBlock } from '../../src/local/view/show-street.ts'
-import { createRates, formatLogLine, partLine, short, shortMs, toLines } from '../../src/local/view/lines.ts'
+import {
+  createRates,
+  formatLogLine,
+  formatPart,
+  formatShort,
+  formatMs,
+  createLogOutput,
+} from '../../src/local/view/lines.ts'
 import { ROUTES } from '../support/routes.ts'
 
 /** Figures after so many notifications of each route, each a delay of 1.5 ms in the relay. */
@@ -133,7 +140,7 @@ test.each([
   [999_500, '1.0M'],
   [12_345_678, '12M'],
 ] as const)('%d is shown as %s', (n, text) => {
-  expect(short(n)).toBe(text)
+  expect(formatShort(n)).toBe(text)
 })
 
 test.each([
@@ -142,21 +149,21 @@ test.each([
   [9.96, '10'],
   [1_500, '1.5k'],
 ] as const)('%s ms are shown as %s', (ms, text) => {
-  expect(shortMs(ms)).toBe(text)
+  expect(formatMs(ms)).toBe(text)
 })
 
 test('the line of a part holds its name, its address and the note', () => {
-  expect(partLine({ name: 'relay', address: 'http://127.0.0.1:8081', note: 'serves /livez' })).toMatch(
+  expect(formatPart({ name: 'relay', address: 'http://127.0.0.1:8081', note: 'serves /livez' })).toMatch(
     /^relay {2,}http:\/\/127\.0\.0\.1:8081 {2,}serves \/livez$/,
   )
-  expect(partLine({ name: 'SQS', address: 'http://127.0.0.1:4566' })).toMatch(/^SQS {2,}http:\/\/127\.0\.0\.1:4566$/)
+  expect(formatPart({ name: 'SQS', address: 'http://127.0.0.1:4566' })).toMatch(/^SQS {2,}http:\/\/127\.0\.0\.1:4566$/)
 })
 
 test('a log line is shown as a sentence with its fields', () => {
   const lines: string[] = []
   const log = createLog(
     'info',
-    toLines((line) => lines.push(line)),
+    createLogOutput((line) => lines.push(line)),
   )
   log.warn({ code: 'relay.pubsub.gap', source: 'main', items: 3 }, 'Pub/Sub was not heard')
   log.error({ code: 'relay.process.idle' }, 'broken')

@@ -4,7 +4,15 @@ import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { buffer } from 'node:stream/consumers'
 import { StreetError } from '../street-error.ts'
-import { FunctionError, readJson, startEnvironment, type Answer, type Environment, type EnvironmentOptions, type FunctionSpec } from './environment.ts'
+import {
+  FunctionError,
+  readJson,
+  startEnvironment,
+  type Answer,
+  type Environment,
+  type EnvironmentOptions,
+  type FunctionSpec,
+} from './environment.ts'
 
 /** Creates a function with one environment per concurrent invocation. The environment that was used last is used next, as on Lambda. */
 export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOptions) {

@@ -17,7 +17,7 @@ import type { Ground, Loaded } from './street-functions.ts'
 
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 
-/** Packages the stack as a deployment does, offline, into a folder; `parameters` are more of `name=value`. @throws StreetError `dev.bundles.not_packaged` */
+/** Packages the stack offline into a folder, as a deployment does. @param parameters more stack parameters, as `name=value`. @throws StreetError `dev.bundles.not_packaged` */
 export async function packageStack(folder: string, prefix: string, parameters: readonly string[] = []): Promise<void> {
   const program = ['--conditions=source', join(ROOT, 'infra/deploy/deploy.ts'), 'package']
   const own = [`prefix=${prefix}`, ...parameters].map((parameter) => `--param=${parameter}`)
@@ -32,10 +32,10 @@ export async function packageStack(folder: string, prefix: string, parameters: r
 }
 
 /**
- * The functions out of the bundles that would be deployed, each in processes of its own as on Lambda, with the variables of the template.
- * Starts none yet: a function starts when it is invoked first.
+ * Loads the functions from the bundles that would be deployed. Each runs in processes of its own, as on Lambda, with the variables of the
+ * template. A function starts when it is first invoked.
  *
- * @param given where a packaged stack is; packaged anew when there is none
+ * @param given the folder of a packaged stack. Default: package it now
  * @throws StreetError
  */
 export async function loadBundles(
@@ -51,7 +51,7 @@ export async function loadBundles(
   release(() => parameters.stop())
   const unpacked = join(folder, 'lambda')
   await rm(unpacked, { recursive: true, force: true })
-  // The runtime brings the SDK: functions find it above their own folder.
+  // Lambda's runtime contains the AWS SDK. Here the functions find it in a folder above their own.
   await mkdir(join(unpacked, 'node_modules'), { recursive: true })
   await symlink(join(ROOT, 'node_modules/@aws-sdk'), join(unpacked, 'node_modules/@aws-sdk'))
 
@@ -63,7 +63,7 @@ export async function loadBundles(
       AWS_ENDPOINT_URL_SSM: parameters.url,
       ENIGMA_FAIL: env['ENIGMA_FAIL'] ?? '',
     },
-    // Through the view, as what functions in this process print.
+    // console.log goes through the view, like the output of functions in this process.
     onLine: (line) => console.log(line),
     onStart: (pid) => void dataDir.noteChild(pid),
   }
@@ -71,9 +71,9 @@ export async function loadBundles(
   for (const spec of specs) {
     const taskRoot = join(unpacked, spec.name)
     await unpack(join(packaged, spec.artefact), taskRoot)
-    const made = createLambdaFunction({ ...spec, taskRoot }, options)
-    release(() => made.stop())
-    functions.set(spec, made)
+    const lambda = createLambdaFunction({ ...spec, taskRoot }, options)
+    release(() => lambda.stop())
+    functions.set(spec, lambda)
   }
   const find = (what: string, isIt: (spec: TemplateFunction) => boolean): LambdaFunction => {
     const found = specs.find(isIt)
@@ -92,7 +92,7 @@ const handlerOf =
   async (event) =>
     (await readJson(await lambda.invoke(event))) as Awaited<ReturnType<LambdaHandler>>
 
-/** What Parameter Store would have for functions of the user's own. @throws StreetError `dev.parameters.missing` */
+/** Returns the secrets that the user's functions declare, from the environment variables. @throws StreetError `dev.parameters.missing` */
 function ownSecrets(declared: readonly DeclaredRoute[], env: Env): Record<string, string> {
   const names = declared.flatMap(({ secrets = [] }) => secrets)
   const missing = names.filter((name) => (env[name] ?? '') === '')
@@ -104,7 +104,7 @@ function ownSecrets(declared: readonly DeclaredRoute[], env: Env): Record<string
   return Object.fromEntries(names.map((name) => [name, env[name] ?? '']))
 }
 
-/** What the functions ask Parameter Store for, by the names that the template gives them. */
+/** Returns the values of the parameters by the names that the template uses in Parameter Store. */
 function parametersOf(specs: readonly TemplateFunction[], secrets: Record<string, string>): Record<string, string> {
   const named = specs.flatMap(({ variables }) =>
     Object.entries(secrets).map(([variable, value]) => [variables[`${variable}_PARAMETER`], value]),
@@ -120,9 +120,9 @@ async function unpack(artefact: string, folder: string): Promise<void> {
   }
 }
 
-/** A function of a compiled template. */
+/** A function in a compiled template. */
 type TemplateFunction = Omit<FunctionSpec, 'taskRoot'> & {
-  /** The name of its artefact: `campaignsCdr.zip`. */
+  /** The file name of its artefact, such as `campaignsCdr.zip`. */
   readonly artefact: string
   /** The name of the queue that feeds it. */
   readonly queue: string | undefined
@@ -131,14 +131,14 @@ type TemplateFunction = Omit<FunctionSpec, 'taskRoot'> & {
 
 type Resource = { readonly Type: string; readonly Properties: Readonly<Record<string, unknown>> }
 
-/** The functions of a packaged stack, exactly as the template sets them. @throws StreetError `dev.bundles.bad_template` when a value is not plain text */
+/** Reads the functions of a packaged stack from its template. @throws StreetError `dev.bundles.bad_template` if a value is not plain text */
 async function readTemplateFunctions(folder: string): Promise<TemplateFunction[]> {
-  // As the framework names it.
+  // The framework chooses this name.
   const file = join(folder, 'cloudformation-template-update-stack.json')
   const { Resources } = JSON.parse(await readFile(file, 'utf8')) as {
     readonly Resources: Readonly<Record<string, Resource>>
   }
-  /** The resources of a type whose property names another one. */
+  /** Returns the properties of the resource of a type whose property refers to another resource. */
   const naming = (type: string, property: string, logicalId: string): Resource['Properties'] | undefined =>
     Object.values(Resources).find(
       ({ Type, Properties }) => Type === type && targetOf(Properties[property]) === logicalId,
@@ -163,7 +163,7 @@ async function readTemplateFunctions(folder: string): Promise<TemplateFunction[]
     })
 }
 
-/** The logical id that a reference means. */
+/** Returns the logical id that a reference names. */
 function targetOf(value: unknown): string | undefined {
   const { Ref, 'Fn::GetAtt': attribute } = value as { Ref?: string; 'Fn::GetAtt'?: readonly string[] }
   return Ref ?? attribute?.[0]

@@ -11,20 +11,20 @@ import { startUpstashProxy } from '../upstash-proxy.ts'
 import type { DataDir } from './data-dir.ts'
 import type { Settings } from './street-settings.ts'
 
-/** What the street's Redis servers need: its folder, and how to end them. */
+/** The folder of the street's Redis servers, and the means to end them. */
 export type RedisPlace = { readonly folder: string; readonly dataDir: DataDir; readonly release: Release }
 
 type Dialler = { readonly url?: string; readonly part: Part }
 
-/** The dialler's Redis: the one that is there, else one of the street's own on `port`. `url` is undefined where ENIGMA_SOURCES names it. */
+/** Finds or starts the dialler's Redis: the one in the settings, else a server of the street's own on `port`. `url` is undefined if ENIGMA_SOURCES names the dialler. */
 export async function startDialler(settings: Settings, port: number, place: RedisPlace): Promise<Dialler> {
   const name = "dialler's Redis"
   if (settings.hasDialler) {
     const address = settings.relay.sources.map((source) => `${source.id}=${hideCredentials(source.url)}`).join(',')
-    return { part: { name, address, note: 'as ENIGMA_SOURCES says' } }
+    return { part: { name, address, note: 'from ENIGMA_SOURCES' } }
   }
   if (settings.redisUrl !== undefined) {
-    const part = { name, address: hideCredentials(settings.redisUrl), note: 'as REDIS_URL says' }
+    const part = { name, address: hideCredentials(settings.redisUrl), note: 'from REDIS_URL' }
     return { url: settings.redisUrl, part }
   }
   const server = await startOwnRedis('dialler', port, place)
@@ -32,7 +32,7 @@ export async function startDialler(settings: Settings, port: number, place: Redi
   return { url: server.url, part: { name, address: server.url, ...note } }
 }
 
-/** A Redis URL that may be shown. */
+/** Removes user and password from a Redis URL. */
 export function hideCredentials(url: string): string {
   const shown = new URL(url)
   shown.username = ''
@@ -40,10 +40,10 @@ export function hideCredentials(url: string): string {
   return shown.href
 }
 
-/** Where the read model is: what `UPSTASH_REDIS_REST_URL` and `UPSTASH_REDIS_REST_TOKEN` are for a deployed one. */
+/** The address of the read model: `UPSTASH_REDIS_REST_URL` and `UPSTASH_REDIS_REST_TOKEN` of the functions. */
 type ReadModel = { readonly url: string; readonly token: string }
 
-/** A Redis of its own behind the proxy that speaks as Upstash does; where none can be started, the one at `redisUrl`. */
+/** Starts the read model: a Redis server behind the Upstash proxy. If no server can be started, it uses the next database of the one at `redisUrl`. */
 export async function startReadModel(redisUrl: string | undefined, place: RedisPlace): Promise<ReadModel> {
   const { url } = await startOwnRedis('model', 0, place).catch((error: unknown) => {
     if (error instanceof StreetError && redisUrl !== undefined) return { url: nextDatabase(redisUrl) }
@@ -55,14 +55,14 @@ export async function startReadModel(redisUrl: string | undefined, place: RedisP
   return { url: proxy.url, token }
 }
 
-/** The database behind the dialler's on the same server: PubSub and lists of a dialler are not in the read model's way there. */
+/** Returns the URL of the next database on the dialler's server, where its keys and those of the read model cannot collide. */
 export function nextDatabase(redisUrl: string): string {
   const url = new URL(redisUrl)
   url.pathname = `/${Number(url.pathname.slice(1) || 0) + 1}`
   return url.href
 }
 
-/** A redis-server of the street's own, which keeps its data between runs and never outlives this process. @throws StreetError `dev.redis.not_started` */
+/** Starts a redis-server that keeps its data between runs and never outlives this process. @throws StreetError `dev.redis.not_started` */
 async function startOwnRedis(
   name: string,
   port: number,
@@ -77,7 +77,7 @@ async function startOwnRedis(
       { cause },
     )
   })
-  // Also when the process ends by an error, or by a second Ctrl-C: nothing asynchronous runs then.
+  // For an end by an error or a second Ctrl-C, after which no asynchronous code runs.
   const endAtOnce = () => void server.process.kill('SIGTERM')
   process.once('exit', endAtOnce)
   release(async () => {
@@ -88,30 +88,30 @@ async function startOwnRedis(
   return server
 }
 
-/** Something of the street that runs, for the line that says so. */
+/** A running part of the street, as the view shows it. */
 export type Part = {
   readonly name: string
-  /** Never with a password in it. */
+  /** Contains no password. */
   readonly address: string
   readonly note?: string
 }
 
-/** What runs in the background of the street. */
+/** Creates the background of the street: runs its loops, and stops them in reverse order. */
 export function createBackground(release: Release) {
   const failure = Promise.withResolvers<never>()
-  // Whoever does not listen any more has heard why it ended.
+  // After the street has ended, nobody waits for this promise any more.
   failure.promise.catch(() => undefined)
   return {
-    /** Rejects when one of them fails; never resolves. */
+    /** Rejects when one of the loops fails. Never resolves. */
     failed: failure.promise,
-    /** Starts it. It is stopped in its turn, the last one first, and awaited. */
-    run: (run: (signal: AbortSignal) => Promise<void>): void => {
+    /** Starts a loop. The releaser aborts it and waits for its end. */
+    run: (loop: (signal: AbortSignal) => Promise<void>): void => {
       const end = new AbortController()
-      const running = run(end.signal)
+      const running = loop(end.signal)
       running.catch(failure.reject)
       release(async () => {
         end.abort()
-        // Its error has been told by `failed`.
+        // `failed` has reported its error.
         await running.catch(() => undefined)
       })
     },
@@ -120,21 +120,24 @@ export function createBackground(release: Release) {
 
 export type Background = ReturnType<typeof createBackground>
 
-/** How long (ms) to wait for a relay that cannot be ready, for instance because the dialler is not there. It goes on by itself. */
-const READY_MS = 3_000
+/** The longest wait (ms) for the relay to become ready. It may never be, for instance without a dialler, and keeps trying by itself. */
+const MAX_READY_MS = 3_000
 
-/** Starts the relay in this process; resolves when it hears and takes, so that nothing which is written now is missed. */
-export async function startRelay(options: RelayOptions, background: Background): Promise<{ relay: Relay; url: string }> {
+/** Starts the relay in this process. Resolves when it is ready, so that it misses no packet that is written afterwards. */
+export async function startRelay(
+  options: RelayOptions,
+  background: Background,
+): Promise<{ relay: Relay; url: string }> {
   const listening = Promise.withResolvers<string>()
   const relay = createRelay({ ...options, onListening: listening.resolve })
   background.run((signal) => relay.run(signal))
   const url = await Promise.race([listening.promise, background.failed])
-  const until = performance.now() + READY_MS
+  const until = performance.now() + MAX_READY_MS
   while (performance.now() < until && !(await fetch(`${url}/readyz`)).ok) await sleep(20)
   return { relay, url }
 }
 
-/** Plays the call centre on the dialler's Redis. */
+/** Starts the simulated call centre, which writes to the dialler's Redis. */
 export function startCallCentre(callCentre: CallCentre, url: string, background: Background): Part {
   const { agents, speed, seed } = callCentre
   background.run(async (signal) => {
@@ -146,5 +149,5 @@ export function startCallCentre(callCentre: CallCentre, url: string, background:
     }
   })
   const pace = speed === 1 ? 'real time' : `${speed} times real time`
-  return { name: 'call centre', address: 'played', note: `${agents} agents, ${pace}, seed ${seed}` }
+  return { name: 'call centre', address: 'simulated', note: `${agents} agents, ${pace}, seed ${seed}` }
 }

@@ -12,20 +12,20 @@ import { StreetError, wordsOf } from '../street-error.ts'
 import type { Watch } from './street-figures.ts'
 import type { Ground } from './street-functions.ts'
 
-/** The street without SQS and Lambda: functions and API on workerd, the runtime of Cloudflare Workers. */
+/** The street without SQS and Lambda: functions and API run on workerd, the runtime of Cloudflare Workers. */
 
 type EdgeGround = Omit<Ground, 'queues'> & {
-  /** The clone, and the folder that holds `functions/`. */
+  /** The clone. `root` is the folder that contains `functions/`. */
   readonly clone: URL
   readonly root: URL
   readonly faults: readonly Fault[]
   readonly watch: Watch
 }
 
-/** As examples/cloudflare/wrangler.jsonc has it. */
+/** The same date as in examples/cloudflare/wrangler.jsonc. */
 const COMPATIBILITY_DATE = '2026-07-30'
 
-/** Starts workerd. The server before it notes what functions answer; `target` is what the relay has to know. @throws StreetError `dev.functions.invalid` */
+/** Starts workerd, behind a server that counts the answers of functions. `toTarget` returns the variables of the relay. @throws StreetError `dev.functions.invalid` */
 export async function loadEdge({ env, declared, routes, access, release, clone, root, faults, watch }: EdgeGround) {
   const secret = `whsec_${randomBytes(32).toString('base64')}`
   const token = randomBytes(20).toString('hex')
@@ -40,11 +40,11 @@ export async function loadEdge({ env, declared, routes, access, release, clone, 
     bindings: {
       ...Object.fromEntries(texts.flatMap(([name, text]) => (text === undefined ? [] : [[name, text]]))),
       ...access,
-      // The relay drives replays by the API.
+      // The relay drives replays through the API.
       API_TOKENS: `${access['API_TOKENS'] ?? ''}\nrelay:operate:${token}`,
       ENIGMA_TARGET_SECRET: secret,
     },
-    // Through the view, as what functions in this process print.
+    // console.log goes through the view, like the output of functions in this process.
     handleRuntimeStdio: (stdout: Readable, stderr: Readable) => {
       for (const input of [stdout, stderr]) createInterface({ input }).on('line', (line) => console.log(line))
     },
@@ -58,12 +58,12 @@ export async function loadEdge({ env, declared, routes, access, release, clone, 
     ENIGMA_API_URL: apiUrl,
     ENIGMA_API_TOKEN: token,
   })
-  // Its type is of Cloudflare's own types, which are not installed.
+  // Its type comes from Cloudflare's types, which are not installed.
   const handlers = (await worker.getWorker()) as unknown as { readonly scheduled: () => Promise<unknown> }
   return { api, toTarget, maintain: () => handlers.scheduled() }
 }
 
-/** A Worker like that of examples/cloudflare, with the functions of a folder and faults that somebody wants. */
+/** Formats the source of a Worker like examples/cloudflare, with the functions of a folder and simulated faults. */
 function formatWorker({ all }: Routes, root: URL, faults: readonly Fault[]): string {
   const own = all.filter(({ type, name }) => type !== RELAY_TYPE && name !== OTHER.name)
   const hosted = [...own, OTHER]
@@ -82,7 +82,7 @@ export { worker as default }
 
 async function bundleWorker(contents: string, clone: URL): Promise<string> {
   try {
-    // Not by its name: the package has this room, and not the other.
+    // The path is computed, because the package's build compiles this folder but not infra.
     const { bundleEdge } = (await import(new URL('infra/build/bundle.ts', clone).href)) as {
       readonly bundleEdge: (entry: { readonly contents: string }) => Promise<string>
     }
@@ -90,23 +90,23 @@ async function bundleWorker(contents: string, clone: URL): Promise<string> {
   } catch (cause) {
     throw new StreetError('dev.functions.invalid', `the functions cannot be bundled: ${wordsOf(cause)}`, { cause })
   } finally {
-    // The bundler keeps a process of its own.
+    // esbuild keeps a child process.
     await (await import('esbuild')).stop()
   }
 }
 
-/** Passes a request on to workerd, and the answer back. */
+/** Passes a request on to workerd, and its answer back. */
 async function pass(request: Request, origin: string, routes: Routes, watch: Watch): Promise<Response> {
   const { pathname, search } = new URL(request.url)
   const headers = new Headers(request.headers)
-  // They are of the connection.
+  // These headers belong to the connection.
   for (const name of ['host', 'connection', 'transfer-encoding', 'content-length']) headers.delete(name)
   const body = request.method === 'GET' || request.method === 'HEAD' ? null : await request.arrayBuffer()
   const { signal, method } = request
   const answer = await fetch(origin + pathname + search, { method, headers, body, signal, redirect: 'manual' })
   const route = routes.all.find(({ name }) => name === headers.get('ce-route'))
   const own = new Headers(answer.headers)
-  // It is here as it was before it was compressed.
+  // fetch has already decompressed the body.
   for (const name of ['content-encoding', 'content-length', 'transfer-encoding']) own.delete(name)
   if (pathname !== '/notifications' || answer.status !== 200 || body === null || route === undefined)
     return new Response(answer.body, { status: answer.status, headers: own })

@@ -3,18 +3,18 @@ import { readBody, type HttpOutcome, type Notification, type Route, type Routes 
 import type { Relay } from '../../relay/index.ts'
 import type { Invocation, LambdaRecord } from '../lambda/lambda-trigger.ts'
 
-/** How many samples are at most `atMost` seconds long; the last one counts all. Sorted. */
+/** The number of samples up to `atMost` seconds, sorted. The last bucket counts all samples. */
 export type Buckets = readonly { readonly atMost: number; readonly count: number }[]
 
 type FiguresOptions = {
   readonly routes: Routes
   readonly metrics: Relay['metrics']
   readonly watch: Watch
-  /** What functions parked. */
+  /** Returns the number of notifications that functions parked. */
   readonly countParked: () => Promise<number>
 }
 
-/** Reads what has gone through the street since it was started. */
+/** Reads the figures of the street since its start. */
 export async function readFigures({ routes, metrics, watch, countParked }: FiguresOptions) {
   const received = new Map<string, number>()
   for (const { labels, value } of (await metrics.received.get()).values) {
@@ -22,7 +22,7 @@ export async function readFigures({ routes, metrics, watch, countParked }: Figur
     received.set(route, (received.get(route) ?? 0) + value)
   }
   return {
-    /** Each route in the order of the route table: notifications that the relay took or heard, and those whose function is done. */
+    /** The routes in the order of the route table, with the notifications that the relay received and that functions have done. */
     routes: routes.all.map(({ name }) => ({
       name,
       received: received.get(name) ?? 0,
@@ -32,14 +32,14 @@ export async function readFigures({ routes, metrics, watch, countParked }: Figur
     relayDelay: await readBuckets(metrics.delay),
     /** From received by the relay to done by the function, its commit included. */
     handledDelay: await readBuckets(watch.delay),
-    /** Items on the lists that the relay takes from. */
+    /** Items on the lists that the relay consumes. */
     backlog: await sum(metrics.backlog),
-    /** Put aside by the relay and by the functions. */
+    /** Notifications that the relay or functions parked. */
     parked: (await sum(metrics.parkedItems)) + (await countParked()),
     gaps: await sum(metrics.gaps),
     /** Requests of the relay to SQS. */
     sends: await sum(metrics.requests),
-    /** How often functions were called. */
+    /** The number of invocations of functions. */
     invocations: watch.invocations(),
   }
 }
@@ -50,7 +50,7 @@ async function sum(metric: { get: () => Promise<{ values: readonly { value: numb
   return (await metric.get()).values.reduce((total, { value }) => total + value, 0)
 }
 
-/** The buckets of all label values together. */
+/** Sums the buckets of all label values. */
 async function readBuckets(histogram: Histogram): Promise<Buckets> {
   const counts = new Map<number, number>()
   for (const { metricName, labels, value } of (await histogram.get()).values) {
@@ -62,8 +62,8 @@ async function readBuckets(histogram: Histogram): Promise<Buckets> {
 }
 
 /**
- * The duration (s) that the share `q` of the samples between two readings has not exceeded, as near as the buckets tell;
- * undefined when there was no sample. `before` may be of no samples at all.
+ * Estimates the duration (s) that the share `q` of the samples between two readings did not exceed. Undefined if there was no sample.
+ * `before` may be empty.
  */
 export function quantile(before: Buckets, after: Buckets, q: number): number | undefined {
   const earlier = new Map(before.map(({ atMost, count }) => [atMost, count]))
@@ -73,21 +73,21 @@ export function quantile(before: Buckets, after: Buckets, q: number): number | u
   const at = between.findIndex(({ count }) => count >= wanted)
   const { atMost, count } = between[at] as Buckets[number]
   const { atMost: above, count: counted } = between[at - 1] ?? { atMost: 0, count: 0 }
-  // The last bucket has no end: all that is known is where it begins.
+  // The last bucket has no upper bound, so its lower bound is returned.
   return atMost === Infinity ? above : above + ((atMost - above) * (wanted - counted)) / (count - counted)
 }
 
-/** A notification that a function has had. */
+/** A notification that a function received. */
 export type Handled = {
   readonly route: Route
   readonly notification: Notification
-  /** `retry`: its message comes again, because of this notification or of another one in it. */
+  /** `retry`: SQS delivers its message again, because of this notification or another one in the message. */
   readonly outcome: 'done' | 'retry'
-  /** From received by the relay until now. */
+  /** The time since the relay received it. */
   readonly delayMs: number
 }
 
-/** Watches what comes out of the functions. */
+/** Creates counters of the results of functions. */
 export function createWatch(onHandled?: (handled: Handled) => void) {
   const handled = new Map<string, number>()
   let invocations = 0
@@ -108,25 +108,26 @@ export function createWatch(onHandled?: (handled: Handled) => void) {
   }
 
   return {
-    /** Route name → notifications of messages that are done. */
+    /** Route name → number of notifications that are done. */
     handled: handled as ReadonlyMap<string, number>,
     /** Seconds from received by the relay to done. */
     delay,
-    /** How often functions were called. */
+    /** Returns the number of invocations of functions. */
     invocations: () => invocations,
-    /** A request of the relay to functions behind HTTP, with the outcome of each notification. */
+    /** Counts a request of the relay to functions behind HTTP, with the outcome of each notification. */
     noteBatch: (route: Route, notifications: readonly Notification[], outcomes: readonly HttpOutcome[]): void => {
       invocations++
       const nowMs = Date.now()
       for (const [at, notification] of notifications.entries())
         noteOne(route, notification, outcomes[at]?.outcome === 'retry' ? 'retry' : 'done', nowMs)
     },
-    note: (route: Route, { records, failed }: Invocation): void => {
+    /** Counts an invocation behind SQS. */
+    noteInvocation: (route: Route, { records, failed }: Invocation): void => {
       invocations++
       const nowMs = Date.now()
       for (const record of records) {
         noteRecord(route, record, failed.has(record.messageId) ? 'retry' : 'done', nowMs).catch(() => {
-          // What cannot be read, the adapter has parked; it is seen among the dead letters.
+          // A body that cannot be read is parked by the adapter and counted there.
         })
       }
     },

@@ -12,7 +12,7 @@ import { LOCAL_AWS, type Queues } from '../local-aws.ts'
 import { StreetError, wordsOf } from '../street-error.ts'
 import type { Settings } from './street-settings.ts'
 
-/** What the functions stand on. */
+/** The parts and settings that functions need. */
 export type Ground = {
   /** `process.env`. */
   readonly env: Record<string, string | undefined>
@@ -26,12 +26,12 @@ export type Ground = {
   readonly release: Release
 }
 
-/** The functions behind the queues, and the read API, which does not listen yet. */
+/** The handlers behind the queues, and the server of the read API, which does not listen yet. */
 export type Loaded = { readonly handlers: ReadonlyMap<Route, LambdaHandler>; readonly api: Server }
 
-/** The functions out of their sources, in this process; `root`: where `functions/` is. @throws StreetError */
+/** Loads the functions from their sources into this process. @param root the folder that contains `functions/`. @throws StreetError */
 export async function loadSources({ env, settings, declared, routes, queues, access }: Ground, root: URL) {
-  // What was set for this run comes before what a declaration says.
+  // Variables of this run override those of a declaration.
   const places = { AWS_ENDPOINT_URL_SQS: queues.endpoint, ENIGMA_QUEUE_PREFIX: settings.relay.queuePrefix, ...access }
   Object.assign(env, ...declared.map(({ variables }) => variables), { ...env }, places)
   const handlers = await loadFunctions(root, routes)
@@ -39,7 +39,7 @@ export async function loadSources({ env, settings, declared, routes, queues, acc
   return { handlers, api: createAdaptorServer({ fetch }) as Server }
 }
 
-/** What the files of `functions/` declare. @throws StreetError `dev.functions.invalid` */
+/** Reads the declarations in `functions/`. @throws StreetError `dev.functions.invalid` */
 export async function readDeclared(root: URL | undefined): Promise<readonly DeclaredRoute[]> {
   try {
     return await readDeclarations(root)
@@ -49,7 +49,7 @@ export async function readDeclared(root: URL | undefined): Promise<readonly Decl
   }
 }
 
-/** A handler for each route, of the app that its file exports; `root`: where `functions/` is. @throws StreetError `dev.functions.invalid` */
+/** Loads the app of each route and makes a handler of it. @param root the folder that contains `functions/`. @throws StreetError `dev.functions.invalid` */
 export async function loadFunctions(root: URL, routes: Routes): Promise<ReadonlyMap<Route, LambdaHandler>> {
   const { toHandler } = await import('../../lambda/wiring.ts')
   stayAlive(undefined)
@@ -62,7 +62,7 @@ export async function loadFunctions(root: URL, routes: Routes): Promise<Readonly
   return new Map(await Promise.all(loaded))
 }
 
-/** `A`: a Hono app, or anything that answers requests. */
+/** Loads the app that a file exports: a Hono app, or any object that answers requests. */
 async function loadApp<A>(root: URL, file: string): Promise<A> {
   const app = (await load(root, file))['app']
   if (typeof app === 'object' && app !== null && 'fetch' in app) return app as A
@@ -77,7 +77,7 @@ async function load(root: URL, file: string): Promise<Readonly<Record<string, un
   }
 }
 
-/** A trigger for each function, on its queue. */
+/** Creates a trigger for each function on its queue. */
 export function createTriggers(
   { sqs, urls }: Queues,
   handlers: Loaded['handlers'],

@@ -10,7 +10,15 @@ import { LOCAL_AWS, startQueues } from '../local-aws.ts'
 import { nameOf, StreetError } from '../street-error.ts'
 import { loadBundles } from './bundles.ts'
 import { bundledConsole, createLoginCode, addConsole } from './street-console.ts'
-import { createBackground, startCallCentre, startDialler, startReadModel, startRelay, type Background, type Part } from './parts.ts'
+import {
+  createBackground,
+  startCallCentre,
+  startDialler,
+  startReadModel,
+  startRelay,
+  type Background,
+  type Part,
+} from './parts.ts'
 import { holdDataDir } from './data-dir.ts'
 import { readSettings, type Settings } from './street-settings.ts'
 import { loadEdge } from './street-edge.ts'
@@ -20,42 +28,42 @@ import { createTriggers, loadSources, readDeclared } from './street-functions.ts
 export type StreetOptions = {
   /** `process.env`: the variables of the relay and the API are read from it, and those that the functions need are written to it. */
   readonly env: Record<string, string | undefined>
-  /** Where all state is kept between runs; one street at a time. */
+  /** Folder of all state. Only one street at a time can use it. */
   readonly folder: string
-  /** For what the relay and the triggers have to say. */
+  /** Log of the relay and the triggers. */
   readonly log: Logger
-  /** The call centre to play. Default: none. Where ENIGMA_SOURCES names a real dialler none is played in any case. */
+  /** The call centre to simulate. Default: none. If ENIGMA_SOURCES names a real dialler, none is simulated. */
   readonly callCentre?: CallCentre | undefined
-  /** The port of the dialler's Redis; another free one is taken when it is not free. Default 8001; 0: any. */
+  /** The port of the dialler's Redis. If it is in use, another free one is chosen. Default 8001; 0: any. */
   readonly diallerPort?: number
-  /** Runs the functions out of their bundles, each in processes of its own as on Lambda, and not out of their sources in this one. */
+  /** Whether functions run from their bundles, each in processes of its own as on Lambda, instead of from sources in this process. */
   readonly bundles?: boolean
-  /** Runs the functions and the API on workerd, and sends to them over HTTP: without SQS and Lambda. */
+  /** Whether functions and API run on workerd and receive notifications over HTTP, without SQS and Lambda. */
   readonly edge?: boolean
-  /** A packaged stack for `bundles`. Default: packaged anew. */
+  /** Folder of a packaged stack for `bundles`. Default: package it now. */
   readonly packaged?: string
-  /** The folder that holds `functions/`, with a slash at its end. Default: the repository. */
+  /** The folder that contains `functions/`, with a slash at its end. Default: the repository. */
   readonly root?: URL
-  /** Handlers that fail on purpose. @throws StreetError `dev.fail.unknown_route` when there is none of such a route */
+  /** Simulated faults of handlers. An unknown route throws StreetError `dev.fail.unknown_route`. */
   readonly faults?: readonly Fault[]
-  /** Called as each part runs. */
+  /** Called when a part is running. */
   readonly onPart?: (part: Part) => void
-  /** Called for each notification that a function has had. It holds personal data. */
+  /** Called for each notification that a function received. It contains personal data. */
   readonly onHandled?: (handled: Handled) => void
 }
 
 type Started = Awaited<ReturnType<typeof startParts>>
 
-/** The whole street on this machine: dialler's Redis → relay → SQS (or HTTP) → functions → read model → API. */
+/** The whole system on this machine: dialler's Redis → relay → SQS (or HTTP) → functions → read model → API. */
 export type Street = Started & {
-  /** Resolves when the street was stopped; rejects when a part fails. */
+  /** Resolves when the street has stopped. Rejects when a part fails. */
   readonly ended: Promise<void>
-  /** Ends everything, each part before those that it needs. State is kept. */
+  /** Stops every part before the parts that it needs. State is kept. */
   stop: () => Promise<void>
 }
 
 /**
- * Starts all parts; what was started is stopped when one does not start.
+ * Starts all parts. If one does not start, it stops the others again.
  *
  * @throws ConfigError, StreetError or RelayError
  * @example
@@ -105,14 +113,14 @@ async function startParts(options: StreetOptions, release: Release, background: 
   onPart({ name: 'read model', address: readModel.url })
 
   const token = settings.token ?? randomBytes(16).toString('hex')
-  // The relay takes its credentials from there, and functions in this process theirs.
+  // The relay, and functions in this process, read their credentials from the environment.
   Object.assign(env, LOCAL_AWS)
   delete env['AWS_SESSION_TOKEN']
   const watch = createWatch(options.onHandled)
   const access = {
     UPSTASH_REDIS_REST_URL: readModel.url,
     UPSTASH_REDIS_REST_TOKEN: readModel.token,
-    ...tokens(settings, token, env),
+    ...toTokenVariables(settings, token, env),
   }
   const root = options.root ?? ROOT
   const ground = { env, settings, declared, routes, access, folder, release }
@@ -122,13 +130,13 @@ async function startParts(options: StreetOptions, release: Release, background: 
       : options.bundles === true
         ? await loadBundles({ ...ground, queues }, options.packaged, dataDir)
         : await loadSources({ ...ground, queues }, root)
-  // The packaged API has the console's files.
+  // A packaged API already contains the console's files.
   const login = settings.token === undefined ? createLoginCode(token) : undefined
   addConsole(api, login?.exchange, options.bundles === true ? undefined : bundledConsole(ROOT))
   const apiUrl = await serveApi(api, settings, release)
   if (queues !== undefined && 'handlers' in functions) {
     const { handlers } = functions
-    for (const { run } of createTriggers(queues, handlers, log, watch.note)) background.run(run)
+    for (const { run } of createTriggers(queues, handlers, log, watch.noteInvocation)) background.run(run)
     const scheduled = handlers.get(RELAY_ROUTES.replay) as unknown as ScheduledHandler
     background.run((signal) => repeat(() => scheduled({ source: 'aws.events' }), log, signal))
     const address = options.bundles === true ? 'dist/functions/' : 'functions/'
@@ -137,7 +145,7 @@ async function startParts(options: StreetOptions, release: Release, background: 
     background.run((signal) => repeat(functions.maintain, log, signal))
     onPart({ name: 'functions', address: 'functions/', note: 'on workerd, behind HTTP' })
   }
-  const note = settings.token === undefined ? `Authorization: Bearer ${token}` : 'token: as API_TOKEN says'
+  const note = settings.token === undefined ? `Authorization: Bearer ${token}` : 'token: from API_TOKEN'
   onPart({ name: 'read API', address: apiUrl, note })
 
   const httpPort = await freePort(settings.relay.http.port)
@@ -146,19 +154,20 @@ async function startParts(options: StreetOptions, release: Release, background: 
   const { relay, url: relayUrl } = await startRelay({ config, routes, log }, background)
   onPart({ name: 'relay', address: relayUrl, note: 'serves /livez, /readyz and /metrics' })
 
-  const whyNone =
+  const reason =
     callCentre === undefined ? "write to the dialler's Redis yourself" : 'ENIGMA_SOURCES names a real dialler'
-  if (callCentre !== undefined && dialler.url !== undefined) onPart(startCallCentre(callCentre, dialler.url, background))
-  else onPart({ name: 'call centre', address: 'none', note: whyNone })
+  if (callCentre !== undefined && dialler.url !== undefined)
+    onPart(startCallCentre(callCentre, dialler.url, background))
+  else onPart({ name: 'call centre', address: 'none', note: reason })
 
   return {
-    /** The dialler's Redis; undefined where ENIGMA_SOURCES names it. */
+    /** The dialler's Redis. Undefined if ENIGMA_SOURCES names the dialler. */
     diallerUrl: dialler.url,
-    /** Where the relay serves `/livez`, `/readyz` and `/metrics`. */
+    /** The address at which the relay serves `/livez`, `/readyz` and `/metrics`. */
     relayUrl,
     readModel,
     api: { url: apiUrl, token },
-    /** The operators' console. With a code that works once, for ten minutes, where the token was made for this run. */
+    /** The address of the operators' console. If the street created the token, it contains a code that works once, within ten minutes. */
     consoleUrl: `${apiUrl}/console/${login === undefined ? '' : `#code=${login.code}`}`,
     readFigures: () =>
       readFigures({ routes, metrics: relay.metrics, watch, countParked: () => countParked(apiUrl, token) }),
@@ -176,14 +185,14 @@ function setFaults({ env, faults = [] }: StreetOptions, routes: Routes): void {
   env['ENIGMA_FAIL'] = faults.length === 0 ? '' : JSON.stringify(faults)
 }
 
-/** A token that is made for this run may change things as well: only who started it sees it. */
-function tokens(settings: Settings, token: string, env: Env): Record<string, string> {
+/** Returns the token variables of the API. A token that the street created has the role operate, because only the user of this run sees it. */
+function toTokenVariables(settings: Settings, token: string, env: Env): Record<string, string> {
   const own = env['API_TOKENS'] ?? ''
   if (settings.token !== undefined) return { API_TOKEN: token, API_TOKENS: own }
   return { API_TOKEN: '', API_TOKENS: `${own}\ndev:operate:${token}` }
 }
 
-/** Serves the read API, on another port when the wanted one is taken. @throws StreetError `dev.api.no_address` */
+/** Serves the read API, on another port if the wanted one is in use. @throws StreetError `dev.api.no_address` */
 async function serveApi(server: Server, { api: { host, port } }: Settings, release: Release): Promise<string> {
   const { url, stop } = await listen(server, await freePort(port), host).catch((cause: unknown) => {
     throw new StreetError(
@@ -196,10 +205,10 @@ async function serveApi(server: Server, { api: { host, port } }: Settings, relea
   return url
 }
 
-/** More often than on AWS: nobody waits for minutes here. */
+/** The interval of the schedule. It is shorter than on AWS, so that a user does not wait for minutes. */
 const DRAIN_MS = 10_000
 
-/** What a schedule does on AWS, and at the edge. */
+/** Calls a function at intervals, as a schedule does on AWS and at the edge. */
 async function repeat(run: () => Promise<unknown>, log: Logger, signal: AbortSignal): Promise<void> {
   for (;;) {
     await sleep(DRAIN_MS, signal)
@@ -213,7 +222,7 @@ async function repeat(run: () => Promise<unknown>, log: Logger, signal: AbortSig
   }
 }
 
-/** How many notifications functions have parked, as the API says. */
+/** Asks the API how many notifications functions have parked. */
 async function countParked(apiUrl: string, token: string): Promise<number> {
   const response = await fetch(`${apiUrl}/parked?limit=1`, { headers: { authorization: `Bearer ${token}` } })
   const { functions } = (await response.json()) as { readonly functions?: { readonly total: number } }

@@ -2,25 +2,25 @@ import { isIdentifier, isObject, maskPayload, maskText, parseExact, type Notific
 import type { Part } from '../street/parts.ts'
 import { quantile, type Figures, type Handled } from '../street/street-figures.ts'
 
-/** What the user sees of the street. */
+/** Shows the street to the user. */
 export type View = {
-  /** A part runs. */
+  /** Shows a running part. */
   part: (part: Part) => void
-  /** A line that stays: a warning, a notification, what a function prints. */
+  /** Shows a line that stays: a warning, a notification, the output of a function. */
   line: (text: string) => void
-  /** A second has gone by. */
+  /** Shows the figures, once a second. */
   figures: (figures: Figures) => void
-  /** Leaves what was shown last, and the terminal as it was. */
+  /** Keeps the last output and restores the terminal. */
   close: () => void
 }
 
-/** Where a view writes. */
+/** The destination of a view. */
 export type Output = { write: (text: string) => unknown }
 
-/** Delays are told over this many readings: of a single second with three notifications no percentile says anything. */
+/** Delays are computed over this many readings, because percentiles of a single second with few notifications mean nothing. */
 const DELAY_READINGS = 10
 
-/** Makes what a view shows of the second that has gone by out of one reading after another. */
+/** Creates a function that turns each reading of the figures into the rates since the reading before. */
 export function createRates() {
   const readings: Figures[] = []
   return (figures: Figures) => {
@@ -37,7 +37,7 @@ export function createRates() {
         received: received - (last.get(name)?.received ?? 0),
         handled: handled - (last.get(name)?.handled ?? 0),
       })),
-      /** ms over the last seconds; undefined when nothing went through. */
+      /** Delay over the last seconds, ms. Undefined if there was no notification. */
       relayP50: ms('relayDelay', 0.5),
       relayP99: ms('relayDelay', 0.99),
       handledP50: ms('handledDelay', 0.5),
@@ -48,29 +48,27 @@ export function createRates() {
 
 export type Rates = ReturnType<ReturnType<typeof createRates>>
 
-/** What a view shows, as text. */
+/** Formats the time of day: `12:00:05`. */
+export const formatTime = (date: Date): string => date.toTimeString().slice(0, 8)
 
-/** A clock's time of day: `12:00:05`. */
-export const timeOfDay = (date: Date): string => date.toTimeString().slice(0, 8)
-
-/** At most five characters: `0`, `950`, `1.2k`, `34k`, `5.6M`. */
-export function short(n: number): string {
+/** Formats a number in at most five characters: `0`, `950`, `1.2k`, `34k`, `5.6M`. */
+export function formatShort(n: number): string {
   if (n < 1_000) return String(Math.round(n))
   const [divided, letter] = n < 999_500 ? [n / 1_000, 'k'] : [n / 1_000_000, 'M']
   return `${divided < 9.95 ? divided.toFixed(1) : Math.round(divided)}${letter}`
 }
 
-/** Milliseconds as a whole number, with one decimal below ten; `-` when there is none. */
-export function shortMs(ms: number | undefined): string {
+/** Formats milliseconds as a whole number, with one decimal below ten; `-` for undefined. */
+export function formatMs(ms: number | undefined): string {
   if (ms === undefined) return '-'
-  return ms < 9.95 ? ms.toFixed(1) : short(ms)
+  return ms < 9.95 ? ms.toFixed(1) : formatShort(ms)
 }
 
 const NAME_WIDTH = 17
 const ADDRESS_WIDTH = 28
 
-/** `relay            http://127.0.0.1:8081       serves /livez` */
-export function partLine({ name, address, note }: Part): string {
+/** Formats a running part: `relay            http://127.0.0.1:8081       serves /livez`. */
+export function formatPart({ name, address, note }: Part): string {
   if (note === undefined) return `${name.padEnd(NAME_WIDTH)}${address}`
   return `${name.padEnd(NAME_WIDTH)}${address.padEnd(ADDRESS_WIDTH - 2)}  ${note}`
 }
@@ -90,33 +88,33 @@ export function formatLogLine(json: string): string {
     ([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`,
   )
   const more = code === undefined ? named : [code, ...named]
-  return `${timeOfDay(new Date(time))} ${LEVELS[level] ?? level}: ${msg}${more.length === 0 ? '' : ` (${more.join(', ')})`}`
+  return `${formatTime(new Date(time))} ${LEVELS[level] ?? level}: ${msg}${more.length === 0 ? '' : ` (${more.join(', ')})`}`
 }
 
-/** A destination for the log that shows each line. */
-export const toLines = (show: (line: string) => void): Output => ({
+/** Creates a destination for the log that shows each line. */
+export const createLogOutput = (show: (line: string) => void): Output => ({
   write: (json: string) => show(formatLogLine(json)),
 })
 
-/** `12:00:05 agents/call 1002  {"ref":"1002","number":"27*******67"}  done after 12 ms`: personal data masked. */
+/** Formats a handled notification, personal data masked: `12:00:05 agents/call 1002  {"ref":"1002","number":"27*******67"}  done after 12 ms`. */
 export function formatHandled({ route, notification, outcome, delayMs }: Handled, date: Date): string {
   const type = notification.type.replace(/^enigma\./, '').replace('.', '/')
   const shown = (text: string) => (route.type === '*' ? maskText(text) : text)
   const name = shown(type)
   const to = notification.subject === undefined ? '' : ` ${shown(notification.subject)}`
-  const end = `${outcome === 'done' ? 'done after' : 'retry, after'} ${shortMs(delayMs)} ms`
+  const end = `${outcome === 'done' ? 'done after' : 'retry, after'} ${formatMs(delayMs)} ms`
   const why = notification.reason === undefined ? '' : ` (${notification.reason})`
-  return `${timeOfDay(date)} ${name}${to}${why}  ${describeData(notification, route.type !== '*')}  ${end}`
+  return `${formatTime(date)} ${name}${to}${why}  ${describeData(notification, route.type !== '*')}  ${end}`
 }
 
 /** A dial_preview names thousands of callees: the beginning is enough to see what it is. */
-const MOST_TEXT = 240
+const MAX_TEXT = 240
 
-/** Any text may hold a number, but one that names something. */
+/** Masks any text that may contain a number, except identifiers. */
 const maskUnknown = (name: string, value: unknown): unknown =>
   typeof value === 'string' && !isIdentifier(name) ? maskText(value) : value
 
-/** Of a known sub_type the payload, its personal fields masked. Of others nobody knows which are: all longer numbers are masked. */
+/** Formats the payload. Personal fields of a known sub_type are masked; in an unknown one, all longer numbers. */
 function describeData({ data }: Notification, isKnown: boolean): string {
   const size = typeof data === 'string' ? Buffer.byteLength(data) : data.length
   if (typeof data === 'string') {
@@ -125,9 +123,9 @@ function describeData({ data }: Notification, isKnown: boolean): string {
       const payload = isObject(packet) && 'payload' in packet ? packet.payload : packet
       const text = JSON.stringify(maskPayload(payload), maskUnknown) ?? ''
       const shown = isKnown ? text : maskText(text, payload)
-      return shown.length <= MOST_TEXT ? shown : `${shown.slice(0, MOST_TEXT)}… (${size} bytes)`
+      return shown.length <= MAX_TEXT ? shown : `${shown.slice(0, MAX_TEXT)}… (${size} bytes)`
     } catch {
-      // Not JSON: its size is all that can be shown.
+      // It is not JSON, so only its size is shown.
     }
   }
   return `${size} bytes`

@@ -7,31 +7,42 @@ import { createLog, createShutdown, LOG_LEVELS, sleep } from '../../runtime/inde
 import type { Part } from '../street/parts.ts'
 import type { Figures } from '../street/street-figures.ts'
 import { startStreet, type StreetOptions } from '../street/street.ts'
-import { createRates, formatHandled, partLine, short, shortMs, timeOfDay, toLines, type Output, type Rates, type View } from './lines.ts'
+import {
+  createRates,
+  formatHandled,
+  formatPart,
+  formatShort,
+  formatMs,
+  formatTime,
+  createLogOutput,
+  type Output,
+  type Rates,
+  type View,
+} from './lines.ts'
 
 export type ShowStreetOptions = Pick<StreetOptions, 'folder' | 'callCentre' | 'bundles' | 'edge' | 'faults'> & {
   readonly process: NodeJS.Process
-  /** Whether each notification gets a line. */
+  /** Whether each notification is printed. */
   readonly isVerbose: boolean
-  /** Whether to say how to send again what fails. */
+  /** Whether to print how to replay failed notifications. */
   readonly isDemo: boolean
 }
 
 const SECOND_MS = 1_000
 
-/** Runs the street and shows it until SIGINT, SIGTERM or the end of the terminal. @throws ConfigError, StreetError, RelayError */
+/** Runs the street and shows it until SIGINT, SIGTERM or until the terminal is closed. @throws ConfigError, StreetError, RelayError */
 export async function showStreet({ process, isVerbose, isDemo, ...options }: ShowStreetOptions): Promise<void> {
   const { stdout, env } = process
   const view = stdout.isTTY ? createLiveView(stdout) : createPlainView(stdout)
   const shutdown = createShutdown(process)
   const gone = new AbortController()
-  // A closed terminal, or `| head`: nobody looks any more.
+  // The terminal was closed, or a reader such as `head` ended.
   process.once('SIGHUP', () => gone.abort())
   stdout.on('error', () => gone.abort())
   const signal = AbortSignal.any([shutdown.signal, gone.signal])
   showConsole(view.line)
 
-  // Only what the user must know, unless told otherwise: the view says the rest.
+  // Log only warnings and errors by default, because the view shows the rest.
   const level = LOG_LEVELS.find((one) => one === env['ENIGMA_LOG_LEVEL']) ?? 'warn'
   const hasToken = (env['API_TOKEN'] ?? '').trim() !== ''
   const parts: Part[] = []
@@ -40,7 +51,7 @@ export async function showStreet({ process, isVerbose, isDemo, ...options }: Sho
     const street = await startStreet({
       ...options,
       env,
-      log: createLog(level, toLines(view.line)),
+      log: createLog(level, createLogOutput(view.line)),
       onPart: (part) => void parts.push(part),
       ...(isVerbose ? { onHandled: (handled) => view.line(formatHandled(handled, new Date())) } : {}),
     })
@@ -64,14 +75,14 @@ export async function showStreet({ process, isVerbose, isDemo, ...options }: Sho
   }
 }
 
-/** What to try while a fifth of the CDRs fails for a minute. */
+/** Instructions for `--demo`. */
 const DEMO = [
   '  1. A fifth of the CDRs fails for a minute. Open the console, then Parked, to see why.',
   '  2. After that minute, select the group there and press Replay.',
   '  3. Under Replays, see each of them handled. Parked no longer lists them.',
 ] as const
 
-/** What functions print goes through the view, since on a terminal its block is written over. */
+/** Sends the output of functions through the view, which overwrites its block on a terminal. */
 function showConsole(show: (line: string) => void): void {
   const stream = new Writable({
     decodeStrings: false,
@@ -83,7 +94,7 @@ function showConsole(show: (line: string) => void): void {
   globalThis.console = new Console(stream)
 }
 
-/** A column: what stands above it in two rows, how wide it is, and what it shows. */
+/** A column of the plain view: two rows of heading, its width, and its text. */
 type Column = {
   readonly above: string
   readonly below: string
@@ -91,19 +102,19 @@ type Column = {
   readonly cell: (rates: Rates, figures: Figures, date: Date) => string
 }
 
-const TIME: Column = { above: '', below: 'time', width: 9, cell: (_rates, _figures, date) => timeOfDay(date) }
+const TIME: Column = { above: '', below: 'time', width: 9, cell: (_rates, _figures, date) => formatTime(date) }
 const BEHIND: readonly Column[] = [
-  { above: 'relay ms', below: 'p50', width: 5, cell: ({ relayP50 }) => shortMs(relayP50) },
-  { above: '', below: 'p99', width: 5, cell: ({ relayP99 }) => shortMs(relayP99) },
-  { above: 'back', below: 'log', width: 5, cell: (_rates, { backlog }) => short(backlog) },
-  { above: 'par', below: 'ked', width: 4, cell: (_rates, { parked }) => short(parked) },
-  { above: 'gap', below: 's', width: 3, cell: (_rates, { gaps }) => short(gaps) },
+  { above: 'relay ms', below: 'p50', width: 5, cell: ({ relayP50 }) => formatMs(relayP50) },
+  { above: '', below: 'p99', width: 5, cell: ({ relayP99 }) => formatMs(relayP99) },
+  { above: 'back', below: 'log', width: 5, cell: (_rates, { backlog }) => formatShort(backlog) },
+  { above: 'par', below: 'ked', width: 4, cell: (_rates, { parked }) => formatShort(parked) },
+  { above: 'gap', below: 's', width: 3, cell: (_rates, { gaps }) => formatShort(gaps) },
 ]
 
-/** The narrowest column of a route: `99/99` and a space. */
-const NARROWEST = 6
+/** The minimum width of a route's column: `99/99` and a space. */
+const MIN_WIDTH = 6
 
-/** A column for each route that is not the relay's own: its type stands above the first of a type. */
+/** Returns a column for each route, except those of the relay's notices. The type is the heading of its first column. */
 function columnsOf(names: readonly string[]): Column[] {
   const routes = names.map((name) => {
     const [type = name, ...rest] = name.split('-')
@@ -113,24 +124,24 @@ function columnsOf(names: readonly string[]): Column[] {
   return shown.map(({ name, type, subType }, index) => {
     const isFirst = shown[index - 1]?.type !== type
     const below = subType.length < LONG_WORD ? subType : subType.slice(subType.lastIndexOf('_') + 1)
-    // Over several columns a type has room.
+    // A type with several columns has room for its name.
     const above = isFirst && shown[index + 1]?.type !== type ? type.length + 1 : 0
-    const width = Math.max(NARROWEST, below.length + 1, above)
+    const width = Math.max(MIN_WIDTH, below.length + 1, above)
     return { above: isFirst ? type : '', below, width, cell: (rates) => inAndOut(rates, name) }
   })
 }
 
-/** Of a sub_type as long as this (characters) the last word stands for it: `preview`. */
+/** A sub_type of at least this many characters is shortened to its last word: `preview`. */
 const LONG_WORD = 10
 
-/** Notifications in and out: one number where both are the same. */
+/** Formats notifications in and out: one number if both are the same. */
 function inAndOut(rates: Rates, name: string): string {
   const { received = 0, handled = 0 } = rates.routes.find((one) => one.name === name) ?? {}
-  if (received === handled) return received === 0 ? '.' : short(received)
-  return `${short(received)}/${short(handled)}`
+  if (received === handled) return received === 0 ? '.' : formatShort(received)
+  return `${formatShort(received)}/${formatShort(handled)}`
 }
 
-/** A row of texts, each where its column begins; what is too wide pushes the next ones to the right. */
+/** Formats a row, each text at the start of its column. A text that is too wide pushes the next ones to the right. */
 function row(columns: readonly Column[], toText: (column: Column) => string): string {
   let line = ''
   let at = 0
@@ -142,16 +153,16 @@ function row(columns: readonly Column[], toText: (column: Column) => string): st
   return line
 }
 
-/** So many lines after a heading it has scrolled away. */
+/** The heading is printed again after this many lines. */
 const LINES_PER_HEADING = 30
 
-/** For what is not a terminal: a line for each thing, and a line a second. */
+/** Creates a view for output that is not a terminal: one line per event, and one line per second. */
 export function createPlainView(output: Output, now: () => Date = () => new Date()): View {
   const rate = createRates()
   const write = (text: string) => void output.write(`${text}\n`)
   let untilHeading = 0
   return {
-    part: (part) => write(partLine(part)),
+    part: (part) => write(formatPart(part)),
     line: write,
     figures: (figures) => {
       const columns = [TIME, ...columnsOf(figures.routes.map(({ name }) => name)), ...BEHIND]
@@ -175,7 +186,7 @@ const NAME_WIDTH = 26
 const count = (n: number) => n.toLocaleString('en-US')
 const cells = (values: readonly string[]) => values.map((value) => value.padStart(11)).join('')
 
-/** The block that is written over each second. */
+/** Formats the block of figures that is overwritten each second. */
 export function formatBlock(rates: Rates, figures: Figures, upMs: number): string {
   const totals = new Map(figures.routes.map((route) => [route.name, route]))
   const rows = rates.routes.map(({ name, received, handled }) => {
@@ -185,7 +196,7 @@ export function formatBlock(rates: Rates, figures: Figures, upMs: number): strin
     return received + handled > 0 ? text : pc.dim(text)
   })
   const alarm = (n: number) => (n > 0 ? pc.yellow(count(n)) : count(n))
-  const delays = `delay to the target ${shortMs(rates.relayP50)} / ${shortMs(rates.relayP99)} ms, to the read model ${shortMs(rates.handledP50)} / ${shortMs(rates.handledP99)} ms`
+  const delays = `delay to the target ${formatMs(rates.relayP50)} / ${formatMs(rates.relayP99)} ms, to the read model ${formatMs(rates.handledP50)} / ${formatMs(rates.handledP99)} ms`
   return [
     '',
     pc.bold('notifications'.padEnd(NAME_WIDTH) + cells(['in/s', 'out/s', 'in', 'out'])),
@@ -202,7 +213,7 @@ function upTime(ms: number): string {
     .join(':')
 }
 
-/** For a terminal: what happens scrolls by above a block with the figures. */
+/** Creates a view for a terminal: lines scroll above a block with the figures. */
 export function createLiveView(output: NodeJS.WriteStream, now: () => number = () => performance.now()): View {
   const update = createLogUpdate(output)
   const rate = createRates()
@@ -210,11 +221,11 @@ export function createLiveView(output: NodeJS.WriteStream, now: () => number = (
   let block: string | undefined
   const stay = (text: string) => {
     update.persist(text)
-    // What stays takes the block's place: it comes again below.
+    // The line replaced the block, so the block is printed again below it.
     if (block !== undefined) update(block)
   }
   return {
-    part: (part) => stay(partLine(part)),
+    part: (part) => stay(formatPart(part)),
     line: stay,
     figures: (figures) => {
       block = formatBlock(rate(figures), figures, now() - startMs)
