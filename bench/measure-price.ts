@@ -117,7 +117,7 @@ async function startModel(release: Release) {
   const store = createStore({ url: proxy.url, token: TOKEN })
   let index = 0
   const commit = (effects: readonly Effect[]) => store.commit({ effects, done: new Map() })
-  const count = async (work: () => Promise<void>): Promise<number> => {
+  const countOf = async (work: () => Promise<void>): Promise<number> => {
     const before = countCommands(await client.info('commandstats'))
     await work()
     return countCommands(await client.info('commandstats')) - before
@@ -127,25 +127,25 @@ async function startModel(release: Release) {
     price: async (toEffect: (index: number) => Effect, size: number): Promise<number> => {
       const make = (length: number) => Array.from({ length }, () => toEffect(index++))
       await commit(make(MEASURED))
-      const commands = await count(async () => {
+      const commands = await countOf(async () => {
         for (let done = 0; done < MEASURED; done += size) await commit(make(size))
       })
       return commands / MEASURED
     },
     priceAgents: async (): Promise<number> => {
       await commit(
-        Array.from({ length: AGENTS_READ }, (_, index) =>
-          agentStatus(next('agents', 'status', String(5_000 + index), { status: 'available', campaign_ref: '1' })),
+        Array.from({ length: AGENTS_READ }, (_, at) =>
+          agentStatus(next('agents', 'status', String(5_000 + at), { status: 'available', campaign_ref: '1' })),
         ),
       )
-      return count(async () => {
+      return countOf(async () => {
         await store.read.agents({ limit: PAGE })
       })
     },
     weighCdrs: async (): Promise<number> => {
       await client.flushDb()
       for (let from = 0; from < CDRS_WEIGHED; from += PACK)
-        await commit(Array.from({ length: PACK }, (_, index) => toCdrEffect(10_000 + from + index)))
+        await commit(Array.from({ length: PACK }, (_, at) => toCdrEffect(10_000 + from + at)))
       let bytes = 0
       for await (const keys of client.scanIterator({ MATCH: 'enigma:*', COUNT: 1_000 })) {
         const own = keys.filter((key) => OF_CDRS.test(key))

@@ -81,7 +81,7 @@ export async function bundleConsole({
   const page = toPage(await readFile(join(source, INDEX), 'utf8'), first)
   const contents = new Map<string, Uint8Array<ArrayBuffer>>([
     [INDEX, new TextEncoder().encode(page)],
-    ...outputFiles.map(({ path, contents }) => [basename(path), contents] as [string, Uint8Array<ArrayBuffer>]),
+    ...outputFiles.map((file) => [basename(file.path), file.contents] as [string, Uint8Array<ArrayBuffer>]),
   ])
   const names = [...contents.keys()].toSorted()
   const unknown = names.find((name) => TYPES[extname(name)] === undefined)

@@ -102,9 +102,12 @@ const ENTRY = 'function:'
 
 const entries = (routes: readonly StackRoute[]): Plugin => ({
   name: 'entries',
-  setup(build) {
-    build.onResolve({ filter: /^function:/ }, ({ path }) => ({ path: path.slice(ENTRY.length), namespace: 'function' }))
-    build.onLoad({ filter: /.*/, namespace: 'function' }, ({ path }) => {
+  setup(bundler) {
+    bundler.onResolve({ filter: /^function:/ }, ({ path }) => ({
+      path: path.slice(ENTRY.length),
+      namespace: 'function',
+    }))
+    bundler.onLoad({ filter: /.*/, namespace: 'function' }, ({ path }) => {
       const route = routes.find(({ name }) => name === path)
       return route && { contents: formatEntry(route), resolveDir: root, loader: 'js' }
     })
@@ -145,20 +148,20 @@ function openApiDocument(document: string): Plugin {
   }).toString('base64')
   return {
     name: 'openapi-document',
-    setup(build) {
-      build.onResolve({ filter: /^hono-openapi$/ }, ({ resolveDir }) => ({
+    setup(bundler) {
+      bundler.onResolve({ filter: /^hono-openapi$/ }, ({ resolveDir }) => ({
         path: 'hono-openapi',
         namespace: 'openapi-document',
         sideEffects: false,
         pluginData: { resolveDir },
       }))
-      build.onLoad({ filter: /.*/, namespace: 'openapi-document' }, ({ pluginData }) => ({
+      bundler.onLoad({ filter: /.*/, namespace: 'openapi-document' }, ({ pluginData }) => ({
         contents: SHIM.replace('PACKED', packed),
         resolveDir: (pluginData as { resolveDir: string }).resolveDir,
         loader: 'js',
       }))
       // The schemas of answers are for the document only. Lists of words are checked by as well.
-      build.onLoad({ filter: /\/src\/answers\/[^/]+\.ts$/ }, async ({ path }) => {
+      bundler.onLoad({ filter: /\/src\/answers\/[^/]+\.ts$/ }, async ({ path }) => {
         if (path.endsWith('/index.ts')) return undefined
         const exported = (await readFile(path, 'utf8')).matchAll(/^export const (\w+)(?: = (\[[^\]]*\]) as const$)?/gm)
         const lines = [...exported].map(([, name, words = 'undefined']) => `export const ${name} = ${words}`)

@@ -30,7 +30,7 @@ export const BUNDLE = {
 /** A plugin that puts a text in the place of the files which the filter finds. */
 export const replace = (name: string, filter: RegExp, contents: (path: string) => string): Plugin => ({
   name,
-  setup: (build) => build.onLoad({ filter }, ({ path }) => ({ contents: contents(path), loader: 'js' })),
+  setup: (bundler) => bundler.onLoad({ filter }, ({ path }) => ({ contents: contents(path), loader: 'js' })),
 })
 
 /** The modules that read Lua scripts from the folder `lua` beside them, below `src`. */
@@ -183,9 +183,9 @@ const require = __createRequire(import.meta.url)`
 /** What an old Node has not is looked for when it is used: an import would fail before anything could be said. */
 const lateBuiltins: Plugin = {
   name: 'late-builtins',
-  setup(build) {
-    build.onResolve({ filter: /^node:sqlite$/ }, ({ path }) => ({ path, namespace: 'late-builtins' }))
-    build.onLoad({ filter: /.*/, namespace: 'late-builtins' }, ({ path }) => ({
+  setup(bundler) {
+    bundler.onResolve({ filter: /^node:sqlite$/ }, ({ path }) => ({ path, namespace: 'late-builtins' }))
+    bundler.onLoad({ filter: /.*/, namespace: 'late-builtins' }, ({ path }) => ({
       contents: `export const { DatabaseSync } = process.getBuiltinModule('${path}')`,
       loader: 'js',
     }))

@@ -44,9 +44,9 @@ export function targetOf(value: unknown): string | undefined {
 export const ofType = ({ Resources }: Template, type: string): [logicalId: string, properties: Properties][] =>
   Object.entries(Resources).flatMap(([id, { Type, Properties = {} }]) => (Type === type ? [[id, Properties]] : []))
 
-/** The first resource of a type whose properties fit; without an id: there is none. */
-export const find = (template: Template, type: string, fits: (properties: Properties) => boolean): Found =>
-  ofType(template, type).find(([, properties]) => fits(properties)) ?? [undefined, {}]
+/** Returns the first resource of a type whose properties match. Without an id: there is none. */
+export const find = (template: Template, type: string, matches: (properties: Properties) => boolean): Found =>
+  ofType(template, type).find(([, properties]) => matches(properties)) ?? [undefined, {}]
 
 type Found = readonly [logicalId: string | undefined, properties: Properties]
 

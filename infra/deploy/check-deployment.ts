@@ -7,7 +7,7 @@ import { checkConcurrency, checkStack, fail, ok, unreadable, words, type Finding
 
 type Values = Readonly<Record<ParameterVariable, string>> & Readonly<Record<string, string>>
 
-/** Where values of parameters come from, for whoever has none yet. */
+/** Examples of the values of parameters, for the commands that create them. */
 const SOURCES: Values = {
   UPSTASH_REDIS_REST_URL: 'https://….upstash.io',
   UPSTASH_REDIS_REST_TOKEN: '…',
@@ -15,10 +15,10 @@ const SOURCES: Values = {
   API_TOKENS: '"crm:read:$(openssl rand -hex 32)"',
 }
 
-/** GetParameters takes so many names. Source: the Systems Manager API reference. */
-const AT_ONCE = 10
+/** The maximum number of names in a GetParameters request. Source: the Systems Manager API reference. */
+const MAX_NAMES = 10
 
-/** Looks at everything that a deployment needs, and changes nothing: findings as they are made. */
+/** Checks the prerequisites of a deployment without changing anything. Yields each finding as soon as it is known. */
 export async function* checkDeployment({ region, stack }: PackageArguments): AsyncGenerator<Finding> {
   if (region === '')
     return yield fail('no region is set', 'npm run deploy -- --stage … --region eu-west-1, or set AWS_REGION')
@@ -53,19 +53,19 @@ async function readParameters(
   const names = variables.map((variable) => parameterName(prefix, variable))
   const found: Parameter[] = []
   try {
-    for (let from = 0; from < names.length; from += AT_ONCE) {
-      const command = new GetParametersCommand({ Names: names.slice(from, from + AT_ONCE), WithDecryption: true })
+    for (let from = 0; from < names.length; from += MAX_NAMES) {
+      const command = new GetParametersCommand({ Names: names.slice(from, from + MAX_NAMES), WithDecryption: true })
       found.push(...((await ssm.send(command)).Parameters ?? []))
     }
   } catch (error) {
     return { findings: [unreadable('Parameter Store', region, error)] }
   }
-  // By a pipe: the list of processes shows no value, and version 1 of the AWS CLI would fetch one that begins with https.
+  // The value comes through a pipe, so that the list of processes does not show it. As an argument, version 1 of the AWS CLI would fetch a value that begins with https.
   const put = (variable: string) =>
     `printf %s ${SOURCES[variable] ?? '…'} | aws ssm put-parameter --region ${region} --type SecureString --name ${parameterName(prefix, variable)} --value file:///dev/stdin`
   const parameterOf = (variable: string) => found.find(({ Name }) => Name === parameterName(prefix, variable))
   const valueOf = (variable: string) => parameterOf(variable)?.Value?.trim() ?? ''
-  // With one of the two, the other one need not be there.
+  // If one of the two tokens exists, the other is optional.
   const hasToken = TOKEN_PARAMETERS.some((variable) => valueOf(variable) !== '')
   const isNeeded = (variable: string) => (hasToken ? parameterOf(variable) !== undefined : variable === 'API_TOKEN')
   const needed = variables.filter((variable) => !TOKEN_PARAMETERS.includes(variable) || isNeeded(variable))
@@ -104,7 +104,7 @@ async function* checkValues({
     const callers = Map.groupBy(tokens, ({ name, role }) => `${name} (${role})`)
     yield ok(`API tokens: ${[...callers].map(([of, { length }]) => (length > 1 ? `${of} x${length}` : of)).join(', ')}`)
   } catch (error) {
-    // A line for each fault.
+    // Each fault is on a line of its own.
     for (const fault of (error instanceof Error ? error.message : '').split('\n')) yield fail(fault)
   }
 }

@@ -14,7 +14,7 @@ import { readArguments, type PackageArguments } from '../stack/options.ts'
 import { withLock } from '../../src/cli/launch/install.js'
 import { checkDeployment } from './check-deployment.ts'
 
-/** What the framework would deploy. */
+/** The template that the framework packages and deploys. */
 const TEMPLATE = 'cloudformation-template-update-stack.json'
 
 /** Runs the framework in the repository. Resolves with its exit code. */
@@ -25,7 +25,7 @@ async function runFramework(args: readonly string[]): Promise<number> {
     stdio: 'inherit',
     env: {
       ...env,
-      // The framework loads what functions/ declares, which imports the rooms by their package's name: out of their sources.
+      // The framework loads functions/, which imports this package by name. The condition resolves that to sources.
       NODE_OPTIONS: `${env['NODE_OPTIONS'] ?? ''} --conditions=source`.trim(),
       SLS_NOTIFICATIONS_MODE: 'off',
       SLS_TELEMETRY_DISABLED: '1',
@@ -43,7 +43,7 @@ async function packageStack(args: readonly string[]): Promise<number> {
     const { folder, stack } = readArguments(args, process.env, routes)
     const page = await bundleConsole()
     process.stdout.write(`${formatReport(await bundleFunctions(routes, page))}\n${formatConsoleReport(page)}\n`)
-    // The framework packages in a folder of its own in the clone, and then moves what it made.
+    // The framework packages in a fixed folder of the clone, and then moves the result.
     const code = await withLock(root, () => runFramework(['package', ...args]), 'package', 'is packaging')
     if (code !== 0) return code
     const template = JSON.parse(await readFile(join(resolve(root, folder), TEMPLATE), 'utf8')) as Template
@@ -60,7 +60,7 @@ async function packageStack(args: readonly string[]): Promise<number> {
 }
 
 /**
- * `npm run deploy -- --stage prod --region eu-west-1`: looks whether all is there that a deployment needs, then builds, packages,
+ * `npm run deploy -- --stage prod --region eu-west-1`: checks the prerequisites, then builds, packages,
  * checks and deploys. `--check` stops before the first change. Exit codes, here and of `npm run package`: 0, 1 failed, 2 wrong arguments.
  */
 async function deploy(args: readonly string[]): Promise<number> {
@@ -91,7 +91,7 @@ async function deploy(args: readonly string[]): Promise<number> {
   return code
 }
 
-/** What the relay and its operator need to know of the stack. */
+/** Prints the outputs of the stack that the relay and its operator need. */
 async function showOutputs({ region, stack }: PackageArguments): Promise<void> {
   const { Stacks: [found] = [] } = await new CloudFormationClient({ region }).send(
     new DescribeStacksCommand({ StackName: stackName(stack.prefix) }),

@@ -1,43 +1,34 @@
 import { COMMAND_QUEUE, deadLetterQueueName, queueName, RELAY_ROUTES, type Route } from '../../src/protocol/index.ts'
 import { METRICS_NAMESPACE } from '../../src/lambda/metrics.ts'
-import {
-  API,
-  EVENTS,
-  functionName,
-  logicalName,
-  ref,
-  stackName,
-  type Resource,
-  type Resources,
-} from './stack-routes.ts'
+import { API, EVENTS, logicalName, ref, stackName, type Resource, type Resources } from './stack-routes.ts'
 import type { StackOptions } from './options.ts'
 import { isReplay } from './roles.ts'
 
 type Alarm = {
   readonly name: string
-  /** What happened, and what to do. */
+  /** The text of the notification: what happened, and what to do. */
   readonly says: string
   readonly metric: readonly [namespace: 'AWS/SQS' | 'AWS/Lambda' | typeof METRICS_NAMESPACE, name: string]
   readonly of: string
-  /** Default: the sum. */
+  /** The statistic of the metric. Default: the sum. */
   readonly statistic?: 'Maximum'
-  /** Default 0. */
+  /** The alarm goes off above this value. Default 0. */
   readonly above?: number
-  /** In place of `above`. */
+  /** The alarm goes off below this value. Replaces `above`. */
   readonly below?: number
-  /** Minutes in a row; default 1. */
+  /** Number of consecutive minutes. Default 1. */
   readonly minutes?: number
-  /** In so many of these minutes; default: in all. */
+  /** The number of these minutes in which the threshold must be crossed. Default: all. */
   readonly ofThem?: number
-  /** Without a figure nothing changes. Default: with `below` it is a reason for the alarm, else for none. */
+  /** Whether missing data leave the alarm as it is. Default: missing data cause the alarm if `below` is set, else they end it. */
   readonly missing?: 'ignore'
-  /** Whether the topic is told as well when it is over. Default: with `below`. */
+  /** Whether the end of the alarm is also announced. Default: only with `below`. */
   readonly tellsEnd?: boolean
 }
 
 const TOPIC = 'AlarmTopic'
 
-/** All alarms go to one topic; who is to hear of them subscribes to it. */
+/** Creates all alarms, and the one topic to which they are published. */
 export function createAlarms(options: StackOptions): Resources {
   const { prefix, routes, alarmEmail, apiConcurrency, events } = options
   const subscription = alarmEmail === '' ? {} : { Subscription: [{ Protocol: 'email', Endpoint: alarmEmail }] }
@@ -67,8 +58,8 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
     alarm(`${logical}ParkedAlarm`, {
       name: `${prefix}${route.name}-parked`,
       says: isReplay(route)
-        ? `SQS moved messages to dead-letter queues, and ${functionName(prefix, route)} parked their notifications: the read model was unreachable for hours, or a function crashed on each attempt. ${REPLAY}`
-        : `${functionName(prefix, route)} could not handle some notifications and parked them. ${REPLAY}`,
+        ? `SQS moved messages to dead-letter queues, and ${prefix}${route.name} parked their notifications: the read model was unreachable for hours, or a function crashed on each attempt. ${REPLAY}`
+        : `${prefix}${route.name} could not handle some notifications and parked them. ${REPLAY}`,
       metric: [METRICS_NAMESPACE, 'Parked'],
       of: functionName(prefix, route),
     }),
@@ -80,7 +71,7 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
       metric: ['AWS/SQS', 'ApproximateNumberOfMessagesVisible'],
       of: dead,
       statistic: 'Maximum',
-      // Each look at them hides them for a minute.
+      // A receive hides the messages for a minute.
       minutes: 15,
       ofThem: 11,
     }),
@@ -88,7 +79,7 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
       name: `${prefix}${route.name}-old`,
       says:
         `A message has waited in ${queue} for more than ${route.alarmAgeSeconds} s. Nothing is lost, but ${route.maxAgeMs === undefined ? 'the read model is out of date' : 'screen pops are late or missing'}. ` +
-        `Check the log of ${functionName(prefix, route)} for the code adapter.commit.failed (Upstash is unreachable or over its limit), and check its throttles and its concurrency.`,
+        `Check the log of ${prefix}${route.name} for the code adapter.commit.failed (Upstash is unreachable or over its limit), and check its throttles and its concurrency.`,
       metric: ['AWS/SQS', 'ApproximateAgeOfOldestMessage'],
       of: queue,
       statistic: 'Maximum',
@@ -130,7 +121,7 @@ const faultsAlarm = (logical: string, name: string, says: string): [string, Reso
     minutes: 5,
   })
 
-/** Lambda throttles each stream that is one too many, whose client polls: no reason for an alarm. */
+/** Creates the alarms of the stream of changes. Throttling causes none: Lambda throttles streams above the limit, and their clients then poll. */
 const eventsAlarms = (name: string): [string, Resource][] => [
   alarm('EventsErrorsAlarm', {
     name: `${name}-errors`,
@@ -147,7 +138,7 @@ const eventsAlarms = (name: string): [string, Resource][] => [
   ),
 ]
 
-/** What the function of replays counts every five minutes. */
+/** Alarms on the figures that the replay function counts every five minutes. */
 function parkedAlarms(prefix: string): [string, Resource][] {
   const counted = { of: `${prefix}${RELAY_ROUTES.replay.name}`, minutes: 15, ofThem: 1 }
   return [
@@ -157,7 +148,7 @@ function parkedAlarms(prefix: string): [string, Resource][] {
       says: `Functions or the relay have parked notifications. This alarm ends within 20 minutes after all of them were sent again or deleted. ${REPLAY}`,
       metric: [METRICS_NAMESPACE, 'ParkedNow'],
       statistic: 'Maximum',
-      // While the read model is away nobody knows.
+      // While the read model cannot be reached, the number is unknown.
       missing: 'ignore',
       tellsEnd: true,
     }),
@@ -170,7 +161,7 @@ function parkedAlarms(prefix: string): [string, Resource][] {
   ]
 }
 
-/** What the same function finds. */
+/** Alarms on problems that the same function finds. */
 const missingAlarm = (prefix: string): [string, Resource] =>
   alarm('MissingCdrsAlarm', {
     name: `${prefix}missing-cdrs`,
@@ -183,7 +174,7 @@ const missingAlarm = (prefix: string): [string, Resource] =>
     ofThem: 1,
   })
 
-/** What the relay itself says, by its own queues. */
+/** Alarms on the relay's notices, which it sends to queues of their own. */
 function relayAlarms(prefix: string): [string, Resource][] {
   const queueOf = (subType: 'alive' | 'gap' | 'parked') => queueName(prefix, RELAY_ROUTES[subType])
   return [
@@ -243,7 +234,7 @@ function alarm(logicalId: string, { metric: [Namespace, MetricName], minutes = 1
         ComparisonOperator: below === undefined ? 'GreaterThanThreshold' : 'LessThanThreshold',
         TreatMissingData: missing,
         AlarmActions: [ref(TOPIC)],
-        // Whoever was told that the relay is silent is told when it speaks again.
+        // People who were told that the relay is silent are also told when it sends again.
         ...(tellsEnd ? { OKActions: [ref(TOPIC)] } : {}),
       },
     },

@@ -2,44 +2,44 @@ import { parseArgs } from 'node:util'
 import { DeployError } from '../deploy-error.ts'
 import type { StackRoute } from './stack-routes.ts'
 
-/** What the parameters of a deployment say: `--param="prefix=acme-"`. */
+/** The parameters of a deployment, such as `--param="prefix=acme-"`. */
 export type StackOptions = {
-  /** Before every name; ends with a dash. Without that dash it is the name of the stack: `enigma-prod-` → `enigma-prod`. */
+  /** The start of every name; it ends with a dash. Without the dash it is the name of the stack: `enigma-prod-` → `enigma-prod`. */
   readonly prefix: string
   readonly logRetentionDays: number
-  /** Who is written to when an alarm goes off; '': nobody yet. */
+  /** The e-mail address that receives alarms. '': none. */
   readonly alarmEmail: string
-  /** Which origins' pages may read the API: several by commas, or `*`; '': none. */
+  /** The origins whose pages may read the API, separated by commas, or `*`. '': none. */
   readonly corsOrigin: string
-  /** How long (s) the API shows a call as current at most. */
+  /** The longest time (s) for which the API shows a call as current. */
   readonly callLimitSeconds: number
-  /** Where the day of today's figures begins, as in the IANA database. */
+  /** The IANA time zone in which the day of today's figures begins. */
   readonly timeZone: string
-  /** The end reasons of calls that count as abandoned, of what, and the share above which there are too many. */
+  /** The rule for abandoned calls: their end reasons, the calls they are compared with, and the share above which there are too many. */
   readonly abandonReasons: string
   readonly abandonOf: string
   readonly abandonThreshold: string
-  /** How long (days) parked notifications are kept. */
+  /** The time (days) for which parked notifications are kept. */
   readonly parkedDays: number
-  /** How long (days) deleted ones can be restored. */
+  /** The time (days) for which deleted ones can be restored. */
   readonly binDays: number
-  /** How long (minutes) a CDR is waited for after its agent has left the call. */
+  /** The time (minutes) after the end of a call at which a CDR counts as missing. */
   readonly missingMinutes: number
-  /** Of the key that the parameters are encrypted with, where it is not the account's own for Systems Manager. */
+  /** The ARN of the key that encrypts the parameters, unless it is the account's default key of Systems Manager. */
   readonly kmsKeyArn: string
-  /** How many requests the API answers at once: reserved concurrency. Undefined: as many as the account runs. */
+  /** The reserved concurrency of the API: the number of requests that it answers at once. Undefined: limited only by the account. */
   readonly apiConcurrency: number | undefined
-  /** How many streams of changes there are at once, each an invocation of a function of its own. Undefined: the stack has no such function. */
+  /** The number of concurrent streams of changes. Each is an invocation of a separate function. Undefined: the stack has no such function. */
   readonly events: number | undefined
-  /** Whether queues and logs stay when the stack is removed. */
+  /** Whether queues and logs are kept when the stack is removed. */
   readonly keep: boolean
   /** Whether X-Ray traces the functions. */
   readonly tracing: boolean
-  /** Each has a queue and a function. */
+  /** The routes. Each has a queue and a function. */
   readonly routes: readonly StackRoute[]
 }
 
-/** The parameters of a deployment, as serverless.yml and docs/deploy.md have them. */
+/** The names of the parameters. serverless.yml and docs/deploy.md list the same names. */
 export const STACK_PARAMETERS = [
   'prefix',
   'logRetentionDays',
@@ -60,14 +60,14 @@ export const STACK_PARAMETERS = [
   'tracing',
 ] as const
 
-/** Lambda takes names of 64 characters. Source: CreateFunction in the Lambda API reference. */
-const MOST_FUNCTION_NAME = 64
+/** The maximum length of a function's name. Source: CreateFunction in the Lambda API reference. */
+const MAX_FUNCTION_NAME = 64
 
-/** The longest prefix with which every name is valid; the names of functions are the shortest that are allowed. */
-export const mostPrefix = (routes: readonly StackRoute[]): number =>
-  MOST_FUNCTION_NAME - Math.max(...routes.map(({ name }) => name.length))
+/** Returns the maximum length of the prefix. The limit on names of functions is the tightest of all names. */
+export const maxPrefixLength = (routes: readonly StackRoute[]): number =>
+  MAX_FUNCTION_NAME - Math.max(...routes.map(({ name }) => name.length))
 
-/** The retentions that CloudWatch Logs knows. Source: PutRetentionPolicy in the CloudWatch Logs API reference. */
+/** The retentions that CloudWatch Logs accepts. Source: PutRetentionPolicy in the CloudWatch Logs API reference. */
 const RETENTIONS = [
   1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
 ]
@@ -80,14 +80,14 @@ function isTimeZone(text: string): boolean {
   }
 }
 
-/** @throws DeployError `deploy.options.invalid` with every fault, one a line, each with what to write instead */
+/** Checks and reads the parameters. @throws DeployError `deploy.options.invalid` with every fault on a line of its own, and its fix */
 export function readStackOptions(
   values: Readonly<Record<string, string>>,
   routes: readonly StackRoute[],
 ): StackOptions {
   const faults: string[] = []
   const value = (name: (typeof STACK_PARAMETERS)[number]) => (values[name] ?? '').trim()
-  // The framework takes any name: with a slip in one, the alarms of a stack that is there would tell nobody any more.
+  // The framework accepts any name. With a typo in one, the alarms of an existing stack would lose their receiver.
   for (const name of Object.keys(values))
     if (!STACK_PARAMETERS.some((known) => known === name))
       faults.push(`the parameter "${name}" does not exist: use one of ${STACK_PARAMETERS.join(', ')}`)
@@ -101,7 +101,7 @@ export function readStackOptions(
       `prefix "${prefix}": Parameter Store reserves names that begin with aws or ssm; write another prefix, such as my-${prefix}`,
     )
   }
-  const most = mostPrefix(routes)
+  const most = maxPrefixLength(routes)
   if (prefix.length > most)
     faults.push(
       `prefix "${prefix}" has ${prefix.length} characters: write at most ${most}, so that every function name fits the limit of Lambda`,
@@ -191,14 +191,14 @@ export function readStackOptions(
 
 export type PackageArguments = {
   readonly stage: string
-  /** '' when none is given. */
+  /** '' if none is given. */
   readonly region: string
-  /** Where the package is put. */
+  /** The folder of the package. */
   readonly folder: string
   readonly stack: StackOptions
 }
 
-/** Reads what the framework is given: `--stage prod --region eu-west-1 --param="prefix=acme-"`. @throws DeployError `deploy.options.invalid` */
+/** Reads the arguments of the framework: `--stage prod --region eu-west-1 --param="prefix=acme-"`. @throws DeployError `deploy.options.invalid` */
 export function readArguments(
   args: readonly string[],
   env: Readonly<Record<string, string | undefined>>,

@@ -19,10 +19,10 @@ const allow = (Action: readonly string[], Resource: unknown) => ({ Effect: 'Allo
 
 type Statement = ReturnType<typeof allow>
 
-/** The logical name of a function's role. */
+/** Returns the logical name of a function's role. */
 export const roleName = (logical: string): string => `${logical}Role`
 
-/** A role for each function, with what that one needs and no more. */
+/** Creates a role for each function, with the rights that it needs and no others. */
 export function createRoles(options: StackOptions): Resources {
   const { prefix, routes } = options
   const ofRoutes = routes.map((route): [string, Resource] => [
@@ -30,7 +30,7 @@ export function createRoles(options: StackOptions): Resources {
     role([
       ...common(options, functionName(prefix, route), [...STORE_PARAMETERS, ...(route.secrets ?? [])]),
       allow(['sqs:ReceiveMessage', 'sqs:DeleteMessage', 'sqs:GetQueueAttributes', ...ADAPTER], queueArn(route)),
-      // A replay sends to any queue, and what SQS has moved to a dead-letter queue is parked from there.
+      // A replay sends to any queue. The drain reads the dead-letter queues.
       ...(isReplay(route)
         ? [
             allow(['sqs:SendMessage', 'sqs:GetQueueUrl'], routes.map(queueArn)),
@@ -45,7 +45,7 @@ export function createRoles(options: StackOptions): Resources {
     roleName('Api'),
     role([
       ...common(options, prefix + API, PARAMETER_VARIABLES),
-      // `GET /queues` tells how many messages each queue holds.
+      // `GET /queues` returns the number of messages in each queue.
       allow(
         ['sqs:GetQueueUrl', 'sqs:GetQueueAttributes'],
         [...routes.flatMap((route) => [queueArn(route), deadLetterArn(route)]), arnOf(COMMANDS)],
@@ -53,18 +53,18 @@ export function createRoles(options: StackOptions): Resources {
       allow(['sqs:SendMessage'], [queueArn(RELAY_ROUTES.replay), arnOf(COMMANDS)]),
     ]),
   ]
-  // It reads the read model, and nothing else.
+  // It only reads the read model.
   const ofEvents: [string, Resource] = [roleName('Events'), role(common(options, prefix + EVENTS, PARAMETER_VARIABLES))]
   return Object.fromEntries([...ofRoutes, ofApi, ...(options.events === undefined ? [] : [ofEvents])])
 }
 
-/** What the adapter uses of a function's queue, besides Lambda's own pollers. */
+/** The actions of Lambda's pollers and of the adapter on a function's queue. */
 const ADAPTER = ['sqs:GetQueueUrl', 'sqs:ChangeMessageVisibility']
 
-/** Lambda attaches the function to the network by these; EC2 knows no resource to name. Source: AWSLambdaVPCAccessExecutionRole. */
+/** Lambda needs these actions to attach a function to a VPC. EC2 supports no narrower resource. Source: AWSLambdaVPCAccessExecutionRole. */
 const IN_A_VPC = ['ec2:CreateNetworkInterface', 'ec2:DescribeNetworkInterfaces', 'ec2:DeleteNetworkInterface']
 
-/** The function that sends parked notifications again, and parks dead letters. */
+/** Whether a route is that of the function that replays parked notifications and drains dead-letter queues. */
 export const isReplay = ({ name }: Route): boolean => name === RELAY_ROUTES.replay.name
 
 const queueArn = (route: Route) => arnOf(`${logicalName(route)}Queue`)
@@ -77,7 +77,7 @@ function common(
 ): Statement[] {
   return [
     allow(['logs:CreateLogStream', 'logs:PutLogEvents'], ownArn('logs', `log-group:/aws/lambda/${name}:*`)),
-    // X-Ray knows no resource to name. Source: Service Authorization Reference, actions of AWS X-Ray.
+    // X-Ray supports no narrower resource. Source: Service Authorization Reference, actions of AWS X-Ray.
     ...(tracing ? [allow(['xray:PutTraceSegments', 'xray:PutTelemetryRecords'], '*')] : []),
     allow(
       ['ssm:GetParameters'],
@@ -99,9 +99,9 @@ const role = (statements: readonly Statement[]): Resource => ({
   },
 })
 
-/** What the relay beside the dialler may do: send to these queues, see how they are, and take commands of operators. */
+/** Creates the policy of the relay: it sends to the queues, reads their attributes, and receives commands of operators. */
 export function createRelayPolicy({ routes }: StackOptions): Resources {
-  // It sends no steps of replays, but `enigma-relay doctor` looks at every queue and its dead-letter queue.
+  // The relay sends no steps of replays, but `enigma-relay doctor` checks every queue and its dead-letter queue.
   const statements = [
     allow(
       ['sqs:SendMessage', 'sqs:GetQueueUrl', 'sqs:GetQueueAttributes'],

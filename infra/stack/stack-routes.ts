@@ -3,31 +3,31 @@ import { createRoutes, OTHER, type Needs, type Route } from '../../src/protocol/
 import { FunctionsError } from '../../src/settings/function-error.ts'
 import { DeployError } from '../deploy-error.ts'
 
-/** The name of a stack: its prefix without the dash at its end. */
+/** Returns the name of a stack: its prefix without the dash at its end. */
 export const stackName = (prefix: string): string => prefix.replace(/-$/, '')
 
-/** `campaigns`, `dial_preview` → `CampaignsDialPreview`: what the parts of a route are called in the template. */
+/** Returns the start of the logical names of a route's resources: `campaigns`, `dial_preview` → `CampaignsDialPreview`. */
 export const logicalName = (route: Route): string =>
   route.name === OTHER.name
     ? 'Other'
     : `${route.type}_${route.subType}`.replace(/(?:^|[_-])([A-Za-z0-9])/g, (_, letter: string) => letter.toUpperCase())
 
-/** The same as the key of a function in serverless.yml, which the framework turns into `<LogicalName>LambdaFunction`. */
+/** Returns the key of a function in serverless.yml, from which the framework makes `<LogicalName>LambdaFunction`. */
 export const functionKey = (route: Route): string => logicalName(route).replace(/^./, (letter) => letter.toLowerCase())
 
-/** As Lambda calls it. */
+/** Returns the name of a function in Lambda. */
 export const functionName = (prefix: string, route: Route): string => prefix + route.name
 
-/** The key and the bundle of the read API. */
+/** The key and the bundle name of the API's function. */
 export const API = 'api'
 
-/** The key of the function that streams changes. Its bundle is that of the API. */
+/** The key of the function that streams changes. It uses the bundle of the API. */
 export const EVENTS = 'events'
 
 /** The logical name of the queue of commands to the relays. */
 export const COMMANDS = 'RelayCommandsQueue'
 
-/** What is kept in Parameter Store, by the variable that is made of it. */
+/** The variables whose values are in Parameter Store. */
 export const PARAMETER_VARIABLES = [
   'UPSTASH_REDIS_REST_URL',
   'UPSTASH_REDIS_REST_TOKEN',
@@ -35,7 +35,7 @@ export const PARAMETER_VARIABLES = [
   'API_TOKENS',
 ] as const
 
-/** Of these, one is enough. */
+/** At least one of these must be set. */
 export const TOKEN_PARAMETERS: readonly string[] = ['API_TOKEN', 'API_TOKENS'] satisfies ParameterVariable[]
 
 export type ParameterVariable = (typeof PARAMETER_VARIABLES)[number]
@@ -47,7 +47,7 @@ export const STORE_PARAMETERS: readonly ParameterVariable[] = ['UPSTASH_REDIS_RE
 export const parameterName = (prefix: string, variable: string): string =>
   `/${stackName(prefix)}/${variable.toLowerCase().replaceAll('_', '-')}`
 
-/** A part of a CloudFormation template. */
+/** A resource of a CloudFormation template. */
 export type Resource = {
   readonly Type: string
   readonly Properties: Readonly<Record<string, unknown>>
@@ -61,32 +61,32 @@ export type Resources = Readonly<Record<string, Resource>>
 export const ref = (logicalId: string) => ({ Ref: logicalId })
 export const arnOf = (logicalId: string) => ({ 'Fn::GetAtt': [logicalId, 'Arn'] })
 
-/** The ARN of something in the account and the region of the stack: `logs`, `log-group:…`. */
+/** Returns an ARN in the account and the region of the stack, such as `ownArn('logs', 'log-group:…')`. */
 export const ownArn = (service: string, rest: string) => ({
   'Fn::Sub': `arn:\${AWS::Partition}:${service}:\${AWS::Region}:\${AWS::AccountId}:${rest}`,
 })
 
 /**
- * What happens to data when its stack is removed, or when it would have to be made anew.
+ * Returns the policies for a resource with data, for when its stack is removed or the resource is replaced.
  * Source: "DeletionPolicy attribute" in the CloudFormation template reference.
  */
 export const kept = (keep: boolean) => {
-  // A deployment that fails and is rolled back removes its resources again: left behind, they would be in the way of the next try.
+  // The rollback of a failed deployment removes its new resources. If they stayed, the next attempt could not create them.
   const policy = keep ? ('RetainExceptOnCreate' as const) : ('Delete' as const)
-  // A part that is made anew under another name leaves the old one behind in any case: it may hold messages.
+  // A resource that is replaced under another name is always kept, because it may contain messages.
   return { DeletionPolicy: policy, UpdateReplacePolicy: 'Retain' as const }
 }
 
-/** A route, with what its function needs besides its queue and the read model. */
+/** A route, with the needs of its function besides its queue and the read model. */
 export type StackRoute = Route & Needs
 
-/** One request to Parameter Store asks for ten, of which two are the read model's. Source: GetParameters in the Systems Manager API reference. */
-const MOST_SECRETS = 8
+/** The maximum number of secrets of a route. A request to Parameter Store may name ten parameters, of which two are the read model's. Source: GetParameters in the Systems Manager API reference. */
+const MAX_SECRETS = 8
 
-/** What the stack, the runtime or AWS sets itself. */
+/** Variables that the stack, the runtime or AWS sets. */
 const RESERVED = /^(AWS_|LAMBDA_|ENIGMA_|NODE_OPTIONS$|.*_PARAMETER$)/
 
-/** What is wrong with what a route's function needs, each with what to write instead. */
+/** Returns the faults in a route's needs, each with its fix. */
 function* faultsOfNeeds({ variables = {}, secrets = [], statements = [], vpc }: Needs): Generator<string> {
   for (const name of [...Object.keys(variables), ...secrets]) {
     const isTaken = RESERVED.test(name) || PARAMETER_VARIABLES.some((one) => one === name)
@@ -95,7 +95,7 @@ function* faultsOfNeeds({ variables = {}, secrets = [], statements = [], vpc }: 
   }
   const twice = secrets.find((name, index) => name in variables || secrets.indexOf(name) !== index)
   if (twice !== undefined) yield `"${twice}" appears twice; write it once`
-  if (secrets.length > MOST_SECRETS) yield `${secrets.length} secrets; write at most ${MOST_SECRETS}`
+  if (secrets.length > MAX_SECRETS) yield `${secrets.length} secrets; write at most ${MAX_SECRETS}`
   for (const { actions, resources } of statements) {
     const action = actions.find((one) => !/^[a-z0-9-]+:[A-Za-z0-9*]+$/.test(one))
     if (action !== undefined || actions.length === 0)
@@ -109,14 +109,14 @@ function* faultsOfNeeds({ variables = {}, secrets = [], statements = [], vpc }: 
     yield 'vpc needs at least one subnet and one security group'
 }
 
-/** All routes of a stack with these declarations. @throws DeployError `deploy.routes.invalid` with every fault, one a line */
+/** Checks declarations and returns all routes of their stack. @throws DeployError `deploy.routes.invalid` with every fault on a line of its own */
 export function toStackRoutes(declared: readonly StackRoute[]): readonly StackRoute[] {
   const faults = declared.flatMap((route) => [...faultsOfNeeds(route)].map((fault) => `${appFile(route)}: ${fault}`))
   if (faults.length > 0) throw new DeployError('deploy.routes.invalid', faults.join('\n'))
   return createRoutes(declared).all
 }
 
-/** The routes of the stack that `functions/` makes. @throws DeployError `deploy.routes.invalid` with every fault, one a line */
+/** Reads the routes that `functions/` declares. @throws DeployError `deploy.routes.invalid` with every fault on a line of its own */
 export async function readStackRoutes(): Promise<readonly StackRoute[]> {
   try {
     return toStackRoutes(await readDeclarations())
@@ -126,7 +126,7 @@ export async function readStackRoutes(): Promise<readonly StackRoute[]> {
   }
 }
 
-/** All secrets of a stack, each once: its own parameters and those of its routes. */
+/** Returns all secrets of a stack, each once: its own parameters and those of its routes. */
 export const allSecrets = (routes: readonly StackRoute[]): string[] => [
   ...new Set([...PARAMETER_VARIABLES, ...routes.flatMap(({ secrets = [] }) => secrets)]),
 ]

@@ -29,11 +29,11 @@ import {
 import type { StackOptions } from './options.ts'
 import { createRelayPolicy, createRoles, isReplay, roleName } from './roles.ts'
 
-/** What serverless.yml takes from here. All of it is made from the route table. */
+/** Creates the parts of the stack that serverless.yml includes. All of them are derived from the route table. */
 export function createStack(options: StackOptions) {
   const logGroups = [
     ...[...options.routes.map(logicalName), 'Api'].map((logical) => [`${logical}LogGroup`, kept(options.keep)]),
-    // A deployment without `events` takes it away: left behind, it would be in the way of the next one with them.
+    // A deployment without `events` removes this log group. If it stayed, a later deployment with `events` could not create it.
     ...(options.events === undefined ? [] : [['EventsLogGroup', kept(false)]]),
   ]
   return {
@@ -49,7 +49,7 @@ export function createStack(options: StackOptions) {
         ...createRelayPolicy(options),
         ...createAlarms(options),
       },
-      // The framework makes the log groups.
+      // The framework creates the log groups.
       extensions: Object.fromEntries(logGroups) as Record<string, ReturnType<typeof kept>>,
       Outputs: {
         QueuePrefix: { Description: 'ENIGMA_QUEUE_PREFIX of the relay', Value: options.prefix },
@@ -65,7 +65,7 @@ export function createStack(options: StackOptions) {
   }
 }
 
-/** What a queue and its dead-letter queue have in common. */
+/** The properties that a queue and its dead-letter queue share. */
 const COMMON = {
   FifoQueue: true,
   DeduplicationScope: 'messageGroup',
@@ -82,8 +82,8 @@ const queue = (keep: boolean, name: string, own: Resource['Properties']): Resour
 })
 
 /**
- * The queue of each route and its dead-letter queue, and the one queue of commands to the relays. Which queue a dead-letter queue takes from is said by name and not by reference,
- * since each of the two names the other.
+ * Creates the queue and the dead-letter queue of each route, and the queue of commands to the relays. A dead-letter queue names its source
+ * by ARN text and not by reference, because references in both directions would be a cycle.
  */
 function createQueues({ prefix, routes, keep }: StackOptions): Resources {
   const ofRoute = (route: StackRoute): [string, Resource][] => {
@@ -103,26 +103,26 @@ function createQueues({ prefix, routes, keep }: StackOptions): Resources {
   return { ...Object.fromEntries(routes.flatMap(ofRoute)), [COMMANDS]: ofCommands }
 }
 
-/** Lambda's pollers take up to so many messages at once; FIFO allows no more. Source: CreateEventSourceMapping in the Lambda API reference. */
+/** The number of messages that Lambda's pollers receive at once. 10 is the maximum for FIFO queues. Source: CreateEventSourceMapping in the Lambda API reference. */
 const BATCH_SIZE = 10
 
-/** How often dead letters are looked for. */
+/** The interval at which the dead-letter queues are drained. */
 const DRAIN_SCHEDULE = 'rate(5 minutes)'
 
-/** The API answers within this time (s), or not at all. */
+/** The time limit (s) of a request to the API. */
 const API_TIMEOUT_SECONDS = 29
 const API_MEMORY_MIB = 512
 
 /**
- * So long (s) lasts a stream of changes, and the function has a little more, for the last request to the read model. Lambda does not end an
- * invocation whose client has gone: a closed page holds its place until then. Source: "Response streaming" in the Lambda developer guide.
+ * The duration (s) of a stream of changes. The function has a little more time, for its last request to the read model. Lambda does not end an
+ * invocation when its client disconnects, so a closed page uses its place until then. Source: "Response streaming" in the Lambda developer guide.
  */
 const EVENTS_SECONDS = 60
 const EVENTS_TIMEOUT_SECONDS = 70
-/** It waits nearly all the time, and each second of it costs. */
+/** The function waits nearly all the time, and Lambda bills each second by memory. */
 const EVENTS_MEMORY_MIB = 256
 
-/** The functions of serverless.yml: one for each route, fed by its queue, and the API behind a URL, and what streams changes behind another. */
+/** Creates the functions of serverless.yml: one for each route behind its queue, the API behind a URL, and the stream of changes behind another URL. */
 function createFunctions(options: StackOptions): Readonly<Record<string, unknown>> {
   const { prefix, routes, corsOrigin, callLimitSeconds, timeZone, apiConcurrency, events } = options
   const { abandonReasons, abandonOf, abandonThreshold, missingMinutes } = options
@@ -168,7 +168,7 @@ function createFunctions(options: StackOptions): Readonly<Record<string, unknown
       role: roleName('Api'),
       memorySize: API_MEMORY_MIB,
       timeout: API_TIMEOUT_SECONDS,
-      // Everybody can reach the URL: with a bound, a flood of it takes nothing from the functions of the screen pops.
+      // Anybody can send requests to the URL. The limit keeps a flood of them from taking the concurrency of other functions.
       ...(apiConcurrency === undefined ? {} : { reservedConcurrency: apiConcurrency }),
       environment: {
         ...environment(options, PARAMETER_VARIABLES),
@@ -194,13 +194,13 @@ function createFunctions(options: StackOptions): Readonly<Record<string, unknown
       role: roleName('Events'),
       memorySize: EVENTS_MEMORY_MIB,
       timeout: EVENTS_TIMEOUT_SECONDS,
-      // One invocation for each stream: pages that are left open take nothing from other functions.
+      // Each stream is one invocation. The limit keeps open pages from taking the concurrency of other functions.
       reservedConcurrency: events,
       environment: {
         ...environment(options, PARAMETER_VARIABLES),
         ENIGMA_EVENTS_SECONDS: String(EVENTS_SECONDS),
-        // Pages of the API's own origin ask here as well, and CloudFormation cannot tell it here: the API's function needs the address of this one.
-        // A page can read only with a token that it has, since there are no cookies, and there is nothing to write.
+        // Pages of the API's own origin use this URL too, but CloudFormation cannot set that origin here: the API's function depends on this URL,
+        // and a reference back would be a cycle. Any origin is safe: a page needs a token, there are no cookies, and nothing can be written.
         API_CORS_ORIGIN: '*',
       },
       url: { invokeMode: 'RESPONSE_STREAM' },
@@ -210,16 +210,16 @@ function createFunctions(options: StackOptions): Readonly<Record<string, unknown
   return Object.fromEntries(all) as Record<string, unknown>
 }
 
-/** Where changes are streamed; the address of a function ends with a slash. */
+/** The address of the stream of changes. The URL of a function ends with a slash. */
 const EVENTS_URL = { 'Fn::Sub': '${EventsLambdaFunctionUrl.FunctionUrl}events' }
 
-/** The bundle that the build made, and nothing else. */
+/** Packages the function's bundle, and nothing else. */
 const bundle = (name: string) => ({
   handler: `dist/functions/${name}/index.handler`,
   package: { patterns: ['!**', `dist/functions/${name}/**`] },
 })
 
-/** The variables of a function. Secrets are not among them, only where they are. */
+/** Returns the variables of a function. They contain the names of parameters with secrets, never the secrets. */
 function environment(
   { prefix, parkedDays, binDays }: StackOptions,
   parameters: readonly string[],

@@ -83,12 +83,12 @@ async function start(options: RedisServerOptions, port: number) {
       resolve(false)
     })
     child.once('exit', () => resolve(false))
-    const listen = (chunk: Buffer) => {
+    const read = (chunk: Buffer) => {
       output = (output + chunk.toString()).slice(-4_000)
       if (/Ready to accept connections|now ready to accept/.test(output)) resolve(true)
     }
-    child.stdout.on('data', listen)
-    child.stderr.on('data', listen)
+    child.stdout.on('data', read)
+    child.stderr.on('data', read)
   })
   const stop = async () => {
     if (child.exitCode === null && child.signalCode === null && child.pid !== undefined) {

@@ -15,7 +15,7 @@ import {
 } from './centre.ts'
 import type { Random } from './random.ts'
 
-/** A call from the first ring to its CDR. */
+/** The life of a call, from the first ring to its CDR. */
 
 const KEPT_CDRS = 50
 
@@ -36,7 +36,7 @@ function dial(centre: Centre, campaign: Campaign, callee: Call['callee'], attemp
     if (outcome.kind === 'answered') return answer(centre, call)
     campaign.stats[outcome.kind]++
     endCall(centre, call, outcome.end)
-    // One CDR for each number tried.
+    // Each number that is tried gets a CDR.
     if (attempt === 0 && callee.numbers.length > 1 && campaign.state === 'started') dial(centre, campaign, callee, 1)
     else campaign.stats.callees_failed++
   })
@@ -50,14 +50,14 @@ function answer(centre: Centre, call: Call): void {
   if (!campaign.waiting.has(call)) return
   centre.after(centre.random.between(4_000, 12_000), () => {
     if (!campaign.waiting.delete(call)) return
-    // Answered, and no agent came free: what a predictive dialler must keep rare.
+    // The call was answered, but no agent became free. A predictive dialler must keep such calls rare.
     campaign.stats.dropped++
     campaign.stats.callees_completed++
     endCall(centre, call, DROPPED)
   })
 }
 
-/** Hands waiting calls to agents that are ready, the longest waiting to the longest idle. */
+/** Hands waiting calls to ready agents: the call that waits longest to the agent that is idle longest. */
 export function serveWaiting(centre: Centre, campaign: Campaign): void {
   for (const call of campaign.waiting) {
     const [agent] = campaign.ready
@@ -114,10 +114,10 @@ function becomeIdle(centre: Centre, agent: Agent): void {
 
 type CallEnd = Pick<CdrFields, 'end_reason' | 'end_code' | 'call_time'>
 
-/** The end of a call that no agent has had. */
+/** The end of a call that reached no agent. */
 export const DROPPED: CallEnd = { end_reason: 'hungup', end_code: 0, call_time: 0 }
 
-/** Writes the CDR. */
+/** Ends the call and writes its CDR. */
 export function endCall(centre: Centre, call: Call, end: CallEnd): void {
   centre.calls.delete(call)
   const { agent, answeredAtMs, handedOverAtMs, campaign, callRef, number } = call
@@ -145,8 +145,8 @@ export const recordingUrl = (campaignRef: string, callRef: number, number: strin
   `https://recordings.example/${campaignRef}/${callRef}-${number}.mp3`
 
 /**
- * What becomes of a number that is tried, in per cent; `answered`: a person wants to talk to an agent. Four of five tries reach nobody: that
- * is why a dialler dials ahead. Codes: Q.850, as the vendor's page CDR maps them.
+ * The outcomes of dialling a number, in per cent. `answered`: a person waits for an agent. Four of five attempts reach nobody, which is why a
+ * predictive dialler dials ahead. Codes: Q.850, mapped as on the vendor's page CDR.
  */
 const OUTCOMES = [
   { weight: 23, kind: 'answered', ringMs: [2_500, 18_000] },
@@ -166,12 +166,12 @@ function pickOutcome(random: Random) {
   const { kind, reason, codes } = outcome
   const end_code = random.pick<number>(codes)
   const ringMs = random.between(least, most)
-  // A voice mail's greeting is heard for some seconds.
+  // The dialler listens to a voice mail's greeting for some seconds.
   const call_time = reason === 'voicemail' ? random.whole(3, 20) : 0
   return { kind, ringMs, end: { end_reason: reason, end_code, call_time } }
 }
 
-/** How a talk ended: who hung up. Q.850 code 16, normal clearing. */
+/** Picks the end reason of a talk: which side hung up. Its Q.850 code is 16, normal clearing. */
 export function pickTalkEnd(random: Random): string {
   const point = random.next()
   return point < 0.3 ? 'hungup' : point < 0.75 ? 'callee_hungup' : 'agent_hungup'

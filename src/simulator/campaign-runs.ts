@@ -11,12 +11,12 @@ import {
   type Centre,
 } from './centre.ts'
 
-/** A campaign's life: started, then stopped and started again, or completed and started again with a new list. */
+/** The life of a campaign: it starts, then stops and starts again, or completes and starts again with a new list. */
 
 const TICK_MS = 500
-/** Numbers ringing for each agent who is ready: high enough to keep agents busy, low enough to drop few. */
+/** Ringing numbers per ready agent: high enough to keep agents busy, low enough to drop few calls. */
 const DIALS_PER_READY_AGENT = 3.6
-/** Callees of a list for each agent: a list lasts a quarter of an hour, more or less. */
+/** Callees of a list per agent. With this number, a list lasts about a quarter of an hour. */
 const CALLEES_PER_AGENT = 40
 
 export function startCampaign(centre: Centre, campaign: Campaign): void {
@@ -27,7 +27,7 @@ export function startCampaign(centre: Centre, campaign: Campaign): void {
     campaign.list += centre.campaigns.length
     campaign.callees = Math.ceil(Math.max(1, campaign.members.length) * CALLEES_PER_AGENT * random.between(0.7, 1.3))
     campaign.nextCallee = 0
-    // Counters are those of the list; a campaign that was only stopped goes on counting.
+    // The counters belong to the list. A campaign that was only stopped continues to count.
     campaign.stats = noCampaignStats()
   }
   centre.emit(campaignStatus({ ref: campaign.ref, status: 'started' }))
@@ -46,7 +46,7 @@ function stop(centre: Centre, campaign: Campaign): void {
   centre.emit(campaignStatus({ ref: campaign.ref, status: 'stopping' }))
 }
 
-/** One look at the campaign; false when it has ended. */
+/** Advances the campaign by one tick. Returns false when it has ended. */
 function keepRunning(centre: Centre, campaign: Campaign): boolean {
   serveWaiting(centre, campaign)
   if (campaign.state === 'started') {
@@ -75,7 +75,7 @@ function end(centre: Centre, campaign: Campaign): void {
   centre.after(centre.random.between(20_000, 90_000), () => startCampaign(centre, campaign))
 }
 
-/** The campaign's figures as they stand. */
+/** Returns the packet with the campaign's current figures. */
 export function toCampaignStats(campaign: Campaign) {
   const { callees_completed, callees_failed, ...calls } = campaign.stats
   return campaignStats({
@@ -88,7 +88,7 @@ export function toCampaignStats(campaign: Campaign) {
   })
 }
 
-/** Ends the day at this instant, so that nothing is left open: calls, agents, campaigns, the dialler. */
+/** Ends the day at this instant: ends all calls, logs out all agents, stops all campaigns and the dialler. */
 export function closeCentre(centre: Centre): void {
   const { dialerRef: ref } = centre
   centre.emit(dialerStatus({ ref, status: 'stopping' }))
@@ -100,13 +100,13 @@ export function closeCentre(centre: Centre): void {
     if (since === undefined) endCall(centre, call, DROPPED)
     else endCall(centre, call, { end_reason: 'agent_hungup', end_code: 16, call_time: seconds(centre.now() - since) })
   }
-  for (const end of centre.sideCalls) end()
+  for (const endSideCall of centre.sideCalls) endSideCall()
   for (const agent of centre.agents) for (const campaign of agent.campaigns) sendHome(centre, agent, campaign)
   for (const campaign of running) centre.emit(campaignStatus({ ref: campaign.ref, status: 'stopped' }))
   centre.emit(dialerStatus({ ref, status: 'stopped' }))
 }
 
-/** By the transitions that there are. */
+/** Logs an agent out of a campaign, through the status transitions that a real dialler uses. */
 function sendHome(centre: Centre, agent: Agent, campaign: Campaign): void {
   const status = statusIn(agent, campaign)
   if (status === 'offline') return

@@ -8,7 +8,7 @@ import {
 import { formatKey } from '../protocol/index.ts'
 import { mix, type Random } from './random.ts'
 
-/** The state of the call centre that is played; what happens to it is in the files beside this one. */
+/** The state of the simulated call centre, and the presence of its agents. Calls and campaigns change it in the files beside this one. */
 export type Centre = {
   /** Virtual time since the start, ms. */
   readonly now: () => number
@@ -18,16 +18,16 @@ export type Centre = {
   /** Writes a packet at this instant of virtual time. */
   readonly emit: (outgoing: Outgoing) => void
   readonly nextCallRef: () => number
-  /** The unix time (s) of an instant of virtual time. */
+  /** Returns the Unix time (s) of an instant of virtual time. */
   readonly unixSeconds: (atMs: number) => number
   readonly dialerRef: string
   readonly agents: readonly Agent[]
   readonly campaigns: readonly Campaign[]
-  /** Tried and not ended. */
+  /** Calls that have not ended. */
   readonly calls: Set<Call>
-  /** Click2Dial's calls under way: what ends each. */
+  /** For each current Click2Dial call, the function that ends it. */
   readonly sideCalls: Set<() => void>
-  /** The last CDRs, for what comes again from a backup file. */
+  /** The last CDRs, some of which are written again as if from a backup file. */
   readonly recentCdrs: Outgoing[]
 }
 
@@ -38,9 +38,9 @@ type Writable<T> = { -readonly [Name in keyof T]: T[Name] }
 export type Agent = {
   readonly ref: string
   readonly campaigns: Campaign[]
-  /** In each campaign one of its own; none: offline. */
+  /** The agent's status in each campaign. Without an entry: offline. */
   readonly statuses: Map<Campaign, AgentStatus>
-  /** Wants to work now. */
+  /** Whether the agent is at work, not on a break. */
   onShift: boolean
   activity: 'away' | 'idle' | 'talking' | 'wrapup'
   activitySinceMs: number
@@ -50,19 +50,19 @@ export type Agent = {
 export type Campaign = {
   readonly ref: string
   readonly members: Agent[]
-  /** Those who can take a call of this campaign now, the longest idle first. */
+  /** Agents who can take a call of this campaign now, the longest idle first. */
   readonly ready: Set<Agent>
-  /** Answered, with no agent free yet. */
+  /** Answered calls that wait for an agent. */
   readonly waiting: Set<Call>
-  /** `stopping` and `finishing` wait for the calls to end: then it is stopped, or completed. */
+  /** `stopping` and `finishing` wait for the calls to end. Then the campaign is stopped, or completed. */
   state: 'stopped' | 'started' | 'stopping' | 'finishing'
-  /** Grows with each start, so that what was meant for an earlier run is known. */
+  /** Rises with each start, so that a task of an earlier run can be recognised. */
   run: number
   ringing: number
   talking: number
-  /** Agents in it who are not offline. */
+  /** Number of agents in the campaign who are not offline. */
   present: number
-  /** The calling list: its number, its length, who is next. */
+  /** The calling list: its number, its length, and the next callee. */
   list: number
   callees: number
   nextCallee: number
@@ -93,23 +93,23 @@ export const noCampaignStats = (): Campaign['stats'] => ({
   callees_failed: 0,
 })
 
-/** Somebody to be called: made up, but always the same for the same list and place in it. */
+/** A fictitious person to call. The same list and place always give the same person. */
 type Subscriber = {
   readonly contactRef: string
-  /** One or two numbers, tried one after the other. South African mobile numbers by their form. */
+  /** One or two numbers, tried in turn, in the form of South African mobile numbers. */
   readonly numbers: readonly [string, string?]
 }
 
 const mobile = (hash: number) => `2782${String(hash % 10_000_000).padStart(7, '0')}`
 
-/** The subscriber at a place of a calling list. Nothing is kept: a list of a million costs no memory. */
+/** Returns the subscriber at a place of a calling list. It is computed, so that a list of a million uses no memory. */
 export function subscriberAt(list: number, place: number): Subscriber {
   const hash = mix(Math.imul(list, 0x9e3779b1) ^ place)
   const contactRef = `C${String(list).padStart(3, '0')}${String(place).padStart(7, '0')}`
   return { contactRef, numbers: hash % 4 === 0 ? [mobile(hash), mobile(mix(hash))] : [mobile(hash)] }
 }
 
-/** As the dialler dials it: the national form. */
+/** Converts a number to the national form, which the dialler dials. */
 export function toDialNumber(number: string): string {
   return number.startsWith('27') ? `0${number.slice(2)}` : number
 }
@@ -124,12 +124,12 @@ export function setStatus(centre: Centre, agent: Agent, campaign: Campaign, stat
   if (status === 'offline') campaign.present--
   agent.statuses.set(campaign, status)
   const packet = agentStatus({ ref: agent.ref, status, campaign_ref: campaign.ref })
-  // The vendor's overview writes the singular: some dialler may do so.
+  // The vendor's overview page uses the singular, so some diallers may publish there.
   const singular = centre.random.chance(0.01)
   centre.emit(singular ? { ...packet, key: formatKey({ type: 'agent', reference: agent.ref }) } : packet)
 }
 
-/** Closes the span of time that the agent has spent at something. */
+/** Adds the time since the last change to the agent's figures, and sets the new activity. */
 export function setActivity(centre: Centre, agent: Agent, activity: Agent['activity']): void {
   const spent = Math.round(centre.now() - agent.activitySinceMs)
   if (agent.activity === 'talking') agent.stats.talk_time += spent
@@ -139,19 +139,19 @@ export function setActivity(centre: Centre, agent: Agent, activity: Agent['activ
   agent.activitySinceMs = centre.now()
 }
 
-/** A campaign that ends keeps its agents until nobody can still answer. */
+/** A campaign that ends keeps its agents until no ringing call can be answered any more. */
 const needsAgents = (campaign: Campaign) =>
   campaign.state === 'started' || (campaign.state !== 'stopped' && campaign.ringing + campaign.waiting.size > 0)
 
 export const isWanted = (agent: Agent, campaign: Campaign) => agent.onShift && needsAgents(campaign)
 
-/** Brings an agent to where the shift and the campaign want them; to be called whenever either has changed. */
+/** Logs an agent in or out as shift and campaign require. Must be called when either changes. */
 export function settle(centre: Centre, agent: Agent, campaign: Campaign): void {
   const status = statusIn(agent, campaign)
   if (status === 'offline' && agent.onShift && campaign.state === 'started') logIn(centre, agent, campaign)
   if (status !== 'available') return
-  // A packet agents/call names no campaign: to a reader, whoever leaves any campaign has ended the call. So nobody leaves one
-  // while talking in another, and gets no call while leaving.
+  // A packet agents/call names no campaign, so a consumer concludes that an agent who leaves any campaign has ended the call.
+  // Therefore no agent leaves a campaign while talking in another, or gets a call while leaving.
   if (isWanted(agent, campaign)) {
     if (agent.activity === 'idle' && !isLeaving(agent)) campaign.ready.add(agent)
   } else if (agent.activity !== 'talking') {
@@ -166,7 +166,7 @@ function logIn(centre: Centre, agent: Agent, campaign: Campaign): void {
   const { random } = centre
   centre.after(random.between(300, 1_500), () => {
     if (agent.activity !== 'talking' && random.chance(0.015)) {
-      // A login that fails goes straight back; the agent tries again.
+      // A failed login returns to offline, and the agent tries again.
       setStatus(centre, agent, campaign, 'offline')
       centre.after(random.between(4_000, 12_000), () => settle(centre, agent, campaign))
       return
@@ -186,19 +186,19 @@ export function logOut(centre: Centre, agent: Agent, campaign: Campaign): void {
   })
 }
 
-/** Not all in the same instant: people are slower than machines. */
+/** Settles an agent after a random delay, because people do not all act at the same instant. */
 export function settleSoon(centre: Centre, agent: Agent, campaign: Campaign, withinMs: number): void {
   centre.after(centre.random.between(0, withinMs), () => settle(centre, agent, campaign))
 }
 
-/** The agent comes to work, or back from a break; figures start again. */
+/** Starts an agent's work, or continues it after a break. The agent's figures start again at 0. */
 export function startShift(centre: Centre, agent: Agent): void {
   agent.onShift = true
   agent.stats = noAgentStats()
   for (const campaign of agent.campaigns) settleSoon(centre, agent, campaign, 1_500)
 }
 
-/** The agent goes for a break: out of every campaign, back after some minutes. */
+/** Sends an agent on a break of some minutes: out of every campaign, and back. */
 export function takeBreak(centre: Centre, agent: Agent): void {
   agent.onShift = false
   setActivity(centre, agent, 'away')

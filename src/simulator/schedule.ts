@@ -7,24 +7,24 @@ import { startClick2Dial, startOddities, startReports } from './side-traffic.ts'
 export type ScheduleOptions = {
   /** How many agents work in campaigns. */
   readonly agents: number
-  /** Another seed, another day. */
+  /** Each seed gives a different day. */
   readonly seed: number
-  /** The unix time (ms) of an instant (ms) of virtual time: what `dialed_at` is made of. */
+  /** Returns the Unix time (ms) of an instant (ms) of virtual time, from which `dialed_at` is computed. */
   readonly toUnixMs: (atMs: number) => number
 }
 
-/** A packet and when (ms of virtual time since the start) it is written. */
+/** A packet and the time at which it is written (ms of virtual time since the start). */
 export type TimedPacket = { readonly atMs: number; readonly outgoing: Outgoing }
 
 const CAMPAIGNS = ['spring-offer', 'renewals', 'collections', 'survey', 'win-back', 'welcome'] as const
 
-/** An endless day in a call centre: a pure function of its options, in order of time. */
+/** Creates an endless day in a call centre, packet by packet in order of time. The packets depend on the options only. */
 export function createSchedule({ agents, seed, toUnixMs }: ScheduleOptions) {
   const random = createRandom(seed)
   const timetable = createTimetable()
   const written: TimedPacket[] = []
   const campaigns = makeCampaigns(agents)
-  // Numbers of one dialler's database: they go up, and not from 1.
+  // A dialler numbers calls in its database: the numbers rise, and do not start at 1.
   let callRef = Math.floor(toUnixMs(0) / 1_000) % 100_000_000
   const centre: Centre = {
     random,
@@ -47,7 +47,7 @@ export function createSchedule({ agents, seed, toUnixMs }: ScheduleOptions) {
         if (!timetable.step()) throw new SimulatorError('the timetable of an endless day is empty')
       return written.shift() as TimedPacket
     },
-    /** The packets that end the day at the instant of the last `next`; nothing comes after them. */
+    /** Returns the packets that end the day at the instant of the last `next`. No packet follows them. */
     close: (): TimedPacket[] => {
       closeCentre(centre)
       return written.splice(0)
@@ -76,7 +76,7 @@ function makeCampaigns(agents: number): Campaign[] {
   }))
 }
 
-/** Everybody in one campaign, four of ten in a second one, one of ten in a third. */
+/** Creates the agents. All are in one campaign, half of them in a second one, a tenth in a third. */
 function makeAgents(count: number, campaigns: readonly Campaign[], random: Random): Agent[] {
   return Array.from({ length: count }, (_, at) => {
     const point = random.next()
@@ -96,7 +96,7 @@ function makeAgents(count: number, campaigns: readonly Campaign[], random: Rando
   })
 }
 
-/** The first seconds: the dialler, the campaigns, then the agents, most of them at once and some late. */
+/** Starts the dialler, then the campaigns, then the agents: most of them at once, some late. */
 function open(centre: Centre): void {
   const { random } = centre
   centre.emit(dialerStatus({ ref: centre.dialerRef, status: 'started' }))
@@ -115,7 +115,7 @@ type Entry = { readonly atMs: number; readonly order: number; readonly task: () 
 
 const isBefore = (a: Entry, b: Entry) => a.atMs < b.atMs || (a.atMs === b.atMs && a.order < b.order)
 
-/** What is to happen at which instant of virtual time: a heap. Tasks of the same instant run in the order in which they were set. */
+/** Creates a timetable of tasks in virtual time, stored as a heap. Tasks of the same instant run in the order in which they were added. */
 export function createTimetable() {
   const heap: Entry[] = []
   let nowMs = 0
@@ -152,9 +152,9 @@ export function createTimetable() {
 
   return {
     now: () => nowMs,
-    /** Sets a task `ms` from now (negative: now). */
+    /** Adds a task `ms` from now. A negative time means now. */
     after: (ms: number, task: () => void): void => add({ atMs: nowMs + Math.max(0, ms), order: order++, task }),
-    /** Runs the next task, and with it moves the time on. False when there is none. */
+    /** Advances the time to the next task and runs it. Returns false if there is none. */
     step: (): boolean => {
       const entry = take()
       if (entry === undefined) return false

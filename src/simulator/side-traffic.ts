@@ -4,7 +4,7 @@ import { pickTalkEnd, recordingUrl, seconds } from './calls.ts'
 import { toCampaignStats } from './campaign-runs.ts'
 import { setActivity, subscriberAt, toDialNumber, type Campaign, type Centre } from './centre.ts'
 
-/** What the dialler tells again and again: figures, and who will be dialled next. */
+/** Periodic notifications: figures, and the next callees. */
 
 const CAMPAIGN_STATS_MS = 10_000
 const PREVIEW_MS = 10_000
@@ -37,7 +37,7 @@ export function startReports(centre: Centre): void {
       () => AGENT_STATS_MS,
       () => {
         if (agent.activity === 'away') return
-        // The span that is running counts as well.
+        // Include the current span of time.
         setActivity(centre, agent, agent.activity)
         centre.emit(agentStats({ ref: agent.ref, ...agent.stats }))
       },
@@ -53,7 +53,7 @@ function every(centre: Centre, firstMs: number, nextMs: () => number, task: () =
   centre.after(firstMs, run)
 }
 
-/** About twice the active agents, as the vendor's page Campaign Preview says. */
+/** Lists about twice as many callees as there are active agents. Source: the vendor's page Campaign Preview. */
 function toPreview(campaign: Campaign) {
   const { ref, list, nextCallee } = campaign
   const length = Math.min(campaign.callees - nextCallee, 2 * campaign.present)
@@ -64,7 +64,7 @@ function toPreview(campaign: Campaign) {
   return dialPreview({ ref, callees })
 }
 
-/** Click2Dial: extensions outside the campaigns, who are called from outside or dial by hand. They have lists of their own. */
+/** Click2Dial: extensions outside the campaigns that receive calls or dial by hand. The dialler writes them to lists of their own. */
 
 const CALLING_LIST = 999
 const CLICK2DIAL = 'click2dial'
@@ -80,15 +80,15 @@ export function startClick2Dial(centre: Centre): void {
     const call = () => {
       const inbound = random.chance(0.6)
       const endsInMs = talk(centre, extension, inbound || callers === 0, callers++)
-      // The extension can have but one call at a time.
+      // An extension has at most one call at a time.
       centre.after(endsInMs + 5_000 + random.wait(60_000), call)
     }
-    // The first one soon, so that the lists are seen at once.
+    // The first call comes soon, so that the lists appear at once.
     centre.after(at === 0 ? random.between(2_000, 4_000) : random.wait(40_000), call)
   }
 }
 
-/** One call, from the hand-over to its CDR; returns its length (ms). */
+/** Simulates one call, from the hand-over to its CDR. Returns its length, ms. */
 function talk(centre: Centre, extension: string, inbound: boolean, caller: number): number {
   const { random } = centre
   const callRef = centre.nextCallRef()
@@ -122,7 +122,7 @@ function talk(centre: Centre, extension: string, inbound: boolean, caller: numbe
   return talkMs
 }
 
-/** What a real dialler also writes now and then: packets nobody expects, and CDRs a second time. */
+/** Rare packets of a real dialler: unexpected ones, and CDRs that are written twice. */
 
 const ODDITY_MEAN_MS = 40_000
 const REPLAY_MEAN_MS = 240_000
@@ -130,7 +130,7 @@ const REPLAY_MEAN_MS = 240_000
 const LIST = `${BASE_KEY}:campaigns`
 const CHANNEL = `${BASE_KEY}:agents:1001`
 
-/** What cannot be read, by the fault that `readPacket` names. */
+/** Malformed packets, with the fault that `readPacket` reports. */
 const MALFORMED: readonly (string | Uint8Array)[] = [
   '', // empty
   '{"type":"status","payload":{"ref":"1001",', // not_json: cut off
@@ -154,7 +154,7 @@ const ODDITIES: readonly Outgoing[] = [
 
 export function startOddities(centre: Centre): void {
   const { random } = centre
-  // Each once before any comes again, as from a shuffled pack of cards.
+  // Like a shuffled pack of cards: each oddity appears once before any repeats.
   let deck: Outgoing[] = []
   const oddity = () => random.wait(ODDITY_MEAN_MS)
   every(centre, random.between(8_000, 13_000), oddity, () => {
@@ -162,7 +162,7 @@ export function startOddities(centre: Centre): void {
     centre.emit(deck.splice(random.whole(0, deck.length - 1), 1)[0] as Outgoing)
   })
 
-  // After an outage the dialler pushes its backup files back: the same CDRs again, in any order.
+  // After an outage the dialler pushes its backup files: some CDRs a second time, in any order.
   const replay = () => random.wait(REPLAY_MEAN_MS)
   every(centre, replay(), replay, () => {
     for (let count = random.whole(2, 6); count > 0 && centre.recentCdrs.length > 0; count--)

@@ -7,35 +7,35 @@ import { createSchedule, type TimedPacket } from './schedule.ts'
 /** The lists that the simulator pushes to: a relay that does not take them lets them grow. */
 export const SIMULATOR_LISTS = [`${BASE_KEY}:campaigns`, `${BASE_KEY}:cdr`, `${BASE_KEY}:inbound`] as const
 
-/** The call centre to play. */
+/** The call centre to simulate. */
 export type CallCentre = {
   /** How many agents work in campaigns, 1 to 100,000. */
   readonly agents: number
-  /** How much faster than real time, above 0. */
+  /** Speed relative to real time, above 0. */
   readonly speed: number
-  /** A whole number; the same one gives the same packets. */
+  /** A whole number. The same seed gives the same packets. */
   readonly seed: number
 }
 
 /** Default call centre: 40 agents, about 5 packets a second, in real time, with seed 1. */
 export type SimulatorOptions = Partial<CallCentre> & {
   readonly producer: Producer
-  /** The unix time (ms) of the start, which `dialed_at` and the first `call_ref` are made of. Default: now. */
+  /** The Unix time (ms) of the start, from which `dialed_at` and the first `call_ref` are computed. Default: now. */
   readonly startMs?: number
-  /** A clock (ms) that only goes forward. Default `performance.now`. */
+  /** A monotonic clock (ms). Default `performance.now`. */
   readonly now?: () => number
-  /** Called for each packet when Redis has taken it. */
+  /** Called for each packet that Redis accepted. */
   readonly onEvent?: (event: TimedPacket) => void
 }
 
-/** Most packets in flight at once. */
-const BATCH = 1_000
+/** The maximum number of packets in flight. */
+const MAX_BATCH = 1_000
 
 /**
- * A call centre that is played on a dialler's Redis. The packets are a function of `agents`, `seed`, `speed` and `startMs` alone (`dialed_at` follows the real clock, whatever the
- * speed); real time decides only when each is sent.
+ * Creates a simulated call centre that writes to a dialler's Redis. The packets depend only on `agents`, `seed`, `speed` and `startMs`;
+ * `dialed_at` follows the real clock at any speed. Real time decides only when each packet is sent.
  *
- * @throws SimulatorError that names the option which cannot be used.
+ * @throws SimulatorError that names the invalid option
  * @example
  * const producer = createProducer({ url: 'redis://127.0.0.1:8001' })
  * const simulator = createSimulator({ producer, agents: 100, speed: 2 })
@@ -52,10 +52,10 @@ export function createSimulator(options: SimulatorOptions) {
   const writer = createWriter(producer, onEvent)
 
   /**
-   * Plays until the signal aborts, then ends the day (agents go offline, campaigns stop) and resolves. Outages of Redis are
-   * borne as a dialler bears them: PubSub is lost, lists are pushed later.
+   * Runs until the signal aborts, then ends the day (agents go offline, campaigns stop) and resolves. During an outage of Redis it
+   * behaves as a dialler does: packets for Pub/Sub are lost, and packets for lists are pushed later.
    *
-   * @throws ProducerError when Redis does not take the first packets.
+   * @throws ProducerError if Redis does not accept the first packets
    */
   const run = async (signal: AbortSignal): Promise<void> => {
     const startMs = options.startMs ?? Date.now()
@@ -63,11 +63,11 @@ export function createSimulator(options: SimulatorOptions) {
     const pace = createPace({ speed, now })
     let next = schedule.next()
     while (!signal.aborted) {
-      const untilMs = pace.look()
+      const untilMs = pace.advance()
       const batch: TimedPacket[] = []
-      for (; next.atMs <= untilMs && batch.length < BATCH; next = schedule.next()) batch.push(next)
+      for (; next.atMs <= untilMs && batch.length < MAX_BATCH; next = schedule.next()) batch.push(next)
       await writer.write(batch)
-      if (next.atMs > untilMs) await sleep(Math.min(LOOK_MS, Math.max(0, pace.waitMs(next.atMs))), signal)
+      if (next.atMs > untilMs) await sleep(Math.min(MAX_STEP_MS, Math.max(0, pace.waitMs(next.atMs))), signal)
     }
     await writer.write([next, ...schedule.close()])
   }
@@ -82,17 +82,17 @@ function check(name: string, value: number, good: boolean, wanted: string): void
 const isNotTaken = (error: unknown): error is ProducerError =>
   error instanceof ProducerError && error.code === 'producer.write.not_taken'
 
-/** Writes packets, and keeps what is for a list while Redis does not take it, as the dialler keeps its backup files. */
+/** Creates a writer. While Redis accepts nothing, it keeps packets for lists, as a dialler keeps backup files. */
 function createWriter(producer: Producer, onEvent: SimulatorOptions['onEvent']) {
-  /** What has been written so far. */
+  /** Numbers of packets so far. */
   const counters = {
-    /** Packets that Redis took by PUBLISH, heard by anybody or not. */
+    /** Packets that Redis accepted by PUBLISH, with or without subscribers. */
     published: 0,
-    /** Packets that Redis took by LPUSH. */
+    /** Packets that Redis accepted by LPUSH. */
     pushed: 0,
-    /** Packets for PubSub that Redis did not take: gone, as with a real dialler. */
+    /** Packets for Pub/Sub that Redis did not accept. They are lost, as with a real dialler. */
     lost: 0,
-    /** Packets for lists that Redis has not taken yet: pushed when it takes again. */
+    /** Packets for lists that Redis has not accepted yet. They are pushed later. */
     kept: 0,
   }
   let kept: TimedPacket[] = []
@@ -111,7 +111,7 @@ function createWriter(producer: Producer, onEvent: SimulatorOptions['onEvent']) 
     else counters.lost++
   }
 
-  /** Pushes what was kept; false when Redis still does not take it. */
+  /** Pushes the kept packets. Returns false if Redis still does not accept them. */
   const pushKept = async (): Promise<boolean> => {
     for (const [key, events] of Map.groupBy(kept, (event) => event.outgoing.key)) {
       const packets = events.map(({ outgoing }) => outgoing.packet)
@@ -130,14 +130,14 @@ function createWriter(producer: Producer, onEvent: SimulatorOptions['onEvent']) 
     return true
   }
 
-  /** Resolves when each is taken, lost or kept. @throws ProducerError when Redis takes nothing at the very first time. */
+  /** Resolves when each packet is accepted, lost or kept. @throws ProducerError if Redis does not accept the first packets */
   const write = async (packets: readonly TimedPacket[]) => {
     const takes = kept.length === 0 || (await pushKept())
     const results = packets.map(async (event) => {
-      // Behind what is kept: a list keeps its order.
+      // The packet waits behind the kept ones, so that the list keeps its order.
       if (!takes && event.outgoing.transport === 'list') return void kept.push(event)
       const state = toPresentState(event.outgoing)
-      // Before it is published, and lost with it: the next one is written over it.
+      // The state is written before it is published. If this fails, the next state overwrites it.
       if (state !== undefined) void producer.keep(state).catch(() => undefined)
       try {
         await producer.send(event.outgoing)
@@ -153,26 +153,26 @@ function createWriter(producer: Producer, onEvent: SimulatorOptions['onEvent']) 
   return { counters, write }
 }
 
-/** How often to look at the clock, ms. */
-const LOOK_MS = 50
-/** Time that went by without a look (a stall) is caught up with at this multiple of the speed, not in one burst. */
+/** The longest time between two readings of the clock, ms. */
+const MAX_STEP_MS = 50
+/** After a stall, virtual time catches up at this multiple of the speed, so that packets do not come in one burst. */
 const CATCH_UP = 3
 
-/** Where virtual time is. `speed`: virtual ms per real ms; `now`: a clock (ms) that only goes forward. */
+/** Creates the pace of virtual time. @param speed virtual ms per real ms. @param now a monotonic clock (ms) */
 export function createPace({ speed, now }: { readonly speed: number; readonly now: () => number }) {
   const startedAt = now()
-  let lastLook = startedAt
+  let lastReading = startedAt
   let virtualMs = 0
   return {
-    /** Moves virtual time (ms) on to where it should be by now, and returns it. To be called at least every `LOOK_MS`. */
-    look: (): number => {
+    /** Advances virtual time to the present and returns it, ms. Must be called at least every `MAX_STEP_MS`. */
+    advance: (): number => {
       const at = now()
-      const step = Math.min(at - lastLook, LOOK_MS) * speed * CATCH_UP
-      lastLook = at
+      const step = Math.min(at - lastReading, MAX_STEP_MS) * speed * CATCH_UP
+      lastReading = at
       virtualMs = Math.min((at - startedAt) * speed, virtualMs + step)
       return virtualMs
     },
-    /** How long (real ms) until an instant of virtual time; 0 or less when it has come. */
+    /** Returns the real time (ms) until an instant of virtual time: 0 or less if it has passed. */
     waitMs: (atMs: number): number => (atMs - virtualMs) / speed,
   }
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { allSecrets, logicalName, toStackRoutes } from '../../infra/stack/stack-routes.ts'
-import { mostPrefix, readArguments, readStackOptions } from '../../infra/stack/options.ts'
+import { maxPrefixLength, readArguments, readStackOptions } from '../../infra/stack/options.ts'
 import { createStack } from '../../infra/stack/stack.ts'
 import { AgentCall, CALL_LIMITS, defineRoute, type Needs } from '../../src/protocol/index.ts'
 import { DECLARED, ROUTES } from '../support/routes.ts'
@@ -64,7 +64,7 @@ test.each([
   [{ prefix: 'acme--eu-' }, /prefix "acme--eu-"/],
   [{ prefix: '1acme-' }, /prefix "1acme-"/],
   [{ prefix: 'aws-acme-' }, /prefix "aws-acme-"/],
-  [{ prefix: `${'a'.repeat(mostPrefix(ROUTES.all))}-` }, /\b43\b.*\b42\b/],
+  [{ prefix: `${'a'.repeat(maxPrefixLength(ROUTES.all))}-` }, /\b43\b.*\b42\b/],
   [{ logRetentionDays: '31' }, /logRetentionDays "31": .*\b1, 3\b/],
   [{ alarmEmail: 'ops' }, /alarmEmail "ops"/],
   [{ callLimitSeconds: '2h' }, /callLimitSeconds "2h"/],

@@ -79,10 +79,10 @@ test('an old Node is told what is needed', async () => {
   const old = (await run('sh', ['-c', 'ls /usr/bin/node /usr/local/bin/node 2>/dev/null; true'])).stdout
     .split('\n')
     .filter((path) => path !== '')
-  for (const node of old) {
-    const { stdout } = await run(node, ['--version'])
+  for (const oldNode of old) {
+    const { stdout } = await run(oldNode, ['--version'])
     if (Number(stdout.slice(1).split('.')[0]) >= 24) continue
-    await expect(run(node, [file, '--version'])).rejects.toMatchObject({
+    await expect(run(oldNode, [file, '--version'])).rejects.toMatchObject({
       code: 2,
       stderr: expect.stringContaining(`needs Node 24 or newer; this is ${stdout.trim()}`) as string,
     })
@@ -138,13 +138,13 @@ test('as the image runs it, as another user, on a read-only file system but for 
 test.each([
   [
     'a file of credentials, as the service has it',
-    (file: string) => ({ AWS_SHARED_CREDENTIALS_FILE: file }),
+    (path: string) => ({ AWS_SHARED_CREDENTIALS_FILE: path }),
     '[default]\naws_access_key_id = AKIDFILE\naws_secret_access_key = x\n',
     'AKIDFILE',
   ],
   [
     'a program that gives them, as IAM Roles Anywhere has one',
-    (file: string) => ({ AWS_CONFIG_FILE: file }),
+    (path: string) => ({ AWS_CONFIG_FILE: path }),
     `[default]\ncredential_process = /bin/echo '{"Version":1,"AccessKeyId":"AKIDPROCESS","SecretAccessKey":"x","SessionToken":"t","Expiration":"2099-01-01T00:00:00Z"}'\n`,
     'AKIDPROCESS',
   ],

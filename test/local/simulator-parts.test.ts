@@ -63,7 +63,7 @@ test('virtual time runs at the speed, and after a stall at three times the speed
   const pace = createPace({ speed: 2, now: () => clock })
   const lookAfter = (ms: number) => {
     clock += ms
-    return pace.look()
+    return pace.advance()
   }
   expect(lookAfter(0)).toBe(0)
   expect(lookAfter(10)).toBe(20)

@@ -46,10 +46,10 @@ Object.assign(globalThis, {
   awslambda: {
     streamifyResponse: (handler: StreamHandler) => Object.assign(handler, { [STREAMS]: true }),
     HttpResponseStream: {
-      from: (stream: ResponseStream, head: Head) => {
-        stream.head = head
-        stream.contentType = HEAD_TYPE
-        return stream
+      from: (response: ResponseStream, head: Head) => {
+        response.head = head
+        response.contentType = HEAD_TYPE
+        return response
       },
     },
   },

@@ -37,9 +37,9 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
   const start = async (): Promise<Environment> => {
     if (stopping.signal.aborted) throw new FunctionError('Runtime.ExitError', `${spec.name} was stopped`)
     seen.coldStarts++
-    const start = startEnvironment(spec, options, stopping.signal)
-    starting.add(start)
-    const environment = await start.finally(() => starting.delete(start))
+    const started = startEnvironment(spec, options, stopping.signal)
+    starting.add(started)
+    const environment = await started.finally(() => starting.delete(started))
     all.add(environment)
     return environment
   }
@@ -53,7 +53,7 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
     return undefined
   }
 
-  const noteAnswered = (environment: Environment, answer?: Answer) => {
+  const noteAnswered = (environment: Environment, answered?: Answer) => {
     // An environment that has ended or timed out is not used again.
     const over = environment
       .idle()
@@ -64,8 +64,8 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
       .finally(() => soonIdle.delete(over))
     // The length of a stream is unknown. After its end, the environment is free as soon as it is frozen.
     const soon = () => all.has(environment) && void soonIdle.add(over)
-    if (answer === undefined) soon()
-    else answer.body.once('end', soon)
+    if (answered === undefined) soon()
+    else answered.body.once('end', soon)
   }
 
   return {
@@ -74,12 +74,12 @@ export function createLambdaFunction(spec: FunctionSpec, options: EnvironmentOpt
     async invoke(event: unknown): Promise<Answer> {
       if (idle.length === 0 && soonIdle.size > 0) await Promise.race(soonIdle)
       const environment = takeIdle() ?? (await start())
-      const answer = environment.invoke(event)
-      answer.then(
+      const answering = environment.invoke(event)
+      answering.then(
         (answered) => noteAnswered(environment, answered),
         () => noteAnswered(environment),
       )
-      return answer
+      return answering
     },
     async stop(): Promise<void> {
       // Wait also for environments that are starting: their processes would outlive this one.
