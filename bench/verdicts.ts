@@ -57,7 +57,7 @@ const ROWS: readonly Row[] = [
 ]
 
 /** Commands of the read model for a notification that has a commit of its own, at most. */
-const MOST_COMMANDS: Readonly<Record<string, number>> = { 'agents/status': 4, 'agents/call': 6, 'campaigns/cdr': 8 }
+const MAX_COMMANDS: Readonly<Record<string, number>> = { 'agents/status': 4, 'agents/call': 6, 'campaigns/cdr': 8 }
 
 const PRICE_ROWS = {
   centre: { at: 'price', work: 'commands each, in the call centre', figure: 'each', digits: 2, most: 6 },
@@ -115,7 +115,7 @@ export function toVerdicts(results: Results): Verdict[] {
     toVerdict(PRICE_ROWS.centre, centre.commands / centre.notifications, undefined, undefined),
     ...kinds.flatMap(({ kind, alone, inPacks }) => [
       toVerdict(
-        { ...PRICE_ROWS.alone, work: `– ${kind} alone`, most: MOST_COMMANDS[kind] ?? 6 },
+        { ...PRICE_ROWS.alone, work: `– ${kind} alone`, most: MAX_COMMANDS[kind] ?? 6 },
         alone,
         undefined,
         undefined,

@@ -1,9 +1,9 @@
-/** Says why a build, a package or a deployment cannot be made; the message is for whoever runs it. */
+/** Reports that a build, a package or a deployment failed. The message tells the user what to do. */
 export class DeployError extends Error {
   override readonly name = 'DeployError'
   /**
    * - `deploy.options.invalid`: a parameter of the deployment has a fault.
-   * - `deploy.routes.invalid`: a file of functions/ declares what cannot be made.
+   * - `deploy.routes.invalid`: a file of functions/ has an invalid declaration.
    * - `deploy.bundle.too_large`: a function's bundle takes too long to load.
    * - `deploy.console.invalid`: the console's page, scripts and styles do not fit together.
    * - `deploy.console.too_large`: the console's first load is too large.

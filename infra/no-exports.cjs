@@ -1,6 +1,6 @@
 /**
- * The framework exports every output under the service's name and stage, so that of two stacks of one stage with different prefixes
- * the second could not be made. Nobody imports them.
+ * Removes the export names of the stack's outputs, which nobody imports. The framework names them after service and stage, so a second stack
+ * of the same stage with another prefix could not be created.
  */
 module.exports = class NoExports {
   hooks = { 'after:aws:package:finalize:addExportNameForOutputs': () => this.removeExports() }

@@ -1,4 +1,4 @@
-// serverless.yml reads the stack out of TypeScript by this: its variables take .cjs only.
+// Lets serverless.yml read the stack from TypeScript. The framework's variables accept only .cjs files.
 module.exports = async ({ resolveVariable }) => {
   const { readStackRoutes } = await import('./stack/stack-routes.ts')
   const { readStackOptions, STACK_PARAMETERS } = await import('./stack/options.ts')

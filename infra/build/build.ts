@@ -7,10 +7,10 @@ import { bundleConsole, formatConsoleReport, writeConsole } from './bundle-conso
 import { bundleFunctions } from './bundle-functions.ts'
 import { bundleRelay, formatLua, formatReport, formatTable, LUA_READERS, root } from './bundle.ts'
 
-/** `npm run build`: the package's rooms as JavaScript with types, a bundle for each function, the console, the relay in one file, the route table. All in dist/. */
+/** Runs `npm run build`. Writes to dist/: the package's rooms as JavaScript with types, a bundle for each function, the console, the relay in one file, and the route table. */
 async function build(): Promise<void> {
   const routes = await readStackRoutes()
-  // What a former version left there would be published. The bundles see to their own.
+  // Files of an earlier version would be published. bundleFunctions removes its own old files.
   const dist = new URL('../../dist/', import.meta.url)
   for (const name of existsSync(dist) ? readdirSync(dist) : [])
     if (name !== 'functions') rmSync(new URL(name, dist), { recursive: true, force: true })

@@ -7,11 +7,11 @@ import type { ConsoleEncoding, ConsoleTable } from '../../src/api/index.ts'
 import { DeployError } from '../deploy-error.ts'
 import { BUNDLE, formatColumns, root, toKilobytes } from './bundle.ts'
 
-/** Where the package has the console's files. */
+/** The folder of the console's files in the package. */
 export const CONSOLE_FOLDER = 'dist/console'
 
 /** The limit (bytes, gzipped) on the files that a browser loads before it shows the page. Files that are loaded on demand, such as charts, do not count. */
-export const MOST_FIRST_BYTES = 100_000
+export const MAX_FIRST_BYTES = 100_000
 
 const INDEX = 'index.html'
 
@@ -23,9 +23,9 @@ const TYPES: Readonly<Record<string, string>> = {
 
 export type ConsoleBundle = {
   readonly table: ConsoleTable
-  /** By name: the files of the table, `NAME.br` and `NAME.gz` beside them, and the table itself as `files.json`. */
+  /** Content by name: the files of the table, `NAME.br` and `NAME.gz` beside them, and the table itself as `files.json`. */
   readonly files: ReadonlyMap<string, Uint8Array<ArrayBuffer>>
-  /** Of the files of the table. */
+  /** The sizes of the files of the table. */
   readonly sizes: readonly ConsoleSize[]
 }
 
@@ -40,22 +40,22 @@ type ConsoleSize = {
 export type ConsoleBundleOptions = {
   /** The folder with main.tsx, index.html and console.css. Default: `src/console`. */
   readonly source?: string
-  /** false: neither compressed nor measured, which takes most of the time. Default: true. */
+  /** Whether to compress and measure the files, which takes most of the time. Default: true. */
   readonly isForDelivery?: boolean
   /** The limit on the first load, in bytes, gzipped. Default 100,000. */
-  readonly mostFirstBytes?: number
+  readonly maxFirstBytes?: number
 }
 
 /**
- * The console as a browser loads it: scripts and styles with a hash of their content in their names, and a page that refers to them. The
- * same sources make the same bytes.
+ * Bundles the console for browsers: scripts and styles with a hash of their content in their names, and a page that refers to them. The
+ * same sources give the same bytes.
  *
  * @throws the bundler's error, or DeployError
  */
 export async function bundleConsole({
   source = join(root, 'src/console'),
   isForDelivery = true,
-  mostFirstBytes = MOST_FIRST_BYTES,
+  maxFirstBytes = MAX_FIRST_BYTES,
 }: ConsoleBundleOptions = {}): Promise<ConsoleBundle> {
   const { metafile, outputFiles } = await build({
     absWorkingDir: root,
@@ -102,13 +102,13 @@ export async function bundleConsole({
   }
   files.set('files.json', new TextEncoder().encode(JSON.stringify(table)))
   const bundle = { table, files, sizes }
-  if (isForDelivery) checkSize(bundle, mostFirstBytes)
+  if (isForDelivery) checkSize(bundle, maxFirstBytes)
   return bundle
 }
 
 type FirstLoad = { readonly script: string; readonly style: string | undefined; readonly all: readonly string[] }
 
-/** What the page needs at once: its script, all that this imports statically, and the styles. */
+/** Returns the files that the page needs at once: its script, the static imports of that script, and the styles. */
 function firstLoad({ outputs }: Metafile, main: string): FirstLoad {
   const isMain = (file: string | undefined) => file !== undefined && resolve(root, file) === main
   const [entry] = Object.entries(outputs).find(([, { entryPoint }]) => isMain(entryPoint)) ?? []
@@ -127,7 +127,7 @@ function firstLoad({ outputs }: Metafile, main: string): FirstLoad {
   return { script: basename(entry), style, all }
 }
 
-/** The page with the names that the build has given. What its script imports is asked for at once, and not after it has come. */
+/** Puts the built names into the page. Preloads make the browser request the imports of the script at once, not after it has arrived. */
 function toPage(page: string, { script, style, all }: FirstLoad): string {
   const preloads = all
     .filter((name) => name.endsWith('.js') && name !== script)
@@ -148,7 +148,7 @@ function toPage(page: string, { script, style, all }: FirstLoad): string {
 
 const ENDINGS = { br: '.br', gzip: '.gz' } as const satisfies Record<ConsoleEncoding, string>
 
-/** In each encoding that makes it smaller. */
+/** Compresses a file in each encoding that makes it smaller. */
 async function compress(plain: Uint8Array) {
   const params = { [constants.BROTLI_PARAM_QUALITY]: constants.BROTLI_MAX_QUALITY }
   const [br, gz] = await Promise.all([
@@ -165,16 +165,16 @@ async function compress(plain: Uint8Array) {
 const firstBytes = ({ sizes }: ConsoleBundle): number =>
   sizes.reduce((sum, { isFirst, gzippedBytes }) => sum + (isFirst ? gzippedBytes : 0), 0)
 
-function checkSize(bundle: ConsoleBundle, most: number): void {
+function checkSize(bundle: ConsoleBundle, maxBytes: number): void {
   const bytes = firstBytes(bundle)
-  if (bytes > most)
+  if (bytes > maxBytes)
     throw new DeployError(
       'deploy.console.too_large',
-      `the first load of the console has ${bytes} bytes gzipped, more than the limit of ${most}. Import less, or import it when it is shown:\n${formatConsoleReport(bundle)}`,
+      `the first load of the console has ${bytes} bytes gzipped, more than the limit of ${maxBytes}. Import less, or import it when it is shown:\n${formatConsoleReport(bundle)}`,
     )
 }
 
-/** A line for each file: its size and its size gzipped, in kB (1,000 bytes), and whether the page waits for it. */
+/** Formats a line for each file: its size and its size gzipped, in kB (1,000 bytes), and whether the page waits for it. */
 export function formatConsoleReport(bundle: ConsoleBundle): string {
   const rows = bundle.sizes.map(({ name, bytes, gzippedBytes, isFirst }) => [
     name,
@@ -182,11 +182,11 @@ export function formatConsoleReport(bundle: ConsoleBundle): string {
     toKilobytes(gzippedBytes),
     isFirst ? 'first load' : 'when it is needed',
   ])
-  const sum = ['together', '', toKilobytes(firstBytes(bundle)), `first load, at most ${toKilobytes(MOST_FIRST_BYTES)}`]
+  const sum = ['together', '', toKilobytes(firstBytes(bundle)), `first load, at most ${toKilobytes(MAX_FIRST_BYTES)}`]
   return formatColumns([['console', 'kB', 'gzipped', 'loaded'], ...rows, sum])
 }
 
-/** Writes the files into a folder that is there for them alone. */
+/** Writes the files into a folder that contains nothing else. */
 export async function writeConsole({ files }: ConsoleBundle, folder = join(root, CONSOLE_FOLDER)): Promise<void> {
   await mkdir(folder, { recursive: true })
   for (const [name, bytes] of files) await writeFile(join(folder, name), bytes)

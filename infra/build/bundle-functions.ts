@@ -11,23 +11,23 @@ import type { StackRoute } from '../stack/stack-routes.ts'
 import { bundleConsole, type ConsoleBundle } from './bundle-console.ts'
 import { BUNDLE, formatReport, inlineLua, inlineRoutes, root } from './bundle.ts'
 
-/** Where bundles are put: `dist/functions/campaigns-cdr/index.mjs`, its source map beside it. */
+/** The folder of the bundles, such as `dist/functions/campaigns-cdr/index.mjs` with its source map. */
 export const FUNCTIONS_FOLDER = 'dist/functions'
 
 /** The limit (bytes) on the project's own code in a bundle: more takes too long to load. Code and packages of a user's handler are not limited. */
-export const MOST_OWN_BYTES = 165_000
+export const MAX_OWN_BYTES = 165_000
 
-/** Bytes of a bundle that come from the rooms of the project. */
+/** Returns the bytes of a bundle that come from the project's rooms. */
 export const ownBytes = ({ inputs }: Metafile['outputs'][string]): number =>
   Object.entries(inputs)
     .filter(([file]) => file.startsWith('src/'))
     .reduce((sum, [, { bytesInOutput }]) => sum + bytesInOutput, 0)
 
-/** Many packages of npm call `require` for what is built into Node, which an ES module has not by itself. */
+/** Many npm packages call `require` for Node's own modules. An ES module has no `require` by itself. */
 const REQUIRE = `import { createRequire as __createRequire } from 'node:module'
 const require = __createRequire(import.meta.url)`
 
-/** What they have in common. The AWS SDK comes with Lambda's runtime. */
+/** The options of all bundles of functions. The AWS SDK is part of Lambda's runtime. */
 export const FUNCTION_BUNDLE = {
   ...BUNDLE,
   banner: { js: REQUIRE },
@@ -36,13 +36,13 @@ export const FUNCTION_BUNDLE = {
   plugins: [inlineLua],
 } satisfies BuildOptions
 
-/** Of the API's bundle: where it has the console's files, seen from itself. */
+/** The folder of the console's files, relative to the API's bundle. */
 const CONSOLE = './console/'
 
 /**
- * One minified ES module per function, and the console's files beside that of the API. The same sources make the same bytes.
+ * Writes a minified ES module for each function, and the console's files beside that of the API. The same sources give the same bytes.
  *
- * @param given the console, where it is already bundled
+ * @param given the console, if it is already bundled
  * @throws the bundler's error, or one that names the bundles that are too large
  */
 export async function bundleFunctions(routes: readonly StackRoute[], given?: ConsoleBundle): Promise<Metafile> {
@@ -64,12 +64,12 @@ export async function bundleFunctions(routes: readonly StackRoute[], given?: Con
       openApiDocument(await readOpenApiDocument()),
     ],
   })
-  const large = Object.entries(metafile.outputs).filter(([, output]) => ownBytes(output) > MOST_OWN_BYTES)
+  const large = Object.entries(metafile.outputs).filter(([, output]) => ownBytes(output) > MAX_OWN_BYTES)
   if (large.length > 0) {
     const sizes = large.map(([file, output]) => `${file} has ${ownBytes(output)} bytes of the project`).join(', ')
     throw new DeployError(
       'deploy.bundle.too_large',
-      `${sizes}, more than the limit of ${MOST_OWN_BYTES}. Import less, or import it only when it is needed:\n${formatReport(metafile)}`,
+      `${sizes}, more than the limit of ${MAX_OWN_BYTES}. Import less, or import it only when it is needed:\n${formatReport(metafile)}`,
     )
   }
   const folder = join(root, FUNCTIONS_FOLDER)
@@ -78,13 +78,13 @@ export async function bundleFunctions(routes: readonly StackRoute[], given?: Con
   return metafile
 }
 
-/** Writes what has changed, each file in one step: somebody may be packaging, or running, what is there. Others are removed. */
+/** Writes changed files, each in one step, because another process may be packaging or running them. Removes all other files. */
 async function writeBundles(folder: string, files: readonly Pick<OutputFile, 'path' | 'contents'>[]): Promise<void> {
   const wanted = new Set(files.flatMap(({ path }) => [path, dirname(path)]))
   const there = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
   for (const entry of there) {
     const path = join(entry.parentPath, entry.name)
-    // One that another process is writing has its id at the end.
+    // A file that another process is writing ends with the id of that process.
     if (!wanted.has(path) && !/\.\d+$/.test(path)) await rm(path, { recursive: true, force: true })
   }
   for (const { path, contents } of files) {
@@ -97,7 +97,7 @@ async function writeBundles(folder: string, files: readonly Pick<OutputFile, 'pa
   }
 }
 
-/** What Lambda calls, for each route: the app of its file behind its queue. */
+/** The prefix of the entry points that are generated for routes: the app of the route's file as a Lambda handler. */
 const ENTRY = 'function:'
 
 const entries = (routes: readonly StackRoute[]): Plugin => ({
@@ -114,7 +114,7 @@ const entries = (routes: readonly StackRoute[]): Plugin => ({
   },
 })
 
-/** The wiring first: it asks for secrets while the rest is loaded. The routes of the relay and `other` are no declarations. */
+/** Formats an entry point. The wiring comes first, because it requests secrets while the rest is loaded. The relay's routes and `other` have no declaration. */
 function formatEntry(route: StackRoute): string {
   const { name, type, subType } = route
   if (name === RELAY_ROUTES.replay.name) return `export { handler } from ${JSON.stringify(`./${appFile(route)}`)}`
@@ -128,7 +128,7 @@ export const handler = toHandler(app, ${isDeclared ? 'route' : constant})
 `
 }
 
-/** The OpenAPI document of the read API, as it answers it. */
+/** Returns the OpenAPI document that the read API answers with. */
 export async function readOpenApiDocument(): Promise<string> {
   const token = 'of-the-build-and-of-nobody-else-at-all'
   const app = createApi({ read: {} as Reads, token })
@@ -139,8 +139,8 @@ export async function readOpenApiDocument(): Promise<string> {
 }
 
 /**
- * The document does not change while the API runs: in a bundle it is there ready-made, and what makes it out of schemas is not. The
- * checks of parameters stay as they are.
+ * Creates a plugin that replaces the generator of the OpenAPI document with the finished document, which never changes while the API runs.
+ * The checks of parameters stay as they are.
  */
 function openApiDocument(document: string): Plugin {
   const packed = brotliCompressSync(document, {
@@ -160,7 +160,7 @@ function openApiDocument(document: string): Plugin {
         resolveDir: (pluginData as { resolveDir: string }).resolveDir,
         loader: 'js',
       }))
-      // The schemas of answers are for the document only. Lists of words are checked by as well.
+      // Only the document needs the schemas of answers. Checks also use the lists of words, so they stay.
       bundler.onLoad({ filter: /\/src\/answers\/[^/]+\.ts$/ }, async ({ path }) => {
         if (path.endsWith('/index.ts')) return undefined
         const exported = (await readFile(path, 'utf8')).matchAll(/^export const (\w+)(?: = (\[[^\]]*\]) as const$)?/gm)

@@ -10,7 +10,7 @@ import type { StackRoute } from '../stack/stack-routes.ts'
 
 export const root = fileURLToPath(new URL('../../', import.meta.url))
 
-/** What all bundles have in common. */
+/** The options of all bundles. */
 export const BUNDLE = {
   absWorkingDir: root,
   bundle: true,
@@ -19,7 +19,7 @@ export const BUNDLE = {
   platform: 'node',
   target: 'node24',
   conditions: ['source'],
-  // The stack in a log names files and lines of the sources. Their text is not needed for that.
+  // A stack trace names files and lines of the sources. It does not need their text.
   sourcemap: 'linked',
   sourcesContent: false,
   legalComments: 'none',
@@ -27,16 +27,16 @@ export const BUNDLE = {
   logLevel: 'warning',
 } as const satisfies BuildOptions
 
-/** A plugin that puts a text in the place of the files which the filter finds. */
+/** Creates a plugin that replaces the files that match the filter with a text. */
 export const replace = (name: string, filter: RegExp, contents: (path: string) => string): Plugin => ({
   name,
   setup: (bundler) => bundler.onLoad({ filter }, ({ path }) => ({ contents: contents(path), loader: 'js' })),
 })
 
-/** The modules that read Lua scripts from the folder `lua` beside them, below `src`. */
+/** The modules, relative to `src`, that read Lua scripts from the folder `lua` beside them. */
 export const LUA_READERS = ['store/lua', 'relay/redis/lua'] as const
 
-/** The scripts of a reader, by name. Without comments and indents: functions send them to the database. @param file of the reader */
+/** Reads the scripts of a reader, by name. Comments and indents are removed, because functions send the scripts to the database. @param file path of the reader */
 function readScripts(file: string): Readonly<Record<string, string>> {
   const paths = globSync(join(dirname(file), 'lua/*.lua')).toSorted()
   return Object.fromEntries(
@@ -44,11 +44,11 @@ function readScripts(file: string): Readonly<Record<string, string>> {
   )
 }
 
-/** A module in the place of such a one: it holds the scripts. @param file its path */
+/** Formats a module that contains the scripts, as a replacement for a reader. @param file path of the reader */
 export const formatLua = (file: string): string =>
   `const scripts = ${JSON.stringify(readScripts(file), null, 1)}\nexport const readLua = (name) => scripts[name]\n`
 
-/** Puts the scripts into a bundle, which has no files beside it: packed, since they are a third of what it would hold of ours. */
+/** Puts the scripts into a bundle, which has no files beside it. They are compressed, because they would be a third of the project's own code in it. */
 export const inlineLua = replace(
   'inline-lua',
   /\/src\/(?:store|relay\/redis)\/lua\.ts$/,
@@ -59,11 +59,11 @@ export const readLua = (name) => scripts[name]
 `,
 )
 
-/** The route table in a file, for `ENIGMA_ROUTES`: the routes that files of `functions/` declare. */
+/** Formats the routes that `functions/` declares as a file for `ENIGMA_ROUTES`. */
 export const formatTable = (routes: readonly Route[]): string =>
   formatRoutes(routes.filter(({ type }) => type !== RELAY_TYPE && type !== OTHER.type))
 
-/** Puts the route table into a bundle: beside it there is no `functions/` to read it from. */
+/** Puts the route table into a bundle, which has no `functions/` beside it. */
 export const inlineRoutes = (routes: readonly Route[]): Plugin =>
   replace(
     'inline-routes',
@@ -72,7 +72,7 @@ export const inlineRoutes = (routes: readonly Route[]): Plugin =>
 export const readOwnRoutes = () => Promise.resolve(createRoutes(${formatTable(routes)}))`,
   )
 
-/** What a bundle is made of: a package, or a room of ours. */
+/** Returns the package or the room that an input of a bundle belongs to. */
 function partOf(input: string): string {
   const ofPackage = /(?:^|\/)node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*node_modules\/)/.exec(input)?.[1]
   if (ofPackage !== undefined) return ofPackage
@@ -82,7 +82,7 @@ function partOf(input: string): string {
 
 export const toKilobytes = (bytes: number): string => (bytes / 1000).toFixed(1)
 
-/** A line for each bundle: its size and its three largest inputs, in kB (1,000 bytes). */
+/** Formats a line for each bundle: its size and its three largest inputs, in kB (1,000 bytes). */
 export function formatReport(metafile: Metafile): string {
   const rows = Object.entries(metafile.outputs)
     .filter(([file]) => file.endsWith('.mjs'))
@@ -107,7 +107,7 @@ export function formatReport(metafile: Metafile): string {
   ])
 }
 
-/** Rows of a report: the first column to the left, numbers to the right, the last one as it is. */
+/** Formats the rows of a report: the first column aligned to the left, numbers to the right, the last column as it is. */
 export function formatColumns(rows: readonly (readonly string[])[]): string {
   const width = Math.max(...rows.map(([name = '']) => name.length))
   return rows
@@ -119,11 +119,11 @@ export function formatColumns(rows: readonly (readonly string[])[]): string {
 }
 
 /**
- * One ES module for a runtime at the edge, out of the clone's sources: no files beside it, and nothing that only Node has. The bundlers of platforms make the
- * same of the package.
+ * Bundles one ES module for an edge runtime from the clone's sources. It needs no files and no modules of Node. The bundlers of platforms
+ * produce the same from the package.
  *
- * @param entry a file that exports the handlers as its default, such as `examples/cloudflare/worker.ts`; or the text of such a file in the clone's folder
- * @throws the bundler's error: also when something imports what is built into Node
+ * @param entry a file that exports the handlers as its default, such as `examples/cloudflare/worker.ts`, or the text of such a file
+ * @throws the bundler's error, also if a file imports a module of Node
  */
 export async function bundleEdge(entry: string | { readonly contents: string }): Promise<string> {
   const { outputFiles } = await build({
@@ -134,7 +134,7 @@ export async function bundleEdge(entry: string | { readonly contents: string }):
       : { stdin: { contents: entry.contents, resolveDir: root, sourcefile: 'worker.ts', loader: 'ts' as const } }),
     platform: 'neutral',
     target: 'es2024',
-    // As wrangler has them, and the sources.
+    // The conditions of wrangler, besides that of the sources.
     conditions: [...BUNDLE.conditions, 'workerd', 'worker', 'browser'],
     mainFields: ['browser', 'module', 'main'],
     sourcemap: false,
@@ -145,12 +145,12 @@ export async function bundleEdge(entry: string | { readonly contents: string }):
   return (outputFiles[0] as (typeof outputFiles)[number]).text
 }
 
-/** Not packed as for Lambda: that is unpacked with what is built into Node. */
+/** Inlines the scripts without compression, because decompressing them needs a module of Node. */
 const inlinePlainLua = replace('inline-plain-lua', /\/src\/store\/lua\.ts$/, formatLua)
 
 export const RELAY_FILE = 'dist/enigma-relay.mjs'
 
-/** The command line in one file that needs Node and nothing else, with the route table of the stack. `dev` is for a clone, and says so. */
+/** Bundles the command line into one file that needs only Node, with the route table of the stack. `dev` works only in a clone, and says so. */
 export async function bundleRelay(routes: readonly StackRoute[], outfile = RELAY_FILE): Promise<Metafile> {
   const { metafile } = await build({
     ...BUNDLE,
@@ -167,8 +167,8 @@ export async function bundleRelay(routes: readonly StackRoute[], outfile = RELAY
 }
 
 /**
- * Before all else: words for an old Node, none about the young `node:sqlite`; and `require`, which some packages call for what is
- * built into Node.
+ * Code that runs before everything else: it rejects an old Node, silences the warning about the experimental `node:sqlite`, and defines
+ * `require`, which some packages call for Node's own modules.
  */
 const BANNER = `#!/usr/bin/env node
 import { createRequire as __createRequire } from 'node:module'
@@ -180,7 +180,7 @@ const __emitWarning = process.emitWarning
 process.emitWarning = (warning, type, ...more) => (type === 'ExperimentalWarning' || type?.type === 'ExperimentalWarning' ? undefined : __emitWarning.call(process, warning, type, ...more))
 const require = __createRequire(import.meta.url)`
 
-/** What an old Node has not is looked for when it is used: an import would fail before anything could be said. */
+/** Loads modules that an old Node does not have only when they are used. An import would fail before the banner can report the old Node. */
 const lateBuiltins: Plugin = {
   name: 'late-builtins',
   setup(bundler) {
@@ -192,14 +192,14 @@ const lateBuiltins: Plugin = {
   },
 }
 
-/** `dev` plays the street out of a clone's functions, and says so before it needs any of this. */
+/** Leaves the street out: `dev` needs a clone, and reports that before it loads the street. */
 const withoutStreet = replace(
   'without-street',
   /\/src\/local\/view\/show-street\.ts$/,
   () => 'export const showStreet = undefined',
 )
 
-/** Of undici, the relay uses its clients. Its index loads fetch, caches, mocks and interceptors as well: 4 MB of memory. */
+/** Bundles only undici's clients, which the relay uses. Its index also loads fetch, caches, mocks and interceptors: 4 MB of memory. */
 const undiciClients = replace(
   'undici-clients',
   /\/node_modules\/undici\/index\.js$/,

@@ -10,10 +10,10 @@ import {
 } from '../../src/protocol/index.ts'
 import { find, findAlarm, objectsIn, ofType, targetOf, type Properties, type Template } from './cloudformation.ts'
 
-/** Lambda's pollers may hold a message for so many times the function's limit. Source: "Configuring a queue to use with Lambda". */
-const VISIBILITY_FACTOR = 6
+/** The minimum ratio of the visibility timeout to the function's timeout. Source: "Configuring a queue to use with Lambda". */
+const MIN_VISIBILITY_FACTOR = 6
 
-/** Whether each route of the table has all its parts, with the settings of the table. */
+/** Checks that each route has all of its resources, with the settings of the route table. */
 export function* checkRoutes(template: Template, prefix: string, routes: readonly Route[]): Generator<string> {
   for (const route of routes) for (const fault of faultsOf(template, prefix, route)) yield `${route.name}: ${fault}`
   const queues = ofType(template, 'AWS::SQS::Queue').length
@@ -68,8 +68,8 @@ function* faultsOfFunction(template: Template, prefix: string, route: Route, que
     Timeout: route.timeoutSeconds,
   })
   const hiddenSeconds = template.Resources[queueId]?.Properties?.['VisibilityTimeout']
-  if (Number(hiddenSeconds) < VISIBILITY_FACTOR * Number(properties['Timeout']))
-    yield `the visibility timeout is less than ${VISIBILITY_FACTOR} times the function's timeout`
+  if (Number(hiddenSeconds) < MIN_VISIBILITY_FACTOR * Number(properties['Timeout']))
+    yield `the visibility timeout is less than ${MIN_VISIBILITY_FACTOR} times the function's timeout`
   const mappings = ofType(template, 'AWS::Lambda::EventSourceMapping').filter(
     ([, p]) => targetOf(p['FunctionName']) === functionId,
   )
@@ -102,7 +102,7 @@ function* faultsOfAlarms(template: Template, prefix: string, route: Route): Gene
   }
 }
 
-/** Whether dead letters are looked for, somebody hears of what is parked, and replays know their queues. */
+/** Checks that dead-letter queues are drained, parked notifications cause an alarm, and replays know their queues. */
 export function* checkReplays(template: Template, prefix: string): Generator<string> {
   const name = prefix + RELAY_ROUTES.replay.name
   for (const one of [name, `${prefix}api`]) {
@@ -121,14 +121,14 @@ export function* checkReplays(template: Template, prefix: string): Generator<str
     yield `${name} has no permission for invocations by its schedule`
 }
 
-/** Whether an operator hears of a relay that is silent, of a gap and of what is parked, and whether the relay can be given its rights. */
+/** Checks the alarms for a silent relay, gaps and parked notifications, and that the relay's policy is an output of the stack. */
 export function* checkRelay(template: Template, prefix: string): Generator<string> {
   const { replay: _, ...ofRelay } = RELAY_ROUTES
   for (const [subType, route] of Object.entries(ofRelay)) {
     const queue = queueName(prefix, route)
     const [id, alarm] = findAlarm(template, 'NumberOfMessagesSent', queue)
     if (id === undefined) yield `the queue ${queue}, to which the relay sends, has no alarm`
-    // SQS has no figure for a queue that nobody uses: for a sign of life, that is the very thing.
+    // SQS publishes no metric for an unused queue. A missing liveness message must therefore cause the alarm.
     else if (
       subType === 'alive' &&
       (alarm['TreatMissingData'] !== 'breaching' || alarm['ComparisonOperator'] !== 'LessThanThreshold')
@@ -141,7 +141,7 @@ export function* checkRelay(template: Template, prefix: string): Generator<strin
   if (policyId === undefined || given !== policyId) yield 'the policy of the relay is not an output of the stack'
 }
 
-/** Whether operators can send commands to the relays, these can take them, and somebody hears of one that nobody takes. */
+/** Checks that operators can send commands to the relays, that the relays can receive them, and that an unread command causes an alarm. */
 export function* checkCommands(template: Template, prefix: string): Generator<string> {
   const name = queueName(prefix, COMMAND_QUEUE)
   const [queueId, queue] = find(template, 'AWS::SQS::Queue', (p) => p['QueueName'] === name)
@@ -164,7 +164,7 @@ export function* checkCommands(template: Template, prefix: string): Generator<st
       yield `the policy of the relay has no ${action} on ${name}`
 }
 
-/** Whether a statement somewhere in these properties allows an action on a resource of the template. */
+/** Returns true if a statement in these properties allows an action on a resource of the template. */
 function isAllowed(properties: Properties, action: string, logicalId: string): boolean {
   for (const [, statement] of objectsIn(properties)) {
     const isFor = [statement['Resource']].flat().some((resource) => targetOf(resource) === logicalId)
@@ -173,7 +173,7 @@ function isAllowed(properties: Properties, action: string, logicalId: string): b
   return false
 }
 
-/** Each alarm tells somebody, says what to do, and is about something that is there. */
+/** Checks that each alarm has an action, a description, and an existing resource. */
 export function* checkAlarms(template: Template): Generator<string> {
   const names = new Set(
     Object.values(template.Resources)

@@ -16,7 +16,7 @@ import {
   type Template,
 } from './cloudformation.ts'
 
-/** Everything that is wrong with the compiled template of a stack, in words; empty when nothing is. */
+/** Returns the faults of the compiled template of a stack, as sentences. */
 export function checkTemplate(
   template: Template,
   stack: Pick<StackOptions, 'prefix' | 'routes' | 'apiConcurrency' | 'events'>,
@@ -38,11 +38,11 @@ export function checkTemplate(
   ]
 }
 
-/** What AWS gives no narrower right for: X-Ray knows no resources, and Lambda attaches functions to a VPC on interfaces of its own. */
+/** Actions that AWS supports only on all resources: traces of X-Ray, and the network interfaces with which Lambda attaches functions to a VPC. */
 const UNBOUNDED =
   /^(xray:(PutTraceSegments|PutTelemetryRecords)|ec2:(CreateNetworkInterface|DescribeNetworkInterfaces|DeleteNetworkInterface))$/
 
-/** Rights that are wider than they must be: any action or resource, in any policy that allows, unless a route declares that for its own role. */
+/** Yields rights that are too wide: a wildcard action or resource in any policy that allows, unless a route declares it for its own role. */
 function* checkPolicies({ Resources }: Template, routes: readonly StackRoute[]): Generator<string> {
   const declared = new Map(
     routes.map((route) => [roleName(logicalName(route)), (route.statements ?? []).flatMap(({ actions }) => actions)]),
@@ -67,7 +67,7 @@ function* checkPolicies({ Resources }: Template, routes: readonly StackRoute[]):
   }
 }
 
-/** Each function has a role, and no two the same one. */
+/** Checks that no two functions share a role. */
 function* checkRoles(template: Template): Generator<string> {
   const users = new Map<string, string>()
   for (const [name, properties] of ofType(template, 'AWS::Lambda::Function')) {
@@ -78,18 +78,18 @@ function* checkRoles(template: Template): Generator<string> {
   }
 }
 
-/** Names of things that must not be written down. */
+/** Names of values that must not be in a template. */
 const SECRET = /token|secret|password|passwd|credential|api_?key|private/i
 
-/** A long random text, as a token is. */
+/** A long random text such as a token. */
 const RANDOM = /\b(?=[A-Za-z0-9+/_-]*\d)(?=[A-Za-z0-9+/_-]*[A-Za-z])[A-Za-z0-9+/_-]{32,}={0,2}(?![A-Za-z0-9+/_-])/
 
-/** What may be long and random and is no secret: where an artefact is, words for people, who is written to. */
+/** Properties that can be long and random but are no secrets: paths of artefacts, descriptions, addresses. */
 const OPEN = /^(S3Key|AlarmDescription|Handler|Endpoint)$/
 
-/** What is or may be a secret in plain text. What names a parameter that holds one is none. */
+/** Yields values that are or may be secrets in plain text. The name of a parameter is not a secret. */
 function* checkSecrets(template: Template, prefix: string): Generator<string> {
-  // A name of ours may have digits and be long; the part behind its prefix is looked at.
+  // A name of the stack can be long and contain digits, so only the part after its prefix is checked.
   const withoutPrefix = (text: string) => text.replaceAll(prefix, '').replaceAll(stackName(prefix), '')
   for (const [name, resource] of Object.entries(template.Resources)) {
     for (const [path, object] of objectsIn(resource.Properties, name)) {
@@ -105,21 +105,21 @@ function* checkSecrets(template: Template, prefix: string): Generator<string> {
 
 type Bounds = Pick<StackOptions, 'prefix' | 'apiConcurrency' | 'events'>
 
-/** Whether what is behind a URL can be called by everybody who has a token, and takes no more of the account than it may. */
+/** Checks that functions with a URL can be called by clients with a token, and use no more of the account's concurrency than configured. */
 export function* checkUrls(template: Template, { prefix, apiConcurrency, events }: Bounds): Generator<string> {
   const names = new Set([prefix + API, ...(events === undefined ? [] : [prefix + EVENTS])])
   yield* checkUrl(template, 'the read API', prefix + API, apiConcurrency)
   if (events !== undefined) yield* checkUrl(template, 'the stream of changes', prefix + EVENTS, events)
   for (const [name, p] of ofType(template, 'AWS::Lambda::Function')) {
     if (names.has(String(p['FunctionName']))) continue
-    // One with a bound of its own takes it from all others for good.
+    // Reserved concurrency is permanently unavailable to all other functions.
     if (p['ReservedConcurrentExecutions'] !== undefined) yield `${name} reserves concurrency`
   }
   yield* checkEvents(template, prefix, events)
 }
 
 /**
- * A URL that streams, and both rights that AWS asks for. With one of them only, AWS answers every request with 403.
+ * Checks that the URL streams, and has both permissions that AWS requires. With only one of them, AWS answers every request with 403.
  * Source: "Control access to Lambda function URLs" in the Lambda developer guide.
  */
 function* checkUrl(template: Template, what: string, name: string, bound: number | undefined): Generator<string> {
@@ -148,10 +148,10 @@ function* checkUrl(template: Template, what: string, name: string, bound: number
 const urlOf = (template: Template, functionId: string) =>
   find(template, 'AWS::Lambda::Url', (p) => targetOf(p['TargetFunctionArn']) === functionId)
 
-/** What who only streams needs: its log, its parameters and the key that they are encrypted with, traces. */
+/** The actions that the function of streams needs: its log, its parameters and their key, traces. */
 const OF_A_READER = /^(logs:(CreateLogStream|PutLogEvents)|ssm:GetParameters|kms:Decrypt|xray:[A-Za-z]+)$/
 
-/** Whether changes are streamed by a function of its own that does nothing else, and clients are told where; or by none. */
+/** Checks that a separate function streams changes and does nothing else, and that the API tells clients its address; or that there is none. */
 function* checkEvents(template: Template, prefix: string, events: number | undefined): Generator<string> {
   const name = prefix + EVENTS
   const [, api] = find(template, 'AWS::Lambda::Function', (p) => p['FunctionName'] === prefix + API)

@@ -3,7 +3,7 @@ import { isObject } from '../../src/protocol/index.ts'
 
 export type Properties = Readonly<Record<string, unknown>>
 
-/** A compiled template, as far as it is looked at. */
+/** The checked parts of a compiled template. */
 export type Template = {
   readonly Resources: Readonly<
     Record<
@@ -20,7 +20,7 @@ export type Template = {
   readonly Outputs?: Properties
 }
 
-/** Every object in a value with the way to it: `Properties.Policies[0].PolicyDocument`. */
+/** Yields every object in a value with its path, such as `Properties.Policies[0].PolicyDocument`. */
 export function* objectsIn(value: unknown, path = ''): Generator<readonly [path: string, object: Properties]> {
   if (Array.isArray(value)) {
     for (const [index, one] of value.entries()) yield* objectsIn(one, `${path}[${index}]`)
@@ -30,7 +30,7 @@ export function* objectsIn(value: unknown, path = ''): Generator<readonly [path:
   }
 }
 
-/** The logical id that `Ref` or `Fn::GetAtt` names; undefined for anything else. */
+/** Returns the logical id that `Ref` or `Fn::GetAtt` names. Undefined for any other value. */
 export function targetOf(value: unknown): string | undefined {
   if (!isObject(value)) return undefined
   const { Ref, 'Fn::GetAtt': attribute } = value
@@ -40,7 +40,7 @@ export function targetOf(value: unknown): string | undefined {
     : undefined
 }
 
-/** The properties of all resources of a type, by their logical ids. */
+/** Returns the properties of all resources of a type, with their logical ids. */
 export const ofType = ({ Resources }: Template, type: string): [logicalId: string, properties: Properties][] =>
   Object.entries(Resources).flatMap(([id, { Type, Properties = {} }]) => (Type === type ? [[id, Properties]] : []))
 
@@ -50,7 +50,7 @@ export const find = (template: Template, type: string, matches: (properties: Pro
 
 type Found = readonly [logicalId: string | undefined, properties: Properties]
 
-/** The alarm for a metric of a queue or a function. */
+/** Returns the alarm for a metric of a queue or a function. */
 export const findAlarm = (template: Template, metric: string, of: string): Found =>
   find(
     template,
@@ -59,18 +59,18 @@ export const findAlarm = (template: Template, metric: string, of: string): Found
   )
 
 /** CloudFormation's own limits. Source: "Understand CloudFormation quotas". */
-const MOST_RESOURCES = 500
-const MOST_BYTES = 1024 * 1024
+const MAX_RESOURCES = 500
+const MAX_BYTES = 1024 * 1024
 
 export function* checkSize(template: Template): Generator<string> {
   const count = Object.keys(template.Resources).length
-  if (count > MOST_RESOURCES)
-    yield `the template has ${count} resources; CloudFormation accepts at most ${MOST_RESOURCES}`
+  if (count > MAX_RESOURCES)
+    yield `the template has ${count} resources; CloudFormation accepts at most ${MAX_RESOURCES}`
   const bytes = Buffer.byteLength(JSON.stringify(template))
-  if (bytes > MOST_BYTES) yield `the template has ${bytes} bytes; CloudFormation accepts at most ${MOST_BYTES}`
+  if (bytes > MAX_BYTES) yield `the template has ${bytes} bytes; CloudFormation accepts at most ${MAX_BYTES}`
 }
 
-/** Names, presence and types of properties, against the public CloudFormation schemas. */
+/** Checks names, presence and types of properties against the public CloudFormation schemas. */
 export function* checkProperties({ Resources }: Template): Generator<string> {
   for (const [name, { Type, Properties = {} }] of Object.entries(Resources)) {
     const schema = lookUp(Type)
@@ -90,7 +90,7 @@ type PropertyType =
 
 let loaded: Spec | undefined
 
-/** What the public CloudFormation schemas say of a resource type; undefined for one that they do not know. */
+/** Returns the properties and attributes of a resource type in the public CloudFormation schemas. Undefined for an unknown type. */
 function lookUp(type: string) {
   loaded ??= loadAwsServiceSpecSync()
   const [resource] = loaded.lookup('resource', 'cloudFormationType', 'equals', type)
@@ -101,11 +101,11 @@ function lookUp(type: string) {
   }
 }
 
-/** CloudFormation puts something in this place when it deploys: what, cannot be known here. */
+/** Whether CloudFormation replaces this value when it deploys. The result is unknown here. */
 const isIntrinsic = (value: unknown): boolean =>
   isObject(value) && Object.keys(value).length === 1 && /^(Ref|Fn::[A-Za-z]+)$/.test(Object.keys(value)[0] ?? '')
 
-/** What of these properties does not fit the schemas: names that there are not, missing ones, wrong types. */
+/** Yields the differences between properties and their schema: unknown names, missing properties, wrong types. */
 function* faultsOf(known: Readonly<Record<string, Property>>, given: Properties, path: string): Generator<string> {
   for (const [name, { required }] of Object.entries(known))
     if (required === true && given[name] === undefined) yield `${path}.${name} is missing`
@@ -145,10 +145,10 @@ function fits(type: string, value: unknown): boolean {
   return type === 'null' ? value === null : typeof value === 'string'
 }
 
-/** What CloudFormation knows by itself. */
+/** CloudFormation's pseudo parameters. */
 const PSEUDO = /^AWS::(AccountId|NotificationARNs|NoValue|Partition|Region|StackId|StackName|URLSuffix)$/
 
-/** References that lead nowhere: of `Ref`, `Fn::GetAtt`, `Fn::Sub` and `DependsOn`. */
+/** Yields references to missing resources: `Ref`, `Fn::GetAtt`, `Fn::Sub` and `DependsOn`. */
 export function* checkReferences({ Resources, Outputs = {} }: Template): Generator<string> {
   const isKnown = (name: string) => PSEUDO.test(name) || Resources[name] !== undefined
   for (const [where, part] of Object.entries({ ...Resources, ...Outputs })) {

@@ -7,13 +7,13 @@ import { COMMAND_QUEUE, deadLetterQueueName, queueName } from '../../src/protoco
 import { API, EVENTS, functionName, stackName } from '../stack/stack-routes.ts'
 import type { StackOptions } from '../stack/options.ts'
 
-/** What was looked at, and what mends it. */
+/** The result of one check, and its fix. */
 export type Finding = { readonly ok: boolean; readonly text: string; readonly fix?: string }
 
 export const ok = (text: string): Finding => ({ ok: true, text })
 export const fail = (text: string, fix?: string): Finding => ({ ok: false, text, ...(fix !== undefined && { fix }) })
 
-/** The words of an error; the deepest cause says what happened. Hints of the SDK for its developers are left out. */
+/** Returns the first line of an error's message, or of the first error in an AggregateError. Further lines are hints of the SDK for developers. */
 export function words(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return words(error.errors[0])
   return (
@@ -22,7 +22,7 @@ export function words(error: unknown): string {
   )
 }
 
-/** What mends an error of AWS. */
+/** Returns the fix for an error of AWS. */
 function fixOf(error: unknown, region: string): string {
   const code = error instanceof Error ? `${error.name} ${error.message}` : ''
   if (/ENOTFOUND|getaddrinfo/.test(code)) return `check that ${region} is a region; aws ec2 describe-regions lists them`
@@ -32,13 +32,13 @@ function fixOf(error: unknown, region: string): string {
   return `check the network, and that ${region} is enabled for your account`
 }
 
-/** That something in AWS cannot be read. */
+/** Returns the finding that a part of AWS cannot be read. */
 export const unreadable = (what: string, region: string, error: unknown): Finding =>
   fail(`${what} in ${region} cannot be read: ${words(error)}`, fixOf(error, region))
 
 type Stack = Pick<StackOptions, 'prefix' | 'routes' | 'events'>
 
-/** Whether CloudFormation can make the stack, or change it. */
+/** Checks that CloudFormation can create or update the stack. */
 export async function* checkStack(region: string, stack: Stack): AsyncGenerator<Finding> {
   const name = stackName(stack.prefix)
   try {
@@ -49,14 +49,12 @@ export async function* checkStack(region: string, stack: Stack): AsyncGenerator<
   } catch (error) {
     if (!/does not exist/.test(words(error))) return yield unreadable('CloudFormation', region, error)
   }
-  const findings = [await lookForQueues(region, stack), await lookForLogs(region, stack)].filter(
-    (one) => one !== undefined,
-  )
+  const findings = [await findQueues(region, stack), await findLogs(region, stack)].filter((one) => one !== undefined)
   yield* findings
   if (findings.length === 0) yield ok(`the stack ${name} is new`)
 }
 
-const leftBehind = (left: readonly string[], what: string, ifNotNeeded: string): Finding | undefined =>
+const toConflict = (left: readonly string[], what: string, ifNotNeeded: string): Finding | undefined =>
   left.length === 0
     ? undefined
     : fail(
@@ -64,8 +62,8 @@ const leftBehind = (left: readonly string[], what: string, ifNotNeeded: string):
         `use another --param="prefix=…", or, if you do not need ${ifNotNeeded}`,
       )
 
-/** Queues that CloudFormation would not take for its own. */
-async function lookForQueues(region: string, { prefix, routes }: Stack): Promise<Finding | undefined> {
+/** Finds existing queues, which CloudFormation would not adopt. */
+async function findQueues(region: string, { prefix, routes }: Stack): Promise<Finding | undefined> {
   const sqs = new SQSClient({ region })
   const isThere = async (QueueName: string): Promise<boolean> => {
     try {
@@ -80,7 +78,7 @@ async function lookForQueues(region: string, { prefix, routes }: Stack): Promise
     const ofRoutes = routes.flatMap((route) => [queueName(prefix, route), deadLetterQueueName(prefix, route)])
     const names = [...ofRoutes, queueName(prefix, COMMAND_QUEUE)]
     const found = await Promise.all(names.map(isThere))
-    return leftBehind(
+    return toConflict(
       names.filter((_, index) => found[index]),
       'queues',
       `their messages, run delete-queue for each and wait a minute: aws sqs list-queues --region ${region} --queue-name-prefix ${prefix}`,
@@ -90,8 +88,8 @@ async function lookForQueues(region: string, { prefix, routes }: Stack): Promise
   }
 }
 
-/** Logs that CloudFormation would not take for its own. */
-async function lookForLogs(region: string, { prefix, routes, events }: Stack): Promise<Finding | undefined> {
+/** Finds existing log groups, which CloudFormation would not adopt. */
+async function findLogs(region: string, { prefix, routes, events }: Stack): Promise<Finding | undefined> {
   const ofUrls = [prefix + API, ...(events === undefined ? [] : [prefix + EVENTS])]
   const names = new Set(
     [...routes.map((route) => functionName(prefix, route)), ...ofUrls].map((name) => `/aws/lambda/${name}`),
@@ -107,7 +105,7 @@ async function lookForLogs(region: string, { prefix, routes, events }: Stack): P
   } catch (error) {
     return unreadable('CloudWatch Logs', region, error)
   }
-  return leftBehind(
+  return toConflict(
     left,
     'log groups',
     `them, run delete-log-group for each: aws logs describe-log-groups --region ${region} --log-group-name-prefix /aws/lambda/${prefix}`,
@@ -117,7 +115,7 @@ async function lookForLogs(region: string, { prefix, routes, events }: Stack): P
 /** Source: "Stack status codes" in the CloudFormation user guide. */
 function judgeStack(name: string, status: string, region: string): Finding {
   const aws = (command: string) => `aws cloudformation ${command} --region ${region} --stack-name ${name}`
-  // The last one is a stack of which there is only a plan.
+  // REVIEW_IN_PROGRESS: the stack has only a change set.
   const failed = (what: string, command: string) =>
     fail(`the stack ${name} cannot be updated, because ${what} failed (${status})`, aws(command))
   if (/^(CREATE_FAILED|ROLLBACK_COMPLETE|ROLLBACK_FAILED|DELETE_FAILED|REVIEW_IN_PROGRESS)$/.test(status))
@@ -128,15 +126,15 @@ function judgeStack(name: string, status: string, region: string): Finding {
   return ok(`the stack ${name} exists (${status}); this deployment updates it`)
 }
 
-/** So much of an account's concurrency must stay free for all functions. Source: PutFunctionConcurrency in the Lambda API reference. */
-const UNRESERVED = 100
+/** The concurrency of an account that must stay unreserved. Source: PutFunctionConcurrency in the Lambda API reference. */
+const MIN_UNRESERVED = 100
 
-/** What is proposed for the API: some 400 requests a second at 50 ms each. */
+/** The reserved concurrency that is proposed for the API: about 400 requests a second of 50 ms each. */
 const PROPOSED = 20
 
 /**
- * Whether the account has the concurrency that `apiConcurrency` and `events` would reserve; without either, what could be reserved. A new account
- * runs ten functions at once, and can reserve nothing.
+ * Checks that the account has the concurrency that `apiConcurrency` and `events` reserve. Without either, reports whether some could be reserved. A new
+ * account has a concurrency of ten, and can reserve nothing.
  */
 export async function checkConcurrency(
   region: string,
@@ -146,9 +144,9 @@ export async function checkConcurrency(
   try {
     const { AccountLimit: limit } = await lambda.send(new GetAccountSettingsCommand({}))
     const total = limit?.ConcurrentExecutions ?? 0
-    // What these very functions reserve now is given back when they are changed.
+    // The concurrency that these functions reserve now is released when they are updated.
     const reserved = await Promise.all([API, EVENTS].map((name) => reservedNow(lambda, prefix + name)))
-    const free = reserved.reduce((sum, one) => sum + one, limit?.UnreservedConcurrentExecutions ?? 0) - UNRESERVED
+    const free = reserved.reduce((sum, one) => sum + one, limit?.UnreservedConcurrentExecutions ?? 0) - MIN_UNRESERVED
     const ask = `request a quota of 1,000 (Service Quotas, Lambda, Concurrent executions): aws service-quotas request-service-quota-increase --region ${region} --service-code lambda --quota-code L-B99A9384 --desired-value 1000`
     const wanted = [
       ...(apiConcurrency === undefined ? [] : [{ name: 'apiConcurrency', bound: apiConcurrency, whose: 'the API' }]),
@@ -178,12 +176,12 @@ export async function checkConcurrency(
         ? `--param="${only}=${free}" or less, or `
         : `${lower} ${[only, other].filter(Boolean).join(' or ')}, or `
     return fail(
-      `${wanted.map(({ name, bound }) => `${name} ${bound}`).join(' and ')} ${isMore} too large: the account has a Lambda concurrency of ${total}, of which ${UNRESERVED} must stay unreserved, so ${Math.max(0, free)} can be reserved`,
+      `${wanted.map(({ name, bound }) => `${name} ${bound}`).join(' and ')} ${isMore} too large: the account has a Lambda concurrency of ${total}, of which ${MIN_UNRESERVED} must stay unreserved, so ${Math.max(0, free)} can be reserved`,
       most + ask,
     )
   } catch (error) {
     const fault = unreadable('the Lambda concurrency of the account', region, error)
-    // Nothing depends on it that was not asked for.
+    // The deployment only depends on this figure if it reserves concurrency.
     return apiConcurrency === undefined && events === undefined ? ok(fault.text) : fault
   }
 }

@@ -6,7 +6,7 @@ import { DEFAULT_LIMITS, faultsOfRoute, type Route } from '../../src/protocol/in
 import { root } from '../build/bundle.ts'
 import { DeployError, reportError } from '../deploy-error.ts'
 
-/** A template with the names of a route in it. */
+/** Reads a template and puts the names of a route into it. */
 async function fill(template: string, { name, type, subType }: Route): Promise<string> {
   const text = await readFile(new URL(template, import.meta.url), 'utf8')
   return text.replaceAll('{name}', name).replaceAll('{type}', type).replaceAll('{subType}', subType)
@@ -14,7 +14,7 @@ async function fill(template: string, { name, type, subType }: Route): Promise<s
 
 const ALL = 'functions/all.ts'
 
-/** Adds a function to those that platforms at the edge host, before the one for everything else. */
+/** Adds a function to the list that edge platforms host, before the route `other`. */
 async function addToAll({ name, type, subType }: Route): Promise<void> {
   const text = await readFile(join(root, ALL), 'utf8')
   const own = name.replace(/[^a-z0-9]+(.)/gi, (_, first: string) => first.toUpperCase())
@@ -25,7 +25,7 @@ async function addToAll({ name, type, subType }: Route): Promise<void> {
   process.stdout.write(`added it to ${ALL}\n`)
 }
 
-/** `npm run new -- agents/break`: writes the function of a sub_type with its declaration, and its test. Exit codes: 0, 1 failed, 2 wrong arguments. */
+/** Runs `npm run new -- agents/break`: writes the function of a sub_type with its declaration, and its test. Exit codes: 0, 1 failed, 2 wrong arguments. */
 async function create(args: readonly string[]): Promise<void> {
   const [type = '', subType = '', ...more] = (args[0] ?? '').split('/')
   if (args.length !== 1 || type === '' || subType === '' || more.length > 0)

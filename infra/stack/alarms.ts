@@ -61,13 +61,13 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
         ? `SQS moved messages to dead-letter queues, and ${prefix}${route.name} parked their notifications: the read model was unreachable for hours, or a function crashed on each attempt. ${REPLAY}`
         : `${prefix}${route.name} could not handle some notifications and parked them. ${REPLAY}`,
       metric: [METRICS_NAMESPACE, 'Parked'],
-      of: functionName(prefix, route),
+      of: prefix + route.name,
     }),
     alarm(`${logical}DeadLetterAlarm`, {
       name: `${prefix}${route.name}-dead-letters`,
       says:
         `Messages have been in ${dead} for more than ten minutes, because they cannot be parked. Check the log of ` +
-        `${functionName(prefix, RELAY_ROUTES.replay)} for the code functions.drain.failed. SQS keeps the messages for 14 days.`,
+        `${prefix}${RELAY_ROUTES.replay.name} for the code functions.drain.failed. SQS keeps the messages for 14 days.`,
       metric: ['AWS/SQS', 'ApproximateNumberOfMessagesVisible'],
       of: dead,
       statistic: 'Maximum',
@@ -85,7 +85,7 @@ function routeAlarms(prefix: string, route: Route): [string, Resource][] {
       statistic: 'Maximum',
       above: route.alarmAgeSeconds,
     }),
-    ...functionAlarms(logical, functionName(prefix, route)),
+    ...functionAlarms(logical, prefix + route.name),
   ]
 }
 

@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { brotliDecompressSync, gunzipSync, gzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
-import { bundleConsole, formatConsoleReport, MOST_FIRST_BYTES, writeConsole } from '../../infra/build/bundle-console.ts'
+import { bundleConsole, formatConsoleReport, MAX_FIRST_BYTES, writeConsole } from '../../infra/build/bundle-console.ts'
 import { useFolder } from '../support/relay.ts'
 
 const PAGE = `<!doctype html><html><head><link rel="stylesheet" href="console.css" /></head>
@@ -30,7 +30,7 @@ test('the console is the same bytes each time, each file beside its compressed o
   const size = first.sizes
     .filter(({ isFirst }) => isFirst)
     .reduce((sum, { name }) => sum + gzipSync(first.files.get(name) as Uint8Array).length, 0)
-  expect(size).toBeLessThanOrEqual(MOST_FIRST_BYTES)
+  expect(size).toBeLessThanOrEqual(MAX_FIRST_BYTES)
   const folder = await useFolder()
   await writeConsole(first, folder)
   expect(JSON.parse(await readFile(join(folder, 'files.json'), 'utf8'))).toEqual(first.table)
@@ -66,7 +66,7 @@ test('what is imported late is loaded late; what it shares with the page is aske
 test('a first load that is too large, styles that no browser would load, and a page that does not fit fail the build', async () => {
   const main = "import './console.css'\nconsole.log('a page')"
   const large = await useSource({ 'main.tsx': main })
-  await expect(bundleConsole({ source: large, mostFirstBytes: 100 })).rejects.toMatchObject({
+  await expect(bundleConsole({ source: large, maxFirstBytes: 100 })).rejects.toMatchObject({
     code: 'deploy.console.too_large',
     message: expect.stringMatching(
       /first load .* has \d{3} bytes gzipped, more than the limit of 100\..*\nconsole /s,
