@@ -2,10 +2,10 @@ import { SendMessageCommand, SQSClient } from '@aws-sdk/client-sqs'
 import { createClient } from 'redis'
 
 /**
- * The script that everybody writes: for a list, 16 loops of BRPOP and SendMessage; for PubSub, a SendMessage for each message as it
- * comes. It loses what it holds when it dies, and keeps no order; it is here to be compared with.
+ * The script that people usually write, for comparison. For a list it runs 16 loops of BRPOP and SendMessage, for Pub/Sub a SendMessage for
+ * each message. It keeps no order, and loses the messages in memory when it dies.
  *
- * Environment: `REDIS_URL`, `MODE` (`list` or `pubsub`), and AWS's own. Says `ready` when it is connected.
+ * Environment: `REDIS_URL`, `MODE` (`list` or `pubsub`), and AWS' variables. Prints `ready` when it is connected.
  */
 
 const LOOPS = 16
@@ -13,7 +13,7 @@ const LIST = 'enigma:notifications:campaigns'
 const url = process.env['REDIS_URL'] as string
 const sqs = new SQSClient({
   useQueueUrlAsEndpoint: false,
-  // As many sockets as can be of use, kept open, and no checksums: the script shall not suffer from how it was set up.
+  // Enough open sockets and no checksums, so that the configuration does not slow the script down.
   requestHandler: { httpAgent: { maxSockets: 256, keepAlive: true } },
   md5: false,
 })

@@ -31,12 +31,12 @@ import { formatVerdicts, needsReference, REFERENCE } from './verdicts.ts'
 import { measureWall } from './measure-wall.ts'
 
 /**
- * `npm run bench`: the relay's single file against its targets, beside Bento, the floor and the script that everybody writes. Exits
- * with 1 when the relay lost something or sent it out of order; a missed target is printed and is no failure, since machines differ.
+ * Runs `npm run bench`: measures the relay's single file against its targets, and compares it with Bento, the floor and the baseline script.
+ * Exits with 1 if the relay lost a notification or sent one out of order. A missed target is printed but is no failure, because machines differ.
  * All options: docs/benchmarks.md.
  */
 
-/** Prints help, or what is wrong with the arguments, and returns undefined then. */
+/** Reads the arguments. Prints help or the fault, and then returns undefined. */
 function readOptions(): BenchOptions | undefined {
   try {
     const options = readArguments(process.argv.slice(2))
@@ -85,7 +85,7 @@ async function pubsub(all: readonly Load[], subjects: readonly Subject[]): Promi
 }
 
 async function idle(): Promise<void> {
-  // All at once: there is nothing that one could take from another.
+  // All at once, because they do not share anything.
   const measure = async (subject: Subject) => ({
     subject,
     figures: await measureIdle(subject, smoke ? 1 : 20, signal),
@@ -143,7 +143,7 @@ async function replay(): Promise<void> {
   console.log(`\n${results.replay.map(formatReplay).join('\n')}`)
 }
 
-/** Each relay with SQS and with an HTTP target, in turn. */
+/** Returns each relay with SQS and with an HTTP target, in turn. */
 async function http(): Promise<void> {
   const both = relays.flatMap((relay) => [relay, overHttp(relay)])
   results.http.drain.push(...(await inTurn(both, rounds, (subject) => measureDrain(subject, counts.relay, signal))))
@@ -185,14 +185,14 @@ try {
   // A killed relay waits ten seconds for its own lease each time.
   if (only === 'kill' || (only === undefined && !smoke)) await kill()
   if (isWanted('cold')) await cold()
-  // They load the functions, which take their environment once.
+  // They load the functions, which read their environment only once.
   if (only === 'price') await price()
   if (only === 'capacity') await capacity()
   if (only === 'console') await showConsole()
   if (only === 'wall') await wall()
   if (only === 'replay') await replay()
   if (only === 'http') await http()
-  // A smoke run is too short to tell how fast anything is.
+  // A smoke run is too short to measure speed.
   if (!smoke && only !== 'baseline' && only !== 'kill' && only !== 'http') {
     if (needsReference(results)) await pubsub([REFERENCE], [FLOOR])
     console.log(`\n${formatVerdicts(results)}`)

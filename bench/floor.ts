@@ -2,8 +2,8 @@ import { createClient } from 'redis'
 import { Pool, type Dispatcher } from 'undici'
 
 /**
- * The floor: the least that a Node process needs to hear a message and to post it to SQS. It has no journal, no signature and no
- * order, and loses what it holds when it dies. What any subject takes beyond it is that subject's own.
+ * The floor: the minimum that a Node process needs to receive a message and to post it to SQS. It has no journal, no signature and no
+ * order, and loses the messages in memory when it dies. Everything that a subject needs beyond the floor is its own cost.
  *
  * Environment: `REDIS_URL`, `AWS_ENDPOINT_URL_SQS`. Prints `ready` when it is subscribed.
  */
@@ -12,7 +12,7 @@ const pool = new Pool(process.env['AWS_ENDPOINT_URL_SQS'] as string)
 const headers = { 'content-type': 'application/x-amz-json-1.0', 'x-amz-target': 'AmazonSQS.SendMessageBatch' }
 const QueueUrl = 'http://127.0.0.1/000000000000/floor'
 
-/** Nothing is done with an answer. One that is missing shows in the report. */
+/** Ignores the answers. A missing message shows in the report. */
 const handler: Dispatcher.DispatchHandler = {
   onRequestStart: () => {},
   onResponseStart: () => {},

@@ -1,21 +1,21 @@
 import { formatId, formatSequence, parseExact, type Cdr } from '../src/protocol/index.ts'
 import type { StoreEvent } from '../src/store/index.ts'
 
-/** The time in ms on a clock that all processes of a machine share and nobody sets: what is published in one and arrives in another. */
+/** Returns the time (ms) of a monotonic clock that all processes of the machine share, to compare publishing in one with arrival in another. */
 export const nowMs = (): number => Number(process.hrtime.bigint()) / 1e6
 
-/** What the stand-in reads in a packet's payload to see whether something is missing, twice or out of order. */
+/** The fields of a payload by which the stand-in finds missing, repeated and reordered packets. */
 export type Mark = {
   readonly ref: string
   /** Counts from 0 within the reference. */
   readonly n: number
-  /** When it was published, ms as `nowMs` says it. */
+  /** The time of publishing, ms of `nowMs`. */
   readonly t?: number
 }
 
 const AGENTS = 200
 
-/** What is published on Pub/Sub: `call` is the sub_type whose packs never wait for company. */
+/** The sub_type of Pub/Sub packets. The relay sends `call` without lingering. */
 export type Published = 'status' | 'call'
 
 /** Returns the `index`th packet of 200 agents in turn, and the agent whose channel it goes to. */
@@ -33,11 +33,11 @@ export function toPublished(
   return { ref, packet: JSON.stringify({ type, payload }) }
 }
 
-/** So few calls for so many CDRs are not what a dialler has; this way each call has some in most packs of its lane, so that wrong order shows. */
+/** A real dialler has more calls for as many CDRs. With few, each call has several CDRs in most packs of its lane, so that a wrong order shows. */
 const CALLS = 1_000
 const CDR_BYTES = 420
 
-/** CDRs of 420 bytes of 1,000 calls in turn, two of each. */
+/** Returns a CDR of 420 bytes, of 1,000 calls in turn, two of each. */
 export function toCdr(index: number): string {
   const pair = Math.floor(index / 2)
   const call = pair % CALLS
@@ -64,7 +64,7 @@ export function toCdr(index: number): string {
   return JSON.stringify({ type: 'cdr', payload: { ...payload, note: 'x'.repeat(Math.max(0, missing)) } })
 }
 
-/** An event of the read model; `epoch` is Unix ms, and the event came at `timeMs`. */
+/** Creates an event of the read model. `epoch` is Unix time in ms; the event was received at `timeMs`. */
 export function toEvent<P>(
   type: string,
   subType: string,
@@ -90,5 +90,5 @@ export function toEvent<P>(
   }
 }
 
-/** The CDR of the bench, by its number. */
+/** Returns the payload of the bench's CDR with this number. */
 export const readCdr = (index: number): Cdr => (parseExact(toCdr(index)) as { readonly payload: Cdr }).payload

@@ -4,16 +4,16 @@ import { setStage } from './stage.ts'
 import type { Subject } from './subject.ts'
 
 export type IdleFigures = {
-  /** Of one core. */
+  /** Per cent of one core. */
   readonly cpuPercent: number
-  /** At the end. */
+  /** Resident memory at the end. */
   readonly rssMb: number
 }
 
-/** A program that has just started is not idle: it still opens connections and compiles, and V8 collects what that left some ten seconds later. */
+/** The wait until a program is idle. After its start it still opens connections and compiles, and V8 collects the garbage some ten seconds later. */
 const SETTLE_MS = 15_000
 
-/** Measures what a subject uses with nothing to do. */
+/** Measures the CPU and memory of an idle subject. */
 export function measureIdle(subject: Subject, seconds: number, signal: AbortSignal): Promise<IdleFigures> {
   return withReleasers(async (release) => {
     const { start } = await setStage(release, signal)

@@ -5,7 +5,7 @@ import type { Release } from '../src/runtime/index.ts'
 
 export const TOKEN = 'bench-token-of-32-characters-000'
 
-/** A read model of its own: Redis, a client of it, and the proxy that speaks Upstash's HTTP. @param isEnforcing whether the proxy checks Upstash's limits, which takes longer than most commands */
+/** Starts a read model: Redis, a client of it, and the Upstash proxy. @param isEnforcing whether the proxy checks Upstash's limits, which takes longer than most commands */
 export async function startReadModel(release: Release, isEnforcing: boolean) {
   const redis = await startRedisServer()
   release(redis.stop)
@@ -17,8 +17,8 @@ export async function startReadModel(release: Release, isEnforcing: boolean) {
 }
 
 /**
- * Commands that a Redis behind the local proxy has run, those inside of scripts included, as Upstash counts them. The proxy runs each in a script
- * that asks for sizes first: these are not counted. @param info the reply to `INFO commandstats`
+ * Counts the commands that a Redis behind the local proxy has run, including those in scripts, as Upstash counts them. The proxy's own checks of
+ * names and sizes are not counted. @param info the reply to `INFO commandstats`
  */
 export function countCommands(info: string): number {
   return [...info.matchAll(/^cmdstat_([^:]+):calls=(\d+)/gm)]

@@ -81,7 +81,7 @@ test('npm run dev shows what runs where and what goes through, answers at the AP
   const dev = startDev(folder, ['--agents', '20', '--speed', '5'], {}, NPM)
   for (const part of ["dialler's Redis", 'SQS', 'read model', 'read API', 'relay'])
     expect(await addressOf(dev, part)).toMatch(/^(http|redis):\/\/127\.0\.0\.1:\d+$/)
-  await dev.says(/^call centre +played +20 agents, 5 times real time, seed 1$/m)
+  await dev.says(/^call centre +simulated +20 agents, 5 times real time, seed 1$/m)
   // First of all parts. The token is the user's, and nobody else's business.
   expect(dev.output().stdout).toMatch(
     /^console +http:\/\/127\.0\.0\.1:\d+\/console\/ +asks for the token in API_TOKEN\ndialler's Redis /m,
