@@ -9,11 +9,14 @@ import {
   lastNumberIn,
   parseRecord,
   readLines,
+  formatFileName,
+  isFileName,
   type BackupRecord,
   type Item,
   type Line,
+  type Position,
 } from './backup-record.ts'
-import { createFileList, formatFileName, isFileName, type Position } from './file-list.ts'
+import { createFileList } from './file-list.ts'
 
 /** A packet that was read, and the place behind it. */
 export type ReadRecord = BackupRecord & { readonly end: Position }

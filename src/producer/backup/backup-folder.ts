@@ -3,7 +3,7 @@ import { appendFile, open, rename, writeFile, type FileHandle } from 'node:fs/pr
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { ProducerError } from '../producer-error.ts'
-import { formatPosition, parsePosition, type Position } from './file-list.ts'
+import { formatPosition, parsePosition, type Position } from './backup-record.ts'
 
 /** What is durable in a backup folder: its lock, its state, and files that are added to. */
 

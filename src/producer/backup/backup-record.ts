@@ -3,7 +3,33 @@ import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { toText } from '../../protocol/index.ts'
-import { firstNumberOf } from './file-list.ts'
+
+/** A place in the backup files: behind `offset` bytes of `file`. */
+export type Position = {
+  readonly file: string
+  readonly offset: number
+  /** The number of the last packet before it. */
+  readonly number: number
+}
+
+const NAME = /^\d{16}-[0-9a-f]{8}\.jsonl$/
+
+/** A file's name: the number of its first packet, so that names sort in the order of the packets, and the run that made it. */
+export const formatFileName = (firstNumber: number, run: string): string =>
+  `${String(firstNumber).padStart(16, '0')}-${run}.jsonl`
+
+export const isFileName = (name: string): boolean => NAME.test(name)
+
+export const firstNumberOf = (name: string): number => Number(name.slice(0, 16))
+
+export const formatPosition = ({ file, offset, number }: Position): string => `${file}:${offset}:${number}`
+
+/** The inverse of `formatPosition`; undefined for anything else. */
+export function parsePosition(text: string): Position | undefined {
+  const [file = '', offset = '', number = '', ...rest] = text.split(':')
+  if (!NAME.test(file) || !/^\d+$/.test(offset) || !/^\d+$/.test(number) || rest.length > 0) return undefined
+  return { file, offset: Number(offset), number: Number(number) }
+}
 
 /** A packet on its way to Redis: the key as Redis knows it, the exact text or bytes. */
 export type Item = { readonly transport: 'pubsub' | 'list'; readonly key: string; readonly wire: string | Buffer }

@@ -2,8 +2,7 @@ import { createTurns, type Logger } from '../../runtime/index.ts'
 import type { Connection, ProducerClient } from '../connection.ts'
 import { isAnswer, NoAnswerError, ProducerError, withinTime, words } from '../producer-error.ts'
 import type { BackupFiles } from './backup-files.ts'
-import type { Item } from './backup-record.ts'
-import { parsePosition, type Position } from './file-list.ts'
+import { parsePosition, type Item, type Position } from './backup-record.ts'
 import { SYNC, WRITE } from './write-script.ts'
 
 /** What became of packets. Of the first ones `results` has the answers; of all, unless `refused` or `cause` says why not. */

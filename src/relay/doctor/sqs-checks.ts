@@ -10,13 +10,13 @@ import { checkCommands } from './command-check.ts'
 import { checkLimits, checkQueue, lookAtQueue, type QueueView } from './queue-check.ts'
 
 /** How long (ms) SQS may take to answer, and a proxy before it; the relay's own requests are allowed more. */
-const REQUEST_MS = 5_000
+const MAX_SQS_MS = 5_000
 
 /** Everything about SQS: each queue of the route table, the right to send, the clock. Sends nothing. Never throws. */
 export async function examineSqs(config: RelayConfig, routes: Routes, now: () => number): Promise<readonly Finding[]> {
   const { endpoint, region, queuePrefix } = config
   const where = endpoint ?? `AWS, region ${region}`
-  const sqs = createSqs(config, { requestTimeoutMs: REQUEST_MS })
+  const sqs = createSqs(config, { requestTimeoutMs: MAX_SQS_MS })
   const skew = watchClock(sqs, now)
   try {
     const from = performance.now()
@@ -27,7 +27,7 @@ export async function examineSqs(config: RelayConfig, routes: Routes, now: () =>
       const text = `SQS cannot be used (${where}): ${sqsWords(probe.error)}`
       return await makeChecks('sqs', {
         answer: () => fail('doctor.sqs.unusable', text, sqsFix(probe.error, `${queuePrefix}*`)),
-        clock: () => checkClock(skew()),
+        clock: () => judgeClock(skew(), "SQS's", 'SQS rejects'),
       })
     }
     const queues = await Promise.all(
@@ -40,7 +40,7 @@ export async function examineSqs(config: RelayConfig, routes: Routes, now: () =>
     )
     return await makeChecks('sqs', {
       answer: () => ok(`SQS answers after ${ms} ms (${where})`),
-      clock: () => checkClock(skew()),
+      clock: () => judgeClock(skew(), "SQS's", 'SQS rejects'),
       limits: () => checkLimits(queues.map(({ queue }) => queue)),
       ...Object.fromEntries(
         queues.map(({ route, queue, dead }) => [`queue/${route.name}`, () => checkQueue(config, route, queue, dead)]),
@@ -70,7 +70,7 @@ export async function checkProxy({ endpoint, region, proxies }: RelayConfig): Pr
   const proxy = proxyFor(origin, proxies)
   if (proxy === undefined)
     return [ok(`the relay reaches ${origin} without the proxy: NO_PROXY names it, or no proxy is set for ${protocol}`)]
-  const handler = createHttpHandler({ proxies, requestTimeoutMs: REQUEST_MS })
+  const handler = createHttpHandler({ proxies, requestTimeoutMs: MAX_SQS_MS })
   const to = { protocol, hostname, ...(port === '' ? {} : { port: Number(port) }) }
   try {
     // SQS answers to this without a signature, and does nothing.
@@ -94,10 +94,13 @@ function proxyFix(error: unknown): string {
   return 'correct HTTPS_PROXY (HTTP_PROXY for http:), or name the host in NO_PROXY'
 }
 
-/** The Date header has whole seconds, and an answer takes a moment: less than this (ms) says nothing. */
-const WARN_MS = 60_000
-/** SQS refuses a signature that is older, or younger, than this. Source: the IAM user guide, "Signing AWS API requests". */
-const REFUSED_MS = 5 * 60_000
+/** A skew below this (ms) is not reported: the Date header has whole seconds, and a response takes a moment. */
+const CLOCK_WARN_MS = 60_000
+/**
+ * SQS and webhook servers reject a signature that is older, or younger, than this (ms). Sources: the IAM user guide, "Signing AWS API requests";
+ * the Standard Webhooks libraries.
+ */
+const CLOCK_REFUSED_MS = 5 * 60_000
 
 /** Reads the Date header of what SQS answers, also of errors. Returns how far (ms) this clock was ahead at the last answer; negative: behind. */
 function watchClock(sqs: SQSClient, now: () => number): () => number | undefined {
@@ -116,17 +119,18 @@ function watchClock(sqs: SQSClient, now: () => number): () => number | undefined
   return () => skew
 }
 
-/** Whether this machine's clock is near SQS's: ids and times come from it, and SQS refuses signatures of another time. */
-function checkClock(skew: number | undefined): Diagnosis {
-  if (skew === undefined)
+/** Judges how far (ms) this machine's clock is ahead of another one: ids and times come from it, and servers reject signatures of another time. */
+function judgeClock(skewMs: number | undefined, whose: string, reject: string): Diagnosis {
+  if (skewMs === undefined)
     return warn('doctor.clock.unknown', 'the clock could not be checked: the response of SQS has no date')
-  const seconds = Math.round(Math.abs(skew) / 1000)
-  const text = `this clock is ${seconds} s ${skew < 0 ? 'behind' : 'ahead of'} SQS's`
+  const seconds = Math.round(Math.abs(skewMs) / 1000)
+  const text = `this clock is ${seconds} s ${skewMs < 0 ? 'behind' : 'ahead of'} ${whose}`
   const fix = 'timedatectl set-ntp true'
-  if (Math.abs(skew) > REFUSED_MS)
-    return fail('doctor.clock.refused', `${text}: SQS rejects requests signed with it`, fix)
-  if (Math.abs(skew) > WARN_MS) return warn('doctor.clock.off', `${text}: times and ages are off by that much`, fix)
-  return ok(seconds <= 1 ? "this clock agrees with SQS's" : text)
+  if (Math.abs(skewMs) > CLOCK_REFUSED_MS)
+    return fail('doctor.clock.refused', `${text}: ${reject} requests signed with it`, fix)
+  if (Math.abs(skewMs) > CLOCK_WARN_MS)
+    return warn('doctor.clock.off', `${text}: times and ages are off by that much`, fix)
+  return ok(seconds <= 1 ? `this clock agrees with ${whose}` : text)
 }
 
 /**

@@ -9,7 +9,7 @@ import { createTargetClient, placeOf } from '../targets/open-targets.ts'
 import { fail, makeChecks, ok, warn, wordsOf, type Diagnosis, type Finding } from './check.ts'
 
 /** How long (ms) a target may take to answer: a function may have to start. */
-const REQUEST_MS = 10_000
+const MAX_TARGET_MS = 10_000
 
 /** A batch without events: it is signed as any other, and nothing follows from it. */
 const EMPTY_BATCH = Buffer.from('[]')
@@ -26,7 +26,7 @@ export async function examineTargets(
     if (url !== 'sqs' && !places.has(url.href)) places.set(url.href, { url, variable })
   }
   if (places.size === 0) return []
-  const http = createTargetClient(config, { requestTimeoutMs: REQUEST_MS })
+  const http = createTargetClient(config, { requestTimeoutMs: MAX_TARGET_MS })
   const all = [...places.values()]
   try {
     return await makeChecks('target', {
@@ -80,9 +80,9 @@ async function checkTarget(
     const headers = { 'content-type': CONTENT_TYPE, 'ce-attempt': '1', ...signed }
     const request = { path: url.pathname + url.search, method: 'POST', headers, body: EMPTY_BATCH }
     const from = performance.now()
-    const answer = await http.send(url.origin, request, { limitMs: REQUEST_MS })
+    const answer = await http.send(url.origin, request, { limitMs: MAX_TARGET_MS })
     const ms = Math.round(performance.now() - from)
-    return [judgeAnswer(answer, at, ms), ...checkClock(answer, now())]
+    return [judgeAnswer(answer, at, ms), ...checkTargetClock(answer.headers['date'], now())]
   } catch (error) {
     const { code, says, fix } = adviseTarget(error, place)
     const words = error instanceof TargetError ? '' : ` (${wordsOf(error)})`
@@ -107,17 +107,10 @@ function judgeAnswer(answer: HttpAnswer, at: string, ms: number): Diagnosis {
     : ok(`${at} answers after ${ms} ms; its status (HTTP ${status}) applies to all notifications of a request`)
 }
 
-/** Servers refuse a signature that is older, or younger, than this (ms). Source: the Standard Webhooks libraries. */
-const REFUSED_MS = 5 * 60_000
-/** The Date header has whole seconds, and an answer takes a moment: less than this (ms) says nothing. */
-const WARN_MS = 60_000
-
-function checkClock({ headers }: HttpAnswer, nowMs: number): Diagnosis[] {
-  const skew = nowMs - Date.parse(headers['date'] ?? '')
-  if (Number.isNaN(skew) || Math.abs(skew) <= WARN_MS) return []
-  const text = `this clock is ${Math.round(Math.abs(skew) / 1000)} s ${skew < 0 ? 'behind' : 'ahead of'} the target's`
-  const fix = 'timedatectl set-ntp true'
-  if (Math.abs(skew) > REFUSED_MS)
-    return [fail('doctor.clock.refused', `${text}: servers reject requests signed with it`, fix)]
-  return [warn('doctor.clock.off', `${text}: times and ages are off by that much`, fix)]
+/** Says nothing when the clocks agree, or the answer has no date. */
+function checkTargetClock(date: string | undefined, nowMs: number): Diagnosis[] {
+  const skewMs = nowMs - Date.parse(date ?? '')
+  return Number.isNaN(skewMs) || Math.abs(skewMs) <= CLOCK_WARN_MS
+    ? []
+    : [judgeClock(skewMs, "the target's", 'servers reject')]
 }

@@ -13,7 +13,7 @@ import {
 export const commandQueueName = (prefix: string): string => queueName(prefix, COMMAND_QUEUE)
 
 /** The attributes of a route's queue, but for the link to its dead-letter queue. Source: CreateQueue in the SQS API reference. */
-const ATTRIBUTES: Readonly<Record<string, string>> = {
+const QUEUE_ATTRIBUTES: Readonly<Record<string, string>> = {
   FifoQueue: 'true',
   DeduplicationScope: 'messageGroup',
   FifoThroughputLimit: 'perMessageGroupId',
@@ -41,19 +41,19 @@ export async function createQueues(
 ): Promise<{ route: Route; url: string }[]> {
   const { retentionSeconds, visibilitySeconds: hidden } = COMMAND_QUEUE
   const ofCommands = {
-    ...ATTRIBUTES,
+    ...QUEUE_ATTRIBUTES,
     MessageRetentionPeriod: String(retentionSeconds),
     VisibilityTimeout: String(hidden),
   }
   await sqs.send(new CreateQueueCommand({ QueueName: commandQueueName(prefix), Attributes: ofCommands }))
   return Promise.all(
     listQueues(prefix, routes).map(async ({ route, queue, deadLetterQueue }) => {
-      const dead = await sqs.send(new CreateQueueCommand({ QueueName: deadLetterQueue, Attributes: ATTRIBUTES }))
+      const dead = await sqs.send(new CreateQueueCommand({ QueueName: deadLetterQueue, Attributes: QUEUE_ATTRIBUTES }))
       const { Attributes } = await sqs.send(
         new GetQueueAttributesCommand({ QueueUrl: dead.QueueUrl, AttributeNames: ['QueueArn'] }),
       )
       const attributes = {
-        ...ATTRIBUTES,
+        ...QUEUE_ATTRIBUTES,
         VisibilityTimeout: String(visibilitySeconds(route)),
         RedrivePolicy: JSON.stringify({
           deadLetterTargetArn: Attributes?.['QueueArn'],
