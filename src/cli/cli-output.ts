@@ -1,6 +1,5 @@
 import { toShown, UNREADABLE, type Entry } from '../relay/parking/parked-entry.ts'
-import type { Page } from '../relay/parking/parked-list.ts'
-import type { TakenOut } from '../relay/parking/take-out.ts'
+import type { Page, TakenOut } from '../relay/parking/parked-list.ts'
 
 /** Writes to standard output. Resolves when the text is written, so that a slow reader does not fill the memory. */
 export function print(text: string | Uint8Array): Promise<void> {

@@ -4,9 +4,8 @@ import type { SourceConfig } from '../config.ts'
 import { createMetrics } from '../metrics.ts'
 import type { Targets } from '../targets/open-targets.ts'
 import { createDelivery } from './parked-delivery.ts'
-import { withSource } from './parked-list.ts'
+import { withSource, takeOut } from './parked-list.ts'
 import { overPlaces, type Elsewhere } from './parked-places.ts'
-import { takeOut } from './take-out.ts'
 
 export type CommandTools = {
   readonly targets: Pick<Targets, 'targetOf'>
