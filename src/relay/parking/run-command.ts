@@ -5,7 +5,7 @@ import { createMetrics } from '../metrics.ts'
 import type { Targets } from '../targets/open-targets.ts'
 import { createDelivery } from './parked-delivery.ts'
 import { withSource, takeOut } from './parked-list.ts'
-import { overPlaces, type Elsewhere } from './parked-places.ts'
+import { overPlaces, type Elsewhere } from './overflow.ts'
 
 export type CommandTools = {
   readonly targets: Pick<Targets, 'targetOf'>
