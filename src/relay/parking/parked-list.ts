@@ -9,7 +9,7 @@ import { OTHER, parseEventType, RELAY_ROUTES, type Notification, type Routes } f
 import { stampEvent } from '../item.ts'
 import { formatNotice, stampNotice } from '../notice.ts'
 import { createNumbers } from '../redis/numbers.ts'
-import type { Answer, Delivery } from './parked-delivery.ts'
+import type { Answer, Delivery } from './run-command.ts'
 
 /** Which entries are meant; what is absent does not matter. */
 export type Filter = {

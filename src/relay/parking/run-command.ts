@@ -1,11 +1,143 @@
-import { maskText, type RelayCommand, type Routes } from '../../protocol/index.ts'
-import { createLog } from '../../runtime/index.ts'
-import type { SourceConfig } from '../config.ts'
-import { createMetrics } from '../metrics.ts'
+import { isTooLarge, maskText, type Route, type RelayCommand, type Routes } from '../../protocol/index.ts'
+import { createLog, sleep } from '../../runtime/index.ts'
+import { describe } from '../errors.ts'
+import { toItem, type Acknowledger, type Former, type Item, type Stamped } from '../item.ts'
+import { createMetrics, type Metrics } from '../metrics.ts'
+import type { Outages } from '../sender/failures.ts'
+import { createSender, type Sender } from '../sender/sender.ts'
+import { createUplink } from '../sender/uplink.ts'
 import type { Targets } from '../targets/open-targets.ts'
-import { createDelivery } from './parked-delivery.ts'
+import { SERVER, type Target } from '../targets/target.ts'
+import type { SourceConfig } from '../config.ts'
 import { withSource, takeOut } from './parked-list.ts'
 import { overPlaces, type Elsewhere } from './overflow.ts'
+
+/** What became of a notification: it was accepted for this queue, or by the server at this address, or why not. */
+export type Answer =
+  { readonly state: 'sent'; readonly queue: string } | { readonly state: 'stays'; readonly why: string }
+
+type DeliveryOptions = {
+  readonly targets: Pick<Targets, 'targetOf'>
+  /** Sends nothing more once it aborts. Default: never. */
+  readonly signal?: AbortSignal
+  /** How long (ms) a target may fail, or ask for another attempt, before the route is given up; requests in flight then have as long again. Default 5,000. */
+  readonly giveUpMs?: number
+  /** Where its figures go, which nobody reads. Default: new ones, which a process that lives for long must not make each time. */
+  readonly metrics?: Metrics
+}
+
+/**
+ * `error`: what the target fails with now. `askedSince`: since when (ms) it asks for another attempt. `problem`: why nothing more is sent on
+ * this route.
+ */
+type Line = {
+  readonly sender: Sender
+  readonly target: Target
+  error?: unknown
+  askedSince?: number | undefined
+  problem?: string
+}
+
+/** How often (ms) a line is asked whether it fails. */
+const LOOK_MS = 100
+
+/** An earlier run of the command may have sent it. */
+const MAYBE_SENT: Former = { isRedelivery: true }
+
+const ASKED = 'the functions ask for a later retry'
+
+const NEVER = new AbortController().signal
+
+const now = () => performance.now()
+
+/**
+ * Sends through the relay's senders, for a command: a relay retries for ever, a user wants an answer now. A route on which the target fails
+ * for too long is given up: nothing more is sent on it, so that nothing overtakes what was not accepted.
+ */
+export function createDelivery(options: DeliveryOptions) {
+  const { targets, signal = NEVER, giveUpMs = 5_000, metrics = createMetrics() } = options
+  const lines = new Map<string, Line>()
+  // What goes wrong is in the answers.
+  const [log, uplink] = [createLog('silent'), createUplink()]
+  const shared = { now, log, metrics, uplink, onRoom: () => undefined }
+
+  const lineOf = (route: Route): Line => {
+    const known = lines.get(route.name)
+    if (known !== undefined) return known
+    // Each in a pack of its own: a copy has the same deduplication id, and what was rejected before is in no other pack.
+    const alone = { ...route, packNotifications: 1, lingerMs: 0 }
+    const outages: Outages = {
+      begin: (_route, _problem, { error }) => void Object.assign(line, { error }),
+      end: () => void Object.assign(line, { error: undefined }),
+    }
+    const target = targets.targetOf(route, { log, outages })
+    const line: Line = { sender: createSender({ ...shared, route: alone, target, outages }), target }
+    lines.set(route.name, line)
+    return line
+  }
+
+  /** Resolves when it is done; otherwise when the signal has aborted or the route is given up, and nothing is in flight any more. */
+  const waitFor = async (done: Promise<unknown>, line: Line): Promise<void> => {
+    const { sender } = line
+    const isDone = done.then(() => true)
+    while (!signal.aborted && now() - (sender.standing.failingSince ?? line.askedSince ?? now()) < giveUpMs)
+      if ((await Promise.race([isDone, sleep(LOOK_MS, signal)])) === true) return
+    const { error } = line
+    // What the advice says of the relay is not true of a command.
+    const problem = (sender.standing.problem ?? ASKED).replace('; the relay keeps everything and retries', '')
+    await sender.stop(giveUpMs)
+    if (!signal.aborted) line.problem = error === undefined ? problem : `${problem} (${describe(error)})`
+  }
+
+  type Some = readonly (readonly [number, Stamped])[]
+  const deliverOn = async (route: Route, some: Some, answers: (Answer | undefined)[]) => {
+    const line = lineOf(route)
+    const { target } = line
+    const done = Promise.withResolvers<void>()
+    let left = some.length
+    const answer = ({ position }: Item, what: Answer) => {
+      answers[position] ??= what
+      if (--left > 0) return
+      line.askedSince = undefined
+      done.resolve()
+    }
+    const acknowledger: Acknowledger = {
+      settle: (item) => answer(item, { state: 'sent', queue: target.name }),
+      park: async (item, _reason, detail) => {
+        const why = isTooLarge(detail) ? detail : `${SERVER[target.kind]} rejected it again: ${detail}`
+        answer(item, { state: 'stays', why })
+      },
+      keepAttempt: () => void (line.askedSince ??= now()),
+    }
+    if (line.problem === undefined) {
+      for (const [at, stamped] of some) line.sender.push(toItem(stamped, acknowledger, at, MAYBE_SENT))
+      await waitFor(done.promise, line)
+    }
+    if (line.problem !== undefined) for (const [at] of some) answers[at] ??= { state: 'stays', why: line.problem }
+  }
+
+  return {
+    /** Why a route was given up, the first of them: its entries can be sent later. Undefined when none was. */
+    get problem(): string | undefined {
+      return [...lines.values()].find(({ problem }) => problem !== undefined)?.problem
+    },
+    /** Resolves with why the target of a route cannot be used; undefined when it can, or when only a notification would tell. */
+    async check(route: Route): Promise<string | undefined> {
+      const line = lineOf(route)
+      if (line.problem === undefined) await waitFor(line.sender.find(), line)
+      return line.problem
+    },
+    /** Sends them, in their order in each lane; resolves with an answer for each, undefined where the signal aborted before the target answered. */
+    async deliver(all: readonly Stamped[]): Promise<(Answer | undefined)[]> {
+      const answers = all.map((): Answer | undefined => undefined)
+      const ofRoutes = Map.groupBy(all.entries(), ([, { route }]) => route)
+      await Promise.all([...ofRoutes].map(([route, some]) => deliverOn(route, some, answers)))
+      return answers
+    },
+  }
+}
+
+export type Delivery = ReturnType<typeof createDelivery>
 
 export type CommandTools = {
   readonly targets: Pick<Targets, 'targetOf'>

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import type { RelayParked } from '../../../src/protocol/index.ts'
-import { createDelivery } from '../../../src/relay/parking/parked-delivery.ts'
+import { createDelivery } from '../../../src/relay/parking/run-command.ts'
 import { takeOut, createParkedList, type TakenOut, type Filter } from '../../../src/relay/parking/parked-list.ts'
 import { readAccepted } from '../../support/accepted.ts'
 import { cdr, PARKED_LIST, parkedEntries, parkedEntry, toArray } from '../../support/parked.ts'
