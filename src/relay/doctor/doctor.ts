@@ -15,8 +15,18 @@ import {
   lookAtKeys,
 } from './dialler-checks.ts'
 import { checkDisk, checkFolder, checkJournal, checkNode, checkSecrets } from './machine-checks.ts'
-import { checkClaims, checkIdentity, checkParked, checkRelayId, checkRights } from './relay-checks.ts'
-import { checkMemory, checkOutputBuffer, checkPersistence, checkRole, checkVersion } from './server-checks.ts'
+import {
+  checkClaims,
+  checkIdentity,
+  checkParked,
+  checkRelayId,
+  checkRights,
+  checkMemory,
+  checkOutputBuffer,
+  checkPersistence,
+  checkRole,
+  checkVersion,
+} from './redis-checks.ts'
 import { checkProxy, examineSqs } from './sqs-checks.ts'
 import { examineTargets } from './target-checks.ts'
 
