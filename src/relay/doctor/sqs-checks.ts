@@ -6,8 +6,7 @@ import { proxyFor, ProxyError } from '../targets/http-proxy.ts'
 import { createSqs } from '../targets/sqs/sqs-client.ts'
 import { isAccessDenied, judgeRequest, problemOf, sqsFix, statusOf } from '../targets/sqs/verdict.ts'
 import { fail, makeChecks, ok, sqsWords, warn, wordsOf, type Diagnosis, type Finding } from './check.ts'
-import { checkCommands } from './command-check.ts'
-import { checkLimits, checkQueue, lookAtQueue, type QueueView } from './queue-check.ts'
+import { checkCommands, checkLimits, checkQueue, lookAtQueue, type QueueView } from './queue-checks.ts'
 
 /** How long (ms) SQS may take to answer, and a proxy before it; the relay's own requests are allowed more. */
 const MAX_SQS_MS = 5_000
