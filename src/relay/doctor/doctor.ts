@@ -27,8 +27,7 @@ import {
   checkRole,
   checkVersion,
 } from './redis-checks.ts'
-import { checkProxy, examineSqs } from './sqs-checks.ts'
-import { examineTargets } from './target-checks.ts'
+import { checkProxy, examineSqs, examineTargets } from './target-checks.ts'
 
 export type DoctorOptions = { readonly config: RelayConfig; readonly routes: Routes }
 

@@ -1,12 +1,174 @@
-import { OUTCOMES_TYPE, type Routes } from '../../protocol/index.ts'
+import { SendMessageBatchCommand, type SQSClient } from '@aws-sdk/client-sqs'
+import { deadLetterQueueName, OTHER, queueName, OUTCOMES_TYPE, type Routes } from '../../protocol/index.ts'
 import type { RelayConfig } from '../config.ts'
+import { createHttpHandler, type HttpAnswer, type HttpHandler } from '../targets/http-handler.ts'
+import { proxyFor, ProxyError } from '../targets/http-proxy.ts'
+import { createSqs } from '../targets/sqs/sqs-client.ts'
+import { isAccessDenied, judgeRequest, problemOf, sqsFix, statusOf } from '../targets/sqs/verdict.ts'
+import { fail, makeChecks, ok, sqsWords, warn, wordsOf, type Diagnosis, type Finding } from './check.ts'
+import { checkCommands, checkLimits, checkQueue, lookAtQueue, type QueueView } from './queue-checks.ts'
 import { looseFiles } from '../redis/address.ts'
 import { authorize, CONTENT_TYPE } from '../targets/http/http-target.ts'
 import { adviseTarget, nameOf, readOutcomes, TargetError, type Place } from '../targets/http/http-verdict.ts'
-import type { HttpAnswer, HttpHandler } from '../targets/http-handler.ts'
-import { proxyFor } from '../targets/http-proxy.ts'
 import { createTargetClient, placeOf } from '../targets/open-targets.ts'
-import { fail, makeChecks, ok, warn, wordsOf, type Diagnosis, type Finding } from './check.ts'
+
+/** How long (ms) SQS may take to answer, and a proxy before it; the relay's own requests are allowed more. */
+const MAX_SQS_MS = 5_000
+
+/** Everything about SQS: each queue of the route table, the right to send, the clock. Sends nothing. Never throws. */
+export async function examineSqs(config: RelayConfig, routes: Routes, now: () => number): Promise<readonly Finding[]> {
+  const { endpoint, region, queuePrefix } = config
+  const where = endpoint ?? `AWS, region ${region}`
+  const sqs = createSqs(config, { requestTimeoutMs: MAX_SQS_MS })
+  const skew = watchClock(sqs, now)
+  try {
+    const from = performance.now()
+    // One first: where SQS is not there at all, that is said once.
+    const probe = await lookAtQueue(sqs, queueName(queuePrefix, OTHER))
+    const ms = Math.round(performance.now() - from)
+    if ('error' in probe && isForAll(probe.error)) {
+      const text = `SQS cannot be used (${where}): ${sqsWords(probe.error)}`
+      return await makeChecks('sqs', {
+        answer: () => fail('doctor.sqs.unusable', text, sqsFix(probe.error, `${queuePrefix}*`)),
+        clock: () => judgeClock(skew(), "SQS's", 'SQS rejects'),
+      })
+    }
+    const queues = await Promise.all(
+      routes.all.map(async (route) => {
+        const name = queueName(queuePrefix, route)
+        const deadName = deadLetterQueueName(queuePrefix, route)
+        const [queue, dead] = await Promise.all([lookAtQueue(sqs, name), lookAtQueue(sqs, deadName)])
+        return { route, name, queue, dead }
+      }),
+    )
+    return await makeChecks('sqs', {
+      answer: () => ok(`SQS answers after ${ms} ms (${where})`),
+      clock: () => judgeClock(skew(), "SQS's", 'SQS rejects'),
+      limits: () => checkLimits(queues.map(({ queue }) => queue)),
+      ...Object.fromEntries(
+        queues.map(({ route, queue, dead }) => [`queue/${route.name}`, () => checkQueue(config, route, queue, dead)]),
+      ),
+      ...Object.fromEntries(
+        queues.map(({ route, name, queue }) => [`send/${route.name}`, () => checkSend(sqs, name, queue)]),
+      ),
+      commands: () => checkCommands(sqs, config),
+    })
+  } finally {
+    sqs.destroy()
+  }
+}
+
+/** Whether all queues suffer from this error: SQS is not there, does not know who asks, or something else answers in its place. */
+function isForAll(error: unknown): boolean {
+  const problem = problemOf(error)
+  if (problem === 'relay.sqs.unavailable') return statusOf(error) === undefined
+  return problem !== 'relay.sqs.queue_missing' && problem !== 'relay.sqs.access_denied'
+}
+
+/** Whether SQS can be reached through the proxy that the environment names; says nothing when it names none. */
+export async function checkProxy({ endpoint, region, proxies }: RelayConfig): Promise<Diagnosis[]> {
+  if (proxies.https === undefined && proxies.http === undefined) return []
+  const aws = `https://sqs.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}`
+  const { protocol, hostname, port, host, origin } = new URL(endpoint ?? aws)
+  const proxy = proxyFor(origin, proxies)
+  if (proxy === undefined)
+    return [ok(`the relay reaches ${origin} without the proxy: NO_PROXY names it, or no proxy is set for ${protocol}`)]
+  const handler = createHttpHandler({ proxies, requestTimeoutMs: MAX_SQS_MS })
+  const to = { protocol, hostname, ...(port === '' ? {} : { port: Number(port) }) }
+  try {
+    // SQS answers to this without a signature, and does nothing.
+    await handler.handle({ ...to, method: 'GET', path: '/', headers: { host } })
+    return [ok(`the relay reaches ${origin} through the proxy ${proxy.url}`)]
+  } catch (error) {
+    const text = `the relay cannot reach ${origin} through ${proxy.url}: ${wordsOf(error)}`
+    return [fail('doctor.proxy.unusable', text, proxyFix(error))]
+  } finally {
+    handler.destroy()
+  }
+}
+
+function proxyFix(error: unknown): string {
+  if (error instanceof ProxyError)
+    return error.status === 407
+      ? 'set HTTPS_PROXY with the user and password of the proxy: http://user:password@proxy.example:3128'
+      : 'allow the proxy to connect to this host, or name the host in NO_PROXY'
+  if (error instanceof Error && /certificate/i.test(error.message))
+    return 'if the proxy intercepts TLS, set NODE_EXTRA_CA_CERTS to the certificate of its authority'
+  return 'correct HTTPS_PROXY (HTTP_PROXY for http:), or name the host in NO_PROXY'
+}
+
+/** A skew below this (ms) is not reported: the Date header has whole seconds, and a response takes a moment. */
+const CLOCK_WARN_MS = 60_000
+/**
+ * SQS and webhook servers reject a signature that is older, or younger, than this (ms). Sources: the IAM user guide, "Signing AWS API requests";
+ * the Standard Webhooks libraries.
+ */
+const CLOCK_REFUSED_MS = 5 * 60_000
+
+/** Reads the Date header of what SQS answers, also of errors. Returns how far (ms) this clock was ahead at the last answer; negative: behind. */
+function watchClock(sqs: SQSClient, now: () => number): () => number | undefined {
+  let skew: number | undefined
+  // The innermost of this step: it sees the answer before anything is made of it.
+  sqs.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args)
+      const { headers } = result.response as { headers?: Record<string, string> }
+      const at = Date.parse(headers?.['date'] ?? '')
+      if (!Number.isNaN(at)) skew = now() - at
+      return result
+    },
+    { step: 'deserialize', priority: 'low', name: 'watchClock' },
+  )
+  return () => skew
+}
+
+/** Judges how far (ms) this machine's clock is ahead of another one: ids and times come from it, and servers reject signatures of another time. */
+function judgeClock(skewMs: number | undefined, whose: string, reject: string): Diagnosis {
+  if (skewMs === undefined)
+    return warn('doctor.clock.unknown', 'the clock could not be checked: the response of SQS has no date')
+  const seconds = Math.round(Math.abs(skewMs) / 1000)
+  const text = `this clock is ${seconds} s ${skewMs < 0 ? 'behind' : 'ahead of'} ${whose}`
+  const fix = 'timedatectl set-ntp true'
+  if (Math.abs(skewMs) > CLOCK_REFUSED_MS)
+    return fail('doctor.clock.refused', `${text}: ${reject} requests signed with it`, fix)
+  if (Math.abs(skewMs) > CLOCK_WARN_MS)
+    return warn('doctor.clock.off', `${text}: times and ages are off by that much`, fix)
+  return ok(seconds <= 1 ? `this clock agrees with ${whose}` : text)
+}
+
+/**
+ * A message that no FIFO queue takes: without a group, and of a character that SQS does not allow. A batch of it alone is answered
+ * entry by entry, and SQS looks at entries when it has looked at the right to send; without that the whole request is refused. Some
+ * servers refuse the whole request for an entry, and say what is wrong with it.
+ * Source: SendMessageBatch and SendMessage in the SQS API reference.
+ */
+const REFUSED = { Id: 'doctor', MessageBody: '\u0001' } as const
+
+/** Whether the relay may send to a route's queue; nothing is sent. */
+async function checkSend(sqs: SQSClient, name: string, queue: QueueView): Promise<Diagnosis | []> {
+  // Said already; and to a queue that is not FIFO it would be sent.
+  if ('error' in queue || queue.attributes['FifoQueue'] === 'false') return []
+  const may = `the relay may send to ${name}`
+  try {
+    const { Failed = [], Successful = [] } = await sqs.send(
+      new SendMessageBatchCommand({ QueueUrl: queue.url, Entries: [REFUSED] }),
+    )
+    const notSqs = `${name} accepted a message that SQS rejects: this server is not SQS, and the queue now holds one message of the check`
+    if (Successful.length > 0) return warn('doctor.send.not_sqs', notSqs)
+    const unknown = `the right to send could not be checked: the response of ${name} does not mention the message`
+    if (Failed.length === 0) return warn('doctor.send.not_checked', unknown)
+    if ((queue.attributes['KmsMasterKeyId'] ?? '') === '') return ok(may)
+    const mayEncrypt = `${may}; whether it may use the encryption key could not be checked`
+    return warn('doctor.send.key_not_checked', mayEncrypt, 'allow kms:GenerateDataKey and kms:Decrypt on that key')
+  } catch (error) {
+    if (isAccessDenied(error))
+      return fail('doctor.send.denied', `the relay may not send to ${name}`, sqsFix(error, name))
+    if (judgeRequest(error) === 'refused' || (error instanceof Error && error.name === 'MissingParameter'))
+      return ok(may)
+    const text = `whether the relay may send to ${name} could not be checked: ${sqsWords(error)}`
+    return warn('doctor.send.not_checked', text)
+  }
+}
 
 /** How long (ms) a target may take to answer: a function may have to start. */
 const MAX_TARGET_MS = 10_000

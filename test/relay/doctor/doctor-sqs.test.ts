@@ -7,7 +7,7 @@ import {
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, expect, onTestFinished, test, vi } from 'vitest'
-import { examineSqs } from '../../../src/relay/doctor/sqs-checks.ts'
+import { examineSqs } from '../../../src/relay/doctor/target-checks.ts'
 import { readConfig } from '../../../src/relay/index.ts'
 
 import { useCommandQueue } from '../../support/commands.ts'
