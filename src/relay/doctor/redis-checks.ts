@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import { isDenied, isUnknown } from '../redis/advice.ts'
-import { parseLimit, smallestOf } from '../redis/output-buffer.ts'
+import { parseLimit, smallestOf } from '../health/watch-source.ts'
 import { counted, fail, ok, warn, inTime, type Diagnosis, type SourceView } from './check.ts'
 import { isObject } from '../../protocol/index.ts'
 import { claimPrefix, claimsKey, leaseKey, PARKED_KEY, RELAYS_KEY, WAITING_FIELD, waitingKey } from '../redis/keys.ts'

@@ -1,13 +1,133 @@
-import { createNews, sleep, sleepToBeat, within } from '../../runtime/index.ts'
 import { describe, RelayError } from '../errors.ts'
+import type { SourceTools } from '../source.ts'
+import { isAnswer, isDenied, isUnknown, judgeRedis, sentenceOf, type RedisFault } from '../redis/advice.ts'
+import { createNews, sleep, sleepToBeat, within } from '../../runtime/index.ts'
 import { PARKED_KEY, RELAYS_KEY, SEEN_EMPTY_KEY } from '../redis/keys.ts'
 import { LEASE_MS } from '../redis/lease.ts'
 import type { ListState } from '../lists/list-intake.ts'
 import type { Tools } from '../metrics.ts'
 import { connect, type Redis } from '../redis/client.ts'
-import { isAnswer, judgeRedis, sentenceOf, type RedisFault } from '../redis/advice.ts'
-import type { OutputBuffer } from '../redis/output-buffer.ts'
 import type { Identity } from '../redis/source-identity.ts'
+
+/** 0 means no limit. */
+type Limit = { readonly hardBytes: number; readonly softBytes: number; readonly softSeconds: number }
+
+/** The limit of a Pub/Sub client in the setting `client-output-buffer-limit`; undefined when it is not there. */
+export function parseLimit(setting: string): Limit | undefined {
+  const [, hard, soft, seconds] = /pubsub (\d+) (\d+) (\d+)/.exec(setting) ?? []
+  if (hard === undefined) return undefined
+  return { hardBytes: Number(hard), softBytes: Number(soft), softSeconds: Number(seconds) }
+}
+
+/** 0 when there is none. The soft limit counts only when it lasts, and is warned of all the same. */
+export const smallestOf = ({ hardBytes, softBytes }: Limit): number =>
+  hardBytes > 0 && softBytes > 0 ? Math.min(hardBytes, softBytes) : hardBytes + softBytes
+
+/** The limit is read at every thirtieth look: it changes by hand, if at all. */
+const LIMIT_EVERY = 30
+
+/**
+ * Watches the server's output buffer of the Pub/Sub connection: how many bytes wait there, and the limit at which the server closes the
+ * connection. Logs once each command that the user may not run, and continues without its figures.
+ */
+export function createOutputBuffer({ client, sourceId, log, metrics }: Omit<SourceTools, 'now'>) {
+  const denied = new Set<string>()
+  let listenerId: number | undefined
+  /** The smallest limit; 0 when there is none, undefined when the server does not tell. */
+  let limitBytes: number | undefined
+  let looks = 0
+  let warned = false
+  /** Servers before Redis 6.2 list only all clients, which may be many. */
+  let listsAll = false
+  /** The server's count of clients that it closed at their limit, and how much waited for ours at the last look. */
+  let disconnections = Number.NaN
+  let seenBytes = 0
+
+  /** Resolves with undefined when the server does not answer this command. */
+  const ask = async <T>(what: string, command: () => Promise<T>): Promise<T | undefined> => {
+    if (denied.has(what)) return undefined
+    try {
+      return await command()
+    } catch (error) {
+      if (!isAnswer(error)) throw error
+      // A server that is busy or loads its data answers later.
+      if (!isDenied(error) && !isUnknown(error) && !/^ERR\b|syntax/.test(describe(error))) return undefined
+      denied.add(what)
+      log.info(
+        { code: 'relay.redis.not_told', source: sourceId, command: what },
+        'Redis refuses this command, so the relay continues without its figures; allow the command if you want them',
+      )
+      return undefined
+    }
+  }
+
+  const askLimit = async (): Promise<number | undefined> => {
+    const reply = await ask('CONFIG GET', () => client.configGet('client-output-buffer-limit'))
+    const limit = parseLimit(reply?.['client-output-buffer-limit'] ?? '')
+    return limit && smallestOf(limit)
+  }
+
+  /** How many bytes wait at the server for the Pub/Sub connection. */
+  const askBuffer = async (id: number): Promise<number | undefined> => {
+    const list = (...which: string[]) => client.sendCommand<string>(['CLIENT', 'LIST', ...which])
+    const reply = await ask('CLIENT LIST', async () => {
+      if (listsAll) return list()
+      try {
+        return await list('ID', String(id))
+      } catch (error) {
+        if (!/syntax error/i.test(describe(error))) throw error
+        listsAll = true
+        return list()
+      }
+    })
+    const own = reply?.split('\n').find((line) => line.startsWith(`id=${id} `))
+    const bytes = / omem=(\d+)/.exec(own ?? '')?.[1]
+    return bytes === undefined ? undefined : Number(bytes)
+  }
+
+  const askInfo = (section: string) => ask('INFO', () => client.info(section))
+  const isHigh = (bytes: number): boolean => (limitBytes ?? 0) > 0 && bytes >= (limitBytes ?? 0) / 2
+
+  return {
+    /** The server's id of the Pub/Sub connection; undefined while there is none. */
+    set listenerId(id: number | undefined) {
+      listenerId = id
+      warned = false
+    },
+    /**
+     * Whether the server closed a client at its output buffer limit since the last call, as far as it tells: Redis 7.2 counts that; from 5.0
+     * on it reports how much the fullest buffer of the last seconds held. @throws what the connection throws
+     */
+    async overran(): Promise<boolean> {
+      const [stats, clients] = [await askInfo('stats'), await askInfo('clients')]
+      const info = `${stats ?? ''}${clients ?? ''}`
+      const read = (field: string) => Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(info)?.[1] ?? Number.NaN)
+      const [count, former] = [read('client_output_buffer_limit_disconnections'), disconnections]
+      disconnections = count
+      if (!Number.isNaN(count)) return count > former
+      return isHigh(Math.max(read('client_recent_max_output_buffer') || 0, seenBytes))
+    },
+    /** Looks once. @throws what the connection throws */
+    async look(): Promise<void> {
+      if (listenerId === undefined) return
+      if (looks++ % LIMIT_EVERY === 0) limitBytes = await askLimit()
+      const bytes = await askBuffer(listenerId)
+      if (bytes === undefined) return
+      seenBytes = bytes
+      metrics.outputBuffer.set({ source: sourceId }, bytes)
+      if (limitBytes === undefined) return
+      metrics.outputBufferLimit.set({ source: sourceId }, limitBytes)
+      if (isHigh(bytes) && !warned)
+        log.warn(
+          { code: 'relay.pubsub.backlog', source: sourceId, bytes, limitBytes },
+          'The output buffer of Redis for this relay is half full, and Redis closes the connection when it is full; give the relay more CPU, or raise client-output-buffer-limit pubsub',
+        )
+      warned = isHigh(bytes)
+    },
+  }
+}
+
+export type OutputBuffer = ReturnType<typeof createOutputBuffer>
 
 export type WatchOptions = Tools & {
   readonly sourceId: string
