@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { BASE_KEY, isObject, maskText, readPacket, stateKeys } from '../../protocol/index.ts'
 import { KNOWN_LISTS } from '../lists/source-lists.ts'
-import { firstMatch } from '../pubsub/pattern.ts'
+import { firstMatch } from '../pubsub/subscription.ts'
 import { isDenied, isUnknown } from '../redis/advice.ts'
 import { asBytes } from '../redis/client.ts'
 import { RELAY_PREFIX, RELAYS_KEY } from '../redis/keys.ts'

@@ -6,7 +6,7 @@ import type { Parking } from '../parking/parking.ts'
 import { isDenied, isUnknown } from '../redis/advice.ts'
 import type { Redis } from '../redis/client.ts'
 import type { SourceContext, SourceOptions } from '../source.ts'
-import { firstMatch } from './pattern.ts'
+import { firstMatch } from './subscription.ts'
 
 export type ResyncOptions = SourceContext &
   Pick<SourceOptions, 'ownIndex' | 'stamp' | 'push'> & {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { hashPatterns, parseHeartbeat } from '../../../src/relay/pubsub/heartbeat.ts'
+import { hashPatterns, parseHeartbeat } from '../../../src/relay/pubsub/subscription.ts'
 
 const sealed = (number: string) =>
   `${number} ${createHash('sha1').update(`enigma-relay ${number}`).digest('hex').slice(0, 16)}`

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createLiveness } from '../../../src/relay/pubsub/heartbeat.ts'
+import { createLiveness } from '../../../src/relay/pubsub/subscription.ts'
 
 /** A watch over a subscription whose seconds the test counts, and whose connection answers as the test says. */
 function useLiveness() {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { firstMatch, matchesPattern } from '../../../src/relay/pubsub/pattern.ts'
+import { firstMatch, matchesPattern } from '../../../src/relay/pubsub/subscription.ts'
 import { useRedisClient, useRedisServer } from '../../support/redis.ts'
 
 test.each([
