@@ -17,9 +17,8 @@ import {
   type Route,
 } from '../protocol/index.ts'
 import { stampEvent, type Received, type Stamped } from './item.ts'
-import type { Lost } from './journal/journal-row.ts'
+import type { Lost, Heard } from './journal/journal-entry.ts'
 import type { JournalIntake } from './pubsub/pubsub-intake.ts'
-import type { Heard } from './pubsub/unwritten.ts'
 import { RELAY_PREFIX } from './redis/keys.ts'
 import { unaskedIndex } from './redis/numbers.ts'
 import type { SourceOptions } from './source.ts'

@@ -1,6 +1,6 @@
 import { onTestFinished } from 'vitest'
 import { openJournal } from '../../src/relay/journal/journal.ts'
-import type { JournalEntry } from '../../src/relay/journal/journal-row.ts'
+import type { JournalEntry } from '../../src/relay/journal/journal-entry.ts'
 import { captureLog } from './log.ts'
 
 export const entry = (index: number, route = 'agents-status'): JournalEntry => ({

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { toLost, toNote, toRow, type JournalRow, type Lost } from './journal-row.ts'
+import { toLost, toNote, toRow, type JournalRow, type Lost } from './journal-entry.ts'
 
 export const journalPath = (dataDir: string, relayId: string): string => join(dataDir, `journal-${relayId}.db`)
 

@@ -3,9 +3,8 @@ import { RELAY_TYPE, type Route } from '../../protocol/index.ts'
 import type { Logger } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
 import type { JournalIntake } from '../pubsub/pubsub-intake.ts'
-import type { GivenUpLedger } from '../pubsub/unwritten.ts'
+import { addTo, toGivenUp, type GivenUpLedger, type JournalRow, type Lost } from './journal-entry.ts'
 import type { Journal } from './journal.ts'
-import { addTo, toGivenUp, type JournalRow, type Lost } from './journal-row.ts'
 
 /** How often (ms) a journal that cannot be written is tried again: a try is not free. */
 const RETRY_MS = 250

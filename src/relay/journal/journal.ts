@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import type { Logger } from '../../runtime/index.ts'
 import { describe, RelayError } from '../errors.ts'
 import { isDamage, isLocked, journalPath, openJournalFile, takeJournalLock, type JournalFile } from './journal-file.ts'
-import type { JournalRow, Lost } from './journal-row.ts'
+import type { JournalRow, Lost } from './journal-entry.ts'
 import { recoverJournal, removeFiles, resumeRecovery, takeFormerJournal } from './salvage.ts'
 
 /** A larger file is not looked through at the start: Pub/Sub would not be heard meanwhile. Damage then shows when it is read. */

@@ -14,7 +14,7 @@ import {
   toRoute,
   type JournalFile,
 } from './journal-file.ts'
-import { toLost, toNote, toRow, type Found } from './journal-row.ts'
+import { toLost, toNote, toRow, type Found } from './journal-entry.ts'
 
 /** So many rows in a row are looked for one by one where a scan fails; then only rows that can be reached from the end are taken. */
 const MOST_LOOKS = 20_000

@@ -1,12 +1,19 @@
 import { OTHER, type Route } from '../../protocol/index.ts'
 import { toItem, type Acknowledger, type Former, type Item, type Stamp, type Stamped } from '../item.ts'
-import { addTo, type JournalEntry, type JournalRow, type Lost } from '../journal/journal-row.ts'
+import {
+  addTo,
+  createGivenUp,
+  createUnwritten,
+  type JournalEntry,
+  type JournalRow,
+  type Lost,
+  type Heard,
+} from '../journal/journal-entry.ts'
 import { createJournalWriter, TRIM_BYTES, trimJournal, type Behind } from '../journal/journal-writer.ts'
 import type { Journal } from '../journal/journal.ts'
 import { isNoticeChannel, stampNotice } from '../notice.ts'
 import type { Sender } from '../sender/sender.ts'
 import type { SourceOptions } from '../source.ts'
-import { createGivenUp, createUnwritten, type Heard } from './unwritten.ts'
 
 type JournalIntakeOptions = Pick<SourceOptions, 'log' | 'metrics' | 'now' | 'stamp'> & {
   readonly journal: Journal

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Lost } from '../../../src/relay/journal/journal-row.ts'
+import type { Lost } from '../../../src/relay/journal/journal-entry.ts'
 import { TRIM_BYTES, trimJournal } from '../../../src/relay/journal/journal-writer.ts'
 import { entry, useJournal } from '../../support/journal.ts'
 import { useFolder } from '../../support/relay.ts'
