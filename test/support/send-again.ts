@@ -1,6 +1,5 @@
 import { readConfig } from '../../src/relay/index.ts'
-import { createSendAgain } from '../../src/relay/replays/send-again.ts'
-import type { SendAgain } from '../../src/relay/replays/send-round.ts'
+import { createSendAgain, type SendAgain } from '../../src/relay/replays/send-round.ts'
 import { createTargetClient } from '../../src/relay/targets/open-targets.ts'
 import { ROUTES } from './routes.ts'
 

@@ -1,8 +1,7 @@
 import { ApiProblem, createClient, type Client } from '../../client/index.ts'
 import { backoffMs, createNews, sleep, type Logger, type Release } from '../../runtime/index.ts'
 import { createFetch, type ApiAccess } from './api-access.ts'
-import { createSendAgain } from './send-again.ts'
-import { sendRound, type SendAgain, type Settled } from './send-round.ts'
+import { createSendAgain, sendRound, type SendAgain, type Settled } from './send-round.ts'
 
 type PollerOptions = {
   readonly api: ApiAccess
