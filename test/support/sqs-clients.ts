@@ -1,7 +1,7 @@
 import { SendMessageBatchCommand, type SendMessageBatchCommandInput, type SQSClient } from '@aws-sdk/client-sqs'
 import { onTestFinished, vi } from 'vitest'
 import { readConfig } from '../../src/relay/index.ts'
-import { createOutages } from '../../src/relay/sender/failures.ts'
+import { createOutages } from '../../src/relay/sender/back-pressure.ts'
 import type { Limits, Outcome, Parcel, Rejection, Target } from '../../src/relay/targets/target.ts'
 import { createSqs, type BatchAnswer, type BatchClient } from '../../src/relay/targets/sqs/sqs-client.ts'
 import { createSqsTarget } from '../../src/relay/targets/sqs/sqs-target.ts'

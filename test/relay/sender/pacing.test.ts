@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test, vi } from 'vitest'
 
-import { createPacing } from '../../../src/relay/sender/pacing.ts'
+import { createPacing } from '../../../src/relay/sender/back-pressure.ts'
 import { routeOf, ROUTES } from '../../support/routes.ts'
 
 /** A pacing of 4 ms whose clock is the test's. */

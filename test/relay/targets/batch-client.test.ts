@@ -1,7 +1,7 @@
 import { GetQueueUrlCommand, SendMessageBatchCommand, SQSClient, type SQSClientConfig } from '@aws-sdk/client-sqs'
 import type { ServerResponse } from 'node:http'
 import { expect, onTestFinished, test } from 'vitest'
-import { createOutages } from '../../../src/relay/sender/failures.ts'
+import { createOutages } from '../../../src/relay/sender/back-pressure.ts'
 import { createHttpHandler } from '../../../src/relay/targets/http-handler.ts'
 import { createBatchClient, type BatchClient } from '../../../src/relay/targets/sqs/sqs-client.ts'
 import { createSqsTarget } from '../../../src/relay/targets/sqs/sqs-target.ts'

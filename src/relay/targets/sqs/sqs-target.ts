@@ -3,7 +3,7 @@ import { CONTENT_ENCODING, GZIP, queueName, type Route } from '../../../protocol
 import { backoffMs, createNews, sleep, type Logger } from '../../../runtime/index.ts'
 import { describe } from '../../errors.ts'
 import type { Item } from '../../item.ts'
-import { createOutages } from '../../sender/failures.ts'
+import { createOutages } from '../../sender/back-pressure.ts'
 import type { SenderOptions } from '../../sender/sender.ts'
 import type { Limits, Outcome, Parcel, Problem, Rejection, Target } from '../target.ts'
 import type { BatchClient, BatchFailure } from './sqs-client.ts'
