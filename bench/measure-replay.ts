@@ -7,7 +7,7 @@ import { createLambdaTrigger, toLambdaRecord, type LambdaHandler } from '../src/
 import { startSqsServer } from '../src/local/local-aws.ts'
 import { loadFunctions } from '../src/local/street/street-functions.ts'
 import { createRoutes, formatEvent, laneOf, type Route } from '../src/protocol/index.ts'
-import { createQueues } from '../src/relay/targets/sqs/create-queues.ts'
+import { createQueues } from '../src/relay/targets/sqs/sqs-target.ts'
 import { createLog, sleep, type Release } from '../src/runtime/index.ts'
 import type { Replay } from '../src/store/index.ts'
 import { countCommands, startReadModel, TOKEN } from './read-model.ts'

@@ -8,10 +8,9 @@ import {
 } from '@aws-sdk/client-sqs'
 import { deadLetterQueueName, QUEUE_LIMITS, queueName, visibilitySeconds, type Route } from '../../protocol/index.ts'
 import type { RelayConfig } from '../config.ts'
-import { ASSUMED_BYTES } from '../targets/sqs/sqs-target.ts'
+import { ASSUMED_BYTES, commandQueueName } from '../targets/sqs/sqs-target.ts'
 import { isMissingQueue, sqsFix, isAccessDenied, statusOf } from '../targets/sqs/verdict.ts'
 import { counted, fail, ok, sqsWords, warn, type Diagnosis, type State } from './check.ts'
-import { commandQueueName } from '../targets/sqs/create-queues.ts'
 
 type Attributes = Readonly<Record<string, string>>
 

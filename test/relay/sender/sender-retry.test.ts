@@ -1,6 +1,6 @@
 import { DeleteQueueCommand } from '@aws-sdk/client-sqs'
 import { expect, test } from 'vitest'
-import { createQueues } from '../../../src/relay/targets/sqs/create-queues.ts'
+import { createQueues } from '../../../src/relay/targets/sqs/sqs-target.ts'
 import { receiveAll, waitFor } from '../../support/relay.ts'
 import { fastUplink, isInOrder, useSender } from '../../support/sender.ts'
 import { useSqs } from '../../support/sqs.ts'
