@@ -20,7 +20,7 @@ import { createSender, type Sender } from './sender/sender.ts'
 import { createSource, type Source } from './source.ts'
 import { createServers } from './redis/source-identity.ts'
 import { openReplays } from './replays/replay-poller.ts'
-import { openTargets } from './targets/open-targets.ts'
+import { openTargets } from './targets/target.ts'
 
 export type RelayOptions = {
   readonly config: RelayConfig

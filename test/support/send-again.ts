@@ -1,6 +1,6 @@
 import { readConfig } from '../../src/relay/index.ts'
 import { createSendAgain, type SendAgain } from '../../src/relay/replays/send-round.ts'
-import { createTargetClient } from '../../src/relay/targets/open-targets.ts'
+import { createTargetClient } from '../../src/relay/targets/target.ts'
 import { ROUTES } from './routes.ts'
 
 /** What the relay sends messages of replays by, to functions at one address that know it by a token. */

@@ -10,7 +10,7 @@ import { checkCommands, checkLimits, checkQueue, lookAtQueue, type QueueView } f
 import { looseFiles } from '../redis/address.ts'
 import { authorize, CONTENT_TYPE } from '../targets/http/http-target.ts'
 import { adviseTarget, nameOf, readOutcomes, TargetError, type Place } from '../targets/http/http-verdict.ts'
-import { createTargetClient, placeOf } from '../targets/open-targets.ts'
+import { createTargetClient, placeOf } from '../targets/target.ts'
 
 /** How long (ms) SQS may take to answer, and a proxy before it; the relay's own requests are allowed more. */
 const MAX_SQS_MS = 5_000

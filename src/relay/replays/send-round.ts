@@ -5,7 +5,7 @@ import type { RelayConfig } from '../config.ts'
 import { authorize, CONTENT_TYPE } from '../targets/http/http-target.ts'
 import { explainTarget, readUnfinished } from '../targets/http/http-verdict.ts'
 import type { HttpHandler } from '../targets/http-handler.ts'
-import { placeOf } from '../targets/open-targets.ts'
+import { placeOf } from '../targets/target.ts'
 
 /** A message of a replay: a CloudEvent as text, with the bytes of the packet as they were. */
 export type AgainMessage = { readonly route: string; readonly event: string }
