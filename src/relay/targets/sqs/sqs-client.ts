@@ -1,8 +1,135 @@
-import { SQSClient } from '@aws-sdk/client-sqs'
+import { SQSClient, type SQSClientConfig } from '@aws-sdk/client-sqs'
+import { defaultProvider } from '@aws-sdk/credential-provider-node'
+import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto'
 import type { Logger } from '../../../runtime/index.ts'
+import { describe } from '../../errors.ts'
+import { isForCredentials, statusOf } from './verdict.ts'
 import type { RelayConfig } from '../../config.ts'
 import { createHttpHandler, onProxyOf, type HttpAnswer, type HttpHandler } from '../http-handler.ts'
-import { createCredentials, sign } from './credentials.ts'
+
+export type CredentialsOptions = {
+  /** For requests to STS and SSO. */
+  readonly requestHandler: NonNullable<SQSClientConfig['requestHandler']>
+  readonly log: Logger | undefined
+}
+
+/** The chain is resolved again at most so often (ms) while AWS does not accept the credentials: a program or STS may be behind it. */
+const RENEW_MS = 2_000
+
+/** The same while AWS denies access: other credentials may have it, as a rule they do not. */
+const DENIED_MS = 60_000
+
+/**
+ * The SDK's standard chain of credential providers, which otherwise reads files once, and keeps what has no end until the process
+ * ends. When AWS does not accept the credentials, it is resolved again, files included.
+ */
+export function createCredentials({ requestHandler, log }: CredentialsOptions) {
+  const chain = defaultProvider({ ignoreCache: true, clientConfig: { requestHandler } })
+  let renewedMs = Number.NEGATIVE_INFINITY
+  let renewing: Promise<void> | undefined
+  let keyId: string | undefined
+
+  const provide = async (...args: Parameters<typeof chain>) => {
+    const credentials = await chain(...args)
+    keyId = credentials.accessKeyId
+    return credentials
+  }
+
+  const renew = async (): Promise<void> => {
+    const former = keyId
+    try {
+      const { accessKeyId } = await provide({ forceRefresh: true })
+      // The chain may also have renewed them by itself, with the same key.
+      if (accessKeyId !== former)
+        log?.info(
+          { code: 'relay.credentials.renewed' },
+          'AWS did not accept the credentials; the relay resolved them again and uses the new ones',
+        )
+    } catch (error) {
+      log?.debug(
+        { code: 'relay.credentials.not_renewed', error: describe(error) },
+        'AWS does not accept the credentials, and the relay has found no others yet',
+      )
+    }
+  }
+
+  return {
+    /** For `credentials` of a client; `memoized` says that the chain keeps them itself. */
+    provider: Object.assign(provide, { memoized: true }),
+    /** To be called with each error that AWS answers; finds new credentials if that may help. Never throws. */
+    async note(rejection: unknown): Promise<void> {
+      const everyMs = isForCredentials(rejection) ? RENEW_MS : isDenied(rejection) ? DENIED_MS : undefined
+      if (everyMs === undefined || performance.now() - renewedMs < everyMs) return
+      renewedMs = performance.now()
+      renewing ??= renew().finally(() => {
+        renewing = undefined
+      })
+      await renewing
+    },
+  }
+}
+
+const isDenied = (error: unknown): boolean => [401, 403].includes(statusOf(error) ?? 0)
+
+export type SignOptions = {
+  readonly credentials: {
+    readonly accessKeyId: string
+    readonly secretAccessKey: string
+    readonly sessionToken?: string | undefined
+  }
+  readonly region: string
+  readonly service: string
+  readonly path: string
+  /** All headers to be signed, names in lower case; `host` among them. */
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Uint8Array
+  readonly timeMs: number
+}
+
+/** As RFC 3986 asks for: `encodeURIComponent` leaves some reserved characters as they are. */
+const encode = (part: string): string =>
+  encodeURIComponent(part).replace(/[!'()*]/g, (reserved) => `%${reserved.charCodeAt(0).toString(16).toUpperCase()}`)
+
+const hmac = (key: string | Buffer | KeyObject, text: string): Buffer => createHmac('sha256', key).update(text).digest()
+
+/** The last key that was derived: it holds for a day. */
+let derived: { readonly from: string; readonly key: KeyObject } | undefined
+
+function deriveKey(secret: string, scope: string): KeyObject {
+  const from = `${secret}\n${scope}`
+  if (derived?.from !== from) {
+    const key = scope.split('/').reduce<string | Buffer>(hmac, `AWS4${secret}`)
+    derived = { from, key: createSecretKey(key as Buffer) }
+  }
+  return derived.key
+}
+
+/**
+ * Signs a request by version 4, of one kind: POST to one path, without a query. Returns the headers to be sent: those given, with date,
+ * token and signature. Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+ */
+export function sign(options: SignOptions): Record<string, string> {
+  const { region, service, path, headers, body, timeMs } = options
+  const { accessKeyId, secretAccessKey, sessionToken } = options.credentials
+  const date = new Date(timeMs).toISOString().replace(/[-:]|\.\d+/g, '')
+  const signed: Record<string, string> = {
+    ...headers,
+    'x-amz-date': date,
+    // A credentials file may have an empty one.
+    ...(sessionToken ? { 'x-amz-security-token': sessionToken } : {}),
+  }
+  const names = Object.keys(signed).toSorted()
+  const canonicalHeaders = names.map((name) => `${name}:${signed[name]?.trim().replace(/ +/g, ' ')}\n`).join('')
+  // Each part is encoded once more than it is in the request, and empty ones do not count.
+  const canonicalPath = path.replace(/\/+/g, '/').split('/').map(encode).join('/')
+  const canonical = `POST\n${canonicalPath}\n\n${canonicalHeaders}\n${names.join(';')}\n${hash('sha256', body)}`
+  const scope = `${date.slice(0, 8)}/${region}/${service}/aws4_request`
+  const toSign = `AWS4-HMAC-SHA256\n${date}\n${scope}\n${hash('sha256', canonical)}`
+  const signature = hmac(deriveKey(secretAccessKey, scope), toSign).toString('hex')
+  signed['authorization'] =
+    `AWS4-HMAC-SHA256 Credential=${accessKeyId}/${scope}, SignedHeaders=${names.join(';')}, Signature=${signature}`
+  return signed
+}
 
 export type SqsOptions = {
   /** How long (ms) a request may take when its caller names no other limit. */
