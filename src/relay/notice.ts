@@ -19,8 +19,7 @@ import {
 import { stampEvent, type Received, type Stamped } from './item.ts'
 import type { Lost, Heard } from './journal/journal-entry.ts'
 import type { JournalIntake } from './pubsub/pubsub-intake.ts'
-import { RELAY_PREFIX } from './redis/keys.ts'
-import { unaskedIndex } from './redis/numbers.ts'
+import { RELAY_PREFIX, unaskedIndex } from './redis/keys.ts'
 import type { SourceOptions } from './source.ts'
 
 /** What the relay says itself, and its payload. */

@@ -16,7 +16,7 @@ import { createResync, type Resync } from './pubsub/resync.ts'
 import { looseSecrets } from './redis/address.ts'
 import { reasonOf, type RedisFault } from './redis/advice.ts'
 import { connect, createFailing, createRedis, type Failing, type Redis } from './redis/client.ts'
-import { createNumbers, type Numbers } from './redis/numbers.ts'
+import { createNumbers, type Numbers } from './redis/keys.ts'
 import { createRightsGate } from './redis/rights.ts'
 import { createIdentity, type Servers } from './redis/source-identity.ts'
 

@@ -10,7 +10,7 @@ import { toItem, type Item } from '../item.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { Tools } from '../metrics.ts'
 import { formatNotice, stampNotice } from '../notice.ts'
-import { ownIndex } from '../redis/numbers.ts'
+import { ownIndex } from '../redis/keys.ts'
 import type { Sender } from '../sender/sender.ts'
 import type { Readiness } from './readiness.ts'
 

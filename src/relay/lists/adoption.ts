@@ -1,9 +1,16 @@
 import { sleep, sleepToBeat } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
-import { claimPrefix, claimsKey, leaseKey, RELAYS_KEY, waitingPrefix } from '../redis/keys.ts'
+import {
+  claimPrefix,
+  claimsKey,
+  leaseKey,
+  RELAYS_KEY,
+  waitingPrefix,
+  UNLEASED,
+  reportDamage,
+  type Numbers,
+} from '../redis/keys.ts'
 import { LEASE_MS, type Lease } from '../redis/lease.ts'
-import { UNLEASED } from '../redis/lua-scripts.ts'
-import { reportDamage, type Numbers } from '../redis/numbers.ts'
 import type { SourceTools } from '../source.ts'
 import type { Claims } from './claims.ts'
 import type { ListIntake } from './list-intake.ts'

@@ -12,9 +12,9 @@ import {
   WAITING_FIELD,
   waitingField,
   waitingKey,
+  type TakeReply,
+  type Numbers,
 } from '../redis/keys.ts'
-import type { TakeReply } from '../redis/lua-scripts.ts'
-import type { Numbers } from '../redis/numbers.ts'
 import {
   createOpenClaims,
   parseAttempts,

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { RelayError } from '../errors.ts'
-import { isNumber } from '../redis/numbers.ts'
+import { isNumber } from '../redis/keys.ts'
 
 /**
  * Redis' glob, as PSUBSCRIBE matches channels: `*`, `?`, `[a-z]`, `[^a]`, `\` before a literal character.

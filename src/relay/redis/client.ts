@@ -5,7 +5,7 @@ import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
 import { RelayError } from '../errors.ts'
 import { hostOf, toClientOptions, toTlsOptions, type RedisAddress } from './address.ts'
 import { isUnexplained, judgeRedis, sentenceOf, type RedisFault } from './advice.ts'
-import { scripts } from './lua-scripts.ts'
+import { scripts } from './keys.ts'
 
 type RedisOptions = RedisAddress & {
   /** For log lines. */

@@ -1,3 +1,10 @@
+import { defineScript, type CommandParser } from 'redis'
+import { hash } from 'node:crypto'
+import { readLua } from './lua.ts'
+import { maskText } from '../../protocol/index.ts'
+import type { SourceTools } from '../source.ts'
+import type { Redis } from './client.ts'
+
 /** The relay's own keys in the dialler's Redis, all under `enigma:relay:`. */
 
 export const RELAY_PREFIX = 'enigma:relay:'
@@ -58,3 +65,147 @@ export const NONE_KEY = `${RELAY_PREFIX}none`
 
 /** The heartbeat's channel: relays with the same patterns share it, and so give the same ids. */
 export const heartbeatChannel = (patternHash: string) => `${RELAY_PREFIX}heartbeat:${patternHash}`
+
+const KEYS = { DAMAGED_NUMBER_KEY, NONE_KEY, NUMBER_KEY, PARKED_KEY, RELAYS_KEY, SEEN_EMPTY_KEY, SOURCE_KEY }
+
+/** In front of every script: the keys that have one name, and what scripts share. */
+const PRELUDE = [...Object.entries(KEYS).map(([name, key]) => `local ${name} = '${key}'`), readLua('shared')].join('\n')
+
+type Value = string | number | Buffer
+
+/** `rest`: more arguments; in Lua, the index of the first one. */
+type Call<K extends string, A extends string> = Readonly<Record<K, string> & Record<A, Value>> & {
+  readonly rest?: readonly Value[]
+}
+
+/** `keys` and `args`: in Lua each is a local of this name, in snake_case; in a call, a field. */
+function script<const K extends string, const A extends string, Reply>(
+  file: string,
+  keys: readonly K[],
+  args: readonly A[],
+  reply: (reply: unknown) => Reply,
+) {
+  const toLocals = (names: readonly string[], from: string) =>
+    names.map((name, at) => `local ${name.replace(/[A-Z]/g, '_$&').toLowerCase()} = ${from}[${at + 1}]`)
+  const locals = [...toLocals(keys, 'KEYS'), ...toLocals(args, 'ARGV'), `local rest = ${args.length + 1}`]
+  return defineScript({
+    SCRIPT: [PRELUDE, ...locals, readLua(file)].join('\n'),
+    NUMBER_OF_KEYS: keys.length,
+    IS_READ_ONLY: false,
+    parseCommand(parser: CommandParser, call: Call<K, A>) {
+      for (const name of keys) parser.pushKey(call[name])
+      for (const value of [...args.map((name) => call[name]), ...(call.rest ?? [])])
+        parser.push(typeof value === 'number' ? String(value) : value)
+    },
+    transformReply: reply,
+  })
+}
+
+const as = <T>(reply: unknown): T => reply as T
+
+export type TakeReply = [number: number, waitMs: number, left: number, items: Buffer[]]
+
+/** `adopt` moved nothing: the relay that would get the claims does not hold its own lease. */
+export const UNLEASED = -2
+
+/**
+ * What must happen in one step in the dialler's Redis: a method of the client for each file in `lua/`, which says what it does and returns.
+ * Keys that carry a number cannot be declared; the dialler's Redis is a single server, not a cluster.
+ */
+export const scripts = {
+  take: script(
+    'take',
+    ['list', 'waiting', 'registry'],
+    ['count', 'maxBytes', 'listEnd', 'nowMs', 'claimPrefix', 'leastNumber', 'generation'],
+    as<TakeReply>,
+  ),
+  beginGeneration: script('begin-generation', ['registry', 'lease'], ['field', 'least', 'holder'], as<string>),
+  compact: script('compact', ['registry', 'claim'], ['number'], as<number>),
+  writeBack: script(
+    'write-back',
+    ['registry', 'claim', 'settled'],
+    ['number', 'meta', 'field', 'generation'],
+    as<number>,
+  ),
+  adopt: script(
+    'adopt',
+    ['otherLease', 'otherRegistry', 'ownLease', 'ownRegistry'],
+    ['otherPrefix', 'ownPrefix', 'waitingPrefix', 'nowMs', 'leastNumber', 'relayId', 'forgetMs', 'holder'],
+    as<number>,
+  ),
+  holdLease: script('hold-lease', ['lease'], ['holder', 'former', 'leaseMs', 'relayId', 'nowMs'], as<string>),
+  releaseLease: script('release-lease', ['lease'], ['holder', 'relayId', 'nowMs'], as<number>),
+  nextNumber: script('next-number', [], ['leastNumber'], as<number>),
+  publishHeartbeat: script('publish-heartbeat', [], ['leastNumber', 'channel'], as<number>),
+  park: script('park', ['settled', 'registry'], ['entry', 'index', 'claim', 'most'], as<number>),
+  noteAttempts: script('note-attempts', ['registry'], ['claim', 'attempts'], as<number>),
+  noteSettled: script('note-settled', ['settled', 'registry'], ['claim', 'index'], as<number>),
+  readParked: script('read-parked', [], ['from', 'most', 'maxBytes'], as<Buffer[]>),
+  identify: script('identify', [], ['name', 'database', 'mayWrite'], as<[name: string, why: string]>),
+  tryWrite: script('try-write', ['ownKey'], ['command'], as<number>),
+}
+
+/** No clock exceeds this (ms) in the next 30,000 years, and a double counts well beyond it: a larger number is not ours. */
+const MOST = 1e15
+
+export const isNumber = (number: number): boolean => Number.isInteger(number) && number >= 0 && number < MOST
+
+type NumbersOptions = {
+  readonly client: Redis
+  readonly now: () => number
+  readonly last?: number | undefined
+  /** Called with each number that is higher than all before it. */
+  readonly onSeen?: (number: number) => void
+}
+
+/**
+ * Makes the numbers of claims, epochs and notices. A script in Redis gives them out, since Redis knows the last one. `least` is for a Redis
+ * that came back empty while the clock was set back: no number that was ever seen here comes again. Nor does it repeat itself: a read-only
+ * replica keeps no number, and would give out the same one twice within a millisecond.
+ */
+export function createNumbers({ client, now, last = 0, onSeen }: NumbersOptions) {
+  let highest = isNumber(last) ? last : 0
+  let asked = 0
+  const least = (): number => (asked = Math.max(now(), highest + 1, asked + 1))
+  const seen = (number: number): void => {
+    if (number <= highest || !isNumber(number)) return
+    highest = number
+    onSeen?.(number)
+  }
+  return {
+    least,
+    seen,
+    /** Makes a number that nothing else of the source has. @throws what Redis answers */
+    next: async (): Promise<number> => {
+      const number = await client.nextNumber({ leastNumber: least() })
+      seen(number)
+      return number
+    },
+  }
+}
+
+export type Numbers = ReturnType<typeof createNumbers>
+
+/**
+ * Where the index begins in what a relay numbers by itself: apart from that of others, which may have the same number where Redis keeps
+ * none. The same name (a relay id, and its journal) has the same.
+ */
+export const ownIndex = (name: string): number => 1 + (hash('sha256', name, 'buffer').readUInt32BE() % 1_000_000_000)
+
+/**
+ * Where the index begins in notices that a relay numbers without Redis: those numbers are the relay's own, and Redis may give out the same
+ * ones to it at the same time.
+ */
+export const unaskedIndex = (own: number): number => own + 1_000_000_000
+
+/** Reports once that the counter in Redis was no number, and was repaired. @throws what Redis answers */
+export async function reportDamage({ client, sourceId, log, metrics }: Omit<SourceTools, 'now'>): Promise<void> {
+  const value = await client.get(DAMAGED_NUMBER_KEY)
+  // Several relays see it: the one whose deletion counts reports it.
+  if (value === null || (await client.del(DAMAGED_NUMBER_KEY)) === 0) return
+  metrics.numberRepairs.inc({ source: sourceId })
+  log.error(
+    { code: 'relay.number.repaired', source: sourceId, key: NUMBER_KEY, value: maskText(value) },
+    'The counter of claims and epochs in Redis was not a number that a relay wrote; the relay continues from the clock, and no id repeats',
+  )
+}

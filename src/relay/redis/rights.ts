@@ -5,8 +5,7 @@ import { describe, RelayError } from '../errors.ts'
 import { redisCli, userOf } from './address.ts'
 import { isDenied, isUnknown } from './advice.ts'
 import { shareRuns, type Redis } from './client.ts'
-import { claimPrefix, RELAY_PREFIX, waitingKey } from './keys.ts'
-import { scripts } from './lua-scripts.ts'
+import { claimPrefix, RELAY_PREFIX, waitingKey, scripts } from './keys.ts'
 
 /**
  * A command that the relay runs, in a form that changes nothing: with a text in place of a number, or a key that does not exist. Redis checks

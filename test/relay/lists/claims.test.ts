@@ -1,8 +1,16 @@
 import { expect, test, vi } from 'vitest'
 import { MAX_WAIT_MS } from '../../../src/protocol/index.ts'
-import { claimPrefix, claimsKey, leaseKey, NUMBER_KEY, PARKED_KEY, waitingKey } from '../../../src/relay/redis/keys.ts'
+import {
+  claimPrefix,
+  claimsKey,
+  leaseKey,
+  NUMBER_KEY,
+  PARKED_KEY,
+  waitingKey,
+  createNumbers,
+  reportDamage,
+} from '../../../src/relay/redis/keys.ts'
 import { createMetrics } from '../../../src/relay/metrics.ts'
-import { createNumbers, reportDamage } from '../../../src/relay/redis/numbers.ts'
 import { captureLog } from '../../support/log.ts'
 import { useRedisServer } from '../../support/redis.ts'
 import { waitFor } from '../../support/relay.ts'
