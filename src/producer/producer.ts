@@ -1,8 +1,14 @@
 import { formatKey, formatPacket } from '../protocol/index.ts'
 import { openBackup, type Backup, type BackupOptions } from './backup/backup.ts'
-import { createConnection, type Connection, type ProducerClient } from './connection.ts'
+import {
+  createConnection,
+  ProducerError,
+  withinTime,
+  words,
+  type Connection,
+  type ProducerClient,
+} from './connection.ts'
 import type { Outgoing, PresentState, WriteKey, WritePacket } from './packets.ts'
-import { ProducerError, withinTime, words } from './producer-error.ts'
 
 export type ProducerOptions = {
   /** How long (ms) Redis may take to answer before a packet counts as not taken. Default 5,000. */

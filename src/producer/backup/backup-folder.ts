@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { appendFile, open, rename, writeFile, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { ProducerError } from '../producer-error.ts'
+import { ProducerError } from '../connection.ts'
 import { formatPosition, parsePosition, type Position } from './backup-record.ts'
 
 /** What is durable in a backup folder: its lock, its state, and files that are added to. */

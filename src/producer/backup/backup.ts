@@ -1,7 +1,6 @@
 import type { Logger } from '../../runtime/index.ts'
-import type { Connection } from '../connection.ts'
+import { ProducerError, words, type Connection } from '../connection.ts'
 import type { WritePacket } from '../packets.ts'
-import { ProducerError, words } from '../producer-error.ts'
 import { openBackupFiles } from './backup-files.ts'
 import { lockFolder } from './backup-folder.ts'
 import type { Item } from './backup-record.ts'

@@ -1,5 +1,5 @@
 import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
-import { words } from '../producer-error.ts'
+import { words } from '../connection.ts'
 import type { BackupFiles, Chunk, ReadRecord } from './backup-files.ts'
 import { formatPosition } from './backup-record.ts'
 import type { Writer } from './writer.ts'

@@ -1,6 +1,13 @@
 import { createTurns, type Logger } from '../../runtime/index.ts'
-import type { Connection, ProducerClient } from '../connection.ts'
-import { isAnswer, NoAnswerError, ProducerError, withinTime, words } from '../producer-error.ts'
+import {
+  isAnswer,
+  NoAnswerError,
+  ProducerError,
+  withinTime,
+  words,
+  type Connection,
+  type ProducerClient,
+} from '../connection.ts'
 import type { BackupFiles } from './backup-files.ts'
 import { parsePosition, type Item, type Position } from './backup-record.ts'
 
