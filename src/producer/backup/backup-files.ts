@@ -3,8 +3,12 @@ import { readdirSync, rmSync, statSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createTurns, type Logger } from '../../runtime/index.ts'
-import { createAppendFile, keepDamaged, readState, writeFirstState, writeState } from './backup-folder.ts'
 import {
+  createAppendFile,
+  keepDamaged,
+  readState,
+  writeFirstState,
+  writeState,
   formatRecord,
   lastNumberIn,
   parseRecord,
@@ -15,7 +19,7 @@ import {
   type Item,
   type Line,
   type Position,
-} from './backup-record.ts'
+} from './backup-folder.ts'
 import { createFileList } from './file-list.ts'
 
 /** A packet that was read, and the place behind it. */

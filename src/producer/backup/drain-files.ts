@@ -1,7 +1,7 @@
 import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
 import { words } from '../connection.ts'
 import type { BackupFiles, Chunk, ReadRecord } from './backup-files.ts'
-import { formatPosition } from './backup-record.ts'
+import { formatPosition } from './backup-folder.ts'
 import type { Writer } from './writer.ts'
 
 export type DrainOptions = {

@@ -1,4 +1,4 @@
-import { firstNumberOf, type Position } from './backup-record.ts'
+import { firstNumberOf, type Position } from './backup-folder.ts'
 
 /** A file of the folder; `bytes`: how much of it counts. */
 type ListedFile = { readonly name: string; bytes: number }

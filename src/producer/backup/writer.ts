@@ -9,7 +9,7 @@ import {
   type ProducerClient,
 } from '../connection.ts'
 import type { BackupFiles } from './backup-files.ts'
-import { parsePosition, type Item, type Position } from './backup-record.ts'
+import { parsePosition, type Item, type Position } from './backup-folder.ts'
 
 /**
  * Pushing and noting that it was pushed, in one step. Works from Redis 2.6. The note is a hash:
