@@ -16,11 +16,13 @@ import {
   type RelayParked,
   type Route,
 } from '../protocol/index.ts'
-import { stampEvent, type Received, type Stamped } from './item.ts'
+import { stampEvent, toItem, type Received, type Stamped, type Item } from './item.ts'
 import type { Lost, Heard } from './journal/journal-entry.ts'
 import type { JournalIntake } from './pubsub/pubsub-intake.ts'
-import { RELAY_PREFIX, unaskedIndex } from './redis/keys.ts'
+import { RELAY_PREFIX, unaskedIndex, ownIndex } from './redis/keys.ts'
 import type { SourceOptions } from './source.ts'
+import { sleep } from '../runtime/index.ts'
+import type { Tools } from './metrics.ts'
 
 /** What the relay says itself, and its payload. */
 export type Notice =
@@ -124,3 +126,62 @@ export function createAnnouncer({ relayId, patterns, ownIndex, intake, metrics, 
 }
 
 export type Announcer = ReturnType<typeof createAnnouncer>
+
+export type AliveOptions = Omit<Tools, 'metrics'> & {
+  readonly relayId: string
+  /** Of the sources; the first one gives the number. */
+  readonly sourceIds: readonly string[]
+  readonly lists: readonly string[]
+  readonly startedMs: number
+  /** How often (ms) it reports. The alarm waits for five minutes. */
+  readonly everyMs: number
+  readonly isReady: () => Promise<boolean>
+  /** Makes a number that nothing else of the first source has. @throws what Redis answers */
+  readonly nextNumber: () => Promise<number>
+  /** Puts it in the lane of its route. */
+  readonly push: (item: Item) => void
+}
+
+/** How soon (ms) it checks again while the relay is not ready. */
+const RETRY_ALIVE_MS = 1_000
+
+/**
+ * Reports through its target that the relay is running, while it is ready: by the way of notifications, so that whatever stops those stops this.
+ * It is not journalled, since a late report is worth nothing. The next report waits until the last one was accepted.
+ */
+export async function reportAlive(options: AliveOptions, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const isReported = (await options.isReady()) && !signal.aborted && (await report(options, signal))
+    await sleep(isReported ? options.everyMs : RETRY_ALIVE_MS, signal)
+  }
+}
+
+/** Resolves when the report was accepted, or the relay ends; with false when Redis gave no number. */
+async function report(options: AliveOptions, signal: AbortSignal): Promise<boolean> {
+  const { relayId, sourceIds, lists, startedMs, nextNumber, push, log, now } = options
+  const number = await nextNumber().catch(() => undefined)
+  if (number === undefined || signal.aborted) return false
+  const payload = {
+    relay: relayId,
+    sources: [...sourceIds],
+    lists: [...lists],
+    started: new Date(startedMs).toISOString(),
+  }
+  const origin = { sourceId: sourceIds[0] ?? '', number, index: ownIndex(relayId), timeMs: now() }
+  const stamped = stampNotice(formatNotice({ subType: 'alive', payload }), origin)
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const end = () => resolve()
+  signal.addEventListener('abort', end)
+  try {
+    const park = async (_item: Item, reason: string, detail: string): Promise<void> => {
+      log.warn({ code: 'relay.alive.rejected', reason, detail }, 'The target rejected the liveness message')
+      resolve()
+    }
+    push(toItem(stamped, { settle: end, park }, 0))
+    await promise
+    return true
+  } finally {
+    // Otherwise one more listener would stay each minute.
+    signal.removeEventListener('abort', end)
+  }
+}

@@ -1,3 +1,7 @@
+import { serve } from '@hono/node-server'
+import { Hono } from 'hono'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
 import type { Route } from '../../protocol/index.ts'
 import { sleepToBeat } from '../../runtime/index.ts'
 import type { JournalIntake } from '../pubsub/pubsub-intake.ts'
@@ -7,6 +11,9 @@ import type { LookFailure } from '../lists/adoption.ts'
 import type { Sender } from '../sender/sender.ts'
 import { SERVER } from '../targets/target.ts'
 import type { Source } from '../source.ts'
+import type { RelayConfig } from '../config.ts'
+import { describe, RelayError } from '../errors.ts'
+import type { Journal } from '../journal/journal.ts'
 
 /** One condition of readiness. `since`: when it became so, ISO 8601. */
 export type Part = { readonly ok: boolean; readonly since: string; readonly reason?: string }
@@ -198,3 +205,54 @@ const WAITS = {
   redis: 'an answer from Redis',
   items: 'an item, although the list has some: the connection may be dead',
 } as const
+
+export type HealthOptions = Tools & {
+  readonly http: RelayConfig['http']
+  readonly senders: ReadonlyMap<Route, Sender>
+  readonly journal: Journal
+  readonly readiness: Readiness
+  readonly onListening: ((address: string) => void) | undefined
+}
+
+/** Serves `/livez`, `/readyz` and `/metrics`; resolves with how to stop. @throws RelayError `relay.http.address_in_use` */
+export async function serveHealth(options: HealthOptions): Promise<() => Promise<void>> {
+  const { metrics, senders, journal, readiness, now, log } = options
+  const app = new Hono()
+  app.get('/livez', (c) => c.json({ ok: true }))
+  app.get('/readyz', async (c) => {
+    const { ok, parts } = await readiness.ask()
+    return c.json({ ok, parts }, ok ? 200 : 503)
+  })
+  app.get('/metrics', async (c) => {
+    for (const [route, sender] of senders) {
+      const labels = { route: route.name }
+      const oldest = sender.oldestMs()
+      metrics.held.set(labels, sender.held)
+      metrics.heldBytes.set(labels, sender.bytes)
+      metrics.inFlight.set(labels, sender.inFlight)
+      metrics.oldest.set(labels, oldest === undefined ? 0 : (now() - oldest) / 1000)
+    }
+    const { rows, bytes } = journal.size()
+    metrics.journalRows.set(rows)
+    metrics.journalBytes.set(bytes)
+    return c.text(await metrics.registry.metrics(), 200, { 'content-type': metrics.registry.contentType })
+  })
+
+  const { host, port } = options.http
+  const authority = host.includes(':') ? `[${host}]` : host
+  const server = serve({ fetch: app.fetch, hostname: host, port, overrideGlobalObjects: false })
+  try {
+    await once(server, 'listening')
+  } catch (error) {
+    const text = `the relay cannot listen on ${authority}:${port} (${describe(error)}): set ENIGMA_HTTP to a free address`
+    throw new RelayError('relay.http.address_in_use', text, { cause: error })
+  }
+  const address = `http://${authority}:${(server.address() as AddressInfo).port}`
+  log.info({ code: 'relay.http.listening', address }, 'The relay serves /livez, /readyz and /metrics')
+  options.onListening?.(address)
+  return () =>
+    new Promise((resolve) => {
+      server.close(() => resolve())
+      if ('closeAllConnections' in server) server.closeAllConnections()
+    })
+}

@@ -1,7 +1,7 @@
 import { getEventListeners } from 'node:events'
 import { expect, test } from 'vitest'
 import { readBody } from '../../../src/protocol/index.ts'
-import { reportAlive } from '../../../src/relay/health/signs-of-life.ts'
+import { reportAlive } from '../../../src/relay/notice.ts'
 import { captureLog } from '../../support/log.ts'
 import { agentChannel, statusOf } from '../../support/load.ts'
 import { useProxy } from '../../support/proxy.ts'
