@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { parseRoutes, STATES_BASE, type Routes } from '../protocol/index.ts'
-import { createEnvReader, LOG_LEVELS, type Env, type LogLevel } from '../runtime/index.ts'
+import { createEnvReader, LOG_LEVELS, type Env, type LogLevel, type EnvReader } from '../runtime/index.ts'
 import { readTargets, usesSqs, type TargetConfig } from './targets/http/http-target.ts'
-import { readApiAccess, type ApiAccess } from './replays/api-access.ts'
 import { readProxies, type HttpProxies } from './targets/http-proxy.ts'
 import { parseRedisAddress, type RedisAddress } from './redis/address.ts'
 
@@ -158,4 +157,47 @@ export function readConfig(env: Env, ownRoutes?: Routes): RelayConfig {
   reader.check()
   // Without a fault nothing is undefined that may not be.
   return { ...config, targets, api, endpoint: endpoint || undefined, region, proxies } satisfies AsRead as RelayConfig
+}
+
+/** The API whose replays the relay drives. */
+export type ApiAccess = {
+  /** Without a slash at its end: `https://api.example.com`. */
+  readonly url: string
+  /** A token with the role `operate`. */
+  readonly token: string
+}
+
+/** What a bearer token may be made of. Source: RFC 6750, section 2.1. */
+const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/
+
+/** Reads `ENIGMA_API_URL` and `ENIGMA_API_TOKEN`; undefined where neither is set, and the relay drives no replays. */
+export function readApiAccess(reader: EnvReader): ApiAccess | undefined {
+  const url = reader.read('ENIGMA_API_URL', '', (text, fault) => {
+    if (text === '') return ''
+    if (!/^https?:\/\//.test(text) || !URL.canParse(text))
+      return fault('is not an http:// or https:// URL', 'write the address of the API, such as https://api.example.com')
+    const { username, search, hash } = new URL(text)
+    if (username !== '' || search !== '' || hash !== '')
+      return fault(
+        'contains more than the address of the API',
+        'write https://api.example.com, and the token into ENIGMA_API_TOKEN',
+      )
+    return text.replace(/\/+$/, '')
+  })
+  const token = reader.read('ENIGMA_API_TOKEN', '', (text, fault) => {
+    if (text === '' && url !== undefined && url !== '')
+      return fault('is not set', 'write a token with the role operate: the last part of its line in API_TOKENS')
+    if (text !== '' && url === '')
+      return fault(
+        'is set without ENIGMA_API_URL',
+        'write the address of the API into ENIGMA_API_URL, or leave both out',
+      )
+    if (text !== '' && !TOKEN.test(text))
+      return fault(
+        'contains characters that a token cannot have',
+        'write only the token: the last part of its line in API_TOKENS',
+      )
+    return text
+  })
+  return url === undefined || url === '' || token === undefined || token === '' ? undefined : { url, token }
 }

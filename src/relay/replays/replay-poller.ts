@@ -1,7 +1,9 @@
 import { ApiProblem, createClient, type Client } from '../../client/index.ts'
 import { backoffMs, createNews, sleep, type Logger, type Release } from '../../runtime/index.ts'
-import { createFetch, type ApiAccess } from './api-access.ts'
+import type { ApiAccess } from '../config.ts'
 import { createSendAgain, sendRound, type SendAgain, type Settled } from './send-round.ts'
+import { createHttpHandler } from '../targets/http-handler.ts'
+import type { HttpProxies } from '../targets/http-proxy.ts'
 
 type PollerOptions = {
   readonly api: ApiAccess
@@ -128,4 +130,31 @@ export function openReplays(
   const { fetch, close } = createFetch(proxies)
   release(close)
   return createReplayPoller({ api, relayId, send: createSendAgain({ config, ...sends }), log, fetch })
+}
+
+/** Longer than the API takes for a round; the client of the API has limits of its own. */
+const MAX_FETCH_MS = 30_000
+
+/** A `fetch` by the relay's own client, which knows proxies. Ends its connections when it is closed. */
+export function createFetch(proxies: HttpProxies) {
+  const http = createHttpHandler({ proxies, requestTimeoutMs: MAX_FETCH_MS })
+  return {
+    fetch: async (to: string, { method = 'GET', headers, body, signal }: RequestInit): Promise<Response> => {
+      const { origin, pathname, search } = new URL(to)
+      const request = {
+        path: pathname + search,
+        method,
+        headers: Object.fromEntries(new Headers(headers)),
+        body: typeof body === 'string' ? body : null,
+      }
+      const answer = await http.send(origin, request, { signal: signal ?? undefined, limitMs: MAX_FETCH_MS })
+      const { statusCode: status } = answer
+      // These have no body. Source: https://fetch.spec.whatwg.org/#null-body-status
+      return new Response([204, 205, 304].includes(status) ? null : new Uint8Array(answer.body), {
+        status,
+        headers: answer.headers,
+      })
+    },
+    close: () => http.destroy(),
+  }
 }

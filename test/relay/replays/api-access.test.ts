@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { createEnvReader, type EnvFault } from '../../../src/runtime/index.ts'
-import { createFetch, readApiAccess } from '../../../src/relay/replays/api-access.ts'
+import { readApiAccess } from '../../../src/relay/config.ts'
+import { createFetch } from '../../../src/relay/replays/replay-poller.ts'
 import { useHttpProxy } from '../../support/http-proxy.ts'
 import { useReplaysByHttp } from '../../support/replays-by-http.ts'
 
