@@ -44,7 +44,7 @@ export function createMetrics() {
       ['source', 'transport'],
     ),
     gaps: counter('gaps_total', 'Gaps: time spans in which Pub/Sub could not be heard, by cause', ['source', 'cause']),
-    givenUp: counter(
+    discarded: counter(
       'given_up_total',
       'Pub/Sub notifications discarded because the journal or memory was full; announced as gaps',
       ['route', 'reason'],
@@ -104,7 +104,7 @@ export type Tools = { readonly log: Logger; readonly metrics: Metrics; readonly 
  * of a relay's life would raise no alarm. Source: https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics
  */
 export function beginAtZero(
-  { claims, gaps, gapSeconds, givenUp, numberRepairs, parked, parkedFile, requests, retried, sent }: Metrics,
+  { claims, gaps, gapSeconds, discarded, numberRepairs, parked, parkedFile, requests, retried, sent }: Metrics,
   sourceIds: readonly string[],
   routes: Routes,
 ): void {
@@ -120,6 +120,6 @@ export function beginAtZero(
     retried.inc({ route }, 0)
     for (const outcome of ['answered', 'failed']) requests.inc({ route, outcome }, 0)
     for (const reason of ['refused', 'too_large']) parked.inc({ route, reason }, 0)
-    for (const reason of ['journal_full', 'memory_full']) givenUp.inc({ route, reason }, 0)
+    for (const reason of ['journal_full', 'memory_full']) discarded.inc({ route, reason }, 0)
   }
 }

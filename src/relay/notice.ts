@@ -19,7 +19,7 @@ import {
 import { stampEvent, toItem, type Received, type Stamped, type Item } from './item.ts'
 import type { Lost, Heard } from './journal/journal-entry.ts'
 import type { JournalIntake } from './pubsub/pubsub-intake.ts'
-import { RELAY_PREFIX, unaskedIndex, ownIndex } from './redis/keys.ts'
+import { RELAY_PREFIX, offlineIndex, ownIndex } from './redis/keys.ts'
 import type { SourceOptions } from './source.ts'
 import { sleep } from '../runtime/index.ts'
 import type { Tools } from './metrics.ts'
@@ -120,7 +120,7 @@ export function createAnnouncer({ relayId, patterns, ownIndex, intake, metrics, 
         ...(lost.lost > 0 ? { lost: lost.lost } : {}),
         ...(lost.route === '' ? {} : { route: lost.route }),
       }
-      return toHeard(lost.sourceId, { subType: 'gap', payload }, number, unaskedIndex(ownIndex))
+      return toHeard(lost.sourceId, { subType: 'gap', payload }, number, offlineIndex(ownIndex))
     },
   }
 }

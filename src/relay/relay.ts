@@ -110,7 +110,7 @@ export function createRelay(options: RelayOptions): Relay {
         memoryBytes,
         journalBytes,
         routeBytes: memoryBytes / 32,
-        toGap: (lost) => announcer.toGap(lost, sourceOf(lost.sourceId).unaskedNumber()),
+        toGap: (lost) => announcer.toGap(lost, sourceOf(lost.sourceId).offlineNumber()),
         onGap: (sourceId) => sourceOf(sourceId).resync(now()),
         park: (sourceId, ...what) => sourceOf(sourceId).park(...what),
       })

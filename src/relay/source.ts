@@ -63,7 +63,7 @@ export type SourceContext = SourceTools &
   }
 
 /** How long (ms) the relay may take at the end to record in Redis what was accepted. */
-const LEAVE_MS = 3_000
+const MAX_LEAVE_MS = 3_000
 
 /** One Redis server of a dialler: its lists, its Pub/Sub, and what the relay keeps there. */
 export function createSource(options: SourceOptions) {
@@ -81,7 +81,7 @@ export function createSource(options: SourceOptions) {
   const connections = () => connectionCount
 
   const tools = { sourceId, client, log, metrics, now }
-  const numbers = createNumbers({ client, now, last: notes.formerNumber, onSeen: notes.saw })
+  const numbers = createNumbers({ client, now, last: notes.formerNumber, onHighest: notes.saw })
   const rights = createRightsGate(client, config, source)
   const identity = createIdentity({ ...tools, source, servers, connections, nameRights: rights.pass })
   const outputBuffer = createOutputBuffer(tools)
@@ -161,17 +161,17 @@ export function createSource(options: SourceOptions) {
     /** Makes a number that nothing else of this source has. @throws what Redis answers */
     nextNumber: numbers.next,
     /** Makes a number without Redis, above all numbers of this source that the relay has seen. */
-    unaskedNumber: (): number => {
-      const number = numbers.least()
-      numbers.seen(number)
+    offlineNumber: (): number => {
+      const number = numbers.lowerBound()
+      numbers.noteUsed(number)
       return number
     },
     /** After the last pack was settled: records in Redis what was accepted, releases the lease, and closes. */
     async close(): Promise<void> {
       try {
         // A Redis that does not answer must not keep the process alive.
-        const late = () => new RelayError('relay.redis.no_answer', `no answer within ${LEAVE_MS} ms`)
-        if (client.isReady) await within(LEAVE_MS, lists.leave(), late)
+        const late = () => new RelayError('relay.redis.no_answer', `no answer within ${MAX_LEAVE_MS} ms`)
+        if (client.isReady) await within(MAX_LEAVE_MS, lists.leave(), late)
       } catch (error) {
         log.warn(
           { code: 'relay.claims.not_noted', source: sourceId, error: describe(error) },

@@ -34,11 +34,11 @@ type Said = Diagnosis | readonly Diagnosis[]
 export type Checks = Readonly<Record<string, () => Said | Promise<Said>>>
 
 /** An answer that takes longer (ms) does not come; a check that takes longer will not end. */
-export const ANSWER_MS = 5_000
-const CHECK_MS = 20_000
+export const MAX_ANSWER_MS = 5_000
+const MAX_CHECK_MS = 20_000
 
 /** The same as `promise`, for at most `limitMs`. @throws RelayError when it takes longer */
-export const inTime = <T>(promise: Promise<T>, limitMs = ANSWER_MS): Promise<T> =>
+export const inTime = <T>(promise: Promise<T>, limitMs = MAX_ANSWER_MS): Promise<T> =>
   within(limitMs, promise, () => new RelayError('doctor.check.no_answer', `no answer within ${limitMs / 1000} s`))
 
 /**
@@ -52,7 +52,7 @@ export async function makeChecks(
   part: string,
   checks: Checks,
   explain: (error: unknown) => string | undefined = () => undefined,
-  limitMs = CHECK_MS,
+  limitMs = MAX_CHECK_MS,
 ): Promise<Finding[]> {
   const notPossible = (error: unknown): Said =>
     warn('doctor.check.not_possible', `this could not be checked: ${wordsOf(error)}`, explain(error))

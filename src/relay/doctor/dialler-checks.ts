@@ -6,7 +6,7 @@ import { isDenied, isUnknown } from '../redis/advice.ts'
 import { asBytes } from '../redis/client.ts'
 import { RELAY_PREFIX, RELAYS_KEY } from '../redis/keys.ts'
 import { LEASE_MS } from '../redis/lease.ts'
-import { ANSWER_MS, counted, fail, inTime, ok, warn, wordsOf, type Diagnosis, type SourceView } from './check.ts'
+import { MAX_ANSWER_MS, counted, fail, inTime, ok, warn, wordsOf, type Diagnosis, type SourceView } from './check.ts'
 
 type KeyView = { readonly key: string; readonly type: string; readonly items: number }
 
@@ -22,13 +22,13 @@ export async function lookAtKeys({ ask, config }: SourceView): Promise<KeyView[]
 }
 
 /** A look at a busy server must not last: so many steps of SCAN, of so many keys each. */
-const SCAN_STEPS = 50
+const MAX_SCAN_STEPS = 50
 const SCAN_KEYS = 1_000
 
 async function scanKeys(ask: SourceView['ask']): Promise<string[]> {
   const found: string[] = []
   let cursor = '0'
-  for (let step = 0; step < SCAN_STEPS; step++) {
+  for (let step = 0; step < MAX_SCAN_STEPS; step++) {
     const reply = (await ask('SCAN', cursor, 'MATCH', `${BASE_KEY}*`, 'COUNT', String(SCAN_KEYS))) as [string, string[]]
     cursor = reply[0]
     found.push(...reply[1])
@@ -158,7 +158,7 @@ export async function checkHeartbeat({ config, connect, ask, cli, user }: Source
   try {
     await inTime(heard.promise)
   } catch {
-    const text = `a published heartbeat did not arrive within ${ANSWER_MS / 1000} s: something between this host and Redis does not forward Pub/Sub messages`
+    const text = `a published heartbeat did not arrive within ${MAX_ANSWER_MS / 1000} s: something between this host and Redis does not forward Pub/Sub messages`
     const fix = 'write the address of Redis itself in ENIGMA_SOURCES, not of a proxy'
     return fail('doctor.heartbeat.not_heard', text, fix)
   }

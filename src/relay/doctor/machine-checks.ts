@@ -9,12 +9,12 @@ import { countRows, journalPath } from '../journal/journal-file.ts'
 import { looseSecrets } from '../redis/address.ts'
 import { counted, fail, ok, warn, wordsOf, type Diagnosis, type SourceView } from './check.ts'
 
-const OLDEST_NODE = 24
+const MIN_NODE = 24
 
 export function checkNode(version: string = process.versions.node): Diagnosis {
-  if (Number.parseInt(version, 10) >= OLDEST_NODE) return ok(`Node ${version}`)
-  const fix = `install Node ${OLDEST_NODE}, or run npm install --include=optional, which includes it`
-  return fail('doctor.node.too_old', `Node ${version} is too old: the relay needs ${OLDEST_NODE}`, fix)
+  if (Number.parseInt(version, 10) >= MIN_NODE) return ok(`Node ${version}`)
+  const fix = `install Node ${MIN_NODE}, or run npm install --include=optional, which includes it`
+  return fail('doctor.node.too_old', `Node ${version} is too old: the relay needs ${MIN_NODE}`, fix)
 }
 
 /** The folder itself, or the nearest one above it that is there. */
@@ -41,7 +41,7 @@ export function checkFolder({ dataDir }: RelayConfig): Diagnosis {
 
 /** The journal may grow to 2 GiB. Below the lower mark it has no room for a minute of a busy dialler. */
 const ENOUGH_BYTES = 3 * 1024 ** 3
-const LEAST_BYTES = 256 * 1024 ** 2
+const MIN_FREE_BYTES = 256 * 1024 ** 2
 
 export async function checkDisk({ dataDir }: RelayConfig): Promise<Diagnosis> {
   const { bavail, bsize } = await statfs(nearest(dataDir))
@@ -51,7 +51,7 @@ export async function checkDisk({ dataDir }: RelayConfig): Promise<Diagnosis> {
 export function judgeDisk(free: number, dataDir: string): Diagnosis {
   const text = `${free >= 1024 ** 3 ? `${Math.floor(free / 1024 ** 3)} GiB` : `${Math.floor(free / 1024 ** 2)} MiB`} free for the journal`
   const fix = `free disk space for ${dataDir}, or set ENIGMA_DATA_DIR to a folder on another disk`
-  if (free < LEAST_BYTES)
+  if (free < MIN_FREE_BYTES)
     return fail('doctor.disk.full', `${text}: an outage of SQS or of an HTTP target would fill the disk`, fix)
   return free < ENOUGH_BYTES ? warn('doctor.disk.small', `${text}: the journal may grow to 2 GiB`, fix) : ok(text)
 }
@@ -65,10 +65,10 @@ export function checkSecrets({ source }: SourceView): Diagnosis | [] {
   return warn('doctor.secrets.readable', text, `chmod 600 ${loose.join(' ')}`)
 }
 
-const LOOKED_INTO_BYTES = 64 * 1024 * 1024
+const MAX_CHECKED_BYTES = 64 * 1024 * 1024
 
 /** A copy that was made while a relay wrote may be torn: it is made again. */
-const TRIES = 3
+const MAX_TRIES = 3
 
 /** The journal: sound, and how much waits in it. */
 export async function checkJournal({ dataDir, relayId }: RelayConfig): Promise<Diagnosis> {
@@ -78,13 +78,13 @@ export async function checkJournal({ dataDir, relayId }: RelayConfig): Promise<D
     // Opened, since its size alone is told to everybody.
     await using file = await open(path)
     const { size } = await file.stat()
-    if (size > LOOKED_INTO_BYTES)
+    if (size > MAX_CHECKED_BYTES)
       return ok(`${Math.round(size / 1024 / 1024)} MiB, too large for this check; the relay checks it at the start`)
   } catch (error) {
     return fail('doctor.journal.unreadable', `${path} cannot be read: ${wordsOf(error)}`, `chown $(id -un) ${path}`)
   }
   let damage = ''
-  for (let attempt = 1; attempt <= TRIES; attempt++) {
+  for (let attempt = 1; attempt <= MAX_TRIES; attempt++) {
     const seen = await lookInto(path)
     if (seen === 0) return ok('the journal is intact and empty')
     if (typeof seen === 'number')

@@ -9,8 +9,8 @@ import { fail, makeChecks, ok, sqsWords, warn, wordsOf, type Diagnosis, type Fin
 import { checkCommands, checkLimits, checkQueue, lookAtQueue, type QueueView } from './queue-checks.ts'
 import { looseFiles } from '../redis/address.ts'
 import { authorize, CONTENT_TYPE } from '../targets/http/http-target.ts'
-import { adviseTarget, nameOf, readOutcomes, TargetError, type Place } from '../targets/http/http-verdict.ts'
-import { createTargetClient, placeOf } from '../targets/target.ts'
+import { adviseTarget, nameOf, readOutcomes, TargetError, type TargetAddress } from '../targets/http/http-verdict.ts'
+import { createTargetClient, targetAddressOf } from '../targets/target.ts'
 
 /** How long (ms) SQS may take to answer, and a proxy before it; the relay's own requests are allowed more. */
 const MAX_SQS_MS = 5_000
@@ -58,7 +58,7 @@ export async function examineSqs(config: RelayConfig, routes: Routes, now: () =>
   }
 }
 
-/** Whether all queues suffer from this error: SQS is not there, does not know who asks, or something else answers in its place. */
+/** Whether all queues suffer from this error: SQS is not there, does not know who asks, or something else answers in its address. */
 function isForAll(error: unknown): boolean {
   const problem = problemOf(error)
   if (problem === 'relay.sqs.unavailable') return statusOf(error) === undefined
@@ -182,18 +182,18 @@ export async function examineTargets(
   routes: Routes,
   now: () => number,
 ): Promise<readonly Finding[]> {
-  const places = new Map<string, Place>()
+  const addresses = new Map<string, TargetAddress>()
   for (const route of routes.all) {
-    const { url, variable } = placeOf(config, route)
-    if (url !== 'sqs' && !places.has(url.href)) places.set(url.href, { url, variable })
+    const { url, variable } = targetAddressOf(config, route)
+    if (url !== 'sqs' && !addresses.has(url.href)) addresses.set(url.href, { url, variable })
   }
-  if (places.size === 0) return []
+  if (addresses.size === 0) return []
   const http = createTargetClient(config, { requestTimeoutMs: MAX_TARGET_MS })
-  const all = [...places.values()]
+  const all = [...addresses.values()]
   try {
     return await makeChecks('target', {
       access: () => checkAccess(config, all),
-      ...Object.fromEntries(all.map((place) => [place.variable, () => checkTarget(config, place, http, now)])),
+      ...Object.fromEntries(all.map((address) => [address.variable, () => checkTarget(config, address, http, now)])),
     })
   } finally {
     http.destroy()
@@ -203,7 +203,7 @@ export async function examineTargets(
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 
 /** Whether requests prove who sends them, and who may read what proves it. */
-function checkAccess({ targets }: RelayConfig, places: readonly Place[]): Diagnosis[] {
+function checkAccess({ targets }: RelayConfig, addresses: readonly TargetAddress[]): Diagnosis[] {
   const { secret, secretFile, token, tokenFile, certFile, keyFile } = targets.access
   const findings: Diagnosis[] = []
   if ((secret ?? secretFile ?? token ?? tokenFile ?? certFile) === undefined) {
@@ -211,7 +211,7 @@ function checkAccess({ targets }: RelayConfig, places: readonly Place[]): Diagno
       'requests to targets have neither a signature nor a token: anyone who can reach the functions can send to them'
     findings.push(warn('doctor.target.unsigned', text, 'set ENIGMA_TARGET_SECRET'))
   }
-  const open = places.find(({ url }) => url.protocol === 'http:' && !LOOPBACK.test(url.hostname))
+  const open = addresses.find(({ url }) => url.protocol === 'http:' && !LOOPBACK.test(url.hostname))
   if (open !== undefined) {
     const text = `notifications, including phone numbers, go to ${nameOf(open.url)} without TLS`
     findings.push(warn('doctor.target.plain_http', text, `write https:// in ${open.variable}`))
@@ -230,11 +230,11 @@ function checkAccess({ targets }: RelayConfig, places: readonly Place[]): Diagno
 
 async function checkTarget(
   { targets, proxies }: RelayConfig,
-  place: Place,
+  address: TargetAddress,
   http: Pick<HttpHandler, 'send'>,
   now: () => number,
 ): Promise<Diagnosis | Diagnosis[]> {
-  const { url } = place
+  const { url } = address
   const proxy = proxyFor(url.origin, proxies)
   const at = `${nameOf(url)}${proxy === undefined ? '' : ` (through the proxy ${proxy.url})`}`
   try {
@@ -246,7 +246,7 @@ async function checkTarget(
     const ms = Math.round(performance.now() - from)
     return [judgeAnswer(answer, at, ms), ...checkTargetClock(answer.headers['date'], now())]
   } catch (error) {
-    const { code, says, fix } = adviseTarget(error, place)
+    const { code, says, fix } = adviseTarget(error, address)
     const words = error instanceof TargetError ? '' : ` (${wordsOf(error)})`
     return fail(codeOf(code), `${says}${words}`, fix)
   }

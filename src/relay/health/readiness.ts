@@ -92,8 +92,8 @@ export function createReadiness(options: ReadinessOptions) {
         yield [`list:${id}:${list}`, isStalled(items, progressMs) ? { reason, stalled: true } : lasting(failing)]
       }
     }
-    for (const [{ name }, { standing, held, progressMs, inFlight, kind }] of senders) {
-      const { failingSince, problem } = standing
+    for (const [{ name }, { status, held, progressMs, inFlight, kind }] of senders) {
+      const { failingSince, problem } = status
       const until = failingSince === undefined ? 'for their turn' : `until ${SERVER[kind]} accepts messages again`
       const why = inFlight > 0 ? 'for the response to a request' : until
       const reason = `${held} notifications wait ${why}: no progress for ${seconds(progressMs)} s`
@@ -111,7 +111,7 @@ export function createReadiness(options: ReadinessOptions) {
   }
 
   const lastAnswer = (): number =>
-    Math.max(sqsAnswered, ...ofSqs.map(({ standing }) => standing.lastAnsweredMs ?? NEVER_MS))
+    Math.max(sqsAnswered, ...ofSqs.map(({ status }) => status.lastAnsweredMs ?? NEVER_MS))
 
   const look = () => {
     const found = new Map(listFaults())

@@ -145,7 +145,7 @@ export type WatchOptions = Tools & {
 const WATCH_MS = 2_000
 
 /** A connection without an answer for this long (ms) is made anew; if it was only slow, that costs nothing. */
-const ANSWER_MS = 5_000
+const MAX_ANSWER_MS = 5_000
 
 /** Checks a source until the signal aborts, in one round trip: whether it answers, its name, what waits there, and which relays run. */
 export async function watchSource(options: WatchOptions, signal: AbortSignal): Promise<void> {
@@ -190,12 +190,12 @@ export async function watchSource(options: WatchOptions, signal: AbortSignal): P
 /** Every error that Redis answers with is an answer; only silence is none. @throws RelayError `relay.redis.no_answer`, or what the client throws */
 const refusalOf = (answer: Promise<unknown>): Promise<RedisFault | undefined> =>
   within(
-    ANSWER_MS,
+    MAX_ANSWER_MS,
     answer.then(
       () => undefined,
       (error: unknown) => (isAnswer(error) ? judgeRedis(error) : Promise.reject(error)),
     ),
-    () => new RelayError('relay.redis.no_answer', `Redis did not answer within ${ANSWER_MS} ms`),
+    () => new RelayError('relay.redis.no_answer', `Redis did not answer within ${MAX_ANSWER_MS} ms`),
   )
 
 /** Reads each figure by itself: a key of the wrong type, or a command that is not allowed, hides no other figure. */

@@ -81,7 +81,7 @@ export function toLost(found: Found): Lost[] {
 }
 
 /** One notification that is given up, since there is no room for it. */
-export function toGivenUp({ sourceId, route, timeMs }: Pick<JournalEntry, 'sourceId' | 'route' | 'timeMs'>): Lost {
+export function toDiscarded({ sourceId, route, timeMs }: Pick<JournalEntry, 'sourceId' | 'route' | 'timeMs'>): Lost {
   return { sourceId, route, cause: 'journal_full', fromMs: timeMs, toMs: timeMs, lost: 1 }
 }
 
@@ -151,7 +151,7 @@ const GATHER_MS = 5_000
  * ledger, from the transaction that deleted it until the one that writes the notice of the gap; the rest is here until the journal can be
  * written. Calls `onDue` when losses are to be announced.
  */
-export function createGivenUp(tools: Pick<SourceTools, 'log' | 'metrics'>, onDue: () => void, signal: AbortSignal) {
+export function createDiscarded(tools: Pick<SourceTools, 'log' | 'metrics'>, onDue: () => void, signal: AbortSignal) {
   const { log, metrics } = tools
   const unwritten = new Map<string, Lost>()
   let gathering: Promise<void> | undefined
@@ -163,7 +163,7 @@ export function createGivenUp(tools: Pick<SourceTools, 'log' | 'metrics'>, onDue
     })
   }
   const count = (lost: Lost, reason: 'journal_full' | 'memory_full') => {
-    metrics.givenUp.inc({ route: lost.route, reason }, lost.lost)
+    metrics.discarded.inc({ route: lost.route, reason }, lost.lost)
     if (gathering === undefined)
       log.error(
         { code: 'relay.journal.given_up', source: lost.sourceId, route: lost.route, notifications: lost.lost, reason },
@@ -177,7 +177,7 @@ export function createGivenUp(tools: Pick<SourceTools, 'log' | 'metrics'>, onDue
     count: (lost: Lost): void => count(lost, 'journal_full'),
     /** One that neither the journal nor memory has room for. */
     add(entry: Kept): void {
-      const lost = toGivenUp(entry)
+      const lost = toDiscarded(entry)
       addTo(unwritten, lost)
       count(lost, 'memory_full')
     },
@@ -190,4 +190,4 @@ export function createGivenUp(tools: Pick<SourceTools, 'log' | 'metrics'>, onDue
   }
 }
 
-export type GivenUpLedger = ReturnType<typeof createGivenUp>
+export type DiscardedLedger = ReturnType<typeof createDiscarded>

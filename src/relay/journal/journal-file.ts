@@ -62,8 +62,8 @@ export function countRows(db: DatabaseSync) {
 const SLACK_BYTES = 1024 * 1024
 
 /** So many pages at once are given back to the file system, which takes some milliseconds, and then none for so long (ms). */
-const SHRINK_PAGES = 1_024
-const SHRINK_REST_MS = 200
+const MAX_RELEASED_PAGES = 1_024
+const RELEASE_REST_MS = 200
 
 /**
  * `auto_vacuum` counts only for a file that has no table yet. A checkpoint cuts the write-ahead log down to its limit, which is above the
@@ -146,8 +146,8 @@ export function openJournalFile(file: string, isDraft = false) {
   const removeLost = db.prepare('DELETE FROM lost WHERE source = ? AND route = ? AND cause = ?')
   const getLost = prepareRead('SELECT * FROM lost ORDER BY first')
   const freeBytes = () => Number(pages.get()?.['free'] ?? 0)
-  let shrunkAt = Number.NEGATIVE_INFINITY
-  let isShrinking = false
+  let releasedAt = Number.NEGATIVE_INFINITY
+  let isReleasing = false
 
   return {
     inTransaction<T>(work: () => T): T {
@@ -196,14 +196,14 @@ export function openJournalFile(file: string, isDraft = false) {
     countRows: () => countRows(db),
     usedBytes: () => Number(pages.get()?.['bytes'] ?? 0) - freeBytes(),
     /** Gives some of the space that is free back to the file system. To be called often: it looks at the clock, and rests in between. */
-    shrink(): void {
-      if (performance.now() - shrunkAt < SHRINK_REST_MS) return
+    releaseFreePages(): void {
+      if (performance.now() - releasedAt < RELEASE_REST_MS) return
       const isFree = freeBytes() > SLACK_BYTES
-      if (isFree) db.exec(`PRAGMA incremental_vacuum(${SHRINK_PAGES})`)
+      if (isFree) db.exec(`PRAGMA incremental_vacuum(${MAX_RELEASED_PAGES})`)
       // The file itself becomes smaller when the write-ahead log has gone into it.
-      else if (isShrinking) db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
-      isShrinking = isFree
-      shrunkAt = performance.now()
+      else if (isReleasing) db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
+      isReleasing = isFree
+      releasedAt = performance.now()
     },
     isSound: () =>
       db

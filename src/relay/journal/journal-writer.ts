@@ -3,7 +3,7 @@ import { RELAY_TYPE, type Route } from '../../protocol/index.ts'
 import type { Logger } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
 import type { JournalIntake } from '../pubsub/pubsub-intake.ts'
-import { addTo, toGivenUp, type GivenUpLedger, type JournalRow, type Lost } from './journal-entry.ts'
+import { addTo, toDiscarded, type DiscardedLedger, type JournalRow, type Lost } from './journal-entry.ts'
 import type { Journal } from './journal.ts'
 
 /** How often (ms) a journal that cannot be written is tried again: a try is not free. */
@@ -16,7 +16,7 @@ export type JournalWriterOptions = {
   readonly journal: Journal
   readonly log: Logger
   readonly now: () => number
-  readonly givenUp: GivenUpLedger
+  readonly discarded: DiscardedLedger
   /** Called when settled rows are to be deleted. */
   readonly onDue: () => void
   /** Called when the journal can be written again. */
@@ -24,7 +24,7 @@ export type JournalWriterOptions = {
 }
 
 /** Gathers settled rows, attempts and notes, and writes them with what was heard; logs once when that fails, and when it works again. */
-export function createJournalWriter({ journal, log, now, givenUp, onDue, onWritable }: JournalWriterOptions) {
+export function createJournalWriter({ journal, log, now, discarded, onDue, onWritable }: JournalWriterOptions) {
   const settled = new Map<string, number[]>()
   const attempts = new Map<string, Map<number, number>>()
   const notes = new Map<string, number>()
@@ -81,7 +81,7 @@ export function createJournalWriter({ journal, log, now, givenUp, onDue, onWrita
     write(rows: readonly JournalRow[], announced: readonly Lost[] = []): boolean {
       triedAt = performance.now()
       const ranges = isDue ? new Map([...settled].map(([route, of]) => [route, toRanges(of)])) : undefined
-      const lost = givenUp.unwritten()
+      const lost = discarded.unwritten()
       const isWritten = attempt(() => {
         const notesToWrite = notes.size > 0 ? notes : undefined
         const kept = isDue ? attempts : undefined
@@ -96,7 +96,7 @@ export function createJournalWriter({ journal, log, now, givenUp, onDue, onWrita
         isDue = false
       }
       notes.clear()
-      givenUp.written()
+      discarded.written()
       if (brokenSince !== undefined) {
         log.info({ code: 'relay.journal.writable', afterMs: now() - brokenSince }, 'The journal can be written again')
         brokenSince = undefined
@@ -130,25 +130,25 @@ export type TrimOptions = {
   /** Bytes on disk that the journal may use. */
   readonly maxBytes: number
   /** Called with what is in the ledger now. */
-  readonly onGivenUp: (lost: Lost) => void
+  readonly onDiscarded: (lost: Lost) => void
 }
 
 /** So many bytes of packets go at once: few enough to wait for. */
 export const TRIM_BYTES = 64 * 1024
 
 /** Of a table: the route that its notifications went to last, and from behind which row on they are not in memory. */
-export type Behind = { route: Route; row: number }
+export type Backlog = { route: Route; row: number }
 
 /**
  * Keeps the journal within its bound. The oldest of the routes with `maxAgeMs` go first, since they are worthless by then; when there
  * are no such, the oldest of all. Only what is in the journal alone can go: `behind` says from which row on. The transaction that deletes
  * them notes in the journal's ledger that they are lost. Returns whether any went.
  */
-export function trimJournal(behind: ReadonlyMap<string, Behind>, options: TrimOptions): boolean {
-  const { journal, maxBytes, onGivenUp } = options
-  if (behind.size === 0 || journal.size().bytes <= maxBytes) return false
+export function trimJournal(backlogs: ReadonlyMap<string, Backlog>, options: TrimOptions): boolean {
+  const { journal, maxBytes, onDiscarded } = options
+  if (backlogs.size === 0 || journal.size().bytes <= maxBytes) return false
   for (const isAging of [true, false]) {
-    const [oldest] = [...behind]
+    const [oldest] = [...backlogs]
       .filter(([, { route }]) => route.type !== RELAY_TYPE && (route.maxAgeMs !== undefined) === isAging)
       .flatMap(([name, { row }]) => journal.read(name, row, 0))
       .toSorted((a, b) => a.entry.timeMs - b.entry.timeMs)
@@ -156,10 +156,10 @@ export function trimJournal(behind: ReadonlyMap<string, Behind>, options: TrimOp
     const { route } = oldest.entry
     const rows = journal.read(route, oldest.row - 1, TRIM_BYTES)
     const bySource = new Map<string, Lost>()
-    for (const { entry } of rows) addTo(bySource, toGivenUp(entry))
+    for (const { entry } of rows) addTo(bySource, toDiscarded(entry))
     const lost = [...bySource.values()]
     journal.write({ settled: new Map([[route, [[oldest.row, rows.at(-1)?.row ?? oldest.row]]]]), lost })
-    for (const one of lost) onGivenUp(one)
+    for (const one of lost) onDiscarded(one)
     return true
   }
   return false

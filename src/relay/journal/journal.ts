@@ -6,7 +6,7 @@ import type { JournalRow, Lost } from './journal-entry.ts'
 import { recoverJournal, removeFiles, resumeRecovery, takeFormerJournal } from './salvage.ts'
 
 /** A larger file is not looked through at the start: Pub/Sub would not be heard meanwhile. Damage then shows when it is read. */
-const CHECKED_BYTES = 256 * 1024 * 1024
+const MAX_CHECKED_BYTES = 256 * 1024 * 1024
 
 /** A recovery that failed, as on a full disk, is not tried again before this (ms): it reads the whole file. */
 const RETRY_MS = 60_000
@@ -100,7 +100,7 @@ export function openJournal(options: JournalOptions) {
       resumeRecovery(path, now())
       takeFormerJournal(options)
       const opened = open()
-      if (opened.usedBytes() <= CHECKED_BYTES && !opened.isSound())
+      if (opened.usedBytes() <= MAX_CHECKED_BYTES && !opened.isSound())
         recover(new RelayError('relay.journal.damaged', 'the integrity check of SQLite failed'))
     } catch (error) {
       if (!isDamage(error)) throw error
@@ -159,7 +159,7 @@ export function openJournal(options: JournalOptions) {
         rowCount += rows.length - removed
         if (settled === undefined && notes === undefined) return
         try {
-          to.shrink()
+          to.releaseFreePages()
         } catch {
           // The batch is committed all the same, and what is wrong shows again when the file is used next.
         }

@@ -17,7 +17,7 @@ import {
 import { toLost, toNote, toRow, type Found } from './journal-entry.ts'
 
 /** So many rows in a row are looked for one by one where a scan fails; then only rows that can be reached from the end are taken. */
-const MOST_LOOKS = 20_000
+const MAX_LOOKS = 20_000
 
 /** The files of a SQLite database in WAL mode. */
 const ENDS = ['', '-wal', '-shm']
@@ -120,7 +120,7 @@ function copyReadable(path: string, draft: JournalFile, writtenMs: number) {
       if (!isCut) return
       if (hole === undefined) holes.push((hole = atMs === undefined ? {} : { fromMs: atMs }))
       next++
-      if (looks++ < MOST_LOOKS) continue
+      if (looks++ < MAX_LOOKS) continue
       looks = 0
       let first: number | undefined
       for (const found of rowsOf(`SELECT row FROM ${name} WHERE row >= ? ORDER BY row DESC`, next))

@@ -49,7 +49,7 @@ export function createRelayAdoption({ client, relayId, numbers, log, now, lease 
       ownPrefix: claimPrefix(relayId),
       waitingPrefix: waitingPrefix(other),
       nowMs: now(),
-      leastNumber: numbers.least(),
+      leastNumber: numbers.lowerBound(),
       relayId: other,
       forgetMs: now() - FORGET_MS,
       holder: lease.holder,
@@ -118,7 +118,7 @@ type ClaimAdoptionOptions = RelayAdoptionOptions &
 const LOOK_MS = 4_000
 const SOON_MS = 250
 /** Bytes taken at once from a list that is no longer named. */
-const TAKE_BYTES = 4 * 1024 * 1024
+const MAX_TAKE_BYTES = 4 * 1024 * 1024
 
 /**
  * Adopts the claims that former processes of this relay, or other relays, left, while this process holds the relay id: list by list, in the
@@ -177,7 +177,7 @@ export function createClaimAdoption(options: ClaimAdoptionOptions, signal: Abort
     for (const list of waiting)
       if (!lists.includes(list)) {
         await claims.beginGeneration(list)
-        const taken = await claims.take(list, 0, TAKE_BYTES)
+        const taken = await claims.take(list, 0, MAX_TAKE_BYTES)
         if (typeof taken === 'object') intake.take(taken.claim)
       }
     for (const { number: claim, list, items } of unknown) {

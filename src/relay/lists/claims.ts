@@ -113,13 +113,13 @@ export function createClaims(options: ClaimsOptions) {
           listEnd,
           nowMs: takenMs,
           claimPrefix: prefix,
-          leastNumber: numbers.least(),
+          leastNumber: numbers.lowerBound(),
           generation: generationOf(list),
         })
         .then((reply): Taken => {
           const [number, waitMs, left, items] = reply as TakeReply
           if (number < 0) return 'fenced'
-          numbers.seen(number)
+          numbers.noteUsed(number)
           if (items.length === 0) return undefined
           const kept = new Map(items.map((data, index) => [index, { data }]))
           return { claim: openClaim(number, { list, takenMs, waitMs }, kept, items.length), left }

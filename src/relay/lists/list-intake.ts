@@ -122,8 +122,8 @@ type ListSourceOptions = SourceListsOptions & {
 }
 
 /** Items in one claim: enough to fill packs, few enough to send again after a crash. */
-const TAKE_ITEMS = 500
-const TAKE_BYTES = 4 * 1024 * 1024
+const MAX_TAKE_ITEMS = 500
+const MAX_TAKE_BYTES = 4 * 1024 * 1024
 
 /** A blocked connection gets a reply at least this often, so that a dead one is noticed. */
 const BLOCK_SECONDS = 3
@@ -153,7 +153,7 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
     const { items, bytes } = await intake.room(list, signal)
     if (signal.aborted) return
     state.waitsFor = 'redis'
-    const taken = await claims.take(list, Math.min(TAKE_ITEMS, items), Math.min(TAKE_BYTES, Math.ceil(bytes)))
+    const taken = await claims.take(list, Math.min(MAX_TAKE_ITEMS, items), Math.min(MAX_TAKE_BYTES, Math.ceil(bytes)))
     if (taken === 'fenced') {
       // Redis came back empty, or another process has begun a generation.
       preparedConnection = undefined

@@ -73,7 +73,7 @@ const OLD_MS = 1_000
 const SHORT_MS = 50
 
 /** Claims that are written back at once: together up to 16 MiB. */
-const CLAIMS_AT_ONCE = 4
+const MAX_CLAIMS_AT_ONCE = 4
 
 const isUnsettled = ({ items }: OpenClaim): boolean => items.size > 0
 
@@ -170,9 +170,9 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
     const known = new Set(await client.hKeys(registry))
     const missing = [...open.values()].filter(({ number }) => !known.has(String(number)))
     let written = 0
-    for (let from = 0; from < missing.length; from += CLAIMS_AT_ONCE) {
+    for (let from = 0; from < missing.length; from += MAX_CLAIMS_AT_ONCE) {
       // Some may have been settled since.
-      const some = missing.slice(from, from + CLAIMS_AT_ONCE).filter(isUnsettled)
+      const some = missing.slice(from, from + MAX_CLAIMS_AT_ONCE).filter(isUnsettled)
       const answers = some.map((claim) => {
         const { number, list, items } = claim
         return client.writeBack({

@@ -125,13 +125,13 @@ const MAX_ASIDE_MS = 30_000
 const MAX_BACKOFF_MS = 60_000
 
 /** Least time (ms) between two requests that find nothing. */
-const LEAST_MS = 1_000
+const MIN_POLL_MS = 1_000
 
 /** How often a command may go to each relay that has a file of its source. */
-const HANDOVERS = 3
+const MAX_HANDOVERS = 3
 
 /** Ids in a log line. */
-const SHOWN_IDS = 10
+const MAX_SHOWN_IDS = 10
 
 type Own = Received & { readonly command: RelayCommand; readonly source: SourceConfig }
 
@@ -200,7 +200,7 @@ export function createCommandPoller(options: PollerOptions) {
     if (signal.aborted) return own.giveBack()
     if (problem !== undefined) return fail(problem)
     // They may be in the file of another relay of this source, which then meets the command.
-    if (unknown.length > 0 && receives <= HANDOVERS * elsewhere.length) {
+    if (unknown.length > 0 && receives <= MAX_HANDOVERS * elsewhere.length) {
       await own.giveBack()
       return aside([own], signal)
     }
@@ -210,7 +210,7 @@ export function createCommandPoller(options: PollerOptions) {
         {
           code: 'relay.commands.unknown_ids',
           ...fields,
-          ids: unknown.slice(0, SHOWN_IDS),
+          ids: unknown.slice(0, MAX_SHOWN_IDS),
           ...(elsewhere.length > 0 ? { elsewhere } : {}),
         },
         'No parked notification matches the ids of an operator command; the relay deleted the command',
@@ -241,7 +241,7 @@ export function createCommandPoller(options: PollerOptions) {
           failures = 0
           if (own !== undefined) await carryOut(own, signal)
           // Not every server waits.
-          else if (performance.now() - fromMs < LEAST_MS) await sleep(LEAST_MS, signal)
+          else if (performance.now() - fromMs < MIN_POLL_MS) await sleep(MIN_POLL_MS, signal)
         } catch (error) {
           if (signal.aborted) return
           queue = undefined

@@ -186,7 +186,7 @@ export async function writeExport(
   }
 }
 
-type PlacesOptions = {
+type ParkedListsOptions = {
   readonly client: Redis
   readonly sourceId: string
   /** Where this machine's relay keeps what a parked list has no room for. */
@@ -201,8 +201,8 @@ export type Elsewhere = { readonly relayId: string; readonly place: string }
  * Visits where parked notifications of a source are, one after the other: its list in Redis, and then the files in this folder. Returns the
  * places that other relays have noted, on other machines or in folders that nobody knows here. @throws RelayError, or what `body` throws
  */
-export async function overPlaces(
-  { client, sourceId, dataDir, signal }: PlacesOptions,
+export async function visitParkedLists(
+  { client, sourceId, dataDir, signal }: ParkedListsOptions,
   body: (list: ParkedList) => Promise<void>,
 ): Promise<Elsewhere[]> {
   await body(createParkedList(client, sourceId))

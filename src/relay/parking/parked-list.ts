@@ -26,8 +26,8 @@ export function matches(entry: Entry, { ids, reason, sinceMs }: Filter): boolean
 }
 
 /** A page holds at most so many entries and bytes, unless one entry alone is larger. */
-const PAGE_ENTRIES = 200
-const PAGE_BYTES = 4 * 1024 * 1024
+const MAX_PAGE_ENTRIES = 200
+const MAX_PAGE_BYTES = 4 * 1024 * 1024
 
 /** Some of the list: those that are meant, and how many were looked at so far, of how many. */
 export type Page = { readonly entries: readonly Entry[]; readonly seen: number; readonly of: number }
@@ -55,7 +55,7 @@ export function createParkedList(client: Redis, sourceId: string): ParkedList {
       from = 0
       length = await ask(() => client.lLen(PARKED_KEY))
       for (let seen = 0; from < length;) {
-        const range = { from, most: Math.min(PAGE_ENTRIES, length - from), maxBytes: PAGE_BYTES }
+        const range = { from, most: Math.min(MAX_PAGE_ENTRIES, length - from), maxBytes: MAX_PAGE_BYTES }
         const page = await ask(() => asBytes(client).readParked(range))
         if (page.length === 0) return
         from += page.length
@@ -103,7 +103,7 @@ export async function withSource(source: SourceConfig, log: Logger, body: (clien
 const failed = (words: string, cause: unknown) => new RelayError('relay.parked.redis_failed', words, { cause })
 
 /** A command is tried so often: a connection that was cut is made again meanwhile. */
-const TRIES = 8
+const MAX_TRIES = 8
 
 /**
  * Gives a command to the Redis of a source, again when the connection was cut: it must be one that may run twice.
@@ -114,7 +114,7 @@ export async function askRedis<T>(sourceId: string, command: () => Promise<T>): 
     try {
       return await command()
     } catch (error) {
-      if (error instanceof ErrorReply || failures === TRIES)
+      if (error instanceof ErrorReply || failures === MAX_TRIES)
         throw failed(
           `the Redis of source "${sourceId}" failed a command: ${describe(error)}; check ENIGMA_SOURCES and the rights of its user`,
           error,
@@ -144,7 +144,7 @@ type TakeOutOptions = {
 }
 
 /** So many are sent, announced and removed together: a process that dies in between leaves no more to be sent again. */
-const TOGETHER = 10
+const MAX_BATCH = 10
 
 /**
  * Sends again what matches the filter, or drops it for ever, the oldest first. A retried entry leaves the list when its target has it,
@@ -179,8 +179,8 @@ export async function* takeOut(
   const problem = await notices.check(RELAY_ROUTES.parked)
   if (problem !== undefined) throw new RelayError('relay.parked.queue_unusable', problem)
   for await (const page of list.pages(filter)) {
-    for (let from = 0; from < page.entries.length && !signal.aborted; from += TOGETHER) {
-      const some = page.entries.slice(from, from + TOGETHER)
+    for (let from = 0; from < page.entries.length && !signal.aborted; from += MAX_BATCH) {
+      const some = page.entries.slice(from, from + MAX_BATCH)
       const taken = action === 'drop' ? drop(some) : await resend(some, routes, delivery)
       await announce(taken.flatMap(([entry, { state }]) => (state !== 'stays' && isAnnounced(entry) ? [entry] : [])))
       for (const [{ raw }, one] of taken) {

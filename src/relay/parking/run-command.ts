@@ -9,7 +9,7 @@ import { createUplink } from '../sender/uplink.ts'
 import { SERVER, type Targets, type Target } from '../targets/target.ts'
 import type { SourceConfig } from '../config.ts'
 import { withSource, takeOut } from './parked-list.ts'
-import { overPlaces, type Elsewhere } from './overflow.ts'
+import { visitParkedLists, type Elsewhere } from './overflow.ts'
 
 /** What became of a notification: it was accepted for this queue, or by the server at this address, or why not. */
 export type Answer =
@@ -79,11 +79,11 @@ export function createDelivery(options: DeliveryOptions) {
   const waitFor = async (done: Promise<unknown>, line: Line): Promise<void> => {
     const { sender } = line
     const isDone = done.then(() => true)
-    while (!signal.aborted && now() - (sender.standing.failingSince ?? line.askedSince ?? now()) < giveUpMs)
+    while (!signal.aborted && now() - (sender.status.failingSince ?? line.askedSince ?? now()) < giveUpMs)
       if ((await Promise.race([isDone, sleep(LOOK_MS, signal)])) === true) return
     const { error } = line
     // What the advice says of the relay is not true of a command.
-    const problem = (sender.standing.problem ?? ASKED).replace('; the relay keeps everything and retries', '')
+    const problem = (sender.status.problem ?? ASKED).replace('; the relay keeps everything and retries', '')
     await sender.stop(giveUpMs)
     if (!signal.aborted) line.problem = error === undefined ? problem : `${problem} (${describe(error)})`
   }
@@ -185,7 +185,7 @@ export async function runCommand(
   let elsewhere: readonly Elsewhere[] = []
   // What goes wrong is thrown, and logged by the caller.
   await withSource(source, createLog('silent'), async (client) => {
-    elsewhere = await overPlaces({ client, sourceId: source.id, dataDir, signal }, async (list) => {
+    elsewhere = await visitParkedLists({ client, sourceId: source.id, dataDir, signal }, async (list) => {
       const more = { list, filter, sourceId: source.id, client, routes, delivery, notices, signal }
       for await (const taken of takeOut(action, more)) {
         unknown.delete(taken.id)

@@ -2,14 +2,14 @@ import { OTHER, type Route } from '../../protocol/index.ts'
 import { toItem, type Acknowledger, type Former, type Item, type Stamp, type Stamped } from '../item.ts'
 import {
   addTo,
-  createGivenUp,
+  createDiscarded,
   createUnwritten,
   type JournalEntry,
   type JournalRow,
   type Lost,
   type Heard,
 } from '../journal/journal-entry.ts'
-import { createJournalWriter, TRIM_BYTES, trimJournal, type Behind } from '../journal/journal-writer.ts'
+import { createJournalWriter, TRIM_BYTES, trimJournal, type Backlog } from '../journal/journal-writer.ts'
 import type { Journal } from '../journal/journal.ts'
 import { isNoticeChannel, stampNotice } from '../notice.ts'
 import type { Sender } from '../sender/sender.ts'
@@ -45,7 +45,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   const { journal, senders, log, metrics, now, stamp, routeBytes, memoryBytes, journalBytes, toGap, onGap, park } =
     options
   /** By the route that they were written under: from which row on notifications are not in memory. */
-  const behind = new Map<string, Behind>()
+  const backlogs = new Map<string, Backlog>()
   /** By the same: up to which row a former process may have sent them. */
   const formerRows = new Map<string, number>()
   let heard: (Heard & JournalRow)[] = []
@@ -55,12 +55,12 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   const closing = new AbortController()
   const { signal } = closing
   const unwritten = createUnwritten()
-  const givenUp = createGivenUp({ log, metrics }, () => announceLost(), signal)
+  const discarded = createDiscarded({ log, metrics }, () => announceLost(), signal)
   const writer = createJournalWriter({
     journal,
     log,
     now,
-    givenUp,
+    discarded,
     onDue: () => schedule(),
     // What could not be read back while it was broken.
     onWritable: () => setImmediate(() => signal.aborted || refill()),
@@ -108,7 +108,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
       for (const one of batch) (isWritten ? offer : offerUnwritten)(one)
       // As much as came, and some more.
       let bytes = isWritten ? batch.reduce((sum, { entry }) => sum + entry.packet.length, TRIM_BYTES) : 0
-      const trim = () => trimJournal(behind, { journal, maxBytes: journalBytes, onGivenUp: givenUp.count })
+      const trim = () => trimJournal(backlogs, { journal, maxBytes: journalBytes, onDiscarded: discarded.count })
       while (bytes > 0 && writer.attempt(trim) === true) bytes -= TRIM_BYTES
     }
     if (journal.recoveries() === recoveries) return
@@ -121,16 +121,16 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     senders.get(stamped.route)?.push(toItem(stamped, acknowledger, row, former))
 
   const offer = ({ stamped, entry, row }: Heard & JournalRow) => {
-    if (behind.has(entry.route)) return
-    if (bytesOf(stamped.route) > routeBytes) behind.set(entry.route, { route: stamped.route, row: row - 1 })
+    if (backlogs.has(entry.route)) return
+    if (bytesOf(stamped.route) > routeBytes) backlogs.set(entry.route, { route: stamped.route, row: row - 1 })
     else push(stamped, acknowledgerOf(entry), row)
   }
 
   const offerUnwritten = (one: Heard & JournalRow) => {
     let held = unwritten.bytes
     for (const sender of senders.values()) held += sender.bytes
-    if (held > memoryBytes && !isNoticeChannel(one.entry.channel)) givenUp.add(one.entry)
-    else if (behind.has(one.entry.route)) unwritten.wait(one)
+    if (held > memoryBytes && !isNoticeChannel(one.entry.channel)) discarded.add(one.entry)
+    else if (backlogs.has(one.entry.route)) unwritten.wait(one)
     else pushUnwritten(one)
   }
   const pushUnwritten = ({ stamped, entry, row }: Heard & JournalRow) =>
@@ -138,8 +138,8 @@ export function createJournalIntake(options: JournalIntakeOptions) {
 
   /** Reads back what stayed in the journal, as far as there is room. */
   const refill = () => {
-    for (const [name, at] of behind)
-      while (behind.has(name) && bytesOf(at.route) <= routeBytes / 2) {
+    for (const [name, at] of backlogs)
+      while (backlogs.has(name) && bytesOf(at.route) <= routeBytes / 2) {
         const rows = writer.attempt(() => journal.read(name, at.row, Math.min(READ_BYTES, routeBytes / 2)))
         if (rows === undefined) break
         for (const { row, entry } of rows) {
@@ -152,7 +152,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
           Object.assign(at, { route: stamped.route, row })
         }
         if (rows.length > 0) continue
-        behind.delete(name)
+        backlogs.delete(name)
         unwritten.takeBefore(name, Number.POSITIVE_INFINITY).forEach(pushUnwritten)
       }
   }
@@ -163,7 +163,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
    */
   const announceLost = () => {
     const ledger = writer.attempt(journal.lost) ?? []
-    const notInLedger = givenUp.unwritten()
+    const notInLedger = discarded.unwritten()
     const all = new Map<string, Lost>()
     for (const lost of [...ledger, ...notInLedger]) addTo(all, lost)
     if (all.size === 0) return
@@ -171,9 +171,9 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     for (const sourceId of new Set(announced.map((lost) => lost.sourceId))) onGap(sourceId)
     const gaps = announced.map(toGapRow)
     if (writer.write(gaps, announced)) return gaps.forEach(offer)
-    givenUp.written()
+    discarded.written()
     for (const lost of notInLedger) offerUnwritten(toGapRow(lost))
-    if (ledger.length > 0) givenUp.schedule()
+    if (ledger.length > 0) discarded.schedule()
   }
   const toGapRow = (lost: Lost) => numbered(toGap(lost))
   const numbered = (one: Heard): Heard & JournalRow => ({ ...one, row: journal.nextRow(one.entry.route) })
@@ -200,7 +200,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
       const routes = new Map([...senders.keys()].map((route) => [route.name, route]))
       // Another version may have had more routes.
       for (const [name, lastRow] of journal.lastRows()) {
-        behind.set(name, { route: routes.get(name) ?? OTHER, row: 0 })
+        backlogs.set(name, { route: routes.get(name) ?? OTHER, row: 0 })
         formerRows.set(name, lastRow)
       }
       const { rows } = journal.size()
@@ -223,7 +223,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
       writer.due()
       flush()
       // What has no row is lost with this process.
-      for (const one of unwritten.left()) givenUp.add(one)
+      for (const one of unwritten.left()) discarded.add(one)
       announceLost()
       tellWritten()
     },
@@ -232,8 +232,8 @@ export function createJournalIntake(options: JournalIntakeOptions) {
       return writer.brokenSince
     },
     /** Routes of which a part is in the journal only. */
-    get behind(): readonly Route[] {
-      return [...behind.values()].map(({ route }) => route)
+    get backlogs(): readonly Route[] {
+      return [...backlogs.values()].map(({ route }) => route)
     },
   }
 }

@@ -140,7 +140,7 @@ async function listen(
   const onBeat = (message: Buffer) => {
     const beat = parseHeartbeat(latin1(message))
     if (beat === undefined) return onForeign(message.length)
-    numbers.seen(beat)
+    numbers.noteUsed(beat)
     // A replica cannot keep the last number, so two relays may publish the same one. It begins no second epoch, or ids would repeat.
     if (beat > number) {
       number = beat
@@ -172,12 +172,12 @@ async function listen(
       sentAt = performance.now()
       sentBeforeMs = sentMs
       sentMs = now()
-      const heartbeat = client.publishHeartbeat({ leastNumber: numbers.least(), channel: channelName })
+      const heartbeat = client.publishHeartbeat({ leastNumber: numbers.lowerBound(), channel: channelName })
       // A failure shows as silence, and the command connection logs its own.
       heartbeat.then((published) => liveness.published(published)).catch((error: unknown) => noteFault(state, error))
       await sleepToBeat(HEARTBEAT_MS, signal)
       // A process that stood still read nothing, and everything still waits to be read.
-      liveness.stood(Math.max(0, performance.now() - sentAt - 1.5 * HEARTBEAT_MS))
+      liveness.noteStandstill(Math.max(0, performance.now() - sentAt - 1.5 * HEARTBEAT_MS))
     }
   }
   const subscribe = async (): Promise<void> => {

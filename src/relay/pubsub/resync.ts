@@ -26,10 +26,10 @@ export type Resync = {
 const SETTLE_MS = 1_000
 
 /** So many states are in memory, and on their way, at once. */
-const AT_ONCE = 200
+const MAX_AT_ONCE = 200
 
 /** States that are sent in a second at most. */
-const RATE = 1_000
+const MAX_RATE = 1_000
 
 /** A state of a campaign, or of an agent in a campaign. */
 type State = { readonly ref: string; readonly status: string; readonly campaign?: string }
@@ -111,7 +111,7 @@ export function createResync(options: ResyncOptions, signal: AbortSignal): Resyn
       number ??= await numbers.next()
       sent += await send(states, number, index, atMs)
       index += states.length
-      await sleep(Math.max(0, (states.length * 1_000) / RATE - (performance.now() - from)), until)
+      await sleep(Math.max(0, (states.length * 1_000) / MAX_RATE - (performance.now() - from)), until)
     }
     if (until.aborted) return
     if (!isRefused) refusals(undefined)
@@ -201,7 +201,7 @@ async function* scanHash(client: Redis, key: string): AsyncGenerator<Fields> {
   do {
     let flat: string[]
     try {
-      ;[cursor, flat] = await client.sendCommand<[string, string[]]>(['HSCAN', key, cursor, 'COUNT', String(AT_ONCE)])
+      ;[cursor, flat] = await client.sendCommand<[string, string[]]>(['HSCAN', key, cursor, 'COUNT', String(MAX_AT_ONCE)])
     } catch (error) {
       // Redis before 2.8 has no HSCAN.
       if (!isUnknown(error) && !isDenied(error)) throw error
@@ -214,12 +214,12 @@ async function* scanHash(client: Redis, key: string): AsyncGenerator<Fields> {
   } while (cursor !== '0')
 }
 
-/** The same states, `AT_ONCE` at a time and the rest. */
+/** The same states, `MAX_AT_ONCE` at a time and the rest. */
 async function* inPortions(parts: AsyncIterable<readonly State[]>): AsyncGenerator<State[]> {
   const waiting: State[] = []
   for await (const states of parts) {
     waiting.push(...states)
-    while (waiting.length >= AT_ONCE) yield waiting.splice(0, AT_ONCE)
+    while (waiting.length >= MAX_AT_ONCE) yield waiting.splice(0, MAX_AT_ONCE)
   }
   if (waiting.length > 0) yield waiting
 }

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { RelayError } from '../errors.ts'
-import { isNumber } from '../redis/keys.ts'
+import { isRelayNumber } from '../redis/keys.ts'
 
 /**
  * Redis' glob, as PSUBSCRIBE matches channels: `*`, `?`, `[a-z]`, `[^a]`, `\` before a literal character.
@@ -83,7 +83,7 @@ export function parseHeartbeat(message: string): number | undefined {
   const [, digits, seal] = /^([1-9]\d{0,15}) ([0-9a-f]{16})$/.exec(message) ?? []
   const number = Number(digits)
   // The script makes the same: `string.sub(redis.sha1hex('enigma-relay ' .. n), 1, 16)`.
-  return isNumber(number) && seal === hash('sha1', `enigma-relay ${number}`).slice(0, 16) ? number : undefined
+  return isRelayNumber(number) && seal === hash('sha1', `enigma-relay ${number}`).slice(0, 16) ? number : undefined
 }
 
 /** A connection on which nothing at all arrives for this long (ms) counts as dead. */

@@ -24,7 +24,7 @@ export const createFailing = () => ({
   /** The best known cause; undefined while no connection fails. */
   fault: undefined as RedisFault | undefined,
   /** The codes that were logged in this outage. */
-  said: new Set<string>(),
+  logged: new Set<string>(),
   /** When (`performance.now()`) the server was last asked for the cause. */
   askedAt: Number.NEGATIVE_INFINITY,
 })
@@ -32,7 +32,7 @@ export const createFailing = () => ({
 export type Failing = ReturnType<typeof createFailing>
 
 /** A connection without a reply for this long (ms) counts as dead: each of ours gets one every few seconds. */
-const SILENCE_MS = 10_000
+const MAX_SILENCE_MS = 10_000
 
 /** How often (ms) at most a server is asked why it ends connections. */
 const ASK_MS = 10_000
@@ -54,14 +54,14 @@ export function createRedis({ name, log, reconnect, failing = createFailing(), .
     socket: {
       ...tls,
       connectTimeout: 5_000,
-      socketTimeout: SILENCE_MS,
+      socketTimeout: MAX_SILENCE_MS,
       reconnectStrategy: reconnect ? (retries) => backoffMs(retries + 1, { baseMs: 50, maxMs: 1_000 }) : false,
     },
   })
   const say = (fault: RedisFault) => {
     failing.fault = fault
-    if (failing.said.has(fault.code)) return
-    failing.said.add(fault.code)
+    if (failing.logged.has(fault.code)) return
+    failing.logged.add(fault.code)
     log.warn({ code: fault.code, connection: name, error: fault.words }, sentenceOf(fault))
   }
   const noteFailure = async (error: unknown): Promise<void> => {
@@ -77,7 +77,7 @@ export function createRedis({ name, log, reconnect, failing = createFailing(), .
   const isOver = () => {
     if (!failing.connections.delete(name) || failing.connections.size > 0) return false
     failing.fault = undefined
-    failing.said.clear()
+    failing.logged.clear()
     return true
   }
   client.on('error', (error: unknown) => void noteFailure(error))
@@ -155,7 +155,7 @@ export async function askWhy(address: RedisAddress): Promise<Error | undefined> 
 
 /** How long (ms) a server may take to give a reason unasked, and to answer a question. */
 const UNASKED_MS = 300
-const ANSWER_MS = 1_000
+const MAX_ANSWER_MS = 1_000
 
 /** Listens for what arrives unasked, then sends `question`, if there is one, and listens until the connection ends or the time is up. */
 async function listen(socket: Socket, question: string) {
@@ -163,7 +163,7 @@ async function listen(socket: Socket, question: string) {
   let error: NodeJS.ErrnoException | undefined
   let isConnected = false
   const ended = Promise.withResolvers<void>()
-  let timer = setTimeout(ended.resolve, ANSWER_MS)
+  let timer = setTimeout(ended.resolve, MAX_ANSWER_MS)
   socket
     .on('encrypted' in socket ? 'secureConnect' : 'connect', () => {
       isConnected = true
@@ -171,7 +171,7 @@ async function listen(socket: Socket, question: string) {
       timer = setTimeout(() => {
         if (question === '') return ended.resolve()
         socket.write(question)
-        timer = setTimeout(ended.resolve, ANSWER_MS)
+        timer = setTimeout(ended.resolve, MAX_ANSWER_MS)
       }, UNASKED_MS)
     })
     .on('data', (chunk: Buffer) => {

@@ -146,39 +146,39 @@ export const scripts = {
 }
 
 /** No clock exceeds this (ms) in the next 30,000 years, and a double counts well beyond it: a larger number is not ours. */
-const MOST = 1e15
+const MAX_NUMBER = 1e15
 
-export const isNumber = (number: number): boolean => Number.isInteger(number) && number >= 0 && number < MOST
+export const isRelayNumber = (number: number): boolean => Number.isInteger(number) && number >= 0 && number < MAX_NUMBER
 
 type NumbersOptions = {
   readonly client: Redis
   readonly now: () => number
   readonly last?: number | undefined
   /** Called with each number that is higher than all before it. */
-  readonly onSeen?: (number: number) => void
+  readonly onHighest?: (number: number) => void
 }
 
 /**
  * Makes the numbers of claims, epochs and notices. A script in Redis gives them out, since Redis knows the last one. `least` is for a Redis
- * that came back empty while the clock was set back: no number that was ever seen here comes again. Nor does it repeat itself: a read-only
+ * that came back empty while the clock was set back: no number that was ever noteUsed here comes again. Nor does it repeat itself: a read-only
  * replica keeps no number, and would give out the same one twice within a millisecond.
  */
-export function createNumbers({ client, now, last = 0, onSeen }: NumbersOptions) {
-  let highest = isNumber(last) ? last : 0
+export function createNumbers({ client, now, last = 0, onHighest }: NumbersOptions) {
+  let highest = isRelayNumber(last) ? last : 0
   let asked = 0
-  const least = (): number => (asked = Math.max(now(), highest + 1, asked + 1))
-  const seen = (number: number): void => {
-    if (number <= highest || !isNumber(number)) return
+  const lowerBound = (): number => (asked = Math.max(now(), highest + 1, asked + 1))
+  const noteUsed = (number: number): void => {
+    if (number <= highest || !isRelayNumber(number)) return
     highest = number
-    onSeen?.(number)
+    onHighest?.(number)
   }
   return {
-    least,
-    seen,
+    lowerBound,
+    noteUsed,
     /** Makes a number that nothing else of the source has. @throws what Redis answers */
     next: async (): Promise<number> => {
-      const number = await client.nextNumber({ leastNumber: least() })
-      seen(number)
+      const number = await client.nextNumber({ leastNumber: lowerBound() })
+      noteUsed(number)
       return number
     },
   }
@@ -196,7 +196,7 @@ export const ownIndex = (name: string): number => 1 + (hash('sha256', name, 'buf
  * Where the index begins in notices that a relay numbers without Redis: those numbers are the relay's own, and Redis may give out the same
  * ones to it at the same time.
  */
-export const unaskedIndex = (own: number): number => own + 1_000_000_000
+export const offlineIndex = (own: number): number => own + 1_000_000_000
 
 /** Reports once that the counter in Redis was no number, and was repaired. @throws what Redis answers */
 export async function reportDamage({ client, sourceId, log, metrics }: Omit<SourceTools, 'now'>): Promise<void> {

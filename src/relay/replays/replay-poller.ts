@@ -23,10 +23,10 @@ type GivenRound = NonNullable<NextRound['round']>
 type Report = NonNullable<Parameters<Client['nextRound']>[0]['round']>
 
 /** Least time (ms) between two requests that find nothing. */
-const LEAST_MS = 20
+const MIN_POLL_MS = 20
 
 /** The API may want to be left alone for so long (ms) at most. */
-const MOST_MS = 5 * 60_000
+const MAX_POLL_MS = 5 * 60_000
 
 /** What mends a refusal by its status. */
 const FIXES: Readonly<Record<number, string>> = {
@@ -113,8 +113,8 @@ export function createReplayPoller(options: PollerOptions) {
         if (answer === undefined) return
         const fromMs = performance.now()
         if (answer.round !== null) report = await work(answer.round, signal)
-        const leftMs = Math.min(answer.wait_ms, MOST_MS) - (performance.now() - fromMs)
-        await sleep(Math.max(LEAST_MS, leftMs), signal)
+        const leftMs = Math.min(answer.wait_ms, MAX_POLL_MS) - (performance.now() - fromMs)
+        await sleep(Math.max(MIN_POLL_MS, leftMs), signal)
       }
     },
   }

@@ -5,7 +5,7 @@ import type { RelayConfig } from '../config.ts'
 import { authorize, CONTENT_TYPE } from '../targets/http/http-target.ts'
 import { explainTarget, readUnfinished } from '../targets/http/http-verdict.ts'
 import type { HttpHandler } from '../targets/http-handler.ts'
-import { placeOf } from '../targets/target.ts'
+import { targetAddressOf } from '../targets/target.ts'
 
 /** A message of a replay: a CloudEvent as text, with the bytes of the packet as they were. */
 export type AgainMessage = { readonly route: string; readonly event: string }
@@ -53,10 +53,10 @@ type RoundTools = {
 }
 
 /** Lanes that are sent at once. */
-const LANES = 8
+const MAX_LANES = 8
 
 /** Longest reason (characters) that the API takes. */
-const MOST_REASON = 500
+const MAX_REASON_CHARS = 500
 
 /**
  * Sends the messages of a round: each lane in order, several at once. A message that its server wants later holds up its own lane alone, as behind a
@@ -84,7 +84,7 @@ export async function sendRound(
         if (found.outcome === 'retry') {
           attempt++
           await sleep(found.afterMs, signal)
-        } else if (found.outcome === 'refused') return onSettled({ entry, reason: found.reason.slice(0, MOST_REASON) })
+        } else if (found.outcome === 'refused') return onSettled({ entry, reason: found.reason.slice(0, MAX_REASON_CHARS) })
         else return onSettled({ entry })
       } catch (error) {
         if (signal.aborted) return
@@ -104,7 +104,7 @@ export async function sendRound(
   const work = async () => {
     for (const lane of lanes) for (const message of lane) await sendOne(message)
   }
-  await Promise.all(Array.from({ length: LANES }, work))
+  await Promise.all(Array.from({ length: MAX_LANES }, work))
 }
 
 /** Where a server names no time: as after the first attempt behind a queue. */
@@ -126,7 +126,7 @@ export function createSendAgain({
   return async ({ route: name, event }, { attempt, isRedelivery, replay }, signal) => {
     const route = routes.all.find((one) => one.name === name)
     if (route === undefined) return { outcome: 'refused', reason: `the route table of the relay has no route ${name}` }
-    const { url, variable } = placeOf(config, route)
+    const { url, variable } = targetAddressOf(config, route)
     if (url === 'sqs')
       return { outcome: 'refused', reason: `${variable} sends this route to SQS, not to an HTTP server` }
     const { id } = JSON.parse(event) as { readonly id: string }

@@ -119,10 +119,10 @@ export type Outages = ReturnType<typeof createOutages>
 /** The name of a target as a field of a log line. */
 const nameOf = ({ kind, name }: Target) => (kind === 'sqs' ? { queue: name } : { target: name })
 
-type StandingOptions = Omit<SenderOptions, 'onRoom' | 'uplink'> & { readonly pacing: Pacing; readonly lanes: Lanes }
+type TargetStatusOptions = Omit<SenderOptions, 'onRoom' | 'uplink'> & { readonly pacing: Pacing; readonly lanes: Lanes }
 
 /** How a route stands with its target: whether it is there, and whether it accepts messages. While it accepts none, the route rests. */
-export function createStanding({ route, target, outages, log, now, pacing, lanes }: StandingOptions) {
+export function createTargetStatus({ route, target, outages, log, now, pacing, lanes }: TargetStatusOptions) {
   let missingSince: number | undefined
   let failingSince: number | undefined
   let problem: string | undefined
@@ -208,7 +208,7 @@ export function createRejected({ route, log, target, lanes, find, park }: Reject
       lanes.next(lane)
     },
     /** A request of this size was refused for it, though its packs were within the limits: else every full request would be refused first. */
-    shrinkRequests(limits: Limits, refusedBytes: number): Limits {
+    reduceRequestSize(limits: Limits, refusedBytes: number): Limits {
       const requestBytes = Math.floor(refusedBytes / 2)
       const { maxBytes } = limits
       if (requestBytes >= (limits.requestBytes ?? maxBytes)) return limits

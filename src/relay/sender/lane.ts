@@ -133,7 +133,7 @@ export type LanesOptions = {
 }
 
 /** A request carries at most this many packs, to SQS and to HTTP servers. Source: SendMessageBatch in the SQS API reference. */
-const REQUEST_PACKS = 10
+const MAX_REQUEST_PACKS = 10
 
 /** The lanes of a route, and those that have something to send in the order in which they became ready. */
 export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
@@ -178,7 +178,7 @@ export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
       let total = 0
       let used = 0
       for (const lane of ready) {
-        if (flights.length === REQUEST_PACKS) break
+        if (flights.length === MAX_REQUEST_PACKS) break
         const pack = nextPack(lane, maxBytes, requestBytes)
         const [first] = flights
         if (
@@ -203,12 +203,12 @@ export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
     isFailing: (lane: number): boolean => (lanes[lane] as Lane).failures > 0,
     /** Whether more lanes fail than share a request: then it is not for what one of them carries. */
     get areFailing(): boolean {
-      return lanes.filter(({ failures }) => failures > 0).length > REQUEST_PACKS
+      return lanes.filter(({ failures }) => failures > 0).length > MAX_REQUEST_PACKS
     },
     /** Whether a request would carry as many packs as it may, or one as many notifications. */
     get isFull(): boolean {
       const [first] = ready
-      return ready.length >= REQUEST_PACKS || (first !== undefined && isFull(first))
+      return ready.length >= MAX_REQUEST_PACKS || (first !== undefined && isFull(first))
     },
     /** When (ms) the oldest of the lane that is next in line was received; undefined when no lane is ready. */
     get readySinceMs(): number | undefined {

@@ -33,7 +33,7 @@ export type RequestsOptions<Input> = {
 const SQS: Pick<Target, 'kind' | 'workMs'> = { kind: 'sqs', workMs: 0 }
 
 /** So many probes are out at once: on a slow uplink one may need longer than the time to the next. */
-const PROBES = 2
+const MAX_PROBES = 2
 
 /**
  * Requests to a target, with a watch over those that stay unanswered. A request may take long on a slow uplink; but one that hangs (the
@@ -92,7 +92,7 @@ export function createRequests<Input, Output>(
 
   const probe = async (of: Open, input: Input): Promise<void> => {
     const [oldest] = probes.keys()
-    if (probes.size >= PROBES && oldest !== undefined) endProbe(oldest)
+    if (probes.size >= MAX_PROBES && oldest !== undefined) endProbe(oldest)
     const abort = new AbortController()
     const startedMs = performance.now()
     probes.set(abort, of)

@@ -3,7 +3,7 @@ import { backoffMs, sleep } from '../../runtime/index.ts'
 import { detach, type Item } from '../item.ts'
 import type { Tools } from '../metrics.ts'
 import type { Limits, Outcome, Rejection, Target, Unfinished } from '../targets/target.ts'
-import { createRejected, createStanding, createPacing, type Outages } from './back-pressure.ts'
+import { createRejected, createTargetStatus, createPacing, type Outages } from './back-pressure.ts'
 import { bytesOf, createLanes, toPack, toProbe, unsentOf, type Flight, type Lane, type Pack } from './lane.ts'
 import { createRequests } from './requests.ts'
 import type { Uplink } from './uplink.ts'
@@ -22,7 +22,7 @@ export type SenderOptions = Tools & {
 type Batch = { readonly to: Limits; readonly flights: readonly Flight[] }
 
 /** The longest wait (ms) before a retry. */
-const RETRY_MAX_MS = 1_500
+const MAX_RETRY_MS = 1_500
 
 /**
  * Sends the notifications of one route. Lanes that have something to send are in line; while fewer than `inFlight` requests are out, the
@@ -66,7 +66,7 @@ export function createSender(options: SenderOptions) {
   const lanes = createLanes({ route, onReady: schedule, onTooLarge })
 
   const pacing = createPacing({ ...route, onDue: () => dispatch() })
-  const standing = createStanding({ ...options, pacing, lanes })
+  const status = createTargetStatus({ ...options, pacing, lanes })
   /** How long the next notification has waited; of a route that does not linger nobody asks. */
   const waitedMs = () => (route.lingerMs === 0 ? 0 : now() - (lanes.readySinceMs ?? now()))
   /** A full request is never held back, nor is a pack that goes alone. */
@@ -88,15 +88,15 @@ export function createSender(options: SenderOptions) {
     const flights =
       single === undefined ? lanes.gather(maxBytes, Math.min(requestBytes, uplink.requestBytes)) : [single]
     if (flights.length === 0) return false
-    pacing.left()
+    pacing.noteRequest()
     void deliver({ to, flights })
     return true
   }
 
   const find = (): Promise<Limits | undefined> => {
-    finding ??= target.find(stopping.signal, standing.missing).then((found) => {
+    finding ??= target.find(stopping.signal, status.missing).then((found) => {
       finding = undefined
-      standing.found()
+      status.found()
       // What was learned of it still counts.
       if (found === undefined || found.address !== limits?.address || found.maxBytes !== limits.maxBytes) limits = found
       if (found !== undefined) schedule()
@@ -133,8 +133,8 @@ export function createSender(options: SenderOptions) {
       // Not to accept this content is an answer as well, and no outage.
       const failed = outcomes.flatMap((one) => (typeof one === 'object' && one.verdict === 'retry' ? [one] : []))
       const [first] = failed
-      if (failed.length < outcomes.length || first === undefined) standing.answered()
-      else standing.failing(first.problem, first.reason)
+      if (failed.length < outcomes.length || first === undefined) status.answered()
+      else status.failing(first.problem, first.reason)
       flights.forEach((flight, index) => {
         const outcome = outcomes[index] as Outcome
         if (outcome === 'accepted') accept(flight)
@@ -153,12 +153,12 @@ export function createSender(options: SenderOptions) {
     const { flights } = batch
     const { verdict, isForSize, isMissing, problem, detail } = rejection
     if (isMissing) limits = undefined
-    if (verdict === 'retry') standing.failing(problem, detail)
+    if (verdict === 'retry') status.failing(problem, detail)
     // A proxy may find a request too large while the target is away.
-    else if (!isForSize) standing.answered()
+    else if (!isForSize) status.answered()
     // A refused request says nothing of its packs: each is tried alone before it is taken apart.
     if (verdict === 'refused' && flights.length > 1) {
-      if (isForSize && limits?.address === batch.to.address) limits = rejected.shrinkRequests(limits, bytesOf(flights))
+      if (isForSize && limits?.address === batch.to.address) limits = rejected.reduceRequestSize(limits, bytesOf(flights))
       singles.push(...flights)
     } else for (const flight of flights) reject(flight, rejection)
   }
@@ -199,7 +199,7 @@ export function createSender(options: SenderOptions) {
     lane.frozen.unshift(pack)
     if (lane.failures++ === 0) unsentOf(lane).forEach(detach)
     restsUntil = Math.max(restsUntil, now() + afterMs)
-    void sleep(Math.max(afterMs, backoffMs(lane.failures, { maxMs: RETRY_MAX_MS })), stopping.signal).then(() => {
+    void sleep(Math.max(afterMs, backoffMs(lane.failures, { maxMs: MAX_RETRY_MS })), stopping.signal).then(() => {
       if (!stopping.signal.aborted) lanes.next(lane)
     })
   }
@@ -211,9 +211,9 @@ export function createSender(options: SenderOptions) {
       if (held === 0) progress = now()
       held++
       bytes += item.bytes
-      pacing.came()
+      pacing.noteArrival()
       // It may wait for long.
-      if (standing.failingSince !== undefined || lanes.isFailing(item.lane)) detach(item)
+      if (status.failingSince !== undefined || lanes.isFailing(item.lane)) detach(item)
       lanes.push(item)
     },
     /** Sends nothing more; resolves when what is in flight is settled, or after the deadline. */
@@ -222,7 +222,7 @@ export function createSender(options: SenderOptions) {
       uplink.leave(schedule)
       await requests.end(deadlineMs)
     },
-    standing,
+    status,
     kind: target.kind,
     get held() {
       return held

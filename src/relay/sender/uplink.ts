@@ -30,7 +30,7 @@ export type Arrival = 'answered' | 'late' | 'failed'
 const HORIZON_MS = 1_500
 
 /** The smallest request that anything larger is made into, and the smallest window. */
-const LEAST_BYTES = 8 * 1024
+const MIN_BYTES = 8 * 1024
 
 /** What a request weighs besides its packs: its head, and the frame of each entry. */
 const HEAD_BYTES = 1024
@@ -39,7 +39,7 @@ const HEAD_BYTES = 1024
 const FIRST_RATE = (32 * 1024) / HORIZON_MS
 
 /** Bytes/ms; slower uplinks are treated as this one. */
-const LEAST_RATE = 0.25
+const MIN_RATE = 0.25
 
 /** Half of the time (ms) for which the best rate counts. */
 const BEST_MS = 5_000
@@ -52,7 +52,7 @@ const WORK_MS = WORK_HORIZONS * HORIZON_MS
 
 /** An uplink that needs so long (ms) for the window is full, and worth a line in the log, once in so long (ms). */
 const FULL_MS = 1_000
-const SAY_MS = 600_000
+const LOG_EVERY_MS = 600_000
 
 /**
  * Paces the requests to targets, as a congestion controller does: all routes share one uplink, and on a slow one too many bytes at once end
@@ -73,14 +73,14 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
   const working = new Map<Shipment, NodeJS.Timeout>()
   const best = { current: FIRST_RATE, former: FIRST_RATE, sinceMs: now() }
   let onTheWay = 0
-  let saidMs = Number.NEGATIVE_INFINITY
+  let loggedMs = Number.NEGATIVE_INFINITY
   let slowedMs = Number.NEGATIVE_INFINITY
   let delivered: Delivered = { bytes: 0, answeredMs: 0, sentMs: 0 }
 
   const rate = () => Math.max(best.current, best.former)
   const bytesPerSecond = () => Math.round(rate() * 1000)
-  const window = () => Math.max(LEAST_BYTES, rate() * HORIZON_MS)
-  const requestBytes = () => Math.max(LEAST_BYTES, Math.floor(window() / 3)) - HEAD_BYTES
+  const window = () => Math.max(MIN_BYTES, rate() * HORIZON_MS)
+  const requestBytes = () => Math.max(MIN_BYTES, Math.floor(window() / 3)) - HEAD_BYTES
   const hasRoom = () => onTheWay === 0 || onTheWay + requestBytes() + HEAD_BYTES <= window()
 
   const measure = (shipment: Shipment, atMs: number) => {
@@ -89,13 +89,13 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
     // Also not sooner than it was sent: answers that a stall held back come all at once.
     const tookMs = Math.max(1, atMs - former.answeredMs, sentMs - former.sentMs)
     const horizons = isWork && atMs - sentMs > HORIZON_MS ? WORK_HORIZONS : 1
-    const sample = Math.max(LEAST_RATE, (horizons * (delivered.bytes - former.bytes)) / tookMs)
+    const sample = Math.max(MIN_RATE, (horizons * (delivered.bytes - former.bytes)) / tookMs)
     if (sample > rate()) best.current = sample
     if (!isLimited) return
     if (atMs - best.sinceMs > BEST_MS) Object.assign(best, { former: best.current, current: sample, sinceMs: atMs })
     else best.current = Math.max(best.current, sample)
-    if (atMs - sentMs < FULL_MS || atMs - saidMs < SAY_MS) return
-    saidMs = atMs
+    if (atMs - sentMs < FULL_MS || atMs - loggedMs < LOG_EVERY_MS) return
+    loggedMs = atMs
     log?.warn(
       { code: 'relay.uplink.full', bytesPerSecond: bytesPerSecond() },
       'The uplink is full; the relay sends at the rate of the uplink, and the backlog waits in Redis and in the journal',
@@ -106,7 +106,7 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
   const slowDown = ({ ahead, sentMs }: Shipment, atMs: number) => {
     // Several that were sent before the rate was lowered say it once.
     const half = sentMs < slowedMs ? rate() : rate() / 2
-    const slower = Math.max(LEAST_RATE, Math.min(half, ahead / Math.max(1, atMs - sentMs)))
+    const slower = Math.max(MIN_RATE, Math.min(half, ahead / Math.max(1, atMs - sentMs)))
     Object.assign(best, { current: slower, former: slower, sinceMs: atMs })
     slowedMs = atMs
   }
@@ -159,7 +159,7 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
     },
     /** Of a request that should have been answered: the uplink is slower than thought, or the target answers nothing. */
     noteOverdue({ ahead, sentMs }: Shipment): void {
-      const most = Math.max(LEAST_RATE, ahead / Math.max(1, now() - sentMs))
+      const most = Math.max(MIN_RATE, ahead / Math.max(1, now() - sentMs))
       Object.assign(best, { current: Math.min(best.current, most), former: Math.min(best.former, most) })
     },
     /** How long (ms) the uplink needs for it and what was on the way before it. */

@@ -44,17 +44,17 @@ type HttpHead = { readonly statusCode: number; readonly headers: Record<string, 
 export type HttpAnswer = HttpHead & { readonly body: Buffer }
 
 /** A connection that is not there after this time (ms) will not come any more. On a full uplink each of its round trips takes long. */
-const CONNECT_MS = 10_000
+const MAX_CONNECT_MS = 10_000
 
 /** A proxy that does not answer to CONNECT within this time (ms) will not. */
-const TUNNEL_MS = 5_000
+const MAX_TUNNEL_MS = 5_000
 
 /**
  * Returns what connects so that a request that is given up is given up whole: the system would otherwise go on sending what the connection has
  * taken, up to megabytes, and keep a slow uplink from the requests that follow.
  */
 function createConnect(tls: HttpHandlerOptions['tls']): buildConnector.connector {
-  const secure = buildConnector({ timeout: CONNECT_MS, ...tls })
+  const secure = buildConnector({ timeout: MAX_CONNECT_MS, ...tls })
   return (options, callback) => connectBy(secure, options, callback)
 }
 
@@ -64,8 +64,8 @@ function connectBy(
 ): void {
   const port = Number(options.port || (options.protocol === 'https:' ? 443 : 80))
   const raw = connectTcp(port, options.hostname).setNoDelay(true).setKeepAlive(true, 60_000)
-  const giveUp = () => raw.destroy(namedError('TimeoutError', `no connection within ${CONNECT_MS} ms`))
-  const timer = setTimeout(giveUp, CONNECT_MS)
+  const abort = () => raw.destroy(namedError('TimeoutError', `no connection within ${MAX_CONNECT_MS} ms`))
+  const timer = setTimeout(abort, MAX_CONNECT_MS)
   const fail = (error: Error) => {
     clearTimeout(timer)
     callback(error, null)
@@ -101,7 +101,7 @@ function resetWhenDestroyed<S extends Socket>(socket: S, raw: Socket): S {
 
 const CONNECTIONS = {
   connections: 64,
-  connectTimeout: CONNECT_MS,
+  connectTimeout: MAX_CONNECT_MS,
   // A connection that was idle for long may have been forgotten by a router on the way.
   keepAliveTimeout: 20_000,
   // The limit of a request is kept by its own timer.
@@ -137,7 +137,7 @@ export function createHttpHandler({ proxies, requestTimeoutMs, onProxy, tls }: H
       ...(tls === undefined ? {} : { requestTls: tls }),
       // A proxy that does not answer to CONNECT must not keep the connection for ever.
       clientFactory: (proxyOrigin, options) =>
-        new Pool(proxyOrigin, { ...options, connectTimeout: CONNECT_MS, headersTimeout: TUNNEL_MS }),
+        new Pool(proxyOrigin, { ...options, connectTimeout: MAX_CONNECT_MS, headersTimeout: MAX_TUNNEL_MS }),
     })
     return { dispatcher, pathPrefix: '', headers: {} }
   }
@@ -205,14 +205,14 @@ function exchange(dispatcher: Dispatcher, options: Dispatcher.DispatchOptions, l
   let head: HttpHead = { statusCode: 0, headers: {} }
   let controller: Dispatcher.DispatchController | undefined
   let given: Error | undefined
-  const giveUp = (error: Error) => {
+  const abort = (error: Error) => {
     given = error
     end()
     reject(error)
     controller?.abort(error)
   }
-  const onAbort = () => giveUp(namedError('AbortError', 'the request was given up'))
-  const timer = setTimeout(() => giveUp(namedError('TimeoutError', `no answer within ${limitMs} ms`)), limitMs)
+  const onAbort = () => abort(namedError('AbortError', 'the request was given up'))
+  const timer = setTimeout(() => abort(namedError('TimeoutError', `no answer within ${limitMs} ms`)), limitMs)
   const end = () => {
     clearTimeout(timer)
     signal?.removeEventListener('abort', onAbort)

@@ -84,7 +84,7 @@ export const createTargetClient = ({ proxies, targets }: RelayConfig, { requestT
   createHttpHandler({ proxies, requestTimeoutMs, onProxy: onProxyOf(log), tls: toTlsOptions(targets.access) })
 
 /** Where the notifications of a route go, and the variable that says so. */
-export function placeOf({ targets }: RelayConfig, route: Route) {
+export function targetAddressOf({ targets }: RelayConfig, route: Route) {
   const url = destinationOf(targets, route)
   return { url, variable: targets.ofRoutes.has(route.name) ? variableOf(route) : 'ENIGMA_TARGET' }
 }
@@ -97,7 +97,7 @@ export function openTargets(config: RelayConfig, routes: Routes, options: Target
     sqs,
     http,
     targetOf(route: Route, tools: Pick<SenderOptions, 'log' | 'outages'>): Target {
-      const { url, variable } = placeOf(config, route)
+      const { url, variable } = targetAddressOf(config, route)
       if (url !== 'sqs') return createHttpTarget({ route, url, variable, access: config.targets.access, http })
       const { batches } = sqs as NonNullable<typeof sqs>
       return createSqsTarget({ ...tools, route, queuePrefix: config.queuePrefix, batches })

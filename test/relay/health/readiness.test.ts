@@ -15,7 +15,7 @@ function useReadiness(askSqs: () => Promise<void>, sources: readonly Source[] = 
   const sender = {
     kind: 'sqs' as const,
     address: 'http://queue',
-    standing: { lastAnsweredMs: undefined as number | undefined, failingSince: undefined },
+    status: { lastAnsweredMs: undefined as number | undefined, failingSince: undefined },
     held: 0,
     progressMs: clock.nowMs,
     inFlight: 0,
@@ -73,7 +73,7 @@ test('an outage of SQS that is over makes nothing not ready later, when SQS was 
     return asked === 1 ? Promise.reject(new Error('gone')) : new Promise(() => undefined)
   })
   expect(await readiness.ask()).toMatchObject({ ok: false, parts: { sqs: { ok: false } } })
-  sender.standing.lastAnsweredMs = clock.nowMs
+  sender.status.lastAnsweredMs = clock.nowMs
   expect(await readiness.ask()).toMatchObject({ ok: true })
   clock.nowMs += 11_000
   watch()

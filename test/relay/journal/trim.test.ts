@@ -28,7 +28,7 @@ test('over its bound the journal gives up calls, then the oldest of the rest, an
   )
   const left = () => [CALL, STATS, STATUS, GAP].map((route) => journal.indexes(route.name).length)
   const counted: Lost[] = []
-  const trim = () => trimJournal(behind, { journal, maxBytes: 1, onGivenUp: (lost) => counted.push(lost) })
+  const trim = () => trimJournal(behind, { journal, maxBytes: 1, onDiscarded: (lost) => counted.push(lost) })
   expect([trim(), left()]).toEqual([true, [0, EACH, EACH, EACH]])
   expect([trim(), left()]).toEqual([true, [0, 6, EACH, EACH]])
   expect([trim(), left()]).toEqual([true, [0, 6, 3, EACH]])
@@ -48,6 +48,6 @@ test('of a large backlog a portion goes at a time, by its bytes', async () => {
   const packet = new Uint8Array(TRIM_BYTES / 4)
   journal.add(...Array.from({ length: 20 }, (_, n) => ({ ...entry(n), packet })))
   const behind = new Map([[STATUS.name, { route: STATUS, row: 0 }]])
-  trimJournal(behind, { journal, maxBytes: 1, onGivenUp: () => undefined })
+  trimJournal(behind, { journal, maxBytes: 1, onDiscarded: () => undefined })
   expect(journal.indexes()).toEqual(Array.from({ length: 16 }, (_, n) => 4 + n))
 })

@@ -301,9 +301,9 @@ test('what a relay remembers is no number either when it is not: a damaged note,
   const client = await useRelayRedis((await useRedisServer()).url)
   const seen: number[] = []
   for (const last of [9e18, Number.NaN, Infinity, -1, 1.5]) {
-    const numbers = createNumbers({ client, now: () => 5_000, last, onSeen: (number) => seen.push(number) })
-    for (const number of [9e18, Number.NaN, Infinity, 7_000.5]) numbers.seen(number)
-    expect([numbers.least(), numbers.least()]).toEqual([5_000, 5_001])
+    const numbers = createNumbers({ client, now: () => 5_000, last, onHighest: (number) => seen.push(number) })
+    for (const number of [9e18, Number.NaN, Infinity, 7_000.5]) numbers.noteUsed(number)
+    expect([numbers.lowerBound(), numbers.lowerBound()]).toEqual([5_000, 5_001])
   }
   expect(seen).toEqual([])
 })

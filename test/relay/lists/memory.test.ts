@@ -213,7 +213,7 @@ test('G2: over the bound of the journal the oldest calls go, which grow stale, t
       )
     }
   }
-  const givenUp = (route: string) => readMetric(relay.address, 'given_up_total', { route })
+  const discarded = (route: string) => readMetric(relay.address, 'given_up_total', { route })
   const allHeard = (count: number) =>
     waitFor(
       async () => (await readMetric(relay.address, 'received_total', { transport: 'pubsub' })) === count,
@@ -222,15 +222,15 @@ test('G2: over the bound of the journal the oldest calls go, which grow stale, t
   await publish('call', 0, 1_000)
   await publish('status', 0, 1_000)
   await allHeard(2_000)
-  expect([await givenUp('agents-call'), await givenUp('agents-status')]).toEqual([0, 0])
+  expect([await discarded('agents-call'), await discarded('agents-status')]).toEqual([0, 0])
   await publish('status', 1_000, 1_400)
   await allHeard(2_400)
-  await waitFor(async () => (await givenUp('agents-call')) > 0, 'calls to be given up')
-  expect(await givenUp('agents-status')).toBe(0)
+  await waitFor(async () => (await discarded('agents-call')) > 0, 'calls to be given up')
+  expect(await discarded('agents-status')).toBe(0)
   await publish('status', 1_400, 4_000)
   await allHeard(5_000)
   await waitFor(
-    async () => (await givenUp('agents-status')) > 0,
+    async () => (await discarded('agents-status')) > 0,
     'statuses to be given up, when no call is left that could be',
   )
 
@@ -244,8 +244,8 @@ test('G2: over the bound of the journal the oldest calls go, which grow stale, t
     (await gaps()).filter((gap) => gap.route === route).reduce((sum, gap) => sum + (gap.lost ?? 0), 0)
   await waitFor(
     async () =>
-      (await lost('agents-call')) === (await givenUp('agents-call')) &&
-      (await lost('agents-status')) === (await givenUp('agents-status')),
+      (await lost('agents-call')) === (await discarded('agents-call')) &&
+      (await lost('agents-status')) === (await discarded('agents-status')),
     'the gaps',
   )
   expect((await gaps()).every(({ cause }) => cause === 'journal_full')).toBe(true)
@@ -267,9 +267,9 @@ test('G2: SIGTERM right after notifications were given up, and a Redis five mill
   sqs.state.answer = down
   const relay = await useRelay({ ...options, journalBytes: 1_000_000, shutdownMs: 100 })
   proxy.state.delayMs = 5
-  const givenUp = async () =>
-    (await relay.metrics.givenUp.get()).values.reduce((sum: number, { value }: { value: number }) => sum + value, 0)
-  for (let n = 0; (await givenUp()) === 0; n += 100)
+  const discarded = async () =>
+    (await relay.metrics.discarded.get()).values.reduce((sum: number, { value }: { value: number }) => sum + value, 0)
+  for (let n = 0; (await discarded()) === 0; n += 100)
     await Promise.all(
       Array.from({ length: 100 }, (_, at) =>
         client.publish(
@@ -283,6 +283,6 @@ test('G2: SIGTERM right after notifications were given up, and a Redis five mill
   await useRelay({ ...options, dataDir: relay.dataDir })
   const announced = async () =>
     (await gapsOf(sqs)).filter(({ cause }) => cause === 'journal_full').reduce((sum, gap) => sum + (gap.lost ?? 0), 0)
-  await waitFor(async () => (await announced()) >= (await givenUp()), 'the gap to be announced', 10_000)
-  expect(await announced()).toBe(await givenUp())
+  await waitFor(async () => (await announced()) >= (await discarded()), 'the gap to be announced', 10_000)
+  expect(await announced()).toBe(await discarded())
 })

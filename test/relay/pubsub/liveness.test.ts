@@ -83,7 +83,7 @@ test('a heartbeat that was heard before its answer came makes nothing deaf', asy
 test('a process that stood still takes nothing for dead that it could not read', async () => {
   const { state, liveness, pass } = useLiveness()
   state.at += 60_000
-  liveness.stood(59_000)
+  liveness.noteStandstill(59_000)
   state.answers = false
   expect(await pass(3)).toBeUndefined()
 })

@@ -118,7 +118,7 @@ test('while the journal cannot be written and memory is full, the newest are giv
   expect(gaps).toEqual(['main'])
   const lost = { sourceId: 'main', route: STATUS.name, cause: 'journal_full', fromMs: statuses, toMs: COUNT - 1 }
   expect(announced.at(-1)).toEqual({ ...lost, lost: COUNT - (statuses ?? 0) })
-  expect((await metrics.givenUp.get()).values).toMatchObject([
+  expect((await metrics.discarded.get()).values).toMatchObject([
     { labels: { route: STATUS.name, reason: 'memory_full' }, value: COUNT - (statuses ?? 0) },
   ])
   expect(senders.get(GAP)?.held).toBe(1)
@@ -155,7 +155,7 @@ test('G2: what memory gave up while the disk was full is in the ledger from the 
   await intake.written()
   const lost = journal.lost()[0]?.lost
   expect(lost).toBe(COUNT - inMemory)
-  expect((await metrics.givenUp.get()).values).toMatchObject([{ labels: { reason: 'memory_full' }, value: lost }])
+  expect((await metrics.discarded.get()).values).toMatchObject([{ labels: { reason: 'memory_full' }, value: lost }])
   const killed = await useIntake({ dataDir: await killedCopyOf(folder) })
   killed.intake.adopt()
   expect(killed.announced).toMatchObject([{ cause: 'journal_full', lost }])

@@ -12,7 +12,7 @@ function usePacing(paceMs = 4, lingerMs = 0) {
   /** So many notifications a second, for a second. */
   const load = (perSecond: number) => {
     for (let ms = 0; ms < 1_000; ms += 10) {
-      for (let n = 0; n < perSecond / 100; n++) pacing.came()
+      for (let n = 0; n < perSecond / 100; n++) pacing.noteArrival()
       vi.advanceTimersByTime(10)
     }
   }
@@ -22,14 +22,14 @@ function usePacing(paceMs = 4, lingerMs = 0) {
 test('a route with few notifications is never held back', () => {
   const { pacing, load } = usePacing()
   load(900)
-  pacing.left()
+  pacing.noteRequest()
   expect(pacing.holdsBack(0)).toBe(false)
 })
 
 test('a busy route is held back until 4 ms after its last request, and told once when they are over', () => {
   const { pacing, due, load } = usePacing()
   load(2_000)
-  pacing.left()
+  pacing.noteRequest()
   vi.advanceTimersByTime(1)
   expect([pacing.holdsBack(0), pacing.holdsBack(0)]).toEqual([true, true])
   vi.advanceTimersByTime(2)
@@ -42,10 +42,10 @@ test('a load that begins is held back after 20 ms', () => {
   const { pacing, load } = usePacing()
   load(100)
   for (let ms = 0; ms <= 20; ms++) {
-    for (let n = 0; n < 5; n++) pacing.came()
+    for (let n = 0; n < 5; n++) pacing.noteArrival()
     vi.advanceTimersByTime(1)
   }
-  pacing.left()
+  pacing.noteRequest()
   expect(pacing.holdsBack(0)).toBe(true)
 })
 
@@ -53,7 +53,7 @@ test('a route that was busy is not held back any more when few come', () => {
   const { pacing, load } = usePacing()
   load(5_000)
   load(100)
-  pacing.left()
+  pacing.noteRequest()
   expect(pacing.holdsBack(0)).toBe(false)
 })
 
@@ -73,7 +73,7 @@ test('a route that lingers is held back for as long as its oldest notification m
 test('calls are never held back, however many there are', () => {
   const { pacing, load } = usePacing(routeOf('agents', 'call').paceMs)
   load(10_000)
-  pacing.left()
+  pacing.noteRequest()
   expect(pacing.holdsBack(0)).toBe(false)
   expect(ROUTES.all.filter(({ paceMs }) => paceMs === 0).map(({ name }) => name)).toEqual([
     'agents-call',

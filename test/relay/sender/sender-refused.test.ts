@@ -133,18 +133,18 @@ test.each([
     server.state.answer = answer
     push('1000', 0, { word: 'poison' })
     await drained()
-    expect([parked.length, sender.standing.failingSince, coded('relay.sqs.unavailable').length]).toEqual([
+    expect([parked.length, sender.status.failingSince, coded('relay.sqs.unavailable').length]).toEqual([
       1,
       undefined,
       0,
     ])
-    expect(sender.standing.lastAnsweredMs).toBeGreaterThan(0)
+    expect(sender.status.lastAnsweredMs).toBeGreaterThan(0)
     server.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
     push('1000', 1, { word: 'poison' })
-    await waitFor(() => sender.standing.failingSince !== undefined, 'the outage to be known')
-    expect(sender.standing.problem).toContain('SQS cannot be reached')
+    await waitFor(() => sender.status.failingSince !== undefined, 'the outage to be known')
+    expect(sender.status.problem).toContain('SQS cannot be reached')
     server.state.answer = answer
     await drained()
-    expect([parked.length, sender.standing.failingSince, sender.standing.problem]).toEqual([2, undefined, undefined])
+    expect([parked.length, sender.status.failingSince, sender.status.problem]).toEqual([2, undefined, undefined])
   },
 )

@@ -136,11 +136,11 @@ test('an outage is said once when it begins and once when it ends', async () => 
   const { push, drained, coded, sender } = useSender(server.sqs, { inFlight: 1 })
   server.state.answer = timesThenAccept(12, { status: 503, code: 'ServiceUnavailable' })
   for (const agent of AGENTS) push(agent, 0)
-  await waitFor(() => sender.standing.failingSince !== undefined, 'the outage to be known')
+  await waitFor(() => sender.status.failingSince !== undefined, 'the outage to be known')
   await drained()
   expect(coded('relay.sqs.unavailable')).toHaveLength(1)
   expect(coded('relay.sqs.recovered')).toHaveLength(1)
-  expect(sender.standing.failingSince).toBeUndefined()
+  expect(sender.status.failingSince).toBeUndefined()
 })
 
 test('while a target is away, a route asks it with one request at a time, for many lanes; once it is back all of them go on', async () => {
@@ -153,7 +153,7 @@ test('while a target is away, a route asks it with one request at a time, for ma
   server.state.mostInFlight = 0
   await waitFor(() => server.requests.length >= asked + 5, 'five more requests')
   const packs = server.requests.slice(asked).map(({ entries }) => entries.length)
-  expect([server.state.mostInFlight, sender.standing.failingSince === undefined]).toEqual([1, false])
+  expect([server.state.mostInFlight, sender.status.failingSince === undefined]).toEqual([1, false])
   // Each lane by itself would have a request of its own.
   expect(packs.reduce((sum, count) => sum + count)).toBeGreaterThan(2 * packs.length)
   server.state.answer = () => 'accept'
@@ -209,7 +209,7 @@ test('what waits while nothing is accepted has bytes of its own, and keeps no mo
   }
   server.state.answer = () => ({ status: 503, code: 'ServiceUnavailable' })
   push('1000', 0)
-  await waitFor(() => sender.standing.failingSince !== undefined, 'the outage to be known')
+  await waitFor(() => sender.status.failingSince !== undefined, 'the outage to be known')
   sender.push(viewOf(1))
   chunk.fill(' ')
   server.state.answer = () => 'accept'

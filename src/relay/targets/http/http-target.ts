@@ -21,7 +21,7 @@ export type TargetAccess = {
   /** A bearer token. */
   readonly token?: string
   readonly tokenFile?: string
-  /** PEM files: a client certificate and its key, and the authorities to trust in place of the system's. */
+  /** PEM files: a client certificate and its key, and the authorities to trust in address of the system's. */
   readonly certFile?: string
   readonly keyFile?: string
   readonly caFile?: string
@@ -159,7 +159,7 @@ function checkPair(certFile: string, keyFile: string, fault: Fault): void {
 }
 
 /** Shorter secrets can be guessed. Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md, "Signature scheme" */
-const LEAST_BYTES = 24
+const MIN_SECRET_BYTES = 24
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
@@ -169,7 +169,7 @@ export function decodeSecrets(text: string): readonly Buffer[] | undefined {
     const base64 = /^whsec_(\S+)$/.exec(part.trim())?.[1] ?? ''
     return BASE64.test(base64) ? Buffer.from(base64, 'base64') : Buffer.alloc(0)
   })
-  return keys.some((key) => key.length < LEAST_BYTES) ? undefined : keys
+  return keys.some((key) => key.length < MIN_SECRET_BYTES) ? undefined : keys
 }
 
 /** What is signed: the id that a repeated message keeps, when it is sent (ms), and its raw bytes. */
@@ -198,10 +198,10 @@ export type HttpTargetOptions = Pick<SenderOptions, 'route'> & {
  * The largest request (bytes), which serverless platforms take with their own head. One notification alone that is larger is parked.
  * Source: https://vercel.com/docs/functions/limitations (4.5 MB)
  */
-const REQUEST_BYTES = 4 * 1024 * 1024
+const MAX_REQUEST_BYTES = 4 * 1024 * 1024
 
 /** What the batch adds to packs at most: its brackets, and a comma behind each. */
-const FRAME_BYTES = 16
+const MAX_FRAME_BYTES = 16
 
 /**
  * An HTTP server that takes batches of CloudEvents, and as a rule runs the functions before it answers. So a request may take as long as they
@@ -215,9 +215,9 @@ export function createHttpTarget({
   http,
   now = Date.now,
 }: HttpTargetOptions): Target {
-  const place = { url, variable }
+  const address = { url, variable }
   const path = url.pathname + url.search
-  const maxBytes = REQUEST_BYTES - FRAME_BYTES
+  const maxBytes = MAX_REQUEST_BYTES - MAX_FRAME_BYTES
   return {
     kind: 'http',
     name: nameOf(url),
@@ -239,7 +239,7 @@ export function createHttpTarget({
       const request = { path, method: 'POST', headers, body }
       return readOutcomes(await http.send(url.origin, request, { signal, limitMs, onStart }), parcels)
     },
-    explain: (error) => explainTarget(error, place),
+    explain: (error) => explainTarget(error, address),
   }
 }
 

@@ -20,10 +20,10 @@ export class TargetError extends Error {
 }
 
 /** The longest time (ms) that a server may have a notification wait for its next attempt, as that of a message in SQS. */
-const MOST_AFTER_MS = 12 * 3_600_000
+const MAX_AFTER_MS = 12 * 3_600_000
 
 /** The longest `Retry-After` (ms) that counts: what is mended goes on soon. */
-const MOST_RETRY_AFTER_MS = 60_000
+const MAX_RETRY_AFTER_MS = 60_000
 
 /**
  * Reads what became of each pack. A server that does not say it for each notification accepts all of them by any 2xx.
@@ -48,7 +48,7 @@ export function readOutcomes(answer: HttpAnswer, parcels: readonly Parcel[]): re
 }
 
 /**
- * Which of the notifications sent are to be tried again, by their place, each with how long (ms) it has to wait.
+ * Which of the notifications sent are to be tried again, by their address, each with how long (ms) it has to wait.
  * @throws TargetError when nothing was accepted, or the outcomes are not those of these notifications in their order
  */
 export function readUnfinished(answer: HttpAnswer, ids: readonly string[]): ReadonlyMap<number, number | undefined> {
@@ -74,7 +74,7 @@ function readWaits(text: string, ids: readonly string[]): ReadonlyMap<number, nu
     const { outcome, after } = one
     if (outcome === 'retry') {
       const isTime = typeof after === 'number' && Number.isFinite(after) && after >= 0
-      waits.set(index, isTime ? Math.min(MOST_AFTER_MS, after * 1_000) : undefined)
+      waits.set(index, isTime ? Math.min(MAX_AFTER_MS, after * 1_000) : undefined)
     } else if (outcome !== 'done' && outcome !== 'parked') return undefined
   }
   return waits
@@ -99,7 +99,7 @@ function wordsOf({ headers, body }: HttpAnswer): string {
 function readRetryAfter({ headers }: HttpAnswer): number | undefined {
   const text = headers['retry-after']?.trim() ?? ''
   const ms = /^\d+$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - Date.now()
-  return Number.isNaN(ms) ? undefined : Math.min(MOST_RETRY_AFTER_MS, Math.max(0, ms))
+  return Number.isNaN(ms) ? undefined : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, ms))
 }
 
 /** An address as logs may have it: what gives access may be in its query. */
@@ -112,12 +112,12 @@ function locationOf({ headers }: HttpAnswer, from: URL): string {
 }
 
 /** Where a target is, and the variable that says so. */
-export type Place = { readonly url: URL; readonly variable: string }
+export type TargetAddress = { readonly url: URL; readonly variable: string }
 
 type Advice = readonly [event: string, says: string, fix: string]
 
 /** What an error status means. The content is at fault only for 413 and 422. */
-function adviseStatus(answer: HttpAnswer, { url, variable }: Place): Advice {
+function adviseStatus(answer: HttpAnswer, { url, variable }: TargetAddress): Advice {
   const { statusCode: status } = answer
   const at = `${nameOf(url)} (HTTP ${status})`
   if (status === 401) {
@@ -184,7 +184,7 @@ const CONNECTION: Readonly<Record<string, readonly [says: string, fix: string]>>
   unknown_host: ['the host name of the target cannot be resolved', 'correct the host name, or the DNS resolver'],
 }
 
-function adviseConnection(error: unknown, { url, variable }: Place): Advice {
+function adviseConnection(error: unknown, { url, variable }: TargetAddress): Advice {
   const at = nameOf(url)
   if (error instanceof RelayError)
     return [
@@ -212,24 +212,24 @@ function adviseConnection(error: unknown, { url, variable }: Place): Advice {
 }
 
 /** What is wrong with a target, and the same in two parts. */
-export function adviseTarget(error: unknown, place: Place) {
+export function adviseTarget(error: unknown, address: TargetAddress) {
   if (error instanceof ProxyError) {
     const fix = 'check HTTPS_PROXY and what the proxy allows, or name the host in NO_PROXY'
     return { code: error.code as Code, says: error.message, fix }
   }
   const isForeign = error instanceof TargetError && error.code === 'relay.target.foreign_answer'
-  const foreign = `the outcomes in the answer of the target do not match the notifications sent: ${nameOf(place.url)}`
+  const foreign = `the outcomes in the answer of the target do not match the notifications sent: ${nameOf(address.url)}`
   const [event, says, fix]: Advice = isForeign
     ? ['foreign_answer', foreign, 'update the functions, or the server before them']
     : error instanceof TargetError
-      ? adviseStatus(error.answer, place)
-      : adviseConnection(error, place)
+      ? adviseStatus(error.answer, address)
+      : adviseConnection(error, address)
   return { code: `relay.target.${event}` as Code, says, fix }
 }
 
 /** What follows from an error of a whole request. Only what a server says of the content itself parks anything. */
-export function explainTarget(error: unknown, place: Place): Rejection {
-  const { code, says, fix } = adviseTarget(error, place)
+export function explainTarget(error: unknown, address: TargetAddress): Rejection {
+  const { code, says, fix } = adviseTarget(error, address)
   const problem: Problem = { code, text: `${says}: ${fix}; the relay keeps everything and retries` }
   const answer = error instanceof TargetError ? error.answer : undefined
   const status = answer?.statusCode

@@ -126,11 +126,11 @@ for (const [character, letter] of Object.entries(LETTERS)) ESCAPES[character.cha
 const ATTRIBUTES = `,"MessageAttributes":{"${CONTENT_ENCODING}":{"DataType":"String","StringValue":"${GZIP}"}}`
 
 /** So much (bytes) an entry needs besides its pack, at most. */
-const ENTRY_BYTES = 512
+const MAX_ENTRY_BYTES = 512
 
 /** Buffers are made in steps of this size, and so many are kept. */
 const STEP_BYTES = 64 * 1024
-const KEPT = 8
+const MAX_KEPT_BUFFERS = 8
 const kept: Buffer[] = []
 
 function takeBuffer(bytes: number): Buffer {
@@ -158,7 +158,7 @@ function writeEscaped(to: Buffer, start: number, from: Uint8Array): number {
 export function formatBatch(queueUrl: string, parcels: readonly Parcel[]) {
   const events = parcels.reduce((sum, { pack }) => sum + pack.bytes, 0)
   // Each byte of an event becomes two at most: JSON text has no control characters but space.
-  const buffer = takeBuffer(2 * events + parcels.length * ENTRY_BYTES + 6 * queueUrl.length + ENTRY_BYTES)
+  const buffer = takeBuffer(2 * events + parcels.length * MAX_ENTRY_BYTES + 6 * queueUrl.length + MAX_ENTRY_BYTES)
   let at = 0
   const write = (text: string) => {
     at += buffer.write(text, at)
@@ -192,7 +192,7 @@ export function formatBatch(queueUrl: string, parcels: readonly Parcel[]) {
   return {
     bytes: buffer.subarray(0, at),
     release: () => {
-      if (kept.length < KEPT) kept.push(buffer)
+      if (kept.length < MAX_KEPT_BUFFERS) kept.push(buffer)
     },
   }
 }
