@@ -14,53 +14,59 @@ export type SourceConfig = RedisAddress & {
 
 export type RelayConfig = {
   readonly sources: readonly SourceConfig[]
-  /** List keys to take from, in every source. None by default: taking from a list takes it from whoever reads it today. */
+  /**
+   * List keys to take items from, in every source. Default: none, because a list that the relay takes from is no longer read by its former
+   * reader.
+   */
   readonly lists: readonly string[]
-  /** The end of a list with the oldest item. */
+  /** The end of a list that holds the oldest item. */
   readonly listEnd: 'right' | 'left'
-  /** PubSub patterns as Redis understands them. Where several match, the first counts. */
+  /** Pub/Sub patterns in the syntax of Redis. Where several patterns match a channel, the first one counts. */
   readonly channels: readonly string[]
-  /** Before the hashes of the dialler's present states, which are read after a gap; undefined: they are not read. */
+  /**
+   * The part of a key before the hashes of the dialler's present states, which the relay reads after a gap; undefined: the relay does not
+   * read them.
+   */
   readonly resync: string | undefined
-  /** Where notifications go, and how the relay proves who it is. */
+  /** Where notifications go, and how the relay authenticates itself. */
   readonly targets: TargetConfig
-  /** The API whose replays the relay drives; undefined: none. */
+  /** The API whose replays the relay drives; undefined: the relay drives no replays. */
   readonly api: ApiAccess | undefined
   readonly queuePrefix: string
-  /** The route table of the stack, from a file; undefined: the one of this version. */
+  /** The route table of the stack, read from a file; undefined: the route table of this version. */
   readonly routes: Routes | undefined
   readonly dataDir: string
-  /** Names this relay's claims, lease and journal; the same after a restart. */
+  /** Names this relay's claims, lease and journal. Must stay the same after a restart. */
   readonly relayId: string
-  /** ENIGMA_LINGER: whether notifications wait for company as long as their routes say. */
+  /** ENIGMA_LINGER: whether notifications wait for others as long as their routes say. */
   readonly linger: boolean
-  /** ENIGMA_COMMANDS: whether the relay takes commands of operators from their queue. */
+  /** ENIGMA_COMMANDS: whether the relay takes operator commands from their queue. */
   readonly commands: boolean
-  /** Entries that the parked list of a source may have; further ones go to a file in `dataDir`. */
+  /** The maximum number of entries on the parked list of a source; the relay writes further entries to a file in `dataDir`. */
   readonly parkedMax: number
   readonly http: { readonly host: string; readonly port: number }
   readonly logLevel: LogLevel
-  /** Of the queues; empty where no route goes to SQS. */
+  /** The region of the queues; empty when no route goes to SQS. */
   readonly region: string
-  /** A custom SQS endpoint; undefined means AWS. */
+  /** A custom SQS endpoint; undefined: AWS. */
   readonly endpoint: string | undefined
   readonly proxies: HttpProxies
 }
 
-/** The words that a user may write for "nothing". */
+/** The word that a user writes for "nothing". */
 const NONE = 'none'
 
 const toList = (text: string): string[] =>
   text === NONE ? [] : [...new Set(text.split(',').map((part) => part.trim()))].filter((part) => part !== '')
 
-/** A variable that cannot be used is undefined. */
+/** The configuration as read: a variable that cannot be used is undefined. */
 type AsRead = { readonly [Key in keyof RelayConfig]: RelayConfig[Key] | undefined }
 
 /**
  * Reads the configuration from the environment.
  *
- * @param ownRoutes the route table of this version, where ENIGMA_ROUTES names none: variables name its routes
- * @throws ConfigError with all faults, each with its fix; never with the value of a secret.
+ * @param ownRoutes the route table of this version, used when ENIGMA_ROUTES names none: ENIGMA_TARGET_<ROUTE> variables name its routes
+ * @throws ConfigError with every fault and its fix. It never contains the value of a secret
  */
 export function readConfig(env: Env, ownRoutes?: Routes): RelayConfig {
   const reader = createEnvReader(env)
@@ -155,7 +161,7 @@ export function readConfig(env: Env, ownRoutes?: Routes): RelayConfig {
   const api = readApiAccess(reader)
   const proxies = readProxies(env, reader)
   reader.check()
-  // Without a fault nothing is undefined that may not be.
+  // When there is no fault, every field that must have a value has one.
   return { ...config, targets, api, endpoint: endpoint || undefined, region, proxies } satisfies AsRead as RelayConfig
 }
 

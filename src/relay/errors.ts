@@ -1,6 +1,6 @@
 import { maskText } from '../protocol/index.ts'
 
-/** Why the relay cannot go on: each is in docs/logs.md with its remedy. */
+/** Why the relay cannot continue. docs/logs.md lists each code with its remedy. */
 type RelayErrorCode =
   | 'relay.journal.locked'
   | 'relay.journal.unusable'
@@ -27,11 +27,11 @@ type RelayErrorCode =
   | 'relay.parked.incomplete'
   | 'doctor.check.no_answer'
 
-/** What the relay cannot go on with, or cannot do for one notification. */
+/** An error that stops the relay, or that stops it from handling one notification. */
 export class RelayError extends Error {
   override readonly name = 'RelayError'
   readonly code: RelayErrorCode
-  /** What mends it, where that is not the same for all errors of this code. */
+  /** The remedy, where errors of this code have different remedies. */
   readonly fix: string | undefined
 
   constructor(code: RelayErrorCode, message: string, options?: ErrorOptions & { readonly fix?: string }) {
@@ -44,19 +44,22 @@ export class RelayError extends Error {
 const statusOf = (error: Error): number | undefined =>
   (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode
 
-/** Whether a server said so: it may quote what it was sent, and so a packet. An error of the connection names addresses and ports only. */
+/** Whether a server sent this error: its text may quote the request, and so a packet. A connection error contains only addresses and ports. */
 const isAnswer = (error: Error): boolean => statusOf(error) !== undefined || /^-?[A-Z]{2,} /.test(error.message)
 
-/** What answered the SDK is no SQS as it knows it: a proxy with a page of its own, or a server that speaks only the query protocol of before 2023. */
+/**
+ * Whether the server that answered the SDK is not SQS as the SDK knows it: a proxy with its own page, or a server that speaks only the query
+ * protocol from before 2023.
+ */
 export const isForeignAnswer = (error: unknown): boolean =>
   error instanceof Error && error.name === 'SyntaxError' && '$metadata' in error
 
-/** The words of an error, for a log line: the deepest cause of a connection error says more than its wrapper. */
+/** Returns the text of an error for a log line. The deepest cause of a connection error says more than its wrapper. */
 export function describe(error: unknown): string {
   if (error instanceof AggregateError && error.errors.length > 0) return describe(error.errors[0])
   if (!(error instanceof Error)) return String(error)
   if (isForeignAnswer(error)) return `the server that answered is not SQS (status ${statusOf(error) ?? 'unknown'})`
-  // What a server answered is named by the server.
+  // An error that a server sent is already named by the server.
   const own = 'code' in error && statusOf(error) === undefined ? error.code : undefined
   const code = typeof own === 'string' && !error.message.includes(own) ? ` (${own})` : ''
   const message = isAnswer(error) ? error.message.replace(QUOTED, '') : wordsOfConnection(error)
@@ -65,14 +68,15 @@ export function describe(error: unknown): string {
 }
 
 /**
- * Redis quotes the arguments of a command that it does not know: the password of AUTH among them. Behind the words of a failed script stand
- * its digest and a line of it: they tell an operator nothing.
+ * Redis quotes the arguments of a command that it does not know, including the password of AUTH. The text of a failed script ends with its
+ * digest and one of its lines, which do not help an operator.
  */
 const QUOTED = /(,? with args beginning with:| script: [0-9a-f]{40}, on @user_script).*$/s
 
 /**
- * Of OpenSSL's line only the reason is for an operator (`error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required:…`).
- * Node joins an address of IPv6 and its port as if it were one of IPv4: `connect ECONNREFUSED ::1:8001`.
+ * Returns the useful part of a connection error. Of OpenSSL's line, only the reason helps an operator (`error:0A00045C:SSL
+ * routines:ssl3_read_bytes:tlsv13 alert certificate required:…`). Node joins an IPv6 address and its port like an IPv4 address: `connect
+ * ECONNREFUSED ::1:8001`.
  */
 function wordsOfConnection(error: Error): string {
   const { reason, library, address, port } = error as { [field: string]: unknown } & Error

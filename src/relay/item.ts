@@ -13,72 +13,74 @@ import {
   type Transport,
 } from '../protocol/index.ts'
 
-/** What keeps a notification until it is sent, and learns what became of it: a claim or the journal. */
+/** Keeps a notification until it is sent, and learns its outcome: a claim or the journal. */
 export type Acknowledger = {
-  /** The target has accepted it: it need not be kept. Called once. */
+  /** Marks a notification as finished: the target has accepted it, and it need not be kept. Called once. */
   settle: (item: Item) => void
-  /** It cannot be sent at all: parks it. Resolves when it is parked; retries by itself until then. */
+  /** Parks a notification that cannot be sent. Resolves when it is parked; retries until then. */
   park: (item: Item, reason: string, detail: string) => Promise<void>
-  /** The server asked for another attempt at it: keeps `attempt` over a restart. Left out where nothing is kept. */
+  /** Keeps `attempt` over a restart, after the server asked for another attempt. Absent where nothing is kept. */
   keepAttempt?: ((item: Item) => void) | undefined
 }
 
-/** A packet made into a notification, a CloudEvent in parts (`textOf` joins them), and where it goes. */
+/** A notification made from a packet, as a CloudEvent in parts (`textOf` joins them), and its destination. */
 export type Stamped = StampedEvent & {
   readonly route: Route
-  /** The lane of its route. */
+  /** The lane within the route. */
   readonly lane: number
   readonly receivedMs: number
-  /** Why it goes to the route `other`. */
+  /** Why the notification goes to the route `other`. */
   readonly reason: OtherReason | undefined
 }
 
 /** A notification on its way through the relay. */
 export type Item = Omit<Stamped, 'reason'> & {
   readonly acknowledger: Acknowledger
-  /** What the acknowledger knows it by: the index in the claim, or the row in the journal. */
+  /** Identifies the notification for its acknowledger: the index in the claim, or the row in the journal. */
   readonly position: number
-  /** 1 + how often a server that runs functions asked for it again. Outages do not count. */
+  /** 1 + how often a server that runs functions asked for the notification again. Outages do not count. */
   attempt: number
-  /** Whether the target may have got it before, from this process or a former one. */
+  /** Whether the target may have received the notification before, from this process or an earlier one. */
   isRedelivery: boolean
 }
 
-/** What a former process, or a try before, knew of an item. */
+/** What an earlier process or attempt recorded about a notification. */
 export type Former = { readonly attempt?: number | undefined; readonly isRedelivery?: boolean }
 
-/** What is known of a packet besides its bytes. */
+/** The origin of a packet: everything known about it besides its bytes. */
 export type Received = {
   readonly sourceId: string
   readonly transport: Transport
   /** The Redis key or channel. */
   readonly channel: string
-  /** The claim's or the epoch's. */
+  /** The number of the claim or the epoch. */
   readonly number: number
   readonly index: number
   readonly timeMs: number
   readonly maxWaitMs?: number | undefined
 }
 
-/** What all packets of one channel and sub_type have in common. */
+/** The values that all packets of one channel and sub_type share. */
 type Stream = Pick<Stamped, 'route' | 'reason'> & {
   readonly reference: string | undefined
   readonly toEvent: ReturnType<typeof createEventStream>
 }
 
-/** More streams than any dialler has at a time: agents by sub_types. Beyond, all are made again. */
+/**
+ * The maximum number of cached streams: more than the agents of any dialler times their sub_types. When it is exceeded, the cache is emptied.
+ */
 const MAX_STREAMS = 20_000
 
-/** Reads, routes and stamps a packet. A pure function: a packet replayed is the same notification again. */
+/** Reads, routes and stamps a packet. A pure function: the same packet and origin always make the same notification. */
 export type Stamp = (packet: Uint8Array, received: Received) => Stamped
 
-/** Makes the stamp of a stack with these routes. */
+/** Creates the stamp function for a route table. */
 export function createStamp(routes: Routes): Stamp {
   const streams = new Map<string, Stream>()
 
   const streamOf = (about: Received, subType: string | undefined, fault: PacketFault | undefined): Stream => {
     const { sourceId, transport, channel } = about
-    // Sub_type and channel may hold any character: their lengths tell where one ends.
+    // Sub_type and channel may contain any character. Their lengths mark where one ends.
     const key = `${sourceId} ${transport} ${fault ?? ''} ${subType?.length} ${subType} ${channel}`
     const known = streams.get(key)
     if (known !== undefined) return known
@@ -86,7 +88,7 @@ export function createStamp(routes: Routes): Stamp {
     const common = { sourceId, transport, channel, subject: reference, reason, type: formatEventType(type, named) }
     const stream = { route, reference, reason, toEvent: createEventStream(common) }
     if (streams.size >= MAX_STREAMS) streams.clear()
-    // What has no route may have any sub_type, one for each packet.
+    // Not cached without a route: each such packet may have another sub_type.
     if (reason === undefined) streams.set(key, stream)
     return stream
   }
@@ -100,7 +102,7 @@ export function createStamp(routes: Routes): Stamp {
   }
 }
 
-/** Makes an event that is a whole text already a notification of this route. */
+/** Makes a notification of this route from an event that is already complete text. */
 export function stampEvent(
   event: string,
   { id, route, receivedMs }: Pick<Stamped, 'id' | 'route' | 'receivedMs'>,
@@ -118,8 +120,8 @@ export function toItem(stamped: Stamped, acknowledger: Acknowledger, position: n
 }
 
 /**
- * Gives it a copy of the packet's bytes, in its place. As they came, they are a part of what the connection read at once, and keep all of that
- * in memory: 64 KiB for a packet of 400 bytes. To be called for what stays longer than a request takes.
+ * Replaces the packet's bytes with a copy. Bytes as received are a view of everything that the connection read at once, and keep all of it in
+ * memory: 64 KiB for a packet of 400 bytes. Call it for notifications that stay in memory longer than one request.
  */
 export function detach(one: { readonly data: Uint8Array | undefined }): void {
   const { data } = one

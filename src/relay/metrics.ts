@@ -3,12 +3,12 @@ import { GAP_CAUSES, type Routes } from '../protocol/index.ts'
 import type { Logger } from '../runtime/index.ts'
 
 /**
- * The histogram of the event loop's delay has a timer that would wake an idle process a hundred times a second. Without it, the delay at the
- * moment of each look remains (`nodejs_eventloop_lag_seconds`).
+ * The histogram of the event loop's delay uses a timer that would wake an idle process a hundred times a second. With this interval, only the
+ * delay at the moment of each scrape remains (`nodejs_eventloop_lag_seconds`).
  */
 const NEVER_MS = 2 ** 31 - 1
 
-/** What Prometheus and the live view read. Names start with `enigma_relay_`, durations are in seconds, sizes in bytes. */
+/** Creates the metrics that Prometheus and the live view read. Names start with `enigma_relay_`, durations are in seconds, sizes in bytes. */
 export function createMetrics() {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'enigma_relay_', eventLoopMonitoringPrecision: NEVER_MS })
@@ -96,12 +96,12 @@ export function createMetrics() {
 
 export type Metrics = ReturnType<typeof createMetrics>
 
-/** What most parts of the relay work with. `now`: ms, as `Date.now`. */
+/** The tools that most parts of the relay use. `now`: ms, as `Date.now`. */
 export type Tools = { readonly log: Logger; readonly metrics: Metrics; readonly now: () => number }
 
 /**
- * Makes the series that alarms are made of, at 0. Prometheus' `increase()` sees nothing of a counter that begins with 1: the first gap
- * of a relay's life would raise no alarm. Source: https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics
+ * Creates the series that alarms use, with the value 0. Prometheus' `increase()` ignores the first sample of a counter: without this, the
+ * first gap of a relay's life would raise no alarm. Source: https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics
  */
 export function beginAtZero(
   { claims, gaps, gapSeconds, discarded, numberRepairs, parked, parkedFile, requests, retried, sent }: Metrics,

@@ -24,25 +24,25 @@ import type { SourceOptions } from './source.ts'
 import { sleep } from '../runtime/index.ts'
 import type { Tools } from './metrics.ts'
 
-/** What the relay says itself, and its payload. */
+/** A notification of the relay itself, and its payload. */
 export type Notice =
   | { readonly subType: 'alive'; readonly payload: RelayAlive }
   | { readonly subType: 'gap'; readonly payload: RelayGap }
   | { readonly subType: 'parked'; readonly payload: RelayParked }
 
-/** What is known of a notice besides its packet. Its number is one that nothing else of the source has. */
+/** The origin of a notice. Nothing else of the source has its number. */
 type NoticeOrigin = Pick<Received, 'sourceId' | 'number' | 'index' | 'timeMs'>
 
-/** `enigma:relay:main`: no dialler writes there, and PubSub on it is not listened to. */
+/** The channel of a source's notices, `enigma:relay:main`. No dialler writes there, and the relay does not subscribe to it. */
 export const noticeChannel = (sourceId: string): string => RELAY_PREFIX + sourceId
 
 export const isNoticeChannel = (channel: string): boolean => channel.startsWith(RELAY_PREFIX)
 
-/** The packet of a notice, as it is kept in the journal. */
+/** Formats a notice as a packet, the form in which the journal keeps it. */
 export const formatNotice = ({ subType, payload }: Notice): Buffer =>
   Buffer.from(JSON.stringify({ type: subType, payload }))
 
-/** Makes a packet of `formatNotice` a notification of the source it is about; its subject is the parked id, the relay that lives, or the source. */
+/** Makes a notification of its source from a packet of `formatNotice`. The subject is the parked id, the running relay, or the source. */
 export function stampNotice(packet: Uint8Array, { sourceId, number, index, timeMs }: NoticeOrigin): Stamped {
   const data = toText(packet) ?? ''
   const { type: subType, payload } = JSON.parse(data) as { type: string; payload: unknown }
@@ -66,17 +66,22 @@ export function stampNotice(packet: Uint8Array, { sourceId, number, index, timeM
   return stampEvent(event, { id, route, receivedMs: timeMs }, [subject, payload])
 }
 
-/** A time span in which Pub/Sub of a source could not be heard. `number`: of the first notification heard after it, or lower. */
+/**
+ * A time span in which Pub/Sub of a source could not be heard. `number`: the number of the first notification heard after it, or a lower one.
+ */
 export type Gap = { readonly fromMs: number; readonly toMs: number; readonly cause: GapCause; readonly number: number }
 
 type AnnouncerOptions = Pick<SourceOptions, 'ownIndex' | 'metrics' | 'log' | 'now'> & {
   readonly relayId: string
   readonly patterns: readonly string[]
-  /** Takes notices as if they had been heard. */
+  /** Takes notices like notifications that were heard. */
   readonly intake: Pick<JournalIntake, 'hear' | 'written'>
 }
 
-/** Sends the relay's own notices (parked notifications, gaps) through the journal, as if they had been heard on Pub/Sub. */
+/**
+ * Creates the announcer: it sends gaps and parked notifications as notices through the journal, like notifications that were heard on
+ * Pub/Sub.
+ */
 export function createAnnouncer({ relayId, patterns, ownIndex, intake, metrics, log, now }: AnnouncerOptions) {
   const toHeard = (sourceId: string, notice: Notice, number: number, index: number): Heard => {
     const origin = { sourceId, number, index, timeMs: now() }
@@ -92,7 +97,7 @@ export function createAnnouncer({ relayId, patterns, ownIndex, intake, metrics, 
     cause,
     patterns: [...patterns],
   })
-  /** Resolves when the notice is in the journal, or the journal cannot be written. `number`: one that nothing else of the source has. */
+  /** Resolves when the notice is in the journal, or when the journal cannot be written. `number`: one that nothing else of the source has. */
   const announce = (sourceId: string, notice: Notice, number: number): Promise<void> => {
     const { stamped, entry } = toHeard(sourceId, notice, number, ownIndex)
     intake.hear(stamped, entry)
@@ -112,7 +117,7 @@ export function createAnnouncer({ relayId, patterns, ownIndex, intake, metrics, 
       )
       void announce(sourceId, { subType: 'gap', payload }, gap.number)
     },
-    /** Makes the notice of a gap from discarded notifications. `number`: the relay's own, since Redis may be away. */
+    /** Makes the notice of a gap for discarded notifications. `number`: one of the relay's own, because Redis may be unreachable. */
     toGap(lost: Lost, number: number): Heard {
       metrics.gaps.inc({ source: lost.sourceId, cause: lost.cause })
       const payload = {

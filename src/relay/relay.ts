@@ -23,37 +23,44 @@ import { openTargets } from './targets/target.ts'
 
 export type RelayOptions = {
   readonly config: RelayConfig
-  /** The route table of the stack that it feeds: `config.routes`, or `createRoutes` of the package's `routes.json`. */
+  /** The route table of the stack that the relay feeds: `config.routes`, or `createRoutes` of the package's `routes.json`. */
   readonly routes: Routes
   readonly log: Logger
   /** Default: `Date.now`. */
   readonly now?: () => number
-  /** Bytes of notifications in memory above which the relay takes nothing from lists. Default 64 MiB. */
+  /** The bytes of notifications in memory above which the relay takes nothing from lists. Default 64 MiB. */
   readonly memoryBytes?: number
-  /** Bytes that the journal may use on disk; above, the relay discards the oldest notifications, those that grow stale first. Default 2 GiB. */
+  /**
+   * The bytes that the journal may use on disk. Above it, the relay discards the oldest notifications, starting with routes whose
+   * notifications grow stale. Default 2 GiB.
+   */
   readonly journalBytes?: number
-  /** How long (ms) the relay waits at the end for requests in flight. Default 10,000. */
+  /** How long (ms) the relay waits for requests in flight when it stops. Default 10,000. */
   readonly shutdownMs?: number
-  /** How long (ms) a target may take to answer, beside the functions that an HTTP server runs, before a request is tried again. Default 10,000. */
+  /**
+   * How long (ms) a target may take to answer before the request is retried, not counting the functions that an HTTP server runs. Default
+   * 10,000.
+   */
   readonly requestTimeoutMs?: number
-  /** How often (ms) the relay reports through its target that it is running, while it is ready. Default 60,000. */
+  /** How often (ms) the relay sends its liveness message while it is ready. Default 60,000. */
   readonly aliveMs?: number
-  /** Called with the address, once the relay serves `/livez`, `/readyz` and `/metrics`; before it takes or hears anything. */
+  /** Called with the address once the relay serves `/livez`, `/readyz` and `/metrics`, and before it takes or hears anything. */
   readonly onListening?: (address: string) => void
 }
 
 export type Relay = {
   readonly metrics: Metrics
   /**
-   * Runs until the signal aborts; then takes nothing more, settles requests in flight until a deadline, leaves the rest in claims and the
-   * journal, and resolves. @throws RelayError when the journal or the HTTP address cannot be used
+   * Runs until the signal aborts. It then takes nothing more, settles requests in flight until a deadline, leaves the rest in claims and the
+   * journal, and resolves.
+   * @throws RelayError when the journal or the HTTP address cannot be used
    */
   run: (signal: AbortSignal) => Promise<void>
 }
 
 /**
- * The relay: sources → intakes → lanes → senders. A claim in Redis, or the journal, keeps every notification until its target has it.
- * See docs/relay.md for the way of a notification.
+ * Wires the relay: sources → intakes → lanes → senders. A claim in Redis, or the journal, keeps every notification until its target has
+ * accepted it. docs/architecture.md follows a notification through the files.
  */
 export function createRelay(options: RelayOptions): Relay {
   const {
@@ -170,7 +177,7 @@ export function createRelay(options: RelayOptions): Relay {
           'ENIGMA_LISTS and ENIGMA_CHANNELS are both "none": the relay forwards nothing',
         )
       pubsub.adopt()
-      // One after the other: what is wrong with all targets is logged once.
+      // One after the other, so that a problem of all targets is logged once.
       void (async () => {
         for (const sender of senders.values()) if (!signal.aborted) await sender.find()
       })()
@@ -187,7 +194,7 @@ export function createRelay(options: RelayOptions): Relay {
       const stopped = Promise.withResolvers<number>()
       if (signal.aborted) stopped.resolve(performance.now())
       else signal.addEventListener('abort', () => stopped.resolve(performance.now()), { once: true })
-      // Not longer for a source whose Redis does not answer.
+      // The relay does not wait longer for a source whose Redis does not answer.
       await Promise.race([
         Promise.all([alive, commands, replays, ...sources.map((source) => source.run(signal))]),
         stopped.promise.then(() => sleep(shutdownMs / 2, end.signal)),
@@ -196,7 +203,7 @@ export function createRelay(options: RelayOptions): Relay {
       log.info({ code: 'relay.process.stopping' }, 'The relay is stopping: it waits for requests in flight')
       const leftMs = Math.max(0, (await stopped.promise) + shutdownMs - performance.now())
       await Promise.all([...senders.values()].map((sender) => sender.stop(leftMs)))
-      // What was parked or settled in the last turn of the event loop is still written.
+      // Notifications that were parked or settled in the last turn of the event loop are still written.
       await sleep(0)
       end.abort()
       pubsub.close()

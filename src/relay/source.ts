@@ -20,7 +20,7 @@ import { createNumbers, type Numbers } from './redis/keys.ts'
 import { createRightsGate } from './redis/rights.ts'
 import { createIdentity, type Servers } from './redis/source-identity.ts'
 
-/** What all parts of one source share. */
+/** The tools that all parts of one source share. */
 export type SourceTools = {
   readonly sourceId: string
   /** The connection for commands. */
@@ -33,19 +33,19 @@ export type SourceTools = {
 export type SourceOptions = Pick<SourceTools, 'log' | 'metrics' | 'now'> & {
   readonly source: SourceConfig
   readonly config: RelayConfig
-  /** Where the items of its lists go, and how many may be taken. */
+  /** Receives the items of the source's lists, and limits how many may be taken. */
   readonly lists: ListIntake
-  /** Where its Pub/Sub notifications go. */
+  /** Receives the Pub/Sub notifications of the source. */
   readonly pubsub: Pick<JournalIntake, 'hear'>
-  /** Puts a notification in the lane of its route. */
+  /** Puts a notification in a lane of its route. */
   readonly push: (item: Item) => void
-  /** Where the relay's own notices go: gaps and parked notifications. */
+  /** Sends the relay's own notices: gaps and parked notifications. */
   readonly announcer: Announcer
-  /** What the journal knows of the source. */
+  /** The numbers that the journal keeps for the source. */
   readonly notes: SourceNotes
   /** The id of the journal that this process holds alone. */
   readonly journalId: number | undefined
-  /** Where the index begins in what this relay numbers by itself. */
+  /** The first index of notifications that this relay numbers itself. */
   readonly ownIndex: number
   /** The servers of all sources of this relay. */
   readonly servers: Servers
@@ -54,18 +54,18 @@ export type SourceOptions = Pick<SourceTools, 'log' | 'metrics' | 'now'> & {
   readonly stamp: Stamp
 }
 
-/** What its lists and its Pub/Sub share besides. */
+/** The context that the lists and the Pub/Sub of a source share besides the tools. */
 export type SourceContext = SourceTools &
   Pick<SourceOptions, 'source' | 'config'> & {
-    /** The connections to this server that fail now. */
+    /** The connections to this server that currently fail. */
     readonly failing: Failing
     readonly numbers: Numbers
   }
 
-/** How long (ms) the relay may take at the end to record in Redis what was accepted. */
+/** How long (ms) the relay may take, when it stops, to record in Redis which items were accepted. */
 const MAX_LEAVE_MS = 3_000
 
-/** One Redis server of a dialler: its lists, its Pub/Sub, and what the relay keeps there. */
+/** Creates a source: one Redis server of a dialler, with its lists, its Pub/Sub, and the relay's own keys there. */
 export function createSource(options: SourceOptions) {
   const { source, config, announcer, notes, servers, endSignal, log, metrics, now } = options
   const { id: sourceId } = source
@@ -146,7 +146,7 @@ export function createSource(options: SourceOptions) {
   return {
     id: sourceId,
     state,
-    /** Takes and hears until the signal aborts. */
+    /** Takes items and hears notifications until the signal aborts. */
     async run(signal: AbortSignal): Promise<void> {
       void connect(client, signal)
       const watching = watchSource(watch, signal)
@@ -156,17 +156,23 @@ export function createSource(options: SourceOptions) {
     },
     /** Parks a notification that no claim keeps. Resolves with false when the relay ends first. */
     park: (...what: Parameters<Acknowledger['park']>): Promise<boolean> => parking.park(...what),
-    /** Reads the dialler's present states, after notifications were lost. @param atMs when that was known */
+    /**
+     * Reads the dialler's present states after notifications were lost.
+     * @param atMs when the loss became known
+     */
     resync: (atMs: number): void => resync?.begin(atMs),
-    /** Makes a number that nothing else of this source has. @throws what Redis answers */
+    /**
+     * Returns a number that nothing else of this source has.
+     * @throws what Redis answers
+     */
     nextNumber: numbers.next,
-    /** Makes a number without Redis, above all numbers of this source that the relay has seen. */
+    /** Returns a number without asking Redis, above every number of this source that the relay has seen. */
     offlineNumber: (): number => {
       const number = numbers.lowerBound()
       numbers.noteUsed(number)
       return number
     },
-    /** After the last pack was settled: records in Redis what was accepted, releases the lease, and closes. */
+    /** Closes the source after the last pack was settled: records in Redis which items were accepted, releases the lease, and disconnects. */
     async close(): Promise<void> {
       try {
         // A Redis that does not answer must not keep the process alive.

@@ -13,15 +13,15 @@ import { describe } from '../errors.ts'
 import { isAccessDenied, isMissingQueue } from '../targets/sqs/verdict.ts'
 import { runCommand, type CommandResult, type CommandTools } from './run-command.ts'
 
-/** A command as it was received, or what is wrong with it. */
+/** A received command, or the fault of a message that is not a command. */
 export type Received = {
   readonly messageId: string
-  /** How often it was received, by whichever relay. */
+  /** How often the command was received, by any relay. */
   readonly receives: number
   readonly command: RelayCommand | ProtocolError
-  /** Keeps it from all others while `work` goes on. */
+  /** Hides the command from all other relays while `work` runs. */
   readonly hold: <T>(work: () => Promise<T>) => Promise<T>
-  /** Makes it visible at once, for another relay. */
+  /** Makes the command visible at once, for another relay. */
   readonly giveBack: () => Promise<void>
   readonly remove: () => Promise<void>
 }
@@ -29,10 +29,13 @@ export type Received = {
 /** The longest wait (s) that SQS offers: an idle relay makes three requests a minute. */
 const POLL_SECONDS = 20
 
-/** How long (ms) the answer to such a request may take. */
+/** How long (ms) the response to such a request may take. */
 const POLL_LIMIT_MS = (POLL_SECONDS + 10) * 1_000
 
-/** Finds the queue of commands. @throws the SDK's error, also when there is no queue, or no right to see it */
+/**
+ * Opens the command queue.
+ * @throws the SDK's error, also when there is no queue, or no right to see it
+ */
 export async function openCommandQueue(sqs: SQSClient, prefix: string, signal: AbortSignal) {
   const QueueName = queueName(prefix, COMMAND_QUEUE)
   const { QueueUrl } = await sqs.send(new GetQueueUrlCommand({ QueueName }), { abortSignal: signal })
@@ -47,8 +50,9 @@ export async function openCommandQueue(sqs: SQSClient, prefix: string, signal: A
 
   return {
     /**
-     * Resolves with the next command; waits for it, or only looks whether there is one. While one of a source is out, SQS hands out no other
-     * one of that source. @throws the SDK's error
+     * Resolves with the next command, after waiting for one if `waits`. While a command of a source is hidden, SQS hands out no other command
+     * of that source.
+     * @throws the SDK's error
      */
     async receive(waits: boolean): Promise<Received | undefined> {
       const { Messages: [message] = [] } = await sqs.send(
@@ -72,7 +76,7 @@ export async function openCommandQueue(sqs: SQSClient, prefix: string, signal: A
             for (;;) {
               await sleep((hiddenSeconds * 1_000) / 3, end.signal)
               if (end.signal.aborted) return
-              // If it fails, another relay may begin as well, which only costs requests.
+              // If this fails, another relay may begin as well, which only costs requests.
               await hide(ReceiptHandle, hiddenSeconds).catch(() => undefined)
             }
           })()
@@ -84,7 +88,7 @@ export async function openCommandQueue(sqs: SQSClient, prefix: string, signal: A
           }
         },
         async giveBack() {
-          // If it fails, the message comes back by itself.
+          // If this fails, the message becomes visible again when its time is over.
           await hide(ReceiptHandle, 0).catch(() => undefined)
         },
         async remove() {
@@ -109,36 +113,39 @@ function readCommand(body: string): RelayCommand | ProtocolError {
 type PollerOptions = CommandTools & {
   readonly sqs: SQSClient
   readonly queuePrefix: string
-  /** The source with this id, if this relay can use it now. */
+  /** Returns the source with this id, if this relay can use it now. */
   readonly findSource: (sourceId: string) => SourceConfig | undefined
   readonly log: Logger
-  /** How long (ms) the relay leaves the queue alone after it gave a command back, for each time that this command was received. Default 5,000. */
+  /**
+   * How long (ms) the relay stays away from the queue after it gave a command back, multiplied by how often that command was received.
+   * Default 5,000.
+   */
   readonly asideMs?: number
-  /** How often (ms) the relay looks again for a queue that it may not use. Default 300,000. */
+  /** How often (ms) the relay retries when the queue is missing or access is denied. Default 300,000. */
   readonly lookMs?: number
 }
 
-/** The longest time (ms) that a relay leaves the queue alone. */
+/** The longest time (ms) that the relay stays away from the queue. */
 const MAX_ASIDE_MS = 30_000
 
-/** Longest wait (ms) before SQS is asked again after an error. */
+/** The longest wait (ms) before the relay asks SQS again after an error. */
 const MAX_BACKOFF_MS = 60_000
 
-/** Least time (ms) between two requests that find nothing. */
+/** The shortest time (ms) between two requests that find nothing. */
 const MIN_POLL_MS = 1_000
 
-/** How often a command may go to each relay that has a file of its source. */
+/** How often a command may be handed over, for each relay that has a file of its source. */
 const MAX_HANDOVERS = 3
 
-/** Ids in a log line. */
+/** The maximum number of ids in a log line. */
 const MAX_SHOWN_IDS = 10
 
 type Own = Received & { readonly command: RelayCommand; readonly source: SourceConfig }
 
 /**
- * Takes commands of operators from their queue, and carries out those for sources of this relay. A command for another source is given back
- * at once, and this relay then leaves the queue alone for a while: every other relay meets the command before this one does again, so it
- * finds the right one however many share the queue. One at a time; readiness does not depend on it.
+ * Takes operator commands from their queue, and carries out those for sources of this relay, one at a time. A command for another source is
+ * given back at once, and this relay then stays away from the queue for a while. Every other relay receives the command before this one does
+ * again, so it reaches the right one however many relays share the queue. Readiness does not depend on it.
  */
 export function createCommandPoller(options: PollerOptions) {
   const { sqs, queuePrefix, findSource, log, asideMs = 5_000, lookMs = 300_000 } = options
@@ -149,7 +156,10 @@ export function createCommandPoller(options: PollerOptions) {
   const aside = (given: readonly Received[], signal: AbortSignal) =>
     sleep(Math.min(MAX_ASIDE_MS, asideMs * Math.min(...given.map(({ receives }) => receives))), signal)
 
-  /** The next command that this relay can do something about. Those of other sources stay hidden meanwhile, so that SQS hands out none of them. */
+  /**
+   * Returns the next command that this relay can carry out. Commands for other sources stay hidden meanwhile, so that SQS hands out none of
+   * them again.
+   */
   const next = async (queue: CommandQueue, signal: AbortSignal): Promise<Own | undefined> => {
     const foreign: Received[] = []
     let own: Own | undefined
@@ -240,7 +250,7 @@ export function createCommandPoller(options: PollerOptions) {
             log.info({ code: 'relay.commands.on', queue: name }, 'The relay takes operator commands again')
           failures = 0
           if (own !== undefined) await carryOut(own, signal)
-          // Not every server waits.
+          // Some servers ignore WaitTimeSeconds and answer at once.
           else if (performance.now() - fromMs < MIN_POLL_MS) await sleep(MIN_POLL_MS, signal)
         } catch (error) {
           if (signal.aborted) return

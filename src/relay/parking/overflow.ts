@@ -9,19 +9,22 @@ import type { Redis } from '../redis/client.ts'
 import { PARKED_FILES_KEY } from '../redis/keys.ts'
 
 /**
- * Files of parked notifications for which the parked list in Redis has no room: JSON lines, each an entry as on the list. The relay
- * only appends. Who takes an entry out overwrites its line with spaces, so that nothing of it is left and no other line moves while
- * the relay appends. A file of which nothing is left is deleted by the relay that owns it, between two appends.
+ * Files of parked notifications for which the parked list in Redis has no room: JSON lines, each an entry as on the list. The relay only
+ * appends. Taking an entry out overwrites its line with spaces: nothing of it is left, and no other line moves while the relay appends. The
+ * relay that owns a file deletes it between two appends, once all of its lines are blank.
  */
 
 const SPACE = 0x20
 const NEWLINE = 0x0a
 
-/** The file of one relay and source. A source id has no dots. */
+/** Returns the path of one relay's file of a source. A source id contains no dots. */
 export const overflowFile = (folder: string, sourceId: string, relayId: string): string =>
   join(folder, `parked.${sourceId}.${relayId}.jsonl`)
 
-/** Returns the files of a source in this folder, of whichever relay. @throws RelayError `relay.parked.file_failed` */
+/**
+ * Returns the files of a source in this folder, of any relay.
+ * @throws RelayError `relay.parked.file_failed`
+ */
 export async function findOverflowFiles(folder: string, sourceId: string): Promise<string[]> {
   const names = await onDisk('read', folder, unlessAbsent(readdir(folder), []))
   return names
@@ -30,7 +33,10 @@ export async function findOverflowFiles(folder: string, sourceId: string): Promi
     .map((name) => join(folder, name))
 }
 
-/** The result of a step on this file. @throws RelayError `relay.parked.file_failed` */
+/**
+ * Returns the result of a step on this file.
+ * @throws RelayError `relay.parked.file_failed`
+ */
 async function onDisk<T>(verb: 'read' | 'write', file: string, step: Promise<T>): Promise<T> {
   try {
     return await step
@@ -40,16 +46,19 @@ async function onDisk<T>(verb: 'read' | 'write', file: string, step: Promise<T>)
   }
 }
 
-/** What `step` resolves to, or `absent` when there is no such file. @throws what the file system throws */
+/**
+ * Returns the result of `step`, or `absent` when there is no such file.
+ * @throws what the file system throws
+ */
 const unlessAbsent = <T, A>(step: Promise<T>, absent: A): Promise<T | A> =>
   step.catch((error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? absent : Promise.reject(error)))
 
 type Line = { readonly offset: number; readonly bytes: Buffer }
 
-/** So many bytes are read at once: a page has the lines that end in them. */
+/** How many bytes are read at once: a page has the lines that end in them. */
 const READ_BYTES = 256 * 1024
 
-/** The lines of the first `size` bytes that hold something, without their ends. What has no end yet is being written. */
+/** Yields the lines of the first `size` bytes that are not blank, without their line ends. A line without its end is still being written. */
 async function* readLines(file: string, size: number): AsyncGenerator<readonly Line[]> {
   if (size === 0) return
   let offset = 0
@@ -75,13 +84,13 @@ async function countLines(file: string, size: number): Promise<number> {
   return count
 }
 
-/** The relay's own file of one source. */
+/** Opens the relay's own file of one source. */
 export function createOverflow(file: string) {
-  /** What the file had when it was last looked at, so that it is read again only when another process has changed it. */
+  /** The file's entries and state at the last check: the file is read again only after another process has changed it. */
   let known = { entries: 0, size: 0, mtimeMs: 0 }
   let last: Promise<unknown> = Promise.resolve()
 
-  /** One after the other: a file is not deleted while it is appended to. */
+  /** One after the other, so that a file is not deleted while it is appended to. */
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
     const done = last.then(work, work)
     last = done.catch(() => undefined)
@@ -100,22 +109,25 @@ export function createOverflow(file: string) {
     await using handle = await open(file, 'a+', 0o600)
     const end = Buffer.alloc(1, NEWLINE)
     if (size > 0) await handle.read(end, 0, 1, size - 1)
-    // A crash or a full disk may have left a part of a line, of which its end makes an entry.
+    // A crash or a full disk may have left a partial line. The newline before the next entry ends it.
     const isWhole = end[0] === NEWLINE
     await handle.appendFile(`${isWhole ? '' : '\n'}${toOneLine(entry)}\n`)
     await handle.sync()
     const after = await handle.stat()
     known = { entries: entries + (isWhole ? 1 : 2), size: after.size, mtimeMs: after.mtimeMs }
     if (size > 0) return
-    // The name of a new file is not on disk before its folder is.
+    // The name of a new file is on disk only once its folder is.
     await using folder = await open(dirname(file), 'r')
     await folder.sync()
   }
 
   return {
-    /** Appends an entry of the parked list; resolves when it is on disk. @throws what the file system throws */
+    /**
+     * Appends an entry of the parked list. Resolves when it is on disk.
+     * @throws what the file system throws
+     */
     append: (entry: string): Promise<void> => inTurn(() => write(entry)),
-    /** Returns how many entries the file has; deletes it when all of them were taken out. */
+    /** Returns the number of entries in the file. Deletes the file when all of them were taken out. */
     count: (): Promise<number> =>
       inTurn(async () => {
         const { entries, size } = await look()
@@ -125,7 +137,7 @@ export function createOverflow(file: string) {
   }
 }
 
-/** Opens a file as a list, from the oldest entry to the newest that was there at the start. A relay may append meanwhile. */
+/** Opens a file as a list, from the oldest entry to the newest one present at the start. A relay may append meanwhile. */
 export function openOverflowList(file: string): ParkedList {
   const offsets = new WeakMap<Buffer, number>()
 
@@ -160,7 +172,7 @@ export const fileExists = (file: string) =>
   new RelayError('relay.parked.file_exists', `${file} already exists, so nothing was written: choose another file name`)
 
 /**
- * Exports entries to a file that appears whole or not at all, for its owner's eyes only, and never in place of another.
+ * Exports entries to a file that appears complete or not at all, readable by its owner only, and that never replaces another file.
  * @throws RelayError `relay.parked.file_exists`, `relay.parked.file_failed`
  */
 export async function writeExport(
@@ -176,7 +188,7 @@ export async function writeExport(
     } finally {
       await handle.close()
     }
-    // Unlike a rename, a link never takes the place of a file that is there.
+    // Unlike a rename, a link never replaces an existing file.
     await link(unfinished, file).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'EEXIST') throw fileExists(file)
       return onDisk('write', file, Promise.reject(error))
@@ -189,17 +201,18 @@ export async function writeExport(
 type ParkedListsOptions = {
   readonly client: Redis
   readonly sourceId: string
-  /** Where this machine's relay keeps what a parked list has no room for. */
+  /** The folder in which this machine's relay keeps entries that do not fit on the parked list. */
   readonly dataDir: string
   readonly signal: AbortSignal
 }
 
-/** A file of a relay that cannot be read here. */
+/** A file of another relay that cannot be read here. */
 export type Elsewhere = { readonly relayId: string; readonly place: string }
 
 /**
- * Visits where parked notifications of a source are, one after the other: its list in Redis, and then the files in this folder. Returns the
- * places that other relays have noted, on other machines or in folders that nobody knows here. @throws RelayError, or what `body` throws
+ * Visits the lists of a source's parked notifications one after the other: the list in Redis, then the files in this folder. Returns the
+ * files that other relays have recorded, on other machines or in unknown folders.
+ * @throws RelayError, or what `body` throws
  */
 export async function visitParkedLists(
   { client, sourceId, dataDir, signal }: ParkedListsOptions,
@@ -208,7 +221,7 @@ export async function visitParkedLists(
   await body(createParkedList(client, sourceId))
   const files = await findOverflowFiles(dataDir, sourceId)
   for (const file of files) if (!signal.aborted) await body(openOverflowList(file))
-  // It is a hint only, and the user of Redis may have no right to read it.
+  // The record is only a hint, and the Redis user may lack the right to read it.
   const noted = await client.hGetAll(PARKED_FILES_KEY).catch(() => ({}))
   const here = new Set(files.map((file) => `${hostname()}:${resolve(file)}`))
   return Object.entries(noted).flatMap(([relayId, place]) => (here.has(place) ? [] : [{ relayId, place }]))

@@ -15,46 +15,46 @@ import {
 import { scanObject } from '../../protocol/scan.ts'
 import type { Item } from '../item.ts'
 
-/** An entry of the parked list, as `formatParked` wrote it. */
+/** An entry of the parked list, as written by `formatParked`. */
 export type ParkedEntry = {
   readonly kind: 'parked'
-  /** The very bytes of the list's element: it is removed by them. */
+  /** The exact bytes of the list's element, by which it is removed. */
   readonly raw: Buffer
-  /** The notification's. Several entries may have it: a crash parks once more. */
+  /** The id of the notification. Several entries may have the same one: a crash while parking parks it again. */
   readonly id: string
   readonly reason: string
-  /** As it stands there, and so perhaps not masked; see `maskDetail`. */
+  /** The detail as stored, and so perhaps not masked; see `maskDetail`. */
   readonly detail: string
-  /** ISO 8601: when it was put aside. */
+  /** When the notification was parked, ISO 8601. */
   readonly parkedat: string
-  /** The name of the route that it was on then. */
+  /** The name of the notification's route at that time. */
   readonly route: string
-  /** The CloudEvent's own text. */
+  /** The CloudEvent as text. */
   readonly event: string
   readonly notification: Notification
 }
 
-/** What is in the list and is no entry of a relay's, or a damaged one. */
+/** An element of the list that no relay wrote, or that is damaged. */
 type UnreadableEntry = {
   readonly kind: 'unreadable'
   readonly raw: Buffer
-  /** `unreadable/<hash of its bytes>`: it can be looked at and dropped by this name. */
+  /** `unreadable/<hash of its bytes>`: names the element for showing and dropping it. */
   readonly id: string
-  /** Why it cannot be read; never words of its content. */
+  /** Why it cannot be read. Never contains words of its content. */
   readonly why: string
 }
 
 export type Entry = ParkedEntry | UnreadableEntry
 
-/** The reason of what cannot be read, where a reason is asked for. */
+/** The reason that unreadable entries have in filters. */
 export const UNREADABLE = 'unreadable'
 
 const ID = /^[\x21-\x7e]{1,200}$/
 const NAME = /^[A-Za-z0-9_-]{1,128}$/
 
 /**
- * An entry of the parked list, JSON: `{"id","reason","detail","parkedat","route","event"}`; `event` is the whole CloudEvent with
- * the packet's bytes, so that it can be looked at and sent again as it was.
+ * Formats an entry of the parked list as JSON: `{"id","reason","detail","parkedat","route","event"}`. `event` is the whole CloudEvent with
+ * the packet's bytes, so that the notification can be inspected and sent again unchanged.
  */
 export function formatParked(item: Item, reason: string, detail: string, nowMs: number): string {
   const parkedat = new Date(nowMs).toISOString()
@@ -65,15 +65,15 @@ const withEvent = (head: object, event: string) => `${JSON.stringify(head).slice
 
 const LINE_END = /[\n\r]/
 
-/** Returns an entry as one line that reads back as the same entry, with `more` before its fields. */
+/** Returns an entry as one line that reads back as the same entry, with the fields of `more` first. */
 function formatLine(entry: ParkedEntry, more: { readonly source?: string } = {}): string {
   const { id, reason, detail, parkedat, route, event, notification } = entry
-  // A packet may be written over several lines: then its bytes travel as base64.
+  // A packet may span several lines. Its bytes are then encoded as base64.
   const line = LINE_END.test(event) ? formatEvent({ ...notification, data: toBytes(notification.data) }) : event
   return withEvent({ ...more, id, reason, detail, parkedat, route }, line)
 }
 
-/** Returns one line of JSON for an entry, with everything that is known of it: personal data too. What cannot be read is there as base64. */
+/** Returns one line of JSON with everything known about an entry, including personal data. An unreadable entry is included as base64. */
 export function formatExportLine(entry: Entry, source: string): string {
   if (entry.kind === 'parked') return formatLine(entry, { source })
   const { id, kind: reason, why: detail, raw } = entry
@@ -123,27 +123,27 @@ function readNotification(event: string): Notification | undefined {
   }
 }
 
-/** The packet's payload, if it has one. */
+/** Returns the packet's payload, if it has one. */
 export const payloadOf = ({ data }: Notification): unknown =>
   typeof data === 'string' ? readPacketText(data).packet?.payload : undefined
 
 const CONTROL = /\p{Cc}+/gu
 
 /**
- * What a target says of a notification, as it may be logged, told and kept: it may quote the packet, and so personal data, which is masked. One
- * line, at most 300 characters.
+ * Masks the detail that a target gave about a notification, so that it can be logged, announced and kept: it may quote the packet, and so
+ * personal data. Returns one line of at most 300 characters.
  */
 export function maskDetail(detail: string, event: string): string {
   const notification = readNotification(event)
-  // Masked before it is cut, so that no half of a value is left.
+  // Masked before it is cut, so that no part of a value remains.
   return maskText(detail.replace(CONTROL, ' '), notification && payloadOf(notification)).slice(0, 300)
 }
 
-/** An event's type as it may be shown: one that no relay gave may hold anything. */
+/** Returns an event's type if a relay assigned it. Any other type may contain anything and must not be shown. */
 export const knownType = (type: string): string =>
   parseEventType(type) === undefined ? 'enigma.unknown.unknown' : type.replace(CONTROL, ' ')
 
-/** What may be shown of an entry, without personal data: the fields of the notice about it. */
+/** Returns the fields of an entry that may be shown, without personal data: the same fields as in the notice about it. */
 export const toShown = ({ id, route, reason, detail, parkedat, event, notification }: ParkedEntry, source: string) => ({
   source,
   id,

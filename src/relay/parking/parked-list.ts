@@ -10,12 +10,12 @@ import { stampEvent } from '../item.ts'
 import { formatNotice, stampNotice } from '../notice.ts'
 import type { Answer, Delivery } from './run-command.ts'
 
-/** Which entries are meant; what is absent does not matter. */
+/** Selects entries; an absent field matches every entry. */
 export type Filter = {
   readonly ids?: ReadonlySet<string> | undefined
-  /** `too_large`, `refused`, or `unreadable` for what is no entry of a relay's. */
+  /** `too_large`, `refused`, or `unreadable` for elements that no relay wrote. */
   readonly reason?: string | undefined
-  /** Put aside at this time (ms) or later. When an unreadable one came is not known: it is not meant. */
+  /** Matches entries parked at this time (ms) or later. The time of an unreadable entry is unknown, so it does not match. */
   readonly sinceMs?: number | undefined
 }
 
@@ -25,26 +25,29 @@ export function matches(entry: Entry, { ids, reason, sinceMs }: Filter): boolean
   return sinceMs === undefined || (entry.kind === 'parked' && Date.parse(entry.parkedat) >= sinceMs)
 }
 
-/** A page holds at most so many entries and bytes, unless one entry alone is larger. */
+/** A page holds at most this many entries and bytes, unless a single entry is larger. */
 const MAX_PAGE_ENTRIES = 200
 const MAX_PAGE_BYTES = 4 * 1024 * 1024
 
-/** Some of the list: those that are meant, and how many were looked at so far, of how many. */
+/** A part of the list: the matching entries, how many entries were read so far, and how many there are. */
 export type Page = { readonly entries: readonly Entry[]; readonly seen: number; readonly of: number }
 
-/** Where parked notifications of a source are: the list in its Redis, or a file beside it. */
+/** A list of a source's parked notifications: in its Redis, or in a file. */
 export type ParkedList = {
   /** The file; undefined for the list in Redis. */
   readonly file?: string
-  /** The entries that the filter means, page by page: those of a page may be removed before the next one is asked for. */
+  /** Yields the matching entries page by page. Entries of a page may be removed before the next page is requested. */
   readonly pages: (filter: Filter) => AsyncGenerator<Page>
-  /** @throws RelayError when nothing can be removed here: to be found out before anything is sent. */
+  /**
+   * Checks the right to remove entries, before anything is sent.
+   * @throws RelayError when nothing can be removed
+   */
   readonly checkWritable: () => Promise<void>
-  /** Removes one entry of a page by its bytes. False when it is gone already. */
+  /** Removes one entry of a page by its bytes. Returns false when it is already gone. */
   readonly remove: (raw: Buffer) => Promise<boolean>
 }
 
-/** The parked list of one source, from the oldest entry to the newest that was there at the start. A relay may append meanwhile. */
+/** Opens the parked list of one source, from the oldest entry to the newest one present at the start. A relay may append meanwhile. */
 export function createParkedList(client: Redis, sourceId: string): ParkedList {
   let from = 0
   let length = 0
@@ -65,12 +68,12 @@ export function createParkedList(client: Redis, sourceId: string): ParkedList {
       }
     },
     async checkWritable(): Promise<void> {
-      // The very command that removes entries: without the right to it they would be sent again and again.
+      // The same command that removes entries: without the right to it, entries would be sent again and again.
       await ask(() => client.lRem(NONE_KEY, 1, ''))
     },
     async remove(raw: Buffer): Promise<boolean> {
       const removed = await ask(() => client.lRem(PARKED_KEY, 1, raw))
-      // Gone or removed: what is behind it has moved up by one.
+      // Removed by us or by another process: the entries behind it have moved up by one.
       from--
       length--
       return removed > 0
@@ -79,13 +82,14 @@ export function createParkedList(client: Redis, sourceId: string): ParkedList {
 }
 
 /**
- * Connects to a source for as long as `body` needs it. Unlike a relay it does not wait for a Redis that is away at the start; a
- * connection that is cut later is made again. @throws RelayError `relay.parked.redis_failed`, or what `body` throws
+ * Connects to a source while `body` needs it. Unlike a relay, it does not wait for a Redis that is unreachable at the start. A connection
+ * that is lost later is re-established.
+ * @throws RelayError `relay.parked.redis_failed`, or what `body` throws
  */
 export async function withSource(source: SourceConfig, log: Logger, body: (client: Redis) => Promise<void>) {
   const client = createRedis({ ...source, name: source.id, log, reconnect: true })
   try {
-    // The client itself would try for ever: its first failure ends it here.
+    // The client itself would retry forever: its first failure ends it here.
     await new Promise<void>((resolve, reject) => {
       client.once('error', reject)
       client.connect().then(() => resolve(), reject)
@@ -102,11 +106,11 @@ export async function withSource(source: SourceConfig, log: Logger, body: (clien
 
 const failed = (words: string, cause: unknown) => new RelayError('relay.parked.redis_failed', words, { cause })
 
-/** A command is tried so often: a connection that was cut is made again meanwhile. */
+/** How often a command is tried: a lost connection is re-established meanwhile. */
 const MAX_TRIES = 8
 
 /**
- * Gives a command to the Redis of a source, again when the connection was cut: it must be one that may run twice.
+ * Runs a command in the Redis of a source, and repeats it when the connection is lost. The command must be safe to repeat.
  * @throws RelayError `relay.parked.redis_failed`
  */
 export async function askRedis<T>(sourceId: string, command: () => Promise<T>): Promise<T> {
@@ -124,7 +128,7 @@ export async function askRedis<T>(sourceId: string, command: () => Promise<T>): 
   }
 }
 
-/** What became of an entry. `gone`: somebody else took it from the list meanwhile. */
+/** The outcome of an entry. `gone`: another process removed it from the list meanwhile. */
 export type TakenOut = { readonly id: string } & (Answer | { readonly state: 'dropped' | 'gone' })
 
 type TakeOutOptions = {
@@ -133,23 +137,24 @@ type TakeOutOptions = {
   readonly sourceId: string
   readonly routes: Routes
   readonly client: Redis
-  /** Sends the entries, until the signal aborts. */
+  /** Sends the entries until the signal aborts. */
   readonly delivery: Delivery
-  /** Sends the notices about them, also after that. */
+  /** Sends the notices about them, also after the signal aborted. */
   readonly notices: Delivery
-  /** Ends it after the entries at hand: what was accepted is announced and removed all the same. */
+  /** Ends the work after the entries in progress: accepted ones are still announced and removed. */
   readonly signal: AbortSignal
   /** Called for each page that was done. */
   readonly onPage?: (page: Page) => void
 }
 
-/** So many are sent, announced and removed together: a process that dies in between leaves no more to be sent again. */
+/** How many entries are sent, announced and removed together: a process that dies in between leaves no more to be sent again. */
 const MAX_BATCH = 10
 
 /**
- * Sends again what matches the filter, or drops it for ever, the oldest first. A retried entry leaves the list when its target has it,
- * and any entry only after its notice was accepted: a process that dies before that leaves it there, and the next one sends it with the
- * same id. @throws RelayError when the list cannot be read or changed, or nothing can be announced
+ * Sends the matching entries again, or drops them permanently, the oldest first. A retried entry leaves the list after its target has
+ * accepted it, and any entry only after its notice was accepted. A process that dies before that leaves the entry there, and the next one
+ * sends it with the same id.
+ * @throws RelayError when the list cannot be read or changed, or nothing can be announced
  */
 export async function* takeOut(
   action: 'retry' | 'drop',
@@ -193,7 +198,7 @@ export async function* takeOut(
   }
 }
 
-/** Whether the cloud knows it as parked: parking announces none of the relay's own notices. */
+/** Whether the cloud knows the entry as parked: parking one of the relay's own notices is not announced. */
 const isAnnounced = (entry: Entry): entry is ParkedEntry =>
   entry.kind === 'parked' && entry.notification.transport !== 'relay'
 
@@ -201,7 +206,7 @@ type Taken = readonly [Entry, TakenOut]
 
 const drop = (entries: readonly Entry[]) => entries.map((entry): Taken => [entry, { id: entry.id, state: 'dropped' }])
 
-/** What became of each, but for those that were not sent when the command was stopped. */
+/** Returns the outcome of each entry, except those that were not sent because the command was stopped. */
 async function resend(entries: readonly Entry[], routes: Routes, delivery: Delivery): Promise<Taken[]> {
   const parked = entries.filter((entry) => entry.kind === 'parked')
   const stamped = parked.map(({ id, event, notification }) => {
@@ -217,7 +222,10 @@ async function resend(entries: readonly Entry[], routes: Routes, delivery: Deliv
   })
 }
 
-/** Where it goes today: to the route of its type; to `other` when it went there for a reason, or no route has its type any more. */
+/**
+ * Returns the route of the notification's type today. Returns `other` when the notification went there for a reason, or when no route has its
+ * type any more.
+ */
 function routeOf({ type, reason }: Notification, routes: Routes) {
   const types = reason === undefined ? parseEventType(type) : undefined
   return (types && routes.find(types.type, types.subType)) ?? OTHER

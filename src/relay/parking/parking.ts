@@ -12,28 +12,28 @@ import { formatParked, knownType } from './parked-entry.ts'
 
 export type ParkingOptions = SourceTools & {
   readonly numbers: Numbers
-  /** Says in the cloud what is parked. Resolves when that is in the journal. */
+  /** Announces a parked notification. Resolves when the notice is in the journal. */
   readonly announce: (notice: Notice, number: number) => Promise<void>
   readonly relayId: string
-  /** Entries that the list may have; further ones go to `file`. */
+  /** The maximum number of entries on the list; further ones go to `file`. */
   readonly most: number
   readonly file: string
-  /** Aborts when what is left is to be left. */
+  /** Aborts when the relay stops: unparked notifications are then left to the next start. */
   readonly signal: AbortSignal
 }
 
-/** Where it is noted, in the same step, that an item of a claim is settled. */
+/** Where to record, in the same step, that an item of a claim is settled. */
 type SettledAt = { readonly settled: string; readonly registry: string; readonly claim: number; readonly index: number }
 
 /**
- * Parks notifications that cannot be sent: in the parked list of the source, or in a file once the list is full. Parking is announced
- * first: a crash in between parks the notification once more, with the same id, but never in silence.
+ * Parks notifications that cannot be sent: on the parked list of the source, or in a file once the list is full. The notice comes first: a
+ * crash in between parks the notification again, with the same id, but never without a notice.
  */
 export function createParking(options: ParkingOptions) {
   const { sourceId, client, numbers, log, now, announce, relayId, most, file, metrics, signal } = options
   const overflow = createOverflow(file)
   let isFull = false
-  /** Whether there may be a file, or Redis may say so: a former process may have left it. */
+  /** Whether a file may exist, or Redis may say so: an earlier process may have left it. */
   let isNoted = true
 
   const parkInFile = async (entry: string): Promise<void> => {
@@ -48,15 +48,15 @@ export function createParking(options: ParkingOptions) {
     void measure()
   }
 
-  /** Counts the entries of the file, which another process may have taken out. */
+  /** Counts the entries of the file, because another process may have taken some out. */
   const measure = async (): Promise<void> => {
-    // Nobody else adds to it.
+    // Only this relay adds entries to its file.
     if (!isNoted) return
     try {
       const entries = await overflow.count()
       metrics.parkedFile.set({ source: sourceId }, entries)
       isFull &&= entries > 0
-      // So that `enigma-relay parked` on another machine can say where the file is.
+      // Recorded so that `enigma-relay parked` on another machine can tell where the file is.
       if (entries > 0) await client.hSet(PARKED_FILES_KEY, relayId, `${hostname()}:${resolve(file)}`)
       else await client.hDel(PARKED_FILES_KEY, relayId)
       isNoted = entries > 0
@@ -70,7 +70,7 @@ export function createParking(options: ParkingOptions) {
 
   return {
     measure,
-    /** Resolves with true when it is parked, with false when the signal aborted first. */
+    /** Resolves with true when the notification is parked, with false when the signal aborted first. */
     async park(item: Item, reason: string, detail: string, at?: SettledAt): Promise<boolean> {
       const parkedMs = now()
       const entry = formatParked(item, reason, detail, parkedMs)
@@ -94,11 +94,11 @@ export function createParking(options: ParkingOptions) {
         try {
           if (!announced) {
             const number = await numbers.next()
-            // The journal is closed now, and takes no notice any more.
+            // The journal is closed now and takes no more notices.
             if (signal.aborted) break
             await announce({ subType: 'parked', payload }, number)
             announced = true
-            // Closing the journal ends the wait as well, whether it could write the notice or not.
+            // Closing the journal also ends this wait, whether it could write the notice or not.
             if (signal.aborted) break
           }
           if (!isInFile) {
@@ -107,7 +107,7 @@ export function createParking(options: ParkingOptions) {
             await parkInFile(entry)
             isInFile = true
           }
-          // A crash before this parks it once more, with the same id.
+          // A crash before this parks the notification again, with the same id.
           if (at !== undefined) await client.noteSettled(at)
           return true
         } catch (error) {

@@ -11,23 +11,29 @@ import type { SourceConfig } from '../config.ts'
 import { withSource, takeOut } from './parked-list.ts'
 import { visitParkedLists, type Elsewhere } from './overflow.ts'
 
-/** What became of a notification: it was accepted for this queue, or by the server at this address, or why not. */
+/** The outcome of a notification: the queue or the address that accepted it, or why it stays parked. */
 export type Answer =
   { readonly state: 'sent'; readonly queue: string } | { readonly state: 'stays'; readonly why: string }
 
 type DeliveryOptions = {
   readonly targets: Pick<Targets, 'targetOf'>
-  /** Sends nothing more once it aborts. Default: never. */
+  /** Stops sending once it aborts. Default: never. */
   readonly signal?: AbortSignal
-  /** How long (ms) a target may fail, or ask for another attempt, before the route is given up; requests in flight then have as long again. Default 5,000. */
+  /**
+   * How long (ms) a target may fail, or ask for another attempt, before the route is abandoned; requests in flight then have the same time
+   * again. Default 5,000.
+   */
   readonly giveUpMs?: number
-  /** Where its figures go, which nobody reads. Default: new ones, which a process that lives for long must not make each time. */
+  /**
+   * Receives the metrics of the senders, which nobody reads. Default: new ones. A long-lived process must pass its own, because each set
+   * stays in memory.
+   */
   readonly metrics?: Metrics
 }
 
 /**
- * `error`: what the target fails with now. `askedSince`: since when (ms) it asks for another attempt. `problem`: why nothing more is sent on
- * this route.
+ * The sender of one route. `error`: the target's current failure. `askedSince`: since when (ms) the target asks for another attempt.
+ * `problem`: why nothing more is sent on this route.
  */
 type Line = {
   readonly sender: Sender
@@ -37,10 +43,10 @@ type Line = {
   problem?: string
 }
 
-/** How often (ms) a line is asked whether it fails. */
+/** How often (ms) a line is checked for failures. */
 const LOOK_MS = 100
 
-/** An earlier run of the command may have sent it. */
+/** An earlier run of the command may have sent the notification. */
 const MAYBE_SENT: Former = { isRedelivery: true }
 
 const ASKED = 'the functions ask for a later retry'
@@ -50,20 +56,20 @@ const NEVER = new AbortController().signal
 const now = () => performance.now()
 
 /**
- * Sends through the relay's senders, for a command: a relay retries for ever, a user wants an answer now. A route on which the target fails
- * for too long is given up: nothing more is sent on it, so that nothing overtakes what was not accepted.
+ * Creates a delivery: sends through the relay's senders, for a command. A relay retries forever, but a user waits for an answer. A route
+ * whose target fails for too long is abandoned: nothing more is sent on it, so nothing overtakes the notifications that were not accepted.
  */
 export function createDelivery(options: DeliveryOptions) {
   const { targets, signal = NEVER, giveUpMs = 5_000, metrics = createMetrics() } = options
   const lines = new Map<string, Line>()
-  // What goes wrong is in the answers.
+  // Problems are reported in the answers.
   const [log, uplink] = [createLog('silent'), createUplink()]
   const shared = { now, log, metrics, uplink, onRoom: () => undefined }
 
   const lineOf = (route: Route): Line => {
     const known = lines.get(route.name)
     if (known !== undefined) return known
-    // Each in a pack of its own: a copy has the same deduplication id, and what was rejected before is in no other pack.
+    // Each entry in a pack of its own: a copy then has the same deduplication id, and a rejected entry does not affect other packs.
     const alone = { ...route, packNotifications: 1, lingerMs: 0 }
     const outages: Outages = {
       begin: (_route, _problem, { error }) => void Object.assign(line, { error }),
@@ -75,14 +81,14 @@ export function createDelivery(options: DeliveryOptions) {
     return line
   }
 
-  /** Resolves when it is done; otherwise when the signal has aborted or the route is given up, and nothing is in flight any more. */
+  /** Resolves when `done` resolves; otherwise when the signal has aborted or the route is abandoned, and nothing is in flight any more. */
   const waitFor = async (done: Promise<unknown>, line: Line): Promise<void> => {
     const { sender } = line
     const isDone = done.then(() => true)
     while (!signal.aborted && now() - (sender.status.failingSince ?? line.askedSince ?? now()) < giveUpMs)
       if ((await Promise.race([isDone, sleep(LOOK_MS, signal)])) === true) return
     const { error } = line
-    // What the advice says of the relay is not true of a command.
+    // The advice about the relay does not apply to a command.
     const problem = (sender.status.problem ?? ASKED).replace('; the relay keeps everything and retries', '')
     await sender.stop(giveUpMs)
     if (!signal.aborted) line.problem = error === undefined ? problem : `${problem} (${describe(error)})`
@@ -116,17 +122,20 @@ export function createDelivery(options: DeliveryOptions) {
   }
 
   return {
-    /** Why a route was given up, the first of them: its entries can be sent later. Undefined when none was. */
+    /** Why the first abandoned route was abandoned: its entries can be sent later. Undefined when no route was. */
     get problem(): string | undefined {
       return [...lines.values()].find(({ problem }) => problem !== undefined)?.problem
     },
-    /** Resolves with why the target of a route cannot be used; undefined when it can, or when only a notification would tell. */
+    /** Resolves with why the target of a route cannot be used; undefined when it can, or when only sending a notification would show it. */
     async check(route: Route): Promise<string | undefined> {
       const line = lineOf(route)
       if (line.problem === undefined) await waitFor(line.sender.find(), line)
       return line.problem
     },
-    /** Sends them, in their order in each lane; resolves with an answer for each, undefined where the signal aborted before the target answered. */
+    /**
+     * Sends notifications in their order in each lane. Resolves with an answer for each, undefined where the signal aborted before the target
+     * answered.
+     */
     async deliver(all: readonly Stamped[]): Promise<(Answer | undefined)[]> {
       const answers = all.map((): Answer | undefined => undefined)
       const ofRoutes = Map.groupBy(all.entries(), ([, { route }]) => route)
@@ -144,27 +153,28 @@ export type CommandTools = {
   readonly dataDir: string
 }
 
-/** What became of the entries of a command. */
+/** The outcome of a command. */
 export type CommandResult = {
   readonly done: number
-  /** Entries that their target rejected again, or that cannot be sent: they stay. */
+  /** Entries that stay parked: their target rejected them again, or they cannot be sent. */
   readonly stay: number
   /** Why the first of them stays, masked. */
   readonly why: string | undefined
-  /** The ids that no entry has: done by a former attempt, or taken out by somebody else. */
+  /** Ids that no entry has: handled by an earlier attempt, or taken out by somebody else. */
   readonly unknown: readonly string[]
-  /** Files of other relays, which may have those. */
+  /** Files of other relays, which may contain these ids. */
   readonly elsewhere: readonly Elsewhere[]
-  /** Why it has to be tried again: a target fails, or the relay stops. Undefined when nothing is left to do. */
+  /** Why the command must be retried: a target fails, or the relay is stopping. Undefined when nothing is left to do. */
   readonly problem: string | undefined
 }
 
-/** Deliveries of a relay share the figures that nobody reads: each set of them would be watched for ever. */
+/** Shared by all deliveries of the process: each set of metrics stays in memory, and nobody reads these. */
 let figures: ReturnType<typeof createMetrics> | undefined
 
 /**
- * Carries out a command as `enigma-relay parked --retry` or `--drop` does, beside the relay and with a connection of its own. It may be run
- * again at any time: an entry leaves its list once its target has it and its notice, and is sent with the same id until then.
+ * Carries out a command as `enigma-relay parked --retry` or `--drop` does, beside the relay and on its own connection. It can be repeated at
+ * any time: an entry leaves its list only after the target has accepted both the entry and its notice, and is sent with the same id until
+ * then.
  *
  * @throws RelayError when the list cannot be read or changed, or nothing can be announced
  */
@@ -183,7 +193,7 @@ export async function runCommand(
   const counts = { done: 0, stay: 0 }
   let why: string | undefined
   let elsewhere: readonly Elsewhere[] = []
-  // What goes wrong is thrown, and logged by the caller.
+  // Errors are thrown, and the caller logs them.
   await withSource(source, createLog('silent'), async (client) => {
     elsewhere = await visitParkedLists({ client, sourceId: source.id, dataDir, signal }, async (list) => {
       const more = { list, filter, sourceId: source.id, client, routes, delivery, notices, signal }
