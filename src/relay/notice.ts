@@ -134,16 +134,19 @@ export type Announcer = ReturnType<typeof createAnnouncer>
 
 export type AliveOptions = Omit<Tools, 'metrics'> & {
   readonly relayId: string
-  /** Of the sources; the first one gives the number. */
+  /** The ids of the sources. The first source provides the number. */
   readonly sourceIds: readonly string[]
   readonly lists: readonly string[]
   readonly startedMs: number
   /** How often (ms) it reports. The alarm waits for five minutes. */
   readonly everyMs: number
   readonly isReady: () => Promise<boolean>
-  /** Makes a number that nothing else of the first source has. @throws what Redis answers */
+  /**
+   * Returns a number that nothing else of the first source has.
+   * @throws what Redis answers
+   */
   readonly nextNumber: () => Promise<number>
-  /** Puts it in the lane of its route. */
+  /** Puts a notification in a lane of its route. */
   readonly push: (item: Item) => void
 }
 
@@ -151,8 +154,8 @@ export type AliveOptions = Omit<Tools, 'metrics'> & {
 const RETRY_ALIVE_MS = 1_000
 
 /**
- * Reports through its target that the relay is running, while it is ready: by the way of notifications, so that whatever stops those stops this.
- * It is not journalled, since a late report is worth nothing. The next report waits until the last one was accepted.
+ * Sends the liveness message while the relay is ready. It takes the same path as notifications, so a failure that stops those also stops the
+ * liveness message. It is not journalled, because a late one is useless. The next one waits until the last one was accepted.
  */
 export async function reportAlive(options: AliveOptions, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
@@ -161,7 +164,7 @@ export async function reportAlive(options: AliveOptions, signal: AbortSignal): P
   }
 }
 
-/** Resolves when the report was accepted, or the relay ends; with false when Redis gave no number. */
+/** Resolves when the message was accepted or the relay ends; with false when Redis gave no number. */
 async function report(options: AliveOptions, signal: AbortSignal): Promise<boolean> {
   const { relayId, sourceIds, lists, startedMs, nextNumber, push, log, now } = options
   const number = await nextNumber().catch(() => undefined)

@@ -5,23 +5,26 @@ import { describe, RelayError } from '../errors.ts'
 import { redisCli, userOf } from '../redis/address.ts'
 import { createRedis, type Redis } from '../redis/client.ts'
 
-/** `ok`: as it should be. `warn`: it works, but something is to be known or could not be looked at. `fail`: the relay cannot do its work, or would lose something. */
+/**
+ * `ok`: as it should be. `warn`: it works, but the operator should know something, or it could not be checked. `fail`: the relay cannot do
+ * its work, or would lose something.
+ */
 export type State = 'ok' | 'warn' | 'fail'
 
 /** Names a finding for scripts and tests: room, part, event. */
 export type DoctorCode = `doctor.${string}.${string}`
 
-/** What a check says. Holds no personal data and no secret. */
+/** The result of a check. It holds no personal data and no secret. */
 export type Diagnosis = {
   readonly state: State
-  /** What was found; none when all is well. Listed in docs/logs.md. */
+  /** Names the finding; absent when the state is `ok`. docs/logs.md lists the codes. */
   readonly code?: DoctorCode
   readonly text: string
-  /** What mends it: a command, or a variable to set. */
+  /** The remedy: a command, or a variable to set. */
   readonly fix?: string | undefined
 }
 
-/** A diagnosis, and the check that made it, such as `redis/main/memory`; the same in each run. */
+/** A diagnosis with the name of the check that made it, such as `redis/main/memory`. The name is the same in each run. */
 export type Finding = { readonly check: string } & Diagnosis
 
 export const ok = (text: string): Diagnosis => ({ state: 'ok', text })
@@ -30,22 +33,25 @@ export const fail = (code: DoctorCode, text: string, fix?: string): Diagnosis =>
 
 type Said = Diagnosis | readonly Diagnosis[]
 
-/** Checks by name. One may have nothing to say. */
+/** Checks by name. A check may return an empty list when it does not apply. */
 export type Checks = Readonly<Record<string, () => Said | Promise<Said>>>
 
-/** An answer that takes longer (ms) does not come; a check that takes longer will not end. */
+/** An answer that takes longer (ms) counts as missing, and a check that takes longer is abandoned. */
 export const MAX_ANSWER_MS = 5_000
 const MAX_CHECK_MS = 20_000
 
-/** The same as `promise`, for at most `limitMs`. @throws RelayError when it takes longer */
+/**
+ * Resolves as `promise` does.
+ * @throws RelayError when it takes longer than `limitMs`
+ */
 export const inTime = <T>(promise: Promise<T>, limitMs = MAX_ANSWER_MS): Promise<T> =>
   within(limitMs, promise, () => new RelayError('doctor.check.no_answer', `no answer within ${limitMs / 1000} s`))
 
 /**
- * Runs all checks at once, and puts `<part>/` before their names; findings come in the order of the checks. An error that a check throws
- * becomes a warning, so one check that cannot run hides no other. Never throws.
+ * Runs all checks at once and puts `<part>/` before their names. Findings come in the order of the checks. An error that a check throws
+ * becomes a warning, so a check that cannot run hides no other. Never throws.
  *
- * @param explain returns what to do about an error that a check threw
+ * @param explain returns the remedy for an error that a check threw
  * @param limitMs how long a check may take
  */
 export async function makeChecks(
@@ -66,21 +72,21 @@ export async function makeChecks(
 /** `1 item is`, `2 items are` */
 export const counted = (count: number, one: string, many: string): string => `${count} ${count === 1 ? one : many}`
 
-/** The words of an error, or a text, fit to be shown in one line. */
+/** Returns the text of an error, or a text, in a form that fits on one line. */
 export const wordsOf = (error: unknown): string =>
   describe(error)
     .replace(/\p{Cc}+/gu, ' ')
     .slice(0, 300)
 
-/** The words of an error of SQS, without account and key numbers; one of the connection names addresses and ports only. */
+/** Returns the text of an SQS error without account and key numbers. A connection error contains only addresses and ports. */
 export function sqsWords(error: unknown): string {
   const isConnection = error instanceof Error && 'code' in error && /^E[A-Z]+$/.test(String(error.code))
   return isConnection ? wordsOf(error) : maskText(wordsOf(error))
 }
 
-/** Connects to a source. `close` ends all of its connections, also when it could not be opened. */
+/** Creates the connections to a source. `close` ends all of them, also when `open` failed. */
 export function createSourceView(source: SourceConfig, config: RelayConfig, now: () => number) {
-  // What goes wrong becomes a finding.
+  // Problems become findings.
   const log = createLog('silent')
   const opened: Redis[] = []
   const connect = async (): Promise<Redis> => {
@@ -97,24 +103,24 @@ export function createSourceView(source: SourceConfig, config: RelayConfig, now:
       source,
       config,
       now,
-      /** A connection for commands; it is never blocked, and nothing is subscribed to on it. */
+      /** A connection for commands. It is never blocked, and subscribes to nothing. */
       client,
-      /** Makes a connection for one check alone: a command that blocks there delays no other check. */
+      /** Creates a connection for one check: a command that blocks there delays no other check. */
       connect,
-      /** Gives a command to Redis; the reply as text, number or lists of these. */
+      /** Runs a command in Redis. Returns the reply as text, number or lists of these. */
       ask,
-      /** A field of INFO; undefined when the server does not tell. */
+      /** Returns a field of INFO; undefined when the server does not report it. */
       info: async (field: string): Promise<string | undefined> => {
         infoText ??= ask('INFO').then(String)
         return new RegExp(`^${field}:(.*?)\\r?$`, 'm').exec(await infoText)?.[1]
       },
-      /** A setting of the server; undefined when it has none of this name. */
+      /** Returns a setting of the server; undefined when it has no setting of this name. */
       setting: async (name: string): Promise<string | undefined> => {
         const reply = await ask('CONFIG', 'GET', name)
         return Array.isArray(reply) && reply.length > 1 ? String(reply[1]) : undefined
       },
       clients: async () => parseClients(String(await ask('CLIENT', 'LIST'))),
-      /** The name of the user that the relay is; what a shell makes it of, when it is in a file. */
+      /** Returns the name of the relay's Redis user, or the shell expression that reads it from its file. */
       user: (): Promise<string> => ask('ACL', 'WHOAMI').then(String, () => userOf(source)),
       cli: (command: string): string => `${redisCli(source)} ${command}`,
     }
@@ -123,7 +129,7 @@ export function createSourceView(source: SourceConfig, config: RelayConfig, now:
   return { open, close }
 }
 
-/** What the checks of a source work with. What asks the server throws its error, or RelayError when it does not answer. */
+/** The tools of a source's checks. Every function that asks the server throws the server's error, or RelayError when it does not answer. */
 export type SourceView = Awaited<ReturnType<ReturnType<typeof createSourceView>['open']>>
 
 /** Source: https://redis.io/docs/latest/commands/client-list/ */

@@ -10,7 +10,7 @@ import { MAX_ANSWER_MS, counted, fail, inTime, ok, warn, wordsOf, type Diagnosis
 
 type KeyView = { readonly key: string; readonly type: string; readonly items: number }
 
-/** The keys of ENIGMA_LISTS, those that diallers are known to use, and those found beside them; in this order. */
+/** Reads the keys of ENIGMA_LISTS, the keys that diallers are known to use, and other keys with the same prefix, in this order. */
 export async function lookAtKeys({ ask, config }: SourceView): Promise<KeyView[]> {
   const found = await scanKeys(ask).catch(() => [])
   return Promise.all(
@@ -21,7 +21,7 @@ export async function lookAtKeys({ ask, config }: SourceView): Promise<KeyView[]
   )
 }
 
-/** A look at a busy server must not last: so many steps of SCAN, of so many keys each. */
+/** Limits the scan of a busy server: this many steps of SCAN with this many keys each. */
 const MAX_SCAN_STEPS = 50
 const SCAN_KEYS = 1_000
 
@@ -41,7 +41,7 @@ async function scanKeys(ask: SourceView['ask']): Promise<string[]> {
 const isTwin = (one: string, other: string): boolean =>
   one !== other && one.replace(/s$/, '') === other.replace(/s$/, '')
 
-/** One list of ENIGMA_LISTS: what it is, how much is on it, and at which end the oldest item is. */
+/** Checks one list of ENIGMA_LISTS: its type, its length, and which end has the oldest item. */
 export async function checkList(view: SourceView, key: string, all: readonly KeyView[]): Promise<Diagnosis> {
   const { config, cli } = view
   const { type, items } = all.find((one) => one.key === key) ?? { type: 'none', items: 0 }
@@ -64,10 +64,10 @@ export async function checkList(view: SourceView, key: string, all: readonly Key
   return warn('doctor.list.wrong_end', wrong, `ENIGMA_LIST_END=${oldest}`)
 }
 
-/** So many items at each end are looked at: one alone may be out of its order, for what was dialled first may end last. */
+/** How many items at each end are read. A single one may be out of order: the call dialled first may end last. */
 const LOOK = 5
 
-/** Which end of a list has the oldest items, by their `dialed_at`; undefined when that cannot be told. Takes nothing. */
+/** Returns which end of a list has the oldest items, by their `dialed_at`; undefined when that is unclear. Takes nothing. */
 async function findOldestEnd({ client }: SourceView, list: string, length: number) {
   const count = Math.min(LOOK, Math.floor(length / 2))
   if (count === 0) return undefined
@@ -80,14 +80,14 @@ async function findOldestEnd({ client }: SourceView, list: string, length: numbe
   return left < right ? 'left' : 'right'
 }
 
-/** Unix s; none when the item does not say it. */
+/** Returns `dialed_at` in Unix seconds; an empty list when the item has none. */
 function dialledAt(item: Buffer): number[] {
   const payload = readPacket(item).packet?.payload
   const at = isObject(payload) ? Number(payload['dialed_at']) : Number.NaN
   return Number.isFinite(at) && at > 0 ? [at] : []
 }
 
-/** Lists that are there and not named; singular beside plural. */
+/** Finds lists that exist and are not named in ENIGMA_LISTS, and keys that exist in singular and plural. */
 export function checkNames({ config }: SourceView, all: readonly KeyView[]): Diagnosis | Diagnosis[] {
   const lists = all.filter(({ type }) => type === 'list')
   const unnamed = lists.filter(({ key }) => !config.lists.includes(key))
@@ -106,11 +106,11 @@ export function checkNames({ config }: SourceView, all: readonly KeyView[]): Dia
   return ok(lists.length === 0 ? 'no list of the dialler exists' : 'ENIGMA_LISTS names every list that exists')
 }
 
-/** Commands that take from a list. The relay's own wait is among the latter. */
+/** Commands that take items from a list. The relay's own blocking move is in the second set. */
 const TAKES = new Set(['blpop', 'brpop', 'blmpop', 'lpop', 'rpop', 'lmpop', 'rpoplpush', 'lmove'])
 const MOVES = new Set(['brpoplpush', 'blmove'])
 
-/** Each item goes to one reader: another one takes what the relay should have. */
+/** Checks for other consumers: each item goes to one consumer, so another one takes items that the relay should receive. */
 export async function checkConsumers({ ask, clients, config, now }: SourceView): Promise<Diagnosis> {
   const least = String(now() - LEASE_MS)
   const [all, relays] = await Promise.all([clients(), ask('ZCOUNT', RELAYS_KEY, least, '+inf').then(Number)])
@@ -126,7 +126,7 @@ export async function checkConsumers({ ask, clients, config, now }: SourceView):
   return warn('doctor.consumers.other_reader', text, config.lists.length === 0 ? undefined : fix)
 }
 
-/** Whether PubSub is heard: listens as the relay does, and publishes a heartbeat of the doctor's own. */
+/** Checks that Pub/Sub messages arrive: subscribes as the relay does, and publishes a heartbeat of the doctor's own. */
 export async function checkHeartbeat({ config, connect, ask, cli, user }: SourceView): Promise<Diagnosis> {
   const { channels } = config
   if (channels.length === 0) return ok('ENIGMA_CHANNELS is "none", so the relay does not subscribe to Pub/Sub')
@@ -166,7 +166,7 @@ export async function checkHeartbeat({ config, connect, ask, cli, user }: Source
   return ok(`a published heartbeat arrived after ${ms} ms, and the user may subscribe to ${channels.join(', ')}`)
 }
 
-/** Channels that others listen to tell how this dialler writes its keys. */
+/** Compares the channels that other clients subscribe to with ENIGMA_CHANNELS: they show how this dialler writes its keys. */
 export async function checkChannels({ ask, config }: SourceView): Promise<Diagnosis> {
   const channels = ((await ask('PUBSUB', 'CHANNELS', `${BASE_KEY}*`)) as unknown[]).map(String)
   if (channels.length === 0) return ok('no other client subscribes to a channel by name')
@@ -179,7 +179,10 @@ export async function checkChannels({ ask, config }: SourceView): Promise<Diagno
   return warn('doctor.channels.not_matched', text, fix)
 }
 
-/** Whether the relay can read the dialler's present states after a gap. Without them it works, and states stay unsure until they are heard. */
+/**
+ * Checks whether the relay can read the dialler's present states after a gap. Without them it works, but states stay unsure until they are
+ * heard.
+ */
 export async function checkStates({ ask, config, cli, user }: SourceView): Promise<Diagnosis> {
   const { resync: base, channels } = config
   if (base === undefined || channels.length === 0)
@@ -192,7 +195,7 @@ export async function checkStates({ ask, config, cli, user }: SourceView): Promi
       return ok(`the dialler keeps no states in ${key}: after a gap states stay unsure until they are heard`)
     }
     let agents = 0
-    // A look at a busy server must not last.
+    // Limits the work on a busy server.
     for (const campaign of refs.slice(0, LOOK)) {
       key = agentsOf(campaign)
       agents += (await readFields(ask, key)).length
@@ -208,7 +211,7 @@ export async function checkStates({ ask, config, cli, user }: SourceView): Promi
   }
 }
 
-/** The names of the fields at the beginning of a hash, read as the relay reads them. */
+/** Returns the field names at the beginning of a hash, read as the relay reads them. */
 async function readFields(ask: SourceView['ask'], key: string): Promise<string[]> {
   const flat = await ask('HSCAN', key, '0', 'COUNT', '100').then(
     (reply) => (reply as [string, string[]])[1],

@@ -32,8 +32,9 @@ import { checkProxy, examineSqs, examineTargets } from './target-checks.ts'
 export type DoctorOptions = { readonly config: RelayConfig; readonly routes: Routes }
 
 /**
- * Looks at everything that a relay with this configuration needs, all of it at once, and yields what it finds in the same order each
- * time: the machine, each source, SQS, each HTTP target. Takes nothing from a list, sends nothing, leaves no key and no file behind.
+ * Checks everything that a relay with this configuration needs, all of it at once, and yields the findings in the same order each time: the
+ * machine, each source, SQS, each HTTP target. Takes nothing from a list, sends nothing except an empty batch to HTTP targets, and leaves no
+ * key and no file behind.
  */
 export async function* examine({ config, routes }: DoctorOptions): AsyncGenerator<Finding> {
   const others: Others = new Map(config.sources.map(({ id }) => [id, Promise.withResolvers()]))
@@ -53,13 +54,13 @@ export async function* examine({ config, routes }: DoctorOptions): AsyncGenerato
   for (const part of parts) yield* await part
 }
 
-/** What the checks of all sources tell each other. */
+/** The run ids of the servers, which the checks of all sources share. */
 type Others = Parameters<typeof checkIdentity>[1]
 
-/** Three round trips of a claim at this many ms each are felt by the agent whose call it is. */
+/** A claim needs three round trips: at this many ms each, an agent notices the delay of a call. */
 const SLOW_MS = 200
 
-/** Everything about one Redis of ENIGMA_SOURCES. Changes nothing there and takes nothing. Never throws. */
+/** Checks one Redis server of ENIGMA_SOURCES. Changes nothing there and takes nothing. Never throws. */
 export async function examineSource(
   source: SourceConfig,
   config: RelayConfig,
@@ -108,13 +109,16 @@ export async function examineSource(
   } catch (error) {
     return [{ check: `${part}/answer`, ...(await explainAbsence(source, error)) }]
   } finally {
-    // Another source may wait for what this one did not come to say.
+    // The checks of another source may wait for this source's run id, which is not known now.
     others.get(source.id)?.resolve(undefined)
     close()
   }
 }
 
-/** An error is an answer as well, and the checks may say more. @throws what leaves nothing to ask: silence, or a refusal to let us in */
+/**
+ * Returns the error with which Redis answers PING. The other checks may still report more.
+ * @throws what leaves nothing to ask: silence, or a refused login
+ */
 async function findRefusal(ask: (command: string) => Promise<unknown>): Promise<Diagnosis | undefined> {
   try {
     await ask('PING')

@@ -17,13 +17,15 @@ export function checkNode(version: string = process.versions.node): Diagnosis {
   return fail('doctor.node.too_old', `Node ${version} is too old: the relay needs ${MIN_NODE}`, fix)
 }
 
-/** The folder itself, or the nearest one above it that is there. */
+/** Returns the folder itself, or its nearest parent that exists. */
 function nearest(folder: string): string {
   const path = resolve(folder)
   return existsSync(path) || dirname(path) === path ? path : nearest(dirname(path))
 }
 
-/** Whether the journal can be written: rights alone do not tell, so a folder is made there, and removed at once. */
+/**
+ * Checks whether the journal can be written. Access rights alone do not prove it, so the check creates a folder there and removes it at once.
+ */
 export function checkFolder({ dataDir }: RelayConfig): Diagnosis {
   const there = nearest(dataDir)
   try {
@@ -39,7 +41,7 @@ export function checkFolder({ dataDir }: RelayConfig): Diagnosis {
   return ok(isThere ? `${dataDir} is writable` : `${dataDir} does not exist yet; the relay can create it`)
 }
 
-/** The journal may grow to 2 GiB. Below the lower mark it has no room for a minute of a busy dialler. */
+/** The journal may grow to 2 GiB. Below the lower limit it has no room for a minute of a busy dialler. */
 const ENOUGH_BYTES = 3 * 1024 ** 3
 const MIN_FREE_BYTES = 256 * 1024 ** 2
 
@@ -56,7 +58,7 @@ export function judgeDisk(free: number, dataDir: string): Diagnosis {
   return free < ENOUGH_BYTES ? warn('doctor.disk.small', `${text}: the journal may grow to 2 GiB`, fix) : ok(text)
 }
 
-/** Whether others of this host can read the files with user, password and keys; says nothing when there are none. */
+/** Checks whether other users of this host can read the files with user, password and keys. Returns nothing when there are no such files. */
 export function checkSecrets({ source }: SourceView): Diagnosis | [] {
   if (source.passwordFile === undefined && source.keyFile === undefined) return []
   const loose = looseSecrets(source)
@@ -67,15 +69,15 @@ export function checkSecrets({ source }: SourceView): Diagnosis | [] {
 
 const MAX_CHECKED_BYTES = 64 * 1024 * 1024
 
-/** A copy that was made while a relay wrote may be torn: it is made again. */
+/** A copy that was made while a relay wrote may be inconsistent: it is made again. */
 const MAX_TRIES = 3
 
-/** The journal: sound, and how much waits in it. */
+/** Checks that the journal is intact, and counts its rows. */
 export async function checkJournal({ dataDir, relayId }: RelayConfig): Promise<Diagnosis> {
   const path = journalPath(dataDir, relayId)
   if (!existsSync(path)) return ok('there is no journal yet; the relay creates it')
   try {
-    // Opened, since its size alone is told to everybody.
+    // The file is opened, because every user can read its size.
     await using file = await open(path)
     const { size } = await file.stat()
     if (size > MAX_CHECKED_BYTES)
@@ -97,8 +99,9 @@ export async function checkJournal({ dataDir, relayId }: RelayConfig): Promise<D
 }
 
 /**
- * How many rows there are, or what is wrong. SQLite makes files beside one that is opened, even to read, and a running relay keeps it
- * locked: so a copy is looked into, which no other user can read and which is removed at once. @throws when it cannot be copied
+ * Returns the number of rows, or the damage. SQLite creates files beside a database that is opened, even for reading, and a running relay
+ * keeps it locked. So this checks a copy that no other user can read, and removes it at once.
+ * @throws when the file cannot be copied
  */
 async function lookInto(path: string): Promise<number | string> {
   const folder = await mkdtemp(join(tmpdir(), 'enigma-doctor-'))

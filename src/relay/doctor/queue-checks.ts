@@ -14,10 +14,10 @@ import { counted, fail, ok, sqsWords, warn, type Diagnosis, type State } from '.
 
 type Attributes = Readonly<Record<string, string>>
 
-/** A queue as SQS describes it, or what is wrong with asking. */
+/** A queue as SQS describes it, or the error of asking for it. */
 export type QueueView = { readonly url: string; readonly attributes: Attributes } | { readonly error: unknown }
 
-/** Asked one by one: some servers refuse `All` to a user who may not see the policy. */
+/** Named one by one: some servers refuse `All` to a user who may not read the policy. */
 const ATTRIBUTES = [
   'FifoQueue',
   'MaximumMessageSize',
@@ -44,14 +44,17 @@ export async function lookAtQueue(sqs: SQSClient, queue: string): Promise<QueueV
 
 const isTold = (attributes: Attributes): boolean => attributes['MaximumMessageSize'] !== undefined
 
-/** Every queue of SQS says how large a message may be. What a server does not say cannot be checked, and the relay has to assume it. */
+/**
+ * Warns when the server does not report the maximum message size, as SQS always does. The check is then impossible, and the relay has to
+ * assume a limit.
+ */
 export function checkLimits(queues: readonly QueueView[]): Diagnosis | [] {
   if (queues.every((queue) => 'error' in queue || isTold(queue.attributes))) return []
   const text = `this server does not report its message size limit, so the relay assumes ${ASSUMED_BYTES / 1024} KiB: it gzips larger messages, and parks those that are still too large`
   return warn('doctor.queue.no_size_limit', text)
 }
 
-/** A route's queue and its dead-letter queue: there, FIFO, and with the attributes that they need. */
+/** Checks a route's queue and its dead-letter queue: that both exist, are FIFO, and have the attributes that they need. */
 export function checkQueue(config: RelayConfig, route: Route, queue: QueueView, dead: QueueView): Diagnosis {
   const name = queueName(config.queuePrefix, route)
   const deadName = deadLetterQueueName(config.queuePrefix, route)
@@ -61,7 +64,7 @@ export function checkQueue(config: RelayConfig, route: Route, queue: QueueView, 
       ? fail('doctor.queue.missing', `the queue ${name} does not exist`, fix)
       : fail('doctor.queue.unreadable', `the queue ${name} cannot be read: ${sqsWords(queue.error)}`, fix)
   }
-  // A queue's name ends in .fifo if, and only if, it is FIFO; some servers do not name the attribute.
+  // A queue's name ends in .fifo if, and only if, it is FIFO. Some servers do not report the attribute.
   if (queue.attributes['FifoQueue'] === 'false') {
     const fix = `${sqsCli(config, 'delete-queue', queue.url)}, then enigma-relay queues --create`
     return fail('doctor.queue.not_fifo', `the queue ${name} is not FIFO`, fix)
@@ -80,10 +83,10 @@ export function checkQueue(config: RelayConfig, route: Route, queue: QueueView, 
   return say('doctor.queue.attributes', text, fixes.length > 0 ? fixes.join(' && ') : undefined)
 }
 
-/** What is wrong with a queue, and the attributes that mend it, if any do. */
+/** A fault of a queue, and the attributes that fix it, if any do. */
 type Fault = { readonly state: State; readonly text: string; readonly set: Attributes }
 
-/** An attribute that is less than it should be. One that the server does not tell is no fault. */
+/** Finds an attribute that is too small. An attribute that the server does not report is no fault. */
 function below(attributes: Attributes, name: string, least: number, say: (value: number) => string): Fault[] {
   const value = Number(attributes[name] ?? Number.NaN)
   return value < least ? [{ state: 'warn', text: say(value), set: { [name]: String(least) } }] : []
@@ -107,7 +110,7 @@ function faultsOf(attributes: Attributes, route: Route, deadName: string, deadAr
   }
   const sayTimeout = (seconds: number) =>
     `has a visibility timeout of ${seconds} s, less than six times the function's timeout of ${route.timeoutSeconds} s`
-  // A server that leaves out what every queue has says nothing by leaving out these.
+  // A server that omits an attribute of every queue may omit these as well, so their absence proves nothing.
   const isFast = !isTold(attributes) || Object.entries(slow.set).every(([name, value]) => attributes[name] === value)
   return [
     ...tooSmall(attributes, (bytes) => `accepts messages of at most ${bytes} bytes; the relay parks larger ones`),
@@ -136,7 +139,7 @@ function redriveFaults(attributes: Attributes, route: Route, deadName: string, d
   return fault('warn', `has a maxReceiveCount of ${actual} instead of ${maxReceiveCount}`)
 }
 
-/** The dead-letter queue that a queue names, and after how many tries a message goes there. */
+/** Returns the dead-letter queue that a queue names, and after how many deliveries a message is moved there. */
 function redriveOf(attributes: Attributes): { readonly arn: string; readonly maxReceiveCount: number } | undefined {
   try {
     const policy = JSON.parse(attributes['RedrivePolicy'] ?? '{}') as Partial<Record<string, unknown>> | null
@@ -155,7 +158,7 @@ function faultsOfDead(dead: QueueView, name: string): Fault[] {
   ]
 }
 
-/** A command that sets the attributes of these faults; undefined when there is nothing to set. */
+/** Returns a command that sets the attributes of these faults; undefined when there is nothing to set. */
 function mend(config: RelayConfig, queue: QueueView, faults: readonly Fault[]): string | undefined {
   const attributes: Attributes = Object.assign({}, ...faults.map(({ set }) => set))
   if ('error' in queue || Object.keys(attributes).length === 0) return undefined
@@ -166,10 +169,10 @@ function sqsCli({ region, endpoint }: RelayConfig, command: string, url: string)
   return `aws sqs ${command} --region ${region}${endpoint === undefined ? '' : ` --endpoint-url ${endpoint}`} --queue-url ${url}`
 }
 
-/** No message has it. */
+/** No message has this handle. */
 const ReceiptHandle = 'doctor'
 
-/** What a relay does with the queue of commands, in forms that change nothing: SQS looks at rights before it looks at values. */
+/** The actions of a relay on the command queue, in forms that change nothing: SQS checks rights before it checks values. */
 const tries = (sqs: SQSClient, QueueUrl: string): Readonly<Record<string, () => Promise<unknown>>> => ({
   'sqs:ReceiveMessage': () => sqs.send(new ReceiveMessageCommand({ QueueUrl, MaxNumberOfMessages: 11 })),
   'sqs:DeleteMessage': () => sqs.send(new DeleteMessageCommand({ QueueUrl, ReceiptHandle })),
@@ -177,7 +180,7 @@ const tries = (sqs: SQSClient, QueueUrl: string): Readonly<Record<string, () => 
     sqs.send(new ChangeMessageVisibilityCommand({ QueueUrl, ReceiptHandle, VisibilityTimeout: 0 })),
 })
 
-/** Whether the relay can take commands of operators. It does all of its other work without. */
+/** Checks whether the relay can take operator commands. All of its other work is independent of them. */
 export async function checkCommands(sqs: SQSClient, config: RelayConfig): Promise<Diagnosis | []> {
   if (!config.commands) return []
   const name = commandQueueName(config.queuePrefix)

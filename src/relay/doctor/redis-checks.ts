@@ -7,7 +7,7 @@ import { claimPrefix, claimsKey, leaseKey, PARKED_KEY, RELAYS_KEY, WAITING_FIELD
 import { countCommands, findRefusals, mendRefusals, sayRefusals, type Need } from '../redis/rights.ts'
 import { askIdentity, identityOf, judgeIdentity, sameServer } from '../redis/source-identity.ts'
 
-/** The oldest Redis with the scripts that the relay is made of, and the first one with BLMOVE. */
+/** The oldest Redis with the scripts that the relay needs, and the first one with BLMOVE. */
 const OLDEST = [2, 6] as const
 const WITH_BLMOVE = [6, 2] as const
 
@@ -24,7 +24,9 @@ export async function checkVersion({ info, config }: SourceView): Promise<Diagno
   return fail('doctor.version.no_blmove', text, fix)
 }
 
-/** Lists can only be taken from a primary, and the scripts name keys that a cluster could not place. */
+/**
+ * Checks for a primary without cluster mode: items can only be taken from a primary, and the scripts use keys that a cluster could not place.
+ */
 export async function checkRole({ info, source }: SourceView): Promise<Diagnosis> {
   const standalone = 'write the address of a standalone Redis server in ENIGMA_SOURCES'
   if ((await info('cluster_enabled')) === '1')
@@ -43,7 +45,7 @@ export async function checkRole({ info, source }: SourceView): Promise<Diagnosis
 
 const NEARLY_FULL = 0.9
 
-/** A server that evicts throws away lists of the dialler's and claims of the relay's. */
+/** Checks memory and eviction: a server that evicts keys deletes lists of the dialler and claims of the relay. */
 export async function checkMemory({ info, setting, cli }: SourceView): Promise<Diagnosis> {
   const policy = (await info('maxmemory_policy')) ?? (await setting('maxmemory-policy'))
   const used = Number(await info('used_memory'))
@@ -66,9 +68,9 @@ export async function checkMemory({ info, setting, cli }: SourceView): Promise<D
   return warn('doctor.memory.evicts_lease', evicts, keepAll)
 }
 
-/** Whether what waits in lists and claims is still there when Redis starts again. */
+/** Checks whether items in lists and claims survive a restart of Redis. */
 export async function checkPersistence({ info, setting, cli }: SourceView): Promise<Diagnosis> {
-  /** Undefined when the server does not let ask: then less is said. */
+  /** Undefined when the server does not answer this question: the finding then says less. */
   const tell = (name: string): Promise<string | undefined> =>
     setting(name).catch((error: unknown) => {
       if (isDenied(error) || isUnknown(error)) return undefined
@@ -86,7 +88,7 @@ export async function checkPersistence({ info, setting, cli }: SourceView): Prom
   }
   if (await isBad('rdb_last_bgsave_status')) {
     const text = `Redis could not write the last snapshot in ${await folder()}`
-    // Redis refuses every write after that, unless it is told not to.
+    // After that, Redis refuses every write unless it is configured not to.
     return (await tell('stop-writes-on-bgsave-error')) === 'no'
       ? warn('doctor.persistence.snapshot_failed', text, makeRoom)
       : fail('doctor.persistence.writes_refused', `${text} and refuses writes`, makeRoom)
@@ -104,10 +106,13 @@ export async function checkPersistence({ info, setting, cli }: SourceView): Prom
     : warn('doctor.persistence.snapshots_only', some, append)
 }
 
-/** Below this (bytes) a second of a busy dialler, heard late, ends the connection. Redis' own default is 32 MiB, 8 MiB for a minute. */
+/** Below this size (bytes), a busy dialler fills the buffer within a second. The default of Redis is 32 MiB, or 8 MiB for a minute. */
 const SMALL_BUFFER = 8 * 1024 * 1024
 
-/** PubSub that waits at the server for one that is slow; beyond its limit Redis cuts the connection, and what waited is lost. */
+/**
+ * Checks the output buffer of Pub/Sub clients: messages wait in it at the server when a client is slow. Beyond its limit, Redis closes the
+ * connection, and the waiting messages are lost.
+ */
 export async function checkOutputBuffer({ setting, clients, cli }: SourceView): Promise<Diagnosis> {
   const limit = parseLimit((await setting('client-output-buffer-limit')) ?? '')
   const who = await clients().then(
@@ -127,10 +132,13 @@ export async function checkOutputBuffer({ setting, clients, cli }: SourceView): 
   return warn('doctor.output_buffer.small', small, fix)
 }
 
-/** Source id → the run id of its server, undefined when it is not told. Shared by the checks of all sources, which wait for each other's. */
+/**
+ * Source id → the run id of its server, undefined when the server does not report it. The checks of all sources share it and wait for each
+ * other's.
+ */
 type Others = ReadonlyMap<string, PromiseWithResolvers<string | undefined>>
 
-/** Whether this server is the one that relays call by this name, and no other source of ENIGMA_SOURCES is the same. */
+/** Checks that relays use this source id for this server, and that no other source of ENIGMA_SOURCES is the same server. */
 export async function checkIdentity({ source, client, info }: SourceView, others: Others): Promise<Diagnosis> {
   const runId = await info('run_id').catch(() => undefined)
   others.get(source.id)?.resolve(runId)
@@ -139,7 +147,7 @@ export async function checkIdentity({ source, client, info }: SourceView, others
   const twins: string[] = []
   for (const [id, { promise }] of others)
     if (id !== source.id && runId !== undefined && (await promise) === runId) twins.push(id)
-  // Of two that nobody has named yet the first may stay.
+  // Of two sources that no relay has named yet, the first one may stay.
   const ids = [...others.keys()]
   const first = twins.find((id) => ids.indexOf(id) < ids.indexOf(source.id))
   const clash = first === undefined ? undefined : sameServer(source.id, first)
@@ -150,8 +158,8 @@ export async function checkIdentity({ source, client, info }: SourceView, others
 }
 
 /**
- * Whether the user may do all that the relay cannot do without. Optional is what only figures need: without it the relay goes on, and tells
- * less; when all of that is there, nothing is said.
+ * Checks whether the user has every right that the relay needs. Optional rights serve metrics only: without them the relay runs and reports
+ * fewer metrics. When no optional right is missing, the check returns nothing.
  */
 export async function checkRights(view: SourceView, isOptional: boolean): Promise<Diagnosis | []> {
   const { config, client, connect, user, cli } = view
@@ -189,7 +197,7 @@ function readLease(text: string): { readonly host: string; readonly pid: number 
   }
 }
 
-/** Claims of relays that do not run: the next one that does takes them up. */
+/** Finds claims of relays that are not running. The next running relay adopts them. */
 export async function checkClaims({ ask, config }: SourceView): Promise<Diagnosis | Diagnosis[]> {
   const known = ((await ask('ZRANGE', RELAYS_KEY, '0', '-1')) as unknown[]).map(String)
   const found = await Promise.all(
@@ -211,7 +219,7 @@ export async function checkClaims({ ask, config }: SourceView): Promise<Diagnosi
   return left.length > 0 ? left : ok('no stopped relay has left claims')
 }
 
-/** What cannot be sent at all waits for somebody to look at it. */
+/** Counts the parked notifications, which wait for an operator. */
 export async function checkParked({ ask }: SourceView): Promise<Diagnosis> {
   const items = Number(await ask('LLEN', PARKED_KEY))
   if (items === 0) return ok('no notification is parked')

@@ -12,10 +12,10 @@ import { authorize, CONTENT_TYPE } from '../targets/http/http-target.ts'
 import { adviseTarget, nameOf, readOutcomes, TargetError, type TargetAddress } from '../targets/http/http-verdict.ts'
 import { createTargetClient, targetAddressOf } from '../targets/target.ts'
 
-/** How long (ms) SQS may take to answer, and a proxy before it; the relay's own requests are allowed more. */
+/** How long (ms) SQS, or a proxy before it, may take to answer. The relay's own requests may take longer. */
 const MAX_SQS_MS = 5_000
 
-/** Everything about SQS: each queue of the route table, the right to send, the clock. Sends nothing. Never throws. */
+/** Checks SQS: each queue of the route table, the right to send, the clock. Sends nothing. Never throws. */
 export async function examineSqs(config: RelayConfig, routes: Routes, now: () => number): Promise<readonly Finding[]> {
   const { endpoint, region, queuePrefix } = config
   const where = endpoint ?? `AWS, region ${region}`
@@ -23,7 +23,7 @@ export async function examineSqs(config: RelayConfig, routes: Routes, now: () =>
   const skew = watchClock(sqs, now)
   try {
     const from = performance.now()
-    // One first: where SQS is not there at all, that is said once.
+    // One queue first, so that a general problem with SQS is reported once.
     const probe = await lookAtQueue(sqs, queueName(queuePrefix, OTHER))
     const ms = Math.round(performance.now() - from)
     if ('error' in probe && isForAll(probe.error)) {
@@ -65,7 +65,7 @@ function isForAll(error: unknown): boolean {
   return problem !== 'relay.sqs.queue_missing' && problem !== 'relay.sqs.access_denied'
 }
 
-/** Whether SQS can be reached through the proxy that the environment names; says nothing when it names none. */
+/** Checks whether SQS can be reached through the proxy that the environment names. Returns nothing when it names none. */
 export async function checkProxy({ endpoint, region, proxies }: RelayConfig): Promise<Diagnosis[]> {
   if (proxies.https === undefined && proxies.http === undefined) return []
   const aws = `https://sqs.${region}.amazonaws.com${region.startsWith('cn-') ? '.cn' : ''}`
@@ -76,7 +76,7 @@ export async function checkProxy({ endpoint, region, proxies }: RelayConfig): Pr
   const handler = createHttpHandler({ proxies, requestTimeoutMs: MAX_SQS_MS })
   const to = { protocol, hostname, ...(port === '' ? {} : { port: Number(port) }) }
   try {
-    // SQS answers to this without a signature, and does nothing.
+    // SQS answers such a request without a signature, and does nothing.
     await handler.handle({ ...to, method: 'GET', path: '/', headers: { host } })
     return [ok(`the relay reaches ${origin} through the proxy ${proxy.url}`)]
   } catch (error) {
@@ -105,10 +105,13 @@ const CLOCK_WARN_MS = 60_000
  */
 const CLOCK_REFUSED_MS = 5 * 60_000
 
-/** Reads the Date header of what SQS answers, also of errors. Returns how far (ms) this clock was ahead at the last answer; negative: behind. */
+/**
+ * Reads the Date header of each response of SQS, including errors. Returns how far (ms) this clock was ahead at the last response; negative:
+ * behind.
+ */
 function watchClock(sqs: SQSClient, now: () => number): () => number | undefined {
   let skew: number | undefined
-  // The innermost of this step: it sees the answer before anything is made of it.
+  // The innermost middleware of this step: it sees the response before it is parsed.
   sqs.middlewareStack.add(
     (next) => async (args) => {
       const result = await next(args)
@@ -137,16 +140,15 @@ function judgeClock(skewMs: number | undefined, whose: string, reject: string): 
 }
 
 /**
- * A message that no FIFO queue takes: without a group, and of a character that SQS does not allow. A batch of it alone is answered
- * entry by entry, and SQS looks at entries when it has looked at the right to send; without that the whole request is refused. Some
- * servers refuse the whole request for an entry, and say what is wrong with it.
- * Source: SendMessageBatch and SendMessage in the SQS API reference.
+ * A message that no FIFO queue accepts: it has no group, and contains a character that SQS does not allow. SQS answers a batch of it entry by
+ * entry, and checks entries after it has checked the right to send. Without that right it rejects the whole request. Some servers reject the
+ * whole request for an invalid entry, and name the fault. Source: SendMessageBatch and SendMessage in the SQS API reference.
  */
 const REFUSED = { Id: 'doctor', MessageBody: '\u0001' } as const
 
-/** Whether the relay may send to a route's queue; nothing is sent. */
+/** Checks whether the relay may send to a route's queue. Sends nothing. */
 async function checkSend(sqs: SQSClient, name: string, queue: QueueView): Promise<Diagnosis | []> {
-  // Said already; and to a queue that is not FIFO it would be sent.
+  // An error is reported already, and a queue that is not FIFO would accept the message.
   if ('error' in queue || queue.attributes['FifoQueue'] === 'false') return []
   const may = `the relay may send to ${name}`
   try {
@@ -173,10 +175,10 @@ async function checkSend(sqs: SQSClient, name: string, queue: QueueView): Promis
 /** How long (ms) a target may take to answer: a function may have to start. */
 const MAX_TARGET_MS = 10_000
 
-/** A batch without events: it is signed as any other, and nothing follows from it. */
+/** A batch without events. It is signed like any other, and has no effect. */
 const EMPTY_BATCH = Buffer.from('[]')
 
-/** Everything about the HTTP targets, each address once. Sends an empty batch. Never throws. */
+/** Checks the HTTP targets, each address once. Sends an empty batch. Never throws. */
 export async function examineTargets(
   config: RelayConfig,
   routes: Routes,
@@ -202,7 +204,7 @@ export async function examineTargets(
 
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/
 
-/** Whether requests prove who sends them, and who may read what proves it. */
+/** Checks whether requests are authenticated, and who can read the secrets. */
 function checkAccess({ targets }: RelayConfig, addresses: readonly TargetAddress[]): Diagnosis[] {
   const { secret, secretFile, token, tokenFile, certFile, keyFile } = targets.access
   const findings: Diagnosis[] = []
@@ -256,7 +258,7 @@ async function checkTarget(
 const codeOf = (code: string) =>
   code === 'relay.proxy.refused' ? ('doctor.proxy.unusable' as const) : (`doctor.target.${code.split('.')[2]}` as const)
 
-/** @throws TargetError for what would be an outage */
+/** @throws TargetError for an answer that would count as an outage */
 function judgeAnswer(answer: HttpAnswer, at: string, ms: number): Diagnosis {
   const { statusCode: status, headers } = answer
   if ([400, 413, 415, 422].includes(status)) {

@@ -15,7 +15,7 @@ import type { RelayConfig } from '../config.ts'
 import { describe, RelayError } from '../errors.ts'
 import type { Journal } from '../journal/journal.ts'
 
-/** One condition of readiness. `since`: when it became so, ISO 8601. */
+/** One condition of readiness. `since`: when it last changed, ISO 8601. */
 export type Part = { readonly ok: boolean; readonly since: string; readonly reason?: string }
 
 export type ReadinessOptions = Tools & {
@@ -23,28 +23,30 @@ export type ReadinessOptions = Tools & {
   readonly sources: readonly Source[]
   readonly intake: JournalIntake
   readonly channels: readonly string[]
-  /** A cheap request, for when SQS has accepted nothing lately. Rejects unless SQS answers it. Undefined when no route goes there. */
+  /** Sends a cheap request, for when SQS has accepted nothing lately. Rejects unless SQS answers it. Undefined when no route goes to SQS. */
   readonly askSqs: ((queueUrl: string) => Promise<unknown>) | undefined
 }
 
 /** Without an answer or a heartbeat for this long (ms), the relay is not ready. */
 const FRESH_MS = 10_000
 
-/** A part stalls when something waits and nothing moves for this long (ms). */
+/** A part has stalled when something waits and makes no progress for this long (ms). */
 const STALL_MS = 30_000
 
 /** How often (ms) the watchdog checks. */
 const LOOK_MS = 1_000
 
-/** What never was counts as long ago (ms). */
+/** The time (ms) of an event that never happened. */
 const NEVER_MS = Number.NEGATIVE_INFINITY
 
-/** What is wrong with a part; undefined when nothing is. `stalled`: something waits, and nothing moves. */
+/** The fault of a part; undefined when it has none. `stalled`: something waits and makes no progress. */
 type Fault = { readonly reason: string; readonly stalled?: boolean } | undefined
 
 /**
- * The relay is ready when Redis answered and the subscription was heard lately, SQS accepted something lately or answers a cheap request, no
- * HTTP target fails (none is asked in vain: each request may run a function, and the liveness message goes every minute), the journal can be written, and nothing waits without progress. A watchdog checks all the time, and logs changes.
+ * Creates the check of readiness. The relay is ready when Redis answered and the subscription was heard lately, when SQS accepted something
+ * lately or answers a cheap request, when no HTTP target fails, when the journal can be written, and when nothing waits without progress.
+ * HTTP targets are not asked: each request may run a function, and the liveness message goes every minute. A watchdog checks once a second
+ * and logs changes.
  */
 export function createReadiness(options: ReadinessOptions) {
   const { senders, sources, intake, channels, metrics, log, now, askSqs } = options
@@ -61,7 +63,7 @@ export function createReadiness(options: ReadinessOptions) {
   const seconds = (since: number) => Math.round((now() - since) / 1000)
   const isStalled = (waiting: number, progressMs: number) => waiting > 0 && now() - progressMs > STALL_MS
 
-  /** Only silence is no answer. The reason is in Redis' own words, or in those of the connection. */
+  /** An error reply counts as an answer; only silence does not. The reason contains the text of Redis, or of the connection. */
   const redisFault = ({ answered, refusal, connection }: Source['state']): Fault => {
     if (!fresh(answered)) return { reason: connection === undefined ? 'Redis does not answer' : reasonOf(connection) }
     return refusal === undefined ? undefined : { reason: reasonOf(refusal) }
@@ -73,7 +75,7 @@ export function createReadiness(options: ReadinessOptions) {
   function* listFaults(): Generator<[part: string, fault: Fault]> {
     for (const { id, state } of sources) {
       yield [`redis:${id}`, redisFault(state)]
-      // A source whose server is another one does not run: it has no other parts.
+      // A source whose server is the wrong one does not run, so it has no other parts.
       const { refused, pubsub } = state
       yield [`source:${id}`, refused === undefined ? undefined : { reason: refused }]
       if (refused !== undefined) continue
@@ -104,7 +106,7 @@ export function createReadiness(options: ReadinessOptions) {
         isStalled(held, progressMs) ? { reason, stalled: true } : fault,
       ]
     }
-    // A fault from before SQS answered again says nothing about later.
+    // A fault from before the last answer of SQS is outdated.
     if (fresh(lastAnswer())) sqsFault = undefined
     if (askSqs !== undefined) yield ['sqs', sqsFault]
     yield ['journal', intake.brokenSince === undefined ? undefined : { reason: 'the relay cannot write the journal' }]
@@ -173,7 +175,7 @@ export function createReadiness(options: ReadinessOptions) {
   }
 
   return {
-    /** Checks everything; asks SQS when it has accepted nothing lately. */
+    /** Checks everything. Asks SQS when it has accepted nothing lately. */
     async ask(): Promise<{ readonly ok: boolean; readonly parts: Readonly<Record<string, Part>> }> {
       await askSqsUnlessFresh()
       return look()
@@ -214,7 +216,10 @@ export type HealthOptions = Tools & {
   readonly onListening: ((address: string) => void) | undefined
 }
 
-/** Serves `/livez`, `/readyz` and `/metrics`; resolves with how to stop. @throws RelayError `relay.http.address_in_use` */
+/**
+ * Serves `/livez`, `/readyz` and `/metrics`. Resolves with a function that stops the server.
+ * @throws RelayError `relay.http.address_in_use`
+ */
 export async function serveHealth(options: HealthOptions): Promise<() => Promise<void>> {
   const { metrics, senders, journal, readiness, now, log } = options
   const app = new Hono()

@@ -135,19 +135,19 @@ export type WatchOptions = Tools & {
   readonly identity: Pick<Identity, 'look'>
   readonly lists: ReadonlyMap<string, ListState>
   readonly outputBuffer: OutputBuffer
-  /** Called when Redis has answered, with what it refuses, if it answered with an error. */
+  /** Called when Redis has answered; with the fault if it answered with an error. */
   readonly onAnswered: (atMs: number, refusal: RedisFault | undefined) => void
-  /** Called when Redis refuses nothing, and has told its name: it may be written to. */
+  /** Called when Redis answers without an error and has confirmed its name: the relay may write to it. */
   readonly onWell: () => void
 }
 
 /** How often (ms) the server is checked for metrics and readiness. */
 const WATCH_MS = 2_000
 
-/** A connection without an answer for this long (ms) is made anew; if it was only slow, that costs nothing. */
+/** A connection without an answer for this long (ms) is replaced. If it was only slow, that costs nothing. */
 const MAX_ANSWER_MS = 5_000
 
-/** Checks a source until the signal aborts, in one round trip: whether it answers, its name, what waits there, and which relays run. */
+/** Checks a source until the signal aborts, in one round trip: whether it answers, its name, its backlogs, and which relays run. */
 export async function watchSource(options: WatchOptions, signal: AbortSignal): Promise<void> {
   const { sourceId, client, identity, outputBuffer, log, now, onAnswered, onWell } = options
   const change = createNews()
@@ -157,7 +157,7 @@ export async function watchSource(options: WatchOptions, signal: AbortSignal): P
       const answer = client.ping()
       const looks = Promise.allSettled([identity.look(), look(options), outputBuffer.look()])
       const refusal = await refusalOf(answer)
-      // Once for each thing that Redis refuses, and once when it refuses nothing any more.
+      // Logged once for each fault, and once when Redis answers without an error again.
       const news = change(refusal?.words)
       if (news === 'new' && refusal !== undefined)
         log.warn({ code: refusal.code, source: sourceId, error: refusal.words }, sentenceOf(refusal))
@@ -187,7 +187,10 @@ export async function watchSource(options: WatchOptions, signal: AbortSignal): P
   }
 }
 
-/** Every error that Redis answers with is an answer; only silence is none. @throws RelayError `relay.redis.no_answer`, or what the client throws */
+/**
+ * Resolves with the fault if Redis answers with an error: an error reply is an answer too.
+ * @throws RelayError `relay.redis.no_answer` when Redis stays silent, or what the client throws
+ */
 const refusalOf = (answer: Promise<unknown>): Promise<RedisFault | undefined> =>
   within(
     MAX_ANSWER_MS,
@@ -198,7 +201,7 @@ const refusalOf = (answer: Promise<unknown>): Promise<RedisFault | undefined> =>
     () => new RelayError('relay.redis.no_answer', `Redis did not answer within ${MAX_ANSWER_MS} ms`),
   )
 
-/** Reads each figure by itself: a key of the wrong type, or a command that is not allowed, hides no other figure. */
+/** Reads each figure by itself, so that a key of the wrong type or a denied command hides no other figure. */
 async function look({ sourceId, client, lists, metrics, now }: WatchOptions): Promise<void> {
   const source = { source: sourceId }
   await Promise.allSettled([
@@ -208,7 +211,7 @@ async function look({ sourceId, client, lists, metrics, now }: WatchOptions): Pr
       const [items, empty] = await Promise.all([client.lLen(list), client.hGet(SEEN_EMPTY_KEY, list)])
       state.items = items
       metrics.backlog.set({ ...source, list }, items)
-      // Never seen empty: nobody knows.
+      // When the list was never seen empty, the wait is unknown.
       const waitedMs = items === 0 ? 0 : empty === null ? Number.NaN : Math.max(0, now() - Number(empty))
       metrics.backlogWait.set({ ...source, list }, waitedMs / 1000)
     }),

@@ -3,7 +3,7 @@ import { sleep } from '../../runtime/index.ts'
 import type { Stamped } from '../item.ts'
 import type { SourceTools } from '../source.ts'
 
-/** A Pub/Sub notification as it was heard, enough to make the same CloudEvent again. */
+/** A Pub/Sub notification as it was heard, with everything needed to make the same CloudEvent again. */
 export type JournalEntry = {
   readonly route: string
   readonly sourceId: string
@@ -12,46 +12,46 @@ export type JournalEntry = {
   readonly index: number
   readonly timeMs: number
   readonly packet: Uint8Array
-  /** 1 + how often a server that runs functions asked for it again. Default 1. */
+  /** 1 + how often a server that runs functions asked for the notification again. Default 1. */
   readonly attempt?: number
 }
 
 /** `row`: its number within its route. Rows are in the order heard. */
 export type JournalRow = { readonly row: number; readonly entry: JournalEntry }
 
-/** Notifications that were heard and are lost, from the oldest to the newest. Kept until the gap that announces them is in the journal. */
+/** Heard notifications that are lost, from the oldest to the newest. Kept until the gap that announces them is in the journal. */
 export type Lost = {
   readonly sourceId: string
-  /** Empty when nobody knows. */
+  /** Empty when the route is unknown. */
   readonly route: string
   readonly cause: Extract<GapCause, 'journal_full' | 'journal_damaged'>
   readonly fromMs: number
   readonly toMs: number
-  /** 0 when nobody knows. */
+  /** 0 when the number is unknown. */
   readonly lost: number
 }
 
-/** A row as SQLite has it, with numbers as BigInts. */
+/** A row as SQLite returns it, with numbers as BigInts. */
 export type Found = Readonly<Record<string, unknown>>
 
-/** The latest time that a `Date` can have (ms). */
+/** The latest time (ms) that a `Date` can represent. */
 const LAST_MS = 8.64e15
 
-/** Behind every index that is counted, and still ten digits long. */
+/** Above every index that is counted, and still ten digits long. */
 const REPAIRED_INDEX = 3_000_000_000
 
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 
 /**
- * Reads a row of a table of notifications. Repairs numbers that are not valid here (an older version kept some from beyond the safe
- * integers, or the file was damaged): the notification gets an id of its own, the same each time that it is read.
+ * Reads a row of a table of notifications. Repairs numbers that are not valid: an older version stored some beyond the safe integers, or the
+ * file was damaged. The notification then gets an id of its own, the same each time that the row is read.
  */
 export function toRow(found: Found, route: string): JournalRow {
   const row = Number(found['row'])
   const [number, index, time] = [Number(found['number']), Number(found['ix']), Number(found['time'])]
   const timeMs = isCount(time) && time <= LAST_MS ? time : 0
   const isValid = isCount(number) && isCount(index)
-  // A file in which nothing was ever asked for again has no such column.
+  // The table has this column only after a server asked for another attempt.
   const attempt = Number(found['attempt'] ?? 1)
   const entry = {
     route,
@@ -66,13 +66,13 @@ export function toRow(found: Found, route: string): JournalRow {
   return { row, entry }
 }
 
-/** Reads a row of the table `until`: nothing when its value cannot be counted on from. */
+/** Reads a row of the table `until`. Returns nothing when its value is not a valid number. */
 export function toNote(found: Found): [name: string, value: number][] {
   const value = Number(found['at'])
   return isCount(value) ? [[String(found['source']), value]] : []
 }
 
-/** Reads a row of the table `lost`: nothing when its times are not valid. */
+/** Reads a row of the table `lost`. Returns nothing when its times are not valid. */
 export function toLost(found: Found): Lost[] {
   const [fromMs, toMs, lost] = [Number(found['first']), Number(found['last']), Number(found['count'])]
   if (![fromMs, toMs, lost].every(isCount) || toMs > LAST_MS || fromMs > toMs) return []
@@ -80,7 +80,7 @@ export function toLost(found: Found): Lost[] {
   return [{ sourceId: String(found['source']), route: String(found['route']), cause, fromMs, toMs, lost }]
 }
 
-/** One notification that is given up, since there is no room for it. */
+/** Returns the loss of one notification that is discarded because there is no room for it. */
 export function toDiscarded({ sourceId, route, timeMs }: Pick<JournalEntry, 'sourceId' | 'route' | 'timeMs'>): Lost {
   return { sourceId, route, cause: 'journal_full', fromMs: timeMs, toMs: timeMs, lost: 1 }
 }

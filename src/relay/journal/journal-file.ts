@@ -14,25 +14,29 @@ CREATE TABLE IF NOT EXISTS lost (
 ) STRICT;
 `
 
-/** The table of a route. No index and no AUTOINCREMENT: a notification then writes one page of the file, and settled ones go by ranges. */
+/**
+ * The table of a route. It has no index and no AUTOINCREMENT: a notification then writes one page of the file, and settled rows are deleted
+ * as ranges.
+ */
 const COLUMNS = `
   row INTEGER PRIMARY KEY, source TEXT NOT NULL, channel TEXT NOT NULL,
   number INTEGER NOT NULL, ix INTEGER NOT NULL, time INTEGER NOT NULL, packet BLOB NOT NULL
 `
 
 /**
- * A column that a table gets when it has an attempt to keep, in no time, and with 1 in every row that it has. So only where a server runs
- * the functions does an older version not know the file any more. Source: https://www.sqlite.org/lang_altertable.html#altertabaddcol
+ * Added to a table when it first has an attempt to keep. Adding a column takes no time and gives existing rows the value 1. An older version
+ * can therefore open the file unless a server that runs functions has asked for another attempt. Source:
+ * https://www.sqlite.org/lang_altertable.html#altertabaddcol
  */
 const ATTEMPT = 'attempt INTEGER NOT NULL DEFAULT 1'
 
 /** The table of all routes in a file of an older version. */
 export const FORMER_TABLE = 'heard'
 
-/** The former table last: a newer version left the others before it. */
+/** The former table comes last: its rows were written after the rows in the tables of a newer version. */
 export const HEARD_TABLES = `SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB '${FORMER_TABLE}*' ORDER BY name DESC`
 
-/** Table names are the same in upper and lower case, and another version may have routes of any name. */
+/** Table names are case-insensitive, and another version may have routes of any name. */
 const toTable = (route: string): string =>
   `${FORMER_TABLE} ${route.replace(/[^a-z0-9_-]/g, (c) => `%${c.charCodeAt(0).toString(16).padStart(4, '0')}`)}`
 
@@ -41,7 +45,7 @@ export const toRoute = (table: string): string =>
     .slice(FORMER_TABLE.length + 1)
     .replace(/%([0-9a-f]{4})/g, (_, code: string) => String.fromCharCode(Number.parseInt(code, 16)))
 
-/** A table's name in SQL, whatever a damage made of it. */
+/** Quotes a table's name for SQL. A damaged file may contain any name. */
 export const quote = (table: string): string => `"${table.replaceAll('"', '""')}"`
 
 /** The columns that every table has, in the order in which they are written. */
@@ -58,17 +62,17 @@ export function countRows(db: DatabaseSync) {
   })
 }
 
-/** Free space (bytes) that a file keeps: what comes and goes in a busy second. */
+/** The free space (bytes) that the file keeps: about the traffic of a busy second. */
 const SLACK_BYTES = 1024 * 1024
 
-/** So many pages at once are given back to the file system, which takes some milliseconds, and then none for so long (ms). */
+/** The maximum number of free pages returned to the file system at once, which takes some milliseconds, and the pause (ms) after it. */
 const MAX_RELEASED_PAGES = 1_024
 const RELEASE_REST_MS = 200
 
 /**
- * `auto_vacuum` counts only for a file that has no table yet. A checkpoint cuts the write-ahead log down to its limit, which is above the
- * 4 MB at which SQLite makes one: to cut it and let it grow each time took a third of the time.
- * Source: https://www.sqlite.org/pragma.html#pragma_auto_vacuum
+ * SQLite applies `auto_vacuum` only to a file that has no table yet. A checkpoint truncates the write-ahead log to its size limit. The limit
+ * is above the 4 MB at which SQLite makes a checkpoint, because truncating and regrowing the log each time took a third of the time. Source:
+ * https://www.sqlite.org/pragma.html#pragma_auto_vacuum
  */
 const SETTINGS = `
 PRAGMA locking_mode = EXCLUSIVE;
@@ -78,14 +82,17 @@ PRAGMA synchronous = NORMAL;
 PRAGMA journal_size_limit = ${8 * SLACK_BYTES};
 `
 
-/** For a file that is worth nothing before it is whole: one transaction writes it, and waits for the disk at its end. */
+/** For a file that is worthless until it is complete: one transaction writes it, and waits for the disk at its end. */
 const SETTINGS_OF_DRAFT = `
 PRAGMA auto_vacuum = INCREMENTAL;
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = FULL;
 `
 
-/** Opens a SQLite file and prepares its statements. Throws what SQLite throws. */
+/**
+ * Opens a SQLite file and prepares its statements.
+ * @throws what SQLite throws
+ */
 export function openJournalFile(file: string, isDraft = false) {
   const db = new DatabaseSync(file)
   try {
@@ -97,7 +104,7 @@ export function openJournalFile(file: string, isDraft = false) {
     db.close()
     throw error
   }
-  // A number that an older version wrote may be beyond what is a number here; as a BigInt it can be read, and repaired.
+  // A number that an older version wrote may exceed the safe integers. As a BigInt it can be read, and then repaired.
   const prepareRead = (sql: string) => {
     const statement = db.prepare(sql)
     statement.setReadBigInts(true)
@@ -162,7 +169,7 @@ export function openJournalFile(file: string, isDraft = false) {
         try {
           db.exec('ROLLBACK')
         } catch {
-          // No transaction is open any more: SQLite has rolled back itself.
+          // No transaction is open: SQLite has already rolled back.
         }
         throw error
       }
@@ -171,9 +178,9 @@ export function openJournalFile(file: string, isDraft = false) {
       tableOf(e.route).insert.run(row, e.sourceId, e.channel, e.number, e.index, e.timeMs, e.packet)
       if (e.attempt !== undefined && e.attempt > 1) keepAttempt(e.route, row, e.attempt)
     },
-    /** Does nothing when the row is gone. */
+    /** Does nothing when the row no longer exists. */
     keepAttempt,
-    /** Returns how many rows there were. */
+    /** Returns how many rows were deleted. */
     remove: (route: string, first: number, last: number): number =>
       Number(tableOf(route).remove.run(first, last).changes),
     note: (name: string, value: number) => void setNote.run(name, value),
@@ -181,7 +188,7 @@ export function openJournalFile(file: string, isDraft = false) {
     addLost: (l: Lost) => void addLost.run(l.sourceId, l.route, l.cause, l.fromMs, l.toMs, l.lost),
     removeLost: (l: Lost) => void removeLost.run(l.sourceId, l.route, l.cause),
     lost: (): Lost[] => getLost.all().flatMap(toLost),
-    /** At least one row, where there is one, and no more than fit into so many bytes of packets. */
+    /** Reads at least one row, if there is one, and no more than fit into `maxBytes` of packets. */
     read(route: string, afterRow: number, maxBytes: number): JournalRow[] {
       const rows: JournalRow[] = []
       let bytes = 0
@@ -195,12 +202,12 @@ export function openJournalFile(file: string, isDraft = false) {
     },
     countRows: () => countRows(db),
     usedBytes: () => Number(pages.get()?.['bytes'] ?? 0) - freeBytes(),
-    /** Gives some of the space that is free back to the file system. To be called often: it looks at the clock, and rests in between. */
+    /** Returns some free pages of the file to the file system. Call it often: it pauses between two returns. */
     releaseFreePages(): void {
       if (performance.now() - releasedAt < RELEASE_REST_MS) return
       const isFree = freeBytes() > SLACK_BYTES
       if (isFree) db.exec(`PRAGMA incremental_vacuum(${MAX_RELEASED_PAGES})`)
-      // The file itself becomes smaller when the write-ahead log has gone into it.
+      // The file itself becomes smaller when the write-ahead log is written into it.
       else if (isReleasing) db.exec('PRAGMA wal_checkpoint(TRUNCATE)')
       isReleasing = isFree
       releasedAt = performance.now()
@@ -210,26 +217,27 @@ export function openJournalFile(file: string, isDraft = false) {
         .prepare('PRAGMA quick_check(1)')
         .all()
         .every((r) => Object.values(r)[0] === 'ok'),
-    /** Never throws: what cannot be closed was damaged, and everything in it that matters is committed. */
+    /** Never throws. A file that cannot be closed was damaged, and every transaction that matters is committed. */
     close: () => db[Symbol.dispose](),
   }
 }
 
 export type JournalFile = ReturnType<typeof openJournalFile>
 
-/** A primary result code. Source: https://www.sqlite.org/rescode.html */
+/** Returns the primary result code. Source: https://www.sqlite.org/rescode.html */
 const resultCodeOf = (error: unknown): number =>
   error instanceof Error && 'errcode' in error ? Number(error.errcode) & 0xff : 0
 
-/** SQLite's own words for a file that is damaged, or none of its files: SQLITE_CORRUPT, SQLITE_NOTADB. */
+/** Whether SQLite reports a damaged file, or one that is not a database: SQLITE_CORRUPT, SQLITE_NOTADB. */
 export const isDamage = (error: unknown): boolean => [11, 26].includes(resultCodeOf(error))
 
-/** Whether another process has it: SQLITE_BUSY, SQLITE_LOCKED. */
+/** Whether another process has locked the file: SQLITE_BUSY, SQLITE_LOCKED. */
 export const isLocked = (error: unknown): boolean => [5, 6].includes(resultCodeOf(error))
 
 /**
- * Takes the right to a journal for this process, and returns how to give it back. SQLite locks the journal's own file as well, but not
- * while that is recovered or replaced. The lock ends with the process, whatever kills it. Throws what SQLite throws: see `isLocked`.
+ * Locks a journal for this process. Returns a function that releases the lock. SQLite locks the journal's own file as well, but not while
+ * that file is recovered or replaced. The lock ends with the process, even on `kill -9`.
+ * @throws what SQLite throws: see `isLocked`
  */
 export function takeJournalLock(journal: string): () => void {
   const file = `${journal}.lock`
@@ -241,7 +249,7 @@ export function takeJournalLock(journal: string): () => void {
   } catch (error) {
     db.close()
     if (!isDamage(error)) throw error
-    // Something else wrote into it.
+    // Another program wrote into the lock file.
     rmSync(file)
     return takeJournalLock(journal)
   }

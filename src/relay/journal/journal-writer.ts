@@ -9,7 +9,10 @@ import type { Journal } from './journal.ts'
 /** How often (ms) a journal that cannot be written is tried again: a try is not free. */
 const RETRY_MS = 250
 
-/** So long (ms) settled rows and attempts are gathered: most follow each other, and are deleted as ranges. After a crash they are sent again. */
+/**
+ * How long (ms) settled rows and attempts are gathered. Most rows are adjacent, so they are deleted as ranges. After a crash, the gathered
+ * rows are sent again.
+ */
 const GATHER_MS = 20
 
 export type JournalWriterOptions = {
@@ -17,13 +20,16 @@ export type JournalWriterOptions = {
   readonly log: Logger
   readonly now: () => number
   readonly discarded: DiscardedLedger
-  /** Called when settled rows are to be deleted. */
+  /** Called when settled rows are due to be deleted. */
   readonly onDue: () => void
   /** Called when the journal can be written again. */
   readonly onWritable: () => void
 }
 
-/** Gathers settled rows, attempts and notes, and writes them with what was heard; logs once when that fails, and when it works again. */
+/**
+ * Creates the writer: it gathers settled rows, attempts and notes, and writes them together with heard notifications. Logs once when writing
+ * fails, and once when it works again.
+ */
 export function createJournalWriter({ journal, log, now, discarded, onDue, onWritable }: JournalWriterOptions) {
   const settled = new Map<string, number[]>()
   const attempts = new Map<string, Map<number, number>>()
@@ -55,29 +61,29 @@ export function createJournalWriter({ journal, log, now, discarded, onDue, onWri
 
   return {
     attempt,
-    /** This row is not needed any more. */
+    /** Marks a row as no longer needed. */
     forget(route: string, row: number): void {
       const rows = settled.get(route)
       if (rows === undefined) settled.set(route, [row])
       else rows.push(row)
       gather()
     },
-    /** Keeps the attempt that this row is at. */
+    /** Keeps the current attempt of a row. */
     keepAttempt(route: string, row: number, attempt: number): void {
       const ofRoute = attempts.get(route) ?? new Map<number, number>()
       attempts.set(route, ofRoute.set(row, attempt))
       gather()
     },
-    /** Gathers no longer. */
+    /** Ends the gathering: the gathered rows are due now. */
     due,
     note(name: string, value: number): void {
-      // A number that SQLite would not keep as it is would keep everything else from being written.
+      // SQLite would reject a number beyond the safe integers, and with it the whole transaction.
       if (Number.isSafeInteger(value)) notes.set(name, value)
     },
-    /** False right after a failure, unless at once. */
+    /** Returns false right after a failure, unless `atOnce`. */
     mayTry: (atOnce: boolean): boolean =>
       brokenSince === undefined || atOnce || performance.now() - triedAt >= RETRY_MS,
-    /** Returns whether the rows could be written. `announced`: the losses that they announce. */
+    /** Returns whether the rows could be written. `announced`: the losses that these rows announce. */
     write(rows: readonly JournalRow[], announced: readonly Lost[] = []): boolean {
       triedAt = performance.now()
       const ranges = isDue ? new Map([...settled].map(([route, of]) => [route, toRanges(of)])) : undefined
@@ -107,14 +113,14 @@ export function createJournalWriter({ journal, log, now, discarded, onDue, onWri
     get hasWork(): boolean {
       return isDue || notes.size > 0
     },
-    /** Since when (ms) it cannot be written; undefined when it can. */
+    /** Since when (ms) the journal cannot be written; undefined when it can. */
     get brokenSince() {
       return brokenSince
     },
   }
 }
 
-/** The rows as ranges of numbers that follow each other. */
+/** Groups rows into ranges of consecutive numbers. */
 function toRanges(rows: number[]): (readonly [first: number, last: number])[] {
   const ranges: [number, number][] = []
   for (const row of rows.toSorted((a, b) => a - b)) {
@@ -129,20 +135,20 @@ export type TrimOptions = {
   readonly journal: Journal
   /** Bytes on disk that the journal may use. */
   readonly maxBytes: number
-  /** Called with what is in the ledger now. */
+  /** Called with each loss, which is in the ledger by then. */
   readonly onDiscarded: (lost: Lost) => void
 }
 
-/** So many bytes of packets go at once: few enough to wait for. */
+/** How many bytes of packets are discarded at once: few enough to wait for. */
 export const TRIM_BYTES = 64 * 1024
 
-/** Of a table: the route that its notifications went to last, and from behind which row on they are not in memory. */
+/** Notifications of a table that are only in the journal: the route that they last went to, and the row after which they are not in memory. */
 export type Backlog = { route: Route; row: number }
 
 /**
- * Keeps the journal within its bound. The oldest of the routes with `maxAgeMs` go first, since they are worthless by then; when there
- * are no such, the oldest of all. Only what is in the journal alone can go: `behind` says from which row on. The transaction that deletes
- * them notes in the journal's ledger that they are lost. Returns whether any went.
+ * Keeps the journal within its size limit. Discards the oldest notifications of routes with `maxAgeMs` first, because they are worthless by
+ * then; when there are none, the oldest of all routes. Discards only notifications that are not in memory: `backlogs` tells after which row.
+ * The transaction that deletes them records the loss in the journal's ledger. Returns whether it discarded any.
  */
 export function trimJournal(backlogs: ReadonlyMap<string, Backlog>, options: TrimOptions): boolean {
   const { journal, maxBytes, onDiscarded } = options
@@ -165,13 +171,13 @@ export function trimJournal(backlogs: ReadonlyMap<string, Backlog>, options: Tri
   return false
 }
 
-/** Names of the numbers that the journal keeps beside notifications. Source ids have no `#`. */
+/** Names of the numbers that the journal keeps beside notifications. Source ids contain no `#`. */
 const ID_NOTE = '#journal'
 const numberNote = (sourceId: string): string => `#number:${sourceId}`
 
 /**
- * Reads the id that no other journal has; makes it when the journal is first opened. One process at a time holds a journal, so another
- * process that had this id is gone. Undefined when it cannot be written, as on a full disk.
+ * Reads the journal's id, which no other journal has, or creates it when the journal is first opened. Only one process at a time holds a
+ * journal, so any other process that used this id is gone. Returns undefined when the id cannot be written, as on a full disk.
  */
 export function readJournalId(journal: Journal): number | undefined {
   const known = journal.noted(ID_NOTE)
@@ -181,21 +187,24 @@ export function readJournalId(journal: Journal): number | undefined {
     journal.write({ notes: new Map([[ID_NOTE, id]]) })
     return id
   } catch {
-    // The next notification that cannot be written logs why.
+    // The next notification that cannot be written logs the reason.
     return undefined
   }
 }
 
-/** What this process and former ones know of a source, kept in the journal. */
+/** Creates the numbers that this process and earlier ones keep in the journal for a source. */
 export function createSourceNotes(sourceId: string, journal: Journal, intake: Pick<JournalIntake, 'note'>) {
   return {
-    /** Until when (ms) a former process heard Pub/Sub. Without notes, the time of the file: a gap is announced all the same. */
+    /**
+     * Until when (ms) an earlier process heard Pub/Sub. When the note is lost, the time of the damaged file, so that a gap is announced all
+     * the same.
+     */
     formerlyHeardMs: journal.noted(sourceId) ?? journal.lostMs,
-    /** The highest number that a former process saw. */
+    /** The highest number that an earlier process saw. */
     formerNumber: journal.noted(numberNote(sourceId)),
-    /** Pub/Sub was heard until then (ms). */
+    /** Notes until when (ms) Pub/Sub was heard. */
     heard: (untilMs: number): void => intake.note(sourceId, untilMs),
-    /** The highest number so far. */
+    /** Notes the highest number so far. */
     saw: (number: number): void => intake.note(numberNote(sourceId), number),
   }
 }

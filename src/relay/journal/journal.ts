@@ -5,40 +5,43 @@ import { isDamage, isLocked, journalPath, openJournalFile, takeJournalLock, type
 import type { JournalRow, Lost } from './journal-entry.ts'
 import { recoverJournal, removeFiles, resumeRecovery, takeFormerJournal } from './salvage.ts'
 
-/** A larger file is not looked through at the start: Pub/Sub would not be heard meanwhile. Damage then shows when it is read. */
+/**
+ * A larger file is not checked at the start, because the relay would not hear Pub/Sub meanwhile. Damage then shows when the damaged page is
+ * read.
+ */
 const MAX_CHECKED_BYTES = 256 * 1024 * 1024
 
-/** A recovery that failed, as on a full disk, is not tried again before this (ms): it reads the whole file. */
+/** A recovery that failed, as on a full disk, is not repeated within this time (ms): it reads the whole file. */
 const RETRY_MS = 60_000
 
 export type JournalOptions = {
   readonly dataDir: string
   readonly relayId: string
-  /** Of the relay: the journal of another one is taken over only if it heard no others. */
+  /** The relay's sources. It takes over the journal of another relay only if that relay heard no other sources. */
   readonly sourceIds: readonly string[]
   readonly log: Logger
   readonly now: () => number
 }
 
-/** What one transaction writes. */
+/** The content of one transaction. */
 export type JournalBatch = {
   readonly rows?: readonly JournalRow[] | undefined
-  /** Rows to delete, by route: the first and the last of each range. */
+  /** Rows to delete, by route: the first and the last row of each range. */
   readonly settled?: ReadonlyMap<string, readonly (readonly [first: number, last: number])[]> | undefined
   /** Attempts to keep, by route and row. */
   readonly attempts?: ReadonlyMap<string, ReadonlyMap<number, number>> | undefined
   readonly notes?: ReadonlyMap<string, number> | undefined
-  /** To be added to the ledger of losses. */
+  /** Losses to add to the ledger. */
   readonly lost?: readonly Lost[]
-  /** To be taken off it: the rows announce them. */
+  /** Losses to remove from the ledger, because the rows announce them. */
   readonly announced?: readonly Lost[]
 }
 
 /**
- * Opens the journal of a relay and keeps it for this process alone: Pub/Sub notifications on disk until their target has them. SQLite in
- * WAL mode with `synchronous = NORMAL`: a committed transaction survives the death of the process
- * (https://www.sqlite.org/pragma.html#pragma_synchronous). A file that turns out to be damaged is put aside, and what can be read of it is
- * taken over. Writing and reading throw `relay.journal.unusable`.
+ * Opens the journal of a relay and locks it for this process: Pub/Sub notifications on disk until their target has accepted them. SQLite runs
+ * in WAL mode with `synchronous = NORMAL`: a committed transaction survives the death of the process
+ * (https://www.sqlite.org/pragma.html#pragma_synchronous). A file that turns out to be damaged is moved aside, and its readable rows are
+ * copied to a new file. Writing and reading throw `relay.journal.unusable`.
  *
  * @throws RelayError `relay.journal.locked`, `relay.journal.unusable`
  */
@@ -66,8 +69,8 @@ export function openJournal(options: JournalOptions) {
   }
 
   /**
-   * Continues with a new file that has what can be read of the present one, which is damaged or of an older version. What may be missing is
-   * in its ledger.
+   * Continues with a new file that contains the readable rows of the present one, which is damaged or of an older version. The ledger of the
+   * new file records what may be missing.
    */
   const recover = (cause?: unknown, expectedRows?: number): JournalFile => {
     file?.close()
@@ -116,7 +119,7 @@ export function openJournal(options: JournalOptions) {
       : new RelayError('relay.journal.unusable', unusable, { cause: error })
   }
 
-  /** Does it; once more on a new file when this one turns out to be damaged. */
+  /** Runs `work`, and once more on a new file when the present one turns out to be damaged. */
   const guarded = <T>(what: string, work: (file: JournalFile) => T): T => {
     try {
       if (file === undefined) {
@@ -136,13 +139,13 @@ export function openJournal(options: JournalOptions) {
   }
 
   return {
-    /** Returns a number for a row of this route: one more than the last in this process, or in the file. */
+    /** Returns the number of the next row of this route: one more than the last one in this process, or in the file. */
     nextRow(route: string): number {
       const row = (lastRows.get(route) ?? 0) + 1
       lastRows.set(route, row)
       return row
     },
-    /** Writes all of it or, when it throws, nothing. */
+    /** Writes the whole batch or, when it throws, nothing. */
     write: ({ rows = [], settled, attempts, notes, lost = [], announced = [] }: JournalBatch): void =>
       guarded('written', (to) => {
         let removed = 0
@@ -161,30 +164,30 @@ export function openJournal(options: JournalOptions) {
         try {
           to.releaseFreePages()
         } catch {
-          // The batch is committed all the same, and what is wrong shows again when the file is used next.
+          // The batch is committed all the same. The problem shows again when the file is used next.
         }
       }),
-    /** Reads rows of a route behind this one, in the order heard: at least one, where there is one, and no more than `maxBytes` of packets. */
+    /** Reads rows of a route after this one, in the order heard: at least one, if there is one, and no more than `maxBytes` of packets. */
     read: (route: string, afterRow: number, maxBytes: number): JournalRow[] =>
       guarded('read', (from) => from.read(route, afterRow, maxBytes)),
-    /** Returns what is lost and was not announced yet. */
+    /** Returns the losses that are not announced yet. */
     lost: (): Lost[] => guarded('read', (from) => from.lost()),
-    /** Returns the routes that may have rows, each with the number of its last one. */
+    /** Returns the routes that may have rows, each with the number of its last row. */
     lastRows: (): ReadonlyMap<string, number> => lastRows,
-    /** Returns how many rows there are, and how many bytes of the file are in use, for which it asks the file. */
+    /** Returns the number of rows, and the bytes of the file in use, which it reads from the file. */
     size(): { readonly rows: number; readonly bytes: number } {
       try {
         usedBytes = guarded('read', (from) => from.usedBytes())
       } catch {
-        // What is known from before.
+        // The last known size is returned.
       }
       return { rows: rowCount, bytes: usedBytes }
     },
-    /** Returns what was noted by `write` under this name. */
+    /** Returns the number that was noted by `write` under this name. */
     noted: (name: string): number | undefined => guarded('read', (from) => from.notes().get(name)),
-    /** How often it was damaged and recovered since it was opened. The ledger has the rows that were lost. */
+    /** Returns how often the file was damaged and recovered since it was opened. The ledger contains the rows that were lost. */
     recoveries: (): number => recoveries,
-    /** When (ms) a journal was written last whose notes were lost, when it was found damaged at the start; else undefined. */
+    /** When (ms) the file was last written, if it was found damaged at the start and its notes were lost; otherwise undefined. */
     lostMs,
     close(): void {
       file?.close()

@@ -16,7 +16,7 @@ import {
 } from './journal-file.ts'
 import { toLost, toNote, toRow, type Found } from './journal-entry.ts'
 
-/** So many rows in a row are looked for one by one where a scan fails; then only rows that can be reached from the end are taken. */
+/** How many row numbers are tried one by one where a scan fails. After that, only rows that can be reached from the end are copied. */
 const MAX_LOOKS = 20_000
 
 /** The files of a SQLite database in WAL mode. */
@@ -25,16 +25,16 @@ const ENDS = ['', '-wal', '-shm']
 const draftOf = (path: string): string => `${path}.recovery`
 
 /**
- * Copies what can be read of a journal, damaged or of an older version, into a draft beside it, row by row; then puts the file aside, and
- * the draft in its place. The file keeps its name until the draft is whole and on disk, so whatever kills the process in between, the next
- * start finds either the file, to begin again, or the whole draft, to finish.
+ * Copies the readable rows of a journal, damaged or of an older version, into a draft beside it, row by row. Then it moves the file aside and
+ * puts the draft in its place. The file keeps its name until the draft is complete and on disk. Whenever the process is killed, the next
+ * start finds either the file, and begins again, or the complete draft, and finishes.
  *
- * @param sourceIds of the relay: what may be missing is added to the ledger for each, and for each that the journal names
+ * @param sourceIds of the relay: a possible loss is added to the ledger for each of them, and for each source that the journal names
  * @param expectedRows how many rows there were, where that is known
  */
 export function recoverJournal(path: string, nowMs: number, sourceIds: readonly string[], expectedRows?: number) {
   removeFiles(draftOf(path))
-  /** When the file was written last. */
+  /** When the file was last written. */
   const writtenMs = Math.floor(statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? nowMs)
   const draft = openJournalFile(draftOf(path), true)
   let found: ReturnType<typeof copyReadable>
@@ -57,17 +57,18 @@ export function recoverJournal(path: string, nowMs: number, sourceIds: readonly 
   return { ...found, aside, writtenMs }
 }
 
-/** To be called before a journal is opened: finishes a recovery that was interrupted, or undoes it, so that it begins again. */
+/** Finishes an interrupted recovery, or undoes it so that it begins again. Call it before a journal is opened. */
 export function resumeRecovery(path: string, nowMs: number): void {
   const draft = draftOf(path)
   if (!existsSync(draft)) return
   if (existsSync(path)) return removeFiles(draft)
-  // Whole, for only then is the file put aside. Its write-ahead log may still be here, and must not be taken for the draft's.
+  // The draft is complete, because only then is the file moved aside. The file's write-ahead log may still be here, and must not be taken for
+  // the draft's.
   moveFiles(path, latestAside(path) ?? asideOf(path, nowMs))
   renameSync(draft, path)
 }
 
-/** Copies the tables row by row, in order. Behind a page that cannot be read, it looks for the next readable row one by one. */
+/** Copies the tables row by row, in order. After an unreadable page, it tries row numbers one by one to find the next readable row. */
 function copyReadable(path: string, draft: JournalFile, writtenMs: number) {
   const notes = new Map<string, number>()
   const lastRows = new Map<string, number>()
@@ -76,13 +77,13 @@ function copyReadable(path: string, draft: JournalFile, writtenMs: number) {
   let saved = 0
   let db: DatabaseSync | undefined
   let isCut = false
-  /** The statement's rows, as far as they can be read: `isCut` tells. */
+  /** Yields the rows of the statement until one cannot be read. `isCut` tells whether that happened. */
   function* rowsOf(sql: string, ...values: number[]): Generator<Found> {
     isCut = false
     try {
       if (db === undefined) {
         db = new DatabaseSync(path, { readOnly: true })
-        // One transaction: to begin one for each look would take longer than the look.
+        // One transaction, because beginning one for each lookup would take longer than the lookup.
         db.exec('BEGIN')
       }
       const statement = db.prepare(sql)
@@ -115,7 +116,7 @@ function copyReadable(path: string, draft: JournalFile, writtenMs: number) {
       next = row + 1
     }
     for (;;) {
-      // NOT INDEXED: the table itself, whatever became of its index.
+      // NOT INDEXED reads the table itself, even if its index is damaged.
       for (const found of rowsOf(`SELECT * FROM ${name} WHERE row >= ? ORDER BY row`, next)) keep(found)
       if (!isCut) return
       if (hole === undefined) holes.push((hole = atMs === undefined ? {} : { fromMs: atMs }))
@@ -136,7 +137,7 @@ function copyReadable(path: string, draft: JournalFile, writtenMs: number) {
       draft.note(name, value)
     }
   for (const found of rowsOf('SELECT * FROM lost')) toLost(found).forEach(draft.addLost)
-  // What it had not announced yet may be missing.
+  // Losses that the journal had not announced yet may be missing.
   if (isCut) holes.push({})
   const tables = [...rowsOf(HEARD_TABLES)]
   if (isCut) holes.push({})
@@ -150,7 +151,7 @@ function copyReadable(path: string, draft: JournalFile, writtenMs: number) {
 const asideOf = (path: string, nowMs: number): string =>
   `${path}.damaged-${new Date(nowMs).toISOString().replaceAll(':', '')}`
 
-/** The youngest of the files that were put aside: their names tell the time. */
+/** Returns the newest of the files that were moved aside. Their names contain the time. */
 function latestAside(path: string): string | undefined {
   const start = `${basename(path)}.damaged-`
   const asides = readdirSync(dirname(path)).filter((name) => name.startsWith(start) && !/-(wal|shm)$/.test(name))
@@ -158,7 +159,7 @@ function latestAside(path: string): string | undefined {
   return latest === undefined ? undefined : join(dirname(path), latest)
 }
 
-/** The database itself first: while it has its name, its log belongs to it. */
+/** Moves the database itself first: while it has its name, its log belongs to it. */
 function moveFiles(from: string, to: string): void {
   for (const end of ENDS) if (existsSync(from + end)) renameSync(from + end, to + end)
 }
@@ -168,14 +169,14 @@ export function removeFiles(path: string): void {
 }
 
 /**
- * A relay that has no journal yet takes over the youngest one in its folder that nobody uses: a container that is made anew has
- * another host name, and so another id, and what the former one heard and did not send is on the volume. One that a running relay
- * has is locked, and stays where it is; so does one of a relay of other sources, which is to announce their gaps when it is back.
+ * Lets a relay without a journal take over the newest unused journal in its folder. A container that is recreated has another host name, and
+ * so another relay id, but the notifications that the former one heard and did not send are on the volume. The journal of a running relay is
+ * locked and stays. So does the journal of a relay with other sources, which announces their gaps when it is back.
  */
 export function takeFormerJournal({ dataDir, relayId, sourceIds, log, now }: JournalOptions): void {
   const path = journalPath(dataDir, relayId)
   if (existsSync(path)) return
-  // Also one whose recovery was all but done: its draft has to be named after it yet.
+  // Includes a journal whose recovery was almost finished: its draft still has to be renamed.
   const names = readdirSync(dataDir).flatMap((name) => /^journal-.+\.db(?=$|\.recovery$)/.exec(name)?.[0] ?? [])
   const others = [...new Set(names)].map((name) => join(dataDir, name))
   const changedMs = (file: string) => statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0
@@ -203,7 +204,10 @@ export function takeFormerJournal({ dataDir, relayId, sourceIds, log, now }: Jou
     }
   }
 
-  /** All of its files: what was put aside belongs to it, and so does a draft. The database last: it tells that there is a journal. */
+  /**
+   * Moves all of its files, including damaged files that were moved aside and a draft. The database comes last: its name marks that there is
+   * a journal.
+   */
   function takeOver(other: string): void {
     const start = basename(other)
     rmSync(`${other}.lock`, { force: true })
@@ -220,7 +224,7 @@ export function takeFormerJournal({ dataDir, relayId, sourceIds, log, now }: Jou
       journal.close()
       return heard.every((sourceId) => sourceIds.includes(sourceId))
     } catch (error) {
-      // A damaged one is recovered when it is opened next.
+      // A damaged journal is recovered when it is opened next.
       if (isDamage(error)) return true
       throw error
     }

@@ -18,7 +18,7 @@ import type { ListIntake } from './list-intake.ts'
 type RelayAdoptionOptions = Pick<SourceTools, 'client' | 'log' | 'now'> & {
   readonly relayId: string
   readonly numbers: Numbers
-  /** This relay's own. */
+  /** The lease of this relay itself. */
   readonly lease: Pick<Lease, 'holder' | 'steadyMs' | 'hasOurJournal'>
 }
 
@@ -26,16 +26,19 @@ type RelayAdoptionOptions = Pick<SourceTools, 'client' | 'log' | 'now'> & {
 const FORGET_MS = 24 * 60 * 60 * 1000
 
 /**
- * Adopts the claims of relays that are gone: moves them into this relay's registry. They keep their numbers, so their items keep their ids.
- * A relay is gone when it released its lease, when this process holds its journal, or when nobody renewed its lease for as long as a lease
- * lasts while this relay could renew its own. Before that, its lease may have expired only because the server or the network was away, or
- * refused writes. A relay that was merely suspended sends the items in its memory too: copies.
+ * Adopts the claims of relays that are gone: moves them into this relay's registry. They keep their numbers, so their items keep their ids. A
+ * relay is gone in one of three cases: it released its lease; this process holds its journal; or nobody renewed its lease for as long as a
+ * lease lasts while this relay could renew its own. Before that, its lease may have expired only because the server or the network was
+ * unreachable, or refused writes. A relay that was merely suspended also sends the items in its memory: copies.
  */
 export function createRelayAdoption({ client, relayId, numbers, log, now, lease }: RelayAdoptionOptions) {
-  /** When the lease of each relay was last renewed at the first check: by the clock of that relay, so good only for comparing. */
+  /**
+   * When the lease of each relay was last renewed, as seen at the first check. The time is from that relay's clock, so it can only be
+   * compared.
+   */
   const renewed = new Map<string, number>()
 
-  /** Relays whose journal we hold. One that takes a lease again is running: one of the two journals is a copy. */
+  /** Relays whose journal this process holds. If such a relay takes a lease again, it is running, and one of the two journals is a copy. */
   const proven = new Set<string>()
 
   /** Resolves with true when nothing is known yet, because our own lease had expired too. */
@@ -85,7 +88,10 @@ export function createRelayAdoption({ client, relayId, numbers, log, now, lease 
   }
 
   return {
-    /** Checks all other relays once. Resolves with how many that have claims may be running, and the first error. @throws what Redis answers */
+    /**
+     * Checks all other relays once. Resolves with the number of relays that have claims and may be running, and with the first error.
+     * @throws what Redis answers
+     */
     async look(): Promise<{ readonly doubtful: number; readonly failure: unknown }> {
       let doubtful = 0
       let failure: unknown
@@ -102,13 +108,13 @@ export function createRelayAdoption({ client, relayId, numbers, log, now, lease 
   }
 }
 
-/** Why claims to adopt cannot be looked for, and since when (ms). */
+/** Why the search for leftover claims fails, and since when (ms). */
 export type LookFailure = { readonly sinceMs: number; readonly reason: string }
 
 type ClaimAdoptionOptions = RelayAdoptionOptions &
   SourceTools & {
     readonly claims: Claims
-    /** The lists that the relay consumes: each asks for the claims to adopt before it takes anything newer. */
+    /** The lists that the relay consumes. Each asks for the claims to adopt before it takes anything newer. */
     readonly lists: readonly string[]
     readonly intake: Pick<ListIntake, 'room' | 'take'>
     readonly state: { lookFailure: LookFailure | undefined }
@@ -117,18 +123,18 @@ type ClaimAdoptionOptions = RelayAdoptionOptions &
 /** How often (ms) it looks for claims to adopt, and how often while the lists wait for that. */
 const LOOK_MS = 4_000
 const SOON_MS = 250
-/** Bytes taken at once from a list that is no longer named. */
+/** The maximum number of bytes taken at once from a list that is no longer named. */
 const MAX_TAKE_BYTES = 4 * 1024 * 1024
 
 /**
- * Adopts the claims that former processes of this relay, or other relays, left, while this process holds the relay id: list by list, in the
- * order of their numbers, each claim once. Everything that it remembers ends with the signal.
+ * Adopts the claims that former processes of this relay, or other relays, left, while this process holds the relay id. It adopts each claim
+ * once, list by list, in the order of their numbers. Its whole state ends with the signal.
  */
 export function createClaimAdoption(options: ClaimAdoptionOptions, signal: AbortSignal) {
   const { sourceId, client, claims, lists, intake, state, log, metrics, now, lease } = options
   const relays = createRelayAdoption(options)
   const underWay = new Map<string, Promise<void>>()
-  /** Lists to check again: more may have come after the check that is under way. */
+  /** Lists to check again, because more claims may have appeared after the check in progress. */
   const again = new Set<string>()
   /** Resolves when it is known which other relays are gone: their claims go before anything newer. */
   const begun = Promise.withResolvers<void>()
@@ -142,7 +148,7 @@ export function createClaimAdoption(options: ClaimAdoptionOptions, signal: Abort
     while (left.length > 0) {
       let { items: room } = await intake.room(list, signal)
       if (signal.aborted) return
-      // As many as there is room for, and at least one. Compacted claims hold few items each.
+      // As many claims as there is room for, and at least one. Compacted claims hold few items each.
       let count = 0
       for (const { items } of left) {
         room -= items
@@ -161,7 +167,10 @@ export function createClaimAdoption(options: ClaimAdoptionOptions, signal: Abort
     while (again.delete(list) && !signal.aborted) await adoptAll(list)
   }
 
-  /** Adopts the claims of a list. Resolves when all of them are in lanes, or the signal aborts. @throws what Redis answers */
+  /**
+   * Adopts the claims of a list. Resolves when all of them are in lanes, or the signal aborts.
+   * @throws what Redis answers
+   */
   const adopt = (list: string): Promise<void> => {
     again.add(list)
     const running = underWay.get(list) ?? adoptWhileAsked(list).finally(() => underWay.delete(list))
@@ -173,7 +182,7 @@ export function createClaimAdoption(options: ClaimAdoptionOptions, signal: Abort
     const { doubtful, failure } = await relays.look()
     if (doubtful === 0 && failure === undefined) begun.resolve()
     const [waiting, unknown] = await Promise.all([claims.waitingLists(), claims.unknown(), reportDamage(options)])
-    // Claims what a blocking move took from a list that is no longer named.
+    // Claims the items that a blocking move took from a list that is no longer named.
     for (const list of waiting)
       if (!lists.includes(list)) {
         await claims.beginGeneration(list)
@@ -204,7 +213,7 @@ export function createClaimAdoption(options: ClaimAdoptionOptions, signal: Abort
 
   return {
     adopt,
-    /** Looks for claims to adopt until the signal aborts: also of lists that are no longer named, and of relays that are gone. */
+    /** Looks for claims to adopt until the signal aborts, including claims of lists that are no longer named and of relays that are gone. */
     async run(): Promise<void> {
       let isBegun = false
       void begun.promise.then(() => (isBegun = true))
@@ -217,7 +226,7 @@ export function createClaimAdoption(options: ClaimAdoptionOptions, signal: Abort
           if (!hadFailed) failing = undefined
         } catch (error) {
           fail(error)
-          // Most failures pass, such as a cut connection. A server that refuses the commands must not stop the lists for ever.
+          // Most failures pass, such as a lost connection. A server that refuses the commands must not stop the lists forever.
           if (lease.steadyMs() >= LEASE_MS) begun.resolve()
         }
         state.lookFailure = failing

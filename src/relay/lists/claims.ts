@@ -29,14 +29,17 @@ import {
 export type Claim = Pick<OpenClaim, 'number' | 'list' | 'takenMs' | 'items'> & {
   readonly maxWaitMs: number
   readonly acknowledger: Acknowledger
-  /** What an earlier process knew of its items; undefined when this one took them. */
+  /** The attempts that an earlier process recorded for the items; undefined when this process took them. */
   readonly former: Attempts | undefined
 }
 
 /** A claim, and how many items the list has left; undefined when there was nothing to take; `fenced` when another generation has begun. */
 export type Taken = { readonly claim: Claim; readonly left: number } | undefined | 'fenced'
 
-/** A claim in Redis that is not open here, and how many items it holds. `list` is undefined when this version cannot read its entry in the registry. */
+/**
+ * A claim in Redis that is not open in this process, and how many items it holds. `list` is undefined when this version cannot read its entry
+ * in the registry.
+ */
 type UnknownClaim = { readonly number: number; readonly list: string | undefined; readonly items: number }
 
 export type ClaimsOptions = Omit<OpenClaimsOptions, 'generationOf'> & {
@@ -48,8 +51,8 @@ export type ClaimsOptions = Omit<OpenClaimsOptions, 'generationOf'> & {
 }
 
 /**
- * The claims of one source. A claim is a list of the relay's own. Items leave the dialler's list and enter the claim in one step, and the
- * claim is deleted when all of them are settled. A claim in Redis that is not known here (after a crash, or a reply that was cut) is
+ * Creates the claims of one source. A claim is a list of the relay's own. Items leave the dialler's list and enter the claim in one step, and
+ * the claim is deleted when all of them are settled. A claim in Redis that this process does not know (after a crash, or a lost reply) is
  * adopted: its items are sent again, with the same ids.
  */
 export function createClaims(options: ClaimsOptions) {
@@ -84,8 +87,9 @@ export function createClaims(options: ClaimsOptions) {
 
   return {
     /**
-     * Begins a generation of takes from a list: a take that was sent before and reaches Redis later takes nothing. Also names the list, so
-     * that what a blocking move takes from it is found again. @throws RelayError when another process holds the relay id
+     * Begins a generation of takes from a list: a take that was sent before and reaches Redis later takes nothing. Also records the list's
+     * name, so that items taken from it by a blocking move are found again.
+     * @throws RelayError when another process holds the relay id
      */
     async beginGeneration(list: string): Promise<void> {
       const generation = await client.beginGeneration({
@@ -100,7 +104,7 @@ export function createClaims(options: ClaimsOptions) {
       generations.set(list, generation)
     },
 
-    /** Takes items into a claim: what a blocking move took before, and up to `count` items of the list, up to `maxBytes` and one item. */
+    /** Takes items into a claim: those that a blocking move took before, and up to `count` items of the list, up to `maxBytes` and one item. */
     async take(list: string, count: number, maxBytes: number): Promise<Taken> {
       const takenMs = now()
       const taken = bytes
@@ -135,7 +139,7 @@ export function createClaims(options: ClaimsOptions) {
     /** Returns the claims in Redis that are not open here, the oldest first. */
     async unknown(): Promise<UnknownClaim[]> {
       const found = Object.entries(await client.hGetAll(registry))
-      // A take whose reply is on its way is in Redis and not open here yet, but nobody left it.
+      // A take whose reply is still on its way is in Redis and not open here yet, but it is not a leftover.
       await Promise.allSettled(taking)
       const left = found
         .filter(([field]) => /^\d+$/.test(field) && !open.has(Number(field)))
@@ -159,7 +163,7 @@ export function createClaims(options: ClaimsOptions) {
       return openClaim(number, parsed, left, items.length, parseAttempts(attempts ?? ''))
     },
 
-    /** Returns the lists from which a blocking move may have taken something that no claim has. */
+    /** Returns the lists from which a blocking move may have taken items that are in no claim. */
     async waitingLists(): Promise<string[]> {
       const fields = await client.hKeys(registry)
       return fields.filter((field) => field.startsWith(WAITING_FIELD)).map((field) => field.slice(WAITING_FIELD.length))

@@ -14,22 +14,22 @@ import type { SourceListsOptions } from './source-lists.ts'
 
 type ListIntakeOptions = Pick<SourceTools & SourceOptions, 'sourceId' | 'metrics' | 'stamp'> & {
   readonly senders: ReadonlyMap<Route, Sender>
-  /** Bytes of items in memory beyond which nothing more is taken from a list. */
+  /** The bytes of items in memory above which nothing more is taken from a list. */
   readonly listBytes: number
 }
 
-/** What may be taken from a list now. */
+/** How many items and bytes may be taken from a list now. */
 export type Room = { readonly items: number; readonly bytes: number }
 
-/** Items of one list that Redis holds in claims: at most so many are sent again after a crash. */
+/** The maximum number of items of one list that Redis holds in claims: no more are sent again after a crash. */
 const MAX_LIST_ITEMS = 4_000
 
 /** With room for fewer items than this, settled items leave the claims of a list soon. */
 const SHORT_ITEMS = 500
 
 /**
- * Items of one source on their way from claims into lanes. Their claim keeps them. What is taken is bounded for each list by itself, in
- * items and in bytes, so that a list whose queue accepts nothing, or whose items are large, leaves room for the others.
+ * Creates the list intake: items of one source on their way from claims into lanes. Their claim keeps them. The limits of items and bytes
+ * apply to each list by itself, so that a list whose queue accepts nothing, or whose items are large, leaves room for the others.
  */
 export function createListIntake({ sourceId, senders, metrics, stamp, listBytes }: ListIntakeOptions) {
   const itemsOf = new Map<string, number>()
@@ -64,11 +64,11 @@ export function createListIntake({ sourceId, senders, metrics, stamp, listBytes 
       }
       return roomOf(list)
     },
-    /** Lets waiting lists check for room again: senders have sent something. */
+    /** Lets waiting lists check for room again, because senders have sent something. */
     onRoom,
     /** Whether little more of this list may be taken, because Redis holds many of its items in claims. */
     isShort: (list: string): boolean => roomOf(list).items < SHORT_ITEMS,
-    /** Redis holds so many items more (or less) of this list in claims. */
+    /** Records that Redis holds this many items more (or fewer) of this list in claims. */
     hold(list: string, more: number): void {
       add(itemsOf, list, more)
       if (more < 0) onRoom()
@@ -103,7 +103,7 @@ export function createListIntake({ sourceId, senders, metrics, stamp, listBytes 
 
 export type ListIntake = ReturnType<typeof createListIntake>
 
-/** What a list waits for, and when (ms) it was last taken from or found empty. */
+/** The state of a list: what it waits for, and when (ms) items were last taken from it or it was found empty. */
 export type ListState = {
   waitsFor: 'lease' | 'claims' | 'room' | 'redis' | 'items'
   progressMs: number
@@ -117,11 +117,11 @@ type ListSourceOptions = SourceListsOptions & {
   readonly state: ListState
   readonly claims: Claims
   readonly adoption: ClaimAdoption
-  /** A connection of its own, since it is blocked most of the time. */
+  /** A connection of its own, because it is blocked most of the time. */
   readonly waiter: Redis
 }
 
-/** Items in one claim: enough to fill packs, few enough to send again after a crash. */
+/** The maximum number of items in one claim: enough to fill packs, few enough to send again after a crash. */
 const MAX_TAKE_ITEMS = 500
 const MAX_TAKE_BYTES = 4 * 1024 * 1024
 
@@ -132,7 +132,7 @@ const BLOCK_SECONDS = 3
 export async function runListSource(options: ListSourceOptions, signal: AbortSignal): Promise<void> {
   const { list, state, claims, adoption, intake, waiter, mayWrite, connections, log, now } = options
   const { relayId, listEnd } = options.config
-  /** The connection for which it is known what a cut reply may have taken: before that, nothing is taken. */
+  /** The connection for which the leftovers of lost replies are known. Nothing is taken before that. */
   let preparedConnection: number | undefined
   let failures = 0
   const change = createNews()
@@ -181,10 +181,10 @@ export async function runListSource(options: ListSourceOptions, signal: AbortSig
     } catch (error) {
       if (signal.aborted) return
       failures++
-      // A command whose reply was cut may have run: find out before taking more.
+      // A command whose reply was lost may have run: find out before taking more.
       preparedConnection = undefined
       const advice = redisAdvice(error)
-      // Once for each remedy: the first error may not be the one that lasts.
+      // Logged once for each remedy, because the first error may not be the one that lasts.
       if ((advice !== undefined && change(advice) === 'new') || failures === 1)
         log.warn(
           { code: 'relay.list.failed', list, error: describe(error) },

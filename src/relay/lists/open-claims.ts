@@ -5,24 +5,24 @@ import { attemptsField, claimPrefix, claimsKey, settledKey, waitingField } from 
 import type { SourceTools } from '../source.ts'
 import type { ListIntake } from './list-intake.ts'
 
-/** The entry of a claim in the registry; the scripts write the same form. */
+/** The entry of a claim in the registry. The scripts write the same form. */
 export type ClaimMeta = {
   readonly list: string
   readonly takenMs: number
   /** The longest (ms) that an item may have waited on the list; -1 when unknown. */
   readonly waitMs: number
-  /** Which of its items the claim holds; undefined for all of them. */
+  /** The indexes of the items that the claim holds; undefined for all of them. */
   readonly indexes?: readonly number[]
 }
 
-/** `<taken ms>:<wait ms>@<indexes>:<list>`. A relay of a version that does not know `@` leaves such a claim alone. */
+/** Formats `<taken ms>:<wait ms>@<indexes>:<list>`. A relay of a version that does not know `@` leaves such a claim alone. */
 function formatMeta({ takenMs, waitMs, list, items }: OpenClaim): string {
   const indexes = [...items.keys()]
   const isWhole = indexes.every((index, at) => index === at)
   return `${takenMs}:${waitMs}${isWhole ? '' : `@${indexes.join(',')}`}:${list}`
 }
 
-/** Reads the entry of a claim in the registry; undefined for anything else. */
+/** Reads the entry of a claim in the registry. Returns undefined for anything else. */
 export function parseMeta(meta: string): ClaimMeta | undefined {
   const [, taken, wait, indexes, list] = /^(\d+):(-?\d+)(?:@([\d,]+))?:(.*)$/s.exec(meta) ?? []
   if (list === undefined) return undefined
@@ -30,20 +30,20 @@ export function parseMeta(meta: string): ClaimMeta | undefined {
   return indexes === undefined ? common : { ...common, indexes: indexes.split(',').map(Number) }
 }
 
-/** The attempts of a claim's items that are past the first, by index. */
+/** The attempts of a claim's items that are past the first attempt, by index. */
 export type Attempts = ReadonlyMap<number, number>
 
-/** `<index>=<attempt>,…` */
+/** Formats `<index>=<attempt>,…` */
 const formatAttempts = (attempts: Attempts): string =>
   [...attempts].map(([index, attempt]) => `${index}=${attempt}`).join(',')
 
-/** Reads what `formatAttempts` made; nothing of anything else. */
+/** Reads the text of `formatAttempts`. Ignores anything else. */
 export const parseAttempts = (text = ''): Attempts =>
   new Map(
     [...text.matchAll(/(\d{1,9})=(\d{1,9})(?=,|$)/g)].map(([, index, attempt]) => [Number(index), Number(attempt)]),
   )
 
-/** The bytes of an item. The notification that is made of it stands in its place where it shares them: both let go of them together. */
+/** The bytes of an item. When its notification shares the bytes, the notification takes its place here, so that both release them together. */
 export type Kept = { data: Uint8Array }
 
 /** A claim that this process knows and has not deleted yet. */
@@ -52,7 +52,7 @@ export type OpenClaim = Omit<ClaimMeta, 'indexes'> & {
   /** Index → item, in order. A settled item leaves at once. */
   readonly items: Map<number, Kept>
   readonly attempts: Map<number, number>
-  /** How many of its items Redis has at most: so many are sent again after a crash. */
+  /** The maximum number of its items that Redis holds, and so how many are sent again after a crash. */
   held: number
   /** When (ms) it was taken, adopted or compacted. */
   writtenMs: number
@@ -61,7 +61,7 @@ export type OpenClaim = Omit<ClaimMeta, 'indexes'> & {
 export type OpenClaimsOptions = Pick<SourceTools, 'client' | 'now'> & {
   readonly relayId: string
   readonly intake: Pick<ListIntake, 'hold' | 'isShort'>
-  /** The generation of takes from a list, '' when none was begun. */
+  /** Returns the generation of takes from a list, '' when none was begun. */
   readonly generationOf: (list: string) => string
   /** Called with the number of claims that are not deleted yet, whenever it changes. */
   readonly onCount: (open: number) => void
@@ -72,20 +72,20 @@ const OLD_MS = 1_000
 /** The same for a list without room for more. */
 const SHORT_MS = 50
 
-/** Claims that are written back at once: together up to 16 MiB. */
+/** How many claims are written back at once: together up to 16 MiB. */
 const MAX_CLAIMS_AT_ONCE = 4
 
 const isUnsettled = ({ items }: OpenClaim): boolean => items.size > 0
 
 /**
- * Keeps the claims that this process knows equal to what is unsettled: deletes settled claims, compacts old ones, and writes back claims
- * that Redis has lost.
+ * Keeps the claims in Redis equal to the unsettled items that this process knows: deletes settled claims, compacts old ones, and writes back
+ * claims that Redis has lost.
  */
 export function createOpenClaims({ client, relayId, intake, generationOf, onCount, now }: OpenClaimsOptions) {
   const registry = claimsKey(relayId)
   const keyOf = (number: number) => claimPrefix(relayId) + number
   const open = new Map<number, OpenClaim>()
-  /** Whose attempts Redis does not have yet. */
+  /** Claims whose attempts are not in Redis yet. */
   const unnoted = new Set<OpenClaim>()
   let deletable: OpenClaim[] = []
   let writing: Promise<unknown> | undefined
@@ -96,7 +96,7 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
     if (more !== 0) intake.hold(claim.list, more)
   }
 
-  /** Deletes settled claims together. What Redis did not delete is deleted the next time. */
+  /** Deletes settled claims together. A claim that Redis did not delete is deleted the next time. */
   const flush = shareRuns(async (): Promise<void> => {
     while (deletable.length > 0 && client.isReady) {
       // A claim must not be written back after its deletion: node-redis sends a script again when the server does not know it yet.
@@ -126,7 +126,8 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
 
   /**
    * Removes settled items from claims whose other items wait, as for a queue that accepts nothing. Otherwise one item would keep a whole
-   * claim in Redis, to be sent again after a crash, and its bytes in memory. @throws what Redis answers
+   * claim in Redis, to be sent again after a crash, and its bytes in memory.
+   * @throws what Redis answers
    */
   const compact = async (isDue: (claim: OpenClaim) => boolean): Promise<void> => {
     const compactOne = async (claim: OpenClaim): Promise<void> => {
@@ -134,7 +135,7 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
       claim.writtenMs = now()
       for (const kept of items.values()) detach(kept)
       const kept = await client.compact({ registry, claim: keyOf(number), number, rest: [...items.keys()] })
-      // Redis may have lost it: then the unsettled items are written back.
+      // If Redis has lost the claim, the unsettled items are written back.
       if (open.has(number)) hold(claim, Math.max(kept, items.size))
     }
     const due = [...open.values()].filter((one) => isUnsettled(one) && one.held > one.items.size && isDue(one))
@@ -147,10 +148,10 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
     return (isHalf || isShort) && Math.abs(now() - claim.writtenMs) >= (isHalf && isShort ? SHORT_MS : OLD_MS)
   }
 
-  /** Keeps attempts in Redis. What it does not take is tried again. */
+  /** Records attempts in Redis, and retries when Redis does not accept them. */
   const noteAttempts = shareRuns(async (): Promise<void> => {
     while (unnoted.size > 0 && client.isReady) {
-      // Those of one answer go together.
+      // The attempts of one response are written together.
       await sleep(0)
       const claims = [...unnoted].filter(isUnsettled)
       unnoted.clear()
@@ -171,7 +172,7 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
     const missing = [...open.values()].filter(({ number }) => !known.has(String(number)))
     let written = 0
     for (let from = 0; from < missing.length; from += MAX_CLAIMS_AT_ONCE) {
-      // Some may have been settled since.
+      // Some may have been settled meanwhile.
       const some = missing.slice(from, from + MAX_CLAIMS_AT_ONCE).filter(isUnsettled)
       const answers = some.map((claim) => {
         const { number, list, items } = claim
@@ -196,7 +197,7 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
 
   return {
     has: (number: number): boolean => open.has(number),
-    /** Opens a claim of which Redis holds so many items. Returns what settles one of them, and what keeps its attempt. */
+    /** Opens a claim of which Redis holds this many items. Returns functions that settle one of them and keep its attempt. */
     add(found: Omit<OpenClaim, 'attempts' | 'held' | 'writtenMs'>, held: number, attempts: Attempts = new Map()) {
       const claim: OpenClaim = { ...found, attempts: new Map(attempts), held: 0, writtenMs: now() }
       open.set(claim.number, claim)
@@ -215,21 +216,27 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
         },
       }
     },
-    /** Deletes settled claims; to be called again after a reconnect. */
+    /** Deletes settled claims. Call it again after a reconnect. */
     flush,
-    /** Writes back claims that Redis has lost, with their numbers, and so with the ids of their items. Resolves to how many. @throws what Redis answers */
+    /**
+     * Writes back claims that Redis has lost, with their numbers, and so with the ids of their items. Resolves with the number of claims.
+     * @throws what Redis answers
+     */
     writeBack,
     /** Compacts old claims until the signal aborts. */
     run: async (signal: AbortSignal): Promise<void> => {
       while (!signal.aborted) {
         const lists = new Set([...open.values()].map(({ list }) => list))
         await ([...lists].some(intake.isShort) ? sleep(SHORT_MS, signal) : sleepToBeat(OLD_MS, signal))
-        // The listener of the connection logs failures; the next round tries again.
+        // The listener of the connection logs failures, and the next round retries.
         if (client.isReady) await compact(isDue).catch(() => undefined)
         void noteAttempts()
       }
     },
-    /** At the end: removes what was sent from unfinished claims, so that the next start does not send it again. @throws what Redis answers */
+    /**
+     * Removes sent items from unfinished claims when the relay stops, so that the next start does not send them again.
+     * @throws what Redis answers
+     */
     leave: async (): Promise<void> => {
       await flush()
       await writeBack()

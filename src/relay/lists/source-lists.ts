@@ -12,11 +12,14 @@ import { runListSource, type ListIntake, type ListState } from './list-intake.ts
 
 export type SourceListsOptions = SourceContext &
   Pick<SourceOptions, 'journalId'> & {
-    /** Counts the connections of the client: when it has changed, a reply may have been cut. */
+    /** Counts the connections of the client: when it has changed, a reply may have been lost. */
     readonly connections: () => number
     readonly intake: ListIntake
     readonly parking: Parking
-    /** Resolves when the relay may write to this Redis: it is the right one, and grants every right. @throws what keeps it from writing */
+    /**
+     * Resolves when the relay may write to this Redis: it is the right server, and grants every right.
+     * @throws why the relay may not write
+     */
     readonly mayWrite: () => Promise<void>
   }
 
@@ -28,11 +31,11 @@ export const KNOWN_LISTS = ['', ':campaigns', ':campaign', ':cdr', ':inbound', '
 /** How often (ms) an unused connection is pinged: silence would count as its death. */
 const PING_MS = 4_000
 
-/** The lists of one source: consumes them, and adopts the claims that earlier processes left, while this process holds the relay id. */
+/** Creates the lists of one source: consumes them, and adopts the claims that earlier processes left, while this process holds the relay id. */
 export function createSourceLists(options: SourceListsOptions) {
   const { source, sourceId, config, client, failing, mayWrite, log, metrics, now } = options
   const { relayId } = config
-  /** What readiness reads. */
+  /** The state that readiness reads. */
   const state = {
     /** Whether this process holds the relay id, and why Redis refuses it. */
     leased: false,
@@ -58,7 +61,7 @@ export function createSourceLists(options: SourceListsOptions) {
     await Promise.all([runListSource(run, signal), keepHeard(waiter, listState, signal)])
   }
 
-  /** While the list waits for items, the connection gets a reply every few seconds; otherwise it is not used at all. */
+  /** While the list waits for items, the connection gets a reply every few seconds. Otherwise it would not be used at all. */
   const keepHeard = async (waiter: Redis, listState: ListState, signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
       await sleepToBeat(PING_MS, signal)
@@ -68,7 +71,7 @@ export function createSourceLists(options: SourceListsOptions) {
   }
 
   const adoptClaims = async (adoption: ClaimAdoption, signal: AbortSignal): Promise<void> => {
-    // Each list logs what is missing.
+    // Each list logs the missing rights.
     const isAllowed = async () => (await Promise.allSettled([mayWrite()]))[0].status === 'fulfilled'
     while (!signal.aborted && !(await isAllowed())) await sleep(1_000, signal)
     await adoption.run()
@@ -88,7 +91,7 @@ export function createSourceLists(options: SourceListsOptions) {
           )
         }
       } catch {
-        // Redis is away, which is logged elsewhere.
+        // Redis is unreachable, which is logged elsewhere.
       }
       await sleep(60_000, signal)
     }
@@ -126,9 +129,9 @@ export function createSourceLists(options: SourceListsOptions) {
         await work
       }
     },
-    /** Deletes settled claims that Redis did not delete while it refused writes: perhaps nothing else is settled that would trigger it. */
+    /** Deletes settled claims that Redis did not delete while it refused writes. Perhaps no other item is settled that would trigger it. */
     flush: claims.flush,
-    /** Writes back claims that Redis has lost, as when it came back empty. A running relay has them in memory. */
+    /** Writes back claims that Redis has lost, for example because it came back empty. A running relay has them in memory. */
     async writeBack(): Promise<void> {
       if (!state.leased) return
       try {
@@ -145,7 +148,10 @@ export function createSourceLists(options: SourceListsOptions) {
         )
       }
     },
-    /** At the end: removes what was sent from unfinished claims, and releases the lease. @throws what Redis answers */
+    /**
+     * Removes sent items from unfinished claims when the relay stops, and releases the lease.
+     * @throws what Redis answers
+     */
     async leave(): Promise<void> {
       await claims.leave()
       await lease.release()

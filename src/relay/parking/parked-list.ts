@@ -143,7 +143,7 @@ type TakeOutOptions = {
   readonly notices: Delivery
   /** Ends the work after the entries in progress: accepted ones are still announced and removed. */
   readonly signal: AbortSignal
-  /** Called for each page that was done. */
+  /** Called after each page. */
   readonly onPage?: (page: Page) => void
 }
 
