@@ -173,10 +173,10 @@ export type ApiAccess = {
   readonly token: string
 }
 
-/** What a bearer token may be made of. Source: RFC 6750, section 2.1. */
+/** The characters of a bearer token. Source: RFC 6750, section 2.1. */
 const TOKEN = /^[A-Za-z0-9._~+/-]+=*$/
 
-/** Reads `ENIGMA_API_URL` and `ENIGMA_API_TOKEN`; undefined where neither is set, and the relay drives no replays. */
+/** Reads `ENIGMA_API_URL` and `ENIGMA_API_TOKEN`; undefined when neither is set: the relay then drives no replays. */
 export function readApiAccess(reader: EnvReader): ApiAccess | undefined {
   const url = reader.read('ENIGMA_API_URL', '', (text, fault) => {
     if (text === '') return ''

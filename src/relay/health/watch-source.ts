@@ -12,34 +12,37 @@ import type { Identity } from '../redis/source-identity.ts'
 /** 0 means no limit. */
 type Limit = { readonly hardBytes: number; readonly softBytes: number; readonly softSeconds: number }
 
-/** The limit of a Pub/Sub client in the setting `client-output-buffer-limit`; undefined when it is not there. */
+/** Reads the limit of a Pub/Sub client from the setting `client-output-buffer-limit`; undefined when it is missing. */
 export function parseLimit(setting: string): Limit | undefined {
   const [, hard, soft, seconds] = /pubsub (\d+) (\d+) (\d+)/.exec(setting) ?? []
   if (hard === undefined) return undefined
   return { hardBytes: Number(hard), softBytes: Number(soft), softSeconds: Number(seconds) }
 }
 
-/** 0 when there is none. The soft limit counts only when it lasts, and is warned of all the same. */
+/**
+ * Returns the smaller of both limits; 0 when there is none. The soft limit applies only when it is exceeded for some time, but the relay
+ * warns of it all the same.
+ */
 export const smallestOf = ({ hardBytes, softBytes }: Limit): number =>
   hardBytes > 0 && softBytes > 0 ? Math.min(hardBytes, softBytes) : hardBytes + softBytes
 
-/** The limit is read at every thirtieth look: it changes by hand, if at all. */
+/** The limit is read at every thirtieth check: it changes rarely, and only by hand. */
 const LIMIT_EVERY = 30
 
 /**
  * Watches the server's output buffer of the Pub/Sub connection: how many bytes wait there, and the limit at which the server closes the
- * connection. Logs once each command that the user may not run, and continues without its figures.
+ * connection. Logs each command that the user may not run once, and continues without its figures.
  */
 export function createOutputBuffer({ client, sourceId, log, metrics }: Omit<SourceTools, 'now'>) {
   const denied = new Set<string>()
   let listenerId: number | undefined
-  /** The smallest limit; 0 when there is none, undefined when the server does not tell. */
+  /** The smallest limit; 0 when there is none, undefined when the server does not report it. */
   let limitBytes: number | undefined
   let looks = 0
   let warned = false
-  /** Servers before Redis 6.2 list only all clients, which may be many. */
+  /** Servers before Redis 6.2 can list only all clients, which may be many. */
   let listsAll = false
-  /** The server's count of clients that it closed at their limit, and how much waited for ours at the last look. */
+  /** The server's count of clients that it disconnected at their limit, and the bytes that waited for our connection at the last check. */
   let disconnections = Number.NaN
   let seenBytes = 0
 
@@ -67,7 +70,7 @@ export function createOutputBuffer({ client, sourceId, log, metrics }: Omit<Sour
     return limit && smallestOf(limit)
   }
 
-  /** How many bytes wait at the server for the Pub/Sub connection. */
+  /** Returns how many bytes wait at the server for the Pub/Sub connection. */
   const askBuffer = async (id: number): Promise<number | undefined> => {
     const list = (...which: string[]) => client.sendCommand<string>(['CLIENT', 'LIST', ...which])
     const reply = await ask('CLIENT LIST', async () => {
@@ -95,8 +98,9 @@ export function createOutputBuffer({ client, sourceId, log, metrics }: Omit<Sour
       warned = false
     },
     /**
-     * Whether the server closed a client at its output buffer limit since the last call, as far as it tells: Redis 7.2 counts that; from 5.0
-     * on it reports how much the fullest buffer of the last seconds held. @throws what the connection throws
+     * Whether the server closed a client at its output buffer limit since the last call, as far as it reports that. Redis 7.2 counts it. From
+     * 5.0 on, Redis reports how much the fullest buffer of the last seconds held.
+     * @throws what the connection throws
      */
     async overran(): Promise<boolean> {
       const [stats, clients] = [await askInfo('stats'), await askInfo('clients')]
@@ -107,7 +111,10 @@ export function createOutputBuffer({ client, sourceId, log, metrics }: Omit<Sour
       if (!Number.isNaN(count)) return count > former
       return isHigh(Math.max(read('client_recent_max_output_buffer') || 0, seenBytes))
     },
-    /** Looks once. @throws what the connection throws */
+    /**
+     * Checks once.
+     * @throws what the connection throws
+     */
     async look(): Promise<void> {
       if (listenerId === undefined) return
       if (looks++ % LIMIT_EVERY === 0) limitBytes = await askLimit()

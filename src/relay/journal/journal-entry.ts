@@ -97,14 +97,15 @@ export function addTo(all: Map<string, Lost>, lost: Lost): void {
   })
 }
 
-/** What was heard, or is said by the relay itself. */
+/** A heard notification, or a notice of the relay itself. */
 export type Heard = { readonly stamped: Stamped; readonly entry: JournalEntry }
 
 type Kept = Pick<JournalEntry, 'sourceId' | 'route' | 'timeMs'>
 
 /**
- * What was heard while the journal could not be written. It gets no row: it is sent from memory, and lost with the process. What may not
- * overtake rows of its route that are not read back yet waits here for them; its number tells its position among them.
+ * Keeps notifications that were heard while the journal could not be written. They get no row: they are sent from memory, and lost with the
+ * process. Those that must not overtake rows of their route wait here until the rows are read back; their number is their position among the
+ * rows.
  */
 export function createUnwritten() {
   const sent = new Set<Kept>()
@@ -112,7 +113,7 @@ export function createUnwritten() {
   let bytes = 0
 
   return {
-    /** It goes into its lane. Returns what to call when it is settled. */
+    /** Records that the notification goes into its lane. Returns a function to call when it is settled. */
     send({ sourceId, route, timeMs }: JournalEntry): () => void {
       const kept = { sourceId, route, timeMs }
       sent.add(kept)
@@ -125,7 +126,7 @@ export function createUnwritten() {
       waiting.set(route, ofRoute)
       bytes += one.stamped.bytes
     },
-    /** Takes out what waits of a route and was heard before this row, in order. */
+    /** Takes out the waiting notifications of a route that were heard before this row, in order. */
     takeBefore(route: string, row: number): (Heard & JournalRow)[] {
       const all = waiting.get(route) ?? []
       const behind = all.findIndex((one) => one.row > row)
@@ -133,9 +134,9 @@ export function createUnwritten() {
       for (const { stamped } of taken) bytes -= stamped.bytes
       return taken
     },
-    /** What no target has accepted. */
+    /** Returns the notifications that no target has accepted. */
     left: (): Kept[] => [...sent, ...[...waiting.values()].flat().map(({ entry }) => entry)],
-    /** Of what waits here. */
+    /** The bytes of the waiting notifications. */
     get bytes() {
       return bytes
     },
@@ -146,10 +147,10 @@ export function createUnwritten() {
 const GATHER_MS = 5_000
 
 /**
- * Counts notifications that are given up, and has them announced as gaps. It happens only when a target accepts nothing for so long that the
- * journal has reached its bound, or while the journal cannot be written and memory is full as well. What the journal gave up is in its
- * ledger, from the transaction that deleted it until the one that writes the notice of the gap; the rest is here until the journal can be
- * written. Calls `onDue` when losses are to be announced.
+ * Counts discarded notifications, and has them announced as gaps. Notifications are discarded only when a target accepts nothing for so long
+ * that the journal has reached its size limit, or while the journal cannot be written and memory is full as well. Losses of the journal are
+ * in its ledger, from the transaction that deleted the rows until the one that writes the notice of the gap. All other losses are here until
+ * the journal can be written. Calls `onDue` when losses are due to be announced.
  */
 export function createDiscarded(tools: Pick<SourceTools, 'log' | 'metrics'>, onDue: () => void, signal: AbortSignal) {
   const { log, metrics } = tools
@@ -173,19 +174,19 @@ export function createDiscarded(tools: Pick<SourceTools, 'log' | 'metrics'>, onD
   }
 
   return {
-    /** The journal gave these up: they are in its ledger. */
+    /** Counts notifications that the journal discarded. They are in its ledger. */
     count: (lost: Lost): void => count(lost, 'journal_full'),
-    /** One that neither the journal nor memory has room for. */
+    /** Counts one notification for which neither the journal nor memory has room. */
     add(entry: Kept): void {
       const lost = toDiscarded(entry)
       addTo(unwritten, lost)
       count(lost, 'memory_full')
     },
-    /** What the journal's ledger does not have yet. */
+    /** Returns the losses that are not in the journal's ledger yet. */
     unwritten: (): readonly Lost[] => [...unwritten.values()],
-    /** It is in the ledger, or announced. */
+    /** Clears them after they were written to the ledger, or announced. */
     written: (): void => unwritten.clear(),
-    /** Announces it later. */
+    /** Schedules the announcement. */
     schedule,
   }
 }

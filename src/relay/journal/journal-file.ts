@@ -164,7 +164,7 @@ export function openJournalFile(file: string, isDraft = false) {
         db.exec('COMMIT')
         return result
       } catch (error) {
-        // Some may have been made in it.
+        // Tables that this transaction created no longer exist.
         tables.clear()
         try {
           db.exec('ROLLBACK')

@@ -133,7 +133,7 @@ function toRanges(rows: number[]): (readonly [first: number, last: number])[] {
 
 export type TrimOptions = {
   readonly journal: Journal
-  /** Bytes on disk that the journal may use. */
+  /** The bytes that the journal may use on disk. */
   readonly maxBytes: number
   /** Called with each loss, which is in the ledger by then. */
   readonly onDiscarded: (lost: Lost) => void

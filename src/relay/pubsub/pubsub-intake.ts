@@ -18,13 +18,13 @@ import type { SourceOptions } from '../source.ts'
 type JournalIntakeOptions = Pick<SourceOptions, 'log' | 'metrics' | 'now' | 'stamp'> & {
   readonly journal: Journal
   readonly senders: ReadonlyMap<Route, Sender>
-  /** Bytes of one route in memory beyond which its Pub/Sub notifications stay in the journal only. */
+  /** The bytes of one route in memory above which its Pub/Sub notifications stay in the journal only. */
   readonly routeBytes: number
-  /** Bytes of all routes in memory beyond which nothing can be kept while the journal cannot be written. */
+  /** The bytes of all routes in memory above which nothing more is kept while the journal cannot be written. */
   readonly memoryBytes: number
   /** Bytes on disk that the journal may use. */
   readonly journalBytes: number
-  /** Makes the notice of a gap for what is lost, with a number of its own. Needs no Redis. */
+  /** Makes the notice of a gap for losses, with a number of its own. Needs no Redis. */
   readonly toGap: (lost: Lost) => Heard
   /** Called when the notice of such a gap is made. */
   readonly onGap: (sourceId: string) => void
@@ -32,21 +32,21 @@ type JournalIntakeOptions = Pick<SourceOptions, 'log' | 'metrics' | 'now' | 'sta
   readonly park: (sourceId: string, ...what: Parameters<Acknowledger['park']>) => Promise<boolean>
 }
 
-/** Bytes of packets read back at once. */
+/** The bytes of packets that are read back at once. */
 const READ_BYTES = 256 * 1024
 
 /**
- * Pub/Sub notifications on their way into the lanes, by the journal. All that is heard in one turn of the event loop is written
- * in one transaction and then goes into its lane. When a route's lanes are full, its notifications stay in the journal and are
- * read back in order when there is room; what a former process left is taken up in the same way, as if the lanes had been full.
- * While the journal cannot be written they go on without it, as long as memory lasts.
+ * Creates the Pub/Sub intake: notifications on their way into the lanes, through the journal. All notifications heard in one turn of the
+ * event loop are written in one transaction and then go into their lanes. When a route's lanes are full, its notifications stay in the
+ * journal and are read back in order when there is room. Notifications that an earlier process left are handled in the same way, as if the
+ * lanes had been full. While the journal cannot be written, notifications go on without it, as long as memory lasts.
  */
 export function createJournalIntake(options: JournalIntakeOptions) {
   const { journal, senders, log, metrics, now, stamp, routeBytes, memoryBytes, journalBytes, toGap, onGap, park } =
     options
-  /** By the route that they were written under: from which row on notifications are not in memory. */
+  /** By the route under which they were written: the notifications that are only in the journal. */
   const backlogs = new Map<string, Backlog>()
-  /** By the same: up to which row a former process may have sent them. */
+  /** By the same: the last row that an earlier process may have sent. */
   const formerRows = new Map<string, number>()
   let heard: (Heard & JournalRow)[] = []
   let scheduled = false
@@ -62,7 +62,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     now,
     discarded,
     onDue: () => schedule(),
-    // What could not be read back while it was broken.
+    // Reads back the notifications that could not be read while the journal was broken.
     onWritable: () => setImmediate(() => signal.aborted || refill()),
   })
 
@@ -106,7 +106,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     if (batch.length > 0 || writer.hasWork) {
       const isWritten = writer.mayTry(signal.aborted) && writer.write(batch)
       for (const one of batch) (isWritten ? offer : offerUnwritten)(one)
-      // As much as came, and some more.
+      // As much as was added, and some more.
       let bytes = isWritten ? batch.reduce((sum, { entry }) => sum + entry.packet.length, TRIM_BYTES) : 0
       const trim = () => trimJournal(backlogs, { journal, maxBytes: journalBytes, onDiscarded: discarded.count })
       while (bytes > 0 && writer.attempt(trim) === true) bytes -= TRIM_BYTES
@@ -136,7 +136,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   const pushUnwritten = ({ stamped, entry, row }: Heard & JournalRow) =>
     push(stamped, createAcknowledger(entry.sourceId, unwritten.send(entry)), row)
 
-  /** Reads back what stayed in the journal, as far as there is room. */
+  /** Reads notifications back from the journal, as far as there is room. */
   const refill = () => {
     for (const [name, at] of backlogs)
       while (backlogs.has(name) && bytesOf(at.route) <= routeBytes / 2) {
@@ -158,8 +158,8 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   }
 
   /**
-   * Announces what is lost. The transaction that writes the notice takes it off the ledger: it is announced once, whatever ends the
-   * process. While the journal cannot be written, what it knows waits for it, and what it does not know is announced from memory.
+   * Announces losses. The transaction that writes the notice removes the losses from the ledger, so they are announced once, whatever ends
+   * the process. While the journal cannot be written, losses in its ledger wait for it, and all others are announced from memory.
    */
   const announceLost = () => {
     const ledger = writer.attempt(journal.lost) ?? []
@@ -180,22 +180,22 @@ export function createJournalIntake(options: JournalIntakeOptions) {
 
   return {
     announceLost,
-    /** Never waits: it is written and offered at the end of this turn. */
+    /** Takes a notification. Never waits: it is written and put in its lane at the end of this turn. */
     hear(stamped: Stamped, entry: JournalEntry): void {
       heard.push(numbered({ stamped, entry }))
       schedule()
     },
-    /** Resolves when what was heard is in the journal, or the journal cannot be written. */
+    /** Resolves when every heard notification is in the journal, or when the journal cannot be written. */
     written: (): Promise<void> => {
       schedule()
       return signal.aborted ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))
     },
-    /** Keeps a number under a name, in the same transaction as what was heard before. */
+    /** Keeps a number under a name, in the same transaction as the notifications heard before. */
     note(name: string, value: number): void {
       writer.note(name, value)
       schedule()
     },
-    /** Takes up what a former process left. To be called once, before anything is heard. */
+    /** Adopts the notifications that an earlier process left. Call it once, before anything is heard. */
     adopt(): number {
       const routes = new Map([...senders.keys()].map((route) => [route.name, route]))
       // Another version may have had more routes.
@@ -215,14 +215,14 @@ export function createJournalIntake(options: JournalIntakeOptions) {
       announceLost()
       return rows
     },
-    /** To be called when there may be room again. */
+    /** Reads back notifications. Call it when there may be room again. */
     refill,
-    /** Writes what is left; what is accepted after this is sent again by the next start. */
+    /** Writes the rest. Notifications that are accepted after this are sent again by the next start. */
     close(): void {
       closing.abort()
       writer.due()
       flush()
-      // What has no row is lost with this process.
+      // Notifications without a row are lost with this process.
       for (const one of unwritten.left()) discarded.add(one)
       announceLost()
       tellWritten()
@@ -231,7 +231,7 @@ export function createJournalIntake(options: JournalIntakeOptions) {
     get brokenSince() {
       return writer.brokenSince
     },
-    /** Routes of which a part is in the journal only. */
+    /** The routes of which some notifications are only in the journal. */
     get backlogs(): readonly Route[] {
       return [...backlogs.values()].map(({ route }) => route)
     },
@@ -240,13 +240,13 @@ export function createJournalIntake(options: JournalIntakeOptions) {
 
 export type JournalIntake = ReturnType<typeof createJournalIntake>
 
-/** Makes a row of the journal the very notification that it was when it was heard, or said by the relay itself: the same id and bytes. */
+/** Makes a row of the journal the same notification or notice as before, with the same id and bytes. */
 function stampEntry(entry: JournalEntry, stamp: Stamp): Stamped {
   if (isNoticeChannel(entry.channel)) {
     try {
       return stampNotice(entry.packet, entry)
     } catch {
-      // Of a damaged journal: what cannot be read as a notice goes on as what it is.
+      // A damaged journal: a row that cannot be read as a notice is sent as a packet.
     }
   }
   const { sourceId, channel, number, index, timeMs } = entry

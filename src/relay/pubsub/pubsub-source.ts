@@ -11,17 +11,17 @@ import { createLiveness, hashPatterns, LOST_MS, parseHeartbeat, firstMatch } fro
 import type { JournalIntake } from './pubsub-intake.ts'
 import type { Resync } from './resync.ts'
 
-/** What readiness reads, and what outlives a connection. */
+/** The state that readiness reads, and that outlives a connection. */
 export type PubsubState = {
   /** When (ms) the last heartbeat was heard. */
   heardMs: number | undefined
-  /** Until when (ms) this process, or a former one, heard everything that was published. */
+  /** Until when (ms) this process, or an earlier one, heard every published message. */
   heardUntilMs: number | undefined
   /** Why Pub/Sub cannot be heard now. */
   fault: RedisFault | undefined
 }
 
-/** `client` is for commands: a subscribed connection cannot send any. */
+/** `client` is the connection for commands, because a subscribed connection cannot send any. */
 type PubsubSourceOptions = SourceContext &
   Pick<SourceOptions, 'announcer' | 'notes' | 'ownIndex' | 'stamp'> & {
     readonly state: PubsubState
@@ -36,7 +36,7 @@ const HEARTBEAT_MS = 1_000
 
 const latin1 = (bytes: Buffer) => bytes.toString('latin1')
 
-/** Listens until the signal aborts, connection after connection; announces each time span without one as a gap. */
+/** Listens until the signal aborts, connection after connection, and announces each time span without one as a gap. */
 export async function runPubsubSource(options: PubsubSourceOptions, signal: AbortSignal): Promise<void> {
   const { sourceId, state, identity, outputBuffer, announcer, resync, log, now } = options
   let cause: GapCause = 'start'
@@ -49,9 +49,9 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
       wasHeard = true
       const toMs = now()
       resync.begin(toMs)
-      // The very first start of all has no time span before it.
+      // The very first start has no time span before it.
       if (state.heardUntilMs === undefined) return
-      // The clock may have been set back meanwhile: then nobody knows how long it was.
+      // The clock may have been set back meanwhile: the length of the gap is then unknown.
       announcer.announceGap(sourceId, { fromMs: Math.min(state.heardUntilMs, toMs), toMs, cause, number })
     },
     onForeign(bytes: number) {
@@ -74,7 +74,7 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
       outputBuffer.listenerId = undefined
       if (signal.aborted) return
       noteFault(state, error)
-      // The first failure is the cause of the gap; those that follow only make it longer.
+      // The first failure is the cause of the gap. Later failures only make it longer.
       const isSilence = error instanceof RelayError && error.code === 'relay.pubsub.heartbeat_lost'
       if (wasHeard && failures === 0) cause = isSilence ? 'heartbeat_lost' : 'reconnect'
       failures++
@@ -90,14 +90,15 @@ export async function runPubsubSource(options: PubsubSourceOptions, signal: Abor
 
 const disconnected = (words: string) => new RelayError('relay.pubsub.disconnected', words)
 
-/** An error reply is the reason; silence shows by itself. */
+/** An error reply is the reason. Silence shows in other ways. */
 const noteFault = (state: PubsubState, error: unknown): void => {
   if (isAnswer(error)) state.fault = judgeRedis(error)
 }
 
 /**
- * Listens on one connection. Calls `onAlive` with the first heartbeat, and the number of the notifications heard before it; `onForeign` with
- * the size of a message on the heartbeat channel that is no heartbeat. Resolves when the signal aborts. @throws when the connection is lost
+ * Listens on one connection. Calls `onAlive` at the first heartbeat, with the number of the notifications heard before it, and `onForeign`
+ * with the size of a message on the heartbeat channel that is not a heartbeat. Resolves when the signal aborts.
+ * @throws when the connection is lost
  */
 async function listen(
   options: PubsubSourceOptions,
@@ -119,7 +120,7 @@ async function listen(
   let index = options.ownIndex
   let alive = false
   let sentAt = performance.now()
-  // When (ms) a heartbeat was sent last, and before that.
+  // When (ms) the last heartbeat was sent, and the one before it.
   let sentMs = now()
   let sentBeforeMs = sentMs
   const channelName = heartbeatChannel(hashPatterns(patterns))
@@ -141,15 +142,17 @@ async function listen(
     const beat = parseHeartbeat(latin1(message))
     if (beat === undefined) return onForeign(message.length)
     numbers.noteUsed(beat)
-    // A replica cannot keep the last number, so two relays may publish the same one. It begins no second epoch, or ids would repeat.
+    // A replica cannot keep the last number, so two relays may publish the same one. It must not begin a second epoch, because ids would
+    // repeat.
     if (beat > number) {
       number = beat
       index = 0
     }
     liveness.heard(beat)
     metrics.heartbeat.set({ source: sourceId }, (performance.now() - sentAt) / 1000)
-    // Everything published before this heartbeat was heard; what follows it may be on its way, and lost with the connection. Its number is
-    // the time when it was sent, or a little more. A number ahead of the clock tells nothing: then it counts as old as the last but one.
+    // Every message published before this heartbeat was heard. Later ones may be on their way, and lost with the connection. The heartbeat's
+    // number is the time when it was sent, or a little more. A number ahead of the clock says nothing about the time: it then counts as old
+    // as the heartbeat before it.
     heard(beat <= now() ? Math.min(beat, sentMs) : sentBeforeMs)
   }
   const onMessage = (glob: string) => (packet: Buffer, channelBytes: Buffer) => {
@@ -182,9 +185,10 @@ async function listen(
   }
   const subscribe = async (): Promise<void> => {
     await connection.connect()
-    // Before it subscribes: a subscribed connection cannot ask. If the server does not tell, its output buffer is not watched.
+    // Asked before it subscribes, because a subscribed connection cannot ask. If the server does not answer, its output buffer is not
+    // watched.
     outputBuffer.listenerId = await connection.sendCommand(['CLIENT', 'ID']).then(Number, () => undefined)
-    // The heartbeat last: the index counts from it, so nothing may be missed after the first one.
+    // The heartbeat comes last: the index counts from it, so no message may be missed after the first one.
     for (const [pattern, glob] of globs) await connection.pSubscribe(pattern, onMessage(glob), true)
     await connection.subscribe(channelName, onBeat, true)
   }

@@ -15,32 +15,33 @@ export type ResyncOptions = SourceContext &
 
 export type Resync = {
   /**
-   * Reads the dialler's present states and sends each as a notification, in place of a former resync that has not ended.
+   * Reads the dialler's present states and sends each as a notification. Replaces an earlier resync that has not ended.
    *
-   * @param atMs from when on (unix ms) Pub/Sub is heard: the time of these notifications, so that whatever is heard since counts as newer
+   * @param atMs since when (Unix ms) Pub/Sub is heard: the time of these notifications, so that every later notification counts as newer
    */
   begin: (atMs: number) => void
 }
 
-/** The dialler may publish a state before it writes it down: the hashes are read so long (ms) after Pub/Sub is heard. */
+/** How long (ms) after Pub/Sub is heard the hashes are read: the dialler may publish a state before it stores it. */
 const SETTLE_MS = 1_000
 
-/** So many states are in memory, and on their way, at once. */
+/** The maximum number of states that are in memory, and on their way, at once. */
 const MAX_AT_ONCE = 200
 
-/** States that are sent in a second at most. */
+/** The maximum number of states sent per second. */
 const MAX_RATE = 1_000
 
-/** A state of a campaign, or of an agent in a campaign. */
+/** The state of a campaign, or of an agent in a campaign. */
 type State = { readonly ref: string; readonly status: string; readonly campaign?: string }
 
-/** A state is a word. What else is in a hash of this name is none of ours. */
+/** A state is a word. Other values in a hash of this name are not states. */
 const WORD = /^[A-Za-z][A-Za-z_ -]{0,63}$/
 
 /**
- * Repairs what was missed during a gap: states that the dialler keeps in hashes on the same Redis. They go into their lanes as if they had been
- * heard, but not through the journal: a relay that is killed in the middle reads all of them again when it starts. A portion is read when SQS has
- * accepted the one before it. Where the hashes are absent or may not be read, the relay logs it once and states stay unsure until they are heard.
+ * Creates the resync: it repairs the states that were missed during a gap, from hashes that the dialler keeps in the same Redis. They go into
+ * their lanes as if they had been heard, but not through the journal: a relay that is killed in the middle reads all of them again when it
+ * starts. A portion is read after SQS has accepted the one before it. Where the hashes are absent or may not be read, the relay logs that
+ * once, and states stay unsure until they are heard.
  */
 export function createResync(options: ResyncOptions, signal: AbortSignal): Resync {
   const { sourceId, client, config, numbers, ownIndex, stamp, push, parking, metrics, log } = options
@@ -135,7 +136,7 @@ export function createResync(options: ResyncOptions, signal: AbortSignal): Resyn
       try {
         return await sendAll(atMs, until)
       } catch (error) {
-        // A Redis that is away comes back, with a gap as a rule.
+        // Redis will be reachable again, and usually a new gap is announced then.
         log.debug(
           { code: 'relay.resync.failed', source: sourceId, error: describe(error) },
           'The relay could not read the states that the dialler keeps; it retries',
@@ -153,18 +154,21 @@ export function createResync(options: ResyncOptions, signal: AbortSignal): Resyn
       latest?.abort()
       latest = new AbortController()
       const until = AbortSignal.any([signal, latest.signal])
-      // Not before its last portion is accepted, so that there is one portion in memory, however many gaps there are.
+      // Waits until the last portion of the earlier resync is accepted, so that only one portion is in memory, however many gaps there are.
       former = former.then(() => run(atMs, until))
     },
   }
 }
 
-/** What asking again does not change: a missing right or command, or a key that is no hash. */
+/** Whether asking again would not help: a missing right or command, or a key that is not a hash. */
 const isRefusal = (error: unknown): boolean => isDenied(error) || isUnknown(error) || /WRONGTYPE/.test(describe(error))
 
 const toLatin1 = (text: string): string => Buffer.from(text).toString('latin1')
 
-/** All that is there; `onRefused` is called for a hash that Redis does not let us read. @throws what the connection throws */
+/**
+ * Yields all states. `onRefused` is called for a hash that Redis does not let us read.
+ * @throws what the connection throws
+ */
 async function* readStates(
   client: Redis,
   keys: ReturnType<typeof stateKeys>,
@@ -187,7 +191,7 @@ async function* readStates(
     } catch (error) {
       if (!isRefusal(error)) throw error
       onRefused(key, error)
-      // What is refused for one is refused for all.
+      // A right that is missing for one hash is missing for all.
       if (isDenied(error)) return
     }
   }
@@ -195,7 +199,10 @@ async function* readStates(
 
 type Fields = (readonly [field: string, value: string])[]
 
-/** The fields of a hash, a few at a time; none where there is no such key. @throws what Redis answers */
+/**
+ * Yields the fields of a hash, a few at a time; none when the key does not exist.
+ * @throws what Redis answers
+ */
 async function* scanHash(client: Redis, key: string): AsyncGenerator<Fields> {
   let cursor = '0'
   do {

@@ -3,8 +3,8 @@ import { RelayError } from '../errors.ts'
 import { isRelayNumber } from '../redis/keys.ts'
 
 /**
- * Redis' glob, as PSUBSCRIBE matches channels: `*`, `?`, `[a-z]`, `[^a]`, `\` before a literal character.
- * Source: stringmatchlen in Redis' util.c, whose odd cases (an unclosed bracket, a reversed range) are followed.
+ * Whether a channel matches a pattern of PSUBSCRIBE, Redis' glob: `*`, `?`, `[a-z]`, `[^a]`, `\\` before a literal character. Source:
+ * stringmatchlen in Redis' util.c, whose odd cases (an unclosed bracket, a reversed range) are followed.
  */
 export function matchesPattern(pattern: string, text: string): boolean {
   let p = 0
@@ -26,7 +26,7 @@ export function matchesPattern(pattern: string, text: string): boolean {
   return p >= pattern.length
 }
 
-/** How many units of the pattern at `p` match one unit of text, or -1. */
+/** Returns how many units of the pattern at `p` match one unit of text, or -1. */
 function matchOne(pattern: string, p: number, unit: number): number {
   const head = pattern[p]
   if (head === '?') return 1
@@ -57,10 +57,10 @@ function matchSet(pattern: string, start: number, unit: number): number {
   return match !== not ? end - start : -1
 }
 
-/** Redis compares the ends of a range as C's `char`, which has a sign on x86: only a range with an end outside ASCII can tell. */
+/** Redis compares the ends of a range as C's `char`, which is signed on x86. The difference shows only for a range with an end outside ASCII. */
 const toChar = (unit: number): number => (unit > 127 ? unit - 256 : unit)
 
-/** The first of the patterns that matches: where patterns overlap, Redis sends a copy for each, and only this one counts. */
+/** Returns the first pattern that matches. Where patterns overlap, Redis sends a copy for each, and only this one counts. */
 export function firstMatch(patterns: readonly string[], channel: string): string | undefined {
   return patterns.find((pattern) => matchesPattern(pattern, channel))
 }
@@ -68,35 +68,35 @@ export function firstMatch(patterns: readonly string[], channel: string): string
 const HEARTBEAT_VERSION = 'heartbeat 2'
 
 /**
- * Returns a part of the heartbeat channel's name: the same for relays that hear the same, in whatever order their patterns are named. The
- * version keeps heartbeats of another form on a channel of their own.
+ * Returns a part of the heartbeat channel's name: the same for relays that subscribe to the same patterns, in any order. The version keeps
+ * heartbeats of another form on a channel of their own.
  */
 export const hashPatterns = (patterns: readonly string[]): string =>
   hash('sha256', JSON.stringify([HEARTBEAT_VERSION, ...[...new Set(patterns)].toSorted()])).slice(0, 16)
 
 /**
- * A heartbeat as the script in Redis publishes it: `<number> <seal>`. Anybody may publish on its channel, and a number that no relay made
- * would begin an epoch of its own or, beyond the safe integers, make every later number the same. The seal is no secret: it keeps out
- * what was published by accident.
+ * Parses a heartbeat as the script in Redis publishes it: `<number> <seal>`. Anybody may publish on its channel. A number that no relay made
+ * would begin an epoch of its own or, beyond the safe integers, make every later number the same. The seal is no secret: it rejects messages
+ * that were published by accident.
  */
 export function parseHeartbeat(message: string): number | undefined {
   const [, digits, seal] = /^([1-9]\d{0,15}) ([0-9a-f]{16})$/.exec(message) ?? []
   const number = Number(digits)
-  // The script makes the same: `string.sub(redis.sha1hex('enigma-relay ' .. n), 1, 16)`.
+  // The script computes the same: `string.sub(redis.sha1hex('enigma-relay ' .. n), 1, 16)`.
   return isRelayNumber(number) && seal === hash('sha1', `enigma-relay ${number}`).slice(0, 16) ? number : undefined
 }
 
 /** A connection on which nothing at all arrives for this long (ms) counts as dead. */
 export const LOST_MS = 5_000
 
-/** Without a heartbeat for this long (ms), the connection itself is pinged: the one for commands may hang. */
+/** Without a heartbeat for this long (ms), the relay pings the connection itself: the one for commands may hang. */
 const PROBE_MS = 1_500
 
 type LivenessOptions = {
-  /** Pings the subscribed connection. What was published before the server answers arrives before its answer. */
+  /** Pings the subscribed connection. Messages published before the server answers arrive before its answer. */
   readonly ping: () => Promise<unknown>
   readonly isReady: () => boolean
-  /** Called when the connection has answered, and so delivered everything that was published before it was pinged. */
+  /** Called when the connection has answered, and so has delivered every message published before the ping. */
   readonly onAnswer: (askedMs: number) => void
   readonly now: () => number
   /** Monotonic, ms. Default: `performance.now`. */
@@ -104,9 +104,10 @@ type LivenessOptions = {
 }
 
 /**
- * Tells whether a subscription is alive. Heartbeats are published on another connection, so a missing one proves nothing while that hangs. The
- * subscription is lost when nothing at all arrives, not even the answer to a PING; or when the connection answers, and yet did not deliver a
- * heartbeat that the server had published before (a proxy that forgot the subscription, or another server than the one that publishes).
+ * Creates the check whether a subscription is alive. Heartbeats are published on another connection, so a missing one proves nothing while
+ * that connection hangs. The subscription is lost in two cases: nothing at all arrives, not even the answer to a PING; or the connection
+ * answers, but did not deliver a heartbeat that the server had published before (a proxy that lost the subscription, or another server than
+ * the one that publishes).
  */
 export function createLiveness({ ping, isReady, onAnswer, now, clock = () => performance.now() }: LivenessOptions) {
   // When anything last arrived, and when a heartbeat did.
@@ -124,7 +125,7 @@ export function createLiveness({ ping, isReady, onAnswer, now, clock = () => per
     try {
       await ping()
     } catch {
-      // Redis before 3.0 refuses PING here, which is an answer. A lost connection ends elsewhere.
+      // Redis before 3.0 refuses PING here, which is an answer. A lost connection is handled elsewhere.
       if (!isReady()) return
     } finally {
       isProbing = false
@@ -157,7 +158,10 @@ export function createLiveness({ ping, isReady, onAnswer, now, clock = () => per
       heardAt += ms
       aliveAt += ms
     },
-    /** To be called about once a second. Pings a silent connection. @throws RelayError `relay.pubsub.heartbeat_lost` */
+    /**
+     * Checks the subscription, and pings a silent connection. Call it about once a second.
+     * @throws RelayError `relay.pubsub.heartbeat_lost`
+     */
     check(): void {
       const at = clock()
       if (isDeaf && at - heardAt > LOST_MS) throw lost('the server answers, but delivered no heartbeat')

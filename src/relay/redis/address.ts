@@ -2,27 +2,27 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import { describe, RelayError } from '../errors.ts'
 
-/** Where a Redis server is, and how to log in. */
+/** The address of a Redis server, and its credentials. */
 export type RedisAddress = {
-  /** `redis://` or `rediss://`, without the parameters below; may contain a password, so it is never logged. */
+  /** `redis://` or `rediss://`, without the parameters below. It may contain a password, so it is never logged. */
   readonly url: string
-  /** A PEM file with the authorities to trust in place of the system's. */
+  /** A PEM file with the authorities to trust instead of the system's. */
   readonly caFile?: string
-  /** The name in the server's certificate, where it is not the host's. */
+  /** The name in the server's certificate, where it differs from the host's. */
   readonly servername?: string
   /**
-   * The relay's own certificate and its key, in PEM, for a server that wants one; and a file with the key's passphrase, if it has any. Read
-   * again for each connection, as `caFile` is, so that they can be replaced while the relay runs.
+   * The relay's own certificate and its key, in PEM, for a server that requires one; and a file with the key's passphrase, if it has one.
+   * Like `caFile`, they are read again for each connection, so that they can be replaced while the relay runs.
    */
   readonly certFile?: string
   readonly keyFile?: string
   readonly keyPassphraseFile?: string
-  /** Files with the name of the ACL user and the password: read again for each connection, so that they can be changed. */
+  /** Files with the name of the ACL user and the password. They are read again for each connection, so that they can be changed. */
   readonly userFile?: string
   readonly passwordFile?: string
 }
 
-/** What to do about a file that cannot be read. */
+/** The remedy for a file that cannot be read. */
 export const HOW_TO_READ = 'create the file, and let the user that runs the relay read it'
 
 type Fault = (problem: string, fix: string) => never
@@ -32,8 +32,8 @@ const FILES = [...TLS_FILES, 'userFile', 'passwordFile'] as const
 const PARAMETERS = [...FILES, 'servername'] as const
 
 /**
- * Reads an address: `rediss://dialler:8001?caFile=/etc/enigma/ca.pem&userFile=/etc/enigma/user&passwordFile=/etc/enigma/password`.
- * Checks that the files exist. No message contains the address, since a password may be in it.
+ * Parses an address: `rediss://dialler:8001?caFile=/etc/enigma/ca.pem&userFile=/etc/enigma/user&passwordFile=/etc/enigma/password`. Checks
+ * that the files exist. No message contains the address, because a password may be in it.
  */
 export function parseRedisAddress(id: string, text: string, fault: Fault): RedisAddress {
   const url = /^rediss?:\/\/[^\s]+$/.test(text) ? URL.parse(text) : null
@@ -70,7 +70,7 @@ export function parseRedisAddress(id: string, text: string, fault: Fault): Redis
   if (given.userFile !== undefined && given.passwordFile === undefined && url.password === '')
     return fault(`"${id}" has a user but no password`, 'add passwordFile=…')
   url.search = ''
-  // Unchanged when there is nothing to remove.
+  // Unchanged when there are no parameters to remove.
   return { url: Object.keys(given).length === 0 ? text : url.href, ...given }
 }
 
@@ -98,7 +98,7 @@ function checkCertificates(id: string, given: Partial<RedisAddress>, fault: Faul
     const parsed = createPrivateKey({ key, ...(passphrase === undefined ? {} : { passphrase }) })
     isKeyOf = new X509Certificate(readFileSync(certFile)).checkPrivateKey(parsed)
   } catch {
-    // OpenSSL's own message is not shown: it would reveal something of the passphrase.
+    // OpenSSL's own message is not shown, because it would reveal part of the passphrase.
     if (!key.includes('PRIVATE KEY-----'))
       fault(
         `keyFile of "${id}" is not a private key in PEM format: ${keyFile}`,
@@ -121,11 +121,11 @@ function checkCertificates(id: string, given: Partial<RedisAddress>, fault: Faul
     )
 }
 
-/** A list whose only element is read again for each connection: node-redis keeps the options of the first one. */
+/** Returns a list whose only element is read again for each connection, because node-redis keeps the options of the first one. */
 const readEachTime = <T>(file: string | undefined, read: (file: string) => T): T[] | undefined =>
   file === undefined ? undefined : Object.defineProperty([] as T[], 0, { get: () => read(file), enumerable: true })
 
-/** Node's options for a TLS connection. */
+/** Returns Node's options for a TLS connection. */
 export const toTlsOptions = ({
   caFile,
   servername,
@@ -142,7 +142,7 @@ export const toTlsOptions = ({
   })),
 })
 
-/** node-redis' options for an address. */
+/** Returns node-redis' options for an address. */
 export function toClientOptions(address: RedisAddress) {
   const { url, userFile, passwordFile } = address
   const tls = toTlsOptions(address)
@@ -162,7 +162,7 @@ export function toClientOptions(address: RedisAddress) {
   return { url: parsed.href, tls, credentialsProvider: { type: 'async-credentials-provider' as const, credentials } }
 }
 
-/** The secret files that every user of the host can read. */
+/** Returns the secret files that every user of the host can read. */
 export const looseSecrets = ({ passwordFile, userFile, keyFile, keyPassphraseFile }: RedisAddress): string[] =>
   looseFiles([passwordFile, userFile, keyFile, keyPassphraseFile])
 
@@ -172,17 +172,20 @@ export const looseFiles = (files: readonly (string | undefined)[]): string[] =>
     // A file that is being replaced is checked the next time.
     .filter((file) => ((statSync(file, { throwIfNoEntry: false })?.mode ?? 0) & 0o007) !== 0)
 
-/** The name of the relay's Redis user, or the shell expression that reads it from its file. */
+/** Returns the name of the relay's Redis user, or the shell expression that reads it from its file. */
 export const userOf = ({ url, userFile }: RedisAddress): string =>
   userFile === undefined ? decodeURIComponent(new URL(url).username) || 'default' : `$(cat ${userFile})`
 
-/** The host without the brackets of IPv6, and the port also when it is Redis' own. */
+/** Returns the host without the brackets of IPv6, and the port, also when it is Redis' default. */
 export function hostOf({ url }: RedisAddress) {
   const { hostname, port, protocol } = new URL(url)
   return { host: hostname.replace(/^\[|\]$/g, ''), port: port || '6379', isTls: protocol === 'rediss:' }
 }
 
-/** The command line that reaches this server: `redis-cli -h dialler -p 8001`. Without user and password, since a fix needs an administrator's. */
+/**
+ * Returns the command line that reaches this server: `redis-cli -h dialler -p 8001`. It has no user and password, because a remedy needs
+ * those of an administrator.
+ */
 export function redisCli(source: RedisAddress): string {
   const { host, port, isTls } = hostOf(source)
   const { caFile, certFile, keyFile, servername } = source
@@ -192,8 +195,9 @@ export function redisCli(source: RedisAddress): string {
 }
 
 /**
- * Reads a secret without the newline that editors append. An empty file is being written: without a password node-redis would not log in,
- * and would keep a connection on which every command is refused. @throws RelayError `relay.redis.no_secret` when there is nothing to read
+ * Reads a secret without the newline that editors append. An empty file is being written: without a password, node-redis would not log in,
+ * and would keep a connection on which every command is refused.
+ * @throws RelayError `relay.redis.no_secret` when the file cannot be read or is empty
  */
 export function readSecret(file: string): string {
   try {

@@ -3,18 +3,18 @@ import type { Code } from '../../runtime/index.ts'
 import { describe, RelayError } from '../errors.ts'
 import { HOW_TO_READ } from './address.ts'
 
-/** What is wrong with a Redis, by the error of a command or of a connection. Log, readiness and doctor use the same words. */
+/** What is wrong with a Redis, judged by the error of a command or a connection. Log, readiness and doctor use the same words. */
 export type RedisFault = {
   readonly code: Code
-  /** What it means. */
+  /** The meaning of the error. */
   readonly says: string
-  /** The fix. */
+  /** The remedy. */
   readonly fix: string
-  /** The words of the server or the system. They contain no secret. */
+  /** The text of the server or the system. It contains no secret. */
   readonly words: string
 }
 
-/** Event → pattern, meaning, fix. The first that matches counts. */
+/** Event → pattern, meaning, remedy. The first pattern that matches counts. */
 type Table = Readonly<Record<string, readonly [pattern: RegExp, says: string, fix: string]>>
 
 const CERTIFICATES = 'in ENIGMA_SOURCES (docs/relay.md, "TLS, users and passwords")'
@@ -104,7 +104,7 @@ const TLS: Table = {
   ],
   plain_port: [/wrong.version.number|packet.length.too.long|record.layer.failure|ERR_SSL_HTTP_REQUEST/i, ...PLAIN_PORT],
   key_passphrase: [
-    // A wrong passphrase in some 250 gives bytes that only the next step finds to be no key.
+    // A wrong passphrase decrypts to plausible bytes in about one of 250 cases; only the next step then finds that they are no key.
     /bad.decrypt|MISSING_PASSPHRASE|interrupted.or.cancelled|empty.password|bad.password.read|DECODER.routines::unsupported/i,
     'the passphrase of keyFile is missing or wrong, or keyFile is damaged',
     `write the passphrase to a file, and add keyPassphraseFile=… ${CERTIFICATES}`,
@@ -138,22 +138,22 @@ const OWN: Readonly<Partial<Record<RelayError['code'], readonly [says: string, f
   'relay.redis.not_redis': ['the server at this address is not Redis', 'correct the host and port in ENIGMA_SOURCES'],
 }
 
-/** What is wrong with a connection, by Node's or OpenSSL's error: `tls_expired`, `plain_port`, …; undefined for anything else. */
+/** Names the fault of a connection by Node's or OpenSSL's error: `tls_expired`, `plain_port`, …; undefined for anything else. */
 export const eventOfConnection = (error: unknown): string | undefined => {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
   const words = `${code} ${error instanceof Error ? error.message : String(error)}`
   return Object.entries(TLS).find(([, [pattern]]) => pattern.test(words))?.[0]
 }
 
-/** Whether the user lacks a right. Inside a script Redis words it differently, from 7.0 on without the code NOPERM. */
+/** Whether the user lacks a right. Inside a script, Redis words the refusal differently, and from 7.0 on without the code NOPERM. */
 export const isDenied = (error: unknown): boolean =>
   /NOPERM|The user executing the script can't|ACL failure in script|no permissions to/i.test(describe(error))
 
-/** Whether the server does not have this command or subcommand, or it is renamed. */
+/** Whether the server does not have this command or subcommand, or has it under another name. */
 export const isUnknown = (error: unknown): boolean =>
   /unknown (sub|redis |valkey |server )?command/i.test(describe(error))
 
-/** Whether a server answered with this error. */
+/** Whether a server sent this error. */
 export const isAnswer = (error: unknown): boolean => error instanceof ErrorReply
 
 /** Judges an error of a Redis command or connection. */
@@ -205,19 +205,19 @@ export function judgeRedis(error: unknown): RedisFault {
   )
 }
 
-/** Whether the fault only says that there is no connection, while something listens at the address that can be asked why. */
+/** Whether the fault says only that there is no connection, while something listens at the address that can be asked why. */
 export const isUnexplained = ({ code, words }: RedisFault): boolean =>
   (code === 'relay.redis.unreachable' || code === 'relay.redis.not_understood') &&
   !/ECONNREFUSED|EHOSTUNREACH|ENETUNREACH/.test(words)
 
-/** For the log. */
+/** Returns the fault as a sentence for the log. */
 export const sentenceOf = ({ says, fix }: RedisFault): string => `${says}: ${fix}; the relay retries`
 
-/** For `/readyz`: with the server's own words. */
+/** Returns the fault for `/readyz`, with the server's own words. */
 export const reasonOf = ({ says, fix, words }: RedisFault): string =>
   `${says}${words === says ? '' : ` (${words})`}: ${fix}`
 
-/** A sentence for the operator about an error; undefined when Redis cannot be reached. */
+/** Returns a sentence for the operator about an error; undefined when Redis is unreachable. */
 export function redisAdvice(error: unknown): string | undefined {
   const fault = judgeRedis(error)
   return fault.code === 'relay.redis.unreachable' ? undefined : sentenceOf(fault)

@@ -8,18 +8,18 @@ import { isUnexplained, judgeRedis, sentenceOf, type RedisFault } from './advice
 import { scripts } from './keys.ts'
 
 type RedisOptions = RedisAddress & {
-  /** For log lines. */
+  /** The connection's name in log lines. */
   readonly name: string
   readonly log: Logger
-  /** Whether the client reconnects by itself. If not, the owner makes a new client. */
+  /** Whether the client reconnects by itself. If not, its owner creates a new client. */
   readonly reconnect: boolean
-  /** Shared by all connections to one server, so that an outage is logged once. Default: of this connection alone. */
+  /** Shared by all connections to one server, so that an outage is logged once. Default: this connection alone. */
   readonly failing?: Failing
 }
 
-/** Which connections to one server fail now, and why. */
+/** Creates the record of the connections to one server that currently fail, and the cause. */
 export const createFailing = () => ({
-  /** Their names. */
+  /** The names of the connections. */
   connections: new Set<string>(),
   /** The best known cause; undefined while no connection fails. */
   fault: undefined as RedisFault | undefined,
@@ -31,17 +31,18 @@ export const createFailing = () => ({
 
 export type Failing = ReturnType<typeof createFailing>
 
-/** A connection without a reply for this long (ms) counts as dead: each of ours gets one every few seconds. */
+/** A connection without a reply for this long (ms) counts as dead: each of the relay's connections gets one every few seconds. */
 const MAX_SILENCE_MS = 10_000
 
-/** How often (ms) at most a server is asked why it ends connections. */
+/** The shortest time (ms) between two questions to a server why it ends connections. */
 const ASK_MS = 10_000
 
 /**
- * Creates a client for the dialler's Redis. `RESP: 2`, because old servers know no other. No offline queue, because a queued command would
- * run when nobody expects it any more. With client info (an old server's refusal is ignored), a connection counts as ready only when Redis
- * has answered. Without it, a connection that is accepted and closed at once (too many clients, a proxy with nothing behind it) would be
- * made again thousands of times a second. Logs an outage when it begins, and again for each cause that becomes known while it lasts.
+ * Creates a client for the dialler's Redis. It uses `RESP: 2`, because old servers know no other version. It has no offline queue, because a
+ * queued command would run when nobody expects it any more. It sends client info (an old server's refusal is ignored), so that a connection
+ * counts as ready only when Redis has answered. Without it, a connection that is accepted and closed at once (too many clients, a proxy
+ * without a server behind it) would be made again thousands of times a second. Logs an outage when it begins, and again for each cause that
+ * becomes known while it lasts.
  */
 export function createRedis({ name, log, reconnect, failing = createFailing(), ...address }: RedisOptions) {
   const { tls, ...access } = toClientOptions(address)
@@ -67,7 +68,7 @@ export function createRedis({ name, log, reconnect, failing = createFailing(), .
   const noteFailure = async (error: unknown): Promise<void> => {
     const fault = judgeRedis(error)
     failing.connections.add(name)
-    // A vague error does not replace a known cause: after Redis has given its reason, it cuts the connection.
+    // A vague error does not replace a known cause: after Redis has given its reason, it closes the connection.
     if (!isUnexplained(fault) || failing.fault === undefined) say(fault)
     if (!isUnexplained(fault) || performance.now() - failing.askedAt < ASK_MS) return
     failing.askedAt = performance.now()
@@ -84,17 +85,17 @@ export function createRedis({ name, log, reconnect, failing = createFailing(), .
   client.on('ready', () => {
     if (isOver()) log.info({ code: 'relay.redis.recovered', connection: name }, 'Redis answers again')
   })
-  // A connection that is given up fails no longer.
+  // A connection that is closed on purpose no longer fails.
   client.on('end', isOver)
   return client
 }
 
 export type Redis = ReturnType<typeof createRedis>
 
-/** The same client with replies as bytes. */
+/** Returns the same client with replies as bytes. */
 export const asBytes = (client: Redis) => client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
 
-/** Connects, however often that fails: node-redis does not retry a first connection. */
+/** Connects, and retries until the signal aborts: node-redis does not retry a first connection. */
 export async function connect(client: Redis, signal: AbortSignal): Promise<void> {
   for (let failures = 1; !signal.aborted && !client.isOpen; failures++) {
     try {
@@ -106,7 +107,7 @@ export async function connect(client: Redis, signal: AbortSignal): Promise<void>
   }
 }
 
-/** Calls that come while the work runs share its result. */
+/** Wraps work so that calls made while it runs share its result. */
 export function shareRuns<T>(work: () => Promise<T>): () => Promise<T> {
   let running: Promise<T> | undefined
   return () => {
@@ -115,7 +116,7 @@ export function shareRuns<T>(work: () => Promise<T>): () => Promise<T> {
   }
 }
 
-/** Judges the error of a connection; if it explains nothing, asks the server. Never throws. */
+/** Judges the error of a connection. If it explains nothing, asks the server. Never throws. */
 export async function judgeConnection(error: unknown, address: RedisAddress): Promise<RedisFault> {
   const fault = judgeRedis(error)
   const reason = isUnexplained(fault) ? await askWhy(address) : undefined
@@ -123,9 +124,9 @@ export async function judgeConnection(error: unknown, address: RedisAddress): Pr
 }
 
 /**
- * Finds out why a connection ends or hangs without an error. A server without room for another client says so and closes at once, which
- * node-redis takes for the answer to a command whose failure it ignores; a port with TLS and a client without do not understand each other at
- * all. So this connects, and at first sends nothing. Resolves to an error that explains it, or undefined. Never throws.
+ * Finds out why a connection ends or hangs without an error. A server without room for another client says so and closes at once; node-redis
+ * takes that message for the answer to a command whose failure it ignores. A TLS port and a client without TLS do not understand each other
+ * at all. So this connects, and at first sends nothing. Resolves with an error that explains the problem, or undefined. Never throws.
  */
 export async function askWhy(address: RedisAddress): Promise<Error | undefined> {
   try {
@@ -133,7 +134,7 @@ export async function askWhy(address: RedisAddress): Promise<Error | undefined> 
     const at = { host, port: Number(port) }
     if (isTls) {
       const heard = await listen(connectTls({ ...at, ...toTlsOptions(address) }), '')
-      // A reset explains nothing. All other errors are OpenSSL's, or Node's about the certificate.
+      // A reset explains nothing. All other errors come from OpenSSL, or from Node's check of the certificate.
       if (heard.error !== undefined && !/^E[A-Z]+$/.test(heard.error.code ?? '')) return heard.error
       const reply = toReason(heard.text)
       if (reply !== undefined) return reply
@@ -144,7 +145,7 @@ export async function askWhy(address: RedisAddress): Promise<Error | undefined> 
     }
     const { text } = await listen(connectTcp(at), 'PING\r\n')
     if (text !== '') return toReason(text)
-    // The certificate does not matter here: nothing is sent.
+    // The certificate does not matter, because nothing is sent.
     const { error, isOpen } = await listen(connectTls({ ...at, rejectUnauthorized: false }), '')
     const speaksTls = error === undefined ? isOpen : /alert/i.test(`${error.code} ${error.message}`)
     return speaksTls ? new RelayError('relay.redis.tls_port', 'the server answered with TLS') : undefined
@@ -157,7 +158,7 @@ export async function askWhy(address: RedisAddress): Promise<Error | undefined> 
 const UNASKED_MS = 300
 const MAX_ANSWER_MS = 1_000
 
-/** Listens for what arrives unasked, then sends `question`, if there is one, and listens until the connection ends or the time is up. */
+/** Reads what arrives unasked, then sends `question`, if there is one, and reads until the connection ends or the time is up. */
 async function listen(socket: Socket, question: string) {
   let text = ''
   let error: NodeJS.ErrnoException | undefined
@@ -187,13 +188,13 @@ async function listen(socket: Socket, question: string) {
   return { text, isOpen, error }
 }
 
-/** The server's reason; undefined when it gave none, or answered as a healthy server does. */
+/** Returns the server's reason; undefined when it gave none, or answered as a healthy server does. */
 function toReason(text: string): Error | undefined {
-  // NOAUTH is no reason: the relay's own connection logs in first.
+  // NOAUTH explains nothing, because the relay's own connection logs in first.
   if (text === '' || /^(\+|-NOAUTH)/.test(text)) return undefined
   if (text.startsWith('-')) return new ErrorReply(quote(text.slice(1)))
   return new RelayError('relay.redis.not_redis', `the server answered ${quote(text)}`)
 }
 
-/** The first line, without control characters. */
+/** Returns the first line, without control characters. */
 const quote = (text: string): string => (text.split(/\r?\n/)[0] ?? '').replace(/\p{Cc}+/gu, ' ').slice(0, 200)

@@ -5,35 +5,35 @@ import { maskText } from '../../protocol/index.ts'
 import type { SourceTools } from '../source.ts'
 import type { Redis } from './client.ts'
 
-/** The relay's own keys in the dialler's Redis, all under `enigma:relay:`. */
+/** The relay's own keys in the dialler's Redis, all under `enigma:relay:`; the scripts that change them; and the counter that they share. */
 
 export const RELAY_PREFIX = 'enigma:relay:'
 
 /** String: the name of this server, `<id>` or `<id>/<database>`. Always in database 0. */
 export const SOURCE_KEY = `${RELAY_PREFIX}source`
 
-/** String: the last number given out to a claim, an epoch or a notice. */
+/** String: the last number given to a claim, an epoch or a notice. */
 export const NUMBER_KEY = `${RELAY_PREFIX}number`
 
-/** String: the value of the counter when it was no number, until a relay has reported it. */
+/** String: the value of the counter when it was not a number, until a relay has reported it. */
 export const DAMAGED_NUMBER_KEY = `${NUMBER_KEY}:damaged`
 
 /**
- * Hash: list key → a time (ms, the relay's clock) before all items of the list arrived, usually when it was last empty; and
- * `mark:<list key>` → `<ms>:<items>`: once so many more items are taken, all others arrived after that time.
+ * Hash: list key → a time (ms, the relay's clock) before which no item of the list arrived, usually when the list was last empty; and
+ * `mark:<list key>` → `<ms>:<items>`: once this many more items are taken, all others arrived after that time.
  */
 export const SEEN_EMPTY_KEY = `${RELAY_PREFIX}empty`
 
 /** List: parked notifications, oldest first. */
 export const PARKED_KEY = `${RELAY_PREFIX}parked`
 
-/** Hash: relay id → `<host>:<file>`, its file of parked notifications for which the list has no room. */
+/** Hash: relay id → `<host>:<file>`, the relay's file of parked notifications that do not fit on the list. */
 export const PARKED_FILES_KEY = `${PARKED_KEY}:files`
 
 /**
  * Hash: a claim's number → `<taken ms>:<longest wait ms>:<list key>`, with `@<index>,<index>…` before the list when the claim holds only
- * those of its items; `attempts:<number>` → `<index>=<attempt>,…` for those that are past the first; and `waiting:<list key>` →
- * `<generation>:<ms>`: the generation of takes, and when the relay last found nothing.
+ * those of its items; `attempts:<number>` → `<index>=<attempt>,…` for items that are past the first attempt; and `waiting:<list key>` →
+ * `<generation>:<ms>`: the generation of takes, and when the relay last found the list empty.
  */
 export const claimsKey = (relayId: string) => `${RELAY_PREFIX}claims:${relayId}`
 
@@ -41,7 +41,7 @@ export const claimsKey = (relayId: string) => `${RELAY_PREFIX}claims:${relayId}`
 export const WAITING_FIELD = 'waiting:'
 export const waitingField = (list: string) => WAITING_FIELD + list
 
-/** In that hash: the attempts of a claim's items, which the scripts write too. */
+/** In that hash: the attempts of a claim's items. The scripts write this field too. */
 export const attemptsField = (number: number) => `attempts:${number}`
 
 /** List: the items of a claim, in the order in which they are sent. Its number is appended. */
@@ -50,35 +50,38 @@ export const claimPrefix = (relayId: string) => `${RELAY_PREFIX}claim:${relayId}
 /** Set: the indexes of a claim's items that are parked, and must not be sent. */
 export const settledKey = (relayId: string, number: number) => `${claimPrefix(relayId)}${number}:settled`
 
-/** List: items that a blocking move took and no claim has yet. The list key is appended. */
+/** List: items that a blocking move took and that are in no claim yet. The list key is appended. */
 export const waitingPrefix = (relayId: string) => `${RELAY_PREFIX}waiting:${relayId}:`
 export const waitingKey = (relayId: string, list: string) => waitingPrefix(relayId) + list
 
-/** String: which process holds a relay id. */
+/** String: the process that holds a relay id. */
 export const leaseKey = (relayId: string) => `${RELAY_PREFIX}lease:${relayId}`
 
-/** Sorted set: relay id → when (ms) its lease was last renewed, negative when it was released. Where a relay looks for leftovers of others. */
+/**
+ * Sorted set: relay id → when (ms) its lease was last renewed, negative when it was released. Relays find the leftovers of other relays by
+ * it.
+ */
 export const RELAYS_KEY = `${RELAY_PREFIX}relays`
 
-/** A key that never exists: deleting it is a write that needs no memory. */
+/** A key that never exists. Deleting it is a write that needs no memory. */
 export const NONE_KEY = `${RELAY_PREFIX}none`
 
-/** The heartbeat's channel: relays with the same patterns share it, and so give the same ids. */
+/** The heartbeat's channel. Relays with the same patterns share it, and so assign the same ids. */
 export const heartbeatChannel = (patternHash: string) => `${RELAY_PREFIX}heartbeat:${patternHash}`
 
 const KEYS = { DAMAGED_NUMBER_KEY, NONE_KEY, NUMBER_KEY, PARKED_KEY, RELAYS_KEY, SEEN_EMPTY_KEY, SOURCE_KEY }
 
-/** In front of every script: the keys that have one name, and what scripts share. */
+/** Prepended to every script: the keys with a fixed name, and the functions that scripts share. */
 const PRELUDE = [...Object.entries(KEYS).map(([name, key]) => `local ${name} = '${key}'`), readLua('shared')].join('\n')
 
 type Value = string | number | Buffer
 
-/** `rest`: more arguments; in Lua, the index of the first one. */
+/** `rest`: further arguments. In Lua, `rest` is the index of the first one. */
 type Call<K extends string, A extends string> = Readonly<Record<K, string> & Record<A, Value>> & {
   readonly rest?: readonly Value[]
 }
 
-/** `keys` and `args`: in Lua each is a local of this name, in snake_case; in a call, a field. */
+/** Defines a script. In Lua, each of `keys` and `args` is a local of this name in snake_case; in a call, each is a field. */
 function script<const K extends string, const A extends string, Reply>(
   file: string,
   keys: readonly K[],
@@ -105,12 +108,13 @@ const as = <T>(reply: unknown): T => reply as T
 
 export type TakeReply = [number: number, waitMs: number, left: number, items: Buffer[]]
 
-/** `adopt` moved nothing: the relay that would get the claims does not hold its own lease. */
+/** The reply of `adopt` when it moved nothing because the relay that would get the claims does not hold its own lease. */
 export const UNLEASED = -2
 
 /**
- * What must happen in one step in the dialler's Redis: a method of the client for each file in `lua/`, which says what it does and returns.
- * Keys that carry a number cannot be declared; the dialler's Redis is a single server, not a cluster.
+ * The operations that must happen in one step in the dialler's Redis: a method of the client for each file in `lua/`, which documents the
+ * script and its reply. Keys that contain a number cannot be declared. That is allowed, because the dialler's Redis is a single server and
+ * not a cluster.
  */
 export const scripts = {
   take: script(
@@ -145,7 +149,10 @@ export const scripts = {
   tryWrite: script('try-write', ['ownKey'], ['command'], as<number>),
 }
 
-/** No clock exceeds this (ms) in the next 30,000 years, and a double counts well beyond it: a larger number is not ours. */
+/**
+ * The highest valid number. No clock exceeds it (ms) in the next 30,000 years, and a double counts well beyond it: a larger number does not
+ * come from a relay.
+ */
 const MAX_NUMBER = 1e15
 
 export const isRelayNumber = (number: number): boolean => Number.isInteger(number) && number >= 0 && number < MAX_NUMBER
@@ -175,7 +182,10 @@ export function createNumbers({ client, now, last = 0, onHighest }: NumbersOptio
   return {
     lowerBound,
     noteUsed,
-    /** Makes a number that nothing else of the source has. @throws what Redis answers */
+    /**
+     * Returns a number that nothing else of the source has.
+     * @throws what Redis answers
+     */
     next: async (): Promise<number> => {
       const number = await client.nextNumber({ leastNumber: lowerBound() })
       noteUsed(number)
@@ -187,21 +197,24 @@ export function createNumbers({ client, now, last = 0, onHighest }: NumbersOptio
 export type Numbers = ReturnType<typeof createNumbers>
 
 /**
- * Where the index begins in what a relay numbers by itself: apart from that of others, which may have the same number where Redis keeps
- * none. The same name (a relay id, and its journal) has the same.
+ * Returns the first index of notifications that a relay numbers itself. It separates them from those of other relays, which may have the same
+ * number where Redis keeps none. The same name (a relay id and its journal) always has the same index.
  */
 export const ownIndex = (name: string): number => 1 + (hash('sha256', name, 'buffer').readUInt32BE() % 1_000_000_000)
 
 /**
- * Where the index begins in notices that a relay numbers without Redis: those numbers are the relay's own, and Redis may give out the same
+ * Returns the first index of notices that a relay numbers without Redis. Those numbers are the relay's own, and Redis may assign the same
  * ones to it at the same time.
  */
 export const offlineIndex = (own: number): number => own + 1_000_000_000
 
-/** Reports once that the counter in Redis was no number, and was repaired. @throws what Redis answers */
+/**
+ * Reports once that the counter in Redis was not a number and was repaired.
+ * @throws what Redis answers
+ */
 export async function reportDamage({ client, sourceId, log, metrics }: Omit<SourceTools, 'now'>): Promise<void> {
   const value = await client.get(DAMAGED_NUMBER_KEY)
-  // Several relays see it: the one whose deletion counts reports it.
+  // Several relays may see it. The one whose deletion counts reports it.
   if (value === null || (await client.del(DAMAGED_NUMBER_KEY)) === 0) return
   metrics.numberRepairs.inc({ source: sourceId })
   log.error(

@@ -10,26 +10,26 @@ export type LeaseOptions = {
   readonly client: Redis
   readonly relayId: string
   readonly log: Logger
-  /** How long (ms) a lease lasts that nobody renews. Default 10,000. */
+  /** How long (ms) a lease lasts without renewal. Default 10,000. */
   readonly leaseMs?: number
   /** Default: `Date.now`. */
   readonly now?: () => number
-  /** For people who read the lease. Default: this process and its host. */
+  /** Shown to people who read the lease. Default: this process and its host. */
   readonly pid?: number
   readonly host?: string
   /** The id of the journal that this process holds alone; undefined when it has none. */
   readonly journalId?: number | undefined
-  /** Called with what Redis answers when it refuses the lease. */
+  /** Called with the error when Redis refuses the lease. */
   readonly onRefused?: (error: unknown) => void
 }
 
-/** How long (ms) a relay that does not renew its lease keeps its id, and others from its claims. */
+/** How long (ms) a relay keeps its id, and its claims from other relays, without renewing its lease. */
 export const LEASE_MS = 10_000
 
 /**
- * The right to a relay id in one source: two processes with the same id would adopt each other's claims. A lease names the process and its
- * journal. Whoever had our journal before us is gone, on whatever host, and is replaced at once: one process at a time can hold a journal.
- * Any other holder is waited for until its lease expires.
+ * Creates the lease: the right to a relay id in one source. Without it, two processes with the same id would adopt each other's claims. A
+ * lease names the process and its journal. A former holder with the same journal is gone, on whatever host, and is replaced at once, because
+ * only one process at a time can hold a journal. For any other holder, the relay waits until its lease expires.
  */
 export function createLease(options: LeaseOptions) {
   const { client, relayId, log, leaseMs = LEASE_MS, now = Date.now, journalId: journal } = options
@@ -37,10 +37,13 @@ export function createLease(options: LeaseOptions) {
   const lease = leaseKey(relayId)
   const holder = JSON.stringify({ host, pid, journal, run: randomUUID() })
 
-  /** Since when (`performance.now()`) the lease has been ours without a break, with every renewal answered. */
+  /** Since when (`performance.now()`) this process has held the lease without a break, with every renewal answered. */
   let steadySince = Infinity
 
-  /** Until we hold the id. Whoever takes it from us later with the same journal is running: one of the two journals is a copy. */
+  /**
+   * True until this process holds the id. Another process that takes it later with the same journal is running: one of the two journals is a
+   * copy.
+   */
   let journalProves = true
 
   const hold = (former: string): Promise<string> =>
@@ -54,26 +57,32 @@ export function createLease(options: LeaseOptions) {
     }
   }
 
-  /** Takes or renews the lease. Resolves with another process that holds it; undefined when it is ours. @throws what Redis answers */
+  /**
+   * Takes or renews the lease. Resolves with the holder if that is another process, undefined when it is this one.
+   * @throws what Redis answers
+   */
   const take = async (): Promise<string | undefined> => {
     const other = await hold('')
     if (other === holder) return undefined
     const isGone = journalProves && hasOurJournal(other)
     const held = isGone ? await hold(other) : other
     if (held !== '' && !(isGone && held === other)) return held
-    // It may have expired: then relays that did not renew theirs meanwhile may be running.
+    // The lease may have expired: relays that did not renew theirs meanwhile may still be running.
     steadySince = performance.now()
     return undefined
   }
 
   return {
-    /** What the lease says while it is ours. */
+    /** The value of the lease while this process holds it. */
     holder,
     /** Whether the holder of a lease had our journal: one process at a time has it. */
     hasOurJournal,
-    /** How long (ms) the lease has been ours without a break, with every renewal answered: relays that did not renew theirs meanwhile are gone. */
+    /**
+     * How long (ms) this process has held the lease without a break, with every renewal answered. Relays that did not renew theirs meanwhile
+     * are gone.
+     */
     steadyMs: (): number => performance.now() - steadySince,
-    /** Resolves with true when the id is ours, with false when the signal aborted first. */
+    /** Resolves with true when this process holds the id, with false when the signal aborted first. */
     async acquire(signal: AbortSignal): Promise<boolean> {
       const [heldBy, refused] = [createNews(), createNews()]
       while (!signal.aborted) {

@@ -1,4 +1,4 @@
 import { readFileSync } from 'node:fs'
 
-/** The text of a script in `lua/`. A bundle has the texts in this file's place: infra/build/bundle.ts */
+/** Reads a script in `lua/`. In a bundle, a module with the scripts replaces this file: infra/build/bundle.ts */
 export const readLua = (name: string): string => readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8')

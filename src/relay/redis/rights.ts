@@ -20,15 +20,15 @@ export type Need = {
 /** A command that Redis refuses, or does not have. */
 export type Refusal = Need & { readonly error: unknown }
 
-/** Where a number belongs. */
+/** Stands where a number belongs. */
 const NONE = 'x'
 
-/** Commands on the relay's keys. KEY is a key that does not exist. */
+/** Commands on the relay's own keys. KEY is a key that does not exist. */
 const ON_OWN_KEY =
   'GET KEY, SET KEY 1 EX x, PSETEX KEY x 1, EXISTS KEY, DEL KEY, LLEN KEY, LRANGE KEY x x, LINDEX KEY x, HGET KEY f, HSET KEY f 1 g, ' +
   'HDEL KEY f, HKEYS KEY, HGETALL KEY, HEXISTS KEY f, SMEMBERS KEY, ZADD KEY x m, ZREM KEY m, ZRANGE KEY x x, ZSCORE KEY m'
 
-/** All commands of `src/relay`, including those inside its scripts: Redis checks the right to each of them. */
+/** Lists all commands of `src/relay`, including those inside its scripts: Redis checks the right to each of them. */
 export function listNeeds({ lists, listEnd, relayId }: RelayConfig, ownKey: string): Need[] {
   const need = (...command: string[]): Need => ({ command, of: 'lists' })
   const relay = (...command: string[]): Need => ({ command, of: 'relay' })
@@ -42,7 +42,7 @@ export function listNeeds({ lists, listEnd, relayId }: RelayConfig, ownKey: stri
       need('LLEN', list),
       need('LRANGE', list, NONE, NONE),
       need('LTRIM', list, NONE, NONE),
-      // Without a valid time limit they do not block.
+      // Without a valid time limit, these commands do not block.
       listEnd === 'right'
         ? need('BRPOPLPUSH', list, waitingKey(relayId, list), NONE)
         : need('BLMOVE', list, waitingKey(relayId, list), 'LEFT', 'LEFT', NONE),
@@ -63,7 +63,7 @@ export function listNeeds({ lists, listEnd, relayId }: RelayConfig, ownKey: stri
 const writeNeeds = (ownKey: string): readonly Need[] =>
   ['RPUSH', 'SADD'].map((name) => ({ command: [name, ownKey, '1'], of: 'lists' }))
 
-/** The name of a command: `LTRIM`, `CLIENT LIST`. */
+/** Returns the name of a command: `LTRIM`, `CLIENT LIST`. */
 const commandName = ([first = '', second = '']: readonly string[]): string =>
   first === 'CLIENT' || first === 'CONFIG' ? `${first} ${second}` : first
 
@@ -73,17 +73,21 @@ export const countCommands = (config: RelayConfig, of: (need: Need) => boolean):
 
 type FindRefusalsOptions = {
   readonly config: RelayConfig
-  /** Runs a command. @throws what Redis answers */
+  /**
+   * Runs a command.
+   * @throws what Redis answers
+   */
   readonly give: (command: readonly string[]) => Promise<unknown>
-  /** Which needs to check. Default: all. */
+  /** Selects the needs to check. Default: all. */
   readonly of?: (need: Need) => boolean
   /** Whether nobody else uses the connection, so that a transaction delays no other commands. */
   readonly isOwn: boolean
 }
 
 /**
- * Finds the commands that the relay needs and that Redis refuses to this user, or does not have. Runs each in a form that changes nothing; any
- * answer but a missing right (as of a full server, or a replica) proves the right. @throws what the connection throws
+ * Finds the commands that the relay needs and that Redis refuses to this user, or does not have. Runs each in a form that changes nothing.
+ * Any other answer proves the right, for example that of a full server or a replica.
+ * @throws what the connection throws
  */
 export async function findRefusals({ config, give, of = () => true, isOwn }: FindRefusalsOptions): Promise<Refusal[]> {
   const ownKey = `${RELAY_PREFIX}doctor:${randomUUID()}`
@@ -125,7 +129,7 @@ const begins = (give: FindRefusalsOptions['give']): Promise<boolean> =>
 const isKeyDenied = ({ error }: Refusal) =>
   /access (one of the keys|a key|at least one)|can't access/i.test(describe(error))
 
-/** `the user relay may not LTRIM; Redis does not have BRPOPLPUSH` */
+/** Formats refusals: `the user relay may not run LTRIM; Redis does not have BRPOPLPUSH` */
 export function sayRefusals(refusals: readonly Refusal[], user: string): string {
   const kindOf = (one: Refusal) => (isUnknown(one.error) ? 'unknown' : isKeyDenied(one) ? 'key' : 'command')
   const { command, key, unknown } = Object.groupBy(refusals, kindOf)
@@ -141,7 +145,7 @@ export function sayRefusals(refusals: readonly Refusal[], user: string): string 
 const commandOf = ({ command }: Refusal) => commandName(command)
 const keyPattern = ({ command: [, key = ''] }: Refusal) => (key.startsWith(RELAY_PREFIX) ? `${RELAY_PREFIX}*` : key)
 
-/** The command that grants the rights (`ACL SETUSER relay +ltrim ~enigma:*`), or the change of redis.conf for renamed commands. */
+/** Returns the command that grants the rights (`ACL SETUSER relay +ltrim ~enigma:*`), or the change of redis.conf for renamed commands. */
 export function mendRefusals(refusals: readonly Refusal[], user: string, cli: (command: string) => string): string {
   const grant = (one: Refusal) =>
     isKeyDenied(one) ? `~${keyPattern(one)}` : `+${commandOf(one).toLowerCase().replace(' ', '|')}`
@@ -152,13 +156,13 @@ export function mendRefusals(refusals: readonly Refusal[], user: string, cli: (c
 }
 
 /**
- * Checks every right that consuming lists needs, before anything is taken: Redis does not roll back a script that is refused a command in the
- * middle. Concurrent calls share one check.
+ * Creates the check of every right that consuming lists needs, before anything is taken: Redis does not roll back a script that is refused a
+ * command in the middle. Concurrent calls share one check.
  */
 export function createRightsGate(client: Redis, config: RelayConfig, source: SourceConfig) {
   const give = (command: readonly string[]) => client.sendCommand<unknown>([...command])
   return {
-    /** @throws RelayError `relay.redis.no_permission`, which names what is missing, or what the connection throws */
+    /** @throws RelayError `relay.redis.no_permission`, which names the missing rights, or what the connection throws */
     pass: shareRuns(async () => {
       const refusals = await findRefusals({ config, give, of: (need) => need.of === 'lists', isOwn: false })
       if (refusals.length === 0) return

@@ -9,9 +9,10 @@ import { SOURCE_KEY } from './keys.ts'
 import { LEASE_MS } from './lease.ts'
 
 /**
- * The name of a server. The source id is part of every id, so a server that relays read under two names would be sent twice. Each server
- * therefore keeps its name, and a relay reads it before it takes or hears anything. The name is in database 0, because all databases share
- * one Pub/Sub; it has the number of the database, because the numbers of claims are unique within one only.
+ * Returns the name of a server. The source id is part of every notification id, so notifications of a server that relays read under two names
+ * would be sent twice. Each server therefore stores its name, and a relay reads it before it takes or hears anything. The name is in database
+ * 0, because all databases share one Pub/Sub. It contains the number of the database, because the numbers of claims are unique within one
+ * database only.
  */
 export const identityOf = ({ id, url }: SourceConfig): string => {
   const database = databaseOf(url)
@@ -20,21 +21,27 @@ export const identityOf = ({ id, url }: SourceConfig): string => {
 
 const databaseOf = (url: string): string => String(Number(new URL(url).pathname.slice(1) || 0))
 
-/** Asks a server for its name. @throws what Redis answers, or the connection throws */
+/**
+ * Asks a server for its name.
+ * @throws what Redis answers, or the connection throws
+ */
 export async function askIdentity(client: Redis, source: SourceConfig, mayWrite: boolean) {
   const call = { name: identityOf(source), database: databaseOf(source.url), mayWrite: mayWrite ? 1 : 0 }
   const [name, why] = (await client.identify(call)) as [name: string, why: string]
   return { name, why }
 }
 
-/** Why a server may not be read as this source, and the fix. */
+/** Why a server may not be read as this source, and the remedy. */
 export type Refusal = {
   readonly event: 'other_name' | 'same_server' | 'other_database'
   readonly text: string
   readonly fix: string
 }
 
-/** Returns undefined when a server with this name may be read as this source. `isSibling`: whether another source reads it, as far as is known. */
+/**
+ * Judges whether a server with this name may be read as this source; undefined when it may. `isSibling`: whether another source reads the
+ * server, as far as is known.
+ */
 export function judgeIdentity(
   source: SourceConfig,
   isSibling: (id: string) => boolean,
@@ -64,23 +71,26 @@ export const sameServer = (one: string, other: string): Refusal => ({
   fix: 'remove one of the two from ENIGMA_SOURCES',
 })
 
-/** Source id → the run id of its server, where the server tells it, and whether the source runs. */
+/** Source id → the run id of its server, where the server reports it, and whether the source runs. */
 export type Servers = Map<string, { runId: string | undefined; isRead: boolean }>
 
 export const createServers = (sources: readonly SourceConfig[]): Servers =>
   new Map(sources.map(({ id }) => [id, { runId: undefined, isRead: false }]))
 
 type IdentityOptions = Pick<SourceContext & SourceOptions, 'client' | 'source' | 'servers' | 'log' | 'now'> & {
-  /** Counts the connections of the client: behind a new one there may be another server. */
+  /** Counts the connections of the client: a new one may lead to another server. */
   readonly connections: () => number
-  /** @throws RelayError that names each right that is missing */
+  /**
+   * Names each missing right.
+   * @throws RelayError with the missing rights
+   */
   readonly nameRights: () => Promise<void>
 }
 
-/** How often (ms) a server is asked for its name again. */
+/** How often (ms) a refused server is asked for its name again. */
 const AGAIN_MS = 1_000
 
-/** Checks that the server behind the client is the one that relays know under this source id. */
+/** Creates the check that the server behind the client is the one that relays know under this source id. */
 export function createIdentity({ client, source, servers, connections, nameRights, log, now }: IdentityOptions) {
   const own = { runId: undefined as string | undefined, isRead: false }
   servers.set(source.id, own)
@@ -137,7 +147,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
     }
     absentMs ??= now()
     if (refusal !== undefined && !isSure) return refuse(refusal)
-    // The server cannot keep its name (a replica, a full disk): at least this relay reads it under one only.
+    // The server cannot keep its name (a replica, a full disk). This relay at least reads it under one name only.
     if (notKeptFor(why) === 'new')
       log.debug(
         { code: 'relay.source.name_not_kept', source: source.id, error: why },
@@ -157,7 +167,10 @@ export function createIdentity({ client, source, servers, connections, nameRight
       log.error({ code: 'relay.source.not_verified', source: source.id, error: fault.words }, sentenceOf(fault))
   }
 
-  /** Asks now. @throws RelayError `relay.source.refused`, or what Redis answers */
+  /**
+   * Asks now.
+   * @throws RelayError `relay.source.refused`, or what Redis answers
+   */
   const look = (): Promise<void> => {
     const connection = connections()
     if (asking?.connection === connection) return asking.done
@@ -180,11 +193,14 @@ export function createIdentity({ client, source, servers, connections, nameRight
     get refusal(): Refusal | undefined {
       return refusal
     },
-    /** Why Redis does not tell the name. */
+    /** Why Redis does not report the name. */
     get fault(): RedisFault | undefined {
       return fault
     },
-    /** Resolves when the server behind the present connection is known to be the right one. @throws as `look` */
+    /**
+     * Resolves when the server behind the present connection is known to be the right one.
+     * @throws as `look`
+     */
     verify,
     /** Runs the work whenever the server is the right one, until the signal aborts. */
     async whileAdmitted(work: (signal: AbortSignal) => Promise<unknown>, signal: AbortSignal): Promise<void> {

@@ -12,9 +12,9 @@ type PollerOptions = {
   readonly log: Logger
   /** Sends requests to the API. Default: `fetch` of the runtime. */
   readonly fetch?: NonNullable<Parameters<typeof createClient>[0]['fetch']>
-  /** How often (ms) the API hears of a round that takes long: well within the minute after which another relay takes over. Default 20,000. */
+  /** How often (ms) the relay reports a long round to the API: well within the minute after which another relay takes over. Default 20,000. */
   readonly reportMs?: number
-  /** Longest wait (ms) after an error of the API, and of a target. Default 30,000. */
+  /** The longest wait (ms) after an error of the API, and of a target. Default 30,000. */
   readonly maxBackoffMs?: number
 }
 
@@ -22,13 +22,13 @@ type NextRound = Awaited<ReturnType<Client['nextRound']>>
 type GivenRound = NonNullable<NextRound['round']>
 type Report = NonNullable<Parameters<Client['nextRound']>[0]['round']>
 
-/** Least time (ms) between two requests that find nothing. */
+/** The shortest time (ms) between two requests that find nothing. */
 const MIN_POLL_MS = 20
 
-/** The API may want to be left alone for so long (ms) at most. */
+/** The longest wait (ms) that the API can ask for. */
 const MAX_POLL_MS = 5 * 60_000
 
-/** What mends a refusal by its status. */
+/** The remedy for a refusal, by its status. */
 const FIXES: Readonly<Record<number, string>> = {
   400: 'The API sends replays through SQS, or has another version: remove ENIGMA_API_URL, or update the relay',
   401: 'The API does not know ENIGMA_API_TOKEN: set it to one of the tokens in API_TOKENS',
@@ -37,8 +37,9 @@ const FIXES: Readonly<Record<number, string>> = {
 }
 
 /**
- * Drives replays where there is no SQS: asks the API for messages, sends them to their targets, and reports what became of them. All state is in the
- * read model: a relay that is killed sends a part of its round again, or another one does after a minute. Readiness does not depend on it.
+ * Drives replays where there is no SQS: asks the API for messages, sends them to their targets, and reports the outcomes. All state is in the
+ * read model. The round of a killed relay is partly sent again, by the same relay or, after a minute, by another one. Readiness does not
+ * depend on it.
  */
 export function createReplayPoller(options: PollerOptions) {
   const { api, relayId: relay, send, log, reportMs = 20_000, maxBackoffMs = 30_000 } = options
@@ -79,7 +80,10 @@ export function createReplayPoller(options: PollerOptions) {
     return undefined
   }
 
-  /** Sends a round, and tells the API regularly that it does. Resolves with the last report; undefined when it is not this relay's any more. */
+  /**
+   * Sends a round, and reports regularly that it is still at work. Resolves with the last report; undefined when another relay has the round
+   * now.
+   */
   const work = async (given: GivenRound, stop: AbortSignal): Promise<Report | undefined> => {
     const { job, round } = given
     const settled: Settled[] = []
@@ -120,7 +124,7 @@ export function createReplayPoller(options: PollerOptions) {
   }
 }
 
-/** Drives the replays of the API that the configuration names; without one it does nothing. */
+/** Drives the replays of the API that the configuration names. Without one, it does nothing. */
 export function openReplays(
   { config, log, ...sends }: Parameters<typeof createSendAgain>[0] & { readonly log: Logger },
   release: Release,
@@ -132,10 +136,10 @@ export function openReplays(
   return createReplayPoller({ api, relayId, send: createSendAgain({ config, ...sends }), log, fetch })
 }
 
-/** Longer than the API takes for a round; the client of the API has limits of its own. */
+/** How long (ms) a request to the API may take: longer than the API needs for a round. The API's client has limits of its own. */
 const MAX_FETCH_MS = 30_000
 
-/** A `fetch` by the relay's own client, which knows proxies. Ends its connections when it is closed. */
+/** Creates a `fetch` on the relay's own HTTP client, which supports proxies. `close` ends its connections. */
 export function createFetch(proxies: HttpProxies) {
   const http = createHttpHandler({ proxies, requestTimeoutMs: MAX_FETCH_MS })
   return {
@@ -149,7 +153,7 @@ export function createFetch(proxies: HttpProxies) {
       }
       const answer = await http.send(origin, request, { signal: signal ?? undefined, limitMs: MAX_FETCH_MS })
       const { statusCode: status } = answer
-      // These have no body. Source: https://fetch.spec.whatwg.org/#null-body-status
+      // Responses with these statuses have no body. Source: https://fetch.spec.whatwg.org/#null-body-status
       return new Response([204, 205, 304].includes(status) ? null : new Uint8Array(answer.body), {
         status,
         headers: answer.headers,

@@ -7,40 +7,41 @@ import { explainTarget, readUnfinished } from '../targets/http/http-verdict.ts'
 import type { HttpHandler } from '../targets/http-handler.ts'
 import { targetAddressOf } from '../targets/target.ts'
 
-/** A message of a replay: a CloudEvent as text, with the bytes of the packet as they were. */
+/** A message of a replay: a CloudEvent as text, with the unchanged bytes of the packet. */
 export type AgainMessage = { readonly route: string; readonly event: string }
 
 export type AgainDelivery = {
-  /** 1 + how often a server's answer said `retry`: `ce-attempt`. */
+  /** 1 + how often a response of the server said `retry`: `ce-attempt`. */
   readonly attempt: number
-  /** An earlier try may have reached the server: `ce-redelivery`. */
+  /** Whether an earlier try may have reached the server: `ce-redelivery`. */
   readonly isRedelivery: boolean
   /** `ce-replay` and `ce-parked`. */
   readonly replay: Replay
 }
 
-/** `refused`: the server will never take it, since it answered 413 or 422, or the route has no target. The reason is masked. */
+/** `refused`: the server will never accept it, because it answered 413 or 422, or the route has no target. The reason is masked. */
 export type AgainOutcome =
   | { readonly outcome: 'done' | 'parked' }
   | { readonly outcome: 'retry'; readonly afterMs: number }
   | { readonly outcome: 'refused'; readonly reason: string }
 
 /**
- * Sends one message to the target of its route, and resolves with what its server answered.
+ * Sends one message to the target of its route, and resolves with the outcome.
  *
- * @throws whatever is an outage: no connection, a timeout, a status that says nothing of the message. It is tried again, with the same attempt
+ * @throws an error for every outage: no connection, a timeout, a status that says nothing about the message. The caller retries with the same
+ * attempt
  */
 export type SendAgain = (message: AgainMessage, delivery: AgainDelivery, signal: AbortSignal) => Promise<AgainOutcome>
 
-/** A round of a replay, as the API gives it. */
+/** A round of a replay, as the API provides it. */
 export type Round = {
   readonly job: string
-  /** It was given before: messages of it may have been sent. */
+  /** Whether the round was handed out before: some of its messages may have been sent. */
   readonly again: boolean
   readonly messages: readonly (AgainMessage & { readonly entry: string; readonly lane: string })[]
 }
 
-/** An entry that need not be sent again; with a reason, because no server will ever take it. */
+/** An entry that need not be sent again. The reason is set when no server will ever accept it. */
 export type Settled = { readonly entry: string; readonly reason?: string }
 
 type RoundTools = {
@@ -48,19 +49,19 @@ type RoundTools = {
   readonly log: Logger
   /** Called for each message that is settled. */
   readonly onSettled: (settled: Settled) => void
-  /** Longest wait (ms) after an outage. */
+  /** The longest wait (ms) after an outage. */
   readonly maxBackoffMs: number
 }
 
-/** Lanes that are sent at once. */
+/** The maximum number of lanes that are sent at once. */
 const MAX_LANES = 8
 
-/** Longest reason (characters) that the API takes. */
+/** The longest reason (characters) that the API accepts. */
 const MAX_REASON_CHARS = 500
 
 /**
- * Sends the messages of a round: each lane in order, several at once. A message that its server wants later holds up its own lane alone, as behind a
- * queue. Resolves once all are settled, or the signal aborts.
+ * Sends the messages of a round: each lane in order, several at once. A message that its server wants later delays only its own lane, as
+ * behind a queue. Resolves when all messages are settled, or the signal aborts.
  */
 export async function sendRound(
   { job, again, messages }: Round,
@@ -107,13 +108,13 @@ export async function sendRound(
   await Promise.all(Array.from({ length: MAX_LANES }, work))
 }
 
-/** Where a server names no time: as after the first attempt behind a queue. */
+/** The wait (ms) when a server names none: the same as after the first attempt behind a queue. */
 const AFTER_MS = 1_000
 
-/** Longer than functions take, by the time limit of their route. */
+/** How long (ms) a response may take beyond the time limit of the route's function. */
 const MARGIN_MS = 10_000
 
-/** Sends messages of replays to the HTTP targets of their routes, one in a request, as notifications are sent. */
+/** Creates the sender of replays: it sends messages to the HTTP targets of their routes, one per request, in the same form as notifications. */
 export function createSendAgain({
   config,
   routes,

@@ -7,30 +7,33 @@ import { takeWaiting, toGzippedPack, toPack, type Flight, type Lane, type Lanes,
 import type { SenderOptions } from './sender.ts'
 
 export type PacingOptions = {
-  /** Least time (ms) between two requests while the route is busy; 0: none. */
+  /** The shortest time (ms) between two requests while the route is busy; 0: none. */
   readonly paceMs: number
-  /** How long (ms) a notification may wait for company; 0: not at all. */
+  /** How long (ms) a notification may wait for others; 0: not at all. */
   readonly lingerMs: number
-  /** Called when a request that was held back may leave. */
+  /** Called when a delayed request may leave. */
   readonly onDue: () => void
   /** Monotonic, ms. Default: `performance.now`. */
   readonly clock?: () => number
 }
 
-/** Notifications per second beyond which a route is busy. */
+/** A route is busy above this many notifications per second. */
 const BUSY_PER_SECOND = 1_000
 
-/** They are counted in spans of this length (ms); the last whole one tells. Longer: a load that begins is sent one by one for as long. */
+/**
+ * Notifications are counted in spans of this length (ms), and the last complete span decides. With longer spans, a rising load would be sent
+ * one by one for longer.
+ */
 const SPAN_MS = 20
 
-/** The longest rest (ms) of a route whose target is away: a screen pop waits at most so long for a target that is back. */
+/** The longest rest (ms) of a route whose target is away: a screen pop waits at most this long for a target that is back. */
 const MAX_REST_MS = 500
 
 /**
- * Delays the requests of one route, so that each carries more notifications: SQS and other services bill requests, and requests take most of the CPU
- * time. The requests of a busy route are spaced. A route that may linger lets its first notification wait for others; any other route that is not busy
- * sends each notification at once. While the target is away, the route rests between requests, longer each time: its lanes would retry in turn,
- * hundreds of times a second.
+ * Creates the pacing of one route: it delays requests, so that each carries more notifications. SQS and other services bill requests, and
+ * requests take most of the CPU time. The requests of a busy route are spaced. A route that lingers lets its first notification wait for
+ * others. Any other route sends each notification at once while it is not busy. While the target is away, the route rests between requests,
+ * longer each time: otherwise its lanes would retry in turn, hundreds of times a second.
  */
 export function createPacing({ paceMs, lingerMs, onDue, clock = () => performance.now() }: PacingOptions) {
   let spanStart = clock()
@@ -59,7 +62,10 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
     left(): void {
       lastLeft = clock()
     },
-    /** Whether the next request is to be held back now. @param waitedMs how long the oldest of its notifications has waited */
+    /**
+     * Whether the next request must be delayed now.
+     * @param waitedMs how long the oldest of its notifications has waited
+     */
     holdsBack(waitedMs: number): boolean {
       const waitMs = Math.max(isBusy ? lastLeft + paceMs - clock() : 0, Math.min(lingerMs, lingerMs - waitedMs))
       if (waitMs <= 0) return false
@@ -72,7 +78,7 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
       if (restUntil > clock()) return
       restUntil = clock() + backoffMs(++rests, { maxMs: MAX_REST_MS })
     },
-    /** The target has answered: what waited for it may leave. */
+    /** The target has answered: notifications that waited for it may leave. */
     endRest(): void {
       if (rests === 0) return
       rests = 0
@@ -80,11 +86,11 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
       clearTimeout(timer)
       timer = undefined
     },
-    /** Whether the target was away when it was last asked: it is asked by one request at a time. */
+    /** Whether the target did not answer the last time: it then gets one request at a time. */
     get isAway(): boolean {
       return rests > 0
     },
-    /** Whether nothing is to be sent now. */
+    /** Whether nothing may be sent now. */
     isResting(): boolean {
       const waitMs = restUntil - clock()
       if (waitMs <= 0) return false
@@ -96,17 +102,17 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
 
 export type Pacing = ReturnType<typeof createPacing>
 
-/** Logs each problem with a target once while it lasts, however many routes it affects. */
+/** Creates the record of outages: logs each problem with a target once while it lasts, however many routes it affects. */
 export function createOutages(log: Logger) {
   const suffering = new Map<string, Set<string>>()
   return {
-    /** Notes that a route has this problem. The log line names the first route that had it. */
+    /** Records that a route has this problem. The log line names the first route that had it. */
     begin(route: string, { code, text }: Problem, fields: Record<string, unknown>): void {
       const routes = suffering.get(text) ?? new Set()
       if (routes.size === 0) log.error({ code, route, ...fields }, text)
       suffering.set(text, routes.add(route))
     },
-    /** Notes that the route has no problem any more. */
+    /** Records that the route has no problem any more. */
     end(route: string): void {
       for (const [problem, routes] of suffering)
         if (routes.delete(route) && routes.size === 0) suffering.delete(problem)
@@ -116,19 +122,19 @@ export function createOutages(log: Logger) {
 
 export type Outages = ReturnType<typeof createOutages>
 
-/** The name of a target as a field of a log line. */
+/** Returns the name of a target as a field of a log line. */
 const nameOf = ({ kind, name }: Target) => (kind === 'sqs' ? { queue: name } : { target: name })
 
 type TargetStatusOptions = Omit<SenderOptions, 'onRoom' | 'uplink'> & { readonly pacing: Pacing; readonly lanes: Lanes }
 
-/** How a route stands with its target: whether it is there, and whether it accepts messages. While it accepts none, the route rests. */
+/** Creates the status of a route's target: whether it exists, and whether it accepts messages. While it accepts none, the route rests. */
 export function createTargetStatus({ route, target, outages, log, now, pacing, lanes }: TargetStatusOptions) {
   let missingSince: number | undefined
   let failingSince: number | undefined
   let problem: string | undefined
   let lastAnsweredMs: number | undefined
   return {
-    /** The target cannot be found; `findQueue` logs it. */
+    /** The target cannot be found. `findQueue` logs the problem. */
     missing: ({ text }: Problem): void => {
       missingSince ??= now()
       problem = text
@@ -137,7 +143,10 @@ export function createTargetStatus({ route, target, outages, log, now, pacing, l
       missingSince = undefined
       if (failingSince === undefined) problem = undefined
     },
-    /** Nothing of a request was accepted, and it was not for its content. @param words for the log line */
+    /**
+     * The target accepted no part of a request, and the content was not the reason.
+     * @param words for the log line
+     */
     failing(why: Problem, words: string): void {
       if (failingSince === undefined) outages.begin(route.name, why, { ...nameOf(target), error: words })
       failingSince ??= now()
@@ -157,15 +166,15 @@ export function createTargetStatus({ route, target, outages, log, now, pacing, l
       problem = undefined
       pacing.endRest()
     },
-    /** Since when (ms) it accepts nothing, or is not there; undefined when all is well as far as is known. */
+    /** Since when (ms) the target accepts nothing, or does not exist; undefined when no problem is known. */
     get failingSince() {
       return failingSince ?? missingSince
     },
-    /** What is wrong since then, and what to do about it. */
+    /** The problem since then, and its remedy. */
     get problem() {
       return problem
     },
-    /** When (ms) it last accepted a notification, or rejected one for its content. */
+    /** When (ms) the target last accepted a notification, or rejected one for its content. */
     get lastAnsweredMs() {
       return lastAnsweredMs
     },
@@ -174,18 +183,21 @@ export function createTargetStatus({ route, target, outages, log, now, pacing, l
 
 type RejectedOptions = Pick<SenderOptions, 'route' | 'log' | 'target'> & {
   readonly lanes: Lanes
-  /** Looks at the target's limits again; undefined when the relay ends first. */
+  /** Reads the target's limits again; undefined when the relay ends first. */
   readonly find: () => Promise<Limits | undefined>
-  /** Parks a notification; resolves when it is parked. */
+  /** Parks a notification. Resolves when it is parked. */
   readonly park: (item: Item, reason: string, detail: string) => Promise<void>
 }
 
-/** What becomes of notifications that the target will never accept as they are. Their lane stays busy meanwhile, so it keeps its order. */
+/**
+ * Creates the handling of notifications that the target will never accept as they are. Their lane stays busy meanwhile, so it keeps its
+ * order.
+ */
 export function createRejected({ route, log, target, lanes, find, park }: RejectedOptions) {
   const gzipPack = async (items: readonly Item[], maxBytes: number): Promise<Pack | undefined> =>
     target.takesGzip ? toGzippedPack(items, maxBytes) : undefined
 
-  /** One alone: where it was only too large, it may be accepted gzipped. */
+  /** Parks a notification that is alone in its pack. If it was rejected for its size, it is gzipped and sent again first. */
   const parkUnlessSmaller = async (lane: Lane, pack: Pack, item: Item, rejection: Rejection): Promise<void> => {
     const { isForSize, reason, detail } = rejection
     const smaller = isForSize && pack.gzipped === undefined ? await gzipPack([item], pack.bytes - 1) : undefined
@@ -195,7 +207,7 @@ export function createRejected({ route, log, target, lanes, find, park }: Reject
   }
 
   return {
-    /** A refused pack: its halves go next, in order, until the notification that caused it is alone and parked. */
+    /** Bisects a rejected pack: its halves go next, in order, until the notification that caused the rejection is alone and parked. */
     async bisect({ lane, pack }: Flight, rejection: Rejection): Promise<void> {
       const { items } = pack
       const [first, second] = items
@@ -207,7 +219,10 @@ export function createRejected({ route, log, target, lanes, find, park }: Reject
       }
       lanes.next(lane)
     },
-    /** A request of this size was refused for it, though its packs were within the limits: else every full request would be refused first. */
+    /**
+     * Lowers the request size after a request was rejected for its size although its packs were within the limits. Otherwise every full
+     * request would be rejected first.
+     */
     reduceRequestSize(limits: Limits, refusedBytes: number): Limits {
       const requestBytes = Math.floor(refusedBytes / 2)
       const { maxBytes } = limits
@@ -225,13 +240,13 @@ export function createRejected({ route, log, target, lanes, find, park }: Reject
         )
       return { ...limits, requestBytes }
     },
-    /** The next notification of a lane is larger than a message may be: it goes gzipped, where the target takes that, or is parked. */
+    /** Handles the next notification of a lane that is larger than a message may be: gzips it, where the target accepts that, or parks it. */
     async compress(lane: Lane, maxBytes: number): Promise<void> {
       const items = takeWaiting(lane, 1)
       let pack = await gzipPack(items, maxBytes)
       let most = maxBytes
       if (pack === undefined) {
-        // The limit may have been raised since it was looked at. When the relay ends first, the next start sees to it.
+        // The limit may have been raised since it was read. When the relay ends first, the next start handles the notification.
         const limits = await find()
         if (limits === undefined) return
         most = limits.maxBytes

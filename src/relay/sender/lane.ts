@@ -5,7 +5,7 @@ import { CONTENT_ENCODING, GZIP, joinEvents, textOf, type Route } from '../../pr
 import type { Item } from '../item.ts'
 import type { Parcel } from '../targets/target.ts'
 
-/** What one message carries. Frozen once sent: a retry sends it as it was, so that SQS and others recognise a copy. */
+/** The content of one message. Frozen once sent: a retry sends the same bytes, so that SQS and other targets recognise a copy. */
 export type Pack = {
   readonly items: readonly Item[]
   /** The body in gzip and base64; undefined: the body is what `bodyOf` returns. */
@@ -67,24 +67,27 @@ export const bodyOf = ({ items, gzipped }: Pack): string => gzipped ?? joinEvent
  */
 export type LaneState = 'idle' | 'ready' | 'busy'
 
-/** An ordered stream inside a route: at most one pack of it is in flight, and what gathers meanwhile makes the next one. */
+/** An ordered stream within a route: at most one pack of it is in flight, and the notifications that gather meanwhile make the next one. */
 export type Lane = {
   /** Its number as text: the SQS message group. */
   readonly group: string
   waiting: Item[]
-  /** Where in `waiting` the next pack begins: a queue without moving its items. */
+  /** The index in `waiting` where the next pack begins: a queue that need not move its items. */
   head: number
-  /** Packs to be sent before anything that waits: one that is retried, or the parts of one that was refused. */
+  /** Packs to send before any waiting item: one that is retried, or the halves of one that was rejected. */
   frozen: Pack[]
   /** Changed by `moveLane` only. */
   readonly state: LaneState
-  /** Tries in a row that failed. */
+  /** Consecutive failures. */
   failures: number
 }
 
 const NEXT: Record<LaneState, readonly LaneState[]> = { idle: ['ready'], ready: ['busy'], busy: ['ready', 'idle'] }
 
-/** The one place where a lane changes its state. @throws TypeError for a change that would break the order */
+/**
+ * Changes the state of a lane. No other function does.
+ * @throws TypeError for a change that would break the order
+ */
 export function moveLane(lane: Lane, to: LaneState): void {
   if (!NEXT[lane.state].includes(to)) throw new TypeError(`lane ${lane.group} cannot go from ${lane.state} to ${to}`)
   ;(lane as { state: LaneState }).state = to
@@ -99,7 +102,7 @@ export const hasWork = (lane: Lane): boolean => lane.frozen.length > 0 || lane.h
 export const unsentOf = ({ frozen, waiting, head }: Lane): readonly Item[] =>
   frozen.flatMap(({ items }) => items).concat(waiting.slice(head))
 
-/** When (ms) the oldest that is to be sent was received. */
+/** Returns when (ms) the oldest unsent notification was received. */
 export const oldestOf = (lane: Lane): number | undefined =>
   (lane.frozen[0]?.items[0] ?? lane.waiting[lane.head])?.receivedMs
 
@@ -113,12 +116,12 @@ export function takeWaiting(lane: Lane, count: number): Item[] {
   return items
 }
 
-/** A pack on its way, and the lane that waits for what becomes of it. */
+/** A pack in flight, and the lane that waits for its outcome. */
 export type Flight = Parcel & { readonly lane: Lane }
 
 export const bytesOf = (flights: readonly Flight[]): number => flights.reduce((sum, { pack }) => sum + pack.bytes, 0)
 
-/** The smallest pack of a request alone: the target answers for each by itself. */
+/** Returns the smallest pack as a request of its own: the target answers for each pack separately. */
 export function toProbe<Batch extends { readonly flights: readonly Flight[] }>(batch: Batch) {
   const smallest = batch.flights.reduce((least, flight) => (flight.pack.bytes < least.pack.bytes ? flight : least))
   return { input: { ...batch, flights: [smallest] }, bytes: smallest.pack.bytes }
@@ -128,14 +131,14 @@ export type LanesOptions = {
   readonly route: Route
   /** Called when a lane is ready. */
   readonly onReady: () => void
-  /** Called when what is next in a lane is too large as it is: the lane stays busy until `next`. */
+  /** Called when the next notification of a lane is too large. The lane stays busy until `next`. */
   readonly onTooLarge: (lane: Lane, maxBytes: number) => void
 }
 
-/** A request carries at most this many packs, to SQS and to HTTP servers. Source: SendMessageBatch in the SQS API reference. */
+/** The maximum number of packs in a request, to SQS and to HTTP servers. Source: SendMessageBatch in the SQS API reference. */
 const MAX_REQUEST_PACKS = 10
 
-/** The lanes of a route, and those that have something to send in the order in which they became ready. */
+/** Creates the lanes of a route, and the queue of lanes that have something to send, in the order in which they became ready. */
 export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
   const lanes = Array.from({ length: route.lanes }, (_, index) => createLane(String(index)))
   let ready: Lane[] = []
@@ -148,7 +151,7 @@ export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
 
   const isFull = (lane: Lane) => lane.waiting.length - lane.head >= route.packNotifications
 
-  /** Undefined when what is next in the lane is too large as it is. */
+  /** Returns undefined when the next notification of the lane is too large. */
   const nextPack = (lane: Lane, maxBytes: number, packBytes: number): Pack | undefined => {
     const frozen = lane.frozen.shift()
     if (frozen !== undefined) return frozen
@@ -164,14 +167,14 @@ export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
       if (lane.state === 'idle') makeReady(lane)
       else if (lane.state === 'ready' && route.lingerMs > 0 && isFull(lane)) onReady()
     },
-    /** What was in flight of a lane is settled, or frozen again: its next pack is in line. */
+    /** Puts the next pack of a lane in line, after its pack in flight was settled or frozen again. */
     next(lane: Lane): void {
       if (hasWork(lane)) makeReady(lane)
       else moveLane(lane, 'idle')
     },
     /**
-     * The packs of the next request, all of one attempt, within its size unless one notification alone is larger. Their lanes are busy
-     * until `next`.
+     * Returns the packs of the next request, all of one attempt, within its size unless one notification alone is larger. Their lanes are
+     * busy until `next`.
      */
     gather(maxBytes: number, requestBytes: number): Flight[] {
       const flights: Flight[] = []
@@ -201,16 +204,16 @@ export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
       return flights
     },
     isFailing: (lane: number): boolean => (lanes[lane] as Lane).failures > 0,
-    /** Whether more lanes fail than share a request: then it is not for what one of them carries. */
+    /** Whether more lanes fail than share a request: the content of one of them is then not the reason. */
     get areFailing(): boolean {
       return lanes.filter(({ failures }) => failures > 0).length > MAX_REQUEST_PACKS
     },
-    /** Whether a request would carry as many packs as it may, or one as many notifications. */
+    /** Whether the next request would carry the maximum number of packs, or a pack the maximum number of notifications. */
     get isFull(): boolean {
       const [first] = ready
       return ready.length >= MAX_REQUEST_PACKS || (first !== undefined && isFull(first))
     },
-    /** When (ms) the oldest of the lane that is next in line was received; undefined when no lane is ready. */
+    /** When (ms) the oldest notification of the first ready lane was received; undefined when no lane is ready. */
     get readySinceMs(): number | undefined {
       const [first] = ready
       return first === undefined ? undefined : oldestOf(first)
@@ -218,7 +221,7 @@ export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
     get isEmpty(): boolean {
       return ready.length === 0
     },
-    /** When (ms) the oldest that waits was received; undefined when nothing does. */
+    /** Returns when (ms) the oldest waiting notification was received; undefined when none waits. */
     oldestMs(): number | undefined {
       const times = lanes.map(oldestOf).filter((ms) => ms !== undefined)
       return times.length === 0 ? undefined : Math.min(...times)

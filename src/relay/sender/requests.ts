@@ -1,7 +1,7 @@
 import { SERVER, type Target } from '../targets/target.ts'
 import type { Arrival, Shipment, Uplink } from './uplink.ts'
 
-/** Why a request was given up before the target answered it. */
+/** Why a request was aborted before the target answered it. */
 export class RequestError extends Error {
   override readonly name = 'RequestError'
   readonly code: 'relay.sqs.no_answer' | 'relay.sqs.stopping' | 'relay.target.no_answer' | 'relay.target.stopping'
@@ -12,19 +12,22 @@ export class RequestError extends Error {
   }
 }
 
-/** How long (ms) a request may stay unanswered, beyond what uplink and server need, before another one is sent to see whether the server answers. */
+/**
+ * How long (ms) a request may stay unanswered, beyond the time that uplink and server need, before a probe finds out whether the server
+ * answers.
+ */
 const SILENT_MS = 1_000
 
 export type RequestsOptions<Input> = {
   readonly uplink: Uplink
-  /** To whom they go. Default: SQS. */
+  /** The target. Default: SQS. */
   readonly target?: Pick<Target, 'kind' | 'workMs'>
   /**
-   * Returns the smallest part of a request that the server answers by itself, with its size; the request itself when it has no parts. The answer
-   * to the part is the answer to the request: its other parts are unanswered then.
+   * Returns the smallest part of a request that the server answers separately, with its size; the request itself when it has no parts. The
+   * answer to the part counts as the answer to the request, whose other parts are then unanswered.
    */
   readonly toProbe: (input: Input) => { readonly input: Input; readonly bytes: number }
-  /** Whether the server answered with this error. */
+  /** Whether the server sent this error. */
   readonly isAnswer: (error: unknown) => boolean
   /** Default 1,000. */
   readonly silentMs?: number
@@ -32,18 +35,18 @@ export type RequestsOptions<Input> = {
 
 const SQS: Pick<Target, 'kind' | 'workMs'> = { kind: 'sqs', workMs: 0 }
 
-/** So many probes are out at once: on a slow uplink one may need longer than the time to the next. */
+/** The maximum number of probes at a time: on a slow uplink, one may need longer than the interval. */
 const MAX_PROBES = 2
 
 /**
- * Requests to a target, with a watch over those that stay unanswered. A request may take long on a slow uplink; but one that hangs (the
- * server was stuck, packets vanished) would keep its lanes waiting until its time limit, long after all is well. So while one is overdue,
- * the smallest part of those is sent again every second or two, beside them: SQS knows the copy by its deduplication ids, a server that
- * runs functions by its mark as a redelivery. What is answered first counts. When the copy is, the server is well, and what was sent before
- * it and is still unanswered fails at once, to be tried again. A request that waits only because the uplink is busy, or whose functions may
- * still run, is not overdue: a copy would make both busier.
+ * Sends requests to a target, and watches those that stay unanswered. A request may take long on a slow uplink. But a request that hangs (the
+ * server was stuck, packets were lost) would block its lanes until its time limit, long after the target has recovered. So while a request is
+ * overdue, the smallest part of the overdue requests is sent again every second or two as a probe. SQS recognises the copy by its
+ * deduplication ids, a server that runs functions by its mark as a redelivery. The first answer counts. When the probe is answered, the
+ * server is healthy, and earlier requests that are still unanswered fail at once and are retried. A request that waits only because the
+ * uplink is busy, or whose functions may still run, is not overdue: a copy would add to the load.
  *
- * `attempt` sends a request; it rejects when the signal aborts or the limit (ms) has passed.
+ * `attempt` sends a request. It rejects when the signal aborts or the limit (ms) has passed.
  */
 export function createRequests<Input, Output>(
   attempt: (input: Input, signal: AbortSignal, limitMs: number) => Promise<Output>,
@@ -54,7 +57,7 @@ export function createRequests<Input, Output>(
   const server = SERVER[kind]
   const limitMs = (shipment: Shipment) => uplink.limitMs(shipment) + workMs
   const begin = (input: Input, shipment: Shipment, waitMs: number) => {
-    // When (ms) it should have been answered.
+    // When (ms) the answer is due.
     const dueMs = performance.now() + waitMs
     return { ...Promise.withResolvers<Output>(), input, shipment, dueMs, abort: new AbortController() }
   }
@@ -98,7 +101,7 @@ export function createRequests<Input, Output>(
     probes.set(abort, of)
     try {
       const output = await attempt(input, abort.signal, limitMs(of.shipment))
-      // Of what was not in it nothing is known: it is tried again.
+      // The outcome of packs that were not in the probe is unknown: they are retried.
       settle(of, () => of.resolve(output))
     } catch (error) {
       if (!isAnswer(error)) return
@@ -116,7 +119,7 @@ export function createRequests<Input, Output>(
     }
   }
 
-  /** It is answered, or given up: what was sent of it is of no use any more. */
+  /** Ends a request that was answered or aborted, and everything that was sent for it. */
   const settle = (one: Open, end: () => void) => {
     open.delete(one)
     end()
@@ -127,7 +130,7 @@ export function createRequests<Input, Output>(
     /**
      * Sends a request of this size, without its head.
      *
-     * @throws what `attempt` throws, or that the server did not answer this one although it answered later requests
+     * @throws what `attempt` throws, or RequestError when the server did not answer this request although it answered later ones
      */
     async send(input: Input, bytes: number): Promise<Output> {
       const shipment = uplink.ship(bytes, workMs > 0)
@@ -152,11 +155,11 @@ export function createRequests<Input, Output>(
         if (open.size === 0) onIdle()
       }
     },
-    /** Resolves when what is open is settled; what is not by the deadline is given up. To be called when nothing more is sent. */
+    /** Resolves when the open requests are settled, and aborts those that are not by the deadline. Call it when nothing more is sent. */
     async end(deadlineMs: number): Promise<void> {
       if (open.size > 0) {
         const { promise, resolve } = Promise.withResolvers<void>()
-        // A turn later, so that who sent it has seen what became of it.
+        // A turn later, so that the senders of these requests have handled the outcomes.
         onIdle = () => setImmediate(resolve)
         const deadline = setTimeout(resolve, deadlineMs)
         await promise

@@ -11,11 +11,11 @@ import type { Uplink } from './uplink.ts'
 export type SenderOptions = Tools & {
   readonly route: Route
   readonly target: Target
-  /** Shared by all senders, so that what they all suffer from is logged once. */
+  /** Shared by all senders, so that a problem of all routes is logged once. */
   readonly outages: Outages
   /** Shared by all senders. */
   readonly uplink: Uplink
-  /** Called whenever some have left memory. */
+  /** Called whenever notifications have left memory. */
   readonly onRoom: () => void
 }
 
@@ -25,17 +25,17 @@ type Batch = { readonly to: Limits; readonly flights: readonly Flight[] }
 const MAX_RETRY_MS = 1_500
 
 /**
- * Sends the notifications of one route. Lanes that have something to send are in line; while fewer than `inFlight` requests are out, the
- * first ten send a pack each in the next one. Under load a pack is what gathered in its lane while the last one was out, and a
- * request what gathered while all others were. What becomes of a pack: accepted, its notifications are settled; unfinished, what is left
- * of it is the next attempt, and not accepted, it is retried as it was: both before anything that waits in its lane; refused for its
- * content, it is bisected (`createRejected`).
+ * Creates the sender of one route. Lanes that have something to send are in line. While fewer than `inFlight` requests are out, the first ten
+ * lanes each send a pack in the next request. Under load, a pack holds the notifications that gathered in its lane while the last one was
+ * out, and a request holds the packs that gathered while all other requests were out. An accepted pack is settled. The rest of an unfinished
+ * pack is the next attempt; a pack that is not accepted is retried unchanged. Both go before waiting notifications of the lane. A pack that
+ * is rejected for its content is bisected (`createRejected`).
  */
 export function createSender(options: SenderOptions) {
   const { route, target, log, metrics, now, onRoom, uplink } = options
   const labels = { route: route.name }
   const stopping = new AbortController()
-  /** Packs of a request that was refused whole: each goes alone, so that none is refused for another. */
+  /** Packs of a request that was rejected as a whole. Each is sent alone, so that none is rejected because of another. */
   const singles: Flight[] = []
   let isScheduled = false
   let held = 0
@@ -43,7 +43,7 @@ export function createSender(options: SenderOptions) {
   let limits: Limits | undefined
   let finding: Promise<Limits | undefined> | undefined
   let progress = now()
-  /** Until when (ms) a server has asked to be left alone. */
+  /** Until when (ms) a server has asked for a pause. */
   let restsUntil = progress
   const attempt = async ({ to, flights }: Batch, signal: AbortSignal, limitMs: number) => {
     const outcomes = await target.send(to, flights, signal, limitMs)
@@ -52,7 +52,7 @@ export function createSender(options: SenderOptions) {
   const isAnswer = (error: unknown) => target.explain(error).isAnswer
   const requests = createRequests(attempt, { uplink, target, toProbe, isAnswer })
 
-  /** Dispatches once per turn of the event loop, so that notifications that came in together leave together. */
+  /** Dispatches once per turn of the event loop, so that notifications that arrived together leave together. */
   const schedule = () => {
     if (isScheduled || stopping.signal.aborted) return
     isScheduled = true
@@ -67,9 +67,9 @@ export function createSender(options: SenderOptions) {
 
   const pacing = createPacing({ ...route, onDue: () => dispatch() })
   const status = createTargetStatus({ ...options, pacing, lanes })
-  /** How long the next notification has waited; of a route that does not linger nobody asks. */
+  /** Returns how long the next notification has waited. Only a route that lingers needs it. */
   const waitedMs = () => (route.lingerMs === 0 ? 0 : now() - (lanes.readySinceMs ?? now()))
-  /** A full request is never held back, nor is a pack that goes alone. */
+  /** A full request is never delayed, nor is a pack that is sent alone. */
   const isHeld = () => pacing.isResting() || (!lanes.isFull && singles.length === 0 && pacing.holdsBack(waitedMs()))
   const hasWork = () => !stopping.signal.aborted && (!lanes.isEmpty || singles.length > 0)
   const isFull = () => requests.size >= route.inFlight
@@ -80,7 +80,7 @@ export function createSender(options: SenderOptions) {
     if (limits === undefined || !hasWork() || isFull() || isHeld()) uplink.leave(schedule)
   }
 
-  /** Sends the next request, unless enough are out or the uplink is busy. */
+  /** Sends the next request, unless enough requests are out or the uplink is busy. */
   const sendNext = (to: Limits): boolean => {
     if (isFull() || !uplink.mayShip(schedule)) return false
     const { maxBytes, requestBytes = maxBytes } = to
@@ -97,7 +97,7 @@ export function createSender(options: SenderOptions) {
     finding ??= target.find(stopping.signal, status.missing).then((found) => {
       finding = undefined
       status.found()
-      // What was learned of it still counts.
+      // Limits that were learned from rejections still apply.
       if (found === undefined || found.address !== limits?.address || found.maxBytes !== limits.maxBytes) limits = found
       if (found !== undefined) schedule()
       return limits
@@ -128,9 +128,9 @@ export function createSender(options: SenderOptions) {
     try {
       const answer = await requests.send(batch, bytesOf(flights))
       metrics.requests.inc({ ...labels, outcome: 'answered' })
-      // Of what a probe did not carry nothing is known.
+      // The outcome of packs that a probe did not carry is unknown.
       const outcomes = flights.map((flight) => answer.get(flight) ?? target.explain(undefined))
-      // Not to accept this content is an answer as well, and no outage.
+      // A rejection for the content is an answer as well, and no outage.
       const failed = outcomes.flatMap((one) => (typeof one === 'object' && one.verdict === 'retry' ? [one] : []))
       const [first] = failed
       if (failed.length < outcomes.length || first === undefined) status.answered()
@@ -156,7 +156,7 @@ export function createSender(options: SenderOptions) {
     if (verdict === 'retry') status.failing(problem, detail)
     // A proxy may find a request too large while the target is away.
     else if (!isForSize) status.answered()
-    // A refused request says nothing of its packs: each is tried alone before it is taken apart.
+    // A rejected request says nothing about its packs: each is tried alone before it is bisected.
     if (verdict === 'refused' && flights.length > 1) {
       if (isForSize && limits?.address === batch.to.address) limits = rejected.reduceRequestSize(limits, bytesOf(flights))
       singles.push(...flights)
@@ -193,7 +193,7 @@ export function createSender(options: SenderOptions) {
     else retry(flight.lane, flight.pack, rejection.afterMs)
   }
 
-  /** The pack goes next in its lane, after a back-off, and no sooner than the server asked for. */
+  /** Sends the pack next in its lane, after a back-off, and no sooner than the server asked for. */
   const retry = (lane: Lane, pack: Pack, afterMs = 0) => {
     metrics.retried.inc(labels, pack.items.length)
     lane.frozen.unshift(pack)
@@ -205,18 +205,18 @@ export function createSender(options: SenderOptions) {
   }
 
   return {
-    /** Looks for the target, before there is anything to send. */
+    /** Finds the target before there is anything to send. */
     find,
     push(item: Item): void {
       if (held === 0) progress = now()
       held++
       bytes += item.bytes
       pacing.noteArrival()
-      // It may wait for long.
+      // The notification may wait for long.
       if (status.failingSince !== undefined || lanes.isFailing(item.lane)) detach(item)
       lanes.push(item)
     },
-    /** Sends nothing more; resolves when what is in flight is settled, or after the deadline. */
+    /** Stops sending. Resolves when the requests in flight are settled, or after the deadline. */
     async stop(deadlineMs: number): Promise<void> {
       stopping.abort()
       uplink.leave(schedule)
@@ -233,13 +233,13 @@ export function createSender(options: SenderOptions) {
     get inFlight() {
       return requests.size
     },
-    /** When (ms) the oldest that waits was received; undefined when nothing does. */
+    /** Returns when (ms) the oldest waiting notification was received; undefined when none waits. */
     oldestMs: () => lanes.oldestMs(),
-    /** When (ms) something last left memory, came when it was empty, or waited because the server asked for that. */
+    /** When (ms) a notification last left memory, arrived when memory was empty, or waited because the server asked for that. */
     get progressMs() {
       return Math.max(progress, Math.min(restsUntil, now()))
     },
-    /** The target's address; undefined while it is not known. */
+    /** The target's address; undefined while it is unknown. */
     get address() {
       return limits?.address
     },
