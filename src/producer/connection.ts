@@ -23,7 +23,7 @@ export class ProducerError extends Error {
     | 'producer.connection.closed'
     // Another producer writes with a copy of the backup folder.
     | 'producer.backup.copied'
-  /** Of several packets, how many of the first ones are in Redis or in the backup; 0 for one alone. Write the rest again. */
+  /** Of several packets, how many of the first ones are in Redis or in the backup; 0 for a single packet. Write the rest again. */
   readonly taken: number
 
   constructor(code: ProducerError['code'], message: string, options: ErrorOptions & { readonly taken?: number } = {}) {
@@ -33,20 +33,23 @@ export class ProducerError extends Error {
   }
 }
 
-/** Says that Redis did not answer in time: whether it ran the command is not known. */
+/** Reports that Redis did not answer in time. Whether it ran the command is unknown. */
 export class NoAnswerError extends Error {
   override readonly name = 'NoAnswerError'
   readonly code = 'producer.redis.no_answer'
 }
 
-/** @throws NoAnswerError */
+/**
+ * Settles as `promise` does.
+ * @throws NoAnswerError when that takes longer than `ms`
+ */
 export const withinTime = <T>(ms: number, promise: Promise<T>): Promise<T> =>
   within(ms, promise, () => new NoAnswerError(`no answer within ${ms} ms`))
 
-/** Whether it is Redis' own answer, such as `OOM command not allowed …`, and not an error of the connection. */
+/** Whether the error is an answer of Redis, such as `OOM command not allowed …`, and not an error of the connection. */
 export const isAnswer = (error: unknown): error is Error => error instanceof Error && /^[A-Z]{2,} /.test(error.message)
 
-/** An error's words that may be shown: an answer of Redis may quote the packet. */
+/** Returns an error's text in a form that may be shown: an answer of Redis may quote the packet. */
 export function words(error: unknown): string {
   const first = firstOf(error)
   if (isAnswer(first)) return maskText(first.message)
@@ -59,22 +62,28 @@ export type ProducerClient = {
   lPush: (key: string, elements: (string | Buffer)[]) => Promise<number>
   /** For present states. */
   hSet?: (key: string, field: string, value: string) => Promise<number>
-  /** For a producer with a backup: without it, packets whose answer was lost come twice. */
+  /** For a producer with a backup. Without it, packets whose answer was lost are written twice. */
   sendCommand?: (args: (string | Buffer)[]) => Promise<unknown>
 }
 
-/** A client that connects when it is first needed, and again by itself after an outage. */
+/** A client that connects when it is first needed, and reconnects by itself after an outage. */
 export type Connection = {
-  /** The client at once when it is connected. Rejects with the client's error when the first connection fails; the next call tries again. */
+  /**
+   * Returns the client at once when it is connected. Rejects with the client's error when the first connection fails; the next call tries
+   * again.
+   */
   get: () => ProducerClient | Promise<ProducerClient>
-  /** Gives up a connection that does not answer, so that the next call makes a new one. */
+  /** Drops a connection that does not answer, so that the next call makes a new one. */
   renew: () => void
   close: () => Promise<void>
 }
 
-/** @throws ProducerError `producer.address.invalid` */
+/**
+ * Creates a connection that is made at first use.
+ * @throws ProducerError `producer.address.invalid`
+ */
 export function createConnection(url: string, timeoutMs: number): Connection {
-  // The URL is kept out of the words: it may hold a password.
+  // The message does not contain the URL, because a password may be in it.
   if (!/^(rediss?|unix):$/.test(URL.parse(url)?.protocol ?? '')) {
     throw new ProducerError(
       'producer.address.invalid',
@@ -84,8 +93,8 @@ export function createConnection(url: string, timeoutMs: number): Connection {
   let current: ReturnType<typeof open> | undefined
   const open = () => {
     let wasReady = false
-    // `RESP: 2` and no client info, since old servers know neither. Without a queue while it is offline, a packet that Redis does
-    // not take is known at once.
+    // `RESP: 2` and no client info, because old servers know neither. Without an offline queue, a packet that Redis does not accept is
+    // reported at once.
     const client = createClient({
       url,
       RESP: 2,
@@ -96,12 +105,12 @@ export function createConnection(url: string, timeoutMs: number): Connection {
         reconnectStrategy: (retries) => wasReady && backoffMs(retries + 1, { baseMs: 50, maxMs: 1_000 }),
       },
     })
-    // Each packet that was not taken says so itself.
+    // Each packet that was not accepted reports that itself.
     client.on('error', () => undefined)
     client.on('ready', () => (wasReady = true))
     const opened = { client, isOpen: false, connected: Promise.resolve() }
     opened.connected = client.connect().then(
-      // Not before all who waited have sent theirs: the order of the calls is the order in Redis.
+      // Open only after all waiting calls have sent their packets: the order of the calls is the order in Redis.
       () => void setImmediate(() => (opened.isOpen = true)),
       (error: unknown) => {
         if (current === opened) current = undefined
@@ -125,7 +134,7 @@ export function createConnection(url: string, timeoutMs: number): Connection {
       if (closing === undefined) return
       await closing.connected.catch(() => undefined)
       if (!closing.client.isOpen) return
-      // An answer that does not come must not keep the process.
+      // A missing answer must not keep the process alive.
       const timer = setTimeout(() => closing.client.destroy(), timeoutMs)
       try {
         if (closing.client.isReady) await closing.client.close()

@@ -1,17 +1,17 @@
 import { canonicalType, formatKey, parseKey, stateKeys, type Key, type Packet } from '../protocol/index.ts'
 
-/** Where a packet is written: the parts of the key, or the key as it is (to test one outside the scheme). */
+/** Where a packet is written: the parts of the key, or the key itself (to test one outside the scheme). */
 export type WriteKey = Key | string
 
-/** A packet, or what takes its place as it is: text or bytes, to test a malformed one or one with numbers above 2^53. */
+/** A packet, or text or bytes to write instead, to test a malformed packet or one with numbers above 2^53. */
 export type WritePacket = Packet | string | Uint8Array
 
-/** A packet with its way: `pubsub` is published on the channel `key`, `list` is pushed left on the list `key`. */
+/** A packet with its destination: `pubsub` is published on the channel `key`, `list` is pushed left on the list `key`. */
 export type Outgoing = { readonly transport: 'pubsub' | 'list'; readonly key: string; readonly packet: WritePacket }
 
 /**
- * The packets that a dialler writes, one function per sub_type, each with its key and transport. Fields as the vendor's pages
- * Agent Status, Call Connection, Campaign Status, Campaign Preview, CDR and Click2Dial Redis notifications name them.
+ * The packets of a dialler, one function per sub_type, each with its key and transport. The fields are those of the vendor's pages Agent
+ * Status, Call Connection, Campaign Status, Campaign Preview, CDR and Click2Dial Redis notifications.
  */
 
 function published(type: string, subType: string, payload: { readonly ref: string }): Outgoing {
@@ -22,7 +22,7 @@ function pushed(type: string, subType: string, payload: object): Outgoing {
   return { transport: 'list', key: formatKey({ type }), packet: { type: subType, payload } }
 }
 
-/** `ref`: the agent's extension. One for each campaign that the agent is in. */
+/** `ref`: the agent's extension. A packet for each campaign that the agent is in. */
 export type AgentStatusFields = {
   readonly ref: string
   readonly status: 'logging_in' | 'available' | 'busy' | 'wrapup' | 'logging_out' | 'offline'
@@ -32,7 +32,7 @@ export type AgentStatusFields = {
 /** An agent's status in a campaign, on `enigma:notifications:agents:<ref>`. */
 export const agentStatus = (fields: AgentStatusFields): Outgoing => published('agents', 'status', fields)
 
-/** `ref` and `agent`: the extension. `call_ref`: the same as in the CDR to come. */
+/** `ref` and `agent`: the extension. `call_ref`: the same as in the later CDR. */
 export type AgentCallFields = {
   readonly ref: string
   readonly agent: string
@@ -64,7 +64,7 @@ export type CampaignStatusFields = {
 /** A campaign's status, on `enigma:notifications:campaigns:<ref>`. */
 export const campaignStatus = (fields: CampaignStatusFields): Outgoing => published('campaigns', 'status', fields)
 
-/** Calls are counted since the campaign's start; callees as they stand. Not documented by the vendor. */
+/** Calls are counted since the campaign's start; callees are present numbers. Not documented by the vendor. */
 export type CampaignStatsFields = {
   readonly ref: string
   readonly total_calls: number
@@ -87,10 +87,10 @@ export type DialPreviewFields = {
   readonly callees: readonly { readonly number: string; readonly contact_ref: string }[]
 }
 
-/** Who will be dialled next, on `enigma:notifications:campaigns:<ref>`. */
+/** The callees to be dialled next, on `enigma:notifications:campaigns:<ref>`. */
 export const dialPreview = (fields: DialPreviewFields): Outgoing => published('campaigns', 'dial_preview', fields)
 
-/** `ref`: the campaign. `extension`: null when no agent had the call. `dialed_at` in unix s, times in s, `end_code` Q.850. */
+/** `ref`: the campaign. `extension`: null when no agent had the call. `dialed_at` in Unix s, times in s, `end_code` Q.850. */
 export type CdrFields = {
   readonly ref: string
   readonly call_ref: number | string
@@ -107,13 +107,13 @@ export type CdrFields = {
   readonly recording_url: string | null
 }
 
-/** A call data record, on the list `enigma:notifications:campaigns`. */
+/** A call detail record, on the list `enigma:notifications:campaigns`. */
 export const cdr = (fields: CdrFields): Outgoing => pushed('campaigns', 'cdr', fields)
 
-/** A call data record of Click2Dial, on its list `enigma:notifications:cdr`. */
+/** A call detail record of Click2Dial, on its list `enigma:notifications:cdr`. */
 export const click2DialCdr = (fields: CdrFields): Outgoing => pushed('cdr', 'cdr', fields)
 
-/** `dial_number`: what the caller dialled. `hold_time` in s. */
+/** `dial_number`: the number that the caller dialled. `hold_time` in s. */
 export type InboundCallFields = AgentCallFields & {
   readonly dial_number: string
   readonly hold_time: number
@@ -131,7 +131,10 @@ export const dialerStatus = (fields: DialerStatusFields): Outgoing => published(
 /** A present state, as some diallers keep it in a hash: `enigma:campaigns` {ref: status}, `enigma:campaign:<ref>:agents` {extension: status}. */
 export type PresentState = { readonly key: string; readonly field: string; readonly value: string }
 
-/** The state that a dialler would keep when it publishes this; undefined for what is no status of an agent in a campaign, or of a campaign. */
+/**
+ * Returns the state that a dialler would keep when it publishes this packet; undefined for anything but the status of an agent in a campaign,
+ * or of a campaign.
+ */
 export function toPresentState({ key, packet }: Outgoing): PresentState | undefined {
   const type = parseKey(key)?.type
   if (type === undefined || typeof packet === 'string' || packet instanceof Uint8Array || packet.type !== 'status')

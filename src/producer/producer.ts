@@ -11,15 +11,15 @@ import {
 import type { Outgoing, PresentState, WriteKey, WritePacket } from './packets.ts'
 
 export type ProducerOptions = {
-  /** How long (ms) Redis may take to answer before a packet counts as not taken. Default 5,000. */
+  /** How long (ms) Redis may take to answer before a packet counts as not written. Default 5,000. */
   readonly timeoutMs?: number
-  /** Most packets in one LPUSH of `pushAll`. Default 500: more make nothing faster, and keep the server's other clients waiting. */
+  /** The maximum number of packets in one LPUSH of `pushAll`. Default 500: more are not faster, and delay the server's other clients. */
   readonly chunkPackets?: number
-  /** Most bytes in one LPUSH of `pushAll`, unless one packet alone is larger. Default 1 MiB. */
+  /** The maximum number of bytes in one LPUSH of `pushAll`, unless a single packet is larger. Default 1 MiB. */
   readonly chunkBytes?: number
   /**
-   * Keeps what Redis does not take in files, and pushes it, the oldest first, when Redis is back; what is newer queues behind it. Without
-   * it, such packets are rejected.
+   * Keeps packets that Redis does not accept in files, and pushes them, the oldest first, when Redis is back; newer packets queue after them.
+   * Without it, such packets are rejected.
    */
   readonly backup?: BackupOptions
 } & (
@@ -34,32 +34,35 @@ export type ProducerOptions = {
 )
 
 /**
- * Writes packets as the dialler does. Each promise rejects with a `ProducerError` when Redis did not take the packet, or, with a backup,
+ * Writes packets as the dialler does. Each promise rejects with a `ProducerError` when Redis did not accept the packet or, with a backup,
  * when it could not be kept either.
  */
 export type Producer = {
-  /** PUBLISH. Resolves to the number of receivers, which may be 0: nobody need be listening. */
+  /** Publishes a packet (PUBLISH). Resolves with the number of receivers, which may be 0: nobody need be subscribed. */
   publish: (key: WriteKey, packet: WritePacket) => Promise<number>
-  /** LPUSH. Resolves to the length of the list; to 0 when the packet is in the backup, safely on disk, and not in Redis yet. */
+  /**
+   * Pushes a packet (LPUSH). Resolves with the length of the list; with 0 when the packet is in the backup, safely on disk, and not in Redis
+   * yet.
+   */
   push: (key: WriteKey, packet: WritePacket) => Promise<number>
   /**
-   * Pushes many packets in few commands, in order: the first is popped first. Resolves to the length of the list, or to 0
-   * when there were none, or when they are in the backup. When it rejects, `taken` of the error says how many of the first ones are there.
+   * Pushes many packets with few commands, in order: the first is popped first. Resolves with the length of the list, or with 0 when there
+   * were none, or when they are in the backup. When it rejects, `taken` of the error says how many of the first ones are there.
    */
   pushAll: (key: WriteKey, packets: readonly WritePacket[]) => Promise<number>
-  /** Publishes or pushes what the functions per sub_type made (`agentStatus`, `cdr` …). */
+  /** Publishes or pushes a packet made by one of the functions per sub_type (`agentStatus`, `cdr` …). */
   send: (outgoing: Outgoing) => Promise<number>
-  /** HSET of a present state, as some diallers keep it beside what they publish. Does nothing with a client that has no `hSet`. */
+  /** Stores a present state (HSET), as some diallers do beside publishing it. Does nothing with a client that has no `hSet`. */
   keep: (state: PresentState) => Promise<void>
-  /** What waits in the backup; undefined when there is none. */
+  /** The backup; undefined when there is none. */
   readonly backup: Backup | undefined
-  /** Ends the connection, after what is under way. What is in the backup stays there, for the next producer with its folder. */
+  /** Ends the connection, after the commands in progress. Packets in the backup stay there for the next producer with its folder. */
   close: () => Promise<void>
 }
 
 /**
- * Plays the dialler's part: use it to test an integration without a dialler. Calls need not be awaited one by one: packets reach
- * Redis in the order of the calls. Source: the dialler's page "State Notifications" (PUBLISH with the reference in the channel;
+ * Creates a producer, which plays the dialler's part: use it to test an integration without a dialler. Calls need not be awaited one by one:
+ * packets reach Redis in the order of the calls. Source: the dialler's page "State Notifications" (PUBLISH with the reference in the channel;
  * LPUSH without one).
  *
  * @throws ProducerError `producer.address.invalid`, `producer.backup.locked`, `producer.backup.unusable`
@@ -116,7 +119,7 @@ export function createProducer(options: ProducerOptions): Producer {
     const chunk: (string | Buffer)[] = []
     let bytes = 0
     for (const wire of wires.slice(from, from + chunkPackets)) {
-      // A string's length is at least a third of its bytes, which is near enough.
+      // A string has at most three bytes per character, so its length is near enough.
       bytes += wire.length
       if (chunk.length > 0 && bytes > chunkBytes) break
       chunk.push(wire)
@@ -125,10 +128,10 @@ export function createProducer(options: ProducerOptions): Producer {
   }
   const pushAll: Producer['pushAll'] = async (to, packets) => {
     const key = toKey(to)
-    // All are looked at first: a packet that cannot be written must not stop the half of its list.
+    // All packets are converted first: one that cannot be written must not leave half of its list behind.
     const wires = packets.map(toWire)
     let length = 0
-    // One chunk after another: when one is refused, nothing behind it is there.
+    // One chunk after another: when one is refused, no later packet is there.
     for (let at = 0; at < wires.length;) {
       const chunk = takeChunk(wires, at)
       length = await write(key, at, () =>
@@ -160,10 +163,16 @@ export function createProducer(options: ProducerOptions): Producer {
   }
 }
 
-/** The key as Redis knows it. @throws ProtocolError when the type in it has a colon. */
+/**
+ * Returns the key as Redis knows it.
+ * @throws ProtocolError when the type in it contains a colon
+ */
 const toKey = (key: WriteKey): string => (typeof key === 'string' ? key : formatKey(key))
 
-/** What Redis gets: JSON of a packet, everything else as it is. @throws ProducerError `producer.packet.invalid` */
+/**
+ * Returns the text or bytes for Redis: JSON of a packet, everything else unchanged.
+ * @throws ProducerError `producer.packet.invalid`
+ */
 function toWire(packet: WritePacket): string | Buffer {
   if (typeof packet === 'string') return packet
   // A view, not a copy.
@@ -171,7 +180,7 @@ function toWire(packet: WritePacket): string | Buffer {
   try {
     return formatPacket(packet)
   } catch (cause) {
-    // Its words may quote the packet, and so personal data: they stay in the cause.
+    // The text of the error may quote the packet, and so personal data: it stays in the cause.
     throw new ProducerError(
       'producer.packet.invalid',
       `the packet of type ${JSON.stringify(packet.type)} cannot be written as JSON`,

@@ -1,8 +1,8 @@
-/** Environment variables, all faults reported at once, each with the fix. */
+/** Environment variables: all faults are reported at once, each with its fix. */
 
 export type Env = Readonly<Record<string, string | undefined>>
 
-/** One variable that cannot be used: what is wrong, and what to write instead. Never holds the value of a secret. */
+/** A variable that cannot be used: what is wrong, and what to write instead. Never contains the value of a secret. */
 export type EnvFault = { readonly name: string; readonly problem: string; readonly fix: string }
 
 export class ConfigError extends Error {
@@ -19,9 +19,12 @@ export class ConfigError extends Error {
   }
 }
 
-/** Collects the faults of several variables. */
+/** Reads variables and collects their faults. */
 export type EnvReader = {
-  /** The value, or the default when it is unset or empty; `parse` calls `fault` for a value that cannot be used. */
+  /**
+   * Returns the value, or the default when the variable is unset or empty. `parse` calls `fault` for a value that cannot be used; the result
+   * is then undefined.
+   */
   read: <T>(
     name: string,
     fallback: string,
@@ -31,7 +34,7 @@ export type EnvReader = {
   check: () => void
 }
 
-/** Ends the parsing of a variable whose fault is noted. */
+/** Ends the parsing of a variable whose fault is recorded. */
 class Fault extends Error {
   override readonly name = 'Fault'
 }

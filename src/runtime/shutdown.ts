@@ -1,9 +1,9 @@
-/** One key press may arrive from the terminal, from npm and from a launcher: so near together (ms), the same signal is one. */
+/** One key press may send a signal from the terminal, from npm and from a launcher. The same signal within this time (ms) counts as one. */
 const SAME_PRESS_MS = 1_000
 
 /**
- * A signal that aborts on the first SIGINT or SIGTERM. A second one ends the process at once with 130, for the user who does
- * not want to wait. `dispose` takes the handlers off again.
+ * Creates a signal that aborts on the first SIGINT or SIGTERM. A second one ends the process at once with exit code 130, for the user who
+ * does not want to wait. `dispose` removes the handlers.
  */
 export function createShutdown(process: NodeJS.Process): { readonly signal: AbortSignal; dispose: () => void } {
   const controller = new AbortController()
@@ -23,12 +23,12 @@ export function createShutdown(process: NodeJS.Process): { readonly signal: Abor
   }
 }
 
-/** Takes note of how to release a resource; released last in, first out. */
+/** Registers how to release a resource. Resources are released last in, first out. */
 export type Release = (release: () => void | Promise<void>) => void
 
 /**
- * Runs `body`, then releases what it named, the last first, whether it returned or threw. Every release is tried; errors of
- * releases are thrown together, after the error of the body.
+ * Runs `body`, then releases the resources that it registered, the last one first, whether it returned or threw. Every release is tried.
+ * @throws the error of the body or of a release; an AggregateError of all of them, the error of the body first, when there are several
  */
 export async function withReleasers<T>(body: (release: Release) => Promise<T>): Promise<T> {
   const releasers: (() => void | Promise<void>)[] = []
@@ -51,6 +51,6 @@ export async function withReleasers<T>(body: (release: Release) => Promise<T>): 
   return result.value
 }
 
-/** Returns the first of several errors: an AggregateError alone says nothing. */
+/** Returns the first of several errors: the message of an AggregateError alone says nothing. */
 export const firstOf = (error: unknown): unknown =>
   error instanceof AggregateError && error.errors.length > 0 ? firstOf(error.errors[0]) : error

@@ -22,12 +22,15 @@ import {
 } from './backup-folder.ts'
 import { createTurns, type Logger } from '../../runtime/index.ts'
 
-/** A file of the folder; `bytes`: how much of it counts. */
+/** A file of the folder; `bytes`: how many of its bytes count. */
 type ListedFile = { readonly name: string; bytes: number }
 
-/** Which files there are, the oldest first, and how far they are pushed. No I/O: it says which files are to be removed. */
+/**
+ * Creates the list of files, the oldest first, with the position up to which they are pushed. It does no I/O: it returns which files to
+ * remove.
+ */
 export function createFileList(found: readonly ListedFile[], position: Position | undefined, lastNumber: number) {
-  // Those before the position were pushed, whether its own file is still there or not.
+  // The files before the position were pushed, whether the file of the position still exists or not.
   const files = found.filter(({ name }) => position === undefined || name >= position.file)
   let offset = 0
   let number = files[0] === undefined ? lastNumber : firstNumberOf(files[0].name) - 1
@@ -38,10 +41,10 @@ export function createFileList(found: readonly ListedFile[], position: Position 
     return files.shift()?.name ?? ''
   }
 
-  /** All before `to` is pushed. Returns the files that are done; not `open`, to which more may be added. */
+  /** Records that every packet before `to` is pushed. Returns the finished files, except `open`, to which more may be appended. */
   const drop = (to: Position | undefined, open?: string): string[] => {
     const done: string[] = []
-    // A place in a file that is not there says nothing: it is a file removed before, or one of another folder.
+    // A position in an unknown file says nothing: the file was removed before, or belongs to another folder.
     if (to !== undefined && files.some(({ name }) => name === to.file)) {
       while (files[0]?.name !== to.file) done.push(shift())
       if (to.offset >= offset) [offset, number] = [to.offset, to.number]
@@ -52,15 +55,15 @@ export function createFileList(found: readonly ListedFile[], position: Position 
   const done = [...before, ...drop(position)]
 
   return {
-    /** What was pushed before already: to be removed. */
+    /** Files that were already pushed, to be removed. */
     done,
     drop,
-    /** Whether a place is in a file that is there, behind what is known to be pushed. */
+    /** Whether a position is in one of the files, beyond the packets that are known to be pushed. */
     isAhead: (to: Position): boolean => {
       const at = files.findIndex(({ name }) => name === to.file)
       return at > 0 || (at === 0 && to.offset > offset)
     },
-    /** Where reading goes on, and in how long a file. */
+    /** Returns where reading continues, and the size of that file. */
     first: (): (Position & { readonly bytes: number }) | undefined =>
       files[0] && { file: files[0].name, bytes: files[0].bytes, offset, number },
     add: (name: string): void => void files.push({ name, bytes: 0 }),
@@ -70,14 +73,14 @@ export function createFileList(found: readonly ListedFile[], position: Position 
   }
 }
 
-/** A packet that was read, and the place behind it. */
+/** A packet that was read, and the position after it. */
 export type ReadRecord = BackupRecord & { readonly end: Position }
-/** The next packets, and the place behind all that was read, which is further than the last packet where damaged lines follow. */
+/** The next packets, and the position after everything that was read. It is beyond the last packet where damaged lines follow. */
 export type Chunk = { readonly records: readonly ReadRecord[]; readonly end: Position }
 
 /**
- * Packets in files that are only added to, read from the oldest on and removed when they are pushed. A run never adds to a file of
- * another run: it may end with half a line. Reading with advancing is one at a time; appending goes on beside it.
+ * Opens files of packets that are only appended to, read from the oldest on, and removed when they are pushed. A run never appends to a file
+ * of another run, which may end with half a line. Reading and advancing happen one at a time; appending runs beside them.
  */
 export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<Logger, 'warn' | 'error'>) {
   const run = randomBytes(4).toString('hex')
@@ -103,7 +106,7 @@ export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<
   let isAppending = false
   const inTurn = createTurns()
   let isStateKept = true
-  /** What is before this place is known not to be readable, and kept. */
+  /** Lines before this position are known to be unreadable, and are kept. */
   let kept: Position | undefined
 
   const closeActive = async (): Promise<void> => {
@@ -153,7 +156,7 @@ export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<
       lastNumber += items.length
       return lastNumber - items.length + 1
     } catch (error) {
-      // Perhaps the file stands there all the same: the next one needs another name.
+      // The file may exist all the same, so the next one needs another name.
       if (active === undefined || active.isBroken) lastNumber += items.length
       throw error
     } finally {
@@ -167,21 +170,21 @@ export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<
     get isEmpty() {
       return list.first() === undefined && !isAppending
     },
-    /** How many packets are not pushed yet; those in damaged lines count until they are passed. */
+    /** How many packets are not pushed yet. Packets in damaged lines count until they are passed. */
     get pending() {
       return lastNumber - (list.first()?.number ?? lastNumber)
     },
 
     /**
-     * Resolves to the number of the first when all are on disk; when it rejects, none is. `op`: the command that may have brought them to
-     * Redis.
+     * Resolves with the number of the first packet when all are on disk; when it rejects, none is. `op`: the command that may have written
+     * them to Redis.
      */
     append: (items: readonly Item[], op?: string): Promise<number> => inTurn(() => add(items, op)),
 
-    /** The next packets, up to `most` and to what is in about 256 KiB; undefined when there are none. */
+    /** Reads the next packets, up to `most` and about 256 KiB; undefined when there are none. */
     read: async (most: number): Promise<Chunk | undefined> => {
       const from = list.first()
-      // All of it is read, and more is just being added: whoever adds it says so.
+      // All of it is read, and more is being appended: the appender starts the next read.
       if (from === undefined || from.offset >= from.bytes) return undefined
       const records: ReadRecord[] = []
       let end: Position = { file: from.file, offset: from.offset, number: from.number }
@@ -195,7 +198,7 @@ export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<
       return { records, end }
     },
 
-    /** Takes note, durably, that all before `to` is pushed, and removes the files that are done. */
+    /** Records durably that every packet before `to` is pushed, and removes finished files. */
     advance: async (to: Position): Promise<void> => {
       const done = list.drop(to, isAppending ? active?.name : undefined)
       if (active !== undefined && done.includes(active.name)) await closeActive()
@@ -204,7 +207,7 @@ export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<
         await writeState(folder, { id, position: to })
         isStateKept = true
       } catch (error) {
-        // Without it a restart pushes some again: no reason to stop pushing, which is what makes room on a full disk.
+        // Without it, a restart pushes some packets again. That is no reason to stop pushing, which makes room on a full disk.
         if (isStateKept)
           log.warn(
             { code: 'producer.backup.position_unsaved', folder, error: String(error) },
@@ -214,7 +217,7 @@ export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<
       }
     },
 
-    /** Whether `to` is a place in these files, behind what is known to be pushed. */
+    /** Whether `to` is a position in these files, beyond the packets that are known to be pushed. */
     isAhead: list.isAhead,
     close: closeActive,
   }

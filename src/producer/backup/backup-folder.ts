@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { toText } from '../../protocol/index.ts'
 import { ProducerError } from '../connection.ts'
 
-/** A place in the backup files: behind `offset` bytes of `file`. */
+/** A position in the backup files: after `offset` bytes of `file`. */
 export type Position = {
   readonly file: string
   readonly offset: number
@@ -16,7 +16,7 @@ export type Position = {
 
 const NAME = /^\d{16}-[0-9a-f]{8}\.jsonl$/
 
-/** A file's name: the number of its first packet, so that names sort in the order of the packets, and the run that made it. */
+/** Returns a file's name: the number of its first packet, so that names sort in the order of the packets, and the run that made it. */
 export const formatFileName = (firstNumber: number, run: string): string =>
   `${String(firstNumber).padStart(16, '0')}-${run}.jsonl`
 
@@ -26,21 +26,21 @@ export const firstNumberOf = (name: string): number => Number(name.slice(0, 16))
 
 export const formatPosition = ({ file, offset, number }: Position): string => `${file}:${offset}:${number}`
 
-/** The inverse of `formatPosition`; undefined for anything else. */
+/** Parses a position; the inverse of `formatPosition`. Returns undefined for anything else. */
 export function parsePosition(text: string): Position | undefined {
   const [file = '', offset = '', number = '', ...rest] = text.split(':')
   if (!NAME.test(file) || !/^\d+$/.test(offset) || !/^\d+$/.test(number) || rest.length > 0) return undefined
   return { file, offset: Number(offset), number: Number(number) }
 }
 
-/** A packet on its way to Redis: the key as Redis knows it, the exact text or bytes. */
+/** A packet on its way to Redis: the key as Redis knows it, and the exact text or bytes. */
 export type Item = { readonly transport: 'pubsub' | 'list'; readonly key: string; readonly wire: string | Buffer }
 
 /** A packet in a backup file. */
 export type BackupRecord = Item & {
-  /** Goes up by one from packet to packet, over all files. */
+  /** Rises by one from packet to packet, across all files. */
   readonly number: number
-  /** The command that may have brought it to Redis, if its answer was lost. */
+  /** The command that may have written it to Redis, if its answer was lost. */
   readonly op?: string | undefined
 }
 
@@ -49,9 +49,10 @@ const CRC = ',"crc":"'
 const checksum = (bytes: string | Buffer): string => crc32(bytes).toString(16).padStart(8, '0')
 
 /**
- * One JSON line: `{"n":41,"at":"2025-11-24T16:00:09.123Z","transport":"list","key":"enigma:…","text":"{…}","crc":"9ab31f00"}`. Bytes
- * that are no UTF-8 are in `base64` instead of `text`. `crc` is the CRC-32 of all that stands before it: a disk may bring back a
- * line that is still JSON and not what was written.
+ * Formats a record as one JSON line:
+ * `{"n":41,"at":"2025-11-24T16:00:09.123Z","transport":"list","key":"enigma:…","text":"{…}","crc":"9ab31f00"}`. Bytes that are not UTF-8 are
+ * in `base64` instead of `text`. `crc` is the CRC-32 of everything before it: a disk may return a line that is still JSON but not what was
+ * written.
  */
 export function formatRecord({ number, transport, key, wire, op }: BackupRecord, atMs: number): Buffer {
   const text = typeof wire === 'string' ? wire : toText(wire)
@@ -60,7 +61,7 @@ export function formatRecord({ number, transport, key, wire, op }: BackupRecord,
   return Buffer.from(`${line}${CRC}${checksum(line)}"}\n`)
 }
 
-/** The inverse of `formatRecord`, without the line's end. Undefined when the line is not what was written. */
+/** Parses a line without its end; the inverse of `formatRecord`. Returns undefined when the line is not what was written. */
 export function parseRecord(line: Buffer): BackupRecord | undefined {
   const end = line.lastIndexOf(CRC)
   if (end < 0 || line.toString('latin1', end) !== `${CRC}${checksum(line.subarray(0, end))}"}`) return undefined
@@ -77,12 +78,12 @@ export function parseRecord(line: Buffer): BackupRecord | undefined {
   }
 }
 
-/** A line without its end, and the offset behind it. `isWhole` is false for a last line that was never ended. */
+/** A line without its end, and the offset after it. `isWhole` is false for a last line that was never ended. */
 export type Line = { readonly bytes: Buffer; readonly end: number; readonly isWhole: boolean }
 
 const READ_BYTES = 256 * 1024
 
-/** The next lines of a file from offset `from` to `to`: as many as are in 256 KiB, and at least one; the last one may be empty. */
+/** Reads the next lines of a file from offset `from` to `to`: as many as fit into 256 KiB, and at least one. The last one may be empty. */
 export async function readLines(file: string, from: number, to: number): Promise<Line[]> {
   const handle = await open(file, 'r')
   try {
@@ -95,7 +96,7 @@ export async function readLines(file: string, from: number, to: number): Promise
         lines.push({ bytes: bytes.subarray(at, end), end: from + end + 1, isWhole: true })
       }
       const rest = bytes.subarray((lines.at(-1)?.end ?? from) - from)
-      // The end, or somebody has cut the file meanwhile.
+      // The end of the file, or another process has truncated it meanwhile.
       if (from + size >= to || bytesRead < size) {
         if (rest.length > 0 || lines.length === 0) lines.push({ bytes: rest, end: to, isWhole: false })
         return lines
@@ -108,7 +109,7 @@ export async function readLines(file: string, from: number, to: number): Promise
   }
 }
 
-/** The number of the last packet in a file that can be read. */
+/** Returns the number of the last readable packet in a file. */
 export function lastNumberIn(folder: string, file: string): number {
   const bytes = readFileSync(join(folder, file))
   for (let end = bytes.length; end > 0;) {
@@ -120,11 +121,11 @@ export function lastNumberIn(folder: string, file: string): number {
   return firstNumberOf(file) - 1
 }
 
-/** What is durable in a backup folder: its lock, its state, and files that are added to. */
+/** The durable parts of a backup folder: its lock, its state, its records, and files that are appended to. */
 
 /**
- * Keeps a folder for this process until it is released. The lock is SQLite's on a file: the system gives it back when the process dies,
- * by `kill -9` too, and it holds between containers that share the folder, where process ids mean nothing.
+ * Locks a folder for this process until it is released. The lock is SQLite's lock on a file: the system releases it when the process dies,
+ * even on `kill -9`, and it works between containers that share the folder, where process ids mean nothing.
  *
  * @throws ProducerError `producer.backup.locked`
  */
@@ -146,11 +147,11 @@ export function lockFolder(folder: string): { release: () => void } {
   return { release: () => db.close() }
 }
 
-/** What a folder knows of itself beside the packets. */
+/** The state of a folder beside the packets. */
 type State = {
-  /** A random word, in the name of the key under which Redis knows the folder. */
+  /** A random word, part of the key under which Redis knows the folder. */
   readonly id: string
-  /** All before it is pushed. */
+  /** Every packet before this position is pushed. */
   readonly position?: Position | undefined
 }
 
@@ -159,7 +160,7 @@ const STATE_FILE = 'state.json'
 const formatState = ({ id, position }: State): string =>
   `${JSON.stringify({ id, ...(position && { position: formatPosition(position) }) })}\n`
 
-/** Undefined when there is none, or none that can be read. */
+/** Reads the state; undefined when there is none, or when it cannot be read. */
 export function readState(folder: string): State | undefined {
   try {
     const { id, position } = JSON.parse(readFileSync(join(folder, STATE_FILE), 'utf8')) as Record<string, unknown>
@@ -172,7 +173,7 @@ export function readState(folder: string): State | undefined {
 export const writeFirstState = (folder: string, id: string): void =>
   writeFileSync(join(folder, STATE_FILE), formatState({ id }), { mode: 0o600, flush: true })
 
-/** Replaces it in one step: after a crash there is the old one or the new one. */
+/** Replaces the state in one step: after a crash, either the old or the new one is there. */
 export async function writeState(folder: string, state: State): Promise<void> {
   const next = join(folder, `${STATE_FILE}.next`)
   await writeFile(next, formatState(state), { mode: 0o600, flush: true })
@@ -180,11 +181,11 @@ export async function writeState(folder: string, state: State): Promise<void> {
   await syncFolder(folder)
 }
 
-/** Keeps a line that cannot be read beside its file, in `<file>.damaged`: a human may still make something of it. */
+/** Keeps an unreadable line beside its file, in `<file>.damaged`, so that a human can inspect it. */
 export const keepDamaged = (folder: string, file: string, line: Buffer): Promise<void> =>
   appendFile(join(folder, `${file}.damaged`), Buffer.concat([line, Buffer.from('\n')]), { mode: 0o600, flush: true })
 
-/** Makes a file that is added to; it must not be there yet. */
+/** Creates a file for appending. It must not exist yet. */
 export async function createAppendFile(folder: string, name: string) {
   const handle = await open(join(folder, name), 'wx', 0o600)
   try {
@@ -197,21 +198,21 @@ export async function createAppendFile(folder: string, name: string) {
   let isBroken = false
   return {
     name,
-    /** How much of it is safely on disk, bytes. */
+    /** The bytes of the file that are safely on disk. */
     get bytes() {
       return bytes
     },
     get isBroken() {
       return isBroken
     },
-    /** Resolves when all of it is on disk. When it rejects, nothing of it counts, and the file is not to be used again if `isBroken`. */
+    /** Resolves when all data is on disk. When it rejects, none of the data counts, and the file must not be used again if `isBroken`. */
     append: async (data: Buffer): Promise<void> => {
       try {
         await writeAll(handle, data, bytes)
         await handle.datasync()
         bytes += data.length
       } catch (error) {
-        // A full disk takes the first half of a line: away with it. After a failed sync nobody knows what is on disk.
+        // A full disk accepts the first half of a line, which is cut off again. After a failed sync, the content of the disk is unknown.
         isBroken = await handle.truncate(bytes).then(
           () => error instanceof Error && 'syscall' in error && error.syscall !== 'write',
           () => true,
@@ -230,9 +231,9 @@ async function writeAll(handle: FileHandle, data: Buffer, position: number): Pro
   }
 }
 
-/** Makes new, renamed and removed names of a folder last. */
+/** Makes new, renamed and removed names in a folder durable. */
 async function syncFolder(folder: string): Promise<void> {
-  // Windows does not open folders; it has nothing to sync there either.
+  // Windows does not open folders, and has nothing to sync there.
   if (process.platform === 'win32') return
   const handle = await open(folder, 'r')
   try {

@@ -6,40 +6,46 @@ import { lockFolder, type Item } from './backup-folder.ts'
 import { drainFiles } from './drain-files.ts'
 import { createWriter } from './writer.ts'
 
-/** Where a producer logs what happens to its backup; a pino logger fits. Each line has a `code`, and no line holds a packet. */
+/** Where a producer logs the events of its backup; a pino logger fits. Each line has a `code`, and no line contains a packet. */
 export type BackupLog = Pick<Logger, 'info' | 'warn' | 'error'>
 
-/** Keeps what Redis did not take in files, and pushes it when Redis takes again. */
+/** Keeps packets that Redis did not accept in files, and pushes them when Redis accepts packets again. */
 export type BackupOptions = {
-  /** A folder for the files, for this producer alone; made when it is not there. Keep it: what a killed producer left is pushed by the next. */
+  /**
+   * A folder for the files, used by this producer alone; created when it does not exist. Keep it: the next producer pushes the packets that a
+   * killed one left.
+   */
   readonly folder: string
-  /** From this size on (bytes) a file is not added to any more, and a new one begun; a file is removed when all of it is pushed. Default 16 MiB. */
+  /** A file that has reached this size (bytes) is not appended to any more. A file is removed when all of it is pushed. Default 16 MiB. */
   readonly maxFileBytes?: number
   /**
-   * Which PubSub packets are kept as well. Default none: most matter only now, and a call that pops up late is worse than none. Those
-   * are rejected while Redis does not take them. `key` is the channel.
+   * Selects the Pub/Sub packets that are kept as well. Default none: most matter only now, and a call that pops up late is worse than none.
+   * Packets that are not selected are rejected while Redis does not accept them. `key` is the channel.
    */
   readonly pubsub?: (key: string, packet: WritePacket) => boolean
-  /** Default: nothing is said. */
+  /** Default: nothing is logged. */
   readonly log?: BackupLog
 }
 
 /** The state of a producer's backup. */
 export type Backup = {
-  /** How many packets are in the files, not yet in Redis. */
+  /** How many packets are in the files and not yet in Redis. */
   readonly pending: number
-  /** Resolves when no packet waits, in memory or in the files. @throws ProducerError `producer.connection.closed` */
+  /**
+   * Resolves when no packet waits, in memory or in the files.
+   * @throws ProducerError `producer.connection.closed`
+   */
   drained: () => Promise<void>
 }
 
-/** Packets of one key that are taken all or none, and who waits for that. */
+/** Packets of one key that are written all or none, and the promise of the caller. */
 type Parcel = PromiseWithResolvers<number> & { readonly items: readonly Item[] }
 
 const SILENT = { info: () => undefined, warn: () => undefined, error: () => undefined }
 
 /**
- * A queue into Redis with files behind it. While the files are empty, parcels go straight to Redis, as many at once as have gathered;
- * what Redis does not take goes to the files, and everything newer behind it, until they are drained.
+ * Opens a queue into Redis with files behind it. While the files are empty, parcels go straight to Redis, as many at once as have gathered.
+ * Packets that Redis does not accept go to the files, and all newer ones after them, until the files are drained.
  *
  * @throws ProducerError `producer.backup.locked`, `producer.backup.unusable`
  */
@@ -66,7 +72,7 @@ export function openBackup(
   const drain = () => {
     draining ??= drainFiles({ files, writer, chunkPackets, log, signal: stopping.signal }).finally(() => {
       draining = undefined
-      // Something may have come in between. What is just being added drains when it is there.
+      // Packets may have been added meanwhile. An append that is in progress starts draining when it is done.
       if (files.pending > 0 && !stopping.signal.aborted) drain()
       look()
     })
@@ -105,7 +111,7 @@ export function openBackup(
 
   const pump = () => {
     pumping ??= (async () => {
-      // All that is asked for in this turn of the event loop goes together.
+      // All packets of this turn of the event loop are written together.
       await Promise.resolve()
       while (waiting.length > 0) {
         const parcels = takeParcels()
@@ -140,16 +146,19 @@ export function openBackup(
   }
   return {
     backup,
-    /** Resolves to Redis' answer for the last of them, or to 0 when they are in the files. @throws ProducerError `producer.backup.not_kept` */
+    /**
+     * Resolves with Redis' answer for the last packet, or with 0 when the packets are in the files.
+     * @throws ProducerError `producer.backup.not_kept`
+     */
     put: (items: readonly Item[]): Promise<number> => {
       const parcel = { items, ...Promise.withResolvers<number>() }
       waiting.push(parcel)
       pump()
       return parcel.promise
     },
-    /** Writes or keeps what was put before, and leaves what is in the files. */
+    /** Writes or keeps the packets that were put before, and leaves the files. */
     async close(): Promise<void> {
-      // A pump that ends starts the next one when something has come meanwhile.
+      // A pump that ends starts the next one when packets were added meanwhile.
       for (let pump = pumping; pump !== undefined; pump = pumping) await pump
       stopping.abort()
       const message = 'the producer is closed; the backup folder keeps the remaining packets'

@@ -12,26 +12,29 @@ export type DrainOptions = {
   readonly signal: AbortSignal
 }
 
-/** How long (ms) a key that refuses waits before it is tried again. */
+/** How long (ms) a key that refuses packets waits before it is tried again. */
 const REFUSED_MS = 1_000
 
-/** Pushes what is in the files, the oldest first, until there is nothing left or the signal aborts. */
+/** Pushes the packets in the files, the oldest first, until none is left or the signal aborts. */
 export async function drainFiles({ files, writer, chunkPackets, log, signal }: DrainOptions): Promise<void> {
   const refusals = createRefusals(log)
   let failures = 0
   let pushed = 0
 
-  /** Resolves to how many packets of it are in Redis now. @throws why Redis takes nothing */
+  /**
+   * Resolves with the number of packets of the chunk that are in Redis now.
+   * @throws why Redis accepts nothing
+   */
   const push = async ({ records, end }: Chunk): Promise<number> => {
     const note = await writer.ready()
-    // A former run, or an answer that was lost, came further than the files know.
+    // An earlier run, or a command whose answer was lost, pushed more than the files record.
     if (note.at !== undefined && files.isAhead(note.at)) {
       await files.advance(note.at)
       return 0
     }
     const { move, rest } = refusals.split(records.filter(({ op }) => op === undefined || op !== note.op))
     if (move.length > 0) {
-      // First at the end, then gone from here: a crash in between brings a copy.
+      // Appended first, then removed from its old position: a crash in between makes a copy.
       refusals.moved(move, await files.append(move))
     }
     if (rest.length === 0) {
@@ -73,11 +76,11 @@ export async function drainFiles({ files, writer, chunkPackets, log, signal }: D
 }
 
 /**
- * Keys that take no packet while Redis takes others: such as one that is not a list. Their packets are moved to the end of the files,
- * all of them, in order, so that others go on; when the first of those that were moved comes up, the key is tried again.
+ * Keeps the keys that refuse packets while Redis accepts others, such as a key that is not a list. Their packets are all moved to the end of
+ * the files, in order, so that others proceed. When the first moved packet comes up again, the key is retried.
  */
 function createRefusals(log: DrainOptions['log']) {
-  /** By key: the number of the first that was moved, at its new place, and the last one that was, at its old place. */
+  /** By key: the number of the first moved packet at its new position, and of the last one at its old position. */
   const keys = new Map<string, { first: number | undefined; movedTo: number }>()
   const said = new Set<string>()
 
@@ -92,7 +95,7 @@ function createRefusals(log: DrainOptions['log']) {
       said.add(key)
       keys.set(key, { first: undefined, movedTo: 0 })
     },
-    /** What is to be moved, and what is to be tried. */
+    /** Splits records into those to move and those to try. */
     split(records: readonly ReadRecord[]): { readonly move: ReadRecord[]; readonly rest: ReadRecord[] } {
       const move: ReadRecord[] = []
       const rest: ReadRecord[] = []
@@ -104,7 +107,7 @@ function createRefusals(log: DrainOptions['log']) {
       }
       return { move, rest }
     },
-    /** These stand at the end now, the first of them with this number. */
+    /** Records that these packets are at the end now, the first of them with this number. */
     moved(records: readonly ReadRecord[], firstNumber: number): void {
       for (const [at, { key, number }] of records.entries()) {
         const refusal = keys.get(key)

@@ -12,16 +12,16 @@ import type { BackupFiles } from './backup-files.ts'
 import { parsePosition, type Item, type Position } from './backup-folder.ts'
 
 /**
- * Pushing and noting that it was pushed, in one step. Works from Redis 2.6. The note is a hash:
- * - `fence`: a word that whoever may write knows. It changes whenever an answer was lost, so that a command that was long under way
- *   finds another one and does nothing: no packet comes twice, and none behind newer ones.
- * - `op`: the last command that was done; `at`: the place in the backup files up to which packets were pushed.
+ * Scripts that push packets and record in the same step that they were pushed. They work from Redis 2.6 on. The record (the note) is a hash:
+ * - `fence`: a word that every writer must know. It changes whenever an answer was lost, so that a delayed command finds another one and does
+ * nothing: no packet is written twice, and none after newer ones.
+ * - `op`: the last command that was done; `at`: the position in the backup files up to which packets were pushed.
  */
 
-/** A folder that was not used for so long (s) is forgotten: 30 days. */
+/** A folder that was not used for this long (s) is forgotten: 30 days. */
 const EXPIRE = `redis.call('EXPIRE', KEYS[1], 2592000)`
 
-/** KEYS: the note. ARGV: the new fence. Returns what the note said: `op`, `at`. */
+/** KEYS: the note. ARGV: the new fence. Returns the values of the note: `op`, `at`. */
 export const SYNC = `
 local old = redis.call('HMGET', KEYS[1], 'op', 'at')
 redis.call('HSET', KEYS[1], 'fence', ARGV[1])
@@ -30,11 +30,11 @@ return {old[1] or '', old[2] or ''}
 `
 
 /**
- * KEYS: the note, then all lists. ARGV: fence, op, at ('' for none), then groups of transport, key, count and the packets.
- * Returns `stale` (nothing was done), or `refused` and the keys that are no lists (nothing was done), or `taken` and per list group
- * the list's length, per published packet the receivers or -1 where publishing is not allowed.
+ * KEYS: the note, then all lists. ARGV: fence, op, at ('' for none), then groups of transport, key, count and the packets. Returns `stale`
+ * (nothing was done), or `refused` and the keys that are not lists (nothing was done), or `taken` and, per list group, the list's length, per
+ * published packet, the receivers or -1 where publishing is not allowed.
  *
- * The first write is one that a server out of memory, a replica or one that cannot save refuses: then nothing was done.
+ * The first write is one that is refused by a server that is out of memory, is a replica, or cannot save: nothing was done then.
  */
 export const WRITE = `
 if redis.call('HGET', KEYS[1], 'fence') ~= ARGV[1] then return {'stale'} end
@@ -69,24 +69,30 @@ ${EXPIRE}
 return reply
 `
 
-/** What became of packets. Of the first ones `results` has the answers; of all, unless `refused` or `cause` says why not. */
+/**
+ * The outcome of writing packets. `results` has the answers for the first ones. All packets have an answer unless `refused` or `cause` is
+ * set.
+ */
 type Written = {
-  /** The list's length behind it, or the receivers; -1 where publishing is not allowed. */
+  /** The list's length after the packet, or the receivers; -1 where publishing is not allowed. */
   readonly results: readonly number[]
-  /** Keys that take no packet, such as one that is not a list. Those of other keys can be written. */
+  /** Keys that accept no packet, such as one that is not a list. Packets for other keys can be written. */
   readonly refused?: ReadonlySet<string>
-  /** Why Redis takes none at all. */
+  /** Why Redis accepts none at all. */
   readonly cause?: unknown
 }
 
-/** What Redis knows of the folder: the last command that was done, and up to where packets of the files were pushed. */
+/** Redis' record of the folder: the last command that was done, and the position up to which packets of the files were pushed. */
 type Note = { readonly op: string; readonly at: Position | undefined }
 
-/** Answers that pass by themselves, or when somebody mends the server: no reason to go without the note. */
+/** Answers that pass by themselves, or when somebody repairs the server: no reason to write without the note. */
 const PASSES =
   /OOM|READONLY|MISCONF|NOREPLICAS|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|NOAUTH|WRONGPASS|max number of clients/
 
-/** Writes packets so that none comes twice, even if an answer is lost; one command at a time. Where Redis runs no scripts, without that. */
+/**
+ * Creates the writer: it writes packets so that none is written twice, even if an answer is lost, one command at a time. Where Redis runs no
+ * scripts, it writes without that guarantee.
+ */
 export function createWriter(connection: Connection, files: BackupFiles, timeoutMs: number, log: Pick<Logger, 'warn'>) {
   const noteKey = `enigma:producer:${files.id}:backup`
   let note: Note = { op: '', at: undefined }
@@ -96,7 +102,7 @@ export function createWriter(connection: Connection, files: BackupFiles, timeout
   const name = () => `${files.run}.${++count}`
   const inTurn = createTurns()
 
-  // EVAL and not EVALSHA: the script is short beside what it carries, and a restarted server need not be told of it again.
+  // EVAL instead of EVALSHA: the script is short compared to the packets, and a restarted server need not be told of it again.
   const runScript = async (client: ProducerClient, script: string, keys: readonly string[], args: Item['wire'][]) => {
     const command = client.sendCommand?.(['EVAL', script, String(keys.length), ...keys, ...args])
     return (await withinTime(timeoutMs, Promise.resolve(command))) as unknown[]
@@ -125,7 +131,7 @@ export function createWriter(connection: Connection, files: BackupFiles, timeout
         )
         return { results }
       }
-      // The server lost the note: emptied, or another one in its place. Nothing was done.
+      // The server lost the note: it was emptied, or replaced by another one. Nothing was done.
       fence = undefined
     }
     throw new ProducerError('producer.backup.copied', 'another producer writes with a copy of this backup folder')
@@ -147,7 +153,7 @@ export function createWriter(connection: Connection, files: BackupFiles, timeout
     return { results }
   }
 
-  /** Runs what needs the note; `plain` when Redis does not let it. Rejects when Redis is not there, or takes nothing. */
+  /** Runs `work`, which needs the note; runs `plain` when Redis does not allow that. Rejects when Redis is unreachable or accepts nothing. */
   const withNote = async <T>(
     work: (client: ProducerClient) => Promise<T>,
     plain: (client: ProducerClient) => Promise<T>,
@@ -167,7 +173,7 @@ export function createWriter(connection: Connection, files: BackupFiles, timeout
         return await plain(client)
       }
     } catch (error) {
-      // Whether it was done is not known: ask before the next.
+      // Whether the command was done is unknown: ask before the next one.
       if (!isAnswer(error)) fence = undefined
       if (error instanceof NoAnswerError) connection.renew()
       throw error
@@ -175,7 +181,7 @@ export function createWriter(connection: Connection, files: BackupFiles, timeout
   }
 
   return {
-    /** What Redis knows, asked again after an answer was lost. Rejects when Redis is not there. */
+    /** Resolves with the note, read again after an answer was lost. Rejects when Redis is unreachable. */
     ready: (): Promise<Note> =>
       inTurn(() =>
         withNote(
@@ -186,7 +192,9 @@ export function createWriter(connection: Connection, files: BackupFiles, timeout
           () => Promise.resolve(note),
         ),
       ),
-    /** Never rejects. `at`: the place in the files behind these packets, as the note has it; `op`: the command's name in the note. */
+    /**
+     * Writes packets. Never rejects. `at`: the position in the files after these packets, for the note; `op`: the command's name in the note.
+     */
     write: (items: readonly Item[], at = ''): Promise<Written & { readonly op: string }> =>
       inTurn(async () => {
         const op = name()
@@ -201,7 +209,7 @@ export function createWriter(connection: Connection, files: BackupFiles, timeout
 
 export type Writer = ReturnType<typeof createWriter>
 
-/** Packets that follow one another and go the same way. */
+/** Consecutive packets with the same transport and key. */
 type Group = { readonly transport: Item['transport']; readonly key: string; readonly wires: Item['wire'][] }
 
 function toGroups(items: readonly Item[]): Group[] {
@@ -214,6 +222,6 @@ function toGroups(items: readonly Item[]): Group[] {
   return groups
 }
 
-/** The length of the list after each of the packets that were pushed together. */
+/** Returns the length of the list after each of the packets that were pushed together. */
 const lengthsOf = (count: number, length: number): number[] =>
   Array.from({ length: count }, (_, at) => length - count + 1 + at)

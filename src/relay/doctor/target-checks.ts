@@ -58,7 +58,7 @@ export async function examineSqs(config: RelayConfig, routes: Routes, now: () =>
   }
 }
 
-/** Whether all queues suffer from this error: SQS is not there, does not know who asks, or something else answers in its address. */
+/** Whether this error affects all queues: SQS is unreachable, does not know the caller, or another server answered instead. */
 function isForAll(error: unknown): boolean {
   const problem = problemOf(error)
   if (problem === 'relay.sqs.unavailable') return statusOf(error) === undefined

@@ -77,7 +77,7 @@ export function createJournalWriter({ journal, log, now, discarded, onDue, onWri
     /** Ends the gathering: the gathered rows are due now. */
     due,
     note(name: string, value: number): void {
-      // SQLite would reject a number beyond the safe integers, and with it the whole transaction.
+      // A number that SQLite cannot store unchanged would keep the whole transaction from being written.
       if (Number.isSafeInteger(value)) notes.set(name, value)
     },
     /** Returns false right after a failure, unless `atOnce`. */

@@ -22,7 +22,7 @@ type JournalIntakeOptions = Pick<SourceOptions, 'log' | 'metrics' | 'now' | 'sta
   readonly routeBytes: number
   /** The bytes of all routes in memory above which nothing more is kept while the journal cannot be written. */
   readonly memoryBytes: number
-  /** Bytes on disk that the journal may use. */
+  /** The bytes that the journal may use on disk. */
   readonly journalBytes: number
   /** Makes the notice of a gap for losses, with a number of its own. Needs no Redis. */
   readonly toGap: (lost: Lost) => Heard

@@ -221,7 +221,7 @@ async function* scanHash(client: Redis, key: string): AsyncGenerator<Fields> {
   } while (cursor !== '0')
 }
 
-/** The same states, `MAX_AT_ONCE` at a time and the rest. */
+/** Yields the same states in portions of `MAX_AT_ONCE`. */
 async function* inPortions(parts: AsyncIterable<readonly State[]>): AsyncGenerator<State[]> {
   const waiting: State[] = []
   for await (const states of parts) {

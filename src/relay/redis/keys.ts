@@ -166,9 +166,9 @@ type NumbersOptions = {
 }
 
 /**
- * Makes the numbers of claims, epochs and notices. A script in Redis gives them out, since Redis knows the last one. `least` is for a Redis
- * that came back empty while the clock was set back: no number that was ever noteUsed here comes again. Nor does it repeat itself: a read-only
- * replica keeps no number, and would give out the same one twice within a millisecond.
+ * Creates the source of numbers for claims, epochs and notices. A script in Redis assigns them, because Redis knows the last one. `lowerBound`
+ * is for a Redis that came back empty while the clock was set back: no number that this process has seen is assigned again. `lowerBound` never
+ * returns the same number twice: a read-only replica keeps no number, and would otherwise assign the same one twice within a millisecond.
  */
 export function createNumbers({ client, now, last = 0, onHighest }: NumbersOptions) {
   let highest = isRelayNumber(last) ? last : 0

@@ -127,7 +127,8 @@ export function createIdentity({ client, source, servers, connections, nameRight
   }
 
   const ask = async (connection: number): Promise<void> => {
-    // After a refusal, the server has just lost its name, or is another one. Relays that know its name have the first chance to write it again.
+    // After a refusal, the server has just lost its name, or is another one. Relays that know its name get the first chance to write it
+    // again.
     const isSure = refusal === undefined || (absentMs !== undefined && now() - absentMs > LEASE_MS)
     const { name, why } = await askIdentity(client, source, isSure)
     if (introduced !== connection) {

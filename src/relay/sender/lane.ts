@@ -8,22 +8,22 @@ import type { Parcel } from '../targets/target.ts'
 /** The content of one message. Frozen once sent: a retry sends the same bytes, so that SQS and other targets recognise a copy. */
 export type Pack = {
   readonly items: readonly Item[]
-  /** The body in gzip and base64; undefined: the body is what `bodyOf` returns. */
+  /** The body in gzip and base64; undefined: the body is the result of `bodyOf`. */
   readonly gzipped: string | undefined
-  /** Of the body and its attribute, as SQS counts them. */
+  /** The size of the body and its attribute, as SQS counts them. */
   readonly bytes: number
   /** A hash of all ids, so that another pack never looks like a copy. */
   readonly deduplicationId: string
-  /** Of all of its items. */
+  /** The attempt that all of its items are at. */
   readonly attempt: number
 }
 
 const compress = promisify(gzip)
 
-/** What the attribute `content-encoding` adds to a message: name, type and value are counted. */
+/** How many bytes the attribute `content-encoding` adds to a message: SQS counts name, type and value. */
 const ATTRIBUTE_BYTES = CONTENT_ENCODING.length + 'String'.length + GZIP.length
 
-/** How many of the items that wait go into one pack: as many of one attempt as its limits allow, at least one. */
+/** Returns how many of the waiting items go into one pack: as many of one attempt as the limits allow, at least one. */
 export function countForPack(waiting: readonly Item[], from: number, route: Route, maxBytes: number): number {
   const most = Math.min(route.packBytes, maxBytes)
   const attempt = waiting[from]?.attempt
@@ -43,13 +43,13 @@ const makePack = (items: readonly Item[], gzipped: string | undefined, bytes: nu
   return { items, gzipped, bytes, deduplicationId, attempt: items[0]?.attempt ?? 1 }
 }
 
-/** A pack of these items, or undefined when it must be gzipped first (`toGzippedPack`). */
+/** Makes a pack of these items; undefined when it must be gzipped first (`toGzippedPack`). */
 export function toPack(items: readonly Item[], maxBytes: number): Pack | undefined {
   const bytes = items.reduce((sum, item) => sum + item.bytes + 1, items.length > 1 ? 1 : -1)
   return bytes > maxBytes ? undefined : makePack(items, undefined, bytes)
 }
 
-/** The same, gzipped, as base64; undefined when it is still too large. */
+/** Makes a gzipped pack in base64; undefined when it is still too large. */
 export async function toGzippedPack(items: readonly Item[], maxBytes: number): Promise<Pack | undefined> {
   const gzipped = (await compress(joinEvents(items.map(textOf)))).toString('base64')
   const bytes = gzipped.length + ATTRIBUTE_BYTES
@@ -59,8 +59,8 @@ export async function toGzippedPack(items: readonly Item[], maxBytes: number): P
 export const bodyOf = ({ items, gzipped }: Pack): string => gzipped ?? joinEvents(items.map(textOf))
 
 /**
- * Where a lane stands. `idle`: it has nothing to send. `ready`: it is in line for the next request. `busy`: a pack of it is in flight, waits
- * for its retry, or is being compressed, bisected or parked; what comes meanwhile waits.
+ * The state of a lane. `idle`: it has nothing to send. `ready`: it is in line for the next request. `busy`: one of its packs is in flight,
+ * waits for its retry, or is being compressed, bisected or parked; new notifications wait.
  *
  *     idle → ready → busy → ready, when there is more to send
  *                         → idle

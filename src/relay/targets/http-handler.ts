@@ -6,11 +6,11 @@ import { proxyFor, ProxyError, type HttpProxies, type HttpProxy } from './http-p
 
 export type HttpHandlerOptions = {
   readonly proxies: HttpProxies
-  /** How long (ms) a request may take when its caller names no other limit. */
+  /** How long (ms) a request may take when its caller sets no other limit. */
   readonly requestTimeoutMs: number
   /** Called once for each origin whose requests go through a proxy. */
   readonly onProxy?: (origin: string, proxy: HttpProxy) => void
-  /** A client certificate, and whom to trust in place of the system's authorities, as Node's TLS takes it. */
+  /** A client certificate, and the authorities to trust instead of the system's, in the form of Node's TLS. */
   readonly tls?: Pick<SecureContextOptions, 'ca' | 'cert' | 'key'>
 }
 
@@ -20,7 +20,7 @@ export const onProxyOf =
   (origin, { url }) =>
     log?.info({ code: 'relay.proxy.used', origin, proxy: url }, 'Requests to this address go through an HTTP proxy')
 
-/** What the AWS SDK gives to a request handler, as far as it is used here. */
+/** The part of the AWS SDK's request that is used here. */
 type SdkRequest = {
   readonly protocol: string
   readonly hostname: string
@@ -43,15 +43,15 @@ type HttpLimits = {
 type HttpHead = { readonly statusCode: number; readonly headers: Record<string, string> }
 export type HttpAnswer = HttpHead & { readonly body: Buffer }
 
-/** A connection that is not there after this time (ms) will not come any more. On a full uplink each of its round trips takes long. */
+/** How long (ms) making a connection may take. On a full uplink, each of its round trips takes long. */
 const MAX_CONNECT_MS = 10_000
 
-/** A proxy that does not answer to CONNECT within this time (ms) will not. */
+/** How long (ms) a proxy may take to answer CONNECT. */
 const MAX_TUNNEL_MS = 5_000
 
 /**
- * Returns what connects so that a request that is given up is given up whole: the system would otherwise go on sending what the connection has
- * taken, up to megabytes, and keep a slow uplink from the requests that follow.
+ * Creates a connector whose connections are reset when a request is aborted. Otherwise the system would go on sending the data that the
+ * connection has accepted, up to megabytes, and keep a slow uplink busy.
  */
 function createConnect(tls: HttpHandlerOptions['tls']): buildConnector.connector {
   const secure = buildConnector({ timeout: MAX_CONNECT_MS, ...tls })
@@ -77,12 +77,12 @@ function connectBy(
     raw.on('error', () => undefined)
     try {
       secure({ ...options, httpSocket: raw }, (error, socket) => {
-        // What failed has no socket: undici leaves the argument out.
+        // An error has no socket: undici leaves the argument out.
         if (error === null) callback(null, resetWhenDestroyed(socket, raw))
         else callback(error, null)
       })
     } catch (error) {
-      // A certificate that cannot be read now.
+      // A certificate that cannot be read at present.
       raw.destroy()
       callback(error as Error, null)
     }
@@ -102,19 +102,20 @@ function resetWhenDestroyed<S extends Socket>(socket: S, raw: Socket): S {
 const CONNECTIONS = {
   connections: 64,
   connectTimeout: MAX_CONNECT_MS,
-  // A connection that was idle for long may have been forgotten by a router on the way.
+  // A router on the way may have forgotten a connection that was idle for long.
   keepAliveTimeout: 20_000,
-  // The limit of a request is kept by its own timer.
+  // Each request has its own timer.
   headersTimeout: 0,
   bodyTimeout: 0,
 } as const
 
-/** How requests to an origin leave: as they are, through a tunnel, or as requests to a proxy that names the whole address. */
+/** How requests to an origin are sent: directly, through a tunnel, or as requests to a proxy with the whole address in them. */
 type Way = { readonly dispatcher: Dispatcher; readonly pathPrefix: string; readonly headers: Record<string, string> }
 
 /**
- * A request handler for the AWS SDK on undici: less CPU than by Node's own client, and proxies by HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
- * Requests to `https:` are tunnelled (CONNECT); those to `http:` name the whole address, since proxies as a rule tunnel to port 443 only.
+ * Creates a request handler for the AWS SDK on undici. It needs less CPU than Node's own client, and supports proxies by HTTPS_PROXY,
+ * HTTP_PROXY and NO_PROXY. Requests to `https:` are tunnelled (CONNECT). Requests to `http:` contain the whole address, because most proxies
+ * tunnel to port 443 only.
  */
 export function createHttpHandler({ proxies, requestTimeoutMs, onProxy, tls }: HttpHandlerOptions) {
   const connect = createConnect(tls)
@@ -135,7 +136,7 @@ export function createHttpHandler({ proxies, requestTimeoutMs, onProxy, tls }: H
       uri: url,
       ...(token === undefined ? {} : { token }),
       ...(tls === undefined ? {} : { requestTls: tls }),
-      // A proxy that does not answer to CONNECT must not keep the connection for ever.
+      // A proxy that does not answer CONNECT must not keep the connection forever.
       clientFactory: (proxyOrigin, options) =>
         new Pool(proxyOrigin, { ...options, connectTimeout: MAX_CONNECT_MS, headersTimeout: MAX_TUNNEL_MS }),
     })
@@ -164,7 +165,10 @@ export function createHttpHandler({ proxies, requestTimeoutMs, onProxy, tls }: H
   return {
     metadata: { handlerProtocol: 'http/1.1' },
     send,
-    /** As the SDK calls it. @throws as `send` */
+    /**
+     * Sends a request of the SDK.
+     * @throws as `send`
+     */
     async handle(request: SdkRequest, limits: PerRequest = {}): Promise<{ response: HttpAnswer }> {
       const { abortSignal: signal, requestTimeout: limitMs = requestTimeoutMs } = limits
       const origin = `${request.protocol}//${request.hostname}${request.port === undefined ? '' : `:${request.port}`}`
@@ -172,7 +176,7 @@ export function createHttpHandler({ proxies, requestTimeoutMs, onProxy, tls }: H
       const body = (request.body ?? null) as string | Uint8Array | null
       return { response: await send(origin, { ...request, path, body }, { signal, limitMs }) }
     },
-    /** Ends all connections, and with them what is under way. */
+    /** Ends all connections, and with them every request in flight. */
     destroy(): void {
       for (const dispatcher of [direct, ...[...ways.values()].map((way) => way.dispatcher)])
         void dispatcher.destroy().catch(() => undefined)
@@ -184,7 +188,7 @@ export function createHttpHandler({ proxies, requestTimeoutMs, onProxy, tls }: H
 
 export type HttpHandler = ReturnType<typeof createHttpHandler>
 
-/** undici says what a proxy answered to CONNECT in its message only. */
+/** undici reports a proxy's answer to CONNECT only in the message of the error. */
 function nameProxy(error: unknown): unknown {
   const status = error instanceof Error ? /^Proxy response \((\d+)\)/.exec(error.message)?.[1] : undefined
   return status === undefined ? error : new ProxyError(Number(status), { cause: error })
@@ -197,7 +201,7 @@ function formatQuery(query: SdkRequest['query']): string {
   return pairs.length === 0 ? '' : `?${pairs.join('&')}`
 }
 
-/** One request and its whole answer. undici's own `request` makes a stream of the answer, which costs more than sending it. */
+/** Sends one request and reads its whole answer. undici's own `request` makes a stream of the answer, which costs more than sending it. */
 function exchange(dispatcher: Dispatcher, options: Dispatcher.DispatchOptions, limits: HttpLimits) {
   const { signal, limitMs } = limits
   const { promise, resolve, reject } = Promise.withResolvers<HttpAnswer>()

@@ -1,10 +1,10 @@
 import { BlockList, isIP } from 'node:net'
 import type { Env, EnvReader } from '../../runtime/index.ts'
 
-/** An HTTP proxy. `url` names no user and no password. */
+/** An HTTP proxy. `url` contains no user and no password. */
 export type HttpProxy = {
   readonly url: string
-  /** The value of `proxy-authorization`; undefined when the proxy asks for none. */
+  /** The value of `proxy-authorization`; undefined when the proxy needs none. */
   readonly authorization: string | undefined
 }
 
@@ -23,14 +23,14 @@ export class ProxyError extends Error {
   }
 }
 
-/** Which requests go through a proxy, as HTTPS_PROXY, HTTP_PROXY and NO_PROXY say; in lower case they count first. */
+/** The proxies by HTTPS_PROXY, HTTP_PROXY and NO_PROXY. The variables in lower case take precedence. */
 export type HttpProxies = {
   readonly https: HttpProxy | undefined
   readonly http: HttpProxy | undefined
   readonly except: string
 }
 
-/** Reads the variables that curl, the AWS CLI and Node know. They concern requests by HTTP: not Redis. */
+/** Reads the variables that curl, the AWS CLI and Node know. They apply to HTTP requests, not to Redis. */
 export function readProxies(env: Env, reader: EnvReader): HttpProxies {
   const read = (name: string): HttpProxy | undefined => {
     const used = env[name.toLowerCase()]?.trim() ? name.toLowerCase() : name
@@ -44,7 +44,7 @@ export function readProxies(env: Env, reader: EnvReader): HttpProxies {
   return { https: read('HTTPS_PROXY'), http: read('HTTP_PROXY'), except }
 }
 
-/** Reads a proxy's address; without a scheme it is an HTTP proxy. Undefined for what is none. */
+/** Parses a proxy's address; without a scheme, it is an HTTP proxy. Returns undefined for anything else. */
 export function parseProxy(text: string): HttpProxy | undefined {
   const address = text.includes('://') ? text : `http://${text}`
   if (!URL.canParse(address)) return undefined
@@ -56,7 +56,7 @@ export function parseProxy(text: string): HttpProxy | undefined {
   return { url: `${protocol}//${host}`, authorization: `Basic ${secret}` }
 }
 
-/** A password may hold a `%` that encodes nothing. */
+/** A password may contain a `%` that is not a percent-encoding. */
 function decode(part: string): string | undefined {
   if (part === '') return undefined
   try {
@@ -66,7 +66,7 @@ function decode(part: string): string | undefined {
   }
 }
 
-/** The proxy for requests to this origin; undefined when they go there directly. */
+/** Returns the proxy for requests to this origin; undefined when they are sent directly. */
 export function proxyFor(origin: string, { https, http, except }: HttpProxies): HttpProxy | undefined {
   const url = new URL(origin)
   const proxy = url.protocol === 'https:' ? https : http
@@ -74,9 +74,9 @@ export function proxyFor(origin: string, { https, http, except }: HttpProxies): 
 }
 
 /**
- * NO_PROXY has no standard: this takes what curl, Go, Python and Node take. Entries stand between commas or spaces: `*`, a host that
- * stands for its subdomains too, with or without a dot or `*.` before it, an address, a network such as `10.0.0.0/8`; each with a port
- * or without. Source: https://about.gitlab.com/blog/we-need-to-talk-no-proxy/
+ * Whether NO_PROXY excludes an address. NO_PROXY has no standard: this accepts what curl, Go, Python and Node accept. Entries are separated
+ * by commas or spaces: `*`; a host, which includes its subdomains, with or without a dot or `*.` before it; an address; a network such as
+ * `10.0.0.0/8`. Each may have a port. Source: https://about.gitlab.com/blog/we-need-to-talk-no-proxy/
  */
 function isExcepted({ hostname, port, protocol }: URL, except: string): boolean {
   const host = bare(hostname)

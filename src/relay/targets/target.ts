@@ -10,17 +10,17 @@ import { createHttpHandler, onProxyOf, type HttpHandlerOptions } from './http-ha
 import { createSqs } from './sqs/sqs-client.ts'
 import { createSqsTarget } from './sqs/sqs-target.ts'
 
-/** What the server of a target is called in a sentence. */
+/** The name of a target's server in a sentence. */
 export const SERVER = { sqs: 'SQS', http: 'the target' } as const
 
-/** A problem with a target: its code, and a sentence for the operator that says what to do. */
+/** A problem with a target: its code, and a sentence for the operator with the remedy. */
 export type Problem = { readonly code: Code; readonly text: string }
 
-/** Where a target is, and how much it takes at once. */
+/** The address of a target, and how much it accepts at once. */
 export type Limits = {
   readonly address: string
   readonly maxBytes: number
-  /** The largest request, in bytes, where it is known to be less than a message may have. Default: as `maxBytes`. */
+  /** The largest request, in bytes, where it is known to be smaller than a message may be. Default: `maxBytes`. */
   readonly requestBytes?: number
 }
 
@@ -29,22 +29,22 @@ export type Parcel = { readonly group: string; readonly pack: Pack }
 
 /** What follows when a target does not accept something. */
 export type Rejection = {
-  /** `retry`: the same bytes may be accepted later. `refused`: they never will. */
+  /** `retry`: the same bytes may be accepted later. `refused`: they never will be. */
   readonly verdict: 'retry' | 'refused'
-  /** The server's own name for it, such as `InvalidMessageContents`. */
+  /** The server's own name for the reason, such as `InvalidMessageContents`. */
   readonly reason: string
-  /** The server's words. They may quote the packet, and so personal data. */
+  /** The server's text. It may quote the packet, and so personal data. */
   readonly detail: string
   readonly isForSize: boolean
   readonly isAnswer: boolean
-  /** Whether the target is not where it was: `find` it again. */
+  /** Whether the target has another address now: `find` it again. */
   readonly isMissing: boolean
-  /** How long (ms) the server asked to be left alone. Default: the back-off alone decides. */
+  /** How long (ms) the server asked the relay to pause. Default: the back-off alone decides. */
   readonly afterMs?: number | undefined
   readonly problem: Problem
 }
 
-/** The server has finished some notifications of a pack, and asks for the others again: the next attempt at these. */
+/** The server has finished some notifications of a pack, and asks for the others again: they are the next attempt. */
 export type Unfinished = {
   readonly verdict: 'unfinished'
   /** At least one, in the order of the pack. */
@@ -55,16 +55,16 @@ export type Unfinished = {
 
 export type Outcome = 'accepted' | Unfinished | Rejection
 
-/** What a sender sends to. It keeps no order and retries nothing: both are the sender's. */
+/** A destination of a sender. It keeps no order and retries nothing: both are the sender's job. */
 export type Target = {
   readonly kind: 'sqs' | 'http'
-  /** Its name in logs: the queue's, or the address of the server without its query. */
+  /** Its name in logs: the queue's name, or the address of the server without its query. */
   readonly name: string
-  /** How long (ms) the server may work on a request before it answers; 0: it only stores what it gets. */
+  /** How long (ms) the server may work on a request before it answers; 0: it only stores the request. */
   readonly workMs: number
   /** Whether a pack that is too large may be gzipped. */
   readonly takesGzip: boolean
-  /** Resolves when it is there and fit; undefined when the signal aborts first. `onProblem` is called for each try that fails. */
+  /** Resolves when the target exists and can be used; undefined when the signal aborts first. `onProblem` is called for each failed try. */
   readonly find: (signal: AbortSignal, onProblem: (problem: Problem) => void) => Promise<Limits | undefined>
   /** Sends packs in one request. Resolves with an outcome for each; rejects when the request failed as a whole (see `explain`). */
   readonly send: (
@@ -73,23 +73,23 @@ export type Target = {
     signal: AbortSignal,
     limitMs: number,
   ) => Promise<readonly Outcome[]>
-  /** What follows from an error of `send`. */
+  /** Returns what follows from an error of `send`. */
   readonly explain: (error: unknown) => Rejection
 }
 
 export type TargetsOptions = Pick<HttpHandlerOptions, 'requestTimeoutMs'> & { readonly log?: Logger }
 
-/** The client of the HTTP targets, with their proxies and certificates. */
+/** Creates the client of the HTTP targets, with their proxies and certificates. */
 export const createTargetClient = ({ proxies, targets }: RelayConfig, { requestTimeoutMs, log }: TargetsOptions) =>
   createHttpHandler({ proxies, requestTimeoutMs, onProxy: onProxyOf(log), tls: toTlsOptions(targets.access) })
 
-/** Where the notifications of a route go, and the variable that says so. */
+/** Returns the target of a route, and the variable that sets it. */
 export function targetAddressOf({ targets }: RelayConfig, route: Route) {
   const url = destinationOf(targets, route)
   return { url, variable: targets.ofRoutes.has(route.name) ? variableOf(route) : 'ENIGMA_TARGET' }
 }
 
-/** The targets of all routes, with one client for SQS, which is there only if any route needs it, and one for HTTP servers. */
+/** Opens the targets of all routes, with one client for HTTP servers, and one for SQS if any route needs it. */
 export function openTargets(config: RelayConfig, routes: Routes, options: TargetsOptions) {
   const sqs = usesSqs(config.targets, routes) ? createSqs(config, options) : undefined
   const http = createTargetClient(config, options)
@@ -102,7 +102,7 @@ export function openTargets(config: RelayConfig, routes: Routes, options: Target
       const { batches } = sqs as NonNullable<typeof sqs>
       return createSqsTarget({ ...tools, route, queuePrefix: config.queuePrefix, batches })
     },
-    /** Ends all connections, and with them what is under way. */
+    /** Ends all connections, and with them every request in flight. */
     destroy(): void {
       sqs?.destroy()
       http.destroy()

@@ -10,10 +10,10 @@ import type { HttpHandler } from '../http-handler.ts'
 import type { Parcel, Target } from '../target.ts'
 import { explainTarget, nameOf, readOutcomes } from './http-verdict.ts'
 
-/** Where the notifications of a route go: into their queue, or to the HTTP server at this address. */
+/** The destination of a route's notifications: its queue, or the HTTP server at this address. */
 export type Destination = 'sqs' | URL
 
-/** How the relay proves to HTTP servers who it is. Files are read again, so that they can be replaced while the relay runs. */
+/** How the relay authenticates itself to HTTP servers. Files are read again, so that they can be replaced while the relay runs. */
 export type TargetAccess = {
   /** Secrets of Standard Webhooks, the newest first. */
   readonly secret?: string
@@ -28,21 +28,21 @@ export type TargetAccess = {
 }
 
 export type TargetConfig = {
-  /** ENIGMA_TARGET: of every route that `ofRoutes` does not name. */
+  /** ENIGMA_TARGET: the destination of every route that `ofRoutes` does not contain. */
   readonly to: Destination
-  /** ENIGMA_TARGET_<ROUTE>, by the name of the route. */
+  /** ENIGMA_TARGET_<ROUTE>: destinations by the name of the route. */
   readonly ofRoutes: ReadonlyMap<string, Destination>
   readonly access: TargetAccess
 }
 
 const PREFIX = 'ENIGMA_TARGET'
 
-/** Settings of all HTTP targets, which name no route: every route's name has a dash, but for `other`. */
+/** Settings of all HTTP targets. They cannot be confused with routes: every route's name has a dash, except `other`. */
 const SETTINGS = ['SECRET', 'SECRET_FILE', 'TOKEN', 'TOKEN_FILE', 'CERT', 'KEY', 'CA'].map(
   (name) => `${PREFIX}_${name}`,
 )
 
-/** The variable that says where the notifications of a route go: `ENIGMA_TARGET_AGENTS_CALL`. */
+/** Returns the variable that sets the destination of a route: `ENIGMA_TARGET_AGENTS_CALL`. */
 export const variableOf = ({ name }: Pick<Route, 'name'>): string =>
   `${PREFIX}_${name.toUpperCase().replaceAll('-', '_')}`
 
@@ -60,7 +60,7 @@ type Fault = (problem: string, fix: string) => never
 /**
  * Reads ENIGMA_TARGET and the variables that begin with it; undefined when one cannot be used.
  *
- * @param routes the route table, whose routes variables name; undefined: it is not known, and those variables are not read
+ * @param routes the route table that the variables refer to; undefined when it is unknown, and those variables are not read
  */
 export function readTargets(env: Env, reader: EnvReader, routes: Routes | undefined): TargetConfig | undefined {
   const to = reader.read(PREFIX, 'sqs', toDestination)
@@ -97,7 +97,7 @@ function toDestination(text: string, fault: Fault): Destination {
   return url
 }
 
-/** What is given of it; undefined when a variable cannot be used. */
+/** Reads the settings that are given; undefined when a variable cannot be used. */
 function readAccess(reader: EnvReader): TargetAccess | undefined {
   const toFile = (text: string, fault: Fault): string =>
     text === '' || isReadable(text)
@@ -153,17 +153,20 @@ function checkPair(certFile: string, keyFile: string, fault: Fault): void {
   try {
     isPair = new X509Certificate(readFileSync(certFile)).checkPrivateKey(createPrivateKey(readFileSync(keyFile)))
   } catch {
-    // OpenSSL's own message tells nobody more.
+    // OpenSSL's own message would not help.
   }
   if (!isPair) fault(`${certFile} and ${keyFile} are not a certificate and its key`, fix)
 }
 
-/** Shorter secrets can be guessed. Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md, "Signature scheme" */
+/**
+ * Shorter secrets can be guessed. Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md,
+ * "Signature scheme"
+ */
 const MIN_SECRET_BYTES = 24
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 
-/** The keys in `whsec_<base64>`, or in several, separated by commas; undefined when one is no such secret. */
+/** Decodes the keys in `whsec_<base64>`, or in several of them separated by commas; undefined when one is not such a secret. */
 export function decodeSecrets(text: string): readonly Buffer[] | undefined {
   const keys = text.split(',').map((part) => {
     const base64 = /^whsec_(\S+)$/.exec(part.trim())?.[1] ?? ''
@@ -172,10 +175,10 @@ export function decodeSecrets(text: string): readonly Buffer[] | undefined {
   return keys.some((key) => key.length < MIN_SECRET_BYTES) ? undefined : keys
 }
 
-/** What is signed: the id that a repeated message keeps, when it is sent (ms), and its raw bytes. */
+/** The signed parts of a message: the id that a repeated message keeps, when it is sent (ms), and its raw bytes. */
 export type Signed = { readonly id: string; readonly timeMs: number; readonly body: Uint8Array }
 
-/** The headers of Standard Webhooks, with a signature for each key: while a secret is replaced, the server may know either. */
+/** Returns the headers of Standard Webhooks, with a signature for each key: while a secret is replaced, the server may know either. */
 export function signWebhook(keys: readonly Buffer[], { id, timeMs, body }: Signed): Record<string, string> {
   const timestamp = String(Math.floor(timeMs / 1000))
   const signatures = keys.map(
@@ -186,7 +189,7 @@ export function signWebhook(keys: readonly Buffer[], { id, timeMs, body }: Signe
 
 export type HttpTargetOptions = Pick<SenderOptions, 'route'> & {
   readonly url: URL
-  /** The variable that names the address. Default: that of the route. */
+  /** The variable that contains the address. Default: that of the route. */
   readonly variable?: string
   readonly access: TargetAccess
   readonly http: Pick<HttpHandler, 'send'>
@@ -195,17 +198,17 @@ export type HttpTargetOptions = Pick<SenderOptions, 'route'> & {
 }
 
 /**
- * The largest request (bytes), which serverless platforms take with their own head. One notification alone that is larger is parked.
+ * The largest request (bytes): serverless platforms accept it together with its head. One notification alone that is larger is parked.
  * Source: https://vercel.com/docs/functions/limitations (4.5 MB)
  */
 const MAX_REQUEST_BYTES = 4 * 1024 * 1024
 
-/** What the batch adds to packs at most: its brackets, and a comma behind each. */
+/** The maximum number of bytes that the batch adds to packs: its brackets, and a comma after each pack. */
 const MAX_FRAME_BYTES = 16
 
 /**
- * An HTTP server that takes batches of CloudEvents, and as a rule runs the functions before it answers. So a request may take as long as they
- * do, and an answer may settle a pack in part.
+ * Creates a target for an HTTP server that accepts batches of CloudEvents. It usually runs the functions before it answers, so a request may
+ * take as long as they do, and an answer may settle a pack in part.
  */
 export function createHttpTarget({
   url,
@@ -223,7 +226,7 @@ export function createHttpTarget({
     name: nameOf(url),
     workMs: route.timeoutSeconds * 1_000,
     takesGzip: false,
-    // Whether it is there shows when something is sent: every request may run functions, and is billed.
+    // Sending shows whether the server is there. A probe would cost money, because every request may run functions.
     find: () => Promise.resolve({ address: url.href, maxBytes }),
     async send(_to, parcels, signal, limitMs) {
       const items = parcels.flatMap(({ pack }) => pack.items)
@@ -243,7 +246,7 @@ export function createHttpTarget({
   }
 }
 
-/** The same for the same notifications. */
+/** The same ids give the same id. */
 const toId = (items: readonly Item[]): string => hash('sha256', items.map(({ id }) => id).join('\n'), 'hex')
 
 /** Source: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md, section 3.3 */
@@ -255,7 +258,10 @@ const formatHeaders = ([first]: readonly Parcel[], items: readonly Item[]): Reco
   ...(items.some(({ isRedelivery }) => isRedelivery) ? { 'ce-redelivery': 'true' } : {}),
 })
 
-/** The headers that prove who sends this. @throws RelayError when a file cannot be read, or has no secret */
+/**
+ * Returns the headers that authenticate the sender.
+ * @throws RelayError when a file cannot be read, or contains no secret
+ */
 export function authorize(access: TargetAccess, signed: Parameters<typeof signWebhook>[1]): Record<string, string> {
   const secret = access.secretFile === undefined ? access.secret : readSecret(access.secretFile)
   const token = access.tokenFile === undefined ? access.token : readSecret(access.tokenFile)
@@ -268,7 +274,7 @@ export function authorize(access: TargetAccess, signed: Parameters<typeof signWe
   }
 }
 
-/** The events as a JSON array: packets go from the bytes that Redis sent straight into the request. */
+/** Formats the events as a JSON array. The bytes of packets are copied unchanged from Redis into the request. */
 function formatBatch(items: readonly Item[]): Buffer {
   const body = Buffer.allocUnsafeSlow(items.reduce((sum, { bytes }) => sum + bytes + 1, 1))
   let at = body.write('[')

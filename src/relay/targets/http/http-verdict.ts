@@ -6,7 +6,7 @@ import type { HttpAnswer } from '../http-handler.ts'
 import { ProxyError } from '../http-proxy.ts'
 import type { Outcome, Parcel, Problem, Rejection } from '../target.ts'
 
-/** A server's whole answer by which nothing was accepted. */
+/** A whole answer of a server, by which it accepted nothing. */
 export class TargetError extends Error {
   override readonly name = 'TargetError'
   readonly code: 'relay.target.rejected' | 'relay.target.foreign_answer'
@@ -19,14 +19,14 @@ export class TargetError extends Error {
   }
 }
 
-/** The longest time (ms) that a server may have a notification wait for its next attempt, as that of a message in SQS. */
+/** The longest time (ms) that a server may delay the next attempt at a notification, the same as for a message in SQS. */
 const MAX_AFTER_MS = 12 * 3_600_000
 
-/** The longest `Retry-After` (ms) that counts: what is mended goes on soon. */
+/** The longest `Retry-After` (ms) that counts, so that sending resumes soon after a recovery. */
 const MAX_RETRY_AFTER_MS = 60_000
 
 /**
- * Reads what became of each pack. A server that does not say it for each notification accepts all of them by any 2xx.
+ * Reads the outcome of each pack. When a server gives no outcome for each notification, any 2xx accepts all of them.
  * @throws TargetError when nothing was accepted
  */
 export function readOutcomes(answer: HttpAnswer, parcels: readonly Parcel[]): readonly Outcome[] {
@@ -41,7 +41,7 @@ export function readOutcomes(answer: HttpAnswer, parcels: readonly Parcel[]): re
     at += pack.items.length
     const left = pack.items.filter((_item, index) => waits.has(first + index))
     const asked = pack.items.flatMap((_item, index) => waits.get(first + index) ?? [])
-    // All of them together: none is tried sooner than the server asked for.
+    // The latest time that the server asked for applies to all of them.
     const afterMs = asked.length === 0 ? undefined : Math.max(...asked)
     return left.length === 0 ? 'accepted' : { verdict: 'unfinished', left, afterMs }
   })
@@ -88,35 +88,35 @@ function parse(text: string): unknown {
   }
 }
 
-/** What a problem document says (RFC 9457), without personal data. */
+/** Returns the text of a problem document (RFC 9457), without personal data. */
 function wordsOf({ headers, body }: HttpAnswer): string {
   const problem = /[/+]json\b/.test(headers['content-type'] ?? '') ? parse(body.toString()) : undefined
   const words = isObject(problem) ? [problem['title'], problem['detail']].filter((one) => typeof one === 'string') : []
   return words.length === 0 ? '' : `: ${maskText(words.join(': ')).slice(0, 200)}`
 }
 
-/** Seconds or a date. Source: RFC 9110, section 10.2.3. */
+/** Reads seconds or a date. Source: RFC 9110, section 10.2.3. */
 function readRetryAfter({ headers }: HttpAnswer): number | undefined {
   const text = headers['retry-after']?.trim() ?? ''
   const ms = /^\d+$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - Date.now()
   return Number.isNaN(ms) ? undefined : Math.min(MAX_RETRY_AFTER_MS, Math.max(0, ms))
 }
 
-/** An address as logs may have it: what gives access may be in its query. */
+/** Returns an address for logs: its query may contain credentials. */
 export const nameOf = ({ origin, pathname }: URL): string => origin + pathname
 
-/** What an address redirects to. */
+/** Returns the address to which an address redirects. */
 function locationOf({ headers }: HttpAnswer, from: URL): string {
   const to = URL.parse(headers['location'] ?? '', from.href)
   return to === null ? 'another address' : nameOf(to)
 }
 
-/** Where a target is, and the variable that says so. */
+/** The address of a target, and the variable that sets it. */
 export type TargetAddress = { readonly url: URL; readonly variable: string }
 
 type Advice = readonly [event: string, says: string, fix: string]
 
-/** What an error status means. The content is at fault only for 413 and 422. */
+/** Explains an error status. The content is at fault only for 413 and 422. */
 function adviseStatus(answer: HttpAnswer, { url, variable }: TargetAddress): Advice {
   const { statusCode: status } = answer
   const at = `${nameOf(url)} (HTTP ${status})`
@@ -154,7 +154,7 @@ function adviseStatus(answer: HttpAnswer, { url, variable }: TargetAddress): Adv
   ]
 }
 
-/** What is wrong with a connection, by `eventOfConnection`. */
+/** The faults of a connection, by `eventOfConnection`. */
 const CONNECTION: Readonly<Record<string, readonly [says: string, fix: string]>> = {
   tls_host_name: ["the target's certificate is for another host name", 'use the host name that is in the certificate'],
   tls_expired: ["the target's certificate has expired", "renew the server's certificate"],
@@ -211,7 +211,7 @@ function adviseConnection(error: unknown, { url, variable }: TargetAddress): Adv
   ]
 }
 
-/** What is wrong with a target, and the same in two parts. */
+/** Explains what is wrong with a target, and the remedy. */
 export function adviseTarget(error: unknown, address: TargetAddress) {
   if (error instanceof ProxyError) {
     const fix = 'check HTTPS_PROXY and what the proxy allows, or name the host in NO_PROXY'
@@ -227,7 +227,7 @@ export function adviseTarget(error: unknown, address: TargetAddress) {
   return { code: `relay.target.${event}` as Code, says, fix }
 }
 
-/** What follows from an error of a whole request. Only what a server says of the content itself parks anything. */
+/** Returns what follows from an error of a whole request. Notifications are parked only for an answer about the content itself. */
 export function explainTarget(error: unknown, address: TargetAddress): Rejection {
   const { code, says, fix } = adviseTarget(error, address)
   const problem: Problem = { code, text: `${says}: ${fix}; the relay keeps everything and retries` }

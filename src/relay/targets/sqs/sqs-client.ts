@@ -8,20 +8,20 @@ import type { RelayConfig } from '../../config.ts'
 import { createHttpHandler, onProxyOf, type HttpAnswer, type HttpHandler } from '../http-handler.ts'
 
 export type CredentialsOptions = {
-  /** For requests to STS and SSO. */
+  /** Sends requests to STS and SSO. */
   readonly requestHandler: NonNullable<SQSClientConfig['requestHandler']>
   readonly log: Logger | undefined
 }
 
-/** The chain is resolved again at most so often (ms) while AWS does not accept the credentials: a program or STS may be behind it. */
+/** The shortest time (ms) between two resolutions of the chain while AWS does not accept the credentials: a program or STS may be behind it. */
 const RENEW_MS = 2_000
 
-/** The same while AWS denies access: other credentials may have it, as a rule they do not. */
+/** The same while AWS denies access: other credentials may have it, but usually do not. */
 const DENIED_MS = 60_000
 
 /**
- * The SDK's standard chain of credential providers, which otherwise reads files once, and keeps what has no end until the process
- * ends. When AWS does not accept the credentials, it is resolved again, files included.
+ * Creates the SDK's standard chain of credential providers. By itself, the chain reads files once, and keeps credentials without an expiry
+ * until the process ends. When AWS does not accept the credentials, this resolves the chain again, including files.
  */
 export function createCredentials({ requestHandler, log }: CredentialsOptions) {
   const chain = defaultProvider({ ignoreCache: true, clientConfig: { requestHandler } })
@@ -54,9 +54,9 @@ export function createCredentials({ requestHandler, log }: CredentialsOptions) {
   }
 
   return {
-    /** For `credentials` of a client; `memoized` says that the chain keeps them itself. */
+    /** The `credentials` of a client. `memoized` tells the SDK that the chain caches them itself. */
     provider: Object.assign(provide, { memoized: true }),
-    /** To be called with each error that AWS answers; finds new credentials if that may help. Never throws. */
+    /** Handles an error of AWS: resolves the credentials again if that may help. Call it with each error. Never throws. */
     async note(rejection: unknown): Promise<void> {
       const everyMs = isForCredentials(rejection) ? RENEW_MS : isDenied(rejection) ? DENIED_MS : undefined
       if (everyMs === undefined || performance.now() - renewedMs < everyMs) return
@@ -80,19 +80,19 @@ export type SignOptions = {
   readonly region: string
   readonly service: string
   readonly path: string
-  /** All headers to be signed, names in lower case; `host` among them. */
+  /** All headers to sign, names in lower case, including `host`. */
   readonly headers: Readonly<Record<string, string>>
   readonly body: Uint8Array
   readonly timeMs: number
 }
 
-/** As RFC 3986 asks for: `encodeURIComponent` leaves some reserved characters as they are. */
+/** Encodes as RFC 3986 requires: `encodeURIComponent` leaves some reserved characters unchanged. */
 const encode = (part: string): string =>
   encodeURIComponent(part).replace(/[!'()*]/g, (reserved) => `%${reserved.charCodeAt(0).toString(16).toUpperCase()}`)
 
 const hmac = (key: string | Buffer | KeyObject, text: string): Buffer => createHmac('sha256', key).update(text).digest()
 
-/** The last key that was derived: it holds for a day. */
+/** The last derived key. It is valid for a day. */
 let derived: { readonly from: string; readonly key: KeyObject } | undefined
 
 function deriveKey(secret: string, scope: string): KeyObject {
@@ -105,8 +105,9 @@ function deriveKey(secret: string, scope: string): KeyObject {
 }
 
 /**
- * Signs a request by version 4, of one kind: POST to one path, without a query. Returns the headers to be sent: those given, with date,
- * token and signature. Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+ * Signs a request with Signature Version 4. It supports one kind of request: POST to one path, without a query. Returns the headers to send:
+ * the given ones, with date, token and signature. Source:
+ * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
  */
 export function sign(options: SignOptions): Record<string, string> {
   const { region, service, path, headers, body, timeMs } = options
@@ -115,12 +116,12 @@ export function sign(options: SignOptions): Record<string, string> {
   const signed: Record<string, string> = {
     ...headers,
     'x-amz-date': date,
-    // A credentials file may have an empty one.
+    // A credentials file may contain an empty token.
     ...(sessionToken ? { 'x-amz-security-token': sessionToken } : {}),
   }
   const names = Object.keys(signed).toSorted()
   const canonicalHeaders = names.map((name) => `${name}:${signed[name]?.trim().replace(/ +/g, ' ')}\n`).join('')
-  // Each part is encoded once more than it is in the request, and empty ones do not count.
+  // Each part is encoded once more than in the request, and empty parts are left out.
   const canonicalPath = path.replace(/\/+/g, '/').split('/').map(encode).join('/')
   const canonical = `POST\n${canonicalPath}\n\n${canonicalHeaders}\n${names.join(';')}\n${hash('sha256', body)}`
   const scope = `${date.slice(0, 8)}/${region}/${service}/aws4_request`
@@ -134,12 +135,12 @@ export function sign(options: SignOptions): Record<string, string> {
 export type SqsOptions = {
   /** How long (ms) a request may take when its caller names no other limit. */
   readonly requestTimeoutMs: number
-  /** Default 1: retries are the lanes' business, which know the order. */
+  /** Default 1: retries are the job of the lanes, which know the order. */
   readonly maxAttempts?: number
   readonly log?: Logger
 }
 
-/** The SDK's client, with what the lanes need of it, and the client of the hot path beside it: `batches`. */
+/** Creates the SDK's client with the settings that the lanes need, and beside it the client of the hot path: `batches`. */
 export function createSqs(config: RelayConfig, options: SqsOptions): SQSClient & { readonly batches: BatchClient } {
   const { requestTimeoutMs, maxAttempts = 1, log } = options
   const requestHandler = createHttpHandler({
@@ -152,16 +153,16 @@ export function createSqs(config: RelayConfig, options: SqsOptions): SQSClient &
     region: config.region,
     credentials: credentials.provider,
     ...(config.endpoint === undefined ? {} : { endpoint: config.endpoint }),
-    // A queue's address may name a host that only the server itself knows; the endpoint is where it was found.
+    // A queue's address may name a host that only the server itself knows. The queue is reached at the endpoint where it was found.
     useQueueUrlAsEndpoint: false,
     maxAttempts,
     // The chain of middleware is the same for each request.
     cacheMiddleware: true,
-    // TLS and the signature protect the body already.
+    // TLS and the signature already protect the body.
     md5: false,
     requestHandler,
   })
-  // Not waited for: a program behind the chain may take long, and the lanes try again meanwhile.
+  // Not awaited: a program behind the chain may take long, and the lanes retry meanwhile.
   const onRejected = (error: unknown) => void credentials.note(error)
   sqs.middlewareStack.add(
     (next) => (args) =>
@@ -174,7 +175,7 @@ export function createSqs(config: RelayConfig, options: SqsOptions): SQSClient &
   return Object.assign(sqs, { batches: createBatchClient({ sqs, http: requestHandler, onRejected }) })
 }
 
-/** Of an entry that SQS did not accept. Some servers write null, or a number. */
+/** An entry that SQS did not accept. Some servers write null, or a number. */
 export type BatchFailure = {
   readonly Id?: string
   readonly Code?: string | number | null
@@ -187,7 +188,7 @@ export type BatchAnswer = {
   readonly Failed?: readonly BatchFailure[]
 }
 
-/** An error that SQS, or a server on the way, answered: of the form of the SDK's, so that both are judged alike. */
+/** An error that SQS, or a server on the way, answered. It has the form of the SDK's errors, so that both are judged alike. */
 export class BatchError extends Error {
   override readonly name: string
   readonly code = 'relay.sqs.rejected'
@@ -201,13 +202,13 @@ export class BatchError extends Error {
 }
 
 export type BatchClientOptions = {
-  /** Resolves endpoint, region and credentials, and knows how far the clock is wrong. */
+  /** Resolves endpoint, region and credentials, and knows the offset of the clock. */
   readonly sqs: SQSClient
   readonly http: Pick<HttpHandler, 'send'>
   readonly onRejected?: (error: unknown) => void
 }
 
-/** What the SDK's endpoint rules say. */
+/** The result of the SDK's endpoint rules. */
 type Endpoint = {
   readonly url: URL
   readonly properties?: { readonly authSchemes?: readonly Record<string, unknown>[] }
@@ -216,7 +217,7 @@ type Endpoint = {
 const TARGET = {
   'content-type': 'application/x-amz-json-1.0',
   'x-amz-target': 'AmazonSQS.SendMessageBatch',
-  // Codes as the query protocol had them come in a header then; some servers say them in no other way.
+  // SQS then sends error codes of the query protocol in a header. Some servers send them in no other way.
   'x-amzn-query-mode': 'true',
 } as const
 
@@ -225,13 +226,14 @@ const bareCode = (code: unknown): string | undefined =>
   typeof code === 'string' && code !== '' ? code.split(/[,:;]/, 1)[0]?.replace(/^.*#/, '') : undefined
 
 /**
- * Sends SendMessageBatch requests, and nothing else, for a fraction of what the SDK costs: AWS JSON 1.0 over undici, signed by hand. All
- * that is not on the hot path is the SDK's: endpoints of every partition, the chain of credentials, the correction of the clock.
- * Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-making-api-requests-json.html
+ * Creates the client of the hot path: it sends SendMessageBatch requests only, for a fraction of the SDK's cost, as AWS JSON 1.0 over undici,
+ * with our own signature. Everything outside the hot path comes from the SDK: endpoints of every partition, the chain of credentials, the
+ * correction of the clock. Source:
+ * https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-making-api-requests-json.html
  */
 export function createBatchClient({ sqs, http, onRejected }: BatchClientOptions) {
   let endpoint: Endpoint | undefined
-  // The SDK resolves it for each of its own requests: looking for the queue is the first one.
+  // The SDK resolves it for each of its own requests. Finding the queue is the first one.
   sqs.middlewareStack.add(
     (next, context) => (args) => {
       endpoint = (context['endpointV2'] as Endpoint | undefined) ?? endpoint
@@ -245,7 +247,7 @@ export function createBatchClient({ sqs, http, onRejected }: BatchClientOptions)
     return typeof region === 'string' ? region : sqs.config.region()
   }
 
-  /** As the SDK does it, so that what either learns counts for both. */
+  /** Corrects the clock as the SDK does, so that the offset applies to both clients. */
   const correctClock = ({ headers: { date, age } }: HttpAnswer) => {
     const serverMs = Date.parse(date ?? '')
     if (age === undefined && !Number.isNaN(serverMs)) sqs.config.systemClockOffset = serverMs - Date.now()
@@ -270,7 +272,11 @@ export function createBatchClient({ sqs, http, onRejected }: BatchClientOptions)
 
   return {
     sqs,
-    /** @throws BatchError for what was answered, else what credentials, proxy or connection throw; `TimeoutError` after `limitMs` */
+    /**
+     * Sends a body.
+     * @throws BatchError for an error that was answered, otherwise what credentials, proxy or connection throw; `TimeoutError` after
+     * `limitMs`
+     */
     async send(body: Uint8Array, signal: AbortSignal, limitMs: number): Promise<BatchAnswer> {
       const credentials = await sqs.config.credentials()
       // Nothing is sent before its queue was found.

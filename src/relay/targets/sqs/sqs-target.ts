@@ -24,7 +24,7 @@ export type SqsTargetOptions = Pick<SenderOptions, 'route' | 'log' | 'outages'> 
   readonly batches: BatchClient
 }
 
-/** The FIFO queue of a route. */
+/** Creates the target for a route's FIFO queue. */
 export function createSqsTarget({ route, queuePrefix, batches, log, outages }: SqsTargetOptions): Target {
   const name = queueName(queuePrefix, route)
   const rejection = (of: Pick<Rejection, 'verdict' | 'reason' | 'detail'>, error: unknown): Rejection => ({
@@ -64,13 +64,13 @@ export function createSqsTarget({ route, queuePrefix, batches, log, outages }: S
   }
 }
 
-/** Longest wait between two looks for a queue that is not there: it is made by hand, and then all should go on at once. */
+/** The longest wait (ms) between two lookups of a missing queue: an operator creates it, and sending should resume soon after that. */
 const LOOK_MS = 2_000
 
-/** The limit (bytes) of a queue that does not say its own: what every SQS takes, and some servers know no more. */
+/** The assumed limit (bytes) of a queue that does not report its own: every SQS accepts it, and some servers accept no more. */
 export const ASSUMED_BYTES = 262_144
 
-/** Resolves a route's queue: tries until it is there and fit, or the signal aborts. Says what is wrong once. */
+/** Finds a route's queue: retries until it exists and can be used, or the signal aborts. Logs each problem once. */
 export async function findQueue(
   sqs: SQSClient,
   route: Route,
@@ -95,7 +95,7 @@ export async function findQueue(
         new GetQueueAttributesCommand({ QueueUrl: url, AttributeNames: ['FifoQueue', 'MaximumMessageSize'] }),
         { abortSignal: signal },
       )
-      // SQS itself takes the ending .fifo for FIFO queues only; some servers do not name the attribute at all.
+      // SQS itself allows the ending .fifo for FIFO queues only. Some servers do not report the attribute at all.
       if (attributes?.['FifoQueue'] !== 'false' && url !== undefined) {
         if (change(undefined) === 'over')
           log.info({ code: 'relay.sqs.queue_found', route: route.name, queue: name }, 'The relay can use the queue now')
@@ -118,17 +118,17 @@ const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const COMMA = 0x2c
 
-/** What a byte of JSON text becomes inside of a JSON string: 0: itself; else the letter behind a backslash. */
+/** The escape of each byte of JSON text within a JSON string. 0: the byte itself; otherwise the letter after a backslash. */
 const ESCAPES = new Uint8Array(256)
 const LETTERS = { '"': '"', '\\': '\\', '\b': 'b', '\f': 'f', '\n': 'n', '\r': 'r', '\t': 't' }
 for (const [character, letter] of Object.entries(LETTERS)) ESCAPES[character.charCodeAt(0)] = letter.charCodeAt(0)
 
 const ATTRIBUTES = `,"MessageAttributes":{"${CONTENT_ENCODING}":{"DataType":"String","StringValue":"${GZIP}"}}`
 
-/** So much (bytes) an entry needs besides its pack, at most. */
+/** The maximum number of bytes that an entry needs besides its pack. */
 const MAX_ENTRY_BYTES = 512
 
-/** Buffers are made in steps of this size, and so many are kept. */
+/** Buffers are allocated in multiples of this size, and this many are kept for reuse. */
 const STEP_BYTES = 64 * 1024
 const MAX_KEPT_BUFFERS = 8
 const kept: Buffer[] = []
@@ -151,13 +151,13 @@ function writeEscaped(to: Buffer, start: number, from: Uint8Array): number {
 }
 
 /**
- * The body of a SendMessageBatch request that sends these packs to a queue, written once, into a buffer that is used again: events are
- * JSON inside of a JSON text, so each is escaped, and packets go from the bytes that Redis sent straight into the request. `release`: the
- * buffer may be used again. Source: SendMessageBatch in the SQS API reference, JSON protocol.
+ * Formats the body of a SendMessageBatch request that sends these packs to a queue. It is written once, into a reused buffer. Events are JSON
+ * within a JSON text, so each is escaped, and the bytes of packets go straight from Redis into the request. `release`: allows the buffer to
+ * be reused. Source: SendMessageBatch in the SQS API reference, JSON protocol.
  */
 export function formatBatch(queueUrl: string, parcels: readonly Parcel[]) {
   const events = parcels.reduce((sum, { pack }) => sum + pack.bytes, 0)
-  // Each byte of an event becomes two at most: JSON text has no control characters but space.
+  // Each byte of an event becomes at most two: JSON text has no control characters except whitespace.
   const buffer = takeBuffer(2 * events + parcels.length * MAX_ENTRY_BYTES + 6 * queueUrl.length + MAX_ENTRY_BYTES)
   let at = 0
   const write = (text: string) => {
@@ -197,10 +197,10 @@ export function formatBatch(queueUrl: string, parcels: readonly Parcel[]) {
   }
 }
 
-/** The queue of commands to the relays, which has no function and no dead-letter queue. */
+/** Returns the name of the queue of operator commands. It has no function and no dead-letter queue. */
 export const commandQueueName = (prefix: string): string => queueName(prefix, COMMAND_QUEUE)
 
-/** The attributes of a route's queue, but for the link to its dead-letter queue. Source: CreateQueue in the SQS API reference. */
+/** The attributes of a route's queue, except the link to its dead-letter queue. Source: CreateQueue in the SQS API reference. */
 const QUEUE_ATTRIBUTES: Readonly<Record<string, string>> = {
   FifoQueue: 'true',
   DeduplicationScope: 'messageGroup',
@@ -209,7 +209,7 @@ const QUEUE_ATTRIBUTES: Readonly<Record<string, string>> = {
   MaximumMessageSize: String(QUEUE_LIMITS.messageBytes),
 }
 
-/** What `createQueues` makes, without making it: each route's queue and dead-letter queue by name. */
+/** Lists the queues that `createQueues` creates: each route's queue and dead-letter queue by name. */
 export function listQueues(prefix: string, routes: Routes): { route: Route; queue: string; deadLetterQueue: string }[] {
   return routes.all.map((route) => ({
     route,
@@ -219,8 +219,9 @@ export function listQueues(prefix: string, routes: Routes): { route: Route; queu
 }
 
 /**
- * Makes every queue that is not there yet: FIFO, high throughput, a dead-letter queue for each of a route. A queue that exists with the same
- * attributes is left alone. @throws the SDK's error, for instance when a queue exists with other attributes.
+ * Creates every queue that does not exist yet: FIFO queues with high throughput, and a dead-letter queue for each route. A queue that exists
+ * with the same attributes is left alone.
+ * @throws the SDK's error, for instance when a queue exists with other attributes
  */
 export async function createQueues(
   sqs: SQSClient,

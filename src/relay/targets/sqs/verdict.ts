@@ -4,28 +4,28 @@ import type { Problem, Rejection } from '../target.ts'
 
 type Verdict = Rejection['verdict']
 
-// Source: the errors of SendMessageBatch in the SQS API reference. Each says that these very bytes are not taken. Servers write
+// Source: the errors of SendMessageBatch in the SQS API reference. Each means that these very bytes are not accepted. Servers write
 // `com.amazonaws.sqs#Code` and `AWS.SimpleQueueService.Code`.
 const REFUSALS =
   /(^|[.#])(InvalidMessageContents|InvalidParameterValue(Exception)?|BatchRequestTooLong|MessageTooLong|InvalidAttributeValue|InvalidBatchEntryId|TooManyEntriesInBatchRequest|RequestEntityTooLarge|Validation(Error|Exception))$/
 
-// What SQS may call the sender's fault though the content is innocent: these are mended outside, and then the same bytes are taken.
+// Errors that SQS may call the sender's fault although the content is fine. Once their cause is removed, the same bytes are accepted.
 const MENDABLE =
   /AccessDenied|NotAuthorized|Credential|Token|Signature|AccessKey|Throttl|Kms|NonExistentQueue|QueueDoesNotExist|OptIn|Expired|SlowDown|Limit|Quota|Unavailable|MissingAuthentication/i
 
-/** The status of the answer; undefined when there was none. */
+/** Returns the status of the answer; undefined when there was none. */
 export const statusOf = (error: unknown): number | undefined =>
   (error as { $metadata?: { httpStatusCode?: number } } | null | undefined)?.$metadata?.httpStatusCode
 
-/** Whether the queue is not where it was: it may have been deleted and made again, under another address. */
+/** Whether the queue is gone: it may have been deleted and created again, with another address. */
 export const isMissingQueue = (error: unknown): boolean =>
   error instanceof Error && /NonExistentQueue|QueueDoesNotExist/.test(error.name)
 
-/** Whether AWS knows who asks, and does not allow it. */
+/** Whether AWS knows the caller, and does not allow the request. */
 export const isAccessDenied = (error: unknown): boolean =>
   error instanceof Error && /AccessDenied|NotAuthorized/i.test(error.name)
 
-/** For an error of a whole request. */
+/** Judges an error of a whole request. */
 export function judgeRequest(error: unknown): Verdict {
   if (!(error instanceof Error)) return 'retry'
   const status = statusOf(error) ?? 0
@@ -35,30 +35,30 @@ export function judgeRequest(error: unknown): Verdict {
 }
 
 /**
- * Whether it was refused for its size. A server may take less than its queues say, and so may a proxy before it; each has words of its
- * own: `MessageTooLong` as a message, `BatchRequestTooLong` for one entry, "must be shorter than 262144 bytes".
+ * Whether something was rejected for its size. A server may accept less than its queues report, and so may a proxy before it. Each words it
+ * differently: `MessageTooLong` for a message, `BatchRequestTooLong` for one entry, "must be shorter than 262144 bytes".
  */
 export const isForSize = (code: string, words: string): boolean =>
   /too ?(long|large)|(shorter|longer) than/i.test(`${code} ${words}`)
 
-/** Whether AWS does not know or no longer accepts who asks; a refresh of the credentials may help. */
+/** Whether AWS does not know the caller, or no longer accepts the credentials. Resolving them again may help. */
 export const isForCredentials = (error: unknown): boolean =>
   error instanceof Error &&
   (/Credential|Token|Signature|AccessKey|UnrecognizedClient|MissingAuthentication/i.test(error.name) ||
     /credentials|security token|access key/i.test(error.message))
 
-/** What an error of a whole request is called. What a proxy answers has no name of its own. */
+/** Names an error of a whole request. The answer of a proxy has no name of its own. */
 export function codeOf(error: unknown): string {
   if (!(error instanceof Error)) return 'unknown'
   return statusOf(error) === 413 ? 'RequestEntityTooLarge' : error.name
 }
 
-/** For an entry in the `Failed` part of an answer: its sender's fault is final, unless it can be mended outside. */
+/** Judges an entry in the `Failed` part of an answer: the sender's fault is final, unless its cause can be removed. */
 export function judgeEntry({ Code = '', SenderFault }: { Code?: string; SenderFault?: boolean | undefined }): Verdict {
   return SenderFault === true && !MENDABLE.test(Code) ? 'refused' : 'retry'
 }
 
-/** What is wrong, by an error of SQS: the code of the problem. */
+/** Returns the code of the problem that an error of SQS shows. */
 export function problemOf(error: unknown) {
   if (isMissingQueue(error)) return 'relay.sqs.queue_missing'
   if (error instanceof ProxyError) return 'relay.proxy.refused'
@@ -70,7 +70,7 @@ export function problemOf(error: unknown) {
 const CREDENTIALS = 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or a role, and check the clock'
 const NETWORK = 'check AWS_REGION, AWS_ENDPOINT_URL_SQS and the network'
 
-/** Returns what is wrong and what to do about an error of SQS. */
+/** Returns the problem that an error of SQS shows, with its remedy. */
 export function sqsProblem(error: unknown, name: string, prefix: string): Problem {
   const code = problemOf(error)
   const retries = 'the relay keeps everything and retries'
@@ -85,7 +85,7 @@ export function sqsProblem(error: unknown, name: string, prefix: string): Proble
   return { code, text: texts[code] }
 }
 
-/** What to do about an error of SQS, for a user who waits for a command. */
+/** Returns the remedy for an error of SQS, for a user who waits for a command. */
 export function sqsFix(error: unknown, queue: string): string {
   const fixes = {
     'relay.sqs.queue_missing': 'enigma-relay queues --create, or correct ENIGMA_QUEUE_PREFIX',
