@@ -39,10 +39,7 @@ export class NoAnswerError extends Error {
   readonly code = 'producer.redis.no_answer'
 }
 
-/**
- * Settles as `promise` does.
- * @throws NoAnswerError when that takes longer than `ms`
- */
+/** Settles as `promise` does. @throws NoAnswerError when that takes longer than `ms` */
 export const withinTime = <T>(ms: number, promise: Promise<T>): Promise<T> =>
   within(ms, promise, () => new NoAnswerError(`no answer within ${ms} ms`))
 
@@ -68,20 +65,14 @@ export type ProducerClient = {
 
 /** A client that connects when it is first needed, and reconnects by itself after an outage. */
 export type Connection = {
-  /**
-   * Returns the client at once when it is connected. Rejects with the client's error when the first connection fails; the next call tries
-   * again.
-   */
+  /** Returns the client at once when it is connected. Rejects with the client's error when the first connection fails; the next call tries again. */
   get: () => ProducerClient | Promise<ProducerClient>
   /** Drops a connection that does not answer, so that the next call makes a new one. */
   renew: () => void
   close: () => Promise<void>
 }
 
-/**
- * Creates a connection that is made at first use.
- * @throws ProducerError `producer.address.invalid`
- */
+/** Creates a connection that is made at first use. @throws ProducerError `producer.address.invalid` */
 export function createConnection(url: string, timeoutMs: number): Connection {
   // The message does not contain the URL, because a password may be in it.
   if (!/^(rediss?|unix):$/.test(URL.parse(url)?.protocol ?? '')) {

@@ -10,8 +10,8 @@ export type WritePacket = Packet | string | Uint8Array
 export type Outgoing = { readonly transport: 'pubsub' | 'list'; readonly key: string; readonly packet: WritePacket }
 
 /**
- * The packets of a dialler, one function per sub_type, each with its key and transport. The fields are those of the vendor's pages Agent
- * Status, Call Connection, Campaign Status, Campaign Preview, CDR and Click2Dial Redis notifications.
+ * The packets of a dialler, one function per sub_type, each with its key and transport. The fields are those of the vendor's pages Agent Status, Call
+ * Connection, Campaign Status, Campaign Preview, CDR and Click2Dial Redis notifications.
  */
 
 function published(type: string, subType: string, payload: { readonly ref: string }): Outgoing {
@@ -132,8 +132,8 @@ export const dialerStatus = (fields: DialerStatusFields): Outgoing => published(
 export type PresentState = { readonly key: string; readonly field: string; readonly value: string }
 
 /**
- * Returns the state that a dialler would keep when it publishes this packet; undefined for anything but the status of an agent in a campaign,
- * or of a campaign.
+ * Returns the state that a dialler would keep when it publishes this packet; undefined for anything but the status of an agent in a campaign, or of a
+ * campaign.
  */
 export function toPresentState({ key, packet }: Outgoing): PresentState | undefined {
   const type = parseKey(key)?.type

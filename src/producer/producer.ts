@@ -18,8 +18,8 @@ export type ProducerOptions = {
   /** The maximum number of bytes in one LPUSH of `pushAll`, unless a single packet is larger. Default 1 MiB. */
   readonly chunkBytes?: number
   /**
-   * Keeps packets that Redis does not accept in files, and pushes them, the oldest first, when Redis is back; newer packets queue after them.
-   * Without it, such packets are rejected.
+   * Keeps packets that Redis does not accept in files, and pushes them, the oldest first, when Redis is back; newer packets queue after them. Without
+   * it, such packets are rejected.
    */
   readonly backup?: BackupOptions
 } & (
@@ -34,20 +34,17 @@ export type ProducerOptions = {
 )
 
 /**
- * Writes packets as the dialler does. Each promise rejects with a `ProducerError` when Redis did not accept the packet or, with a backup,
- * when it could not be kept either.
+ * Writes packets as the dialler does. Each promise rejects with a `ProducerError` when Redis did not accept the packet or, with a backup, when it
+ * could not be kept either.
  */
 export type Producer = {
   /** Publishes a packet (PUBLISH). Resolves with the number of receivers, which may be 0: nobody need be subscribed. */
   publish: (key: WriteKey, packet: WritePacket) => Promise<number>
-  /**
-   * Pushes a packet (LPUSH). Resolves with the length of the list; with 0 when the packet is in the backup, safely on disk, and not in Redis
-   * yet.
-   */
+  /** Pushes a packet (LPUSH). Resolves with the length of the list; with 0 when the packet is in the backup, safely on disk, and not in Redis yet. */
   push: (key: WriteKey, packet: WritePacket) => Promise<number>
   /**
-   * Pushes many packets with few commands, in order: the first is popped first. Resolves with the length of the list, or with 0 when there
-   * were none, or when they are in the backup. When it rejects, `taken` of the error says how many of the first ones are there.
+   * Pushes many packets with few commands, in order: the first is popped first. Resolves with the length of the list, or with 0 when there were none,
+   * or when they are in the backup. When it rejects, `taken` of the error says how many of the first ones are there.
    */
   pushAll: (key: WriteKey, packets: readonly WritePacket[]) => Promise<number>
   /** Publishes or pushes a packet made by one of the functions per sub_type (`agentStatus`, `cdr` …). */
@@ -163,16 +160,10 @@ export function createProducer(options: ProducerOptions): Producer {
   }
 }
 
-/**
- * Returns the key as Redis knows it.
- * @throws ProtocolError when the type in it contains a colon
- */
+/** Returns the key as Redis knows it. @throws ProtocolError when the type in it contains a colon */
 const toKey = (key: WriteKey): string => (typeof key === 'string' ? key : formatKey(key))
 
-/**
- * Returns the text or bytes for Redis: JSON of a packet, everything else unchanged.
- * @throws ProducerError `producer.packet.invalid`
- */
+/** Returns the text or bytes for Redis: JSON of a packet, everything else unchanged. @throws ProducerError `producer.packet.invalid` */
 function toWire(packet: WritePacket): string | Buffer {
   if (typeof packet === 'string') return packet
   // A view, not a copy.

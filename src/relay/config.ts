@@ -15,8 +15,7 @@ export type SourceConfig = RedisAddress & {
 export type RelayConfig = {
   readonly sources: readonly SourceConfig[]
   /**
-   * List keys to take items from, in every source. Default: none, because a list that the relay takes from is no longer read by its former
-   * reader.
+   * List keys to take items from, in every source. Default: none, because a list that the relay takes from is no longer read by its former reader.
    */
   readonly lists: readonly string[]
   /** The end of a list that holds the oldest item. */
@@ -24,8 +23,7 @@ export type RelayConfig = {
   /** Pub/Sub patterns in the syntax of Redis. Where several patterns match a channel, the first one counts. */
   readonly channels: readonly string[]
   /**
-   * The part of a key before the hashes of the dialler's present states, which the relay reads after a gap; undefined: the relay does not
-   * read them.
+   * The part of a key before the hashes of the dialler's present states, which the relay reads after a gap; undefined: the relay does not read them.
    */
   readonly resync: string | undefined
   /** Where notifications go, and how the relay authenticates itself. */

@@ -48,8 +48,8 @@ const statusOf = (error: Error): number | undefined =>
 const isAnswer = (error: Error): boolean => statusOf(error) !== undefined || /^-?[A-Z]{2,} /.test(error.message)
 
 /**
- * Whether the server that answered the SDK is not SQS as the SDK knows it: a proxy with its own page, or a server that speaks only the query
- * protocol from before 2023.
+ * Whether the server that answered the SDK is not SQS as the SDK knows it: a proxy with its own page, or a server that speaks only the query protocol
+ * from before 2023.
  */
 export const isForeignAnswer = (error: unknown): boolean =>
   error instanceof Error && error.name === 'SyntaxError' && '$metadata' in error
@@ -68,15 +68,15 @@ export function describe(error: unknown): string {
 }
 
 /**
- * Redis quotes the arguments of a command that it does not know, including the password of AUTH. The text of a failed script ends with its
- * digest and one of its lines, which do not help an operator.
+ * Redis quotes the arguments of a command that it does not know, including the password of AUTH. The text of a failed script ends with its digest and
+ * one of its lines, which do not help an operator.
  */
 const QUOTED = /(,? with args beginning with:| script: [0-9a-f]{40}, on @user_script).*$/s
 
 /**
  * Returns the useful part of a connection error. Of OpenSSL's line, only the reason helps an operator (`error:0A00045C:SSL
- * routines:ssl3_read_bytes:tlsv13 alert certificate required:…`). Node joins an IPv6 address and its port like an IPv4 address: `connect
- * ECONNREFUSED ::1:8001`.
+ * routines:ssl3_read_bytes:tlsv13 alert certificate required:…`). Node joins an IPv6 address and its port like an IPv4 address: `connect ECONNREFUSED
+ * ::1:8001`.
  */
 function wordsOfConnection(error: Error): string {
   const { reason, library, address, port } = error as { [field: string]: unknown } & Error

@@ -66,9 +66,7 @@ type Stream = Pick<Stamped, 'route' | 'reason'> & {
   readonly toEvent: ReturnType<typeof createEventStream>
 }
 
-/**
- * The maximum number of cached streams: more than the agents of any dialler times their sub_types. When it is exceeded, the cache is emptied.
- */
+/** The maximum number of cached streams: more than the agents of any dialler times their sub_types. When it is exceeded, the cache is emptied. */
 const MAX_STREAMS = 20_000
 
 /** Reads, routes and stamps a packet. A pure function: the same packet and origin always make the same notification. */
@@ -120,8 +118,8 @@ export function toItem(stamped: Stamped, acknowledger: Acknowledger, position: n
 }
 
 /**
- * Replaces the packet's bytes with a copy. Bytes as received are a view of everything that the connection read at once, and keep all of it in
- * memory: 64 KiB for a packet of 400 bytes. Call it for notifications that stay in memory longer than one request.
+ * Replaces the packet's bytes with a copy. Bytes as received are a view of everything that the connection read at once, and keep all of it in memory:
+ * 64 KiB for a packet of 400 bytes. Call it for notifications that stay in memory longer than one request.
  */
 export function detach(one: { readonly data: Uint8Array | undefined }): void {
   const { data } = one

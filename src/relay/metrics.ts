@@ -3,8 +3,8 @@ import { GAP_CAUSES, type Routes } from '../protocol/index.ts'
 import type { Logger } from '../runtime/index.ts'
 
 /**
- * The histogram of the event loop's delay uses a timer that would wake an idle process a hundred times a second. With this interval, only the
- * delay at the moment of each scrape remains (`nodejs_eventloop_lag_seconds`).
+ * The histogram of the event loop's delay uses a timer that would wake an idle process a hundred times a second. With this interval, only the delay
+ * at the moment of each scrape remains (`nodejs_eventloop_lag_seconds`).
  */
 const NEVER_MS = 2 ** 31 - 1
 
@@ -100,8 +100,8 @@ export type Metrics = ReturnType<typeof createMetrics>
 export type Tools = { readonly log: Logger; readonly metrics: Metrics; readonly now: () => number }
 
 /**
- * Creates the series that alarms use, with the value 0. Prometheus' `increase()` ignores the first sample of a counter: without this, the
- * first gap of a relay's life would raise no alarm. Source: https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics
+ * Creates the series that alarms use, with the value 0. Prometheus' `increase()` ignores the first sample of a counter: without this, the first gap
+ * of a relay's life would raise no alarm. Source: https://prometheus.io/docs/practices/instrumentation/#avoid-missing-metrics
  */
 export function beginAtZero(
   { claims, gaps, gapSeconds, discarded, numberRepairs, parked, parkedFile, requests, retried, sent }: Metrics,

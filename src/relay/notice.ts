@@ -66,9 +66,7 @@ export function stampNotice(packet: Uint8Array, { sourceId, number, index, timeM
   return stampEvent(event, { id, route, receivedMs: timeMs }, [subject, payload])
 }
 
-/**
- * A time span in which Pub/Sub of a source could not be heard. `number`: the number of the first notification heard after it, or a lower one.
- */
+/** A time span in which Pub/Sub of a source could not be heard. `number`: the number of the first notification heard after it, or a lower one. */
 export type Gap = { readonly fromMs: number; readonly toMs: number; readonly cause: GapCause; readonly number: number }
 
 type AnnouncerOptions = Pick<SourceOptions, 'ownIndex' | 'metrics' | 'log' | 'now'> & {
@@ -78,10 +76,7 @@ type AnnouncerOptions = Pick<SourceOptions, 'ownIndex' | 'metrics' | 'log' | 'no
   readonly intake: Pick<JournalIntake, 'hear' | 'written'>
 }
 
-/**
- * Creates the announcer: it sends gaps and parked notifications as notices through the journal, like notifications that were heard on
- * Pub/Sub.
- */
+/** Creates the announcer: it sends gaps and parked notifications as notices through the journal, like notifications that were heard on Pub/Sub. */
 export function createAnnouncer({ relayId, patterns, ownIndex, intake, metrics, log, now }: AnnouncerOptions) {
   const toHeard = (sourceId: string, notice: Notice, number: number, index: number): Heard => {
     const origin = { sourceId, number, index, timeMs: now() }
@@ -141,10 +136,7 @@ export type AliveOptions = Omit<Tools, 'metrics'> & {
   /** How often (ms) it reports. The alarm waits for five minutes. */
   readonly everyMs: number
   readonly isReady: () => Promise<boolean>
-  /**
-   * Returns a number that nothing else of the first source has.
-   * @throws what Redis answers
-   */
+  /** Returns a number that nothing else of the first source has. @throws what Redis answers */
   readonly nextNumber: () => Promise<number>
   /** Puts a notification in a lane of its route. */
   readonly push: (item: Item) => void
@@ -154,8 +146,8 @@ export type AliveOptions = Omit<Tools, 'metrics'> & {
 const RETRY_ALIVE_MS = 1_000
 
 /**
- * Sends the liveness message while the relay is ready. It takes the same path as notifications, so a failure that stops those also stops the
- * liveness message. It is not journalled, because a late one is useless. The next one waits until the last one was accepted.
+ * Sends the liveness message while the relay is ready. It takes the same path as notifications, so a failure that stops those also stops the liveness
+ * message. It is not journalled, because a late one is useless. The next one waits until the last one was accepted.
  */
 export async function reportAlive(options: AliveOptions, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {

@@ -31,16 +31,13 @@ export type RelayOptions = {
   /** The bytes of notifications in memory above which the relay takes nothing from lists. Default 64 MiB. */
   readonly memoryBytes?: number
   /**
-   * The bytes that the journal may use on disk. Above it, the relay discards the oldest notifications, starting with routes whose
-   * notifications grow stale. Default 2 GiB.
+   * The bytes that the journal may use on disk. Above it, the relay discards the oldest notifications, starting with routes whose notifications grow
+   * stale. Default 2 GiB.
    */
   readonly journalBytes?: number
   /** How long (ms) the relay waits for requests in flight when it stops. Default 10,000. */
   readonly shutdownMs?: number
-  /**
-   * How long (ms) a target may take to answer before the request is retried, not counting the functions that an HTTP server runs. Default
-   * 10,000.
-   */
+  /** How long (ms) a target may take to answer before the request is retried, not counting the functions that an HTTP server runs. Default 10,000. */
   readonly requestTimeoutMs?: number
   /** How often (ms) the relay sends its liveness message while it is ready. Default 60,000. */
   readonly aliveMs?: number
@@ -51,16 +48,15 @@ export type RelayOptions = {
 export type Relay = {
   readonly metrics: Metrics
   /**
-   * Runs until the signal aborts. It then takes nothing more, settles requests in flight until a deadline, leaves the rest in claims and the
-   * journal, and resolves.
-   * @throws RelayError when the journal or the HTTP address cannot be used
+   * Runs until the signal aborts. It then takes nothing more, settles requests in flight until a deadline, leaves the rest in claims and the journal,
+   * and resolves. @throws RelayError when the journal or the HTTP address cannot be used
    */
   run: (signal: AbortSignal) => Promise<void>
 }
 
 /**
- * Wires the relay: sources → intakes → lanes → senders. A claim in Redis, or the journal, keeps every notification until its target has
- * accepted it. docs/architecture.md follows a notification through the files.
+ * Wires the relay: sources → intakes → lanes → senders. A claim in Redis, or the journal, keeps every notification until its target has accepted it.
+ * docs/architecture.md follows a notification through the files.
  */
 export function createRelay(options: RelayOptions): Relay {
   const {

@@ -156,15 +156,9 @@ export function createSource(options: SourceOptions) {
     },
     /** Parks a notification that no claim keeps. Resolves with false when the relay ends first. */
     park: (...what: Parameters<Acknowledger['park']>): Promise<boolean> => parking.park(...what),
-    /**
-     * Reads the dialler's present states after notifications were lost.
-     * @param atMs when the loss became known
-     */
+    /** Reads the dialler's present states after notifications were lost. @param atMs when the loss became known */
     resync: (atMs: number): void => resync?.begin(atMs),
-    /**
-     * Returns a number that nothing else of this source has.
-     * @throws what Redis answers
-     */
+    /** Returns a number that nothing else of this source has. @throws what Redis answers */
     nextNumber: numbers.next,
     /** Returns a number without asking Redis, above every number of this source that the relay has seen. */
     offlineNumber: (): number => {

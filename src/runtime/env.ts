@@ -22,8 +22,8 @@ export class ConfigError extends Error {
 /** Reads variables and collects their faults. */
 export type EnvReader = {
   /**
-   * Returns the value, or the default when the variable is unset or empty. `parse` calls `fault` for a value that cannot be used; the result
-   * is then undefined.
+   * Returns the value, or the default when the variable is unset or empty. `parse` calls `fault` for a value that cannot be used; the result is then
+   * undefined.
    */
   read: <T>(
     name: string,

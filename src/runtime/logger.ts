@@ -4,8 +4,8 @@ export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', '
 export type LogLevel = (typeof LOG_LEVELS)[number]
 
 /**
- * Names an event, and never changes: `relay.sqs.throttled` is room, part, event. Tests, doctor and alarms match codes. docs/logs.md lists
- * each with its meaning and remedy.
+ * Names an event, and never changes: `relay.sqs.throttled` is room, part, event. Tests, doctor and alarms match codes. docs/logs.md lists each with
+ * its meaning and remedy.
  */
 export type Code = `${string}.${string}.${string}`
 
@@ -21,9 +21,9 @@ export function createLog(level: LogLevel, destination?: { write: (line: string)
 }
 
 /**
- * Returns a function that decides whether a lasting problem is worth a log line, so that each problem is logged once. Call it with the
- * present problem (undefined: none). It returns `new` when the problem differs from the one before, `over` when there is none any more, and
- * undefined while nothing changes.
+ * Returns a function that decides whether a lasting problem is worth a log line, so that each problem is logged once. Call it with the present
+ * problem (undefined: none). It returns `new` when the problem differs from the one before, `over` when there is none any more, and undefined while
+ * nothing changes.
  */
 export function createNews(): (what: string | undefined) => 'new' | 'over' | undefined {
   let known: string | undefined

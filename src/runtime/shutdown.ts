@@ -2,8 +2,8 @@
 const SAME_PRESS_MS = 1_000
 
 /**
- * Creates a signal that aborts on the first SIGINT or SIGTERM. A second one ends the process at once with exit code 130, for the user who
- * does not want to wait. `dispose` removes the handlers.
+ * Creates a signal that aborts on the first SIGINT or SIGTERM. A second one ends the process at once with exit code 130, for the user who does not
+ * want to wait. `dispose` removes the handlers.
  */
 export function createShutdown(process: NodeJS.Process): { readonly signal: AbortSignal; dispose: () => void } {
   const controller = new AbortController()
@@ -27,8 +27,8 @@ export function createShutdown(process: NodeJS.Process): { readonly signal: Abor
 export type Release = (release: () => void | Promise<void>) => void
 
 /**
- * Runs `body`, then releases the resources that it registered, the last one first, whether it returned or threw. Every release is tried.
- * @throws the error of the body or of a release; an AggregateError of all of them, the error of the body first, when there are several
+ * Runs `body`, then releases the resources that it registered, the last one first, whether it returned or threw. Every release is tried. @throws the
+ * error of the body or of a release; an AggregateError of all of them, the error of the body first, when there are several
  */
 export async function withReleasers<T>(body: (release: Release) => Promise<T>): Promise<T> {
   const releasers: (() => void | Promise<void>)[] = []

@@ -9,10 +9,7 @@ export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   }
 }
 
-/**
- * Settles as `promise` does.
- * @throws the error of `late` when that takes longer than `limitMs`
- */
+/** Settles as `promise` does. @throws the error of `late` when that takes longer than `limitMs` */
 export async function within<T>(limitMs: number, promise: Promise<T>, late: () => Error): Promise<T> {
   const { promise: never, reject } = Promise.withResolvers<never>()
   const timer = setTimeout(() => reject(late()), limitMs)
@@ -30,8 +27,8 @@ export function msToBeat(everyMs: number, nowMs: number): number {
 }
 
 /**
- * Waits for the next beat of a rhythm that all loops of the process share, so that loops with the same interval wake an idle process once. A
- * wait lasts from half of `everyMs` to one and a half of it. Resolves as `sleep` does.
+ * Waits for the next beat of a rhythm that all loops of the process share, so that loops with the same interval wake an idle process once. A wait
+ * lasts from half of `everyMs` to one and a half of it. Resolves as `sleep` does.
  */
 export const sleepToBeat = (everyMs: number, signal?: AbortSignal): Promise<void> =>
   sleep(msToBeat(everyMs, performance.now()), signal)

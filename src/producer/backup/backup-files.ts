@@ -25,10 +25,7 @@ import { createTurns, type Logger } from '../../runtime/index.ts'
 /** A file of the folder; `bytes`: how many of its bytes count. */
 type ListedFile = { readonly name: string; bytes: number }
 
-/**
- * Creates the list of files, the oldest first, with the position up to which they are pushed. It does no I/O: it returns which files to
- * remove.
- */
+/** Creates the list of files, the oldest first, with the position up to which they are pushed. It does no I/O: it returns which files to remove. */
 export function createFileList(found: readonly ListedFile[], position: Position | undefined, lastNumber: number) {
   // The files before the position were pushed, whether the file of the position still exists or not.
   const files = found.filter(({ name }) => position === undefined || name >= position.file)
@@ -79,8 +76,8 @@ export type ReadRecord = BackupRecord & { readonly end: Position }
 export type Chunk = { readonly records: readonly ReadRecord[]; readonly end: Position }
 
 /**
- * Opens files of packets that are only appended to, read from the oldest on, and removed when they are pushed. A run never appends to a file
- * of another run, which may end with half a line. Reading and advancing happen one at a time; appending runs beside them.
+ * Opens files of packets that are only appended to, read from the oldest on, and removed when they are pushed. A run never appends to a file of
+ * another run, which may end with half a line. Reading and advancing happen one at a time; appending runs beside them.
  */
 export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<Logger, 'warn' | 'error'>) {
   const run = randomBytes(4).toString('hex')
@@ -176,8 +173,8 @@ export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<
     },
 
     /**
-     * Resolves with the number of the first packet when all are on disk; when it rejects, none is. `op`: the command that may have written
-     * them to Redis.
+     * Resolves with the number of the first packet when all are on disk; when it rejects, none is. `op`: the command that may have written them to
+     * Redis.
      */
     append: (items: readonly Item[], op?: string): Promise<number> => inTurn(() => add(items, op)),
 

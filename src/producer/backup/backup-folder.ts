@@ -49,10 +49,9 @@ const CRC = ',"crc":"'
 const checksum = (bytes: string | Buffer): string => crc32(bytes).toString(16).padStart(8, '0')
 
 /**
- * Formats a record as one JSON line:
- * `{"n":41,"at":"2025-11-24T16:00:09.123Z","transport":"list","key":"enigma:…","text":"{…}","crc":"9ab31f00"}`. Bytes that are not UTF-8 are
- * in `base64` instead of `text`. `crc` is the CRC-32 of everything before it: a disk may return a line that is still JSON but not what was
- * written.
+ * Formats a record as one JSON line: `{"n":41,"at":"2025-11-24T16:00:09.123Z","transport":"list","key":"enigma:…","text":"{…}","crc":"9ab31f00"}`.
+ * Bytes that are not UTF-8 are in `base64` instead of `text`. `crc` is the CRC-32 of everything before it: a disk may return a line that is still
+ * JSON but not what was written.
  */
 export function formatRecord({ number, transport, key, wire, op }: BackupRecord, atMs: number): Buffer {
   const text = typeof wire === 'string' ? wire : toText(wire)
@@ -124,10 +123,8 @@ export function lastNumberIn(folder: string, file: string): number {
 /** The durable parts of a backup folder: its lock, its state, its records, and files that are appended to. */
 
 /**
- * Locks a folder for this process until it is released. The lock is SQLite's lock on a file: the system releases it when the process dies,
- * even on `kill -9`, and it works between containers that share the folder, where process ids mean nothing.
- *
- * @throws ProducerError `producer.backup.locked`
+ * Locks a folder for this process until it is released. The lock is SQLite's lock on a file: the system releases it when the process dies, even on
+ * `kill -9`, and it works between containers that share the folder, where process ids mean nothing. @throws ProducerError `producer.backup.locked`
  */
 export function lockFolder(folder: string): { release: () => void } {
   mkdirSync(folder, { recursive: true, mode: 0o700 })

@@ -12,15 +12,15 @@ export type BackupLog = Pick<Logger, 'info' | 'warn' | 'error'>
 /** Keeps packets that Redis did not accept in files, and pushes them when Redis accepts packets again. */
 export type BackupOptions = {
   /**
-   * A folder for the files, used by this producer alone; created when it does not exist. Keep it: the next producer pushes the packets that a
-   * killed one left.
+   * A folder for the files, used by this producer alone; created when it does not exist. Keep it: the next producer pushes the packets that a killed
+   * one left.
    */
   readonly folder: string
   /** A file that has reached this size (bytes) is not appended to any more. A file is removed when all of it is pushed. Default 16 MiB. */
   readonly maxFileBytes?: number
   /**
-   * Selects the Pub/Sub packets that are kept as well. Default none: most matter only now, and a call that pops up late is worse than none.
-   * Packets that are not selected are rejected while Redis does not accept them. `key` is the channel.
+   * Selects the Pub/Sub packets that are kept as well. Default none: most matter only now, and a call that pops up late is worse than none. Packets
+   * that are not selected are rejected while Redis does not accept them. `key` is the channel.
    */
   readonly pubsub?: (key: string, packet: WritePacket) => boolean
   /** Default: nothing is logged. */
@@ -31,10 +31,7 @@ export type BackupOptions = {
 export type Backup = {
   /** How many packets are in the files and not yet in Redis. */
   readonly pending: number
-  /**
-   * Resolves when no packet waits, in memory or in the files.
-   * @throws ProducerError `producer.connection.closed`
-   */
+  /** Resolves when no packet waits, in memory or in the files. @throws ProducerError `producer.connection.closed` */
   drained: () => Promise<void>
 }
 
@@ -44,10 +41,9 @@ type Parcel = PromiseWithResolvers<number> & { readonly items: readonly Item[] }
 const SILENT = { info: () => undefined, warn: () => undefined, error: () => undefined }
 
 /**
- * Opens a queue into Redis with files behind it. While the files are empty, parcels go straight to Redis, as many at once as have gathered.
- * Packets that Redis does not accept go to the files, and all newer ones after them, until the files are drained.
- *
- * @throws ProducerError `producer.backup.locked`, `producer.backup.unusable`
+ * Opens a queue into Redis with files behind it. While the files are empty, parcels go straight to Redis, as many at once as have gathered. Packets
+ * that Redis does not accept go to the files, and all newer ones after them, until the files are drained. @throws ProducerError
+ * `producer.backup.locked`, `producer.backup.unusable`
  */
 export function openBackup(
   { folder, maxFileBytes = 16 * 1024 * 1024, log = SILENT }: BackupOptions,
@@ -147,8 +143,7 @@ export function openBackup(
   return {
     backup,
     /**
-     * Resolves with Redis' answer for the last packet, or with 0 when the packets are in the files.
-     * @throws ProducerError `producer.backup.not_kept`
+     * Resolves with Redis' answer for the last packet, or with 0 when the packets are in the files. @throws ProducerError `producer.backup.not_kept`
      */
     put: (items: readonly Item[]): Promise<number> => {
       const parcel = { items, ...Promise.withResolvers<number>() }

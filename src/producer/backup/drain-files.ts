@@ -21,10 +21,7 @@ export async function drainFiles({ files, writer, chunkPackets, log, signal }: D
   let failures = 0
   let pushed = 0
 
-  /**
-   * Resolves with the number of packets of the chunk that are in Redis now.
-   * @throws why Redis accepts nothing
-   */
+  /** Resolves with the number of packets of the chunk that are in Redis now. @throws why Redis accepts nothing */
   const push = async ({ records, end }: Chunk): Promise<number> => {
     const note = await writer.ready()
     // An earlier run, or a command whose answer was lost, pushed more than the files record.
@@ -76,8 +73,8 @@ export async function drainFiles({ files, writer, chunkPackets, log, signal }: D
 }
 
 /**
- * Keeps the keys that refuse packets while Redis accepts others, such as a key that is not a list. Their packets are all moved to the end of
- * the files, in order, so that others proceed. When the first moved packet comes up again, the key is retried.
+ * Keeps the keys that refuse packets while Redis accepts others, such as a key that is not a list. Their packets are all moved to the end of the
+ * files, in order, so that others proceed. When the first moved packet comes up again, the key is retried.
  */
 function createRefusals(log: DrainOptions['log']) {
   /** By key: the number of the first moved packet at its new position, and of the last one at its old position. */

@@ -30,9 +30,9 @@ return {old[1] or '', old[2] or ''}
 `
 
 /**
- * KEYS: the note, then all lists. ARGV: fence, op, at ('' for none), then groups of transport, key, count and the packets. Returns `stale`
- * (nothing was done), or `refused` and the keys that are not lists (nothing was done), or `taken` and, per list group, the list's length, per
- * published packet, the receivers or -1 where publishing is not allowed.
+ * KEYS: the note, then all lists. ARGV: fence, op, at ('' for none), then groups of transport, key, count and the packets. Returns `stale` (nothing
+ * was done), or `refused` and the keys that are not lists (nothing was done), or `taken` and, per list group, the list's length, per published
+ * packet, the receivers or -1 where publishing is not allowed.
  *
  * The first write is one that is refused by a server that is out of memory, is a replica, or cannot save: nothing was done then.
  */
@@ -69,10 +69,7 @@ ${EXPIRE}
 return reply
 `
 
-/**
- * The outcome of writing packets. `results` has the answers for the first ones. All packets have an answer unless `refused` or `cause` is
- * set.
- */
+/** The outcome of writing packets. `results` has the answers for the first ones. All packets have an answer unless `refused` or `cause` is set. */
 type Written = {
   /** The list's length after the packet, or the receivers; -1 where publishing is not allowed. */
   readonly results: readonly number[]
@@ -90,8 +87,8 @@ const PASSES =
   /OOM|READONLY|MISCONF|NOREPLICAS|LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|NOAUTH|WRONGPASS|max number of clients/
 
 /**
- * Creates the writer: it writes packets so that none is written twice, even if an answer is lost, one command at a time. Where Redis runs no
- * scripts, it writes without that guarantee.
+ * Creates the writer: it writes packets so that none is written twice, even if an answer is lost, one command at a time. Where Redis runs no scripts,
+ * it writes without that guarantee.
  */
 export function createWriter(connection: Connection, files: BackupFiles, timeoutMs: number, log: Pick<Logger, 'warn'>) {
   const noteKey = `enigma:producer:${files.id}:backup`
@@ -192,9 +189,7 @@ export function createWriter(connection: Connection, files: BackupFiles, timeout
           () => Promise.resolve(note),
         ),
       ),
-    /**
-     * Writes packets. Never rejects. `at`: the position in the files after these packets, for the note; `op`: the command's name in the note.
-     */
+    /** Writes packets. Never rejects. `at`: the position in the files after these packets, for the note; `op`: the command's name in the note. */
     write: (items: readonly Item[], at = ''): Promise<Written & { readonly op: string }> =>
       inTurn(async () => {
         const op = name()

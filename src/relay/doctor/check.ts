@@ -6,8 +6,8 @@ import { redisCli, userOf } from '../redis/address.ts'
 import { createRedis, type Redis } from '../redis/client.ts'
 
 /**
- * `ok`: as it should be. `warn`: it works, but the operator should know something, or it could not be checked. `fail`: the relay cannot do
- * its work, or would lose something.
+ * `ok`: as it should be. `warn`: it works, but the operator should know something, or it could not be checked. `fail`: the relay cannot do its work,
+ * or would lose something.
  */
 export type State = 'ok' | 'warn' | 'fail'
 
@@ -40,16 +40,13 @@ export type Checks = Readonly<Record<string, () => Said | Promise<Said>>>
 export const MAX_ANSWER_MS = 5_000
 const MAX_CHECK_MS = 20_000
 
-/**
- * Resolves as `promise` does.
- * @throws RelayError when it takes longer than `limitMs`
- */
+/** Resolves as `promise` does. @throws RelayError when it takes longer than `limitMs` */
 export const inTime = <T>(promise: Promise<T>, limitMs = MAX_ANSWER_MS): Promise<T> =>
   within(limitMs, promise, () => new RelayError('doctor.check.no_answer', `no answer within ${limitMs / 1000} s`))
 
 /**
- * Runs all checks at once and puts `<part>/` before their names. Findings come in the order of the checks. An error that a check throws
- * becomes a warning, so a check that cannot run hides no other. Never throws.
+ * Runs all checks at once and puts `<part>/` before their names. Findings come in the order of the checks. An error that a check throws becomes a
+ * warning, so a check that cannot run hides no other. Never throws.
  *
  * @param explain returns the remedy for an error that a check threw
  * @param limitMs how long a check may take

@@ -179,10 +179,7 @@ export async function checkChannels({ ask, config }: SourceView): Promise<Diagno
   return warn('doctor.channels.not_matched', text, fix)
 }
 
-/**
- * Checks whether the relay can read the dialler's present states after a gap. Without them it works, but states stay unsure until they are
- * heard.
- */
+/** Checks whether the relay can read the dialler's present states after a gap. Without them it works, but states stay unsure until they are heard. */
 export async function checkStates({ ask, config, cli, user }: SourceView): Promise<Diagnosis> {
   const { resync: base, channels } = config
   if (base === undefined || channels.length === 0)

@@ -32,9 +32,9 @@ import { checkProxy, examineSqs, examineTargets } from './target-checks.ts'
 export type DoctorOptions = { readonly config: RelayConfig; readonly routes: Routes }
 
 /**
- * Checks everything that a relay with this configuration needs, all of it at once, and yields the findings in the same order each time: the
- * machine, each source, SQS, each HTTP target. Takes nothing from a list, sends nothing except an empty batch to HTTP targets, and leaves no
- * key and no file behind.
+ * Checks everything that a relay with this configuration needs, all of it at once, and yields the findings in the same order each time: the machine,
+ * each source, SQS, each HTTP target. Takes nothing from a list, sends nothing except an empty batch to HTTP targets, and leaves no key and no file
+ * behind.
  */
 export async function* examine({ config, routes }: DoctorOptions): AsyncGenerator<Finding> {
   const others: Others = new Map(config.sources.map(({ id }) => [id, Promise.withResolvers()]))
@@ -116,8 +116,8 @@ export async function examineSource(
 }
 
 /**
- * Returns the error with which Redis answers PING. The other checks may still report more.
- * @throws what leaves nothing to ask: silence, or a refused login
+ * Returns the error with which Redis answers PING. The other checks may still report more. @throws what leaves nothing to ask: silence, or a refused
+ * login
  */
 async function findRefusal(ask: (command: string) => Promise<unknown>): Promise<Diagnosis | undefined> {
   try {

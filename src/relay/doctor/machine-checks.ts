@@ -23,9 +23,7 @@ function nearest(folder: string): string {
   return existsSync(path) || dirname(path) === path ? path : nearest(dirname(path))
 }
 
-/**
- * Checks whether the journal can be written. Access rights alone do not prove it, so the check creates a folder there and removes it at once.
- */
+/** Checks whether the journal can be written. Access rights alone do not prove it, so the check creates a folder there and removes it at once. */
 export function checkFolder({ dataDir }: RelayConfig): Diagnosis {
   const there = nearest(dataDir)
   try {
@@ -99,9 +97,8 @@ export async function checkJournal({ dataDir, relayId }: RelayConfig): Promise<D
 }
 
 /**
- * Returns the number of rows, or the damage. SQLite creates files beside a database that is opened, even for reading, and a running relay
- * keeps it locked. So this checks a copy that no other user can read, and removes it at once.
- * @throws when the file cannot be copied
+ * Returns the number of rows, or the damage. SQLite creates files beside a database that is opened, even for reading, and a running relay keeps it
+ * locked. So this checks a copy that no other user can read, and removes it at once. @throws when the file cannot be copied
  */
 async function lookInto(path: string): Promise<number | string> {
   const folder = await mkdtemp(join(tmpdir(), 'enigma-doctor-'))

@@ -45,8 +45,8 @@ export async function lookAtQueue(sqs: SQSClient, queue: string): Promise<QueueV
 const isTold = (attributes: Attributes): boolean => attributes['MaximumMessageSize'] !== undefined
 
 /**
- * Warns when the server does not report the maximum message size, as SQS always does. The check is then impossible, and the relay has to
- * assume a limit.
+ * Warns when the server does not report the maximum message size, as SQS always does. The check is then impossible, and the relay has to assume a
+ * limit.
  */
 export function checkLimits(queues: readonly QueueView[]): Diagnosis | [] {
   if (queues.every((queue) => 'error' in queue || isTold(queue.attributes))) return []

@@ -24,9 +24,7 @@ export async function checkVersion({ info, config }: SourceView): Promise<Diagno
   return fail('doctor.version.no_blmove', text, fix)
 }
 
-/**
- * Checks for a primary without cluster mode: items can only be taken from a primary, and the scripts use keys that a cluster could not place.
- */
+/** Checks for a primary without cluster mode: items can only be taken from a primary, and the scripts use keys that a cluster could not place. */
 export async function checkRole({ info, source }: SourceView): Promise<Diagnosis> {
   const standalone = 'write the address of a standalone Redis server in ENIGMA_SOURCES'
   if ((await info('cluster_enabled')) === '1')
@@ -133,8 +131,7 @@ export async function checkOutputBuffer({ setting, clients, cli }: SourceView): 
 }
 
 /**
- * Source id → the run id of its server, undefined when the server does not report it. The checks of all sources share it and wait for each
- * other's.
+ * Source id → the run id of its server, undefined when the server does not report it. The checks of all sources share it and wait for each other's.
  */
 type Others = ReadonlyMap<string, PromiseWithResolvers<string | undefined>>
 
@@ -158,8 +155,8 @@ export async function checkIdentity({ source, client, info }: SourceView, others
 }
 
 /**
- * Checks whether the user has every right that the relay needs. Optional rights serve metrics only: without them the relay runs and reports
- * fewer metrics. When no optional right is missing, the check returns nothing.
+ * Checks whether the user has every right that the relay needs. Optional rights serve metrics only: without them the relay runs and reports fewer
+ * metrics. When no optional right is missing, the check returns nothing.
  */
 export async function checkRights(view: SourceView, isOptional: boolean): Promise<Diagnosis | []> {
   const { config, client, connect, user, cli } = view

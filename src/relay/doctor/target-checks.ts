@@ -100,14 +100,13 @@ function proxyFix(error: unknown): string {
 /** A skew below this (ms) is not reported: the Date header has whole seconds, and a response takes a moment. */
 const CLOCK_WARN_MS = 60_000
 /**
- * SQS and webhook servers reject a signature that is older, or younger, than this (ms). Sources: the IAM user guide, "Signing AWS API requests";
- * the Standard Webhooks libraries.
+ * SQS and webhook servers reject a signature that is older, or younger, than this (ms). Sources: the IAM user guide, "Signing AWS API requests"; the
+ * Standard Webhooks libraries.
  */
 const CLOCK_REFUSED_MS = 5 * 60_000
 
 /**
- * Reads the Date header of each response of SQS, including errors. Returns how far (ms) this clock was ahead at the last response; negative:
- * behind.
+ * Reads the Date header of each response of SQS, including errors. Returns how far (ms) this clock was ahead at the last response; negative: behind.
  */
 function watchClock(sqs: SQSClient, now: () => number): () => number | undefined {
   let skew: number | undefined
@@ -140,9 +139,9 @@ function judgeClock(skewMs: number | undefined, whose: string, reject: string): 
 }
 
 /**
- * A message that no FIFO queue accepts: it has no group, and contains a character that SQS does not allow. SQS answers a batch of it entry by
- * entry, and checks entries after it has checked the right to send. Without that right it rejects the whole request. Some servers reject the
- * whole request for an invalid entry, and name the fault. Source: SendMessageBatch and SendMessage in the SQS API reference.
+ * A message that no FIFO queue accepts: it has no group, and contains a character that SQS does not allow. SQS answers a batch of it entry by entry,
+ * and checks entries after it has checked the right to send. Without that right it rejects the whole request. Some servers reject the whole request
+ * for an invalid entry, and name the fault. Source: SendMessageBatch and SendMessage in the SQS API reference.
  */
 const REFUSED = { Id: 'doctor', MessageBody: '\u0001' } as const
 

@@ -43,10 +43,9 @@ const NEVER_MS = Number.NEGATIVE_INFINITY
 type Fault = { readonly reason: string; readonly stalled?: boolean } | undefined
 
 /**
- * Creates the check of readiness. The relay is ready when Redis answered and the subscription was heard lately, when SQS accepted something
- * lately or answers a cheap request, when no HTTP target fails, when the journal can be written, and when nothing waits without progress.
- * HTTP targets are not asked: each request may run a function, and the liveness message goes every minute. A watchdog checks once a second
- * and logs changes.
+ * Creates the check of readiness. The relay is ready when Redis answered and the subscription was heard lately, when SQS accepted something lately or
+ * answers a cheap request, when no HTTP target fails, when the journal can be written, and when nothing waits without progress. HTTP targets are not
+ * asked: each request may run a function, and the liveness message goes every minute. A watchdog checks once a second and logs changes.
  */
 export function createReadiness(options: ReadinessOptions) {
   const { senders, sources, intake, channels, metrics, log, now, askSqs } = options
@@ -216,10 +215,7 @@ export type HealthOptions = Tools & {
   readonly onListening: ((address: string) => void) | undefined
 }
 
-/**
- * Serves `/livez`, `/readyz` and `/metrics`. Resolves with a function that stops the server.
- * @throws RelayError `relay.http.address_in_use`
- */
+/** Serves `/livez`, `/readyz` and `/metrics`. Resolves with a function that stops the server. @throws RelayError `relay.http.address_in_use` */
 export async function serveHealth(options: HealthOptions): Promise<() => Promise<void>> {
   const { metrics, senders, journal, readiness, now, log } = options
   const app = new Hono()

@@ -20,8 +20,8 @@ export function parseLimit(setting: string): Limit | undefined {
 }
 
 /**
- * Returns the smaller of both limits; 0 when there is none. The soft limit applies only when it is exceeded for some time, but the relay
- * warns of it all the same.
+ * Returns the smaller of both limits; 0 when there is none. The soft limit applies only when it is exceeded for some time, but the relay warns of it
+ * all the same.
  */
 export const smallestOf = ({ hardBytes, softBytes }: Limit): number =>
   hardBytes > 0 && softBytes > 0 ? Math.min(hardBytes, softBytes) : hardBytes + softBytes
@@ -30,8 +30,8 @@ export const smallestOf = ({ hardBytes, softBytes }: Limit): number =>
 const LIMIT_EVERY = 30
 
 /**
- * Watches the server's output buffer of the Pub/Sub connection: how many bytes wait there, and the limit at which the server closes the
- * connection. Logs each command that the user may not run once, and continues without its figures.
+ * Watches the server's output buffer of the Pub/Sub connection: how many bytes wait there, and the limit at which the server closes the connection.
+ * Logs each command that the user may not run once, and continues without its figures.
  */
 export function createOutputBuffer({ client, sourceId, log, metrics }: Omit<SourceTools, 'now'>) {
   const denied = new Set<string>()
@@ -98,9 +98,8 @@ export function createOutputBuffer({ client, sourceId, log, metrics }: Omit<Sour
       warned = false
     },
     /**
-     * Whether the server closed a client at its output buffer limit since the last call, as far as it reports that. Redis 7.2 counts it. From
-     * 5.0 on, Redis reports how much the fullest buffer of the last seconds held.
-     * @throws what the connection throws
+     * Whether the server closed a client at its output buffer limit since the last call, as far as it reports that. Redis 7.2 counts it. From 5.0 on,
+     * Redis reports how much the fullest buffer of the last seconds held. @throws what the connection throws
      */
     async overran(): Promise<boolean> {
       const [stats, clients] = [await askInfo('stats'), await askInfo('clients')]
@@ -111,10 +110,7 @@ export function createOutputBuffer({ client, sourceId, log, metrics }: Omit<Sour
       if (!Number.isNaN(count)) return count > former
       return isHigh(Math.max(read('client_recent_max_output_buffer') || 0, seenBytes))
     },
-    /**
-     * Checks once.
-     * @throws what the connection throws
-     */
+    /** Checks once. @throws what the connection throws */
     async look(): Promise<void> {
       if (listenerId === undefined) return
       if (looks++ % LIMIT_EVERY === 0) limitBytes = await askLimit()
@@ -195,8 +191,8 @@ export async function watchSource(options: WatchOptions, signal: AbortSignal): P
 }
 
 /**
- * Resolves with the fault if Redis answers with an error: an error reply is an answer too.
- * @throws RelayError `relay.redis.no_answer` when Redis stays silent, or what the client throws
+ * Resolves with the fault if Redis answers with an error: an error reply is an answer too. @throws RelayError `relay.redis.no_answer` when Redis
+ * stays silent, or what the client throws
  */
 const refusalOf = (answer: Promise<unknown>): Promise<RedisFault | undefined> =>
   within(

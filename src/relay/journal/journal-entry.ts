@@ -43,8 +43,8 @@ const REPAIRED_INDEX = 3_000_000_000
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0
 
 /**
- * Reads a row of a table of notifications. Repairs numbers that are not valid: an older version stored some beyond the safe integers, or the
- * file was damaged. The notification then gets an id of its own, the same each time that the row is read.
+ * Reads a row of a table of notifications. Repairs numbers that are not valid: an older version stored some beyond the safe integers, or the file was
+ * damaged. The notification then gets an id of its own, the same each time that the row is read.
  */
 export function toRow(found: Found, route: string): JournalRow {
   const row = Number(found['row'])
@@ -103,9 +103,8 @@ export type Heard = { readonly stamped: Stamped; readonly entry: JournalEntry }
 type Kept = Pick<JournalEntry, 'sourceId' | 'route' | 'timeMs'>
 
 /**
- * Keeps notifications that were heard while the journal could not be written. They get no row: they are sent from memory, and lost with the
- * process. Those that must not overtake rows of their route wait here until the rows are read back; their number is their position among the
- * rows.
+ * Keeps notifications that were heard while the journal could not be written. They get no row: they are sent from memory, and lost with the process.
+ * Those that must not overtake rows of their route wait here until the rows are read back; their number is their position among the rows.
  */
 export function createUnwritten() {
   const sent = new Set<Kept>()
@@ -147,10 +146,10 @@ export function createUnwritten() {
 const GATHER_MS = 5_000
 
 /**
- * Counts discarded notifications, and has them announced as gaps. Notifications are discarded only when a target accepts nothing for so long
- * that the journal has reached its size limit, or while the journal cannot be written and memory is full as well. Losses of the journal are
- * in its ledger, from the transaction that deleted the rows until the one that writes the notice of the gap. All other losses are here until
- * the journal can be written. Calls `onDue` when losses are due to be announced.
+ * Counts discarded notifications, and has them announced as gaps. Notifications are discarded only when a target accepts nothing for so long that the
+ * journal has reached its size limit, or while the journal cannot be written and memory is full as well. Losses of the journal are in its ledger,
+ * from the transaction that deleted the rows until the one that writes the notice of the gap. All other losses are here until the journal can be
+ * written. Calls `onDue` when losses are due to be announced.
  */
 export function createDiscarded(tools: Pick<SourceTools, 'log' | 'metrics'>, onDue: () => void, signal: AbortSignal) {
   const { log, metrics } = tools

@@ -15,8 +15,8 @@ CREATE TABLE IF NOT EXISTS lost (
 `
 
 /**
- * The table of a route. It has no index and no AUTOINCREMENT: a notification then writes one page of the file, and settled rows are deleted
- * as ranges.
+ * The table of a route. It has no index and no AUTOINCREMENT: a notification then writes one page of the file, and settled rows are deleted as
+ * ranges.
  */
 const COLUMNS = `
   row INTEGER PRIMARY KEY, source TEXT NOT NULL, channel TEXT NOT NULL,
@@ -24,8 +24,8 @@ const COLUMNS = `
 `
 
 /**
- * Added to a table when it first has an attempt to keep. Adding a column takes no time and gives existing rows the value 1. An older version
- * can therefore open the file unless a server that runs functions has asked for another attempt. Source:
+ * Added to a table when it first has an attempt to keep. Adding a column takes no time and gives existing rows the value 1. An older version can
+ * therefore open the file unless a server that runs functions has asked for another attempt. Source:
  * https://www.sqlite.org/lang_altertable.html#altertabaddcol
  */
 const ATTEMPT = 'attempt INTEGER NOT NULL DEFAULT 1'
@@ -70,8 +70,8 @@ const MAX_RELEASED_PAGES = 1_024
 const RELEASE_REST_MS = 200
 
 /**
- * SQLite applies `auto_vacuum` only to a file that has no table yet. A checkpoint truncates the write-ahead log to its size limit. The limit
- * is above the 4 MB at which SQLite makes a checkpoint, because truncating and regrowing the log each time took a third of the time. Source:
+ * SQLite applies `auto_vacuum` only to a file that has no table yet. A checkpoint truncates the write-ahead log to its size limit. The limit is above
+ * the 4 MB at which SQLite makes a checkpoint, because truncating and regrowing the log each time took a third of the time. Source:
  * https://www.sqlite.org/pragma.html#pragma_auto_vacuum
  */
 const SETTINGS = `
@@ -89,10 +89,7 @@ PRAGMA journal_mode = OFF;
 PRAGMA synchronous = FULL;
 `
 
-/**
- * Opens a SQLite file and prepares its statements.
- * @throws what SQLite throws
- */
+/** Opens a SQLite file and prepares its statements. @throws what SQLite throws */
 export function openJournalFile(file: string, isDraft = false) {
   const db = new DatabaseSync(file)
   try {
@@ -235,9 +232,8 @@ export const isDamage = (error: unknown): boolean => [11, 26].includes(resultCod
 export const isLocked = (error: unknown): boolean => [5, 6].includes(resultCodeOf(error))
 
 /**
- * Locks a journal for this process. Returns a function that releases the lock. SQLite locks the journal's own file as well, but not while
- * that file is recovered or replaced. The lock ends with the process, even on `kill -9`.
- * @throws what SQLite throws: see `isLocked`
+ * Locks a journal for this process. Returns a function that releases the lock. SQLite locks the journal's own file as well, but not while that file
+ * is recovered or replaced. The lock ends with the process, even on `kill -9`. @throws what SQLite throws: see `isLocked`
  */
 export function takeJournalLock(journal: string): () => void {
   const file = `${journal}.lock`

@@ -10,8 +10,8 @@ import type { Journal } from './journal.ts'
 const RETRY_MS = 250
 
 /**
- * How long (ms) settled rows and attempts are gathered. Most rows are adjacent, so they are deleted as ranges. After a crash, the gathered
- * rows are sent again.
+ * How long (ms) settled rows and attempts are gathered. Most rows are adjacent, so they are deleted as ranges. After a crash, the gathered rows are
+ * sent again.
  */
 const GATHER_MS = 20
 
@@ -27,8 +27,8 @@ export type JournalWriterOptions = {
 }
 
 /**
- * Creates the writer: it gathers settled rows, attempts and notes, and writes them together with heard notifications. Logs once when writing
- * fails, and once when it works again.
+ * Creates the writer: it gathers settled rows, attempts and notes, and writes them together with heard notifications. Logs once when writing fails,
+ * and once when it works again.
  */
 export function createJournalWriter({ journal, log, now, discarded, onDue, onWritable }: JournalWriterOptions) {
   const settled = new Map<string, number[]>()
@@ -146,9 +146,9 @@ export const TRIM_BYTES = 64 * 1024
 export type Backlog = { route: Route; row: number }
 
 /**
- * Keeps the journal within its size limit. Discards the oldest notifications of routes with `maxAgeMs` first, because they are worthless by
- * then; when there are none, the oldest of all routes. Discards only notifications that are not in memory: `backlogs` tells after which row.
- * The transaction that deletes them records the loss in the journal's ledger. Returns whether it discarded any.
+ * Keeps the journal within its size limit. Discards the oldest notifications of routes with `maxAgeMs` first, because they are worthless by then;
+ * when there are none, the oldest of all routes. Discards only notifications that are not in memory: `backlogs` tells after which row. The
+ * transaction that deletes them records the loss in the journal's ledger. Returns whether it discarded any.
  */
 export function trimJournal(backlogs: ReadonlyMap<string, Backlog>, options: TrimOptions): boolean {
   const { journal, maxBytes, onDiscarded } = options
@@ -176,8 +176,8 @@ const ID_NOTE = '#journal'
 const numberNote = (sourceId: string): string => `#number:${sourceId}`
 
 /**
- * Reads the journal's id, which no other journal has, or creates it when the journal is first opened. Only one process at a time holds a
- * journal, so any other process that used this id is gone. Returns undefined when the id cannot be written, as on a full disk.
+ * Reads the journal's id, which no other journal has, or creates it when the journal is first opened. Only one process at a time holds a journal, so
+ * any other process that used this id is gone. Returns undefined when the id cannot be written, as on a full disk.
  */
 export function readJournalId(journal: Journal): number | undefined {
   const known = journal.noted(ID_NOTE)
@@ -196,8 +196,7 @@ export function readJournalId(journal: Journal): number | undefined {
 export function createSourceNotes(sourceId: string, journal: Journal, intake: Pick<JournalIntake, 'note'>) {
   return {
     /**
-     * Until when (ms) an earlier process heard Pub/Sub. When the note is lost, the time of the damaged file, so that a gap is announced all
-     * the same.
+     * Until when (ms) an earlier process heard Pub/Sub. When the note is lost, the time of the damaged file, so that a gap is announced all the same.
      */
     formerlyHeardMs: journal.noted(sourceId) ?? journal.lostMs,
     /** The highest number that an earlier process saw. */

@@ -5,10 +5,7 @@ import { isDamage, isLocked, journalPath, openJournalFile, takeJournalLock, type
 import type { JournalRow, Lost } from './journal-entry.ts'
 import { recoverJournal, removeFiles, resumeRecovery, takeFormerJournal } from './salvage.ts'
 
-/**
- * A larger file is not checked at the start, because the relay would not hear Pub/Sub meanwhile. Damage then shows when the damaged page is
- * read.
- */
+/** A larger file is not checked at the start, because the relay would not hear Pub/Sub meanwhile. Damage then shows when the damaged page is read. */
 const MAX_CHECKED_BYTES = 256 * 1024 * 1024
 
 /** A recovery that failed, as on a full disk, is not repeated within this time (ms): it reads the whole file. */
@@ -38,12 +35,10 @@ export type JournalBatch = {
 }
 
 /**
- * Opens the journal of a relay and locks it for this process: Pub/Sub notifications on disk until their target has accepted them. SQLite runs
- * in WAL mode with `synchronous = NORMAL`: a committed transaction survives the death of the process
- * (https://www.sqlite.org/pragma.html#pragma_synchronous). A file that turns out to be damaged is moved aside, and its readable rows are
- * copied to a new file. Writing and reading throw `relay.journal.unusable`.
- *
- * @throws RelayError `relay.journal.locked`, `relay.journal.unusable`
+ * Opens the journal of a relay and locks it for this process: Pub/Sub notifications on disk until their target has accepted them. SQLite runs in WAL
+ * mode with `synchronous = NORMAL`: a committed transaction survives the death of the process
+ * (https://www.sqlite.org/pragma.html#pragma_synchronous). A file that turns out to be damaged is moved aside, and its readable rows are copied to a
+ * new file. Writing and reading throw `relay.journal.unusable`. @throws RelayError `relay.journal.locked`, `relay.journal.unusable`
  */
 export function openJournal(options: JournalOptions) {
   const { dataDir, sourceIds, log, now } = options
@@ -69,8 +64,8 @@ export function openJournal(options: JournalOptions) {
   }
 
   /**
-   * Continues with a new file that contains the readable rows of the present one, which is damaged or of an older version. The ledger of the
-   * new file records what may be missing.
+   * Continues with a new file that contains the readable rows of the present one, which is damaged or of an older version. The ledger of the new file
+   * records what may be missing.
    */
   const recover = (cause?: unknown, expectedRows?: number): JournalFile => {
     file?.close()

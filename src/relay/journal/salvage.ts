@@ -25,9 +25,9 @@ const ENDS = ['', '-wal', '-shm']
 const draftOf = (path: string): string => `${path}.recovery`
 
 /**
- * Copies the readable rows of a journal, damaged or of an older version, into a draft beside it, row by row. Then it moves the file aside and
- * puts the draft in its place. The file keeps its name until the draft is complete and on disk. Whenever the process is killed, the next
- * start finds either the file, and begins again, or the complete draft, and finishes.
+ * Copies the readable rows of a journal, damaged or of an older version, into a draft beside it, row by row. Then it moves the file aside and puts
+ * the draft in its place. The file keeps its name until the draft is complete and on disk. Whenever the process is killed, the next start finds
+ * either the file, and begins again, or the complete draft, and finishes.
  *
  * @param sourceIds of the relay: a possible loss is added to the ledger for each of them, and for each source that the journal names
  * @param expectedRows how many rows there were, where that is known
@@ -169,9 +169,9 @@ export function removeFiles(path: string): void {
 }
 
 /**
- * Lets a relay without a journal take over the newest unused journal in its folder. A container that is recreated has another host name, and
- * so another relay id, but the notifications that the former one heard and did not send are on the volume. The journal of a running relay is
- * locked and stays. So does the journal of a relay with other sources, which announces their gaps when it is back.
+ * Lets a relay without a journal take over the newest unused journal in its folder. A container that is recreated has another host name, and so
+ * another relay id, but the notifications that the former one heard and did not send are on the volume. The journal of a running relay is locked and
+ * stays. So does the journal of a relay with other sources, which announces their gaps when it is back.
  */
 export function takeFormerJournal({ dataDir, relayId, sourceIds, log, now }: JournalOptions): void {
   const path = journalPath(dataDir, relayId)
@@ -205,8 +205,8 @@ export function takeFormerJournal({ dataDir, relayId, sourceIds, log, now }: Jou
   }
 
   /**
-   * Moves all of its files, including damaged files that were moved aside and a draft. The database comes last: its name marks that there is
-   * a journal.
+   * Moves all of its files, including damaged files that were moved aside and a draft. The database comes last: its name marks that there is a
+   * journal.
    */
   function takeOver(other: string): void {
     const start = basename(other)

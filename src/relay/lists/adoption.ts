@@ -26,16 +26,13 @@ type RelayAdoptionOptions = Pick<SourceTools, 'client' | 'log' | 'now'> & {
 const FORGET_MS = 24 * 60 * 60 * 1000
 
 /**
- * Adopts the claims of relays that are gone: moves them into this relay's registry. They keep their numbers, so their items keep their ids. A
- * relay is gone in one of three cases: it released its lease; this process holds its journal; or nobody renewed its lease for as long as a
- * lease lasts while this relay could renew its own. Before that, its lease may have expired only because the server or the network was
- * unreachable, or refused writes. A relay that was merely suspended also sends the items in its memory: copies.
+ * Adopts the claims of relays that are gone: moves them into this relay's registry. They keep their numbers, so their items keep their ids. A relay
+ * is gone in one of three cases: it released its lease; this process holds its journal; or nobody renewed its lease for as long as a lease lasts
+ * while this relay could renew its own. Before that, its lease may have expired only because the server or the network was unreachable, or refused
+ * writes. A relay that was merely suspended also sends the items in its memory: copies.
  */
 export function createRelayAdoption({ client, relayId, numbers, log, now, lease }: RelayAdoptionOptions) {
-  /**
-   * When the lease of each relay was last renewed, as seen at the first check. The time is from that relay's clock, so it can only be
-   * compared.
-   */
+  /** When the lease of each relay was last renewed, as seen at the first check. The time is from that relay's clock, so it can only be compared. */
   const renewed = new Map<string, number>()
 
   /** Relays whose journal this process holds. If such a relay takes a lease again, it is running, and one of the two journals is a copy. */
@@ -89,8 +86,8 @@ export function createRelayAdoption({ client, relayId, numbers, log, now, lease 
 
   return {
     /**
-     * Checks all other relays once. Resolves with the number of relays that have claims and may be running, and with the first error.
-     * @throws what Redis answers
+     * Checks all other relays once. Resolves with the number of relays that have claims and may be running, and with the first error. @throws what
+     * Redis answers
      */
     async look(): Promise<{ readonly doubtful: number; readonly failure: unknown }> {
       let doubtful = 0
@@ -127,8 +124,8 @@ const SOON_MS = 250
 const MAX_TAKE_BYTES = 4 * 1024 * 1024
 
 /**
- * Adopts the claims that former processes of this relay, or other relays, left, while this process holds the relay id. It adopts each claim
- * once, list by list, in the order of their numbers. Its whole state ends with the signal.
+ * Adopts the claims that former processes of this relay, or other relays, left, while this process holds the relay id. It adopts each claim once,
+ * list by list, in the order of their numbers. Its whole state ends with the signal.
  */
 export function createClaimAdoption(options: ClaimAdoptionOptions, signal: AbortSignal) {
   const { sourceId, client, claims, lists, intake, state, log, metrics, now, lease } = options
@@ -167,10 +164,7 @@ export function createClaimAdoption(options: ClaimAdoptionOptions, signal: Abort
     while (again.delete(list) && !signal.aborted) await adoptAll(list)
   }
 
-  /**
-   * Adopts the claims of a list. Resolves when all of them are in lanes, or the signal aborts.
-   * @throws what Redis answers
-   */
+  /** Adopts the claims of a list. Resolves when all of them are in lanes, or the signal aborts. @throws what Redis answers */
   const adopt = (list: string): Promise<void> => {
     again.add(list)
     const running = underWay.get(list) ?? adoptWhileAsked(list).finally(() => underWay.delete(list))

@@ -37,8 +37,8 @@ export type Claim = Pick<OpenClaim, 'number' | 'list' | 'takenMs' | 'items'> & {
 export type Taken = { readonly claim: Claim; readonly left: number } | undefined | 'fenced'
 
 /**
- * A claim in Redis that is not open in this process, and how many items it holds. `list` is undefined when this version cannot read its entry
- * in the registry.
+ * A claim in Redis that is not open in this process, and how many items it holds. `list` is undefined when this version cannot read its entry in the
+ * registry.
  */
 type UnknownClaim = { readonly number: number; readonly list: string | undefined; readonly items: number }
 
@@ -51,9 +51,9 @@ export type ClaimsOptions = Omit<OpenClaimsOptions, 'generationOf'> & {
 }
 
 /**
- * Creates the claims of one source. A claim is a list of the relay's own. Items leave the dialler's list and enter the claim in one step, and
- * the claim is deleted when all of them are settled. A claim in Redis that this process does not know (after a crash, or a lost reply) is
- * adopted: its items are sent again, with the same ids.
+ * Creates the claims of one source. A claim is a list of the relay's own. Items leave the dialler's list and enter the claim in one step, and the
+ * claim is deleted when all of them are settled. A claim in Redis that this process does not know (after a crash, or a lost reply) is adopted: its
+ * items are sent again, with the same ids.
  */
 export function createClaims(options: ClaimsOptions) {
   const { client, relayId, holder, listEnd, now, numbers, parking } = options
@@ -87,9 +87,8 @@ export function createClaims(options: ClaimsOptions) {
 
   return {
     /**
-     * Begins a generation of takes from a list: a take that was sent before and reaches Redis later takes nothing. Also records the list's
-     * name, so that items taken from it by a blocking move are found again.
-     * @throws RelayError when another process holds the relay id
+     * Begins a generation of takes from a list: a take that was sent before and reaches Redis later takes nothing. Also records the list's name, so
+     * that items taken from it by a blocking move are found again. @throws RelayError when another process holds the relay id
      */
     async beginGeneration(list: string): Promise<void> {
       const generation = await client.beginGeneration({

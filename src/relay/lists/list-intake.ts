@@ -28,8 +28,8 @@ const MAX_LIST_ITEMS = 4_000
 const SHORT_ITEMS = 500
 
 /**
- * Creates the list intake: items of one source on their way from claims into lanes. Their claim keeps them. The limits of items and bytes
- * apply to each list by itself, so that a list whose queue accepts nothing, or whose items are large, leaves room for the others.
+ * Creates the list intake: items of one source on their way from claims into lanes. Their claim keeps them. The limits of items and bytes apply to
+ * each list by itself, so that a list whose queue accepts nothing, or whose items are large, leaves room for the others.
  */
 export function createListIntake({ sourceId, senders, metrics, stamp, listBytes }: ListIntakeOptions) {
   const itemsOf = new Map<string, number>()

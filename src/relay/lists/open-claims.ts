@@ -78,8 +78,8 @@ const MAX_CLAIMS_AT_ONCE = 4
 const isUnsettled = ({ items }: OpenClaim): boolean => items.size > 0
 
 /**
- * Keeps the claims in Redis equal to the unsettled items that this process knows: deletes settled claims, compacts old ones, and writes back
- * claims that Redis has lost.
+ * Keeps the claims in Redis equal to the unsettled items that this process knows: deletes settled claims, compacts old ones, and writes back claims
+ * that Redis has lost.
  */
 export function createOpenClaims({ client, relayId, intake, generationOf, onCount, now }: OpenClaimsOptions) {
   const registry = claimsKey(relayId)
@@ -125,9 +125,8 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
   }
 
   /**
-   * Removes settled items from claims whose other items wait, as for a queue that accepts nothing. Otherwise one item would keep a whole
-   * claim in Redis, to be sent again after a crash, and its bytes in memory.
-   * @throws what Redis answers
+   * Removes settled items from claims whose other items wait, as for a queue that accepts nothing. Otherwise one item would keep a whole claim in
+   * Redis, to be sent again after a crash, and its bytes in memory. @throws what Redis answers
    */
   const compact = async (isDue: (claim: OpenClaim) => boolean): Promise<void> => {
     const compactOne = async (claim: OpenClaim): Promise<void> => {
@@ -219,8 +218,8 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
     /** Deletes settled claims. Call it again after a reconnect. */
     flush,
     /**
-     * Writes back claims that Redis has lost, with their numbers, and so with the ids of their items. Resolves with the number of claims.
-     * @throws what Redis answers
+     * Writes back claims that Redis has lost, with their numbers, and so with the ids of their items. Resolves with the number of claims. @throws
+     * what Redis answers
      */
     writeBack,
     /** Compacts old claims until the signal aborts. */
@@ -233,10 +232,7 @@ export function createOpenClaims({ client, relayId, intake, generationOf, onCoun
         void noteAttempts()
       }
     },
-    /**
-     * Removes sent items from unfinished claims when the relay stops, so that the next start does not send them again.
-     * @throws what Redis answers
-     */
+    /** Removes sent items from unfinished claims when the relay stops, so that the next start does not send them again. @throws what Redis answers */
     leave: async (): Promise<void> => {
       await flush()
       await writeBack()

@@ -16,10 +16,7 @@ export type SourceListsOptions = SourceContext &
     readonly connections: () => number
     readonly intake: ListIntake
     readonly parking: Parking
-    /**
-     * Resolves when the relay may write to this Redis: it is the right server, and grants every right.
-     * @throws why the relay may not write
-     */
+    /** Resolves when the relay may write to this Redis: it is the right server, and grants every right. @throws why the relay may not write */
     readonly mayWrite: () => Promise<void>
   }
 
@@ -148,10 +145,7 @@ export function createSourceLists(options: SourceListsOptions) {
         )
       }
     },
-    /**
-     * Removes sent items from unfinished claims when the relay stops, and releases the lease.
-     * @throws what Redis answers
-     */
+    /** Removes sent items from unfinished claims when the relay stops, and releases the lease. @throws what Redis answers */
     async leave(): Promise<void> {
       await claims.leave()
       await lease.release()

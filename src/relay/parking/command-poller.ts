@@ -32,10 +32,7 @@ const POLL_SECONDS = 20
 /** How long (ms) the response to such a request may take. */
 const POLL_LIMIT_MS = (POLL_SECONDS + 10) * 1_000
 
-/**
- * Opens the command queue.
- * @throws the SDK's error, also when there is no queue, or no right to see it
- */
+/** Opens the command queue. @throws the SDK's error, also when there is no queue, or no right to see it */
 export async function openCommandQueue(sqs: SQSClient, prefix: string, signal: AbortSignal) {
   const QueueName = queueName(prefix, COMMAND_QUEUE)
   const { QueueUrl } = await sqs.send(new GetQueueUrlCommand({ QueueName }), { abortSignal: signal })
@@ -50,9 +47,8 @@ export async function openCommandQueue(sqs: SQSClient, prefix: string, signal: A
 
   return {
     /**
-     * Resolves with the next command, after waiting for one if `waits`. While a command of a source is hidden, SQS hands out no other command
-     * of that source.
-     * @throws the SDK's error
+     * Resolves with the next command, after waiting for one if `waits`. While a command of a source is hidden, SQS hands out no other command of that
+     * source. @throws the SDK's error
      */
     async receive(waits: boolean): Promise<Received | undefined> {
       const { Messages: [message] = [] } = await sqs.send(
@@ -117,8 +113,7 @@ type PollerOptions = CommandTools & {
   readonly findSource: (sourceId: string) => SourceConfig | undefined
   readonly log: Logger
   /**
-   * How long (ms) the relay stays away from the queue after it gave a command back, multiplied by how often that command was received.
-   * Default 5,000.
+   * How long (ms) the relay stays away from the queue after it gave a command back, multiplied by how often that command was received. Default 5,000.
    */
   readonly asideMs?: number
   /** How often (ms) the relay retries when the queue is missing or access is denied. Default 300,000. */
@@ -143,9 +138,9 @@ const MAX_SHOWN_IDS = 10
 type Own = Received & { readonly command: RelayCommand; readonly source: SourceConfig }
 
 /**
- * Takes operator commands from their queue, and carries out those for sources of this relay, one at a time. A command for another source is
- * given back at once, and this relay then stays away from the queue for a while. Every other relay receives the command before this one does
- * again, so it reaches the right one however many relays share the queue. Readiness does not depend on it.
+ * Takes operator commands from their queue, and carries out those for sources of this relay, one at a time. A command for another source is given
+ * back at once, and this relay then stays away from the queue for a while. Every other relay receives the command before this one does again, so it
+ * reaches the right one however many relays share the queue. Readiness does not depend on it.
  */
 export function createCommandPoller(options: PollerOptions) {
   const { sqs, queuePrefix, findSource, log, asideMs = 5_000, lookMs = 300_000 } = options
@@ -157,8 +152,8 @@ export function createCommandPoller(options: PollerOptions) {
     sleep(Math.min(MAX_ASIDE_MS, asideMs * Math.min(...given.map(({ receives }) => receives))), signal)
 
   /**
-   * Returns the next command that this relay can carry out. Commands for other sources stay hidden meanwhile, so that SQS hands out none of
-   * them again.
+   * Returns the next command that this relay can carry out. Commands for other sources stay hidden meanwhile, so that SQS hands out none of them
+   * again.
    */
   const next = async (queue: CommandQueue, signal: AbortSignal): Promise<Own | undefined> => {
     const foreign: Received[] = []

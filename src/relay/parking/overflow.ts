@@ -9,9 +9,9 @@ import type { Redis } from '../redis/client.ts'
 import { PARKED_FILES_KEY } from '../redis/keys.ts'
 
 /**
- * Files of parked notifications for which the parked list in Redis has no room: JSON lines, each an entry as on the list. The relay only
- * appends. Taking an entry out overwrites its line with spaces: nothing of it is left, and no other line moves while the relay appends. The
- * relay that owns a file deletes it between two appends, once all of its lines are blank.
+ * Files of parked notifications for which the parked list in Redis has no room: JSON lines, each an entry as on the list. The relay only appends.
+ * Taking an entry out overwrites its line with spaces: nothing of it is left, and no other line moves while the relay appends. The relay that owns a
+ * file deletes it between two appends, once all of its lines are blank.
  */
 
 const SPACE = 0x20
@@ -21,10 +21,7 @@ const NEWLINE = 0x0a
 export const overflowFile = (folder: string, sourceId: string, relayId: string): string =>
   join(folder, `parked.${sourceId}.${relayId}.jsonl`)
 
-/**
- * Returns the files of a source in this folder, of any relay.
- * @throws RelayError `relay.parked.file_failed`
- */
+/** Returns the files of a source in this folder, of any relay. @throws RelayError `relay.parked.file_failed` */
 export async function findOverflowFiles(folder: string, sourceId: string): Promise<string[]> {
   const names = await onDisk('read', folder, unlessAbsent(readdir(folder), []))
   return names
@@ -33,10 +30,7 @@ export async function findOverflowFiles(folder: string, sourceId: string): Promi
     .map((name) => join(folder, name))
 }
 
-/**
- * Returns the result of a step on this file.
- * @throws RelayError `relay.parked.file_failed`
- */
+/** Returns the result of a step on this file. @throws RelayError `relay.parked.file_failed` */
 async function onDisk<T>(verb: 'read' | 'write', file: string, step: Promise<T>): Promise<T> {
   try {
     return await step
@@ -46,10 +40,7 @@ async function onDisk<T>(verb: 'read' | 'write', file: string, step: Promise<T>)
   }
 }
 
-/**
- * Returns the result of `step`, or `absent` when there is no such file.
- * @throws what the file system throws
- */
+/** Returns the result of `step`, or `absent` when there is no such file. @throws what the file system throws */
 const unlessAbsent = <T, A>(step: Promise<T>, absent: A): Promise<T | A> =>
   step.catch((error: NodeJS.ErrnoException) => (error.code === 'ENOENT' ? absent : Promise.reject(error)))
 
@@ -122,10 +113,7 @@ export function createOverflow(file: string) {
   }
 
   return {
-    /**
-     * Appends an entry of the parked list. Resolves when it is on disk.
-     * @throws what the file system throws
-     */
+    /** Appends an entry of the parked list. Resolves when it is on disk. @throws what the file system throws */
     append: (entry: string): Promise<void> => inTurn(() => write(entry)),
     /** Returns the number of entries in the file. Deletes the file when all of them were taken out. */
     count: (): Promise<number> =>
@@ -172,8 +160,8 @@ export const fileExists = (file: string) =>
   new RelayError('relay.parked.file_exists', `${file} already exists, so nothing was written: choose another file name`)
 
 /**
- * Exports entries to a file that appears complete or not at all, readable by its owner only, and that never replaces another file.
- * @throws RelayError `relay.parked.file_exists`, `relay.parked.file_failed`
+ * Exports entries to a file that appears complete or not at all, readable by its owner only, and that never replaces another file. @throws RelayError
+ * `relay.parked.file_exists`, `relay.parked.file_failed`
  */
 export async function writeExport(
   file: string,
@@ -210,9 +198,8 @@ type ParkedListsOptions = {
 export type Elsewhere = { readonly relayId: string; readonly place: string }
 
 /**
- * Visits the lists of a source's parked notifications one after the other: the list in Redis, then the files in this folder. Returns the
- * files that other relays have recorded, on other machines or in unknown folders.
- * @throws RelayError, or what `body` throws
+ * Visits the lists of a source's parked notifications one after the other: the list in Redis, then the files in this folder. Returns the files that
+ * other relays have recorded, on other machines or in unknown folders. @throws RelayError, or what `body` throws
  */
 export async function visitParkedLists(
   { client, sourceId, dataDir, signal }: ParkedListsOptions,

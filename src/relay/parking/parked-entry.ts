@@ -53,8 +53,8 @@ const ID = /^[\x21-\x7e]{1,200}$/
 const NAME = /^[A-Za-z0-9_-]{1,128}$/
 
 /**
- * Formats an entry of the parked list as JSON: `{"id","reason","detail","parkedat","route","event"}`. `event` is the whole CloudEvent with
- * the packet's bytes, so that the notification can be inspected and sent again unchanged.
+ * Formats an entry of the parked list as JSON: `{"id","reason","detail","parkedat","route","event"}`. `event` is the whole CloudEvent with the
+ * packet's bytes, so that the notification can be inspected and sent again unchanged.
  */
 export function formatParked(item: Item, reason: string, detail: string, nowMs: number): string {
   const parkedat = new Date(nowMs).toISOString()
@@ -130,8 +130,8 @@ export const payloadOf = ({ data }: Notification): unknown =>
 const CONTROL = /\p{Cc}+/gu
 
 /**
- * Masks the detail that a target gave about a notification, so that it can be logged, announced and kept: it may quote the packet, and so
- * personal data. Returns one line of at most 300 characters.
+ * Masks the detail that a target gave about a notification, so that it can be logged, announced and kept: it may quote the packet, and so personal
+ * data. Returns one line of at most 300 characters.
  */
 export function maskDetail(detail: string, event: string): string {
   const notification = readNotification(event)

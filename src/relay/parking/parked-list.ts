@@ -38,10 +38,7 @@ export type ParkedList = {
   readonly file?: string
   /** Yields the matching entries page by page. Entries of a page may be removed before the next page is requested. */
   readonly pages: (filter: Filter) => AsyncGenerator<Page>
-  /**
-   * Checks the right to remove entries, before anything is sent.
-   * @throws RelayError when nothing can be removed
-   */
+  /** Checks the right to remove entries, before anything is sent. @throws RelayError when nothing can be removed */
   readonly checkWritable: () => Promise<void>
   /** Removes one entry of a page by its bytes. Returns false when it is already gone. */
   readonly remove: (raw: Buffer) => Promise<boolean>
@@ -82,9 +79,8 @@ export function createParkedList(client: Redis, sourceId: string): ParkedList {
 }
 
 /**
- * Connects to a source while `body` needs it. Unlike a relay, it does not wait for a Redis that is unreachable at the start. A connection
- * that is lost later is re-established.
- * @throws RelayError `relay.parked.redis_failed`, or what `body` throws
+ * Connects to a source while `body` needs it. Unlike a relay, it does not wait for a Redis that is unreachable at the start. A connection that is
+ * lost later is re-established. @throws RelayError `relay.parked.redis_failed`, or what `body` throws
  */
 export async function withSource(source: SourceConfig, log: Logger, body: (client: Redis) => Promise<void>) {
   const client = createRedis({ ...source, name: source.id, log, reconnect: true })
@@ -110,8 +106,8 @@ const failed = (words: string, cause: unknown) => new RelayError('relay.parked.r
 const MAX_TRIES = 8
 
 /**
- * Runs a command in the Redis of a source, and repeats it when the connection is lost. The command must be safe to repeat.
- * @throws RelayError `relay.parked.redis_failed`
+ * Runs a command in the Redis of a source, and repeats it when the connection is lost. The command must be safe to repeat. @throws RelayError
+ * `relay.parked.redis_failed`
  */
 export async function askRedis<T>(sourceId: string, command: () => Promise<T>): Promise<T> {
   for (let failures = 1; ; failures++) {
@@ -151,10 +147,9 @@ type TakeOutOptions = {
 const MAX_BATCH = 10
 
 /**
- * Sends the matching entries again, or drops them permanently, the oldest first. A retried entry leaves the list after its target has
- * accepted it, and any entry only after its notice was accepted. A process that dies before that leaves the entry there, and the next one
- * sends it with the same id.
- * @throws RelayError when the list cannot be read or changed, or nothing can be announced
+ * Sends the matching entries again, or drops them permanently, the oldest first. A retried entry leaves the list after its target has accepted it,
+ * and any entry only after its notice was accepted. A process that dies before that leaves the entry there, and the next one sends it with the same
+ * id. @throws RelayError when the list cannot be read or changed, or nothing can be announced
  */
 export async function* takeOut(
   action: 'retry' | 'drop',
@@ -223,8 +218,8 @@ async function resend(entries: readonly Entry[], routes: Routes, delivery: Deliv
 }
 
 /**
- * Returns the route of the notification's type today. Returns `other` when the notification went there for a reason, or when no route has its
- * type any more.
+ * Returns the route of the notification's type today. Returns `other` when the notification went there for a reason, or when no route has its type
+ * any more.
  */
 function routeOf({ type, reason }: Notification, routes: Routes) {
   const types = reason === undefined ? parseEventType(type) : undefined

@@ -26,8 +26,8 @@ export type ParkingOptions = SourceTools & {
 type SettledAt = { readonly settled: string; readonly registry: string; readonly claim: number; readonly index: number }
 
 /**
- * Parks notifications that cannot be sent: on the parked list of the source, or in a file once the list is full. The notice comes first: a
- * crash in between parks the notification again, with the same id, but never without a notice.
+ * Parks notifications that cannot be sent: on the parked list of the source, or in a file once the list is full. The notice comes first: a crash in
+ * between parks the notification again, with the same id, but never without a notice.
  */
 export function createParking(options: ParkingOptions) {
   const { sourceId, client, numbers, log, now, announce, relayId, most, file, metrics, signal } = options

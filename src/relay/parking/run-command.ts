@@ -20,20 +20,20 @@ type DeliveryOptions = {
   /** Stops sending once it aborts. Default: never. */
   readonly signal?: AbortSignal
   /**
-   * How long (ms) a target may fail, or ask for another attempt, before the route is abandoned; requests in flight then have the same time
-   * again. Default 5,000.
+   * How long (ms) a target may fail, or ask for another attempt, before the route is abandoned; requests in flight then have the same time again.
+   * Default 5,000.
    */
   readonly giveUpMs?: number
   /**
-   * Receives the metrics of the senders, which nobody reads. Default: new ones. A long-lived process must pass its own, because each set
-   * stays in memory.
+   * Receives the metrics of the senders, which nobody reads. Default: new ones. A long-lived process must pass its own, because each set stays in
+   * memory.
    */
   readonly metrics?: Metrics
 }
 
 /**
- * The sender of one route. `error`: the target's current failure. `askedSince`: since when (ms) the target asks for another attempt.
- * `problem`: why nothing more is sent on this route.
+ * The sender of one route. `error`: the target's current failure. `askedSince`: since when (ms) the target asks for another attempt. `problem`: why
+ * nothing more is sent on this route.
  */
 type Line = {
   readonly sender: Sender
@@ -56,8 +56,8 @@ const NEVER = new AbortController().signal
 const now = () => performance.now()
 
 /**
- * Creates a delivery: sends through the relay's senders, for a command. A relay retries forever, but a user waits for an answer. A route
- * whose target fails for too long is abandoned: nothing more is sent on it, so nothing overtakes the notifications that were not accepted.
+ * Creates a delivery: sends through the relay's senders, for a command. A relay retries forever, but a user waits for an answer. A route whose target
+ * fails for too long is abandoned: nothing more is sent on it, so nothing overtakes the notifications that were not accepted.
  */
 export function createDelivery(options: DeliveryOptions) {
   const { targets, signal = NEVER, giveUpMs = 5_000, metrics = createMetrics() } = options
@@ -172,11 +172,9 @@ export type CommandResult = {
 let figures: ReturnType<typeof createMetrics> | undefined
 
 /**
- * Carries out a command as `enigma-relay parked --retry` or `--drop` does, beside the relay and on its own connection. It can be repeated at
- * any time: an entry leaves its list only after the target has accepted both the entry and its notice, and is sent with the same id until
- * then.
- *
- * @throws RelayError when the list cannot be read or changed, or nothing can be announced
+ * Carries out a command as `enigma-relay parked --retry` or `--drop` does, beside the relay and on its own connection. It can be repeated at any
+ * time: an entry leaves its list only after the target has accepted both the entry and its notice, and is sent with the same id until then. @throws
+ * RelayError when the list cannot be read or changed, or nothing can be announced
  */
 export async function runCommand(
   { action, ids }: RelayCommand,

@@ -36,10 +36,10 @@ type JournalIntakeOptions = Pick<SourceOptions, 'log' | 'metrics' | 'now' | 'sta
 const READ_BYTES = 256 * 1024
 
 /**
- * Creates the Pub/Sub intake: notifications on their way into the lanes, through the journal. All notifications heard in one turn of the
- * event loop are written in one transaction and then go into their lanes. When a route's lanes are full, its notifications stay in the
- * journal and are read back in order when there is room. Notifications that an earlier process left are handled in the same way, as if the
- * lanes had been full. While the journal cannot be written, notifications go on without it, as long as memory lasts.
+ * Creates the Pub/Sub intake: notifications on their way into the lanes, through the journal. All notifications heard in one turn of the event loop
+ * are written in one transaction and then go into their lanes. When a route's lanes are full, its notifications stay in the journal and are read back
+ * in order when there is room. Notifications that an earlier process left are handled in the same way, as if the lanes had been full. While the
+ * journal cannot be written, notifications go on without it, as long as memory lasts.
  */
 export function createJournalIntake(options: JournalIntakeOptions) {
   const { journal, senders, log, metrics, now, stamp, routeBytes, memoryBytes, journalBytes, toGap, onGap, park } =
@@ -158,8 +158,8 @@ export function createJournalIntake(options: JournalIntakeOptions) {
   }
 
   /**
-   * Announces losses. The transaction that writes the notice removes the losses from the ledger, so they are announced once, whatever ends
-   * the process. While the journal cannot be written, losses in its ledger wait for it, and all others are announced from memory.
+   * Announces losses. The transaction that writes the notice removes the losses from the ledger, so they are announced once, whatever ends the
+   * process. While the journal cannot be written, losses in its ledger wait for it, and all others are announced from memory.
    */
   const announceLost = () => {
     const ledger = writer.attempt(journal.lost) ?? []

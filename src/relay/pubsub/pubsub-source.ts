@@ -96,9 +96,8 @@ const noteFault = (state: PubsubState, error: unknown): void => {
 }
 
 /**
- * Listens on one connection. Calls `onAlive` at the first heartbeat, with the number of the notifications heard before it, and `onForeign`
- * with the size of a message on the heartbeat channel that is not a heartbeat. Resolves when the signal aborts.
- * @throws when the connection is lost
+ * Listens on one connection. Calls `onAlive` at the first heartbeat, with the number of the notifications heard before it, and `onForeign` with the
+ * size of a message on the heartbeat channel that is not a heartbeat. Resolves when the signal aborts. @throws when the connection is lost
  */
 async function listen(
   options: PubsubSourceOptions,

@@ -38,10 +38,10 @@ type State = { readonly ref: string; readonly status: string; readonly campaign?
 const WORD = /^[A-Za-z][A-Za-z_ -]{0,63}$/
 
 /**
- * Creates the resync: it repairs the states that were missed during a gap, from hashes that the dialler keeps in the same Redis. They go into
- * their lanes as if they had been heard, but not through the journal: a relay that is killed in the middle reads all of them again when it
- * starts. A portion is read after SQS has accepted the one before it. Where the hashes are absent or may not be read, the relay logs that
- * once, and states stay unsure until they are heard.
+ * Creates the resync: it repairs the states that were missed during a gap, from hashes that the dialler keeps in the same Redis. They go into their
+ * lanes as if they had been heard, but not through the journal: a relay that is killed in the middle reads all of them again when it starts. A
+ * portion is read after SQS has accepted the one before it. Where the hashes are absent or may not be read, the relay logs that once, and states stay
+ * unsure until they are heard.
  */
 export function createResync(options: ResyncOptions, signal: AbortSignal): Resync {
   const { sourceId, client, config, numbers, ownIndex, stamp, push, parking, metrics, log } = options
@@ -165,10 +165,7 @@ const isRefusal = (error: unknown): boolean => isDenied(error) || isUnknown(erro
 
 const toLatin1 = (text: string): string => Buffer.from(text).toString('latin1')
 
-/**
- * Yields all states. `onRefused` is called for a hash that Redis does not let us read.
- * @throws what the connection throws
- */
+/** Yields all states. `onRefused` is called for a hash that Redis does not let us read. @throws what the connection throws */
 async function* readStates(
   client: Redis,
   keys: ReturnType<typeof stateKeys>,
@@ -199,10 +196,7 @@ async function* readStates(
 
 type Fields = (readonly [field: string, value: string])[]
 
-/**
- * Yields the fields of a hash, a few at a time; none when the key does not exist.
- * @throws what Redis answers
- */
+/** Yields the fields of a hash, a few at a time; none when the key does not exist. @throws what Redis answers */
 async function* scanHash(client: Redis, key: string): AsyncGenerator<Fields> {
   let cursor = '0'
   do {

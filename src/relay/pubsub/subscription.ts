@@ -3,8 +3,8 @@ import { RelayError } from '../errors.ts'
 import { isRelayNumber } from '../redis/keys.ts'
 
 /**
- * Whether a channel matches a pattern of PSUBSCRIBE, Redis' glob: `*`, `?`, `[a-z]`, `[^a]`, `\\` before a literal character. Source:
- * stringmatchlen in Redis' util.c, whose odd cases (an unclosed bracket, a reversed range) are followed.
+ * Whether a channel matches a pattern of PSUBSCRIBE, Redis' glob: `*`, `?`, `[a-z]`, `[^a]`, `\\` before a literal character. Source: stringmatchlen
+ * in Redis' util.c, whose odd cases (an unclosed bracket, a reversed range) are followed.
  */
 export function matchesPattern(pattern: string, text: string): boolean {
   let p = 0
@@ -68,16 +68,16 @@ export function firstMatch(patterns: readonly string[], channel: string): string
 const HEARTBEAT_VERSION = 'heartbeat 2'
 
 /**
- * Returns a part of the heartbeat channel's name: the same for relays that subscribe to the same patterns, in any order. The version keeps
- * heartbeats of another form on a channel of their own.
+ * Returns a part of the heartbeat channel's name: the same for relays that subscribe to the same patterns, in any order. The version keeps heartbeats
+ * of another form on a channel of their own.
  */
 export const hashPatterns = (patterns: readonly string[]): string =>
   hash('sha256', JSON.stringify([HEARTBEAT_VERSION, ...[...new Set(patterns)].toSorted()])).slice(0, 16)
 
 /**
- * Parses a heartbeat as the script in Redis publishes it: `<number> <seal>`. Anybody may publish on its channel. A number that no relay made
- * would begin an epoch of its own or, beyond the safe integers, make every later number the same. The seal is no secret: it rejects messages
- * that were published by accident.
+ * Parses a heartbeat as the script in Redis publishes it: `<number> <seal>`. Anybody may publish on its channel. A number that no relay made would
+ * begin an epoch of its own or, beyond the safe integers, make every later number the same. The seal is no secret: it rejects messages that were
+ * published by accident.
  */
 export function parseHeartbeat(message: string): number | undefined {
   const [, digits, seal] = /^([1-9]\d{0,15}) ([0-9a-f]{16})$/.exec(message) ?? []
@@ -104,10 +104,9 @@ type LivenessOptions = {
 }
 
 /**
- * Creates the check whether a subscription is alive. Heartbeats are published on another connection, so a missing one proves nothing while
- * that connection hangs. The subscription is lost in two cases: nothing at all arrives, not even the answer to a PING; or the connection
- * answers, but did not deliver a heartbeat that the server had published before (a proxy that lost the subscription, or another server than
- * the one that publishes).
+ * Creates the check whether a subscription is alive. Heartbeats are published on another connection, so a missing one proves nothing while that
+ * connection hangs. The subscription is lost in two cases: nothing at all arrives, not even the answer to a PING; or the connection answers, but did
+ * not deliver a heartbeat that the server had published before (a proxy that lost the subscription, or another server than the one that publishes).
  */
 export function createLiveness({ ping, isReady, onAnswer, now, clock = () => performance.now() }: LivenessOptions) {
   // When anything last arrived, and when a heartbeat did.
@@ -158,10 +157,7 @@ export function createLiveness({ ping, isReady, onAnswer, now, clock = () => per
       heardAt += ms
       aliveAt += ms
     },
-    /**
-     * Checks the subscription, and pings a silent connection. Call it about once a second.
-     * @throws RelayError `relay.pubsub.heartbeat_lost`
-     */
+    /** Checks the subscription, and pings a silent connection. Call it about once a second. @throws RelayError `relay.pubsub.heartbeat_lost` */
     check(): void {
       const at = clock()
       if (isDeaf && at - heardAt > LOST_MS) throw lost('the server answers, but delivered no heartbeat')

@@ -11,8 +11,8 @@ export type RedisAddress = {
   /** The name in the server's certificate, where it differs from the host's. */
   readonly servername?: string
   /**
-   * The relay's own certificate and its key, in PEM, for a server that requires one; and a file with the key's passphrase, if it has one.
-   * Like `caFile`, they are read again for each connection, so that they can be replaced while the relay runs.
+   * The relay's own certificate and its key, in PEM, for a server that requires one; and a file with the key's passphrase, if it has one. Like
+   * `caFile`, they are read again for each connection, so that they can be replaced while the relay runs.
    */
   readonly certFile?: string
   readonly keyFile?: string
@@ -32,8 +32,8 @@ const FILES = [...TLS_FILES, 'userFile', 'passwordFile'] as const
 const PARAMETERS = [...FILES, 'servername'] as const
 
 /**
- * Parses an address: `rediss://dialler:8001?caFile=/etc/enigma/ca.pem&userFile=/etc/enigma/user&passwordFile=/etc/enigma/password`. Checks
- * that the files exist. No message contains the address, because a password may be in it.
+ * Parses an address: `rediss://dialler:8001?caFile=/etc/enigma/ca.pem&userFile=/etc/enigma/user&passwordFile=/etc/enigma/password`. Checks that the
+ * files exist. No message contains the address, because a password may be in it.
  */
 export function parseRedisAddress(id: string, text: string, fault: Fault): RedisAddress {
   const url = /^rediss?:\/\/[^\s]+$/.test(text) ? URL.parse(text) : null
@@ -183,8 +183,8 @@ export function hostOf({ url }: RedisAddress) {
 }
 
 /**
- * Returns the command line that reaches this server: `redis-cli -h dialler -p 8001`. It has no user and password, because a remedy needs
- * those of an administrator.
+ * Returns the command line that reaches this server: `redis-cli -h dialler -p 8001`. It has no user and password, because a remedy needs those of an
+ * administrator.
  */
 export function redisCli(source: RedisAddress): string {
   const { host, port, isTls } = hostOf(source)
@@ -195,9 +195,8 @@ export function redisCli(source: RedisAddress): string {
 }
 
 /**
- * Reads a secret without the newline that editors append. An empty file is being written: without a password, node-redis would not log in,
- * and would keep a connection on which every command is refused.
- * @throws RelayError `relay.redis.no_secret` when the file cannot be read or is empty
+ * Reads a secret without the newline that editors append. An empty file is being written: without a password, node-redis would not log in, and would
+ * keep a connection on which every command is refused. @throws RelayError `relay.redis.no_secret` when the file cannot be read or is empty
  */
 export function readSecret(file: string): string {
   try {

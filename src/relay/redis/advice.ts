@@ -24,8 +24,8 @@ const PLAIN_PORT = [
 ] as const
 
 /**
- * Error replies of Redis. Source: `shared.*err` in server.c, and acl.c, script.c and networking.c of Redis 2.6 to 8 and of Valkey, which word
- * the same refusal in several ways.
+ * Error replies of Redis. Source: `shared.*err` in server.c, and acl.c, script.c and networking.c of Redis 2.6 to 8 and of Valkey, which word the
+ * same refusal in several ways.
  */
 const ANSWERS: Table = {
   max_clients: [

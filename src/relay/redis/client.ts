@@ -38,11 +38,10 @@ const MAX_SILENCE_MS = 10_000
 const ASK_MS = 10_000
 
 /**
- * Creates a client for the dialler's Redis. It uses `RESP: 2`, because old servers know no other version. It has no offline queue, because a
- * queued command would run when nobody expects it any more. It sends client info (an old server's refusal is ignored), so that a connection
- * counts as ready only when Redis has answered. Without it, a connection that is accepted and closed at once (too many clients, a proxy
- * without a server behind it) would be made again thousands of times a second. Logs an outage when it begins, and again for each cause that
- * becomes known while it lasts.
+ * Creates a client for the dialler's Redis. It uses `RESP: 2`, because old servers know no other version. It has no offline queue, because a queued
+ * command would run when nobody expects it any more. It sends client info (an old server's refusal is ignored), so that a connection counts as ready
+ * only when Redis has answered. Without it, a connection that is accepted and closed at once (too many clients, a proxy without a server behind it)
+ * would be made again thousands of times a second. Logs an outage when it begins, and again for each cause that becomes known while it lasts.
  */
 export function createRedis({ name, log, reconnect, failing = createFailing(), ...address }: RedisOptions) {
   const { tls, ...access } = toClientOptions(address)
@@ -124,9 +123,9 @@ export async function judgeConnection(error: unknown, address: RedisAddress): Pr
 }
 
 /**
- * Finds out why a connection ends or hangs without an error. A server without room for another client says so and closes at once; node-redis
- * takes that message for the answer to a command whose failure it ignores. A TLS port and a client without TLS do not understand each other
- * at all. So this connects, and at first sends nothing. Resolves with an error that explains the problem, or undefined. Never throws.
+ * Finds out why a connection ends or hangs without an error. A server without room for another client says so and closes at once; node-redis takes
+ * that message for the answer to a command whose failure it ignores. A TLS port and a client without TLS do not understand each other at all. So this
+ * connects, and at first sends nothing. Resolves with an error that explains the problem, or undefined. Never throws.
  */
 export async function askWhy(address: RedisAddress): Promise<Error | undefined> {
   try {

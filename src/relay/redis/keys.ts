@@ -19,8 +19,8 @@ export const NUMBER_KEY = `${RELAY_PREFIX}number`
 export const DAMAGED_NUMBER_KEY = `${NUMBER_KEY}:damaged`
 
 /**
- * Hash: list key → a time (ms, the relay's clock) before which no item of the list arrived, usually when the list was last empty; and
- * `mark:<list key>` → `<ms>:<items>`: once this many more items are taken, all others arrived after that time.
+ * Hash: list key → a time (ms, the relay's clock) before which no item of the list arrived, usually when the list was last empty; and `mark:<list
+ * key>` → `<ms>:<items>`: once this many more items are taken, all others arrived after that time.
  */
 export const SEEN_EMPTY_KEY = `${RELAY_PREFIX}empty`
 
@@ -31,9 +31,9 @@ export const PARKED_KEY = `${RELAY_PREFIX}parked`
 export const PARKED_FILES_KEY = `${PARKED_KEY}:files`
 
 /**
- * Hash: a claim's number → `<taken ms>:<longest wait ms>:<list key>`, with `@<index>,<index>…` before the list when the claim holds only
- * those of its items; `attempts:<number>` → `<index>=<attempt>,…` for items that are past the first attempt; and `waiting:<list key>` →
- * `<generation>:<ms>`: the generation of takes, and when the relay last found the list empty.
+ * Hash: a claim's number → `<taken ms>:<longest wait ms>:<list key>`, with `@<index>,<index>…` before the list when the claim holds only those of its
+ * items; `attempts:<number>` → `<index>=<attempt>,…` for items that are past the first attempt; and `waiting:<list key>` → `<generation>:<ms>`: the
+ * generation of takes, and when the relay last found the list empty.
  */
 export const claimsKey = (relayId: string) => `${RELAY_PREFIX}claims:${relayId}`
 
@@ -57,10 +57,7 @@ export const waitingKey = (relayId: string, list: string) => waitingPrefix(relay
 /** String: the process that holds a relay id. */
 export const leaseKey = (relayId: string) => `${RELAY_PREFIX}lease:${relayId}`
 
-/**
- * Sorted set: relay id → when (ms) its lease was last renewed, negative when it was released. Relays find the leftovers of other relays by
- * it.
- */
+/** Sorted set: relay id → when (ms) its lease was last renewed, negative when it was released. Relays find the leftovers of other relays by it. */
 export const RELAYS_KEY = `${RELAY_PREFIX}relays`
 
 /** A key that never exists. Deleting it is a write that needs no memory. */
@@ -112,9 +109,8 @@ export type TakeReply = [number: number, waitMs: number, left: number, items: Bu
 export const UNLEASED = -2
 
 /**
- * The operations that must happen in one step in the dialler's Redis: a method of the client for each file in `lua/`, which documents the
- * script and its reply. Keys that contain a number cannot be declared. That is allowed, because the dialler's Redis is a single server and
- * not a cluster.
+ * The operations that must happen in one step in the dialler's Redis: a method of the client for each file in `lua/`, which documents the script and
+ * its reply. Keys that contain a number cannot be declared. That is allowed, because the dialler's Redis is a single server and not a cluster.
  */
 export const scripts = {
   take: script(
@@ -150,8 +146,8 @@ export const scripts = {
 }
 
 /**
- * The highest valid number. No clock exceeds it (ms) in the next 30,000 years, and a double counts well beyond it: a larger number does not
- * come from a relay.
+ * The highest valid number. No clock exceeds it (ms) in the next 30,000 years, and a double counts well beyond it: a larger number does not come from
+ * a relay.
  */
 const MAX_NUMBER = 1e15
 
@@ -166,9 +162,9 @@ type NumbersOptions = {
 }
 
 /**
- * Creates the source of numbers for claims, epochs and notices. A script in Redis assigns them, because Redis knows the last one. `lowerBound`
- * is for a Redis that came back empty while the clock was set back: no number that this process has seen is assigned again. `lowerBound` never
- * returns the same number twice: a read-only replica keeps no number, and would otherwise assign the same one twice within a millisecond.
+ * Creates the source of numbers for claims, epochs and notices. A script in Redis assigns them, because Redis knows the last one. `lowerBound` is for
+ * a Redis that came back empty while the clock was set back: no number that this process has seen is assigned again. `lowerBound` never returns the
+ * same number twice: a read-only replica keeps no number, and would otherwise assign the same one twice within a millisecond.
  */
 export function createNumbers({ client, now, last = 0, onHighest }: NumbersOptions) {
   let highest = isRelayNumber(last) ? last : 0
@@ -182,10 +178,7 @@ export function createNumbers({ client, now, last = 0, onHighest }: NumbersOptio
   return {
     lowerBound,
     noteUsed,
-    /**
-     * Returns a number that nothing else of the source has.
-     * @throws what Redis answers
-     */
+    /** Returns a number that nothing else of the source has. @throws what Redis answers */
     next: async (): Promise<number> => {
       const number = await client.nextNumber({ leastNumber: lowerBound() })
       noteUsed(number)
@@ -197,21 +190,18 @@ export function createNumbers({ client, now, last = 0, onHighest }: NumbersOptio
 export type Numbers = ReturnType<typeof createNumbers>
 
 /**
- * Returns the first index of notifications that a relay numbers itself. It separates them from those of other relays, which may have the same
- * number where Redis keeps none. The same name (a relay id and its journal) always has the same index.
+ * Returns the first index of notifications that a relay numbers itself. It separates them from those of other relays, which may have the same number
+ * where Redis keeps none. The same name (a relay id and its journal) always has the same index.
  */
 export const ownIndex = (name: string): number => 1 + (hash('sha256', name, 'buffer').readUInt32BE() % 1_000_000_000)
 
 /**
- * Returns the first index of notices that a relay numbers without Redis. Those numbers are the relay's own, and Redis may assign the same
- * ones to it at the same time.
+ * Returns the first index of notices that a relay numbers without Redis. Those numbers are the relay's own, and Redis may assign the same ones to it
+ * at the same time.
  */
 export const offlineIndex = (own: number): number => own + 1_000_000_000
 
-/**
- * Reports once that the counter in Redis was not a number and was repaired.
- * @throws what Redis answers
- */
+/** Reports once that the counter in Redis was not a number and was repaired. @throws what Redis answers */
 export async function reportDamage({ client, sourceId, log, metrics }: Omit<SourceTools, 'now'>): Promise<void> {
   const value = await client.get(DAMAGED_NUMBER_KEY)
   // Several relays may see it. The one whose deletion counts reports it.

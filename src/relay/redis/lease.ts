@@ -27,9 +27,9 @@ export type LeaseOptions = {
 export const LEASE_MS = 10_000
 
 /**
- * Creates the lease: the right to a relay id in one source. Without it, two processes with the same id would adopt each other's claims. A
- * lease names the process and its journal. A former holder with the same journal is gone, on whatever host, and is replaced at once, because
- * only one process at a time can hold a journal. For any other holder, the relay waits until its lease expires.
+ * Creates the lease: the right to a relay id in one source. Without it, two processes with the same id would adopt each other's claims. A lease names
+ * the process and its journal. A former holder with the same journal is gone, on whatever host, and is replaced at once, because only one process at
+ * a time can hold a journal. For any other holder, the relay waits until its lease expires.
  */
 export function createLease(options: LeaseOptions) {
   const { client, relayId, log, leaseMs = LEASE_MS, now = Date.now, journalId: journal } = options
@@ -41,8 +41,7 @@ export function createLease(options: LeaseOptions) {
   let steadySince = Infinity
 
   /**
-   * True until this process holds the id. Another process that takes it later with the same journal is running: one of the two journals is a
-   * copy.
+   * True until this process holds the id. Another process that takes it later with the same journal is running: one of the two journals is a copy.
    */
   let journalProves = true
 
@@ -57,10 +56,7 @@ export function createLease(options: LeaseOptions) {
     }
   }
 
-  /**
-   * Takes or renews the lease. Resolves with the holder if that is another process, undefined when it is this one.
-   * @throws what Redis answers
-   */
+  /** Takes or renews the lease. Resolves with the holder if that is another process, undefined when it is this one. @throws what Redis answers */
   const take = async (): Promise<string | undefined> => {
     const other = await hold('')
     if (other === holder) return undefined
@@ -78,8 +74,8 @@ export function createLease(options: LeaseOptions) {
     /** Whether the holder of a lease had our journal: one process at a time has it. */
     hasOurJournal,
     /**
-     * How long (ms) this process has held the lease without a break, with every renewal answered. Relays that did not renew theirs meanwhile
-     * are gone.
+     * How long (ms) this process has held the lease without a break, with every renewal answered. Relays that did not renew theirs meanwhile are
+     * gone.
      */
     steadyMs: (): number => performance.now() - steadySince,
     /** Resolves with true when this process holds the id, with false when the signal aborted first. */

@@ -8,8 +8,8 @@ import { shareRuns, type Redis } from './client.ts'
 import { claimPrefix, RELAY_PREFIX, waitingKey, scripts } from './keys.ts'
 
 /**
- * A command that the relay runs, in a form that changes nothing: with a text in place of a number, or a key that does not exist. Redis checks
- * rights before arguments.
+ * A command that the relay runs, in a form that changes nothing: with a text in place of a number, or a key that does not exist. Redis checks rights
+ * before arguments.
  */
 export type Need = {
   readonly command: readonly string[]
@@ -73,10 +73,7 @@ export const countCommands = (config: RelayConfig, of: (need: Need) => boolean):
 
 type FindRefusalsOptions = {
   readonly config: RelayConfig
-  /**
-   * Runs a command.
-   * @throws what Redis answers
-   */
+  /** Runs a command. @throws what Redis answers */
   readonly give: (command: readonly string[]) => Promise<unknown>
   /** Selects the needs to check. Default: all. */
   readonly of?: (need: Need) => boolean
@@ -85,9 +82,8 @@ type FindRefusalsOptions = {
 }
 
 /**
- * Finds the commands that the relay needs and that Redis refuses to this user, or does not have. Runs each in a form that changes nothing.
- * Any other answer proves the right, for example that of a full server or a replica.
- * @throws what the connection throws
+ * Finds the commands that the relay needs and that Redis refuses to this user, or does not have. Runs each in a form that changes nothing. Any other
+ * answer proves the right, for example that of a full server or a replica. @throws what the connection throws
  */
 export async function findRefusals({ config, give, of = () => true, isOwn }: FindRefusalsOptions): Promise<Refusal[]> {
   const ownKey = `${RELAY_PREFIX}doctor:${randomUUID()}`
@@ -156,8 +152,8 @@ export function mendRefusals(refusals: readonly Refusal[], user: string, cli: (c
 }
 
 /**
- * Creates the check of every right that consuming lists needs, before anything is taken: Redis does not roll back a script that is refused a
- * command in the middle. Concurrent calls share one check.
+ * Creates the check of every right that consuming lists needs, before anything is taken: Redis does not roll back a script that is refused a command
+ * in the middle. Concurrent calls share one check.
  */
 export function createRightsGate(client: Redis, config: RelayConfig, source: SourceConfig) {
   const give = (command: readonly string[]) => client.sendCommand<unknown>([...command])

@@ -9,10 +9,9 @@ import { SOURCE_KEY } from './keys.ts'
 import { LEASE_MS } from './lease.ts'
 
 /**
- * Returns the name of a server. The source id is part of every notification id, so notifications of a server that relays read under two names
- * would be sent twice. Each server therefore stores its name, and a relay reads it before it takes or hears anything. The name is in database
- * 0, because all databases share one Pub/Sub. It contains the number of the database, because the numbers of claims are unique within one
- * database only.
+ * Returns the name of a server. The source id is part of every notification id, so notifications of a server that relays read under two names would
+ * be sent twice. Each server therefore stores its name, and a relay reads it before it takes or hears anything. The name is in database 0, because
+ * all databases share one Pub/Sub. It contains the number of the database, because the numbers of claims are unique within one database only.
  */
 export const identityOf = ({ id, url }: SourceConfig): string => {
   const database = databaseOf(url)
@@ -21,10 +20,7 @@ export const identityOf = ({ id, url }: SourceConfig): string => {
 
 const databaseOf = (url: string): string => String(Number(new URL(url).pathname.slice(1) || 0))
 
-/**
- * Asks a server for its name.
- * @throws what Redis answers, or the connection throws
- */
+/** Asks a server for its name. @throws what Redis answers, or the connection throws */
 export async function askIdentity(client: Redis, source: SourceConfig, mayWrite: boolean) {
   const call = { name: identityOf(source), database: databaseOf(source.url), mayWrite: mayWrite ? 1 : 0 }
   const [name, why] = (await client.identify(call)) as [name: string, why: string]
@@ -39,8 +35,8 @@ export type Refusal = {
 }
 
 /**
- * Judges whether a server with this name may be read as this source; undefined when it may. `isSibling`: whether another source reads the
- * server, as far as is known.
+ * Judges whether a server with this name may be read as this source; undefined when it may. `isSibling`: whether another source reads the server, as
+ * far as is known.
  */
 export function judgeIdentity(
   source: SourceConfig,
@@ -80,10 +76,7 @@ export const createServers = (sources: readonly SourceConfig[]): Servers =>
 type IdentityOptions = Pick<SourceContext & SourceOptions, 'client' | 'source' | 'servers' | 'log' | 'now'> & {
   /** Counts the connections of the client: a new one may lead to another server. */
   readonly connections: () => number
-  /**
-   * Names each missing right.
-   * @throws RelayError with the missing rights
-   */
+  /** Names each missing right. @throws RelayError with the missing rights */
   readonly nameRights: () => Promise<void>
 }
 
@@ -168,10 +161,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
       log.error({ code: 'relay.source.not_verified', source: source.id, error: fault.words }, sentenceOf(fault))
   }
 
-  /**
-   * Asks now.
-   * @throws RelayError `relay.source.refused`, or what Redis answers
-   */
+  /** Asks now. @throws RelayError `relay.source.refused`, or what Redis answers */
   const look = (): Promise<void> => {
     const connection = connections()
     if (asking?.connection === connection) return asking.done
@@ -198,10 +188,7 @@ export function createIdentity({ client, source, servers, connections, nameRight
     get fault(): RedisFault | undefined {
       return fault
     },
-    /**
-     * Resolves when the server behind the present connection is known to be the right one.
-     * @throws as `look`
-     */
+    /** Resolves when the server behind the present connection is known to be the right one. @throws as `look` */
     verify,
     /** Runs the work whenever the server is the right one, until the signal aborts. */
     async whileAdmitted(work: (signal: AbortSignal) => Promise<unknown>, signal: AbortSignal): Promise<void> {

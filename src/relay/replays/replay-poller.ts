@@ -37,9 +37,8 @@ const FIXES: Readonly<Record<number, string>> = {
 }
 
 /**
- * Drives replays where there is no SQS: asks the API for messages, sends them to their targets, and reports the outcomes. All state is in the
- * read model. The round of a killed relay is partly sent again, by the same relay or, after a minute, by another one. Readiness does not
- * depend on it.
+ * Drives replays where there is no SQS: asks the API for messages, sends them to their targets, and reports the outcomes. All state is in the read
+ * model. The round of a killed relay is partly sent again, by the same relay or, after a minute, by another one. Readiness does not depend on it.
  */
 export function createReplayPoller(options: PollerOptions) {
   const { api, relayId: relay, send, log, reportMs = 20_000, maxBackoffMs = 30_000 } = options
@@ -80,10 +79,7 @@ export function createReplayPoller(options: PollerOptions) {
     return undefined
   }
 
-  /**
-   * Sends a round, and reports regularly that it is still at work. Resolves with the last report; undefined when another relay has the round
-   * now.
-   */
+  /** Sends a round, and reports regularly that it is still at work. Resolves with the last report; undefined when another relay has the round now. */
   const work = async (given: GivenRound, stop: AbortSignal): Promise<Report | undefined> => {
     const { job, round } = given
     const settled: Settled[] = []

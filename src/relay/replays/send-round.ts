@@ -26,10 +26,8 @@ export type AgainOutcome =
   | { readonly outcome: 'refused'; readonly reason: string }
 
 /**
- * Sends one message to the target of its route, and resolves with the outcome.
- *
- * @throws an error for every outage: no connection, a timeout, a status that says nothing about the message. The caller retries with the same
- * attempt
+ * Sends one message to the target of its route, and resolves with the outcome. @throws an error for every outage: no connection, a timeout, a status
+ * that says nothing about the message. The caller retries with the same attempt
  */
 export type SendAgain = (message: AgainMessage, delivery: AgainDelivery, signal: AbortSignal) => Promise<AgainOutcome>
 
@@ -60,8 +58,8 @@ const MAX_LANES = 8
 const MAX_REASON_CHARS = 500
 
 /**
- * Sends the messages of a round: each lane in order, several at once. A message that its server wants later delays only its own lane, as
- * behind a queue. Resolves when all messages are settled, or the signal aborts.
+ * Sends the messages of a round: each lane in order, several at once. A message that its server wants later delays only its own lane, as behind a
+ * queue. Resolves when all messages are settled, or the signal aborts.
  */
 export async function sendRound(
   { job, again, messages }: Round,

@@ -21,8 +21,8 @@ export type PacingOptions = {
 const BUSY_PER_SECOND = 1_000
 
 /**
- * Notifications are counted in spans of this length (ms), and the last complete span decides. With longer spans, a rising load would be sent
- * one by one for longer.
+ * Notifications are counted in spans of this length (ms), and the last complete span decides. With longer spans, a rising load would be sent one by
+ * one for longer.
  */
 const SPAN_MS = 20
 
@@ -30,10 +30,10 @@ const SPAN_MS = 20
 const MAX_REST_MS = 500
 
 /**
- * Creates the pacing of one route: it delays requests, so that each carries more notifications. SQS and other services bill requests, and
- * requests take most of the CPU time. The requests of a busy route are spaced. A route that lingers lets its first notification wait for
- * others. Any other route sends each notification at once while it is not busy. While the target is away, the route rests between requests,
- * longer each time: otherwise its lanes would retry in turn, hundreds of times a second.
+ * Creates the pacing of one route: it delays requests, so that each carries more notifications. SQS and other services bill requests, and requests
+ * take most of the CPU time. The requests of a busy route are spaced. A route that lingers lets its first notification wait for others. Any other
+ * route sends each notification at once while it is not busy. While the target is away, the route rests between requests, longer each time: otherwise
+ * its lanes would retry in turn, hundreds of times a second.
  */
 export function createPacing({ paceMs, lingerMs, onDue, clock = () => performance.now() }: PacingOptions) {
   let spanStart = clock()
@@ -62,10 +62,7 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
     left(): void {
       lastLeft = clock()
     },
-    /**
-     * Whether the next request must be delayed now.
-     * @param waitedMs how long the oldest of its notifications has waited
-     */
+    /** Whether the next request must be delayed now. @param waitedMs how long the oldest of its notifications has waited */
     holdsBack(waitedMs: number): boolean {
       const waitMs = Math.max(isBusy ? lastLeft + paceMs - clock() : 0, Math.min(lingerMs, lingerMs - waitedMs))
       if (waitMs <= 0) return false
@@ -143,10 +140,7 @@ export function createTargetStatus({ route, target, outages, log, now, pacing, l
       missingSince = undefined
       if (failingSince === undefined) problem = undefined
     },
-    /**
-     * The target accepted no part of a request, and the content was not the reason.
-     * @param words for the log line
-     */
+    /** The target accepted no part of a request, and the content was not the reason. @param words for the log line */
     failing(why: Problem, words: string): void {
       if (failingSince === undefined) outages.begin(route.name, why, { ...nameOf(target), error: words })
       failingSince ??= now()
@@ -189,10 +183,7 @@ type RejectedOptions = Pick<SenderOptions, 'route' | 'log' | 'target'> & {
   readonly park: (item: Item, reason: string, detail: string) => Promise<void>
 }
 
-/**
- * Creates the handling of notifications that the target will never accept as they are. Their lane stays busy meanwhile, so it keeps its
- * order.
- */
+/** Creates the handling of notifications that the target will never accept as they are. Their lane stays busy meanwhile, so it keeps its order. */
 export function createRejected({ route, log, target, lanes, find, park }: RejectedOptions) {
   const gzipPack = async (items: readonly Item[], maxBytes: number): Promise<Pack | undefined> =>
     target.takesGzip ? toGzippedPack(items, maxBytes) : undefined
@@ -220,8 +211,8 @@ export function createRejected({ route, log, target, lanes, find, park }: Reject
       lanes.next(lane)
     },
     /**
-     * Lowers the request size after a request was rejected for its size although its packs were within the limits. Otherwise every full
-     * request would be rejected first.
+     * Lowers the request size after a request was rejected for its size although its packs were within the limits. Otherwise every full request would
+     * be rejected first.
      */
     reduceRequestSize(limits: Limits, refusedBytes: number): Limits {
       const requestBytes = Math.floor(refusedBytes / 2)

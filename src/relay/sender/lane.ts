@@ -84,10 +84,7 @@ export type Lane = {
 
 const NEXT: Record<LaneState, readonly LaneState[]> = { idle: ['ready'], ready: ['busy'], busy: ['ready', 'idle'] }
 
-/**
- * Changes the state of a lane. No other function does.
- * @throws TypeError for a change that would break the order
- */
+/** Changes the state of a lane. No other function does. @throws TypeError for a change that would break the order */
 export function moveLane(lane: Lane, to: LaneState): void {
   if (!NEXT[lane.state].includes(to)) throw new TypeError(`lane ${lane.group} cannot go from ${lane.state} to ${to}`)
   ;(lane as { state: LaneState }).state = to
@@ -173,8 +170,8 @@ export function createLanes({ route, onReady, onTooLarge }: LanesOptions) {
       else moveLane(lane, 'idle')
     },
     /**
-     * Returns the packs of the next request, all of one attempt, within its size unless one notification alone is larger. Their lanes are
-     * busy until `next`.
+     * Returns the packs of the next request, all of one attempt, within its size unless one notification alone is larger. Their lanes are busy until
+     * `next`.
      */
     gather(maxBytes: number, requestBytes: number): Flight[] {
       const flights: Flight[] = []

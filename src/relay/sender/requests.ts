@@ -12,10 +12,7 @@ export class RequestError extends Error {
   }
 }
 
-/**
- * How long (ms) a request may stay unanswered, beyond the time that uplink and server need, before a probe finds out whether the server
- * answers.
- */
+/** How long (ms) a request may stay unanswered, beyond the time that uplink and server need, before a probe finds out whether the server answers. */
 const SILENT_MS = 1_000
 
 export type RequestsOptions<Input> = {
@@ -23,8 +20,8 @@ export type RequestsOptions<Input> = {
   /** The target. Default: SQS. */
   readonly target?: Pick<Target, 'kind' | 'workMs'>
   /**
-   * Returns the smallest part of a request that the server answers separately, with its size; the request itself when it has no parts. The
-   * answer to the part counts as the answer to the request, whose other parts are then unanswered.
+   * Returns the smallest part of a request that the server answers separately, with its size; the request itself when it has no parts. The answer to
+   * the part counts as the answer to the request, whose other parts are then unanswered.
    */
   readonly toProbe: (input: Input) => { readonly input: Input; readonly bytes: number }
   /** Whether the server sent this error. */
@@ -39,12 +36,12 @@ const SQS: Pick<Target, 'kind' | 'workMs'> = { kind: 'sqs', workMs: 0 }
 const MAX_PROBES = 2
 
 /**
- * Sends requests to a target, and watches those that stay unanswered. A request may take long on a slow uplink. But a request that hangs (the
- * server was stuck, packets were lost) would block its lanes until its time limit, long after the target has recovered. So while a request is
- * overdue, the smallest part of the overdue requests is sent again every second or two as a probe. SQS recognises the copy by its
- * deduplication ids, a server that runs functions by its mark as a redelivery. The first answer counts. When the probe is answered, the
- * server is healthy, and earlier requests that are still unanswered fail at once and are retried. A request that waits only because the
- * uplink is busy, or whose functions may still run, is not overdue: a copy would add to the load.
+ * Sends requests to a target, and watches those that stay unanswered. A request may take long on a slow uplink. But a request that hangs (the server
+ * was stuck, packets were lost) would block its lanes until its time limit, long after the target has recovered. So while a request is overdue, the
+ * smallest part of the overdue requests is sent again every second or two as a probe. SQS recognises the copy by its deduplication ids, a server that
+ * runs functions by its mark as a redelivery. The first answer counts. When the probe is answered, the server is healthy, and earlier requests that
+ * are still unanswered fail at once and are retried. A request that waits only because the uplink is busy, or whose functions may still run, is not
+ * overdue: a copy would add to the load.
  *
  * `attempt` sends a request. It rejects when the signal aborts or the limit (ms) has passed.
  */
@@ -128,9 +125,8 @@ export function createRequests<Input, Output>(
 
   return {
     /**
-     * Sends a request of this size, without its head.
-     *
-     * @throws what `attempt` throws, or RequestError when the server did not answer this request although it answered later ones
+     * Sends a request of this size, without its head. @throws what `attempt` throws, or RequestError when the server did not answer this request
+     * although it answered later ones
      */
     async send(input: Input, bytes: number): Promise<Output> {
       const shipment = uplink.ship(bytes, workMs > 0)

@@ -25,11 +25,11 @@ type Batch = { readonly to: Limits; readonly flights: readonly Flight[] }
 const MAX_RETRY_MS = 1_500
 
 /**
- * Creates the sender of one route. Lanes that have something to send are in line. While fewer than `inFlight` requests are out, the first ten
- * lanes each send a pack in the next request. Under load, a pack holds the notifications that gathered in its lane while the last one was
- * out, and a request holds the packs that gathered while all other requests were out. An accepted pack is settled. The rest of an unfinished
- * pack is the next attempt; a pack that is not accepted is retried unchanged. Both go before waiting notifications of the lane. A pack that
- * is rejected for its content is bisected (`createRejected`).
+ * Creates the sender of one route. Lanes that have something to send are in line. While fewer than `inFlight` requests are out, the first ten lanes
+ * each send a pack in the next request. Under load, a pack holds the notifications that gathered in its lane while the last one was out, and a
+ * request holds the packs that gathered while all other requests were out. An accepted pack is settled. The rest of an unfinished pack is the next
+ * attempt; a pack that is not accepted is retried unchanged. Both go before waiting notifications of the lane. A pack that is rejected for its
+ * content is bisected (`createRejected`).
  */
 export function createSender(options: SenderOptions) {
   const { route, target, log, metrics, now, onRoom, uplink } = options

@@ -51,8 +51,8 @@ const BEST_MS = 5_000
 const WORK_HORIZONS = 4
 
 /**
- * The longest time (ms) for which a request that runs functions counts as on the way. After that it is with the server, whatever delays it
- * there, and no other route waits for it.
+ * The longest time (ms) for which a request that runs functions counts as on the way. After that it is with the server, whatever delays it there, and
+ * no other route waits for it.
  */
 const WORK_MS = WORK_HORIZONS * HORIZON_MS
 
@@ -61,16 +61,16 @@ const FULL_MS = 1_000
 const LOG_EVERY_MS = 600_000
 
 /**
- * Paces the requests to targets, like a congestion controller. All routes share one uplink, and on a slow one too many bytes at once end in
- * timeouts that affect all routes. The window (the bytes that may be on the way) is what the uplink delivers in `HORIZON_MS`. A request is a
- * third of it, so that the next one can be sent while one is being answered, and a call waits only briefly behind CDRs.
+ * Paces the requests to targets, like a congestion controller. All routes share one uplink, and on a slow one too many bytes at once end in timeouts
+ * that affect all routes. The window (the bytes that may be on the way) is what the uplink delivers in `HORIZON_MS`. A request is a third of it, so
+ * that the next one can be sent while one is being answered, and a call waits only briefly behind CDRs.
  *
- * The rate is measured at each answer: the bytes delivered meanwhile, divided by the time that took. The best sample of the last seconds
- * counts, because an answer may be late for other reasons. Source: https://datatracker.ietf.org/doc/html/draft-ietf-ccwg-bbr, "Delivery Rate
- * Samples". While less than the window is on the way, the limit of the uplink is unknown, and no sample lowers the rate. Where the target
- * answers within the horizon, one round trip is enough to raise it. So a fast uplink is never held back. A server that runs functions may
- * take four horizons; beyond that, requests become smaller, and functions have less to do for each. Requests that it has not answered by then
- * leave the window all the same: functions that hang must not keep other routes from the uplink.
+ * The rate is measured at each answer: the bytes delivered meanwhile, divided by the time that took. The best sample of the last seconds counts,
+ * because an answer may be late for other reasons. Source: https://datatracker.ietf.org/doc/html/draft-ietf-ccwg-bbr, "Delivery Rate Samples". While
+ * less than the window is on the way, the limit of the uplink is unknown, and no sample lowers the rate. Where the target answers within the horizon,
+ * one round trip is enough to raise it. So a fast uplink is never held back. A server that runs functions may take four horizons; beyond that,
+ * requests become smaller, and functions have less to do for each. Requests that it has not answered by then leave the window all the same: functions
+ * that hang must not keep other routes from the uplink.
  */
 export function createUplink({ limitMs = 10_000, now = () => performance.now(), log }: UplinkOptions = {}) {
   /** In the order in which they asked. */
@@ -109,8 +109,8 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
   }
 
   /**
-   * Lowers the rate after a timeout: the uplink may be much slower than assumed, or the target does not answer. In the latter case one answer
-   * is enough to raise the rate again.
+   * Lowers the rate after a timeout: the uplink may be much slower than assumed, or the target does not answer. In the latter case one answer is
+   * enough to raise the rate again.
    */
   const slowDown = ({ ahead, sentMs }: Shipment, atMs: number) => {
     // Several requests that were sent before the rate was lowered count once.
@@ -147,10 +147,7 @@ export function createUplink({ limitMs = 10_000, now = () => performance.now(), 
       waiting.delete(later)
       wake()
     },
-    /**
-     * Records that a request of this size leaves now.
-     * @param isWork whether the server runs functions before it answers
-     */
+    /** Records that a request of this size leaves now. @param isWork whether the server runs functions before it answers */
     ship(bodyBytes: number, isWork = false): Shipment {
       const bytes = bodyBytes + HEAD_BYTES
       const sentMs = now()

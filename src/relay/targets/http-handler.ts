@@ -50,8 +50,8 @@ const MAX_CONNECT_MS = 10_000
 const MAX_TUNNEL_MS = 5_000
 
 /**
- * Creates a connector whose connections are reset when a request is aborted. Otherwise the system would go on sending the data that the
- * connection has accepted, up to megabytes, and keep a slow uplink busy.
+ * Creates a connector whose connections are reset when a request is aborted. Otherwise the system would go on sending the data that the connection
+ * has accepted, up to megabytes, and keep a slow uplink busy.
  */
 function createConnect(tls: HttpHandlerOptions['tls']): buildConnector.connector {
   const secure = buildConnector({ timeout: MAX_CONNECT_MS, ...tls })
@@ -113,9 +113,9 @@ const CONNECTIONS = {
 type Way = { readonly dispatcher: Dispatcher; readonly pathPrefix: string; readonly headers: Record<string, string> }
 
 /**
- * Creates a request handler for the AWS SDK on undici. It needs less CPU than Node's own client, and supports proxies by HTTPS_PROXY,
- * HTTP_PROXY and NO_PROXY. Requests to `https:` are tunnelled (CONNECT). Requests to `http:` contain the whole address, because most proxies
- * tunnel to port 443 only.
+ * Creates a request handler for the AWS SDK on undici. It needs less CPU than Node's own client, and supports proxies by HTTPS_PROXY, HTTP_PROXY and
+ * NO_PROXY. Requests to `https:` are tunnelled (CONNECT). Requests to `http:` contain the whole address, because most proxies tunnel to port 443
+ * only.
  */
 export function createHttpHandler({ proxies, requestTimeoutMs, onProxy, tls }: HttpHandlerOptions) {
   const connect = createConnect(tls)
@@ -165,10 +165,7 @@ export function createHttpHandler({ proxies, requestTimeoutMs, onProxy, tls }: H
   return {
     metadata: { handlerProtocol: 'http/1.1' },
     send,
-    /**
-     * Sends a request of the SDK.
-     * @throws as `send`
-     */
+    /** Sends a request of the SDK. @throws as `send` */
     async handle(request: SdkRequest, limits: PerRequest = {}): Promise<{ response: HttpAnswer }> {
       const { abortSignal: signal, requestTimeout: limitMs = requestTimeoutMs } = limits
       const origin = `${request.protocol}//${request.hostname}${request.port === undefined ? '' : `:${request.port}`}`

@@ -74,9 +74,9 @@ export function proxyFor(origin: string, { https, http, except }: HttpProxies): 
 }
 
 /**
- * Whether NO_PROXY excludes an address. NO_PROXY has no standard: this accepts what curl, Go, Python and Node accept. Entries are separated
- * by commas or spaces: `*`; a host, which includes its subdomains, with or without a dot or `*.` before it; an address; a network such as
- * `10.0.0.0/8`. Each may have a port. Source: https://about.gitlab.com/blog/we-need-to-talk-no-proxy/
+ * Whether NO_PROXY excludes an address. NO_PROXY has no standard: this accepts what curl, Go, Python and Node accept. Entries are separated by commas
+ * or spaces: `*`; a host, which includes its subdomains, with or without a dot or `*.` before it; an address; a network such as `10.0.0.0/8`. Each
+ * may have a port. Source: https://about.gitlab.com/blog/we-need-to-talk-no-proxy/
  */
 function isExcepted({ hostname, port, protocol }: URL, except: string): boolean {
   const host = bare(hostname)

@@ -21,7 +21,7 @@ export type TargetAccess = {
   /** A bearer token. */
   readonly token?: string
   readonly tokenFile?: string
-  /** PEM files: a client certificate and its key, and the authorities to trust in address of the system's. */
+  /** PEM files: a client certificate and its key, and the authorities to trust instead of the system's. */
   readonly certFile?: string
   readonly keyFile?: string
   readonly caFile?: string
@@ -159,8 +159,8 @@ function checkPair(certFile: string, keyFile: string, fault: Fault): void {
 }
 
 /**
- * Shorter secrets can be guessed. Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md,
- * "Signature scheme"
+ * Shorter secrets can be guessed. Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md, "Signature
+ * scheme"
  */
 const MIN_SECRET_BYTES = 24
 
@@ -198,8 +198,8 @@ export type HttpTargetOptions = Pick<SenderOptions, 'route'> & {
 }
 
 /**
- * The largest request (bytes): serverless platforms accept it together with its head. One notification alone that is larger is parked.
- * Source: https://vercel.com/docs/functions/limitations (4.5 MB)
+ * The largest request (bytes): serverless platforms accept it together with its head. One notification alone that is larger is parked. Source:
+ * https://vercel.com/docs/functions/limitations (4.5 MB)
  */
 const MAX_REQUEST_BYTES = 4 * 1024 * 1024
 
@@ -207,8 +207,8 @@ const MAX_REQUEST_BYTES = 4 * 1024 * 1024
 const MAX_FRAME_BYTES = 16
 
 /**
- * Creates a target for an HTTP server that accepts batches of CloudEvents. It usually runs the functions before it answers, so a request may
- * take as long as they do, and an answer may settle a pack in part.
+ * Creates a target for an HTTP server that accepts batches of CloudEvents. It usually runs the functions before it answers, so a request may take as
+ * long as they do, and an answer may settle a pack in part.
  */
 export function createHttpTarget({
   url,
@@ -258,10 +258,7 @@ const formatHeaders = ([first]: readonly Parcel[], items: readonly Item[]): Reco
   ...(items.some(({ isRedelivery }) => isRedelivery) ? { 'ce-redelivery': 'true' } : {}),
 })
 
-/**
- * Returns the headers that authenticate the sender.
- * @throws RelayError when a file cannot be read, or contains no secret
- */
+/** Returns the headers that authenticate the sender. @throws RelayError when a file cannot be read, or contains no secret */
 export function authorize(access: TargetAccess, signed: Parameters<typeof signWebhook>[1]): Record<string, string> {
   const secret = access.secretFile === undefined ? access.secret : readSecret(access.secretFile)
   const token = access.tokenFile === undefined ? access.token : readSecret(access.tokenFile)

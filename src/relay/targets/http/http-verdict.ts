@@ -26,8 +26,8 @@ const MAX_AFTER_MS = 12 * 3_600_000
 const MAX_RETRY_AFTER_MS = 60_000
 
 /**
- * Reads the outcome of each pack. When a server gives no outcome for each notification, any 2xx accepts all of them.
- * @throws TargetError when nothing was accepted
+ * Reads the outcome of each pack. When a server gives no outcome for each notification, any 2xx accepts all of them. @throws TargetError when nothing
+ * was accepted
  */
 export function readOutcomes(answer: HttpAnswer, parcels: readonly Parcel[]): readonly Outcome[] {
   const items = parcels.flatMap(({ pack }) => pack.items)
@@ -48,7 +48,7 @@ export function readOutcomes(answer: HttpAnswer, parcels: readonly Parcel[]): re
 }
 
 /**
- * Which of the notifications sent are to be tried again, by their address, each with how long (ms) it has to wait.
+ * Returns which of the sent notifications must be retried, by their index, each with how long (ms) it has to wait.
  * @throws TargetError when nothing was accepted, or the outcomes are not those of these notifications in their order
  */
 export function readUnfinished(answer: HttpAnswer, ids: readonly string[]): ReadonlyMap<number, number | undefined> {

@@ -20,8 +20,8 @@ const RENEW_MS = 2_000
 const DENIED_MS = 60_000
 
 /**
- * Creates the SDK's standard chain of credential providers. By itself, the chain reads files once, and keeps credentials without an expiry
- * until the process ends. When AWS does not accept the credentials, this resolves the chain again, including files.
+ * Creates the SDK's standard chain of credential providers. By itself, the chain reads files once, and keeps credentials without an expiry until the
+ * process ends. When AWS does not accept the credentials, this resolves the chain again, including files.
  */
 export function createCredentials({ requestHandler, log }: CredentialsOptions) {
   const chain = defaultProvider({ ignoreCache: true, clientConfig: { requestHandler } })
@@ -105,9 +105,8 @@ function deriveKey(secret: string, scope: string): KeyObject {
 }
 
 /**
- * Signs a request with Signature Version 4. It supports one kind of request: POST to one path, without a query. Returns the headers to send:
- * the given ones, with date, token and signature. Source:
- * https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+ * Signs a request with Signature Version 4. It supports one kind of request: POST to one path, without a query. Returns the headers to send: the
+ * given ones, with date, token and signature. Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
  */
 export function sign(options: SignOptions): Record<string, string> {
   const { region, service, path, headers, body, timeMs } = options
@@ -133,7 +132,7 @@ export function sign(options: SignOptions): Record<string, string> {
 }
 
 export type SqsOptions = {
-  /** How long (ms) a request may take when its caller names no other limit. */
+  /** How long (ms) a request may take when its caller sets no other limit. */
   readonly requestTimeoutMs: number
   /** Default 1: retries are the job of the lanes, which know the order. */
   readonly maxAttempts?: number
@@ -226,10 +225,9 @@ const bareCode = (code: unknown): string | undefined =>
   typeof code === 'string' && code !== '' ? code.split(/[,:;]/, 1)[0]?.replace(/^.*#/, '') : undefined
 
 /**
- * Creates the client of the hot path: it sends SendMessageBatch requests only, for a fraction of the SDK's cost, as AWS JSON 1.0 over undici,
- * with our own signature. Everything outside the hot path comes from the SDK: endpoints of every partition, the chain of credentials, the
- * correction of the clock. Source:
- * https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-making-api-requests-json.html
+ * Creates the client of the hot path: it sends SendMessageBatch requests only, for a fraction of the SDK's cost, as AWS JSON 1.0 over undici, with
+ * our own signature. Everything outside the hot path comes from the SDK: endpoints of every partition, the chain of credentials, the correction of
+ * the clock. Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-making-api-requests-json.html
  */
 export function createBatchClient({ sqs, http, onRejected }: BatchClientOptions) {
   let endpoint: Endpoint | undefined
@@ -273,8 +271,7 @@ export function createBatchClient({ sqs, http, onRejected }: BatchClientOptions)
   return {
     sqs,
     /**
-     * Sends a body.
-     * @throws BatchError for an error that was answered, otherwise what credentials, proxy or connection throw; `TimeoutError` after
+     * Sends a body. @throws BatchError for an error that was answered, otherwise what credentials, proxy or connection throw; `TimeoutError` after
      * `limitMs`
      */
     async send(body: Uint8Array, signal: AbortSignal, limitMs: number): Promise<BatchAnswer> {

@@ -151,9 +151,9 @@ function writeEscaped(to: Buffer, start: number, from: Uint8Array): number {
 }
 
 /**
- * Formats the body of a SendMessageBatch request that sends these packs to a queue. It is written once, into a reused buffer. Events are JSON
- * within a JSON text, so each is escaped, and the bytes of packets go straight from Redis into the request. `release`: allows the buffer to
- * be reused. Source: SendMessageBatch in the SQS API reference, JSON protocol.
+ * Formats the body of a SendMessageBatch request that sends these packs to a queue. It is written once, into a reused buffer. Events are JSON within
+ * a JSON text, so each is escaped, and the bytes of packets go straight from Redis into the request. `release`: allows the buffer to be reused.
+ * Source: SendMessageBatch in the SQS API reference, JSON protocol.
  */
 export function formatBatch(queueUrl: string, parcels: readonly Parcel[]) {
   const events = parcels.reduce((sum, { pack }) => sum + pack.bytes, 0)
@@ -219,9 +219,8 @@ export function listQueues(prefix: string, routes: Routes): { route: Route; queu
 }
 
 /**
- * Creates every queue that does not exist yet: FIFO queues with high throughput, and a dead-letter queue for each route. A queue that exists
- * with the same attributes is left alone.
- * @throws the SDK's error, for instance when a queue exists with other attributes
+ * Creates every queue that does not exist yet: FIFO queues with high throughput, and a dead-letter queue for each route. A queue that exists with the
+ * same attributes is left alone. @throws the SDK's error, for instance when a queue exists with other attributes
  */
 export async function createQueues(
   sqs: SQSClient,
