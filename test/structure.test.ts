@@ -191,7 +191,12 @@ test('the import table is not blind: it sees imports of every form', () => {
 })
 
 /** Files over 250 lines, each one idea: the reason. */
-const LONG: Readonly<Record<string, string>> = {}
+const LONG: Readonly<Record<string, string>> = {
+  'src/relay/targets/http/http-target.ts':
+    'one HTTP target: its settings, how the relay authenticates itself, its requests',
+  'src/relay/targets/sqs/sqs-client.ts':
+    'one SQS client: credentials, signature, and the two ways to send that share them',
+}
 
 test('no source is longer than 250 lines, except those with a reason', () => {
   const long = [...sources, ...scripts].filter(

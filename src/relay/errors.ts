@@ -1,4 +1,5 @@
 import { maskText } from '../protocol/index.ts'
+import { firstOf } from '../runtime/index.ts'
 
 /** Why the relay cannot continue. docs/logs.md lists each code with its remedy. */
 type RelayErrorCode =
@@ -41,8 +42,9 @@ export class RelayError extends Error {
   }
 }
 
-const statusOf = (error: Error): number | undefined =>
-  (error as { $metadata?: { httpStatusCode?: number } }).$metadata?.httpStatusCode
+/** Returns the HTTP status with which AWS answered; undefined when there was no answer. */
+export const statusOf = (error: unknown): number | undefined =>
+  (error as { $metadata?: { httpStatusCode?: number } } | null | undefined)?.$metadata?.httpStatusCode
 
 /** Whether a server sent this error: its text may quote the request, and so a packet. A connection error contains only addresses and ports. */
 const isAnswer = (error: Error): boolean => statusOf(error) !== undefined || /^-?[A-Z]{2,} /.test(error.message)
@@ -55,8 +57,8 @@ export const isForeignAnswer = (error: unknown): boolean =>
   error instanceof Error && error.name === 'SyntaxError' && '$metadata' in error
 
 /** Returns the text of an error for a log line. The deepest cause of a connection error says more than its wrapper. */
-export function describe(error: unknown): string {
-  if (error instanceof AggregateError && error.errors.length > 0) return describe(error.errors[0])
+export function describe(thrown: unknown): string {
+  const error = firstOf(thrown)
   if (!(error instanceof Error)) return String(error)
   if (isForeignAnswer(error)) return `the server that answered is not SQS (status ${statusOf(error) ?? 'unknown'})`
   // An error that a server sent is already named by the server.

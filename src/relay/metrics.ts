@@ -1,6 +1,8 @@
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client'
-import { GAP_CAUSES, type Routes } from '../protocol/index.ts'
+import { GAP_CAUSES, type Route, type Routes } from '../protocol/index.ts'
 import type { Logger } from '../runtime/index.ts'
+import type { Journal } from './journal/journal.ts'
+import type { Sender } from './sender/sender.ts'
 
 /**
  * The histogram of the event loop's delay uses a timer that would wake an idle process a hundred times a second. With this interval, only the delay
@@ -122,4 +124,22 @@ export function beginAtZero(
     for (const reason of ['refused', 'too_large']) parked.inc({ route, reason }, 0)
     for (const reason of ['journal_full', 'memory_full']) discarded.inc({ route, reason }, 0)
   }
+}
+
+/** Sets the gauges that are read from senders and journal at each scrape. */
+export function collectGauges(
+  metrics: Metrics,
+  senders: ReadonlyMap<Route, Pick<Sender, 'held' | 'bytes' | 'inFlight' | 'oldestMs'>>,
+  journal: ReturnType<Journal['size']>,
+  nowMs: number,
+): void {
+  for (const [{ name: route }, sender] of senders) {
+    const oldestMs = sender.oldestMs()
+    metrics.held.set({ route }, sender.held)
+    metrics.heldBytes.set({ route }, sender.bytes)
+    metrics.inFlight.set({ route }, sender.inFlight)
+    metrics.oldest.set({ route }, oldestMs === undefined ? 0 : (nowMs - oldestMs) / 1000)
+  }
+  metrics.journalRows.set(journal.rows)
+  metrics.journalBytes.set(journal.bytes)
 }

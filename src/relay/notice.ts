@@ -16,8 +16,8 @@ import {
   type RelayParked,
   type Route,
 } from '../protocol/index.ts'
-import { stampEvent, toItem, type Received, type Stamped, type Item } from './item.ts'
-import type { Lost, Heard } from './journal/journal-entry.ts'
+import { stampEvent, toItem, type Item, type Received, type Stamp, type Stamped } from './item.ts'
+import type { Heard, JournalEntry, Lost } from './journal/journal-entry.ts'
 import type { JournalIntake } from './pubsub/pubsub-intake.ts'
 import { RELAY_PREFIX, offlineIndex, ownIndex } from './redis/keys.ts'
 import type { SourceOptions } from './source.ts'
@@ -64,6 +64,19 @@ export function stampNotice(packet: Uint8Array, { sourceId, number, index, timeM
     traceparent: formatTraceparent(sourceId, 'relay', number, index),
   })
   return stampEvent(event, { id, route, receivedMs: timeMs }, [subject, payload])
+}
+
+/** Makes a row of the journal the same notification or notice as before, with the same id and bytes. */
+export function stampEntry(entry: JournalEntry, stamp: Stamp): Stamped {
+  if (isNoticeChannel(entry.channel)) {
+    try {
+      return stampNotice(entry.packet, entry)
+    } catch {
+      // A damaged journal: a row that cannot be read as a notice is sent as a packet.
+    }
+  }
+  const { sourceId, channel, number, index, timeMs } = entry
+  return stamp(entry.packet, { sourceId, transport: 'pubsub', channel, number, index, timeMs })
 }
 
 /** A time span in which Pub/Sub of a source could not be heard. `number`: the number of the first notification heard after it, or a lower one. */

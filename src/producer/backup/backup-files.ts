@@ -20,7 +20,7 @@ import {
   type Item,
   type Line,
 } from './backup-folder.ts'
-import { createTurns, type Logger } from '../../runtime/index.ts'
+import { createNews, createTurns, type Logger } from '../../runtime/index.ts'
 
 /** A file of the folder; `bytes`: how many of its bytes count. */
 type ListedFile = { readonly name: string; bytes: number }
@@ -102,7 +102,7 @@ export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<
   let active: Awaited<ReturnType<typeof createAppendFile>> | undefined
   let isAppending = false
   const inTurn = createTurns()
-  let isStateKept = true
+  const change = createNews()
   /** Lines before this position are known to be unreadable, and are kept. */
   let kept: Position | undefined
 
@@ -202,15 +202,14 @@ export function openBackupFiles(folder: string, maxFileBytes: number, log: Pick<
       for (const name of done) await rm(join(folder, name), { force: true })
       try {
         await writeState(folder, { id, position: to })
-        isStateKept = true
+        change(undefined)
       } catch (error) {
         // Without it, a restart pushes some packets again. That is no reason to stop pushing, which makes room on a full disk.
-        if (isStateKept)
+        if (change('unsaved') === 'new')
           log.warn(
             { code: 'producer.backup.position_unsaved', folder, error: String(error) },
             'the producer cannot save how far the backup files are pushed: a restart pushes some packets again',
           )
-        isStateKept = false
       }
     },
 

@@ -79,17 +79,17 @@ export async function drainFiles({ files, writer, chunkPackets, log, signal }: D
 function createRefusals(log: DrainOptions['log']) {
   /** By key: the number of the first moved packet at its new position, and of the last one at its old position. */
   const keys = new Map<string, { first: number | undefined; movedTo: number }>()
-  const said = new Set<string>()
+  const logged = new Set<string>()
 
   return {
     add(key: string): void {
-      if (!said.has(key)) {
+      if (!logged.has(key)) {
         log.error(
           { code: 'producer.key.refused', key },
           'Redis refuses packets for this key: check that it is a list and that the user may write to it. Its packets wait in the backup folder; packets for other keys proceed',
         )
       }
-      said.add(key)
+      logged.add(key)
       keys.set(key, { first: undefined, movedTo: 0 })
     },
     /** Splits records into those to move and those to try. */

@@ -4,12 +4,14 @@ import {
   ChangeMessageVisibilityCommand,
   DeleteMessageCommand,
   ReceiveMessageCommand,
+  SendMessageBatchCommand,
   type SQSClient,
 } from '@aws-sdk/client-sqs'
 import { deadLetterQueueName, QUEUE_LIMITS, queueName, visibilitySeconds, type Route } from '../../protocol/index.ts'
 import type { RelayConfig } from '../config.ts'
 import { ASSUMED_BYTES, commandQueueName } from '../targets/sqs/sqs-target.ts'
-import { isMissingQueue, sqsFix, isAccessDenied, statusOf } from '../targets/sqs/verdict.ts'
+import { isMissingQueue, sqsFix, isAccessDenied, judgeRequest } from '../targets/sqs/verdict.ts'
+import { statusOf } from '../errors.ts'
 import { counted, fail, ok, sqsWords, warn, type Diagnosis, type State } from './check.ts'
 
 type Attributes = Readonly<Record<string, string>>
@@ -209,4 +211,37 @@ export async function checkCommands(sqs: SQSClient, config: RelayConfig): Promis
   if (denied.length === 0) return ok(`the relay may take commands from ${name}`)
   const fix = `allow ${denied.join(', ')} on ${name}, or set ENIGMA_COMMANDS=none`
   return warn('doctor.commands.denied', `the relay may not take commands from ${name}, so ${without}`, fix)
+}
+
+/**
+ * A message that no FIFO queue accepts: it has no group, and contains a character that SQS does not allow. SQS answers a batch of it entry by entry,
+ * and checks entries after it has checked the right to send. Without that right it rejects the whole request. Some servers reject the whole request
+ * for an invalid entry, and name the fault. Source: SendMessageBatch and SendMessage in the SQS API reference.
+ */
+const REFUSED = { Id: 'doctor', MessageBody: '\u0001' } as const
+
+/** Checks whether the relay may send to a route's queue. Sends nothing. */
+export async function checkSend(sqs: SQSClient, name: string, queue: QueueView): Promise<Diagnosis | []> {
+  // An error is reported already, and a queue that is not FIFO would accept the message.
+  if ('error' in queue || queue.attributes['FifoQueue'] === 'false') return []
+  const may = `the relay may send to ${name}`
+  try {
+    const { Failed = [], Successful = [] } = await sqs.send(
+      new SendMessageBatchCommand({ QueueUrl: queue.url, Entries: [REFUSED] }),
+    )
+    const notSqs = `${name} accepted a message that SQS rejects: this server is not SQS, and the queue now holds one message of the check`
+    if (Successful.length > 0) return warn('doctor.send.not_sqs', notSqs)
+    const unknown = `the right to send could not be checked: the response of ${name} does not mention the message`
+    if (Failed.length === 0) return warn('doctor.send.not_checked', unknown)
+    if ((queue.attributes['KmsMasterKeyId'] ?? '') === '') return ok(may)
+    const mayEncrypt = `${may}; whether it may use the encryption key could not be checked`
+    return warn('doctor.send.key_not_checked', mayEncrypt, 'allow kms:GenerateDataKey and kms:Decrypt on that key')
+  } catch (error) {
+    if (isAccessDenied(error))
+      return fail('doctor.send.denied', `the relay may not send to ${name}`, sqsFix(error, name))
+    if (judgeRequest(error) === 'refused' || (error instanceof Error && error.name === 'MissingParameter'))
+      return ok(may)
+    const text = `whether the relay may send to ${name} could not be checked: ${sqsWords(error)}`
+    return warn('doctor.send.not_checked', text)
+  }
 }

@@ -1,12 +1,13 @@
-import { SendMessageBatchCommand, type SQSClient } from '@aws-sdk/client-sqs'
+import type { SQSClient } from '@aws-sdk/client-sqs'
 import { deadLetterQueueName, OTHER, queueName, OUTCOMES_TYPE, type Routes } from '../../protocol/index.ts'
 import type { RelayConfig } from '../config.ts'
 import { createHttpHandler, type HttpAnswer, type HttpHandler } from '../targets/http-handler.ts'
 import { proxyFor, ProxyError } from '../targets/http-proxy.ts'
 import { createSqs } from '../targets/sqs/sqs-client.ts'
-import { isAccessDenied, judgeRequest, problemOf, sqsFix, statusOf } from '../targets/sqs/verdict.ts'
+import { problemOf, sqsFix } from '../targets/sqs/verdict.ts'
+import { statusOf } from '../errors.ts'
 import { fail, makeChecks, ok, sqsWords, warn, wordsOf, type Diagnosis, type Finding } from './check.ts'
-import { checkCommands, checkLimits, checkQueue, lookAtQueue, type QueueView } from './queue-checks.ts'
+import { checkCommands, checkLimits, checkQueue, lookAtQueue, checkSend } from './queue-checks.ts'
 import { looseFiles } from '../redis/address.ts'
 import { authorize, CONTENT_TYPE } from '../targets/http/http-target.ts'
 import { adviseTarget, nameOf, readOutcomes, TargetError, type TargetAddress } from '../targets/http/http-verdict.ts'
@@ -136,39 +137,6 @@ function judgeClock(skewMs: number | undefined, whose: string, reject: string): 
   if (Math.abs(skewMs) > CLOCK_WARN_MS)
     return warn('doctor.clock.off', `${text}: times and ages are off by that much`, fix)
   return ok(seconds <= 1 ? `this clock agrees with ${whose}` : text)
-}
-
-/**
- * A message that no FIFO queue accepts: it has no group, and contains a character that SQS does not allow. SQS answers a batch of it entry by entry,
- * and checks entries after it has checked the right to send. Without that right it rejects the whole request. Some servers reject the whole request
- * for an invalid entry, and name the fault. Source: SendMessageBatch and SendMessage in the SQS API reference.
- */
-const REFUSED = { Id: 'doctor', MessageBody: '\u0001' } as const
-
-/** Checks whether the relay may send to a route's queue. Sends nothing. */
-async function checkSend(sqs: SQSClient, name: string, queue: QueueView): Promise<Diagnosis | []> {
-  // An error is reported already, and a queue that is not FIFO would accept the message.
-  if ('error' in queue || queue.attributes['FifoQueue'] === 'false') return []
-  const may = `the relay may send to ${name}`
-  try {
-    const { Failed = [], Successful = [] } = await sqs.send(
-      new SendMessageBatchCommand({ QueueUrl: queue.url, Entries: [REFUSED] }),
-    )
-    const notSqs = `${name} accepted a message that SQS rejects: this server is not SQS, and the queue now holds one message of the check`
-    if (Successful.length > 0) return warn('doctor.send.not_sqs', notSqs)
-    const unknown = `the right to send could not be checked: the response of ${name} does not mention the message`
-    if (Failed.length === 0) return warn('doctor.send.not_checked', unknown)
-    if ((queue.attributes['KmsMasterKeyId'] ?? '') === '') return ok(may)
-    const mayEncrypt = `${may}; whether it may use the encryption key could not be checked`
-    return warn('doctor.send.key_not_checked', mayEncrypt, 'allow kms:GenerateDataKey and kms:Decrypt on that key')
-  } catch (error) {
-    if (isAccessDenied(error))
-      return fail('doctor.send.denied', `the relay may not send to ${name}`, sqsFix(error, name))
-    if (judgeRequest(error) === 'refused' || (error instanceof Error && error.name === 'MissingParameter'))
-      return ok(may)
-    const text = `whether the relay may send to ${name} could not be checked: ${sqsWords(error)}`
-    return warn('doctor.send.not_checked', text)
-  }
 }
 
 /** How long (ms) a target may take to answer: a function may have to start. */

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import type { Route } from '../../protocol/index.ts'
 import { sleepToBeat } from '../../runtime/index.ts'
 import type { JournalIntake } from '../pubsub/pubsub-intake.ts'
-import type { Tools } from '../metrics.ts'
+import { collectGauges, type Tools } from '../metrics.ts'
 import { reasonOf, type RedisFault } from '../redis/advice.ts'
 import type { LookFailure } from '../lists/adoption.ts'
 import type { Sender } from '../sender/sender.ts'
@@ -225,17 +225,7 @@ export async function serveHealth(options: HealthOptions): Promise<() => Promise
     return c.json({ ok, parts }, ok ? 200 : 503)
   })
   app.get('/metrics', async (c) => {
-    for (const [route, sender] of senders) {
-      const labels = { route: route.name }
-      const oldest = sender.oldestMs()
-      metrics.held.set(labels, sender.held)
-      metrics.heldBytes.set(labels, sender.bytes)
-      metrics.inFlight.set(labels, sender.inFlight)
-      metrics.oldest.set(labels, oldest === undefined ? 0 : (now() - oldest) / 1000)
-    }
-    const { rows, bytes } = journal.size()
-    metrics.journalRows.set(rows)
-    metrics.journalBytes.set(bytes)
+    collectGauges(metrics, senders, journal.size(), now())
     return c.text(await metrics.registry.metrics(), 200, { 'content-type': metrics.registry.contentType })
   })
 

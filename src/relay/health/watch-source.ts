@@ -39,7 +39,7 @@ export function createOutputBuffer({ client, sourceId, log, metrics }: Omit<Sour
   /** The smallest limit; 0 when there is none, undefined when the server does not report it. */
   let limitBytes: number | undefined
   let looks = 0
-  let warned = false
+  const change = createNews()
   /** Servers before Redis 6.2 can list only all clients, which may be many. */
   let listsAll = false
   /** The server's count of clients that it disconnected at their limit, and the bytes that waited for our connection at the last check. */
@@ -95,7 +95,7 @@ export function createOutputBuffer({ client, sourceId, log, metrics }: Omit<Sour
     /** The server's id of the Pub/Sub connection; undefined while there is none. */
     set listenerId(id: number | undefined) {
       listenerId = id
-      warned = false
+      change(undefined)
     },
     /**
      * Whether the server closed a client at its output buffer limit since the last call, as far as it reports that. Redis 7.2 counts it. From 5.0 on,
@@ -120,12 +120,11 @@ export function createOutputBuffer({ client, sourceId, log, metrics }: Omit<Sour
       metrics.outputBuffer.set({ source: sourceId }, bytes)
       if (limitBytes === undefined) return
       metrics.outputBufferLimit.set({ source: sourceId }, limitBytes)
-      if (isHigh(bytes) && !warned)
+      if (change(isHigh(bytes) ? 'high' : undefined) === 'new')
         log.warn(
           { code: 'relay.pubsub.backlog', source: sourceId, bytes, limitBytes },
           'The output buffer of Redis for this relay is half full, and Redis closes the connection when it is full; give the relay more CPU, or raise client-output-buffer-limit pubsub',
         )
-      warned = isHigh(bytes)
     },
   }
 }

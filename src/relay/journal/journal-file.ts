@@ -209,11 +209,7 @@ export function openJournalFile(file: string, isDraft = false) {
       isReleasing = isFree
       releasedAt = performance.now()
     },
-    isSound: () =>
-      db
-        .prepare('PRAGMA quick_check(1)')
-        .all()
-        .every((r) => Object.values(r)[0] === 'ok'),
+    isSound: () => Object.values(db.prepare('PRAGMA quick_check(1)').get() ?? {})[0] === 'ok',
     /** Never throws. A file that cannot be closed was damaged, and every transaction that matters is committed. */
     close: () => db[Symbol.dispose](),
   }

@@ -7,11 +7,11 @@ import {
   type SQSClient,
 } from '@aws-sdk/client-sqs'
 import { COMMAND_QUEUE, parseCommand, ProtocolError, queueName, type RelayCommand } from '../../protocol/index.ts'
-import { sleep, backoffMs, createNews, type Logger } from '../../runtime/index.ts'
+import { backoffMs, createNews, sleep, type Logger } from '../../runtime/index.ts'
 import type { SourceConfig } from '../config.ts'
 import { describe } from '../errors.ts'
 import { isAccessDenied, isMissingQueue } from '../targets/sqs/verdict.ts'
-import { runCommand, type CommandResult, type CommandTools } from './run-command.ts'
+import { logOutcome, runCommand, type CommandResult, type CommandTools } from './run-command.ts'
 
 /** A received command, or the fault of a message that is not a command. */
 export type Received = {
@@ -132,9 +132,6 @@ const MIN_POLL_MS = 1_000
 /** How often a command may be handed over, for each relay that has a file of its source. */
 const MAX_HANDOVERS = 3
 
-/** The maximum number of ids in a log line. */
-const MAX_SHOWN_IDS = 10
-
 type Own = Received & { readonly command: RelayCommand; readonly source: SourceConfig }
 
 /**
@@ -201,7 +198,7 @@ export function createCommandPoller(options: PollerOptions) {
     } catch (error) {
       return signal.aborted ? own.giveBack() : fail(error)
     }
-    const { done, stay, why, unknown, elsewhere, problem } = result
+    const { unknown, elsewhere, problem } = result
     if (signal.aborted) return own.giveBack()
     if (problem !== undefined) return fail(problem)
     // They may be in the file of another relay of this source, which then meets the command.
@@ -210,26 +207,7 @@ export function createCommandPoller(options: PollerOptions) {
       return aside([own], signal)
     }
     await own.remove()
-    if (done + stay === 0)
-      log.warn(
-        {
-          code: 'relay.commands.unknown_ids',
-          ...fields,
-          ids: unknown.slice(0, MAX_SHOWN_IDS),
-          ...(elsewhere.length > 0 ? { elsewhere } : {}),
-        },
-        'No parked notification matches the ids of an operator command; the relay deleted the command',
-      )
-    else if (stay > 0)
-      log.warn(
-        { code: 'relay.commands.incomplete', ...fields, asked: ids.length, done, stay, error: why },
-        'The relay carried out an operator command, but some of its entries stay parked',
-      )
-    else
-      log.info(
-        { code: 'relay.commands.done', ...fields, asked: ids.length, done },
-        'The relay carried out an operator command',
-      )
+    logOutcome(log, { ...fields, asked: ids.length }, result)
   }
 
   return {

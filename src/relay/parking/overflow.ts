@@ -7,6 +7,7 @@ import { readEntry, toOneLine } from './parked-entry.ts'
 import { matches, createParkedList, type Filter, type Page, type ParkedList } from './parked-list.ts'
 import type { Redis } from '../redis/client.ts'
 import { PARKED_FILES_KEY } from '../redis/keys.ts'
+import { createTurns } from '../../runtime/index.ts'
 
 /**
  * Files of parked notifications for which the parked list in Redis has no room: JSON lines, each an entry as on the list. The relay only appends.
@@ -79,14 +80,8 @@ async function countLines(file: string, size: number): Promise<number> {
 export function createOverflow(file: string) {
   /** The file's entries and state at the last check: the file is read again only after another process has changed it. */
   let known = { entries: 0, size: 0, mtimeMs: 0 }
-  let last: Promise<unknown> = Promise.resolve()
-
   /** One after the other, so that a file is not deleted while it is appended to. */
-  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
-    const done = last.then(work, work)
-    last = done.catch(() => undefined)
-    return done
-  }
+  const inTurn = createTurns()
 
   const look = async (): Promise<typeof known> => {
     const { size, mtimeMs } = await unlessAbsent(stat(file), { size: 0, mtimeMs: 0 })

@@ -1,5 +1,5 @@
 import { isTooLarge, maskText, type Route, type RelayCommand, type Routes } from '../../protocol/index.ts'
-import { createLog, sleep } from '../../runtime/index.ts'
+import { createLog, sleep, type Logger } from '../../runtime/index.ts'
 import { describe } from '../errors.ts'
 import { toItem, type Acknowledger, type Former, type Item, type Stamped } from '../item.ts'
 import { createMetrics, type Metrics } from '../metrics.ts'
@@ -206,4 +206,28 @@ export async function runCommand(
   })
   const problem = signal.aborted ? 'the relay is stopping' : delivery.problem
   return { ...counts, why, unknown: [...unknown], elsewhere, problem }
+}
+
+/** The maximum number of ids in a log line. */
+const MAX_SHOWN_IDS = 10
+
+type CommandFields = Readonly<Record<'source' | 'action' | 'operator' | 'messageId', string>> & {
+  readonly asked: number
+}
+
+/** Logs the outcome of a command that needs no retry. */
+export function logOutcome(log: Logger, { asked, ...fields }: CommandFields, result: CommandResult): void {
+  const { done, stay, why, unknown, elsewhere } = result
+  const ids = unknown.slice(0, MAX_SHOWN_IDS)
+  if (done + stay === 0)
+    log.warn(
+      { code: 'relay.commands.unknown_ids', ...fields, ids, ...(elsewhere.length > 0 ? { elsewhere } : {}) },
+      'No parked notification matches the ids of an operator command; the relay deleted the command',
+    )
+  else if (stay > 0)
+    log.warn(
+      { code: 'relay.commands.incomplete', ...fields, asked, done, stay, error: why },
+      'The relay carried out an operator command, but some of its entries stay parked',
+    )
+  else log.info({ code: 'relay.commands.done', ...fields, asked, done }, 'The relay carried out an operator command')
 }

@@ -11,7 +11,7 @@ import {
 } from '../journal/journal-entry.ts'
 import { createJournalWriter, TRIM_BYTES, trimJournal, type Backlog } from '../journal/journal-writer.ts'
 import type { Journal } from '../journal/journal.ts'
-import { isNoticeChannel, stampNotice } from '../notice.ts'
+import { isNoticeChannel, stampEntry } from '../notice.ts'
 import type { Sender } from '../sender/sender.ts'
 import type { SourceOptions } from '../source.ts'
 
@@ -239,16 +239,3 @@ export function createJournalIntake(options: JournalIntakeOptions) {
 }
 
 export type JournalIntake = ReturnType<typeof createJournalIntake>
-
-/** Makes a row of the journal the same notification or notice as before, with the same id and bytes. */
-function stampEntry(entry: JournalEntry, stamp: Stamp): Stamped {
-  if (isNoticeChannel(entry.channel)) {
-    try {
-      return stampNotice(entry.packet, entry)
-    } catch {
-      // A damaged journal: a row that cannot be read as a notice is sent as a packet.
-    }
-  }
-  const { sourceId, channel, number, index, timeMs } = entry
-  return stamp(entry.packet, { sourceId, transport: 'pubsub', channel, number, index, timeMs })
-}

@@ -202,7 +202,13 @@ async function* scanHash(client: Redis, key: string): AsyncGenerator<Fields> {
   do {
     let flat: string[]
     try {
-      ;[cursor, flat] = await client.sendCommand<[string, string[]]>(['HSCAN', key, cursor, 'COUNT', String(MAX_AT_ONCE)])
+      ;[cursor, flat] = await client.sendCommand<[string, string[]]>([
+        'HSCAN',
+        key,
+        cursor,
+        'COUNT',
+        String(MAX_AT_ONCE),
+      ])
     } catch (error) {
       // Redis before 2.8 has no HSCAN.
       if (!isUnknown(error) && !isDenied(error)) throw error

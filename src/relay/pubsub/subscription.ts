@@ -153,7 +153,7 @@ export function createLiveness({ ping, isReady, onAnswer, now, clock = () => per
       published = Math.max(published, number)
     },
     /** The process stood still: it read nothing, and everything still waits to be read. */
-    stood(ms: number): void {
+    noteStandstill(ms: number): void {
       heardAt += ms
       aliveAt += ms
     },

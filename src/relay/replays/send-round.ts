@@ -83,7 +83,8 @@ export async function sendRound(
         if (found.outcome === 'retry') {
           attempt++
           await sleep(found.afterMs, signal)
-        } else if (found.outcome === 'refused') return onSettled({ entry, reason: found.reason.slice(0, MAX_REASON_CHARS) })
+        } else if (found.outcome === 'refused')
+          return onSettled({ entry, reason: found.reason.slice(0, MAX_REASON_CHARS) })
         else return onSettled({ entry })
       } catch (error) {
         if (signal.aborted) return

@@ -1,5 +1,5 @@
-import { backoffMs, type Logger } from '../../runtime/index.ts'
 import { textOf, tooLarge, tooLargeForRequest } from '../../protocol/index.ts'
+import { backoffMs, type Logger } from '../../runtime/index.ts'
 import type { Item } from '../item.ts'
 import { maskDetail } from '../parking/parked-entry.ts'
 import type { Limits, Problem, Rejection, Target } from '../targets/target.ts'
@@ -39,7 +39,7 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
   let spanStart = clock()
   let count = 0
   let isBusy = false
-  let lastLeft = Number.NEGATIVE_INFINITY
+  let lastRequestAt = Number.NEGATIVE_INFINITY
   let restUntil = Number.NEGATIVE_INFINITY
   let rests = 0
   let timer: NodeJS.Timeout | undefined
@@ -50,7 +50,7 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
     }, waitMs)
   }
   return {
-    came(): void {
+    noteArrival(): void {
       if (paceMs === 0) return
       count++
       const spanMs = clock() - spanStart
@@ -59,12 +59,10 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
       spanStart += spanMs
       count = 0
     },
-    left(): void {
-      lastLeft = clock()
-    },
+    noteRequest: (): void => void (lastRequestAt = clock()),
     /** Whether the next request must be delayed now. @param waitedMs how long the oldest of its notifications has waited */
     holdsBack(waitedMs: number): boolean {
-      const waitMs = Math.max(isBusy ? lastLeft + paceMs - clock() : 0, Math.min(lingerMs, lingerMs - waitedMs))
+      const waitMs = Math.max(isBusy ? lastRequestAt + paceMs - clock() : 0, Math.min(lingerMs, lingerMs - waitedMs))
       if (waitMs <= 0) return false
       wakeAfter(waitMs)
       return true
@@ -84,9 +82,7 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
       timer = undefined
     },
     /** Whether the target did not answer the last time: it then gets one request at a time. */
-    get isAway(): boolean {
-      return rests > 0
-    },
+    isAway: (): boolean => rests > 0,
     /** Whether nothing may be sent now. */
     isResting(): boolean {
       const waitMs = restUntil - clock()
@@ -119,8 +115,7 @@ export function createOutages(log: Logger) {
 
 export type Outages = ReturnType<typeof createOutages>
 
-/** Returns the name of a target as a field of a log line. */
-const nameOf = ({ kind, name }: Target) => (kind === 'sqs' ? { queue: name } : { target: name })
+const toLogField = ({ kind, name }: Target) => (kind === 'sqs' ? { queue: name } : { target: name })
 
 type TargetStatusOptions = Omit<SenderOptions, 'onRoom' | 'uplink'> & { readonly pacing: Pacing; readonly lanes: Lanes }
 
@@ -142,7 +137,7 @@ export function createTargetStatus({ route, target, outages, log, now, pacing, l
     },
     /** The target accepted no part of a request, and the content was not the reason. @param words for the log line */
     failing(why: Problem, words: string): void {
-      if (failingSince === undefined) outages.begin(route.name, why, { ...nameOf(target), error: words })
+      if (failingSince === undefined) outages.begin(route.name, why, { ...toLogField(target), error: words })
       failingSince ??= now()
       problem = why.text
       if (lanes.areFailing) pacing.rest()
@@ -151,7 +146,7 @@ export function createTargetStatus({ route, target, outages, log, now, pacing, l
     answered(): void {
       lastAnsweredMs = now()
       if (failingSince !== undefined) {
-        const fields = { route: route.name, ...nameOf(target), afterMs: now() - failingSince }
+        const fields = { route: route.name, ...toLogField(target), afterMs: now() - failingSince }
         if (target.kind === 'sqs') log.info({ code: 'relay.sqs.recovered', ...fields }, 'SQS accepts messages again')
         else log.info({ code: 'relay.target.recovered', ...fields }, 'The target accepts notifications again')
         outages.end(route.name)
@@ -218,7 +213,7 @@ export function createRejected({ route, log, target, lanes, find, park }: Reject
       const requestBytes = Math.floor(refusedBytes / 2)
       const { maxBytes } = limits
       if (requestBytes >= (limits.requestBytes ?? maxBytes)) return limits
-      const fields = { route: route.name, ...nameOf(target), maxBytes, requestBytes }
+      const fields = { route: route.name, ...toLogField(target), maxBytes, requestBytes }
       if (target.kind === 'sqs')
         log.warn(
           { code: 'relay.sqs.smaller_requests', ...fields },

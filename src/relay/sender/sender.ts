@@ -72,7 +72,7 @@ export function createSender(options: SenderOptions) {
   /** A full request is never delayed, nor is a pack that is sent alone. */
   const isHeld = () => pacing.isResting() || (!lanes.isFull && singles.length === 0 && pacing.holdsBack(waitedMs()))
   const hasWork = () => !stopping.signal.aborted && (!lanes.isEmpty || singles.length > 0)
-  const isFull = () => requests.size >= route.inFlight
+  const isFull = () => requests.size >= (pacing.isAway() ? 1 : route.inFlight)
   const dispatch = () => {
     const to = limits
     if (to === undefined && hasWork()) void find()
@@ -158,7 +158,8 @@ export function createSender(options: SenderOptions) {
     else if (!isForSize) status.answered()
     // A rejected request says nothing about its packs: each is tried alone before it is bisected.
     if (verdict === 'refused' && flights.length > 1) {
-      if (isForSize && limits?.address === batch.to.address) limits = rejected.reduceRequestSize(limits, bytesOf(flights))
+      if (isForSize && limits?.address === batch.to.address)
+        limits = rejected.reduceRequestSize(limits, bytesOf(flights))
       singles.push(...flights)
     } else for (const flight of flights) reject(flight, rejection)
   }

@@ -23,12 +23,12 @@ test('over its bound the journal gives up calls, then the oldest of the rest, an
     [STATUS, 3],
     [STATS, 6],
   ])
-  const behind = new Map(
+  const backlogs = new Map(
     [GAP, STATUS, STATS, CALL].map((route) => [route.name, { route, row: inMemory.get(route) ?? 0 }]),
   )
   const left = () => [CALL, STATS, STATUS, GAP].map((route) => journal.indexes(route.name).length)
   const counted: Lost[] = []
-  const trim = () => trimJournal(behind, { journal, maxBytes: 1, onDiscarded: (lost) => counted.push(lost) })
+  const trim = () => trimJournal(backlogs, { journal, maxBytes: 1, onDiscarded: (lost) => counted.push(lost) })
   expect([trim(), left()]).toEqual([true, [0, EACH, EACH, EACH]])
   expect([trim(), left()]).toEqual([true, [0, 6, EACH, EACH]])
   expect([trim(), left()]).toEqual([true, [0, 6, 3, EACH]])
@@ -47,7 +47,7 @@ test('of a large backlog a portion goes at a time, by its bytes', async () => {
   const journal = useJournal(await useFolder())
   const packet = new Uint8Array(TRIM_BYTES / 4)
   journal.add(...Array.from({ length: 20 }, (_, n) => ({ ...entry(n), packet })))
-  const behind = new Map([[STATUS.name, { route: STATUS, row: 0 }]])
-  trimJournal(behind, { journal, maxBytes: 1, onDiscarded: () => undefined })
+  const backlogs = new Map([[STATUS.name, { route: STATUS, row: 0 }]])
+  trimJournal(backlogs, { journal, maxBytes: 1, onDiscarded: () => undefined })
   expect(journal.indexes()).toEqual(Array.from({ length: 16 }, (_, n) => 4 + n))
 })

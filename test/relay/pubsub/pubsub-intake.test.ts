@@ -180,14 +180,14 @@ test('G2: what a damage found while running has taken is announced while it runs
   const packet = Buffer.from(formatPacket({ type: 'status', payload: { filler: 'x'.repeat(2_000) } }))
   leave(...Array.from({ length: 4_000 }, (_, n) => ({ ...statusAt(n)[1], packet })))
   intake.adopt()
-  expect(intake.behind).toEqual([STATUS])
+  expect(intake.backlogs).toEqual([STATUS])
   const file = await open(join(folder, 'journal-test.db'), 'r+')
   await file.write(Buffer.alloc(200_000, 0xab), 0, 200_000, 1_500 * 4_096)
   await file.close()
   held.resolve('accept')
   await waitFor(() => announced.length > 0, 'it to be announced')
   expect(announced).toMatchObject([{ sourceId: 'main', route: '', cause: 'journal_damaged' }])
-  await waitFor(() => intake.behind.length === 0 && senders.get(STATUS)?.held === 0, 'the rest to be sent')
+  await waitFor(() => intake.backlogs.length === 0 && senders.get(STATUS)?.held === 0, 'the rest to be sent')
   await waitFor(async () => (await readAccepted(server, 'enigma-relay-gap.fifo')).length === 1, 'the gap to arrive')
   const arrived = (await readAccepted(server, 'enigma-agents-status.fifo')).length
   expect(announced[0]?.lost).toBe(4_000 - arrived)
@@ -201,7 +201,7 @@ test('packets of any size are read back by their bytes: memory holds no more tha
   expect(intake.adopt()).toBe(count)
   expect(senders.get(STATUS)?.bytes).toBeGreaterThan(routeBytes / 2)
   expect(senders.get(STATUS)?.bytes).toBeLessThan(routeBytes / 2 + 2 * size)
-  expect(intake.behind).toEqual([STATUS])
+  expect(intake.backlogs).toEqual([STATUS])
 })
 
 /** An intake into a sender of statuses, whose requests SQS answers while it is let. */
@@ -222,7 +222,7 @@ async function useStreet(own: Partial<IntakeOptions> = {}, routes: readonly Rout
     hold: () => (held = Promise.withResolvers()),
     sent: () =>
       waitFor(
-        () => street.intake.behind.length === 0 && [...senders.values()].every((sender) => sender.held === 0),
+        () => street.intake.backlogs.length === 0 && [...senders.values()].every((sender) => sender.held === 0),
         'all to be sent',
       ),
     /** The numbers of the statuses that SQS has accepted. */
@@ -245,7 +245,7 @@ test('G3: what is heard while the journal cannot be written waits for the rows o
   const { intake, disk, accept, sent, arrived } = await useStreet()
   for (let n = 0; n < 100; n++) intake.hear(...statusAt(n))
   await intake.written()
-  expect(intake.behind).toEqual([STATUS])
+  expect(intake.backlogs).toEqual([STATUS])
   disk.isFull = true
   for (let n = 100; n < 150; n++) intake.hear(...statusAt(n))
   await intake.written()

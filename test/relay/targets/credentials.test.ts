@@ -67,7 +67,7 @@ test.each<[string, Answer]>([
     await drained()
     expect(server.accepted.map(({ accessKey }) => accessKey)).toEqual(['ONE', 'TWO'])
     expect([renewed().length, coded('relay.sqs.credentials_rejected').length]).toEqual([1, 1])
-    expect(sender.standing.failingSince).toBeUndefined()
+    expect(sender.status.failingSince).toBeUndefined()
     expect([...logLines, ...lines].join('')).not.toMatch(/secret-of|"ONE"|"TWO"/)
   },
 )

@@ -11,13 +11,13 @@ import {
   type Routes,
 } from '../../../protocol/index.ts'
 import { backoffMs, createNews, sleep, type Logger } from '../../../runtime/index.ts'
-import { describe } from '../../errors.ts'
+import { describe, statusOf } from '../../errors.ts'
 import type { Item } from '../../item.ts'
 import { createOutages } from '../../sender/back-pressure.ts'
 import type { SenderOptions } from '../../sender/sender.ts'
 import type { Limits, Outcome, Parcel, Problem, Rejection, Target } from '../target.ts'
 import type { BatchClient, BatchFailure } from './sqs-client.ts'
-import { codeOf, isForSize, isMissingQueue, judgeEntry, judgeRequest, sqsProblem, statusOf } from './verdict.ts'
+import { codeOf, isForSize, isMissingQueue, judgeEntry, judgeRequest, sqsProblem } from './verdict.ts'
 
 export type SqsTargetOptions = Pick<SenderOptions, 'route' | 'log' | 'outages'> & {
   readonly queuePrefix: string
@@ -228,25 +228,20 @@ export async function createQueues(
   routes: Routes,
 ): Promise<{ route: Route; url: string }[]> {
   const { retentionSeconds, visibilitySeconds: hidden } = COMMAND_QUEUE
-  const ofCommands = {
-    ...QUEUE_ATTRIBUTES,
-    MessageRetentionPeriod: String(retentionSeconds),
-    VisibilityTimeout: String(hidden),
-  }
-  await sqs.send(new CreateQueueCommand({ QueueName: commandQueueName(prefix), Attributes: ofCommands }))
+  const own = { MessageRetentionPeriod: String(retentionSeconds), VisibilityTimeout: String(hidden) }
+  const Attributes = { ...QUEUE_ATTRIBUTES, ...own }
+  await sqs.send(new CreateQueueCommand({ QueueName: commandQueueName(prefix), Attributes }))
   return Promise.all(
     listQueues(prefix, routes).map(async ({ route, queue, deadLetterQueue }) => {
       const dead = await sqs.send(new CreateQueueCommand({ QueueName: deadLetterQueue, Attributes: QUEUE_ATTRIBUTES }))
-      const { Attributes } = await sqs.send(
+      const { Attributes: found } = await sqs.send(
         new GetQueueAttributesCommand({ QueueUrl: dead.QueueUrl, AttributeNames: ['QueueArn'] }),
       )
+      const policy = { deadLetterTargetArn: found?.['QueueArn'], maxReceiveCount: route.maxReceiveCount }
       const attributes = {
         ...QUEUE_ATTRIBUTES,
         VisibilityTimeout: String(visibilitySeconds(route)),
-        RedrivePolicy: JSON.stringify({
-          deadLetterTargetArn: Attributes?.['QueueArn'],
-          maxReceiveCount: route.maxReceiveCount,
-        }),
+        RedrivePolicy: JSON.stringify(policy),
       }
       const made = await sqs.send(new CreateQueueCommand({ QueueName: queue, Attributes: attributes }))
       return { route, url: made.QueueUrl as string }

@@ -1,4 +1,4 @@
-import { isForeignAnswer } from '../../errors.ts'
+import { isForeignAnswer, statusOf } from '../../errors.ts'
 import { ProxyError } from '../http-proxy.ts'
 import type { Problem, Rejection } from '../target.ts'
 
@@ -12,10 +12,6 @@ const REFUSALS =
 // Errors that SQS may call the sender's fault although the content is fine. Once their cause is removed, the same bytes are accepted.
 const MENDABLE =
   /AccessDenied|NotAuthorized|Credential|Token|Signature|AccessKey|Throttl|Kms|NonExistentQueue|QueueDoesNotExist|OptIn|Expired|SlowDown|Limit|Quota|Unavailable|MissingAuthentication/i
-
-/** Returns the status of the answer; undefined when there was none. */
-export const statusOf = (error: unknown): number | undefined =>
-  (error as { $metadata?: { httpStatusCode?: number } } | null | undefined)?.$metadata?.httpStatusCode
 
 /** Whether the queue is gone: it may have been deleted and created again, with another address. */
 export const isMissingQueue = (error: unknown): boolean =>

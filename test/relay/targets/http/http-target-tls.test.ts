@@ -26,11 +26,11 @@ const read = ({ certFile, keyFile }: { readonly certFile: string; readonly keyFi
 async function problemOf(toTarget: (route: Route) => Target) {
   const { push, sender, lines, settled } = useSender(toTarget)
   push('1000', 0)
-  await waitFor(() => sender.standing.failingSince !== undefined, 'the problem')
+  await waitFor(() => sender.status.failingSince !== undefined, 'the problem')
   expect(settled).toEqual([])
   return {
     code: lines.map((line) => /relay\.target\.\w+/.exec(line)?.[0]).find((code) => code !== undefined),
-    text: sender.standing.problem,
+    text: sender.status.problem,
   }
 }
 
@@ -87,7 +87,7 @@ test('a certificate file that is gone is said, and the next connection reads wha
   const file = `${path}/later.pem`
   const { push, drained, sender, coded } = useSender((route) => httpTargetOf(route, server.url, { caFile: file }))
   push('1000', 0)
-  await waitFor(() => sender.standing.failingSince !== undefined, 'the problem')
+  await waitFor(() => sender.status.failingSince !== undefined, 'the problem')
   expect(coded('relay.target.no_secret')).toHaveLength(1)
   copyFileSync(ca.caFile, file)
   await drained()
@@ -118,7 +118,7 @@ test('requests go through the proxy that the environment names, with and without
     createHttpTarget({ route, url: new URL(server.url.replace('http:', 'https:')), access: {}, http }),
   )
   push('1000', 0)
-  await waitFor(() => sender.standing.failingSince !== undefined, 'the problem')
-  expect(sender.standing.problem).toMatch(/proxy refused to connect to the server \(403\).*NO_PROXY/)
+  await waitFor(() => sender.status.failingSince !== undefined, 'the problem')
+  expect(sender.status.problem).toMatch(/proxy refused to connect to the server \(403\).*NO_PROXY/)
   expect(parked).toEqual([])
 })

@@ -84,7 +84,7 @@ test('a notification that is asked for again holds back its own lane only', asyn
   for (let n = 0; n < 5; n++) for (const agent of ['1000', '1001', '1002', '1003']) push(agent, n)
   await waitFor(() => settled.length >= 15, 'the others')
   await waitFor(() => Number(server.requests.at(-1)?.headers['ce-attempt']) >= 4, 'more attempts')
-  expect(sender.standing.failingSince).toBeUndefined()
+  expect(sender.status.failingSince).toBeUndefined()
   mended = true
   await drained()
   expect(isInOrder(numbersOf(server.finished))).toBe(true)
@@ -179,8 +179,8 @@ test.each([
     push('1000', 0)
     await waitFor(() => server.requests.length >= 3, 'some tries')
     push('1000', 1)
-    expect(sender.standing.problem).toMatch(words)
-    expect(sender.standing.problem).not.toContain('token=')
+    expect(sender.status.problem).toMatch(words)
+    expect(sender.status.problem).not.toContain('token=')
     isOut = false
     await drained()
     expect(new Set(server.requests.map(attemptOf))).toEqual(new Set(['1']))
@@ -267,7 +267,7 @@ test('a connection that is refused is no redelivery; one whose answer is lost is
   const sending = useSender((route) => httpTargetOf(route, `http://127.0.0.1:${port}/`))
   sending.push('1000', 0)
   await waitFor(() => sending.coded('relay.target.unreachable').length === 1, 'it to be said')
-  expect(sending.sender.standing.problem).toMatch(/write https:\/\/ if this port requires TLS/)
+  expect(sending.sender.status.problem).toMatch(/write https:\/\/ if this port requires TLS/)
   const { server, push, drained } = await useTarget()
   server.state.answer = timesThenDone(1, 'lose')
   push('1000', 0)
