@@ -1,5 +1,5 @@
 import { OTHER, type Route } from '../../protocol/index.ts'
-import { toItem, type Acknowledger, type Former, type Item, type Stamp, type Stamped } from '../item.ts'
+import { toItem, type Acknowledger, type Former, type Item, type Stamped } from '../item.ts'
 import {
   addTo,
   createDiscarded,
