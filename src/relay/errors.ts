@@ -76,9 +76,9 @@ export function describe(thrown: unknown): string {
 const QUOTED = /(,? with args beginning with:| script: [0-9a-f]{40}, on @user_script).*$/s
 
 /**
- * Returns the useful part of a connection error. Of OpenSSL's line, only the reason helps an operator (`error:0A00045C:SSL
- * routines:ssl3_read_bytes:tlsv13 alert certificate required:…`). Node joins an IPv6 address and its port like an IPv4 address: `connect ECONNREFUSED
- * ::1:8001`.
+ * Returns the useful part of a connection error. Of OpenSSL's line, only the reason helps an operator
+ * (`error:0A00045C:SSL routines:ssl3_read_bytes:tlsv13 alert certificate required:…`). Node joins an IPv6 address and its port like an IPv4 address:
+ * `connect ECONNREFUSED ::1:8001`.
  */
 function wordsOfConnection(error: Error): string {
   const { reason, library, address, port } = error as { [field: string]: unknown } & Error

@@ -16,13 +16,13 @@ import {
   type RelayParked,
   type Route,
 } from '../protocol/index.ts'
+import { sleep } from '../runtime/index.ts'
 import { stampEvent, toItem, type Item, type Received, type Stamp, type Stamped } from './item.ts'
 import type { Heard, JournalEntry, Lost } from './journal/journal-entry.ts'
-import type { JournalIntake } from './pubsub/pubsub-intake.ts'
-import { RELAY_PREFIX, offlineIndex, ownIndex } from './redis/keys.ts'
-import type { SourceOptions } from './source.ts'
-import { sleep } from '../runtime/index.ts'
 import type { Tools } from './metrics.ts'
+import type { JournalIntake } from './pubsub/pubsub-intake.ts'
+import { offlineIndex, ownIndex, RELAY_PREFIX } from './redis/keys.ts'
+import type { SourceOptions } from './source.ts'
 
 /** A notification of the relay itself, and its payload. */
 export type Notice =

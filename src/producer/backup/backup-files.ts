@@ -2,25 +2,25 @@ import { randomBytes } from 'node:crypto'
 import { readdirSync, rmSync, statSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { createNews, createTurns, type Logger } from '../../runtime/index.ts'
 import {
-  firstNumberOf,
   createAppendFile,
-  keepDamaged,
-  readState,
-  writeFirstState,
-  writeState,
+  firstNumberOf,
+  formatFileName,
   formatRecord,
+  isFileName,
+  keepDamaged,
   lastNumberIn,
   parseRecord,
   readLines,
-  formatFileName,
-  isFileName,
-  type Position,
+  readState,
+  writeFirstState,
+  writeState,
   type BackupRecord,
   type Item,
   type Line,
+  type Position,
 } from './backup-folder.ts'
-import { createNews, createTurns, type Logger } from '../../runtime/index.ts'
 
 /** A file of the folder; `bytes`: how many of its bytes count. */
 type ListedFile = { readonly name: string; bytes: number }

@@ -1,13 +1,13 @@
-import { describe, RelayError } from '../errors.ts'
-import type { SourceTools } from '../source.ts'
-import { isAnswer, isDenied, isUnknown, judgeRedis, sentenceOf, type RedisFault } from '../redis/advice.ts'
 import { createNews, sleep, sleepToBeat, within } from '../../runtime/index.ts'
-import { PARKED_KEY, RELAYS_KEY, SEEN_EMPTY_KEY } from '../redis/keys.ts'
-import { LEASE_MS } from '../redis/lease.ts'
+import { describe, RelayError } from '../errors.ts'
 import type { ListState } from '../lists/list-intake.ts'
 import type { Tools } from '../metrics.ts'
+import { isAnswer, isDenied, isUnknown, judgeRedis, sentenceOf, type RedisFault } from '../redis/advice.ts'
 import { connect, type Redis } from '../redis/client.ts'
+import { PARKED_KEY, RELAYS_KEY, SEEN_EMPTY_KEY } from '../redis/keys.ts'
+import { LEASE_MS } from '../redis/lease.ts'
 import type { Identity } from '../redis/source-identity.ts'
+import type { SourceTools } from '../source.ts'
 
 /** 0 means no limit. */
 type Limit = { readonly hardBytes: number; readonly softBytes: number; readonly softSeconds: number }

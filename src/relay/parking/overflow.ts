@@ -1,13 +1,13 @@
 import { createReadStream } from 'node:fs'
 import { link, open, readdir, stat, unlink } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
 import { hostname } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { createTurns } from '../../runtime/index.ts'
 import { describe, RelayError } from '../errors.ts'
-import { readEntry, toOneLine } from './parked-entry.ts'
-import { matches, createParkedList, type Filter, type Page, type ParkedList } from './parked-list.ts'
 import type { Redis } from '../redis/client.ts'
 import { PARKED_FILES_KEY } from '../redis/keys.ts'
-import { createTurns } from '../../runtime/index.ts'
+import { readEntry, toOneLine } from './parked-entry.ts'
+import { createParkedList, matches, type Filter, type Page, type ParkedList } from './parked-list.ts'
 
 /**
  * Files of parked notifications for which the parked list in Redis has no room: JSON lines, each an entry as on the list. The relay only appends.

@@ -1,13 +1,13 @@
 import { ErrorReply } from 'redis'
+import { OTHER, parseEventType, RELAY_ROUTES, type Notification, type Routes } from '../../protocol/index.ts'
 import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
 import type { SourceConfig } from '../config.ts'
 import { describe, RelayError } from '../errors.ts'
-import { asBytes, createRedis, judgeConnection, type Redis } from '../redis/client.ts'
-import { NONE_KEY, PARKED_KEY, createNumbers } from '../redis/keys.ts'
-import { readEntry, UNREADABLE, payloadOf, toShown, type Entry, type ParkedEntry } from './parked-entry.ts'
-import { OTHER, parseEventType, RELAY_ROUTES, type Notification, type Routes } from '../../protocol/index.ts'
 import { stampEvent } from '../item.ts'
 import { formatNotice, stampNotice } from '../notice.ts'
+import { asBytes, createRedis, judgeConnection, type Redis } from '../redis/client.ts'
+import { createNumbers, NONE_KEY, PARKED_KEY } from '../redis/keys.ts'
+import { payloadOf, readEntry, toShown, UNREADABLE, type Entry, type ParkedEntry } from './parked-entry.ts'
 import type { Answer, Delivery } from './run-command.ts'
 
 /** Selects entries; an absent field matches every entry. */

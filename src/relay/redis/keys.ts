@@ -1,9 +1,9 @@
-import { defineScript, type CommandParser } from 'redis'
 import { hash } from 'node:crypto'
-import { readLua } from './lua.ts'
+import { defineScript, type CommandParser } from 'redis'
 import { maskText } from '../../protocol/index.ts'
 import type { SourceTools } from '../source.ts'
 import type { Redis } from './client.ts'
+import { readLua } from './lua.ts'
 
 /** The relay's own keys in the dialler's Redis, all under `enigma:relay:`; the scripts that change them; and the counter that they share. */
 
@@ -19,8 +19,8 @@ export const NUMBER_KEY = `${RELAY_PREFIX}number`
 export const DAMAGED_NUMBER_KEY = `${NUMBER_KEY}:damaged`
 
 /**
- * Hash: list key → a time (ms, the relay's clock) before which no item of the list arrived, usually when the list was last empty; and `mark:<list
- * key>` → `<ms>:<items>`: once this many more items are taken, all others arrived after that time.
+ * Hash: list key → a time (ms, the relay's clock) before which no item of the list arrived, usually when the list was last empty; and
+ * `mark:<list key>` → `<ms>:<items>`: once this many more items are taken, all others arrived after that time.
  */
 export const SEEN_EMPTY_KEY = `${RELAY_PREFIX}empty`
 

@@ -1,9 +1,9 @@
-import { ApiProblem, createClient, type Client } from '../../client/index.ts'
+import { createClient, ApiProblem, type Client } from '../../client/index.ts'
 import { backoffMs, createNews, sleep, type Logger, type Release } from '../../runtime/index.ts'
 import type { ApiAccess } from '../config.ts'
-import { createSendAgain, sendRound, type SendAgain, type Settled } from './send-round.ts'
 import { createHttpHandler } from '../targets/http-handler.ts'
 import type { HttpProxies } from '../targets/http-proxy.ts'
+import { createSendAgain, sendRound, type SendAgain, type Settled } from './send-round.ts'
 
 type PollerOptions = {
   readonly api: ApiAccess

@@ -1,21 +1,21 @@
 import { expect, test, vi } from 'vitest'
 import { MAX_WAIT_MS } from '../../../src/protocol/index.ts'
+import type { Claim } from '../../../src/relay/lists/claims.ts'
+import { createMetrics } from '../../../src/relay/metrics.ts'
 import {
   claimPrefix,
   claimsKey,
+  createNumbers,
   leaseKey,
   NUMBER_KEY,
   PARKED_KEY,
-  waitingKey,
-  createNumbers,
   reportDamage,
+  waitingKey,
 } from '../../../src/relay/redis/keys.ts'
-import { createMetrics } from '../../../src/relay/metrics.ts'
 import { captureLog } from '../../support/log.ts'
 import { useRedisServer } from '../../support/redis.ts'
-import { waitFor } from '../../support/relay.ts'
-import type { Claim } from '../../../src/relay/lists/claims.ts'
 import { itemAt, itemsOf, textsOf, useClaims, useRelayRedis } from '../../support/relay-redis.ts'
+import { waitFor } from '../../support/relay.ts'
 
 const LIST = 'enigma:notifications:campaigns'
 const BIG = 1_000_000

@@ -1,13 +1,13 @@
 import { DeleteQueueCommand } from '@aws-sdk/client-sqs'
 import { expect, test } from 'vitest'
-import { createQueues } from '../../../src/relay/targets/sqs/sqs-target.ts'
-import { receiveAll, waitFor } from '../../support/relay.ts'
-import { fastUplink, isInOrder, useSender } from '../../support/sender.ts'
-import { useSqs } from '../../support/sqs.ts'
-import { useSqsFaults, type Answer } from '../../support/sqs-faults.ts'
 import type { Item } from '../../../src/relay/item.ts'
+import { createQueues } from '../../../src/relay/targets/sqs/sqs-target.ts'
 import { createAcknowledger, makeItem, readNumbers } from '../../support/items.ts'
+import { receiveAll, waitFor } from '../../support/relay.ts'
 import { ROUTES } from '../../support/routes.ts'
+import { fastUplink, isInOrder, useSender } from '../../support/sender.ts'
+import { useSqsFaults, type Answer } from '../../support/sqs-faults.ts'
+import { useSqs } from '../../support/sqs.ts'
 
 const AGENTS = Array.from({ length: 40 }, (_, n) => String(1_000 + n))
 

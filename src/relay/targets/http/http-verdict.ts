@@ -48,8 +48,8 @@ export function readOutcomes(answer: HttpAnswer, parcels: readonly Parcel[]): re
 }
 
 /**
- * Returns which of the sent notifications must be retried, by their index, each with how long (ms) it has to wait.
- * @throws TargetError when nothing was accepted, or the outcomes are not those of these notifications in their order
+ * Returns which of the sent notifications must be retried, by their index, each with how long (ms) it has to wait. @throws TargetError when nothing
+ * was accepted, or the outcomes are not those of these notifications in their order
  */
 export function readUnfinished(answer: HttpAnswer, ids: readonly string[]): ReadonlyMap<number, number | undefined> {
   const { statusCode: status, headers } = answer

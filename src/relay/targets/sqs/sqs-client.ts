@@ -2,10 +2,10 @@ import { SQSClient, type SQSClientConfig } from '@aws-sdk/client-sqs'
 import { defaultProvider } from '@aws-sdk/credential-provider-node'
 import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto'
 import type { Logger } from '../../../runtime/index.ts'
-import { describe, statusOf } from '../../errors.ts'
-import { isForCredentials } from './verdict.ts'
 import type { RelayConfig } from '../../config.ts'
+import { describe, statusOf } from '../../errors.ts'
 import { createHttpHandler, onProxyOf, type HttpAnswer, type HttpHandler } from '../http-handler.ts'
+import { isForCredentials } from './verdict.ts'
 
 export type CredentialsOptions = {
   /** Sends requests to STS and SSO. */
