@@ -1,13 +1,13 @@
--- Moves the claims of a relay whose lease has expired to another relay, under their numbers, and what its blocking moves took into claims
--- with new numbers. In one step: exactly one of the running relays gets them. Returns how many claims it moved, -1 when the other relay
--- lives, -2 when `holder` has lost the own lease: then this command waited for as long, and so did the other relay's renewal. A relay that
--- left nothing and was not seen since `forget_ms` is forgotten.
+-- Moves the claims of a relay whose lease has expired to another relay, under their numbers, and the items of its blocking moves into claims
+-- with new numbers. It does so in one step, so exactly one of the running relays gets them. Returns how many claims it moved; -1 when the
+-- other relay is running; -2 when `holder` has lost its own lease: this command was then delayed for as long, and so perhaps was the other
+-- relay's renewal. A relay that left nothing and was not seen since `forget_ms` is forgotten.
 if redis.call('EXISTS', other_lease) == 1 then return -1 end
 if redis.call('GET', own_lease) ~= holder then return -2 end
 local fields = redis.call('HGETALL', other_registry)
 local moved = 0
 if #fields > 0 then
-  -- A command that is refused to this user is refused here, before anything is moved.
+  -- A command that this user may not run is refused here, before anything is moved.
   begin()
   prove_registry(other_registry)
   prove_registry(own_registry)

@@ -1,5 +1,5 @@
--- Begins a generation of takes from a list, and names the list in the registry, so that what a blocking move took from it is found again.
--- Returns the generation, or '' while another process holds the relay id: its takes would be the ones that are refused.
+-- Begins a generation of takes from a list, and records the list in the registry, so that items taken from it by a blocking move are found
+-- again. Returns the generation, or '' while another process holds the relay id: the takes of this process would then be refused.
 local other = redis.call('GET', lease)
 if other and other ~= holder then return '' end
 begin()

@@ -1,6 +1,6 @@
--- Leaves in a claim only the items with these indexes (ARGV from `rest` on), as far as they are in it, and notes in the registry which they
--- are. Returns how many items the claim has then. A command that comes late or twice removes nothing that a later one keeps, and a claim
--- that is gone stays gone.
+-- Keeps in a claim only the items with these indexes (ARGV from `rest` on), as far as they are in it, and records the indexes in the
+-- registry. Returns how many items the claim then has. A command that arrives late or twice removes nothing that a later one keeps, and a
+-- claim that is gone stays gone.
 begin()
 local meta = redis.call('HGET', registry, number)
 if not meta then return 0 end
@@ -29,7 +29,7 @@ if #items == 0 then
   redis.call('HDEL', registry, number, 'attempts:' .. number)
   return 0
 end
--- A command that is refused to this user is refused while the claim is still whole.
+-- A command that this user may not run is refused while the claim is still complete.
 prove_registry(registry)
 local smaller = claim .. ':smaller'
 redis.call('DEL', smaller)

@@ -1,5 +1,5 @@
 -- Takes or renews the lease of a relay id, unless a process holds it that is neither `holder` nor `former`, a process known to be dead.
--- Returns who held it until now, '' for nobody.
+-- Returns the holder until now, '' for none.
 local held = redis.call('GET', lease) or ''
 if held ~= '' and held ~= holder and held ~= former then return held end
 begin()

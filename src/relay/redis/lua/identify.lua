@@ -1,5 +1,5 @@
--- Reads the name of this server, and writes it where there is none and `may_write` is 1. It is in database 0, which all databases share.
--- Returns {name or '', why the name could not be written or ''}.
+-- Reads the name of this server. Writes it if there is none and `may_write` is 1. It is in database 0, which all databases share. Returns
+-- {name or '', why the name could not be written or ''}.
 if database ~= '0' then redis.call('SELECT', '0') end
 local known = redis.call('GET', SOURCE_KEY)
 local why = ''

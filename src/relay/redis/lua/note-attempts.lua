@@ -1,4 +1,4 @@
--- Keeps which attempt the items of a claim are at, as `<index>=<attempt>,…`, beside the claim in the registry, if the claim is still there.
+-- Records the attempts of a claim's items, as `<index>=<attempt>,…`, beside the claim in the registry, if the claim still exists.
 begin()
 if redis.call('HEXISTS', registry, claim) == 0 then return 0 end
 redis.call('HSET', registry, 'attempts:' .. claim, attempts)

@@ -1,4 +1,4 @@
--- Appends an entry to the parked list, and marks its item as settled if its claim is still there. Returns 0 when the list is full, else 1.
+-- Appends an entry to the parked list, and marks its item as settled if its claim still exists. Returns 0 when the list is full, else 1.
 if redis.call('LLEN', PARKED_KEY) >= tonumber(most) then return 0 end
 begin()
 local is_claimed = index ~= '' and redis.call('HEXISTS', registry, claim) == 1

@@ -1,4 +1,4 @@
--- Returns entries of the parked list from an index on. The server knows how large its elements are, so it bounds the page before it is sent.
+-- Returns entries of the parked list from an index on. The server knows the size of its elements, so it limits the page before sending it.
 local items, bytes = {}, 0
 from, most, max_bytes = tonumber(from), tonumber(most), tonumber(max_bytes)
 while #items < most do

@@ -1,8 +1,8 @@
--- The relay puts this in front of every script, behind constants with the keys of keys.ts; a local for each key and argument that
--- scripts.ts names follows. Scripts work from Redis 2.6: no HSET of several fields, no LPOS, no effects replication.
+-- Prepended to every script by keys.ts, after constants for the keys with a fixed name. A local for each key and argument of the script
+-- follows. Scripts work from Redis 2.6 on: no HSET of several fields, no LPOS, no effects replication.
 
--- A server over its memory limit refuses what may need memory only as the first write of a script (scripting.c since 2.6, script.c since
--- 7.0). Taking items is what relieves such a server, so a script begins with a write that needs no memory.
+-- A server over its memory limit refuses a command that may need memory only as the first write of a script (scripting.c since 2.6, script.c
+-- since 7.0). Taking items relieves such a server, so a script begins with a write that needs no memory.
 local function begin()
   redis.call('DEL', NONE_KEY)
 end
@@ -19,12 +19,12 @@ local function last_number()
   return 0
 end
 
--- Rises for ever, even after the server was emptied or the relay's clock was set back.
+-- Always rises, even after the server was emptied or the relay's clock was set back.
 local function next_number(least)
   return string.format('%.0f', math.max(last_number() + 1, tonumber(least)))
 end
 
--- A replica cannot keep the number. It is given out all the same, since the replica still delivers what is published.
+-- A replica cannot keep the number. It is assigned all the same, because the replica still delivers published messages.
 local function give_number(least)
   redis.pcall('DEL', NONE_KEY)
   local number = next_number(least)
@@ -32,8 +32,8 @@ local function give_number(least)
   return number
 end
 
--- Redis does not roll back a script that is refused a command in the middle. So a script tries the commands that follow its first copy
--- before it, on the same key, in a form that changes nothing.
+-- Redis does not roll back a script that is refused a command in the middle. So before its first copy, a script tries the commands that
+-- follow it, on the same key, in a form that changes nothing.
 local function prove_registry(registry)
   redis.call('HDEL', registry, 'none')
   redis.call('HSET', registry, 'none', '1')

@@ -1,11 +1,11 @@
--- Moves items into a claim: what a blocking move took before, and up to `count` items, `max_bytes` and one item of the list. Returns
+-- Moves items into a claim: the items of an earlier blocking move, and up to `count` items, `max_bytes` and one item of the list. Returns
 -- {number, longest wait in ms or -1 when unknown, items left on the list, items in the order in which to send them}. The number is 0 when
--- there was nothing, -1 when the generation is not the last one that was announced: the command was sent on a connection that has been
--- given up, or by a process that has lost the relay id.
+-- there was nothing to take. It is -1 when a later generation was announced: the command was sent on an abandoned connection, or by a
+-- process that has lost the relay id.
 --
--- How long an item may have waited follows from what is known of the list: all that is on it came after a time T0. T0 is when the list
--- was last empty. For a list that never is, a mark says how many items it had at a later time T1: once so many were taken, T0 is T1.
--- An item that a blocking move took arrived after this relay last found both the list and its `waiting` list empty.
+-- The longest wait follows from a time T0 before which no item of the list arrived. T0 is when the list was last empty. For a list that is
+-- never empty, a mark records how many items it had at a later time T1: once that many were taken, T0 is T1. An item taken by a blocking
+-- move arrived after this relay last found both the list and its `waiting` list empty.
 local from_left = list_end == 'left'
 count, max_bytes = tonumber(count), tonumber(max_bytes)
 local field, mark = 'waiting:' .. list, 'mark:' .. list
@@ -13,7 +13,7 @@ local announced, own_empty = string.match(redis.call('HGET', registry, field) or
 if announced ~= generation then return {-1, 0, 0, {}} end
 
 local items, bytes = {}, 0
--- A few at a time: nobody knows how large the next item is, and reading in vain blocks the server.
+-- A few at a time: the size of the next item is unknown, and reading too much blocks the server.
 local function gather(key, is_left, most)
   local at = 0
   while at < most and bytes < max_bytes do
@@ -47,12 +47,12 @@ if #items == 0 then
   if count > 0 then note_empty() end
   return {0, 0, 0, items}
 end
--- A command that is refused to this user is refused here, before anything is copied.
+-- A command that this user may not run is refused here, before anything is copied.
 if taken > 0 then redis.call('LTRIM', list, 0, -1) end
 redis.call('LTRIM', waiting, 0, -1)
 prove_registry(registry)
 
--- A time in the future: the clock was set back, and nobody knows. The clocks of several relays may differ a little.
+-- A time in the future means that the clock was set back, and the wait is unknown. The clocks of several relays may differ a little.
 local function waited_since(time)
   time = string.match(time or '', '^%d+$') and tonumber(time)
   if not time or time > now_ms + 1000 then return -1 end
