@@ -1,18 +1,8 @@
-import { existsSync } from 'node:fs'
-import { toBytes, type Routes } from '../protocol/index.ts'
-import { RelayError } from '../relay/errors.ts'
-import { readConfig, type RelayConfig, type SourceConfig } from '../relay/index.ts'
-import { fileExists, writeExport } from '../relay/parking/overflow.ts'
-import { createDelivery } from '../relay/parking/parked-delivery.ts'
-import { formatExportLine, type Entry } from '../relay/parking/parked-entry.ts'
-import { withSource, type Filter, type Page, type ParkedList } from '../relay/parking/parked-list.ts'
-import { overPlaces } from '../relay/parking/parked-places.ts'
-import { takeOut } from '../relay/parking/take-out.ts'
-import type { Redis } from '../relay/redis/client.ts'
-import { openTargets } from '../relay/targets/open-targets.ts'
-import { createLog, createShutdown } from '../runtime/index.ts'
-import { createListing, formatTakenOut, print, printProgress } from './cli-output.ts'
-import { readRelayConfig } from './run-relay.ts'
+import { RelayError } from '../relay/relay-error.ts'
+import { readConfig } from '../relay/index.ts'
+import { createShutdown } from '../runtime/index.ts'
+import { readRelayConfig } from './relay-config.ts'
+import { exportParked, listParked, printTakenOut, showParked, type ParkedScope } from './parked-actions.ts'
 
 /** The options of `enigma-relay parked` as commander reads them. */
 export type ParkedArguments = {

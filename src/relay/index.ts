@@ -1,3 +1,3 @@
 export { readConfig, type RelayConfig, type SourceConfig } from './config.ts'
-export { RelayError } from './errors.ts'
+export { RelayError } from './relay-error.ts'
 export { createRelay, type Relay, type RelayOptions } from './relay.ts'

@@ -21,7 +21,7 @@ import { stampEvent, toItem, type Item, type Received, type Stamp, type Stamped 
 import type { Heard, JournalEntry, Lost } from './journal/journal-entry.ts'
 import type { Tools } from './metrics.ts'
 import type { JournalIntake } from './pubsub/pubsub-intake.ts'
-import { offlineIndex, ownIndex, RELAY_PREFIX } from './redis/keys.ts'
+import { offlineIndex, ownIndex, RELAY_PREFIX } from './redis/relay-keys.ts'
 import type { SourceOptions } from './source.ts'
 
 /** A notification of the relay itself, and its payload. */

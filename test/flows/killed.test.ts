@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { formatPacket } from '../../src/protocol/index.ts'
-import { claimsKey } from '../../src/relay/redis/keys.ts'
+import { claimsKey } from '../../src/relay/redis/relay-keys.ts'
 import { firstArrivals, receiveDistinct, toNumbered } from '../support/collect.ts'
 import { useProxy } from '../support/proxy.ts'
 import { useRedisClient, useRedisServer } from '../support/redis.ts'

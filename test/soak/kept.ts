@@ -1,5 +1,5 @@
 import { formatId, parseEvents, type Notification } from '../../src/protocol/index.ts'
-import { claimPrefix, claimsKey, PARKED_KEY, settledKey, waitingPrefix } from '../../src/relay/redis/keys.ts'
+import { claimPrefix, claimsKey, PARKED_KEY, settledKey, waitingPrefix } from '../../src/relay/redis/relay-keys.ts'
 import { parseMeta } from '../../src/relay/lists/open-claims.ts'
 import type { DiallerClient } from './dialler-redis.ts'
 import { LIST_OF } from './packets.ts'

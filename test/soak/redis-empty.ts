@@ -1,4 +1,4 @@
-import { claimsKey } from '../../src/relay/redis/keys.ts'
+import { claimsKey } from '../../src/relay/redis/relay-keys.ts'
 import { sleep } from '../../src/runtime/index.ts'
 import { waitFor } from '../support/relay.ts'
 import { readKept, readParked } from './kept.ts'

@@ -3,9 +3,9 @@ import { createClaims, type Claim, type ClaimsOptions } from '../../src/relay/li
 import type { Item } from '../../src/relay/item.ts'
 import { createMetrics } from '../../src/relay/metrics.ts'
 import type { Notice } from '../../src/relay/notice.ts'
-import { createNumbers } from '../../src/relay/redis/keys.ts'
+import { createNumbers } from '../../src/relay/redis/relay-keys.ts'
 import { createParking } from '../../src/relay/parking/parking.ts'
-import { createRedis } from '../../src/relay/redis/client.ts'
+import { createRedis } from '../../src/relay/redis/redis-client.ts'
 import { captureLog } from './log.ts'
 
 /** A client as the relay makes it, with its scripts; closed when the test ends. */

@@ -1,9 +1,9 @@
 import { maskText } from '../../protocol/index.ts'
 import { createLog, within } from '../../runtime/index.ts'
 import type { RelayConfig, SourceConfig } from '../config.ts'
-import { describe, RelayError } from '../errors.ts'
+import { describe, RelayError } from '../relay-error.ts'
 import { redisCli, userOf } from '../redis/address.ts'
-import { createRedis, type Redis } from '../redis/client.ts'
+import { createRedis, type Redis } from '../redis/redis-client.ts'
 
 /**
  * `ok`: as it should be. `warn`: it works, but the operator should know something, or it could not be checked. `fail`: the relay cannot do its work,

@@ -3,8 +3,8 @@ import { BASE_KEY, isObject, maskText, readPacket, stateKeys } from '../../proto
 import { KNOWN_LISTS } from '../lists/source-lists.ts'
 import { firstMatch } from '../pubsub/subscription.ts'
 import { isDenied, isUnknown } from '../redis/advice.ts'
-import { asBytes } from '../redis/client.ts'
-import { RELAY_PREFIX, RELAYS_KEY } from '../redis/keys.ts'
+import { asBytes } from '../redis/redis-client.ts'
+import { RELAY_PREFIX, RELAYS_KEY } from '../redis/relay-keys.ts'
 import { LEASE_MS } from '../redis/lease.ts'
 import { MAX_ANSWER_MS, counted, fail, inTime, ok, warn, wordsOf, type Diagnosis, type SourceView } from './check.ts'
 

@@ -11,7 +11,7 @@ import { deadLetterQueueName, QUEUE_LIMITS, queueName, visibilitySeconds, type R
 import type { RelayConfig } from '../config.ts'
 import { ASSUMED_BYTES, commandQueueName } from '../targets/sqs/sqs-target.ts'
 import { isMissingQueue, sqsFix, isAccessDenied, judgeRequest } from '../targets/sqs/verdict.ts'
-import { statusOf } from '../errors.ts'
+import { statusOf } from '../relay-error.ts'
 import { counted, fail, ok, sqsWords, warn, type Diagnosis, type State } from './check.ts'
 
 type Attributes = Readonly<Record<string, string>>

@@ -2,7 +2,15 @@ import { hostname } from 'node:os'
 import { isObject } from '../../protocol/index.ts'
 import { parseLimit, smallestOf } from '../health/watch-source.ts'
 import { isDenied, isUnknown } from '../redis/advice.ts'
-import { claimPrefix, claimsKey, leaseKey, PARKED_KEY, RELAYS_KEY, WAITING_FIELD, waitingKey } from '../redis/keys.ts'
+import {
+  claimPrefix,
+  claimsKey,
+  leaseKey,
+  PARKED_KEY,
+  RELAYS_KEY,
+  WAITING_FIELD,
+  waitingKey,
+} from '../redis/relay-keys.ts'
 import { countCommands, findRefusals, mendRefusals, sayRefusals, type Need } from '../redis/rights.ts'
 import { askIdentity, identityOf, judgeIdentity, sameServer } from '../redis/source-identity.ts'
 import { counted, fail, inTime, ok, warn, type Diagnosis, type SourceView } from './check.ts'

@@ -1,7 +1,7 @@
 import type { SQSClient } from '@aws-sdk/client-sqs'
 import { deadLetterQueueName, OTHER, OUTCOMES_TYPE, queueName, type Routes } from '../../protocol/index.ts'
 import type { RelayConfig } from '../config.ts'
-import { statusOf } from '../errors.ts'
+import { statusOf } from '../relay-error.ts'
 import { looseFiles } from '../redis/address.ts'
 import { createHttpHandler, type HttpAnswer, type HttpHandler } from '../targets/http-handler.ts'
 import { proxyFor, ProxyError } from '../targets/http-proxy.ts'

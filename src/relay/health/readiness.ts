@@ -12,7 +12,7 @@ import type { Sender } from '../sender/sender.ts'
 import { SERVER } from '../targets/target.ts'
 import type { Source } from '../source.ts'
 import type { RelayConfig } from '../config.ts'
-import { describe, RelayError } from '../errors.ts'
+import { describe, RelayError } from '../relay-error.ts'
 import type { Journal } from '../journal/journal.ts'
 
 /** One condition of readiness. `since`: when it last changed, ISO 8601. */

@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { RELAY_TYPE, type Route } from '../../protocol/index.ts'
 import type { Logger } from '../../runtime/index.ts'
-import { describe } from '../errors.ts'
+import { describe } from '../relay-error.ts'
 import type { JournalIntake } from '../pubsub/pubsub-intake.ts'
 import { addTo, toDiscarded, type DiscardedLedger, type JournalRow, type Lost } from './journal-entry.ts'
 import type { Journal } from './journal.ts'

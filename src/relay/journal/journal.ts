@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import type { Logger } from '../../runtime/index.ts'
-import { describe, RelayError } from '../errors.ts'
+import { describe, RelayError } from '../relay-error.ts'
 import { isDamage, isLocked, journalPath, openJournalFile, takeJournalLock, type JournalFile } from './journal-file.ts'
 import type { JournalRow, Lost } from './journal-entry.ts'
 import { recoverJournal, removeFiles, resumeRecovery, takeFormerJournal } from './salvage.ts'

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { describe } from '../errors.ts'
+import { describe } from '../relay-error.ts'
 import type { JournalOptions } from './journal.ts'
 import {
   FORMER_TABLE,

@@ -1,5 +1,5 @@
 import { sleep, sleepToBeat } from '../../runtime/index.ts'
-import { describe } from '../errors.ts'
+import { describe } from '../relay-error.ts'
 import {
   claimPrefix,
   claimsKey,
@@ -9,7 +9,7 @@ import {
   UNLEASED,
   reportDamage,
   type Numbers,
-} from '../redis/keys.ts'
+} from '../redis/relay-keys.ts'
 import { LEASE_MS, type Lease } from '../redis/lease.ts'
 import type { SourceTools } from '../source.ts'
 import type { Claims } from './claims.ts'

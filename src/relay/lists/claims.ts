@@ -1,8 +1,8 @@
 import { MAX_WAIT_MS } from '../../protocol/index.ts'
-import { RelayError } from '../errors.ts'
+import { RelayError } from '../relay-error.ts'
 import type { Acknowledger } from '../item.ts'
 import type { Parking } from '../parking/parking.ts'
-import { asBytes } from '../redis/client.ts'
+import { asBytes } from '../redis/redis-client.ts'
 import {
   attemptsField,
   claimPrefix,
@@ -14,7 +14,7 @@ import {
   waitingKey,
   type TakeReply,
   type Numbers,
-} from '../redis/keys.ts'
+} from '../redis/relay-keys.ts'
 import {
   createOpenClaims,
   parseAttempts,

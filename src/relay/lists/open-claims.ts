@@ -1,7 +1,7 @@
 import { sleep, sleepToBeat } from '../../runtime/index.ts'
 import { detach } from '../item.ts'
-import { shareRuns } from '../redis/client.ts'
-import { attemptsField, claimPrefix, claimsKey, settledKey, waitingField } from '../redis/keys.ts'
+import { shareRuns } from '../redis/redis-client.ts'
+import { attemptsField, claimPrefix, claimsKey, settledKey, waitingField } from '../redis/relay-keys.ts'
 import type { SourceTools } from '../source.ts'
 import type { ListIntake } from './list-intake.ts'
 

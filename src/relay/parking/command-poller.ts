@@ -9,7 +9,7 @@ import {
 import { COMMAND_QUEUE, parseCommand, ProtocolError, queueName, type RelayCommand } from '../../protocol/index.ts'
 import { backoffMs, createNews, sleep, type Logger } from '../../runtime/index.ts'
 import type { SourceConfig } from '../config.ts'
-import { describe } from '../errors.ts'
+import { describe } from '../relay-error.ts'
 import { isAccessDenied, isMissingQueue } from '../targets/sqs/verdict.ts'
 import { logOutcome, runCommand, type CommandResult, type CommandTools } from './run-command.ts'
 

@@ -1,6 +1,6 @@
 import { isTooLarge, maskText, type Route, type RelayCommand, type Routes } from '../../protocol/index.ts'
 import { createLog, sleep, type Logger } from '../../runtime/index.ts'
-import { describe } from '../errors.ts'
+import { describe } from '../relay-error.ts'
 import { toItem, type Acknowledger, type Former, type Item, type Stamped } from '../item.ts'
 import { createMetrics, type Metrics } from '../metrics.ts'
 import type { Outages } from '../sender/back-pressure.ts'

@@ -1,10 +1,10 @@
 import { formatKey, formatPacket, stateKeys } from '../../protocol/index.ts'
 import { backoffMs, createNews, sleep } from '../../runtime/index.ts'
-import { describe } from '../errors.ts'
+import { describe } from '../relay-error.ts'
 import { toItem, type Acknowledger, type Item } from '../item.ts'
 import type { Parking } from '../parking/parking.ts'
 import { isDenied, isUnknown } from '../redis/advice.ts'
-import type { Redis } from '../redis/client.ts'
+import type { Redis } from '../redis/redis-client.ts'
 import type { SourceContext, SourceOptions } from '../source.ts'
 import { firstMatch } from './subscription.ts'
 

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
-import { RelayError } from '../errors.ts'
-import { isRelayNumber } from '../redis/keys.ts'
+import { RelayError } from '../relay-error.ts'
+import { isRelayNumber } from '../redis/relay-keys.ts'
 
 /**
  * Whether a channel matches a pattern of PSUBSCRIBE, Redis' glob: `*`, `?`, `[a-z]`, `[^a]`, `\\` before a literal character. Source: stringmatchlen

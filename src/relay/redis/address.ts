@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
-import { describe, RelayError } from '../errors.ts'
+import { describe, RelayError } from '../relay-error.ts'
 
 /** The address of a Redis server, and its credentials. */
 export type RedisAddress = {

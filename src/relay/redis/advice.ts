@@ -1,6 +1,6 @@
 import { ErrorReply } from 'redis'
 import type { Code } from '../../runtime/index.ts'
-import { describe, RelayError } from '../errors.ts'
+import { describe, RelayError } from '../relay-error.ts'
 import { HOW_TO_READ } from './address.ts'
 
 /** What is wrong with a Redis, judged by the error of a command or a connection. Log, readiness and doctor use the same words. */

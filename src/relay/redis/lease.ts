@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import { createNews, sleep, sleepToBeat, type Logger } from '../../runtime/index.ts'
-import { describe } from '../errors.ts'
+import { describe } from '../relay-error.ts'
 import { redisAdvice } from './advice.ts'
-import type { Redis } from './client.ts'
-import { leaseKey } from './keys.ts'
+import type { Redis } from './redis-client.ts'
+import { leaseKey } from './relay-keys.ts'
 
 export type LeaseOptions = {
   readonly client: Redis

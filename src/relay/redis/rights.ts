@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { ErrorReply } from 'redis'
 import type { RelayConfig, SourceConfig } from '../config.ts'
-import { describe, RelayError } from '../errors.ts'
+import { describe, RelayError } from '../relay-error.ts'
 import { redisCli, userOf } from './address.ts'
 import { isDenied, isUnknown } from './advice.ts'
-import { shareRuns, type Redis } from './client.ts'
-import { claimPrefix, RELAY_PREFIX, waitingKey, scripts } from './keys.ts'
+import { shareRuns, type Redis } from './redis-client.ts'
+import { claimPrefix, RELAY_PREFIX, waitingKey, scripts } from './relay-keys.ts'
 
 /**
  * A command that the relay runs, in a form that changes nothing: with a text in place of a number, or a key that does not exist. Redis checks rights

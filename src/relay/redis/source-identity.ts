@@ -1,11 +1,11 @@
 import { createNews, sleep, type Code } from '../../runtime/index.ts'
 import type { SourceConfig } from '../config.ts'
-import { RelayError } from '../errors.ts'
+import { RelayError } from '../relay-error.ts'
 import type { SourceContext, SourceOptions } from '../source.ts'
 import { redisCli } from './address.ts'
 import { isAnswer, isDenied, judgeRedis, sentenceOf, type RedisFault } from './advice.ts'
-import type { Redis } from './client.ts'
-import { SOURCE_KEY } from './keys.ts'
+import type { Redis } from './redis-client.ts'
+import { SOURCE_KEY } from './relay-keys.ts'
 import { LEASE_MS } from './lease.ts'
 
 /**

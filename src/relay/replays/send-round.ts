@@ -1,6 +1,6 @@
 import type { Replay, Routes } from '../../protocol/index.ts'
 import { backoffMs, createNews, sleep, type Logger } from '../../runtime/index.ts'
-import { describe } from '../errors.ts'
+import { describe } from '../relay-error.ts'
 import type { RelayConfig } from '../config.ts'
 import { authorize, CONTENT_TYPE } from '../targets/http/http-target.ts'
 import { explainTarget, readUnfinished } from '../targets/http/http-verdict.ts'

@@ -5,7 +5,7 @@ import type { Tools } from '../metrics.ts'
 import type { Limits, Outcome, Rejection, Target, Unfinished } from '../targets/target.ts'
 import { createRejected, createTargetStatus, createPacing, type Outages } from './back-pressure.ts'
 import { bytesOf, createLanes, toPack, toProbe, unsentOf, type Flight, type Lane, type Pack } from './lane.ts'
-import { createRequests } from './requests.ts'
+import { createRequests } from './target-requests.ts'
 import type { Uplink } from './uplink.ts'
 
 export type SenderOptions = Tools & {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createRelayAdoption, createClaimAdoption, type LookFailure } from '../../../src/relay/lists/adoption.ts'
-import { claimsKey, leaseKey, settledKey, waitingKey, createNumbers } from '../../../src/relay/redis/keys.ts'
+import { claimsKey, leaseKey, settledKey, waitingKey, createNumbers } from '../../../src/relay/redis/relay-keys.ts'
 import { createLease, type LeaseOptions } from '../../../src/relay/redis/lease.ts'
 import { createMetrics } from '../../../src/relay/metrics.ts'
 import { captureLog } from '../../support/log.ts'

@@ -11,7 +11,7 @@ import {
   PARKED_KEY,
   reportDamage,
   waitingKey,
-} from '../../../src/relay/redis/keys.ts'
+} from '../../../src/relay/redis/relay-keys.ts'
 import { captureLog } from '../../support/log.ts'
 import { useRedisServer } from '../../support/redis.ts'
 import { itemAt, itemsOf, textsOf, useClaims, useRelayRedis } from '../../support/relay-redis.ts'

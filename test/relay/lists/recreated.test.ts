@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { leaseKey } from '../../../src/relay/redis/keys.ts'
+import { leaseKey } from '../../../src/relay/redis/relay-keys.ts'
 import { arrivedAt } from '../../support/arrived.ts'
 import { agentChannel, CAMPAIGNS, cdrOf, statusOf } from '../../support/load.ts'
 import { useRedisClient, useRedisServer } from '../../support/redis.ts'

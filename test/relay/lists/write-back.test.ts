@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { claimPrefix, claimsKey, NUMBER_KEY, settledKey } from '../../../src/relay/redis/keys.ts'
+import { claimPrefix, claimsKey, NUMBER_KEY, settledKey } from '../../../src/relay/redis/relay-keys.ts'
 import { useRedisServer } from '../../support/redis.ts'
 import { waitFor } from '../../support/relay.ts'
 import { itemAt, itemsOf, textsOf, useClaims, useRelayRedis } from '../../support/relay-redis.ts'

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { formatPacket } from '../../../src/protocol/index.ts'
-import { NUMBER_KEY } from '../../../src/relay/redis/keys.ts'
+import { NUMBER_KEY } from '../../../src/relay/redis/relay-keys.ts'
 import { readAccepted } from '../../support/accepted.ts'
 import { expectHeardOrAnnounced, gapsOf } from '../../support/arrived.ts'
 import { publishStatuses } from '../../support/load.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { leaseKey } from '../../../src/relay/redis/keys.ts'
+import { leaseKey } from '../../../src/relay/redis/relay-keys.ts'
 import { createLease, type LeaseOptions } from '../../../src/relay/redis/lease.ts'
 import { captureLog } from '../../support/log.ts'
 import { useRedisServer } from '../../support/redis.ts'

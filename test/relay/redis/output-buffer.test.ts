@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { createMetrics } from '../../../src/relay/metrics.ts'
-import { createRedis } from '../../../src/relay/redis/client.ts'
+import { createRedis } from '../../../src/relay/redis/redis-client.ts'
 import { createOutputBuffer } from '../../../src/relay/health/watch-source.ts'
 import { captureLog } from '../../support/log.ts'
 import { useRedisClient, useRedisServer } from '../../support/redis.ts'

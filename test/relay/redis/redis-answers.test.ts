@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { describe } from '../../../src/relay/errors.ts'
+import { describe } from '../../../src/relay/relay-error.ts'
 import { createRelay, readConfig } from '../../../src/relay/index.ts'
 import { lookAtRedis } from '../../support/doctor.ts'
 import { captureLog } from '../../support/log.ts'

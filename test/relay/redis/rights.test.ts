@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { NUMBER_KEY, RELAYS_KEY, createNumbers, scripts } from '../../../src/relay/redis/keys.ts'
+import { NUMBER_KEY, RELAYS_KEY, createNumbers, scripts } from '../../../src/relay/redis/relay-keys.ts'
 import { createRelayAdoption } from '../../../src/relay/lists/adoption.ts'
 import { readConfig } from '../../../src/relay/index.ts'
 import { listNeeds } from '../../../src/relay/redis/rights.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { SOURCE_KEY } from '../../../src/relay/redis/keys.ts'
+import { SOURCE_KEY } from '../../../src/relay/redis/relay-keys.ts'
 import { createServers, createIdentity } from '../../../src/relay/redis/source-identity.ts'
 import { examine } from '../../../src/relay/doctor/doctor.ts'
 import { readConfig } from '../../../src/relay/index.ts'

@@ -1,4 +1,4 @@
--- Prepended to every script by keys.ts, after constants for the keys with a fixed name. A local for each key and argument of the script
+-- Prepended to every script by relay-keys.ts, after constants for the keys with a fixed name. A local for each key and argument of the script
 -- follows. Scripts work from Redis 2.6 on: no HSET of several fields, no LPOS, no effects replication.
 
 -- A server over its memory limit refuses a command that may need memory only as the first write of a script (scripting.c since 2.6, script.c

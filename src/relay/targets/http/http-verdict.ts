@@ -1,6 +1,6 @@
 import { isObject, maskText, OUTCOMES_TYPE } from '../../../protocol/index.ts'
 import type { Code } from '../../../runtime/index.ts'
-import { describe, RelayError } from '../../errors.ts'
+import { describe, RelayError } from '../../relay-error.ts'
 import { eventOfConnection } from '../../redis/advice.ts'
 import type { HttpAnswer } from '../http-handler.ts'
 import { ProxyError } from '../http-proxy.ts'

@@ -3,7 +3,7 @@ import { defaultProvider } from '@aws-sdk/credential-provider-node'
 import { createHmac, createSecretKey, hash, type KeyObject } from 'node:crypto'
 import type { Logger } from '../../../runtime/index.ts'
 import type { RelayConfig } from '../../config.ts'
-import { describe, statusOf } from '../../errors.ts'
+import { describe, statusOf } from '../../relay-error.ts'
 import { createHttpHandler, onProxyOf, type HttpAnswer, type HttpHandler } from '../http-handler.ts'
 import { isForCredentials } from './verdict.ts'
 

@@ -11,7 +11,7 @@ import {
   type Routes,
 } from '../../../protocol/index.ts'
 import { backoffMs, createNews, sleep, type Logger } from '../../../runtime/index.ts'
-import { describe, statusOf } from '../../errors.ts'
+import { describe, statusOf } from '../../relay-error.ts'
 import type { Item } from '../../item.ts'
 import { createOutages } from '../../sender/back-pressure.ts'
 import type { SenderOptions } from '../../sender/sender.ts'

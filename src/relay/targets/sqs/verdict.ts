@@ -1,4 +1,4 @@
-import { isForeignAnswer, statusOf } from '../../errors.ts'
+import { isForeignAnswer, statusOf } from '../../relay-error.ts'
 import { ProxyError } from '../http-proxy.ts'
 import type { Problem, Rejection } from '../target.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { describe } from '../../src/relay/errors.ts'
+import { describe } from '../../src/relay/relay-error.ts'
 import { judgeRedis, reasonOf, sentenceOf } from '../../src/relay/redis/advice.ts'
 
 const withCode = (message: string, code: string) => Object.assign(new Error(message), { code })

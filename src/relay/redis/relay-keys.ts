@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import { defineScript, type CommandParser } from 'redis'
 import { maskText } from '../../protocol/index.ts'
 import type { SourceTools } from '../source.ts'
-import type { Redis } from './client.ts'
+import type { Redis } from './redis-client.ts'
 import { readLua } from './lua.ts'
 
 /** The relay's own keys in the dialler's Redis, all under `enigma:relay:`; the scripts that change them; and the counter that they share. */

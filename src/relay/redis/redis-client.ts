@@ -2,10 +2,10 @@ import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { createClient, ErrorReply, RESP_TYPES } from 'redis'
 import { backoffMs, sleep, type Logger } from '../../runtime/index.ts'
-import { RelayError } from '../errors.ts'
+import { RelayError } from '../relay-error.ts'
 import { hostOf, toClientOptions, toTlsOptions, type RedisAddress } from './address.ts'
 import { isUnexplained, judgeRedis, sentenceOf, type RedisFault } from './advice.ts'
-import { scripts } from './keys.ts'
+import { scripts } from './relay-keys.ts'
 
 type RedisOptions = RedisAddress & {
   /** The connection's name in log lines. */

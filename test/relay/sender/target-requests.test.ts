@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { createRequests } from '../../../src/relay/sender/requests.ts'
+import { createRequests } from '../../../src/relay/sender/target-requests.ts'
 import { createUplink } from '../../../src/relay/sender/uplink.ts'
-import { statusOf } from '../../../src/relay/errors.ts'
+import { statusOf } from '../../../src/relay/relay-error.ts'
 import { waitFor } from '../../support/relay.ts'
 
 const SILENT_MS = 60
