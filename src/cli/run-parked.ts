@@ -1,8 +1,16 @@
+import { existsSync } from 'node:fs'
+import { toBytes, type Routes } from '../protocol/index.ts'
 import { RelayError } from '../relay/relay-error.ts'
-import { readConfig } from '../relay/index.ts'
-import { createShutdown } from '../runtime/index.ts'
-import { readRelayConfig } from './relay-config.ts'
-import { exportParked, listParked, printTakenOut, showParked, type ParkedScope } from './parked-actions.ts'
+import { readConfig, type RelayConfig, type SourceConfig } from '../relay/index.ts'
+import { fileExists, visitParkedLists, writeExport } from '../relay/parking/overflow.ts'
+import { createDelivery } from '../relay/parking/run-command.ts'
+import { formatExportLine, type Entry } from '../relay/parking/parked-entry.ts'
+import { takeOut, withSource, type Filter, type Page, type ParkedList } from '../relay/parking/parked-list.ts'
+import type { Redis } from '../relay/redis/redis-client.ts'
+import { openTargets } from '../relay/targets/target.ts'
+import { createLog, createShutdown } from '../runtime/index.ts'
+import { createListing, formatTakenOut, print, printProgress } from './cli-output.ts'
+import { readRelayConfig } from './run-relay.ts'
 
 /** The options of `enigma-relay parked` as commander reads them. */
 export type ParkedArguments = {
@@ -116,7 +124,7 @@ async function overSources(
     if (signal.aborted) return
     await withSource(source, log, async (client) => {
       const of = { client, sourceId: source.id, dataDir, signal }
-      const elsewhere = await overPlaces(of, (list) => body(list, source.id, client))
+      const elsewhere = await visitParkedLists(of, (list) => body(list, source.id, client))
       for (const { relayId, place } of elsewhere)
         process.stderr.write(
           `enigma-relay: the relay ${relayId} has more parked notifications of ${source.id} in ${place}: run this command on its host, with its ENIGMA_DATA_DIR\n`,

@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { createQueues } from '../../src/relay/targets/sqs/sqs-target.ts'
-import { startRedisServer } from '../../src/local/redis-server.ts'
+import { startRedisServer } from '../../src/local/servers.ts'
 import { formatPacket } from '../../src/protocol/index.ts'
 import { receiveDistinct } from '../support/collect.ts'
 import { useProxy } from '../support/proxy.ts'

@@ -1,7 +1,7 @@
 import { SQSClient } from '@aws-sdk/client-sqs'
 import { onTestFinished } from 'vitest'
 import { createQueues } from '../../src/relay/targets/sqs/sqs-target.ts'
-import { startSqsServer, type SqsServerOptions } from '../../src/local/sqs-server.ts'
+import { startSqsServer, type SqsServerOptions } from '../../src/local/local-aws.ts'
 import { ROUTES } from './routes.ts'
 
 /** A local SQS server with every queue of the route table (prefix `enigma-`), and a real SDK client for it. */

@@ -43,6 +43,7 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
   let restUntil = Number.NEGATIVE_INFINITY
   let rests = 0
   let timer: NodeJS.Timeout | undefined
+  const restNow = () => void (restUntil = clock() + backoffMs(++rests, { maxMs: MAX_REST_MS }))
   const wakeAfter = (waitMs: number) => {
     timer ??= setTimeout(() => {
       timer = undefined
@@ -59,7 +60,11 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
       spanStart += spanMs
       count = 0
     },
-    noteRequest: (): void => void (lastRequestAt = clock()),
+    noteRequest(): void {
+      lastRequestAt = clock()
+      // While the target is away, one request leaves after each rest, even if an earlier one is never answered.
+      if (rests > 0) restNow()
+    },
     /** Whether the next request must be delayed now. @param waitedMs how long the oldest of its notifications has waited */
     holdsBack(waitedMs: number): boolean {
       const waitMs = Math.max(isBusy ? lastRequestAt + paceMs - clock() : 0, Math.min(lingerMs, lingerMs - waitedMs))
@@ -67,11 +72,9 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
       wakeAfter(waitMs)
       return true
     },
-    /** The target is away: nothing is sent for a while, longer each time. */
+    /** The target is away: from now on the route rests before each request, longer each time. */
     rest(): void {
-      // Several requests fail in one outage.
-      if (restUntil > clock()) return
-      restUntil = clock() + backoffMs(++rests, { maxMs: MAX_REST_MS })
+      if (rests === 0) restNow()
     },
     /** The target has answered: notifications that waited for it may leave. */
     endRest(): void {
@@ -81,8 +84,6 @@ export function createPacing({ paceMs, lingerMs, onDue, clock = () => performanc
       clearTimeout(timer)
       timer = undefined
     },
-    /** Whether the target did not answer the last time: it then gets one request at a time. */
-    isAway: (): boolean => rests > 0,
     /** Whether nothing may be sent now. */
     isResting(): boolean {
       const waitMs = restUntil - clock()

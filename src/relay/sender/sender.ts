@@ -72,7 +72,7 @@ export function createSender(options: SenderOptions) {
   /** A full request is never delayed, nor is a pack that is sent alone. */
   const isHeld = () => pacing.isResting() || (!lanes.isFull && singles.length === 0 && pacing.holdsBack(waitedMs()))
   const hasWork = () => !stopping.signal.aborted && (!lanes.isEmpty || singles.length > 0)
-  const isFull = () => requests.size >= (pacing.isAway() ? 1 : route.inFlight)
+  const isFull = () => requests.size >= route.inFlight
   const dispatch = () => {
     const to = limits
     if (to === undefined && hasWork()) void find()

@@ -87,7 +87,7 @@ test('while its target is away a route sends one request after each rest of half
   let sent = 0
   for (let ms = 0; ms < 10_000; ms += 10) {
     if (!pacing.isResting()) {
-      pacing.left()
+      pacing.noteRequest()
       sent++
       expect(pacing.isResting()).toBe(true)
     }
@@ -100,6 +100,6 @@ test('while its target is away a route sends one request after each rest of half
   expect(due.mock.calls.length).toBeGreaterThanOrEqual(sent - 1)
   pacing.endRest()
   expect(pacing.isResting()).toBe(false)
-  pacing.left()
+  pacing.noteRequest()
   expect(pacing.isResting()).toBe(false)
 })
