@@ -7,11 +7,11 @@ import { addressOf } from '../location.ts'
 import { Empty, Loaded } from '../parts.tsx'
 import { say, sayProblem } from '../pending.tsx'
 import { usePages } from '../resource.ts'
-import { Rows, type Column } from '../rows.tsx'
+import { type Column, Rows } from '../rows.tsx'
 import { createSelection, type Selection } from '../selection.ts'
 import { mayOperate, type Session } from '../session.ts'
-import { Left } from '../parked/causes.tsx'
-import { isParked } from '../parked/parked-filter.ts'
+import { Left } from './causes.tsx'
+import { isParked } from './parked-filter.ts'
 
 /** Ids that one request takes. */
 const MAX_IDS = 1_000

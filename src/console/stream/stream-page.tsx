@@ -9,11 +9,11 @@ import { missed, onChanges, recentChanges } from '../live.ts'
 import { addressOf, filters, go, setFilters } from '../location.ts'
 import { Empty, FilterBar, Problem } from '../parts.tsx'
 import { useResource } from '../resource.ts'
-import { Rows, type Column } from '../rows.tsx'
+import { type Column, Rows } from '../rows.tsx'
 import { createSelection } from '../selection.ts'
 import type { Session } from '../session.ts'
-import { createBuffer, merge, toGapBars, toMissedBars, type Entry } from '../stream/buffer.ts'
-import { destinationOf } from '../stream/destination.ts'
+import { createBuffer, type Entry, merge, toGapBars, toMissedBars } from './buffer.ts'
+import { destinationOf } from './destination.ts'
 
 /** Gaps before the page was opened that are shown below its changes. */
 const GAPS_MS = 3_600_000

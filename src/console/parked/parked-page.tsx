@@ -6,23 +6,16 @@ import { useKeys } from '../keys.ts'
 import { filters, setFilters } from '../location.ts'
 import { FilterBar, Loaded } from '../parts.tsx'
 import { say, sayProblem } from '../pending.tsx'
+import { ReplayDialog } from '../replays/replay-dialog.tsx'
 import { useResource } from '../resource.ts'
 import { createSelection } from '../selection.ts'
 import { mayOperate, type Session } from '../session.ts'
-import type { Selected } from '../parked/selected.ts'
-import { DeleteDialog } from '../parked/delete-dialog.tsx'
-import { ParkedCauses, ParkedQueues } from '../parked/causes.tsx'
-import { ParkedEntry } from '../parked/entry-dialog.tsx'
-import {
-  isFiltered,
-  isParked,
-  NO_FILTERS,
-  PARKED_FIELDS,
-  privateFilters,
-  toParkedFilter,
-} from '../parked/parked-filter.ts'
-import { NothingParked, ParkedList } from '../parked/parked-list.tsx'
-import { ReplayDialog } from '../replays/replay-dialog.tsx'
+import { ParkedCauses, ParkedQueues } from './causes.tsx'
+import { DeleteDialog } from './delete-dialog.tsx'
+import { ParkedEntry } from './entry-dialog.tsx'
+import { isFiltered, isParked, NO_FILTERS, PARKED_FIELDS, privateFilters, toParkedFilter } from './parked-filter.ts'
+import { NothingParked, ParkedList } from './parked-list.tsx'
+import type { Selected } from './selected.ts'
 
 /** What somebody is asked about before it is done. */
 type Question = { readonly does: 'replay' | 'delete'; readonly selected: Selected }

@@ -3,14 +3,14 @@ import { useEffect, useMemo } from 'preact/hooks'
 import type { Replay, ReplaysPage } from '../../client/index.ts'
 import { formatCount, formatTime } from '../format.ts'
 import { filters, setFilters } from '../location.ts'
+import { describeReplay, isParked } from '../parked/parked-filter.ts'
 import { Empty, Loaded } from '../parts.tsx'
 import { usePages } from '../resource.ts'
-import { Rows, type Column } from '../rows.tsx'
+import { type Column, Rows } from '../rows.tsx'
 import { createSelection } from '../selection.ts'
 import type { Session } from '../session.ts'
-import { describeReplay, isParked } from '../parked/parked-filter.ts'
-import { ReplayDetails } from '../replays/replay-details.tsx'
-import { Progress, RESTING_MS, RUNNING_MS, State } from '../replays/replay-state.tsx'
+import { ReplayDetails } from './replay-details.tsx'
+import { Progress, RESTING_MS, RUNNING_MS, State } from './replay-state.tsx'
 
 export function Replays({ session }: { readonly session: Session }) {
   const { id } = filters.value

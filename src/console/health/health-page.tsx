@@ -2,13 +2,13 @@ import { useSignal } from '@preact/signals'
 import type { AuditRecord, GapRecord, MissingCdr, OtherPage, OtherRecord, RelayRecord } from '../../client/index.ts'
 import { now } from '../clock.ts'
 import { formatCount, formatSpan, formatTime } from '../format.ts'
-import { DiagnosisDialog } from '../health/diagnosis-dialog.tsx'
-import { formatDiagnosis } from '../health/diagnosis.ts'
-import { NewestTable, Table, useNewest, type Heading } from '../health/lists.tsx'
-import { QueuesTable } from '../health/queues-table.tsx'
 import { Empty, Loaded, Problem } from '../parts.tsx'
 import { useResource } from '../resource.ts'
 import type { Session } from '../session.ts'
+import { DiagnosisDialog } from './diagnosis-dialog.tsx'
+import { formatDiagnosis } from './diagnosis.ts'
+import { type Heading, NewestTable, Table, useNewest } from './lists.tsx'
+import { QueuesTable } from './queues-table.tsx'
 
 /** A relay reports once a minute; after five the stack raises an alarm. */
 const LATE_MS = 150_000
